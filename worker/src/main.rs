@@ -1,0 +1,2 @@
+//! The `dqa-worker` program.
+fn main() {}
