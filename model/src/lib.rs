@@ -1,1 +1,2 @@
 //! CLIP-DQA in Candle.
+mod cpu;

@@ -1,0 +1,57 @@
+//! The classes of arithmetic: to what the operands of the large products are rounded.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::DType;
+use serde::{Deserialize, Serialize};
+
+/// Sums, norms and softmax are in f32 in every class. On the CPU activations stay f32 between products.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arithmetic {
+    /// Of record: what the authors' scores are compared with.
+    #[default]
+    F32,
+    /// Fast on CPUs with AVX-512 BF16 or AMX, and on GPUs.
+    Bf16,
+    /// CLIP's own precision; on a CPU as slow as f32.
+    F16,
+}
+
+impl Arithmetic {
+    /// The tensors' type where the device has it natively.
+    pub fn dtype(self) -> DType {
+        match self {
+            Arithmetic::F32 => DType::F32,
+            Arithmetic::Bf16 => DType::BF16,
+            Arithmetic::F16 => DType::F16,
+        }
+    }
+
+    /// `f32`, `bf16` or `f16`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Arithmetic::F32 => "f32",
+            Arithmetic::Bf16 => "bf16",
+            Arithmetic::F16 => "f16",
+        }
+    }
+}
+
+impl fmt::Display for Arithmetic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Arithmetic {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Arithmetic, String> {
+        [Arithmetic::F32, Arithmetic::Bf16, Arithmetic::F16]
+            .into_iter()
+            .find(|a| a.as_str() == name)
+            .ok_or_else(|| format!("`{name}` is none of f32, bf16, f16"))
+    }
+}

@@ -1,0 +1,23 @@
+//! The arithmetic of the towers on a CPU: packed weights, matrix products with fused epilogues, attention, norms.
+//!
+//! Activations are f32 in every class of arithmetic; a class says to what the two operands of a weight product are
+//! rounded. Nothing here depends on how rows are batched: each output is summed over `k` in one fixed order, so a
+//! window's numbers are the same whatever it shares a batch with. Threads are the caller's business ([`block`]).
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+mod aligned;
+mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx;
+pub(crate) mod block;
+mod gemm;
+mod isa;
+mod lanes;
+mod pack;
+mod portable;
+
+pub(crate) use gemm::{Epilogue, linear_parallel};
+pub use isa::Isa;
+pub(crate) use lanes::layer_norm_rows;
+pub(crate) use pack::{Operands, PackedLinear};

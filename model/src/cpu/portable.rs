@@ -1,0 +1,20 @@
+//! The tile kernel in plain Rust: what every other kernel is compared with, and what runs where there is no AVX2.
+
+use super::pack::PANEL;
+
+/// Rows of a tile.
+pub(super) const ROWS: usize = 4;
+
+/// sums (rows, PANEL) = or += a (k, rows)^T b (k, PANEL), all packed.
+pub(super) fn tile_f32(rows: usize, a: &[f32], b: &[f32], sums: &mut [f32], first: bool) {
+    if first {
+        sums.fill(0.0);
+    }
+    for (a, b) in a.chunks_exact(rows).zip(b.chunks_exact(PANEL)) {
+        for (a, sums) in a.iter().zip(sums.chunks_exact_mut(PANEL)) {
+            for (sum, b) in sums.iter_mut().zip(b) {
+                *sum += a * b;
+            }
+        }
+    }
+}
