@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use half::f16;
 pub use safetensors::Dtype;
@@ -179,15 +180,15 @@ pub fn cached(kind: &str, salt: &str) -> PathBuf {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"),
         PathBuf::from,
     );
-    let dir = target.join("dqa-testkit").join(format!("{kind}-{salt}"));
+    let shape = ClipShape::of_kind(kind);
+    // The list is in the name: weights of an older list are not taken for these.
+    let list = formula::fnv1a(&format!("{:?} {:?}", clip_spec(&shape), prompt_spec(&shape.prompts())));
+    let dir = target.join("dqa-testkit").join(format!("{kind}-{salt}-{list:016x}"));
+    static WRITER: Mutex<()> = Mutex::new(());
+    let _one_thread = WRITER.lock().unwrap_or_else(PoisonError::into_inner);
     if !dir.join("config.json").exists() {
         let own = dir.with_extension(std::process::id().to_string());
-        HfDir {
-            salt,
-            shape: ClipShape::of_kind(kind),
-            shards: 1,
-        }
-        .write(&own);
+        HfDir { salt, shape, shards: 1 }.write(&own);
         if std::fs::rename(&own, &dir).is_err() {
             assert!(
                 dir.join("config.json").exists(),
