@@ -1,1 +1,7 @@
 //! CLIP-DQA in Candle.
+
+pub mod config;
+pub mod tokens;
+
+pub use config::{ClipConfig, ConfigError, TextConfig, VisionConfig};
+pub use tokens::TokensError;
