@@ -1,2 +1,41 @@
-//! CLIP-DQA in Candle.
+//! CLIP-DQA in Candle: weights, prompts, views, towers and scores.
+//!
+//! [`ClipWeights`] and [`PromptMode`] make a [`Scorer`]; a picture ([`Rgb8`]) becomes [`Prepared`]; a [`Batcher`] turns
+//! prepared pictures into scores. No files but the model's, no network, no async: those are the worker's.
+
+mod arithmetic;
+mod checkpoint;
+mod config;
 mod cpu;
+mod dense;
+mod error;
+mod fingerprint;
+mod layers;
+mod mismatch;
+mod patches;
+mod picture;
+mod prompts;
+mod prompts_file;
+mod resize;
+mod score;
+mod text;
+pub mod tokens;
+mod views;
+mod visual;
+mod weights;
+
+pub use arithmetic::Arithmetic;
+pub use checkpoint::CheckpointError;
+pub use config::{ClipConfig, ConfigError, TextConfig, VisionConfig};
+pub use cpu::Isa;
+pub use error::ModelError;
+pub use fingerprint::{ALGORITHM_VERSION, Fingerprint, FingerprintError};
+pub use mismatch::Mismatch;
+pub use picture::Rgb8;
+pub use prompts::{PROMPT_LEN_MAX, PromptMode, Prompts};
+pub use prompts_file::PromptsError;
+pub use resize::whole_view;
+pub use score::{Batcher, Options, PictureScore, Prepared, Scorer, TooSmall};
+pub use tokens::TokensError;
+pub use views::{INPUT_SIDE, Origin, Placement, Sees, Views, ViewsError};
+pub use weights::{ClipWeights, WeightsError};

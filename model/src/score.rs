@@ -13,9 +13,6 @@ use crate::views::{INPUT_SIDE, Origin, Sees};
 use crate::visual::{Backing, VisualTower, WindowTokens};
 use crate::{ClipWeights, Fingerprint, ModelError, PromptMode, Rgb8, Views};
 
-/// Changes when the same weights, prompts, views and arithmetic would give other scores than before.
-const ALGORITHM_VERSION: &str = "1";
-
 /// How a model is to run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -116,7 +113,6 @@ impl Scorer {
             PromptMode::Handcrafted => "handcrafted".to_string(),
         };
         let fingerprint = Fingerprint::of(&[
-            ("algorithm", ALGORITHM_VERSION.as_bytes()),
             ("weights", weights.digest().as_bytes()),
             ("prompts", prompts_digest.as_bytes()),
             ("views", options.views.to_string().as_bytes()),

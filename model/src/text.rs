@@ -17,14 +17,14 @@ pub(crate) fn text_features(weights: &ClipWeights, prompts: &PromptMode) -> std:
     };
     let length = learned.map_or(0, |p| p.text_len());
     let projected = match learned {
-        Some(p) => (0..config.layers).map(|l| p.text(l)).collect::<std::result::Result<Vec<_>, _>>()?,
+        Some(p) => (0..config.layers).map(|l| p.text(l)).collect::<Result<Vec<_>>>()?,
         None => Vec::new(),
     };
     let embed = |words| -> std::result::Result<Tensor, ModelError> {
-        let ids = sentence(length, words);
-        let rows = weights.rows("text_model.embeddings.token_embedding.weight", &ids)?;
+        let ids = sentence(length, words)?;
+        let rows = weights.rows("text_model.embeddings.token_embedding.weight", &ids);
         let positions: Vec<u32> = (0..ids.len() as u32).collect();
-        let at = weights.rows("text_model.embeddings.position_embedding.weight", &positions)?;
+        let at = weights.rows("text_model.embeddings.position_embedding.weight", &positions);
         // REFERENCE: the first text prompt enters as it is, in f32; every later one is rounded to f16.
         let rows = match projected.first() {
             Some(first) => replace(&rows.unsqueeze(0)?, first)?.squeeze(0)?,

@@ -1,1 +1,17 @@
-//! Test support.
+//! Test support: weights made by a formula, pictures made from a seed, golden numbers of the reference.
+//!
+//! It knows neither `dqa-model` nor Candle: it hands out plain names, shapes and values, so that what it says cannot
+//! be wrong in the same way as what it tests. It is never part of the product, so it panics where a library returns
+//! an error: a test that cannot get its data has failed.
+
+pub mod formula;
+pub mod golden;
+pub mod hf;
+pub mod pictures;
+pub mod spec;
+
+pub use formula::NamedTensor;
+pub use golden::Goldens;
+pub use hf::{HfDir, RawTensor};
+pub use pictures::Picture;
+pub use spec::{ClipShape, PromptShape, TensorSpec};

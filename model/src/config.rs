@@ -1,0 +1,317 @@
+//! What fixes a CLIP model's shapes and arithmetic, read from a Hugging Face `config.json`.
+//!
+//! It refuses every value that the towers of this crate do not compute (another activation, another picture size), so
+//! that whoever holds a [`ClipConfig`] holds a model that can be run. It knows nothing of tensors. Keys that have no
+//! effect on a forward pass are not looked at.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+
+/// Tokens in CLIP's vocabulary: the sentences are tokenized with this one and no other.
+const VOCAB: usize = 49408;
+/// Side of the towers' input in pixels; windows and whole views are cut to it.
+const IMAGE: usize = 224;
+/// Larger than any size in a CLIP model, small enough that products of three do not overflow.
+const SIZE_MAX: u64 = 1 << 20;
+
+/// Sizes and constants of a CLIP model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClipConfig {
+    /// The visual tower.
+    pub vision: VisionConfig,
+    /// The text tower.
+    pub text: TextConfig,
+    /// Width of the space that both towers project to.
+    pub embed_dim: usize,
+}
+
+/// Sizes and constants of the visual tower.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct VisionConfig {
+    /// Width of a token.
+    pub width: usize,
+    /// Transformer layers.
+    pub layers: usize,
+    /// Attention heads; `width` is a multiple of it.
+    pub heads: usize,
+    /// Width between the two linear layers of a block.
+    pub mlp_width: usize,
+    /// Side of a patch in pixels; `image` is a multiple of it.
+    pub patch: usize,
+    /// Side of the picture in pixels: 224.
+    pub image: usize,
+    /// Of the layer norms.
+    pub eps: f64,
+}
+
+/// Sizes and constants of the text tower.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TextConfig {
+    /// Width of a token.
+    pub width: usize,
+    /// Transformer layers.
+    pub layers: usize,
+    /// Attention heads; `width` is a multiple of it.
+    pub heads: usize,
+    /// Width between the two linear layers of a block.
+    pub mlp_width: usize,
+    /// Tokens in the vocabulary: 49408.
+    pub vocab: usize,
+    /// Longest sentence in tokens, start and end included.
+    pub context: usize,
+    /// Of the layer norms.
+    pub eps: f64,
+}
+
+/// Why a `config.json` is none of a model that can be run. Nothing of it changes by trying again.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there or cannot be read.
+    #[error("cannot read the model's configuration `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not JSON.
+    #[error("`{}` is not JSON", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A key has a value of another kind of model.
+    #[error("`{}`: `{key}` is {value}, but dqa needs {needed}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key with its section, as `text_config.hidden_size`.
+        key: String,
+        /// The value as JSON, or `absent`.
+        value: String,
+        /// What it must be.
+        needed: String,
+    },
+}
+
+impl VisionConfig {
+    /// Patches on a side of the picture: 7 for patches of 32.
+    pub fn grid(&self) -> usize {
+        self.image / self.patch
+    }
+
+    /// Patches in a picture: 49 for patches of 32.
+    pub fn patches(&self) -> usize {
+        self.grid() * self.grid()
+    }
+}
+
+impl ClipConfig {
+    /// Patches on a side of the picture: 7 for patches of 32.
+    pub fn grid(&self) -> usize {
+        self.vision.grid()
+    }
+
+    /// Patches in a picture: 49 for patches of 32.
+    pub fn patches(&self) -> usize {
+        self.vision.patches()
+    }
+
+    /// Layers that can have prompts: those of the shallower tower.
+    pub fn prompt_depth_max(&self) -> usize {
+        self.vision.layers.min(self.text.layers)
+    }
+
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// Every [`ConfigError`].
+    pub fn read(path: &Path) -> Result<ClipConfig, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// The model that `json` describes; `path` is where it came from, for errors.
+    ///
+    /// # Errors
+    /// [`ConfigError::Json`] and [`ConfigError::Value`].
+    pub fn parse(json: &str, path: &Path) -> Result<ClipConfig, ConfigError> {
+        let root: Value = serde_json::from_str(json).map_err(|source| ConfigError::Json {
+            path: path.to_owned(),
+            source,
+        })?;
+        let file = File { path, root: &root };
+        if root.get("model_type").and_then(Value::as_str) != Some("clip") {
+            return Err(file.refuse("model_type", root.get("model_type"), "\"clip\""));
+        }
+        // transformers leaves out keys that have its default values; they are those of ViT-B/32.
+        let embed_dim = file.top_size("projection_dim", 512)?;
+        Ok(ClipConfig {
+            vision: file.section("vision_config").vision()?,
+            text: file.section("text_config").text()?,
+            embed_dim,
+        })
+    }
+}
+
+/// A parsed file, with its path for errors.
+#[derive(Clone, Copy)]
+struct File<'a> {
+    path: &'a Path,
+    root: &'a Value,
+}
+
+impl<'a> File<'a> {
+    fn section(self, name: &'static str) -> Section<'a> {
+        Section { file: self, name }
+    }
+
+    fn top_size(self, key: &str, default: usize) -> Result<usize, ConfigError> {
+        match self.root.get(key) {
+            None | Some(Value::Null) => Ok(default),
+            Some(value) => size(value).ok_or_else(|| self.refuse(key, Some(value), SIZE_NEEDED)),
+        }
+    }
+
+    fn refuse(self, key: &str, value: Option<&Value>, needed: impl Into<String>) -> ConfigError {
+        ConfigError::Value {
+            path: self.path.to_owned(),
+            key: key.to_owned(),
+            value: value.map_or_else(|| "absent".to_owned(), Value::to_string),
+            needed: needed.into(),
+        }
+    }
+}
+
+const SIZE_NEEDED: &str = "a whole number from 1 to 1048576";
+
+fn size(value: &Value) -> Option<usize> {
+    let number = value.as_u64()?;
+    (1..=SIZE_MAX).contains(&number).then_some(number as usize)
+}
+
+/// One tower's part of the file: `text_config`, and `text_config_dict` in files of old versions, which repeats some of
+/// its values or is null.
+#[derive(Clone, Copy)]
+struct Section<'a> {
+    file: File<'a>,
+    name: &'static str,
+}
+
+impl<'a> Section<'a> {
+    fn vision(self) -> Result<VisionConfig, ConfigError> {
+        self.check_kind("clip_vision_model")?;
+        let vision = VisionConfig {
+            width: self.size("hidden_size", 768)?,
+            layers: self.size("num_hidden_layers", 12)?,
+            heads: self.heads("hidden_size", 768, 12)?,
+            mlp_width: self.size("intermediate_size", 3072)?,
+            patch: self.size("patch_size", 32)?,
+            image: self.fixed("image_size", IMAGE, IMAGE)?,
+            eps: self.eps()?,
+        };
+        self.fixed("num_channels", 3, 3)?;
+        if !vision.image.is_multiple_of(vision.patch) {
+            return self.refuse("patch_size", format!("a divisor of the picture's side {IMAGE}"));
+        }
+        Ok(vision)
+    }
+
+    fn text(self) -> Result<TextConfig, ConfigError> {
+        self.check_kind("clip_text_model")?;
+        Ok(TextConfig {
+            width: self.size("hidden_size", 512)?,
+            layers: self.size("num_hidden_layers", 12)?,
+            heads: self.heads("hidden_size", 512, 8)?,
+            mlp_width: self.size("intermediate_size", 2048)?,
+            vocab: self.fixed("vocab_size", VOCAB, VOCAB)?,
+            context: self.size("max_position_embeddings", 77)?,
+            eps: self.eps()?,
+        })
+    }
+
+    /// The value of `key`, from whichever of the two objects has it.
+    fn get(self, key: &str) -> Result<Option<&'a Value>, ConfigError> {
+        let old_name = format!("{}_dict", self.name);
+        let mut found: Option<&'a Value> = None;
+        for name in [self.name, &old_name] {
+            let object = match self.file.root.get(name) {
+                None | Some(Value::Null) => continue,
+                Some(Value::Object(object)) => object,
+                other => return Err(self.file.refuse(name, other, "an object")),
+            };
+            match (object.get(key), found) {
+                (None | Some(Value::Null), _) => {}
+                (Some(value), Some(first)) if value != first => {
+                    // transformers takes the old object's word here, and others the new one's: neither is safe.
+                    let needed = format!("{first}, as `{}.{key}` says, or one of the two removed", self.name);
+                    return Err(self.file.refuse(&format!("{name}.{key}"), Some(value), needed));
+                }
+                (Some(value), _) => found = Some(value),
+            }
+        }
+        Ok(found)
+    }
+
+    fn size(self, key: &str, default: usize) -> Result<usize, ConfigError> {
+        match self.get(key)? {
+            None => Ok(default),
+            Some(value) => size(value).map_or_else(|| self.refuse(key, SIZE_NEEDED), Ok),
+        }
+    }
+
+    fn fixed(self, key: &str, default: usize, only: usize) -> Result<usize, ConfigError> {
+        let value = self.size(key, default)?;
+        if value == only {
+            Ok(value)
+        } else {
+            self.refuse(key, only.to_string())
+        }
+    }
+
+    fn heads(self, width_key: &str, width_default: usize, default: usize) -> Result<usize, ConfigError> {
+        let (width, heads) = (
+            self.size(width_key, width_default)?,
+            self.size("num_attention_heads", default)?,
+        );
+        if width.is_multiple_of(heads) {
+            Ok(heads)
+        } else {
+            self.refuse("num_attention_heads", format!("a divisor of {width}"))
+        }
+    }
+
+    fn eps(self) -> Result<f64, ConfigError> {
+        match self.get("layer_norm_eps")? {
+            None => Ok(1e-5),
+            Some(value) => match value.as_f64().filter(|eps| (f64::MIN_POSITIVE..1.0).contains(eps)) {
+                Some(eps) => Ok(eps),
+                None => self.refuse("layer_norm_eps", "a number between 0 and 1"),
+            },
+        }
+    }
+
+    /// Refuses another kind of tower, and any activation but x * sigmoid(1.702 x).
+    fn check_kind(self, model_type: &str) -> Result<(), ConfigError> {
+        for (key, only) in [("model_type", model_type), ("hidden_act", "quick_gelu")] {
+            match self.get(key)? {
+                Some(value) if value.as_str() != Some(only) => return self.refuse(key, format!("\"{only}\"")),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse<T>(self, key: &str, needed: impl Into<String>) -> Result<T, ConfigError> {
+        Err(self
+            .file
+            .refuse(&format!("{}.{key}", self.name), self.get(key)?, needed))
+    }
+}

@@ -1,0 +1,252 @@
+//! Files of prompts: safetensors, or the PyTorch checkpoints that the authors' code saves.
+//!
+//! It finds the prompts' tensors among what a file holds and gives them their plain names. It does not judge whether
+//! they are all there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use candle_core::pickle::PthTensors;
+use candle_core::{Device, Tensor};
+use tracing::info;
+
+use crate::checkpoint::{self, CheckpointError};
+use crate::mismatch::Mismatch;
+use crate::prompts::{PROMPT_LEN_MAX, Slot};
+
+/// Where training programs keep a model's tensors in a checkpoint with other things.
+const STATE_KEYS: [&str; 6] = [
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "net",
+    "prompt_learner",
+    "params",
+];
+/// The two buffers that the authors' module saves with its prompts: rows of CLIP's token embedding.
+const BUFFERS: [&str; 2] = ["token_prefix", "token_suffix"];
+
+/// Why a file or a set of tensors gives no prompts. [`PromptsError::retry`] says whether another try may help.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptsError {
+    /// A safetensors file cannot be read, or any file not opened.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The file is of no kind that can hold prompts.
+    #[error("`{}` is neither a safetensors file nor a PyTorch checkpoint", path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was saved by PyTorch before 1.6.
+    #[error(
+        "`{}` is in PyTorch's format from before 1.6; load it there and save it again with `torch.save`",
+        path.display()
+    )]
+    OldTorch {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file looks like a PyTorch checkpoint, but cannot be read as one.
+    #[error("`{}` is a PyTorch checkpoint that cannot be read; safetensors would do", path.display())]
+    Torch {
+        /// The file.
+        path: PathBuf,
+        /// What Candle said.
+        source: candle_core::Error,
+    },
+    /// Nothing in there is a prompt.
+    #[error("{origin} holds no prompts, which are called `prompts_text.0` and the like: {looked}")]
+    NoPrompts {
+        /// The file, or `memory`.
+        origin: String,
+        /// What is there, or where prompts were looked for.
+        looked: String,
+    },
+    /// There are several sets of prompts.
+    #[error("{origin} holds more than one set of prompts, under {prefixes}: keep one")]
+    Several {
+        /// The file, or `memory`.
+        origin: String,
+        /// What their names begin with.
+        prefixes: String,
+    },
+    /// The model has fewer layers than the prompts.
+    #[error("{origin} has prompts for {depth} layers, but the model has only {layers}")]
+    Depth {
+        /// The file, or `memory`.
+        origin: String,
+        /// Layers with prompts.
+        depth: usize,
+        /// Layers of the shallower tower.
+        layers: usize,
+    },
+    /// A layer has no prompt, or more than fit.
+    #[error("{origin} has {length} prompts in a layer of `{kind}`; there may be 1 to {PROMPT_LEN_MAX}")]
+    Length {
+        /// The file, or `memory`.
+        origin: String,
+        /// `prompts_text` or `prompts_vis`.
+        kind: String,
+        /// Prompts in a layer.
+        length: usize,
+    },
+    /// The tensors are not a complete set for the model.
+    #[error("the prompts in {origin} are not a complete set for this model")]
+    Tensors {
+        /// The file, or `memory`.
+        origin: String,
+        /// Which and how.
+        source: Mismatch,
+    },
+    /// Candle failed on a tensor.
+    #[error("cannot take the tensor `{name}`")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What Candle said.
+        source: candle_core::Error,
+    },
+}
+
+impl PromptsError {
+    /// Whether another try may help: only when the system failed to read a file that is there.
+    pub fn retry(&self) -> bool {
+        matches!(self, PromptsError::Checkpoint(error) if error.retry())
+    }
+}
+
+/// The prompts' tensors in a file, by their plain names.
+pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
+    match first_bytes(path)? {
+        [b'P', b'K', 3, 4, ..] => read_torch(path),
+        [_, _, _, _, _, _, _, _, b'{', ..] => read_safetensors(path),
+        [0x80, 2..=5, ..] => Err(PromptsError::OldTorch { path: path.to_owned() }),
+        _ => Err(PromptsError::Unknown { path: path.to_owned() }),
+    }
+}
+
+/// The first 9 bytes, zeros where the file is shorter.
+fn first_bytes(path: &Path) -> Result<[u8; 9], PromptsError> {
+    let read = || -> io::Result<[u8; 9]> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(9).read_to_end(&mut bytes)?;
+        bytes.resize(9, 0);
+        Ok(std::array::from_fn(|i| bytes[i]))
+    };
+    read().map_err(|source| {
+        CheckpointError::Read {
+            path: path.to_owned(),
+            source,
+        }
+        .into()
+    })
+}
+
+fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
+    let origin = format!("`{}`", path.display());
+    let stored = checkpoint::open(path)?;
+    let mut tensors = BTreeMap::new();
+    for (name, plain) in select(stored.keys(), &origin)? {
+        let stored = &stored[name];
+        if !stored.found().readable {
+            let unreadable = vec![format!("{plain} is {}", stored.dtype_name())];
+            return Err(PromptsError::Tensors {
+                origin,
+                source: Mismatch {
+                    unreadable,
+                    ..Mismatch::default()
+                },
+            });
+        }
+        let values = stored.values(0..stored.shape.iter().product());
+        let tensor =
+            Tensor::from_vec(values, stored.shape.as_slice(), &Device::Cpu).map_err(|source| PromptsError::Tensor {
+                name: name.to_owned(),
+                source,
+            })?;
+        tensors.insert(plain.to_owned(), tensor);
+    }
+    Ok(tensors)
+}
+
+/// From the first dictionary in the checkpoint that holds prompts: the top one, or one under a usual key.
+fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
+    let torch = |source| PromptsError::Torch {
+        path: path.to_owned(),
+        source,
+    };
+    let origin = format!("`{}`", path.display());
+    let top = PthTensors::new(path, None).map_err(torch)?;
+    let nested = STATE_KEYS
+        .iter()
+        .filter_map(|key| PthTensors::new(path, Some(key)).ok());
+    let has_prompts = |file: &PthTensors| file.tensor_infos().keys().any(|name| split(name).is_some());
+    let Some(file) = std::iter::once(top).chain(nested).find(has_prompts) else {
+        let looked = format!("none at the top of the checkpoint, nor under {}", STATE_KEYS.join(", "));
+        return Err(PromptsError::NoPrompts { origin, looked });
+    };
+    let mut tensors = BTreeMap::new();
+    // Only what is selected: the authors' buffers are slices of a larger tensor, which Candle does not read.
+    for (name, plain) in select(file.tensor_infos().keys(), &origin)? {
+        let tensor = file.get(name).map_err(torch)?.expect("its name was just listed");
+        tensors.insert(plain.to_owned(), tensor);
+    }
+    Ok(tensors)
+}
+
+/// The prompts among `names`, with their plain names. Left out are the authors' two buffers and, where prompts have a
+/// prefix, the names without it; what else is beside the prompts stays, to be refused.
+pub(crate) fn select<'a>(
+    names: impl IntoIterator<Item = &'a String>,
+    origin: &str,
+) -> Result<Vec<(&'a str, &'a str)>, PromptsError> {
+    let mut names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    names.sort_unstable();
+    let prefixes: BTreeSet<&str> = names.iter().filter_map(|name| split(name)).collect();
+    let prefix = match prefixes.iter().collect::<Vec<_>>()[..] {
+        [prefix] => *prefix,
+        [] => {
+            let looked = format!(
+                "its {} tensors are {}, ...",
+                names.len(),
+                names[..names.len().min(5)].join(", ")
+            );
+            return Err(PromptsError::NoPrompts {
+                origin: origin.to_owned(),
+                looked,
+            });
+        }
+        _ => {
+            let prefixes: Vec<String> = prefixes.iter().map(|prefix| format!("`{prefix}`")).collect();
+            return Err(PromptsError::Several {
+                origin: origin.to_owned(),
+                prefixes: prefixes.join(" and "),
+            });
+        }
+    };
+    let inside = names
+        .iter()
+        .filter_map(|name| Some((*name, name.strip_prefix(prefix)?)));
+    let prompts: Vec<_> = inside.filter(|(_, plain)| !BUFFERS.contains(plain)).collect();
+    if prompts.len() < names.len() {
+        info!(
+            origin,
+            prefix,
+            left_out = names.len() - prompts.len(),
+            "took the prompts from a larger checkpoint"
+        );
+    }
+    Ok(prompts)
+}
+
+/// What stands before a learnable tensor's plain name: empty, or ending with a dot. `None` for other tensors.
+fn split(name: &str) -> Option<&str> {
+    let starts = std::iter::once(0).chain(name.match_indices('.').map(|(dot, _)| dot + 1));
+    starts
+        .map(|start| name.split_at(start))
+        .find(|(_, plain)| Slot::parse(plain).is_some())
+        .map(|(prefix, _)| prefix)
+}

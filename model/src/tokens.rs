@@ -1,0 +1,120 @@
+//! The two sentences as token ids.
+//!
+//! Each sentence is a row of placeholder words, whose embeddings the first text prompt replaces, and then the words
+//! that differ. The vocabulary is CLIP's and comes with the tokenizer; nothing is looked up at run time.
+
+use std::sync::LazyLock;
+
+use instant_clip_tokenizer::{Token, Tokenizer};
+
+/// The words of the sentence that a picture should be far from: row 0 of the text features.
+pub const BAD: &str = "bad photo.";
+/// The words of the sentence that a picture should be near to: row 1 of the text features.
+pub const GOOD: &str = "good photo.";
+
+/// Starts every sentence.
+pub const START: u32 = 49406;
+/// Ends every sentence; the feature is read at its place. No other token has a greater id.
+pub const END: u32 = 49407;
+/// The placeholder word "X".
+pub const PLACEHOLDER: u32 = 343;
+
+/// The longest sentence that CLIP's text tower takes, start and end included.
+pub const CONTEXT: usize = 77;
+
+// Some 50,000 merge rules are parsed: once for the process.
+static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(Tokenizer::new);
+
+/// Why words make no sentence. Trying again gives the same.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TokensError {
+    /// Nothing is left of the words.
+    #[error("the sentence `{words}` has no word in it")]
+    Empty {
+        /// As given.
+        words: String,
+    },
+    /// More than the text tower takes.
+    #[error("the sentence of {prompt_len} prompts and `{words}` has {tokens} tokens, but CLIP takes at most {CONTEXT}")]
+    TooLong {
+        /// As given.
+        prompt_len: usize,
+        /// As given.
+        words: String,
+        /// Start and end included.
+        tokens: usize,
+    },
+}
+
+/// The ids of `"X X ... X {words}"` with `prompt_len` placeholders: start, placeholders, words, end. Not padded.
+///
+/// # Errors
+/// [`TokensError::Empty`] when there are no words, [`TokensError::TooLong`] beyond [`CONTEXT`] tokens.
+pub fn sentence(prompt_len: usize, words: &str) -> Result<Vec<u32>, TokensError> {
+    let mut encoded = Vec::new();
+    TOKENIZER.encode(words, &mut encoded);
+    if encoded.is_empty() {
+        return Err(TokensError::Empty {
+            words: words.to_owned(),
+        });
+    }
+    // CLIP's tokenizer splits at spaces before it merges, so placeholders and words do not touch each other.
+    let tokens = prompt_len.saturating_add(encoded.len()).saturating_add(2);
+    if tokens > CONTEXT {
+        return Err(TokensError::TooLong {
+            prompt_len,
+            words: words.to_owned(),
+            tokens,
+        });
+    }
+    let mut ids = Vec::with_capacity(tokens);
+    ids.push(START);
+    ids.resize(1 + prompt_len, PLACEHOLDER);
+    ids.extend(encoded.into_iter().map(|token: Token| u32::from(token.to_u16())));
+    ids.push(END);
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use dqa_testkit::Goldens;
+
+    use super::*;
+
+    #[test]
+    fn sentences_are_the_references() {
+        let goldens = Goldens::load();
+        assert_eq!(sentence(8, BAD).unwrap(), goldens.tokens["bad photo"]);
+        assert_eq!(sentence(8, GOOD).unwrap(), goldens.tokens["good photo"]);
+    }
+
+    #[test]
+    fn placeholders_are_what_the_tokenizer_makes_of_x() {
+        let mut whole = Vec::new();
+        TOKENIZER.encode("X X X bad photo.", &mut whole);
+        let whole: Vec<u32> = whole.into_iter().map(|token| u32::from(token.to_u16())).collect();
+        let ids = sentence(3, BAD).unwrap();
+        assert_eq!(ids[1..ids.len() - 1], whole);
+        assert_eq!(u32::from(TOKENIZER.start_of_text().to_u16()), START);
+        assert_eq!(u32::from(TOKENIZER.end_of_text().to_u16()), END);
+    }
+
+    #[test]
+    fn no_prompts_is_the_plain_sentence() {
+        assert_eq!(sentence(0, BAD).unwrap(), [START, 2103, 1125, 269, END]);
+    }
+
+    #[test]
+    fn a_sentence_fills_the_context_at_most() {
+        assert_eq!(sentence(72, BAD).unwrap().len(), CONTEXT);
+        let error = sentence(73, BAD).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the sentence of 73 prompts and `bad photo.` has 78 tokens, but CLIP takes at most 77"
+        );
+        assert_eq!(
+            sentence(8, " ").unwrap_err().to_string(),
+            "the sentence ` ` has no word in it"
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! Which tensors a model of a given shape has, and the centre and scale of each under the formula.
+//!
+//! The names are those of Hugging Face's `openai/clip-vit-base-patch32` and, for the prompts, the authors'. Written
+//! out once more here, apart from the product's own list, so that a mistake in either shows.
+
+/// One tensor of the formula.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorSpec {
+    /// Its name in the checkpoint.
+    pub name: String,
+    /// Its dimensions; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Middle of the uniform values.
+    pub center: f64,
+    /// Half their range.
+    pub scale: f64,
+}
+
+impl TensorSpec {
+    /// How many values it has.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has no values at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What fixes the shapes of a CLIP model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClipShape {
+    /// Layers of the visual tower.
+    pub layers_v: usize,
+    /// Layers of the text tower.
+    pub layers_t: usize,
+    /// Width of the visual tower.
+    pub width_v: usize,
+    /// Width of the text tower.
+    pub width_t: usize,
+    /// Attention heads of the visual tower; no tensor shows them.
+    pub heads_v: usize,
+    /// Attention heads of the text tower; no tensor shows them.
+    pub heads_t: usize,
+    /// Width of the space that both towers project to.
+    pub embed_dim: usize,
+    /// Tokens in the vocabulary.
+    pub vocab: usize,
+    /// Longest sentence, in tokens.
+    pub context: usize,
+    /// Side of a patch, in pixels.
+    pub patch: usize,
+    /// Side of the picture, in pixels.
+    pub image: usize,
+}
+
+impl ClipShape {
+    /// openai/clip-vit-base-patch32: 151 million values.
+    pub const VIT_B_32: ClipShape = ClipShape {
+        layers_v: 12,
+        layers_t: 12,
+        width_v: 768,
+        width_t: 512,
+        heads_v: 12,
+        heads_t: 8,
+        embed_dim: 512,
+        vocab: 49408,
+        context: 77,
+        patch: 32,
+        image: 224,
+    };
+
+    /// A small CLIP of the same architecture, patch and input size: `tiny` in goldens.json. 4 million values, most of
+    /// them token embeddings.
+    pub const TINY: ClipShape = ClipShape {
+        layers_v: 3,
+        layers_t: 3,
+        width_v: 128,
+        width_t: 64,
+        heads_v: 2,
+        heads_t: 1,
+        embed_dim: 64,
+        ..Self::VIT_B_32
+    };
+
+    /// The shape that goldens.json calls `kind`: `vit-b-32` or `tiny`.
+    pub fn of_kind(kind: &str) -> ClipShape {
+        match kind {
+            "vit-b-32" => Self::VIT_B_32,
+            "tiny" => Self::TINY,
+            other => panic!("the testkit knows the kinds vit-b-32 and tiny, not {other}"),
+        }
+    }
+
+    /// The shape of this model's prompts in goldens.json: 8 in every layer.
+    pub fn prompts(&self) -> PromptShape {
+        PromptShape {
+            depth: self.layers_v.min(self.layers_t),
+            len_v: 8,
+            len_t: 8,
+            width_v: self.width_v,
+            width_t: self.width_t,
+        }
+    }
+}
+
+/// What fixes the shapes of the learned prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PromptShape {
+    /// Layers with prompts of their own.
+    pub depth: usize,
+    /// Visual prompts in a layer.
+    pub len_v: usize,
+    /// Text prompts in a layer.
+    pub len_t: usize,
+    /// Width of the visual tower.
+    pub width_v: usize,
+    /// Width of the text tower.
+    pub width_t: usize,
+}
+
+/// The list under construction: one line here is one line of `clip_spec` in the reference.
+struct List(Vec<TensorSpec>);
+
+impl List {
+    fn add(&mut self, name: impl Into<String>, shape: &[usize], center: f64, scale: f64) {
+        self.0.push(TensorSpec {
+            name: name.into(),
+            shape: shape.to_vec(),
+            center,
+            scale,
+        });
+    }
+
+    /// A uniform on [-s, s] has the standard deviation s / sqrt(3).
+    fn spread(&mut self, name: impl Into<String>, shape: &[usize], std: f64) {
+        self.add(name, shape, 0.0, 3f64.sqrt() * std);
+    }
+
+    fn norm(&mut self, name: &str, width: usize) {
+        self.add(format!("{name}.weight"), &[width], 1.0, 0.1);
+        self.add(format!("{name}.bias"), &[width], 0.0, 0.05);
+    }
+
+    fn linear(&mut self, name: &str, shape: [usize; 2], std: f64) {
+        self.spread(format!("{name}.weight"), &shape, std);
+        self.add(format!("{name}.bias"), &shape[..1], 0.0, 0.02);
+    }
+
+    fn tower(&mut self, tower: &str, width: usize, layers: usize) {
+        let proj = root(width) * root(2 * layers);
+        for layer in 0..layers {
+            let prefix = format!("{tower}.encoder.layers.{layer}");
+            for projection in ["q_proj", "k_proj", "v_proj"] {
+                self.linear(&format!("{prefix}.self_attn.{projection}"), [width, width], root(width));
+            }
+            self.linear(&format!("{prefix}.self_attn.out_proj"), [width, width], proj);
+            self.norm(&format!("{prefix}.layer_norm1"), width);
+            self.norm(&format!("{prefix}.layer_norm2"), width);
+            self.linear(&format!("{prefix}.mlp.fc1"), [4 * width, width], root(2 * width));
+            self.linear(&format!("{prefix}.mlp.fc2"), [width, 4 * width], proj);
+        }
+    }
+}
+
+/// `n ** -0.5`
+fn root(n: usize) -> f64 {
+    (n as f64).powf(-0.5)
+}
+
+/// Every CLIP tensor of a model of this shape.
+pub fn clip_spec(shape: &ClipShape) -> Vec<TensorSpec> {
+    let (wide, text, dim) = (shape.width_v, shape.width_t, shape.embed_dim);
+    let places = (shape.image / shape.patch).pow(2) + 1;
+    let mut list = List(Vec::new());
+    let patch = [wide, 3, shape.patch, shape.patch];
+    list.spread("vision_model.embeddings.class_embedding", &[wide], root(wide));
+    list.spread(
+        "vision_model.embeddings.patch_embedding.weight",
+        &patch,
+        root(patch[1..].iter().product()),
+    );
+    list.spread(
+        "vision_model.embeddings.position_embedding.weight",
+        &[places, wide],
+        root(wide),
+    );
+    list.norm("vision_model.pre_layrnorm", wide);
+    list.norm("vision_model.post_layernorm", wide);
+    list.tower("vision_model", wide, shape.layers_v);
+    list.spread("visual_projection.weight", &[dim, wide], root(wide));
+    list.spread(
+        "text_model.embeddings.token_embedding.weight",
+        &[shape.vocab, text],
+        0.02,
+    );
+    list.spread(
+        "text_model.embeddings.position_embedding.weight",
+        &[shape.context, text],
+        0.01,
+    );
+    list.tower("text_model", text, shape.layers_t);
+    list.norm("text_model.final_layer_norm", text);
+    list.spread("text_projection.weight", &[dim, text], root(text));
+    list.add("logit_scale", &[], 100f64.ln(), 0.0);
+    list.0
+}
+
+/// Every tensor of the learned prompts, in the authors' names. The scales are larger than at initialisation, so that
+/// a mistake in any one of them moves the score.
+pub fn prompt_spec(shape: &PromptShape) -> Vec<TensorSpec> {
+    let mut list = List(Vec::new());
+    for i in 0..shape.depth {
+        list.add(format!("prompts_text.{i}"), &[shape.len_t, shape.width_t], 0.0, 0.5);
+        list.add(format!("prompts_vis.{i}"), &[shape.len_v, shape.width_v], 0.0, 0.5);
+        for (kind, width) in [("vis", shape.width_v), ("txt", shape.width_t)] {
+            list.spread(
+                format!("prompt_{kind}_projections.{i}.weight"),
+                &[width, width],
+                root(width),
+            );
+            list.add(format!("prompt_{kind}_projections.{i}.bias"), &[width], 0.0, 0.05);
+        }
+    }
+    list.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vit_b_32_has_the_published_number_of_values() {
+        let values: usize = clip_spec(&ClipShape::VIT_B_32).iter().map(TensorSpec::len).sum();
+        assert_eq!(values, 151_277_313); // openai/clip-vit-base-patch32's model card
+        assert_eq!(clip_spec(&ClipShape::VIT_B_32).len(), 398);
+        assert_eq!(prompt_spec(&ClipShape::VIT_B_32.prompts()).len(), 72);
+    }
+}

@@ -1,0 +1,303 @@
+//! Prompts are the same from every kind of file, and a set that is not complete is refused by name.
+
+#![allow(clippy::unwrap_used)] // helpers too: a test that cannot get its data has failed
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor, Var};
+use dqa_model::{ClipConfig, Prompts, PromptsError};
+use dqa_testkit::hf::{self, Dtype, HfDir, RawTensor};
+use dqa_testkit::{ClipShape, Goldens, NamedTensor};
+
+/// The fixtures were made with this salt, whatever DQA_GOLDENS says.
+const TINY: HfDir = HfDir {
+    salt: "golden",
+    shape: ClipShape::TINY,
+    shards: 1,
+};
+
+fn config() -> ClipConfig {
+    ClipConfig::parse(&hf::config_json(&TINY.shape), Path::new("config.json")).unwrap()
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn text(error: &PromptsError, dir: &Path) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text.replace(dir.to_str().unwrap(), "DIR")
+}
+
+/// What comes of a safetensors file with these tensors.
+fn open(change: impl FnOnce(&mut Vec<RawTensor>)) -> Result<Prompts, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("prompts");
+    let mut tensors = hf::raw(TINY.prompts());
+    change(&mut tensors);
+    hf::write_safetensors(&file, &tensors);
+    Prompts::open(&file, &config()).map_err(|error| text(&error, dir.path()))
+}
+
+fn rename(tensors: &mut [RawTensor], name: impl Fn(&str) -> String) {
+    for tensor in tensors {
+        tensor.name = name(&tensor.name);
+    }
+}
+
+fn find<'a>(tensors: &'a mut [RawTensor], name: &str) -> &'a mut RawTensor {
+    tensors.iter_mut().find(|tensor| tensor.name == name).unwrap()
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn check_equal(prompts: &Prompts, wanted: &[NamedTensor]) {
+    assert_eq!(prompts.tensors().len(), wanted.len());
+    for tensor in wanted {
+        let read = &prompts.tensors()[&tensor.name];
+        assert_eq!(
+            (read.dims(), read.dtype()),
+            (tensor.shape.as_slice(), DType::F32),
+            "{}",
+            tensor.name
+        );
+        assert_eq!(values(read), tensor.values, "{}", tensor.name);
+    }
+}
+
+fn rounded() -> Vec<NamedTensor> {
+    let mut tensors = TINY.prompts();
+    for value in tensors.iter_mut().flat_map(|tensor| &mut tensor.values) {
+        *value = half::f16::from_f32(*value).to_f32();
+    }
+    tensors
+}
+
+#[test]
+fn safetensors_are_read() {
+    let prompts = open(|_| ()).unwrap();
+    check_equal(&prompts, &TINY.prompts());
+    assert_eq!((prompts.depth(), prompts.text_len(), prompts.visual_len()), (3, 8, 8));
+}
+
+#[test]
+fn prompts_are_the_goldens() {
+    let goldens = Goldens::load();
+    let prompts = Prompts::open(
+        &hf::cached("tiny", &goldens.salt).join("prompts.safetensors"),
+        &config(),
+    )
+    .unwrap();
+    for (name, golden) in &goldens.model("tiny").prompts {
+        let tensor = &prompts.tensors()[name];
+        golden.check(name, tensor.dims(), &values(tensor), 1e-7);
+    }
+}
+
+#[test]
+fn the_authors_checkpoint_gives_the_same() {
+    let prompts = Prompts::open(&fixture("tiny-prompts.pth"), &config()).unwrap();
+    check_equal(&prompts, &TINY.prompts());
+    assert_eq!(prompts.digest().unwrap(), open(|_| ()).unwrap().digest().unwrap());
+}
+
+#[test]
+fn a_nested_checkpoint_in_half_precision_gives_the_same_rounded() {
+    let prompts = Prompts::open(&fixture("tiny-nested-f16.pth"), &config()).unwrap();
+    check_equal(&prompts, &rounded());
+    let f16 = open(|tensors| *tensors = TINY.prompts().iter().map(RawTensor::f16).collect()).unwrap();
+    assert_eq!(prompts.digest().unwrap(), f16.digest().unwrap());
+    assert_ne!(prompts.digest().unwrap(), open(|_| ()).unwrap().digest().unwrap());
+}
+
+#[test]
+fn the_bytes_tell_the_kind_of_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let misnamed = dir.path().join("prompts.safetensors");
+    fs::copy(fixture("tiny-prompts.pth"), &misnamed).unwrap();
+    check_equal(&Prompts::open(&misnamed, &config()).unwrap(), &TINY.prompts());
+}
+
+#[test]
+fn a_prefix_is_taken_off() {
+    let prompts = open(|tensors| {
+        rename(tensors, |name| format!("prompt_learner.{name}"));
+        let mut other = tensors[0].clone();
+        other.name = "image_encoder.proj".to_owned();
+        tensors.push(other);
+    });
+    check_equal(&prompts.unwrap(), &TINY.prompts());
+}
+
+#[test]
+fn fewer_layers_and_other_lengths_are_prompts_too() {
+    let prompts = open(|tensors| {
+        tensors.retain(|tensor| tensor.name.contains(".0"));
+        let visual = find(tensors, "prompts_vis.0");
+        visual.shape[0] = 1;
+        visual.bytes.truncate(128 * 4);
+    });
+    let prompts = prompts.unwrap();
+    assert_eq!((prompts.depth(), prompts.text_len(), prompts.visual_len()), (1, 8, 1));
+}
+
+#[test]
+fn each_prompt_passes_its_linear_layer() {
+    let prompts = open(|_| ()).unwrap();
+    let by_name: BTreeMap<String, NamedTensor> = TINY.prompts().into_iter().map(|t| (t.name.clone(), t)).collect();
+    for i in 0..3 {
+        for (kind, got, width) in [
+            ("txt", prompts.text(i).unwrap(), 64),
+            ("vis", prompts.visual(i).unwrap(), 128),
+        ] {
+            assert_eq!(got.dims(), [8, width]);
+            let long = if kind == "txt" { "text" } else { "vis" };
+            let x = &by_name[&format!("prompts_{long}.{i}")].values;
+            let w = &by_name[&format!("prompt_{kind}_projections.{i}.weight")].values;
+            let b = &by_name[&format!("prompt_{kind}_projections.{i}.bias")].values;
+            for (flat, value) in values(&got).into_iter().enumerate() {
+                let (row, column) = (flat / width, flat % width);
+                let products = (0..width).map(|k| f64::from(x[row * width + k]) * f64::from(w[column * width + k]));
+                let exact = products.sum::<f64>() + f64::from(b[column]);
+                assert!(
+                    (f64::from(value) - exact).abs() < 1e-5,
+                    "{kind} {i} {flat}: {value} {exact}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_reach_the_tensors_that_were_given() {
+    let vars: BTreeMap<String, Var> = TINY
+        .prompts()
+        .into_iter()
+        .map(|t| {
+            (
+                t.name,
+                Var::from_tensor(&Tensor::from_vec(t.values, t.shape, &Device::Cpu).unwrap()).unwrap(),
+            )
+        })
+        .collect();
+    let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone()));
+    let prompts = Prompts::from_tensors(tensors, &config()).unwrap();
+    let gradients = prompts.text(1).unwrap().sum_all().unwrap().backward().unwrap();
+    assert!(gradients.get(&vars["prompts_text.1"]).is_some());
+    assert!(gradients.get(&vars["prompt_txt_projections.1.weight"]).is_some());
+    assert!(gradients.get(&vars["prompts_text.0"]).is_none());
+}
+
+const REFUSED: &str = "the prompts in `DIR/prompts` are not a complete set for this model: ";
+
+#[test]
+fn tensors_of_another_set_are_named() {
+    let refused = |change: &dyn Fn(&mut Vec<RawTensor>)| open(change).unwrap_err();
+    assert_eq!(
+        refused(&|tensors| tensors.retain(|tensor| tensor.name != "prompts_text.1")),
+        format!("{REFUSED}1 missing: prompts_text.1")
+    );
+    assert_eq!(
+        refused(&|tensors| tensors.retain(|tensor| !tensor.name.starts_with("prompts_vis"))),
+        format!("{REFUSED}3 missing: prompts_vis.0, prompts_vis.1, prompts_vis.2")
+    );
+    assert_eq!(
+        refused(&|tensors| find(tensors, "prompts_vis.2").name = "prompts_vis.two".to_owned()),
+        format!("{REFUSED}1 missing: prompts_vis.2; 1 unexpected: prompts_vis.two")
+    );
+    assert_eq!(
+        refused(&|tensors| {
+            let tensor = find(tensors, "prompts_text.2");
+            tensor.shape[0] = 4;
+            tensor.bytes.truncate(4 * 64 * 4);
+        }),
+        format!("{REFUSED}1 of another shape: prompts_text.2 is (4, 64), not (8, 64)")
+    );
+    assert_eq!(
+        refused(&|tensors| find(tensors, "prompts_text.2").dtype = Dtype::I32),
+        format!("{REFUSED}1 of a type other than F32, F16 and BF16: prompts_text.2 is I32")
+    );
+}
+
+#[test]
+fn prompts_of_another_model_are_told() {
+    assert_eq!(
+        open(|tensors| {
+            let mut deeper = find(tensors, "prompts_text.2").clone();
+            deeper.name = "prompts_text.11".to_owned();
+            tensors.push(deeper);
+        })
+        .unwrap_err(),
+        "`DIR/prompts` has prompts for 12 layers, but the model has only 3"
+    );
+    assert_eq!(
+        open(|tensors| {
+            let tensor = find(tensors, "prompts_vis.0");
+            tensor.shape = vec![64, 128];
+            tensor.bytes.resize(64 * 128 * 4, 0);
+        })
+        .unwrap_err(),
+        "`DIR/prompts` has 64 prompts in a layer of `prompts_vis`; there may be 1 to 60"
+    );
+    assert_eq!(
+        open(|tensors| rename(tensors, |name| name.replace("prompt", "ctx"))).unwrap_err(),
+        "`DIR/prompts` holds no prompts, which are called `prompts_text.0` and the like: its 18 tensors are \
+         ctx_txt_projections.0.bias, ctx_txt_projections.0.weight, ctx_txt_projections.1.bias, \
+         ctx_txt_projections.1.weight, ctx_txt_projections.2.bias, ..."
+    );
+    assert_eq!(
+        open(|tensors| {
+            let mut twice = tensors.clone();
+            rename(&mut twice, |name| format!("ema.{name}"));
+            tensors.extend(twice);
+        })
+        .unwrap_err(),
+        "`DIR/prompts` holds more than one set of prompts, under `` and `ema.`: keep one"
+    );
+}
+
+#[test]
+fn files_of_other_kinds_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("prompts.pth");
+    let refused = |bytes: &[u8]| {
+        fs::write(&file, bytes).unwrap();
+        text(&Prompts::open(&file, &config()).unwrap_err(), dir.path())
+    };
+    assert_eq!(
+        refused(b"hello"),
+        "`DIR/prompts.pth` is neither a safetensors file nor a PyTorch checkpoint"
+    );
+    assert_eq!(
+        refused(b""),
+        "`DIR/prompts.pth` is neither a safetensors file nor a PyTorch checkpoint"
+    );
+    assert_eq!(
+        refused(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."),
+        "`DIR/prompts.pth` is in PyTorch's format from before 1.6; load it there and save it again with `torch.save`"
+    );
+    let whole = fs::read(fixture("tiny-prompts.pth")).unwrap();
+    let cut = refused(&whole[..whole.len() / 2]);
+    assert!(
+        cut.starts_with("`DIR/prompts.pth` is a PyTorch checkpoint that cannot be read; safetensors would do: "),
+        "{cut}"
+    );
+    assert_eq!(
+        refused(&fs::read(fixture("other.pth")).unwrap()),
+        "`DIR/prompts.pth` holds no prompts, which are called `prompts_text.0` and the like: none at the top of the \
+         checkpoint, nor under state_dict, model, model_state_dict, net, prompt_learner, params"
+    );
+    let error = Prompts::open(&dir.path().join("absent"), &config()).unwrap_err();
+    assert!(text(&error, dir.path()).starts_with("cannot read `DIR/absent`: "));
+    assert!(!error.retry());
+}
