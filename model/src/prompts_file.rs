@@ -227,19 +227,18 @@ pub(crate) fn select<'a>(
             });
         }
     };
-    let inside = names
+    let inside: Vec<(&str, &str)> = names
         .iter()
-        .filter_map(|name| Some((*name, name.strip_prefix(prefix)?)));
-    let prompts: Vec<_> = inside.filter(|(_, plain)| !BUFFERS.contains(plain)).collect();
-    if prompts.len() < names.len() {
-        info!(
-            origin,
-            prefix,
-            left_out = names.len() - prompts.len(),
-            "took the prompts from a larger checkpoint"
-        );
+        .filter_map(|name| Some((*name, name.strip_prefix(prefix)?)))
+        .collect();
+    let left_out = names.len() - inside.len();
+    if left_out > 0 {
+        info!(origin, prefix, left_out, "took the prompts from a larger checkpoint");
     }
-    Ok(prompts)
+    Ok(inside
+        .into_iter()
+        .filter(|(_, plain)| !BUFFERS.contains(plain))
+        .collect())
 }
 
 /// What stands before a learnable tensor's plain name: empty, or ending with a dot. `None` for other tensors.

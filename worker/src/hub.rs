@@ -103,8 +103,13 @@ pub enum HubError {
 impl HubError {
     /// Whether another try may help: when the hub could not be asked, or answered that it is busy.
     pub fn retry(&self) -> bool {
-        // The client's error of a refused request (unknown, private, gated) is told from others by its text alone.
-        matches!(self, HubError::Fetch { source, .. } if !source.to_string().contains("http status: 4"))
+        let HubError::Fetch { source, .. } = self else {
+            return false;
+        };
+        // The client's error of a refused request (unknown, private, gated) is told from others by its text alone;
+        // 429 is the hub asking to come later.
+        let text = source.to_string();
+        !text.contains("http status: 4") || text.contains("http status: 429")
     }
 }
 
