@@ -17,7 +17,9 @@ pub enum ModelError {
     #[error("cannot make the sentences")]
     Tokens(#[from] TokensError),
     /// Prompts end before the layers do: their outputs would go on through the later layers, which is another model.
-    #[error("the prompts are {depth} layers deep and the deeper tower has {layers}: they must reach all layers of both")]
+    #[error(
+        "the prompts are {depth} layers deep and the deeper tower has {layers}: they must reach all layers of both"
+    )]
     PromptDepth {
         /// Of the prompts.
         depth: usize,

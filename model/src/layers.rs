@@ -22,7 +22,10 @@ pub(crate) struct Affine {
 
 impl Affine {
     fn read(weights: &ClipWeights, name: &str) -> std::result::Result<Affine, WeightsError> {
-        Ok(Affine { weight: weights.get(&format!("{name}.weight"))?, bias: weights.get(&format!("{name}.bias"))? })
+        Ok(Affine {
+            weight: weights.get(&format!("{name}.weight"))?,
+            bias: weights.get(&format!("{name}.bias"))?,
+        })
     }
 
     /// (.., in) -> (.., out), the plain way.
@@ -50,7 +53,10 @@ impl NormTensors {
         let centred = x32.broadcast_sub(&x32.mean_keepdim(D::Minus1)?)?;
         let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
         let normed = centred.broadcast_div(&(variance + self.eps)?.sqrt()?)?;
-        normed.broadcast_mul(&self.weight)?.broadcast_add(&self.bias)?.to_dtype(x.dtype())
+        normed
+            .broadcast_mul(&self.weight)?
+            .broadcast_add(&self.bias)?
+            .to_dtype(x.dtype())
     }
 }
 
@@ -99,16 +105,28 @@ impl PlainLayer {
         Ok(FoldedLayer {
             heads,
             norm1: self.norm1,
-            query: Affine { weight: (self.query.weight * scale)?, bias: (self.query.bias * scale)? },
+            query: Affine {
+                weight: (self.query.weight * scale)?,
+                bias: (self.query.bias * scale)?,
+            },
             key_value: Affine {
                 weight: Tensor::cat(&[self.key.weight, self.value.weight], 0)?,
                 bias: Tensor::cat(&[&no_bias, &no_bias], 0)?,
             },
             prompts: prompt_keys.zip(prompt_values),
-            out: Affine { bias: (self.out.bias + value_out)?, weight: self.out.weight },
+            out: Affine {
+                bias: (self.out.bias + value_out)?,
+                weight: self.out.weight,
+            },
             norm2: self.norm2,
-            up: Affine { weight: (self.up.weight * QUICK_GELU)?, bias: (self.up.bias * QUICK_GELU)? },
-            down: Affine { weight: (self.down.weight / QUICK_GELU)?, bias: self.down.bias },
+            up: Affine {
+                weight: (self.up.weight * QUICK_GELU)?,
+                bias: (self.up.bias * QUICK_GELU)?,
+            },
+            down: Affine {
+                weight: (self.down.weight / QUICK_GELU)?,
+                bias: self.down.bias,
+            },
         })
     }
 }

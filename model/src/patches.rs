@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use crate::views::Origin;
 use crate::Rgb8;
+use crate::views::Origin;
 
 // REFERENCE: ImageNet's mean and deviation, not CLIP's.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -25,17 +25,19 @@ impl Normalised {
     pub(crate) fn gather(&self, picture: &Rgb8, corners: &[Origin], side: usize) -> Vec<f32> {
         let mut out = vec![0.0; corners.len() * 3 * side * side];
         let row_bytes = picture.width() as usize * 3;
-        out.par_chunks_exact_mut(3 * side * side).zip(corners).for_each(|(out, corner)| {
-            for (c, plane) in out.chunks_exact_mut(side * side).enumerate() {
-                for (y, line) in plane.chunks_exact_mut(side).enumerate() {
-                    let at = (corner.y as usize + y) * row_bytes + corner.x as usize * 3;
-                    let pixels = picture.pixels()[at..at + 3 * side].chunks_exact(3);
-                    for (value, pixel) in line.iter_mut().zip(pixels) {
-                        *value = self.0[c][usize::from(pixel[c])];
+        out.par_chunks_exact_mut(3 * side * side)
+            .zip(corners)
+            .for_each(|(out, corner)| {
+                for (c, plane) in out.chunks_exact_mut(side * side).enumerate() {
+                    for (y, line) in plane.chunks_exact_mut(side).enumerate() {
+                        let at = (corner.y as usize + y) * row_bytes + corner.x as usize * 3;
+                        let pixels = picture.pixels()[at..at + 3 * side].chunks_exact(3);
+                        for (value, pixel) in line.iter_mut().zip(pixels) {
+                            *value = self.0[c][usize::from(pixel[c])];
+                        }
                     }
                 }
-            }
-        });
+            });
         out
     }
 }
@@ -51,11 +53,17 @@ pub(crate) struct Lattice {
 impl Lattice {
     /// Windows of `grid * grid` patches of `side` pixels.
     pub(crate) fn new(windows: &[Origin], grid: u32, side: u32) -> Lattice {
-        let mut lattice = Lattice { corners: Vec::new(), of_window: Vec::new() };
+        let mut lattice = Lattice {
+            corners: Vec::new(),
+            of_window: Vec::new(),
+        };
         let mut known = HashMap::new();
         for window in windows {
             for i in 0..grid * grid {
-                let corner = Origin { x: window.x + i % grid * side, y: window.y + i / grid * side };
+                let corner = Origin {
+                    x: window.x + i % grid * side,
+                    y: window.y + i / grid * side,
+                };
                 let place = *known.entry(corner).or_insert_with(|| {
                     lattice.corners.push(corner);
                     lattice.corners.len() as u32 - 1

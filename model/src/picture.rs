@@ -47,9 +47,17 @@ impl Rgb8 {
 
     /// The square of `side` pixels whose upper left corner is (x, y); it lies within the picture.
     pub fn crop(&self, x: u32, y: u32, side: u32) -> Self {
-        let rows = self.pixels.chunks_exact(self.row_bytes()).skip(y as usize).take(side as usize);
+        let rows = self
+            .pixels
+            .chunks_exact(self.row_bytes())
+            .skip(y as usize)
+            .take(side as usize);
         let columns = x as usize * Self::CHANNELS..(x + side) as usize * Self::CHANNELS;
-        Self::new(side, side, rows.flat_map(|row| &row[columns.clone()]).copied().collect())
+        Self::new(
+            side,
+            side,
+            rows.flat_map(|row| &row[columns.clone()]).copied().collect(),
+        )
     }
 
     /// Bytes in a row.

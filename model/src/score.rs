@@ -77,10 +77,19 @@ impl Prepared {
         let (width, height) = (picture.width(), picture.height());
         let origins = views.origins(width, height);
         if origins.is_empty() {
-            return Err(TooSmall { width, height, side_min: views.side_min() });
+            return Err(TooSmall {
+                width,
+                height,
+                side_min: views.side_min(),
+            });
         }
         let whole = (views.sees != Sees::Local).then(|| whole_view(&picture, INPUT_SIDE));
-        Ok(Prepared { picture, whole, origins, window: views.window })
+        Ok(Prepared {
+            picture,
+            whole,
+            origins,
+            window: views.window,
+        })
     }
 
     /// Scores that it will have.
@@ -183,7 +192,10 @@ impl Scorer {
                 candle_core::Tensor::cat(&resized.collect::<candle_core::Result<Vec<_>>>()?, 0)?
             };
             for i in 0..origins.len() {
-                each(WindowTokens { shared: shared.clone(), local: Some(tokens.get(i)?) })?;
+                each(WindowTokens {
+                    shared: shared.clone(),
+                    local: Some(tokens.get(i)?),
+                })?;
             }
         }
         Ok(())
@@ -202,7 +214,10 @@ fn check(weights: &ClipWeights, prompts: &PromptMode) -> Result<(), ModelError> 
     if let PromptMode::Learned(prompts) = prompts {
         let deepest = config.vision.layers.max(config.text.layers);
         if prompts.depth() != layers || layers != deepest {
-            return Err(ModelError::PromptDepth { depth: prompts.depth(), layers: deepest });
+            return Err(ModelError::PromptDepth {
+                depth: prompts.depth(),
+                layers: deepest,
+            });
         }
     }
     Ok(())
@@ -231,16 +246,30 @@ impl<K> Batcher<K> {
     pub fn new(scorer: Arc<Scorer>, windows_max: usize) -> Batcher<K> {
         assert!(windows_max > 0, "a batch has room for a window");
         let pending = Vec::with_capacity(windows_max);
-        Batcher { scorer, windows_max, pending, open: VecDeque::new(), scored: 0 }
+        Batcher {
+            scorer,
+            windows_max,
+            pending,
+            open: VecDeque::new(),
+            scored: 0,
+        }
     }
 
     /// Adds a picture; runs the device whenever a batch is full.
     pub fn push(&mut self, key: K, picture: &Prepared) -> Result<(), ModelError> {
-        self.open.push_back(Open { key, windows: picture.windows(), scores: Vec::with_capacity(picture.windows()) });
+        self.open.push_back(Open {
+            key,
+            windows: picture.windows(),
+            scores: Vec::with_capacity(picture.windows()),
+        });
         let scorer = self.scorer.clone();
         scorer.tokens(picture, |window| {
             self.pending.push(window);
-            if self.pending.len() == self.windows_max { self.flush() } else { Ok(()) }
+            if self.pending.len() == self.windows_max {
+                self.flush()
+            } else {
+                Ok(())
+            }
         })
     }
 
@@ -264,7 +293,9 @@ impl<K> Batcher<K> {
     /// The next picture in order, if it is finished.
     pub fn pop(&mut self) -> Option<(K, PictureScore)> {
         self.open.front().filter(|open| open.scores.len() == open.windows)?;
-        let Open { key, scores: windows, .. } = self.open.pop_front()?;
+        let Open {
+            key, scores: windows, ..
+        } = self.open.pop_front()?;
         let score = windows.iter().map(|s| f64::from(*s)).sum::<f64>() / windows.len() as f64;
         Some((key, PictureScore { score, windows }))
     }

@@ -108,7 +108,10 @@ impl VisualTower {
         let config = &weights.config().vision;
         let pre_norm = NormTensors::read(weights, "vision_model.pre_layrnorm", config.eps)?;
         let mut folded = Vec::with_capacity(config.layers);
-        let backend = Builder { isa: Isa::current(), backing };
+        let backend = Builder {
+            isa: Isa::current(),
+            backing,
+        };
         for l in 0..config.layers {
             let prompt = match prompts {
                 PromptMode::Handcrafted => None,
@@ -122,16 +125,27 @@ impl VisualTower {
         }
         let position = weights.get("vision_model.embeddings.position_embedding.weight")?;
         let class = (weights.get("vision_model.embeddings.class_embedding")? + position.get(0)?)?;
-        let patch = weights.get("vision_model.embeddings.patch_embedding.weight")?.flatten_from(1)?;
+        let patch = weights
+            .get("vision_model.embeddings.patch_embedding.weight")?
+            .flatten_from(1)?;
         let embedding = Embedding {
-            patch: backend.packed(&Affine { bias: Tensor::zeros(config.width, DType::F32, &Device::Cpu)?, weight: patch }, Operands::F32)?,
+            patch: backend.packed(
+                &Affine {
+                    bias: Tensor::zeros(config.width, DType::F32, &Device::Cpu)?,
+                    weight: patch,
+                },
+                Operands::F32,
+            )?,
             class: class.to_vec1()?,
             positions: position.narrow(0, 1, config.patches())?.flatten_all()?.to_vec1()?,
             pre_norm: norm_weights(&pre_norm)?,
         };
         let device = &backing.device;
         let post_norm = NormTensors::read(weights, "vision_model.post_layernorm", config.eps)?;
-        let f32 = Place { device: device.clone(), dtype: DType::F32 };
+        let f32 = Place {
+            device: device.clone(),
+            dtype: DType::F32,
+        };
         Ok(VisualTower {
             sees,
             grid: config.grid(),
@@ -140,7 +154,11 @@ impl VisualTower {
             embedding,
             backend: backend.layers(folded)?,
             post_norm: f32.put_norm(post_norm)?,
-            projection: weights.get("visual_projection.weight")?.t()?.contiguous()?.to_device(device)?,
+            projection: weights
+                .get("visual_projection.weight")?
+                .t()?
+                .contiguous()?
+                .to_device(device)?,
         })
     }
 
@@ -162,12 +180,18 @@ impl VisualTower {
                 let mut projection = vec![0.0; s * attention.projection.outputs()];
                 linear_parallel(&attention.projection, &normed, Epilogue::Store, &mut projection);
                 let rows = Tensor::from_vec(rows, (s, d), &Device::Cpu)?;
-                Ok(Shared { rows, projection: Projection::Cpu(Arc::new(projection)) })
+                Ok(Shared {
+                    rows,
+                    projection: Projection::Cpu(Arc::new(projection)),
+                })
             }
             Backend::Dense(dense) => {
                 let rows = dense.place.put(&Tensor::from_vec(rows, (s, d), &Device::Cpu)?)?;
                 let projection = dense.layers[0].project(&rows.unsqueeze(0)?)?.squeeze(0)?;
-                Ok(Shared { rows, projection: Projection::Dense(projection) })
+                Ok(Shared {
+                    rows,
+                    projection: Projection::Dense(projection),
+                })
             }
         }
     }
@@ -199,22 +223,27 @@ impl VisualTower {
         let mut tokens = vec![0.0; lattice.of_window.len() * d];
         let window_len = embedding.positions.len();
         let places = lattice.of_window.par_chunks_exact(self.grid * self.grid);
-        tokens.par_chunks_exact_mut(window_len).zip(places).for_each(|(tokens, places)| {
-            let mut sums = embedding.positions.clone();
-            for (sum, place) in sums.chunks_exact_mut(d).zip(places) {
-                for (sum, x) in sum.iter_mut().zip(&embedded[*place as usize * d..]) {
-                    *sum += x;
+        tokens
+            .par_chunks_exact_mut(window_len)
+            .zip(places)
+            .for_each(|(tokens, places)| {
+                let mut sums = embedding.positions.clone();
+                for (sum, place) in sums.chunks_exact_mut(d).zip(places) {
+                    for (sum, x) in sum.iter_mut().zip(&embedded[*place as usize * d..]) {
+                        *sum += x;
+                    }
                 }
-            }
-            layer_norm_rows(Isa::current(), &sums, embedding.pre_norm.as_norm(), tokens);
-        });
+                layer_norm_rows(Isa::current(), &sums, embedding.pre_norm.as_norm(), tokens);
+            });
         tokens
     }
 
     /// A batch of windows, of any pictures -> features (b, embed) in f32, each of length 1.
     pub(crate) fn features(&self, batch: &[WindowTokens]) -> Result<Tensor> {
-        let parts: Vec<&Tensor> =
-            batch.iter().flat_map(|w| std::iter::once(&w.shared.rows).chain(w.local.as_ref())).collect();
+        let parts: Vec<&Tensor> = batch
+            .iter()
+            .flat_map(|w| std::iter::once(&w.shared.rows).chain(w.local.as_ref()))
+            .collect();
         let x = Tensor::cat(&parts, 0)?;
         let tokens = x.dim(0)? / batch.len();
         let x = x.reshape((batch.len(), tokens, ()))?;
@@ -233,12 +262,22 @@ impl CpuLayers {
             Projection::Cpu(projection) => projection.clone(),
             Projection::Dense(_) => unreachable!("a picture's tokens are made by the tower that scores it"),
         });
-        let shared = SharedProjection { of_window: of_window.collect() };
+        let shared = SharedProjection {
+            of_window: of_window.collect(),
+        };
         for (l, (attention, mlp)) in self.layers.iter().enumerate() {
-            x.inplace_op1(&LayerOp { attention, mlp, shared: (l == 0).then_some(&shared) })?;
+            x.inplace_op1(&LayerOp {
+                attention,
+                mlp,
+                shared: (l == 0).then_some(&shared),
+            })?;
         }
         let (attention, mlp) = &self.last;
-        x.apply_op1_no_bwd(&LastLayerOp { attention, queries: &self.last_query, mlp })
+        x.apply_op1_no_bwd(&LastLayerOp {
+            attention,
+            queries: &self.last_query,
+            mlp,
+        })
     }
 }
 
@@ -258,7 +297,11 @@ impl DenseLayers {
 }
 
 fn norm_weights(norm: &NormTensors) -> Result<NormWeights> {
-    Ok(NormWeights { weight: norm.weight.to_vec1()?, bias: norm.bias.to_vec1()?, eps: norm.eps as f32 })
+    Ok(NormWeights {
+        weight: norm.weight.to_vec1()?,
+        bias: norm.bias.to_vec1()?,
+        eps: norm.eps as f32,
+    })
 }
 
 /// Turns folded layers into what a backend runs.
@@ -278,8 +321,14 @@ impl Builder<'_> {
     fn layers(&self, mut folded: Vec<FoldedLayer>) -> Result<Backend> {
         let last = folded.pop().expect("the configuration has at least two layers");
         if self.backing.dense || !self.backing.device.is_cpu() {
-            let place = Place { device: self.backing.device.clone(), dtype: self.backing.arithmetic.dtype() };
-            let layers = folded.into_iter().map(|l| DenseLayer::new(l, &place)).collect::<Result<_>>()?;
+            let place = Place {
+                device: self.backing.device.clone(),
+                dtype: self.backing.arithmetic.dtype(),
+            };
+            let layers = folded
+                .into_iter()
+                .map(|l| DenseLayer::new(l, &place))
+                .collect::<Result<_>>()?;
             let last = DenseLayer::new(last, &place)?;
             return Ok(Backend::Dense(DenseLayers { place, layers, last }));
         }
@@ -289,9 +338,16 @@ impl Builder<'_> {
         });
         let layers = layers.collect::<Result<_>>()?;
         let last_query = self.packed(&last.query, self.operands())?;
-        let key_value = Affine { weight: last.key_value.weight.clone(), bias: last.key_value.bias.clone() };
+        let key_value = Affine {
+            weight: last.key_value.weight.clone(),
+            bias: last.key_value.bias.clone(),
+        };
         let last = self.cpu_layer(last, &key_value)?;
-        Ok(Backend::Cpu(CpuLayers { layers, last, last_query }))
+        Ok(Backend::Cpu(CpuLayers {
+            layers,
+            last,
+            last_query,
+        }))
     }
 
     fn operands(&self) -> Operands {
@@ -306,9 +362,10 @@ impl Builder<'_> {
         let operands = self.operands();
         let prompts = match &layer.prompts {
             None => PromptKeys::default(),
-            Some((keys, values)) => {
-                PromptKeys { keys: keys.flatten_all()?.to_vec1()?, values: values.flatten_all()?.to_vec1()? }
-            }
+            Some((keys, values)) => PromptKeys {
+                keys: keys.flatten_all()?.to_vec1()?,
+                values: values.flatten_all()?.to_vec1()?,
+            },
         };
         let attention = AttentionWeights {
             heads: layer.heads,
@@ -325,4 +382,3 @@ impl Builder<'_> {
         Ok((attention, mlp))
     }
 }
-

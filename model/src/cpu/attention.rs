@@ -1,10 +1,10 @@
 //! Attention of one window: scaled queries over the window's own keys and the layer's constant prompt keys.
 
+use super::aligned::Aligned;
 use super::gemm::{Epilogue, GemmScratch, Panels, Product, Rows};
 use super::isa::Isa;
 use super::lanes::softmax_rows;
 use super::pack::{Operands, PANEL};
-use super::aligned::Aligned;
 
 /// A layer's prompts as every window sees them: they are keys and values only.
 #[derive(Default)]
@@ -65,13 +65,29 @@ impl Attention<'_> {
                 k_padded: head_width,
                 bias: None,
             };
-            let rows = Rows { values: &self.queries[at..], stride: self.query_stride, k: head_width };
-            let rows = Rows { values: &rows.values[..(queries - 1) * rows.stride + rows.k], ..rows };
+            let rows = Rows {
+                values: &self.queries[at..],
+                stride: self.query_stride,
+                k: head_width,
+            };
+            let rows = Rows {
+                values: &rows.values[..(queries - 1) * rows.stride + rows.k],
+                ..rows
+            };
             product.run(rows, Epilogue::Store, scores, score_stride, gemm);
             softmax_rows(isa, scores, score_stride, keys);
             // (queries, keys) x (keys, head)
-            let product = Product { panels: Panels::F32(packed_values), n: head_width, k_padded: keys, ..product };
-            let rows = Rows { values: &scores[..(queries - 1) * score_stride + keys], stride: score_stride, k: keys };
+            let product = Product {
+                panels: Panels::F32(packed_values),
+                n: head_width,
+                k_padded: keys,
+                ..product
+            };
+            let rows = Rows {
+                values: &scores[..(queries - 1) * score_stride + keys],
+                stride: score_stride,
+                k: keys,
+            };
             product.run(rows, Epilogue::Store, &mut out[at..], self.width, gemm);
         }
     }
@@ -85,7 +101,8 @@ impl Attention<'_> {
     ) -> impl Iterator<Item = &'a [f32]> {
         let (width, stride) = (self.width, self.key_stride);
         let own = (0..self.tokens).map(move |t| &own[t * stride..]);
-        own.chain(constant.chunks_exact(width)).map(move |row| &row[columns.clone()])
+        own.chain(constant.chunks_exact(width))
+            .map(move |row| &row[columns.clone()])
     }
 
     /// (keys, head) -> panels of (head, PANEL). Places past the last key keep what they held: softmax drops them.

@@ -104,14 +104,11 @@ pub(super) fn even_parts(total: usize, max: usize) -> impl Iterator<Item = (usiz
 }
 
 /// x (rows, k) -> out (rows, n), both row-major without gaps.
-pub(crate) fn linear(
-    weight: &PackedLinear,
-    x: &[f32],
-    epilogue: Epilogue,
-    out: &mut [f32],
-    scratch: &mut GemmScratch,
-) {
-    assert!(x.len().is_multiple_of(weight.k) && x.len() / weight.k * weight.n == out.len(), "shapes of a linear");
+pub(crate) fn linear(weight: &PackedLinear, x: &[f32], epilogue: Epilogue, out: &mut [f32], scratch: &mut GemmScratch) {
+    assert!(
+        x.len().is_multiple_of(weight.k) && x.len() / weight.k * weight.n == out.len(),
+        "shapes of a linear"
+    );
     let panels = match weight.kind {
         PanelKind::F32 => Panels::F32(weight.panels_f32()),
         PanelKind::Bf16Pairs => Panels::Bf16(weight.panels_bf16()),
@@ -124,7 +121,17 @@ pub(crate) fn linear(
         k_padded: weight.k_padded,
         bias: Some(&weight.bias),
     };
-    product.run(Rows { values: x, stride: weight.k, k: weight.k }, epilogue, out, weight.n, scratch);
+    product.run(
+        Rows {
+            values: x,
+            stride: weight.k,
+            k: weight.k,
+        },
+        epilogue,
+        out,
+        weight.n,
+        scratch,
+    );
 }
 
 /// As [`linear`], its rows over all threads.
@@ -132,10 +139,14 @@ pub(crate) fn linear_parallel(weight: &PackedLinear, x: &[f32], epilogue: Epilog
     thread_local! {
         static SCRATCH: RefCell<GemmScratch> = RefCell::default();
     }
-    let rows = (x.len() / weight.k).div_ceil(rayon::current_num_threads()).clamp(1, BLOCK_ROWS);
-    x.par_chunks(rows * weight.k).zip(out.par_chunks_mut(rows * weight.n)).for_each(|(x, out)| {
-        SCRATCH.with_borrow_mut(|scratch| linear(weight, x, epilogue, out, scratch));
-    });
+    let rows = (x.len() / weight.k)
+        .div_ceil(rayon::current_num_threads())
+        .clamp(1, BLOCK_ROWS);
+    x.par_chunks(rows * weight.k)
+        .zip(out.par_chunks_mut(rows * weight.n))
+        .for_each(|(x, out)| {
+            SCRATCH.with_borrow_mut(|scratch| linear(weight, x, epilogue, out, scratch));
+        });
 }
 
 /// Packed weights of a product.
@@ -191,7 +202,10 @@ impl Product<'_> {
         #[cfg(target_arch = "x86_64")]
         let _tiles = (kernel == Kernel::Amx).then(amx::Configured::new);
         for (start, rows) in even_parts(x.count(), BLOCK_ROWS) {
-            let x = Rows { values: &x.values[start * x.stride..][..(rows - 1) * x.stride + x.k], ..x };
+            let x = Rows {
+                values: &x.values[start * x.stride..][..(rows - 1) * x.stride + x.k],
+                ..x
+            };
             let out = &mut out[start * out_stride..][..(rows - 1) * out_stride + self.n];
             self.block(kernel, x, epilogue, out, out_stride, scratch);
         }
@@ -213,7 +227,9 @@ impl Product<'_> {
         let k_blocks = self.k_padded.div_ceil(K_BLOCK);
         let tile_len = kernel.tile_rows() * PANEL;
         let kept = if k_blocks > 1 { panel_count * tile_count } else { 1 };
-        let packed_stride = kernel.packed_len(kernel.tile_rows(), K_BLOCK.min(self.k_padded)).next_multiple_of(16);
+        let packed_stride = kernel
+            .packed_len(kernel.tile_rows(), K_BLOCK.min(self.k_padded))
+            .next_multiple_of(16);
         let packed = scratch.packed.slice_mut::<f32>(tile_count * packed_stride);
         let sums = scratch.sums.slice_mut::<f32>(kept * tile_len);
         for k_block in 0..k_blocks {
@@ -221,7 +237,14 @@ impl Product<'_> {
             let k = K_BLOCK.min(self.k_padded - k_start);
             let (first, last) = (k_block == 0, k_block + 1 == k_blocks);
             for ((start, rows), packed) in tiles.clone().zip(packed.chunks_exact_mut(packed_stride)) {
-                let part = Part { x, start, rows, k_start, k, operands: self.operands };
+                let part = Part {
+                    x,
+                    start,
+                    rows,
+                    k_start,
+                    k,
+                    operands: self.operands,
+                };
                 pack_tile(kernel, self.isa, part, &mut packed[..kernel.packed_len(rows, k)]);
             }
             for panel in 0..panel_count {
@@ -235,7 +258,13 @@ impl Product<'_> {
                     self.tile(kernel, rows, packed, at, k, sums, first);
                     if last {
                         let out = &mut out[start * out_stride + panel * PANEL..];
-                        let tile = Tile { sums: &sums[..rows * PANEL], bias, columns, out, stride: out_stride };
+                        let tile = Tile {
+                            sums: &sums[..rows * PANEL],
+                            bias,
+                            columns,
+                            out,
+                            stride: out_stride,
+                        };
                         match epilogue {
                             Epilogue::Store => finish_store(self.isa, tile),
                             Epilogue::Silu => finish_silu(self.isa, tile),
@@ -354,7 +383,11 @@ fn pack_tile_rows_body<const FMA: bool>(part: Part<'_>, packed: &mut [u16]) {
 fn bf16_bits(x: f32) -> u32 {
     let bits = x.to_bits();
     let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-    if x.is_nan() { u32::from(bf16::NAN.to_bits()) } else { rounded }
+    if x.is_nan() {
+        u32::from(bf16::NAN.to_bits())
+    } else {
+        rounded
+    }
 }
 
 versions! { fn pack_columns(part: Part<'_>, packed: &mut [f32]) = pack_columns_body }
@@ -370,7 +403,9 @@ mod tests {
     fn values(seed: u32, len: usize) -> Vec<f32> {
         let mut state = u64::from(seed);
         let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / 8_388_608.0 - 1.0
         };
         (0..len).map(|_| next()).collect()
@@ -421,7 +456,13 @@ mod tests {
                 linear(&weight, &x, Epilogue::Store, &mut all, &mut GemmScratch::default());
                 for rows in [1, 13, 99] {
                     let mut some = vec![0.0; rows * n];
-                    linear(&weight, &x[50 * k..][..rows * k], Epilogue::Store, &mut some, &mut GemmScratch::default());
+                    linear(
+                        &weight,
+                        &x[50 * k..][..rows * k],
+                        Epilogue::Store,
+                        &mut some,
+                        &mut GemmScratch::default(),
+                    );
                     assert_eq!(some, all[50 * n..][..rows * n], "{isa} {operands:?}, {rows} rows");
                 }
             }

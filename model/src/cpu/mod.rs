@@ -4,9 +4,9 @@
 //! rounded. Nothing here depends on how rows are batched: each output is summed over `k` in one fixed order, so a
 //! window's numbers are the same whatever it shares a batch with. Threads are the caller's business ([`block`]).
 
+mod aligned;
 #[cfg(target_arch = "x86_64")]
 mod amx;
-mod aligned;
 mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx;
