@@ -1,2 +1,7 @@
 //! The `dqa-worker` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dqa_worker::cli::main()
+}

@@ -1,0 +1,106 @@
+//! The `dqa-worker` program: its commands, its exit codes, how it ends.
+
+mod config;
+mod inputs;
+mod output;
+mod progress;
+mod score;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, stderr};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Scores dehazed pictures with CLIP-DQA, without a reference.
+#[derive(Parser)]
+#[command(name = "dqa-worker", version, after_help = EXIT_CODES)]
+struct Cli {
+    /// A TOML file with a value for any flag: `[score]` and then `dtype = "bf16"` and so on.
+    #[arg(long, global = true, env = "DQA_CONFIG", value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Scores pictures and prints one result each.
+    Score(Box<score::Args>),
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all scored, 1 some pictures have no score, 2 could not run.\n\
+    Every flag can be given as an environment variable DQA_<FLAG> and in a configuration file; a flag wins over the \
+    environment, and that over the file. RUST_LOG sets what is logged to standard error.";
+
+/// How a command that ran ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Done {
+    All,
+    SomeFailed,
+}
+
+/// Runs the program on the process's arguments.
+pub fn main() -> ExitCode {
+    log_to_stderr();
+    match run(std::env::args_os().collect()) {
+        Ok(Done::All) => ExitCode::SUCCESS,
+        Ok(Done::SomeFailed) => ExitCode::from(1),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: Vec<OsString>) -> anyhow::Result<Done> {
+    let cli = match Cli::try_parse_from(config::with_file(arguments)?) {
+        Ok(cli) => cli,
+        // Prints help and version too; those exit 0, a wrong argument 2.
+        Err(error) => error.exit(),
+    };
+    match cli.command {
+        Command::Score(args) => score::run(&args),
+    }
+}
+
+/// The reader of standard output went away: it has seen what it wanted.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The chain of causes, then what to do.
+fn print_error(error: &anyhow::Error) {
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  caused by: {cause}");
+    }
+    if let Some(Hint(hint)) = error.downcast_ref::<Hint>() {
+        eprintln!("hint: {hint}");
+    }
+}
+
+/// What to do about an error; goes with it as context.
+#[derive(Debug)]
+struct Hint(String);
+
+impl std::fmt::Display for Hint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .init();
+}

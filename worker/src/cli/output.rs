@@ -1,0 +1,137 @@
+//! Results on standard output, one line a picture as soon as it is known.
+
+use std::io::{BufWriter, StdoutLock, Write, stdout};
+use std::path::Path;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::decode::{ErrorCode, PictureError};
+use crate::engine::Outcome;
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For reading.
+    Table,
+    /// One object a line.
+    Json,
+    /// With a header.
+    Csv,
+}
+
+/// Writes results in one format. The last step before the pipe: what it fails with is the pipe's fault.
+pub(super) struct Output {
+    out: BufWriter<StdoutLock<'static>>,
+    format: Format,
+    with_windows: bool,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    image: &'a str,
+    score: Option<f64>,
+    windows: usize,
+    width: Option<u32>,
+    height: Option<u32>,
+    error: Option<Failure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window_scores: Option<&'a [f32]>,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    code: ErrorCode,
+    message: String,
+}
+
+impl Failure {
+    /// The error with its causes, on one line.
+    fn of(error: &PictureError) -> Failure {
+        let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+        let message = causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
+        Failure { code: error.code(), message: message.replace(['\n', '\r'], " ") }
+    }
+}
+
+impl Output {
+    pub(super) fn new(format: Format, with_windows: bool) -> anyhow::Result<Output> {
+        let mut output = Output { out: BufWriter::new(stdout().lock()), format, with_windows };
+        match format {
+            Format::Table => writeln!(output.out, "{:>8} {:>7} {:>11}  image", "score", "windows", "size"),
+            Format::Csv => {
+                let windows = if with_windows { ",window_scores" } else { "" };
+                writeln!(output.out, "image,score,windows,width,height,error_code,error_message{windows}")
+            }
+            Format::Json => Ok(()),
+        }
+        .context("cannot write the results")?;
+        Ok(output)
+    }
+
+    /// Writes one picture's result and sends it off.
+    pub(super) fn write(&mut self, image: &Path, outcome: &Outcome) -> anyhow::Result<()> {
+        let scored = outcome.score.as_ref().ok();
+        let row = Row {
+            image: &image.to_string_lossy(),
+            score: scored.map(|s| s.score),
+            windows: scored.map_or(0, |s| s.windows.len()),
+            width: outcome.size.map(|(width, _)| width),
+            height: outcome.size.map(|(_, height)| height),
+            error: outcome.score.as_ref().err().map(Failure::of),
+            window_scores: scored.filter(|_| self.with_windows).map(|s| &s.windows[..]),
+        };
+        let written = match self.format {
+            Format::Json => self.json(&row),
+            Format::Csv => self.csv(&row),
+            Format::Table => self.table(&row),
+        };
+        written.and_then(|()| self.out.flush()).context("cannot write the results")
+    }
+
+    fn json(&mut self, row: &Row<'_>) -> std::io::Result<()> {
+        serde_json::to_writer(&mut self.out, row)?;
+        self.out.write_all(b"\n")
+    }
+
+    fn csv(&mut self, row: &Row<'_>) -> std::io::Result<()> {
+        let optional = |n: Option<u32>| n.map_or(String::new(), |n| n.to_string());
+        let (code, message) = row.error.as_ref().map_or(("", ""), |e| (e.code.as_str(), e.message.as_str()));
+        let mut fields = vec![
+            row.image.to_owned(),
+            row.score.map_or(String::new(), |s| s.to_string()),
+            row.windows.to_string(),
+            optional(row.width),
+            optional(row.height),
+            code.to_owned(),
+            message.to_owned(),
+        ];
+        if self.with_windows {
+            fields.push(joined(row.window_scores.unwrap_or_default(), " "));
+        }
+        csv::WriterBuilder::new().has_headers(false).from_writer(&mut self.out).write_record(&fields)?;
+        Ok(())
+    }
+
+    fn table(&mut self, row: &Row<'_>) -> std::io::Result<()> {
+        let score = row.score.map_or("-".to_owned(), |s| format!("{s:.4}"));
+        let size = row.width.zip(row.height).map_or("-".to_owned(), |(w, h)| format!("{w}x{h}"));
+        write!(self.out, "{score:>8} {:>7} {size:>11}  {}", row.windows, row.image)?;
+        if let Some(error) = &row.error {
+            write!(self.out, "  {}: {}", error.code, error.message)?;
+        }
+        writeln!(self.out)?;
+        if let Some(windows) = row.window_scores {
+            let windows: Vec<String> = windows.iter().map(|s| format!("{s:.4}")).collect();
+            for line in windows.chunks(12) {
+                writeln!(self.out, "{:29}{}", "", line.join(" "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn joined(values: &[f32], separator: &str) -> String {
+    values.iter().map(f32::to_string).collect::<Vec<_>>().join(separator)
+}
