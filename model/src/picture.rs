@@ -1,0 +1,59 @@
+//! A decoded picture: 8-bit RGB in main memory. Owns the shape's invariant (the buffer is exactly
+//! `height * width * 3` bytes); refuses to know where the bytes came from and what is done with them.
+
+use std::fmt;
+
+/// An 8-bit RGB picture, row-major: `(height, width, 3)`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Rgb8 {
+    width: u32,
+    height: u32,
+    pixels: Vec<u8>,
+}
+
+impl Rgb8 {
+    /// Number of samples in a pixel.
+    pub const CHANNELS: usize = 3;
+
+    /// A picture from its samples, `(height, width, 3)` row-major.
+    ///
+    /// # Panics
+    /// If a side is zero or `pixels` has another length than `height * width * 3`: the caller's bug.
+    pub fn new(width: u32, height: u32, pixels: Vec<u8>) -> Self {
+        assert!(width > 0 && height > 0, "a picture has pixels, not {width}x{height}");
+        let expected = u64::from(width) * u64::from(height) * Self::CHANNELS as u64;
+        assert!(
+            pixels.len() as u64 == expected,
+            "{width}x{height} RGB takes {expected} bytes, not {}",
+            pixels.len()
+        );
+        Self { width, height, pixels }
+    }
+
+    /// Pixels in a row.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// The samples, `(height, width, 3)` row-major.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// Bytes in a row.
+    pub fn row_bytes(&self) -> usize {
+        self.width as usize * Self::CHANNELS
+    }
+}
+
+// Not derived: a failed assertion must not print megabytes of samples.
+impl fmt::Debug for Rgb8 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rgb8({}x{})", self.width, self.height)
+    }
+}
