@@ -1,7 +1,10 @@
 //! JPEG, through libjpeg's own arithmetic (mozjpeg), so that pixels are Pillow's to the bit.
 //!
 //! libjpeg repairs what it can and only warns: a cut file becomes gray filler. Here every warning that says pixels were
-//! made up is an error. Errors leave C code by unwinding, as the `mozjpeg` crate is built for.
+//! made up is an error. What it does not warn of, and Pillow accepts too, is a progressive file that lacks its last scans
+//! whole and yet has an end marker: that is a coarser picture, not a filled-in one.
+//!
+//! Errors leave C code by unwinding, as the `mozjpeg` crate is built for.
 
 use std::any::Any;
 use std::ffi::c_int;
@@ -11,7 +14,7 @@ use mozjpeg::{ColorSpace, Decompress};
 use mozjpeg_sys::{self as ffi, jpeg_common_struct, jpeg_error_mgr};
 
 use super::convert::from_cmyk;
-use super::{Format, Header, Limits, PictureError, bytes_at, pixel_count};
+use super::{Format, Header, Limits, PictureError, bytes_at, panic_message, pixel_count};
 
 const FORMAT: Format = Format::Jpeg;
 /// Scans in one file. 1,000: encoders write ten or so, and each takes a pass over all pixels, so that a small file of
