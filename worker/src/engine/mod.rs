@@ -58,7 +58,7 @@ pub fn run<T: Send>(
     scorer: &Arc<Scorer>,
     settings: &Settings,
     sources: impl Iterator<Item = T> + Send,
-    fetch: impl Fn(&T) -> Result<Vec<u8>, PictureError> + Sync,
+    fetch: impl Fn(&T) -> Result<Vec<u8>, PictureError> + Send,
     each: impl FnMut(T, Outcome) -> ControlFlow<()>,
 ) -> Result<Report, ModelError> {
     let started = Instant::now();
