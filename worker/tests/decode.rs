@@ -1,5 +1,7 @@
 //! Decoding: Pillow's pixels for files that Pillow made, the meaning of each kind of sample, and no panic on any bytes.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not take for tests
+
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
