@@ -15,8 +15,9 @@ use super::{Format, Header, Limits, PictureError, pixel_count};
 use samples::Layout;
 
 const FORMAT: Format = Format::Tiff;
-/// Bytes of one tag's value: the offsets of a strip for each of 16,384 rows and planes fit many times.
-const TAG_BYTES_MAX: usize = 4 << 20;
+/// Memory of one tag's value, at 32 bytes an entry in the decoder. 32 MiB: the offsets of a million tiles, where 100
+/// million pixels in tiles of 16x16 have 390,625.
+const TAG_BYTES_MAX: usize = 32 << 20;
 
 type Reader<'a> = Decoder<Cursor<&'a [u8]>>;
 
@@ -72,7 +73,8 @@ fn open(bytes: &[u8]) -> Result<Reader<'_>, PictureError> {
     bounds.ifd_value_size = TAG_BYTES_MAX;
     // Compressed data is bounded by the file itself.
     bounds.intermediate_buffer_size = bytes.len();
-    bounds.decoding_buffer_size = usize::MAX; // the buffer is ours, and checked above
+    // By this one the decoder bounds a tag's value too; samples go to a buffer of ours, which is checked before it is made.
+    bounds.decoding_buffer_size = TAG_BYTES_MAX;
     Ok(Decoder::new(Cursor::new(bytes))
         .map_err(tiff_error)?
         .with_limits(bounds))
