@@ -1,5 +1,7 @@
 //! The global view equals Pillow 13's `Image.resize(..., BILINEAR)` to the bit.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not take for tests
+
 use std::path::{Path, PathBuf};
 
 use dqa_model::{Rgb8, whole_view};

@@ -1,5 +1,7 @@
 //! Decoding: Pillow's pixels for files that Pillow made, the meaning of each kind of sample, and no panic on any bytes.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not take for tests
+
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
@@ -185,6 +187,18 @@ fn a_small_file_that_claims_a_huge_picture_is_too_large() {
     }
     tiff.extend([0; 4]);
     assert_eq!(decode(&tiff, &any_size()).unwrap_err().code(), ErrorCode::TooLarge);
+}
+
+/// The entries of a colour map are counted by the file, which would have the decoder reserve 32 bytes for each.
+#[test]
+fn a_tag_that_claims_huge_contents_takes_no_memory() {
+    let mut bytes = std::fs::read(pictures().join("17x9_p_packbits.tif")).unwrap();
+    let color_map = bytes
+        .windows(4)
+        .rposition(|window| window == [0x40, 0x01, 0x03, 0x00])
+        .unwrap();
+    bytes[color_map + 4..color_map + 8].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
+    assert_eq!(decode(&bytes, &any_size()).unwrap_err().code(), ErrorCode::Corrupt);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Odd and hostile files of public test suites, each with what must come of it. They are not part of this repository:
 //! the test looks for them beside it (or in `$DQA_SHARED`) and is skipped without them.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not take for tests
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

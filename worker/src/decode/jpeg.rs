@@ -139,11 +139,15 @@ struct Fault {
 }
 
 fn fault(payload: Box<dyn Any + Send>) -> PictureError {
-    let Ok(fault) = payload.downcast::<Fault>() else {
-        return PictureError::Internal {
-            format: FORMAT,
-            message: "the decoder panicked".to_owned(),
-        };
+    let fault = match payload.downcast::<Fault>() {
+        Ok(fault) => fault,
+        Err(other) => {
+            let message = panic_message(&*other);
+            return PictureError::Internal {
+                format: FORMAT,
+                message,
+            };
+        }
     };
     match fault.code {
         ffi::JWRN_JPEG_EOF | ffi::JERR_INPUT_EMPTY | ffi::JERR_INPUT_EOF | ffi::JERR_FILE_READ => {

@@ -4,6 +4,7 @@
 mod palette;
 mod samples;
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use ::tiff::decoder::{Decoder, Limits as Bounds};
@@ -14,28 +15,27 @@ use super::{Format, Header, Limits, PictureError, pixel_count};
 use samples::Layout;
 
 const FORMAT: Format = Format::Tiff;
-/// Bytes of one tag's value: the offsets of a strip for each of 16,384 rows and planes fit many times.
-const TAG_BYTES_MAX: usize = 4 << 20;
+/// Memory of one tag's value, at 32 bytes an entry in the decoder. 32 MiB: the offsets of a million tiles, where 100
+/// million pixels in tiles of 16x16 have 390,625.
+const TAG_BYTES_MAX: usize = 32 << 20;
 
 type Reader<'a> = Decoder<Cursor<&'a [u8]>>;
 
 pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
-    let bytes = palette::as_gray(bytes);
-    let mut reader = open(&bytes)?;
+    let patched = palette::as_gray(bytes);
+    let is_palette = matches!(patched, Cow::Owned(_));
+    let mut reader = open(&patched)?;
     let (width, height) = reader.dimensions().map_err(tiff_error)?;
     let sideways = orientation(&mut reader)? >= 5;
     let (width, height) = if sideways { (height, width) } else { (width, height) };
     let (width, height) = limits.check_size(width.into(), height.into())?;
-    let layout = layout(&mut reader)?;
-    let sample_bytes = pixel_count(width, height) * layout.bits_per_pixel().div_ceil(8);
+    let layout = layout(&mut reader, is_palette)?;
     check_tile(&mut reader, limits)?;
-    // The samples, the RGB made of them and, for orientation, the RGB once more; a palette file is copied to be patched.
-    let copy = if matches!(bytes, std::borrow::Cow::Owned(_)) {
-        bytes.len() as u64
-    } else {
-        0
-    };
-    let decode_bytes = sample_bytes + pixel_count(width, height) * 6 + copy;
+    // Samples as they are, as 8 bits, and interleaved; RGB, and RGB turned; a palette file is copied to be patched.
+    let channels = u64::from(layout.color.num_samples());
+    let pixel_bytes = layout.bits_per_pixel().div_ceil(8) + 2 * channels + 6;
+    let copy = if is_palette { bytes.len() as u64 } else { 0 };
+    let decode_bytes = pixel_count(width, height) * pixel_bytes + copy;
     Ok(Header {
         format: FORMAT,
         width,
@@ -47,7 +47,7 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureError> {
     let patched = palette::as_gray(bytes);
     let mut reader = open(&patched)?;
-    let layout = layout(&mut reader)?;
+    let layout = layout(&mut reader, matches!(patched, Cow::Owned(_)))?;
     let plan = reader.image_buffer_layout().map_err(tiff_error)?;
     if plan.complete_len as u64 > header.decode_bytes {
         return Err(PictureError::corrupt(
@@ -64,7 +64,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureEr
         height: height as usize,
         planes: plan.planes,
     };
-    let rgb = samples::to_rgb(&buffer, raster, &layout)?;
+    let rgb = samples::to_rgb(buffer, raster, &layout)?;
     Ok(samples::orient(rgb, raster, orientation))
 }
 
@@ -73,7 +73,8 @@ fn open(bytes: &[u8]) -> Result<Reader<'_>, PictureError> {
     bounds.ifd_value_size = TAG_BYTES_MAX;
     // Compressed data is bounded by the file itself.
     bounds.intermediate_buffer_size = bytes.len();
-    bounds.decoding_buffer_size = usize::MAX; // the buffer is ours, and checked above
+    // By this one the decoder bounds a tag's value too; samples go to a buffer of ours, which is checked before it is made.
+    bounds.decoding_buffer_size = TAG_BYTES_MAX;
     Ok(Decoder::new(Cursor::new(bytes))
         .map_err(tiff_error)?
         .with_limits(bounds))
@@ -99,7 +100,7 @@ fn check_tile(reader: &mut Reader<'_>, limits: &Limits) -> Result<(), PictureErr
 }
 
 /// What the samples mean, for the kinds that Pillow reads and we do.
-fn layout(reader: &mut Reader<'_>) -> Result<Layout, PictureError> {
+fn layout(reader: &mut Reader<'_>, is_palette: bool) -> Result<Layout, PictureError> {
     let number = |reader: &mut Reader<'_>, tag, default| {
         Ok::<u16, PictureError>(reader.find_tag_unsigned(tag).map_err(tiff_error)?.unwrap_or(default))
     };
@@ -115,7 +116,11 @@ fn layout(reader: &mut Reader<'_>) -> Result<Layout, PictureError> {
     if number(reader, Tag::FillOrder, 1)? != 1 {
         return Err(PictureError::unsupported("TIFF with reversed bits"));
     }
-    let colors = palette::colors(reader)?;
+    let colors = if is_palette {
+        Some(palette::colors(reader)?)
+    } else {
+        None
+    };
     let photometric = number(reader, Tag::PhotometricInterpretation, 0)?;
     let white_is_zero = photometric == PhotometricInterpretation::WhiteIsZero.to_u16();
     let extra = reader

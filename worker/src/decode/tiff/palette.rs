@@ -66,11 +66,11 @@ fn photometric_at(bytes: &[u8]) -> Option<(usize, [u8; 2])> {
 }
 
 /// The colours of a page that [`as_gray`] has changed.
-pub(super) fn colors(reader: &mut Reader<'_>) -> Result<Option<Vec<[u8; 3]>>, PictureError> {
-    // A page that says gray has no use for a map, but some have one; only a changed page's bytes differ from the file's.
-    let Some(map) = reader.find_tag_unsigned_vec::<u16>(Tag::ColorMap).map_err(tiff_error)? else {
-        return Ok(None);
-    };
+pub(super) fn colors(reader: &mut Reader<'_>) -> Result<Vec<[u8; 3]>, PictureError> {
+    let map = reader
+        .find_tag_unsigned_vec::<u16>(Tag::ColorMap)
+        .map_err(tiff_error)?
+        .unwrap_or_default();
     if map.is_empty() || map.len() % 3 != 0 {
         return Err(PictureError::corrupt(
             FORMAT,
@@ -81,9 +81,7 @@ pub(super) fn colors(reader: &mut Reader<'_>) -> Result<Option<Vec<[u8; 3]>>, Pi
     let count = map.len() / 3;
     // REFERENCE: the high byte is kept, not rounded.
     let channel = |index: usize, which: usize| (map[which * count + index] >> 8) as u8;
-    Ok(Some(
-        (0..count)
-            .map(|index| [channel(index, 0), channel(index, 1), channel(index, 2)])
-            .collect(),
-    ))
+    Ok((0..count)
+        .map(|index| [channel(index, 0), channel(index, 1), channel(index, 2)])
+        .collect())
 }

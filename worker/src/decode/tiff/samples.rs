@@ -64,15 +64,15 @@ impl Layout {
 }
 
 /// The decoder's buffer to `(height, width, 3)`.
-pub(super) fn to_rgb(buffer: &[u8], raster: Raster, layout: &Layout) -> Result<Vec<u8>, PictureError> {
+pub(super) fn to_rgb(buffer: Vec<u8>, raster: Raster, layout: &Layout) -> Result<Vec<u8>, PictureError> {
     let pixels = raster.width * raster.height;
     let channels = usize::from(layout.color.num_samples());
     let eight = match layout.color.bit_depth() {
-        bits @ (1 | 2 | 4) => unpack(buffer, raster, bits, layout.colors.is_none()),
-        8 => buffer.to_vec(),
+        bits @ (1 | 2 | 4) => unpack(&buffer, raster, bits, layout.colors.is_none()),
+        8 => buffer,
         // REFERENCE: of 16 bits, colours keep the high byte, but gray is clipped to 255.
-        16 if channels > 1 => words(buffer).map(|sample| (sample >> 8) as u8).collect(),
-        16 => words(buffer).map(|sample| gray_word(sample, layout)).collect(),
+        16 if channels > 1 => words(&buffer).map(|sample| (sample >> 8) as u8).collect(),
+        16 => words(&buffer).map(|sample| gray_word(sample, layout)).collect(),
         _ => buffer
             .as_chunks::<4>()
             .0
