@@ -72,7 +72,7 @@ struct Embedding {
 /// Who multiplies.
 enum Backend {
     /// Our kernels; activations f32.
-    Cpu(CpuLayers),
+    Cpu(Box<CpuLayers>),
     /// Candle's operations, on a GPU or for comparison.
     Dense(DenseLayers),
 }
@@ -343,7 +343,7 @@ impl Builder<'_> {
             bias: last.key_value.bias.clone(),
         };
         let last = self.cpu_layer(last, &key_value)?;
-        Ok(Backend::Cpu(CpuLayers {
+        Ok(Backend::Cpu(Box::new(CpuLayers {
             layers,
             last,
             last_query,

@@ -1,8 +1,10 @@
 //! Attention of one window: scaled queries over the window's own keys and the layer's constant prompt keys.
 
+use super::activations::Rows;
 use super::aligned::Aligned;
-use super::gemm::{Epilogue, GemmScratch, Panels, Product, Rows};
+use super::gemm::{Epilogue, GemmScratch, Out, Product};
 use super::isa::Isa;
+use super::kernel::Panels;
 use super::lanes::softmax_rows;
 use super::pack::{Operands, PANEL};
 
@@ -74,7 +76,15 @@ impl Attention<'_> {
                 values: &rows.values[..(queries - 1) * rows.stride + rows.k],
                 ..rows
             };
-            product.run(rows, Epilogue::Store, scores, score_stride, gemm);
+            product.run(
+                rows,
+                Epilogue::Store,
+                Out {
+                    values: scores,
+                    stride: score_stride,
+                },
+                gemm,
+            );
             softmax_rows(isa, scores, score_stride, keys);
             // (queries, keys) x (keys, head)
             let product = Product {
@@ -88,7 +98,15 @@ impl Attention<'_> {
                 stride: score_stride,
                 k: keys,
             };
-            product.run(rows, Epilogue::Store, &mut out[at..], self.width, gemm);
+            product.run(
+                rows,
+                Epilogue::Store,
+                Out {
+                    values: &mut out[at..],
+                    stride: self.width,
+                },
+                gemm,
+            );
         }
     }
 

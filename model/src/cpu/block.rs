@@ -65,14 +65,17 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Windows that one task carries through a layer: their rows share each pass over the layer's weights.
-const GROUP_MAX: usize = 4;
-
-/// Runs `work` on groups of windows in parallel: (first window, its rows, scratch).
-fn in_groups(x: &mut [f32], window_len: usize, work: impl Fn(usize, &mut [f32], &mut Scratch) + Sync) {
+/// Runs `work` on groups of at most `group_max` windows in parallel: (first window, its rows, scratch). The rows of a
+/// group share each pass over the layer's weights; their activations are to stay in the cache.
+fn in_groups(
+    x: &mut [f32],
+    window_len: usize,
+    group_max: usize,
+    work: impl Fn(usize, &mut [f32], &mut Scratch) + Sync,
+) {
     let windows = x.len() / window_len;
     let groups = windows
-        .div_ceil(GROUP_MAX)
+        .div_ceil(group_max.max(1))
         .next_multiple_of(rayon::current_num_threads())
         .min(windows);
     let mut rest = x;
@@ -118,7 +121,7 @@ impl InplaceOp1 for LayerOp<'_> {
             (CpuStorage::F32(x), Some((start, end))) => &mut x[start..end],
             _ => bail!("clip-layer wants contiguous f32"),
         };
-        in_groups(x, tokens * d, |start, x, scratch| {
+        in_groups(x, tokens * d, self.mlp.up.block_rows() / tokens, |start, x, scratch| {
             self.attend(start, x, tokens, scratch);
             self.mlp.run(x, scratch);
         });
@@ -192,12 +195,16 @@ impl AttentionWeights {
 impl MlpWeights {
     /// x (rows, d) += down(silu(up(norm(x))))
     fn run(&self, x: &mut [f32], scratch: &mut Scratch) {
-        let rows = x.len() / self.down.outputs();
-        let normed = scratch.normed.slice_mut::<f32>(x.len());
-        let hidden = scratch.hidden.slice_mut::<f32>(rows * self.up.outputs());
-        layer_norm_rows(self.up.isa, x, self.norm.as_norm(), normed);
-        linear(&self.up, normed, Epilogue::Silu, hidden, &mut scratch.gemm);
-        linear(&self.down, hidden, Epilogue::Add, x, &mut scratch.gemm);
+        let d = self.down.outputs();
+        // In blocks, so that the hidden rows (4 d each) are still in the cache when they are multiplied again.
+        for (start, rows) in even_parts(x.len() / d, self.up.block_rows()) {
+            let x = &mut x[start * d..][..rows * d];
+            let normed = scratch.normed.slice_mut::<f32>(x.len());
+            let hidden = scratch.hidden.slice_mut::<f32>(rows * self.up.outputs());
+            layer_norm_rows(self.up.isa, x, self.norm.as_norm(), normed);
+            linear(&self.up, normed, Epilogue::Silu, hidden, &mut scratch.gemm);
+            linear(&self.down, hidden, Epilogue::Add, x, &mut scratch.gemm);
+        }
     }
 }
 
@@ -218,7 +225,7 @@ impl CustomOp1 for LastLayerOp<'_> {
         let (b, tokens, d) = layout.shape().dims3()?;
         let x = cpu_f32(storage, layout, self.name())?;
         let mut out = vec![0.0; b * d];
-        in_groups(&mut out, d, |start, out, scratch| {
+        in_groups(&mut out, d, self.mlp.up.block_rows() / tokens, |start, out, scratch| {
             let x = &x[start * tokens * d..][..out.len() * tokens];
             self.class_rows(x, tokens, out, scratch);
             self.mlp.run(out, scratch);

@@ -3,17 +3,16 @@
 
 use std::cell::RefCell;
 
-use half::bf16;
 use rayon::prelude::*;
 
+use super::activations::{Part, Rows};
 use super::aligned::Aligned;
-use super::amx;
 #[cfg(target_arch = "x86_64")]
-use super::avx;
+use super::amx;
 use super::isa::Isa;
-use super::lanes::{Tile, finish_add, finish_silu, finish_store, versions};
-use super::pack::{Operands, PANEL, PackedLinear, PanelKind};
-use super::portable;
+use super::kernel::{BLOCK_ROWS, Kernel, Panels};
+use super::lanes::{Tile, finish_add, finish_silu, finish_store};
+use super::pack::{Operands, PANEL, PackedLinear};
 
 /// What happens to a finished sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,71 +26,13 @@ pub(crate) enum Epilogue {
 }
 
 /// Inputs summed in one go: 14 rows of 1,024 f32 and a panel of them (128 KiB) share the second-level cache with a block.
-const K_BLOCK: usize = 1024;
-
-/// Rows of a block: 1,024 inputs of 112 rows are 448 KiB, under half of the second-level cache of current servers.
-const BLOCK_ROWS: usize = 112;
+pub(super) const K_BLOCK: usize = 1024;
 
 /// Buffers of one thread, kept between products.
 #[derive(Default)]
 pub(crate) struct GemmScratch {
     packed: Aligned,
     sums: Aligned,
-}
-
-/// The tile kernel of a packed weight.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kernel {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "x86_64")]
-    Bf16,
-    #[cfg(target_arch = "x86_64")]
-    Amx,
-}
-
-impl Kernel {
-    #[cfg(target_arch = "x86_64")]
-    fn of(kind: PanelKind, isa: Isa) -> Kernel {
-        match kind {
-            PanelKind::Bf16Pairs if isa >= Isa::Amx => Kernel::Amx,
-            PanelKind::Bf16Pairs => Kernel::Bf16,
-            PanelKind::F32 if isa >= Isa::Avx512 => Kernel::Avx512,
-            PanelKind::F32 if isa >= Isa::Avx2 => Kernel::Avx2,
-            PanelKind::F32 => Kernel::Portable,
-        }
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn of(_: PanelKind, _: Isa) -> Kernel {
-        Kernel::Portable
-    }
-
-    fn tile_rows(self) -> usize {
-        match self {
-            Kernel::Portable => portable::ROWS,
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2 => avx::ROWS_AVX2,
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 | Kernel::Bf16 => avx::ROWS_AVX512,
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Amx => amx::ROWS,
-        }
-    }
-
-    /// f32-sized places that a packed tile takes in the buffer.
-    fn packed_len(self, rows: usize, k: usize) -> usize {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Bf16 => rows * k / 2,
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Amx => amx::ROWS * k / 2,
-            _ => rows * k,
-        }
-    }
 }
 
 /// `total` in parts of at most `max`, as equal as they can be: (start, length).
@@ -105,33 +46,25 @@ pub(super) fn even_parts(total: usize, max: usize) -> impl Iterator<Item = (usiz
 
 /// x (rows, k) -> out (rows, n), both row-major without gaps.
 pub(crate) fn linear(weight: &PackedLinear, x: &[f32], epilogue: Epilogue, out: &mut [f32], scratch: &mut GemmScratch) {
+    let (n, k) = (weight.n, weight.k);
     assert!(
-        x.len().is_multiple_of(weight.k) && x.len() / weight.k * weight.n == out.len(),
+        x.len().is_multiple_of(k) && x.len() / k * n == out.len(),
         "shapes of a linear"
     );
-    let panels = match weight.kind {
-        PanelKind::F32 => Panels::F32(weight.panels_f32()),
-        PanelKind::Bf16Pairs => Panels::Bf16(weight.panels_bf16()),
-    };
     let product = Product {
         isa: weight.isa,
         operands: weight.operands,
-        panels,
-        n: weight.n,
+        panels: weight.panels(),
+        n,
         k_padded: weight.k_padded,
         bias: Some(&weight.bias),
     };
-    product.run(
-        Rows {
-            values: x,
-            stride: weight.k,
-            k: weight.k,
-        },
-        epilogue,
-        out,
-        weight.n,
-        scratch,
-    );
+    let x = Rows {
+        values: x,
+        stride: k,
+        k,
+    };
+    product.run(x, epilogue, Out { values: out, stride: n }, scratch);
 }
 
 /// As [`linear`], its rows over all threads.
@@ -149,25 +82,10 @@ pub(crate) fn linear_parallel(weight: &PackedLinear, x: &[f32], epilogue: Epilog
         });
 }
 
-/// Packed weights of a product.
-#[derive(Clone, Copy)]
-pub(super) enum Panels<'a> {
-    F32(&'a [f32]),
-    Bf16(&'a [u16]),
-}
-
-/// Activations of a product: rows of `k` values, `stride` apart.
-#[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
-    pub(super) values: &'a [f32],
+/// Where a product goes: rows `stride` apart.
+pub(super) struct Out<'a> {
+    pub(super) values: &'a mut [f32],
     pub(super) stride: usize,
-    pub(super) k: usize,
-}
-
-impl Rows<'_> {
-    fn count(&self) -> usize {
-        (self.values.len() + self.stride - self.k) / self.stride
-    }
 }
 
 /// One packed right-hand side.
@@ -185,214 +103,114 @@ pub(super) struct Product<'a> {
 static NO_BIAS: [f32; PANEL] = [0.0; PANEL];
 
 impl Product<'_> {
-    /// out: rows of `n` values, `out_stride` apart.
-    pub(super) fn run(
-        &self,
-        x: Rows<'_>,
-        epilogue: Epilogue,
-        out: &mut [f32],
-        out_stride: usize,
-        scratch: &mut GemmScratch,
-    ) {
-        let kind = match self.panels {
-            Panels::F32(_) => PanelKind::F32,
-            Panels::Bf16(_) => PanelKind::Bf16Pairs,
-        };
-        let kernel = Kernel::of(kind, self.isa);
+    pub(super) fn run(&self, x: Rows<'_>, epilogue: Epilogue, out: Out<'_>, scratch: &mut GemmScratch) {
+        let kernel = Kernel::of(self.panels, self.isa);
         #[cfg(target_arch = "x86_64")]
         let _tiles = (kernel == Kernel::Amx).then(amx::Configured::new);
-        for (start, rows) in even_parts(x.count(), BLOCK_ROWS) {
+        for (start, rows) in even_parts(x.count(), kernel.block_rows()) {
             let x = Rows {
                 values: &x.values[start * x.stride..][..(rows - 1) * x.stride + x.k],
                 ..x
             };
-            let out = &mut out[start * out_stride..][..(rows - 1) * out_stride + self.n];
-            self.block(kernel, x, epilogue, out, out_stride, scratch);
+            let values = &mut out.values[start * out.stride..][..(rows - 1) * out.stride + self.n];
+            let block = Block {
+                kernel,
+                product: self,
+                x,
+            };
+            block.run(
+                epilogue,
+                Out {
+                    values,
+                    stride: out.stride,
+                },
+                scratch,
+            );
         }
     }
+}
 
-    #[allow(clippy::too_many_arguments)] // the two sides of one product, and how it ends
-    fn block(
-        &self,
-        kernel: Kernel,
-        x: Rows<'_>,
-        epilogue: Epilogue,
-        out: &mut [f32],
-        out_stride: usize,
-        scratch: &mut GemmScratch,
-    ) {
+/// Rows that share a pass over the weights.
+struct Block<'a> {
+    kernel: Kernel,
+    product: &'a Product<'a>,
+    x: Rows<'a>,
+}
+
+impl Block<'_> {
+    fn run(&self, epilogue: Epilogue, out: Out<'_>, scratch: &mut GemmScratch) {
+        let Block { kernel, product, x } = self;
         let tiles = even_parts(x.count(), kernel.tile_rows());
         let tile_count = tiles.clone().count();
-        let panel_count = self.n.div_ceil(PANEL);
-        let k_blocks = self.k_padded.div_ceil(K_BLOCK);
+        let panel_count = product.n.div_ceil(PANEL);
+        let k_blocks = product.k_padded.div_ceil(K_BLOCK);
         let tile_len = kernel.tile_rows() * PANEL;
+        // Sums wait for the next block of inputs only where there is one.
         let kept = if k_blocks > 1 { panel_count * tile_count } else { 1 };
         let packed_stride = kernel
-            .packed_len(kernel.tile_rows(), K_BLOCK.min(self.k_padded))
+            .packed_len(kernel.tile_rows(), K_BLOCK.min(product.k_padded))
             .next_multiple_of(16);
         let packed = scratch.packed.slice_mut::<f32>(tile_count * packed_stride);
         let sums = scratch.sums.slice_mut::<f32>(kept * tile_len);
         for k_block in 0..k_blocks {
             let k_start = k_block * K_BLOCK;
-            let k = K_BLOCK.min(self.k_padded - k_start);
+            let k = K_BLOCK.min(product.k_padded - k_start);
             let (first, last) = (k_block == 0, k_block + 1 == k_blocks);
             for ((start, rows), packed) in tiles.clone().zip(packed.chunks_exact_mut(packed_stride)) {
                 let part = Part {
-                    x,
+                    x: *x,
                     start,
                     rows,
                     k_start,
                     k,
-                    operands: self.operands,
+                    operands: product.operands,
                 };
-                pack_tile(kernel, self.isa, part, &mut packed[..kernel.packed_len(rows, k)]);
+                kernel.pack(product.isa, part, &mut packed[..kernel.packed_len(rows, k)]);
             }
             for panel in 0..panel_count {
-                let columns = PANEL.min(self.n - panel * PANEL);
-                let bias = self.bias.map_or(&NO_BIAS[..], |b| &b[panel * PANEL..][..PANEL]);
+                let at = |panel| (panel * product.k_padded + k_start) * PANEL;
+                let weights = product.panels.part(at(panel), k * PANEL);
+                let next = (panel + 1 < panel_count).then(|| at(panel + 1));
                 for (i, (start, rows)) in tiles.clone().enumerate() {
+                    // A part of the next panel with each tile of this one: its tiles then find it in the cache.
+                    if let Some(next) = next {
+                        let (from, to) = (k * PANEL * i / tile_count, k * PANEL * (i + 1) / tile_count);
+                        product.panels.part(next + from, to - from).prefetch();
+                    }
                     let slot = if k_blocks > 1 { panel * tile_count + i } else { 0 };
                     let sums = &mut sums[slot * tile_len..][..tile_len];
                     let packed = &packed[i * packed_stride..][..kernel.packed_len(rows, k)];
-                    let at = (panel * self.k_padded + k_start) * PANEL;
-                    self.tile(kernel, rows, packed, at, k, sums, first);
+                    kernel.tile(rows, packed, weights, sums, first);
                     if last {
-                        let out = &mut out[start * out_stride + panel * PANEL..];
-                        let tile = Tile {
-                            sums: &sums[..rows * PANEL],
-                            bias,
-                            columns,
-                            out,
-                            stride: out_stride,
-                        };
-                        match epilogue {
-                            Epilogue::Store => finish_store(self.isa, tile),
-                            Epilogue::Silu => finish_silu(self.isa, tile),
-                            Epilogue::Add => finish_add(self.isa, tile),
-                        }
+                        let stride = out.stride;
+                        let values = &mut out.values[start * stride + panel * PANEL..];
+                        self.finish(epilogue, panel, &sums[..rows * PANEL], Out { values, stride });
                     }
                 }
             }
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn tile(&self, kernel: Kernel, rows: usize, a: &[f32], at: usize, k: usize, sums: &mut [f32], first: bool) {
-        match (kernel, self.panels) {
-            (Kernel::Portable, Panels::F32(b)) => {
-                portable::tile_f32(rows, a, &b[at..at + k * PANEL], &mut sums[..rows * PANEL], first);
-            }
-            // SAFETY (of all four): `Kernel::of` chose the kernel by an `Isa`, which exists only where the CPU has it.
-            #[cfg(target_arch = "x86_64")]
-            (Kernel::Avx2, Panels::F32(b)) => unsafe {
-                avx::tile_avx2(rows, a, &b[at..at + k * PANEL], sums, first);
-            },
-            #[cfg(target_arch = "x86_64")]
-            (Kernel::Avx512, Panels::F32(b)) => unsafe {
-                avx::tile_avx512(rows, a, &b[at..at + k * PANEL], sums, first);
-            },
-            #[cfg(target_arch = "x86_64")]
-            (Kernel::Bf16, Panels::Bf16(b)) => unsafe {
-                avx::tile_bf16(rows, bytemuck::cast_slice(a), &b[at..at + k * PANEL], sums, first);
-            },
-            #[cfg(target_arch = "x86_64")]
-            (Kernel::Amx, Panels::Bf16(b)) => unsafe {
-                let a = &bytemuck::cast_slice(a)[..amx::ROWS * k];
-                amx::tile(&mut amx::Hardware, rows, a, &b[at..at + k * PANEL], sums, first);
-            },
-            _ => unreachable!("a kernel fits its panels"),
+    /// sums (rows, PANEL) of a panel -> out, through bias and epilogue.
+    fn finish(&self, epilogue: Epilogue, panel: usize, sums: &[f32], out: Out<'_>) {
+        let isa = self.product.isa;
+        let tile = Tile {
+            sums,
+            bias: self
+                .product
+                .bias
+                .map_or(&NO_BIAS[..], |bias| &bias[panel * PANEL..][..PANEL]),
+            columns: PANEL.min(self.product.n - panel * PANEL),
+            out: out.values,
+            stride: out.stride,
+        };
+        match epilogue {
+            Epilogue::Store => finish_store(isa, tile),
+            Epilogue::Silu => finish_silu(isa, tile),
+            Epilogue::Add => finish_add(isa, tile),
         }
     }
 }
-
-/// The part of the activations that one packed tile holds.
-#[derive(Clone, Copy)]
-struct Part<'a> {
-    x: Rows<'a>,
-    start: usize,
-    rows: usize,
-    k_start: usize,
-    k: usize,
-    operands: Operands,
-}
-
-impl Part<'_> {
-    /// Row `r` from `k_start` on: what exists of its `k` values.
-    #[inline(always)]
-    fn row(&self, r: usize) -> &[f32] {
-        let at = (self.start + r) * self.x.stride;
-        &self.x.values[at + self.k_start..at + self.x.k.min(self.k_start + self.k)]
-    }
-}
-
-fn pack_tile(kernel: Kernel, isa: Isa, part: Part<'_>, packed: &mut [f32]) {
-    match kernel {
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Bf16 => pack_pairs(isa, part, bytemuck::cast_slice_mut(packed)),
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Amx => pack_tile_rows(isa, part, bytemuck::cast_slice_mut(packed)),
-        _ => pack_columns(isa, part, packed),
-    }
-}
-
-/// (k, rows) of f32.
-#[inline(always)]
-fn pack_columns_body<const FMA: bool>(part: Part<'_>, packed: &mut [f32]) {
-    for r in 0..part.rows {
-        let row = part.row(r);
-        let (filled, padding) = packed.split_at_mut(row.len() * part.rows);
-        for (x, column) in row.iter().zip(filled.chunks_exact_mut(part.rows)) {
-            column[r] = match part.operands {
-                Operands::F32 => *x,
-                operands => operands.round(*x),
-            };
-        }
-        for column in padding.chunks_exact_mut(part.rows) {
-            column[r] = 0.0;
-        }
-    }
-}
-
-/// (k / 2, rows) of pairs of bf16.
-#[inline(always)]
-fn pack_pairs_body<const FMA: bool>(part: Part<'_>, packed: &mut [u32]) {
-    for r in 0..part.rows {
-        let row = part.row(r);
-        for (pair, column) in packed.chunks_exact_mut(part.rows).enumerate() {
-            let at = |i: usize| row.get(i).copied().map_or(0, bf16_bits);
-            column[r] = at(2 * pair) | at(2 * pair + 1) << 16;
-        }
-    }
-}
-
-/// (rows, k) of bf16, zeros below and to the right.
-#[inline(always)]
-fn pack_tile_rows_body<const FMA: bool>(part: Part<'_>, packed: &mut [u16]) {
-    for (r, packed) in packed.chunks_exact_mut(part.k).enumerate() {
-        let row = if r < part.rows { part.row(r) } else { &[] };
-        let (filled, padding) = packed.split_at_mut(row.len());
-        for (packed, x) in filled.iter_mut().zip(row) {
-            *packed = bf16_bits(*x) as u16;
-        }
-        padding.fill(0);
-    }
-}
-
-/// Rounds to nearest, ties to even, without a branch; NaN stays NaN.
-#[inline(always)]
-fn bf16_bits(x: f32) -> u32 {
-    let bits = x.to_bits();
-    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-    if x.is_nan() {
-        u32::from(bf16::NAN.to_bits())
-    } else {
-        rounded
-    }
-}
-
-versions! { fn pack_columns(part: Part<'_>, packed: &mut [f32]) = pack_columns_body }
-versions! { fn pack_pairs(part: Part<'_>, packed: &mut [u32]) = pack_pairs_body }
-versions! { fn pack_tile_rows(part: Part<'_>, packed: &mut [u16]) = pack_tile_rows_body }
 
 #[cfg(test)]
 mod tests {
@@ -467,16 +285,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn bf16_rounds_as_the_half_crate() {
-        for bits in (0..=u32::MAX).step_by(65_521) {
-            let x = f32::from_bits(bits);
-            if !x.is_nan() {
-                assert_eq!(bf16_bits(x), u32::from(bf16::from_f32(x).to_bits()), "{x}");
-            }
-        }
-        assert!(bf16::from_bits(bf16_bits(f32::NAN) as u16).is_nan());
     }
 }

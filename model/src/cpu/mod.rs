@@ -4,6 +4,7 @@
 //! rounded. Nothing here depends on how rows are batched: each output is summed over `k` in one fixed order, so a
 //! window's numbers are the same whatever it shares a batch with. Threads are the caller's business ([`block`]).
 
+mod activations;
 mod aligned;
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -13,6 +14,7 @@ mod avx;
 pub(crate) mod block;
 mod gemm;
 mod isa;
+mod kernel;
 mod lanes;
 mod pack;
 mod portable;

@@ -43,8 +43,13 @@ enum Done {
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
+    run_arguments(std::env::args_os().collect())
+}
+
+/// Runs the program; the first of `arguments` is its name.
+pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     log_to_stderr();
-    match run(std::env::args_os().collect()) {
+    match run(arguments) {
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::SomeFailed) => ExitCode::from(1),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,

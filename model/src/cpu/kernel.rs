@@ -1,0 +1,171 @@
+//! The tile kernels behind one face: which one a packed weight takes, how it wants its activations, how it is called.
+
+use super::activations::{Part, pack_columns, pack_pairs, pack_tile_rows};
+use super::isa::Isa;
+use super::pack::{PANEL, PackedLinear, PanelKind};
+use super::portable;
+#[cfg(target_arch = "x86_64")]
+use super::{amx, avx};
+
+/// Rows of a block: 1,024 f32 inputs of 112 rows are 448 KiB, under half of the second-level cache of current servers.
+pub(super) const BLOCK_ROWS: usize = 112;
+
+/// The same for AMX, whose CPUs have 2 MiB and whose inputs are bf16: a multiple of its tile's 32 rows.
+#[cfg(target_arch = "x86_64")]
+const BLOCK_ROWS_AMX: usize = 416;
+
+/// Packed weights of a product, or a part of them.
+#[derive(Clone, Copy)]
+pub(super) enum Panels<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [u16]),
+}
+
+impl Panels<'_> {
+    fn kind(&self) -> PanelKind {
+        match self {
+            Panels::F32(_) => PanelKind::F32,
+            Panels::Bf16(_) => PanelKind::Bf16Pairs,
+        }
+    }
+
+    /// `len` values from `start` on.
+    pub(super) fn part(&self, start: usize, len: usize) -> Self {
+        match self {
+            Panels::F32(b) => Panels::F32(&b[start..start + len]),
+            Panels::Bf16(b) => Panels::Bf16(&b[start..start + len]),
+        }
+    }
+
+    /// Asks the second-level cache for them.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn prefetch(&self) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        let bytes: &[u8] = match self {
+            Panels::F32(b) => bytemuck::cast_slice(b),
+            Panels::Bf16(b) => bytemuck::cast_slice(b),
+        };
+        for line in bytes.chunks(64) {
+            // SAFETY: a prefetch reads nothing; every x86-64 CPU has it.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) }
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(super) fn prefetch(&self) {}
+}
+
+/// The tile kernel of a packed weight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kernel {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Bf16,
+    #[cfg(target_arch = "x86_64")]
+    Amx,
+}
+
+impl Kernel {
+    /// The best for these panels on this CPU.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn of(panels: Panels<'_>, isa: Isa) -> Kernel {
+        match panels.kind() {
+            PanelKind::Bf16Pairs if isa >= Isa::Amx => Kernel::Amx,
+            PanelKind::Bf16Pairs => Kernel::Bf16,
+            PanelKind::F32 if isa >= Isa::Avx512 => Kernel::Avx512,
+            PanelKind::F32 if isa >= Isa::Avx2 => Kernel::Avx2,
+            PanelKind::F32 => Kernel::Portable,
+        }
+    }
+
+    /// The best for these panels on this CPU.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(super) fn of(panels: Panels<'_>, _: Isa) -> Kernel {
+        assert!(panels.kind() == PanelKind::F32);
+        Kernel::Portable
+    }
+
+    pub(super) fn tile_rows(self) -> usize {
+        match self {
+            Kernel::Portable => portable::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 => avx::ROWS_AVX2,
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 | Kernel::Bf16 => avx::ROWS_AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx => amx::ROWS,
+        }
+    }
+
+    /// Rows that share a pass over the weight.
+    pub(super) fn block_rows(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx => BLOCK_ROWS_AMX,
+            _ => BLOCK_ROWS,
+        }
+    }
+
+    /// f32-sized places that a packed tile takes.
+    pub(super) fn packed_len(self, rows: usize, k: usize) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Bf16 => rows * k / 2,
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx => amx::ROWS * k / 2,
+            _ => rows * k,
+        }
+    }
+
+    /// Packs a tile's activations into [`Kernel::packed_len`] places.
+    pub(super) fn pack(self, isa: Isa, part: Part<'_>, packed: &mut [f32]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Bf16 => pack_pairs(isa, part, bytemuck::cast_slice_mut(packed)),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx => pack_tile_rows(isa, part, bytemuck::cast_slice_mut(packed)),
+            _ => pack_columns(isa, part, packed),
+        }
+    }
+
+    /// sums (rows, PANEL) = or += packed activations times packed weights; `sums` has room for a whole tile.
+    pub(super) fn tile(self, rows: usize, a: &[f32], b: Panels<'_>, sums: &mut [f32], first: bool) {
+        match (self, b) {
+            (Kernel::Portable, Panels::F32(b)) => {
+                portable::tile_f32(rows, a, b, &mut sums[..rows * PANEL], first);
+            }
+            // SAFETY (of all four): a kernel is chosen by an `Isa`, which exists only where the CPU has it.
+            #[cfg(target_arch = "x86_64")]
+            (Kernel::Avx2, Panels::F32(b)) => unsafe { avx::tile_avx2(rows, a, b, sums, first) },
+            #[cfg(target_arch = "x86_64")]
+            (Kernel::Avx512, Panels::F32(b)) => unsafe { avx::tile_avx512(rows, a, b, sums, first) },
+            #[cfg(target_arch = "x86_64")]
+            (Kernel::Bf16, Panels::Bf16(b)) => unsafe {
+                avx::tile_bf16(rows, bytemuck::cast_slice(a), b, sums, first);
+            },
+            #[cfg(target_arch = "x86_64")]
+            (Kernel::Amx, Panels::Bf16(b)) => unsafe {
+                amx::tile(&mut amx::Hardware, rows, bytemuck::cast_slice(a), b, sums, first);
+            },
+            _ => unreachable!("a kernel fits its panels"),
+        }
+    }
+}
+
+impl PackedLinear {
+    pub(super) fn panels(&self) -> Panels<'_> {
+        match self.kind {
+            PanelKind::F32 => Panels::F32(self.panels_f32()),
+            PanelKind::Bf16Pairs => Panels::Bf16(self.panels_bf16()),
+        }
+    }
+
+    /// Rows that share a pass over the weight.
+    pub(super) fn block_rows(&self) -> usize {
+        Kernel::of(self.panels(), self.isa).block_rows()
+    }
+}
