@@ -32,9 +32,6 @@ pub(crate) struct VisualTower {
     pixels: Normalised,
     embedding: Embedding,
     backend: Backend,
-    post_norm: NormTensors,
-    /// (d, embed)
-    projection: Tensor,
 }
 
 /// What the windows of one picture have in common.
@@ -81,12 +78,25 @@ struct CpuLayers {
     layers: Vec<(AttentionWeights, MlpWeights)>,
     last: (AttentionWeights, MlpWeights),
     last_query: PackedLinear,
+    post_norm: NormWeights,
+    /// d -> embed, in f32. Not Candle's product, whose order of summation depends on the batch.
+    projection: PackedLinear,
 }
 
 struct DenseLayers {
     place: Place,
     layers: Vec<DenseLayer>,
     last: DenseLayer,
+    post_norm: NormTensors,
+    /// (d, embed)
+    projection: Tensor,
+}
+
+/// From the class token to features.
+struct Head {
+    norm: NormTensors,
+    /// (embed, d)
+    projection: Tensor,
 }
 
 /// How the tower is to run.
@@ -129,22 +139,14 @@ impl VisualTower {
             .get("vision_model.embeddings.patch_embedding.weight")?
             .flatten_from(1)?;
         let embedding = Embedding {
-            patch: backend.packed(
-                &Affine {
-                    bias: Tensor::zeros(config.width, DType::F32, &Device::Cpu)?,
-                    weight: patch,
-                },
-                Operands::F32,
-            )?,
+            patch: backend.unbiased(patch)?,
             class: class.to_vec1()?,
             positions: position.narrow(0, 1, config.patches())?.flatten_all()?.to_vec1()?,
             pre_norm: norm_weights(&pre_norm)?,
         };
-        let device = &backing.device;
-        let post_norm = NormTensors::read(weights, "vision_model.post_layernorm", config.eps)?;
-        let f32 = Place {
-            device: device.clone(),
-            dtype: DType::F32,
+        let head = Head {
+            norm: NormTensors::read(weights, "vision_model.post_layernorm", config.eps)?,
+            projection: weights.get("visual_projection.weight")?,
         };
         Ok(VisualTower {
             sees,
@@ -152,13 +154,7 @@ impl VisualTower {
             patch: config.patch,
             pixels: Normalised::new(),
             embedding,
-            backend: backend.layers(folded)?,
-            post_norm: f32.put_norm(post_norm)?,
-            projection: weights
-                .get("visual_projection.weight")?
-                .t()?
-                .contiguous()?
-                .to_device(device)?,
+            backend: backend.layers(folded, head)?,
         })
     }
 
@@ -247,15 +243,24 @@ impl VisualTower {
         let x = Tensor::cat(&parts, 0)?;
         let tokens = x.dim(0)? / batch.len();
         let x = x.reshape((batch.len(), tokens, ()))?;
-        let class = match &self.backend {
-            Backend::Cpu(cpu) => cpu.class(x, batch)?,
-            Backend::Dense(dense) => dense.class(x, batch)?.to_dtype(DType::F32)?,
-        };
-        normalise(&self.post_norm.forward(&class)?.matmul(&self.projection)?)
+        normalise(&match &self.backend {
+            Backend::Cpu(cpu) => cpu.features(x, batch)?,
+            Backend::Dense(dense) => dense.features(x, batch)?,
+        })
     }
 }
 
 impl CpuLayers {
+    /// x (b, t, d) -> (b, embed), of any length.
+    fn features(&self, x: Tensor, batch: &[WindowTokens]) -> Result<Tensor> {
+        let class: Vec<f32> = self.class(x, batch)?.flatten_all()?.to_vec1()?;
+        let mut normed = vec![0.0; class.len()];
+        layer_norm_rows(Isa::current(), &class, self.post_norm.as_norm(), &mut normed);
+        let mut features = vec![0.0; batch.len() * self.projection.outputs()];
+        linear_parallel(&self.projection, &normed, Epilogue::Store, &mut features);
+        Tensor::from_vec(features, (batch.len(), self.projection.outputs()), &Device::Cpu)
+    }
+
     /// x (b, t, d) -> class rows (b, d) after the last layer.
     fn class(&self, x: Tensor, batch: &[WindowTokens]) -> Result<Tensor> {
         let of_window = batch.iter().map(|w| match &w.shared.projection {
@@ -282,6 +287,12 @@ impl CpuLayers {
 }
 
 impl DenseLayers {
+    /// x (b, t, d) -> (b, embed) in f32, of any length.
+    fn features(&self, x: Tensor, batch: &[WindowTokens]) -> Result<Tensor> {
+        let class = self.class(x, batch)?.to_dtype(DType::F32)?;
+        self.post_norm.forward(&class)?.matmul(&self.projection)
+    }
+
     /// x (b, t, d) -> class rows (b, d) after the last layer.
     fn class(&self, mut x: Tensor, batch: &[WindowTokens]) -> Result<Tensor> {
         let shared = batch.iter().map(|w| match &w.shared.projection {
@@ -318,7 +329,13 @@ impl Builder<'_> {
         Ok(PackedLinear::new(&weight, Some(&bias), n, operands, self.isa))
     }
 
-    fn layers(&self, mut folded: Vec<FoldedLayer>) -> Result<Backend> {
+    /// A weight (out, in) alone, in f32 in every class of arithmetic.
+    fn unbiased(&self, weight: Tensor) -> Result<PackedLinear> {
+        let bias = Tensor::zeros(weight.dim(0)?, DType::F32, &Device::Cpu)?;
+        self.packed(&Affine { weight, bias }, Operands::F32)
+    }
+
+    fn layers(&self, mut folded: Vec<FoldedLayer>, head: Head) -> Result<Backend> {
         let last = folded.pop().expect("the configuration has at least two layers");
         if self.backing.dense || !self.backing.device.is_cpu() {
             let place = Place {
@@ -329,8 +346,13 @@ impl Builder<'_> {
                 .into_iter()
                 .map(|l| DenseLayer::new(l, &place))
                 .collect::<Result<_>>()?;
-            let last = DenseLayer::new(last, &place)?;
-            return Ok(Backend::Dense(DenseLayers { place, layers, last }));
+            return Ok(Backend::Dense(DenseLayers {
+                layers,
+                last: DenseLayer::new(last, &place)?,
+                post_norm: place.put_norm(head.norm)?,
+                projection: head.projection.t()?.contiguous()?.to_device(&place.device)?,
+                place,
+            }));
         }
         let layers = folded.into_iter().map(|layer| {
             let projection = layer.query_key_value()?;
@@ -347,6 +369,8 @@ impl Builder<'_> {
             layers,
             last,
             last_query,
+            post_norm: norm_weights(&head.norm)?,
+            projection: self.unbiased(head.projection)?,
         }))
     }
 
