@@ -34,6 +34,7 @@ pub(super) trait Tiles {
 ///
 /// # Safety
 /// As [`Tiles`] asks.
+#[allow(clippy::too_many_arguments)] // the other tile kernels' five, and who has the tiles
 pub(super) unsafe fn tile(tiles: &mut impl Tiles, rows: usize, a: &[u16], b: &[u16], sums: &mut [f32], first: bool) {
     let k = a.len() / ROWS;
     assert!(k.is_multiple_of(K_TILE) && b.len() >= k * PANEL && rows <= ROWS && sums.len() == ROWS * PANEL);

@@ -186,6 +186,7 @@ static NO_BIAS: [f32; PANEL] = [0.0; PANEL];
 
 impl Product<'_> {
     /// out: rows of `n` values, `out_stride` apart.
+    #[allow(clippy::too_many_arguments)] // two sides, how it ends, and where
     pub(super) fn run(
         &self,
         x: Rows<'_>,
