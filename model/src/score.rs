@@ -76,6 +76,7 @@ impl Prepared {
     pub fn new(picture: Rgb8, views: &Views) -> Result<Prepared, TooSmall> {
         let (width, height) = (picture.width(), picture.height());
         let origins = views.origins(width, height);
+        // REFERENCE: an error, not a smaller window or a border.
         if origins.is_empty() {
             return Err(TooSmall {
                 width,
@@ -83,6 +84,7 @@ impl Prepared {
                 side_min: views.side_min(),
             });
         }
+        // REFERENCE: the whole view is stretched to a square, its aspect is lost.
         let whole = (views.sees != Sees::Local).then(|| whole_view(&picture, INPUT_SIDE));
         Ok(Prepared {
             picture,
@@ -166,6 +168,7 @@ impl Scorer {
     fn score(&self, batch: &[WindowTokens]) -> Result<Vec<f32>, ModelError> {
         let features: Vec<Vec<f32>> = self.tower.features(batch)?.to_vec2()?;
         let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        // REFERENCE: the second column, "good photo", is the score.
         // The second of a softmax over two is a logistic function of their difference.
         let score = |f: &Vec<f32>| 1.0 / (1.0 + (self.scale * (cosine(f, &self.bad) - cosine(f, &self.good))).exp());
         Ok(features.iter().map(|f| score(f) as f32).collect())

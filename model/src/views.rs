@@ -99,6 +99,7 @@ impl Views {
         }
         let (free_x, free_y) = (width - self.window, height - self.window);
         match self.placement {
+            // REFERENCE: whole windows only, row-major: none is moved in to reach the right and lower edges.
             Placement::Stride(stride) => {
                 let row = |y| (0..=free_x / stride).map(move |i| Origin { x: i * stride, y });
                 (0..=free_y / stride).flat_map(|j| row(j * stride)).collect()

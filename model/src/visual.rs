@@ -69,9 +69,9 @@ struct Embedding {
 /// Who multiplies.
 enum Backend {
     /// Our kernels; activations f32.
-    Cpu(CpuLayers),
+    Cpu(Box<CpuLayers>),
     /// Candle's operations, on a GPU or for comparison.
-    Dense(DenseLayers),
+    Dense(Box<DenseLayers>),
 }
 
 struct CpuLayers {
@@ -216,6 +216,7 @@ impl VisualTower {
             let pixels = self.pixels.gather(picture, corners, self.patch);
             linear_parallel(&embedding.patch, &pixels, Epilogue::Store, embedded);
         }
+        // REFERENCE: a window's tokens and the whole picture's have the same positions, 1 to 49; prompts have none.
         let mut tokens = vec![0.0; lattice.of_window.len() * d];
         let window_len = embedding.positions.len();
         let places = lattice.of_window.par_chunks_exact(self.grid * self.grid);
@@ -277,6 +278,7 @@ impl CpuLayers {
                 shared: (l == 0).then_some(&shared),
             })?;
         }
+        // REFERENCE: the class token is read, not the mean of the tokens, though it is one for 98.
         let (attention, mlp) = &self.last;
         x.apply_op1_no_bwd(&LastLayerOp {
             attention,
@@ -346,13 +348,13 @@ impl Builder<'_> {
                 .into_iter()
                 .map(|l| DenseLayer::new(l, &place))
                 .collect::<Result<_>>()?;
-            return Ok(Backend::Dense(DenseLayers {
+            return Ok(Backend::Dense(Box::new(DenseLayers {
                 layers,
                 last: DenseLayer::new(last, &place)?,
                 post_norm: place.put_norm(head.norm)?,
                 projection: head.projection.t()?.contiguous()?.to_device(&place.device)?,
                 place,
-            }));
+            })));
         }
         let layers = folded.into_iter().map(|layer| {
             let projection = layer.query_key_value()?;
@@ -365,13 +367,13 @@ impl Builder<'_> {
             bias: last.key_value.bias.clone(),
         };
         let last = self.cpu_layer(last, &key_value)?;
-        Ok(Backend::Cpu(CpuLayers {
+        Ok(Backend::Cpu(Box::new(CpuLayers {
             layers,
             last,
             last_query,
             post_norm: norm_weights(&head.norm)?,
             projection: self.unbiased(head.projection)?,
-        }))
+        })))
     }
 
     fn operands(&self) -> Operands {

@@ -115,7 +115,7 @@ impl PlainForm<'_> {
     fn on_lattice(&self, picture: &Rgb8, window: u32, stride: usize) -> Vec<Origin> {
         let places = |length: u32| {
             let mut places: Vec<u32> = (0..=length - window).step_by(stride).collect();
-            if !self.oddities.whole_windows_only && (length - window) % stride as u32 != 0 {
+            if !self.oddities.whole_windows_only && !(length - window).is_multiple_of(stride as u32) {
                 places.push(length - window);
             }
             places
