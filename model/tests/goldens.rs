@@ -1,13 +1,16 @@
 //! The scores are those of the reference: the numbers in `model/testkit/goldens`, or in `DQA_GOLDENS=DIR`, a folder of
 //! the same form with another salt and other pictures.
 
+#![allow(clippy::unwrap_used)] // helpers too
+
+mod support;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use dqa_model::{
-    Arithmetic, Batcher, ClipWeights, Options, PictureScore, Prepared, PromptMode, Prompts, Rgb8, Scorer, Views,
-};
+use dqa_model::{Arithmetic, ClipWeights, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer, Views};
 use dqa_testkit::{Goldens, hf};
+use support::{in_each_instruction_set, scores};
 
 /// What may differ, by class of arithmetic: (a window's score, a picture's).
 const F32: (f64, f64) = (5e-5, 2e-5);
@@ -39,26 +42,6 @@ fn read(path: &Path) -> Rgb8 {
         .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
         .to_rgb8();
     Rgb8::new(picture.width(), picture.height(), picture.into_raw())
-}
-
-fn scores(scorer: &Arc<Scorer>, pictures: &[Rgb8], batch: usize) -> Vec<PictureScore> {
-    let mut batcher = Batcher::new(scorer.clone(), batch);
-    let mut done = Vec::new();
-    for (i, picture) in pictures.iter().enumerate() {
-        batcher
-            .push(i, &Prepared::new(picture.clone(), scorer.views()).unwrap())
-            .unwrap();
-        while let Some(score) = batcher.pop() {
-            done.push(score);
-        }
-    }
-    batcher.flush().unwrap();
-    done.extend(std::iter::from_fn(|| batcher.pop()));
-    assert!(
-        done.iter().map(|(i, _)| *i).eq(0..pictures.len()),
-        "in order, each once"
-    );
-    done.into_iter().map(|(_, score)| score).collect()
 }
 
 fn check(kind: &str, options: Options, (window, image): (f64, f64)) {
@@ -117,6 +100,11 @@ fn vit_b_32_in_bf16() {
 fn tiny_in_bf16_and_f16() {
     check("tiny", low(Arithmetic::Bf16), LOW);
     check("tiny", low(Arithmetic::F16), LOW);
+}
+
+#[test]
+fn every_instruction_set_gives_the_same() {
+    in_each_instruction_set("tiny_in", 2);
 }
 
 #[test]
