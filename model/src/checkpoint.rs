@@ -20,10 +20,7 @@ use serde::Deserialize;
 use crate::mismatch::Found;
 
 // Files are little-endian, and their bytes are taken as values without a swap.
-const _: () = assert!(
-    cfg!(target_endian = "little"),
-    "dqa reads checkpoints on little-endian machines only"
-);
+const _: () = assert!(cfg!(target_endian = "little"), "dqa reads checkpoints on little-endian machines only");
 
 /// Why a checkpoint's files cannot be read. [`CheckpointError::retry`] says whether another try may help.
 #[derive(Debug, thiserror::Error)]
@@ -105,14 +102,8 @@ impl Stored {
         let flat = tensor.flatten_all()?;
         let (dtype, bytes) = match tensor.dtype() {
             DType::F32 => (Dtype::F32, bytemuck::cast_slice(&flat.to_vec1::<f32>()?).to_vec()),
-            DType::F16 => (
-                Dtype::F16,
-                flat.to_vec1::<f16>()?.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            ),
-            DType::BF16 => (
-                Dtype::BF16,
-                flat.to_vec1::<bf16>()?.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            ),
+            DType::F16 => (Dtype::F16, flat.to_vec1::<f16>()?.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            DType::BF16 => (Dtype::BF16, flat.to_vec1::<bf16>()?.iter().flat_map(|v| v.to_le_bytes()).collect()),
             DType::I64 => (Dtype::I64, bytemuck::cast_slice(&flat.to_vec1::<i64>()?).to_vec()),
             DType::F64 => (Dtype::F64, Vec::new()),
             DType::I32 => (Dtype::I32, Vec::new()),
@@ -120,11 +111,7 @@ impl Stored {
             DType::U8 => (Dtype::U8, Vec::new()),
             _ => (Dtype::F8_E4M3, Vec::new()), // "of a rare type"
         };
-        Ok(Stored {
-            dtype,
-            shape: tensor.dims().to_vec(),
-            place: Place::Held(bytes),
-        })
+        Ok(Stored { dtype, shape: tensor.dims().to_vec(), place: Place::Held(bytes) })
     }
 
     /// Row-major, little-endian.
@@ -179,20 +166,12 @@ impl Stored {
     pub(crate) fn counts_to(&self, n: usize) -> bool {
         self.dtype == Dtype::I64
             && self.shape.iter().product::<usize>() == n
-            && self
-                .bytes()
-                .chunks_exact(8)
-                .zip(0u64..)
-                .all(|(bytes, i)| bytes == i.to_le_bytes())
+            && self.bytes().chunks_exact(8).zip(0u64..).all(|(bytes, i)| bytes == i.to_le_bytes())
     }
 }
 
 fn wide(bytes: &[u8], value: impl Fn([u8; 2]) -> f32 + Sync) -> Vec<f32> {
-    bytes
-        .par_chunks_exact(2)
-        .with_min_len(1 << 16)
-        .map(|pair| value([pair[0], pair[1]]))
-        .collect()
+    bytes.par_chunks_exact(2).with_min_len(1 << 16).map(|pair| value([pair[0], pair[1]])).collect()
 }
 
 /// Bytes of a value of a type that weights may have.
@@ -206,32 +185,17 @@ fn value_bytes(dtype: Dtype) -> Option<usize> {
 
 /// All tensors of one safetensors file.
 pub(crate) fn open(path: &Path) -> Result<StoredMap, CheckpointError> {
-    let read = |source| CheckpointError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let read = |source| CheckpointError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(read)?;
     // SAFETY: the map is read-only; that nobody shortens the file meanwhile is this module's stated condition.
     let map = Arc::new(unsafe { Mmap::map(&file) }.map_err(read)?);
-    let tensors = SafeTensors::deserialize(&map).map_err(|source| CheckpointError::Format {
-        path: path.to_owned(),
-        source,
-    })?;
+    let tensors =
+        SafeTensors::deserialize(&map).map_err(|source| CheckpointError::Format { path: path.to_owned(), source })?;
     let start = map.as_ptr() as usize;
     let stored = tensors.iter().map(|(name, view)| {
         let offset = view.data().as_ptr() as usize - start;
-        let place = Place::Mapped {
-            file: map.clone(),
-            range: offset..offset + view.data().len(),
-        };
-        (
-            name.to_owned(),
-            Stored {
-                dtype: view.dtype(),
-                shape: view.shape().to_vec(),
-                place,
-            },
-        )
+        let place = Place::Mapped { file: map.clone(), range: offset..offset + view.data().len() };
+        (name.to_owned(), Stored { dtype: view.dtype(), shape: view.shape().to_vec(), place })
     });
     Ok(stored.collect())
 }
@@ -243,14 +207,10 @@ struct Index {
 
 /// All tensors of the shards that an index names; each must lie in the shard that the index says.
 pub(crate) fn open_shards(index: &Path) -> Result<StoredMap, CheckpointError> {
-    let text = std::fs::read_to_string(index).map_err(|source| CheckpointError::Read {
-        path: index.to_owned(),
-        source,
-    })?;
-    let Index { weight_map } = serde_json::from_str(&text).map_err(|source| CheckpointError::Index {
-        path: index.to_owned(),
-        source,
-    })?;
+    let text =
+        std::fs::read_to_string(index).map_err(|source| CheckpointError::Read { path: index.to_owned(), source })?;
+    let Index { weight_map } =
+        serde_json::from_str(&text).map_err(|source| CheckpointError::Index { path: index.to_owned(), source })?;
     let mut names_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (tensor, shard) in &weight_map {
         names_of.entry(shard).or_default().push(tensor);
@@ -261,10 +221,7 @@ pub(crate) fn open_shards(index: &Path) -> Result<StoredMap, CheckpointError> {
         let beside = Path::new(shard).file_name().is_some_and(|name| name == shard);
         let path = index.with_file_name(shard);
         if !beside || !path.exists() {
-            return Err(CheckpointError::NoShard {
-                index: index.to_owned(),
-                shard: shard.to_owned(),
-            });
+            return Err(CheckpointError::NoShard { index: index.to_owned(), shard: shard.to_owned() });
         }
         let tensors = open(&path)?;
         let wrong = |tensor: &str, said| CheckpointError::WrongShard {
@@ -276,10 +233,7 @@ pub(crate) fn open_shards(index: &Path) -> Result<StoredMap, CheckpointError> {
         if let Some(absent) = names.iter().find(|name| !tensors.contains_key(**name)) {
             return Err(wrong(absent, "it is in the index, not in the shard"));
         }
-        if let Some(surplus) = tensors
-            .keys()
-            .find(|name| weight_map.get(*name).is_none_or(|said| said != shard))
-        {
+        if let Some(surplus) = tensors.keys().find(|name| weight_map.get(*name).is_none_or(|said| said != shard)) {
             return Err(wrong(surplus, "it is in the shard, but not there in the index"));
         }
         all.extend(tensors);

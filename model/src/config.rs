@@ -131,10 +131,8 @@ impl ClipConfig {
     /// # Errors
     /// Every [`ConfigError`].
     pub fn read(path: &Path) -> Result<ClipConfig, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path)
     }
 
@@ -143,10 +141,8 @@ impl ClipConfig {
     /// # Errors
     /// [`ConfigError::Json`] and [`ConfigError::Value`].
     pub fn parse(json: &str, path: &Path) -> Result<ClipConfig, ConfigError> {
-        let root: Value = serde_json::from_str(json).map_err(|source| ConfigError::Json {
-            path: path.to_owned(),
-            source,
-        })?;
+        let root: Value =
+            serde_json::from_str(json).map_err(|source| ConfigError::Json { path: path.to_owned(), source })?;
         let file = File { path, root: &root };
         if root.get("model_type").and_then(Value::as_str) != Some("clip") {
             return Err(file.refuse("model_type", root.get("model_type"), "\"clip\""));
@@ -269,18 +265,11 @@ impl<'a> Section<'a> {
 
     fn fixed(self, key: &str, default: usize, only: usize) -> Result<usize, ConfigError> {
         let value = self.size(key, default)?;
-        if value == only {
-            Ok(value)
-        } else {
-            self.refuse(key, only.to_string())
-        }
+        if value == only { Ok(value) } else { self.refuse(key, only.to_string()) }
     }
 
     fn heads(self, width_key: &str, width_default: usize, default: usize) -> Result<usize, ConfigError> {
-        let (width, heads) = (
-            self.size(width_key, width_default)?,
-            self.size("num_attention_heads", default)?,
-        );
+        let (width, heads) = (self.size(width_key, width_default)?, self.size("num_attention_heads", default)?);
         if width.is_multiple_of(heads) {
             Ok(heads)
         } else {
@@ -310,8 +299,6 @@ impl<'a> Section<'a> {
     }
 
     fn refuse<T>(self, key: &str, needed: impl Into<String>) -> Result<T, ConfigError> {
-        Err(self
-            .file
-            .refuse(&format!("{}.{key}", self.name), self.get(key)?, needed))
+        Err(self.file.refuse(&format!("{}.{key}", self.name), self.get(key)?, needed))
     }
 }

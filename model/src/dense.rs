@@ -21,11 +21,7 @@ impl Place {
     /// Norms stay in f32.
     pub(crate) fn put_norm(&self, norm: NormTensors) -> Result<NormTensors> {
         let put = |x: Tensor| x.to_device(&self.device);
-        Ok(NormTensors {
-            weight: put(norm.weight)?,
-            bias: put(norm.bias)?,
-            eps: norm.eps,
-        })
+        Ok(NormTensors { weight: put(norm.weight)?, bias: put(norm.bias)?, eps: norm.eps })
     }
 }
 
@@ -38,10 +34,7 @@ pub(crate) struct DenseLinear {
 
 impl DenseLinear {
     pub(crate) fn new(affine: &Affine, place: &Place) -> Result<DenseLinear> {
-        Ok(DenseLinear {
-            weight: place.put(&affine.weight.t()?.contiguous()?)?,
-            bias: place.put(&affine.bias)?,
-        })
+        Ok(DenseLinear { weight: place.put(&affine.weight.t()?.contiguous()?)?, bias: place.put(&affine.bias)? })
     }
 
     /// (.., in) -> (.., out)
@@ -49,10 +42,7 @@ impl DenseLinear {
         let (inputs, outputs) = self.weight.dims2()?;
         let mut dims = x.dims().to_vec();
         *dims.last_mut().expect("a linear's input has an axis") = outputs;
-        x.reshape(((), inputs))?
-            .matmul(&self.weight)?
-            .broadcast_add(&self.bias)?
-            .reshape(dims)
+        x.reshape(((), inputs))?.matmul(&self.weight)?.broadcast_add(&self.bias)?.reshape(dims)
     }
 }
 
@@ -96,10 +86,7 @@ impl DenseLayer {
     /// Queries, keys and values after the first norm: (.., d) -> (.., 3 d)
     pub(crate) fn project(&self, x: &Tensor) -> Result<Tensor> {
         let normed = self.norm1.forward(x)?;
-        Tensor::cat(
-            &[self.query.forward(&normed)?, self.key_value.forward(&normed)?],
-            D::Minus1,
-        )
+        Tensor::cat(&[self.query.forward(&normed)?, self.key_value.forward(&normed)?], D::Minus1)
     }
 
     /// x (b, t, d) -> (b, t, d). `shared` (b, s, 3 d) is what [`DenseLayer::project`] gives for the first s rows.

@@ -47,10 +47,7 @@ impl Fingerprint {
     pub(crate) fn combine(parts: &[(&str, &[u8])]) -> Fingerprint {
         let mut parts = parts.to_vec();
         parts.sort_unstable();
-        assert!(
-            parts.windows(2).all(|pair| pair[0].0 != pair[1].0),
-            "a part is given twice"
-        );
+        assert!(parts.windows(2).all(|pair| pair[0].0 != pair[1].0), "a part is given twice");
         let mut hasher = blake3::Hasher::new_derive_key("dqa 2026 digest of named parts");
         for (name, content) in parts {
             field(&mut hasher, name.as_bytes());
@@ -65,10 +62,7 @@ impl Fingerprint {
     /// When a name occurs twice.
     pub(crate) fn of_tensors(mut tensors: Vec<TensorBytes>) -> Fingerprint {
         tensors.sort_unstable_by_key(|tensor| tensor.name);
-        assert!(
-            tensors.windows(2).all(|pair| pair[0].name != pair[1].name),
-            "a tensor is given twice"
-        );
+        assert!(tensors.windows(2).all(|pair| pair[0].name != pair[1].name), "a tensor is given twice");
         let digests: Vec<[u8; 32]> = tensors.par_iter().map(TensorBytes::digest).collect();
         let mut hasher = blake3::Hasher::new_derive_key("dqa 2026 digest of named tensors");
         for digest in digests {
@@ -149,9 +143,7 @@ impl FromStr for Fingerprint {
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(error());
         }
-        blake3::Hash::from_hex(text)
-            .map(|hash| Fingerprint(*hash.as_bytes()))
-            .map_err(|_| error())
+        blake3::Hash::from_hex(text).map(|hash| Fingerprint(*hash.as_bytes())).map_err(|_| error())
     }
 }
 
@@ -163,9 +155,7 @@ impl Serialize for Fingerprint {
 
 impl<'de> Deserialize<'de> for Fingerprint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -215,12 +205,7 @@ mod tests {
     #[test]
     fn every_property_of_a_tensor_matters() {
         let digest = |name, dtype, shape: &[usize], bytes: &[u8]| {
-            Fingerprint::of_tensors(vec![TensorBytes {
-                name,
-                dtype,
-                shape,
-                bytes,
-            }])
+            Fingerprint::of_tensors(vec![TensorBytes { name, dtype, shape, bytes }])
         };
         let all = [
             digest("a", "F32", &[2, 1], &[0; 8]),

@@ -17,10 +17,7 @@ pub(crate) struct Expected {
 
 impl Expected {
     pub(crate) fn new(name: impl Into<String>, shape: &[usize]) -> Expected {
-        Expected {
-            name: name.into(),
-            shape: shape.to_vec(),
-        }
+        Expected { name: name.into(), shape: shape.to_vec() }
     }
 }
 
@@ -59,19 +56,13 @@ impl Mismatch {
                 None => mismatch.missing.push(name.clone()),
                 Some(tensor) if !tensor.readable => mismatch.unreadable.push(format!("{name} is {}", tensor.dtype)),
                 Some(tensor) if tensor.shape != *shape => {
-                    mismatch
-                        .misshapen
-                        .push(format!("{name} is {}, not {}", dims(&tensor.shape), dims(shape)));
+                    mismatch.misshapen.push(format!("{name} is {}, not {}", dims(&tensor.shape), dims(shape)));
                 }
                 Some(_) => {}
             }
         }
         mismatch.extra = found.into_keys().map(str::to_owned).collect();
-        if mismatch == Mismatch::default() {
-            Ok(())
-        } else {
-            Err(mismatch)
-        }
+        if mismatch == Mismatch::default() { Ok(()) } else { Err(mismatch) }
     }
 }
 

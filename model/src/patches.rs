@@ -16,28 +16,24 @@ pub(crate) struct Normalised([[f32; 256]; 3]);
 
 impl Normalised {
     pub(crate) fn new() -> Normalised {
-        Normalised(std::array::from_fn(|c| {
-            std::array::from_fn(|byte| (byte as f32 / 255.0 - MEAN[c]) / DEVIATION[c])
-        }))
+        Normalised(std::array::from_fn(|c| std::array::from_fn(|byte| (byte as f32 / 255.0 - MEAN[c]) / DEVIATION[c])))
     }
 
     /// Patches of `side` pixels at `corners`: (corners, 3 side side), channel by channel as the convolution's weight.
     pub(crate) fn gather(&self, picture: &Rgb8, corners: &[Origin], side: usize) -> Vec<f32> {
         let mut out = vec![0.0; corners.len() * 3 * side * side];
         let row_bytes = picture.width() as usize * 3;
-        out.par_chunks_exact_mut(3 * side * side)
-            .zip(corners)
-            .for_each(|(out, corner)| {
-                for (c, plane) in out.chunks_exact_mut(side * side).enumerate() {
-                    for (y, line) in plane.chunks_exact_mut(side).enumerate() {
-                        let at = (corner.y as usize + y) * row_bytes + corner.x as usize * 3;
-                        let pixels = picture.pixels()[at..at + 3 * side].chunks_exact(3);
-                        for (value, pixel) in line.iter_mut().zip(pixels) {
-                            *value = self.0[c][usize::from(pixel[c])];
-                        }
+        out.par_chunks_exact_mut(3 * side * side).zip(corners).for_each(|(out, corner)| {
+            for (c, plane) in out.chunks_exact_mut(side * side).enumerate() {
+                for (y, line) in plane.chunks_exact_mut(side).enumerate() {
+                    let at = (corner.y as usize + y) * row_bytes + corner.x as usize * 3;
+                    let pixels = picture.pixels()[at..at + 3 * side].chunks_exact(3);
+                    for (value, pixel) in line.iter_mut().zip(pixels) {
+                        *value = self.0[c][usize::from(pixel[c])];
                     }
                 }
-            });
+            }
+        });
         out
     }
 }
@@ -53,17 +49,11 @@ pub(crate) struct Lattice {
 impl Lattice {
     /// Windows of `grid * grid` patches of `side` pixels.
     pub(crate) fn new(windows: &[Origin], grid: u32, side: u32) -> Lattice {
-        let mut lattice = Lattice {
-            corners: Vec::new(),
-            of_window: Vec::new(),
-        };
+        let mut lattice = Lattice { corners: Vec::new(), of_window: Vec::new() };
         let mut known = HashMap::new();
         for window in windows {
             for i in 0..grid * grid {
-                let corner = Origin {
-                    x: window.x + i % grid * side,
-                    y: window.y + i / grid * side,
-                };
+                let corner = Origin { x: window.x + i % grid * side, y: window.y + i / grid * side };
                 let place = *known.entry(corner).or_insert_with(|| {
                     lattice.corners.push(corner);
                     lattice.corners.len() as u32 - 1

@@ -22,11 +22,7 @@ impl Rgb8 {
     pub fn new(width: u32, height: u32, pixels: Vec<u8>) -> Self {
         assert!(width > 0 && height > 0, "a picture has pixels, not {width}x{height}");
         let expected = u64::from(width) * u64::from(height) * Self::CHANNELS as u64;
-        assert!(
-            pixels.len() as u64 == expected,
-            "{width}x{height} RGB takes {expected} bytes, not {}",
-            pixels.len()
-        );
+        assert!(pixels.len() as u64 == expected, "{width}x{height} RGB takes {expected} bytes, not {}", pixels.len());
         Self { width, height, pixels }
     }
 
@@ -47,17 +43,9 @@ impl Rgb8 {
 
     /// The square of `side` pixels whose upper left corner is (x, y); it lies within the picture.
     pub fn crop(&self, x: u32, y: u32, side: u32) -> Self {
-        let rows = self
-            .pixels
-            .chunks_exact(self.row_bytes())
-            .skip(y as usize)
-            .take(side as usize);
+        let rows = self.pixels.chunks_exact(self.row_bytes()).skip(y as usize).take(side as usize);
         let columns = x as usize * Self::CHANNELS..(x + side) as usize * Self::CHANNELS;
-        Self::new(
-            side,
-            side,
-            rows.flat_map(|row| &row[columns.clone()]).copied().collect(),
-        )
+        Self::new(side, side, rows.flat_map(|row| &row[columns.clone()]).copied().collect())
     }
 
     /// Bytes in a row.

@@ -58,19 +58,12 @@ impl Prompts {
     ) -> Result<Prompts, PromptsError> {
         let tensors: BTreeMap<String, Tensor> = tensors.into_iter().collect();
         let selected = prompts_file::select(tensors.keys(), "memory")?;
-        let plain = selected
-            .into_iter()
-            .map(|(name, plain)| (plain.to_owned(), tensors[name].clone()));
+        let plain = selected.into_iter().map(|(name, plain)| (plain.to_owned(), tensors[name].clone()));
         Self::checked(plain.collect(), config, "memory")
     }
 
     fn checked(tensors: BTreeMap<String, Tensor>, config: &ClipConfig, origin: &str) -> Result<Prompts, PromptsError> {
-        let depth = tensors
-            .keys()
-            .filter_map(|name| Slot::parse(name))
-            .map(|slot| slot.layer + 1)
-            .max()
-            .unwrap_or(0);
+        let depth = tensors.keys().filter_map(|name| Slot::parse(name)).map(|slot| slot.layer + 1).max().unwrap_or(0);
         if depth > config.prompt_depth_max() {
             let (origin, layers) = (origin.to_owned(), config.prompt_depth_max());
             return Err(PromptsError::Depth { origin, depth, layers });
@@ -78,14 +71,9 @@ impl Prompts {
         let text_len = length(&tensors, "prompts_text", depth, origin)?;
         let visual_len = length(&tensors, "prompts_vis", depth, origin)?;
         let expected = expected(config, depth, text_len, visual_len);
-        let found = tensors
-            .iter()
-            .map(|(name, tensor)| (name.as_str(), found(tensor)))
-            .collect();
-        Mismatch::check(&expected, found).map_err(|source| PromptsError::Tensors {
-            origin: origin.to_owned(),
-            source,
-        })?;
+        let found = tensors.iter().map(|(name, tensor)| (name.as_str(), found(tensor))).collect();
+        Mismatch::check(&expected, found)
+            .map_err(|source| PromptsError::Tensors { origin: origin.to_owned(), source })?;
         let mut plain = BTreeMap::new();
         for (name, tensor) in tensors {
             match tensor.to_dtype(DType::F32).and_then(|tensor| tensor.contiguous()) {
@@ -93,12 +81,7 @@ impl Prompts {
                 Err(source) => return Err(PromptsError::Tensor { name, source }),
             };
         }
-        Ok(Prompts {
-            tensors: plain,
-            depth,
-            text_len,
-            visual_len,
-        })
+        Ok(Prompts { tensors: plain, depth, text_len, visual_len })
     }
 
     /// The tensors as they are learned, by the authors' names: f32.
@@ -147,9 +130,7 @@ impl Prompts {
         assert!(i < self.depth, "layer {i} has no prompts");
         let weight = &self.tensors[&format!("{projection}.{i}.weight")]; // (width, width): output, input
         let bias = &self.tensors[&format!("{projection}.{i}.bias")]; // (width)
-        self.tensors[&format!("{kind}.{i}")]
-            .matmul(&weight.t()?)?
-            .broadcast_add(bias) // (n, width)
+        self.tensors[&format!("{kind}.{i}")].matmul(&weight.t()?)?.broadcast_add(bias) // (n, width)
     }
 
     /// The digest of the tensors as f32: the same for one set of prompts in any file.
@@ -159,18 +140,11 @@ impl Prompts {
     pub fn digest(&self) -> Result<Fingerprint, PromptsError> {
         let mut contents = Vec::with_capacity(self.tensors.len());
         for (name, tensor) in &self.tensors {
-            let bytes = fingerprint::f32_bytes(tensor).map_err(|source| PromptsError::Tensor {
-                name: name.clone(),
-                source,
-            })?;
+            let bytes =
+                fingerprint::f32_bytes(tensor).map_err(|source| PromptsError::Tensor { name: name.clone(), source })?;
             contents.push((name, tensor.dims(), bytes));
         }
-        let tensors = contents.iter().map(|(name, shape, bytes)| TensorBytes {
-            name,
-            dtype: "F32",
-            shape,
-            bytes,
-        });
+        let tensors = contents.iter().map(|(name, shape, bytes)| TensorBytes { name, dtype: "F32", shape, bytes });
         Ok(Fingerprint::of_tensors(tensors.collect()))
     }
 }
@@ -186,19 +160,13 @@ impl Slot {
         let parts: Vec<&str> = name.split('.').collect();
         let layer = match parts[..] {
             ["prompts_text" | "prompts_vis", layer] => layer,
-            [
-                "prompt_txt_projections" | "prompt_vis_projections",
-                layer,
-                "weight" | "bias",
-            ] => layer,
+            ["prompt_txt_projections" | "prompt_vis_projections", layer, "weight" | "bias"] => layer,
             _ => return None,
         };
         // Layers are below 1000: what is not is another name, and no sum with it overflows.
         let number: u16 = layer.parse().ok()?;
         let plain = number < 1000 && number.to_string() == layer;
-        plain.then(|| Slot {
-            layer: usize::from(number),
-        })
+        plain.then(|| Slot { layer: usize::from(number) })
     }
 }
 
@@ -210,11 +178,7 @@ fn length(tensors: &BTreeMap<String, Tensor>, kind: &str, depth: usize, origin: 
     if (1..=PROMPT_LEN_MAX).contains(&length) {
         Ok(length)
     } else {
-        Err(PromptsError::Length {
-            origin: origin.to_owned(),
-            kind: kind.to_owned(),
-            length,
-        })
+        Err(PromptsError::Length { origin: origin.to_owned(), kind: kind.to_owned(), length })
     }
 }
 
@@ -233,10 +197,7 @@ fn expected(config: &ClipConfig, depth: usize, text_len: usize, visual_len: usiz
         list.push(Expected::new(format!("prompts_text.{i}"), &[text_len, text]));
         list.push(Expected::new(format!("prompts_vis.{i}"), &[visual_len, visual]));
         for (kind, width) in [("txt", text), ("vis", visual)] {
-            list.push(Expected::new(
-                format!("prompt_{kind}_projections.{i}.weight"),
-                &[width, width],
-            ));
+            list.push(Expected::new(format!("prompt_{kind}_projections.{i}.weight"), &[width, width]));
             list.push(Expected::new(format!("prompt_{kind}_projections.{i}.bias"), &[width]));
         }
     }

@@ -17,14 +17,7 @@ use crate::mismatch::Mismatch;
 use crate::prompts::{PROMPT_LEN_MAX, Slot};
 
 /// Where training programs keep a model's tensors in a checkpoint with other things.
-const STATE_KEYS: [&str; 6] = [
-    "state_dict",
-    "model",
-    "model_state_dict",
-    "net",
-    "prompt_learner",
-    "params",
-];
+const STATE_KEYS: [&str; 6] = ["state_dict", "model", "model_state_dict", "net", "prompt_learner", "params"];
 /// The two buffers that the authors' module saves with its prompts: rows of CLIP's token embedding.
 const BUFFERS: [&str; 2] = ["token_prefix", "token_suffix"];
 
@@ -136,13 +129,7 @@ fn first_bytes(path: &Path) -> Result<[u8; 9], PromptsError> {
         bytes.resize(9, 0);
         Ok(std::array::from_fn(|i| bytes[i]))
     };
-    read().map_err(|source| {
-        CheckpointError::Read {
-            path: path.to_owned(),
-            source,
-        }
-        .into()
-    })
+    read().map_err(|source| CheckpointError::Read { path: path.to_owned(), source }.into())
 }
 
 fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
@@ -153,20 +140,11 @@ fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsErro
         let stored = &stored[name];
         if !stored.found().readable {
             let unreadable = vec![format!("{plain} is {}", stored.dtype_name())];
-            return Err(PromptsError::Tensors {
-                origin,
-                source: Mismatch {
-                    unreadable,
-                    ..Mismatch::default()
-                },
-            });
+            return Err(PromptsError::Tensors { origin, source: Mismatch { unreadable, ..Mismatch::default() } });
         }
         let values = stored.values(0..stored.shape.iter().product());
-        let tensor =
-            Tensor::from_vec(values, stored.shape.as_slice(), &Device::Cpu).map_err(|source| PromptsError::Tensor {
-                name: name.to_owned(),
-                source,
-            })?;
+        let tensor = Tensor::from_vec(values, stored.shape.as_slice(), &Device::Cpu)
+            .map_err(|source| PromptsError::Tensor { name: name.to_owned(), source })?;
         tensors.insert(plain.to_owned(), tensor);
     }
     Ok(tensors)
@@ -174,15 +152,10 @@ fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsErro
 
 /// From the first dictionary in the checkpoint that holds prompts: the top one, or one under a usual key.
 fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
-    let torch = |source| PromptsError::Torch {
-        path: path.to_owned(),
-        source,
-    };
+    let torch = |source| PromptsError::Torch { path: path.to_owned(), source };
     let origin = format!("`{}`", path.display());
     let top = PthTensors::new(path, None).map_err(torch)?;
-    let nested = STATE_KEYS
-        .iter()
-        .filter_map(|key| PthTensors::new(path, Some(key)).ok());
+    let nested = STATE_KEYS.iter().filter_map(|key| PthTensors::new(path, Some(key)).ok());
     let has_prompts = |file: &PthTensors| file.tensor_infos().keys().any(|name| split(name).is_some());
     let Some(file) = std::iter::once(top).chain(nested).find(has_prompts) else {
         let looked = format!("none at the top of the checkpoint, nor under {}", STATE_KEYS.join(", "));
@@ -209,43 +182,24 @@ pub(crate) fn select<'a>(
     let prefix = match prefixes.iter().collect::<Vec<_>>()[..] {
         [prefix] => *prefix,
         [] => {
-            let looked = format!(
-                "its {} tensors are {}, ...",
-                names.len(),
-                names[..names.len().min(5)].join(", ")
-            );
-            return Err(PromptsError::NoPrompts {
-                origin: origin.to_owned(),
-                looked,
-            });
+            let looked = format!("its {} tensors are {}, ...", names.len(), names[..names.len().min(5)].join(", "));
+            return Err(PromptsError::NoPrompts { origin: origin.to_owned(), looked });
         }
         _ => {
             let prefixes: Vec<String> = prefixes.iter().map(|prefix| format!("`{prefix}`")).collect();
-            return Err(PromptsError::Several {
-                origin: origin.to_owned(),
-                prefixes: prefixes.join(" and "),
-            });
+            return Err(PromptsError::Several { origin: origin.to_owned(), prefixes: prefixes.join(" and ") });
         }
     };
-    let inside: Vec<(&str, &str)> = names
-        .iter()
-        .filter_map(|name| Some((*name, name.strip_prefix(prefix)?)))
-        .collect();
+    let inside: Vec<(&str, &str)> = names.iter().filter_map(|name| Some((*name, name.strip_prefix(prefix)?))).collect();
     let left_out = names.len() - inside.len();
     if left_out > 0 {
         info!(origin, prefix, left_out, "took the prompts from a larger checkpoint");
     }
-    Ok(inside
-        .into_iter()
-        .filter(|(_, plain)| !BUFFERS.contains(plain))
-        .collect())
+    Ok(inside.into_iter().filter(|(_, plain)| !BUFFERS.contains(plain)).collect())
 }
 
 /// What stands before a learnable tensor's plain name: empty, or ending with a dot. `None` for other tensors.
 fn split(name: &str) -> Option<&str> {
     let starts = std::iter::once(0).chain(name.match_indices('.').map(|(dot, _)| dot + 1));
-    starts
-        .map(|start| name.split_at(start))
-        .find(|(_, plain)| Slot::parse(plain).is_some())
-        .map(|(prefix, _)| prefix)
+    starts.map(|start| name.split_at(start)).find(|(_, plain)| Slot::parse(plain).is_some()).map(|(prefix, _)| prefix)
 }

@@ -22,37 +22,20 @@ pub fn whole_view(picture: &Rgb8, side: u32) -> Rgb8 {
     assert!(side > 0, "a view has pixels");
     let columns = (picture.width() != side).then(|| Taps::new(picture.width(), side));
     let rows = (picture.height() != side).then(|| Taps::new(picture.height(), side));
-    let source = Raster {
-        pixels: picture.pixels(),
-        row_bytes: picture.row_bytes(),
-    };
+    let source = Raster { pixels: picture.pixels(), row_bytes: picture.row_bytes() };
     let pixels = match (columns, rows) {
         (None, None) => return picture.clone(),
         (Some(columns), None) => resize_rows(source, &columns, 0..side as usize),
         (None, Some(rows)) => resize_columns(source, &rows, 0),
         (Some(columns), Some(rows)) if height_first(picture, side) => {
             let flat = resize_columns(source, &rows, 0);
-            resize_rows(
-                Raster {
-                    pixels: &flat,
-                    row_bytes: source.row_bytes,
-                },
-                &columns,
-                0..side as usize,
-            )
+            resize_rows(Raster { pixels: &flat, row_bytes: source.row_bytes }, &columns, 0..side as usize)
         }
         (Some(columns), Some(rows)) => {
             // A strong upscale can leave out border rows; only those that count are made narrow.
             let needed = rows.source();
             let narrow = resize_rows(source, &columns, needed.clone());
-            resize_columns(
-                Raster {
-                    pixels: &narrow,
-                    row_bytes: side as usize * CHANNELS,
-                },
-                &rows,
-                needed.start,
-            )
+            resize_columns(Raster { pixels: &narrow, row_bytes: side as usize * CHANNELS }, &rows, needed.start)
         }
     };
     Rgb8::new(side, side, pixels)
@@ -87,10 +70,7 @@ impl Taps {
         // The triangle is one source pixel wide to each side, and `scale` wide when shrinking.
         let support = scale.max(1.0);
         let inverse = 1.0 / support;
-        let mut taps = Self {
-            ranges: Vec::with_capacity(target as usize),
-            weights: Vec::new(),
-        };
+        let mut taps = Self { ranges: Vec::with_capacity(target as usize), weights: Vec::new() };
         let mut triangle = Vec::new();
         for position in 0..target {
             let center = (f64::from(position) + 0.5) * scale;
@@ -168,4 +148,35 @@ fn resize_columns(source: Raster<'_>, taps: &Taps, first_row: usize) -> Vec<u8> 
 
 fn to_sample(sum: i32) -> u8 {
     (sum >> PRECISION_BITS).clamp(0, 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIDE: u32 = 32;
+
+    /// (columns first, rows first), without the savings.
+    fn both_orders(picture: &Rgb8) -> (Vec<u8>, Vec<u8>) {
+        let (columns, rows) = (Taps::new(picture.width(), SIDE), Taps::new(picture.height(), SIDE));
+        let source = Raster { pixels: picture.pixels(), row_bytes: picture.row_bytes() };
+        let narrow = resize_rows(source, &columns, 0..picture.height() as usize);
+        let narrow = Raster { pixels: &narrow, row_bytes: SIDE as usize * CHANNELS };
+        let flat = resize_columns(source, &rows, 0);
+        let flat = Raster { pixels: &flat, row_bytes: source.row_bytes };
+        (resize_columns(narrow, &rows, 0), resize_rows(flat, &columns, 0..SIDE as usize))
+    }
+
+    #[test]
+    fn the_axis_that_shrinks_twice_as_much_is_first_and_the_order_shows() {
+        // 68 = 32 + 36 across: down shrinks by more than 72 from 105 on.
+        for (width, height, rows_first) in [(68, 104, false), (68, 105, true), (104, 68, false), (20, 33, true)] {
+            let samples = (0..width * height * 3).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8);
+            let picture = Rgb8::new(width, height, samples.collect());
+            let (columns, rows) = both_orders(&picture);
+            assert_ne!(columns, rows, "{width}x{height}");
+            let want = if rows_first { rows } else { columns };
+            assert_eq!(whole_view(&picture, SIDE).pixels(), want, "{width}x{height}");
+        }
+    }
 }

@@ -29,12 +29,7 @@ pub struct Options {
 impl Default for Options {
     /// The paper's views in f32 on the CPU.
     fn default() -> Options {
-        Options {
-            views: Views::default(),
-            arithmetic: Arithmetic::F32,
-            device: Device::Cpu,
-            plain_operations: false,
-        }
+        Options { views: Views::default(), arithmetic: Arithmetic::F32, device: Device::Cpu, plain_operations: false }
     }
 }
 
@@ -76,20 +71,13 @@ impl Prepared {
     pub fn new(picture: Rgb8, views: &Views) -> Result<Prepared, TooSmall> {
         let (width, height) = (picture.width(), picture.height());
         let origins = views.origins(width, height);
+        // REFERENCE: an error, not a smaller window or a border.
         if origins.is_empty() {
-            return Err(TooSmall {
-                width,
-                height,
-                side_min: views.side_min(),
-            });
+            return Err(TooSmall { width, height, side_min: views.side_min() });
         }
+        // REFERENCE: the whole view is stretched to a square, its aspect is lost.
         let whole = (views.sees != Sees::Local).then(|| whole_view(&picture, INPUT_SIDE));
-        Ok(Prepared {
-            picture,
-            whole,
-            origins,
-            window: views.window,
-        })
+        Ok(Prepared { picture, whole, origins, window: views.window })
     }
 
     /// Scores that it will have.
@@ -112,11 +100,8 @@ impl Scorer {
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> Result<Scorer, ModelError> {
         check(weights, prompts)?;
         let text = text_features(weights, prompts)?;
-        let backing = Backing {
-            arithmetic: options.arithmetic,
-            device: options.device.clone(),
-            dense: options.plain_operations,
-        };
+        let backing =
+            Backing { arithmetic: options.arithmetic, device: options.device.clone(), dense: options.plain_operations };
         let prompts_digest = match prompts {
             PromptMode::Learned(prompts) => prompts.digest()?.to_string(),
             PromptMode::Handcrafted => "handcrafted".to_string(),
@@ -166,6 +151,7 @@ impl Scorer {
     fn score(&self, batch: &[WindowTokens]) -> Result<Vec<f32>, ModelError> {
         let features: Vec<Vec<f32>> = self.tower.features(batch)?.to_vec2()?;
         let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        // REFERENCE: the second column, "good photo", is the score.
         // The second of a softmax over two is a logistic function of their difference.
         let score = |f: &Vec<f32>| 1.0 / (1.0 + (self.scale * (cosine(f, &self.bad) - cosine(f, &self.good))).exp());
         Ok(features.iter().map(|f| score(f) as f32).collect())
@@ -192,10 +178,7 @@ impl Scorer {
                 candle_core::Tensor::cat(&resized.collect::<candle_core::Result<Vec<_>>>()?, 0)?
             };
             for i in 0..origins.len() {
-                each(WindowTokens {
-                    shared: shared.clone(),
-                    local: Some(tokens.get(i)?),
-                })?;
+                each(WindowTokens { shared: shared.clone(), local: Some(tokens.get(i)?) })?;
             }
         }
         Ok(())
@@ -214,10 +197,7 @@ fn check(weights: &ClipWeights, prompts: &PromptMode) -> Result<(), ModelError> 
     if let PromptMode::Learned(prompts) = prompts {
         let deepest = config.vision.layers.max(config.text.layers);
         if prompts.depth() != layers || layers != deepest {
-            return Err(ModelError::PromptDepth {
-                depth: prompts.depth(),
-                layers: deepest,
-            });
+            return Err(ModelError::PromptDepth { depth: prompts.depth(), layers: deepest });
         }
     }
     Ok(())
@@ -246,30 +226,16 @@ impl<K> Batcher<K> {
     pub fn new(scorer: Arc<Scorer>, windows_max: usize) -> Batcher<K> {
         assert!(windows_max > 0, "a batch has room for a window");
         let pending = Vec::with_capacity(windows_max);
-        Batcher {
-            scorer,
-            windows_max,
-            pending,
-            open: VecDeque::new(),
-            scored: 0,
-        }
+        Batcher { scorer, windows_max, pending, open: VecDeque::new(), scored: 0 }
     }
 
     /// Adds a picture; runs the device whenever a batch is full.
     pub fn push(&mut self, key: K, picture: &Prepared) -> Result<(), ModelError> {
-        self.open.push_back(Open {
-            key,
-            windows: picture.windows(),
-            scores: Vec::with_capacity(picture.windows()),
-        });
+        self.open.push_back(Open { key, windows: picture.windows(), scores: Vec::with_capacity(picture.windows()) });
         let scorer = self.scorer.clone();
         scorer.tokens(picture, |window| {
             self.pending.push(window);
-            if self.pending.len() == self.windows_max {
-                self.flush()
-            } else {
-                Ok(())
-            }
+            if self.pending.len() == self.windows_max { self.flush() } else { Ok(()) }
         })
     }
 
@@ -293,9 +259,7 @@ impl<K> Batcher<K> {
     /// The next picture in order, if it is finished.
     pub fn pop(&mut self) -> Option<(K, PictureScore)> {
         self.open.front().filter(|open| open.scores.len() == open.windows)?;
-        let Open {
-            key, scores: windows, ..
-        } = self.open.pop_front()?;
+        let Open { key, scores: windows, .. } = self.open.pop_front()?;
         let score = windows.iter().map(|s| f64::from(*s)).sum::<f64>() / windows.len() as f64;
         Some((key, PictureScore { score, windows }))
     }

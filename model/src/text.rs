@@ -42,12 +42,7 @@ pub(crate) fn text_features(weights: &ClipWeights, prompts: &PromptMode) -> std:
         {
             x = replace(&x, &round_f16(prompt)?)?;
         }
-        x = block(
-            &PlainLayer::read(weights, "text_model", l, config.eps)?,
-            &x,
-            config.heads,
-            &mask,
-        )?;
+        x = block(&PlainLayer::read(weights, "text_model", l, config.eps)?, &x, config.heads, &mask)?;
     }
     let last = x.narrow(1, x.dim(1)? - 1, 1)?.squeeze(1)?;
     let last = NormTensors::read(weights, "text_model.final_layer_norm", config.eps)?.forward(&last)?;
@@ -65,21 +60,12 @@ fn replace(x: &Tensor, prompt: &Tensor) -> Result<Tensor> {
     let (b, t, _) = x.dims3()?;
     let (p, d) = prompt.dims2()?;
     let rest = x.narrow(1, 1 + p, t - 1 - p)?;
-    Tensor::cat(
-        &[
-            &x.narrow(1, 0, 1)?,
-            &prompt.unsqueeze(0)?.expand((b, p, d))?.contiguous()?,
-            &rest,
-        ],
-        1,
-    )
+    Tensor::cat(&[&x.narrow(1, 0, 1)?, &prompt.unsqueeze(0)?.expand((b, p, d))?.contiguous()?, &rest], 1)
 }
 
 /// (t, t): 0 where a token may look, minus infinity after itself.
 fn causal_mask(t: usize) -> Result<Tensor> {
-    let mask: Vec<f32> = (0..t * t)
-        .map(|i| if i % t > i / t { f32::NEG_INFINITY } else { 0.0 })
-        .collect();
+    let mask: Vec<f32> = (0..t * t).map(|i| if i % t > i / t { f32::NEG_INFINITY } else { 0.0 }).collect();
     Tensor::from_vec(mask, (t, t), &Device::Cpu)
 }
 
@@ -89,15 +75,9 @@ fn block(layer: &PlainLayer, x: &Tensor, heads: usize, mask: &Tensor) -> Result<
     let split = |y: Tensor| y.reshape((b, t, heads, d / heads))?.transpose(1, 2)?.contiguous();
     let normed = layer.norm1.forward(x)?;
     let q = split((layer.query.forward(&normed)? * ((d / heads) as f64).powf(-0.5))?)?;
-    let (k, v) = (
-        split(layer.key.forward(&normed)?)?,
-        split(layer.value.forward(&normed)?)?,
-    );
+    let (k, v) = (split(layer.key.forward(&normed)?)?, split(layer.value.forward(&normed)?)?);
     let scores = q.matmul(&k.t()?)?.broadcast_add(mask)?;
-    let attended = candle_nn::ops::softmax(&scores, D::Minus1)?
-        .matmul(&v)?
-        .transpose(1, 2)?
-        .reshape((b, t, d))?;
+    let attended = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v)?.transpose(1, 2)?.reshape((b, t, d))?;
     let x = (x + layer.out.forward(&attended)?)?;
     let h = layer.up.forward(&layer.norm2.forward(&x)?)?.to_dtype(DType::F32)?;
     let h = (&h * candle_nn::ops::sigmoid(&(&h * 1.702)?)?)?;

@@ -54,18 +54,12 @@ pub fn sentence(prompt_len: usize, words: &str) -> Result<Vec<u32>, TokensError>
     let mut encoded = Vec::new();
     TOKENIZER.encode(words, &mut encoded);
     if encoded.is_empty() {
-        return Err(TokensError::Empty {
-            words: words.to_owned(),
-        });
+        return Err(TokensError::Empty { words: words.to_owned() });
     }
     // CLIP's tokenizer splits at spaces before it merges, so placeholders and words do not touch each other.
     let tokens = prompt_len.saturating_add(encoded.len()).saturating_add(2);
     if tokens > CONTEXT {
-        return Err(TokensError::TooLong {
-            prompt_len,
-            words: words.to_owned(),
-            tokens,
-        });
+        return Err(TokensError::TooLong { prompt_len, words: words.to_owned(), tokens });
     }
     let mut ids = Vec::with_capacity(tokens);
     ids.push(START);
@@ -112,9 +106,6 @@ mod tests {
             error.to_string(),
             "the sentence of 73 prompts and `bad photo.` has 78 tokens, but CLIP takes at most 77"
         );
-        assert_eq!(
-            sentence(8, " ").unwrap_err().to_string(),
-            "the sentence ` ` has no word in it"
-        );
+        assert_eq!(sentence(8, " ").unwrap_err().to_string(), "the sentence ` ` has no word in it");
     }
 }

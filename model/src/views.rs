@@ -57,11 +57,7 @@ pub struct Views {
 impl Default for Views {
     /// The paper's: whole 224-pixel windows at stride 64, each with the whole picture.
     fn default() -> Views {
-        Views {
-            sees: Sees::Both,
-            window: INPUT_SIDE,
-            placement: Placement::Stride(64),
-        }
+        Views { sees: Sees::Both, window: INPUT_SIDE, placement: Placement::Stride(64) }
     }
 }
 
@@ -99,26 +95,19 @@ impl Views {
         }
         let (free_x, free_y) = (width - self.window, height - self.window);
         match self.placement {
+            // REFERENCE: whole windows only, row-major: none is moved in to reach the right and lower edges.
             Placement::Stride(stride) => {
                 let row = |y| (0..=free_x / stride).map(move |i| Origin { x: i * stride, y });
                 (0..=free_y / stride).flat_map(|j| row(j * stride)).collect()
             }
             Placement::Grid(windows) => {
                 let (columns, rows) = grid_shape(windows, width, height);
-                let row = |y| {
-                    (0..columns).map(move |i| Origin {
-                        x: spread(i, columns, free_x),
-                        y,
-                    })
-                };
+                let row = |y| (0..columns).map(move |i| Origin { x: spread(i, columns, free_x), y });
                 (0..rows).flat_map(|j| row(spread(j, rows, free_y))).collect()
             }
             Placement::Random { windows, seed } => {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed);
-                let mut draw = || Origin {
-                    x: rng.random_range(0..=free_x),
-                    y: rng.random_range(0..=free_y),
-                };
+                let mut draw = || Origin { x: rng.random_range(0..=free_x), y: rng.random_range(0..=free_y) };
                 (0..windows).map(|_| draw()).collect()
             }
         }
@@ -138,11 +127,7 @@ fn grid_shape(windows: u32, width: u32, height: u32) -> (u32, u32) {
 
 /// Place `i` of `count` over `free` pixels: both edges are met, a single one lies in the middle.
 fn spread(i: u32, count: u32, free: u32) -> u32 {
-    if count == 1 {
-        free / 2
-    } else {
-        (u64::from(i) * u64::from(free) / u64::from(count - 1)) as u32
-    }
+    if count == 1 { free / 2 } else { (u64::from(i) * u64::from(free) / u64::from(count - 1)) as u32 }
 }
 
 /// A text that is no [`Views`].
@@ -194,10 +179,7 @@ impl FromStr for Views {
                 }
                 "stride" => Some(Placement::Stride(number(1)?)),
                 "grid" => Some(Placement::Grid(number(1)?)),
-                "random" => Some(Placement::Random {
-                    windows: number(1)?,
-                    seed: 0,
-                }),
+                "random" => Some(Placement::Random { windows: number(1)?, seed: 0 }),
                 _ => return Err(ViewsError::Unknown(part.into())),
             };
             if new.is_some() && placement.replace(new).is_some() {
@@ -257,18 +239,12 @@ mod tests {
         assert_eq!(origins[0], Origin { x: 0, y: 0 });
         assert_eq!(origins[7], Origin { x: 776, y: 276 });
         assert_eq!(origins.iter().filter(|o| o.y == 0).count(), 4);
-        assert_eq!(
-            "grid=1".parse::<Views>().unwrap().origins(324, 224),
-            [Origin { x: 50, y: 0 }]
-        );
+        assert_eq!("grid=1".parse::<Views>().unwrap().origins(324, 224), [Origin { x: 50, y: 0 }]);
     }
 
     #[test]
     fn a_text_that_is_no_views_says_what_is_wrong() {
-        assert_eq!(
-            "stride=0".parse::<Views>(),
-            Err(ViewsError::Number("stride=0".into(), 1))
-        );
+        assert_eq!("stride=0".parse::<Views>(), Err(ViewsError::Number("stride=0".into(), 1)));
         assert_eq!("strid=64".parse::<Views>(), Err(ViewsError::Unknown("strid=64".into())));
         assert_eq!("stride=64,grid=4".parse::<Views>(), Err(ViewsError::Placement));
         assert_eq!("grid=4,seed=1".parse::<Views>(), Err(ViewsError::Placement));
@@ -282,13 +258,8 @@ mod tests {
             (1u32..40).prop_map(Placement::Grid),
             (1u32..40, any::<u64>()).prop_map(|(windows, seed)| Placement::Random { windows, seed }),
         ];
-        (prop_oneof![Just(Sees::Both), Just(Sees::Local)], 32u32..500, placement).prop_map(
-            |(sees, window, placement)| Views {
-                sees,
-                window,
-                placement,
-            },
-        )
+        (prop_oneof![Just(Sees::Both), Just(Sees::Local)], 32u32..500, placement)
+            .prop_map(|(sees, window, placement)| Views { sees, window, placement })
     }
 
     proptest! {

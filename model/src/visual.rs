@@ -32,9 +32,6 @@ pub(crate) struct VisualTower {
     pixels: Normalised,
     embedding: Embedding,
     backend: Backend,
-    post_norm: NormTensors,
-    /// (d, embed)
-    projection: Tensor,
 }
 
 /// What the windows of one picture have in common.
@@ -74,19 +71,32 @@ enum Backend {
     /// Our kernels; activations f32.
     Cpu(Box<CpuLayers>),
     /// Candle's operations, on a GPU or for comparison.
-    Dense(DenseLayers),
+    Dense(Box<DenseLayers>),
 }
 
 struct CpuLayers {
     layers: Vec<(AttentionWeights, MlpWeights)>,
     last: (AttentionWeights, MlpWeights),
     last_query: PackedLinear,
+    post_norm: NormWeights,
+    /// d -> embed, in f32. Not Candle's product, whose order of summation depends on the batch.
+    projection: PackedLinear,
 }
 
 struct DenseLayers {
     place: Place,
     layers: Vec<DenseLayer>,
     last: DenseLayer,
+    post_norm: NormTensors,
+    /// (d, embed)
+    projection: Tensor,
+}
+
+/// From the class token to features.
+struct Head {
+    norm: NormTensors,
+    /// (embed, d)
+    projection: Tensor,
 }
 
 /// How the tower is to run.
@@ -108,10 +118,7 @@ impl VisualTower {
         let config = &weights.config().vision;
         let pre_norm = NormTensors::read(weights, "vision_model.pre_layrnorm", config.eps)?;
         let mut folded = Vec::with_capacity(config.layers);
-        let backend = Builder {
-            isa: Isa::current(),
-            backing,
-        };
+        let backend = Builder { isa: Isa::current(), backing };
         for l in 0..config.layers {
             let prompt = match prompts {
                 PromptMode::Handcrafted => None,
@@ -125,26 +132,16 @@ impl VisualTower {
         }
         let position = weights.get("vision_model.embeddings.position_embedding.weight")?;
         let class = (weights.get("vision_model.embeddings.class_embedding")? + position.get(0)?)?;
-        let patch = weights
-            .get("vision_model.embeddings.patch_embedding.weight")?
-            .flatten_from(1)?;
+        let patch = weights.get("vision_model.embeddings.patch_embedding.weight")?.flatten_from(1)?;
         let embedding = Embedding {
-            patch: backend.packed(
-                &Affine {
-                    bias: Tensor::zeros(config.width, DType::F32, &Device::Cpu)?,
-                    weight: patch,
-                },
-                Operands::F32,
-            )?,
+            patch: backend.unbiased(patch)?,
             class: class.to_vec1()?,
             positions: position.narrow(0, 1, config.patches())?.flatten_all()?.to_vec1()?,
             pre_norm: norm_weights(&pre_norm)?,
         };
-        let device = &backing.device;
-        let post_norm = NormTensors::read(weights, "vision_model.post_layernorm", config.eps)?;
-        let f32 = Place {
-            device: device.clone(),
-            dtype: DType::F32,
+        let head = Head {
+            norm: NormTensors::read(weights, "vision_model.post_layernorm", config.eps)?,
+            projection: weights.get("visual_projection.weight")?,
         };
         Ok(VisualTower {
             sees,
@@ -152,13 +149,7 @@ impl VisualTower {
             patch: config.patch,
             pixels: Normalised::new(),
             embedding,
-            backend: backend.layers(folded)?,
-            post_norm: f32.put_norm(post_norm)?,
-            projection: weights
-                .get("visual_projection.weight")?
-                .t()?
-                .contiguous()?
-                .to_device(device)?,
+            backend: backend.layers(folded, head)?,
         })
     }
 
@@ -180,18 +171,12 @@ impl VisualTower {
                 let mut projection = vec![0.0; s * attention.projection.outputs()];
                 linear_parallel(&attention.projection, &normed, Epilogue::Store, &mut projection);
                 let rows = Tensor::from_vec(rows, (s, d), &Device::Cpu)?;
-                Ok(Shared {
-                    rows,
-                    projection: Projection::Cpu(Arc::new(projection)),
-                })
+                Ok(Shared { rows, projection: Projection::Cpu(Arc::new(projection)) })
             }
             Backend::Dense(dense) => {
                 let rows = dense.place.put(&Tensor::from_vec(rows, (s, d), &Device::Cpu)?)?;
                 let projection = dense.layers[0].project(&rows.unsqueeze(0)?)?.squeeze(0)?;
-                Ok(Shared {
-                    rows,
-                    projection: Projection::Dense(projection),
-                })
+                Ok(Shared { rows, projection: Projection::Dense(projection) })
             }
         }
     }
@@ -220,68 +205,70 @@ impl VisualTower {
             let pixels = self.pixels.gather(picture, corners, self.patch);
             linear_parallel(&embedding.patch, &pixels, Epilogue::Store, embedded);
         }
+        // REFERENCE: a window's tokens and the whole picture's have the same positions, 1 to 49; prompts have none.
         let mut tokens = vec![0.0; lattice.of_window.len() * d];
         let window_len = embedding.positions.len();
         let places = lattice.of_window.par_chunks_exact(self.grid * self.grid);
-        tokens
-            .par_chunks_exact_mut(window_len)
-            .zip(places)
-            .for_each(|(tokens, places)| {
-                let mut sums = embedding.positions.clone();
-                for (sum, place) in sums.chunks_exact_mut(d).zip(places) {
-                    for (sum, x) in sum.iter_mut().zip(&embedded[*place as usize * d..]) {
-                        *sum += x;
-                    }
+        tokens.par_chunks_exact_mut(window_len).zip(places).for_each(|(tokens, places)| {
+            let mut sums = embedding.positions.clone();
+            for (sum, place) in sums.chunks_exact_mut(d).zip(places) {
+                for (sum, x) in sum.iter_mut().zip(&embedded[*place as usize * d..]) {
+                    *sum += x;
                 }
-                layer_norm_rows(Isa::current(), &sums, embedding.pre_norm.as_norm(), tokens);
-            });
+            }
+            layer_norm_rows(Isa::current(), &sums, embedding.pre_norm.as_norm(), tokens);
+        });
         tokens
     }
 
     /// A batch of windows, of any pictures -> features (b, embed) in f32, each of length 1.
     pub(crate) fn features(&self, batch: &[WindowTokens]) -> Result<Tensor> {
-        let parts: Vec<&Tensor> = batch
-            .iter()
-            .flat_map(|w| std::iter::once(&w.shared.rows).chain(w.local.as_ref()))
-            .collect();
+        let parts: Vec<&Tensor> =
+            batch.iter().flat_map(|w| std::iter::once(&w.shared.rows).chain(w.local.as_ref())).collect();
         let x = Tensor::cat(&parts, 0)?;
         let tokens = x.dim(0)? / batch.len();
         let x = x.reshape((batch.len(), tokens, ()))?;
-        let class = match &self.backend {
-            Backend::Cpu(cpu) => cpu.class(x, batch)?,
-            Backend::Dense(dense) => dense.class(x, batch)?.to_dtype(DType::F32)?,
-        };
-        normalise(&self.post_norm.forward(&class)?.matmul(&self.projection)?)
+        normalise(&match &self.backend {
+            Backend::Cpu(cpu) => cpu.features(x, batch)?,
+            Backend::Dense(dense) => dense.features(x, batch)?,
+        })
     }
 }
 
 impl CpuLayers {
+    /// x (b, t, d) -> (b, embed), of any length.
+    fn features(&self, x: Tensor, batch: &[WindowTokens]) -> Result<Tensor> {
+        let class: Vec<f32> = self.class(x, batch)?.flatten_all()?.to_vec1()?;
+        let mut normed = vec![0.0; class.len()];
+        layer_norm_rows(Isa::current(), &class, self.post_norm.as_norm(), &mut normed);
+        let mut features = vec![0.0; batch.len() * self.projection.outputs()];
+        linear_parallel(&self.projection, &normed, Epilogue::Store, &mut features);
+        Tensor::from_vec(features, (batch.len(), self.projection.outputs()), &Device::Cpu)
+    }
+
     /// x (b, t, d) -> class rows (b, d) after the last layer.
     fn class(&self, x: Tensor, batch: &[WindowTokens]) -> Result<Tensor> {
         let of_window = batch.iter().map(|w| match &w.shared.projection {
             Projection::Cpu(projection) => projection.clone(),
             Projection::Dense(_) => unreachable!("a picture's tokens are made by the tower that scores it"),
         });
-        let shared = SharedProjection {
-            of_window: of_window.collect(),
-        };
+        let shared = SharedProjection { of_window: of_window.collect() };
         for (l, (attention, mlp)) in self.layers.iter().enumerate() {
-            x.inplace_op1(&LayerOp {
-                attention,
-                mlp,
-                shared: (l == 0).then_some(&shared),
-            })?;
+            x.inplace_op1(&LayerOp { attention, mlp, shared: (l == 0).then_some(&shared) })?;
         }
+        // REFERENCE: the class token is read, not the mean of the tokens, though it is one for 98.
         let (attention, mlp) = &self.last;
-        x.apply_op1_no_bwd(&LastLayerOp {
-            attention,
-            queries: &self.last_query,
-            mlp,
-        })
+        x.apply_op1_no_bwd(&LastLayerOp { attention, queries: &self.last_query, mlp })
     }
 }
 
 impl DenseLayers {
+    /// x (b, t, d) -> (b, embed) in f32, of any length.
+    fn features(&self, x: Tensor, batch: &[WindowTokens]) -> Result<Tensor> {
+        let class = self.class(x, batch)?.to_dtype(DType::F32)?;
+        self.post_norm.forward(&class)?.matmul(&self.projection)
+    }
+
     /// x (b, t, d) -> class rows (b, d) after the last layer.
     fn class(&self, mut x: Tensor, batch: &[WindowTokens]) -> Result<Tensor> {
         let shared = batch.iter().map(|w| match &w.shared.projection {
@@ -297,11 +284,7 @@ impl DenseLayers {
 }
 
 fn norm_weights(norm: &NormTensors) -> Result<NormWeights> {
-    Ok(NormWeights {
-        weight: norm.weight.to_vec1()?,
-        bias: norm.bias.to_vec1()?,
-        eps: norm.eps as f32,
-    })
+    Ok(NormWeights { weight: norm.weight.to_vec1()?, bias: norm.bias.to_vec1()?, eps: norm.eps as f32 })
 }
 
 /// Turns folded layers into what a backend runs.
@@ -318,19 +301,24 @@ impl Builder<'_> {
         Ok(PackedLinear::new(&weight, Some(&bias), n, operands, self.isa))
     }
 
-    fn layers(&self, mut folded: Vec<FoldedLayer>) -> Result<Backend> {
+    /// A weight (out, in) alone, in f32 in every class of arithmetic.
+    fn unbiased(&self, weight: Tensor) -> Result<PackedLinear> {
+        let bias = Tensor::zeros(weight.dim(0)?, DType::F32, &Device::Cpu)?;
+        self.packed(&Affine { weight, bias }, Operands::F32)
+    }
+
+    fn layers(&self, mut folded: Vec<FoldedLayer>, head: Head) -> Result<Backend> {
         let last = folded.pop().expect("the configuration has at least two layers");
         if self.backing.dense || !self.backing.device.is_cpu() {
-            let place = Place {
-                device: self.backing.device.clone(),
-                dtype: self.backing.arithmetic.dtype(),
-            };
-            let layers = folded
-                .into_iter()
-                .map(|l| DenseLayer::new(l, &place))
-                .collect::<Result<_>>()?;
-            let last = DenseLayer::new(last, &place)?;
-            return Ok(Backend::Dense(DenseLayers { place, layers, last }));
+            let place = Place { device: self.backing.device.clone(), dtype: self.backing.arithmetic.dtype() };
+            let layers = folded.into_iter().map(|l| DenseLayer::new(l, &place)).collect::<Result<_>>()?;
+            return Ok(Backend::Dense(Box::new(DenseLayers {
+                layers,
+                last: DenseLayer::new(last, &place)?,
+                post_norm: place.put_norm(head.norm)?,
+                projection: head.projection.t()?.contiguous()?.to_device(&place.device)?,
+                place,
+            })));
         }
         let layers = folded.into_iter().map(|layer| {
             let projection = layer.query_key_value()?;
@@ -338,16 +326,15 @@ impl Builder<'_> {
         });
         let layers = layers.collect::<Result<_>>()?;
         let last_query = self.packed(&last.query, self.operands())?;
-        let key_value = Affine {
-            weight: last.key_value.weight.clone(),
-            bias: last.key_value.bias.clone(),
-        };
+        let key_value = Affine { weight: last.key_value.weight.clone(), bias: last.key_value.bias.clone() };
         let last = self.cpu_layer(last, &key_value)?;
         Ok(Backend::Cpu(Box::new(CpuLayers {
             layers,
             last,
             last_query,
-        }))
+            post_norm: norm_weights(&head.norm)?,
+            projection: self.unbiased(head.projection)?,
+        })))
     }
 
     fn operands(&self) -> Operands {
@@ -362,10 +349,9 @@ impl Builder<'_> {
         let operands = self.operands();
         let prompts = match &layer.prompts {
             None => PromptKeys::default(),
-            Some((keys, values)) => PromptKeys {
-                keys: keys.flatten_all()?.to_vec1()?,
-                values: values.flatten_all()?.to_vec1()?,
-            },
+            Some((keys, values)) => {
+                PromptKeys { keys: keys.flatten_all()?.to_vec1()?, values: values.flatten_all()?.to_vec1()? }
+            }
         };
         let attention = AttentionWeights {
             heads: layer.heads,

@@ -122,10 +122,7 @@ impl ClipWeights {
         } else {
             let torch = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
             return Err(match torch.into_iter().find(|file| dir.join(file).exists()) {
-                Some(file) => WeightsError::OnlyTorch {
-                    dir: owned(),
-                    file: file.to_owned(),
-                },
+                Some(file) => WeightsError::OnlyTorch { dir: owned(), file: file.to_owned() },
                 None => WeightsError::NoWeights { dir: owned() },
             });
         };
@@ -155,21 +152,12 @@ impl ClipWeights {
         ];
         for (name, n) in positions {
             if tensors.remove(name).is_some_and(|ids| !ids.counts_to(n)) {
-                return Err(WeightsError::Positions {
-                    origin: origin.to_owned(),
-                    name,
-                    last: n - 1,
-                });
+                return Err(WeightsError::Positions { origin: origin.to_owned(), name, last: n - 1 });
             }
         }
-        let found: BTreeMap<_, _> = tensors
-            .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor.found()))
-            .collect();
-        Mismatch::check(&expected(&config), found).map_err(|source| WeightsError::Tensors {
-            origin: origin.to_owned(),
-            source,
-        })?;
+        let found: BTreeMap<_, _> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.found())).collect();
+        Mismatch::check(&expected(&config), found)
+            .map_err(|source| WeightsError::Tensors { origin: origin.to_owned(), source })?;
         Ok(ClipWeights { config, tensors })
     }
 
@@ -188,10 +176,8 @@ impl ClipWeights {
     pub fn get(&self, name: &str) -> Result<Tensor, WeightsError> {
         let stored = self.stored(name);
         let values = stored.values(0..stored.shape.iter().product());
-        Tensor::from_vec(values, stored.shape.as_slice(), &Device::Cpu).map_err(|source| WeightsError::Tensor {
-            name: name.to_owned(),
-            source,
-        })
+        Tensor::from_vec(values, stored.shape.as_slice(), &Device::Cpu)
+            .map_err(|source| WeightsError::Tensor { name: name.to_owned(), source })
     }
 
     /// The rows `indices` of a matrix (n, d) as f32 on the CPU: (indices, d). Only those rows are read: two sentences
@@ -201,9 +187,7 @@ impl ClipWeights {
     /// When the model has no tensor of this name, it is no matrix, or a row is not in it.
     pub fn rows(&self, name: &str, indices: &[u32]) -> Tensor {
         let stored = self.stored(name);
-        let [n, d] = stored.shape[..] else {
-            panic!("`{name}` is no matrix")
-        };
+        let [n, d] = stored.shape[..] else { panic!("`{name}` is no matrix") };
         let mut values = Vec::with_capacity(indices.len() * d);
         for row in indices.iter().map(|index| *index as usize) {
             assert!(row < n, "`{name}` has no row {row}");
@@ -227,9 +211,7 @@ impl ClipWeights {
     }
 
     fn stored(&self, name: &str) -> &Stored {
-        self.tensors
-            .get(name)
-            .unwrap_or_else(|| panic!("a CLIP model has no tensor `{name}`"))
+        self.tensors.get(name).unwrap_or_else(|| panic!("a CLIP model has no tensor `{name}`"))
     }
 }
 
@@ -241,22 +223,10 @@ pub(crate) fn expected(config: &ClipConfig) -> Vec<Expected> {
         Expected::new("visual_projection.weight", &[dim, vision.width]),
         Expected::new("text_projection.weight", &[dim, text.width]),
         Expected::new("vision_model.embeddings.class_embedding", &[vision.width]),
-        Expected::new(
-            "vision_model.embeddings.patch_embedding.weight",
-            &[vision.width, 3, vision.patch, vision.patch],
-        ),
-        Expected::new(
-            "vision_model.embeddings.position_embedding.weight",
-            &[config.patches() + 1, vision.width],
-        ),
-        Expected::new(
-            "text_model.embeddings.token_embedding.weight",
-            &[text.vocab, text.width],
-        ),
-        Expected::new(
-            "text_model.embeddings.position_embedding.weight",
-            &[text.context, text.width],
-        ),
+        Expected::new("vision_model.embeddings.patch_embedding.weight", &[vision.width, 3, vision.patch, vision.patch]),
+        Expected::new("vision_model.embeddings.position_embedding.weight", &[config.patches() + 1, vision.width]),
+        Expected::new("text_model.embeddings.token_embedding.weight", &[text.vocab, text.width]),
+        Expected::new("text_model.embeddings.position_embedding.weight", &[text.context, text.width]),
     ];
     // The missing "e" is in the published checkpoints.
     for (norm, width) in [
@@ -267,20 +237,10 @@ pub(crate) fn expected(config: &ClipConfig) -> Vec<Expected> {
         with_bias(&mut list, norm, &[width]);
     }
     for layer in 0..vision.layers {
-        block(
-            &mut list,
-            &format!("vision_model.encoder.layers.{layer}"),
-            vision.width,
-            vision.mlp_width,
-        );
+        block(&mut list, &format!("vision_model.encoder.layers.{layer}"), vision.width, vision.mlp_width);
     }
     for layer in 0..text.layers {
-        block(
-            &mut list,
-            &format!("text_model.encoder.layers.{layer}"),
-            text.width,
-            text.mlp_width,
-        );
+        block(&mut list, &format!("text_model.encoder.layers.{layer}"), text.width, text.mlp_width);
     }
     list
 }

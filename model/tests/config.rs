@@ -32,39 +32,16 @@ fn base_32() -> Value {
 }
 
 fn expected_base_32() -> ClipConfig {
-    let vision = VisionConfig {
-        width: 768,
-        layers: 12,
-        heads: 12,
-        mlp_width: 3072,
-        patch: 32,
-        image: 224,
-        eps: 1e-5,
-    };
-    let text = TextConfig {
-        width: 512,
-        layers: 12,
-        heads: 8,
-        mlp_width: 2048,
-        vocab: 49408,
-        context: 77,
-        eps: 1e-5,
-    };
-    ClipConfig {
-        vision,
-        text,
-        embed_dim: 512,
-    }
+    let vision = VisionConfig { width: 768, layers: 12, heads: 12, mlp_width: 3072, patch: 32, image: 224, eps: 1e-5 };
+    let text = TextConfig { width: 512, layers: 12, heads: 8, mlp_width: 2048, vocab: 49408, context: 77, eps: 1e-5 };
+    ClipConfig { vision, text, embed_dim: 512 }
 }
 
 #[test]
 fn vit_b_32_is_read() {
     let config = parse(&base_32()).unwrap();
     assert_eq!(config, expected_base_32());
-    assert_eq!(
-        (config.grid(), config.patches(), config.prompt_depth_max()),
-        (7, 49, 12)
-    );
+    assert_eq!((config.grid(), config.patches(), config.prompt_depth_max()), (7, 49, 12));
 }
 
 #[test]
@@ -95,14 +72,8 @@ fn vit_l_14_is_read() {
         "vision_config": vision, "vision_config_dict": vision
     });
     let config = parse(&whole).unwrap();
-    assert_eq!(
-        (config.embed_dim, config.text.width, config.vision.width),
-        (768, 768, 1024)
-    );
-    assert_eq!(
-        (config.vision.layers, config.vision.heads, config.patches()),
-        (24, 16, 256)
-    );
+    assert_eq!((config.embed_dim, config.text.width, config.vision.width), (768, 768, 1024));
+    assert_eq!((config.vision.layers, config.vision.heads, config.patches()), (24, 16, 256));
     assert_eq!(config.prompt_depth_max(), 12);
     let old_only =
         json!({ "model_type": "clip", "projection_dim": 768, "text_config_dict": text, "vision_config_dict": vision });
@@ -118,11 +89,7 @@ fn the_tiny_model_is_read() {
 #[test]
 fn another_model_is_refused_by_file_key_and_value() {
     for (pointer, value, text) in [
-        (
-            "/model_type",
-            json!("siglip"),
-            "`model_type` is \"siglip\", but dqa needs \"clip\"",
-        ),
+        ("/model_type", json!("siglip"), "`model_type` is \"siglip\", but dqa needs \"clip\""),
         (
             "/text_config/hidden_act",
             json!("gelu"),
@@ -138,11 +105,7 @@ fn another_model_is_refused_by_file_key_and_value() {
             json!("siglip_vision_model"),
             "`vision_config.model_type` is \"siglip_vision_model\", but dqa needs \"clip_vision_model\"",
         ),
-        (
-            "/vision_config/image_size",
-            json!(336),
-            "`vision_config.image_size` is 336, but dqa needs 224",
-        ),
+        ("/vision_config/image_size", json!(336), "`vision_config.image_size` is 336, but dqa needs 224"),
         (
             "/vision_config/patch_size",
             json!(15),
@@ -153,11 +116,7 @@ fn another_model_is_refused_by_file_key_and_value() {
             json!(7),
             "`vision_config.num_attention_heads` is 7, but dqa needs a divisor of 768",
         ),
-        (
-            "/text_config/vocab_size",
-            json!(250002),
-            "`text_config.vocab_size` is 250002, but dqa needs 49408",
-        ),
+        ("/text_config/vocab_size", json!(250002), "`text_config.vocab_size` is 250002, but dqa needs 49408"),
         (
             "/text_config/hidden_size",
             json!("wide"),
@@ -173,16 +132,8 @@ fn another_model_is_refused_by_file_key_and_value() {
             json!(0.0),
             "`text_config.layer_norm_eps` is 0.0, but dqa needs a number between 0 and 1",
         ),
-        (
-            "/projection_dim",
-            json!(-1),
-            "`projection_dim` is -1, but dqa needs a whole number from 1 to 1048576",
-        ),
-        (
-            "/vision_config",
-            json!([]),
-            "`vision_config` is [], but dqa needs an object",
-        ),
+        ("/projection_dim", json!(-1), "`projection_dim` is -1, but dqa needs a whole number from 1 to 1048576"),
+        ("/vision_config", json!([]), "`vision_config` is [], but dqa needs an object"),
         (
             "/text_config_dict",
             json!({ "num_attention_heads": 4 }),
@@ -196,23 +147,14 @@ fn another_model_is_refused_by_file_key_and_value() {
     }
     let mut channels = base_32();
     channels["vision_config"]["num_channels"] = json!(1);
-    assert_eq!(
-        parse(&channels).unwrap_err(),
-        "`config.json`: `vision_config.num_channels` is 1, but dqa needs 3"
-    );
-    assert_eq!(
-        parse(&json!({})).unwrap_err(),
-        "`config.json`: `model_type` is absent, but dqa needs \"clip\""
-    );
+    assert_eq!(parse(&channels).unwrap_err(), "`config.json`: `vision_config.num_channels` is 1, but dqa needs 3");
+    assert_eq!(parse(&json!({})).unwrap_err(), "`config.json`: `model_type` is absent, but dqa needs \"clip\"");
 }
 
 #[test]
 fn a_file_that_is_absent_or_no_json_is_told() {
     let error = ClipConfig::read(Path::new("/nowhere/config.json")).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot read the model's configuration `/nowhere/config.json`"
-    );
+    assert_eq!(error.to_string(), "cannot read the model's configuration `/nowhere/config.json`");
     let error = ClipConfig::parse("{", Path::new("config.json")).unwrap_err();
     assert_eq!(error.to_string(), "`config.json` is not JSON");
 }

@@ -1,13 +1,16 @@
 //! The scores are those of the reference: the numbers in `model/testkit/goldens`, or in `DQA_GOLDENS=DIR`, a folder of
 //! the same form with another salt and other pictures.
 
+#![allow(clippy::unwrap_used)] // helpers too
+
+mod support;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use dqa_model::{
-    Arithmetic, Batcher, ClipWeights, Options, PictureScore, Prepared, PromptMode, Prompts, Rgb8, Scorer, Views,
-};
+use dqa_model::{Arithmetic, ClipWeights, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer, Views};
 use dqa_testkit::{Goldens, hf};
+use support::{in_each_instruction_set, scores};
 
 /// What may differ, by class of arithmetic: (a window's score, a picture's).
 const F32: (f64, f64) = (5e-5, 2e-5);
@@ -23,10 +26,7 @@ impl Model {
         let dir = hf::cached(kind, salt);
         let weights = ClipWeights::open(&dir).unwrap();
         let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).unwrap();
-        Model {
-            weights,
-            prompts: PromptMode::Learned(prompts),
-        }
+        Model { weights, prompts: PromptMode::Learned(prompts) }
     }
 
     fn scorer(&self, options: Options) -> Arc<Scorer> {
@@ -35,30 +35,8 @@ impl Model {
 }
 
 fn read(path: &Path) -> Rgb8 {
-    let picture = image::open(path)
-        .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-        .to_rgb8();
+    let picture = image::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())).to_rgb8();
     Rgb8::new(picture.width(), picture.height(), picture.into_raw())
-}
-
-fn scores(scorer: &Arc<Scorer>, pictures: &[Rgb8], batch: usize) -> Vec<PictureScore> {
-    let mut batcher = Batcher::new(scorer.clone(), batch);
-    let mut done = Vec::new();
-    for (i, picture) in pictures.iter().enumerate() {
-        batcher
-            .push(i, &Prepared::new(picture.clone(), scorer.views()).unwrap())
-            .unwrap();
-        while let Some(score) = batcher.pop() {
-            done.push(score);
-        }
-    }
-    batcher.flush().unwrap();
-    done.extend(std::iter::from_fn(|| batcher.pop()));
-    assert!(
-        done.iter().map(|(i, _)| *i).eq(0..pictures.len()),
-        "in order, each once"
-    );
-    done.into_iter().map(|(_, score)| score).collect()
 }
 
 fn check(kind: &str, options: Options, (window, image): (f64, f64)) {
@@ -75,27 +53,16 @@ fn check(kind: &str, options: Options, (window, image): (f64, f64)) {
             let difference = (f64::from(*got) - want).abs();
             assert!(difference <= window, "{kind} {name} window {i}: {got}, not {want}");
         }
-        assert!(
-            (got.score - want.image).abs() <= image,
-            "{kind} {name}: {}, not {}",
-            got.score,
-            want.image
-        );
+        assert!((got.score - want.image).abs() <= image, "{kind} {name}: {}, not {}", got.score, want.image);
     }
 }
 
 fn low(arithmetic: Arithmetic) -> Options {
-    Options {
-        arithmetic,
-        ..Options::default()
-    }
+    Options { arithmetic, ..Options::default() }
 }
 
 fn plain(arithmetic: Arithmetic) -> Options {
-    Options {
-        plain_operations: true,
-        ..low(arithmetic)
-    }
+    Options { plain_operations: true, ..low(arithmetic) }
 }
 
 #[test]
@@ -120,6 +87,11 @@ fn tiny_in_bf16_and_f16() {
 }
 
 #[test]
+fn every_instruction_set_gives_the_same() {
+    in_each_instruction_set("tiny_in", 2);
+}
+
+#[test]
 fn candles_operations_give_the_same() {
     check("tiny", plain(Arithmetic::F32), F32);
     check("tiny", plain(Arithmetic::F16), LOW);
@@ -134,14 +106,10 @@ fn features_are_the_references() {
         let scorer = Model::formula(kind, &goldens.salt).scorer(Options::default());
         let golden = goldens.model(kind);
         let text = scorer.text_features().concat();
-        golden
-            .text_features
-            .check("text features", &[2, text.len() / 2], &text, 2e-6);
+        golden.text_features.check("text features", &[2, text.len() / 2], &text, 2e-6);
         let name = golden.scores.keys().find(|name| name.contains("-320x240")).unwrap();
         let picture = Prepared::new(read(&goldens.picture(name)), &Views::default()).unwrap();
         let image = scorer.picture_features(&picture).unwrap();
-        golden
-            .image_features
-            .check("image features", &[2, image[0].len()], &image.concat(), 2e-6);
+        golden.image_features.check("image features", &[2, image[0].len()], &image.concat(), 2e-6);
     }
 }

@@ -13,11 +13,7 @@ use dqa_testkit::hf::{self, Dtype, HfDir, RawTensor};
 use dqa_testkit::{ClipShape, Goldens, NamedTensor};
 
 /// The fixtures were made with this salt, whatever DQA_GOLDENS says.
-const TINY: HfDir = HfDir {
-    salt: "golden",
-    shape: ClipShape::TINY,
-    shards: 1,
-};
+const TINY: HfDir = HfDir { salt: "golden", shape: ClipShape::TINY, shards: 1 };
 
 fn config() -> ClipConfig {
     ClipConfig::parse(&hf::config_json(&TINY.shape), Path::new("config.json")).unwrap()
@@ -65,12 +61,7 @@ fn check_equal(prompts: &Prompts, wanted: &[NamedTensor]) {
     assert_eq!(prompts.tensors().len(), wanted.len());
     for tensor in wanted {
         let read = &prompts.tensors()[&tensor.name];
-        assert_eq!(
-            (read.dims(), read.dtype()),
-            (tensor.shape.as_slice(), DType::F32),
-            "{}",
-            tensor.name
-        );
+        assert_eq!((read.dims(), read.dtype()), (tensor.shape.as_slice(), DType::F32), "{}", tensor.name);
         assert_eq!(values(read), tensor.values, "{}", tensor.name);
     }
 }
@@ -93,11 +84,7 @@ fn safetensors_are_read() {
 #[test]
 fn prompts_are_the_goldens() {
     let goldens = Goldens::load();
-    let prompts = Prompts::open(
-        &hf::cached("tiny", &goldens.salt).join("prompts.safetensors"),
-        &config(),
-    )
-    .unwrap();
+    let prompts = Prompts::open(&hf::cached("tiny", &goldens.salt).join("prompts.safetensors"), &config()).unwrap();
     for (name, golden) in &goldens.model("tiny").prompts {
         let tensor = &prompts.tensors()[name];
         golden.check(name, tensor.dims(), &values(tensor), 1e-7);
@@ -156,10 +143,7 @@ fn each_prompt_passes_its_linear_layer() {
     let prompts = open(|_| ()).unwrap();
     let by_name: BTreeMap<String, NamedTensor> = TINY.prompts().into_iter().map(|t| (t.name.clone(), t)).collect();
     for i in 0..3 {
-        for (kind, got, width) in [
-            ("txt", prompts.text(i).unwrap(), 64),
-            ("vis", prompts.visual(i).unwrap(), 128),
-        ] {
+        for (kind, got, width) in [("txt", prompts.text(i).unwrap(), 64), ("vis", prompts.visual(i).unwrap(), 128)] {
             assert_eq!(got.dims(), [8, width]);
             let long = if kind == "txt" { "text" } else { "vis" };
             let x = &by_name[&format!("prompts_{long}.{i}")].values;
@@ -169,10 +153,7 @@ fn each_prompt_passes_its_linear_layer() {
                 let (row, column) = (flat / width, flat % width);
                 let products = (0..width).map(|k| f64::from(x[row * width + k]) * f64::from(w[column * width + k]));
                 let exact = products.sum::<f64>() + f64::from(b[column]);
-                assert!(
-                    (f64::from(value) - exact).abs() < 1e-5,
-                    "{kind} {i} {flat}: {value} {exact}"
-                );
+                assert!((f64::from(value) - exact).abs() < 1e-5, "{kind} {i} {flat}: {value} {exact}");
             }
         }
     }
@@ -183,12 +164,7 @@ fn gradients_reach_the_tensors_that_were_given() {
     let vars: BTreeMap<String, Var> = TINY
         .prompts()
         .into_iter()
-        .map(|t| {
-            (
-                t.name,
-                Var::from_tensor(&Tensor::from_vec(t.values, t.shape, &Device::Cpu).unwrap()).unwrap(),
-            )
-        })
+        .map(|t| (t.name, Var::from_tensor(&Tensor::from_vec(t.values, t.shape, &Device::Cpu).unwrap()).unwrap()))
         .collect();
     let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone()));
     let prompts = Prompts::from_tensors(tensors, &config()).unwrap();
@@ -274,14 +250,8 @@ fn files_of_other_kinds_are_told() {
         fs::write(&file, bytes).unwrap();
         text(&Prompts::open(&file, &config()).unwrap_err(), dir.path())
     };
-    assert_eq!(
-        refused(b"hello"),
-        "`DIR/prompts.pth` is neither a safetensors file nor a PyTorch checkpoint"
-    );
-    assert_eq!(
-        refused(b""),
-        "`DIR/prompts.pth` is neither a safetensors file nor a PyTorch checkpoint"
-    );
+    assert_eq!(refused(b"hello"), "`DIR/prompts.pth` is neither a safetensors file nor a PyTorch checkpoint");
+    assert_eq!(refused(b""), "`DIR/prompts.pth` is neither a safetensors file nor a PyTorch checkpoint");
     assert_eq!(
         refused(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."),
         "`DIR/prompts.pth` is in PyTorch's format from before 1.6; load it there and save it again with `torch.save`"

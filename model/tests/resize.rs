@@ -57,11 +57,7 @@ fn golden_pictures_are_resized_as_pillow_does() {
     assert_eq!(wholes.len(), 5, "{}", goldens.display());
     for whole in wholes {
         let picture = PathBuf::from(whole.to_string_lossy().replace(".whole224.png", ".png"));
-        assert!(
-            whole_view(&open(&picture), 224) == open(&whole),
-            "{}",
-            picture.display()
-        );
+        assert!(whole_view(&open(&picture), 224) == open(&whole), "{}", picture.display());
     }
 }
 
@@ -90,9 +86,7 @@ fn noise(width: u32, height: u32) -> Rgb8 {
 }
 
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn open(path: &Path) -> Rgb8 {

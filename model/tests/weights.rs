@@ -15,11 +15,7 @@ use tempfile::TempDir;
 
 const TOKENS: &str = "text_model.embeddings.token_embedding.weight";
 const FC1: &str = "vision_model.encoder.layers.1.mlp.fc1.weight";
-const TINY: HfDir = HfDir {
-    salt: "golden",
-    shape: ClipShape::TINY,
-    shards: 1,
-};
+const TINY: HfDir = HfDir { salt: "golden", shape: ClipShape::TINY, shards: 1 };
 
 /// An error with its causes, and `DIR` for the test's directory.
 fn text(error: &WeightsError, dir: &Path) -> String {
@@ -77,10 +73,7 @@ fn vit_b_32_weights_are_the_goldens() {
 #[test]
 fn shards_and_one_file_give_the_same() {
     let (single, sharded) = (with_tensors(|_| (), 1), with_tensors(|_| (), 3));
-    let (single, sharded) = (
-        ClipWeights::open(single.path()).unwrap(),
-        ClipWeights::open(sharded.path()).unwrap(),
-    );
+    let (single, sharded) = (ClipWeights::open(single.path()).unwrap(), ClipWeights::open(sharded.path()).unwrap());
     assert_eq!(values(&single.get(FC1).unwrap()), values(&sharded.get(FC1).unwrap()));
     assert_eq!(single.digest(), sharded.digest());
 }
@@ -113,10 +106,7 @@ fn the_digest_sees_every_value_and_the_configuration() {
     assert_ne!(ClipWeights::open(flipped.path()).unwrap().digest(), plain);
     // Other heads: the same tensors, other scores.
     let heads = with_tensors(|_| (), 1);
-    let shape = ClipShape {
-        heads_v: 4,
-        ..TINY.shape
-    };
+    let shape = ClipShape { heads_v: 4, ..TINY.shape };
     fs::write(heads.path().join("config.json"), hf::config_json(&shape)).unwrap();
     assert_ne!(ClipWeights::open(heads.path()).unwrap().digest(), plain);
 }
@@ -125,37 +115,19 @@ fn the_digest_sees_every_value_and_the_configuration() {
 fn half_precision_is_widened_exactly() {
     let original = TINY.weights().into_iter().find(|tensor| tensor.name == FC1).unwrap();
     let f16 = with_tensors(|tensors| *find(tensors, FC1) = RawTensor::f16(&original), 1);
-    let rounded: Vec<f32> = original
-        .values
-        .iter()
-        .map(|v| half::f16::from_f32(*v).to_f32())
-        .collect();
-    assert_eq!(
-        values(&ClipWeights::open(f16.path()).unwrap().get(FC1).unwrap()),
-        rounded
-    );
+    let rounded: Vec<f32> = original.values.iter().map(|v| half::f16::from_f32(*v).to_f32()).collect();
+    assert_eq!(values(&ClipWeights::open(f16.path()).unwrap().get(FC1).unwrap()), rounded);
 
     let bf16 = with_tensors(
         |tensors| {
             let tensor = find(tensors, FC1);
             tensor.dtype = Dtype::BF16;
-            tensor.bytes = original
-                .values
-                .iter()
-                .flat_map(|v| half::bf16::from_f32(*v).to_le_bytes())
-                .collect();
+            tensor.bytes = original.values.iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect();
         },
         1,
     );
-    let rounded: Vec<f32> = original
-        .values
-        .iter()
-        .map(|v| half::bf16::from_f32(*v).to_f32())
-        .collect();
-    assert_eq!(
-        values(&ClipWeights::open(bf16.path()).unwrap().get(FC1).unwrap()),
-        rounded
-    );
+    let rounded: Vec<f32> = original.values.iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect();
+    assert_eq!(values(&ClipWeights::open(bf16.path()).unwrap().get(FC1).unwrap()), rounded);
 }
 
 #[test]
@@ -164,9 +136,7 @@ fn rows_are_those_of_the_whole() {
     let weights = ClipWeights::open(dir.path()).unwrap();
     let indices = [49407u32, 0, 343, 343];
     let whole = weights.get(TOKENS).unwrap();
-    let wanted = whole
-        .index_select(&Tensor::new(&indices, &Device::Cpu).unwrap(), 0)
-        .unwrap();
+    let wanted = whole.index_select(&Tensor::new(&indices, &Device::Cpu).unwrap(), 0).unwrap();
     let rows = weights.rows(TOKENS, &indices);
     assert_eq!(rows.dims(), [4, 64]);
     assert_eq!(values(&rows), values(&wanted));
@@ -182,10 +152,7 @@ fn a_name_that_no_model_has_is_our_mistake() {
 #[test]
 fn old_position_buffers_are_let_through_if_they_count() {
     let counting = |n| (0..n).collect::<Vec<i64>>();
-    let (text_ids, vision_ids) = (
-        "text_model.embeddings.position_ids",
-        "vision_model.embeddings.position_ids",
-    );
+    let (text_ids, vision_ids) = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids");
     let plain = ClipWeights::open(with_tensors(|_| (), 1).path()).unwrap().digest();
     let dir = with_tensors(
         |tensors| {
@@ -239,18 +206,10 @@ fn a_file_cut_short_is_told() {
     let file = dir.path().join("model.safetensors");
     let length = fs::metadata(&file).unwrap().len();
     for shorter in [length - 1, 1000, 8, 0] {
-        fs::File::options()
-            .write(true)
-            .open(&file)
-            .unwrap()
-            .set_len(shorter)
-            .unwrap();
+        fs::File::options().write(true).open(&file).unwrap().set_len(shorter).unwrap();
         let error = ClipWeights::open(dir.path()).unwrap_err();
         let text = text(&error, dir.path());
-        assert!(
-            text.starts_with("`DIR/model.safetensors` is cut short or no safetensors file: "),
-            "{text}"
-        );
+        assert!(text.starts_with("`DIR/model.safetensors` is cut short or no safetensors file: "), "{text}");
         assert!(!error.retry());
     }
 }
@@ -287,10 +246,7 @@ fn shards_and_index_must_agree() {
          tensor `logit_scale`: it is in the shard, but not there in the index"
     );
     let text = edit("weight_map", "weights");
-    assert!(
-        text.starts_with("`DIR/model.safetensors.index.json` is no index of shards: missing field"),
-        "{text}"
-    );
+    assert!(text.starts_with("`DIR/model.safetensors.index.json` is no index of shards: missing field"), "{text}");
 }
 
 #[test]
@@ -301,15 +257,9 @@ fn a_directory_without_a_model_is_told() {
         open(&dir.path().join("absent")),
         "`DIR/absent` is not a directory: a model is a directory with `config.json` and `model.safetensors`"
     );
-    assert_eq!(
-        open(dir.path()),
-        "`DIR` has no `config.json`: it is no Hugging Face model directory"
-    );
+    assert_eq!(open(dir.path()), "`DIR` has no `config.json`: it is no Hugging Face model directory");
     fs::write(dir.path().join("config.json"), hf::config_json(&TINY.shape)).unwrap();
-    assert_eq!(
-        open(dir.path()),
-        "`DIR` has neither `model.safetensors` nor `model.safetensors.index.json`"
-    );
+    assert_eq!(open(dir.path()), "`DIR` has neither `model.safetensors` nor `model.safetensors.index.json`");
     fs::write(dir.path().join("pytorch_model.bin"), "").unwrap();
     assert_eq!(
         open(dir.path()),
@@ -318,10 +268,7 @@ fn a_directory_without_a_model_is_told() {
          safe_serialization=True)\"`"
     );
     fs::write(dir.path().join("config.json"), r#"{"model_type": "bert"}"#).unwrap();
-    assert_eq!(
-        open(dir.path()),
-        "`DIR/config.json`: `model_type` is \"bert\", but dqa needs \"clip\""
-    );
+    assert_eq!(open(dir.path()), "`DIR/config.json`: `model_type` is \"bert\", but dqa needs \"clip\"");
 }
 
 /// Not a test of speed: prints what `cargo test --release -- --ignored --nocapture digest_time` takes.

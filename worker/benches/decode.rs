@@ -38,9 +38,7 @@ fn haze(width: u32, height: u32) -> image::RgbImage {
 
 fn png(image: &image::RgbImage) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    image
-        .write_to(&mut bytes, image::ImageFormat::Png)
-        .expect("memory can be written to");
+    image.write_to(&mut bytes, image::ImageFormat::Png).expect("memory can be written to");
     bytes.into_inner()
 }
 
@@ -49,9 +47,7 @@ fn jpeg(image: &image::RgbImage) -> Vec<u8> {
     encoder.set_size(image.width() as usize, image.height() as usize);
     encoder.set_quality(90.0);
     let mut started = encoder.start_compress(Vec::new()).expect("memory can be written to");
-    started
-        .write_scanlines(image.as_raw())
-        .expect("memory can be written to");
+    started.write_scanlines(image.as_raw()).expect("memory can be written to");
     started.finish().expect("memory can be written to")
 }
 

@@ -129,11 +129,7 @@ pub fn resolve(model: &str, offline: bool) -> Result<PathBuf, HubError> {
 
 fn local(model: &str) -> Result<PathBuf, HubError> {
     let path = PathBuf::from(model);
-    if path.is_dir() {
-        Ok(path)
-    } else {
-        Err(HubError::NoDirectory { path })
-    }
+    if path.is_dir() { Ok(path) } else { Err(HubError::NoDirectory { path }) }
 }
 
 fn resolve_in(cache: &Cache, id: &ModelId, offline: bool) -> Result<PathBuf, HubError> {
@@ -143,12 +139,7 @@ fn resolve_in(cache: &Cache, id: &ModelId, offline: bool) -> Result<PathBuf, Hub
     };
     if offline {
         let (repo, revision) = (id.repo.clone(), id.revision.clone());
-        return Err(HubError::NotCached {
-            files: absent.join(" "),
-            repo,
-            revision,
-            cache: cache.path().clone(),
-        });
+        return Err(HubError::NotCached { files: absent.join(" "), repo, revision, cache: cache.path().clone() });
     }
     id.download(cache)
 }
@@ -165,10 +156,7 @@ impl ModelId {
         if names.len() != 2 || !names.into_iter().all(is_name) || !revision_ok {
             return Err(HubError::BadId { id: model.to_owned() });
         }
-        Ok(Some(ModelId {
-            repo: repo.to_owned(),
-            revision: revision.to_owned(),
-        }))
+        Ok(Some(ModelId { repo: repo.to_owned(), revision: revision.to_owned() }))
     }
 
     fn at(&self, revision: &str) -> Repo {
@@ -208,10 +196,8 @@ impl ModelId {
             .with_retries(RETRIES)
             .build()
             .map_err(|source| self.fetch("a connection for files", source))?;
-        let info = api
-            .repo(self.at(&self.revision))
-            .info()
-            .map_err(|source| self.fetch("the list of files", source))?;
+        let info =
+            api.repo(self.at(&self.revision)).info().map_err(|source| self.fetch("the list of files", source))?;
         let listed: BTreeSet<&str> = info.siblings.iter().map(|file| file.rfilename.as_str()).collect();
         let no_file = |file: &str| HubError::NoFile {
             file: file.to_owned(),
@@ -239,16 +225,12 @@ impl ModelId {
         cache
             .repo(self.at(&self.revision))
             .create_ref(&info.sha)
-            .map_err(|source| HubError::Cache {
-                path: self.folder(cache).join("refs").join(&self.revision),
-                source,
-            })?;
+            .map_err(|source| HubError::Cache { path: self.folder(cache).join("refs").join(&self.revision), source })?;
         Ok(config.parent().expect("a file is in a directory").to_owned())
     }
 
     fn get(&self, repo: &ApiRepo, file: &str) -> Result<PathBuf, HubError> {
-        repo.get(file)
-            .map_err(|source| self.fetch(&format!("`{file}`"), source))
+        repo.get(file).map_err(|source| self.fetch(&format!("`{file}`"), source))
     }
 
     fn fetch(&self, what: &str, source: ApiError) -> HubError {
@@ -274,14 +256,9 @@ struct Index {
 
 /// The files that an index names.
 fn shards(index: &Path) -> Result<BTreeSet<String>, HubError> {
-    let text = std::fs::read_to_string(index).map_err(|source| HubError::Cache {
-        path: index.to_owned(),
-        source,
-    })?;
-    let parsed: Index = serde_json::from_str(&text).map_err(|source| HubError::Index {
-        path: index.to_owned(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(index).map_err(|source| HubError::Cache { path: index.to_owned(), source })?;
+    let parsed: Index =
+        serde_json::from_str(&text).map_err(|source| HubError::Index { path: index.to_owned(), source })?;
     Ok(parsed.weight_map.into_values().collect())
 }
 
@@ -324,31 +301,18 @@ mod tests {
     #[test]
     fn shards_are_found_through_their_index() {
         let index = r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#;
-        let all = [
-            (CONFIG, "{}"),
-            (INDEX, index),
-            ("model-1.safetensors", ""),
-            ("model-2.safetensors", ""),
-        ];
+        let all = [(CONFIG, "{}"), (INDEX, index), ("model-1.safetensors", ""), ("model-2.safetensors", "")];
         let (_home, whole) = cache(&all);
         assert!(offline(&whole, "hf:owner/name").is_ok());
         let (_home, partial) = cache(&all[..3]);
         let error = offline(&partial, "hf:owner/name").unwrap_err();
-        assert!(
-            matches!(&error, HubError::NotCached { files, .. } if files == "model-2.safetensors"),
-            "{error}"
-        );
+        assert!(matches!(&error, HubError::NotCached { files, .. } if files == "model-2.safetensors"), "{error}");
     }
 
     #[test]
     fn offline_says_what_is_absent_and_how_to_get_it() {
         let (home, cache) = cache(&[(CONFIG, "{}")]);
-        let text = |id| {
-            offline(&cache, id)
-                .unwrap_err()
-                .to_string()
-                .replace(home.path().to_str().unwrap(), "CACHE")
-        };
+        let text = |id| offline(&cache, id).unwrap_err().to_string().replace(home.path().to_str().unwrap(), "CACHE");
         assert_eq!(
             text("hf:owner/name"),
             "the cache `CACHE` lacks model.safetensors of `owner/name` at `main` and dqa is offline; run once without \
@@ -363,15 +327,8 @@ mod tests {
     #[test]
     fn a_hub_that_cannot_be_asked_is_worth_another_try() {
         let id = ModelId::parse("hf:owner/name").unwrap().unwrap();
-        assert!(
-            id.fetch("the list of files", ApiError::LockAcquisition(PathBuf::new()))
-                .retry()
-        );
-        let error = HubError::NoFile {
-            file: SINGLE.to_owned(),
-            repo: id.repo,
-            revision: id.revision,
-        };
+        assert!(id.fetch("the list of files", ApiError::LockAcquisition(PathBuf::new())).retry());
+        let error = HubError::NoFile { file: SINGLE.to_owned(), repo: id.repo, revision: id.revision };
         assert!(!error.retry());
         assert_eq!(
             error.to_string(),

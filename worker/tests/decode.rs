@@ -14,10 +14,7 @@ const WIDTH: u32 = 23;
 const HEIGHT: u32 = 17;
 
 fn any_size() -> Limits {
-    Limits {
-        side_min: 1,
-        ..Limits::default()
-    }
+    Limits { side_min: 1, ..Limits::default() }
 }
 
 fn pictures() -> PathBuf {
@@ -33,12 +30,7 @@ fn pixels_are_pillows() {
         let bytes = std::fs::read(pictures().join(fields[0])).unwrap();
         let picture = decode(&bytes, &any_size()).unwrap_or_else(|error| panic!("{}: {error:?}", fields[0]));
         let size = (picture.width().to_string(), picture.height().to_string());
-        assert_eq!(
-            (size.0.as_str(), size.1.as_str()),
-            (fields[1], fields[2]),
-            "{}",
-            fields[0]
-        );
+        assert_eq!((size.0.as_str(), size.1.as_str()), (fields[1], fields[2]), "{}", fields[0]);
         assert_eq!(format!("{:016x}", fnv1a(picture.pixels())), fields[3], "{}", fields[0]);
     }
 }
@@ -48,69 +40,34 @@ fn alpha_is_dropped_and_gray_repeated() {
     for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP] {
         let [rgba, rgb] = [DynamicImage::ImageRgba8(noise(4)), DynamicImage::ImageRgb8(noise(3))];
         assert_eq!(pixels(&encoded(&rgb, format)), rgb.as_bytes(), "{format:?}");
-        assert_eq!(
-            pixels(&encoded(&rgba, format)),
-            rgb_of(rgba.as_bytes(), 4),
-            "{format:?}"
-        );
+        assert_eq!(pixels(&encoded(&rgba, format)), rgb_of(rgba.as_bytes(), 4), "{format:?}");
         if format != ImageFormat::WebP {
             let gray = DynamicImage::ImageLuma8(noise(1));
-            assert_eq!(
-                pixels(&encoded(&gray, format)),
-                rgb_of(gray.as_bytes(), 1),
-                "{format:?}"
-            );
+            assert_eq!(pixels(&encoded(&gray, format)), rgb_of(gray.as_bytes(), 1), "{format:?}");
         }
     }
     let gray_alpha = DynamicImage::ImageLumaA8(noise(2));
-    assert_eq!(
-        pixels(&encoded(&gray_alpha, ImageFormat::Png)),
-        rgb_of(gray_alpha.as_bytes(), 2)
-    );
+    assert_eq!(pixels(&encoded(&gray_alpha, ImageFormat::Png)), rgb_of(gray_alpha.as_bytes(), 2));
 }
 
 /// REFERENCE: of 16 bits, colours and gray with alpha keep the high byte, but gray alone is clipped to 255.
 #[test]
 fn sixteen_bits_become_eight_as_in_pillow() {
-    let high = |samples: Vec<u16>| {
-        samples
-            .into_iter()
-            .map(|sample| (sample >> 8) as u8)
-            .collect::<Vec<u8>>()
-    };
+    let high = |samples: Vec<u16>| samples.into_iter().map(|sample| (sample >> 8) as u8).collect::<Vec<u8>>();
     for format in [ImageFormat::Png, ImageFormat::Tiff] {
         let rgb = noise16(3);
         let expected = high(rgb.as_raw().clone());
-        assert_eq!(
-            pixels(&encoded(&DynamicImage::ImageRgb16(rgb), format)),
-            expected,
-            "{format:?}"
-        );
+        assert_eq!(pixels(&encoded(&DynamicImage::ImageRgb16(rgb), format)), expected, "{format:?}");
         let rgba = noise16(4);
         let expected = rgb_of(&high(rgba.as_raw().clone()), 4);
-        assert_eq!(
-            pixels(&encoded(&DynamicImage::ImageRgba16(rgba), format)),
-            expected,
-            "{format:?}"
-        );
+        assert_eq!(pixels(&encoded(&DynamicImage::ImageRgba16(rgba), format)), expected, "{format:?}");
         let gray = ImageBuffer::from_fn(WIDTH, HEIGHT, |x, y| image::Luma([(x * 31 + y * 7) as u16]));
-        let expected: Vec<u8> = gray
-            .as_raw()
-            .iter()
-            .flat_map(|&sample| [sample.min(255) as u8; 3])
-            .collect();
-        assert_eq!(
-            pixels(&encoded(&DynamicImage::ImageLuma16(gray), format)),
-            expected,
-            "{format:?}"
-        );
+        let expected: Vec<u8> = gray.as_raw().iter().flat_map(|&sample| [sample.min(255) as u8; 3]).collect();
+        assert_eq!(pixels(&encoded(&DynamicImage::ImageLuma16(gray), format)), expected, "{format:?}");
     }
     let gray_alpha = noise16(2);
     let expected = rgb_of(&high(gray_alpha.as_raw().clone()), 2);
-    assert_eq!(
-        pixels(&encoded(&DynamicImage::ImageLumaA16(gray_alpha), ImageFormat::Png)),
-        expected
-    );
+    assert_eq!(pixels(&encoded(&DynamicImage::ImageLumaA16(gray_alpha), ImageFormat::Png)), expected);
 }
 
 #[test]
@@ -134,30 +91,9 @@ fn a_header_tells_size_and_memory() {
         assert!(header.decode_bytes >= u64::from(WIDTH * HEIGHT * 3), "{format}");
         let code = |limits: Limits| probe(&bytes, &limits).unwrap_err().code();
         assert_eq!(code(Limits::default()), ErrorCode::TooSmall, "{format}");
-        assert_eq!(
-            code(Limits {
-                side_max: WIDTH - 1,
-                ..any_size()
-            }),
-            ErrorCode::TooLarge,
-            "{format}"
-        );
-        assert_eq!(
-            code(Limits {
-                pixels_max: 100,
-                ..any_size()
-            }),
-            ErrorCode::TooLarge,
-            "{format}"
-        );
-        assert_eq!(
-            code(Limits {
-                bytes_max: 10,
-                ..any_size()
-            }),
-            ErrorCode::TooLarge,
-            "{format}"
-        );
+        assert_eq!(code(Limits { side_max: WIDTH - 1, ..any_size() }), ErrorCode::TooLarge, "{format}");
+        assert_eq!(code(Limits { pixels_max: 100, ..any_size() }), ErrorCode::TooLarge, "{format}");
+        assert_eq!(code(Limits { bytes_max: 10, ..any_size() }), ErrorCode::TooLarge, "{format}");
     }
 }
 
@@ -165,25 +101,10 @@ fn a_header_tells_size_and_memory() {
 #[test]
 fn a_small_file_that_claims_a_huge_picture_is_too_large() {
     let mut tiff = b"II*\0\x08\0\0\0\x09\0".to_vec();
-    for (tag, value) in [
-        (256, 60_000),
-        (257, 60_000),
-        (258, 8),
-        (259, 1),
-        (262, 1),
-        (273, 8),
-        (277, 1),
-        (278, 60_000),
-        (279, 80),
-    ] {
-        tiff.extend(
-            [
-                &(tag as u16).to_le_bytes()[..],
-                &[4, 0, 1, 0, 0, 0],
-                &(value as u32).to_le_bytes(),
-            ]
-            .concat(),
-        );
+    for (tag, value) in
+        [(256, 60_000), (257, 60_000), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 60_000), (279, 80)]
+    {
+        tiff.extend([&(tag as u16).to_le_bytes()[..], &[4, 0, 1, 0, 0, 0], &(value as u32).to_le_bytes()].concat());
     }
     tiff.extend([0; 4]);
     assert_eq!(decode(&tiff, &any_size()).unwrap_err().code(), ErrorCode::TooLarge);
@@ -193,10 +114,7 @@ fn a_small_file_that_claims_a_huge_picture_is_too_large() {
 #[test]
 fn a_tag_that_claims_huge_contents_takes_no_memory() {
     let mut bytes = std::fs::read(pictures().join("17x9_p_packbits.tif")).unwrap();
-    let color_map = bytes
-        .windows(4)
-        .rposition(|window| window == [0x40, 0x01, 0x03, 0x00])
-        .unwrap();
+    let color_map = bytes.windows(4).rposition(|window| window == [0x40, 0x01, 0x03, 0x00]).unwrap();
     bytes[color_map + 4..color_map + 8].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
     assert_eq!(decode(&bytes, &any_size()).unwrap_err().code(), ErrorCode::Corrupt);
 }
@@ -211,11 +129,7 @@ fn a_cut_file_is_truncated_and_never_filled_in() {
                 Ok(picture) => assert!(picture == whole, "{format} cut to {length} of {}", bytes.len()),
                 Err(PictureError::Internal { message, .. }) => panic!("{format} cut to {length}: {message}"),
                 Err(error) if length > 16 && format != Format::Tiff => {
-                    assert_eq!(
-                        error.code(),
-                        ErrorCode::Truncated,
-                        "{format} cut to {length}: {error:?}"
-                    );
+                    assert_eq!(error.code(), ErrorCode::Truncated, "{format} cut to {length}: {error:?}");
                 }
                 Err(_) => {}
             }
@@ -242,22 +156,14 @@ fn a_wrong_checksum_is_corrupt() {
 
 #[test]
 fn codes_are_written_as_they_are_named() {
-    for code in [
-        ErrorCode::NotAnImage,
-        ErrorCode::UnsupportedFormat,
-        ErrorCode::TooSmall,
-        ErrorCode::Io,
-    ] {
+    for code in [ErrorCode::NotAnImage, ErrorCode::UnsupportedFormat, ErrorCode::TooSmall, ErrorCode::Io] {
         assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{code}\""));
     }
 }
 
 #[test]
 fn only_reading_is_worth_another_try() {
-    let io = |kind: std::io::ErrorKind| PictureError::Io {
-        path: "a.png".to_owned(),
-        source: kind.into(),
-    };
+    let io = |kind: std::io::ErrorKind| PictureError::Io { path: "a.png".to_owned(), source: kind.into() };
     assert!(io(std::io::ErrorKind::TimedOut).is_transient());
     assert!(!io(std::io::ErrorKind::NotFound).is_transient());
     assert!(!decode(b"", &any_size()).unwrap_err().is_transient());
@@ -298,15 +204,10 @@ fn samples() -> Vec<(Vec<u8>, Format)> {
 
 fn all_files() -> Vec<Vec<u8>> {
     let made = samples().into_iter().map(|(bytes, _)| bytes);
-    let paths = std::fs::read_dir(pictures())
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut paths: Vec<PathBuf> = paths
-        .filter(|path| path.extension().is_some_and(|kind| kind != "txt"))
-        .collect();
+    let paths = std::fs::read_dir(pictures()).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|kind| kind != "txt")).collect();
     paths.sort();
-    made.chain(paths.into_iter().map(|path| std::fs::read(path).unwrap()))
-        .collect()
+    made.chain(paths.into_iter().map(|path| std::fs::read(path).unwrap())).collect()
 }
 
 fn pixels(bytes: &[u8]) -> Vec<u8> {
@@ -350,21 +251,16 @@ fn rgb_of(samples: &[u8], channels: usize) -> Vec<u8> {
 }
 
 fn noise<P: image::Pixel<Subpixel = u8>>(channels: u32) -> ImageBuffer<P, Vec<u8>> {
-    let samples = (0..WIDTH * HEIGHT * channels)
-        .map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8)
-        .collect();
+    let samples = (0..WIDTH * HEIGHT * channels).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     ImageBuffer::from_raw(WIDTH, HEIGHT, samples).unwrap()
 }
 
 fn noise16<P: image::Pixel<Subpixel = u16>>(channels: u32) -> ImageBuffer<P, Vec<u16>> {
-    let samples = (0..WIDTH * HEIGHT * channels)
-        .map(|index| (index.wrapping_mul(2_654_435_761) >> 16) as u16)
-        .collect();
+    let samples =
+        (0..WIDTH * HEIGHT * channels).map(|index| (index.wrapping_mul(2_654_435_761) >> 16) as u16).collect();
     ImageBuffer::from_raw(WIDTH, HEIGHT, samples).unwrap()
 }
 
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -44,15 +44,9 @@ const EXPECTED: &[(&str, Outcome)] = &[
     ("pillow/16bit.cropped.tif", Pixels(64, 64, 0xfe4e_c469_d4f3_9325)),
     ("pillow/LICENSE", Fails(ErrorCode::NotAnImage)),
     ("pillow/broken_data_stream.png", Fails(ErrorCode::Corrupt)),
-    (
-        "pillow/crash-63b1dffefc8c075ddc606c0a2f5fdc15ece78863.tif",
-        Fails(ErrorCode::Corrupt),
-    ),
+    ("pillow/crash-63b1dffefc8c075ddc606c0a2f5fdc15ece78863.tif", Fails(ErrorCode::Corrupt)),
     ("pillow/decompression_bomb.ico", Fails(ErrorCode::UnsupportedFormat)),
-    (
-        "pillow/exif_imagemagick_orientation.png",
-        Pixels(512, 512, 0x6caf_c5af_4a97_5c5a),
-    ),
+    ("pillow/exif_imagemagick_orientation.png", Pixels(512, 512, 0x6caf_c5af_4a97_5c5a)),
     ("pillow/flower.webp", Pixels(480, 360, 0x665a_5fc0_acce_024d)),
     // Pillow reads AVIF.
     ("pillow/hopper.avif", Fails(ErrorCode::UnsupportedFormat)),
@@ -63,29 +57,14 @@ const EXPECTED: &[(&str, Outcome)] = &[
     ("pillow/hopper.webp", Pixels(128, 128, 0x6b14_da99_5aad_5f2e)),
     // Pillow accepts it: its data has a bad Huffman code, and libjpeg fills in the rest.
     ("pillow/hopper_bad_exif.jpg", Fails(ErrorCode::Corrupt)),
-    (
-        "pillow/hopper_orientation_2.jpg",
-        Pixels(128, 128, 0xce47_e154_55b0_362e),
-    ),
-    (
-        "pillow/hopper_orientation_4.jpg",
-        Pixels(128, 128, 0xb9fc_ba60_1fa7_ab77),
-    ),
-    (
-        "pillow/hopper_orientation_6.jpg",
-        Pixels(128, 128, 0x028a_4191_827f_3a13),
-    ),
-    (
-        "pillow/hopper_orientation_7.jpg",
-        Pixels(128, 128, 0xe9d1_ba6d_5db1_2aa1),
-    ),
+    ("pillow/hopper_orientation_2.jpg", Pixels(128, 128, 0xce47_e154_55b0_362e)),
+    ("pillow/hopper_orientation_4.jpg", Pixels(128, 128, 0xb9fc_ba60_1fa7_ab77)),
+    ("pillow/hopper_orientation_6.jpg", Pixels(128, 128, 0x028a_4191_827f_3a13)),
+    ("pillow/hopper_orientation_7.jpg", Pixels(128, 128, 0xe9d1_ba6d_5db1_2aa1)),
     ("pillow/invalid-exif.jpg", Pixels(200, 200, 0xeaa3_5e36_e511_4474)),
     ("pillow/l_trns.png", Pixels(64, 64, 0xcbdb_1c84_dff4_20d3)),
     ("pillow/multipage.tiff", Pixels(10, 10, 0xf21c_57b1_f84c_a515)),
-    (
-        "pillow/oom-225817ca0f8c663be7ab4b9e717b02c661e66834.tif",
-        Fails(ErrorCode::Truncated),
-    ),
+    ("pillow/oom-225817ca0f8c663be7ab4b9e717b02c661e66834.tif", Fails(ErrorCode::Truncated)),
     ("pillow/p_16.png", Pixels(128, 128, 0x42be_a277_e473_0b25)),
     ("pillow/pil_sample_cmyk.jpg", Pixels(100, 100, 0x9b92_ebfd_81ed_41bc)),
     ("pillow/rgba32.bmp", Pixels(127, 64, 0x6b07_9fe1_d6ff_eee9)),
@@ -102,10 +81,7 @@ const EXPECTED: &[(&str, Outcome)] = &[
 #[test]
 fn each_file_gives_pillows_pixels_or_its_code() {
     let Some(folder) = odd_images() else { return };
-    let any_size = Limits {
-        side_min: 1,
-        ..Limits::default()
-    };
+    let any_size = Limits { side_min: 1, ..Limits::default() };
     for &(name, expected) in EXPECTED {
         assert_eq!(outcome(&folder.join(name), &any_size), expected, "{name}");
     }
@@ -117,11 +93,7 @@ fn small_pictures_are_too_small_by_default() {
     for &(name, expected) in EXPECTED {
         let Pixels(width, height, _) = expected else { continue };
         let default = outcome(&folder.join(name), &Limits::default());
-        let wanted = if width < 224 || height < 224 {
-            Fails(ErrorCode::TooSmall)
-        } else {
-            expected
-        };
+        let wanted = if width < 224 || height < 224 { Fails(ErrorCode::TooSmall) } else { expected };
         assert_eq!(default, wanted, "{name}");
     }
 }
@@ -132,14 +104,7 @@ fn every_file_is_listed() {
     let mut found = BTreeSet::new();
     for suite in std::fs::read_dir(&folder).unwrap() {
         for file in std::fs::read_dir(suite.unwrap().path()).unwrap() {
-            found.insert(
-                file.unwrap()
-                    .path()
-                    .strip_prefix(&folder)
-                    .unwrap()
-                    .to_string_lossy()
-                    .into_owned(),
-            );
+            found.insert(file.unwrap().path().strip_prefix(&folder).unwrap().to_string_lossy().into_owned());
         }
     }
     let listed: BTreeSet<String> = EXPECTED.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -165,7 +130,5 @@ fn outcome(path: &Path, limits: &Limits) -> Outcome {
 }
 
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -99,11 +99,7 @@ fn pack_tile_rows_body<const FMA: bool>(part: Part<'_>, packed: &mut [u16]) {
 fn bf16_bits(x: f32) -> u32 {
     let bits = x.to_bits();
     let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-    if x.is_nan() {
-        u32::from(bf16::NAN.to_bits())
-    } else {
-        rounded
-    }
+    if x.is_nan() { u32::from(bf16::NAN.to_bits()) } else { rounded }
 }
 
 versions! { pub(super) fn pack_columns(part: Part<'_>, packed: &mut [f32]) = pack_columns_body }

@@ -200,9 +200,7 @@ fn check(multiply: impl Fn(&[u16], &[u16], &mut [f32], bool)) -> bool {
     const K: usize = 96;
     let value = |i: usize| (i * 7919 % 31) as f32 - 15.0;
     let bits = |x: f32| bf16::from_f32(x).to_bits();
-    let a: Vec<u16> = (0..ROWS * K)
-        .map(|i| if i < SOME * K { bits(value(i)) } else { 0 })
-        .collect();
+    let a: Vec<u16> = (0..ROWS * K).map(|i| if i < SOME * K { bits(value(i)) } else { 0 }).collect();
     let b: Vec<u16> = (0..K * PANEL).map(|i| bits(value(3 * i + 1))).collect();
     let mut sums = vec![f32::NAN; ROWS * PANEL];
     multiply(&a, &b, &mut sums, true);

@@ -67,46 +67,14 @@ impl Attention<'_> {
                 k_padded: head_width,
                 bias: None,
             };
-            let rows = Rows {
-                values: &self.queries[at..],
-                stride: self.query_stride,
-                k: head_width,
-            };
-            let rows = Rows {
-                values: &rows.values[..(queries - 1) * rows.stride + rows.k],
-                ..rows
-            };
-            product.run(
-                rows,
-                Epilogue::Store,
-                Out {
-                    values: scores,
-                    stride: score_stride,
-                },
-                gemm,
-            );
+            let rows = Rows { values: &self.queries[at..], stride: self.query_stride, k: head_width };
+            let rows = Rows { values: &rows.values[..(queries - 1) * rows.stride + rows.k], ..rows };
+            product.run(rows, Epilogue::Store, Out { values: scores, stride: score_stride }, gemm);
             softmax_rows(isa, scores, score_stride, keys);
             // (queries, keys) x (keys, head)
-            let product = Product {
-                panels: Panels::F32(packed_values),
-                n: head_width,
-                k_padded: keys,
-                ..product
-            };
-            let rows = Rows {
-                values: &scores[..(queries - 1) * score_stride + keys],
-                stride: score_stride,
-                k: keys,
-            };
-            product.run(
-                rows,
-                Epilogue::Store,
-                Out {
-                    values: &mut out[at..],
-                    stride: self.width,
-                },
-                gemm,
-            );
+            let product = Product { panels: Panels::F32(packed_values), n: head_width, k_padded: keys, ..product };
+            let rows = Rows { values: &scores[..(queries - 1) * score_stride + keys], stride: score_stride, k: keys };
+            product.run(rows, Epilogue::Store, Out { values: &mut out[at..], stride: self.width }, gemm);
         }
     }
 
@@ -119,8 +87,7 @@ impl Attention<'_> {
     ) -> impl Iterator<Item = &'a [f32]> {
         let (width, stride) = (self.width, self.key_stride);
         let own = (0..self.tokens).map(move |t| &own[t * stride..]);
-        own.chain(constant.chunks_exact(width))
-            .map(move |row| &row[columns.clone()])
+        own.chain(constant.chunks_exact(width)).map(move |row| &row[columns.clone()])
     }
 
     /// (keys, head) -> panels of (head, PANEL). Places past the last key keep what they held: softmax drops them.

@@ -30,10 +30,7 @@ macro_rules! load_sums {
         let mut acc = [[_mm512_setzero_ps(); 2]; $rows];
         if !$first {
             for r in 0..$rows {
-                acc[r] = [
-                    _mm512_loadu_ps($sums.add(r * PANEL)),
-                    _mm512_loadu_ps($sums.add(r * PANEL + 16)),
-                ];
+                acc[r] = [_mm512_loadu_ps($sums.add(r * PANEL)), _mm512_loadu_ps($sums.add(r * PANEL + 16))];
             }
         }
         acc
@@ -88,10 +85,7 @@ unsafe fn avx2<const ROWS: usize>(k: usize, a: *const f32, b: *const f32, sums: 
             let mut acc = [[_mm256_setzero_ps(); 2]; ROWS];
             if !first {
                 for r in 0..ROWS {
-                    acc[r] = [
-                        _mm256_loadu_ps(sums.add(r * PANEL)),
-                        _mm256_loadu_ps(sums.add(r * PANEL + 8)),
-                    ];
+                    acc[r] = [_mm256_loadu_ps(sums.add(r * PANEL)), _mm256_loadu_ps(sums.add(r * PANEL + 8))];
                 }
             }
             let (mut a, mut b) = (a, b.add(half * 16));

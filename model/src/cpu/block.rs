@@ -23,11 +23,7 @@ pub(crate) struct NormWeights {
 
 impl NormWeights {
     pub(crate) fn as_norm(&self) -> Norm<'_> {
-        Norm {
-            weight: &self.weight,
-            bias: &self.bias,
-            eps: self.eps,
-        }
+        Norm { weight: &self.weight, bias: &self.bias, eps: self.eps }
     }
 }
 
@@ -74,10 +70,7 @@ fn in_groups(
     work: impl Fn(usize, &mut [f32], &mut Scratch) + Sync,
 ) {
     let windows = x.len() / window_len;
-    let groups = windows
-        .div_ceil(group_max.max(1))
-        .next_multiple_of(rayon::current_num_threads())
-        .min(windows);
+    let groups = windows.div_ceil(group_max.max(1)).next_multiple_of(rayon::current_num_threads()).min(windows);
     let mut rest = x;
     let mut tasks = Vec::with_capacity(groups);
     for (start, count) in even_parts(windows, windows.div_ceil(groups)) {
@@ -139,35 +132,19 @@ impl LayerOp<'_> {
         let projected = scratch.projected.slice_mut::<f32>(rows * 3 * d);
         layer_norm_rows(isa, x, weights.norm.as_norm(), normed);
         match self.shared {
-            None => linear(
-                &weights.projection,
-                normed,
-                Epilogue::Store,
-                projected,
-                &mut scratch.gemm,
-            ),
+            None => linear(&weights.projection, normed, Epilogue::Store, projected, &mut scratch.gemm),
             Some(shared) => {
-                let windows = normed
-                    .chunks_exact(tokens * d)
-                    .zip(projected.chunks_exact_mut(tokens * 3 * d));
+                let windows = normed.chunks_exact(tokens * d).zip(projected.chunks_exact_mut(tokens * 3 * d));
                 for (w, (normed, projected)) in windows.enumerate() {
                     let done = &shared.of_window[start + w];
                     let (first, rest) = projected.split_at_mut(done.len());
                     first.copy_from_slice(done);
-                    linear(
-                        &weights.projection,
-                        &normed[done.len() / 3..],
-                        Epilogue::Store,
-                        rest,
-                        &mut scratch.gemm,
-                    );
+                    linear(&weights.projection, &normed[done.len() / 3..], Epilogue::Store, rest, &mut scratch.gemm);
                 }
             }
         }
         let attended = scratch.attended.slice_mut::<f32>(x.len());
-        let windows = projected
-            .chunks_exact(tokens * 3 * d)
-            .zip(attended.chunks_exact_mut(tokens * d));
+        let windows = projected.chunks_exact(tokens * 3 * d).zip(attended.chunks_exact_mut(tokens * d));
         for (projected, attended) in windows {
             let attention = Attention {
                 heads: weights.heads,
@@ -244,13 +221,7 @@ impl LastLayerOp<'_> {
         let normed = scratch.normed.slice_mut::<f32>(x.len());
         let projected = scratch.projected.slice_mut::<f32>(x.len() * 2);
         layer_norm_rows(isa, x, weights.norm.as_norm(), normed);
-        linear(
-            &weights.projection,
-            normed,
-            Epilogue::Store,
-            projected,
-            &mut scratch.gemm,
-        );
+        linear(&weights.projection, normed, Epilogue::Store, projected, &mut scratch.gemm);
         let class = scratch.class.slice_mut::<f32>(2 * windows * d);
         let (class, queries) = class.split_at_mut(windows * d);
         for (w, class) in class.chunks_exact_mut(d).enumerate() {
@@ -271,12 +242,7 @@ impl LastLayerOp<'_> {
                 tokens,
                 prompts: &weights.prompts,
             };
-            attention.run(
-                isa,
-                &mut attended[w * d..][..d],
-                &mut scratch.attention,
-                &mut scratch.gemm,
-            );
+            attention.run(isa, &mut attended[w * d..][..d], &mut scratch.attention, &mut scratch.gemm);
             out[w * d..][..d].copy_from_slice(&x[w * tokens * d..][..d]);
         }
         linear(&weights.out, attended, Epilogue::Add, out, &mut scratch.gemm);

@@ -47,10 +47,7 @@ pub(super) fn even_parts(total: usize, max: usize) -> impl Iterator<Item = (usiz
 /// x (rows, k) -> out (rows, n), both row-major without gaps.
 pub(crate) fn linear(weight: &PackedLinear, x: &[f32], epilogue: Epilogue, out: &mut [f32], scratch: &mut GemmScratch) {
     let (n, k) = (weight.n, weight.k);
-    assert!(
-        x.len().is_multiple_of(k) && x.len() / k * n == out.len(),
-        "shapes of a linear"
-    );
+    assert!(x.len().is_multiple_of(k) && x.len() / k * n == out.len(), "shapes of a linear");
     let product = Product {
         isa: weight.isa,
         operands: weight.operands,
@@ -59,11 +56,7 @@ pub(crate) fn linear(weight: &PackedLinear, x: &[f32], epilogue: Epilogue, out: 
         k_padded: weight.k_padded,
         bias: Some(&weight.bias),
     };
-    let x = Rows {
-        values: x,
-        stride: k,
-        k,
-    };
+    let x = Rows { values: x, stride: k, k };
     product.run(x, epilogue, Out { values: out, stride: n }, scratch);
 }
 
@@ -72,14 +65,10 @@ pub(crate) fn linear_parallel(weight: &PackedLinear, x: &[f32], epilogue: Epilog
     thread_local! {
         static SCRATCH: RefCell<GemmScratch> = RefCell::default();
     }
-    let rows = (x.len() / weight.k)
-        .div_ceil(rayon::current_num_threads())
-        .clamp(1, BLOCK_ROWS);
-    x.par_chunks(rows * weight.k)
-        .zip(out.par_chunks_mut(rows * weight.n))
-        .for_each(|(x, out)| {
-            SCRATCH.with_borrow_mut(|scratch| linear(weight, x, epilogue, out, scratch));
-        });
+    let rows = (x.len() / weight.k).div_ceil(rayon::current_num_threads()).clamp(1, BLOCK_ROWS);
+    x.par_chunks(rows * weight.k).zip(out.par_chunks_mut(rows * weight.n)).for_each(|(x, out)| {
+        SCRATCH.with_borrow_mut(|scratch| linear(weight, x, epilogue, out, scratch));
+    });
 }
 
 /// Where a product goes: rows `stride` apart.
@@ -108,24 +97,10 @@ impl Product<'_> {
         #[cfg(target_arch = "x86_64")]
         let _tiles = (kernel == Kernel::Amx).then(amx::Configured::new);
         for (start, rows) in even_parts(x.count(), kernel.block_rows()) {
-            let x = Rows {
-                values: &x.values[start * x.stride..][..(rows - 1) * x.stride + x.k],
-                ..x
-            };
+            let x = Rows { values: &x.values[start * x.stride..][..(rows - 1) * x.stride + x.k], ..x };
             let values = &mut out.values[start * out.stride..][..(rows - 1) * out.stride + self.n];
-            let block = Block {
-                kernel,
-                product: self,
-                x,
-            };
-            block.run(
-                epilogue,
-                Out {
-                    values,
-                    stride: out.stride,
-                },
-                scratch,
-            );
+            let block = Block { kernel, product: self, x };
+            block.run(epilogue, Out { values, stride: out.stride }, scratch);
         }
     }
 }
@@ -147,9 +122,7 @@ impl Block<'_> {
         let tile_len = kernel.tile_rows() * PANEL;
         // Sums wait for the next block of inputs only where there is one.
         let kept = if k_blocks > 1 { panel_count * tile_count } else { 1 };
-        let packed_stride = kernel
-            .packed_len(kernel.tile_rows(), K_BLOCK.min(product.k_padded))
-            .next_multiple_of(16);
+        let packed_stride = kernel.packed_len(kernel.tile_rows(), K_BLOCK.min(product.k_padded)).next_multiple_of(16);
         let packed = scratch.packed.slice_mut::<f32>(tile_count * packed_stride);
         let sums = scratch.sums.slice_mut::<f32>(kept * tile_len);
         for k_block in 0..k_blocks {
@@ -157,14 +130,7 @@ impl Block<'_> {
             let k = K_BLOCK.min(product.k_padded - k_start);
             let (first, last) = (k_block == 0, k_block + 1 == k_blocks);
             for ((start, rows), packed) in tiles.clone().zip(packed.chunks_exact_mut(packed_stride)) {
-                let part = Part {
-                    x: *x,
-                    start,
-                    rows,
-                    k_start,
-                    k,
-                    operands: product.operands,
-                };
+                let part = Part { x: *x, start, rows, k_start, k, operands: product.operands };
                 kernel.pack(product.isa, part, &mut packed[..kernel.packed_len(rows, k)]);
             }
             for panel in 0..panel_count {
@@ -196,10 +162,7 @@ impl Block<'_> {
         let isa = self.product.isa;
         let tile = Tile {
             sums,
-            bias: self
-                .product
-                .bias
-                .map_or(&NO_BIAS[..], |bias| &bias[panel * PANEL..][..PANEL]),
+            bias: self.product.bias.map_or(&NO_BIAS[..], |bias| &bias[panel * PANEL..][..PANEL]),
             columns: PANEL.min(self.product.n - panel * PANEL),
             out: out.values,
             stride: out.stride,
@@ -221,9 +184,7 @@ mod tests {
     fn values(seed: u32, len: usize) -> Vec<f32> {
         let mut state = u64::from(seed);
         let mut next = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / 8_388_608.0 - 1.0
         };
         (0..len).map(|_| next()).collect()
@@ -274,13 +235,7 @@ mod tests {
                 linear(&weight, &x, Epilogue::Store, &mut all, &mut GemmScratch::default());
                 for rows in [1, 13, 99] {
                     let mut some = vec![0.0; rows * n];
-                    linear(
-                        &weight,
-                        &x[50 * k..][..rows * k],
-                        Epilogue::Store,
-                        &mut some,
-                        &mut GemmScratch::default(),
-                    );
+                    linear(&weight, &x[50 * k..][..rows * k], Epilogue::Store, &mut some, &mut GemmScratch::default());
                     assert_eq!(some, all[50 * n..][..rows * n], "{isa} {operands:?}, {rows} rows");
                 }
             }

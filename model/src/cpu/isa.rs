@@ -36,10 +36,7 @@ impl Isa {
         static CURRENT: OnceLock<Isa> = OnceLock::new();
         *CURRENT.get_or_init(|| {
             let best = Isa::detect();
-            match std::env::var("DQA_CPU_ISA")
-                .ok()
-                .map(|name| (Isa::from_str(&name), name))
-            {
+            match std::env::var("DQA_CPU_ISA").ok().map(|name| (Isa::from_str(&name), name)) {
                 None => best,
                 Some((Ok(wanted), _)) if wanted <= best => wanted,
                 Some((Ok(wanted), _)) => {

@@ -221,10 +221,7 @@ mod tests {
             let x = step as f32 * 0.01;
             for got in [exp::<true>(x), exp::<false>(x)] {
                 let want = f64::from(x).exp();
-                assert!(
-                    (f64::from(got) / want - 1.0).abs() < 2.4e-7,
-                    "exp({x}) = {got}, not {want}"
-                );
+                assert!((f64::from(got) / want - 1.0).abs() < 2.4e-7, "exp({x}) = {got}, not {want}");
             }
         }
         assert!(exp::<true>(-1e30) > 0.0 && exp::<true>(-1e30) < 1.3e-38);
@@ -233,9 +230,7 @@ mod tests {
     #[test]
     fn softmax_ignores_what_lies_past_the_keys() {
         for isa in Isa::available() {
-            let mut row: Vec<f32> = (0..32)
-                .map(|i| if i < 19 { (i as f32 * 0.7).sin() } else { 1e9 })
-                .collect();
+            let mut row: Vec<f32> = (0..32).map(|i| if i < 19 { (i as f32 * 0.7).sin() } else { 1e9 }).collect();
             let exact: Vec<f64> = row[..19].iter().map(|v| f64::from(*v).exp()).collect();
             let sum: f64 = exact.iter().sum();
             softmax_rows(isa, &mut row, 32, 19);
@@ -253,16 +248,7 @@ mod tests {
         let (weight, bias) = (vec![1.5; d], vec![-0.25; d]);
         for isa in Isa::available() {
             let mut out = vec![f32::NAN; x.len()];
-            layer_norm_rows(
-                isa,
-                &x,
-                Norm {
-                    weight: &weight,
-                    bias: &bias,
-                    eps: 1e-5,
-                },
-                &mut out,
-            );
+            layer_norm_rows(isa, &x, Norm { weight: &weight, bias: &bias, eps: 1e-5 }, &mut out);
             for (x, out) in x.chunks(d).zip(out.chunks(d)) {
                 let mean = x.iter().map(|v| f64::from(*v)).sum::<f64>() / d as f64;
                 let var = x.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / d as f64;

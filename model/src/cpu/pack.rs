@@ -66,31 +66,25 @@ impl PackedLinear {
         let panels = if pairs {
             let mut panels = Aligned::zeroed::<u16>(n_padded * k_padded);
             let values = panels.slice_mut::<u16>(n_padded * k_padded);
-            values
-                .par_chunks_mut(PANEL * k_padded)
-                .enumerate()
-                .for_each(|(panel, values)| {
-                    for (pair, values) in values.chunks_exact_mut(2 * PANEL).enumerate() {
-                        for (column, value) in values.iter_mut().enumerate() {
-                            let x = at(panel * PANEL + column / 2, 2 * pair + column % 2);
-                            *value = bf16::from_f32(x).to_bits();
-                        }
+            values.par_chunks_mut(PANEL * k_padded).enumerate().for_each(|(panel, values)| {
+                for (pair, values) in values.chunks_exact_mut(2 * PANEL).enumerate() {
+                    for (column, value) in values.iter_mut().enumerate() {
+                        let x = at(panel * PANEL + column / 2, 2 * pair + column % 2);
+                        *value = bf16::from_f32(x).to_bits();
                     }
-                });
+                }
+            });
             panels
         } else {
             let mut panels = Aligned::zeroed::<f32>(n_padded * k_padded);
             let values = panels.slice_mut::<f32>(n_padded * k_padded);
-            values
-                .par_chunks_mut(PANEL * k_padded)
-                .enumerate()
-                .for_each(|(panel, values)| {
-                    for (col, values) in values.chunks_exact_mut(PANEL).enumerate() {
-                        for (row, value) in values.iter_mut().enumerate() {
-                            *value = operands.round(at(panel * PANEL + row, col));
-                        }
+            values.par_chunks_mut(PANEL * k_padded).enumerate().for_each(|(panel, values)| {
+                for (col, values) in values.chunks_exact_mut(PANEL).enumerate() {
+                    for (row, value) in values.iter_mut().enumerate() {
+                        *value = operands.round(at(panel * PANEL + row, col));
                     }
-                });
+                }
+            });
             panels
         };
         let mut padded_bias = vec![0.0; n_padded];
@@ -98,16 +92,7 @@ impl PackedLinear {
             padded_bias[..n].copy_from_slice(bias);
         }
         let kind = if pairs { PanelKind::Bf16Pairs } else { PanelKind::F32 };
-        PackedLinear {
-            n,
-            k,
-            k_padded,
-            operands,
-            kind,
-            isa,
-            panels,
-            bias: padded_bias,
-        }
+        PackedLinear { n, k, k_padded, operands, kind, isa, panels, bias: padded_bias }
     }
 
     pub(crate) fn outputs(&self) -> usize {

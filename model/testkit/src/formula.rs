@@ -38,11 +38,7 @@ pub fn tensor(salt: &str, spec: &TensorSpec) -> NamedTensor {
         .with_min_len(1 << 14) // below this a thread costs more than the numbers
         .map(|i| center + scale * uniform(key, i as u64))
         .collect();
-    NamedTensor {
-        name: spec.name.clone(),
-        shape: spec.shape.clone(),
-        values,
-    }
+    NamedTensor { name: spec.name.clone(), shape: spec.shape.clone(), values }
 }
 
 /// The `i`-th number of the stream `key`, uniform in [-1, 1).
@@ -54,9 +50,7 @@ pub fn uniform(key: u64, i: u64) -> f32 {
 
 /// FNV-1a, 64 bit, of the UTF-8 bytes of `text`.
 pub fn fnv1a(text: &str) -> u64 {
-    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    })
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3))
 }
 
 fn splitmix64(state: u64) -> u64 {

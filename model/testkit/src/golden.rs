@@ -114,9 +114,7 @@ impl Goldens {
     /// # Panics
     /// When there is no such kind.
     pub fn model(&self, kind: &str) -> &ModelGolden {
-        self.models
-            .get(kind)
-            .unwrap_or_else(|| panic!("{} has no kind {kind}", self.folder.display()))
+        self.models.get(kind).unwrap_or_else(|| panic!("{} has no kind {kind}", self.folder.display()))
     }
 
     /// The path of a picture by its file name, as [`ModelGolden::scores`] has it.
@@ -144,10 +142,7 @@ impl ModelGolden {
             ("heads_t", shape.heads_t),
         ];
         for (key, value) in &self.config {
-            assert!(
-                known.contains(&(key.as_str(), *value)),
-                "the goldens' {key} is {value}: another model"
-            );
+            assert!(known.contains(&(key.as_str(), *value)), "the goldens' {key} is {value}: another model");
         }
     }
 }
@@ -159,17 +154,9 @@ impl Sampled {
         assert_eq!(self.shape, shape, "shape of {name}");
         for (i, golden) in self.values.iter().enumerate() {
             let value = f64::from(values[i * self.every]);
-            assert!(
-                (value - golden).abs() <= tolerance,
-                "{name}[{}] is {value}, golden {golden}",
-                i * self.every
-            );
+            assert!((value - golden).abs() <= tolerance, "{name}[{}] is {value}, golden {golden}", i * self.every);
         }
         let norm = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-        assert!(
-            (norm - self.norm).abs() <= tolerance * self.norm,
-            "norm of {name} is {norm}, golden {}",
-            self.norm
-        );
+        assert!((norm - self.norm).abs() <= tolerance * self.norm, "norm of {name} is {norm}, golden {}", self.norm);
     }
 }

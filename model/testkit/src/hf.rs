@@ -31,40 +31,21 @@ pub struct RawTensor {
 impl From<NamedTensor> for RawTensor {
     fn from(tensor: NamedTensor) -> Self {
         let bytes = bytemuck::cast_slice(&tensor.values).to_vec();
-        RawTensor {
-            name: tensor.name,
-            dtype: Dtype::F32,
-            shape: tensor.shape,
-            bytes,
-        }
+        RawTensor { name: tensor.name, dtype: Dtype::F32, shape: tensor.shape, bytes }
     }
 }
 
 impl RawTensor {
     /// The tensor with its values rounded to half precision.
     pub fn f16(tensor: &NamedTensor) -> RawTensor {
-        let bytes = tensor
-            .values
-            .iter()
-            .flat_map(|value| f16::from_f32(*value).to_le_bytes())
-            .collect();
-        RawTensor {
-            name: tensor.name.clone(),
-            dtype: Dtype::F16,
-            shape: tensor.shape.clone(),
-            bytes,
-        }
+        let bytes = tensor.values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
+        RawTensor { name: tensor.name.clone(), dtype: Dtype::F16, shape: tensor.shape.clone(), bytes }
     }
 
     /// A (1, n) buffer of 64-bit integers, as old checkpoints carry for `position_ids`.
     pub fn i64_row(name: &str, values: &[i64]) -> RawTensor {
         let bytes = bytemuck::cast_slice(values).to_vec();
-        RawTensor {
-            name: name.to_owned(),
-            dtype: Dtype::I64,
-            shape: vec![1, values.len()],
-            bytes,
-        }
+        RawTensor { name: name.to_owned(), dtype: Dtype::I64, shape: vec![1, values.len()], bytes }
     }
 }
 
@@ -176,10 +157,8 @@ pub fn config_json(shape: &ClipShape) -> String {
 /// A directory under the build folder with the formula weights of `kind` under `salt`, written once and then kept:
 /// vit-b-32 is 600 MB. Several processes may ask at once; each writes its own and the first rename wins.
 pub fn cached(kind: &str, salt: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"),
-        PathBuf::from,
-    );
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
     let shape = ClipShape::of_kind(kind);
     // The list is in the name: weights of an older list are not taken for these.
     let list = formula::fnv1a(&format!("{:?} {:?}", clip_spec(&shape), prompt_spec(&shape.prompts())));
@@ -190,12 +169,7 @@ pub fn cached(kind: &str, salt: &str) -> PathBuf {
         let own = dir.with_extension(std::process::id().to_string());
         HfDir { salt, shape, shards: 1 }.write(&own);
         if std::fs::rename(&own, &dir).is_err() {
-            assert!(
-                dir.join("config.json").exists(),
-                "cannot move {} to {}",
-                own.display(),
-                dir.display()
-            );
+            assert!(dir.join("config.json").exists(), "cannot move {} to {}", own.display(), dir.display());
             std::fs::remove_dir_all(&own).unwrap_or_else(|e| panic!("cannot remove {}: {e}", own.display()));
         }
     }

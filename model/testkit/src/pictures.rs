@@ -37,11 +37,7 @@ impl Picture {
                 let (column, right) = (x / CELL, smooth(x));
                 for channel in 0..3 {
                     let top = mix(field(row, column, channel), field(row, column + 1, channel), right);
-                    let bottom = mix(
-                        field(row + 1, column, channel),
-                        field(row + 1, column + 1, channel),
-                        right,
-                    );
+                    let bottom = mix(field(row + 1, column, channel), field(row + 1, column + 1, channel), right);
                     let speck = 15.0 * uniform(noise, ((y * width + x) * 3 + channel) as u64);
                     let value = mix(mix(top, bottom, down), 230.0, veil) + speck;
                     rgb.push(value.round().clamp(0.0, 255.0) as u8);

@@ -125,12 +125,7 @@ struct List(Vec<TensorSpec>);
 
 impl List {
     fn add(&mut self, name: impl Into<String>, shape: &[usize], center: f64, scale: f64) {
-        self.0.push(TensorSpec {
-            name: name.into(),
-            shape: shape.to_vec(),
-            center,
-            scale,
-        });
+        self.0.push(TensorSpec { name: name.into(), shape: shape.to_vec(), center, scale });
     }
 
     /// A uniform on [-s, s] has the standard deviation s / sqrt(3).
@@ -176,30 +171,14 @@ pub fn clip_spec(shape: &ClipShape) -> Vec<TensorSpec> {
     let mut list = List(Vec::new());
     let patch = [wide, 3, shape.patch, shape.patch];
     list.spread("vision_model.embeddings.class_embedding", &[wide], root(wide));
-    list.spread(
-        "vision_model.embeddings.patch_embedding.weight",
-        &patch,
-        root(patch[1..].iter().product()),
-    );
-    list.spread(
-        "vision_model.embeddings.position_embedding.weight",
-        &[places, wide],
-        root(wide),
-    );
+    list.spread("vision_model.embeddings.patch_embedding.weight", &patch, root(patch[1..].iter().product()));
+    list.spread("vision_model.embeddings.position_embedding.weight", &[places, wide], root(wide));
     list.norm("vision_model.pre_layrnorm", wide);
     list.norm("vision_model.post_layernorm", wide);
     list.tower("vision_model", wide, shape.layers_v);
     list.spread("visual_projection.weight", &[dim, wide], root(wide));
-    list.spread(
-        "text_model.embeddings.token_embedding.weight",
-        &[shape.vocab, text],
-        0.02,
-    );
-    list.spread(
-        "text_model.embeddings.position_embedding.weight",
-        &[shape.context, text],
-        0.01,
-    );
+    list.spread("text_model.embeddings.token_embedding.weight", &[shape.vocab, text], 0.02);
+    list.spread("text_model.embeddings.position_embedding.weight", &[shape.context, text], 0.01);
     list.tower("text_model", text, shape.layers_t);
     list.norm("text_model.final_layer_norm", text);
     list.spread("text_projection.weight", &[dim, text], root(text));
@@ -215,11 +194,7 @@ pub fn prompt_spec(shape: &PromptShape) -> Vec<TensorSpec> {
         list.add(format!("prompts_text.{i}"), &[shape.len_t, shape.width_t], 0.0, 0.5);
         list.add(format!("prompts_vis.{i}"), &[shape.len_v, shape.width_v], 0.0, 0.5);
         for (kind, width) in [("vis", shape.width_v), ("txt", shape.width_t)] {
-            list.spread(
-                format!("prompt_{kind}_projections.{i}.weight"),
-                &[width, width],
-                root(width),
-            );
+            list.spread(format!("prompt_{kind}_projections.{i}.weight"), &[width, width], root(width));
             list.add(format!("prompt_{kind}_projections.{i}.bias"), &[width], 0.0, 0.05);
         }
     }

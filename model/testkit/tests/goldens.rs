@@ -7,10 +7,7 @@ use dqa_testkit::{ClipShape, Goldens, TensorSpec, formula};
 const TOLERANCE: f64 = 1e-7;
 
 fn check(salt: &str, spec: &[TensorSpec], name: &str, golden: &dqa_testkit::golden::Sampled) {
-    let spec = spec
-        .iter()
-        .find(|tensor| tensor.name == name)
-        .unwrap_or_else(|| panic!("no tensor {name}"));
+    let spec = spec.iter().find(|tensor| tensor.name == name).unwrap_or_else(|| panic!("no tensor {name}"));
     let tensor = formula::tensor(salt, spec);
     golden.check(name, &tensor.shape, &tensor.values, TOLERANCE);
 }

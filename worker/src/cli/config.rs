@@ -17,25 +17,19 @@ pub(super) fn with_file(arguments: Vec<OsString>) -> anyhow::Result<Vec<OsString
         return Ok(arguments);
     };
     let program = super::Cli::command();
-    let place = arguments
-        .iter()
-        .position(|a| program.get_subcommands().any(|c| a == c.get_name()));
+    let place = arguments.iter().position(|a| program.get_subcommands().any(|c| a == c.get_name()));
     let Some((place, command)) = place.and_then(|p| Some((p, program.find_subcommand(arguments[p].to_str()?)?))) else {
         return Ok(arguments);
     };
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read the configuration {shown}"))?;
-    let tables: Table = text
-        .parse()
-        .with_context(|| format!("the configuration {shown} is no TOML"))?;
+    let tables: Table = text.parse().with_context(|| format!("the configuration {shown} is no TOML"))?;
     let mut all = arguments[..=place].to_vec();
     for (name, table) in &tables {
         if !program.get_subcommands().any(|c| c.get_name() == name) {
             bail!("the configuration {shown} has an unknown section `{name}`");
         }
-        let Value::Table(table) = table else {
-            bail!("`{name}` in the configuration {shown} is no section")
-        };
+        let Value::Table(table) = table else { bail!("`{name}` in the configuration {shown} is no section") };
         if name == command.get_name() {
             all.extend(to_arguments(command, table, &arguments, &shown)?);
         }
@@ -49,22 +43,15 @@ fn file_named_in(arguments: &[OsString]) -> Option<PathBuf> {
         "--config" => arguments.get(i + 1).cloned(),
         a => a.strip_prefix("--config=").map(OsString::from),
     });
-    flag.or_else(|| std::env::var_os("DQA_CONFIG").filter(|v| !v.is_empty()))
-        .map(PathBuf::from)
+    flag.or_else(|| std::env::var_os("DQA_CONFIG").filter(|v| !v.is_empty())).map(PathBuf::from)
 }
 
 fn to_arguments(command: &Command, table: &Table, given: &[OsString], shown: &str) -> anyhow::Result<Vec<OsString>> {
     let flag_given = |key: &str| {
         let flag = format!("--{key}");
-        let is_flag = |a: &OsString| {
-            a.to_str()
-                .is_some_and(|a| a == flag || a.starts_with(&format!("{flag}=")))
-        };
+        let is_flag = |a: &OsString| a.to_str().is_some_and(|a| a == flag || a.starts_with(&format!("{flag}=")));
         let arg = command.get_arguments().find(|a| a.get_long() == Some(key));
-        let in_env = arg
-            .and_then(clap::Arg::get_env)
-            .and_then(std::env::var_os)
-            .is_some_and(|v| !v.is_empty());
+        let in_env = arg.and_then(clap::Arg::get_env).and_then(std::env::var_os).is_some_and(|v| !v.is_empty());
         in_env || given.iter().any(is_flag)
     };
     let mut arguments = Vec::new();

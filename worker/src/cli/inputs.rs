@@ -22,10 +22,7 @@ impl Inputs {
     /// A file that is not there is taken as it is named: it becomes a row with an error. An argument that names no
     /// picture at all ends the command.
     pub(super) fn of(arguments: &[PathBuf]) -> anyhow::Result<Inputs> {
-        let mut inputs = Inputs {
-            pictures: Vec::new(),
-            passed_over: 0,
-        };
+        let mut inputs = Inputs { pictures: Vec::new(), passed_over: 0 };
         for argument in arguments {
             let before = inputs.pictures.len();
             if argument.is_dir() {
@@ -58,9 +55,7 @@ impl Inputs {
     }
 
     fn add_glob(&mut self, pattern: &Path) -> anyhow::Result<()> {
-        let text = pattern
-            .to_str()
-            .with_context(|| format!("the glob {} is no UTF-8", pattern.display()))?;
+        let text = pattern.to_str().with_context(|| format!("the glob {} is no UTF-8", pattern.display()))?;
         let paths = glob::glob(text).with_context(|| format!("`{text}` is no glob"))?;
         for path in paths {
             let path = path.with_context(|| format!("cannot list `{text}`"))?;
@@ -89,11 +84,7 @@ mod tests {
 
     fn names(arguments: &[PathBuf]) -> Vec<String> {
         let inputs = Inputs::of(arguments).unwrap();
-        inputs
-            .pictures
-            .iter()
-            .map(|p| p.file_name().unwrap().to_str().unwrap().to_owned())
-            .collect()
+        inputs.pictures.iter().map(|p| p.file_name().unwrap().to_str().unwrap().to_owned()).collect()
     }
 
     #[test]
@@ -105,20 +96,9 @@ mod tests {
         }
         assert_eq!(names(&[dir.path().into()]), ["a.jpg", "b.PNG", "odd[1].png", "c.webp"]);
         assert_eq!(Inputs::of(&[dir.path().into()]).unwrap().passed_over, 1);
-        assert_eq!(
-            names(&[dir.path().join("*.jpg"), dir.path().join("labels.csv")]),
-            ["a.jpg", "labels.csv"]
-        );
-        assert_eq!(
-            names(&[dir.path().join("odd[1].png")]),
-            ["odd[1].png"],
-            "a file's name before a glob"
-        );
-        assert_eq!(
-            names(&[dir.path().join("none.png")]),
-            ["none.png"],
-            "a row with an error"
-        );
+        assert_eq!(names(&[dir.path().join("*.jpg"), dir.path().join("labels.csv")]), ["a.jpg", "labels.csv"]);
+        assert_eq!(names(&[dir.path().join("odd[1].png")]), ["odd[1].png"], "a file's name before a glob");
+        assert_eq!(names(&[dir.path().join("none.png")]), ["none.png"], "a row with an error");
         let none = Inputs::of(&[dir.path().join("*.gif")]).err().unwrap();
         assert!(none.to_string().starts_with("no picture in "));
     }

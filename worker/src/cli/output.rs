@@ -51,28 +51,18 @@ impl Failure {
     fn of(error: &PictureError) -> Failure {
         let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
         let message = causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
-        Failure {
-            code: error.code(),
-            message: message.replace(['\n', '\r'], " "),
-        }
+        Failure { code: error.code(), message: message.replace(['\n', '\r'], " ") }
     }
 }
 
 impl Output {
     pub(super) fn new(format: Format, with_windows: bool) -> anyhow::Result<Output> {
-        let mut output = Output {
-            out: BufWriter::new(stdout().lock()),
-            format,
-            with_windows,
-        };
+        let mut output = Output { out: BufWriter::new(stdout().lock()), format, with_windows };
         match format {
             Format::Table => writeln!(output.out, "{:>8} {:>7} {:>11}  image", "score", "windows", "size"),
             Format::Csv => {
                 let windows = if with_windows { ",window_scores" } else { "" };
-                writeln!(
-                    output.out,
-                    "image,score,windows,width,height,error_code,error_message{windows}"
-                )
+                writeln!(output.out, "image,score,windows,width,height,error_code,error_message{windows}")
             }
             Format::Json => Ok(()),
         }
@@ -97,9 +87,7 @@ impl Output {
             Format::Csv => self.csv(&row),
             Format::Table => self.table(&row),
         };
-        written
-            .and_then(|()| self.out.flush())
-            .context("cannot write the results")
+        written.and_then(|()| self.out.flush()).context("cannot write the results")
     }
 
     fn json(&mut self, row: &Row<'_>) -> std::io::Result<()> {
@@ -109,10 +97,7 @@ impl Output {
 
     fn csv(&mut self, row: &Row<'_>) -> std::io::Result<()> {
         let optional = |n: Option<u32>| n.map_or(String::new(), |n| n.to_string());
-        let (code, message) = row
-            .error
-            .as_ref()
-            .map_or(("", ""), |e| (e.code.as_str(), e.message.as_str()));
+        let (code, message) = row.error.as_ref().map_or(("", ""), |e| (e.code.as_str(), e.message.as_str()));
         let mut fields = vec![
             row.image.to_owned(),
             row.score.map_or(String::new(), |s| s.to_string()),
@@ -125,19 +110,13 @@ impl Output {
         if self.with_windows {
             fields.push(joined(row.window_scores.unwrap_or_default(), " "));
         }
-        csv::WriterBuilder::new()
-            .has_headers(false)
-            .from_writer(&mut self.out)
-            .write_record(&fields)?;
+        csv::WriterBuilder::new().has_headers(false).from_writer(&mut self.out).write_record(&fields)?;
         Ok(())
     }
 
     fn table(&mut self, row: &Row<'_>) -> std::io::Result<()> {
         let score = row.score.map_or("-".to_owned(), |s| format!("{s:.4}"));
-        let size = row
-            .width
-            .zip(row.height)
-            .map_or("-".to_owned(), |(w, h)| format!("{w}x{h}"));
+        let size = row.width.zip(row.height).map_or("-".to_owned(), |(w, h)| format!("{w}x{h}"));
         write!(self.out, "{score:>8} {:>7} {size:>11}  {}", row.windows, row.image)?;
         if let Some(error) = &row.error {
             write!(self.out, "  {}: {}", error.code, error.message)?;

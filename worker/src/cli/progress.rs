@@ -26,15 +26,7 @@ impl Progress {
             ProgressBar::with_draw_target(Some(pictures as u64), ProgressDrawTarget::stderr()).with_style(style)
         });
         let now = Instant::now();
-        Progress {
-            bar,
-            pictures: pictures as u64,
-            done: 0,
-            windows: 0,
-            failed: 0,
-            started: now,
-            last_line: now,
-        }
+        Progress { bar, pictures: pictures as u64, done: 0, windows: 0, failed: 0, started: now, last_line: now }
     }
 
     /// One more picture is done, with so many windows, or none.

@@ -29,12 +29,7 @@ pub(super) struct Args {
     model: String,
 
     /// Learned prompts: safetensors, or the authors' PyTorch checkpoint.
-    #[arg(
-        long,
-        env = "DQA_PROMPTS",
-        value_name = "FILE",
-        required_unless_present = "handcrafted"
-    )]
+    #[arg(long, env = "DQA_PROMPTS", value_name = "FILE", required_unless_present = "handcrafted")]
     prompts: Option<PathBuf>,
 
     /// No learned prompts: the sentences "bad photo." and "good photo." as they are.
@@ -102,26 +97,18 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     let inputs = Inputs::of(&args.paths)?;
     if inputs.passed_over > 0 {
-        eprintln!(
-            "passed over {} files that are not named as pictures",
-            inputs.passed_over
-        );
+        eprintln!("passed over {} files that are not named as pictures", inputs.passed_over);
     }
     let device = device(&args.device)?;
     if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads as usize)
-            .build_global()
-            .context("cannot start threads")?;
+        rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global().context("cannot start threads")?;
     }
     let scorer = Arc::new(scorer(args, &device)?);
     let settings = settings(args, &device);
     eprintln!(
         "model {} with {}, {}, {} on {}, fingerprint {}",
         args.model,
-        args.prompts
-            .as_ref()
-            .map_or("handcrafted prompts".to_owned(), |p| p.display().to_string()),
+        args.prompts.as_ref().map_or("handcrafted prompts".to_owned(), |p| p.display().to_string()),
         args.views,
         args.dtype,
         if device.is_cpu() {
@@ -139,11 +126,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     }
     let report = score(args, &scorer, &settings, inputs.pictures)?;
     print_report(&report, settings.decode_threads);
-    Ok(if report.failed == 0 {
-        Done::All
-    } else {
-        Done::SomeFailed
-    })
+    Ok(if report.failed == 0 { Done::All } else { Done::SomeFailed })
 }
 
 fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<PathBuf>) -> anyhow::Result<Report> {
@@ -154,11 +137,7 @@ fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<P
     let report = engine::run(scorer, settings, pictures.into_iter(), fetch, |path, outcome| {
         progress.picture(outcome.score.as_ref().ok().map(|s| s.windows.len()));
         unwritten = progress.around(|| output.write(&path, &outcome)).err();
-        if unwritten.is_none() {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
+        if unwritten.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     progress.finish();
     match unwritten {
@@ -169,16 +148,10 @@ fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<P
 
 /// A picture's file, if it is not over the limit.
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PictureError> {
-    let io = |source| PictureError::Io {
-        path: path.display().to_string(),
-        source,
-    };
+    let io = |source| PictureError::Io { path: path.display().to_string(), source };
     let bytes = std::fs::metadata(path).map_err(io)?.len();
     if bytes > bytes_max {
-        return Err(PictureError::TooLarge {
-            what: format!("{bytes} bytes"),
-            limit: bytes_max,
-        });
+        return Err(PictureError::TooLarge { what: format!("{bytes} bytes"), limit: bytes_max });
     }
     std::fs::read(path).map_err(io)
 }
@@ -191,10 +164,8 @@ fn device(name: &str) -> anyhow::Result<Device> {
         bail!("`{name}` is no device: cpu, or cuda:N");
     };
     if !cfg!(feature = "cuda") {
-        return Err(
-            anyhow::anyhow!("device {name} was asked for, and this program was built without CUDA")
-                .context(Hint("build it with --features cuda, or score with --device cpu".into())),
-        );
+        return Err(anyhow::anyhow!("device {name} was asked for, and this program was built without CUDA")
+            .context(Hint("build it with --features cuda, or score with --device cpu".into())));
     }
     Device::new_cuda(ordinal).with_context(|| format!("cannot open device {name}"))
 }
@@ -210,22 +181,13 @@ fn scorer(args: &Args, device: &Device) -> anyhow::Result<Scorer> {
                 .with_context(|| format!("cannot open the prompts {}", file.display()))?,
         ),
     };
-    let options = Options {
-        views: args.views,
-        arithmetic: args.dtype,
-        device: device.clone(),
-        ..Options::default()
-    };
+    let options = Options { views: args.views, arithmetic: args.dtype, device: device.clone(), ..Options::default() };
     Scorer::new(&weights, &prompts, &options).context("cannot build the model")
 }
 
 fn settings(args: &Args, device: &Device) -> Settings {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let batch = if device.is_cpu() {
-        (8 * rayon::current_num_threads()).max(16)
-    } else {
-        256
-    };
+    let batch = if device.is_cpu() { (8 * rayon::current_num_threads()).max(16) } else { 256 };
     Settings {
         batch: args.batch.map_or(batch, |b| b as usize),
         decode_threads: args.decode_threads.map_or(cores.min(8), |t| t as usize),

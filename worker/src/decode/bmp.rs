@@ -19,31 +19,18 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
         return Err(PictureError::corrupt(FORMAT, "a side is zero"));
     }
     // RGBA at most, then RGB.
-    Ok(Header {
-        format: FORMAT,
-        width,
-        height,
-        decode_bytes: pixel_count(width, height) * 7,
-    })
+    Ok(Header { format: FORMAT, width, height, decode_bytes: pixel_count(width, height) * 7 })
 }
 
 fn size(bytes: &[u8]) -> Result<(u64, u64), PictureError> {
     let short = || PictureError::truncated(FORMAT, "the header is cut off");
     let header_bytes = u32::from_le_bytes(bytes_at(bytes, 14).ok_or_else(short)?);
     if header_bytes == 12 {
-        let side = |at| {
-            bytes_at(bytes, at)
-                .map(u16::from_le_bytes)
-                .map(u64::from)
-                .ok_or_else(short)
-        };
+        let side = |at| bytes_at(bytes, at).map(u16::from_le_bytes).map(u64::from).ok_or_else(short);
         return Ok((side(18)?, side(20)?));
     }
     if !matches!(header_bytes, 40 | 52 | 56 | 64 | 108 | 124) {
-        return Err(PictureError::corrupt(
-            FORMAT,
-            format!("no BMP has a header of {header_bytes} bytes"),
-        ));
+        return Err(PictureError::corrupt(FORMAT, format!("no BMP has a header of {header_bytes} bytes")));
     }
     let side = |at| bytes_at(bytes, at).map(i32::from_le_bytes).ok_or_else(short);
     let width = u64::try_from(side(18)?).map_err(|_| PictureError::corrupt(FORMAT, "the width is negative"))?;
@@ -55,9 +42,7 @@ pub(super) fn decode(bytes: &[u8], _header: &Header) -> Result<Vec<u8>, PictureE
     let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(|error| image_error(FORMAT, error))?;
     let color = decoder.color_type();
     let mut samples = vec![0; decoder.total_bytes() as usize];
-    decoder
-        .read_image(&mut samples)
-        .map_err(|error| image_error(FORMAT, error))?;
+    decoder.read_image(&mut samples).map_err(|error| image_error(FORMAT, error))?;
     let mut rgb = match color {
         ColorType::Rgb8 => samples,
         ColorType::Rgba8 => first_three(&samples, 4),

@@ -11,10 +11,7 @@ pub(super) fn from_gray(samples: impl IntoIterator<Item = u8>) -> Vec<u8> {
 
 /// The first three of every `channels` samples.
 pub(super) fn first_three(samples: &[u8], channels: usize) -> Vec<u8> {
-    samples
-        .chunks_exact(channels)
-        .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
-        .collect()
+    samples.chunks_exact(channels).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
 }
 
 /// 16-bit gray.

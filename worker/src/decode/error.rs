@@ -152,10 +152,9 @@ impl PictureError {
     pub fn is_transient(&self) -> bool {
         use io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied};
         match self {
-            Self::Io { source, .. } => !matches!(
-                source.kind(),
-                NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidInput
-            ),
+            Self::Io { source, .. } => {
+                !matches!(source.kind(), NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidInput)
+            }
             _ => false,
         }
     }
@@ -165,17 +164,11 @@ impl PictureError {
     }
 
     pub(super) fn truncated(format: Format, cause: impl Into<Cause>) -> Self {
-        Self::Truncated {
-            format,
-            cause: cause.into(),
-        }
+        Self::Truncated { format, cause: cause.into() }
     }
 
     pub(super) fn corrupt(format: Format, cause: impl Into<Cause>) -> Self {
-        Self::Corrupt {
-            format,
-            cause: cause.into(),
-        }
+        Self::Corrupt { format, cause: cause.into() }
     }
 
     /// A decoder's error with an unexpected end of file anywhere down its chain of causes is a truncation.
@@ -183,9 +176,7 @@ impl PictureError {
         let cause = cause.into();
         let mut next: Option<&(dyn Error + 'static)> = Some(cause.as_ref());
         while let Some(error) = next {
-            let end = error
-                .downcast_ref::<io::Error>()
-                .is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof);
+            let end = error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof);
             if end {
                 return Self::Truncated { format, cause };
             }

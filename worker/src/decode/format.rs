@@ -58,9 +58,7 @@ impl Format {
     /// The format of a file.
     pub fn of(bytes: &[u8]) -> Result<Self, PictureError> {
         if bytes.is_empty() {
-            return Err(PictureError::NotAnImage {
-                what: "the file is empty",
-            });
+            return Err(PictureError::NotAnImage { what: "the file is empty" });
         }
         if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
             return Ok(Self::Png);
@@ -71,10 +69,7 @@ impl Format {
         if bytes.starts_with(b"BM") {
             return Ok(Self::Bmp);
         }
-        if [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"]
-            .iter()
-            .any(|magic| bytes.starts_with(*magic))
-        {
+        if [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| bytes.starts_with(*magic)) {
             return Ok(Self::Tiff);
         }
         if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
@@ -82,9 +77,7 @@ impl Format {
         }
         match known(bytes) {
             Some(what) => Err(PictureError::unsupported(what)),
-            None => Err(PictureError::NotAnImage {
-                what: "its first bytes are of no known format",
-            }),
+            None => Err(PictureError::NotAnImage { what: "its first bytes are of no known format" }),
         }
     }
 }
@@ -101,8 +94,5 @@ fn known(bytes: &[u8]) -> Option<&'static str> {
     if let [b'P', b'1'..=b'7', b' ' | b'\t' | b'\n' | b'\r', ..] = bytes {
         return Some("Netpbm (PBM, PGM, PPM)");
     }
-    KNOWN
-        .iter()
-        .find(|(magic, _)| bytes.starts_with(magic))
-        .map(|&(_, name)| name)
+    KNOWN.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|&(_, name)| name)
 }

@@ -36,26 +36,14 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
         return Err(PictureError::unsupported("JPEG whose height is not in its header"));
     }
     if frame.is_progressive && bytes.windows(2).filter(|pair| pair == b"\xff\xda").count() > SCANS_MAX {
-        return Err(PictureError::corrupt(
-            FORMAT,
-            format!("it has more than {SCANS_MAX} scans"),
-        ));
+        return Err(PictureError::corrupt(FORMAT, format!("it has more than {SCANS_MAX} scans")));
     }
     // A progressive file is held as 16-bit coefficients, padded to whole blocks of at most 32 pixels.
     let components = u64::from(frame.components);
     let padded = pixel_count(width + 31, height + 31);
-    let coefficients = if frame.is_progressive {
-        padded * components * 2
-    } else {
-        0
-    };
+    let coefficients = if frame.is_progressive { padded * components * 2 } else { 0 };
     let samples = pixel_count(width, height) * (components + 3);
-    Ok(Header {
-        format: FORMAT,
-        width,
-        height,
-        decode_bytes: samples + coefficients,
-    })
+    Ok(Header { format: FORMAT, width, height, decode_bytes: samples + coefficients })
 }
 
 /// Walks the markers up to the frame header.
@@ -78,9 +66,7 @@ fn frame(bytes: &[u8]) -> Result<Frame, PictureError> {
             0xd9 | 0xda => return Err(PictureError::corrupt(FORMAT, "it has no frame header")),
             0xc0..=0xc2 => break,
             0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
-                return Err(PictureError::unsupported(
-                    "lossless, hierarchical or arithmetic-coded JPEG",
-                ));
+                return Err(PictureError::unsupported("lossless, hierarchical or arithmetic-coded JPEG"));
             }
             _ => {}
         }
@@ -95,12 +81,7 @@ fn frame(bytes: &[u8]) -> Result<Frame, PictureError> {
         return Err(PictureError::unsupported(format!("JPEG of {components} components")));
     }
     let (width, height) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
-    Ok(Frame {
-        is_progressive,
-        width,
-        height,
-        components,
-    })
+    Ok(Frame { is_progressive, width, height, components })
 }
 
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureError> {
@@ -117,11 +98,7 @@ fn decompress(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureError> {
         return Err(PictureError::corrupt(FORMAT, "it has two frame headers"));
     }
     let is_cmyk = decompress.components().len() == 4;
-    let space = if is_cmyk {
-        ColorSpace::JCS_CMYK
-    } else {
-        ColorSpace::JCS_RGB
-    };
+    let space = if is_cmyk { ColorSpace::JCS_CMYK } else { ColorSpace::JCS_RGB };
     let mut started = decompress.to_colorspace(space).map_err(failed)?;
     let mut samples = started.read_scanlines::<u8>().map_err(failed)?;
     if !is_cmyk {
@@ -143,10 +120,7 @@ fn fault(payload: Box<dyn Any + Send>) -> PictureError {
         Ok(fault) => fault,
         Err(other) => {
             let message = panic_message(&*other);
-            return PictureError::Internal {
-                format: FORMAT,
-                message,
-            };
+            return PictureError::Internal { format: FORMAT, message };
         }
     };
     match fault.code {
@@ -192,10 +166,7 @@ fn describe(common: &mut jpeg_common_struct) -> Fault {
     // SAFETY: libjpeg calls its handlers with the manager that it was given, which outlives the decompressor.
     let Some((code, format)) = (unsafe { common.err.as_ref() }).map(|errors| (errors.msg_code, errors.format_message))
     else {
-        return Fault {
-            code: 0,
-            message: "libjpeg failed without a word".to_owned(),
-        };
+        return Fault { code: 0, message: "libjpeg failed without a word".to_owned() };
     };
     let buffer = [0_u8; 80];
     if let Some(format) = format {
@@ -203,13 +174,7 @@ fn describe(common: &mut jpeg_common_struct) -> Fault {
         // SAFETY: the buffer has the 80 bytes (JMSG_LENGTH_MAX) that the function may write.
         unsafe { format(common, buffer) };
     }
-    let text = std::hint::black_box(buffer)
-        .split(|&byte| byte == 0)
-        .next()
-        .map(String::from_utf8_lossy)
-        .map(String::from);
-    Fault {
-        code,
-        message: format!("libjpeg: {}", text.unwrap_or_default()),
-    }
+    let text =
+        std::hint::black_box(buffer).split(|&byte| byte == 0).next().map(String::from_utf8_lossy).map(String::from);
+    Fault { code, message: format!("libjpeg: {}", text.unwrap_or_default()) }
 }

@@ -18,22 +18,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            pixels_max: 100_000_000,
-            side_max: 16_384,
-            bytes_max: 512 << 20,
-            side_min: 224,
-        }
+        Self { pixels_max: 100_000_000, side_max: 16_384, bytes_max: 512 << 20, side_min: 224 }
     }
 }
 
 impl Limits {
     pub(super) fn check_bytes(&self, length: usize) -> Result<(), PictureError> {
         if length as u64 > self.bytes_max {
-            return Err(PictureError::TooLarge {
-                what: format!("{length} bytes"),
-                limit: self.bytes_max,
-            });
+            return Err(PictureError::TooLarge { what: format!("{length} bytes"), limit: self.bytes_max });
         }
         Ok(())
     }
@@ -43,26 +35,16 @@ impl Limits {
         let side = width.max(height);
         if side > u64::from(self.side_max) {
             let what = format!("{width}x{height}, a side of {side} pixels");
-            return Err(PictureError::TooLarge {
-                what,
-                limit: u64::from(self.side_max),
-            });
+            return Err(PictureError::TooLarge { what, limit: u64::from(self.side_max) });
         }
         let pixels = width * height;
         if pixels > self.pixels_max {
             let what = format!("{width}x{height}, {pixels} pixels");
-            return Err(PictureError::TooLarge {
-                what,
-                limit: self.pixels_max,
-            });
+            return Err(PictureError::TooLarge { what, limit: self.pixels_max });
         }
         let (width, height) = (width as u32, height as u32);
         if width < self.side_min || height < self.side_min {
-            return Err(PictureError::TooSmall {
-                width,
-                height,
-                side_min: self.side_min,
-            });
+            return Err(PictureError::TooSmall { width, height, side_min: self.side_min });
         }
         Ok((width, height))
     }

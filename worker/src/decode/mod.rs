@@ -74,19 +74,13 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, PictureError> {
 
 /// The last line: a panic of a decoder is one picture's error, not the worker's end.
 fn contain<T>(format: Format, work: impl FnOnce() -> Result<T, PictureError>) -> Result<T, PictureError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        Err(PictureError::Internal {
-            format,
-            message: panic_message(&*payload),
-        })
-    })
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|payload| Err(PictureError::Internal { format, message: panic_message(&*payload) }))
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
-        .to_owned()
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
 }
 
 /// Pixels of a picture that has passed the limits.

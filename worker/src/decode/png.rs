@@ -17,12 +17,7 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
     if bytes_at::<4>(bytes, 12).ok_or_else(short)? != *b"IHDR" {
         return Err(PictureError::corrupt(FORMAT, "the first chunk is not IHDR"));
     }
-    let side = |at| {
-        bytes_at(bytes, at)
-            .map(u32::from_be_bytes)
-            .map(u64::from)
-            .ok_or_else(short)
-    };
+    let side = |at| bytes_at(bytes, at).map(u32::from_be_bytes).map(u64::from).ok_or_else(short);
     let (width, height) = limits.check_size(side(16)?, side(20)?)?;
     if width == 0 || height == 0 {
         return Err(PictureError::corrupt(FORMAT, "a side is zero"));
@@ -30,12 +25,7 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
     let [depth] = bytes_at::<1>(bytes, 24).ok_or_else(short)?;
     // As the decoder gives them: at most RGBA, a byte or two each.
     let decode_bytes = pixel_count(width, height) * (4 * u64::from(depth).div_ceil(8) + 3);
-    Ok(Header {
-        format: FORMAT,
-        width,
-        height,
-        decode_bytes,
-    })
+    Ok(Header { format: FORMAT, width, height, decode_bytes })
 }
 
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureError> {
@@ -44,9 +34,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureEr
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), bounds).map_err(|error| image_error(FORMAT, error))?;
     let color = decoder.color_type();
     let mut samples = vec![0; decoder.total_bytes() as usize];
-    decoder
-        .read_image(&mut samples)
-        .map_err(|error| image_error(FORMAT, error))?;
+    decoder.read_image(&mut samples).map_err(|error| image_error(FORMAT, error))?;
     check_end(bytes)?;
     // By the file's own colour type: with a transparent colour, `image` shows 16-bit gray as 16-bit gray and alpha.
     let is_gray_without_alpha = bytes.get(25) == Some(&0);

@@ -36,12 +36,7 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
     let pixel_bytes = layout.bits_per_pixel().div_ceil(8) + 2 * channels + 6;
     let copy = if is_palette { bytes.len() as u64 } else { 0 };
     let decode_bytes = pixel_count(width, height) * pixel_bytes + copy;
-    Ok(Header {
-        format: FORMAT,
-        width,
-        height,
-        decode_bytes,
-    })
+    Ok(Header { format: FORMAT, width, height, decode_bytes })
 }
 
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureError> {
@@ -50,20 +45,13 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureEr
     let layout = layout(&mut reader, matches!(patched, Cow::Owned(_)))?;
     let plan = reader.image_buffer_layout().map_err(tiff_error)?;
     if plan.complete_len as u64 > header.decode_bytes {
-        return Err(PictureError::corrupt(
-            FORMAT,
-            "its samples take more room than its header says",
-        ));
+        return Err(PictureError::corrupt(FORMAT, "its samples take more room than its header says"));
     }
     let (width, height) = reader.dimensions().map_err(tiff_error)?;
     let orientation = orientation(&mut reader)?;
     let mut buffer = vec![0; plan.complete_len];
     reader.read_image_bytes(&mut buffer).map_err(tiff_error)?;
-    let raster = samples::Raster {
-        width: width as usize,
-        height: height as usize,
-        planes: plan.planes,
-    };
+    let raster = samples::Raster { width: width as usize, height: height as usize, planes: plan.planes };
     let rgb = samples::to_rgb(buffer, raster, &layout)?;
     Ok(samples::orient(rgb, raster, orientation))
 }
@@ -75,9 +63,7 @@ fn open(bytes: &[u8]) -> Result<Reader<'_>, PictureError> {
     bounds.intermediate_buffer_size = bytes.len();
     // By this one the decoder bounds a tag's value too; samples go to a buffer of ours, which is checked before it is made.
     bounds.decoding_buffer_size = TAG_BYTES_MAX;
-    Ok(Decoder::new(Cursor::new(bytes))
-        .map_err(tiff_error)?
-        .with_limits(bounds))
+    Ok(Decoder::new(Cursor::new(bytes)).map_err(tiff_error)?.with_limits(bounds))
 }
 
 /// The tag by which the picture is to be turned, 1 to 8.
@@ -92,10 +78,7 @@ fn check_tile(reader: &mut Reader<'_>, limits: &Limits) -> Result<(), PictureErr
     let (width, height) = reader.chunk_dimensions();
     let is_strip = reader.find_tag(Tag::TileWidth).map_err(tiff_error)?.is_none();
     let height = if is_strip { 1 } else { height };
-    let unlimited_below = Limits {
-        side_min: 0,
-        ..limits.clone()
-    };
+    let unlimited_below = Limits { side_min: 0, ..limits.clone() };
     unlimited_below.check_size(width.into(), height.into()).map(|_| ())
 }
 
@@ -116,20 +99,11 @@ fn layout(reader: &mut Reader<'_>, is_palette: bool) -> Result<Layout, PictureEr
     if number(reader, Tag::FillOrder, 1)? != 1 {
         return Err(PictureError::unsupported("TIFF with reversed bits"));
     }
-    let colors = if is_palette {
-        Some(palette::colors(reader)?)
-    } else {
-        None
-    };
+    let colors = if is_palette { Some(palette::colors(reader)?) } else { None };
     let photometric = number(reader, Tag::PhotometricInterpretation, 0)?;
     let white_is_zero = photometric == PhotometricInterpretation::WhiteIsZero.to_u16();
-    let extra = reader
-        .find_tag_unsigned_vec::<u16>(Tag::ExtraSamples)
-        .map_err(tiff_error)?
-        .unwrap_or_default();
-    let format = reader
-        .find_tag_unsigned_vec::<u16>(Tag::SampleFormat)
-        .map_err(tiff_error)?;
+    let extra = reader.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).map_err(tiff_error)?.unwrap_or_default();
+    let format = reader.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).map_err(tiff_error)?;
     let layout = Layout {
         color: reader.colortype().map_err(tiff_error)?,
         sample_format: format.and_then(|formats| formats.first().copied()).unwrap_or(1),
@@ -140,9 +114,7 @@ fn layout(reader: &mut Reader<'_>, is_palette: bool) -> Result<Layout, PictureEr
     // The decoder drops an unspecified sample before it undoes the predictor, which mixes channels up.
     let drops_samples = extra.first() == Some(&0) && matches!(layout.color, ColorType::RGB(_) | ColorType::CMYK(_));
     if drops_samples && number(reader, Tag::Predictor, 1)? != 1 {
-        return Err(PictureError::unsupported(
-            "TIFF with a predictor and unspecified samples",
-        ));
+        return Err(PictureError::unsupported("TIFF with a predictor and unspecified samples"));
     }
     // REFERENCE: Pillow reads such a file, uncompressed, wrongly (it takes each byte of a plane for a sample).
     if number(reader, Tag::PlanarConfiguration, 1)? == 2 && layout.color.bit_depth() > 8 {

@@ -19,12 +19,7 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
     let (width, height) = decoder.dimensions();
     let (width, height) = limits.check_size(width.into(), height.into())?;
     // The canvas and a frame as RGBA, then RGB.
-    Ok(Header {
-        format: FORMAT,
-        width,
-        height,
-        decode_bytes: pixel_count(width, height) * 11,
-    })
+    Ok(Header { format: FORMAT, width, height, decode_bytes: pixel_count(width, height) * 11 })
 }
 
 pub(super) fn decode(bytes: &[u8], _header: &Header) -> Result<Vec<u8>, PictureError> {
@@ -32,21 +27,15 @@ pub(super) fn decode(bytes: &[u8], _header: &Header) -> Result<Vec<u8>, PictureE
     let mut decoder = WebPDecoder::new(Cursor::new(&*bytes)).map_err(|error| image_error(FORMAT, error))?;
     if decoder.has_animation() {
         // REFERENCE: Pillow lays the first frame on a transparent black canvas, whatever background the file asks for.
-        decoder
-            .set_background_color(image::Rgba([0; 4]))
-            .map_err(|error| image_error(FORMAT, error))?;
+        decoder.set_background_color(image::Rgba([0; 4])).map_err(|error| image_error(FORMAT, error))?;
     }
     let color = decoder.color_type();
     let mut samples = vec![0; decoder.total_bytes() as usize];
-    decoder
-        .read_image(&mut samples)
-        .map_err(|error| image_error(FORMAT, error))?;
+    decoder.read_image(&mut samples).map_err(|error| image_error(FORMAT, error))?;
     match color {
         ColorType::Rgb8 => Ok(samples),
         ColorType::Rgba8 => Ok(first_three(&samples, 4)),
-        other => Err(PictureError::unsupported(format!(
-            "WebP with samples of kind {other:?}"
-        ))),
+        other => Err(PictureError::unsupported(format!("WebP with samples of kind {other:?}"))),
     }
 }
 

@@ -23,15 +23,8 @@ pub(super) struct Share {
 
 impl Budget {
     pub(super) fn new(bytes_max: u64) -> Arc<Budget> {
-        let state = Mutex::new(State {
-            taken: 0,
-            closed: false,
-        });
-        Arc::new(Budget {
-            bytes_max,
-            state,
-            changed: Condvar::new(),
-        })
+        let state = Mutex::new(State { taken: 0, closed: false });
+        Arc::new(Budget { bytes_max, state, changed: Condvar::new() })
     }
 
     /// Waits until `bytes` are free. More than there is in all means all of it: such a picture goes alone. None when
@@ -46,10 +39,7 @@ impl Budget {
             return None;
         }
         state.taken += bytes;
-        Some(Share {
-            budget: self.clone(),
-            bytes,
-        })
+        Some(Share { budget: self.clone(), bytes })
     }
 
     /// Ends every wait, now and later.

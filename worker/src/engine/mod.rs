@@ -62,21 +62,13 @@ pub fn run<T: Send>(
     each: impl FnMut(T, Outcome) -> ControlFlow<()>,
 ) -> Result<Report, ModelError> {
     let started = Instant::now();
-    let limits = Limits {
-        side_min: scorer.views().side_min(),
-        ..settings.limits.clone()
-    };
+    let limits = Limits { side_min: scorer.views().side_min(), ..settings.limits.clone() };
     let budget = Budget::new(settings.picture_bytes_max);
     let (fetching, decoding) = (Stopwatch::default(), Stopwatch::default());
     let (jobs_in, jobs) = bounded::<Job>(FETCHED_MAX);
     let (pictures_in, pictures) = bounded::<(T, Receiver<Decoded>)>(IN_FLIGHT_MAX);
     let report = std::thread::scope(|scope| {
-        let fetcher = Fetcher {
-            fetch,
-            limits: &limits,
-            budget: budget.clone(),
-            stopwatch: &fetching,
-        };
+        let fetcher = Fetcher { fetch, limits: &limits, budget: budget.clone(), stopwatch: &fetching };
         scope.spawn(move || fetcher.run(sources, &jobs_in, &pictures_in));
         for _ in 0..settings.decode_threads.max(1) {
             let jobs = jobs.clone();
@@ -88,31 +80,19 @@ pub fn run<T: Send>(
                         Ok(Prepared::new(picture, views).expect("the limits leave room for a window"))
                     });
                     // The receiver is gone only where the run has failed.
-                    let _ = job.done.send(Decoded {
-                        size: Some(job.size),
-                        prepared,
-                        share: Some(job.share),
-                    });
+                    let _ = job.done.send(Decoded { size: Some(job.size), prepared, share: Some(job.share) });
                 }
             });
         }
         drop(jobs);
-        let device = DeviceThread {
-            batcher: Batcher::new(scorer.clone(), settings.batch),
-            waiting: VecDeque::new(),
-            each,
-        };
+        let device =
+            DeviceThread { batcher: Batcher::new(scorer.clone(), settings.batch), waiting: VecDeque::new(), each };
         // A failed device leaves its threads waiting: for the budget, or to hand on a picture.
         let _close = CloseOnDrop(&budget);
         let pictures = pictures;
         device.run(&pictures)
     })?;
-    Ok(Report {
-        wall: started.elapsed(),
-        fetching: fetching.total(),
-        decoding: decoding.total(),
-        ..report
-    })
+    Ok(Report { wall: started.elapsed(), fetching: fetching.total(), decoding: decoding.total(), ..report })
 }
 
 /// Closes the budget however the device thread ends.
@@ -146,11 +126,7 @@ impl Decoded {
             PictureError::TooSmall { width, height, .. } => Some((*width, *height)),
             _ => None,
         };
-        Decoded {
-            size,
-            prepared: Err(error),
-            share: None,
-        }
+        Decoded { size, prepared: Err(error), share: None }
     }
 }
 
@@ -185,13 +161,7 @@ impl<F> Fetcher<'_, F> {
                     let Some(share) = self.budget.take(header.decode_bytes + bytes.len() as u64) else {
                         return;
                     };
-                    jobs.send(Job {
-                        bytes,
-                        size,
-                        share,
-                        done,
-                    })
-                    .is_ok()
+                    jobs.send(Job { bytes, size, share, done }).is_ok()
                 }
             };
             if !sent {
@@ -246,10 +216,7 @@ impl<T, E: FnMut(T, Outcome) -> ControlFlow<()>> DeviceThread<T, E> {
             device.time(|| self.batcher.flush())?;
             go_on = self.hand_out(&mut report);
         }
-        assert!(
-            go_on.is_break() || self.waiting.is_empty(),
-            "every picture has an outcome"
-        );
+        assert!(go_on.is_break() || self.waiting.is_empty(), "every picture has an outcome");
         report.windows = self.batcher.windows_scored();
         report.waiting = waiting.total();
         report.device = device.total();

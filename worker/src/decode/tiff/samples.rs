@@ -43,13 +43,9 @@ impl Layout {
             (ColorType::Gray(16), SIGNED) | (ColorType::Gray(32), INTEGER | SIGNED | FLOAT) => {
                 self.colors.is_none() && !self.white_is_zero
             }
-            (
-                ColorType::Multiband {
-                    bit_depth: 8,
-                    num_samples: 2,
-                },
-                INTEGER,
-            ) => !self.white_is_zero && !self.is_premultiplied,
+            (ColorType::Multiband { bit_depth: 8, num_samples: 2 }, INTEGER) => {
+                !self.white_is_zero && !self.is_premultiplied
+            }
             (ColorType::RGB(8 | 16) | ColorType::RGBA(8 | 16) | ColorType::CMYK(8 | 16), INTEGER) => true,
             _ => false,
         };
@@ -57,9 +53,7 @@ impl Layout {
             return Ok(());
         }
         let (color, format) = (self.color, self.sample_format);
-        Err(PictureError::unsupported(format!(
-            "TIFF of {color:?} with sample format {format}"
-        )))
+        Err(PictureError::unsupported(format!("TIFF of {color:?} with sample format {format}")))
     }
 }
 
@@ -73,23 +67,11 @@ pub(super) fn to_rgb(buffer: Vec<u8>, raster: Raster, layout: &Layout) -> Result
         // REFERENCE: of 16 bits, colours keep the high byte, but gray is clipped to 255.
         16 if channels > 1 => words(&buffer).map(|sample| (sample >> 8) as u8).collect(),
         16 => words(&buffer).map(|sample| gray_word(sample, layout)).collect(),
-        _ => buffer
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|&sample| gray_long(sample, layout.sample_format))
-            .collect(),
+        _ => buffer.as_chunks::<4>().0.iter().map(|&sample| gray_long(sample, layout.sample_format)).collect(),
     };
-    let together = if raster.planes > 1 {
-        interleave(&eight, pixels, channels)
-    } else {
-        eight
-    };
+    let together = if raster.planes > 1 { interleave(&eight, pixels, channels) } else { eight };
     if together.len() != pixels * channels {
-        return Err(PictureError::corrupt(
-            FORMAT,
-            "its samples are not as many as its header says",
-        ));
+        return Err(PictureError::corrupt(FORMAT, "its samples are not as many as its header says"));
     }
     if let Some(colors) = &layout.colors {
         // REFERENCE: an index beyond the palette is black.
@@ -99,13 +81,9 @@ pub(super) fn to_rgb(buffer: Vec<u8>, raster: Raster, layout: &Layout) -> Result
     Ok(match layout.color {
         ColorType::CMYK(_) => from_cmyk(&together),
         ColorType::RGB(_) => together,
-        ColorType::RGBA(_) if layout.is_premultiplied => together
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .copied()
-            .flat_map(unmultiply)
-            .collect(),
+        ColorType::RGBA(_) if layout.is_premultiplied => {
+            together.as_chunks::<4>().0.iter().copied().flat_map(unmultiply).collect()
+        }
         ColorType::RGBA(_) => first_three(&together, 4),
         _ => from_gray(together.into_iter().step_by(channels)),
     })
@@ -162,11 +140,7 @@ pub(super) fn orient(rgb: Vec<u8>, raster: Raster, orientation: u16) -> Vec<u8> 
         return rgb;
     }
     let Raster { width, height, .. } = raster;
-    let (out_width, out_height) = if orientation >= 5 {
-        (height, width)
-    } else {
-        (width, height)
-    };
+    let (out_width, out_height) = if orientation >= 5 { (height, width) } else { (width, height) };
     let mut turned = Vec::with_capacity(rgb.len());
     for y in 0..out_height {
         for x in 0..out_width {

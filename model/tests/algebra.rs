@@ -1,0 +1,178 @@
+//! What `dqa-model` saves is exact: it gives the features and scores of the plain form ([`support::plain`]), up to f32
+//! rounding, for every kind of model and views; and each saving by itself, on weights where a slip in it would show.
+
+#![allow(clippy::unwrap_used)] // helpers too
+
+mod support;
+
+use dqa_model::{Options, Prepared, Rgb8};
+use dqa_testkit::{ClipShape, PromptShape};
+use support::plain::Oddities;
+use support::{Difference, Model, options, picture, scores, views};
+
+const TINY: ClipShape = ClipShape::TINY;
+
+/// Four windows at the paper's stride, with pixels left over on both sides.
+fn four_windows() -> Rgb8 {
+    picture(1, 300, 310)
+}
+
+/// Both backends agree with the plain form on this picture.
+fn agree(model: &Model, views_text: &str, picture: &Rgb8) {
+    for plain_operations in [false, true] {
+        let options = Options { plain_operations, ..options(views_text) };
+        let difference = Difference::between(model, &options, &Oddities::AUTHORS, picture);
+        assert!(
+            difference.in_tolerances().iter().all(|d| *d <= 1.0),
+            "{:?} with {views_text}, plain operations: {plain_operations}: {difference:?}",
+            model.shape
+        );
+    }
+}
+
+#[test]
+fn learned_and_handcrafted_prompts_with_each_thing_to_see() {
+    for model in [Model::learned(TINY), Model::handcrafted(TINY)] {
+        for sees in ["sees=both", "sees=local", "sees=global"] {
+            agree(&model, sees, &four_windows());
+        }
+    }
+}
+
+#[test]
+fn every_placement() {
+    let model = Model::learned(TINY);
+    for placement in ["stride=64", "stride=32", "stride=17", "grid=6", "random=5,seed=3"] {
+        agree(&model, placement, &picture(2, 275, 260));
+    }
+}
+
+#[test]
+fn windows_of_another_size_are_resized() {
+    let model = Model::learned(TINY);
+    for window in ["window=256", "window=256,stride=17", "window=100,grid=3"] {
+        agree(&model, window, &picture(3, 290, 270));
+    }
+}
+
+#[test]
+fn prompts_of_any_length_in_either_tower() {
+    for (len_v, len_t) in [(1, 1), (3, 5), (21, 2), (60, 60)] {
+        let prompts = PromptShape { len_v, len_t, ..TINY.prompts() };
+        agree(&Model::with_prompts(TINY, prompts), "grid=2", &picture(4, 240, 230));
+    }
+}
+
+#[test]
+fn patches_of_16_and_of_14_pixels() {
+    for patch in [16, 14] {
+        let model = Model::learned(ClipShape { patch, ..TINY });
+        agree(&model, "stride=64", &picture(5, 290, 224));
+        agree(&model, "stride=28,sees=local", &picture(5, 260, 224));
+    }
+}
+
+#[test]
+fn other_heads_and_widths() {
+    let shapes = [
+        ClipShape { heads_t: 4, ..TINY },
+        ClipShape { heads_v: 8, ..TINY },
+        // Neither a multiple of the kernels' panels.
+        ClipShape { width_v: 72, heads_v: 3, width_t: 40, heads_t: 5, embed_dim: 50, ..TINY },
+    ];
+    for shape in shapes {
+        agree(&Model::learned(shape), "grid=2", &picture(6, 240, 230));
+    }
+}
+
+#[test]
+fn vit_b_32() {
+    let model = Model::learned(ClipShape::VIT_B_32);
+    let difference = Difference::between(&model, &Options::default(), &Oddities::AUTHORS, &picture(7, 290, 240));
+    assert!(difference.in_tolerances().iter().all(|d| *d <= 1.0), "{difference:?}");
+}
+
+#[test]
+fn the_padding_of_sentences_is_left_out() {
+    // 65 of the 77 tokens, and 5 of them: the plain form has 77 of each.
+    let long = PromptShape { len_t: 60, ..TINY.prompts() };
+    for model in [Model::with_prompts(TINY, long), Model::handcrafted(TINY)] {
+        // Positions that are no longer small: what lies past the end would show.
+        let model = model.scaled("text_model.embeddings.position_embedding.weight", 30.0);
+        agree(&model, "sees=global", &picture(8, 30, 20));
+    }
+}
+
+#[test]
+fn prompts_are_constant_keys_and_values() {
+    // More prompts than image tokens.
+    let many = PromptShape { len_v: 60, ..TINY.prompts() };
+    agree(&Model::with_prompts(TINY, many), "sees=local", &picture(9, 230, 230));
+}
+
+/// The formula's biases are at most 0.02; times 50 they are as large as the activations.
+const LARGE: f64 = 50.0;
+
+#[test]
+fn the_bias_of_keys_is_dropped() {
+    agree(&Model::learned(TINY).scaled("k_proj.bias", LARGE), "grid=2", &four_windows());
+}
+
+#[test]
+fn the_bias_of_values_goes_into_the_outputs() {
+    agree(&Model::learned(TINY).scaled("v_proj.bias", LARGE), "grid=2", &four_windows());
+}
+
+#[test]
+fn the_scale_of_queries_goes_into_their_weights() {
+    agree(&Model::learned(TINY).scaled("q_proj.bias", LARGE), "grid=2", &four_windows());
+}
+
+#[test]
+fn quick_gelu_is_silu_with_its_factor_in_the_weights() {
+    let model = Model::learned(TINY).scaled("fc1.bias", LARGE).scaled("fc2.bias", LARGE);
+    agree(&model, "grid=2", &four_windows());
+}
+
+#[test]
+fn the_last_layer_is_for_the_class_token_alone() {
+    // Two layers: the first and the last are all there is. Many: the last is where it should be.
+    for layers in [2, 6] {
+        let shape = ClipShape { layers_v: layers, layers_t: layers, ..TINY };
+        agree(&Model::learned(shape), "grid=2", &four_windows());
+    }
+}
+
+#[test]
+fn the_first_layer_of_the_whole_is_shared_by_its_windows_and_no_others() {
+    let model = Model::learned(TINY);
+    let options = options("stride=64");
+    let pictures = [four_windows(), picture(10, 300, 224), picture(11, 224, 400)];
+    let scorer = model.scorer(&options);
+    // Three windows a batch: the pictures meet within batches.
+    for (picture, together) in pictures.iter().zip(scores(&scorer, &pictures, 3)) {
+        let alone = &scores(&scorer, std::slice::from_ref(picture), 100)[0];
+        assert_eq!(alone, &together);
+        agree(&model, "stride=64", picture);
+    }
+}
+
+#[test]
+fn patches_that_windows_share_are_embedded_once() {
+    let model = Model::learned(TINY);
+    let picture = picture(12, 330, 300);
+    for placement in ["stride=64", "stride=32", "stride=17"] {
+        // Where only a window is seen, it is the same as a picture of its own, which shares nothing.
+        let views = views(&format!("sees=local,{placement}"));
+        let scorer = model.scorer(&Options { views, ..Options::default() });
+        let windows: Vec<Rgb8> =
+            views.origins(picture.width(), picture.height()).iter().map(|o| picture.crop(o.x, o.y, 224)).collect();
+        let alone = scores(&scorer, &windows, 5).iter().map(|s| s.windows[0]).collect::<Vec<_>>();
+        assert_eq!(scores(&scorer, std::slice::from_ref(&picture), 5)[0].windows, alone);
+        let features = scorer.picture_features(&Prepared::new(picture.clone(), &views).unwrap()).unwrap();
+        for (window, features) in windows.iter().zip(features) {
+            let alone = Prepared::new(window.clone(), &views).unwrap();
+            assert_eq!(scorer.picture_features(&alone).unwrap()[0], features, "{placement}");
+        }
+    }
+}

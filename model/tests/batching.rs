@@ -1,0 +1,173 @@
+//! A picture's scores are its own: the same to the bit whatever it is batched with, on any number of threads, in every
+//! instruction set. What decides scores is in the fingerprint, and nothing else is.
+
+#![allow(clippy::unwrap_used)] // helpers too
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
+
+use dqa_model::{Arithmetic, ClipWeights, Isa, ModelError, Options, PictureScore, PromptMode, Prompts, Rgb8, Scorer};
+use dqa_testkit::{ClipShape, HfDir, PromptShape};
+use proptest::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use support::{Model, in_each_instruction_set, options, picture, scores};
+
+const TINY: ClipShape = ClipShape::TINY;
+
+/// A scorer, and what it says of each picture alone, a window at a time, on one thread.
+struct Alone {
+    scorer: Arc<Scorer>,
+    scores: Vec<PictureScore>,
+}
+
+/// 1, 2, 1, 6, 4 and 2 windows.
+static PICTURES: LazyLock<Vec<Rgb8>> = LazyLock::new(|| {
+    let sizes = [(224, 224), (300, 240), (250, 280), (352, 288), (290, 300), (230, 310)];
+    let picture = |(i, (width, height)): (usize, (usize, usize))| picture(30 + i as u64, width, height);
+    sizes.into_iter().enumerate().map(picture).collect()
+});
+
+static ALONE: LazyLock<[Alone; 2]> = LazyLock::new(|| {
+    let model = Model::learned(TINY);
+    [Arithmetic::F32, Arithmetic::Bf16].map(|arithmetic| {
+        let scorer = model.scorer(&Options { arithmetic, ..Options::default() });
+        let scores = POOLS[0].install(|| {
+            let alone = |picture: &Rgb8| scores(&scorer, std::slice::from_ref(picture), 1).remove(0);
+            PICTURES.iter().map(alone).collect()
+        });
+        Alone { scorer, scores }
+    })
+});
+
+/// Of 1 and of 3 threads.
+static POOLS: LazyLock<[ThreadPool; 2]> =
+    LazyLock::new(|| [1, 3].map(|threads| ThreadPoolBuilder::new().num_threads(threads).build().unwrap()));
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
+    #[test]
+    fn a_pictures_scores_are_the_same_to_the_bit_in_any_company(
+        order in proptest::collection::vec(0..6usize, 1..8), batch in 1..=17usize, threads in 0..2usize, class in 0..2usize,
+    ) {
+        let Alone { scorer, scores: alone } = &ALONE[class];
+        let pictures: Vec<Rgb8> = order.iter().map(|i| PICTURES[*i].clone()).collect();
+        let together = POOLS[threads].install(|| scores(scorer, &pictures, batch));
+        for (i, got) in order.iter().zip(together) {
+            prop_assert_eq!(&got, &alone[*i], "picture {}", i);
+        }
+    }
+}
+
+#[test]
+fn that_holds_in_every_instruction_set() {
+    in_each_instruction_set("in_any_company", 1);
+}
+
+#[test]
+fn features_of_vit_b_32s_width_are_the_same_in_batches_of_any_size() {
+    // Wide enough for products to be cut into blocks, and for as many windows as a block has rows.
+    let shape = ClipShape { width_v: 768, heads_v: 12, embed_dim: 512, layers_v: 2, layers_t: 2, ..TINY };
+    let scorer = Model::learned(shape).scorer(&options("sees=global"));
+    let pictures: Vec<Rgb8> = (0..120).map(|i| picture(50 + i, 24, 16)).collect();
+    let alone = scores(&scorer, &pictures, 1);
+    for batch in [2, 15, 113, 120] {
+        let together = scores(&scorer, &pictures, batch);
+        let differ = alone.iter().zip(&together).filter(|(a, b)| a != b).count();
+        assert_eq!(differ, 0, "of {} pictures in batches of {batch}", pictures.len());
+    }
+}
+
+/// The fingerprint of a model of this salt with these options.
+fn fingerprint(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> String {
+    Scorer::new(weights, prompts, options).unwrap().fingerprint().to_string()
+}
+
+#[test]
+fn the_fingerprint_changes_with_all_that_decides_scores() {
+    let model = Model::learned(TINY);
+    let (clip, prompts) = (model.clip(), model.mode());
+    let mut seen = BTreeSet::new();
+    let mut new = |what: &str, fingerprint: String| assert!(seen.insert(fingerprint), "{what} does not show");
+    new("the model", fingerprint(&clip, &prompts, &Options::default()));
+    for name in ["logit_scale", "layers.1.mlp.fc1.bias"] {
+        let other = model.clone().scaled(name, 1.001).clip();
+        new(name, fingerprint(&other, &prompts, &Options::default()));
+    }
+    let other_heads = Model { shape: ClipShape { heads_v: 4, ..TINY }, ..model.clone() };
+    new("heads", fingerprint(&other_heads.clip(), &prompts, &Options::default()));
+    new("no prompts", fingerprint(&clip, &PromptMode::Handcrafted, &Options::default()));
+    let mut other = model.clone();
+    for (name, tensor) in other.prompts.iter_mut().flatten() {
+        if name == "prompts_vis.2" {
+            *tensor = (&*tensor * 1.001).unwrap();
+        }
+    }
+    new("prompts", fingerprint(&clip, &other.mode(), &Options::default()));
+    for views in ["stride=32", "grid=4", "random=4", "random=4,seed=1", "window=256", "sees=local", "sees=global"] {
+        new(views, fingerprint(&clip, &prompts, &options(views)));
+    }
+    for arithmetic in [Arithmetic::Bf16, Arithmetic::F16] {
+        let options = Options { arithmetic, ..Options::default() };
+        new(arithmetic.as_str(), fingerprint(&clip, &prompts, &options));
+    }
+}
+
+#[test]
+fn the_fingerprint_does_not_change_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut prints = BTreeSet::new();
+    for shards in [1, 3] {
+        let dir = dir.path().join(shards.to_string());
+        let (salt, shape) = ("fingerprint", TINY);
+        HfDir { salt, shape, shards }.write(&dir);
+        let clip = ClipWeights::open(&dir).unwrap();
+        let prompts = PromptMode::Learned(Prompts::open(&dir.join("prompts.safetensors"), clip.config()).unwrap());
+        for plain_operations in [false, true] {
+            let options = Options { plain_operations, ..options("stride=64,window=224") };
+            prints.insert(fingerprint(&clip, &prompts, &options));
+        }
+        // What does not count where only the whole is seen.
+        let global = ["sees=global", "sees=global,stride=32"].map(|v| fingerprint(&clip, &prompts, &options(v)));
+        assert_eq!(global[0], global[1]);
+    }
+    assert_eq!(prints.len(), 1, "shards and backends are no part of it");
+}
+
+fn refusal(shape: ClipShape, prompts: Option<PromptShape>) -> ModelError {
+    let model = match prompts {
+        Some(prompts) => Model::with_prompts(shape, prompts),
+        None => Model::handcrafted(shape),
+    };
+    Scorer::new(&model.clip(), &model.mode(), &Options::default()).err().unwrap()
+}
+
+#[test]
+fn prompts_that_do_not_reach_all_layers_are_refused() {
+    for depth in [1, 2] {
+        let prompts = PromptShape { depth, ..TINY.prompts() };
+        let error = refusal(TINY, Some(prompts));
+        assert!(matches!(error, ModelError::PromptDepth { depth: d, layers: 3 } if d == depth), "{error:?}");
+    }
+    for (layers_v, layers_t) in [(3, 5), (5, 3)] {
+        let shape = ClipShape { layers_v, layers_t, ..TINY };
+        let error = refusal(shape, Some(shape.prompts()));
+        assert!(matches!(error, ModelError::PromptDepth { depth: 3, layers: 5 }), "{error:?}");
+    }
+}
+
+#[test]
+fn one_layer_is_too_few() {
+    let shape = ClipShape { layers_v: 1, ..TINY };
+    assert!(matches!(refusal(shape, None), ModelError::TooFewLayers { layers: 1 }));
+}
+
+#[test]
+fn the_instruction_set_is_the_one_that_was_asked_for() {
+    // What the children of `in_each_instruction_set` rely on.
+    if let Ok(name) = std::env::var("DQA_CPU_ISA") {
+        assert_eq!(Isa::current().to_string(), name);
+    }
+    assert!(Isa::available().any(|isa| isa == Isa::current()));
+}

@@ -1,0 +1,163 @@
+//! Points where the authors' code is not what one would write from the paper, marked `// REFERENCE:` in the sources.
+//! For each: with it the plain form agrees with `dqa-model`, and without it differs by far more than rounding, so that
+//! a "correction" of the product fails here.
+
+#![allow(clippy::unwrap_used)] // helpers too
+
+mod support;
+
+use std::path::Path;
+
+use dqa_model::{Options, Prepared, Rgb8, TooSmall, Views, whole_view};
+use dqa_testkit::{ClipShape, Goldens};
+use support::plain::Oddities;
+use support::{Difference, Model, picture};
+
+/// An oddity must show by this many tolerances.
+const SHOWS: f64 = 10.0;
+
+/// Four windows at the paper's stride, with pixels left over on both sides, and not square.
+fn four_windows() -> Rgb8 {
+    picture(21, 340, 300)
+}
+
+const TEXT: usize = 0;
+const FEATURE: usize = 1;
+const WINDOW: usize = 2;
+const PICTURE: usize = 3;
+
+/// `part` is where it must show.
+fn shows(part: usize, correct: impl FnOnce(&mut Oddities)) {
+    shows_in(&Model::learned(ClipShape::TINY), part, correct);
+}
+
+fn shows_in(model: &Model, part: usize, correct: impl FnOnce(&mut Oddities)) {
+    let mut corrected = Oddities::AUTHORS;
+    correct(&mut corrected);
+    let [with, without] = [Oddities::AUTHORS, corrected]
+        .map(|oddities| Difference::between(model, &Options::default(), &oddities, &four_windows()).in_tolerances());
+    assert!(with.iter().all(|d| *d <= 1.0), "as the authors: {with:?} tolerances");
+    assert!(without[part] >= SHOWS, "corrected: only {without:?} tolerances");
+}
+
+/// Rounding a prompt moves little: here attention is sharp and weighs more than what passes by it.
+fn attentive() -> Model {
+    Model::learned(ClipShape::TINY).scaled("q_proj.weight", 3.0).scaled("out_proj.weight", 5.0)
+}
+
+#[test]
+fn pixels_are_normalised_by_imagenet() {
+    shows(PICTURE, |o| o.imagenet_normalisation = false);
+}
+
+#[test]
+fn the_first_visual_prompt_passes_through_f16() {
+    shows_in(&attentive(), FEATURE, |o| o.first_visual_prompt_rounded = false);
+}
+
+#[test]
+fn later_visual_prompts_pass_through_f16() {
+    shows_in(&attentive(), FEATURE, |o| o.later_visual_prompts_rounded = false);
+}
+
+#[test]
+fn the_first_visual_prompt_passes_the_norm_before_the_layers() {
+    shows(FEATURE, |o| o.first_visual_prompt_normed = false);
+}
+
+#[test]
+fn later_text_prompts_pass_through_f16() {
+    shows(TEXT, |o| o.later_text_prompts_rounded = false);
+}
+
+#[test]
+fn the_first_text_prompt_does_not_pass_through_f16() {
+    shows(TEXT, |o| o.first_text_prompt_exact = false);
+}
+
+#[test]
+fn the_whole_has_the_positions_of_a_window() {
+    shows(FEATURE, |o| o.whole_has_the_windows_positions = false);
+}
+
+#[test]
+fn visual_prompts_have_no_position() {
+    shows(FEATURE, |o| o.prompts_without_position = false);
+}
+
+#[test]
+fn only_whole_windows_of_the_lattice_count() {
+    shows(PICTURE, |o| o.whole_windows_only = false);
+}
+
+#[test]
+fn windows_are_row_major() {
+    shows(WINDOW, |o| o.row_major = false);
+}
+
+#[test]
+fn the_whole_view_does_not_keep_its_aspect() {
+    shows(FEATURE, |o| o.whole_view_stretched = false);
+}
+
+#[test]
+fn the_class_token_is_read() {
+    shows(FEATURE, |o| o.class_token_read = false);
+}
+
+#[test]
+fn the_score_is_the_second_column() {
+    shows(PICTURE, |o| o.second_column = false);
+}
+
+#[test]
+fn the_whole_view_is_pillows_to_the_bit() {
+    let goldens = Goldens::load();
+    for name in goldens.models["tiny"].scores.keys() {
+        let whole = whole_view(&read(&goldens.picture(name)), 224);
+        assert_eq!(whole.pixels(), read(&goldens.whole(name)).pixels(), "{name}");
+    }
+}
+
+fn read(path: &Path) -> Rgb8 {
+    let picture = image::open(path).unwrap().to_rgb8();
+    Rgb8::new(picture.width(), picture.height(), picture.into_raw())
+}
+
+#[test]
+fn a_picture_too_small_for_a_window_is_an_error() {
+    for (width, height) in [(223, 400), (400, 223)] {
+        let error = Prepared::new(picture(22, width, height), &Views::default()).err();
+        assert_eq!(error, Some(TooSmall { width: width as u32, height: height as u32, side_min: 224 }));
+    }
+}
+
+/// Marks in each source file; the tests of them are above.
+const MARKS: [(&str, usize); 7] = [
+    ("layers.rs", 1),  // prompts pass through f16
+    ("patches.rs", 1), // normalisation
+    ("resize.rs", 1),  // order of the axes: the whole view is Pillow's to the bit
+    ("score.rs", 3),   // too small, stretched, second column
+    ("text.rs", 1),    // first and later prompts
+    ("views.rs", 1),   // whole windows, row-major
+    ("visual.rs", 3),  // first and later prompts, positions, class token
+];
+
+#[test]
+fn every_mark_in_the_sources_has_a_test_here() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut marks = Vec::new();
+    for entry in std::fs::read_dir(&sources).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let count = std::fs::read_to_string(&path).unwrap().matches("// REFERENCE:").count();
+            marks.push((path.file_name().unwrap().to_str().unwrap().to_owned(), count));
+        }
+    }
+    marks.retain(|(_, count)| *count > 0);
+    marks.sort();
+    assert!(
+        marks.iter().map(|(file, count)| (file.as_str(), *count)).eq(MARKS),
+        "add a test of the new oddity, then count it: {marks:?}"
+    );
+}
