@@ -2,7 +2,6 @@
 
 use half::bf16;
 
-use super::gemm::K_BLOCK;
 use super::isa::Isa;
 use super::lanes::versions;
 use super::pack::Operands;
@@ -43,42 +42,56 @@ impl Part<'_> {
     }
 }
 
+/// Inputs that are turned at a time: 64 of a tile's rows stay in the first-level cache, read and written.
+const STRIP: usize = 64;
+
+/// Hands out each row in strips, zeros where the row has ended: (first input, row, values, how many count).
+#[inline(always)]
+fn in_strips(part: Part<'_>, mut each: impl FnMut(usize, usize, &[f32; STRIP], usize)) {
+    for start in (0..part.k).step_by(STRIP) {
+        let count = STRIP.min(part.k - start);
+        for r in 0..part.rows {
+            let row = part.row(r);
+            let row = &row[start.min(row.len())..(start + count).min(row.len())];
+            match row.first_chunk() {
+                Some(whole) => each(start, r, whole, count),
+                None => {
+                    let mut padded = [0.0; STRIP];
+                    padded[..row.len()].copy_from_slice(row);
+                    each(start, r, &padded, count);
+                }
+            }
+        }
+    }
+}
+
 /// (k, rows) of f32.
 #[inline(always)]
 fn pack_columns_body<const FMA: bool>(part: Part<'_>, packed: &mut [f32]) {
-    for r in 0..part.rows {
-        let row = part.row(r);
-        let (filled, padding) = packed.split_at_mut(row.len() * part.rows);
-        for (x, column) in row.iter().zip(filled.chunks_exact_mut(part.rows)) {
+    in_strips(part, |start, r, strip, count| {
+        let columns = packed[start * part.rows..].chunks_exact_mut(part.rows);
+        for (x, column) in strip[..count].iter().zip(columns) {
             column[r] = match part.operands {
                 Operands::F32 => *x,
                 operands => operands.round(*x),
             };
         }
-        for column in padding.chunks_exact_mut(part.rows) {
-            column[r] = 0.0;
-        }
-    }
+    });
 }
 
 /// (k / 2, rows) of pairs of bf16.
 #[inline(always)]
 fn pack_pairs_body<const FMA: bool>(part: Part<'_>, packed: &mut [u32]) {
-    let mut line = [0; K_BLOCK / 2];
-    let line = &mut line[..part.k / 2];
-    for r in 0..part.rows {
-        let row = part.row(r);
-        let (pairs, rest) = row.as_chunks::<2>();
-        for (pair, [low, high]) in line.iter_mut().zip(pairs) {
+    in_strips(part, |start, r, strip, count| {
+        let mut pairs = [0; STRIP / 2];
+        for (pair, [low, high]) in pairs.iter_mut().zip(strip.as_chunks().0) {
             *pair = bf16_bits(*low) | bf16_bits(*high) << 16;
         }
-        if let [last] = rest {
-            line[pairs.len()] = bf16_bits(*last);
-        }
-        for (column, pair) in packed.chunks_exact_mut(part.rows).zip(line.iter()) {
+        let columns = packed[start / 2 * part.rows..].chunks_exact_mut(part.rows);
+        for (pair, column) in pairs[..count / 2].iter().zip(columns) {
             column[r] = *pair;
         }
-    }
+    });
 }
 
 /// (rows, k) of bf16, zeros below and to the right.

@@ -26,7 +26,7 @@ pub(crate) enum Epilogue {
 }
 
 /// Inputs summed in one go: 14 rows of 1,024 f32 and a panel of them (128 KiB) share the second-level cache with a block.
-pub(super) const K_BLOCK: usize = 1024;
+const K_BLOCK: usize = 1024;
 
 /// Buffers of one thread, kept between products.
 #[derive(Default)]
@@ -134,15 +134,8 @@ impl Block<'_> {
                 kernel.pack(product.isa, part, &mut packed[..kernel.packed_len(rows, k)]);
             }
             for panel in 0..panel_count {
-                let at = |panel| (panel * product.k_padded + k_start) * PANEL;
-                let weights = product.panels.part(at(panel), k * PANEL);
-                let next = (panel + 1 < panel_count).then(|| at(panel + 1));
+                let weights = product.panels.part((panel * product.k_padded + k_start) * PANEL, k * PANEL);
                 for (i, (start, rows)) in tiles.clone().enumerate() {
-                    // A part of the next panel with each tile of this one: its tiles then find it in the cache.
-                    if let Some(next) = next {
-                        let (from, to) = (k * PANEL * i / tile_count, k * PANEL * (i + 1) / tile_count);
-                        product.panels.part(next + from, to - from).prefetch();
-                    }
                     let slot = if k_blocks > 1 { panel * tile_count + i } else { 0 };
                     let sums = &mut sums[slot * tile_len..][..tile_len];
                     let packed = &packed[i * packed_stride..][..kernel.packed_len(rows, k)];

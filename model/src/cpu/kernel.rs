@@ -36,23 +36,6 @@ impl Panels<'_> {
             Panels::Bf16(b) => Panels::Bf16(&b[start..start + len]),
         }
     }
-
-    /// Asks the second-level cache for them.
-    #[cfg(target_arch = "x86_64")]
-    pub(super) fn prefetch(&self) {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        let bytes: &[u8] = match self {
-            Panels::F32(b) => bytemuck::cast_slice(b),
-            Panels::Bf16(b) => bytemuck::cast_slice(b),
-        };
-        for line in bytes.chunks(64) {
-            // SAFETY: a prefetch reads nothing; every x86-64 CPU has it.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) }
-        }
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    pub(super) fn prefetch(&self) {}
 }
 
 /// The tile kernel of a packed weight.

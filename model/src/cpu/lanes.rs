@@ -168,34 +168,40 @@ pub(super) struct Tile<'a> {
 }
 
 #[inline(always)]
-fn finish<const FMA: bool>(tile: Tile<'_>, value: impl Fn(f32, f32) -> f32) {
+fn finish(tile: Tile<'_>, value: impl Fn(f32, f32) -> f32) {
     for (r, sums) in tile.sums.chunks_exact(PANEL).enumerate() {
-        let out = &mut tile.out[r * tile.stride..r * tile.stride + tile.columns];
-        if tile.columns == PANEL {
-            for i in 0..PANEL {
-                out[i] = value(sums[i] + tile.bias[i], out[i]);
-            }
-        } else {
+        let out = &mut tile.out[r * tile.stride..][..tile.columns];
+        if tile.columns < PANEL {
             for i in 0..tile.columns {
                 out[i] = value(sums[i] + tile.bias[i], out[i]);
             }
+            continue;
+        }
+        // Through arrays: the compiler then sees that what is read and what is written do not overlap.
+        for at in (0..PANEL).step_by(LANES) {
+            let (sums, bias, before) = (chunk(sums, at), chunk(tile.bias, at), chunk(out, at));
+            let mut after = [0.0; LANES];
+            for i in 0..LANES {
+                after[i] = value(sums[i] + bias[i], before[i]);
+            }
+            out[at..at + LANES].copy_from_slice(&after);
         }
     }
 }
 
 #[inline(always)]
 fn store_body<const FMA: bool>(tile: Tile<'_>) {
-    finish::<FMA>(tile, |new, _| new)
+    finish(tile, |new, _| new)
 }
 
 #[inline(always)]
 fn silu_body<const FMA: bool>(tile: Tile<'_>) {
-    finish::<FMA>(tile, |new, _| silu::<FMA>(new))
+    finish(tile, |new, _| silu::<FMA>(new))
 }
 
 #[inline(always)]
 fn add_body<const FMA: bool>(tile: Tile<'_>) {
-    finish::<FMA>(tile, |new, old| old + new)
+    finish(tile, |new, old| old + new)
 }
 
 versions! {
