@@ -25,8 +25,9 @@ pub(crate) enum Epilogue {
     Add,
 }
 
-/// Inputs summed in one go: 14 rows of 1,024 f32 and a panel of them (128 KiB) share the second-level cache with a block.
-const K_BLOCK: usize = 1024;
+/// Inputs summed in one go: the width of ViT-B. 14 rows of f32 and a panel (137 KiB) share the second-level cache with a
+/// block; and no power of two, which would put the rows of an AMX tile on few sets of the first.
+const K_BLOCK: usize = 768;
 
 /// Buffers of one thread, kept between products.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx};
 
-/// Rows of a block: 1,024 f32 inputs of 112 rows are 448 KiB, under half of the second-level cache of current servers.
+/// Rows of a block: 768 f32 inputs of 112 rows are 336 KiB, a third of the second-level cache of current servers.
 pub(super) const BLOCK_ROWS: usize = 112;
 
 /// The same for AMX, whose CPUs have 2 MiB and whose inputs are bf16: a multiple of its tile's 32 rows.

@@ -24,7 +24,7 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
-    /// CLIP in Hugging Face's form: a directory, or hf:OWNER/NAME[@REVISION].
+    /// CLIP in Hugging Face's form: a directory, or hf:OWNER/NAME, or hf:OWNER/NAME@REVISION.
     #[arg(long, env = "DQA_MODEL", value_name = "DIR")]
     model: String,
 
