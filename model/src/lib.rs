@@ -4,6 +4,7 @@
 //! prepared pictures into scores. No files but the model's, no network, no async: those are the worker's.
 
 mod arithmetic;
+mod backend;
 mod checkpoint;
 mod config;
 mod cpu;

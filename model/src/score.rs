@@ -7,10 +7,11 @@ use candle_core::Device;
 use thiserror::Error;
 
 use crate::arithmetic::Arithmetic;
+use crate::backend::Backing;
 use crate::resize::whole_view;
 use crate::text::text_features;
 use crate::views::{INPUT_SIDE, Origin, Sees};
-use crate::visual::{Backing, VisualTower, WindowTokens};
+use crate::visual::{VisualTower, WindowTokens};
 use crate::{ClipWeights, Fingerprint, ModelError, PromptMode, Rgb8, Views};
 
 /// How a model is to run.

@@ -7,16 +7,13 @@
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-use crate::arithmetic::Arithmetic;
-use crate::cpu::block::{
-    AttentionWeights, LastLayerOp, LayerOp, MlpWeights, NormWeights, PromptKeys, SharedProjection,
-};
-use crate::cpu::{Epilogue, Isa, Operands, PackedLinear, layer_norm_rows, linear_parallel};
-use crate::dense::{DenseLayer, Place};
-use crate::layers::{Affine, FoldedLayer, NormTensors, PlainLayer, round_f16};
+use crate::backend::{Backend, Backing, Head, Projection, norm_weights};
+use crate::cpu::block::NormWeights;
+use crate::cpu::{Epilogue, Isa, PackedLinear, layer_norm_rows, linear_parallel};
+use crate::layers::{NormTensors, PlainLayer, round_f16};
 use crate::patches::{Lattice, Normalised};
 use crate::text::normalise;
 use crate::views::{Origin, Sees};
@@ -42,11 +39,6 @@ pub(crate) struct Shared {
     projection: Projection,
 }
 
-enum Projection {
-    Cpu(Arc<Vec<f32>>),
-    Dense(Tensor),
-}
-
 /// One window, ready for a batch.
 #[derive(Clone)]
 pub(crate) struct WindowTokens {
@@ -66,48 +58,6 @@ struct Embedding {
     pre_norm: NormWeights,
 }
 
-/// Who multiplies.
-enum Backend {
-    /// Our kernels; activations f32.
-    Cpu(Box<CpuLayers>),
-    /// Candle's operations, on a GPU or for comparison.
-    Dense(Box<DenseLayers>),
-}
-
-struct CpuLayers {
-    layers: Vec<(AttentionWeights, MlpWeights)>,
-    last: (AttentionWeights, MlpWeights),
-    last_query: PackedLinear,
-    post_norm: NormWeights,
-    /// d -> embed, in f32. Not Candle's product, whose order of summation depends on the batch.
-    projection: PackedLinear,
-}
-
-struct DenseLayers {
-    place: Place,
-    layers: Vec<DenseLayer>,
-    last: DenseLayer,
-    post_norm: NormTensors,
-    /// (d, embed)
-    projection: Tensor,
-}
-
-/// From the class token to features.
-struct Head {
-    norm: NormTensors,
-    /// (embed, d)
-    projection: Tensor,
-}
-
-/// How the tower is to run.
-#[derive(Clone)]
-pub(crate) struct Backing {
-    pub(crate) arithmetic: Arithmetic,
-    pub(crate) device: Device,
-    /// Candle's operations also on the CPU.
-    pub(crate) dense: bool,
-}
-
 impl VisualTower {
     pub(crate) fn new(
         weights: &ClipWeights,
@@ -118,7 +68,6 @@ impl VisualTower {
         let config = &weights.config().vision;
         let pre_norm = NormTensors::read(weights, "vision_model.pre_layrnorm", config.eps)?;
         let mut folded = Vec::with_capacity(config.layers);
-        let backend = Builder { isa: Isa::current(), backing };
         for l in 0..config.layers {
             let prompt = match prompts {
                 PromptMode::Handcrafted => None,
@@ -134,7 +83,7 @@ impl VisualTower {
         let class = (weights.get("vision_model.embeddings.class_embedding")? + position.get(0)?)?;
         let patch = weights.get("vision_model.embeddings.patch_embedding.weight")?.flatten_from(1)?;
         let embedding = Embedding {
-            patch: backend.unbiased(patch)?,
+            patch: backing.unbiased(patch)?,
             class: class.to_vec1()?,
             positions: position.narrow(0, 1, config.patches())?.flatten_all()?.to_vec1()?,
             pre_norm: norm_weights(&pre_norm)?,
@@ -149,7 +98,7 @@ impl VisualTower {
             patch: config.patch,
             pixels: Normalised::new(),
             embedding,
-            backend: backend.layers(folded, head)?,
+            backend: backing.build(folded, head)?,
         })
     }
 
@@ -163,22 +112,8 @@ impl VisualTower {
             rows.extend(self.tokens(whole, &[Origin { x: 0, y: 0 }]));
         }
         let s = rows.len() / d;
-        match &self.backend {
-            Backend::Cpu(cpu) => {
-                let attention = &cpu.layers[0].0;
-                let mut normed = vec![0.0; rows.len()];
-                layer_norm_rows(Isa::current(), &rows, attention.norm.as_norm(), &mut normed);
-                let mut projection = vec![0.0; s * attention.projection.outputs()];
-                linear_parallel(&attention.projection, &normed, Epilogue::Store, &mut projection);
-                let rows = Tensor::from_vec(rows, (s, d), &Device::Cpu)?;
-                Ok(Shared { rows, projection: Projection::Cpu(Arc::new(projection)) })
-            }
-            Backend::Dense(dense) => {
-                let rows = dense.place.put(&Tensor::from_vec(rows, (s, d), &Device::Cpu)?)?;
-                let projection = dense.layers[0].project(&rows.unsqueeze(0)?)?.squeeze(0)?;
-                Ok(Shared { rows, projection: Projection::Dense(projection) })
-            }
-        }
+        let (rows, projection) = self.backend.project(Tensor::from_vec(rows, (s, d), &Device::Cpu)?)?;
+        Ok(Shared { rows, projection })
     }
 
     /// Tokens of windows of 224 pixels at `origins` of a picture: (windows, patches, d). A patch that several of them
@@ -187,10 +122,7 @@ impl VisualTower {
         let d = self.embedding.class.len();
         let tokens = self.tokens(picture, origins);
         let tokens = Tensor::from_vec(tokens, (origins.len(), self.grid * self.grid, d), &Device::Cpu)?;
-        match &self.backend {
-            Backend::Cpu(_) => Ok(tokens),
-            Backend::Dense(dense) => dense.place.put(&tokens),
-        }
+        self.backend.put(tokens)
     }
 
     /// (windows, patches, d): embedding and position, after the norm before the first layer.
@@ -228,143 +160,6 @@ impl VisualTower {
         let x = Tensor::cat(&parts, 0)?;
         let tokens = x.dim(0)? / batch.len();
         let x = x.reshape((batch.len(), tokens, ()))?;
-        normalise(&match &self.backend {
-            Backend::Cpu(cpu) => cpu.features(x, batch)?,
-            Backend::Dense(dense) => dense.features(x, batch)?,
-        })
-    }
-}
-
-impl CpuLayers {
-    /// x (b, t, d) -> (b, embed), of any length.
-    fn features(&self, x: Tensor, batch: &[WindowTokens]) -> Result<Tensor> {
-        let class: Vec<f32> = self.class(x, batch)?.flatten_all()?.to_vec1()?;
-        let mut normed = vec![0.0; class.len()];
-        layer_norm_rows(Isa::current(), &class, self.post_norm.as_norm(), &mut normed);
-        let mut features = vec![0.0; batch.len() * self.projection.outputs()];
-        linear_parallel(&self.projection, &normed, Epilogue::Store, &mut features);
-        Tensor::from_vec(features, (batch.len(), self.projection.outputs()), &Device::Cpu)
-    }
-
-    /// x (b, t, d) -> class rows (b, d) after the last layer.
-    fn class(&self, x: Tensor, batch: &[WindowTokens]) -> Result<Tensor> {
-        let of_window = batch.iter().map(|w| match &w.shared.projection {
-            Projection::Cpu(projection) => projection.clone(),
-            Projection::Dense(_) => unreachable!("a picture's tokens are made by the tower that scores it"),
-        });
-        let shared = SharedProjection { of_window: of_window.collect() };
-        for (l, (attention, mlp)) in self.layers.iter().enumerate() {
-            x.inplace_op1(&LayerOp { attention, mlp, shared: (l == 0).then_some(&shared) })?;
-        }
-        // REFERENCE: the class token is read, not the mean of the tokens, though it is one for 98.
-        let (attention, mlp) = &self.last;
-        x.apply_op1_no_bwd(&LastLayerOp { attention, queries: &self.last_query, mlp })
-    }
-}
-
-impl DenseLayers {
-    /// x (b, t, d) -> (b, embed) in f32, of any length.
-    fn features(&self, x: Tensor, batch: &[WindowTokens]) -> Result<Tensor> {
-        let class = self.class(x, batch)?.to_dtype(DType::F32)?;
-        self.post_norm.forward(&class)?.matmul(&self.projection)
-    }
-
-    /// x (b, t, d) -> class rows (b, d) after the last layer.
-    fn class(&self, mut x: Tensor, batch: &[WindowTokens]) -> Result<Tensor> {
-        let shared = batch.iter().map(|w| match &w.shared.projection {
-            Projection::Dense(projection) => projection,
-            Projection::Cpu(_) => unreachable!("a picture's tokens are made by the tower that scores it"),
-        });
-        let shared = Tensor::stack(&shared.collect::<Vec<_>>(), 0)?;
-        for (l, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, (l == 0).then_some(&shared))?;
-        }
-        self.last.forward_class(&x)
-    }
-}
-
-fn norm_weights(norm: &NormTensors) -> Result<NormWeights> {
-    Ok(NormWeights { weight: norm.weight.to_vec1()?, bias: norm.bias.to_vec1()?, eps: norm.eps as f32 })
-}
-
-/// Turns folded layers into what a backend runs.
-struct Builder<'a> {
-    isa: Isa,
-    backing: &'a Backing,
-}
-
-impl Builder<'_> {
-    fn packed(&self, affine: &Affine, operands: Operands) -> Result<PackedLinear> {
-        let (n, _) = affine.weight.dims2()?;
-        let weight: Vec<f32> = affine.weight.flatten_all()?.to_vec1()?;
-        let bias: Vec<f32> = affine.bias.to_vec1()?;
-        Ok(PackedLinear::new(&weight, Some(&bias), n, operands, self.isa))
-    }
-
-    /// A weight (out, in) alone, in f32 in every class of arithmetic.
-    fn unbiased(&self, weight: Tensor) -> Result<PackedLinear> {
-        let bias = Tensor::zeros(weight.dim(0)?, DType::F32, &Device::Cpu)?;
-        self.packed(&Affine { weight, bias }, Operands::F32)
-    }
-
-    fn layers(&self, mut folded: Vec<FoldedLayer>, head: Head) -> Result<Backend> {
-        let last = folded.pop().expect("the configuration has at least two layers");
-        if self.backing.dense || !self.backing.device.is_cpu() {
-            let place = Place { device: self.backing.device.clone(), dtype: self.backing.arithmetic.dtype() };
-            let layers = folded.into_iter().map(|l| DenseLayer::new(l, &place)).collect::<Result<_>>()?;
-            return Ok(Backend::Dense(Box::new(DenseLayers {
-                layers,
-                last: DenseLayer::new(last, &place)?,
-                post_norm: place.put_norm(head.norm)?,
-                projection: head.projection.t()?.contiguous()?.to_device(&place.device)?,
-                place,
-            })));
-        }
-        let layers = folded.into_iter().map(|layer| {
-            let projection = layer.query_key_value()?;
-            self.cpu_layer(layer, &projection)
-        });
-        let layers = layers.collect::<Result<_>>()?;
-        let last_query = self.packed(&last.query, self.operands())?;
-        let key_value = Affine { weight: last.key_value.weight.clone(), bias: last.key_value.bias.clone() };
-        let last = self.cpu_layer(last, &key_value)?;
-        Ok(Backend::Cpu(Box::new(CpuLayers {
-            layers,
-            last,
-            last_query,
-            post_norm: norm_weights(&head.norm)?,
-            projection: self.unbiased(head.projection)?,
-        })))
-    }
-
-    fn operands(&self) -> Operands {
-        match self.backing.arithmetic {
-            Arithmetic::F32 => Operands::F32,
-            Arithmetic::Bf16 => Operands::Bf16,
-            Arithmetic::F16 => Operands::F16,
-        }
-    }
-
-    fn cpu_layer(&self, layer: FoldedLayer, projection: &Affine) -> Result<(AttentionWeights, MlpWeights)> {
-        let operands = self.operands();
-        let prompts = match &layer.prompts {
-            None => PromptKeys::default(),
-            Some((keys, values)) => {
-                PromptKeys { keys: keys.flatten_all()?.to_vec1()?, values: values.flatten_all()?.to_vec1()? }
-            }
-        };
-        let attention = AttentionWeights {
-            heads: layer.heads,
-            norm: norm_weights(&layer.norm1)?,
-            projection: self.packed(projection, operands)?,
-            prompts,
-            out: self.packed(&layer.out, operands)?,
-        };
-        let mlp = MlpWeights {
-            norm: norm_weights(&layer.norm2)?,
-            up: self.packed(&layer.up, operands)?,
-            down: self.packed(&layer.down, operands)?,
-        };
-        Ok((attention, mlp))
+        normalise(&self.backend.features(x, batch.iter().map(|w| &w.shared.projection))?)
     }
 }
