@@ -11,6 +11,7 @@ use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use output::Unwritten;
 
 /// Scores dehazed pictures with CLIP-DQA, without a reference.
 #[derive(Parser)]
@@ -52,7 +53,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     match run(arguments) {
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::SomeFailed) => ExitCode::from(1),
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref().is_some_and(Unwritten::is_closed_pipe) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&error);
             ExitCode::from(2)
@@ -69,14 +70,6 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<Done> {
     match cli.command {
         Command::Score(args) => score::run(&args),
     }
-}
-
-/// The reader of standard output went away: it has seen what it wanted.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The chain of causes, then what to do.

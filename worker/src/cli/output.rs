@@ -1,9 +1,8 @@
 //! Results on standard output, one line a picture as soon as it is known.
 
-use std::io::{BufWriter, StdoutLock, Write, stdout};
+use std::io::{self, BufWriter, StdoutLock, Write, stdout};
 use std::path::Path;
 
-use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -26,6 +25,18 @@ pub(super) struct Output {
     out: BufWriter<StdoutLock<'static>>,
     format: Format,
     with_windows: bool,
+}
+
+/// Standard output did not take a result.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the results")]
+pub(super) struct Unwritten(#[from] io::Error);
+
+impl Unwritten {
+    /// Its reader went away: it has seen what it wanted.
+    pub(super) fn is_closed_pipe(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
 }
 
 #[derive(Serialize)]
@@ -56,7 +67,7 @@ impl Failure {
 }
 
 impl Output {
-    pub(super) fn new(format: Format, with_windows: bool) -> anyhow::Result<Output> {
+    pub(super) fn new(format: Format, with_windows: bool) -> Result<Output, Unwritten> {
         let mut output = Output { out: BufWriter::new(stdout().lock()), format, with_windows };
         match format {
             Format::Table => writeln!(output.out, "{:>8} {:>7} {:>11}  image", "score", "windows", "size"),
@@ -65,13 +76,12 @@ impl Output {
                 writeln!(output.out, "image,score,windows,width,height,error_code,error_message{windows}")
             }
             Format::Json => Ok(()),
-        }
-        .context("cannot write the results")?;
+        }?;
         Ok(output)
     }
 
     /// Writes one picture's result and sends it off.
-    pub(super) fn write(&mut self, image: &Path, outcome: &Outcome) -> anyhow::Result<()> {
+    pub(super) fn write(&mut self, image: &Path, outcome: &Outcome) -> Result<(), Unwritten> {
         let scored = outcome.score.as_ref().ok();
         let row = Row {
             image: &image.to_string_lossy(),
@@ -82,20 +92,20 @@ impl Output {
             error: outcome.score.as_ref().err().map(Failure::of),
             window_scores: scored.filter(|_| self.with_windows).map(|s| &s.windows[..]),
         };
-        let written = match self.format {
+        match self.format {
             Format::Json => self.json(&row),
             Format::Csv => self.csv(&row),
             Format::Table => self.table(&row),
-        };
-        written.and_then(|()| self.out.flush()).context("cannot write the results")
+        }?;
+        Ok(self.out.flush()?)
     }
 
-    fn json(&mut self, row: &Row<'_>) -> std::io::Result<()> {
+    fn json(&mut self, row: &Row<'_>) -> io::Result<()> {
         serde_json::to_writer(&mut self.out, row)?;
         self.out.write_all(b"\n")
     }
 
-    fn csv(&mut self, row: &Row<'_>) -> std::io::Result<()> {
+    fn csv(&mut self, row: &Row<'_>) -> io::Result<()> {
         let optional = |n: Option<u32>| n.map_or(String::new(), |n| n.to_string());
         let (code, message) = row.error.as_ref().map_or(("", ""), |e| (e.code.as_str(), e.message.as_str()));
         let mut fields = vec![
@@ -114,7 +124,7 @@ impl Output {
         Ok(())
     }
 
-    fn table(&mut self, row: &Row<'_>) -> std::io::Result<()> {
+    fn table(&mut self, row: &Row<'_>) -> io::Result<()> {
         let score = row.score.map_or("-".to_owned(), |s| format!("{s:.4}"));
         let size = row.width.zip(row.height).map_or("-".to_owned(), |(w, h)| format!("{w}x{h}"));
         write!(self.out, "{score:>8} {:>7} {size:>11}  {}", row.windows, row.image)?;

@@ -1,5 +1,6 @@
 //! `dqa-worker score`: pictures in, one result each out.
 
+use std::io::{BufWriter, Write, stdout};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use candle_core::Device;
 use dqa_model::{Arithmetic, ClipWeights, Isa, Options, PromptMode, Prompts, Scorer, Views};
 
 use super::inputs::Inputs;
-use super::output::{Format, Output};
+use super::output::{Format, Output, Unwritten};
 use super::progress::Progress;
 use super::{Done, Hint};
 use crate::decode::{Limits, PictureError};
@@ -119,14 +120,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
         scorer.fingerprint()
     );
     if args.dry_run {
-        for picture in &inputs.pictures {
-            println!("{}", picture.display());
-        }
+        print_plan(&inputs.pictures)?;
         return Ok(Done::All);
     }
     let report = score(args, &scorer, &settings, inputs.pictures)?;
     print_report(&report, settings.decode_threads);
     Ok(if report.failed == 0 { Done::All } else { Done::SomeFailed })
+}
+
+fn print_plan(pictures: &[PathBuf]) -> Result<(), Unwritten> {
+    let mut out = BufWriter::new(stdout().lock());
+    for picture in pictures {
+        writeln!(out, "{}", picture.display())?;
+    }
+    Ok(out.flush()?)
 }
 
 fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<PathBuf>) -> anyhow::Result<Report> {
@@ -141,7 +148,7 @@ fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<P
     })?;
     progress.finish();
     match unwritten {
-        Some(error) => Err(error),
+        Some(error) => Err(error.into()),
         None => Ok(report),
     }
 }
