@@ -7,7 +7,8 @@ mod progress;
 mod score;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, stderr};
+use std::fmt;
+use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -72,14 +73,20 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<Done> {
     }
 }
 
+/// One line for people, on standard error. Nobody need be there to read it: `eprintln!` would panic on the closed pipe
+/// of `2>&1 | head`.
+fn note(line: fmt::Arguments<'_>) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
 /// The chain of causes, then what to do.
 fn print_error(error: &anyhow::Error) {
-    eprintln!("error: {error}");
+    note(format_args!("error: {error}"));
     for cause in error.chain().skip(1) {
-        eprintln!("  caused by: {cause}");
+        note(format_args!("  caused by: {cause}"));
     }
     if let Some(Hint(hint)) = error.downcast_ref::<Hint>() {
-        eprintln!("hint: {hint}");
+        note(format_args!("hint: {hint}"));
     }
 }
 
@@ -87,8 +94,8 @@ fn print_error(error: &anyhow::Error) {
 #[derive(Debug)]
 struct Hint(String);
 
-impl std::fmt::Display for Hint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
@@ -99,6 +106,7 @@ fn log_to_stderr() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
+        .log_internal_errors(false) // it would report a closed pipe to that pipe, and panic
         .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .init();
 }

@@ -13,7 +13,7 @@ use dqa_model::{Arithmetic, ClipWeights, Isa, Options, PromptMode, Prompts, Scor
 use super::inputs::Inputs;
 use super::output::{Format, Output, Unwritten};
 use super::progress::Progress;
-use super::{Done, Hint};
+use super::{Done, Hint, note};
 use crate::decode::{Limits, PictureError};
 use crate::engine::{self, Report, Settings};
 use crate::hub;
@@ -98,7 +98,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     let inputs = Inputs::of(&args.paths)?;
     if inputs.passed_over > 0 {
-        eprintln!("passed over {} files that are not named as pictures", inputs.passed_over);
+        note(format_args!("passed over {} files that are not named as pictures", inputs.passed_over));
     }
     let device = device(&args.device)?;
     if let Some(threads) = args.threads {
@@ -106,7 +106,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     }
     let scorer = Arc::new(scorer(args, &device)?);
     let settings = settings(args, &device);
-    eprintln!(
+    note(format_args!(
         "model {} with {}, {}, {} on {}, fingerprint {}",
         args.model,
         args.prompts.as_ref().map_or("handcrafted prompts".to_owned(), |p| p.display().to_string()),
@@ -118,7 +118,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
             args.device.clone()
         },
         scorer.fingerprint()
-    );
+    ));
     if args.dry_run {
         print_plan(&inputs.pictures)?;
         return Ok(Done::All);
@@ -210,7 +210,7 @@ fn settings(args: &Args, device: &Device) -> Settings {
 
 fn print_report(report: &Report, decode_threads: usize) {
     let share = |part: Duration| 100.0 * part.as_secs_f64() / report.wall.as_secs_f64().max(1e-9);
-    eprintln!(
+    note(format_args!(
         "{} pictures ({} failed), {} windows in {:.1} s: {:.1} windows/s, {:.2} pictures/s",
         report.pictures,
         report.failed,
@@ -218,13 +218,13 @@ fn print_report(report: &Report, decode_threads: usize) {
         report.wall.as_secs_f64(),
         report.windows_per_second(),
         report.pictures_per_second()
-    );
-    eprintln!(
+    ));
+    note(format_args!(
         "time: device {:.0}%, waiting for input {:.0}%; reading {:.1} s, decoding {:.1} s on {} threads",
         share(report.device),
         share(report.waiting),
         report.fetching.as_secs_f64(),
         report.decoding.as_secs_f64(),
         decode_threads
-    );
+    ));
 }
