@@ -4,9 +4,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Command, CommandFactory};
 use toml::{Table, Value};
+
+use super::advise;
 
 /// Settings that exclude each other: giving one on the command line or in the environment drops the other's value.
 const EXCLUSIVE: [(&str, &str); 2] = [("prompts", "handcrafted"), ("handcrafted", "prompts")];
@@ -26,10 +28,14 @@ pub(super) fn with_file(arguments: Vec<OsString>) -> anyhow::Result<Vec<OsString
     let tables: Table = text.parse().with_context(|| format!("the configuration {shown} is no TOML"))?;
     let mut all = arguments[..=place].to_vec();
     for (name, table) in &tables {
+        let Value::Table(table) = table else {
+            let error = anyhow!("`{name}` in the configuration {shown} is in no section");
+            return Err(advise(error, "put it below a line with a command's name, as in [score]"));
+        };
         if !program.get_subcommands().any(|c| c.get_name() == name) {
-            bail!("the configuration {shown} has an unknown section `{name}`");
+            let error = anyhow!("the configuration {shown} has an unknown section `{name}`");
+            return Err(advise(error, "a section has the name of a command, as in [score]"));
         }
-        let Value::Table(table) = table else { bail!("`{name}` in the configuration {shown} is no section") };
         if name == command.get_name() {
             all.extend(to_arguments(command, table, &arguments, &shown)?);
         }
@@ -57,7 +63,8 @@ fn to_arguments(command: &Command, table: &Table, given: &[OsString], shown: &st
     let mut arguments = Vec::new();
     for (key, value) in table {
         let Some(arg) = command.get_arguments().find(|a| a.get_long() == Some(key.as_str())) else {
-            bail!("the configuration {shown} has an unknown key `{key}`");
+            let error = anyhow!("the configuration {shown} has an unknown key `{key}`");
+            return Err(advise(error, "keys are the flags that `--help` lists, without the dashes"));
         };
         let excluded = EXCLUSIVE.iter().any(|(own, other)| own == key && flag_given(other));
         if flag_given(key) || excluded {

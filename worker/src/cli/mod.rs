@@ -83,21 +83,37 @@ fn note(line: fmt::Arguments<'_>) {
 fn print_error(error: &anyhow::Error) {
     note(format_args!("error: {error}"));
     for cause in error.chain().skip(1) {
-        note(format_args!("  caused by: {cause}"));
+        // Some causes draw what they mean under the line that they found it in.
+        let cause = cause.to_string();
+        note(format_args!("  caused by: {}", cause.trim_end().replace('\n', "\n    ")));
     }
-    if let Some(Hint(hint)) = error.downcast_ref::<Hint>() {
-        note(format_args!("hint: {hint}"));
+    if let Some(advised) = error.chain().find_map(|cause| cause.downcast_ref::<Advised>()) {
+        note(format_args!("hint: {}", advised.hint));
     }
 }
 
-/// What to do about an error; goes with it as context.
+/// An error with what to do about it. In a chain of causes it stands for the error alone: the hint comes last.
 #[derive(Debug)]
-struct Hint(String);
+struct Advised {
+    error: anyhow::Error,
+    hint: &'static str,
+}
 
-impl fmt::Display for Hint {
+impl fmt::Display for Advised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.error.fmt(f)
     }
+}
+
+impl std::error::Error for Advised {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Puts a hint with an error.
+fn advise(error: anyhow::Error, hint: &'static str) -> anyhow::Error {
+    Advised { error, hint }.into()
 }
 
 fn log_to_stderr() {

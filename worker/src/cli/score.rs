@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use candle_core::Device;
 use dqa_model::{Arithmetic, ClipWeights, Isa, Options, PromptMode, Prompts, Scorer, Views};
 
 use super::inputs::Inputs;
 use super::output::{Format, Output, Unwritten};
 use super::progress::Progress;
-use super::{Done, Hint, note};
+use super::{Done, advise, note};
 use crate::decode::{Limits, PictureError};
 use crate::engine::{self, Report, Settings};
 use crate::hub;
@@ -168,11 +168,11 @@ fn device(name: &str) -> anyhow::Result<Device> {
         return Ok(Device::Cpu);
     }
     let Some(ordinal) = name.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok()) else {
-        bail!("`{name}` is no device: cpu, or cuda:N");
+        return Err(advise(anyhow!("`{name}` is no device"), "--device takes cpu, or cuda:0 and so on"));
     };
     if !cfg!(feature = "cuda") {
-        return Err(anyhow::anyhow!("device {name} was asked for, and this program was built without CUDA")
-            .context(Hint("build it with --features cuda, or score with --device cpu".into())));
+        let error = anyhow!("device {name} was asked for, and this program was built without CUDA");
+        return Err(advise(error, "build it with --features cuda, or score with --device cpu"));
     }
     Device::new_cuda(ordinal).with_context(|| format!("cannot open device {name}"))
 }
