@@ -1,6 +1,7 @@
 //! `dqa-worker score`: pictures in, one result each out.
 
-use std::io::{BufWriter, Write, stdout};
+use std::fs::File;
+use std::io::{BufWriter, Read, Write, stdout};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -156,11 +157,19 @@ fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<P
 /// A picture's file, if it is not over the limit.
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PictureError> {
     let io = |source| PictureError::Io { path: path.display().to_string(), source };
-    let bytes = std::fs::metadata(path).map_err(io)?.len();
-    if bytes > bytes_max {
-        return Err(PictureError::TooLarge { what: format!("{bytes} bytes"), limit: bytes_max });
+    let too_large = |what| Err(PictureError::TooLarge { what, limit: bytes_max });
+    let file = File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    if length > bytes_max {
+        return too_large(format!("{length} bytes"));
     }
-    std::fs::read(path).map_err(io)
+    // A pipe or a device has no length: it is read until the limit shows.
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > bytes_max {
+        return too_large(format!("{} bytes or more", bytes.len()));
+    }
+    Ok(bytes)
 }
 
 fn device(name: &str) -> anyhow::Result<Device> {
