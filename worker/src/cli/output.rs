@@ -48,7 +48,7 @@ struct Row<'a> {
     height: Option<u32>,
     error: Option<Failure>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    window_scores: Option<&'a [f32]>,
+    window_scores: Option<Option<&'a [f32]>>,
 }
 
 #[derive(Serialize)]
@@ -90,7 +90,7 @@ impl Output {
             width: outcome.size.map(|(width, _)| width),
             height: outcome.size.map(|(_, height)| height),
             error: outcome.score.as_ref().err().map(Failure::of),
-            window_scores: scored.filter(|_| self.with_windows).map(|s| &s.windows[..]),
+            window_scores: self.with_windows.then(|| scored.map(|s| &s.windows[..])),
         };
         match self.format {
             Format::Json => self.json(&row),
@@ -117,11 +117,12 @@ impl Output {
             code.to_owned(),
             message.to_owned(),
         ];
-        if self.with_windows {
-            fields.push(joined(row.window_scores.unwrap_or_default(), " "));
+        if let Some(windows) = row.window_scores {
+            fields.push(joined(windows.unwrap_or_default(), " "));
         }
-        csv::WriterBuilder::new().has_headers(false).from_writer(&mut self.out).write_record(&fields)?;
-        Ok(())
+        let mut line = csv::Writer::from_writer(Vec::new());
+        line.write_record(&fields)?;
+        self.out.write_all(&line.into_inner().map_err(csv::IntoInnerError::into_error)?)
     }
 
     fn table(&mut self, row: &Row<'_>) -> io::Result<()> {
@@ -132,7 +133,7 @@ impl Output {
             write!(self.out, "  {}: {}", error.code, error.message)?;
         }
         writeln!(self.out)?;
-        if let Some(windows) = row.window_scores {
+        if let Some(Some(windows)) = row.window_scores {
             let windows: Vec<String> = windows.iter().map(|s| format!("{s:.4}")).collect();
             for line in windows.chunks(12) {
                 writeln!(self.out, "{:29}{}", "", line.join(" "))?;
