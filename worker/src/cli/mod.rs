@@ -11,7 +11,7 @@ use std::fmt;
 use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 use output::Unwritten;
 
 /// Scores dehazed pictures with CLIP-DQA, without a reference.
@@ -63,7 +63,9 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
 }
 
 fn run(arguments: Vec<OsString>) -> anyhow::Result<Done> {
-    let cli = match Cli::try_parse_from(config::with_file(arguments)?) {
+    let parser = config::parser(&arguments);
+    let parsed = parser.try_get_matches_from(config::with_file(arguments)?);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         // Prints help and version too; those exit 0, a wrong argument 2.
         Err(error) => error.exit(),

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use candle_core::Device;
+use clap::ArgGroup;
+use clap::builder::BoolishValueParser;
 use dqa_model::{Arithmetic, ClipWeights, Isa, Options, PromptMode, Prompts, Scorer, Views};
 
 use super::inputs::Inputs;
@@ -21,6 +23,7 @@ use crate::hub;
 
 /// Scores pictures and prints one result each.
 #[derive(clap::Args)]
+#[command(group = ArgGroup::new("sentences").required(true).args(["prompts", "handcrafted"]))]
 pub(super) struct Args {
     /// Pictures, folders of pictures (with all below them), or globs.
     #[arg(required = true, value_name = "PATH")]
@@ -31,11 +34,11 @@ pub(super) struct Args {
     model: String,
 
     /// Learned prompts: safetensors, or the authors' PyTorch checkpoint.
-    #[arg(long, env = "DQA_PROMPTS", value_name = "FILE", required_unless_present = "handcrafted")]
+    #[arg(long, env = "DQA_PROMPTS", value_name = "FILE")]
     prompts: Option<PathBuf>,
 
     /// No learned prompts: the sentences "bad photo." and "good photo." as they are.
-    #[arg(long, env = "DQA_HANDCRAFTED", conflicts_with = "prompts")]
+    #[arg(long, env = "DQA_HANDCRAFTED", value_parser = BoolishValueParser::new())]
     handcrafted: bool,
 
     /// Which parts of a picture are looked at: sees=both|local|global, window=N, and one of stride=N, grid=N,
@@ -44,7 +47,7 @@ pub(super) struct Args {
     views: Views,
 
     /// Print the score of every window too.
-    #[arg(long, env = "DQA_WINDOWS")]
+    #[arg(long, env = "DQA_WINDOWS", value_parser = BoolishValueParser::new())]
     windows: bool,
 
     /// How results are written.
@@ -88,7 +91,7 @@ pub(super) struct Args {
     bytes_max: u64,
 
     /// Take hf: models from the local cache alone.
-    #[arg(long, env = "DQA_OFFLINE")]
+    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
     offline: bool,
 
     /// Say what would be scored, and stop.
