@@ -7,10 +7,12 @@ mod progress;
 mod score;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, stderr};
+use std::fmt;
+use std::io::{IsTerminal, Write, stderr};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
+use output::Unwritten;
 
 /// Scores dehazed pictures with CLIP-DQA, without a reference.
 #[derive(Parser)]
@@ -52,7 +54,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     match run(arguments) {
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::SomeFailed) => ExitCode::from(1),
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref().is_some_and(Unwritten::is_closed_pipe) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&error);
             ExitCode::from(2)
@@ -61,7 +63,9 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
 }
 
 fn run(arguments: Vec<OsString>) -> anyhow::Result<Done> {
-    let cli = match Cli::try_parse_from(config::with_file(arguments)?) {
+    let parser = config::parser(&arguments);
+    let parsed = parser.try_get_matches_from(config::with_file(arguments)?);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         // Prints help and version too; those exit 0, a wrong argument 2.
         Err(error) => error.exit(),
@@ -71,33 +75,47 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<Done> {
     }
 }
 
-/// The reader of standard output went away: it has seen what it wanted.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+/// One line for people, on standard error. Nobody need be there to read it: `eprintln!` would panic on the closed pipe
+/// of `2>&1 | head`.
+fn note(line: fmt::Arguments<'_>) {
+    let _ = writeln!(stderr(), "{line}");
 }
 
 /// The chain of causes, then what to do.
 fn print_error(error: &anyhow::Error) {
-    eprintln!("error: {error}");
+    note(format_args!("error: {error}"));
     for cause in error.chain().skip(1) {
-        eprintln!("  caused by: {cause}");
+        // Some causes draw what they mean under the line that they found it in.
+        let cause = cause.to_string();
+        note(format_args!("  caused by: {}", cause.trim_end().replace('\n', "\n    ")));
     }
-    if let Some(Hint(hint)) = error.downcast_ref::<Hint>() {
-        eprintln!("hint: {hint}");
+    if let Some(advised) = error.chain().find_map(|cause| cause.downcast_ref::<Advised>()) {
+        note(format_args!("hint: {}", advised.hint));
     }
 }
 
-/// What to do about an error; goes with it as context.
+/// An error with what to do about it. In a chain of causes it stands for the error alone: the hint comes last.
 #[derive(Debug)]
-struct Hint(String);
+struct Advised {
+    error: anyhow::Error,
+    hint: &'static str,
+}
 
-impl std::fmt::Display for Hint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+impl fmt::Display for Advised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
     }
+}
+
+impl std::error::Error for Advised {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Puts a hint with an error.
+fn advise(error: anyhow::Error, hint: &'static str) -> anyhow::Error {
+    Advised { error, hint }.into()
 }
 
 fn log_to_stderr() {
@@ -106,6 +124,7 @@ fn log_to_stderr() {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
+        .log_internal_errors(false) // it would report a closed pipe to that pipe, and panic
         .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .init();
 }

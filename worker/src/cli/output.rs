@@ -1,9 +1,8 @@
 //! Results on standard output, one line a picture as soon as it is known.
 
-use std::io::{BufWriter, StdoutLock, Write, stdout};
+use std::io::{self, BufWriter, StdoutLock, Write, stdout};
 use std::path::Path;
 
-use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -28,6 +27,18 @@ pub(super) struct Output {
     with_windows: bool,
 }
 
+/// Standard output did not take a result.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the results")]
+pub(super) struct Unwritten(#[from] io::Error);
+
+impl Unwritten {
+    /// Its reader went away: it has seen what it wanted.
+    pub(super) fn is_closed_pipe(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
 #[derive(Serialize)]
 struct Row<'a> {
     image: &'a str,
@@ -37,7 +48,7 @@ struct Row<'a> {
     height: Option<u32>,
     error: Option<Failure>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    window_scores: Option<&'a [f32]>,
+    window_scores: Option<Option<&'a [f32]>>,
 }
 
 #[derive(Serialize)]
@@ -56,7 +67,7 @@ impl Failure {
 }
 
 impl Output {
-    pub(super) fn new(format: Format, with_windows: bool) -> anyhow::Result<Output> {
+    pub(super) fn new(format: Format, with_windows: bool) -> Result<Output, Unwritten> {
         let mut output = Output { out: BufWriter::new(stdout().lock()), format, with_windows };
         match format {
             Format::Table => writeln!(output.out, "{:>8} {:>7} {:>11}  image", "score", "windows", "size"),
@@ -65,13 +76,12 @@ impl Output {
                 writeln!(output.out, "image,score,windows,width,height,error_code,error_message{windows}")
             }
             Format::Json => Ok(()),
-        }
-        .context("cannot write the results")?;
+        }?;
         Ok(output)
     }
 
     /// Writes one picture's result and sends it off.
-    pub(super) fn write(&mut self, image: &Path, outcome: &Outcome) -> anyhow::Result<()> {
+    pub(super) fn write(&mut self, image: &Path, outcome: &Outcome) -> Result<(), Unwritten> {
         let scored = outcome.score.as_ref().ok();
         let row = Row {
             image: &image.to_string_lossy(),
@@ -80,22 +90,22 @@ impl Output {
             width: outcome.size.map(|(width, _)| width),
             height: outcome.size.map(|(_, height)| height),
             error: outcome.score.as_ref().err().map(Failure::of),
-            window_scores: scored.filter(|_| self.with_windows).map(|s| &s.windows[..]),
+            window_scores: self.with_windows.then(|| scored.map(|s| &s.windows[..])),
         };
-        let written = match self.format {
+        match self.format {
             Format::Json => self.json(&row),
             Format::Csv => self.csv(&row),
             Format::Table => self.table(&row),
-        };
-        written.and_then(|()| self.out.flush()).context("cannot write the results")
+        }?;
+        Ok(self.out.flush()?)
     }
 
-    fn json(&mut self, row: &Row<'_>) -> std::io::Result<()> {
+    fn json(&mut self, row: &Row<'_>) -> io::Result<()> {
         serde_json::to_writer(&mut self.out, row)?;
         self.out.write_all(b"\n")
     }
 
-    fn csv(&mut self, row: &Row<'_>) -> std::io::Result<()> {
+    fn csv(&mut self, row: &Row<'_>) -> io::Result<()> {
         let optional = |n: Option<u32>| n.map_or(String::new(), |n| n.to_string());
         let (code, message) = row.error.as_ref().map_or(("", ""), |e| (e.code.as_str(), e.message.as_str()));
         let mut fields = vec![
@@ -107,14 +117,15 @@ impl Output {
             code.to_owned(),
             message.to_owned(),
         ];
-        if self.with_windows {
-            fields.push(joined(row.window_scores.unwrap_or_default(), " "));
+        if let Some(windows) = row.window_scores {
+            fields.push(joined(windows.unwrap_or_default(), " "));
         }
-        csv::WriterBuilder::new().has_headers(false).from_writer(&mut self.out).write_record(&fields)?;
-        Ok(())
+        let mut line = csv::Writer::from_writer(Vec::new());
+        line.write_record(&fields)?;
+        self.out.write_all(&line.into_inner().map_err(csv::IntoInnerError::into_error)?)
     }
 
-    fn table(&mut self, row: &Row<'_>) -> std::io::Result<()> {
+    fn table(&mut self, row: &Row<'_>) -> io::Result<()> {
         let score = row.score.map_or("-".to_owned(), |s| format!("{s:.4}"));
         let size = row.width.zip(row.height).map_or("-".to_owned(), |(w, h)| format!("{w}x{h}"));
         write!(self.out, "{score:>8} {:>7} {size:>11}  {}", row.windows, row.image)?;
@@ -122,7 +133,7 @@ impl Output {
             write!(self.out, "  {}: {}", error.code, error.message)?;
         }
         writeln!(self.out)?;
-        if let Some(windows) = row.window_scores {
+        if let Some(Some(windows)) = row.window_scores {
             let windows: Vec<String> = windows.iter().map(|s| format!("{s:.4}")).collect();
             for line in windows.chunks(12) {
                 writeln!(self.out, "{:29}{}", "", line.join(" "))?;

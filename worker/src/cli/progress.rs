@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::note;
+
 /// Between two plain lines: a log of a long run stays readable.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
@@ -44,7 +46,7 @@ impl Progress {
                 bar.inc(1);
             }
             None if self.last_line.elapsed() >= PLAIN_EVERY => {
-                eprintln!("{}/{} pictures, {}", self.done, self.pictures, message());
+                note(format_args!("{}/{} pictures, {}", self.done, self.pictures, message()));
                 self.last_line = Instant::now();
             }
             None => {}

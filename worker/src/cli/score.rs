@@ -1,24 +1,29 @@
 //! `dqa-worker score`: pictures in, one result each out.
 
+use std::fs::File;
+use std::io::{BufWriter, Read, Write, stdout};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use candle_core::Device;
+use clap::ArgGroup;
+use clap::builder::BoolishValueParser;
 use dqa_model::{Arithmetic, ClipWeights, Isa, Options, PromptMode, Prompts, Scorer, Views};
 
 use super::inputs::Inputs;
-use super::output::{Format, Output};
+use super::output::{Format, Output, Unwritten};
 use super::progress::Progress;
-use super::{Done, Hint};
+use super::{Done, advise, note};
 use crate::decode::{Limits, PictureError};
 use crate::engine::{self, Report, Settings};
 use crate::hub;
 
 /// Scores pictures and prints one result each.
 #[derive(clap::Args)]
+#[command(group = ArgGroup::new("sentences").required(true).args(["prompts", "handcrafted"]))]
 pub(super) struct Args {
     /// Pictures, folders of pictures (with all below them), or globs.
     #[arg(required = true, value_name = "PATH")]
@@ -29,11 +34,11 @@ pub(super) struct Args {
     model: String,
 
     /// Learned prompts: safetensors, or the authors' PyTorch checkpoint.
-    #[arg(long, env = "DQA_PROMPTS", value_name = "FILE", required_unless_present = "handcrafted")]
+    #[arg(long, env = "DQA_PROMPTS", value_name = "FILE")]
     prompts: Option<PathBuf>,
 
     /// No learned prompts: the sentences "bad photo." and "good photo." as they are.
-    #[arg(long, env = "DQA_HANDCRAFTED", conflicts_with = "prompts")]
+    #[arg(long, env = "DQA_HANDCRAFTED", value_parser = BoolishValueParser::new())]
     handcrafted: bool,
 
     /// Which parts of a picture are looked at: sees=both|local|global, window=N, and one of stride=N, grid=N,
@@ -42,7 +47,7 @@ pub(super) struct Args {
     views: Views,
 
     /// Print the score of every window too.
-    #[arg(long, env = "DQA_WINDOWS")]
+    #[arg(long, env = "DQA_WINDOWS", value_parser = BoolishValueParser::new())]
     windows: bool,
 
     /// How results are written.
@@ -86,7 +91,7 @@ pub(super) struct Args {
     bytes_max: u64,
 
     /// Take hf: models from the local cache alone.
-    #[arg(long, env = "DQA_OFFLINE")]
+    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
     offline: bool,
 
     /// Say what would be scored, and stop.
@@ -97,7 +102,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     let inputs = Inputs::of(&args.paths)?;
     if inputs.passed_over > 0 {
-        eprintln!("passed over {} files that are not named as pictures", inputs.passed_over);
+        note(format_args!("passed over {} files that are not named as pictures", inputs.passed_over));
     }
     let device = device(&args.device)?;
     if let Some(threads) = args.threads {
@@ -105,7 +110,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     }
     let scorer = Arc::new(scorer(args, &device)?);
     let settings = settings(args, &device);
-    eprintln!(
+    note(format_args!(
         "model {} with {}, {}, {} on {}, fingerprint {}",
         args.model,
         args.prompts.as_ref().map_or("handcrafted prompts".to_owned(), |p| p.display().to_string()),
@@ -117,16 +122,22 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
             args.device.clone()
         },
         scorer.fingerprint()
-    );
+    ));
     if args.dry_run {
-        for picture in &inputs.pictures {
-            println!("{}", picture.display());
-        }
+        print_plan(&inputs.pictures)?;
         return Ok(Done::All);
     }
     let report = score(args, &scorer, &settings, inputs.pictures)?;
     print_report(&report, settings.decode_threads);
     Ok(if report.failed == 0 { Done::All } else { Done::SomeFailed })
+}
+
+fn print_plan(pictures: &[PathBuf]) -> Result<(), Unwritten> {
+    let mut out = BufWriter::new(stdout().lock());
+    for picture in pictures {
+        writeln!(out, "{}", picture.display())?;
+    }
+    Ok(out.flush()?)
 }
 
 fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<PathBuf>) -> anyhow::Result<Report> {
@@ -141,7 +152,7 @@ fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<P
     })?;
     progress.finish();
     match unwritten {
-        Some(error) => Err(error),
+        Some(error) => Err(error.into()),
         None => Ok(report),
     }
 }
@@ -149,11 +160,19 @@ fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<P
 /// A picture's file, if it is not over the limit.
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PictureError> {
     let io = |source| PictureError::Io { path: path.display().to_string(), source };
-    let bytes = std::fs::metadata(path).map_err(io)?.len();
-    if bytes > bytes_max {
-        return Err(PictureError::TooLarge { what: format!("{bytes} bytes"), limit: bytes_max });
+    let too_large = |what| Err(PictureError::TooLarge { what, limit: bytes_max });
+    let file = File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    if length > bytes_max {
+        return too_large(format!("{length} bytes"));
     }
-    std::fs::read(path).map_err(io)
+    // A pipe or a device has no length: it is read until the limit shows.
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > bytes_max {
+        return too_large(format!("{} bytes or more", bytes.len()));
+    }
+    Ok(bytes)
 }
 
 fn device(name: &str) -> anyhow::Result<Device> {
@@ -161,11 +180,11 @@ fn device(name: &str) -> anyhow::Result<Device> {
         return Ok(Device::Cpu);
     }
     let Some(ordinal) = name.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok()) else {
-        bail!("`{name}` is no device: cpu, or cuda:N");
+        return Err(advise(anyhow!("`{name}` is no device"), "--device takes cpu, or cuda:0 and so on"));
     };
     if !cfg!(feature = "cuda") {
-        return Err(anyhow::anyhow!("device {name} was asked for, and this program was built without CUDA")
-            .context(Hint("build it with --features cuda, or score with --device cpu".into())));
+        let error = anyhow!("device {name} was asked for, and this program was built without CUDA");
+        return Err(advise(error, "build it with --features cuda, or score with --device cpu"));
     }
     Device::new_cuda(ordinal).with_context(|| format!("cannot open device {name}"))
 }
@@ -203,7 +222,7 @@ fn settings(args: &Args, device: &Device) -> Settings {
 
 fn print_report(report: &Report, decode_threads: usize) {
     let share = |part: Duration| 100.0 * part.as_secs_f64() / report.wall.as_secs_f64().max(1e-9);
-    eprintln!(
+    note(format_args!(
         "{} pictures ({} failed), {} windows in {:.1} s: {:.1} windows/s, {:.2} pictures/s",
         report.pictures,
         report.failed,
@@ -211,13 +230,13 @@ fn print_report(report: &Report, decode_threads: usize) {
         report.wall.as_secs_f64(),
         report.windows_per_second(),
         report.pictures_per_second()
-    );
-    eprintln!(
+    ));
+    note(format_args!(
         "time: device {:.0}%, waiting for input {:.0}%; reading {:.1} s, decoding {:.1} s on {} threads",
         share(report.device),
         share(report.waiting),
         report.fetching.as_secs_f64(),
         report.decoding.as_secs_f64(),
         decode_threads
-    );
+    ));
 }

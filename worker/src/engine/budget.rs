@@ -48,6 +48,11 @@ impl Budget {
         self.changed.notify_all();
     }
 
+    /// Whether there is nobody left to take for.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     // The numbers are whole at every unlock, also where a thread panicked.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

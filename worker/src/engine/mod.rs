@@ -72,9 +72,13 @@ pub fn run<T: Send>(
         scope.spawn(move || fetcher.run(sources, &jobs_in, &pictures_in));
         for _ in 0..settings.decode_threads.max(1) {
             let jobs = jobs.clone();
-            let (limits, decoding, views) = (&limits, &decoding, scorer.views());
+            let (limits, decoding, views, budget) = (&limits, &decoding, scorer.views(), &budget);
             scope.spawn(move || {
                 for job in jobs {
+                    // The run is over: up to 16 pictures in the queue are for nobody.
+                    if budget.is_closed() {
+                        return;
+                    }
                     let prepared = decoding.time(|| {
                         let picture = decode::decode(&job.bytes, limits)?;
                         Ok(Prepared::new(picture, views).expect("the limits leave room for a window"))
