@@ -27,7 +27,8 @@ pub struct Settings {
     pub batch: usize,
     /// Threads that decode.
     pub decode_threads: usize,
-    /// For fetched and decoded pictures in flight. One larger than this goes alone.
+    /// For fetched and decoded pictures in flight; one encoded file more may have been read ahead. A picture larger than
+    /// this goes alone.
     pub picture_bytes_max: u64,
     /// What a picture may be.
     pub limits: Limits,
