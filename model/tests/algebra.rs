@@ -39,6 +39,14 @@ fn learned_and_handcrafted_prompts_with_each_thing_to_see() {
     }
 }
 
+/// As in ViT-L/14, whose towers have 24 and 12 layers.
+#[test]
+fn towers_of_unequal_depth() {
+    for (layers_v, layers_t) in [(5, 2), (2, 4)] {
+        agree(&Model::handcrafted(ClipShape { layers_v, layers_t, ..TINY }), "sees=both", &four_windows());
+    }
+}
+
 #[test]
 fn every_placement() {
     let model = Model::learned(TINY);
