@@ -51,7 +51,7 @@ pub(crate) struct WindowTokens {
 struct Embedding {
     /// (d, 3 patch patch), as (out, in).
     patch: PackedLinear,
-    /// (d): class token with its position.
+    /// (d): class token with its position, after the norm: the same for every picture.
     class: Vec<f32>,
     /// (patches, d)
     positions: Vec<f32>,
@@ -82,11 +82,15 @@ impl VisualTower {
         let position = weights.get("vision_model.embeddings.position_embedding.weight")?;
         let class = (weights.get("vision_model.embeddings.class_embedding")? + position.get(0)?)?;
         let patch = weights.get("vision_model.embeddings.patch_embedding.weight")?.flatten_from(1)?;
+        let class: Vec<f32> = class.to_vec1()?;
+        let pre_norm = norm_weights(&pre_norm)?;
+        let mut normed_class = vec![0.0; class.len()];
+        layer_norm_rows(Isa::current(), &class, pre_norm.as_norm(), &mut normed_class);
         let embedding = Embedding {
             patch: backing.unbiased(patch)?,
-            class: class.to_vec1()?,
+            class: normed_class,
             positions: position.narrow(0, 1, config.patches())?.flatten_all()?.to_vec1()?,
-            pre_norm: norm_weights(&pre_norm)?,
+            pre_norm,
         };
         let head = Head {
             norm: NormTensors::read(weights, "vision_model.post_layernorm", config.eps)?,
@@ -105,9 +109,7 @@ impl VisualTower {
     /// Tokens of the class and of the whole picture (224 x 224), and their part of the first layer.
     pub(crate) fn shared(&self, whole: &Rgb8) -> Result<Shared> {
         let d = self.embedding.class.len();
-        let mut rows = vec![0.0; d];
-        let class = self.embedding.class.clone();
-        layer_norm_rows(Isa::current(), &class, self.embedding.pre_norm.as_norm(), &mut rows);
+        let mut rows = self.embedding.class.clone();
         if self.sees != Sees::Local {
             rows.extend(self.tokens(whole, &[Origin { x: 0, y: 0 }]));
         }

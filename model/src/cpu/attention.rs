@@ -4,9 +4,8 @@ use super::activations::Rows;
 use super::aligned::Aligned;
 use super::gemm::{Epilogue, GemmScratch, Out, Product};
 use super::isa::Isa;
-use super::kernel::Panels;
 use super::lanes::softmax_rows;
-use super::pack::{Operands, PANEL};
+use super::pack::{Operands, PANEL, Panels};
 
 /// A layer's prompts as every window sees them: they are keys and values only.
 #[derive(Default)]

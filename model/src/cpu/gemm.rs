@@ -10,9 +10,9 @@ use super::aligned::Aligned;
 #[cfg(target_arch = "x86_64")]
 use super::amx;
 use super::isa::Isa;
-use super::kernel::{BLOCK_ROWS, Kernel, Panels};
+use super::kernel::{BLOCK_ROWS, Kernel};
 use super::lanes::{Tile, finish_add, finish_silu, finish_store};
-use super::pack::{Operands, PANEL, PackedLinear};
+use super::pack::{Operands, PANEL, PackedLinear, Panels};
 
 /// What happens to a finished sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) enum Epilogue {
     Add,
 }
 
-/// Inputs summed in one go: the width of ViT-B. 14 rows of f32 and a panel (137 KiB) share the second-level cache with a
+/// Inputs summed in one go: the width of ViT-B. 14 rows of f32 and a panel (138 KiB) share the second-level cache with a
 /// block; and no power of two, which would put the rows of an AMX tile on few sets of the first.
 const K_BLOCK: usize = 768;
 

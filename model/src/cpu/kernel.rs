@@ -2,7 +2,7 @@
 
 use super::activations::{Part, pack_columns, pack_pairs, pack_tile_rows};
 use super::isa::Isa;
-use super::pack::{PANEL, PackedLinear, PanelKind};
+use super::pack::{PANEL, PackedLinear, Panels};
 use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx};
@@ -13,30 +13,6 @@ pub(super) const BLOCK_ROWS: usize = 112;
 /// The same for AMX, whose CPUs have 2 MiB and whose inputs are bf16: a multiple of its tile's 32 rows.
 #[cfg(target_arch = "x86_64")]
 const BLOCK_ROWS_AMX: usize = 416;
-
-/// Packed weights of a product, or a part of them.
-#[derive(Clone, Copy)]
-pub(super) enum Panels<'a> {
-    F32(&'a [f32]),
-    Bf16(&'a [u16]),
-}
-
-impl Panels<'_> {
-    fn kind(&self) -> PanelKind {
-        match self {
-            Panels::F32(_) => PanelKind::F32,
-            Panels::Bf16(_) => PanelKind::Bf16Pairs,
-        }
-    }
-
-    /// `len` values from `start` on.
-    pub(super) fn part(&self, start: usize, len: usize) -> Self {
-        match self {
-            Panels::F32(b) => Panels::F32(&b[start..start + len]),
-            Panels::Bf16(b) => Panels::Bf16(&b[start..start + len]),
-        }
-    }
-}
 
 /// The tile kernel of a packed weight.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,19 +32,19 @@ impl Kernel {
     /// The best for these panels on this CPU.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn of(panels: Panels<'_>, isa: Isa) -> Kernel {
-        match panels.kind() {
-            PanelKind::Bf16Pairs if isa >= Isa::Amx => Kernel::Amx,
-            PanelKind::Bf16Pairs => Kernel::Bf16,
-            PanelKind::F32 if isa >= Isa::Avx512 => Kernel::Avx512,
-            PanelKind::F32 if isa >= Isa::Avx2 => Kernel::Avx2,
-            PanelKind::F32 => Kernel::Portable,
+        match panels {
+            Panels::Bf16(_) if isa >= Isa::Amx => Kernel::Amx,
+            Panels::Bf16(_) => Kernel::Bf16,
+            Panels::F32(_) if isa >= Isa::Avx512 => Kernel::Avx512,
+            Panels::F32(_) if isa >= Isa::Avx2 => Kernel::Avx2,
+            Panels::F32(_) => Kernel::Portable,
         }
     }
 
     /// The best for these panels on this CPU.
     #[cfg(not(target_arch = "x86_64"))]
     pub(super) fn of(panels: Panels<'_>, _: Isa) -> Kernel {
-        assert!(panels.kind() == PanelKind::F32);
+        assert!(matches!(panels, Panels::F32(_)));
         Kernel::Portable
     }
 
@@ -140,13 +116,6 @@ impl Kernel {
 }
 
 impl PackedLinear {
-    pub(super) fn panels(&self) -> Panels<'_> {
-        match self.kind {
-            PanelKind::F32 => Panels::F32(self.panels_f32()),
-            PanelKind::Bf16Pairs => Panels::Bf16(self.panels_bf16()),
-        }
-    }
-
     /// Rows that share a pass over the weight.
     pub(super) fn block_rows(&self) -> usize {
         Kernel::of(self.panels(), self.isa).block_rows()

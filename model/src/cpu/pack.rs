@@ -33,11 +33,21 @@ impl Operands {
     }
 }
 
-/// How the panels lie in memory, which decides the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PanelKind {
-    F32,
-    Bf16Pairs,
+/// Packed weights, or a part of them; how they lie in memory decides the kernel.
+#[derive(Clone, Copy)]
+pub(super) enum Panels<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [u16]),
+}
+
+impl Panels<'_> {
+    /// `len` values from `start` on.
+    pub(super) fn part(&self, start: usize, len: usize) -> Self {
+        match self {
+            Panels::F32(b) => Panels::F32(&b[start..start + len]),
+            Panels::Bf16(b) => Panels::Bf16(&b[start..start + len]),
+        }
+    }
 }
 
 /// `y = x W^T + b`, packed for one instruction set.
@@ -47,8 +57,9 @@ pub(crate) struct PackedLinear {
     /// `k` as packed.
     pub(super) k_padded: usize,
     pub(super) operands: Operands,
-    pub(super) kind: PanelKind,
     pub(super) isa: Isa,
+    /// Of pairs of bf16, not of f32.
+    pairs: bool,
     panels: Aligned,
     /// Zeros where the linear has none; padded to whole panels.
     pub(super) bias: Vec<f32>,
@@ -91,19 +102,14 @@ impl PackedLinear {
         if let Some(bias) = bias {
             padded_bias[..n].copy_from_slice(bias);
         }
-        let kind = if pairs { PanelKind::Bf16Pairs } else { PanelKind::F32 };
-        PackedLinear { n, k, k_padded, operands, kind, isa, panels, bias: padded_bias }
+        PackedLinear { n, k, k_padded, operands, isa, pairs, panels, bias: padded_bias }
     }
 
     pub(crate) fn outputs(&self) -> usize {
         self.n
     }
 
-    pub(super) fn panels_f32(&self) -> &[f32] {
-        self.panels.as_slice()
-    }
-
-    pub(super) fn panels_bf16(&self) -> &[u16] {
-        self.panels.as_slice()
+    pub(super) fn panels(&self) -> Panels<'_> {
+        if self.pairs { Panels::Bf16(self.panels.as_slice()) } else { Panels::F32(self.panels.as_slice()) }
     }
 }
