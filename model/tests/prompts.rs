@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)] // helpers too: a test that cannot get its data has failed
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,13 +23,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn text(error: &PromptsError, dir: &Path) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text.replace(dir.to_str().unwrap(), "DIR")
+    dqa_testkit::chain(error).replace(dir.to_str().unwrap(), "DIR")
 }
 
 /// What comes of a safetensors file with these tensors.

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)] // helpers too: a test that cannot get its data has failed
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::fs;
 use std::path::Path;
 
@@ -19,13 +18,7 @@ const TINY: HfDir = HfDir { salt: "golden", shape: ClipShape::TINY, shards: 1 };
 
 /// An error with its causes, and `DIR` for the test's directory.
 fn text(error: &WeightsError, dir: &Path) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text.replace(dir.to_str().unwrap(), "DIR")
+    dqa_testkit::chain(error).replace(dir.to_str().unwrap(), "DIR")
 }
 
 /// What is said of a directory with the tiny configuration and these tensors.

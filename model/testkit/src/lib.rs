@@ -4,6 +4,8 @@
 //! be wrong in the same way as what it tests. It is never part of the product, so it panics where a library returns
 //! an error: a test that cannot get its data has failed.
 
+use std::error::Error;
+
 pub mod formula;
 pub mod golden;
 pub mod hf;
@@ -15,3 +17,9 @@ pub use golden::Goldens;
 pub use hf::{HfDir, RawTensor};
 pub use pictures::Picture;
 pub use spec::{ClipShape, PromptShape, TensorSpec};
+
+/// An error with its causes, on one line.
+pub fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause: &&dyn Error| Error::source(*cause));
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
