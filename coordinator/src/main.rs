@@ -1,0 +1,2 @@
+//! The `dqa-coord` program.
+fn main() {}

@@ -1,0 +1,12 @@
+//! What is computed: data sets, plans, tables, statistics, reports, SQL. Who computes it and on what is not known here.
+//!
+//! ```text
+//! DataSet -plan-> Shard -(scored elsewhere)-> Part -commit-> Run -report-> Correlations, Leaderboard
+//! ```
+
+pub mod dataset;
+pub mod names;
+pub mod place;
+pub mod run;
+pub mod stats;
+pub mod tables;

@@ -1,0 +1,130 @@
+//! Names as types: of a data set, an algorithm, a run. What passes here is safe as a folder, an object key, a Hive
+//! partition and a word on a command line, the same everywhere, with nothing to escape.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Longest name, in bytes: with what is put around it, still a file name.
+const NAME_BYTES_MAX: usize = 100;
+
+/// A text that is no name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no name for {what}: it takes 1 to {NAME_BYTES_MAX} letters, digits and . _ + - and begins with a letter or digit"
+)]
+pub struct NameError {
+    /// What was to be named.
+    pub what: &'static str,
+    /// As given.
+    pub text: String,
+}
+
+fn check(what: &'static str, text: &str) -> Result<(), NameError> {
+    let inside = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+    let good = text.len() <= NAME_BYTES_MAX
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(inside);
+    if good { Ok(()) } else { Err(NameError { what, text: text.to_owned() }) }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                check($what, text).map(|()| $type(text.into()))
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name!(
+    /// Of a data set. Cheap to clone.
+    DatasetName,
+    "a data set"
+);
+name!(
+    /// Of a dehazing algorithm. Cheap to clone.
+    AlgorithmName,
+    "an algorithm"
+);
+name!(
+    /// Of a run. Cheap to clone.
+    RunName,
+    "a run"
+);
+
+/// The names in `all` that are near to `text`, nearest first, at most three: for errors.
+pub fn near<'a>(text: &str, all: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let folded = text.to_lowercase();
+    let mut scored: Vec<(f64, &str)> = all
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&folded, &name.to_lowercase()), name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_escape_are_refused() {
+        for text in ["", ".", "..", "a/b", "a b", "a=b", "-x", "é", &"a".repeat(101)] {
+            assert!(text.parse::<RunName>().is_err(), "{text}");
+        }
+        for text in ["dcp", "AOD-Net", "He09", "2021.v1+x_y", &"a".repeat(100)] {
+            assert_eq!(text.parse::<AlgorithmName>().unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn near_names_are_found_whatever_their_case() {
+        let all = ["dehazeformer", "AOD-Net", "dcp", "DCPDN"];
+        assert_eq!(near("dehazformer", all), ["dehazeformer"]);
+        assert_eq!(near("aodnet", all), ["AOD-Net"]);
+        assert_eq!(near("dcpd", all), ["DCPDN", "dcp"]);
+        assert!(near("xyz", all).is_empty());
+    }
+}

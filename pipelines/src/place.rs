@@ -1,0 +1,273 @@
+//! A folder, wherever it is: on this machine, or in S3, Google Cloud Storage, Azure. Data sets are read from one, results
+//! are kept in one. It owns how an address becomes an object store and what stands for an object's version; it refuses to
+//! know what is inside.
+//!
+//! A key is an object's path below the folder, with `/` between its parts.
+
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use url::Url;
+
+/// What an address or an object in it can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// Not an address of a kind that is known, or one that this build leaves out.
+    #[error("`{address}` is no address of a folder: it takes a path, or a URL with file://, s3://, gs:// or az://")]
+    Address {
+        /// As given.
+        address: String,
+        /// What was wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A folder on this machine that is not there or cannot be made.
+    #[error("cannot open the folder {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the file system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An object that cannot be read, written or listed.
+    #[error("cannot {what} {address}")]
+    Object {
+        /// What was tried.
+        what: &'static str,
+        /// On which object.
+        address: String,
+        /// What the store said.
+        #[source]
+        source: object_store::Error,
+    },
+}
+
+impl PlaceError {
+    /// Whether what was asked for is not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, PlaceError::Object { source: object_store::Error::NotFound { .. }, .. })
+    }
+}
+
+/// An object as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Below the folder.
+    pub key: String,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// Another one means other content: the store's ETag, or length and time of change.
+    pub version: String,
+}
+
+/// A folder in an object store or on this machine. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Place {
+    objects: Arc<dyn ObjectStore>,
+    prefix: Path,
+    /// Ends with a slash.
+    url: Url,
+}
+
+impl Place {
+    /// The folder at `address`: a URL, or a path that is taken from `base`. A local folder must be there.
+    ///
+    /// # Errors
+    /// An address of no known kind; a local folder that is not there.
+    pub fn open(address: &str, base: &FilePath) -> Result<Place, PlaceError> {
+        match local_path(address, base)? {
+            Some(path) => Place::local(&path),
+            None => Place::remote(address),
+        }
+    }
+
+    /// As [`Place::open`]; a local folder is made where there is none.
+    ///
+    /// # Errors
+    /// As [`Place::open`], and where the folder cannot be made.
+    pub fn create(address: &str, base: &FilePath) -> Result<Place, PlaceError> {
+        match local_path(address, base)? {
+            Some(path) => {
+                std::fs::create_dir_all(&path).map_err(|source| PlaceError::Folder { path: path.clone(), source })?;
+                Place::local(&path)
+            }
+            None => Place::remote(address),
+        }
+    }
+
+    fn local(path: &FilePath) -> Result<Place, PlaceError> {
+        let folder = |source| PlaceError::Folder { path: path.to_owned(), source };
+        let path = path.canonicalize().map_err(folder)?;
+        if !path.is_dir() {
+            return Err(folder(std::io::ErrorKind::NotADirectory.into()));
+        }
+        let url = Url::from_directory_path(&path).expect("a canonical path is absolute");
+        let objects = LocalFileSystem::new_with_prefix(&path)
+            .map_err(|source| PlaceError::Address { address: url.to_string(), source: source.into() })?;
+        Ok(Place { objects: Arc::new(objects), prefix: Path::default(), url })
+    }
+
+    /// Credentials and options come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`, ...).
+    fn remote(address: &str) -> Result<Place, PlaceError> {
+        let wrong = |source| PlaceError::Address { address: address.to_owned(), source };
+        let mut url = Url::parse(address).map_err(|source| wrong(source.into()))?;
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        let options = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let (objects, prefix) = object_store::parse_url_opts(&url, options).map_err(|source| wrong(source.into()))?;
+        Ok(Place { objects: objects.into(), prefix, url })
+    }
+
+    /// The folder's address, with a slash at its end.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Whether it is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.url.scheme() == "file"
+    }
+
+    /// The store that it is in.
+    pub fn objects(&self) -> &Arc<dyn ObjectStore> {
+        &self.objects
+    }
+
+    /// An object's path in [`Place::objects`].
+    pub fn path(&self, key: &str) -> Path {
+        key.split('/').filter(|part| !part.is_empty()).fold(self.prefix.clone(), |path, part| path.join(part))
+    }
+
+    /// An object's address, for tables and errors.
+    pub fn address(&self, key: &str) -> String {
+        let mut url = self.url.clone();
+        if let Ok(mut parts) = url.path_segments_mut() {
+            parts.pop_if_empty().extend(key.split('/'));
+        }
+        url.into()
+    }
+
+    /// All objects below `folder` (a key, or nothing for all), in no order.
+    pub fn list(&self, folder: &str) -> BoxStream<'static, Result<Object, PlaceError>> {
+        let (place, folder) = (self.clone(), folder.to_owned());
+        let path = self.path(&folder);
+        self.objects
+            .list(Some(&path))
+            .map(move |meta| match meta {
+                Ok(meta) => Ok(place.object(&meta)),
+                Err(source) => Err(place.failed("list", &folder, source)),
+            })
+            .boxed()
+    }
+
+    /// What a listing would show of one object.
+    ///
+    /// # Errors
+    /// Where it is not there or the store fails.
+    pub async fn head(&self, key: &str) -> Result<Object, PlaceError> {
+        let meta = self.objects.head(&self.path(key)).await.map_err(|source| self.failed("look at", key, source))?;
+        Ok(self.object(&meta))
+    }
+
+    /// An object's bytes.
+    ///
+    /// # Errors
+    /// Where it is not there or the store fails.
+    pub async fn get(&self, key: &str) -> Result<Bytes, PlaceError> {
+        let got = async { self.objects.get(&self.path(key)).await?.bytes().await };
+        got.await.map_err(|source| self.failed("read", key, source))
+    }
+
+    /// The first `bytes` of an object, or all of one that has fewer.
+    ///
+    /// # Errors
+    /// Where it is not there or the store fails.
+    pub async fn get_first(&self, key: &str, bytes: u64) -> Result<Bytes, PlaceError> {
+        let range = object_store::GetRange::Bounded(0..bytes);
+        let options = object_store::GetOptions { range: Some(range), ..Default::default() };
+        let got = async { self.objects.get_opts(&self.path(key), options).await?.bytes().await };
+        got.await.map_err(|source| self.failed("read", key, source))
+    }
+
+    /// Writes an object whole or not at all, over one that is there.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), PlaceError> {
+        let put = self.objects.put(&self.path(key), PutPayload::from_bytes(bytes)).await;
+        put.map(drop).map_err(|source| self.failed("write", key, source))
+    }
+
+    /// Removes an object; one that is not there is no error.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn delete(&self, key: &str) -> Result<(), PlaceError> {
+        match self.objects.delete(&self.path(key)).await {
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
+            other => other.map_err(|source| self.failed("remove", key, source)),
+        }
+    }
+
+    /// The names of the folders directly below `folder`, sorted.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, PlaceError> {
+        let listed = self.objects.list_with_delimiter(Some(&self.path(folder))).await;
+        let listed = listed.map_err(|source| self.failed("list", folder, source))?;
+        let name = |path: &Path| path.filename().map(str::to_owned);
+        let mut names: Vec<String> = listed.common_prefixes.iter().filter_map(name).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// All of [`Place::list`] at once, by key.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn list_sorted(&self, folder: &str) -> Result<Vec<Object>, PlaceError> {
+        let mut objects: Vec<Object> = self.list(folder).try_collect().await?;
+        objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(objects)
+    }
+
+    fn object(&self, meta: &ObjectMeta) -> Object {
+        let below: Vec<_> = meta.location.parts().skip(self.prefix.parts().count()).collect();
+        let key = below.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("/");
+        Object { key, bytes: meta.size, version: self.version(meta) }
+    }
+
+    /// A local file's ETag holds its inode, which a copy with its times kept does not share.
+    fn version(&self, meta: &ObjectMeta) -> String {
+        match &meta.e_tag {
+            Some(tag) if !self.is_local() => tag.trim_matches('"').to_owned(),
+            _ => format!("{:x}-{:x}", meta.size, meta.last_modified.timestamp_micros()),
+        }
+    }
+
+    fn failed(&self, what: &'static str, key: &str, source: object_store::Error) -> PlaceError {
+        PlaceError::Object { what, address: self.address(key), source }
+    }
+}
+
+/// The path that an address means on this machine; None for another machine's.
+fn local_path(address: &str, base: &FilePath) -> Result<Option<PathBuf>, PlaceError> {
+    if !address.contains("://") {
+        return Ok(Some(base.join(address)));
+    }
+    if !address.starts_with("file://") {
+        return Ok(None);
+    }
+    let wrong = |source| PlaceError::Address { address: address.to_owned(), source };
+    let url = Url::parse(address).map_err(|source| wrong(source.into()))?;
+    url.to_file_path().map(Some).map_err(|()| wrong("it has a host".into()))
+}

@@ -1,0 +1,198 @@
+//! A run's record: what was asked for, with what, on which machine, and which parts are its result. It is all that a
+//! store knows of a run; the parts are shared by every run whose plan names them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{AlgorithmName, DatasetName, RunName};
+use crate::place::{Place, PlaceError};
+
+/// The folder of runs in a store.
+pub const RUNS: &str = "runs";
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Planned, and not all of its parts are there.
+    Running,
+    /// Every part is there and was counted.
+    Complete,
+}
+
+/// What a run is: `runs/<name>/run.json` in a store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Its name.
+    pub name: RunName,
+    /// How far it is.
+    pub state: RunState,
+    /// When it was first planned.
+    pub created: Timestamp,
+    /// When this record was written.
+    pub updated: Timestamp,
+    /// What was asked for, resolved: every setting that made the scores.
+    pub spec: RunSpec,
+    /// Of weights, prompts, views and arithmetic: 64 digits.
+    pub fingerprint: String,
+    /// Pictures, windows, failures.
+    pub counts: Counts,
+    /// The programs and machines that took part, by setting.
+    pub provenance: BTreeMap<String, String>,
+    /// Every part of the result, in the order of the plan.
+    pub parts: Vec<PartRef>,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// The data sets, as they were resolved.
+    pub datasets: Vec<DatasetSpec>,
+    /// CLIP's weights: a directory, or `hf:OWNER/NAME@REVISION`.
+    pub model: String,
+    /// The learned prompts' file; None: the handcrafted sentences.
+    pub prompts: Option<String>,
+    /// Which parts of a picture are looked at.
+    pub views: String,
+    /// The class of arithmetic.
+    pub dtype: String,
+    /// Where the model ran.
+    pub device: String,
+    /// Most windows of a shard.
+    pub shard_windows_max: u64,
+    /// What the model is, for those who read the results: an untrained one says so here.
+    pub remark: Option<String>,
+}
+
+/// A data set of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatasetSpec {
+    /// Its name.
+    pub name: DatasetName,
+    /// Where its pictures are.
+    pub root: String,
+    /// The algorithms that were asked for.
+    pub algorithms: Vec<AlgorithmName>,
+    /// The protocol of its own that it is also reported by (`exbedde`).
+    pub protocol: Option<String>,
+    /// Its definition as TOML, for the record.
+    pub definition: String,
+}
+
+/// Of a run's rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Pictures planned: rows in.
+    pub pictures: u64,
+    /// Windows planned.
+    pub windows: u64,
+    /// Rows with a score, when last counted.
+    pub scored: u64,
+    /// Rows with an error, when last counted.
+    pub failed: u64,
+}
+
+/// One part of a run's result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRef {
+    /// The part's object in the store.
+    pub key: String,
+    /// Whose pictures.
+    pub dataset: DatasetName,
+    /// Whose outputs.
+    pub algorithm: AlgorithmName,
+    /// Pictures in it.
+    pub rows: u64,
+    /// Windows that were planned for it.
+    pub windows: u64,
+}
+
+/// What a run's record can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store failed, or there is no such run.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// A record that is not one.
+    #[error("the record of run `{run}` cannot be read")]
+    Record {
+        /// Whose.
+        run: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// No run of this name.
+    #[error("there is no run `{run}` in {store}{}", nearest(near))]
+    Unknown {
+        /// As asked for.
+        run: String,
+        /// The store's address.
+        store: String,
+        /// Names that are like it.
+        near: Vec<String>,
+    },
+}
+
+fn nearest(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; near to it: {}", near.join(", ")) }
+}
+
+impl RunRecord {
+    fn key(name: &RunName) -> String {
+        format!("{RUNS}/{name}/run.json")
+    }
+
+    /// The record of a run; None where there is no such run.
+    ///
+    /// # Errors
+    /// Where the store fails or the record is not one.
+    pub async fn find(store: &Place, name: &RunName) -> Result<Option<RunRecord>, RunError> {
+        let bytes = match store.get(&RunRecord::key(name)).await {
+            Err(error) if error.is_not_found() => return Ok(None),
+            other => other?,
+        };
+        let wrong = |source| RunError::Record { run: name.to_string(), source };
+        serde_json::from_slice(&bytes).map(Some).map_err(wrong)
+    }
+
+    /// The record of a run that must be there.
+    ///
+    /// # Errors
+    /// As [`RunRecord::find`], and with near names where there is no such run.
+    pub async fn read(store: &Place, name: &RunName) -> Result<RunRecord, RunError> {
+        if let Some(record) = RunRecord::find(store, name).await? {
+            return Ok(record);
+        }
+        let names = store.folders(RUNS).await?;
+        let near = crate::names::near(name.as_str(), names.iter().map(String::as_str));
+        let near = near.into_iter().map(str::to_owned).collect();
+        Err(RunError::Unknown { run: name.to_string(), store: store.url().to_string(), near })
+    }
+
+    /// All runs of a store, oldest first.
+    ///
+    /// # Errors
+    /// Where the store fails or a record is not one.
+    pub async fn all(store: &Place) -> Result<Vec<RunRecord>, RunError> {
+        let mut records = Vec::new();
+        for name in store.folders(RUNS).await? {
+            if let Ok(name) = name.parse() {
+                records.extend(RunRecord::find(store, &name).await?);
+            }
+        }
+        records.sort_by_key(|record| record.created);
+        Ok(records)
+    }
+
+    /// Writes the record, whole or not at all.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn write(&self, store: &Place) -> Result<(), RunError> {
+        let text = serde_json::to_vec_pretty(self).expect("a record has text for keys");
+        Ok(store.put(&RunRecord::key(&self.name), text.into()).await?)
+    }
+}

@@ -1,0 +1,183 @@
+//! The table `scores`: one row for each picture of a run, scored or failed. A file of it is a part: the rows of one
+//! shard, all of one data set, one algorithm and one fingerprint.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Schema, SchemaRef};
+use arrow::error::ArrowError;
+
+/// Of the columns and what they mean. Part of every part's name: raise it with each change of either.
+pub const SCORES_VERSION: u32 = 1;
+
+/// The folder of the table in a store.
+pub const SCORES: &str = "scores";
+
+/// A row of the table. The columns that are the same in a whole part are in [`PartColumns`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreRow {
+    /// What the picture shows.
+    pub scene: String,
+    /// The group that its scene is reported in.
+    pub scene_group: Option<String>,
+    /// Its key below the data set's root.
+    pub image: String,
+    /// Its address.
+    pub uri: String,
+    /// The store's version of the file when it was planned.
+    pub version: String,
+    /// BLAKE3 of the file, 64 digits; None where it could not be read.
+    pub digest: Option<String>,
+    /// Pixels, where the header could be read.
+    pub width: Option<i32>,
+    /// Pixels, where the header could be read.
+    pub height: Option<i32>,
+    /// Windows scored; 0 for a failed row.
+    pub windows: i32,
+    /// What the model says, or why it says nothing.
+    pub score: Result<Spread, Failure>,
+    /// The label; higher is better.
+    pub mos: Option<f64>,
+}
+
+/// A picture's score and how its windows' scores lie around it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// Mean over the windows, 0 to 1, higher is better.
+    pub score: f64,
+    /// Standard deviation over the windows (of the population: divided by their number).
+    pub std: f64,
+    /// The worst window's score.
+    pub min: f64,
+    /// The best window's score.
+    pub max: f64,
+}
+
+/// Why a picture has no score.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Stable, for machines.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// What is the same in all rows of a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartColumns {
+    /// The data set.
+    pub dataset: String,
+    /// The algorithm.
+    pub algorithm: String,
+    /// Of the model that scored: 64 digits.
+    pub fingerprint: String,
+    /// The part's name: its file's, without `.parquet`.
+    pub part: String,
+}
+
+/// The table's columns.
+pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let text = DataType::Utf8;
+    let word = || DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    Arc::new(Schema::new(vec![
+        Field::new("dataset", word(), false),
+        Field::new("algorithm", word(), false),
+        Field::new("scene", text.clone(), false),
+        Field::new("scene_group", text.clone(), true),
+        Field::new("image", text.clone(), false),
+        Field::new("uri", text.clone(), false),
+        Field::new("version", text.clone(), false),
+        Field::new("digest", text.clone(), true),
+        Field::new("width", DataType::Int32, true),
+        Field::new("height", DataType::Int32, true),
+        Field::new("windows", DataType::Int32, false),
+        Field::new("score", DataType::Float64, true),
+        Field::new("score_std", DataType::Float64, true),
+        Field::new("score_min", DataType::Float64, true),
+        Field::new("score_max", DataType::Float64, true),
+        Field::new("mos", DataType::Float64, true),
+        Field::new("error_code", text.clone(), true),
+        Field::new("error_message", text, true),
+        Field::new("fingerprint", word(), false),
+        Field::new("part", word(), false),
+    ]))
+});
+
+/// Rows as a batch of [`SCHEMA`].
+pub fn to_batch(part: &PartColumns, rows: &[ScoreRow]) -> RecordBatch {
+    let same = |value: &str| -> ArrayRef {
+        let keys = Int32Array::from(vec![0; rows.len()]);
+        Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::new(StringArray::from(vec![value]))))
+    };
+    let text = |of: &dyn Fn(&ScoreRow) -> Option<String>| -> ArrayRef {
+        Arc::new(rows.iter().map(of).collect::<StringArray>())
+    };
+    let whole =
+        |of: &dyn Fn(&ScoreRow) -> Option<i32>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Int32Array>()) };
+    let real =
+        |of: &dyn Fn(&ScoreRow) -> Option<f64>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Float64Array>()) };
+    let spread = |of: fn(&Spread) -> f64| real(&move |row| row.score.as_ref().ok().map(of));
+    let columns = vec![
+        same(&part.dataset),
+        same(&part.algorithm),
+        text(&|row| Some(row.scene.clone())),
+        text(&|row| row.scene_group.clone()),
+        text(&|row| Some(row.image.clone())),
+        text(&|row| Some(row.uri.clone())),
+        text(&|row| Some(row.version.clone())),
+        text(&|row| row.digest.clone()),
+        whole(&|row| row.width),
+        whole(&|row| row.height),
+        whole(&|row| Some(row.windows)),
+        spread(|s| s.score),
+        spread(|s| s.std),
+        spread(|s| s.min),
+        spread(|s| s.max),
+        real(&|row| row.mos),
+        text(&|row| row.score.as_ref().err().map(|f| f.code.clone())),
+        text(&|row| row.score.as_ref().err().map(|f| f.message.clone())),
+        same(&part.fingerprint),
+        same(&part.part),
+    ];
+    RecordBatch::try_new(SCHEMA.clone(), columns).expect("the columns are made to the schema")
+}
+
+/// The rows of a batch of [`SCHEMA`].
+///
+/// # Errors
+/// Where a column is missing or of another type.
+pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ScoreRow>, ArrowError> {
+    let column = |name: &str| {
+        batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("there is no column `{name}`")))
+    };
+    let wrong = |name: &str| ArrowError::SchemaError(format!("column `{name}` is of another type"));
+    let text = |name: &'static str| column(name)?.as_string_opt::<i32>().ok_or_else(|| wrong(name));
+    let whole = |name: &'static str| column(name)?.as_primitive_opt::<Int32Type>().ok_or_else(|| wrong(name));
+    let real = |name: &'static str| column(name)?.as_primitive_opt::<Float64Type>().ok_or_else(|| wrong(name));
+    let texts = |array: &StringArray, i| array.is_valid(i).then(|| array.value(i).to_owned());
+    let reals = |array: &Float64Array, i| array.is_valid(i).then(|| array.value(i));
+    let wholes = |array: &Int32Array, i| array.is_valid(i).then(|| array.value(i));
+    let (scene, group, image, uri) = (text("scene")?, text("scene_group")?, text("image")?, text("uri")?);
+    let (version, digest) = (text("version")?, text("digest")?);
+    let (width, height, windows) = (whole("width")?, whole("height")?, whole("windows")?);
+    let (score, std, min, max) = (real("score")?, real("score_std")?, real("score_min")?, real("score_max")?);
+    let (mos, code, message) = (real("mos")?, text("error_code")?, text("error_message")?);
+    let row = |i| ScoreRow {
+        scene: scene.value(i).to_owned(),
+        scene_group: texts(group, i),
+        image: image.value(i).to_owned(),
+        uri: uri.value(i).to_owned(),
+        version: version.value(i).to_owned(),
+        digest: texts(digest, i),
+        width: wholes(width, i),
+        height: wholes(height, i),
+        windows: windows.value(i),
+        score: if score.is_valid(i) {
+            Ok(Spread { score: score.value(i), std: std.value(i), min: min.value(i), max: max.value(i) })
+        } else {
+            Err(Failure { code: texts(code, i).unwrap_or_default(), message: texts(message, i).unwrap_or_default() })
+        },
+        mos: reals(mos, i),
+    };
+    Ok((0..batch.num_rows()).map(row).collect())
+}
