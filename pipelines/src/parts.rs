@@ -126,6 +126,7 @@ mod tests {
             scene_group: i.is_multiple_of(3).then(|| "g".to_owned()),
             image: format!("{i}.png"),
             uri: format!("file:///{i}.png"),
+            bytes: 1,
             version: "v".to_owned(),
             mos: i.is_multiple_of(2).then_some(i as f64),
         };

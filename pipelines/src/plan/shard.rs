@@ -36,6 +36,8 @@ pub struct ShardPicture {
     pub image: String,
     /// Where it is.
     pub uri: String,
+    /// Length in bytes.
+    pub bytes: u64,
     /// The version that was planned.
     pub version: String,
     /// The label; higher is better.
@@ -63,6 +65,7 @@ impl Shard {
                     scene_group: picture.scene_group.as_deref().map(str::to_owned),
                     image: picture.image.to_string(),
                     uri: dataset.uri(picture),
+                    bytes: picture.bytes,
                     version: picture.version.to_string(),
                     mos: picture.mos,
                 })
