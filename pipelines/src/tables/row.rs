@@ -46,7 +46,7 @@ cell!(u64, Int64, Int64Array, |number: &u64| i64::try_from(*number).expect("a co
 macro_rules! table {
     ($(#[$doc:meta])* $row:ident { $($(#[$field_doc:meta])* $field:ident: $cell:ty,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
         pub struct $row {
             $($(#[$field_doc])* pub $field: $cell,)*
         }
