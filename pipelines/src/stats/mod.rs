@@ -5,217 +5,62 @@
 //! measure that is not defined (fewer than two rows, a side that is constant) is `None`. Values are never NaN: leaving
 //! such rows out is the caller's decision, so a NaN is a panic.
 
-#![expect(clippy::todo, reason = "signatures for the reports; bodies follow")]
-#![expect(missing_docs, reason = "signatures for the reports; bodies follow")]
+mod bootstrap;
+mod exbedde;
+mod intervals;
+mod kendall;
+mod levels;
+mod logistic;
+mod pairwise;
+mod pearson;
+mod ranking;
+mod spearman;
+mod wilcoxon;
 
-pub fn srcc(_x: &[f64], _y: &[f64]) -> Option<f64> {
-    todo!()
-}
-pub fn krcc(_x: &[f64], _y: &[f64]) -> Option<f64> {
-    todo!()
-}
-pub fn plcc(_x: &[f64], _y: &[f64]) -> Option<f64> {
-    todo!()
-}
-pub fn rmse(_x: &[f64], _y: &[f64]) -> Option<f64> {
-    todo!()
-}
+pub use bootstrap::{Bootstrap, Estimate, Interval, IntervalMethod};
+pub use exbedde::{Exbedde, ExbeddeCity, ExbeddeMeasures, exbedde};
+pub use intervals::{Intervals, intervals};
+pub use kendall::krcc;
+pub use logistic::{Fit, FitStatus, Logistic, fit, fits};
+pub use pairwise::{PairwiseAccuracy, pairwise_accuracy};
+pub use pearson::{plcc, rmse};
+pub use ranking::{Comparison, Ranking, SceneScores, Standing, rank};
+pub use spearman::srcc;
 
-/// Rows' columns, of equal lengths.
+#[cfg(test)]
+mod tests;
+
+use levels::Levels;
+
+/// A table's columns, of equal lengths.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns<'a> {
+    /// What the model says.
     pub score: &'a [f64],
+    /// The label; higher is better.
     pub mos: &'a [f64],
-    /// Numbers of scenes; which ones does not matter, only where they are equal.
+    /// What a picture shows, as a number of the caller's choice.
     pub scene: &'a [u32],
 }
 
-/// Of pairs of one scene's pictures whose labels differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PairwiseAccuracy {
-    pub agree: u64,
-    pub disagree: u64,
-    /// Pairs of equal score: each counts half.
-    pub tied: u64,
-}
-impl PairwiseAccuracy {
-    /// 0 to 1.
-    pub fn value(&self) -> f64 {
-        todo!()
+impl Columns<'_> {
+    fn check(&self) {
+        let rows = self.score.len();
+        assert!(self.mos.len() == rows && self.scene.len() == rows, "columns of one table");
     }
 }
-pub fn pairwise_accuracy(_columns: &Columns<'_>) -> Option<PairwiseAccuracy> {
-    todo!()
-}
 
-/// Mean of `values` for each number in `keys`, in the order of the numbers: (number, mean).
-pub fn mean_by(_keys: &[u32], _values: &[f64]) -> Vec<(u32, f64)> {
-    todo!()
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Logistic {
-    Four,
-    Five,
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FitStatus {
-    Converged,
-    NotConverged,
-    /// Not more rows than parameters.
-    TooFewRows,
-    /// Scores or labels are all the same.
-    Constant,
-}
-impl FitStatus {
-    pub fn as_str(self) -> &'static str {
-        todo!()
-    }
-}
-#[derive(Clone, Debug)]
-pub struct Fit {
-    pub logistic: Logistic,
-    pub status: FitStatus,
-    /// b1.. in the units of the rows; empty where nothing was fitted.
-    pub parameters: Vec<f64>,
-    pub plcc: Option<f64>,
-    pub rmse: Option<f64>,
-}
-impl Fit {
-    /// The fitted label of a score; None where nothing was fitted.
-    pub fn at(&self, _score: f64) -> Option<f64> {
-        todo!()
-    }
-}
-pub fn fit(_logistic: Logistic, _x: &[f64], _y: &[f64]) -> Fit {
-    todo!()
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Bootstrap {
-    pub replicates: u32,
-    pub seed: u64,
-    pub level: f64,
-}
-impl Default for Bootstrap {
-    fn default() -> Self {
-        Bootstrap { replicates: 1000, seed: 0, level: 0.95 }
-    }
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IntervalMethod {
-    Bootstrap,
-    LinearisedBootstrap,
-}
-impl IntervalMethod {
-    pub fn as_str(self) -> &'static str {
-        todo!()
-    }
-}
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Interval {
-    pub low: f64,
-    pub high: f64,
-    pub method: IntervalMethod,
-}
-/// A measure and how sure it is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    pub value: f64,
-    /// None with fewer than two scenes, and where most replicates have no value.
-    pub interval: Option<Interval>,
-}
-#[derive(Clone, Debug, PartialEq)]
-pub struct Intervals {
-    pub rows: u64,
-    pub scenes: u64,
-    pub srcc: Option<Estimate>,
-    pub krcc: Option<Estimate>,
-    pub plcc: Option<Estimate>,
-    pub rmse: Option<Estimate>,
-    pub pairwise_accuracy: Option<Estimate>,
-}
-pub fn intervals(_columns: &Columns<'_>, _bootstrap: &Bootstrap) -> Intervals {
-    todo!()
-}
-
-/// Scores of algorithms (rows) for scenes (columns), row-major; NaN: the algorithm has no picture of the scene.
-#[derive(Clone, Copy, Debug)]
-pub struct SceneScores<'a> {
-    pub algorithms: usize,
-    pub scenes: usize,
-    pub scores: &'a [f64],
-}
-/// An algorithm's place in a leaderboard.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Standing {
-    /// Its row in [`SceneScores`].
-    pub algorithm: usize,
-    /// 1 is best.
-    pub rank: u32,
-    /// 1 + the algorithms that are significantly better.
-    pub rank_best: u32,
-    /// The last rank less the algorithms that are significantly worse.
-    pub rank_worst: u32,
-    /// Scenes that it has.
-    pub scenes: u64,
-    /// Over its scenes; None where it has none.
-    pub mean: Option<Estimate>,
-    /// Letters: two that share one are not significantly different.
-    pub groups: String,
-}
-/// Two algorithms over the scenes that both have: Wilcoxon's signed-rank test.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Comparison {
-    pub first: usize,
-    pub second: usize,
-    pub scenes: u64,
-    /// First less second.
-    pub mean_difference: f64,
-    /// Two-sided.
-    pub p: f64,
-    /// Holm's correction over all pairs.
-    pub p_corrected: f64,
-    pub significant: bool,
-}
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ranking {
-    /// Best first.
-    pub standings: Vec<Standing>,
-    /// Every pair once.
-    pub comparisons: Vec<Comparison>,
-}
-pub fn rank(_scores: &SceneScores<'_>, _bootstrap: &Bootstrap) -> Ranking {
-    todo!()
-}
-
-/// SRCC, KRCC, PLCC and RMSE by exBeDDE's protocol.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ExbeddeMeasures {
-    pub srcc: f64,
-    pub krcc: f64,
-    pub plcc: f64,
-    pub rmse: f64,
-}
-#[derive(Clone, Debug)]
-pub struct ExbeddeCity {
-    /// The city's number, from `city`.
-    pub city: u32,
-    /// Hazy groups in the mean; those where a measure is not defined are left out.
-    pub scenes: u64,
-    pub measures: ExbeddeMeasures,
-}
-#[derive(Clone, Debug)]
-pub struct Exbedde {
-    pub fit: Fit,
-    /// Hazy groups (scenes) in which a measure is not defined.
-    pub undefined: u64,
-    /// By number.
-    pub cities: Vec<ExbeddeCity>,
-    /// Mean of the cities; None where there is none.
-    pub mean: Option<ExbeddeMeasures>,
-}
-/// `city`: of each row.
-pub fn exbedde(_columns: &Columns<'_>, _city: &[u32]) -> Exbedde {
-    todo!()
+/// The mean of `values` for each number in `keys`: (number, mean), in the order of numbers. Algorithms' mean scores and
+/// mean labels are what their rank correlation is taken of.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn mean_by(keys: &[u32], values: &[f64]) -> Vec<(u32, f64)> {
+    assert_eq!(keys.len(), values.len(), "columns of one table");
+    let levels = Levels::of_numbers(keys);
+    let mean = |rows: &[u32]| {
+        let sum: f64 = rows.iter().map(|&row| values[row as usize]).sum();
+        (keys[rows[0] as usize], sum / rows.len() as f64)
+    };
+    levels.groups().map(mean).collect()
 }
