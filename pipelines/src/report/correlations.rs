@@ -1,9 +1,9 @@
 //! How well the scores of a data set agree with its labels: in all, for each algorithm, for each group of scenes; and by
 //! the protocol that the data set's authors report by. Pure.
 
-use rayon::iter::{IntoParallelIterator, IntoParallelRefIterator, ParallelIterator};
+use rayon::iter::{IntoParallelRefIterator, ParallelExtend, ParallelIterator};
 
-use super::load::{NO_GROUP, Rows};
+use super::load::Rows;
 use super::{Head, ReportOptions};
 use crate::stats::{self, Columns, Estimate, Fit};
 use crate::tables::correlations::CorrelationRow;
@@ -125,7 +125,7 @@ fn pooled(
         group_kind: group_kind.to_owned(),
         group_name,
         scenes: intervals.scenes,
-        algorithms: scores.len() as u64,
+        algorithms: Some(scores.len() as u64),
         algorithm_srcc: stats::srcc(&means(&scores), &means(&labels)),
         level: Some(options.bootstrap().level),
         replicates: Some(options.replicates),
@@ -167,7 +167,6 @@ fn exbedde(labelled: &Labelled, rows: &Rows, head: &Head<'_>) -> Vec<Correlation
     let mut cities = Vec::new();
     for city in &result.cities {
         let name = names.iter().find(|(_, number)| *number == city.city).map(|(name, _)| (*name).to_owned());
-        debug_assert!(name.is_some() || city.city == NO_GROUP);
         let in_city = Labelled::of(rows, Group::Scenes("", city.city));
         let row = CorrelationRow {
             group_kind: "scene_group".to_owned(),

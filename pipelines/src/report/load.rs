@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Float64Type, Int32Type, Schema};
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
@@ -90,7 +90,7 @@ pub(super) async fn load(store: &Place, record: &RunRecord, dataset: &DatasetNam
     let mut reads = futures::stream::iter(parts.iter().map(|part| read((*part).clone()))).buffered(PARTS_AT_ONCE);
     let mut rows = Rows::default();
     let mut unlike = Vec::new();
-    for part in parts {
+    for part in &parts {
         let batches = reads.next().await.expect("one for each part")?;
         if let Some(difference) = difference(&batches, part, &record.fingerprint) {
             unlike.push(format!("{}: {difference}", part.key));
@@ -108,7 +108,8 @@ async fn read(store: Place, part: PartRef) -> Result<Vec<RecordBatch>, ReportErr
     };
     let decode = async {
         let builder = ParquetRecordBatchStreamBuilder::new(StoredFile::new(store, object)).await?;
-        let data_type = |schema: &Schema, name| schema.field_with_name(name).ok().map(|field| field.data_type().clone());
+        let data_type =
+            |schema: &Schema, name| schema.field_with_name(name).ok().map(|field| field.data_type().clone());
         if let Some(wrong) = COLUMNS.iter().find(|name| data_type(builder.schema(), name) != data_type(&SCHEMA, name)) {
             return Err(ParquetError::General(format!("there is no column `{wrong}` of the table's type")));
         }

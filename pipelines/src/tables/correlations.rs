@@ -70,8 +70,8 @@ table! {
         pairwise_accuracy_low: Option<f64>,
         /// The interval's upper end.
         pairwise_accuracy_high: Option<f64>,
-        /// Algorithms among the `n` pictures.
-        algorithms: u64,
+        /// Algorithms among the `n` pictures; None in means over data sets and by `exbedde`.
+        algorithms: Option<u64>,
         /// Spearman's correlation of the algorithms' mean scores with their mean labels.
         algorithm_srcc: Option<f64>,
         /// How the intervals of SRCC and KRCC were made (`stats::IntervalMethod`); the others' are a plain bootstrap.
