@@ -14,14 +14,17 @@ use super::pearson::{Unit, plcc, rmse};
 /// thousandths of the range hold a curve of five parameters fast. PLCC and RMSE are still of all rows.
 const POINTS_MAX: usize = 4096;
 
-/// Points on which starts are compared where there are more than [`POINTS_MAX`].
+/// Points on which the descent is made where there are more than [`POINTS_MAX`]: on those only its last steps are.
 const COARSE_POINTS_MAX: usize = 512;
 
 /// Best of the grid from which the fit is tried.
 const STARTS: usize = 3;
 
-/// Evaluations, for each parameter and one more, that a trial of a start may take, and the descent from the best.
+/// Evaluations, for each parameter and one more, that a trial of a start may take, and the last steps.
 const TRIAL_PATIENCE: usize = 10;
+
+/// The same for the descent from the best start. Where the best curve lies at infinity, more of them change the seventh
+/// digit.
 const PATIENCE: usize = 100;
 
 /// A step that lowers the squared residual by less than this part is the last: beyond any digit that is reported.
@@ -215,7 +218,11 @@ impl<'a> Prepared<'a> {
         let first = self.coarse.as_ref().unwrap_or(&self.fine);
         let tried = first.starts(logistic).into_iter().map(|start| first.descend(logistic, start, TRIAL_PATIENCE));
         let best = tried.min_by(|a, b| a.residual.total_cmp(&b.residual)).expect("there are starts");
-        let best = self.fine.descend(logistic, best.parameters, PATIENCE);
+        let best = first.descend(logistic, best.parameters, PATIENCE);
+        let best = match &self.coarse {
+            Some(_) => self.fine.descend(logistic, best.parameters, TRIAL_PATIENCE),
+            None => best,
+        };
         let parameters = logistic.in_units_of(best.parameters.as_slice(), &self.unit_x, &self.unit_y);
         Fit::of(logistic, best.status(), parameters, self.x, self.y)
     }
