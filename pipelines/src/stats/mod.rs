@@ -1,2 +1,66 @@
 //! Agreement of scores with labels, and how sure it is. Pure: plain slices in, numbers out; no tables, no clock, and
-//! chance only from a seed.
+//! chance only from a seed, the same for any number of threads.
+//!
+//! Everything is signed: callers give labels turned so that higher is better, and no measure is made positive here. A
+//! measure that is not defined (fewer than two rows, a side that is constant) is `None`. Values are never NaN: leaving
+//! such rows out is the caller's decision, so a NaN is a panic.
+
+mod bootstrap;
+mod exbedde;
+mod intervals;
+mod kendall;
+mod levels;
+mod logistic;
+mod pairwise;
+mod pearson;
+mod ranking;
+mod spearman;
+mod wilcoxon;
+
+pub use bootstrap::{Bootstrap, Estimate, Interval, IntervalMethod};
+pub use exbedde::{Exbedde, ExbeddeCity, ExbeddeMeasures, exbedde};
+pub use intervals::{Intervals, intervals};
+pub use kendall::krcc;
+pub use logistic::{Fit, FitStatus, Logistic, fit, fits};
+pub use pairwise::{PairwiseAccuracy, pairwise_accuracy};
+pub use pearson::{plcc, rmse};
+pub use ranking::{Comparison, Ranking, SceneScores, Standing, rank};
+pub use spearman::srcc;
+
+#[cfg(test)]
+mod tests;
+
+use levels::Levels;
+
+/// A table's columns, of equal lengths.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a> {
+    /// What the model says.
+    pub score: &'a [f64],
+    /// The label; higher is better.
+    pub mos: &'a [f64],
+    /// What a picture shows, as a number of the caller's choice.
+    pub scene: &'a [u32],
+}
+
+impl Columns<'_> {
+    fn check(&self) {
+        let rows = self.score.len();
+        assert!(self.mos.len() == rows && self.scene.len() == rows, "columns of one table");
+    }
+}
+
+/// The mean of `values` for each number in `keys`: (number, mean), in the order of numbers. Algorithms' mean scores and
+/// mean labels are what their rank correlation is taken of.
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn mean_by(keys: &[u32], values: &[f64]) -> Vec<(u32, f64)> {
+    assert_eq!(keys.len(), values.len(), "columns of one table");
+    let levels = Levels::of_numbers(keys);
+    let mean = |rows: &[u32]| {
+        let sum: f64 = rows.iter().map(|&row| values[row as usize]).sum();
+        (keys[rows[0] as usize], sum / rows.len() as f64)
+    };
+    levels.groups().map(mean).collect()
+}

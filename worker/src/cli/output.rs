@@ -47,11 +47,8 @@ struct Failure {
 }
 
 impl Failure {
-    /// The error with its causes, on one line.
     fn of(error: &PictureError) -> Failure {
-        let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-        let message = causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
-        Failure { code: error.code(), message: message.replace(['\n', '\r'], " ") }
+        Failure { code: error.code(), message: error.line() }
     }
 }
 

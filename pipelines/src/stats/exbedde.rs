@@ -1,0 +1,103 @@
+//! exBeDDE's own protocol, as its authors' `assess_IQA_metric.m` has it: within each hazy group (the outputs of ten
+//! algorithms for one hazy picture) SRCC and KRCC of the scores, PLCC and RMSE of a five-parameter logistic that is fitted
+//! to that group; then the mean of a city's groups, then the mean of cities.
+
+use super::logistic::fit_from_ones;
+use super::{Columns, FitStatus, Levels, Logistic, krcc, srcc};
+
+/// The protocol's measures.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ExbeddeMeasures {
+    /// Spearman's rank correlation.
+    pub srcc: f64,
+    /// Kendall's tau-b.
+    pub krcc: f64,
+    /// Pearson's correlation of fitted scores.
+    pub plcc: f64,
+    /// Root mean squared error of fitted scores, in the labels' unit.
+    pub rmse: f64,
+}
+
+/// One city's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExbeddeCity {
+    /// Its number, as the caller has it.
+    pub city: u32,
+    /// Hazy groups in the mean.
+    pub scenes: u64,
+    /// Mean of the groups.
+    pub measures: ExbeddeMeasures,
+}
+
+/// The protocol's result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exbedde {
+    /// By number; those without a group that has measures are left out.
+    pub cities: Vec<ExbeddeCity>,
+    /// Mean of cities, each counting the same; None where there is none.
+    pub mean: Option<ExbeddeMeasures>,
+    /// Hazy groups in the means.
+    pub scenes: u64,
+    /// Of these, groups whose fit had not converged.
+    pub not_converged: u64,
+    /// Hazy groups left out: fewer than five pictures, or scores or labels that are all the same.
+    pub undefined: u64,
+}
+
+/// Measures by exBeDDE's protocol; `city` is each row's.
+///
+/// REFERENCE: a curve of five parameters through about ten pictures holds them closely whatever they are, and where its
+/// one start of ones leads depends on the scores' scale. PLCC and RMSE of this protocol are comparable with published
+/// ones, not with those of a pooled fit.
+///
+/// # Panics
+/// Where a value is NaN or the lengths differ.
+pub fn exbedde(columns: &Columns<'_>, city: &[u32]) -> Exbedde {
+    columns.check();
+    assert_eq!(city.len(), columns.score.len(), "columns of one table");
+    let mut result = Exbedde { cities: Vec::new(), mean: None, scenes: 0, not_converged: 0, undefined: 0 };
+    for rows in Levels::of_numbers(city).groups() {
+        let number = |of: &[u32]| rows.iter().map(|&row| of[row as usize]).collect::<Vec<_>>();
+        let value = |of: &[f64]| rows.iter().map(|&row| of[row as usize]).collect::<Vec<_>>();
+        let (score, mos, scene) = (value(columns.score), value(columns.mos), number(columns.scene));
+        let groups = result.of_groups(&Columns { score: &score, mos: &mos, scene: &scene });
+        if let Some(measures) = mean(&groups) {
+            let scenes = groups.len() as u64;
+            result.scenes += scenes;
+            result.cities.push(ExbeddeCity { city: city[rows[0] as usize], scenes, measures });
+        }
+    }
+    result.mean = mean(&result.cities.iter().map(|city| city.measures).collect::<Vec<_>>());
+    result
+}
+
+impl Exbedde {
+    /// Each group's measures; counts those that have none.
+    fn of_groups(&mut self, columns: &Columns<'_>) -> Vec<ExbeddeMeasures> {
+        let mut groups = Vec::new();
+        for rows in Levels::of_numbers(columns.scene).groups() {
+            let value = |of: &[f64]| rows.iter().map(|&row| of[row as usize]).collect::<Vec<_>>();
+            let (score, mos) = (value(columns.score), value(columns.mos));
+            let fit = fit_from_ones(Logistic::Five, &score, &mos);
+            match (srcc(&score, &mos), krcc(&score, &mos), fit.plcc, fit.rmse) {
+                (Some(srcc), Some(krcc), Some(plcc), Some(rmse)) => {
+                    self.not_converged += u64::from(fit.status == FitStatus::NotConverged);
+                    groups.push(ExbeddeMeasures { srcc, krcc, plcc, rmse });
+                }
+                _ => self.undefined += 1,
+            }
+        }
+        groups
+    }
+}
+
+fn mean(of: &[ExbeddeMeasures]) -> Option<ExbeddeMeasures> {
+    let mean = |value: fn(&ExbeddeMeasures) -> f64| of.iter().map(value).sum::<f64>() / of.len() as f64;
+    let measures = || ExbeddeMeasures {
+        srcc: mean(|of| of.srcc),
+        krcc: mean(|of| of.krcc),
+        plcc: mean(|of| of.plcc),
+        rmse: mean(|of| of.rmse),
+    };
+    (!of.is_empty()).then(measures)
+}
