@@ -1,2 +1,7 @@
 //! The `dqa-coord` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dqa_coordinator::cli::main()
+}

@@ -5,8 +5,11 @@
 //! ```
 
 pub mod dataset;
+pub mod index;
 pub mod names;
+pub mod parts;
 pub mod place;
+pub mod plan;
 pub mod run;
 pub mod stats;
 pub mod tables;

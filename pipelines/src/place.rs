@@ -4,8 +4,9 @@
 //!
 //! A key is an object's path below the folder, with `/` between its parts.
 
+use std::collections::HashMap;
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -13,6 +14,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// What an address or an object in it can fail with.
@@ -102,6 +104,11 @@ impl Place {
         }
     }
 
+    /// A store's top, whatever store it is; `url` ends with a slash.
+    pub fn of(objects: Arc<dyn ObjectStore>, url: Url) -> Place {
+        Place { objects, prefix: Path::default(), url }
+    }
+
     fn local(path: &FilePath) -> Result<Place, PlaceError> {
         let folder = |source| PlaceError::Folder { path: path.to_owned(), source };
         let path = path.canonicalize().map_err(folder)?;
@@ -143,7 +150,11 @@ impl Place {
 
     /// An object's path in [`Place::objects`].
     pub fn path(&self, key: &str) -> Path {
-        key.split('/').filter(|part| !part.is_empty()).fold(self.prefix.clone(), |path, part| path.join(part))
+        let prefix = self.prefix.as_ref();
+        let joined = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}/{key}") };
+        // As it is: `Path::from` would look for the name with its `#` and `%` escaped. Only where a name cannot be in a
+        // store at all (control characters) is it escaped, and then not found.
+        Path::parse(joined.trim_matches('/')).unwrap_or_else(|_| Path::from(joined))
     }
 
     /// An object's address, for tables and errors.
@@ -259,6 +270,31 @@ impl Place {
     }
 }
 
+/// Objects by their addresses, wherever they are. One client a machine or bucket, made when it is first needed.
+#[derive(Debug, Default)]
+pub struct Addresses(Mutex<HashMap<String, Place>>);
+
+impl Addresses {
+    /// The folder that everything on an address's machine or in its bucket is in, and the key in it.
+    ///
+    /// # Errors
+    /// What is no address.
+    pub fn find(&self, address: &str) -> Result<(Place, String), PlaceError> {
+        let wrong = |source| PlaceError::Address { address: address.to_owned(), source };
+        let url = Url::parse(address).map_err(|source| wrong(source.into()))?;
+        let key = percent_decode_str(url.path().trim_start_matches('/')).decode_utf8();
+        let key = key.map_err(|source| wrong(source.into()))?.into_owned();
+        let origin = format!("{}://{}/", url.scheme(), url.authority());
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get(&origin) {
+            return Ok((place.clone(), key));
+        }
+        let place = Place::open(&origin, FilePath::new(""))?;
+        places.insert(origin, place.clone());
+        Ok((place, key))
+    }
+}
+
 /// The path that an address means on this machine; None for another machine's.
 fn local_path(address: &str, base: &FilePath) -> Result<Option<PathBuf>, PlaceError> {
     if !address.contains("://") {
@@ -270,4 +306,57 @@ fn local_path(address: &str, base: &FilePath) -> Result<Option<PathBuf>, PlaceEr
     let wrong = |source| PlaceError::Address { address: address.to_owned(), source };
     let url = Url::parse(address).map_err(|source| wrong(source.into()))?;
     url.to_file_path().map(Some).map_err(|()| wrong("it has a host".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn odd_names_are_listed_read_and_addressed() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["plain.png", "with space.png", "100%.png", "a%20b.png", "hash#1.png", "q?x=1.png", "é/ü.png"];
+        for name in names {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, name).unwrap();
+        }
+        let place = Place::open(dir.path().to_str().unwrap(), FilePath::new("")).unwrap();
+        let listed: Vec<String> = place.list_sorted("").await.unwrap().into_iter().map(|o| o.key).collect();
+        let mut sorted = names.to_vec();
+        sorted.sort();
+        assert_eq!(listed, sorted);
+        let addresses = Addresses::default();
+        for name in names {
+            assert_eq!(place.get(name).await.unwrap(), name);
+            let (everything, key) = addresses.find(&place.address(name)).unwrap();
+            assert_eq!(everything.get(&key).await.unwrap(), name, "{}", place.address(name));
+            assert_eq!(everything.head(&key).await.unwrap().version, place.head(name).await.unwrap().version);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_read_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = dir.path().join("new/store").display().to_string();
+        assert!(Place::open(&address, FilePath::new("")).is_err());
+        let place = Place::create(&address, FilePath::new("")).unwrap();
+        place.put("a/b.txt", "one".into()).await.unwrap();
+        place.put("a/b.txt", "other".into()).await.unwrap();
+        assert_eq!(place.get_first("a/b.txt", 2).await.unwrap(), "ot");
+        assert_eq!(place.get_first("a/b.txt", 99).await.unwrap(), "other");
+        assert_eq!(place.folders("").await.unwrap(), ["a"]);
+        assert_eq!(place.list_sorted("a").await.unwrap()[0].key, "a/b.txt");
+        place.delete("a/b.txt").await.unwrap();
+        place.delete("a/b.txt").await.unwrap();
+        assert!(place.get("a/b.txt").await.unwrap_err().is_not_found());
+    }
+
+    #[test]
+    fn what_is_no_address_is_said_to_be_none() {
+        for address in ["ftp://host/x", "s4://bucket/x", "file://host/x"] {
+            let error = Place::open(address, FilePath::new("")).unwrap_err();
+            assert!(error.to_string().contains(address), "{error}");
+        }
+    }
 }

@@ -6,12 +6,24 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use serde::{Deserialize, Serialize};
 
 /// Of the columns and what they mean. Part of every part's name: raise it with each change of either.
 pub const SCORES_VERSION: u32 = 1;
 
 /// The folder of the table in a store.
 pub const SCORES: &str = "scores";
+
+/// The folder of one algorithm's parts. Its keys are not named as columns are: pyarrow refuses a column that is in both
+/// the path and the file, and the file has them all, so that one part can be read by itself.
+pub fn part_folder(dataset: &str, algorithm: &str) -> String {
+    format!("{SCORES}/by_dataset={dataset}/by_algorithm={algorithm}")
+}
+
+/// A part's object in the store.
+pub fn part_key(dataset: &str, algorithm: &str, part: &str) -> String {
+    format!("{}/{part}.parquet", part_folder(dataset, algorithm))
+}
 
 /// A row of the table. The columns that are the same in a whole part are in [`PartColumns`].
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +75,7 @@ pub struct Failure {
 }
 
 /// What is the same in all rows of a part.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartColumns {
     /// The data set.
     pub dataset: String,

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::decode::{ErrorCode, PictureError};
 use crate::engine::Outcome;
+use crate::program::Unwritten;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -25,18 +26,6 @@ pub(super) struct Output {
     out: BufWriter<StdoutLock<'static>>,
     format: Format,
     with_windows: bool,
-}
-
-/// Standard output did not take a result.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write the results")]
-pub(super) struct Unwritten(#[from] io::Error);
-
-impl Unwritten {
-    /// Its reader went away: it has seen what it wanted.
-    pub(super) fn is_closed_pipe(&self) -> bool {
-        self.0.kind() == io::ErrorKind::BrokenPipe
-    }
 }
 
 #[derive(Serialize)]
@@ -58,11 +47,8 @@ struct Failure {
 }
 
 impl Failure {
-    /// The error with its causes, on one line.
     fn of(error: &PictureError) -> Failure {
-        let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-        let message = causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
-        Failure { code: error.code(), message: message.replace(['\n', '\r'], " ") }
+        Failure { code: error.code(), message: error.line() }
     }
 }
 

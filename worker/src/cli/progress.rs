@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::note;
+use crate::program::note;
 
 /// Between two plain lines: a log of a long run stays readable.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);

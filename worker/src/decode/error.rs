@@ -148,6 +148,12 @@ impl PictureError {
         }
     }
 
+    /// The error with its causes, on one line.
+    pub fn line(&self) -> String {
+        let causes = std::iter::successors(Error::source(self), |cause| Error::source(*cause));
+        causes.fold(self.to_string(), |line, cause| format!("{line}: {cause}")).replace(['\n', '\r'], " ")
+    }
+
     /// Whether the same attempt may succeed later: only reading may, and not where the path itself is wrong.
     pub fn is_transient(&self) -> bool {
         use io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
 use clap::builder::{BoolishValueParser, TypedValueParser};
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Command};
 use toml::{Table, Value};
 
 use super::advise;
@@ -15,12 +15,11 @@ use super::advise;
 const EXCLUSIVE: [(&str, &str); 2] = [("prompts", "handcrafted"), ("handcrafted", "prompts")];
 
 /// `arguments` with the configuration file's values put in after the command's name.
-pub(super) fn with_file(arguments: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
+pub(super) fn with_file(program: &Command, arguments: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
     let Some(path) = file_named_in(&arguments) else {
         return Ok(arguments);
     };
-    let program = super::Cli::command();
-    let Some(place) = place_of_command(&program, &arguments) else {
+    let Some(place) = place_of_command(program, &arguments) else {
         return Ok(arguments);
     };
     let command = arguments[place].to_str().and_then(|name| program.find_subcommand(name));
@@ -48,9 +47,8 @@ pub(super) fn with_file(arguments: Vec<OsString>) -> anyhow::Result<Vec<OsString
 
 /// The program's parser for these `arguments`, as they were given. It does not look at variables that are empty or turn
 /// a switch off, which for clap is to give it, nor at those that a flag on the command line excludes.
-pub(super) fn parser(arguments: &[OsString]) -> Command {
+pub(super) fn parser(program: Command, arguments: &[OsString]) -> Command {
     let without_variable = |arg: Arg| arg.env(None::<&'static str>);
-    let program = super::Cli::command();
     let program = program.mut_args(|arg| if is_empty(&arg) { without_variable(arg) } else { arg });
     let Some(name) = place_of_command(&program, arguments).and_then(|place| arguments[place].to_str()) else {
         return program;

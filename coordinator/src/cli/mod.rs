@@ -1,0 +1,82 @@
+//! The `dqa-coord` program and its commands, one file each.
+
+mod detach;
+mod progress;
+mod runs;
+mod status;
+mod submit;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use dqa_pipelines::place::Place;
+use dqa_worker::program;
+
+/// Benchmarks image dehazing: scores data sets of dehazed pictures, keeps the results, reports on them.
+#[derive(Parser)]
+#[command(name = "dqa-coord", version, after_help = EXIT_CODES)]
+struct Cli {
+    /// A TOML file with a value for any flag: `[submit]` and then `dtype = "bf16"` and so on.
+    #[arg(long, global = true, env = "DQA_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Scores data sets and reports on them.
+    Submit(Box<submit::Args>),
+    /// Lists the runs of a store.
+    Runs(runs::Args),
+    /// Says how far a run is.
+    Status(status::Args),
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 finished with failed rows or problems found, 2 could not run.\n\
+    Every flag can be given as an environment variable DQA_<FLAG> and in a configuration file; a flag wins over the \
+    environment, and that over the file. RUST_LOG sets what is logged to standard error.";
+
+/// Runs the program on the process's arguments.
+pub fn main() -> ExitCode {
+    run_arguments(std::env::args_os().collect())
+}
+
+/// Runs the program; the first of `arguments` is its name.
+pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
+    program::run(arguments, |cli: Cli| match cli.command {
+        Command::Submit(args) => block_on(submit::run(&args)),
+        Command::Status(args) => block_on(status::run(&args)),
+        Command::Runs(args) => block_on(runs::run(&args)),
+    })
+}
+
+/// Where results are.
+#[derive(Clone, Debug, clap::Args)]
+struct StoreArgs {
+    /// Where results are kept: a folder, or a URL with s3://, gs:// or az://.
+    #[arg(long, env = "DQA_STORE", default_value = "dqa-store", value_name = "URL")]
+    store: String,
+}
+
+impl StoreArgs {
+    /// A store to read; a local one must be there.
+    fn open(&self) -> anyhow::Result<Place> {
+        Place::open(&self.store, Path::new("")).context("cannot open the store")
+    }
+
+    /// A store to write; a local one is made where there is none.
+    fn create(&self) -> anyhow::Result<Place> {
+        Place::create(&self.store, Path::new("")).context("cannot make the store")
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("cannot start threads")?.block_on(work)
+}

@@ -1,0 +1,198 @@
+//! What the headers of a data set's pictures say, kept beside the results: `index/by_dataset=<name>/headers.parquet`. The
+//! next plan reads only the headers of pictures that changed. A cache: without it, a plan is slower and the same.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{Array, AsArray, RecordBatch, StringArray, UInt32Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
+use arrow::error::ArrowError;
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::Picture;
+use crate::names::DatasetName;
+use crate::place::{Place, PlaceError};
+use crate::tables::parquet_file;
+
+/// What a picture's header says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Header {
+    /// In pixels.
+    Size {
+        /// Pixels in a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// Nothing that could be scored.
+    Unreadable {
+        /// Stable, for machines.
+        code: String,
+        /// For people.
+        message: String,
+    },
+}
+
+impl Header {
+    /// Width and height in pixels.
+    pub fn size(&self) -> Option<(u32, u32)> {
+        match self {
+            Header::Size { width, height } => Some((*width, *height)),
+            Header::Unreadable { .. } => None,
+        }
+    }
+
+    /// Code and message.
+    pub fn error(&self) -> Option<(&str, &str)> {
+        match self {
+            Header::Size { .. } => None,
+            Header::Unreadable { code, message } => Some((code, message)),
+        }
+    }
+}
+
+/// The headers that are known. Some 40 bytes a picture.
+#[derive(Debug, Default)]
+pub struct Index {
+    headers: HashMap<u128, Header>,
+}
+
+static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    Arc::new(Schema::new(vec![
+        Field::new("picture", DataType::Utf8, false),
+        Field::new("width", DataType::UInt32, true),
+        Field::new("height", DataType::UInt32, true),
+        Field::new("error_code", DataType::Utf8, true),
+        Field::new("error_message", DataType::Utf8, true),
+    ]))
+});
+
+impl Index {
+    /// The index of a data set; empty where there is none, or none that can be read.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn read(store: &Place, dataset: &DatasetName) -> Result<Index, PlaceError> {
+        let bytes = match store.get(&key(dataset)).await {
+            Err(error) if error.is_not_found() => return Ok(Index::default()),
+            other => other?,
+        };
+        let read = parquet_file::read(bytes).map_err(|error| error.to_string());
+        let decoded = read.and_then(|batches| Index::decode(&batches).map_err(|error| error.to_string()));
+        Ok(decoded.unwrap_or_else(|error| {
+            tracing::warn!(%dataset, error, "the index of headers is damaged and is made again");
+            Index::default()
+        }))
+    }
+
+    /// Keeps what is known. Nothing is forgotten: a plan may be of a few of the data set's algorithms.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn write(&self, store: &Place, dataset: &DatasetName) -> Result<(), PlaceError> {
+        let mut known: Vec<(&u128, &Header)> = self.headers.iter().collect();
+        known.sort_unstable_by_key(|(identity, _)| **identity);
+        let number =
+            |of: fn(&Header) -> Option<u32>| known.iter().map(|(_, header)| of(header)).collect::<UInt32Array>();
+        let text =
+            |of: fn(&Header) -> Option<&str>| known.iter().map(|(_, header)| of(header)).collect::<StringArray>();
+        let picture: StringArray = known.iter().map(|(identity, _)| Some(format!("{identity:032x}"))).collect();
+        let columns: Vec<Arc<dyn Array>> = vec![
+            Arc::new(picture),
+            Arc::new(number(|header| header.size().map(|(width, _)| width))),
+            Arc::new(number(|header| header.size().map(|(_, height)| height))),
+            Arc::new(text(|header| header.error().map(|(code, _)| code))),
+            Arc::new(text(|header| header.error().map(|(_, message)| message))),
+        ];
+        let batch = RecordBatch::try_new(SCHEMA.clone(), columns).expect("the columns are made to the schema");
+        let bytes = parquet_file::write(&SCHEMA, &[batch], &[]).expect("memory takes what is made to the schema");
+        store.put(&key(dataset), bytes).await
+    }
+
+    /// What is known of a picture, in this version.
+    pub fn get(&self, picture: &Picture) -> Option<&Header> {
+        self.headers.get(&identity(picture))
+    }
+
+    /// Adds what was read.
+    pub fn insert(&mut self, picture: &Picture, header: Header) {
+        self.headers.insert(identity(picture), header);
+    }
+
+    fn decode(batches: &[RecordBatch]) -> Result<Index, ArrowError> {
+        let mut headers = HashMap::new();
+        for batch in batches {
+            if batch.schema().fields() != SCHEMA.fields() {
+                return Err(ArrowError::SchemaError("it has other columns".to_owned()));
+            }
+            let text = |column: usize| batch.column(column).as_string::<i32>();
+            let number = |column: usize| batch.column(column).as_primitive::<UInt32Type>();
+            for row in 0..batch.num_rows() {
+                let picture = u128::from_str_radix(text(0).value(row), 16);
+                let picture = picture.map_err(|error| ArrowError::ParseError(error.to_string()))?;
+                let header = if text(3).is_valid(row) {
+                    let (code, message) = (text(3).value(row).to_owned(), text(4).value(row).to_owned());
+                    Header::Unreadable { code, message }
+                } else {
+                    Header::Size { width: number(1).value(row), height: number(2).value(row) }
+                };
+                headers.insert(picture, header);
+            }
+        }
+        Ok(Index { headers })
+    }
+}
+
+fn key(dataset: &DatasetName) -> String {
+    format!("index/by_dataset={dataset}/headers.parquet")
+}
+
+/// Of one picture in one version.
+fn identity(picture: &Picture) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    for field in [&*picture.image, picture.uri.as_deref().unwrap_or(""), &*picture.version] {
+        hasher.update(&(field.len() as u64).to_le_bytes()).update(field.as_bytes());
+    }
+    let digest = hasher.finalize();
+    u128::from_le_bytes(digest.as_bytes()[..16].try_into().expect("a digest has 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn picture(image: &str, version: &str) -> Picture {
+        Picture {
+            algorithm: "a".parse().unwrap(),
+            scene: "s".into(),
+            scene_group: None,
+            image: image.into(),
+            uri: None,
+            bytes: 1,
+            version: version.into(),
+            mos: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_next_plan_knows_what_did_not_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let name: DatasetName = "d".parse().unwrap();
+        let mut index = Index::read(&store, &name).await.unwrap();
+        let (good, bad) = (picture("1.png", "v"), picture("2.png", "v"));
+        let unreadable = Header::Unreadable { code: "corrupt".into(), message: "it is".into() };
+        index.insert(&good, Header::Size { width: 640, height: 480 });
+        index.insert(&bad, unreadable.clone());
+        index.write(&store, &name).await.unwrap();
+        let index = Index::read(&store, &name).await.unwrap();
+        assert_eq!(index.get(&good), Some(&Header::Size { width: 640, height: 480 }));
+        assert_eq!(index.get(&bad), Some(&unreadable));
+        assert_eq!(index.get(&picture("1.png", "w")), None, "it changed");
+        store.put(&key(&name), "no parquet".into()).await.unwrap();
+        assert_eq!(Index::read(&store, &name).await.unwrap().get(&good), None);
+    }
+}

@@ -1,0 +1,201 @@
+//! Parts: a shard's rows as one Parquet file. Rows in = rows out is checked here, when a part is written and each time it
+//! is taken for done.
+
+use bytes::Bytes;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaDataReader;
+
+use crate::place::{Place, PlaceError};
+use crate::plan::Shard;
+use crate::tables::parquet_file;
+use crate::tables::scores::{self, SCHEMA, ScoreRow};
+
+/// What a part's footer says of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartCounts {
+    /// Rows, scored and failed.
+    pub rows: u64,
+    /// Of them, those without a score.
+    pub failed: u64,
+}
+
+/// What is found under a part's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The part, whole.
+    Whole(PartCounts),
+    /// Nothing.
+    Nothing,
+    /// Something else: it is to be written again.
+    Damaged(String),
+}
+
+/// Why a part's rows cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PartError {
+    /// The store failed.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The file is not what its name says.
+    #[error("part {key} cannot be read")]
+    Damaged {
+        /// The object in the store.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: ParquetError,
+    },
+}
+
+const PART: &str = "dqa.part";
+const FAILED: &str = "dqa.failed";
+
+/// The part of a shard, with who made it in its footer.
+///
+/// # Panics
+/// Where `rows` are not the shard's pictures, one each, in their order: a part like that must never be written.
+pub fn encode(shard: &Shard, rows: &[ScoreRow], made: &[(String, String)]) -> Bytes {
+    let same = shard.pictures.iter().map(|picture| &picture.image).eq(rows.iter().map(|row| &row.image));
+    assert!(same, "rows in = rows out: part {} has {} of {}", shard.part.part, rows.len(), shard.pictures.len());
+    let failed = rows.iter().filter(|row| row.score.is_err()).count();
+    let mut facts = vec![(PART, shard.part.part.clone()), (FAILED, failed.to_string())];
+    facts.extend(shard.facts.iter().chain(made).map(|(name, value)| (name.as_str(), value.clone())));
+    let batch = scores::to_batch(&shard.part, rows);
+    parquet_file::write(&SCHEMA, &[batch], &facts).expect("memory takes what is made to the schema")
+}
+
+/// What there is under the name of a part of so many rows.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn find(store: &Place, key: &str, rows: u64) -> Result<Found, PlaceError> {
+    let bytes = match store.get(key).await {
+        Err(error) if error.is_not_found() => return Ok(Found::Nothing),
+        other => other?,
+    };
+    Ok(match inspect(&bytes, key) {
+        Ok(counts) if counts.rows == rows => Found::Whole(counts),
+        Ok(counts) => Found::Damaged(format!("it has {} rows of {rows}", counts.rows)),
+        Err(error) => Found::Damaged(error.to_string()),
+    })
+}
+
+fn inspect(bytes: &Bytes, key: &str) -> Result<PartCounts, ParquetError> {
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes)?;
+    let file = metadata.file_metadata();
+    let fact = |name: &str| {
+        let facts = file.key_value_metadata().into_iter().flatten();
+        facts.filter(|fact| fact.key == name).find_map(|fact| fact.value.as_deref())
+    };
+    let name = fact(PART).ok_or_else(|| ParquetError::General("it is no part of dqa".to_owned()))?;
+    if !key.ends_with(&format!("/{name}.parquet")) {
+        return Err(ParquetError::General(format!("it is part {name}")));
+    }
+    let failed = fact(FAILED).and_then(|count| count.parse().ok());
+    let failed = failed.ok_or_else(|| ParquetError::General("it does not say how many rows failed".to_owned()))?;
+    Ok(PartCounts { rows: u64::try_from(file.num_rows()).unwrap_or(0), failed })
+}
+
+/// A part's rows.
+///
+/// # Errors
+/// Where the store fails or the file is no part.
+pub async fn rows(store: &Place, key: &str) -> Result<Vec<ScoreRow>, PartError> {
+    let damaged = |source| PartError::Damaged { key: key.to_owned(), source };
+    let batches = parquet_file::read(store.get(key).await?).map_err(damaged)?;
+    let mut rows = Vec::new();
+    for batch in &batches {
+        rows.extend(scores::from_batch(batch).map_err(|error| damaged(error.into()))?);
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::plan::ShardPicture;
+    use crate::tables::scores::{Failure, PartColumns, Spread};
+
+    fn shard(pictures: usize) -> Shard {
+        let picture = |i: usize| ShardPicture {
+            scene: format!("s{i}"),
+            scene_group: i.is_multiple_of(3).then(|| "g".to_owned()),
+            image: format!("{i}.png"),
+            uri: format!("file:///{i}.png"),
+            bytes: 1,
+            version: "v".to_owned(),
+            mos: i.is_multiple_of(2).then_some(i as f64),
+        };
+        let part = |text: &str| text.to_owned();
+        Shard {
+            store: part("file:///"),
+            part: PartColumns { dataset: part("d"), algorithm: part("a"), fingerprint: part("f"), part: part("f-s-1") },
+            reuse: Vec::new(),
+            retry_failed: false,
+            pictures: (0..pictures).map(picture).collect(),
+            windows: 1,
+            facts: vec![("dqa.host".to_owned(), "here".to_owned())],
+        }
+    }
+
+    fn row(picture: &ShardPicture, score: Option<f64>) -> ScoreRow {
+        ScoreRow {
+            scene: picture.scene.clone(),
+            scene_group: picture.scene_group.clone(),
+            image: picture.image.clone(),
+            uri: picture.uri.clone(),
+            version: picture.version.clone(),
+            digest: score.map(|_| "00".to_owned()),
+            width: score.map(|_| 224),
+            height: score.map(|_| 300),
+            windows: score.map_or(0, |_| 3),
+            score: score
+                .map(|score| Spread { score, std: 0.1, min: 0.0, max: 1.0 })
+                .ok_or_else(|| Failure { code: "io".to_owned(), message: "gone".to_owned() }),
+            mos: picture.mos,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_part_gives_its_rows_back(scores in proptest::collection::vec(proptest::option::of(0.0..1.0), 1..50)) {
+            let shard = shard(scores.len());
+            let rows: Vec<ScoreRow> = shard.pictures.iter().zip(&scores).map(|(p, s)| row(p, *s)).collect();
+            let bytes = encode(&shard, &rows, &[]);
+            let failed = scores.iter().filter(|score| score.is_none()).count() as u64;
+            prop_assert_eq!(inspect(&bytes, &shard.key()).unwrap(), PartCounts { rows: rows.len() as u64, failed });
+            let batches = parquet_file::read(bytes).unwrap();
+            let back: Vec<ScoreRow> = batches.iter().flat_map(|batch| scores::from_batch(batch).unwrap()).collect();
+            prop_assert_eq!(back, rows);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "rows in = rows out")]
+    fn a_row_less_is_never_written() {
+        let shard = shard(2);
+        encode(&shard, &[row(&shard.pictures[0], None)], &[]);
+    }
+
+    #[tokio::test]
+    async fn only_the_part_itself_is_taken_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let shard = shard(3);
+        let rows: Vec<ScoreRow> = shard.pictures.iter().map(|picture| row(picture, Some(0.5))).collect();
+        let (key, bytes) = (shard.key(), encode(&shard, &rows, &[]));
+        assert_eq!(find(&store, &key, 3).await.unwrap(), Found::Nothing);
+        store.put(&key, bytes.clone()).await.unwrap();
+        assert_eq!(find(&store, &key, 3).await.unwrap(), Found::Whole(PartCounts { rows: 3, failed: 0 }));
+        assert!(matches!(find(&store, &key, 4).await.unwrap(), Found::Damaged(_)));
+        store.put(&key, bytes.slice(..bytes.len() - 9)).await.unwrap();
+        assert!(matches!(find(&store, &key, 3).await.unwrap(), Found::Damaged(_)));
+        let other = key.replace("f-s-1", "f-s-2");
+        store.put(&other, bytes).await.unwrap();
+        assert!(matches!(find(&store, &other, 3).await.unwrap(), Found::Damaged(_)));
+    }
+}

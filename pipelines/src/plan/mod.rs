@@ -1,0 +1,312 @@
+//! Cuts a data set into shards. Pure: no IO, no clock, the same input gives the same shards; see `README.md` beside this
+//! file for why they are cut as they are.
+
+mod shard;
+
+use std::ops::Range;
+
+use blake3::Hasher;
+
+use crate::dataset::{DataSet, Picture};
+use crate::names::AlgorithmName;
+use crate::tables::scores::SCORES_VERSION;
+
+pub use shard::{Shard, ShardPicture};
+
+/// Windows that a shard has at most, unless one picture has more: minutes on a CPU, a second on a GPU, so that little is
+/// lost with a machine and a part is still large enough to be read well.
+pub const SHARD_WINDOWS_MAX: u64 = 2048;
+
+/// Bits of a picture's place. 2^64 places: two pictures of a million share one with odds of 1 to 10^7, and even then they
+/// are only not cut apart.
+const PLACE_BITS: u32 = u64::BITS;
+
+/// A shard, before anything is copied for it: some pictures of one algorithm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The places that are in it: those that begin with these bits.
+    pub prefix: Prefix,
+    /// Its pictures, as places in [`DataSet::pictures`], ascending.
+    pub pictures: Vec<u32>,
+    /// Windows to be scored, by the pictures' headers; one for a picture without a readable header.
+    pub windows: u64,
+}
+
+/// The first bits of a picture's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Prefix {
+    bits: u64,
+    length: u32,
+}
+
+impl Prefix {
+    const ALL: Prefix = Prefix { bits: 0, length: 0 };
+
+    fn child(self, bit: u64) -> Prefix {
+        Prefix { bits: self.bits << 1 | bit, length: self.length + 1 }
+    }
+
+    /// Whether a place is in both: one is the beginning of the other.
+    pub fn overlaps(self, other: Prefix) -> bool {
+        let shared = self.length.min(other.length);
+        let beginning = |p: Prefix| p.bits.checked_shr(p.length - shared).unwrap_or(0);
+        beginning(self) == beginning(other)
+    }
+
+    /// As [`Prefix`]'s text: `s`, and then the bits.
+    pub fn parse(text: &str) -> Option<Prefix> {
+        let bits = text.strip_prefix('s')?;
+        let length = u32::try_from(bits.len()).ok().filter(|length| *length <= PLACE_BITS)?;
+        let good = bits.bytes().all(|bit| matches!(bit, b'0' | b'1'));
+        let value = if bits.is_empty() { 0 } else { u64::from_str_radix(bits, 2).ok()? };
+        good.then_some(Prefix { bits: value, length })
+    }
+}
+
+impl std::fmt::Display for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("s")?;
+        (0..self.length).rev().try_for_each(|bit| write!(f, "{}", self.bits >> bit & 1))
+    }
+}
+
+/// Cuts the pictures of one algorithm, `pictures` of `dataset`. `windows` says how many each has, in the same order.
+///
+/// # Panics
+/// Where the two lengths differ.
+pub fn cut(dataset: &DataSet, pictures: Range<usize>, windows: &[u32], windows_max: u64) -> Vec<Cut> {
+    assert_eq!(pictures.len(), windows.len(), "each picture has its windows");
+    let mut places: Vec<Placed> = pictures
+        .zip(windows)
+        .map(|(index, windows)| Placed {
+            place: place(&dataset.pictures[index]),
+            index: u32::try_from(index).expect("a data set has less than 2^32 pictures"),
+            windows: (*windows).max(1),
+        })
+        .collect();
+    places.sort_unstable_by_key(|placed| (placed.place, placed.index));
+    let mut cuts = Vec::new();
+    divide(&places, Prefix::ALL, windows_max, &mut cuts);
+    cuts
+}
+
+/// Where each algorithm's pictures are in a data set, in its order.
+pub fn algorithms(dataset: &DataSet) -> Vec<(AlgorithmName, Range<usize>)> {
+    let mut start = 0;
+    let by_algorithm = dataset.pictures.chunk_by(|a, b| a.algorithm == b.algorithm);
+    let range = |pictures: &[Picture]| {
+        let range = start..start + pictures.len();
+        start = range.end;
+        (pictures[0].algorithm.clone(), range)
+    };
+    by_algorithm.map(range).collect()
+}
+
+struct Placed {
+    place: u64,
+    index: u32,
+    windows: u32,
+}
+
+/// By the picture's name alone: its other properties change, its place does not.
+fn place(picture: &Picture) -> u64 {
+    let digest = blake3::hash(picture.image.as_bytes());
+    u64::from_be_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
+}
+
+fn divide(places: &[Placed], prefix: Prefix, windows_max: u64, cuts: &mut Vec<Cut>) {
+    let windows: u64 = places.iter().map(|placed| u64::from(placed.windows)).sum();
+    if places.is_empty() {
+        return;
+    }
+    if windows <= windows_max || places.len() == 1 || prefix.length == PLACE_BITS {
+        let mut pictures: Vec<u32> = places.iter().map(|placed| placed.index).collect();
+        pictures.sort_unstable();
+        cuts.push(Cut { prefix, pictures, windows });
+        return;
+    }
+    let bit = PLACE_BITS - 1 - prefix.length;
+    let half = places.partition_point(|placed| placed.place >> bit & 1 == 0);
+    divide(&places[..half], prefix.child(0), windows_max, cuts);
+    divide(&places[half..], prefix.child(1), windows_max, cuts);
+}
+
+/// The name of the part that holds a shard's rows: the model, the prefix, and a digest of all else that determines its
+/// content. Where it is, the shard is done.
+pub fn part_name(dataset: &DataSet, cut: &Cut, fingerprint: &str) -> String {
+    let mut hasher = Hasher::new_derive_key("dqa 2026 name of a part");
+    let mut field = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+    };
+    field(&SCORES_VERSION.to_le_bytes());
+    field(fingerprint.as_bytes());
+    field(dataset.name.as_str().as_bytes());
+    for picture in cut.pictures.iter().map(|index| &dataset.pictures[*index as usize]) {
+        field(picture.algorithm.as_str().as_bytes());
+        field(picture.scene.as_bytes());
+        field(picture.scene_group.as_deref().unwrap_or("").as_bytes());
+        field(&[u8::from(picture.scene_group.is_some()), u8::from(picture.mos.is_some())]);
+        field(picture.image.as_bytes());
+        field(dataset.uri(picture).as_bytes());
+        field(picture.version.as_bytes());
+        field(&picture.mos.unwrap_or(0.0).to_bits().to_le_bytes());
+    }
+    let digest = hasher.finalize().to_hex();
+    format!("{}-{}-{}", model_of(fingerprint), cut.prefix, &digest[..32])
+}
+
+/// What a part's name says of its model: the fingerprint's beginning.
+pub fn model_of(fingerprint: &str) -> &str {
+    &fingerprint[..fingerprint.len().min(12)]
+}
+
+/// The prefix that a part's name holds, if it is one of this model.
+pub fn prefix_of(part: &str, fingerprint: &str) -> Option<Prefix> {
+    let rest = part.strip_prefix(model_of(fingerprint))?.strip_prefix('-')?;
+    Prefix::parse(rest.split_once('-')?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::place::Place;
+
+    fn picture(algorithm: u8, number: u16) -> Picture {
+        Picture {
+            algorithm: format!("a{algorithm}").parse().unwrap(),
+            scene: format!("scene{number}").into(),
+            scene_group: None,
+            image: format!("a{algorithm}/{number}.png").into(),
+            uri: None,
+            bytes: 1,
+            version: "v1".into(),
+            mos: None,
+        }
+    }
+
+    fn dataset(pictures: &BTreeSet<(u8, u16)>) -> DataSet {
+        DataSet {
+            name: "d".parse().unwrap(),
+            root: Place::open("/", Path::new("")).unwrap(),
+            pictures: pictures.iter().map(|(a, n)| picture(*a, *n)).collect(),
+        }
+    }
+
+    /// From the picture's name, so that it stays when others come and go.
+    fn windows(picture: &Picture) -> u32 {
+        15 + (place(picture) % 400) as u32
+    }
+
+    fn plan(dataset: &DataSet, max: u64) -> Vec<Cut> {
+        let cut_one = |(_, range): (AlgorithmName, Range<usize>)| {
+            let windows: Vec<u32> = dataset.pictures[range.clone()].iter().map(windows).collect();
+            cut(dataset, range, &windows, max)
+        };
+        algorithms(dataset).into_iter().flat_map(cut_one).collect()
+    }
+
+    fn names(dataset: &DataSet, max: u64) -> BTreeSet<String> {
+        plan(dataset, max).iter().map(|cut| part_name(dataset, cut, "0123456789abcdef")).collect()
+    }
+
+    fn pictures() -> impl Strategy<Value = BTreeSet<(u8, u16)>> {
+        proptest::collection::btree_set((0..4u8, 0..2000u16), 1..300)
+    }
+
+    proptest! {
+        #[test]
+        fn every_picture_is_in_one_shard_of_its_algorithm(pictures in pictures(), max in 1..4000u64) {
+            let dataset = dataset(&pictures);
+            let cuts = plan(&dataset, max);
+            let mut seen: Vec<u32> = cuts.iter().flat_map(|cut| cut.pictures.clone()).collect();
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..dataset.pictures.len() as u32).collect::<Vec<_>>());
+            for cut in &cuts {
+                let of: BTreeSet<_> = cut.pictures.iter().map(|i| &dataset.pictures[*i as usize].algorithm).collect();
+                prop_assert_eq!(of.len(), 1);
+                let sum: u64 = cut.pictures.iter().map(|i| u64::from(windows(&dataset.pictures[*i as usize]))).sum();
+                prop_assert_eq!(cut.windows, sum);
+                prop_assert!(sum <= max || cut.pictures.len() == 1);
+            }
+        }
+
+        #[test]
+        fn one_picture_more_changes_at_most_one_shard(pictures in pictures(), more in (0..4u8, 2000..3000u16), max in 400..4000u64) {
+            let before = names(&dataset(&pictures), max);
+            let mut larger = pictures.clone();
+            larger.insert(more);
+            let after = names(&dataset(&larger), max);
+            prop_assert!(before.difference(&after).count() <= 1, "one shard's worth is scored again");
+        }
+
+        #[test]
+        fn another_algorithm_changes_no_shard(pictures in pictures(), max in 400..4000u64) {
+            let before = names(&dataset(&pictures), max);
+            let mut larger = pictures.clone();
+            larger.extend((0..50).map(|n| (9, n)));
+            prop_assert!(before.is_subset(&names(&dataset(&larger), max)));
+        }
+
+        #[test]
+        fn a_prefix_reads_as_it_is_written(bits: u64, length in 0..=64u32) {
+            let prefix = Prefix { bits: bits.checked_shr(64 - length).unwrap_or(0), length };
+            prop_assert_eq!(Prefix::parse(&prefix.to_string()), Some(prefix));
+            prop_assert!(prefix.overlaps(Prefix::ALL) && prefix.overlaps(prefix));
+            if length < 64 {
+                prop_assert!(prefix.overlaps(prefix.child(1)) && !prefix.child(0).overlaps(prefix.child(1)));
+            }
+        }
+    }
+
+    #[test]
+    fn all_that_determines_a_part_is_in_its_name() {
+        let base = dataset(&BTreeSet::from([(0, 1), (0, 2)]));
+        let changed = |change: &dyn Fn(&mut DataSet)| {
+            let mut dataset = base.clone();
+            change(&mut dataset);
+            names(&dataset, 4000)
+        };
+        let all: Vec<BTreeSet<String>> = vec![
+            names(&base, 4000),
+            changed(&|d| d.name = "other".parse().unwrap()),
+            changed(&|d| d.pictures[0].version = "v2".into()),
+            changed(&|d| d.pictures[0].scene = "x".into()),
+            changed(&|d| d.pictures[0].scene_group = Some("x".into())),
+            changed(&|d| d.pictures[0].scene_group = Some("".into())),
+            changed(&|d| d.pictures[0].uri = Some("s3://x/y.png".into())),
+            changed(&|d| d.pictures[0].mos = Some(0.0)),
+            changed(&|d| d.pictures[0].mos = Some(0.5)),
+        ];
+        for (i, one) in all.iter().enumerate() {
+            assert_eq!(all.iter().filter(|other| *other == one).count(), 1, "{i}");
+        }
+        let cut = &plan(&base, 4000)[0];
+        assert_ne!(part_name(&base, cut, &"1".repeat(64)), part_name(&base, cut, &"2".repeat(64)));
+    }
+
+    #[test]
+    fn a_part_s_name_says_where_it_belongs() {
+        let dataset = dataset(&(0..200).map(|n| (0, n)).collect());
+        let fingerprint = "ab".repeat(32);
+        for cut in plan(&dataset, 2000) {
+            let name = part_name(&dataset, &cut, &fingerprint);
+            assert_eq!(prefix_of(&name, &fingerprint), Some(cut.prefix));
+            assert_eq!(prefix_of(&name, &"cd".repeat(32)), None);
+        }
+    }
+
+    #[test]
+    fn shards_are_of_about_equal_work() {
+        let dataset = dataset(&(0..20_000u16).map(|n| (0, n)).collect());
+        let cuts = plan(&dataset, SHARD_WINDOWS_MAX);
+        let mean = cuts.iter().map(|cut| cut.windows).sum::<u64>() / cuts.len() as u64;
+        let uneven = cuts.iter().filter(|cut| cut.windows * 3 < mean).count();
+        assert!(mean > SHARD_WINDOWS_MAX / 2, "{mean}");
+        assert!(uneven * 20 < cuts.len(), "{uneven} of {}", cuts.len());
+    }
+}

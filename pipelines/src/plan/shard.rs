@@ -1,0 +1,95 @@
+//! A shard as it is handed to whoever scores it: one row of text, the same in this process and on a cluster.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Cut, part_name};
+use crate::dataset::DataSet;
+use crate::tables::scores::{self, PartColumns};
+
+/// A unit of work: score these pictures, write one part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shard {
+    /// The address of the store.
+    pub store: String,
+    /// What is the same in all its rows.
+    pub part: PartColumns,
+    /// Parts in the store that may hold some of its rows already.
+    pub reuse: Vec<String>,
+    /// Whether rows with an error are scored again where they are found.
+    pub retry_failed: bool,
+    /// The pictures, each a row of the part, in this order.
+    pub pictures: Vec<ShardPicture>,
+    /// Windows to be scored, by the pictures' headers.
+    pub windows: u64,
+    /// What goes into the part's footer.
+    pub facts: Vec<(String, String)>,
+}
+
+/// A picture of a shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShardPicture {
+    /// What it shows.
+    pub scene: String,
+    /// The group that its scene is reported in.
+    pub scene_group: Option<String>,
+    /// Its name within the data set.
+    pub image: String,
+    /// Where it is.
+    pub uri: String,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// The version that was planned.
+    pub version: String,
+    /// The label; higher is better.
+    pub mos: Option<f64>,
+}
+
+impl Shard {
+    /// The shard of a cut, to be written to `store` by the model with this fingerprint.
+    pub fn of(dataset: &DataSet, cut: &Cut, store: &str, fingerprint: &str) -> Shard {
+        let pictures: Vec<_> = cut.pictures.iter().map(|index| &dataset.pictures[*index as usize]).collect();
+        Shard {
+            store: store.to_owned(),
+            part: PartColumns {
+                dataset: dataset.name.to_string(),
+                algorithm: pictures[0].algorithm.to_string(),
+                fingerprint: fingerprint.to_owned(),
+                part: part_name(dataset, cut, fingerprint),
+            },
+            reuse: Vec::new(),
+            retry_failed: false,
+            pictures: pictures
+                .into_iter()
+                .map(|picture| ShardPicture {
+                    scene: picture.scene.to_string(),
+                    scene_group: picture.scene_group.as_deref().map(str::to_owned),
+                    image: picture.image.to_string(),
+                    uri: dataset.uri(picture),
+                    bytes: picture.bytes,
+                    version: picture.version.to_string(),
+                    mos: picture.mos,
+                })
+                .collect(),
+            windows: cut.windows,
+            facts: Vec::new(),
+        }
+    }
+
+    /// The part's object in the store.
+    pub fn key(&self) -> String {
+        scores::part_key(&self.part.dataset, &self.part.algorithm, &self.part.part)
+    }
+
+    /// As text.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("a shard has text for keys")
+    }
+
+    /// From [`Shard::to_text`].
+    ///
+    /// # Errors
+    /// What no shard was written as.
+    pub fn from_text(text: &str) -> Result<Shard, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}

@@ -1,0 +1,160 @@
+//! The model that a command scores with, and what of the machine it may take.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use candle_core::Device;
+use clap::builder::BoolishValueParser;
+use dqa_model::{Arithmetic, ClipWeights, Isa, Options, PromptMode, Prompts, Scorer, Views};
+
+use crate::decode::Limits;
+use crate::engine::Settings;
+use crate::hub;
+use crate::program::{advise, note};
+
+/// Flags that say with what to score.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct ModelArgs {
+    /// CLIP in Hugging Face's form: a directory, or hf:OWNER/NAME, or hf:OWNER/NAME@REVISION.
+    #[arg(long, env = "DQA_MODEL", value_name = "DIR")]
+    pub model: String,
+
+    /// Learned prompts: safetensors, or the authors' PyTorch checkpoint.
+    #[arg(long, env = "DQA_PROMPTS", value_name = "FILE")]
+    pub prompts: Option<PathBuf>,
+
+    /// No learned prompts: the sentences "bad photo." and "good photo." as they are.
+    #[arg(long, env = "DQA_HANDCRAFTED", value_parser = BoolishValueParser::new())]
+    pub handcrafted: bool,
+
+    /// Which parts of a picture are looked at: sees=both|local|global, window=N, and one of stride=N, grid=N,
+    /// random=N with seed=N; joined by commas.
+    #[arg(long, env = "DQA_VIEWS", default_value_t = Views::default(), value_name = "VIEWS")]
+    pub views: Views,
+
+    /// Where the model runs: cpu, or cuda:N.
+    #[arg(long, env = "DQA_DEVICE", default_value = "cpu")]
+    pub device: String,
+
+    /// The class of arithmetic: f32 (of record), bf16 or f16.
+    #[arg(long, env = "DQA_DTYPE", default_value_t = Arithmetic::F32)]
+    pub dtype: Arithmetic,
+
+    /// Windows on the device at once [default: 8 a thread on the CPU, at least 16; 256 on a GPU].
+    #[arg(long, env = "DQA_BATCH", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub batch: Option<u32>,
+
+    /// Threads that compute, on the CPU [default: one a core].
+    #[arg(long, env = "DQA_THREADS", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: Option<u32>,
+
+    /// Threads that decode [default: one a core, at most 8].
+    #[arg(long, env = "DQA_DECODE_THREADS", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub decode_threads: Option<u32>,
+
+    /// MiB for pictures on their way; a picture that is larger goes alone.
+    #[arg(long, env = "DQA_PICTURE_MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub picture_mib: u64,
+
+    /// Most pixels that a picture may have.
+    #[arg(long, env = "DQA_PIXELS_MAX", default_value_t = Limits::default().pixels_max)]
+    pub pixels_max: u64,
+
+    /// Longest side that a picture may have.
+    #[arg(long, env = "DQA_SIDE_MAX", default_value_t = Limits::default().side_max)]
+    pub side_max: u32,
+
+    /// Most bytes that a picture's file may have.
+    #[arg(long, env = "DQA_BYTES_MAX", default_value_t = Limits::default().bytes_max)]
+    pub bytes_max: u64,
+
+    /// Take hf: models from the local cache alone.
+    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
+    pub offline: bool,
+}
+
+/// A model that is ready to score.
+pub struct Loaded {
+    /// The model on its device.
+    pub scorer: Arc<Scorer>,
+    /// What the engine may take of the machine.
+    pub settings: Settings,
+    /// The device, with what matters for its speed and arithmetic: `cpu (avx512, 2 threads)`.
+    pub device: String,
+}
+
+impl ModelArgs {
+    /// Opens the device and loads the model; says on standard error what it is.
+    ///
+    /// # Errors
+    /// A device that is not there; a model or prompts that cannot be read or do not fit.
+    pub fn load(&self) -> anyhow::Result<Loaded> {
+        let device = device(&self.device)?;
+        if let Some(threads) = self.threads {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize);
+            pool.build_global().context("cannot start threads")?;
+        }
+        let scorer = Arc::new(scorer(self, &device)?);
+        let shown = if device.is_cpu() {
+            format!("cpu ({}, {} threads)", Isa::current(), rayon::current_num_threads())
+        } else {
+            self.device.clone()
+        };
+        note(format_args!(
+            "model {} with {}, {}, {} on {shown}, fingerprint {}",
+            self.model,
+            self.prompts.as_ref().map_or("handcrafted prompts".to_owned(), |p| p.display().to_string()),
+            self.views,
+            self.dtype,
+            scorer.fingerprint()
+        ));
+        Ok(Loaded { scorer, settings: settings(self, &device), device: shown })
+    }
+}
+
+fn device(name: &str) -> anyhow::Result<Device> {
+    if name == "cpu" {
+        return Ok(Device::Cpu);
+    }
+    let Some(ordinal) = name.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok()) else {
+        return Err(advise(anyhow!("`{name}` is no device"), "--device takes cpu, or cuda:0 and so on"));
+    };
+    if !cfg!(feature = "cuda") {
+        let error = anyhow!("device {name} was asked for, and this program was built without CUDA");
+        return Err(advise(error, "build it with --features cuda, or score with --device cpu"));
+    }
+    Device::new_cuda(ordinal).with_context(|| format!("cannot open device {name}"))
+}
+
+fn scorer(args: &ModelArgs, device: &Device) -> anyhow::Result<Scorer> {
+    let dir =
+        hub::resolve(&args.model, args.offline).with_context(|| format!("cannot find the model {}", args.model))?;
+    let weights = ClipWeights::open(&dir).with_context(|| format!("cannot open the model {}", args.model))?;
+    let prompts = match &args.prompts {
+        None => PromptMode::Handcrafted,
+        Some(file) => PromptMode::Learned(
+            Prompts::open(file, weights.config())
+                .with_context(|| format!("cannot open the prompts {}", file.display()))?,
+        ),
+    };
+    let options = Options { views: args.views, arithmetic: args.dtype, device: device.clone(), ..Options::default() };
+    Scorer::new(&weights, &prompts, &options).context("cannot build the model")
+}
+
+fn settings(args: &ModelArgs, device: &Device) -> Settings {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let batch = if device.is_cpu() { (8 * rayon::current_num_threads()).max(16) } else { 256 };
+    Settings {
+        batch: args.batch.map_or(batch, |b| b as usize),
+        decode_threads: args.decode_threads.map_or(cores.min(8), |t| t as usize),
+        picture_bytes_max: args.picture_mib << 20,
+        limits: Limits {
+            pixels_max: args.pixels_max,
+            side_max: args.side_max,
+            bytes_max: args.bytes_max,
+            ..Limits::default()
+        },
+    }
+}

@@ -1,0 +1,114 @@
+//! What every program of dqa does alike: arguments from the command line, the environment and a configuration file; exit
+//! codes; errors with their causes and what to do; logs.
+
+mod config;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, IsTerminal, Write, stderr};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// How a command that ran ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// All that was asked for: exit code 0.
+    All,
+    /// It went to its end, and some rows failed: exit code 1.
+    SomeFailed,
+}
+
+/// Standard output did not take a result.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the results")]
+pub struct Unwritten(#[from] io::Error);
+
+impl Unwritten {
+    /// Its reader went away: it has seen what it wanted.
+    fn is_closed_pipe(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
+/// Runs a program; the first of `arguments` is its name. `act` gets what the rest say.
+pub fn run<C: Parser>(arguments: Vec<OsString>, act: impl FnOnce(C) -> anyhow::Result<Done>) -> ExitCode {
+    log_to_stderr();
+    match parse(arguments).and_then(act) {
+        Ok(Done::All) => ExitCode::SUCCESS,
+        Ok(Done::SomeFailed) => ExitCode::from(1),
+        Err(error) if error.chain().any(is_closed_pipe) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref().is_some_and(Unwritten::is_closed_pipe)
+}
+
+fn parse<C: Parser>(arguments: Vec<OsString>) -> anyhow::Result<C> {
+    let parser = config::parser(C::command(), &arguments);
+    let parsed = parser.try_get_matches_from(config::with_file(&C::command(), arguments)?);
+    match parsed.and_then(|matches| C::from_arg_matches(&matches)) {
+        Ok(parsed) => Ok(parsed),
+        // Prints help and version too; those exit 0, a wrong argument 2.
+        Err(error) => error.exit(),
+    }
+}
+
+/// One line for people, on standard error. Nobody need be there to read it: `eprintln!` would panic on the closed pipe
+/// of `2>&1 | head`.
+pub fn note(line: fmt::Arguments<'_>) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
+/// The chain of causes, then what to do.
+fn print_error(error: &anyhow::Error) {
+    note(format_args!("error: {error}"));
+    for cause in error.chain().skip(1) {
+        // Some causes draw what they mean under the line that they found it in.
+        let cause = cause.to_string();
+        note(format_args!("  caused by: {}", cause.trim_end().replace('\n', "\n    ")));
+    }
+    if let Some(advised) = error.chain().find_map(|cause| cause.downcast_ref::<Advised>()) {
+        note(format_args!("hint: {}", advised.hint));
+    }
+}
+
+/// An error with what to do about it. In a chain of causes it stands for the error alone: the hint comes last.
+#[derive(Debug)]
+struct Advised {
+    error: anyhow::Error,
+    hint: String,
+}
+
+impl fmt::Display for Advised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Advised {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Puts a hint with an error.
+pub fn advise(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
+    Advised { error, hint: hint.into() }.into()
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .log_internal_errors(false) // it would report a closed pipe to that pipe, and panic
+        .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .init();
+}

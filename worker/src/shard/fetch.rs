@@ -1,0 +1,90 @@
+//! Reads pictures ahead of the engine, several at once and in order. What lies ready is bounded in bytes.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dqa_pipelines::place::{Addresses, PlaceError};
+use dqa_pipelines::plan::ShardPicture;
+use futures::StreamExt;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::decode::{Limits, PictureError};
+
+/// Requests under way at once: enough for a GPU's hunger at a store's usual 50 ms an answer.
+const REQUESTS_MAX: usize = 32;
+
+/// For files that were read and not yet decoded. One larger than this goes alone.
+const AHEAD_KIB_MAX: u32 = 64 << 10;
+
+/// A picture's bytes on their way to the engine.
+pub(super) struct Fetched {
+    /// Of the picture in the list that was to be read.
+    pub(super) place: usize,
+    /// BLAKE3 of the file.
+    pub(super) digest: Option<String>,
+    bytes: RefCell<Option<Result<Bytes, PictureError>>>,
+}
+
+impl Fetched {
+    /// The bytes; once.
+    pub(super) fn take(&self) -> Result<Vec<u8>, PictureError> {
+        self.bytes.take().expect("the engine asks for a picture once").map(Vec::from)
+    }
+}
+
+/// The pictures in order, read ahead while the iterator's user does other things. To be used off the runtime's threads.
+pub(super) fn ahead(
+    addresses: &Arc<Addresses>,
+    pictures: &[&ShardPicture],
+    limits: &Limits,
+    runtime: &Handle,
+) -> impl Iterator<Item = Fetched> + Send + use<> {
+    let room = Arc::new(Semaphore::new(AHEAD_KIB_MAX as usize));
+    let (addresses, bytes_max, spawner) = (addresses.clone(), limits.bytes_max, runtime.clone());
+    let wanted: Vec<(String, u64)> = pictures.iter().map(|picture| (picture.uri.clone(), picture.bytes)).collect();
+    let start = move |(uri, bytes): (String, u64)| {
+        let (addresses, room) = (addresses.clone(), room.clone());
+        // Tasks, not futures: they go on while nobody polls the stream.
+        let task = spawner.spawn(async move {
+            let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).clamp(1, AHEAD_KIB_MAX);
+            let share = room.acquire_many_owned(kib).await.expect("it is never closed");
+            (read(&addresses, &uri, bytes, bytes_max).await, share)
+        });
+        async move { task.await.expect("reading does not panic") }
+    };
+    let mut stream = futures::stream::iter(wanted).map(start).buffered(REQUESTS_MAX).boxed();
+    let runtime = runtime.clone();
+    let mut place = 0;
+    std::iter::from_fn(move || {
+        let (bytes, _share): (_, OwnedSemaphorePermit) = runtime.block_on(stream.next())?;
+        let digest = bytes.as_ref().ok().map(|bytes| blake3::hash(bytes).to_hex().to_string());
+        let fetched = Fetched { place, digest, bytes: RefCell::new(Some(bytes)) };
+        place += 1;
+        Some(fetched)
+    })
+}
+
+async fn read(addresses: &Addresses, uri: &str, bytes: u64, bytes_max: u64) -> Result<Bytes, PictureError> {
+    if bytes > bytes_max {
+        return Err(PictureError::TooLarge { what: format!("{bytes} bytes"), limit: bytes_max });
+    }
+    let read = async {
+        let (place, key) = addresses.find(uri)?;
+        place.get(&key).await
+    };
+    read.await.map_err(|error| {
+        let kind = if error.is_not_found() { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
+        PictureError::Io { path: uri.to_owned(), source: io::Error::new(kind, cause(error)) }
+    })
+}
+
+/// What the store said: that it was reading this address is said around it.
+fn cause(error: PlaceError) -> Box<dyn std::error::Error + Send + Sync> {
+    match error {
+        PlaceError::Object { source, .. } => source.into(),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,247 @@
+//! Scores a shard: the pictures it names in, one part in the store out.
+//!
+//! [`ShardScorer`] does it; [`operator`] is the same as a step of a DataFusion plan, so that this process and a cluster run
+//! one plan. Rows that an older part holds already are taken over, the others go through the engine.
+
+mod fetch;
+pub mod operator;
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use dqa_model::{ModelError, PictureScore, Scorer};
+use dqa_pipelines::parts;
+use dqa_pipelines::place::{Addresses, Place, PlaceError};
+use dqa_pipelines::plan::{Shard, ShardPicture};
+use dqa_pipelines::tables::scores::{Failure, ScoreRow, Spread};
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tracing::{debug, info, warn};
+
+use crate::engine::{self, Outcome, Settings};
+use fetch::Fetched;
+
+/// Why a shard could not be scored. A picture's failure is a row, not this.
+#[derive(Debug, thiserror::Error)]
+pub enum ShardError {
+    /// The store failed.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The device or the model failed.
+    #[error("the model failed on part {part}")]
+    Model {
+        /// Whose pictures were being scored.
+        part: String,
+        /// What failed.
+        #[source]
+        source: ModelError,
+    },
+    /// It was planned for another model.
+    #[error("part {part} is for model {wanted}, and this worker has {loaded}")]
+    OtherModel {
+        /// What was to be made.
+        part: String,
+        /// The fingerprint that the plan names.
+        wanted: String,
+        /// The fingerprint of the model here.
+        loaded: String,
+    },
+}
+
+/// What became of a shard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShardOutcome {
+    /// The part in the store.
+    pub key: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Of them, those without a score.
+    pub failed: u64,
+    /// Of them, those taken over from older parts.
+    pub reused: u64,
+    /// Windows scored.
+    pub windows: u64,
+    /// From the shard's arrival to its part's.
+    pub wall: Duration,
+}
+
+/// Counts that grow while shards are scored, for whoever watches.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Windows of the pictures that are done.
+    pub windows: AtomicU64,
+    /// Pictures done.
+    pub pictures: AtomicU64,
+    /// Of them, those without a score.
+    pub failed: AtomicU64,
+}
+
+/// A model and what it may take of the machine, ready for shards.
+pub struct ShardScorer {
+    scorer: Arc<Scorer>,
+    fingerprint: String,
+    settings: Settings,
+    addresses: Arc<Addresses>,
+    progress: Arc<Progress>,
+    device: String,
+}
+
+impl ShardScorer {
+    /// With a loaded model; `device` is where it runs, for the record.
+    pub fn new(scorer: Arc<Scorer>, settings: Settings, device: String) -> ShardScorer {
+        ShardScorer {
+            device,
+            fingerprint: scorer.fingerprint().to_string(),
+            scorer,
+            settings,
+            addresses: Arc::default(),
+            progress: Arc::default(),
+        }
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+
+    /// Scores a shard and writes its part. Blocks: it belongs on a thread of its own; `runtime` does its reading.
+    ///
+    /// # Errors
+    /// Where the store or the device fails, or the shard is for another model. A picture that fails is a row.
+    pub fn score(&self, shard: &Shard, runtime: &Handle) -> Result<ShardOutcome, ShardError> {
+        let started = Instant::now();
+        let part = &shard.part.part;
+        if shard.part.fingerprint != self.fingerprint {
+            let (wanted, loaded) = (shard.part.fingerprint.clone(), self.fingerprint.clone());
+            return Err(ShardError::OtherModel { part: part.clone(), wanted, loaded });
+        }
+        let store = Place::open(&shard.store, Path::new(""))?;
+        let mut known = runtime.block_on(rows_known(&store, shard));
+        let missing: Vec<&ShardPicture> =
+            shard.pictures.iter().filter(|picture| !known.contains_key(&picture.image)).collect();
+        let reused = known.len() as u64;
+        let windows = self.score_missing(shard, &missing, runtime, |row| {
+            known.insert(row.image.clone(), row);
+        })?;
+        let rows: Vec<ScoreRow> = shard.pictures.iter().filter_map(|picture| known.remove(&picture.image)).collect();
+        let failed = rows.iter().filter(|row| row.score.is_err()).count() as u64;
+        let facts = self.facts(started);
+        runtime.block_on(store.put(&shard.key(), parts::encode(shard, &rows, &facts)))?;
+        let outcome = ShardOutcome {
+            key: shard.key(),
+            rows: rows.len() as u64,
+            failed,
+            reused,
+            windows,
+            wall: started.elapsed(),
+        };
+        info!(%part, rows = outcome.rows, failed, reused, windows, "part written");
+        Ok(outcome)
+    }
+
+    /// Who made a part, on what, when.
+    fn facts(&self, started: Instant) -> Vec<(String, String)> {
+        let host = hostname::get().map_or_else(|_| "unknown".to_owned(), |host| host.to_string_lossy().into_owned());
+        let facts = [
+            ("dqa.version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("dqa.host", host),
+            ("dqa.device", self.device.clone()),
+            ("dqa.views", self.scorer.views().to_string()),
+            ("dqa.written", Timestamp::now().to_string()),
+            ("dqa.seconds", format!("{:.3}", started.elapsed().as_secs_f64())),
+        ];
+        facts.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    }
+
+    /// Hands each missing picture's row to `each`; how many windows were scored.
+    fn score_missing(
+        &self,
+        shard: &Shard,
+        missing: &[&ShardPicture],
+        runtime: &Handle,
+        mut each: impl FnMut(ScoreRow),
+    ) -> Result<u64, ShardError> {
+        if missing.is_empty() {
+            return Ok(0);
+        }
+        let sources = fetch::ahead(&self.addresses, missing, &self.settings.limits, runtime);
+        let run = engine::run(&self.scorer, &self.settings, sources, Fetched::take, |fetched, outcome| {
+            let row = row(missing[fetched.place], fetched.digest, outcome);
+            self.progress.windows.fetch_add(u64::try_from(row.windows).unwrap_or(0), Relaxed);
+            self.progress.pictures.fetch_add(1, Relaxed);
+            self.progress.failed.fetch_add(u64::from(row.score.is_err()), Relaxed);
+            debug!(image = row.image, failed = row.score.is_err(), "picture done");
+            each(row);
+            ControlFlow::Continue(())
+        });
+        let report = run.map_err(|source| ShardError::Model { part: shard.part.part.clone(), source })?;
+        Ok(report.windows)
+    }
+}
+
+/// The shard's rows that older parts hold: of the same picture in the same version. Labels and addresses are the shard's.
+/// A part that cannot be read is none: its rows are scored again.
+async fn rows_known(store: &Place, shard: &Shard) -> HashMap<String, ScoreRow> {
+    let wanted: HashMap<&str, &ShardPicture> =
+        shard.pictures.iter().map(|picture| (picture.image.as_str(), picture)).collect();
+    let mut known = HashMap::new();
+    for key in &shard.reuse {
+        let rows = match parts::rows(store, key).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                warn!(%error, "an older part is not used");
+                continue;
+            }
+        };
+        for row in rows {
+            let Some(picture) = wanted.get(row.image.as_str()).filter(|picture| picture.version == row.version) else {
+                continue;
+            };
+            if row.score.is_ok() || !shard.retry_failed {
+                known.insert(row.image.clone(), renamed(row, picture));
+            }
+        }
+    }
+    known
+}
+
+/// What was measured, with all else as the plan has it.
+fn renamed(measured: ScoreRow, picture: &ShardPicture) -> ScoreRow {
+    let ShardPicture { scene, scene_group, image, uri, version, mos, bytes: _ } = picture.clone();
+    ScoreRow { scene, scene_group, image, uri, version, mos, ..measured }
+}
+
+fn row(picture: &ShardPicture, digest: Option<String>, outcome: Outcome) -> ScoreRow {
+    let side = |pixels: u32| i32::try_from(pixels).ok();
+    ScoreRow {
+        scene: picture.scene.clone(),
+        scene_group: picture.scene_group.clone(),
+        image: picture.image.clone(),
+        uri: picture.uri.clone(),
+        version: picture.version.clone(),
+        digest,
+        width: outcome.size.and_then(|(width, _)| side(width)),
+        height: outcome.size.and_then(|(_, height)| side(height)),
+        windows: outcome.score.as_ref().map_or(0, |score| i32::try_from(score.windows.len()).unwrap_or(i32::MAX)),
+        score: outcome
+            .score
+            .map(|score| spread(&score))
+            .map_err(|error| Failure { code: error.code().to_string(), message: error.line() }),
+        mos: picture.mos,
+    }
+}
+
+fn spread(score: &PictureScore) -> Spread {
+    let windows = || score.windows.iter().map(|window| f64::from(*window));
+    let variance = windows().map(|window| (window - score.score).powi(2)).sum::<f64>() / score.windows.len() as f64;
+    Spread {
+        score: score.score,
+        std: variance.sqrt(),
+        min: windows().fold(f64::INFINITY, f64::min),
+        max: windows().fold(f64::NEG_INFINITY, f64::max),
+    }
+}

@@ -1,0 +1,183 @@
+//! Scoring as a step of a DataFusion plan. Its input is one row, a shard as text; its output is one row, what became of
+//! it. A source in memory with the step above it is sliced by any scheduler as it should be; a source of our own is not.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt64Array};
+use datafusion::arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt64Type};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+    ReplaceChildrenOptions, SendableRecordBatchStream,
+};
+use dqa_pipelines::plan::Shard;
+use futures::TryStreamExt;
+use tokio::runtime::Handle;
+
+use super::{ShardOutcome, ShardScorer};
+
+/// Scores the shard in its input with the [`ShardScorer`] that is an extension of the session.
+#[derive(Clone, Debug)]
+pub struct ScoreExec {
+    input: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+/// The plan of one shard.
+///
+/// # Errors
+/// None that a shard can cause: DataFusion's own.
+pub fn plan(shard: &Shard) -> Result<Arc<dyn ExecutionPlan>> {
+    let column: ArrayRef = Arc::new(StringArray::from(vec![shard.to_text()]));
+    let row = RecordBatch::try_new(spec_schema(), vec![column])?;
+    let source = MemorySourceConfig::try_new_exec(&[vec![row]], spec_schema(), None)?;
+    Ok(Arc::new(ScoreExec::new(source)))
+}
+
+/// What a plan's result says became of its shards.
+///
+/// # Errors
+/// Where it is no result of [`ScoreExec`].
+pub fn outcomes(batches: &[RecordBatch]) -> Result<Vec<ShardOutcome>> {
+    let mut outcomes = Vec::new();
+    for batch in batches {
+        if batch.schema().fields() != outcome_schema().fields() {
+            return Err(DataFusionError::Internal("a plan that scores has another result".to_owned()));
+        }
+        let count = |column: usize, row| batch.column(column).as_primitive::<UInt64Type>().value(row);
+        outcomes.extend((0..batch.num_rows()).map(|row| ShardOutcome {
+            key: batch.column(0).as_string::<i32>().value(row).to_owned(),
+            rows: count(1, row),
+            failed: count(2, row),
+            reused: count(3, row),
+            windows: count(4, row),
+            wall: Duration::from_secs_f64(batch.column(5).as_primitive::<Float64Type>().value(row)),
+        }));
+    }
+    Ok(outcomes)
+}
+
+fn spec_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("shard", DataType::Utf8, false)]))
+}
+
+fn outcome_schema() -> SchemaRef {
+    let count = |name: &str| Field::new(name, DataType::UInt64, false);
+    Arc::new(Schema::new(vec![
+        Field::new("part", DataType::Utf8, false),
+        count("rows"),
+        count("failed"),
+        count("reused"),
+        count("windows"),
+        Field::new("seconds", DataType::Float64, false),
+    ]))
+}
+
+fn to_batch(outcome: &ShardOutcome) -> Result<RecordBatch> {
+    let count = |value: u64| -> ArrayRef { Arc::new(UInt64Array::from(vec![value])) };
+    let columns = vec![
+        Arc::new(StringArray::from(vec![outcome.key.as_str()])) as ArrayRef,
+        count(outcome.rows),
+        count(outcome.failed),
+        count(outcome.reused),
+        count(outcome.windows),
+        Arc::new(Float64Array::from(vec![outcome.wall.as_secs_f64()])),
+    ];
+    Ok(RecordBatch::try_new(outcome_schema(), columns)?)
+}
+
+impl ScoreExec {
+    /// Above a plan whose rows are shards as text.
+    pub fn new(input: Arc<dyn ExecutionPlan>) -> ScoreExec {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(outcome_schema()),
+            Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        ScoreExec { input, properties: Arc::new(properties) }
+    }
+
+    fn over(mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => Ok(Arc::new(ScoreExec::new(input))),
+            _ => Err(DataFusionError::Internal("ScoreExec has one input".to_owned())),
+        }
+    }
+}
+
+impl DisplayAs for ScoreExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ScoreExec")
+    }
+}
+
+impl ExecutionPlan for ScoreExec {
+    fn name(&self) -> &'static str {
+        "ScoreExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    /// A shard is not to be spread over partitions.
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        ScoreExec::over(children)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        ScoreExec::over(children)
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let scorer = context
+            .session_config()
+            .get_extension::<ShardScorer>()
+            .ok_or_else(|| DataFusionError::Configuration("this session has no model to score with".to_owned()))?;
+        let shards = self.input.execute(partition, context)?;
+        let batches = shards.and_then(move |batch| score(scorer.clone(), batch));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(outcome_schema(), batches)))
+    }
+}
+
+async fn score(scorer: Arc<ShardScorer>, batch: RecordBatch) -> Result<RecordBatch> {
+    let external = |error: Box<dyn std::error::Error + Send + Sync>| DataFusionError::External(error);
+    let mut outcomes = Vec::new();
+    for text in batch.column(0).as_string::<i32>().iter().flatten() {
+        let shard = Shard::from_text(text).map_err(|error| external(error.into()))?;
+        let (scorer, runtime) = (scorer.clone(), Handle::current());
+        // The device has a thread of its own for as long as the shard takes.
+        let scored = tokio::task::spawn_blocking(move || scorer.score(&shard, &runtime)).await;
+        let outcome = scored.map_err(|panic| external(panic.into()))?.map_err(|error| external(error.into()))?;
+        outcomes.push(to_batch(&outcome)?);
+    }
+    Ok(datafusion::arrow::compute::concat_batches(&outcome_schema(), &outcomes)?)
+}
