@@ -2,3 +2,5 @@
 //! `dqa-coord` program. How a picture is scored is the worker's, what is computed the pipelines'.
 
 pub mod cli;
+pub mod engine;
+pub mod run;

@@ -50,16 +50,16 @@ pub enum PartError {
 const PART: &str = "dqa.part";
 const FAILED: &str = "dqa.failed";
 
-/// The part of a shard.
+/// The part of a shard, with who made it in its footer.
 ///
 /// # Panics
 /// Where `rows` are not the shard's pictures, one each, in their order: a part like that must never be written.
-pub fn encode(shard: &Shard, rows: &[ScoreRow]) -> Bytes {
+pub fn encode(shard: &Shard, rows: &[ScoreRow], made: &[(String, String)]) -> Bytes {
     let same = shard.pictures.iter().map(|picture| &picture.image).eq(rows.iter().map(|row| &row.image));
     assert!(same, "rows in = rows out: part {} has {} of {}", shard.part.part, rows.len(), shard.pictures.len());
     let failed = rows.iter().filter(|row| row.score.is_err()).count();
     let mut facts = vec![(PART, shard.part.part.clone()), (FAILED, failed.to_string())];
-    facts.extend(shard.facts.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    facts.extend(shard.facts.iter().chain(made).map(|(name, value)| (name.as_str(), value.clone())));
     let batch = scores::to_batch(&shard.part, rows);
     parquet_file::write(&SCHEMA, &[batch], &facts).expect("memory takes what is made to the schema")
 }
@@ -165,7 +165,7 @@ mod tests {
         fn a_part_gives_its_rows_back(scores in proptest::collection::vec(proptest::option::of(0.0..1.0), 1..50)) {
             let shard = shard(scores.len());
             let rows: Vec<ScoreRow> = shard.pictures.iter().zip(&scores).map(|(p, s)| row(p, *s)).collect();
-            let bytes = encode(&shard, &rows);
+            let bytes = encode(&shard, &rows, &[]);
             let failed = scores.iter().filter(|score| score.is_none()).count() as u64;
             prop_assert_eq!(inspect(&bytes, &shard.key()).unwrap(), PartCounts { rows: rows.len() as u64, failed });
             let batches = parquet_file::read(bytes).unwrap();
@@ -178,7 +178,7 @@ mod tests {
     #[should_panic(expected = "rows in = rows out")]
     fn a_row_less_is_never_written() {
         let shard = shard(2);
-        encode(&shard, &[row(&shard.pictures[0], None)]);
+        encode(&shard, &[row(&shard.pictures[0], None)], &[]);
     }
 
     #[tokio::test]
@@ -187,7 +187,7 @@ mod tests {
         let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let shard = shard(3);
         let rows: Vec<ScoreRow> = shard.pictures.iter().map(|picture| row(picture, Some(0.5))).collect();
-        let (key, bytes) = (shard.key(), encode(&shard, &rows));
+        let (key, bytes) = (shard.key(), encode(&shard, &rows, &[]));
         assert_eq!(find(&store, &key, 3).await.unwrap(), Found::Nothing);
         store.put(&key, bytes.clone()).await.unwrap();
         assert_eq!(find(&store, &key, 3).await.unwrap(), Found::Whole(PartCounts { rows: 3, failed: 0 }));

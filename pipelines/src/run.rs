@@ -2,6 +2,7 @@
 //! store knows of a run; the parts are shared by every run whose plan names them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,15 @@ pub enum RunState {
     Running,
     /// Every part is there and was counted.
     Complete,
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            RunState::Running => "running",
+            RunState::Complete => "complete",
+        })
+    }
 }
 
 /// What a run is: `runs/<name>/run.json` in a store.
@@ -64,6 +74,21 @@ pub struct RunSpec {
     pub shard_windows_max: u64,
     /// What the model is, for those who read the results: an untrained one says so here.
     pub remark: Option<String>,
+}
+
+impl RunSpec {
+    /// What two runs were scored with that differs, for people: `views sees=both,... and sees=local,...`.
+    pub fn differs(&self, other: &RunSpec) -> Vec<String> {
+        let prompts = |spec: &RunSpec| spec.prompts.clone().unwrap_or_else(|| "handcrafted".to_owned());
+        let pairs = [
+            ("model", self.model.clone(), other.model.clone()),
+            ("prompts", prompts(self), prompts(other)),
+            ("views", self.views.clone(), other.views.clone()),
+            ("dtype", self.dtype.clone(), other.dtype.clone()),
+        ];
+        let unlike = pairs.into_iter().filter(|(_, a, b)| a != b);
+        unlike.map(|(what, a, b)| format!("{what} ({a} and {b})")).collect()
+    }
 }
 
 /// A data set of a run.

@@ -1,6 +1,10 @@
 //! The `dqa-coord` program and its commands, one file each.
 
+mod detach;
+mod progress;
 mod runs;
+mod status;
+mod submit;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -26,8 +30,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Scores data sets and reports on them.
+    Submit(Box<submit::Args>),
     /// Lists the runs of a store.
     Runs(runs::Args),
+    /// Says how far a run is.
+    Status(status::Args),
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 finished with failed rows or problems found, 2 could not run.\n\
@@ -42,6 +50,8 @@ pub fn main() -> ExitCode {
 /// Runs the program; the first of `arguments` is its name.
 pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     program::run(arguments, |cli: Cli| match cli.command {
+        Command::Submit(args) => block_on(submit::run(&args)),
+        Command::Status(args) => block_on(status::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
     })
 }

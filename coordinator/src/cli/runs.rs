@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write, stdout};
 
 use clap::ValueEnum;
-use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::run::RunRecord;
 use dqa_worker::program::{Done, Unwritten};
 
 use super::StoreArgs;
@@ -19,8 +19,9 @@ pub(super) struct Args {
     format: Format,
 }
 
+/// How records are written.
 #[derive(Clone, Copy, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// For reading.
     Table,
     /// One record a line.
@@ -45,15 +46,11 @@ fn print(records: &[RunRecord], format: Format) -> Result<(), Unwritten> {
                 writeln!(out, "{line}")?;
             }
             Format::Table => {
-                let state = match record.state {
-                    RunState::Running => "running",
-                    RunState::Complete => "complete",
-                };
                 let counts = record.counts;
                 writeln!(
                     out,
-                    "{:32} {state:8} {:>9} {:>8} {:>6}  {:.0}",
-                    record.name, counts.pictures, counts.scored, counts.failed, record.updated
+                    "{:32} {:8} {:>9} {:>8} {:>6}  {:.0}",
+                    record.name, record.state, counts.pictures, counts.scored, counts.failed, record.updated
                 )?;
             }
         }

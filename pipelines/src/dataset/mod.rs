@@ -1,11 +1,34 @@
 //! Data sets: which pictures of which algorithms there are, of which scenes, with which labels.
 //!
-//! `Definition` (a TOML file, or a bare folder) -> listing + labels -> [`DataSet`] -> check -> plan. It never looks into
-//! a picture: sizes come from the index (`crate::index`).
+//! [`Definition`] (a TOML file, or a bare folder) -> listing + labels -> [`DataSet`] -> [`check`](check()) -> plan. It
+//! never looks into a picture: sizes come from the index (`crate::index`).
 
+mod check;
+mod definition;
+mod error;
+mod fault;
+mod labels;
+mod layout;
+mod listing;
+mod load;
+mod manifest;
+mod mat;
+mod mos_mat;
+mod paths;
+mod table;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::names::{AlgorithmName, DatasetName};
+pub use check::{Cell, Check, Counts, HeaderFact, check};
+pub use definition::{Definition, Direction, Importer, InputsDefinition, LabelsDefinition, Protocol, find, names};
+pub use error::{DatasetError, LabelError};
+pub use fault::{Fault, FaultKind};
+pub use layout::{Captures, Layout, LayoutError};
+pub use load::load;
+pub use mat::MatError;
+
+use crate::names::{AlgorithmName, DatasetName, near};
 use crate::place::Place;
 
 /// A data set as it was found: every picture that is listed or expected, in the order of algorithm, scene, image.
@@ -17,6 +40,18 @@ pub struct DataSet {
     pub root: Place,
     /// The dehazed pictures, sorted by algorithm, scene, image.
     pub pictures: Vec<Picture>,
+    /// Every scene of the data set, also those that no selected algorithm has, by name.
+    pub scenes: Vec<Scene>,
+    /// What the algorithms were given, and what they should have made of it: see [`Picture::hazy`].
+    pub inputs: Vec<Input>,
+    /// Whether it has labels: then a picture without one is a fault.
+    pub is_labelled: bool,
+    /// The protocol of its own that it is also reported by.
+    pub protocol: Option<Protocol>,
+    /// Its definition as TOML, for a run's record.
+    pub definition: String,
+    /// What was found and is no picture, or was named and is not there.
+    pub faults: Vec<Fault>,
 }
 
 /// One algorithm's output for one scene, as listed: its content has not been looked at.
@@ -38,11 +73,67 @@ pub struct Picture {
     pub version: Box<str>,
     /// The label, turned so that higher is better.
     pub mos: Option<f64>,
+    /// The hazy picture that it was made from, in [`DataSet::inputs`].
+    pub hazy: Option<u32>,
+    /// The same scene without haze, in [`DataSet::inputs`].
+    pub clear: Option<u32>,
+}
+
+/// A scene of a data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scene {
+    /// As in [`Picture::scene`].
+    pub name: Arc<str>,
+    /// How many pictures of it the algorithm with the most has: what a complete algorithm has.
+    pub pictures: u32,
+}
+
+/// A hazy or clear picture that goes with dehazed ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Its address.
+    pub uri: Box<str>,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// Another one means other content.
+    pub version: Box<str>,
+}
+
+/// Which algorithms of a data set are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Algorithms {
+    /// All that it has.
+    All,
+    /// These; one that it lacks is an error.
+    Named(Vec<String>),
 }
 
 impl DataSet {
     /// A picture's address.
     pub fn uri(&self, picture: &Picture) -> String {
         picture.uri.as_ref().map_or_else(|| self.root.address(&picture.image), ToString::to_string)
+    }
+
+    /// The algorithms that it has pictures of, by name.
+    pub fn algorithms(&self) -> Vec<AlgorithmName> {
+        self.pictures.chunk_by(|a, b| a.algorithm == b.algorithm).map(|run| run[0].algorithm.clone()).collect()
+    }
+
+    /// Only what these algorithms made; the scenes stay.
+    ///
+    /// # Errors
+    /// With near names, where it has no pictures of one of them.
+    pub fn select(mut self, algorithms: &Algorithms) -> Result<DataSet, DatasetError> {
+        let Algorithms::Named(named) = algorithms else { return Ok(self) };
+        let all = self.algorithms();
+        let unknown = named.iter().find(|name| all.iter().all(|known| known.as_str() != name.as_str()));
+        if let Some(unknown) = unknown {
+            let near = near(unknown, all.iter().map(AlgorithmName::as_str));
+            let near = near.into_iter().map(str::to_owned).collect();
+            return Err(DatasetError::UnknownAlgorithm { dataset: self.name, algorithm: unknown.clone(), near, all });
+        }
+        let named: BTreeSet<&str> = named.iter().map(String::as_str).collect();
+        self.pictures.retain(|picture| named.contains(picture.algorithm.as_str()));
+        Ok(self)
     }
 }

@@ -247,3 +247,92 @@ fn letter(group: usize) -> String {
         _ => format!("({})", group + 1),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Three algorithms over 40 scenes: the first two alike but for noise, the third lower throughout.
+    fn scores() -> Vec<f64> {
+        let noise = |algorithm: usize, scene: usize| ((scene * 37 + algorithm * 11) % 41) as f64 / 41.0;
+        let of = |algorithm: usize| {
+            (0..40)
+                .map(move |scene| [0.50, 0.49, 0.30][algorithm] + 0.1 * noise(algorithm, scene) + scene as f64 / 100.0)
+        };
+        (0..3).flat_map(of).collect()
+    }
+
+    #[test]
+    fn ranks_that_are_noise_share_a_letter() {
+        let scores = scores();
+        let table = SceneScores { algorithms: 3, scenes: 40, scores: &scores };
+        let ranking = rank(&table, &Bootstrap { replicates: 200, ..Bootstrap::default() });
+        let seen: Vec<_> = ranking
+            .standings
+            .iter()
+            .map(|of| (of.algorithm, of.rank, of.rank_best, of.rank_worst, of.groups.as_str()))
+            .collect();
+        assert_eq!(seen, [(0, 1, 1, 2, "a"), (1, 2, 1, 2, "a"), (2, 3, 3, 3, "b")]);
+        let mean = ranking.standings[0].mean.unwrap();
+        assert!(mean.interval.unwrap().low < mean.value && mean.value < mean.interval.unwrap().high);
+        assert_eq!(ranking.comparisons.len(), 3);
+        assert!(ranking.comparisons[1].p_holm < 1e-9 && ranking.comparisons[1].effect == 1.0);
+    }
+
+    #[test]
+    fn an_algorithm_without_scores_is_last_and_compared_to_none() {
+        let mut scores = scores();
+        scores[..40].fill(f64::NAN);
+        scores[40] = f64::NAN;
+        let table = SceneScores { algorithms: 3, scenes: 40, scores: &scores };
+        let ranking = rank(&table, &Bootstrap { replicates: 50, ..Bootstrap::default() });
+        let last = &ranking.standings[2];
+        assert_eq!((last.algorithm, last.scenes, last.mean), (0, 0, None));
+        assert_eq!(ranking.standings[0].scenes, 39);
+        assert_eq!(ranking.comparisons[0].mean_difference, None);
+        assert_eq!(ranking.comparisons[2].scenes, 39);
+        assert_eq!(rank(&SceneScores { algorithms: 0, scenes: 0, scores: &[] }, &Bootstrap::default()).standings, []);
+    }
+
+    #[test]
+    fn holms_p_never_falls() {
+        let pair = |p| Comparison {
+            first: 0,
+            second: 1,
+            scenes: 9,
+            mean_difference: None,
+            effect: 0.0,
+            p,
+            p_holm: 0.0,
+            significant: false,
+        };
+        let mut pairs = [0.01, 0.04, 0.03, 0.005].map(pair);
+        correct(&mut pairs);
+        // As R's p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") has it.
+        for (pair, wanted) in pairs.iter().zip([0.03, 0.06, 0.06, 0.02]) {
+            assert!((pair.p_holm - wanted).abs() < 1e-15);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn letters_are_shared_if_and_only_if_pairs_do_not_differ(
+            differ in prop::collection::vec(any::<bool>(), 28), turned in any::<bool>()
+        ) {
+            let order: Vec<usize> = if turned { (0..8).rev().collect() } else { (0..8).collect() };
+            let pairs = (0..8).flat_map(|first| (first + 1..8).map(move |second| (first, second)));
+            let pair = |((first, second), &significant)| Comparison {
+                first, second, scenes: 1, mean_difference: None, effect: 0.0, p: 0.0, p_holm: 0.0, significant,
+            };
+            let comparisons: Vec<Comparison> = pairs.zip(&differ).map(pair).collect();
+            let letters = letters(&order, &comparisons);
+            for pair in &comparisons {
+                let shared = letters[pair.first].chars().any(|letter| letters[pair.second].contains(letter));
+                prop_assert_eq!(shared, !pair.significant);
+            }
+            prop_assert!(letters.iter().all(|letters| !letters.is_empty()));
+        }
+    }
+}

@@ -55,3 +55,33 @@ fn exact(ranks: &[u64], least: u64) -> f64 {
     let tail: f64 = shares[..=least as usize].iter().sum();
     (2.0 * tail).min(1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p_is_scipys_counted_out_and_by_the_normal_distribution() {
+        let few = [1.2, -0.4, 0.7, 2.2, -0.1, 0.9, 0.35, -1.1, 3.0, 0.6];
+        assert!((signed_rank(&few).p - 0.10546875).abs() < 1e-12);
+        let many: Vec<f64> = (0..120).map(|i| f64::from(i * 37 % 41 - 18) / 10.0).collect();
+        assert!((signed_rank(&many).p - 0.04050296623630192).abs() < 1e-12);
+    }
+
+    #[test]
+    fn ties_are_counted_out_over_all_signs() {
+        let differences = [1.0, 1.0, -1.0, 2.0, 2.0, 2.0, -3.0, 3.0, 0.0, 4.0];
+        let test = signed_rank(&differences);
+        // 38 of the 512 choices of signs have a sum as low or lower, and as many as high.
+        assert_eq!(test.p, 76.0 / 512.0);
+        // Ranks 2, 2, 2, 5, 5, 5, 7.5, 7.5, 9, of which one 2 and one 7.5 are negative.
+        assert_eq!(test.effect, 26.0 / 45.0);
+    }
+
+    #[test]
+    fn no_difference_is_no_evidence() {
+        assert_eq!(signed_rank(&[0.0, 0.0]), SignedRank { p: 1.0, effect: 0.0 });
+        assert_eq!(signed_rank(&[]).p, 1.0);
+        assert_eq!(signed_rank(&[1.0, 2.0, 3.0]), SignedRank { p: 0.25, effect: 1.0 });
+    }
+}

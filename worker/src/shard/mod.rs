@@ -18,6 +18,7 @@ use dqa_pipelines::parts;
 use dqa_pipelines::place::{Addresses, Place, PlaceError};
 use dqa_pipelines::plan::{Shard, ShardPicture};
 use dqa_pipelines::tables::scores::{Failure, ScoreRow, Spread};
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
@@ -86,12 +87,14 @@ pub struct ShardScorer {
     settings: Settings,
     addresses: Arc<Addresses>,
     progress: Arc<Progress>,
+    device: String,
 }
 
 impl ShardScorer {
-    /// With a loaded model.
-    pub fn new(scorer: Arc<Scorer>, settings: Settings) -> ShardScorer {
+    /// With a loaded model; `device` is where it runs, for the record.
+    pub fn new(scorer: Arc<Scorer>, settings: Settings, device: String) -> ShardScorer {
         ShardScorer {
+            device,
             fingerprint: scorer.fingerprint().to_string(),
             scorer,
             settings,
@@ -126,7 +129,8 @@ impl ShardScorer {
         })?;
         let rows: Vec<ScoreRow> = shard.pictures.iter().filter_map(|picture| known.remove(&picture.image)).collect();
         let failed = rows.iter().filter(|row| row.score.is_err()).count() as u64;
-        runtime.block_on(store.put(&shard.key(), parts::encode(shard, &rows)))?;
+        let facts = self.facts(started);
+        runtime.block_on(store.put(&shard.key(), parts::encode(shard, &rows, &facts)))?;
         let outcome = ShardOutcome {
             key: shard.key(),
             rows: rows.len() as u64,
@@ -137,6 +141,20 @@ impl ShardScorer {
         };
         info!(%part, rows = outcome.rows, failed, reused, windows, "part written");
         Ok(outcome)
+    }
+
+    /// Who made a part, on what, when.
+    fn facts(&self, started: Instant) -> Vec<(String, String)> {
+        let host = hostname::get().map_or_else(|_| "unknown".to_owned(), |host| host.to_string_lossy().into_owned());
+        let facts = [
+            ("dqa.version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("dqa.host", host),
+            ("dqa.device", self.device.clone()),
+            ("dqa.views", self.scorer.views().to_string()),
+            ("dqa.written", Timestamp::now().to_string()),
+            ("dqa.seconds", format!("{:.3}", started.elapsed().as_secs_f64())),
+        ];
+        facts.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
 
     /// Hands each missing picture's row to `each`; how many windows were scored.

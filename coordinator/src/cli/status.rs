@@ -1,0 +1,102 @@
+//! `dqa-coord status`: how far a run is.
+
+use std::io::{Write, stdout};
+
+use anyhow::Context;
+use dqa_pipelines::names::RunName;
+use dqa_pipelines::parts::{self, Found};
+use dqa_pipelines::place::Place;
+use dqa_pipelines::run::{Counts, PartRef, RunRecord, RunState};
+use dqa_worker::program::{Done, Unwritten};
+use futures::{StreamExt, TryStreamExt};
+use serde::Serialize;
+
+use super::StoreArgs;
+use super::runs::Format;
+
+/// Parts looked at at once.
+const LOOKS_MAX: usize = 64;
+
+/// Says how far a run is, by what is in the store now.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The run [default: the one that was planned last].
+    run: Option<RunName>,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// How it is written.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Status {
+    run: RunName,
+    state: RunState,
+    fingerprint: String,
+    parts: usize,
+    parts_done: usize,
+    windows_done: u64,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    let store = args.store.open()?;
+    let record = match &args.run {
+        Some(name) => RunRecord::read(&store, name).await?,
+        None => RunRecord::all(&store).await?.pop().context("the store has no runs")?,
+    };
+    let status = status(&store, record).await?;
+    print(&status, args.format)?;
+    Ok(if status.counts.failed == 0 { Done::All } else { Done::SomeFailed })
+}
+
+async fn status(store: &Place, record: RunRecord) -> anyhow::Result<Status> {
+    let look = |part: PartRef| async move {
+        let found = parts::find(store, &part.key, part.rows).await?;
+        anyhow::Ok((part, found))
+    };
+    let found: Vec<(PartRef, Found)> =
+        futures::stream::iter(record.parts).map(look).buffered(LOOKS_MAX).try_collect().await?;
+    let mut status = Status {
+        run: record.name,
+        state: record.state,
+        fingerprint: record.fingerprint,
+        parts: found.len(),
+        parts_done: 0,
+        windows_done: 0,
+        counts: Counts { scored: 0, failed: 0, ..record.counts },
+    };
+    for (part, found) in found {
+        if let Found::Whole(counts) = found {
+            status.parts_done += 1;
+            status.windows_done += part.windows;
+            status.counts.scored += counts.rows - counts.failed;
+            status.counts.failed += counts.failed;
+        }
+    }
+    Ok(status)
+}
+
+fn print(status: &Status, format: Format) -> Result<(), Unwritten> {
+    let mut out = stdout().lock();
+    match format {
+        Format::Json => {
+            let line = serde_json::to_string(status).expect("a status has text for keys");
+            writeln!(out, "{line}")?;
+        }
+        Format::Table => {
+            let Status { counts, .. } = status;
+            writeln!(out, "run          {} ({})", status.run, status.state)?;
+            writeln!(out, "fingerprint  {}", status.fingerprint)?;
+            writeln!(out, "parts        {} of {}", status.parts_done, status.parts)?;
+            writeln!(out, "windows      {} of {}", status.windows_done, counts.windows)?;
+            writeln!(out, "pictures     {} of {}", counts.scored + counts.failed, counts.pictures)?;
+            writeln!(out, "failed       {}", counts.failed)?;
+        }
+    }
+    Ok(out.flush()?)
+}

@@ -1,0 +1,303 @@
+//! `dqa-coord submit`: data sets of dehazed pictures in, scores, correlations and a leaderboard out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::ArgGroup;
+use clap::builder::BoolishValueParser;
+use dqa_pipelines::dataset::{self, Algorithms, DataSet, Definition, check};
+use dqa_pipelines::index::Index;
+use dqa_pipelines::names::RunName;
+use dqa_pipelines::place::Place;
+use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
+use dqa_pipelines::run::{DatasetSpec, RunRecord, RunSpec, RunState};
+use dqa_worker::cli::{Loaded, ModelArgs};
+use dqa_worker::program::{Done, advise, note};
+use dqa_worker::shard::ShardScorer;
+use jiff::Timestamp;
+
+use super::StoreArgs;
+use super::detach::detach;
+use super::progress::Progress;
+use super::report::ReportArgs;
+use crate::engine::Local;
+use crate::run::{self, Measured, Work};
+
+/// How often progress is looked at: what a person sees as at once.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Scores data sets and reports on them.
+#[derive(clap::Args)]
+#[command(group = ArgGroup::new("sentences").required(true).args(["prompts", "handcrafted"]))]
+pub(super) struct Args {
+    /// The algorithms whose pictures are scored, joined by commas; or all.
+    #[arg(long, env = "DQA_ALGOS", value_delimiter = ',', default_value = "all", value_name = "NAMES")]
+    algos: Vec<String>,
+
+    /// The data sets: names from configs/datasets, definitions (TOML), or folders; joined by commas.
+    #[arg(long, env = "DQA_DATASETS", value_delimiter = ',', required = true, value_name = "NAMES")]
+    datasets: Vec<String>,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// The run's name [default: made of the data sets' names and a digest of what was asked for].
+    #[arg(long, env = "DQA_NAME", value_name = "RUN")]
+    name: Option<RunName>,
+
+    /// What the results say of the model, wherever they are shown: an untrained one, a trial.
+    #[arg(long, env = "DQA_REMARK", value_name = "TEXT")]
+    remark: Option<String>,
+
+    /// Score what is there of a matrix that is not complete.
+    #[arg(long, env = "DQA_ALLOW_MISSING", value_parser = BoolishValueParser::new())]
+    allow_missing: bool,
+
+    /// Score pictures again that failed in an earlier run.
+    #[arg(long, env = "DQA_RETRY_FAILED", value_parser = BoolishValueParser::new())]
+    retry_failed: bool,
+
+    /// Most windows of a shard, the unit that is scored, kept and lost.
+    #[arg(long, env = "DQA_SHARD_WINDOWS", default_value_t = SHARD_WINDOWS_MAX, value_parser = clap::value_parser!(u64).range(1..))]
+    shard_windows: u64,
+
+    #[command(flatten)]
+    report: ReportArgs,
+
+    /// Go on in the background, and write what would be shown to a file in the store's folder.
+    #[arg(long)]
+    detach: bool,
+
+    /// Say what would be scored, and stop.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    if args.detach {
+        return detach(&args.store);
+    }
+    let definitions = definitions(&args.datasets)?;
+    let store = args.store.create()?;
+    let Loaded { scorer, settings, device } = args.model.load()?;
+    let mut measured = Vec::new();
+    for dataset in select(load(&definitions).await?, args)? {
+        let index = read_headers(&store, &dataset, &settings.limits).await?;
+        show_check(&dataset, &index, args.allow_missing)?;
+        measured.push(run::measure(dataset, &index, scorer.views()));
+    }
+    let spec = spec(args, &definitions, &measured, &device);
+    let fingerprint = scorer.fingerprint().to_string();
+    let mut work = Work::plan(measured, fingerprint, args.shard_windows);
+    work.look(&store).await?;
+    if args.retry_failed {
+        work.retry_failed();
+    }
+    let mut record = record(args, &store, spec, &work).await?;
+    show_plan(&record, &work);
+    if args.dry_run {
+        return Ok(Done::All);
+    }
+    if work.missing().next().is_some() || record.state != RunState::Complete {
+        record.write(&store).await?;
+        let facts = facts(&record);
+        score(&store, &work, args.retry_failed, Arc::new(ShardScorer::new(scorer, settings, device)), &facts).await?;
+        record = run::commit(&store, &mut work, record).await?;
+    }
+    args.report.make_and_show(&store, &record).await?;
+    Ok(if record.counts.failed == 0 { Done::All } else { Done::SomeFailed })
+}
+
+fn definitions(texts: &[String]) -> anyhow::Result<Vec<Definition>> {
+    let find = |text: &String| dataset::find(text, Path::new("")).map_err(anyhow::Error::from);
+    let definitions: Vec<Definition> = texts.iter().map(find).collect::<Result<_, _>>()?;
+    for (at, definition) in definitions.iter().enumerate() {
+        if definitions[..at].iter().any(|other| other.name == definition.name) {
+            bail!("data set `{}` is asked for twice", definition.name);
+        }
+    }
+    Ok(definitions)
+}
+
+async fn load(definitions: &[Definition]) -> anyhow::Result<Vec<DataSet>> {
+    let mut datasets = Vec::new();
+    for definition in definitions {
+        let dataset = dataset::load(definition).await;
+        datasets.push(dataset.with_context(|| format!("cannot load data set `{}`", definition.name))?);
+    }
+    Ok(datasets)
+}
+
+/// Each data set with the algorithms that were asked for. One that a data set lacks is an error; with `--allow-missing`
+/// only where all lack it.
+fn select(datasets: Vec<DataSet>, args: &Args) -> anyhow::Result<Vec<DataSet>> {
+    if args.algos == ["all"] {
+        return Ok(datasets);
+    }
+    let has = |dataset: &DataSet, name: &String| dataset.algorithms().iter().any(|known| known.as_str() == name);
+    let nowhere = args.algos.iter().find(|name| !datasets.iter().any(|dataset| has(dataset, name)));
+    let select = |dataset: DataSet| {
+        let mut named = args.algos.clone();
+        if args.allow_missing && nowhere.is_none() {
+            named.retain(|name| has(&dataset, name));
+        }
+        Ok(dataset.select(&Algorithms::Named(named))?)
+    };
+    datasets.into_iter().map(select).collect()
+}
+
+async fn read_headers(store: &Place, dataset: &DataSet, limits: &dqa_worker::decode::Limits) -> anyhow::Result<Index> {
+    let mut shown = std::time::Instant::now();
+    let index = run::index(store, dataset, limits, |left| {
+        if shown.elapsed() > Duration::from_secs(5) {
+            note(format_args!("data set {}: {left} headers to read", dataset.name));
+            shown = std::time::Instant::now();
+        }
+    });
+    let index = index.await;
+    index.map_err(|error| advise(error.into(), "submit again: the headers that were read are kept"))
+}
+
+/// Shows what is wrong with a data set; an incomplete matrix ends the command, unless it is allowed.
+fn show_check(dataset: &DataSet, index: &Index, allow_missing: bool) -> anyhow::Result<()> {
+    let check = check::check(dataset, &|picture| index.get(picture).cloned(), &|_| None);
+    if !check.is_clean() {
+        note(format_args!("{check}"));
+    }
+    if check.counts.missing + check.counts.duplicate == 0 || allow_missing {
+        return Ok(());
+    }
+    let error = anyhow::anyhow!("data set `{}` is not complete", dataset.name);
+    Err(advise(error, "--allow-missing scores what is there; comparisons are then made on the scenes that both have"))
+}
+
+fn spec(args: &Args, definitions: &[Definition], measured: &[Measured], device: &str) -> RunSpec {
+    let dataset = |(definition, measured): (&Definition, &Measured)| DatasetSpec {
+        name: definition.name.clone(),
+        root: measured.dataset.root.url().to_string(),
+        algorithms: measured.dataset.algorithms(),
+        protocol: measured.dataset.protocol.map(|protocol| protocol.to_string()),
+        definition: measured.dataset.definition.clone(),
+    };
+    RunSpec {
+        datasets: definitions.iter().zip(measured).map(dataset).collect(),
+        model: args.model.model.clone(),
+        prompts: args.model.prompts.as_ref().map(|path| path.display().to_string()),
+        views: args.model.views.to_string(),
+        dtype: args.model.dtype.to_string(),
+        device: device.to_owned(),
+        shard_windows_max: args.shard_windows,
+        remark: args.remark.clone(),
+    }
+}
+
+/// The run's record as it is before its shards are scored. A run of the same name goes on under it.
+async fn record(args: &Args, store: &Place, spec: RunSpec, work: &Work) -> anyhow::Result<RunRecord> {
+    let name = args.name.clone().unwrap_or_else(|| default_name(&spec, &work.fingerprint));
+    let earlier = RunRecord::find(store, &name).await?;
+    if let Some(earlier) = earlier.as_ref().filter(|earlier| earlier.fingerprint != work.fingerprint) {
+        let differs = earlier.spec.differs(&spec).join(", ");
+        let differs = if differs.is_empty() { "the content of the model".to_owned() } else { differs };
+        let error = anyhow::anyhow!("run `{name}` was scored with another model: what differs is {differs}");
+        return Err(advise(error, "give this one another --name"));
+    }
+    let parts = work.part_refs();
+    let now = Timestamp::now();
+    let same = earlier.as_ref().is_some_and(|earlier| earlier.state == RunState::Complete && earlier.parts == parts && earlier.spec == spec);
+    let state = if same && work.missing().next().is_none() { RunState::Complete } else { RunState::Running };
+    Ok(RunRecord {
+        name,
+        state,
+        created: earlier.map_or(now, |earlier| earlier.created),
+        updated: now,
+        spec,
+        fingerprint: work.fingerprint.clone(),
+        counts: work.counts(),
+        provenance: provenance(),
+        parts,
+    })
+}
+
+/// The same for the same request, so that it goes on where it was: what was asked for, not what was found.
+fn default_name(spec: &RunSpec, fingerprint: &str) -> RunName {
+    let mut hasher = blake3::Hasher::new();
+    let mut field = |text: &str| {
+        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+    };
+    field(fingerprint);
+    for dataset in &spec.datasets {
+        field(dataset.name.as_str());
+        field(&dataset.root);
+        dataset.algorithms.iter().for_each(|algorithm| field(algorithm.as_str()));
+    }
+    let names: Vec<&str> = spec.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+    let mut text = names.join("+");
+    text.truncate(80);
+    format!("{text}-{}", &hasher.finalize().to_hex()[..8]).parse().expect("it is made of names")
+}
+
+fn provenance() -> BTreeMap<String, String> {
+    let host = hostname::get().map_or_else(|_| "unknown".to_owned(), |host| host.to_string_lossy().into_owned());
+    BTreeMap::from([
+        ("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("host".to_owned(), host),
+        ("command".to_owned(), std::env::args().collect::<Vec<_>>().join(" ")),
+    ])
+}
+
+/// What each part's footer says of the run that made it.
+fn facts(record: &RunRecord) -> Vec<(String, String)> {
+    let spec = serde_json::to_string(&record.spec).expect("a spec has text for keys");
+    vec![("dqa.run".to_owned(), record.name.to_string()), ("dqa.spec".to_owned(), spec)]
+}
+
+fn show_plan(record: &RunRecord, work: &Work) {
+    let missing = work.missing().count();
+    let windows: u64 = work.missing().map(|part| part.cut.windows).sum();
+    note(format_args!(
+        "run {}: {} pictures, {} windows in {} shards; {missing} shards to score, {windows} windows at most",
+        record.name,
+        record.counts.pictures,
+        record.counts.windows,
+        work.parts.len()
+    ));
+    if missing == 0 {
+        note(format_args!("nothing to score: every part is in the store"));
+    }
+}
+
+/// Scores what is missing, part by part.
+async fn score(
+    store: &Place,
+    work: &Work,
+    retry_failed: bool,
+    scorer: Arc<ShardScorer>,
+    facts: &[(String, String)],
+) -> anyhow::Result<()> {
+    let mut progress = Progress::new(work.missing().map(|part| part.cut.windows).sum(), scorer.progress());
+    let engine = Local::new(scorer);
+    for mut shard in work.shards(store, retry_failed) {
+        shard.facts = facts.to_vec();
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        let scored = engine.score(&shard);
+        tokio::pin!(scored);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut scored => break outcome,
+                _ = look.tick() => progress.look(),
+            }
+        };
+        let outcome = outcome
+            .with_context(|| format!("cannot score part {}", shard.key()))
+            .map_err(|error| advise(error, "the same command goes on from here: what was scored is kept"))?;
+        progress.shard_done(shard.windows, &outcome);
+    }
+    progress.finish();
+    Ok(())
+}

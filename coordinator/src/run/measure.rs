@@ -1,0 +1,59 @@
+//! Sizes of a data set's pictures: from the index in the store, and from the headers of those that are new.
+
+use dqa_model::Views;
+use dqa_pipelines::dataset::DataSet;
+use dqa_pipelines::index::Index;
+use dqa_pipelines::place::Place;
+use dqa_worker::decode::Limits;
+use dqa_worker::headers;
+use futures::StreamExt;
+
+use super::{Measured, RunError};
+
+/// Headers read between two writes of the index: a killed plan of a large remote data set loses a minute's reading.
+const HEADERS_KEPT_EVERY: usize = 50_000;
+
+/// The index of a data set with the headers of all its pictures. `each` is told how many are still to be read.
+///
+/// # Errors
+/// Where the store fails; where headers could not be read for a reason that may pass.
+pub async fn index(
+    store: &Place,
+    dataset: &DataSet,
+    limits: &Limits,
+    mut each: impl FnMut(usize),
+) -> Result<Index, RunError> {
+    let mut index = Index::read(store, &dataset.name).await?;
+    let unknown: Vec<usize> =
+        (0..dataset.pictures.len()).filter(|at| index.get(&dataset.pictures[*at]).is_none()).collect();
+    let mut left = unknown.len();
+    let mut failures = Vec::new();
+    for some in unknown.chunks(HEADERS_KEPT_EVERY) {
+        let mut headers = headers::read(dataset, some.to_vec(), limits);
+        while let Some((at, header)) = headers.next().await {
+            left -= 1;
+            each(left);
+            match header {
+                Ok(header) => index.insert(&dataset.pictures[at], header),
+                Err(error) => failures.push(error),
+            }
+        }
+        index.write(store, &dataset.name).await?;
+    }
+    let (failed, pictures) = (failures.len(), dataset.pictures.len());
+    match failures.into_iter().find(|error| !error.is_not_found()) {
+        Some(source) => Err(RunError::Headers { dataset: dataset.name.to_string(), failed, pictures, source }),
+        // A file that went away after it was listed becomes a row that says so.
+        None => Ok(index),
+    }
+}
+
+/// The number of windows of each picture of a data set.
+pub fn measure(dataset: DataSet, index: &Index, views: &Views) -> Measured {
+    let windows = |size: Option<(u32, u32)>| size.map_or(0, |(width, height)| views.windows(width, height));
+    let windows = dataset.pictures.iter().map(|picture| {
+        let size = index.get(picture).and_then(|header| header.size());
+        u32::try_from(windows(size)).unwrap_or(u32::MAX)
+    });
+    Measured { windows: windows.collect(), dataset }
+}

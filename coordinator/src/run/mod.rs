@@ -1,0 +1,56 @@
+//! A run: from data sets to parts that are all there. [`measure`] -> [`Work::plan`] -> [`Work::look`] -> (an engine) ->
+//! [`commit`]. The store is the only memory: a run that was killed is planned again, and what is there is not done again.
+
+mod commit;
+mod measure;
+mod work;
+
+pub use commit::commit;
+pub use measure::{index, measure};
+pub use work::{Part, State, Work};
+
+use dqa_pipelines::dataset::DataSet;
+use dqa_pipelines::place::PlaceError;
+
+/// What a run can fail with beside its shards.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store failed.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The store failed, or holds a record that is none.
+    #[error(transparent)]
+    Record(#[from] dqa_pipelines::run::RunError),
+    /// Headers that could not be read, for a reason that may pass.
+    #[error("the headers of {failed} of {pictures} pictures of data set `{dataset}` could not be read")]
+    Headers {
+        /// Which data set.
+        dataset: String,
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        pictures: usize,
+        /// The first that failed.
+        #[source]
+        source: PlaceError,
+    },
+    /// Rows in are not rows out.
+    #[error("{missing} of {parts} parts of run `{run}` are not whole")]
+    Incomplete {
+        /// Which run.
+        run: String,
+        /// How many are not.
+        missing: usize,
+        /// Of how many.
+        parts: usize,
+    },
+}
+
+/// A data set with the number of windows of each picture, in the order of its pictures.
+#[derive(Debug)]
+pub struct Measured {
+    /// The data set.
+    pub dataset: DataSet,
+    /// Windows of each picture; 0 for one that cannot be scored by what its header says.
+    pub windows: Vec<u32>,
+}

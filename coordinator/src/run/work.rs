@@ -1,0 +1,200 @@
+//! What a run has to do: its parts, and which of them are there already.
+
+use std::collections::{BTreeMap, HashSet};
+
+use dqa_pipelines::names::{AlgorithmName, DatasetName};
+use dqa_pipelines::parts::{self, Found, PartCounts};
+use dqa_pipelines::place::{Place, PlaceError};
+use dqa_pipelines::plan::{self, Cut, Prefix, Shard};
+use dqa_pipelines::run::{Counts, PartRef};
+use dqa_pipelines::tables::scores;
+use futures::{StreamExt, TryStreamExt};
+use tracing::warn;
+
+use super::Measured;
+
+/// Parts looked at at once: a store answers each in tens of milliseconds, whatever the others do.
+const LOOKS_MAX: usize = 64;
+
+/// A run's parts, in the order of the plan.
+#[derive(Debug)]
+pub struct Work {
+    /// The data sets that the parts are of.
+    pub datasets: Vec<Measured>,
+    /// Of the model that scores: 64 digits.
+    pub fingerprint: String,
+    /// What the run is to end with.
+    pub parts: Vec<Part>,
+    /// Objects in the folders of the run's parts that are no part of it, though of its model.
+    pub others: Vec<String>,
+}
+
+/// A part of a run.
+#[derive(Debug)]
+pub struct Part {
+    /// Which of the data sets.
+    pub dataset: usize,
+    /// Its pictures.
+    pub cut: Cut,
+    /// Its object in the store.
+    pub key: String,
+    /// What is in the store.
+    pub state: State,
+}
+
+/// How far a part is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There and whole.
+    Done(PartCounts),
+    /// To be made. Some rows may be in older parts.
+    Missing {
+        /// Those parts' objects.
+        reuse: Vec<String>,
+    },
+}
+
+impl Work {
+    /// Cuts data sets into parts. Pure: what is in the store shows when [`Work::look`] was called.
+    pub fn plan(datasets: Vec<Measured>, fingerprint: String, shard_windows_max: u64) -> Work {
+        let mut parts = Vec::new();
+        for (at, Measured { dataset, windows }) in datasets.iter().enumerate() {
+            for (algorithm, range) in plan::algorithms(dataset) {
+                let cuts = plan::cut(dataset, range.clone(), &windows[range], shard_windows_max);
+                parts.extend(cuts.into_iter().map(|cut| {
+                    let name = plan::part_name(dataset, &cut, &fingerprint);
+                    let key = scores::part_key(dataset.name.as_str(), algorithm.as_str(), &name);
+                    Part { dataset: at, cut, key, state: State::Missing { reuse: Vec::new() } }
+                }));
+            }
+        }
+        Work { datasets, fingerprint, parts, others: Vec::new() }
+    }
+
+    /// Finds which parts are in the store, and which older ones may hold rows of those that are not.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn look(&mut self, store: &Place) -> Result<(), PlaceError> {
+        let listed = self.listed(store).await?;
+        let there: HashSet<&str> = listed.values().flatten().map(|(key, _)| key.as_str()).collect();
+        let finds: Vec<(usize, String, u64)> = self
+            .parts
+            .iter()
+            .enumerate()
+            .filter(|(_, part)| there.contains(part.key.as_str()))
+            .map(|(at, part)| (at, part.key.clone(), part.cut.pictures.len() as u64))
+            .collect();
+        let one = |(at, key, rows): (usize, String, u64)| async move {
+            Ok::<_, PlaceError>((at, parts::find(store, &key, rows).await?))
+        };
+        let found: Vec<(usize, Found)> =
+            futures::stream::iter(finds).map(one).buffered(LOOKS_MAX).try_collect().await?;
+        for (at, found) in found {
+            match found {
+                Found::Whole(counts) => self.parts[at].state = State::Done(counts),
+                Found::Damaged(why) => warn!(part = self.parts[at].key, why, "a part is damaged and is made again"),
+                Found::Nothing => {}
+            }
+        }
+        let own: HashSet<&str> = self.parts.iter().map(|part| part.key.as_str()).collect();
+        let older = |(key, _): &&(String, Prefix)| !own.contains(key.as_str());
+        self.others = listed.values().flatten().filter(older).map(|(key, _)| key.clone()).collect();
+        for at in 0..self.parts.len() {
+            if matches!(self.parts[at].state, State::Missing { .. }) {
+                let part = &self.parts[at];
+                let overlapping = listed[&self.folder(part)]
+                    .iter()
+                    .filter(|(key, prefix)| key != &part.key && prefix.overlaps(part.cut.prefix));
+                let reuse = overlapping.map(|(key, _)| key.clone()).collect();
+                self.parts[at].state = State::Missing { reuse };
+            }
+        }
+        Ok(())
+    }
+
+    /// The parts with failed rows are to be made again; their own good rows are taken over.
+    pub fn retry_failed(&mut self) {
+        for part in &mut self.parts {
+            if matches!(part.state, State::Done(counts) if counts.failed > 0) {
+                part.state = State::Missing { reuse: vec![part.key.clone()] };
+            }
+        }
+    }
+
+    /// The shards that are still to be scored, as many as are asked for at a time.
+    pub fn shards<'a>(&'a self, store: &'a Place, retry_failed: bool) -> impl Iterator<Item = Shard> + 'a {
+        self.parts.iter().filter_map(move |part| {
+            let State::Missing { reuse } = &part.state else {
+                return None;
+            };
+            let dataset = &self.datasets[part.dataset].dataset;
+            let shard = Shard::of(dataset, &part.cut, store.url().as_str(), &self.fingerprint);
+            Some(Shard { reuse: reuse.clone(), retry_failed, ..shard })
+        })
+    }
+
+    /// Whose outputs a part's are.
+    pub fn whose(&self, part: &Part) -> (&DatasetName, &AlgorithmName) {
+        let dataset = &self.datasets[part.dataset].dataset;
+        (&dataset.name, &dataset.pictures[part.cut.pictures[0] as usize].algorithm)
+    }
+
+    /// As a run's record keeps them.
+    pub fn part_refs(&self) -> Vec<PartRef> {
+        let reference = |part: &Part| {
+            let (dataset, algorithm) = self.whose(part);
+            PartRef {
+                key: part.key.clone(),
+                dataset: dataset.clone(),
+                algorithm: algorithm.clone(),
+                rows: part.cut.pictures.len() as u64,
+                windows: part.cut.windows,
+            }
+        };
+        self.parts.iter().map(reference).collect()
+    }
+
+    /// What is planned, and what is done of it.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for part in &self.parts {
+            counts.pictures += part.cut.pictures.len() as u64;
+            counts.windows += part.cut.windows;
+            if let State::Done(done) = part.state {
+                counts.scored += done.rows - done.failed;
+                counts.failed += done.failed;
+            }
+        }
+        counts
+    }
+
+    /// The parts that are not there.
+    pub fn missing(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| matches!(part.state, State::Missing { .. }))
+    }
+
+    /// By the folder of an algorithm's parts: those of the run's model, with what their names say of their pictures.
+    async fn listed(&self, store: &Place) -> Result<BTreeMap<String, Vec<(String, Prefix)>>, PlaceError> {
+        let mut listed = BTreeMap::new();
+        for part in &self.parts {
+            let folder = self.folder(part);
+            if listed.contains_key(&folder) {
+                continue;
+            }
+            let prefix = |key: &str| {
+                let name = key.rsplit('/').next()?.strip_suffix(".parquet")?;
+                plan::prefix_of(name, &self.fingerprint)
+            };
+            let objects = store.list_sorted(&folder).await?;
+            let parts = objects.into_iter().filter_map(|object| Some((object.key.clone(), prefix(&object.key)?)));
+            listed.insert(folder, parts.collect());
+        }
+        Ok(listed)
+    }
+
+    fn folder(&self, part: &Part) -> String {
+        let (dataset, algorithm) = self.whose(part);
+        scores::part_folder(dataset.as_str(), algorithm.as_str())
+    }
+}

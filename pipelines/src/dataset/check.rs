@@ -1,0 +1,347 @@
+//! Whether a data set is whole: every algorithm has every scene once, labelled, readable, of its input's size. Pure:
+//! what was found is in the [`DataSet`], sizes are asked of the caller.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{DataSet, Fault, FaultKind, Input, Picture};
+use crate::names::{AlgorithmName, DatasetName};
+
+/// What is known of a picture from its header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderFact {
+    /// It can be read.
+    Size {
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+    },
+    /// It cannot.
+    Unreadable {
+        /// Stable, for machines.
+        code: String,
+        /// For people.
+        message: String,
+    },
+}
+
+/// The matrix of algorithms and scenes, as far as it has problems.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    /// Of which data set.
+    pub dataset: DatasetName,
+    /// The algorithms that were asked for, by name.
+    pub algorithms: Vec<AlgorithmName>,
+    /// Scenes of the data set.
+    pub scenes: u64,
+    /// Of all cells.
+    pub counts: Counts,
+    /// Of each algorithm, in the order of `algorithms`.
+    pub by_algorithm: Vec<Counts>,
+    /// The cells with problems, by scene and algorithm.
+    pub cells: Vec<Cell>,
+    /// Pictures whose hazy input is not there. No problem: no score needs it.
+    pub without_hazy: u64,
+    /// What else was found.
+    pub faults: Vec<Fault>,
+}
+
+/// One algorithm's pictures of one scene.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
+    /// Whose pictures.
+    pub algorithm: AlgorithmName,
+    /// Of what.
+    pub scene: String,
+    /// How many, and what is wrong with them.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// What can be said of each problem that a count does not say.
+    pub details: Vec<String>,
+}
+
+/// Pictures of a cell, an algorithm or a data set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Pictures that should be there.
+    pub expected: u64,
+    /// Pictures that are there, without duplicates.
+    pub present: u64,
+    /// Pictures that are not there.
+    pub missing: u64,
+    /// Files that are one picture with another file.
+    pub duplicate: u64,
+    /// Pictures without a label, in a data set that has labels.
+    pub unlabelled: u64,
+    /// Pictures of another size than their hazy input.
+    pub unlike_input: u64,
+    /// Pictures whose header cannot be read.
+    pub unreadable: u64,
+}
+
+impl Counts {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.missing + self.duplicate + self.unlabelled + self.unlike_input + self.unreadable == 0
+    }
+
+    fn add(&mut self, other: &Counts) {
+        self.expected += other.expected;
+        self.present += other.present;
+        self.missing += other.missing;
+        self.duplicate += other.duplicate;
+        self.unlabelled += other.unlabelled;
+        self.unlike_input += other.unlike_input;
+        self.unreadable += other.unreadable;
+    }
+}
+
+impl Check {
+    /// Whether every algorithm has every scene once, labelled, readable, of its input's size, and no picture is named
+    /// that is not there.
+    pub fn is_complete(&self) -> bool {
+        self.counts.is_clean() && self.faults.iter().all(|fault| fault.kind != FaultKind::Absent)
+    }
+
+    /// Whether it is complete and nothing else is wrong either.
+    pub fn is_clean(&self) -> bool {
+        self.is_complete() && self.faults.is_empty()
+    }
+}
+
+/// What is wrong with a data set. `sizes` and `hazy_sizes` say what is known of a header; None: not looked at, no
+/// problem.
+pub fn check(
+    data: &DataSet,
+    sizes: &dyn Fn(&Picture) -> Option<HeaderFact>,
+    hazy_sizes: &dyn Fn(&Input) -> Option<HeaderFact>,
+) -> Check {
+    let mut check = Check {
+        dataset: data.name.clone(),
+        algorithms: data.algorithms(),
+        scenes: data.scenes.len() as u64,
+        counts: Counts::default(),
+        by_algorithm: Vec::new(),
+        cells: Vec::new(),
+        without_hazy: 0,
+        faults: data.faults.clone(),
+    };
+    for pictures in data.pictures.chunk_by(|a, b| a.algorithm == b.algorithm) {
+        let mut of_algorithm = Counts::default();
+        let mut rest = pictures;
+        for scene in &data.scenes {
+            let (run, after) = rest.split_at(rest.partition_point(|picture| picture.scene <= scene.name));
+            rest = after;
+            let mut cell = Cell {
+                algorithm: pictures[0].algorithm.clone(),
+                scene: scene.name.to_string(),
+                counts: presence(run, scene.pictures),
+                details: duplicates(run),
+            };
+            for picture in run {
+                look(data, picture, (sizes, hazy_sizes), &mut cell);
+            }
+            of_algorithm.add(&cell.counts);
+            if !cell.counts.is_clean() {
+                check.cells.push(cell);
+            }
+        }
+        check.counts.add(&of_algorithm);
+        check.by_algorithm.push(of_algorithm);
+    }
+    check.cells.sort_by(|a, b| a.scene.cmp(&b.scene).then_with(|| a.algorithm.cmp(&b.algorithm)));
+    if data.pictures.iter().any(|picture| picture.hazy.is_some()) {
+        check.without_hazy = data.pictures.iter().filter(|picture| picture.hazy.is_none()).count() as u64;
+    }
+    check
+}
+
+fn presence(run: &[Picture], expected: u32) -> Counts {
+    let present = distinct(run) as u64;
+    let expected = u64::from(expected);
+    Counts {
+        expected,
+        present,
+        missing: expected.saturating_sub(present),
+        duplicate: run.len() as u64 - present,
+        ..Counts::default()
+    }
+}
+
+/// How many pictures these files are: files that differ only in folder or extension are one.
+pub(super) fn distinct(run: &[Picture]) -> usize {
+    match run {
+        [] | [_] => run.len(),
+        _ => by_stem(run).len(),
+    }
+}
+
+fn by_stem(run: &[Picture]) -> HashMap<&str, Vec<&str>> {
+    let mut stems: HashMap<&str, Vec<&str>> = HashMap::new();
+    for picture in run {
+        stems.entry(stem(&picture.image)).or_default().push(&picture.image);
+    }
+    stems
+}
+
+/// A key's file name without its extension.
+pub(super) fn stem(key: &str) -> &str {
+    let file = key.rsplit('/').next().unwrap_or(key);
+    file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+}
+
+fn duplicates(run: &[Picture]) -> Vec<String> {
+    if run.len() < 2 {
+        return Vec::new();
+    }
+    let mut texts: Vec<String> = by_stem(run)
+        .values()
+        .filter(|files| files.len() > 1)
+        .map(|files| format!("{} are one picture", files.join(", ")))
+        .collect();
+    texts.sort();
+    texts
+}
+
+type Sizes<'a> = (&'a dyn Fn(&Picture) -> Option<HeaderFact>, &'a dyn Fn(&Input) -> Option<HeaderFact>);
+
+fn look(data: &DataSet, picture: &Picture, (sizes, hazy_sizes): Sizes, cell: &mut Cell) {
+    let image = &picture.image;
+    if data.is_labelled && picture.mos.is_none() {
+        cell.counts.unlabelled += 1;
+        cell.details.push(format!("{image} has no label"));
+    }
+    match sizes(picture) {
+        Some(HeaderFact::Unreadable { code, message }) => {
+            cell.counts.unreadable += 1;
+            cell.details.push(format!("{image}: {code}: {message}"));
+        }
+        Some(HeaderFact::Size { width, height }) => {
+            let hazy = picture.hazy.and_then(|hazy| hazy_sizes(&data.inputs[hazy as usize]));
+            if let Some(HeaderFact::Size { width: w, height: h }) = hazy
+                && (w, h) != (width, height)
+            {
+                cell.counts.unlike_input += 1;
+                cell.details.push(format!("{image} is {width}x{height}, its hazy input {w}x{h}"));
+            }
+        }
+        None => {}
+    }
+}
+
+/// Scenes, or cells, that are shown of a large matrix.
+const SHOWN_MAX: usize = 40;
+
+/// Characters of a line, so that a matrix is read and not unravelled.
+const LINE_MAX: usize = 120;
+
+const LEGEND: &str = ". whole  - missing  d duplicate  u unlabelled  s size unlike its input  x unreadable";
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Counts { expected, present, .. } = self.counts;
+        let (algorithms, scenes) = (self.algorithms.len(), self.scenes);
+        writeln!(
+            f,
+            "data set {}: {algorithms} algorithms x {scenes} scenes, {present} of {expected} pictures",
+            self.dataset
+        )?;
+        self.write_algorithms(f)?;
+        if !self.cells.is_empty() {
+            writeln!(f)?;
+            let width = self.scene_width() + self.algorithms.iter().map(|name| name.as_str().len() + 2).sum::<usize>();
+            if width <= LINE_MAX {
+                self.write_matrix(f)?
+            } else {
+                self.write_cells(f)?
+            }
+            self.write_details(f)?;
+        }
+        for fault in &self.faults {
+            writeln!(f, "\n{fault}")?;
+        }
+        if self.without_hazy > 0 {
+            writeln!(f, "\n{} pictures have no hazy input to compare sizes with", self.without_hazy)?;
+        }
+        Ok(())
+    }
+}
+
+impl Check {
+    fn write_algorithms(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let width = self.algorithms.iter().map(|name| name.as_str().len()).max().unwrap_or(0).max("algorithm".len());
+        writeln!(f, "\n{:width$}  pictures  missing  duplicate  unlabelled  unlike input  unreadable", "algorithm")?;
+        for (name, c) in self.algorithms.iter().zip(&self.by_algorithm) {
+            writeln!(
+                f,
+                "{name:width$}  {:>8}  {:>7}  {:>9}  {:>10}  {:>12}  {:>10}",
+                c.present, c.missing, c.duplicate, c.unlabelled, c.unlike_input, c.unreadable
+            )?;
+        }
+        Ok(())
+    }
+
+    fn scene_width(&self) -> usize {
+        self.cells.iter().map(|cell| cell.scene.chars().count()).max().unwrap_or(0).max("scene".len())
+    }
+
+    /// Scenes with problems, and under each algorithm what they are.
+    fn write_matrix(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let width = self.scene_width();
+        write!(f, "{:width$}", "scene")?;
+        for name in &self.algorithms {
+            write!(f, "  {name}")?;
+        }
+        writeln!(f)?;
+        let scenes: Vec<&[Cell]> = self.cells.chunk_by(|a, b| a.scene == b.scene).collect();
+        for cells in scenes.iter().take(SHOWN_MAX) {
+            let mut line = format!("{:width$}", cells[0].scene);
+            for name in &self.algorithms {
+                let counts = cells.iter().find(|cell| cell.algorithm == *name).map(|cell| cell.counts);
+                let width = name.as_str().len();
+                line += &format!("  {:width$}", marks(&counts.unwrap_or_default()));
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        self.write_more(f, scenes.len(), "scenes")?;
+        writeln!(f, "{LEGEND}")
+    }
+
+    fn write_cells(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for cell in self.cells.iter().take(SHOWN_MAX) {
+            writeln!(f, "{} {} {}", cell.scene, cell.algorithm, marks(&cell.counts))?;
+        }
+        self.write_more(f, self.cells.len(), "cells")?;
+        writeln!(f, "{LEGEND}")
+    }
+
+    fn write_details(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let details = || self.cells.iter().flat_map(|cell| &cell.details);
+        if details().next().is_some() {
+            writeln!(f)?;
+        }
+        for detail in details().take(SHOWN_MAX) {
+            writeln!(f, "{detail}")?;
+        }
+        self.write_more(f, details().count(), "remarks")
+    }
+
+    fn write_more(&self, f: &mut fmt::Formatter, all: usize, what: &str) -> fmt::Result {
+        if all > SHOWN_MAX { writeln!(f, "and {} more {what}", all - SHOWN_MAX) } else { Ok(()) }
+    }
+}
+
+fn marks(counts: &Counts) -> String {
+    let all = [
+        ('-', counts.missing),
+        ('d', counts.duplicate),
+        ('u', counts.unlabelled),
+        ('s', counts.unlike_input),
+        ('x', counts.unreadable),
+    ];
+    let text: String = all.iter().filter(|(_, count)| *count > 0).map(|(mark, _)| *mark).collect();
+    if text.is_empty() { ".".to_owned() } else { text }
+}

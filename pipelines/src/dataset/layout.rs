@@ -1,0 +1,397 @@
+//! Layouts: what a file's path says of it. `{scene}_{algorithm}.png` over `park_He09.png` is scene `park`, algorithm
+//! `He09`. It knows no files, only texts.
+//!
+//! - Between `/` a layout and a path have the same number of parts; nothing in braces takes in a `/` or is empty.
+//! - `{algorithm}`, `{scene}`, `{image}`, `{group}` are captured; `{}` is anything; `{dataset}` is the data set's name;
+//!   `{ext}` is an extension of a picture's, in any case. A plain extension (`.png`) matches in any case too.
+//! - What can be read in several ways is read with the right ones as short as can be: in `a_b_c.png`, `{scene}_{algorithm}`
+//!   has the algorithm `c`.
+//! - A capture that occurs again is the same text again: `{group}/{group}_clear.png`.
+//!
+//! There is no going back while matching: each piece of text between braces is looked for once, from the right.
+
+use std::fmt;
+
+/// A text that is no layout.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{layout}` is no layout: {why}")]
+pub struct LayoutError {
+    /// As given.
+    pub layout: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// Extensions of files that are pictures.
+const PICTURES: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
+
+/// Whether a file is named as a picture.
+pub(super) fn is_picture(key: &str) -> bool {
+    key.rsplit_once('.')
+        .is_some_and(|(_, extension)| PICTURES.iter().any(|known| known.eq_ignore_ascii_case(extension)))
+}
+
+/// What a layout can capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Algorithm,
+    Scene,
+    Image,
+    Group,
+}
+
+impl Name {
+    const ALL: [(&'static str, Name); 4] =
+        [("algorithm", Name::Algorithm), ("scene", Name::Scene), ("image", Name::Image), ("group", Name::Group)];
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Capture(Name),
+    Anything,
+}
+
+/// A pattern over paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    text: String,
+    /// Between slashes. In one, two pieces in braces have text between them.
+    parts: Vec<Vec<Piece>>,
+    extension: Extension,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Extension {
+    /// The layout ends in none.
+    None,
+    /// With its dot.
+    Text(String),
+    /// `.{ext}`.
+    Picture,
+}
+
+/// What a path says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Captures<'a> {
+    /// `{algorithm}`
+    pub algorithm: Option<&'a str>,
+    /// `{scene}`
+    pub scene: Option<&'a str>,
+    /// `{image}`
+    pub image: Option<&'a str>,
+    /// `{group}`
+    pub group: Option<&'a str>,
+}
+
+impl<'a> Captures<'a> {
+    pub(super) fn get(&self, name: Name) -> Option<&'a str> {
+        match name {
+            Name::Algorithm => self.algorithm,
+            Name::Scene => self.scene,
+            Name::Image => self.image,
+            Name::Group => self.group,
+        }
+    }
+
+    fn set(&mut self, name: Name, text: &'a str) {
+        let slot = match name {
+            Name::Algorithm => &mut self.algorithm,
+            Name::Scene => &mut self.scene,
+            Name::Image => &mut self.image,
+            Name::Group => &mut self.group,
+        };
+        *slot = Some(text);
+    }
+}
+
+impl Layout {
+    /// The layout that `text` says, in the data set of that name.
+    ///
+    /// # Errors
+    /// Braces that are not closed or hold an unknown name; two in a row, which nothing could tell apart.
+    pub fn new(text: &str, dataset: &str) -> Result<Layout, LayoutError> {
+        let wrong = |why: String| LayoutError { layout: text.to_owned(), why };
+        let (path, extension) = split_extension(text);
+        let parts = path.split('/').map(|part| pieces(part, dataset).map_err(wrong)).collect::<Result<Vec<_>, _>>()?;
+        if parts.iter().any(Vec::is_empty) {
+            return Err(wrong("a part between slashes is empty".to_owned()));
+        }
+        Ok(Layout { text: text.to_owned(), parts, extension })
+    }
+
+    pub(super) fn captures(&self, name: Name) -> bool {
+        self.parts.iter().flatten().any(|piece| *piece == Piece::Capture(name))
+    }
+
+    /// The folder that all paths of this layout are in, as far as it is known.
+    pub(super) fn folder(&self) -> String {
+        let folders = self.parts[..self.parts.len() - 1].iter();
+        let known = folders.map_while(|part| match part.as_slice() {
+            [Piece::Text(text)] => Some(text.as_str()),
+            _ => None,
+        });
+        known.collect::<Vec<_>>().join("/")
+    }
+
+    /// What `path` says; None where it is laid out otherwise.
+    pub fn read<'a>(&self, path: &'a str) -> Option<Captures<'a>> {
+        let path = self.extension.strip(path)?;
+        let mut captures = Captures::default();
+        let mut texts = path.split('/');
+        for part in &self.parts {
+            read_part(part, texts.next()?, &mut captures)?;
+        }
+        texts.next().is_none().then_some(captures)
+    }
+
+    /// The path that says this, with `.png` for `{ext}` and `x` for `{}`; None where a capture is not given.
+    pub fn write(&self, captures: &Captures) -> Option<String> {
+        let mut path = String::new();
+        for (at, part) in self.parts.iter().enumerate() {
+            if at > 0 {
+                path.push('/');
+            }
+            for piece in part {
+                path.push_str(match piece {
+                    Piece::Text(text) => text,
+                    Piece::Capture(name) => captures.get(*name)?,
+                    Piece::Anything => "x",
+                });
+            }
+        }
+        path.push_str(match &self.extension {
+            Extension::None => "",
+            Extension::Text(text) => text,
+            Extension::Picture => ".png",
+        });
+        Some(path)
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl Extension {
+    fn strip<'a>(&self, path: &'a str) -> Option<&'a str> {
+        match self {
+            Extension::None => Some(path),
+            Extension::Picture if is_picture(path) => path.rsplit_once('.').map(|(stem, _)| stem),
+            Extension::Picture => None,
+            Extension::Text(text) => {
+                let (stem, end) = path.split_at_checked(path.len().checked_sub(text.len())?)?;
+                end.eq_ignore_ascii_case(text).then_some(stem)
+            }
+        }
+    }
+}
+
+/// A layout's extension is what follows its last dot, if that holds no braces, or `{ext}`.
+fn split_extension(text: &str) -> (&str, Extension) {
+    match text.rfind('.') {
+        Some(dot) if &text[dot..] == ".{ext}" => (&text[..dot], Extension::Picture),
+        Some(dot) if !text[dot..].contains(['{', '}', '/']) => (&text[..dot], Extension::Text(text[dot..].to_owned())),
+        _ => (text, Extension::None),
+    }
+}
+
+fn pieces(part: &str, dataset: &str) -> Result<Vec<Piece>, String> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut rest = part;
+    while !rest.is_empty() {
+        let (text, after) = match rest.split_once('{') {
+            Some((text, after)) => (text, Some(after)),
+            None => (rest, None),
+        };
+        if text.contains('}') {
+            return Err("`}` closes nothing".to_owned());
+        }
+        push_text(&mut pieces, text);
+        let Some(after) = after else { break };
+        let (name, after) = after.split_once('}').ok_or("`{` is not closed")?;
+        match name {
+            "dataset" => push_text(&mut pieces, dataset),
+            _ => push_braces(&mut pieces, name)?,
+        }
+        rest = after;
+    }
+    Ok(pieces)
+}
+
+fn push_text(pieces: &mut Vec<Piece>, text: &str) {
+    match pieces.last_mut() {
+        _ if text.is_empty() => {}
+        Some(Piece::Text(last)) => last.push_str(text),
+        _ => pieces.push(Piece::Text(text.to_owned())),
+    }
+}
+
+fn push_braces(pieces: &mut Vec<Piece>, name: &str) -> Result<(), String> {
+    if matches!(pieces.last(), Some(Piece::Capture(_) | Piece::Anything)) {
+        return Err(format!("nothing tells `{{{name}}}` from what is before it"));
+    }
+    let known = Name::ALL.iter().find(|(known, _)| *known == name);
+    pieces.push(match known {
+        Some((_, capture)) => Piece::Capture(*capture),
+        None if name.is_empty() => Piece::Anything,
+        None if name == "ext" => return Err("`{ext}` is only known at the end, after a dot".to_owned()),
+        None => {
+            return Err(format!("`{{{name}}}` is not known; there are {{algorithm}} {{scene}} {{image}} {{group}} {{dataset}} {{ext}} {{}}"));
+        }
+    });
+    Ok(())
+}
+
+/// Takes what is known off both ends, then each piece in braces off the right end, as short as the text before it lets it
+/// be. The rightmost place of a text leaves the most for what is before, so a place that is taken never has to be given
+/// back.
+fn read_part<'a>(part: &[Piece], text: &'a str, captures: &mut Captures<'a>) -> Option<()> {
+    let (mut rest, mut begin, mut end) = (text, 0, part.len());
+    while let Some(known) = part.get(begin).and_then(|piece| known(piece, captures)) {
+        rest = rest.strip_prefix(known)?;
+        begin += 1;
+    }
+    while end > begin {
+        end -= 1;
+        if let Some(known) = known(&part[end], captures) {
+            rest = rest.strip_suffix(known)?;
+            continue;
+        }
+        let from = match part[begin..end].last() {
+            None => 0,
+            Some(Piece::Text(before)) => place_before(rest, before)?,
+            Some(_) => unreachable!("two pieces in braces have text between them"),
+        };
+        let (before, taken) = rest.split_at(from);
+        if taken.is_empty() {
+            return None;
+        }
+        if let Piece::Capture(name) = part[end] {
+            captures.set(name, taken);
+        }
+        rest = before;
+    }
+    rest.is_empty().then_some(())
+}
+
+/// What a piece must read as, if that is known.
+fn known<'p>(piece: &'p Piece, captures: &Captures<'p>) -> Option<&'p str> {
+    match piece {
+        Piece::Text(text) => Some(text),
+        Piece::Capture(name) => captures.get(*name),
+        Piece::Anything => None,
+    }
+}
+
+/// The end of the last `before` in `rest` that has something after it.
+fn place_before(rest: &str, before: &str) -> Option<usize> {
+    let last = rest.chars().next_back()?;
+    Some(rest[..rest.len() - last.len_utf8()].rfind(before)? + before.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read<'a>(layout: &str, path: &'a str) -> Option<[&'a str; 4]> {
+        let captures = Layout::new(layout, "dhq").unwrap().read(path)?;
+        Some(Name::ALL.map(|(_, name)| captures.get(name).unwrap_or("")))
+    }
+
+    #[test]
+    fn layouts_in_use_are_read() {
+        let cases = [
+            ("{algorithm}/{scene}.png", "AOD-Net/a/b.png", None),
+            ("{algorithm}/{scene}.png", "AOD-Net/0001.png", Some(["AOD-Net", "0001", "", ""])),
+            ("{algorithm}/{scene}.png", "AOD-Net/0001.PNG", Some(["AOD-Net", "0001", "", ""])),
+            ("{algorithm}/{scene}.png", "AOD-Net/0001.jpg", None),
+            ("{algorithm}/{scene}.{ext}", "AOD-Net/0001.JPEG", Some(["AOD-Net", "0001", "", ""])),
+            ("{algorithm}/{scene}.{ext}", "AOD-Net/0001.txt", None),
+            ("{scene}_{algorithm}.png", "a_b_He09.png", Some(["He09", "a_b", "", ""])),
+            ("{scene}_{algorithm}.png", "a_b_.png", None),
+            ("{scene}_{algorithm}.png", "_b.png", None),
+            ("{scene}_{algorithm}.png", "ab.png", None),
+            (
+                "{dataset}/{algorithm}/imgs/{image}.png",
+                "dhq/dcp/imgs/0005_0.8_0.04.png",
+                Some(["dcp", "", "0005_0.8_0.04", ""]),
+            ),
+            ("{dataset}/{algorithm}/imgs/{image}.png", "other/dcp/imgs/1.png", None),
+            ("{scene}_{}_{}", "0005_0.8_0.04", Some(["", "0005", "", ""])),
+            (
+                "{group}/{scene}/{}_{algorithm}.png",
+                "wuhan/wuhan_1/wuhan_1_GFN.png",
+                Some(["GFN", "wuhan_1", "", "wuhan"]),
+            ),
+            ("{group}/gt/{group}_clear.png", "wuhan/gt/wuhan_clear.png", Some(["", "", "", "wuhan"])),
+            ("{group}/gt/{group}_clear.png", "wuhan/gt/beijing_clear.png", None),
+            (
+                "{algorithm}/{scene}_{algorithm}.png",
+                "my_net_3/wuhan_1_my_net_3.png",
+                Some(["my_net_3", "wuhan_1", "", ""]),
+            ),
+            ("{group}/{group}_{scene}.png", "a_b/a_b_c_d.png", Some(["", "c_d", "", "a_b"])),
+            ("{scene}", "a/b", None),
+            ("{scene}-é-{algorithm}", "ü-é-é", Some(["é", "ü", "", ""])),
+        ];
+        for (layout, path, expected) in cases {
+            assert_eq!(read(layout, path), expected, "{layout} over {path}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_or_is_not_known_is_refused() {
+        for text in [
+            "",
+            "/a",
+            "a//{scene}.png",
+            "{scene",
+            "scene}",
+            "{scene}{algorithm}",
+            "{}{}",
+            "{algo}",
+            "{ext}/{scene}.png",
+        ] {
+            let error = Layout::new(text, "dhq").unwrap_err();
+            assert!(error.to_string().contains(text), "{error}");
+        }
+        assert!(Layout::new("{algo}.png", "dhq").unwrap_err().why.contains("{algorithm}"));
+    }
+
+    proptest! {
+        /// Only the leftmost capture of a part may hold the texts between captures.
+        #[test]
+        fn what_is_written_is_read_back(
+            scene in "[a-z._#é-]{1,8}", algorithm in "[a-zA-Z0-9.+é]{1,8}", image in "[a-z0-9é]{1,5}", group in "[^/]{1,6}",
+            at in 0usize..6,
+        ) {
+            let texts = [
+                "{algorithm}/{scene}.png", "{scene}_{algorithm}.{ext}", "{dataset}/{algorithm}/imgs/{image}.png",
+                "{group}/{scene}_{algorithm}_{image}", "x{group}/{scene}--{image}-{algorithm}.webp",
+                "{group}/{group}_{scene}/{}_{algorithm}.png",
+            ];
+            let layout = Layout::new(texts[at], "dhq").unwrap();
+            let all = Captures {
+                algorithm: Some(&algorithm), scene: Some(&scene), image: Some(&image), group: Some(&group),
+            };
+            let path = layout.write(&all).unwrap();
+            let read = layout.read(&path).unwrap();
+            for (_, name) in Name::ALL {
+                let expected = if layout.captures(name) { all.get(name) } else { None };
+                prop_assert_eq!(read.get(name), expected, "{} from {}", texts[at], path);
+            }
+        }
+
+        #[test]
+        fn whatever_the_texts_nothing_panics(layout in "[{}a-z_/.]{0,20}|(\\{(scene|algorithm|image|)\\}[_é.]?){1,4}", path in "[a-zé_./]{0,20}") {
+            if let Ok(layout) = Layout::new(&layout, "dhq") {
+                let _ = layout.read(&path);
+            }
+        }
+    }
+}

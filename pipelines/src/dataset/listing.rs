@@ -1,0 +1,296 @@
+//! Pictures from a listing: each object is what the first layout that matches its key says. It holds what it keeps, the
+//! pictures and inputs, and no more of the listing than the object at hand.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+
+use super::definition::{Definition, InputsDefinition, contradiction};
+use super::error::DatasetError;
+use super::fault::{FaultKind, Faults};
+use super::layout::{Captures, Layout, Name, is_picture};
+use super::{Input, Picture};
+use crate::names::AlgorithmName;
+use crate::place::{Object, Place};
+
+/// Keys that are shown of what is there and is no picture.
+const SEEN_MAX: usize = 5;
+
+/// What was found of a data set.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) pictures: Vec<Picture>,
+    pub(super) inputs: Vec<Input>,
+    /// Tables of labels that the definition's layout of them matches.
+    pub(super) label_files: Vec<String>,
+    /// Pictures that were named and are not there: whose, and of what.
+    pub(super) absent: Vec<(AlgorithmName, Arc<str>)>,
+    /// The first few keys that are no pictures of the data set.
+    pub(super) seen: Vec<String>,
+    pub(super) faults: Faults,
+}
+
+impl Found {
+    pub(super) fn see(&mut self, key: &str) {
+        if self.seen.len() < SEEN_MAX {
+            self.seen.push(key.to_owned());
+        }
+    }
+}
+
+/// Texts that many pictures share, once each.
+pub(super) struct Names<'d> {
+    aliases: &'d BTreeMap<String, AlgorithmName>,
+    algorithms: HashMap<String, AlgorithmName>,
+    texts: HashSet<Arc<str>>,
+}
+
+impl<'d> Names<'d> {
+    pub(super) fn new(definition: &'d Definition) -> Names<'d> {
+        Names { aliases: &definition.algorithms, algorithms: HashMap::new(), texts: HashSet::new() }
+    }
+
+    /// The algorithm that `image` calls `text`.
+    pub(super) fn algorithm(&mut self, text: &str, image: &str) -> Result<AlgorithmName, DatasetError> {
+        if let Some(known) = self.algorithms.get(text) {
+            return Ok(known.clone());
+        }
+        let name = match self.aliases.get(text) {
+            Some(alias) => alias.clone(),
+            None => text.parse().map_err(|source| DatasetError::Algorithm {
+                image: image.to_owned(),
+                text: text.to_owned(),
+                source,
+            })?,
+        };
+        self.algorithms.insert(text.to_owned(), name.clone());
+        Ok(name)
+    }
+
+    pub(super) fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return known.clone();
+        }
+        let text: Arc<str> = text.into();
+        self.texts.insert(text.clone());
+        text
+    }
+}
+
+/// What an object is that a layout matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Labels,
+    Hazy,
+    Clear,
+    Skipped,
+    Picture,
+}
+
+struct Rule {
+    role: Role,
+    layout: Layout,
+}
+
+/// A place to list, and what is looked for there. The first rule that matches counts.
+struct Source {
+    place: Place,
+    rules: Vec<Rule>,
+}
+
+/// Hazy or clear pictures by what they share with dehazed ones.
+#[derive(Default)]
+struct InputNumbers {
+    by: Option<Name>,
+    numbers: HashMap<Box<str>, u32>,
+}
+
+/// Lists the places of a definition whose pictures are laid out so.
+pub(super) async fn list(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<Found, DatasetError> {
+    let scene = definition.scene.as_deref().map(|text| Layout::new(text, definition.name.as_str())).transpose()?;
+    check_layouts(definition, layouts, scene.as_ref())?;
+    let sources = sources(root, definition, layouts)?;
+    let mut lister = Lister {
+        names: Names::new(definition),
+        scene,
+        hazy: InputNumbers::default(),
+        clear: InputNumbers::default(),
+        found: Found::default(),
+    };
+    for source in &sources {
+        for folder in folders(&source.rules) {
+            let mut objects = source.place.list(&folder);
+            while let Some(object) = objects.try_next().await? {
+                lister.take(source, object)?;
+            }
+        }
+    }
+    lister.link(layouts);
+    Ok(lister.found)
+}
+
+fn check_layouts(definition: &Definition, layouts: &[Layout], scene: Option<&Layout>) -> Result<(), DatasetError> {
+    for layout in layouts {
+        let (has_scene, has_image) = (layout.captures(Name::Scene), layout.captures(Name::Image));
+        let why = if !layout.captures(Name::Algorithm) {
+            "has no {algorithm}"
+        } else if !has_scene && !has_image {
+            "has neither {scene} nor {image}"
+        } else if has_scene && scene.is_some() {
+            "has {scene} already; `scene` is for layouts that have only {image}"
+        } else {
+            continue;
+        };
+        return Err(contradiction(definition, format!("the layout `{layout}` {why}")));
+    }
+    match scene {
+        Some(scene) if !scene.captures(Name::Scene) => {
+            Err(contradiction(definition, format!("`{scene}` has no {{scene}}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn sources(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<Vec<Source>, DatasetError> {
+    let layout = |text: &str| Layout::new(text, definition.name.as_str());
+    let mut sources = vec![Source { place: root.clone(), rules: Vec::new() }];
+    let mut add = |address: Option<&String>, role, text: &str| -> Result<(), DatasetError> {
+        let rule = Rule { role, layout: layout(text)? };
+        match address {
+            None => sources[0].rules.push(rule),
+            Some(address) => sources.push(Source { place: Place::open(address, Path::new(""))?, rules: vec![rule] }),
+        }
+        Ok(())
+    };
+    if let Some(labels) = definition.labels.as_ref().filter(|labels| labels.file.contains('{')) {
+        add(labels.root.as_ref(), Role::Labels, &labels.file)?;
+    }
+    for (inputs, role) in [(&definition.hazy, Role::Hazy), (&definition.clear, Role::Clear)] {
+        if let Some(InputsDefinition { root, layout: text }) = inputs {
+            add(root.as_ref(), role, text)?;
+            if key_of(&layout(text)?).is_none() {
+                let why = format!("the layout `{text}` has nothing that a dehazed picture's has too");
+                return Err(contradiction(definition, why));
+            }
+        }
+    }
+    for text in &definition.skip {
+        add(None, Role::Skipped, text)?;
+    }
+    let pictures = layouts.iter().map(|layout| Rule { role: Role::Picture, layout: layout.clone() });
+    sources[0].rules.extend(pictures);
+    Ok(sources)
+}
+
+/// What inputs of that layout are known by.
+fn key_of(layout: &Layout) -> Option<Name> {
+    [Name::Image, Name::Scene, Name::Group].into_iter().find(|name| layout.captures(*name))
+}
+
+/// The folders that hold all that the rules can match, none within another.
+fn folders(rules: &[Rule]) -> Vec<String> {
+    let mut folders: Vec<String> = rules.iter().map(|rule| rule.layout.folder()).collect();
+    folders.sort();
+    folders.dedup();
+    let all = folders.clone();
+    let is_within = |folder: &str, outer: &str| {
+        outer.is_empty() || folder.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+    };
+    folders.retain(|folder| !all.iter().any(|outer| outer != folder && is_within(folder, outer)));
+    folders
+}
+
+struct Lister<'d> {
+    names: Names<'d>,
+    /// Over `{image}`.
+    scene: Option<Layout>,
+    hazy: InputNumbers,
+    clear: InputNumbers,
+    found: Found,
+}
+
+impl Lister<'_> {
+    fn take(&mut self, source: &Source, object: Object) -> Result<(), DatasetError> {
+        let is_picture = is_picture(&object.key);
+        for rule in &source.rules {
+            let Some(captures) = rule.layout.read(&object.key) else { continue };
+            match rule.role {
+                Role::Labels => self.found.label_files.push(object.key.clone()),
+                Role::Skipped => {}
+                Role::Hazy | Role::Clear => self.input(source, rule, captures, &object),
+                Role::Picture if self.picture(captures, &object)? => {}
+                Role::Picture => continue,
+            }
+            return Ok(());
+        }
+        self.found.see(&object.key);
+        if is_picture && source.rules.iter().any(|rule| rule.role == Role::Picture) {
+            self.found.faults.add(FaultKind::Unmatched, object.key);
+        }
+        Ok(())
+    }
+
+    fn input(&mut self, source: &Source, rule: &Rule, captures: Captures, object: &Object) {
+        let Some(by) = key_of(&rule.layout) else { return };
+        let numbers = if rule.role == Role::Hazy { &mut self.hazy } else { &mut self.clear };
+        numbers.by = Some(by);
+        let key = captures.get(by).unwrap_or_default();
+        if numbers.numbers.contains_key(key) {
+            self.found.faults.add(FaultKind::SecondInput, object.key.clone());
+            return;
+        }
+        numbers.numbers.insert(key.into(), self.found.inputs.len() as u32);
+        self.found.inputs.push(Input {
+            uri: source.place.address(&object.key).into(),
+            bytes: object.bytes,
+            version: object.version.as_str().into(),
+        });
+    }
+
+    /// Whether it is one.
+    fn picture(&mut self, captures: Captures, object: &Object) -> Result<bool, DatasetError> {
+        let (mut scene, mut group) = (captures.scene.or(captures.image), captures.group);
+        if let (Some(layout), Some(image)) = (&self.scene, captures.image) {
+            let Some(of_image) = layout.read(image) else { return Ok(false) };
+            (scene, group) = (of_image.scene, group.or(of_image.group));
+        }
+        let (Some(algorithm), Some(scene)) = (captures.algorithm, scene) else { return Ok(false) };
+        self.found.pictures.push(Picture {
+            algorithm: self.names.algorithm(algorithm, &object.key)?,
+            scene: self.names.text(scene),
+            scene_group: group.map(|group| self.names.text(group)),
+            image: object.key.as_str().into(),
+            uri: None,
+            bytes: object.bytes,
+            version: object.version.as_str().into(),
+            mos: None,
+            hazy: None,
+            clear: None,
+        });
+        Ok(true)
+    }
+
+    /// Gives the pictures their inputs: these may be listed after them.
+    fn link(&mut self, layouts: &[Layout]) {
+        let (hazy, clear) = (&self.hazy, &self.clear);
+        for picture in &mut self.found.pictures {
+            (picture.hazy, picture.clear) = (hazy.of(picture, layouts), clear.of(picture, layouts));
+        }
+    }
+}
+
+impl InputNumbers {
+    fn of(&self, picture: &Picture, layouts: &[Layout]) -> Option<u32> {
+        let key = match self.by? {
+            Name::Image => {
+                let captures = layouts.iter().find_map(|layout| layout.read(&picture.image));
+                captures.and_then(|captures| captures.image).unwrap_or(super::check::stem(&picture.image))
+            }
+            Name::Group => picture.scene_group.as_deref()?,
+            _ => &picture.scene,
+        };
+        self.numbers.get(key).copied()
+    }
+}

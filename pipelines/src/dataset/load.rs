@@ -1,0 +1,139 @@
+//! From a definition to a data set: opens its place, finds its pictures by whichever of the ways it names, labels them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+
+use super::check::distinct;
+use super::definition::Definition;
+use super::error::DatasetError;
+use super::labels;
+use super::layout::{Layout, is_picture};
+use super::listing::{self, Found};
+use super::{DataSet, Picture, Scene, manifest, mos_mat};
+use crate::names::AlgorithmName;
+use crate::place::Place;
+
+/// Layouts in use, one of which a folder without a definition must have.
+const USUAL: [&str; 4] = [
+    "{algorithm}/{scene}.{ext}",
+    "{scene}_{algorithm}.{ext}",
+    "{algorithm}/imgs/{image}.{ext}",
+    "{dataset}/{algorithm}/imgs/{image}.{ext}",
+];
+
+/// The data set that a definition describes, as it is now: lists its places and reads its labels, but no picture.
+///
+/// # Errors
+/// Where the definition contradicts itself or what is there; where a place or a table fails; where there is no picture.
+pub async fn load(definition: &Definition) -> Result<DataSet, DatasetError> {
+    let root = Place::open(&definition.root, Path::new(""))?;
+    let mut definition = definition.clone();
+    let mut found = if let Some(importer) = definition.importer {
+        mos_mat::list(&root, &definition, importer).await?
+    } else if let Some(file) = &definition.manifest {
+        manifest::list(&root, &definition, file).await?
+    } else {
+        if definition.layout.is_empty() {
+            definition.layout = vec![detect(&root, &definition).await?];
+        }
+        let layout = |text: &String| Layout::new(text, definition.name.as_str());
+        let layouts = definition.layout.iter().map(layout).collect::<Result<Vec<_>, _>>()?;
+        listing::list(&root, &definition, &layouts).await?
+    };
+    if found.pictures.is_empty() {
+        return Err(empty(&root, &definition, &found));
+    }
+    found.pictures.sort_unstable_by(|a, b| (&a.algorithm, &a.scene, &a.image).cmp(&(&b.algorithm, &b.scene, &b.image)));
+    let has_own_labels = definition.importer.is_some() || definition.manifest.is_some();
+    if !has_own_labels {
+        let files = std::mem::take(&mut found.label_files);
+        labels::label(&root, &definition, files, &mut found.pictures, &mut found.faults).await?;
+    }
+    Ok(DataSet {
+        name: definition.name.clone(),
+        scenes: scenes(&found),
+        is_labelled: definition.labels.is_some() || found.pictures.iter().any(|picture| picture.mos.is_some()),
+        protocol: definition.protocol,
+        definition: definition.to_toml(),
+        root,
+        pictures: found.pictures,
+        inputs: found.inputs,
+        faults: found.faults.into_sorted(),
+    })
+}
+
+fn empty(root: &Place, definition: &Definition, found: &Found) -> DatasetError {
+    let seen = if found.seen.is_empty() {
+        format!("{} has no files", root.url())
+    } else {
+        let layouts = if definition.layout.is_empty() {
+            String::new()
+        } else {
+            format!(", not {}", definition.layout.join(", "))
+        };
+        format!("{} has {}{layouts}", root.url(), found.seen.join(", "))
+    };
+    DatasetError::Empty { name: definition.name.clone(), seen }
+}
+
+/// Every scene, with how many pictures of it the algorithm has that should have most.
+fn scenes(found: &Found) -> Vec<Scene> {
+    let mut absent: HashMap<(&AlgorithmName, &Arc<str>), u32> = HashMap::new();
+    for (algorithm, scene) in &found.absent {
+        *absent.entry((algorithm, scene)).or_default() += 1;
+    }
+    let mut scenes: BTreeMap<&Arc<str>, u32> = BTreeMap::new();
+    let is_same = |a: &Picture, b: &Picture| a.algorithm == b.algorithm && a.scene == b.scene;
+    for run in found.pictures.chunk_by(is_same) {
+        let (algorithm, scene) = (&run[0].algorithm, &run[0].scene);
+        let count = distinct(run) as u32 + absent.remove(&(algorithm, scene)).unwrap_or_default();
+        let most = scenes.entry(scene).or_default();
+        *most = (*most).max(count);
+    }
+    for ((_, scene), count) in absent {
+        let most = scenes.entry(scene).or_default();
+        *most = (*most).max(count);
+    }
+    scenes.into_iter().map(|(name, pictures)| Scene { name: name.clone(), pictures }).collect()
+}
+
+/// The only usual layout that every picture below the root matches.
+async fn detect(root: &Place, definition: &Definition) -> Result<String, DatasetError> {
+    let layouts: Vec<Layout> =
+        USUAL.iter().map(|text| Layout::new(text, definition.name.as_str())).collect::<Result<_, _>>()?;
+    let (mut matched, mut pictures) = ([0u64; USUAL.len()], 0u64);
+    let mut unlike = None;
+    let mut objects = root.list("");
+    while let Some(object) = objects.try_next().await? {
+        if !is_picture(&object.key) {
+            continue;
+        }
+        pictures += 1;
+        let mut is_usual = false;
+        for (layout, count) in layouts.iter().zip(&mut matched) {
+            if layout.read(&object.key).is_some() {
+                *count += 1;
+                is_usual = true;
+            }
+        }
+        if !is_usual {
+            unlike.get_or_insert(object.key);
+        }
+    }
+    let undetected = |why| DatasetError::Undetected { root: root.url().to_string(), why };
+    let mut whole = USUAL.iter().zip(matched).filter(|(_, count)| *count == pictures);
+    match (pictures, whole.next(), whole.next()) {
+        (0, ..) => Err(undetected("it has no pictures".to_owned())),
+        (_, Some((layout, _)), None) => Ok((*layout).to_owned()),
+        _ => {
+            let counts = USUAL.iter().zip(matched).filter(|(_, count)| *count > 0);
+            let counts: Vec<String> = counts.map(|(layout, count)| format!("{count} as {layout}")).collect();
+            let counts = if counts.is_empty() { "none in a usual way".to_owned() } else { counts.join(", ") };
+            let unlike = unlike.map(|key| format!(", and there is {key}")).unwrap_or_default();
+            Err(undetected(format!("of {pictures} pictures {counts}{unlike}")))
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Pictures from a manifest: a CSV or Parquet table with the columns `algorithm`, `uri` and, where they are known,
+//! `dataset`, `scene`, `scene_group`, `image`, `mos`, `hazy_uri`. An uri is an URL or a path from the manifest's folder.
+//! Rows of other data sets are passed over; each file is looked at once, for its version.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, Float64Array, LargeStringArray};
+use futures::{StreamExt, TryStreamExt};
+
+use super::check::stem;
+use super::definition::{Definition, Direction};
+use super::error::{DatasetError, LabelError, Misfit};
+use super::fault::FaultKind;
+use super::labels::Scale;
+use super::listing::{Found, Names};
+use super::paths::plain;
+use super::table::Table;
+use super::{Input, Picture};
+use crate::place::{Addresses, Object, Place};
+
+/// Files looked at together: as many requests as a store answers about as fast as one.
+const HEADS_MAX: usize = 64;
+
+/// The columns of a manifest, as far as it has them.
+struct Columns {
+    algorithm: LargeStringArray,
+    uri: LargeStringArray,
+    dataset: Option<LargeStringArray>,
+    scene: Option<LargeStringArray>,
+    scene_group: Option<LargeStringArray>,
+    image: Option<LargeStringArray>,
+    hazy_uri: Option<LargeStringArray>,
+    mos: Option<Float64Array>,
+}
+
+/// The pictures that the manifest names and that are there, with their labels.
+pub(super) async fn list(root: &Place, definition: &Definition, file: &str) -> Result<Found, DatasetError> {
+    let columns = Table::read(file, root.get(file).await?).and_then(|table| Columns::of(&table));
+    let rows = columns.map_err(Misfit::from).and_then(|columns| columns.rows(definition));
+    let rows = rows.map_err(|misfit| misfit.of_pictures(root.address(file)))?;
+    let mut found = Found::default();
+    let hazy = inputs(root, &rows, &mut found).await?;
+    let looks = rows.iter().map(|row| look(root, &row.uri));
+    let objects: Vec<Option<Object>> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
+    for (row, object) in rows.into_iter().zip(objects) {
+        let Some(object) = object else {
+            found.faults.add(FaultKind::Absent, row.uri);
+            found.absent.push((row.algorithm, row.scene));
+            continue;
+        };
+        let is_below_root = !is_elsewhere(&row.uri) && plain(&row.uri) == row.image;
+        found.pictures.push(Picture {
+            algorithm: row.algorithm,
+            scene: row.scene,
+            scene_group: row.scene_group,
+            uri: if is_below_root { None } else { Some(address(root, &row.uri).into()) },
+            image: row.image.into(),
+            bytes: object.bytes,
+            version: object.version.into(),
+            mos: row.mos,
+            hazy: row.hazy_uri.and_then(|uri| hazy.get(&uri).copied()),
+            clear: None,
+        });
+    }
+    Ok(found)
+}
+
+/// Whether the manifest's folder does not matter to it.
+fn is_elsewhere(uri: &str) -> bool {
+    uri.contains("://") || uri.starts_with('/')
+}
+
+fn address(root: &Place, uri: &str) -> String {
+    match uri {
+        _ if uri.contains("://") => uri.to_owned(),
+        _ if uri.starts_with('/') => url::Url::from_file_path(uri).map_or_else(|()| uri.to_owned(), String::from),
+        _ => root.address(&plain(uri)),
+    }
+}
+
+/// What is there; None for nothing.
+async fn look(root: &Place, uri: &str) -> Result<Option<Object>, DatasetError> {
+    let looked = if is_elsewhere(uri) {
+        static PLACES: std::sync::LazyLock<Addresses> = std::sync::LazyLock::new(Addresses::default);
+        let (place, key) = PLACES.find(&address(root, uri))?;
+        place.head(&key).await
+    } else {
+        root.head(&plain(uri)).await
+    };
+    match looked {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Numbers of the hazy inputs, by their uris: many pictures share one.
+async fn inputs(root: &Place, rows: &[Row], found: &mut Found) -> Result<HashMap<String, u32>, DatasetError> {
+    let mut uris: Vec<&String> = rows.iter().filter_map(|row| row.hazy_uri.as_ref()).collect();
+    uris.sort();
+    uris.dedup();
+    let looks = uris.iter().map(|uri| look(root, uri));
+    let objects: Vec<Option<Object>> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
+    let mut numbers = HashMap::new();
+    for (uri, object) in uris.into_iter().zip(objects) {
+        let Some(object) = object else {
+            found.faults.add(FaultKind::Absent, uri);
+            continue;
+        };
+        numbers.insert(uri.clone(), found.inputs.len() as u32);
+        let uri = address(root, uri).into();
+        found.inputs.push(Input { uri, bytes: object.bytes, version: object.version.into() });
+    }
+    Ok(numbers)
+}
+
+/// A picture as the manifest has it.
+struct Row {
+    algorithm: crate::names::AlgorithmName,
+    scene: Arc<str>,
+    scene_group: Option<Arc<str>>,
+    image: String,
+    uri: String,
+    hazy_uri: Option<String>,
+    mos: Option<f64>,
+}
+
+impl Columns {
+    fn of(table: &Table) -> Result<Columns, LabelError> {
+        let text = |column: &str| table.has(column).then(|| table.texts(column)).transpose();
+        Ok(Columns {
+            algorithm: table.texts("algorithm")?,
+            uri: table.texts("uri")?,
+            dataset: text("dataset")?,
+            scene: text("scene")?,
+            scene_group: text("scene_group")?,
+            image: text("image")?,
+            hazy_uri: text("hazy_uri")?,
+            mos: table.has("mos").then(|| table.numbers("mos")).transpose()?,
+        })
+    }
+
+    fn rows(&self, definition: &Definition) -> Result<Vec<Row>, Misfit> {
+        let labels = definition.labels.as_ref();
+        let scale = Scale {
+            direction: labels.map_or(Direction::Higher, |labels| labels.direction),
+            range: labels.and_then(|labels| labels.range),
+        };
+        let mut names = Names::new(definition);
+        let mut images = HashSet::new();
+        let mut rows = Vec::new();
+        for at in 0..self.uri.len() {
+            if self.dataset.as_ref().is_some_and(|column| cell(column, at) != Some(definition.name.as_str())) {
+                continue;
+            }
+            let row = self.row(at, scale, &mut names)?;
+            if !images.insert((row.algorithm.clone(), row.image.clone())) {
+                let why = format!("two rows are of `{}` by {}", row.image, row.algorithm);
+                return Err(LabelError::Content(why).into());
+            }
+            rows.push(row);
+        }
+        if rows.is_empty() {
+            return Err(LabelError::Content(self.no_rows(definition)).into());
+        }
+        Ok(rows)
+    }
+
+    fn row(&self, at: usize, scale: Scale, names: &mut Names) -> Result<Row, Misfit> {
+        let must = |column: &LargeStringArray, name: &str| {
+            let blank = || LabelError::Blank { row: at + 1, column: name.to_owned() };
+            cell(column, at).map(str::to_owned).ok_or_else(blank)
+        };
+        let may =
+            |column: &Option<LargeStringArray>| column.as_ref().and_then(|column| cell(column, at)).map(str::to_owned);
+        let (algorithm, uri) = (must(&self.algorithm, "algorithm")?, must(&self.uri, "uri")?);
+        let image = may(&self.image).unwrap_or_else(|| if is_elsewhere(&uri) { uri.clone() } else { plain(&uri) });
+        let scene = may(&self.scene).unwrap_or_else(|| stem(&image).to_owned());
+        let mos = self.mos.as_ref().map(|mos| scale.turn(&image, mos.value(at))).transpose()?.flatten();
+        Ok(Row {
+            algorithm: names.algorithm(&algorithm, &image)?,
+            scene: names.text(&scene),
+            scene_group: may(&self.scene_group).map(|group| names.text(&group)),
+            image,
+            uri,
+            hazy_uri: may(&self.hazy_uri),
+            mos,
+        })
+    }
+
+    fn no_rows(&self, definition: &Definition) -> String {
+        let Some(column) = &self.dataset else { return "it has no rows".to_owned() };
+        let mut all: Vec<&str> = column.iter().flatten().collect();
+        all.sort_unstable();
+        all.dedup();
+        all.truncate(10);
+        format!("it has no rows of data set `{}`; it has {}", definition.name, all.join(", "))
+    }
+}
+
+/// A cell's text; None where it has none.
+fn cell(column: &LargeStringArray, at: usize) -> Option<&str> {
+    column.is_valid(at).then(|| column.value(at).trim()).filter(|text| !text.is_empty())
+}

@@ -1,0 +1,338 @@
+//! MATLAB's level 5 files (what `save` writes up to `-v7`), read strictly: numbers, text, cells and structs, plain or
+//! compressed, of either byte order. Written after MathWorks' "MAT-File Format". It knows nothing of what is in them.
+//!
+//! Every length is checked against the bytes that are there before anything is taken; what is compressed may become at
+//! most `INFLATED_MAX`. A value of another class (objects, functions, sparse and complex numbers) is passed over by
+//! its length: a file may hold such beside what is wanted.
+
+use std::io::Read;
+
+use flate2::read::ZlibDecoder;
+
+/// Bytes that a file's compressed values may become: thousands of times what any table of labels takes.
+const INFLATED_MAX: u64 = 256 << 20;
+
+/// Cells in cells, fields in fields. The files of this field have 2.
+const DEPTH_MAX: usize = 16;
+
+/// Values in a file, empty cells too, which take no bytes of their own in a struct that lies about its size.
+const VALUES_MAX: usize = 16 << 20;
+
+const HEADER_BYTES: usize = 128;
+
+/// Why a file is no MATLAB file, or cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum MatError {
+    /// Level 7.3 is HDF5.
+    #[error("it is of MATLAB's version 7.3; save it with -v7")]
+    Hdf5,
+    /// No header of level 5.
+    #[error("it does not begin as a MATLAB file of level 5")]
+    Header,
+    /// Something ends before it should.
+    #[error("{what} at byte {at} goes beyond its end")]
+    Short {
+        /// What was read.
+        what: &'static str,
+        /// Where it begins, from the file's beginning, or its own when it was compressed.
+        at: usize,
+    },
+    /// Something that is not as the format has it.
+    #[error("{what} at byte {at} is wrong")]
+    Wrong {
+        /// What was read.
+        what: &'static str,
+        /// Where it begins, from the file's beginning, or its own when it was compressed.
+        at: usize,
+    },
+    /// What is compressed does not unpack.
+    #[error("what is compressed at byte {at} cannot be unpacked")]
+    Zlib {
+        /// Where it begins.
+        at: usize,
+        /// What is wrong with it.
+        #[source]
+        source: std::io::Error,
+    },
+    /// More than any table of labels has.
+    #[error("it holds more than is taken: {0}")]
+    Large(&'static str),
+}
+
+/// A value. Of arrays all elements, column by column, whatever their shape.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    /// Numbers of any class, and logical values.
+    Numbers(Vec<f64>),
+    /// The rows of a char array.
+    Text(Vec<String>),
+    Cells(Vec<Value>),
+    /// Each field with its value in every element.
+    Struct(Vec<(String, Vec<Value>)>),
+    /// Of a class that is not read.
+    Other(&'static str),
+}
+
+/// The variables of a file, by name, in its order.
+pub(super) fn read(bytes: &[u8]) -> Result<Vec<(String, Value)>, MatError> {
+    let is_hdf5 = |at| bytes.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
+    if bytes.starts_with(b"MATLAB 7.3") || is_hdf5(0) || is_hdf5(512) {
+        return Err(MatError::Hdf5);
+    }
+    let is_big = match bytes.get(..HEADER_BYTES).ok_or(MatError::Header)? {
+        [.., 0, 1, b'I', b'M'] => false,
+        [.., 1, 0, b'M', b'I'] => true,
+        _ => return Err(MatError::Header),
+    };
+    let (mut values, mut inflated_left) = (0, INFLATED_MAX);
+    let mut variables = Vec::new();
+    let mut file = Cursor { bytes, at: HEADER_BYTES, is_big, values: &mut values, depth: 0 };
+    while file.at < bytes.len() {
+        let element = file.element()?;
+        match element.kind {
+            COMPRESSED => {
+                let inflated = inflate(element.data, element.at, &mut inflated_left)?;
+                let mut inner = Cursor { bytes: &inflated, at: 0, is_big, values: file.values, depth: 0 };
+                let element = inner.element()?;
+                if element.kind == MATRIX {
+                    variables.push(inner.within(&element).matrix()?);
+                }
+            }
+            MATRIX => variables.push(file.within(&element).matrix()?),
+            _ => {}
+        }
+    }
+    Ok(variables)
+}
+
+fn inflate(data: &[u8], at: usize, left: &mut u64) -> Result<Vec<u8>, MatError> {
+    let mut inflated = Vec::new();
+    let unpacked = ZlibDecoder::new(data).take(*left + 1).read_to_end(&mut inflated);
+    unpacked.map_err(|source| MatError::Zlib { at, source })?;
+    *left = left.checked_sub(inflated.len() as u64).ok_or(MatError::Large("compressed bytes"))?;
+    Ok(inflated)
+}
+
+const INT8: u32 = 1;
+const UINT8: u32 = 2;
+const INT16: u32 = 3;
+const UINT16: u32 = 4;
+const INT32: u32 = 5;
+const UINT32: u32 = 6;
+const SINGLE: u32 = 7;
+const DOUBLE: u32 = 9;
+const INT64: u32 = 12;
+const UINT64: u32 = 13;
+const MATRIX: u32 = 14;
+const COMPRESSED: u32 = 15;
+const UTF8: u32 = 16;
+const UTF16: u32 = 17;
+const UTF32: u32 = 18;
+
+const COMPLEX: u32 = 0x800;
+
+/// A tagged piece of a file.
+struct Element<'a> {
+    kind: u32,
+    data: &'a [u8],
+    /// Where its data begins.
+    at: usize,
+}
+
+/// Reads the pieces of a file or of a value one after the other.
+struct Cursor<'a, 'c> {
+    bytes: &'a [u8],
+    at: usize,
+    is_big: bool,
+    /// Made so far in the whole file.
+    values: &'c mut usize,
+    depth: usize,
+}
+
+impl<'a> Cursor<'a, '_> {
+    fn within(&mut self, element: &Element<'a>) -> Cursor<'a, '_> {
+        let end = element.at + element.data.len();
+        Cursor {
+            bytes: &self.bytes[..end],
+            at: element.at,
+            is_big: self.is_big,
+            values: self.values,
+            depth: self.depth,
+        }
+    }
+
+    fn word(&self, at: usize) -> Result<u32, MatError> {
+        let bytes = self.bytes.get(at..at + 4).ok_or(MatError::Short { what: "a tag", at })?;
+        let bytes = bytes.try_into().expect("four were taken");
+        Ok(if self.is_big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    /// The next piece, and past it. A small one has its length in its first word and its data in its second.
+    fn element(&mut self) -> Result<Element<'a>, MatError> {
+        let begin = self.at;
+        let tag = self.word(begin)?;
+        let (kind, length, at) = match tag >> 16 {
+            0 => (tag, self.word(begin + 4)? as usize, begin + 8),
+            length @ 1..=4 => (tag & 0xffff, length as usize, begin + 4),
+            _ => return Err(MatError::Wrong { what: "a tag", at: begin }),
+        };
+        let end = at.checked_add(length).filter(|end| *end <= self.bytes.len());
+        let end = end.ok_or(MatError::Short { what: "a piece", at: begin })?;
+        // What is compressed is not padded; the last piece need not be.
+        let next = if kind == COMPRESSED { end } else { begin + (end - begin).next_multiple_of(8) };
+        self.at = next.min(self.bytes.len());
+        Ok(Element { kind, data: &self.bytes[at..end], at })
+    }
+
+    fn expect(&mut self, kinds: &[u32], what: &'static str) -> Result<Element<'a>, MatError> {
+        let element = self.element()?;
+        if kinds.contains(&element.kind) { Ok(element) } else { Err(MatError::Wrong { what, at: element.at }) }
+    }
+
+    /// A value and its name. The cursor is within it.
+    fn matrix(mut self) -> Result<(String, Value), MatError> {
+        if self.at == self.bytes.len() {
+            return Ok((String::new(), Value::Numbers(Vec::new()))); // an empty cell is nothing but a tag
+        }
+        *self.values += 1;
+        if *self.values > VALUES_MAX || self.depth > DEPTH_MAX {
+            return Err(MatError::Large("values"));
+        }
+        let flags = self.expect(&[UINT32], "an array's flags")?;
+        let flags = self.word(flags.at)?;
+        if flags & 0xff == 17 {
+            return Ok((String::new(), Value::Other("an object"))); // has no shape; a `string` is one
+        }
+        let shape = self.shape()?;
+        let name = self.expect(&[INT8, UTF8], "an array's name")?;
+        let name = String::from_utf8_lossy(name.data).into_owned();
+        let value = match flags & 0xff {
+            _ if flags & COMPLEX != 0 => Value::Other("complex numbers"),
+            1 => Value::Cells(self.cells(shape.count)?),
+            2 => self.structure(shape.count)?,
+            4 => self.text(&shape)?,
+            6..=15 => self.numbers(shape.count)?,
+            3 => Value::Other("an object"),
+            5 => Value::Other("a sparse matrix"),
+            _ => Value::Other("a value of a class that is not read"),
+        };
+        Ok((name, value))
+    }
+
+    fn shape(&mut self) -> Result<Shape, MatError> {
+        let element = self.expect(&[INT32], "an array's shape")?;
+        let wrong = MatError::Wrong { what: "an array's shape", at: element.at };
+        let words: Vec<u32> =
+            (0..element.data.len() / 4).map(|i| self.word(element.at + 4 * i)).collect::<Result<_, _>>()?;
+        let count = words.iter().try_fold(1usize, |count, length| count.checked_mul(*length as usize));
+        match (count, words.first()) {
+            (Some(count), Some(rows)) if words.len() >= 2 => Ok(Shape { rows: *rows as usize, count }),
+            _ => Err(wrong),
+        }
+    }
+
+    fn cells(&mut self, count: usize) -> Result<Vec<Value>, MatError> {
+        // Not with_capacity(count): a shape can say anything; each cell takes 8 bytes of the file at least.
+        let mut cells = Vec::new();
+        for _ in 0..count {
+            let element = self.expect(&[MATRIX], "a cell")?;
+            let depth = self.depth + 1;
+            let cell = Cursor { depth, ..self.within(&element) };
+            cells.push(cell.matrix()?.1);
+        }
+        Ok(cells)
+    }
+
+    fn structure(&mut self, count: usize) -> Result<Value, MatError> {
+        let length = self.expect(&[INT32], "the length of field names")?;
+        let length = self.word(length.at)? as usize;
+        let names = self.expect(&[INT8], "field names")?;
+        if length == 0 || !names.data.len().is_multiple_of(length) {
+            return Err(MatError::Wrong { what: "field names", at: names.at });
+        }
+        let name =
+            |bytes: &[u8]| String::from_utf8_lossy(bytes.split(|b| *b == 0).next().unwrap_or_default()).into_owned();
+        let mut fields: Vec<(String, Vec<Value>)> =
+            names.data.chunks(length).map(|bytes| (name(bytes), Vec::new())).collect();
+        if fields.is_empty() {
+            return Ok(Value::Struct(fields)); // whatever its count, nothing follows
+        }
+        for _ in 0..count {
+            for (_, values) in &mut fields {
+                values.extend(self.cells(1)?);
+            }
+        }
+        Ok(Value::Struct(fields))
+    }
+
+    fn text(&mut self, shape: &Shape) -> Result<Value, MatError> {
+        let element = self.expect(&[INT8, UINT8, UINT16, UTF8, UTF16, UTF32], "text")?;
+        let wrong = || MatError::Wrong { what: "text", at: element.at };
+        let letters: Vec<char> = match element.kind {
+            INT8 | UINT8 | UTF8 => std::str::from_utf8(element.data).map_err(|_| wrong())?.chars().collect(),
+            UINT16 | UTF16 => {
+                let units = element.data.chunks_exact(2).map(|pair| self.unit(pair));
+                char::decode_utf16(units).collect::<Result<_, _>>().map_err(|_| wrong())?
+            }
+            _ => {
+                let codes =
+                    (0..element.data.len() / 4).map(|i| self.word(element.at + 4 * i).ok().and_then(char::from_u32));
+                codes.collect::<Option<_>>().ok_or_else(wrong)?
+            }
+        };
+        if shape.rows <= 1 {
+            return Ok(Value::Text(if letters.is_empty() { Vec::new() } else { vec![letters.into_iter().collect()] }));
+        }
+        if !letters.len().is_multiple_of(shape.rows) || shape.rows > letters.len() {
+            return Err(wrong());
+        }
+        let row = |row: usize| letters.iter().skip(row).step_by(shape.rows).collect::<String>().trim_end().to_owned();
+        Ok(Value::Text((0..shape.rows).map(row).collect()))
+    }
+
+    fn unit(&self, pair: &[u8]) -> u16 {
+        let pair = [pair[0], pair[1]];
+        if self.is_big { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) }
+    }
+
+    fn numbers(&mut self, count: usize) -> Result<Value, MatError> {
+        let element = self.element()?;
+        let is_big = self.is_big;
+        macro_rules! decode {
+            ($type:ty) => {
+                element
+                    .data
+                    .chunks_exact(size_of::<$type>())
+                    .map(|bytes| {
+                        let bytes = bytes.try_into().expect("a chunk is of that length");
+                        (if is_big { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) }) as f64
+                    })
+                    .collect::<Vec<f64>>()
+            };
+        }
+        // A double may be stored as a byte, if nothing is lost.
+        let numbers = match element.kind {
+            INT8 => decode!(i8),
+            UINT8 => decode!(u8),
+            INT16 => decode!(i16),
+            UINT16 => decode!(u16),
+            INT32 => decode!(i32),
+            UINT32 => decode!(u32),
+            SINGLE => decode!(f32),
+            DOUBLE => decode!(f64),
+            INT64 => decode!(i64),
+            UINT64 => decode!(u64),
+            _ => return Err(MatError::Wrong { what: "numbers", at: element.at }),
+        };
+        if numbers.len() == count {
+            Ok(Value::Numbers(numbers))
+        } else {
+            Err(MatError::Wrong { what: "numbers", at: element.at })
+        }
+    }
+}
+
+struct Shape {
+    rows: usize,
+    count: usize,
+}

@@ -1,0 +1,167 @@
+//! DHQ and SHRQ: the pictures are those of `MOS.mat`, a table of dehazed names, hazy names and labels. Its names are
+//! paths with backslashes. Which algorithm made a picture is said by its number (DHQ) or its name.
+//!
+//! DHQ does not name its seven algorithms; they are `algorithm1` to `algorithm7` unless the definition has aliases.
+
+use futures::TryStreamExt;
+
+use super::check::stem;
+use super::definition::{Definition, Direction, Importer};
+use super::error::{DatasetError, LabelError, Misfit};
+use super::fault::FaultKind;
+use super::labels::{Scale, texts};
+use super::layout::is_picture;
+use super::listing::{Found, Names};
+use super::paths::{Meant, Paths, plain};
+use super::table::Table;
+use super::{Input, Picture};
+use crate::place::{Object, Place};
+
+const FILE: &str = "MOS.mat";
+
+/// The pictures that `MOS.mat` names, with their labels.
+pub(super) async fn list(root: &Place, definition: &Definition, importer: Importer) -> Result<Found, DatasetError> {
+    let file = definition.labels.as_ref().map_or(FILE, |labels| &labels.file);
+    let bytes = root.get(file).await?;
+    let mut found = Found::default();
+    let objects = pictures(root, &mut found).await?;
+    let mut import = Import { root, importer, objects: &objects, inputs: vec![None; objects.len()], found };
+    let rows = Table::read(file, bytes).and_then(|table| rows(&table, definition, importer));
+    let taken = rows.map_err(Misfit::from).and_then(|rows| import.take(&rows, definition));
+    taken.map_err(|misfit| misfit.of_labels(root.address(file)))?;
+    Ok(import.found)
+}
+
+/// All that is named as a picture, by key.
+async fn pictures(root: &Place, found: &mut Found) -> Result<Vec<Object>, DatasetError> {
+    let mut pictures = Vec::new();
+    let mut objects = root.list("");
+    while let Some(object) = objects.try_next().await? {
+        if is_picture(&object.key) {
+            pictures.push(object);
+        } else {
+            found.see(&object.key);
+        }
+    }
+    pictures.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(pictures)
+}
+
+/// A row of `MOS.mat`.
+struct Row {
+    dehazed: String,
+    hazy: Option<String>,
+    mos: f64,
+}
+
+fn rows(table: &Table, definition: &Definition, importer: Importer) -> Result<Vec<Row>, LabelError> {
+    let labels = definition.labels.as_ref();
+    let mos = table.numbers(labels.map_or("MOS", |labels| &labels.mos))?;
+    let image = labels.and_then(|labels| labels.image.as_deref()).unwrap_or("Dehaze_name");
+    let dehazed = match importer {
+        // Its numbers say it all: row 1 is `Dehaze/0001.png`.
+        Importer::Dhq if !table.has(image) => (1..=mos.len()).map(|number| format!("Dehaze/{number:04}.png")).collect(),
+        _ => texts(table, image)?,
+    };
+    let hazy = ["Haze_name", "Hazy_name"].into_iter().find(|column| table.has(column));
+    let hazy = hazy.map(|column| texts(table, column)).transpose()?;
+    for other in [Some(dehazed.len()), hazy.as_ref().map(Vec::len)].into_iter().flatten() {
+        if other != mos.len() {
+            return Err(LabelError::Lengths { rows: mos.len(), other });
+        }
+    }
+    let mut hazy = hazy.map(Vec::into_iter);
+    let row = |(dehazed, mos): (String, &f64)| Row { dehazed, hazy: hazy.as_mut().and_then(Iterator::next), mos: *mos };
+    Ok(dehazed.into_iter().zip(mos.values()).map(row).collect())
+}
+
+impl Row {
+    /// The algorithm as found, and the scene.
+    fn made_by(&self, importer: Importer) -> Result<(String, String), LabelError> {
+        let dehazed = plain(&self.dehazed);
+        let hazy = self.hazy.as_deref().map(plain);
+        let (image, hazy) = (stem(&dehazed), hazy.as_deref().map(stem));
+        let algorithms = match importer {
+            Importer::Dhq => 7,
+            Importer::Shrq => 8,
+        };
+        if let Ok(number @ 1..) = image.parse::<u32>() {
+            let (scene, algorithm) = ((number - 1) / algorithms + 1, (number - 1) % algorithms + 1);
+            return Ok((format!("algorithm{algorithm}"), hazy.map_or_else(|| format!("{scene:04}"), str::to_owned)));
+        }
+        let of_hazy = hazy.and_then(|hazy| Some((image.strip_prefix(hazy)?.strip_prefix('_')?, hazy)));
+        let of_name = || image.rsplit_once('_').map(|(scene, algorithm)| (algorithm, hazy.unwrap_or(scene)));
+        match of_hazy.or_else(of_name) {
+            Some((algorithm, scene)) => Ok((algorithm.to_owned(), scene.to_owned())),
+            None => Err(LabelError::Content(format!("`{}` neither has a number nor names an algorithm", self.dehazed))),
+        }
+    }
+}
+
+struct Import<'d> {
+    root: &'d Place,
+    importer: Importer,
+    /// By key.
+    objects: &'d [Object],
+    /// The number of the input that an object became.
+    inputs: Vec<Option<u32>>,
+    found: Found,
+}
+
+impl Import<'_> {
+    fn take(&mut self, rows: &[Row], definition: &Definition) -> Result<(), Misfit> {
+        let labels = definition.labels.as_ref();
+        let scale = Scale {
+            direction: labels.map_or(Direction::Higher, |labels| labels.direction),
+            range: labels.and_then(|labels| labels.range),
+        };
+        let paths = Paths::new(self.objects.iter().map(|object| object.key.as_str()));
+        let mut names = Names::new(definition);
+        let mut is_taken = vec![false; self.objects.len()];
+        for row in rows {
+            let (algorithm, scene) = row.made_by(self.importer)?;
+            let (algorithm, scene) = (names.algorithm(&algorithm, &row.dehazed)?, names.text(&scene));
+            let Meant::One(number) = paths.find(&row.dehazed) else {
+                self.found.faults.add(FaultKind::Absent, plain(&row.dehazed));
+                self.found.absent.push((algorithm, scene));
+                continue;
+            };
+            let object = &self.objects[number as usize];
+            if std::mem::replace(&mut is_taken[number as usize], true) {
+                return Err(LabelError::Content(format!("two rows are of `{}`", object.key)).into());
+            }
+            let hazy = row.hazy.as_ref().and_then(|hazy| self.input(paths.find(hazy)));
+            self.found.pictures.push(Picture {
+                algorithm,
+                scene,
+                scene_group: None,
+                image: object.key.as_str().into(),
+                uri: None,
+                bytes: object.bytes,
+                version: object.version.as_str().into(),
+                mos: scale.turn(&object.key, row.mos)?,
+                hazy,
+                clear: None,
+            });
+        }
+        for ((object, is_taken), input) in self.objects.iter().zip(is_taken).zip(&self.inputs) {
+            if !is_taken && input.is_none() {
+                self.found.faults.add(FaultKind::Unmatched, object.key.as_str());
+            }
+        }
+        Ok(())
+    }
+
+    fn input(&mut self, meant: Meant) -> Option<u32> {
+        let Meant::One(number) = meant else { return None };
+        let (object, inputs) = (&self.objects[number as usize], &mut self.found.inputs);
+        Some(*self.inputs[number as usize].get_or_insert_with(|| {
+            inputs.push(Input {
+                uri: self.root.address(&object.key).into(),
+                bytes: object.bytes,
+                version: object.version.as_str().into(),
+            });
+            inputs.len() as u32 - 1
+        }))
+    }
+}

@@ -1,0 +1,84 @@
+//! Which of many keys a path means that somebody wrote into a table: with backslashes, with the folders of another
+//! machine before it, or with no folders at all.
+
+use std::collections::HashMap;
+
+/// Keys to find by paths.
+pub(super) struct Paths<'k> {
+    keys: Vec<&'k str>,
+    whole: HashMap<&'k str, u32>,
+    by_file: HashMap<&'k str, Vec<u32>>,
+}
+
+/// What a path means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meant {
+    Nothing,
+    /// The key of this number.
+    One(u32),
+    Several,
+}
+
+impl<'k> Paths<'k> {
+    pub(super) fn new(keys: impl Iterator<Item = &'k str>) -> Paths<'k> {
+        let keys: Vec<&str> = keys.collect();
+        let mut whole = HashMap::with_capacity(keys.len());
+        let mut by_file: HashMap<&str, Vec<u32>> = HashMap::with_capacity(keys.len());
+        for (number, key) in (0..).zip(&keys) {
+            whole.insert(*key, number);
+            by_file.entry(key.rsplit('/').next().unwrap_or(key)).or_default().push(number);
+        }
+        Paths { keys, whole, by_file }
+    }
+
+    /// The key that the path is, or that it ends with, or else the only one that ends with it; folder by folder.
+    pub(super) fn find(&self, path: &str) -> Meant {
+        let path = plain(path);
+        let ends = std::iter::successors(Some(path.as_str()), |end| end.split_once('/').map(|(_, rest)| rest));
+        if let Some(number) = ends.filter_map(|end| self.whole.get(end)).next() {
+            return Meant::One(*number);
+        }
+        let same_file = self.by_file.get(path.rsplit('/').next().unwrap_or(&path));
+        let ends_so = |number: &&u32| {
+            self.keys[**number as usize].strip_suffix(path.as_str()).is_some_and(|before| before.ends_with('/'))
+        };
+        let mut found = same_file.into_iter().flatten().filter(ends_so);
+        match (found.next(), found.next()) {
+            (Some(number), None) => Meant::One(*number),
+            (Some(_), Some(_)) => Meant::Several,
+            (None, _) => Meant::Nothing,
+        }
+    }
+}
+
+/// With slashes, and without what says where it begins.
+pub(super) fn plain(path: &str) -> String {
+    let path = path.trim().replace('\\', "/");
+    path.trim_start_matches("./").trim_start_matches('/').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_any_form_are_found() {
+        let keys = ["Dehaze/0001.png", "Dehaze/0002.png", "a/x.png", "b/x.png", "x/c/y.png", "y.png"];
+        let paths = Paths::new(keys.into_iter());
+        for (path, meant) in [
+            ("Dehaze/0001.png", Meant::One(0)),
+            ("Dehaze\\0002.png", Meant::One(1)),
+            (".\\Dehaze\\0002.png ", Meant::One(1)),
+            ("D:\\sets\\DHQ\\Dehaze\\0002.png", Meant::One(1)),
+            ("0001.png", Meant::One(0)),
+            ("x.png", Meant::Several),
+            ("b/x.png", Meant::One(3)),
+            ("c/y.png", Meant::One(5)), // `y.png` is a whole key, and the path ends with it
+            ("001.png", Meant::Nothing),
+            ("haze/0001.png", Meant::Nothing),
+            ("", Meant::Nothing),
+        ] {
+            assert_eq!(paths.find(path), meant, "{path}");
+        }
+    }
+}
