@@ -11,5 +11,6 @@ pub mod parts;
 pub mod place;
 pub mod plan;
 pub mod run;
+pub mod sql;
 pub mod stats;
 pub mod tables;
