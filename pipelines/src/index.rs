@@ -174,6 +174,8 @@ mod tests {
             bytes: 1,
             version: version.into(),
             mos: None,
+            hazy: None,
+            clear: None,
         }
     }
 

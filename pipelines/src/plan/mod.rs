@@ -186,6 +186,8 @@ mod tests {
             bytes: 1,
             version: "v1".into(),
             mos: None,
+            hazy: None,
+            clear: None,
         }
     }
 
@@ -194,6 +196,12 @@ mod tests {
             name: "d".parse().unwrap(),
             root: Place::open("/", Path::new("")).unwrap(),
             pictures: pictures.iter().map(|(a, n)| picture(*a, *n)).collect(),
+            scenes: Vec::new(),
+            inputs: Vec::new(),
+            is_labelled: false,
+            protocol: None,
+            definition: String::new(),
+            faults: Vec::new(),
         }
     }
 

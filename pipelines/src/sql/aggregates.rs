@@ -251,7 +251,6 @@ fn one_list(items: ArrayRef) -> ListArray {
 #[cfg(test)]
 mod tests {
     use arrow::array::{Int32Array, RecordBatch};
-    use arrow::datatypes::Schema;
     use datafusion::datasource::MemTable;
     use datafusion::prelude::SessionConfig;
     use rand::{Rng, SeedableRng};
@@ -385,8 +384,7 @@ mod tests {
     async fn numbers_and_scenes_of_other_types_are_taken() {
         let table = Table::new();
         let context = table.context();
-        let sql =
-            "SELECT srcc(CAST(score * 50 AS INT), CAST(mos AS DECIMAL(9, 2))) FROM t WHERE score <> 'NaN'::double";
+        let sql = "SELECT srcc(CAST(round(score * 50) AS INT), CAST(mos AS DECIMAL(9, 2))) FROM t WHERE score <> 'NaN'::double";
         assert_near(&numbers(&context, sql).await, &[table.wanted(Measure::Srcc, |_| true)], sql);
         let sql = "SELECT pairwise_accuracy(score, mos, CAST(substr(scene, 2) AS INT)) FROM t";
         assert_near(&numbers(&context, sql).await, &[table.wanted(Measure::PairwiseAccuracy, |_| true)], sql);
