@@ -55,6 +55,8 @@ pub struct Comparison {
     pub mean_difference: Option<f64>,
     /// Rank-biserial correlation, -1 to 1: above 0 where the first is better.
     pub effect: f64,
+    /// Standard deviation of `effect` by chance alone.
+    pub effect_deviation: f64,
     /// Two-sided: exact up to 50 scenes that differ, by the normal distribution above.
     pub p: f64,
     /// Corrected by Holm's method for the number of pairs.
@@ -87,23 +89,30 @@ pub struct Ranking {
 /// Where there are not algorithms x scenes scores.
 pub fn rank(scores: &SceneScores<'_>, bootstrap: &Bootstrap) -> Ranking {
     assert_eq!(scores.scores.len(), scores.algorithms * scores.scenes, "a score or a hole for each scene");
-    let comparisons = compare(scores, 1.0 - bootstrap.level);
-    let means = means(scores, bootstrap);
-    let mut order: Vec<usize> = (0..scores.algorithms).collect();
+    let mut comparisons = compare(scores);
+    judge(&mut comparisons, bootstrap.level);
+    let scenes = |algorithm| scores.of(algorithm).iter().filter(|score| !score.is_nan()).count() as u64;
+    let scenes: Vec<u64> = (0..scores.algorithms).map(scenes).collect();
+    place(&means(scores, bootstrap), &scenes, comparisons)
+}
+
+/// Algorithms in the order of their means; `scenes` are those that each has.
+pub(super) fn place(means: &[Option<Estimate>], scenes: &[u64], comparisons: Vec<Comparison>) -> Ranking {
+    let mut order: Vec<usize> = (0..means.len()).collect();
     let value = |algorithm: usize| means[algorithm].map_or(f64::NEG_INFINITY, |mean| mean.value);
     order.sort_by(|&a, &b| value(b).total_cmp(&value(a)));
     let mut groups = letters(&order, &comparisons);
     let standing = |(place, &algorithm): (usize, &usize)| {
         let others = |better: &dyn Fn(&Comparison, usize) -> bool| {
-            let all = (0..scores.algorithms).filter(|&other| comparisons.iter().any(|pair| better(pair, other)));
+            let all = (0..means.len()).filter(|&other| comparisons.iter().any(|pair| better(pair, other)));
             all.count() as u32
         };
         Standing {
             algorithm,
             rank: place as u32 + 1,
             rank_best: 1 + others(&|pair, other| pair.beats(other, algorithm)),
-            rank_worst: scores.algorithms as u32 - others(&|pair, other| pair.beats(algorithm, other)),
-            scenes: scores.of(algorithm).iter().filter(|score| !score.is_nan()).count() as u64,
+            rank_worst: means.len() as u32 - others(&|pair, other| pair.beats(algorithm, other)),
+            scenes: scenes[algorithm],
             mean: means[algorithm],
             groups: std::mem::take(&mut groups[algorithm]),
         }
@@ -149,23 +158,36 @@ fn means(scores: &SceneScores<'_>, bootstrap: &Bootstrap) -> Vec<Option<Estimate
     point.into_iter().enumerate().map(estimate).collect()
 }
 
-fn compare(scores: &SceneScores<'_>, error_rate: f64) -> Vec<Comparison> {
+fn compare(scores: &SceneScores<'_>) -> Vec<Comparison> {
     let of_first = |first: usize| (first + 1..scores.algorithms).map(move |second| (first, second));
     let pairs: Vec<(usize, usize)> = (0..scores.algorithms).flat_map(of_first).collect();
     let compare = |(first, second): (usize, usize)| {
         let both = scores.of(first).iter().zip(scores.of(second)).map(|(first, second)| first - second);
         let differences: Vec<f64> = both.filter(|difference| !difference.is_nan()).collect();
-        let SignedRank { p, effect } = signed_rank(&differences);
+        let SignedRank { p, effect, effect_deviation } = signed_rank(&differences);
         let scenes = differences.len() as u64;
         let mean_difference = (scenes > 0).then(|| differences.iter().sum::<f64>() / scenes as f64);
-        Comparison { first, second, scenes, mean_difference, effect, p, p_holm: p, significant: false }
+        Comparison {
+            first,
+            second,
+            scenes,
+            mean_difference,
+            effect,
+            effect_deviation,
+            p,
+            p_holm: p,
+            significant: false,
+        }
     };
-    let mut comparisons: Vec<Comparison> = pairs.into_par_iter().map(compare).collect();
-    correct(&mut comparisons);
-    for pair in &mut comparisons {
-        pair.significant = pair.p_holm < error_rate;
+    pairs.into_par_iter().map(compare).collect()
+}
+
+/// Corrects all pairs' p and says which are significant.
+pub(super) fn judge(comparisons: &mut [Comparison], level: f64) {
+    correct(comparisons);
+    for pair in comparisons {
+        pair.significant = pair.p_holm < 1.0 - level;
     }
-    comparisons
 }
 
 /// Holm's method: the least p is taken times the number of pairs, the next times one less, and none falls below one

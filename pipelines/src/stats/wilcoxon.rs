@@ -12,6 +12,8 @@ pub(super) struct SignedRank {
     pub(super) p: f64,
     /// Ranks of positive differences less those of negative ones, over all ranks: -1 to 1.
     pub(super) effect: f64,
+    /// Standard deviation of `effect` were every sign a coin's.
+    pub(super) effect_deviation: f64,
 }
 
 pub(super) fn signed_rank(differences: &[f64]) -> SignedRank {
@@ -25,17 +27,18 @@ pub(super) fn signed_rank(differences: &[f64]) -> SignedRank {
     let rank = |row: usize| ranks[levels.codes[row] as usize];
     let all: u64 = (0..sizes.len()).map(rank).sum();
     if all == 0 {
-        return SignedRank { p: 1.0, effect: 0.0 };
+        return SignedRank { p: 1.0, effect: 0.0, effect_deviation: 0.0 };
     }
     let positive: u64 = (0..sizes.len()).filter(|&row| differences[row] > 0.0).map(rank).sum();
+    let squares: f64 = (0..sizes.len()).map(|row| (rank(row) as f64).powi(2)).sum();
     let p = if sizes.len() <= EXACT_MAX {
         exact(&(0..sizes.len()).map(rank).collect::<Vec<_>>(), positive.min(all - positive))
     } else {
-        let squares: f64 = (0..sizes.len()).map(|row| (rank(row) as f64).powi(2)).sum();
         let z = (positive as f64 - all as f64 / 2.0) / (squares / 4.0).sqrt();
         libm::erfc(z.abs() / std::f64::consts::SQRT_2)
     };
-    SignedRank { p, effect: (2.0 * positive as f64 - all as f64) / all as f64 }
+    let effect = (2.0 * positive as f64 - all as f64) / all as f64;
+    SignedRank { p, effect, effect_deviation: squares.sqrt() / all as f64 }
 }
 
 /// The share of all choices of signs in which the lesser of both sums is at most `least`.
