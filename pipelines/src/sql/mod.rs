@@ -4,6 +4,7 @@
 //! algorithm and fingerprint, the parts of the newest complete run that has them.
 
 pub mod aggregates;
+pub mod output;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -348,7 +349,10 @@ mod tests {
         let batches = query(&context, sql).await.unwrap().collect().await.unwrap();
         assert_eq!(batches[0].column(2).as_primitive::<Float64Type>().values(), &[-1.0, -1.0]);
         insta::assert_snapshot!("runs", fixture.shown(&of("r"), "SELECT * FROM runs").await);
-        insta::assert_snapshot!("leaderboard", fixture.shown(&of("r"), "SELECT run, algorithm, rank FROM leaderboard").await);
+        insta::assert_snapshot!(
+            "leaderboard",
+            fixture.shown(&of("r"), "SELECT run, algorithm, rank FROM leaderboard").await
+        );
         for empty in [CORRELATIONS, CROSS_DATASET] {
             let rows = query(&context, &format!("SELECT * FROM {empty}")).await.unwrap().collect().await.unwrap();
             assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 0);
