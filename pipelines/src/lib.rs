@@ -10,6 +10,8 @@ pub mod names;
 pub mod parts;
 pub mod place;
 pub mod plan;
+pub mod report;
 pub mod run;
+pub mod sql;
 pub mod stats;
 pub mod tables;

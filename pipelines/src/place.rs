@@ -104,6 +104,11 @@ impl Place {
         }
     }
 
+    /// A store's top, whatever store it is; `url` ends with a slash.
+    pub fn of(objects: Arc<dyn ObjectStore>, url: Url) -> Place {
+        Place { objects, prefix: Path::default(), url }
+    }
+
     fn local(path: &FilePath) -> Result<Place, PlaceError> {
         let folder = |source| PlaceError::Folder { path: path.to_owned(), source };
         let path = path.canonicalize().map_err(folder)?;

@@ -115,8 +115,10 @@ impl Place {
         let rows = self.query("SELECT algorithm, image, score FROM scores");
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let count = rows.len();
-        let scores: BTreeMap<String, Value> =
-            rows.into_iter().map(|row| (text(&row["algorithm"]) + " " + &text(&row["image"]), row["score"].clone())).collect();
+        let scores: BTreeMap<String, Value> = rows
+            .into_iter()
+            .map(|row| (text(&row["algorithm"]) + " " + &text(&row["image"]), row["score"].clone()))
+            .collect();
         assert_eq!(scores.len(), count, "no row is there twice");
         scores
     }

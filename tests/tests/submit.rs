@@ -149,7 +149,9 @@ fn odd_pictures_are_rows_with_their_codes() {
     assert!(rows.iter().all(|row| row["error_code"].is_null() == row["error_message"].is_null()));
     let broken = rows.iter().find(|row| row["image"] == "odd/pillow-broken_data_stream.png").unwrap();
     assert!(["corrupt", "truncated"].contains(&broken["error_code"].as_str().unwrap()), "{broken}");
-    assert!(rows.iter().filter(|row| row["image"].as_str().unwrap().starts_with("dcp/")).all(|row| !row["score"].is_null()));
+    assert!(
+        rows.iter().filter(|row| row["image"].as_str().unwrap().starts_with("dcp/")).all(|row| !row["score"].is_null())
+    );
     // The same command again: nothing is tried again unless that is asked for.
     let again = submit(&place, &["--allow-missing"]).ends_with(1);
     assert!(again.err.contains("nothing to score"), "{}", again.err);

@@ -209,7 +209,9 @@ async fn record(args: &Args, store: &Place, spec: RunSpec, work: &Work) -> anyho
     }
     let parts = work.part_refs();
     let now = Timestamp::now();
-    let same = earlier.as_ref().is_some_and(|earlier| earlier.state == RunState::Complete && earlier.parts == parts);
+    let same = earlier
+        .as_ref()
+        .is_some_and(|earlier| earlier.state == RunState::Complete && earlier.parts == parts && earlier.spec == spec);
     let state = if same && work.missing().next().is_none() { RunState::Complete } else { RunState::Running };
     Ok(RunRecord {
         name,

@@ -127,3 +127,42 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     low + (high - low) * place.fract()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_has_as_many_scenes_as_there_are_and_its_own_seed() {
+        let bootstrap = Bootstrap { replicates: 50, ..Bootstrap::default() };
+        let draws = bootstrap.replicates(100, |(): &mut (), counts: &[u32]| counts.to_vec());
+        assert!(draws.iter().all(|counts| counts.iter().sum::<u32>() == 100));
+        assert!((1..50).all(|i| draws[i] != draws[i - 1]));
+        let other = Bootstrap { seed: 1, ..bootstrap };
+        assert_ne!(other.replicates(100, |(): &mut (), counts: &[u32]| counts.to_vec()), draws);
+    }
+
+    #[test]
+    fn many_scenes_are_dealt_evenly_into_blocks() {
+        let (units, len) = Bootstrap::default().units(10_000);
+        assert_eq!(len, UNITS_MAX);
+        let mut sizes = vec![0; len];
+        units.iter().for_each(|&unit| sizes[unit as usize] += 1);
+        assert!(sizes.iter().all(|size| (2..=3).contains(size)));
+        assert_eq!(Bootstrap::default().units(3), (vec![0, 1, 2], 3));
+    }
+
+    #[test]
+    fn quantiles_lie_between_values() {
+        let values = [1.0, 2.0, 4.0];
+        assert_eq!([0.0, 0.25, 0.5, 0.75, 1.0].map(|share| quantile(&values, share)), [1.0, 1.5, 2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn an_interval_needs_a_value_in_most_replicates() {
+        let bootstrap = Bootstrap { replicates: 4, ..Bootstrap::default() };
+        let of = |values: [Option<f64>; 4]| bootstrap.interval(values.into_iter(), IntervalMethod::Bootstrap);
+        assert_eq!(of([Some(1.0), None, None, None]), None);
+        assert_eq!(of([Some(1.0), Some(1.0), None, None]).unwrap().low, 1.0);
+    }
+}

@@ -101,3 +101,43 @@ fn mean(of: &[ExbeddeMeasures]) -> Option<ExbeddeMeasures> {
     };
     (!of.is_empty()).then(measures)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three groups of ten in two cities; the numbers are of SciPy's `spearmanr`, `kendalltau` and `leastsq` from ones.
+    #[test]
+    fn groups_are_fitted_alone_and_cities_count_the_same() {
+        let (mut score, mut mos, mut scene, mut city) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for group in 0..3_u32 {
+            for i in 0..10_u32 {
+                let x = f64::from((i * 7 + group * 3) % 10) / 9.0 * 4.0 - 1.0 + 0.01 * f64::from(i);
+                let noise = f64::from((i * 13 + group * 5) % 7) - 3.0;
+                score.push(x);
+                mos.push(0.5 + 0.35 * (1.1 * (x - 0.8)).tanh() + noise * 0.03);
+                scene.push(group);
+                city.push(group / 2);
+            }
+        }
+        let result = exbedde(&Columns { score: &score, mos: &mos, scene: &scene }, &city);
+        assert_eq!((result.scenes, result.undefined), (3, 0));
+        assert_eq!(result.cities.iter().map(|city| city.scenes).collect::<Vec<_>>(), [2, 1]);
+        let mean = result.mean.unwrap();
+        for (value, wanted) in [
+            (mean.srcc, 0.9303030303030302),
+            (mean.krcc, 0.8222222222222222),
+            (mean.plcc, 0.9790846250574463),
+            (mean.rmse, 0.05411851705134675),
+        ] {
+            assert!((value - wanted).abs() < 1e-5, "{value} for {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_group_without_measures_is_counted_and_left_out() {
+        let columns = Columns { score: &[1.0, 2.0, 3.0], mos: &[1.0, 2.0, 4.0], scene: &[0, 0, 1] };
+        let result = exbedde(&columns, &[5, 5, 6]);
+        assert_eq!((result.scenes, result.undefined, result.mean), (0, 2, None));
+    }
+}

@@ -147,8 +147,7 @@ impl Table {
         let (srcc, krcc) = (of_ranks.0.map(|srcc| srcc.0), of_ranks.1.map(|krcc| krcc.0));
         let replicate = |(): &mut (), counts: &[u32]| {
             let drawn = Sums::drawn(&sums, counts);
-            let moved =
-                |value: Option<f64>, by: f64| value.map(|value| (value + by / drawn.moments.n).clamp(-1.0, 1.0));
+            let moved = |value: Option<f64>, by: f64| value.map(|value| moved(value, by / drawn.moments.n));
             Values { srcc: moved(srcc, drawn.srcc), krcc: moved(krcc, drawn.krcc), ..drawn.values() }
         };
         (self.point(columns, srcc, krcc), bootstrap.replicates(units_len, replicate))
@@ -159,6 +158,11 @@ impl Table {
         let rmse = rmse(columns.score, columns.mos);
         Values { srcc, krcc, plcc, rmse, ..Sums::drawn(&self.sums, &vec![1; self.sums.len()]).values() }
     }
+}
+
+/// A coefficient that rows move `by` so much, to first order on Fisher's scale, which has no ends to run into.
+fn moved(value: f64, by: f64) -> f64 {
+    if value.abs() < 1.0 { (value.atanh() + by / (1.0 - value * value)).tanh() } else { value }
 }
 
 /// Sums over a scene's rows, or a unit's: what a replicate is added up from.
@@ -211,5 +215,84 @@ impl Sums {
             rmse: over(self.squared_errors, self.moments.n).map(f64::sqrt),
             pairwise_accuracy: over(self.pairs_agree, self.pairs),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::table;
+    use super::*;
+
+    fn width(estimate: Option<Estimate>) -> f64 {
+        let interval = estimate.unwrap().interval.unwrap();
+        assert!(interval.low < estimate.unwrap().value && estimate.unwrap().value < interval.high);
+        interval.high - interval.low
+    }
+
+    #[test]
+    fn linearised_intervals_agree_with_ranks_taken_anew() {
+        let (score, mos, scene) = table(3000, 300, 2);
+        let columns = Columns { score: &score, mos: &mos, scene: &scene };
+        let bootstrap = Bootstrap { replicates: 500, ..Bootstrap::default() };
+        let (anew, linear) = (intervals_by(&columns, &bootstrap, 3000), intervals_by(&columns, &bootstrap, 0));
+        assert_eq!(anew.srcc.unwrap().interval.unwrap().method, IntervalMethod::Bootstrap);
+        assert_eq!(linear.srcc.unwrap().interval.unwrap().method, IntervalMethod::LinearisedBootstrap);
+        for (anew, linear) in [(anew.srcc, linear.srcc), (anew.krcc, linear.krcc)] {
+            assert_eq!(anew.unwrap().value, linear.unwrap().value);
+            let (anew, linear) = (anew.unwrap().interval.unwrap(), linear.unwrap().interval.unwrap());
+            let width = anew.high - anew.low;
+            // What is left is of second order: about 1 / scenes.
+            assert!((anew.low - linear.low).abs() < 0.05 * width, "{anew:?} {linear:?}");
+            assert!((anew.high - linear.high).abs() < 0.05 * width, "{anew:?} {linear:?}");
+        }
+        assert_eq!((anew.plcc, anew.rmse), (linear.plcc, linear.rmse));
+        assert_eq!(anew.pairwise_accuracy, linear.pairwise_accuracy);
+    }
+
+    #[test]
+    fn blocks_of_scenes_are_as_sure_as_scenes() {
+        let (score, mos, scene) = table(40_000, 20_000, 3);
+        let columns = Columns { score: &score, mos: &mos, scene: &scene };
+        let bootstrap = Bootstrap { replicates: 400, ..Bootstrap::default() };
+        let blocks = intervals_by(&columns, &bootstrap, 0);
+        let scenes = intervals_by(&columns, &Bootstrap { replicates: 400, ..bootstrap }, 40_000);
+        for (blocks, scenes) in [
+            (blocks.srcc, scenes.srcc),
+            (blocks.krcc, scenes.krcc),
+            (blocks.plcc, scenes.plcc),
+            (blocks.rmse, scenes.rmse),
+            (blocks.pairwise_accuracy, scenes.pairwise_accuracy),
+        ] {
+            // 400 replicates tell a width to some 6%, twice over.
+            let ratio = width(blocks) / width(scenes);
+            assert!((0.8..1.25).contains(&ratio), "{ratio}");
+        }
+    }
+
+    #[test]
+    fn intervals_narrow_with_scenes_and_not_with_rows_of_a_scene() {
+        let bootstrap = Bootstrap { replicates: 300, ..Bootstrap::default() };
+        let of = |rows, scenes| {
+            let (score, mos, scene) = table(rows, scenes, 4);
+            width(intervals(&Columns { score: &score, mos: &mos, scene: &scene }, &bootstrap).srcc)
+        };
+        let (few, many) = (of(600, 60), of(6000, 600));
+        assert!(many < few / 2.2, "{few} {many}");
+        let (score, mos, scene) = table(600, 60, 4);
+        let twice = |values: &[f64]| [values, values].concat();
+        let scene = [scene.clone(), scene].concat();
+        let doubled = Columns { score: &twice(&score), mos: &twice(&mos), scene: &scene };
+        let doubled = width(intervals(&doubled, &bootstrap).srcc);
+        assert!((doubled / few - 1.0).abs() < 0.05, "{few} {doubled}");
+    }
+
+    #[test]
+    fn one_scene_says_nothing_of_others() {
+        let columns = Columns { score: &[1.0, 2.0, 3.0], mos: &[1.0, 3.0, 2.0], scene: &[7, 7, 7] };
+        let of = intervals(&columns, &Bootstrap::default());
+        assert_eq!(of.srcc, Some(Estimate { value: 0.5, interval: None }));
+        assert_eq!((of.rows, of.scenes), (3, 1));
+        let none = intervals(&Columns { score: &[], mos: &[], scene: &[] }, &Bootstrap::default());
+        assert_eq!((none.srcc, none.rmse, none.pairwise_accuracy), (None, None, None));
     }
 }

@@ -14,14 +14,17 @@ use super::pearson::{Unit, plcc, rmse};
 /// thousandths of the range hold a curve of five parameters fast. PLCC and RMSE are still of all rows.
 const POINTS_MAX: usize = 4096;
 
-/// Points on which starts are compared where there are more than [`POINTS_MAX`].
+/// Points on which the descent is made where there are more than [`POINTS_MAX`]: on those only its last steps are.
 const COARSE_POINTS_MAX: usize = 512;
 
 /// Best of the grid from which the fit is tried.
 const STARTS: usize = 3;
 
-/// Evaluations, for each parameter and one more, that a trial of a start may take, and the descent from the best.
+/// Evaluations, for each parameter and one more, that a trial of a start may take, and the last steps.
 const TRIAL_PATIENCE: usize = 10;
+
+/// The same for the descent from the best start. Where the best curve lies at infinity, more of them change the seventh
+/// digit.
 const PATIENCE: usize = 100;
 
 /// A step that lowers the squared residual by less than this part is the last: beyond any digit that is reported.
@@ -215,7 +218,11 @@ impl<'a> Prepared<'a> {
         let first = self.coarse.as_ref().unwrap_or(&self.fine);
         let tried = first.starts(logistic).into_iter().map(|start| first.descend(logistic, start, TRIAL_PATIENCE));
         let best = tried.min_by(|a, b| a.residual.total_cmp(&b.residual)).expect("there are starts");
-        let best = self.fine.descend(logistic, best.parameters, PATIENCE);
+        let best = first.descend(logistic, best.parameters, PATIENCE);
+        let best = match &self.coarse {
+            Some(_) => self.fine.descend(logistic, best.parameters, TRIAL_PATIENCE),
+            None => best,
+        };
         let parameters = logistic.in_units_of(best.parameters.as_slice(), &self.unit_x, &self.unit_y);
         Fit::of(logistic, best.status(), parameters, self.x, self.y)
     }
@@ -360,5 +367,104 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for Problem<'_> {
             }
         }
         Some(jacobian)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::table;
+    use super::*;
+
+    #[test]
+    fn a_curve_without_noise_is_found_whichever_way_it_goes() {
+        let x: Vec<f64> = (0..60).map(|i| f64::from(i * i) / 40.0 - 20.0).collect();
+        for (logistic, wanted) in [
+            (Logistic::Four, vec![90.0, 10.0, 15.0, 6.0]),
+            (Logistic::Four, vec![10.0, 90.0, 15.0, 6.0]),
+            (Logistic::Five, vec![60.0, 0.2, 15.0, 0.4, 50.0]),
+            (Logistic::Five, vec![-60.0, 0.2, 15.0, 0.4, 50.0]),
+        ] {
+            let y: Vec<f64> = x.iter().map(|&x| logistic.at(&wanted, x)).collect();
+            let fit = fit(logistic, &x, &y);
+            assert_eq!(fit.status, FitStatus::Converged);
+            assert!(fit.rmse.unwrap() < 1e-4 && fit.plcc.unwrap() > 1.0 - 1e-9, "{fit:?}");
+            assert!((fit.at(7.0).unwrap() - logistic.at(&wanted, 7.0)).abs() < 1e-3, "{fit:?}");
+        }
+    }
+
+    #[test]
+    fn slopes_are_the_derivatives() {
+        let b = [0.7, -0.4, 0.3, -1.3, 0.2];
+        for logistic in [Logistic::Four, Logistic::Five] {
+            let b = &b[..logistic.parameters()];
+            for x in [-2.0, 0.1, 1.7] {
+                let slopes = logistic.slopes(b, x);
+                for parameter in 0..b.len() {
+                    let at = |step: f64| {
+                        let mut moved = b.to_vec();
+                        moved[parameter] += step;
+                        logistic.at(&moved, x)
+                    };
+                    let numeric = (at(1e-6) - at(-1e-6)) / 2e-6;
+                    assert!((numeric - slopes[parameter]).abs() < 1e-8, "{logistic:?} b{parameter} at {x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_fitted_says_so() {
+        let rising = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        assert_eq!(fit(Logistic::Five, &rising[..5], &rising[..5]).status, FitStatus::TooFewRows);
+        assert_eq!(fit(Logistic::Four, &rising, &[1.0; 6]).status, FitStatus::Constant);
+        let none = fit(Logistic::Four, &[1.0; 6], &rising);
+        assert_eq!((none.status, none.plcc, none.rmse, none.at(1.0)), (FitStatus::Constant, None, None, None));
+    }
+
+    #[test]
+    fn fewer_scores_than_parameters_can_be_fitted() {
+        let x = [0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
+        let y = [1.0, 2.0, 5.0, 6.0, 3.0, 7.0, 4.0];
+        for fit in fits(&x, &y) {
+            // Both scores' mean labels: all that a curve can do.
+            assert!((fit.at(0.0).unwrap() - 2.0).abs() < 1e-6 && (fit.at(1.0).unwrap() - 5.5).abs() < 1e-6, "{fit:?}");
+        }
+    }
+
+    #[test]
+    fn averaged_rows_are_fitted_as_well_as_all() {
+        let (x, mos, _) = table(20_000, 5_000, 6);
+        let y: Vec<f64> = x.iter().zip(&mos).map(|(x, mos)| mos + 40.0 * (4.0 * (x - 1.2)).tanh()).collect();
+        let (unit_x, unit_y) = (Unit::of(&x), Unit::of(&y));
+        let all = Points::by_level(&x, &y, &unit_x, &unit_y);
+        assert!(all.x.len() > POINTS_MAX);
+        for fit in fits(&x, &y) {
+            let start = all.starts(fit.logistic).swap_remove(0);
+            let exact = all.descend(fit.logistic, start, PATIENCE);
+            let exact = fit.logistic.in_units_of(exact.parameters.as_slice(), &unit_x, &unit_y);
+            let exact = Fit::of(fit.logistic, FitStatus::Converged, exact, &x, &y);
+            assert!(fit.rmse.unwrap() < exact.rmse.unwrap() * (1.0 + 1e-7), "{fit:?} {exact:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        /// A straight line is within both curves' reach (the wide end of a bend), so no fit is worse than PLCC.
+        #[test]
+        fn a_fit_is_no_worse_than_a_straight_line(
+            rows in prop::collection::vec((-8..8_i8, -4..9_i8), 7..60), shift in -1e3..1e3, scale in 1e-3..1e3
+        ) {
+            let x: Vec<f64> = rows.iter().map(|row| f64::from(row.0) * scale + shift).collect();
+            let y: Vec<f64> = rows.iter().map(|row| f64::from(row.1)).collect();
+            let Some(line) = plcc(&x, &y) else { return Ok(()) };
+            for fit in fits(&x, &y) {
+                // A curve that stays level has none.
+                let plcc = fit.plcc.unwrap_or(0.0);
+                prop_assert!(plcc > line.abs() - 1e-4, "{:?}: a line has {}", fit, line);
+            }
+        }
     }
 }

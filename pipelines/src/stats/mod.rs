@@ -5,6 +5,7 @@
 //! measure that is not defined (fewer than two rows, a side that is constant) is `None`. Values are never NaN: leaving
 //! such rows out is the caller's decision, so a NaN is a panic.
 
+mod across;
 mod bootstrap;
 mod exbedde;
 mod intervals;
@@ -17,6 +18,7 @@ mod ranking;
 mod spearman;
 mod wilcoxon;
 
+pub use across::rank_across;
 pub use bootstrap::{Bootstrap, Estimate, Interval, IntervalMethod};
 pub use exbedde::{Exbedde, ExbeddeCity, ExbeddeMeasures, exbedde};
 pub use intervals::{Intervals, intervals};

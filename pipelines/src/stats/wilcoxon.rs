@@ -12,6 +12,8 @@ pub(super) struct SignedRank {
     pub(super) p: f64,
     /// Ranks of positive differences less those of negative ones, over all ranks: -1 to 1.
     pub(super) effect: f64,
+    /// Standard deviation of `effect` were every sign a coin's.
+    pub(super) effect_deviation: f64,
 }
 
 pub(super) fn signed_rank(differences: &[f64]) -> SignedRank {
@@ -25,17 +27,18 @@ pub(super) fn signed_rank(differences: &[f64]) -> SignedRank {
     let rank = |row: usize| ranks[levels.codes[row] as usize];
     let all: u64 = (0..sizes.len()).map(rank).sum();
     if all == 0 {
-        return SignedRank { p: 1.0, effect: 0.0 };
+        return SignedRank { p: 1.0, effect: 0.0, effect_deviation: 0.0 };
     }
     let positive: u64 = (0..sizes.len()).filter(|&row| differences[row] > 0.0).map(rank).sum();
+    let squares: f64 = (0..sizes.len()).map(|row| (rank(row) as f64).powi(2)).sum();
     let p = if sizes.len() <= EXACT_MAX {
         exact(&(0..sizes.len()).map(rank).collect::<Vec<_>>(), positive.min(all - positive))
     } else {
-        let squares: f64 = (0..sizes.len()).map(|row| (rank(row) as f64).powi(2)).sum();
         let z = (positive as f64 - all as f64 / 2.0) / (squares / 4.0).sqrt();
         libm::erfc(z.abs() / std::f64::consts::SQRT_2)
     };
-    SignedRank { p, effect: (2.0 * positive as f64 - all as f64) / all as f64 }
+    let effect = (2.0 * positive as f64 - all as f64) / all as f64;
+    SignedRank { p, effect, effect_deviation: squares.sqrt() / all as f64 }
 }
 
 /// The share of all choices of signs in which the lesser of both sums is at most `least`.
@@ -51,4 +54,34 @@ fn exact(ranks: &[u64], least: u64) -> f64 {
     }
     let tail: f64 = shares[..=least as usize].iter().sum();
     (2.0 * tail).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p_is_scipys_counted_out_and_by_the_normal_distribution() {
+        let few = [1.2, -0.4, 0.7, 2.2, -0.1, 0.9, 0.35, -1.1, 3.0, 0.6];
+        assert!((signed_rank(&few).p - 0.10546875).abs() < 1e-12);
+        let many: Vec<f64> = (0..120).map(|i| f64::from(i * 37 % 41 - 18) / 10.0).collect();
+        assert!((signed_rank(&many).p - 0.04050296623630192).abs() < 1e-12);
+    }
+
+    #[test]
+    fn ties_are_counted_out_over_all_signs() {
+        let differences = [1.0, 1.0, -1.0, 2.0, 2.0, 2.0, -3.0, 3.0, 0.0, 4.0];
+        let test = signed_rank(&differences);
+        // 38 of the 512 choices of signs have a sum as low or lower, and as many as high.
+        assert_eq!(test.p, 76.0 / 512.0);
+        // Ranks 2, 2, 2, 5, 5, 5, 7.5, 7.5, 9, of which one 2 and one 7.5 are negative.
+        assert_eq!(test.effect, 26.0 / 45.0);
+    }
+
+    #[test]
+    fn no_difference_is_no_evidence() {
+        assert_eq!(signed_rank(&[0.0, 0.0]), SignedRank { p: 1.0, effect: 0.0 });
+        assert_eq!(signed_rank(&[]).p, 1.0);
+        assert_eq!(signed_rank(&[1.0, 2.0, 3.0]), SignedRank { p: 0.25, effect: 1.0 });
+    }
 }

@@ -1,14 +1,23 @@
 //! Parquet as every table here is written: zstd, dictionaries, page statistics, the writer's facts in the footer.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
+
+use crate::place::{Object, Place};
 
 /// Rows of a group: one group's columns are what a reader holds at once.
 const GROUP_ROWS_MAX: usize = 1 << 17;
@@ -39,4 +48,45 @@ pub fn write(schema: &SchemaRef, batches: &[RecordBatch], facts: &[(&str, String
 pub fn read(bytes: Bytes) -> Result<Vec<RecordBatch>, ParquetError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()?;
     Ok(reader.collect::<Result<_, _>>()?)
+}
+
+/// What a reader asks for first, from a file's end: the footer of a part is smaller, so one request has it.
+const FOOTER_BYTES: usize = 1 << 16;
+
+/// A file in a store, for a reader that wants some of its columns: it fetches those alone.
+pub struct StoredFile {
+    place: Place,
+    object: Object,
+}
+
+impl StoredFile {
+    /// A file that a listing shows, or `Place::head`.
+    pub fn new(place: Place, object: Object) -> StoredFile {
+        StoredFile { place, object }
+    }
+}
+
+impl AsyncFileReader for StoredFile {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
+        let path = self.place.path(&self.object.key);
+        async move { Ok(self.place.objects().get_range(&path, range).await?) }.boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        let path = self.place.path(&self.object.key);
+        async move { Ok(self.place.objects().get_ranges(&path, &ranges).await?) }.boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
+        async move {
+            let bytes = self.object.bytes;
+            let reader = ParquetMetaDataReader::new().with_arrow_reader_options(options);
+            let reader = reader.with_prefetch_hint(Some(FOOTER_BYTES));
+            Ok(Arc::new(reader.load_and_finish(self, bytes).await?))
+        }
+        .boxed()
+    }
 }

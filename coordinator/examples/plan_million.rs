@@ -1,0 +1,129 @@
+//! Times the plan of a million pictures: 20 algorithms, 50,000 scenes, a listing that is made up as it is read, sizes from
+//! the index. `cargo run --release -p dqa-coordinator --example plan_million [PICTURES]`; docs/benchmarks.md has the figures.
+
+use std::fmt;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use dqa_coordinator::run::{Work, measure};
+use dqa_model::Views;
+use dqa_pipelines::dataset::{Definition, load_from};
+use dqa_pipelines::index::{Header, Index};
+use dqa_pipelines::place::Place;
+use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+const ALGORITHMS: u64 = 20;
+
+/// Lists pictures that are nowhere.
+#[derive(Debug)]
+struct Listing {
+    pictures: u64,
+}
+
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} made-up pictures", self.pictures)
+    }
+}
+
+fn only_listed<T>() -> Result<T> {
+    Err(Error::NotImplemented { operation: "anything but list".to_owned(), implementer: "Listing".to_owned() })
+}
+
+#[async_trait]
+impl ObjectStore for Listing {
+    fn list(&self, _: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let objects = (0..self.pictures).map(|i| {
+            let (algorithm, scene) = (i % ALGORITHMS, i / ALGORITHMS);
+            Ok(ObjectMeta {
+                location: Path::from(format!("algorithm-{algorithm:02}/scene_{scene:06}.png")),
+                last_modified: Default::default(),
+                size: 400_000 + scene % 1000,
+                e_tag: Some(format!("\"{:032x}\"", u128::from(i) * 0x9e37_79b9_7f4a_7c15)),
+                version: None,
+            })
+        });
+        futures::stream::iter(objects).boxed()
+    }
+
+    async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
+        only_listed()
+    }
+
+    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        only_listed()
+    }
+
+    async fn get_opts(&self, _: &Path, _: GetOptions) -> Result<GetResult> {
+        only_listed()
+    }
+
+    fn delete_stream(&self, _: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        futures::stream::iter([only_listed()]).boxed()
+    }
+
+    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
+        only_listed()
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        only_listed()
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let pictures = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
+    let folder = std::env::temp_dir().join(format!("dqa-plan-{}", std::process::id()));
+    let store = Place::create(&folder.display().to_string(), FilePath::new(""))?;
+    let root = Place::of(Arc::new(Listing { pictures }), "s3://bucket/million/".parse()?);
+    let mut definition = Definition::new("million".parse()?, root.url().to_string());
+    definition.layout = vec!["{algorithm}/{scene}.png".to_owned()];
+
+    // What an earlier plan left.
+    let dataset = load_from(root.clone(), &definition).await?;
+    let mut index = Index::default();
+    for (at, picture) in dataset.pictures.iter().enumerate() {
+        let side = |range: u32| 480 + at as u32 % range;
+        index.insert(picture, Header::Size { width: side(700), height: side(500) });
+    }
+    index.write(&store, &dataset.name).await?;
+    drop((dataset, index));
+
+    let start = Instant::now();
+    let step = |what: &str, since: Instant| println!("{what:28} {:>7.2} s", since.elapsed().as_secs_f64());
+    let since = Instant::now();
+    let dataset = load_from(root, &definition).await?;
+    step("list and match names", since);
+    let since = Instant::now();
+    let index = Index::read(&store, &dataset.name).await?;
+    step("read the index of headers", since);
+    let since = Instant::now();
+    let measured = measure(dataset, &index, &Views::default());
+    step("count windows", since);
+    let since = Instant::now();
+    let work = Work::plan(vec![measured], "ab".repeat(32), SHARD_WINDOWS_MAX);
+    step("cut and name shards", since);
+    step("all", start);
+    let counts = work.counts();
+    println!("{} pictures, {} windows, {} shards", counts.pictures, counts.windows, work.parts.len());
+    println!("peak memory {} MB", peak_bytes().unwrap_or(0) >> 20);
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}
+
+/// The process's largest resident set, where the system says it (Linux).
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
+}

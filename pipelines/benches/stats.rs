@@ -1,0 +1,32 @@
+//! What the measures of 100,000 rows cost, as one algorithm's outputs of a large data set.
+#![allow(missing_docs)]
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use dqa_pipelines::stats::{Bootstrap, Columns, fits, intervals, krcc, srcc};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const ROWS: usize = 100_000;
+const SCENES: u32 = 20_000;
+
+fn stats(criterion: &mut Criterion) {
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let score: Vec<f64> = (0..ROWS).map(|_| random.random()).collect();
+    // As means of a few opinions are: of some hundred values.
+    let mos: Vec<f64> = score.iter().map(|score| (100.0 * (score + random.random::<f64>())).floor()).collect();
+    let scene: Vec<u32> = (0..ROWS as u32).map(|row| row % SCENES).collect();
+    let columns = Columns { score: &score, mos: &mos, scene: &scene };
+
+    let mut group = criterion.benchmark_group("stats_100k");
+    group.sample_size(10);
+    group.bench_function("srcc", |bench| bench.iter(|| srcc(black_box(&score), &mos)));
+    group.bench_function("krcc", |bench| bench.iter(|| krcc(black_box(&score), &mos)));
+    group.bench_function("fits", |bench| bench.iter(|| fits(black_box(&score), &mos)));
+    group.bench_function("intervals", |bench| bench.iter(|| intervals(black_box(&columns), &Bootstrap::default())));
+    group.finish();
+}
+
+criterion_group!(benches, stats);
+criterion_main!(benches);

@@ -1,0 +1,42 @@
+//! Whether data sets rank the algorithms alike, by scores and by labels. Pure.
+
+use crate::stats;
+use crate::tables::cross_dataset::CrossDatasetRow;
+use crate::tables::leaderboard::LeaderboardRow;
+
+/// The table's rows; `boards` are the leaderboards of the run's data sets.
+pub(super) fn of(boards: &[&[LeaderboardRow]]) -> Vec<CrossDatasetRow> {
+    let measures: [(&str, Measure); 2] = [("score", |row| row.mean_score), ("mos", |row| row.mean_mos)];
+    let mut table = Vec::new();
+    for (name, measure) in measures {
+        for (place, a) in boards.iter().enumerate() {
+            for b in &boards[place + 1..] {
+                table.extend(compare(a, b, measure).map(|row| CrossDatasetRow { measure: name.to_owned(), ..row }));
+            }
+        }
+    }
+    table
+}
+
+type Measure = fn(&LeaderboardRow) -> Option<f64>;
+
+/// None where no algorithm has the measure on both.
+fn compare(a: &[LeaderboardRow], b: &[LeaderboardRow], measure: Measure) -> Option<CrossDatasetRow> {
+    let both = |row: &LeaderboardRow| {
+        let other = b.iter().find(|other| other.algorithm == row.algorithm)?;
+        Some((measure(row)?, measure(other)?))
+    };
+    let (x, y): (Vec<f64>, Vec<f64>) = a.iter().filter_map(both).unzip();
+    let (first, second) = (a.first()?, b.first()?);
+    (!x.is_empty()).then(|| CrossDatasetRow {
+        run: first.run.clone(),
+        fingerprint: first.fingerprint.clone(),
+        measure: String::new(),
+        dataset_a: first.dataset.clone().unwrap_or_default(),
+        dataset_b: second.dataset.clone().unwrap_or_default(),
+        algorithms: x.len() as u64,
+        srcc: stats::srcc(&x, &y),
+        krcc: stats::krcc(&x, &y),
+        plcc: stats::plcc(&x, &y),
+    })
+}

@@ -1,0 +1,184 @@
+//! The scores of one data set of a run, in columns: what reports are made of. It owns rows in = rows out: every part of the
+//! run's record is there, has the rows that were planned, and is of the record's model. Some 28 bytes a row.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use arrow::array::{AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{Float64Type, Int32Type, Schema};
+use futures::{StreamExt, TryStreamExt};
+use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use parquet::errors::ParquetError;
+
+use super::ReportError;
+use crate::names::{AlgorithmName, DatasetName};
+use crate::place::Place;
+use crate::run::{PartRef, RunRecord};
+use crate::tables::parquet_file::StoredFile;
+use crate::tables::scores::SCHEMA;
+
+/// Parts that are fetched and decoded at once: enough to hide a remote store's delay, few enough to hold.
+const PARTS_AT_ONCE: usize = 16;
+
+/// Rows of a batch while a part is decoded.
+const BATCH_ROWS: usize = 1 << 14;
+
+/// What is read of a part; the rest stays in the store.
+const COLUMNS: [&str; 7] = ["dataset", "algorithm", "fingerprint", "scene", "scene_group", "score", "mos"];
+
+/// The number of the group of a scene that has none.
+pub(super) const NO_GROUP: u32 = u32::MAX;
+
+/// The rows of a data set, those of one algorithm after those of another.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    /// Whose outputs, and which rows those are; by name.
+    pub(super) algorithms: Vec<(AlgorithmName, Range<usize>)>,
+    /// Groups of scenes by their numbers.
+    pub(super) groups: Names,
+    /// Scenes by their numbers.
+    pub(super) scenes: Names,
+    /// What each picture shows.
+    pub(super) scene: Vec<u32>,
+    /// In which group that is, or [`NO_GROUP`].
+    pub(super) group: Vec<u32>,
+    /// NaN: the picture failed.
+    pub(super) score: Vec<f64>,
+    /// NaN: there is no label.
+    pub(super) mos: Vec<f64>,
+}
+
+/// Texts and their numbers, from 0 in the order of their appearance.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    numbers: HashMap<Box<str>, u32>,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = self.numbers.len() as u32;
+        self.numbers.insert(name.into(), number);
+        number
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// By name.
+    pub(super) fn sorted(&self) -> Vec<(&str, u32)> {
+        let mut names: Vec<(&str, u32)> = self.numbers.iter().map(|(name, number)| (&**name, *number)).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+/// A data set's rows of a run.
+///
+/// # Errors
+/// A part that is not there, cannot be read, has other rows than were planned, or is of another model.
+pub(super) async fn load(store: &Place, record: &RunRecord, dataset: &DatasetName) -> Result<Rows, ReportError> {
+    let mut parts: Vec<&PartRef> = record.parts.iter().filter(|part| part.dataset == *dataset).collect();
+    parts.sort_by(|a, b| a.algorithm.cmp(&b.algorithm));
+    let read = |part: PartRef| {
+        let store = store.clone();
+        async move { tokio::spawn(read(store, part)).await.expect("reading does not panic") }
+    };
+    let mut reads = futures::stream::iter(parts.iter().map(|part| read((*part).clone()))).buffered(PARTS_AT_ONCE);
+    let mut rows = Rows::default();
+    let mut unlike = Vec::new();
+    for part in &parts {
+        let batches = reads.next().await.expect("one for each part")?;
+        if let Some(difference) = difference(&batches, part, &record.fingerprint) {
+            unlike.push(format!("{}: {difference}", part.key));
+        } else {
+            rows.append(part, &batches);
+        }
+    }
+    if unlike.is_empty() { Ok(rows) } else { Err(ReportError::UnlikeParts { run: record.name.to_string(), unlike }) }
+}
+
+async fn read(store: Place, part: PartRef) -> Result<Vec<RecordBatch>, ReportError> {
+    let object = match store.head(&part.key).await {
+        Err(error) if error.is_not_found() => return Err(ReportError::NoPart { key: part.key }),
+        other => other?,
+    };
+    let decode = async {
+        let builder = ParquetRecordBatchStreamBuilder::new(StoredFile::new(store, object)).await?;
+        let data_type =
+            |schema: &Schema, name| schema.field_with_name(name).ok().map(|field| field.data_type().clone());
+        if let Some(wrong) = COLUMNS.iter().find(|name| data_type(builder.schema(), name) != data_type(&SCHEMA, name)) {
+            return Err(ParquetError::General(format!("there is no column `{wrong}` of the table's type")));
+        }
+        let columns = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+        let batches = builder.with_projection(columns).with_batch_size(BATCH_ROWS).build()?;
+        batches.try_collect::<Vec<_>>().await
+    };
+    let batches = decode.await.map_err(|source| ReportError::Part { key: part.key.clone(), source })?;
+    let found = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    if found != part.rows {
+        return Err(ReportError::Rows { what: part.key, planned: part.rows, found });
+    }
+    Ok(batches)
+}
+
+/// What a part is of, where that is not what its record says.
+fn difference(batches: &[RecordBatch], part: &PartRef, fingerprint: &str) -> Option<String> {
+    let expected =
+        [("dataset", part.dataset.as_str()), ("algorithm", part.algorithm.as_str()), ("fingerprint", fingerprint)];
+    expected.into_iter().find_map(|(name, expected)| {
+        let other = batches.iter().find_map(|batch| {
+            let column = batch[name].as_dictionary::<Int32Type>();
+            let values = column.values().as_string::<i32>();
+            // One value in a part: its dictionary says it all.
+            values.iter().flatten().find(|value| *value != expected).map(str::to_owned)
+        });
+        other.map(|other| format!("{name} {other} instead of {expected}"))
+    })
+}
+
+impl Rows {
+    pub(super) fn len(&self) -> usize {
+        self.scene.len()
+    }
+
+    fn append(&mut self, part: &PartRef, batches: &[RecordBatch]) {
+        for batch in batches {
+            self.append_batch(batch);
+        }
+        let end = self.len();
+        match self.algorithms.last_mut() {
+            Some((algorithm, rows)) if *algorithm == part.algorithm => rows.end = end,
+            _ => {
+                let start = self.algorithms.last().map_or(0, |(_, rows)| rows.end);
+                self.algorithms.push((part.algorithm.clone(), start..end));
+            }
+        }
+    }
+
+    fn append_batch(&mut self, batch: &RecordBatch) {
+        let text = |name| batch[name].as_string::<i32>();
+        let real = |name| batch[name].as_primitive::<Float64Type>();
+        self.scene.extend(text("scene").iter().map(|scene| self.scenes.number(scene.unwrap_or_default())));
+        append_groups(&mut self.group, &mut self.groups, text("scene_group"));
+        self.score.extend(real("score").iter().map(|score| score.unwrap_or(f64::NAN)));
+        self.mos.extend(real("mos").iter().map(|mos| mos.unwrap_or(f64::NAN)));
+    }
+}
+
+/// Rows of one group often lie together: the number before is mostly the one.
+fn append_groups(column: &mut Vec<u32>, groups: &mut Names, texts: &StringArray) {
+    let mut last: Option<(&str, u32)> = None;
+    for text in texts {
+        let number = match (text, last) {
+            (None, _) => NO_GROUP,
+            (Some(text), Some((before, number))) if text == before => number,
+            (Some(text), _) => groups.number(text),
+        };
+        last = text.map(|text| (text, number)).or(last);
+        column.push(number);
+    }
+}

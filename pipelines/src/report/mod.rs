@@ -1,0 +1,276 @@
+//! What a run's scores say: correlations with labels, leaderboards, agreement between data sets; as tables in the store
+//! and as text. One data set is in memory at a time.
+//!
+//! `RunRecord` -load-> `Rows` of a data set -> rows of the tables -> [`Report`]
+
+mod correlations;
+mod cross_dataset;
+mod leaderboard;
+mod load;
+mod text;
+mod together;
+
+use arrow::array::RecordBatch;
+use parquet::errors::ParquetError;
+
+use crate::names::{AlgorithmName, DatasetName, RunName};
+use crate::place::{Place, PlaceError};
+use crate::run::{DatasetSpec, RunRecord, RunState};
+use crate::stats::Bootstrap;
+use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
+use crate::tables::cross_dataset::{self as cross_dataset_table, CROSS_DATASET, CrossDatasetRow};
+use crate::tables::leaderboard::{self as leaderboard_table, LEADERBOARD, LeaderboardRow};
+use crate::tables::{parquet_file, report_key};
+
+pub use correlations::EXBEDDE;
+pub use together::together;
+
+/// What a report is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportOptions {
+    /// Draws of the bootstrap.
+    pub replicates: u32,
+    /// Of the bootstrap: the same seed, the same report.
+    pub seed: u32,
+}
+
+impl Default for ReportOptions {
+    fn default() -> Self {
+        ReportOptions { replicates: 1000, seed: 0 }
+    }
+}
+
+impl ReportOptions {
+    fn bootstrap(&self) -> Bootstrap {
+        Bootstrap { replicates: self.replicates, seed: self.seed.into(), ..Bootstrap::default() }
+    }
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The store failed.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The run has not been scored to its end.
+    #[error("run `{run}` is not complete: it has {found} of {pictures} pictures")]
+    Unfinished {
+        /// Which run.
+        run: String,
+        /// Scored or failed, when last counted.
+        found: u64,
+        /// That were planned.
+        pictures: u64,
+    },
+    /// A part of the run is gone.
+    #[error("part {key} is not in the store")]
+    NoPart {
+        /// The object that was looked for.
+        key: String,
+    },
+    /// A part that is none.
+    #[error("part {key} cannot be read")]
+    Part {
+        /// The object in the store.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: ParquetError,
+    },
+    /// Rows out are not rows in.
+    #[error("{what} has {found} rows, and {planned} were planned")]
+    Rows {
+        /// The part or run.
+        what: String,
+        /// Rows in.
+        planned: u64,
+        /// Rows out.
+        found: u64,
+    },
+    /// Parts that are not of the run's model or not of the pictures that the record says.
+    #[error("run `{run}` has parts that are not its own: {}", shortened(unlike))]
+    UnlikeParts {
+        /// Which run.
+        run: String,
+        /// For each part, what it is of instead.
+        unlike: Vec<String>,
+    },
+    /// Runs that must not share a table.
+    #[error("runs `{first}` and `{second}` cannot be compared: {}", differences.join("; "))]
+    UnlikeRuns {
+        /// One run.
+        first: String,
+        /// The other.
+        second: String,
+        /// What differs, field by field.
+        differences: Vec<String>,
+    },
+    /// A data set that the run has not.
+    #[error("run `{run}` has no data set `{dataset}`; it has {}", has.join(", "))]
+    NoDataset {
+        /// Which run.
+        run: String,
+        /// As asked for.
+        dataset: String,
+        /// The run's.
+        has: Vec<String>,
+    },
+    /// A table that cannot be written.
+    #[error("cannot write the table `{table}`")]
+    Write {
+        /// Which table.
+        table: &'static str,
+        /// What the writer said.
+        #[source]
+        source: ParquetError,
+    },
+}
+
+/// The first few of many: an error is read by people.
+fn shortened(all: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let more = all.len().saturating_sub(SHOWN);
+    let shown = all[..all.len() - more].join("; ");
+    if more == 0 { shown } else { format!("{shown}; and {more} more") }
+}
+
+/// What is the same in all rows of a data set's report.
+struct Head<'a> {
+    run: &'a RunName,
+    fingerprint: &'a str,
+    dataset: &'a DatasetName,
+}
+
+/// The reports of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What they are of.
+    pub record: RunRecord,
+    /// How they were made.
+    pub options: ReportOptions,
+    /// By data set in the run's order, then the means over data sets.
+    pub correlations: Vec<CorrelationRow>,
+    /// By data set in the run's order, best first; then over all data sets.
+    pub leaderboard: Vec<LeaderboardRow>,
+    /// Of all pairs of data sets.
+    pub cross_dataset: Vec<CrossDatasetRow>,
+}
+
+/// Reads the run's scores and makes its reports.
+///
+/// # Errors
+/// A run that is not complete; a part that is missing, damaged, or not the run's; a store that fails.
+pub async fn make(store: &Place, record: &RunRecord, options: &ReportOptions) -> Result<Report, ReportError> {
+    check_complete(record)?;
+    let found = record.parts.iter().map(|part| part.rows).sum();
+    if found != record.counts.pictures {
+        let what = format!("run `{}`", record.name);
+        return Err(ReportError::Rows { what, planned: record.counts.pictures, found });
+    }
+    let mut algorithms: Vec<AlgorithmName> = record.parts.iter().map(|part| part.algorithm.clone()).collect();
+    algorithms.sort();
+    algorithms.dedup();
+    let (mut correlations, mut boards) = (Vec::new(), Vec::new());
+    for dataset in &record.spec.datasets {
+        let rows = load::load(store, record, &dataset.name).await?;
+        let work = Work { rows, record: record.clone(), dataset: dataset.clone(), algorithms: algorithms.clone() };
+        let options = *options;
+        let done = tokio::task::spawn_blocking(move || work.run(&options)).await.expect("statistics do not panic");
+        correlations.extend(done.0);
+        boards.push(done.1);
+    }
+    Ok(assemble(record, options, &algorithms, (correlations, boards)))
+}
+
+fn check_complete(record: &RunRecord) -> Result<(), ReportError> {
+    if record.state == RunState::Complete {
+        return Ok(());
+    }
+    let counts = record.counts;
+    let found = counts.scored + counts.failed;
+    Err(ReportError::Unfinished { run: record.name.to_string(), found, pictures: counts.pictures })
+}
+
+/// One data set's statistics, on a thread where they may block.
+struct Work {
+    rows: load::Rows,
+    record: RunRecord,
+    dataset: DatasetSpec,
+    algorithms: Vec<AlgorithmName>,
+}
+
+impl Work {
+    fn run(&self, options: &ReportOptions) -> (Vec<CorrelationRow>, leaderboard::Board) {
+        let head = head(&self.record, &self.dataset.name);
+        let protocol = self.dataset.protocol.as_deref();
+        let board = leaderboard::of(&self.rows, &head, &self.algorithms, options);
+        (correlations::of(&self.rows, &head, protocol, options), board)
+    }
+}
+
+fn head<'a>(record: &'a RunRecord, dataset: &'a DatasetName) -> Head<'a> {
+    Head { run: &record.name, fingerprint: &record.fingerprint, dataset }
+}
+
+fn assemble(
+    record: &RunRecord,
+    options: &ReportOptions,
+    algorithms: &[AlgorithmName],
+    (mut correlations, boards): (Vec<CorrelationRow>, Vec<leaderboard::Board>),
+) -> Report {
+    correlations.extend(correlations::means(&correlations));
+    let tables: Vec<&[LeaderboardRow]> = boards.iter().map(|board| board.table.as_slice()).collect();
+    let cross_dataset = cross_dataset::of(&tables);
+    let mut leaderboard = tables.concat();
+    if let Some(dataset) = record.spec.datasets.first() {
+        leaderboard.extend(leaderboard::across(&boards, &head(record, &dataset.name), algorithms, options));
+    }
+    Report { record: record.clone(), options: *options, correlations, leaderboard, cross_dataset }
+}
+
+impl Report {
+    /// Writes the three tables, over those of an earlier report.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn write(&self, store: &Place) -> Result<(), ReportError> {
+        let tables = [
+            (CORRELATIONS, correlations_table::to_batch(&self.correlations)),
+            (LEADERBOARD, leaderboard_table::to_batch(&self.leaderboard)),
+            (CROSS_DATASET, cross_dataset_table::to_batch(&self.cross_dataset)),
+        ];
+        for (table, batch) in tables {
+            let bytes = self.encode(&batch).map_err(|source| ReportError::Write { table, source })?;
+            store.put(&report_key(table, &self.record.name), bytes).await?;
+        }
+        Ok(())
+    }
+
+    fn encode(&self, batch: &RecordBatch) -> Result<bytes::Bytes, ParquetError> {
+        let mut facts = vec![
+            ("dqa.run", self.record.name.to_string()),
+            ("dqa.fingerprint", self.record.fingerprint.clone()),
+            ("dqa.replicates", self.options.replicates.to_string()),
+            ("dqa.seed", self.options.seed.to_string()),
+        ];
+        facts.extend(self.record.spec.remark.clone().map(|remark| ("dqa.remark", remark)));
+        parquet_file::write(&batch.schema(), std::slice::from_ref(batch), &facts)
+    }
+
+    /// Leaves the rows of one data set.
+    ///
+    /// # Errors
+    /// Where the run has not that data set.
+    pub fn only(&mut self, dataset: &DatasetName) -> Result<(), ReportError> {
+        let has: Vec<String> = self.record.spec.datasets.iter().map(|spec| spec.name.to_string()).collect();
+        if !has.iter().any(|name| name == dataset.as_str()) {
+            let run = self.record.name.to_string();
+            return Err(ReportError::NoDataset { run, dataset: dataset.to_string(), has });
+        }
+        let is = |name: &Option<String>| name.as_deref() == Some(dataset.as_str());
+        self.correlations.retain(|row| is(&row.dataset));
+        self.leaderboard.retain(|row| is(&row.dataset));
+        self.cross_dataset.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! Reports as text for a terminal: what a reader needs to judge a number stands with it (pictures, intervals, the model).
+
+use std::fmt::Write;
+
+use super::Report;
+use crate::tables::correlations::CorrelationRow;
+use crate::tables::leaderboard::LeaderboardRow;
+
+/// Where a cell stands in its column.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Left,
+    Right,
+}
+
+use Side::{Left, Right};
+
+impl Report {
+    /// The leaderboards, one after another, and what their columns mean.
+    pub fn leaderboard_text(&self) -> String {
+        let mut text = String::new();
+        for board in self.leaderboard.chunk_by(|a, b| a.dataset == b.dataset) {
+            let title = match &board[0].dataset {
+                Some(dataset) => dataset.clone(),
+                None => "all data sets, each counting the same".to_owned(),
+            };
+            let _ = writeln!(text, "{title}\n{}", board_text(board));
+        }
+        let level = self.options.bootstrap().level;
+        let _ = writeln!(
+            text,
+            "Ranks by mean score over scenes. `within`: the ranks that are not ruled out. Algorithms that share a letter do \
+             not differ\nsignificantly; `p next` is of the difference to the next rank (Wilcoxon's signed ranks over the \
+             scenes that both have,\nHolm's correction over all pairs, {:.0}%).",
+            (1.0 - level) * 100.0
+        );
+        text + &self.foot()
+    }
+
+    /// The correlations with labels, or that there are no labels.
+    pub fn correlations_text(&self) -> String {
+        if self.correlations.is_empty() {
+            return "No picture with a score has a label: there is nothing to correlate with.\n".to_owned()
+                + &self.foot();
+        }
+        let mut text = String::new();
+        for group in self.correlations.chunk_by(|a, b| (&a.dataset, &a.protocol) == (&b.dataset, &b.protocol)) {
+            let title = match (&group[0].dataset, group[0].protocol.as_str()) {
+                (Some(dataset), "pooled") => dataset.clone(),
+                (Some(dataset), protocol) => format!("{dataset}, by the protocol of {protocol}"),
+                (None, "mean_by_pictures") => "mean over data sets, by their pictures".to_owned(),
+                (None, _) => "mean over data sets, each counting the same".to_owned(),
+            };
+            let _ = writeln!(text, "{title}\n{}", correlations_text(group));
+        }
+        text += "n: pictures with score and label. PLCC 4 and 5: after a logistic fit of 4 and 5 parameters to the row's own \
+                 pictures; ~ where the\nfit did not converge. pairs: of two pictures of one scene, how often the score orders \
+                 them as the labels do.\n";
+        text + &self.foot()
+    }
+
+    /// Whether data sets rank alike; nothing for a run of one data set.
+    pub fn cross_dataset_text(&self) -> String {
+        if self.cross_dataset.is_empty() {
+            return String::new();
+        }
+        let heads = ["by", "data set", "and", "algorithms", "SRCC", "KRCC", "PLCC"];
+        let mut lines = vec![heads.map(str::to_owned).to_vec()];
+        for row in &self.cross_dataset {
+            let mut cells = vec![row.measure.clone(), row.dataset_a.clone(), row.dataset_b.clone()];
+            cells.push(row.algorithms.to_string());
+            cells.extend([row.srcc, row.krcc, row.plcc].map(number));
+            lines.push(cells);
+        }
+        format!(
+            "Do data sets rank the algorithms alike?\n{}",
+            aligned(&lines, &[Left, Left, Left, Right, Right, Right, Right])
+        )
+    }
+
+    /// What was scored with what: without it a number cannot be compared with another.
+    fn foot(&self) -> String {
+        let (record, options) = (&self.record, self.options);
+        let spec = &record.spec;
+        let mut text = format!(
+            "{:.0}% intervals by bootstrap over scenes: {} replicates, seed {}.\n",
+            options.bootstrap().level * 100.0,
+            options.replicates,
+            options.seed
+        );
+        let prompts = spec.prompts.as_deref().unwrap_or("none (handcrafted)");
+        let _ = writeln!(text, "run {}, fingerprint {}", record.name, record.fingerprint);
+        let _ = writeln!(text, "model {}, prompts {prompts}, views {}, {}", spec.model, spec.views, spec.dtype);
+        let failed: u64 = self.leaderboard.iter().filter(|row| row.dataset.is_some()).map(|row| row.failed).sum();
+        if failed > 0 {
+            let _ = writeln!(text, "{failed} pictures have no score and are in no mean");
+        }
+        if let Some(remark) = &spec.remark {
+            let _ = writeln!(text, "NOTE: {remark}");
+        }
+        text
+    }
+}
+
+fn board_text(board: &[LeaderboardRow]) -> String {
+    let mut lines = vec![
+        [
+            "rank",
+            "within",
+            "group",
+            "algorithm",
+            "score",
+            "95% interval",
+            "mos",
+            "scenes",
+            "pictures",
+            "failed",
+            "p next",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    ];
+    for row in board {
+        let within = row.rank_best.zip(row.rank_worst);
+        lines.push(vec![
+            row.rank.map_or("-".to_owned(), |rank| rank.to_string()),
+            within.map_or("-".to_owned(), |(best, worst)| format!("{best}-{worst}")),
+            row.rank_group.clone().unwrap_or_default(),
+            row.algorithm.clone(),
+            number(row.mean_score),
+            interval(row.mean_score_low, row.mean_score_high),
+            number(row.mean_mos),
+            row.scenes.to_string(),
+            row.pictures.to_string(),
+            row.failed.to_string(),
+            row.p_next.map_or("-".to_owned(), p_value),
+        ]);
+    }
+    aligned(&lines, &[Right, Right, Left, Left, Right, Right, Right, Right, Right, Right, Right])
+}
+
+fn correlations_text(group: &[CorrelationRow]) -> String {
+    let heads = ["pictures of", "n", "scenes", "SRCC", "95% interval", "KRCC", "PLCC", "PLCC 4", "PLCC 5", "pairs"];
+    let mut lines = vec![heads.map(str::to_owned).to_vec()];
+    let fitted = |value: Option<f64>, status: &Option<String>| {
+        let open = status.as_deref() == Some("not_converged");
+        if open { format!("~{}", number(value)) } else { number(value) }
+    };
+    for row in group {
+        lines.push(vec![
+            row.group_name.clone().unwrap_or_else(|| "all".to_owned()),
+            row.n.to_string(),
+            row.scenes.to_string(),
+            number(row.srcc),
+            interval(row.srcc_low, row.srcc_high),
+            number(row.krcc),
+            number(row.plcc),
+            fitted(row.plcc_logistic4, &row.logistic4_status),
+            fitted(row.plcc_logistic5, &row.logistic5_status),
+            number(row.pairwise_accuracy),
+        ]);
+    }
+    let mut sides = [Right; 10];
+    sides[0] = Left;
+    aligned(&lines, &sides)
+}
+
+/// Four digits tell apart what the intervals do.
+fn number(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.4}"))
+}
+
+fn interval(low: Option<f64>, high: Option<f64>) -> String {
+    low.zip(high).map_or("-".to_owned(), |(low, high)| format!("{low:.4} to {high:.4}"))
+}
+
+fn p_value(p: f64) -> String {
+    if p < 0.0001 { "<0.0001".to_owned() } else { format!("{p:.4}") }
+}
+
+/// Lines with columns of equal width, two spaces apart.
+fn aligned(lines: &[Vec<String>], sides: &[Side]) -> String {
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..sides.len()).map(width).collect();
+    let mut text = String::new();
+    for line in lines {
+        let mut laid = String::new();
+        for ((cell, side), width) in line.iter().zip(sides).zip(&widths) {
+            let _ = match side {
+                Left => write!(laid, "  {cell:width$}"),
+                Right => write!(laid, "  {cell:>width$}"),
+            };
+        }
+        let _ = writeln!(text, "{}", laid.trim_end());
+    }
+    text
+}

@@ -1,0 +1,3 @@
+//! SQL over a store.
+
+pub mod aggregates;

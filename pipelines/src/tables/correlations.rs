@@ -1,0 +1,86 @@
+//! The table `correlations`: how well scores agree with labels. One row for each data set, protocol and group of pictures.
+
+/// The table's name and its folder in a store.
+pub const CORRELATIONS: &str = "correlations";
+
+table! {
+    /// A row of the table. A measure is None where it is not defined, an interval where there are fewer than two scenes.
+    CorrelationRow {
+        /// Of which run.
+        run: String,
+        /// Of the model that scored: 64 digits.
+        fingerprint: String,
+        /// Of which data set; None: a mean over the data sets.
+        dataset: Option<String>,
+        /// How the measures were come by: `pooled`, `exbedde`, `mean_of_datasets`, `mean_by_pictures`.
+        protocol: String,
+        /// What the pictures have in common: `all`, `algorithm`, `scene_group`.
+        group_kind: String,
+        /// The algorithm or scene group; None for `all`.
+        group_name: Option<String>,
+        /// Rows of the scores.
+        pictures: u64,
+        /// Of them, those without a score.
+        failed: u64,
+        /// Of those with a score, those without a label.
+        unlabelled: u64,
+        /// Those with both: what the measures are of.
+        n: u64,
+        /// What the `n` pictures show.
+        scenes: u64,
+        /// Spearman's rank correlation.
+        srcc: Option<f64>,
+        /// The interval's lower end.
+        srcc_low: Option<f64>,
+        /// The interval's upper end.
+        srcc_high: Option<f64>,
+        /// Kendall's tau-b.
+        krcc: Option<f64>,
+        /// The interval's lower end.
+        krcc_low: Option<f64>,
+        /// The interval's upper end.
+        krcc_high: Option<f64>,
+        /// Pearson's correlation of score and label as they are.
+        plcc: Option<f64>,
+        /// The interval's lower end.
+        plcc_low: Option<f64>,
+        /// The interval's upper end.
+        plcc_high: Option<f64>,
+        /// Root of the mean squared difference of score and label as they are: only where both have one range.
+        rmse: Option<f64>,
+        /// The interval's lower end.
+        rmse_low: Option<f64>,
+        /// The interval's upper end.
+        rmse_high: Option<f64>,
+        /// Pearson's correlation after the 4-parameter logistic fit of the group's own rows.
+        plcc_logistic4: Option<f64>,
+        /// RMSE after it, in the labels' units.
+        rmse_logistic4: Option<f64>,
+        /// How the fit ended (`stats::FitStatus`); None where none was asked for.
+        logistic4_status: Option<String>,
+        /// Pearson's correlation after the 5-parameter logistic fit.
+        plcc_logistic5: Option<f64>,
+        /// RMSE after it, in the labels' units.
+        rmse_logistic5: Option<f64>,
+        /// How the fit ended.
+        logistic5_status: Option<String>,
+        /// Of two pictures of one scene with different labels: how often the score orders them alike, 0 to 1.
+        pairwise_accuracy: Option<f64>,
+        /// The interval's lower end.
+        pairwise_accuracy_low: Option<f64>,
+        /// The interval's upper end.
+        pairwise_accuracy_high: Option<f64>,
+        /// Algorithms among the `n` pictures; None in means over data sets and by `exbedde`.
+        algorithms: Option<u64>,
+        /// Spearman's correlation of the algorithms' mean scores with their mean labels.
+        algorithm_srcc: Option<f64>,
+        /// How the intervals of SRCC and KRCC were made (`stats::IntervalMethod`); the others' are a plain bootstrap.
+        rank_interval_method: Option<String>,
+        /// Share of the replicates in an interval; None where there are no intervals.
+        level: Option<f64>,
+        /// Draws of the bootstrap.
+        replicates: Option<u32>,
+        /// Of the bootstrap.
+        seed: Option<u32>,
+    }
+}

@@ -1,0 +1,143 @@
+//! A run's scores by a formula, for tests and benchmarks of reports: labels with many ties, scores that follow them more
+//! or less, failed and unlabelled pictures among them.
+
+use dqa_pipelines::names::{AlgorithmName, DatasetName};
+use dqa_pipelines::place::Place;
+use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunRecord, RunSpec, RunState};
+use dqa_pipelines::tables::parquet_file;
+use dqa_pipelines::tables::scores::{Failure, PartColumns, SCHEMA, ScoreRow, Spread, part_key, to_batch};
+use futures::{StreamExt, TryStreamExt};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// How large a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Data sets `set0`, `set1`, ...
+    pub(crate) datasets: usize,
+    /// Algorithms `algo00`, `algo01`, ..., each with a picture of each scene.
+    pub(crate) algorithms: usize,
+    /// Of each data set.
+    pub(crate) scenes: usize,
+    /// Most rows of a part.
+    pub(crate) part_rows_max: usize,
+    /// Whether pictures have labels.
+    pub(crate) labelled: bool,
+}
+
+/// The model of every synthetic run.
+pub(crate) const FINGERPRINT: &str = "5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a";
+
+/// Writes the parts and the record of a run.
+pub(crate) async fn write(store: &Place, name: &str, shape: Shape) -> RunRecord {
+    let cell = |dataset| (0..shape.algorithms).map(move |algorithm| (dataset, algorithm));
+    let cells = (0..shape.datasets).flat_map(cell).flat_map(|(dataset, algorithm)| {
+        let starts = (0..shape.scenes).step_by(shape.part_rows_max);
+        starts.map(move |start| (dataset, algorithm, start))
+    });
+    let part = |(dataset, algorithm, start): (usize, usize, usize)| async move {
+        let rows = start..(start + shape.part_rows_max).min(shape.scenes);
+        let made = tokio::task::spawn_blocking(move || {
+            let rows: Vec<ScoreRow> = rows.map(|scene| row(dataset, algorithm, scene, shape.labelled)).collect();
+            encode(dataset, algorithm, start, &rows)
+        });
+        let (part, bytes, failed) = made.await.unwrap();
+        store.put(&part.key, bytes).await.map(|()| (part, failed))
+    };
+    let parts: Vec<(PartRef, u64)> = futures::stream::iter(cells.map(part)).buffered(4).try_collect().await.unwrap();
+    let record = record(name, shape, parts);
+    record.write(store).await.unwrap();
+    record
+}
+
+fn dataset_name(dataset: usize) -> DatasetName {
+    format!("set{dataset}").parse().unwrap()
+}
+
+fn algorithm_name(algorithm: usize) -> AlgorithmName {
+    format!("algo{algorithm:02}").parse().unwrap()
+}
+
+fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
+    let failed = parts.iter().map(|(_, failed)| failed).sum();
+    let parts: Vec<PartRef> = parts.into_iter().map(|(part, _)| part).collect();
+    let pictures = parts.iter().map(|part| part.rows).sum();
+    let dataset = |dataset| DatasetSpec {
+        name: dataset_name(dataset),
+        root: format!("file:///synthetic/set{dataset}/"),
+        algorithms: (0..shape.algorithms).map(algorithm_name).collect(),
+        protocol: (dataset == 1).then(|| "exbedde".to_owned()),
+        definition: String::new(),
+    };
+    RunRecord {
+        name: name.parse().unwrap(),
+        state: RunState::Complete,
+        created: "2026-01-01T00:00:00Z".parse().unwrap(),
+        updated: "2026-01-01T00:00:00Z".parse().unwrap(),
+        spec: RunSpec {
+            datasets: (0..shape.datasets).map(dataset).collect(),
+            model: "synthetic".to_owned(),
+            prompts: None,
+            views: "sees=both,window=224,stride=64".to_owned(),
+            dtype: "f32".to_owned(),
+            device: "cpu".to_owned(),
+            shard_windows_max: 1000,
+            remark: Some("the scores are made by a formula".to_owned()),
+        },
+        fingerprint: FINGERPRINT.to_owned(),
+        counts: Counts { pictures, windows: pictures * 15, scored: pictures - failed, failed },
+        provenance: [].into(),
+        parts,
+    }
+}
+
+/// A part of the store, its bytes and how many of its rows failed.
+pub(crate) fn encode(dataset: usize, algorithm: usize, number: usize, rows: &[ScoreRow]) -> (PartRef, bytes::Bytes, u64) {
+    let part = PartColumns {
+        dataset: dataset_name(dataset).to_string(),
+        algorithm: algorithm_name(algorithm).to_string(),
+        fingerprint: FINGERPRINT.to_owned(),
+        part: format!("synthetic-{number}"),
+    };
+    let bytes = parquet_file::write(&SCHEMA, &[to_batch(&part, rows)], &[]).unwrap();
+    let reference = PartRef {
+        key: part_key(&part.dataset, &part.algorithm, &part.part),
+        dataset: dataset_name(dataset),
+        algorithm: algorithm_name(algorithm),
+        rows: rows.len() as u64,
+        windows: rows.len() as u64 * 15,
+    };
+    (reference, bytes, rows.iter().filter(|row| row.score.is_err()).count() as u64)
+}
+
+/// The picture that an algorithm made of a scene. Algorithms in threes have the same quality: their ranks are noise.
+fn row(dataset: usize, algorithm: usize, scene: usize, labelled: bool) -> ScoreRow {
+    let mut of_scene = ChaCha8Rng::seed_from_u64((dataset as u64) << 32 | scene as u64);
+    let mut of_picture = of_scene.clone();
+    of_picture.set_stream(algorithm as u64 + 1);
+    let hardness: f64 = of_scene.random_range(-1.0..1.0);
+    let quality = (algorithm / 3) as f64 * 0.15 + hardness + of_picture.random_range(-1.0..1.0);
+    let score = 1.0 / (1.0 + (-quality + of_picture.random_range(-0.8..0.8)).exp());
+    // Labels are means of a few votes: they take few values.
+    let mos = (of_picture.random_range(-0.8..0.8) + quality).mul_add(10.0, 50.0).round();
+    let failed = of_picture.random_bool(0.001);
+    let unlabelled = of_picture.random_bool(0.01);
+    let spread = Spread { score, std: 0.05, min: score - 0.1, max: score + 0.1 };
+    ScoreRow {
+        scene: format!("scene_{scene:06}"),
+        scene_group: Some(format!("city{}", scene % 10)),
+        image: format!("algo{algorithm:02}/scene_{scene:06}.png"),
+        uri: format!("file:///synthetic/set{dataset}/algo{algorithm:02}/scene_{scene:06}.png"),
+        version: format!("{scene:x}-1"),
+        digest: (!failed).then(|| blake3::hash(&of_picture.random::<[u8; 8]>()).to_string()),
+        width: (!failed).then_some(640),
+        height: (!failed).then_some(480),
+        windows: if failed { 0 } else { 15 },
+        score: if failed {
+            Err(Failure { code: "truncated".to_owned(), message: "the file ends too early".to_owned() })
+        } else {
+            Ok(spread)
+        },
+        mos: (labelled && !unlabelled).then_some(mos),
+    }
+}
