@@ -1,7 +1,9 @@
 //! The `dqa-coord` program and its commands, one file each.
 
 mod detach;
+mod leaderboard;
 mod progress;
+mod report;
 mod runs;
 mod status;
 mod submit;
@@ -32,6 +34,10 @@ struct Cli {
 enum Command {
     /// Scores data sets and reports on them.
     Submit(Box<submit::Args>),
+    /// Makes the reports of a run again, and shows them.
+    Report(report::Args),
+    /// Ranks the algorithms of runs.
+    Leaderboard(leaderboard::Args),
     /// Lists the runs of a store.
     Runs(runs::Args),
     /// Says how far a run is.
@@ -52,6 +58,8 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     program::run(arguments, |cli: Cli| match cli.command {
         Command::Submit(args) => block_on(submit::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),
+        Command::Report(args) => block_on(report::run(&args)),
+        Command::Leaderboard(args) => block_on(leaderboard::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
     })
 }
