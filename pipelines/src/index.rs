@@ -174,6 +174,7 @@ mod tests {
             bytes: 1,
             version: version.into(),
             mos: None,
+            hazy: None,
         }
     }
 

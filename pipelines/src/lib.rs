@@ -12,5 +12,6 @@ pub mod place;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod sql;
 pub mod stats;
 pub mod tables;

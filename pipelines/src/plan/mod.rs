@@ -186,15 +186,13 @@ mod tests {
             bytes: 1,
             version: "v1".into(),
             mos: None,
+            hazy: None,
         }
     }
 
     fn dataset(pictures: &BTreeSet<(u8, u16)>) -> DataSet {
-        DataSet {
-            name: "d".parse().unwrap(),
-            root: Place::open("/", Path::new("")).unwrap(),
-            pictures: pictures.iter().map(|(a, n)| picture(*a, *n)).collect(),
-        }
+        let root = Place::open("/", Path::new("")).unwrap();
+        DataSet::new("d".parse().unwrap(), root, pictures.iter().map(|(a, n)| picture(*a, *n)).collect())
     }
 
     /// From the picture's name, so that it stays when others come and go.
