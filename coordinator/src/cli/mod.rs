@@ -1,5 +1,6 @@
 //! The `dqa-coord` program and its commands, one file each.
 
+mod dataset;
 mod detach;
 mod progress;
 mod runs;
@@ -32,6 +33,8 @@ struct Cli {
 enum Command {
     /// Scores data sets and reports on them.
     Submit(Box<submit::Args>),
+    /// Checks a data set, shows it, or lists those that have a definition.
+    Dataset(dataset::Args),
     /// Lists the runs of a store.
     Runs(runs::Args),
     /// Says how far a run is.
@@ -52,6 +55,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     program::run(arguments, |cli: Cli| match cli.command {
         Command::Submit(args) => block_on(submit::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),
+        Command::Dataset(args) => block_on(dataset::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
     })
 }
