@@ -123,6 +123,7 @@ async fn without_labels_there_is_a_leaderboard_and_no_correlation() {
     assert_eq!(report.leaderboard.len(), 18);
     assert!(report.leaderboard.iter().all(|row| row.rank.is_some() && row.mean_mos.is_none()));
     assert!(report.cross_dataset.iter().all(|row| row.measure == "score"));
+    assert!(report.text(Table::Correlations).contains("none"));
     report.write(&store).await.unwrap();
 }
 
@@ -206,7 +207,7 @@ async fn runs_of_one_model_together_are_as_one_run() {
     let second = with_algorithms(&record, "second", |name| name > "algo01");
     let both = together(&first, &[second]).unwrap();
     assert_eq!(both.name.as_str(), "first+second");
-    let mut report = make(&store, &both).await;
+    let mut report = report::rank(&store, &both, &OPTIONS).await.unwrap();
     report.leaderboard.iter_mut().for_each(|row| row.run = "r".to_owned());
     assert_eq!(report.leaderboard, make(&store, &record).await.leaderboard);
 }

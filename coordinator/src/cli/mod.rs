@@ -1,5 +1,6 @@
 //! The `dqa-coord` program and its commands, one file each.
 
+mod dataset;
 mod detach;
 mod leaderboard;
 mod progress;
@@ -38,6 +39,8 @@ enum Command {
     Report(report::Args),
     /// Ranks the algorithms of runs.
     Leaderboard(leaderboard::Args),
+    /// Checks a data set, shows it, or lists those that have a definition.
+    Dataset(dataset::Args),
     /// Lists the runs of a store.
     Runs(runs::Args),
     /// Says how far a run is.
@@ -60,6 +63,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Status(args) => block_on(status::run(&args)),
         Command::Report(args) => block_on(report::run(&args)),
         Command::Leaderboard(args) => block_on(leaderboard::run(&args)),
+        Command::Dataset(args) => block_on(dataset::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
     })
 }

@@ -23,6 +23,7 @@ use std::sync::Arc;
 pub use definition::{Definition, Direction, Importer, InputsDefinition, LabelsDefinition, Protocol, find, names};
 pub use error::{DatasetError, LabelError};
 pub use fault::{Fault, FaultKind};
+pub use labels::unused_labels;
 pub use layout::{Captures, Layout, LayoutError};
 pub use load::{load, load_from};
 pub use mat::MatError;

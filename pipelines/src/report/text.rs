@@ -55,7 +55,7 @@ impl Report {
         String::from_utf8(bytes).expect("what was written is text")
     }
 
-    /// A table for reading; empty where it has no rows.
+    /// A table for reading; empty where there is nothing to say.
     pub fn text(&self, table: Table) -> String {
         match table {
             Table::Correlations => self.correlations_text(),
@@ -87,7 +87,7 @@ impl Report {
 
     fn correlations_text(&self) -> String {
         if self.correlations.is_empty() {
-            return String::new();
+            return "Agreement with labels: none, as no picture with a score has a label\n".to_owned();
         }
         let heads = ["pictures of", "n", "scenes", "SRCC", "95% interval", "KRCC", "PLCC", "PLCC 4", "PLCC 5", "pairs"];
         let mut lines = vec![heads.map(str::to_owned).to_vec()];
@@ -134,9 +134,6 @@ impl Report {
         let failed: u64 = self.leaderboard.iter().filter(|row| row.dataset.is_some()).map(|row| row.failed).sum();
         if failed > 0 {
             let _ = writeln!(text, "failed: {failed} pictures have no score and are in no mean");
-        }
-        if self.correlations.is_empty() {
-            text += "no picture with a score has a label: there is nothing to correlate with\n";
         }
         if let Some(remark) = &spec.remark {
             let _ = writeln!(text, "NOTE: {remark}");
