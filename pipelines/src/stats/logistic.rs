@@ -17,8 +17,8 @@ const POINTS_MAX: usize = 4096;
 /// Points on which the descent is made where there are more than [`POINTS_MAX`]: on those only its last steps are.
 const COARSE_POINTS_MAX: usize = 512;
 
-/// Best of the grid from which the fit is tried.
-const STARTS: usize = 3;
+/// Bends from which the fit is tried.
+const STARTS: usize = 5;
 
 /// Evaluations, for each parameter and one more, that a trial of a start may take, and the last steps.
 const TRIAL_PATIENCE: usize = 10;
@@ -294,10 +294,13 @@ impl Points {
         let range = self.quantile(0.95) - self.quantile(0.05);
         let range = if range > 0.0 { range } else { 1.0 };
         let mut starts: Vec<(f64, DVector<f64>)> = Vec::new();
-        for bend in BENDS {
-            for width in WIDTHS {
-                starts.push(self.linear_fit(logistic, self.quantile(bend), width * range));
-            }
+        let inside = BENDS.iter().map(|bend| self.quantile(*bend));
+        // Where the scores see one end of the curve only, it bends beyond them.
+        let beyond = [self.x[0] - range, self.x[self.x.len() - 1] + range];
+        for bend in inside.chain(beyond) {
+            let of_width = WIDTHS.iter().map(|width| self.linear_fit(logistic, bend, width * range));
+            // One of each bend: the best few of all would be neighbours and descend to the same place.
+            starts.extend(of_width.min_by(|a, b| a.0.total_cmp(&b.0)));
         }
         starts.sort_by(|a, b| a.0.total_cmp(&b.0));
         starts.into_iter().take(STARTS).map(|(_, parameters)| parameters).collect()
