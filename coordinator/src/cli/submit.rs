@@ -166,7 +166,7 @@ async fn read_headers(store: &Place, dataset: &DataSet, limits: &dqa_worker::dec
 
 /// Shows what is wrong with a data set; an incomplete matrix ends the command, unless it is allowed.
 fn show_check(dataset: &DataSet, index: &Index, allow_missing: bool) -> anyhow::Result<()> {
-    let check = dataset::check(dataset, &|picture| index.get(picture).cloned());
+    let check = dataset::check::check(dataset, &|picture| index.get(picture).cloned());
     if !check.is_clean() {
         note(format_args!("{check}"));
     }
