@@ -2,7 +2,9 @@
 
 mod dataset;
 mod detach;
+mod leaderboard;
 mod progress;
+mod report;
 mod runs;
 mod status;
 mod submit;
@@ -35,6 +37,10 @@ enum Command {
     Submit(Box<submit::Args>),
     /// Checks a data set, shows it, or lists those that have a definition.
     Dataset(dataset::Args),
+    /// Makes the reports of a run again, and shows them.
+    Report(report::Args),
+    /// Ranks the algorithms of runs.
+    Leaderboard(leaderboard::Args),
     /// Lists the runs of a store.
     Runs(runs::Args),
     /// Says how far a run is.
@@ -56,6 +62,8 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Submit(args) => block_on(submit::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),
         Command::Dataset(args) => block_on(dataset::run(&args)),
+        Command::Report(args) => block_on(report::run(&args)),
+        Command::Leaderboard(args) => block_on(leaderboard::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
     })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
-use dqa_pipelines::dataset::{self, Algorithms, DataSet, Definition, check};
+use dqa_pipelines::dataset::{self, Algorithms, DataSet, Definition};
 use dqa_pipelines::index::Index;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
@@ -166,7 +166,7 @@ async fn read_headers(store: &Place, dataset: &DataSet, limits: &dqa_worker::dec
 
 /// Shows what is wrong with a data set; an incomplete matrix ends the command, unless it is allowed.
 fn show_check(dataset: &DataSet, index: &Index, allow_missing: bool) -> anyhow::Result<()> {
-    let check = check::check(dataset, &|picture| index.get(picture).cloned());
+    let check = dataset::check(dataset, &|picture| index.get(picture).cloned());
     if !check.is_clean() {
         note(format_args!("{check}"));
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 
-use super::check::{Check, check};
 use super::*;
 use crate::index::Header;
 use crate::tables::parquet_file;

@@ -23,6 +23,7 @@ use crate::tables::leaderboard::{self as leaderboard_table, LEADERBOARD, Leaderb
 use crate::tables::{parquet_file, report_key};
 
 pub use correlations::EXBEDDE;
+pub use text::Table;
 pub use together::together;
 
 /// What a report is made with.

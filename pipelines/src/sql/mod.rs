@@ -1,3 +1,391 @@
-//! SQL over a store.
+//! SQL over a store: its tables by name, and the statistics as aggregates. It only reads.
+//!
+//! `scores` holds each picture once, whatever runs share its part: of a run its own parts; of all runs, for each data set,
+//! algorithm and fingerprint, the parts of the newest complete run that has them.
 
 pub mod aggregates;
+pub mod output;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::common::config::ConfigOptions;
+use datafusion::datasource::MemTable;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use url::Url;
+
+use crate::names::{AlgorithmName, DatasetName, RunName};
+use crate::place::{Place, PlaceError};
+use crate::run::{PartRef, RunError, RunRecord, RunState};
+use crate::tables::correlations::{self, CORRELATIONS};
+use crate::tables::cross_dataset::{self, CROSS_DATASET};
+use crate::tables::leaderboard::{self, LEADERBOARD};
+use crate::tables::report_key;
+use crate::tables::runs::{self, RUNS, RunRow};
+use crate::tables::scores::{self, SCORES};
+
+/// The store's address within a session, whatever kind of store it is.
+const STORE: &str = "dqa://store/";
+
+/// Which runs are asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Every run of the store.
+    All,
+    /// One.
+    Run(RunName),
+}
+
+/// Why a store cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    /// The store failed.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// A run's record cannot be had.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A run's result is not whole.
+    #[error("run `{run}` is complete, but its part {key} is not in the store")]
+    NoPart {
+        /// Which run.
+        run: String,
+        /// The object that was looked for.
+        key: String,
+    },
+    /// A table that DataFusion does not take.
+    #[error("cannot make the table `{table}`")]
+    Table {
+        /// Which table.
+        table: &'static str,
+        /// What DataFusion said.
+        #[source]
+        source: DataFusionError,
+    },
+    /// A query that is none, or that would change something.
+    #[error("the query cannot be run")]
+    Query(#[source] DataFusionError),
+}
+
+/// A session in which a store's tables have their names: `scores`, `runs`, `correlations`, `leaderboard`,
+/// `cross_dataset`.
+///
+/// # Errors
+/// Where the store fails, there is no such run, or a complete run lacks a part.
+pub async fn session(store: &Place, selection: &Selection) -> Result<SessionContext, SqlError> {
+    let records = match selection {
+        Selection::All => RunRecord::all(store).await?,
+        Selection::Run(name) => vec![RunRecord::read(store, name).await?],
+    };
+    let context =
+        SessionContext::new_with_config(SessionConfig::from(ConfigOptions::new()).with_information_schema(true));
+    aggregates::register(&context);
+    let url = Url::parse(STORE).expect("it is a URL");
+    context.register_object_store(&url, store.objects().clone());
+    let here = present(store, SCORES).await?;
+    let parts = parts(&records, &here)?;
+    register(&context, SCORES, files(store, parts, &scores::SCHEMA))?;
+    let rows: Vec<RunRow> = records.iter().map(RunRow::from).collect();
+    let rows = MemTable::try_new(runs::SCHEMA.clone(), vec![vec![runs::to_batch(&rows)]]);
+    register(&context, RUNS, rows.map(|table| Arc::new(table) as _))?;
+    for (table, schema) in [
+        (CORRELATIONS, &correlations::SCHEMA),
+        (LEADERBOARD, &leaderboard::SCHEMA),
+        (CROSS_DATASET, &cross_dataset::SCHEMA),
+    ] {
+        let here = present(store, table).await?;
+        let keys = records.iter().map(|record| report_key(table, &record.name)).filter(|key| here.contains(key));
+        register(&context, table, files(store, keys.collect(), schema))?;
+    }
+    Ok(context)
+}
+
+/// Plans a query. It may read and explain, and nothing else.
+///
+/// # Errors
+/// Where it is no SQL, names what is not there, or would change something.
+pub async fn query(context: &SessionContext, sql: &str) -> Result<DataFrame, SqlError> {
+    let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    context.sql_with_options(sql, only_reads).await.map_err(SqlError::Query)
+}
+
+/// The tables and their columns, one a line: `runs(run, state, ...)`.
+pub fn tables() -> Vec<String> {
+    let line = |(table, schema): (&str, &SchemaRef)| {
+        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        format!("{table}({})", columns.join(", "))
+    };
+    let all: [(&str, &SchemaRef); 5] = [
+        (SCORES, &scores::SCHEMA),
+        (RUNS, &runs::SCHEMA),
+        (CORRELATIONS, &correlations::SCHEMA),
+        (LEADERBOARD, &leaderboard::SCHEMA),
+        (CROSS_DATASET, &cross_dataset::SCHEMA),
+    ];
+    all.into_iter().map(line).collect()
+}
+
+/// The keys of the objects in a folder.
+async fn present(store: &Place, folder: &str) -> Result<BTreeSet<String>, PlaceError> {
+    Ok(store.list_sorted(folder).await?.into_iter().map(|object| object.key).collect())
+}
+
+/// The parts that hold each picture of `records` (oldest first) once. A run that is not complete has those of its parts
+/// that are `here`.
+fn parts(records: &[RunRecord], here: &BTreeSet<String>) -> Result<BTreeSet<String>, SqlError> {
+    type Of<'a> = (&'a DatasetName, &'a AlgorithmName, &'a str);
+    let mut newest: BTreeMap<Of<'_>, (&RunRecord, Vec<&PartRef>)> = BTreeMap::new();
+    let mut by_completeness: Vec<&RunRecord> = records.iter().collect();
+    by_completeness.sort_by_key(|record| record.state == RunState::Complete);
+    for record in by_completeness {
+        let mut of_run: BTreeMap<Of<'_>, Vec<&PartRef>> = BTreeMap::new();
+        for part in &record.parts {
+            of_run.entry((&part.dataset, &part.algorithm, &record.fingerprint)).or_default().push(part);
+        }
+        newest.extend(of_run.into_iter().map(|(of, parts)| (of, (record, parts))));
+    }
+    let mut keys = BTreeSet::new();
+    for (record, parts) in newest.into_values() {
+        for part in parts {
+            if here.contains(&part.key) {
+                keys.insert(part.key.clone());
+            } else if record.state == RunState::Complete {
+                return Err(SqlError::NoPart { run: record.name.to_string(), key: part.key.clone() });
+            }
+        }
+    }
+    Ok(keys)
+}
+
+/// Files of a store as one table.
+fn files(store: &Place, keys: BTreeSet<String>, schema: &SchemaRef) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    if keys.is_empty() {
+        return Ok(Arc::new(EmptyTable::new(schema.clone())));
+    }
+    let urls = keys.iter().map(|key| ListingTableUrl::try_new(address(store, key), None)).collect::<Result<_, _>>()?;
+    let config = ListingTableConfig::new_with_multi_paths(urls)
+        .with_listing_options(ListingOptions::new(Arc::new(ParquetFormat::new())))
+        .with_schema(schema.clone());
+    Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+fn address(store: &Place, key: &str) -> Url {
+    let mut url = Url::parse(STORE).expect("it is a URL");
+    let path = store.path(key);
+    let parts: Vec<_> = path.parts().collect();
+    url.path_segments_mut().expect("it has a path").clear().extend(parts.iter().map(AsRef::as_ref));
+    url
+}
+
+fn register(
+    context: &SessionContext,
+    name: &'static str,
+    table: Result<Arc<dyn TableProvider>, DataFusionError>,
+) -> Result<(), SqlError> {
+    let failed = |source| SqlError::Table { table: name, source };
+    context.register_table(name, table.map_err(failed)?).map(drop).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Float64Type, Int64Type};
+    use arrow::util::pretty::pretty_format_batches;
+
+    use super::*;
+    use crate::run::{Counts, DatasetSpec, RunSpec};
+    use crate::tables::leaderboard::LeaderboardRow;
+    use crate::tables::parquet_file;
+    use crate::tables::scores::{Failure, PartColumns, ScoreRow, Spread, part_key};
+
+    fn row(number: usize) -> ScoreRow {
+        let score = number as f64 / 10.0;
+        ScoreRow {
+            scene: format!("s{}", number % 3),
+            scene_group: None,
+            image: format!("{number}.png"),
+            uri: format!("file:///{number}.png"),
+            version: "v".to_owned(),
+            digest: None,
+            width: None,
+            height: None,
+            windows: 1,
+            score: if number == 3 {
+                Err(Failure { code: "io".to_owned(), message: "gone".to_owned() })
+            } else {
+                Ok(Spread { score, std: 0.0, min: score, max: score })
+            },
+            mos: (number != 5).then_some(100.0 - score),
+        }
+    }
+
+    /// Writes a part of so many rows.
+    async fn part(store: &Place, algorithm: &str, name: &str, rows: usize) -> PartRef {
+        let columns = PartColumns {
+            dataset: "d".to_owned(),
+            algorithm: algorithm.to_owned(),
+            fingerprint: "f".to_owned(),
+            part: name.to_owned(),
+        };
+        let rows: Vec<ScoreRow> = (0..rows).map(row).collect();
+        let file = parquet_file::write(&scores::SCHEMA, &[scores::to_batch(&columns, &rows)], &[]).unwrap();
+        let key = part_key("d", algorithm, name);
+        store.put(&key, file).await.unwrap();
+        let (dataset, algorithm) = ("d".parse().unwrap(), algorithm.parse().unwrap());
+        PartRef { key, dataset, algorithm, rows: rows.len() as u64, windows: 1 }
+    }
+
+    async fn run(store: &Place, name: &str, second: i64, state: RunState, parts: Vec<PartRef>) {
+        let created = jiff::Timestamp::from_second(second).unwrap();
+        let dataset = DatasetSpec {
+            name: "d".parse().unwrap(),
+            root: "file:///d".to_owned(),
+            algorithms: Vec::new(),
+            protocol: None,
+            definition: String::new(),
+        };
+        let spec = RunSpec {
+            datasets: vec![dataset],
+            model: "m".to_owned(),
+            prompts: None,
+            views: "both".to_owned(),
+            dtype: "f32".to_owned(),
+            device: "cpu".to_owned(),
+            shard_windows_max: 100,
+            remark: None,
+        };
+        let record = RunRecord {
+            name: name.parse().unwrap(),
+            state,
+            created,
+            updated: created,
+            spec,
+            fingerprint: "f".to_owned(),
+            counts: Counts { pictures: 20, windows: 20, scored: 18, failed: 2 },
+            provenance: BTreeMap::new(),
+            parts,
+        };
+        record.write(store).await.unwrap();
+    }
+
+    struct Fixture {
+        store: Place,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Fixture {
+        /// In a folder whose name an address must escape.
+        fn new() -> Fixture {
+            let dir = tempfile::tempdir().unwrap();
+            let folder = dir.path().join("a store%20é");
+            Fixture { store: Place::create(folder.to_str().unwrap(), Path::new("")).unwrap(), _dir: dir }
+        }
+
+        async fn shown(&self, selection: &Selection, sql: &str) -> String {
+            let context = session(&self.store, selection).await.unwrap();
+            let batches = query(&context, sql).await.unwrap().collect().await.unwrap();
+            pretty_format_batches(&batches).unwrap().to_string()
+        }
+
+        async fn rows(&self, selection: &Selection) -> i64 {
+            let context = session(&self.store, selection).await.unwrap();
+            let frame = query(&context, "SELECT count(*) FROM scores").await.unwrap();
+            frame.collect().await.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0)
+        }
+    }
+
+    fn of(run: &str) -> Selection {
+        Selection::Run(run.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_picture_that_runs_share_counts_once() {
+        let fixture = Fixture::new();
+        let store = &fixture.store;
+        let (shared, old) = (part(store, "dcp", "p1", 10).await, part(store, "aod", "p2", 10).await);
+        let new = part(store, "aod", "p3", 12).await;
+        run(store, "first", 1, RunState::Complete, vec![shared.clone(), old.clone()]).await;
+        run(store, "second", 2, RunState::Complete, vec![new.clone()]).await;
+        // A newer run that is under way: of what it shares with complete ones, nothing is taken from it.
+        let missing = PartRef { key: part_key("d", "aod", "p4"), ..new };
+        let begun = PartRef { algorithm: "gca".parse().unwrap(), ..part(store, "gca", "p5", 7).await };
+        run(store, "third", 3, RunState::Running, vec![missing, begun]).await;
+        assert_eq!(fixture.rows(&of("first")).await, 20);
+        assert_eq!(fixture.rows(&of("second")).await, 12);
+        assert_eq!(fixture.rows(&of("third")).await, 7);
+        assert_eq!(fixture.rows(&Selection::All).await, 10 + 12 + 7);
+    }
+
+    #[tokio::test]
+    async fn a_complete_run_without_a_part_is_an_error() {
+        let fixture = Fixture::new();
+        let part = part(&fixture.store, "dcp", "p1", 3).await;
+        fixture.store.delete(&part.key).await.unwrap();
+        run(&fixture.store, "r", 1, RunState::Complete, vec![part]).await;
+        let error = session(&fixture.store, &Selection::All).await.err().unwrap();
+        assert!(matches!(error, SqlError::NoPart { .. }), "{error}");
+        assert!(matches!(session(&fixture.store, &of("q")).await.err().unwrap(), SqlError::Run(_)));
+    }
+
+    #[tokio::test]
+    async fn tables_are_there_by_their_names() {
+        let fixture = Fixture::new();
+        let parts = vec![part(&fixture.store, "dcp", "p1", 8).await, part(&fixture.store, "aod", "p2", 8).await];
+        run(&fixture.store, "r", 86_400, RunState::Complete, parts).await;
+        let board = LeaderboardRow { run: "r".to_owned(), algorithm: "dcp".to_owned(), ..LeaderboardRow::default() };
+        let file = parquet_file::write(&leaderboard::SCHEMA, &[leaderboard::to_batch(&[board])], &[]).unwrap();
+        fixture.store.put(&report_key(LEADERBOARD, &"r".parse().unwrap()), file).await.unwrap();
+        let context = session(&fixture.store, &Selection::All).await.unwrap();
+        let sql = "SELECT algorithm, count(*), srcc(score, mos) FROM scores WHERE dataset = 'd' GROUP BY 1 ORDER BY 1";
+        let batches = query(&context, sql).await.unwrap().collect().await.unwrap();
+        assert_eq!(batches[0].column(2).as_primitive::<Float64Type>().values(), &[-1.0, -1.0]);
+        insta::assert_snapshot!("runs", fixture.shown(&of("r"), "SELECT * FROM runs").await);
+        insta::assert_snapshot!(
+            "leaderboard",
+            fixture.shown(&of("r"), "SELECT run, algorithm, rank FROM leaderboard").await
+        );
+        for empty in [CORRELATIONS, CROSS_DATASET] {
+            let rows = query(&context, &format!("SELECT * FROM {empty}")).await.unwrap().collect().await.unwrap();
+            assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 0);
+        }
+        let shown = fixture.shown(&Selection::All, "SHOW TABLES").await;
+        for line in tables() {
+            let table = line.split('(').next().unwrap();
+            assert!(shown.contains(table), "{table} in {shown}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_empty_store_has_empty_tables() {
+        let fixture = Fixture::new();
+        assert_eq!(fixture.rows(&Selection::All).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_query_only_reads() {
+        let fixture = Fixture::new();
+        let context = session(&fixture.store, &Selection::All).await.unwrap();
+        for sql in [
+            "CREATE TABLE t AS SELECT 1",
+            "DROP TABLE scores",
+            "INSERT INTO runs SELECT * FROM runs",
+            "COPY runs TO 'x.csv'",
+            "SET datafusion.execution.batch_size = 1",
+            "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '/tmp'",
+            "SELECT nothing FROM scores",
+            "SELEC 1",
+        ] {
+            assert!(matches!(query(&context, sql).await.unwrap_err(), SqlError::Query(_)), "{sql}");
+        }
+        query(&context, "EXPLAIN SELECT srcc(score, mos) FROM scores").await.unwrap().collect().await.unwrap();
+    }
+}

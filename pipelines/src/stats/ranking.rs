@@ -304,6 +304,7 @@ mod tests {
             scenes: 9,
             mean_difference: None,
             effect: 0.0,
+            effect_deviation: 0.0,
             p,
             p_holm: 0.0,
             significant: false,
@@ -324,7 +325,7 @@ mod tests {
             let order: Vec<usize> = if turned { (0..8).rev().collect() } else { (0..8).collect() };
             let pairs = (0..8).flat_map(|first| (first + 1..8).map(move |second| (first, second)));
             let pair = |((first, second), &significant)| Comparison {
-                first, second, scenes: 1, mean_difference: None, effect: 0.0, p: 0.0, p_holm: 0.0, significant,
+                first, second, scenes: 1, mean_difference: None, effect: 0.0, effect_deviation: 0.0, p: 0.0, p_holm: 0.0, significant,
             };
             let comparisons: Vec<Comparison> = pairs.zip(&differ).map(pair).collect();
             let letters = letters(&order, &comparisons);

@@ -80,8 +80,11 @@ mod tests {
 
     #[test]
     fn no_difference_is_no_evidence() {
-        assert_eq!(signed_rank(&[0.0, 0.0]), SignedRank { p: 1.0, effect: 0.0 });
+        assert_eq!(signed_rank(&[0.0, 0.0]), SignedRank { p: 1.0, effect: 0.0, effect_deviation: 0.0 });
         assert_eq!(signed_rank(&[]).p, 1.0);
-        assert_eq!(signed_rank(&[1.0, 2.0, 3.0]), SignedRank { p: 0.25, effect: 1.0 });
+        let test = signed_rank(&[1.0, 2.0, 3.0]);
+        assert_eq!((test.p, test.effect), (0.25, 1.0));
+        // Over the 8 choices of signs the effect's squares are twice 1, 4/9, 1/9 and 0.
+        assert!((test.effect_deviation.powi(2) - 14.0 / 36.0).abs() < 1e-15);
     }
 }

@@ -8,6 +8,7 @@ pub mod correlations;
 pub mod cross_dataset;
 pub mod leaderboard;
 pub mod parquet_file;
+pub mod runs;
 pub mod scores;
 
 use crate::names::RunName;

@@ -1,5 +1,6 @@
 //! Parquet as every table here is written: zstd, dictionaries, page statistics, the writer's facts in the footer.
 
+use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,6 +28,22 @@ const GROUP_ROWS_MAX: usize = 1 << 17;
 /// # Errors
 /// Where a batch has another schema.
 pub fn write(schema: &SchemaRef, batches: &[RecordBatch], facts: &[(&str, String)]) -> Result<Bytes, ParquetError> {
+    let mut writer = writer(schema, facts, Vec::new())?;
+    for batch in batches {
+        writer.write(batch)?;
+    }
+    Ok(writer.into_inner()?.into())
+}
+
+/// A file in the making, for batches that come one by one.
+///
+/// # Errors
+/// Where `to` fails.
+pub fn writer<W: Write + Send>(
+    schema: &SchemaRef,
+    facts: &[(&str, String)],
+    to: W,
+) -> Result<ArrowWriter<W>, ParquetError> {
     let facts = facts.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone())).collect();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
@@ -34,11 +51,7 @@ pub fn write(schema: &SchemaRef, batches: &[RecordBatch], facts: &[(&str, String
         .set_created_by(concat!("dqa ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_key_value_metadata(Some(facts))
         .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))?;
-    for batch in batches {
-        writer.write(batch)?;
-    }
-    Ok(writer.into_inner()?.into())
+    ArrowWriter::try_new(to, schema.clone(), Some(properties))
 }
 
 /// All rows of a file.

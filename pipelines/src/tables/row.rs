@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, TimeUnit};
+use jiff::Timestamp;
 
 /// What a field can be.
 pub(super) trait Cell {
@@ -41,6 +42,15 @@ cell!(String, Utf8, StringArray, |text: &'a String| text.as_str());
 cell!(f64, Float64, Float64Array, |number: &f64| *number);
 cell!(u32, Int64, Int64Array, |number: &u32| i64::from(*number));
 cell!(u64, Int64, Int64Array, |number: &u64| i64::try_from(*number).expect("a count of rows"));
+
+impl Cell for Timestamp {
+    // In UTC. The type with a zone is one that readers differ about.
+    const TYPE: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+
+    fn column<'a>(cells: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::from_iter_values(cells.map(|time| time.as_microsecond())))
+    }
+}
 
 /// The row's struct, `SCHEMA` and `to_batch` of a table.
 macro_rules! table {

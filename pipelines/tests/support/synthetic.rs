@@ -92,7 +92,12 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
 }
 
 /// A part of the store, its bytes and how many of its rows failed.
-pub(crate) fn encode(dataset: usize, algorithm: usize, number: usize, rows: &[ScoreRow]) -> (PartRef, bytes::Bytes, u64) {
+pub(crate) fn encode(
+    dataset: usize,
+    algorithm: usize,
+    number: usize,
+    rows: &[ScoreRow],
+) -> (PartRef, bytes::Bytes, u64) {
     let part = PartColumns {
         dataset: dataset_name(dataset).to_string(),
         algorithm: algorithm_name(algorithm).to_string(),

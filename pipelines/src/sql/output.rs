@@ -1,0 +1,195 @@
+//! A query's rows as they come, in a format. Memory holds a few batches of them, never all.
+
+use std::io::{self, Write};
+
+use arrow::array::RecordBatch;
+use arrow::csv;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::json;
+use arrow::util::pretty::pretty_format_batches_with_schema;
+use datafusion::error::DataFusionError;
+use datafusion::prelude::DataFrame;
+use futures::TryStreamExt;
+use parquet::errors::ParquetError;
+
+use crate::tables::parquet_file;
+
+/// Rows of a table for reading: its columns are as wide as these need, and more rows are another table below.
+const TABLE_ROWS_MAX: usize = 8192;
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For reading.
+    Table,
+    /// One object a line, with every column.
+    Json,
+    /// With a header; NULL is nothing.
+    Csv,
+    /// As the store's own tables.
+    Parquet,
+}
+
+/// Why rows are not all written.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// The query failed on its way.
+    #[error("the query failed")]
+    Query(#[source] DataFusionError),
+    /// The format has no way to write a column.
+    #[error("the rows cannot be written in this format")]
+    Encode(#[source] ArrowError),
+    /// No Parquet of the rows.
+    #[error("the rows cannot be written as Parquet")]
+    Parquet(#[source] ParquetError),
+    /// The place that they go to did not take them.
+    #[error("cannot write the rows")]
+    Write(#[source] io::Error),
+}
+
+/// Runs a query and writes its rows.
+///
+/// # Errors
+/// Where the query fails, a column's type is not for the format (lists in CSV), or `to` fails.
+pub async fn write(frame: DataFrame, format: Format, mut to: impl Write + Send) -> Result<(), OutputError> {
+    let schema: SchemaRef = frame.schema().inner().clone();
+    let mut batches = frame.execute_stream().await.map_err(OutputError::Query)?;
+    if format == Format::Parquet {
+        let mut writer = parquet_file::writer(&schema, &[], &mut to).map_err(OutputError::Parquet)?;
+        while let Some(batch) = batches.try_next().await.map_err(OutputError::Query)? {
+            writer.write(&batch).map_err(OutputError::Parquet)?;
+        }
+        writer.close().map_err(OutputError::Parquet)?;
+        return to.flush().map_err(OutputError::Write);
+    }
+    let mut text = Text { format, schema, waiting: Vec::new(), begun: false };
+    while let Some(batch) = batches.try_next().await.map_err(OutputError::Query)? {
+        let encoded = text.encode(batch).map_err(OutputError::Encode)?;
+        to.write_all(&encoded).map_err(OutputError::Write)?;
+    }
+    let encoded = text.end().map_err(OutputError::Encode)?;
+    to.write_all(&encoded).and_then(|()| to.flush()).map_err(OutputError::Write)
+}
+
+/// Batches as text.
+struct Text {
+    format: Format,
+    schema: SchemaRef,
+    /// For the next table.
+    waiting: Vec<RecordBatch>,
+    /// Whether something was written.
+    begun: bool,
+}
+
+impl Text {
+    fn encode(&mut self, batch: RecordBatch) -> Result<Vec<u8>, ArrowError> {
+        match self.format {
+            Format::Table => {
+                self.waiting.push(batch);
+                let rows: usize = self.waiting.iter().map(RecordBatch::num_rows).sum();
+                if rows >= TABLE_ROWS_MAX { self.table() } else { Ok(Vec::new()) }
+            }
+            Format::Csv => {
+                let mut encoded = Vec::new();
+                csv::WriterBuilder::new().with_header(!self.begun).build(&mut encoded).write(&batch)?;
+                self.begun = true;
+                Ok(encoded)
+            }
+            Format::Json => {
+                let builder = json::WriterBuilder::new().with_explicit_nulls(true);
+                let mut writer = builder.build::<_, json::writer::LineDelimited>(Vec::new());
+                writer.write(&batch)?;
+                Ok(writer.into_inner())
+            }
+            Format::Parquet => unreachable!("it is no text"),
+        }
+    }
+
+    /// What is left, and a header where there were no rows.
+    fn end(&mut self) -> Result<Vec<u8>, ArrowError> {
+        match self.format {
+            Format::Table if !self.begun || !self.waiting.is_empty() => self.table(),
+            Format::Csv if !self.begun => self.encode(RecordBatch::new_empty(self.schema.clone())),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn table(&mut self) -> Result<Vec<u8>, ArrowError> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.begun = true;
+        Ok(format!("{}\n", pretty_format_batches_with_schema(self.schema.clone(), &waiting)?).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::{SessionConfig, SessionContext};
+
+    use super::*;
+
+    async fn written(sql: &str, format: Format) -> Result<Vec<u8>, OutputError> {
+        let context = SessionContext::new_with_config(SessionConfig::new().with_batch_size(1000));
+        let mut bytes = Vec::new();
+        write(context.sql(sql).await.unwrap(), format, &mut bytes).await?;
+        Ok(bytes)
+    }
+
+    async fn text(sql: &str, format: Format) -> String {
+        String::from_utf8(written(sql, format).await.unwrap()).unwrap()
+    }
+
+    const ROWS: &str =
+        "SELECT column1 AS number, column2 AS name FROM VALUES (0.1, 'a,\"b'), (NULL, NULL), (-3e-7, 'é')";
+
+    #[tokio::test]
+    async fn rows_are_text_of_three_kinds() {
+        assert_eq!(text(ROWS, Format::Csv).await, "number,name\n0.1,\"a,\"\"b\"\n,\n-3e-7,é\n");
+        assert_eq!(
+            text(ROWS, Format::Json).await,
+            "{\"number\":0.1,\"name\":\"a,\\\"b\"}\n{\"number\":null,\"name\":null}\n{\"number\":-3.0e-7,\"name\":\"é\"}\n"
+        );
+        insta::assert_snapshot!("table", text(ROWS, Format::Table).await);
+    }
+
+    #[tokio::test]
+    async fn parquet_gives_the_rows_back() {
+        let batches = parquet_file::read(written(ROWS, Format::Parquet).await.unwrap().into()).unwrap();
+        let shown = arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string() + "\n";
+        assert_eq!(shown, text(ROWS, Format::Table).await);
+    }
+
+    #[tokio::test]
+    async fn no_rows_still_have_a_header() {
+        let sql = "SELECT 1 AS one WHERE false";
+        assert_eq!(text(sql, Format::Csv).await, "one\n");
+        assert_eq!(text(sql, Format::Json).await, "");
+        assert_eq!(text(sql, Format::Table).await, "+-----+\n| one |\n+-----+\n+-----+\n");
+    }
+
+    #[tokio::test]
+    async fn many_rows_are_written_as_they_come() {
+        let sql = "SELECT * FROM generate_series(1, 20000)";
+        assert_eq!(text(sql, Format::Csv).await.lines().count(), 20_001);
+        // Three tables, each with three rules and a header.
+        assert_eq!(text(sql, Format::Table).await.lines().count(), 20_000 + 3 * 4);
+    }
+
+    #[tokio::test]
+    async fn what_fails_on_the_way_is_told_apart() {
+        let fails = "SELECT 1 / (value - 5000) FROM generate_series(1, 9000)";
+        assert!(matches!(written(fails, Format::Json).await.unwrap_err(), OutputError::Query(_)));
+        assert!(matches!(written("SELECT [1, 2]", Format::Csv).await.unwrap_err(), OutputError::Encode(_)));
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let frame = SessionContext::new().sql("SELECT 1").await.unwrap();
+        assert!(matches!(write(frame, Format::Csv, Closed).await.unwrap_err(), OutputError::Write(_)));
+    }
+}
