@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 
-use super::check::{Check, check};
 use super::*;
 use crate::index::Header;
 use crate::tables::parquet_file;
@@ -94,6 +93,7 @@ async fn the_least_definition_is_enough() {
     assert_eq!(names(&data), ["He09", "Lai12"]);
     assert_eq!(&*picture(&data, "rail_way_He09.png").scene, "rail_way");
     assert!(!data.is_labelled && data.faults.is_empty());
+    assert!(unused_labels(&data).await.unwrap().ends_with("set/labels.csv"), "it is hinted at, not taken");
     let check = unlooked(&data);
     assert!(!check.is_complete());
     assert_eq!((check.counts.expected, check.counts.present, check.counts.missing), (4, 3, 1));
