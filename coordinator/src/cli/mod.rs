@@ -4,6 +4,7 @@ mod dataset;
 mod detach;
 mod leaderboard;
 mod progress;
+mod query;
 mod report;
 mod runs;
 mod status;
@@ -41,6 +42,8 @@ enum Command {
     Report(report::Args),
     /// Ranks the algorithms of runs.
     Leaderboard(leaderboard::Args),
+    /// Asks a store by SQL.
+    Query(query::Args),
     /// Lists the runs of a store.
     Runs(runs::Args),
     /// Says how far a run is.
@@ -64,6 +67,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Dataset(args) => block_on(dataset::run(&args)),
         Command::Report(args) => block_on(report::run(&args)),
         Command::Leaderboard(args) => block_on(leaderboard::run(&args)),
+        Command::Query(args) => block_on(query::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
     })
 }
