@@ -3,7 +3,7 @@
 //! [`Definition`] (a TOML file, or a bare folder) -> listing + labels -> [`DataSet`] -> [`Check`] -> plan. It
 //! never looks into a picture: sizes come from the index (`crate::index`).
 
-mod check;
+pub mod check;
 mod definition;
 mod error;
 mod fault;
