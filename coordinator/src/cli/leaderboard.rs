@@ -1,7 +1,7 @@
 //! `dqa-coord leaderboard`: the algorithms in order, of one run or of several that one model scored.
 
 use dqa_pipelines::names::{DatasetName, RunName};
-use dqa_pipelines::report::{Table, together};
+use dqa_pipelines::report::{self, Table, together};
 use dqa_pipelines::run::RunRecord;
 use dqa_worker::program::Done;
 
@@ -37,7 +37,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         records.push(last(&store).await?);
     }
     let record = together(&records[0], &records[1..]).map_err(advised)?;
-    let mut report = args.report.make(&store, &record).await?;
+    let mut report = report::rank(&store, &record, &args.report.options()).await.map_err(advised)?;
     if let Some(dataset) = &args.dataset {
         report.only(dataset)?;
     }

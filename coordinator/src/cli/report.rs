@@ -100,14 +100,13 @@ impl ReportArgs {
     }
 
     async fn make_and_write(&self, store: &Place, record: &RunRecord) -> anyhow::Result<Report> {
-        let report = self.make(store, record).await?;
+        let report = report::make(store, record, &self.options()).await.map_err(advised)?;
         report.write(store).await?;
         Ok(report)
     }
 
-    pub(super) async fn make(&self, store: &Place, record: &RunRecord) -> anyhow::Result<Report> {
-        let options = ReportOptions { replicates: self.replicates, seed: self.seed };
-        report::make(store, record, &options).await.map_err(advised)
+    pub(super) fn options(&self) -> ReportOptions {
+        ReportOptions { replicates: self.replicates, seed: self.seed }
     }
 
     /// The tables for reading; as json and csv the first of them.

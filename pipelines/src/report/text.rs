@@ -55,7 +55,7 @@ impl Report {
         String::from_utf8(bytes).expect("what was written is text")
     }
 
-    /// A table for reading; empty where it has no rows.
+    /// A table for reading; empty where there is nothing to say.
     pub fn text(&self, table: Table) -> String {
         match table {
             Table::Correlations => self.correlations_text(),
@@ -86,22 +86,20 @@ impl Report {
     }
 
     fn correlations_text(&self) -> String {
-        let mut text = String::new();
-        for group in self.correlations.chunk_by(|a, b| (&a.dataset, &a.protocol) == (&b.dataset, &b.protocol)) {
-            let title = match (&group[0].dataset, group[0].protocol.as_str()) {
-                (Some(dataset), "pooled") => dataset.clone(),
-                (Some(dataset), protocol) => format!("{dataset}, by the protocol of {protocol}"),
-                (None, "mean_by_pictures") => "mean over data sets, by their pictures".to_owned(),
-                (None, _) => "mean over data sets, each counting the same".to_owned(),
-            };
-            let _ = writeln!(text, "Agreement with labels: {title}\n{}", agreement_text(group));
+        if self.correlations.is_empty() {
+            return "Agreement with labels: none, as no picture with a score has a label\n".to_owned();
         }
-        if !text.is_empty() {
-            text += "n: pictures with score and label. PLCC 4, PLCC 5: after a logistic fit of 4, 5 parameters to the row's \
-                     own pictures; ~ where\nit did not converge. pairs: of two pictures of one scene, how often the score \
-                     orders them as the labels do.\n";
-        }
-        text
+        let heads = ["pictures of", "n", "scenes", "SRCC", "95% interval", "KRCC", "PLCC", "PLCC 4", "PLCC 5", "pairs"];
+        let mut lines = vec![heads.map(str::to_owned).to_vec()];
+        lines.extend(self.correlations.iter().map(agreement_line));
+        let mut sides = [Right; 10];
+        sides[0] = Left;
+        format!(
+            "Agreement with labels\n{}\nn: pictures with score and label. PLCC 4, PLCC 5: after a logistic fit of 4, 5 \
+             parameters to the row's own pictures; ~ where\nit did not converge. pairs: of two pictures of one scene, how \
+             often the score orders them as the labels do.\n",
+            aligned(&lines, &sides)
+        )
     }
 
     fn cross_dataset_text(&self) -> String {
@@ -136,9 +134,6 @@ impl Report {
         let failed: u64 = self.leaderboard.iter().filter(|row| row.dataset.is_some()).map(|row| row.failed).sum();
         if failed > 0 {
             let _ = writeln!(text, "failed: {failed} pictures have no score and are in no mean");
-        }
-        if self.correlations.is_empty() {
-            text += "no picture with a score has a label: there is nothing to correlate with\n";
         }
         if let Some(remark) = &spec.remark {
             let _ = writeln!(text, "NOTE: {remark}");
@@ -184,30 +179,29 @@ fn board_text(board: &[LeaderboardRow]) -> String {
     aligned(&lines, &[Right, Right, Left, Left, Right, Right, Right, Right, Right, Right, Right])
 }
 
-fn agreement_text(group: &[CorrelationRow]) -> String {
-    let heads = ["pictures of", "n", "scenes", "SRCC", "95% interval", "KRCC", "PLCC", "PLCC 4", "PLCC 5", "pairs"];
-    let mut lines = vec![heads.map(str::to_owned).to_vec()];
+fn agreement_line(row: &CorrelationRow) -> Vec<String> {
+    let of_all = match (&row.dataset, row.protocol.as_str()) {
+        (Some(dataset), "pooled") => dataset.clone(),
+        (Some(dataset), protocol) => format!("{dataset} by {protocol}"),
+        (None, "mean_by_pictures") => "mean by pictures".to_owned(),
+        (None, _) => "mean of data sets".to_owned(),
+    };
     let fitted = |value: Option<f64>, status: &Option<String>| {
         let open = status.as_deref() == Some("not_converged");
         if open { format!("~{}", number(value)) } else { number(value) }
     };
-    for row in group {
-        lines.push(vec![
-            row.group_name.clone().unwrap_or_else(|| "all".to_owned()),
-            row.n.to_string(),
-            row.scenes.to_string(),
-            number(row.srcc),
-            interval(row.srcc_low, row.srcc_high),
-            number(row.krcc),
-            number(row.plcc),
-            fitted(row.plcc_logistic4, &row.logistic4_status),
-            fitted(row.plcc_logistic5, &row.logistic5_status),
-            number(row.pairwise_accuracy),
-        ]);
-    }
-    let mut sides = [Right; 10];
-    sides[0] = Left;
-    aligned(&lines, &sides)
+    vec![
+        row.group_name.as_ref().map_or(of_all, |name| format!("  {name}")),
+        row.n.to_string(),
+        row.scenes.to_string(),
+        number(row.srcc),
+        interval(row.srcc_low, row.srcc_high),
+        number(row.krcc),
+        number(row.plcc),
+        fitted(row.plcc_logistic4, &row.logistic4_status),
+        fitted(row.plcc_logistic5, &row.logistic5_status),
+        number(row.pairwise_accuracy),
+    ]
 }
 
 /// Four digits tell apart what the intervals do.
