@@ -57,7 +57,8 @@ fn every_problem_is_shown_to_people_and_machines() {
 fn definitions_are_listed_and_shown() {
     let place = Place::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["aod", "dcp"]);
-    let text = std::fs::read_to_string(place.path("haze.toml")).unwrap().replace("\"haze\"\nlayout", "\"../../haze\"\nlayout");
+    let text =
+        std::fs::read_to_string(place.path("haze.toml")).unwrap().replace("\"haze\"\nlayout", "\"../../haze\"\nlayout");
     place.file("configs/datasets/haze.toml", text.as_bytes());
     place.file("configs/datasets/bad.toml", b"name = \"bad\"\n");
     assert_snapshot!("list", said(&place, &["dataset", "list"]));
