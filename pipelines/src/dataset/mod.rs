@@ -3,7 +3,7 @@
 //! [`Definition`] (a TOML file, or a bare folder) -> listing + labels -> [`DataSet`] -> [`Check`] -> plan. It
 //! never looks into a picture: sizes come from the index (`crate::index`).
 
-pub mod check;
+mod check;
 mod definition;
 mod error;
 mod fault;
