@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use dqa_pipelines::dataset::check::{Check, check};
-use dqa_pipelines::dataset::{self, Algorithms, DataSet, Definition};
+use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, check};
 use dqa_pipelines::index::Index;
+use dqa_pipelines::place::PlaceError;
 use dqa_worker::decode::Limits;
 use dqa_worker::headers;
 use dqa_worker::program::{Done, Unwritten, advise, note};
@@ -77,8 +77,11 @@ async fn load(name: &str) -> anyhow::Result<(Definition, DataSet)> {
     let definition = dataset::find(name, Path::new(""))?;
     let loaded = dataset::load(&definition).await;
     let loaded = loaded.with_context(|| format!("cannot load data set `{}`", definition.name));
-    let dataset =
-        loaded.map_err(|error| advise(error, format!("its definition says that it is at {}", definition.root)))?;
+    let missing = format!("its data should be at {}; DQA_DATA names the folder of data sets", definition.root);
+    let dataset = loaded.map_err(|error| match error.downcast_ref::<DatasetError>() {
+        Some(DatasetError::Place(PlaceError::Folder { .. })) => advise(error, missing),
+        _ => error,
+    })?;
     Ok((definition, dataset))
 }
 

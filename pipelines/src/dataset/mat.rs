@@ -75,6 +75,10 @@ pub(super) enum Value {
 
 /// The variables of a file, by name, in its order.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<(String, Value)>, MatError> {
+    read_within(bytes, INFLATED_MAX)
+}
+
+fn read_within(bytes: &[u8], mut inflated_left: u64) -> Result<Vec<(String, Value)>, MatError> {
     let is_hdf5 = |at| bytes.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
     if bytes.starts_with(b"MATLAB 7.3") || is_hdf5(0) || is_hdf5(512) {
         return Err(MatError::Hdf5);
@@ -84,7 +88,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<(String, Value)>, MatError> {
         [.., 1, 0, b'M', b'I'] => true,
         _ => return Err(MatError::Header),
     };
-    let (mut values, mut inflated_left) = (0, INFLATED_MAX);
+    let mut values = 0;
     let mut variables = Vec::new();
     let mut file = Cursor { bytes, at: HEADER_BYTES, is_big, values: &mut values, depth: 0 };
     while file.at < bytes.len() {
@@ -413,15 +417,14 @@ mod tests {
     fn a_bomb_is_refused() {
         use std::io::Write;
 
-        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
-        let zeros = vec![0; 1 << 20];
-        (0..=INFLATED_MAX >> 20).for_each(|_| encoder.write_all(&zeros).unwrap());
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&vec![0; 1 << 20]).unwrap();
         let bomb = encoder.finish().unwrap();
         let mut file = PLAIN_FILE[..HEADER_BYTES].to_vec();
         file.extend(COMPRESSED.to_le_bytes());
         file.extend((bomb.len() as u32).to_le_bytes());
         file.extend(bomb);
-        assert!(matches!(read(&file), Err(MatError::Large("compressed bytes"))));
+        assert!(matches!(read_within(&file, 1 << 16), Err(MatError::Large("compressed bytes"))));
     }
 
     fn files() -> impl Strategy<Value = Vec<u8>> {
@@ -429,12 +432,11 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(ProptestConfig::with_cases(500))]
 
         /// No panic, and no more memory than a few times the file's length, whatever lengths it claims.
         #[test]
         fn damaged_files_are_errors_or_values(mut file in files(), damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), cut in any::<prop::sample::Index>(), is_cut: bool) {
-            // Unpacked, so that damage reaches the values too.
             for (at, byte) in damage {
                 let at = at.index(file.len());
                 file[at] = byte;

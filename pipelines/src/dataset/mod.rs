@@ -1,9 +1,9 @@
 //! Data sets: which pictures of which algorithms there are, of which scenes, with which labels.
 //!
-//! [`Definition`] (a TOML file, or a bare folder) -> listing + labels -> [`DataSet`] -> [`check`] -> plan. It
+//! [`Definition`] (a TOML file, or a bare folder) -> listing + labels -> [`DataSet`] -> [`Check`] -> plan. It
 //! never looks into a picture: sizes come from the index (`crate::index`).
 
-pub mod check;
+mod check;
 mod definition;
 mod error;
 mod fault;
@@ -20,6 +20,7 @@ mod table;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use check::{Cell, Check, Counts, check};
 pub use definition::{Definition, Direction, Importer, InputsDefinition, LabelsDefinition, Protocol, find, names};
 pub use error::{DatasetError, LabelError};
 pub use fault::{Fault, FaultKind};

@@ -44,8 +44,12 @@ impl Table {
         let (schema, _) = format.infer_schema(bytes, Some(0))?;
         let texts = schema.fields().iter().map(|field| Field::new(field.name().trim(), DataType::Utf8, true));
         let schema = Arc::new(Schema::new(texts.collect::<Vec<_>>()));
-        let reader = arrow::csv::ReaderBuilder::new(schema).with_format(format).build(Cursor::new(bytes))?;
-        Table::columns(&reader.collect::<Result<Vec<_>, _>>()?)
+        let reader = arrow::csv::ReaderBuilder::new(schema.clone()).with_format(format).build(Cursor::new(bytes))?;
+        let mut batches = reader.collect::<Result<Vec<_>, _>>()?;
+        if batches.is_empty() {
+            batches.push(RecordBatch::new_empty(schema)); // a header alone has columns too
+        }
+        Table::columns(&batches)
     }
 
     fn columns(batches: &[RecordBatch]) -> Result<Table, LabelError> {

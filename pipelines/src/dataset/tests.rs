@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 
-use super::check::{Check, check};
 use super::*;
 use crate::index::Header;
 use crate::tables::parquet_file;
@@ -352,10 +351,11 @@ async fn bedde_has_what_was_made_of_it() {
 
 #[tokio::test]
 async fn manifests_name_pictures_wherever_they_are() {
+    type Row = (&'static str, &'static str, &'static str, String, f64, &'static str);
     let dir = Dir::new();
     dir.pictures(["set/a/1.png", "elsewhere/1.png", "set/hazy/1.png"]);
     let elsewhere = dir.path("elsewhere/1.png").canonicalize().unwrap().display().to_string();
-    let rows = [
+    let rows: [Row; 4] = [
         ("set", "a", "1", "a\\1.png".to_owned(), 0.5, "hazy/1.png"),
         ("set", "b", "1", elsewhere, 0.25, "hazy/1.png"),
         ("set", "b", "2", "b/2.png".to_owned(), 0.75, ""),
@@ -365,9 +365,8 @@ async fn manifests_name_pictures_wherever_they_are() {
         format!("{dataset},{algorithm},{scene},{uri},{mos},{hazy}\n")
     });
     dir.file("set/set.csv", format!("dataset,algorithm,scene,uri,mos,hazy_uri\n{}", lines.collect::<String>()));
-    let text = |of: fn(&(&'static str, &'static str, &'static str, String, f64, &'static str)) -> String| {
-        Arc::new(rows.iter().map(|row| Some(of(row))).collect::<StringArray>()) as ArrayRef
-    };
+    let text =
+        |of: fn(&Row) -> String| Arc::new(rows.iter().map(|row| Some(of(row))).collect::<StringArray>()) as ArrayRef;
     let mos: ArrayRef = Arc::new(rows.iter().map(|row| Some(row.4)).collect::<Float64Array>());
     let columns =
         [("dataset", text(|r| r.0.into())), ("algorithm", text(|r| r.1.into())), ("scene", text(|r| r.2.into()))];
