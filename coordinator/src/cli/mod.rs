@@ -2,6 +2,7 @@
 
 mod detach;
 mod progress;
+mod query;
 mod runs;
 mod status;
 mod submit;
@@ -32,6 +33,8 @@ struct Cli {
 enum Command {
     /// Scores data sets and reports on them.
     Submit(Box<submit::Args>),
+    /// Asks a store by SQL.
+    Query(query::Args),
     /// Lists the runs of a store.
     Runs(runs::Args),
     /// Says how far a run is.
@@ -52,6 +55,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     program::run(arguments, |cli: Cli| match cli.command {
         Command::Submit(args) => block_on(submit::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),
+        Command::Query(args) => block_on(query::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
     })
 }
