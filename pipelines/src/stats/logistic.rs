@@ -213,13 +213,13 @@ mod tests {
     #[test]
     fn curves_at_infinity_are_come_near_to() {
         let x: Vec<f64> = (0..200).map(|i| f64::from(i) / 50.0 - 2.0).collect();
-        let shapes: [(Logistic, fn(f64) -> f64); 4] = [
-            (Logistic::Four, f64::exp),
+        type Shape = fn(f64) -> f64;
+        for (logistic, shape) in [
+            (Logistic::Four, f64::exp as Shape),
             (Logistic::Four, |x| -(-1.3 * x).exp()),
             (Logistic::Five, |x| x.exp() - 2.0 * x),
             (Logistic::Five, |x| x * x * x - 2.0 * x),
-        ];
-        for (logistic, shape) in shapes {
+        ] {
             let y: Vec<f64> = x.iter().map(|&x| 1e3 + shape(x)).collect();
             let fit = fit(logistic, &x, &y);
             assert_eq!(fit.status, FitStatus::Converged);
