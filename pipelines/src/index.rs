@@ -175,7 +175,6 @@ mod tests {
             version: version.into(),
             mos: None,
             hazy: None,
-            clear: None,
         }
     }
 

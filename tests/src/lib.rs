@@ -75,11 +75,13 @@ impl Place {
         );
     }
 
-    /// One picture of `haze`.
+    /// One picture of `haze`. One that is there stays: written again, it would be another version.
     pub fn picture(&self, algorithm: &str, scene: u32) {
-        let seed = u64::from(scene) * 100 + u64::from(algorithm.bytes().map(u32::from).sum::<u32>());
-        let png = Picture::synthetic(seed, 224 + 64 * scene as usize, 288).png();
-        self.file(&format!("haze/{algorithm}/s{scene}.png"), &png);
+        let name = format!("haze/{algorithm}/s{scene}.png");
+        if !self.path(&name).exists() {
+            let seed = u64::from(scene) * 100 + u64::from(algorithm.bytes().map(u32::from).sum::<u32>());
+            self.file(&name, &Picture::synthetic(seed, 224 + 64 * scene as usize, 288).png());
+        }
     }
 
     /// The program with the model and the store `store`, without the caller's own settings.

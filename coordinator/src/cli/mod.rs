@@ -1,8 +1,11 @@
 //! The `dqa-coord` program and its commands, one file each.
 
+mod dataset;
 mod detach;
+mod leaderboard;
 mod progress;
 mod query;
+mod report;
 mod runs;
 mod status;
 mod submit;
@@ -33,6 +36,12 @@ struct Cli {
 enum Command {
     /// Scores data sets and reports on them.
     Submit(Box<submit::Args>),
+    /// Checks a data set, shows it, or lists those that have a definition.
+    Dataset(dataset::Args),
+    /// Makes the reports of a run again, and shows them.
+    Report(report::Args),
+    /// Ranks the algorithms of runs.
+    Leaderboard(leaderboard::Args),
     /// Asks a store by SQL.
     Query(query::Args),
     /// Lists the runs of a store.
@@ -55,6 +64,9 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     program::run(arguments, |cli: Cli| match cli.command {
         Command::Submit(args) => block_on(submit::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),
+        Command::Dataset(args) => block_on(dataset::run(&args)),
+        Command::Report(args) => block_on(report::run(&args)),
+        Command::Leaderboard(args) => block_on(leaderboard::run(&args)),
         Command::Query(args) => block_on(query::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
     })

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
-use dqa_pipelines::dataset::{self, Algorithms, DataSet, Definition};
+use dqa_pipelines::dataset::{self, Algorithms, DataSet, Definition, Fault, FaultKind};
 use dqa_pipelines::index::Index;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
@@ -170,7 +170,9 @@ fn show_check(dataset: &DataSet, index: &Index, allow_missing: bool) -> anyhow::
     if !check.is_clean() {
         note(format_args!("{check}"));
     }
-    if check.counts.missing + check.counts.duplicate == 0 || allow_missing {
+    let is_absent = |fault: &Fault| fault.kind == FaultKind::Absent;
+    let is_whole = check.counts.missing + check.counts.duplicate == 0 && !check.faults.iter().any(is_absent);
+    if is_whole || allow_missing {
         return Ok(());
     }
     let error = anyhow::anyhow!("data set `{}` is not complete", dataset.name);

@@ -6,27 +6,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{DataSet, Fault, FaultKind, Input, Picture};
+use super::{DataSet, Fault, FaultKind, Picture};
+use crate::index::Header;
 use crate::names::{AlgorithmName, DatasetName};
-
-/// What is known of a picture from its header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderFact {
-    /// It can be read.
-    Size {
-        /// Pixels.
-        width: u32,
-        /// Pixels.
-        height: u32,
-    },
-    /// It cannot.
-    Unreadable {
-        /// Stable, for machines.
-        code: String,
-        /// For people.
-        message: String,
-    },
-}
 
 /// The matrix of algorithms and scenes, as far as it has problems.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -112,13 +94,9 @@ impl Check {
     }
 }
 
-/// What is wrong with a data set. `sizes` and `hazy_sizes` say what is known of a header; None: not looked at, no
-/// problem.
-pub fn check(
-    data: &DataSet,
-    sizes: &dyn Fn(&Picture) -> Option<HeaderFact>,
-    hazy_sizes: &dyn Fn(&Input) -> Option<HeaderFact>,
-) -> Check {
+/// What is wrong with a data set. `header` says what is known of a picture, dehazed or input; None: it was not looked at,
+/// which is no problem.
+pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<Header>) -> Check {
     let mut check = Check {
         dataset: data.name.clone(),
         algorithms: data.algorithms(),
@@ -142,7 +120,7 @@ pub fn check(
                 details: duplicates(run),
             };
             for picture in run {
-                look(data, picture, (sizes, hazy_sizes), &mut cell);
+                look(data, picture, header, &mut cell);
             }
             of_algorithm.add(&cell.counts);
             if !cell.counts.is_clean() {
@@ -153,7 +131,7 @@ pub fn check(
         check.by_algorithm.push(of_algorithm);
     }
     check.cells.sort_by(|a, b| a.scene.cmp(&b.scene).then_with(|| a.algorithm.cmp(&b.algorithm)));
-    if data.pictures.iter().any(|picture| picture.hazy.is_some()) {
+    if !data.inputs.is_empty() {
         check.without_hazy = data.pictures.iter().filter(|picture| picture.hazy.is_none()).count() as u64;
     }
     check
@@ -206,22 +184,20 @@ fn duplicates(run: &[Picture]) -> Vec<String> {
     texts
 }
 
-type Sizes<'a> = (&'a dyn Fn(&Picture) -> Option<HeaderFact>, &'a dyn Fn(&Input) -> Option<HeaderFact>);
-
-fn look(data: &DataSet, picture: &Picture, (sizes, hazy_sizes): Sizes, cell: &mut Cell) {
+fn look(data: &DataSet, picture: &Picture, header: &dyn Fn(&Picture) -> Option<Header>, cell: &mut Cell) {
     let image = &picture.image;
     if data.is_labelled && picture.mos.is_none() {
         cell.counts.unlabelled += 1;
         cell.details.push(format!("{image} has no label"));
     }
-    match sizes(picture) {
-        Some(HeaderFact::Unreadable { code, message }) => {
+    match header(picture) {
+        Some(Header::Unreadable { code, message }) => {
             cell.counts.unreadable += 1;
             cell.details.push(format!("{image}: {code}: {message}"));
         }
-        Some(HeaderFact::Size { width, height }) => {
-            let hazy = picture.hazy.and_then(|hazy| hazy_sizes(&data.inputs[hazy as usize]));
-            if let Some(HeaderFact::Size { width: w, height: h }) = hazy
+        Some(Header::Size { width, height }) => {
+            let hazy = picture.hazy.and_then(|hazy| header(&data.inputs[hazy as usize]));
+            if let Some(Header::Size { width: w, height: h }) = hazy
                 && (w, h) != (width, height)
             {
                 cell.counts.unlike_input += 1;
@@ -252,7 +228,7 @@ impl fmt::Display for Check {
         self.write_algorithms(f)?;
         if !self.cells.is_empty() {
             writeln!(f)?;
-            let width = self.scene_width() + self.algorithms.iter().map(|name| name.as_str().len() + 2).sum::<usize>();
+            let width = self.scene_width() + self.algorithms.iter().map(|name| column_width(name) + 2).sum::<usize>();
             if width <= LINE_MAX {
                 self.write_matrix(f)?
             } else {
@@ -292,17 +268,14 @@ impl Check {
     fn write_matrix(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let width = self.scene_width();
         write!(f, "{:width$}", "scene")?;
-        for name in &self.algorithms {
-            write!(f, "  {name}")?;
-        }
-        writeln!(f)?;
+        let names: String = self.algorithms.iter().map(|name| format!("  {name:0$}", column_width(name))).collect();
+        writeln!(f, "{}", names.trim_end())?;
         let scenes: Vec<&[Cell]> = self.cells.chunk_by(|a, b| a.scene == b.scene).collect();
         for cells in scenes.iter().take(SHOWN_MAX) {
             let mut line = format!("{:width$}", cells[0].scene);
             for name in &self.algorithms {
                 let counts = cells.iter().find(|cell| cell.algorithm == *name).map(|cell| cell.counts);
-                let width = name.as_str().len();
-                line += &format!("  {:width$}", marks(&counts.unwrap_or_default()));
+                line += &format!("  {:1$}", marks(&counts.unwrap_or_default()), column_width(name));
             }
             writeln!(f, "{}", line.trim_end())?;
         }
@@ -332,6 +305,11 @@ impl Check {
     fn write_more(&self, f: &mut fmt::Formatter, all: usize, what: &str) -> fmt::Result {
         if all > SHOWN_MAX { writeln!(f, "and {} more {what}", all - SHOWN_MAX) } else { Ok(()) }
     }
+}
+
+/// Of a name, or of the marks that are seen together: a duplicate has no label of its own.
+fn column_width(name: &AlgorithmName) -> usize {
+    name.as_str().len().max(2)
 }
 
 fn marks(counts: &Counts) -> String {

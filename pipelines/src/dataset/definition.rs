@@ -56,7 +56,8 @@ pub struct Definition {
     /// What the algorithms were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hazy: Option<InputsDefinition>,
-    /// The same without haze.
+    /// The same without haze. No measure here compares with them; that they are named keeps them from being taken for an
+    /// algorithm's pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clear: Option<InputsDefinition>,
 }

@@ -31,7 +31,7 @@ pub enum FaultKind {
     AmbiguousLabel,
     /// Files that a table of pictures names and that are not there.
     Absent,
-    /// Hazy or clear files for a scene that has one already.
+    /// Hazy files for a scene that has one already.
     SecondInput,
 }
 

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use futures::{StreamExt, TryStreamExt};
 
-use super::Picture;
 use super::definition::{Definition, Direction, LabelsDefinition, contradiction};
 use super::error::{DatasetError, LabelError, Misfit};
 use super::fault::{FaultKind, Faults};
 use super::listing::Names;
 use super::paths::{Meant, Paths};
 use super::table::Table;
+use super::{DataSet, Picture};
 use crate::place::Place;
 
 /// Tables that are read at once: exBeDDE has one for each of 167 hazy pictures.
@@ -141,6 +141,24 @@ impl Tables {
         }
         Ok(of.into_iter().zip(mos.values()).map(|(of, mos)| Label { of, mos: *mos }).collect())
     }
+}
+
+/// A table of labels beside the pictures of a data set that takes none: to hint at, not to guess with.
+pub async fn unused_labels(data: &DataSet) -> Option<String> {
+    if data.is_labelled {
+        return None;
+    }
+    let parent = data.root.url().join("..").ok().and_then(|url| Place::open(url.as_str(), Path::new("")).ok());
+    for place in [Some(data.root.clone()), parent].into_iter().flatten() {
+        for file in ["labels.csv", "labels.parquet"] {
+            let Ok(bytes) = place.get(file).await else { continue };
+            let Ok(table) = Table::read(file, bytes) else { continue };
+            if table.has("mos") && (table.has("image") || table.has("scene") && table.has("algorithm")) {
+                return Some(place.address(file));
+            }
+        }
+    }
+    None
 }
 
 /// A column that every row has.

@@ -313,7 +313,7 @@ mod tests {
             ("{algorithm}/{scene}.{ext}", "AOD-Net/0001.JPEG", Some(["AOD-Net", "0001", "", ""])),
             ("{algorithm}/{scene}.{ext}", "AOD-Net/0001.txt", None),
             ("{scene}_{algorithm}.png", "a_b_He09.png", Some(["He09", "a_b", "", ""])),
-            ("{scene}_{algorithm}.png", "a_b_.png", None),
+            ("{scene}_{algorithm}.png", "a_b_.png", Some(["b_", "a", "", ""])), // nothing may be empty
             ("{scene}_{algorithm}.png", "_b.png", None),
             ("{scene}_{algorithm}.png", "ab.png", None),
             (

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 
+use super::Picture;
+use super::check::stem;
 use super::definition::{Definition, InputsDefinition, contradiction};
 use super::error::DatasetError;
 use super::fault::{FaultKind, Faults};
 use super::layout::{Captures, Layout, Name, is_picture};
-use super::{Input, Picture};
 use crate::names::AlgorithmName;
 use crate::place::{Object, Place};
 
@@ -22,7 +23,7 @@ const SEEN_MAX: usize = 5;
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) pictures: Vec<Picture>,
-    pub(super) inputs: Vec<Input>,
+    pub(super) inputs: Vec<Picture>,
     /// Tables of labels that the definition's layout of them matches.
     pub(super) label_files: Vec<String>,
     /// Pictures that were named and are not there: whose, and of what.
@@ -84,8 +85,8 @@ impl<'d> Names<'d> {
 enum Role {
     Labels,
     Hazy,
-    Clear,
-    Skipped,
+    /// It belongs there, and is no algorithm's.
+    PassedOver,
     Picture,
 }
 
@@ -100,11 +101,26 @@ struct Source {
     rules: Vec<Rule>,
 }
 
-/// Hazy or clear pictures by what they share with dehazed ones.
+/// Hazy pictures by what they share with dehazed ones.
 #[derive(Default)]
 struct InputNumbers {
     by: Option<Name>,
     numbers: HashMap<Box<str>, u32>,
+}
+
+/// An input below the root, of a scene of its own.
+pub(super) fn input_picture(object: &Object) -> Picture {
+    Picture {
+        algorithm: "hazy".parse().expect("it is a name"),
+        scene: stem(&object.key).into(),
+        scene_group: None,
+        image: object.key.as_str().into(),
+        uri: None,
+        bytes: object.bytes,
+        version: object.version.as_str().into(),
+        mos: None,
+        hazy: None,
+    }
 }
 
 /// Lists the places of a definition whose pictures are laid out so.
@@ -112,13 +128,8 @@ pub(super) async fn list(root: &Place, definition: &Definition, layouts: &[Layou
     let scene = definition.scene.as_deref().map(|text| Layout::new(text, definition.name.as_str())).transpose()?;
     check_layouts(definition, layouts, scene.as_ref())?;
     let sources = sources(root, definition, layouts)?;
-    let mut lister = Lister {
-        names: Names::new(definition),
-        scene,
-        hazy: InputNumbers::default(),
-        clear: InputNumbers::default(),
-        found: Found::default(),
-    };
+    let mut lister =
+        Lister { names: Names::new(definition), scene, hazy: InputNumbers::default(), root, found: Found::default() };
     for source in &sources {
         for folder in folders(&source.rules) {
             let mut objects = source.place.list(&folder);
@@ -167,17 +178,16 @@ fn sources(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<
     if let Some(labels) = definition.labels.as_ref().filter(|labels| labels.file.contains('{')) {
         add(labels.root.as_ref(), Role::Labels, &labels.file)?;
     }
-    for (inputs, role) in [(&definition.hazy, Role::Hazy), (&definition.clear, Role::Clear)] {
-        if let Some(InputsDefinition { root, layout: text }) = inputs {
-            add(root.as_ref(), role, text)?;
-            if key_of(&layout(text)?).is_none() {
-                let why = format!("the layout `{text}` has nothing that a dehazed picture's has too");
-                return Err(contradiction(definition, why));
-            }
+    if let Some(InputsDefinition { root, layout: text }) = &definition.hazy {
+        add(root.as_ref(), Role::Hazy, text)?;
+        if key_of(&layout(text)?).is_none() {
+            let why = format!("the layout `{text}` has nothing that a dehazed picture's has too");
+            return Err(contradiction(definition, why));
         }
     }
-    for text in &definition.skip {
-        add(None, Role::Skipped, text)?;
+    let clear = definition.clear.iter().filter(|clear| clear.root.is_none()).map(|clear| &clear.layout);
+    for text in clear.chain(&definition.skip) {
+        add(None, Role::PassedOver, text)?;
     }
     let pictures = layouts.iter().map(|layout| Rule { role: Role::Picture, layout: layout.clone() });
     sources[0].rules.extend(pictures);
@@ -207,7 +217,7 @@ struct Lister<'d> {
     /// Over `{image}`.
     scene: Option<Layout>,
     hazy: InputNumbers,
-    clear: InputNumbers,
+    root: &'d Place,
     found: Found,
 }
 
@@ -218,8 +228,8 @@ impl Lister<'_> {
             let Some(captures) = rule.layout.read(&object.key) else { continue };
             match rule.role {
                 Role::Labels => self.found.label_files.push(object.key.clone()),
-                Role::Skipped => {}
-                Role::Hazy | Role::Clear => self.input(source, rule, captures, &object),
+                Role::PassedOver => {}
+                Role::Hazy => self.input(source, rule, captures, &object),
                 Role::Picture if self.picture(captures, &object)? => {}
                 Role::Picture => continue,
             }
@@ -234,18 +244,19 @@ impl Lister<'_> {
 
     fn input(&mut self, source: &Source, rule: &Rule, captures: Captures, object: &Object) {
         let Some(by) = key_of(&rule.layout) else { return };
-        let numbers = if rule.role == Role::Hazy { &mut self.hazy } else { &mut self.clear };
-        numbers.by = Some(by);
+        self.hazy.by = Some(by);
         let key = captures.get(by).unwrap_or_default();
-        if numbers.numbers.contains_key(key) {
+        if self.hazy.numbers.contains_key(key) {
             self.found.faults.add(FaultKind::SecondInput, object.key.clone());
             return;
         }
-        numbers.numbers.insert(key.into(), self.found.inputs.len() as u32);
-        self.found.inputs.push(Input {
-            uri: source.place.address(&object.key).into(),
-            bytes: object.bytes,
-            version: object.version.as_str().into(),
+        self.hazy.numbers.insert(key.into(), self.found.inputs.len() as u32);
+        let address = source.place.address(&object.key);
+        let is_below_root = address == self.root.address(&object.key);
+        self.found.inputs.push(Picture {
+            scene: self.names.text(key),
+            uri: if is_below_root { None } else { Some(address.into()) },
+            ..input_picture(object)
         });
     }
 
@@ -267,16 +278,14 @@ impl Lister<'_> {
             version: object.version.as_str().into(),
             mos: None,
             hazy: None,
-            clear: None,
         });
         Ok(true)
     }
 
     /// Gives the pictures their inputs: these may be listed after them.
     fn link(&mut self, layouts: &[Layout]) {
-        let (hazy, clear) = (&self.hazy, &self.clear);
         for picture in &mut self.found.pictures {
-            (picture.hazy, picture.clear) = (hazy.of(picture, layouts), clear.of(picture, layouts));
+            picture.hazy = self.hazy.of(picture, layouts);
         }
     }
 }
@@ -286,7 +295,7 @@ impl InputNumbers {
         let key = match self.by? {
             Name::Image => {
                 let captures = layouts.iter().find_map(|layout| layout.read(&picture.image));
-                captures.and_then(|captures| captures.image).unwrap_or(super::check::stem(&picture.image))
+                captures.and_then(|captures| captures.image).unwrap_or(stem(&picture.image))
             }
             Name::Group => picture.scene_group.as_deref()?,
             _ => &picture.scene,

@@ -29,7 +29,14 @@ const USUAL: [&str; 4] = [
 /// # Errors
 /// Where the definition contradicts itself or what is there; where a place or a table fails; where there is no picture.
 pub async fn load(definition: &Definition) -> Result<DataSet, DatasetError> {
-    let root = Place::open(&definition.root, Path::new(""))?;
+    load_from(Place::open(&definition.root, Path::new(""))?, definition).await
+}
+
+/// As [`load`], from a place that is open.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_from(root: Place, definition: &Definition) -> Result<DataSet, DatasetError> {
     let mut definition = definition.clone();
     let mut found = if let Some(importer) = definition.importer {
         mos_mat::list(&root, &definition, importer).await?
@@ -46,7 +53,7 @@ pub async fn load(definition: &Definition) -> Result<DataSet, DatasetError> {
     if found.pictures.is_empty() {
         return Err(empty(&root, &definition, &found));
     }
-    found.pictures.sort_unstable_by(|a, b| (&a.algorithm, &a.scene, &a.image).cmp(&(&b.algorithm, &b.scene, &b.image)));
+    sort(&mut found.pictures);
     let has_own_labels = definition.importer.is_some() || definition.manifest.is_some();
     if !has_own_labels {
         let files = std::mem::take(&mut found.label_files);
@@ -54,7 +61,7 @@ pub async fn load(definition: &Definition) -> Result<DataSet, DatasetError> {
     }
     Ok(DataSet {
         name: definition.name.clone(),
-        scenes: scenes(&found),
+        scenes: scenes(&found.pictures, &found.absent),
         is_labelled: definition.labels.is_some() || found.pictures.iter().any(|picture| picture.mos.is_some()),
         protocol: definition.protocol,
         definition: definition.to_toml(),
@@ -63,6 +70,10 @@ pub async fn load(definition: &Definition) -> Result<DataSet, DatasetError> {
         inputs: found.inputs,
         faults: found.faults.into_sorted(),
     })
+}
+
+pub(super) fn sort(pictures: &mut [Picture]) {
+    pictures.sort_unstable_by(|a, b| (&a.algorithm, &a.scene, &a.image).cmp(&(&b.algorithm, &b.scene, &b.image)));
 }
 
 fn empty(root: &Place, definition: &Definition, found: &Found) -> DatasetError {
@@ -80,14 +91,14 @@ fn empty(root: &Place, definition: &Definition, found: &Found) -> DatasetError {
 }
 
 /// Every scene, with how many pictures of it the algorithm has that should have most.
-fn scenes(found: &Found) -> Vec<Scene> {
+pub(super) fn scenes(pictures: &[Picture], all_absent: &[(AlgorithmName, Arc<str>)]) -> Vec<Scene> {
     let mut absent: HashMap<(&AlgorithmName, &Arc<str>), u32> = HashMap::new();
-    for (algorithm, scene) in &found.absent {
+    for (algorithm, scene) in all_absent {
         *absent.entry((algorithm, scene)).or_default() += 1;
     }
     let mut scenes: BTreeMap<&Arc<str>, u32> = BTreeMap::new();
     let is_same = |a: &Picture, b: &Picture| a.algorithm == b.algorithm && a.scene == b.scene;
-    for run in found.pictures.chunk_by(is_same) {
+    for run in pictures.chunk_by(is_same) {
         let (algorithm, scene) = (&run[0].algorithm, &run[0].scene);
         let count = distinct(run) as u32 + absent.remove(&(algorithm, scene)).unwrap_or_default();
         let most = scenes.entry(scene).or_default();

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use arrow::array::{Array, Float64Array, LargeStringArray};
 use futures::{StreamExt, TryStreamExt};
 
+use super::Picture;
 use super::check::stem;
 use super::definition::{Definition, Direction};
 use super::error::{DatasetError, LabelError, Misfit};
 use super::fault::FaultKind;
 use super::labels::Scale;
-use super::listing::{Found, Names};
+use super::listing::{Found, Names, input_picture};
 use super::paths::plain;
 use super::table::Table;
-use super::{Input, Picture};
 use crate::place::{Addresses, Object, Place};
 
 /// Files looked at together: as many requests as a store answers about as fast as one.
@@ -60,7 +60,6 @@ pub(super) async fn list(root: &Place, definition: &Definition, file: &str) -> R
             version: object.version.into(),
             mos: row.mos,
             hazy: row.hazy_uri.and_then(|uri| hazy.get(&uri).copied()),
-            clear: None,
         });
     }
     Ok(found)
@@ -109,8 +108,8 @@ async fn inputs(root: &Place, rows: &[Row], found: &mut Found) -> Result<HashMap
             continue;
         };
         numbers.insert(uri.clone(), found.inputs.len() as u32);
-        let uri = address(root, uri).into();
-        found.inputs.push(Input { uri, bytes: object.bytes, version: object.version.into() });
+        let uri = Some(address(root, uri).into()).filter(|_| is_elsewhere(uri));
+        found.inputs.push(Picture { uri, ..input_picture(&object) });
     }
     Ok(numbers)
 }

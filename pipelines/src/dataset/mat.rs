@@ -75,6 +75,10 @@ pub(super) enum Value {
 
 /// The variables of a file, by name, in its order.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<(String, Value)>, MatError> {
+    read_within(bytes, INFLATED_MAX)
+}
+
+fn read_within(bytes: &[u8], mut inflated_left: u64) -> Result<Vec<(String, Value)>, MatError> {
     let is_hdf5 = |at| bytes.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
     if bytes.starts_with(b"MATLAB 7.3") || is_hdf5(0) || is_hdf5(512) {
         return Err(MatError::Hdf5);
@@ -84,7 +88,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<(String, Value)>, MatError> {
         [.., 1, 0, b'M', b'I'] => true,
         _ => return Err(MatError::Header),
     };
-    let (mut values, mut inflated_left) = (0, INFLATED_MAX);
+    let mut values = 0;
     let mut variables = Vec::new();
     let mut file = Cursor { bytes, at: HEADER_BYTES, is_big, values: &mut values, depth: 0 };
     while file.at < bytes.len() {
@@ -220,7 +224,7 @@ impl<'a> Cursor<'a, '_> {
     }
 
     fn shape(&mut self) -> Result<Shape, MatError> {
-        let element = self.expect(&[INT32], "an array's shape")?;
+        let element = self.expect(&[INT32, UINT32], "an array's shape")?;
         let wrong = MatError::Wrong { what: "an array's shape", at: element.at };
         let words: Vec<u32> =
             (0..element.data.len() / 4).map(|i| self.word(element.at + 4 * i)).collect::<Result<_, _>>()?;
@@ -335,4 +339,117 @@ impl<'a> Cursor<'a, '_> {
 struct Shape {
     rows: usize,
     count: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const COMPRESSED_FILE: &[u8] = include_bytes!("../../tests/fixtures/values.mat");
+    const PLAIN_FILE: &[u8] = include_bytes!("../../tests/fixtures/values_plain.mat");
+    const STRUCT_FILE: &[u8] = include_bytes!("../../tests/fixtures/exbedde/beijing/beijing_1/beijing_1_scores.mat");
+
+    fn text(text: &str) -> Value {
+        Value::Text(vec![text.to_owned()])
+    }
+
+    #[test]
+    fn every_class_is_read_and_others_are_passed_over() {
+        for file in [COMPRESSED_FILE, PLAIN_FILE] {
+            let variables = read(file).unwrap();
+            let get = |name: &str| &variables.iter().find(|(known, _)| known == name).unwrap().1;
+            for kind in ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
+            {
+                assert_eq!(*get(&format!("t_{kind}")), Value::Numbers(vec![1.0, 2.0, 3.0]), "{kind}");
+            }
+            assert_eq!(*get("small"), Value::Numbers(vec![7.0]));
+            assert_eq!(*get("logical"), Value::Numbers(vec![1.0, 0.0]));
+            assert_eq!(*get("empty"), Value::Numbers(vec![]));
+            assert_eq!(*get("text"), text("wörld 🌫"));
+            assert_eq!(*get("rows"), Value::Text(vec!["one".into(), "three".into()]));
+            assert_eq!(*get("nothing"), Value::Text(vec![]));
+            assert_eq!(*get("matrix"), Value::Numbers(vec![1.0, 3.0, 2.0, 4.0]), "by columns");
+            let names = ("name".to_owned(), vec![text("a.png"), text("b.png")]);
+            let labels = ("mos".to_owned(), vec![Value::Numbers(vec![0.25]), Value::Numbers(vec![0.75])]);
+            assert_eq!(*get("structs"), Value::Struct(vec![names, labels]));
+            let cell = |name| Value::Cells(vec![text(name)]);
+            assert_eq!(*get("nested"), Value::Cells(vec![cell("x.png"), cell("y.png")]));
+            assert_eq!(*get("complex"), Value::Other("complex numbers"));
+        }
+    }
+
+    /// A file of one 1x2 array of doubles, written by hand in the other byte order.
+    #[test]
+    fn big_endian_is_read() {
+        let mut file = vec![b' '; 124];
+        file.extend([1, 0, b'M', b'I']);
+        let mut array = Vec::new();
+        let piece = |array: &mut Vec<u8>, kind: u32, data: &[u8]| {
+            array.extend(kind.to_be_bytes());
+            array.extend((data.len() as u32).to_be_bytes());
+            array.extend(data);
+            array.resize(array.len().next_multiple_of(8), 0);
+        };
+        let words = |words: [u32; 2]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+        piece(&mut array, UINT32, &words([6, 0]));
+        piece(&mut array, INT32, &words([1, 2]));
+        array.extend([0, 3, 0, 1, b'm', b'o', b's', 0]); // a small piece: length, kind, data
+        array[20] = 0;
+        let numbers: Vec<u8> = [0.5f64, -2.0].iter().flat_map(|number| number.to_be_bytes()).collect();
+        piece(&mut array, DOUBLE, &numbers);
+        piece(&mut file, MATRIX, &array);
+        assert_eq!(read(&file).unwrap(), [("mos".to_owned(), Value::Numbers(vec![0.5, -2.0]))]);
+    }
+
+    #[test]
+    fn other_files_are_told_apart() {
+        let hdf5 = [b"MATLAB 7.3 MAT-file, Platform: GLNXA64".as_slice(), &[b' '; 474], b"\x89HDF\r\n\x1a\n"].concat();
+        assert!(matches!(read(&hdf5), Err(MatError::Hdf5)));
+        assert!(matches!(read(b"\x89HDF\r\n\x1a\nxxxxxxx"), Err(MatError::Hdf5)));
+        assert!(matches!(read(&[0; 1000]), Err(MatError::Header)));
+        assert!(matches!(read(b""), Err(MatError::Header)));
+        assert!(read(&PLAIN_FILE[..PLAIN_FILE.len() - 9]).is_err());
+    }
+
+    #[test]
+    fn a_bomb_is_refused() {
+        use std::io::Write;
+
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&vec![0; 1 << 20]).unwrap();
+        let bomb = encoder.finish().unwrap();
+        let mut file = PLAIN_FILE[..HEADER_BYTES].to_vec();
+        file.extend(COMPRESSED.to_le_bytes());
+        file.extend((bomb.len() as u32).to_le_bytes());
+        file.extend(bomb);
+        assert!(matches!(read_within(&file, 1 << 16), Err(MatError::Large("compressed bytes"))));
+    }
+
+    fn files() -> impl Strategy<Value = Vec<u8>> {
+        proptest::sample::select(vec![PLAIN_FILE, STRUCT_FILE, COMPRESSED_FILE]).prop_map(<[u8]>::to_vec)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        /// No panic, and no more memory than a few times the file's length, whatever lengths it claims.
+        #[test]
+        fn damaged_files_are_errors_or_values(mut file in files(), damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), cut in any::<prop::sample::Index>(), is_cut: bool) {
+            for (at, byte) in damage {
+                let at = at.index(file.len());
+                file[at] = byte;
+            }
+            if is_cut {
+                file.truncate(cut.index(file.len()));
+            }
+            let _ = read(&file);
+        }
+
+        #[test]
+        fn noise_after_a_header_is_no_panic(noise in prop::collection::vec(prop_oneof![0..20u8, any::<u8>()], 0..400)) {
+            let _ = read(&[&PLAIN_FILE[..HEADER_BYTES], &noise].concat());
+        }
+    }
 }

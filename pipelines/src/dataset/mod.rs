@@ -1,6 +1,6 @@
 //! Data sets: which pictures of which algorithms there are, of which scenes, with which labels.
 //!
-//! [`Definition`] (a TOML file, or a bare folder) -> listing + labels -> [`DataSet`] -> [`check`](check()) -> plan. It
+//! [`Definition`] (a TOML file, or a bare folder) -> listing + labels -> [`DataSet`] -> [`Check`] -> plan. It
 //! never looks into a picture: sizes come from the index (`crate::index`).
 
 mod check;
@@ -20,12 +20,13 @@ mod table;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use check::{Cell, Check, Counts, HeaderFact, check};
+pub use check::{Cell, Check, Counts, check};
 pub use definition::{Definition, Direction, Importer, InputsDefinition, LabelsDefinition, Protocol, find, names};
 pub use error::{DatasetError, LabelError};
 pub use fault::{Fault, FaultKind};
+pub use labels::unused_labels;
 pub use layout::{Captures, Layout, LayoutError};
-pub use load::load;
+pub use load::{load, load_from};
 pub use mat::MatError;
 
 use crate::names::{AlgorithmName, DatasetName, near};
@@ -42,8 +43,8 @@ pub struct DataSet {
     pub pictures: Vec<Picture>,
     /// Every scene of the data set, also those that no selected algorithm has, by name.
     pub scenes: Vec<Scene>,
-    /// What the algorithms were given, and what they should have made of it: see [`Picture::hazy`].
-    pub inputs: Vec<Input>,
+    /// What the algorithms were given, each as a picture of an algorithm `hazy`: see [`Picture::hazy`].
+    pub inputs: Vec<Picture>,
     /// Whether it has labels: then a picture without one is a fault.
     pub is_labelled: bool,
     /// The protocol of its own that it is also reported by.
@@ -73,10 +74,8 @@ pub struct Picture {
     pub version: Box<str>,
     /// The label, turned so that higher is better.
     pub mos: Option<f64>,
-    /// The hazy picture that it was made from, in [`DataSet::inputs`].
+    /// The hazy picture that it was made from: its place in [`DataSet::inputs`].
     pub hazy: Option<u32>,
-    /// The same scene without haze, in [`DataSet::inputs`].
-    pub clear: Option<u32>,
 }
 
 /// A scene of a data set.
@@ -86,17 +85,6 @@ pub struct Scene {
     pub name: Arc<str>,
     /// How many pictures of it the algorithm with the most has: what a complete algorithm has.
     pub pictures: u32,
-}
-
-/// A hazy or clear picture that goes with dehazed ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Input {
-    /// Its address.
-    pub uri: Box<str>,
-    /// Length in bytes.
-    pub bytes: u64,
-    /// Another one means other content.
-    pub version: Box<str>,
 }
 
 /// Which algorithms of a data set are asked for.
@@ -109,6 +97,22 @@ pub enum Algorithms {
 }
 
 impl DataSet {
+    /// Of pictures alone, in any order: without labels to miss, without inputs.
+    pub fn new(name: DatasetName, root: Place, mut pictures: Vec<Picture>) -> DataSet {
+        load::sort(&mut pictures);
+        DataSet {
+            definition: Definition::new(name.clone(), root.url().to_string()).to_toml(),
+            name,
+            root,
+            scenes: load::scenes(&pictures, &[]),
+            pictures,
+            inputs: Vec::new(),
+            is_labelled: false,
+            protocol: None,
+            faults: Vec::new(),
+        }
+    }
+
     /// A picture's address.
     pub fn uri(&self, picture: &Picture) -> String {
         picture.uri.as_ref().map_or_else(|| self.root.address(&picture.image), ToString::to_string)
@@ -117,6 +121,11 @@ impl DataSet {
     /// The algorithms that it has pictures of, by name.
     pub fn algorithms(&self) -> Vec<AlgorithmName> {
         self.pictures.chunk_by(|a, b| a.algorithm == b.algorithm).map(|run| run[0].algorithm.clone()).collect()
+    }
+
+    /// Its inputs as a data set of their own, for what is done with every picture of one.
+    pub fn of_inputs(&self) -> DataSet {
+        DataSet { pictures: self.inputs.clone(), ..DataSet::new(self.name.clone(), self.root.clone(), Vec::new()) }
     }
 
     /// Only what these algorithms made; the scenes stay.
@@ -137,3 +146,6 @@ impl DataSet {
         Ok(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

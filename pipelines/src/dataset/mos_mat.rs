@@ -5,16 +5,16 @@
 
 use futures::TryStreamExt;
 
+use super::Picture;
 use super::check::stem;
 use super::definition::{Definition, Direction, Importer};
 use super::error::{DatasetError, LabelError, Misfit};
 use super::fault::FaultKind;
 use super::labels::{Scale, texts};
 use super::layout::is_picture;
-use super::listing::{Found, Names};
+use super::listing::{Found, Names, input_picture};
 use super::paths::{Meant, Paths, plain};
 use super::table::Table;
-use super::{Input, Picture};
 use crate::place::{Object, Place};
 
 const FILE: &str = "MOS.mat";
@@ -25,7 +25,7 @@ pub(super) async fn list(root: &Place, definition: &Definition, importer: Import
     let bytes = root.get(file).await?;
     let mut found = Found::default();
     let objects = pictures(root, &mut found).await?;
-    let mut import = Import { root, importer, objects: &objects, inputs: vec![None; objects.len()], found };
+    let mut import = Import { importer, objects: &objects, inputs: vec![None; objects.len()], found };
     let rows = Table::read(file, bytes).and_then(|table| rows(&table, definition, importer));
     let taken = rows.map_err(Misfit::from).and_then(|rows| import.take(&rows, definition));
     taken.map_err(|misfit| misfit.of_labels(root.address(file)))?;
@@ -99,7 +99,6 @@ impl Row {
 }
 
 struct Import<'d> {
-    root: &'d Place,
     importer: Importer,
     /// By key.
     objects: &'d [Object],
@@ -141,7 +140,6 @@ impl Import<'_> {
                 version: object.version.as_str().into(),
                 mos: scale.turn(&object.key, row.mos)?,
                 hazy,
-                clear: None,
             });
         }
         for ((object, is_taken), input) in self.objects.iter().zip(is_taken).zip(&self.inputs) {
@@ -156,11 +154,7 @@ impl Import<'_> {
         let Meant::One(number) = meant else { return None };
         let (object, inputs) = (&self.objects[number as usize], &mut self.found.inputs);
         Some(*self.inputs[number as usize].get_or_insert_with(|| {
-            inputs.push(Input {
-                uri: self.root.address(&object.key).into(),
-                bytes: object.bytes,
-                version: object.version.as_str().into(),
-            });
+            inputs.push(input_picture(object));
             inputs.len() as u32 - 1
         }))
     }

@@ -42,16 +42,26 @@ impl Table {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes); // Excel's byte order mark
         let format = arrow::csv::reader::Format::default().with_header(true).with_delimiter(delimiter);
         let (schema, _) = format.infer_schema(bytes, Some(0))?;
-        let texts = schema.fields().iter().map(|field| Field::new(field.name().trim(), DataType::LargeUtf8, true));
+        let texts = schema.fields().iter().map(|field| Field::new(field.name().trim(), DataType::Utf8, true));
         let schema = Arc::new(Schema::new(texts.collect::<Vec<_>>()));
-        let reader = arrow::csv::ReaderBuilder::new(schema).with_format(format).build(Cursor::new(bytes))?;
-        Table::columns(&reader.collect::<Result<Vec<_>, _>>()?)
+        let reader = arrow::csv::ReaderBuilder::new(schema.clone()).with_format(format).build(Cursor::new(bytes))?;
+        let mut batches = reader.collect::<Result<Vec<_>, _>>()?;
+        if batches.is_empty() {
+            batches.push(RecordBatch::new_empty(schema)); // a header alone has columns too
+        }
+        Table::columns(&batches)
     }
 
     fn columns(batches: &[RecordBatch]) -> Result<Table, LabelError> {
         let Some(first) = batches.first() else { return Ok(Table(Content::Columns(Vec::new()))) };
         let column = |at: usize, field: &Arc<Field>| {
-            let chunks: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(at).as_ref()).collect();
+            // Joined, text may pass the 2 GiB that short offsets reach.
+            let long = |array: &ArrayRef| match array.data_type() {
+                DataType::Utf8 => cast_with_options(array, &DataType::LargeUtf8, &CastOptions::default()),
+                _ => Ok(array.clone()),
+            };
+            let chunks = batches.iter().map(|batch| long(batch.column(at))).collect::<Result<Vec<_>, _>>()?;
+            let chunks: Vec<&dyn Array> = chunks.iter().map(AsRef::as_ref).collect();
             Ok((field.name().clone(), concat(&chunks)?))
         };
         let schema = first.schema();

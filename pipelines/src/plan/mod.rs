@@ -187,22 +187,12 @@ mod tests {
             version: "v1".into(),
             mos: None,
             hazy: None,
-            clear: None,
         }
     }
 
     fn dataset(pictures: &BTreeSet<(u8, u16)>) -> DataSet {
-        DataSet {
-            name: "d".parse().unwrap(),
-            root: Place::open("/", Path::new("")).unwrap(),
-            pictures: pictures.iter().map(|(a, n)| picture(*a, *n)).collect(),
-            scenes: Vec::new(),
-            inputs: Vec::new(),
-            is_labelled: false,
-            protocol: None,
-            definition: String::new(),
-            faults: Vec::new(),
-        }
+        let root = Place::open("/", Path::new("")).unwrap();
+        DataSet::new("d".parse().unwrap(), root, pictures.iter().map(|(a, n)| picture(*a, *n)).collect())
     }
 
     /// From the picture's name, so that it stays when others come and go.

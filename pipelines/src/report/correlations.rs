@@ -5,7 +5,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelExtend, ParallelIterator};
 
 use super::load::Rows;
 use super::{Head, ReportOptions};
-use crate::stats::{self, Columns, Estimate, Fit};
+use crate::stats::{self, Columns, Estimate, ExbeddeMeasures, Fit, FitStatus};
 use crate::tables::correlations::CorrelationRow;
 
 /// The name of exBeDDE's protocol, in a data set's definition and in the table.
@@ -160,7 +160,8 @@ fn fitted(fit: &Fit) -> (Option<f64>, Option<f64>, Option<String>) {
 }
 
 /// exBeDDE's protocol: a row for each city, then their mean. Its PLCC and RMSE are after a fit, so they stand where those
-/// of the 5-parameter fit do.
+/// of the 5-parameter fit do; it has not converged where that of one picture's outputs has not. `scenes` are those that the
+/// means are of.
 fn exbedde(labelled: &Labelled, rows: &Rows, head: &Head<'_>) -> Vec<CorrelationRow> {
     let result = stats::exbedde(&labelled.columns(), &labelled.scene_group);
     let names = rows.groups.sorted();
@@ -176,12 +177,17 @@ fn exbedde(labelled: &Labelled, rows: &Rows, head: &Head<'_>) -> Vec<Correlation
         };
         cities.push(with_measures(row, city.measures));
     }
-    let all = CorrelationRow { scenes: result.scenes, ..labelled.row(head, EXBEDDE) };
-    cities.extend(result.mean.map(|measures| with_measures(all, measures)));
+    let status = if result.not_converged == 0 { FitStatus::Converged } else { FitStatus::NotConverged };
+    let all = CorrelationRow {
+        scenes: result.scenes,
+        logistic5_status: result.mean.map(|_| status.as_str().to_owned()),
+        ..labelled.row(head, EXBEDDE)
+    };
+    cities.push(result.mean.map_or(all.clone(), |measures| with_measures(all, measures)));
     cities
 }
 
-fn with_measures(row: CorrelationRow, measures: stats::ExbeddeMeasures) -> CorrelationRow {
+fn with_measures(row: CorrelationRow, measures: ExbeddeMeasures) -> CorrelationRow {
     CorrelationRow {
         srcc: Some(measures.srcc),
         krcc: Some(measures.krcc),

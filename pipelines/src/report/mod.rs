@@ -15,7 +15,7 @@ use parquet::errors::ParquetError;
 
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
-use crate::run::{DatasetSpec, RunRecord, RunState};
+use crate::run::{RunRecord, RunState};
 use crate::stats::Bootstrap;
 use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
 use crate::tables::cross_dataset::{self as cross_dataset_table, CROSS_DATASET, CrossDatasetRow};
@@ -23,6 +23,7 @@ use crate::tables::leaderboard::{self as leaderboard_table, LEADERBOARD, Leaderb
 use crate::tables::{parquet_file, report_key};
 
 pub use correlations::EXBEDDE;
+pub use text::Table;
 pub use together::together;
 
 /// What a report is made with.
@@ -161,6 +162,23 @@ pub struct Report {
 /// # Errors
 /// A run that is not complete; a part that is missing, damaged, or not the run's; a store that fails.
 pub async fn make(store: &Place, record: &RunRecord, options: &ReportOptions) -> Result<Report, ReportError> {
+    make_with(store, record, options, true).await
+}
+
+/// As [`make`], but without correlations, which take most of the time.
+///
+/// # Errors
+/// As [`make`].
+pub async fn rank(store: &Place, record: &RunRecord, options: &ReportOptions) -> Result<Report, ReportError> {
+    make_with(store, record, options, false).await
+}
+
+async fn make_with(
+    store: &Place,
+    record: &RunRecord,
+    options: &ReportOptions,
+    with_correlations: bool,
+) -> Result<Report, ReportError> {
     check_complete(record)?;
     let found = record.parts.iter().map(|part| part.rows).sum();
     if found != record.counts.pictures {
@@ -173,11 +191,17 @@ pub async fn make(store: &Place, record: &RunRecord, options: &ReportOptions) ->
     let (mut correlations, mut boards) = (Vec::new(), Vec::new());
     for dataset in &record.spec.datasets {
         let rows = load::load(store, record, &dataset.name).await?;
-        let work = Work { rows, record: record.clone(), dataset: dataset.clone(), algorithms: algorithms.clone() };
-        let options = *options;
-        let done = tokio::task::spawn_blocking(move || work.run(&options)).await.expect("statistics do not panic");
-        correlations.extend(done.0);
-        boards.push(done.1);
+        let (record, dataset, algorithms, options) = (record.clone(), dataset.clone(), algorithms.clone(), *options);
+        let work = move || {
+            let head = head(&record, &dataset.name);
+            let board = leaderboard::of(&rows, &head, &algorithms, &options);
+            let protocol = dataset.protocol.as_deref();
+            let agreement = with_correlations.then(|| correlations::of(&rows, &head, protocol, &options));
+            (board, agreement.unwrap_or_default())
+        };
+        let (board, agreement) = tokio::task::spawn_blocking(work).await.expect("statistics do not panic");
+        boards.push(board);
+        correlations.extend(agreement);
     }
     Ok(assemble(record, options, &algorithms, (correlations, boards)))
 }
@@ -189,23 +213,6 @@ fn check_complete(record: &RunRecord) -> Result<(), ReportError> {
     let counts = record.counts;
     let found = counts.scored + counts.failed;
     Err(ReportError::Unfinished { run: record.name.to_string(), found, pictures: counts.pictures })
-}
-
-/// One data set's statistics, on a thread where they may block.
-struct Work {
-    rows: load::Rows,
-    record: RunRecord,
-    dataset: DatasetSpec,
-    algorithms: Vec<AlgorithmName>,
-}
-
-impl Work {
-    fn run(&self, options: &ReportOptions) -> (Vec<CorrelationRow>, leaderboard::Board) {
-        let head = head(&self.record, &self.dataset.name);
-        let protocol = self.dataset.protocol.as_deref();
-        let board = leaderboard::of(&self.rows, &head, &self.algorithms, options);
-        (correlations::of(&self.rows, &head, protocol, options), board)
-    }
 }
 
 fn head<'a>(record: &'a RunRecord, dataset: &'a DatasetName) -> Head<'a> {

@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 
+use serde::Serialize;
+
 use super::Report;
-use crate::tables::correlations::CorrelationRow;
-use crate::tables::leaderboard::LeaderboardRow;
+use crate::tables::correlations::{self, CorrelationRow};
+use crate::tables::cross_dataset;
+use crate::tables::leaderboard::{self, LeaderboardRow};
 
 /// Where a cell stands in its column.
 #[derive(Clone, Copy, PartialEq)]
@@ -15,52 +18,91 @@ enum Side {
 
 use Side::{Left, Right};
 
+/// One of the tables of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Agreement with labels.
+    Correlations,
+    /// The algorithms in order.
+    Leaderboard,
+    /// Agreement between data sets.
+    CrossDataset,
+}
+
 impl Report {
-    /// The leaderboards, one after another, and what their columns mean.
-    pub fn leaderboard_text(&self) -> String {
+    /// A table's rows as JSON, one object a line.
+    pub fn json(&self, table: Table) -> String {
+        fn lines<R: Serialize>(rows: &[R]) -> String {
+            let line = |row| serde_json::to_string(row).expect("a row has text for keys") + "\n";
+            rows.iter().map(line).collect()
+        }
+        match table {
+            Table::Correlations => lines(&self.correlations),
+            Table::Leaderboard => lines(&self.leaderboard),
+            Table::CrossDataset => lines(&self.cross_dataset),
+        }
+    }
+
+    /// A table's rows as CSV with a header; what is not defined is empty.
+    pub fn csv(&self, table: Table) -> String {
+        let batch = match table {
+            Table::Correlations => correlations::to_batch(&self.correlations),
+            Table::Leaderboard => leaderboard::to_batch(&self.leaderboard),
+            Table::CrossDataset => cross_dataset::to_batch(&self.cross_dataset),
+        };
+        let mut bytes = Vec::new();
+        arrow::csv::Writer::new(&mut bytes).write(&batch).expect("memory takes text and numbers");
+        String::from_utf8(bytes).expect("what was written is text")
+    }
+
+    /// A table for reading; empty where there is nothing to say.
+    pub fn text(&self, table: Table) -> String {
+        match table {
+            Table::Correlations => self.correlations_text(),
+            Table::Leaderboard => self.leaderboard_text(),
+            Table::CrossDataset => self.cross_dataset_text(),
+        }
+    }
+
+    fn leaderboard_text(&self) -> String {
         let mut text = String::new();
         for board in self.leaderboard.chunk_by(|a, b| a.dataset == b.dataset) {
             let title = match &board[0].dataset {
-                Some(dataset) => dataset.clone(),
-                None => "all data sets, each counting the same".to_owned(),
+                Some(dataset) => format!("Leaderboard: {dataset}"),
+                None => "Leaderboard: all data sets, each counting the same".to_owned(),
             };
             let _ = writeln!(text, "{title}\n{}", board_text(board));
         }
-        let level = self.options.bootstrap().level;
-        let _ = writeln!(
-            text,
-            "Ranks by mean score over scenes. `within`: the ranks that are not ruled out. Algorithms that share a letter do \
-             not differ\nsignificantly; `p next` is of the difference to the next rank (Wilcoxon's signed ranks over the \
-             scenes that both have,\nHolm's correction over all pairs, {:.0}%).",
-            (1.0 - level) * 100.0
-        );
-        text + &self.foot()
+        if !text.is_empty() {
+            let _ = writeln!(
+                text,
+                "score: mean over scenes. within: the ranks that are not ruled out. group: algorithms that share a letter do \
+                 not differ\nsignificantly. p next: of the difference to the next rank (Wilcoxon's signed ranks over the \
+                 scenes that both have,\nHolm's correction over all pairs, {:.0}%).",
+                (1.0 - self.options.bootstrap().level) * 100.0
+            );
+        }
+        text
     }
 
-    /// The correlations with labels, or that there are no labels.
-    pub fn correlations_text(&self) -> String {
+    fn correlations_text(&self) -> String {
         if self.correlations.is_empty() {
-            return "No picture with a score has a label: there is nothing to correlate with.\n".to_owned()
-                + &self.foot();
+            return "Agreement with labels: none, as no picture with a score has a label\n".to_owned();
         }
-        let mut text = String::new();
-        for group in self.correlations.chunk_by(|a, b| (&a.dataset, &a.protocol) == (&b.dataset, &b.protocol)) {
-            let title = match (&group[0].dataset, group[0].protocol.as_str()) {
-                (Some(dataset), "pooled") => dataset.clone(),
-                (Some(dataset), protocol) => format!("{dataset}, by the protocol of {protocol}"),
-                (None, "mean_by_pictures") => "mean over data sets, by their pictures".to_owned(),
-                (None, _) => "mean over data sets, each counting the same".to_owned(),
-            };
-            let _ = writeln!(text, "{title}\n{}", correlations_text(group));
-        }
-        text += "n: pictures with score and label. PLCC 4 and 5: after a logistic fit of 4 and 5 parameters to the row's own \
-                 pictures; ~ where the\nfit did not converge. pairs: of two pictures of one scene, how often the score orders \
-                 them as the labels do.\n";
-        text + &self.foot()
+        let heads = ["pictures of", "n", "scenes", "SRCC", "95% interval", "KRCC", "PLCC", "PLCC 4", "PLCC 5", "pairs"];
+        let mut lines = vec![heads.map(str::to_owned).to_vec()];
+        lines.extend(self.correlations.iter().map(agreement_line));
+        let mut sides = [Right; 10];
+        sides[0] = Left;
+        format!(
+            "Agreement with labels\n{}\nn: pictures with score and label. PLCC 4, PLCC 5: after a logistic fit of 4, 5 \
+             parameters to the row's own pictures; ~ where\nit did not converge. pairs: of two pictures of one scene, how \
+             often the score orders them as the labels do.\n",
+            aligned(&lines, &sides)
+        )
     }
 
-    /// Whether data sets rank alike; nothing for a run of one data set.
-    pub fn cross_dataset_text(&self) -> String {
+    fn cross_dataset_text(&self) -> String {
         if self.cross_dataset.is_empty() {
             return String::new();
         }
@@ -72,14 +114,12 @@ impl Report {
             cells.extend([row.srcc, row.krcc, row.plcc].map(number));
             lines.push(cells);
         }
-        format!(
-            "Do data sets rank the algorithms alike?\n{}",
-            aligned(&lines, &[Left, Left, Left, Right, Right, Right, Right])
-        )
+        let table = aligned(&lines, &[Left, Left, Left, Right, Right, Right, Right]);
+        format!("Do data sets rank the algorithms alike? Correlations of the algorithms' means\n{table}")
     }
 
-    /// What was scored with what: without it a number cannot be compared with another.
-    fn foot(&self) -> String {
+    /// What was scored with what, and what is missing: without it a number cannot be compared with another.
+    pub fn foot(&self) -> String {
         let (record, options) = (&self.record, self.options);
         let spec = &record.spec;
         let mut text = format!(
@@ -93,7 +133,7 @@ impl Report {
         let _ = writeln!(text, "model {}, prompts {prompts}, views {}, {}", spec.model, spec.views, spec.dtype);
         let failed: u64 = self.leaderboard.iter().filter(|row| row.dataset.is_some()).map(|row| row.failed).sum();
         if failed > 0 {
-            let _ = writeln!(text, "{failed} pictures have no score and are in no mean");
+            let _ = writeln!(text, "failed: {failed} pictures have no score and are in no mean");
         }
         if let Some(remark) = &spec.remark {
             let _ = writeln!(text, "NOTE: {remark}");
@@ -139,30 +179,29 @@ fn board_text(board: &[LeaderboardRow]) -> String {
     aligned(&lines, &[Right, Right, Left, Left, Right, Right, Right, Right, Right, Right, Right])
 }
 
-fn correlations_text(group: &[CorrelationRow]) -> String {
-    let heads = ["pictures of", "n", "scenes", "SRCC", "95% interval", "KRCC", "PLCC", "PLCC 4", "PLCC 5", "pairs"];
-    let mut lines = vec![heads.map(str::to_owned).to_vec()];
+fn agreement_line(row: &CorrelationRow) -> Vec<String> {
+    let of_all = match (&row.dataset, row.protocol.as_str()) {
+        (Some(dataset), "pooled") => dataset.clone(),
+        (Some(dataset), protocol) => format!("{dataset} by {protocol}"),
+        (None, "mean_by_pictures") => "mean by pictures".to_owned(),
+        (None, _) => "mean of data sets".to_owned(),
+    };
     let fitted = |value: Option<f64>, status: &Option<String>| {
         let open = status.as_deref() == Some("not_converged");
         if open { format!("~{}", number(value)) } else { number(value) }
     };
-    for row in group {
-        lines.push(vec![
-            row.group_name.clone().unwrap_or_else(|| "all".to_owned()),
-            row.n.to_string(),
-            row.scenes.to_string(),
-            number(row.srcc),
-            interval(row.srcc_low, row.srcc_high),
-            number(row.krcc),
-            number(row.plcc),
-            fitted(row.plcc_logistic4, &row.logistic4_status),
-            fitted(row.plcc_logistic5, &row.logistic5_status),
-            number(row.pairwise_accuracy),
-        ]);
-    }
-    let mut sides = [Right; 10];
-    sides[0] = Left;
-    aligned(&lines, &sides)
+    vec![
+        row.group_name.as_ref().map_or(of_all, |name| format!("  {name}")),
+        row.n.to_string(),
+        row.scenes.to_string(),
+        number(row.srcc),
+        interval(row.srcc_low, row.srcc_high),
+        number(row.krcc),
+        number(row.plcc),
+        fitted(row.plcc_logistic4, &row.logistic4_status),
+        fitted(row.plcc_logistic5, &row.logistic5_status),
+        number(row.pairwise_accuracy),
+    ]
 }
 
 /// Four digits tell apart what the intervals do.

@@ -33,7 +33,8 @@ pub fn together(first: &RunRecord, others: &[RunRecord]) -> Result<RunRecord, Re
 fn differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
     let mut differences = Vec::new();
     if a.fingerprint != b.fingerprint {
-        differences.extend(model_differences(a, b));
+        differences.push(format!("fingerprint ({} and {})", a.fingerprint, b.fingerprint));
+        differences.extend(a.spec.differs(&b.spec));
     }
     for dataset in &a.spec.datasets {
         let Some(other) = b.spec.datasets.iter().find(|other| other.name == dataset.name) else { continue };
@@ -44,7 +45,7 @@ fn differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
             ("definition", dataset.definition.clone(), other.definition.clone()),
         ];
         for (field, a, b) in fields.iter().filter(|(_, a, b)| a != b) {
-            differences.push(format!("{field} of data set {}: {} and {}", dataset.name, a.trim(), b.trim()));
+            differences.push(format!("{field} of data set {} ({} and {})", dataset.name, a.trim(), b.trim()));
         }
     }
     let of_b = parts(b);
@@ -54,21 +55,6 @@ fn differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
         }
     }
     differences
-}
-
-fn model_differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
-    let fields = |run: &RunRecord| {
-        let prompts = run.spec.prompts.clone().unwrap_or_else(|| "none (handcrafted)".to_owned());
-        [
-            ("fingerprint", run.fingerprint.clone()),
-            ("model", run.spec.model.clone()),
-            ("prompts", prompts),
-            ("views", run.spec.views.clone()),
-            ("dtype", run.spec.dtype.clone()),
-        ]
-    };
-    let pairs = fields(a).into_iter().zip(fields(b));
-    pairs.filter(|(a, b)| a.1 != b.1).map(|(a, b)| format!("{}: {} and {}", a.0, a.1, b.1)).collect()
 }
 
 /// The parts of each data set's algorithms: what is the same has the same name.

@@ -88,3 +88,76 @@ fn compare(rankings: &[Ranking], numbers: &[usize], (first, second): (usize, usi
         significant: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bootstrap, SceneScores, rank};
+    use super::*;
+
+    const BOOTSTRAP: Bootstrap = Bootstrap { replicates: 200, seed: 1, level: 0.95 };
+
+    /// Algorithms `of` by their numbers, each with its mean and noise of its own.
+    fn dataset(of: &[(usize, f64)], scenes: usize) -> Ranking {
+        let noise = |algorithm: usize, scene: usize| ((scene * 37 + algorithm * 101) % 97) as f64 / 97.0;
+        let score = |&(algorithm, mean): &(usize, f64)| (0..scenes).map(move |scene| mean + noise(algorithm, scene));
+        let scores: Vec<f64> = of.iter().flat_map(score).collect();
+        let mut ranking = rank(&SceneScores { algorithms: of.len(), scenes, scores: &scores }, &BOOTSTRAP);
+        ranking.standings.iter_mut().for_each(|standing| standing.algorithm = of[standing.algorithm].0);
+        let number = |pair: &mut Comparison| (pair.first, pair.second) = (of[pair.first].0, of[pair.second].0);
+        ranking.comparisons.iter_mut().for_each(number);
+        ranking
+    }
+
+    #[test]
+    fn one_data_set_stays_as_it_is() {
+        let alone = dataset(&[(0, 0.0), (3, 0.1), (4, 0.5)], 97);
+        let across = rank_across(std::slice::from_ref(&alone), 0.95);
+        for (standing, wanted) in across.standings.iter().zip(&alone.standings) {
+            let (mean, wanted_mean) = (standing.mean.unwrap(), wanted.mean.unwrap());
+            assert_eq!(
+                (standing.algorithm, standing.rank, &standing.groups),
+                (wanted.algorithm, wanted.rank, &wanted.groups)
+            );
+            assert!((mean.value - wanted_mean.value).abs() < 1e-12);
+            assert!((mean.interval.unwrap().low - wanted_mean.interval.unwrap().low).abs() < 1e-12);
+        }
+        for pair in &across.comparisons {
+            let wanted =
+                alone.comparisons.iter().find(|of| (of.first, of.second) == (pair.first, pair.second)).unwrap();
+            // More than 50 scenes: the data set's own test is by the normal distribution too.
+            assert!((pair.p - wanted.p).abs() <= 1e-9 * wanted.p, "{} {}", pair.p, wanted.p);
+        }
+    }
+
+    #[test]
+    fn a_large_data_set_counts_no_more_than_a_small_one() {
+        let across = rank_across(&[dataset(&[(0, 0.0), (1, 0.4)], 970), dataset(&[(0, 0.8), (1, 0.0)], 97)], 0.95);
+        assert_eq!(across.standings[0].algorithm, 0);
+        assert_eq!(across.standings[0].scenes, 1067);
+        let by_first = across.comparisons[0].mean_difference.unwrap();
+        assert!((by_first - 0.2).abs() < 0.02, "{by_first}");
+    }
+
+    #[test]
+    fn two_data_sets_that_agree_say_more_than_one() {
+        let one = dataset(&[(0, 0.0), (1, 0.06)], 97);
+        let both = rank_across(&[one.clone(), one.clone()], 0.95);
+        assert!(both.comparisons[0].p < one.comparisons[0].p);
+        let width = |ranking: &Ranking| {
+            let interval = ranking.standings[0].mean.unwrap().interval.unwrap();
+            interval.high - interval.low
+        };
+        assert!((width(&both) * 2.0_f64.sqrt() - width(&one)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_not_on_all_data_sets_has_no_place() {
+        let first = dataset(&[(0, 0.0), (1, 0.1), (5, 0.3)], 60);
+        let second = dataset(&[(0, 0.0), (2, 0.1), (5, 0.3)], 60);
+        let across = rank_across(&[first, second], 0.95);
+        let order: Vec<usize> = across.standings.iter().map(|standing| standing.algorithm).collect();
+        assert_eq!(order, [5, 0]);
+        assert_eq!(across.comparisons.len(), 1);
+        assert_eq!(rank_across(&[], 0.95).standings, []);
+    }
+}

@@ -12,7 +12,7 @@ table! {
         fingerprint: String,
         /// What the algorithms are compared by: `score` or `mos`, the mean over scenes.
         measure: String,
-        /// One data set, the first by name.
+        /// One data set, the earlier one of the run.
         dataset_a: String,
         /// The other.
         dataset_b: String,

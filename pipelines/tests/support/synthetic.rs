@@ -121,7 +121,7 @@ fn row(dataset: usize, algorithm: usize, scene: usize, labelled: bool) -> ScoreR
     let mut of_picture = of_scene.clone();
     of_picture.set_stream(algorithm as u64 + 1);
     let hardness: f64 = of_scene.random_range(-1.0..1.0);
-    let quality = (algorithm / 3) as f64 * 0.15 + hardness + of_picture.random_range(-1.0..1.0);
+    let quality = (algorithm / 3) as f64 * 0.3 + hardness + of_picture.random_range(-1.0..1.0);
     let score = 1.0 / (1.0 + (-quality + of_picture.random_range(-0.8..0.8)).exp());
     // Labels are means of a few votes: they take few values.
     let mos = (of_picture.random_range(-0.8..0.8) + quality).mul_add(10.0, 50.0).round();

@@ -1,0 +1,238 @@
+//! `dqa-coord dataset`: what data sets there are, what one has, and what it lacks.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write, stdout};
+use std::path::Path;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use clap::builder::BoolishValueParser;
+use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, check};
+use dqa_pipelines::index::Index;
+use dqa_pipelines::place::PlaceError;
+use dqa_worker::decode::Limits;
+use dqa_worker::headers;
+use dqa_worker::program::{Done, Unwritten, advise, note};
+use futures::StreamExt;
+use serde::Serialize;
+
+/// Checks a data set, shows it, or lists those that have a definition.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// What to do.
+    #[arg(value_enum)]
+    action: Action,
+
+    /// The data set: a name from configs/datasets, a definition (TOML), a manifest (CSV, Parquet) or a folder.
+    #[arg(value_name = "NAME", required_if_eq_any([("action", "check"), ("action", "show")]))]
+    dataset: Option<String>,
+
+    /// The algorithms that are checked, joined by commas; or all.
+    #[arg(long, env = "DQA_ALGOS", value_delimiter = ',', default_value = "all", value_name = "NAMES")]
+    algos: Vec<String>,
+
+    /// Check without reading pictures' headers: sizes are not compared, and what cannot be read is not found.
+    #[arg(long, env = "DQA_NO_HEADERS", value_parser = BoolishValueParser::new())]
+    no_headers: bool,
+
+    /// How it is written. As CSV, a check has the cells of its matrix that have problems.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Action {
+    /// The matrix of algorithms and scenes: what is missing, duplicate, unlabelled, unlike its input, unreadable.
+    Check,
+    /// Its definition, and how many pictures each algorithm has.
+    Show,
+    /// The data sets that have a definition in configs/datasets.
+    List,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// For reading.
+    Table,
+    /// One object a line.
+    Json,
+    /// With a header.
+    Csv,
+}
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    let name = args.dataset.as_deref().unwrap_or_default();
+    match args.action {
+        Action::Check => check_one(&load(name).await?.1, args).await,
+        Action::Show => {
+            let (definition, dataset) = load(name).await?;
+            show(&definition, &dataset, args.format)?;
+            Ok(Done::All)
+        }
+        Action::List => list(args.format),
+    }
+}
+
+async fn load(name: &str) -> anyhow::Result<(Definition, DataSet)> {
+    let definition = dataset::find(name, Path::new(""))?;
+    let loaded = dataset::load(&definition).await;
+    let loaded = loaded.with_context(|| format!("cannot load data set `{}`", definition.name));
+    let missing = format!("its data should be at {}; DQA_DATA names the folder of data sets", definition.root);
+    let dataset = loaded.map_err(|error| match error.downcast_ref::<DatasetError>() {
+        Some(DatasetError::Place(PlaceError::Folder { .. })) => advise(error, missing),
+        _ => error,
+    })?;
+    Ok((definition, dataset))
+}
+
+async fn check_one(dataset: &DataSet, args: &Args) -> anyhow::Result<Done> {
+    let algorithms = if args.algos == ["all"] { Algorithms::All } else { Algorithms::Named(args.algos.clone()) };
+    let dataset = dataset.clone().select(&algorithms)?;
+    let mut index = Index::default();
+    if !args.no_headers {
+        read_headers(&dataset, &mut index).await?;
+        read_headers(&dataset.of_inputs(), &mut index).await?;
+    }
+    let check = check(&dataset, &|picture| index.get(picture).cloned());
+    print_check(&check, args.format)?;
+    if let Some(labels) = dataset::unused_labels(&dataset).await {
+        note(format_args!("hint: {labels} has labels; a definition takes them with a section [labels]"));
+    }
+    Ok(if check.is_clean() { Done::All } else { Done::SomeFailed })
+}
+
+async fn read_headers(dataset: &DataSet, index: &mut Index) -> anyhow::Result<()> {
+    let mut read = headers::read(dataset, (0..dataset.pictures.len()).collect(), &Limits::default());
+    while let Some((at, header)) = read.next().await {
+        let picture = &dataset.pictures[at];
+        let header = header.with_context(|| format!("cannot read the header of {}", picture.image))?;
+        index.insert(picture, header);
+    }
+    Ok(())
+}
+
+fn print_check(check: &Check, format: Format) -> Result<(), Unwritten> {
+    let mut out = BufWriter::new(stdout().lock());
+    match format {
+        Format::Table => write!(out, "{check}")?,
+        Format::Json => write_json(&mut out, check)?,
+        Format::Csv => {
+            let mut table = csv::Writer::from_writer(&mut out);
+            table
+                .write_record([
+                    "scene",
+                    "algorithm",
+                    "expected",
+                    "present",
+                    "missing",
+                    "duplicate",
+                    "unlabelled",
+                    "unlike_input",
+                    "unreadable",
+                    "details",
+                ])
+                .map_err(std::io::Error::from)?;
+            for cell in &check.cells {
+                let c = &cell.counts;
+                let numbers =
+                    [c.expected, c.present, c.missing, c.duplicate, c.unlabelled, c.unlike_input, c.unreadable];
+                let texts = [cell.scene.clone(), cell.algorithm.to_string()].into_iter();
+                let record = texts.chain(numbers.map(|n| n.to_string())).chain([cell.details.join("; ")]);
+                table.write_record(record).map_err(std::io::Error::from)?;
+            }
+            table.flush()?;
+            drop(table);
+            // They are of no cell.
+            check.faults.iter().for_each(|fault| note(format_args!("{fault}")));
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn write_json(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
+    writeln!(out, "{}", serde_json::to_string(value).expect("it has text for keys"))
+}
+
+/// A data set in numbers.
+#[derive(Serialize)]
+struct Shown<'a> {
+    definition: &'a Definition,
+    scenes: usize,
+    pictures: usize,
+    bytes: u64,
+    labelled: usize,
+    hazy: usize,
+    algorithms: BTreeMap<String, u64>,
+}
+
+fn show(definition: &Definition, dataset: &DataSet, format: Format) -> Result<(), Unwritten> {
+    let mut algorithms: BTreeMap<String, u64> = BTreeMap::new();
+    for picture in &dataset.pictures {
+        *algorithms.entry(picture.algorithm.to_string()).or_default() += 1;
+    }
+    let shown = Shown {
+        definition,
+        scenes: dataset.scenes.len(),
+        pictures: dataset.pictures.len(),
+        bytes: dataset.pictures.iter().map(|picture| picture.bytes).sum(),
+        labelled: dataset.pictures.iter().filter(|picture| picture.mos.is_some()).count(),
+        hazy: dataset.inputs.len(),
+        algorithms,
+    };
+    let mut out = BufWriter::new(stdout().lock());
+    match format {
+        Format::Table => {
+            writeln!(out, "{}", dataset.definition)?;
+            let Shown { pictures, scenes, labelled, hazy, .. } = shown;
+            writeln!(out, "# {pictures} pictures ({labelled} labelled) of {scenes} scenes, {hazy} hazy pictures")?;
+            for (algorithm, pictures) in &shown.algorithms {
+                writeln!(out, "# {algorithm}: {pictures}")?;
+            }
+        }
+        Format::Json => write_json(&mut out, &shown)?,
+        Format::Csv => {
+            writeln!(out, "algorithm,pictures")?;
+            for (algorithm, pictures) in &shown.algorithms {
+                writeln!(out, "{algorithm},{pictures}")?;
+            }
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// One that cannot be read is said to be so, and the rest are listed.
+fn list(format: Format) -> anyhow::Result<Done> {
+    let mut done = Done::All;
+    let mut definitions = Vec::new();
+    for name in dataset::names(Path::new("")) {
+        match dataset::find(&name, Path::new("")) {
+            Ok(definition) => definitions.push(definition),
+            Err(error) => {
+                note(format_args!("{:#}", anyhow::Error::from(error)));
+                done = Done::SomeFailed;
+            }
+        }
+    }
+    print_list(&definitions, format)?;
+    Ok(done)
+}
+
+fn print_list(definitions: &[Definition], format: Format) -> Result<(), Unwritten> {
+    let mut out = BufWriter::new(stdout().lock());
+    if matches!(format, Format::Csv) {
+        writeln!(out, "name,root")?;
+    }
+    for definition in definitions {
+        match format {
+            Format::Table => writeln!(out, "{:24} {}", definition.name, definition.root)?,
+            Format::Json => write_json(&mut out, definition)?,
+            Format::Csv => {
+                let mut table = csv::Writer::from_writer(&mut out);
+                let record = [definition.name.as_str(), &definition.root];
+                table.write_record(record).map_err(std::io::Error::from)?;
+                table.flush()?;
+            }
+        }
+    }
+    Ok(out.flush()?)
+}

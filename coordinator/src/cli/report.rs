@@ -1,0 +1,141 @@
+//! `dqa-coord report`: how a run's scores agree with labels, and its leaderboards, as tables in the store and on the
+//! terminal.
+
+use std::io::{Write, stdout};
+
+use anyhow::Context;
+use clap::ValueEnum;
+use dqa_pipelines::names::RunName;
+use dqa_pipelines::place::Place;
+use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, Table};
+use dqa_pipelines::run::RunRecord;
+use dqa_worker::program::{Done, Unwritten, advise};
+
+use super::StoreArgs;
+
+/// Makes a run's reports again, writes their tables to the store and shows them.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The run [default: the one that was planned last].
+    #[arg(long, env = "DQA_RUN", value_name = "RUN")]
+    run: Option<RunName>,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Only this table [default: all of them for reading, correlations as json and csv].
+    #[arg(long, env = "DQA_TABLE", value_enum, value_name = "TABLE")]
+    table: Option<TableArg>,
+
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TableArg {
+    /// Agreement of scores with labels.
+    Correlations,
+    /// The algorithms in order.
+    Leaderboard,
+    /// Agreement between data sets.
+    CrossDataset,
+}
+
+/// How a report is made and shown.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ReportArgs {
+    /// How results are written.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Draws of scenes that intervals are made from.
+    #[arg(long, env = "DQA_REPLICATES", default_value_t = ReportOptions::default().replicates, value_name = "N")]
+    replicates: u32,
+
+    /// Of the draws: the same seed, the same intervals.
+    #[arg(long, env = "DQA_SEED", default_value_t = ReportOptions::default().seed, value_name = "N")]
+    seed: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For reading.
+    Table,
+    /// One object a line.
+    Json,
+    /// With a header.
+    Csv,
+}
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    let store = args.store.open()?;
+    let record = match &args.run {
+        Some(name) => RunRecord::read(&store, name).await?,
+        None => last(&store).await?,
+    };
+    let report = args.report.make_and_write(&store, &record).await?;
+    let all = [Table::Correlations, Table::CrossDataset, Table::Leaderboard];
+    let table = args.table.map(|table| match table {
+        TableArg::Correlations => Table::Correlations,
+        TableArg::Leaderboard => Table::Leaderboard,
+        TableArg::CrossDataset => Table::CrossDataset,
+    });
+    args.report.show(&report, table.as_ref().map_or(&all, std::slice::from_ref))?;
+    Ok(Done::All)
+}
+
+/// The run that was planned last.
+pub(super) async fn last(store: &Place) -> anyhow::Result<RunRecord> {
+    RunRecord::all(store).await?.pop().context("the store has no runs")
+}
+
+impl ReportArgs {
+    /// What a run ends with: its reports in the store, the leaderboard last on the terminal.
+    pub(super) async fn make_and_show(&self, store: &Place, record: &RunRecord) -> anyhow::Result<()> {
+        let mut report = self.make_and_write(store, record).await?;
+        report.correlations.retain(|row| row.group_kind == "all");
+        let tables = [Table::Correlations, Table::Leaderboard];
+        // As json and csv a result is one table.
+        Ok(self.show(&report, if self.format == Format::Table { &tables } else { &tables[1..] })?)
+    }
+
+    async fn make_and_write(&self, store: &Place, record: &RunRecord) -> anyhow::Result<Report> {
+        let report = report::make(store, record, &self.options()).await.map_err(advised)?;
+        report.write(store).await?;
+        Ok(report)
+    }
+
+    pub(super) fn options(&self) -> ReportOptions {
+        ReportOptions { replicates: self.replicates, seed: self.seed }
+    }
+
+    /// The tables for reading; as json and csv the first of them.
+    pub(super) fn show(&self, report: &Report, tables: &[Table]) -> Result<(), Unwritten> {
+        let text = match self.format {
+            Format::Json => report.json(tables[0]),
+            Format::Csv => report.csv(tables[0]),
+            Format::Table => {
+                let texts = tables.iter().map(|table| report.text(*table)).filter(|text| !text.is_empty());
+                texts.map(|text| text + "\n").collect::<String>() + &report.foot()
+            }
+        };
+        let mut out = stdout().lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+}
+
+/// With what to do, where something can be done.
+pub(super) fn advised(error: ReportError) -> anyhow::Error {
+    let hint = match &error {
+        ReportError::Unfinished { .. } => "submit it again: it goes on where it stopped",
+        ReportError::NoPart { .. } | ReportError::Part { .. } | ReportError::Rows { .. } => {
+            "submit the run again: what is missing or damaged is scored again, the rest is not"
+        }
+        ReportError::UnlikeRuns { .. } => {
+            "scores of unlike models or pictures cannot be ranked together; show each run alone"
+        }
+        _ => return error.into(),
+    };
+    advise(error.into(), hint)
+}

@@ -1,0 +1,283 @@
+//! Reports over stores of synthetic runs: rows in = rows out, what must not be mixed, and that other tools read the tables.
+
+#![allow(clippy::unwrap_used)] // helpers too
+
+use std::path::Path;
+use std::process::Command;
+
+use dqa_pipelines::place::Place;
+use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, Table, together};
+use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::tables::correlations::CorrelationRow;
+use dqa_pipelines::tables::parquet_file;
+use dqa_pipelines::tables::scores::{ScoreRow, from_batch};
+use synthetic::{Shape, encode};
+use tempfile::TempDir;
+
+#[path = "support/synthetic.rs"]
+mod synthetic;
+
+const SMALL: Shape = Shape { datasets: 2, algorithms: 6, scenes: 120, part_rows_max: 50, labelled: true };
+const OPTIONS: ReportOptions = ReportOptions { replicates: 60, seed: 7 };
+
+fn store() -> (TempDir, Place) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+    (dir, store)
+}
+
+async fn make(store: &Place, record: &RunRecord) -> Report {
+    report::make(store, record, &OPTIONS).await.unwrap()
+}
+
+async fn refused(store: &Place, record: &RunRecord) -> ReportError {
+    report::make(store, record, &OPTIONS).await.unwrap_err()
+}
+
+async fn part_rows(store: &Place, key: &str) -> Vec<ScoreRow> {
+    let batches = parquet_file::read(store.get(key).await.unwrap()).unwrap();
+    batches.iter().flat_map(|batch| from_batch(batch).unwrap()).collect()
+}
+
+/// The rows of one kind of group of the pooled protocol.
+fn groups<'a>(report: &'a Report, kind: &'a str) -> impl Iterator<Item = &'a CorrelationRow> {
+    report.correlations.iter().filter(move |row| row.protocol == "pooled" && row.group_kind == kind)
+}
+
+#[tokio::test]
+async fn every_row_is_counted_once_in_each_kind_of_group() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", SMALL).await;
+    let report = make(&store, &record).await;
+    assert!(record.counts.failed > 0);
+    for kind in ["all", "algorithm", "scene_group"] {
+        let sum = |of: fn(&CorrelationRow) -> u64| groups(&report, kind).map(of).sum::<u64>();
+        assert_eq!(sum(|row| row.pictures), record.counts.pictures, "{kind}");
+        assert_eq!(sum(|row| row.failed), record.counts.failed, "{kind}");
+        assert_eq!(sum(|row| row.n + row.failed + row.unlabelled), record.counts.pictures, "{kind}");
+        assert!(sum(|row| row.unlabelled) > 0);
+    }
+    assert_eq!(groups(&report, "algorithm").count(), 12);
+    assert_eq!(groups(&report, "scene_group").count(), 20);
+    let of_datasets = report.leaderboard.iter().filter(|row| row.dataset.is_some());
+    assert_eq!(of_datasets.map(|row| row.pictures).sum::<u64>(), record.counts.pictures);
+    assert_eq!(report.leaderboard.len(), 18, "two data sets and both together");
+}
+
+#[tokio::test]
+async fn a_report_does_not_depend_on_how_the_rows_are_cut() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", SMALL).await;
+    let report = make(&store, &record).await;
+    let (_other_dir, other_store) = self::store();
+    let other = synthetic::write(&other_store, "r", Shape { part_rows_max: 7, ..SMALL }).await;
+    let other = make(&other_store, &other).await;
+    assert_eq!(report.correlations, other.correlations);
+    assert_eq!(report.leaderboard, other.leaderboard);
+    assert_eq!(report.cross_dataset, other.cross_dataset);
+}
+
+#[tokio::test]
+async fn better_algorithms_are_told_apart_and_equal_ones_are_not() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", Shape { scenes: 300, ..SMALL }).await;
+    let report = make(&store, &record).await;
+    for board in report.leaderboard.chunk_by(|a, b| a.dataset == b.dataset) {
+        let group = |name: &str| board.iter().find(|row| row.algorithm == name).unwrap().rank_group.clone().unwrap();
+        // algo00 to algo02 are of one quality, algo03 to algo05 of a better one.
+        assert_eq!(group("algo04"), "a");
+        assert_eq!(group("algo01"), "b");
+        assert_eq!((board[0].rank_best, board[0].rank_worst), (Some(1), Some(3)));
+        assert_eq!((board[5].rank_best, board[5].rank_worst), (Some(4), Some(6)));
+        assert!(board[2].p_next.unwrap() < 0.05 && board[0].p_next.unwrap() > 0.05);
+        assert!(board.iter().all(|row| row.mean_score_low < row.mean_score && row.mean_score < row.mean_score_high));
+    }
+}
+
+#[tokio::test]
+async fn over_all_data_sets_each_counts_the_same() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", SMALL).await;
+    let report = make(&store, &record).await;
+    for row in report.leaderboard.iter().filter(|row| row.dataset.is_none()) {
+        let of_datasets = report.leaderboard.iter().filter(|of| of.algorithm == row.algorithm && of.dataset.is_some());
+        let means: Vec<f64> = of_datasets.map(|of| of.mean_score.unwrap()).collect();
+        assert!((row.mean_score.unwrap() - (means[0] + means[1]) / 2.0).abs() < 1e-12);
+    }
+    let mean = |protocol| report.correlations.iter().find(|row| row.protocol == protocol).unwrap();
+    let of_datasets: Vec<&CorrelationRow> = groups(&report, "all").collect();
+    let (a, b) = (of_datasets[0], of_datasets[1]);
+    let wanted = (a.srcc.unwrap() + b.srcc.unwrap()) / 2.0;
+    assert!((mean("mean_of_datasets").srcc.unwrap() - wanted).abs() < 1e-12);
+    let wanted = (a.srcc.unwrap() * a.n as f64 + b.srcc.unwrap() * b.n as f64) / (a.n + b.n) as f64;
+    assert!((mean("mean_by_pictures").srcc.unwrap() - wanted).abs() < 1e-12);
+    assert_eq!(mean("mean_by_pictures").n, a.n + b.n);
+}
+
+#[tokio::test]
+async fn without_labels_there_is_a_leaderboard_and_no_correlation() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", Shape { labelled: false, ..SMALL }).await;
+    let report = make(&store, &record).await;
+    assert_eq!(report.correlations, []);
+    assert_eq!(report.leaderboard.len(), 18);
+    assert!(report.leaderboard.iter().all(|row| row.rank.is_some() && row.mean_mos.is_none()));
+    assert!(report.cross_dataset.iter().all(|row| row.measure == "score"));
+    assert!(report.text(Table::Correlations).contains("none"));
+    report.write(&store).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_has_no_score_has_no_rank_and_takes_none() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", Shape { datasets: 1, part_rows_max: 1000, ..SMALL }).await;
+    let before = make(&store, &record).await;
+    let mut rows = part_rows(&store, &record.parts[5].key).await;
+    for row in &mut rows {
+        row.score = Err(dqa_pipelines::tables::scores::Failure { code: "io".to_owned(), message: "gone".to_owned() });
+    }
+    let (part, bytes, _) = encode(0, 5, 0, &rows);
+    assert_eq!(part, record.parts[5]);
+    store.put(&part.key, bytes).await.unwrap();
+    let report = make(&store, &record).await;
+    let last = report.leaderboard.last().unwrap();
+    assert_eq!((last.algorithm.as_str(), last.rank, last.failed, last.scenes), ("algo05", None, 120, 0));
+    assert_eq!(report.leaderboard[0].rank_worst.max(report.leaderboard[4].rank_worst), Some(5));
+    let means = |report: &Report| {
+        let others = report.leaderboard.iter().filter(|row| row.algorithm != "algo05");
+        others.map(|row| (row.algorithm.clone(), row.mean_score)).collect::<Vec<_>>()
+    };
+    assert_eq!(means(&report), means(&before));
+}
+
+#[tokio::test]
+async fn a_part_that_is_not_as_planned_is_refused() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", SMALL).await;
+    let key = record.parts[4].key.clone();
+    let whole = store.get(&key).await.unwrap();
+
+    store.put(&key, whole.slice(..whole.len() / 2)).await.unwrap();
+    assert!(matches!(refused(&store, &record).await, ReportError::Part { key: of, .. } if of == key));
+
+    let rows = part_rows(&store, &record.parts[3].key).await;
+    let (part, bytes, _) = encode(0, 1, 50, &rows[1..]);
+    assert_eq!(part.key, key);
+    store.put(&key, bytes).await.unwrap();
+    let error = refused(&store, &record).await;
+    assert!(matches!(error, ReportError::Rows { planned: 50, found: 49, .. }), "{error}");
+
+    // Another algorithm's rows under this one's name.
+    let (_, bytes, _) = encode(0, 2, 50, &rows);
+    store.put(&key, bytes).await.unwrap();
+    let error = refused(&store, &record).await.to_string();
+    assert!(error.contains(&key) && error.contains("algorithm algo02 instead of algo01"), "{error}");
+
+    store.delete(&key).await.unwrap();
+    assert!(matches!(refused(&store, &record).await, ReportError::NoPart { key: of } if of == key));
+
+    store.put(&key, whole).await.unwrap();
+    make(&store, &record).await;
+    let other = RunRecord { fingerprint: "0".repeat(64), ..record.clone() };
+    let error = refused(&store, &other).await.to_string();
+    assert!(error.contains(synthetic::FINGERPRINT) && error.contains(&key) && error.contains("more"), "{error}");
+    let mut fewer = record.clone();
+    fewer.parts.pop();
+    assert!(matches!(refused(&store, &fewer).await, ReportError::Rows { .. }));
+    let running = RunRecord { state: RunState::Running, ..record };
+    assert!(matches!(refused(&store, &running).await, ReportError::Unfinished { .. }));
+}
+
+/// The run's record with some of its algorithms alone.
+fn with_algorithms(record: &RunRecord, name: &str, of: impl Fn(&str) -> bool) -> RunRecord {
+    let mut record = RunRecord { name: name.parse().unwrap(), ..record.clone() };
+    record.parts.retain(|part| of(part.algorithm.as_str()));
+    for dataset in &mut record.spec.datasets {
+        dataset.algorithms.retain(|algorithm| of(algorithm.as_str()));
+    }
+    record.counts.pictures = record.parts.iter().map(|part| part.rows).sum();
+    record
+}
+
+#[tokio::test]
+async fn runs_of_one_model_together_are_as_one_run() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", SMALL).await;
+    let first = with_algorithms(&record, "first", |name| name < "algo04");
+    let second = with_algorithms(&record, "second", |name| name > "algo01");
+    let both = together(&first, &[second]).unwrap();
+    assert_eq!(both.name.as_str(), "first+second");
+    let mut report = report::rank(&store, &both, &OPTIONS).await.unwrap();
+    report.leaderboard.iter_mut().for_each(|row| row.run = "r".to_owned());
+    assert_eq!(report.leaderboard, make(&store, &record).await.leaderboard);
+}
+
+#[tokio::test]
+async fn unlike_runs_are_not_put_together_and_it_is_said_why() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", SMALL).await;
+    let differences = |change: &dyn Fn(&mut RunRecord)| {
+        let mut other = record.clone();
+        change(&mut other);
+        match together(&record, &[other]) {
+            Err(ReportError::UnlikeRuns { differences, .. }) => differences.join("; "),
+            other => panic!("{other:?}"),
+        }
+    };
+    let of_model = differences(&|other| {
+        other.fingerprint = "0".repeat(64);
+        other.spec.views = "sees=local".to_owned();
+        other.spec.prompts = Some("p.safetensors".to_owned());
+    });
+    for part in ["fingerprint", "views (", "and sees=local)", "prompts (handcrafted and p.safetensors)"] {
+        assert!(of_model.contains(part), "{of_model}");
+    }
+    assert!(!of_model.contains("dtype"), "{of_model}");
+    let of_protocol = differences(&|other| other.spec.datasets[1].protocol = None);
+    assert!(of_protocol.contains("protocol of data set set1 (exbedde and pooled)"), "{of_protocol}");
+    let of_pictures = differences(&|other| other.parts[0].key += "x");
+    assert!(of_pictures.contains("algo00 on data set set0"), "{of_pictures}");
+}
+
+#[tokio::test]
+async fn tables_for_reading_say_what_a_number_is_worth() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", Shape { algorithms: 5, scenes: 60, ..SMALL }).await;
+    let mut report = make(&store, &record).await;
+    report.correlations.retain(|row| row.group_kind != "scene_group");
+    let texts = [Table::Correlations, Table::CrossDataset, Table::Leaderboard].map(|table| report.text(table));
+    insta::assert_snapshot!(texts.join("\n") + &report.foot());
+    report.only(&"set1".parse().unwrap()).unwrap();
+    assert_eq!(report.csv(Table::Leaderboard).lines().count(), 6);
+    assert_eq!(report.json(Table::Leaderboard).lines().count(), 5);
+    let error = report.only(&"set9".parse().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("set0, set1"), "{error}");
+}
+
+/// A Python with the tools that tables are read by: the one that `DQA_PYTHON` names, which must have them, or another.
+fn python() -> Option<String> {
+    if let Ok(named) = std::env::var("DQA_PYTHON") {
+        return Some(named);
+    }
+    let modules = ["-c", "import duckdb, pandas, polars, pyarrow, scipy"];
+    let has = |python: &str| Command::new(python).args(modules).output().is_ok_and(|said| said.status.success());
+    has("python3").then(|| "python3".to_owned())
+}
+
+#[tokio::test]
+async fn duckdb_pandas_and_polars_open_every_table() {
+    let Some(python) = python() else {
+        eprintln!("skipped: neither DQA_PYTHON nor a python3 with duckdb, pandas, polars, pyarrow and scipy");
+        return;
+    };
+    let (dir, store) = store();
+    // Two runs of one model, so that each table is more than one file.
+    let record = synthetic::write(&store, "r", SMALL).await;
+    make(&store, &record).await.write(&store).await.unwrap();
+    let part = with_algorithms(&record, "part", |name| name < "algo03");
+    make(&store, &part).await.write(&store).await.unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/open_tables.py");
+    let said = Command::new(python).arg(script).arg(dir.path()).args(["r", "part"]).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    assert_eq!(String::from_utf8_lossy(&said.stdout).lines().last(), Some("all tables open"));
+}

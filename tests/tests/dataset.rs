@@ -1,0 +1,81 @@
+//! `dqa-coord dataset` as a user meets it: exit code, standard output and standard error of each way to call it.
+
+#![allow(clippy::unwrap_used)] // helpers too
+
+use std::path::Path;
+
+use dqa_testkit::Picture;
+use dqa_tests::Place;
+use insta::assert_snapshot;
+
+/// `haze` with everything that can be wrong.
+fn spoilt() -> Place {
+    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    place.haze(&["aod", "dcp"]);
+    std::fs::remove_file(place.path("haze/aod/s1.png")).unwrap();
+    place.file("haze/dcp/s2.png", b"no picture");
+    place.file("haze/dcp/deep/s2.png", b"of no layout");
+    place.file("haze/hazy/s0.png", &Picture::synthetic(1, 300, 288).png());
+    place.file("haze/hazy/s2.png", &Picture::synthetic(1, 352, 288).png());
+    let text = std::fs::read_to_string(place.path("haze.toml")).unwrap();
+    place.file("haze.toml", (text + "[hazy]\nlayout = \"hazy/{scene}.png\"\n").as_bytes());
+    place
+}
+
+/// All that a command says, without where its folder is.
+fn said(place: &Place, arguments: &[&str]) -> String {
+    let said = place.run(arguments);
+    let root = place.path("").canonicalize().unwrap().display().to_string();
+    let text = format!("exit {}\n--- stdout\n{}--- stderr\n{}", said.code, said.out, said.err);
+    text.replace(&root, "DIR")
+}
+
+#[test]
+fn a_whole_data_set_is_checked() {
+    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    place.haze(&["aod", "dcp"]);
+    assert_snapshot!(said(&place, &["dataset", "check", "haze.toml"]));
+}
+
+#[test]
+fn every_problem_is_shown_to_people_and_machines() {
+    let place = spoilt();
+    assert_snapshot!("table", said(&place, &["dataset", "check", "haze.toml"]));
+    assert_snapshot!("csv", said(&place, &["dataset", "check", "haze.toml", "--format", "csv"]));
+    let json = place.run(&["dataset", "check", "haze.toml", "--format", "json"]).ends_with(1).out;
+    let check: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(check["counts"]["missing"], 1);
+    assert_eq!(check["counts"]["unreadable"], 1);
+    assert_eq!(check["counts"]["unlike_input"], 2);
+    assert_eq!(check["faults"][0]["kind"], "unmatched");
+    let fewer = place.run(&["dataset", "check", "haze.toml", "--algos", "dcp", "--no-headers", "--format", "json"]);
+    let check: serde_json::Value = serde_json::from_str(&fewer.ends_with(1).out).unwrap();
+    assert_eq!(check["counts"]["missing"].as_u64().unwrap() + check["counts"]["unreadable"].as_u64().unwrap(), 0);
+}
+
+#[test]
+fn definitions_are_listed_and_shown() {
+    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    place.haze(&["aod", "dcp"]);
+    let text =
+        std::fs::read_to_string(place.path("haze.toml")).unwrap().replace("\"haze\"\nlayout", "\"../../haze\"\nlayout");
+    place.file("configs/datasets/haze.toml", text.as_bytes());
+    place.file("configs/datasets/bad.toml", b"name = \"bad\"\n");
+    assert_snapshot!("list", said(&place, &["dataset", "list"]));
+    assert_snapshot!("show", said(&place, &["dataset", "show", "haze"]));
+    assert_snapshot!("unknown", said(&place, &["dataset", "check", "hase"]));
+    assert_snapshot!("no_name", said(&place, &["dataset", "check"]));
+}
+
+#[test]
+fn the_ready_definitions_are_read() {
+    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let ready = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/datasets");
+    for file in ready.read_dir().unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        place.file(&format!("configs/datasets/{name}"), &std::fs::read(file.path()).unwrap());
+    }
+    assert_snapshot!(said(&place, &["dataset", "list"]));
+    assert_snapshot!("not_there", said(&place, &["dataset", "check", "dhq"]));
+}
