@@ -63,12 +63,12 @@ pub fn main() -> ExitCode {
 pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     program::run(arguments, |cli: Cli| match cli.command {
         Command::Submit(args) => block_on(submit::run(&args)),
-        Command::Status(args) => block_on(status::run(&args)),
         Command::Dataset(args) => block_on(dataset::run(&args)),
         Command::Report(args) => block_on(report::run(&args)),
         Command::Leaderboard(args) => block_on(leaderboard::run(&args)),
         Command::Query(args) => block_on(query::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
+        Command::Status(args) => block_on(status::run(&args)),
     })
 }
 
