@@ -68,7 +68,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let selection = args.run.clone().map_or(Selection::All, Selection::Run);
     let context = sql::session(&args.store.open()?, &selection).await?;
     let planned = sql::query(&context, &args.sql).await;
-    let mut frame = planned.map_err(|error| advise(error.into(), format!("the tables are\n{}", indented())))?;
+    let mut frame = planned.map_err(|error| advise(error.into(), hint()))?;
     if args.explain {
         frame = frame.explain(false, false).context("the query cannot be explained")?;
     }
@@ -94,6 +94,6 @@ async fn write_file(frame: datafusion::prelude::DataFrame, format: output::Forma
     Ok(output::write(frame, format, BufWriter::new(File::create(path)?)).await?)
 }
 
-fn indented() -> String {
-    sql::tables().iter().map(|table| format!("  {table}")).collect::<Vec<_>>().join("\n")
+fn hint() -> String {
+    format!("the tables are {}; `DESCRIBE scores` lists a table's columns", sql::TABLES.join(", "))
 }

@@ -67,11 +67,22 @@ pub enum SqlError {
         table: &'static str,
         /// What DataFusion said.
         #[source]
-        source: DataFusionError,
+        source: Said,
     },
     /// A query that is none, or that would change something.
     #[error("the query cannot be run")]
-    Query(#[source] DataFusionError),
+    Query(#[source] Said),
+}
+
+/// What DataFusion said. Its errors print their causes too, so their chain would say everything again and again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Said(String);
+
+impl From<DataFusionError> for Said {
+    fn from(error: DataFusionError) -> Said {
+        Said(error.strip_backtrace())
+    }
 }
 
 /// A session in which a store's tables have their names: `scores`, `runs`, `correlations`, `leaderboard`,
@@ -113,24 +124,11 @@ pub async fn session(store: &Place, selection: &Selection) -> Result<SessionCont
 /// Where it is no SQL, names what is not there, or would change something.
 pub async fn query(context: &SessionContext, sql: &str) -> Result<DataFrame, SqlError> {
     let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    context.sql_with_options(sql, only_reads).await.map_err(SqlError::Query)
+    context.sql_with_options(sql, only_reads).await.map_err(|error| SqlError::Query(error.into()))
 }
 
-/// The tables and their columns, one a line: `runs(run, state, ...)`.
-pub fn tables() -> Vec<String> {
-    let line = |(table, schema): (&str, &SchemaRef)| {
-        let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        format!("{table}({})", columns.join(", "))
-    };
-    let all: [(&str, &SchemaRef); 5] = [
-        (SCORES, &scores::SCHEMA),
-        (RUNS, &runs::SCHEMA),
-        (CORRELATIONS, &correlations::SCHEMA),
-        (LEADERBOARD, &leaderboard::SCHEMA),
-        (CROSS_DATASET, &cross_dataset::SCHEMA),
-    ];
-    all.into_iter().map(line).collect()
-}
+/// The tables' names.
+pub const TABLES: [&str; 5] = [SCORES, RUNS, CORRELATIONS, LEADERBOARD, CROSS_DATASET];
 
 /// The keys of the objects in a folder.
 async fn present(store: &Place, folder: &str) -> Result<BTreeSet<String>, PlaceError> {
@@ -189,7 +187,7 @@ fn register(
     name: &'static str,
     table: Result<Arc<dyn TableProvider>, DataFusionError>,
 ) -> Result<(), SqlError> {
-    let failed = |source| SqlError::Table { table: name, source };
+    let failed = |error: DataFusionError| SqlError::Table { table: name, source: error.into() };
     context.register_table(name, table.map_err(failed)?).map(drop).map_err(failed)
 }
 
@@ -358,8 +356,7 @@ mod tests {
             assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 0);
         }
         let shown = fixture.shown(&Selection::All, "SHOW TABLES").await;
-        for line in tables() {
-            let table = line.split('(').next().unwrap();
+        for table in TABLES {
             assert!(shown.contains(table), "{table} in {shown}");
         }
     }
@@ -386,6 +383,8 @@ mod tests {
         ] {
             assert!(matches!(query(&context, sql).await.unwrap_err(), SqlError::Query(_)), "{sql}");
         }
-        query(&context, "EXPLAIN SELECT srcc(score, mos) FROM scores").await.unwrap().collect().await.unwrap();
+        for sql in ["EXPLAIN SELECT srcc(score, mos) FROM scores", "DESCRIBE scores", "SHOW TABLES"] {
+            query(&context, sql).await.unwrap().collect().await.unwrap();
+        }
     }
 }

@@ -13,6 +13,7 @@ use datafusion::prelude::DataFrame;
 use futures::TryStreamExt;
 use parquet::errors::ParquetError;
 
+use super::Said;
 use crate::tables::parquet_file;
 
 /// Rows of a table for reading: its columns are as wide as these need, and more rows are another table below.
@@ -36,7 +37,7 @@ pub enum Format {
 pub enum OutputError {
     /// The query failed on its way.
     #[error("the query failed")]
-    Query(#[source] DataFusionError),
+    Query(#[source] Said),
     /// The format has no way to write a column.
     #[error("the rows cannot be written in this format")]
     Encode(#[source] ArrowError),
@@ -54,22 +55,26 @@ pub enum OutputError {
 /// Where the query fails, a column's type is not for the format (lists in CSV), or `to` fails.
 pub async fn write(frame: DataFrame, format: Format, mut to: impl Write + Send) -> Result<(), OutputError> {
     let schema: SchemaRef = frame.schema().inner().clone();
-    let mut batches = frame.execute_stream().await.map_err(OutputError::Query)?;
+    let mut batches = frame.execute_stream().await.map_err(failed)?;
     if format == Format::Parquet {
         let mut writer = parquet_file::writer(&schema, &[], &mut to).map_err(OutputError::Parquet)?;
-        while let Some(batch) = batches.try_next().await.map_err(OutputError::Query)? {
+        while let Some(batch) = batches.try_next().await.map_err(failed)? {
             writer.write(&batch).map_err(OutputError::Parquet)?;
         }
         writer.close().map_err(OutputError::Parquet)?;
         return to.flush().map_err(OutputError::Write);
     }
     let mut text = Text { format, schema, waiting: Vec::new(), begun: false };
-    while let Some(batch) = batches.try_next().await.map_err(OutputError::Query)? {
+    while let Some(batch) = batches.try_next().await.map_err(failed)? {
         let encoded = text.encode(batch).map_err(OutputError::Encode)?;
         to.write_all(&encoded).map_err(OutputError::Write)?;
     }
     let encoded = text.end().map_err(OutputError::Encode)?;
     to.write_all(&encoded).and_then(|()| to.flush()).map_err(OutputError::Write)
+}
+
+fn failed(error: DataFusionError) -> OutputError {
+    OutputError::Query(error.into())
 }
 
 /// Batches as text.

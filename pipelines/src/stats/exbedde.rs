@@ -2,8 +2,12 @@
 //! algorithms for one hazy picture) SRCC and KRCC of the scores, PLCC and RMSE of a five-parameter logistic that is fitted
 //! to that group; then the mean of a city's groups, then the mean of cities.
 
-use super::logistic::fit_from_ones;
-use super::{Columns, FitStatus, Levels, Logistic, krcc, srcc};
+use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt};
+use nalgebra::storage::Owned;
+use nalgebra::{Dyn, OMatrix, OVector, U5, Vector5};
+
+use super::logistic::sigmoid;
+use super::{Columns, Fit, FitStatus, Levels, Logistic, krcc, plcc, srcc};
 
 /// The protocol's measures.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -78,7 +82,7 @@ impl Exbedde {
         for rows in Levels::of_numbers(columns.scene).groups() {
             let value = |of: &[f64]| rows.iter().map(|&row| of[row as usize]).collect::<Vec<_>>();
             let (score, mos) = (value(columns.score), value(columns.mos));
-            let fit = fit_from_ones(Logistic::Five, &score, &mos);
+            let fit = fit_from_ones(&score, &mos);
             match (srcc(&score, &mos), krcc(&score, &mos), fit.plcc, fit.rmse) {
                 (Some(srcc), Some(krcc), Some(plcc), Some(rmse)) => {
                     self.not_converged += u64::from(fit.status == FitStatus::NotConverged);
@@ -100,6 +104,59 @@ fn mean(of: &[ExbeddeMeasures]) -> Option<ExbeddeMeasures> {
         rmse: mean(|of| of.rmse),
     };
     (!of.is_empty()).then(measures)
+}
+
+/// The curve of five parameters that one descent from ones comes to, over all parameters at once and with nothing changed
+/// in the rows: MATLAB's `fitnlm` as the authors call it.
+fn fit_from_ones(x: &[f64], y: &[f64]) -> Fit {
+    if x.len() < Logistic::Five.parameters() {
+        return Fit::nothing(Logistic::Five, FitStatus::TooFewRows);
+    }
+    if plcc(x, y).is_none() {
+        return Fit::nothing(Logistic::Five, FitStatus::Constant);
+    }
+    let (problem, report) = LevenbergMarquardt::new().minimize(FromOnes { x, y, b: Vector5::repeat(1.0) });
+    let converged = report.termination.was_successful();
+    let status = if converged { FitStatus::Converged } else { FitStatus::NotConverged };
+    Fit::of(Logistic::Five, status, problem.b.as_slice().to_vec(), x, y)
+}
+
+struct FromOnes<'a> {
+    x: &'a [f64],
+    y: &'a [f64],
+    b: Vector5<f64>,
+}
+
+impl LeastSquaresProblem<f64, Dyn, U5> for FromOnes<'_> {
+    type ResidualStorage = Owned<f64, Dyn>;
+    type JacobianStorage = Owned<f64, Dyn, U5>;
+    type ParameterStorage = Owned<f64, U5>;
+
+    fn set_params(&mut self, parameters: &Vector5<f64>) {
+        self.b = *parameters;
+    }
+
+    fn params(&self) -> Vector5<f64> {
+        self.b
+    }
+
+    fn residuals(&self) -> Option<OVector<f64, Dyn>> {
+        let rows = self.x.iter().zip(self.y);
+        let residuals = rows.map(|(&x, y)| Logistic::Five.at(self.b.as_slice(), x) - y);
+        Some(OVector::<f64, Dyn>::from_iterator(self.x.len(), residuals))
+    }
+
+    fn jacobian(&self) -> Option<OMatrix<f64, Dyn, U5>> {
+        let slopes = self.x.iter().flat_map(|&x| slopes(self.b.as_slice(), x));
+        Some(OMatrix::<f64, Dyn, U5>::from_row_iterator(self.x.len(), slopes))
+    }
+}
+
+/// The derivatives of [`Logistic::Five`] by b1 to b5.
+fn slopes(b: &[f64], x: f64) -> [f64; 5] {
+    let s = sigmoid(b[1] * (x - b[2]));
+    let steep = b[0] * s * (1.0 - s);
+    [s - 0.5, steep * (x - b[2]), -steep * b[1], x, 1.0]
 }
 
 #[cfg(test)]
@@ -131,6 +188,21 @@ mod tests {
             (mean.rmse, 0.05411851705134675),
         ] {
             assert!((value - wanted).abs() < 1e-5, "{value} for {wanted}");
+        }
+    }
+
+    #[test]
+    fn slopes_are_the_derivatives() {
+        let b = [0.7, -0.4, 0.3, -1.3, 0.2];
+        for x in [-2.0, 0.1, 1.7] {
+            for (parameter, slope) in slopes(&b, x).into_iter().enumerate() {
+                let at = |step: f64| {
+                    let mut moved = b;
+                    moved[parameter] += step;
+                    Logistic::Five.at(&moved, x)
+                };
+                assert!(((at(1e-6) - at(-1e-6)) / 2e-6 - slope).abs() < 1e-8, "b{} at {x}", parameter + 1);
+            }
         }
     }
 

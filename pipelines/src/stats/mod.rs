@@ -6,6 +6,7 @@
 //! such rows out is the caller's decision, so a NaN is a panic.
 
 mod across;
+mod bend;
 mod bootstrap;
 mod exbedde;
 mod intervals;
