@@ -1,5 +1,5 @@
-//! A run: from data sets to parts that are all there. [`measure`] -> [`Work::plan`] -> [`Work::look`] -> (an engine) ->
-//! [`commit`]. The store is the only memory: a run that was killed is planned again, and what is there is not done again.
+//! A run: from data sets to parts that are all there. [`measure()`] -> [`Work::plan`] -> [`Work::look`] -> (an engine) ->
+//! [`commit()`]. The store is the only memory: a run that was killed is planned again, and what is there is not done again.
 
 mod commit;
 mod measure;
