@@ -104,10 +104,10 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     if args.dry_run {
         return Ok(Done::All);
     }
-    if work.missing().next().is_some() || record.state != RunState::Complete {
+    if record.state != RunState::Complete {
         record.write(&store).await?;
-        let facts = facts(&record);
-        score(&store, &work, args.retry_failed, Arc::new(ShardScorer::new(scorer, settings, device)), &facts).await?;
+        let scorer = Arc::new(ShardScorer::new(scorer, settings, device));
+        score(&store, &work, args.retry_failed, scorer, &facts(&record)).await?;
         record = run::commit(&store, &mut work, record).await?;
     }
     args.report.make_and_show(&store, &record).await?;
@@ -284,6 +284,9 @@ async fn score(
     scorer: Arc<ShardScorer>,
     facts: &[(String, String)],
 ) -> anyhow::Result<()> {
+    if work.missing().next().is_none() {
+        return Ok(());
+    }
     let mut progress = Progress::new(work.missing().map(|part| part.cut.windows).sum(), scorer.progress());
     let engine = Local::new(scorer);
     for mut shard in work.shards(store, retry_failed) {
