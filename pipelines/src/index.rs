@@ -10,6 +10,7 @@ use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Picture;
+use crate::digest;
 use crate::names::DatasetName;
 use crate::place::{Place, PlaceError};
 use crate::tables::parquet_file;
@@ -152,7 +153,7 @@ fn key(dataset: &DatasetName) -> String {
 fn identity(picture: &Picture) -> u128 {
     let mut hasher = blake3::Hasher::new();
     for field in [&*picture.image, picture.uri.as_deref().unwrap_or(""), &*picture.version] {
-        hasher.update(&(field.len() as u64).to_le_bytes()).update(field.as_bytes());
+        digest::field(&mut hasher, field.as_bytes());
     }
     let digest = hasher.finalize();
     u128::from_le_bytes(digest.as_bytes()[..16].try_into().expect("a digest has 32 bytes"))

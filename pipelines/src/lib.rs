@@ -5,6 +5,7 @@
 //! ```
 
 pub mod dataset;
+pub mod digest;
 pub mod index;
 pub mod names;
 pub mod parts;

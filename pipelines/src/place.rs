@@ -270,7 +270,7 @@ impl Place {
     }
 }
 
-/// Objects by their addresses, wherever they are. One client a machine or bucket, made when it is first needed.
+/// Objects by their addresses, wherever they are. One client an address, made when it is first needed.
 #[derive(Debug, Default)]
 pub struct Addresses(Mutex<HashMap<String, Place>>);
 
@@ -285,13 +285,21 @@ impl Addresses {
         let key = percent_decode_str(url.path().trim_start_matches('/')).decode_utf8();
         let key = key.map_err(|source| wrong(source.into()))?.into_owned();
         let origin = format!("{}://{}/", url.scheme(), url.authority());
+        Ok((self.open(&origin)?, key))
+    }
+
+    /// As [`Place::open`], of an address that means the same from everywhere.
+    ///
+    /// # Errors
+    /// As [`Place::open`].
+    pub fn open(&self, address: &str) -> Result<Place, PlaceError> {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = places.get(&origin) {
-            return Ok((place.clone(), key));
+        if let Some(place) = places.get(address) {
+            return Ok(place.clone());
         }
-        let place = Place::open(&origin, FilePath::new(""))?;
-        places.insert(origin, place.clone());
-        Ok((place, key))
+        let place = Place::open(address, FilePath::new(""))?;
+        places.insert(address.to_owned(), place.clone());
+        Ok(place)
     }
 }
 

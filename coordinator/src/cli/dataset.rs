@@ -12,7 +12,7 @@ use dqa_pipelines::index::Index;
 use dqa_pipelines::place::PlaceError;
 use dqa_worker::decode::Limits;
 use dqa_worker::headers;
-use dqa_worker::program::{Done, Unwritten, advise, note};
+use dqa_worker::program::{Done, Format, Unwritten, advise, note};
 use futures::StreamExt;
 use serde::Serialize;
 
@@ -50,20 +50,10 @@ enum Action {
     List,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Format {
-    /// For reading.
-    Table,
-    /// One object a line.
-    Json,
-    /// With a header.
-    Csv,
-}
-
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let name = args.dataset.as_deref().unwrap_or_default();
     match args.action {
-        Action::Check => check_one(&load(name).await?.1, args).await,
+        Action::Check => check_one(load(name).await?.1, args).await,
         Action::Show => {
             let (definition, dataset) = load(name).await?;
             show(&definition, &dataset, args.format)?;
@@ -85,9 +75,9 @@ async fn load(name: &str) -> anyhow::Result<(Definition, DataSet)> {
     Ok((definition, dataset))
 }
 
-async fn check_one(dataset: &DataSet, args: &Args) -> anyhow::Result<Done> {
+async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<Done> {
     let algorithms = if args.algos == ["all"] { Algorithms::All } else { Algorithms::Named(args.algos.clone()) };
-    let dataset = dataset.clone().select(&algorithms)?;
+    let dataset = dataset.select(&algorithms)?;
     let mut index = Index::default();
     if !args.no_headers {
         read_headers(&dataset, &mut index).await?;

@@ -5,8 +5,8 @@ use dqa_pipelines::report::{self, Table, together};
 use dqa_pipelines::run::RunRecord;
 use dqa_worker::program::Done;
 
-use super::StoreArgs;
-use super::report::{ReportArgs, advised, last};
+use super::report::{ReportArgs, advised};
+use super::{StoreArgs, run_or_last};
 
 /// Ranks the algorithms of a run, or of several together, and says which ranks are inside the noise.
 #[derive(clap::Args)]
@@ -34,7 +34,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         records.push(RunRecord::read(&store, name).await?);
     }
     if records.is_empty() {
-        records.push(last(&store).await?);
+        records.push(run_or_last(&store, None).await?);
     }
     let record = together(&records[0], &records[1..]).map_err(advised)?;
     let mut report = report::rank(&store, &record, &args.report.options()).await.map_err(advised)?;

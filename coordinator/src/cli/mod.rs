@@ -17,7 +17,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
+use dqa_pipelines::run::RunRecord;
 use dqa_worker::program;
 
 /// Benchmarks image dehazing: scores data sets of dehazed pictures, keeps the results, reports on them.
@@ -89,6 +91,14 @@ impl StoreArgs {
     /// A store to write; a local one is made where there is none.
     fn create(&self) -> anyhow::Result<Place> {
         Place::create(&self.store, Path::new("")).context("cannot make the store")
+    }
+}
+
+/// The run of this name, or the one that was planned last.
+async fn run_or_last(store: &Place, name: Option<&RunName>) -> anyhow::Result<RunRecord> {
+    match name {
+        Some(name) => Ok(RunRecord::read(store, name).await?),
+        None => RunRecord::all(store).await?.pop().context("the store has no runs"),
     }
 }
 

@@ -3,15 +3,14 @@
 
 use std::io::{Write, stdout};
 
-use anyhow::Context;
 use clap::ValueEnum;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
-use dqa_worker::program::{Done, Unwritten, advise};
+use dqa_worker::program::{Done, Format, Unwritten, advise};
 
-use super::StoreArgs;
+use super::{StoreArgs, run_or_last};
 
 /// Makes a run's reports again, writes their tables to the store and shows them.
 #[derive(clap::Args)]
@@ -57,22 +56,9 @@ pub(super) struct ReportArgs {
     seed: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For reading.
-    Table,
-    /// One object a line.
-    Json,
-    /// With a header.
-    Csv,
-}
-
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let store = args.store.open()?;
-    let record = match &args.run {
-        Some(name) => RunRecord::read(&store, name).await?,
-        None => last(&store).await?,
-    };
+    let record = run_or_last(&store, args.run.as_ref()).await?;
     let report = args.report.make_and_write(&store, &record).await?;
     let all = [Table::Correlations, Table::CrossDataset, Table::Leaderboard];
     let table = args.table.map(|table| match table {
@@ -82,11 +68,6 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     });
     args.report.show(&report, table.as_ref().map_or(&all, std::slice::from_ref))?;
     Ok(Done::All)
-}
-
-/// The run that was planned last.
-pub(super) async fn last(store: &Place) -> anyhow::Result<RunRecord> {
-    RunRecord::all(store).await?.pop().context("the store has no runs")
 }
 
 impl ReportArgs {

@@ -2,20 +2,15 @@
 
 use std::io::{Write, stdout};
 
-use anyhow::Context;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::parts::{self, Found};
 use dqa_pipelines::place::Place;
-use dqa_pipelines::run::{Counts, PartRef, RunRecord, RunState};
+use dqa_pipelines::run::{Counts, RunRecord, RunState};
 use dqa_worker::program::{Done, Unwritten};
-use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use super::StoreArgs;
 use super::runs::Format;
-
-/// Parts looked at at once.
-const LOOKS_MAX: usize = 64;
+use super::{StoreArgs, run_or_last};
 
 /// Says how far a run is, by what is in the store now.
 #[derive(clap::Args)]
@@ -45,32 +40,24 @@ struct Status {
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let store = args.store.open()?;
-    let record = match &args.run {
-        Some(name) => RunRecord::read(&store, name).await?,
-        None => RunRecord::all(&store).await?.pop().context("the store has no runs")?,
-    };
+    let record = run_or_last(&store, args.run.as_ref()).await?;
     let status = status(&store, record).await?;
     print(&status, args.format)?;
     Ok(if status.counts.failed == 0 { Done::All } else { Done::SomeFailed })
 }
 
 async fn status(store: &Place, record: RunRecord) -> anyhow::Result<Status> {
-    let look = |part: PartRef| async move {
-        let found = parts::find(store, &part.key, part.rows).await?;
-        anyhow::Ok((part, found))
-    };
-    let found: Vec<(PartRef, Found)> =
-        futures::stream::iter(record.parts).map(look).buffered(LOOKS_MAX).try_collect().await?;
+    let found = parts::find_all(store, record.parts.iter().map(|part| (part.key.clone(), part.rows))).await?;
     let mut status = Status {
         run: record.name,
         state: record.state,
         fingerprint: record.fingerprint,
-        parts: found.len(),
+        parts: record.parts.len(),
         parts_done: 0,
         windows_done: 0,
         counts: Counts { scored: 0, failed: 0, ..record.counts },
     };
-    for (part, found) in found {
+    for (part, found) in record.parts.iter().zip(found) {
         if let Found::Whole(counts) = found {
             status.parts_done += 1;
             status.windows_done += part.windows;

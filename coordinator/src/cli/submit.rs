@@ -9,13 +9,14 @@ use anyhow::{Context, bail};
 use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, Algorithms, DataSet, Definition, Fault, FaultKind};
+use dqa_pipelines::digest;
 use dqa_pipelines::index::Index;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::run::{DatasetSpec, RunRecord, RunSpec, RunState};
 use dqa_worker::cli::{Loaded, ModelArgs};
-use dqa_worker::program::{Done, advise, note};
+use dqa_worker::program::{Done, advise, host, note};
 use dqa_worker::shard::ShardScorer;
 use jiff::Timestamp;
 
@@ -231,9 +232,7 @@ async fn record(args: &Args, store: &Place, spec: RunSpec, work: &Work) -> anyho
 /// The same for the same request, so that it goes on where it was: what was asked for, not what was found.
 fn default_name(spec: &RunSpec, fingerprint: &str) -> RunName {
     let mut hasher = blake3::Hasher::new();
-    let mut field = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
-    };
+    let mut field = |text: &str| digest::field(&mut hasher, text.as_bytes());
     field(fingerprint);
     for dataset in &spec.datasets {
         field(dataset.name.as_str());
@@ -247,10 +246,9 @@ fn default_name(spec: &RunSpec, fingerprint: &str) -> RunName {
 }
 
 fn provenance() -> BTreeMap<String, String> {
-    let host = hostname::get().map_or_else(|_| "unknown".to_owned(), |host| host.to_string_lossy().into_owned());
     BTreeMap::from([
         ("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("host".to_owned(), host),
+        ("host".to_owned(), host()),
         ("command".to_owned(), std::env::args().collect::<Vec<_>>().join(" ")),
     ])
 }

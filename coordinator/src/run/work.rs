@@ -8,13 +8,9 @@ use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::plan::{self, Cut, Prefix, Shard};
 use dqa_pipelines::run::{Counts, PartRef};
 use dqa_pipelines::tables::scores;
-use futures::{StreamExt, TryStreamExt};
 use tracing::warn;
 
 use super::Measured;
-
-/// Parts looked at at once: a store answers each in tens of milliseconds, whatever the others do.
-const LOOKS_MAX: usize = 64;
 
 /// A run's parts, in the order of the plan.
 #[derive(Debug)]
@@ -78,19 +74,14 @@ impl Work {
     pub async fn look(&mut self, store: &Place) -> Result<(), PlaceError> {
         let listed = self.listed(store).await?;
         let there: HashSet<&str> = listed.values().flatten().map(|(key, _)| key.as_str()).collect();
-        let finds: Vec<(usize, String, u64)> = self
-            .parts
-            .iter()
-            .enumerate()
-            .filter(|(_, part)| there.contains(part.key.as_str()))
-            .map(|(at, part)| (at, part.key.clone(), part.cut.pictures.len() as u64))
-            .collect();
-        let one = |(at, key, rows): (usize, String, u64)| async move {
-            Ok::<_, PlaceError>((at, parts::find(store, &key, rows).await?))
-        };
-        let found: Vec<(usize, Found)> =
-            futures::stream::iter(finds).map(one).buffered(LOOKS_MAX).try_collect().await?;
-        for (at, found) in found {
+        let listed_at: Vec<usize> =
+            (0..self.parts.len()).filter(|at| there.contains(self.parts[*at].key.as_str())).collect();
+        let looks = listed_at.iter().map(|at| {
+            let part = &self.parts[*at];
+            (part.key.clone(), part.cut.pictures.len() as u64)
+        });
+        let found = parts::find_all(store, looks).await?;
+        for (at, found) in listed_at.into_iter().zip(found) {
             match found {
                 Found::Whole(counts) => self.parts[at].state = State::Done(counts),
                 Found::Damaged(why) => warn!(part = self.parts[at].key, why, "a part is damaged and is made again"),

@@ -8,6 +8,7 @@ use std::ops::Range;
 use blake3::Hasher;
 
 use crate::dataset::{DataSet, Picture};
+use crate::digest;
 use crate::names::AlgorithmName;
 use crate::tables::scores::SCORES_VERSION;
 
@@ -135,9 +136,7 @@ fn divide(places: &[Placed], prefix: Prefix, windows_max: u64, cuts: &mut Vec<Cu
 /// content. Where it is, the shard is done.
 pub fn part_name(dataset: &DataSet, cut: &Cut, fingerprint: &str) -> String {
     let mut hasher = Hasher::new_derive_key("dqa 2026 name of a part");
-    let mut field = |bytes: &[u8]| {
-        hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
-    };
+    let mut field = |bytes: &[u8]| digest::field(&mut hasher, bytes);
     field(&SCORES_VERSION.to_le_bytes());
     field(fingerprint.as_bytes());
     field(dataset.name.as_str().as_bytes());

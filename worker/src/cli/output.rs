@@ -3,23 +3,11 @@
 use std::io::{self, BufWriter, StdoutLock, Write, stdout};
 use std::path::Path;
 
-use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::decode::{ErrorCode, PictureError};
 use crate::engine::Outcome;
-use crate::program::Unwritten;
-
-/// How results are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For reading.
-    Table,
-    /// One object a line.
-    Json,
-    /// With a header.
-    Csv,
-}
+use crate::program::{Format, Unwritten};
 
 /// Writes results in one format. The last step before the pipe: what it fails with is the pipe's fault.
 pub(super) struct Output {

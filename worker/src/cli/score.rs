@@ -13,11 +13,11 @@ use dqa_model::Scorer;
 
 use super::inputs::Inputs;
 use super::model::{Loaded, ModelArgs};
-use super::output::{Format, Output};
+use super::output::Output;
 use super::progress::Progress;
 use crate::decode::PictureError;
 use crate::engine::{self, Report, Settings};
-use crate::program::{Done, Unwritten, note};
+use crate::program::{Done, Format, Unwritten, note};
 
 /// Scores pictures and prints one result each.
 #[derive(clap::Args)]

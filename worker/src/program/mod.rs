@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write, stderr};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// How a command that ran ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,17 @@ pub enum Done {
     All,
     /// It went to its end, and some rows failed: exit code 1.
     SomeFailed,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For reading.
+    Table,
+    /// One object a line.
+    Json,
+    /// With a header.
+    Csv,
 }
 
 /// Standard output did not take a result.
@@ -29,6 +40,11 @@ impl Unwritten {
     fn is_closed_pipe(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
+}
+
+/// The machine's name, for the record.
+pub fn host() -> String {
+    hostname::get().map_or_else(|_| "unknown".to_owned(), |host| host.to_string_lossy().into_owned())
 }
 
 /// Runs a program; the first of `arguments` is its name. `act` gets what the rest say.

@@ -8,7 +8,6 @@ pub mod operator;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -23,6 +22,7 @@ use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
 use crate::engine::{self, Outcome, Settings};
+use crate::program::host;
 use fetch::Fetched;
 
 /// Why a shard could not be scored. A picture's failure is a row, not this.
@@ -119,7 +119,7 @@ impl ShardScorer {
             let (wanted, loaded) = (shard.part.fingerprint.clone(), self.fingerprint.clone());
             return Err(ShardError::OtherModel { part: part.clone(), wanted, loaded });
         }
-        let store = Place::open(&shard.store, Path::new(""))?;
+        let store = self.addresses.open(&shard.store)?;
         let mut known = runtime.block_on(rows_known(&store, shard));
         let missing: Vec<&ShardPicture> =
             shard.pictures.iter().filter(|picture| !known.contains_key(&picture.image)).collect();
@@ -145,10 +145,9 @@ impl ShardScorer {
 
     /// Who made a part, on what, when.
     fn facts(&self, started: Instant) -> Vec<(String, String)> {
-        let host = hostname::get().map_or_else(|_| "unknown".to_owned(), |host| host.to_string_lossy().into_owned());
         let facts = [
             ("dqa.version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("dqa.host", host),
+            ("dqa.host", host()),
             ("dqa.device", self.device.clone()),
             ("dqa.views", self.scorer.views().to_string()),
             ("dqa.written", Timestamp::now().to_string()),
