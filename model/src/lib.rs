@@ -21,6 +21,7 @@ mod resize;
 mod score;
 mod text;
 pub mod tokens;
+pub mod tune;
 mod views;
 mod visual;
 mod weights;

@@ -1,0 +1,130 @@
+//! Learning from people's scores: prompts, or all of CLIP, by Adam on the squared error of windows' scores.
+//!
+//! [`Trainer`] holds what learns and makes steps; which pictures, crops and epochs there are is its caller's business.
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::views::Sees;
+use crate::{ClipWeights, ModelError, PromptMode, Rgb8, WeightsError};
+
+/// What learns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tunes {
+    /// The text prompts and their linear layers.
+    Text,
+    /// The visual prompts and their linear layers.
+    Visual,
+    /// Both towers' prompts and their linear layers: CLIP-DQA.
+    #[default]
+    Prompts,
+    /// CLIP's own weights too.
+    All,
+}
+
+/// What a [`Trainer`] does.
+#[derive(Clone, Debug)]
+pub struct TuneOptions {
+    /// What learns.
+    pub tunes: Tunes,
+    /// What the model looks at while it learns.
+    pub sees: Sees,
+    /// Where.
+    pub device: Device,
+}
+
+/// One window with what people say of its picture.
+#[derive(Clone, Debug)]
+pub struct Example {
+    /// 224 x 224, where windows are looked at.
+    pub local: Option<Rgb8>,
+    /// The whole picture at 224 x 224, where it is looked at.
+    pub whole: Option<Arc<Rgb8>>,
+    /// The label, 0 (bad) to 1 (good).
+    pub target: f32,
+}
+
+/// What a step saw, before it changed anything.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Mean squared error over the batch.
+    pub loss: f64,
+    /// The windows' scores, in the batch's order.
+    pub scores: Vec<f32>,
+    /// Euclidean norm of the gradient of everything that learns.
+    pub gradient_norm: f64,
+}
+
+/// Why learning stops.
+#[derive(Debug, thiserror::Error)]
+pub enum TuneError {
+    /// The model cannot be built.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// What is asked to learn is not there.
+    #[error("nothing learns: {0}")]
+    Nothing(String),
+    /// The loss or a gradient is no number.
+    #[error("step {step}: {what} is not finite; a lower learning rate may help")]
+    NotFinite {
+        /// Counted from 1.
+        step: u64,
+        /// `the loss`, or the tensor's name.
+        what: String,
+    },
+    /// Saved state that is none of this training.
+    #[error("the saved state is not of this training: {0}")]
+    State(String),
+}
+
+/// A model that learns.
+pub struct Trainer;
+
+#[allow(clippy::unimplemented, unused_variables)]
+impl Trainer {
+    /// With the weights and prompts to start from.
+    pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &TuneOptions) -> Result<Trainer, TuneError> {
+        unimplemented!()
+    }
+
+    /// One step of Adam (betas 0.9 and 0.999, epsilon 1e-8) at this learning rate. Where it fails nothing has changed.
+    pub fn step(&mut self, batch: &[Example], lr: f64) -> Result<Step, TuneError> {
+        unimplemented!()
+    }
+
+    /// Steps made, over all runs of this training.
+    pub fn steps(&self) -> u64 {
+        unimplemented!()
+    }
+
+    /// Numbers that learn.
+    pub fn learnable(&self) -> usize {
+        unimplemented!()
+    }
+
+    /// The prompts as they are now.
+    pub fn prompts(&self) -> PromptMode {
+        unimplemented!()
+    }
+
+    /// The weights as they are now: those given, unless all learn.
+    pub fn weights(&self) -> Result<ClipWeights, TuneError> {
+        unimplemented!()
+    }
+
+    /// What learns, Adam's moments and the count of steps, as safetensors.
+    pub fn save(&self) -> Vec<u8> {
+        unimplemented!()
+    }
+
+    /// Goes on from [`Trainer::save`], of a trainer made with the same weights, prompts' shape and options.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), TuneError> {
+        unimplemented!()
+    }
+}
