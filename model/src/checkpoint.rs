@@ -79,17 +79,17 @@ impl CheckpointError {
 }
 
 /// A tensor's type, shape and bytes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
     place: Place,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Place {
     Mapped { file: Arc<Mmap>, range: Range<usize> },
-    Held(Vec<u8>),
+    Held(Arc<Vec<u8>>),
 }
 
 /// Tensors by name.
@@ -111,7 +111,13 @@ impl Stored {
             DType::U8 => (Dtype::U8, Vec::new()),
             _ => (Dtype::F8_E4M3, Vec::new()), // "of a rare type"
         };
-        Ok(Stored { dtype, shape: tensor.dims().to_vec(), place: Place::Held(bytes) })
+        Ok(Stored { dtype, shape: tensor.dims().to_vec(), place: Place::Held(Arc::new(bytes)) })
+    }
+
+    /// Values in memory.
+    pub(crate) fn of(shape: &[usize], values: &[f32]) -> Stored {
+        let bytes = bytemuck::cast_slice(values).to_vec();
+        Stored { dtype: Dtype::F32, shape: shape.to_vec(), place: Place::Held(Arc::new(bytes)) }
     }
 
     /// Row-major, little-endian.

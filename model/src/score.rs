@@ -189,7 +189,7 @@ impl Scorer {
 /// Windows whose tokens are made together: 64 of ViT-B/32 are 10 MB, and share most of their patches.
 const WINDOWS_AT_ONCE: usize = 64;
 
-fn check(weights: &ClipWeights, prompts: &PromptMode) -> Result<(), ModelError> {
+pub(crate) fn check(weights: &ClipWeights, prompts: &PromptMode) -> Result<(), ModelError> {
     let config = weights.config();
     let layers = config.vision.layers.min(config.text.layers);
     if layers < 2 {

@@ -18,8 +18,8 @@ const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// A CLIP model's configuration and tensors.
-#[derive(Debug)]
+/// A CLIP model's configuration and tensors. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct ClipWeights {
     config: ClipConfig,
     tensors: StoredMap,
@@ -161,6 +161,11 @@ impl ClipWeights {
         Ok(ClipWeights { config, tensors })
     }
 
+    /// Of tensors that were made for the configuration.
+    pub(crate) fn of(config: ClipConfig, tensors: StoredMap) -> ClipWeights {
+        ClipWeights { config, tensors }
+    }
+
     /// The model's sizes and constants.
     pub fn config(&self) -> &ClipConfig {
         &self.config
@@ -174,9 +179,7 @@ impl ClipWeights {
     /// # Panics
     /// When the model has no tensor of this name.
     pub fn get(&self, name: &str) -> Result<Tensor, WeightsError> {
-        let stored = self.stored(name);
-        let values = stored.values(0..stored.shape.iter().product());
-        Tensor::from_vec(values, stored.shape.as_slice(), &Device::Cpu)
+        Tensor::from_vec(self.values(name), self.shape(name), &Device::Cpu)
             .map_err(|source| WeightsError::Tensor { name: name.to_owned(), source })
     }
 
@@ -186,6 +189,13 @@ impl ClipWeights {
     /// # Panics
     /// When the model has no tensor of this name, it is no matrix, or a row is not in it.
     pub fn rows(&self, name: &str, indices: &[u32]) -> Tensor {
+        let values = self.rows_values(name, indices);
+        let d = values.len() / indices.len();
+        Tensor::from_vec(values, (indices.len(), d), &Device::Cpu).expect("there are d values for every index")
+    }
+
+    /// As [`ClipWeights::rows`], as plain numbers.
+    pub(crate) fn rows_values(&self, name: &str, indices: &[u32]) -> Vec<f32> {
         let stored = self.stored(name);
         let [n, d] = stored.shape[..] else { panic!("`{name}` is no matrix") };
         let mut values = Vec::with_capacity(indices.len() * d);
@@ -193,7 +203,38 @@ impl ClipWeights {
             assert!(row < n, "`{name}` has no row {row}");
             values.extend(stored.values(row * d..(row + 1) * d));
         }
-        Tensor::from_vec(values, (indices.len(), d), &Device::Cpu).expect("there are d values for every index")
+        values
+    }
+
+    /// A tensor's values, row-major.
+    pub(crate) fn values(&self, name: &str) -> Vec<f32> {
+        let stored = self.stored(name);
+        stored.values(0..stored.shape.iter().product())
+    }
+
+    /// Every tensor's name.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    pub(crate) fn shape(&self, name: &str) -> &[usize] {
+        &self.stored(name).shape
+    }
+
+    /// Other values for a tensor of the model.
+    pub(crate) fn set(&mut self, name: &str, values: &[f32]) {
+        let stored = Stored::of(self.shape(name), values);
+        self.tensors.insert(name.to_owned(), stored);
+    }
+
+    /// Other values (rows, d) for some rows of a matrix of the model.
+    pub(crate) fn set_rows(&mut self, name: &str, rows: &[u32], values: &[f32]) {
+        let mut all = self.values(name);
+        let d = values.len() / rows.len();
+        for (row, values) in rows.iter().zip(values.chunks_exact(d)) {
+            all[*row as usize * d..][..d].copy_from_slice(values);
+        }
+        self.set(name, &all);
     }
 
     /// The digest of configuration and tensors, as they are stored: heads and constants, which no tensor shows, count

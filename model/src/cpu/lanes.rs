@@ -3,8 +3,8 @@
 use super::isa::Isa;
 use super::pack::PANEL;
 
-const LANES: usize = 16;
-type Lanes = [f32; LANES];
+pub(super) const LANES: usize = 16;
+pub(super) type Lanes = [f32; LANES];
 
 /// Compiles `$body::<FMA>` for AVX-512, for AVX2 with FMA and for any CPU, and calls the one that `isa` names.
 macro_rules! versions {
@@ -38,13 +38,13 @@ macro_rules! versions {
 pub(super) use versions;
 
 #[inline(always)]
-fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(super) fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// e^x within 2 ulp; x is clamped to [-87.3, 88.3], so that the result is a normal number.
 #[inline(always)]
-fn exp<const FMA: bool>(x: f32) -> f32 {
+pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to an integer in the low bits
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
@@ -70,12 +70,12 @@ fn silu<const FMA: bool>(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn chunk(values: &[f32], at: usize) -> Lanes {
+pub(super) fn chunk(values: &[f32], at: usize) -> Lanes {
     values[at..at + LANES].try_into().expect("the slice has LANES values")
 }
 
 #[inline(always)]
-fn fold(lanes: Lanes, f: impl Fn(f32, f32) -> f32) -> f32 {
+pub(super) fn fold(lanes: Lanes, f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = lanes;
     let mut half = LANES / 2;
     while half > 0 {
@@ -88,7 +88,7 @@ fn fold(lanes: Lanes, f: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 #[inline(always)]
-fn sum_of<const FMA: bool>(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+pub(super) fn sum_of<const FMA: bool>(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
     let whole = values.len() / LANES * LANES;
     for at in (0..whole).step_by(LANES) {
@@ -151,7 +151,7 @@ fn softmax_body<const FMA: bool>(scores: &mut [f32], width: usize, keys: usize) 
 
 versions! {
     /// Softmax in place over the first `keys` of each row of `width` (a multiple of 16); the rest becomes 0.
-    pub(super) fn softmax_rows(scores: &mut [f32], width: usize, keys: usize) = softmax_body
+    pub(crate) fn softmax_rows(scores: &mut [f32], width: usize, keys: usize) = softmax_body
 }
 
 /// A finished tile of sums and where it goes.

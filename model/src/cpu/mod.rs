@@ -13,13 +13,15 @@ mod attention;
 mod avx;
 pub(crate) mod block;
 mod gemm;
+pub(crate) mod gradients;
 mod isa;
 mod kernel;
 mod lanes;
 mod pack;
 mod portable;
+pub(crate) mod strided;
 
-pub(crate) use gemm::{Epilogue, linear_parallel};
+pub(crate) use gemm::{Epilogue, GemmScratch, linear, linear_parallel};
 pub use isa::Isa;
-pub(crate) use lanes::layer_norm_rows;
+pub(crate) use lanes::{layer_norm_rows, softmax_rows};
 pub(crate) use pack::{Operands, PackedLinear};

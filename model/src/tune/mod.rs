@@ -2,13 +2,25 @@
 //!
 //! [`Trainer`] holds what learns and makes steps; which pictures, crops and epochs there are is its caller's business.
 
+mod attention;
+mod head;
+mod layer;
+mod learned;
+mod linear;
+mod prompts;
+mod text;
+mod trainer;
+mod visual;
+
 use std::sync::Arc;
 
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::views::Sees;
-use crate::{ClipWeights, ModelError, PromptMode, Rgb8, WeightsError};
+use crate::{ModelError, Rgb8, WeightsError};
+
+pub use trainer::Trainer;
 
 /// What learns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,50 +93,4 @@ pub enum TuneError {
     /// Saved state that is none of this training.
     #[error("the saved state is not of this training: {0}")]
     State(String),
-}
-
-/// A model that learns.
-pub struct Trainer;
-
-#[allow(clippy::unimplemented, unused_variables)]
-impl Trainer {
-    /// With the weights and prompts to start from.
-    pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &TuneOptions) -> Result<Trainer, TuneError> {
-        unimplemented!()
-    }
-
-    /// One step of Adam (betas 0.9 and 0.999, epsilon 1e-8) at this learning rate. Where it fails nothing has changed.
-    pub fn step(&mut self, batch: &[Example], lr: f64) -> Result<Step, TuneError> {
-        unimplemented!()
-    }
-
-    /// Steps made, over all runs of this training.
-    pub fn steps(&self) -> u64 {
-        unimplemented!()
-    }
-
-    /// Numbers that learn.
-    pub fn learnable(&self) -> usize {
-        unimplemented!()
-    }
-
-    /// The prompts as they are now.
-    pub fn prompts(&self) -> PromptMode {
-        unimplemented!()
-    }
-
-    /// The weights as they are now: those given, unless all learn.
-    pub fn weights(&self) -> Result<ClipWeights, TuneError> {
-        unimplemented!()
-    }
-
-    /// What learns, Adam's moments and the count of steps, as safetensors.
-    pub fn save(&self) -> Vec<u8> {
-        unimplemented!()
-    }
-
-    /// Goes on from [`Trainer::save`], of a trainer made with the same weights, prompts' shape and options.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), TuneError> {
-        unimplemented!()
-    }
 }

@@ -1,0 +1,218 @@
+//! One layer of a tower, forward and backward, for a group of windows on one thread.
+//!
+//! Kept between the two passes are the outputs of the large products and the chances of attention; norms and activations
+//! are made again. Prompts that a layer replaces are its constant keys and values, as in [`crate::layers`].
+
+use super::attention::{AttentionGradients, Forward, Group, Heads};
+use super::learned::{Gradients, add};
+use super::linear::{Linear, Norm, Source};
+use crate::cpu::gradients::{quick_gelu, quick_gelu_backward};
+use crate::cpu::{Epilogue, GemmScratch};
+
+/// A layer with its tensors.
+pub(super) struct Layer {
+    pub(super) heads: Heads,
+    norm1: Norm,
+    /// d -> 3 d: queries, keys, values.
+    projection: Linear,
+    out: Linear,
+    norm2: Norm,
+    up: Linear,
+    down: Linear,
+}
+
+/// Where a layer is and what it is like.
+pub(super) struct Place<'a> {
+    /// `vision_model` or `text_model`.
+    pub(super) tower: &'a str,
+    pub(super) layer: usize,
+    pub(super) eps: f64,
+    pub(super) heads: Heads,
+}
+
+/// What a layer's forward pass leaves for its backward pass, of one group. Buffers stay between steps.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// (windows tokens, d): the input.
+    pub(super) x: Vec<f32>,
+    projected: Vec<f32>,
+    chances: Vec<f32>,
+    /// (windows queries, d)
+    attended: Vec<f32>,
+    /// (windows queries, d): after attention's residual.
+    middle: Vec<f32>,
+    /// (windows queries, mlp): before the activation.
+    hidden: Vec<f32>,
+}
+
+/// Buffers of one thread.
+#[derive(Default)]
+pub(super) struct Scratch {
+    rows: Vec<f32>,
+    hidden: Vec<f32>,
+    middle: Vec<f32>,
+    attended: Vec<f32>,
+    projected: Vec<f32>,
+    chances: Vec<f32>,
+    pub(super) gemm: GemmScratch,
+}
+
+/// `len` zeros in a buffer that keeps its memory.
+pub(super) fn zeros(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    buffer.clear();
+    buffer.resize(len, 0.0);
+    buffer
+}
+
+/// `len` values of any content.
+pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    buffer.resize(len, 0.0);
+    buffer
+}
+
+impl Layer {
+    pub(super) fn new(source: Source<'_>, place: &Place<'_>) -> Layer {
+        let at = format!("{}.encoder.layers.{}", place.tower, place.layer);
+        let linear = |name: &str| Linear::new(source, &[format!("{at}.{name}")]);
+        let norm = |name: &str| Norm::new(source, &format!("{at}.{name}"), place.eps);
+        let projections = ["q_proj", "k_proj", "v_proj"].map(|name| format!("{at}.self_attn.{name}"));
+        Layer {
+            heads: place.heads,
+            norm1: norm("layer_norm1"),
+            projection: Linear::new(source, &projections),
+            out: linear("self_attn.out_proj"),
+            norm2: norm("layer_norm2"),
+            up: linear("mlp.fc1"),
+            down: linear("mlp.fc2"),
+        }
+    }
+
+    /// Rows (n, d) -> (n, 3 d): through the first norm.
+    pub(super) fn project(&self, rows: &[f32], out: &mut Vec<f32>, scratch: &mut Scratch) {
+        let normed = room(&mut scratch.rows, rows.len());
+        self.norm1.forward(rows, normed);
+        self.projection.forward(normed, Epilogue::Store, room(out, 3 * rows.len()), &mut scratch.gemm);
+    }
+
+    /// From the gradient at what [`Layer::project`] gave, adds that at `rows`, and the layer's own.
+    pub(super) fn project_backward(
+        &self,
+        rows: &[f32],
+        gradient: &[f32],
+        out: &mut [f32],
+        sums: &mut Gradients,
+        scratch: &mut Scratch,
+    ) {
+        if self.projection.learns() {
+            let normed = room(&mut scratch.rows, rows.len());
+            self.norm1.forward(rows, normed);
+            self.projection.own(normed, gradient, sums);
+        }
+        let of_normed = room(&mut scratch.rows, rows.len());
+        self.projection.backward(gradient, Epilogue::Store, of_normed, &mut scratch.gemm);
+        self.norm1.backward(rows, of_normed, out, sums);
+    }
+
+    /// `kept.x` (windows tokens, d) and the prompts' projections (p, 3 d) -> out (windows queries, d).
+    pub(super) fn forward(
+        &self,
+        group: Group,
+        prompts: &[f32],
+        kept: &mut Kept,
+        out: &mut Vec<f32>,
+        scratch: &mut Scratch,
+    ) {
+        let d = self.heads.width;
+        let queries = group.windows * group.queries;
+        let Kept { x, projected, chances, attended, middle, hidden } = kept;
+        self.project(x, projected, scratch);
+        let chances = room(chances, self.heads.chances(group, prompts));
+        self.heads.forward(group, projected, prompts, chances, room(attended, queries * d));
+        let middle = room(middle, queries * d);
+        for (middle, x) in middle.chunks_exact_mut(group.queries * d).zip(x.chunks_exact(group.tokens * d)) {
+            middle.copy_from_slice(&x[..group.queries * d]);
+        }
+        self.out.forward(attended, Epilogue::Add, middle, &mut scratch.gemm);
+        let normed = room(&mut scratch.rows, middle.len());
+        self.norm2.forward(middle, normed);
+        let hidden = room(hidden, queries * self.up.outputs());
+        self.up.forward(normed, Epilogue::Store, hidden, &mut scratch.gemm);
+        let active = room(&mut scratch.hidden, hidden.len());
+        quick_gelu(crate::Isa::current(), hidden, active);
+        out.clear();
+        out.extend_from_slice(middle);
+        self.down.forward(active, Epilogue::Add, out, &mut scratch.gemm);
+    }
+
+    /// From the gradient at the output (windows queries, d): that at the input, if it is wanted, into `out` (windows
+    /// tokens, d); that at the prompts' projections, added to `of_prompts` (p, 3 d); and the layer's own.
+    pub(super) fn backward(
+        &self,
+        group: Group,
+        forward: (&[f32], &Kept),
+        gradient: &[f32],
+        to: BackwardTo<'_>,
+        scratch: &mut Scratch,
+    ) {
+        let (prompts, kept) = forward;
+        let BackwardTo { input, prompts: of_prompts, sums } = to;
+        let mut of_middle = std::mem::take(&mut scratch.middle);
+        self.mlp_backward(kept, gradient, &mut of_middle, sums, scratch);
+        self.out.own(&kept.attended, &of_middle, sums);
+        let of_attended = room(&mut scratch.attended, of_middle.len());
+        self.out.backward(&of_middle, Epilogue::Store, of_attended, &mut scratch.gemm);
+        let mut of_projected = std::mem::take(&mut scratch.projected);
+        let gradients =
+            AttentionGradients { projected: zeros(&mut of_projected, kept.projected.len()), prompts: of_prompts };
+        let forward = Forward { projected: &kept.projected, prompts, chances: &kept.chances };
+        self.heads.backward(group, forward, of_attended, gradients, &mut scratch.chances);
+        if let Some(out) = input {
+            let d = self.heads.width;
+            let out = zeros(out, kept.x.len());
+            self.project_backward(&kept.x, &of_projected, out, sums, scratch);
+            let of_queries = of_middle.chunks_exact(group.queries * d);
+            for (out, of_queries) in out.chunks_exact_mut(group.tokens * d).zip(of_queries) {
+                add(out, of_queries);
+            }
+        }
+        (scratch.middle, scratch.projected) = (of_middle, of_projected);
+    }
+
+    /// From the gradient at the layer's output, that after attention's residual.
+    fn mlp_backward(
+        &self,
+        kept: &Kept,
+        gradient: &[f32],
+        of_middle: &mut Vec<f32>,
+        sums: &mut Gradients,
+        scratch: &mut Scratch,
+    ) {
+        let isa = crate::Isa::current();
+        let hidden = room(&mut scratch.hidden, kept.hidden.len());
+        if self.down.learns() {
+            quick_gelu(isa, &kept.hidden, hidden);
+            self.down.own(hidden, gradient, sums);
+        }
+        self.down.backward(gradient, Epilogue::Store, hidden, &mut scratch.gemm);
+        quick_gelu_backward(isa, &kept.hidden, hidden);
+        let rows = room(&mut scratch.rows, kept.middle.len());
+        if self.up.learns() {
+            self.norm2.forward(&kept.middle, rows);
+            self.up.own(rows, hidden, sums);
+        }
+        self.up.backward(hidden, Epilogue::Store, rows, &mut scratch.gemm);
+        of_middle.clear();
+        of_middle.extend_from_slice(gradient);
+        self.norm2.backward(&kept.middle, rows, of_middle, sums);
+    }
+}
+
+/// Where a backward pass puts its gradients.
+pub(super) struct BackwardTo<'a> {
+    /// Of the layer's input, where anything before it learns.
+    pub(super) input: Option<&'a mut Vec<f32>>,
+    /// Of the prompts' projections.
+    pub(super) prompts: &'a mut [f32],
+    /// Of the tensors that learn.
+    pub(super) sums: &'a mut Gradients,
+}

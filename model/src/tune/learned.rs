@@ -1,0 +1,174 @@
+//! The tensors that learn, by name, and Adam over them. It knows no model: a tensor is a row of numbers.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rayon::prelude::*;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::TuneError;
+
+/// A tensor's place in [`Learned`] and in [`Gradients`].
+pub(super) type Slot = usize;
+
+/// Adam's constants, PyTorch's defaults.
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPS: f64 = 1e-8;
+
+/// A tensor that learns.
+struct Tensor {
+    name: String,
+    shape: Vec<usize>,
+    values: Vec<f32>,
+    /// Mean and mean square of its gradients, each as Adam weighs them.
+    mean: Vec<f32>,
+    square: Vec<f32>,
+}
+
+/// What learns, and how far it has come.
+#[derive(Default)]
+pub(super) struct Learned {
+    tensors: Vec<Tensor>,
+    by_name: HashMap<String, Slot>,
+    pub(super) steps: u64,
+}
+
+/// Sums of gradients, by [`Slot`]; memory is taken for those that get one.
+#[derive(Clone, Default)]
+pub(super) struct Gradients {
+    lengths: Vec<usize>,
+    values: Vec<Vec<f32>>,
+}
+
+impl Learned {
+    pub(super) fn add(&mut self, name: &str, shape: &[usize], values: Vec<f32>) {
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "`{name}` has its shape");
+        let zeros = vec![0.0; values.len()];
+        let before = self.by_name.insert(name.to_owned(), self.tensors.len());
+        assert!(before.is_none(), "`{name}` learns once");
+        let (name, shape) = (name.to_owned(), shape.to_vec());
+        self.tensors.push(Tensor { name, shape, values, mean: zeros.clone(), square: zeros });
+    }
+
+    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(super) fn values(&self, slot: Slot) -> &[f32] {
+        &self.tensors[slot].values
+    }
+
+    /// Name, shape and values of each.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
+        self.tensors.iter().map(|t| (t.name.as_str(), t.shape.as_slice(), t.values.as_slice()))
+    }
+
+    pub(super) fn numbers(&self) -> usize {
+        self.tensors.iter().map(|t| t.values.len()).sum()
+    }
+
+    pub(super) fn gradients(&self) -> Gradients {
+        let lengths: Vec<usize> = self.tensors.iter().map(|t| t.values.len()).collect();
+        Gradients { values: vec![Vec::new(); lengths.len()], lengths }
+    }
+
+    /// One step of Adam with bias correction, as PyTorch's.
+    pub(super) fn adam(&mut self, gradients: &mut Gradients, lr: f64) {
+        (0..self.tensors.len()).for_each(|slot| _ = gradients.of(slot));
+        self.steps += 1;
+        let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
+        let (first, second) = (1.0 - BETA1.powi(steps), 1.0 - BETA2.powi(steps));
+        let (size, root) = ((lr / first) as f32, second.sqrt() as f32);
+        let (beta1, beta2, eps) = (BETA1 as f32, BETA2 as f32, EPS as f32);
+        let (rest1, rest2) = ((1.0 - BETA1) as f32, (1.0 - BETA2) as f32);
+        self.tensors.par_iter_mut().zip(&gradients.values).for_each(|(tensor, gradient)| {
+            let moments = tensor.mean.iter_mut().zip(&mut tensor.square);
+            for ((value, (mean, square)), g) in tensor.values.iter_mut().zip(moments).zip(gradient) {
+                *mean = beta1 * *mean + rest1 * g;
+                *square = beta2 * *square + rest2 * g * g;
+                *value -= size * *mean / (square.sqrt() / root + eps);
+            }
+        });
+    }
+
+    /// Values under their names, moments under `mean.` and `square.` before them, the steps in the metadata.
+    pub(super) fn save(&self) -> Vec<u8> {
+        let views = self.tensors.iter().flat_map(|t| {
+            [("", &t.values), ("mean.", &t.mean), ("square.", &t.square)].map(|(kind, values)| {
+                let bytes = bytemuck::cast_slice(values);
+                let view = TensorView::new(Dtype::F32, t.shape.clone(), bytes).expect("a tensor has its shape");
+                (format!("{kind}{}", t.name), view)
+            })
+        });
+        let facts = HashMap::from([(STEPS.to_owned(), self.steps.to_string())]);
+        safetensors::serialize(views, Some(facts)).expect("tensors of distinct names")
+    }
+
+    /// What [`Learned::save`] gave, of tensors of the same names and shapes. Where it fails nothing has changed.
+    pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<(), TuneError> {
+        let wrong = |what: &dyn std::fmt::Display| TuneError::State(what.to_string());
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(&error))?;
+        let steps = header.metadata().as_ref().and_then(|facts| facts.get(STEPS)?.parse::<u64>().ok());
+        let steps = steps.ok_or_else(|| wrong(&"it has no count of steps"))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(&error))?;
+        if file.len() != 3 * self.tensors.len() {
+            return Err(wrong(&format_args!("{} tensors, not {}", file.len(), 3 * self.tensors.len())));
+        }
+        let mut read = BTreeMap::new();
+        for tensor in &self.tensors {
+            for kind in ["", "mean.", "square."] {
+                let name = format!("{kind}{}", tensor.name);
+                let view = file.tensor(&name).map_err(|_| wrong(&format_args!("`{name}` is missing")))?;
+                if view.shape() != tensor.shape || view.dtype() != Dtype::F32 {
+                    return Err(wrong(&format_args!("`{name}` has another shape or type")));
+                }
+                read.insert(name, bytemuck::pod_collect_to_vec(view.data()));
+            }
+        }
+        for tensor in &mut self.tensors {
+            let mut take = |kind: &str| read.remove(&format!("{kind}{}", tensor.name)).expect("it was just read");
+            (tensor.values, tensor.mean, tensor.square) = (take(""), take("mean."), take("square."));
+        }
+        self.steps = steps;
+        Ok(())
+    }
+}
+
+const STEPS: &str = "dqa.steps";
+
+impl Gradients {
+    pub(super) fn of(&mut self, slot: Slot) -> &mut [f32] {
+        self.values[slot].resize(self.lengths[slot], 0.0);
+        &mut self.values[slot]
+    }
+
+    /// Two at once.
+    pub(super) fn pair(&mut self, first: Slot, second: Slot) -> [&mut [f32]; 2] {
+        self.of(first);
+        self.of(second);
+        self.values.get_disjoint_mut([first, second]).expect("two tensors").map(Vec::as_mut_slice)
+    }
+
+    pub(super) fn add(&mut self, other: &Gradients) {
+        for (slot, values) in other.values.iter().enumerate().filter(|(_, values)| !values.is_empty()) {
+            add(self.of(slot), values);
+        }
+    }
+
+    /// By slot; empty where a tensor got none.
+    pub(super) fn values(&self) -> &[Vec<f32>] {
+        &self.values
+    }
+
+    /// The Euclidean norm of each.
+    pub(super) fn norms(&self) -> Vec<f64> {
+        self.values.par_iter().map(|values| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()).collect()
+    }
+}
+
+/// sum += values
+pub(super) fn add(sum: &mut [f32], values: &[f32]) {
+    for (sum, value) in sum.iter_mut().zip(values) {
+        *sum += value;
+    }
+}

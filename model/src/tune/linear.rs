@@ -1,0 +1,143 @@
+//! Linear layers and norms that carry gradients, their own tensors frozen or learning.
+
+use super::learned::{Gradients, Learned, Slot};
+use crate::ClipWeights;
+use crate::cpu::block::NormWeights;
+use crate::cpu::gradients::{NormGradients, column_sums, layer_norm_backward, layer_norm_gradients};
+use crate::cpu::strided::{Target, View, product};
+use crate::cpu::{Epilogue, GemmScratch, Isa, Operands, PackedLinear, layer_norm_rows, linear};
+
+/// Where a model's tensors come from: those that learn as they are now, the others as they were read.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) weights: &'a ClipWeights,
+    pub(super) learned: &'a Learned,
+}
+
+impl Source<'_> {
+    pub(super) fn get(&self, name: &str) -> Vec<f32> {
+        self.slot(name).map_or_else(|| self.weights.values(name), |slot| self.learned.values(slot).to_vec())
+    }
+
+    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
+        self.learned.slot(name)
+    }
+}
+
+/// y = x W^T + b, of one weight or of several with as many outputs each, stacked.
+pub(super) struct Linear {
+    forward: PackedLinear,
+    /// Of W^T: a frozen weight gets no gradient, its input does, by this.
+    backward: PackedLinear,
+    inputs: usize,
+    /// Of all parts.
+    outputs: usize,
+    /// Weight and bias of each part, where they learn.
+    slots: Vec<(Slot, Option<Slot>)>,
+}
+
+impl Linear {
+    /// `{name}.weight` (n, k) and `{name}.bias` (n) of each name.
+    pub(super) fn new(source: Source<'_>, names: &[String]) -> Linear {
+        let weights: Vec<String> = names.iter().map(|name| format!("{name}.weight")).collect();
+        let biases: Vec<String> = names.iter().map(|name| format!("{name}.bias")).collect();
+        let outputs = names.len() * source.weights.shape(&biases[0])[0];
+        Self::of(source, &weights, &biases, outputs)
+    }
+
+    /// A weight (n, ..) without a bias.
+    pub(super) fn unbiased(source: Source<'_>, name: &str) -> Linear {
+        Self::of(source, &[name.to_owned()], &[], source.weights.shape(name)[0])
+    }
+
+    fn of(source: Source<'_>, weights: &[String], biases: &[String], outputs: usize) -> Linear {
+        let weight: Vec<f32> = weights.iter().flat_map(|name| source.get(name)).collect();
+        let bias: Vec<f32> = biases.iter().flat_map(|name| source.get(name)).collect();
+        let inputs = weight.len() / outputs;
+        let mut transposed = vec![0.0; weight.len()];
+        for (n, row) in weight.chunks_exact(inputs).enumerate() {
+            for (k, value) in row.iter().enumerate() {
+                transposed[k * outputs + n] = *value;
+            }
+        }
+        let slot = |(i, name): (usize, &String)| {
+            Some((source.slot(name)?, biases.get(i).map(|bias| source.slot(bias).expect("it learns with its weight"))))
+        };
+        let isa = Isa::current();
+        Linear {
+            forward: PackedLinear::new(&weight, (!bias.is_empty()).then_some(&bias), outputs, Operands::F32, isa),
+            backward: PackedLinear::new(&transposed, None, inputs, Operands::F32, isa),
+            inputs,
+            outputs,
+            slots: weights.iter().enumerate().filter_map(slot).collect(),
+        }
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    pub(super) fn learns(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
+    /// x (rows, k) -> out (rows, n)
+    pub(super) fn forward(&self, x: &[f32], epilogue: Epilogue, out: &mut [f32], gemm: &mut GemmScratch) {
+        linear(&self.forward, x, epilogue, out, gemm);
+    }
+
+    /// The gradient at the output (rows, n) -> that at the input (rows, k).
+    pub(super) fn backward(&self, gradient: &[f32], epilogue: Epilogue, out: &mut [f32], gemm: &mut GemmScratch) {
+        linear(&self.backward, gradient, epilogue, out, gemm);
+    }
+
+    /// Adds the gradients of its own tensors, if they learn: `gradient` (rows, n) at the output for the input x (rows, k).
+    pub(super) fn own(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
+        let rows = x.len() / self.inputs;
+        let part = self.outputs / self.slots.len().max(1);
+        for (i, (weight, bias)) in self.slots.iter().enumerate() {
+            let gradient = &gradient[i * part..];
+            let to = Target::plus(sums.of(*weight), self.inputs);
+            let x = View::rows(x, rows, self.inputs, self.inputs);
+            product(View::rows(gradient, rows, part, self.outputs).t(), x, 1.0, to);
+            if let Some(bias) = bias {
+                column_sums(Isa::current(), gradient, self.outputs, sums.of(*bias));
+            }
+        }
+    }
+}
+
+/// A layer norm.
+pub(super) struct Norm {
+    values: NormWeights,
+    slots: Option<[Slot; 2]>,
+}
+
+impl Norm {
+    pub(super) fn new(source: Source<'_>, name: &str, eps: f64) -> Norm {
+        let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
+        Norm {
+            slots: source.slot(&weight).map(|slot| [slot, source.slot(&bias).expect("it learns with its weight")]),
+            values: NormWeights { weight: source.get(&weight), bias: source.get(&bias), eps: eps as f32 },
+        }
+    }
+
+    /// (rows, d) -> (rows, d)
+    pub(super) fn forward(&self, x: &[f32], out: &mut [f32]) {
+        layer_norm_rows(Isa::current(), x, self.values.as_norm(), out);
+    }
+
+    /// Adds to `out` the gradient at the input x, and its own.
+    pub(super) fn backward(&self, x: &[f32], gradient: &[f32], out: &mut [f32], sums: &mut Gradients) {
+        layer_norm_backward(Isa::current(), x, self.values.as_norm(), gradient, out);
+        self.own(x, gradient, sums);
+    }
+
+    /// Adds the gradients of its own tensors, if they learn.
+    pub(super) fn own(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
+        if let Some([weight, bias]) = self.slots {
+            let [weight, bias] = sums.pair(weight, bias);
+            layer_norm_gradients(Isa::current(), x, self.values.as_norm(), gradient, NormGradients { weight, bias });
+        }
+    }
+}

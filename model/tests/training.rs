@@ -1,0 +1,65 @@
+//! Training follows the reference: losses and first gradients of the golden runs, for both models.
+
+#![allow(clippy::unwrap_used)] // helpers too
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use dqa_model::tune::{Example, Trainer, TuneOptions, Tunes};
+use dqa_model::{ClipWeights, PromptMode, Prompts, Rgb8, Sees, Views, whole_view};
+use dqa_testkit::{Goldens, hf};
+
+/// The picture that the golden runs learn from: all its windows.
+const PICTURE: &str = "400x300.png";
+
+fn read(goldens: &Goldens) -> Rgb8 {
+    let picture = image::open(goldens.picture(&format!("{}-{PICTURE}", goldens.salt))).unwrap().to_rgb8();
+    Rgb8::new(picture.width(), picture.height(), picture.into_raw())
+}
+
+fn batch(picture: &Rgb8, targets: &[f64]) -> Vec<Example> {
+    let whole = Arc::new(whole_view(picture, 224));
+    let origins = Views::default().origins(picture.width(), picture.height());
+    assert_eq!(origins.len(), targets.len());
+    let example = |(origin, target): (dqa_model::Origin, &f64)| Example {
+        local: Some(picture.crop(origin.x, origin.y, 224)),
+        whole: Some(whole.clone()),
+        target: *target as f32,
+    };
+    origins.into_iter().zip(targets).map(example).collect()
+}
+
+fn trainer(kind: &str, salt: &str, tunes: Tunes) -> Trainer {
+    let dir = hf::cached(kind, salt);
+    let weights = ClipWeights::open(&dir).unwrap();
+    let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).unwrap();
+    let options = TuneOptions { tunes, sees: Sees::Both, device: Device::Cpu };
+    Trainer::new(&weights, &PromptMode::Learned(prompts), &options).unwrap()
+}
+
+fn check(kind: &str) {
+    let goldens = Goldens::load();
+    let golden = &goldens.model(kind).training;
+    let batch = batch(&read(&goldens), &golden.targets);
+    let mut trainer = trainer(kind, &goldens.salt, Tunes::Prompts);
+    let (_, gradients) = trainer.gradients(&batch).unwrap();
+    assert_eq!(gradients.len(), golden.gradient_norms.len());
+    for (name, want) in &golden.gradient_norms {
+        let got = gradients[name].iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        assert!((got / want - 1.0).abs() < 1e-3, "{kind} {name}: a gradient of norm {got}, not {want}");
+    }
+    for (i, want) in golden.losses.iter().enumerate() {
+        let loss = trainer.step(&batch, golden.lr).unwrap().loss;
+        assert!((loss / want - 1.0).abs() < 1e-3, "{kind}: loss {loss} in step {i}, not {want}");
+    }
+}
+
+#[test]
+fn the_tiny_model_learns_as_the_reference_does() {
+    check("tiny");
+}
+
+#[test]
+fn vit_b_32_learns_as_the_reference_does() {
+    check("vit-b-32");
+}
