@@ -130,6 +130,16 @@ impl Prompts {
         &self.words
     }
 
+    /// A copy with other tensors of the same shapes under these names.
+    pub(crate) fn replaced(&self, tensors: impl Iterator<Item = (String, Tensor)>) -> Prompts {
+        let mut prompts = self.clone();
+        for (name, tensor) in tensors {
+            let old = prompts.tensors.insert(name, tensor.clone());
+            assert!(old.is_some_and(|old| old.dims() == tensor.dims()), "prompts keep their names and shapes");
+        }
+        prompts
+    }
+
     /// Whether they are prompts for a model of this configuration, which may be another than they were checked with.
     pub(crate) fn check_fits(&self, config: &ClipConfig) -> Result<(), PromptsError> {
         check_shape(&self.shape, config, "memory")?;

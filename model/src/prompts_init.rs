@@ -45,17 +45,12 @@ impl Prompts {
         let config = weights.config();
         check_shape(&shape, config, "the new set")?;
         let mut tensors = BTreeMap::new();
-        if let PromptInit::Words(words) = init {
-            let embedded = embedded(weights, words, shape.text_len)?;
-            let (kind, projection) = Tower::Text.names();
-            for i in 0..shape.text_depth {
-                tensors.insert(format!("{kind}.{i}"), embedded.clone());
-                let unchanged = Linear::identity(config.text.width);
-                unchanged.insert(&mut tensors, &format!("{projection}.{i}"))?;
+        match init {
+            PromptInit::Words(words) => from_words(&mut tensors, weights, words, &shape)?,
+            PromptInit::Random => {
+                let layers = Layers { depth: shape.text_depth, len: shape.text_len, width: config.text.width };
+                layers.random(&mut tensors, Tower::Text, seed)?;
             }
-        } else {
-            let layers = Layers { depth: shape.text_depth, len: shape.text_len, width: config.text.width };
-            layers.random(&mut tensors, Tower::Text, seed)?;
         }
         let layers = Layers { depth: shape.visual_depth, len: shape.visual_len, width: config.vision.width };
         layers.random(&mut tensors, Tower::Visual, seed)?;
@@ -63,11 +58,23 @@ impl Prompts {
     }
 }
 
-/// The embeddings (length, width) of the tokens of `words`, in turn.
-fn embedded(weights: &ClipWeights, words: &str, length: usize) -> Result<Tensor, PromptsError> {
+/// The embeddings of the tokens of `words`, in turn, as the text prompts of every layer.
+fn from_words(
+    tensors: &mut BTreeMap<String, Tensor>,
+    weights: &ClipWeights,
+    words: &str,
+    shape: &PromptShape,
+) -> Result<(), PromptsError> {
     let ids = encode(words).map_err(|source| PromptsError::Words { origin: "the new set".to_owned(), source })?;
-    let ids: Vec<u32> = ids.into_iter().cycle().take(length).collect();
-    Ok(weights.rows("text_model.embeddings.token_embedding.weight", &ids))
+    let ids: Vec<u32> = ids.into_iter().cycle().take(shape.text_len).collect();
+    let unchanged = Linear::identity(weights.config().text.width);
+    let (kind, projection) = Tower::Text.names();
+    for i in 0..shape.text_depth {
+        let embedded = weights.rows("text_model.embeddings.token_embedding.weight", &ids);
+        tensors.insert(format!("{kind}.{i}"), embedded);
+        unchanged.insert(tensors, &format!("{projection}.{i}"))?;
+    }
+    Ok(())
 }
 
 /// One tower's prompts.
