@@ -85,9 +85,8 @@ impl History {
         if facts.trial != trial {
             return Err(format!("it is of trial `{}`", facts.trial));
         }
-        let state = |name: &str| {
-            tensors.tensor(name).map(|tensor| tensor.data().to_vec()).map_err(|error| error.to_string())
-        };
+        let state =
+            |name: &str| tensors.tensor(name).map(|tensor| tensor.data().to_vec()).map_err(|error| error.to_string());
         let best = match facts.best {
             None => None,
             Some(BestFacts { epoch, srcc }) => Some(Best { epoch, srcc, state: state(BEST)? }),

@@ -99,13 +99,8 @@ pub(super) fn write(
     write_files(&training, (&weights, &prompts), epoch, &scored)?;
     let row = &training.history.epochs[epoch as usize - 1];
     let of_row = |n, srcc, plcc, krcc, rmse| Measures { n, srcc, plcc, krcc, rmse };
-    let validation = of_row(
-        trial.validation.len(),
-        row.held_out_srcc,
-        row.held_out_plcc,
-        row.held_out_krcc,
-        row.held_out_rmse,
-    );
+    let validation =
+        of_row(trial.validation.len(), row.held_out_srcc, row.held_out_plcc, row.held_out_krcc, row.held_out_rmse);
     let kept = Kept {
         epoch,
         loss: row.loss,

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use dqa_model::{
-    ClipConfig, ClipWeights, ConfigError, PromptInit, PromptMode, PromptShape, Prompts, PromptsError, WeightsError, Words,
+    ClipConfig, ClipWeights, ConfigError, PromptInit, PromptMode, PromptShape, Prompts, PromptsError, WeightsError,
+    Words,
 };
 use dqa_pipelines::tune::{Init, ModelRef, PromptsRef, Setup};
 
