@@ -98,11 +98,6 @@ pub(super) fn zeros_like(entering: &Entering) -> Vec<Vec<f32>> {
     entering.layers.iter().map(|rows| vec![0.0; rows.len()]).collect()
 }
 
-/// Each layer's sum += values.
-pub(super) fn add_layers(sums: &mut [Vec<f32>], values: &[Vec<f32>]) {
-    sums.iter_mut().zip(values).for_each(|(sum, values)| add(sum, values));
-}
-
 impl Prompts {
     /// A tensor's values, row-major.
     pub(crate) fn values(&self, name: &str) -> Vec<f32> {
