@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Error, Result, Tensor};
 
 use crate::arithmetic::Arithmetic;
 use crate::cpu::block::{
@@ -11,7 +11,7 @@ use crate::cpu::block::{
 };
 use crate::cpu::{Epilogue, Isa, Operands, PackedLinear, layer_norm_rows, linear_parallel};
 use crate::dense::{DenseLayer, Place};
-use crate::layers::{Affine, FoldedLayer, NormTensors};
+use crate::layers::{Affine, FoldedLayer, FoldedTower, NormTensors};
 
 /// From the class token to features.
 pub(crate) struct Head {
@@ -39,6 +39,7 @@ pub(crate) enum Backend {
 
 pub(crate) struct CpuLayers {
     layers: Vec<(AttentionWeights, MlpWeights)>,
+    rows: Option<(usize, Tensor)>,
     last: (AttentionWeights, MlpWeights),
     last_query: PackedLinear,
     post_norm: NormWeights,
@@ -49,6 +50,7 @@ pub(crate) struct CpuLayers {
 pub(crate) struct DenseLayers {
     place: Place,
     layers: Vec<DenseLayer>,
+    rows: Option<(usize, Tensor)>,
     last: DenseLayer,
     post_norm: NormTensors,
     /// (d, embed)
@@ -113,13 +115,14 @@ impl CpuLayers {
     }
 
     /// x (b, t, d) -> class rows (b, d) after the last layer.
-    fn class<'a>(&self, x: Tensor, shared: impl Iterator<Item = &'a Projection>) -> Result<Tensor> {
+    fn class<'a>(&self, mut x: Tensor, shared: impl Iterator<Item = &'a Projection>) -> Result<Tensor> {
         let of_window = shared.map(|shared| match shared {
             Projection::Cpu(projection) => projection.clone(),
             Projection::Dense(_) => unreachable!("a picture's tokens are made by the tower that scores it"),
         });
         let shared = SharedProjection { of_window: of_window.collect() };
         for (l, (attention, mlp)) in self.layers.iter().enumerate() {
+            x = with_rows(x, l, self.rows.as_ref())?;
             x.inplace_op1(&LayerOp { attention, mlp, shared: (l == 0).then_some(&shared) })?;
         }
         // REFERENCE: the class token is read, not the mean of the tokens, though it is one for 98.
@@ -143,9 +146,22 @@ impl DenseLayers {
         });
         let shared = Tensor::stack(&shared.collect::<Vec<_>>(), 0)?;
         for (l, layer) in self.layers.iter().enumerate() {
+            x = with_rows(x, l, self.rows.as_ref())?;
             x = layer.forward(&x, (l == 0).then_some(&shared))?;
         }
         self.last.forward_class(&x)
+    }
+}
+
+/// x (b, t, d) before layer `l` -> (b, t + p, d) where rows enter there.
+fn with_rows(x: Tensor, l: usize, rows: Option<&(usize, Tensor)>) -> Result<Tensor> {
+    match rows {
+        Some((layer, rows)) if *layer == l => {
+            let (p, d) = rows.dims2()?;
+            let of_each = rows.unsqueeze(0)?.expand((x.dim(0)?, p, d))?.contiguous()?;
+            Tensor::cat(&[&x, &of_each], 1)
+        }
+        _ => Ok(x),
     }
 }
 
@@ -164,13 +180,15 @@ impl Backing {
     }
 
     /// The tower's layers, first to last, and what follows them.
-    pub(crate) fn build(&self, mut folded: Vec<FoldedLayer>, head: Head) -> Result<Backend> {
+    pub(crate) fn build(&self, tower: FoldedTower, head: Head) -> Result<Backend> {
+        let FoldedTower { layers: mut folded, rows } = tower;
         let last = folded.pop().expect("the configuration has at least two layers");
         if self.dense || !self.device.is_cpu() {
             let place = Place { device: self.device.clone(), dtype: self.arithmetic.dtype() };
             let layers = folded.into_iter().map(|l| DenseLayer::new(l, &place)).collect::<Result<_>>()?;
             return Ok(Backend::Dense(Box::new(DenseLayers {
                 layers,
+                rows: rows.map(|(l, rows)| Ok::<_, Error>((l, place.put(&rows)?))).transpose()?,
                 last: DenseLayer::new(last, &place)?,
                 post_norm: place.put_norm(head.norm)?,
                 projection: head.projection.t()?.contiguous()?.to_device(&place.device)?,
@@ -187,6 +205,7 @@ impl Backing {
         let last = self.cpu_layer(last, &key_value)?;
         Ok(Backend::Cpu(Box::new(CpuLayers {
             layers,
+            rows,
             last,
             last_query,
             post_norm: norm_weights(&head.norm)?,

@@ -3,7 +3,7 @@
 //! It knows names, types and shapes as files state them, and not which of them a model needs. A mapped file must not
 //! change while it is in use: a file cut short under the program ends it with SIGBUS.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -204,6 +204,17 @@ pub(crate) fn open(path: &Path) -> Result<StoredMap, CheckpointError> {
         (name.to_owned(), Stored { dtype: view.dtype(), shape: view.shape().to_vec(), place })
     });
     Ok(stored.collect())
+}
+
+/// The texts beside the tensors of one safetensors file.
+pub(crate) fn metadata(path: &Path) -> Result<HashMap<String, String>, CheckpointError> {
+    let read = |source| CheckpointError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(read)?;
+    // SAFETY: as in `open`.
+    let map = unsafe { Mmap::map(&file) }.map_err(read)?;
+    let (_, metadata) =
+        SafeTensors::read_metadata(&map).map_err(|source| CheckpointError::Format { path: path.to_owned(), source })?;
+    Ok(metadata.metadata().clone().unwrap_or_default())
 }
 
 #[derive(Deserialize)]

@@ -121,11 +121,6 @@ impl ClipConfig {
         self.vision.patches()
     }
 
-    /// Layers that can have prompts: those of the shallower tower.
-    pub fn prompt_depth_max(&self) -> usize {
-        self.vision.layers.min(self.text.layers)
-    }
-
     /// Reads the file at `path`.
     ///
     /// # Errors

@@ -16,16 +16,6 @@ pub enum ModelError {
     /// The sentences.
     #[error("cannot make the sentences")]
     Tokens(#[from] TokensError),
-    /// Prompts end before the layers do: their outputs would go on through the later layers, which is another model.
-    #[error(
-        "the prompts are {depth} layers deep and the deeper tower has {layers}: they must reach all layers of both"
-    )]
-    PromptDepth {
-        /// Of the prompts.
-        depth: usize,
-        /// Of the deeper tower.
-        layers: usize,
-    },
     /// The shared first layer and the last one, which is for the class token alone, are two.
     #[error("a tower of {layers} layers: CLIP-DQA needs at least 2")]
     TooFewLayers {

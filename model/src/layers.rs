@@ -4,8 +4,9 @@
 //! - the keys' bias moves all scores of a query alike, and softmax does not see it: dropped;
 //! - attention weights sum to one, so the values' bias passes through: folded into the output's bias;
 //! - x sigmoid(1.702 x) = silu(1.702 x) / 1.702: the factor goes into the weights before and after;
-//! - a layer replaces the prompts' outputs by its own prompts, so they are keys and values alone, the same for every
-//!   window: computed once.
+//! - where the next layer replaces the prompts' outputs by its own prompts, and in the last layer, prompts are keys and
+//!   values alone, the same for every window: computed once. Where prompts end before the layers do, the last of them
+//!   enter as rows ([`FoldedTower::rows`]).
 
 use candle_core::{D, DType, Result, Tensor};
 
@@ -129,6 +130,14 @@ pub(crate) struct FoldedLayer {
     pub(crate) up: Affine,
     /// (d, mlp)
     pub(crate) down: Affine,
+}
+
+/// The visual tower's layers, first to last.
+pub(crate) struct FoldedTower {
+    pub(crate) layers: Vec<FoldedLayer>,
+    /// Rows (p, d) that enter at this layer after those that are there, and go through the rest as they do. Never at the
+    /// last.
+    pub(crate) rows: Option<(usize, Tensor)>,
 }
 
 impl FoldedLayer {

@@ -1,18 +1,20 @@
 //! The learned prompts of CLIP-DQA: what tuning changes and a prompts file holds.
 //!
 //! They are kept as they were learned, under the authors' names; each passes its own linear layer when it is asked
-//! for. It does not know where prompts enter a tower, nor that they are rounded there. Prompts are complete: as many
-//! layers for text as for pictures, each with its linear layer, all of one length in a tower.
+//! for. It does not know where prompts enter a tower, nor that they are rounded there. A tower's prompts are complete:
+//! its first layers have them without a gap, each with its linear layer, all of one length.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::config::ClipConfig;
 use crate::fingerprint::{self, Fingerprint, TensorBytes};
 use crate::mismatch::{Expected, Found, Mismatch};
-use crate::prompts_file::{self, PromptsError};
+use crate::prompts_file::{self, Content, PromptsError};
+use crate::tokens::{Words, sentence};
 
 /// The most prompts in a layer. The text tower has 77 places, of which the longest sentence here takes 5.
 pub const PROMPT_LEN_MAX: usize = 60;
@@ -26,25 +28,47 @@ pub enum PromptMode {
     Handcrafted,
 }
 
-/// One model's learned prompts with their linear layers.
+/// How many prompts there are in which layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptShape {
+    /// Text prompts in a layer; 0 where no layer has some.
+    pub text_len: usize,
+    /// Layers of the text tower with prompts, from the first. 0: the sentences are plain.
+    pub text_depth: usize,
+    /// Visual prompts in a layer; 0 where no layer has some.
+    pub visual_len: usize,
+    /// Layers of the visual tower with prompts, from the first.
+    pub visual_depth: usize,
+}
+
+impl PromptShape {
+    /// The paper's: 8 in every layer of both towers.
+    pub fn paper(config: &ClipConfig) -> PromptShape {
+        PromptShape { text_len: 8, text_depth: config.text.layers, visual_len: 8, visual_depth: config.vision.layers }
+    }
+}
+
+/// One model's learned prompts with their linear layers, and the words after the text prompts.
 #[derive(Clone, Debug)]
 pub struct Prompts {
     tensors: BTreeMap<String, Tensor>,
-    depth: usize,
-    text_len: usize,
-    visual_len: usize,
+    shape: PromptShape,
+    words: Words,
 }
 
 impl Prompts {
     /// Reads prompts for a model of this configuration from a safetensors file, or from a PyTorch checkpoint as the
     /// authors' code saves it; the file's bytes tell which. A PyTorch checkpoint may hold the tensors under a key such
     /// as `state_dict`; in either file names may have a common prefix such as `module.prompt_learner.`, and tensors
-    /// outside that prefix (the frozen rest of a model) are not read. The tensors come as f32 on the CPU.
+    /// outside that prefix (the frozen rest of a model) are not read. The tensors come as f32 on the CPU. Words are in
+    /// the metadata of a safetensors file under `dqa.words`; the paper's where there are none.
     ///
     /// # Errors
     /// Every [`PromptsError`]; a tensor that is missing, unexpected, of another shape, or not F32, F16 or BF16 is one.
     pub fn open(path: &Path, config: &ClipConfig) -> Result<Prompts, PromptsError> {
-        Self::checked(prompts_file::read(path)?, config, &format!("`{}`", path.display()))
+        let (tensors, words) = prompts_file::read(path)?;
+        Self::checked(tensors, words, config, &format!("`{}`", path.display()))
     }
 
     /// Takes prompts from memory under the same check. They stay on their device; a tensor that is f32 and contiguous
@@ -54,26 +78,33 @@ impl Prompts {
     /// Every [`PromptsError`] that is not about files.
     pub fn from_tensors(
         tensors: impl IntoIterator<Item = (String, Tensor)>,
+        words: Words,
         config: &ClipConfig,
     ) -> Result<Prompts, PromptsError> {
         let tensors: BTreeMap<String, Tensor> = tensors.into_iter().collect();
         let selected = prompts_file::select(tensors.keys(), "memory")?;
         let plain = selected.into_iter().map(|(name, plain)| (plain.to_owned(), tensors[name].clone()));
-        Self::checked(plain.collect(), config, "memory")
+        Self::checked(plain.collect(), words, config, "memory")
     }
 
-    fn checked(tensors: BTreeMap<String, Tensor>, config: &ClipConfig, origin: &str) -> Result<Prompts, PromptsError> {
-        let depth = tensors.keys().filter_map(|name| Slot::parse(name)).map(|slot| slot.layer + 1).max().unwrap_or(0);
-        if depth > config.prompt_depth_max() {
-            let (origin, layers) = (origin.to_owned(), config.prompt_depth_max());
-            return Err(PromptsError::Depth { origin, depth, layers });
+    fn checked(
+        tensors: BTreeMap<String, Tensor>,
+        words: Words,
+        config: &ClipConfig,
+        origin: &str,
+    ) -> Result<Prompts, PromptsError> {
+        let shape = PromptShape {
+            text_depth: depth(&tensors, Tower::Text),
+            visual_depth: depth(&tensors, Tower::Visual),
+            text_len: length(&tensors, Tower::Text),
+            visual_len: length(&tensors, Tower::Visual),
+        };
+        check_shape(&shape, config, origin)?;
+        for words in [&words.bad, &words.good] {
+            sentence(shape.text_len, words)
+                .map_err(|source| PromptsError::Words { origin: origin.to_owned(), source })?;
         }
-        let text_len = length(&tensors, "prompts_text", depth, origin)?;
-        let visual_len = length(&tensors, "prompts_vis", depth, origin)?;
-        let expected = expected(config, depth, text_len, visual_len);
-        let found = tensors.iter().map(|(name, tensor)| (name.as_str(), found(tensor))).collect();
-        Mismatch::check(&expected, found)
-            .map_err(|source| PromptsError::Tensors { origin: origin.to_owned(), source })?;
+        check_tensors(&tensors, config, &shape, origin)?;
         let mut plain = BTreeMap::new();
         for (name, tensor) in tensors {
             match tensor.to_dtype(DType::F32).and_then(|tensor| tensor.contiguous()) {
@@ -81,7 +112,7 @@ impl Prompts {
                 Err(source) => return Err(PromptsError::Tensor { name, source }),
             };
         }
-        Ok(Prompts { tensors: plain, depth, text_len, visual_len })
+        Ok(Prompts { tensors: plain, shape, words })
     }
 
     /// The tensors as they are learned, by the authors' names: f32.
@@ -89,19 +120,30 @@ impl Prompts {
         &self.tensors
     }
 
-    /// Layers that have prompts, from the first.
-    pub fn depth(&self) -> usize {
-        self.depth
+    /// How many prompts there are in which layers.
+    pub fn shape(&self) -> &PromptShape {
+        &self.shape
     }
 
-    /// Text prompts in a layer.
-    pub fn text_len(&self) -> usize {
-        self.text_len
+    /// The words after the text prompts.
+    pub fn words(&self) -> &Words {
+        &self.words
     }
 
-    /// Visual prompts in a layer.
-    pub fn visual_len(&self) -> usize {
-        self.visual_len
+    /// A copy with other tensors of the same shapes under these names.
+    pub(crate) fn replaced(&self, tensors: impl Iterator<Item = (String, Tensor)>) -> Prompts {
+        let mut prompts = self.clone();
+        for (name, tensor) in tensors {
+            let old = prompts.tensors.insert(name, tensor.clone());
+            assert!(old.is_some_and(|old| old.dims() == tensor.dims()), "prompts keep their names and shapes");
+        }
+        prompts
+    }
+
+    /// Whether they are prompts for a model of this configuration, which may be another than they were checked with.
+    pub(crate) fn check_fits(&self, config: &ClipConfig) -> Result<(), PromptsError> {
+        check_shape(&self.shape, config, "memory")?;
+        check_tensors(&self.tensors, config, &self.shape, "memory")
     }
 
     /// The text prompts of layer `i` after their linear layer, (text_len, width), f32, not rounded.
@@ -110,9 +152,10 @@ impl Prompts {
     /// What Candle says when it cannot compute.
     ///
     /// # Panics
-    /// When `i` is not below [`Prompts::depth`].
+    /// When `i` is not below the text tower's depth.
     pub fn text(&self, i: usize) -> candle_core::Result<Tensor> {
-        self.projected("prompts_text", "prompt_txt_projections", i)
+        assert!(i < self.shape.text_depth, "layer {i} has no text prompts");
+        self.projected(Tower::Text, i)
     }
 
     /// The visual prompts of layer `i` after their linear layer, (visual_len, width), f32, not rounded.
@@ -121,36 +164,80 @@ impl Prompts {
     /// What Candle says when it cannot compute.
     ///
     /// # Panics
-    /// When `i` is not below [`Prompts::depth`].
+    /// When `i` is not below the visual tower's depth.
     pub fn visual(&self, i: usize) -> candle_core::Result<Tensor> {
-        self.projected("prompts_vis", "prompt_vis_projections", i)
+        assert!(i < self.shape.visual_depth, "layer {i} has no visual prompts");
+        self.projected(Tower::Visual, i)
     }
 
-    fn projected(&self, kind: &str, projection: &str, i: usize) -> candle_core::Result<Tensor> {
-        assert!(i < self.depth, "layer {i} has no prompts");
+    fn projected(&self, tower: Tower, i: usize) -> candle_core::Result<Tensor> {
+        let (kind, projection) = tower.names();
         let weight = &self.tensors[&format!("{projection}.{i}.weight")]; // (width, width): output, input
         let bias = &self.tensors[&format!("{projection}.{i}.bias")]; // (width)
         self.tensors[&format!("{kind}.{i}")].matmul(&weight.t()?)?.broadcast_add(bias) // (n, width)
     }
 
-    /// The digest of the tensors as f32: the same for one set of prompts in any file.
+    /// The digest of the tensors as f32, and of the words where they are not the paper's: the same for one set of
+    /// prompts in any file.
     ///
     /// # Errors
     /// [`PromptsError::Tensor`] when a tensor cannot be brought from its device.
     pub fn digest(&self) -> Result<Fingerprint, PromptsError> {
+        let contents = self.contents()?;
+        let tensors = contents.iter().map(|content| TensorBytes {
+            name: content.name,
+            dtype: "F32",
+            shape: content.shape,
+            bytes: &content.bytes,
+        });
+        let tensors = Fingerprint::of_tensors(tensors.collect());
+        if self.words == Words::default() {
+            return Ok(tensors);
+        }
+        let words = [("bad", self.words.bad.as_bytes()), ("good", self.words.good.as_bytes())];
+        Ok(Fingerprint::combine(&[("tensors", tensors.as_bytes()), words[0], words[1]]))
+    }
+
+    /// A safetensors file that [`Prompts::open`] reads as these prompts: f32, the authors' names, the words in its
+    /// metadata. The same prompts give the same bytes.
+    ///
+    /// # Errors
+    /// [`PromptsError::Tensor`] when a tensor cannot be brought from its device.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, PromptsError> {
+        Ok(prompts_file::to_bytes(&self.contents()?, &self.words))
+    }
+
+    fn contents(&self) -> Result<Vec<Content<'_>>, PromptsError> {
         let mut contents = Vec::with_capacity(self.tensors.len());
         for (name, tensor) in &self.tensors {
             let bytes =
                 fingerprint::f32_bytes(tensor).map_err(|source| PromptsError::Tensor { name: name.clone(), source })?;
-            contents.push((name, tensor.dims(), bytes));
+            contents.push(Content { name, shape: tensor.dims(), bytes });
         }
-        let tensors = contents.iter().map(|(name, shape, bytes)| TensorBytes { name, dtype: "F32", shape, bytes });
-        Ok(Fingerprint::of_tensors(tensors.collect()))
+        Ok(contents)
     }
 }
 
-/// A name of the authors taken apart: which layer it belongs to.
+/// Whose prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tower {
+    Text,
+    Visual,
+}
+
+impl Tower {
+    /// The authors' names of a layer's prompts and of their linear layer, without the layer's number.
+    pub(crate) fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Tower::Text => ("prompts_text", "prompt_txt_projections"),
+            Tower::Visual => ("prompts_vis", "prompt_vis_projections"),
+        }
+    }
+}
+
+/// A name of the authors taken apart: which tower and layer it belongs to.
 pub(crate) struct Slot {
+    tower: Tower,
     layer: usize,
 }
 
@@ -158,28 +245,65 @@ impl Slot {
     /// `None` for a name that is not one of the authors' learnable ones.
     pub(crate) fn parse(name: &str) -> Option<Slot> {
         let parts: Vec<&str> = name.split('.').collect();
-        let layer = match parts[..] {
-            ["prompts_text" | "prompts_vis", layer] => layer,
-            ["prompt_txt_projections" | "prompt_vis_projections", layer, "weight" | "bias"] => layer,
+        let (kind, layer) = match parts[..] {
+            [kind @ ("prompts_text" | "prompts_vis"), layer] => (kind, layer),
+            [kind @ ("prompt_txt_projections" | "prompt_vis_projections"), layer, "weight" | "bias"] => (kind, layer),
             _ => return None,
         };
+        let tower = if kind.contains("vis") { Tower::Visual } else { Tower::Text };
         // Layers are below 1000: what is not is another name, and no sum with it overflows.
         let number: u16 = layer.parse().ok()?;
         let plain = number < 1000 && number.to_string() == layer;
-        plain.then(|| Slot { layer: usize::from(number) })
+        plain.then(|| Slot { tower, layer: usize::from(number) })
     }
 }
 
-/// Prompts in a layer of one kind, by the first layer that has some; the others are compared with it later.
-fn length(tensors: &BTreeMap<String, Tensor>, kind: &str, depth: usize, origin: &str) -> Result<usize, PromptsError> {
-    let first = (0..depth).find_map(|i| tensors.get(&format!("{kind}.{i}")));
-    // None at all: every layer is missing, and 1 stands for a length that nobody can know.
-    let length = first.map_or(1, |tensor| tensor.dims().first().copied().unwrap_or(0));
-    if (1..=PROMPT_LEN_MAX).contains(&length) {
-        Ok(length)
-    } else {
-        Err(PromptsError::Length { origin: origin.to_owned(), kind: kind.to_owned(), length })
+/// Layers of this tower that the tensors are of, from the first.
+fn depth(tensors: &BTreeMap<String, Tensor>, tower: Tower) -> usize {
+    let slots = tensors.keys().filter_map(|name| Slot::parse(name)).filter(|slot| slot.tower == tower);
+    slots.map(|slot| slot.layer + 1).max().unwrap_or(0)
+}
+
+/// Prompts in a layer of this tower, by the first layer that has some; the others are compared with it later.
+fn length(tensors: &BTreeMap<String, Tensor>, tower: Tower) -> usize {
+    let depth = depth(tensors, tower);
+    let first = (0..depth).find_map(|i| tensors.get(&format!("{}.{i}", tower.names().0)));
+    // None at all in a tower that has linear layers: every layer is missing, and 1 stands for a length that nobody can
+    // know.
+    first.map_or(usize::from(depth > 0), |tensor| tensor.dims().first().copied().unwrap_or(0))
+}
+
+/// Whether a model of this configuration has room for prompts of this shape.
+pub(crate) fn check_shape(shape: &PromptShape, config: &ClipConfig, origin: &str) -> Result<(), PromptsError> {
+    let towers = [
+        (Tower::Text, shape.text_depth, config.text.layers, shape.text_len),
+        (Tower::Visual, shape.visual_depth, config.vision.layers, shape.visual_len),
+    ];
+    if shape.text_depth + shape.visual_depth == 0 {
+        return Err(PromptsError::NoLayer { origin: origin.to_owned() });
     }
+    for (tower, depth, layers, length) in towers {
+        let (origin, kind) = (origin.to_owned(), tower.names().0);
+        if depth > layers {
+            return Err(PromptsError::Depth { origin, kind, depth, layers });
+        }
+        if depth > 0 && !(1..=PROMPT_LEN_MAX).contains(&length) {
+            return Err(PromptsError::Length { origin, kind, length });
+        }
+    }
+    Ok(())
+}
+
+/// Whether these tensors are all that prompts of this shape consist of.
+fn check_tensors(
+    tensors: &BTreeMap<String, Tensor>,
+    config: &ClipConfig,
+    shape: &PromptShape,
+    origin: &str,
+) -> Result<(), PromptsError> {
+    let found = tensors.iter().map(|(name, tensor)| (name.as_str(), found(tensor))).collect();
+    Mismatch::check(&expected(config, shape), found)
+        .map_err(|source| PromptsError::Tensors { origin: origin.to_owned(), source })
 }
 
 fn found(tensor: &Tensor) -> Found {
@@ -190,15 +314,17 @@ fn found(tensor: &Tensor) -> Found {
     }
 }
 
-fn expected(config: &ClipConfig, depth: usize, text_len: usize, visual_len: usize) -> Vec<Expected> {
-    let (text, visual) = (config.text.width, config.vision.width);
-    let mut list = Vec::with_capacity(6 * depth);
-    for i in 0..depth {
-        list.push(Expected::new(format!("prompts_text.{i}"), &[text_len, text]));
-        list.push(Expected::new(format!("prompts_vis.{i}"), &[visual_len, visual]));
-        for (kind, width) in [("txt", text), ("vis", visual)] {
-            list.push(Expected::new(format!("prompt_{kind}_projections.{i}.weight"), &[width, width]));
-            list.push(Expected::new(format!("prompt_{kind}_projections.{i}.bias"), &[width]));
+fn expected(config: &ClipConfig, shape: &PromptShape) -> Vec<Expected> {
+    let mut list = Vec::with_capacity(3 * (shape.text_depth + shape.visual_depth));
+    for (tower, depth, length, width) in [
+        (Tower::Text, shape.text_depth, shape.text_len, config.text.width),
+        (Tower::Visual, shape.visual_depth, shape.visual_len, config.vision.width),
+    ] {
+        let (kind, projection) = tower.names();
+        for i in 0..depth {
+            list.push(Expected::new(format!("{kind}.{i}"), &[length, width]));
+            list.push(Expected::new(format!("{projection}.{i}.weight"), &[width, width]));
+            list.push(Expected::new(format!("{projection}.{i}.bias"), &[width]));
         }
     }
     list

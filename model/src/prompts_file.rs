@@ -3,23 +3,29 @@
 //! It finds the prompts' tensors among what a file holds and gives them their plain names. It does not judge whether
 //! they are all there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use candle_core::pickle::PthTensors;
 use candle_core::{Device, Tensor};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use tracing::info;
 
 use crate::checkpoint::{self, CheckpointError};
 use crate::mismatch::Mismatch;
 use crate::prompts::{PROMPT_LEN_MAX, Slot};
+use crate::tokens::{TokensError, Words};
 
 /// Where training programs keep a model's tensors in a checkpoint with other things.
 const STATE_KEYS: [&str; 6] = ["state_dict", "model", "model_state_dict", "net", "prompt_learner", "params"];
 /// The two buffers that the authors' module saves with its prompts: rows of CLIP's token embedding.
 const BUFFERS: [&str; 2] = ["token_prefix", "token_suffix"];
+
+/// Where a safetensors file's metadata has the words.
+const WORDS_KEY: &str = "dqa.words";
 
 /// Why a file or a set of tensors gives no prompts. [`PromptsError::retry`] says whether another try may help.
 #[derive(Debug, thiserror::Error)]
@@ -66,15 +72,23 @@ pub enum PromptsError {
         /// What their names begin with.
         prefixes: String,
     },
-    /// The model has fewer layers than the prompts.
-    #[error("{origin} has prompts for {depth} layers, but the model has only {layers}")]
+    /// A tower has fewer layers than its prompts.
+    #[error("{origin} has `{kind}` for {depth} layers, but the model has only {layers} there")]
     Depth {
         /// The file, or `memory`.
         origin: String,
+        /// `prompts_text` or `prompts_vis`.
+        kind: &'static str,
         /// Layers with prompts.
         depth: usize,
-        /// Layers of the shallower tower.
+        /// Layers of the tower.
         layers: usize,
+    },
+    /// A depth of 0 in both towers.
+    #[error("{origin} has prompts in no layer: the depth in one of the towers must be 1 or more")]
+    NoLayer {
+        /// The file, or `memory`.
+        origin: String,
     },
     /// A layer has no prompt, or more than fit.
     #[error("{origin} has {length} prompts in a layer of `{kind}`; there may be 1 to {PROMPT_LEN_MAX}")]
@@ -82,9 +96,27 @@ pub enum PromptsError {
         /// The file, or `memory`.
         origin: String,
         /// `prompts_text` or `prompts_vis`.
-        kind: String,
+        kind: &'static str,
         /// Prompts in a layer.
         length: usize,
+    },
+    /// The words after the text prompts are no sentence.
+    #[error("the words in {origin} cannot be used")]
+    Words {
+        /// The file, or `memory`.
+        origin: String,
+        /// Why.
+        source: TokensError,
+    },
+    /// The words in a file's metadata are written in another way.
+    #[error(
+        "`{WORDS_KEY}` in the metadata of {origin} is not of the form {{\"bad\": \"bad photo.\", \"good\": \"good photo.\"}}"
+    )]
+    WordsForm {
+        /// The file.
+        origin: String,
+        /// Where and why.
+        source: serde_json::Error,
     },
     /// The tensors are not a complete set for the model.
     #[error("the prompts in {origin} are not a complete set for this model")]
@@ -111,11 +143,11 @@ impl PromptsError {
     }
 }
 
-/// The prompts' tensors in a file, by their plain names.
-pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
+/// The prompts' tensors in a file, by their plain names, and the words.
+pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Tensor>, Words), PromptsError> {
     match first_bytes(path)? {
-        [b'P', b'K', 3, 4, ..] => read_torch(path),
-        [_, _, _, _, _, _, _, _, b'{', ..] => read_safetensors(path),
+        [b'P', b'K', 3, 4, ..] => Ok((read_torch(path)?, Words::default())),
+        [_, _, _, _, _, _, _, _, b'{', ..] => Ok((read_safetensors(path)?, read_words(path)?)),
         [0x80, 2..=5, ..] => Err(PromptsError::OldTorch { path: path.to_owned() }),
         _ => Err(PromptsError::Unknown { path: path.to_owned() }),
     }
@@ -148,6 +180,31 @@ fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsErro
         tensors.insert(plain.to_owned(), tensor);
     }
     Ok(tensors)
+}
+
+fn read_words(path: &Path) -> Result<Words, PromptsError> {
+    let metadata = checkpoint::metadata(path)?;
+    let Some(words) = metadata.get(WORDS_KEY) else { return Ok(Words::default()) };
+    serde_json::from_str(words)
+        .map_err(|source| PromptsError::WordsForm { origin: format!("`{}`", path.display()), source })
+}
+
+/// A tensor's f32 values, little-endian.
+pub(crate) struct Content<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) shape: &'a [usize],
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A safetensors file.
+pub(crate) fn to_bytes(tensors: &[Content], words: &Words) -> Vec<u8> {
+    let views = tensors.iter().map(|Content { name, shape, bytes }| {
+        let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes).expect("as many bytes as the shape says");
+        (*name, view)
+    });
+    let words = serde_json::to_string(words).expect("two texts are JSON");
+    let metadata = HashMap::from([(WORDS_KEY.to_owned(), words)]);
+    safetensors::serialize(views, Some(metadata)).expect("each tensor has a name of its own")
 }
 
 /// From the first dictionary in the checkpoint that holds prompts: the top one, or one under a usual key.

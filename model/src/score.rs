@@ -196,10 +196,7 @@ pub(crate) fn check(weights: &ClipWeights, prompts: &PromptMode) -> Result<(), M
         return Err(ModelError::TooFewLayers { layers });
     }
     if let PromptMode::Learned(prompts) = prompts {
-        let deepest = config.vision.layers.max(config.text.layers);
-        if prompts.depth() != layers || layers != deepest {
-            return Err(ModelError::PromptDepth { depth: prompts.depth(), layers: deepest });
-        }
+        prompts.check_fits(config)?;
     }
     Ok(())
 }

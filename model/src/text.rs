@@ -1,41 +1,39 @@
 //! The text tower: the features of the two sentences, once per model, in f32 on the CPU.
 //!
-//! The causal mask hides from the end-of-text token all that follows it, so the padding to 77 tokens is left out.
+//! The causal mask hides from the end-of-text token all that follows it, so the padding to 77 tokens is left out, and a
+//! sentence shorter than the other is filled up to it.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use crate::layers::{NormTensors, PlainLayer, round_f16};
-use crate::tokens::{BAD, GOOD, sentence};
+use crate::tokens::{END, Words, sentence};
 use crate::{ClipWeights, ModelError, PromptMode};
 
-/// L2-normalised features (2, embed) in f32 on the CPU: row 0 "bad photo", row 1 "good photo".
+/// L2-normalised features (2, embed) in f32 on the CPU: row 0 "bad photo", row 1 "good photo", or what the prompts have
+/// for words.
 pub(crate) fn text_features(weights: &ClipWeights, prompts: &PromptMode) -> std::result::Result<Tensor, ModelError> {
     let config = &weights.config().text;
-    let learned = match prompts {
-        PromptMode::Learned(prompts) => Some(prompts),
-        PromptMode::Handcrafted => None,
+    let (length, words, projected) = match prompts {
+        PromptMode::Learned(p) => {
+            let projected = (0..p.shape().text_depth).map(|l| p.text(l)).collect::<Result<Vec<_>>>()?;
+            (p.shape().text_len, p.words().clone(), projected)
+        }
+        PromptMode::Handcrafted => (0, Words::default(), Vec::new()),
     };
-    let length = learned.map_or(0, |p| p.text_len());
-    let projected = match learned {
-        Some(p) => (0..config.layers).map(|l| p.text(l)).collect::<Result<Vec<_>>>()?,
-        None => Vec::new(),
-    };
-    let embed = |words| -> std::result::Result<Tensor, ModelError> {
-        let ids = sentence(length, words)?;
-        let rows = weights.rows("text_model.embeddings.token_embedding.weight", &ids);
-        let positions: Vec<u32> = (0..ids.len() as u32).collect();
-        let at = weights.rows("text_model.embeddings.position_embedding.weight", &positions);
-        // REFERENCE: the first text prompt enters as it is, in f32; every later one is rounded to f16.
-        let rows = match projected.first() {
-            Some(first) => replace(&rows.unsqueeze(0)?, first)?.squeeze(0)?,
-            None => rows,
-        };
-        Ok((rows + at)?)
-    };
-    let (bad, good) = (embed(BAD)?, embed(GOOD)?);
-    assert_eq!(bad.dims(), good.dims(), "both sentences have as many tokens");
-    let mut x = Tensor::stack(&[bad, good], 0)?;
-    let mask = causal_mask(x.dim(1)?)?;
+    let mut ids = [sentence(length, &words.bad)?, sentence(length, &words.good)?];
+    let lengths = [ids[0].len(), ids[1].len()];
+    let tokens = lengths[0].max(lengths[1]);
+    ids.iter_mut().for_each(|ids| ids.resize(tokens, END));
+    let positions: Vec<u32> = (0..tokens as u32).collect();
+    let at = weights.rows("text_model.embeddings.position_embedding.weight", &positions);
+    let rows = weights.rows("text_model.embeddings.token_embedding.weight", &ids.concat());
+    let mut x = rows.reshape((2, tokens, ()))?;
+    // REFERENCE: the first text prompt enters as it is, in f32; every later one is rounded to f16.
+    if let Some(first) = projected.first() {
+        x = replace(&x, first)?;
+    }
+    x = x.broadcast_add(&at)?;
+    let mask = causal_mask(tokens)?;
     for l in 0..config.layers {
         if l > 0
             && let Some(prompt) = projected.get(l)
@@ -44,7 +42,7 @@ pub(crate) fn text_features(weights: &ClipWeights, prompts: &PromptMode) -> std:
         }
         x = block(&PlainLayer::read(weights, "text_model", l, config.eps)?, &x, config.heads, &mask)?;
     }
-    let last = x.narrow(1, x.dim(1)? - 1, 1)?.squeeze(1)?;
+    let last = Tensor::stack(&[x.get(0)?.get(lengths[0] - 1)?, x.get(1)?.get(lengths[1] - 1)?], 0)?;
     let last = NormTensors::read(weights, "text_model.final_layer_norm", config.eps)?.forward(&last)?;
     let features = last.matmul(&weights.get("text_projection.weight")?.t()?)?;
     Ok(normalise(&features)?)

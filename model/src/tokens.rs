@@ -6,11 +6,23 @@
 use std::sync::LazyLock;
 
 use instant_clip_tokenizer::{Token, Tokenizer};
+use serde::{Deserialize, Serialize};
 
-/// The words of the sentence that a picture should be far from: row 0 of the text features.
-pub const BAD: &str = "bad photo.";
-/// The words of the sentence that a picture should be near to: row 1 of the text features.
-pub const GOOD: &str = "good photo.";
+/// What a picture is compared with: the words of the two sentences. By default the paper's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Words {
+    /// That a picture should be far from: row 0 of the text features.
+    pub bad: String,
+    /// That a picture should be near to: row 1 of the text features.
+    pub good: String,
+}
+
+impl Default for Words {
+    fn default() -> Words {
+        Words { bad: "bad photo.".to_owned(), good: "good photo.".to_owned() }
+    }
+}
 
 /// Starts every sentence.
 pub const START: u32 = 49406;
@@ -51,11 +63,7 @@ pub enum TokensError {
 /// # Errors
 /// [`TokensError::Empty`] when there are no words, [`TokensError::TooLong`] beyond [`CONTEXT`] tokens.
 pub fn sentence(prompt_len: usize, words: &str) -> Result<Vec<u32>, TokensError> {
-    let mut encoded = Vec::new();
-    TOKENIZER.encode(words, &mut encoded);
-    if encoded.is_empty() {
-        return Err(TokensError::Empty { words: words.to_owned() });
-    }
+    let encoded = encode(words)?;
     // CLIP's tokenizer splits at spaces before it merges, so placeholders and words do not touch each other.
     let tokens = prompt_len.saturating_add(encoded.len()).saturating_add(2);
     if tokens > CONTEXT {
@@ -64,9 +72,19 @@ pub fn sentence(prompt_len: usize, words: &str) -> Result<Vec<u32>, TokensError>
     let mut ids = Vec::with_capacity(tokens);
     ids.push(START);
     ids.resize(1 + prompt_len, PLACEHOLDER);
-    ids.extend(encoded.into_iter().map(|token: Token| u32::from(token.to_u16())));
+    ids.extend(encoded);
     ids.push(END);
     Ok(ids)
+}
+
+/// The ids of `words` alone, at least one.
+pub(crate) fn encode(words: &str) -> Result<Vec<u32>, TokensError> {
+    let mut encoded = Vec::new();
+    TOKENIZER.encode(words, &mut encoded);
+    if encoded.is_empty() {
+        return Err(TokensError::Empty { words: words.to_owned() });
+    }
+    Ok(encoded.into_iter().map(|token: Token| u32::from(token.to_u16())).collect())
 }
 
 #[cfg(test)]
@@ -78,8 +96,8 @@ mod tests {
     #[test]
     fn sentences_are_the_references() {
         let goldens = Goldens::load();
-        assert_eq!(sentence(8, BAD).unwrap(), goldens.tokens["bad photo"]);
-        assert_eq!(sentence(8, GOOD).unwrap(), goldens.tokens["good photo"]);
+        assert_eq!(sentence(8, "bad photo.").unwrap(), goldens.tokens["bad photo"]);
+        assert_eq!(sentence(8, "good photo.").unwrap(), goldens.tokens["good photo"]);
     }
 
     #[test]
@@ -87,7 +105,7 @@ mod tests {
         let mut whole = Vec::new();
         TOKENIZER.encode("X X X bad photo.", &mut whole);
         let whole: Vec<u32> = whole.into_iter().map(|token| u32::from(token.to_u16())).collect();
-        let ids = sentence(3, BAD).unwrap();
+        let ids = sentence(3, "bad photo.").unwrap();
         assert_eq!(ids[1..ids.len() - 1], whole);
         assert_eq!(u32::from(TOKENIZER.start_of_text().to_u16()), START);
         assert_eq!(u32::from(TOKENIZER.end_of_text().to_u16()), END);
@@ -95,13 +113,13 @@ mod tests {
 
     #[test]
     fn no_prompts_is_the_plain_sentence() {
-        assert_eq!(sentence(0, BAD).unwrap(), [START, 2103, 1125, 269, END]);
+        assert_eq!(sentence(0, "bad photo.").unwrap(), [START, 2103, 1125, 269, END]);
     }
 
     #[test]
     fn a_sentence_fills_the_context_at_most() {
-        assert_eq!(sentence(72, BAD).unwrap().len(), CONTEXT);
-        let error = sentence(73, BAD).unwrap_err();
+        assert_eq!(sentence(72, "bad photo.").unwrap().len(), CONTEXT);
+        let error = sentence(73, "bad photo.").unwrap_err();
         assert_eq!(
             error.to_string(),
             "the sentence of 73 prompts and `bad photo.` has 78 tokens, but CLIP takes at most 77"

@@ -3,7 +3,8 @@
 //! A window's sequence is its class token, the whole picture's tokens, then its own. (The paper has its own first:
 //! attention has no order, positions are in the embeddings.) The first two parts, and their projections in the first
 //! layer, are the same for every window of a picture and are made once: [`Shared`]. The prompts are constant keys and
-//! values of each layer ([`crate::layers`]).
+//! values of each layer; where they end before the layers do, the last of them are rows at the end of the sequence
+//! ([`crate::layers`]).
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use rayon::prelude::*;
 use crate::backend::{Backend, Backing, Head, Projection, norm_weights};
 use crate::cpu::block::NormWeights;
 use crate::cpu::{Epilogue, Isa, PackedLinear, layer_norm_rows, linear_parallel};
-use crate::layers::{NormTensors, PlainLayer, round_f16};
+use crate::layers::{FoldedTower, NormTensors, PlainLayer, round_f16};
 use crate::patches::{Lattice, Normalised};
 use crate::text::normalise;
 use crate::views::{Origin, Sees};
@@ -29,6 +30,34 @@ pub(crate) struct VisualTower {
     pixels: Normalised,
     embedding: Embedding,
     backend: Backend,
+}
+
+/// The tower's layers, with the prompts of each as they enter it.
+fn folded_layers(
+    weights: &ClipWeights,
+    prompts: &PromptMode,
+    pre_norm: &NormTensors,
+) -> std::result::Result<FoldedTower, ModelError> {
+    let config = &weights.config().vision;
+    let mut prompt_rows = match prompts {
+        PromptMode::Handcrafted => Vec::new(),
+        PromptMode::Learned(p) => {
+            (0..p.shape().visual_depth).map(|l| round_f16(&p.visual(l)?)).collect::<Result<Vec<_>>>()?
+        }
+    };
+    // REFERENCE: visual prompts pass through f16 in all layers, the first too; there alone they also pass the norm
+    // before the layers.
+    if let Some(first) = prompt_rows.first_mut() {
+        *first = pre_norm.forward(first)?;
+    }
+    let depth = prompt_rows.len();
+    let rows = if (1..config.layers).contains(&depth) { prompt_rows.pop().map(|rows| (depth - 1, rows)) } else { None };
+    let fold = |l: usize| {
+        let plain = PlainLayer::read(weights, "vision_model", l, config.eps)?;
+        Ok(plain.fold(config.heads, prompt_rows.get(l))?)
+    };
+    let layers = (0..config.layers).map(fold).collect::<std::result::Result<_, ModelError>>()?;
+    Ok(FoldedTower { layers, rows })
 }
 
 /// What the windows of one picture have in common.
@@ -67,18 +96,7 @@ impl VisualTower {
     ) -> std::result::Result<VisualTower, ModelError> {
         let config = &weights.config().vision;
         let pre_norm = NormTensors::read(weights, "vision_model.pre_layrnorm", config.eps)?;
-        let mut folded = Vec::with_capacity(config.layers);
-        for l in 0..config.layers {
-            let prompt = match prompts {
-                PromptMode::Handcrafted => None,
-                // REFERENCE: visual prompts pass through f16 in all layers, the first too; there alone they also pass
-                // the norm before the layers.
-                PromptMode::Learned(p) if l == 0 => Some(pre_norm.forward(&round_f16(&p.visual(0)?)?)?),
-                PromptMode::Learned(p) => Some(round_f16(&p.visual(l)?)?),
-            };
-            let plain = PlainLayer::read(weights, "vision_model", l, config.eps)?;
-            folded.push(plain.fold(config.heads, prompt.as_ref())?);
-        }
+        let layers = folded_layers(weights, prompts, &pre_norm)?;
         let position = weights.get("vision_model.embeddings.position_embedding.weight")?;
         let class = (weights.get("vision_model.embeddings.class_embedding")? + position.get(0)?)?;
         let patch = weights.get("vision_model.embeddings.patch_embedding.weight")?.flatten_from(1)?;
@@ -102,7 +120,7 @@ impl VisualTower {
             patch: config.patch,
             pixels: Normalised::new(),
             embedding,
-            backend: backing.build(folded, head)?,
+            backend: backing.build(layers, head)?,
         })
     }
 

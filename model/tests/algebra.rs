@@ -5,7 +5,7 @@
 
 mod support;
 
-use dqa_model::{Options, Prepared, Rgb8};
+use dqa_model::{Options, Prepared, Rgb8, Words};
 use dqa_testkit::{ClipShape, PromptShape};
 use support::plain::Oddities;
 use support::{Difference, Model, options, picture, scores, views};
@@ -43,7 +43,9 @@ fn learned_and_handcrafted_prompts_with_each_thing_to_see() {
 #[test]
 fn towers_of_unequal_depth() {
     for (layers_v, layers_t) in [(5, 2), (2, 4)] {
-        agree(&Model::handcrafted(ClipShape { layers_v, layers_t, ..TINY }), "sees=both", &four_windows());
+        let shape = ClipShape { layers_v, layers_t, ..TINY };
+        agree(&Model::handcrafted(shape), "sees=both", &four_windows());
+        agree(&Model::learned(shape), "sees=both", &four_windows());
     }
 }
 
@@ -68,6 +70,30 @@ fn prompts_of_any_length_in_either_tower() {
     for (len_v, len_t) in [(1, 1), (3, 5), (21, 2), (60, 60)] {
         let prompts = PromptShape { len_v, len_t, ..TINY.prompts() };
         agree(&Model::with_prompts(TINY, prompts), "grid=2", &picture(4, 240, 230));
+    }
+}
+
+/// Where prompts end before the layers do, the last of them go on as rows: from the first layer, one in the middle, the
+/// last but one; in either tower, with the other's as deep as it is or without any.
+#[test]
+fn prompts_of_any_depth_in_either_tower() {
+    let shape = ClipShape { layers_v: 4, layers_t: 4, ..TINY };
+    for (depth_v, depth_t) in [(1, 4), (2, 1), (3, 0), (4, 3), (0, 2)] {
+        let prompts = PromptShape { depth_v, depth_t, ..shape.prompts() };
+        for sees in ["sees=both,grid=2", "sees=local,grid=2", "sees=global"] {
+            agree(&Model::with_prompts(shape, prompts), sees, &picture(13, 250, 240));
+        }
+    }
+    let long = PromptShape { depth_v: 2, len_v: 60, ..shape.prompts() };
+    agree(&Model::with_prompts(shape, long), "sees=local", &picture(14, 230, 230));
+}
+
+#[test]
+fn other_words_of_any_length() {
+    let model = Model::learned(TINY);
+    for (bad, good) in [("good photo.", "bad photo."), ("bad bad bad photo.", "good."), ("bad", "bad good photo.")] {
+        let words = Words { bad: bad.to_owned(), good: good.to_owned() };
+        agree(&Model { words, ..model.clone() }, "sees=global", &picture(15, 30, 20));
     }
 }
 

@@ -8,7 +8,9 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
-use dqa_model::{Arithmetic, ClipWeights, Isa, ModelError, Options, PictureScore, PromptMode, Prompts, Rgb8, Scorer};
+use dqa_model::{
+    Arithmetic, ClipWeights, Isa, ModelError, Options, PictureScore, PromptMode, Prompts, Rgb8, Scorer, Words,
+};
 use dqa_testkit::{ClipShape, HfDir, PromptShape};
 use proptest::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -29,9 +31,12 @@ static PICTURES: LazyLock<Vec<Rgb8>> = LazyLock::new(|| {
     sizes.into_iter().enumerate().map(picture).collect()
 });
 
-static ALONE: LazyLock<[Alone; 2]> = LazyLock::new(|| {
-    let model = Model::learned(TINY);
-    [Arithmetic::F32, Arithmetic::Bf16].map(|arithmetic| {
+/// Prompts in all layers in two classes of arithmetic, and prompts that go on as rows from the second layer.
+static ALONE: LazyLock<[Alone; 3]> = LazyLock::new(|| {
+    let shallow = Model::with_prompts(TINY, PromptShape { depth_v: 2, ..TINY.prompts() });
+    let models =
+        [(Model::learned(TINY), Arithmetic::F32), (Model::learned(TINY), Arithmetic::Bf16), (shallow, Arithmetic::F32)];
+    models.map(|(model, arithmetic)| {
         let scorer = model.scorer(&Options { arithmetic, ..Options::default() });
         let scores = POOLS[0].install(|| {
             let alone = |picture: &Rgb8| scores(&scorer, std::slice::from_ref(picture), 1).remove(0);
@@ -49,9 +54,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
     #[test]
     fn a_pictures_scores_are_the_same_to_the_bit_in_any_company(
-        order in proptest::collection::vec(0..6usize, 1..8), batch in 1..=17usize, threads in 0..2usize, class in 0..2usize,
+        order in proptest::collection::vec(0..6usize, 1..8), batch in 1..=17usize, threads in 0..2usize, model in 0..3usize,
     ) {
-        let Alone { scorer, scores: alone } = &ALONE[class];
+        let Alone { scorer, scores: alone } = &ALONE[model];
         let pictures: Vec<Rgb8> = order.iter().map(|i| PICTURES[*i].clone()).collect();
         let together = POOLS[threads].install(|| scores(scorer, &pictures, batch));
         for (i, got) in order.iter().zip(together) {
@@ -105,6 +110,8 @@ fn the_fingerprint_changes_with_all_that_decides_scores() {
         }
     }
     new("prompts", fingerprint(&clip, &other.mode(), &Options::default()));
+    let other = Model { words: Words { bad: "bad.".to_owned(), ..Words::default() }, ..model.clone() };
+    new("words", fingerprint(&clip, &other.mode(), &Options::default()));
     for views in ["stride=32", "grid=4", "random=4", "random=4,seed=1", "window=256", "sees=local", "sees=global"] {
         new(views, fingerprint(&clip, &prompts, &options(views)));
     }
@@ -135,32 +142,27 @@ fn the_fingerprint_does_not_change_otherwise() {
     assert_eq!(prints.len(), 1, "shards and backends are no part of it");
 }
 
-fn refusal(shape: ClipShape, prompts: Option<PromptShape>) -> ModelError {
-    let model = match prompts {
-        Some(prompts) => Model::with_prompts(shape, prompts),
-        None => Model::handcrafted(shape),
-    };
-    Scorer::new(&model.clip(), &model.mode(), &Options::default()).err().unwrap()
+/// Why these prompts make no scorer with a model of this shape.
+fn refusal(shape: ClipShape, prompts: &PromptMode) -> ModelError {
+    Scorer::new(&Model::handcrafted(shape).clip(), prompts, &Options::default()).err().unwrap()
 }
 
 #[test]
-fn prompts_that_do_not_reach_all_layers_are_refused() {
-    for depth in [1, 2] {
-        let prompts = PromptShape { depth, ..TINY.prompts() };
-        let error = refusal(TINY, Some(prompts));
-        assert!(matches!(error, ModelError::PromptDepth { depth: d, layers: 3 } if d == depth), "{error:?}");
-    }
-    for (layers_v, layers_t) in [(3, 5), (5, 3)] {
-        let shape = ClipShape { layers_v, layers_t, ..TINY };
-        let error = refusal(shape, Some(shape.prompts()));
-        assert!(matches!(error, ModelError::PromptDepth { depth: 3, layers: 5 }), "{error:?}");
-    }
+fn prompts_of_another_model_are_refused() {
+    let prompts = Model::learned(TINY).mode();
+    let text = |shape| dqa_testkit::chain(&refusal(shape, &prompts));
+    assert_eq!(
+        text(ClipShape { layers_v: 2, ..TINY }),
+        "cannot read the prompts: memory has `prompts_vis` for 3 layers, but the model has only 2 there"
+    );
+    let other = text(ClipShape { width_t: 128, ..TINY });
+    assert!(other.contains("prompts_text.0 is (8, 64), not (8, 128)"), "{other}");
 }
 
 #[test]
 fn one_layer_is_too_few() {
-    let shape = ClipShape { layers_v: 1, ..TINY };
-    assert!(matches!(refusal(shape, None), ModelError::TooFewLayers { layers: 1 }));
+    let error = refusal(ClipShape { layers_v: 1, ..TINY }, &PromptMode::Handcrafted);
+    assert!(matches!(error, ModelError::TooFewLayers { layers: 1 }));
 }
 
 #[test]

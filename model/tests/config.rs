@@ -41,7 +41,7 @@ fn expected_base_32() -> ClipConfig {
 fn vit_b_32_is_read() {
     let config = parse(&base_32()).unwrap();
     assert_eq!(config, expected_base_32());
-    assert_eq!((config.grid(), config.patches(), config.prompt_depth_max()), (7, 49, 12));
+    assert_eq!((config.grid(), config.patches()), (7, 49));
 }
 
 #[test]
@@ -74,7 +74,6 @@ fn vit_l_14_is_read() {
     let config = parse(&whole).unwrap();
     assert_eq!((config.embed_dim, config.text.width, config.vision.width), (768, 768, 1024));
     assert_eq!((config.vision.layers, config.vision.heads, config.patches()), (24, 16, 256));
-    assert_eq!(config.prompt_depth_max(), 12);
     let old_only =
         json!({ "model_type": "clip", "projection_dim": 768, "text_config_dict": text, "vision_config_dict": vision });
     assert_eq!(parse(&old_only).unwrap(), config);

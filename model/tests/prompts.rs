@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // helpers too: a test that cannot get its data has failed
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, Var};
-use dqa_model::{ClipConfig, Prompts, PromptsError};
+use dqa_model::{ClipConfig, PromptShape, Prompts, PromptsError, Words};
 use dqa_testkit::hf::{self, Dtype, HfDir, RawTensor};
 use dqa_testkit::{ClipShape, Goldens, NamedTensor};
 
@@ -71,7 +71,9 @@ fn rounded() -> Vec<NamedTensor> {
 fn safetensors_are_read() {
     let prompts = open(|_| ()).unwrap();
     check_equal(&prompts, &TINY.prompts());
-    assert_eq!((prompts.depth(), prompts.text_len(), prompts.visual_len()), (3, 8, 8));
+    let shape = PromptShape { text_len: 8, text_depth: 3, visual_len: 8, visual_depth: 3 };
+    assert_eq!((prompts.shape(), prompts.words()), (&shape, &Words::default()));
+    assert_eq!(PromptShape::paper(&config()), shape);
 }
 
 #[test]
@@ -128,7 +130,55 @@ fn fewer_layers_and_other_lengths_are_prompts_too() {
         visual.bytes.truncate(128 * 4);
     });
     let prompts = prompts.unwrap();
-    assert_eq!((prompts.depth(), prompts.text_len(), prompts.visual_len()), (1, 8, 1));
+    assert_eq!(prompts.shape(), &PromptShape { text_len: 8, text_depth: 1, visual_len: 1, visual_depth: 1 });
+    let visual = open(|tensors| {
+        tensors.retain(|tensor| tensor.name.contains("vis") && !tensor.name.contains(".2"));
+    });
+    let shape = PromptShape { text_len: 0, text_depth: 0, visual_len: 8, visual_depth: 2 };
+    assert_eq!(visual.unwrap().shape(), &shape);
+}
+
+#[test]
+fn the_digest_is_that_of_earlier_versions() {
+    // Of version 0.1.0 before there were words: what was scored with these prompts is not scored again.
+    let digest = "d51a92a9cef6a145167dcad318705348160113ed19180f6fc7b4b30aee4cfc4b";
+    assert_eq!(open(|_| ()).unwrap().digest().unwrap().to_string(), digest);
+}
+
+#[test]
+fn what_is_saved_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("prompts");
+    let words = Words { bad: "hazy \"photo\".".to_owned(), good: "clear photo.".to_owned() };
+    let tensors = open(|_| ()).unwrap().tensors().clone();
+    let digests = [Words::default(), words].map(|words| {
+        let prompts = Prompts::from_tensors(tensors.clone(), words.clone(), &config()).unwrap();
+        let bytes = prompts.to_bytes().unwrap();
+        fs::write(&file, &bytes).unwrap();
+        let again = Prompts::open(&file, &config()).unwrap();
+        check_equal(&again, &TINY.prompts());
+        assert_eq!((again.words(), again.to_bytes().unwrap()), (&words, bytes));
+        assert_eq!(again.digest().unwrap(), prompts.digest().unwrap());
+        prompts.digest().unwrap()
+    });
+    assert_ne!(digests[0], digests[1]);
+}
+
+#[test]
+fn words_that_are_none_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("prompts");
+    let tensors = open(|_| ()).unwrap().tensors().clone();
+    let words = Words { bad: "bad".to_owned(), good: "photo ".repeat(80) };
+    let error = Prompts::from_tensors(tensors, words, &config()).unwrap_err();
+    assert!(text(&error, dir.path()).starts_with("the words in memory cannot be used: the sentence of 8 prompts"));
+    let values = [0; 4];
+    let view = safetensors::tensor::TensorView::new(Dtype::F32, vec![1, 1], &values).unwrap();
+    let metadata = HashMap::from([("dqa.words".to_owned(), r#"["bad"]"#.to_owned())]);
+    fs::write(&file, safetensors::serialize([("prompts_text.0", view)], Some(metadata)).unwrap()).unwrap();
+    let error = text(&Prompts::open(&file, &config()).unwrap_err(), dir.path());
+    let form = r#"is not of the form {"bad": "bad photo.", "good": "good photo."}"#;
+    assert!(error.starts_with(&format!("`dqa.words` in the metadata of `DIR/prompts` {form}: ")), "{error}");
 }
 
 #[test]
@@ -160,7 +210,7 @@ fn gradients_reach_the_tensors_that_were_given() {
         .map(|t| (t.name, Var::from_tensor(&Tensor::from_vec(t.values, t.shape, &Device::Cpu).unwrap()).unwrap()))
         .collect();
     let tensors = vars.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone()));
-    let prompts = Prompts::from_tensors(tensors, &config()).unwrap();
+    let prompts = Prompts::from_tensors(tensors, Words::default(), &config()).unwrap();
     let gradients = prompts.text(1).unwrap().sum_all().unwrap().backward().unwrap();
     assert!(gradients.get(&vars["prompts_text.1"]).is_some());
     assert!(gradients.get(&vars["prompt_txt_projections.1.weight"]).is_some());
@@ -207,7 +257,7 @@ fn prompts_of_another_model_are_told() {
             tensors.push(deeper);
         })
         .unwrap_err(),
-        "`DIR/prompts` has prompts for 12 layers, but the model has only 3"
+        "`DIR/prompts` has `prompts_text` for 12 layers, but the model has only 3 there"
     );
     assert_eq!(
         open(|tensors| {

@@ -16,3 +16,4 @@ pub mod run;
 pub mod sql;
 pub mod stats;
 pub mod tables;
+pub mod tune;

@@ -99,36 +99,17 @@ pub(super) fn zeros_like(entering: &Entering) -> Vec<Vec<f32>> {
 }
 
 impl Prompts {
+    /// These prompts with other values for some tensors: name, shape, values.
+    pub(crate) fn with<'a>(&self, changed: impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])>) -> Prompts {
+        self.replaced(changed.map(|(name, shape, values)| {
+            let tensor = candle_core::Tensor::from_slice(values, shape, &candle_core::Device::Cpu);
+            (name.to_owned(), tensor.expect("as many values as the shape says"))
+        }))
+    }
+
     /// A tensor's values, row-major.
     pub(crate) fn values(&self, name: &str) -> Vec<f32> {
         let values = self.tensors()[name].flatten_all().and_then(|tensor| tensor.to_vec1());
         values.expect("prompts are f32 and in memory")
-    }
-}
-// SHIM
-pub(super) struct Shape {
-    pub(super) text_len: usize,
-    pub(super) text_depth: usize,
-    pub(super) visual_depth: usize,
-}
-#[derive(Clone)]
-pub(super) struct Words {
-    pub(super) bad: String,
-    pub(super) good: String,
-}
-impl Default for Words {
-    fn default() -> Words {
-        Words { bad: "bad photo.".into(), good: "good photo.".into() }
-    }
-}
-impl Prompts {
-    pub(super) fn shape(&self) -> Shape {
-        Shape { text_len: self.text_len(), text_depth: self.depth(), visual_depth: self.depth() }
-    }
-    pub(super) fn words(&self) -> &Words {
-        Box::leak(Box::default())
-    }
-    pub(super) fn with<'a>(&self, _: impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])>) -> Prompts {
-        self.clone()
     }
 }

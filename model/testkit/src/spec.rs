@@ -96,7 +96,8 @@ impl ClipShape {
     /// The shape of this model's prompts in goldens.json: 8 in every layer.
     pub fn prompts(&self) -> PromptShape {
         PromptShape {
-            depth: self.layers_v.min(self.layers_t),
+            depth_v: self.layers_v,
+            depth_t: self.layers_t,
             len_v: 8,
             len_t: 8,
             width_v: self.width_v,
@@ -108,8 +109,10 @@ impl ClipShape {
 /// What fixes the shapes of the learned prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PromptShape {
-    /// Layers with prompts of their own.
-    pub depth: usize,
+    /// Layers of the visual tower with prompts, from the first.
+    pub depth_v: usize,
+    /// Layers of the text tower with prompts, from the first.
+    pub depth_t: usize,
     /// Visual prompts in a layer.
     pub len_v: usize,
     /// Text prompts in a layer.
@@ -190,12 +193,14 @@ pub fn clip_spec(shape: &ClipShape) -> Vec<TensorSpec> {
 /// a mistake in any one of them moves the score.
 pub fn prompt_spec(shape: &PromptShape) -> Vec<TensorSpec> {
     let mut list = List(Vec::new());
-    for i in 0..shape.depth {
-        list.add(format!("prompts_text.{i}"), &[shape.len_t, shape.width_t], 0.0, 0.5);
-        list.add(format!("prompts_vis.{i}"), &[shape.len_v, shape.width_v], 0.0, 0.5);
-        for (kind, width) in [("vis", shape.width_v), ("txt", shape.width_t)] {
-            list.spread(format!("prompt_{kind}_projections.{i}.weight"), &[width, width], root(width));
-            list.add(format!("prompt_{kind}_projections.{i}.bias"), &[width], 0.0, 0.05);
+    for (kind, linear, depth, len, width) in [
+        ("text", "txt", shape.depth_t, shape.len_t, shape.width_t),
+        ("vis", "vis", shape.depth_v, shape.len_v, shape.width_v),
+    ] {
+        for i in 0..depth {
+            list.add(format!("prompts_{kind}.{i}"), &[len, width], 0.0, 0.5);
+            list.spread(format!("prompt_{linear}_projections.{i}.weight"), &[width, width], root(width));
+            list.add(format!("prompt_{linear}_projections.{i}.bias"), &[width], 0.0, 0.05);
         }
     }
     list.0

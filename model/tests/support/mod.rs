@@ -15,6 +15,7 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use dqa_model::{
     Batcher, ClipConfig, ClipWeights, Isa, Options, PictureScore, Prepared, PromptMode, Prompts, Rgb8, Scorer, Views,
+    Words,
 };
 use dqa_testkit::spec::{clip_spec, prompt_spec};
 use dqa_testkit::{ClipShape, NamedTensor, Picture, PromptShape, formula, hf};
@@ -31,6 +32,8 @@ pub(crate) struct Model {
     pub(crate) weights: HashMap<String, Tensor>,
     /// None: handcrafted.
     pub(crate) prompts: Option<HashMap<String, Tensor>>,
+    /// Of learned prompts.
+    pub(crate) words: Words,
 }
 
 impl Model {
@@ -44,7 +47,8 @@ impl Model {
     }
 
     pub(crate) fn handcrafted(shape: ClipShape) -> Model {
-        Model { shape, weights: tensors(formula::weights(SALT, &clip_spec(&shape))), prompts: None }
+        let weights = tensors(formula::weights(SALT, &clip_spec(&shape)));
+        Model { shape, weights, prompts: None, words: Words::default() }
     }
 
     /// Every tensor of `weights` whose name ends so, times `factor`.
@@ -64,7 +68,8 @@ impl Model {
 
     pub(crate) fn mode(&self) -> PromptMode {
         self.prompts.as_ref().map_or(PromptMode::Handcrafted, |prompts| {
-            PromptMode::Learned(Prompts::from_tensors(prompts.clone(), &config(&self.shape)).unwrap())
+            let words = self.words.clone();
+            PromptMode::Learned(Prompts::from_tensors(prompts.clone(), words, &config(&self.shape)).unwrap())
         })
     }
 

@@ -169,11 +169,12 @@ impl PlainForm<'_> {
         (&x + self.linear(&h, &format!("{at}.mlp.fc2"))).unwrap()
     }
 
-    /// The learned prompts (p, d) of layer `i` after their linear layer; `kind` is `text` or `vis`.
+    /// The learned prompts (p, d) of layer `i` after their linear layer, if it has some; `kind` is `text` or `vis`.
     fn prompt(&self, kind: &str, i: usize, rounded: bool) -> Option<Tensor> {
         let prompts = self.model.prompts.as_ref()?;
+        let prompt = prompts.get(&format!("prompts_{kind}.{i}"))?;
         let linear = format!("prompt_{}_projections.{i}", if kind == "text" { "txt" } else { kind });
-        let projected = prompts[&format!("prompts_{kind}.{i}")]
+        let projected = prompt
             .matmul(&prompts[&format!("{linear}.weight")].t().unwrap())
             .unwrap()
             .broadcast_add(&prompts[&format!("{linear}.bias")])
@@ -185,14 +186,15 @@ impl PlainForm<'_> {
     pub(crate) fn text_features(&self) -> Tensor {
         let first = self.prompt("text", 0, !self.oddities.first_text_prompt_exact);
         let length = first.as_ref().map_or(0, |p| p.dim(0).unwrap());
-        let ids = |word: u32| {
+        let ids = |words: &str| {
             let mut ids = vec![49406];
             ids.resize(1 + length, 343);
-            ids.extend([word, 1125, 269, 49407]);
+            ids.extend(words.split(' ').map(token));
+            ids.push(49407);
             ids.resize(CONTEXT, 0);
             ids
         };
-        let ids = [ids(2103), ids(886)];
+        let ids = [&self.model.words.bad, &self.model.words.good].map(|words| ids(&words.replace('.', " .")));
         let flat = Tensor::new(ids.concat(), &Device::Cpu).unwrap();
         let embedding = self.weight("text_model.embeddings.token_embedding.weight");
         let width = self.model.shape.width_t;
@@ -310,6 +312,17 @@ impl PlainForm<'_> {
         let shares = softmax(&cosines.broadcast_mul(&scale).unwrap(), D::Minus1).unwrap();
         let column = usize::from(self.oddities.second_column);
         values(&shares.narrow(1, column, 1).unwrap())
+    }
+}
+
+/// The few words of these tests.
+fn token(word: &str) -> u32 {
+    match word {
+        "bad" => 2103,
+        "good" => 886,
+        "photo" => 1125,
+        "." => 269,
+        _ => panic!("`{word}` is in no test"),
     }
 }
 

@@ -6,8 +6,10 @@ mod row;
 
 pub mod correlations;
 pub mod cross_dataset;
+pub mod epochs;
 pub mod leaderboard;
 pub mod parquet_file;
+pub mod predictions;
 pub mod runs;
 pub mod scores;
 

@@ -1,0 +1,387 @@
+//! What is learned and how: everything beside the pictures, the model and the split that determines the outcome of a
+//! training. The defaults are the authors' protocol.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A training's settings: TOML, every key optional.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Setup {
+    /// What learns.
+    pub tune: Tune,
+    /// Text prompts in a layer.
+    pub text_len: u32,
+    /// Layers of the text tower with prompts, from the first. None: all where text prompts learn, else none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_depth: Option<u32>,
+    /// Visual prompts in a layer.
+    pub visual_len: u32,
+    /// Layers of the visual tower with prompts, from the first. None: all where visual prompts learn, else none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visual_depth: Option<u32>,
+    /// What new prompts are before they learn.
+    pub init: Init,
+    /// The sentences for a bad and a good picture.
+    pub words: [String; 2],
+    /// What the model looks at, as `dqa_model::Views` reads it: in training a random window where it looks at windows,
+    /// in tests all of them.
+    pub views: String,
+    /// Adam's learning rate, at its highest.
+    pub lr: f64,
+    /// How the learning rate goes on.
+    pub schedule: Schedule,
+    /// Epochs in which the learning rate rises to its highest, before the schedule begins.
+    pub warmup_epochs: u32,
+    /// Pictures of a step.
+    pub batch_size: u32,
+    /// Times that each picture is seen.
+    pub epochs: u32,
+    /// Which epoch's state is kept.
+    pub select: Select,
+    /// Of the training scenes: the share that validates instead, where the epoch is selected so.
+    pub validation_share: f64,
+    /// Algorithms whose pictures are not trained on; the test has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
+    /// The least and the most that a label can be, higher being better, where the data set does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_range: Option<[f64; 2]>,
+    /// Epochs from one test on held-out pictures to the next; the last epoch is always tested.
+    pub test_every: u32,
+    /// Of all chance in the training: new prompts, new weights, the order of pictures, windows, validation scenes.
+    pub seed: u64,
+    /// As what CLIP's weights are written, where they learn.
+    pub weights_dtype: WeightsDtype,
+}
+
+impl Default for Setup {
+    /// The authors' protocol, but for the epoch that is kept: they keep the one that is best on the test.
+    fn default() -> Setup {
+        Setup {
+            tune: Tune::Prompts,
+            text_len: 8,
+            text_depth: None,
+            visual_len: 8,
+            visual_depth: None,
+            init: Init::Random,
+            words: ["bad photo.".to_owned(), "good photo.".to_owned()],
+            views: "sees=both,window=224,stride=64".to_owned(),
+            lr: 1e-4,
+            schedule: Schedule::Constant,
+            warmup_epochs: 0,
+            batch_size: 64,
+            epochs: 25,
+            select: Select::Last,
+            validation_share: 0.2,
+            without: Vec::new(),
+            label_range: None,
+            test_every: 1,
+            seed: 0,
+            weights_dtype: WeightsDtype::F32,
+        }
+    }
+}
+
+/// A kind of setting as one word, the same in TOML, on the command line and in tables.
+macro_rules! word {
+    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $type {
+            $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)*
+        }
+
+        impl $type {
+            /// All of them, as they are written.
+            pub const WORDS: &[&str] = &[$($word),*];
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self { $($type::$variant => $word),* })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<$type, String> {
+                match text {
+                    $($word => Ok($type::$variant),)*
+                    _ => Err(format!("it takes one of {}", $type::WORDS.join(", "))),
+                }
+            }
+        }
+    };
+}
+
+word!(
+    /// What learns.
+    Tune {
+        /// The text prompts and their linear layers.
+        Text = "text",
+        /// The visual prompts and their linear layers.
+        Visual = "visual",
+        /// The prompts of both towers and their linear layers: CLIP-DQA.
+        Prompts = "prompts",
+        /// CLIP's own weights too.
+        All = "all",
+    }
+);
+word!(
+    /// How the learning rate goes on after the warm-up.
+    Schedule {
+        /// As it is: the authors'.
+        Constant = "constant",
+        /// Down to 0 on half a cosine.
+        Cosine = "cosine",
+    }
+);
+word!(
+    /// Which epoch's state is kept.
+    Select {
+        /// The last: nothing is chosen by its result.
+        Last = "last",
+        /// The one with the highest SRCC on scenes of the training split that are held out for it.
+        BestOnValidation = "best-on-validation",
+        /// The one with the highest SRCC on the test, as the authors do: optimistic, for the test has been looked at.
+        BestOnTest = "best-on-test",
+    }
+);
+word!(
+    /// As what weights are written.
+    WeightsDtype {
+        /// As they are learned.
+        F32 = "f32",
+        /// Half the size; values are rounded.
+        F16 = "f16",
+    }
+);
+
+impl Select {
+    /// The rule with what a reader of its results must know.
+    pub fn described(self) -> &'static str {
+        match self {
+            Select::Last => "last epoch",
+            Select::BestOnValidation => "best epoch on validation scenes",
+            Select::BestOnTest => "best epoch ON THE TEST: optimistic, the test chose it",
+        }
+    }
+}
+
+/// What new prompts are before they learn: `random`, or `words:` and words. Prompts that were given stay as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Init {
+    /// Normal values.
+    #[default]
+    Random,
+    /// The text prompts begin as these words; the visual ones as random.
+    Words(String),
+}
+
+impl fmt::Display for Init {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Init::Random => f.pad("random"),
+            Init::Words(words) => write!(f, "words:{words}"),
+        }
+    }
+}
+
+impl FromStr for Init {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Init, String> {
+        match text.split_once(':') {
+            None if text == "random" => Ok(Init::Random),
+            Some(("words", words)) if !words.trim().is_empty() => Ok(Init::Words(words.to_owned())),
+            _ => Err("it takes `random`, or `words:` and words as in `words:a photo of`".to_owned()),
+        }
+    }
+}
+
+impl Serialize for Init {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Init {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Init, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Settings that cannot be trained with.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Not TOML, an unknown key, or a value of the wrong kind.
+    #[error("{origin} is no training setup")]
+    Toml {
+        /// The file.
+        origin: String,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A value that means nothing.
+    #[error("the setup's `{key}` is {value}: {needed}")]
+    Value {
+        /// Which key.
+        key: &'static str,
+        /// As given.
+        value: String,
+        /// What it must be.
+        needed: &'static str,
+    },
+}
+
+impl Setup {
+    /// From TOML; `origin` says where it came from, for errors.
+    ///
+    /// # Errors
+    /// Where it is no TOML, has an unknown key, or a value that means nothing.
+    pub fn parse(text: &str, origin: &str) -> Result<Setup, SetupError> {
+        let wrong = |source| SetupError::Toml { origin: origin.to_owned(), source: Box::new(source) };
+        let setup: Setup = toml::from_str(text).map_err(wrong)?;
+        setup.check()?;
+        Ok(setup)
+    }
+
+    /// As TOML, every key, for records and tables.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a setup has text for keys")
+    }
+
+    /// Whether it can be trained with, as far as can be known without a model.
+    ///
+    /// # Errors
+    /// With the key that means nothing.
+    pub fn check(&self) -> Result<(), SetupError> {
+        let wrong =
+            |key, value: &dyn fmt::Display, needed| Err(SetupError::Value { key, value: value.to_string(), needed });
+        let at_least_1 = [("batch_size", self.batch_size), ("epochs", self.epochs), ("test_every", self.test_every)];
+        for (key, value) in at_least_1 {
+            if value == 0 {
+                return wrong(key, &value, "it takes a whole number of at least 1");
+            }
+        }
+        if !(self.lr > 0.0 && self.lr.is_finite()) {
+            return wrong("lr", &self.lr, "it takes a number above 0");
+        }
+        if self.warmup_epochs >= self.epochs {
+            return wrong("warmup_epochs", &self.warmup_epochs, "it takes fewer than there are epochs");
+        }
+        if !(self.validation_share > 0.0 && self.validation_share < 1.0) {
+            return wrong("validation_share", &self.validation_share, "it takes a share between 0 and 1");
+        }
+        let learns = |tower| matches!(self.tune, Tune::Prompts | Tune::All) || self.tune == tower;
+        if self.tune == Tune::Text && self.text_depth == Some(0) {
+            return wrong("text_depth", &0, "the text prompts are to learn, so there must be some");
+        }
+        if self.tune == Tune::Visual && self.visual_depth == Some(0) {
+            return wrong("visual_depth", &0, "the visual prompts are to learn, so there must be some");
+        }
+        if self.tune == Tune::Prompts && (self.text_depth, self.visual_depth) == (Some(0), Some(0)) {
+            return wrong("text_depth", &0, "prompts are to learn, so one tower must have some");
+        }
+        let lengths = [("text_len", self.text_len, Tune::Text), ("visual_len", self.visual_len, Tune::Visual)];
+        for (key, length, tower) in lengths {
+            if length == 0 && learns(tower) {
+                return wrong(key, &length, "it takes at least 1; a tower without prompts has depth 0");
+            }
+        }
+        if let Some([low, high]) = self.label_range.filter(|[low, high]| !(low < high && (high - low).is_finite())) {
+            return wrong("label_range", &format!("{low} to {high}"), "it takes two numbers, the lower one first");
+        }
+        match self.words.iter().find(|words| words.trim().is_empty()) {
+            Some(words) => wrong("words", words, "it takes two sentences, for a bad and a good picture"),
+            None => Ok(()),
+        }
+    }
+
+    /// Layers with prompts in the text and the visual tower, which have so many layers.
+    pub fn depths(&self, text_layers: usize, visual_layers: usize) -> (usize, usize) {
+        let depth = |given: Option<u32>, tower: Tune, layers: usize| match given {
+            Some(depth) => depth as usize,
+            None if self.tune == tower || matches!(self.tune, Tune::Prompts | Tune::All) => layers,
+            None => 0,
+        };
+        (depth(self.text_depth, Tune::Text, text_layers), depth(self.visual_depth, Tune::Visual, visual_layers))
+    }
+
+    /// The learning rate of a step, counted from 0 over all epochs.
+    pub fn lr_at(&self, step: u64, steps_per_epoch: u64) -> f64 {
+        let warmup = u64::from(self.warmup_epochs) * steps_per_epoch;
+        if step < warmup {
+            return self.lr * (step + 1) as f64 / warmup as f64;
+        }
+        match self.schedule {
+            Schedule::Constant => self.lr,
+            Schedule::Cosine => {
+                let (done, all) = (step - warmup, u64::from(self.epochs) * steps_per_epoch - warmup);
+                self.lr * 0.5 * (1.0 + (std::f64::consts::PI * done as f64 / all as f64).cos())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_said_is_the_authors_protocol() {
+        let setup = Setup::parse("", "memory").unwrap();
+        assert_eq!(setup, Setup::default());
+        assert_eq!((setup.batch_size, setup.epochs, setup.lr), (64, 25, 1e-4));
+        assert_eq!(setup.depths(12, 24), (12, 24));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let setup = Setup {
+            tune: Tune::Text,
+            text_depth: Some(3),
+            init: Init::Words("a photo: of".to_owned()),
+            select: Select::BestOnValidation,
+            without: vec!["dcp".to_owned()],
+            ..Setup::default()
+        };
+        assert_eq!(Setup::parse(&setup.to_toml(), "memory").unwrap(), setup);
+        assert_eq!(setup.depths(12, 12), (3, 0), "a tower that learns nothing has no prompts");
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused_by_its_key() {
+        for (text, key) in [
+            ("lr = 0.0", "lr"),
+            ("epochs = 0", "epochs"),
+            ("epochs = 2\nwarmup_epochs = 2", "warmup_epochs"),
+            ("tune = \"text\"\ntext_depth = 0", "text_depth"),
+            ("visual_len = 0", "visual_len"),
+            ("validation_share = 1.0", "validation_share"),
+            ("label_range = [1.0, 1.0]", "label_range"),
+            ("words = [\"bad\", \" \"]", "words"),
+        ] {
+            let error = Setup::parse(text, "memory").unwrap_err();
+            assert!(error.to_string().contains(key), "{text}: {error}");
+        }
+        for text in ["epoch = 3", "tune = \"prompt\"", "init = \"words:\""] {
+            assert!(matches!(Setup::parse(text, "x.toml"), Err(SetupError::Toml { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_learning_rate_rises_and_falls() {
+        let setup = Setup { lr: 1.0, epochs: 3, warmup_epochs: 1, schedule: Schedule::Cosine, ..Setup::default() };
+        let rates: Vec<f64> = (0..12).map(|step| setup.lr_at(step, 4)).collect();
+        assert_eq!(rates[..5], [0.25, 0.5, 0.75, 1.0, 1.0]);
+        assert!((rates[8] - 0.5).abs() < 1e-12, "half way down");
+        assert!(rates[4..].windows(2).all(|pair| pair[1] < pair[0]) && rates[11] > 0.0);
+        assert_eq!(Setup::default().lr_at(0, 4), 1e-4);
+    }
+}
