@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use dqa_model::tune::{Example, Trainer, TuneOptions, Tunes};
-use dqa_model::{ClipConfig, ClipWeights, PromptMode, Prompts, Rgb8, Sees};
+use dqa_model::{ClipConfig, ClipWeights, PromptMode, Prompts, Rgb8, Sees, Words};
 use dqa_testkit::{HfDir, Picture, hf};
 
 const TOKENS: &str = "text_model.embeddings.token_embedding.weight";
@@ -46,7 +46,7 @@ impl Model {
         let mode = if self.prompts.is_empty() {
             PromptMode::Handcrafted
         } else {
-            PromptMode::Learned(Prompts::from_tensors(self.prompts.clone(), &self.config).unwrap())
+            PromptMode::Learned(Prompts::from_tensors(self.prompts.clone(), Words::default(), &self.config).unwrap())
         };
         Trainer::new(&weights, &mode, &self.options).unwrap()
     }

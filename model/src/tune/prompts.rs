@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::learned::{Gradients, Learned, Slot, add};
+use super::learned::{Gradients, Learned, Slot};
 use crate::Prompts;
 use crate::cpu::Isa;
 use crate::cpu::gradients::column_sums;
