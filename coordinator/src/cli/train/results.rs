@@ -8,9 +8,6 @@ use dqa_pipelines::tune::{Measures, Setup, Splits, TrialRecord};
 use dqa_worker::program::{Format, Unwritten};
 use serde::Serialize;
 
-/// Of the intervals.
-const LEVEL: f64 = 0.95;
-
 /// The trials of one setup.
 pub(super) struct Results<'a> {
     pub(super) setup: &'a Setup,
@@ -64,7 +61,7 @@ impl Results<'_> {
         let share = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
         std::array::from_fn(|measure| {
             let values: Option<Vec<f64>> = self.records.iter().map(|record| Self::values(record)[measure]).collect();
-            over_splits(&values?, share, LEVEL)
+            over_splits(&values?, share)
         })
     }
 
@@ -79,8 +76,8 @@ impl Results<'_> {
         vec![
             ("mean", of(&|over| Some(over.mean))),
             ("deviation", of(&|over| over.deviation)),
-            ("interval_low", of(&|over| over.interval.map(|[low, _]| low))),
-            ("interval_high", of(&|over| over.interval.map(|[_, high]| high))),
+            ("interval_low", of(&|over| over.interval.map(|(low, _)| low))),
+            ("interval_high", of(&|over| over.interval.map(|(_, high)| high))),
         ]
     }
 
