@@ -66,9 +66,7 @@ impl ClipWeights {
         let facts = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         safetensors::serialize(views, Some(facts)).expect("tensors of distinct names")
     }
-}
 
-impl ClipWeights {
     /// The weights as they are read back from [`ClipWeights::to_bytes`].
     pub fn rounded(&self, arithmetic: Arithmetic) -> ClipWeights {
         let round = |value: f32| match arithmetic {

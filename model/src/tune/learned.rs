@@ -155,11 +155,6 @@ impl Gradients {
         }
     }
 
-    /// By slot; empty where a tensor got none.
-    pub(super) fn values(&self) -> &[Vec<f32>] {
-        &self.values
-    }
-
     /// The Euclidean norm of each.
     pub(super) fn norms(&self) -> Vec<f64> {
         self.values.par_iter().map(|values| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()).collect()

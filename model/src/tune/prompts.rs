@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::learned::{Gradients, Learned, Slot, add};
+use super::learned::{Gradients, Learned, Slot};
 use crate::Prompts;
 use crate::cpu::Isa;
 use crate::cpu::gradients::column_sums;
@@ -96,11 +96,6 @@ impl Names {
 /// A sum for each layer of the shapes that entered.
 pub(super) fn zeros_like(entering: &Entering) -> Vec<Vec<f32>> {
     entering.layers.iter().map(|rows| vec![0.0; rows.len()]).collect()
-}
-
-/// Each layer's sum += values.
-pub(super) fn add_layers(sums: &mut [Vec<f32>], values: &[Vec<f32>]) {
-    sums.iter_mut().zip(values).for_each(|(sum, values)| add(sum, values));
 }
 
 impl Prompts {

@@ -11,12 +11,11 @@ mod start;
 mod training;
 
 use candle_core::Device;
-use dqa_model::ModelError;
-use dqa_model::ViewsError;
 use dqa_model::tune::TuneError;
+use dqa_model::{ModelError, Views, ViewsError};
 use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::tables::epochs::EpochRow;
-use dqa_pipelines::tune::{RecordError, Trial, TrialRecord};
+use dqa_pipelines::tune::{RecordError, Setup, Trial, TrialRecord};
 use tokio::runtime::Handle;
 
 use crate::decode::PictureError;
@@ -197,15 +196,26 @@ impl Runner {
         Training::begin(self, trial, (store, runtime), each)?.run(each)
     }
 
-    /// The pictures of these that cannot be decoded, with why. What was looked at is not looked at again.
+    /// How many numbers learn by this setup.
+    ///
+    /// # Errors
+    /// Where the model does not take it.
+    pub fn learnable(&self, setup: &Setup) -> Result<u64, TrainError> {
+        Ok(training::trainer(self, setup, setup.views.parse()?)?.learnable() as u64)
+    }
+
+    /// The pictures of a trial that cannot be decoded, or have no room for a window, with why. What was looked at is not
+    /// looked at again. Blocks.
+    ///
+    /// # Errors
+    /// Where the setup's views mean nothing.
     pub fn unreadable<'a>(
         &self,
         trial: &'a Trial,
-        side_min: u32,
         runtime: &Handle,
-        each: &mut dyn FnMut(Event<'_>),
-    ) -> Vec<(&'a str, PictureError)> {
-        let failed = self.pictures.check(trial.pictures(), side_min, runtime, |left| each(Event::Checking { left }));
-        failed.into_iter().map(|(picture, error)| (picture.image.as_str(), error)).collect()
+    ) -> Result<Vec<(&'a str, PictureError)>, TrainError> {
+        let views: Views = trial.setup.views.parse()?;
+        let failed = self.pictures.check(trial.pictures(), views.side_min(), runtime, |_| ());
+        Ok(failed.into_iter().map(|(picture, error)| (picture.image.as_str(), error)).collect())
     }
 }

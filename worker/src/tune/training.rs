@@ -7,7 +7,7 @@ use dqa_model::tune::{Example, Step, Trainer, TuneError, TuneOptions, Tunes};
 use dqa_model::{INPUT_SIDE, Sees, Views, whole_view};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::tables::epochs::EpochRow;
-use dqa_pipelines::tune::{self, Measures, Select, Trial, TrialPicture, TrialRecord, Tune};
+use dqa_pipelines::tune::{self, Measures, Select, Setup, Trial, TrialPicture, TrialRecord, Tune};
 use tokio::runtime::Handle;
 use tracing::info;
 
@@ -40,10 +40,7 @@ impl<'a> Training<'a> {
     ) -> Result<Training<'a>, TrainError> {
         let views: Views = trial.setup.views.parse()?;
         check_pictures(runner, trial, views.side_min(), runtime, each)?;
-        let prompts = runner.start.prompts(&trial.setup)?;
-        let options =
-            TuneOptions { tunes: tunes(trial.setup.tune), sees: views.sees, device: runner.machine.device.clone() };
-        let mut trainer = Trainer::new(runner.start.weights(), &prompts, &options).map_err(TrainError::Tune)?;
+        let mut trainer = trainer(runner, &trial.setup, views)?;
         let name = trial.name();
         let mut history = History::default();
         let key = trial.key(CHECKPOINT);
@@ -153,6 +150,13 @@ impl<'a> Training<'a> {
     fn held_out_name(&self) -> &'static str {
         if self.trial.setup.select == Select::BestOnValidation { "validation" } else { "test" }
     }
+}
+
+/// Before anything was learned.
+pub(super) fn trainer(runner: &Runner, setup: &Setup, views: Views) -> Result<Trainer, TrainError> {
+    let prompts = runner.start.prompts(setup)?;
+    let options = TuneOptions { tunes: tunes(setup.tune), sees: views.sees, device: runner.machine.device.clone() };
+    Trainer::new(runner.start.weights(), &prompts, &options).map_err(TrainError::Tune)
 }
 
 /// All pictures are decoded once, before anything is learned from some of them.

@@ -1,0 +1,42 @@
+//! Times training steps, for `tools/bench-tune`: `tune_step MODEL_DIR BATCH STEPS prompts|all`, with `prompts.safetensors`
+//! in the directory. Prints one JSON line.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use candle_core::Device;
+use dqa_model::tune::{Example, Trainer, TuneOptions, Tunes};
+use dqa_model::{ClipWeights, PromptMode, Prompts, Rgb8, Sees};
+use dqa_testkit::Picture;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [dir, batch, steps, tunes] = &arguments[..] else { panic!("MODEL_DIR BATCH STEPS prompts|all") };
+    let (batch, steps): (u64, u32) = (batch.parse().expect("a number"), steps.parse().expect("a number"));
+    let dir = Path::new(dir);
+    let weights = ClipWeights::open(dir).expect("a model");
+    let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).expect("its prompts");
+    let tunes = if tunes == "all" { Tunes::All } else { Tunes::Prompts };
+    let options = TuneOptions { tunes, sees: Sees::Both, device: Device::Cpu };
+    let mut trainer = Trainer::new(&weights, &PromptMode::Learned(prompts), &options).expect("a trainer");
+    let picture = |seed| Rgb8::new(224, 224, Picture::synthetic(seed, 224, 224).rgb);
+    let example = |i| Example { local: Some(picture(2 * i)), whole: Some(Arc::new(picture(2 * i + 1))), target: 0.5 };
+    let examples: Vec<Example> = (0..batch).map(example).collect();
+    trainer.step(&examples, 1e-4).expect("a first step, to warm up");
+    let started = Instant::now();
+    for _ in 0..steps {
+        trainer.step(&examples, 1e-4).expect("a step");
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let rate = batch as f64 * f64::from(steps) / seconds;
+    println!("{{\"windows_per_s\": {rate:.3}, \"peak_mb\": {:.0}}}", peak_mb());
+}
+
+/// Of this process, by the kernel's count.
+fn peak_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<f64>().ok())
+        .map_or(f64::NAN, |kb| kb / 1024.0)
+}

@@ -1,0 +1,123 @@
+//! Gradients are slopes: each learnable tensor's is compared with the change of the loss along it. No test of the loss
+//! itself: that is `training.rs`.
+
+#![allow(clippy::unwrap_used)] // helpers too
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use dqa_model::tune::{Example, Trainer, TuneOptions, Tunes};
+use dqa_model::{ClipConfig, ClipWeights, PromptMode, Prompts, Rgb8, Sees, Words};
+use dqa_testkit::{HfDir, Picture, hf};
+
+const TOKENS: &str = "text_model.embeddings.token_embedding.weight";
+
+/// Everything that determines a loss.
+#[derive(Clone)]
+struct Model {
+    config: ClipConfig,
+    weights: HashMap<String, Tensor>,
+    prompts: HashMap<String, Tensor>,
+    options: TuneOptions,
+}
+
+impl Model {
+    fn tiny(tunes: Tunes, sees: Sees) -> Model {
+        let shape = dqa_testkit::ClipShape::TINY;
+        let dir = HfDir { salt: "gradients", shape, shards: 1 };
+        let tensors = |named: Vec<dqa_testkit::NamedTensor>| {
+            let tensor = |t: dqa_testkit::NamedTensor| {
+                let values = Tensor::from_vec(t.values, t.shape.as_slice(), &Device::Cpu).unwrap();
+                (t.name, values)
+            };
+            named.into_iter().map(tensor).collect::<HashMap<_, _>>()
+        };
+        let config = ClipConfig::read(&hf::cached("tiny", "gradients").join("config.json")).unwrap();
+        let options = TuneOptions { tunes, sees, device: Device::Cpu };
+        let mut weights = tensors(dir.weights());
+        // At CLIP's 100 the scores of these weights are near 0 and 1, where there is no slope.
+        weights.insert("logit_scale".into(), Tensor::new(2.0f32, &Device::Cpu).unwrap());
+        Model { config, weights, prompts: tensors(dir.prompts()), options }
+    }
+
+    fn trainer(&self) -> Trainer {
+        let weights = ClipWeights::from_tensors(self.config.clone(), self.weights.clone()).unwrap();
+        let mode = if self.prompts.is_empty() {
+            PromptMode::Handcrafted
+        } else {
+            PromptMode::Learned(Prompts::from_tensors(self.prompts.clone(), Words::default(), &self.config).unwrap())
+        };
+        Trainer::new(&weights, &mode, &self.options).unwrap()
+    }
+
+    /// With `by` added along `direction` to the tensor `name`.
+    fn moved(&self, name: &str, direction: &Tensor, by: f64) -> Model {
+        let mut model = self.clone();
+        let tensors = if model.prompts.contains_key(name) { &mut model.prompts } else { &mut model.weights };
+        let tensor = tensors.get_mut(name).unwrap();
+        *tensor = (&*tensor + (direction * by).unwrap()).unwrap();
+        model
+    }
+}
+
+fn batch(sees: Sees) -> Vec<Example> {
+    let picture = |seed| {
+        let picture = Picture::synthetic(seed, 224, 224);
+        Rgb8::new(224, 224, picture.rgb)
+    };
+    let example = |i: u64| Example {
+        local: (sees != Sees::Global).then(|| picture(2 * i)),
+        whole: (sees != Sees::Local).then(|| Arc::new(picture(2 * i + 1))),
+        target: 0.1 + 0.2 * i as f32,
+    };
+    (0..5).map(example).collect()
+}
+
+/// Each tensor's gradient against the slope of the loss along it.
+fn check(model: &Model, which: impl Fn(&str) -> bool) {
+    let batch = batch(model.options.sees);
+    let (_, gradients) = model.trainer().gradients(&batch).unwrap();
+    for (name, gradient) in gradients.iter().filter(|(name, _)| which(name)) {
+        let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        let is_key_bias = name.ends_with("k_proj.bias");
+        assert!(norm > 0.0, "{name} gets a gradient");
+        if is_key_bias {
+            // It moves all scores of a query alike, which softmax does not see: what there is is rounding.
+            assert!(norm < 1e-6, "{name}: {norm}");
+            continue;
+        }
+        if name == TOKENS {
+            continue; // only the rows of tokens that occur learn, and they have the places of the positions
+        }
+        let tensors = if model.prompts.contains_key(name) { &model.prompts } else { &model.weights };
+        let direction = Tensor::from_slice(gradient, tensors[name].dims(), &Device::Cpu).unwrap();
+        let direction = (direction / norm).unwrap();
+        // The loss moves by about 1e-3, far above its rounding and the steps of f16 that prompts pass; two differences
+        // together leave out the third derivative.
+        let step = (1e-3 / norm).min(0.2);
+        let loss = |by: f64| model.moved(name, &direction, by).trainer().gradients(&batch).unwrap().0.loss;
+        let difference = |step: f64| (loss(step) - loss(-step)) / (2.0 * step);
+        let slope = (4.0 * difference(step / 2.0) - difference(step)) / 3.0;
+        assert!((slope / norm - 1.0).abs() < 0.02, "{name}: slope {slope}, gradient {norm}, step {step}");
+    }
+}
+
+#[test]
+fn every_gradient_of_the_prompts_is_a_slope() {
+    check(&Model::tiny(Tunes::Prompts, Sees::Both), |_| true);
+}
+
+#[test]
+fn every_gradient_of_all_of_clip_is_a_slope() {
+    check(&Model::tiny(Tunes::All, Sees::Both), |name| !name.starts_with("prompt"));
+}
+
+#[test]
+fn without_prompts_and_with_one_view_too() {
+    for sees in [Sees::Local, Sees::Global] {
+        let mut model = Model::tiny(Tunes::All, sees);
+        model.prompts.clear();
+        check(&model, |name| name.contains("embedding") || name.contains("pre_layrnorm"));
+    }
+}
