@@ -132,7 +132,7 @@ impl<'a> Training<'a> {
         }
         let started = Instant::now();
         let scorer = outcome::scorer(self, &self.trainer.weights(), &self.trainer.prompts())?;
-        let predictions = outcome::predict(self, &scorer, held_out, each)?;
+        let predictions = outcome::predict(self, &scorer, (held_out, row.epoch), each)?;
         let measures = outcome::measures(held_out, &predictions);
         row.held_out = Some(self.held_out_name().to_owned());
         row.held_out_srcc = measures.srcc;

@@ -275,7 +275,7 @@ fn train(runner: &Runner, trial: &Trial, store: &Place, progress: &mut Progress)
     trained.map_err(|error| {
         let hint = match &error {
             TrainError::Unreadable { .. } => "--skip-unreadable trains on the others, and says how many were left out",
-            TrainError::Diverged { .. } => "a lower --lr, or --warmup-epochs",
+            TrainError::Diverged { .. } | TrainError::NoScore { .. } => "a lower --lr, or --warmup-epochs",
             TrainError::Checkpoint { .. } => "remove it to train from the beginning",
             _ => "the same command goes on from the last whole epoch",
         };
