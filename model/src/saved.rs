@@ -66,6 +66,21 @@ impl ClipWeights {
         let facts = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         safetensors::serialize(views, Some(facts)).expect("tensors of distinct names")
     }
+
+    /// The weights as they are read back from [`ClipWeights::to_bytes`].
+    pub fn rounded(&self, arithmetic: Arithmetic) -> ClipWeights {
+        let round = |value: f32| match arithmetic {
+            Arithmetic::F32 => value,
+            Arithmetic::F16 => f16::from_f32(value).to_f32(),
+            Arithmetic::Bf16 => bf16::from_f32(value).to_f32(),
+        };
+        let mut rounded = self.clone();
+        for name in self.names() {
+            let values: Vec<f32> = self.values(name).into_iter().map(round).collect();
+            rounded.set(name, &values);
+        }
+        rounded
+    }
 }
 
 #[cfg(test)]

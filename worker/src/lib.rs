@@ -1,7 +1,7 @@
 //! How pictures are scored: bytes in, scores out, on one machine.
 //!
 //! [`decode`] turns a file into pixels, [`engine`] takes pictures through the model with bounded memory, [`shard`] makes a
-//! part of a shard, [`headers`] reads sizes for planning, [`hub`] finds a model. [`cli`] is the `dqa-worker` program,
+//! part of a shard, [`tune`] trains, [`headers`] reads sizes for planning, [`hub`] finds a model. [`cli`] is the `dqa-worker` program,
 //! [`program`] what all programs share. What to score is decided elsewhere.
 
 pub mod cli;
@@ -11,3 +11,4 @@ pub mod headers;
 pub mod hub;
 pub mod program;
 pub mod shard;
+pub mod tune;

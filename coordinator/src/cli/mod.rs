@@ -10,6 +10,7 @@ mod report;
 mod runs;
 mod status;
 mod submit;
+mod train;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -39,6 +40,8 @@ struct Cli {
 enum Command {
     /// Scores data sets and reports on them.
     Submit(Box<submit::Args>),
+    /// Learns prompts, or a model, from a data set's labels.
+    Train(Box<train::Args>),
     /// Checks a data set, shows it, or lists those that have a definition.
     Dataset(dataset::Args),
     /// Makes a synthetic data set of dehazed pictures with pseudo-labels.
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
 pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     program::run(arguments, |cli: Cli| match cli.command {
         Command::Submit(args) => block_on(submit::run(&args)),
+        Command::Train(args) => block_on(train::run(&args)),
         Command::Dataset(args) => block_on(dataset::run(&args)),
         Command::Demo(args) => demo::run(&args),
         Command::Report(args) => block_on(report::run(&args)),

@@ -56,7 +56,7 @@ impl Cell for Timestamp {
 macro_rules! table {
     ($(#[$doc:meta])* $row:ident { $($(#[$field_doc:meta])* $field:ident: $cell:ty,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
         pub struct $row {
             $($(#[$field_doc])* pub $field: $cell,)*
         }

@@ -275,7 +275,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_scene_is_on_one_side(scenes in scenes(), count in 1u32..12, share in 0.0..0.5f64, seed: u64) {
+        fn every_scene_is_on_one_side(scenes in scenes(), count in 1u32..12, percent in 0..50u32, seed: u64) {
+            let share = f64::from(percent) / 100.0;
             let options = SplitsOptions { count, test_share: share, seed };
             let splits = make(&scenes, &options);
             prop_assert_eq!(splits.splits.len(), count as usize);

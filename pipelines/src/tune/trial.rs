@@ -420,7 +420,7 @@ mod tests {
         let with_range = Setup { label_range: Some([0.0, 200.0]), ..Setup::default() };
         assert_eq!(plan(&no_range, &with_range).label_range, [0.0, 200.0]);
         assert_eq!(plan(&dataset(20, &["a"]), &with_range).label_range, [0.0, 100.0], "the data set knows better");
-        let unknown = Setup { without: vec!["dpc".to_owned()], ..Setup::default() };
+        let unknown = Setup { without: vec!["dcpp".to_owned()], ..Setup::default() };
         assert!(fail(&dataset(20, &["dcp"]), &unknown).contains("near to it: dcp"));
         let all = Setup { without: vec!["a".to_owned()], ..Setup::default() };
         assert!(fail(&dataset(20, &["a"]), &all).contains("to train on"));

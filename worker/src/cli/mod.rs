@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use model::{Loaded, ModelArgs};
+pub use model::{Loaded, MachineArgs, ModelArgs, device, shown};
 
 use crate::program;
 

@@ -46,6 +46,19 @@ pub struct ModelArgs {
     #[arg(long, env = "DQA_BATCH", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch: Option<u32>,
 
+    /// What of the machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+
+    /// Take hf: models from the local cache alone.
+    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
+    pub offline: bool,
+}
+
+/// Flags that say what a command may take of the machine, and what a picture may be.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct MachineArgs {
     /// Threads that compute, on the CPU [default: one a core].
     #[arg(long, env = "DQA_THREADS", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: Option<u32>,
@@ -69,10 +82,6 @@ pub struct ModelArgs {
     /// Most bytes that a picture's file may have.
     #[arg(long, env = "DQA_BYTES_MAX", default_value_t = Limits::default().bytes_max)]
     pub bytes_max: u64,
-
-    /// Take hf: models from the local cache alone.
-    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
-    pub offline: bool,
 }
 
 /// A model that is ready to score.
@@ -92,16 +101,9 @@ impl ModelArgs {
     /// A device that is not there; a model or prompts that cannot be read or do not fit.
     pub fn load(&self) -> anyhow::Result<Loaded> {
         let device = device(&self.device)?;
-        if let Some(threads) = self.threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize);
-            pool.build_global().context("cannot start threads")?;
-        }
+        self.machine.start_threads()?;
         let scorer = Arc::new(scorer(self, &device)?);
-        let shown = if device.is_cpu() {
-            format!("cpu ({}, {} threads)", Isa::current(), rayon::current_num_threads())
-        } else {
-            self.device.clone()
-        };
+        let shown = shown(&device, &self.device);
         note(format_args!(
             "model {} with {}, {}, {} on {shown}, fingerprint {}",
             self.model,
@@ -110,11 +112,23 @@ impl ModelArgs {
             self.dtype,
             scorer.fingerprint()
         ));
-        Ok(Loaded { scorer, settings: settings(self, &device), device: shown })
+        Ok(Loaded { scorer, settings: self.machine.settings(self.batch, &device), device: shown })
     }
 }
 
-fn device(name: &str) -> anyhow::Result<Device> {
+/// The device with what matters for its speed and arithmetic, where it was asked for by this name.
+pub fn shown(device: &Device, name: &str) -> String {
+    if device.is_cpu() {
+        return format!("cpu ({}, {} threads)", Isa::current(), rayon::current_num_threads());
+    }
+    name.to_owned()
+}
+
+/// The device of this name: `cpu`, or `cuda:0` and so on.
+///
+/// # Errors
+/// Where it is no name of a device, or not there.
+pub fn device(name: &str) -> anyhow::Result<Device> {
     if name == "cpu" {
         return Ok(Device::Cpu);
     }
@@ -143,18 +157,31 @@ fn scorer(args: &ModelArgs, device: &Device) -> anyhow::Result<Scorer> {
     Scorer::new(&weights, &prompts, &options).context("cannot build the model")
 }
 
-fn settings(args: &ModelArgs, device: &Device) -> Settings {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let batch = if device.is_cpu() { (8 * rayon::current_num_threads()).max(16) } else { 256 };
-    Settings {
-        batch: args.batch.map_or(batch, |b| b as usize),
-        decode_threads: args.decode_threads.map_or(cores.min(8), |t| t as usize),
-        picture_bytes_max: args.picture_mib << 20,
-        limits: Limits {
-            pixels_max: args.pixels_max,
-            side_max: args.side_max,
-            bytes_max: args.bytes_max,
-            ..Limits::default()
-        },
+impl MachineArgs {
+    /// Starts the threads that compute: once, before anything is computed.
+    ///
+    /// # Errors
+    /// Where the system has no threads.
+    pub fn start_threads(&self) -> anyhow::Result<()> {
+        let Some(threads) = self.threads else { return Ok(()) };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize);
+        pool.build_global().context("cannot start threads")
+    }
+
+    /// What the engine may take, with so many windows on the device at once.
+    pub fn settings(&self, batch: Option<u32>, device: &Device) -> Settings {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let usual = if device.is_cpu() { (8 * rayon::current_num_threads()).max(16) } else { 256 };
+        Settings {
+            batch: batch.map_or(usual, |b| b as usize),
+            decode_threads: self.decode_threads.map_or(cores.min(8), |t| t as usize),
+            picture_bytes_max: self.picture_mib << 20,
+            limits: Limits {
+                pixels_max: self.pixels_max,
+                side_max: self.side_max,
+                bytes_max: self.bytes_max,
+                ..Limits::default()
+            },
+        }
     }
 }

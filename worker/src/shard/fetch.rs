@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dqa_pipelines::place::{Addresses, PlaceError};
-use dqa_pipelines::plan::ShardPicture;
 use futures::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -20,31 +19,31 @@ const REQUESTS_MAX: usize = 32;
 const AHEAD_KIB_MAX: u32 = 64 << 10;
 
 /// A picture's bytes on their way to the engine.
-pub(super) struct Fetched {
-    /// Of the picture in the list that was to be read.
-    pub(super) place: usize,
+pub(crate) struct Fetched {
+    /// Of the file in the list that was to be read.
+    pub(crate) place: usize,
     /// BLAKE3 of the file.
-    pub(super) digest: Option<String>,
+    pub(crate) digest: Option<String>,
     bytes: RefCell<Option<Result<Bytes, PictureError>>>,
 }
 
 impl Fetched {
     /// The bytes; once.
-    pub(super) fn take(&self) -> Result<Vec<u8>, PictureError> {
+    pub(crate) fn take(&self) -> Result<Vec<u8>, PictureError> {
         self.bytes.take().expect("the engine asks for a picture once").map(Vec::from)
     }
 }
 
-/// The pictures in order, read ahead while the iterator's user does other things. To be used off the runtime's threads.
-pub(super) fn ahead(
+/// The files at these addresses, with their lengths in bytes, in order: read ahead while the iterator's user does other
+/// things. To be used off the runtime's threads.
+pub(crate) fn ahead(
     addresses: &Arc<Addresses>,
-    pictures: &[&ShardPicture],
+    wanted: Vec<(String, u64)>,
     limits: &Limits,
     runtime: &Handle,
 ) -> impl Iterator<Item = Fetched> + Send + use<> {
     let room = Arc::new(Semaphore::new(AHEAD_KIB_MAX as usize));
     let (addresses, bytes_max, spawner) = (addresses.clone(), limits.bytes_max, runtime.clone());
-    let wanted: Vec<(String, u64)> = pictures.iter().map(|picture| (picture.uri.clone(), picture.bytes)).collect();
     let start = move |(uri, bytes): (String, u64)| {
         let (addresses, room) = (addresses.clone(), room.clone());
         // Tasks, not futures: they go on while nobody polls the stream.

@@ -3,7 +3,7 @@
 //! [`ShardScorer`] does it; [`operator`] is the same as a step of a DataFusion plan, so that this process and a cluster run
 //! one plan. Rows that an older part holds already are taken over, the others go through the engine.
 
-mod fetch;
+pub(crate) mod fetch;
 pub mod operator;
 
 use std::collections::HashMap;
@@ -167,7 +167,8 @@ impl ShardScorer {
         if missing.is_empty() {
             return Ok(0);
         }
-        let sources = fetch::ahead(&self.addresses, missing, &self.settings.limits, runtime);
+        let wanted = missing.iter().map(|picture| (picture.uri.clone(), picture.bytes)).collect();
+        let sources = fetch::ahead(&self.addresses, wanted, &self.settings.limits, runtime);
         let run = engine::run(&self.scorer, &self.settings, sources, Fetched::take, |fetched, outcome| {
             let row = row(missing[fetched.place], fetched.digest, outcome);
             self.progress.windows.fetch_add(u64::try_from(row.windows).unwrap_or(0), Relaxed);

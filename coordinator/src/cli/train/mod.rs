@@ -1,0 +1,302 @@
+//! `dqa-coord train`: prompts, or a whole model, learned from people's scores of a data set's pictures.
+
+mod progress;
+mod results;
+mod setup;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use clap::builder::BoolishValueParser;
+use dqa_pipelines::dataset::{self, DataSet, FaultKind};
+use dqa_pipelines::place::Place;
+use dqa_pipelines::tune::{Setup, Splits, SplitsOptions, Trial, TrialError, TrialRecord, labelled_scenes, trial_key};
+use dqa_worker::cli::{MachineArgs, device, shown};
+use dqa_worker::decode::PictureError;
+use dqa_worker::program::{Done, Format, advise, note};
+use dqa_worker::tune::{Machine, Runner, Start, TrainError};
+use tokio::runtime::Handle;
+
+use super::StoreArgs;
+use progress::Progress;
+use results::Results;
+use setup::SetupArgs;
+
+/// Learns prompts, or a model, from a data set's labels.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The data set: a name from configs/datasets, a definition (TOML), or a folder. It has labels.
+    #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
+    dataset: String,
+
+    /// CLIP in Hugging Face's form: a directory, or hf:OWNER/NAME[@REVISION]; or new:CONFIG.json, with new weights.
+    #[arg(long, env = "DQA_MODEL", value_name = "DIR")]
+    model: String,
+
+    /// Prompts to begin with: safetensors, or the authors' PyTorch checkpoint [default: new ones].
+    #[arg(long, env = "DQA_PROMPTS", value_name = "FILE", conflicts_with_all = ["no_prompts", "text_len", "text_depth", "visual_len", "visual_depth", "init", "words"])]
+    prompts: Option<PathBuf>,
+
+    /// The splits to train on: numbers from 1 joined by commas, or all.
+    #[arg(long, env = "DQA_SPLIT", value_delimiter = ',', default_value = "all", value_name = "N")]
+    split: Vec<String>,
+
+    /// A file of splits, as the store has them below splits/ [default: made by the three flags that follow].
+    #[arg(long, env = "DQA_SPLITS", value_name = "FILE", conflicts_with_all = ["split_count", "split_seed", "test_share"])]
+    splits: Option<PathBuf>,
+
+    /// Splits to make.
+    #[arg(long, env = "DQA_SPLIT_COUNT", value_name = "N", default_value_t = SplitsOptions::default().count)]
+    split_count: u32,
+
+    /// Of their chance.
+    #[arg(long, env = "DQA_SPLIT_SEED", value_name = "N", default_value_t = SplitsOptions::default().seed)]
+    split_seed: u64,
+
+    /// The share of the scenes that test; 0: none, all train.
+    #[arg(long, env = "DQA_TEST_SHARE", value_name = "SHARE", default_value_t = SplitsOptions::default().test_share)]
+    test_share: f64,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// A folder for what was learned: prompts.safetensors, with --tune all a model folder; of several splits, split-N in it.
+    #[arg(long, env = "DQA_OUT", value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Leave out pictures that cannot be read, are not there or have no label, and say how many.
+    #[arg(long, env = "DQA_SKIP_UNREADABLE", value_parser = BoolishValueParser::new())]
+    skip_unreadable: bool,
+
+    #[command(flatten)]
+    setup: SetupArgs,
+
+    /// Where the model learns: cpu, or cuda:N.
+    #[arg(long, env = "DQA_DEVICE", default_value = "cpu", help_heading = "Machine")]
+    device: String,
+
+    /// MiB for decoded pictures that are kept from one epoch to the next.
+    #[arg(long, env = "DQA_KEPT_MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1 << 20), help_heading = "Machine")]
+    kept_mib: u64,
+
+    #[command(flatten, next_help_heading = "Machine")]
+    machine: MachineArgs,
+
+    /// Take hf: models from the local cache alone.
+    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new(), help_heading = "Machine")]
+    offline: bool,
+
+    /// How results are written.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Say what would be trained, and stop.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    let mut setup = args.setup.setup()?;
+    let definition = dataset::find(&args.dataset, Path::new(""))?;
+    let loaded = dataset::load(&definition).await;
+    let mut data = loaded.with_context(|| format!("cannot load data set `{}`", definition.name))?;
+    let store = args.store.create()?;
+    let runner = runner(args, &setup)?;
+    setup = runner.start().resolve(&setup);
+    let skipped = if args.skip_unreadable { skip(&mut data, &runner, &setup, args.dry_run)? } else { refuse(&data)? };
+    let splits = splits(args, &data)?;
+    splits.keep(&store).await?;
+    let trials = trials(args, &data, &splits, (&runner, &setup))?;
+    show_plan(&data, &splits, &trials, &runner)?;
+    if args.dry_run {
+        return Ok(Done::All);
+    }
+    let mut records = Vec::new();
+    let mut progress = Progress::new(&trials);
+    for trial in &trials {
+        let record = tokio::task::block_in_place(|| train(&runner, trial, &store, &mut progress))?;
+        progress.trial_done();
+        copy_out(args, &store, &record, trials.len()).await?;
+        records.push(record);
+    }
+    progress.finish();
+    Results { setup: &setup, splits: &splits, records: &records, skipped }.show(args.format)?;
+    Ok(Done::All)
+}
+
+fn runner(args: &Args, setup: &Setup) -> anyhow::Result<Runner> {
+    let device = device(&args.device)?;
+    args.machine.start_threads()?;
+    let start = Start::open(&args.model, args.prompts.as_deref(), setup.seed, args.offline);
+    let start = start.with_context(|| format!("cannot open the model {}", args.model))?;
+    let machine = Machine {
+        device_name: shown(&device, &args.device),
+        settings: args.machine.settings(None, &device),
+        kept_bytes_max: args.kept_mib << 20,
+        device,
+    };
+    Ok(Runner::new(start, machine))
+}
+
+/// The splits that were asked for, of the scenes that have labels.
+fn splits(args: &Args, data: &DataSet) -> anyhow::Result<Splits> {
+    let scenes = labelled_scenes(data);
+    let splits = match &args.splits {
+        None => {
+            let options = SplitsOptions { count: args.split_count, test_share: args.test_share, seed: args.split_seed };
+            Splits::make(&data.name, scenes.iter().copied(), &options)?
+        }
+        Some(file) => {
+            let origin = file.display().to_string();
+            let text = std::fs::read(file).with_context(|| format!("cannot read the splits {origin}"))?;
+            Splits::parse(&text, &origin)?
+        }
+    };
+    splits.check_scenes(&data.name, &scenes)?;
+    Ok(splits)
+}
+
+fn trials(
+    args: &Args,
+    data: &DataSet,
+    splits: &Splits,
+    (runner, setup): (&Runner, &Setup),
+) -> anyhow::Result<Vec<Trial>> {
+    let numbers: BTreeSet<usize> = if args.split == ["all"] {
+        (1..=splits.splits.len()).collect()
+    } else {
+        let number = |text: &String| text.parse().with_context(|| format!("--split: `{text}` is no number of a split"));
+        args.split.iter().map(number).collect::<Result<_, _>>()?
+    };
+    let plan = |number| Trial::plan(data, (splits, number), runner.start().model(), setup).map_err(advised);
+    numbers.into_iter().map(plan).collect()
+}
+
+fn advised(error: TrialError) -> anyhow::Error {
+    let hint = match &error {
+        TrialError::Unlabelled { .. } => "--skip-unreadable trains on the others, and says how many were left out",
+        TrialError::NoRange(_) => "--label-range 0,100 says it for this training",
+        _ => return error.into(),
+    };
+    advise(error.into(), hint)
+}
+
+/// Pictures that are named and not there end the command.
+fn refuse(data: &DataSet) -> anyhow::Result<usize> {
+    let absent = data.faults.iter().find(|fault| fault.kind == FaultKind::Absent);
+    match absent {
+        None => Ok(0),
+        Some(fault) => {
+            let error = anyhow!("data set `{}` is not complete: {fault}", data.name);
+            Err(advise(error, "--skip-unreadable trains on the others, and says how many were left out"))
+        }
+    }
+}
+
+/// Leaves out what cannot be learned from or tested on; how many pictures that are.
+fn skip(data: &mut DataSet, runner: &Runner, setup: &Setup, dry_run: bool) -> anyhow::Result<usize> {
+    let all = data.pictures.len();
+    data.pictures.retain(|picture| picture.mos.is_some());
+    let unlabelled = all - data.pictures.len();
+    let mut unreadable = 0;
+    if !dry_run {
+        let options = SplitsOptions { count: 1, test_share: 0.0, seed: 0 };
+        let everything = Splits::make(&data.name, labelled_scenes(data), &options)?;
+        let setup = Setup { without: Vec::new(), ..setup.clone() };
+        let trial = Trial::plan(data, (&everything, 1), runner.start().model(), &setup).map_err(advised)?;
+        let failed: Vec<(&str, PictureError)> =
+            tokio::task::block_in_place(|| runner.unreadable(&trial, &Handle::current()))?;
+        unreadable = failed.len();
+        for (image, error) in &failed {
+            note(format_args!("left out: {image}: {}", error.line()));
+        }
+        let failed: BTreeSet<&str> = failed.iter().map(|(image, _)| *image).collect();
+        data.pictures.retain(|picture| !failed.contains(&*picture.image));
+    }
+    let absent = data.faults.iter().filter(|fault| fault.kind == FaultKind::Absent).count();
+    if unlabelled + unreadable + absent > 0 {
+        note(format_args!("left out: {unlabelled} pictures without a label, {unreadable} that cannot be read"));
+    }
+    Ok(unlabelled + unreadable)
+}
+
+fn show_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &Runner) -> anyhow::Result<()> {
+    let Some(trial) = trials.first() else { return Ok(()) };
+    let (setup, [low, high]) = (&trial.setup, trial.label_range);
+    let scenes = labelled_scenes(data);
+    note(format_args!(
+        "data set {}: {} pictures of {} scenes by {} algorithms, labels {low} to {high}",
+        data.name,
+        data.pictures.len(),
+        scenes.len(),
+        data.algorithms().len()
+    ));
+    let used: BTreeSet<&str> =
+        splits.splits.iter().flat_map(|split| split.train.iter().chain(&split.test)).map(String::as_str).collect();
+    let unused = if used.len() < scenes.len() {
+        format!("; {} scenes of the data set are in none", scenes.len() - used.len())
+    } else {
+        String::new()
+    };
+    note(format_args!("splits {}: {} of them, {} here{unused}", splits.key(), splits.splits.len(), trials.len()));
+    note(format_args!(
+        "learns: {}, {} numbers of {}{}",
+        setup.tune,
+        runner.learnable(setup)?,
+        trial.model.name,
+        trial.model.prompts.as_ref().map_or(String::new(), |prompts| format!(" with {}", prompts.name))
+    ));
+    note(format_args!(
+        "{} epochs of {} steps of {}, Adam {} {}, {}, seed {}; keeps the {}",
+        setup.epochs,
+        trial.steps_per_epoch(),
+        setup.batch_size,
+        setup.lr,
+        setup.schedule,
+        setup.views,
+        setup.seed,
+        setup.select.described()
+    ));
+    for trial in trials {
+        let validation = match trial.validation.len() {
+            0 => String::new(),
+            pictures => format!(", {pictures} validate"),
+        };
+        let (train, test) = (trial.train.len(), trial.test.len());
+        note(format_args!("split {}: {train} pictures train{validation}, {test} test  {}", trial.split, trial.name()));
+    }
+    Ok(())
+}
+
+fn train(runner: &Runner, trial: &Trial, store: &Place, progress: &mut Progress) -> anyhow::Result<TrialRecord> {
+    progress.trial(trial);
+    let trained = runner.run(trial, store, &Handle::current(), &mut |event| progress.event(event));
+    trained.map_err(|error| {
+        let hint = match &error {
+            TrainError::Unreadable { .. } => "--skip-unreadable trains on the others, and says how many were left out",
+            TrainError::Diverged { .. } => "a lower --lr, or --warmup-epochs",
+            TrainError::Checkpoint { .. } => "remove it to train from the beginning",
+            _ => "the same command goes on from the last whole epoch",
+        };
+        advise(anyhow::Error::from(error).context(format!("cannot train split {}", trial.split)), hint)
+    })
+}
+
+/// Copies what was learned out of the store.
+async fn copy_out(args: &Args, store: &Place, record: &TrialRecord, trials: usize) -> anyhow::Result<()> {
+    let Some(out) = &args.out else { return Ok(()) };
+    let folder = if trials == 1 { out.clone() } else { out.join(format!("split-{}", record.split)) };
+    let shown = |path: &Path| format!("cannot write {}", path.display());
+    std::fs::create_dir_all(&folder).with_context(|| shown(&folder))?;
+    for file in ["trial.json", "prompts.safetensors", "config.json", "model.safetensors"] {
+        let path = folder.join(file);
+        match store.get(&trial_key(&record.name, file)).await {
+            Ok(bytes) => std::fs::write(&path, bytes).with_context(|| shown(&path))?,
+            // What did not learn is not there.
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! What came of a training: each split, and over the splits the mean, how much they differ, and how sure the mean is.
+
+use std::fmt::Write as _;
+use std::io::{Write, stdout};
+
+use dqa_pipelines::stats::{OverSplits, over_splits};
+use dqa_pipelines::tune::{Measures, Setup, Splits, TrialRecord};
+use dqa_worker::program::{Format, Unwritten};
+use serde::Serialize;
+
+/// The trials of one setup.
+pub(super) struct Results<'a> {
+    pub(super) setup: &'a Setup,
+    pub(super) splits: &'a Splits,
+    pub(super) records: &'a [TrialRecord],
+    /// Pictures that were left out of the data set.
+    pub(super) skipped: usize,
+}
+
+/// As json and csv: a split, or over the splits `mean`, `deviation`, `interval_low`, `interval_high`.
+#[derive(Serialize)]
+struct Row<'a> {
+    row: String,
+    trial: Option<&'a str>,
+    select: String,
+    epoch: Option<u32>,
+    pictures: Option<usize>,
+    train_srcc: Option<f64>,
+    srcc: Option<f64>,
+    plcc: Option<f64>,
+    krcc: Option<f64>,
+    rmse: Option<f64>,
+    skipped: usize,
+}
+
+/// The measures that are shown, in their order.
+type Values = [Option<f64>; 5];
+
+impl Results<'_> {
+    pub(super) fn show(&self, format: Format) -> Result<(), Unwritten> {
+        let text = match format {
+            Format::Table => self.text(),
+            Format::Json => self.rows().iter().map(|row| json(row) + "\n").collect(),
+            Format::Csv => self.csv(),
+        };
+        let mut out = stdout().lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+
+    fn values(record: &TrialRecord) -> Values {
+        let Some(kept) = &record.kept else { return [None; 5] };
+        let Measures { srcc, plcc, krcc, rmse, .. } = kept.test.unwrap_or_default();
+        [kept.train.srcc, srcc, plcc, krcc, rmse]
+    }
+
+    /// Of each measure that every split has.
+    fn over(&self) -> [Option<OverSplits>; 5] {
+        let splits = self.records.iter().filter_map(|record| self.splits.splits.get(record.split - 1));
+        let shares: Vec<f64> = splits.map(|split| split.test.len() as f64 / split.train.len() as f64).collect();
+        let share = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
+        std::array::from_fn(|measure| {
+            let values: Option<Vec<f64>> = self.records.iter().map(|record| Self::values(record)[measure]).collect();
+            over_splits(&values?, share)
+        })
+    }
+
+    fn summary(&self) -> Vec<(&'static str, Values)> {
+        if self.records.len() < 2 {
+            return Vec::new();
+        }
+        let over = self.over();
+        let of = |value: &dyn Fn(&OverSplits) -> Option<f64>| -> Values {
+            std::array::from_fn(|measure| over[measure].as_ref().and_then(value))
+        };
+        vec![
+            ("mean", of(&|over| Some(over.mean))),
+            ("deviation", of(&|over| over.deviation)),
+            ("interval_low", of(&|over| over.interval.map(|(low, _)| low))),
+            ("interval_high", of(&|over| over.interval.map(|(_, high)| high))),
+        ]
+    }
+
+    fn rows(&self) -> Vec<Row<'_>> {
+        let row = |name: String, [train_srcc, srcc, plcc, krcc, rmse]: Values| Row {
+            row: name,
+            trial: None,
+            select: self.setup.select.to_string(),
+            epoch: None,
+            pictures: None,
+            train_srcc,
+            srcc,
+            plcc,
+            krcc,
+            rmse,
+            skipped: self.skipped,
+        };
+        let of_split = |record: &'_ TrialRecord| (record.split.to_string(), Self::values(record));
+        let splits = self.records.iter().map(|record| {
+            let (name, values) = of_split(record);
+            Row {
+                trial: Some(&record.name),
+                epoch: record.kept.as_ref().map(|kept| kept.epoch),
+                pictures: record.kept.as_ref().and_then(|kept| kept.test).map(|test| test.n),
+                ..row(name, values)
+            }
+        });
+        splits.chain(self.summary().into_iter().map(|(name, values)| row(name.to_owned(), values))).collect()
+    }
+
+    fn csv(&self) -> String {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        for row in self.rows() {
+            writer.serialize(row).expect("memory takes rows of one form");
+        }
+        let bytes = writer.into_inner().expect("memory takes them");
+        String::from_utf8(bytes).expect("the rows are text")
+    }
+
+    fn text(&self) -> String {
+        let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        let mut text = format!(
+            "Held-out scenes of {}: {} learned, {}\n",
+            self.splits.dataset,
+            self.setup.tune,
+            self.setup.select.described()
+        );
+        let mut line = |cells: [&str; 8], last: &str| {
+            let [split, epoch, rest @ ..] = cells;
+            let rest: String = rest.iter().map(|cell| format!("  {cell:>8}")).collect();
+            let line = format!("  {split:<13}  {epoch:>5}{rest}  {last}");
+            writeln!(text, "{}", line.trim_end()).expect("text grows");
+        };
+        line(["split", "epoch", "pictures", "SRCC", "PLCC", "KRCC", "RMSE", "train"], "trial");
+        for row in self.rows() {
+            let name = if row.trial.is_some() { row.row.clone() } else { row.row.replace('_', " ") };
+            let count = |count: Option<usize>| count.map_or(String::new(), |count| count.to_string());
+            let epoch = count(row.epoch.map(|epoch| epoch as usize));
+            let cells = [row.srcc, row.plcc, row.krcc, row.rmse, row.train_srcc].map(number);
+            line(
+                [&name, &epoch, &count(row.pictures), &cells[0], &cells[1], &cells[2], &cells[3], &cells[4]],
+                row.trial.unwrap_or_default(),
+            );
+        }
+        text += "train: SRCC of the kept epoch's own windows. RMSE: of scores and labels, both 0 to 1.\n";
+        if self.records.len() > 1 {
+            text += "interval: 95 % for the mean over splits, Student's t corrected for splits that share scenes (Nadeau and Bengio\n\
+                2003).\n";
+        }
+        if self.skipped > 0 {
+            writeln!(text, "{} pictures were left out: no label, or not to be read.", self.skipped)
+                .expect("text grows");
+        }
+        text
+    }
+}
+
+fn json(row: &Row<'_>) -> String {
+    serde_json::to_string(row).expect("a row has text for keys")
+}

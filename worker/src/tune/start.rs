@@ -1,0 +1,116 @@
+//! What a training begins with: CLIP's weights, found or new, and prompts, given or new.
+
+use std::path::{Path, PathBuf};
+
+use dqa_model::{
+    ClipConfig, ClipWeights, ConfigError, PromptInit, PromptMode, PromptShape, Prompts, PromptsError, WeightsError,
+    Words,
+};
+use dqa_pipelines::tune::{Init, ModelRef, PromptsRef, Setup};
+
+use crate::hub::{self, HubError};
+
+/// What stands before the path of a configuration whose weights are to be new.
+const NEW: &str = "new:";
+
+/// A model before it learns. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Start {
+    weights: ClipWeights,
+    prompts: Option<Prompts>,
+    model: ModelRef,
+}
+
+/// Why there is nothing to begin with.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The model is nowhere.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The configuration of a new model cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The model's weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The prompts cannot be read, or are none for this model.
+    #[error(transparent)]
+    Prompts(#[from] PromptsError),
+}
+
+impl Start {
+    /// `model`: a directory, `hf:OWNER/NAME[@REVISION]`, or `new:CONFIG.json`, whose weights are drawn by `seed`.
+    /// `prompts`: a file to begin with; None: new ones.
+    ///
+    /// # Errors
+    /// Every [`StartError`].
+    pub fn open(model: &str, prompts: Option<&Path>, seed: u64, offline: bool) -> Result<Start, StartError> {
+        let weights = match model.strip_prefix(NEW) {
+            Some(config) => ClipWeights::initial(ClipConfig::read(&PathBuf::from(config))?, seed),
+            None => ClipWeights::open(&hub::resolve(model, offline)?)?,
+        };
+        let prompts = prompts.map(|file| Ok::<_, StartError>((file, Prompts::open(file, weights.config())?)));
+        let prompts = prompts.transpose()?;
+        let prompts_ref = match &prompts {
+            None => None,
+            Some((file, prompts)) => {
+                Some(PromptsRef { name: file.display().to_string(), digest: prompts.digest()?.to_string() })
+            }
+        };
+        let model = ModelRef { name: model.to_owned(), digest: weights.digest().to_string(), prompts: prompts_ref };
+        Ok(Start { weights, prompts: prompts.map(|(_, prompts)| prompts), model })
+    }
+
+    /// What it is, for a trial.
+    pub fn model(&self) -> &ModelRef {
+        &self.model
+    }
+
+    /// CLIP's weights.
+    pub fn weights(&self) -> &ClipWeights {
+        &self.weights
+    }
+
+    /// The setup with what given prompts decide: their shape and words.
+    pub fn resolve(&self, setup: &Setup) -> Setup {
+        let Some(prompts) = &self.prompts else { return setup.clone() };
+        let (shape, words) = (prompts.shape(), prompts.words());
+        let number = |count: usize| u32::try_from(count).expect("a tower has few layers, each with few prompts");
+        Setup {
+            text_len: number(shape.text_len),
+            text_depth: Some(number(shape.text_depth)),
+            visual_len: number(shape.visual_len),
+            visual_depth: Some(number(shape.visual_depth)),
+            words: [words.bad.clone(), words.good.clone()],
+            init: Init::Random,
+            ..setup.clone()
+        }
+    }
+
+    /// The prompts that a setup begins with.
+    ///
+    /// # Errors
+    /// Where the model takes no such prompts.
+    pub fn prompts(&self, setup: &Setup) -> Result<PromptMode, StartError> {
+        if let Some(prompts) = &self.prompts {
+            return Ok(PromptMode::Learned(prompts.clone()));
+        }
+        let config = self.weights.config();
+        let (text_depth, visual_depth) = setup.depths(config.text.layers, config.vision.layers);
+        if (text_depth, visual_depth) == (0, 0) {
+            return Ok(PromptMode::Handcrafted);
+        }
+        let shape = PromptShape {
+            text_len: if text_depth > 0 { setup.text_len as usize } else { 0 },
+            text_depth,
+            visual_len: if visual_depth > 0 { setup.visual_len as usize } else { 0 },
+            visual_depth,
+        };
+        let [bad, good] = setup.words.clone();
+        let init = match &setup.init {
+            Init::Random => PromptInit::Random,
+            Init::Words(words) => PromptInit::Words(words.clone()),
+        };
+        Ok(PromptMode::Learned(Prompts::initial(&self.weights, shape, Words { bad, good }, &init, setup.seed)?))
+    }
+}
