@@ -15,5 +15,6 @@ pub mod report;
 pub mod run;
 pub mod sql;
 pub mod stats;
+pub mod study;
 pub mod tables;
 pub mod tune;

@@ -93,6 +93,12 @@ name!(
     "a run"
 );
 
+name!(
+    /// Of a study. Cheap to clone.
+    StudyName,
+    "a study"
+);
+
 /// The names in `all` that are near to `text`, nearest first, at most three: for errors.
 pub fn near<'a>(text: &str, all: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let folded = text.to_lowercase();

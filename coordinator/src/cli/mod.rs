@@ -1,6 +1,7 @@
 //! The `dqa-coord` program and its commands, one file each.
 
 mod dataset;
+mod demo;
 mod detach;
 mod leaderboard;
 mod progress;
@@ -43,6 +44,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Checks a data set, shows it, or lists those that have a definition.
     Dataset(dataset::Args),
+    /// Makes a synthetic data set of dehazed pictures with pseudo-labels.
+    Demo(demo::Args),
     /// Makes the reports of a run again, and shows them.
     Report(report::Args),
     /// Ranks the algorithms of runs.
@@ -70,6 +73,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Submit(args) => block_on(submit::run(&args)),
         Command::Train(args) => block_on(train::run(&args)),
         Command::Dataset(args) => block_on(dataset::run(&args)),
+        Command::Demo(args) => demo::run(&args),
         Command::Report(args) => block_on(report::run(&args)),
         Command::Leaderboard(args) => block_on(leaderboard::run(&args)),
         Command::Query(args) => block_on(query::run(&args)),

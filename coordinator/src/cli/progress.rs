@@ -84,3 +84,46 @@ impl Progress {
         format!("{rate:.1}/s, {} failed, {left} left", self.live.failed.load(Relaxed))
     }
 }
+
+/// Things done, one after the other, of a known number.
+pub(super) struct Steps {
+    bar: Option<ProgressBar>,
+    what: &'static str,
+    total: u64,
+    done: u64,
+    started: Instant,
+    last_line: Instant,
+}
+
+impl Steps {
+    /// Of `total`, called `what`.
+    pub(super) fn new(total: u64, what: &'static str) -> Steps {
+        let bar = stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}  {elapsed} elapsed, {eta} left");
+            let style = style.expect("the template is well-formed");
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style);
+            bar.with_message(what)
+        });
+        let now = Instant::now();
+        Steps { bar, what, total, done: 0, started: now, last_line: now }
+    }
+
+    pub(super) fn done_one(&mut self) {
+        self.done += 1;
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        } else if self.last_line.elapsed() >= PLAIN_EVERY {
+            let left = self.started.elapsed().as_secs_f64() / self.done as f64 * (self.total - self.done) as f64;
+            let left = HumanDuration(Duration::from_secs_f64(left));
+            note(format_args!("{}/{} {}, {left} left", self.done, self.total, self.what));
+            self.last_line = Instant::now();
+        }
+    }
+
+    /// Clears the bar.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -7,7 +7,7 @@ mod correlations;
 mod cross_dataset;
 mod leaderboard;
 mod load;
-mod text;
+pub(crate) mod text;
 mod together;
 
 use arrow::array::RecordBatch;

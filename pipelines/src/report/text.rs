@@ -11,7 +11,7 @@ use crate::tables::leaderboard::{self, LeaderboardRow};
 
 /// Where a cell stands in its column.
 #[derive(Clone, Copy, PartialEq)]
-enum Side {
+pub(crate) enum Side {
     Left,
     Right,
 }
@@ -205,20 +205,20 @@ fn agreement_line(row: &CorrelationRow) -> Vec<String> {
 }
 
 /// Four digits tell apart what the intervals do.
-fn number(value: Option<f64>) -> String {
+pub(crate) fn number(value: Option<f64>) -> String {
     value.map_or("-".to_owned(), |value| format!("{value:.4}"))
 }
 
-fn interval(low: Option<f64>, high: Option<f64>) -> String {
+pub(crate) fn interval(low: Option<f64>, high: Option<f64>) -> String {
     low.zip(high).map_or("-".to_owned(), |(low, high)| format!("{low:.4} to {high:.4}"))
 }
 
-fn p_value(p: f64) -> String {
+pub(crate) fn p_value(p: f64) -> String {
     if p < 0.0001 { "<0.0001".to_owned() } else { format!("{p:.4}") }
 }
 
 /// Lines with columns of equal width, two spaces apart.
-fn aligned(lines: &[Vec<String>], sides: &[Side]) -> String {
+pub(crate) fn aligned(lines: &[Vec<String>], sides: &[Side]) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..sides.len()).map(width).collect();
     let mut text = String::new();

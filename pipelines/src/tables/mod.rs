@@ -7,11 +7,14 @@ mod row;
 pub mod correlations;
 pub mod cross_dataset;
 pub mod epochs;
+pub mod evaluations;
 pub mod leaderboard;
 pub mod parquet_file;
 pub mod predictions;
 pub mod runs;
 pub mod scores;
+pub mod studies;
+pub mod study_splits;
 
 use crate::names::RunName;
 

@@ -1,0 +1,253 @@
+//! What a study found, as tables: each line's measures over the splits, and its difference to the first of its group.
+
+use serde::{Deserialize, Serialize};
+
+use super::definition::Definition;
+use super::lines::Line;
+use crate::names::StudyName;
+use crate::place::{Place, PlaceError};
+use crate::stats::{OverSplits, over_splits};
+use crate::tables::parquet_file;
+use crate::tables::studies::{self, STUDIES, StudyRow};
+use crate::tables::study_splits::{self, STUDY_SPLITS, StudySplitRow};
+use crate::tune::Measures;
+
+/// A study with its results.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its name in the store.
+    pub name: StudyName,
+    /// What it is.
+    pub definition: Definition,
+    /// The data sets' names, in the order that lines count them in.
+    pub datasets: Vec<String>,
+    /// Scenes of a test over scenes of its training, of each data set.
+    pub test_to_train: Vec<f64>,
+    /// The program and machine that made it, by setting.
+    pub provenance: Vec<(String, String)>,
+    /// As in the definition.
+    pub lines: Vec<LineOutcome>,
+}
+
+/// A line with its results.
+#[derive(Clone, Debug)]
+pub struct LineOutcome {
+    /// What was tested.
+    pub line: Line,
+    /// By split, from 1.
+    pub splits: Vec<SplitOutcome>,
+}
+
+/// A line's result on one split.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SplitOutcome {
+    /// The training.
+    pub trial: Option<String>,
+    /// The test, where it is not the training's.
+    pub evaluation: Option<String>,
+    /// The epoch that was kept.
+    pub epoch: Option<u32>,
+    /// Agreement with labels.
+    pub measures: Measures,
+    /// Windows of all pictures.
+    pub windows: u64,
+    /// Time of the device for them.
+    pub seconds: Option<f64>,
+}
+
+type Measure = fn(&Measures) -> Option<f64>;
+
+impl LineOutcome {
+    /// Over the splits that have the measure.
+    fn over(&self, measure: Measure, test_to_train: f64) -> Option<OverSplits> {
+        let values: Vec<f64> = self.splits.iter().filter_map(|split| measure(&split.measures)).collect();
+        over_splits(&values, test_to_train)
+    }
+
+    /// SRCC less that of `first`, over the splits that have both.
+    fn more_than(&self, first: &LineOutcome, test_to_train: f64) -> Option<OverSplits> {
+        let pairs = self.splits.iter().zip(&first.splits);
+        let more = pairs.filter_map(|(own, first)| Some(own.measures.srcc? - first.measures.srcc?));
+        over_splits(&more.collect::<Vec<_>>(), test_to_train)
+    }
+
+    fn pictures(&self) -> u64 {
+        self.splits.iter().map(|split| split.measures.n as u64).sum()
+    }
+}
+
+impl Outcome {
+    /// The table `studies`.
+    pub fn rows(&self) -> Vec<StudyRow> {
+        let groups = self.lines.chunk_by(|a, b| a.line.group == b.line.group);
+        let rows = groups.flat_map(|group| group.iter().map(|line| self.row(line, &group[0])));
+        rows.zip(1..).map(|(row, line)| StudyRow { line, ..row }).collect()
+    }
+
+    fn row(&self, outcome: &LineOutcome, first: &LineOutcome) -> StudyRow {
+        let line = &outcome.line;
+        let ratio = self.test_to_train[line.tested_on];
+        let measures: [Measure; 4] = [|m| m.srcc, |m| m.plcc, |m| m.krcc, |m| m.rmse];
+        let [srcc, plcc, krcc, rmse] = measures.map(|measure| Parts::of(outcome.over(measure, ratio)));
+        let is_first = std::ptr::eq(outcome, first);
+        let more = if is_first { None } else { outcome.more_than(first, ratio) };
+        let p = more.and_then(|more| more.p);
+        let more = Parts::of(more);
+        let pictures = outcome.pictures();
+        let seconds: Option<f64> = outcome.splits.iter().map(|split| split.seconds).sum();
+        StudyRow {
+            study: self.name.to_string(),
+            line: 0,
+            group: line.group.clone(),
+            variant: line.variant.clone(),
+            model: line.model.clone(),
+            trained_on: line.trained_on.map(|at| self.datasets[at].clone()),
+            tested_on: self.datasets[line.tested_on].clone(),
+            algorithms: line.algorithms.as_ref().map(|names| names.join(",")),
+            views: line.views.clone(),
+            pool: line.pool.to_string(),
+            select: line.setup.as_ref().map(|setup| setup.select.to_string()),
+            setup: line.setup.as_ref().map(crate::tune::Setup::to_toml),
+            splits: u32::try_from(outcome.splits.len()).unwrap_or(u32::MAX),
+            pictures: pictures as f64 / outcome.splits.len().max(1) as f64,
+            srcc: srcc.mean,
+            srcc_std: srcc.std,
+            srcc_low: srcc.low,
+            srcc_high: srcc.high,
+            plcc: plcc.mean,
+            plcc_std: plcc.std,
+            plcc_low: plcc.low,
+            plcc_high: plcc.high,
+            krcc: krcc.mean,
+            krcc_std: krcc.std,
+            krcc_low: krcc.low,
+            krcc_high: krcc.high,
+            rmse: rmse.mean,
+            rmse_std: rmse.std,
+            rmse_low: rmse.low,
+            rmse_high: rmse.high,
+            srcc_more: more.mean,
+            srcc_more_low: more.low,
+            srcc_more_high: more.high,
+            srcc_more_p: p,
+            windows: outcome.splits.iter().map(|split| split.windows).sum::<u64>() as f64 / pictures.max(1) as f64,
+            seconds: seconds.map(|seconds| seconds / pictures.max(1) as f64),
+            paper: line.paper,
+        }
+    }
+
+    /// The table `study_splits`.
+    pub fn split_rows(&self) -> Vec<StudySplitRow> {
+        let of_line = |(outcome, line): (&LineOutcome, u32)| {
+            let rows = outcome.splits.iter().zip(1..).map(move |(split, number)| StudySplitRow {
+                study: self.name.to_string(),
+                line,
+                split: number,
+                trial: split.trial.clone(),
+                evaluation: split.evaluation.clone(),
+                epoch: split.epoch,
+                n: split.measures.n as u64,
+                srcc: split.measures.srcc,
+                plcc: split.measures.plcc,
+                krcc: split.measures.krcc,
+                rmse: split.measures.rmse,
+                windows: split.windows,
+                seconds: split.seconds,
+            });
+            rows.collect::<Vec<_>>()
+        };
+        self.lines.iter().zip(1..).flat_map(of_line).collect()
+    }
+
+    /// Writes both tables, over those of an earlier study of this name.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn write(&self, store: &Place) -> Result<(), PlaceError> {
+        let definition = toml::to_string(&self.definition).expect("a definition has text for keys");
+        let mut facts = vec![("dqa.study", self.name.to_string()), ("dqa.definition", definition)];
+        facts.extend(self.provenance.iter().map(|(key, value)| (key.as_str(), value.clone())));
+        for (table, batch) in
+            [(STUDIES, studies::to_batch(&self.rows())), (STUDY_SPLITS, study_splits::to_batch(&self.split_rows()))]
+        {
+            let file = parquet_file::write(&batch.schema(), std::slice::from_ref(&batch), &facts);
+            let key = format!("{table}/by_study={}/{table}.parquet", self.name);
+            store.put(&key, file.expect("memory takes what is made to the schema")).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The columns of a measure.
+struct Parts {
+    mean: Option<f64>,
+    std: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+}
+
+impl Parts {
+    fn of(over: Option<OverSplits>) -> Parts {
+        let (low, high) = over.and_then(|over| over.interval).unzip();
+        Parts { mean: over.map(|over| over.mean), std: over.and_then(|over| over.deviation), low, high }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::DatasetFacts;
+    use super::*;
+
+    /// A study of two data sets, one line not trained, with made-up results.
+    pub(in crate::study) fn outcome(across: bool, srcc: impl Fn(usize, usize) -> Option<f64>) -> Outcome {
+        let text = "title = \"What?\"\nabout = \"Made up.\"\nmodels = [\"m\"]\nsplits = 3\npaper = \"SRCC on d\"\n[base]\nepochs = 2\n\
+                    [[variant]]\nname = \"plain\"\ntrain = false\npaper = 0.25\n[[variant]]\nname = \"learned\"\nset.tune = \"text\"\n";
+        let mut definition = Definition::parse(text, "x").unwrap();
+        definition.across = across;
+        let facts = ["a", "b"].map(|name| DatasetFacts { name: name.parse().unwrap(), algorithms: Vec::new() });
+        let lines = definition.lines(&facts).unwrap();
+        let split = |at: usize, split: usize, line: &Line| SplitOutcome {
+            trial: line.trained_on.map(|_| format!("t{split}")),
+            epoch: line.trained_on.map(|_| 2),
+            measures: Measures { n: 10, srcc: srcc(at, split), plcc: Some(0.5), krcc: None, rmse: Some(0.1) },
+            windows: 40,
+            seconds: Some(0.5),
+            ..SplitOutcome::default()
+        };
+        let of_line = |(at, line): (usize, Line)| LineOutcome {
+            splits: (0..3).map(|number| split(at, number, &line)).collect(),
+            line,
+        };
+        Outcome {
+            name: "made-up".parse().unwrap(),
+            datasets: vec!["a".to_owned(), "b".to_owned()],
+            test_to_train: vec![0.25; 2],
+            provenance: Vec::new(),
+            lines: lines.into_iter().enumerate().map(of_line).collect(),
+            definition,
+        }
+    }
+
+    #[test]
+    fn rows_are_means_over_splits_and_differences_are_paired() {
+        let outcome = outcome(false, |line, split| Some(0.5 + 0.1 * split as f64 + if line == 1 { 0.2 } else { 0.0 }));
+        let rows = outcome.rows();
+        assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert!((rows[0].srcc.unwrap() - 0.6).abs() < 1e-12 && (rows[0].srcc_std.unwrap() - 0.1).abs() < 1e-12);
+        assert_eq!((rows[0].srcc_more, rows[2].srcc_more), (None, None), "the first of each group");
+        // The same difference on every split, whatever the splits differ by.
+        assert!((rows[1].srcc_more.unwrap() - 0.2).abs() < 1e-12);
+        assert!(rows[1].srcc_more_p.unwrap() < 1e-6 && rows[3].srcc_more == Some(0.0));
+        assert_eq!((rows[1].windows, rows[1].seconds, rows[1].pictures), (4.0, Some(0.05), 10.0));
+        assert!(rows[1].setup.as_ref().unwrap().contains("epochs = 2") && rows[0].setup.is_none());
+        assert_eq!(rows[0].krcc, None);
+        assert_eq!(outcome.split_rows().len(), 12);
+    }
+
+    #[test]
+    fn a_split_without_the_measure_is_in_no_mean() {
+        let outcome = outcome(false, |line, split| (line != 1 || split == 2).then_some(0.5));
+        let rows = outcome.rows();
+        assert_eq!((rows[1].srcc, rows[1].srcc_std, rows[1].srcc_more_p), (Some(0.5), None, None));
+    }
+}

@@ -1,0 +1,174 @@
+//! A study's table as text, JSON and CSV: every setting that made a number stands with it.
+
+use std::fmt::Write;
+
+use super::Outcome;
+use crate::report::text::Side::{self, Left, Right};
+use crate::report::text::{aligned, interval, number, p_value};
+use crate::tables::studies::{self, StudyRow};
+use crate::tune::{Select, Setup};
+
+/// A column: its head, its side, and what a row has in it.
+type Column = (&'static str, Side, fn(&StudyRow) -> String);
+
+impl Outcome {
+    /// The rows as JSON, one object a line.
+    pub fn json(&self) -> String {
+        let line = |row: &StudyRow| serde_json::to_string(row).expect("a row has text for keys") + "\n";
+        self.rows().iter().map(line).collect()
+    }
+
+    /// The rows as CSV with a header; what is not defined is empty.
+    pub fn csv(&self) -> String {
+        let mut bytes = Vec::new();
+        let batch = studies::to_batch(&self.rows());
+        arrow::csv::Writer::new(&mut bytes).write(&batch).expect("memory takes text and numbers");
+        String::from_utf8(bytes).expect("what was written is text")
+    }
+
+    /// For reading: a table for each group, the matrix of a study across data sets, and what made them.
+    pub fn text(&self) -> String {
+        let rows = self.rows();
+        let mut text = format!("{}\n{}\n\n", self.definition.title, self.definition.about.trim_end());
+        let columns = columns(&rows, self.definition.across);
+        for group in rows.chunk_by(|a, b| a.group == b.group) {
+            let first = &group[0];
+            let of = match &first.algorithms {
+                Some(algorithms) => format!("tested on {algorithms} of {}", first.tested_on),
+                None => format!("tested on {}", first.tested_on),
+            };
+            let mean = group.iter().map(|row| row.pictures).sum::<f64>() / group.len() as f64;
+            let _ = writeln!(text, "{}, {} splits, {mean:.1} pictures a test", of, first.splits);
+            let mut lines = vec![columns.iter().map(|(head, _, _)| (*head).to_owned()).collect::<Vec<_>>()];
+            lines.extend(group.iter().map(|row| columns.iter().map(|(_, _, cell)| cell(row)).collect()));
+            let sides: Vec<Side> = columns.iter().map(|(_, side, _)| *side).collect();
+            let _ = writeln!(text, "{}", aligned(&lines, &sides));
+        }
+        if self.definition.across {
+            text += &self.matrix(&rows);
+        }
+        text + &self.foot()
+    }
+
+    /// SRCC of training on one data set and testing on another, of the first trained variant.
+    fn matrix(&self, rows: &[StudyRow]) -> String {
+        let Some(first) = rows.iter().find(|row| row.trained_on.is_some()) else { return String::new() };
+        let cell = |trained_on: &String, tested_on: &String| {
+            let is = |row: &&StudyRow| {
+                row.variant == first.variant
+                    && row.model == first.model
+                    && row.trained_on.as_ref() == Some(trained_on)
+                    && row.tested_on == *tested_on
+            };
+            number(rows.iter().find(is).and_then(|row| row.srcc))
+        };
+        let mut lines = vec![[vec!["trained on \\ tested on".to_owned()], self.datasets.clone()].concat()];
+        for trained_on in &self.datasets {
+            let cells = self.datasets.iter().map(|tested_on| cell(trained_on, tested_on));
+            lines.push(std::iter::once(trained_on.clone()).chain(cells).collect());
+        }
+        let mut sides = vec![Right; lines[0].len()];
+        sides[0] = Left;
+        format!("SRCC of `{}`\n{}\n", first.variant, aligned(&lines, &sides))
+    }
+
+    /// How the numbers were come by.
+    fn foot(&self) -> String {
+        let mut text = String::from(
+            "Means over splits. 95% intervals and p: t corrected for splits that share scenes (Nadeau and Bengio 2003). more: SRCC \
+             less that of\nthe first row, paired over splits; p is not corrected for the number of rows.\n",
+        );
+        if let Some(paper) = &self.definition.paper {
+            let _ = writeln!(text, "paper: {paper}.");
+        }
+        let mut rules: Vec<Select> = Vec::new();
+        for setup in self.lines.iter().filter_map(|outcome| outcome.line.setup.as_ref()) {
+            if !rules.contains(&setup.select) {
+                rules.push(setup.select);
+            }
+        }
+        for rule in rules {
+            let _ = writeln!(text, "kept: {}.", rule.described());
+        }
+        let _ = writeln!(text, "\nstudy {}, models {}", self.name, self.definition.models.join(", "));
+        text += &self.settings();
+        text
+    }
+
+    /// The first trained variant's settings, and where the others differ.
+    fn settings(&self) -> String {
+        let mut seen: Vec<&str> = Vec::new();
+        let mut base: Option<(Vec<String>, &Setup)> = None;
+        let mut text = String::new();
+        for line in self.lines.iter().map(|outcome| &outcome.line) {
+            let Some(setup) = &line.setup else { continue };
+            if seen.contains(&line.variant.as_str()) {
+                continue;
+            }
+            seen.push(&line.variant);
+            let settings: Vec<String> = setup.to_toml().lines().map(|line| line.replace(" = ", "=")).collect();
+            match &base {
+                None => {
+                    let _ = writeln!(text, "setup of `{}`: {}", line.variant, settings.join(" "));
+                    base = Some((settings, setup));
+                }
+                Some((_, base)) if *base == setup => {}
+                Some((base, _)) => {
+                    let others = settings.into_iter().filter(|setting| !base.contains(setting));
+                    let _ = writeln!(text, "of `{}`: {}", line.variant, others.collect::<Vec<_>>().join(" "));
+                }
+            }
+        }
+        text
+    }
+}
+
+/// The columns that have something to say.
+fn columns(rows: &[StudyRow], across: bool) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    if across {
+        columns.push(("trained on", Left, |row| row.trained_on.clone().unwrap_or_else(|| "-".to_owned())));
+    }
+    columns.push(("variant", Left, |row| row.variant.clone()));
+    if rows.iter().any(|row| row.model != rows[0].model) {
+        columns.push(("model", Left, |row| row.model.clone()));
+    }
+    let numbers: [Column; 8] = [
+        ("SRCC", Right, |row| number(row.srcc)),
+        ("+-", Right, |row| number(row.srcc_std)),
+        ("95% interval", Right, |row| interval(row.srcc_low, row.srcc_high)),
+        ("PLCC", Right, |row| number(row.plcc)),
+        ("KRCC", Right, |row| number(row.krcc)),
+        ("RMSE", Right, |row| number(row.rmse)),
+        ("more", Right, |row| row.srcc_more.map_or("-".to_owned(), |more| format!("{more:+.4}"))),
+        ("p", Right, |row| row.srcc_more_p.map_or("-".to_owned(), p_value)),
+    ];
+    columns.extend(numbers);
+    if rows.iter().any(|row| row.paper.is_some()) {
+        columns.push(("paper", Right, |row| number(row.paper)));
+    }
+    if rows.iter().any(|row| row.seconds.is_some()) {
+        columns.push(("windows", Right, |row| format!("{:.1}", row.windows)));
+        let milliseconds = |row: &StudyRow| row.seconds.map_or("-".to_owned(), |s| format!("{:.1}", s * 1e3));
+        columns.push(("ms a picture", Right, milliseconds));
+    }
+    columns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outcome::tests::outcome;
+
+    #[test]
+    fn the_table_says_what_made_it() {
+        let outcome = outcome(false, |line, split| Some(0.5 + 0.01 * (split * split + line) as f64));
+        insta::assert_snapshot!(outcome.text());
+        assert_eq!(outcome.json().lines().count(), 4);
+        assert_eq!(outcome.csv().lines().next().unwrap().split(',').next(), Some("study"));
+    }
+
+    #[test]
+    fn across_data_sets_there_is_a_matrix() {
+        insta::assert_snapshot!(outcome(true, |line, _| Some(0.1 * line as f64)).text());
+    }
+}
