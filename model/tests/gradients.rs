@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use dqa_model::tune::{Example, Trainer, TuneOptions, Tunes};
-use dqa_model::{ClipConfig, ClipWeights, PromptMode, Prompts, Rgb8, Sees, Words};
+use dqa_model::{ClipConfig, ClipWeights, PromptInit, PromptMode, PromptShape, Prompts, Rgb8, Sees, Words};
 use dqa_testkit::{HfDir, Picture, hf};
 
 const TOKENS: &str = "text_model.embeddings.token_embedding.weight";
@@ -34,7 +34,7 @@ impl Model {
             named.into_iter().map(tensor).collect::<HashMap<_, _>>()
         };
         let config = ClipConfig::read(&hf::cached("tiny", "gradients").join("config.json")).unwrap();
-        let options = TuneOptions { tunes, sees, device: Device::Cpu };
+        let options = TuneOptions { tunes, sees, ..TuneOptions::default() };
         let mut weights = tensors(dir.weights());
         // At CLIP's 100 the scores of these weights are near 0 and 1, where there is no slope.
         weights.insert("logit_scale".into(), Tensor::new(2.0f32, &Device::Cpu).unwrap());
@@ -120,4 +120,67 @@ fn without_prompts_and_with_one_view_too() {
         model.prompts.clear();
         check(&model, |name| name.contains("embedding") || name.contains("pre_layrnorm"));
     }
+}
+
+/// The norm of the difference, as a part of the norm.
+fn apart(ours: &[f32], theirs: &[f32]) -> f64 {
+    let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>();
+    let difference = square(&mut ours.iter().zip(theirs).map(|(a, b)| a - b));
+    (difference / square(&mut theirs.iter().copied())).sqrt()
+}
+
+#[test]
+fn our_gradients_are_candles_for_every_shape_of_prompts() {
+    let words = Words { bad: "a hazy photo.".into(), good: "a clear photo of a scene.".into() };
+    let shapes = [(8, 3, 8, 3), (4, 1, 6, 2), (0, 0, 5, 1), (3, 2, 0, 0)];
+    for ((text_len, text_depth, visual_len, visual_depth), sees) in
+        shapes.into_iter().zip([Sees::Both, Sees::Local, Sees::Both, Sees::Global])
+    {
+        let mut model = Model::tiny(Tunes::All, sees);
+        let weights = ClipWeights::from_tensors(model.config.clone(), model.weights.clone()).unwrap();
+        let shape = PromptShape { text_len, text_depth, visual_len, visual_depth };
+        let prompts = Prompts::initial(&weights, shape, words.clone(), &PromptInit::Random, 5).unwrap();
+        let batch = batch(sees);
+        let mut gradients = |plain_operations| {
+            model.options.plain_operations = plain_operations;
+            let mode = PromptMode::Learned(prompts.clone());
+            Trainer::new(&weights, &mode, &model.options).unwrap().gradients(&batch).unwrap()
+        };
+        let ((ours, our_gradients), (theirs, their_gradients)) = (gradients(false), gradients(true));
+        assert!((ours.loss / theirs.loss - 1.0).abs() < 1e-5, "{} {}", ours.loss, theirs.loss);
+        for (name, gradient) in our_gradients.iter().filter(|(name, _)| !name.ends_with("k_proj.bias")) {
+            let apart = apart(gradient, &their_gradients[name]);
+            assert!(apart < 1e-3, "{shape:?} {name}: {apart}");
+        }
+    }
+}
+
+#[test]
+fn what_was_saved_goes_on_to_the_same_bits() {
+    let model = Model::tiny(Tunes::Prompts, Sees::Both);
+    let batch = batch(Sees::Both);
+    let mut whole = model.trainer();
+    whole.step(&batch, 1e-3).unwrap();
+    let saved = whole.save();
+    whole.step(&batch, 1e-3).unwrap();
+    let mut resumed = model.trainer();
+    resumed.restore(&saved).unwrap();
+    assert_eq!(resumed.steps(), 1);
+    resumed.step(&batch, 1e-3).unwrap();
+    assert_eq!(resumed.save(), whole.save());
+    let other = Model::tiny(Tunes::Text, Sees::Both);
+    let error = other.trainer().restore(&saved).unwrap_err();
+    assert!(error.to_string().starts_with("the saved state is not of this training"), "{error}");
+}
+
+#[test]
+fn no_number_stops_a_step_and_changes_nothing() {
+    let model = Model::tiny(Tunes::Prompts, Sees::Both);
+    let mut trainer = model.trainer();
+    let mut batch = batch(Sees::Both);
+    batch[2].target = f32::NAN;
+    let before = trainer.save();
+    let error = trainer.step(&batch, 1e-3).unwrap_err();
+    assert_eq!(error.to_string(), "step 1: the loss is not finite; a lower learning rate may help");
+    assert_eq!(trainer.save(), before);
 }

@@ -33,7 +33,7 @@ fn trainer(kind: &str, salt: &str, tunes: Tunes) -> Trainer {
     let dir = hf::cached(kind, salt);
     let weights = ClipWeights::open(&dir).unwrap();
     let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).unwrap();
-    let options = TuneOptions { tunes, sees: Sees::Both, device: Device::Cpu };
+    let options = TuneOptions { tunes, sees: Sees::Both, ..TuneOptions::default() };
     Trainer::new(&weights, &PromptMode::Learned(prompts), &options).unwrap()
 }
 

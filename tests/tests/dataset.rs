@@ -79,3 +79,21 @@ fn the_ready_definitions_are_read() {
     assert_snapshot!(said(&place, &["dataset", "list"]));
     assert_snapshot!("not_there", said(&place, &["dataset", "check", "dhq"]));
 }
+
+#[test]
+fn a_demo_data_set_is_whole() {
+    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let make = ["demo", "make", "made", "--scenes", "2", "--width", "224", "--height", "224", "--name", "little"];
+    let made = place.run(&make).ends_with(0);
+    assert_eq!(
+        (made.out.as_str(), made.err.lines().last()),
+        ("made/little.toml\n", Some("2 scenes, 12 algorithms, 28 pictures; 32 files written"))
+    );
+    assert!(place.run(&make).ends_with(0).err.ends_with("28 pictures; 0 files written\n"));
+    let check = place.run(&["dataset", "check", "made/little.toml", "--format", "json"]).ends_with(0).out;
+    let check: serde_json::Value = serde_json::from_str(&check).unwrap();
+    assert_eq!(check["counts"]["present"], 24);
+    assert_eq!(check["counts"]["unlabelled"], 0);
+    let fewer = ["demo", "make", "made", "--scenes", "1", "--width", "224", "--height", "224"];
+    assert!(place.run(&fewer).ends_with(2).err.contains("s00001.png is not a picture of these 1 scenes"));
+}

@@ -212,3 +212,68 @@ fn readme(demo: &Demo) -> String {
         Algorithm::ALL.len()
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn demo(scenes: u64) -> Demo {
+        Demo { name: "demo".to_owned(), scenes, width: 192, height: SIDE_MIN, seed: 7 }
+    }
+
+    fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files.extend(self::files(&path));
+            } else {
+                files.push((path.clone(), fs::read(path).unwrap()));
+            }
+        }
+        files.sort();
+        files
+    }
+
+    fn made(folder: &Path, scenes: u64, threads: usize) -> Made {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let count = AtomicU64::new(0);
+        let made = pool.install(|| {
+            make(folder, &demo(scenes), &|| {
+                count.fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        assert_eq!(count.into_inner(), scenes);
+        made.unwrap()
+    }
+
+    #[test]
+    fn a_scene_depends_on_nothing_but_its_seed_and_size() {
+        let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let first = made(one.path(), 2, 1);
+        assert_eq!((first.pictures, first.written), (2 * 14, 2 * 14 + 4));
+        made(other.path(), 3, 3);
+        for (path, bytes) in files(one.path()).into_iter().filter(|(path, _)| path.extension().unwrap() == "png") {
+            let same = other.path().join(path.strip_prefix(one.path()).unwrap());
+            assert!(fs::read(&same).unwrap() == bytes, "{}", same.display());
+        }
+        assert_eq!(made(one.path(), 2, 2).written, 0);
+        // One more scene: its pictures, both tables, the README.
+        assert_eq!(made(one.path(), 3, 2).written, 14 + 3);
+        assert_eq!(files(one.path()).len(), files(other.path()).len());
+        let left = fs::read_to_string(one.path().join(LABELS)).unwrap();
+        assert_eq!(left.lines().count(), 1 + 3 * 12);
+    }
+
+    #[test]
+    fn other_pictures_and_bad_sizes_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("dcp")).unwrap();
+        fs::write(folder.path().join("dcp/s00001.png"), b"").unwrap();
+        let error = make(folder.path(), &demo(1), &|| ()).unwrap_err().to_string();
+        assert!(error.contains("dcp/s00001.png is not a picture of these 1 scenes"), "{error}");
+        let small = Demo { height: SIDE_MIN - 1, ..demo(1) };
+        let error = make(folder.path(), &small, &|| ()).unwrap_err().to_string();
+        assert_eq!(error, "pictures of 192x175 cannot be made: each side must be 176 to 4096 pixels");
+    }
+}

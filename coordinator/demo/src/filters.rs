@@ -99,3 +99,68 @@ fn transposed(plane: &Plane) -> Plane {
     }
     Plane { width: plane.height, height: plane.width, data }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::random::Stream;
+
+    fn picture(seed: u64, width: usize, height: usize) -> Plane {
+        Stream::new(seed, 0, "test").grain(width, height, 1.0)
+    }
+
+    /// Over what of the square around each place is inside.
+    fn plainly(plane: &Plane, radius: usize, of: impl Fn(&[f32]) -> f32) -> Plane {
+        Plane::from_fn(plane.width, plane.height, |x, y| {
+            let columns = x.saturating_sub(radius)..(x + radius + 1).min(plane.width);
+            let rows = y.saturating_sub(radius)..(y + radius + 1).min(plane.height);
+            let values: Vec<f32> =
+                rows.flat_map(|y| columns.clone().map(move |x| plane.data[y * plane.width + x])).collect();
+            of(&values)
+        })
+    }
+
+    fn apart(a: &Plane, b: &Plane) -> f32 {
+        a.zip(b, |a, b| (a - b).abs()).data.into_iter().fold(0.0, f32::max)
+    }
+
+    proptest! {
+        #[test]
+        fn windows_are_those_of_the_definition(seed: u64, width in 1_usize..30, height in 1_usize..30, radius in 0_usize..12) {
+            let plane = picture(seed, width, height);
+            let mean = plainly(&plane, radius, |values| values.iter().sum::<f32>() / values.len() as f32);
+            prop_assert!(apart(&box_mean(&plane, radius), &mean) < 1e-5);
+            let least = plainly(&plane, radius, |values| values.iter().copied().fold(f32::INFINITY, f32::min));
+            prop_assert_eq!(minimum(&plane, radius), least);
+        }
+
+        #[test]
+        fn flat_areas_stay_flat(value in -1.0_f32..1.0, sigma in 0.3_f32..9.0) {
+            let flat = Plane::filled(20, 15, value);
+            prop_assert!(apart(&gaussian(&flat, sigma), &flat) < 1e-5);
+            prop_assert!(apart(&wide_gaussian(&flat, sigma), &flat) < 1e-5);
+            prop_assert!(apart(&guided(&picture(1, 20, 15), &flat, 4, 1e-3), &flat) < 1e-4);
+        }
+
+        #[test]
+        fn a_guide_that_is_the_plane_keeps_it(seed: u64) {
+            let plane = picture(seed, 24, 24);
+            prop_assert!(apart(&guided(&plane, &plane, 4, 1e-6), &plane) < 1e-3);
+        }
+    }
+
+    #[test]
+    fn three_boxes_are_as_wide_as_the_gaussian() {
+        let mut point = Plane::filled(101, 101, 0.0);
+        point.data[50 * 101 + 50] = 1.0;
+        let spread = |plane: &Plane| -> f32 {
+            plane.data.iter().enumerate().map(|(at, value)| value * ((at % 101) as f32 - 50.0).powi(2)).sum()
+        };
+        // A variance that boxes of whole pixels have.
+        let sigma = 30.0_f32.sqrt();
+        assert!((spread(&gaussian(&point, sigma)) - 30.0).abs() < 1.5);
+        assert!((spread(&wide_gaussian(&point, sigma)) - 30.0).abs() < 0.01);
+    }
+}

@@ -51,3 +51,44 @@ pub(crate) fn cleared(hazy: &Rgb, t: &Plane, airlight: [f32; 3], least: f32) -> 
         plane.zip(t, |i, t| (i - a) / t.max(least) + a)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn picture(seed: u64) -> Rgb {
+        let mut random = Stream::new(seed, 0, "test");
+        Rgb([0, 1, 2].map(|_| Plane::from_fn(12, 9, |_, _| random.unit())))
+    }
+
+    fn contrast(picture: &Rgb) -> f32 {
+        let luma = picture.luma();
+        let mean = luma.mean();
+        luma.map(|value| (value - mean).powi(2)).mean()
+    }
+
+    proptest! {
+        #[test]
+        fn clearing_undoes_haze(seed: u64, t in 0.1_f32..1.0, light in 0.5_f32..1.0) {
+            let (clear, t) = (picture(seed), Plane::filled(12, 9, t));
+            let again = cleared(&scattered(&clear, &t, [light; 3]), &t, [light; 3], 0.1);
+            let apart = clear.pixels().flatten().zip(again.pixels().flatten()).map(|(a, b)| (a - b).abs());
+            prop_assert!(apart.fold(0.0, f32::max) < 1e-4);
+        }
+
+        #[test]
+        fn more_air_is_less_contrast(seed: u64, beta in 0.2_f32..3.0) {
+            let thin = Haze { beta, airlight: [0.9, 0.9, 0.95], noise: 0.0 };
+            let thick = Haze { beta: beta * 1.2, ..thin };
+            let (clear, far) = (picture(seed), Plane::filled(12, 9, 0.7));
+            let mut random = Stream::new(seed, 1, "haze");
+            let seen = |haze: Haze| contrast(&scattered(&clear, &haze.transmission(&far), haze.airlight));
+            prop_assert!(seen(thick) < seen(thin));
+            prop_assert_eq!(thin.over(&clear, &Plane::filled(12, 9, 0.0), &mut random), clear.quantised());
+            let fog = Haze { beta: 100.0, ..thin }.over(&clear, &far, &mut random);
+            prop_assert!(fog.pixels().flatten().zip([0.9, 0.9, 0.95].into_iter().cycle()).all(|(a, b)| (a - b).abs() < 0.003));
+        }
+    }
+}

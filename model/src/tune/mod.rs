@@ -3,6 +3,8 @@
 //! [`Trainer`] holds what learns and makes steps; which pictures, crops and epochs there are is its caller's business.
 
 mod attention;
+mod cpu;
+mod dense;
 mod head;
 mod layer;
 mod learned;
@@ -18,7 +20,7 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::views::Sees;
-use crate::{ModelError, Rgb8, WeightsError};
+use crate::{ModelError, Rgb8};
 
 pub use trainer::Trainer;
 
@@ -46,6 +48,15 @@ pub struct TuneOptions {
     pub sees: Sees,
     /// Where.
     pub device: Device,
+    /// Candle's operations and gradients instead of our own also on the CPU: to compare the two.
+    pub plain_operations: bool,
+}
+
+impl Default for TuneOptions {
+    /// The authors': prompts learn from both views, on the CPU.
+    fn default() -> TuneOptions {
+        TuneOptions { tunes: Tunes::Prompts, sees: Sees::Both, device: Device::Cpu, plain_operations: false }
+    }
 }
 
 /// One window with what people say of its picture.
@@ -76,9 +87,9 @@ pub enum TuneError {
     /// The model cannot be built.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// Weights cannot be read.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
+    /// The device fails.
+    #[error("a tensor operation failed")]
+    Tensor(#[from] candle_core::Error),
     /// What is asked to learn is not there.
     #[error("nothing learns: {0}")]
     Nothing(String),

@@ -1,25 +1,18 @@
-//! A step of training on the CPU: text tower, windows in parallel, back through the prompts, Adam.
+//! A model that learns, step by step: gradients from one of two engines, then Adam.
 
 use std::collections::BTreeMap;
 
-use rayon::prelude::*;
+use candle_core::Device;
 
-use super::head::Comparison;
-use super::learned::{Gradients, Learned};
-use super::linear::Source;
-use super::prompts::{self, Entering, TEXT, VISUAL};
-use super::text::{TOKEN_EMBEDDING, Text, occurring};
-use super::visual::{Memory, Sums, Visual};
+use super::cpu::{Cpu, Fixed};
+use super::dense::{Dense, Passed};
+use super::learned::Learned;
+use super::text::{TOKEN_EMBEDDING, occurring};
 use super::{Example, Step, TuneError, TuneOptions, Tunes};
 use crate::tokens::sentence;
-use crate::{ClipWeights, PromptMode, Prompts};
+use crate::{ClipWeights, ModelError, PromptMode, Prompts};
 
-/// Windows of a thread that share a pass over the weights. The gradient of a weight that learns is added up in memory once
-/// for each group, so those are larger.
-const GROUP_FROZEN: usize = 1;
-const GROUP_ALL: usize = 4;
-
-const LOGIT_SCALE: &str = "logit_scale";
+pub(super) const LOGIT_SCALE: &str = "logit_scale";
 
 /// A model that learns.
 pub struct Trainer {
@@ -28,15 +21,15 @@ pub struct Trainer {
     sentences: [Vec<u32>; 2],
     options: TuneOptions,
     learned: Learned,
-    text: Text,
-    visual: Visual,
-    lanes: Vec<Memory>,
+    engine: Engine,
 }
 
-/// What a batch gives before anything changes.
-struct Pass {
-    step: Step,
-    gradients: Gradients,
+/// Who makes the gradients.
+enum Engine {
+    /// Our own backward passes.
+    Cpu(Box<Cpu>),
+    /// Candle's.
+    Dense(Box<Dense>),
 }
 
 impl Trainer {
@@ -47,36 +40,37 @@ impl Trainer {
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &TuneOptions) -> Result<Trainer, TuneError> {
         crate::score::check(weights, prompts)?;
         let prompts = match prompts {
-            PromptMode::Learned(prompts) => Some(prompts.clone()),
+            PromptMode::Learned(prompts) => Some(prompts),
             PromptMode::Handcrafted => None,
         };
-        let sentences = sentences(prompts.as_ref())?;
-        let learned = learned(weights, prompts.as_ref(), &sentences, options.tunes);
+        let sentences = sentences(prompts)?;
+        let learned = learned(weights, prompts, &sentences, options.tunes);
         if learned.numbers() == 0 {
-            return Err(TuneError::Nothing(format!(
-                "{:?} was asked for, and the model has no such prompts",
-                options.tunes
-            )));
+            let why = format!("{:?} was asked for, and the model has no such prompts", options.tunes);
+            return Err(TuneError::Nothing(why));
         }
-        let source = Source { weights, learned: &learned };
-        let text = Text::new(source, &sentences, prompts.as_ref().map_or(0, |prompts| prompts.shape().text_len));
-        let visual = Visual::new(source, options.sees);
-        let (weights, options) = (weights.clone(), options.clone());
-        Ok(Trainer { weights, prompts, sentences, options, learned, text, visual, lanes: Vec::new() })
+        let fixed = Fixed { weights, prompts, sentences: &sentences, options };
+        let engine = if matches!(options.device, Device::Cpu) && !options.plain_operations {
+            Engine::Cpu(Box::new(Cpu::new(fixed, &learned)))
+        } else {
+            Engine::Dense(Box::new(Dense::new(fixed, &learned)?))
+        };
+        let (weights, prompts, options) = (weights.clone(), prompts.cloned(), options.clone());
+        Ok(Trainer { weights, prompts, sentences, options, learned, engine })
     }
 
     /// One step of Adam (betas 0.9 and 0.999, epsilon 1e-8) at this learning rate, on the mean squared error of the
-    /// batch. Where it fails nothing has changed. The same on the same machine with as many threads.
+    /// batch. Where it fails nothing has changed. On one CPU with as many threads it is the same to the bit.
     ///
     /// # Errors
-    /// Where the loss or a gradient is not finite.
+    /// Where the loss or a gradient is not finite, or the device fails.
     ///
     /// # Panics
     /// Where the batch is empty, or an example lacks a view that the model looks at.
     pub fn step(&mut self, batch: &[Example], lr: f64) -> Result<Step, TuneError> {
-        let Pass { step, mut gradients } = self.pass(batch)?;
-        self.learned.adam(&mut gradients, lr);
-        self.rebuild();
+        let (step, mut passed) = self.pass(batch)?;
+        self.learned.adam(&mut passed.gradients, lr);
+        self.update()?;
         Ok(step)
     }
 
@@ -85,10 +79,10 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step`].
     pub fn gradients(&mut self, batch: &[Example]) -> Result<(Step, BTreeMap<String, Vec<f32>>), TuneError> {
-        let Pass { step, mut gradients } = self.pass(batch)?;
+        let (step, mut passed) = self.pass(batch)?;
         let names = self.learned.iter().enumerate();
-        let gradients = names.map(|(slot, (name, ..))| (name.to_owned(), gradients.of(slot).to_vec())).collect();
-        Ok((step, gradients))
+        let gradients = names.map(|(slot, (name, ..))| (name.to_owned(), passed.gradients.of(slot).to_vec()));
+        Ok((step, gradients.collect()))
     }
 
     /// Steps made, over all runs of this training.
@@ -102,9 +96,6 @@ impl Trainer {
     }
 
     /// The prompts as they are now.
-    ///
-    /// # Panics
-    /// Never: their shapes do not change.
     pub fn prompts(&self) -> PromptMode {
         let Some(prompts) = &self.prompts else { return PromptMode::Handcrafted };
         let learned = self.learned.iter().filter(|(name, ..)| prompts.tensors().contains_key(*name));
@@ -136,112 +127,50 @@ impl Trainer {
     /// Where it is of another training; nothing has changed then.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), TuneError> {
         self.learned.restore(bytes)?;
-        self.rebuild();
+        self.update()
+    }
+
+    fn update(&mut self) -> Result<(), TuneError> {
+        let Trainer { weights, prompts, sentences, options, learned, engine } = self;
+        let fixed = Fixed { weights, prompts: prompts.as_ref(), sentences, options };
+        match engine {
+            Engine::Cpu(cpu) => cpu.update(fixed, learned),
+            Engine::Dense(dense) => dense.update(learned)?,
+        }
         Ok(())
     }
 
-    /// The towers with their tensors as they are now, where they learn.
-    fn rebuild(&mut self) {
-        if self.options.tunes == Tunes::All {
-            let source = Source { weights: &self.weights, learned: &self.learned };
-            let prompt_len = self.prompts.as_ref().map_or(0, |prompts| prompts.shape().text_len);
-            self.text = Text::new(source, &self.sentences, prompt_len);
-            self.visual = Visual::new(source, self.options.sees);
-        }
-    }
-
-    fn pass(&mut self, batch: &[Example]) -> Result<Pass, TuneError> {
+    fn pass(&mut self, batch: &[Example]) -> Result<(Step, Passed), TuneError> {
         assert!(!batch.is_empty(), "a step has examples");
-        let tunes = self.options.tunes;
-        let (of_text, of_visual) = self.entering();
-        let features = self.text.forward(&of_text).to_vec();
-        let keys = self.visual.keys(&of_visual);
-        let scale = self.scale();
-        let comparison = Comparison { text: &features, scale: scale.exp(), batch: batch.len() };
-        let threads = rayon::current_num_threads();
-        self.lanes.resize_with(threads, Memory::default);
-        let (visual, gradients) = (&self.visual, self.learned.gradients());
-        let group = if tunes == Tunes::All { GROUP_ALL } else { GROUP_FROZEN };
-        let lane = |(examples, memory): (&[Example], &mut Memory)| {
-            let mut sums = Sums::new(gradients.clone(), &keys, features.len() / 2);
-            for group in examples.chunks(group) {
-                visual.run(group, &keys, comparison, tunes != Tunes::Text, (&mut sums, memory));
-            }
-            sums
+        let Trainer { weights, prompts, sentences, options, learned, engine } = self;
+        let fixed = Fixed { weights, prompts: prompts.as_ref(), sentences, options };
+        let mut passed = match engine {
+            Engine::Cpu(cpu) => cpu.pass(batch, fixed, learned),
+            Engine::Dense(dense) => dense.pass(batch, learned)?,
         };
-        let examples = batch.par_chunks(batch.len().div_ceil(threads));
-        let lanes: Vec<Sums> = examples.zip(&mut self.lanes).map(lane).collect();
-        // In the lanes' order: the sums are the same each time.
-        let mut sums = lanes.into_iter().reduce(|mut sum, lane| {
-            sum.add(lane);
-            sum
-        });
-        let sums = sums.as_mut().expect("there is an example");
-        let loss = sums.head.errors / batch.len() as f64;
+        let loss = passed.errors / batch.len() as f64;
+        let gradient_norm = self.finite(loss, &passed)?;
+        Ok((Step { loss, scores: std::mem::take(&mut passed.scores), gradient_norm }, passed))
+    }
+
+    /// The norm of all gradients; an error where something is no number.
+    fn finite(&self, loss: f64, passed: &Passed) -> Result<f64, TuneError> {
+        let not_finite = |what: String| TuneError::NotFinite { step: self.learned.steps + 1, what };
         if !loss.is_finite() {
-            return Err(self.not_finite("the loss"));
+            return Err(not_finite("the loss".to_owned()));
         }
-        self.backward((&of_text, &of_visual), &keys, sums);
-        self.checked(loss, sums)
-    }
-
-    /// Prompts of both towers as they enter.
-    fn entering(&self) -> (Entering, Entering) {
-        match &self.prompts {
-            None => (Entering { layers: Vec::new() }, Entering { layers: Vec::new() }),
-            Some(prompts) => (
-                TEXT.enter(prompts, &self.learned, prompts.shape().text_depth),
-                VISUAL.enter(prompts, &self.learned, prompts.shape().visual_depth),
-            ),
+        let norms = passed.gradients.norms();
+        if let Some(((name, ..), _)) = self.learned.iter().zip(&norms).find(|(_, norm)| !norm.is_finite()) {
+            return Err(not_finite(format!("the gradient of {name}")));
         }
-    }
-
-    fn scale(&self) -> f32 {
-        Source { weights: &self.weights, learned: &self.learned }.get(LOGIT_SCALE)[0]
-    }
-
-    /// From the sums over windows through the prompts and the text tower.
-    fn backward(&mut self, entering: (&Entering, &Entering), keys: &super::visual::Keys, sums: &mut Sums) {
-        let (of_text, of_visual) = entering;
-        if self.options.tunes != Tunes::Text {
-            let gradients = self.visual.keys_backward(of_visual, keys, sums);
-            if let Some(prompts) = &self.prompts {
-                VISUAL.backward(prompts, &self.learned, &gradients, &mut sums.own);
-            }
-        }
-        if self.options.tunes != Tunes::Visual {
-            let mut gradients = prompts::zeros_like(of_text);
-            let of_features = std::mem::take(&mut sums.head.text);
-            self.text.backward(&of_features, &mut gradients, &mut sums.own);
-            if let Some(prompts) = &self.prompts {
-                TEXT.backward(prompts, &self.learned, &gradients, &mut sums.own);
-            }
-        }
-        if let Some(slot) = self.learned.slot(LOGIT_SCALE) {
-            sums.own.of(slot)[0] += sums.head.scale as f32;
-        }
-    }
-
-    fn checked(&self, loss: f64, sums: &mut Sums) -> Result<Pass, TuneError> {
-        let norms = sums.own.norms();
-        let mut named = self.learned.iter().zip(&norms);
-        if let Some(((name, ..), _)) = named.find(|(_, norm)| !norm.is_finite()) {
-            return Err(self.not_finite(&format!("the gradient of {name}")));
-        }
-        let gradient_norm = norms.iter().map(|norm| norm * norm).sum::<f64>().sqrt();
-        let scores = std::mem::take(&mut sums.head.scores);
-        Ok(Pass { step: Step { loss, scores, gradient_norm }, gradients: std::mem::take(&mut sums.own) })
-    }
-
-    fn not_finite(&self, what: &str) -> TuneError {
-        TuneError::NotFinite { step: self.learned.steps + 1, what: what.to_owned() }
+        Ok(norms.iter().map(|norm| norm * norm).sum::<f64>().sqrt())
     }
 }
 
 fn sentences(prompts: Option<&Prompts>) -> Result<[Vec<u32>; 2], TuneError> {
     let words = prompts.map(Prompts::words).cloned().unwrap_or_default();
     let length = prompts.map_or(0, |prompts| prompts.shape().text_len);
-    let ids = |words: &str| sentence(length, words).map_err(crate::ModelError::from);
+    let ids = |words: &str| sentence(length, words).map_err(ModelError::from);
     Ok([ids(&words.bad)?, ids(&words.good)?])
 }
 
@@ -252,9 +181,10 @@ fn learned(weights: &ClipWeights, prompts: Option<&Prompts>, sentences: &[Vec<u3
         Tunes::Visual => name.starts_with("prompts_vis.") || name.starts_with("prompt_vis_"),
         Tunes::Prompts | Tunes::All => true,
     };
-    for (name, tensor) in prompts.iter().flat_map(|prompts| prompts.tensors()).filter(|(name, _)| learns(name)) {
-        let values = prompts.expect("they are its tensors").values(name);
-        learned.add(name, tensor.dims(), values);
+    if let Some(prompts) = prompts {
+        for (name, tensor) in prompts.tensors().iter().filter(|(name, _)| learns(name)) {
+            learned.add(name, tensor.dims(), prompts.values(name));
+        }
     }
     if tunes == Tunes::All {
         let (ids, _) = occurring(sentences);

@@ -87,3 +87,31 @@ pub(super) fn sharpened(picture: &Rgb, sigma: f32, gain: f32) -> Rgb {
     let more = luma.zip(&gaussian(&luma, sigma), |value, around| gain * (value - around));
     picture.channels(|_, plane| plane.zip(&more, |value, more| value + more))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn equalising_keeps_the_order_of_levels(counts in prop::collection::vec(0_u16..500, LEVELS), limit in 1.0_f32..6.0) {
+            let counts: [f32; LEVELS] = std::array::from_fn(|level| f32::from(counts[level]));
+            let curve = curve(&counts, limit);
+            prop_assert!(curve.windows(2).all(|pair| pair[0] <= pair[1]));
+            // No level is stretched over more than the limit, and its share of what others had too much.
+            prop_assert!(curve.windows(2).all(|pair| pair[1] - pair[0] < (limit + 1.0) / LEVELS as f32 + 1e-4));
+        }
+    }
+
+    #[test]
+    fn a_flat_picture_is_not_stretched() {
+        let flat = Rgb([0.3, 0.5, 0.4].map(|value| Plane::filled(32, 32, value)));
+        let colours = |picture: &Rgb| picture.pixels().next().map(|[r, g, b]| [g - r, b - r]).expect("it has pixels");
+        let same = |picture: &Rgb| picture.0.iter().all(|plane| plane.data.iter().all(|value| *value == plane.data[0]));
+        let (equalised, seen) = (clahe(&flat, 2.0), retinex(&flat, 1.0));
+        assert!(same(&equalised) && same(&seen));
+        assert!(colours(&equalised).iter().zip(colours(&flat)).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+}

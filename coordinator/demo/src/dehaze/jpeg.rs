@@ -85,3 +85,27 @@ fn times(basis: &[f32; 64], block: &[f32; 64], transposed: bool) -> [f32; 64] {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    #[test]
+    fn the_basis_is_orthonormal() {
+        let basis = basis();
+        for (row, column) in (0..64).map(|at| (at / 8, at % 8)) {
+            let product: f32 = (0..8).map(|k| basis[row * 8 + k] * basis[column * 8 + k]).sum();
+            assert!((product - f32::from(row == column)).abs() < 1e-6, "{row} {column}: {product}");
+        }
+    }
+
+    /// The steps are at least 1 of 255, so this is the least that is lost.
+    #[test]
+    fn fine_steps_lose_little_and_coarse_ones_more() {
+        let plane = Stream::new(1, 0, "test").grain(21, 13, 0.2).map(|value| value + 0.5);
+        let lost = |quality: f32| quantised(&plane, &LUMA, quality).zip(&plane, |a, b| (a - b).abs()).mean() * 255.0;
+        assert!(lost(1e4) < 0.5, "{}", lost(1e4));
+        assert!(lost(5.0) > 2.0 * lost(50.0), "{} {}", lost(5.0), lost(50.0));
+    }
+}

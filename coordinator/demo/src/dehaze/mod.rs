@@ -173,3 +173,48 @@ fn noise(hazy: &Hazy, strength: f32, random: &mut Stream) -> Rgb {
         plane.zip(&grain, |value, noise| value + noise)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quality::{Compared, SIDE_MIN};
+    use crate::scene::scene;
+
+    fn hazy(number: u64) -> (Compared, Hazy) {
+        let scene = scene(3, number, SIDE_MIN + 16, SIDE_MIN);
+        let mut random = Stream::new(3, number, "haze");
+        let haze = Haze::draw(&mut random);
+        let picture = haze.over(&scene.clear, &scene.distance, &mut random);
+        (Compared::new(&scene.clear), Hazy { picture, haze, distance: scene.distance })
+    }
+
+    #[test]
+    fn a_stronger_failure_has_a_lower_label() {
+        for number in 0..4 {
+            let (truth, hazy) = hazy(number);
+            for algorithm in Algorithm::ALL.into_iter().filter(|algorithm| algorithm.is_graded()) {
+                let labels = [0.0, 0.35, 0.7, 1.0].map(|strength| {
+                    let random = &mut Stream::new(3, number, algorithm.name());
+                    truth.quality(&Compared::new(&graded(algorithm, &hazy, strength, random))).pseudo_mos()
+                });
+                assert!(labels.is_sorted_by(|a, b| a > b), "scene {number}, {}: {labels:?}", algorithm.name());
+            }
+        }
+    }
+
+    #[test]
+    fn who_knows_the_truth_wins_and_dehazing_helps() {
+        let mut means = [0.0; 4];
+        for number in 0..12 {
+            let (truth, hazy) = hazy(number);
+            let label = |picture: &Rgb| truth.quality(&Compared::new(picture)).pseudo_mos();
+            let made = |algorithm: Algorithm| dehaze(algorithm, &hazy, &mut Stream::new(3, number, algorithm.name())).0;
+            let [oracle, dcp, cap] = [Algorithm::Oracle, Algorithm::Dcp, Algorithm::Cap].map(|name| label(&made(name)));
+            for (mean, label) in means.iter_mut().zip([oracle, dcp, cap, label(&hazy.picture)]) {
+                *mean += label / 12.0;
+            }
+        }
+        let [oracle, dcp, cap, none] = means;
+        assert!(oracle > dcp.max(cap) + 10.0 && dcp.min(cap) > none + 5.0, "{means:?}");
+    }
+}

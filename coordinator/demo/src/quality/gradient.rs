@@ -24,3 +24,15 @@ fn gradient(plane: &Plane) -> Plane {
         (dx * dx + dy * dy).sqrt()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::waves;
+    use super::*;
+
+    #[test]
+    fn as_by_numpy() {
+        let (a, b) = waves();
+        assert!((gmsd(&a, &b) - 0.155_627).abs() < 1e-5, "{}", gmsd(&a, &b));
+    }
+}

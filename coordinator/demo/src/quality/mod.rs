@@ -55,3 +55,56 @@ impl Quality {
         100.0 / (1.0 + libm::powf(loss / 1.9, 1.9))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::random::Stream;
+
+    /// Two that differ in phase, contrast and lightness; the references' numbers are of the same formulas.
+    pub(super) fn waves() -> (Plane, Plane) {
+        let wave = |k: f32| {
+            Plane::from_fn(192, 176, |x, y| {
+                let (x, y) = (x as f32, y as f32);
+                let slow = libm::sinf(0.05 * x * (1.0 + 0.3 * k) - 0.11 * y);
+                0.5 + 0.3 * libm::sinf(0.31 * x + 0.17 * y + k) + 0.15 * slow
+            })
+        };
+        (wave(0.0), wave(0.4).map(|value| 0.8 * value + 0.1))
+    }
+
+    fn noise(seed: u64, deviation: f32) -> Rgb {
+        let mut random = Stream::new(seed, 0, "test");
+        Rgb([0, 1, 2].map(|_| random.grain(SIDE_MIN, SIDE_MIN + 3, deviation).map(|value| value + 0.5))).quantised()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+
+        #[test]
+        fn equal_pictures_are_perfect_and_comparing_has_no_direction(seed in 0_u64..1000) {
+            let [a, b] = [0.1, 0.2].map(|deviation| Compared::new(&noise(seed, deviation)));
+            let same = a.quality(&a);
+            prop_assert!((same.ms_ssim - 1.0).abs() < 1e-5 && same.gmsd < 1e-6 && same.ciede2000 == 0.0, "{same:?}");
+            prop_assert!(same.pseudo_mos() > 99.999);
+            let (there, back) = (a.quality(&b), b.quality(&a));
+            prop_assert!((there.ms_ssim - back.ms_ssim).abs() < 1e-5, "{there:?} {back:?}");
+            prop_assert!((there.gmsd - back.gmsd).abs() < 1e-6, "{there:?} {back:?}");
+            prop_assert!((there.ciede2000 - back.ciede2000).abs() < 1e-3, "{there:?} {back:?}");
+        }
+
+        #[test]
+        fn a_worse_measure_is_a_lower_label(ms_ssim in 0.0_f32..0.9, gmsd in 0.0_f32..0.3, ciede2000 in 0.0_f32..40.0) {
+            let quality = Quality { ms_ssim, gmsd, ciede2000 };
+            let mos = quality.pseudo_mos();
+            prop_assert!((0.0..=100.0).contains(&mos));
+            let better = Quality { ms_ssim: ms_ssim + 0.1, ..quality };
+            let rougher = Quality { gmsd: gmsd + 0.1, ..quality };
+            let paler = Quality { ciede2000: ciede2000 + 10.0, ..quality };
+            prop_assert!(better.pseudo_mos() > mos);
+            prop_assert!(rougher.pseudo_mos() < mos && paler.pseudo_mos() < mos);
+        }
+    }
+}

@@ -82,3 +82,19 @@ fn within(plane: &Plane) -> Plane {
     }
     both
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::waves;
+    use super::*;
+
+    #[test]
+    fn as_by_numpy() {
+        let (a, b) = waves();
+        let (whole, structure) = Scale::new(a.clone()).compare(&Scale::new(b.clone()));
+        assert!((whole - 0.825_277).abs() < 1e-4, "{whole}");
+        assert!((structure - 0.852_625).abs() < 1e-4, "{structure}");
+        let multi_scale = Scales::new(&a).compare(&Scales::new(&b));
+        assert!((multi_scale - 0.868_931).abs() < 1e-4, "{multi_scale}");
+    }
+}
