@@ -99,6 +99,15 @@ impl Backend {
             Backend::Dense(dense) => dense.features(x, shared),
         }
     }
+
+    /// As [`Backend::features`], with what each row attends to in each layer: (b, t, t + p), the mean over heads, the
+    /// prompts last. In Candle's operations alone: our kernels keep no attention.
+    pub(crate) fn watched(&self, x: Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        match self {
+            Backend::Cpu(_) => unreachable!("an explainer is built on plain operations"),
+            Backend::Dense(dense) => dense.watched(x),
+        }
+    }
 }
 
 impl CpuLayers {
@@ -134,8 +143,23 @@ impl CpuLayers {
 impl DenseLayers {
     /// x (b, t, d) -> (b, embed) in f32, of any length.
     fn features<'a>(&self, x: Tensor, shared: impl Iterator<Item = &'a Projection>) -> Result<Tensor> {
-        let class = self.class(x, shared)?.to_dtype(DType::F32)?;
-        self.post_norm.forward(&class)?.matmul(&self.projection)
+        self.head(&self.class(x, shared)?)
+    }
+
+    /// Class rows (b, d) -> (b, embed) in f32
+    fn head(&self, class: &Tensor) -> Result<Tensor> {
+        self.post_norm.forward(&class.to_dtype(DType::F32)?)?.matmul(&self.projection)
+    }
+
+    /// x (b, t, d) -> (b, embed) in f32, and each layer's (b, t, t + p)
+    fn watched(&self, mut x: Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+        let mut attention = Vec::with_capacity(self.layers.len() + 1);
+        for (l, layer) in self.layers.iter().chain([&self.last]).enumerate() {
+            let (after, paid) = layer.watched(&with_rows(x, l, self.rows.as_ref())?, None)?;
+            attention.push(paid.mean(1)?);
+            x = after;
+        }
+        Ok((self.head(&x.narrow(1, 0, 1)?.squeeze(1)?)?, attention))
     }
 
     /// x (b, t, d) -> class rows (b, d) after the last layer.

@@ -91,6 +91,11 @@ impl DenseLayer {
 
     /// x (b, t, d) -> (b, t, d). `shared` (b, s, 3 d) is what [`DenseLayer::project`] gives for the first s rows.
     pub(crate) fn forward(&self, x: &Tensor, shared: Option<&Tensor>) -> Result<Tensor> {
+        Ok(self.watched(x, shared)?.0)
+    }
+
+    /// As [`DenseLayer::forward`], with what each row attends to: (b, heads, t, t + p), the prompts last.
+    pub(crate) fn watched(&self, x: &Tensor, shared: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
         let (_, t, d) = x.dims3()?;
         let projected = match shared {
             None => self.project(x)?,
@@ -100,8 +105,9 @@ impl DenseLayer {
             }
         };
         let part = |i: usize| projected.narrow(2, i * d, d);
-        let x = (x + self.attend(&part(0)?, &part(1)?, &part(2)?)?)?;
-        &x + self.mlp(&x)?
+        let (attended, attention) = self.attend(&part(0)?, &part(1)?, &part(2)?)?;
+        let x = (x + attended)?;
+        Ok(((&x + self.mlp(&x)?)?, attention))
     }
 
     /// The last layer for the first row alone: x (b, t, d) -> (b, d)
@@ -111,12 +117,13 @@ impl DenseLayer {
         let key_value = self.key_value.forward(&normed)?;
         let query = self.query.forward(&normed.narrow(1, 0, 1)?.contiguous()?)?;
         let class = x.narrow(1, 0, 1)?;
-        let class = (class + self.attend(&query, &key_value.narrow(2, 0, d)?, &key_value.narrow(2, d, d)?)?)?;
+        let (attended, _) = self.attend(&query, &key_value.narrow(2, 0, d)?, &key_value.narrow(2, d, d)?)?;
+        let class = (class + attended)?;
         (&class + self.mlp(&class)?)?.squeeze(1)
     }
 
-    /// q (b, n, d), k and v (b, t, d) -> (b, n, d)
-    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    /// q (b, n, d), k and v (b, t, d) -> (b, n, d), and the attention paid, (b, heads, n, t + p) in f32
+    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let (b, n, d) = q.dims3()?;
         let q = split_heads(q, self.heads)?;
         let with = |own: &Tensor, constant: Option<&Tensor>| -> Result<Tensor> {
@@ -128,8 +135,9 @@ impl DenseLayer {
         let (keys, values) = self.prompts.as_ref().map(|(k, v)| (k, v)).unzip();
         let (k, v) = (with(k, keys)?, with(v, values)?);
         let scores = q.matmul(&k.t()?)?.to_dtype(DType::F32)?;
-        let attended = softmax(&scores, D::Minus1)?.to_dtype(v.dtype())?.matmul(&v)?;
-        self.out.forward(&attended.transpose(1, 2)?.reshape((b, n, d))?)
+        let attention = softmax(&scores, D::Minus1)?;
+        let attended = attention.to_dtype(v.dtype())?.matmul(&v)?;
+        Ok((self.out.forward(&attended.transpose(1, 2)?.reshape((b, n, d))?)?, attention))
     }
 
     fn mlp(&self, x: &Tensor) -> Result<Tensor> {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use thiserror::Error;
 
 use crate::arithmetic::Arithmetic;
@@ -96,6 +96,13 @@ pub struct PictureScore {
     pub windows: Vec<f32>,
 }
 
+impl PictureScore {
+    pub(crate) fn of(windows: Vec<f32>) -> PictureScore {
+        let score = windows.iter().map(|s| f64::from(*s)).sum::<f64>() / windows.len() as f64;
+        PictureScore { score, windows }
+    }
+}
+
 impl Scorer {
     /// Reads all weights; the text tower runs once, here.
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> Result<Scorer, ModelError> {
@@ -150,7 +157,12 @@ impl Scorer {
 
     /// Scores of a batch of windows of any pictures.
     fn score(&self, batch: &[WindowTokens]) -> Result<Vec<f32>, ModelError> {
-        let features: Vec<Vec<f32>> = self.tower.features(batch)?.to_vec2()?;
+        self.scores(&self.tower.features(batch)?)
+    }
+
+    /// Of features (b, embed) of length 1.
+    pub(crate) fn scores(&self, features: &Tensor) -> Result<Vec<f32>, ModelError> {
+        let features: Vec<Vec<f32>> = features.to_vec2()?;
         let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
         // REFERENCE: the second column, "good photo", is the score.
         // The second of a softmax over two is a logistic function of their difference.
@@ -158,8 +170,12 @@ impl Scorer {
         Ok(features.iter().map(|f| score(f) as f32).collect())
     }
 
+    pub(crate) fn tower(&self) -> &VisualTower {
+        &self.tower
+    }
+
     /// Hands a picture's windows to `each`, in order.
-    fn tokens(
+    pub(crate) fn tokens(
         &self,
         picture: &Prepared,
         mut each: impl FnMut(WindowTokens) -> Result<(), ModelError>,
@@ -176,7 +192,7 @@ impl Scorer {
                     let window = whole_view(&picture.picture.crop(o.x, o.y, picture.window), INPUT_SIDE);
                     self.tower.windows(&window, &[Origin { x: 0, y: 0 }])
                 });
-                candle_core::Tensor::cat(&resized.collect::<candle_core::Result<Vec<_>>>()?, 0)?
+                Tensor::cat(&resized.collect::<candle_core::Result<Vec<_>>>()?, 0)?
             };
             for i in 0..origins.len() {
                 each(WindowTokens { shared: shared.clone(), local: Some(tokens.get(i)?) })?;
@@ -258,8 +274,7 @@ impl<K> Batcher<K> {
     pub fn pop(&mut self) -> Option<(K, PictureScore)> {
         self.open.front().filter(|open| open.scores.len() == open.windows)?;
         let Open { key, scores: windows, .. } = self.open.pop_front()?;
-        let score = windows.iter().map(|s| f64::from(*s)).sum::<f64>() / windows.len() as f64;
-        Some((key, PictureScore { score, windows }))
+        Some((key, PictureScore::of(windows)))
     }
 
     /// Windows scored so far.

@@ -175,11 +175,27 @@ impl VisualTower {
 
     /// A batch of windows, of any pictures -> features (b, embed) in f32, each of length 1.
     pub(crate) fn features(&self, batch: &[WindowTokens]) -> Result<Tensor> {
-        let parts: Vec<&Tensor> =
-            batch.iter().flat_map(|w| std::iter::once(&w.shared.rows).chain(w.local.as_ref())).collect();
-        let x = Tensor::cat(&parts, 0)?;
-        let tokens = x.dim(0)? / batch.len();
-        let x = x.reshape((batch.len(), tokens, ()))?;
+        let x = sequences(batch)?;
         normalise(&self.backend.features(x, batch.iter().map(|w| &w.shared.projection))?)
     }
+
+    /// As [`VisualTower::features`], with what each row attends to in each layer ([`Backend::watched`]).
+    pub(crate) fn watched(&self, batch: &[WindowTokens]) -> Result<(Tensor, Vec<Tensor>)> {
+        let (features, attention) = self.backend.watched(sequences(batch)?)?;
+        Ok((normalise(&features)?, attention))
+    }
+
+    /// Patches along a side.
+    pub(crate) fn grid(&self) -> usize {
+        self.grid
+    }
+}
+
+/// (b, t, d): of each window class token, whole picture, window.
+fn sequences(batch: &[WindowTokens]) -> Result<Tensor> {
+    let parts: Vec<&Tensor> =
+        batch.iter().flat_map(|w| std::iter::once(&w.shared.rows).chain(w.local.as_ref())).collect();
+    let x = Tensor::cat(&parts, 0)?;
+    let tokens = x.dim(0)? / batch.len();
+    x.reshape((batch.len(), tokens, ()))
 }
