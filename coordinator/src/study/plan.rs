@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use dqa_model::Views;
 use dqa_pipelines::dataset::DataSet;
 use dqa_pipelines::place::Place;
-use dqa_pipelines::study::{DatasetFacts, Definition, Evaluation, Line, evaluation_key};
+use dqa_pipelines::study::{DatasetFacts, Definition, Evaluation, Line, Pool, evaluation_key};
 use dqa_pipelines::tune::{Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord, labelled_scenes};
 use dqa_worker::tune::Start;
 
@@ -139,7 +139,13 @@ impl Plan {
             }
             None => (format!("handcrafted-{}", self.start(line).model().digest), pictures.clone()),
         };
-        Some(Evaluation { judge, dataset: data.name.clone(), views: line.views.clone(), pictures })
+        Some(Evaluation {
+            judge,
+            dataset: data.name.clone(),
+            views: line.views.clone(),
+            looks: line.pool == Pool::Attention,
+            pictures,
+        })
     }
 
     /// The scenes that a line is tested on.

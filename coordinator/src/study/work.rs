@@ -78,7 +78,8 @@ impl Plan {
             test_to_train: self.test_to_train(),
             provenance: vec![("dqa.device".to_owned(), machine.device_name)],
             lines,
-        })
+        }
+        .with_means())
     }
 
     async fn train(
