@@ -132,7 +132,7 @@ impl<'a> Training<'a> {
         }
         let started = Instant::now();
         let scorer = outcome::scorer(self, &self.trainer.weights(), &self.trainer.prompts())?;
-        let predictions = outcome::predict(self, &scorer, (held_out, row.epoch), each)?;
+        let predictions = outcome::predict(self, &scorer, held_out, each)?;
         let measures = outcome::measures(held_out, &predictions);
         row.held_out = Some(self.held_out_name().to_owned());
         row.held_out_srcc = measures.srcc;
@@ -155,8 +155,12 @@ impl<'a> Training<'a> {
 /// Before anything was learned.
 pub(super) fn trainer(runner: &Runner, setup: &Setup, views: Views) -> Result<Trainer, TrainError> {
     let prompts = runner.start.prompts(setup)?;
-    let device = runner.machine.device.clone();
-    let options = TuneOptions { tunes: tunes(setup.tune), sees: views.sees, device, ..TuneOptions::default() };
+    let options = TuneOptions {
+        tunes: tunes(setup.tune),
+        sees: views.sees,
+        device: runner.machine.device.clone(),
+        ..TuneOptions::default()
+    };
     Trainer::new(runner.start.weights(), &prompts, &options).map_err(TrainError::Tune)
 }
 
