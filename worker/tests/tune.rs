@@ -240,6 +240,15 @@ fn a_picture_that_cannot_be_read_ends_it_before_it_begins() {
     assert!(bench.learned(&trial, &store).is_empty());
     let failed = bench.runner.unreadable(&trial, bench.runtime.handle()).unwrap();
     assert_eq!(failed.iter().map(|(image, _)| *image).collect::<Vec<_>>(), [bad]);
+    std::fs::write(&path, bytes).unwrap();
+    bench.run(&trial, &store).unwrap();
+    // Pictures that were looked at have room for a smaller window.
+    let wide = bench.trial(&Setup { views: "sees=both,window=242,stride=64".to_owned(), ..setup() });
+    let small = wide.pictures().filter(|picture| picture.scene.as_str() < "s2").count();
+    let error = bench.run(&wide, &store).unwrap_err();
+    assert!(matches!(&error, TrainError::Unreadable { count, .. } if *count == small && small == 4), "{error:?}");
+    let global = bench.trial(&Setup { views: "sees=global".to_owned(), epochs: 1, ..setup() });
+    bench.run(&global, &store).unwrap();
 }
 
 #[test]

@@ -197,18 +197,27 @@ fn tunes(tune: Tune) -> Tunes {
 }
 
 /// What is seen of a picture in an epoch: a random window where windows are looked at, the whole where that is.
-fn example(picture: &TrialPicture, loaded: &Loaded, views: &Views, (seed, epoch): (u64, u32)) -> Example {
+fn example(
+    picture: &TrialPicture,
+    loaded: &Loaded,
+    views: &Views,
+    (seed, epoch): (u64, u32),
+) -> Result<Example, PictureError> {
+    let (width, height, side_min) = (loaded.picture.width(), loaded.picture.height(), views.side_min());
+    let Some(room) = width.checked_sub(side_min).zip(height.checked_sub(side_min)) else {
+        // It changed since it was looked at.
+        return Err(PictureError::TooSmall { width, height, side_min });
+    };
     let window = || {
-        let room = (loaded.picture.width() - views.window, loaded.picture.height() - views.window);
         let (x, y) = tune::crop(seed, epoch, &picture.image, room);
         let window = loaded.picture.crop(x, y, views.window);
         if views.window == INPUT_SIDE { window } else { whole_view(&window, INPUT_SIDE) }
     };
-    Example {
+    Ok(Example {
         local: (views.sees != Sees::Global).then(window),
         whole: (views.sees != Sees::Local).then(|| loaded.whole()),
         target: picture.target,
-    }
+    })
 }
 
 /// What an epoch has seen so far.
