@@ -62,6 +62,9 @@ fn a_training_ends_in_prompts_that_score() {
     let submit =
         ["submit", "--datasets", "haze.toml", "--model", "model", "--prompts", "out/split-2/prompts.safetensors"];
     place.run(&submit).ends_with(0);
+    let prompts = ["--prompts", "out/split-2/prompts.safetensors", "--tune", "visual", "--epochs", "1", "--split", "3"];
+    let on = train(&place, &prompts).ends_with(0);
+    assert!(on.err.contains("numbers of model with out/split-2/prompts.safetensors"), "{}", on.err);
     let again = train(&place, &["--epochs", "2", "--split", "1,2", "--out", "other", "--format", "json"]).ends_with(0);
     assert_eq!(again.out, said.out);
     assert_eq!(again.err.matches("it was trained before").count(), 2, "{}", again.err);

@@ -108,36 +108,32 @@ fn setup() -> Setup {
 #[test]
 fn a_training_that_was_cut_off_ends_with_the_same_bytes() {
     let bench = Bench::new();
-    let (whole, cut) = (bench.store("whole"), bench.store("cut"));
-    let trial = bench.trial(&setup());
-    let key = trial.key("checkpoint.safetensors");
-    // What a kill after the second epoch leaves.
-    let record = bench.runner.run(&trial, &whole, bench.runtime.handle(), &mut |event| {
-        if let Event::Epoch(row) = event
-            && row.epoch == 2
-        {
-            bench.runtime.block_on(async {
-                cut.put(&key, whole.get(&key).await.unwrap()).await.unwrap();
-            });
-        }
-    });
-    assert!(record.unwrap().is_complete());
-    let mut done = None;
-    let again = bench.runner.run(&trial, &cut, bench.runtime.handle(), &mut |event| {
-        if let Event::Begun { epochs_done, .. } = event {
-            done = Some(epochs_done);
-        }
-    });
-    assert_eq!(done, Some(2));
-    assert_eq!(bench.learned(&trial, &cut), bench.learned(&trial, &whole));
-    assert_eq!(
-        bench.column(&trial, &cut, "epochs.parquet", "loss"),
-        bench.column(&trial, &whole, "epochs.parquet", "loss")
-    );
-    assert!(!bench.learned(&trial, &cut).contains_key("checkpoint.safetensors"), "it is of no use any more");
-    // Complete is done.
-    let third = bench.runner.run(&trial, &cut, bench.runtime.handle(), &mut |event| panic!("{event:?}"));
-    assert_eq!(third.unwrap(), again.unwrap());
+    // After an epoch, after the first of a selection, and between the last epoch and the outcome.
+    for (after, select) in [(2, Select::Last), (1, Select::BestOnTest), (3, Select::BestOnValidation)] {
+        let (whole, cut) = (bench.store(&format!("whole{after}")), bench.store(&format!("cut{after}")));
+        let trial = bench.trial(&Setup { select, validation_share: 0.5, ..setup() });
+        let key = trial.key("checkpoint.safetensors");
+        let kill = async || cut.put(&key, whole.get(&key).await.unwrap()).await.unwrap();
+        let record = bench.runner.run(&trial, &whole, bench.runtime.handle(), &mut |event| match event {
+            Event::Epoch(row) if row.epoch == after => bench.runtime.block_on(kill()),
+            _ => {}
+        });
+        assert!(record.unwrap().is_complete());
+        let mut done = None;
+        let again = bench.runner.run(&trial, &cut, bench.runtime.handle(), &mut |event| {
+            if let Event::Begun { epochs_done, .. } = event {
+                done = Some(epochs_done);
+            }
+        });
+        assert_eq!(done, Some(after));
+        assert_eq!(bench.learned(&trial, &cut), bench.learned(&trial, &whole));
+        let losses = |store| bench.column(&trial, store, "epochs.parquet", "loss");
+        assert_eq!(losses(&cut), losses(&whole));
+        assert!(!bench.learned(&trial, &cut).contains_key("checkpoint.safetensors"), "it is of no use any more");
+        // Complete is done.
+        let third = bench.runner.run(&trial, &cut, bench.runtime.handle(), &mut |event| panic!("{event:?}"));
+        assert_eq!(third.unwrap(), again.unwrap());
+    }
 }
 
 #[test]
@@ -244,6 +240,15 @@ fn a_picture_that_cannot_be_read_ends_it_before_it_begins() {
     assert!(bench.learned(&trial, &store).is_empty());
     let failed = bench.runner.unreadable(&trial, bench.runtime.handle()).unwrap();
     assert_eq!(failed.iter().map(|(image, _)| *image).collect::<Vec<_>>(), [bad]);
+    std::fs::write(&path, bytes).unwrap();
+    bench.run(&trial, &store).unwrap();
+    // Pictures that were looked at have room for a smaller window.
+    let wide = bench.trial(&Setup { views: "sees=both,window=242,stride=64".to_owned(), ..setup() });
+    let small = wide.pictures().filter(|picture| picture.scene.as_str() < "s2").count();
+    let error = bench.run(&wide, &store).unwrap_err();
+    assert!(matches!(&error, TrainError::Unreadable { count, .. } if *count == small && small == 4), "{error:?}");
+    let global = bench.trial(&Setup { views: "sees=global".to_owned(), epochs: 1, ..setup() });
+    bench.run(&global, &store).unwrap();
 }
 
 #[test]

@@ -117,12 +117,14 @@ pub(super) fn write(
     record.kept = Some(kept);
     record.state = TrialState::Complete;
     record.updated = Timestamp::now();
+    let store = training.store;
     training.runtime.block_on(async {
-        record.write(training.store).await?;
+        record.write(store).await?;
         // Three times what learns, and of no use any more.
-        training.store.delete(&trial.key(CHECKPOINT)).await
-    })?;
-    Ok(record)
+        store.delete(&trial.key(CHECKPOINT)).await?;
+        // As whoever asks later has it: JSON keeps a number to within its last digit.
+        Ok(TrialRecord::find(store, &record.name).await?.expect("it was written"))
+    })
 }
 
 fn is_rounded(training: &Training<'_>) -> bool {

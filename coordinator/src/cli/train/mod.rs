@@ -30,7 +30,8 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
     dataset: String,
 
-    /// CLIP in Hugging Face's form: a directory, or hf:OWNER/NAME[@REVISION]; or new:CONFIG.json, with new weights.
+    /// CLIP in Hugging Face's form: a directory, hf:OWNER/NAME or hf:OWNER/NAME@REVISION; or new:CONFIG.json, with new
+    /// weights.
     #[arg(long, env = "DQA_MODEL", value_name = "DIR")]
     model: String,
 
