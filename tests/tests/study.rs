@@ -113,11 +113,13 @@ fn what_cannot_be_studied_says_why_and_what_to_do() {
     let place = Place::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["dcp", "aod"]);
     place.file("own.toml", b"title = \"t\"\n[[variant]]\nname = \"a\"\nset.epoch = 3\n");
+    place.file("of-nothing.toml", b"title = \"t\"\n[[variant]]\nname = \"a\"\n");
     let calls: &[(&[&str], &str)] = &[
         (&["ablations"], "there is no study `ablations` (near to it: ablation)"),
         (&["own.toml"], "unknown field `epoch`"),
         (&["absent.toml"], "cannot read the study absent.toml"),
-        (&["ablation"], "--datasets takes some"),
+        (&["of-nothing.toml"], "--datasets takes some"),
+        (&["ablation"], "cannot load data set `dhq`"),
         (&["ablation", "--datasets", "haze.toml", "--set", "sees=local"], "unknown field `sees`"),
         (&["cross-dataset", "--datasets", "haze.toml"], "at least two"),
         (&["ablation", "--datasets", "haze.toml"], "does not say from where to where its labels go"),

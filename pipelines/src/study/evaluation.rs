@@ -278,6 +278,43 @@ mod tests {
     }
 
     #[test]
+    fn all_that_determines_a_test_is_in_its_name() {
+        let picture = TrialPicture {
+            algorithm: "dcp".parse().unwrap(),
+            scene: "s".to_owned(),
+            image: "dcp/s.png".to_owned(),
+            uri: "/d/dcp/s.png".to_owned(),
+            bytes: 1,
+            version: "v1".to_owned(),
+            mos: 50.0,
+            target: 0.5,
+        };
+        let base = Evaluation {
+            judge: "d-1-ab".to_owned(),
+            dataset: "d".parse().unwrap(),
+            views: "stride=64".to_owned(),
+            looks: false,
+            pictures: vec![picture.clone()],
+        };
+        let other = |change: &dyn Fn(&mut Evaluation)| {
+            let mut evaluation = base.clone();
+            change(&mut evaluation);
+            evaluation.name()
+        };
+        let names = [
+            base.name(),
+            other(&|e| e.judge = "d-2-ab".to_owned()),
+            other(&|e| e.views = "stride=32".to_owned()),
+            other(&|e| e.looks = true),
+            other(&|e| e.pictures.push(picture.clone())),
+            other(&|e| e.pictures[0].version = "v2".to_owned()),
+            other(&|e| e.pictures[0].target = 0.25),
+        ];
+        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
+        assert!(names[0].starts_with("d-") && evaluation_key(&names[0]).ends_with(".parquet"));
+    }
+
+    #[test]
     fn what_is_written_is_read_by_each_pool() {
         let row = EvaluationRow {
             algorithm: "dcp".to_owned(),
