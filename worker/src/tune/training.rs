@@ -155,7 +155,12 @@ impl<'a> Training<'a> {
 /// Before anything was learned.
 pub(super) fn trainer(runner: &Runner, setup: &Setup, views: Views) -> Result<Trainer, TrainError> {
     let prompts = runner.start.prompts(setup)?;
-    let options = TuneOptions { tunes: tunes(setup.tune), sees: views.sees, device: runner.machine.device.clone() };
+    let options = TuneOptions {
+        tunes: tunes(setup.tune),
+        sees: views.sees,
+        device: runner.machine.device.clone(),
+        ..TuneOptions::default()
+    };
     Trainer::new(runner.start.weights(), &prompts, &options).map_err(TrainError::Tune)
 }
 
