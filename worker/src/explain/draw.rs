@@ -44,7 +44,8 @@ pub(super) fn over(picture: &Rgb8, map: &Map, range: (f32, f32)) -> RgbImage {
         let gray = 0.299 * r + 0.587 * g + 0.114 * b;
         pixel.0 = if value.is_finite() {
             let heat = colour(((value - range.0) / width).clamp(0.0, 1.0));
-            heat.map(|heat| (0.42 * gray + 0.58 * 255.0 * heat) as u8)
+            // The picture with a third of its contrast, so that its bright places are not taken for hot ones.
+            heat.map(|heat| (0.35 * gray + 20.0 + 0.57 * 255.0 * heat) as u8)
         } else {
             [(0.6 * gray) as u8; 3]
         };
@@ -55,9 +56,9 @@ pub(super) fn over(picture: &Rgb8, map: &Map, range: (f32, f32)) -> RgbImage {
 /// A colour of the scale, 0 to 1: hue goes from violet to yellow and lightness rises evenly with it, so that it reads in
 /// print and for colour-blind eyes (a cubehelix: Green 2011).
 fn colour(value: f32) -> [f32; 3] {
-    let light = 0.08 + 0.84 * value;
-    let angle = std::f32::consts::TAU * (0.28 - 0.78 * value);
-    let swing = 0.9 * light * (1.0 - light);
+    let light = 0.14 + 0.7 * value;
+    let angle = std::f32::consts::TAU * (0.12 - 0.62 * value);
+    let swing = 1.5 * light * (1.0 - light);
     let (sin, cos) = angle.sin_cos();
     [(-0.14861, 1.78277), (-0.29227, -0.90649), (1.97294, 0.0)]
         .map(|(c, s)| (light + swing * (c * cos + s * sin)).clamp(0.0, 1.0))
@@ -111,7 +112,7 @@ fn write(sheet: &mut RgbImage, (x, y): (u32, u32), text: &str) {
     for (number, letter) in (0..).zip(text.chars()) {
         let glyph = |letter| get_raster(letter, FontWeight::Regular, RasterHeight::Size16);
         let Some(glyph) = glyph(letter).or_else(|| glyph('?')) else { continue };
-        for (dy, row) in (0..).zip(glyph.raster()) {
+        for (dy, row) in (0..).zip(glyph.rows()) {
             for (dx, ink) in (0..).zip(row) {
                 let shade = |paper: u8, full: u8| paper - (u16::from(paper - full) * u16::from(*ink) / 255) as u8;
                 let dot = [0, 1, 2].map(|channel| shade(PAPER.0[channel], INK.0[channel]));
@@ -126,5 +127,49 @@ fn write(sheet: &mut RgbImage, (x, y): (u32, u32), text: &str) {
 fn put(sheet: &mut RgbImage, (x, y): (u32, u32), colour: Rgb<u8>) {
     if let Some(pixel) = sheet.get_pixel_mut_checked(x, y) {
         *pixel = colour;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_rises_in_lightness() {
+        let light = |value: f32| {
+            let [r, g, b] = colour(value);
+            0.30 * r + 0.59 * g + 0.11 * b
+        };
+        let scale: Vec<f32> = (0..=50).map(|at| light(at as f32 / 50.0)).collect();
+        assert!(scale.is_sorted(), "{scale:?}");
+        assert!(scale[50] - scale[0] > 0.6);
+    }
+
+    #[test]
+    fn a_map_colours_what_it_covers() {
+        let picture = Rgb8::new(3, 1, [[90, 90, 90]; 3].concat());
+        let map = Map { width: 3, height: 1, values: vec![f32::NAN, 1.0, 2.0] };
+        let drawn = over(&picture, &map, (1.0, 2.0));
+        let [none, cold, hot] = [0, 1, 2].map(|x| drawn.get_pixel(x, 0).0);
+        assert_eq!(none, [54; 3]);
+        assert!(cold[2] > cold[1] && hot[0] > hot[2] && hot[1] > cold[1], "{cold:?} {hot:?}");
+        // A scale without width is drawn, and is no division by zero.
+        assert_eq!(over(&picture, &map, (1.0, 1.0)).get_pixel(1, 0).0, cold);
+    }
+
+    #[test]
+    fn a_sheet_holds_pictures_of_any_shape() {
+        for (width, height) in [(1, 900), (900, 1), (30, 20), (2000, 1500)] {
+            let panel = || Panel {
+                caption: "a caption of some length, with \u{e9}".to_owned(),
+                picture: RgbImage::from_pixel(width, height, Rgb([200, 0, 0])),
+                scale: Some(("low".to_owned(), "high".to_owned())),
+            };
+            let sheet = sheet("title", &[panel(), panel(), panel()], 2);
+            let reds = sheet.pixels().filter(|pixel| pixel.0 == [200, 0, 0]).count();
+            assert!(reds > 0 && reds % 3 == 0, "{width} x {height}: {reds}");
+            let read = image::load_from_memory(&png(&sheet)).unwrap();
+            assert_eq!(read.into_rgb8(), sheet);
+        }
     }
 }

@@ -144,3 +144,90 @@ impl Laid {
         Map { width: self.width, height: self.height, values }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dqa_model::PictureScore;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GRID: usize = 4;
+
+    fn attention(whole: Vec<f32>, window: Vec<f32>) -> Attention {
+        Attention { class: 0.0, whole, window, prompts: 0.0 }
+    }
+
+    /// One layer, that says what the rollout does not.
+    fn explained(windows: Vec<Attention>, scores: Vec<f32>) -> Explained {
+        let nothing = || attention(vec![0.0; GRID * GRID], vec![0.0; GRID * GRID]);
+        let windows = windows.into_iter().map(|rollout| WindowLook { layers: vec![nothing()], rollout }).collect();
+        let score = scores.iter().map(|score| f64::from(*score)).sum::<f64>() / scores.len() as f64;
+        Explained { score: PictureScore { score, windows: scores }, windows, grid: GRID }
+    }
+
+    fn hot(patch: usize) -> Vec<f32> {
+        (0..GRID * GRID).map(|at| if at == patch { 0.5 } else { 0.02 }).collect()
+    }
+
+    fn hottest(map: &Map) -> (usize, usize) {
+        let value = |at: &usize| if map.values[*at].is_nan() { f32::MIN } else { map.values[*at] };
+        let at = (0..map.values.len()).max_by(|a, b| value(a).total_cmp(&value(b))).unwrap();
+        (at % map.width, at / map.width)
+    }
+
+    #[test]
+    fn a_window_is_laid_where_it_was_and_the_rest_stays_empty() {
+        // Windows of 64 at (0, 0) and (40, 0) of 120 x 70: 16 columns and 6 rows are in none.
+        let views: Views = "window=64,stride=40".parse().unwrap();
+        let explained = explained(vec![attention(hot(0), hot(5)), attention(hot(0), hot(14))], vec![0.25, 0.75]);
+        let maps = Maps::new(&explained, &views, (120, 70), Look::Rollout);
+        let [whole, windows, scores] = [maps.whole, maps.windows, maps.scores].map(Option::unwrap);
+        assert!(whole.values.iter().all(|value| value.is_finite()));
+        let (x, y) = hottest(&whole);
+        assert!(x < 30 && y < 18, "in the first patch of the picture: {x}, {y}");
+        let empty = |map: &Map| map.values.iter().filter(|value| value.is_nan()).count();
+        assert_eq!([empty(&windows), empty(&scores)], [120 * 70 - 104 * 64; 2]);
+        let (x, y) = hottest(&windows);
+        assert!(
+            (40 + 32..40 + 48).contains(&x) && y >= 48,
+            "in patch 14 of the second window, which none covers: {x}, {y}"
+        );
+        assert_eq!([scores.values[0], scores.values[50], scores.values[100]], [0.25, 0.5, 0.75]);
+        let layer = Maps::new(&explained, &views, (120, 70), Look::Layer(0)).whole.unwrap();
+        assert_eq!(layer.range(), (1.0, 1.0), "nothing at all is even");
+    }
+
+    #[test]
+    fn what_is_not_seen_is_not_drawn() {
+        let seen = |sees: &str, whole: Vec<f32>, window: Vec<f32>| {
+            let explained = explained(vec![attention(whole, window)], vec![0.5]);
+            let maps = Maps::new(&explained, &sees.parse().unwrap(), (224, 224), Look::Rollout);
+            [maps.whole.is_some(), maps.windows.is_some(), maps.scores.is_some()]
+        };
+        assert_eq!(seen("sees=local", Vec::new(), hot(1)), [false, true, true]);
+        assert_eq!(seen("sees=global", hot(1), Vec::new()), [true, false, false]);
+    }
+
+    proptest! {
+        #[test]
+        fn an_even_share_is_one_and_maps_stay_within_their_patches(
+            weights in prop::collection::vec(0.01_f32..1.0, GRID * GRID),
+            (width, height) in (64_u32..150, 64_u32..150),
+        ) {
+            let views: Views = "window=64,stride=24".parse().unwrap();
+            let windows = views.windows(width, height);
+            let looks = vec![attention(weights.clone(), weights.clone()); windows];
+            let maps = Maps::new(&explained(looks, vec![0.5; windows]), &views, (width, height), Look::Rollout);
+            let shares = in_even_shares(&weights);
+            prop_assert!((shares.iter().sum::<f32>() / shares.len() as f32 - 1.0).abs() < 1e-5);
+            let (least, most) = shares.iter().fold((f32::MAX, f32::MIN), |(a, b), x| (a.min(*x), b.max(*x)));
+            for map in [maps.whole.unwrap(), maps.windows.unwrap()] {
+                prop_assert_eq!(map.values.len(), (width * height) as usize);
+                let there = map.values.iter().filter(|value| value.is_finite());
+                prop_assert!(there.clone().count() > 0);
+                prop_assert!(there.clone().all(|value| (least - 1e-4..=most + 1e-4).contains(value)));
+            }
+        }
+    }
+}
