@@ -26,10 +26,13 @@ use crate::place::{Place, PlaceError};
 use crate::run::{PartRef, RunError, RunRecord, RunState};
 use crate::tables::correlations::{self, CORRELATIONS};
 use crate::tables::cross_dataset::{self, CROSS_DATASET};
+use crate::tables::epochs::{self, EPOCHS};
 use crate::tables::leaderboard::{self, LEADERBOARD};
+use crate::tables::predictions::{self, PREDICTIONS};
 use crate::tables::report_key;
 use crate::tables::runs::{self, RUNS, RunRow};
 use crate::tables::scores::{self, SCORES};
+use crate::tune::TRIALS;
 
 /// The store's address within a session, whatever kind of store it is.
 const STORE: &str = "dqa://store/";
@@ -86,7 +89,7 @@ impl From<DataFusionError> for Said {
 }
 
 /// A session in which a store's tables have their names: `scores`, `runs`, `correlations`, `leaderboard`,
-/// `cross_dataset`.
+/// `cross_dataset`, and of all trials whatever the selection `epochs` and `predictions`.
 ///
 /// # Errors
 /// Where the store fails, there is no such run, or a complete run lacks a part.
@@ -115,6 +118,12 @@ pub async fn session(store: &Place, selection: &Selection) -> Result<SessionCont
         let keys = records.iter().map(|record| report_key(table, &record.name)).filter(|key| here.contains(key));
         register(&context, table, files(store, keys.collect(), schema))?;
     }
+    let here = present(store, TRIALS).await?;
+    for (table, schema) in [(EPOCHS, &epochs::SCHEMA), (PREDICTIONS, &predictions::SCHEMA)] {
+        let file = format!("/{table}.parquet");
+        let keys = here.iter().filter(|key| key.ends_with(&file)).cloned();
+        register(&context, table, files(store, keys.collect(), schema))?;
+    }
     Ok(context)
 }
 
@@ -128,7 +137,7 @@ pub async fn query(context: &SessionContext, sql: &str) -> Result<DataFrame, Sql
 }
 
 /// The tables' names.
-pub const TABLES: [&str; 5] = [SCORES, RUNS, CORRELATIONS, LEADERBOARD, CROSS_DATASET];
+pub const TABLES: [&str; 7] = [SCORES, RUNS, CORRELATIONS, LEADERBOARD, CROSS_DATASET, EPOCHS, PREDICTIONS];
 
 /// The keys of the objects in a folder.
 async fn present(store: &Place, folder: &str) -> Result<BTreeSet<String>, PlaceError> {
