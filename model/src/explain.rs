@@ -11,6 +11,7 @@ use crate::{ClipWeights, ModelError, PromptMode};
 /// A model that shows where it looks.
 pub struct Explainer {
     scorer: Scorer,
+    layers: usize,
 }
 
 /// A picture's score, and where its windows' class tokens look.
@@ -57,7 +58,13 @@ impl Explainer {
     /// As [`Scorer::new`].
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> Result<Explainer, ModelError> {
         let options = Options { plain_operations: true, ..options.clone() };
-        Ok(Explainer { scorer: Scorer::new(weights, prompts, &options)? })
+        let layers = weights.config().vision.layers;
+        Ok(Explainer { scorer: Scorer::new(weights, prompts, &options)?, layers })
+    }
+
+    /// Layers of the visual tower.
+    pub fn layers(&self) -> usize {
+        self.layers
     }
 
     /// The model as it scores, in plain operations.

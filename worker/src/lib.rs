@@ -1,12 +1,14 @@
 //! How pictures are scored: bytes in, scores out, on one machine.
 //!
 //! [`decode`] turns a file into pixels, [`engine`] takes pictures through the model with bounded memory, [`shard`] makes a
-//! part of a shard, [`tune`] trains, [`study`] tests what was trained, [`headers`] reads sizes for planning, [`hub`] finds a
-//! model. [`cli`] is the `dqa-worker` program, [`program`] what all programs share. What to score is decided elsewhere.
+//! part of a shard, [`tune`] trains, [`study`] tests what was trained, [`explain`] draws where a model looks, [`headers`]
+//! reads sizes for planning, [`hub`] finds a model. [`cli`] is the `dqa-worker` program, [`program`] what all programs
+//! share. What to score is decided elsewhere.
 
 pub mod cli;
 pub mod decode;
 pub mod engine;
+pub mod explain;
 pub mod headers;
 pub mod hub;
 pub mod program;

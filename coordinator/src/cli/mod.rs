@@ -3,6 +3,7 @@
 mod dataset;
 mod demo;
 mod detach;
+mod explain;
 mod leaderboard;
 mod progress;
 mod query;
@@ -47,6 +48,8 @@ enum Command {
     Dataset(dataset::Args),
     /// Makes a synthetic data set of dehazed pictures with pseudo-labels.
     Demo(demo::Args),
+    /// Draws where the model looks in a picture, and prints its windows' scores.
+    Explain(Box<explain::Args>),
     /// Makes the reports of a run again, and shows them.
     Report(report::Args),
     /// Ranks the algorithms of runs.
@@ -77,6 +80,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Train(args) => block_on(train::run(&args)),
         Command::Dataset(args) => block_on(dataset::run(&args)),
         Command::Demo(args) => demo::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Report(args) => block_on(report::run(&args)),
         Command::Leaderboard(args) => block_on(leaderboard::run(&args)),
         Command::Query(args) => block_on(query::run(&args)),

@@ -1,9 +1,13 @@
-//! Which files a command line means: files as named, folders with the pictures below them, globs.
+//! Which files a command line means: files as named, folders with the pictures below them, globs; and their bytes.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use walkdir::WalkDir;
+
+use crate::decode::PictureError;
 
 /// What in a folder is taken for a picture. The list is wide, so that a picture of a kind we do not read has a row that
 /// says so; a file that is named outright is taken whatever it is called.
@@ -76,6 +80,27 @@ fn is_glob(path: &Path) -> bool {
 fn is_picture(path: &Path) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
     extension.is_some_and(|extension| PICTURES.contains(&extension.as_str()))
+}
+
+/// A picture's file, if it is not over the limit.
+///
+/// # Errors
+/// A file that cannot be read, or is larger.
+pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PictureError> {
+    let io = |source| PictureError::Io { path: path.display().to_string(), source };
+    let too_large = |what| Err(PictureError::TooLarge { what, limit: bytes_max });
+    let file = File::open(path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    if length > bytes_max {
+        return too_large(format!("{length} bytes"));
+    }
+    // A pipe or a device has no length: it is read until the limit shows.
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > bytes_max {
+        return too_large(format!("{} bytes or more", bytes.len()));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub use inputs::read;
 pub use model::{Loaded, MachineArgs, ModelArgs, device, shown};
 
 use crate::program;

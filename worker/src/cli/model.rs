@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use candle_core::Device;
 use clap::builder::BoolishValueParser;
-use dqa_model::{Arithmetic, ClipWeights, Isa, Options, PromptMode, Prompts, Scorer, Views};
+use dqa_model::{Arithmetic, ClipWeights, Explainer, Isa, Options, PromptMode, Prompts, Scorer, Views};
 
 use crate::decode::Limits;
 use crate::engine::Settings;
@@ -102,7 +102,8 @@ impl ModelArgs {
     pub fn load(&self) -> anyhow::Result<Loaded> {
         let device = device(&self.device)?;
         self.machine.start_threads()?;
-        let scorer = Arc::new(scorer(self, &device)?);
+        let (weights, prompts, options) = opened(self, &device)?;
+        let scorer = Arc::new(Scorer::new(&weights, &prompts, &options).context("cannot build the model")?);
         let shown = shown(&device, &self.device);
         note(format_args!(
             "model {} with {}, {}, {} on {shown}, fingerprint {}",
@@ -113,6 +114,17 @@ impl ModelArgs {
             scorer.fingerprint()
         ));
         Ok(Loaded { scorer, settings: self.machine.settings(self.batch, &device), device: shown })
+    }
+
+    /// Opens the device and loads the model, to look at how it scores.
+    ///
+    /// # Errors
+    /// As [`ModelArgs::load`].
+    pub fn explainer(&self) -> anyhow::Result<Explainer> {
+        let device = device(&self.device)?;
+        self.machine.start_threads()?;
+        let (weights, prompts, options) = opened(self, &device)?;
+        Explainer::new(&weights, &prompts, &options).context("cannot build the model")
     }
 }
 
@@ -142,7 +154,8 @@ pub fn device(name: &str) -> anyhow::Result<Device> {
     Device::new_cuda(ordinal).with_context(|| format!("cannot open device {name}"))
 }
 
-fn scorer(args: &ModelArgs, device: &Device) -> anyhow::Result<Scorer> {
+/// Weights and prompts, and how they are to run.
+fn opened(args: &ModelArgs, device: &Device) -> anyhow::Result<(ClipWeights, PromptMode, Options)> {
     let dir =
         hub::resolve(&args.model, args.offline).with_context(|| format!("cannot find the model {}", args.model))?;
     let weights = ClipWeights::open(&dir).with_context(|| format!("cannot open the model {}", args.model))?;
@@ -154,7 +167,7 @@ fn scorer(args: &ModelArgs, device: &Device) -> anyhow::Result<Scorer> {
         ),
     };
     let options = Options { views: args.views, arithmetic: args.dtype, device: device.clone(), ..Options::default() };
-    Scorer::new(&weights, &prompts, &options).context("cannot build the model")
+    Ok((weights, prompts, options))
 }
 
 impl MachineArgs {
@@ -176,12 +189,12 @@ impl MachineArgs {
             batch: batch.map_or(usual, |b| b as usize),
             decode_threads: self.decode_threads.map_or(cores.min(8), |t| t as usize),
             picture_bytes_max: self.picture_mib << 20,
-            limits: Limits {
-                pixels_max: self.pixels_max,
-                side_max: self.side_max,
-                bytes_max: self.bytes_max,
-                ..Limits::default()
-            },
+            limits: self.limits(),
         }
+    }
+
+    /// What a picture may be.
+    pub fn limits(&self) -> Limits {
+        Limits { pixels_max: self.pixels_max, side_max: self.side_max, bytes_max: self.bytes_max, ..Limits::default() }
     }
 }

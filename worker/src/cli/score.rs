@@ -1,9 +1,8 @@
 //! `dqa-worker score`: pictures in, one result each out.
 
-use std::fs::File;
-use std::io::{BufWriter, Read, Write, stdout};
+use std::io::{BufWriter, Write, stdout};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +10,10 @@ use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
 use dqa_model::Scorer;
 
-use super::inputs::Inputs;
+use super::inputs::{Inputs, read};
 use super::model::{Loaded, ModelArgs};
 use super::output::Output;
 use super::progress::Progress;
-use crate::decode::PictureError;
 use crate::engine::{self, Report, Settings};
 use crate::program::{Done, Format, Unwritten, note};
 
@@ -81,24 +79,6 @@ fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<P
         Some(error) => Err(error.into()),
         None => Ok(report),
     }
-}
-
-/// A picture's file, if it is not over the limit.
-fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PictureError> {
-    let io = |source| PictureError::Io { path: path.display().to_string(), source };
-    let too_large = |what| Err(PictureError::TooLarge { what, limit: bytes_max });
-    let file = File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
-    if length > bytes_max {
-        return too_large(format!("{length} bytes"));
-    }
-    // A pipe or a device has no length: it is read until the limit shows.
-    let mut bytes = Vec::with_capacity(length as usize);
-    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > bytes_max {
-        return too_large(format!("{} bytes or more", bytes.len()));
-    }
-    Ok(bytes)
 }
 
 fn print_report(report: &Report, decode_threads: usize) {

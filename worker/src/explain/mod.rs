@@ -1,0 +1,233 @@
+//! Where a model looks, over the picture: [`Maps`] lays what windows say of their patches back where the windows are, and
+//! [`drawings`] makes pictures of it. What attention is, the model knows.
+
+mod draw;
+mod sheet;
+
+pub use sheet::{Drawing, drawings};
+
+use dqa_model::{Attention, Explained, Origin, Sees, Views, WindowLook};
+
+/// Which attention of the class token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Through all layers.
+    Rollout,
+    /// Of one layer; 0 is the first.
+    Layer(usize),
+}
+
+impl Look {
+    /// Of a window.
+    ///
+    /// # Panics
+    /// On a layer that the model has not.
+    pub fn of(self, window: &WindowLook) -> &Attention {
+        match self {
+            Look::Rollout => &window.rollout,
+            Look::Layer(layer) => &window.layers[layer],
+        }
+    }
+}
+
+/// A number for each pixel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Map {
+    /// Pixels.
+    pub width: usize,
+    /// Pixels.
+    pub height: usize,
+    /// `height * width`, row-major; NaN where nothing looks.
+    pub values: Vec<f32>,
+}
+
+/// What can be drawn over a picture. Attention on a patch is in units of an even share of its view: 1 is what each patch
+/// of a view would get if all got the same.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Maps {
+    /// On the whole picture, the mean over windows; none where it is not seen.
+    pub whole: Option<Map>,
+    /// On windows, each laid back at its place, the mean where they overlap; none where only the whole picture is seen.
+    pub windows: Option<Map>,
+    /// The mean score of the windows that cover a pixel; none where only the whole picture is seen.
+    pub scores: Option<Map>,
+}
+
+impl Maps {
+    /// Of a picture of `size` (width, height), seen by `views`.
+    pub fn new(explained: &Explained, views: &Views, size: (u32, u32), look: Look) -> Maps {
+        let size = (size.0 as usize, size.1 as usize);
+        let looks: Vec<&Attention> = explained.windows.iter().map(|window| look.of(window)).collect();
+        let whole = (views.sees != Sees::Local).then(|| {
+            let mut mean = vec![0.0; explained.grid * explained.grid];
+            for attention in &looks {
+                let even = in_even_shares(&attention.whole);
+                mean.iter_mut().zip(even).for_each(|(mean, on)| *mean += on / looks.len() as f32);
+            }
+            let mut laid = Laid::new(size);
+            laid.add((0, 0), size, &mean, explained.grid);
+            laid.mean()
+        });
+        if views.sees == Sees::Global {
+            return Maps { whole, windows: None, scores: None };
+        }
+        let side = views.window as usize;
+        let (mut windows, mut scores) = (Laid::new(size), Laid::new(size));
+        let origins = views.origins(size.0 as u32, size.1 as u32);
+        for ((Origin { x, y }, attention), score) in origins.into_iter().zip(looks).zip(&explained.score.windows) {
+            let at = (x as usize, y as usize);
+            windows.add(at, (side, side), &in_even_shares(&attention.window), explained.grid);
+            scores.add(at, (side, side), &[*score], 1);
+        }
+        Maps { whole, windows: Some(windows.mean()), scores: Some(scores.mean()) }
+    }
+}
+
+fn in_even_shares(view: &[f32]) -> Vec<f32> {
+    let sum: f32 = view.iter().sum();
+    // A view that gets nothing at all is looked at evenly.
+    view.iter().map(|on| if sum > 0.0 { on * view.len() as f32 / sum } else { 1.0 }).collect()
+}
+
+impl Map {
+    /// The values that two in a hundred are below, and above: one odd patch does not take the whole scale.
+    pub fn range(&self) -> (f32, f32) {
+        let mut there: Vec<f32> = self.values.iter().copied().filter(|value| value.is_finite()).collect();
+        if there.is_empty() {
+            return (0.0, 0.0);
+        }
+        let last = there.len() - 1;
+        let mut at = |place: usize| *there.select_nth_unstable_by(place, f32::total_cmp).1;
+        (at(last / 50), at(last - last / 50))
+    }
+}
+
+/// Maps of parts of a picture, laid over one another.
+struct Laid {
+    width: usize,
+    height: usize,
+    sums: Vec<f32>,
+    counts: Vec<u32>,
+}
+
+impl Laid {
+    fn new((width, height): (usize, usize)) -> Laid {
+        Laid { width, height, sums: vec![0.0; width * height], counts: vec![0; width * height] }
+    }
+
+    /// `values` (grid, grid) over a part that begins at `at`; between the patches' middles they go over smoothly.
+    fn add(&mut self, at: (usize, usize), size: (usize, usize), values: &[f32], grid: usize) {
+        let places = |length: usize| -> Vec<(usize, usize, f32)> {
+            let place = |pixel: usize| {
+                let at = ((pixel as f32 + 0.5) * grid as f32 / length as f32 - 0.5).clamp(0.0, (grid - 1) as f32);
+                let first = at as usize;
+                (first, (first + 1).min(grid - 1), at - first as f32)
+            };
+            (0..length).map(place).collect()
+        };
+        let columns = places(size.0);
+        for (dy, (above, below, down)) in places(size.1).into_iter().enumerate() {
+            let (above, below) = (&values[above * grid..][..grid], &values[below * grid..][..grid]);
+            let row: Vec<f32> = above.iter().zip(below).map(|(a, b)| a + (b - a) * down).collect();
+            let start = (at.1 + dy) * self.width + at.0;
+            let sums = self.sums[start..].iter_mut().zip(&mut self.counts[start..]);
+            for ((sum, count), (left, right, across)) in sums.zip(&columns) {
+                *sum += row[*left] + (row[*right] - row[*left]) * across;
+                *count += 1;
+            }
+        }
+    }
+
+    fn mean(self) -> Map {
+        let mean = |(sum, count): (f32, u32)| if count == 0 { f32::NAN } else { sum / count as f32 };
+        let values = self.sums.into_iter().zip(self.counts).map(mean).collect();
+        Map { width: self.width, height: self.height, values }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dqa_model::PictureScore;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GRID: usize = 4;
+
+    fn attention(whole: Vec<f32>, window: Vec<f32>) -> Attention {
+        Attention { class: 0.0, whole, window, prompts: 0.0 }
+    }
+
+    /// One layer, that says what the rollout does not.
+    fn explained(windows: Vec<Attention>, scores: Vec<f32>) -> Explained {
+        let nothing = || attention(vec![0.0; GRID * GRID], vec![0.0; GRID * GRID]);
+        let windows = windows.into_iter().map(|rollout| WindowLook { layers: vec![nothing()], rollout }).collect();
+        let score = scores.iter().map(|score| f64::from(*score)).sum::<f64>() / scores.len() as f64;
+        Explained { score: PictureScore { score, windows: scores }, windows, grid: GRID }
+    }
+
+    fn hot(patch: usize) -> Vec<f32> {
+        (0..GRID * GRID).map(|at| if at == patch { 0.5 } else { 0.02 }).collect()
+    }
+
+    fn hottest(map: &Map) -> (usize, usize) {
+        let value = |at: &usize| if map.values[*at].is_nan() { f32::MIN } else { map.values[*at] };
+        let at = (0..map.values.len()).max_by(|a, b| value(a).total_cmp(&value(b))).unwrap();
+        (at % map.width, at / map.width)
+    }
+
+    #[test]
+    fn a_window_is_laid_where_it_was_and_the_rest_stays_empty() {
+        // Windows of 64 at (0, 0) and (40, 0) of 120 x 70: 16 columns and 6 rows are in none.
+        let views: Views = "window=64,stride=40".parse().unwrap();
+        let explained = explained(vec![attention(hot(0), hot(5)), attention(hot(0), hot(14))], vec![0.25, 0.75]);
+        let maps = Maps::new(&explained, &views, (120, 70), Look::Rollout);
+        let [whole, windows, scores] = [maps.whole, maps.windows, maps.scores].map(Option::unwrap);
+        assert!(whole.values.iter().all(|value| value.is_finite()));
+        let (x, y) = hottest(&whole);
+        assert!(x < 30 && y < 18, "in the first patch of the picture: {x}, {y}");
+        let empty = |map: &Map| map.values.iter().filter(|value| value.is_nan()).count();
+        assert_eq!([empty(&windows), empty(&scores)], [120 * 70 - 104 * 64; 2]);
+        let (x, y) = hottest(&windows);
+        assert!(
+            (40 + 32..40 + 48).contains(&x) && y >= 48,
+            "in patch 14 of the second window, which none covers: {x}, {y}"
+        );
+        assert_eq!([scores.values[0], scores.values[50], scores.values[100]], [0.25, 0.5, 0.75]);
+        let layer = Maps::new(&explained, &views, (120, 70), Look::Layer(0)).whole.unwrap();
+        assert_eq!(layer.range(), (1.0, 1.0), "nothing at all is even");
+    }
+
+    #[test]
+    fn what_is_not_seen_is_not_drawn() {
+        let seen = |sees: &str, whole: Vec<f32>, window: Vec<f32>| {
+            let explained = explained(vec![attention(whole, window)], vec![0.5]);
+            let maps = Maps::new(&explained, &sees.parse().unwrap(), (224, 224), Look::Rollout);
+            [maps.whole.is_some(), maps.windows.is_some(), maps.scores.is_some()]
+        };
+        assert_eq!(seen("sees=local", Vec::new(), hot(1)), [false, true, true]);
+        assert_eq!(seen("sees=global", hot(1), Vec::new()), [true, false, false]);
+    }
+
+    proptest! {
+        #[test]
+        fn an_even_share_is_one_and_maps_stay_within_their_patches(
+            weights in prop::collection::vec(0.01_f32..1.0, GRID * GRID),
+            (width, height) in (64_u32..150, 64_u32..150),
+        ) {
+            let views: Views = "window=64,stride=24".parse().unwrap();
+            let windows = views.windows(width, height);
+            let looks = vec![attention(weights.clone(), weights.clone()); windows];
+            let maps = Maps::new(&explained(looks, vec![0.5; windows]), &views, (width, height), Look::Rollout);
+            let shares = in_even_shares(&weights);
+            prop_assert!((shares.iter().sum::<f32>() / shares.len() as f32 - 1.0).abs() < 1e-5);
+            let (least, most) = shares.iter().fold((f32::MAX, f32::MIN), |(a, b), x| (a.min(*x), b.max(*x)));
+            for map in [maps.whole.unwrap(), maps.windows.unwrap()] {
+                prop_assert_eq!(map.values.len(), (width * height) as usize);
+                let there = map.values.iter().filter(|value| value.is_finite());
+                prop_assert!(there.clone().count() > 0);
+                prop_assert!(there.clone().all(|value| (least - 1e-4..=most + 1e-4).contains(value)));
+            }
+        }
+    }
+}
