@@ -12,4 +12,5 @@ pub mod headers;
 pub mod hub;
 pub mod program;
 pub mod shard;
+pub mod study;
 pub mod tune;

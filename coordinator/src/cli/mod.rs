@@ -10,6 +10,7 @@ mod query;
 mod report;
 mod runs;
 mod status;
+mod study;
 mod submit;
 mod train;
 
@@ -59,6 +60,8 @@ enum Command {
     Runs(runs::Args),
     /// Says how far a run is.
     Status(status::Args),
+    /// Answers a question that takes many trainings.
+    Study(Box<study::Args>),
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 finished with failed rows or problems found, 2 could not run.\n\
@@ -83,6 +86,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Query(args) => block_on(query::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),
+        Command::Study(args) => block_on(study::run(&args)),
     })
 }
 

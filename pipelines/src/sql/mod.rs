@@ -26,10 +26,16 @@ use crate::place::{Place, PlaceError};
 use crate::run::{PartRef, RunError, RunRecord, RunState};
 use crate::tables::correlations::{self, CORRELATIONS};
 use crate::tables::cross_dataset::{self, CROSS_DATASET};
+use crate::tables::epochs::{self, EPOCHS};
+use crate::tables::evaluations::{self, EVALUATIONS};
 use crate::tables::leaderboard::{self, LEADERBOARD};
+use crate::tables::predictions::{self, PREDICTIONS};
 use crate::tables::report_key;
 use crate::tables::runs::{self, RUNS, RunRow};
 use crate::tables::scores::{self, SCORES};
+use crate::tables::studies::{self, STUDIES};
+use crate::tables::study_splits::{self, STUDY_SPLITS};
+use crate::tune::TRIALS;
 
 /// The store's address within a session, whatever kind of store it is.
 const STORE: &str = "dqa://store/";
@@ -86,7 +92,8 @@ impl From<DataFusionError> for Said {
 }
 
 /// A session in which a store's tables have their names: `scores`, `runs`, `correlations`, `leaderboard`,
-/// `cross_dataset`.
+/// `cross_dataset`, and whatever the selection `epochs` and `predictions` of all trials, `evaluations`, `studies` and
+/// `study_splits`.
 ///
 /// # Errors
 /// Where the store fails, there is no such run, or a complete run lacks a part.
@@ -115,6 +122,17 @@ pub async fn session(store: &Place, selection: &Selection) -> Result<SessionCont
         let keys = records.iter().map(|record| report_key(table, &record.name)).filter(|key| here.contains(key));
         register(&context, table, files(store, keys.collect(), schema))?;
     }
+    let here = present(store, TRIALS).await?;
+    for (table, schema) in [(EPOCHS, &epochs::SCHEMA), (PREDICTIONS, &predictions::SCHEMA)] {
+        let file = format!("/{table}.parquet");
+        let keys = here.iter().filter(|key| key.ends_with(&file)).cloned();
+        register(&context, table, files(store, keys.collect(), schema))?;
+    }
+    for (table, schema) in
+        [(EVALUATIONS, &evaluations::SCHEMA), (STUDIES, &studies::SCHEMA), (STUDY_SPLITS, &study_splits::SCHEMA)]
+    {
+        register(&context, table, files(store, present(store, table).await?, schema))?;
+    }
     Ok(context)
 }
 
@@ -128,7 +146,8 @@ pub async fn query(context: &SessionContext, sql: &str) -> Result<DataFrame, Sql
 }
 
 /// The tables' names.
-pub const TABLES: [&str; 5] = [SCORES, RUNS, CORRELATIONS, LEADERBOARD, CROSS_DATASET];
+pub const TABLES: [&str; 10] =
+    [SCORES, RUNS, CORRELATIONS, LEADERBOARD, CROSS_DATASET, EPOCHS, PREDICTIONS, EVALUATIONS, STUDIES, STUDY_SPLITS];
 
 /// The keys of the objects in a folder.
 async fn present(store: &Place, folder: &str) -> Result<BTreeSet<String>, PlaceError> {

@@ -34,11 +34,15 @@ pub enum Pool {
     Contrast,
     /// Their mean, weighted by how far each is from the middle of all: what stands out counts more.
     Spread,
+    /// Their mean, weighted by how much of what the class token sees through all layers is the window itself, and not the
+    /// whole picture or the prompts.
+    Attention,
 }
 
 impl Pool {
     /// All of them.
-    pub const ALL: [Pool; 5] = [Pool::Mean, Pool::Median, Pool::LowestQuarter, Pool::Contrast, Pool::Spread];
+    pub const ALL: [Pool; 6] =
+        [Pool::Mean, Pool::Median, Pool::LowestQuarter, Pool::Contrast, Pool::Spread, Pool::Attention];
 }
 
 impl fmt::Display for Pool {
@@ -50,6 +54,7 @@ impl fmt::Display for Pool {
             Pool::LowestQuarter => "lowest-quarter",
             Pool::Contrast => "contrast",
             Pool::Spread => "spread",
+            Pool::Attention => "attention",
         })
     }
 }
@@ -67,14 +72,16 @@ pub struct Pooled {
     pub contrast: f64,
     /// [`Pool::Spread`]
     pub spread: f64,
+    /// [`Pool::Attention`], where it was looked at.
+    pub attention: Option<f64>,
 }
 
 impl Pooled {
-    /// Of windows with these scores and deviations of luma.
+    /// Of windows with these scores, deviations of luma and, where it was looked at, attention.
     ///
     /// # Panics
     /// Where there is no window, or not one deviation for each.
-    pub fn of(scores: &[f32], deviations: &[f64]) -> Pooled {
+    pub fn of(scores: &[f32], deviations: &[f64], attention: Option<&[f64]>) -> Pooled {
         assert!(!scores.is_empty() && scores.len() == deviations.len(), "a picture has windows, each with a deviation");
         let scores: Vec<f64> = scores.iter().map(|score| f64::from(*score)).collect();
         let n = scores.len();
@@ -90,17 +97,7 @@ impl Pooled {
             lowest_quarter: sorted[..lowest].iter().sum::<f64>() / lowest as f64,
             contrast: weighted(&scores, deviations).unwrap_or(mean),
             spread: weighted(&scores, &from_middle).unwrap_or(mean),
-        }
-    }
-
-    /// By one of the ways.
-    pub fn by(&self, pool: Pool) -> f64 {
-        match pool {
-            Pool::Mean => self.mean,
-            Pool::Median => self.median,
-            Pool::LowestQuarter => self.lowest_quarter,
-            Pool::Contrast => self.contrast,
-            Pool::Spread => self.spread,
+            attention: attention.map(|attention| weighted(&scores, attention).unwrap_or(mean)),
         }
     }
 }
@@ -120,6 +117,8 @@ pub struct Evaluation {
     pub dataset: DatasetName,
     /// What the model looks at.
     pub views: String,
+    /// Whether its attention is looked at too: it then runs in plain operations, which take longer.
+    pub looks: bool,
     /// They.
     pub pictures: Vec<TrialPicture>,
 }
@@ -131,6 +130,7 @@ impl Evaluation {
         let mut field = |bytes: &[u8]| digest::field(&mut hasher, bytes);
         field(&VERSION.to_le_bytes());
         [self.judge.as_str(), self.dataset.as_str(), &self.views].iter().for_each(|text| field(text.as_bytes()));
+        field(&[u8::from(self.looks)]);
         for picture in &self.pictures {
             for text in [picture.algorithm.as_str(), &picture.scene, &picture.image, &picture.uri, &picture.version] {
                 field(text.as_bytes());
@@ -213,6 +213,7 @@ pub fn scored(key: &str, bytes: Bytes, pool: Pool) -> Result<Vec<Scored>, Stored
             Pool::LowestQuarter => "lowest_quarter",
             Pool::Contrast => "contrast",
             Pool::Spread => "spread",
+            Pool::Attention => "attention",
         };
         let text = |column| strings(batch, column).ok_or_else(wrong(column));
         let number = |column| floats(batch, column).ok_or_else(wrong(column));
@@ -239,7 +240,7 @@ fn strings(batch: &RecordBatch, column: &str) -> Option<Vec<String>> {
 }
 
 fn floats(batch: &RecordBatch, column: &str) -> Option<Vec<f64>> {
-    let column = batch.column_by_name(column)?.as_primitive_opt::<Float64Type>()?;
+    let column = batch.column_by_name(column)?.as_primitive_opt::<Float64Type>().filter(|c| c.null_count() == 0)?;
     Some((0..column.len()).map(|at| column.value(at)).collect())
 }
 
@@ -252,23 +253,25 @@ mod tests {
 
     #[test]
     fn pools_are_what_they_say() {
-        let pooled = Pooled::of(&[0.5, 0.25, 1.0, 0.25], &[0.0, 1.0, 3.0, 0.0]);
+        let pooled = Pooled::of(&[0.5, 0.25, 1.0, 0.25], &[0.0, 1.0, 3.0, 0.0], Some(&[1.0, 0.0, 1.0, 0.0]));
         assert_eq!((pooled.mean, pooled.median, pooled.lowest_quarter), (0.5, 0.375, 0.25));
         assert_eq!(pooled.contrast, (0.25 + 3.0) / 4.0);
         // Distances from 0.375: 0.125, 0.125, 0.625, 0.125.
         assert_eq!(pooled.spread, (0.125 * 0.5 + 0.125 * 0.25 * 2.0 + 0.625) / 1.0);
-        assert_eq!(Pooled::of(&[0.5; 5], &[0.0; 5]).contrast, 0.5, "nothing has weight: the mean");
+        assert_eq!(pooled.attention, Some(0.75));
+        assert_eq!(Pooled::of(&[0.5; 5], &[0.0; 5], None).contrast, 0.5, "nothing has weight: the mean");
     }
 
     proptest! {
         #[test]
         fn a_pool_lies_between_the_windows(windows in proptest::collection::vec((0.0..1.0f32, 0.0..80.0f64), 1..40)) {
             let (scores, deviations): (Vec<f32>, Vec<f64>) = windows.into_iter().unzip();
-            let pooled = Pooled::of(&scores, &deviations);
+            let pooled = Pooled::of(&scores, &deviations, Some(&deviations));
             let low = f64::from(scores.iter().copied().fold(f32::INFINITY, f32::min)) - 1e-9;
             let high = f64::from(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max)) + 1e-9;
-            for pool in Pool::ALL {
-                prop_assert!((low..=high).contains(&pooled.by(pool)), "{pool}");
+            let Pooled { mean, median, lowest_quarter, contrast, spread, attention } = pooled;
+            for score in [mean, median, lowest_quarter, contrast, spread, attention.unwrap()] {
+                prop_assert!((low..=high).contains(&score), "{pooled:?}");
             }
             prop_assert!(pooled.lowest_quarter <= pooled.mean + 1e-9);
         }
@@ -286,16 +289,20 @@ mod tests {
             lowest_quarter: 0.3,
             contrast: 0.4,
             spread: 0.5,
+            attention: Some(0.6),
             seconds: 2.0,
             ..EvaluationRow::default()
         };
-        let bytes = parquet_file::write(&evaluations::SCHEMA, &[evaluations::to_batch(&[row])], &[]).unwrap();
-        for (pool, score) in Pool::ALL.into_iter().zip([0.1, 0.2, 0.3, 0.4, 0.5]) {
+        let file = |row| parquet_file::write(&evaluations::SCHEMA, &[evaluations::to_batch(&[row])], &[]).unwrap();
+        let bytes = file(row.clone());
+        for (pool, score) in Pool::ALL.into_iter().zip([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) {
             let read = scored("k", bytes.clone(), pool).unwrap();
             let algorithm = "dcp".to_owned();
             let want = Scored { algorithm, scene: "s".to_owned(), target: 0.75, score, windows: 4, seconds: Some(2.0) };
             assert_eq!(read, [want]);
         }
+        let unlooked = file(EvaluationRow { attention: None, ..row });
+        assert!(scored("k", unlooked, Pool::Attention).is_err(), "what was not looked at is no weight");
         assert!(scored("k", Bytes::from_static(b"no"), Pool::Mean).is_err());
     }
 }

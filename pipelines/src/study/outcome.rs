@@ -77,6 +77,29 @@ impl LineOutcome {
 }
 
 impl Outcome {
+    /// Where algorithms are left out, with lines for the mean over all that were: of one algorithm's pictures of a test there
+    /// are few.
+    #[must_use]
+    pub fn with_means(mut self) -> Outcome {
+        if self.definition.leave_out.is_none() {
+            return self;
+        }
+        let mut means: Vec<LineOutcome> = Vec::new();
+        for outcome in &self.lines {
+            let is_like = |other: &&LineOutcome| {
+                let (a, b) = (&outcome.line, &other.line);
+                a.tested_on == b.tested_on && a.variant == b.variant && a.model == b.model
+            };
+            let like: Vec<&LineOutcome> = self.lines.iter().filter(is_like).collect();
+            if std::ptr::eq(like[0], outcome) {
+                means.push(mean_of(&like, &self.datasets[outcome.line.tested_on]));
+            }
+        }
+        self.lines.extend(means);
+        self.lines.sort_by_key(|outcome| outcome.line.tested_on);
+        self
+    }
+
     /// The table `studies`.
     pub fn rows(&self) -> Vec<StudyRow> {
         let groups = self.lines.chunk_by(|a, b| a.line.group == b.line.group);
@@ -88,11 +111,13 @@ impl Outcome {
         let line = &outcome.line;
         let ratio = self.test_to_train[line.tested_on];
         let measures: [Measure; 4] = [|m| m.srcc, |m| m.plcc, |m| m.krcc, |m| m.rmse];
-        let [srcc, plcc, krcc, rmse] = measures.map(|measure| Parts::of(outcome.over(measure, ratio)));
+        let [srcc, plcc, krcc, rmse] = measures.map(|measure| outcome.over(measure, ratio));
+        let [srcc, plcc, krcc] = [srcc, plcc, krcc].map(|over| Parts::within(over, (-1.0, 1.0)));
+        let rmse = Parts::within(rmse, (0.0, 1.0));
         let is_first = std::ptr::eq(outcome, first);
         let more = if is_first { None } else { outcome.more_than(first, ratio) };
         let p = more.and_then(|more| more.p);
-        let more = Parts::of(more);
+        let more = Parts::within(more, (-2.0, 2.0));
         let pictures = outcome.pictures();
         let seconds: Option<f64> = outcome.splits.iter().map(|split| split.seconds).sum();
         StudyRow {
@@ -107,7 +132,7 @@ impl Outcome {
             views: line.views.clone(),
             pool: line.pool.to_string(),
             select: line.setup.as_ref().map(|setup| setup.select.to_string()),
-            setup: line.setup.as_ref().map(crate::tune::Setup::to_toml),
+            setup: line.setup.as_ref().map(|setup| serde_json::to_string(setup).expect("a setup has text for keys")),
             splits: u32::try_from(outcome.splits.len()).unwrap_or(u32::MAX),
             pictures: pictures as f64 / outcome.splits.len().max(1) as f64,
             srcc: srcc.mean,
@@ -178,6 +203,32 @@ impl Outcome {
     }
 }
 
+/// The mean over the algorithms or families that like lines leave out, split by split.
+fn mean_of(like: &[&LineOutcome], dataset: &str) -> LineOutcome {
+    let mean_on = |at: usize| {
+        let splits: Vec<&SplitOutcome> = like.iter().map(|outcome| &outcome.splits[at]).collect();
+        let mean = |measure: Measure| {
+            let values: Vec<f64> = splits.iter().filter_map(|split| measure(&split.measures)).collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        let n = splits.iter().map(|split| split.measures.n).sum();
+        let (srcc, plcc, krcc, rmse) = (mean(|m| m.srcc), mean(|m| m.plcc), mean(|m| m.krcc), mean(|m| m.rmse));
+        SplitOutcome {
+            measures: Measures { n, srcc, plcc, krcc, rmse },
+            windows: splits.iter().map(|split| split.windows).sum(),
+            seconds: splits.iter().map(|split| split.seconds).sum(),
+            ..SplitOutcome::default()
+        }
+    };
+    let mut line = like[0].line.clone();
+    line.group = format!("{dataset}: mean");
+    line.algorithms = Some(vec![format!("mean of {}", like.len())]);
+    if let Some(setup) = line.setup.as_mut() {
+        setup.without.clear();
+    }
+    LineOutcome { line, splits: (0..like[0].splits.len()).map(mean_on).collect() }
+}
+
 /// The columns of a measure.
 struct Parts {
     mean: Option<f64>,
@@ -187,15 +238,17 @@ struct Parts {
 }
 
 impl Parts {
-    fn of(over: Option<OverSplits>) -> Parts {
+    /// Few splits know little, but no more is possible than the measure's own ends.
+    fn within(over: Option<OverSplits>, (least, most): (f64, f64)) -> Parts {
         let (low, high) = over.and_then(|over| over.interval).unzip();
+        let (low, high) = (low.map(|low| low.max(least)), high.map(|high| high.min(most)));
         Parts { mean: over.map(|over| over.mean), std: over.and_then(|over| over.deviation), low, high }
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::DatasetFacts;
+    use super::super::{DatasetFacts, LeaveOut};
     use super::*;
 
     /// A study of two data sets, one line not trained, with made-up results.
@@ -239,9 +292,23 @@ pub(super) mod tests {
         assert!((rows[1].srcc_more.unwrap() - 0.2).abs() < 1e-12);
         assert!(rows[1].srcc_more_p.unwrap() < 1e-6 && rows[3].srcc_more == Some(0.0));
         assert_eq!((rows[1].windows, rows[1].seconds, rows[1].pictures), (4.0, Some(0.05), 10.0));
-        assert!(rows[1].setup.as_ref().unwrap().contains("epochs = 2") && rows[0].setup.is_none());
+        assert!(rows[1].setup.as_ref().unwrap().contains("\"epochs\":2") && rows[0].setup.is_none());
         assert_eq!(rows[0].krcc, None);
         assert_eq!(outcome.split_rows().len(), 12);
+    }
+
+    #[test]
+    fn what_was_left_out_has_a_mean_for_each_variant() {
+        let mut outcome = outcome(false, |line, split| Some(0.1 * line as f64 + 0.01 * split as f64));
+        outcome.definition.leave_out = Some(LeaveOut::Families(std::collections::BTreeMap::new()));
+        // As if both data sets' lines were of one, with an algorithm each.
+        outcome.lines.iter_mut().for_each(|outcome| outcome.line.tested_on = 0);
+        let rows = outcome.with_means().rows();
+        assert_eq!(rows.len(), 6);
+        let [plain, learned] = [&rows[4], &rows[5]];
+        assert_eq!((plain.group.as_str(), plain.algorithms.as_deref()), ("a: mean", Some("mean of 2")));
+        assert!((plain.srcc.unwrap() - 0.11).abs() < 1e-12, "of lines 0 and 2, on the middle split");
+        assert!((learned.srcc_more.unwrap() - 0.1).abs() < 1e-12 && plain.srcc_more.is_none());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Outcome;
+use super::{Line, Outcome, Pool};
 use crate::report::text::Side::{self, Left, Right};
 use crate::report::text::{aligned, interval, number, p_value};
 use crate::tables::studies::{self, StudyRow};
@@ -31,16 +31,10 @@ impl Outcome {
         let rows = self.rows();
         let mut text = format!("{}\n{}\n\n", self.definition.title, self.definition.about.trim_end());
         let columns = columns(&rows, self.definition.across);
-        for group in rows.chunk_by(|a, b| a.group == b.group) {
-            let first = &group[0];
-            let of = match &first.algorithms {
-                Some(algorithms) => format!("tested on {algorithms} of {}", first.tested_on),
-                None => format!("tested on {}", first.tested_on),
-            };
-            let mean = group.iter().map(|row| row.pictures).sum::<f64>() / group.len() as f64;
-            let _ = writeln!(text, "{}, {} splits, {mean:.1} pictures a test", of, first.splits);
+        for tested in rows.chunk_by(|a, b| a.tested_on == b.tested_on) {
+            let _ = writeln!(text, "tested on {}, {} splits", tested[0].tested_on, tested[0].splits);
             let mut lines = vec![columns.iter().map(|(head, _, _)| (*head).to_owned()).collect::<Vec<_>>()];
-            lines.extend(group.iter().map(|row| columns.iter().map(|(_, _, cell)| cell(row)).collect()));
+            lines.extend(tested.iter().map(|row| columns.iter().map(|(_, _, cell)| cell(row)).collect()));
             let sides: Vec<Side> = columns.iter().map(|(_, side, _)| *side).collect();
             let _ = writeln!(text, "{}", aligned(&lines, &sides));
         }
@@ -75,8 +69,9 @@ impl Outcome {
     /// How the numbers were come by.
     fn foot(&self) -> String {
         let mut text = String::from(
-            "Means over splits. 95% intervals and p: t corrected for splits that share scenes (Nadeau and Bengio 2003). more: SRCC \
-             less that of\nthe first row, paired over splits; p is not corrected for the number of rows.\n",
+            "n: pictures of a test. Means over splits, +- their deviation. 95% intervals of the mean and p: t corrected for splits that \
+             share\nscenes (Nadeau and Bengio 2003). more: SRCC less that of the first row on the same pictures, paired over splits; p is not\n\
+             corrected for the number of rows.\n",
         );
         if let Some(paper) = &self.definition.paper {
             let _ = writeln!(text, "paper: {paper}.");
@@ -98,29 +93,51 @@ impl Outcome {
     /// The first trained variant's settings, and where the others differ.
     fn settings(&self) -> String {
         let mut seen: Vec<&str> = Vec::new();
-        let mut base: Option<(Vec<String>, &Setup)> = None;
+        let mut base: Option<Vec<String>> = None;
         let mut text = String::new();
         for line in self.lines.iter().map(|outcome| &outcome.line) {
-            let Some(setup) = &line.setup else { continue };
             if seen.contains(&line.variant.as_str()) {
                 continue;
             }
             seen.push(&line.variant);
-            let settings: Vec<String> = setup.to_toml().lines().map(|line| line.replace(" = ", "=")).collect();
-            match &base {
-                None => {
-                    let _ = writeln!(text, "setup of `{}`: {}", line.variant, settings.join(" "));
-                    base = Some((settings, setup));
+            let settings = settings(line);
+            let _ = match &base {
+                Some(base) if line.setup.is_some() => {
+                    let others: Vec<String> = settings.into_iter().filter(|setting| !base.contains(setting)).collect();
+                    // One training, tested in the same way: seen on other data sets.
+                    if others.is_empty() { Ok(()) } else { writeln!(text, "of {}: {}", line.variant, others.join(" ")) }
                 }
-                Some((_, base)) if *base == setup => {}
-                Some((base, _)) => {
-                    let others = settings.into_iter().filter(|setting| !base.contains(setting));
-                    let _ = writeln!(text, "of `{}`: {}", line.variant, others.collect::<Vec<_>>().join(" "));
-                }
+                _ => writeln!(text, "setup of {}: {}", line.variant, settings.join(" ")),
+            };
+            if line.setup.is_some() {
+                base.get_or_insert_with(|| self::settings(line));
             }
         }
         text
     }
+}
+
+/// Training and test of a line, key by key.
+fn settings(line: &Line) -> Vec<String> {
+    let mut settings: Vec<String> = match &line.setup {
+        None => vec!["nothing learns;".to_owned()],
+        // Which algorithms are left out is in each line.
+        Some(setup) => {
+            let toml = Setup { without: Vec::new(), ..setup.clone() }.to_toml();
+            toml.lines().map(|line| line.replace(" = ", "=")).collect()
+        }
+    };
+    let of_training = line.setup.as_ref().is_some_and(|setup| setup.views == line.views);
+    if !of_training {
+        settings.push(format!("test views=\"{}\"", line.views));
+    }
+    if line.pool != Pool::Mean {
+        settings.push(format!("pool=\"{}\"", line.pool));
+    }
+    if line.setup.as_ref().is_some_and(|setup| !setup.without.is_empty()) {
+        settings.push("trained without the algorithms that it is tested on".to_owned());
+    }
+    settings
 }
 
 /// The columns that have something to say.
@@ -129,11 +146,15 @@ fn columns(rows: &[StudyRow], across: bool) -> Vec<Column> {
     if across {
         columns.push(("trained on", Left, |row| row.trained_on.clone().unwrap_or_else(|| "-".to_owned())));
     }
+    if rows.iter().any(|row| row.algorithms.is_some()) {
+        columns.push(("pictures of", Left, |row| row.algorithms.clone().unwrap_or_default()));
+    }
     columns.push(("variant", Left, |row| row.variant.clone()));
     if rows.iter().any(|row| row.model != rows[0].model) {
         columns.push(("model", Left, |row| row.model.clone()));
     }
-    let numbers: [Column; 8] = [
+    let numbers: [Column; 9] = [
+        ("n", Right, |row| format!("{:.1}", row.pictures)),
         ("SRCC", Right, |row| number(row.srcc)),
         ("+-", Right, |row| number(row.srcc_std)),
         ("95% interval", Right, |row| interval(row.srcc_low, row.srcc_high)),

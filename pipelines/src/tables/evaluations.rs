@@ -36,6 +36,9 @@ table! {
         contrast: f64,
         /// Their mean, weighted by each one's distance from the median.
         spread: f64,
+        /// Their mean, weighted by how much of the class token's rolled-out attention is on the window itself; None: not looked
+        /// at.
+        attention: Option<f64>,
         /// The picture's share of the time that the device took, by windows, on the machine that made the test.
         seconds: f64,
     }

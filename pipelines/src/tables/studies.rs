@@ -21,7 +21,8 @@ table! {
         trained_on: Option<String>,
         /// The data set that has the test's pictures.
         tested_on: String,
-        /// The algorithms whose pictures were tested, joined by commas; None: all.
+        /// The algorithms whose pictures were tested, joined by commas, or `mean of N`: mean over the N rows that leave some out;
+        /// None: all.
         algorithms: Option<String>,
         /// What the model looked at in the test.
         views: String,
@@ -29,7 +30,7 @@ table! {
         pool: String,
         /// Which epoch was kept; `best-on-test` is optimistic. None: nothing was trained.
         select: Option<String>,
-        /// All settings of the training, as TOML; None: nothing was trained.
+        /// All settings of the training, as JSON; None: nothing was trained.
         setup: Option<String>,
         /// Splits.
         splits: u32,

@@ -337,6 +337,8 @@ mod tests {
     fn nothing_said_is_the_authors_protocol() {
         let setup = Setup::parse("", "memory").unwrap();
         assert_eq!(setup, Setup::default());
+        let written = include_str!("../../../configs/training.toml");
+        assert_eq!(Setup::parse(written, "configs/training.toml").unwrap(), setup);
         assert_eq!((setup.batch_size, setup.epochs, setup.lr), (64, 25, 1e-4));
         assert_eq!(setup.depths(12, 24), (12, 24));
     }

@@ -139,6 +139,9 @@ impl Splits {
                 "splits take a count of at least 1 and a share of test scenes from 0 to less than 1".to_owned(),
             ));
         }
+        if scenes.is_empty() {
+            return Err(SplitsError::Options(format!("data set `{dataset}` has no picture with a label")));
+        }
         let wanted = (scenes.len() as f64 * test_share).round() as usize;
         let tests = if test_share > 0.0 { wanted.max(1) } else { 0 };
         if scenes.len() <= tests {

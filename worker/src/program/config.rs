@@ -122,6 +122,7 @@ fn to_arguments(command: &Command, table: &Table, given: &[OsString], shown: &st
             Value::Boolean(false) if !takes_value => continue,
             Value::String(text) if takes_value => text.clone(),
             Value::Integer(number) if takes_value => number.to_string(),
+            Value::Float(number) if takes_value => number.to_string(),
             _ => bail!("`{key}` in the configuration {shown} has a value of the wrong kind"),
         };
         arguments.push(OsString::from(format!("--{key}={value}")));

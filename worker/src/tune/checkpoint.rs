@@ -16,9 +16,6 @@ const FACTS: &str = "dqa.checkpoint";
 const STATE: &str = "trainer";
 const BEST: &str = "best";
 
-/// A better SRCC is better by more than JSON loses of a number's last digits.
-const BETTER_BY: f64 = 1e-12;
-
 /// The epochs that were trained, and the best of them where one is selected.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct History {
@@ -36,6 +33,7 @@ pub(super) struct Best {
     pub(super) state: Vec<u8>,
 }
 
+/// As TOML, which keeps a number's last digit: `serde_json` reads it to within one.
 #[derive(Serialize, Deserialize)]
 struct Facts {
     trial: String,
@@ -54,7 +52,7 @@ impl History {
     pub(super) fn is_better(&self, srcc: Option<f64>) -> bool {
         match (self.best.as_ref().map(|best| best.srcc), srcc) {
             (None, _) | (Some(None), Some(_)) => true,
-            (Some(Some(best)), Some(srcc)) => srcc > best + BETTER_BY,
+            (Some(Some(best)), Some(srcc)) => srcc > best,
             (Some(_), None) => false,
         }
     }
@@ -63,7 +61,7 @@ impl History {
     pub(super) fn to_bytes(&self, trial: &str, state: &[u8]) -> Bytes {
         let best = self.best.as_ref().map(|best| BestFacts { epoch: best.epoch, srcc: best.srcc });
         let facts = Facts { trial: trial.to_owned(), epochs: self.epochs.clone(), best };
-        let facts = serde_json::to_string(&facts).expect("facts have text for keys");
+        let facts = toml::to_string(&facts).expect("facts have text for keys");
         let states = [(STATE, Some(state)), (BEST, self.best.as_ref().map(|best| best.state.as_slice()))];
         let views = states.into_iter().filter_map(|(name, bytes)| {
             let bytes = bytes?;
@@ -81,7 +79,7 @@ impl History {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
         let facts = metadata.metadata().as_ref().and_then(|facts| facts.get(FACTS)).ok_or("it has no facts of dqa")?;
-        let facts: Facts = serde_json::from_str(facts).map_err(|error| error.to_string())?;
+        let facts: Facts = toml::from_str(facts).map_err(|error| error.to_string())?;
         if facts.trial != trial {
             return Err(format!("it is of trial `{}`", facts.trial));
         }
@@ -101,7 +99,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_by_its_trial_alone() {
-        let epochs = vec![EpochRow { epoch: 1, loss: 0.1, train_srcc: None, ..EpochRow::default() }];
+        let row = |loss| EpochRow { epoch: 1, loss, held_out_srcc: Some(0.380952380952381), ..EpochRow::default() };
+        let epochs = vec![row(0.1 + 0.2), row(1e-300 / 3.0)];
         let history = History { epochs, best: Some(Best { epoch: 1, srcc: Some(0.1 + 0.2), state: vec![1, 2, 3] }) };
         let bytes = history.to_bytes("t", &[9; 5]);
         assert_eq!(History::parse(&bytes, "t").unwrap(), (history.clone(), vec![9; 5]));

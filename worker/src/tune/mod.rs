@@ -120,6 +120,14 @@ pub enum TrainError {
         #[source]
         source: Box<PictureError>,
     },
+    /// What was learned gives no score.
+    #[error("the training left the numbers: after epoch {epoch} the score of {image} is none; {}", kept(*epoch))]
+    NoScore {
+        /// Which epoch.
+        epoch: u32,
+        /// Whose score.
+        image: String,
+    },
     /// The model cannot be built, or fails in a test.
     #[error("the model failed")]
     Model(#[from] ModelError),

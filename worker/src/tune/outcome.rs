@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use super::checkpoint::CHECKPOINT;
 use super::training::{Training, unreadable};
 use super::{Event, Machine, StartError, TrainError};
+use crate::decode::PictureError;
 use crate::engine::{self, Outcome};
 use crate::program::host;
 use crate::shard::fetch::{self, Fetched};
@@ -37,11 +38,11 @@ pub(super) fn scorer(
     Ok(Arc::new(Scorer::new(weights, prompts, &options)?))
 }
 
-/// The score of each picture, in their order.
+/// The score of each picture after an epoch, in their order.
 pub(super) fn predict(
     training: &Training<'_>,
     scorer: &Arc<Scorer>,
-    pictures: &[TrialPicture],
+    (pictures, epoch): (&[TrialPicture], u32),
     each: &mut dyn FnMut(Event<'_>),
 ) -> Result<Vec<Prediction>, TrainError> {
     let known = &training.runner.pictures;
@@ -57,7 +58,11 @@ pub(super) fn predict(
             ControlFlow::Continue(())
         }
         Err(error) => {
-            failed = Some(unreadable(training.trial, &pictures[fetched.place].image, error));
+            let image = &pictures[fetched.place].image;
+            failed = Some(match error {
+                PictureError::NotFinite => TrainError::NoScore { epoch, image: image.clone() },
+                error => unreadable(training.trial, image, error),
+            });
             ControlFlow::Break(())
         }
     })?;
@@ -94,7 +99,7 @@ pub(super) fn write(
     let scored = match last.filter(|_| same) {
         Some(scored) => scored,
         None if trial.test.is_empty() => Vec::new(),
-        None => predict(&training, &scorer(&training, &weights, &prompts)?, &trial.test, each)?,
+        None => predict(&training, &scorer(&training, &weights, &prompts)?, (&trial.test, epoch), each)?,
     };
     write_files(&training, (&weights, &prompts), epoch, &scored)?;
     let row = &training.history.epochs[epoch as usize - 1];
@@ -112,12 +117,14 @@ pub(super) fn write(
     record.kept = Some(kept);
     record.state = TrialState::Complete;
     record.updated = Timestamp::now();
+    let store = training.store;
     training.runtime.block_on(async {
-        record.write(training.store).await?;
+        record.write(store).await?;
         // Three times what learns, and of no use any more.
-        training.store.delete(&trial.key(CHECKPOINT)).await
-    })?;
-    Ok(record)
+        store.delete(&trial.key(CHECKPOINT)).await?;
+        // As whoever asks later has it: JSON keeps a number to within its last digit.
+        Ok(TrialRecord::find(store, &record.name).await?.expect("it was written"))
+    })
 }
 
 fn is_rounded(training: &Training<'_>) -> bool {

@@ -1,7 +1,7 @@
 //! Pictures for a training: read and decoded ahead of who uses them, on threads of their own, in order; kept decoded as
 //! far as a budget of bytes goes. What is kept changes nothing but the time that an epoch takes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -51,8 +51,8 @@ pub(super) struct Pictures {
 struct Kept {
     pictures: HashMap<Version, Arc<Loaded>>,
     bytes: u64,
-    /// Those that were decoded once, whether they are kept or not.
-    good: HashSet<Version>,
+    /// Width and height of those that were decoded once, whether they are kept or not.
+    good: HashMap<Version, (u32, u32)>,
 }
 
 /// A picture in one version.
@@ -87,8 +87,8 @@ impl Pictures {
         &self.limits
     }
 
-    /// Decodes every picture that was not decoded before; those that cannot be, with why. `each` is told how many are
-    /// still to be looked at.
+    /// Decodes every picture that was not decoded before; those that cannot be or have too short a side, with why. `each`
+    /// is told how many are still to be looked at.
     pub(super) fn check<'a>(
         &self,
         pictures: impl Iterator<Item = &'a TrialPicture>,
@@ -96,23 +96,27 @@ impl Pictures {
         runtime: &Handle,
         mut each: impl FnMut(usize),
     ) -> Vec<(&'a TrialPicture, PictureError)> {
-        let new: Vec<&TrialPicture> = {
-            let kept = self.lock();
-            pictures.filter(|picture| !kept.good.contains(&version(picture))).collect()
-        };
         let mut failed = Vec::new();
-        let large_enough = |_: &TrialPicture, loaded: &Loaded| {
-            let (width, height) = (loaded.picture.width(), loaded.picture.height());
-            if width < side_min || height < side_min {
-                return Err(PictureError::TooSmall { width, height, side_min });
+        let mut judge = |picture, size: Result<(u32, u32), PictureError>| match size {
+            Ok((width, height)) if width < side_min || height < side_min => {
+                failed.push((picture, PictureError::TooSmall { width, height, side_min }));
             }
-            Ok(())
+            Ok(_) => {}
+            Err(error) => failed.push((picture, error)),
         };
-        let ended = self.each_ahead(&new, runtime, large_enough, |at, looked| {
-            match looked.and_then(|large_enough| large_enough) {
-                Ok(()) => drop(self.lock().good.insert(version(new[at]))),
-                Err(error) => failed.push((new[at], error)),
+        let mut new = Vec::new();
+        for picture in pictures {
+            match self.lock().good.get(&version(picture)) {
+                Some(size) => judge(picture, Ok(*size)),
+                None => new.push(picture),
             }
+        }
+        let size = |_: &TrialPicture, loaded: &Loaded| Ok((loaded.picture.width(), loaded.picture.height()));
+        let ended = self.each_ahead(&new, runtime, size, |at, size| {
+            if let Ok(size) = size {
+                self.lock().good.insert(version(new[at]), size);
+            }
+            judge(new[at], size);
             each(new.len() - at - 1);
             ControlFlow::<()>::Continue(())
         });
@@ -125,7 +129,7 @@ impl Pictures {
         &self,
         pictures: &[&TrialPicture],
         runtime: &Handle,
-        make: impl Fn(&TrialPicture, &Loaded) -> T + Sync,
+        make: impl Fn(&TrialPicture, &Loaded) -> Result<T, PictureError> + Sync,
         mut each: impl FnMut(usize, Result<T, PictureError>) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         let kept: Vec<Option<Arc<Loaded>>> = {
@@ -156,7 +160,7 @@ impl Pictures {
                 scope.spawn(move || {
                     for Job { picture, source, done } in jobs {
                         let loaded = self.load(picture, source);
-                        let _ = done.send(loaded.map(|loaded| make(picture, &loaded)));
+                        let _ = done.send(loaded.and_then(|loaded| make(picture, &loaded)));
                     }
                 });
             }

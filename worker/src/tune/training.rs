@@ -132,7 +132,7 @@ impl<'a> Training<'a> {
         }
         let started = Instant::now();
         let scorer = outcome::scorer(self, &self.trainer.weights(), &self.trainer.prompts())?;
-        let predictions = outcome::predict(self, &scorer, held_out, each)?;
+        let predictions = outcome::predict(self, &scorer, (held_out, row.epoch), each)?;
         let measures = outcome::measures(held_out, &predictions);
         row.held_out = Some(self.held_out_name().to_owned());
         row.held_out_srcc = measures.srcc;
@@ -155,12 +155,8 @@ impl<'a> Training<'a> {
 /// Before anything was learned.
 pub(super) fn trainer(runner: &Runner, setup: &Setup, views: Views) -> Result<Trainer, TrainError> {
     let prompts = runner.start.prompts(setup)?;
-    let options = TuneOptions {
-        tunes: tunes(setup.tune),
-        sees: views.sees,
-        device: runner.machine.device.clone(),
-        ..TuneOptions::default()
-    };
+    let device = runner.machine.device.clone();
+    let options = TuneOptions { tunes: tunes(setup.tune), sees: views.sees, device, ..TuneOptions::default() };
     Trainer::new(runner.start.weights(), &prompts, &options).map_err(TrainError::Tune)
 }
 
@@ -201,18 +197,27 @@ fn tunes(tune: Tune) -> Tunes {
 }
 
 /// What is seen of a picture in an epoch: a random window where windows are looked at, the whole where that is.
-fn example(picture: &TrialPicture, loaded: &Loaded, views: &Views, (seed, epoch): (u64, u32)) -> Example {
+fn example(
+    picture: &TrialPicture,
+    loaded: &Loaded,
+    views: &Views,
+    (seed, epoch): (u64, u32),
+) -> Result<Example, PictureError> {
+    let (width, height, side_min) = (loaded.picture.width(), loaded.picture.height(), views.side_min());
+    let Some(room) = width.checked_sub(side_min).zip(height.checked_sub(side_min)) else {
+        // It changed since it was looked at.
+        return Err(PictureError::TooSmall { width, height, side_min });
+    };
     let window = || {
-        let room = (loaded.picture.width() - views.window, loaded.picture.height() - views.window);
         let (x, y) = tune::crop(seed, epoch, &picture.image, room);
         let window = loaded.picture.crop(x, y, views.window);
         if views.window == INPUT_SIDE { window } else { whole_view(&window, INPUT_SIDE) }
     };
-    Example {
+    Ok(Example {
         local: (views.sees != Sees::Global).then(window),
         whole: (views.sees != Sees::Local).then(|| loaded.whole()),
         target: picture.target,
-    }
+    })
 }
 
 /// What an epoch has seen so far.

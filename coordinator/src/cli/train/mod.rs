@@ -30,7 +30,8 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
     dataset: String,
 
-    /// CLIP in Hugging Face's form: a directory, or hf:OWNER/NAME[@REVISION]; or new:CONFIG.json, with new weights.
+    /// CLIP in Hugging Face's form: a directory, hf:OWNER/NAME or hf:OWNER/NAME@REVISION; or new:CONFIG.json, with new
+    /// weights.
     #[arg(long, env = "DQA_MODEL", value_name = "DIR")]
     model: String,
 
@@ -106,12 +107,12 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     setup = runner.start().resolve(&setup);
     let skipped = if args.skip_unreadable { skip(&mut data, &runner, &setup, args.dry_run)? } else { refuse(&data)? };
     let splits = splits(args, &data)?;
-    splits.keep(&store).await?;
     let trials = trials(args, &data, &splits, (&runner, &setup))?;
     show_plan(&data, &splits, &trials, &runner)?;
     if args.dry_run {
         return Ok(Done::All);
     }
+    splits.keep(&store).await?;
     let mut records = Vec::new();
     let mut progress = Progress::new(&trials);
     for trial in &trials {
@@ -239,7 +240,7 @@ fn show_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &Runner)
     } else {
         String::new()
     };
-    note(format_args!("splits {}: {} of them, {} here{unused}", splits.key(), splits.splits.len(), trials.len()));
+    note(format_args!("splits {}: {} of {} are trained on{unused}", splits.key(), trials.len(), splits.splits.len()));
     note(format_args!(
         "learns: {}, {} numbers of {}{}",
         setup.tune,
@@ -248,7 +249,7 @@ fn show_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &Runner)
         trial.model.prompts.as_ref().map_or(String::new(), |prompts| format!(" with {}", prompts.name))
     ));
     note(format_args!(
-        "{} epochs of {} steps of {}, Adam {} {}, {}, seed {}; keeps the {}",
+        "{} epochs of {} steps of {} pictures, Adam {} {}, {}, seed {}; keeps the {}",
         setup.epochs,
         trial.steps_per_epoch(),
         setup.batch_size,
@@ -275,7 +276,7 @@ fn train(runner: &Runner, trial: &Trial, store: &Place, progress: &mut Progress)
     trained.map_err(|error| {
         let hint = match &error {
             TrainError::Unreadable { .. } => "--skip-unreadable trains on the others, and says how many were left out",
-            TrainError::Diverged { .. } => "a lower --lr, or --warmup-epochs",
+            TrainError::Diverged { .. } | TrainError::NoScore { .. } => "a lower --lr, or --warmup-epochs",
             TrainError::Checkpoint { .. } => "remove it to train from the beginning",
             _ => "the same command goes on from the last whole epoch",
         };

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{Write, stdout};
 
 use dqa_pipelines::stats::{OverSplits, over_splits};
-use dqa_pipelines::tune::{Measures, Setup, Splits, TrialRecord};
+use dqa_pipelines::tune::{Measures, Select, Setup, Splits, TrialRecord};
 use dqa_worker::program::{Format, Unwritten};
 use serde::Serialize;
 
@@ -23,6 +23,7 @@ struct Row<'a> {
     row: String,
     trial: Option<&'a str>,
     select: String,
+    optimistic: bool,
     epoch: Option<u32>,
     pictures: Option<usize>,
     train_srcc: Option<f64>,
@@ -86,6 +87,7 @@ impl Results<'_> {
             row: name,
             trial: None,
             select: self.setup.select.to_string(),
+            optimistic: self.setup.select == Select::BestOnTest,
             epoch: None,
             pictures: None,
             train_srcc,

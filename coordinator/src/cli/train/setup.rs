@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use dqa_model::Views;
 use dqa_pipelines::tune::{Init, Schedule, Select, Setup, Tune, WeightsDtype};
 
@@ -20,7 +20,7 @@ pub(super) struct SetupArgs {
     tune: Option<Tune>,
 
     /// No prompts at all: the plain sentences. With --tune all.
-    #[arg(long, env = "DQA_NO_PROMPTS", conflicts_with_all = ["text_depth", "visual_depth"])]
+    #[arg(long, env = "DQA_NO_PROMPTS", value_parser = BoolishValueParser::new(), conflicts_with_all = ["text_depth", "visual_depth"])]
     no_prompts: bool,
 
     /// Text prompts in a layer [default: 8].

@@ -1,0 +1,213 @@
+//! `dqa-coord study`: a question that takes many trainings, answered in one table.
+
+mod progress;
+
+use std::io::{Write, stdout};
+use std::path::Path;
+
+use anyhow::Context;
+use clap::builder::BoolishValueParser;
+use dqa_pipelines::dataset::{self, DataSet};
+use dqa_pipelines::names::StudyName;
+use dqa_pipelines::place::Place;
+use dqa_pipelines::study::{Definition, Outcome, Overrides};
+use dqa_worker::cli::{MachineArgs, device, shown};
+use dqa_worker::program::{Done, Format, Unwritten, advise, host, note};
+use dqa_worker::tune::Machine;
+
+use super::StoreArgs;
+use crate::study::{Plan, StudyRunError};
+use progress::Progress;
+
+/// Answers a question that takes many trainings: what there is not yet is trained and tested, all of it becomes one table.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// ablation, cross-dataset, windows, unseen-algorithms, backbones, initialisation; or a file like those in
+    /// configs/studies.
+    #[arg(env = "DQA_STUDY", value_name = "NAME|FILE")]
+    study: String,
+
+    /// The data sets to train on, joined by commas: names from configs/datasets, definitions (TOML), or folders. They have
+    /// labels [default: the study's].
+    #[arg(long, env = "DQA_DATASETS", value_delimiter = ',', value_name = "NAMES")]
+    datasets: Vec<String>,
+
+    /// The models to begin with, joined by commas: directories, hf:OWNER/NAME[@REVISION], or new:CONFIG.json [default: the
+    /// study's].
+    #[arg(long, env = "DQA_MODEL", value_delimiter = ',', value_name = "DIRS")]
+    model: Vec<String>,
+
+    /// Splits of each data set [default: the study's, 10].
+    #[arg(long, visible_alias = "splits", env = "DQA_SPLIT_COUNT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    split_count: Option<u32>,
+
+    /// Epochs of each training, as --set epochs=N.
+    #[arg(long, env = "DQA_EPOCHS", value_name = "N")]
+    epochs: Option<u32>,
+
+    /// Another setting of all trainings, as lr=1e-3, with the keys of a setup (docs/training.md); what a variant sets itself
+    /// stays. May be given more than once.
+    #[arg(long, env = "DQA_SET", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// The study's name in the store [default: made of its own and the data sets'].
+    #[arg(long, env = "DQA_NAME", value_name = "STUDY")]
+    name: Option<StudyName>,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Where models learn and are tested: cpu, or cuda:N.
+    #[arg(long, env = "DQA_DEVICE", default_value = "cpu", help_heading = "Machine")]
+    device: String,
+
+    /// MiB for decoded pictures that are kept from one epoch to the next.
+    #[arg(long, env = "DQA_KEPT_MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1 << 20), help_heading = "Machine")]
+    kept_mib: u64,
+
+    #[command(flatten, next_help_heading = "Machine")]
+    machine: MachineArgs,
+
+    /// Take hf: models from the local cache alone.
+    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new(), help_heading = "Machine")]
+    offline: bool,
+
+    /// How results are written.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Say what would be trained and tested, and stop.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    let definition = definition(args)?;
+    let mut datasets: Vec<DataSet> = Vec::new();
+    for text in &definition.datasets {
+        let found = dataset::find(text, Path::new(""))?;
+        let data = dataset::load(&found).await.with_context(|| format!("cannot load data set `{}`", found.name))?;
+        if datasets.iter().any(|other| other.name == data.name) {
+            anyhow::bail!("data set `{}` is asked for twice", data.name);
+        }
+        datasets.push(data);
+    }
+    let store = args.store.create()?;
+    let name = name(args, &datasets)?;
+    let plan = Plan::make(definition, datasets, args.offline)?;
+    show_plan(&name, &plan, &store).await?;
+    if args.dry_run {
+        return Ok(Done::All);
+    }
+    let mut progress = Progress::new();
+    let outcome = plan.run(name, &store, machine(args)?, &mut |happens| progress.happens(&happens)).await;
+    progress.finish();
+    let mut outcome = outcome.map_err(advised)?;
+    outcome.provenance.extend([
+        ("dqa.host".to_owned(), host()),
+        ("dqa.command".to_owned(), std::env::args().collect::<Vec<_>>().join(" ")),
+    ]);
+    outcome.write(&store).await?;
+    Ok(show(&outcome, args.format)?)
+}
+
+fn definition(args: &Args) -> anyhow::Result<Definition> {
+    let is_file = args.study.ends_with(".toml");
+    let definition = if is_file {
+        let text = std::fs::read_to_string(&args.study);
+        Definition::parse(&text.with_context(|| format!("cannot read the study {}", args.study))?, &args.study)?
+    } else {
+        Definition::ready(&args.study)?
+    };
+    let mut set = args.set.clone();
+    set.extend(args.epochs.map(|epochs| format!("epochs={epochs}")));
+    let (datasets, models) = (args.datasets.clone(), args.model.clone());
+    Ok(definition.changed(&Overrides { datasets, models, splits: args.split_count, set })?)
+}
+
+/// The same for the same study of the same data sets: its table takes the place of the earlier one's.
+fn name(args: &Args, datasets: &[DataSet]) -> anyhow::Result<StudyName> {
+    if let Some(name) = &args.name {
+        return Ok(name.clone());
+    }
+    let stem = Path::new(&args.study).file_stem().map_or("study".into(), |stem| stem.to_string_lossy());
+    let names: Vec<&str> = datasets.iter().map(|data| data.name.as_str()).collect();
+    let mut text = format!("{stem}-{}", names.join("+"));
+    text.truncate(100);
+    text.parse().context("the study's file is no name; --name takes one")
+}
+
+fn machine(args: &Args) -> anyhow::Result<Machine> {
+    let device = device(&args.device)?;
+    args.machine.start_threads()?;
+    Ok(Machine {
+        device_name: shown(&device, &args.device),
+        settings: args.machine.settings(None, &device),
+        kept_bytes_max: args.kept_mib << 20,
+        device,
+    })
+}
+
+async fn show_plan(name: &StudyName, plan: &Plan, store: &Place) -> anyhow::Result<()> {
+    note(format_args!("study {name}: {}", plan.definition.title));
+    for divided in &plan.datasets {
+        let (data, first) = (&divided.data, &divided.splits.splits[0]);
+        note(format_args!(
+            "data set {}: {} pictures by {} algorithms; {} splits ({}), {} scenes train and {} test",
+            data.name,
+            data.pictures.len(),
+            data.algorithms().len(),
+            divided.splits.splits.len(),
+            divided.splits.key(),
+            first.train.len(),
+            first.test.len()
+        ));
+    }
+    let counts = plan.look(store).await?;
+    let ((trials_done, trials), (tests_done, tests)) = (counts.trials, counts.evaluations);
+    note(format_args!(
+        "{} lines: {trials} trainings, {trials_done} of them there; {tests} tests beside the trainings' own, {tests_done} of \
+         them there",
+        plan.lines.len()
+    ));
+    Ok(())
+}
+
+fn show(outcome: &Outcome, format: Format) -> Result<Done, Unwritten> {
+    let text = match format {
+        Format::Table => outcome.text(),
+        Format::Json => outcome.json(),
+        Format::Csv => outcome.csv(),
+    };
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(Done::All)
+}
+
+fn advised(error: StudyRunError) -> anyhow::Error {
+    let hint = match &error {
+        StudyRunError::Train { .. } | StudyRunError::Evaluate { .. } | StudyRunError::Place(_) => {
+            "the same command goes on from here: what was trained and tested is kept"
+        }
+        StudyRunError::Stored(_) => "remove that file: the same command makes it again",
+        _ => return error.into(),
+    };
+    advise(error.into(), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use dqa_pipelines::study::READY;
+
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_study() {
+        let command = <Args as clap::Args>::augment_args(clap::Command::new("study"));
+        let help = command.clone().render_long_help().to_string().replace('\n', " ");
+        for (name, _) in READY {
+            assert!(help.contains(name), "{name}");
+        }
+    }
+}
