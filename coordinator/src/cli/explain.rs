@@ -13,6 +13,8 @@ use dqa_worker::explain::{Drawing, Look, drawings};
 use dqa_worker::program::{Done, Format, Unwritten, advise, note};
 use serde::Serialize;
 
+use super::progress::Steps;
+
 /// Draws where the model looks in a picture, and prints its windows' scores.
 #[derive(clap::Args)]
 #[command(group = ArgGroup::new("sentences").required(true).args(["prompts", "handcrafted"]))]
@@ -46,7 +48,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     let prepared = Prepared::new(picture.clone(), views).with_context(|| format!("cannot score {name}"))?;
     let explainer = args.model.explainer()?;
     let look = look(args.layer, explainer.layers())?;
-    let explained = explainer.explain(&prepared).context("cannot run the model")?;
+    let mut steps = Steps::new(prepared.windows() as u64, "windows");
+    let explained = explainer.explain(&prepared, |more| steps.more(more as u64)).context("cannot run the model")?;
+    steps.finish();
     let title = args.image.file_name().unwrap_or_default().to_string_lossy();
     write_drawings(&args.out, &drawings(&title, &picture, &explained, (views, look)))?;
     let origins = if views.sees == Sees::Global { Vec::new() } else { views.origins(size.0, size.1) };
