@@ -42,8 +42,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     let (name, limits, views) = (args.image.display(), args.model.machine.limits(), &args.model.views);
-    let bytes = read(&args.image, limits.bytes_max).with_context(|| format!("cannot read {name}"))?;
-    let picture = decode(&bytes, &limits).with_context(|| format!("cannot read {name}"))?;
+    let bytes = read(&args.image, limits.bytes_max).with_context(|| format!("cannot score {name}"))?;
+    let picture = decode(&bytes, &limits).with_context(|| format!("cannot score {name}"))?;
     let size = (picture.width(), picture.height());
     let prepared = Prepared::new(picture.clone(), views).with_context(|| format!("cannot score {name}"))?;
     let explainer = args.model.explainer()?;
