@@ -72,11 +72,11 @@ impl Explainer {
         &self.scorer
     }
 
-    /// Scores a picture, looking on.
+    /// Scores a picture, looking on. `more` hears of windows as they are done: how many more.
     ///
     /// # Errors
     /// What the device fails with.
-    pub fn explain(&self, picture: &Prepared) -> Result<Explained, ModelError> {
+    pub fn explain(&self, picture: &Prepared, mut more: impl FnMut(usize)) -> Result<Explained, ModelError> {
         let grid = self.scorer.tower().grid();
         let sequence = Sequence::new(self.scorer.views().sees, grid * grid);
         let (mut scores, mut windows, mut pending) = (Vec::new(), Vec::new(), Vec::new());
@@ -88,6 +88,7 @@ impl Explainer {
                     attention.iter().map(|layer| layer.get(of)?.to_vec2()).collect();
                 windows.push(sequence.look(&layers?));
             }
+            more(batch.len());
             Ok(())
         };
         self.scorer.tokens(picture, |window| {

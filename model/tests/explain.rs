@@ -12,7 +12,11 @@ use support::{Model, options, picture, scores};
 
 fn explain(model: &Model, views: &str, picture: &Rgb8) -> Explained {
     let explainer = Explainer::new(&model.clip(), &model.mode(), &options(views)).unwrap();
-    explainer.explain(&Prepared::new(picture.clone(), explainer.scorer().views()).unwrap()).unwrap()
+    let mut windows = 0;
+    let prepared = Prepared::new(picture.clone(), explainer.scorer().views()).unwrap();
+    let explained = explainer.explain(&prepared, |more| windows += more).unwrap();
+    assert_eq!(windows, explained.windows.len());
+    explained
 }
 
 /// With prompts of each depth: none, rows from some layer on, keys and values in all layers.

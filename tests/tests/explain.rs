@@ -60,6 +60,6 @@ fn one_file_gets_the_sheet_and_mistakes_are_said() {
     );
     place.file("tiny.png", &dqa_testkit::Picture::synthetic(1, 100, 300).png());
     let small = place.run(&[&["explain", "tiny.png", "--out", "x.png"], &MODEL[..]].concat()).ends_with(2);
-    assert!(small.err.contains("cannot read tiny.png") && small.err.contains("100x300"), "{}", small.err);
+    assert!(small.err.contains("cannot score tiny.png") && small.err.contains("100x300"), "{}", small.err);
     assert!(!place.path("x.png").exists());
 }

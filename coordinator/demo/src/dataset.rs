@@ -198,7 +198,7 @@ fn readme(demo: &Demo) -> String {
     let Demo { name, scenes, width, height, seed } = demo;
     format!(
         "# {name}: a synthetic data set of dehazed pictures\n\n\
-         Made by dqa (https://arxiv.org/abs/2502.01707 is the measure that it is for) with\n\n    \
+         Made with dqa, a benchmark of image dehazing, by\n\n    \
          dqa-coord demo make DIR --scenes {scenes} --width {width} --height {height} --seed {seed} --name {name}\n\n\
          No photograph and nobody's work is in it; use it as you like. Scenes are rendered by a program, haze is\n\
          I = J t + A (1 - t) with t = exp(-beta d), dehazed pictures are those of {} programs, some of which fail on\n\

@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
         seed: args.seed,
     };
     let steps = Mutex::new(Steps::new(demo.scenes, "scenes"));
-    let made = make(&args.folder, &demo, &|| steps.lock().expect("nothing panics with it").done_one())?;
+    let made = make(&args.folder, &demo, &|| steps.lock().expect("nothing panics with it").more(1))?;
     steps.into_inner().expect("nothing panics with it").finish();
     let algorithms = Algorithm::ALL.len();
     note(format_args!(

@@ -13,6 +13,8 @@ use dqa_worker::explain::{Drawing, Look, drawings};
 use dqa_worker::program::{Done, Format, Unwritten, advise, note};
 use serde::Serialize;
 
+use super::progress::Steps;
+
 /// Draws where the model looks in a picture, and prints its windows' scores.
 #[derive(clap::Args)]
 #[command(group = ArgGroup::new("sentences").required(true).args(["prompts", "handcrafted"]))]
@@ -40,13 +42,15 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     let (name, limits, views) = (args.image.display(), args.model.machine.limits(), &args.model.views);
-    let bytes = read(&args.image, limits.bytes_max).with_context(|| format!("cannot read {name}"))?;
-    let picture = decode(&bytes, &limits).with_context(|| format!("cannot read {name}"))?;
+    let bytes = read(&args.image, limits.bytes_max).with_context(|| format!("cannot score {name}"))?;
+    let picture = decode(&bytes, &limits).with_context(|| format!("cannot score {name}"))?;
     let size = (picture.width(), picture.height());
     let prepared = Prepared::new(picture.clone(), views).with_context(|| format!("cannot score {name}"))?;
     let explainer = args.model.explainer()?;
     let look = look(args.layer, explainer.layers())?;
-    let explained = explainer.explain(&prepared).context("cannot run the model")?;
+    let mut steps = Steps::new(prepared.windows() as u64, "windows");
+    let explained = explainer.explain(&prepared, |more| steps.more(more as u64)).context("cannot run the model")?;
+    steps.finish();
     let title = args.image.file_name().unwrap_or_default().to_string_lossy();
     write_drawings(&args.out, &drawings(&title, &picture, &explained, (views, look)))?;
     let origins = if views.sees == Sees::Global { Vec::new() } else { views.origins(size.0, size.1) };

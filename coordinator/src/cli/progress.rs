@@ -108,10 +108,10 @@ impl Steps {
         Steps { bar, what, total, done: 0, started: now, last_line: now }
     }
 
-    pub(super) fn done_one(&mut self) {
-        self.done += 1;
+    pub(super) fn more(&mut self, done: u64) {
+        self.done += done;
         if let Some(bar) = &self.bar {
-            bar.inc(1);
+            bar.inc(done);
         } else if self.last_line.elapsed() >= PLAIN_EVERY {
             let left = self.started.elapsed().as_secs_f64() / self.done as f64 * (self.total - self.done) as f64;
             let left = HumanDuration(Duration::from_secs_f64(left));

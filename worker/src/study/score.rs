@@ -87,7 +87,7 @@ impl Test<'_> {
             let deviations = deviations(&picture, views);
             let prepared = Prepared::new(picture, views).expect("the limits leave room for a window");
             let started = Instant::now();
-            let explained = explainer.explain(&prepared)?;
+            let explained = explainer.explain(&prepared, |_| ())?;
             let seconds = started.elapsed().as_secs_f64();
             let scores = &explained.score.windows;
             let pooled = Pooled::of(scores, &deviations, Some(&attention(&explained, views)));

@@ -6,6 +6,7 @@ mod indoors;
 mod materials;
 mod outdoors;
 mod shapes;
+mod things;
 
 use backdrop::Backdrop;
 use materials::Material;
