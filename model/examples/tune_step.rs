@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use candle_core::Device;
 use dqa_model::tune::{Example, Trainer, TuneOptions, Tunes};
 use dqa_model::{ClipWeights, PromptMode, Prompts, Rgb8, Sees};
 use dqa_testkit::Picture;

@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use candle_core::Device;
 use dqa_model::tune::{Example, Trainer, TuneOptions, Tunes};
 use dqa_model::{ClipWeights, PromptMode, Prompts, Rgb8, Sees, Views, whole_view};
 use dqa_testkit::{Goldens, hf};

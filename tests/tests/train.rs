@@ -124,7 +124,7 @@ fn what_cannot_be_trained_says_why_and_what_to_do() {
         (&["--split", "11"][..], "1 to 10"),
         (&["--epochs", "0"], "epochs"),
         (&["--without", "dpcc"], "near to it: dcp"),
-        (&["--tune", "promts"], "[possible values: text, visual, prompts, all]"),
+        (&["--tune", "promts"], "[possible values: text, visual, prompts, vision, all]"),
         (&["--words", "bad."], "two values"),
     ] {
         let said = train(&place, more).ends_with(2);

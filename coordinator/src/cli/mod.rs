@@ -5,6 +5,7 @@ mod demo;
 mod detach;
 mod explain;
 mod leaderboard;
+mod learner;
 mod progress;
 mod query;
 mod report;

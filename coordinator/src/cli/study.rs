@@ -6,16 +6,14 @@ use std::io::{Write, stdout};
 use std::path::Path;
 
 use anyhow::Context;
-use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::names::StudyName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::study::{Definition, Outcome, Overrides};
-use dqa_worker::cli::{MachineArgs, device, shown};
 use dqa_worker::program::{Done, Format, Unwritten, advise, host, note};
-use dqa_worker::tune::Machine;
 
 use super::StoreArgs;
+use super::learner::LearnerArgs;
 use crate::study::{Plan, StudyRunError};
 use progress::Progress;
 
@@ -57,20 +55,8 @@ pub(super) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Where models learn and are tested: cpu, or cuda:N.
-    #[arg(long, env = "DQA_DEVICE", default_value = "cpu", help_heading = "Machine")]
-    device: String,
-
-    /// MiB for decoded pictures that are kept from one epoch to the next.
-    #[arg(long, env = "DQA_KEPT_MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1 << 20), help_heading = "Machine")]
-    kept_mib: u64,
-
     #[command(flatten, next_help_heading = "Machine")]
-    machine: MachineArgs,
-
-    /// Take hf: models from the local cache alone.
-    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new(), help_heading = "Machine")]
-    offline: bool,
+    learner: LearnerArgs,
 
     /// How results are written.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
@@ -94,13 +80,13 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     }
     let store = args.store.create()?;
     let name = name(args, &datasets)?;
-    let plan = Plan::make(definition, datasets, args.offline)?;
+    let plan = Plan::make(definition, datasets, args.learner.offline)?;
     show_plan(&name, &plan, &store).await?;
     if args.dry_run {
         return Ok(Done::All);
     }
     let mut progress = Progress::new();
-    let outcome = plan.run(name, &store, machine(args)?, &mut |happens| progress.happens(&happens)).await;
+    let outcome = plan.run(name, &store, args.learner.open()?, &mut |happens| progress.happens(&happens)).await;
     progress.finish();
     let mut outcome = outcome.map_err(advised)?;
     outcome.provenance.extend([
@@ -135,17 +121,6 @@ fn name(args: &Args, datasets: &[DataSet]) -> anyhow::Result<StudyName> {
     let mut text = format!("{stem}-{}", names.join("+"));
     text.truncate(100);
     text.parse().context("the study's file is no name; --name takes one")
-}
-
-fn machine(args: &Args) -> anyhow::Result<Machine> {
-    let device = device(&args.device)?;
-    args.machine.start_threads()?;
-    Ok(Machine {
-        device_name: shown(&device, &args.device),
-        settings: args.machine.settings(None, &device),
-        kept_bytes_max: args.kept_mib << 20,
-        device,
-    })
 }
 
 async fn show_plan(name: &StudyName, plan: &Plan, store: &Place) -> anyhow::Result<()> {

@@ -72,6 +72,51 @@ pub(crate) fn linear_parallel(weight: &PackedLinear, x: &[f32], epilogue: Epilog
     });
 }
 
+/// out (n, k) += y^T x of y (rows, n), its rows `y_stride` apart, and x (rows, k): the gradient of a weight.
+pub(crate) fn add_transposed_product(y: &[f32], y_stride: usize, x: &[f32], k: usize, out: &mut [f32]) {
+    #[derive(Default)]
+    struct Scratch {
+        transposed: Aligned,
+        panels: Aligned,
+        gemm: GemmScratch,
+    }
+    thread_local! {
+        static SCRATCH: RefCell<Scratch> = RefCell::default();
+    }
+    let (rows, n) = (x.len() / k, out.len() / k);
+    assert!(x.len() == rows * k && out.len() == n * k && y.len() >= (rows - 1) * y_stride + n, "shapes of a product");
+    SCRATCH.with_borrow_mut(|Scratch { transposed, panels, gemm }| {
+        let transposed = transposed.slice_mut::<f32>(n * rows);
+        transpose(y, y_stride, n, transposed);
+        let panels = panels.slice_mut::<f32>(k.div_ceil(PANEL) * PANEL * rows);
+        for (panel, values) in panels.chunks_exact_mut(PANEL * rows).enumerate() {
+            let columns = panel * PANEL..k.min((panel + 1) * PANEL);
+            for (row, values) in x.chunks_exact(k).zip(values.chunks_exact_mut(PANEL)) {
+                values[..columns.len()].copy_from_slice(&row[columns.clone()]);
+                values[columns.len()..].fill(0.0);
+            }
+        }
+        let panels = Panels::F32(panels);
+        let isa = Isa::current();
+        let product = Product { isa, operands: Operands::F32, panels, n: k, k_padded: rows, bias: None };
+        let y = Rows { values: transposed, stride: rows, k: rows };
+        product.run(y, Epilogue::Add, Out { values: out, stride: k }, gemm);
+    });
+}
+
+/// x (rows, n), its rows `stride` apart -> out (n, rows). In squares, so that both sides stay in the cache.
+fn transpose(x: &[f32], stride: usize, n: usize, out: &mut [f32]) {
+    const SIDE: usize = 16;
+    let rows = out.len() / n;
+    for (row, column) in (0..rows).step_by(SIDE).flat_map(|row| (0..n).step_by(SIDE).map(move |column| (row, column))) {
+        for j in column..n.min(column + SIDE) {
+            for i in row..rows.min(row + SIDE) {
+                out[j * rows + i] = x[i * stride + j];
+            }
+        }
+    }
+}
+
 /// Where a product goes: rows `stride` apart.
 pub(super) struct Out<'a> {
     pub(super) values: &'a mut [f32],
@@ -214,6 +259,21 @@ mod tests {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn a_transposed_product_is_added(rows in 1usize..120, n in 1usize..70, k in 1usize..100, seed: u32) {
+            let stride = n + 3;
+            let (y, x) = (values(seed, rows * stride), values(!seed, rows * k));
+            let mut out = vec![0.5; n * k];
+            add_transposed_product(&y, stride, &x, k, &mut out);
+            for (i, j) in [(0, 0), (n - 1, k - 1), (n / 2, k / 3)] {
+                let sum: f64 = (0..rows).map(|r| f64::from(y[r * stride + i]) * f64::from(x[r * k + j])).sum();
+                prop_assert!((f64::from(out[i * k + j]) - 0.5 - sum).abs() < 1e-4, "({i}, {j}): {}", out[i * k + j]);
             }
         }
     }

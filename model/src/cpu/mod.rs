@@ -21,7 +21,7 @@ mod pack;
 mod portable;
 pub(crate) mod strided;
 
-pub(crate) use gemm::{Epilogue, GemmScratch, linear, linear_parallel};
+pub(crate) use gemm::{Epilogue, GemmScratch, add_transposed_product, linear, linear_parallel};
 pub use isa::Isa;
 pub(crate) use lanes::{layer_norm_rows, softmax_rows};
 pub(crate) use pack::{Operands, PackedLinear};

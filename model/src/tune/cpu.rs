@@ -49,7 +49,7 @@ impl Cpu {
 
     /// What learns has changed: the towers' own tensors are packed again where they do.
     pub(super) fn update(&mut self, fixed: Fixed<'_>, learned: &Learned) {
-        if fixed.options.tunes == Tunes::All {
+        if fixed.options.tunes.changes_weights() {
             let lanes = std::mem::take(&mut self.lanes);
             *self = Cpu { lanes, ..Cpu::new(fixed, learned) };
         }
@@ -67,13 +67,13 @@ impl Cpu {
         let keys = self.visual.keys(&of_visual);
         let comparison = Comparison { text: &features, scale: self.scale, batch: batch.len() };
         let mut sums = self.windows(batch, tunes, &keys, comparison, learned);
-        if tunes != Tunes::Text {
+        if tunes.reaches_vision() {
             let gradients = self.visual.keys_backward(&of_visual, &keys, &mut sums);
             if let Some(prompts) = fixed.prompts {
                 VISUAL.backward(prompts, learned, &gradients, &mut sums.own);
             }
         }
-        if tunes != Tunes::Visual {
+        if tunes.reaches_text() {
             let mut gradients = prompts::zeros_like(&of_text);
             self.text.backward(&sums.head.text, &mut gradients, &mut sums.own);
             if let Some(prompts) = fixed.prompts {
@@ -97,12 +97,12 @@ impl Cpu {
     ) -> Sums {
         let threads = rayon::current_num_threads();
         self.lanes.resize_with(threads, Memory::default);
-        let group = if tunes == Tunes::All { GROUP_ALL } else { GROUP_FROZEN };
+        let group = if tunes.changes_weights() { GROUP_ALL } else { GROUP_FROZEN };
         let visual = &self.visual;
         let lane = |(examples, memory): (&[Example], &mut Memory)| {
             let mut sums = Sums::new(learned.gradients(), keys, comparison.text.len() / 2);
             for group in examples.chunks(group) {
-                visual.run(group, keys, comparison, tunes != Tunes::Text, (&mut sums, memory));
+                visual.run(group, keys, comparison, tunes.reaches_vision(), (&mut sums, memory));
             }
             sums
         };

@@ -4,8 +4,7 @@ use super::learned::{Gradients, Learned, Slot};
 use crate::ClipWeights;
 use crate::cpu::block::NormWeights;
 use crate::cpu::gradients::{NormGradients, column_sums, layer_norm_backward, layer_norm_gradients};
-use crate::cpu::strided::{Target, View, product};
-use crate::cpu::{Epilogue, GemmScratch, Isa, Operands, PackedLinear, layer_norm_rows, linear};
+use crate::cpu::{Epilogue, GemmScratch, Isa, Operands, PackedLinear, add_transposed_product, layer_norm_rows, linear};
 
 /// Where a model's tensors come from: those that learn as they are now, the others as they were read.
 #[derive(Clone, Copy)]
@@ -93,13 +92,10 @@ impl Linear {
 
     /// Adds the gradients of its own tensors, if they learn: `gradient` (rows, n) at the output for the input x (rows, k).
     pub(super) fn own(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
-        let rows = x.len() / self.inputs;
         let part = self.outputs / self.slots.len().max(1);
         for (i, (weight, bias)) in self.slots.iter().enumerate() {
             let gradient = &gradient[i * part..];
-            let to = Target::plus(sums.of(*weight), self.inputs);
-            let x = View::rows(x, rows, self.inputs, self.inputs);
-            product(View::rows(gradient, rows, part, self.outputs).t(), x, 1.0, to);
+            add_transposed_product(gradient, self.outputs, x, self.inputs, sums.of(*weight));
             if let Some(bias) = bias {
                 column_sums(Isa::current(), gradient, self.outputs, sums.of(*bias));
             }

@@ -35,8 +35,42 @@ pub enum Tunes {
     /// Both towers' prompts and their linear layers: CLIP-DQA.
     #[default]
     Prompts,
-    /// CLIP's own weights too.
+    /// The visual tower's own weights with the temperature, and the visual prompts: the sentences stay where they are, and
+    /// what a visual tower learns from nothing is not led about by them.
+    Vision,
+    /// All of CLIP's weights, and all prompts.
     All,
+}
+
+impl Tunes {
+    /// Whether a tensor of this name learns.
+    fn takes(self, name: &str) -> bool {
+        let starts = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
+        let text_prompt = starts(&["prompts_text.", "prompt_txt_"]);
+        let visual_prompt = starts(&["prompts_vis.", "prompt_vis_"]);
+        match self {
+            Tunes::Text => text_prompt,
+            Tunes::Visual => visual_prompt,
+            Tunes::Prompts => text_prompt || visual_prompt,
+            Tunes::Vision => visual_prompt || starts(&["vision_model.", "visual_projection.", "logit_scale"]),
+            Tunes::All => true,
+        }
+    }
+
+    /// Whether anything of the text tower learns.
+    fn reaches_text(self) -> bool {
+        matches!(self, Tunes::Text | Tunes::Prompts | Tunes::All)
+    }
+
+    /// Whether anything of the visual tower learns.
+    fn reaches_vision(self) -> bool {
+        self != Tunes::Text
+    }
+
+    /// Whether CLIP's own weights learn.
+    pub fn changes_weights(self) -> bool {
+        matches!(self, Tunes::Vision | Tunes::All)
+    }
 }
 
 /// What a [`Trainer`] does.

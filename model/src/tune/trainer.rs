@@ -102,7 +102,7 @@ impl Trainer {
         PromptMode::Learned(prompts.with(learned))
     }
 
-    /// The weights as they are now: those given, unless all learn.
+    /// The weights as they are now: those given, unless they learn.
     pub fn weights(&self) -> ClipWeights {
         let (ids, _) = occurring(&self.sentences);
         let mut weights = self.weights.clone();
@@ -176,19 +176,14 @@ fn sentences(prompts: Option<&Prompts>) -> Result<[Vec<u32>; 2], TuneError> {
 
 fn learned(weights: &ClipWeights, prompts: Option<&Prompts>, sentences: &[Vec<u32>; 2], tunes: Tunes) -> Learned {
     let mut learned = Learned::default();
-    let learns = |name: &str| match tunes {
-        Tunes::Text => name.starts_with("prompts_text.") || name.starts_with("prompt_txt_"),
-        Tunes::Visual => name.starts_with("prompts_vis.") || name.starts_with("prompt_vis_"),
-        Tunes::Prompts | Tunes::All => true,
-    };
     if let Some(prompts) = prompts {
-        for (name, tensor) in prompts.tensors().iter().filter(|(name, _)| learns(name)) {
+        for (name, tensor) in prompts.tensors().iter().filter(|(name, _)| tunes.takes(name)) {
             learned.add(name, tensor.dims(), prompts.values(name));
         }
     }
-    if tunes == Tunes::All {
+    if tunes.changes_weights() {
         let (ids, _) = occurring(sentences);
-        for name in weights.names() {
+        for name in weights.names().filter(|name| tunes.takes(name)) {
             if name == TOKEN_EMBEDDING {
                 // The gradient of every other row is zero.
                 let width = weights.shape(name)[1];

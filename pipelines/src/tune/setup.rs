@@ -127,10 +127,25 @@ word!(
         Visual = "visual",
         /// The prompts of both towers and their linear layers: CLIP-DQA.
         Prompts = "prompts",
-        /// CLIP's own weights too.
+        /// The visual tower's own weights, with the temperature and the visual prompts.
+        Vision = "vision",
+        /// All of CLIP's weights, and all prompts.
         All = "all",
     }
 );
+
+impl Tune {
+    /// Whether CLIP's own weights learn.
+    pub fn changes_weights(self) -> bool {
+        matches!(self, Tune::Vision | Tune::All)
+    }
+
+    /// Whether the prompts of a tower learn, `Text` or `Visual`.
+    fn reaches(self, tower: Tune) -> bool {
+        self == tower || matches!(self, Tune::Prompts | Tune::All) || (self, tower) == (Tune::Vision, Tune::Visual)
+    }
+}
+
 word!(
     /// How the learning rate goes on after the warm-up.
     Schedule {
@@ -278,7 +293,6 @@ impl Setup {
         if !(self.validation_share > 0.0 && self.validation_share < 1.0) {
             return wrong("validation_share", &self.validation_share, "it takes a share between 0 and 1");
         }
-        let learns = |tower| matches!(self.tune, Tune::Prompts | Tune::All) || self.tune == tower;
         if self.tune == Tune::Text && self.text_depth == Some(0) {
             return wrong("text_depth", &0, "the text prompts are to learn, so there must be some");
         }
@@ -290,7 +304,7 @@ impl Setup {
         }
         let lengths = [("text_len", self.text_len, Tune::Text), ("visual_len", self.visual_len, Tune::Visual)];
         for (key, length, tower) in lengths {
-            if length == 0 && learns(tower) {
+            if length == 0 && self.tune.reaches(tower) {
                 return wrong(key, &length, "it takes at least 1; a tower without prompts has depth 0");
             }
         }
@@ -307,7 +321,7 @@ impl Setup {
     pub fn depths(&self, text_layers: usize, visual_layers: usize) -> (usize, usize) {
         let depth = |given: Option<u32>, tower: Tune, layers: usize| match given {
             Some(depth) => depth as usize,
-            None if self.tune == tower || matches!(self.tune, Tune::Prompts | Tune::All) => layers,
+            None if self.tune.reaches(tower) => layers,
             None => 0,
         };
         (depth(self.text_depth, Tune::Text, text_layers), depth(self.visual_depth, Tune::Visual, visual_layers))

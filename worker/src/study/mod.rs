@@ -13,7 +13,7 @@ use dqa_model::{
 use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::study::{Evaluation, evaluation_key};
 use dqa_pipelines::tables::{evaluations, parquet_file};
-use dqa_pipelines::tune::{TrialRecord, Tune, trial_key};
+use dqa_pipelines::tune::{TrialRecord, trial_key};
 use tokio::runtime::Handle;
 
 use crate::decode::PictureError;
@@ -79,7 +79,7 @@ impl Judge {
     pub async fn of_trial(record: &TrialRecord, start: &Start, store: &Place) -> Result<Judge, EvaluateError> {
         // Weights and prompts are read from files, whatever kind of store they lie in.
         let folder = tempfile::tempdir()?;
-        let weights = if record.setup.tune == Tune::All {
+        let weights = if record.setup.tune.changes_weights() {
             for file in ["config.json", "model.safetensors"] {
                 copy(store, &trial_key(&record.name, file), &folder.path().join(file)).await?;
             }

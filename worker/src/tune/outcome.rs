@@ -9,7 +9,7 @@ use dqa_model::{Arithmetic, ClipWeights, Options, PromptMode, Scorer};
 use dqa_pipelines::tables::epochs::{self, EPOCHS};
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::predictions::{self, PREDICTIONS, PredictionRow};
-use dqa_pipelines::tune::{Kept, Measures, Select, TrialPicture, TrialRecord, TrialState, Tune, WeightsDtype};
+use dqa_pipelines::tune::{Kept, Measures, Select, TrialPicture, TrialRecord, TrialState, WeightsDtype};
 use jiff::Timestamp;
 
 use super::checkpoint::CHECKPOINT;
@@ -129,7 +129,7 @@ pub(super) fn write(
 
 fn is_rounded(training: &Training<'_>) -> bool {
     let setup = &training.trial.setup;
-    setup.tune == Tune::All && setup.weights_dtype != WeightsDtype::F32
+    setup.tune.changes_weights() && setup.weights_dtype != WeightsDtype::F32
 }
 
 /// Weights and prompts as they are written, so that the test is of what is kept.
@@ -150,7 +150,7 @@ fn write_files(
     if let PromptMode::Learned(prompts) = prompts {
         files.push(("prompts.safetensors".to_owned(), prompts.to_bytes().map_err(StartError::from)?));
     }
-    if trial.setup.tune == Tune::All {
+    if trial.setup.tune.changes_weights() {
         let dtype = match trial.setup.weights_dtype {
             WeightsDtype::F32 => Arithmetic::F32,
             WeightsDtype::F16 => Arithmetic::F16,

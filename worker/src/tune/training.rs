@@ -192,6 +192,7 @@ fn tunes(tune: Tune) -> Tunes {
         Tune::Text => Tunes::Text,
         Tune::Visual => Tunes::Visual,
         Tune::Prompts => Tunes::Prompts,
+        Tune::Vision => Tunes::Vision,
         Tune::All => Tunes::All,
     }
 }

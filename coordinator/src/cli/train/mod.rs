@@ -12,13 +12,13 @@ use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, DataSet, FaultKind};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::tune::{Setup, Splits, SplitsOptions, Trial, TrialError, TrialRecord, labelled_scenes, trial_key};
-use dqa_worker::cli::{MachineArgs, device, shown};
 use dqa_worker::decode::PictureError;
 use dqa_worker::program::{Done, Format, advise, note};
-use dqa_worker::tune::{Machine, Runner, Start, TrainError};
+use dqa_worker::tune::{Runner, Start, TrainError};
 use tokio::runtime::Handle;
 
 use super::StoreArgs;
+use super::learner::LearnerArgs;
 use progress::Progress;
 use results::Results;
 use setup::SetupArgs;
@@ -73,20 +73,8 @@ pub(super) struct Args {
     #[command(flatten)]
     setup: SetupArgs,
 
-    /// Where the model learns: cpu, or cuda:N.
-    #[arg(long, env = "DQA_DEVICE", default_value = "cpu", help_heading = "Machine")]
-    device: String,
-
-    /// MiB for decoded pictures that are kept from one epoch to the next.
-    #[arg(long, env = "DQA_KEPT_MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1 << 20), help_heading = "Machine")]
-    kept_mib: u64,
-
     #[command(flatten, next_help_heading = "Machine")]
-    machine: MachineArgs,
-
-    /// Take hf: models from the local cache alone.
-    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new(), help_heading = "Machine")]
-    offline: bool,
+    learner: LearnerArgs,
 
     /// How results are written.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
@@ -127,17 +115,9 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
 }
 
 fn runner(args: &Args, setup: &Setup) -> anyhow::Result<Runner> {
-    let device = device(&args.device)?;
-    args.machine.start_threads()?;
-    let start = Start::open(&args.model, args.prompts.as_deref(), setup.seed, args.offline);
-    let start = start.with_context(|| format!("cannot open the model {}", args.model))?;
-    let machine = Machine {
-        device_name: shown(&device, &args.device),
-        settings: args.machine.settings(None, &device),
-        kept_bytes_max: args.kept_mib << 20,
-        device,
-    };
-    Ok(Runner::new(start, machine))
+    let machine = args.learner.open()?;
+    let start = Start::open(&args.model, args.prompts.as_deref(), setup.seed, args.learner.offline);
+    Ok(Runner::new(start.with_context(|| format!("cannot open the model {}", args.model))?, machine))
 }
 
 /// The splits that were asked for, of the scenes that have labels.

@@ -15,7 +15,8 @@ pub(super) struct SetupArgs {
     #[arg(long, env = "DQA_SETUP", value_name = "FILE")]
     setup: Option<PathBuf>,
 
-    /// What learns: text, visual, prompts (both: CLIP-DQA), or all (CLIP's weights too) [default: prompts].
+    /// What learns: text, visual, prompts (both: CLIP-DQA), vision (the visual tower's weights and prompts), or all [default:
+    /// prompts].
     #[arg(long, env = "DQA_TUNE", value_parser = words::<Tune>(Tune::WORDS), hide_possible_values = true)]
     tune: Option<Tune>,
 

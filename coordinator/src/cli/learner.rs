@@ -1,0 +1,39 @@
+//! What commands that train may take of the machine.
+
+use clap::builder::BoolishValueParser;
+use dqa_worker::cli::{MachineArgs, device, shown};
+use dqa_worker::tune::Machine;
+
+/// Flags that say where models learn and what of the machine they may take.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct LearnerArgs {
+    /// Where models learn and are tested: cpu, or cuda:N.
+    #[arg(long, env = "DQA_DEVICE", default_value = "cpu")]
+    device: String,
+
+    /// MiB for decoded pictures that are kept from one epoch to the next.
+    #[arg(long, env = "DQA_KEPT_MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
+    kept_mib: u64,
+
+    #[command(flatten)]
+    machine: MachineArgs,
+
+    /// Take hf: models from the local cache alone.
+    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
+    pub(super) offline: bool,
+}
+
+impl LearnerArgs {
+    /// Opens the device and starts the threads.
+    pub(super) fn open(&self) -> anyhow::Result<Machine> {
+        let device = device(&self.device)?;
+        self.machine.start_threads()?;
+        Ok(Machine {
+            device_name: shown(&device, &self.device),
+            settings: self.machine.settings(None, &device),
+            kept_bytes_max: self.kept_mib << 20,
+            device,
+        })
+    }
+}
