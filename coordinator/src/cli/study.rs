@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_DATASETS", value_delimiter = ',', value_name = "NAMES")]
     datasets: Vec<String>,
 
-    /// The models to begin with, joined by commas: directories, hf:OWNER/NAME[@REVISION], or new:CONFIG.json [default: the
+    /// The models to begin with, joined by commas: directories, hf:OWNER/NAME@REVISION, or new:CONFIG.json [default: the
     /// study's].
     #[arg(long, env = "DQA_MODEL", value_delimiter = ',', value_name = "DIRS")]
     model: Vec<String>,
