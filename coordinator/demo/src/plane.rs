@@ -130,6 +130,19 @@ pub(crate) fn mix(a: f32, b: f32, share: f32) -> f32 {
     a + (b - a) * share
 }
 
+/// `base` to a whole power, by squaring: the standard library leaves the last bits of its own to the platform.
+pub(crate) fn power(mut base: f32, mut exponent: u32) -> f32 {
+    let mut product = 1.0;
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            product *= base;
+        }
+        base *= base;
+        exponent /= 2;
+    }
+    product
+}
+
 /// 0 up to `from`, 1 from `to` on, smooth between.
 pub(crate) fn smoothstep(from: f32, to: f32, value: f32) -> f32 {
     let t = ((value - from) / (to - from)).clamp(0.0, 1.0);

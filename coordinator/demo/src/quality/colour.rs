@@ -2,7 +2,7 @@
 
 use std::f32::consts::{PI, TAU};
 
-use crate::plane::Rgb;
+use crate::plane::{Rgb, power};
 
 /// CIELAB of a picture's squares of two by two pixels, as an eye at some distance sees them.
 pub(crate) fn seen(picture: &Rgb) -> Vec<[f32; 3]> {
@@ -36,7 +36,7 @@ fn lab([r, g, b]: [f32; 3]) -> [f32; 3] {
 /// The difference of two colours in CIELAB.
 fn ciede2000([l1, a1, b1]: [f32; 3], [l2, a2, b2]: [f32; 3]) -> f32 {
     let chroma = |a: f32, b: f32| (a * a + b * b).sqrt();
-    let seventh = |c: f32| (c.powi(7) / (c.powi(7) + 25.0_f32.powi(7))).sqrt();
+    let seventh = |c: f32| (power(c, 7) / (power(c, 7) + power(25.0, 7))).sqrt();
     let g = 0.5 * (1.0 - seventh((chroma(a1, b1) + chroma(a2, b2)) / 2.0));
     let (a1, a2) = (a1 * (1.0 + g), a2 * (1.0 + g));
     let (c1, c2) = (chroma(a1, b1), chroma(a2, b2));

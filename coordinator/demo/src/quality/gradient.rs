@@ -10,7 +10,8 @@ pub(crate) fn gmsd(a: &Plane, b: &Plane) -> f32 {
     let (a, b) = (gradient(&a.halved()), gradient(&b.halved()));
     let similarity = a.zip(&b, |a, b| (2.0 * a * b + C) / (a * a + b * b + C));
     let mean = f64::from(similarity.mean());
-    let spread = similarity.data.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>();
+    let spread =
+        similarity.data.iter().map(|&value| (f64::from(value) - mean) * (f64::from(value) - mean)).sum::<f64>();
     (spread / similarity.data.len() as f64).sqrt() as f32
 }
 

@@ -3,7 +3,7 @@
 use super::materials::Material;
 use super::shapes::{Ray, Vector};
 use super::{Seen, Surface, World};
-use crate::plane::smoothstep;
+use crate::plane::{power, smoothstep};
 use crate::random::{fractal, noise};
 
 pub(super) enum Backdrop {
@@ -165,7 +165,7 @@ impl Water {
         } else {
             self.colour
         };
-        let share = 0.04 + 0.85 * (1.0 - facing.clamp(0.0, 1.0)).powi(4);
+        let share = 0.04 + 0.85 * power(1.0 - facing.clamp(0.0, 1.0), 4);
         let light = (world.light.colour + world.light.ambient.0) * 0.6;
         Seen { colour: self.colour.component_mul(&light) * (1.0 - share) + mirrored * share, t }
     }
@@ -206,8 +206,8 @@ impl Ridge {
 impl Sky {
     fn colour(&self, ray: &Ray) -> Vector {
         let up = ray.along.y.max(0.0);
-        let clear = self.horizon + (self.zenith - self.horizon) * (1.0 - (1.0 - up).powi(4));
-        let clear = clear + self.glow * ray.along.dot(&self.sun).max(0.0).powi(12);
+        let clear = self.horizon + (self.zenith - self.horizon) * (1.0 - power(1.0 - up, 4));
+        let clear = clear + self.glow * power(ray.along.dot(&self.sun).max(0.0), 12);
         let (x, z) = (ray.along.x / (up + 0.12), ray.along.z / (up + 0.12));
         let dense = fractal(x * 0.7, z * 0.7, 6, 0.0, self.seed);
         let share = smoothstep(0.9 - 1.4 * self.cover, 1.3 - 1.2 * self.cover, dense + 0.5)

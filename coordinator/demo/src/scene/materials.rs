@@ -1,7 +1,7 @@
 //! What surfaces look like: patterns over metres of surface, as light reflected, in linear light.
 
 use super::shapes::Vector;
-use crate::plane::smoothstep;
+use crate::plane::{power, smoothstep};
 use crate::random::{Stream, cell, fractal, noise};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,7 +122,7 @@ impl Material {
         if height > 0.55 + 0.4 * look(1) {
             return self.main * 0.15;
         }
-        let round = 1.0 - 0.6 * edges * (2.0 * (slot - slot.floor()) - 1.0).powi(2);
+        let round = 1.0 - 0.6 * edges * power(2.0 * (slot - slot.floor()) - 1.0, 2);
         let title = if (0.3..0.42).contains(&(height - 0.1 * look(5))) && look(6) > 0.4 { 0.35 } else { 0.0 };
         (Vector::new(look(2), look(3), look(4)) * 0.55 + Vector::repeat(0.03 + title)) * round
     }

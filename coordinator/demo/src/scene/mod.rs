@@ -12,7 +12,7 @@ use backdrop::Backdrop;
 use materials::Material;
 use shapes::{Hit, Ray, Shape, Vector};
 
-use crate::plane::{Plane, Rgb};
+use crate::plane::{Plane, Rgb, power};
 use crate::random::Stream;
 
 /// A picture without haze.
@@ -202,7 +202,7 @@ impl World {
         let open = 0.55 + 0.45 * (at.y / 1.5).clamp(0.0, 1.0).max(normal.y);
         let ambient = (self.light.ambient.1 + (self.light.ambient.0 - self.light.ambient.1) * sky) * open;
         let mirrored = ray.along - normal * (2.0 * normal.dot(&ray.along));
-        let highlight = gloss * direct * mirrored.dot(&towards).max(0.0).powi(24);
+        let highlight = gloss * direct * power(mirrored.dot(&towards).max(0.0), 24);
         let light = self.light.colour * (direct * facing.max(0.0)) + ambient;
         colour.component_mul(&light) + self.light.colour * highlight
     }

@@ -9,6 +9,7 @@ use super::things::{
     bush, car, fence, foliage, growth, house, lamp_post, paint, paving, person, rock, stone, tree, wall,
 };
 use super::{Camera, Light, Source, World};
+use crate::plane::power;
 use crate::random::Stream;
 
 pub(super) fn place(random: &mut Stream) -> World {
@@ -31,7 +32,7 @@ fn land(kind: &'static str, random: &mut Stream) -> World {
     let (turn, height) = (random.between(0.0, TAU), random.between(0.25, 1.1));
     let level = libm::cosf(height);
     let sun = Vector::new(level * libm::sinf(turn), libm::sinf(height), level * libm::cosf(turn));
-    let warm = (1.0 - height / 1.1).powi(2);
+    let warm = power(1.0 - height / 1.1, 2);
     let cover = if random.chance(0.3) { random.between(0.75, 1.0) } else { random.between(0.0, 0.6) };
     let strength = 1.6 * (1.0 - 0.75 * ((cover - 0.5) * 2.0_f32).max(0.0));
     let blue = hsl(random.between(0.55, 0.61), random.between(0.3, 0.6), random.between(0.5, 0.65));
