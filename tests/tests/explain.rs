@@ -58,6 +58,9 @@ fn one_file_gets_the_sheet_and_mistakes_are_said() {
     assert!(
         layer.err.contains("error: the model has no layer 99\n") && layer.err.contains("hint: its layers are 1 to ")
     );
+    let window = place.run(&explain(&["--window", "99"])).ends_with(2);
+    assert!(window.err.contains("error: the picture has no window 99\n"), "{}", window.err);
+    place.run(&explain(&["--window", "1"])).ends_with(0);
     place.file("tiny.png", &dqa_testkit::Picture::synthetic(1, 100, 300).png());
     let small = place.run(&[&["explain", "tiny.png", "--out", "x.png"], &MODEL[..]].concat()).ends_with(2);
     assert!(small.err.contains("cannot score tiny.png") && small.err.contains("100x300"), "{}", small.err);

@@ -9,7 +9,7 @@ use clap::ArgGroup;
 use dqa_model::{Explained, Prepared, Sees};
 use dqa_worker::cli::{ModelArgs, read};
 use dqa_worker::decode::decode;
-use dqa_worker::explain::{Drawing, Look, drawings};
+use dqa_worker::explain::{Drawing, Look, Shown, drawings};
 use dqa_worker::program::{Done, Format, Unwritten, advise, note};
 use serde::Serialize;
 
@@ -35,6 +35,10 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_LAYER", value_name = "N")]
     layer: Option<usize>,
 
+    /// Draw what this window's class token looks at, with the numbers of the list that is printed [default: the mean of all].
+    #[arg(long, env = "DQA_WINDOW", value_name = "N")]
+    window: Option<usize>,
+
     /// How windows are written.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -48,11 +52,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     let prepared = Prepared::new(picture.clone(), views).with_context(|| format!("cannot score {name}"))?;
     let explainer = args.model.explainer()?;
     let look = look(args.layer, explainer.layers())?;
+    let window = window(args.window, prepared.windows())?;
     let mut steps = Steps::new(prepared.windows() as u64, "windows");
     let explained = explainer.explain(&prepared, |more| steps.more(more as u64)).context("cannot run the model")?;
     steps.finish();
     let title = args.image.file_name().unwrap_or_default().to_string_lossy();
-    write_drawings(&args.out, &drawings(&title, &picture, &explained, (views, look)))?;
+    write_drawings(&args.out, &drawings(&title, &picture, &explained, &Shown { views: *views, look, window }))?;
     let origins = if views.sees == Sees::Global { Vec::new() } else { views.origins(size.0, size.1) };
     let rows = (0..explained.windows.len()).map(|window| {
         let attention = look.of(&explained.windows[window]);
@@ -79,6 +84,16 @@ fn look(layer: Option<usize>, layers: usize) -> anyhow::Result<Look> {
         None => Ok(Look::Rollout),
         Some(layer) if (1..=layers).contains(&layer) => Ok(Look::Layer(layer - 1)),
         Some(layer) => Err(advise(anyhow!("the model has no layer {layer}"), format!("its layers are 1 to {layers}"))),
+    }
+}
+
+fn window(window: Option<usize>, windows: usize) -> anyhow::Result<Option<usize>> {
+    match window.filter(|window| *window >= windows) {
+        None => Ok(window),
+        Some(window) => {
+            let error = anyhow!("the picture has no window {window}");
+            Err(advise(error, format!("its windows are 0 to {}", windows - 1)))
+        }
     }
 }
 

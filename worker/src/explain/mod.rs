@@ -30,6 +30,24 @@ impl Look {
     }
 }
 
+/// What is to be drawn of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// How the picture was seen.
+    pub views: Views,
+    /// Which attention.
+    pub look: Look,
+    /// That of this window alone, from 0; None: the mean of all.
+    pub window: Option<usize>,
+}
+
+impl Shown {
+    /// Which of so many windows.
+    fn windows(&self, count: usize) -> std::ops::Range<usize> {
+        self.window.map_or(0..count, |window| window..window + 1)
+    }
+}
+
 /// A number for each pixel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
@@ -45,7 +63,7 @@ pub struct Map {
 /// of a view would get if all got the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Maps {
-    /// On the whole picture, the mean over windows; none where it is not seen.
+    /// On the whole picture, the mean over windows that are shown; none where it is not seen.
     pub whole: Option<Map>,
     /// On windows, each laid back at its place, the mean where they overlap; none where only the whole picture is seen.
     pub windows: Option<Map>,
@@ -54,10 +72,16 @@ pub struct Maps {
 }
 
 impl Maps {
-    /// Of a picture of `size` (width, height), seen by `views`.
-    pub fn new(explained: &Explained, views: &Views, size: (u32, u32), look: Look) -> Maps {
+    /// Of a picture of `size` (width, height).
+    ///
+    /// # Panics
+    /// On a window or a layer that there is not.
+    pub fn new(explained: &Explained, shown: &Shown, size: (u32, u32)) -> Maps {
         let size = (size.0 as usize, size.1 as usize);
-        let looks: Vec<&Attention> = explained.windows.iter().map(|window| look.of(window)).collect();
+        let views = &shown.views;
+        let shown_windows = shown.windows(explained.windows.len());
+        let looks: Vec<&Attention> =
+            explained.windows[shown_windows.clone()].iter().map(|window| shown.look.of(window)).collect();
         let whole = (views.sees != Sees::Local).then(|| {
             let mut mean = vec![0.0; explained.grid * explained.grid];
             for attention in &looks {
@@ -73,9 +97,10 @@ impl Maps {
         }
         let side = views.window as usize;
         let (mut windows, mut scores) = (Laid::new(size), Laid::new(size));
-        let origins = views.origins(size.0 as u32, size.1 as u32);
-        for ((Origin { x, y }, attention), score) in origins.into_iter().zip(looks).zip(&explained.score.windows) {
-            let at = (x as usize, y as usize);
+        let origins = &views.origins(size.0 as u32, size.1 as u32)[shown_windows.clone()];
+        let of_windows = origins.iter().zip(looks).zip(&explained.score.windows[shown_windows]);
+        for ((Origin { x, y }, attention), score) in of_windows {
+            let at = (*x as usize, *y as usize);
             windows.add(at, (side, side), &in_even_shares(&attention.window), explained.grid);
             scores.add(at, (side, side), &[*score], 1);
         }
@@ -181,7 +206,8 @@ mod tests {
         // Windows of 64 at (0, 0) and (40, 0) of 120 x 70: 16 columns and 6 rows are in none.
         let views: Views = "window=64,stride=40".parse().unwrap();
         let explained = explained(vec![attention(hot(0), hot(5)), attention(hot(0), hot(14))], vec![0.25, 0.75]);
-        let maps = Maps::new(&explained, &views, (120, 70), Look::Rollout);
+        let all = Shown { views, look: Look::Rollout, window: None };
+        let maps = Maps::new(&explained, &all, (120, 70));
         let [whole, windows, scores] = [maps.whole, maps.windows, maps.scores].map(Option::unwrap);
         assert!(whole.values.iter().all(|value| value.is_finite()));
         let (x, y) = hottest(&whole);
@@ -194,15 +220,20 @@ mod tests {
             "in patch 14 of the second window, which none covers: {x}, {y}"
         );
         assert_eq!([scores.values[0], scores.values[50], scores.values[100]], [0.25, 0.5, 0.75]);
-        let layer = Maps::new(&explained, &views, (120, 70), Look::Layer(0)).whole.unwrap();
+        let layer = Maps::new(&explained, &Shown { look: Look::Layer(0), ..all }, (120, 70)).whole.unwrap();
         assert_eq!(layer.range(), (1.0, 1.0), "nothing at all is even");
+        let one = Maps::new(&explained, &Shown { window: Some(1), ..all }, (120, 70));
+        let [windows, scores] = [one.windows, one.scores].map(Option::unwrap);
+        assert_eq!([empty(&windows), empty(&scores)], [120 * 70 - 64 * 64; 2]);
+        assert_eq!([scores.values[50], scores.values[100]], [0.75, 0.75]);
     }
 
     #[test]
     fn what_is_not_seen_is_not_drawn() {
         let seen = |sees: &str, whole: Vec<f32>, window: Vec<f32>| {
             let explained = explained(vec![attention(whole, window)], vec![0.5]);
-            let maps = Maps::new(&explained, &sees.parse().unwrap(), (224, 224), Look::Rollout);
+            let shown = Shown { views: sees.parse().unwrap(), look: Look::Rollout, window: None };
+            let maps = Maps::new(&explained, &shown, (224, 224));
             [maps.whole.is_some(), maps.windows.is_some(), maps.scores.is_some()]
         };
         assert_eq!(seen("sees=local", Vec::new(), hot(1)), [false, true, true]);
@@ -218,7 +249,8 @@ mod tests {
             let views: Views = "window=64,stride=24".parse().unwrap();
             let windows = views.windows(width, height);
             let looks = vec![attention(weights.clone(), weights.clone()); windows];
-            let maps = Maps::new(&explained(looks, vec![0.5; windows]), &views, (width, height), Look::Rollout);
+            let shown = Shown { views, look: Look::Rollout, window: None };
+            let maps = Maps::new(&explained(looks, vec![0.5; windows]), &shown, (width, height));
             let shares = in_even_shares(&weights);
             prop_assert!((shares.iter().sum::<f32>() / shares.len() as f32 - 1.0).abs() < 1e-5);
             let (least, most) = shares.iter().fold((f32::MAX, f32::MIN), |(a, b), x| (a.min(*x), b.max(*x)));
