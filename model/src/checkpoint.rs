@@ -189,12 +189,28 @@ fn value_bytes(dtype: Dtype) -> Option<usize> {
     }
 }
 
-/// All tensors of one safetensors file.
-pub(crate) fn open(path: &Path) -> Result<StoredMap, CheckpointError> {
+/// All tensors of a safetensors file that is in memory; `origin` stands for its path in errors.
+pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<StoredMap, CheckpointError> {
+    let tensors =
+        SafeTensors::deserialize(file).map_err(|source| CheckpointError::Format { path: origin.to_owned(), source })?;
+    let stored = tensors.iter().map(|(name, view)| {
+        let place = Place::Held(Arc::new(view.data().to_vec()));
+        (name.to_owned(), Stored { dtype: view.dtype(), shape: view.shape().to_vec(), place })
+    });
+    Ok(stored.collect())
+}
+
+/// A file's bytes, mapped.
+pub(crate) fn map(path: &Path) -> Result<Mmap, CheckpointError> {
     let read = |source| CheckpointError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(read)?;
     // SAFETY: the map is read-only; that nobody shortens the file meanwhile is this module's stated condition.
-    let map = Arc::new(unsafe { Mmap::map(&file) }.map_err(read)?);
+    unsafe { Mmap::map(&file) }.map_err(read)
+}
+
+/// All tensors of one safetensors file.
+pub(crate) fn open(path: &Path) -> Result<StoredMap, CheckpointError> {
+    let map = Arc::new(map(path)?);
     let tensors =
         SafeTensors::deserialize(&map).map_err(|source| CheckpointError::Format { path: path.to_owned(), source })?;
     let start = map.as_ptr() as usize;
@@ -206,14 +222,10 @@ pub(crate) fn open(path: &Path) -> Result<StoredMap, CheckpointError> {
     Ok(stored.collect())
 }
 
-/// The texts beside the tensors of one safetensors file.
-pub(crate) fn metadata(path: &Path) -> Result<HashMap<String, String>, CheckpointError> {
-    let read = |source| CheckpointError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(read)?;
-    // SAFETY: as in `open`.
-    let map = unsafe { Mmap::map(&file) }.map_err(read)?;
-    let (_, metadata) =
-        SafeTensors::read_metadata(&map).map_err(|source| CheckpointError::Format { path: path.to_owned(), source })?;
+/// The texts beside the tensors of a safetensors file.
+pub(crate) fn metadata(file: &[u8], origin: &Path) -> Result<HashMap<String, String>, CheckpointError> {
+    let (_, metadata) = SafeTensors::read_metadata(file)
+        .map_err(|source| CheckpointError::Format { path: origin.to_owned(), source })?;
     Ok(metadata.metadata().clone().unwrap_or_default())
 }
 

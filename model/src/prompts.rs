@@ -71,6 +71,15 @@ impl Prompts {
         Self::checked(tensors, words, config, &format!("`{}`", path.display()))
     }
 
+    /// As [`Prompts::open`], of a safetensors file that is in memory; `origin` stands for its path in errors.
+    ///
+    /// # Errors
+    /// Every [`PromptsError`] of a safetensors file.
+    pub fn parse(file: &[u8], origin: &Path, config: &ClipConfig) -> Result<Prompts, PromptsError> {
+        let (tensors, words) = prompts_file::parse(file, origin)?;
+        Self::checked(tensors, words, config, &format!("`{}`", origin.display()))
+    }
+
     /// Takes prompts from memory under the same check. They stay on their device; a tensor that is f32 and contiguous
     /// is kept itself, so that gradients reach a `Var`.
     ///

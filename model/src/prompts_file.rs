@@ -14,7 +14,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use tracing::info;
 
-use crate::checkpoint::{self, CheckpointError};
+use crate::checkpoint::{self, CheckpointError, StoredMap};
 use crate::mismatch::Mismatch;
 use crate::prompts::{PROMPT_LEN_MAX, Slot};
 use crate::tokens::{TokensError, Words};
@@ -23,6 +23,9 @@ use crate::tokens::{TokensError, Words};
 const STATE_KEYS: [&str; 6] = ["state_dict", "model", "model_state_dict", "net", "prompt_learner", "params"];
 /// The two buffers that the authors' module saves with its prompts: rows of CLIP's token embedding.
 const BUFFERS: [&str; 2] = ["token_prefix", "token_suffix"];
+
+/// What begins the names of what a checkpoint of a training has beside what it learns.
+const OF_TRAINING: [&str; 3] = ["mean.", "square.", "best."];
 
 /// Where a safetensors file's metadata has the words.
 const WORDS_KEY: &str = "dqa.words";
@@ -147,7 +150,10 @@ impl PromptsError {
 pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Tensor>, Words), PromptsError> {
     match first_bytes(path)? {
         [b'P', b'K', 3, 4, ..] => Ok((read_torch(path)?, Words::default())),
-        [_, _, _, _, _, _, _, _, b'{', ..] => Ok((read_safetensors(path)?, read_words(path)?)),
+        [_, _, _, _, _, _, _, _, b'{', ..] => {
+            let origin = format!("`{}`", path.display());
+            Ok((take(&checkpoint::open(path)?, &origin)?, words(&checkpoint::map(path)?, path)?))
+        }
         [0x80, 2..=5, ..] => Err(PromptsError::OldTorch { path: path.to_owned() }),
         _ => Err(PromptsError::Unknown { path: path.to_owned() }),
     }
@@ -164,15 +170,21 @@ fn first_bytes(path: &Path) -> Result<[u8; 9], PromptsError> {
     read().map_err(|source| CheckpointError::Read { path: path.to_owned(), source }.into())
 }
 
-fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
-    let origin = format!("`{}`", path.display());
-    let stored = checkpoint::open(path)?;
+/// As [`read`], of a safetensors file that is in memory; `origin` stands for its path in errors.
+pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<(BTreeMap<String, Tensor>, Words), PromptsError> {
+    let tensors = take(&checkpoint::parse(file, origin)?, &format!("`{}`", origin.display()))?;
+    Ok((tensors, words(file, origin)?))
+}
+
+/// The prompts among a file's tensors.
+fn take(stored: &StoredMap, origin: &str) -> Result<BTreeMap<String, Tensor>, PromptsError> {
     let mut tensors = BTreeMap::new();
-    for (name, plain) in select(stored.keys(), &origin)? {
+    for (name, plain) in select(stored.keys(), origin)? {
         let stored = &stored[name];
         if !stored.found().readable {
             let unreadable = vec![format!("{plain} is {}", stored.dtype_name())];
-            return Err(PromptsError::Tensors { origin, source: Mismatch { unreadable, ..Mismatch::default() } });
+            let source = Mismatch { unreadable, ..Mismatch::default() };
+            return Err(PromptsError::Tensors { origin: origin.to_owned(), source });
         }
         let values = stored.values(0..stored.shape.iter().product());
         let tensor = Tensor::from_vec(values, stored.shape.as_slice(), &Device::Cpu)
@@ -182,8 +194,9 @@ fn read_safetensors(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsErro
     Ok(tensors)
 }
 
-fn read_words(path: &Path) -> Result<Words, PromptsError> {
-    let metadata = checkpoint::metadata(path)?;
+/// The words beside a safetensors file's tensors; the paper's where there are none.
+fn words(file: &[u8], path: &Path) -> Result<Words, PromptsError> {
+    let metadata = checkpoint::metadata(file, path)?;
     let Some(words) = metadata.get(WORDS_KEY) else { return Ok(Words::default()) };
     serde_json::from_str(words)
         .map_err(|source| PromptsError::WordsForm { origin: format!("`{}`", path.display()), source })
@@ -227,13 +240,14 @@ fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
     Ok(tensors)
 }
 
-/// The prompts among `names`, with their plain names. Left out are the authors' two buffers and, where prompts have a
+/// The prompts among `names`, with their plain names. Left out are the authors' two buffers, Adam's moments and, where prompts have a
 /// prefix, the names without it; what else is beside the prompts stays, to be refused.
 pub(crate) fn select<'a>(
     names: impl IntoIterator<Item = &'a String>,
     origin: &str,
 ) -> Result<Vec<(&'a str, &'a str)>, PromptsError> {
     let mut names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    names.retain(|name| !OF_TRAINING.iter().any(|prefix| name.starts_with(prefix)));
     names.sort_unstable();
     let prefixes: BTreeSet<&str> = names.iter().filter_map(|name| split(name)).collect();
     let prefix = match prefixes.iter().collect::<Vec<_>>()[..] {

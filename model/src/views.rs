@@ -151,7 +151,17 @@ impl FromStr for Views {
     type Err = ViewsError;
 
     fn from_str(text: &str) -> Result<Views, ViewsError> {
-        let mut views = Views::default();
+        Views::default().over(text)
+    }
+}
+
+impl Views {
+    /// These views with what a text says; what it leaves out stays.
+    ///
+    /// # Errors
+    /// Where it is no [`Views`].
+    pub fn over(self, text: &str) -> Result<Views, ViewsError> {
+        let mut views = self;
         let (mut placement, mut seed) = (None, None);
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (key, value) = part.split_once('=').ok_or_else(|| ViewsError::Unknown(part.into()))?;
@@ -250,6 +260,13 @@ mod tests {
         assert_eq!("grid=4,seed=1".parse::<Views>(), Err(ViewsError::Placement));
         assert_eq!("sees=all".parse::<Views>(), Err(ViewsError::Unknown("sees=all".into())));
         assert_eq!("".parse::<Views>(), Ok(Views::default()));
+    }
+
+    #[test]
+    fn what_is_not_said_stays() {
+        let local: Views = "sees=local,window=160,grid=4".parse().unwrap();
+        assert_eq!(local.over("stride=32").unwrap().to_string(), "sees=local,window=160,stride=32");
+        assert_eq!(local.over("sees=both").unwrap().to_string(), "sees=both,window=160,grid=4");
     }
 
     fn any_views() -> impl Strategy<Value = Views> {

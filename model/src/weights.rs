@@ -129,6 +129,17 @@ impl ClipWeights {
         Self::checked(config, tensors, &format!("`{}`", dir.display()))
     }
 
+    /// As [`ClipWeights::open`], of a `config.json` and a `model.safetensors` that are in memory; `origin` stands for
+    /// their directory in errors.
+    ///
+    /// # Errors
+    /// [`WeightsError::Config`], [`WeightsError::Checkpoint`] and those about tensors.
+    pub fn parse(config: &str, file: &[u8], origin: &Path) -> Result<ClipWeights, WeightsError> {
+        let config = ClipConfig::parse(config, &origin.join(CONFIG))?;
+        let tensors = checkpoint::parse(file, &origin.join(SINGLE))?;
+        Self::checked(config, tensors, &format!("`{}`", origin.display()))
+    }
+
     /// Takes tensors from memory under the same check; they are copied, on whatever device they are.
     ///
     /// # Errors

@@ -156,6 +156,61 @@ fn our_gradients_are_candles_for_every_shape_of_prompts() {
 }
 
 #[test]
+fn what_learns_has_the_gradient_that_it_has_among_all() {
+    let batch = batch(Sees::Both);
+    let (_, all) = Model::tiny(Tunes::All, Sees::Both).trainer().gradients(&batch).unwrap();
+    let text = |name: &str| name.starts_with("prompts_text.") || name.starts_with("prompt_txt_");
+    let visual = |name: &str| name.starts_with("prompts_vis.") || name.starts_with("prompt_vis_");
+    let tower =
+        |name: &str| name.starts_with("vision_model.") || ["visual_projection.weight", "logit_scale"].contains(&name);
+    type Learns<'a> = &'a dyn Fn(&str) -> bool;
+    let kinds: [(Tunes, Learns<'_>); 3] =
+        [(Tunes::Text, &text), (Tunes::Visual, &visual), (Tunes::Vision, &|name| visual(name) || tower(name))];
+    for ((tunes, learns), plain_operations) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+        let mut model = Model::tiny(tunes, Sees::Both);
+        model.options.plain_operations = plain_operations;
+        let (_, gradients) = model.trainer().gradients(&batch).unwrap();
+        let wanted: Vec<&String> = all.keys().filter(|name| learns(name)).collect();
+        assert_eq!(gradients.keys().collect::<Vec<_>>(), wanted, "{tunes:?}");
+        for (name, gradient) in gradients.iter().filter(|(name, _)| !name.ends_with("k_proj.bias")) {
+            let apart = apart(gradient, &all[name]);
+            assert!(apart < 1e-3, "{tunes:?} {name}: {apart}");
+        }
+    }
+}
+
+#[test]
+fn the_patch_embedding_learns_at_its_share_of_the_rate() {
+    const PATCHES: &str = "vision_model.embeddings.patch_embedding.weight";
+    let mut model = Model::tiny(Tunes::All, Sees::Both);
+    let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let before = values(&model.weights[PATCHES]);
+    let mut moved = |patch_lr| {
+        model.options.patch_lr = patch_lr;
+        let mut trainer = model.trainer();
+        trainer.step(&batch(Sees::Both), 1e-3).unwrap();
+        let after = values(&trainer.weights().get(PATCHES).unwrap());
+        before.iter().zip(after).map(|(before, after)| f64::from(after - before).abs()).sum::<f64>()
+    };
+    let [none, part, whole] = [0.0, 0.25, 1.0].map(&mut moved);
+    assert_eq!(none, 0.0);
+    assert!((part / whole - 0.25).abs() < 1e-3, "{part} of {whole}");
+}
+
+#[test]
+fn what_is_far_off_has_a_gradient_on_both_engines() {
+    // exp(1.702 * 60) is infinite in f32: a slope made of it would be no number.
+    let mut model = Model::tiny(Tunes::Prompts, Sees::Both);
+    let bias = "vision_model.encoder.layers.1.mlp.fc1.bias";
+    let far = (&model.weights[bias] - 60.0).unwrap();
+    model.weights.insert(bias.into(), far);
+    for plain_operations in [false, true] {
+        model.options.plain_operations = plain_operations;
+        model.trainer().step(&batch(Sees::Both), 1e-3).unwrap();
+    }
+}
+
+#[test]
 fn what_was_saved_goes_on_to_the_same_bits() {
     let model = Model::tiny(Tunes::Prompts, Sees::Both);
     let batch = batch(Sees::Both);

@@ -49,16 +49,30 @@ fn every_study_ends_in_its_table_and_makes_nothing_twice() {
     let place = place();
     let ablation = study(&place, "ablation", &[]).ends_with(0);
     assert!(ablation.err.contains("8 trainings, 0 of them there; 1 tests"), "{}", ablation.err);
-    for said in ["0.3630", "0.8392", "0.8925", "0.9179", "handcrafted", "full fine-tuning", "kept: last epoch"] {
+    for said in ["kept: last epoch", "SRCC less that of the row before", "splits: splits/one-"] {
         assert!(ablation.out.contains(said), "{said} in\n{}", ablation.out);
     }
+    let table = rows(&study(&place, "ablation", &["--format", "json"]).ends_with(0));
+    let papers: Vec<(&str, Option<f64>)> =
+        table.iter().map(|row| (row["variant"].as_str().unwrap(), row["paper"].as_f64())).collect();
+    let wanted = [
+        ("handcrafted", Some(0.3630)),
+        ("+ text prompts", Some(0.8392)),
+        ("+ visual prompts", Some(0.8925)),
+        ("global and local", Some(0.9179)),
+        ("full fine-tuning", None),
+    ];
+    assert_eq!(papers, wanted);
+    let more = |at: usize| table[at]["srcc_more"].as_f64().unwrap();
+    let srcc = |at: usize| table[at]["srcc"].as_f64().unwrap();
+    assert!((more(2) - (srcc(2) - srcc(1))).abs() < 1e-12, "each is compared with the one before");
 
     let windows = study(&place, "windows", &["--format", "json"]).ends_with(0);
     assert!(windows.err.contains("2 trainings, 2 of them there"), "the ablation's last: {}", windows.err);
     let windows = rows(&windows);
-    assert_eq!(windows.len(), 14);
+    assert_eq!(windows.len(), 20);
     let count = |variant: &str| windows.iter().find(|row| row["variant"] == variant).unwrap()["windows"].as_f64();
-    assert_eq!((count("grid of 16"), count("4 at random")), (Some(16.0), Some(4.0)));
+    assert_eq!((count("grid of 16"), count("4 at random, seed 2")), (Some(16.0), Some(4.0)));
     assert!(windows.iter().all(|row| row["seconds"].as_f64().unwrap() > 0.0 && row["srcc"].is_f64()));
     let pools: Vec<&Value> = windows.iter().filter(|row| row["views"] == windows[0]["views"]).collect();
     assert_eq!(pools.len(), 6, "the mean and five more pools of one test");
@@ -103,9 +117,9 @@ fn every_study_ends_in_its_table_and_makes_nothing_twice() {
     let trained = place.run(&train).ends_with(0);
     assert!(trained.err.contains("it was trained before"), "a study's trial is any other's: {}", trained.err);
     let found = place.query("SELECT count(DISTINCT study) AS studies, count(*) AS lines FROM studies");
-    assert_eq!((&found[0]["studies"], &found[0]["lines"]), (&6.into(), &(5 + 14 + 4 + 8 + 2 + 6).into()));
+    assert_eq!((&found[0]["studies"], &found[0]["lines"]), (&6.into(), &(5 + 20 + 4 + 8 + 2 + 6).into()));
     let splits = place.query("SELECT count(*) AS n FROM study_splits s JOIN studies USING (study, line)");
-    assert_eq!(splits[0]["n"], 2 * 39);
+    assert_eq!(splits[0]["n"], 2 * 45);
 }
 
 #[test]
@@ -114,10 +128,13 @@ fn what_cannot_be_studied_says_why_and_what_to_do() {
     place.haze(&["dcp", "aod"]);
     place.file("own.toml", b"title = \"t\"\n[[variant]]\nname = \"a\"\nset.epoch = 3\n");
     place.file("of-nothing.toml", b"title = \"t\"\n[[variant]]\nname = \"a\"\n");
+    place.file("absent.csv", b"algorithm,uri,scene,mos\ndcp,haze/dcp/s0.png,s0,1\ndcp,haze/dcp/s7.png,s7,2\n");
+    place.file("absent.toml", b"name = \"absent\"\nroot = \".\"\nmanifest = \"absent.csv\"\n");
     let calls: &[(&[&str], &str)] = &[
+        (&["ablation", "--datasets", "absent.toml"], "is not complete"),
         (&["ablations"], "there is no study `ablations` (near to it: ablation)"),
         (&["own.toml"], "unknown field `epoch`"),
-        (&["absent.toml"], "cannot read the study absent.toml"),
+        (&["none.toml"], "cannot read the study none.toml"),
         (&["of-nothing.toml"], "--datasets takes some"),
         (&["ablation"], "there is no data set `dhq`"),
         (&["ablation", "--datasets", "haze.toml", "--set", "sees=local"], "unknown field `sees`"),
@@ -125,7 +142,7 @@ fn what_cannot_be_studied_says_why_and_what_to_do() {
         (&["ablation", "--datasets", "haze.toml"], "does not say from where to where its labels go"),
         (
             &["ablation", "--datasets", "haze.toml", "--set", "views=zoom=2"],
-            "the views `zoom=2` of `global and local` mean nothing",
+            "the views `zoom=2` of `handcrafted` mean nothing",
         ),
         (&["ablation", "--datasets", "haze.toml,haze.toml"], "asked for twice"),
     ];

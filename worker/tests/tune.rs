@@ -222,7 +222,8 @@ fn a_training_that_leaves_the_numbers_stops_and_keeps_its_last_epoch() {
     assert!(matches!(error, TrainError::Diverged { epoch: 2, step: 1, steps: 1, .. }), "{error:?}");
     assert!(error.to_string().contains("the checkpoint of epoch 1 is kept"), "{error}");
     assert_eq!(bench.learned(&trial, &store).into_keys().collect::<Vec<_>>(), ["checkpoint.safetensors"]);
-    let tested = bench.trial(&Setup { test_every: 1, ..setup });
+    // The same training, which would go on from that checkpoint.
+    let (tested, store) = (bench.trial(&Setup { test_every: 1, ..setup }), bench.store("tested"));
     let error = bench.run(&tested, &store).unwrap_err();
     assert!(matches!(error, TrainError::NoScore { epoch: 1, .. }), "{error:?}");
 }

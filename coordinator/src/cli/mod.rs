@@ -14,6 +14,7 @@ mod status;
 mod study;
 mod submit;
 mod train;
+mod usable;
 
 use std::ffi::OsString;
 use std::future::Future;

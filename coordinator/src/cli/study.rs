@@ -6,14 +6,18 @@ use std::io::{Write, stdout};
 use std::path::Path;
 
 use anyhow::Context;
+use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::names::StudyName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::study::{Definition, Outcome, Overrides};
 use dqa_worker::program::{Done, Format, Unwritten, advise, host, note};
+use dqa_worker::study::EvaluateError;
+use dqa_worker::tune::{Machine, Runner, Start, TrainError};
 
 use super::StoreArgs;
 use super::learner::LearnerArgs;
+use super::usable;
 use crate::study::{Plan, StudyRunError};
 use progress::Progress;
 
@@ -58,6 +62,10 @@ pub(super) struct Args {
     #[command(flatten, next_help_heading = "Machine")]
     learner: LearnerArgs,
 
+    /// Leave out pictures that cannot be read, are not there or have no label, and say how many.
+    #[arg(long, env = "DQA_SKIP_UNREADABLE", value_parser = BoolishValueParser::new())]
+    skip_unreadable: bool,
+
     /// How results are written.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -78,17 +86,22 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         }
         datasets.push(data);
     }
+    let machine = if args.dry_run { None } else { Some(args.learner.open()?) };
+    let skipped = leave_out(args, &definition, &mut datasets, machine.as_ref())?;
     let store = args.store.create()?;
     let name = name(args, &datasets)?;
-    let plan = Plan::make(definition, datasets, args.learner.offline)?;
+    let plan = Plan::make(definition, datasets, args.learner.offline).map_err(advised)?;
     show_plan(&name, &plan, &store).await?;
-    if args.dry_run {
-        return Ok(Done::All);
-    }
+    let Some(machine) = machine else { return Ok(Done::All) };
     let mut progress = Progress::new();
-    let outcome = plan.run(name, &store, args.learner.open()?, &mut |happens| progress.happens(&happens)).await;
+    let outcome = plan.run(name, &store, machine, &mut |happens| progress.happens(&happens)).await;
     progress.finish();
     let mut outcome = outcome.map_err(advised)?;
+    if skipped > 0 {
+        outcome
+            .provenance
+            .push(("dqa.left_out".to_owned(), format!("{skipped} pictures: no label, or not to be read")));
+    }
     outcome.provenance.extend([
         ("dqa.host".to_owned(), host()),
         ("dqa.command".to_owned(), std::env::args().collect::<Vec<_>>().join(" ")),
@@ -109,6 +122,29 @@ fn definition(args: &Args) -> anyhow::Result<Definition> {
     set.extend(args.epochs.map(|epochs| format!("epochs={epochs}")));
     let (datasets, models) = (args.datasets.clone(), args.model.clone());
     Ok(definition.changed(&Overrides { datasets, models, splits: args.split_count, set })?)
+}
+
+/// Pictures that no training can use end the command, or are left out; how many.
+fn leave_out(
+    args: &Args,
+    definition: &Definition,
+    datasets: &mut [DataSet],
+    machine: Option<&Machine>,
+) -> anyhow::Result<usize> {
+    if !args.skip_unreadable {
+        datasets.iter().try_for_each(usable::refuse)?;
+        return Ok(0);
+    }
+    let setup = definition.setup(&definition.variant[0])?;
+    let runner = match machine {
+        Some(machine) => {
+            let start = Start::open(&definition.models[0], None, setup.seed, args.learner.offline)
+                .with_context(|| format!("cannot open the model {}", definition.models[0]))?;
+            Some(Runner::new(start, machine.clone()))
+        }
+        None => None,
+    };
+    datasets.iter_mut().map(|data| usable::skip(data, &setup, runner.as_ref())).sum()
 }
 
 /// The same for the same study of the same data sets: its table takes the place of the earlier one's.
@@ -162,6 +198,12 @@ fn show(outcome: &Outcome, format: Format) -> Result<Done, Unwritten> {
 
 fn advised(error: StudyRunError) -> anyhow::Error {
     let hint = match &error {
+        StudyRunError::Train { source: TrainError::Unreadable { .. }, .. }
+        | StudyRunError::Evaluate { source: EvaluateError::Picture { .. }, .. } => usable::SKIP,
+        StudyRunError::Plan { source, .. } => match usable::hint(source, "--set label_range=[0,100]") {
+            Some(hint) => return advise(error.into(), hint),
+            None => return error.into(),
+        },
         StudyRunError::Train { .. } | StudyRunError::Evaluate { .. } | StudyRunError::Place(_) => {
             "the same command goes on from here: what was trained and tested is kept"
         }

@@ -196,21 +196,21 @@ pub(super) async fn is_there(store: &Place, evaluation: &str) -> Result<bool, St
 
 /// New weights depend on the seed, others do not.
 fn start_key(line: &Line) -> (String, u64) {
-    let seed = line.setup.as_ref().filter(|_| line.model.starts_with("new:")).map_or(0, |setup| setup.seed);
+    let seed = if line.model.starts_with("new:") { line.seed } else { 0 };
     (line.model.clone(), seed)
 }
 
 /// One text for one meaning: views are in the names of trials and tests.
 fn plain_views(mut line: Line) -> Result<Line, StudyRunError> {
-    let plain = |views: &str| match views.parse::<Views>() {
-        Ok(views) => Ok(views.to_string()),
-        Err(source) => Err(StudyRunError::Views { variant: line.variant.clone(), views: views.to_owned(), source }),
+    let over = |base: Views, views: &str| {
+        let wrong = |source| StudyRunError::Views { variant: line.variant.clone(), views: views.to_owned(), source };
+        base.over(views).map_err(wrong)
     };
-    let views = plain(&line.views)?;
-    let trained = line.setup.as_ref().map(|setup| plain(&setup.views)).transpose()?;
-    line.views = views;
-    if let Some((setup, views)) = line.setup.as_mut().zip(trained) {
-        setup.views = views;
+    let trained = over(Views::default(), &line.training_views)?;
+    line.views = over(trained, &line.views)?.to_string();
+    line.training_views = trained.to_string();
+    if let Some(setup) = line.setup.as_mut() {
+        setup.views.clone_from(&line.training_views);
     }
     Ok(line)
 }

@@ -76,7 +76,13 @@ impl Plan {
             definition: self.definition.clone(),
             datasets: self.datasets.iter().map(|divided| divided.data.name.to_string()).collect(),
             test_to_train: self.test_to_train(),
-            provenance: vec![("dqa.device".to_owned(), machine.device_name)],
+            provenance: vec![
+                ("dqa.device".to_owned(), machine.device_name),
+                (
+                    "dqa.splits".to_owned(),
+                    self.datasets.iter().map(|divided| divided.splits.key()).collect::<Vec<_>>().join(", "),
+                ),
+            ],
             lines,
         }
         .with_means())

@@ -20,6 +20,8 @@ struct Tensor {
     name: String,
     shape: Vec<usize>,
     values: Vec<f32>,
+    /// Of the learning rate.
+    share: f32,
     /// Mean and mean square of its gradients, each as Adam weighs them.
     mean: Vec<f32>,
     square: Vec<f32>,
@@ -47,7 +49,14 @@ impl Learned {
         let before = self.by_name.insert(name.to_owned(), self.tensors.len());
         assert!(before.is_none(), "`{name}` learns once");
         let (name, shape) = (name.to_owned(), shape.to_vec());
-        self.tensors.push(Tensor { name, shape, values, mean: zeros.clone(), square: zeros });
+        self.tensors.push(Tensor { name, shape, values, share: 1.0, mean: zeros.clone(), square: zeros });
+    }
+
+    /// Another share of the learning rate for a tensor, where it learns.
+    pub(super) fn at_share(&mut self, name: &str, share: f64) {
+        if let Some(slot) = self.slot(name) {
+            self.tensors[slot].share = share as f32;
+        }
     }
 
     pub(super) fn slot(&self, name: &str) -> Option<Slot> {
@@ -82,6 +91,7 @@ impl Learned {
         let (beta1, beta2, eps) = (BETA1 as f32, BETA2 as f32, EPS as f32);
         let (rest1, rest2) = ((1.0 - BETA1) as f32, (1.0 - BETA2) as f32);
         self.tensors.par_iter_mut().zip(&gradients.values).for_each(|(tensor, gradient)| {
+            let size = size * tensor.share;
             let moments = tensor.mean.iter_mut().zip(&mut tensor.square);
             for ((value, (mean, square)), g) in tensor.values.iter_mut().zip(moments).zip(gradient) {
                 *mean = beta1 * *mean + rest1 * g;

@@ -80,6 +80,9 @@ pub struct TuneOptions {
     pub tunes: Tunes,
     /// What the model looks at while it learns.
     pub sees: Sees,
+    /// The share of the learning rate at which the patch embedding learns, where it does. All its inputs are large and alike (a
+    /// patch's mean), so that one step moves its outputs more than those of any other product.
+    pub patch_lr: f64,
     /// Where.
     pub device: Device,
     /// Candle's operations and gradients instead of our own also on the CPU: to compare the two.
@@ -89,7 +92,13 @@ pub struct TuneOptions {
 impl Default for TuneOptions {
     /// The authors': prompts learn from both views, on the CPU.
     fn default() -> TuneOptions {
-        TuneOptions { tunes: Tunes::Prompts, sees: Sees::Both, device: Device::Cpu, plain_operations: false }
+        TuneOptions {
+            tunes: Tunes::Prompts,
+            sees: Sees::Both,
+            patch_lr: 1.0,
+            device: Device::Cpu,
+            plain_operations: false,
+        }
     }
 }
 

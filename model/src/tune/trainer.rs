@@ -13,6 +13,7 @@ use crate::tokens::sentence;
 use crate::{ClipWeights, ModelError, PromptMode, Prompts};
 
 pub(super) const LOGIT_SCALE: &str = "logit_scale";
+const PATCH_EMBEDDING: &str = "vision_model.embeddings.patch_embedding.weight";
 
 /// A model that learns.
 pub struct Trainer {
@@ -44,7 +45,8 @@ impl Trainer {
             PromptMode::Handcrafted => None,
         };
         let sentences = sentences(prompts)?;
-        let learned = learned(weights, prompts, &sentences, options.tunes);
+        let mut learned = learned(weights, prompts, &sentences, options.tunes);
+        learned.at_share(PATCH_EMBEDDING, options.patch_lr);
         if learned.numbers() == 0 {
             let why = format!("{:?} was asked for, and the model has no such prompts", options.tunes);
             return Err(TuneError::Nothing(why));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evaluation::Pool;
 use crate::names::near;
-use crate::tune::{Setup, SetupError};
+use crate::tune::{Select, Setup, SetupError};
 
 /// The studies that come with the program: name and text.
 pub const READY: [(&str, &str); 6] = [
@@ -45,11 +45,25 @@ pub struct Definition {
     /// Algorithms that are left out of the training and tested on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leave_out: Option<LeaveOut>,
+    /// What each line is compared with.
+    #[serde(default)]
+    pub against: Against,
     /// The training setup that all variants begin with.
     #[serde(default)]
     pub base: toml::Table,
-    /// What is compared; the first is what the others are compared with.
+    /// What is compared.
     pub variant: Vec<Variant>,
+}
+
+/// What a line's `more` and `p` are against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Against {
+    /// The first line that is tested on the same pictures.
+    #[default]
+    First,
+    /// The line before: for variants that add one thing after the other.
+    Previous,
 }
 
 /// Which algorithms are left out.
@@ -214,7 +228,10 @@ impl Definition {
             if !variant.train && !variant.set.is_empty() {
                 return means(&format!("variant `{}` is not trained, so its `set` has no effect", variant.name));
             }
-            self.setup(variant)?;
+            let setup = self.setup(variant)?;
+            if !variant.train && setup.words != Setup::default().words {
+                return means(&format!("variant `{}` is not trained, so its sentences are the paper's", variant.name));
+            }
         }
         match &self.leave_out {
             Some(_) if self.across => means("a study is either `across` data sets or has `leave_out`, not both"),
@@ -233,8 +250,11 @@ impl Definition {
         let mut table = self.base.clone();
         table.extend(variant.set.clone());
         let origin = format!("variant `{}`", variant.name);
-        Setup::parse(&toml::to_string(&table).expect("a table has text for keys"), &origin)
-            .map_err(|source| StudyError::Setup { variant: variant.name.clone(), source })
+        let setup = Setup::parse(&toml::to_string(&table).expect("a table has text for keys"), &origin);
+        let setup = setup.map_err(|source| StudyError::Setup { variant: variant.name.clone(), source })?;
+        // Nobody looks at the others: a test costs all windows of all its pictures, an epoch one of each.
+        let test_every = if setup.select == Select::Last { setup.epochs } else { setup.test_every };
+        Ok(Setup { test_every, ..setup })
     }
 }
 
@@ -297,6 +317,8 @@ mod tests {
         assert!(refused(&format!("title = \"t\"\n[base]\nepoch = 1\n{variant}")).contains("epoch"));
         assert!(refused(&format!("title = \"t\"\n{variant}{variant}")).contains("two variants"));
         assert!(refused(&format!("title = \"t\"\n{variant}train = false\nset.lr = 1.0")).contains("not trained"));
+        let words = format!("title = \"t\"\n[base]\nwords = [\"a\", \"b\"]\n{variant}train = false");
+        assert!(refused(&words).contains("sentences"));
         assert!(refused(&format!("title = \"t\"\nleave_out = \"some\"\n{variant}")).contains("leave_out"));
         assert!(refused(&format!("title = \"t\"\nacross = true\nleave_out = \"each\"\n{variant}")).contains("either"));
         for text in ["lr", "=1", "a b=1"] {

@@ -27,13 +27,17 @@ pub struct Line {
     pub model: String,
     /// How it is trained; None: not at all.
     pub setup: Option<Setup>,
+    /// Of the setup, also where nothing is trained: a new model's weights are drawn by it.
+    pub seed: u64,
     /// Of the data sets: the one that it is trained on; None: nothing is trained.
     pub trained_on: Option<usize>,
     /// Of the data sets: the one that has the test's pictures.
     pub tested_on: usize,
     /// Only their pictures are tested; None: all.
     pub algorithms: Option<Vec<String>>,
-    /// Views of the test.
+    /// Views of the setup, also where nothing is trained.
+    pub training_views: String,
+    /// Views of the test: what they do not say is as in the training.
     pub views: String,
     /// Whether the test is one of its own, whose cost is measured, and not the training's.
     pub is_measured: bool,
@@ -132,8 +136,10 @@ impl Definition {
             group,
             variant: variant.name.clone(),
             model: model.to_owned(),
+            training_views: setup.views.clone(),
             views: variant.views.clone().unwrap_or_else(|| setup.views.clone()),
             is_measured: variant.views.is_some(),
+            seed: setup.seed,
             setup: variant.train.then_some(setup),
             trained_on: None,
             tested_on: 0,

@@ -1,8 +1,8 @@
-//! What a study found, as tables: each line's measures over the splits, and its difference to the first of its group.
+//! What a study found, as tables: each line's measures over the splits, and its difference to another line of its group.
 
 use serde::{Deserialize, Serialize};
 
-use super::definition::Definition;
+use super::definition::{Against, Definition};
 use super::lines::Line;
 use crate::names::StudyName;
 use crate::place::{Place, PlaceError};
@@ -64,10 +64,10 @@ impl LineOutcome {
         over_splits(&values, test_to_train)
     }
 
-    /// SRCC less that of `first`, over the splits that have both.
-    fn more_than(&self, first: &LineOutcome, test_to_train: f64) -> Option<OverSplits> {
-        let pairs = self.splits.iter().zip(&first.splits);
-        let more = pairs.filter_map(|(own, first)| Some(own.measures.srcc? - first.measures.srcc?));
+    /// SRCC less that of `other`, over the splits that have both.
+    fn more_than(&self, other: &LineOutcome, test_to_train: f64) -> Option<OverSplits> {
+        let pairs = self.splits.iter().zip(&other.splits);
+        let more = pairs.filter_map(|(own, other)| Some(own.measures.srcc? - other.measures.srcc?));
         over_splits(&more.collect::<Vec<_>>(), test_to_train)
     }
 
@@ -103,19 +103,23 @@ impl Outcome {
     /// The table `studies`.
     pub fn rows(&self) -> Vec<StudyRow> {
         let groups = self.lines.chunk_by(|a, b| a.line.group == b.line.group);
-        let rows = groups.flat_map(|group| group.iter().map(|line| self.row(line, &group[0])));
+        let other = |at: usize| match self.definition.against {
+            Against::First => 0,
+            Against::Previous => at.saturating_sub(1),
+        };
+        let row = |group: &[LineOutcome], at: usize| self.row(&group[at], (at > 0).then(|| &group[other(at)]));
+        let rows = groups.flat_map(|group| (0..group.len()).map(move |at| row(group, at)));
         rows.zip(1..).map(|(row, line)| StudyRow { line, ..row }).collect()
     }
 
-    fn row(&self, outcome: &LineOutcome, first: &LineOutcome) -> StudyRow {
+    fn row(&self, outcome: &LineOutcome, other: Option<&LineOutcome>) -> StudyRow {
         let line = &outcome.line;
         let ratio = self.test_to_train[line.tested_on];
         let measures: [Measure; 4] = [|m| m.srcc, |m| m.plcc, |m| m.krcc, |m| m.rmse];
         let [srcc, plcc, krcc, rmse] = measures.map(|measure| outcome.over(measure, ratio));
         let [srcc, plcc, krcc] = [srcc, plcc, krcc].map(|over| Parts::within(over, (-1.0, 1.0)));
         let rmse = Parts::within(rmse, (0.0, 1.0));
-        let is_first = std::ptr::eq(outcome, first);
-        let more = if is_first { None } else { outcome.more_than(first, ratio) };
+        let more = other.and_then(|other| outcome.more_than(other, ratio));
         let p = more.and_then(|more| more.p);
         let more = Parts::within(more, (-2.0, 2.0));
         let pictures = outcome.pictures();
@@ -295,6 +299,18 @@ pub(super) mod tests {
         assert!(rows[1].setup.as_ref().unwrap().contains("\"epochs\":2") && rows[0].setup.is_none());
         assert_eq!(rows[0].krcc, None);
         assert_eq!(outcome.split_rows().len(), 12);
+    }
+
+    #[test]
+    fn a_line_may_be_compared_with_the_one_before() {
+        let mut outcome = outcome(false, |line, _| Some([0.1, 0.4, 0.6, 0.9][line]));
+        outcome.lines.iter_mut().for_each(|outcome| outcome.line.group = "a".to_owned());
+        let more = |outcome: &Outcome| outcome.rows().iter().map(|row| row.srcc_more).collect::<Vec<_>>();
+        assert_eq!(more(&outcome)[0], None);
+        assert!((more(&outcome)[3].unwrap() - 0.8).abs() < 1e-12);
+        outcome.definition.against = Against::Previous;
+        assert_eq!(more(&outcome)[0], None);
+        assert!((more(&outcome)[3].unwrap() - 0.3).abs() < 1e-12);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::definition::Against;
 use super::{Line, Outcome, Pool};
 use crate::report::text::Side::{self, Left, Right};
 use crate::report::text::{aligned, interval, number, p_value};
@@ -69,10 +70,14 @@ impl Outcome {
     /// How the numbers were come by.
     fn foot(&self) -> String {
         let mut text = String::from(
-            "n: pictures of a test. Means over splits, +- their deviation. 95% intervals of the mean and p: t corrected for splits that \
-             share\nscenes (Nadeau and Bengio 2003). more: SRCC less that of the first row on the same pictures, paired over splits; p is not\n\
-             corrected for the number of rows.\n",
+            "n: pictures of a test. Means over splits, +- their deviation. 95% intervals of the mean and p: t corrected for \
+             splits that share\nscenes (Nadeau and Bengio 2003). more: SRCC less that of ",
         );
+        text += match self.definition.against {
+            Against::First => "the first row",
+            Against::Previous => "the row before",
+        };
+        text += " on the same pictures, paired over splits; p is not\ncorrected for the number of rows.\n";
         if let Some(paper) = &self.definition.paper {
             let _ = writeln!(text, "paper: {paper}.");
         }
@@ -86,6 +91,9 @@ impl Outcome {
             let _ = writeln!(text, "kept: {}.", rule.described());
         }
         let _ = writeln!(text, "\nstudy {}, models {}", self.name, self.definition.models.join(", "));
+        for (key, value) in &self.provenance {
+            let _ = writeln!(text, "{}: {value}", key.trim_start_matches("dqa."));
+        }
         text += &self.settings();
         text
     }
@@ -124,7 +132,15 @@ fn settings(line: &Line) -> Vec<String> {
         // Which algorithms are left out is in each line.
         Some(setup) => {
             let toml = Setup { without: Vec::new(), ..setup.clone() }.to_toml();
-            toml.lines().map(|line| line.replace(" = ", "=")).collect()
+            let mut settings: Vec<String> = toml.lines().map(|line| line.replace(" = ", "=")).collect();
+            // What a setup leaves to the model or the data set is said too: another variant may set it.
+            let left = [
+                ("text_depth", setup.text_depth.is_none()),
+                ("visual_depth", setup.visual_depth.is_none()),
+                ("label_range", setup.label_range.is_none()),
+            ];
+            settings.extend(left.iter().filter(|(_, left)| *left).map(|(key, _)| format!("{key}=default")));
+            settings
         }
     };
     let of_training = line.setup.as_ref().is_some_and(|setup| setup.views == line.views);

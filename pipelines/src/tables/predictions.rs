@@ -25,5 +25,7 @@ table! {
         windows: u64,
         /// The epoch whose state gave the score.
         epoch: u32,
+        /// By which rule it was kept: `last`, `best-on-validation`, or `best-on-test`, which is optimistic.
+        select: String,
     }
 }

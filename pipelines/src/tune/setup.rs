@@ -31,6 +31,8 @@ pub struct Setup {
     pub views: String,
     /// Adam's learning rate, at its highest.
     pub lr: f64,
+    /// The share of it at which the patch embedding learns, where it does.
+    pub patch_lr: f64,
     /// How the learning rate goes on.
     pub schedule: Schedule,
     /// Epochs in which the learning rate rises to its highest, before the schedule begins.
@@ -70,6 +72,7 @@ impl Default for Setup {
             words: ["bad photo.".to_owned(), "good photo.".to_owned()],
             views: "sees=both,window=224,stride=64".to_owned(),
             lr: 1e-4,
+            patch_lr: 1.0,
             schedule: Schedule::Constant,
             warmup_epochs: 0,
             batch_size: 64,
@@ -287,6 +290,9 @@ impl Setup {
         if !(self.lr > 0.0 && self.lr.is_finite()) {
             return wrong("lr", &self.lr, "it takes a number above 0");
         }
+        if !(0.0..=1.0).contains(&self.patch_lr) {
+            return wrong("patch_lr", &self.patch_lr, "it takes a share of the learning rate, 0 to 1");
+        }
         if self.warmup_epochs >= self.epochs {
             return wrong("warmup_epochs", &self.warmup_epochs, "it takes fewer than there are epochs");
         }
@@ -302,11 +308,21 @@ impl Setup {
         if self.tune == Tune::Prompts && (self.text_depth, self.visual_depth) == (Some(0), Some(0)) {
             return wrong("text_depth", &0, "prompts are to learn, so one tower must have some");
         }
-        let lengths = [("text_len", self.text_len, Tune::Text), ("visual_len", self.visual_len, Tune::Visual)];
-        for (key, length, tower) in lengths {
-            if length == 0 && self.tune.reaches(tower) {
+        // A tower has one layer or more: with prompts or without, whatever the model.
+        let (text_depth, visual_depth) = self.depths(1, 1);
+        for (key, length, depth) in
+            [("text_len", self.text_len, text_depth), ("visual_len", self.visual_len, visual_depth)]
+        {
+            if length == 0 && depth > 0 {
                 return wrong(key, &length, "it takes at least 1; a tower without prompts has depth 0");
             }
+        }
+        if text_depth + visual_depth == 0 && self.words != Setup::default().words {
+            let words = self.words.join(",");
+            return wrong("words", &words, "without prompts the sentences are `bad photo.` and `good photo.`");
+        }
+        if text_depth == 0 && self.init != Init::Random {
+            return wrong("init", &self.init, "there are no text prompts that could begin as words");
         }
         if let Some([low, high]) = self.label_range.filter(|[low, high]| !(low < high && (high - low).is_finite())) {
             return wrong("label_range", &format!("{low} to {high}"), "it takes two numbers, the lower one first");
@@ -375,6 +391,7 @@ mod tests {
     fn what_means_nothing_is_refused_by_its_key() {
         for (text, key) in [
             ("lr = 0.0", "lr"),
+            ("patch_lr = 1.5", "patch_lr"),
             ("epochs = 0", "epochs"),
             ("epochs = 2\nwarmup_epochs = 2", "warmup_epochs"),
             ("tune = \"text\"\ntext_depth = 0", "text_depth"),
@@ -382,6 +399,8 @@ mod tests {
             ("validation_share = 1.0", "validation_share"),
             ("label_range = [1.0, 1.0]", "label_range"),
             ("words = [\"bad\", \" \"]", "words"),
+            ("tune = \"all\"\ntext_depth = 0\nvisual_depth = 0\nwords = [\"hazy.\", \"clear.\"]", "words"),
+            ("tune = \"visual\"\ninit = \"words:a photo of\"", "init"),
         ] {
             let error = Setup::parse(text, "memory").unwrap_err();
             assert!(error.to_string().contains(key), "{text}: {error}");
@@ -389,6 +408,13 @@ mod tests {
         for text in ["epoch = 3", "tune = \"prompt\"", "init = \"words:\""] {
             assert!(matches!(Setup::parse(text, "x.toml"), Err(SetupError::Toml { .. })), "{text}");
         }
+    }
+
+    #[test]
+    fn a_tower_without_prompts_has_none_of_any_length() {
+        // As training goes on from text prompts alone.
+        let text = "tune = \"all\"\ntext_depth = 3\nvisual_depth = 0\nvisual_len = 0";
+        assert_eq!(Setup::parse(text, "memory").unwrap().depths(3, 3), (3, 0));
     }
 
     #[test]

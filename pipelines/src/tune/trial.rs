@@ -167,7 +167,8 @@ impl Trial {
         let validating: BTreeSet<String> = match setup.select {
             Select::BestOnValidation => {
                 let count = (sides.train.len() as f64 * setup.validation_share).round() as usize;
-                let count = count.clamp(1, sides.train.len().saturating_sub(1));
+                // One at least, and one left to train on; of a single scene none, which is refused below.
+                let count = count.max(1).min(sides.train.len().saturating_sub(1));
                 chance::validation(setup.seed, split, &sides.train, count).into_iter().collect()
             }
             _ => BTreeSet::new(),
@@ -232,8 +233,10 @@ impl Trial {
         field(&(self.split as u64).to_le_bytes());
         field(self.model.digest.as_bytes());
         field(self.model.prompts.as_ref().map_or("", |prompts| &prompts.digest).as_bytes());
-        let setup = serde_json::to_vec(&self.setup).expect("a setup has text for keys");
-        field(&setup);
+        // Where no epoch is selected, how often is tested on the way changes nothing that is kept.
+        let test_every = if self.setup.select == Select::Last { 1 } else { self.setup.test_every };
+        let setup = Setup { test_every, ..self.setup.clone() };
+        field(&serde_json::to_vec(&setup).expect("a setup has text for keys"));
         self.label_range.iter().for_each(|end| field(&end.to_bits().to_le_bytes()));
         for side in [&self.train, &self.validation, &self.test] {
             field(&(side.len() as u64).to_le_bytes());
@@ -399,6 +402,9 @@ mod tests {
         ];
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
         assert_eq!(changed(&|t| t.model.name = "elsewhere".to_owned()), names[0]);
+        assert_eq!(changed(&|t| t.setup.test_every = 25), names[0], "the last epoch is kept");
+        let selects = |every| changed(&|t| (t.setup.select, t.setup.test_every) = (Select::BestOnTest, every));
+        assert_ne!(selects(1), selects(25));
         assert!(names[0].starts_with("d-1-"), "{}", names[0]);
     }
 
@@ -424,5 +430,7 @@ mod tests {
         assert!(fail(&dataset(20, &["dcp"]), &unknown).contains("near to it: dcp"));
         let all = Setup { without: vec!["a".to_owned()], ..Setup::default() };
         assert!(fail(&dataset(20, &["a"]), &all).contains("to train on"));
+        let validates = Setup { select: Select::BestOnValidation, ..Setup::default() };
+        assert!(fail(&dataset(2, &["a"]), &validates).contains("to validate on"), "one scene is left to train on");
     }
 }

@@ -6,15 +6,16 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use dqa_pipelines::tables::epochs::EpochRow;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 /// Its file in a trial's folder.
 pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
 
 const FACTS: &str = "dqa.checkpoint";
-const STATE: &str = "trainer";
-const BEST: &str = "best";
+
+/// What the best state's tensors and facts begin with; those of the last epoch have their plain names.
+const BEST: &str = "best.";
 
 /// The epochs that were trained, and the best of them where one is selected.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,13 +63,15 @@ impl History {
         let best = self.best.as_ref().map(|best| BestFacts { epoch: best.epoch, srcc: best.srcc });
         let facts = Facts { trial: trial.to_owned(), epochs: self.epochs.clone(), best };
         let facts = toml::to_string(&facts).expect("facts have text for keys");
-        let states = [(STATE, Some(state)), (BEST, self.best.as_ref().map(|best| best.state.as_slice()))];
-        let views = states.into_iter().filter_map(|(name, bytes)| {
-            let bytes = bytes?;
-            Some((name, TensorView::new(Dtype::U8, vec![bytes.len()], bytes).expect("bytes have their length")))
-        });
-        let facts = HashMap::from([(FACTS.to_owned(), facts)]);
-        safetensors::serialize(views, Some(facts)).expect("tensors of distinct names").into()
+        let file = |state| File::parse(state).expect("a trainer's state is safetensors");
+        let mut all = file(state);
+        if let Some(best) = &self.best {
+            let best = file(&best.state).renamed(|name| Some(format!("{BEST}{name}")));
+            all.tensors.extend(best.tensors);
+            all.facts.extend(best.facts);
+        }
+        all.facts.insert(FACTS.to_owned(), facts);
+        all.to_bytes().into()
     }
 
     /// The history and the trainer's state of a checkpoint of this trial.
@@ -76,34 +79,77 @@ impl History {
     /// # Errors
     /// Where it is none, or of another trial: why.
     pub(super) fn parse(bytes: &[u8], trial: &str) -> Result<(History, Vec<u8>), String> {
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| error.to_string())?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
-        let facts = metadata.metadata().as_ref().and_then(|facts| facts.get(FACTS)).ok_or("it has no facts of dqa")?;
-        let facts: Facts = toml::from_str(facts).map_err(|error| error.to_string())?;
+        let mut file = File::parse(bytes).map_err(|error| error.to_string())?;
+        let facts = file.facts.remove(FACTS).ok_or("it has no facts of dqa")?;
+        let facts: Facts = toml::from_str(&facts).map_err(|error| error.to_string())?;
         if facts.trial != trial {
             return Err(format!("it is of trial `{}`", facts.trial));
         }
-        let state =
-            |name: &str| tensors.tensor(name).map(|tensor| tensor.data().to_vec()).map_err(|error| error.to_string());
-        let best = match facts.best {
-            None => None,
-            Some(BestFacts { epoch, srcc }) => Some(Best { epoch, srcc, state: state(BEST)? }),
-        };
-        Ok((History { epochs: facts.epochs, best }, state(STATE)?))
+        let best = facts.best.map(|BestFacts { epoch, srcc }| {
+            let state = file.clone().renamed(|name| name.strip_prefix(BEST).map(str::to_owned)).to_bytes();
+            Best { epoch, srcc, state }
+        });
+        let state = file.renamed(|name| (!name.starts_with(BEST)).then(|| name.to_owned())).to_bytes();
+        Ok((History { epochs: facts.epochs, best }, state))
+    }
+}
+
+/// Tensors and facts of a safetensors file.
+#[derive(Clone)]
+struct File<'a> {
+    tensors: Vec<(String, TensorView<'a>)>,
+    facts: HashMap<String, String>,
+}
+
+impl<'a> File<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<File<'a>, SafeTensorError> {
+        let (_, metadata) = SafeTensors::read_metadata(bytes)?;
+        let tensors = SafeTensors::deserialize(bytes)?;
+        Ok(File { tensors: tensors.tensors(), facts: metadata.metadata().clone().unwrap_or_default() })
+    }
+
+    /// Under other names; what gets none is left out.
+    fn renamed(self, name: impl Fn(&str) -> Option<String>) -> File<'a> {
+        File {
+            tensors: self.tensors.into_iter().filter_map(|(old, tensor)| Some((name(&old)?, tensor))).collect(),
+            facts: self.facts.into_iter().filter_map(|(old, fact)| Some((name(&old)?, fact))).collect(),
+        }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let tensors = self.tensors.iter().map(|(name, tensor)| (name, tensor));
+        safetensors::serialize(tensors, Some(self.facts.clone())).expect("tensors of distinct names")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use safetensors::Dtype;
+
     use super::*;
+
+    /// As a trainer has it.
+    fn state(step: u8) -> Vec<u8> {
+        let bytes = [step; 4];
+        let tensor = || TensorView::new(Dtype::F32, vec![1], &bytes).unwrap();
+        let facts = HashMap::from([("dqa.steps".to_owned(), step.to_string())]);
+        let tensors = [("prompts_text.0", tensor()), ("mean.prompts_text.0", tensor())];
+        safetensors::serialize(tensors, Some(facts)).unwrap()
+    }
 
     #[test]
     fn what_is_written_is_read_back_by_its_trial_alone() {
         let row = |loss| EpochRow { epoch: 1, loss, held_out_srcc: Some(0.380952380952381), ..EpochRow::default() };
         let epochs = vec![row(0.1 + 0.2), row(1e-300 / 3.0)];
-        let history = History { epochs, best: Some(Best { epoch: 1, srcc: Some(0.1 + 0.2), state: vec![1, 2, 3] }) };
-        let bytes = history.to_bytes("t", &[9; 5]);
-        assert_eq!(History::parse(&bytes, "t").unwrap(), (history.clone(), vec![9; 5]));
+        let history = History { epochs, best: Some(Best { epoch: 1, srcc: Some(0.1 + 0.2), state: state(1) }) };
+        let bytes = history.to_bytes("t", &state(2));
+        let names =
+            SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
+        let wanted = ["prompts_text.0", "mean.prompts_text.0", "best.prompts_text.0", "best.mean.prompts_text.0"];
+        assert_eq!(names, wanted.map(str::to_owned).into());
+        assert_eq!(History::parse(&bytes, "t").unwrap(), (history.clone(), state(2)));
         assert!(History::parse(&bytes, "u").unwrap_err().contains("`t`"));
         assert!(History::parse(&bytes[..20], "t").is_err());
         assert!(!history.is_better(Some(0.1 + 0.2)) && !history.is_better(None) && history.is_better(Some(0.31)));

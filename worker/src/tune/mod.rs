@@ -195,6 +195,8 @@ impl Runner {
     ) -> Result<TrialRecord, TrainError> {
         let name = trial.name();
         if let Some(record) = runtime.block_on(TrialRecord::find(store, &name))?.filter(TrialRecord::is_complete) {
+            // Where it was killed between the two: a checkpoint is three times what learns.
+            runtime.block_on(store.delete(&trial.key(checkpoint::CHECKPOINT)))?;
             return Ok(record);
         }
         if trial.model.digest != self.start.model().digest {

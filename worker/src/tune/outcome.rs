@@ -168,6 +168,7 @@ fn write_files(
         score: prediction.score,
         windows: prediction.windows,
         epoch,
+        select: trial.setup.select.to_string(),
     };
     let rows: Vec<PredictionRow> = trial.test.iter().zip(scored).map(row).collect();
     let facts = [("dqa.setup", trial.setup.to_toml()), ("dqa.model", trial.model.name.clone())];

@@ -156,7 +156,8 @@ impl<'a> Training<'a> {
 pub(super) fn trainer(runner: &Runner, setup: &Setup, views: Views) -> Result<Trainer, TrainError> {
     let prompts = runner.start.prompts(setup)?;
     let device = runner.machine.device.clone();
-    let options = TuneOptions { tunes: tunes(setup.tune), sees: views.sees, device, ..TuneOptions::default() };
+    let (tunes, patch_lr) = (tunes(setup.tune), setup.patch_lr);
+    let options = TuneOptions { tunes, sees: views.sees, patch_lr, device, ..TuneOptions::default() };
     Trainer::new(runner.start.weights(), &prompts, &options).map_err(TrainError::Tune)
 }
 

@@ -7,18 +7,18 @@ mod setup;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::builder::BoolishValueParser;
-use dqa_pipelines::dataset::{self, DataSet, FaultKind};
+use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::place::Place;
-use dqa_pipelines::tune::{Setup, Splits, SplitsOptions, Trial, TrialError, TrialRecord, labelled_scenes, trial_key};
-use dqa_worker::decode::PictureError;
+use dqa_pipelines::tune::{Setup, Splits, SplitsOptions, Trial, TrialRecord, labelled_scenes, trial_key};
 use dqa_worker::program::{Done, Format, advise, note};
 use dqa_worker::tune::{Runner, Start, TrainError};
 use tokio::runtime::Handle;
 
 use super::StoreArgs;
 use super::learner::LearnerArgs;
+use super::usable;
 use progress::Progress;
 use results::Results;
 use setup::SetupArgs;
@@ -93,7 +93,12 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let store = args.store.create()?;
     let runner = runner(args, &setup)?;
     setup = runner.start().resolve(&setup);
-    let skipped = if args.skip_unreadable { skip(&mut data, &runner, &setup, args.dry_run)? } else { refuse(&data)? };
+    let skipped = if args.skip_unreadable {
+        usable::skip(&mut data, &setup, (!args.dry_run).then_some(&runner))?
+    } else {
+        usable::refuse(&data)?;
+        0
+    };
     let splits = splits(args, &data)?;
     let trials = trials(args, &data, &splits, (&runner, &setup))?;
     show_plan(&data, &splits, &trials, &runner)?;
@@ -150,56 +155,11 @@ fn trials(
         let number = |text: &String| text.parse().with_context(|| format!("--split: `{text}` is no number of a split"));
         args.split.iter().map(number).collect::<Result<_, _>>()?
     };
-    let plan = |number| Trial::plan(data, (splits, number), runner.start().model(), setup).map_err(advised);
-    numbers.into_iter().map(plan).collect()
-}
-
-fn advised(error: TrialError) -> anyhow::Error {
-    let hint = match &error {
-        TrialError::Unlabelled { .. } => "--skip-unreadable trains on the others, and says how many were left out",
-        TrialError::NoRange(_) => "--label-range 0,100 says it for this training",
-        _ => return error.into(),
+    let plan = |number| {
+        Trial::plan(data, (splits, number), runner.start().model(), setup)
+            .map_err(|error| usable::advised(error, "--label-range 0,100"))
     };
-    advise(error.into(), hint)
-}
-
-/// Pictures that are named and not there end the command.
-fn refuse(data: &DataSet) -> anyhow::Result<usize> {
-    let absent = data.faults.iter().find(|fault| fault.kind == FaultKind::Absent);
-    match absent {
-        None => Ok(0),
-        Some(fault) => {
-            let error = anyhow!("data set `{}` is not complete: {fault}", data.name);
-            Err(advise(error, "--skip-unreadable trains on the others, and says how many were left out"))
-        }
-    }
-}
-
-/// Leaves out what cannot be learned from or tested on; how many pictures that are.
-fn skip(data: &mut DataSet, runner: &Runner, setup: &Setup, dry_run: bool) -> anyhow::Result<usize> {
-    let all = data.pictures.len();
-    data.pictures.retain(|picture| picture.mos.is_some());
-    let unlabelled = all - data.pictures.len();
-    let mut unreadable = 0;
-    if !dry_run {
-        let options = SplitsOptions { count: 1, test_share: 0.0, seed: 0 };
-        let everything = Splits::make(&data.name, labelled_scenes(data), &options)?;
-        let setup = Setup { without: Vec::new(), ..setup.clone() };
-        let trial = Trial::plan(data, (&everything, 1), runner.start().model(), &setup).map_err(advised)?;
-        let failed: Vec<(&str, PictureError)> =
-            tokio::task::block_in_place(|| runner.unreadable(&trial, &Handle::current()))?;
-        unreadable = failed.len();
-        for (image, error) in &failed {
-            note(format_args!("left out: {image}: {}", error.line()));
-        }
-        let failed: BTreeSet<&str> = failed.iter().map(|(image, _)| *image).collect();
-        data.pictures.retain(|picture| !failed.contains(&*picture.image));
-    }
-    let absent = data.faults.iter().filter(|fault| fault.kind == FaultKind::Absent).count();
-    if unlabelled + unreadable + absent > 0 {
-        note(format_args!("left out: {unlabelled} pictures without a label, {unreadable} that cannot be read"));
-    }
-    Ok(unlabelled + unreadable)
+    numbers.into_iter().map(plan).collect()
 }
 
 fn show_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &Runner) -> anyhow::Result<()> {
@@ -255,7 +215,7 @@ fn train(runner: &Runner, trial: &Trial, store: &Place, progress: &mut Progress)
     let trained = runner.run(trial, store, &Handle::current(), &mut |event| progress.event(event));
     trained.map_err(|error| {
         let hint = match &error {
-            TrainError::Unreadable { .. } => "--skip-unreadable trains on the others, and says how many were left out",
+            TrainError::Unreadable { .. } => usable::SKIP,
             TrainError::Diverged { .. } | TrainError::NoScore { .. } => "a lower --lr, or --warmup-epochs",
             TrainError::Checkpoint { .. } => "remove it to train from the beginning",
             _ => "the same command goes on from the last whole epoch",
@@ -274,8 +234,13 @@ async fn copy_out(args: &Args, store: &Place, record: &TrialRecord, trials: usiz
         let path = folder.join(file);
         match store.get(&trial_key(&record.name, file)).await {
             Ok(bytes) => std::fs::write(&path, bytes).with_context(|| shown(&path))?,
-            // What did not learn is not there.
-            Err(error) if error.is_not_found() => {}
+            // What did not learn is not there, and is not to be taken for this training's from an earlier one.
+            Err(error) if error.is_not_found() => match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| shown(&path));
+                }
+                _ => {}
+            },
             Err(error) => return Err(error.into()),
         }
     }

@@ -104,12 +104,14 @@ impl Progress {
             ),
         };
         self.line(&format!(
-            "split {} epoch {}/{}  loss {:.5}  train SRCC {}{held_out}  {:.1} windows/s  {left} left",
+            "split {} epoch {}/{}  loss {:.5}  train SRCC {} PLCC {} KRCC {}{held_out}  {:.1} windows/s  {left} left",
             self.split,
             row.epoch,
             self.epochs_of_one,
             row.loss,
             number(row.train_srcc),
+            number(row.train_plcc),
+            number(row.train_krcc),
             row.windows_per_second
         ));
     }

@@ -37,6 +37,9 @@ struct Row<'a> {
 /// The measures that are shown, in their order.
 type Values = [Option<f64>; 5];
 
+/// The place of RMSE among them, which has no sign.
+const RMSE: usize = 4;
+
 impl Results<'_> {
     pub(super) fn show(&self, format: Format) -> Result<(), Unwritten> {
         let text = match format {
@@ -74,11 +77,15 @@ impl Results<'_> {
         let of = |value: &dyn Fn(&OverSplits) -> Option<f64>| -> Values {
             std::array::from_fn(|measure| over[measure].as_ref().and_then(value))
         };
+        // Few splits know little, but no more is possible than a measure's own ends.
+        let mut low = of(&|over| over.interval.map(|(low, _)| low.max(-1.0)));
+        let high = of(&|over| over.interval.map(|(_, high)| high.min(1.0)));
+        low[RMSE] = low[RMSE].map(|low| low.max(0.0));
         vec![
             ("mean", of(&|over| Some(over.mean))),
             ("deviation", of(&|over| over.deviation)),
-            ("interval_low", of(&|over| over.interval.map(|(low, _)| low))),
-            ("interval_high", of(&|over| over.interval.map(|(_, high)| high))),
+            ("interval_low", low),
+            ("interval_high", high),
         ]
     }
 

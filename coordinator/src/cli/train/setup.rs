@@ -56,6 +56,10 @@ pub(super) struct SetupArgs {
     #[arg(long, env = "DQA_LR", value_name = "RATE")]
     lr: Option<f64>,
 
+    /// The share of the learning rate at which the patch embedding learns, where it does; 0.1 for a new model [default: 1].
+    #[arg(long, env = "DQA_PATCH_LR", value_name = "SHARE")]
+    patch_lr: Option<f64>,
+
     /// How the learning rate goes on: constant or cosine (down to 0) [default: constant].
     #[arg(long, env = "DQA_SCHEDULE", value_parser = words::<Schedule>(Schedule::WORDS), hide_possible_values = true)]
     schedule: Option<Schedule>,
@@ -86,7 +90,14 @@ pub(super) struct SetupArgs {
     without: Option<Vec<String>>,
 
     /// The least and the most that a label can be, where the data set does not say.
-    #[arg(long, env = "DQA_LABEL_RANGE", value_delimiter = ',', num_args = 1, value_name = "LOW,HIGH")]
+    #[arg(
+        long,
+        env = "DQA_LABEL_RANGE",
+        value_delimiter = ',',
+        num_args = 1,
+        allow_hyphen_values = true,
+        value_name = "LOW,HIGH"
+    )]
     label_range: Option<Vec<f64>>,
 
     /// Epochs from one test to the next; the last is always tested [default: 1].
@@ -139,6 +150,7 @@ impl SetupArgs {
         set(&mut setup.words, given.words.map(|words| pair("--words", words)).transpose()?);
         set(&mut setup.views, given.views.map(|views| views.to_string()));
         set(&mut setup.lr, given.lr);
+        set(&mut setup.patch_lr, given.patch_lr);
         set(&mut setup.schedule, given.schedule);
         set(&mut setup.warmup_epochs, given.warmup_epochs);
         set(&mut setup.batch_size, given.batch_size);

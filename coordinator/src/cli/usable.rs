@@ -1,0 +1,75 @@
+//! Which pictures of a data set a training can use, and what is said of the others.
+
+use std::collections::BTreeSet;
+
+use anyhow::anyhow;
+use dqa_pipelines::dataset::{DataSet, FaultKind};
+use dqa_pipelines::tune::{Setup, Splits, SplitsOptions, Trial, TrialError, labelled_scenes};
+use dqa_worker::decode::PictureError;
+use dqa_worker::program::{advise, note};
+use dqa_worker::tune::Runner;
+use tokio::runtime::Handle;
+
+/// What to do about pictures that cannot be used.
+pub(super) const SKIP: &str = "--skip-unreadable leaves such pictures out, and says how many";
+
+/// A trial that cannot be planned, with what to do; `range` is the flag that says where labels go.
+pub(super) fn advised(error: TrialError, range: &str) -> anyhow::Error {
+    match hint(&error, range) {
+        Some(hint) => advise(error.into(), hint),
+        None => error.into(),
+    }
+}
+
+/// What to do about a trial that cannot be planned.
+pub(super) fn hint(error: &TrialError, range: &str) -> Option<String> {
+    match error {
+        TrialError::Unlabelled { .. } => Some(SKIP.to_owned()),
+        TrialError::NoRange(_) => Some(format!("{range} says it for this training")),
+        _ => None,
+    }
+}
+
+/// Pictures that are named and not there end the command.
+pub(super) fn refuse(data: &DataSet) -> anyhow::Result<()> {
+    match data.faults.iter().find(|fault| fault.kind == FaultKind::Absent) {
+        None => Ok(()),
+        Some(fault) => Err(advise(anyhow!("data set `{}` is not complete: {fault}", data.name), SKIP)),
+    }
+}
+
+/// Leaves out what cannot be learned from or tested on: pictures without a label and, where a `runner` looks at them, those
+/// that cannot be read. How many that are, those that are not there not counted.
+pub(super) fn skip(data: &mut DataSet, setup: &Setup, runner: Option<&Runner>) -> anyhow::Result<usize> {
+    let all = data.pictures.len();
+    data.pictures.retain(|picture| picture.mos.is_some());
+    let unlabelled = all - data.pictures.len();
+    let failed = match runner {
+        Some(runner) => unreadable(data, setup, runner)?,
+        None => BTreeSet::new(),
+    };
+    data.pictures.retain(|picture| !failed.contains(&*picture.image));
+    let absent = data.faults.iter().filter(|fault| fault.kind == FaultKind::Absent).count();
+    if unlabelled + failed.len() + absent > 0 {
+        note(format_args!(
+            "left out of {}: {unlabelled} pictures without a label, {} that cannot be read, {absent} that are not there",
+            data.name,
+            failed.len()
+        ));
+    }
+    Ok(unlabelled + failed.len())
+}
+
+/// Those that cannot be decoded, or have no room for a window; each is named.
+fn unreadable(data: &DataSet, setup: &Setup, runner: &Runner) -> anyhow::Result<BTreeSet<String>> {
+    let options = SplitsOptions { count: 1, test_share: 0.0, seed: 0 };
+    let everything = Splits::make(&data.name, labelled_scenes(data), &options)?;
+    let setup = Setup { without: Vec::new(), ..setup.clone() };
+    let trial = Trial::plan(data, (&everything, 1), runner.start().model(), &setup)?;
+    let failed: Vec<(&str, PictureError)> =
+        tokio::task::block_in_place(|| runner.unreadable(&trial, &Handle::current()))?;
+    for (image, error) in &failed {
+        note(format_args!("left out: {image}: {}", error.line()));
+    }
+    Ok(failed.into_iter().map(|(image, _)| image.to_owned()).collect())
+}
