@@ -30,7 +30,7 @@ fn place() -> Place {
 }
 
 fn study(place: &Place, name: &str, more: &[&str]) -> Said {
-    let quick = ["study", name, "--datasets", "one.toml", "--model", "model", "--splits", "2", "--epochs", "1"];
+    let quick = ["study", name, "--datasets", "one.toml", "--model", "model", "--split-count", "2", "--epochs", "1"];
     let quick = if more.contains(&"--datasets") { [&quick[..2], &quick[4..]].concat() } else { quick.to_vec() };
     let quick = if more.contains(&"--model") {
         quick.into_iter().filter(|word| !["--model", "model"].contains(word)).collect()
@@ -113,6 +113,12 @@ fn every_study_ends_in_its_table_and_makes_nothing_twice() {
         again.err
     );
     assert_eq!(again.out, ablation.out);
+    let mut kept = std::fs::read_dir(place.path("store/splits")).unwrap().map(|entry| entry.unwrap().path());
+    let of_one = kept.find(|path| path.to_str().unwrap().contains("/one-")).unwrap();
+    let given =
+        ["study", "ablation", "--datasets", "one.toml", "--model", "model", "--epochs", "1", "--set", "lr=1e-3"];
+    let given = place.run(&[&given[..], &["--splits", of_one.to_str().unwrap()]].concat()).ends_with(0);
+    assert!(given.err.contains("8 trainings, 8 of them there"), "the splits that were made: {}", given.err);
     let train = ["train", "--dataset", "one.toml", "--model", "model", "--epochs", "1", "--lr", "1e-3", "--split", "1"];
     let trained = place.run(&train).ends_with(0);
     assert!(trained.err.contains("it was trained before"), "a study's trial is any other's: {}", trained.err);

@@ -3,7 +3,7 @@
 mod progress;
 
 use std::io::{Write, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::builder::BoolishValueParser;
@@ -11,6 +11,7 @@ use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::names::StudyName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::study::{Definition, Outcome, Overrides};
+use dqa_pipelines::tune::Splits;
 use dqa_worker::program::{Done, Format, Unwritten, advise, host, note};
 use dqa_worker::study::EvaluateError;
 use dqa_worker::tune::{Machine, Runner, Start, TrainError};
@@ -40,8 +41,13 @@ pub(super) struct Args {
     model: Vec<String>,
 
     /// Splits of each data set [default: the study's, 10].
-    #[arg(long, visible_alias = "splits", env = "DQA_SPLIT_COUNT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "DQA_SPLIT_COUNT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     split_count: Option<u32>,
+
+    /// Files of splits, as the store has them below splits/, joined by commas: one for each data set that is not to be split
+    /// anew.
+    #[arg(long, env = "DQA_SPLITS", value_delimiter = ',', value_name = "FILES", conflicts_with = "split_count")]
+    splits: Vec<PathBuf>,
 
     /// Epochs of each training, as --set epochs=N.
     #[arg(long, env = "DQA_EPOCHS", value_name = "N")]
@@ -76,7 +82,8 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
-    let definition = definition(args)?;
+    let given = splits(&args.splits)?;
+    let definition = definition(args, given.first().map(|splits| splits.splits.len()))?;
     let mut datasets: Vec<DataSet> = Vec::new();
     for text in &definition.datasets {
         let found = dataset::find(text, Path::new(""))?;
@@ -90,7 +97,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let skipped = leave_out(args, &definition, &mut datasets, machine.as_ref())?;
     let store = args.store.create()?;
     let name = name(args, &datasets)?;
-    let plan = Plan::make(definition, datasets, args.learner.offline).map_err(advised)?;
+    let plan = Plan::make(definition, datasets, given, args.learner.offline).map_err(advised)?;
     show_plan(&name, &plan, &store).await?;
     let Some(machine) = machine else { return Ok(Done::All) };
     let mut progress = Progress::new();
@@ -110,7 +117,22 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     Ok(show(&outcome, args.format)?)
 }
 
-fn definition(args: &Args) -> anyhow::Result<Definition> {
+/// Of the files; each has as many.
+fn splits(files: &[PathBuf]) -> anyhow::Result<Vec<Splits>> {
+    let read = |file: &PathBuf| {
+        let origin = file.display().to_string();
+        let text = std::fs::read(file).with_context(|| format!("cannot read the splits {origin}"))?;
+        anyhow::Ok(Splits::parse(&text, &origin)?)
+    };
+    let splits: Vec<Splits> = files.iter().map(read).collect::<Result<_, _>>()?;
+    if let Some(other) = splits.iter().find(|other| other.splits.len() != splits[0].splits.len()) {
+        let (first, counts) = (&splits[0].dataset, (splits[0].splits.len(), other.splits.len()));
+        anyhow::bail!("there are {} splits of `{first}` and {} of `{}`", counts.0, counts.1, other.dataset);
+    }
+    Ok(splits)
+}
+
+fn definition(args: &Args, splits: Option<usize>) -> anyhow::Result<Definition> {
     let is_file = args.study.ends_with(".toml");
     let definition = if is_file {
         let text = std::fs::read_to_string(&args.study);
@@ -121,7 +143,8 @@ fn definition(args: &Args) -> anyhow::Result<Definition> {
     let mut set = args.set.clone();
     set.extend(args.epochs.map(|epochs| format!("epochs={epochs}")));
     let (datasets, models) = (args.datasets.clone(), args.model.clone());
-    Ok(definition.changed(&Overrides { datasets, models, splits: args.split_count, set })?)
+    let splits = splits.map(|count| u32::try_from(count).expect("a file has few splits"));
+    Ok(definition.changed(&Overrides { datasets, models, splits: splits.or(args.split_count), set })?)
 }
 
 /// Pictures that no training can use end the command, or are left out; how many.

@@ -9,7 +9,7 @@ use dqa_pipelines::study::{DatasetFacts, Definition, Evaluation, Line, Pool, eva
 use dqa_pipelines::tune::{Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord, labelled_scenes};
 use dqa_worker::tune::Start;
 
-use super::StudyRunError;
+use super::{StudyError, StudyRunError};
 
 /// A study's lines with what each takes.
 pub struct Plan {
@@ -57,16 +57,29 @@ pub struct Counts {
 }
 
 impl Plan {
-    /// Opens the models and plans every line.
+    /// Opens the models and plans every line. Data sets that no `splits` are given for are split anew; those that are have as
+    /// many as the definition says.
     ///
     /// # Errors
-    /// Where the data sets or models are not as the study needs them.
-    pub fn make(definition: Definition, datasets: Vec<DataSet>, offline: bool) -> Result<Plan, StudyRunError> {
+    /// Where the data sets, splits or models are not as the study needs them.
+    pub fn make(
+        definition: Definition,
+        datasets: Vec<DataSet>,
+        splits: Vec<Splits>,
+        offline: bool,
+    ) -> Result<Plan, StudyRunError> {
+        if let Some(other) = splits.iter().find(|splits| datasets.iter().all(|data| data.name != splits.dataset)) {
+            let message = format!("splits are given for `{}`, which is none of the study's data sets", other.dataset);
+            return Err(StudyError::Means(message).into());
+        }
         let facts = |data: &DataSet| DatasetFacts { name: data.name.clone(), algorithms: data.algorithms() };
         let lines = definition.lines(&datasets.iter().map(facts).collect::<Vec<_>>())?;
         let lines = lines.into_iter().map(plain_views).collect::<Result<Vec<_>, _>>()?;
         let setup = definition.setup(&definition.variant[0])?;
-        let divide = |data| divide(data, definition.splits, &setup);
+        let divide = |data: DataSet| {
+            let given = splits.iter().find(|splits| splits.dataset == data.name).cloned();
+            divide(data, given, definition.splits, &setup)
+        };
         let datasets = datasets.into_iter().map(divide).collect::<Result<Vec<_>, _>>()?;
         let mut plan = Plan {
             definition,
@@ -215,10 +228,15 @@ fn plain_views(mut line: Line) -> Result<Line, StudyRunError> {
     Ok(line)
 }
 
-fn divide(data: DataSet, count: u32, setup: &Setup) -> Result<Divided, StudyRunError> {
+fn divide(data: DataSet, given: Option<Splits>, count: u32, setup: &Setup) -> Result<Divided, StudyRunError> {
     let scenes = labelled_scenes(&data);
-    let splits =
-        Splits::make(&data.name, scenes.iter().copied(), &SplitsOptions { count, ..SplitsOptions::default() })?;
+    let options = SplitsOptions { count, ..SplitsOptions::default() };
+    let splits = given.map_or_else(|| Splits::make(&data.name, scenes.iter().copied(), &options), Ok)?;
+    splits.check_scenes(&data.name, &scenes)?;
+    if splits.splits.iter().any(|split| split.test.is_empty()) {
+        let message = format!("a split of `{}` has no scene to test on, which a study is about", data.name);
+        return Err(StudyError::Means(message).into());
+    }
     // Labels become targets in one place: where a training is planned. This one has all pictures.
     let all = SplitsOptions { count: 1, test_share: 0.0, ..SplitsOptions::default() };
     let all = Splits::make(&data.name, scenes.iter().copied(), &all)?;
