@@ -2,7 +2,7 @@
 //!
 //! [`decode`] turns a file into pixels, [`engine`] takes pictures through the model with bounded memory, [`shard`] makes a
 //! part of a shard, [`tune`] trains, [`study`] tests what was trained, [`explain`] draws where a model looks, [`headers`]
-//! reads sizes for planning, [`hub`] finds a model. [`cli`] is the `dqa-worker` program, [`program`] what all programs
+//! reads sizes for planning, [`models`] opens a model by its name, [`hub`] finds those of the hub. [`cli`] is the `dqa-worker` program, [`program`] what all programs
 //! share. What to score is decided elsewhere.
 
 pub mod cli;
@@ -11,6 +11,7 @@ pub mod engine;
 pub mod explain;
 pub mod headers;
 pub mod hub;
+pub mod models;
 pub mod program;
 pub mod shard;
 pub mod study;

@@ -16,6 +16,7 @@ use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::run::{DatasetSpec, RunRecord, RunSpec, RunState};
 use dqa_worker::cli::{Loaded, ModelArgs};
+use dqa_worker::models;
 use dqa_worker::program::{Done, advise, host, note};
 use dqa_worker::shard::ShardScorer;
 use jiff::Timestamp;
@@ -196,7 +197,7 @@ fn spec(args: &Args, definitions: &[Definition], measured: &[Measured], device: 
         dtype: args.model.dtype.to_string(),
         device: device.to_owned(),
         shard_windows_max: args.shard_windows,
-        remark: args.remark.clone(),
+        remark: args.remark.clone().or_else(|| models::remark(&args.model.model).map(str::to_owned)),
     }
 }
 

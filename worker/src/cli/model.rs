@@ -6,22 +6,23 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use candle_core::Device;
 use clap::builder::BoolishValueParser;
-use dqa_model::{Arithmetic, ClipWeights, Explainer, Isa, Options, PromptMode, Prompts, Scorer, Views};
+use dqa_model::{Arithmetic, ClipWeights, Explainer, Isa, Options, PromptMode, Scorer, Views};
 
 use crate::decode::Limits;
 use crate::engine::Settings;
-use crate::hub;
+use crate::models;
 use crate::program::{advise, note};
 
 /// Flags that say with what to score.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct ModelArgs {
-    /// CLIP in Hugging Face's form: a directory, or hf:OWNER/NAME, or hf:OWNER/NAME@REVISION.
+    /// CLIP in Hugging Face's form: a directory, hf:OWNER/NAME, or hf:OWNER/NAME@REVISION; or dqa:small, a small model for
+    /// trying things out.
     #[arg(long, env = "DQA_MODEL", value_name = "DIR")]
     pub model: String,
 
-    /// Learned prompts: safetensors, or the authors' PyTorch checkpoint.
+    /// Learned prompts: safetensors, or the authors' PyTorch checkpoint; dqa:small for those of that model.
     #[arg(long, env = "DQA_PROMPTS", value_name = "FILE")]
     pub prompts: Option<PathBuf>,
 
@@ -156,13 +157,12 @@ pub fn device(name: &str) -> anyhow::Result<Device> {
 
 /// Weights and prompts, and how they are to run.
 fn opened(args: &ModelArgs, device: &Device) -> anyhow::Result<(ClipWeights, PromptMode, Options)> {
-    let dir =
-        hub::resolve(&args.model, args.offline).with_context(|| format!("cannot find the model {}", args.model))?;
-    let weights = ClipWeights::open(&dir).with_context(|| format!("cannot open the model {}", args.model))?;
+    let weights =
+        models::weights(&args.model, args.offline).with_context(|| format!("cannot open the model {}", args.model))?;
     let prompts = match &args.prompts {
         None => PromptMode::Handcrafted,
         Some(file) => PromptMode::Learned(
-            Prompts::open(file, weights.config())
+            models::prompts(file, weights.config())
                 .with_context(|| format!("cannot open the prompts {}", file.display()))?,
         ),
     };

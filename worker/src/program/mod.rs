@@ -121,10 +121,11 @@ pub fn advise(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
+    let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
         .log_internal_errors(false) // it would report a closed pipe to that pipe, and panic
-        .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
-        .init();
+        .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+    // Of several commands in one process the first has done it.
+    let _ = logs.try_init();
 }

@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use dqa_model::{
-    ClipConfig, ClipWeights, ConfigError, PromptInit, PromptMode, PromptShape, Prompts, PromptsError, WeightsError,
-    Words,
+    ClipConfig, ClipWeights, ConfigError, PromptInit, PromptMode, PromptShape, Prompts, PromptsError, Words,
 };
 use dqa_pipelines::tune::{Init, ModelRef, PromptsRef, Setup};
 
-use crate::hub::{self, HubError};
+use crate::models::{self, OpenError};
 
 /// What stands before the path of a configuration whose weights are to be new.
 const NEW: &str = "new:";
@@ -24,32 +23,29 @@ pub struct Start {
 /// Why there is nothing to begin with.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The model is nowhere.
+    /// The model, or prompts to begin with, cannot be opened.
     #[error(transparent)]
-    Hub(#[from] HubError),
+    Open(#[from] OpenError),
     /// The configuration of a new model cannot be read.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The model's weights cannot be read.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// The prompts cannot be read, or are none for this model.
+    /// The model takes no such prompts.
     #[error(transparent)]
     Prompts(#[from] PromptsError),
 }
 
 impl Start {
-    /// `model`: a directory, `hf:OWNER/NAME[@REVISION]`, or `new:CONFIG.json`, whose weights are drawn by `seed`.
-    /// `prompts`: a file to begin with; None: new ones.
+    /// `model`: as [`models::weights`] takes it, or `new:CONFIG.json`, whose weights are drawn by `seed`. `prompts`: as
+    /// [`models::prompts`] takes it, to begin with; None: new ones.
     ///
     /// # Errors
     /// Every [`StartError`].
     pub fn open(model: &str, prompts: Option<&Path>, seed: u64, offline: bool) -> Result<Start, StartError> {
         let weights = match model.strip_prefix(NEW) {
             Some(config) => ClipWeights::initial(ClipConfig::read(&PathBuf::from(config))?, seed),
-            None => ClipWeights::open(&hub::resolve(model, offline)?)?,
+            None => models::weights(model, offline)?,
         };
-        let prompts = prompts.map(|file| Ok::<_, StartError>((file, Prompts::open(file, weights.config())?)));
+        let prompts = prompts.map(|file| Ok::<_, StartError>((file, models::prompts(file, weights.config())?)));
         let prompts = prompts.transpose()?;
         let prompts_ref = match &prompts {
             None => None,
