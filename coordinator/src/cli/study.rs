@@ -119,12 +119,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
 
 /// Of the files; each has as many.
 fn splits(files: &[PathBuf]) -> anyhow::Result<Vec<Splits>> {
-    let read = |file: &PathBuf| {
-        let origin = file.display().to_string();
-        let text = std::fs::read(file).with_context(|| format!("cannot read the splits {origin}"))?;
-        anyhow::Ok(Splits::parse(&text, &origin)?)
-    };
-    let splits: Vec<Splits> = files.iter().map(read).collect::<Result<_, _>>()?;
+    let splits: Vec<Splits> = files.iter().map(|file| usable::read_splits(file)).collect::<Result<_, _>>()?;
     if let Some(other) = splits.iter().find(|other| other.splits.len() != splits[0].splits.len()) {
         let (first, counts) = (&splits[0].dataset, (splits[0].splits.len(), other.splits.len()));
         anyhow::bail!("there are {} splits of `{first}` and {} of `{}`", counts.0, counts.1, other.dataset);

@@ -1,8 +1,9 @@
-//! Which pictures of a data set a training can use, and what is said of the others.
+//! Which pictures of a data set a training can use, how they are split, and what is said of the others.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use dqa_pipelines::dataset::{DataSet, FaultKind};
 use dqa_pipelines::tune::{Setup, Splits, SplitsOptions, Trial, TrialError, labelled_scenes};
 use dqa_worker::decode::PictureError;
@@ -12,6 +13,13 @@ use tokio::runtime::Handle;
 
 /// What to do about pictures that cannot be used.
 pub(super) const SKIP: &str = "--skip-unreadable leaves such pictures out, and says how many";
+
+/// Splits that were made before, or by hand.
+pub(super) fn read_splits(file: &Path) -> anyhow::Result<Splits> {
+    let origin = file.display().to_string();
+    let text = std::fs::read(file).with_context(|| format!("cannot read the splits {origin}"))?;
+    Ok(Splits::parse(&text, &origin)?)
+}
 
 /// A trial that cannot be planned, with what to do; `range` is the flag that says where labels go.
 pub(super) fn advised(error: TrialError, range: &str) -> anyhow::Error {

@@ -22,6 +22,13 @@ pub struct OverSplits {
     pub p: Option<f64>,
 }
 
+impl OverSplits {
+    /// The interval within the measure's own ends: few splits know little, but no more than those is possible.
+    pub fn interval_within(&self, (least, most): (f64, f64)) -> Option<(f64, f64)> {
+        self.interval.map(|(low, high)| (low.max(least), high.min(most)))
+    }
+}
+
 /// The mean of `values`, one for each split, whose tests have `test_to_train` times the scenes of their training. None
 /// without values.
 ///

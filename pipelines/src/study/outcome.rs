@@ -242,10 +242,8 @@ struct Parts {
 }
 
 impl Parts {
-    /// Few splits know little, but no more is possible than the measure's own ends.
-    fn within(over: Option<OverSplits>, (least, most): (f64, f64)) -> Parts {
-        let (low, high) = over.and_then(|over| over.interval).unzip();
-        let (low, high) = (low.map(|low| low.max(least)), high.map(|high| high.min(most)));
+    fn within(over: Option<OverSplits>, ends: (f64, f64)) -> Parts {
+        let (low, high) = over.and_then(|over| over.interval_within(ends)).unzip();
         Parts { mean: over.map(|over| over.mean), std: over.and_then(|over| over.deviation), low, high }
     }
 }

@@ -133,11 +133,7 @@ fn splits(args: &Args, data: &DataSet) -> anyhow::Result<Splits> {
             let options = SplitsOptions { count: args.split_count, test_share: args.test_share, seed: args.split_seed };
             Splits::make(&data.name, scenes.iter().copied(), &options)?
         }
-        Some(file) => {
-            let origin = file.display().to_string();
-            let text = std::fs::read(file).with_context(|| format!("cannot read the splits {origin}"))?;
-            Splits::parse(&text, &origin)?
-        }
+        Some(file) => usable::read_splits(file)?,
     };
     splits.check_scenes(&data.name, &scenes)?;
     Ok(splits)

@@ -37,8 +37,8 @@ struct Row<'a> {
 /// The measures that are shown, in their order.
 type Values = [Option<f64>; 5];
 
-/// The place of RMSE among them, which has no sign.
-const RMSE: usize = 4;
+/// The least and the most of each.
+const ENDS: [(f64, f64); 5] = [(-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (0.0, 1.0)];
 
 impl Results<'_> {
     pub(super) fn show(&self, format: Format) -> Result<(), Unwritten> {
@@ -77,15 +77,13 @@ impl Results<'_> {
         let of = |value: &dyn Fn(&OverSplits) -> Option<f64>| -> Values {
             std::array::from_fn(|measure| over[measure].as_ref().and_then(value))
         };
-        // Few splits know little, but no more is possible than a measure's own ends.
-        let mut low = of(&|over| over.interval.map(|(low, _)| low.max(-1.0)));
-        let high = of(&|over| over.interval.map(|(_, high)| high.min(1.0)));
-        low[RMSE] = low[RMSE].map(|low| low.max(0.0));
+        let interval: [_; 5] =
+            std::array::from_fn(|measure| over[measure].as_ref().and_then(|over| over.interval_within(ENDS[measure])));
         vec![
             ("mean", of(&|over| Some(over.mean))),
             ("deviation", of(&|over| over.deviation)),
-            ("interval_low", low),
-            ("interval_high", high),
+            ("interval_low", interval.map(|ends| ends.map(|(low, _)| low))),
+            ("interval_high", interval.map(|ends| ends.map(|(_, high)| high))),
         ]
     }
 
