@@ -6,7 +6,8 @@ use datafusion::error::DataFusionError;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use dqa_pipelines::plan::Shard;
-use dqa_worker::shard::{ShardOutcome, ShardScorer, operator};
+use dqa_worker::shard::operator::{self, Scoring};
+use dqa_worker::shard::{ShardOutcome, ShardScorer};
 
 /// Scores shards in this process, as the plan that a cluster would run.
 pub struct Local {
@@ -16,7 +17,7 @@ pub struct Local {
 impl Local {
     /// With a loaded model.
     pub fn new(scorer: Arc<ShardScorer>) -> Local {
-        Local { session: SessionContext::new_with_config(SessionConfig::new().with_extension(scorer)) }
+        Local { session: SessionContext::new_with_config(SessionConfig::new().with_extension(Arc::new(Scoring::by(scorer)))) }
     }
 
     /// Scores a shard.
@@ -24,7 +25,7 @@ impl Local {
     /// # Errors
     /// Where the store or the device fails; what it was is down the chain of causes.
     pub async fn score(&self, shard: &Shard) -> Result<ShardOutcome, DataFusionError> {
-        let batches = collect(operator::plan(shard)?, self.session.task_ctx()).await?;
+        let batches = collect(operator::plan(shard.to_text())?, self.session.task_ctx()).await?;
         let mut outcomes = operator::outcomes(&batches)?;
         outcomes.pop().ok_or_else(|| DataFusionError::Internal("a shard was scored without an outcome".to_owned()))
     }

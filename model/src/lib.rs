@@ -43,7 +43,7 @@ pub use prompts::{PROMPT_LEN_MAX, PromptMode, PromptShape, Prompts};
 pub use prompts_file::PromptsError;
 pub use prompts_init::PromptInit;
 pub use resize::whole_view;
-pub use score::{Batcher, Options, PictureScore, Prepared, Scorer, TooSmall};
+pub use score::{Batcher, Options, PictureScore, Prepared, Scorer, TooSmall, fingerprint_of};
 pub use tokens::{TokensError, Words};
 pub use views::{INPUT_SIDE, Origin, Placement, Sees, Views, ViewsError};
 pub use weights::{ClipWeights, WeightsError};

@@ -103,6 +103,24 @@ impl PictureScore {
     }
 }
 
+/// The fingerprint that a [`Scorer`] of these has, without making one; the device has no part in it.
+pub fn fingerprint_of(
+    weights: &ClipWeights,
+    prompts: &PromptMode,
+    options: &Options,
+) -> Result<Fingerprint, ModelError> {
+    let prompts_digest = match prompts {
+        PromptMode::Learned(prompts) => prompts.digest()?.to_string(),
+        PromptMode::Handcrafted => "handcrafted".to_string(),
+    };
+    Ok(Fingerprint::of(&[
+        ("weights", weights.digest().as_bytes()),
+        ("prompts", prompts_digest.as_bytes()),
+        ("views", options.views.to_string().as_bytes()),
+        ("arithmetic", options.arithmetic.as_str().as_bytes()),
+    ]))
+}
+
 impl Scorer {
     /// Reads all weights; the text tower runs once, here.
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> Result<Scorer, ModelError> {
@@ -110,16 +128,7 @@ impl Scorer {
         let text = text_features(weights, prompts)?;
         let backing =
             Backing { arithmetic: options.arithmetic, device: options.device.clone(), dense: options.plain_operations };
-        let prompts_digest = match prompts {
-            PromptMode::Learned(prompts) => prompts.digest()?.to_string(),
-            PromptMode::Handcrafted => "handcrafted".to_string(),
-        };
-        let fingerprint = Fingerprint::of(&[
-            ("weights", weights.digest().as_bytes()),
-            ("prompts", prompts_digest.as_bytes()),
-            ("views", options.views.to_string().as_bytes()),
-            ("arithmetic", options.arithmetic.as_str().as_bytes()),
-        ]);
+        let fingerprint = fingerprint_of(weights, prompts, options)?;
         Ok(Scorer {
             tower: VisualTower::new(weights, prompts, options.views.sees, &backing)?,
             bad: text.get(0)?.to_vec1()?,

@@ -7,6 +7,7 @@
 pub mod dataset;
 pub mod digest;
 pub mod index;
+pub mod model;
 pub mod names;
 pub mod parts;
 pub mod place;

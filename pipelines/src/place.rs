@@ -10,12 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart};
 use percent_encoding::percent_decode_str;
 use url::Url;
+
+/// Of an object that is written in pieces: larger than the 5 MiB that S3 takes at least.
+const PIECE_BYTES: usize = 8 << 20;
+/// Of them under way at once.
+const PIECES_MAX: usize = 4;
 
 /// What an address or an object in it can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +60,23 @@ impl PlaceError {
     /// Whether what was asked for is not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, PlaceError::Object { source: object_store::Error::NotFound { .. }, .. })
+    }
+
+    /// Whether somebody else had written there first.
+    pub fn is_taken(&self) -> bool {
+        let taken = |source: &object_store::Error| {
+            matches!(source, object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })
+        };
+        matches!(self, PlaceError::Object { source, .. } if taken(source))
+    }
+
+    /// Whether another try may do better: a store beyond this machine did not answer, or said that it is busy. What it
+    /// said clearly (no such object, no permission) stays.
+    pub fn may_pass(&self) -> bool {
+        let PlaceError::Object { address, source, .. } = self else {
+            return false;
+        };
+        !address.starts_with("file://") && matches!(source, object_store::Error::Generic { .. })
     }
 }
 
@@ -215,6 +237,54 @@ impl Place {
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), PlaceError> {
         let put = self.objects.put(&self.path(key), PutPayload::from_bytes(bytes)).await;
         put.map(drop).map_err(|source| self.failed("write", key, source))
+    }
+
+    /// Writes an object that is not there yet: of several who try, one succeeds.
+    ///
+    /// # Errors
+    /// Where the store fails, or somebody else was first ([`PlaceError::is_taken`]).
+    pub async fn create_object(&self, key: &str, bytes: Bytes) -> Result<(), PlaceError> {
+        let payload = PutPayload::from_bytes(bytes);
+        let put = self.objects.put_opts(&self.path(key), payload, PutMode::Create.into()).await;
+        put.map(drop).map_err(|source| self.failed("create", key, source))
+    }
+
+    /// A file of this machine as an object, in pieces; it appears when it is whole.
+    ///
+    /// # Errors
+    /// Where the store fails or the file cannot be read.
+    pub async fn put_stream(
+        &self,
+        key: &str,
+        mut pieces: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
+    ) -> Result<(), PlaceError> {
+        let failed = |source| self.failed("write", key, source);
+        let upload = self.objects.put_multipart(&self.path(key)).await.map_err(failed)?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE_BYTES);
+        while let Some(piece) = pieces.next().await {
+            let went = match piece {
+                Ok(piece) => {
+                    upload.put(piece);
+                    upload.wait_for_capacity(PIECES_MAX).await
+                }
+                Err(source) => Err(object_store::Error::Generic { store: "file", source: source.into() }),
+            };
+            if let Err(source) = went {
+                // What was sent of it is for nobody; that it is removed is the store's good will.
+                let _ = upload.abort().await;
+                return Err(failed(source));
+            }
+        }
+        upload.finish().await.map(drop).map_err(failed)
+    }
+
+    /// An object's bytes, piece by piece.
+    ///
+    /// # Errors
+    /// Where it is not there or the store fails; later, in the stream, where it stops.
+    pub async fn get_stream(&self, key: &str) -> Result<BoxStream<'static, object_store::Result<Bytes>>, PlaceError> {
+        let got = self.objects.get(&self.path(key)).await;
+        Ok(got.map_err(|source| self.failed("read", key, source))?.into_stream())
     }
 
     /// Removes an object; one that is not there is no error.

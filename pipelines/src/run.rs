@@ -7,6 +7,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::model::ModelSpec;
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
 
@@ -17,17 +18,36 @@ pub const RUNS: &str = "runs";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
+    /// Asked for, and its shards are not cut yet.
+    Planning,
     /// Planned, and not all of its parts are there.
     Running,
+    /// The same, and no more is handed out until it is resumed.
+    Paused,
     /// Every part is there and was counted.
     Complete,
+    /// It was called off.
+    Cancelled,
+    /// It cannot go on by itself; [`RunRecord::failure`] says why.
+    Failed,
+}
+
+impl RunState {
+    /// Whether a coordinator has something to do for it.
+    pub fn is_active(self) -> bool {
+        matches!(self, RunState::Planning | RunState::Running | RunState::Paused)
+    }
 }
 
 impl fmt::Display for RunState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            RunState::Planning => "planning",
             RunState::Running => "running",
+            RunState::Paused => "paused",
             RunState::Complete => "complete",
+            RunState::Cancelled => "cancelled",
+            RunState::Failed => "failed",
         })
     }
 }
@@ -53,6 +73,33 @@ pub struct RunRecord {
     pub provenance: BTreeMap<String, String>,
     /// Every part of the result, in the order of the plan.
     pub parts: Vec<PartRef>,
+    /// What a coordinator was asked, to go on with it after it was started again; None: the run was made by one command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// What a coordinator was asked beside what is in the [`RunSpec`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The model for those who load it elsewhere.
+    pub model: ModelSpec,
+    /// The algorithms that were named; none: all.
+    pub algorithms: Vec<String>,
+    /// The class of devices: cpu or cuda.
+    pub device: String,
+    /// Runs of a higher priority go first.
+    pub priority: i32,
+    /// Score what is there of a matrix that is not complete.
+    pub allow_missing: bool,
+    /// Score pictures again that have no score.
+    pub retry_failed: bool,
+    /// Of the reports.
+    pub replicates: u32,
+    /// Of the reports.
+    pub seed: u32,
 }
 
 /// What was asked for.

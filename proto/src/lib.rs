@@ -1,1 +1,18 @@
-//! x
+//! The contract between users, a coordinator and its workers: `dqa/v1/*.proto` as types. It has no behaviour but the
+//! words of dqa's own errors.
+
+mod error;
+
+pub use error::{CODE, HINT, code, hint, refused};
+
+/// Of the protocol between a worker and its coordinator; they work together only where it is the same.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Version 1.
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod v1 {
+    tonic::include_proto!("dqa.v1");
+
+    /// The description of the services, for reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dqa.bin"));
+}

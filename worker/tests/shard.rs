@@ -16,7 +16,8 @@ use dqa_pipelines::tables::scores::{PartColumns, ScoreRow};
 use dqa_testkit::{Picture, chain, hf};
 use dqa_worker::decode::Limits;
 use dqa_worker::engine::Settings;
-use dqa_worker::shard::{ShardOutcome, ShardScorer, operator};
+use dqa_worker::shard::operator::{self, Scoring};
+use dqa_worker::shard::{ShardOutcome, ShardScorer};
 
 struct Desk {
     dir: tempfile::TempDir,
@@ -73,9 +74,9 @@ impl Desk {
     }
 
     async fn try_score(&self, shard: &Shard) -> Result<ShardOutcome, datafusion::error::DataFusionError> {
-        let config = SessionConfig::new().with_extension(self.scorer.clone());
+        let config = SessionConfig::new().with_extension(Arc::new(Scoring::by(self.scorer.clone())));
         let session = SessionContext::new_with_config(config);
-        let batches = collect(operator::plan(shard)?, session.task_ctx()).await?;
+        let batches = collect(operator::plan(shard.to_text())?, session.task_ctx()).await?;
         Ok(operator::outcomes(&batches)?.pop().unwrap())
     }
 

@@ -1,20 +1,26 @@
 //! The `dqa-coord` program and its commands, one file each.
 
+mod control;
 mod dataset;
 mod demo;
 mod detach;
 mod explain;
 mod leaderboard;
 mod learner;
+mod overview;
 mod progress;
 mod query;
+mod remote;
 mod report;
 mod runs;
+mod serve;
 mod status;
 mod study;
 mod submit;
 mod train;
 mod usable;
+mod watch;
+mod workers;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -27,6 +33,8 @@ use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::run::RunRecord;
 use dqa_worker::program;
+
+use control::Control;
 
 /// Benchmarks image dehazing: scores data sets of dehazed pictures, keeps the results, reports on them.
 #[derive(Parser)]
@@ -64,6 +72,18 @@ enum Command {
     Status(status::Args),
     /// Answers a question that takes many trainings.
     Study(Box<study::Args>),
+    /// Takes runs from users and has workers score them.
+    Serve(Box<serve::Args>),
+    /// Lists a coordinator's workers, or has one end.
+    Workers(workers::Args),
+    /// Calls a coordinator's run off, and stops what is under way.
+    Cancel(control::Args),
+    /// Has a coordinator hand out no more of a run.
+    Pause(control::Args),
+    /// Goes on with a run that was paused, called off, or failed.
+    Resume(control::Args),
+    /// Scores the pictures of a coordinator's run again that have no score.
+    Retry(control::Args),
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 finished with failed rows or problems found, 2 could not run.\n\
@@ -89,6 +109,12 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Runs(args) => block_on(runs::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),
         Command::Study(args) => block_on(study::run(&args)),
+        Command::Serve(args) => block_on(serve::run(&args)),
+        Command::Workers(args) => block_on(workers::run(&args)),
+        Command::Cancel(args) => block_on(control::run(&args, Control::Cancel)),
+        Command::Pause(args) => block_on(control::run(&args, Control::Pause)),
+        Command::Resume(args) => block_on(control::run(&args, Control::Resume)),
+        Command::Retry(args) => block_on(control::run(&args, Control::Retry)),
     })
 }
 
@@ -122,5 +148,9 @@ async fn run_or_last(store: &Place, name: Option<&RunName>) -> anyhow::Result<Ru
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("cannot start threads")?.block_on(work)
+    let runtime = runtime.context("cannot start threads")?;
+    let ended = runtime.block_on(work);
+    // A coordinator that is told to end does not wait for the runs that it conducts.
+    runtime.shutdown_background();
+    ended
 }

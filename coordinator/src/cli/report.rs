@@ -3,13 +3,16 @@
 
 use std::io::{Write, stdout};
 
+use anyhow::anyhow;
 use clap::ValueEnum;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
+use dqa_proto::v1;
 use dqa_worker::program::{Done, Format, Unwritten, advise};
 
+use super::remote::{Client, RemoteArgs, refusal};
 use super::{StoreArgs, run_or_last};
 
 /// Makes a run's reports again, writes their tables to the store and shows them.
@@ -21,6 +24,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     store: StoreArgs,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
 
     /// Only this table [default: all of them for reading, correlations as json and csv].
     #[arg(long, env = "DQA_TABLE", value_enum, value_name = "TABLE")]
@@ -57,6 +63,9 @@ pub(super) struct ReportArgs {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    if let Some(mut client) = args.remote.client()? {
+        return of_coordinator(args, &mut client).await;
+    }
     let store = args.store.open()?;
     let record = run_or_last(&store, args.run.as_ref()).await?;
     let report = args.report.make_and_write(&store, &record).await?;
@@ -70,7 +79,45 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     Ok(Done::All)
 }
 
+async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
+    let Some(run) = &args.run else {
+        return Err(advise(anyhow!("no run is named"), "give --run; `dqa-coord runs` lists them"));
+    };
+    let table = args.table.map(|table| match table {
+        TableArg::Correlations => v1::Table::Correlations,
+        TableArg::Leaderboard => v1::Table::Leaderboard,
+        TableArg::CrossDataset => v1::Table::CrossDataset,
+    });
+    let text = fetched(client, run.as_str(), table.as_slice(), args.report.format).await?;
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten::from)?;
+    Ok(Done::All)
+}
+
+/// A run's tables, as its coordinator writes them; none named: what a run ends with.
+pub(super) async fn fetched(
+    client: &mut Client,
+    run: &str,
+    tables: &[v1::Table],
+    format: Format,
+) -> anyhow::Result<String> {
+    let format = match format {
+        Format::Table => v1::TableFormat::Text,
+        Format::Json => v1::TableFormat::Json,
+        Format::Csv => v1::TableFormat::Csv,
+    };
+    let tables = tables.iter().map(|table| i32::from(*table)).collect();
+    let request = v1::GetReportRequest { name: run.to_owned(), tables, format: format.into() };
+    let answer = client.get_report(request).await.map_err(|status| refusal(&status))?;
+    Ok(answer.into_inner().text)
+}
+
 impl ReportArgs {
+    /// How results are written.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
     /// What a run ends with: its reports in the store, the leaderboard last on the terminal.
     pub(super) async fn make_and_show(&self, store: &Place, record: &RunRecord) -> anyhow::Result<()> {
         let mut report = self.make_and_write(store, record).await?;

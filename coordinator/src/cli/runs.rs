@@ -1,4 +1,4 @@
-//! `dqa-coord runs`: what a store has been asked for.
+//! `dqa-coord runs`: what a store, or a coordinator, has been asked for.
 
 use std::io::{BufWriter, Write, stdout};
 
@@ -6,13 +6,17 @@ use clap::ValueEnum;
 use dqa_pipelines::run::RunRecord;
 use dqa_worker::program::{Done, Unwritten};
 
-use super::StoreArgs;
+use super::remote::RemoteArgs;
+use super::{StoreArgs, overview};
 
-/// Lists the runs of a store.
+/// Lists the runs of a store, or of a coordinator.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     store: StoreArgs,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
 
     /// How they are written.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
@@ -29,6 +33,10 @@ pub(super) enum Format {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    if let Some(mut client) = args.remote.client()? {
+        overview::print(&overview::runs(&mut client, None).await?, args.format)?;
+        return Ok(Done::All);
+    }
     let records = RunRecord::all(&args.store.open()?).await?;
     print(&records, args.format)?;
     Ok(Done::All)

@@ -9,8 +9,9 @@ use dqa_pipelines::run::{Counts, RunRecord, RunState};
 use dqa_worker::program::{Done, Unwritten};
 use serde::Serialize;
 
+use super::remote::{Client, RemoteArgs};
 use super::runs::Format;
-use super::{StoreArgs, run_or_last};
+use super::{StoreArgs, overview, run_or_last};
 
 /// Says how far a run is, by what is in the store now.
 #[derive(clap::Args)]
@@ -20,6 +21,13 @@ pub(super) struct Args {
 
     #[command(flatten)]
     store: StoreArgs,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
+
+    /// Of a coordinator: show its runs and workers again and again.
+    #[arg(long, requires = "coordinator")]
+    watch: bool,
 
     /// How it is written.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
@@ -39,11 +47,26 @@ struct Status {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    if let Some(mut client) = args.remote.client()? {
+        return of_coordinator(args, &mut client).await;
+    }
     let store = args.store.open()?;
     let record = run_or_last(&store, args.run.as_ref()).await?;
     let status = status(&store, record).await?;
     print(&status, args.format)?;
     Ok(if status.counts.failed == 0 { Done::All } else { Done::SomeFailed })
+}
+
+async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
+    let run = args.run.as_ref().map(RunName::as_str);
+    if args.watch {
+        overview::keep_showing(client, run).await?;
+        return Ok(Done::All);
+    }
+    let runs = overview::runs(client, run).await?;
+    let some_failed = runs.iter().any(|run| run.progress.is_some_and(|progress| progress.pictures_failed > 0));
+    overview::print(&runs, args.format)?;
+    Ok(if some_failed { Done::SomeFailed } else { Done::All })
 }
 
 async fn status(store: &Place, record: RunRecord) -> anyhow::Result<Status> {

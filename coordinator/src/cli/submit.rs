@@ -1,5 +1,7 @@
 //! `dqa-coord submit`: data sets of dehazed pictures in, scores, correlations and a leaderboard out.
 
+mod remote;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,13 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
-use dqa_pipelines::dataset::{self, Algorithms, DataSet, Definition, Fault, FaultKind};
+use dqa_pipelines::dataset::{self, Check, Definition};
 use dqa_pipelines::digest;
-use dqa_pipelines::index::Index;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
-use dqa_pipelines::run::{DatasetSpec, RunRecord, RunSpec, RunState};
+use dqa_pipelines::run::{RunRecord, RunSpec, RunState};
 use dqa_worker::cli::{Loaded, ModelArgs};
 use dqa_worker::models;
 use dqa_worker::program::{Done, advise, host, note};
@@ -24,9 +25,10 @@ use jiff::Timestamp;
 use super::StoreArgs;
 use super::detach::detach;
 use super::progress::Progress;
+use super::remote::RemoteArgs;
 use super::report::ReportArgs;
 use crate::engine::Local;
-use crate::run::{self, Measured, Work};
+use crate::run::{self, Asked, PrepareError, Watch, Work};
 
 /// How often progress is looked at: what a person sees as at once.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -69,8 +71,15 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_SHARD_WINDOWS", default_value_t = SHARD_WINDOWS_MAX, value_parser = clap::value_parser!(u64).range(1..))]
     shard_windows: u64,
 
+    /// Of a coordinator's runs those of a higher priority go first.
+    #[arg(long, env = "DQA_PRIORITY", default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
+    priority: i32,
+
     #[command(flatten)]
     report: ReportArgs,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
 
     /// Go on in the background, and write what would be shown to a file in the store's folder.
     #[arg(long)]
@@ -82,25 +91,27 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    if let Some(client) = args.remote.client()? {
+        return remote::submit(args, client).await;
+    }
     if args.detach {
         return detach(&args.store);
     }
     let definitions = definitions(&args.datasets)?;
     let store = args.store.create()?;
     let Loaded { scorer, settings, device } = args.model.load()?;
-    let mut measured = Vec::new();
-    for dataset in select(load(&definitions).await?, args)? {
-        let index = read_headers(&store, &dataset, &settings.limits).await?;
-        show_check(&dataset, &index, args.allow_missing)?;
-        measured.push(run::measure(dataset, &index, scorer.views()));
-    }
-    let spec = spec(args, &definitions, &measured, &device);
-    let fingerprint = scorer.fingerprint().to_string();
-    let mut work = Work::plan(measured, fingerprint, args.shard_windows);
-    work.look(&store).await?;
-    if args.retry_failed {
-        work.retry_failed();
-    }
+    let asked = Asked {
+        definitions,
+        algorithms: if args.algos == ["all"] { Vec::new() } else { args.algos.clone() },
+        allow_missing: args.allow_missing,
+        retry_failed: args.retry_failed,
+        shard_windows: args.shard_windows,
+        views: *scorer.views(),
+        limits: settings.limits.clone(),
+        fingerprint: scorer.fingerprint().to_string(),
+    };
+    let mut work = run::prepare(&store, &asked, &mut Notes).await.map_err(advised)?;
+    let spec = spec(args, &work, &device);
     let mut record = record(args, &store, spec, &work).await?;
     show_plan(&record, &work);
     if args.dry_run {
@@ -109,7 +120,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     if record.state != RunState::Complete {
         record.write(&store).await?;
         let scorer = Arc::new(ShardScorer::new(scorer, settings, device));
-        score(&store, &work, args.retry_failed, scorer, &facts(&record)).await?;
+        score(&store, &work, args.retry_failed, scorer, &run::facts(&record)).await?;
         record = run::commit(&store, &mut work, record).await?;
     }
     args.report.make_and_show(&store, &record).await?;
@@ -127,70 +138,29 @@ fn definitions(texts: &[String]) -> anyhow::Result<Vec<Definition>> {
     Ok(definitions)
 }
 
-async fn load(definitions: &[Definition]) -> anyhow::Result<Vec<DataSet>> {
-    let mut datasets = Vec::new();
-    for definition in definitions {
-        let dataset = dataset::load(definition).await;
-        datasets.push(dataset.with_context(|| format!("cannot load data set `{}`", definition.name))?);
+/// Tells people how planning goes.
+struct Notes;
+
+impl Watch for Notes {
+    fn headers_left(&mut self, dataset: &str, left: usize) {
+        note(format_args!("data set {dataset}: {left} headers to read"));
     }
-    Ok(datasets)
-}
 
-/// Each data set with the algorithms that were asked for. One that a data set lacks is an error; with `--allow-missing`
-/// only where all lack it.
-fn select(datasets: Vec<DataSet>, args: &Args) -> anyhow::Result<Vec<DataSet>> {
-    if args.algos == ["all"] {
-        return Ok(datasets);
-    }
-    let has = |dataset: &DataSet, name: &String| dataset.algorithms().iter().any(|known| known.as_str() == name);
-    let nowhere = args.algos.iter().find(|name| !datasets.iter().any(|dataset| has(dataset, name)));
-    let select = |dataset: DataSet| {
-        let mut named = args.algos.clone();
-        if args.allow_missing && nowhere.is_none() {
-            named.retain(|name| has(&dataset, name));
-        }
-        Ok(dataset.select(&Algorithms::Named(named))?)
-    };
-    datasets.into_iter().map(select).collect()
-}
-
-async fn read_headers(store: &Place, dataset: &DataSet, limits: &dqa_worker::decode::Limits) -> anyhow::Result<Index> {
-    let mut shown = std::time::Instant::now();
-    let index = run::index(store, dataset, limits, |left| {
-        if shown.elapsed() > Duration::from_secs(5) {
-            note(format_args!("data set {}: {left} headers to read", dataset.name));
-            shown = std::time::Instant::now();
-        }
-    });
-    let index = index.await;
-    index.map_err(|error| advise(error.into(), "submit again: the headers that were read are kept"))
-}
-
-/// Shows what is wrong with a data set; an incomplete matrix ends the command, unless it is allowed.
-fn show_check(dataset: &DataSet, index: &Index, allow_missing: bool) -> anyhow::Result<()> {
-    let check = dataset::check(dataset, &|picture| index.get(picture).cloned());
-    if !check.is_clean() {
+    fn faults(&mut self, check: &Check) {
         note(format_args!("{check}"));
     }
-    let is_absent = |fault: &Fault| fault.kind == FaultKind::Absent;
-    let is_whole = check.counts.missing + check.counts.duplicate == 0 && !check.faults.iter().any(is_absent);
-    if is_whole || allow_missing {
-        return Ok(());
-    }
-    let error = anyhow::anyhow!("data set `{}` is not complete", dataset.name);
-    Err(advise(error, "--allow-missing scores what is there; comparisons are then made on the scenes that both have"))
 }
 
-fn spec(args: &Args, definitions: &[Definition], measured: &[Measured], device: &str) -> RunSpec {
-    let dataset = |(definition, measured): (&Definition, &Measured)| DatasetSpec {
-        name: definition.name.clone(),
-        root: measured.dataset.root.url().to_string(),
-        algorithms: measured.dataset.algorithms(),
-        protocol: measured.dataset.protocol.map(|protocol| protocol.to_string()),
-        definition: measured.dataset.definition.clone(),
-    };
+fn advised(error: PrepareError) -> anyhow::Error {
+    match error.hint() {
+        Some(hint) => advise(error.into(), hint),
+        None => error.into(),
+    }
+}
+
+fn spec(args: &Args, work: &Work, device: &str) -> RunSpec {
     RunSpec {
-        datasets: definitions.iter().zip(measured).map(dataset).collect(),
+        datasets: run::dataset_specs(work),
         model: args.model.model.clone(),
         prompts: args.model.prompts.as_ref().map(|path| path.display().to_string()),
         views: args.model.views.to_string(),
@@ -227,6 +197,8 @@ async fn record(args: &Args, store: &Place, spec: RunSpec, work: &Work) -> anyho
         counts: work.counts(),
         provenance: provenance(),
         parts,
+        request: None,
+        failure: None,
     })
 }
 
@@ -252,12 +224,6 @@ fn provenance() -> BTreeMap<String, String> {
         ("host".to_owned(), host()),
         ("command".to_owned(), std::env::args().collect::<Vec<_>>().join(" ")),
     ])
-}
-
-/// What each part's footer says of the run that made it.
-fn facts(record: &RunRecord) -> Vec<(String, String)> {
-    let spec = serde_json::to_string(&record.spec).expect("a spec has text for keys");
-    vec![("dqa.run".to_owned(), record.name.to_string()), ("dqa.spec".to_owned(), spec)]
 }
 
 fn show_plan(record: &RunRecord, work: &Work) {

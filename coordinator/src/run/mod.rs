@@ -1,12 +1,14 @@
-//! A run: from data sets to parts that are all there. [`measure()`] -> [`Work::plan`] -> [`Work::look`] -> (an engine) ->
+//! A run: from data sets to parts that are all there. [`prepare()`] -> (an engine) ->
 //! [`commit()`]. The store is the only memory: a run that was killed is planned again, and what is there is not done again.
 
 mod commit;
 mod measure;
+mod prepare;
 mod work;
 
 pub use commit::commit;
 pub use measure::{index, measure};
+pub use prepare::{Asked, PrepareError, Watch, dataset_specs, facts, prepare};
 pub use work::{Part, State, Work};
 
 use dqa_pipelines::dataset::DataSet;
@@ -53,4 +55,15 @@ pub struct Measured {
     pub dataset: DataSet,
     /// Windows of each picture; 0 for one that cannot be scored by what its header says.
     pub windows: Vec<u32>,
+}
+
+impl RunError {
+    /// Whether another try may do better: a store did not answer.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            RunError::Place(error) | RunError::Headers { source: error, .. } => error.may_pass(),
+            RunError::Record(dqa_pipelines::run::RunError::Place(error)) => error.may_pass(),
+            RunError::Record(_) | RunError::Incomplete { .. } => false,
+        }
+    }
 }

@@ -115,14 +115,17 @@ impl Work {
 
     /// The shards that are still to be scored, as many as are asked for at a time.
     pub fn shards<'a>(&'a self, store: &'a Place, retry_failed: bool) -> impl Iterator<Item = Shard> + 'a {
-        self.parts.iter().filter_map(move |part| {
-            let State::Missing { reuse } = &part.state else {
-                return None;
-            };
-            let dataset = &self.datasets[part.dataset].dataset;
-            let shard = Shard::of(dataset, &part.cut, store.url().as_str(), &self.fingerprint);
-            Some(Shard { reuse: reuse.clone(), retry_failed, ..shard })
-        })
+        self.parts.iter().filter_map(move |part| self.shard(part, store, retry_failed))
+    }
+
+    /// A part's shard, if it is still to be scored.
+    pub fn shard(&self, part: &Part, store: &Place, retry_failed: bool) -> Option<Shard> {
+        let State::Missing { reuse } = &part.state else {
+            return None;
+        };
+        let dataset = &self.datasets[part.dataset].dataset;
+        let shard = Shard::of(dataset, &part.cut, store.url().as_str(), &self.fingerprint);
+        Some(Shard { reuse: reuse.clone(), retry_failed, ..shard })
     }
 
     /// Whose outputs a part's are.

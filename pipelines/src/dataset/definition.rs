@@ -268,6 +268,27 @@ impl Definition {
         }
     }
 
+    /// From [`Definition::to_toml`]: its addresses are absolute already.
+    ///
+    /// # Errors
+    /// What is no definition, contradicts itself, or has an address that is not absolute.
+    pub fn from_toml(text: &str) -> Result<Definition, DatasetError> {
+        let wrong = |source| DatasetError::Definition { path: "that was sent".to_owned(), source: Box::new(source) };
+        let definition = toml::from_str::<Definition>(text).map_err(wrong)?.held_together()?;
+        let is_relative = |address: &&str| !address.contains("://") && !address.starts_with('/');
+        if let Some(address) = definition.addresses().find(is_relative) {
+            return Err(contradiction(&definition, format!("`{address}` is no absolute address")));
+        }
+        Ok(definition)
+    }
+
+    /// Every folder that it reads.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        let labels = self.labels.as_ref().and_then(|labels| labels.root.as_deref());
+        let inputs = [&self.hazy, &self.clear].into_iter().flatten().filter_map(|inputs| inputs.root.as_deref());
+        std::iter::once(self.root.as_str()).chain(labels).chain(inputs)
+    }
+
     /// As TOML, for the record.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a definition has text for keys")

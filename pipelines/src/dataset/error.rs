@@ -257,3 +257,10 @@ impl From<PlaceError> for Misfit {
         Misfit::Other(error.into())
     }
 }
+
+impl DatasetError {
+    /// Whether another try may do better: a store did not answer.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, DatasetError::Place(error) if error.may_pass())
+    }
+}

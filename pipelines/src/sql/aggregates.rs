@@ -19,12 +19,14 @@ use crate::stats::{self, Columns, Logistic};
 
 /// Makes the statistics known to `context`.
 pub fn register(context: &SessionContext) {
-    for measure in Measure::ALL {
-        context.register_udaf(AggregateUDF::from(Function {
-            measure,
-            signature: Signature::user_defined(Volatility::Immutable),
-        }));
-    }
+    all().for_each(|function| context.register_udaf(function));
+}
+
+/// Every one of them.
+pub fn all() -> impl Iterator<Item = AggregateUDF> {
+    Measure::ALL.into_iter().map(|measure| {
+        AggregateUDF::from(Function { measure, signature: Signature::user_defined(Volatility::Immutable) })
+    })
 }
 
 /// What an aggregate takes of its rows.

@@ -5,6 +5,7 @@
 
 pub mod aggregates;
 pub mod output;
+mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use url::Url;
+
+pub use stores::Stores;
 
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
@@ -290,6 +293,8 @@ mod tests {
             counts: Counts { pictures: 20, windows: 20, scored: 18, failed: 2 },
             provenance: BTreeMap::new(),
             parts,
+            request: None,
+            failure: None,
         };
         record.write(store).await.unwrap();
     }

@@ -88,6 +88,8 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
         counts: Counts { pictures, windows: pictures * 15, scored: pictures - failed, failed },
         provenance: [].into(),
         parts,
+        request: None,
+        failure: None,
     }
 }
 

@@ -4,6 +4,7 @@ mod inputs;
 mod model;
 mod output;
 mod progress;
+pub mod run;
 mod score;
 
 use std::ffi::OsString;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use inputs::read;
-pub use model::{Loaded, MachineArgs, ModelArgs, device, shown};
+pub use model::{Identified, Loaded, MachineArgs, ModelArgs, device, shown};
 
 use crate::program;
 
@@ -32,9 +33,12 @@ struct Cli {
 enum Command {
     /// Scores pictures and prints one result each.
     Score(Box<score::Args>),
+    /// Scores shards for a coordinator.
+    Run(Box<run::Args>),
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all scored, 1 some pictures have no score, 2 could not run.\n\
+const EXIT_CODES: &str = "Exit codes: 0 all scored, or drained; 1 some pictures have no score; 2 could not run; 75 a device was lost, \
+    start it again.\n\
     Every flag can be given as an environment variable DQA_<FLAG> and in a configuration file; a flag wins over the \
     environment, and that over the file. RUST_LOG sets what is logged to standard error.";
 
@@ -47,5 +51,6 @@ pub fn main() -> ExitCode {
 pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     program::run(arguments, |cli: Cli| match cli.command {
         Command::Score(args) => score::run(&args),
+        Command::Run(args) => run::run(&args),
     })
 }

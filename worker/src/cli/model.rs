@@ -1,12 +1,13 @@
 //! The model that a command scores with, and what of the machine it may take.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use candle_core::Device;
 use clap::builder::BoolishValueParser;
 use dqa_model::{Arithmetic, ClipWeights, Explainer, Isa, Options, PromptMode, Scorer, Views};
+use dqa_pipelines::model::{ModelFile, ModelSpec};
 
 use crate::decode::Limits;
 use crate::engine::Settings;
@@ -95,6 +96,25 @@ pub struct Loaded {
     pub device: String,
 }
 
+/// A model for those who load it elsewhere.
+pub struct Identified {
+    /// What it is.
+    pub spec: ModelSpec,
+    /// Its files, and where they are here.
+    pub files: Vec<(ModelFile, PathBuf)>,
+}
+
+fn describe(path: &Path) -> anyhow::Result<ModelFile> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_mmap_rayon(path).with_context(cannot)?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let bytes = std::fs::metadata(path).with_context(cannot)?.len();
+    let file = ModelFile { name, digest: hasher.finalize().to_hex().to_string(), bytes };
+    file.check().with_context(|| format!("{} cannot be sent", path.display()))?;
+    Ok(file)
+}
+
 impl ModelArgs {
     /// Opens the device and loads the model; says on standard error what it is.
     ///
@@ -115,6 +135,30 @@ impl ModelArgs {
             scorer.fingerprint()
         ));
         Ok(Loaded { scorer, settings: self.machine.settings(self.batch, &device), device: shown })
+    }
+
+    /// What the model is, for those who load it elsewhere; its files are read, and it is not made.
+    ///
+    /// # Errors
+    /// A model or prompts that cannot be read or do not fit.
+    pub fn identify(&self) -> anyhow::Result<Identified> {
+        let (weights, prompts, options) = opened(self, &Device::Cpu)?;
+        let fingerprint = dqa_model::fingerprint_of(&weights, &prompts, &options).context("cannot read the model")?;
+        let described = |path: PathBuf| Ok((describe(&path)?, path));
+        let in_program = |path: &PathBuf| path.to_str().is_some_and(|name| name.starts_with("dqa:"));
+        let weights: Vec<_> =
+            models::files(&self.model, self.offline)?.into_iter().map(described).collect::<anyhow::Result<_>>()?;
+        let prompts = self.prompts.clone().filter(|path| !in_program(path)).map(described).transpose()?;
+        let spec = ModelSpec {
+            name: self.model.clone(),
+            prompts_name: self.prompts.as_ref().map(|path| path.display().to_string()),
+            weights: weights.iter().map(|(file, _)| file.clone()).collect(),
+            prompts: prompts.as_ref().map(|(file, _)| file.clone()),
+            views: self.views.to_string(),
+            dtype: self.dtype.to_string(),
+            fingerprint: fingerprint.to_string(),
+        };
+        Ok(Identified { spec, files: weights.into_iter().chain(prompts).collect() })
     }
 
     /// Opens the device and loads the model, to look at how it scores.

@@ -50,7 +50,7 @@ pub(super) fn with_file(program: &Command, arguments: Vec<OsString>) -> anyhow::
 pub(super) fn parser(program: Command, arguments: &[OsString]) -> Command {
     let without_variable = |arg: Arg| arg.env(None::<&'static str>);
     let program = program.mut_args(|arg| if is_empty(&arg) { without_variable(arg) } else { arg });
-    let Some(name) = place_of_command(&program, arguments).and_then(|place| arguments[place].to_str()) else {
+    let Some(name) = name_of_command(&program, arguments) else {
         return program;
     };
     program.mut_subcommand(name, |command| {
@@ -60,6 +60,11 @@ pub(super) fn parser(program: Command, arguments: &[OsString]) -> Command {
             if excluded || is_empty(&arg) || is_off(&arg) { without_variable(arg) } else { arg }
         })
     })
+}
+
+/// The command that is asked for.
+pub(super) fn name_of_command<'a>(program: &Command, arguments: &'a [OsString]) -> Option<&'a str> {
+    arguments[place_of_command(program, arguments)?].to_str()
 }
 
 /// Where the command's name is; a configuration file may have the same.

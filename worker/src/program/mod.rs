@@ -5,10 +5,12 @@ mod config;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, IsTerminal, Write, stderr};
+use std::io::{self, Write, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+
+use crate::telemetry;
 
 /// How a command that ran ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum Done {
     All,
     /// It went to its end, and some rows failed: exit code 1.
     SomeFailed,
+    /// It could not go on, and another process can: exit code 75, EX_TEMPFAIL of sysexits.h.
+    Restart,
 }
 
 /// How results are written.
@@ -49,15 +53,24 @@ pub fn host() -> String {
 
 /// Runs a program; the first of `arguments` is its name. `act` gets what the rest say.
 pub fn run<C: Parser>(arguments: Vec<OsString>, act: impl FnOnce(C) -> anyhow::Result<Done>) -> ExitCode {
-    log_to_stderr();
+    telemetry::log(log_level(&C::command(), &arguments));
     match parse(arguments).and_then(act) {
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::SomeFailed) => ExitCode::from(1),
+        Ok(Done::Restart) => ExitCode::from(75),
         Err(error) if error.chain().any(is_closed_pipe) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&error);
             ExitCode::from(2)
         }
+    }
+}
+
+/// Commands that run for days say what they do.
+fn log_level(program: &clap::Command, arguments: &[OsString]) -> &'static str {
+    match config::name_of_command(program, arguments) {
+        Some("serve" | "run") => "warn,dqa_coordinator=info,dqa_worker=info",
+        _ => "warn",
     }
 }
 
@@ -116,16 +129,4 @@ impl std::error::Error for Advised {
 /// Puts a hint with an error.
 pub fn advise(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
     Advised { error, hint: hint.into() }.into()
-}
-
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr)
-        .log_internal_errors(false) // it would report a closed pipe to that pipe, and panic
-        .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    // Of several commands in one process the first has done it.
-    let _ = logs.try_init();
 }

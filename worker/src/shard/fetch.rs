@@ -24,6 +24,8 @@ pub(crate) struct Fetched {
     pub(crate) place: usize,
     /// BLAKE3 of the file.
     pub(crate) digest: Option<String>,
+    /// What a store beyond this machine failed with, if it is not that it has no such object: another try may have it.
+    pub(crate) unanswered: Option<PlaceError>,
     bytes: RefCell<Option<Result<Bytes, PictureError>>>,
 }
 
@@ -58,25 +60,48 @@ pub(crate) fn ahead(
     let runtime = runtime.clone();
     let mut place = 0;
     std::iter::from_fn(move || {
-        let (bytes, _share): (_, OwnedSemaphorePermit) = runtime.block_on(stream.next())?;
-        let digest = bytes.as_ref().ok().map(|bytes| blake3::hash(bytes).to_hex().to_string());
-        let fetched = Fetched { place, digest, bytes: RefCell::new(Some(bytes)) };
+        let (read, _share): (Result<Bytes, ReadError>, OwnedSemaphorePermit) = runtime.block_on(stream.next())?;
+        let digest = read.as_ref().ok().map(|bytes| blake3::hash(bytes).to_hex().to_string());
+        let (bytes, unanswered) = match read {
+            Ok(bytes) => (Ok(bytes), None),
+            Err(ReadError::Picture(error)) => (Err(error), None),
+            Err(ReadError::Store(error)) => {
+                (Err(PictureError::Io { path: String::new(), source: unread() }), Some(error))
+            }
+        };
+        let fetched = Fetched { place, digest, unanswered, bytes: RefCell::new(Some(bytes)) };
         place += 1;
         Some(fetched)
     })
 }
 
-async fn read(addresses: &Addresses, uri: &str, bytes: u64, bytes_max: u64) -> Result<Bytes, PictureError> {
+/// Why a picture's bytes are not here.
+enum ReadError {
+    /// It is the picture's own failure.
+    Picture(PictureError),
+    /// A store beyond this machine did not answer.
+    Store(PlaceError),
+}
+
+fn unread() -> io::Error {
+    io::ErrorKind::Interrupted.into()
+}
+
+async fn read(addresses: &Addresses, uri: &str, bytes: u64, bytes_max: u64) -> Result<Bytes, ReadError> {
     if bytes > bytes_max {
-        return Err(PictureError::TooLarge { what: format!("{bytes} bytes"), limit: bytes_max });
+        let error = PictureError::TooLarge { what: format!("{bytes} bytes"), limit: bytes_max };
+        return Err(ReadError::Picture(error));
     }
     let read = async {
         let (place, key) = addresses.find(uri)?;
         place.get(&key).await
     };
     read.await.map_err(|error| {
+        if error.may_pass() {
+            return ReadError::Store(error);
+        }
         let kind = if error.is_not_found() { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
-        PictureError::Io { path: uri.to_owned(), source: io::Error::new(kind, cause(error)) }
+        ReadError::Picture(PictureError::Io { path: uri.to_owned(), source: io::Error::new(kind, cause(error)) })
     })
 }
 

@@ -9,7 +9,7 @@ pub mod operator;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use dqa_model::{ModelError, PictureScore, Scorer};
@@ -50,6 +50,28 @@ pub enum ShardError {
         /// The fingerprint of the model here.
         loaded: String,
     },
+    /// It was told to stop.
+    #[error("part {part} was stopped")]
+    Stopped {
+        /// What was being made.
+        part: String,
+    },
+}
+
+/// Tells a shard that is being scored to stop, at its next picture.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// From now on.
+    pub fn stop(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    /// Whether it was told.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Relaxed)
+    }
 }
 
 /// What became of a shard.
@@ -80,7 +102,8 @@ pub struct Progress {
     pub failed: AtomicU64,
 }
 
-/// A model and what it may take of the machine, ready for shards.
+/// A model and what it may take of the machine, ready for shards. Cheap to clone.
+#[derive(Clone)]
 pub struct ShardScorer {
     scorer: Arc<Scorer>,
     fingerprint: String,
@@ -103,6 +126,11 @@ impl ShardScorer {
         }
     }
 
+    /// The same, counted elsewhere.
+    pub fn counted_in(&self, progress: Arc<Progress>) -> ShardScorer {
+        ShardScorer { progress, ..self.clone() }
+    }
+
     /// How far it is.
     pub fn progress(&self) -> Arc<Progress> {
         self.progress.clone()
@@ -111,8 +139,9 @@ impl ShardScorer {
     /// Scores a shard and writes its part. Blocks: it belongs on a thread of its own; `runtime` does its reading.
     ///
     /// # Errors
-    /// Where the store or the device fails, or the shard is for another model. A picture that fails is a row.
-    pub fn score(&self, shard: &Shard, runtime: &Handle) -> Result<ShardOutcome, ShardError> {
+    /// Where the store or the device fails, the shard is for another model, or it was told to stop. A picture that fails is
+    /// a row, but for one that a store beyond this machine did not answer about: that is the store's failure.
+    pub fn score(&self, shard: &Shard, runtime: &Handle, stop: &Stop) -> Result<ShardOutcome, ShardError> {
         let started = Instant::now();
         let part = &shard.part.part;
         if shard.part.fingerprint != self.fingerprint {
@@ -124,7 +153,7 @@ impl ShardScorer {
         let missing: Vec<&ShardPicture> =
             shard.pictures.iter().filter(|picture| !known.contains_key(&picture.image)).collect();
         let reused = known.len() as u64;
-        let windows = self.score_missing(shard, &missing, runtime, |row| {
+        let windows = self.score_missing(shard, &missing, runtime, stop, |row| {
             known.insert(row.image.clone(), row);
         })?;
         let rows: Vec<ScoreRow> = shard.pictures.iter().filter_map(|picture| known.remove(&picture.image)).collect();
@@ -162,6 +191,7 @@ impl ShardScorer {
         shard: &Shard,
         missing: &[&ShardPicture],
         runtime: &Handle,
+        stop: &Stop,
         mut each: impl FnMut(ScoreRow),
     ) -> Result<u64, ShardError> {
         if missing.is_empty() {
@@ -169,7 +199,12 @@ impl ShardScorer {
         }
         let wanted = missing.iter().map(|picture| (picture.uri.clone(), picture.bytes)).collect();
         let sources = fetch::ahead(&self.addresses, wanted, &self.settings.limits, runtime);
+        let mut unanswered = None;
         let run = engine::run(&self.scorer, &self.settings, sources, Fetched::take, |fetched, outcome| {
+            unanswered = fetched.unanswered;
+            if stop.is_stopped() || unanswered.is_some() {
+                return ControlFlow::Break(());
+            }
             let row = row(missing[fetched.place], fetched.digest, outcome);
             self.progress.windows.fetch_add(u64::try_from(row.windows).unwrap_or(0), Relaxed);
             self.progress.pictures.fetch_add(1, Relaxed);
@@ -179,8 +214,48 @@ impl ShardScorer {
             ControlFlow::Continue(())
         });
         let report = run.map_err(|source| ShardError::Model { part: shard.part.part.clone(), source })?;
-        Ok(report.windows)
+        match unanswered {
+            Some(error) => Err(error.into()),
+            None if stop.is_stopped() => Err(ShardError::Stopped { part: shard.part.part.clone() }),
+            None => Ok(report.windows),
+        }
     }
+}
+
+/// Writes the part of a shard that nobody could score: what older parts hold is taken over, every other picture is a row
+/// with this code and message.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn write_failed(store: &Place, shard: &Shard, code: &str, message: &str) -> Result<ShardOutcome, PlaceError> {
+    let started = Instant::now();
+    let mut known = rows_known(store, shard).await;
+    let reused = known.len() as u64;
+    let failed = |picture: &ShardPicture| ScoreRow {
+        scene: picture.scene.clone(),
+        scene_group: picture.scene_group.clone(),
+        image: picture.image.clone(),
+        uri: picture.uri.clone(),
+        version: picture.version.clone(),
+        digest: None,
+        width: None,
+        height: None,
+        windows: 0,
+        score: Err(Failure { code: code.to_owned(), message: message.to_owned() }),
+        mos: picture.mos,
+    };
+    let row = |picture: &ShardPicture| known.remove(&picture.image).unwrap_or_else(|| failed(picture));
+    let rows: Vec<ScoreRow> = shard.pictures.iter().map(row).collect();
+    let facts = [("dqa.host".to_owned(), host()), ("dqa.written".to_owned(), Timestamp::now().to_string())];
+    store.put(&shard.key(), parts::encode(shard, &rows, &facts)).await?;
+    Ok(ShardOutcome {
+        key: shard.key(),
+        rows: rows.len() as u64,
+        failed: rows.iter().filter(|row| row.score.is_err()).count() as u64,
+        reused,
+        windows: 0,
+        wall: started.elapsed(),
+    })
 }
 
 /// The shard's rows that older parts hold: of the same picture in the same version. Labels and addresses are the shard's.

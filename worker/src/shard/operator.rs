@@ -1,10 +1,11 @@
-//! Scoring as a step of a DataFusion plan. Its input is one row, a shard as text; its output is one row, what became of
+//! Scoring as a step of a DataFusion plan. Its input is one row, a shard or an order of one as text; its output is one row, what became of
 //! it. A source in memory with the step above it is sliced by any scheduler as it should be; a source of our own is not.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt64Array};
 use datafusion::arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, UInt64Type};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -22,21 +23,57 @@ use dqa_pipelines::plan::Shard;
 use futures::TryStreamExt;
 use tokio::runtime::Handle;
 
-use super::{ShardOutcome, ShardScorer};
+use super::{ShardOutcome, ShardScorer, Stop};
 
-/// Scores the shard in its input with the [`ShardScorer`] that is an extension of the session.
+/// What the step hands its rows to; it is an extension of the session.
+#[derive(Clone)]
+pub struct Scoring(Arc<dyn Scores>);
+
+/// Who scores a row.
+#[async_trait]
+pub trait Scores: Send + Sync {
+    /// Scores what the row says.
+    ///
+    /// # Errors
+    /// Where it could not be scored; a picture's failure is none.
+    async fn score(&self, row: &str) -> Result<ShardOutcome, Cause>;
+}
+
+/// What went wrong, whatever it was.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+impl Scoring {
+    /// By this one.
+    pub fn by(scores: Arc<dyn Scores>) -> Scoring {
+        Scoring(scores)
+    }
+}
+
+/// Rows are shards as text, scored one after the other.
+#[async_trait]
+impl Scores for ShardScorer {
+    async fn score(&self, row: &str) -> Result<ShardOutcome, Cause> {
+        let shard = Shard::from_text(row)?;
+        let (scorer, runtime) = (self.clone(), Handle::current());
+        // The device has a thread of its own for as long as the shard takes.
+        Ok(tokio::task::spawn_blocking(move || ShardScorer::score(&scorer, &shard, &runtime, &Stop::default()))
+            .await??)
+    }
+}
+
+/// Scores the rows of its input with the session's [`Scoring`].
 #[derive(Clone, Debug)]
 pub struct ScoreExec {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
-/// The plan of one shard.
+/// The plan of one row: a shard, or an order of one, as text.
 ///
 /// # Errors
 /// None that a shard can cause: DataFusion's own.
-pub fn plan(shard: &Shard) -> Result<Arc<dyn ExecutionPlan>> {
-    let column: ArrayRef = Arc::new(StringArray::from(vec![shard.to_text()]));
+pub fn plan(row: String) -> Result<Arc<dyn ExecutionPlan>> {
+    let column: ArrayRef = Arc::new(StringArray::from(vec![row]));
     let row = RecordBatch::try_new(spec_schema(), vec![column])?;
     let source = MemorySourceConfig::try_new_exec(&[vec![row]], spec_schema(), None)?;
     Ok(Arc::new(ScoreExec::new(source)))
@@ -160,7 +197,7 @@ impl ExecutionPlan for ScoreExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let scorer = context
             .session_config()
-            .get_extension::<ShardScorer>()
+            .get_extension::<Scoring>()
             .ok_or_else(|| DataFusionError::Configuration("this session has no model to score with".to_owned()))?;
         let shards = self.input.execute(partition, context)?;
         let batches = shards.and_then(move |batch| score(scorer.clone(), batch));
@@ -168,16 +205,10 @@ impl ExecutionPlan for ScoreExec {
     }
 }
 
-async fn score(scorer: Arc<ShardScorer>, batch: RecordBatch) -> Result<RecordBatch> {
-    let external = |error: Box<dyn std::error::Error + Send + Sync>| DataFusionError::External(error);
+async fn score(scorer: Arc<Scoring>, batch: RecordBatch) -> Result<RecordBatch> {
     let mut outcomes = Vec::new();
-    for text in batch.column(0).as_string::<i32>().iter().flatten() {
-        let shard = Shard::from_text(text).map_err(|error| external(error.into()))?;
-        let (scorer, runtime) = (scorer.clone(), Handle::current());
-        // The device has a thread of its own for as long as the shard takes.
-        let scored = tokio::task::spawn_blocking(move || scorer.score(&shard, &runtime)).await;
-        let outcome = scored.map_err(|panic| external(panic.into()))?.map_err(|error| external(error.into()))?;
-        outcomes.push(to_batch(&outcome)?);
+    for row in batch.column(0).as_string::<i32>().iter().flatten() {
+        outcomes.push(to_batch(&scorer.0.score(row).await.map_err(DataFusionError::External)?)?);
     }
     Ok(datafusion::arrow::compute::concat_batches(&outcome_schema(), &outcomes)?)
 }

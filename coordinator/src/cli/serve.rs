@@ -1,0 +1,71 @@
+//! `dqa-coord serve`: a coordinator for users and workers.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use dqa_worker::net::{TlsArgs, Token, Tokens};
+use dqa_worker::program::{Done, host, note};
+use dqa_worker::telemetry;
+
+use super::StoreArgs;
+use crate::cluster::{self, Settings};
+
+/// Takes runs from users and has workers score them, until it is told to end.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    store: StoreArgs,
+
+    /// Where it listens, for users, workers, metrics and health.
+    #[arg(long, env = "DQA_LISTEN", default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
+    listen: SocketAddr,
+
+    /// Its name among the coordinators of the store, the same after a restart [default: this machine's, with the port].
+    #[arg(long, env = "DQA_ID", value_name = "NAME")]
+    id: Option<String>,
+
+    /// A file with the users' token.
+    #[arg(long, env = "DQA_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// A file with the workers' token.
+    #[arg(long, env = "DQA_WORKER_TOKEN_FILE", value_name = "FILE")]
+    worker_token_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    tls: TlsArgs,
+
+    /// Go without TLS or tokens on a network that is trusted.
+    #[arg(long, env = "DQA_INSECURE", value_parser = BoolishValueParser::new())]
+    insecure: bool,
+
+    /// Where data sets may be: what their addresses begin with, joined by commas [default: anywhere, but on this machine
+    /// only where nobody else can ask].
+    #[arg(long, env = "DQA_ROOTS", value_delimiter = ',', value_name = "URLS")]
+    roots: Vec<String>,
+
+    /// A collector of traces (OTLP over gRPC).
+    #[arg(long, env = "DQA_OTLP", value_name = "URL")]
+    otlp: Option<String>,
+}
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    let _exporter = args.otlp.as_deref().map(|url| telemetry::export("dqa-coord", url)).transpose()?;
+    let tokens = Tokens {
+        users: args.token_file.as_deref().map(Token::read).transpose()?,
+        workers: args.worker_token_file.as_deref().map(Token::read).transpose()?,
+    };
+    let settings = Settings {
+        store: args.store.create()?,
+        listen: args.listen,
+        id: args.id.clone().unwrap_or_else(|| format!("{}-{}", host(), args.listen.port())),
+        tls: args.tls.read()?,
+        tokens,
+        insecure: args.insecure,
+        roots: args.roots.clone(),
+        listening: Box::new(|address| note(format_args!("listening on {address}"))),
+    };
+    cluster::serve(settings).await?;
+    Ok(Done::All)
+}

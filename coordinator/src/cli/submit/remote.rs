@@ -1,0 +1,58 @@
+//! `submit --coordinator`: the same request, made of a coordinator. Pictures and scores do not pass through here: only the
+//! model's files go up, once.
+
+use std::io::{Write, stdout};
+
+use dqa_proto::v1;
+use dqa_worker::program::{Done, Unwritten, advise, note};
+
+use super::{Args, definitions};
+use crate::cli::remote::{Client, class, given, model, refusal, send_model};
+use crate::cli::{report, watch};
+
+pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Done> {
+    let definitions = definitions(&args.datasets)?;
+    let device = class(&args.model.device)?;
+    let identified = args.model.identify()?;
+    let report = args.report.options();
+    let run = v1::RunRequest {
+        name: args.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+        definitions: definitions.iter().map(dqa_pipelines::dataset::Definition::to_toml).collect(),
+        algorithms: if args.algos == ["all"] { Vec::new() } else { args.algos.clone() },
+        model: Some(model(&identified.spec)),
+        device: device.into(),
+        allow_missing: args.allow_missing,
+        retry_failed: args.retry_failed,
+        shard_windows: args.shard_windows,
+        priority: args.priority,
+        remark: args.remark.clone().unwrap_or_default(),
+        replicates: report.replicates,
+        seed: report.seed,
+    };
+    if args.dry_run {
+        let error = anyhow::anyhow!("a coordinator plans when it is asked to score");
+        return Err(advise(error, "leave out --dry-run, or --coordinator"));
+    }
+    send_model(&mut client, &identified.files).await?;
+    let answer = client.submit(v1::SubmitRequest { run: Some(run) }).await.map_err(|status| refusal(&status))?;
+    let run = given(answer.into_inner().run)?;
+    note(format_args!("{}", watch::line(&run)));
+    if args.detach {
+        note(format_args!("`dqa-coord status {} --watch` shows it", run.name));
+        return Ok(Done::All);
+    }
+    let run = watch::watch(&mut client, &run.name).await?;
+    match run.state() {
+        v1::RunState::Complete => {}
+        v1::RunState::Cancelled => anyhow::bail!("run {} was called off", run.name),
+        _ => {
+            let error = anyhow::anyhow!("{}", run.failure).context(format!("run {} failed", run.name));
+            return Err(advise(error, format!("`dqa-coord resume {}` goes on with it", run.name)));
+        }
+    }
+    let text = report::fetched(&mut client, &run.name, &[], args.report.format()).await?;
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten::from)?;
+    let failed = run.progress.is_some_and(|progress| progress.pictures_failed > 0);
+    Ok(if failed { Done::SomeFailed } else { Done::All })
+}

@@ -1,0 +1,86 @@
+//! `dqa-coord workers`: who works for a coordinator, and on what.
+
+use std::io::{BufWriter, Write, stdout};
+
+use dqa_proto::v1;
+use dqa_worker::cluster::class_name;
+use dqa_worker::program::{Done, Unwritten, note};
+use serde_json::json;
+
+use super::remote::{RemoteArgs, refusal};
+use super::runs::Format;
+
+/// Lists a coordinator's workers, or has one end.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    remote: RemoteArgs,
+
+    /// Have this worker finish what it has, and end.
+    #[arg(long, value_name = "WORKER")]
+    drain: Option<String>,
+
+    /// How they are written.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    let mut client = args.remote.required()?;
+    if let Some(id) = &args.drain {
+        let drained = client.drain_worker(v1::DrainWorkerRequest { id: id.clone() }).await;
+        drained.map_err(|status| refusal(&status))?;
+        note(format_args!("worker {id} drains"));
+        return Ok(Done::All);
+    }
+    let workers = client.list_workers(v1::ListWorkersRequest {}).await.map_err(|status| refusal(&status))?;
+    print(&workers.into_inner().workers, args.format)?;
+    Ok(Done::All)
+}
+
+/// Writes workers to standard output.
+pub(super) fn print(workers: &[v1::Worker], format: Format) -> Result<(), Unwritten> {
+    let mut out = BufWriter::new(stdout().lock());
+    if matches!(format, Format::Table) {
+        writeln!(out, "{:40} {:6} {:>5} {:>7} {:>12} {:>10}  heard", "worker", "device", "slots", "shards", "windows", "pictures")?;
+    }
+    for worker in workers {
+        let totals = worker.totals.unwrap_or_default();
+        match format {
+            Format::Json => writeln!(out, "{}", as_json(worker))?,
+            Format::Table => writeln!(
+                out,
+                "{:40} {:6} {:>5} {:>7} {:>12} {:>10}  {:.1} s ago{}",
+                worker.id,
+                class_name(worker.device()),
+                worker.slots,
+                worker.running.len(),
+                totals.windows,
+                totals.pictures,
+                worker.silent_millis as f64 / 1000.0,
+                if worker.draining { ", draining" } else { "" }
+            )?,
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn as_json(worker: &v1::Worker) -> serde_json::Value {
+    let totals = worker.totals.unwrap_or_default();
+    let running = |running: &v1::Running| json!({ "part": running.part, "windows_done": running.windows_done });
+    json!({
+        "id": worker.id,
+        "host": worker.host,
+        "version": worker.program_version,
+        "device": class_name(worker.device()),
+        "devices": worker.devices,
+        "slots": worker.slots,
+        "draining": worker.draining,
+        "since": worker.since,
+        "silent_seconds": worker.silent_millis as f64 / 1000.0,
+        "running": worker.running.iter().map(running).collect::<Vec<_>>(),
+        "windows": totals.windows,
+        "pictures": totals.pictures,
+        "pictures_failed": totals.pictures_failed,
+    })
+}

@@ -1,0 +1,445 @@
+//! What users ask of a coordinator. It checks and answers; what is done is done by [`super::conduct`] and the board.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use dqa_model::{Arithmetic, Views};
+use dqa_pipelines::dataset::Definition;
+use dqa_pipelines::digest;
+use dqa_pipelines::names::{NameError, RunName};
+use dqa_pipelines::place::Place;
+use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
+use dqa_pipelines::report::{self, ReportOptions};
+use dqa_pipelines::run::{Counts, DatasetSpec, Request as RunAsked, RunError, RunRecord, RunSpec, RunState};
+use dqa_proto::v1::coordinator_service_server::CoordinatorService;
+use dqa_proto::v1::{self, DeviceClass};
+use dqa_proto::{hint, refused};
+use dqa_worker::cluster::class_name;
+use dqa_worker::models;
+use futures::Stream;
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tracing::info;
+
+use super::conduct::{self, Running};
+use super::desk::{Desk, unanswered};
+use super::serve::Front;
+use super::{model_files, wire};
+
+const DATASETS_MAX: usize = 64;
+const ALGORITHMS_MAX: usize = 4096;
+
+/// The service of users.
+pub(super) struct Api(pub(super) Arc<Front>);
+
+type Answer<T> = Result<Response<T>, Status>;
+type Watched = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
+
+fn bad(own: &'static str, why: impl Into<String>) -> Status {
+    refused(Code::InvalidArgument, own, why)
+}
+
+/// An error with its causes, in a line.
+fn line(error: impl Into<anyhow::Error>) -> String {
+    format!("{:#}", error.into())
+}
+
+fn of_record(error: RunError) -> Status {
+    match error {
+        RunError::Place(error) => unanswered(&error),
+        RunError::Unknown { .. } => refused(Code::NotFound, "unknown_run", error.to_string()),
+        RunError::Record { .. } => refused(Code::DataLoss, "bad_record", line(error)),
+    }
+}
+
+#[tonic::async_trait]
+impl CoordinatorService for Api {
+    type WatchRunStream = Watched;
+
+    async fn submit(&self, request: Request<v1::SubmitRequest>) -> Answer<v1::SubmitResponse> {
+        let desk = self.0.desk()?;
+        let asked = request.into_inner().run.ok_or_else(|| bad("no_run", "a submit says what run"))?;
+        let run = submit(&desk, asked).await?;
+        Ok(Response::new(v1::SubmitResponse { run: Some(run) }))
+    }
+
+    async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {
+        let desk = self.0.desk()?;
+        let name = name(&request.into_inner().name)?;
+        let run = match desk.run(&name) {
+            Some(run) => run.shown(&desk),
+            None => wire::run(&RunRecord::read(&desk.store, &name).await.map_err(of_record)?),
+        };
+        Ok(Response::new(v1::GetRunResponse { run: Some(run) }))
+    }
+
+    async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Answer<Watched> {
+        let desk = self.0.desk()?;
+        let name = name(&request.into_inner().name)?;
+        let Some(run) = desk.run(&name) else {
+            let run = wire::run(&RunRecord::read(&desk.store, &name).await.map_err(of_record)?);
+            let only = Ok(v1::WatchRunResponse { run: Some(run) });
+            return Ok(Response::new(Box::pin(futures::stream::iter([only]))));
+        };
+        let (out, answers) = mpsc::channel(2);
+        tokio::spawn(watch(desk, run, out));
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+    }
+
+    async fn list_runs(&self, _: Request<v1::ListRunsRequest>) -> Answer<v1::ListRunsResponse> {
+        let desk = self.0.desk()?;
+        let records = RunRecord::all(&desk.store).await.map_err(of_record)?;
+        let show = |record: &RunRecord| match desk.run(&record.name) {
+            Some(run) => run.shown(&desk),
+            None => wire::run(record),
+        };
+        Ok(Response::new(v1::ListRunsResponse { runs: records.iter().map(show).collect() }))
+    }
+
+    async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
+        let desk = self.0.desk()?;
+        let run = active(&desk, &request.into_inner().name).await?;
+        run.change(&desk.store, |record| record.state = RunState::Cancelled).await.map_err(changed)?;
+        if let Some(id) = run.id() {
+            desk.take_off(id);
+        }
+        run.cancel();
+        info!(run = %run.name, "run called off");
+        Ok(Response::new(v1::CancelRunResponse { run: Some(run.shown(&desk)) }))
+    }
+
+    async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Answer<v1::PauseRunResponse> {
+        let desk = self.0.desk()?;
+        let run = active(&desk, &request.into_inner().name).await?;
+        run.change(&desk.store, |record| record.state = RunState::Paused).await.map_err(changed)?;
+        if let Some(id) = run.id() {
+            desk.act(|board, _| {
+                board.pause(id);
+                Vec::new()
+            });
+        }
+        Ok(Response::new(v1::PauseRunResponse { run: Some(run.shown(&desk)) }))
+    }
+
+    async fn resume_run(&self, request: Request<v1::ResumeRunRequest>) -> Answer<v1::ResumeRunResponse> {
+        let desk = self.0.desk()?;
+        let run = known(&desk, &request.into_inner().name).await?;
+        let state = run.record().state;
+        match state {
+            RunState::Paused => {
+                let id = run.id();
+                let state = if id.is_some() { RunState::Running } else { RunState::Planning };
+                run.change(&desk.store, |record| record.state = state).await.map_err(changed)?;
+                if let Some(id) = id {
+                    desk.act(|board, now| board.resume(id, now));
+                }
+            }
+            RunState::Cancelled | RunState::Failed => again(&desk, &run, |_| {}).await?,
+            RunState::Planning | RunState::Running | RunState::Complete => {}
+        }
+        Ok(Response::new(v1::ResumeRunResponse { run: Some(run.shown(&desk)) }))
+    }
+
+    async fn retry_failed(&self, request: Request<v1::RetryFailedRequest>) -> Answer<v1::RetryFailedResponse> {
+        let desk = self.0.desk()?;
+        let run = known(&desk, &request.into_inner().name).await?;
+        if run.record().state.is_active() {
+            let why = format!("run `{}` is not at its end", run.name);
+            return Err(hint(refused(Code::FailedPrecondition, "active_run", why), "wait for it, or cancel it"));
+        }
+        again(&desk, &run, |request| request.retry_failed = true).await?;
+        Ok(Response::new(v1::RetryFailedResponse { run: Some(run.shown(&desk)) }))
+    }
+
+    async fn get_report(&self, request: Request<v1::GetReportRequest>) -> Answer<v1::GetReportResponse> {
+        let desk = self.0.desk()?;
+        let request = request.into_inner();
+        let name = name(&request.name)?;
+        let record = RunRecord::read(&desk.store, &name).await.map_err(of_record)?;
+        // It computes for seconds.
+        let (store, runtime) = (desk.store.clone(), Handle::current());
+        let made = tokio::task::spawn_blocking(move || runtime.block_on(text(&store, &record, &request))).await;
+        let text = made.map_err(|panic| refused(Code::Internal, "internal", line(panic)))??;
+        Ok(Response::new(v1::GetReportResponse { text }))
+    }
+
+    async fn list_workers(&self, _: Request<v1::ListWorkersRequest>) -> Answer<v1::ListWorkersResponse> {
+        let desk = self.0.desk()?;
+        let workers = desk.look(|board, now| {
+            let show = |worker: &super::board::Worker| v1::Worker {
+                id: worker.hello.id.clone(),
+                host: worker.hello.host.clone(),
+                program_version: worker.hello.program_version.clone(),
+                device: worker.hello.device,
+                devices: worker.hello.devices.clone(),
+                slots: worker.hello.slots,
+                draining: worker.is_draining,
+                since: ago(now.saturating_sub(worker.since)),
+                silent_millis: u64::try_from(now.saturating_sub(worker.heard).as_millis()).unwrap_or(u64::MAX),
+                running: worker.running.clone(),
+                totals: Some(worker.totals),
+            };
+            board.workers().map(show).collect()
+        });
+        Ok(Response::new(v1::ListWorkersResponse { workers }))
+    }
+
+    async fn drain_worker(&self, request: Request<v1::DrainWorkerRequest>) -> Answer<v1::DrainWorkerResponse> {
+        let desk = self.0.desk()?;
+        let id = request.into_inner().id;
+        if !desk.drain(&id) {
+            let status = refused(Code::NotFound, "unknown_worker", format!("there is no worker `{id}`"));
+            return Err(hint(status, "`dqa-coord workers` lists them"));
+        }
+        Ok(Response::new(v1::DrainWorkerResponse {}))
+    }
+
+    async fn find_model_files(
+        &self,
+        request: Request<v1::FindModelFilesRequest>,
+    ) -> Answer<v1::FindModelFilesResponse> {
+        let desk = self.0.desk()?;
+        let files: Vec<_> = request.into_inner().files.into_iter().map(wire::file).collect();
+        for file in &files {
+            file.check().map_err(|error| bad("bad_model_file", error.to_string()))?;
+        }
+        let missing = model_files::missing(&desk.store, files).await.map_err(|error| unanswered(&error))?;
+        let missing = missing.into_iter().map(|file| v1::ModelFile {
+            name: file.name,
+            digest: file.digest,
+            bytes: file.bytes,
+        });
+        Ok(Response::new(v1::FindModelFilesResponse { missing: missing.collect() }))
+    }
+
+    async fn put_model_file(
+        &self,
+        request: Request<Streaming<v1::PutModelFileRequest>>,
+    ) -> Answer<v1::PutModelFileResponse> {
+        let desk = self.0.desk()?;
+        model_files::put(&desk.store, request.into_inner()).await?;
+        Ok(Response::new(v1::PutModelFileResponse {}))
+    }
+}
+
+fn changed(error: crate::run::RunError) -> Status {
+    refused(Code::Unavailable, "store", line(error))
+}
+
+fn name(text: &str) -> Result<RunName, Status> {
+    text.parse().map_err(|error: NameError| bad("bad_name", line(error)))
+}
+
+fn ago(time: std::time::Duration) -> String {
+    let then = Timestamp::now().checked_sub(jiff::SignedDuration::try_from(time).unwrap_or_default());
+    then.unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// A run that the coordinator works on or has ended; one of the store alone is taken up, but not begun.
+async fn known(desk: &Arc<Desk>, text: &str) -> Result<Arc<Running>, Status> {
+    let name = name(text)?;
+    if let Some(run) = desk.run(&name) {
+        return Ok(run);
+    }
+    let record = RunRecord::read(&desk.store, &name).await.map_err(of_record)?;
+    let Some(request) = record.request.clone() else {
+        let why = format!("run `{name}` was made by one command, not by a coordinator");
+        return Err(hint(refused(Code::FailedPrecondition, "local_run", why), "submit it to the coordinator"));
+    };
+    let run = Running::new(record, &request);
+    desk.keep_run(run.clone());
+    Ok(run)
+}
+
+async fn active(desk: &Arc<Desk>, text: &str) -> Result<Arc<Running>, Status> {
+    let run = known(desk, text).await?;
+    let state = run.record().state;
+    if state.is_active() {
+        return Ok(run);
+    }
+    Err(refused(Code::FailedPrecondition, "ended_run", format!("run `{}` is {state} already", run.name)))
+}
+
+/// Begins a run again that had ended.
+async fn again(desk: &Arc<Desk>, run: &Arc<Running>, with: impl FnOnce(&mut RunAsked)) -> Result<(), Status> {
+    run.change(&desk.store, |record| {
+        record.state = RunState::Planning;
+        record.failure = None;
+        record.request.as_mut().map(with);
+    })
+    .await
+    .map_err(changed)?;
+    conduct::start(desk, run.clone());
+    Ok(())
+}
+
+async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Status> {
+    let (spec, request) = checked(desk, asked.clone()).await?;
+    let fingerprint = request.model.fingerprint.clone();
+    let name = if asked.name.is_empty() { default_name(&spec, &request) } else { name(&asked.name)? };
+    let earlier = match desk.run(&name) {
+        Some(run) => Some(run.record()),
+        None => RunRecord::find(&desk.store, &name).await.map_err(of_record)?,
+    };
+    if let Some(earlier) = &earlier {
+        if earlier.fingerprint != fingerprint {
+            let differs = earlier.spec.differs(&spec).join(", ");
+            let differs = if differs.is_empty() { "the content of the model" } else { &differs };
+            let why = format!("run `{name}` was scored with another model: what differs is {differs}");
+            return Err(hint(refused(Code::AlreadyExists, "other_model", why), "give this one another --name"));
+        }
+        if let Some(run) = desk.run(&name).filter(|_| earlier.state.is_active()) {
+            return Ok(run.shown(desk));
+        }
+    }
+    let now = Timestamp::now();
+    let record = RunRecord {
+        name: name.clone(),
+        state: RunState::Planning,
+        created: earlier.map_or(now, |earlier| earlier.created),
+        updated: now,
+        spec,
+        fingerprint,
+        counts: Counts::default(),
+        provenance: [
+            ("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("host".to_owned(), dqa_worker::program::host()),
+        ]
+        .into(),
+        parts: Vec::new(),
+        request: Some(request.clone()),
+        failure: None,
+    };
+    record.write(&desk.store).await.map_err(of_record)?;
+    info!(run = %name, priority = request.priority, device = request.device, "run submitted");
+    let run = Running::new(record, &request);
+    desk.keep_run(run.clone());
+    conduct::start(desk, run.clone());
+    Ok(run.shown(desk))
+}
+
+/// What is asked for, if it is something that can be done.
+async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(RunSpec, RunAsked), Status> {
+    let device = asked.device();
+    if device == DeviceClass::Unspecified {
+        return Err(bad("no_device", "a run says on which class of devices it is scored: cpu or cuda"));
+    }
+    let model = wire::model(asked.model.ok_or_else(|| bad("no_model", "a run says with which model"))?);
+    model_files::check(&model)?;
+    model.views.parse::<Views>().map_err(|error| bad("bad_views", error.to_string()))?;
+    model.dtype.parse::<Arithmetic>().map_err(|error| bad("bad_dtype", error.clone()))?;
+    if asked.definitions.is_empty() || asked.definitions.len() > DATASETS_MAX {
+        return Err(bad("bad_datasets", format!("a run has 1 to {DATASETS_MAX} data sets")));
+    }
+    if asked.algorithms.len() > ALGORITHMS_MAX {
+        return Err(bad("bad_algorithms", format!("a run names at most {ALGORITHMS_MAX} algorithms")));
+    }
+    let mut datasets: Vec<DatasetSpec> = Vec::new();
+    for text in &asked.definitions {
+        let definition = Definition::from_toml(text).map_err(|error| bad("bad_dataset", line(error)))?;
+        desk.roots.check(&definition)?;
+        if datasets.iter().any(|other| other.name == definition.name) {
+            return Err(bad("bad_datasets", format!("data set `{}` is asked for twice", definition.name)));
+        }
+        datasets.push(DatasetSpec {
+            name: definition.name.clone(),
+            root: definition.root.clone(),
+            algorithms: Vec::new(),
+            protocol: definition.protocol.map(|protocol| protocol.to_string()),
+            definition: definition.to_toml(),
+        });
+    }
+    let missing = model_files::missing(&desk.store, model.files().cloned().collect()).await;
+    if let Some(file) = missing.map_err(|error| unanswered(&error))?.first() {
+        let why = format!("the model's file {} is not in the store", file.name);
+        return Err(refused(Code::FailedPrecondition, "no_model_file", why));
+    }
+    let usual = ReportOptions::default();
+    let spec = RunSpec {
+        datasets,
+        model: model.name.clone(),
+        prompts: model.prompts_name.clone(),
+        views: model.views.clone(),
+        dtype: model.dtype.clone(),
+        device: class_name(device).to_owned(),
+        shard_windows_max: if asked.shard_windows == 0 { SHARD_WINDOWS_MAX } else { asked.shard_windows },
+        remark: Some(asked.remark)
+            .filter(|remark| !remark.is_empty())
+            .or_else(|| models::remark(&model.name).map(str::to_owned)),
+    };
+    let request = RunAsked {
+        model,
+        algorithms: asked.algorithms,
+        device: class_name(device).to_owned(),
+        priority: asked.priority,
+        allow_missing: asked.allow_missing,
+        retry_failed: asked.retry_failed,
+        replicates: if asked.replicates == 0 { usual.replicates } else { asked.replicates },
+        seed: asked.seed,
+    };
+    Ok((spec, request))
+}
+
+/// The same for the same request, so that it goes on where it was.
+fn default_name(spec: &RunSpec, request: &RunAsked) -> RunName {
+    let mut hasher = blake3::Hasher::new();
+    let mut field = |text: &str| digest::field(&mut hasher, text.as_bytes());
+    field(&request.model.fingerprint);
+    spec.datasets.iter().for_each(|dataset| field(&dataset.definition));
+    request.algorithms.iter().for_each(|algorithm| field(algorithm));
+    let names: Vec<&str> = spec.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+    let mut text = names.join("+");
+    text.truncate(80);
+    format!("{text}-{}", &hasher.finalize().to_hex()[..8]).parse().expect("it is made of names")
+}
+
+/// The run at every change, and once more at its end.
+async fn watch(desk: Arc<Desk>, run: Arc<Running>, out: mpsc::Sender<Result<v1::WatchRunResponse, Status>>) {
+    let mut changes = run.changes();
+    loop {
+        let shown = run.shown(&desk);
+        let has_ended = !run.record().state.is_active();
+        if out.send(Ok(v1::WatchRunResponse { run: Some(shown) })).await.is_err() || has_ended {
+            return;
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = out.closed() => return,
+        }
+        // Many shards may end at once.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+/// A run's tables, made now of what is in the store.
+async fn text(store: &Place, record: &RunRecord, request: &v1::GetReportRequest) -> Result<String, Status> {
+    let options = record.request.as_ref().map_or_else(ReportOptions::default, |request| ReportOptions {
+        replicates: request.replicates,
+        seed: request.seed,
+    });
+    let report = report::make(store, record, &options).await;
+    let mut report = report.map_err(|error| refused(Code::FailedPrecondition, "no_report", line(error)))?;
+    let table = |table: v1::Table| match table {
+        v1::Table::Correlations => Ok(report::Table::Correlations),
+        v1::Table::Leaderboard => Ok(report::Table::Leaderboard),
+        v1::Table::CrossDataset => Ok(report::Table::CrossDataset),
+        v1::Table::Unspecified => Err(bad("bad_table", "a report has no such table")),
+    };
+    let mut tables: Vec<report::Table> = request.tables().map(table).collect::<Result<_, _>>()?;
+    if tables.is_empty() {
+        report.correlations.retain(|row| row.group_kind == "all");
+        tables = vec![report::Table::Correlations, report::Table::Leaderboard];
+    }
+    let last = tables[tables.len() - 1];
+    Ok(match request.format() {
+        v1::TableFormat::Json => report.json(last),
+        v1::TableFormat::Csv => report.csv(last),
+        v1::TableFormat::Text | v1::TableFormat::Unspecified => {
+            let texts = tables.iter().map(|table| report.text(*table)).filter(|text| !text.is_empty());
+            texts.map(|text| text + "\n").collect::<String>() + &report.foot()
+        }
+    })
+}

@@ -1,0 +1,465 @@
+//! A run from its request to its reports. What happened is in its record in the store, so that another process can go on
+//! where this one was killed.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use dqa_model::Views;
+use dqa_pipelines::dataset::{Check, Definition};
+use dqa_pipelines::model::ModelSpec;
+use dqa_pipelines::names::RunName;
+use dqa_pipelines::place::Place;
+use dqa_pipelines::plan::Shard;
+use dqa_pipelines::report::{self, ReportOptions};
+use dqa_pipelines::run::{Counts, Request, RunRecord, RunState};
+use dqa_proto::v1::{self, DeviceClass};
+use dqa_worker::decode::Limits;
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tracing::{Instrument, info, info_span, warn};
+
+use super::board::{Piece, RunId};
+use super::desk::Desk;
+use super::wire;
+use crate::run::{self, Asked, State, Watch, Work};
+
+/// Between two tries of what the store did not answer; so many of them are some ten minutes.
+const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN_MAX: Duration = Duration::from_secs(60);
+const TRIES_MAX: u32 = 15;
+
+/// Rates are taken over this time.
+const RATE_OVER: Duration = Duration::from_secs(60);
+
+/// What the board says of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Event {
+    /// There is nothing left to do.
+    Ended,
+    /// It cannot go on.
+    Broken(String),
+    /// It was called off.
+    Cancelled,
+}
+
+/// A run that this coordinator works on.
+pub(super) struct Running {
+    pub(super) name: RunName,
+    pub(super) model: ModelSpec,
+    state: Mutex<Live>,
+    events: mpsc::UnboundedSender<(Option<RunId>, Event)>,
+    inbox: tokio::sync::Mutex<mpsc::UnboundedReceiver<(Option<RunId>, Event)>>,
+    changes: watch::Sender<u64>,
+}
+
+struct Live {
+    record: RunRecord,
+    plan: Option<Plan>,
+    counts: Counts,
+    windows_done_before: u64,
+    samples: VecDeque<(Instant, u64)>,
+}
+
+/// What is on the board.
+struct Plan {
+    id: Option<RunId>,
+    work: Work,
+    /// The parts that were missing, by their places in the plan: the board's shards.
+    pieces: Vec<usize>,
+    facts: Vec<(String, String)>,
+    parts_done: u64,
+    parts_total: u64,
+}
+
+impl Running {
+    pub(super) fn new(record: RunRecord, request: &Request) -> Arc<Running> {
+        let (events, inbox) = mpsc::unbounded_channel();
+        Arc::new(Running {
+            name: record.name.clone(),
+            model: request.model.clone(),
+            state: Mutex::new(Live {
+                counts: record.counts,
+                record,
+                plan: None,
+                windows_done_before: 0,
+                samples: VecDeque::new(),
+            }),
+            events,
+            inbox: tokio::sync::Mutex::new(inbox),
+            changes: watch::Sender::new(0),
+        })
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn record(&self) -> RunRecord {
+        self.live().record.clone()
+    }
+
+    pub(super) fn id(&self) -> Option<RunId> {
+        self.live().plan.as_ref()?.id
+    }
+
+    pub(super) fn signal(&self, id: RunId, event: Event) {
+        // Who conducts it may have ended.
+        let _ = self.events.send((Some(id), event));
+    }
+
+    pub(super) fn cancel(&self) {
+        let _ = self.events.send((None, Event::Cancelled));
+    }
+
+    /// Told whenever something changes.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// The name of the part of a shard on the board.
+    pub(super) fn part(&self, at: usize) -> String {
+        let live = self.live();
+        let part = live.plan.as_ref().and_then(|plan| plan.work.parts.get(*plan.pieces.get(at)?));
+        part.map(|part| part.key.clone()).unwrap_or_default()
+    }
+
+    /// A shard of the board, as it is scored.
+    pub(super) fn shard(&self, store: &Place, at: usize) -> Option<Shard> {
+        let live = self.live();
+        let plan = live.plan.as_ref()?;
+        let part = &plan.work.parts[*plan.pieces.get(at)?];
+        let retry_failed = live.record.request.as_ref().is_some_and(|request| request.retry_failed);
+        Some(Shard { facts: plan.facts.clone(), ..plan.work.shard(part, store, retry_failed)? })
+    }
+
+    /// A shard's part is there.
+    pub(super) fn shard_done(&self, at: usize, failed: u64) {
+        let mut live = self.live();
+        let Some(plan) = &mut live.plan else {
+            return;
+        };
+        let rows = plan.work.parts[plan.pieces[at]].cut.pictures.len() as u64;
+        plan.parts_done += 1;
+        live.counts.scored += rows.saturating_sub(failed);
+        live.counts.failed += failed;
+        drop(live);
+        self.changed();
+    }
+
+    /// Remembers how far it is, for the rate.
+    pub(super) fn sample(&self, desk: &Desk) {
+        let Some(id) = self.id() else {
+            return;
+        };
+        let done = desk.look(|board, _| board.tally(id).windows_done);
+        let mut live = self.live();
+        let now = Instant::now();
+        let has_changed = live.samples.back().is_none_or(|(_, before)| *before != done);
+        live.samples.push_back((now, done));
+        while live.samples.front().is_some_and(|(at, _)| now.duration_since(*at) > RATE_OVER) {
+            live.samples.pop_front();
+        }
+        drop(live);
+        if has_changed {
+            self.changed();
+        }
+    }
+
+    /// The run as users see it.
+    pub(super) fn shown(&self, desk: &Desk) -> v1::Run {
+        let tally = self.id().map(|id| desk.look(|board, _| board.tally(id)));
+        let live = self.live();
+        let mut run = wire::run(&live.record);
+        let (Some(plan), Some(tally), Some(progress)) = (&live.plan, tally, run.progress.as_mut()) else {
+            return run;
+        };
+        let rate = match (live.samples.front(), live.samples.back()) {
+            (Some((from, first)), Some((to, last))) if to > from => {
+                last.saturating_sub(*first) as f64 / to.duration_since(*from).as_secs_f64()
+            }
+            _ => 0.0,
+        };
+        *progress = v1::RunProgress {
+            shards: plan.parts_total,
+            shards_done: plan.parts_done,
+            shards_running: tally.running as u64,
+            shards_retrying: tally.retrying as u64,
+            shards_quarantined: tally.given_up as u64,
+            windows: live.counts.windows,
+            windows_done: live.windows_done_before + tally.windows_done,
+            pictures: live.counts.pictures,
+            pictures_done: live.counts.scored + live.counts.failed,
+            pictures_failed: live.counts.failed,
+            windows_per_second: rate,
+        };
+        if live.record.state == RunState::Running && tally.over < tally.shards && tally.running == 0 {
+            let device = live.record.request.as_ref().map_or("any", |request| request.device.as_str());
+            run.failure = format!("waits for a worker with {device}");
+        }
+        run
+    }
+
+    /// Changes the record, here and in the store.
+    ///
+    /// # Errors
+    /// Where the store fails: then nothing is changed.
+    pub(super) async fn change(&self, store: &Place, with: impl FnOnce(&mut RunRecord)) -> Result<(), run::RunError> {
+        let mut record = self.record();
+        with(&mut record);
+        record.updated = Timestamp::now();
+        record.write(store).await?;
+        self.live().record = record;
+        self.changed();
+        Ok(())
+    }
+
+    /// Until it is on the board, or has ended.
+    pub(super) async fn planned(self: Arc<Running>) {
+        let mut changes = self.changes();
+        while self.id().is_none() && self.record().state.is_active() {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn put(&self, record: RunRecord) {
+        self.live().record = record;
+        self.changed();
+    }
+}
+
+/// Conducts a run until it has ended, in the background.
+pub(super) fn start(desk: &Arc<Desk>, run: Arc<Running>) {
+    let (desk, span, runtime) = (desk.clone(), info_span!("run", run = %run.name), Handle::current());
+    // Planning, counting and reporting compute for seconds: a thread of their own.
+    tokio::task::spawn_blocking(move || runtime.block_on(to_the_end(&desk, &run).instrument(span)));
+}
+
+async fn to_the_end(desk: &Arc<Desk>, run: &Arc<Running>) {
+    let mut inbox = run.inbox.lock().await;
+    // What was said of it before it was begun again is old.
+    while inbox.try_recv().is_ok() {}
+    let ended = conduct(desk, run, &mut inbox).await;
+    if let Some(id) = run.id() {
+        desk.take_off(id);
+    }
+    run.live().plan = None;
+    let (state, failure) = match ended {
+        Ok(()) => return,
+        Err(Stopped::Cancelled) => (RunState::Cancelled, None),
+        Err(Stopped::Failed(error)) => {
+            warn!(why = format!("{error:#}"), "run failed");
+            (RunState::Failed, Some(format!("{error:#}")))
+        }
+    };
+    let mut tries = 0;
+    let ended = |record: &mut RunRecord| {
+        record.state = state;
+        record.failure.clone_from(&failure);
+    };
+    while let Err(error) = run.change(&desk.store, ended).await {
+        tries += 1;
+        warn!(%error, tries, "the store does not take how the run ended");
+        tokio::time::sleep(AGAIN_MAX.min(AGAIN * tries)).await;
+    }
+}
+
+/// Why a run did not come to its end.
+enum Stopped {
+    Cancelled,
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Stopped {
+    fn from(error: E) -> Stopped {
+        Stopped::Failed(error.into())
+    }
+}
+
+type Inbox = mpsc::UnboundedReceiver<(Option<RunId>, Event)>;
+
+async fn conduct(desk: &Arc<Desk>, run: &Arc<Running>, inbox: &mut Inbox) -> Result<(), Stopped> {
+    let request = run.record().request.context("the run's record lacks its request")?;
+    let asked = asked(&run.record(), &request)?;
+    let work = {
+        let planned = patient(async || run::prepare(&desk.store, &asked, &mut Lines).await, run::PrepareError::may_pass);
+        tokio::select! {
+            work = planned => work?,
+            () = cancelled(inbox) => return Err(Stopped::Cancelled),
+        }
+    };
+    begin(desk, run, &request, work).await?;
+    let id = run.id();
+    loop {
+        match inbox.recv().await {
+            Some((of, Event::Ended)) if of == id => break,
+            Some((of, Event::Broken(message))) if of == id => return Err(anyhow!(message).into()),
+            Some((_, Event::Cancelled)) | None => return Err(Stopped::Cancelled),
+            Some(_) => {}
+        }
+    }
+    complete(desk, run, &request).await
+}
+
+async fn cancelled(inbox: &mut Inbox) {
+    while let Some((_, event)) = inbox.recv().await {
+        if event == Event::Cancelled {
+            return;
+        }
+    }
+}
+
+/// Tries until it succeeds, or fails for a reason that stays.
+async fn patient<T, E: std::error::Error + Send + Sync + 'static>(
+    mut work: impl AsyncFnMut() -> Result<T, E>,
+    may_pass: impl Fn(&E) -> bool,
+) -> anyhow::Result<T> {
+    let mut tries = 0;
+    loop {
+        match work().await {
+            Ok(done) => return Ok(done),
+            Err(error) if may_pass(&error) && tries < TRIES_MAX => {
+                tries += 1;
+                warn!(error = format!("{:#}", anyhow::Error::from(error)), tries, "the store does not answer");
+                tokio::time::sleep(AGAIN_MAX.min(AGAIN * tries)).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn asked(record: &RunRecord, request: &Request) -> anyhow::Result<Asked> {
+    let definitions = record.spec.datasets.iter().map(|dataset| Definition::from_toml(&dataset.definition));
+    let views: Views = record.spec.views.parse().map_err(|error| anyhow!("the run's views: {error}"))?;
+    Ok(Asked {
+        definitions: definitions.collect::<Result<_, _>>()?,
+        algorithms: request.algorithms.clone(),
+        allow_missing: request.allow_missing,
+        retry_failed: request.retry_failed,
+        shard_windows: record.spec.shard_windows_max,
+        views,
+        limits: Limits::default(),
+        fingerprint: record.fingerprint.clone(),
+    })
+}
+
+/// Writes the plan into the record, and puts what is missing on the board.
+async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, request: &Request, work: Work) -> anyhow::Result<()> {
+    let mut record = run.record();
+    record.spec.datasets = run::dataset_specs(&work);
+    record.parts = work.part_refs();
+    record.counts = work.counts();
+    record.failure = None;
+    if record.state != RunState::Paused {
+        record.state = RunState::Running;
+    }
+    record.updated = Timestamp::now();
+    patient(async || record.write(&desk.store).await, may_pass).await?;
+    let pieces: Vec<usize> = (0..work.parts.len())
+        .filter(|at| matches!(work.parts[*at].state, State::Missing { .. }))
+        .collect();
+    let on_board = pieces.iter().map(|at| {
+        let part = &work.parts[*at];
+        let name = part.key.rsplit('/').next().unwrap_or_default().trim_end_matches(".parquet");
+        Piece { part: name.to_owned(), windows: part.cut.windows }
+    });
+    let on_board: Vec<Piece> = on_board.collect();
+    info!(shards = work.parts.len(), missing = pieces.len(), pictures = record.counts.pictures, "run planned");
+    let missing_windows: u64 = on_board.iter().map(|piece| piece.windows).sum();
+    {
+        let mut live = run.live();
+        live.counts = record.counts;
+        live.windows_done_before = record.counts.windows - missing_windows;
+        live.samples.clear();
+        live.plan = Some(Plan {
+            id: None,
+            facts: run::facts(&record),
+            parts_done: (work.parts.len() - pieces.len()) as u64,
+            parts_total: work.parts.len() as u64,
+            work,
+            pieces,
+        });
+    }
+    let is_paused = record.state == RunState::Paused;
+    run.put(record);
+    let class = match wire::class(&request.device) {
+        DeviceClass::Unspecified => anyhow::bail!("`{}` is no class of devices", request.device),
+        class => class,
+    };
+    desk.put_on(run, |board, now| {
+        let (id, effects) = board.add(class, request.priority, on_board, is_paused, now);
+        if let Some(plan) = &mut run.live().plan {
+            plan.id = Some(id);
+        }
+        (id, effects)
+    });
+    run.changed();
+    Ok(())
+}
+
+fn may_pass(error: &dqa_pipelines::run::RunError) -> bool {
+    matches!(error, dqa_pipelines::run::RunError::Place(error) if error.may_pass())
+}
+
+/// Counts every part, writes the record and the reports.
+async fn complete(desk: &Arc<Desk>, run: &Arc<Running>, request: &Request) -> Result<(), Stopped> {
+    let plan = run.live().plan.take().context("a run ends with its plan")?;
+    if let Some(id) = plan.id {
+        desk.take_off(id);
+    }
+    let mut work = plan.work;
+    let mut record = run.record();
+    if let Some(request) = &mut record.request {
+        request.retry_failed = false;
+    }
+    record.failure = None;
+    let record = {
+        let mut tries = 0;
+        loop {
+            match run::commit(&desk.store, &mut work, record.clone()).await {
+                Ok(record) => break record,
+                Err(error) if error.may_pass() && tries < TRIES_MAX => {
+                    tries += 1;
+                    warn!(%error, tries, "the store does not answer");
+                    tokio::time::sleep(AGAIN_MAX.min(AGAIN * tries)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    };
+    drop(work);
+    let options = ReportOptions { replicates: request.replicates, seed: request.seed };
+    let reported = async {
+        let report = report::make(&desk.store, &record, &options).await?;
+        report.write(&desk.store).await
+    };
+    if let Err(error) = reported.await {
+        // The scores are there; `report` makes it again.
+        warn!(error = format!("{:#}", anyhow::Error::from(error)), "the run is complete, and has no reports");
+    }
+    info!(scored = record.counts.scored, failed = record.counts.failed, "run complete");
+    run.live().counts = record.counts;
+    run.put(record);
+    Ok(())
+}
+
+/// Tells the log how planning goes.
+struct Lines;
+
+impl Watch for Lines {
+    fn headers_left(&mut self, dataset: &str, left: usize) {
+        info!(dataset, left, "headers to read");
+    }
+
+    fn faults(&mut self, check: &Check) {
+        info!("{check}");
+    }
+}

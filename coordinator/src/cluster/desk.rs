@@ -1,0 +1,321 @@
+//! The board with what its decisions act on: workers' streams, Ballista, the runs' plans. Whatever happens goes through
+//! [`Desk::act`], one thing at a time; what comes of it is done here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use dqa_pipelines::names::RunName;
+use dqa_pipelines::place::{Place, PlaceError};
+use dqa_pipelines::plan::Shard;
+use dqa_proto::v1::{Acknowledge, AttendResponse, DeviceClass, Drain, Poll, Stop, attend_response};
+use dqa_proto::{hint, refused};
+use dqa_worker::cluster::{Order, class_name};
+use dqa_worker::shard;
+use dqa_worker::telemetry::metrics;
+use tokio::sync::mpsc;
+use tonic::{Code, Status};
+use tracing::{error, info, warn};
+
+use super::board::{Board, Effect, Policy, RunId, ShardId, Time};
+use super::carrier::{Carrier, Workers};
+use super::conduct::{Event, Running};
+
+/// Messages on their way to one worker; one that takes none of so many is cut off, and comes back.
+const MESSAGES_MAX: usize = 1024;
+const TICK_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks whether Ballista has jobs of workers that are gone.
+const CLASSES: [DeviceClass; 2] = [DeviceClass::Cpu, DeviceClass::Cuda];
+
+/// A leading coordinator's state. None of it is missed when the process is killed.
+pub(super) struct Desk {
+    pub(super) store: Place,
+    pub(super) roots: super::serve::Roots,
+    board: Mutex<Board>,
+    started: Instant,
+    streams: Mutex<HashMap<String, mpsc::Sender<AttendResponse>>>,
+    runs: Mutex<BTreeMap<RunName, Arc<Running>>>,
+    by_id: Mutex<HashMap<RunId, Arc<Running>>>,
+    carrier: OnceLock<Carrier>,
+}
+
+/// A store's failure as users see it.
+pub(super) fn unanswered(error: &PlaceError) -> Status {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let status = refused(Code::Unavailable, "store", format!("{error}{cause}"));
+    hint(status, "look whether the coordinator can reach its store, and try again")
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Desk {
+    /// # Errors
+    /// Ballista's own.
+    pub(super) async fn open(
+        store: Place,
+        roots: super::serve::Roots,
+        policy: Policy,
+        term: u64,
+    ) -> anyhow::Result<Arc<Desk>> {
+        let desk = Arc::new(Desk {
+            store,
+            roots,
+            board: Mutex::new(Board::new(policy, term)),
+            started: Instant::now(),
+            streams: Mutex::default(),
+            runs: Mutex::default(),
+            by_id: Mutex::default(),
+            carrier: OnceLock::new(),
+        });
+        let carrier = Carrier::start(Arc::new(Streams(Arc::downgrade(&desk)))).await?;
+        let _ = desk.carrier.set(carrier);
+        Ok(desk)
+    }
+
+    pub(super) fn carrier(&self) -> &Carrier {
+        self.carrier.get().expect("it is set before anyone has the desk")
+    }
+
+    fn now(&self) -> Time {
+        self.started.elapsed()
+    }
+
+    /// Looks at the board.
+    pub(super) fn look<T>(&self, at: impl FnOnce(&Board, Time) -> T) -> T {
+        at(&locked(&self.board), self.now())
+    }
+
+    /// Changes the board, and does what comes of it.
+    pub(super) fn act(self: &Arc<Desk>, with: impl FnOnce(&mut Board, Time) -> Vec<Effect>) {
+        let effects = with(&mut locked(&self.board), self.now());
+        effects.into_iter().for_each(|effect| self.effect(effect));
+    }
+
+    /// Puts a run on the board. What comes of it is done once the desk knows whose run it is.
+    pub(super) fn put_on(
+        self: &Arc<Desk>,
+        run: &Arc<Running>,
+        with: impl FnOnce(&mut Board, Time) -> (RunId, Vec<Effect>),
+    ) -> RunId {
+        let (id, effects) = {
+            let mut board = locked(&self.board);
+            let (id, effects) = with(&mut board, self.now());
+            locked(&self.by_id).insert(id, run.clone());
+            (id, effects)
+        };
+        effects.into_iter().for_each(|effect| self.effect(effect));
+        id
+    }
+
+    /// Takes a run off the board, and stops what is under way for it.
+    pub(super) fn take_off(self: &Arc<Desk>, id: RunId) {
+        self.act(|board, now| board.remove(id, now));
+        locked(&self.by_id).remove(&id);
+    }
+
+    /// The runs that this coordinator works on, and those that it has ended.
+    pub(super) fn run(&self, name: &RunName) -> Option<Arc<Running>> {
+        locked(&self.runs).get(name).cloned()
+    }
+
+    pub(super) fn runs(&self) -> Vec<Arc<Running>> {
+        locked(&self.runs).values().cloned().collect()
+    }
+
+    pub(super) fn keep_run(&self, run: Arc<Running>) {
+        locked(&self.runs).insert(run.name.clone(), run);
+    }
+
+    fn of(&self, id: RunId) -> Option<Arc<Running>> {
+        locked(&self.by_id).get(&id).cloned()
+    }
+
+    /// A worker's stream; the one before, if there was one, is closed.
+    pub(super) fn stream(&self, worker: &str) -> mpsc::Receiver<AttendResponse> {
+        let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
+        locked(&self.streams).insert(worker.to_owned(), sender);
+        receiver
+    }
+
+    /// Says something to a worker; one that does not take it is cut off.
+    pub(super) fn tell(&self, worker: &str, message: attend_response::Message) {
+        let mut streams = locked(&self.streams);
+        let sent = streams.get(worker).is_some_and(|to| {
+            to.try_send(AttendResponse { message: Some(message) }).is_ok()
+        });
+        if !sent {
+            streams.remove(worker);
+        }
+    }
+
+    /// A worker's stream has ended; another that it may have opened since stays.
+    pub(super) fn close(&self, worker: &str, ended: &mut mpsc::Receiver<AttendResponse>) {
+        let mut streams = locked(&self.streams);
+        ended.close();
+        if streams.get(worker).is_some_and(mpsc::Sender::is_closed) {
+            streams.remove(worker);
+        }
+    }
+
+    /// Whether a worker has no stream.
+    pub(super) fn is_cut_off(&self, worker: &str) -> bool {
+        !locked(&self.streams).contains_key(worker)
+    }
+
+    pub(super) fn drain(&self, worker: &str) -> bool {
+        let is_here = self.look(|board, _| board.knows(worker));
+        if is_here {
+            self.tell(worker, attend_response::Message::Drain(Drain {}));
+        }
+        is_here
+    }
+
+    fn effect(self: &Arc<Desk>, effect: Effect) {
+        match effect {
+            Effect::Order { attempt, shard, worker, alone, deadline } => {
+                self.order(attempt, shard, worker, alone, deadline);
+            }
+            Effect::Stop { worker, attempts } => self.tell(&worker, attend_response::Message::Stop(Stop { attempts })),
+            Effect::Acknowledge { worker, attempts } => {
+                let carrier = self.carrier().clone();
+                let ended = attempts.clone();
+                tokio::spawn(async move {
+                    for attempt in ended {
+                        carrier.forget(attempt, true).await;
+                    }
+                });
+                self.tell(&worker, attend_response::Message::Acknowledge(Acknowledge { attempts }));
+            }
+            Effect::Forget { attempt } => {
+                let carrier = self.carrier().clone();
+                tokio::spawn(async move { carrier.forget(attempt, false).await });
+            }
+            Effect::Done { shard, failed, after } => {
+                metrics::SHARDS_DONE.inc();
+                if let Some(after) = after {
+                    metrics::ATTEMPT_SECONDS.observe(after.as_secs_f64());
+                }
+                if let Some(run) = self.of(shard.run) {
+                    run.shard_done(shard.at, failed);
+                }
+            }
+            Effect::GiveUp { shard, code, message } => self.give_up(shard, code.to_string(), message),
+            Effect::Failed { shard, worker, kind, message } => {
+                metrics::ATTEMPTS_FAILED.with_label_values(&[kind]).inc();
+                if let Some(run) = self.of(shard.run) {
+                    let (run, part) = (&run.name, run.part(shard.at));
+                    warn!(%run, part, worker, kind, why = message, "attempt failed");
+                }
+            }
+            Effect::Ended { run } => self.signal(run, Event::Ended),
+            Effect::Broken { run, message } => self.signal(run, Event::Broken(message)),
+            Effect::Lost { worker, why } => {
+                metrics::WORKERS_LOST.inc();
+                locked(&self.streams).remove(&worker);
+                warn!(worker, why, "worker lost");
+            }
+        }
+    }
+
+    fn signal(&self, id: RunId, event: Event) {
+        if let Some(run) = self.of(id) {
+            run.signal(id, event);
+        }
+    }
+
+    /// Has Ballista carry an order to its worker.
+    fn order(self: &Arc<Desk>, attempt: u64, id: ShardId, worker: String, alone: bool, deadline: Duration) {
+        let desk = self.clone();
+        tokio::spawn(async move {
+            let Some((run, shard)) = desk.of(id.run).and_then(|run| Some((run.clone(), run.shard(&desk.store, id.at)?)))
+            else {
+                return;
+            };
+            let order = Order {
+                attempt,
+                run: run.name.to_string(),
+                model: run.model.clone(),
+                deadline_seconds: deadline.as_secs(),
+                alone,
+                shard,
+            };
+            if let Err(error) = desk.carrier().carry(attempt, worker, order.to_text()).await {
+                desk.act(|board, now| board.uncarried(attempt, format!("{error:#}"), now));
+            }
+        });
+    }
+
+    /// Writes a shard's rows that say why there are no scores.
+    fn give_up(self: &Arc<Desk>, id: ShardId, code: String, message: String) {
+        metrics::SHARDS_QUARANTINED.inc();
+        let desk = self.clone();
+        tokio::spawn(async move {
+            let Some((run, shard)) = desk.of(id.run).and_then(|run| Some((run.clone(), run.shard(&desk.store, id.at)?)))
+            else {
+                return;
+            };
+            error!(run = %run.name, part = shard.part.part, code, why = message, "shard given up: its rows say so");
+            let written = desk.write_failed(&shard, &code, &message).await;
+            let rows = written.map_err(|error| warn!(%error, "its rows are not written; it is tried again"));
+            desk.act(|board, now| board.given_up(id, rows, now));
+        });
+    }
+
+    async fn write_failed(&self, shard: &Shard, code: &str, message: &str) -> Result<u64, PlaceError> {
+        Ok(shard::write_failed(&self.store, shard, code, message).await?.failed)
+    }
+
+    /// Lets time pass on the board until the process ends.
+    pub(super) async fn tick(self: &Arc<Desk>) {
+        let mut every = tokio::time::interval(TICK_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            self.act(Board::tick);
+            self.measure();
+        }
+    }
+
+    fn measure(&self) {
+        for class in CLASSES {
+            let demand = self.look(|board, _| board.demand(class));
+            let set = |metric: &prometheus::IntGaugeVec, value: usize| {
+                metric.with_label_values(&[class_name(class)]).set(i64::try_from(value).unwrap_or(i64::MAX));
+            };
+            set(&metrics::WORKERS, demand.workers);
+            set(&metrics::SLOTS, demand.slots);
+            set(&metrics::SHARDS_WAITING, demand.waiting);
+            set(&metrics::SHARDS_RUNNING, demand.running);
+        }
+        let runs = self.runs();
+        let active = runs.iter().filter(|run| run.record().state.is_active()).count();
+        metrics::RUNS_ACTIVE.set(i64::try_from(active).unwrap_or(i64::MAX));
+        runs.iter().for_each(|run| run.sample(self));
+    }
+
+    /// Every run of the store is on the board.
+    pub(super) fn recovered(self: &Arc<Desk>) {
+        info!("every run of the store is known");
+        self.act(|board, _| {
+            board.recovered();
+            Vec::new()
+        });
+    }
+}
+
+/// The desk as Ballista needs it.
+struct Streams(std::sync::Weak<Desk>);
+
+impl Workers for Streams {
+    fn wake(&self, worker: &str) {
+        if let Some(desk) = self.0.upgrade() {
+            desk.tell(worker, attend_response::Message::Poll(Poll {}));
+        }
+    }
+
+    fn knows(&self, worker: &str) -> bool {
+        self.0.upgrade().is_some_and(|desk| desk.look(|board, _| board.knows(worker)))
+    }
+}

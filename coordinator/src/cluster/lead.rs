@@ -1,0 +1,189 @@
+//! Which of several coordinators of one store works: the one that made the newest object in `coordinators/`. Making an
+//! object that is not there yet is the one thing that every store does for one of many only. The leader writes a beat into
+//! its own; who sees no new beat for long enough makes the next.
+//!
+//! Two that both think that they lead do no harm: parts do not depend on who has them made. It is work done twice, until
+//! the older one looks.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dqa_pipelines::place::{Place, PlaceError};
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+const LEADERS: &str = "coordinators";
+const BEAT_EVERY: Duration = Duration::from_secs(2);
+/// Five beats.
+const SILENT_MAX: Duration = Duration::from_secs(10);
+
+/// Who leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Leader {
+    /// A coordinator's name: the same after it was started again.
+    pub(super) id: String,
+    term: u64,
+    beat: u64,
+    /// It has gone home.
+    ended: bool,
+}
+
+/// A coordinator's place among those of its store.
+pub(super) struct Lead {
+    store: Place,
+    own: Leader,
+}
+
+fn key(term: u64) -> String {
+    format!("{LEADERS}/{term:010}.json")
+}
+
+impl Lead {
+    pub(super) fn new(store: Place, id: String) -> Lead {
+        Lead { store, own: Leader { id, term: 0, beat: 0, ended: true } }
+    }
+
+    /// Waits until this one leads; the number of its term, which no other coordinator has. `seen` is told who leads.
+    pub(super) async fn wait(&mut self, seen: impl Fn(&str)) -> u64 {
+        let mut last: Option<(Leader, Instant)> = None;
+        loop {
+            match self.try_to_lead(&mut last, &seen).await {
+                Ok(true) => return self.own.term,
+                Ok(false) => {}
+                Err(error) => warn!(%error, "the store does not say who leads"),
+            }
+            tokio::time::sleep(BEAT_EVERY / 2).await;
+        }
+    }
+
+    async fn try_to_lead(
+        &mut self,
+        last: &mut Option<(Leader, Instant)>,
+        seen: &impl Fn(&str),
+    ) -> Result<bool, PlaceError> {
+        let newest = self.newest().await?;
+        let term = match newest {
+            None => 1,
+            Some(leader) => {
+                seen(&leader.id);
+                let may_follow = leader.ended || leader.id == self.own.id;
+                let is_silent = match last {
+                    Some((before, since)) if *before == leader => since.elapsed() > SILENT_MAX,
+                    _ => false,
+                };
+                if !may_follow && !is_silent {
+                    if last.as_ref().is_none_or(|(before, _)| *before != leader) {
+                        *last = Some((leader, Instant::now()));
+                    }
+                    return Ok(false);
+                }
+                leader.term + 1
+            }
+        };
+        self.own = Leader { term, beat: 0, ended: false, ..self.own.clone() };
+        match self.store.create_object(&key(term), self.text()).await {
+            Ok(()) => {
+                info!(id = self.own.id, term, "leads");
+                self.remove_older().await;
+                Ok(true)
+            }
+            Err(error) if error.is_taken() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Beats until another leads.
+    pub(super) async fn keep(&mut self) -> String {
+        loop {
+            tokio::time::sleep(BEAT_EVERY).await;
+            match self.newest().await {
+                Ok(Some(leader)) if leader.term > self.own.term => return leader.id,
+                Ok(_) => {}
+                Err(error) => {
+                    warn!(%error, "the store does not say who leads");
+                    continue;
+                }
+            }
+            self.own.beat += 1;
+            if let Err(error) = self.store.put(&key(self.own.term), self.text()).await {
+                warn!(%error, "a beat is not written");
+            }
+        }
+    }
+
+    /// Lets another take over at once.
+    pub(super) async fn end(&mut self) {
+        self.own.ended = true;
+        if let Err(error) = self.store.put(&key(self.own.term), self.text()).await {
+            warn!(%error, "others wait before they take over");
+        }
+    }
+
+    async fn newest(&self) -> Result<Option<Leader>, PlaceError> {
+        let listed = self.store.list_sorted(LEADERS).await?;
+        let Some(newest) = listed.last() else {
+            return Ok(None);
+        };
+        let term = newest.key.rsplit('/').next().and_then(|name| name.strip_suffix(".json")?.parse().ok());
+        let bytes = match self.store.get(&newest.key).await {
+            Err(error) if error.is_not_found() => return Ok(None),
+            other => other?,
+        };
+        let unread = Leader { id: "unknown".to_owned(), term: term.unwrap_or(0), beat: 0, ended: false };
+        Ok(Some(serde_json::from_slice(&bytes).unwrap_or(unread)))
+    }
+
+    async fn remove_older(&self) {
+        let Ok(listed) = self.store.list_sorted(LEADERS).await else {
+            return;
+        };
+        for older in listed.iter().filter(|object| object.key < key(self.own.term)) {
+            // The next leader does it otherwise.
+            let _ = self.store.delete(&older.key).await;
+        }
+    }
+
+    fn text(&self) -> Bytes {
+        serde_json::to_vec(&self.own).expect("it has text for keys").into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_of_two_leads_and_the_other_follows_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let lead = |id: &str| Lead::new(store.clone(), id.to_owned());
+        let (mut a, mut b) = (lead("a"), lead("b"));
+        assert_eq!(a.wait(|_| {}).await, 1);
+        assert!(!b.try_to_lead(&mut None, &|id| assert_eq!(id, "a")).await.unwrap());
+        // It was killed and started again: it does not wait for itself.
+        let mut again = lead("a");
+        assert_eq!(again.wait(|_| {}).await, 2);
+        // A leader that does not beat is followed after a time; one that has gone home at once.
+        let leader = again.newest().await.unwrap().unwrap();
+        let long_ago = Instant::now().checked_sub(SILENT_MAX + Duration::from_secs(1)).unwrap();
+        assert!(b.try_to_lead(&mut Some((leader, long_ago)), &|_| {}).await.unwrap());
+        assert_eq!((b.own.term, store.list_sorted(LEADERS).await.unwrap().len()), (3, 1));
+        assert_eq!(again.keep().await, "b", "the older one sees it");
+        b.end().await;
+        assert_eq!(a.wait(|_| {}).await, 4);
+    }
+
+    #[tokio::test]
+    async fn of_many_who_try_at_once_one_leads() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let tries = (0..16).map(|at| {
+            let mut lead = Lead::new(store.clone(), format!("c{at}"));
+            async move { lead.try_to_lead(&mut None, &|_| {}).await.unwrap() }
+        });
+        let led = futures::future::join_all(tries).await;
+        assert_eq!(led.into_iter().filter(|led| *led).count(), 1);
+    }
+}

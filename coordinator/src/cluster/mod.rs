@@ -1,0 +1,23 @@
+//! A coordinator: runs of many users on many workers, through Ballista.
+//!
+//! ```text
+//! user -api-> runs -pieces-> board -Order-> carrier (Ballista) -> worker -part-> store
+//!                             ^---- attend <-Report- worker
+//! ```
+//!
+//! [`board`] decides, pure; [`desk`] holds it with what its decisions act on; [`conduct`] takes a run from a request to its
+//! reports; [`carrier`] is Ballista; [`attend`] and [`api`] are the services; [`lead`] keeps two coordinators of one store out
+//! of each other's way. All that must outlive this process is in the store: it may be killed at any time.
+
+mod api;
+mod attend;
+mod board;
+mod carrier;
+mod conduct;
+mod desk;
+mod lead;
+mod model_files;
+mod serve;
+mod wire;
+
+pub use serve::{Settings, serve};

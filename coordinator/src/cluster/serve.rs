@@ -1,0 +1,272 @@
+//! A coordinator's life: it opens its port, waits until it leads, takes up the runs of the store, and works until it is
+//! told to end or another leads.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use dqa_pipelines::dataset::Definition;
+use dqa_pipelines::place::Place;
+use dqa_pipelines::run::RunRecord;
+use dqa_proto::v1::DESCRIPTORS;
+use dqa_proto::v1::coordinator_service_server::CoordinatorServiceServer;
+use dqa_proto::v1::worker_service_server::WorkerServiceServer;
+use dqa_proto::{hint, refused};
+use dqa_worker::net::{Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Tokens, guarded};
+use dqa_worker::program::advise;
+use dqa_worker::telemetry::metrics;
+use tokio::signal::unix::{SignalKind, signal};
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tracing::{info, warn};
+
+use super::api::Api;
+use super::attend::Attending;
+use super::board::Policy;
+use super::carrier::PollService;
+use super::conduct::{self, Running};
+use super::desk::Desk;
+use super::lead::Lead;
+
+/// Calls under way have this long when the coordinator ends.
+const END_MAX: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// How a coordinator is set up.
+pub struct Settings {
+    /// Where results are kept.
+    pub store: Place,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Its name among those of its store: the same after it was started again.
+    pub id: String,
+    /// Certificates.
+    pub tls: Tls,
+    /// Users' and workers'.
+    pub tokens: Tokens,
+    /// Whether it may be open to a network without TLS or tokens.
+    pub insecure: bool,
+    /// What data sets' addresses begin with; none: beyond loopback, any that is not this machine's.
+    pub roots: Vec<String>,
+    /// Told where it listens, once it does.
+    pub listening: Box<dyn FnOnce(SocketAddr) + Send>,
+}
+
+/// Where data sets may be.
+#[derive(Clone, Debug)]
+pub(super) struct Roots {
+    beginnings: Vec<String>,
+    is_local_allowed: bool,
+}
+
+impl Roots {
+    /// Refuses a data set that would have workers read what its user may not.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub(super) fn check(&self, definition: &Definition) -> Result<(), Status> {
+        for address in definition.addresses() {
+            let is_listed = self.beginnings.iter().any(|beginning| is_below(address, beginning));
+            let is_local = address.starts_with('/') || address.starts_with("file:");
+            let is_open = self.beginnings.is_empty() && (!is_local || self.is_local_allowed);
+            let climbs = address.split('/').any(|part| part == "..");
+            if climbs || !(is_listed || is_open) {
+                let why = format!("data set `{}` is at {address}, where this coordinator reads none", definition.name);
+                let status = refused(Code::PermissionDenied, "root", why);
+                return Err(hint(status, "whoever runs the coordinator says with --roots where data sets may be"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_below(address: &str, beginning: &str) -> bool {
+    let beginning = beginning.trim_end_matches('/');
+    address.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What the services see: the desk of a coordinator that leads, or who does.
+pub(super) struct Front {
+    id: String,
+    desk: RwLock<Result<Arc<Desk>, String>>,
+}
+
+impl Front {
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// # Errors
+    /// `Unavailable`, where another leads.
+    pub(super) fn desk(&self) -> Result<Arc<Desk>, Status> {
+        let desk = self.desk.read().unwrap_or_else(PoisonError::into_inner);
+        desk.clone().map_err(|leader| {
+            let why = format!("coordinator {} stands by; {leader} leads", self.id);
+            refused(Code::Unavailable, "stands_by", why)
+        })
+    }
+
+    fn set(&self, desk: Result<Arc<Desk>, String>) {
+        *self.desk.write().unwrap_or_else(PoisonError::into_inner) = desk;
+    }
+
+    pub(super) fn polls(&self) -> Result<PollService, Status> {
+        Ok(self.desk()?.carrier().service())
+    }
+}
+
+/// Runs a coordinator until it is told to end.
+///
+/// # Errors
+/// Where it cannot listen, or another has taken the lead: then it is to be started again, to stand by.
+pub async fn serve(settings: Settings) -> anyhow::Result<()> {
+    let Settings { store, listen, id, tls, tokens, insecure, roots, listening } = settings;
+    let advised = |error: NetError| match error.hint() {
+        Some(hint) => advise(error.into(), hint),
+        None => error.into(),
+    };
+    let has_tokens = tokens.users.is_some() && tokens.workers.is_some();
+    let metrics_guard = Guard::of(tokens.users.iter().chain(&tokens.workers));
+    let server = Server::bind(listen, tls, has_tokens, insecure, metrics_guard).await.map_err(advised)?;
+    let (address, ready) = (server.address(), server.ready());
+    let roots = Roots { beginnings: roots, is_local_allowed: address.ip().is_loopback() };
+    let front = Arc::new(Front { id: id.clone(), desk: RwLock::new(Err("none".to_owned())) });
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
+    let services = services(&front, &tokens)?.add_service(health_service);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server.serve(services, async {
+        let _ = stopped.await;
+    }));
+    info!(id, %address, store = %store.url(), "coordinator starts");
+    listening(address);
+
+    let mut lead = Lead::new(store.clone(), id);
+    let ended = tokio::select! {
+        ended = work(&store, &front, roots, &mut lead, &ready, &health) => ended,
+        signal = told_to_end() => signal,
+    };
+    ready.store(false, Relaxed);
+    metrics::LEADS.set(0);
+    lead.end().await;
+    let _ = stop.send(());
+    match tokio::time::timeout(END_MAX, serving).await {
+        Ok(Ok(served)) => served.map_err(advised)?,
+        // Streams to workers do not end by themselves; workers find the next coordinator.
+        Ok(Err(_)) | Err(_) => {}
+    }
+    info!("coordinator ends");
+    ended
+}
+
+async fn told_to_end() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: workers go on with what they have; the next coordinator hears of it"),
+        _ = interrupt.recv() => info!("SIGINT: workers go on with what they have; the next coordinator hears of it"),
+    }
+    Ok(())
+}
+
+/// Waits for the lead, and works until it is lost.
+async fn work(
+    store: &Place,
+    front: &Front,
+    roots: Roots,
+    lead: &mut Lead,
+    ready: &std::sync::atomic::AtomicBool,
+    health: &tonic_health::server::HealthReporter,
+) -> anyhow::Result<()> {
+    let term = lead.wait(|leader| front.set(Err(leader.to_owned()))).await;
+    let desk = Desk::open(store.clone(), roots, Policy::default(), term).await?;
+    front.set(Ok(desk.clone()));
+    ready.store(true, Relaxed);
+    metrics::LEADS.set(1);
+    health.set_serving::<CoordinatorServiceServer<Api>>().await;
+    let other = tokio::select! {
+        other = lead.keep() => other,
+        () = desk.tick() => "nobody".to_owned(),
+        () = take_up(&desk) => "nobody".to_owned(),
+    };
+    front.set(Err(other.clone()));
+    health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
+    anyhow::bail!("coordinator {other} leads now")
+}
+
+/// Goes on with the store's runs that have not ended.
+async fn take_up(desk: &Arc<Desk>) {
+    let records = loop {
+        match RunRecord::all(&desk.store).await {
+            Ok(records) => break records,
+            Err(error) => {
+                warn!(error = format!("{:#}", anyhow::Error::from(error)), "the store's runs cannot be read");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    };
+    let mut planned = Vec::new();
+    for record in records.into_iter().filter(|record| record.state.is_active()) {
+        let Some(request) = record.request.clone() else { continue };
+        if desk.run(&record.name).is_some() {
+            continue;
+        }
+        info!(run = %record.name, state = %record.state, "run taken up");
+        let run = Running::new(record, &request);
+        desk.keep_run(run.clone());
+        planned.push(run.clone().planned());
+        conduct::start(desk, run);
+    }
+    futures::future::join_all(planned).await;
+    desk.recovered();
+    std::future::pending::<()>().await;
+}
+
+fn services(front: &Arc<Front>, tokens: &Tokens) -> anyhow::Result<Routes> {
+    let (users, workers) = (Guard::of(&tokens.users), Guard::of(&tokens.workers));
+    let api = CoordinatorServiceServer::new(Api(front.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let attending = WorkerServiceServer::new(Attending(front.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let polls = SchedulerGrpcServer::new(super::carrier::Polls(front.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .build_v1()
+        .context("the protocol's description is none")?;
+    Ok(Routes::new(guarded(api, users.clone()))
+        .add_service(guarded(attending, workers.clone()))
+        .add_service(guarded(polls, workers))
+        .add_service(guarded(reflection, users)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_sets_are_only_where_they_may_be() {
+        let set = |root: &str| {
+            Definition::from_toml(&format!("name = \"x\"\nroot = \"{root}\"\n")).unwrap()
+        };
+        let roots = |beginnings: &[&str], is_local_allowed| Roots {
+            beginnings: beginnings.iter().map(|text| (*text).to_owned()).collect(),
+            is_local_allowed,
+        };
+        assert!(roots(&[], true).check(&set("/data/x")).is_ok());
+        assert!(roots(&[], false).check(&set("s3://bucket/x")).is_ok());
+        for local in ["/etc", "file:///etc"] {
+            assert!(roots(&[], false).check(&set(local)).is_err(), "{local}");
+        }
+        let listed = roots(&["s3://bucket/data", "/data/"], true);
+        assert!(listed.check(&set("s3://bucket/data/x")).is_ok());
+        assert!(listed.check(&set("/data/x")).is_ok());
+        for other in ["s3://bucket/database", "s3://other/data", "/data/../etc", "/datas", "s3://bucket/data/../x"] {
+            assert!(listed.check(&set(other)).is_err(), "{other}");
+        }
+    }
+}

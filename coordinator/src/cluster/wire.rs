@@ -1,0 +1,66 @@
+//! Between the protocol's messages and what they mean here.
+
+use dqa_pipelines::model::{ModelFile, ModelSpec};
+use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_proto::v1::{self, DeviceClass};
+
+pub(super) fn state(state: RunState) -> v1::RunState {
+    match state {
+        RunState::Planning => v1::RunState::Planning,
+        RunState::Running => v1::RunState::Running,
+        RunState::Paused => v1::RunState::Paused,
+        RunState::Complete => v1::RunState::Complete,
+        RunState::Cancelled => v1::RunState::Cancelled,
+        RunState::Failed => v1::RunState::Failed,
+    }
+}
+
+pub(super) fn class(name: &str) -> DeviceClass {
+    match name {
+        "cpu" => DeviceClass::Cpu,
+        "cuda" => DeviceClass::Cuda,
+        _ => DeviceClass::Unspecified,
+    }
+}
+
+pub(super) fn file(file: v1::ModelFile) -> ModelFile {
+    ModelFile { name: file.name, digest: file.digest, bytes: file.bytes }
+}
+
+pub(super) fn model(model: v1::Model) -> ModelSpec {
+    ModelSpec {
+        name: model.name,
+        prompts_name: Some(model.prompts_name).filter(|name| !name.is_empty()),
+        weights: model.weights.into_iter().map(file).collect(),
+        prompts: model.prompts.map(file),
+        views: model.views,
+        dtype: model.dtype,
+        fingerprint: model.fingerprint,
+    }
+}
+
+/// A run as its record has it.
+pub(super) fn run(record: &RunRecord) -> v1::Run {
+    let request = record.request.as_ref();
+    let counts = record.counts;
+    v1::Run {
+        name: record.name.to_string(),
+        state: state(record.state).into(),
+        failure: record.failure.clone().unwrap_or_default(),
+        fingerprint: record.fingerprint.clone(),
+        device: request.map_or(DeviceClass::Unspecified, |request| class(&request.device)).into(),
+        priority: request.map_or(0, |request| request.priority),
+        created: record.created.to_string(),
+        updated: record.updated.to_string(),
+        progress: Some(v1::RunProgress {
+            shards: record.parts.len() as u64,
+            shards_done: if record.state == RunState::Complete { record.parts.len() as u64 } else { 0 },
+            windows: counts.windows,
+            windows_done: if record.state == RunState::Complete { counts.windows } else { 0 },
+            pictures: counts.pictures,
+            pictures_done: counts.scored + counts.failed,
+            pictures_failed: counts.failed,
+            ..v1::RunProgress::default()
+        }),
+    }
+}

@@ -1,0 +1,168 @@
+//! From what is asked for to what has to be done: data sets are listed, the headers of new pictures read, shards cut, and
+//! what is there already found. The same for a command and for a coordinator.
+
+use std::time::Instant;
+
+use dqa_model::Views;
+use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, FaultKind};
+use dqa_pipelines::place::Place;
+use dqa_pipelines::run::{DatasetSpec, RunRecord};
+use dqa_worker::decode::Limits;
+
+use super::{RunError, Work, index, measure};
+
+/// What is to be scored, and how it is cut.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The data sets.
+    pub definitions: Vec<Definition>,
+    /// The algorithms whose pictures are scored; none: all.
+    pub algorithms: Vec<String>,
+    /// Score what is there of a matrix that is not complete.
+    pub allow_missing: bool,
+    /// Score pictures again that have no score.
+    pub retry_failed: bool,
+    /// Most windows of a shard.
+    pub shard_windows: u64,
+    /// Which parts of a picture are looked at.
+    pub views: Views,
+    /// What a picture may be.
+    pub limits: Limits,
+    /// Of the model.
+    pub fingerprint: String,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// A data set that cannot be listed.
+    #[error("cannot load data set `{dataset}`")]
+    Load {
+        /// Its name.
+        dataset: String,
+        /// Why.
+        #[source]
+        source: DatasetError,
+    },
+    /// An algorithm that no data set has, or that one lacks.
+    #[error(transparent)]
+    Algorithms(DatasetError),
+    /// A matrix with holes.
+    #[error("data set `{dataset}` is not complete")]
+    Incomplete {
+        /// Its name.
+        dataset: String,
+    },
+    /// Headers, or the store.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl PrepareError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            PrepareError::Incomplete { .. } => Some(
+                "--allow-missing scores what is there; comparisons are then made on the scenes that both have",
+            ),
+            PrepareError::Run(RunError::Headers { .. }) => Some("submit again: the headers that were read are kept"),
+            _ => None,
+        }
+    }
+
+    /// Whether another try may do better: a store did not answer.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            PrepareError::Load { source, .. } | PrepareError::Algorithms(source) => source.may_pass(),
+            PrepareError::Incomplete { .. } => false,
+            PrepareError::Run(error) => error.may_pass(),
+        }
+    }
+}
+
+/// Who is told how it goes.
+pub trait Watch: Send {
+    /// So many headers of a data set are still to be read.
+    fn headers_left(&mut self, dataset: &str, left: usize);
+
+    /// What is wrong with a data set.
+    fn faults(&mut self, check: &Check);
+}
+
+/// The work that is to be done, with what of it is done already.
+///
+/// # Errors
+/// Data sets that cannot be had or are not complete; a store that fails.
+pub async fn prepare(store: &Place, asked: &Asked, watch: &mut dyn Watch) -> Result<Work, PrepareError> {
+    let mut loaded = Vec::new();
+    for definition in &asked.definitions {
+        let dataset = dataset::load(definition).await;
+        loaded.push(dataset.map_err(|source| PrepareError::Load { dataset: definition.name.to_string(), source })?);
+    }
+    let mut measured = Vec::new();
+    for dataset in select(loaded, asked)? {
+        let name = dataset.name.to_string();
+        let mut told = Instant::now();
+        let index = index(store, &dataset, &asked.limits, |left| {
+            if told.elapsed() > TELL_EVERY {
+                watch.headers_left(&name, left);
+                told = Instant::now();
+            }
+        });
+        let index = index.await?;
+        let check = dataset::check(&dataset, &|picture| index.get(picture).cloned());
+        if !check.is_clean() {
+            watch.faults(&check);
+        }
+        let is_absent = check.faults.iter().any(|fault| fault.kind == FaultKind::Absent);
+        if !asked.allow_missing && (check.counts.missing + check.counts.duplicate > 0 || is_absent) {
+            return Err(PrepareError::Incomplete { dataset: name });
+        }
+        measured.push(measure(dataset, &index, &asked.views));
+    }
+    let mut work = Work::plan(measured, asked.fingerprint.clone(), asked.shard_windows);
+    work.look(store).await.map_err(RunError::from)?;
+    if asked.retry_failed {
+        work.retry_failed();
+    }
+    Ok(work)
+}
+
+/// Between two lines about headers.
+const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Each data set with the algorithms that were asked for. One that a data set lacks is an error; where missing ones are
+/// allowed, only where all lack it.
+fn select(datasets: Vec<DataSet>, asked: &Asked) -> Result<Vec<DataSet>, PrepareError> {
+    if asked.algorithms.is_empty() {
+        return Ok(datasets);
+    }
+    let has = |dataset: &DataSet, name: &String| dataset.algorithms().iter().any(|known| known.as_str() == name);
+    let nowhere = asked.algorithms.iter().find(|name| !datasets.iter().any(|dataset| has(dataset, name)));
+    let select = |dataset: DataSet| {
+        let mut named = asked.algorithms.clone();
+        if asked.allow_missing && nowhere.is_none() {
+            named.retain(|name| has(&dataset, name));
+        }
+        dataset.select(&Algorithms::Named(named)).map_err(PrepareError::Algorithms)
+    };
+    datasets.into_iter().map(select).collect()
+}
+
+/// The data sets as the record has them.
+pub fn dataset_specs(work: &Work) -> Vec<DatasetSpec> {
+    let spec = |measured: &super::Measured| DatasetSpec {
+        name: measured.dataset.name.clone(),
+        root: measured.dataset.root.url().to_string(),
+        algorithms: measured.dataset.algorithms(),
+        protocol: measured.dataset.protocol.map(|protocol| protocol.to_string()),
+        definition: measured.dataset.definition.clone(),
+    };
+    work.datasets.iter().map(spec).collect()
+}
+
+/// What each part's footer says of the run that made it.
+pub fn facts(record: &RunRecord) -> Vec<(String, String)> {
+    let spec = serde_json::to_string(&record.spec).expect("a spec has text for keys");
+    vec![("dqa.run".to_owned(), record.name.to_string()), ("dqa.spec".to_owned(), spec)]
+}

@@ -1,0 +1,35 @@
+//! A worker of a cluster: one process a node, with all its devices.
+//!
+//! ```text
+//! coordinator -Order (Ballista's poll)-> Node -seat-> Scorers -part-> store
+//!             <-Report (Attend)----------|
+//! ```
+//!
+//! [`node`] runs what it is ordered and knows what is under way; [`attend`] tells the coordinator, and is told to stop;
+//! [`poll`] fetches orders through Ballista; [`models`] loads the runs' models. Which shard is scored where is decided
+//! elsewhere. A part is written whole or not at all and its content does not depend on who makes it, so that a worker may
+//! die, be given up too early or do a thing twice, and nothing is lost or wrong.
+
+mod attend;
+mod codec;
+pub mod models;
+mod node;
+mod order;
+mod poll;
+mod run;
+
+pub use codec::Codec;
+pub use node::{Scorers, Seat, Trouble};
+pub use order::Order;
+pub use run::{Ended, RunError, Settings, run};
+
+use dqa_proto::v1::DeviceClass;
+
+/// A device class as it is written in flags, records and metrics.
+pub fn class_name(class: DeviceClass) -> &'static str {
+    match class {
+        DeviceClass::Unspecified => "any",
+        DeviceClass::Cpu => "cpu",
+        DeviceClass::Cuda => "cuda",
+    }
+}

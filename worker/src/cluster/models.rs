@@ -1,0 +1,248 @@
+//! Runs' models on this node's devices. A model's files are fetched from the store once a node, checked by their digests,
+//! and loaded; a model whose fingerprint is not the run's is never scored with.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use anyhow::{Context, anyhow};
+use candle_core::Device;
+use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
+use dqa_pipelines::model::{ModelFile, ModelSpec};
+use dqa_pipelines::place::{Addresses, Place, PlaceError};
+use dqa_proto::v1::{DeviceClass, FailureKind};
+use futures::StreamExt;
+use tokio::io::AsyncWriteExt;
+use tokio::runtime::Handle;
+use tracing::info;
+
+use super::Order;
+use super::node::{Scorers, Seat, Trouble};
+use crate::engine::Settings;
+use crate::models;
+use crate::shard::{ShardError, ShardOutcome, ShardScorer};
+
+/// Models kept loaded on each device: a run's, and that of another beside it.
+const LOADED_MAX: usize = 2;
+
+/// A device and what may be taken of the machine for it.
+pub struct Seats {
+    /// The device.
+    pub device: Device,
+    /// As it is shown.
+    pub shown: String,
+    /// For each shard on it.
+    pub settings: Settings,
+}
+
+/// Models on devices.
+pub struct Models {
+    class: DeviceClass,
+    seats: Vec<Seats>,
+    /// For each device, by fingerprint; used last, last.
+    loaded: Vec<Mutex<Vec<Entry>>>,
+    files: Files,
+}
+
+/// Loaded by the first who needs it; the others wait.
+type Loading = Arc<Mutex<OnceLock<ShardScorer>>>;
+type Entry = (String, Loading);
+
+impl Models {
+    /// On these devices; files are kept in `cache`.
+    pub fn new(class: DeviceClass, seats: Vec<Seats>, cache: PathBuf) -> Models {
+        let loaded = seats.iter().map(|_| Mutex::default()).collect();
+        Models { class, seats, loaded, files: Files { cache, addresses: Addresses::default() } }
+    }
+
+    fn scorer(&self, order: &Order, seat: &Seat) -> Result<ShardScorer, Trouble> {
+        let loading = {
+            let mut entries = self.loaded[seat.device].lock().unwrap_or_else(PoisonError::into_inner);
+            let fingerprint = &order.model.fingerprint;
+            let entry = match entries.iter().position(|(of, _)| of == fingerprint) {
+                Some(at) => entries.remove(at),
+                None => (fingerprint.clone(), Loading::default()),
+            };
+            if entries.len() >= LOADED_MAX {
+                entries.remove(0);
+            }
+            entries.push(entry.clone());
+            entry.1
+        };
+        let slot = loading.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.get().is_none() {
+            let _ = slot.set(self.load(order, seat)?);
+        }
+        Ok(slot.get().expect("it was set just now").counted_in(seat.progress.clone()))
+    }
+
+    fn load(&self, order: &Order, seat: &Seat) -> Result<ShardScorer, Trouble> {
+        let Seats { device, shown, settings } = &self.seats[seat.device];
+        let wrong = |error| Trouble::new(FailureKind::Model, error);
+        let (weights, prompts) = self.files.open(&order.shard.store, &order.model, &seat.runtime)?;
+        let scorer = build(&order.model, &weights, &prompts, device).map_err(wrong)?;
+        let found = scorer.fingerprint().to_string();
+        if found != order.model.fingerprint {
+            let wanted = &order.model.fingerprint;
+            return Err(wrong(anyhow!(
+                "model {} has fingerprint {found} here, and the run's is {wanted}",
+                order.model.name
+            )));
+        }
+        info!(model = order.model.name, fingerprint = found, device = shown, "model loaded");
+        Ok(ShardScorer::new(Arc::new(scorer), settings.clone(), shown.clone()))
+    }
+}
+
+impl Scorers for Models {
+    fn class(&self) -> DeviceClass {
+        self.class
+    }
+
+    fn devices(&self) -> Vec<String> {
+        self.seats.iter().map(|seat| seat.shown.clone()).collect()
+    }
+
+    fn score(&self, order: &Order, seat: &Seat) -> Result<ShardOutcome, Trouble> {
+        let scorer = self.scorer(order, seat)?;
+        scorer.score(&order.shard, &seat.runtime, &seat.stop).map_err(|error| {
+            let kind = match &error {
+                ShardError::Place(_) => FailureKind::Store,
+                ShardError::Model { .. } => FailureKind::Device,
+                ShardError::OtherModel { .. } => FailureKind::Model,
+                ShardError::Stopped { .. } => FailureKind::Stopped,
+            };
+            // An error poisons a CUDA context: whatever comes after it in this process fails too.
+            let is_fatal = kind == FailureKind::Device && !self.seats[seat.device].device.is_cpu();
+            Trouble { is_fatal, ..Trouble::new(kind, error) }
+        })
+    }
+}
+
+fn build(spec: &ModelSpec, weights: &ClipWeights, prompts: &PromptMode, device: &Device) -> anyhow::Result<Scorer> {
+    let options = Options {
+        views: spec.views.parse().map_err(|error| anyhow!("`{}` is no choice of views: {error}", spec.views))?,
+        arithmetic: spec.dtype.parse().map_err(|error: String| anyhow!(error))?,
+        device: device.clone(),
+        ..Options::default()
+    };
+    Ok(Scorer::new(weights, prompts, &options)?)
+}
+
+/// Models' files on this node.
+struct Files {
+    cache: PathBuf,
+    addresses: Addresses,
+}
+
+impl Files {
+    fn open(&self, store: &str, spec: &ModelSpec, runtime: &Handle) -> Result<(ClipWeights, PromptMode), Trouble> {
+        let wrong = |error: anyhow::Error| Trouble::new(FailureKind::Model, error);
+        let fetch = |file: &ModelFile| self.fetch(store, file, runtime);
+        let weights = if spec.weights.is_empty() {
+            models::weights(&shipped(&spec.name).map_err(wrong)?, true).map_err(|error| wrong(error.into()))?
+        } else {
+            let files: Vec<PathBuf> = spec.weights.iter().map(fetch).collect::<Result<_, _>>()?;
+            let folder = self.folder(spec, &files).map_err(wrong)?;
+            ClipWeights::open(&folder).map_err(|error| wrong(error.into()))?
+        };
+        let prompts = match (&spec.prompts, &spec.prompts_name) {
+            (Some(file), _) => Prompts::open(&fetch(file)?, weights.config()).map_err(|error| wrong(error.into()))?,
+            (None, None) => return Ok((weights, PromptMode::Handcrafted)),
+            (None, Some(name)) => {
+                let name = shipped(name).map_err(wrong)?;
+                models::prompts(Path::new(&name), weights.config()).map_err(|error| wrong(error.into()))?
+            }
+        };
+        Ok((weights, PromptMode::Learned(prompts)))
+    }
+
+    /// A file of this node with the content that the digest says: from the cache, or from the store.
+    fn fetch(&self, store: &str, file: &ModelFile, runtime: &Handle) -> Result<PathBuf, Trouble> {
+        file.check().map_err(|error| Trouble::new(FailureKind::Model, error))?;
+        // The name's ending says what is in a file.
+        let path = self.cache.join(format!("{}-{}", &file.digest[..32], file.name));
+        if path.exists() {
+            return Ok(path);
+        }
+        let of_store = |error: PlaceError| {
+            let kind = if error.is_not_found() { FailureKind::Model } else { FailureKind::Store };
+            Trouble::new(kind, error)
+        };
+        let store = self.addresses.open(store).map_err(of_store)?;
+        match runtime.block_on(download(&store, file, &self.cache)) {
+            Ok(whole) => {
+                whole.persist(&path).map_err(|error| Trouble::new(FailureKind::Internal, error))?;
+                info!(file = file.name, bytes = file.bytes, "model's file fetched");
+                Ok(path)
+            }
+            Err(DownloadError::Place(error)) => Err(of_store(error)),
+            Err(error @ DownloadError::Content { .. }) => Err(Trouble::new(FailureKind::Model, error)),
+            Err(error) => Err(Trouble::new(FailureKind::Store, error)),
+        }
+    }
+
+    /// The folder that weights are opened in: the files by their names.
+    fn folder(&self, spec: &ModelSpec, files: &[PathBuf]) -> anyhow::Result<PathBuf> {
+        let digests: String = spec.weights.iter().map(|file| format!("{} {}\n", file.name, file.digest)).collect();
+        let folder = self.cache.join(format!("model-{}", &blake3::hash(digests.as_bytes()).to_hex()[..32]));
+        let cannot = || format!("cannot make the folder {}", folder.display());
+        std::fs::create_dir_all(&folder).with_context(cannot)?;
+        for (file, path) in spec.weights.iter().zip(files) {
+            match std::os::unix::fs::symlink(path, folder.join(&file.name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(error).with_context(cannot);
+                }
+                _ => {}
+            }
+        }
+        Ok(folder)
+    }
+}
+
+/// A name of what is in the program, and of nothing else: a run must not make a worker open files by their paths.
+fn shipped(name: &str) -> anyhow::Result<String> {
+    if name.starts_with("dqa:") {
+        Ok(name.to_owned())
+    } else {
+        Err(anyhow!("the files of model {name} are in no store"))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DownloadError {
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error("the store broke off in {key}")]
+    Broken {
+        key: String,
+        #[source]
+        source: object_store::Error,
+    },
+    #[error("{key} in the store is not what its name says")]
+    Content { key: String },
+    #[error("cannot write to the cache {}", path.display())]
+    Cache {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+async fn download(store: &Place, file: &ModelFile, cache: &Path) -> Result<tempfile::NamedTempFile, DownloadError> {
+    let cannot = |source| DownloadError::Cache { path: cache.to_owned(), source };
+    std::fs::create_dir_all(cache).map_err(cannot)?;
+    let whole = tempfile::NamedTempFile::new_in(cache).map_err(cannot)?;
+    let mut out = tokio::fs::File::from_std(whole.reopen().map_err(cannot)?);
+    let mut pieces = store.get_stream(&file.key()).await?;
+    let mut hasher = blake3::Hasher::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|source| DownloadError::Broken { key: file.key(), source })?;
+        hasher.update(&piece);
+        out.write_all(&piece).await.map_err(cannot)?;
+    }
+    out.flush().await.map_err(cannot)?;
+    if hasher.finalize().to_hex().as_str() != file.digest {
+        return Err(DownloadError::Content { key: file.key() });
+    }
+    Ok(whole)
+}

@@ -1,0 +1,129 @@
+//! A program's one port: its gRPC services, each behind its guard, and over HTTP/1.1 `/metrics`, `/healthz` and `/readyz`.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
+
+use super::{Guard, NetError, Tls};
+use crate::telemetry;
+
+/// Streams of one connection: a worker has two, a user a few.
+const STREAMS_MAX: u32 = 256;
+/// Two of these without an answer, and a connection is closed.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// A service behind its guard.
+pub type Guarded<S> = InterceptedService<S, Guard>;
+
+/// Puts a service behind a guard.
+pub fn guarded<S>(service: S, guard: Guard) -> Guarded<S> {
+    InterceptedService::new(service, guard)
+}
+
+/// A port that is bound and not yet served.
+pub struct Server {
+    listener: TcpListener,
+    tls: Tls,
+    metrics: Guard,
+    ready: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Binds it. Beyond loopback it takes TLS and the guard of a token, unless `insecure` says otherwise.
+    ///
+    /// # Errors
+    /// An open port; an address that is taken.
+    pub async fn bind(
+        address: SocketAddr,
+        tls: Tls,
+        has_tokens: bool,
+        insecure: bool,
+        metrics: Guard,
+    ) -> Result<Server, NetError> {
+        if !address.ip().is_loopback() && !insecure {
+            let lacks = match (tls.serves(), has_tokens) {
+                (false, false) => "it has neither TLS nor tokens",
+                (false, true) => "it has no TLS",
+                (true, false) => "it has no tokens",
+                (true, true) => "",
+            };
+            if !lacks.is_empty() {
+                return Err(NetError::Open { address, lacks });
+            }
+        }
+        let listener = TcpListener::bind(address).await.map_err(|source| NetError::Listen { address, source })?;
+        Ok(Server { listener, tls, metrics, ready: Arc::default() })
+    }
+
+    /// Where it listens, with the port that the system chose.
+    ///
+    /// # Panics
+    /// Never: it is bound.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.local_addr().expect("it is bound")
+    }
+
+    /// Whether it says that it is ready; set by whoever knows.
+    pub fn ready(&self) -> Arc<AtomicBool> {
+        self.ready.clone()
+    }
+
+    /// Serves until `stop` is there; calls under way may end.
+    ///
+    /// # Errors
+    /// Certificates that do not fit; a port that is lost.
+    pub async fn serve(self, services: Routes, stop: impl Future<Output = ()>) -> Result<(), NetError> {
+        let http = Http { metrics: self.metrics, ready: self.ready };
+        let pages = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/healthz", get(|| async { "alive\n" }))
+            .route("/readyz", get(readiness))
+            .with_state(http);
+        let mut builder = tonic::transport::Server::builder()
+            .accept_http1(true)
+            .tcp_nodelay(true)
+            .max_concurrent_streams(STREAMS_MAX)
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE));
+        if let Some(tls) = self.tls.server() {
+            builder = builder.tls_config(tls)?;
+        }
+        let routes = Routes::from(services.prepare().into_axum_router().merge(pages));
+        let incoming = TcpListenerStream::new(self.listener);
+        Ok(builder.add_routes(routes).serve_with_incoming_shutdown(incoming, stop).await?)
+    }
+}
+
+#[derive(Clone)]
+struct Http {
+    metrics: Guard,
+    ready: Arc<AtomicBool>,
+}
+
+async fn metrics(State(http): State<Http>, headers: HeaderMap) -> Result<String, StatusCode> {
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    if http.metrics.admits(authorization, None) {
+        Ok(telemetry::metrics::text())
+    } else {
+        Err(StatusCode::UNAUTHORIZED)
+    }
+}
+
+async fn readiness(State(http): State<Http>) -> (StatusCode, &'static str) {
+    if http.ready.load(Relaxed) {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
+}
