@@ -70,11 +70,7 @@ async fn read(addresses: &Addresses, uri: &str, bytes: u64, bytes_max: u64) -> R
     if bytes > bytes_max {
         return Err(PictureError::TooLarge { what: format!("{bytes} bytes"), limit: bytes_max });
     }
-    let read = async {
-        let (place, key) = addresses.find(uri)?;
-        place.get(&key).await
-    };
-    read.await.map_err(|error| {
+    addresses.read(uri).await.map_err(|error| {
         let kind = if error.is_not_found() { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
         PictureError::Io { path: uri.to_owned(), source: io::Error::new(kind, cause(error)) }
     })
