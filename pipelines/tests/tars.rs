@@ -65,7 +65,8 @@ async fn assert_is_read(data: &DataSet, addresses: &Addresses, picture: &Picture
 
 #[tokio::test]
 async fn each_usual_way_is_found_with_and_without_a_definition() {
-    let ways: [(&str, &[(&str, &[&str])]); 4] = [
+    type Tars = &'static [(&'static str, &'static [&'static str])];
+    let ways: [(&str, Tars); 4] = [
         (
             "{algorithm}.tar/{scene}.png",
             &[("aod.tar", &["1.png", "2.png", "2.json"]), ("dcp.tar", &["./1.png", "2.png"])],

@@ -266,16 +266,17 @@ impl Said {
 
     /// The tar crate cuts records at line ends, and values (a file's attributes) may hold some.
     fn take_pax(&mut self, mut records: &[u8], offset: u64) -> Result<(), TarError> {
+        let unreadable =
+            || TarError::Header { offset, why: "it is followed by pax records that cannot be read".to_owned() };
         while !records.is_empty() {
-            let why = || "it is followed by pax records that cannot be read".to_owned();
-            let (record, rest) = pax_record(records).ok_or_else(|| TarError::Header { offset, why: why() })?;
-            match record {
-                (b"path", value) => self.pax_name = Some(value.to_vec()),
-                (b"size", value) => {
+            let PaxRecord { key, value, rest } = PaxRecord::first(records).ok_or_else(unreadable)?;
+            match key {
+                b"path" => self.pax_name = Some(value.to_vec()),
+                b"size" => {
                     let bytes = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-                    self.pax_bytes = Some(bytes.ok_or_else(|| TarError::Header { offset, why: why() })?);
+                    self.pax_bytes = Some(bytes.ok_or_else(unreadable)?);
                 }
-                (key, _) => self.is_sparse |= key.starts_with(b"GNU.sparse."),
+                _ => self.is_sparse |= key.starts_with(b"GNU.sparse."),
             }
             records = rest;
         }
@@ -304,14 +305,23 @@ impl Said {
     }
 }
 
-/// A key with its value, and the records behind it: `20 path=dcp/s1.png\n`, the number the length of all of it.
-fn pax_record(records: &[u8]) -> Option<((&[u8], &[u8]), &[u8])> {
-    let space = records.iter().position(|byte| *byte == b' ')?;
-    let bytes: usize = std::str::from_utf8(&records[..space]).ok()?.parse().ok()?;
-    let (record, rest) = records.split_at_checked(bytes)?;
-    let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
-    let equals = record.iter().position(|byte| *byte == b'=')?;
-    Some(((&record[..equals], &record[equals + 1..]), rest))
+/// `20 path=dcp/s1.png\n`: the number is the length of all of it.
+struct PaxRecord<'r> {
+    key: &'r [u8],
+    value: &'r [u8],
+    /// The records behind it.
+    rest: &'r [u8],
+}
+
+impl PaxRecord<'_> {
+    fn first(records: &[u8]) -> Option<PaxRecord<'_>> {
+        let space = records.iter().position(|byte| *byte == b' ')?;
+        let bytes: usize = std::str::from_utf8(&records[..space]).ok()?.parse().ok()?;
+        let (record, rest) = records.split_at_checked(bytes)?;
+        let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
+        let equals = record.iter().position(|byte| *byte == b'=')?;
+        Some(PaxRecord { key: &record[..equals], value: &record[equals + 1..], rest })
+    }
 }
 
 /// A name as a key's end: `./a//b` is `a/b`.
