@@ -4,6 +4,8 @@
 //!
 //! A key is an object's path below the folder, with `/` between its parts.
 
+mod extent;
+
 use std::collections::HashMap;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +18,8 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart};
 use percent_encoding::percent_decode_str;
 use url::Url;
+
+pub use extent::{Extent, plain_name};
 
 /// Of an object that is written in pieces: larger than the 5 MiB that S3 takes at least.
 const PIECE_BYTES: usize = 8 << 20;
@@ -42,6 +46,28 @@ pub enum PlaceError {
         /// What the file system said.
         #[source]
         source: std::io::Error,
+    },
+    /// An address whose `#` is followed by something else than a range of bytes.
+    #[error(
+        "`{address}` names no range of bytes: behind its `#` it takes offset=N&bytes=N&member=NAME; a `#` in a name is %23"
+    )]
+    Extent {
+        /// As given.
+        address: String,
+    },
+    /// An object that ends within a range that was found in it before.
+    #[error(
+        "{address} has {got} of {wanted} bytes from offset {offset} on: it was changed or cut off since it was listed; plan again"
+    )]
+    Short {
+        /// Of the object.
+        address: String,
+        /// Of the range.
+        offset: u64,
+        /// Bytes of the range.
+        wanted: u64,
+        /// Bytes that are there.
+        got: u64,
     },
     /// An object that cannot be read, written or listed.
     #[error("cannot {what} {address}")]
@@ -89,6 +115,14 @@ pub struct Object {
     pub bytes: u64,
     /// Another one means other content: the store's ETag, or length and time of change.
     pub version: String,
+}
+
+impl Object {
+    /// A part of it as an object of its own: where the whole changes, all its parts do.
+    pub fn part(&self, key: String, extent: Extent) -> Object {
+        let version = format!("{}-{:x}-{:x}", self.version, extent.offset, extent.bytes);
+        Object { key, bytes: extent.bytes, version }
+    }
 }
 
 /// A folder in an object store or on this machine. Cheap to clone.
@@ -188,6 +222,11 @@ impl Place {
         url.into()
     }
 
+    /// The address of a part of an object; `member` is what people call it.
+    pub fn address_of_part(&self, key: &str, extent: Extent, member: &str) -> String {
+        format!("{}#{}", self.address(key), extent.fragment(member))
+    }
+
     /// All objects below `folder` (a key, or nothing for all), in no order.
     pub fn list(&self, folder: &str) -> BoxStream<'static, Result<Object, PlaceError>> {
         let (place, folder) = (self.clone(), folder.to_owned());
@@ -224,10 +263,30 @@ impl Place {
     /// # Errors
     /// Where it is not there or the store fails.
     pub async fn get_first(&self, key: &str, bytes: u64) -> Result<Bytes, PlaceError> {
+        if bytes == 0 {
+            return Ok(Bytes::new()); // stores refuse to be asked for nothing
+        }
         let range = object_store::GetRange::Bounded(0..bytes);
         let options = object_store::GetOptions { range: Some(range), ..Default::default() };
         let got = async { self.objects.get_opts(&self.path(key), options).await?.bytes().await };
         got.await.map_err(|source| self.failed("read", key, source))
+    }
+
+    /// Some of an object's bytes, by one request.
+    ///
+    /// # Errors
+    /// Where it is not there, ends before the extent does, or the store fails.
+    pub async fn get_part(&self, key: &str, extent: Extent) -> Result<Bytes, PlaceError> {
+        if extent.bytes == 0 {
+            return Ok(Bytes::new()); // stores refuse to be asked for nothing
+        }
+        let got = self.objects.get_range(&self.path(key), extent.range()).await;
+        let got = got.map_err(|source| self.failed("read", key, source))?;
+        if got.len() as u64 != extent.bytes {
+            let Extent { offset, bytes: wanted } = extent;
+            return Err(PlaceError::Short { address: self.address(key), offset, wanted, got: got.len() as u64 });
+        }
+        Ok(got)
     }
 
     /// Writes an object whole or not at all, over one that is there.
@@ -340,22 +399,69 @@ impl Place {
     }
 }
 
-/// Objects by their addresses, wherever they are. One client an address, made when it is first needed.
+/// Objects and parts of them by their addresses, wherever they are: the one way to open a picture by its address. One
+/// client an address, made when it is first needed.
 #[derive(Debug, Default)]
 pub struct Addresses(Mutex<HashMap<String, Place>>);
 
+/// Where an address leads.
+struct Found {
+    /// Everything on the address's machine or in its bucket.
+    place: Place,
+    key: String,
+    /// None: the whole object.
+    extent: Option<Extent>,
+}
+
 impl Addresses {
-    /// The folder that everything on an address's machine or in its bucket is in, and the key in it.
+    /// What is at an address: an object's bytes, or those of a part of one.
     ///
     /// # Errors
-    /// What is no address.
-    pub fn find(&self, address: &str) -> Result<(Place, String), PlaceError> {
+    /// What is no address; where nothing is there or the store fails.
+    pub async fn read(&self, address: &str) -> Result<Bytes, PlaceError> {
+        let Found { place, key, extent } = self.find(address)?;
+        match extent {
+            None => place.get(&key).await,
+            Some(extent) => place.get_part(&key, extent).await,
+        }
+    }
+
+    /// The first `bytes` of what is at an address, or all where that is less.
+    ///
+    /// # Errors
+    /// As [`Addresses::read`].
+    pub async fn read_first(&self, address: &str, bytes: u64) -> Result<Bytes, PlaceError> {
+        let Found { place, key, extent } = self.find(address)?;
+        match extent {
+            None => place.get_first(&key, bytes).await,
+            Some(extent) => place.get_part(&key, extent.first(bytes)).await,
+        }
+    }
+
+    /// What a listing would show of what is at an address.
+    ///
+    /// # Errors
+    /// As [`Addresses::read`].
+    pub async fn head(&self, address: &str) -> Result<Object, PlaceError> {
+        let Found { place, key, extent } = self.find(address)?;
+        let object = place.head(&key).await?;
+        let Some(extent) = extent else { return Ok(object) };
+        if extent.range().end > object.bytes {
+            let (wanted, got) = (extent.bytes, object.bytes.saturating_sub(extent.offset));
+            return Err(PlaceError::Short { address: place.address(&key), offset: extent.offset, wanted, got });
+        }
+        Ok(object.part(plain_name(address), extent))
+    }
+
+    fn find(&self, address: &str) -> Result<Found, PlaceError> {
         let wrong = |source| PlaceError::Address { address: address.to_owned(), source };
         let url = Url::parse(address).map_err(|source| wrong(source.into()))?;
         let key = percent_decode_str(url.path().trim_start_matches('/')).decode_utf8();
         let key = key.map_err(|source| wrong(source.into()))?.into_owned();
+        let no_extent = || PlaceError::Extent { address: address.to_owned() };
+        let extent = url.fragment().map(|text| Extent::parse(text).ok_or_else(no_extent)).transpose()?;
         let origin = format!("{}://{}/", url.scheme(), url.authority());
-        Ok((self.open(&origin)?, key))
+        Ok(Found { place: self.open(&origin)?, key, extent })
     }
 
     /// As [`Place::open`], of an address that means the same from everywhere.
@@ -407,9 +513,16 @@ mod tests {
         let addresses = Addresses::default();
         for name in names {
             assert_eq!(place.get(name).await.unwrap(), name);
-            let (everything, key) = addresses.find(&place.address(name)).unwrap();
-            assert_eq!(everything.get(&key).await.unwrap(), name, "{}", place.address(name));
-            assert_eq!(everything.head(&key).await.unwrap().version, place.head(name).await.unwrap().version);
+            let address = place.address(name);
+            assert_eq!(addresses.read(&address).await.unwrap(), name, "{address}");
+            assert_eq!(addresses.head(&address).await.unwrap().version, place.head(name).await.unwrap().version);
+            let extent = Extent { offset: 1, bytes: name.len() as u64 - 2 };
+            let part = place.address_of_part(name, extent, "any &name#");
+            let inner = &name.as_bytes()[1..name.len() - 1];
+            assert_eq!(addresses.read(&part).await.unwrap(), inner, "{part}");
+            assert_eq!(addresses.read_first(&part, 2).await.unwrap(), inner[..2], "{part}");
+            assert_eq!(addresses.read_first(&part, 99).await.unwrap(), inner, "{part}");
+            assert_eq!(addresses.head(&part).await.unwrap().bytes, inner.len() as u64);
         }
     }
 
@@ -428,6 +541,24 @@ mod tests {
         place.delete("a/b.txt").await.unwrap();
         place.delete("a/b.txt").await.unwrap();
         assert!(place.get("a/b.txt").await.unwrap_err().is_not_found());
+    }
+
+    #[tokio::test]
+    async fn parts_that_are_not_there_are_said_to_be_short() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("x.tar"), "0123456789").unwrap();
+        let place = Place::open(dir.path().to_str().unwrap(), FilePath::new("")).unwrap();
+        let addresses = Addresses::default();
+        let part = |offset, bytes| place.address_of_part("x.tar", Extent { offset, bytes }, "m");
+        assert_eq!(addresses.read(&part(3, 7)).await.unwrap(), "3456789");
+        assert!(addresses.read(&part(3, 0)).await.unwrap().is_empty());
+        let whole = addresses.head(&place.address("x.tar")).await.unwrap().version;
+        assert_eq!(addresses.head(&part(3, 7)).await.unwrap().version, format!("{whole}-3-7"));
+        for error in [addresses.read(&part(3, 8)).await.unwrap_err(), addresses.head(&part(3, 8)).await.unwrap_err()] {
+            assert!(error.to_string().contains("has 7 of 8 bytes from offset 3 on"), "{error}");
+        }
+        let error = addresses.read(&format!("{}#top", place.address("x.tar"))).await.unwrap_err();
+        assert!(error.to_string().contains("names no range"), "{error}");
     }
 
     #[test]

@@ -34,16 +34,15 @@ pub fn read<'a>(
 }
 
 async fn read_one(addresses: &Addresses, uri: &str, picture: &Picture, limits: &Limits) -> Result<Header, PlaceError> {
-    let (place, key) = addresses.find(uri)?;
     if picture.bytes > limits.bytes_max {
         let what = format!("{} bytes", picture.bytes);
         return Ok(unreadable(&PictureError::TooLarge { what, limit: limits.bytes_max }));
     }
-    let first = place.get_first(&key, FIRST_BYTES.min(picture.bytes)).await?;
+    let first = addresses.read_first(uri, FIRST_BYTES.min(picture.bytes)).await?;
     let probed = match decode::probe(&first, limits) {
         Ok(header) => Ok(header),
         // The header goes on behind what was read (a TIFF's may be at its end): the file's own fault only in full.
-        Err(_) if picture.bytes > FIRST_BYTES => decode::probe(&place.get(&key).await?, limits),
+        Err(_) if picture.bytes > FIRST_BYTES => decode::probe(&addresses.read(uri).await?, limits),
         Err(error) => Err(error),
     };
     Ok(match probed {

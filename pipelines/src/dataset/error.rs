@@ -6,6 +6,7 @@ use parquet::errors::ParquetError;
 
 use super::layout::LayoutError;
 use super::mat::MatError;
+use super::members::TarError;
 use crate::names::{AlgorithmName, DatasetName, NameError};
 use crate::place::PlaceError;
 
@@ -66,6 +67,15 @@ pub enum DatasetError {
     /// The place of pictures or labels failed.
     #[error(transparent)]
     Place(#[from] PlaceError),
+    /// A tar that pictures cannot be read from.
+    #[error("cannot take pictures from the tar {address}")]
+    Tar {
+        /// The tar.
+        address: String,
+        /// What is wrong with it.
+        #[source]
+        source: TarError,
+    },
     /// A bare folder that is laid out in no known way, or in several.
     #[error("cannot tell how {root} is laid out: {why}; write a definition with a layout")]
     Undetected {

@@ -7,6 +7,7 @@
 //! - What can be read in several ways is read with the right ones as short as can be: in `a_b_c.png`, `{scene}_{algorithm}`
 //!   has the algorithm `c`.
 //! - A capture that occurs again is the same text again: `{group}/{group}_clear.png`.
+//! - A part before the last that ends in `.tar` is a tar's, and what is behind it is in the tar: `{algorithm}.tar/{scene}.png`.
 //!
 //! There is no going back while matching: each piece of text between braces is looked for once, from the right.
 
@@ -124,9 +125,26 @@ impl Layout {
         self.parts.iter().flatten().any(|piece| *piece == Piece::Capture(name))
     }
 
-    /// The folder that all paths of this layout are in, as far as it is known.
+    /// How many parts are the path of a tar, if the rest is in one.
+    fn tar_parts(&self) -> Option<usize> {
+        let is_tar = |part: &Vec<Piece>| matches!(part.last(), Some(Piece::Text(text)) if text.ends_with(".tar"));
+        self.parts[..self.parts.len() - 1].iter().position(is_tar).map(|at| at + 1)
+    }
+
+    /// Whether paths of this layout are in tars.
+    pub(super) fn is_in_tars(&self) -> bool {
+        self.tar_parts().is_some()
+    }
+
+    /// Whether the tar of that path may hold paths of this layout.
+    pub(super) fn enters(&self, tar: &str) -> bool {
+        let Some(count) = self.tar_parts() else { return false };
+        read_parts(&self.parts[..count], tar).is_some()
+    }
+
+    /// The folder that all paths of this layout are in, or the tars that they are in, as far as it is known.
     pub(super) fn folder(&self) -> String {
-        let folders = self.parts[..self.parts.len() - 1].iter();
+        let folders = self.parts[..self.tar_parts().unwrap_or(self.parts.len()) - 1].iter();
         let known = folders.map_while(|part| match part.as_slice() {
             [Piece::Text(text)] => Some(text.as_str()),
             _ => None,
@@ -136,13 +154,7 @@ impl Layout {
 
     /// What `path` says; None where it is laid out otherwise.
     pub fn read<'a>(&self, path: &'a str) -> Option<Captures<'a>> {
-        let path = self.extension.strip(path)?;
-        let mut captures = Captures::default();
-        let mut texts = path.split('/');
-        for part in &self.parts {
-            read_part(part, texts.next()?, &mut captures)?;
-        }
-        texts.next().is_none().then_some(captures)
+        read_parts(&self.parts, self.extension.strip(path)?)
     }
 
     /// The path that says this, with `.png` for `{ext}` and `x` for `{}`; None where a capture is not given.
@@ -245,6 +257,15 @@ fn push_braces(pieces: &mut Vec<Piece>, name: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn read_parts<'a>(parts: &[Vec<Piece>], path: &'a str) -> Option<Captures<'a>> {
+    let mut captures = Captures::default();
+    let mut texts = path.split('/');
+    for part in parts {
+        read_part(part, texts.next()?, &mut captures)?;
+    }
+    texts.next().is_none().then_some(captures)
+}
+
 /// Takes what is known off both ends, then each piece in braces off the right end, as short as the text before it lets it
 /// be. The rightmost place of a text leaves the most for what is before, so a place that is taken never has to be given
 /// back.
@@ -341,6 +362,29 @@ mod tests {
         ];
         for (layout, path, expected) in cases {
             assert_eq!(read(layout, path), expected, "{layout} over {path}");
+        }
+    }
+
+    #[test]
+    fn tars_are_entered_as_folders() {
+        for (layout, tar, is_entered) in [
+            ("{algorithm}.tar/{scene}.png", "dcp.tar", true),
+            ("{algorithm}.tar/{scene}.png", "dcp/1.tar", false),
+            ("{algorithm}.tar/{scene}.png", "dcp.tar.gz", false),
+            ("{algorithm}/shard-{}.tar/{scene}.{ext}", "dcp/shard-000123.tar", true),
+            ("{algorithm}/shard-{}.tar/{scene}.{ext}", "dcp/old-000123.tar", false),
+            ("all.tar/{algorithm}/{scene}.png", "all.tar", true),
+            ("{algorithm}/{scene}.png", "dcp.tar", false),
+            ("old/{}.tar", "old/dcp.tar", false), // the tar itself
+        ] {
+            assert_eq!(Layout::new(layout, "d").unwrap().enters(tar), is_entered, "{layout} into {tar}");
+        }
+        let samples = "{}.tar/{scene}.{algorithm}.png";
+        assert_eq!(read(samples, "0.tar/s1.dcp.png"), Some(["dcp", "s1", "", ""]));
+        assert_eq!(read(samples, "0.tar/s1.json"), None);
+        for (layout, folder) in [("a/b.tar/c/{scene}.png", "a"), ("b.tar/{scene}.png", ""), ("a/b/{scene}.png", "a/b")]
+        {
+            assert_eq!(Layout::new(layout, "d").unwrap().folder(), folder, "{layout}");
         }
     }
 

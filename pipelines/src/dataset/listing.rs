@@ -1,5 +1,5 @@
-//! Pictures from a listing: each object is what the first layout that matches its key says. It holds what it keeps, the
-//! pictures and inputs, and no more of the listing than the object at hand.
+//! Pictures from a listing: each file is what the first layout that matches its key says. It holds what it keeps, the
+//! pictures and inputs, and no more of the listing than the files at hand.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -12,6 +12,7 @@ use super::check::stem;
 use super::definition::{Definition, InputsDefinition, contradiction};
 use super::error::DatasetError;
 use super::fault::{FaultKind, Faults};
+use super::files::{self, File};
 use super::layout::{Captures, Layout, Name, is_picture};
 use crate::names::AlgorithmName;
 use crate::place::{Object, Place};
@@ -101,6 +102,16 @@ struct Source {
     rules: Vec<Rule>,
 }
 
+impl Source {
+    /// Whether pictures may be in the tar of that key. One that is passed over by its own name is left alone.
+    fn opens(&self, key: &str) -> bool {
+        let Some(tar) = files::plain_tar(key) else { return false };
+        let is_skipped = |rule: &Rule| rule.role == Role::PassedOver && rule.layout.read(key).is_some();
+        let enters = |rule: &Rule| matches!(rule.role, Role::Hazy | Role::Picture) && rule.layout.enters(&tar);
+        self.rules.iter().any(enters) && !self.rules.iter().any(is_skipped)
+    }
+}
+
 /// Hazy pictures by what they share with dehazed ones.
 #[derive(Default)]
 struct InputNumbers {
@@ -132,9 +143,9 @@ pub(super) async fn list(root: &Place, definition: &Definition, layouts: &[Layou
         Lister { names: Names::new(definition), scene, hazy: InputNumbers::default(), root, found: Found::default() };
     for source in &sources {
         for folder in folders(&source.rules) {
-            let mut objects = source.place.list(&folder);
-            while let Some(object) = objects.try_next().await? {
-                lister.take(source, object)?;
+            let mut files = files::list(&source.place, &folder, |key| source.opens(key));
+            while let Some(files) = files.try_next().await? {
+                files.into_iter().try_for_each(|file| lister.take(source, file))?;
             }
         }
     }
@@ -169,6 +180,12 @@ fn sources(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<
     let mut sources = vec![Source { place: root.clone(), rules: Vec::new() }];
     let mut add = |address: Option<&String>, role, text: &str| -> Result<(), DatasetError> {
         let rule = Rule { role, layout: layout(text)? };
+        if role == Role::Labels && rule.layout.is_in_tars() {
+            return Err(contradiction(
+                definition,
+                format!("the labels `{text}` would be in tars; they are read from files"),
+            ));
+        }
         match address {
             None => sources[0].rules.push(rule),
             Some(address) => sources.push(Source { place: Place::open(address, Path::new(""))?, rules: vec![rule] }),
@@ -222,27 +239,28 @@ struct Lister<'d> {
 }
 
 impl Lister<'_> {
-    fn take(&mut self, source: &Source, object: Object) -> Result<(), DatasetError> {
-        let is_picture = is_picture(&object.key);
+    fn take(&mut self, source: &Source, file: File) -> Result<(), DatasetError> {
+        let is_picture = is_picture(&file.object.key);
         for rule in &source.rules {
-            let Some(captures) = rule.layout.read(&object.key) else { continue };
+            let Some(captures) = rule.layout.read(&file.object.key) else { continue };
             match rule.role {
-                Role::Labels => self.found.label_files.push(object.key.clone()),
+                Role::Labels => self.found.label_files.push(file.object.key.clone()),
                 Role::PassedOver => {}
-                Role::Hazy => self.input(source, rule, captures, &object),
-                Role::Picture if self.picture(captures, &object)? => {}
+                Role::Hazy => self.input(source, rule, captures, &file),
+                Role::Picture if self.picture(captures, &file)? => {}
                 Role::Picture => continue,
             }
             return Ok(());
         }
-        self.found.see(&object.key);
+        self.found.see(&file.object.key);
         if is_picture && source.rules.iter().any(|rule| rule.role == Role::Picture) {
-            self.found.faults.add(FaultKind::Unmatched, object.key);
+            self.found.faults.add(FaultKind::Unmatched, file.object.key);
         }
         Ok(())
     }
 
-    fn input(&mut self, source: &Source, rule: &Rule, captures: Captures, object: &Object) {
+    fn input(&mut self, source: &Source, rule: &Rule, captures: Captures, file: &File) {
+        let object = &file.object;
         let Some(by) = key_of(&rule.layout) else { return };
         self.hazy.by = Some(by);
         let key = captures.get(by).unwrap_or_default();
@@ -253,15 +271,17 @@ impl Lister<'_> {
         self.hazy.numbers.insert(key.into(), self.found.inputs.len() as u32);
         let address = source.place.address(&object.key);
         let is_below_root = address == self.root.address(&object.key);
+        let elsewhere = if is_below_root { None } else { Some(address.into()) };
         self.found.inputs.push(Picture {
             scene: self.names.text(key),
-            uri: if is_below_root { None } else { Some(address.into()) },
+            uri: file.uri.clone().or(elsewhere),
             ..input_picture(object)
         });
     }
 
     /// Whether it is one.
-    fn picture(&mut self, captures: Captures, object: &Object) -> Result<bool, DatasetError> {
+    fn picture(&mut self, captures: Captures, file: &File) -> Result<bool, DatasetError> {
+        let object = &file.object;
         let (mut scene, mut group) = (captures.scene.or(captures.image), captures.group);
         if let (Some(layout), Some(image)) = (&self.scene, captures.image) {
             let Some(of_image) = layout.read(image) else { return Ok(false) };
@@ -273,7 +293,7 @@ impl Lister<'_> {
             scene: self.names.text(scene),
             scene_group: group.map(|group| self.names.text(group)),
             image: object.key.as_str().into(),
-            uri: None,
+            uri: file.uri.clone(),
             bytes: object.bytes,
             version: object.version.as_str().into(),
             mos: None,

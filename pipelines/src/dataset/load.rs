@@ -9,6 +9,7 @@ use futures::TryStreamExt;
 use super::check::distinct;
 use super::definition::Definition;
 use super::error::DatasetError;
+use super::files;
 use super::labels;
 use super::layout::{Layout, is_picture};
 use super::listing::{self, Found};
@@ -23,6 +24,11 @@ const USUAL: [&str; 4] = [
     "{algorithm}/imgs/{image}.{ext}",
     "{dataset}/{algorithm}/imgs/{image}.{ext}",
 ];
+
+/// Ways to put pictures into tars, one of which a folder of nothing else must have: a tar for each algorithm, several for
+/// each, or some for all.
+const USUAL_IN_TARS: [&str; 3] =
+    ["{algorithm}.tar/{scene}.{ext}", "{algorithm}/{}.tar/{scene}.{ext}", "{}.tar/{algorithm}/{scene}.{ext}"];
 
 /// The data set that a definition describes, as it is now: lists its places and reads its labels, but no picture.
 ///
@@ -111,40 +117,77 @@ pub(super) fn scenes(pictures: &[Picture], all_absent: &[(AlgorithmName, Arc<str
     scenes.into_iter().map(|(name, pictures)| Scene { name: name.clone(), pictures }).collect()
 }
 
-/// The only usual layout that every picture below the root matches.
+/// The only usual layout that every picture below the root matches. Where there are only tars, the first one's members
+/// say it, so that no other is read for this.
 async fn detect(root: &Place, definition: &Definition) -> Result<String, DatasetError> {
-    let layouts: Vec<Layout> =
-        USUAL.iter().map(|text| Layout::new(text, definition.name.as_str())).collect::<Result<_, _>>()?;
-    let (mut matched, mut pictures) = ([0u64; USUAL.len()], 0u64);
-    let mut unlike = None;
+    let mut loose = Fit::of(&USUAL, definition, |_| true)?;
+    let mut tars = Vec::new();
     let mut objects = root.list("");
     while let Some(object) = objects.try_next().await? {
-        if !is_picture(&object.key) {
-            continue;
+        if files::plain_tar(&object.key).is_some() {
+            tars.push(object);
+        } else {
+            loose.take(object.key);
         }
-        pictures += 1;
+    }
+    tars.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    let Some(first) = tars.first().filter(|_| loose.pictures == 0) else { return loose.decide(root) };
+    let mut in_tars = Fit::of(&USUAL_IN_TARS, definition, |layout| tars.iter().all(|tar| layout.enters(&tar.key)))?;
+    for file in files::open(root, first).await? {
+        in_tars.take(file.object.key);
+    }
+    in_tars.decide(root)
+}
+
+/// How many pictures each of some layouts matches.
+struct Fit {
+    layouts: Vec<(Layout, u64)>,
+    pictures: u64,
+    /// A picture that none matches.
+    unlike: Option<String>,
+}
+
+impl Fit {
+    fn of(texts: &[&str], definition: &Definition, is_possible: impl Fn(&Layout) -> bool) -> Result<Fit, DatasetError> {
+        let layouts = texts.iter().map(|text| Layout::new(text, definition.name.as_str()));
+        let mut layouts = layouts.collect::<Result<Vec<Layout>, _>>()?;
+        layouts.retain(is_possible);
+        let layouts = layouts.into_iter().map(|layout| (layout, 0)).collect();
+        Ok(Fit { layouts, pictures: 0, unlike: None })
+    }
+
+    fn take(&mut self, key: String) {
+        if !is_picture(&key) {
+            return;
+        }
+        self.pictures += 1;
         let mut is_usual = false;
-        for (layout, count) in layouts.iter().zip(&mut matched) {
-            if layout.read(&object.key).is_some() {
+        for (layout, count) in &mut self.layouts {
+            if layout.read(&key).is_some() {
                 *count += 1;
                 is_usual = true;
             }
         }
         if !is_usual {
-            unlike.get_or_insert(object.key);
+            self.unlike.get_or_insert(key);
         }
     }
-    let undetected = |why| DatasetError::Undetected { root: root.url().to_string(), why };
-    let mut whole = USUAL.iter().zip(matched).filter(|(_, count)| *count == pictures);
-    match (pictures, whole.next(), whole.next()) {
-        (0, ..) => Err(undetected("it has no pictures".to_owned())),
-        (_, Some((layout, _)), None) => Ok((*layout).to_owned()),
-        _ => {
-            let counts = USUAL.iter().zip(matched).filter(|(_, count)| *count > 0);
-            let counts: Vec<String> = counts.map(|(layout, count)| format!("{count} as {layout}")).collect();
-            let counts = if counts.is_empty() { "none in a usual way".to_owned() } else { counts.join(", ") };
-            let unlike = unlike.map(|key| format!(", and there is {key}")).unwrap_or_default();
-            Err(undetected(format!("of {pictures} pictures {counts}{unlike}")))
+
+    /// The only layout that matches all.
+    fn decide(self, root: &Place) -> Result<String, DatasetError> {
+        let Fit { layouts, pictures, unlike } = self;
+        let undetected = |why| DatasetError::Undetected { root: root.url().to_string(), why };
+        let mut whole = layouts.iter().filter(|(_, count)| *count == pictures);
+        match (pictures, whole.next(), whole.next()) {
+            (0, ..) => Err(undetected("it has no pictures".to_owned())),
+            (_, Some((layout, _)), None) => Ok(layout.to_string()),
+            _ => {
+                let counts = layouts.iter().filter(|(_, count)| *count > 0);
+                let counts: Vec<String> = counts.map(|(layout, count)| format!("{count} as {layout}")).collect();
+                let counts = if counts.is_empty() { "none in a usual way".to_owned() } else { counts.join(", ") };
+                let unlike = unlike.map(|key| format!(", and there is {key}")).unwrap_or_default();
+                Err(undetected(format!("of {pictures} pictures {counts}{unlike}")))
+            }
         }
     }
 }

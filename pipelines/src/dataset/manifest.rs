@@ -17,7 +17,7 @@ use super::labels::Scale;
 use super::listing::{Found, Names, input_picture};
 use super::paths::plain;
 use super::table::Table;
-use crate::place::{Addresses, Object, Place};
+use crate::place::{Addresses, Object, Place, plain_name};
 
 /// Files looked at together: as many requests as a store answers about as fast as one.
 const HEADS_MAX: usize = 64;
@@ -82,8 +82,7 @@ fn address(root: &Place, uri: &str) -> String {
 async fn look(root: &Place, uri: &str) -> Result<Option<Object>, DatasetError> {
     let looked = if is_elsewhere(uri) {
         static PLACES: std::sync::LazyLock<Addresses> = std::sync::LazyLock::new(Addresses::default);
-        let (place, key) = PLACES.find(&address(root, uri))?;
-        place.head(&key).await
+        PLACES.head(&address(root, uri)).await
     } else {
         root.head(&plain(uri)).await
     };
@@ -174,7 +173,7 @@ impl Columns {
         let may =
             |column: &Option<LargeStringArray>| column.as_ref().and_then(|column| cell(column, at)).map(str::to_owned);
         let (algorithm, uri) = (must(&self.algorithm, "algorithm")?, must(&self.uri, "uri")?);
-        let image = may(&self.image).unwrap_or_else(|| if is_elsewhere(&uri) { uri.clone() } else { plain(&uri) });
+        let image = may(&self.image).unwrap_or_else(|| if is_elsewhere(&uri) { plain_name(&uri) } else { plain(&uri) });
         let scene = may(&self.scene).unwrap_or_else(|| stem(&image).to_owned());
         let mos = self.mos.as_ref().map(|mos| scale.turn(&image, mos.value(at))).transpose()?.flatten();
         Ok(Row {

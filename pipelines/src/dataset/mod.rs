@@ -7,12 +7,14 @@ mod check;
 mod definition;
 mod error;
 mod fault;
+mod files;
 mod labels;
 mod layout;
 mod listing;
 mod load;
 mod manifest;
 mod mat;
+mod members;
 mod mos_mat;
 mod paths;
 mod table;
@@ -28,6 +30,7 @@ pub use labels::unused_labels;
 pub use layout::{Captures, Layout, LayoutError};
 pub use load::{load, load_from};
 pub use mat::MatError;
+pub use members::TarError;
 
 use crate::names::{AlgorithmName, DatasetName, near};
 use crate::place::Place;
@@ -64,9 +67,9 @@ pub struct Picture {
     pub scene: Arc<str>,
     /// A group of scenes that is reported by itself (a city, a kind of haze).
     pub scene_group: Option<Arc<str>>,
-    /// Its key below the root; its identity within the data set.
+    /// Its key below the root, through a tar as through a folder; its identity within the data set.
     pub image: Box<str>,
-    /// Its address, where that is not below the root.
+    /// Its address, where its key does not say it: it is not below the root, or in a tar.
     pub uri: Option<Box<str>>,
     /// Length in bytes.
     pub bytes: u64,

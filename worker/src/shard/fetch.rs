@@ -92,11 +92,7 @@ async fn read(addresses: &Addresses, uri: &str, bytes: u64, bytes_max: u64) -> R
         let error = PictureError::TooLarge { what: format!("{bytes} bytes"), limit: bytes_max };
         return Err(ReadError::Picture(error));
     }
-    let read = async {
-        let (place, key) = addresses.find(uri)?;
-        place.get(&key).await
-    };
-    read.await.map_err(|error| {
+    addresses.read(uri).await.map_err(|error| {
         if error.may_pass() {
             return ReadError::Store(error);
         }

@@ -1,0 +1,343 @@
+//! The members of a tar, from its headers: a name, an offset and a length each. It owns the walk from header to header and
+//! what makes a tar unfit to be read by range; it refuses to read what members hold.
+//!
+//! - Members are listed in the tar's order, each name once, without `..` and relative to the tar.
+//! - Every listed extent is within the tar, and the tar is whole: it ends with an empty block.
+//! - Names are those of a pax record, else GNU's long ones, else the header's with ustar's prefix. Lengths are those of a
+//!   pax record, else the header's.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use tar::{EntryType, Header};
+
+use super::error::DatasetError;
+use crate::place::{Extent, Object, Place};
+
+/// Of a header; what members hold is padded to it.
+const BLOCK: u64 = 512;
+
+/// Read at a time: some headers where members are small; where they are large, no more of each than planning reads of a
+/// picture anyway.
+const READ_AHEAD: u64 = 64 << 10;
+
+/// Of a long name or of pax records. Beyond it they are no names, and reading them would be reading the tar.
+const EXTENSION_BYTES_MAX: u64 = 1 << 20;
+
+/// How compressed files begin.
+const COMPRESSED: [(&[u8], &str); 4] =
+    [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2")];
+
+/// What is wrong with a tar.
+#[derive(Debug, thiserror::Error)]
+pub enum TarError {
+    /// No range of it is a picture.
+    #[error(
+        "it is compressed with {with}, so that no picture in it can be read by itself; unpack it to a .tar, or name it in `skip`"
+    )]
+    Compressed {
+        /// The program that did it.
+        with: &'static str,
+    },
+    /// It ends too early.
+    #[error(
+        "it ends at offset {end}, before {what} at offset {offset} is whole; it was cut off: copy it or write it again"
+    )]
+    Truncated {
+        /// What is not whole.
+        what: String,
+        /// Where its header is or should be.
+        offset: u64,
+        /// The tar's length.
+        end: u64,
+    },
+    /// What should be a header is none.
+    #[error("there is no header at offset {offset}: {why}; copy the tar or write it again")]
+    Header {
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// A member without bytes of its own in one piece.
+    #[error("`{name}` at offset {offset} is {kind}, no file; write the tar again {remedy}")]
+    Kind {
+        /// The member.
+        name: String,
+        /// Of its header.
+        offset: u64,
+        /// What it is.
+        kind: String,
+        /// How it would be a file, or gone.
+        remedy: &'static str,
+    },
+    /// A name that is not below the tar, or no text.
+    #[error("the name `{name}` at offset {offset} {why}; write the tar again with names below its folder")]
+    Name {
+        /// As stored.
+        name: String,
+        /// Of its header.
+        offset: u64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Two members of one name.
+    #[error(
+        "`{name}` is there twice, at the offsets {first} and {second}, and only the last would be unpacked; write the tar again with one"
+    )]
+    Twice {
+        /// Of both.
+        name: String,
+        /// The header of one.
+        first: u64,
+        /// The header of the other.
+        second: u64,
+    },
+    /// More after what says that it ends.
+    #[error(
+        "it goes on at offset {offset}, behind its end; join tars with `tar --concatenate`, not `cat`, or keep them apart"
+    )]
+    Joined {
+        /// The first byte behind the end that is not zero.
+        offset: u64,
+    },
+}
+
+/// A file in a tar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    /// Below the tar, as if that were a folder.
+    pub(super) name: String,
+    pub(super) extent: Extent,
+}
+
+/// All files in a tar; its folders are passed over.
+pub(super) async fn list(place: &Place, tar: &Object) -> Result<Vec<Member>, DatasetError> {
+    let mut walk = Walk { place, tar, ahead: Bytes::new(), ahead_offset: 0 };
+    walk.refuse_compressed().await?;
+    let (mut members, mut headers) = (Vec::new(), Vec::new());
+    let mut said = Said::default();
+    let mut offset = 0;
+    while let Some(block) = walk.header(offset).await? {
+        let header = Header::from_byte_slice(&block);
+        let data = Extent { offset: offset + BLOCK, bytes: walk.check(said.bytes(header, offset))? };
+        let what = || format!("`{}` of {} bytes", String::from_utf8_lossy(&header.path_bytes()), data.bytes);
+        let next = data.bytes.checked_next_multiple_of(BLOCK).and_then(|padded| data.offset.checked_add(padded));
+        let next = next.filter(|next| *next <= tar.bytes).ok_or_else(|| walk.truncated(what(), offset))?;
+        match header.entry_type() {
+            EntryType::GNULongName => said.name = Some(walk.text(data, offset).await?),
+            EntryType::XHeader => {
+                let records = walk.extension(data, offset).await?;
+                walk.check(said.take_pax(&records, offset))?;
+            }
+            EntryType::GNULongLink | EntryType::XGlobalHeader => {}
+            kind => {
+                let found = walk.check(std::mem::take(&mut said).member(header, kind, offset))?;
+                if let Some(name) = found {
+                    members.push(Member { name, extent: data });
+                    headers.push(offset);
+                }
+            }
+        }
+        offset = next;
+    }
+    walk.check(refuse_twice(&members, &headers))?;
+    Ok(members)
+}
+
+fn refuse_twice(members: &[Member], headers: &[u64]) -> Result<(), TarError> {
+    let mut seen = HashMap::with_capacity(members.len());
+    for (member, header) in members.iter().zip(headers) {
+        if let Some(first) = seen.insert(member.name.as_str(), *header) {
+            return Err(TarError::Twice { name: member.name.clone(), first, second: *header });
+        }
+    }
+    Ok(())
+}
+
+/// A tar with what of it was read last.
+struct Walk<'t> {
+    place: &'t Place,
+    tar: &'t Object,
+    ahead: Bytes,
+    ahead_offset: u64,
+}
+
+impl Walk<'_> {
+    fn failed(&self, source: TarError) -> DatasetError {
+        DatasetError::Tar { address: self.place.address(&self.tar.key), source }
+    }
+
+    fn check<T>(&self, checked: Result<T, TarError>) -> Result<T, DatasetError> {
+        checked.map_err(|error| self.failed(error))
+    }
+
+    fn truncated(&self, what: String, offset: u64) -> DatasetError {
+        self.failed(TarError::Truncated { what, offset, end: self.tar.bytes })
+    }
+
+    /// Bytes that are within the tar, with more behind them for the next call.
+    async fn read(&mut self, extent: Extent) -> Result<Bytes, DatasetError> {
+        let range = extent.range();
+        let is_there =
+            |walk: &Self| walk.ahead_offset <= range.start && range.end <= walk.ahead_offset + walk.ahead.len() as u64;
+        if !is_there(self) {
+            let bytes = extent.bytes.max(READ_AHEAD).min(self.tar.bytes - extent.offset);
+            self.ahead = self.place.get_part(&self.tar.key, Extent { offset: extent.offset, bytes }).await?;
+            self.ahead_offset = extent.offset;
+        }
+        let begin = (range.start - self.ahead_offset) as usize;
+        Ok(self.ahead.slice(begin..begin + extent.bytes as usize))
+    }
+
+    async fn refuse_compressed(&mut self) -> Result<(), DatasetError> {
+        let first = self.read(Extent { offset: 0, bytes: self.tar.bytes.min(BLOCK) }).await?;
+        match COMPRESSED.iter().find(|(magic, _)| first.starts_with(magic)) {
+            Some((_, with)) => Err(self.failed(TarError::Compressed { with })),
+            None => Ok(()),
+        }
+    }
+
+    /// The header at `offset`; None at the tar's end.
+    async fn header(&mut self, offset: u64) -> Result<Option<Bytes>, DatasetError> {
+        if offset + BLOCK > self.tar.bytes {
+            return Err(self.truncated("the next header or the last block".to_owned(), offset));
+        }
+        let block = self.read(Extent { offset, bytes: BLOCK }).await?;
+        if block.iter().all(|byte| *byte == 0) {
+            self.refuse_joined(offset + BLOCK).await?;
+            return Ok(None);
+        }
+        let header = Header::from_byte_slice(&block);
+        // The checksum's own eight bytes count as spaces.
+        let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
+        if header.cksum().ok() != Some(sum(&block[..148]) + 8 * u32::from(b' ') + sum(&block[156..])) {
+            let why = "its checksum is not that of its bytes".to_owned();
+            return Err(self.failed(TarError::Header { offset, why }));
+        }
+        Ok(Some(block))
+    }
+
+    /// Writers pad a tar with zeros, 10 KiB for most: a tar that was joined to it begins within what is looked at here.
+    async fn refuse_joined(&mut self, end: u64) -> Result<(), DatasetError> {
+        let rest = self.read(Extent { offset: end, bytes: (self.tar.bytes - end).min(READ_AHEAD) }).await?;
+        match rest.iter().position(|byte| *byte != 0) {
+            Some(at) => Err(self.failed(TarError::Joined { offset: end + at as u64 })),
+            None => Ok(()),
+        }
+    }
+
+    /// What a long name or pax records hold, with the header at `offset`.
+    async fn extension(&mut self, data: Extent, offset: u64) -> Result<Bytes, DatasetError> {
+        if data.bytes > EXTENSION_BYTES_MAX {
+            let why = format!("it is followed by a name or records of {} bytes", data.bytes);
+            return Err(self.failed(TarError::Header { offset, why }));
+        }
+        self.read(data).await
+    }
+
+    /// A text that may end with zeros.
+    async fn text(&mut self, data: Extent, offset: u64) -> Result<Vec<u8>, DatasetError> {
+        let bytes = self.extension(data, offset).await?;
+        Ok(bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
+    }
+}
+
+/// What the headers before a member's own say of it.
+#[derive(Default)]
+struct Said {
+    name: Option<Vec<u8>>,
+    pax_name: Option<Vec<u8>>,
+    pax_bytes: Option<u64>,
+    is_sparse: bool,
+}
+
+impl Said {
+    /// The length of what follows a header.
+    fn bytes(&self, header: &Header, offset: u64) -> Result<u64, TarError> {
+        let of_header = header.entry_size().map_err(|error| TarError::Header { offset, why: error.to_string() })?;
+        // What is said of a member is not said of the names and records before it.
+        let is_before = matches!(
+            header.entry_type(),
+            EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader | EntryType::XGlobalHeader
+        );
+        Ok(if is_before { of_header } else { self.pax_bytes.unwrap_or(of_header) })
+    }
+
+    /// The tar crate cuts records at line ends, and values (a file's attributes) may hold some.
+    fn take_pax(&mut self, mut records: &[u8], offset: u64) -> Result<(), TarError> {
+        let unreadable =
+            || TarError::Header { offset, why: "it is followed by pax records that cannot be read".to_owned() };
+        while !records.is_empty() {
+            let PaxRecord { key, value, rest } = PaxRecord::first(records).ok_or_else(unreadable)?;
+            match key {
+                b"path" => self.pax_name = Some(value.to_vec()),
+                b"size" => {
+                    let bytes = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                    self.pax_bytes = Some(bytes.ok_or_else(unreadable)?);
+                }
+                _ => self.is_sparse |= key.starts_with(b"GNU.sparse."),
+            }
+            records = rest;
+        }
+        Ok(())
+    }
+
+    /// The name of a file; None for a folder.
+    fn member(self, header: &Header, kind: EntryType, offset: u64) -> Result<Option<String>, TarError> {
+        let name = self.pax_name.or(self.name).unwrap_or_else(|| header.path_bytes().into_owned());
+        // Tars older than the type say it by the slash.
+        if kind.is_dir() || name.ends_with(b"/") {
+            return Ok(None);
+        }
+        let unfit = |kind: &str, remedy| {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            Err(TarError::Kind { name, offset, kind: kind.to_owned(), remedy })
+        };
+        match kind {
+            _ if self.is_sparse => unfit("a sparse file", "without --sparse"),
+            EntryType::Regular | EntryType::Continuous => plain_name(&name, offset).map(Some),
+            EntryType::GNUSparse => unfit("a sparse file", "without --sparse"),
+            EntryType::Symlink => unfit("a symbolic link", "with --dereference"),
+            EntryType::Link => unfit("a link to another member", "with --hard-dereference"),
+            other => unfit(&format!("of the type `{}`", other.as_byte().escape_ascii()), "without it"),
+        }
+    }
+}
+
+/// `20 path=dcp/s1.png\n`: the number is the length of all of it.
+struct PaxRecord<'r> {
+    key: &'r [u8],
+    value: &'r [u8],
+    /// The records behind it.
+    rest: &'r [u8],
+}
+
+impl PaxRecord<'_> {
+    fn first(records: &[u8]) -> Option<PaxRecord<'_>> {
+        let space = records.iter().position(|byte| *byte == b' ')?;
+        let bytes: usize = std::str::from_utf8(&records[..space]).ok()?.parse().ok()?;
+        let (record, rest) = records.split_at_checked(bytes)?;
+        let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
+        let equals = record.iter().position(|byte| *byte == b'=')?;
+        Some(PaxRecord { key: &record[..equals], value: &record[equals + 1..], rest })
+    }
+}
+
+/// A name as a key's end: `./a//b` is `a/b`.
+fn plain_name(name: &[u8], offset: u64) -> Result<String, TarError> {
+    let wrong = |why| TarError::Name { name: String::from_utf8_lossy(name).into_owned(), offset, why };
+    let text = std::str::from_utf8(name).map_err(|_| wrong("is not UTF-8"))?;
+    if text.starts_with('/') {
+        return Err(wrong("is absolute"));
+    }
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    match parts.as_slice() {
+        [] => Err(wrong("is empty")),
+        parts if parts.contains(&"..") => Err(wrong("leads out of the tar")),
+        parts => Ok(parts.join("/")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
