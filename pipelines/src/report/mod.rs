@@ -1,5 +1,5 @@
 //! What a run's scores say: correlations with labels, leaderboards, agreement between data sets; as tables in the store
-//! and as text. One data set is in memory at a time.
+//! and as text. One data set is in memory at a time; [`distributed`] is for those that do not fit.
 //!
 //! `RunRecord` -load-> `Rows` of a data set -> rows of the tables -> [`Report`]
 

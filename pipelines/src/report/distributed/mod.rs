@@ -86,12 +86,15 @@ pub async fn correlations(context: &SessionContext, record: &RunRecord) -> Resul
     let mut groups = groups(record, &cells);
     let datasets = ranges(&cells);
     if datasets.is_empty() {
-        return Ok(Vec::new());
+        return Ok(groups);
     }
     for kind in GroupKind::EACH {
         let scope = Scope { fingerprint: &record.fingerprint, datasets: &datasets };
         let mut sums = sums(context, kind, scope).await?;
-        for group in groups.iter_mut().filter(|group| group.group_kind == kind) {
+        let is_asked = |group: &GroupAgreement| {
+            group.group_kind == kind && datasets.iter().any(|ranges| ranges.dataset == group.dataset)
+        };
+        for group in groups.iter_mut().filter(|group| is_asked(group)) {
             let name = group.group_name.clone().unwrap_or_default();
             measure(group, &sums.remove(&(group.dataset.clone(), name)).unwrap_or_default())?;
         }
@@ -165,14 +168,16 @@ fn check_rows(record: &RunRecord, cells: &[Cell]) -> Result<(), ReportError> {
     }
 }
 
-/// Of the data sets that have a labelled picture.
+/// Of the data sets whose scores differ and whose labels do: on the others no measure is defined, and a constant score
+/// would be one bucket of all pictures.
 fn ranges(cells: &[Cell]) -> Vec<Ranges> {
     let mut ranges: BTreeMap<&str, (Range, Range)> = BTreeMap::new();
     for cell in cells.iter().filter(|cell| cell.n > 0) {
         let (score, mos) = ranges.entry(&cell.dataset).or_insert((Range::NONE, Range::NONE));
         (*score, *mos) = (score.with(cell.score), mos.with(cell.mos));
     }
-    ranges.into_iter().map(|(dataset, (score, mos))| Ranges { dataset: dataset.to_owned(), score, mos }).collect()
+    let differ = ranges.into_iter().filter(|(_, (score, mos))| score.low < score.high && mos.low < mos.high);
+    differ.map(|(dataset, (score, mos))| Ranges { dataset: dataset.to_owned(), score, mos }).collect()
 }
 
 /// The groups with their counts, not yet measured.

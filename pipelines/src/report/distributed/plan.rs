@@ -6,6 +6,9 @@
 //! never falls, so equal values share a bucket and buckets lie in the values' order. A rank is one inside the bucket plus
 //! the pictures of the buckets before. Sums of ranks are of twice the rank, a whole number, and exact: what grows with the
 //! cube of a group's pictures is DECIMAL, the rest holds in 64 bits up to 2³¹ pictures.
+//!
+//! Equal values cannot be in several buckets. Labels, of which many are equal, are summed up within each partition before
+//! they meet; pictures of one score do meet, and their task holds them: it is the scores that must mostly differ.
 
 use super::GroupKind;
 use crate::tables::scores::SCORES;
@@ -44,7 +47,7 @@ impl Range {
         Range { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
-    /// SQL for the bucket of `column`. What cannot be divided (a constant, a width beyond the numbers) is one bucket.
+    /// SQL for the bucket of `column`. A width that is beyond the numbers, or nearly none, is one bucket.
     fn bucket(self, column: &str) -> String {
         let per_unit = BUCKETS / (self.high - self.low);
         if per_unit.is_normal() {

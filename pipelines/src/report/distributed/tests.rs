@@ -269,8 +269,8 @@ fn many(rows: usize, levels: f64) -> Vec<Picture> {
             dataset: 0,
             algorithm: row % 3,
             city: random.random_range(0..3),
-            score: (row % 997 != 0).then_some(1.0 / (1.0 + (2.0 - quality).exp())),
-            mos: (row % 89 != 0).then_some(((quality + noise) * levels).floor() / levels),
+            score: (!row.is_multiple_of(997)).then_some(1.0 / (1.0 + (2.0 - quality).exp())),
+            mos: (!row.is_multiple_of(89)).then_some(((quality + noise) * levels).floor() / levels),
         }
     };
     (0..rows).map(&mut picture).collect()
