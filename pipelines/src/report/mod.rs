@@ -1,10 +1,11 @@
 //! What a run's scores say: correlations with labels, leaderboards, agreement between data sets; as tables in the store
-//! and as text. One data set is in memory at a time.
+//! and as text. One data set is in memory at a time; [`distributed`] is for those that do not fit.
 //!
 //! `RunRecord` -load-> `Rows` of a data set -> rows of the tables -> [`Report`]
 
 mod correlations;
 mod cross_dataset;
+pub mod distributed;
 mod leaderboard;
 mod load;
 pub(crate) mod text;
@@ -16,6 +17,7 @@ use parquet::errors::ParquetError;
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
 use crate::run::{RunRecord, RunState};
+use crate::sql::SqlError;
 use crate::stats::Bootstrap;
 use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
 use crate::tables::cross_dataset::{self as cross_dataset_table, CROSS_DATASET, CrossDatasetRow};
@@ -53,6 +55,9 @@ pub enum ReportError {
     /// The store failed.
     #[error(transparent)]
     Place(#[from] PlaceError),
+    /// A query failed, here or on the cluster that it ran on.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
     /// The run has not been scored to its end.
     #[error("run `{run}` is not complete: it has {found} of {pictures} pictures")]
     Unfinished {

@@ -36,6 +36,9 @@ pub use spearman::srcc;
 mod tests;
 
 use levels::Levels;
+// For who has the sums of rows that are not in one place.
+pub(crate) use pearson::Moments;
+pub(crate) use spearman::of_sums as srcc_of_sums;
 
 /// A table's columns, of equal lengths.
 #[derive(Clone, Copy, Debug)]

@@ -57,13 +57,13 @@ impl Unit {
 
 /// Weighted sums of two columns in their units.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Moments {
-    pub(super) n: f64,
-    pub(super) x: f64,
-    pub(super) y: f64,
-    pub(super) xx: f64,
-    pub(super) yy: f64,
-    pub(super) xy: f64,
+pub(crate) struct Moments {
+    pub(crate) n: f64,
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) xx: f64,
+    pub(crate) yy: f64,
+    pub(crate) xy: f64,
 }
 
 /// Below this share of a sum of squares, what is left after subtracting the mean's part is rounding: the side is constant.
@@ -83,7 +83,7 @@ impl Moments {
         self.xy += weight * other.xy;
     }
 
-    pub(super) fn plcc(&self) -> Option<f64> {
+    pub(crate) fn plcc(&self) -> Option<f64> {
         let about_mean = |squares: f64, sum: f64| {
             let rest = squares - sum * sum / self.n;
             (rest > CONSTANT_SHARE * squares).then_some(rest)

@@ -16,7 +16,7 @@ pub(super) fn of(x: &Levels, y: &Levels) -> Option<f64> {
     let (rank_x, rank_y) = (ranks(x.counts.iter().copied()), ranks(y.counts.iter().copied()));
     let rows = x.codes.iter().zip(&y.codes);
     let products = rows.map(|(&x, &y)| i128::from(rank_x[x as usize]) * i128::from(rank_y[y as usize]));
-    ratio(products.sum(), squares(&rank_x, x.counts.iter().copied()), squares(&rank_y, y.counts.iter().copied()))
+    of_sums(products.sum(), squares(&rank_x, x.counts.iter().copied()), squares(&rank_y, y.counts.iter().copied()))
 }
 
 /// Of each level: twice its rows' shared rank, less the mean of that.
@@ -35,7 +35,8 @@ fn squares(ranks: &[i64], counts: impl Iterator<Item = u32>) -> i128 {
     ranks.iter().zip(counts).map(|(&rank, count)| i128::from(rank) * i128::from(rank) * i128::from(count)).sum()
 }
 
-fn ratio(products: i128, squares_x: i128, squares_y: i128) -> Option<f64> {
+/// Of sums of ranks less their mean, all by one factor: of the products, of each side's squares.
+pub(crate) fn of_sums(products: i128, squares_x: i128, squares_y: i128) -> Option<f64> {
     let scale = (squares_x as f64 * squares_y as f64).sqrt();
     (scale > 0.0).then(|| (products as f64 / scale).clamp(-1.0, 1.0))
 }
@@ -63,7 +64,7 @@ pub(super) fn weighted(x: &Levels, y: &Levels, weights: &[u32], scratch: &mut Sc
         i128::from(rank_x[x as usize]) * i128::from(rank_y[y as usize] * i64::from(weight))
     };
     let products = rows.map(product).sum();
-    ratio(products, squares(&rank_x, weights_x.iter().copied()), squares(&rank_y, weights_y.iter().copied()))
+    of_sums(products, squares(&rank_x, weights_x.iter().copied()), squares(&rank_y, weights_y.iter().copied()))
 }
 
 /// SRCC and how much each row moves it: its derivative by the row's weight, times the number of rows. They sum to zero.
