@@ -428,10 +428,11 @@ mod tests {
     #[tokio::test]
     async fn s3_of_many_that_create_one_wins() {
         let (_folder, server) = started();
+        let client = client(&server);
         for round in 0..20 {
             let key = Path::from(format!("lease-{round}"));
             let racers = (0..16).map(|_| {
-                let (client, key) = (client(&server), key.clone());
+                let (client, key) = (client.clone(), key.clone());
                 tokio::spawn(async move { client.put_opts(&key, text("mine"), PutMode::Create.into()).await })
             });
             let mut won = 0;
