@@ -1,6 +1,8 @@
-//! A folder with a model, data sets and a store, and the program to run in it.
+//! A folder with a model, data sets and a store, and the program to run in it. An S3 server beside it: `s3`.
 
 #![allow(clippy::unwrap_used)] // it is for tests alone
+
+pub mod s3;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
