@@ -17,7 +17,11 @@ pub struct Local {
 impl Local {
     /// With a loaded model.
     pub fn new(scorer: Arc<ShardScorer>) -> Local {
-        Local { session: SessionContext::new_with_config(SessionConfig::new().with_extension(Arc::new(Scoring::by(scorer)))) }
+        Local {
+            session: SessionContext::new_with_config(
+                SessionConfig::new().with_extension(Arc::new(Scoring::by(scorer))),
+            ),
+        }
     }
 
     /// Scores a shard.

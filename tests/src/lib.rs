@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // it is for tests alone
 
+pub mod cluster;
+pub mod proxy;
 pub mod s3;
 
 use std::collections::BTreeMap;
@@ -28,7 +30,7 @@ pub struct Said {
 }
 
 impl Said {
-    fn of(output: &Output) -> Said {
+    pub(crate) fn of(output: &Output) -> Said {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Said { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
     }
@@ -64,12 +66,18 @@ impl Place {
 
     /// A data set `haze` of 3 scenes and so many algorithms: pictures of 224 to 352 pixels, labels, a definition.
     pub fn haze(&self, algorithms: &[&str]) {
+        self.haze_of(3, algorithms);
+    }
+
+    /// The same of so many scenes.
+    pub fn haze_of(&self, scenes: u32, algorithms: &[&str]) {
         for algorithm in algorithms {
-            for scene in 0..3 {
+            for scene in 0..scenes {
                 self.picture(algorithm, scene);
             }
         }
-        let labels = algorithms.iter().flat_map(|a| (0..3).map(move |s| format!("{a}/s{s}.png,{}\n", label(a, s))));
+        let labels =
+            algorithms.iter().flat_map(|a| (0..scenes).map(move |s| format!("{a}/s{s}.png,{}\n", label(a, s))));
         self.file("haze/labels.csv", ("image,mos\n".to_owned() + &labels.collect::<String>()).as_bytes());
         self.file(
             "haze.toml",
@@ -82,7 +90,7 @@ impl Place {
         let name = format!("haze/{algorithm}/s{scene}.png");
         if !self.path(&name).exists() {
             let seed = u64::from(scene) * 100 + u64::from(algorithm.bytes().map(u32::from).sum::<u32>());
-            self.file(&name, &Picture::synthetic(seed, 224 + 64 * scene as usize, 288).png());
+            self.file(&name, &Picture::synthetic(seed, 224 + 64 * (scene as usize % 8), 288).png());
         }
     }
 

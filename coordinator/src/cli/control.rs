@@ -32,7 +32,9 @@ pub(super) async fn run(args: &Args, control: Control) -> anyhow::Result<Done> {
         Control::Cancel => client.cancel_run(v1::CancelRunRequest { name }).await.map(|answer| answer.into_inner().run),
         Control::Pause => client.pause_run(v1::PauseRunRequest { name }).await.map(|answer| answer.into_inner().run),
         Control::Resume => client.resume_run(v1::ResumeRunRequest { name }).await.map(|answer| answer.into_inner().run),
-        Control::Retry => client.retry_failed(v1::RetryFailedRequest { name }).await.map(|answer| answer.into_inner().run),
+        Control::Retry => {
+            client.retry_failed(v1::RetryFailedRequest { name }).await.map(|answer| answer.into_inner().run)
+        }
     };
     let run = given(run.map_err(|status| refusal(&status))?)?;
     note(format_args!("{}", watch::line(&run)));

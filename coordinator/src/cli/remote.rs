@@ -48,10 +48,11 @@ impl RemoteArgs {
             return Ok(None);
         };
         let token = self.token_file.as_deref().map(Token::read).transpose()?;
-        let to = channel(url, &self.tls.read()?, token.as_ref(), self.insecure).map_err(|error| match error.hint() {
-            Some(hint) => advise(error.into(), hint),
-            None => error.into(),
-        })?;
+        let to =
+            channel(url, &self.tls.read()?, token.as_ref(), self.insecure).map_err(|error| match error.hint() {
+                Some(hint) => advise(error.into(), hint),
+                None => error.into(),
+            })?;
         let client = CoordinatorServiceClient::with_interceptor(to, Caller::new(token.as_ref()));
         Ok(Some(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)))
     }

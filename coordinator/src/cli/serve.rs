@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use dqa_worker::net::{TlsArgs, Token, Tokens};
@@ -45,6 +46,10 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_ROOTS", value_delimiter = ',', value_name = "URLS")]
     roots: Vec<String>,
 
+    /// Seconds that a shard has beside what its windows take; after that it is tried elsewhere.
+    #[arg(long, env = "DQA_DEADLINE", default_value_t = 120, value_name = "SECONDS")]
+    deadline: u64,
+
     /// A collector of traces (OTLP over gRPC).
     #[arg(long, env = "DQA_OTLP", value_name = "URL")]
     otlp: Option<String>,
@@ -64,6 +69,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         tokens,
         insecure: args.insecure,
         roots: args.roots.clone(),
+        deadline: Duration::from_secs(args.deadline),
         listening: Box::new(|address| note(format_args!("listening on {address}"))),
     };
     cluster::serve(settings).await?;

@@ -124,7 +124,8 @@ impl Shown {
             bar.set_position(progress.windows_done.min(progress.windows));
             let rate = progress.windows_per_second;
             let left = progress.windows.saturating_sub(progress.windows_done) as f64 / rate.max(1e-3);
-            let left = if rate > 0.0 { HumanDuration(Duration::from_secs_f64(left)).to_string() } else { "?".to_owned() };
+            let left =
+                if rate > 0.0 { HumanDuration(Duration::from_secs_f64(left)).to_string() } else { "?".to_owned() };
             let why = if run.failure.is_empty() { String::new() } else { format!(", {}", run.failure) };
             bar.set_message(format!("{rate:.1}/s, {} failed, {left} left{why}", progress.pictures_failed));
         } else if has_ended(run) || self.last.is_none_or(|last| last.elapsed() >= PLAIN_EVERY) {

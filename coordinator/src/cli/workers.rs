@@ -42,7 +42,11 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
 pub(super) fn print(workers: &[v1::Worker], format: Format) -> Result<(), Unwritten> {
     let mut out = BufWriter::new(stdout().lock());
     if matches!(format, Format::Table) {
-        writeln!(out, "{:40} {:6} {:>5} {:>7} {:>12} {:>10}  heard", "worker", "device", "slots", "shards", "windows", "pictures")?;
+        writeln!(
+            out,
+            "{:40} {:6} {:>5} {:>7} {:>12} {:>10}  heard",
+            "worker", "device", "slots", "shards", "windows", "pictures"
+        )?;
     }
     for worker in workers {
         let totals = worker.totals.unwrap_or_default();

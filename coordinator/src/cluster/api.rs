@@ -207,11 +207,8 @@ impl CoordinatorService for Api {
             file.check().map_err(|error| bad("bad_model_file", error.to_string()))?;
         }
         let missing = model_files::missing(&desk.store, files).await.map_err(|error| unanswered(&error))?;
-        let missing = missing.into_iter().map(|file| v1::ModelFile {
-            name: file.name,
-            digest: file.digest,
-            bytes: file.bytes,
-        });
+        let missing =
+            missing.into_iter().map(|file| v1::ModelFile { name: file.name, digest: file.digest, bytes: file.bytes });
         Ok(Response::new(v1::FindModelFilesResponse { missing: missing.collect() }))
     }
 

@@ -46,8 +46,7 @@ impl WorkerService for Attending {
         let mut orders = desk.stream(&id);
         desk.act(|board, now| board.join(hello, now));
         let (out, answers) = mpsc::channel(4);
-        let welcome =
-            Welcome { coordinator_id: self.0.id().to_owned(), report_every_millis: REPORT_EVERY_MILLIS };
+        let welcome = Welcome { coordinator_id: self.0.id().to_owned(), report_every_millis: REPORT_EVERY_MILLIS };
         let welcome = AttendResponse { message: Some(attend_response::Message::Welcome(welcome)) };
         out.send(Ok(welcome)).await.map_err(|_| Status::cancelled("the worker went away"))?;
         tokio::spawn(async move {

@@ -308,4 +308,3 @@ impl PollService {
         self.scheduler.poll_work(request).await
     }
 }
-

@@ -290,7 +290,8 @@ async fn conduct(desk: &Arc<Desk>, run: &Arc<Running>, inbox: &mut Inbox) -> Res
     let request = run.record().request.context("the run's record lacks its request")?;
     let asked = asked(&run.record(), &request)?;
     let work = {
-        let planned = patient(async || run::prepare(&desk.store, &asked, &mut Lines).await, run::PrepareError::may_pass);
+        let planned =
+            patient(async || run::prepare(&desk.store, &asked, &mut Lines).await, run::PrepareError::may_pass);
         tokio::select! {
             work = planned => work?,
             () = cancelled(inbox) => return Err(Stopped::Cancelled),
@@ -363,9 +364,8 @@ async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, request: &Request, work: Wo
     }
     record.updated = Timestamp::now();
     patient(async || record.write(&desk.store).await, may_pass).await?;
-    let pieces: Vec<usize> = (0..work.parts.len())
-        .filter(|at| matches!(work.parts[*at].state, State::Missing { .. }))
-        .collect();
+    let pieces: Vec<usize> =
+        (0..work.parts.len()).filter(|at| matches!(work.parts[*at].state, State::Missing { .. })).collect();
     let on_board = pieces.iter().map(|at| {
         let part = &work.parts[*at];
         let name = part.key.rsplit('/').next().unwrap_or_default().trim_end_matches(".parquet");

@@ -142,9 +142,7 @@ impl Desk {
     /// Says something to a worker; one that does not take it is cut off.
     pub(super) fn tell(&self, worker: &str, message: attend_response::Message) {
         let mut streams = locked(&self.streams);
-        let sent = streams.get(worker).is_some_and(|to| {
-            to.try_send(AttendResponse { message: Some(message) }).is_ok()
-        });
+        let sent = streams.get(worker).is_some_and(|to| to.try_send(AttendResponse { message: Some(message) }).is_ok());
         if !sent {
             streams.remove(worker);
         }
@@ -229,7 +227,8 @@ impl Desk {
     fn order(self: &Arc<Desk>, attempt: u64, id: ShardId, worker: String, alone: bool, deadline: Duration) {
         let desk = self.clone();
         tokio::spawn(async move {
-            let Some((run, shard)) = desk.of(id.run).and_then(|run| Some((run.clone(), run.shard(&desk.store, id.at)?)))
+            let Some((run, shard)) =
+                desk.of(id.run).and_then(|run| Some((run.clone(), run.shard(&desk.store, id.at)?)))
             else {
                 return;
             };
@@ -252,7 +251,8 @@ impl Desk {
         metrics::SHARDS_QUARANTINED.inc();
         let desk = self.clone();
         tokio::spawn(async move {
-            let Some((run, shard)) = desk.of(id.run).and_then(|run| Some((run.clone(), run.shard(&desk.store, id.at)?)))
+            let Some((run, shard)) =
+                desk.of(id.run).and_then(|run| Some((run.clone(), run.shard(&desk.store, id.at)?)))
             else {
                 return;
             };

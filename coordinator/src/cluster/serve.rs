@@ -51,6 +51,8 @@ pub struct Settings {
     pub insecure: bool,
     /// What data sets' addresses begin with; none: beyond loopback, any that is not this machine's.
     pub roots: Vec<String>,
+    /// A shard has so long beside what its windows take on the slowest device of its class.
+    pub deadline: Duration,
     /// Told where it listens, once it does.
     pub listening: Box<dyn FnOnce(SocketAddr) + Send>,
 }
@@ -123,20 +125,20 @@ impl Front {
 /// # Errors
 /// Where it cannot listen, or another has taken the lead: then it is to be started again, to stand by.
 pub async fn serve(settings: Settings) -> anyhow::Result<()> {
-    let Settings { store, listen, id, tls, tokens, insecure, roots, listening } = settings;
+    let Settings { store, listen, id, tls, tokens, insecure, roots, deadline, listening } = settings;
     let advised = |error: NetError| match error.hint() {
         Some(hint) => advise(error.into(), hint),
         None => error.into(),
     };
     let has_tokens = tokens.users.is_some() && tokens.workers.is_some();
     let metrics_guard = Guard::of(tokens.users.iter().chain(&tokens.workers));
-    let server = Server::bind(listen, tls, has_tokens, insecure, metrics_guard).await.map_err(advised)?;
+    let server = Server::bind(listen, tls.clone(), has_tokens, insecure, metrics_guard).await.map_err(advised)?;
     let (address, ready) = (server.address(), server.ready());
     let roots = Roots { beginnings: roots, is_local_allowed: address.ip().is_loopback() };
     let front = Arc::new(Front { id: id.clone(), desk: RwLock::new(Err("none".to_owned())) });
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
-    let services = services(&front, &tokens)?.add_service(health_service);
+    let services = services(&front, &tokens, &tls)?.add_service(health_service);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(services, async {
         let _ = stopped.await;
@@ -144,9 +146,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     info!(id, %address, store = %store.url(), "coordinator starts");
     listening(address);
 
+    let policy = Policy { deadline_min: deadline, ..Policy::default() };
     let mut lead = Lead::new(store.clone(), id);
     let ended = tokio::select! {
-        ended = work(&store, &front, roots, &mut lead, &ready, &health) => ended,
+        ended = work(&store, &front, (roots, policy), &mut lead, &ready, &health) => ended,
         signal = told_to_end() => signal,
     };
     ready.store(false, Relaxed);
@@ -176,13 +179,13 @@ async fn told_to_end() -> anyhow::Result<()> {
 async fn work(
     store: &Place,
     front: &Front,
-    roots: Roots,
+    (roots, policy): (Roots, Policy),
     lead: &mut Lead,
     ready: &std::sync::atomic::AtomicBool,
     health: &tonic_health::server::HealthReporter,
 ) -> anyhow::Result<()> {
     let term = lead.wait(|leader| front.set(Err(leader.to_owned()))).await;
-    let desk = Desk::open(store.clone(), roots, Policy::default(), term).await?;
+    let desk = Desk::open(store.clone(), roots, policy, term).await?;
     front.set(Ok(desk.clone()));
     ready.store(true, Relaxed);
     metrics::LEADS.set(1);
@@ -225,8 +228,9 @@ async fn take_up(desk: &Arc<Desk>) {
     std::future::pending::<()>().await;
 }
 
-fn services(front: &Arc<Front>, tokens: &Tokens) -> anyhow::Result<Routes> {
-    let (users, workers) = (Guard::of(&tokens.users), Guard::of(&tokens.workers));
+fn services(front: &Arc<Front>, tokens: &Tokens, tls: &Tls) -> anyhow::Result<Routes> {
+    let guard = |token| Guard::of(token).behind(tls);
+    let (users, workers) = (guard(&tokens.users), guard(&tokens.workers));
     let api = CoordinatorServiceServer::new(Api(front.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -250,9 +254,7 @@ mod tests {
 
     #[test]
     fn data_sets_are_only_where_they_may_be() {
-        let set = |root: &str| {
-            Definition::from_toml(&format!("name = \"x\"\nroot = \"{root}\"\n")).unwrap()
-        };
+        let set = |root: &str| Definition::from_toml(&format!("name = \"x\"\nroot = \"{root}\"\n")).unwrap();
         let roots = |beginnings: &[&str], is_local_allowed| Roots {
             beginnings: beginnings.iter().map(|text| (*text).to_owned()).collect(),
             is_local_allowed,

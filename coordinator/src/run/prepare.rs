@@ -62,9 +62,9 @@ impl PrepareError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            PrepareError::Incomplete { .. } => Some(
-                "--allow-missing scores what is there; comparisons are then made on the scenes that both have",
-            ),
+            PrepareError::Incomplete { .. } => {
+                Some("--allow-missing scores what is there; comparisons are then made on the scenes that both have")
+            }
             PrepareError::Run(RunError::Headers { .. }) => Some("submit again: the headers that were read are kept"),
             _ => None,
         }

@@ -85,7 +85,18 @@ pub struct Args {
 }
 
 /// Runs a worker with models on its devices.
+///
+/// # Errors
+/// As [`run_with`], and for devices that are not there.
 pub fn run(args: &Args) -> anyhow::Result<Done> {
+    run_with(args, Arc::new(models(args)?))
+}
+
+/// Models on the devices that are named.
+///
+/// # Errors
+/// Devices that are not there; a cache that cannot be used.
+pub fn models(args: &Args) -> anyhow::Result<Models> {
     args.machine.start_threads()?;
     let (class, devices) = devices(&args.devices)?;
     let cache = args.cache.clone().map_or_else(usual_cache, Ok)?;
@@ -96,7 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
         settings: args.machine.settings(args.batch, &device),
         device,
     });
-    run_with(args, Arc::new(Models::new(class, seats.collect(), cache)))
+    Ok(Models::new(class, seats.collect(), cache))
 }
 
 /// Runs a worker that scores with these.

@@ -84,6 +84,8 @@ pub(super) struct Node {
     work: Mutex<Work>,
     changed: Notify,
     is_draining: AtomicBool,
+    /// That it drains is in a report.
+    has_told: AtomicBool,
     is_broken: AtomicBool,
 }
 
@@ -117,6 +119,7 @@ impl Node {
             work: Mutex::default(),
             changed: Notify::new(),
             is_draining: AtomicBool::new(false),
+            has_told: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
         })
     }
@@ -137,10 +140,12 @@ impl Node {
         for of in work.running.values() {
             add(&mut totals, &of.progress);
         }
+        let draining = self.is_draining.load(Relaxed);
+        self.has_told.store(draining, Relaxed);
         Report {
             running: running.collect(),
             finished: work.finished.values().cloned().collect(),
-            draining: self.is_draining.load(Relaxed),
+            draining,
             totals: Some(totals),
         }
     }
@@ -183,6 +188,11 @@ impl Node {
     pub(super) fn is_idle(&self) -> bool {
         let work = self.work();
         work.running.is_empty() && work.finished.is_empty()
+    }
+
+    /// Whether the coordinator has been told that it drains.
+    pub(super) fn has_told_of_drain(&self) -> bool {
+        self.has_told.load(Relaxed)
     }
 
     /// Whether anything is under way.

@@ -126,7 +126,7 @@ pub async fn run(settings: Settings, scorers: Arc<dyn Scorers>) -> anyhow::Resul
     let flight = FlightServiceServer::new(BallistaFlightService::new(work_dir))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let services = Routes::new(guarded(flight, Guard::flight(token.as_ref())));
+    let services = Routes::new(guarded(flight, Guard::flight(token.as_ref()).behind(tls)));
     info!(id, %address, slots, devices = ?attendance.hello.devices, "worker starts");
 
     let to = channels.iter().map(|(_, channel)| channel.clone()).collect();
@@ -175,11 +175,10 @@ async fn until_ended(node: &Arc<Node>, drain: &Notify, within: Duration) -> anyh
     info!(why, "draining");
     node.drain();
     let is_broken = node.is_broken();
-    // What runs beside a broken device's shard may be on another device: it may end too.
+    // What runs beside a broken device's shard may be on another device: it may end too. Slurm sends SIGTERM twice.
     let in_time = tokio::select! {
         () = until(|| !node.is_scoring()) => true,
         () = tokio::time::sleep(within) => false,
-        _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
     };
     if !in_time {
@@ -187,7 +186,8 @@ async fn until_ended(node: &Arc<Node>, drain: &Notify, within: Duration) -> anyh
         node.hand_back();
         let _ = tokio::time::timeout(HAND_BACK_MAX, until(|| !node.is_scoring())).await;
     }
-    let _ = tokio::time::timeout(ACKNOWLEDGE_MAX, until(|| node.is_idle())).await;
+    let has_told = || node.is_idle() && node.has_told_of_drain();
+    let _ = tokio::time::timeout(ACKNOWLEDGE_MAX, until(has_told)).await;
     info!("worker ends");
     Ok(if is_broken { Ended::Broken } else { Ended::Drained })
 }

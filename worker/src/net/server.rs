@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 
 use super::{Guard, NetError, Tls};
 use crate::telemetry;
@@ -84,7 +85,7 @@ impl Server {
     /// # Errors
     /// Certificates that do not fit; a port that is lost.
     pub async fn serve(self, services: Routes, stop: impl Future<Output = ()>) -> Result<(), NetError> {
-        let http = Http { metrics: self.metrics, ready: self.ready };
+        let http = Http { metrics: self.metrics.behind(&self.tls), ready: self.ready };
         let pages = Router::new()
             .route("/metrics", get(metrics))
             .route("/healthz", get(|| async { "alive\n" }))
@@ -111,9 +112,11 @@ struct Http {
     ready: Arc<AtomicBool>,
 }
 
-async fn metrics(State(http): State<Http>, headers: HeaderMap) -> Result<String, StatusCode> {
-    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
-    if http.metrics.admits(authorization, None) {
+async fn metrics(State(http): State<Http>, request: axum::extract::Request) -> Result<String, StatusCode> {
+    let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let connection = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>();
+    let is_certified = connection.and_then(TlsConnectInfo::peer_certs).is_some_and(|of| !of.is_empty());
+    if http.metrics.admits(is_certified, authorization, None) {
         Ok(telemetry::metrics::text())
     } else {
         Err(StatusCode::UNAUTHORIZED)

@@ -54,11 +54,17 @@ impl Tls {
         self.identity.is_some()
     }
 
-    /// For a port: with an authority only callers that it signed are let in.
+    /// Whether callers need a certificate too.
+    pub fn is_mutual(&self) -> bool {
+        self.identity.is_some() && self.authority.is_some()
+    }
+
+    /// For a port. With an authority a caller's certificate must be one of its; that there is one, each service's guard
+    /// sees to.
     pub fn server(&self) -> Option<ServerTlsConfig> {
         let config = ServerTlsConfig::new().identity(self.identity.clone()?);
         Some(match &self.authority {
-            Some(authority) => config.client_ca_root(authority.clone()),
+            Some(authority) => config.client_ca_root(authority.clone()).client_auth_optional(true),
             None => config,
         })
     }

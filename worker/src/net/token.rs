@@ -7,7 +7,7 @@ use dqa_proto::refused;
 use tonic::service::Interceptor;
 use tonic::{Code, Request, Status};
 
-use super::NetError;
+use super::{NetError, Tls};
 
 /// 96 bits in base 64.
 pub(super) const CHARACTERS_MIN: usize = 16;
@@ -75,44 +75,58 @@ pub struct Tokens {
     pub workers: Option<Token>,
 }
 
-/// Lets in who shows one of some tokens; everyone, where there are none.
+/// Lets in who shows one of some tokens, and a certificate where they are asked for; everyone, where nothing is.
 #[derive(Clone, Debug)]
 pub struct Guard {
     tokens: Vec<Token>,
     flight: Option<String>,
+    takes_certified_only: bool,
 }
 
 impl Guard {
     /// For whoever has one of these.
     pub fn of<'a>(tokens: impl IntoIterator<Item = &'a Token>) -> Guard {
-        Guard { tokens: tokens.into_iter().cloned().collect(), flight: None }
+        Guard { tokens: tokens.into_iter().cloned().collect(), flight: None, takes_certified_only: false }
     }
 
     /// For other workers' shuffle readers.
     pub fn flight(token: Option<&Token>) -> Guard {
-        Guard { tokens: token.cloned().into_iter().collect(), flight: token.map(|token| flight_name(Some(token))) }
+        Guard { flight: token.map(|token| flight_name(Some(token))), ..Guard::of(token) }
     }
 
-    /// Whether these headers let in.
-    pub fn admits(&self, authorization: Option<&str>, agent: Option<&str>) -> bool {
+    /// The same, behind a port with these certificates: if they name an authority, only who has one of its certificates.
+    /// The port itself lets others in, for those who look whether it is alive.
+    pub fn behind(self, tls: &Tls) -> Guard {
+        Guard { takes_certified_only: tls.is_mutual(), ..self }
+    }
+
+    /// Whether these headers let in, from a caller with a certificate or without.
+    pub fn admits(&self, is_certified: bool, authorization: Option<&str>, agent: Option<&str>) -> bool {
         let by_agent = |name: &String| {
             let first = agent.unwrap_or("").split(' ').next().unwrap_or("");
             blake3::hash(first.as_bytes()) == blake3::hash(name.as_bytes())
         };
-        self.tokens.is_empty()
+        let has_token = self.tokens.is_empty()
             || self.tokens.iter().any(|token| token.is(authorization))
-            || self.flight.as_ref().is_some_and(by_agent)
+            || self.flight.as_ref().is_some_and(by_agent);
+        has_token && (is_certified || !self.takes_certified_only)
     }
 }
 
 impl Interceptor for Guard {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
         let header = |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok());
-        if self.admits(header("authorization"), header("user-agent")) {
+        let is_certified = request.peer_certs().is_some_and(|certificates| !certificates.is_empty());
+        if self.admits(is_certified, header("authorization"), header("user-agent")) {
             return Ok(request);
         }
-        let why =
-            if header("authorization").is_none() { "there is no token" } else { "the token is not the right one" };
+        let why = if self.takes_certified_only && !is_certified {
+            "there is no certificate"
+        } else if header("authorization").is_none() {
+            "there is no token"
+        } else {
+            "the token is not the right one"
+        };
         Err(refused(Code::Unauthenticated, "unauthenticated", why))
     }
 }
@@ -131,16 +145,19 @@ mod tests {
     fn only_the_right_token_is_let_in() {
         let (users, workers) = (token("a-secret-of-users-1\n"), token("a-secret-of-workers"));
         let guard = Guard::of([&users]);
-        assert!(guard.admits(Some("Bearer a-secret-of-users-1"), None));
+        assert!(guard.admits(false, Some("Bearer a-secret-of-users-1"), None));
         for wrong in ["Bearer a-secret-of-workers", "a-secret-of-users-1", "Bearer ", "Bearer a-secret-of-users-12"] {
-            assert!(!guard.admits(Some(wrong), None), "{wrong}");
+            assert!(!guard.admits(false, Some(wrong), None), "{wrong}");
         }
-        assert!(!guard.admits(None, Some(&flight_name(Some(&users)))), "only shuffle readers come by their name");
+        assert!(
+            !guard.admits(false, None, Some(&flight_name(Some(&users)))),
+            "only shuffle readers come by their name"
+        );
         let flight = Guard::flight(Some(&workers));
-        assert!(flight.admits(None, Some(&(flight_name(Some(&workers)) + " tonic/0.14"))));
-        assert!(!flight.admits(None, Some(&flight_name(Some(&users)))));
-        assert!(!flight.admits(None, Some("dqa-flight")));
-        assert!(Guard::of([]).admits(None, None));
+        assert!(flight.admits(false, None, Some(&(flight_name(Some(&workers)) + " tonic/0.14"))));
+        assert!(!flight.admits(false, None, Some(&flight_name(Some(&users)))));
+        assert!(!flight.admits(false, None, Some("dqa-flight")));
+        assert!(Guard::of([]).admits(false, None, None));
     }
 
     #[test]

@@ -66,10 +66,13 @@ pub fn run<C: Parser>(arguments: Vec<OsString>, act: impl FnOnce(C) -> anyhow::R
     }
 }
 
-/// Commands that run for days say what they do.
+/// Commands that run for days say what they do. Ballista's scheduler complains that it cannot call a worker to cancel a
+/// task; the coordinator tells it in another way.
 fn log_level(program: &clap::Command, arguments: &[OsString]) -> &'static str {
     match config::name_of_command(program, arguments) {
-        Some("serve" | "run") => "warn,dqa_coordinator=info,dqa_worker=info",
+        Some("serve" | "run") => {
+            "warn,dqa_coordinator=info,dqa_worker=info,ballista_scheduler::state::executor_manager=off"
+        }
         _ => "warn",
     }
 }

@@ -428,8 +428,7 @@ impl Board {
         self.adopt(id, now);
         if !self.is_recovering {
             let is_unknown = |attempt: &u64| self.attempts.get(attempt).is_none_or(|of| of.worker != id);
-            let unknown: Vec<u64> =
-                report.running.iter().map(|running| running.attempt).filter(is_unknown).collect();
+            let unknown: Vec<u64> = report.running.iter().map(|running| running.attempt).filter(is_unknown).collect();
             if !unknown.is_empty() {
                 effects.push(Effect::Stop { worker: id.to_owned(), attempts: unknown });
             }
@@ -682,7 +681,10 @@ impl Board {
             let deadline = self.policy.deadline(run.shards[shard.at].windows, run.class);
             let (worker, windows_done) = (id.to_owned(), running.windows_done);
             let seen = Some(now);
-            self.begin(running.attempt, Attempt { shard, worker, since: now, deadline, alone: false, seen, windows_done });
+            self.begin(
+                running.attempt,
+                Attempt { shard, worker, since: now, deadline, alone: false, seen, windows_done },
+            );
         }
     }
 
