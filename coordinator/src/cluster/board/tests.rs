@@ -1,1 +1,374 @@
-//! What the board must never do: lose a shard, count one twice, leave a run without an end.
+//! What the board must never do: lose a shard, count one twice, leave a run without an end, give a worker more than it
+//! takes, or let a shard that kills drag others along.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dqa_proto::v1::{Failure, Running, Scored};
+use proptest::prelude::*;
+
+use super::*;
+
+fn hello(id: &str, class: DeviceClass, slots: u32) -> Hello {
+    Hello { protocol_version: 1, id: id.to_owned(), device: class.into(), slots, ..Hello::default() }
+}
+
+fn pieces(run: &str, count: usize) -> Vec<Piece> {
+    (0..count).map(|at| Piece { part: format!("{run}-{at}"), windows: 10 }).collect()
+}
+
+fn seconds(time: u64) -> Time {
+    Duration::from_secs(time)
+}
+
+/// Workers that do what they are told, and what becomes of it. Time is in seconds.
+struct World {
+    board: Board,
+    now: Time,
+    /// Attempts that each living worker has: attempt and part.
+    has: BTreeMap<String, BTreeMap<u64, String>>,
+    finished: BTreeMap<String, Vec<Finished>>,
+    class: BTreeMap<String, DeviceClass>,
+    slots: u32,
+    parts: BTreeMap<ShardId, String>,
+    done: BTreeMap<ShardId, u32>,
+    given_up: BTreeSet<ShardId>,
+    ended: BTreeSet<RunId>,
+    broken: BTreeSet<RunId>,
+    alone: BTreeSet<u64>,
+}
+
+impl World {
+    fn new(slots: u32) -> World {
+        let mut board = Board::new(Policy::default(), 1);
+        board.recovered();
+        World {
+            board,
+            now: Time::ZERO,
+            has: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            class: BTreeMap::new(),
+            slots,
+            parts: BTreeMap::new(),
+            done: BTreeMap::new(),
+            given_up: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            broken: BTreeSet::new(),
+            alone: BTreeSet::new(),
+        }
+    }
+
+    fn add(&mut self, run: &str, class: DeviceClass, priority: i32, count: usize) -> RunId {
+        let pieces = pieces(run, count);
+        let (id, effects) = self.board.add(class, priority, pieces.clone(), false, self.now);
+        self.parts.extend(pieces.into_iter().enumerate().map(|(at, piece)| (ShardId { run: id, at }, piece.part)));
+        self.effects(effects);
+        id
+    }
+
+    fn join(&mut self, id: &str, class: DeviceClass) {
+        self.has.insert(id.to_owned(), BTreeMap::new());
+        self.finished.entry(id.to_owned()).or_default();
+        self.class.insert(id.to_owned(), class);
+        let effects = self.board.join(hello(id, class, self.slots), self.now);
+        self.effects(effects);
+        self.report(id);
+    }
+
+    fn report(&mut self, id: &str) {
+        let Some(has) = self.has.get(id) else { return };
+        let running =
+            has.iter().map(|(attempt, part)| Running { attempt: *attempt, part: part.clone(), windows_done: 0 });
+        let finished = self.finished.get(id).cloned().unwrap_or_default();
+        let report = Report { running: running.collect(), finished, draining: false, totals: None };
+        let effects = self.board.report(id, report, self.now);
+        self.effects(effects);
+    }
+
+    fn finish(&mut self, id: &str, attempt: u64, outcome: finished::Outcome) {
+        let Some(part) = self.has.get_mut(id).and_then(|has| has.remove(&attempt)) else { return };
+        let finished = Finished { attempt, part, outcome: Some(outcome) };
+        self.finished.entry(id.to_owned()).or_default().push(finished);
+    }
+
+    /// It is gone, and its stream closes; or it is only silent.
+    fn lose(&mut self, id: &str, closes: bool) {
+        self.has.remove(id);
+        self.finished.remove(id);
+        if closes {
+            let effects = self.board.leave(id, self.now);
+            self.effects(effects);
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        let effects = self.board.tick(self.now);
+        self.effects(effects);
+    }
+
+    fn effects(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Order { attempt, shard, worker, alone, .. } => {
+                    let class = self.class[&worker];
+                    assert_eq!(self.board.runs[&shard.run].class, class, "a run is scored on its class of devices");
+                    if alone {
+                        self.alone.insert(attempt);
+                    }
+                    // One that is gone does not take it.
+                    if let Some(has) = self.has.get_mut(&worker) {
+                        has.insert(attempt, self.parts[&shard].clone());
+                    }
+                }
+                Effect::Stop { worker, attempts } => {
+                    if let Some(has) = self.has.get_mut(&worker) {
+                        has.retain(|attempt, _| !attempts.contains(attempt));
+                    }
+                }
+                Effect::Acknowledge { worker, attempts } => {
+                    if let Some(finished) = self.finished.get_mut(&worker) {
+                        finished.retain(|finished| !attempts.contains(&finished.attempt));
+                    }
+                }
+                Effect::Done { shard, .. } => *self.done.entry(shard).or_default() += 1,
+                Effect::GiveUp { shard, .. } => {
+                    self.given_up.insert(shard);
+                    let effects = self.board.given_up(shard, Ok(1), self.now);
+                    self.effects(effects);
+                }
+                Effect::Ended { run } => assert!(self.ended.insert(run), "a run ends once"),
+                Effect::Broken { run, .. } => {
+                    self.broken.insert(run);
+                }
+                Effect::Forget { .. } | Effect::Failed { .. } | Effect::Lost { .. } => {}
+            }
+        }
+        for worker in self.board.workers.values() {
+            assert!(worker.attempts.len() <= worker.hello.slots as usize, "no more than it takes");
+            let alone = worker.attempts.iter().any(|attempt| self.board.attempts[attempt].alone);
+            assert!(!alone || worker.attempts.len() == 1, "alone is alone");
+        }
+    }
+
+    /// Every worker scores what it has, until nothing is left to do.
+    fn work_to_the_end(&mut self, ids: &[&str]) {
+        for _ in 0..400 {
+            for id in ids {
+                let attempts: Vec<u64> = self.has.get(*id).into_iter().flatten().map(|(attempt, _)| *attempt).collect();
+                for attempt in attempts {
+                    self.finish(id, attempt, finished::Outcome::Scored(Scored { rows: 1, ..Scored::default() }));
+                }
+                self.report(id);
+            }
+            self.pass(seconds(1));
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Happens {
+    Time(u64),
+    Report(usize),
+    Scored(usize),
+    Fails(usize, FailureKind),
+    Dies(usize),
+    FallsSilent(usize),
+    Starts(usize),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let worker = 0..4usize;
+    let kind = prop_oneof![
+        Just(FailureKind::Store),
+        Just(FailureKind::Device),
+        Just(FailureKind::Deadline),
+        Just(FailureKind::Internal),
+        Just(FailureKind::HandedBack),
+    ];
+    prop_oneof![
+        4 => (1..5u64).prop_map(Happens::Time),
+        6 => worker.clone().prop_map(Happens::Report),
+        6 => worker.clone().prop_map(Happens::Scored),
+        2 => (worker.clone(), kind).prop_map(|(worker, kind)| Happens::Fails(worker, kind)),
+        1 => worker.clone().prop_map(Happens::Dies),
+        1 => worker.clone().prop_map(Happens::FallsSilent),
+        3 => worker.prop_map(Happens::Starts),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_every_shard_is_over_once_and_every_run_ends(
+        happens in proptest::collection::vec(happens(), 0..200),
+        slots in 1..4u32,
+    ) {
+        let mut world = World::new(slots);
+        let runs = [world.add("a", DeviceClass::Cpu, 0, 12), world.add("b", DeviceClass::Cpu, 1, 5)];
+        let mut generation = 0;
+        let mut ids: Vec<String> = (0..4).map(|worker| format!("w{worker}-0")).collect();
+        ids.iter().for_each(|id| world.join(id, DeviceClass::Cpu));
+        for event in happens {
+            let first = |world: &World, worker: usize| world.has.get(&ids[worker])?.keys().next().copied();
+            match event {
+                Happens::Time(time) => world.pass(seconds(time)),
+                Happens::Report(worker) => world.report(&ids[worker]),
+                Happens::Scored(worker) => {
+                    if let Some(attempt) = first(&world, worker) {
+                        world.finish(&ids[worker], attempt, finished::Outcome::Scored(Scored::default()));
+                    }
+                }
+                Happens::Fails(worker, kind) => {
+                    if let Some(attempt) = first(&world, worker) {
+                        let failure = Failure { kind: kind.into(), message: String::new() };
+                        world.finish(&ids[worker], attempt, finished::Outcome::Failure(failure));
+                    }
+                }
+                Happens::Dies(worker) => world.lose(&ids[worker], true),
+                Happens::FallsSilent(worker) => world.lose(&ids[worker], false),
+                Happens::Starts(worker) => {
+                    if !world.has.contains_key(&ids[worker]) {
+                        generation += 1;
+                        ids[worker] = format!("w{worker}-{generation}");
+                        world.join(&ids[worker], DeviceClass::Cpu);
+                    }
+                }
+            }
+        }
+        world.join("last", DeviceClass::Cpu);
+        let mut living: Vec<&str> = ids.iter().map(String::as_str).collect();
+        living.push("last");
+        world.work_to_the_end(&living);
+        prop_assert_eq!(&world.ended, &runs.into_iter().collect::<BTreeSet<_>>());
+        prop_assert_eq!(world.done.len(), 17);
+        prop_assert!(world.done.values().all(|count| *count == 1), "{:?}", world.done);
+        prop_assert!(world.board.attempts.is_empty());
+        prop_assert!(world.broken.is_empty());
+        for run in runs {
+            let tally = world.board.tally(run);
+            prop_assert_eq!((tally.over, tally.running, tally.retrying), (tally.shards, 0, 0));
+        }
+    }
+
+    #[test]
+    fn runs_of_a_priority_share_and_a_higher_one_goes_first(a in 1..30usize, b in 1..30usize) {
+        let mut world = World::new(4);
+        let low = world.add("low", DeviceClass::Cpu, 0, 40);
+        let (a, b) = (world.add("a", DeviceClass::Cpu, 5, a), world.add("b", DeviceClass::Cpu, 5, b));
+        let counts = [a, b].map(|run| world.board.tally(run).shards);
+        world.join("w", DeviceClass::Cpu);
+        let running = [a, b].map(|run| world.board.tally(run).running);
+        prop_assert_eq!(running.iter().sum::<usize>(), counts.iter().sum::<usize>().min(4));
+        prop_assert_eq!(world.board.tally(low).running, 4 - running.iter().sum::<usize>());
+        if counts.iter().all(|count| *count >= 2) {
+            prop_assert_eq!(running, [2, 2]);
+        }
+    }
+}
+
+#[test]
+fn a_shard_that_kills_is_found_and_takes_no_other_with_it() {
+    let mut world = World::new(2);
+    let run = world.add("r", DeviceClass::Cpu, 0, 20);
+    let mut deaths = 0;
+    for generation in 0..200 {
+        let id = format!("w{generation}");
+        world.join(&id, DeviceClass::Cpu);
+        loop {
+            world.report(&id);
+            let has = world.has[&id].clone();
+            if has.is_empty() {
+                break;
+            }
+            if has.values().any(|part| part == "r-7") {
+                deaths += 1;
+                world.lose(&id, true);
+                break;
+            }
+            has.keys().for_each(|attempt| {
+                world.finish(&id, *attempt, finished::Outcome::Scored(Scored::default()));
+            });
+        }
+        world.pass(seconds(4));
+        if world.ended.contains(&run) {
+            break;
+        }
+        world.lose(&id, false);
+    }
+    assert!(world.ended.contains(&run));
+    assert_eq!(world.given_up, BTreeSet::from([ShardId { run, at: 7 }]), "after {deaths} deaths");
+    assert!(deaths <= 5, "{deaths}");
+    assert_eq!(world.done.len(), 20);
+}
+
+#[test]
+fn what_a_worker_has_from_an_earlier_coordinator_goes_on() {
+    let mut board = Board::new(Policy::default(), 2);
+    board.join(hello("w", DeviceClass::Cpu, 2), Time::ZERO);
+    let running = |part: &str| Running { attempt: 77, part: part.to_owned(), windows_done: 3 };
+    let report = |part: &str| Report { running: vec![running(part)], ..Report::default() };
+    let effects = board.report("w", report("r-1"), seconds(1));
+    assert_eq!(effects, [], "its run may still be planned");
+    let (run, effects) = board.add(DeviceClass::Cpu, 0, pieces("r", 2), false, seconds(2));
+    let orders: Vec<&Effect> = effects.iter().filter(|effect| matches!(effect, Effect::Order { .. })).collect();
+    assert!(
+        matches!(orders[..], [Effect::Order { shard: ShardId { at: 0, .. }, .. }]),
+        "only the other is ordered: {effects:?}"
+    );
+    let finished = Finished {
+        attempt: 77,
+        part: "r-1".to_owned(),
+        outcome: Some(finished::Outcome::Scored(Scored { rows: 4, ..Scored::default() })),
+    };
+    let effects = board.report("w", Report { finished: vec![finished], ..Report::default() }, seconds(3));
+    let done = Effect::Done { shard: ShardId { run, at: 1 }, failed: 0, after: Some(seconds(1)) };
+    assert!(effects.contains(&done), "{effects:?}");
+    board.recovered();
+    let effects = board.report("w", report("nobody's"), seconds(4));
+    assert!(effects.contains(&Effect::Stop { worker: "w".to_owned(), attempts: vec![77] }), "{effects:?}");
+}
+
+#[test]
+fn an_order_that_was_lost_on_the_way_is_given_again() {
+    let mut world = World::new(1);
+    let run = world.add("r", DeviceClass::Cpu, 0, 1);
+    world.join("w", DeviceClass::Cpu);
+    world.has.get_mut("w").unwrap().clear();
+    for _ in 0..12 {
+        world.pass(seconds(1));
+        world.report("w");
+    }
+    assert_eq!(world.has["w"].len(), 1, "again");
+    world.work_to_the_end(&["w"]);
+    assert!(world.ended.contains(&run));
+}
+
+#[test]
+fn a_store_that_is_away_too_long_stops_the_run_for_people() {
+    let mut world = World::new(1);
+    let run = world.add("r", DeviceClass::Cpu, 0, 1);
+    world.join("w", DeviceClass::Cpu);
+    for _ in 0..3000 {
+        if let Some(attempt) = world.has["w"].keys().next().copied() {
+            let failure = Failure { kind: FailureKind::Store.into(), message: "gone".to_owned() };
+            world.finish("w", attempt, finished::Outcome::Failure(failure));
+        }
+        world.report("w");
+        world.pass(seconds(1));
+    }
+    assert_eq!(world.broken, BTreeSet::from([run]));
+    assert!(world.given_up.is_empty(), "its rows are not made up");
+}
+
+#[test]
+fn a_run_that_is_removed_leaves_nothing() {
+    let mut world = World::new(2);
+    let run = world.add("r", DeviceClass::Cpu, 0, 9);
+    world.join("w", DeviceClass::Cpu);
+    assert_eq!(world.has["w"].len(), 2);
+    let effects = world.board.remove(run, world.now);
+    world.effects(effects);
+    assert!(world.has["w"].is_empty(), "it was told to stop");
+    assert!(world.board.attempts.is_empty() && world.board.parts.is_empty());
+    world.work_to_the_end(&["w"]);
+    assert!(world.done.is_empty());
+}

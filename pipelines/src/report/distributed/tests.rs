@@ -138,6 +138,8 @@ fn record(pictures: &[Picture]) -> RunRecord {
         counts: Counts { pictures: rows, windows: rows, scored: rows, failed: 0 },
         provenance: [].into(),
         parts: parts.into_iter().map(part).collect(),
+        request: None,
+        failure: None,
     }
 }
 
