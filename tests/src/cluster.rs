@@ -40,6 +40,8 @@ pub struct Cluster {
     pub run: Vec<String>,
     /// More arguments of every user's command.
     pub user: Vec<String>,
+    /// `http` or `https`.
+    pub scheme: &'static str,
     /// Where workers find the coordinator, if not where it is.
     pub through: Option<String>,
     coordinator: Option<Child>,
@@ -59,6 +61,7 @@ impl Cluster {
             serve: Vec::new(),
             run: Vec::new(),
             user: Vec::new(),
+            scheme: "http",
             through: None,
             coordinator: None,
             workers: Vec::new(),
@@ -76,7 +79,7 @@ impl Cluster {
 
     /// The coordinator's address.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// The coordinator's port.

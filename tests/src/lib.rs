@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // it is for tests alone
 
+pub mod certificates;
 pub mod cluster;
 pub mod proxy;
 pub mod s3;

@@ -1,0 +1,68 @@
+//! Certificates for one test: an authority, and whom it signs.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+/// Who signs.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// Files of a program's certificate.
+pub struct Files {
+    /// The certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Who signed it.
+    pub authority: PathBuf,
+}
+
+impl Authority {
+    /// A new one, which nobody trusts yet.
+    pub fn new() -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate of this machine, written to `folder` under `name`.
+    pub fn sign(&self, folder: &Path, name: &str) -> Files {
+        let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let write = |ending: &str, text: &str| {
+            let path = folder.join(format!("{name}-{ending}.pem"));
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        Files {
+            certificate: write("certificate", &certificate.pem()),
+            key: write("key", &key.serialize_pem()),
+            authority: write("authority", &self.pem),
+        }
+    }
+}
+
+impl Default for Authority {
+    fn default() -> Authority {
+        Authority::new()
+    }
+}
+
+impl Files {
+    /// The flags of a program that has it.
+    pub fn flags(&self) -> Vec<String> {
+        let path = |path: &Path| path.display().to_string();
+        let flags = [
+            ("--tls-cert", path(&self.certificate)),
+            ("--tls-key", path(&self.key)),
+            ("--tls-ca", path(&self.authority)),
+        ];
+        flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
+    }
+}

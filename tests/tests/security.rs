@@ -1,0 +1,279 @@
+//! Who is let in: on the coordinator's port and on a worker's, with certificates and tokens that are right, wrong or absent.
+
+#![allow(clippy::unwrap_used)] // helpers too
+
+use std::path::Path;
+use std::process::Stdio;
+
+use arrow_flight::Ticket;
+use arrow_flight::flight_service_client::FlightServiceClient;
+use ballista_core::serde::protobuf::PollWorkParams;
+use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
+use dqa_proto::v1::coordinator_service_client::CoordinatorServiceClient;
+use dqa_proto::v1::worker_service_client::WorkerServiceClient;
+use dqa_proto::v1::{AttendRequest, DeviceClass, Hello, ListWorkersRequest, attend_request};
+use dqa_tests::certificates::{Authority, Files};
+use dqa_tests::cluster::{Cluster, Programs, free_port};
+use dqa_worker::net::{Caller, TlsArgs, Token, channel, flight_name};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Status};
+
+const PROGRAMS: Programs =
+    Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
+const USERS: &str = "the-users-secret-token-0123";
+const WORKERS: &str = "the-workers-secret-token-45";
+
+/// A cluster with certificates and tokens, and a worker whose port is known.
+struct Guarded {
+    cluster: Cluster,
+    worker_port: u16,
+    insider: Files,
+    stranger: Files,
+}
+
+impl Guarded {
+    fn new() -> Guarded {
+        let mut cluster = Cluster::local(PROGRAMS);
+        cluster.scheme = "https";
+        let (authority, other) = (Authority::new(), Authority::new());
+        let folder = cluster.place.path("");
+        let sign = |name: &str| authority.sign(&folder, name);
+        let (coordinator, worker, insider) = (sign("coordinator"), sign("worker"), sign("user"));
+        let stranger = other.sign(&folder, "stranger");
+        cluster.place.file("users.token", USERS.as_bytes());
+        cluster.place.file("workers.token", WORKERS.as_bytes());
+        cluster.place.file("wrong.token", b"somebody-else-s-token-6789");
+        let flags = |flags: &[&str], files: &Files| {
+            flags.iter().map(|flag| (*flag).to_owned()).chain(files.flags()).collect::<Vec<String>>()
+        };
+        let tokens = ["--token-file", "users.token", "--worker-token-file", "workers.token"];
+        cluster.serve = flags(&tokens, &coordinator);
+        let worker_port = free_port();
+        let listen = format!("127.0.0.1:{worker_port}");
+        cluster.run = flags(&["--token-file", "workers.token", "--listen", &listen], &worker);
+        cluster.user = flags(&["--token-file", "users.token"], &insider);
+        Guarded { cluster, worker_port, insider, stranger }
+    }
+
+    fn token(&self, name: &str) -> Token {
+        Token::read(&self.cluster.place.path(&format!("{name}.token"))).unwrap()
+    }
+
+    fn urls(&self) -> [String; 2] {
+        [self.cluster.url(), format!("https://127.0.0.1:{}", self.worker_port)]
+    }
+}
+
+fn args(files: &Files) -> TlsArgs {
+    TlsArgs {
+        tls_cert: Some(files.certificate.clone()),
+        tls_key: Some(files.key.clone()),
+        tls_ca: Some(files.authority.clone()),
+    }
+}
+
+type Intercepted = InterceptedService<Channel, Caller>;
+
+/// What each service of both ports answers to a caller.
+async fn answers(url: &str, flight_url: &str, to: Channel, flight: Channel, token: Option<&Token>) -> Vec<(&'static str, Status)> {
+    let caller = Caller::new(token);
+    let with = |channel: Channel| -> Intercepted { InterceptedService::new(channel, caller.clone()) };
+    let _ = (url, flight_url);
+    let users = CoordinatorServiceClient::new(with(to.clone())).list_workers(ListWorkersRequest {}).await;
+    let hello = AttendRequest {
+        message: Some(attend_request::Message::Hello(Hello {
+            protocol_version: dqa_proto::PROTOCOL_VERSION,
+            id: "intruder".to_owned(),
+            device: DeviceClass::Cpu.into(),
+            slots: 1,
+            ..Hello::default()
+        })),
+    };
+    let attends = WorkerServiceClient::new(with(to.clone())).attend(tokio_stream::iter([hello])).await;
+    let polls = SchedulerGrpcClient::new(with(to)).poll_work(PollWorkParams::default()).await;
+    let reads = FlightServiceClient::new(with(flight)).do_get(Ticket { ticket: "x".into() }).await;
+    let status = |result: Result<(), Status>| result.err().unwrap_or_else(|| Status::ok(""));
+    vec![
+        ("users", status(users.map(drop))),
+        ("attend", status(attends.map(drop))),
+        ("poll", status(polls.map(drop))),
+        ("flight", status(reads.map(drop))),
+    ]
+}
+
+fn endpoint(url: &str, tls: ClientTlsConfig) -> Channel {
+    Endpoint::from_shared(url.to_owned()).unwrap().tls_config(tls).unwrap().connect_lazy()
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_right_ones_it_works_and_with_no_other() {
+    let mut guarded = Guarded::new();
+    guarded.cluster.place.haze(&["dcp", "aod"]);
+    guarded.cluster.start_coordinator();
+    guarded.cluster.start_worker(&[]);
+    guarded.cluster.wait_for_workers(1);
+    guarded.cluster.user(&guarded.cluster.submit("haze.toml", &["--name", "r"])).ends_with(0);
+
+    let [url, flight_url] = guarded.urls();
+    let (users, workers, wrong) = (guarded.token("users"), guarded.token("workers"), guarded.token("wrong"));
+    let tls = args(&guarded.insider).read().unwrap();
+    let with_certificate = |url: &str| channel(url, &tls, None, false).unwrap();
+    let ask = |token| answers(&url, &flight_url, with_certificate(&url), with_certificate(&flight_url), token);
+    let codes = |answers: Vec<(&'static str, Status)>| {
+        answers.into_iter().map(|(service, status)| (service, status.code())).collect::<Vec<_>>()
+    };
+    let refused = |services: [&'static str; 4]| services.map(|service| (service, Code::Unauthenticated)).to_vec();
+    let all = ["users", "attend", "poll", "flight"];
+
+    // A certificate and no token, or a wrong one: nothing.
+    assert_eq!(codes(ask(None).await), refused(all));
+    assert_eq!(codes(ask(Some(&wrong)).await), refused(all));
+    // Each token opens its own services, and nothing else.
+    let by_user = codes(ask(Some(&users)).await);
+    assert_eq!(by_user[0], ("users", Code::Ok));
+    assert_eq!(by_user[1..], refused(all)[1..]);
+    let by_worker = codes(ask(Some(&workers)).await);
+    assert_eq!(by_worker[0], ("users", Code::Unauthenticated));
+    assert_eq!(by_worker[1], ("attend", Code::Ok));
+    // A worker that said hello may poll, others may not; a ticket that is none is read as one.
+    assert_eq!(by_worker[2], ("poll", Code::FailedPrecondition));
+    assert!(by_worker[3].1 != Code::Unauthenticated, "{by_worker:?}");
+
+    // The right token without a certificate, or with one that another signed: nothing.
+    let authority = Certificate::from_pem(read(&guarded.insider.authority));
+    let none = ClientTlsConfig::new().ca_certificate(authority.clone());
+    let identity = Identity::from_pem(read(&guarded.stranger.certificate), read(&guarded.stranger.key));
+    let strange = none.clone().identity(identity);
+    for token in [&users, &workers] {
+        let answers_of = |tls: &ClientTlsConfig| {
+            answers(&url, &flight_url, endpoint(&url, tls.clone()), endpoint(&flight_url, tls.clone()), Some(token))
+        };
+        assert_eq!(codes(answers_of(&none).await), refused(all));
+        for (service, status) in answers_of(&strange).await {
+            assert!(!matches!(status.code(), Code::Ok | Code::FailedPrecondition), "{service}: {status:?}");
+        }
+    }
+    // Without TLS there is no answer at all.
+    for url in [&url, &flight_url] {
+        let plain = Endpoint::from_shared(url.replace("https", "http")).unwrap().connect_lazy();
+        for (service, status) in answers(url, url, plain.clone(), plain, Some(&users)).await {
+            assert!(matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal), "{service}: {status:?}");
+        }
+    }
+    // What Ballista offers beside polling is for nobody.
+    let with = |token: &Token| InterceptedService::new(with_certificate(&url), Caller::new(Some(token)));
+    let mut ballista = SchedulerGrpcClient::new(with(&workers));
+    let executes = ballista.execute_query(ballista_core::serde::protobuf::ExecuteQueryParams::default()).await;
+    assert_eq!(executes.unwrap_err().code(), Code::Unimplemented);
+    let cancels = ballista.cancel_job(ballista_core::serde::protobuf::CancelJobParams::default()).await;
+    assert_eq!(cancels.unwrap_err().code(), Code::Unimplemented);
+
+    // Pages: health is for everyone, numbers are not.
+    let page = |url: &str, path: &str, more: &[&str]| {
+        let authority = guarded.insider.authority.display().to_string();
+        let url = format!("{url}{path}");
+        let said = std::process::Command::new("curl")
+            .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", &authority, &url])
+            .args(more)
+            .output();
+        said.map(|said| String::from_utf8(said.stdout).unwrap()).ok()
+    };
+    let bearer = format!("Authorization: {}", workers.header());
+    let (certificate, key) =
+        (guarded.insider.certificate.display().to_string(), guarded.insider.key.display().to_string());
+    for url in [&url, &flight_url] {
+        let Some(health) = page(url, "/healthz", &[]) else {
+            eprintln!("skipped: there is no curl");
+            break;
+        };
+        assert_eq!(health, "200");
+        assert_eq!(page(url, "/metrics", &[]).unwrap(), "401");
+        assert_eq!(page(url, "/metrics", &["-H", &bearer]).unwrap(), "401", "a token without a certificate");
+        let whole = ["-H", bearer.as_str(), "--cert", &certificate, "--key", &key];
+        assert_eq!(page(url, "/metrics", &whole).unwrap(), "200");
+    }
+    let said = guarded.cluster.said();
+    for secret in [USERS, WORKERS, flight_name(Some(&workers)).as_str()] {
+        assert!(!said.contains(secret), "no secrets in logs");
+    }
+}
+
+#[test]
+fn a_worker_with_a_wrong_token_or_certificate_does_not_register() {
+    let mut guarded = Guarded::new();
+    guarded.cluster.start_coordinator();
+    guarded.cluster.wait_for_workers(0);
+    let right = guarded.cluster.run.clone();
+    guarded.cluster.run = right.iter().map(|flag| flag.replace("workers.token", "users.token")).collect();
+    let wrong = guarded.cluster.start_worker(&[]);
+    assert_eq!(guarded.cluster.end_of(wrong), 2, "it is not started again");
+    assert!(guarded.cluster.said().contains("the coordinator refused this worker: the token is not the right one"));
+    let strange = guarded.stranger.flags();
+    guarded.cluster.run = ["--token-file", "workers.token"].map(str::to_owned).into_iter().chain(strange).collect();
+    let stranger = guarded.cluster.start_worker(&[]);
+    // It does not trust the coordinator either, and looks for another for ever.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(guarded.cluster.ended(stranger).is_none());
+    guarded.cluster.wait_for_workers(0);
+}
+
+#[test]
+fn an_open_port_is_refused() {
+    let cluster = Cluster::local(PROGRAMS);
+    cluster.place.file("users.token", USERS.as_bytes());
+    cluster.place.file("short.token", b"short");
+    for (arguments, says) in [
+        (&["serve", "--listen", "0.0.0.0:0"][..], "it has neither TLS nor tokens"),
+        (
+            &["serve", "--listen", "0.0.0.0:0", "--token-file", "users.token", "--worker-token-file", "users.token"][..],
+            "it has no TLS",
+        ),
+        (&["serve", "--token-file", "short.token"][..], "has less than 16 characters"),
+        (&["serve", "--tls-cert", "users.token"][..], "a certificate needs its key"),
+        (&["serve", "--token-file", "none.token"][..], "cannot read the token none.token"),
+    ] {
+        let said = cluster.place.run(arguments).ends_with(2);
+        assert!(said.err.contains(says), "{arguments:?}: {}", said.err);
+    }
+    let mut open = cluster.place.command(&["serve", "--listen", "0.0.0.0:0", "--insecure"]);
+    let mut open = open.stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(open.try_wait().unwrap().is_none(), "who asks for it gets it");
+    open.kill().unwrap();
+    open.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_of_another_version_is_told_and_the_run_goes_on() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.place.haze(&["dcp", "aod"]);
+    cluster.start_coordinator();
+    cluster.start_worker(&[("FAULT_SLOW_MILLIS", "200")]);
+    cluster.wait_for_workers(1);
+    cluster.user(&cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r", "--detach"])).ends_with(0);
+    let old = AttendRequest {
+        message: Some(attend_request::Message::Hello(Hello {
+            protocol_version: dqa_proto::PROTOCOL_VERSION - 1,
+            id: "old".to_owned(),
+            program_version: "0.0.9".to_owned(),
+            device: DeviceClass::Cpu.into(),
+            slots: 1,
+            ..Hello::default()
+        })),
+    };
+    let mut client = WorkerServiceClient::connect(cluster.url()).await.unwrap();
+    let refusal = client.attend(tokio_stream::iter([old])).await.unwrap_err();
+    assert_eq!((refusal.code(), dqa_proto::code(&refusal)), (Code::FailedPrecondition, Some("protocol_version")));
+    assert!(refusal.message().contains("worker old (dqa 0.0.9) speaks version 0 of the protocol"), "{refusal:?}");
+    let hint = refusal.metadata().get(dqa_proto::HINT).unwrap().to_str().unwrap();
+    assert_eq!(hint, "install the coordinator's version of dqa-worker");
+    // And it cannot take orders either.
+    let polls = SchedulerGrpcClient::connect(cluster.url()).await.unwrap().poll_work(PollWorkParams::default()).await;
+    assert_eq!(polls.unwrap_err().code(), Code::FailedPrecondition);
+    cluster.wait_for("r", |run| run["state"] == "complete");
+}
