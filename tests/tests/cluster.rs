@@ -271,3 +271,65 @@ fn what_cannot_be_asked_is_refused_with_what_to_do() {
         assert!(said.err.contains(says), "{}", said.err);
     }
 }
+
+#[test]
+fn another_model_is_never_scored_with() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.place.haze(&["dcp"]);
+    cluster.start_coordinator();
+    cluster.wait_for_workers(0);
+    cluster.user(&cluster.submit("haze.toml", &["--name", "r", "--detach"])).ends_with(0);
+    // Somebody changes the weights in the store, where the name says what they must be.
+    let largest = std::fs::read_dir(cluster.place.path("store/models")).unwrap();
+    let largest = largest.map(|entry| entry.unwrap().path()).max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let right = std::fs::read(&largest).unwrap();
+    let mut wrong = right.clone();
+    *wrong.last_mut().unwrap() ^= 1;
+    std::fs::write(&largest, wrong).unwrap();
+    cluster.start_worker(&[]);
+    let failed = cluster.wait_for("r", is("failed"));
+    assert!(failed["failure"].as_str().unwrap().contains("is not what its name says"), "{failed}");
+    let refused = cluster.store(&["query", "SELECT count(*) AS n FROM scores", "--format", "json"]).ends_with(0);
+    assert!(refused.out.contains("0"), "nothing is scored: {}", refused.out);
+
+    std::fs::write(&largest, right).unwrap();
+    cluster.user(&["resume", "r"]).ends_with(0);
+    cluster.wait_for("r", is("complete"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_with_another_fingerprint_than_the_run_s_scores_nothing() {
+    use dqa_proto::v1::coordinator_service_client::CoordinatorServiceClient;
+    use dqa_proto::v1::{DeviceClass, Model, RunRequest, SubmitRequest};
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.place.haze(&["dcp"]);
+    cluster.start_coordinator();
+    cluster.start_worker(&[]);
+    cluster.wait_for_workers(1);
+    let root = cluster.place.path("haze").display().to_string();
+    let model = Model {
+        name: "dqa:small".to_owned(),
+        prompts_name: "dqa:small".to_owned(),
+        views: "sees=both,window=224,stride=64".to_owned(),
+        dtype: "f32".to_owned(),
+        fingerprint: "0".repeat(64),
+        ..Model::default()
+    };
+    let definition = format!("name = \"haze\"\nroot = \"{root}\"\nlayout = [\"{{algorithm}}/{{scene}}.png\"]\n");
+    let run = RunRequest {
+        name: "r".to_owned(),
+        definitions: vec![definition],
+        model: Some(model),
+        device: DeviceClass::Cpu.into(),
+        ..RunRequest::default()
+    };
+    let mut client = CoordinatorServiceClient::connect(cluster.url()).await.unwrap();
+    client.submit(SubmitRequest { run: Some(run.clone()) }).await.unwrap();
+    let failed = cluster.wait_for("r", is("failed"));
+    assert!(failed["failure"].as_str().unwrap().contains("and the run's is 0000"), "{failed}");
+    // A path is not a model that a worker opens.
+    let mut path = run;
+    path.model.as_mut().unwrap().name = "/etc".to_owned();
+    let refused = client.submit(SubmitRequest { run: Some(path) }).await.unwrap_err();
+    assert_eq!(dqa_proto::code(&refused), Some("bad_model"), "{refused:?}");
+}

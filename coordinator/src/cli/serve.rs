@@ -10,7 +10,7 @@ use dqa_worker::program::{Done, host, note};
 use dqa_worker::telemetry;
 
 use super::StoreArgs;
-use crate::cluster::{self, Settings};
+use crate::cluster::{self, Ended, Settings};
 
 /// Takes runs from users and has workers score them, until it is told to end.
 #[derive(clap::Args)]
@@ -72,6 +72,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         deadline: Duration::from_secs(args.deadline),
         listening: Box::new(|address| note(format_args!("listening on {address}"))),
     };
-    cluster::serve(settings).await?;
-    Ok(Done::All)
+    Ok(match cluster::serve(settings).await? {
+        Ended::Told => Done::All,
+        Ended::Followed => Done::Restart,
+    })
 }

@@ -20,4 +20,4 @@ mod model_files;
 mod serve;
 mod wire;
 
-pub use serve::{Settings, serve};
+pub use serve::{Ended, Settings, serve};

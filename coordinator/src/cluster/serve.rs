@@ -120,11 +120,20 @@ impl Front {
     }
 }
 
-/// Runs a coordinator until it is told to end.
+/// How a coordinator ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// Another has taken the lead: it is to be started again, to stand by.
+    Followed,
+}
+
+/// Runs a coordinator until it is told to end, or another leads.
 ///
 /// # Errors
-/// Where it cannot listen, or another has taken the lead: then it is to be started again, to stand by.
-pub async fn serve(settings: Settings) -> anyhow::Result<()> {
+/// Where it cannot listen.
+pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
     let Settings { store, listen, id, tls, tokens, insecure, roots, deadline, listening } = settings;
     let advised = |error: NetError| match error.hint() {
         Some(hint) => advise(error.into(), hint),
@@ -156,23 +165,22 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     metrics::LEADS.set(0);
     lead.end().await;
     let _ = stop.send(());
-    match tokio::time::timeout(END_MAX, serving).await {
-        Ok(Ok(served)) => served.map_err(advised)?,
-        // Streams to workers do not end by themselves; workers find the next coordinator.
-        Ok(Err(_)) | Err(_) => {}
+    // Streams to workers do not end by themselves: they find the next coordinator.
+    if let Ok(Ok(served)) = tokio::time::timeout(END_MAX, serving).await {
+        served.map_err(advised)?;
     }
     info!("coordinator ends");
     ended
 }
 
-async fn told_to_end() -> anyhow::Result<()> {
+async fn told_to_end() -> anyhow::Result<Ended> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     tokio::select! {
         _ = terminate.recv() => info!("SIGTERM: workers go on with what they have; the next coordinator hears of it"),
         _ = interrupt.recv() => info!("SIGINT: workers go on with what they have; the next coordinator hears of it"),
     }
-    Ok(())
+    Ok(Ended::Told)
 }
 
 /// Waits for the lead, and works until it is lost.
@@ -183,7 +191,7 @@ async fn work(
     lead: &mut Lead,
     ready: &std::sync::atomic::AtomicBool,
     health: &tonic_health::server::HealthReporter,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Ended> {
     let term = lead.wait(|leader| front.set(Err(leader.to_owned()))).await;
     let desk = Desk::open(store.clone(), roots, policy, term).await?;
     front.set(Ok(desk.clone()));
@@ -197,7 +205,8 @@ async fn work(
     };
     front.set(Err(other.clone()));
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
-    anyhow::bail!("coordinator {other} leads now")
+    warn!(leader = other, "another coordinator leads now");
+    Ok(Ended::Followed)
 }
 
 /// Goes on with the store's runs that have not ended.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use dqa_proto::v1::worker_service_client::WorkerServiceClient;
 use dqa_proto::v1::{AttendRequest, AttendResponse, FailureKind, Hello, attend_request, attend_response};
-use rand::Rng;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::interceptor::InterceptedService;
@@ -62,7 +61,8 @@ impl Attendance {
                 return status;
             }
             warn!(coordinator = url, code = ?status.code(), why = status.message(), "no coordinator; trying again");
-            tokio::time::sleep(wait.mul_f64(rand::rng().random_range(0.5..1.0))).await;
+            let share: f64 = rand::random_range(0.5..1.0);
+            tokio::time::sleep(wait.mul_f64(share)).await;
             wait = (wait * 2).min(AGAIN_MAX);
         }
         Status::internal("there is no address of a coordinator")

@@ -126,7 +126,8 @@ pub async fn run(settings: Settings, scorers: Arc<dyn Scorers>) -> anyhow::Resul
     let flight = FlightServiceServer::new(BallistaFlightService::new(work_dir))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let services = Routes::new(guarded(flight, Guard::flight(token.as_ref()).behind(tls)));
+    let (_, health) = tonic_health::server::health_reporter();
+    let services = Routes::new(guarded(flight, Guard::flight(token.as_ref()).behind(tls))).add_service(health);
     info!(id, %address, slots, devices = ?attendance.hello.devices, "worker starts");
 
     let to = channels.iter().map(|(_, channel)| channel.clone()).collect();

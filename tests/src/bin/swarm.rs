@@ -1,0 +1,115 @@
+//! Many workers in one process, with a stand-in for the model: each shard takes a fixed time and its part has made-up
+//! scores. It shows what a coordinator can carry, not what a worker can score.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use dqa_pipelines::parts;
+use dqa_pipelines::place::Addresses;
+use dqa_pipelines::plan::ShardPicture;
+use dqa_pipelines::tables::scores::{ScoreRow, Spread};
+use dqa_proto::v1::{DeviceClass, FailureKind};
+use dqa_worker::cluster::{self, Order, Scorers, Seat, Settings, Trouble};
+use dqa_worker::net::Tls;
+use dqa_worker::program::{self, Done};
+use dqa_worker::shard::ShardOutcome;
+
+/// Workers that score nothing.
+#[derive(Parser)]
+#[command(name = "swarm")]
+struct Arguments {
+    /// The coordinator.
+    #[arg(long)]
+    coordinator: String,
+    /// How many workers.
+    #[arg(long, default_value_t = 250)]
+    workers: usize,
+    /// Shards at once on each.
+    #[arg(long, default_value_t = 1)]
+    slots: usize,
+    /// What a shard takes.
+    #[arg(long, default_value_t = 1000)]
+    millis: u64,
+}
+
+fn main() -> ExitCode {
+    program::run(std::env::args_os().collect(), |arguments: Arguments| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().max_blocking_threads(4096).enable_all().build()?;
+        let scorers =
+            Arc::new(StandIn { takes: Duration::from_millis(arguments.millis), addresses: Addresses::default() });
+        let workers: Vec<_> = (0..arguments.workers)
+            .map(|_| {
+                let settings = Settings {
+                    coordinators: vec![arguments.coordinator.clone()],
+                    listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+                    advertise: None,
+                    slots: arguments.slots,
+                    query_tasks: 0,
+                    token: None,
+                    tls: Tls::default(),
+                    insecure: false,
+                    work_dir: std::env::temp_dir(),
+                    drain_within: Duration::from_secs(10),
+                    restart_code: 75,
+                };
+                runtime.spawn(cluster::run(settings, scorers.clone()))
+            })
+            .collect();
+        for worker in workers {
+            runtime.block_on(worker)??;
+        }
+        runtime.shutdown_background();
+        Ok(Done::All)
+    })
+}
+
+struct StandIn {
+    takes: Duration,
+    addresses: Addresses,
+}
+
+impl Scorers for StandIn {
+    fn class(&self) -> DeviceClass {
+        DeviceClass::Cpu
+    }
+
+    fn devices(&self) -> Vec<String> {
+        vec!["stand-in".to_owned()]
+    }
+
+    fn score(&self, order: &Order, seat: &Seat) -> Result<ShardOutcome, Trouble> {
+        let started = Instant::now();
+        std::thread::sleep(self.takes);
+        let shard = &order.shard;
+        let row = |picture: &ShardPicture| ScoreRow {
+            scene: picture.scene.clone(),
+            scene_group: picture.scene_group.clone(),
+            image: picture.image.clone(),
+            uri: picture.uri.clone(),
+            version: picture.version.clone(),
+            digest: None,
+            width: None,
+            height: None,
+            windows: 1,
+            score: Ok(Spread { score: 0.5, std: 0.0, min: 0.5, max: 0.5 }),
+            mos: picture.mos,
+        };
+        let rows: Vec<ScoreRow> = shard.pictures.iter().map(row).collect();
+        let of_store = |error| Trouble::new(FailureKind::Store, error);
+        let store = self.addresses.open(&shard.store).map_err(of_store)?;
+        let (key, part) = (shard.key(), parts::encode(shard, &rows, &[]));
+        seat.runtime.block_on(store.put(&key, part)).map_err(of_store)?;
+        let rows = rows.len() as u64;
+        Ok(ShardOutcome {
+            key: shard.key(),
+            rows,
+            failed: 0,
+            reused: 0,
+            windows: shard.windows,
+            wall: started.elapsed(),
+        })
+    }
+}
