@@ -90,6 +90,8 @@ pub async fn run(settings: Settings, scorers: Arc<dyn Scorers>) -> anyhow::Resul
         Ok((url.clone(), to))
     });
     let channels: Vec<_> = channels.collect::<Result<_, NetError>>().map_err(advised)?;
+    std::fs::create_dir_all(&settings.work_dir)
+        .with_context(|| format!("cannot make the folder {}", settings.work_dir.display()))?;
     let folder = tempfile::Builder::new().prefix("dqa-worker-").tempdir_in(&settings.work_dir);
     let folder = folder.with_context(|| format!("cannot use the folder {}", settings.work_dir.display()))?;
     let work_dir = folder.path().display().to_string();
