@@ -45,17 +45,8 @@ envFrom:
 {{- end }}
 {{- end }}
 
-{{- /* Of a scheme, or `tcp`: a kubelet has no certificate to show, and where one is asked for it only sees that the port is open. */ -}}
+{{- /* Of a scheme. A kubelet has no certificate to show; these pages ask for none. */ -}}
 {{- define "dqa.probes" -}}
-{{- if eq . "tcp" }}
-livenessProbe:
-  tcpSocket: {port: dqa}
-  periodSeconds: 10
-  failureThreshold: 6
-readinessProbe:
-  tcpSocket: {port: dqa}
-  periodSeconds: 5
-{{- else }}
 livenessProbe:
   httpGet: {path: /healthz, port: dqa, scheme: {{ . }}}
   periodSeconds: 10
@@ -63,7 +54,6 @@ livenessProbe:
 readinessProbe:
   httpGet: {path: /readyz, port: dqa, scheme: {{ . }}}
   periodSeconds: 5
-{{- end }}
 {{- end }}
 
 {{- /* Whether clients show certificates. */ -}}
