@@ -127,7 +127,7 @@ impl CoordinatorService for Api {
     async fn resume_run(&self, request: Request<v1::ResumeRunRequest>) -> Answer<v1::ResumeRunResponse> {
         let desk = self.0.desk()?;
         let run = known(&desk, &request.into_inner().name).await?;
-        let state = run.record().state;
+        let state = run.state();
         match state {
             RunState::Paused => {
                 let id = run.id();
@@ -146,7 +146,7 @@ impl CoordinatorService for Api {
     async fn retry_failed(&self, request: Request<v1::RetryFailedRequest>) -> Answer<v1::RetryFailedResponse> {
         let desk = self.0.desk()?;
         let run = known(&desk, &request.into_inner().name).await?;
-        if run.record().state.is_active() {
+        if run.state().is_active() {
             let why = format!("run `{}` is not at its end", run.name);
             return Err(hint(refused(Code::FailedPrecondition, "active_run", why), "wait for it, or cancel it"));
         }
@@ -253,7 +253,7 @@ async fn known(desk: &Arc<Desk>, text: &str) -> Result<Arc<Running>, Status> {
 
 async fn active(desk: &Arc<Desk>, text: &str) -> Result<Arc<Running>, Status> {
     let run = known(desk, text).await?;
-    let state = run.record().state;
+    let state = run.state();
     if state.is_active() {
         return Ok(run);
     }
@@ -398,7 +398,7 @@ async fn watch(desk: Arc<Desk>, run: Arc<Running>, out: mpsc::Sender<Result<v1::
     let mut changes = run.changes();
     loop {
         let shown = run.shown(&desk);
-        let has_ended = !run.record().state.is_active();
+        let has_ended = !run.state().is_active();
         if out.send(Ok(v1::WatchRunResponse { run: Some(shown) })).await.is_err() || has_ended {
             return;
         }

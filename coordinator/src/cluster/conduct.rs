@@ -101,6 +101,10 @@ impl Running {
         self.live().record.clone()
     }
 
+    pub(super) fn state(&self) -> RunState {
+        self.live().record.state
+    }
+
     pub(super) fn id(&self) -> Option<RunId> {
         self.live().plan.as_ref()?.id
     }
@@ -223,7 +227,7 @@ impl Running {
     /// Until it is on the board, or has ended.
     pub(super) async fn planned(self: Arc<Running>) {
         let mut changes = self.changes();
-        while self.id().is_none() && self.record().state.is_active() {
+        while self.id().is_none() && self.state().is_active() {
             if changes.changed().await.is_err() {
                 return;
             }

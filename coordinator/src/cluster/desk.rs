@@ -290,7 +290,7 @@ impl Desk {
             set(&metrics::SHARDS_RUNNING, demand.running);
         }
         let runs = self.runs();
-        let active = runs.iter().filter(|run| run.record().state.is_active()).count();
+        let active = runs.iter().filter(|run| run.state().is_active()).count();
         metrics::RUNS_ACTIVE.set(i64::try_from(active).unwrap_or(i64::MAX));
         runs.iter().for_each(|run| run.sample(self));
     }

@@ -15,6 +15,9 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 type Export = Option<Box<dyn Layer<Registry> + Send + Sync>>;
 
+/// What collectors get: runs and shards, not what libraries do.
+const EXPORTED: &str = "off,dqa_coordinator=info,dqa_worker=info";
+
 /// Where spans go beside the log, once it is known.
 static EXPORT: OnceLock<reload::Handle<Export, Registry>> = OnceLock::new();
 
@@ -27,6 +30,8 @@ pub fn log(level: &str) {
         .log_internal_errors(false) // it would report a closed pipe to that pipe, and panic
         .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     let (export, handle) = reload::Layer::new(None::<Box<dyn Layer<Registry> + Send + Sync>>);
+    // The filter is around what is put in later: a filter cannot be put in itself.
+    let export = export.with_filter(EnvFilter::new(EXPORTED));
     if tracing_subscriber::registry().with(export).with(lines.with_filter(filter)).try_init().is_ok() {
         let _ = EXPORT.set(handle);
     }
@@ -54,7 +59,6 @@ pub fn export(service: &'static str, url: &str) -> anyhow::Result<Exporter> {
         .with_resource(Resource::builder().with_service_name(service).build())
         .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(service));
-    let layer = layer.with_filter(EnvFilter::new("dqa_coordinator=info,dqa_worker=info"));
     if let Some(handle) = EXPORT.get() {
         handle.reload(Some(layer.boxed()))?;
     }
