@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,9 @@ use crate::place::{Place, PlaceError};
 
 /// The folder of runs in a store.
 pub const RUNS: &str = "runs";
+
+/// Records read at once.
+const READS_MAX: usize = 16;
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -249,12 +253,10 @@ impl RunRecord {
     /// # Errors
     /// Where the store fails or a record is not one.
     pub async fn all(store: &Place) -> Result<Vec<RunRecord>, RunError> {
-        let mut records = Vec::new();
-        for name in store.folders(RUNS).await? {
-            if let Ok(name) = name.parse() {
-                records.extend(RunRecord::find(store, &name).await?);
-            }
-        }
+        let names: Vec<RunName> = store.folders(RUNS).await?.iter().filter_map(|name| name.parse().ok()).collect();
+        let read = names.into_iter().map(|name| async move { RunRecord::find(store, &name).await });
+        let found: Vec<Option<RunRecord>> = futures::stream::iter(read).buffered(READS_MAX).try_collect().await?;
+        let mut records: Vec<RunRecord> = found.into_iter().flatten().collect();
         records.sort_by_key(|record| record.created);
         Ok(records)
     }

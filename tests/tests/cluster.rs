@@ -260,7 +260,7 @@ fn what_cannot_be_asked_is_refused_with_what_to_do() {
     cluster.start_coordinator();
     cluster.wait_for_workers(0);
     let elsewhere = cluster.user(&cluster.submit("haze.toml", &[])).ends_with(2);
-    assert!(elsewhere.err.contains("where this coordinator reads none"), "{}", elsewhere.err);
+    assert!(elsewhere.err.contains("where this coordinator reads no data sets"), "{}", elsewhere.err);
     assert!(elsewhere.err.contains("hint: whoever runs the coordinator says with --roots"), "{}", elsewhere.err);
     for (arguments, says) in [
         (vec!["cancel", "nothing"], "there is no run `nothing`"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use dqa_worker::net::{TlsArgs, Token, Tokens};
-use dqa_worker::program::{Done, host, note};
+use dqa_worker::program::{Done, note};
 use dqa_worker::telemetry;
 
 use super::StoreArgs;
@@ -64,7 +64,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let settings = Settings {
         store: args.store.create()?,
         listen: args.listen,
-        id: args.id.clone().unwrap_or_else(|| format!("{}-{}", host(), args.listen.port())),
+        id: args.id.clone(),
         tls: args.tls.read()?,
         tokens,
         insecure: args.insecure,

@@ -28,7 +28,7 @@ use super::progress::Progress;
 use super::remote::RemoteArgs;
 use super::report::ReportArgs;
 use crate::engine::Local;
-use crate::run::{self, Asked, PrepareError, Watch, Work};
+use crate::run::{self, Asked, PrepareError, Roots, Watch, Work};
 
 /// How often progress is looked at: what a person sees as at once.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -109,6 +109,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         views: *scorer.views(),
         limits: settings.limits.clone(),
         fingerprint: scorer.fingerprint().to_string(),
+        roots: Roots::anywhere(),
     };
     let mut work = run::prepare(&store, &asked, &mut Notes).await.map_err(advised)?;
     let spec = spec(args, &work, &device);

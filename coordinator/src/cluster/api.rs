@@ -31,6 +31,10 @@ use super::{model_files, wire};
 
 const DATASETS_MAX: usize = 64;
 const ALGORITHMS_MAX: usize = 4096;
+/// Of runs that have not ended: each has a thread.
+const ACTIVE_MAX: usize = 1000;
+const REPLICATES_MAX: u32 = 100_000;
+const SHARD_WINDOWS_LIMIT: u64 = 1 << 20;
 
 /// The service of users.
 pub(super) struct Api(pub(super) Arc<Front>);
@@ -91,7 +95,10 @@ impl CoordinatorService for Api {
 
     async fn list_runs(&self, _: Request<v1::ListRunsRequest>) -> Answer<v1::ListRunsResponse> {
         let desk = self.0.desk()?;
-        let records = RunRecord::all(&desk.store).await.map_err(of_record)?;
+        let (store, runtime) = (desk.store.clone(), Handle::current());
+        // Records of large runs are large.
+        let read = tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::all(&store))).await;
+        let records = read.map_err(|panic| refused(Code::Internal, "internal", line(panic)))?.map_err(of_record)?;
         let show = |record: &RunRecord| match desk.run(&record.name) {
             Some(run) => run.shown(&desk),
             None => wire::run(record),
@@ -101,7 +108,9 @@ impl CoordinatorService for Api {
 
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
         let desk = self.0.desk()?;
-        let run = active(&desk, &request.into_inner().name).await?;
+        let run = known(&desk, &request.into_inner().name).await?;
+        let _control = run.control.lock().await;
+        active(&run)?;
         run.change(&desk.store, |record| record.state = RunState::Cancelled).await.map_err(changed)?;
         if let Some(id) = run.id() {
             desk.take_off(id);
@@ -113,7 +122,9 @@ impl CoordinatorService for Api {
 
     async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Answer<v1::PauseRunResponse> {
         let desk = self.0.desk()?;
-        let run = active(&desk, &request.into_inner().name).await?;
+        let run = known(&desk, &request.into_inner().name).await?;
+        let _control = run.control.lock().await;
+        active(&run)?;
         run.change(&desk.store, |record| record.state = RunState::Paused).await.map_err(changed)?;
         if let Some(id) = run.id() {
             desk.act(|board, _| {
@@ -127,6 +138,7 @@ impl CoordinatorService for Api {
     async fn resume_run(&self, request: Request<v1::ResumeRunRequest>) -> Answer<v1::ResumeRunResponse> {
         let desk = self.0.desk()?;
         let run = known(&desk, &request.into_inner().name).await?;
+        let _control = run.control.lock().await;
         let state = run.state();
         match state {
             RunState::Paused => {
@@ -146,6 +158,7 @@ impl CoordinatorService for Api {
     async fn retry_failed(&self, request: Request<v1::RetryFailedRequest>) -> Answer<v1::RetryFailedResponse> {
         let desk = self.0.desk()?;
         let run = known(&desk, &request.into_inner().name).await?;
+        let _control = run.control.lock().await;
         if run.state().is_active() {
             let why = format!("run `{}` is not at its end", run.name);
             return Err(hint(refused(Code::FailedPrecondition, "active_run", why), "wait for it, or cancel it"));
@@ -235,27 +248,31 @@ fn ago(time: std::time::Duration) -> String {
     then.unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
 
-/// A run that the coordinator works on or has ended; one of the store alone is taken up, but not begun.
+/// A run that is here, or is taken from the store; one that has not ended is conducted.
 async fn known(desk: &Arc<Desk>, text: &str) -> Result<Arc<Running>, Status> {
     let name = name(text)?;
+    let _finding = desk.finding.lock().await;
     if let Some(run) = desk.run(&name) {
         return Ok(run);
     }
     let record = RunRecord::read(&desk.store, &name).await.map_err(of_record)?;
-    let Some(request) = record.request.clone() else {
+    if record.request.is_none() {
         let why = format!("run `{name}` was made by one command, not by a coordinator");
         return Err(hint(refused(Code::FailedPrecondition, "local_run", why), "submit it to the coordinator"));
-    };
-    let run = Running::new(record, &request);
-    desk.keep_run(run.clone());
+    }
+    let run = Running::new(record);
+    if run.state().is_active() {
+        conduct::start(desk, run.clone());
+    } else {
+        desk.keep_run(run.clone());
+    }
     Ok(run)
 }
 
-async fn active(desk: &Arc<Desk>, text: &str) -> Result<Arc<Running>, Status> {
-    let run = known(desk, text).await?;
+fn active(run: &Running) -> Result<(), Status> {
     let state = run.state();
     if state.is_active() {
-        return Ok(run);
+        return Ok(());
     }
     Err(refused(Code::FailedPrecondition, "ended_run", format!("run `{}` is {state} already", run.name)))
 }
@@ -277,44 +294,53 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
     let (spec, request) = checked(desk, asked.clone()).await?;
     let fingerprint = request.model.fingerprint.clone();
     let name = if asked.name.is_empty() { default_name(&spec, &request) } else { name(&asked.name)? };
-    let earlier = match desk.run(&name) {
+    let finding = desk.finding.lock().await;
+    let here = desk.run(&name);
+    let earlier = match &here {
         Some(run) => Some(run.record()),
         None => RunRecord::find(&desk.store, &name).await.map_err(of_record)?,
     };
-    if let Some(earlier) = &earlier {
-        if earlier.fingerprint != fingerprint {
-            let differs = earlier.spec.differs(&spec).join(", ");
-            let differs = if differs.is_empty() { "the content of the model" } else { &differs };
-            let why = format!("run `{name}` was scored with another model: what differs is {differs}");
-            return Err(hint(refused(Code::AlreadyExists, "other_model", why), "give this one another --name"));
-        }
-        if let Some(run) = desk.run(&name).filter(|_| earlier.state.is_active()) {
-            return Ok(run.shown(desk));
-        }
+    if let Some(earlier) = earlier.as_ref().filter(|earlier| earlier.fingerprint != fingerprint) {
+        let differs = earlier.spec.differs(&spec).join(", ");
+        let differs = if differs.is_empty() { "the content of the model" } else { &differs };
+        let why = format!("run `{name}` was scored with another model: what differs is {differs}");
+        return Err(hint(refused(Code::AlreadyExists, "other_model", why), "give this one another --name"));
+    }
+    if here.is_none() && desk.runs().iter().filter(|run| run.state().is_active()).count() >= ACTIVE_MAX {
+        let why = format!("{ACTIVE_MAX} runs have not ended");
+        return Err(hint(refused(Code::ResourceExhausted, "runs", why), "wait for some, or cancel them"));
     }
     let now = Timestamp::now();
+    let provenance =
+        [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), dqa_worker::program::host())];
     let record = RunRecord {
         name: name.clone(),
         state: RunState::Planning,
-        created: earlier.map_or(now, |earlier| earlier.created),
+        created: earlier.as_ref().map_or(now, |earlier| earlier.created),
         updated: now,
         spec,
         fingerprint,
-        counts: Counts::default(),
-        provenance: [
-            ("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("host".to_owned(), dqa_worker::program::host()),
-        ]
-        .into(),
-        parts: Vec::new(),
+        // What is there stays its own until there is a plan.
+        counts: earlier.as_ref().map_or_else(Counts::default, |earlier| earlier.counts),
+        provenance: provenance.into(),
+        parts: earlier.map_or_else(Vec::new, |earlier| earlier.parts),
         request: Some(request.clone()),
         failure: None,
     };
-    record.write(&desk.store).await.map_err(of_record)?;
-    info!(run = %name, priority = request.priority, device = request.device, "run submitted");
-    let run = Running::new(record, &request);
-    desk.keep_run(run.clone());
-    conduct::start(desk, run.clone());
+    let Some(run) = here else {
+        record.write(&desk.store).await.map_err(of_record)?;
+        let run = Running::new(record);
+        info!(run = %name, priority = request.priority, device = request.device, "run submitted");
+        conduct::start(desk, run.clone());
+        return Ok(run.shown(desk));
+    };
+    drop(finding);
+    let _control = run.control.lock().await;
+    if !run.state().is_active() {
+        run.change(&desk.store, |own| *own = record).await.map_err(changed)?;
+        info!(run = %name, priority = request.priority, device = request.device, "run submitted again");
+        conduct::start(desk, run.clone());
+    }
     Ok(run.shown(desk))
 }
 
@@ -337,7 +363,12 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(RunSpec, Ru
     let mut datasets: Vec<DatasetSpec> = Vec::new();
     for text in &asked.definitions {
         let definition = Definition::from_toml(text).map_err(|error| bad("bad_dataset", line(error)))?;
-        desk.roots.check(&definition)?;
+        for address in definition.addresses() {
+            desk.roots.check(address).map_err(|elsewhere| {
+                let status = refused(Code::PermissionDenied, "root", elsewhere.to_string());
+                hint(status, "whoever runs the coordinator says with --roots where data sets may be")
+            })?;
+        }
         if datasets.iter().any(|other| other.name == definition.name) {
             return Err(bad("bad_datasets", format!("data set `{}` is asked for twice", definition.name)));
         }
@@ -353,6 +384,10 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(RunSpec, Ru
     if let Some(file) = missing.map_err(|error| unanswered(&error))?.first() {
         let why = format!("the model's file {} is not in the store", file.name);
         return Err(refused(Code::FailedPrecondition, "no_model_file", why));
+    }
+    if asked.replicates > REPLICATES_MAX || asked.shard_windows > SHARD_WINDOWS_LIMIT {
+        let why = format!("at most {REPLICATES_MAX} replicates and {SHARD_WINDOWS_LIMIT} windows of a shard");
+        return Err(bad("too_much", why));
     }
     let usual = ReportOptions::default();
     let spec = RunSpec {

@@ -6,13 +6,15 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ballista_core::JobId;
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::extension::SessionConfigExt;
+use ballista_core::serde::protobuf::job_status::Status as JobState;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpc;
-use ballista_core::serde::protobuf::{self, AvailableVcores, PollWorkParams, PollWorkResult};
+use ballista_core::serde::protobuf::{self, AvailableVcores, JobStatus, PollWorkParams, PollWorkResult};
 use ballista_core::serde::scheduler::TaskKey;
 use ballista_scheduler::cluster::{BallistaCluster, BoundTask, DistributionPolicy};
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy, WorkAvailableReason};
@@ -71,7 +73,12 @@ struct Jobs {
     /// Ready before it was known whose they are.
     ready: HashSet<JobId>,
     worker_of: HashMap<JobId, String>,
+    /// Attempts that were given up before they had a job.
+    forgotten: HashSet<u64>,
 }
+
+/// A job whose outcome is known is over at its worker's next poll, if there is one.
+const POLL_MAX: Duration = Duration::from_secs(10);
 
 impl Carrier {
     /// Starts Ballista's scheduler, which is served by [`Carrier::service`].
@@ -113,16 +120,33 @@ impl Carrier {
     pub(super) async fn carry(&self, attempt: u64, worker: String, order: String) -> anyhow::Result<()> {
         let plan = operator::plan(order)?;
         let job = self.scheduler.submit_physical_plan("shard", self.session.clone(), plan, None).await?;
-        self.places.place(attempt, worker, job);
+        if !self.places.place(attempt, worker, job.clone()) {
+            self.cancel(job).await;
+        }
         Ok(())
     }
 
-    /// Nobody waits for this attempt any more. One that has ended is only forgotten.
-    pub(super) async fn forget(&self, attempt: u64, has_ended: bool) {
-        let Some(job) = self.places.forget(attempt) else {
+    /// Nobody waits for this attempt any more.
+    pub(super) async fn forget(&self, attempt: u64) {
+        if let Some(job) = self.places.forget(attempt) {
+            self.cancel(job).await;
+        }
+    }
+
+    /// This attempt's outcome is known. Its job ends by itself, unless its worker does not poll again.
+    pub(super) async fn ended(&self, attempt: u64) {
+        let Some(job) = self.places.take(attempt) else {
             return;
         };
-        if !has_ended && let Err(error) = self.scheduler.cancel_job(job.clone()).await {
+        tokio::time::sleep(POLL_MAX).await;
+        let status = self.scheduler.state.task_manager.get_job_status(&job).await;
+        if let Ok(Some(JobStatus { status: Some(JobState::Queued(_) | JobState::Running(_)), .. })) = status {
+            self.cancel(job).await;
+        }
+    }
+
+    async fn cancel(&self, job: JobId) {
+        if let Err(error) = self.scheduler.cancel_job(job.clone()).await {
             warn!(%job, %error, "a job cannot be cancelled");
         }
     }
@@ -144,8 +168,13 @@ impl Places {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn place(&self, attempt: u64, worker: String, job: JobId) {
+    /// False: nobody waits for it any more.
+    fn place(&self, attempt: u64, worker: String, job: JobId) -> bool {
         let mut jobs = self.jobs();
+        if jobs.forgotten.remove(&attempt) {
+            jobs.ready.remove(&job);
+            return false;
+        }
         jobs.of_attempt.insert(attempt, (job.clone(), worker.clone()));
         jobs.of_worker.entry(worker.clone()).or_default().push(job.clone());
         let is_ready = jobs.ready.remove(&job);
@@ -154,6 +183,7 @@ impl Places {
         if is_ready {
             self.workers.wake(&worker);
         }
+        true
     }
 
     fn ready(&self, job: JobId) {
@@ -166,7 +196,16 @@ impl Places {
         self.workers.wake(&worker);
     }
 
+    /// An attempt's job; one that has none yet will get none.
     fn forget(&self, attempt: u64) -> Option<JobId> {
+        let job = self.take(attempt);
+        if job.is_none() {
+            self.jobs().forgotten.insert(attempt);
+        }
+        job
+    }
+
+    fn take(&self, attempt: u64) -> Option<JobId> {
         let mut jobs = self.jobs();
         let (job, worker) = jobs.of_attempt.remove(&attempt)?;
         jobs.worker_of.remove(&job);
@@ -189,7 +228,7 @@ impl fmt::Debug for Places {
 
 #[async_trait]
 impl DistributionPolicy for Places {
-    /// A worker gets the jobs that are placed with it.
+    /// A worker gets the jobs that are placed with it, one a poll: an answer has a most size, and it polls again at once.
     async fn bind_tasks(
         &self,
         budgets: Vec<&mut AvailableVcores>,
@@ -206,6 +245,7 @@ impl DistributionPolicy for Places {
                 if let Some(of_worker) = self.jobs().of_worker.get_mut(&budget.executor_id) {
                     of_worker.retain(|other| *other != job);
                 }
+                break;
             }
         }
         Ok(bound)

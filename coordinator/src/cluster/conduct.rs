@@ -2,6 +2,7 @@
 //! where this one was killed.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,23 +14,26 @@ use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::Shard;
 use dqa_pipelines::report::{self, ReportOptions};
-use dqa_pipelines::run::{Counts, Request, RunRecord, RunState};
+use dqa_pipelines::run::{Counts, RunRecord, RunState};
 use dqa_proto::v1::{self, DeviceClass};
 use dqa_worker::decode::Limits;
+use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use super::board::{Piece, RunId};
 use super::desk::Desk;
 use super::wire;
-use crate::run::{self, Asked, State, Watch, Work};
+use crate::run::{self, Asked, Roots, State, Watch, Work};
 
 /// Between two tries of what the store did not answer; so many of them are some ten minutes.
 const AGAIN: Duration = Duration::from_secs(5);
 const AGAIN_MAX: Duration = Duration::from_secs(60);
 const TRIES_MAX: u32 = 15;
+/// A run whose parts go away as often as this is not made again.
+const PLANS_MAX: u32 = 3;
 
 /// Rates are taken over this time.
 const RATE_OVER: Duration = Duration::from_secs(60);
@@ -48,7 +52,8 @@ pub(super) enum Event {
 /// A run that this coordinator works on.
 pub(super) struct Running {
     pub(super) name: RunName,
-    pub(super) model: ModelSpec,
+    /// Held while what the record says is changed, here and in the store: one thing at a time becomes of a run.
+    pub(super) control: tokio::sync::Mutex<()>,
     state: Mutex<Live>,
     events: mpsc::UnboundedSender<(Option<RunId>, Event)>,
     inbox: tokio::sync::Mutex<mpsc::UnboundedReceiver<(Option<RunId>, Event)>>,
@@ -75,11 +80,11 @@ struct Plan {
 }
 
 impl Running {
-    pub(super) fn new(record: RunRecord, request: &Request) -> Arc<Running> {
+    pub(super) fn new(record: RunRecord) -> Arc<Running> {
         let (events, inbox) = mpsc::unbounded_channel();
         Arc::new(Running {
             name: record.name.clone(),
-            model: request.model.clone(),
+            control: tokio::sync::Mutex::default(),
             state: Mutex::new(Live {
                 counts: record.counts,
                 record,
@@ -99,6 +104,12 @@ impl Running {
 
     pub(super) fn record(&self) -> RunRecord {
         self.live().record.clone()
+    }
+
+    /// What it scores with.
+    pub(super) fn model(&self) -> ModelSpec {
+        let live = self.live();
+        live.record.request.as_ref().map(|request| request.model.clone()).expect("a coordinator's run has a request")
     }
 
     pub(super) fn state(&self) -> RunState {
@@ -181,6 +192,12 @@ impl Running {
         let tally = self.id().map(|id| desk.look(|board, _| board.tally(id)));
         let live = self.live();
         let mut run = wire::run(&live.record);
+        // Its parts are being counted.
+        let counted = live.counts.scored + live.counts.failed;
+        if let Some(progress) = run.progress.as_mut().filter(|_| counted > 0 && counted == live.counts.pictures) {
+            (progress.shards_done, progress.windows_done) = (progress.shards, progress.windows);
+            (progress.pictures_done, progress.pictures_failed) = (counted, live.counts.failed);
+        }
         let (Some(plan), Some(tally), Some(progress)) = (&live.plan, tally, run.progress.as_mut()) else {
             return run;
         };
@@ -240,36 +257,83 @@ impl Running {
     }
 }
 
-/// Conducts a run until it has ended, in the background.
+/// Conducts a run until it has ended, on a thread of its own: planning, counting and reporting compute for seconds. One
+/// that is conducted already is begun again when that has ended, if it is to be.
 pub(super) fn start(desk: &Arc<Desk>, run: Arc<Running>) {
+    desk.keep_run(run.clone());
     let (desk, span, runtime) = (desk.clone(), info_span!("run", run = %run.name), Handle::current());
-    // Planning, counting and reporting compute for seconds: a thread of their own.
-    tokio::task::spawn_blocking(move || runtime.block_on(to_the_end(&desk, &run).instrument(span)));
+    let thread = std::thread::Builder::new().name("run".to_owned());
+    let conducted = thread.spawn(move || {
+        let conducting = AssertUnwindSafe(to_the_end(&desk, &run)).catch_unwind();
+        if runtime.block_on(conducting.instrument(span)).is_err() {
+            error!(run = %run.name, "its conductor panicked; started again, the coordinator takes it up");
+        }
+    });
+    if let Err(error) = conducted {
+        error!(%error, "there is no thread for a run; started again, the coordinator takes it up");
+    }
+}
+
+/// Goes on with the store's runs that have not ended and are not here.
+///
+/// # Errors
+/// Where the store fails.
+pub(super) async fn take_up(desk: &Arc<Desk>) -> Result<(), dqa_pipelines::run::RunError> {
+    let mut planned = Vec::new();
+    for record in RunRecord::all(&desk.store).await?.into_iter().filter(|record| record.state.is_active()) {
+        let _finding = desk.finding.lock().await;
+        if record.request.is_none() || desk.run(&record.name).is_some() {
+            continue;
+        }
+        // It may have ended since it was read.
+        let Some(record) = RunRecord::find(&desk.store, &record.name).await?.filter(|now| now.state.is_active()) else {
+            continue;
+        };
+        info!(run = %record.name, state = %record.state, "run taken up");
+        let run = Running::new(record);
+        planned.push(run.clone().planned());
+        start(desk, run);
+    }
+    futures::future::join_all(planned).await;
+    Ok(())
 }
 
 async fn to_the_end(desk: &Arc<Desk>, run: &Arc<Running>) {
     let mut inbox = run.inbox.lock().await;
     // What was said of it before it was begun again is old.
     while inbox.try_recv().is_ok() {}
+    if !run.state().is_active() {
+        return;
+    }
     let ended = conduct(desk, run, &mut inbox).await;
     if let Some(id) = run.id() {
         desk.take_off(id);
     }
     run.live().plan = None;
-    let (state, failure) = match ended {
-        Ok(()) => return,
-        Err(Stopped::Cancelled) => (RunState::Cancelled, None),
-        Err(Stopped::Failed(error)) => {
-            warn!(why = format!("{error:#}"), "run failed");
-            (RunState::Failed, Some(format!("{error:#}")))
-        }
-    };
+    if let Err(Stopped::Failed(error)) = ended {
+        let why = format!("{error:#}");
+        warn!(why, "run failed");
+        fail(desk, run, &why).await;
+    }
+    if !run.state().is_active() {
+        desk.forget_run(run);
+    }
+}
+
+/// Writes that a run has failed, unless something else has become of it.
+async fn fail(desk: &Desk, run: &Running, why: &str) {
     let mut tries = 0;
-    let ended = |record: &mut RunRecord| {
-        record.state = state;
-        record.failure.clone_from(&failure);
-    };
-    while let Err(error) = run.change(&desk.store, ended).await {
+    loop {
+        let control = run.control.lock().await;
+        if !run.state().is_active() {
+            return;
+        }
+        let failed = run.change(&desk.store, |record| {
+            record.state = RunState::Failed;
+            record.failure = Some(why.to_owned());
+        });
+        let Err(error) = failed.await else { return };
+        drop(control);
         tries += 1;
         warn!(%error, tries, "the store does not take how the run ended");
         tokio::time::sleep(AGAIN_MAX.min(AGAIN * tries)).await;
@@ -291,27 +355,40 @@ impl<E: Into<anyhow::Error>> From<E> for Stopped {
 type Inbox = mpsc::UnboundedReceiver<(Option<RunId>, Event)>;
 
 async fn conduct(desk: &Arc<Desk>, run: &Arc<Running>, inbox: &mut Inbox) -> Result<(), Stopped> {
-    let request = run.record().request.context("the run's record lacks its request")?;
-    let asked = asked(&run.record(), &request)?;
-    let work = {
-        let planned =
-            patient(async || run::prepare(&desk.store, &asked, &mut Lines).await, run::PrepareError::may_pass);
-        tokio::select! {
-            work = planned => work?,
-            () = cancelled(inbox) => return Err(Stopped::Cancelled),
-        }
-    };
-    begin(desk, run, &request, work).await?;
-    let id = run.id();
+    let mut plans = 0;
     loop {
-        match inbox.recv().await {
-            Some((of, Event::Ended)) if of == id => break,
-            Some((of, Event::Broken(message))) if of == id => return Err(anyhow!(message).into()),
-            Some((_, Event::Cancelled)) | None => return Err(Stopped::Cancelled),
-            Some(_) => {}
+        plans += 1;
+        let asked = asked(&run.record(), &desk.roots)?;
+        let work = {
+            let planned =
+                patient(async || run::prepare(&desk.store, &asked, &mut Lines).await, run::PrepareError::may_pass);
+            tokio::select! {
+                work = planned => work?,
+                () = cancelled(inbox) => return Err(Stopped::Cancelled),
+            }
+        };
+        begin(desk, run, work).await?;
+        let id = run.id();
+        loop {
+            match inbox.recv().await {
+                Some((of, Event::Ended)) if of == id => break,
+                Some((of, Event::Broken(message))) if of == id => return Err(anyhow!(message).into()),
+                Some((_, Event::Cancelled)) | None => return Err(Stopped::Cancelled),
+                Some(_) => {}
+            }
+        }
+        match complete(desk, run).await {
+            // Another run of the same pictures has replaced some of them.
+            Err(Stopped::Failed(error)) if plans < PLANS_MAX && is_incomplete(&error) => {
+                warn!(error = format!("{error:#}"), "parts are gone: the run is planned again");
+            }
+            ended => return ended,
         }
     }
-    complete(desk, run, &request).await
+}
+
+fn is_incomplete(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(run::RunError::Incomplete { .. }))
 }
 
 async fn cancelled(inbox: &mut Inbox) {
@@ -341,7 +418,8 @@ async fn patient<T, E: std::error::Error + Send + Sync + 'static>(
     }
 }
 
-fn asked(record: &RunRecord, request: &Request) -> anyhow::Result<Asked> {
+fn asked(record: &RunRecord, roots: &Roots) -> anyhow::Result<Asked> {
+    let request = record.request.as_ref().context("the run's record lacks its request")?;
     let definitions = record.spec.datasets.iter().map(|dataset| Definition::from_toml(&dataset.definition));
     let views: Views = record.spec.views.parse().map_err(|error| anyhow!("the run's views: {error}"))?;
     Ok(Asked {
@@ -353,12 +431,18 @@ fn asked(record: &RunRecord, request: &Request) -> anyhow::Result<Asked> {
         views,
         limits: Limits::default(),
         fingerprint: record.fingerprint.clone(),
+        roots: roots.clone(),
     })
 }
 
 /// Writes the plan into the record, and puts what is missing on the board.
-async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, request: &Request, work: Work) -> anyhow::Result<()> {
+async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, work: Work) -> Result<(), Stopped> {
+    let _control = run.control.lock().await;
     let mut record = run.record();
+    let request = record.request.clone().context("the run's record lacks its request")?;
+    if !record.state.is_active() {
+        return Err(Stopped::Cancelled);
+    }
     record.spec.datasets = run::dataset_specs(&work);
     record.parts = work.part_refs();
     record.counts = work.counts();
@@ -395,7 +479,7 @@ async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, request: &Request, work: Wo
     let is_paused = record.state == RunState::Paused;
     run.put(record);
     let class = match wire::class(&request.device) {
-        DeviceClass::Unspecified => anyhow::bail!("`{}` is no class of devices", request.device),
+        DeviceClass::Unspecified => return Err(anyhow!("`{}` is no class of devices", request.device).into()),
         class => class,
     };
     desk.put_on(run, |board, now| {
@@ -414,13 +498,18 @@ fn may_pass(error: &dqa_pipelines::run::RunError) -> bool {
 }
 
 /// Counts every part, writes the record and the reports.
-async fn complete(desk: &Arc<Desk>, run: &Arc<Running>, request: &Request) -> Result<(), Stopped> {
+async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
+    let control = run.control.lock().await;
+    if !run.state().is_active() {
+        return Err(Stopped::Cancelled);
+    }
     let plan = run.live().plan.take().context("a run ends with its plan")?;
     if let Some(id) = plan.id {
         desk.take_off(id);
     }
     let mut work = plan.work;
     let mut record = run.record();
+    let request = record.request.clone().context("the run's record lacks its request")?;
     if let Some(request) = &mut record.request {
         request.retry_failed = false;
     }
@@ -440,6 +529,12 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>, request: &Request) -> Re
         }
     };
     drop(work);
+    {
+        let mut live = run.live();
+        live.counts = record.counts;
+        live.record = record.clone();
+    }
+    drop(control);
     let options = ReportOptions { replicates: request.replicates, seed: request.seed };
     let reported = async {
         let report = report::make(&desk.store, &record, &options).await?;
@@ -450,8 +545,8 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>, request: &Request) -> Re
         warn!(error = format!("{:#}", anyhow::Error::from(error)), "the run is complete, and has no reports");
     }
     info!(scored = record.counts.scored, failed = record.counts.failed, "run complete");
-    run.live().counts = record.counts;
-    run.put(record);
+    // Who watches sees the end when there are reports.
+    run.changed();
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use dqa_pipelines::plan::Shard;
 use dqa_proto::v1::{Acknowledge, AttendResponse, DeviceClass, Drain, Poll, Stop, attend_response};
 use dqa_proto::{hint, refused};
 use dqa_worker::cluster::{Order, class_name};
+use dqa_worker::net::MESSAGE_BYTES_MAX;
 use dqa_worker::shard;
 use dqa_worker::telemetry::metrics;
 use tokio::sync::mpsc;
@@ -20,21 +21,25 @@ use tracing::{error, info, warn};
 use super::board::{Board, Effect, Policy, RunId, ShardId, Time};
 use super::carrier::{Carrier, Workers};
 use super::conduct::{Event, Running};
+use crate::run::Roots;
 
 /// Messages on their way to one worker; one that takes none of so many is cut off, and comes back.
 const MESSAGES_MAX: usize = 1024;
 const TICK_EVERY: Duration = Duration::from_millis(500);
-/// Between two looks whether Ballista has jobs of workers that are gone.
+/// Of an order; one that is larger cannot be carried.
+const ORDER_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 4;
 const CLASSES: [DeviceClass; 2] = [DeviceClass::Cpu, DeviceClass::Cuda];
 
 /// A leading coordinator's state. None of it is missed when the process is killed.
 pub(super) struct Desk {
     pub(super) store: Place,
-    pub(super) roots: super::serve::Roots,
+    pub(super) roots: Roots,
     board: Mutex<Board>,
     started: Instant,
     streams: Mutex<HashMap<String, mpsc::Sender<AttendResponse>>>,
     runs: Mutex<BTreeMap<RunName, Arc<Running>>>,
+    /// Held while a run is looked for and, if it is not here, taken from the store: it must not be here twice.
+    pub(super) finding: tokio::sync::Mutex<()>,
     by_id: Mutex<HashMap<RunId, Arc<Running>>>,
     carrier: OnceLock<Carrier>,
 }
@@ -53,12 +58,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Desk {
     /// # Errors
     /// Ballista's own.
-    pub(super) async fn open(
-        store: Place,
-        roots: super::serve::Roots,
-        policy: Policy,
-        term: u64,
-    ) -> anyhow::Result<Arc<Desk>> {
+    pub(super) async fn open(store: Place, roots: Roots, policy: Policy, term: u64) -> anyhow::Result<Arc<Desk>> {
         let desk = Arc::new(Desk {
             store,
             roots,
@@ -66,6 +66,7 @@ impl Desk {
             started: Instant::now(),
             streams: Mutex::default(),
             runs: Mutex::default(),
+            finding: tokio::sync::Mutex::default(),
             by_id: Mutex::default(),
             carrier: OnceLock::new(),
         });
@@ -128,6 +129,14 @@ impl Desk {
         locked(&self.runs).insert(run.name.clone(), run);
     }
 
+    /// A run that has ended is in the store.
+    pub(super) fn forget_run(&self, run: &Arc<Running>) {
+        let mut runs = locked(&self.runs);
+        if runs.get(&run.name).is_some_and(|kept| Arc::ptr_eq(kept, run)) {
+            runs.remove(&run.name);
+        }
+    }
+
     fn of(&self, id: RunId) -> Option<Arc<Running>> {
         locked(&self.by_id).get(&id).cloned()
     }
@@ -180,15 +189,13 @@ impl Desk {
                 let carrier = self.carrier().clone();
                 let ended = attempts.clone();
                 tokio::spawn(async move {
-                    for attempt in ended {
-                        carrier.forget(attempt, true).await;
-                    }
+                    futures::future::join_all(ended.into_iter().map(|attempt| carrier.ended(attempt))).await;
                 });
                 self.tell(&worker, attend_response::Message::Acknowledge(Acknowledge { attempts }));
             }
             Effect::Forget { attempt } => {
                 let carrier = self.carrier().clone();
-                tokio::spawn(async move { carrier.forget(attempt, false).await });
+                tokio::spawn(async move { carrier.forget(attempt).await });
             }
             Effect::Done { shard, failed, after } => {
                 metrics::SHARDS_DONE.inc();
@@ -235,13 +242,17 @@ impl Desk {
             let order = Order {
                 attempt,
                 run: run.name.to_string(),
-                model: run.model.clone(),
+                model: run.model(),
                 deadline_seconds: deadline.as_secs(),
                 alone,
                 shard,
             };
-            if let Err(error) = desk.carrier().carry(attempt, worker, order.to_text()).await {
-                desk.act(|board, now| board.uncarried(attempt, format!("{error:#}"), now));
+            let text = order.to_text();
+            if text.len() > ORDER_BYTES_MAX {
+                let why = format!("an order of {} MiB cannot be sent: take fewer --shard-windows", text.len() >> 20);
+                desk.act(|board, now| board.uncarried(attempt, why, true, now));
+            } else if let Err(error) = desk.carrier().carry(attempt, worker, text).await {
+                desk.act(|board, now| board.uncarried(attempt, format!("{error:#}"), false, now));
             }
         });
     }

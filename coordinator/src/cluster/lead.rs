@@ -80,9 +80,10 @@ impl Lead {
                 leader.term + 1
             }
         };
-        self.own = Leader { term, beat: 0, ended: false, ..self.own.clone() };
-        match self.store.create_object(&key(term), self.text()).await {
+        let candidate = Leader { term, beat: 0, ended: false, ..self.own.clone() };
+        match self.store.create_object(&key(term), text(&candidate)).await {
             Ok(()) => {
+                self.own = candidate;
                 info!(id = self.own.id, term, "leads");
                 self.remove_older().await;
                 Ok(true)
@@ -97,7 +98,10 @@ impl Lead {
         loop {
             tokio::time::sleep(BEAT_EVERY).await;
             match self.newest().await {
-                Ok(Some(leader)) if leader.term > self.own.term => return leader.id,
+                Ok(Some(leader)) if leader.term > self.own.term => {
+                    self.own.ended = true;
+                    return leader.id;
+                }
                 Ok(_) => {}
                 Err(error) => {
                     warn!(%error, "the store does not say who leads");
@@ -105,16 +109,19 @@ impl Lead {
                 }
             }
             self.own.beat += 1;
-            if let Err(error) = self.store.put(&key(self.own.term), self.text()).await {
+            if let Err(error) = self.store.put(&key(self.own.term), text(&self.own)).await {
                 warn!(%error, "a beat is not written");
             }
         }
     }
 
-    /// Lets another take over at once.
+    /// Lets another take over at once, if this one leads.
     pub(super) async fn end(&mut self) {
+        if self.own.ended {
+            return;
+        }
         self.own.ended = true;
-        if let Err(error) = self.store.put(&key(self.own.term), self.text()).await {
+        if let Err(error) = self.store.put(&key(self.own.term), text(&self.own)).await {
             warn!(%error, "others wait before they take over");
         }
     }
@@ -142,10 +149,10 @@ impl Lead {
             let _ = self.store.delete(&older.key).await;
         }
     }
+}
 
-    fn text(&self) -> Bytes {
-        serde_json::to_vec(&self.own).expect("it has text for keys").into()
-    }
+fn text(leader: &Leader) -> Bytes {
+    serde_json::to_vec(leader).expect("it has text for keys").into()
 }
 
 #[cfg(test)]

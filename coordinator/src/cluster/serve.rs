@@ -8,15 +8,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
-use dqa_pipelines::dataset::Definition;
 use dqa_pipelines::place::Place;
-use dqa_pipelines::run::RunRecord;
+use dqa_proto::refused;
 use dqa_proto::v1::DESCRIPTORS;
 use dqa_proto::v1::coordinator_service_server::CoordinatorServiceServer;
 use dqa_proto::v1::worker_service_server::WorkerServiceServer;
-use dqa_proto::{hint, refused};
 use dqa_worker::net::{Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Tokens, guarded};
-use dqa_worker::program::advise;
+use dqa_worker::program::{advise, host};
 use dqa_worker::telemetry::metrics;
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::service::Routes;
@@ -27,13 +25,15 @@ use super::api::Api;
 use super::attend::Attending;
 use super::board::Policy;
 use super::carrier::PollService;
-use super::conduct::{self, Running};
+use super::conduct;
 use super::desk::Desk;
 use super::lead::Lead;
+use crate::run::Roots;
 
 /// Calls under way have this long when the coordinator ends.
 const END_MAX: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_secs(2);
+const TAKE_UP_EVERY: Duration = Duration::from_secs(60);
 
 /// How a coordinator is set up.
 pub struct Settings {
@@ -41,8 +41,8 @@ pub struct Settings {
     pub store: Place,
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Its name among those of its store: the same after it was started again.
-    pub id: String,
+    /// Its name among those of its store: the same after it was started again. None: this machine's, with the port.
+    pub id: Option<String>,
     /// Certificates.
     pub tls: Tls,
     /// Users' and workers'.
@@ -55,39 +55,6 @@ pub struct Settings {
     pub deadline: Duration,
     /// Told where it listens, once it does.
     pub listening: Box<dyn FnOnce(SocketAddr) + Send>,
-}
-
-/// Where data sets may be.
-#[derive(Clone, Debug)]
-pub(super) struct Roots {
-    beginnings: Vec<String>,
-    is_local_allowed: bool,
-}
-
-impl Roots {
-    /// Refuses a data set that would have workers read what its user may not.
-    ///
-    /// # Errors
-    /// `PermissionDenied`.
-    pub(super) fn check(&self, definition: &Definition) -> Result<(), Status> {
-        for address in definition.addresses() {
-            let is_listed = self.beginnings.iter().any(|beginning| is_below(address, beginning));
-            let is_local = address.starts_with('/') || address.starts_with("file:");
-            let is_open = self.beginnings.is_empty() && (!is_local || self.is_local_allowed);
-            let climbs = address.split('/').any(|part| part == "..");
-            if climbs || !(is_listed || is_open) {
-                let why = format!("data set `{}` is at {address}, where this coordinator reads none", definition.name);
-                let status = refused(Code::PermissionDenied, "root", why);
-                return Err(hint(status, "whoever runs the coordinator says with --roots where data sets may be"));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_below(address: &str, beginning: &str) -> bool {
-    let beginning = beginning.trim_end_matches('/');
-    address.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What the services see: the desk of a coordinator that leads, or who does.
@@ -143,7 +110,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
     let metrics_guard = Guard::of(tokens.users.iter().chain(&tokens.workers));
     let server = Server::bind(listen, tls.clone(), has_tokens, insecure, metrics_guard).await.map_err(advised)?;
     let (address, ready) = (server.address(), server.ready());
-    let roots = Roots { beginnings: roots, is_local_allowed: address.ip().is_loopback() };
+    let roots = Roots::below(&roots, address.ip().is_loopback()).context("--roots takes addresses")?;
+    let id = id.unwrap_or_else(|| format!("{}-{}", host(), address.port()));
     let front = Arc::new(Front { id: id.clone(), desk: RwLock::new(Err("none".to_owned())) });
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
@@ -152,6 +120,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
     let serving = tokio::spawn(server.serve(services, async {
         let _ = stopped.await;
     }));
+    metrics::LEADS.set(0);
     info!(id, %address, store = %store.url(), "coordinator starts");
     listening(address);
 
@@ -209,32 +178,21 @@ async fn work(
     Ok(Ended::Followed)
 }
 
-/// Goes on with the store's runs that have not ended.
+/// Goes on with the store's runs that have not ended; again and again, since a coordinator that led before may have taken
+/// one up at its end.
 async fn take_up(desk: &Arc<Desk>) {
-    let records = loop {
-        match RunRecord::all(&desk.store).await {
-            Ok(records) => break records,
-            Err(error) => {
-                warn!(error = format!("{:#}", anyhow::Error::from(error)), "the store's runs cannot be read");
-                tokio::time::sleep(AGAIN).await;
+    let mut is_first = true;
+    loop {
+        match conduct::take_up(desk).await {
+            Ok(()) if is_first => {
+                is_first = false;
+                desk.recovered();
             }
+            Ok(()) => {}
+            Err(error) => warn!(error = format!("{:#}", anyhow::Error::from(error)), "the store's runs cannot be read"),
         }
-    };
-    let mut planned = Vec::new();
-    for record in records.into_iter().filter(|record| record.state.is_active()) {
-        let Some(request) = record.request.clone() else { continue };
-        if desk.run(&record.name).is_some() {
-            continue;
-        }
-        info!(run = %record.name, state = %record.state, "run taken up");
-        let run = Running::new(record, &request);
-        desk.keep_run(run.clone());
-        planned.push(run.clone().planned());
-        conduct::start(desk, run);
+        tokio::time::sleep(if is_first { AGAIN } else { TAKE_UP_EVERY }).await;
     }
-    futures::future::join_all(planned).await;
-    desk.recovered();
-    std::future::pending::<()>().await;
 }
 
 fn services(front: &Arc<Front>, tokens: &Tokens, tls: &Tls) -> anyhow::Result<Routes> {
@@ -255,29 +213,4 @@ fn services(front: &Arc<Front>, tokens: &Tokens, tls: &Tls) -> anyhow::Result<Ro
         .add_service(guarded(attending, workers.clone()))
         .add_service(guarded(polls, workers))
         .add_service(guarded(reflection, users)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn data_sets_are_only_where_they_may_be() {
-        let set = |root: &str| Definition::from_toml(&format!("name = \"x\"\nroot = \"{root}\"\n")).unwrap();
-        let roots = |beginnings: &[&str], is_local_allowed| Roots {
-            beginnings: beginnings.iter().map(|text| (*text).to_owned()).collect(),
-            is_local_allowed,
-        };
-        assert!(roots(&[], true).check(&set("/data/x")).is_ok());
-        assert!(roots(&[], false).check(&set("s3://bucket/x")).is_ok());
-        for local in ["/etc", "file:///etc"] {
-            assert!(roots(&[], false).check(&set(local)).is_err(), "{local}");
-        }
-        let listed = roots(&["s3://bucket/data", "/data/"], true);
-        assert!(listed.check(&set("s3://bucket/data/x")).is_ok());
-        assert!(listed.check(&set("/data/x")).is_ok());
-        for other in ["s3://bucket/database", "s3://other/data", "/data/../etc", "/datas", "s3://bucket/data/../x"] {
-            assert!(listed.check(&set(other)).is_err(), "{other}");
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! The end of a run: every part is counted, the record says that it is complete, and what it replaced is removed.
+//! The end of a run: every part is counted, what they replaced is removed, and the record says that the run is complete.
 
 use std::collections::HashSet;
 
@@ -19,11 +19,12 @@ pub async fn commit(store: &Place, work: &mut Work, mut record: RunRecord) -> Re
     if missing > 0 {
         return Err(RunError::Incomplete { run: record.name.to_string(), missing, parts: work.parts.len() });
     }
+    // Before it is complete: after that nobody would do it.
+    remove_replaced(store, work).await?;
     record.state = RunState::Complete;
     record.counts = work.counts();
     record.updated = Timestamp::now();
     record.write(store).await?;
-    remove_replaced(store, work).await?;
     Ok(record)
 }
 

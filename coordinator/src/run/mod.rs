@@ -4,11 +4,13 @@
 mod commit;
 mod measure;
 mod prepare;
+mod roots;
 mod work;
 
 pub use commit::commit;
 pub use measure::{index, measure};
 pub use prepare::{Asked, PrepareError, Watch, dataset_specs, facts, prepare};
+pub use roots::{Elsewhere, Roots};
 pub use work::{Part, State, Work};
 
 use dqa_pipelines::dataset::DataSet;

@@ -9,7 +9,7 @@ use dqa_pipelines::place::Place;
 use dqa_pipelines::run::{DatasetSpec, RunRecord};
 use dqa_worker::decode::Limits;
 
-use super::{RunError, Work, index, measure};
+use super::{Elsewhere, Roots, RunError, Work, index, measure};
 
 /// What is to be scored, and how it is cut.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Asked {
     pub limits: Limits,
     /// Of the model.
     pub fingerprint: String,
+    /// Where pictures may be.
+    pub roots: Roots,
 }
 
 /// Why there is no plan.
@@ -47,6 +49,15 @@ pub enum PrepareError {
     /// An algorithm that no data set has, or that one lacks.
     #[error(transparent)]
     Algorithms(DatasetError),
+    /// A manifest that names pictures elsewhere.
+    #[error("data set `{dataset}` cannot be read")]
+    Elsewhere {
+        /// Its name.
+        dataset: String,
+        /// What it names.
+        #[source]
+        source: Elsewhere,
+    },
     /// A matrix with holes.
     #[error("data set `{dataset}` is not complete")]
     Incomplete {
@@ -74,7 +85,7 @@ impl PrepareError {
     pub fn may_pass(&self) -> bool {
         match self {
             PrepareError::Load { source, .. } | PrepareError::Algorithms(source) => source.may_pass(),
-            PrepareError::Incomplete { .. } => false,
+            PrepareError::Incomplete { .. } | PrepareError::Elsewhere { .. } => false,
             PrepareError::Run(error) => error.may_pass(),
         }
     }
@@ -102,6 +113,10 @@ pub async fn prepare(store: &Place, asked: &Asked, watch: &mut dyn Watch) -> Res
     let mut measured = Vec::new();
     for dataset in select(loaded, asked)? {
         let name = dataset.name.to_string();
+        for address in dataset.pictures.iter().chain(&dataset.inputs).filter_map(|picture| picture.uri.as_deref()) {
+            let elsewhere = |source| PrepareError::Elsewhere { dataset: name.clone(), source };
+            asked.roots.check(without_fragment(address)).map_err(elsewhere)?;
+        }
         let mut told = Instant::now();
         let index = index(store, &dataset, &asked.limits, |left| {
             if told.elapsed() > TELL_EVERY {
@@ -126,6 +141,11 @@ pub async fn prepare(store: &Place, asked: &Asked, watch: &mut dyn Watch) -> Res
         work.retry_failed();
     }
     Ok(work)
+}
+
+/// An address without the place in a tar that may be behind it.
+fn without_fragment(address: &str) -> &str {
+    if address.contains("://") { address.split('#').next().unwrap_or_default() } else { address }
 }
 
 /// Between two lines about headers.

@@ -82,6 +82,7 @@ impl Scorers for StandIn {
 
     fn score(&self, order: &Order, seat: &Seat) -> Result<ShardOutcome, Trouble> {
         let started = Instant::now();
+        seat.begin();
         std::thread::sleep(self.takes);
         let shard = &order.shard;
         let row = |picture: &ShardPicture| ScoreRow {

@@ -77,6 +77,7 @@ impl Scorers for Faulty {
         let has = |image: &Option<String>| {
             image.as_ref().is_some_and(|image| order.shard.pictures.iter().any(|picture| picture.image.contains(image)))
         };
+        seat.begin();
         let until = std::time::Instant::now() + self.faults.slow;
         while std::time::Instant::now() < until && !seat.stop.is_stopped() {
             std::thread::sleep(Duration::from_millis(10));

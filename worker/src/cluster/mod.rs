@@ -23,7 +23,7 @@ pub use node::{Scorers, Seat, Trouble};
 pub use order::Order;
 pub use run::{Ended, RunError, Settings, run};
 
-use dqa_proto::v1::DeviceClass;
+use dqa_proto::v1::{DeviceClass, FailureKind};
 
 /// A device class as it is written in flags, records and metrics.
 pub fn class_name(class: DeviceClass) -> &'static str {
@@ -31,5 +31,18 @@ pub fn class_name(class: DeviceClass) -> &'static str {
         DeviceClass::Unspecified => "any",
         DeviceClass::Cpu => "cpu",
         DeviceClass::Cuda => "cuda",
+    }
+}
+
+/// A kind of trouble as it is written in logs and metrics.
+pub fn kind_name(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Unspecified | FailureKind::Internal => "internal",
+        FailureKind::Store => "store",
+        FailureKind::Device => "device",
+        FailureKind::Model => "model",
+        FailureKind::Stopped => "stopped",
+        FailureKind::Deadline => "deadline",
+        FailureKind::HandedBack => "handed_back",
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use candle_core::Device;
@@ -51,7 +52,7 @@ impl Models {
     /// On these devices; files are kept in `cache`.
     pub fn new(class: DeviceClass, seats: Vec<Seats>, cache: PathBuf) -> Models {
         let loaded = seats.iter().map(|_| Mutex::default()).collect();
-        Models { class, seats, loaded, files: Files { cache, addresses: Addresses::default() } }
+        Models { class, seats, loaded, files: Files::new(cache) }
     }
 
     fn scorer(&self, order: &Order, seat: &Seat) -> Result<ShardScorer, Trouble> {
@@ -79,7 +80,9 @@ impl Models {
         let Seats { device, shown, settings } = &self.seats[seat.device];
         let wrong = |error| Trouble::new(FailureKind::Model, error);
         let (weights, prompts) = self.files.open(&order.shard.store, &order.model, &seat.runtime)?;
-        let scorer = build(&order.model, &weights, &prompts, device).map_err(wrong)?;
+        // The files are the run's: what fails now is this machine.
+        let scorer = build(&order.model, &weights, &prompts, device);
+        let scorer = scorer.map_err(|error| Trouble::new(FailureKind::Device, error))?;
         let found = scorer.fingerprint().to_string();
         if found != order.model.fingerprint {
             let wanted = &order.model.fingerprint;
@@ -104,6 +107,7 @@ impl Scorers for Models {
 
     fn score(&self, order: &Order, seat: &Seat) -> Result<ShardOutcome, Trouble> {
         let scorer = self.scorer(order, seat)?;
+        seat.begin();
         scorer.score(&order.shard, &seat.runtime, &seat.stop).map_err(|error| {
             let kind = match &error {
                 ShardError::Place(_) => FailureKind::Store,
@@ -132,9 +136,16 @@ fn build(spec: &ModelSpec, weights: &ClipWeights, prompts: &PromptMode, device: 
 struct Files {
     cache: PathBuf,
     addresses: Addresses,
+    /// One file is fetched at a time: all devices want the same.
+    fetching: Mutex<()>,
 }
 
 impl Files {
+    fn new(cache: PathBuf) -> Files {
+        remove_partial(&cache);
+        Files { cache, addresses: Addresses::default(), fetching: Mutex::default() }
+    }
+
     fn open(&self, store: &str, spec: &ModelSpec, runtime: &Handle) -> Result<(ClipWeights, PromptMode), Trouble> {
         let wrong = |error: anyhow::Error| Trouble::new(FailureKind::Model, error);
         let fetch = |file: &ModelFile| self.fetch(store, file, runtime);
@@ -142,8 +153,9 @@ impl Files {
             models::weights(&shipped(&spec.name).map_err(wrong)?, true).map_err(|error| wrong(error.into()))?
         } else {
             let files: Vec<PathBuf> = spec.weights.iter().map(fetch).collect::<Result<_, _>>()?;
-            let folder = self.folder(spec, &files).map_err(wrong)?;
-            ClipWeights::open(&folder).map_err(|error| wrong(error.into()))?
+            let here = |error: anyhow::Error| Trouble::new(FailureKind::Internal, error);
+            let folder = self.folder(spec, &files).map_err(here)?;
+            ClipWeights::open(&folder).map_err(|error| here(error.into()))?
         };
         let prompts = match (&spec.prompts, &spec.prompts_name) {
             (Some(file), _) => Prompts::open(&fetch(file)?, weights.config()).map_err(|error| wrong(error.into()))?,
@@ -161,7 +173,9 @@ impl Files {
         file.check().map_err(|error| Trouble::new(FailureKind::Model, error))?;
         // The name's ending says what is in a file.
         let path = self.cache.join(format!("{}-{}", &file.digest[..32], file.name));
-        if path.exists() {
+        let _alone = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        // A machine that lost power may have kept its beginning alone.
+        if path.metadata().is_ok_and(|found| found.len() == file.bytes) {
             return Ok(path);
         }
         let of_store = |error: PlaceError| {
@@ -199,6 +213,22 @@ impl Files {
     }
 }
 
+/// What a file is called while it is fetched.
+const PARTIAL: &str = "partial-";
+/// Such a file that has not grown for so long is of a process that is gone.
+const PARTIAL_OLD: Duration = Duration::from_secs(3600);
+
+/// What processes that were killed have left.
+fn remove_partial(cache: &Path) {
+    for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
+        let is_partial = entry.file_name().to_string_lossy().starts_with(PARTIAL);
+        let changed = entry.metadata().and_then(|of| of.modified()).ok();
+        if is_partial && changed.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > PARTIAL_OLD) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// A name of what is in the program, and of nothing else: a run must not make a worker open files by their paths.
 fn shipped(name: &str) -> anyhow::Result<String> {
     if name.starts_with("dqa:") {
@@ -231,7 +261,7 @@ enum DownloadError {
 async fn download(store: &Place, file: &ModelFile, cache: &Path) -> Result<tempfile::NamedTempFile, DownloadError> {
     let cannot = |source| DownloadError::Cache { path: cache.to_owned(), source };
     std::fs::create_dir_all(cache).map_err(cannot)?;
-    let whole = tempfile::NamedTempFile::new_in(cache).map_err(cannot)?;
+    let whole = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(cache).map_err(cannot)?;
     let mut out = tokio::fs::File::from_std(whole.reopen().map_err(cannot)?);
     let mut pieces = store.get_stream(&file.key()).await?;
     let mut hasher = blake3::Hasher::new();

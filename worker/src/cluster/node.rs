@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock};
 use tracing::{Instrument, error, info, info_span, warn};
 
-use super::Order;
+use super::{Order, kind_name};
 use crate::shard::operator::{Cause, Scores};
 use crate::shard::{Progress, ShardOutcome, Stop};
 use crate::telemetry::metrics;
@@ -36,6 +36,14 @@ pub struct Seat {
     pub stop: Stop,
     /// Counts as it goes.
     pub progress: Arc<Progress>,
+    begun: Arc<OnceLock<Instant>>,
+}
+
+impl Seat {
+    /// The model is there, and the shard goes to the device: from now on it has its deadline.
+    pub fn begin(&self) {
+        self.begun.get_or_init(Instant::now);
+    }
 }
 
 /// Why a shard was not scored.
@@ -65,7 +73,7 @@ pub trait Scorers: Send + Sync + 'static {
     /// The devices, as they are shown.
     fn devices(&self) -> Vec<String>;
 
-    /// Scores a shard and writes its part. Blocks.
+    /// Scores a shard and writes its part. Blocks. Says with [`Seat::begin`] when it is on the device.
     ///
     /// # Errors
     /// Where it could not, with what kind of trouble it was.
@@ -100,6 +108,8 @@ struct Work {
 struct Attempt {
     part: String,
     since: Instant,
+    /// Since when it is on the device.
+    begun: Arc<OnceLock<Instant>>,
     deadline: Duration,
     stop: Stop,
     /// Why it was told to stop.
@@ -135,6 +145,7 @@ impl Node {
             attempt: *attempt,
             part: of.part.clone(),
             windows_done: of.progress.windows.load(Relaxed),
+            scoring: of.begun.get().is_some(),
         });
         let mut totals = work.totals;
         for of in work.running.values() {
@@ -224,7 +235,8 @@ impl Node {
     /// Stops what is past its deadline; the part of one that was told so and goes on.
     fn overdue(&self) -> Option<String> {
         for (attempt, of) in &mut self.work().running {
-            let late = of.since.elapsed().saturating_sub(of.deadline);
+            let on_device = of.begun.get().map_or(Duration::ZERO, Instant::elapsed);
+            let late = on_device.saturating_sub(of.deadline);
             if late > Duration::ZERO && of.stopped.is_none() {
                 warn!(attempt, part = of.part, "past its deadline");
                 of.stopped = Some(FailureKind::Deadline);
@@ -247,7 +259,7 @@ impl Node {
             beside = self.company.read().await;
             let _ = &beside;
         }
-        let (stop, progress) = self.of(order.attempt);
+        let (stop, progress, begun) = self.of(order.attempt);
         if stop.is_stopped() {
             return Err(Trouble { kind: FailureKind::Stopped, message: "told to stop".to_owned(), is_fatal: false });
         }
@@ -256,7 +268,7 @@ impl Node {
         }
         let device = (0..self.load.len()).min_by_key(|device| self.load[*device].load(Relaxed)).unwrap_or(0);
         self.load[device].fetch_add(1, Relaxed);
-        let seat = Seat { device, runtime: self.runtime.clone(), stop, progress };
+        let seat = Seat { device, runtime: self.runtime.clone(), stop, progress, begun };
         let scorers = self.scorers.clone();
         let span = tracing::Span::current();
         let scored = tokio::task::spawn_blocking(move || span.in_scope(|| scorers.score(&order, &seat))).await;
@@ -281,16 +293,17 @@ impl Node {
         })
     }
 
-    fn of(&self, attempt: u64) -> (Stop, Arc<Progress>) {
+    fn of(&self, attempt: u64) -> (Stop, Arc<Progress>, Arc<OnceLock<Instant>>) {
         let work = self.work();
         let of = &work.running[&attempt];
-        (of.stop.clone(), of.progress.clone())
+        (of.stop.clone(), of.progress.clone(), of.begun.clone())
     }
 
     fn begin(&self, order: &Order) {
         let attempt = Attempt {
             part: order.shard.part.part.clone(),
             since: Instant::now(),
+            begun: Arc::default(),
             deadline: Duration::from_secs(order.deadline_seconds),
             stop: Stop::default(),
             stopped: None,
@@ -340,11 +353,6 @@ fn add(totals: &mut Totals, progress: &Progress) {
     totals.windows += progress.windows.load(Relaxed);
     totals.pictures += progress.pictures.load(Relaxed);
     totals.pictures_failed += progress.failed.load(Relaxed);
-}
-
-/// A kind of trouble as logs and metrics have it.
-fn kind_name(kind: FailureKind) -> &'static str {
-    kind.as_str_name().trim_start_matches("FAILURE_KIND_")
 }
 
 /// Ends an attempt however its task ends.

@@ -161,7 +161,9 @@ impl Service<Request> for Transport {
 impl Transport {
     async fn send(self, request: Request) -> Response {
         let (mut head, body) = request.into_parts();
-        if let Some(header) = self.caller.header().and_then(|header| header.to_str().ok()?.parse().ok()) {
+        let header = self.caller.header().and_then(|header| header.to_str().ok()?.parse::<http::HeaderValue>().ok());
+        if let Some(mut header) = header {
+            header.set_sensitive(true);
             head.headers.insert(http::header::AUTHORIZATION, header);
         }
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use dqa_model::{ModelError, PictureScore, Scorer};
-use dqa_pipelines::parts;
+use dqa_pipelines::parts::{self, Found, PartError};
 use dqa_pipelines::place::{Addresses, Place, PlaceError};
 use dqa_pipelines::plan::{Shard, ShardPicture};
 use dqa_pipelines::tables::scores::{Failure, ScoreRow, Spread};
@@ -149,7 +149,7 @@ impl ShardScorer {
             return Err(ShardError::OtherModel { part: part.clone(), wanted, loaded });
         }
         let store = self.addresses.open(&shard.store)?;
-        let mut known = runtime.block_on(rows_known(&store, shard));
+        let mut known = runtime.block_on(rows_known(&store, shard))?;
         let missing: Vec<&ShardPicture> =
             shard.pictures.iter().filter(|picture| !known.contains_key(&picture.image)).collect();
         let reused = known.len() as u64;
@@ -229,7 +229,14 @@ impl ShardScorer {
 /// Where the store fails.
 pub async fn write_failed(store: &Place, shard: &Shard, code: &str, message: &str) -> Result<ShardOutcome, PlaceError> {
     let started = Instant::now();
-    let mut known = rows_known(store, shard).await;
+    // Somebody may have scored it after all.
+    if !shard.retry_failed
+        && let Found::Whole(counts) = parts::find(store, &shard.key(), shard.pictures.len() as u64).await?
+    {
+        let (key, wall, rows) = (shard.key(), started.elapsed(), counts.rows);
+        return Ok(ShardOutcome { key, rows, failed: counts.failed, reused: rows, windows: 0, wall });
+    }
+    let mut known = rows_known(store, shard).await?;
     let reused = known.len() as u64;
     let failed = |picture: &ShardPicture| ScoreRow {
         scene: picture.scene.clone(),
@@ -260,13 +267,15 @@ pub async fn write_failed(store: &Place, shard: &Shard, code: &str, message: &st
 
 /// The shard's rows that older parts hold: of the same picture in the same version. Labels and addresses are the shard's.
 /// A part that cannot be read is none: its rows are scored again.
-async fn rows_known(store: &Place, shard: &Shard) -> HashMap<String, ScoreRow> {
+/// One that a store did not answer about is waited for: its rows may be there.
+async fn rows_known(store: &Place, shard: &Shard) -> Result<HashMap<String, ScoreRow>, PlaceError> {
     let wanted: HashMap<&str, &ShardPicture> =
         shard.pictures.iter().map(|picture| (picture.image.as_str(), picture)).collect();
     let mut known = HashMap::new();
     for key in &shard.reuse {
         let rows = match parts::rows(store, key).await {
             Ok(rows) => rows,
+            Err(PartError::Place(error)) if error.may_pass() => return Err(error),
             Err(error) => {
                 warn!(%error, "an older part is not used");
                 continue;
@@ -281,7 +290,7 @@ async fn rows_known(store: &Place, shard: &Shard) -> HashMap<String, ScoreRow> {
             }
         }
     }
-    known
+    Ok(known)
 }
 
 /// What was measured, with all else as the plan has it.

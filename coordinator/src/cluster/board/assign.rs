@@ -4,11 +4,14 @@
 
 use super::{Attempt, Board, Effect, RunId, ShardId, Time, Worker};
 
+/// Shards that are looked at for a worker before it is given none: some may have failed on it.
+const LOOKS_MAX: usize = 64;
+
 impl Board {
     /// To every worker that has room: first to who has the most.
     pub(super) fn assign(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        let mut free: Vec<(u32, String)> =
-            self.workers.iter().map(|(id, worker)| (room(worker), id.clone())).filter(|(room, _)| *room > 0).collect();
+        let room = |(id, worker): (&String, &Worker)| (worker.room(now), id.clone());
+        let mut free: Vec<(u32, String)> = self.workers.iter().map(room).filter(|(room, _)| *room > 0).collect();
         free.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         // One each, as long as there is something: slots beyond the first only keep a device from waiting.
         while !free.is_empty() {
@@ -22,7 +25,7 @@ impl Board {
 
     /// To one worker.
     pub(super) fn assign_to(&mut self, id: &str, now: Time, effects: &mut Vec<Effect>) {
-        while self.workers.get(id).map_or(0, room) > 0 && self.assign_one(id, now, effects) {}
+        while self.workers.get(id).map_or(0, |worker| worker.room(now)) > 0 && self.assign_one(id, now, effects) {}
     }
 
     fn assign_one(&mut self, id: &str, now: Time, effects: &mut Vec<Effect>) -> bool {
@@ -35,7 +38,10 @@ impl Board {
         self.next_attempt += 1;
         let worker = id.to_owned();
         effects.push(Effect::Order { attempt, shard, worker: worker.clone(), alone, deadline });
-        self.begin(attempt, Attempt { shard, worker, since: now, deadline, alone, seen: None, windows_done: 0 });
+        self.begin(
+            attempt,
+            Attempt { shard, worker, since: now, deadline, alone, taken: None, begun: None, windows_done: 0 },
+        );
         true
     }
 
@@ -47,26 +53,48 @@ impl Board {
         if has_a_lonely_one {
             return None;
         }
-        let key = i32::from(class);
-        let suspect = self.runs_of(class, |run| !run.suspects.is_empty());
-        match suspect {
-            None => {
-                self.reserved.remove(&key);
+        if let Some(run) = self.runs_of(class, |run| !run.suspects.is_empty()) {
+            match self.lonely_one(run, id, is_idle) {
+                Lonely::Take(at) => return Some((ShardId { run, at }, true)),
+                Lonely::KeepFree => return None,
+                Lonely::Elsewhere => {}
             }
-            Some(run) => {
-                let reserved = self.reserved.entry(key).or_insert_with(|| id.to_owned());
-                if reserved == id {
-                    if !is_idle {
-                        return None;
-                    }
-                    let at = self.runs.get_mut(&run)?.suspects.pop_front()?;
-                    return Some((ShardId { run, at }, true));
-                }
-            }
+        } else {
+            self.reserved.remove(&i32::from(class));
         }
         let run = self.runs_of(class, |run| !run.waiting.is_empty())?;
-        let at = self.runs.get_mut(&run)?.waiting.pop_front()?;
+        let at = self.take_waiting(run, id)?;
         Some((ShardId { run, at }, false))
+    }
+
+    /// What a worker has to do with a shard that must be alone: an idle one takes it; where none is idle, one is kept
+    /// free until it is.
+    fn lonely_one(&mut self, run: RunId, id: &str, is_idle: bool) -> Lonely {
+        let class = self.runs[&run].class;
+        let key = i32::from(class);
+        if is_idle {
+            self.reserved.remove(&key);
+            let at = self.runs.get_mut(&run).and_then(|run| run.suspects.pop_front());
+            return at.map_or(Lonely::Elsewhere, Lonely::Take);
+        }
+        let is_kept = self.reserved.get(&key).is_some_and(|kept| {
+            self.workers.get(kept).is_some_and(|worker| !worker.is_draining && !worker.attempts.is_empty())
+        });
+        if !is_kept {
+            self.reserved.insert(key, id.to_owned());
+        }
+        if self.reserved[&key] == id { Lonely::KeepFree } else { Lonely::Elsewhere }
+    }
+
+    /// Takes a shard off those that wait: the first that has not failed on this worker, or for which there is no other.
+    fn take_waiting(&mut self, id: RunId, worker: &str) -> Option<usize> {
+        let run = &self.runs[&id];
+        let may = |at: &usize| {
+            let shard = ShardId { run: id, at: *at };
+            !run.shards[*at].history.has_failed_on(worker) || self.others(shard, worker) == 0
+        };
+        let place = run.waiting.iter().take(LOOKS_MAX).position(may)?;
+        self.runs.get_mut(&id)?.waiting.remove(place)
     }
 
     /// Whose turn it is, of the runs that have such a shard.
@@ -77,10 +105,9 @@ impl Board {
     }
 }
 
-/// Shards that a worker can still take.
-fn room(worker: &Worker) -> u32 {
-    if worker.is_draining || worker.left.is_some() {
-        return 0;
-    }
-    worker.hello.slots.saturating_sub(u32::try_from(worker.attempts.len()).unwrap_or(u32::MAX))
+/// What a worker does for a shard that must be alone.
+enum Lonely {
+    Take(usize),
+    KeepFree,
+    Elsewhere,
 }

@@ -6,16 +6,22 @@
 //! shard that two workers make is counted once, and none is forgotten.
 
 mod assign;
+mod effect;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use dqa_proto::v1::{DeviceClass, FailureKind, Finished, Hello, Report, Totals, finished};
+use dqa_proto::v1::{DeviceClass, FailureKind};
 
+pub(crate) use effect::Effect;
 pub(crate) use retry::{Code, Policy};
+pub(crate) use workers::Worker;
+
+use retry::Trouble;
 
 /// Since the coordinator started.
 pub(crate) type Time = Duration;
@@ -42,91 +48,6 @@ pub(crate) struct Piece {
     pub(crate) windows: u64,
 }
 
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Effect {
-    /// Hand a shard to a worker.
-    Order {
-        /// Another for every try.
-        attempt: u64,
-        /// Which shard.
-        shard: ShardId,
-        /// To whom.
-        worker: String,
-        /// With nothing beside it.
-        alone: bool,
-        /// Until when.
-        deadline: Duration,
-    },
-    /// Tell a worker that nobody needs these any more.
-    Stop {
-        /// Whom.
-        worker: String,
-        /// Which.
-        attempts: Vec<u64>,
-    },
-    /// Tell a worker that its outcomes are known.
-    Acknowledge {
-        /// Whom.
-        worker: String,
-        /// Which.
-        attempts: Vec<u64>,
-    },
-    /// Nobody waits for this attempt any more.
-    Forget {
-        /// Which.
-        attempt: u64,
-    },
-    /// A shard's part is in the store, so many rows of it without a score.
-    Done {
-        /// Which.
-        shard: ShardId,
-        /// Rows without a score.
-        failed: u64,
-        /// From its assignment, where this coordinator made it.
-        after: Option<Duration>,
-    },
-    /// A shard is given up: write rows that say so, then [`Board::given_up`].
-    GiveUp {
-        /// Which.
-        shard: ShardId,
-        /// What its rows say.
-        code: Code,
-        /// And why.
-        message: String,
-    },
-    /// An attempt did not succeed; for logs and metrics.
-    Failed {
-        /// Which shard.
-        shard: ShardId,
-        /// On which worker.
-        worker: String,
-        /// What kind of trouble.
-        kind: &'static str,
-        /// What it said.
-        message: String,
-    },
-    /// A run has nothing left to do.
-    Ended {
-        /// Which.
-        run: RunId,
-    },
-    /// A run cannot go on.
-    Broken {
-        /// Which.
-        run: RunId,
-        /// Why.
-        message: String,
-    },
-    /// A worker went away.
-    Lost {
-        /// Which.
-        worker: String,
-        /// How that was noticed.
-        why: &'static str,
-    },
-}
-
 /// The board.
 #[derive(Debug)]
 pub(crate) struct Board {
@@ -140,8 +61,9 @@ pub(crate) struct Board {
     next_run: u64,
     /// Runs are still being planned: what workers have may be theirs.
     is_recovering: bool,
-    /// Workers that are kept free for a shard that must be alone.
+    /// Workers that are kept free for a shard that must be alone, by class.
     reserved: BTreeMap<i32, String>,
+    gone: VecDeque<workers::Gone>,
 }
 
 #[derive(Debug)]
@@ -187,28 +109,24 @@ struct Attempt {
     deadline: Duration,
     alone: bool,
     /// When its worker first said that it has it.
-    seen: Option<Time>,
+    taken: Option<Time>,
+    /// When its worker first said that it is on the device.
+    begun: Option<Time>,
     windows_done: u64,
 }
 
-/// A worker as the board knows it.
-#[derive(Clone, Debug)]
-pub(crate) struct Worker {
-    /// What it said of itself.
-    pub(crate) hello: Hello,
-    /// Since when it is here.
-    pub(crate) since: Time,
-    /// When it was last heard of.
-    pub(crate) heard: Time,
-    /// It takes no more shards.
-    pub(crate) is_draining: bool,
-    /// What it has done.
-    pub(crate) totals: Totals,
-    /// What it has, by its last report.
-    pub(crate) running: Vec<dqa_proto::v1::Running>,
-    attempts: BTreeSet<u64>,
-    /// When its stream ended, if it has.
-    left: Option<Time>,
+impl Attempt {
+    /// What is wrong with it, if it takes too long.
+    fn overdue(&self, policy: &Policy, now: Time) -> Option<(Trouble, &'static str)> {
+        let late = |since: Time, limit: Duration| now.saturating_sub(since) > limit;
+        match (self.taken, self.begun) {
+            (None, _) => late(self.since, policy.untaken_max).then_some((Trouble::Untaken, "its worker never took it")),
+            (Some(taken), None) => late(taken, policy.loading_max)
+                .then_some((Trouble::Of(FailureKind::Internal), "its worker does not get the model loaded")),
+            (_, Some(begun)) => late(begun, self.deadline + policy.late_max)
+                .then_some((Trouble::Of(FailureKind::Deadline), "its worker neither finished it nor gave it back")),
+        }
+    }
 }
 
 /// How far a run is.
@@ -254,6 +172,7 @@ impl Board {
             next_run: 0,
             is_recovering: true,
             reserved: BTreeMap::new(),
+            gone: VecDeque::new(),
         }
     }
 
@@ -358,92 +277,12 @@ impl Board {
         effects
     }
 
-    /// A worker is here, for the first time or again.
-    pub(crate) fn join(&mut self, hello: Hello, now: Time) -> Vec<Effect> {
-        let id = hello.id.clone();
-        match self.workers.get_mut(&id) {
-            Some(worker) => {
-                worker.hello = hello;
-                worker.heard = now;
-                worker.left = None;
-            }
-            None => {
-                let worker = Worker {
-                    hello,
-                    since: now,
-                    heard: now,
-                    is_draining: false,
-                    totals: Totals::default(),
-                    running: Vec::new(),
-                    attempts: BTreeSet::new(),
-                    left: None,
-                };
-                self.workers.insert(id, worker);
-            }
-        }
-        // It is given shards with its first report, which says what it has already.
-        Vec::new()
-    }
-
-    /// A worker's stream has ended. It may open another.
-    pub(crate) fn leave(&mut self, id: &str, now: Time) -> Vec<Effect> {
+    /// An attempt could not be handed to its worker; a hopeless one cannot be handed to any.
+    pub(crate) fn uncarried(&mut self, attempt: u64, message: String, is_hopeless: bool, now: Time) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if let Some(worker) = self.workers.get_mut(id) {
-            // One that drained and owes nothing has gone home.
-            if worker.is_draining && worker.attempts.is_empty() {
-                self.workers.remove(id);
-                self.reserved.retain(|_, reserved| reserved != id);
-            } else {
-                worker.left.get_or_insert(now);
-            }
-        }
-        self.tick_into(now, &mut effects);
-        effects
-    }
-
-    /// What a worker says of itself.
-    pub(crate) fn report(&mut self, id: &str, report: Report, now: Time) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        let Some(worker) = self.workers.get_mut(id) else {
-            return effects;
-        };
-        worker.heard = now;
-        worker.left = None;
-        worker.is_draining |= report.draining;
-        worker.totals = report.totals.unwrap_or_default();
-        worker.running.clone_from(&report.running);
-        let finished: Vec<u64> = report.finished.iter().map(|finished| finished.attempt).collect();
-        for finished in report.finished {
-            self.finished(id, finished, now, &mut effects);
-        }
-        if !finished.is_empty() {
-            effects.push(Effect::Acknowledge { worker: id.to_owned(), attempts: finished });
-        }
-        for running in &report.running {
-            if let Some(attempt) = self.attempts.get_mut(&running.attempt) {
-                attempt.seen.get_or_insert(now);
-                attempt.windows_done = running.windows_done;
-            }
-        }
-        self.adopt(id, now);
-        if !self.is_recovering {
-            let is_unknown = |attempt: &u64| self.attempts.get(attempt).is_none_or(|of| of.worker != id);
-            let unknown: Vec<u64> = report.running.iter().map(|running| running.attempt).filter(is_unknown).collect();
-            if !unknown.is_empty() {
-                effects.push(Effect::Stop { worker: id.to_owned(), attempts: unknown });
-            }
-        }
-        self.assign_to(id, now, &mut effects);
-        effects
-    }
-
-    /// Ballista says that it cannot carry an attempt out.
-    pub(crate) fn uncarried(&mut self, attempt: u64, message: String, now: Time) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        if self.attempts.contains_key(&attempt) {
-            self.failed(attempt, FailureKind::Internal, message, now, &mut effects);
-            self.assign(now, &mut effects);
-        }
+        let trouble = if is_hopeless { Trouble::Hopeless } else { Trouble::Untaken };
+        self.failed(attempt, trouble, message, now, &mut effects);
+        self.assign(now, &mut effects);
         effects
     }
 
@@ -471,133 +310,41 @@ impl Board {
         effects
     }
 
-    /// Time has passed.
-    pub(crate) fn tick(&mut self, now: Time) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        self.tick_into(now, &mut effects);
-        self.assign(now, &mut effects);
-        effects
-    }
-
-    fn tick_into(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        for run in self.runs.values_mut() {
-            while let Some((_, at)) = run.delayed.first().copied().filter(|(when, _)| *when <= now) {
-                run.delayed.pop_first();
-                run.shards[at].place = Place::Waits;
-                if run.shards[at].history.must_be_alone() { &mut run.suspects } else { &mut run.waiting }.push_back(at);
-            }
-        }
-        let policy = self.policy.clone();
-        let gone = |worker: &Worker| {
-            let closed = worker.left.is_some_and(|left| now.saturating_sub(left) >= policy.closed_max);
-            let silent = now.saturating_sub(worker.heard) >= policy.silent_max;
-            if closed { Some("its connection closed") } else { silent.then_some("it is silent") }
-        };
-        let gone: Vec<(String, &'static str)> =
-            self.workers.iter().filter_map(|(id, worker)| Some((id.clone(), gone(worker)?))).collect();
-        for (id, why) in gone {
-            self.lose(&id, why, now, effects);
-        }
-        let overdue = |attempt: &Attempt| match attempt.seen {
-            None => now.saturating_sub(attempt.since) > policy.unseen_max,
-            Some(seen) => now.saturating_sub(seen) > attempt.deadline + policy.late_max,
-        };
-        let overdue: Vec<(u64, bool)> = self
-            .attempts
-            .iter()
-            .filter(|(_, attempt)| overdue(attempt))
-            .map(|(id, attempt)| (*id, attempt.seen.is_some()))
-            .collect();
-        for (attempt, was_seen) in overdue {
-            let worker = self.attempts[&attempt].worker.clone();
-            effects.push(Effect::Stop { worker, attempts: vec![attempt] });
-            let (kind, message) = if was_seen {
-                (FailureKind::Deadline, "its worker neither finished it nor gave it back")
-            } else {
-                (FailureKind::HandedBack, "its worker never took it")
-            };
-            self.failed(attempt, kind, message.to_owned(), now, effects);
-        }
-    }
-
-    /// What an attempt's worker says became of it.
-    fn finished(&mut self, worker: &str, finished: Finished, now: Time, effects: &mut Vec<Effect>) {
-        let Finished { attempt, part, outcome } = finished;
-        let is_its = self.attempts.get(&attempt).is_some_and(|of| of.worker == worker);
-        match outcome {
-            Some(finished::Outcome::Scored(scored)) if is_its => {
-                let of = self.end(attempt).expect("it is there");
-                self.over(of.shard, scored.failed, Some(now.saturating_sub(of.since)), effects);
-            }
-            // Of an earlier coordinator, or of one that was given up too early: the part is there all the same.
-            Some(finished::Outcome::Scored(scored)) => {
-                for shard in self.parts.get(&part).cloned().unwrap_or_default() {
-                    let place = self.runs[&shard.run].shards[shard.at].place;
-                    if matches!(place, Place::Waits | Place::Delayed(_)) {
-                        self.unwait(shard);
-                        self.over(shard, scored.failed, None, effects);
-                    }
-                }
-            }
-            Some(finished::Outcome::Failure(failure)) if is_its => {
-                self.failed(attempt, failure.kind(), failure.message, now, effects);
-            }
-            None if is_its => {
-                self.failed(attempt, FailureKind::Internal, "its worker did not say".to_owned(), now, effects);
-            }
-            _ => {}
-        }
-    }
-
-    /// A worker is gone with all that it had.
-    fn lose(&mut self, id: &str, why: &'static str, now: Time, effects: &mut Vec<Effect>) {
-        let Some(worker) = self.workers.remove(id) else {
-            return;
-        };
-        self.reserved.retain(|_, reserved| reserved != id);
-        effects.push(Effect::Lost { worker: id.to_owned(), why });
-        let has_died = worker.left.is_some() && !worker.is_draining;
-        let seen = worker.attempts.iter().filter(|attempt| self.attempts[attempt].seen.is_some()).count();
-        for attempt in worker.attempts {
-            effects.push(Effect::Forget { attempt });
-            let Some(of) = self.end(attempt) else { continue };
-            let death = (has_died && of.seen.is_some()).then_some(of.alone || seen == 1);
-            let shard = &mut self.runs.get_mut(&of.shard.run).expect("its attempts go with a run").shards[of.shard.at];
-            shard.history.lost(death);
-            effects.push(Effect::Failed {
-                shard: of.shard,
-                worker: id.to_owned(),
-                kind: if has_died { "worker_died" } else { "worker_silent" },
-                message: why.to_owned(),
-            });
-            match shard.history.fatal(&self.policy) {
-                Some(code) => self.give_up(of.shard, code, format!("{why}, again and again"), effects),
-                None => self.wait(of.shard, Duration::ZERO, now),
-            }
-        }
-    }
-
     /// An attempt did not succeed.
-    fn failed(&mut self, attempt: u64, kind: FailureKind, message: String, now: Time, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Forget { attempt });
+    fn failed(&mut self, attempt: u64, trouble: Trouble, message: String, now: Time, effects: &mut Vec<Effect>) {
         let Some(of) = self.end(attempt) else {
             return;
         };
-        effects.push(Effect::Failed {
-            shard: of.shard,
-            worker: of.worker,
-            kind: retry::kind_name(kind),
-            message: message.clone(),
-        });
-        let run = self.runs.get_mut(&of.shard.run).expect("its attempts go with a run");
-        match run.shards[of.shard.at].history.after(kind, attempt, &self.policy) {
-            retry::Verdict::Again(delay) => self.wait(of.shard, delay, now),
-            retry::Verdict::GiveUp(code) => self.give_up(of.shard, code, message, effects),
+        effects.push(Effect::Forget { attempt });
+        let (shard, worker) = (of.shard, of.worker);
+        effects.push(Effect::Failed { shard, worker: worker.clone(), kind: trouble.name(), message: message.clone() });
+        if trouble.is_of_worker() {
+            self.went_wrong(&worker, now);
+        }
+        let others = self.others(shard, &worker);
+        let Some(run) = self.runs.get_mut(&shard.run) else {
+            return;
+        };
+        match run.shards[shard.at].history.after(trouble, (&worker, attempt), others, &self.policy) {
+            retry::Verdict::Again(delay) => self.wait(shard, delay, now),
+            retry::Verdict::GiveUp(code) => self.give_up(shard, code, message, effects),
             retry::Verdict::Break => {
-                self.wait(of.shard, self.policy.again_max, now);
-                effects.push(Effect::Broken { run: of.shard.run, message });
+                self.wait(shard, self.policy.again_max, now);
+                effects.push(Effect::Broken { run: shard.run, message });
             }
         }
+    }
+
+    /// Workers of a shard's class on which it has not failed, beside this one.
+    fn others(&self, id: ShardId, worker: &str) -> usize {
+        let Some(run) = self.runs.get(&id.run) else {
+            return 0;
+        };
+        let history = &run.shards[id.at].history;
+        let is_other = |(other, of): &(&String, &Worker)| {
+            *other != worker && of.hello.device() == run.class && !of.is_draining && !history.has_failed_on(other)
+        };
+        self.workers.iter().filter(is_other).count()
     }
 
     /// Takes an attempt off; its shard is nowhere until its caller says where.
@@ -661,30 +408,6 @@ impl Board {
         effects.push(Effect::Done { shard: id, failed, after });
         if run.over == run.shards.len() {
             effects.push(Effect::Ended { run: id.run });
-        }
-    }
-
-    /// What a worker has from an earlier coordinator and is on this board goes on under its number.
-    fn adopt(&mut self, id: &str, now: Time) {
-        let Some(worker) = self.workers.get(id) else {
-            return;
-        };
-        let is_new = |running: &&dqa_proto::v1::Running| !self.attempts.contains_key(&running.attempt);
-        let strange: Vec<_> = worker.running.iter().filter(is_new).cloned().collect();
-        for running in strange {
-            let waits = |shard: &&ShardId| self.runs[&shard.run].shards[shard.at].place == Place::Waits;
-            let Some(shard) = self.parts.get(&running.part).into_iter().flatten().find(waits).copied() else {
-                continue;
-            };
-            self.unwait(shard);
-            let run = &self.runs[&shard.run];
-            let deadline = self.policy.deadline(run.shards[shard.at].windows, run.class);
-            let (worker, windows_done) = (id.to_owned(), running.windows_done);
-            let seen = Some(now);
-            self.begin(
-                running.attempt,
-                Attempt { shard, worker, since: now, deadline, alone: false, seen, windows_done },
-            );
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dqa_proto::v1::{Failure, Running, Scored};
+use dqa_proto::v1::{Failure, Finished, Hello, Report, Running, Scored, finished};
 use proptest::prelude::*;
 
 use super::*;
@@ -76,8 +76,12 @@ impl World {
 
     fn report(&mut self, id: &str) {
         let Some(has) = self.has.get(id) else { return };
-        let running =
-            has.iter().map(|(attempt, part)| Running { attempt: *attempt, part: part.clone(), windows_done: 0 });
+        let running = has.iter().map(|(attempt, part)| Running {
+            attempt: *attempt,
+            part: part.clone(),
+            windows_done: 0,
+            scoring: true,
+        });
         let finished = self.finished.get(id).cloned().unwrap_or_default();
         let report = Report { running: running.collect(), finished, draining: false, totals: None };
         let effects = self.board.report(id, report, self.now);
@@ -304,7 +308,7 @@ fn a_shard_that_kills_is_found_and_takes_no_other_with_it() {
 fn what_a_worker_has_from_an_earlier_coordinator_goes_on() {
     let mut board = Board::new(Policy::default(), 2);
     board.join(hello("w", DeviceClass::Cpu, 2), Time::ZERO);
-    let running = |part: &str| Running { attempt: 77, part: part.to_owned(), windows_done: 3 };
+    let running = |part: &str| Running { attempt: 77, part: part.to_owned(), windows_done: 3, scoring: true };
     let report = |part: &str| Report { running: vec![running(part)], ..Report::default() };
     let effects = board.report("w", report("r-1"), seconds(1));
     assert_eq!(effects, [], "its run may still be planned");
@@ -371,4 +375,75 @@ fn a_run_that_is_removed_leaves_nothing() {
     assert!(world.board.attempts.is_empty() && world.board.parts.is_empty());
     world.work_to_the_end(&["w"]);
     assert!(world.done.is_empty());
+}
+
+#[test]
+fn a_sick_worker_does_not_turn_shards_into_failures() {
+    let mut world = World::new(1);
+    let run = world.add("r", DeviceClass::Cpu, 0, 30);
+    world.join("sick", DeviceClass::Cpu);
+    world.join("well", DeviceClass::Cpu);
+    let mut failures = 0;
+    for _ in 0..300 {
+        // It fails at once; the other takes three seconds a shard.
+        for _ in 0..3 {
+            if let Some(attempt) = world.has["sick"].keys().next().copied() {
+                failures += 1;
+                let failure = Failure { kind: FailureKind::Internal.into(), message: String::new() };
+                world.finish("sick", attempt, finished::Outcome::Failure(failure));
+            }
+            world.report("sick");
+            world.report("well");
+            world.pass(seconds(1));
+        }
+        if let Some(attempt) = world.has["well"].keys().next().copied() {
+            world.finish("well", attempt, finished::Outcome::Scored(Scored::default()));
+        }
+        world.report("well");
+    }
+    assert!(world.ended.contains(&run));
+    assert!(world.given_up.is_empty(), "{:?}", world.given_up);
+    assert!(failures < 15, "it is left alone: {failures}");
+}
+
+#[test]
+fn a_connection_that_was_away_is_no_death() {
+    let mut world = World::new(1);
+    let run = world.add("r", DeviceClass::Cpu, 0, 1);
+    world.join("w", DeviceClass::Cpu);
+    for _ in 0..20 {
+        world.report("w");
+        let effects = world.board.leave("w", world.now);
+        world.effects(effects);
+        world.pass(seconds(5));
+        world.has.get_mut("w").unwrap().clear();
+        world.join("w", DeviceClass::Cpu);
+    }
+    assert!(world.given_up.is_empty());
+    world.work_to_the_end(&["w"]);
+    assert!(world.ended.contains(&run));
+}
+
+#[test]
+fn what_another_class_has_is_not_adopted() {
+    let mut world = World::new(1);
+    let run = world.add("r", DeviceClass::Cuda, 0, 1);
+    world.join("w", DeviceClass::Cpu);
+    world.has.get_mut("w").unwrap().insert(99, "r-0".to_owned());
+    world.report("w");
+    assert!(world.has["w"].is_empty(), "it is told to stop");
+    assert_eq!(world.board.tally(run).running, 0);
+}
+
+#[test]
+fn an_order_that_no_worker_takes_stops_the_run_for_people() {
+    let mut world = World::new(1);
+    let run = world.add("r", DeviceClass::Cpu, 0, 1);
+    world.join("w", DeviceClass::Cpu);
+    for _ in 0..300 {
+        world.has.get_mut("w").unwrap().clear();
+        world.report("w");
+        world.pass(seconds(1));
+    }
+    assert!(world.broken.contains(&run));
 }
