@@ -262,6 +262,8 @@ fn what_cannot_be_asked_is_refused_with_what_to_do() {
     let elsewhere = cluster.user(&cluster.submit("haze.toml", &[])).ends_with(2);
     assert!(elsewhere.err.contains("where this coordinator reads no data sets"), "{}", elsewhere.err);
     assert!(elsewhere.err.contains("hint: whoever runs the coordinator says with --roots"), "{}", elsewhere.err);
+    let replicates = cluster.user(&cluster.submit("haze.toml", &["--replicates", "4000000000"])).ends_with(2);
+    assert!(replicates.err.contains("at most 100000 replicates"), "{}", replicates.err);
     for (arguments, says) in [
         (vec!["cancel", "nothing"], "there is no run `nothing`"),
         (vec!["workers", "--drain", "nobody"], "there is no worker `nobody`"),
@@ -332,4 +334,52 @@ async fn a_model_with_another_fingerprint_than_the_run_s_scores_nothing() {
     path.model.as_mut().unwrap().name = "/etc".to_owned();
     let refused = client.submit(SubmitRequest { run: Some(path) }).await.unwrap_err();
     assert_eq!(dqa_proto::code(&refused), Some("bad_model"), "{refused:?}");
+}
+
+#[test]
+fn a_manifest_leads_nowhere_else() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.place.haze(&["dcp"]);
+    let inside = cluster.place.path("haze").display().to_string();
+    let secret = cluster.place.path("haze.toml");
+    cluster.serve = vec!["--roots".to_owned(), inside];
+    cluster.start_coordinator();
+    cluster.wait_for_workers(0);
+    let rows = format!("algorithm,scene,uri\ndcp,s0,dcp/s0.png\ndcp,s1,{}\n", secret.display());
+    cluster.place.file("haze/named.csv", rows.as_bytes());
+    cluster.place.file("named.toml", b"name = \"named\"\nroot = \"haze\"\nmanifest = \"named.csv\"\n");
+    cluster.user(&cluster.submit("named.toml", &["--name", "r", "--detach"])).ends_with(0);
+    let failed = cluster.wait_for("r", is("failed"));
+    assert!(failed["failure"].as_str().unwrap().contains("where this coordinator reads no data sets"), "{failed}");
+}
+
+#[test]
+fn commands_at_once_leave_one_run() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.place.haze(&["dcp", "aod", "mscnn"]);
+    cluster.start_coordinator();
+    cluster.start_worker(&[("FAULT_SLOW_MILLIS", "200")]);
+    cluster.wait_for_workers(1);
+    let arguments = cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r", "--detach"]);
+    let all_at_once = |commands: &[&[&str]]| {
+        let children: Vec<_> = commands.iter().map(|arguments| cluster.command(arguments).spawn().unwrap()).collect();
+        children.into_iter().for_each(|mut child| drop(child.wait().unwrap()));
+    };
+    all_at_once(&[&arguments, &arguments, &["pause", "r"], &["resume", "r"], &arguments]);
+    all_at_once(&[&["cancel", "r"], &arguments, &["resume", "r"], &["cancel", "r"], &["retry", "r"]]);
+    cluster.user(&["cancel", "r"]);
+    cluster.wait_for("r", |run| run["state"] != "running" && run["state"] != "planning");
+    cluster.user(&["resume", "r"]).ends_with(0);
+    cluster.wait_for("r", is("complete"));
+    let conducted = cluster.said().matches("run complete").count();
+    assert_eq!(conducted, 1, "{}", cluster.said());
+    assert_eq!(scores(&cluster), scores_alone(&cluster, &arguments[..arguments.len() - 1]));
+    // What is complete and cannot be had again keeps what it has.
+    std::fs::rename(cluster.place.path("haze"), cluster.place.path("away")).unwrap();
+    cluster.user(&arguments).ends_with(0);
+    cluster.wait_for("r", is("failed"));
+    assert_eq!(cluster.query("SELECT count(*) AS n FROM scores")[0]["n"], 9);
+    std::fs::rename(cluster.place.path("away"), cluster.place.path("haze")).unwrap();
+    cluster.user(&["resume", "r"]).ends_with(0);
+    cluster.wait_for("r", is("complete"));
 }

@@ -346,6 +346,10 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
 
 /// What is asked for, if it is something that can be done.
 async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(RunSpec, RunAsked), Status> {
+    if asked.replicates > REPLICATES_MAX || asked.shard_windows > SHARD_WINDOWS_LIMIT {
+        let why = format!("at most {REPLICATES_MAX} replicates and {SHARD_WINDOWS_LIMIT} windows of a shard");
+        return Err(bad("too_much", why));
+    }
     let device = asked.device();
     if device == DeviceClass::Unspecified {
         return Err(bad("no_device", "a run says on which class of devices it is scored: cpu or cuda"));
@@ -384,10 +388,6 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(RunSpec, Ru
     if let Some(file) = missing.map_err(|error| unanswered(&error))?.first() {
         let why = format!("the model's file {} is not in the store", file.name);
         return Err(refused(Code::FailedPrecondition, "no_model_file", why));
-    }
-    if asked.replicates > REPLICATES_MAX || asked.shard_windows > SHARD_WINDOWS_LIMIT {
-        let why = format!("at most {REPLICATES_MAX} replicates and {SHARD_WINDOWS_LIMIT} windows of a shard");
-        return Err(bad("too_much", why));
     }
     let usual = ReportOptions::default();
     let spec = RunSpec {
