@@ -14,7 +14,7 @@ use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::Shard;
 use dqa_pipelines::report::{self, ReportOptions};
-use dqa_pipelines::run::{Counts, RunRecord, RunState};
+use dqa_pipelines::run::{Counts, RUNS, RunRecord, RunState};
 use dqa_proto::v1::{self, DeviceClass};
 use dqa_worker::decode::Limits;
 use futures::FutureExt;
@@ -280,13 +280,14 @@ pub(super) fn start(desk: &Arc<Desk>, run: Arc<Running>) {
 /// Where the store fails.
 pub(super) async fn take_up(desk: &Arc<Desk>) -> Result<(), dqa_pipelines::run::RunError> {
     let mut planned = Vec::new();
-    for record in RunRecord::all(&desk.store).await?.into_iter().filter(|record| record.state.is_active()) {
+    for name in desk.store.folders(RUNS).await? {
+        let Ok(name) = name.parse() else { continue };
         let _finding = desk.finding.lock().await;
-        if record.request.is_none() || desk.run(&record.name).is_some() {
+        if desk.run(&name).is_some() {
             continue;
         }
-        // It may have ended since it was read.
-        let Some(record) = RunRecord::find(&desk.store, &record.name).await?.filter(|now| now.state.is_active()) else {
+        let found = RunRecord::find(&desk.store, &name).await?;
+        let Some(record) = found.filter(|record| record.request.is_some() && record.state.is_active()) else {
             continue;
         };
         info!(run = %record.name, state = %record.state, "run taken up");

@@ -47,7 +47,8 @@ impl Default for Policy {
             // Five reports. With the time to notice, a killed machine's shards run again within 12 s.
             silent_max: Duration::from_secs(10),
             closed_max: Duration::from_secs(3),
-            untaken_max: Duration::from_secs(10),
+            // An answer to a poll is rarely lost, and on a busy machine it may take its time.
+            untaken_max: Duration::from_secs(30),
             untaken_times_max: 10,
             // 1.7 GB at 1 MB/s.
             loading_max: Duration::from_secs(1800),

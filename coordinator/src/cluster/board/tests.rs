@@ -337,7 +337,7 @@ fn an_order_that_was_lost_on_the_way_is_given_again() {
     let run = world.add("r", DeviceClass::Cpu, 0, 1);
     world.join("w", DeviceClass::Cpu);
     world.has.get_mut("w").unwrap().clear();
-    for _ in 0..12 {
+    for _ in 0..35 {
         world.pass(seconds(1));
         world.report("w");
     }
@@ -440,7 +440,7 @@ fn an_order_that_no_worker_takes_stops_the_run_for_people() {
     let mut world = World::new(1);
     let run = world.add("r", DeviceClass::Cpu, 0, 1);
     world.join("w", DeviceClass::Cpu);
-    for _ in 0..300 {
+    for _ in 0..400 {
         world.has.get_mut("w").unwrap().clear();
         world.report("w");
         world.pass(seconds(1));
