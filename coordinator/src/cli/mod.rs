@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::run::RunRecord;
@@ -136,6 +136,15 @@ impl StoreArgs {
     fn create(&self) -> anyhow::Result<Place> {
         Place::create(&self.store, Path::new("")).context("cannot make the store")
     }
+}
+
+/// Who works an answer out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    /// This process, or the coordinator's own.
+    Local,
+    /// The coordinator's workers.
+    Cluster,
 }
 
 /// The run of this name, or the one that was planned last.

@@ -211,6 +211,13 @@ pub(crate) struct Worker {
     left: Option<Time>,
 }
 
+impl Worker {
+    /// Whether its stream is open.
+    pub(crate) fn is_here(&self) -> bool {
+        self.left.is_none()
+    }
+}
+
 /// How far a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
