@@ -19,8 +19,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
 
-const PROGRAMS: Programs =
-    Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
+const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
 const USERS: &str = "the-users-secret-token-0123";
 const WORKERS: &str = "the-workers-secret-token-45";
 
@@ -76,7 +75,13 @@ fn args(files: &Files) -> TlsArgs {
 type Intercepted = InterceptedService<Channel, Caller>;
 
 /// What each service of both ports answers to a caller.
-async fn answers(url: &str, flight_url: &str, to: Channel, flight: Channel, token: Option<&Token>) -> Vec<(&'static str, Status)> {
+async fn answers(
+    url: &str,
+    flight_url: &str,
+    to: Channel,
+    flight: Channel,
+    token: Option<&Token>,
+) -> Vec<(&'static str, Status)> {
     let caller = Caller::new(token);
     let with = |channel: Channel| -> Intercepted { InterceptedService::new(channel, caller.clone()) };
     let _ = (url, flight_url);
@@ -162,7 +167,10 @@ async fn with_the_right_ones_it_works_and_with_no_other() {
     for url in [&url, &flight_url] {
         let plain = Endpoint::from_shared(url.replace("https", "http")).unwrap().connect_lazy();
         for (service, status) in answers(url, url, plain.clone(), plain, Some(&users)).await {
-            assert!(matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal), "{service}: {status:?}");
+            assert!(
+                matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal),
+                "{service}: {status:?}"
+            );
         }
     }
     // What Ballista offers beside polling is for nobody.
