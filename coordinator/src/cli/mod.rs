@@ -1,5 +1,6 @@
 //! The `dqa-coord` program and its commands, one file each.
 
+mod answer;
 mod control;
 mod dataset;
 mod demo;

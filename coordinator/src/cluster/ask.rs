@@ -86,6 +86,7 @@ pub(super) async fn correlate(desk: &Arc<Desk>, record: &RunRecord) -> Result<Ve
     let session = query::session(desk.carrier(), &desk.store, &selection).await.map_err(of_sql)?;
     let groups = distributed::correlations(&session, record).await.map_err(|error| match error {
         ReportError::Sql(error) => of_sql(error),
+        ReportError::Engine(error) => of_query(&error),
         error => refused(Code::FailedPrecondition, "no_report", line(error)),
     })?;
     Ok(groups.into_iter().map(shown).collect())

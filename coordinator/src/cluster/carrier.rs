@@ -145,9 +145,10 @@ impl Carrier {
         self.places.workers().offers().iter().map(|(_, offer)| offer.query_tasks).sum()
     }
 
-    /// For sessions whose plans it is to carry.
+    /// For sessions whose plans it is to carry. All workers' ports are encrypted, or none is: Ballista knows no more.
     pub(super) fn config(&self) -> SessionConfig {
-        config(&self.flight)
+        let is_tls = self.places.workers().offers().iter().any(|(_, offer)| offer.serves_tls);
+        config(&self.flight).with_ballista_use_tls(is_tls)
     }
 
     /// The way to what queries have written.

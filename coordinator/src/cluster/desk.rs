@@ -347,5 +347,6 @@ impl Workers for Streams {
 
 fn offer(worker: &Worker) -> Option<Offer> {
     let (slots, query_tasks) = (worker.hello.slots as usize, worker.hello.query_tasks as usize);
-    (worker.is_here() && !worker.is_draining).then_some(Offer { slots, query_tasks })
+    let serves_tls = worker.hello.serves_tls;
+    (worker.is_here() && !worker.is_draining).then_some(Offer { slots, query_tasks, serves_tls })
 }

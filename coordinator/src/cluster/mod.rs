@@ -22,6 +22,7 @@ mod model_files;
 mod places;
 mod query;
 mod serve;
+mod stages;
 mod wire;
 
 pub use serve::{Settings, serve};

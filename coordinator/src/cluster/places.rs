@@ -36,6 +36,8 @@ pub(super) trait Workers: Send + Sync + 'static {
 pub(super) struct Offer {
     pub(super) slots: usize,
     pub(super) query_tasks: usize,
+    /// Its port is encrypted.
+    pub(super) serves_tls: bool,
 }
 
 impl Offer {
@@ -300,7 +302,7 @@ mod tests {
         ) {
             let shards = shards.min(2 * slots);
             let queries = queries.min(query_tasks);
-            let offer = Offer { slots, query_tasks };
+            let offer = Offer { slots, query_tasks, serves_tls: false };
             let all = tasks(slots, query_tasks);
             let free = all.saturating_sub(shards + queries + old);
             let takes = offer.takes(free, shards, queries);

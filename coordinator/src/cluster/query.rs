@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ballista_core::JobId;
+use ballista_core::extension::SessionConfigExt;
 use ballista_core::optimizer::ballista_default_optimizer_rules;
 use ballista_core::serde::protobuf::{JobStatus, PartitionLocation, job_status};
 use datafusion::catalog::Session;
@@ -35,6 +36,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::carrier::Carrier;
+use super::stages;
 
 /// Queries at once, of all users: each holds a plan for every stage here, and files on workers.
 const QUERIES_MAX: usize = 16;
@@ -123,7 +125,11 @@ impl QueryPlanner for Planner {
             return not_impl_err!("EXPLAIN ANALYZE by a cluster");
         }
         let plan = DefaultPhysicalPlanner::default().create_physical_plan(logical, state).await?;
-        if is_about_tables(logical)? { Ok(plan) } else { Ok(Arc::new(OnWorkers::new(self.carrier.clone(), plan))) }
+        if is_about_tables(logical)? {
+            return Ok(plan);
+        }
+        let plan = stages::restated(plan, state.config_options())?;
+        Ok(Arc::new(OnWorkers::new(self.carrier.clone(), plan)))
     }
 }
 
@@ -213,8 +219,9 @@ impl ExecutionPlan for OnWorkers {
         let config = context.session_config().clone();
         let answer = async move {
             let failed = |error: QueryError| DataFusionError::External(error.into());
+            let is_tls = config.ballista_use_tls();
             let (query, locations) = work_out(&carrier, plan, config).await.map_err(failed)?;
-            Ok::<_, DataFusionError>(rows(carrier, query, locations))
+            Ok::<_, DataFusionError>(rows(query, locations, is_tls))
         };
         let rows = futures::stream::once(answer).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.plan.schema(), rows)))
@@ -290,15 +297,14 @@ async fn nobody(carrier: &Carrier) {
 
 /// The rows, location by location.
 fn rows(
-    carrier: Carrier,
     query: Query,
     locations: Vec<PartitionLocation>,
+    is_tls: bool,
 ) -> impl futures::Stream<Item = Result<datafusion::arrow::array::RecordBatch>> + Send {
     let streams = futures::stream::iter(locations).then(move |location| {
-        let flight = carrier.flight().clone();
-        // The query is over once its last row is read.
-        let _query = &query;
-        async move { flight.read(location).await.map_err(gone) }
+        // The query is held, and with it its files, until its last row is read.
+        let flight = query.carrier.flight().clone();
+        async move { flight.read(location, is_tls).await.map_err(gone) }
     });
     streams.try_flatten()
 }

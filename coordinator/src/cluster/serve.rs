@@ -158,10 +158,9 @@ pub async fn serve(settings: Settings) -> anyhow::Result<()> {
     metrics::LEADS.set(0);
     lead.end().await;
     let _ = stop.send(());
-    match tokio::time::timeout(END_MAX, serving).await {
-        Ok(Ok(served)) => served.map_err(advised)?,
-        // Streams to workers do not end by themselves; workers find the next coordinator.
-        Ok(Err(_)) | Err(_) => {}
+    // Streams to workers do not end by themselves: they find the next coordinator.
+    if let Ok(Ok(served)) = tokio::time::timeout(END_MAX, serving).await {
+        served.map_err(advised)?;
     }
     info!("coordinator ends");
     ended

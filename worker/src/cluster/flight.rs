@@ -22,32 +22,35 @@ const AGAIN_MILLIS: u64 = 250;
 #[derive(Clone)]
 pub struct Flight {
     endpoint: EndpointOverrideFn,
-    is_tls: bool,
 }
 
 impl Flight {
     /// With the workers' token.
     pub fn new(tls: Tls, token: Option<&Token>) -> Flight {
-        let (is_tls, agent) = (tls.serves(), flight_name(token));
-        let endpoint: EndpointOverrideFn = Arc::new(move |endpoint| {
-            let endpoint = endpoint.user_agent(agent.clone())?.connect_timeout(CONNECT_MAX);
-            Ok(if tls.serves() { endpoint.tls_config(tls.client())? } else { endpoint })
-        });
-        Flight { endpoint, is_tls }
+        let agent = flight_name(token);
+        Flight {
+            endpoint: Arc::new(move |endpoint| {
+                let is_tls = endpoint.uri().scheme_str() == Some("https");
+                let endpoint = endpoint.user_agent(agent.clone())?.connect_timeout(CONNECT_MAX);
+                Ok(if is_tls { endpoint.tls_config(tls.client())? } else { endpoint })
+            }),
+        }
     }
 
-    /// For plans that read it. A job's settings win over a worker's own: both must have this.
+    /// For plans that read it. Whether workers' ports are encrypted is not said here, but by a job's own settings.
     pub fn configure(&self, config: SessionConfig) -> SessionConfig {
-        config
-            .with_ballista_use_tls(self.is_tls)
-            .with_ballista_override_create_grpc_client_endpoint(self.endpoint.clone())
+        config.with_ballista_override_create_grpc_client_endpoint(self.endpoint.clone())
     }
 
     /// The rows at a location.
     ///
     /// # Errors
     /// Where its worker is gone, or has them no more.
-    pub async fn read(&self, location: PartitionLocation) -> Result<SendableRecordBatchStream, BallistaError> {
+    pub async fn read(
+        &self,
+        location: PartitionLocation,
+        is_tls: bool,
+    ) -> Result<SendableRecordBatchStream, BallistaError> {
         let layout = location.layout();
         let missing = |what: &str| BallistaError::Internal(format!("a location without {what}"));
         let worker = location.executor_meta.ok_or_else(|| missing("a worker"))?;
@@ -58,7 +61,7 @@ impl Flight {
             &worker.host,
             port,
             MESSAGE_BYTES_MAX,
-            self.is_tls,
+            is_tls,
             Some(endpoint),
             TRIES_MAX,
             AGAIN_MILLIS,

@@ -111,6 +111,7 @@ pub async fn run(settings: Settings, scorers: Arc<dyn Scorers>) -> anyhow::Resul
             devices,
             slots: u32::try_from(slots).unwrap_or(u32::MAX),
             query_tasks: u32::try_from(settings.query_tasks).unwrap_or(u32::MAX),
+            serves_tls: tls.serves(),
         },
         poll: poll.clone(),
         ready: server.ready(),
