@@ -88,9 +88,9 @@ const QUERIES: [(&str, bool); 19] = [
          WHERE dataset = 'haze' AND algorithm = 'dcp'",
         false,
     ),
-    ("SELECT scene FROM scores GROUP BY scene HAVING avg(score) > (SELECT avg(score) FROM scores)", false),
+    ("SELECT scene FROM scores GROUP BY scene HAVING avg(score) > (SELECT avg(score) AS mean FROM scores)", false),
     (
-        "SELECT image FROM scores WHERE scene NOT IN (SELECT scene FROM scores WHERE mos > 60) UNION ALL SELECT 'x'",
+        "SELECT image FROM scores WHERE scene NOT IN (SELECT scene FROM scores WHERE mos > 60) UNION ALL SELECT scene FROM scores",
         false,
     ),
     ("SELECT * FROM scores WHERE false", true),
