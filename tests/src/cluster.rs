@@ -246,6 +246,14 @@ impl Cluster {
         said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// What a worker has said.
+    pub fn said_by(&self, number: usize) -> String {
+        let name = format!("-worker{number}.txt");
+        let logs = std::fs::read_dir(self.place.path("")).unwrap().map(|entry| entry.unwrap().path());
+        let its = logs.filter(|path| path.to_string_lossy().ends_with(&name));
+        its.map(|path| std::fs::read_to_string(path).unwrap_or_default()).collect()
+    }
+
     /// All that the programs have said, with its files' names.
     pub fn said(&self) -> String {
         let mut logs: Vec<PathBuf> =

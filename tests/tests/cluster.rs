@@ -363,7 +363,9 @@ fn commands_at_once_leave_one_run() {
     let arguments = cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r", "--detach"]);
     let all_at_once = |commands: &[&[&str]]| {
         let children: Vec<_> = commands.iter().map(|arguments| cluster.command(arguments).spawn().unwrap()).collect();
-        children.into_iter().for_each(|mut child| drop(child.wait().unwrap()));
+        for mut child in children {
+            child.wait().unwrap();
+        }
     };
     all_at_once(&[&arguments, &arguments, &["pause", "r"], &["resume", "r"], &arguments]);
     all_at_once(&[&["cancel", "r"], &arguments, &["resume", "r"], &["cancel", "r"], &["retry", "r"]]);

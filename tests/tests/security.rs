@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use arrow_flight::Ticket;
 use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::{Action, Ticket};
 use ballista_core::serde::protobuf::PollWorkParams;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
 use dqa_proto::v1::coordinator_service_client::CoordinatorServiceClient;
@@ -90,13 +90,17 @@ async fn answers(to: Channel, flight: Channel, token: Option<&Token>) -> Vec<(&'
     };
     let attends = WorkerServiceClient::new(with(to.clone())).attend(tokio_stream::iter([hello])).await;
     let polls = SchedulerGrpcClient::new(with(to)).poll_work(PollWorkParams::default()).await;
-    let reads = FlightServiceClient::new(with(flight)).do_get(Ticket { ticket: "x".into() }).await;
+    let reads = FlightServiceClient::new(with(flight.clone())).do_get(Ticket { ticket: "x".into() }).await;
+    // As rows of queries are read.
+    let blocks = Action { r#type: "IO_BLOCK_TRANSPORT".to_owned(), body: "x".into() };
+    let blocks = FlightServiceClient::new(with(flight)).do_action(blocks).await;
     let status = |result: Result<(), Status>| result.err().unwrap_or_else(|| Status::ok(""));
     vec![
         ("users", status(users.map(drop))),
         ("attend", status(attends.map(drop))),
         ("poll", status(polls.map(drop))),
         ("flight", status(reads.map(drop))),
+        ("blocks", status(blocks.map(drop))),
     ]
 }
 
@@ -125,8 +129,8 @@ async fn with_the_right_ones_it_works_and_with_no_other() {
     let codes = |answers: Vec<(&'static str, Status)>| {
         answers.into_iter().map(|(service, status)| (service, status.code())).collect::<Vec<_>>()
     };
-    let refused = |services: [&'static str; 4]| services.map(|service| (service, Code::Unauthenticated)).to_vec();
-    let all = ["users", "attend", "poll", "flight"];
+    let refused = |services: [&'static str; 5]| services.map(|service| (service, Code::Unauthenticated)).to_vec();
+    let all = ["users", "attend", "poll", "flight", "blocks"];
 
     // A certificate and no token, or a wrong one: nothing.
     assert_eq!(codes(ask(None).await), refused(all));
@@ -140,7 +144,7 @@ async fn with_the_right_ones_it_works_and_with_no_other() {
     assert_eq!(by_worker[1], ("attend", Code::Ok));
     // A worker that said hello may poll, others may not; a ticket that is none is read as one.
     assert_eq!(by_worker[2], ("poll", Code::FailedPrecondition));
-    assert!(by_worker[3].1 != Code::Unauthenticated, "{by_worker:?}");
+    assert!(by_worker[3..].iter().all(|(_, code)| *code != Code::Unauthenticated), "{by_worker:?}");
 
     // The right token without a certificate, or with one that another signed: nothing.
     let authority = Certificate::from_pem(read(&guarded.insider.authority));
@@ -202,6 +206,38 @@ async fn with_the_right_ones_it_works_and_with_no_other() {
     for secret in [USERS, WORKERS, flight_name(Some(&workers)).as_str()] {
         assert!(!said.contains(secret), "no secrets in logs");
     }
+}
+
+/// Rows go from worker to worker and to the coordinator with certificates and the workers' token.
+#[test]
+fn queries_are_answered_behind_certificates_and_tokens() {
+    let mut guarded = Guarded::new();
+    guarded.cluster.place.haze(&["dcp", "aod"]);
+    guarded.cluster.start_coordinator();
+    guarded.cluster.start_worker(&[]);
+    let another = format!("127.0.0.1:{}", free_port());
+    let listen = guarded.cluster.run.iter_mut().find(|flag| flag.starts_with("127.0.0.1:")).unwrap();
+    *listen = another;
+    guarded.cluster.start_worker(&[]);
+    guarded.cluster.wait_for_workers(2);
+    let submit = guarded.cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r"]);
+    guarded.cluster.user(&submit).ends_with(0);
+    let sql = "SELECT algorithm, count(*) AS n FROM scores GROUP BY 1 ORDER BY 1";
+    let said = guarded.cluster.user(&["query", sql, "--engine", "cluster", "--format", "csv"]);
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (0, "algorithm,n\naod,3\ndcp,3\n"),
+        "{}{}",
+        said.err,
+        guarded.cluster.said()
+    );
+    let ask = ["query", sql, "--engine", "cluster", "--coordinator", &guarded.cluster.url()];
+    let flags = guarded.insider.flags();
+    let mut without = guarded.cluster.place.command(&ask);
+    let without = without.args(&flags).output().unwrap();
+    assert_eq!(without.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&without.stderr);
+    assert!(error.contains("the coordinator does not know this user"), "{error}");
 }
 
 #[test]

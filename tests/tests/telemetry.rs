@@ -16,7 +16,10 @@ const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), 
 
 /// Keeps the spans that it is sent: their names, and the runs that they name.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<(String, Option<String>)>>>);
+struct Collector(Arc<Mutex<Vec<Span>>>);
+
+/// A span's name, and the run that it names.
+type Span = (String, Option<String>);
 
 #[tonic::async_trait]
 impl TraceService for Collector {

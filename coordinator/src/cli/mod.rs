@@ -1,5 +1,6 @@
 //! The `dqa-coord` program and its commands, one file each.
 
+mod answer;
 mod control;
 mod dataset;
 mod demo;
@@ -28,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::run::RunRecord;
@@ -137,6 +138,15 @@ impl StoreArgs {
     fn create(&self) -> anyhow::Result<Place> {
         Place::create(&self.store, Path::new("")).context("cannot make the store")
     }
+}
+
+/// Who works an answer out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    /// This process, or the coordinator's own.
+    Local,
+    /// The coordinator's workers.
+    Cluster,
 }
 
 /// The run of this name, or the one that was planned last.

@@ -3,17 +3,18 @@
 
 use std::io::{Write, stdout};
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use clap::ValueEnum;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
+use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind, text};
 use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
 use dqa_proto::v1;
 use dqa_worker::program::{Done, Format, Unwritten, advise};
 
 use super::remote::{Client, RemoteArgs, refusal};
-use super::{StoreArgs, run_or_last};
+use super::{Engine, StoreArgs, run_or_last};
 
 /// Makes a run's reports again, writes their tables to the store and shows them.
 #[derive(clap::Args)]
@@ -21,6 +22,11 @@ pub(super) struct Args {
     /// The run [default: the one that was planned last].
     #[arg(long, env = "DQA_RUN", value_name = "RUN")]
     run: Option<RunName>,
+
+    /// Who works it out. `cluster`: a coordinator's workers, SRCC and PLCC alone, for stores that one machine cannot hold;
+    /// nothing is written to the store.
+    #[arg(long, env = "DQA_ENGINE", value_enum, default_value_t = Engine::Local, value_name = "ENGINE")]
+    engine: Engine,
 
     #[command(flatten)]
     store: StoreArgs,
@@ -36,7 +42,7 @@ pub(super) struct Args {
     report: ReportArgs,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum TableArg {
     /// Agreement of scores with labels.
     Correlations,
@@ -63,6 +69,9 @@ pub(super) struct ReportArgs {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    if args.engine == Engine::Cluster {
+        return of_workers(args, &mut args.remote.required()?).await;
+    }
     if let Some(mut client) = args.remote.client()? {
         return of_coordinator(args, &mut client).await;
     }
@@ -79,10 +88,51 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     Ok(Done::All)
 }
 
-async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
-    let Some(run) = &args.run else {
-        return Err(advise(anyhow!("no run is named"), "give --run; `dqa-coord runs` lists them"));
+async fn of_workers(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
+    if args.table.is_some_and(|table| table != TableArg::Correlations) {
+        let error = anyhow!("a cluster works out correlations, and no other table");
+        return Err(advise(error, "--engine local has them all"));
+    }
+    let request = v1::CorrelateRequest { name: named(args)?.to_string() };
+    let answer = client.correlate(request).await.map_err(|status| refusal(&status))?.into_inner();
+    let groups = answer.groups.into_iter().map(group).collect::<anyhow::Result<Vec<_>>>()?;
+    let text = match args.report.format {
+        Format::Table => text::table(&groups),
+        Format::Json => text::json(&groups),
+        Format::Csv => text::csv(&groups),
     };
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten::from)?;
+    Ok(Done::All)
+}
+
+fn group(group: v1::GroupAgreement) -> anyhow::Result<GroupAgreement> {
+    let group_kind = match group.group_kind() {
+        v1::GroupKind::All => GroupKind::All,
+        v1::GroupKind::Algorithm => GroupKind::Algorithm,
+        v1::GroupKind::SceneGroup => GroupKind::SceneGroup,
+        v1::GroupKind::Unspecified => bail!("the coordinator's answer has a group of no known kind"),
+    };
+    Ok(GroupAgreement {
+        dataset: group.dataset,
+        group_kind,
+        group_name: group.group_name,
+        pictures: group.pictures,
+        failed: group.failed,
+        unlabelled: group.unlabelled,
+        n: group.n,
+        srcc: group.srcc,
+        plcc: group.plcc,
+    })
+}
+
+fn named(args: &Args) -> anyhow::Result<&RunName> {
+    let hint = "give --run; `dqa-coord runs` lists them";
+    args.run.as_ref().ok_or_else(|| advise(anyhow!("no run is named"), hint))
+}
+
+async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
+    let run = named(args)?;
     let table = args.table.map(|table| match table {
         TableArg::Correlations => v1::Table::Correlations,
         TableArg::Leaderboard => v1::Table::Leaderboard,

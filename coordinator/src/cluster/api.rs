@@ -11,6 +11,7 @@ use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{Counts, DatasetSpec, Request as RunAsked, RunError, RunRecord, RunSpec, RunState};
+use dqa_pipelines::sql::Selection;
 use dqa_proto::v1::coordinator_service_server::CoordinatorService;
 use dqa_proto::v1::{self, DeviceClass};
 use dqa_proto::{hint, refused};
@@ -27,7 +28,7 @@ use tracing::info;
 use super::conduct::{self, Running};
 use super::desk::{Desk, unanswered};
 use super::serve::Front;
-use super::{model_files, wire};
+use super::{ask, model_files, wire};
 
 const DATASETS_MAX: usize = 64;
 const ALGORITHMS_MAX: usize = 4096;
@@ -47,11 +48,11 @@ fn bad(own: &'static str, why: impl Into<String>) -> Status {
 }
 
 /// An error with its causes, in a line.
-fn line(error: impl Into<anyhow::Error>) -> String {
+pub(super) fn line(error: impl Into<anyhow::Error>) -> String {
     format!("{:#}", error.into())
 }
 
-fn of_record(error: RunError) -> Status {
+pub(super) fn of_record(error: RunError) -> Status {
     match error {
         RunError::Place(error) => unanswered(&error),
         RunError::Unknown { .. } => refused(Code::NotFound, "unknown_run", error.to_string()),
@@ -62,6 +63,7 @@ fn of_record(error: RunError) -> Status {
 #[tonic::async_trait]
 impl CoordinatorService for Api {
     type WatchRunStream = Watched;
+    type QueryStream = ReceiverStream<Result<v1::QueryResponse, Status>>;
 
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Answer<v1::SubmitResponse> {
         let desk = self.0.desk()?;
@@ -177,6 +179,23 @@ impl CoordinatorService for Api {
         let made = tokio::task::spawn_blocking(move || runtime.block_on(text(&store, &record, &request))).await;
         let text = made.map_err(|panic| refused(Code::Internal, "internal", line(panic)))??;
         Ok(Response::new(v1::GetReportResponse { text }))
+    }
+
+    async fn query(&self, request: Request<v1::QueryRequest>) -> Answer<Self::QueryStream> {
+        let desk = self.0.desk()?;
+        let v1::QueryRequest { sql, run } = request.into_inner();
+        let selection = if run.is_empty() { Selection::All } else { Selection::Run(name(&run)?) };
+        let rows = ask::ask(&desk, &sql, &selection).await?;
+        let (out, pieces) = mpsc::channel(ask::PIECES_MAX);
+        tokio::spawn(ask::send(rows, out));
+        Ok(Response::new(ReceiverStream::new(pieces)))
+    }
+
+    async fn correlate(&self, request: Request<v1::CorrelateRequest>) -> Answer<v1::CorrelateResponse> {
+        let desk = self.0.desk()?;
+        let name = name(&request.into_inner().name)?;
+        let record = RunRecord::read(&desk.store, &name).await.map_err(of_record)?;
+        Ok(Response::new(v1::CorrelateResponse { groups: ask::correlate(&desk, &record).await? }))
     }
 
     async fn list_workers(&self, _: Request<v1::ListWorkersRequest>) -> Answer<v1::ListWorkersResponse> {

@@ -55,7 +55,7 @@ impl WorkerService for Attending {
             info!(worker = id, why, "stream ends");
             // Another stream may have taken its place by now; then the worker has not left.
             if desk.is_cut_off(&id) {
-                desk.act(|board, now| board.leave(&id, now));
+                desk.leave(&id);
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
@@ -113,6 +113,10 @@ fn check(hello: &Hello) -> Result<(), Status> {
     }
     if hello.slots == 0 || hello.slots > SLOTS_MAX {
         return Err(wrong("slots", format!("a worker takes 1 to {SLOTS_MAX} shards at once, not {}", hello.slots)));
+    }
+    if hello.query_tasks > SLOTS_MAX {
+        let why = format!("a worker takes at most {SLOTS_MAX} tasks of queries at once, not {}", hello.query_tasks);
+        return Err(wrong("query_tasks", why));
     }
     if hello.device() == DeviceClass::Unspecified {
         return Err(wrong("device", format!("a worker has devices of one class, not {}", class_name(hello.device()))));

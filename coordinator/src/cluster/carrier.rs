@@ -1,36 +1,34 @@
-//! Ballista as a carrier: each attempt is a job of one task, for the worker that the board chose. It decides nothing.
+//! Ballista as a carrier: each attempt is a job of one task, for the worker that the board chose; each query is a job of
+//! many, for all of them. It decides nothing; [`super::places`] says which worker gets which task.
 //!
-//! Ballista's own retries, placement and cancellation are not relied on: a job that is forgotten is cancelled here, its
-//! worker is told through [`super::attend`], and the shard's next attempt is another job.
+//! For shards Ballista's own retries, placement and cancellation are not relied on: a job that is forgotten is cancelled
+//! here, its worker is told through [`super::attend`], and the shard's next attempt is another job. A query's tasks are
+//! Ballista's to try again.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ballista_core::JobId;
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::serde::protobuf::job_status::Status as JobState;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpc;
-use ballista_core::serde::protobuf::{self, AvailableVcores, JobStatus, PollWorkParams, PollWorkResult};
-use ballista_core::serde::scheduler::TaskKey;
-use ballista_scheduler::cluster::{BallistaCluster, BoundTask, DistributionPolicy};
+use ballista_core::serde::protobuf::{self, ExecutorStoppedParams, JobStatus, PollWorkParams, PollWorkResult};
+use ballista_core::{JobId, JobStatusSubscriber};
+use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy, WorkAvailableReason};
 use ballista_scheduler::scheduler_process::create_scheduler;
 use ballista_scheduler::scheduler_server::SchedulerServer;
-use ballista_scheduler::state::execution_graph::{TaskDescription, create_task_info};
-use ballista_scheduler::state::task_manager::JobInfoCache;
-use datafusion::execution::SessionStateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use dqa_proto::refused;
-use dqa_worker::cluster::Codec;
+use dqa_worker::cluster::{Codec, Flight};
 use dqa_worker::shard::operator;
 use tonic::{Code, Request, Response, Status};
 use tracing::warn;
 
+use super::places::{Places, Workers};
 use super::serve::Front;
 
 type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
@@ -41,14 +39,8 @@ const JOBS_KEPT_SECONDS: u64 = 2;
 /// Ballista's own idea of when a worker is gone. The board's is sooner; this only lets it forget.
 const EXECUTORS_KEPT_SECONDS: u64 = 120;
 
-/// Who is told that Ballista has a task for a worker, and who it knows.
-pub(super) trait Workers: Send + Sync + 'static {
-    /// Ballista has a task for this worker.
-    fn wake(&self, worker: &str);
-
-    /// Whether this worker has said hello.
-    fn knows(&self, worker: &str) -> bool;
-}
+/// A job whose outcome is known is over at its worker's next poll, if there is one.
+const POLL_MAX: Duration = Duration::from_secs(10);
 
 /// Ballista's scheduler, in this process.
 #[derive(Clone)]
@@ -56,38 +48,19 @@ pub(super) struct Carrier {
     scheduler: Scheduler,
     session: Arc<SessionContext>,
     places: Arc<Places>,
+    flight: Flight,
 }
-
-/// Where jobs go.
-struct Places {
-    jobs: Mutex<Jobs>,
-    workers: Arc<dyn Workers>,
-}
-
-#[derive(Default)]
-struct Jobs {
-    /// The job of each attempt that was not forgotten, with its worker.
-    of_attempt: HashMap<u64, (JobId, String)>,
-    /// Those that are still to be fetched, by worker.
-    of_worker: HashMap<String, Vec<JobId>>,
-    /// Ready before it was known whose they are.
-    ready: HashSet<JobId>,
-    worker_of: HashMap<JobId, String>,
-    /// Attempts that were given up before they had a job.
-    forgotten: HashSet<u64>,
-}
-
-/// A job whose outcome is known is over at its worker's next poll, if there is one.
-const POLL_MAX: Duration = Duration::from_secs(10);
 
 impl Carrier {
     /// Starts Ballista's scheduler, which is served by [`Carrier::service`].
     ///
     /// # Errors
     /// Ballista's own.
-    pub(super) async fn start(workers: Arc<dyn Workers>) -> anyhow::Result<Carrier> {
-        let places = Arc::new(Places { jobs: Mutex::default(), workers });
+    pub(super) async fn start(workers: Arc<dyn Workers>, flight: Flight) -> anyhow::Result<Carrier> {
+        let places = Arc::new(Places::new(workers));
         let (policy, ready) = (places.clone(), places.clone());
+        let session_config = self::config(&flight);
+        let produced = session_config.clone();
         let config = SchedulerConfig {
             scheduling_policy: TaskSchedulingPolicy::PullStaged,
             task_distribution: TaskDistributionPolicy::Custom(policy),
@@ -97,20 +70,19 @@ impl Carrier {
             executor_timeout_seconds: EXECUTORS_KEPT_SECONDS,
             no_executors_grace_period_seconds: u64::from(u32::MAX),
             override_physical_codec: Some(Arc::new(Codec::default())),
-            override_config_producer: Some(Arc::new(config)),
+            override_config_producer: Some(Arc::new(move || produced.clone())),
             // To cancel a task it would call the worker's own port, which is not open.
             override_create_grpc_client_endpoint: Some(Arc::new(|_| Err("workers are not called".into()))),
-            on_work_available: Some(Arc::new(move |reason| {
-                if let WorkAvailableReason::JobSubmitted { job_id } = reason {
-                    ready.ready(job_id);
-                }
+            on_work_available: Some(Arc::new(move |reason| match reason {
+                WorkAvailableReason::JobSubmitted { job_id } => ready.ready(job_id),
+                WorkAvailableReason::NewStagesRunnable { job_id } => ready.goes_on(&job_id),
             })),
             ..SchedulerConfig::default()
         };
         let cluster = BallistaCluster::new_from_config(&config).await?;
         let scheduler = create_scheduler(cluster, Arc::new(config)).await?;
-        let state = SessionStateBuilder::new().with_config(self::config()).with_default_features().build();
-        Ok(Carrier { scheduler, session: Arc::new(SessionContext::new_with_state(state)), places })
+        let session = Arc::new(SessionContext::new_with_config(session_config));
+        Ok(Carrier { scheduler, session, places, flight })
     }
 
     /// Hands an order to Ballista, for this worker.
@@ -151,134 +123,72 @@ impl Carrier {
         }
     }
 
+    /// Hands a query's plan to Ballista, for whoever has time; what becomes of it is told to `told`.
+    ///
+    /// # Errors
+    /// Ballista's own.
+    pub(super) async fn carry_query(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: SessionConfig,
+        told: JobStatusSubscriber,
+    ) -> anyhow::Result<JobId> {
+        let session = Arc::new(SessionContext::new_with_config(config));
+        let job = self.scheduler.submit_physical_plan("query", session, plan, Some(told)).await?;
+        self.places.open(job.clone());
+        Ok(job)
+    }
+
+    /// Nobody waits for this query any more: its tasks are not handed out, its files are removed.
+    pub(super) async fn forget_query(&self, job: JobId, has_ended: bool) {
+        self.places.close(&job);
+        if has_ended {
+            self.scheduler.state.executor_manager.clean_up_job_data(job);
+        } else {
+            self.cancel(job).await;
+        }
+    }
+
+    /// A worker is gone: what it has of queries is to be done by others. What it has of shards is for the board to say.
+    pub(super) async fn lose(&self, worker: &str) {
+        let gone = ExecutorStoppedParams { executor_id: worker.to_owned(), reason: "it is gone".to_owned() };
+        if let Err(error) = self.scheduler.executor_stopped(Request::new(gone)).await {
+            warn!(worker, %error, "Ballista does not take note that a worker is gone");
+        }
+    }
+
+    /// Of queries that are under way.
+    pub(super) fn queries(&self) -> usize {
+        self.places.queries()
+    }
+
+    /// Tasks of queries that all workers together take at once.
+    pub(super) fn query_tasks(&self) -> usize {
+        self.places.workers().offers().iter().map(|(_, offer)| offer.query_tasks).sum()
+    }
+
+    /// For sessions whose plans it is to carry. All workers' ports are encrypted, or none is: Ballista knows no more.
+    pub(super) fn config(&self) -> SessionConfig {
+        let is_tls = self.places.workers().offers().iter().any(|(_, offer)| offer.serves_tls);
+        config(&self.flight).with_ballista_use_tls(is_tls)
+    }
+
+    /// The way to what queries have written.
+    pub(super) fn flight(&self) -> &Flight {
+        &self.flight
+    }
+
     /// What workers may ask of it: they poll, and nothing else.
     pub(super) fn service(&self) -> PollService {
-        PollService { scheduler: self.scheduler.clone(), workers: self.places.workers.clone() }
+        PollService { scheduler: self.scheduler.clone(), workers: self.places.workers().clone() }
     }
 }
 
-fn config() -> SessionConfig {
-    SessionConfig::new_with_ballista()
+fn config(flight: &Flight) -> SessionConfig {
+    let config = SessionConfig::new_with_ballista()
         .with_round_robin_repartition(false)
-        .set_str("ballista.scheduler.max_partitions_per_task", "1")
-}
-
-impl Places {
-    fn jobs(&self) -> MutexGuard<'_, Jobs> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// False: nobody waits for it any more.
-    fn place(&self, attempt: u64, worker: String, job: JobId) -> bool {
-        let mut jobs = self.jobs();
-        if jobs.forgotten.remove(&attempt) {
-            jobs.ready.remove(&job);
-            return false;
-        }
-        jobs.of_attempt.insert(attempt, (job.clone(), worker.clone()));
-        jobs.of_worker.entry(worker.clone()).or_default().push(job.clone());
-        let is_ready = jobs.ready.remove(&job);
-        jobs.worker_of.insert(job, worker.clone());
-        drop(jobs);
-        if is_ready {
-            self.workers.wake(&worker);
-        }
-        true
-    }
-
-    fn ready(&self, job: JobId) {
-        let mut jobs = self.jobs();
-        let Some(worker) = jobs.worker_of.get(&job).cloned() else {
-            jobs.ready.insert(job);
-            return;
-        };
-        drop(jobs);
-        self.workers.wake(&worker);
-    }
-
-    /// An attempt's job; one that has none yet will get none.
-    fn forget(&self, attempt: u64) -> Option<JobId> {
-        let job = self.take(attempt);
-        if job.is_none() {
-            self.jobs().forgotten.insert(attempt);
-        }
-        job
-    }
-
-    fn take(&self, attempt: u64) -> Option<JobId> {
-        let mut jobs = self.jobs();
-        let (job, worker) = jobs.of_attempt.remove(&attempt)?;
-        jobs.worker_of.remove(&job);
-        jobs.ready.remove(&job);
-        if let Some(of_worker) = jobs.of_worker.get_mut(&worker) {
-            of_worker.retain(|other| *other != job);
-            if of_worker.is_empty() {
-                jobs.of_worker.remove(&worker);
-            }
-        }
-        Some(job)
-    }
-}
-
-impl fmt::Debug for Places {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Places")
-    }
-}
-
-#[async_trait]
-impl DistributionPolicy for Places {
-    /// A worker gets the jobs that are placed with it, one a poll: an answer has a most size, and it polls again at once.
-    async fn bind_tasks(
-        &self,
-        budgets: Vec<&mut AvailableVcores>,
-        running: Arc<HashMap<JobId, JobInfoCache>>,
-    ) -> datafusion::error::Result<Vec<BoundTask>> {
-        let mut bound = Vec::new();
-        for budget in budgets {
-            let placed = self.jobs().of_worker.get(&budget.executor_id).cloned().unwrap_or_default();
-            for job in placed {
-                let Some(info) = running.get(&job).filter(|_| budget.vcores > 0) else {
-                    continue;
-                };
-                bound.extend(bind(&job, info, budget).await.map(|task| (budget.executor_id.clone(), task)));
-                if let Some(of_worker) = self.jobs().of_worker.get_mut(&budget.executor_id) {
-                    of_worker.retain(|other| *other != job);
-                }
-                break;
-            }
-        }
-        Ok(bound)
-    }
-
-    fn name(&self) -> &'static str {
-        "dqa"
-    }
-}
-
-/// The next task of a job, for the worker whose budget this is.
-async fn bind(job: &JobId, info: &JobInfoCache, budget: &mut AvailableVcores) -> Option<TaskDescription> {
-    let mut graph = info.execution_graph.write().await;
-    let session_id = graph.session_id().to_owned();
-    let stage = graph.fetch_running_stage(&[])?;
-    let partitions = stage.pending.next_slice(1);
-    let first = *partitions.first()?;
-    let task_id = stage.task_infos.len();
-    let mut info = create_task_info(budget.executor_id.clone(), task_id);
-    info.global_input_partition_ids.clone_from(&partitions);
-    info.vcores_consumed = 1;
-    stage.task_infos.push(info);
-    budget.vcores -= 1;
-    Some(TaskDescription {
-        session_id,
-        key: TaskKey { job_id: job.clone(), stage_id: stage.stage_id, task_id },
-        stage_attempt_num: stage.stage_attempt_num,
-        task_attempt: stage.task_failure_numbers[first],
-        global_input_partition_ids: partitions,
-        vcores_consumed: 1,
-        plan: stage.plan.clone(),
-        session_config: stage.session_config.clone(),
-    })
+        .set_str("ballista.scheduler.max_partitions_per_task", "1");
+    flight.configure(config)
 }
 
 /// Ballista's service as workers see it, wherever the lead is.

@@ -10,7 +10,7 @@ use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::plan::Shard;
 use dqa_proto::v1::{Acknowledge, AttendResponse, DeviceClass, Drain, Poll, Stop, attend_response};
 use dqa_proto::{hint, refused};
-use dqa_worker::cluster::{Order, class_name};
+use dqa_worker::cluster::{Flight, Order, class_name};
 use dqa_worker::net::MESSAGE_BYTES_MAX;
 use dqa_worker::shard;
 use dqa_worker::telemetry::metrics;
@@ -18,9 +18,10 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status};
 use tracing::{error, info, warn};
 
-use super::board::{Board, Effect, Policy, RunId, ShardId, Time};
-use super::carrier::{Carrier, Workers};
+use super::board::{Board, Effect, Policy, RunId, ShardId, Time, Worker};
+use super::carrier::Carrier;
 use super::conduct::{Event, Running};
+use super::places::{Offer, Workers};
 use crate::run::Roots;
 
 /// Messages on their way to one worker; one that takes none of so many is cut off, and comes back.
@@ -58,7 +59,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Desk {
     /// # Errors
     /// Ballista's own.
-    pub(super) async fn open(store: Place, roots: Roots, policy: Policy, term: u64) -> anyhow::Result<Arc<Desk>> {
+    pub(super) async fn open(
+        store: Place,
+        roots: Roots,
+        (policy, term): (Policy, u64),
+        flight: Flight,
+    ) -> anyhow::Result<Arc<Desk>> {
         let desk = Arc::new(Desk {
             store,
             roots,
@@ -70,7 +76,7 @@ impl Desk {
             by_id: Mutex::default(),
             carrier: OnceLock::new(),
         });
-        let carrier = Carrier::start(Arc::new(Streams(Arc::downgrade(&desk)))).await?;
+        let carrier = Carrier::start(Arc::new(Streams(Arc::downgrade(&desk))), flight).await?;
         let _ = desk.carrier.set(carrier);
         Ok(desk)
     }
@@ -171,6 +177,20 @@ impl Desk {
         !locked(&self.streams).contains_key(worker)
     }
 
+    /// A worker's stream has ended, and it has opened no other.
+    pub(super) fn leave(self: &Arc<Desk>, worker: &str) {
+        self.act(|board, now| board.leave(worker, now));
+        if !self.look(|board, _| board.knows(worker)) {
+            self.gone(worker.to_owned());
+        }
+    }
+
+    /// A worker comes no more, and queries do not wait for it.
+    fn gone(&self, worker: String) {
+        let carrier = self.carrier().clone();
+        tokio::spawn(async move { carrier.lose(&worker).await });
+    }
+
     pub(super) fn drain(&self, worker: &str) -> bool {
         let is_here = self.look(|board, _| board.knows(worker));
         if is_here {
@@ -220,6 +240,7 @@ impl Desk {
                 metrics::WORKERS_LOST.inc();
                 locked(&self.streams).remove(&worker);
                 warn!(worker, why, "worker lost");
+                self.gone(worker);
             }
         }
     }
@@ -329,4 +350,19 @@ impl Workers for Streams {
     fn knows(&self, worker: &str) -> bool {
         self.0.upgrade().is_some_and(|desk| desk.look(|board, _| board.knows(worker)))
     }
+
+    fn offer(&self, worker: &str) -> Option<Offer> {
+        self.0.upgrade()?.look(|board, _| board.workers().find(|of| of.hello.id == worker).and_then(offer))
+    }
+
+    fn offers(&self) -> Vec<(String, Offer)> {
+        let offers = |board: &Board| board.workers().filter_map(|of| Some((of.hello.id.clone(), offer(of)?))).collect();
+        self.0.upgrade().map(|desk| desk.look(|board, _| offers(board))).unwrap_or_default()
+    }
+}
+
+fn offer(worker: &Worker) -> Option<Offer> {
+    let (slots, query_tasks) = (worker.hello.slots as usize, worker.hello.query_tasks as usize);
+    let serves_tls = worker.hello.serves_tls;
+    (worker.is_here() && !worker.is_draining).then_some(Offer { slots, query_tasks, serves_tls })
 }

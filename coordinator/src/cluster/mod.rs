@@ -6,10 +6,12 @@
 //! ```
 //!
 //! [`board`] decides, pure; [`desk`] holds it with what its decisions act on; [`conduct`] takes a run from a request to its
-//! reports; [`carrier`] is Ballista; [`attend`] and [`api`] are the services; [`lead`] keeps two coordinators of one store out
-//! of each other's way. All that must outlive this process is in the store: it may be killed at any time.
+//! reports; [`carrier`] is Ballista, [`places`] says who gets its tasks; [`attend`] and [`api`] are the services; [`query`]
+//! has workers answer SQL, for [`ask`]; [`lead`] keeps two coordinators of one store out of each other's way. All that must
+//! outlive this process is in the store: it may be killed at any time.
 
 mod api;
+mod ask;
 mod attend;
 mod board;
 mod carrier;
@@ -17,7 +19,10 @@ mod conduct;
 mod desk;
 mod lead;
 mod model_files;
+mod places;
+mod query;
 mod serve;
+mod stages;
 mod wire;
 
 pub use serve::{Ended, Settings, serve};

@@ -13,6 +13,7 @@ use dqa_proto::refused;
 use dqa_proto::v1::DESCRIPTORS;
 use dqa_proto::v1::coordinator_service_server::CoordinatorServiceServer;
 use dqa_proto::v1::worker_service_server::WorkerServiceServer;
+use dqa_worker::cluster::Flight;
 use dqa_worker::net::{Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Tokens, guarded};
 use dqa_worker::program::{advise, host};
 use dqa_worker::telemetry::metrics;
@@ -126,8 +127,9 @@ pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
 
     let policy = Policy { deadline_min: deadline, ..Policy::default() };
     let mut lead = Lead::new(store.clone(), id);
+    let flight = Flight::new(tls.clone(), tokens.workers.as_ref());
     let ended = tokio::select! {
-        ended = work(&store, &front, (roots, policy), &mut lead, &ready, &health) => ended,
+        ended = work(&store, &front, (roots, policy, flight), &mut lead, &ready, &health) => ended,
         signal = told_to_end() => signal,
     };
     ready.store(false, Relaxed);
@@ -156,13 +158,13 @@ async fn told_to_end() -> anyhow::Result<Ended> {
 async fn work(
     store: &Place,
     front: &Front,
-    (roots, policy): (Roots, Policy),
+    (roots, policy, flight): (Roots, Policy, Flight),
     lead: &mut Lead,
     ready: &std::sync::atomic::AtomicBool,
     health: &tonic_health::server::HealthReporter,
 ) -> anyhow::Result<Ended> {
     let term = lead.wait(|leader| front.set(Err(leader.to_owned()))).await;
-    let desk = Desk::open(store.clone(), roots, policy, term).await?;
+    let desk = Desk::open(store.clone(), roots, (policy, term), flight).await?;
     front.set(Ok(desk.clone()));
     ready.store(true, Relaxed);
     metrics::LEADS.set(1);

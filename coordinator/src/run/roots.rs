@@ -88,7 +88,7 @@ impl Place {
         }
         let url = Url::parse(address).ok()?;
         let folders = url.path_segments()?.filter(|part| !part.is_empty());
-        let folders = folders.map(|part| percent_decode(part)).collect::<Option<_>>()?;
+        let folders = folders.map(percent_decode).collect::<Option<_>>()?;
         let host = url.host_str().unwrap_or_default().to_owned();
         Some(Place { scheme: url.scheme().to_owned(), host, folders })
     }

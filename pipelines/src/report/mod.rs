@@ -12,6 +12,7 @@ pub(crate) mod text;
 mod together;
 
 use arrow::array::RecordBatch;
+use datafusion::error::DataFusionError;
 use parquet::errors::ParquetError;
 
 use crate::names::{AlgorithmName, DatasetName, RunName};
@@ -58,6 +59,9 @@ pub enum ReportError {
     /// A query failed, here or on the cluster that it ran on.
     #[error(transparent)]
     Sql(#[from] SqlError),
+    /// What runs a session's queries failed.
+    #[error("the query failed")]
+    Engine(#[source] DataFusionError),
     /// The run has not been scored to its end.
     #[error("run `{run}` is not complete: it has {found} of {pictures} pictures")]
     Unfinished {

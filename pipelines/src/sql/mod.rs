@@ -19,6 +19,7 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use url::Url;
 
@@ -101,21 +102,49 @@ impl From<DataFusionError> for Said {
 /// # Errors
 /// Where the store fails, there is no such run, or a complete run lacks a part.
 pub async fn session(store: &Place, selection: &Selection) -> Result<SessionContext, SqlError> {
+    let context =
+        SessionContext::new_with_config(SessionConfig::from(ConfigOptions::new()).with_information_schema(true));
+    let url = Url::parse(STORE).expect("it is a URL");
+    context.register_object_store(&url, store.objects().clone());
+    fill(&context, store, session_address, selection).await?;
+    Ok(context)
+}
+
+/// The same in a session of the caller's, with the files at the store's own addresses: its plans can be run by others. Its
+/// runtime, as theirs, finds stores by address ([`runtime`]).
+///
+/// # Errors
+/// As [`session`].
+pub async fn fill_session(context: &SessionContext, store: &Place, selection: &Selection) -> Result<(), SqlError> {
+    fill(context, store, own_address, selection).await
+}
+
+/// A runtime that reads tables wherever they are.
+///
+/// # Errors
+/// DataFusion's own.
+pub fn runtime() -> Result<Arc<RuntimeEnv>, DataFusionError> {
+    Ok(Arc::new(RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(Stores::default())).build()?))
+}
+
+async fn fill(
+    context: &SessionContext,
+    store: &Place,
+    address: Address,
+    selection: &Selection,
+) -> Result<(), SqlError> {
     let records = match selection {
         Selection::All => RunRecord::all(store).await?,
         Selection::Run(name) => vec![RunRecord::read(store, name).await?],
     };
-    let context =
-        SessionContext::new_with_config(SessionConfig::from(ConfigOptions::new()).with_information_schema(true));
-    aggregates::register(&context);
-    let url = Url::parse(STORE).expect("it is a URL");
-    context.register_object_store(&url, store.objects().clone());
+    aggregates::register(context);
+    let files = |keys: BTreeSet<String>, schema: &SchemaRef| files(keys.iter().map(|key| address(store, key)), schema);
     let here = present(store, SCORES).await?;
     let parts = parts(&records, &here)?;
-    register(&context, SCORES, files(store, parts, &scores::SCHEMA))?;
+    register(context, SCORES, files(parts, &scores::SCHEMA))?;
     let rows: Vec<RunRow> = records.iter().map(RunRow::from).collect();
     let rows = MemTable::try_new(runs::SCHEMA.clone(), vec![vec![runs::to_batch(&rows)]]);
-    register(&context, RUNS, rows.map(|table| Arc::new(table) as _))?;
+    register(context, RUNS, rows.map(|table| Arc::new(table) as _))?;
     for (table, schema) in [
         (CORRELATIONS, &correlations::SCHEMA),
         (LEADERBOARD, &leaderboard::SCHEMA),
@@ -123,20 +152,20 @@ pub async fn session(store: &Place, selection: &Selection) -> Result<SessionCont
     ] {
         let here = present(store, table).await?;
         let keys = records.iter().map(|record| report_key(table, &record.name)).filter(|key| here.contains(key));
-        register(&context, table, files(store, keys.collect(), schema))?;
+        register(context, table, files(keys.collect(), schema))?;
     }
     let here = present(store, TRIALS).await?;
     for (table, schema) in [(EPOCHS, &epochs::SCHEMA), (PREDICTIONS, &predictions::SCHEMA)] {
         let file = format!("/{table}.parquet");
         let keys = here.iter().filter(|key| key.ends_with(&file)).cloned();
-        register(&context, table, files(store, keys.collect(), schema))?;
+        register(context, table, files(keys.collect(), schema))?;
     }
     for (table, schema) in
         [(EVALUATIONS, &evaluations::SCHEMA), (STUDIES, &studies::SCHEMA), (STUDY_SPLITS, &study_splits::SCHEMA)]
     {
-        register(&context, table, files(store, present(store, table).await?, schema))?;
+        register(context, table, files(present(store, table).await?, schema))?;
     }
-    Ok(context)
+    Ok(())
 }
 
 /// Plans a query. It may read and explain, and nothing else.
@@ -184,24 +213,34 @@ fn parts(records: &[RunRecord], here: &BTreeSet<String>) -> Result<BTreeSet<Stri
     Ok(keys)
 }
 
-/// Files of a store as one table.
-fn files(store: &Place, keys: BTreeSet<String>, schema: &SchemaRef) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-    if keys.is_empty() {
+/// Files as one table.
+fn files(
+    urls: impl ExactSizeIterator<Item = Url>,
+    schema: &SchemaRef,
+) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    if urls.len() == 0 {
         return Ok(Arc::new(EmptyTable::new(schema.clone())));
     }
-    let urls = keys.iter().map(|key| ListingTableUrl::try_new(address(store, key), None)).collect::<Result<_, _>>()?;
+    let urls = urls.map(|url| ListingTableUrl::try_new(url, None)).collect::<Result<_, _>>()?;
     let config = ListingTableConfig::new_with_multi_paths(urls)
         .with_listing_options(ListingOptions::new(Arc::new(ParquetFormat::new())))
         .with_schema(schema.clone());
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
-fn address(store: &Place, key: &str) -> Url {
+/// Where a session finds an object of a store.
+type Address = fn(&Place, &str) -> Url;
+
+fn session_address(store: &Place, key: &str) -> Url {
     let mut url = Url::parse(STORE).expect("it is a URL");
     let path = store.path(key);
     let parts: Vec<_> = path.parts().collect();
     url.path_segments_mut().expect("it has a path").clear().extend(parts.iter().map(AsRef::as_ref));
     url
+}
+
+fn own_address(store: &Place, key: &str) -> Url {
+    Url::parse(&store.address(key)).expect("it is a URL")
 }
 
 fn register(
@@ -383,6 +422,21 @@ mod tests {
         for table in TABLES {
             assert!(shown.contains(table), "{table} in {shown}");
         }
+    }
+
+    /// As a coordinator and its workers see them: nothing is registered with the session.
+    #[tokio::test]
+    async fn tables_are_at_addresses_that_others_can_read() {
+        let fixture = Fixture::new();
+        let parts = vec![part(&fixture.store, "dcp", "p1", 8).await, part(&fixture.store, "aod", "p2", 8).await];
+        run(&fixture.store, "r", 86_400, RunState::Complete, parts).await;
+        let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime().unwrap());
+        fill_session(&context, &fixture.store, &of("r")).await.unwrap();
+        let sql =
+            "SELECT algorithm, count(*), srcc(score, mos), count(DISTINCT part) FROM scores GROUP BY 1 ORDER BY 1";
+        let batches = query(&context, sql).await.unwrap().collect().await.unwrap();
+        assert_eq!(pretty_format_batches(&batches).unwrap().to_string(), fixture.shown(&of("r"), sql).await);
+        assert_eq!(batches[0].num_rows(), 2);
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use arrow::error::ArrowError;
 use arrow::json;
 use arrow::util::pretty::pretty_format_batches_with_schema;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
 use futures::TryStreamExt;
 use parquet::errors::ParquetError;
@@ -52,10 +53,21 @@ pub enum OutputError {
 /// Runs a query and writes its rows.
 ///
 /// # Errors
+/// As [`write_rows`].
+pub async fn write(frame: DataFrame, format: Format, to: impl Write + Send) -> Result<(), OutputError> {
+    write_rows(frame.execute_stream().await.map_err(failed)?, format, to).await
+}
+
+/// Writes a query's rows, whoever runs it.
+///
+/// # Errors
 /// Where the query fails, a column's type is not for the format (lists in CSV), or `to` fails.
-pub async fn write(frame: DataFrame, format: Format, mut to: impl Write + Send) -> Result<(), OutputError> {
-    let schema: SchemaRef = frame.schema().inner().clone();
-    let mut batches = frame.execute_stream().await.map_err(failed)?;
+pub async fn write_rows(
+    mut batches: SendableRecordBatchStream,
+    format: Format,
+    mut to: impl Write + Send,
+) -> Result<(), OutputError> {
+    let schema: SchemaRef = batches.schema();
     if format == Format::Parquet {
         let mut writer = parquet_file::writer(&schema, &[], &mut to).map_err(OutputError::Parquet)?;
         while let Some(batch) = batches.try_next().await.map_err(failed)? {

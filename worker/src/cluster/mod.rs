@@ -6,24 +6,35 @@
 //! ```
 //!
 //! [`node`] runs what it is ordered and knows what is under way; [`attend`] tells the coordinator, and is told to stop;
-//! [`poll`] fetches orders through Ballista; [`models`] loads the runs' models. Which shard is scored where is decided
-//! elsewhere. A part is written whole or not at all and its content does not depend on who makes it, so that a worker may
-//! die, be given up too early or do a thing twice, and nothing is lost or wrong.
+//! [`poll`] fetches orders through Ballista, and tasks of queries, whose files [`flight`] reads and [`sweep`] removes;
+//! [`models`] loads the runs' models. Which shard is scored where is decided elsewhere. A part is written whole or not at
+//! all and its content does not depend on who makes it, so that a worker may die, be given up too early or do a thing
+//! twice, and nothing is lost or wrong.
 
 mod attend;
 mod codec;
+mod flight;
 pub mod models;
 mod node;
 mod order;
 mod poll;
 mod run;
+mod sweep;
 
 pub use codec::Codec;
+pub use flight::Flight;
 pub use node::{Scorers, Seat, Trouble};
 pub use order::Order;
 pub use run::{Ended, RunError, Settings, run};
+pub use sweep::JOB_FILES_KEPT;
 
 use dqa_proto::v1::{DeviceClass, FailureKind};
+
+/// Tasks that Ballista may give a worker at once. A slot has two, so that a shard never waits for the end of another's task;
+/// queries have theirs beside them.
+pub fn tasks(slots: usize, query_tasks: usize) -> usize {
+    2 * slots + query_tasks
+}
 
 /// A device class as it is written in flags, records and metrics.
 pub fn class_name(class: DeviceClass) -> &'static str {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use ballista_core::BALLISTA_PROTOCOL_VERSION;
-use ballista_core::extension::{EndpointOverrideFn, SessionConfigExt};
+use ballista_core::extension::SessionConfigExt;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_core::serde::protobuf::executor_resource::Resource;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
@@ -19,19 +19,19 @@ use ballista_core::serde::{BallistaCodec, BallistaLogicalExtensionCodec};
 use ballista_executor::execution_loop;
 use ballista_executor::executor::Executor;
 use ballista_executor::metrics::ExecutorMetricsCollector;
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use dqa_pipelines::sql;
 use http_body_util::{BodyExt, Full};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tonic::transport::Channel;
 use tower::{Service, ServiceExt};
 use tracing::debug;
 
-use super::Codec;
 use super::node::{Node, Rows};
-use crate::net::{Caller, MESSAGE_BYTES_MAX, Tls, Token, flight_name};
+use super::{Codec, Flight};
+use crate::net::{Caller, MESSAGE_BYTES_MAX, Tls, Token};
 use crate::shard::operator::Scoring;
 
 /// Between two tries of one request.
@@ -40,8 +40,8 @@ const AGAIN: Duration = Duration::from_millis(300);
 /// A request's answer is not waited for longer: a scheduler answers in milliseconds, or is gone.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
-/// Another worker on this network answers, or is gone.
-const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// A task's outcome is there a little after its end; on a machine that is busy, later.
+const SETTLED_AFTER: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(95)];
 
 /// What Ballista must know of a worker.
 pub(super) struct Executing {
@@ -61,18 +61,8 @@ impl Executing {
     /// Polls for ever; why it ended.
     pub(super) async fn run(self, coordinators: Vec<Channel>, node: Arc<Node>, wake: Arc<Notify>) -> anyhow::Error {
         let scoring = Arc::new(Scoring::by(Arc::new(Rows(node))));
-        let (tls, agent) = (self.tls, flight_name(self.token.as_ref()));
-        let serves_tls = tls.serves();
-        let endpoint: EndpointOverrideFn = Arc::new(move |endpoint| {
-            let endpoint = endpoint.user_agent(agent.clone())?.connect_timeout(CONNECT_MAX);
-            Ok(if tls.serves() { endpoint.tls_config(tls.client())? } else { endpoint })
-        });
-        let config = move || {
-            SessionConfig::new_with_ballista()
-                .with_extension(scoring.clone())
-                .with_ballista_use_tls(serves_tls)
-                .with_ballista_override_create_grpc_client_endpoint(endpoint.clone())
-        };
+        let flight = Flight::new(self.tls, self.token.as_ref());
+        let config = move || flight.configure(SessionConfig::new_with_ballista().with_extension(scoring.clone()));
         let registration = ExecutorRegistration {
             id: self.id,
             host: Some(self.host),
@@ -93,10 +83,10 @@ impl Executing {
         let executor = Arc::new(Executor::with_default_execution_engine(
             registration,
             &self.work_dir,
-            Arc::new(|_| runtime()),
+            Arc::new(|_| sql::runtime()),
             Arc::new(config),
             Arc::new(functions),
-            Arc::new(Silent),
+            Arc::new(Told { poll: wake.clone(), runtime: Handle::current() }),
             self.tasks,
         ));
         let codec: BallistaCodec<LogicalPlanNode, PhysicalPlanNode> =
@@ -113,15 +103,14 @@ impl Executing {
     }
 }
 
-/// Reads data sets and tables wherever they are.
-fn runtime() -> datafusion::error::Result<Arc<RuntimeEnv>> {
-    Ok(Arc::new(RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(sql::Stores::default())).build()?))
+/// Polls soon after a task has ended: only a poll tells that it has, and the next would be in a second. Nothing is logged:
+/// Ballista would log every plan, and a shard's is always the same.
+struct Told {
+    poll: Arc<Notify>,
+    runtime: Handle,
 }
 
-/// Ballista logs every plan that it has run; a shard's is always the same.
-struct Silent;
-
-impl ExecutorMetricsCollector for Silent {
+impl ExecutorMetricsCollector for Told {
     fn record_stage(
         &self,
         job: &ballista_core::JobId,
@@ -130,6 +119,14 @@ impl ExecutorMetricsCollector for Silent {
         _: Arc<dyn ballista_executor::execution_engine::QueryStageExecutor>,
     ) {
         debug!(%job, stage, task, "task ended");
+        let poll = self.poll.clone();
+        self.runtime.spawn(async move {
+            // Its outcome is put down after this is called.
+            for wait in SETTLED_AFTER {
+                tokio::time::sleep(wait).await;
+                poll.notify_one();
+            }
+        });
     }
 }
 

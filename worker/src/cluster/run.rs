@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 use super::attend::Attendance;
 use super::node::{Node, Scorers};
 use super::poll::Executing;
+use super::sweep::sweep;
 use crate::net::{Caller, Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Token, channel, guarded};
 use crate::program::{advise, host};
 
@@ -111,6 +112,8 @@ pub async fn run(settings: Settings, scorers: Arc<dyn Scorers>) -> anyhow::Resul
             device: scorers.class().into(),
             devices,
             slots: u32::try_from(slots).unwrap_or(u32::MAX),
+            query_tasks: u32::try_from(settings.query_tasks).unwrap_or(u32::MAX),
+            serves_tls: tls.serves(),
         },
         poll: poll.clone(),
         ready: server.ready(),
@@ -120,7 +123,7 @@ pub async fn run(settings: Settings, scorers: Arc<dyn Scorers>) -> anyhow::Resul
         id: id.clone(),
         host: settings.advertise.clone().unwrap_or_else(|| advertised(address)),
         port: address.port(),
-        tasks: 2 * slots + settings.query_tasks,
+        tasks: super::tasks(slots, settings.query_tasks),
         work_dir: work_dir.clone(),
         tls: tls.clone(),
         token: token.clone(),
@@ -148,6 +151,7 @@ pub async fn run(settings: Settings, scorers: Arc<dyn Scorers>) -> anyhow::Resul
             })
         }
         ended = executing.run(to, node.clone(), poll) => Err(ended),
+        () = sweep(folder.path().to_owned()) => unreachable!("it sweeps for ever"),
         ended = until_ended(&node, &drain, settings.drain_within) => ended,
     }
 }

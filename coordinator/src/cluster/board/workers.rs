@@ -42,6 +42,11 @@ pub(super) struct Gone {
 }
 
 impl Worker {
+    /// Whether its stream is open.
+    pub(crate) fn is_here(&self) -> bool {
+        self.left.is_none()
+    }
+
     /// Shards that it can still take.
     pub(super) fn room(&self, now: Time) -> u32 {
         if self.is_draining || self.left.is_some() || self.benched_until > now {

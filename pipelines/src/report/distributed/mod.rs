@@ -10,6 +10,7 @@
 mod plan;
 #[cfg(test)]
 mod tests;
+pub mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +23,7 @@ use self::plan::{Range, Ranges, Scope};
 use super::{ReportError, check_complete};
 use crate::names::{AlgorithmName, DatasetName};
 use crate::run::RunRecord;
-use crate::sql::{self, SqlError};
+use crate::sql;
 use crate::stats::{self, Moments};
 
 /// What the pictures of a group have in common.
@@ -285,7 +286,7 @@ fn measure(group: &mut GroupAgreement, sums: &Sums) -> Result<(), ReportError> {
 
 async fn collect(context: &SessionContext, query: &str) -> Result<Vec<RecordBatch>, ReportError> {
     let frame = sql::query(context, query).await?;
-    Ok(frame.collect().await.map_err(|error| SqlError::Query(error.into()))?)
+    frame.collect().await.map_err(ReportError::Engine)
 }
 
 /// A row's number; None: NULL.
