@@ -20,7 +20,7 @@ use dqa_worker::models;
 use futures::Stream;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::info;
@@ -110,8 +110,7 @@ impl CoordinatorService for Api {
 
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
         let desk = self.0.desk()?;
-        let run = known(&desk, &request.into_inner().name).await?;
-        let _control = run.control.lock().await;
+        let (run, _control) = commanded(&desk, &request.into_inner().name).await?;
         active(&run)?;
         run.change(&desk.store, |record| record.state = RunState::Cancelled).await.map_err(changed)?;
         if let Some(id) = run.id() {
@@ -124,8 +123,7 @@ impl CoordinatorService for Api {
 
     async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Answer<v1::PauseRunResponse> {
         let desk = self.0.desk()?;
-        let run = known(&desk, &request.into_inner().name).await?;
-        let _control = run.control.lock().await;
+        let (run, _control) = commanded(&desk, &request.into_inner().name).await?;
         active(&run)?;
         run.change(&desk.store, |record| record.state = RunState::Paused).await.map_err(changed)?;
         if let Some(id) = run.id() {
@@ -139,8 +137,7 @@ impl CoordinatorService for Api {
 
     async fn resume_run(&self, request: Request<v1::ResumeRunRequest>) -> Answer<v1::ResumeRunResponse> {
         let desk = self.0.desk()?;
-        let run = known(&desk, &request.into_inner().name).await?;
-        let _control = run.control.lock().await;
+        let (run, _control) = commanded(&desk, &request.into_inner().name).await?;
         let state = run.state();
         match state {
             RunState::Paused => {
@@ -159,8 +156,7 @@ impl CoordinatorService for Api {
 
     async fn retry_failed(&self, request: Request<v1::RetryFailedRequest>) -> Answer<v1::RetryFailedResponse> {
         let desk = self.0.desk()?;
-        let run = known(&desk, &request.into_inner().name).await?;
-        let _control = run.control.lock().await;
+        let (run, _control) = commanded(&desk, &request.into_inner().name).await?;
         if run.state().is_active() {
             let why = format!("run `{}` is not at its end", run.name);
             return Err(hint(refused(Code::FailedPrecondition, "active_run", why), "wait for it, or cancel it"));
@@ -288,6 +284,18 @@ async fn known(desk: &Arc<Desk>, text: &str) -> Result<Arc<Running>, Status> {
     Ok(run)
 }
 
+/// A run, and the word on what becomes of it.
+async fn commanded(desk: &Arc<Desk>, text: &str) -> Result<(Arc<Running>, OwnedMutexGuard<()>), Status> {
+    loop {
+        let run = known(desk, text).await?;
+        let control = run.control().await;
+        // It may have ended, and have been forgotten, while it was waited for.
+        if desk.run(&run.name).is_some_and(|kept| Arc::ptr_eq(&kept, &run)) {
+            return Ok((run, control));
+        }
+    }
+}
+
 fn active(run: &Running) -> Result<(), Status> {
     let state = run.state();
     if state.is_active() {
@@ -346,15 +354,15 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
         request: Some(request.clone()),
         failure: None,
     };
-    let Some(run) = here else {
+    if here.is_none() {
         record.write(&desk.store).await.map_err(of_record)?;
         let run = Running::new(record);
         info!(run = %name, priority = request.priority, device = request.device, "run submitted");
         conduct::start(desk, run.clone());
         return Ok(run.shown(desk));
-    };
+    }
     drop(finding);
-    let _control = run.control.lock().await;
+    let (run, _control) = commanded(desk, name.as_str()).await?;
     if !run.state().is_active() {
         run.change(&desk.store, |own| *own = record).await.map_err(changed)?;
         info!(run = %name, priority = request.priority, device = request.device, "run submitted again");

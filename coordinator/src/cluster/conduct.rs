@@ -20,7 +20,7 @@ use dqa_worker::decode::Limits;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedMutexGuard, mpsc, watch};
 use tracing::{Instrument, error, info, info_span, warn};
 
 use super::board::{Piece, RunId};
@@ -53,7 +53,7 @@ pub(super) enum Event {
 pub(super) struct Running {
     pub(super) name: RunName,
     /// Held while what the record says is changed, here and in the store: one thing at a time becomes of a run.
-    pub(super) control: tokio::sync::Mutex<()>,
+    control: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<Live>,
     events: mpsc::UnboundedSender<(Option<RunId>, Event)>,
     inbox: tokio::sync::Mutex<mpsc::UnboundedReceiver<(Option<RunId>, Event)>>,
@@ -84,7 +84,7 @@ impl Running {
         let (events, inbox) = mpsc::unbounded_channel();
         Arc::new(Running {
             name: record.name.clone(),
-            control: tokio::sync::Mutex::default(),
+            control: Arc::default(),
             state: Mutex::new(Live {
                 counts: record.counts,
                 record,
@@ -127,6 +127,11 @@ impl Running {
 
     pub(super) fn cancel(&self) {
         let _ = self.events.send((None, Event::Cancelled));
+    }
+
+    /// Whoever changes what becomes of it has this.
+    pub(super) async fn control(&self) -> OwnedMutexGuard<()> {
+        self.control.clone().lock_owned().await
     }
 
     /// Told whenever something changes.
@@ -316,6 +321,8 @@ async fn to_the_end(desk: &Arc<Desk>, run: &Arc<Running>) {
         warn!(why, "run failed");
         fail(desk, run, &why).await;
     }
+    // Who has a word on it finds it here, or looks for it again.
+    let _control = run.control().await;
     if !run.state().is_active() {
         desk.forget_run(run);
     }
@@ -325,7 +332,7 @@ async fn to_the_end(desk: &Arc<Desk>, run: &Arc<Running>) {
 async fn fail(desk: &Desk, run: &Running, why: &str) {
     let mut tries = 0;
     loop {
-        let control = run.control.lock().await;
+        let control = run.control().await;
         if !run.state().is_active() {
             return;
         }
@@ -438,7 +445,7 @@ fn asked(record: &RunRecord, roots: &Roots) -> anyhow::Result<Asked> {
 
 /// Writes the plan into the record, and puts what is missing on the board.
 async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, work: Work) -> Result<(), Stopped> {
-    let _control = run.control.lock().await;
+    let _control = run.control().await;
     let mut record = run.record();
     let request = record.request.clone().context("the run's record lacks its request")?;
     if !record.state.is_active() {
@@ -500,7 +507,7 @@ fn may_pass(error: &dqa_pipelines::run::RunError) -> bool {
 
 /// Counts every part, writes the record and the reports.
 async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
-    let control = run.control.lock().await;
+    let control = run.control().await;
     if !run.state().is_active() {
         return Err(Stopped::Cancelled);
     }

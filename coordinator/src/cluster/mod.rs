@@ -5,9 +5,9 @@
 //!                             ^---- attend <-Report- worker
 //! ```
 //!
-//! [`board`] decides, pure; [`desk`] holds it with what its decisions act on; [`conduct`] takes a run from a request to its
-//! reports; [`carrier`] is Ballista, [`places`] says who gets its tasks; [`attend`] and [`api`] are the services; [`query`]
-//! has workers answer SQL, for [`ask`]; [`lead`] keeps two coordinators of one store out of each other's way. All that must
+//! `board` decides, pure; `desk` holds it with what its decisions act on; `conduct` takes a run from a request to its
+//! reports; `carrier` is Ballista, `places` says who gets its tasks; `attend` and `api` are the services; `query`
+//! has workers answer SQL, for `ask`; `lead` keeps two coordinators of one store out of each other's way. All that must
 //! outlive this process is in the store: it may be killed at any time.
 
 mod api;
