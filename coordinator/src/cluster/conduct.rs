@@ -537,6 +537,8 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
         }
     };
     drop(work);
+    // Before anyone is answered so: whoever sees that a run is complete finds it in the log.
+    info!(scored = record.counts.scored, failed = record.counts.failed, "run complete");
     {
         let mut live = run.live();
         live.counts = record.counts;
@@ -552,7 +554,6 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
         // The scores are there; `report` makes it again.
         warn!(error = format!("{:#}", anyhow::Error::from(error)), "the run is complete, and has no reports");
     }
-    info!(scored = record.counts.scored, failed = record.counts.failed, "run complete");
     // Who watches sees the end when there are reports.
     run.changed();
     Ok(())

@@ -347,6 +347,15 @@ impl Workers for Streams {
         }
     }
 
+    fn fetched(&self, attempt: u64) {
+        if let Some(desk) = self.0.upgrade() {
+            desk.act(|board, _| {
+                board.fetched(attempt);
+                Vec::new()
+            });
+        }
+    }
+
     fn knows(&self, worker: &str) -> bool {
         self.0.upgrade().is_some_and(|desk| desk.look(|board, _| board.knows(worker)))
     }

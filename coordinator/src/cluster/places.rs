@@ -16,10 +16,13 @@ use ballista_scheduler::state::task_manager::JobInfoCache;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use dqa_worker::cluster::tasks;
 
-/// Who is told that Ballista has a task for a worker, and who it knows.
+/// Who is told that Ballista has a task for a worker, that the worker has fetched it, and who it knows.
 pub(super) trait Workers: Send + Sync + 'static {
     /// Ballista has a task for this worker.
     fn wake(&self, worker: &str);
+
+    /// This attempt is in the answer to its worker's poll.
+    fn fetched(&self, attempt: u64);
 
     /// Whether this worker has said hello.
     fn knows(&self, worker: &str) -> bool;
@@ -60,7 +63,7 @@ struct Jobs {
     /// The job of each attempt that was not forgotten, with its worker.
     of_attempt: HashMap<u64, (JobId, String)>,
     /// Those that are still to be fetched, by worker.
-    of_worker: HashMap<String, Vec<JobId>>,
+    of_worker: HashMap<String, Vec<(u64, JobId)>>,
     /// Ready before it was known whose they are.
     ready: HashSet<JobId>,
     worker_of: HashMap<JobId, String>,
@@ -91,7 +94,7 @@ impl Places {
             return false;
         }
         jobs.of_attempt.insert(attempt, (job.clone(), worker.clone()));
-        jobs.of_worker.entry(worker.clone()).or_default().push(job.clone());
+        jobs.of_worker.entry(worker.clone()).or_default().push((attempt, job.clone()));
         let is_ready = jobs.ready.remove(&job);
         jobs.worker_of.insert(job, worker.clone());
         drop(jobs);
@@ -168,7 +171,7 @@ impl Places {
         jobs.worker_of.remove(&job);
         jobs.ready.remove(&job);
         if let Some(of_worker) = jobs.of_worker.get_mut(&worker) {
-            of_worker.retain(|other| *other != job);
+            of_worker.retain(|(_, other)| *other != job);
             if of_worker.is_empty() {
                 jobs.of_worker.remove(&worker);
             }
@@ -241,13 +244,17 @@ impl DistributionPolicy for Places {
         let mut bound = Vec::new();
         for budget in budgets {
             let placed = self.jobs().of_worker.get(&budget.executor_id).cloned().unwrap_or_default();
-            for job in placed {
+            for (attempt, job) in placed {
                 let Some(info) = running.get(&job).filter(|_| budget.vcores > 0) else {
                     continue;
                 };
-                bound.extend(bind(&job, info, budget).await.map(|task| (budget.executor_id.clone(), task)));
+                if let Some(task) = bind(&job, info, budget).await {
+                    // Before the answer leaves: the worker may be gone as soon as it has it.
+                    self.workers.fetched(attempt);
+                    bound.push((budget.executor_id.clone(), task));
+                }
                 if let Some(of_worker) = self.jobs().of_worker.get_mut(&budget.executor_id) {
-                    of_worker.retain(|other| *other != job);
+                    of_worker.retain(|(_, other)| *other != job);
                 }
                 break;
             }

@@ -38,10 +38,18 @@ impl Board {
         self.next_attempt += 1;
         let worker = id.to_owned();
         effects.push(Effect::Order { attempt, shard, worker: worker.clone(), alone, deadline });
-        self.begin(
-            attempt,
-            Attempt { shard, worker, since: now, deadline, alone, taken: None, begun: None, windows_done: 0 },
-        );
+        let of = Attempt {
+            shard,
+            worker,
+            since: now,
+            deadline,
+            alone,
+            is_fetched: false,
+            taken: None,
+            begun: None,
+            windows_done: 0,
+        };
+        self.begin(attempt, of);
         true
     }
 

@@ -108,6 +108,8 @@ struct Attempt {
     since: Time,
     deadline: Duration,
     alone: bool,
+    /// Its worker was answered with it: what ends a process at once leaves it no time to say that it has it.
+    is_fetched: bool,
     /// When its worker first said that it has it.
     taken: Option<Time>,
     /// When its worker first said that it is on the device.
@@ -116,6 +118,11 @@ struct Attempt {
 }
 
 impl Attempt {
+    /// Whether its worker can die of it.
+    fn is_with_worker(&self) -> bool {
+        self.is_fetched || self.taken.is_some()
+    }
+
     /// What is wrong with it, if it takes too long.
     fn overdue(&self, policy: &Policy, now: Time) -> Option<(Trouble, &'static str)> {
         let late = |since: Time, limit: Duration| now.saturating_sub(since) > limit;
@@ -275,6 +282,13 @@ impl Board {
         }
         self.assign(now, &mut effects);
         effects
+    }
+
+    /// A worker that asked for work is answered with this attempt.
+    pub(crate) fn fetched(&mut self, attempt: u64) {
+        if let Some(attempt) = self.attempts.get_mut(&attempt) {
+            attempt.is_fetched = true;
+        }
     }
 
     /// An attempt could not be handed to its worker; a hopeless one cannot be handed to any.

@@ -88,6 +88,11 @@ impl World {
         self.effects(effects);
     }
 
+    /// It has what it was ordered to do, and did not come to say so.
+    fn fetch(&mut self, id: &str) {
+        self.has[id].keys().for_each(|attempt| self.board.fetched(*attempt));
+    }
+
     fn finish(&mut self, id: &str, attempt: u64, outcome: finished::Outcome) {
         let Some(part) = self.has.get_mut(id).and_then(|has| has.remove(&attempt)) else { return };
         let finished = Finished { attempt, part, outcome: Some(outcome) };
@@ -271,6 +276,16 @@ proptest! {
 
 #[test]
 fn a_shard_that_kills_is_found_and_takes_no_other_with_it() {
+    a_killer_is_found(World::report);
+}
+
+#[test]
+fn a_shard_that_kills_before_its_worker_can_say_a_word_is_found_as_soon() {
+    a_killer_is_found(World::fetch);
+}
+
+/// `before`: what its worker does of it before it dies.
+fn a_killer_is_found(before: fn(&mut World, &str)) {
     let mut world = World::new(2);
     let run = world.add("r", DeviceClass::Cpu, 0, 20);
     let mut deaths = 0;
@@ -278,19 +293,20 @@ fn a_shard_that_kills_is_found_and_takes_no_other_with_it() {
         let id = format!("w{generation}");
         world.join(&id, DeviceClass::Cpu);
         loop {
-            world.report(&id);
             let has = world.has[&id].clone();
             if has.is_empty() {
                 break;
             }
             if has.values().any(|part| part == "r-7") {
                 deaths += 1;
+                before(&mut world, &id);
                 world.lose(&id, true);
                 break;
             }
             has.keys().for_each(|attempt| {
                 world.finish(&id, *attempt, finished::Outcome::Scored(Scored::default()));
             });
+            world.report(&id);
         }
         world.pass(seconds(4));
         if world.ended.contains(&run) {
@@ -302,6 +318,24 @@ fn a_shard_that_kills_is_found_and_takes_no_other_with_it() {
     assert_eq!(world.given_up, BTreeSet::from([ShardId { run, at: 7 }]), "after {deaths} deaths");
     assert!(deaths <= 5, "{deaths}");
     assert_eq!(world.done.len(), 20);
+}
+
+#[test]
+fn a_shard_that_no_worker_has_fetched_kills_none() {
+    let mut world = World::new(1);
+    let run = world.add("r", DeviceClass::Cpu, 0, 1);
+    for generation in 0..20 {
+        let id = format!("w{generation}");
+        world.join(&id, DeviceClass::Cpu);
+        assert_eq!(world.board.tally(run).running, 1, "it is ordered");
+        world.lose(&id, true);
+        world.pass(seconds(4));
+    }
+    assert!(world.given_up.is_empty());
+    world.join("last", DeviceClass::Cpu);
+    assert!(world.alone.is_empty(), "it is not suspected");
+    world.work_to_the_end(&["last"]);
+    assert!(world.ended.contains(&run));
 }
 
 #[test]
@@ -343,6 +377,22 @@ fn an_order_that_was_lost_on_the_way_is_given_again() {
     }
     assert_eq!(world.has["w"].len(), 1, "again");
     world.work_to_the_end(&["w"]);
+    assert!(world.ended.contains(&run));
+}
+
+#[test]
+fn a_worker_that_drains_leaves_what_it_never_took_to_others_and_is_not_lost() {
+    let mut world = World::new(1);
+    let run = world.add("r", DeviceClass::Cpu, 0, 1);
+    world.join("w", DeviceClass::Cpu);
+    assert_eq!(world.has["w"].len(), 1, "it is ordered");
+    let effects = world.board.report("w", Report { draining: true, ..Report::default() }, world.now);
+    world.effects(effects);
+    world.lose("w", true);
+    assert!(!world.board.knows("w"), "it has gone home");
+    world.join("other", DeviceClass::Cpu);
+    assert_eq!(world.has["other"].len(), 1, "at once");
+    world.work_to_the_end(&["other"]);
     assert!(world.ended.contains(&run));
 }
 

@@ -98,6 +98,7 @@ impl Board {
     /// A worker's stream has ended. It may open another.
     pub(crate) fn leave(&mut self, id: &str, now: Time) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.hand_back_untaken(id, now, &mut effects);
         if let Some(worker) = self.workers.get_mut(id) {
             // One that drained and owes nothing has gone home.
             if worker.is_draining && worker.attempts.is_empty() {
@@ -109,6 +110,19 @@ impl Board {
         }
         self.tick_into(now, &mut effects);
         effects
+    }
+
+    /// What was on its way to a worker that drains and leaves: it takes no more, and is not waited for.
+    fn hand_back_untaken(&mut self, id: &str, now: Time, effects: &mut Vec<Effect>) {
+        let Some(worker) = self.workers.get(id).filter(|worker| worker.is_draining) else {
+            return;
+        };
+        let is_untaken = |attempt: &&u64| self.attempts[*attempt].taken.is_none();
+        let untaken: Vec<u64> = worker.attempts.iter().filter(is_untaken).copied().collect();
+        for attempt in untaken {
+            let message = "its worker left before it took it".to_owned();
+            self.failed(attempt, Trouble::Of(FailureKind::HandedBack), message, now, effects);
+        }
     }
 
     /// What a worker says of itself.
@@ -221,7 +235,7 @@ impl Board {
         self.reserved.retain(|_, reserved| reserved != id);
         effects.push(Effect::Lost { worker: id.to_owned(), why });
         let has_died = worker.left.is_some() && !worker.is_draining;
-        let taken = worker.attempts.iter().filter(|attempt| self.attempts[attempt].taken.is_some()).count();
+        let had = worker.attempts.iter().filter(|attempt| self.attempts[attempt].is_with_worker()).count();
         let mut deaths = Vec::new();
         for attempt in worker.attempts {
             effects.push(Effect::Forget { attempt });
@@ -231,8 +245,8 @@ impl Board {
             effects.push(Effect::Failed { shard, worker: id.to_owned(), kind, message });
             let Some(run) = self.runs.get_mut(&shard.run) else { continue };
             let history = &mut run.shards[shard.at].history;
-            if has_died && of.taken.is_some() {
-                let alone = of.alone || taken == 1;
+            if has_died && of.is_with_worker() {
+                let alone = of.alone || had == 1;
                 history.died(alone);
                 deaths.push((shard, alone));
             }
@@ -306,6 +320,7 @@ impl Board {
                 since: now,
                 deadline,
                 alone: false,
+                is_fetched: true,
                 taken: Some(now),
                 begun: running.scoring.then_some(now),
                 windows_done: running.windows_done,
