@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use dqa_model::{Arithmetic, Batcher, ClipWeights, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer};
+use dqa_model::{Arithmetic, Batcher, ClipWeights, Operations, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer};
 use dqa_testkit::{Picture, hf};
 
 /// 12 windows at the paper's stride: 1 s of ViT-B/32 on two cores, so that all of it takes a minute.
@@ -17,21 +17,20 @@ const BATCH: usize = 12;
 struct Case {
     name: &'static str,
     arithmetic: Arithmetic,
-    plain_operations: bool,
+    operations: Operations,
 }
 
 const CASES: [Case; 3] = [
-    Case { name: "f32", arithmetic: Arithmetic::F32, plain_operations: false },
-    Case { name: "bf16", arithmetic: Arithmetic::Bf16, plain_operations: false },
-    Case { name: "f32-plain-operations", arithmetic: Arithmetic::F32, plain_operations: true },
+    Case { name: "f32", arithmetic: Arithmetic::F32, operations: Operations::Own },
+    Case { name: "bf16", arithmetic: Arithmetic::Bf16, operations: Operations::Own },
+    Case { name: "f32-candle", arithmetic: Arithmetic::F32, operations: Operations::Candle },
 ];
 
 fn scorer(kind: &str, case: &Case) -> Arc<Scorer> {
     let dir = hf::cached(kind, "golden");
     let weights = ClipWeights::open(&dir).expect("the testkit writes what the model reads");
     let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).expect("as the weights");
-    let options =
-        Options { arithmetic: case.arithmetic, plain_operations: case.plain_operations, ..Options::default() };
+    let options = Options { arithmetic: case.arithmetic, operations: case.operations, ..Options::default() };
     Arc::new(Scorer::new(&weights, &PromptMode::Learned(prompts), &options).expect("the model is whole"))
 }
 
@@ -50,7 +49,7 @@ fn forward(c: &mut Criterion, kind: &str, seconds: u64) {
         group.throughput(Throughput::Elements(prepared.windows() as u64));
         group.bench_function(BenchmarkId::from_parameter(case.name), |b| {
             b.iter(|| {
-                let mut batcher = Batcher::new(scorer.clone(), BATCH);
+                let mut batcher = Batcher::new(scorer.clone(), BATCH).expect("the CPU has memory for a batch");
                 batcher.push((), &prepared).expect("the CPU has memory for a batch");
                 batcher.flush().expect("as above");
                 batcher.pop().expect("one picture is done")

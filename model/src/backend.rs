@@ -64,6 +64,14 @@ pub(crate) enum Projection {
 }
 
 impl Backend {
+    /// Windows of a batch that fills the device: on the CPU some for each thread.
+    pub(crate) fn batch_usual(&self) -> usize {
+        match self {
+            Backend::Dense(dense) if !dense.place.device.is_cpu() => 256,
+            _ => (8 * rayon::current_num_threads()).max(16),
+        }
+    }
+
     /// Rows before the first layer, (s, d) in f32 on the CPU: as the layers take them, and their part of the first.
     pub(crate) fn project(&self, rows: Tensor) -> Result<(Tensor, Projection)> {
         match self {

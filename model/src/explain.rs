@@ -3,7 +3,7 @@
 //! It runs the tower in plain operations, which keep the attention that our kernels throw away; the scores are the same
 //! up to rounding. Attention is the mean over heads. It knows no pixels: maps are over patches.
 
-use crate::score::{Options, PictureScore, Prepared, Scorer};
+use crate::score::{Operations, Options, PictureScore, Prepared, Scorer};
 use crate::views::Sees;
 use crate::visual::WindowTokens;
 use crate::{ClipWeights, ModelError, PromptMode};
@@ -52,12 +52,12 @@ pub struct Attention {
 const WINDOWS_AT_ONCE: usize = 8;
 
 impl Explainer {
-    /// Reads all weights. [`Options::plain_operations`] is taken as set.
+    /// Reads all weights. They are [`Operations::Candle`], whatever `options` say.
     ///
     /// # Errors
     /// As [`Scorer::new`].
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> Result<Explainer, ModelError> {
-        let options = Options { plain_operations: true, ..options.clone() };
+        let options = Options { operations: Operations::Candle, ..options.clone() };
         let layers = weights.config().vision.layers;
         Ok(Explainer { scorer: Scorer::new(weights, prompts, &options)?, layers })
     }

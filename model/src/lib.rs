@@ -5,14 +5,17 @@
 
 mod arithmetic;
 mod backend;
+mod batcher;
 mod checkpoint;
 mod config;
 mod cpu;
 mod dense;
+pub mod device;
 mod error;
 mod explain;
 mod fingerprint;
 mod initial;
+mod kernels;
 mod layers;
 mod mismatch;
 mod patches;
@@ -31,9 +34,11 @@ mod visual;
 mod weights;
 
 pub use arithmetic::Arithmetic;
+pub use batcher::Batcher;
 pub use checkpoint::CheckpointError;
 pub use config::{ClipConfig, ConfigError, TextConfig, VisionConfig};
 pub use cpu::Isa;
+use device::is_out_of_memory;
 pub use error::ModelError;
 pub use explain::{Attention, Explained, Explainer, WindowLook};
 pub use fingerprint::{ALGORITHM_VERSION, Fingerprint, FingerprintError};
@@ -43,7 +48,7 @@ pub use prompts::{PROMPT_LEN_MAX, PromptMode, PromptShape, Prompts};
 pub use prompts_file::PromptsError;
 pub use prompts_init::PromptInit;
 pub use resize::whole_view;
-pub use score::{Batcher, Options, PictureScore, Prepared, Scorer, TooSmall, fingerprint_of};
+pub use score::{Operations, Options, PictureScore, Prepared, Scorer, TooSmall, fingerprint_of};
 pub use tokens::{TokensError, Words};
 pub use views::{INPUT_SIDE, Origin, Placement, Sees, Views, ViewsError};
 pub use weights::{ClipWeights, WeightsError};

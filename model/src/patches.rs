@@ -8,8 +8,8 @@ use crate::Rgb8;
 use crate::views::Origin;
 
 // REFERENCE: ImageNet's mean and deviation, not CLIP's.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+pub(crate) const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+pub(crate) const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// A pixel's value by channel and byte: (byte / 255 - mean) / deviation, in f32 as PyTorch computes it.
 pub(crate) struct Normalised([[f32; 256]; 3]);

@@ -1,17 +1,18 @@
-//! A picture's score: window features against the two sentences, averaged; and the batches that get them there.
+//! A picture's score: window features against the two sentences, averaged. [`crate::batcher`] makes batches of pictures.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::arithmetic::Arithmetic;
 use crate::backend::Backing;
+use crate::kernels::lane::{Lanes, Lent, Windows};
 use crate::resize::whole_view;
-use crate::text::text_features;
+use crate::text::{normalise, text_features};
 use crate::views::{INPUT_SIDE, Origin, Sees};
-use crate::visual::{VisualTower, WindowTokens};
+use crate::visual::{Parts, VisualTower, WindowTokens};
 use crate::{ClipWeights, Fingerprint, ModelError, PromptMode, Rgb8, Views};
 
 /// How a model is to run.
@@ -23,20 +24,38 @@ pub struct Options {
     pub arithmetic: Arithmetic,
     /// Where.
     pub device: Device,
-    /// Candle's operations instead of our own kernels where both exist (the CPU): to compare the two.
-    pub plain_operations: bool,
+    /// By what.
+    pub operations: Operations,
+}
+
+/// What computes a model's visual tower.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Operations {
+    /// Our own kernels: on the CPU in every class of arithmetic, on a GPU in 16 bits for the models that they fit. Else as
+    /// [`Operations::Candle`].
+    #[default]
+    Own,
+    /// Candle's: to look at what layers attend to, and to compare.
+    Candle,
+    /// What our GPU's kernels compute, in plain Rust on the CPU, in 16 bits: to test them.
+    Twins,
 }
 
 impl Default for Options {
     /// The paper's views in f32 on the CPU.
     fn default() -> Options {
-        Options { views: Views::default(), arithmetic: Arithmetic::F32, device: Device::Cpu, plain_operations: false }
+        Options {
+            views: Views::default(),
+            arithmetic: Arithmetic::F32,
+            device: Device::Cpu,
+            operations: Operations::Own,
+        }
     }
 }
 
 /// CLIP-DQA ready to score: both towers' weights folded, the sentences' features made.
 pub struct Scorer {
-    tower: VisualTower,
+    tower: Tower,
     /// (embed) each, of length 1.
     bad: Vec<f32>,
     good: Vec<f32>,
@@ -46,12 +65,20 @@ pub struct Scorer {
     fingerprint: Fingerprint,
 }
 
+/// Who makes features of windows.
+enum Tower {
+    /// Tokens of windows are made on the CPU, and go through the layers in batches.
+    Tokens(Box<VisualTower>),
+    /// Pixels go to the device, in batches that are under way together.
+    Kernels(Arc<dyn Lanes>),
+}
+
 /// A picture with what the model needs besides its pixels; made away from the device, by [`Prepared::new`].
 pub struct Prepared {
     picture: Rgb8,
     /// 224 x 224, where it is looked at.
     whole: Option<Rgb8>,
-    origins: Vec<Origin>,
+    pub(crate) origins: Vec<Origin>,
     window: u32,
 }
 
@@ -84,6 +111,21 @@ impl Prepared {
     /// Scores that it will have.
     pub fn windows(&self) -> usize {
         self.origins.len()
+    }
+
+    /// Lends the windows at some of its origins, resized where they are not of the model's size.
+    pub(crate) fn with_windows<T>(&self, sees: Sees, origins: &[Origin], to: impl FnOnce(&Windows<'_>) -> T) -> T {
+        let whole = self.whole.as_ref();
+        if sees == Sees::Global {
+            return to(&Windows { whole, local: &[] });
+        }
+        if self.window == INPUT_SIDE {
+            return to(&Windows { whole, local: &[(&self.picture, origins)] });
+        }
+        let crop = |o: &Origin| whole_view(&self.picture.crop(o.x, o.y, self.window), INPUT_SIDE);
+        let resized: Vec<Rgb8> = origins.par_iter().map(crop).collect();
+        let each: Vec<_> = resized.iter().map(|window| (window, [Origin { x: 0, y: 0 }].as_slice())).collect();
+        to(&Windows { whole, local: &each })
     }
 }
 
@@ -126,11 +168,18 @@ impl Scorer {
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> Result<Scorer, ModelError> {
         check(weights, prompts)?;
         let text = text_features(weights, prompts)?;
-        let backing =
-            Backing { arithmetic: options.arithmetic, device: options.device.clone(), dense: options.plain_operations };
         let fingerprint = fingerprint_of(weights, prompts, options)?;
+        let parts = Parts::read(weights, prompts)?;
+        let tower = match crate::kernels::lanes(&parts, options)? {
+            Some(lanes) => Tower::Kernels(lanes),
+            None => {
+                let dense = options.operations != Operations::Own;
+                let backing = Backing { arithmetic: options.arithmetic, device: options.device.clone(), dense };
+                Tower::Tokens(Box::new(VisualTower::new(parts, options.views.sees, &backing)?))
+            }
+        };
         Ok(Scorer {
-            tower: VisualTower::new(weights, prompts, options.views.sees, &backing)?,
+            tower,
             bad: text.get(0)?.to_vec1()?,
             good: text.get(1)?.to_vec1()?,
             scale: f64::from(weights.get("logit_scale")?.to_scalar::<f32>()?).exp(),
@@ -154,19 +203,91 @@ impl Scorer {
         [&self.bad, &self.good]
     }
 
+    /// Windows of a batch that fills the device.
+    pub fn batch_usual(&self) -> usize {
+        match &self.tower {
+            Tower::Tokens(tower) => tower.batch_usual(),
+            Tower::Kernels(lanes) => lanes.batch_usual(),
+        }
+    }
+
     /// L2-normalised features (embed) of each window of one picture.
     pub fn picture_features(&self, picture: &Prepared) -> Result<Vec<Vec<f32>>, ModelError> {
-        let mut windows = Vec::new();
-        self.tokens(picture, |w| {
-            windows.push(w);
-            Ok(())
-        })?;
-        Ok(self.tower.features(&windows)?.to_vec2()?)
+        let mut features = Vec::new();
+        match self.lane(self.batch_usual())? {
+            None => {
+                let mut windows = Vec::new();
+                self.tokens(picture, |window| {
+                    windows.push(window);
+                    Ok(())
+                })?;
+                features = self.tower().features(&windows)?.to_vec2()?;
+            }
+            Some(mut lane) => {
+                let mut keep = |batch: Tensor| -> Result<(), ModelError> {
+                    features.extend(batch.to_vec2()?);
+                    Ok(())
+                };
+                self.feed(lane.as_mut(), picture, &mut keep)?;
+                self.finish(lane.as_mut(), &mut keep)?;
+            }
+        }
+        Ok(features)
+    }
+
+    /// For batches of `windows` windows, or fewer where the device has no memory for them; none where tokens are made here.
+    pub(crate) fn lane(&self, windows: usize) -> Result<Option<Box<dyn Lent>>, ModelError> {
+        match &self.tower {
+            Tower::Tokens(_) => Ok(None),
+            Tower::Kernels(lanes) => Ok(Some(lanes.clone().lend(windows)?)),
+        }
+    }
+
+    /// Puts a picture's windows into a lane's batches, and sends those that are full. `each` gets features (b, embed) of
+    /// length 1 of the batches that are done, in order.
+    pub(crate) fn feed(
+        &self,
+        lane: &mut dyn Lent,
+        picture: &Prepared,
+        each: &mut impl FnMut(Tensor) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        let mut done = 0;
+        while done < picture.windows() {
+            let origins = &picture.origins[done..picture.windows().min(done + lane.room())];
+            picture.with_windows(self.views.sees, origins, |windows| lane.add(windows))?;
+            done += origins.len();
+            if lane.room() == 0 {
+                lane.submit()?;
+                while let Some(features) = lane.take(lane.is_full())? {
+                    each(self.normalised(features)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what a lane's batch has, and waits for all that is under way.
+    pub(crate) fn finish(
+        &self,
+        lane: &mut dyn Lent,
+        each: &mut impl FnMut(Tensor) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        lane.submit()?;
+        while let Some(features) = lane.take(true)? {
+            each(self.normalised(features)?)?;
+        }
+        Ok(())
+    }
+
+    /// (b embed) -> (b, embed), each of length 1
+    fn normalised(&self, features: Vec<f32>) -> candle_core::Result<Tensor> {
+        let embed = self.bad.len();
+        normalise(&Tensor::from_vec(features, ((), embed), &Device::Cpu)?)
     }
 
     /// Scores of a batch of windows of any pictures.
-    fn score(&self, batch: &[WindowTokens]) -> Result<Vec<f32>, ModelError> {
-        self.scores(&self.tower.features(batch)?)
+    pub(crate) fn score(&self, batch: &[WindowTokens]) -> Result<Vec<f32>, ModelError> {
+        self.scores(&self.tower().features(batch)?)
     }
 
     /// Of features (b, embed) of length 1.
@@ -179,8 +300,12 @@ impl Scorer {
         Ok(features.iter().map(|f| score(f) as f32).collect())
     }
 
+    /// Where tokens are made here.
     pub(crate) fn tower(&self) -> &VisualTower {
-        &self.tower
+        match &self.tower {
+            Tower::Tokens(tower) => tower,
+            Tower::Kernels(_) => unreachable!("a lane takes pixels"),
+        }
     }
 
     /// Hands a picture's windows to `each`, in order.
@@ -189,17 +314,17 @@ impl Scorer {
         picture: &Prepared,
         mut each: impl FnMut(WindowTokens) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
-        let shared = Arc::new(self.tower.shared(picture.whole.as_ref().unwrap_or(&picture.picture))?);
+        let shared = Arc::new(self.tower().shared(picture.whole.as_ref().unwrap_or(&picture.picture))?);
         if self.views.sees == Sees::Global {
             return each(WindowTokens { shared, local: None });
         }
         for origins in picture.origins.chunks(WINDOWS_AT_ONCE) {
             let tokens = if picture.window == INPUT_SIDE {
-                self.tower.windows(&picture.picture, origins)?
+                self.tower().windows(&picture.picture, origins)?
             } else {
                 let resized = origins.iter().map(|o| {
                     let window = whole_view(&picture.picture.crop(o.x, o.y, picture.window), INPUT_SIDE);
-                    self.tower.windows(&window, &[Origin { x: 0, y: 0 }])
+                    self.tower().windows(&window, &[Origin { x: 0, y: 0 }])
                 });
                 Tensor::cat(&resized.collect::<candle_core::Result<Vec<_>>>()?, 0)?
             };
@@ -224,70 +349,4 @@ pub(crate) fn check(weights: &ClipWeights, prompts: &PromptMode) -> Result<(), M
         prompts.check_fits(config)?;
     }
     Ok(())
-}
-
-/// Fills batches with the windows of consecutive pictures, so that small pictures share one and large ones take
-/// several. Results come in the order of the pictures. Holds at most one batch and one picture's tokens.
-pub struct Batcher<K> {
-    scorer: Arc<Scorer>,
-    windows_max: usize,
-    pending: Vec<WindowTokens>,
-    /// Pictures whose scores are not all there yet, and finished ones not yet taken.
-    open: VecDeque<Open<K>>,
-    /// Windows that have been on the device.
-    scored: u64,
-}
-
-struct Open<K> {
-    key: K,
-    windows: usize,
-    scores: Vec<f32>,
-}
-
-impl<K> Batcher<K> {
-    /// Batches of `windows_max` windows, at least 1.
-    pub fn new(scorer: Arc<Scorer>, windows_max: usize) -> Batcher<K> {
-        assert!(windows_max > 0, "a batch has room for a window");
-        let pending = Vec::with_capacity(windows_max);
-        Batcher { scorer, windows_max, pending, open: VecDeque::new(), scored: 0 }
-    }
-
-    /// Adds a picture; runs the device whenever a batch is full.
-    pub fn push(&mut self, key: K, picture: &Prepared) -> Result<(), ModelError> {
-        self.open.push_back(Open { key, windows: picture.windows(), scores: Vec::with_capacity(picture.windows()) });
-        let scorer = self.scorer.clone();
-        scorer.tokens(picture, |window| {
-            self.pending.push(window);
-            if self.pending.len() == self.windows_max { self.flush() } else { Ok(()) }
-        })
-    }
-
-    /// Runs the device on what there is.
-    pub fn flush(&mut self) -> Result<(), ModelError> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let scores = self.scorer.score(&self.pending)?;
-        self.pending.clear();
-        self.scored += scores.len() as u64;
-        let mut scores = scores.into_iter();
-        for open in &mut self.open {
-            let missing = open.windows - open.scores.len();
-            open.scores.extend(scores.by_ref().take(missing));
-        }
-        assert!(scores.next().is_none(), "every window belongs to an open picture");
-        Ok(())
-    }
-
-    /// The next picture in order, if it is finished.
-    pub fn pop(&mut self) -> Option<(K, PictureScore)> {
-        self.open.front().filter(|open| open.scores.len() == open.windows)?;
-        let Open { key, scores: windows, .. } = self.open.pop_front()?;
-        Some((key, PictureScore::of(windows)))
-    }
-
-    /// Windows scored so far.
-    pub fn windows_scored(&self) -> u64 {
-        self.scored
-    }
 }

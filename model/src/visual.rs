@@ -87,39 +87,57 @@ struct Embedding {
     pre_norm: NormWeights,
 }
 
-impl VisualTower {
-    pub(crate) fn new(
-        weights: &ClipWeights,
-        prompts: &PromptMode,
-        sees: Sees,
-        backing: &Backing,
-    ) -> std::result::Result<VisualTower, ModelError> {
+/// The visual tower as it is read, all f32 on the CPU: what each backend is made of.
+pub(crate) struct Parts {
+    pub(crate) layers: FoldedTower,
+    pub(crate) head: Head,
+    /// (d, 3, patch, patch)
+    pub(crate) patch: Tensor,
+    /// (d): class token with its position, after the norm.
+    pub(crate) class: Vec<f32>,
+    /// (patches, d)
+    pub(crate) positions: Tensor,
+    pub(crate) pre_norm: NormTensors,
+}
+
+impl Parts {
+    pub(crate) fn read(weights: &ClipWeights, prompts: &PromptMode) -> std::result::Result<Parts, ModelError> {
         let config = &weights.config().vision;
         let pre_norm = NormTensors::read(weights, "vision_model.pre_layrnorm", config.eps)?;
         let layers = folded_layers(weights, prompts, &pre_norm)?;
         let position = weights.get("vision_model.embeddings.position_embedding.weight")?;
         let class = (weights.get("vision_model.embeddings.class_embedding")? + position.get(0)?)?;
-        let patch = weights.get("vision_model.embeddings.patch_embedding.weight")?.flatten_from(1)?;
         let class: Vec<f32> = class.to_vec1()?;
-        let pre_norm = norm_weights(&pre_norm)?;
         let mut normed_class = vec![0.0; class.len()];
-        layer_norm_rows(Isa::current(), &class, pre_norm.as_norm(), &mut normed_class);
-        let embedding = Embedding {
-            patch: backing.unbiased(patch)?,
+        layer_norm_rows(Isa::current(), &class, norm_weights(&pre_norm)?.as_norm(), &mut normed_class);
+        Ok(Parts {
+            layers,
+            head: Head {
+                norm: NormTensors::read(weights, "vision_model.post_layernorm", config.eps)?,
+                projection: weights.get("visual_projection.weight")?,
+            },
+            patch: weights.get("vision_model.embeddings.patch_embedding.weight")?,
             class: normed_class,
-            positions: position.narrow(0, 1, config.patches())?.flatten_all()?.to_vec1()?,
+            positions: position.narrow(0, 1, config.patches())?,
             pre_norm,
-        };
-        let head = Head {
-            norm: NormTensors::read(weights, "vision_model.post_layernorm", config.eps)?,
-            projection: weights.get("visual_projection.weight")?,
-        };
+        })
+    }
+}
+
+impl VisualTower {
+    pub(crate) fn new(parts: Parts, sees: Sees, backing: &Backing) -> Result<VisualTower> {
+        let Parts { layers, head, patch, class, positions, pre_norm } = parts;
         Ok(VisualTower {
             sees,
-            grid: config.grid(),
-            patch: config.patch,
+            grid: positions.dim(0)?.isqrt(),
+            patch: patch.dim(2)?,
             pixels: Normalised::new(),
-            embedding,
+            embedding: Embedding {
+                patch: backing.unbiased(patch.flatten_from(1)?)?,
+                class,
+                positions: positions.flatten_all()?.to_vec1()?,
+                pre_norm: norm_weights(&pre_norm)?,
+            },
             backend: backing.build(layers, head)?,
         })
     }
@@ -183,6 +201,11 @@ impl VisualTower {
     pub(crate) fn watched(&self, batch: &[WindowTokens]) -> Result<(Tensor, Vec<Tensor>)> {
         let (features, attention) = self.backend.watched(sequences(batch)?)?;
         Ok((normalise(&features)?, attention))
+    }
+
+    /// Windows of a batch that fills the device.
+    pub(crate) fn batch_usual(&self) -> usize {
+        self.backend.batch_usual()
     }
 
     /// Patches along a side.

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use dqa_model::{
-    Arithmetic, ClipWeights, Isa, ModelError, Options, PictureScore, PromptMode, Prompts, Rgb8, Scorer, Words,
+    Arithmetic, ClipWeights, Isa, ModelError, Operations, Options, PictureScore, PromptMode, Prompts, Rgb8, Scorer,
+    Words,
 };
 use dqa_testkit::{ClipShape, HfDir, PromptShape};
 use proptest::prelude::*;
@@ -131,8 +132,8 @@ fn the_fingerprint_does_not_change_otherwise() {
         HfDir { salt, shape, shards }.write(&dir);
         let clip = ClipWeights::open(&dir).unwrap();
         let prompts = PromptMode::Learned(Prompts::open(&dir.join("prompts.safetensors"), clip.config()).unwrap());
-        for plain_operations in [false, true] {
-            let options = Options { plain_operations, ..options("stride=64,window=224") };
+        for operations in [Operations::Own, Operations::Candle] {
+            let options = Options { operations, ..options("stride=64,window=224") };
             prints.insert(fingerprint(&clip, &prompts, &options));
         }
         // What does not count where only the whole is seen.

@@ -8,7 +8,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use dqa_model::{Arithmetic, ClipWeights, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer, Views};
+use dqa_model::{Arithmetic, ClipWeights, Operations, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer, Views};
 use dqa_testkit::{Goldens, hf};
 use support::{in_each_instruction_set, scores};
 
@@ -62,7 +62,11 @@ fn low(arithmetic: Arithmetic) -> Options {
 }
 
 fn plain(arithmetic: Arithmetic) -> Options {
-    Options { plain_operations: true, ..low(arithmetic) }
+    Options { operations: Operations::Candle, ..low(arithmetic) }
+}
+
+fn twins(arithmetic: Arithmetic) -> Options {
+    Options { operations: Operations::Twins, ..low(arithmetic) }
 }
 
 #[test]
@@ -97,6 +101,14 @@ fn candles_operations_give_the_same() {
     check("tiny", plain(Arithmetic::F16), LOW);
     check("tiny", plain(Arithmetic::Bf16), (2e-2, 2e-2)); // activations too are bf16 here
     check("vit-b-32", plain(Arithmetic::F32), F32);
+}
+
+#[test]
+fn what_a_gpus_kernels_compute_gives_the_same() {
+    for kind in ["tiny", "vit-b-32"] {
+        check(kind, twins(Arithmetic::F16), (3e-3, 3e-3));
+        check(kind, twins(Arithmetic::Bf16), (1e-2, 1e-2));
+    }
 }
 
 #[test]

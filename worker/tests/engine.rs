@@ -86,7 +86,7 @@ fn scorer(views: &str) -> Arc<Scorer> {
 static SCORER: LazyLock<Arc<Scorer>> = LazyLock::new(|| scorer(""));
 
 fn settings(decode_threads: usize, batch: usize, picture_bytes_max: u64) -> Settings {
-    Settings { batch, decode_threads, picture_bytes_max, limits: Limits::default() }
+    Settings { batch: Some(batch), decode_threads, picture_bytes_max, limits: Limits::default() }
 }
 
 fn fetch(sample: &usize) -> Result<Vec<u8>, PictureError> {

@@ -33,7 +33,8 @@ impl Desk {
         let weights = ClipWeights::open(&model).unwrap();
         let prompts = Prompts::open(&model.join("prompts.safetensors"), weights.config()).unwrap();
         let scorer = Scorer::new(&weights, &PromptMode::Learned(prompts), &Options::default()).unwrap();
-        let settings = Settings { batch: 8, decode_threads: 2, picture_bytes_max: 64 << 20, limits: Limits::default() };
+        let settings =
+            Settings { batch: Some(8), decode_threads: 2, picture_bytes_max: 64 << 20, limits: Limits::default() };
         Desk {
             store: Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap(),
             fingerprint: scorer.fingerprint().to_string(),

@@ -96,7 +96,8 @@ fn definition_at(dir: &Path) -> Definition {
 
 /// That keeps about three of the pictures decoded.
 fn machine(kept_bytes_max: u64) -> Machine {
-    let settings = Settings { batch: 8, decode_threads: 2, picture_bytes_max: 8 << 20, limits: Limits::default() };
+    let settings =
+        Settings { batch: Some(8), decode_threads: 2, picture_bytes_max: 8 << 20, limits: Limits::default() };
     Machine { device: Device::Cpu, device_name: "cpu".to_owned(), settings, kept_bytes_max }
 }
 
@@ -200,7 +201,7 @@ fn a_model_is_tested_as_it_is_written() {
     let prompts = Prompts::open(&folder.join("prompts.safetensors"), weights.config()).unwrap();
     let scorer = Scorer::new(&weights, &PromptMode::Learned(prompts), &Options::default()).unwrap();
     let scorer = std::sync::Arc::new(scorer);
-    let mut batcher = Batcher::new(scorer.clone(), 8);
+    let mut batcher = Batcher::new(scorer.clone(), 8).unwrap();
     for picture in &trial.test {
         let bytes = std::fs::read(bench.dir.path().join("haze").join(&picture.image)).unwrap();
         let decoded = decode::decode(&bytes, &Limits::default()).unwrap();

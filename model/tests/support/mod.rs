@@ -102,7 +102,7 @@ pub(crate) fn options(views_text: &str) -> Options {
 
 /// Scores of the pictures, in their order, `batch` windows at a time.
 pub(crate) fn scores(scorer: &Arc<Scorer>, pictures: &[Rgb8], batch: usize) -> Vec<PictureScore> {
-    let mut batcher = Batcher::new(scorer.clone(), batch);
+    let mut batcher = Batcher::new(scorer.clone(), batch).unwrap();
     let mut done = Vec::new();
     for (i, picture) in pictures.iter().enumerate() {
         let prepared = Prepared::new(picture.clone(), scorer.views()).unwrap();

@@ -44,7 +44,7 @@ pub struct ModelArgs {
     #[arg(long, env = "DQA_DTYPE", default_value_t = Arithmetic::F32)]
     pub dtype: Arithmetic,
 
-    /// Windows on the device at once [default: 8 a thread on the CPU, at least 16; 256 on a GPU].
+    /// Windows on the device at once [default: as many as fill it: on the CPU 8 a thread, at least 16].
     #[arg(long, env = "DQA_BATCH", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch: Option<u32>,
 
@@ -65,7 +65,7 @@ pub struct MachineArgs {
     #[arg(long, env = "DQA_THREADS", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: Option<u32>,
 
-    /// Threads that decode [default: one a core, at most 8].
+    /// Threads that decode [default: one a core, at most 8 where the model runs on the CPU].
     #[arg(long, env = "DQA_DECODE_THREADS", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub decode_threads: Option<u32>,
 
@@ -178,7 +178,10 @@ pub fn shown(device: &Device, name: &str) -> String {
     if device.is_cpu() {
         return format!("cpu ({}, {} threads)", Isa::current(), rayon::current_num_threads());
     }
-    name.to_owned()
+    match dqa_model::device::description(device) {
+        Some(description) => format!("{name} ({description})"),
+        None => name.to_owned(),
+    }
 }
 
 /// The device of this name: `cpu`, or `cuda:0` and so on.
@@ -196,7 +199,7 @@ pub fn device(name: &str) -> anyhow::Result<Device> {
         let error = anyhow!("device {name} was asked for, and this program was built without CUDA");
         return Err(advise(error, "build it with --features cuda, or score with --device cpu"));
     }
-    Device::new_cuda(ordinal).with_context(|| format!("cannot open device {name}"))
+    dqa_model::device::open_cuda(ordinal).with_context(|| format!("cannot open device {name}"))
 }
 
 /// Weights and prompts, and how they are to run.
@@ -225,13 +228,13 @@ impl MachineArgs {
         pool.build_global().context("cannot start threads")
     }
 
-    /// What the engine may take, with so many windows on the device at once.
+    /// What the engine may take, with so many windows on the device at once, if that is said.
     pub fn settings(&self, batch: Option<u32>, device: &Device) -> Settings {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let usual = if device.is_cpu() { (8 * rayon::current_num_threads()).max(16) } else { 256 };
+        let decoders = if device.is_cpu() { cores.min(8) } else { cores };
         Settings {
-            batch: batch.map_or(usual, |b| b as usize),
-            decode_threads: self.decode_threads.map_or(cores.min(8), |t| t as usize),
+            batch: batch.map(|b| b as usize),
+            decode_threads: self.decode_threads.map_or(decoders, |t| t as usize),
             picture_bytes_max: self.picture_mib << 20,
             limits: self.limits(),
         }

@@ -71,7 +71,7 @@ pub struct Args {
     #[arg(long, env = "DQA_DRAIN_WITHIN", default_value_t = 120, value_name = "SECONDS")]
     pub drain_within: u64,
 
-    /// Windows on a device at once [default: 8 a thread on the CPU, at least 16; 256 on a GPU].
+    /// Windows on a device at once [default: as many as fill it: on the CPU 8 a thread, at least 16].
     #[arg(long, env = "DQA_BATCH", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch: Option<u32>,
 

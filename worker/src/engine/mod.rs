@@ -23,8 +23,8 @@ use report::Stopwatch;
 /// What the engine may take of the machine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Windows on the device at once.
-    pub batch: usize,
+    /// Windows on the device at once; if not said, as many as fill it.
+    pub batch: Option<usize>,
     /// Threads that decode.
     pub decode_threads: usize,
     /// For fetched and decoded pictures in flight; one encoded file more may have been read ahead. A picture larger than
@@ -43,8 +43,9 @@ pub struct Outcome {
     pub score: Result<PictureScore, PictureError>,
 }
 
-/// Pictures that are fetched but not decoded: enough that a decoder never waits for a fetch of a typical size.
-const FETCHED_MAX: usize = 16;
+/// Pictures that are fetched but not decoded, for each thread that decodes: enough that it never waits for a fetch of a typical
+/// size.
+const FETCHED_MAX: usize = 2;
 
 /// Pictures between fetch and outcome. The device is made to finish its batch rather than let more than this pile up
 /// behind one unfinished picture.
@@ -66,17 +67,19 @@ pub fn run<T: Send>(
     let limits = Limits { side_min: scorer.views().side_min(), ..settings.limits.clone() };
     let budget = Budget::new(settings.picture_bytes_max);
     let (fetching, decoding) = (Stopwatch::default(), Stopwatch::default());
-    let (jobs_in, jobs) = bounded::<Job>(FETCHED_MAX);
+    let decode_threads = settings.decode_threads.max(1);
+    let batcher = Batcher::new(scorer.clone(), settings.batch.unwrap_or_else(|| scorer.batch_usual()))?;
+    let (jobs_in, jobs) = bounded::<Job>(FETCHED_MAX * decode_threads.max(8));
     let (pictures_in, pictures) = bounded::<(T, Receiver<Decoded>)>(IN_FLIGHT_MAX);
     let report = std::thread::scope(|scope| {
         let fetcher = Fetcher { fetch, limits: &limits, budget: budget.clone(), stopwatch: &fetching };
         scope.spawn(move || fetcher.run(sources, &jobs_in, &pictures_in));
-        for _ in 0..settings.decode_threads.max(1) {
+        for _ in 0..decode_threads {
             let jobs = jobs.clone();
             let (limits, decoding, views, budget) = (&limits, &decoding, scorer.views(), &budget);
             scope.spawn(move || {
                 for job in jobs {
-                    // The run is over: up to 16 pictures in the queue are for nobody.
+                    // The run is over: the pictures in the queue are for nobody.
                     if budget.is_closed() {
                         return;
                     }
@@ -90,8 +93,7 @@ pub fn run<T: Send>(
             });
         }
         drop(jobs);
-        let device =
-            DeviceThread { batcher: Batcher::new(scorer.clone(), settings.batch), waiting: VecDeque::new(), each };
+        let device = DeviceThread { batcher, waiting: VecDeque::new(), each };
         // A failed device leaves its threads waiting: for the budget, or to hand on a picture.
         let _close = CloseOnDrop(&budget);
         let pictures = pictures;

@@ -1,0 +1,42 @@
+//! Devices: how one is opened, what it is called, and what its errors mean. Without CUDA there is the CPU alone.
+
+use candle_core::{Device, Error, Result};
+
+#[cfg(any(test, feature = "cuda"))]
+pub use crate::kernels::check::KernelCheck;
+#[cfg(feature = "cuda")]
+pub use crate::kernels::cuda::measure::{Ceilings, Profile, ceilings, kernel_checks, profile};
+
+/// Opens a CUDA device for this crate's use: one stream for all work on it, whatever thread it comes from, no event for each
+/// allocation, and memory that is freed stays with the process.
+///
+/// # Errors
+/// Where there is no such device, or this program was built without CUDA.
+pub fn open_cuda(ordinal: usize) -> Result<Device> {
+    let device = Device::new_cuda_with_stream(ordinal)?;
+    #[cfg(feature = "cuda")]
+    crate::kernels::cuda::prepare(device.as_cuda_device()?)?;
+    Ok(device)
+}
+
+/// What the device calls itself, for a GPU: `NVIDIA H200, 132 processors`.
+pub fn description(device: &Device) -> Option<String> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(device) = device {
+        return crate::kernels::cuda::description(device).ok();
+    }
+    let _ = device;
+    None
+}
+
+/// Whether less work at once may go through.
+pub(crate) fn is_out_of_memory(error: &Error) -> bool {
+    match error {
+        Error::WithBacktrace { inner, .. } | Error::Context { inner, .. } | Error::WithPath { inner, .. } => {
+            is_out_of_memory(inner)
+        }
+        #[cfg(feature = "cuda")]
+        Error::Cuda(error) => crate::kernels::cuda::is_out_of_memory(error.as_ref()),
+        _ => false,
+    }
+}

@@ -1,0 +1,179 @@
+//! How a step is launched: which kernel, how many threads, with what, in the order of its parameters. Pure.
+
+use super::steps::{
+    Assemble, Attention, BiasSilu, Normed, Pixels, ResidualNorm, Step, TILE, attention_shared_bytes, chunk_tiles,
+};
+use super::{Element, From, Half, Machine};
+
+/// What a kernel is given.
+pub(crate) enum Argument<'a, M: Machine> {
+    Bytes(&'a M::Of<u8>),
+    Halves(From<'a, M::Of<u16>>),
+    Places(&'a M::Of<u32>),
+    Floats(&'a M::Of<f32>),
+    U32(u32),
+    F32(f32),
+}
+
+/// A kernel's call.
+pub(crate) struct Launch<'a, M: Machine> {
+    /// The file without its ending.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "on the CPU all kernels are one program"))]
+    pub(crate) module: &'static str,
+    pub(crate) kernel: String,
+    pub(crate) blocks: u32,
+    pub(crate) threads: u32,
+    pub(crate) shared_bytes: u32,
+    pub(crate) arguments: Vec<Argument<'a, M>>,
+}
+
+/// Threads of a block in passes over rows and values.
+const THREADS: usize = 256;
+/// Rows of such a block: a warp has one.
+const ROWS: usize = THREADS / 32;
+/// The most warps of an attention block, as its kernel is compiled; 7 tiles are the 99 queries of ViT-B/32.
+const WARPS_MAX: usize = 7;
+/// The least: they also fetch the keys.
+const WARPS_MIN: usize = 4;
+
+fn number<M: Machine>(value: usize) -> Argument<'static, M> {
+    Argument::U32(u32::try_from(value).expect("a batch has fewer than 2^32 values"))
+}
+
+impl<'a, M: Machine> Step<'a, M> {
+    pub(crate) fn launch(&self, half: Half) -> Launch<'a, M> {
+        match self {
+            Step::Pixels(step) => step.launch(half),
+            Step::BiasSilu(step) => step.launch(half),
+            Step::Attention(step) => step.launch(half),
+            Step::ResidualNorm(step) => step.launch(half),
+            Step::Assemble(step) => step.launch(half),
+        }
+    }
+}
+
+fn whole<'a, E: Element, M: Machine>(buffer: &'a M::Of<E>) -> From<'a, M::Of<E>> {
+    From::start(buffer)
+}
+
+impl<'a, M: Machine> Pixels<'a, M> {
+    fn launch(&self, half: Half) -> Launch<'a, M> {
+        let vectors = self.count / 16;
+        Launch {
+            module: "elementwise",
+            kernel: format!("pixels_{}", half.as_str()),
+            blocks: vectors.div_ceil(THREADS) as u32,
+            threads: THREADS as u32,
+            shared_bytes: 0,
+            arguments: vec![Argument::Bytes(self.bytes), Argument::Halves(whole::<u16, M>(self.out)), number(vectors)],
+        }
+    }
+}
+
+impl<'a, M: Machine> BiasSilu<'a, M> {
+    fn launch(&self, half: Half) -> Launch<'a, M> {
+        let vectors = self.rows * self.columns / 8;
+        Launch {
+            module: "elementwise",
+            kernel: format!("bias_silu_{}", half.as_str()),
+            blocks: vectors.div_ceil(THREADS) as u32,
+            threads: THREADS as u32,
+            shared_bytes: 0,
+            arguments: vec![
+                Argument::Halves(whole::<u16, M>(self.x)),
+                Argument::Floats(self.bias),
+                number(vectors),
+                number(self.columns / 8),
+            ],
+        }
+    }
+}
+
+impl<'a, M: Machine> Attention<'a, M> {
+    fn launch(&self, half: Half) -> Launch<'a, M> {
+        let keys = self.tokens + self.prompt_count;
+        let warps = self.rows.div_ceil(TILE).clamp(WARPS_MIN, WARPS_MAX);
+        Launch {
+            module: "attention",
+            kernel: format!("attention_{}_{}", half.as_str(), chunk_tiles(keys)),
+            blocks: (self.windows * self.heads) as u32,
+            threads: 32 * warps as u32,
+            shared_bytes: attention_shared_bytes(keys) as u32,
+            arguments: vec![
+                Argument::Halves(self.queries.from),
+                number(self.queries.row),
+                number(self.queries.window),
+                Argument::Halves(self.keys.from),
+                Argument::Halves(self.values),
+                number(self.keys.row),
+                number(self.keys.window),
+                Argument::Halves(whole::<u16, M>(self.prompts.0)),
+                Argument::Halves(whole::<u16, M>(self.prompts.1)),
+                Argument::Halves(self.out.from),
+                number(self.out.row),
+                number(self.out.window),
+                number(self.heads),
+                number(self.rows),
+                number(self.tokens),
+                number(self.prompt_count),
+            ],
+        }
+    }
+}
+
+impl<'a, M: Machine> ResidualNorm<'a, M> {
+    fn launch(&self, half: Half) -> Launch<'a, M> {
+        let (to, normed) = match self.normed {
+            Normed::Half(normed) => ("", Argument::Halves(whole::<u16, M>(normed))),
+            Normed::F32(normed) => ("f32_", Argument::Floats(normed)),
+        };
+        Launch {
+            module: "norm",
+            kernel: format!("residual_norm_{to}{}_{}", half.as_str(), self.width),
+            blocks: self.rows.div_ceil(ROWS) as u32,
+            threads: THREADS as u32,
+            shared_bytes: 0,
+            arguments: vec![
+                Argument::Halves(whole::<u16, M>(self.product)),
+                Argument::Floats(self.bias),
+                Argument::Floats(self.x),
+                number(self.stride),
+                Argument::Floats(&self.norm.weight),
+                Argument::Floats(&self.norm.bias),
+                Argument::F32(self.norm.eps),
+                normed,
+                number(self.rows),
+                number(self.tokens),
+                number(self.active),
+            ],
+        }
+    }
+}
+
+impl<'a, M: Machine> Assemble<'a, M> {
+    fn launch(&self, half: Half) -> Launch<'a, M> {
+        Launch {
+            module: "norm",
+            kernel: format!("assemble_{}_{}", half.as_str(), self.width),
+            blocks: self.rows.div_ceil(ROWS) as u32,
+            threads: THREADS as u32,
+            shared_bytes: 0,
+            arguments: vec![
+                Argument::Places(self.places),
+                Argument::Floats(self.embedded),
+                Argument::Floats(self.positions),
+                Argument::Floats(self.constants),
+                Argument::Floats(&self.pre_norm.weight),
+                Argument::Floats(&self.pre_norm.bias),
+                Argument::Floats(&self.norm.weight),
+                Argument::Floats(&self.norm.bias),
+                Argument::F32(self.norm.eps),
+                Argument::Floats(self.x),
+                Argument::Halves(whole::<u16, M>(self.normed)),
+                number(self.rows),
+                number(self.tokens),
+                number(self.patches),
+            ],
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A batch's patches as bytes, each distinct one of a picture's windows once, and where each window's rows are among them.
+
+use super::lane::Windows;
+use super::steps::CONSTANT;
+use super::tower::Sizes;
+use crate::Rgb8;
+use crate::patches::Lattice;
+use crate::views::Origin;
+
+/// The pixels of patches at `corners`, (corners, side, side, 3), as a picture has them; what makes a patch's bytes a multiple
+/// of 16 stays as it is.
+fn gather(picture: &Rgb8, corners: &[Origin], sizes: &Sizes, out: &mut [u8]) {
+    let (row_bytes, side) = (picture.width() as usize * 3, sizes.patch);
+    for (out, corner) in out.chunks_exact_mut(sizes.patch_bytes).zip(corners) {
+        for (y, line) in out[..side * side * 3].chunks_exact_mut(side * 3).enumerate() {
+            let at = (corner.y as usize + y) * row_bytes + corner.x as usize * 3;
+            line.copy_from_slice(&picture.pixels()[at..at + side * 3]);
+        }
+    }
+}
+
+/// A batch as it is filled.
+#[derive(Default)]
+pub(super) struct Filling {
+    pub(super) windows: usize,
+    pub(super) patches: usize,
+}
+
+impl Filling {
+    pub(super) fn add(&mut self, (bytes, places): (&mut [u8], &mut [u32]), sizes: &Sizes, windows: &Windows<'_>) {
+        let whole = windows.whole.map(|whole| self.patches(bytes, sizes, whole, &[Origin { x: 0, y: 0 }]));
+        let whole = whole.as_deref().unwrap_or_default();
+        if windows.local.is_empty() {
+            self.window(places, sizes, whole, &[]);
+        }
+        for (picture, origins) in windows.local {
+            let patches = self.patches(bytes, sizes, picture, origins);
+            for own in patches.chunks_exact(sizes.patches) {
+                self.window(places, sizes, whole, own);
+            }
+        }
+    }
+
+    /// Adds the patches of windows; their places, (origins, patches).
+    fn patches(&mut self, bytes: &mut [u8], sizes: &Sizes, picture: &Rgb8, origins: &[Origin]) -> Vec<u32> {
+        let lattice = Lattice::new(origins, sizes.patches.isqrt() as u32, sizes.patch as u32);
+        gather(picture, &lattice.corners, sizes, &mut bytes[self.patches * sizes.patch_bytes..]);
+        let first = self.patches as u32;
+        self.patches += lattice.corners.len();
+        lattice.of_window.into_iter().map(|place| first + place).collect()
+    }
+
+    /// Adds a window of these patches.
+    fn window(&mut self, places: &mut [u32], sizes: &Sizes, whole: &[u32], own: &[u32]) {
+        let tokens = sizes.tokens();
+        let (class, rows) =
+            places[self.windows * tokens..][..tokens].split_first_mut().expect("a window has a class token");
+        *class = CONSTANT;
+        rows[..whole.len()].copy_from_slice(whole);
+        rows[whole.len()..][..own.len()].copy_from_slice(own);
+        for (prompt, place) in rows[whole.len() + own.len()..].iter_mut().enumerate() {
+            *place = CONSTANT | (1 + prompt as u32);
+        }
+        self.windows += 1;
+    }
+}
