@@ -235,6 +235,23 @@ fn a_wedged_device_ends_its_worker_and_a_panic_does_not() {
 }
 
 #[test]
+fn a_broken_device_ends_its_worker_and_its_shards_are_scored_by_others() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.place.haze(&["dcp"]);
+    cluster.start_coordinator();
+    let broken = cluster.start_worker(&[("FAULT_BROKEN", "s1.png")]);
+    cluster.wait_for_workers(1);
+    let arguments = cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r"]);
+    cluster.user(&[&arguments[..], &["--detach"]].concat()).ends_with(0);
+    assert_eq!(cluster.end_of(broken), 75, "its supervisor starts it again\n{}", cluster.said());
+    assert!(cluster.said().contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{}", cluster.said());
+    assert!(!cluster.said().contains("worker lost"), "it said that it goes\n{}", cluster.said());
+    cluster.start_worker(&[]);
+    cluster.wait_for("r", |run| run["state"] == "complete" && run["pictures_failed"] == 0);
+    assert_eq!(scores(&cluster), scores_alone(&cluster, &arguments));
+}
+
+#[test]
 fn a_coordinator_that_stands_by_takes_over() {
     let mut first = Cluster::local(PROGRAMS);
     first.place.haze(&["dcp", "aod"]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use dqa_proto::v1::DeviceClass;
+use dqa_proto::v1::{DeviceClass, FailureKind};
 use dqa_worker::cli::run;
 use dqa_worker::cluster::models::Models;
 use dqa_worker::cluster::{Order, Scorers, Seat, Trouble};
@@ -44,6 +44,8 @@ struct Faults {
     hang: Option<String>,
     /// A shard with this picture panics.
     panic: Option<String>,
+    /// A shard with this picture breaks the device: whatever it would do next fails too, as on a GPU.
+    broken: Option<String>,
 }
 
 impl Faults {
@@ -55,6 +57,7 @@ impl Faults {
             poison: text("FAULT_POISON"),
             hang: text("FAULT_HANG"),
             panic: text("FAULT_PANIC"),
+            broken: text("FAULT_BROKEN"),
         }
     }
 }
@@ -89,6 +92,10 @@ impl Scorers for Faulty {
             std::thread::sleep(Duration::from_secs(1));
         }
         assert!(!has(&self.faults.panic), "a panic to order");
+        if has(&self.faults.broken) {
+            let message = "CUDA_ERROR_ILLEGAL_ADDRESS, to order".to_owned();
+            return Err(Trouble { kind: FailureKind::Device, message, is_fatal: true });
+        }
         self.models.score(order, seat)
     }
 }
