@@ -522,20 +522,8 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
         request.retry_failed = false;
     }
     record.failure = None;
-    let record = {
-        let mut tries = 0;
-        loop {
-            match run::commit(&desk.store, &mut work, record.clone()).await {
-                Ok(record) => break record,
-                Err(error) if error.may_pass() && tries < TRIES_MAX => {
-                    tries += 1;
-                    warn!(%error, tries, "the store does not answer");
-                    tokio::time::sleep(AGAIN_MAX.min(AGAIN * tries)).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    };
+    let commit = patient(async || run::commit(&desk.store, &mut work, record.clone()).await, run::RunError::may_pass);
+    let record = commit.await?;
     drop(work);
     // Before anyone is answered so: whoever sees that a run is complete finds it in the log.
     info!(scored = record.counts.scored, failed = record.counts.failed, "run complete");

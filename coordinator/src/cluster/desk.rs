@@ -147,6 +147,13 @@ impl Desk {
         locked(&self.by_id).get(&id).cloned()
     }
 
+    /// `None` if the run has left the board.
+    fn shard(&self, id: ShardId) -> Option<(Arc<Running>, Shard)> {
+        let run = self.of(id.run)?;
+        let shard = run.shard(&self.store, id.at)?;
+        Some((run, shard))
+    }
+
     /// A worker's stream; the one before, if there was one, is closed.
     pub(super) fn stream(&self, worker: &str) -> mpsc::Receiver<AttendResponse> {
         let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
@@ -255,11 +262,7 @@ impl Desk {
     fn order(self: &Arc<Desk>, attempt: u64, id: ShardId, worker: String, alone: bool, deadline: Duration) {
         let desk = self.clone();
         tokio::spawn(async move {
-            let Some((run, shard)) =
-                desk.of(id.run).and_then(|run| Some((run.clone(), run.shard(&desk.store, id.at)?)))
-            else {
-                return;
-            };
+            let Some((run, shard)) = desk.shard(id) else { return };
             let order = Order {
                 attempt,
                 run: run.name.to_string(),
@@ -283,11 +286,7 @@ impl Desk {
         metrics::SHARDS_QUARANTINED.inc();
         let desk = self.clone();
         tokio::spawn(async move {
-            let Some((run, shard)) =
-                desk.of(id.run).and_then(|run| Some((run.clone(), run.shard(&desk.store, id.at)?)))
-            else {
-                return;
-            };
+            let Some((run, shard)) = desk.shard(id) else { return };
             error!(run = %run.name, part = shard.part.part, code, why = message, "shard given up: its rows say so");
             let written = desk.write_failed(&shard, &code, &message).await;
             let rows = written.map_err(|error| warn!(%error, "its rows are not written; it is tried again"));
