@@ -60,7 +60,9 @@ fn main() {
     let spread = exact.iter().map(|score| score.score);
     let (least, most) = (spread.clone().fold(1.0, f64::min), spread.fold(0.0, f64::max));
     println!("{} pictures, scores in f32 from {least:.4} to {most:.4}, {views}\n", pictures.len());
-    println!("| | window, largest difference | picture, largest difference | pairs in another order, of scores nearer than |");
+    println!(
+        "| | window, largest difference | picture, largest difference | pairs in another order, of scores nearer than |"
+    );
     println!("|---|---|---|---|");
     for arithmetic in [Arithmetic::F16, Arithmetic::Bf16] {
         let half = of(arithmetic, Operations::Twins);

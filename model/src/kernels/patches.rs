@@ -64,3 +64,39 @@ impl Filling {
         self.windows += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    #[ignore = "a measurement"]
+    fn windows_a_second_that_one_thread_fills_batches_with() {
+        const TIMES: usize = 1000;
+        let sizes = Sizes {
+            patches: 49,
+            views: 2,
+            prompt_rows: 0,
+            width: 768,
+            mlp_width: 3072,
+            embed: 512,
+            patch: 32,
+            patch_bytes: 3072,
+        };
+        let picture = Rgb8::new(640, 480, vec![7; 640 * 480 * 3]);
+        let whole = Rgb8::new(224, 224, vec![7; 224 * 224 * 3]);
+        let origins = crate::Views::default().origins(640, 480);
+        let (mut bytes, mut places) = (vec![1; 113 * 98 * 3072], vec![0; 113 * 99]);
+        let start = Instant::now();
+        for _ in 0..TIMES {
+            let mut filling = Filling::default();
+            for _ in 0..3 {
+                let windows = Windows { whole: Some(&whole), local: &[(&picture, &origins)] };
+                filling.add((&mut bytes, &mut places), &sizes, &windows);
+            }
+        }
+        println!("{:.0} windows/s", (TIMES * 3 * origins.len()) as f64 / start.elapsed().as_secs_f64());
+    }
+}
