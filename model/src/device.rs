@@ -7,16 +7,49 @@ pub use crate::kernels::check::KernelCheck;
 #[cfg(feature = "cuda")]
 pub use crate::kernels::cuda::measure::{Ceilings, Profile, ceilings, kernel_checks, profile};
 
+/// A device that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no device cuda:{ordinal}: {why}")]
+pub struct NoDevice {
+    /// Which was asked for.
+    pub ordinal: usize,
+    /// What is missing.
+    pub why: String,
+}
+
 /// Opens a CUDA device for this crate's use: one stream for all work on it, whatever thread it comes from, no event for each
 /// allocation, and memory that is freed stays with the process.
 ///
 /// # Errors
 /// Where there is no such device, or this program was built without CUDA.
-pub fn open_cuda(ordinal: usize) -> Result<Device> {
+pub fn open_cuda(ordinal: usize) -> std::result::Result<Device, NoDevice> {
+    opened(ordinal).map_err(|error| NoDevice { ordinal, why: why(&error) })
+}
+
+fn opened(ordinal: usize) -> Result<Device> {
     let device = Device::new_cuda_with_stream(ordinal)?;
     #[cfg(feature = "cuda")]
     crate::kernels::cuda::prepare(device.as_cuda_device()?)?;
     Ok(device)
+}
+
+/// Why a device cannot be opened.
+fn why(error: &Error) -> String {
+    match innermost(error) {
+        #[cfg(feature = "cuda")]
+        Error::Cuda(error) => crate::kernels::cuda::why(error.as_ref()),
+        other => other.to_string(),
+    }
+}
+
+/// Without what Candle adds on the way.
+fn innermost(error: &Error) -> &Error {
+    match error {
+        Error::WithBacktrace { inner, .. } | Error::Context { inner, .. } | Error::WithPath { inner, .. } => {
+            innermost(inner)
+        }
+        other => other,
+    }
 }
 
 /// What the device calls itself, for a GPU: `NVIDIA H200, 132 processors`.
@@ -31,10 +64,7 @@ pub fn description(device: &Device) -> Option<String> {
 
 /// Whether less work at once may go through.
 pub(crate) fn is_out_of_memory(error: &Error) -> bool {
-    match error {
-        Error::WithBacktrace { inner, .. } | Error::Context { inner, .. } | Error::WithPath { inner, .. } => {
-            is_out_of_memory(inner)
-        }
+    match innermost(error) {
         #[cfg(feature = "cuda")]
         Error::Cuda(error) => crate::kernels::cuda::is_out_of_memory(error.as_ref()),
         _ => false,

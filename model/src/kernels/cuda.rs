@@ -91,6 +91,22 @@ pub(crate) fn is_out_of_memory(error: &(dyn StdError + 'static)) -> bool {
     }
 }
 
+/// Why a device cannot be used, where its driver or its libraries say no.
+pub(crate) fn why(error: &(dyn StdError + 'static)) -> String {
+    match error.downcast_ref::<CudaError>() {
+        Some(CudaError::Cuda(DriverError(CUresult::CUDA_ERROR_NO_DEVICE))) => {
+            "this machine has no NVIDIA driver, or no GPU for it (CUDA_ERROR_NO_DEVICE)".to_owned()
+        }
+        Some(CudaError::Cuda(DriverError(CUresult::CUDA_ERROR_INVALID_DEVICE))) => {
+            "this machine has fewer GPUs (CUDA_ERROR_INVALID_DEVICE)".to_owned()
+        }
+        Some(CudaError::Cuda(DriverError(code))) => format!("the driver says {code:?}"),
+        Some(CudaError::Cublas(error)) => format!("cuBLAS cannot be used ({error:?})"),
+        Some(CudaError::Curand(error)) => format!("cuRAND cannot be used ({error:?})"),
+        _ => error.to_string(),
+    }
+}
+
 impl Cuda {
     pub(crate) fn new(device: &Device, half: Half) -> Result<Cuda> {
         let device = device.as_cuda_device()?.clone();

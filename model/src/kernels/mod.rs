@@ -1,8 +1,8 @@
 //! The visual tower in 16 bits on kernels of our own (`model/kernels/*.cu`), as a GPU runs it.
 //!
 //! [`tower`] says what is computed, step by step, and [`lane`] how batches come and go; both know a [`Machine`] alone. There
-//! are two: [`cuda`], and [`twin`], which does the same with the same roundings in plain Rust, slowly. So the whole pass is
-//! tested without a GPU. What a kernel is launched with is made in [`launch`], for the card and for the tests, which run the
+//! are two: `cuda`, and [`twin`], which does the same with the same roundings in plain Rust, slowly. So the whole pass is
+//! tested without a GPU. What a kernel is launched with is made in `launch`, for the card and for the tests, which run the
 //! kernels' sources on the CPU.
 
 #[cfg(any(test, feature = "cuda"))]

@@ -77,7 +77,7 @@ fn options(device: &Device, arithmetic: Arithmetic) -> Options {
 fn main() -> anyhow::Result<()> {
     let args = <Args as clap::Parser>::parse();
     std::fs::create_dir_all(&args.out).context("cannot make the folder for what is found")?;
-    let gpu = device::open_cuda(args.ordinal).with_context(|| format!("cannot open cuda:{}", args.ordinal))?;
+    let gpu = device::open_cuda(args.ordinal)?;
     let mut findings = Findings::default();
     let name = device::description(&gpu).unwrap_or_default();
     println!("device");

@@ -199,7 +199,11 @@ pub fn device(name: &str) -> anyhow::Result<Device> {
         let error = anyhow!("device {name} was asked for, and this program was built without CUDA");
         return Err(advise(error, "build it with --features cuda, or score with --device cpu"));
     }
-    dqa_model::device::open_cuda(ordinal).with_context(|| format!("cannot open device {name}"))
+    dqa_model::device::open_cuda(ordinal).map_err(|error| {
+        let hint =
+            "nvidia-smi lists the GPUs; CUDA's libraries are looked for in LD_LIBRARY_PATH; --device cpu runs here";
+        advise(anyhow!(error), hint)
+    })
 }
 
 /// Weights and prompts, and how they are to run.
