@@ -12,6 +12,7 @@ fn cuda() {
     let kernels = cudaforge::KernelBuilder::new()
         .source_files(["kernels/attention.cu", "kernels/elementwise.cu", "kernels/norm.cu"])
         .include_path("kernels")
+        .watch(["kernels/device.cuh"])
         .out_dir(&out)
         .args(["-O3", "-std=c++17"])
         .build_ptx();

@@ -6,6 +6,7 @@
 mod blas;
 pub(crate) mod measure;
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use candle_core::cuda::cudarc::driver::sys::{
     CUdevice_attribute, CUevent_flags, CUfunction_attribute, CUmemPool_attribute, CUresult,
 };
 use candle_core::cuda::cudarc::driver::{
-    CudaEvent, CudaSlice, CudaStream, DevicePtr, DriverError, LaunchConfig, PinnedHostSlice, PushKernelArg, result, sys,
+    CudaContext, CudaEvent, CudaFunction, CudaSlice, CudaStream, DevicePtr, DriverError, LaunchConfig, PinnedHostSlice,
+    PushKernelArg, result, sys,
 };
 pub(crate) use candle_core::cuda::cudarc::driver::{DeviceRepr, ValidAsZeroBits};
 use candle_core::cuda::{CudaError, WrapErr};
@@ -33,12 +35,13 @@ mod ptx {
 
 /// A GPU, in one 16-bit format.
 pub(crate) struct Cuda {
-    device: CudaDevice,
     stream: Arc<CudaStream>,
     /// For what goes up.
     copies: Arc<CudaStream>,
     half: Half,
     blas: Blas,
+    /// By name. Their modules live as long as they do.
+    kernels: HashMap<&'static str, CudaFunction>,
     processors: usize,
     shared_bytes_max: usize,
     clock: Clock,
@@ -107,19 +110,47 @@ pub(crate) fn why(error: &(dyn StdError + 'static)) -> String {
     }
 }
 
+/// Our kernels of a format, loaded.
+fn kernels(
+    context: &Arc<CudaContext>,
+    half: Half,
+    shared_bytes_max: usize,
+) -> Result<HashMap<&'static str, CudaFunction>> {
+    let mut kernels = HashMap::new();
+    for source in [ptx::ATTENTION, ptx::ELEMENTWISE, ptx::NORM] {
+        let module = context.load_module(source.into()).w()?;
+        for name in entries(source).filter(|name| name.split('_').any(|part| part == half.as_str())) {
+            let kernel = module.load_function(name).w()?;
+            if name.starts_with("attention") {
+                // What a launch asks for may be up to this.
+                let shared = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+                kernel.set_attribute(shared, shared_bytes_max as i32).w()?;
+            }
+            kernels.insert(name, kernel);
+        }
+    }
+    Ok(kernels)
+}
+
+/// The kernels that a module's text has.
+fn entries(ptx: &'static str) -> impl Iterator<Item = &'static str> {
+    let after = ptx.split(".entry ").skip(1);
+    after.map(|text| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or(text))
+}
+
 impl Cuda {
     pub(crate) fn new(device: &Device, half: Half) -> Result<Cuda> {
-        let device = device.as_cuda_device()?.clone();
-        let stream = device.cuda_stream();
+        let stream = device.as_cuda_device()?.cuda_stream();
         let context = stream.context().clone();
         let number =
             |attribute| Ok::<_, candle_core::Error>(usize::try_from(context.attribute(attribute).w()?).unwrap_or(0));
+        let shared_bytes_max = number(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         Ok(Cuda {
             copies: context.new_stream().w()?,
             blas: Blas::new(stream.clone(), half)?,
+            kernels: kernels(&context, half, shared_bytes_max)?,
             processors: number(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
-            shared_bytes_max: number(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
-            device,
+            shared_bytes_max,
             stream,
             half,
             clock: Clock::default(),
@@ -196,12 +227,9 @@ impl Machine for Cuda {
         let event = || context.new_event(Some(CUevent_flags::CU_EVENT_BLOCKING_SYNC)).w();
         // Sound because it is written before it is sent, and for what comes down zeros are as good.
         let (bytes_host, places_host, features_host) = unsafe {
-            // Features are read here: not write-combined.
-            (
-                context.alloc_pinned(bytes).w()?,
-                context.alloc_pinned(places).w()?,
-                context.alloc_pinned_with_flags(features, 0).w()?,
-            )
+            // Not write-combined: patches' rows are shorter than what such memory likes to be written in.
+            let pinned = context.alloc_pinned_with_flags(bytes, 0).w()?;
+            (pinned, context.alloc_pinned_with_flags(places, 0).w()?, context.alloc_pinned_with_flags(features, 0).w()?)
         };
         let slot = CudaSlot {
             bytes: bytes_host,
@@ -252,6 +280,11 @@ impl Machine for Cuda {
         slot.is_down.try_is_complete().w()
     }
 
+    fn settle(&self) -> Result<()> {
+        self.copies.synchronize().w()?;
+        self.stream.synchronize().w()
+    }
+
     fn features<'a>(&self, slot: &'a mut CudaSlot, count: usize) -> Result<&'a [f32]> {
         slot.is_down.synchronize().w()?;
         Ok(&slot.features.as_slice().w()?[..count])
@@ -268,19 +301,9 @@ enum Value {
 impl Cuda {
     fn launch(&self, step: &Step<'_, Cuda>) -> Result<()> {
         let launch = step.launch(self.half);
-        let source = match launch.module {
-            "attention" => ptx::ATTENTION,
-            "elementwise" => ptx::ELEMENTWISE,
-            "norm" => ptx::NORM,
-            other => unreachable!("there is no module {other}"),
-        };
-        let function = self.device.get_or_load_custom_func(&launch.kernel, launch.module, source)?;
-        if launch.shared_bytes > 0 {
-            let shared = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            function.set_attribute(shared, launch.shared_bytes as i32).w()?;
-        }
+        let function = &self.kernels[launch.kernel.as_str()];
         let arguments: Vec<Value> = launch.arguments.iter().map(|argument| self.value(argument)).collect();
-        let mut builder = function.builder();
+        let mut builder = self.stream.launch_builder(function);
         for argument in &arguments {
             match argument {
                 Value::Address(address) => builder.arg(address),

@@ -192,6 +192,10 @@ impl Machine for Emulated {
         self.twin.is_done(slot)
     }
 
+    fn settle(&self) -> Result<()> {
+        self.twin.settle()
+    }
+
     fn features<'a>(&self, slot: &'a mut TwinSlot, count: usize) -> Result<&'a [f32]> {
         self.twin.features(slot, count)
     }

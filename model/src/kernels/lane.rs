@@ -68,6 +68,12 @@ impl<M: Machine> KernelLanes<M> {
         KernelLanes { tower, free: Mutex::default(), windows_max: AtomicUsize::new(usize::MAX) }
     }
 
+    /// Gives up the memory of lanes that nobody has; whether there were any.
+    fn forget_free(&self) -> bool {
+        let free = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+        !free.is_empty()
+    }
+
     #[cfg(feature = "cuda")]
     pub(crate) fn tower(&self) -> &KernelTower<M> {
         &self.tower
@@ -90,9 +96,10 @@ impl<M: Machine> Lanes for KernelLanes<M> {
         }
         let lane = loop {
             match Lane::new(&self.tower, windows) {
+                Err(error) if M::is_out_of_memory(&error) && self.forget_free() => {}
                 Err(error) if windows > 1 && M::is_out_of_memory(&error) => {
                     windows = windows.div_ceil(2);
-                    self.windows_max.store(windows, Relaxed);
+                    self.windows_max.fetch_min(windows, Relaxed);
                     warn!(windows, "memory is short on the device: batches are halved");
                 }
                 lane => break lane?,
@@ -156,14 +163,16 @@ impl<M: Machine> Lent for Loan<M> {
 impl<M: Machine> Drop for Loan<M> {
     fn drop(&mut self) {
         let Some(mut lane) = self.lane.take() else { return };
-        // What is under way for nobody writes to the lane's buffers: it ends before they are used again, or freed.
-        while lane.has_sent() {
-            if lane.take(&self.lanes.tower, true).is_err() {
-                return;
-            }
+        // What is under way for nobody uses the lane's memory: it ends before that is used again, or freed. After a failure
+        // there is nobody to tell of another.
+        let is_settled = lane.sent.is_empty() || self.lanes.tower.machine.settle().is_ok();
+        if self.has_failed || !is_settled {
+            let _ = self.lanes.tower.machine.settle();
+            return;
         }
+        lane.sent.clear();
         lane.filling = Filling::default();
-        if !self.has_failed {
+        if lane.windows_max <= self.lanes.windows_max.load(Relaxed) {
             self.lanes.free.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
         }
     }
@@ -232,11 +241,6 @@ impl<M: Machine> Lane<M> {
     /// Whether the next slot is under way: its features are to be taken before more is added.
     fn is_full(&self) -> bool {
         self.sent.len() == SLOTS
-    }
-
-    /// Whether batches are under way.
-    fn has_sent(&self) -> bool {
-        !self.sent.is_empty()
     }
 
     /// Features (windows, embed) of the oldest batch, if it is there, or after waiting for it.

@@ -17,9 +17,6 @@ pub(crate) enum Argument<'a, M: Machine> {
 
 /// A kernel's call.
 pub(crate) struct Launch<'a, M: Machine> {
-    /// The file without its ending.
-    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "on the CPU all kernels are one program"))]
-    pub(crate) module: &'static str,
     pub(crate) kernel: String,
     pub(crate) blocks: u32,
     pub(crate) threads: u32,
@@ -60,7 +57,6 @@ impl<'a, M: Machine> Pixels<'a, M> {
     fn launch(&self, half: Half) -> Launch<'a, M> {
         let vectors = self.count / 16;
         Launch {
-            module: "elementwise",
             kernel: format!("pixels_{}", half.as_str()),
             blocks: vectors.div_ceil(THREADS) as u32,
             threads: THREADS as u32,
@@ -74,7 +70,6 @@ impl<'a, M: Machine> BiasSilu<'a, M> {
     fn launch(&self, half: Half) -> Launch<'a, M> {
         let vectors = self.rows * self.columns / 8;
         Launch {
-            module: "elementwise",
             kernel: format!("bias_silu_{}", half.as_str()),
             blocks: vectors.div_ceil(THREADS) as u32,
             threads: THREADS as u32,
@@ -94,7 +89,6 @@ impl<'a, M: Machine> Attention<'a, M> {
         let keys = self.tokens + self.prompt_count;
         let warps = self.rows.div_ceil(TILE).clamp(WARPS_MIN, WARPS_MAX);
         Launch {
-            module: "attention",
             kernel: format!("attention_{}_{}", half.as_str(), chunk_tiles(keys)),
             blocks: (self.windows * self.heads) as u32,
             threads: 32 * warps as u32,
@@ -128,7 +122,6 @@ impl<'a, M: Machine> ResidualNorm<'a, M> {
             Normed::F32(normed) => ("f32_", Argument::Floats(normed)),
         };
         Launch {
-            module: "norm",
             kernel: format!("residual_norm_{to}{}_{}", half.as_str(), self.width),
             blocks: self.rows.div_ceil(ROWS) as u32,
             threads: THREADS as u32,
@@ -153,7 +146,6 @@ impl<'a, M: Machine> ResidualNorm<'a, M> {
 impl<'a, M: Machine> Assemble<'a, M> {
     fn launch(&self, half: Half) -> Launch<'a, M> {
         Launch {
-            module: "norm",
             kernel: format!("assemble_{}_{}", half.as_str(), self.width),
             blocks: self.rows.div_ceil(ROWS) as u32,
             threads: THREADS as u32,

@@ -227,4 +227,7 @@ pub(crate) trait Machine: Send + Sync + Sized + 'static {
 
     /// Waits for it.
     fn features<'a>(&self, slot: &'a mut Self::Slot, count: usize) -> Result<&'a [f32]>;
+
+    /// Waits for all that was given, on every stream.
+    fn settle(&self) -> Result<()>;
 }

@@ -145,6 +145,10 @@ impl Machine for Twin {
         Ok(true)
     }
 
+    fn settle(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn features<'a>(&self, slot: &'a mut TwinSlot, count: usize) -> Result<&'a [f32]> {
         Ok(&slot.features[..count])
     }

@@ -75,7 +75,7 @@ fn written(folder: &Path, kind: &str, count: usize) -> anyhow::Result<Vec<PathBu
     let write = |i: usize| -> anyhow::Result<PathBuf> {
         let path = folder.join(format!("{i:05}.{ending}"));
         if !path.exists() {
-            // A few pictures, many files: to make them takes longer than to score them.
+            // A few pictures, many files.
             let picture = Picture::synthetic(i as u64 % 16, width, height);
             std::fs::write(&path, if ending == "png" { picture.png() } else { jpeg(&picture)? })?;
         }
@@ -103,7 +103,7 @@ pub(crate) fn files(gpu: &Device, model: &Model, args: &Args, findings: &mut Fin
         let paths = written(&args.out.join("pictures").join(kind), kind, count)?;
         for arithmetic in [Arithmetic::F16, Arithmetic::Bf16, Arithmetic::F32] {
             // F32 is for the record, not for the clock: the device needs no more than some pictures.
-            let paths = if arithmetic == Arithmetic::F32 { &paths[..count / 20] } else { &paths[..] };
+            let paths = if arithmetic == Arithmetic::F32 { &paths[..count.div_ceil(20)] } else { &paths[..] };
             let scorer = Arc::new(model.scorer(&options(gpu, arithmetic))?);
             let fetch = |path: &PathBuf| Ok(std::fs::read(path).expect("it was written just now"));
             let run = |paths: &[PathBuf]| {

@@ -49,7 +49,7 @@ const FETCHED_MAX: usize = 2;
 
 /// Pictures between fetch and outcome. The device is made to finish its batch rather than let more than this pile up
 /// behind one unfinished picture.
-const IN_FLIGHT_MAX: usize = 1024;
+const IN_FLIGHT_MAX: usize = 4096;
 
 /// Runs pictures through `scorer`, in order: `fetch` reads the bytes of each of `sources`, `each` gets its outcome and
 /// may break the run off.

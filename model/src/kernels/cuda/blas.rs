@@ -25,7 +25,8 @@ pub(super) struct Blas {
     stream: Arc<CudaStream>,
     workspace: CudaSlice<u8>,
     half: Half,
-    plans: Mutex<HashMap<Kind, sys::cublasLtMatmulAlgo_t>>,
+    /// By kind and rows.
+    plans: Mutex<HashMap<(Kind, usize), sys::cublasLtMatmulAlgo_t>>,
 }
 
 /// One product, matrices by their addresses.
@@ -174,14 +175,24 @@ impl Blas {
         }
     }
 
-    /// Of a kind of products, as it is for the most rows.
-    fn plan(&self, kind: Kind, bias: Option<u64>) -> std::result::Result<sys::cublasLtMatmulAlgo_t, CublasError> {
+    /// The algorithm of a kind of products: what is advised for the most rows, or, where that cannot do so many, for these.
+    fn plan(
+        &self,
+        kind: Kind,
+        product: &Product,
+        described: &Described,
+    ) -> std::result::Result<sys::cublasLtMatmulAlgo_t, CublasError> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans.get(&kind) {
+        if let Some(plan) = plans.get(&(kind, product.rows)) {
             return Ok(*plan);
         }
-        let plan = self.advised(&self.described(kind, kind.rows_max, bias)?)?;
-        plans.insert(kind, plan);
+        let most = match plans.get(&(kind, kind.rows_max)) {
+            Some(most) => *most,
+            None => self.advised(&self.described(kind, kind.rows_max, product.bias)?)?,
+        };
+        plans.insert((kind, kind.rows_max), most);
+        let plan = if self.can(&most, described) { most } else { self.advised(described)? };
+        plans.insert((kind, product.rows), plan);
         Ok(plan)
     }
 
@@ -205,10 +216,7 @@ impl Blas {
 
     fn multiply(&self, kind: Kind, product: &Product) -> std::result::Result<(), CublasError> {
         let described = self.described(kind, product.rows, product.bias)?;
-        let mut plan = self.plan(kind, product.bias)?;
-        if !self.can(&plan, &described) {
-            plan = self.advised(&described)?;
-        }
+        let plan = self.plan(kind, product, &described)?;
         let (one, zero) = (1f32, 0f32);
         let (workspace, _order) = self.workspace.device_ptr(&self.stream);
         unsafe {
