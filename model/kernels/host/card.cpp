@@ -5,6 +5,8 @@
 // Work is done as late as it may be: a stream's work waits until somebody waits for it, and what is copied from pinned memory is
 // read then. So a buffer that is used again too soon, or a stream that does not wait for another, gives wrong scores here. Memory
 // starts as NaN, and is NaN again when it is freed.
+//
+// CARD_BYTES: how much memory it has. CARD_BREAKS_AFTER: how many launches it does before a context that is lost.
 #include "block.h"
 
 #include <cstddef>
@@ -66,6 +68,11 @@ bool is_pinned(const void *at) {
 }
 
 std::map<void *, size_t> sizes;
+
+size_t setting(const char *name) {
+    const char *text = getenv(name);
+    return text ? strtoull(text, nullptr, 10) : SIZE_MAX;
+}
 
 void *allocate(size_t size) {
     void *bytes = nullptr;
@@ -211,9 +218,18 @@ CARD cuEventQuery(void *event) {
 }
 CARD cuEventElapsedTime_v2(float *milliseconds, void *, void *) { return *milliseconds = 1, 0; }
 
-CARD cuMemAllocAsync(void **to, size_t size, void *) {
+CARD cuMemAllocAsync(void **to, size_t size, void *stream) {
     LOCKED;
-    return (*to = allocate(size)) ? 0 : 2;
+    static const size_t most = setting("CARD_BYTES");
+    auto is_room = [&] {
+        size_t taken = 0;
+        for (const auto &[at, bytes] : sizes) taken += pinned.count(static_cast<char *>(at)) ? 0 : bytes;
+        return taken + size <= most;
+    };
+    // What was freed before on this stream may be had again.
+    Stream *of = static_cast<Stream *>(stream);
+    if (!is_room()) until(of, [&] { return of->work.empty(); });
+    return is_room() && (*to = allocate(size)) ? 0 : 2;
 }
 CARD cuMemFreeAsync(void *bytes, void *stream) {
     LOCKED;
@@ -222,7 +238,7 @@ CARD cuMemFreeAsync(void *bytes, void *stream) {
 }
 CARD cuMemHostAlloc(void **to, size_t size, unsigned) {
     LOCKED;
-    *to = allocate(size);
+    if (!(*to = allocate(size))) return 2;
     pinned[static_cast<char *>(*to)] = size;
     return 0;
 }
@@ -275,6 +291,9 @@ CARD cuFuncSetAttribute(void *, int, int) { return 0; }
 CARD cuLaunchKernel(void *function, unsigned blocks, unsigned, unsigned, unsigned threads, unsigned, unsigned, unsigned shared,
                     void *stream, void **values, void **) {
     LOCKED;
+    static size_t left = setting("CARD_BREAKS_AFTER");
+    if (left == 0) return 700;
+    left--;
     if (blocks == 0 || threads == 0 || threads > 256 || threads % 32 != 0 || shared > 232448) return 1;
     std::function<void()> work = (*static_cast<Bind *>(function))(values);
     give(stream, [=] { host::run(work, blocks, threads, shared); });
