@@ -36,7 +36,7 @@ mod ptx {
 /// A GPU, in one 16-bit format.
 pub(crate) struct Cuda {
     stream: Arc<CudaStream>,
-    /// For what goes up.
+    /// For what goes up. Before all that is freed: its end binds the context to the thread that this ends on.
     copies: Arc<CudaStream>,
     half: Half,
     blas: Blas,

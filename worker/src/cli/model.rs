@@ -134,6 +134,9 @@ impl ModelArgs {
             self.dtype,
             scorer.fingerprint()
         ));
+        if !device.is_cpu() && self.dtype == Arithmetic::F32 {
+            note(format_args!("f32 on a GPU is the check of record, and slow: --dtype f16 runs on kernels of our own"));
+        }
         Ok(Loaded { scorer, settings: self.machine.settings(self.batch, &device), device: shown })
     }
 
