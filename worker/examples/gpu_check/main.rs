@@ -125,7 +125,10 @@ fn main() -> anyhow::Result<()> {
         kernels(&gpu, found)
     })?;
     for kind in ["tiny", "vit-b-32"] {
-        findings.section("parity", |found| parity::goldens(&gpu, kind, found))?;
+        for tolerance in parity::TOLERANCES {
+            let title = format!("parity of {kind} in {}", tolerance.0);
+            findings.section(&title, |found| parity::goldens(&gpu, kind, tolerance, found))?;
+        }
     }
     findings.section("parity in other company", |found| parity::company(&gpu, &model, found))?;
     findings.section("parity of ranks", |found| parity::ranks(&gpu, &model, found))?;

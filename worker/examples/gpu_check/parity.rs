@@ -10,8 +10,9 @@ use serde_json::json;
 
 use crate::{Findings, Model, options};
 
-/// What a score may differ by.
-const TOLERANCES: [(Arithmetic, f64); 3] = [(Arithmetic::F32, 1e-4), (Arithmetic::F16, 3e-3), (Arithmetic::Bf16, 1e-2)];
+/// What a score may differ by. F32 last: it is on Candle's kernels, and fails apart from ours.
+pub(crate) const TOLERANCES: [(Arithmetic, f64); 3] =
+    [(Arithmetic::F16, 3e-3), (Arithmetic::Bf16, 1e-2), (Arithmetic::F32, 1e-4)];
 
 fn scores(scorer: &Arc<Scorer>, pictures: &[Rgb8], batch: usize) -> anyhow::Result<Vec<PictureScore>> {
     let mut batcher = Batcher::new(scorer.clone(), batch)?;
@@ -28,7 +29,12 @@ fn read(path: &Path) -> anyhow::Result<Rgb8> {
 }
 
 /// The largest difference of a window's score from the goldens, and from this machine's CPU in f32.
-pub(crate) fn goldens(gpu: &Device, kind: &str, findings: &mut Findings) -> anyhow::Result<()> {
+pub(crate) fn goldens(
+    gpu: &Device,
+    kind: &str,
+    (arithmetic, limit): (Arithmetic, f64),
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
     let goldens = Goldens::load();
     let golden = goldens.model(kind);
     let pictures: Vec<Rgb8> =
@@ -44,12 +50,10 @@ pub(crate) fn goldens(gpu: &Device, kind: &str, findings: &mut Findings) -> anyh
     // What is no number is as far off as can be.
     let apart = |(a, b): (&f64, &f64)| Some((a - b).abs()).filter(|apart| !apart.is_nan()).unwrap_or(f64::INFINITY);
     let largest = |a: &[f64], b: &[f64]| a.iter().zip(b).map(apart).fold(0.0, f64::max);
-    for (arithmetic, limit) in TOLERANCES {
-        let got = windows(gpu, arithmetic)?;
-        assert_eq!(got.len(), want.len(), "a score for each window");
-        findings.at_most("parity", &format!("{kind} {arithmetic} to the goldens"), largest(&got, &want), limit);
-        findings.at_most("parity", &format!("{kind} {arithmetic} to the CPU's f32"), largest(&got, &on_cpu), limit);
-    }
+    let got = windows(gpu, arithmetic)?;
+    assert_eq!(got.len(), want.len(), "a score for each window");
+    findings.at_most("parity", &format!("{kind} {arithmetic} to the goldens"), largest(&got, &want), limit);
+    findings.at_most("parity", &format!("{kind} {arithmetic} to the CPU's f32"), largest(&got, &on_cpu), limit);
     Ok(())
 }
 
@@ -87,7 +91,7 @@ pub(crate) fn ranks(gpu: &Device, model: &Model, findings: &mut Findings) -> any
         Ok(scores(&scorer, &pictures, scorer.batch_usual())?.iter().map(|score| score.score).collect())
     };
     let (exact, half) = (of(Arithmetic::F32)?, of(Arithmetic::F16)?);
-    let tolerance = TOLERANCES[1].1;
+    let tolerance = TOLERANCES[0].1;
     let mut swapped = 0;
     for (i, a) in exact.iter().enumerate() {
         for (j, b) in exact.iter().enumerate().skip(i + 1) {
