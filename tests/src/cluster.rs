@@ -128,11 +128,13 @@ impl Cluster {
                 worker.env_remove(name);
             }
         }
-        worker.current_dir(command.get_current_dir().unwrap());
+        let folder = command.get_current_dir().unwrap();
+        // Who is killed leaves what queries shuffled.
+        worker.current_dir(folder).arg("run").arg("--work-dir").arg(folder);
         command = worker;
         self.environment(&mut command);
         let url = self.through.clone().unwrap_or_else(|| self.url());
-        command.args(["run", "--coordinator", &url, "--cache", "cache", "--threads", "1", "--query-tasks", "1"]);
+        command.args(["--coordinator", &url, "--cache", "cache", "--threads", "1", "--query-tasks", "1"]);
         command.args(&self.run).envs(faults.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.workers.push(Some(command.spawn().unwrap()));
