@@ -113,6 +113,11 @@ impl Prepared {
         self.origins.len()
     }
 
+    /// The window at `origin` in the model's size.
+    fn resized(&self, origin: &Origin) -> Rgb8 {
+        whole_view(&self.picture.crop(origin.x, origin.y, self.window), INPUT_SIDE)
+    }
+
     /// Lends the windows at some of its origins, resized where they are not of the model's size.
     pub(crate) fn with_windows<T>(&self, sees: Sees, origins: &[Origin], to: impl FnOnce(&Windows<'_>) -> T) -> T {
         let whole = self.whole.as_ref();
@@ -122,8 +127,7 @@ impl Prepared {
         if self.window == INPUT_SIDE {
             return to(&Windows { whole, local: &[(&self.picture, origins)] });
         }
-        let crop = |o: &Origin| whole_view(&self.picture.crop(o.x, o.y, self.window), INPUT_SIDE);
-        let resized: Vec<Rgb8> = origins.par_iter().map(crop).collect();
+        let resized: Vec<Rgb8> = origins.par_iter().map(|origin| self.resized(origin)).collect();
         let each: Vec<_> = resized.iter().map(|window| (window, [Origin { x: 0, y: 0 }].as_slice())).collect();
         to(&Windows { whole, local: &each })
     }
@@ -322,10 +326,8 @@ impl Scorer {
             let tokens = if picture.window == INPUT_SIDE {
                 self.tower().windows(&picture.picture, origins)?
             } else {
-                let resized = origins.iter().map(|o| {
-                    let window = whole_view(&picture.picture.crop(o.x, o.y, picture.window), INPUT_SIDE);
-                    self.tower().windows(&window, &[Origin { x: 0, y: 0 }])
-                });
+                let resized =
+                    origins.iter().map(|o| self.tower().windows(&picture.resized(o), &[Origin { x: 0, y: 0 }]));
                 Tensor::cat(&resized.collect::<candle_core::Result<Vec<_>>>()?, 0)?
             };
             for i in 0..origins.len() {

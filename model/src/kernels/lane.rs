@@ -117,11 +117,10 @@ struct Loan<M: Machine> {
 }
 
 impl<M: Machine> Loan<M> {
-    fn lane(&mut self) -> &mut Lane<M> {
-        self.lane.as_mut().expect("a lane is there until it is given back")
-    }
-
-    fn seen<T>(&mut self, result: Result<T>) -> Result<T> {
+    /// Work on the lane; remembers a failure.
+    fn work<T>(&mut self, work: impl FnOnce(&mut Lane<M>, &KernelTower<M>) -> Result<T>) -> Result<T> {
+        let lane = self.lane.as_mut().expect("a lane is there until it is given back");
+        let result = work(lane, &self.lanes.tower);
         self.has_failed |= result.is_err();
         result
     }
@@ -138,15 +137,11 @@ impl<M: Machine> Lent for Loan<M> {
     }
 
     fn add(&mut self, windows: &Windows<'_>) -> Result<()> {
-        let lanes = self.lanes.clone();
-        let added = self.lane().add(&lanes.tower, windows);
-        self.seen(added)
+        self.work(|lane, tower| lane.add(tower, windows))
     }
 
     fn submit(&mut self) -> Result<()> {
-        let lanes = self.lanes.clone();
-        let submitted = self.lane().submit(&lanes.tower);
-        self.seen(submitted)
+        self.work(Lane::submit)
     }
 
     fn is_full(&self) -> bool {
@@ -154,9 +149,7 @@ impl<M: Machine> Lent for Loan<M> {
     }
 
     fn take(&mut self, wait: bool) -> Result<Option<Vec<f32>>> {
-        let lanes = self.lanes.clone();
-        let taken = self.lane().take(&lanes.tower, wait);
-        self.seen(taken)
+        self.work(|lane, tower| lane.take(tower, wait))
     }
 }
 
@@ -164,10 +157,10 @@ impl<M: Machine> Drop for Loan<M> {
     fn drop(&mut self) {
         let Some(mut lane) = self.lane.take() else { return };
         // What is under way for nobody uses the lane's memory: it ends before that is used again, or freed. After a failure
-        // there is nobody to tell of another.
-        let is_settled = lane.sent.is_empty() || self.lanes.tower.machine.settle().is_ok();
+        // that may be more than was sent, and there is nobody to tell of another.
+        let is_idle = lane.sent.is_empty() && !self.has_failed;
+        let is_settled = is_idle || self.lanes.tower.machine.settle().is_ok();
         if self.has_failed || !is_settled {
-            let _ = self.lanes.tower.machine.settle();
             return;
         }
         lane.sent.clear();

@@ -24,6 +24,13 @@ pub(crate) struct Launch<'a, M: Machine> {
     pub(crate) arguments: Vec<Argument<'a, M>>,
 }
 
+impl<'a, M: Machine> Launch<'a, M> {
+    /// A pass over rows or values, without shared memory.
+    fn pass(kernel: String, blocks: usize, arguments: Vec<Argument<'a, M>>) -> Launch<'a, M> {
+        Launch { kernel, blocks: blocks as u32, threads: THREADS as u32, shared_bytes: 0, arguments }
+    }
+}
+
 /// Threads of a block in passes over rows and values.
 const THREADS: usize = 256;
 /// Rows of such a block: a warp has one.
@@ -56,31 +63,21 @@ fn whole<'a, E: Element, M: Machine>(buffer: &'a M::Of<E>) -> From<'a, M::Of<E>>
 impl<'a, M: Machine> Pixels<'a, M> {
     fn launch(&self, half: Half) -> Launch<'a, M> {
         let vectors = self.count / 16;
-        Launch {
-            kernel: format!("pixels_{}", half.as_str()),
-            blocks: vectors.div_ceil(THREADS) as u32,
-            threads: THREADS as u32,
-            shared_bytes: 0,
-            arguments: vec![Argument::Bytes(self.bytes), Argument::Halves(whole::<u16, M>(self.out)), number(vectors)],
-        }
+        let arguments = vec![Argument::Bytes(self.bytes), Argument::Halves(whole::<u16, M>(self.out)), number(vectors)];
+        Launch::pass(format!("pixels_{}", half.as_str()), vectors.div_ceil(THREADS), arguments)
     }
 }
 
 impl<'a, M: Machine> BiasSilu<'a, M> {
     fn launch(&self, half: Half) -> Launch<'a, M> {
         let vectors = self.rows * self.columns / 8;
-        Launch {
-            kernel: format!("bias_silu_{}", half.as_str()),
-            blocks: vectors.div_ceil(THREADS) as u32,
-            threads: THREADS as u32,
-            shared_bytes: 0,
-            arguments: vec![
-                Argument::Halves(whole::<u16, M>(self.x)),
-                Argument::Floats(self.bias),
-                number(vectors),
-                number(self.columns / 8),
-            ],
-        }
+        let arguments = vec![
+            Argument::Halves(whole::<u16, M>(self.x)),
+            Argument::Floats(self.bias),
+            number(vectors),
+            number(self.columns / 8),
+        ];
+        Launch::pass(format!("bias_silu_{}", half.as_str()), vectors.div_ceil(THREADS), arguments)
     }
 }
 
@@ -121,51 +118,41 @@ impl<'a, M: Machine> ResidualNorm<'a, M> {
             Normed::Half(normed) => ("", Argument::Halves(whole::<u16, M>(normed))),
             Normed::F32(normed) => ("f32_", Argument::Floats(normed)),
         };
-        Launch {
-            kernel: format!("residual_norm_{to}{}_{}", half.as_str(), self.width),
-            blocks: self.rows.div_ceil(ROWS) as u32,
-            threads: THREADS as u32,
-            shared_bytes: 0,
-            arguments: vec![
-                Argument::Halves(whole::<u16, M>(self.product)),
-                Argument::Floats(self.bias),
-                Argument::Floats(self.x),
-                number(self.stride),
-                Argument::Floats(&self.norm.weight),
-                Argument::Floats(&self.norm.bias),
-                Argument::F32(self.norm.eps),
-                normed,
-                number(self.rows),
-                number(self.tokens),
-                number(self.active),
-            ],
-        }
+        let arguments = vec![
+            Argument::Halves(whole::<u16, M>(self.product)),
+            Argument::Floats(self.bias),
+            Argument::Floats(self.x),
+            number(self.stride),
+            Argument::Floats(&self.norm.weight),
+            Argument::Floats(&self.norm.bias),
+            Argument::F32(self.norm.eps),
+            normed,
+            number(self.rows),
+            number(self.tokens),
+            number(self.active),
+        ];
+        Launch::pass(format!("residual_norm_{to}{}_{}", half.as_str(), self.width), self.rows.div_ceil(ROWS), arguments)
     }
 }
 
 impl<'a, M: Machine> Assemble<'a, M> {
     fn launch(&self, half: Half) -> Launch<'a, M> {
-        Launch {
-            kernel: format!("assemble_{}_{}", half.as_str(), self.width),
-            blocks: self.rows.div_ceil(ROWS) as u32,
-            threads: THREADS as u32,
-            shared_bytes: 0,
-            arguments: vec![
-                Argument::Places(self.places),
-                Argument::Floats(self.embedded),
-                Argument::Floats(self.positions),
-                Argument::Floats(self.constants),
-                Argument::Floats(&self.pre_norm.weight),
-                Argument::Floats(&self.pre_norm.bias),
-                Argument::Floats(&self.norm.weight),
-                Argument::Floats(&self.norm.bias),
-                Argument::F32(self.norm.eps),
-                Argument::Floats(self.x),
-                Argument::Halves(whole::<u16, M>(self.normed)),
-                number(self.rows),
-                number(self.tokens),
-                number(self.patches),
-            ],
-        }
+        let arguments = vec![
+            Argument::Places(self.places),
+            Argument::Floats(self.embedded),
+            Argument::Floats(self.positions),
+            Argument::Floats(self.constants),
+            Argument::Floats(&self.pre_norm.weight),
+            Argument::Floats(&self.pre_norm.bias),
+            Argument::Floats(&self.norm.weight),
+            Argument::Floats(&self.norm.bias),
+            Argument::F32(self.norm.eps),
+            Argument::Floats(self.x),
+            Argument::Halves(whole::<u16, M>(self.normed)),
+            number(self.rows),
+            number(self.tokens),
+            number(self.patches),
+        ];
+        Launch::pass(format!("assemble_{}_{}", half.as_str(), self.width), self.rows.div_ceil(ROWS), arguments)
     }
 }
