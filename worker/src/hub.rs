@@ -36,7 +36,7 @@ pub enum HubError {
         id: String,
     },
     /// A path leads nowhere.
-    #[error("there is no model directory `{}`; a model of the hub is written `hf:owner/name`", path.display())]
+    #[error("there is no model directory or file `{}`; a model of the hub is written `hf:owner/name`", path.display())]
     NoDirectory {
         /// As given.
         path: PathBuf,
@@ -129,7 +129,7 @@ pub fn resolve(model: &str, offline: bool) -> Result<PathBuf, HubError> {
 
 fn local(model: &str) -> Result<PathBuf, HubError> {
     let path = PathBuf::from(model);
-    if path.is_dir() { Ok(path) } else { Err(HubError::NoDirectory { path }) }
+    if path.exists() { Ok(path) } else { Err(HubError::NoDirectory { path }) }
 }
 
 fn resolve_in(cache: &Cache, id: &ModelId, offline: bool) -> Result<PathBuf, HubError> {
@@ -366,7 +366,7 @@ mod tests {
         assert_eq!(resolve(home.path().to_str().unwrap(), true).unwrap(), home.path());
         assert_eq!(
             resolve("owner/name", true).unwrap_err().to_string(),
-            "there is no model directory `owner/name`; a model of the hub is written `hf:owner/name`"
+            "there is no model directory or file `owner/name`; a model of the hub is written `hf:owner/name`"
         );
     }
 }

@@ -1,7 +1,6 @@
 //! Weights and prompts by the name that a user gives them: a path, `hf:OWNER/NAME` of the hub, or `dqa:NAME`, which is in
 //! the program. What each is for is in configs/models.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use dqa_model::{ClipConfig, ClipWeights, Prompts, PromptsError, WeightsError};
@@ -10,9 +9,6 @@ use crate::hub::{self, HubError};
 
 /// What a name begins with whose files are in the program.
 const SCHEME: &str = "dqa:";
-
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
 
 /// A model that is in the program.
 struct Shipped {
@@ -44,15 +40,6 @@ pub enum OpenError {
     /// The model is nowhere.
     #[error(transparent)]
     Hub(#[from] HubError),
-    /// A folder with neither weights nor an index of their files, or with one that is none.
-    #[error("cannot read the index of weights {}", path.display())]
-    Index {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
     /// The model's files cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -61,7 +48,7 @@ pub enum OpenError {
     Prompts(#[from] PromptsError),
 }
 
-/// CLIP's weights: of a directory, `hf:OWNER/NAME[@REVISION]`, or `dqa:NAME`.
+/// CLIP's weights: of a directory or file, `hf:OWNER/NAME[@REVISION]`, or `dqa:NAME`.
 ///
 /// # Errors
 /// Every [`OpenError`] but that of prompts.
@@ -75,32 +62,12 @@ pub fn weights(model: &str, offline: bool) -> Result<ClipWeights, OpenError> {
 /// The files of a model's weights, its configuration first; none where they are in the program.
 ///
 /// # Errors
-/// As [`weights()`], but that the files are not opened.
+/// As [`weights()`].
 pub fn files(model: &str, offline: bool) -> Result<Vec<PathBuf>, OpenError> {
     if shipped(model)?.is_some() {
         return Ok(Vec::new());
     }
-    let folder = hub::resolve(model, offline)?;
-    let mut names = vec!["config.json".to_owned()];
-    if folder.join(SINGLE).exists() {
-        names.push(SINGLE.to_owned());
-    } else {
-        names.push(INDEX.to_owned());
-        names.extend(shards(&folder.join(INDEX))?);
-    }
-    Ok(names.into_iter().map(|name| folder.join(name)).collect())
-}
-
-/// The files that an index of shards names.
-fn shards(index: &Path) -> Result<BTreeSet<String>, OpenError> {
-    #[derive(serde::Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
-    let wrong = |source| OpenError::Index { path: index.to_owned(), source };
-    let text = std::fs::read(index).map_err(|source| wrong(source.into()))?;
-    let index: Index = serde_json::from_slice(&text).map_err(|source| wrong(source.into()))?;
-    Ok(index.weight_map.into_values().collect())
+    Ok(dqa_model::weight_files(&hub::resolve(model, offline)?)?)
 }
 
 /// Prompts for a model of this configuration: of a file, or those that belong to `dqa:NAME`.
