@@ -311,7 +311,7 @@ fn an_empty_variable_is_not_set() {
     let output = place.command(&arguments).envs(empty).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let output = place.command(&["good/a.png", "--handcrafted"]).env("DQA_MODEL", "").output().unwrap();
-    assert!(text(&output.stderr).contains("--model <DIR>"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("--model <MODEL>"), "{}", text(&output.stderr));
 }
 
 #[test]

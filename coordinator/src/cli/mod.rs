@@ -8,6 +8,7 @@ mod detach;
 mod explain;
 mod leaderboard;
 mod learner;
+mod model;
 mod overview;
 mod progress;
 mod query;
@@ -57,6 +58,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Checks a data set, shows it, or lists those that have a definition.
     Dataset(dataset::Args),
+    /// Says what a model is, where it is from, and whether prompts fit it.
+    Model(Box<model::Args>),
     /// Makes a synthetic data set of dehazed pictures with pseudo-labels.
     Demo(demo::Args),
     /// Draws where the model looks in a picture, and prints its windows' scores.
@@ -103,6 +106,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Submit(args) => block_on(submit::run(&args)),
         Command::Train(args) => block_on(train::run(&args)),
         Command::Dataset(args) => block_on(dataset::run(&args)),
+        Command::Model(args) => model::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => block_on(report::run(&args)),

@@ -6,21 +6,21 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use candle_core::Device;
 use clap::builder::BoolishValueParser;
-use dqa_model::{Arithmetic, ClipWeights, Explainer, Isa, Options, PromptMode, Scorer, Views};
+use dqa_model::{Arithmetic, ClipConfig, ClipWeights, Explainer, Isa, Options, PromptMode, Prompts, Scorer, Views};
 use dqa_pipelines::model::{ModelFile, ModelSpec};
 
 use crate::decode::Limits;
 use crate::engine::Settings;
-use crate::models;
+use crate::models::{self, OpenError, Opened};
 use crate::program::{advise, note};
 
 /// Flags that say with what to score.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct ModelArgs {
-    /// CLIP in Hugging Face's form: a directory, hf:OWNER/NAME, or hf:OWNER/NAME@REVISION; or dqa:small, a small model for
-    /// trying things out.
-    #[arg(long, env = "DQA_MODEL", value_name = "DIR")]
+    /// CLIP: a folder or a file in Hugging Face's, OpenAI's or OpenCLIP's form; hf:OWNER/NAME or hf:OWNER/NAME@REVISION, from the
+    /// hub through its cache; or dqa:small, a small model for trying things out. `dqa-coord model show` says what it is.
+    #[arg(long, env = "DQA_MODEL", value_name = "MODEL")]
     pub model: String,
 
     /// Learned prompts: safetensors, or the authors' PyTorch checkpoint; dqa:small for those of that model.
@@ -52,7 +52,7 @@ pub struct ModelArgs {
     #[command(flatten)]
     pub machine: MachineArgs,
 
-    /// Take hf: models from the local cache alone.
+    /// Take hf: models from the hub's cache alone, as HF_HUB_OFFLINE=1 does.
     #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
     pub offline: bool,
 }
@@ -209,16 +209,34 @@ pub fn device(name: &str) -> anyhow::Result<Device> {
     })
 }
 
+/// The model of this name.
+///
+/// # Errors
+/// One that is not there or cannot be read; with what to do.
+pub fn open_model(model: &str, offline: bool) -> anyhow::Result<Opened> {
+    models::open(model, offline).map_err(advised).with_context(|| format!("cannot open the model {model}"))
+}
+
+/// Prompts for a model of this configuration, or an error with what to do.
+fn open_prompts(file: &Path, config: &ClipConfig) -> anyhow::Result<Prompts> {
+    models::prompts(file, config)
+        .map_err(advised)
+        .with_context(|| format!("cannot open the prompts {}", file.display()))
+}
+
+fn advised(error: OpenError) -> anyhow::Error {
+    match error.hint() {
+        Some(hint) => advise(error.into(), hint),
+        None => error.into(),
+    }
+}
+
 /// Weights and prompts, and how they are to run.
 fn opened(args: &ModelArgs, device: &Device) -> anyhow::Result<(ClipWeights, PromptMode, Options)> {
-    let weights =
-        models::weights(&args.model, args.offline).with_context(|| format!("cannot open the model {}", args.model))?;
+    let weights = open_model(&args.model, args.offline)?.weights;
     let prompts = match &args.prompts {
         None => PromptMode::Handcrafted,
-        Some(file) => PromptMode::Learned(
-            models::prompts(file, weights.config())
-                .with_context(|| format!("cannot open the prompts {}", file.display()))?,
-        ),
+        Some(file) => PromptMode::Learned(open_prompts(file, weights.config())?),
     };
     let options = Options { views: args.views, arithmetic: args.dtype, device: device.clone(), ..Options::default() };
     Ok((weights, prompts, options))

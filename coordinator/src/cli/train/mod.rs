@@ -30,9 +30,9 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
     dataset: String,
 
-    /// CLIP in Hugging Face's form: a directory, hf:OWNER/NAME or hf:OWNER/NAME@REVISION; or new:CONFIG.json, with new
-    /// weights.
-    #[arg(long, env = "DQA_MODEL", value_name = "DIR")]
+    /// CLIP: a folder or a file in any form that `submit` takes, hf:OWNER/NAME or hf:OWNER/NAME@REVISION; or new:CONFIG.json, with
+    /// new weights.
+    #[arg(long, env = "DQA_MODEL", value_name = "MODEL")]
     model: String,
 
     /// Prompts to begin with: safetensors, or the authors' PyTorch checkpoint [default: new ones].
