@@ -1,5 +1,7 @@
 //! What the headers of a data set's pictures say, kept beside the results: `index/by_dataset=<name>/headers.parquet`. The
 //! next plan reads only the headers of pictures that changed. A cache: without it, a plan is slower and the same.
+//!
+//! What another version of the decoders could not read is not taken from it: this version may. Sizes are kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -14,6 +16,13 @@ use crate::digest;
 use crate::names::DatasetName;
 use crate::place::{Place, PlaceError};
 use crate::tables::parquet_file;
+
+/// The version of the decoders, which is raised whenever they read, or refuse, other files than before. 2: GIF and PNM; TIFF
+/// with JPEG, Zstandard, planes in tiles and tiles in strips' tags.
+pub const DECODERS: u32 = 2;
+
+/// The name in the index's footer of the version that made it.
+const DECODERS_FACT: &str = "dqa.decoders";
 
 /// What a picture's header says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,9 +88,16 @@ impl Index {
             Err(error) if error.is_not_found() => return Ok(Index::default()),
             other => other?,
         };
-        let read = parquet_file::read(bytes).map_err(|error| error.to_string());
-        let decoded = read.and_then(|batches| Index::decode(&batches).map_err(|error| error.to_string()));
-        Ok(decoded.unwrap_or_else(|error| {
+        let read = || -> Result<Index, String> {
+            let decoders = parquet_file::fact(&bytes, DECODERS_FACT).map_err(|error| error.to_string())?;
+            let batches = parquet_file::read(bytes).map_err(|error| error.to_string())?;
+            let mut index = Index::decode(&batches).map_err(|error| error.to_string())?;
+            if decoders != Some(DECODERS.to_string()) {
+                index.headers.retain(|_, header| header.size().is_some());
+            }
+            Ok(index)
+        };
+        Ok(read().unwrap_or_else(|error| {
             tracing::warn!(%dataset, error, "the index of headers is damaged and is made again");
             Index::default()
         }))
@@ -107,7 +123,8 @@ impl Index {
             Arc::new(text(|header| header.error().map(|(_, message)| message))),
         ];
         let batch = RecordBatch::try_new(SCHEMA.clone(), columns).expect("the columns are made to the schema");
-        let bytes = parquet_file::write(&SCHEMA, &[batch], &[]).expect("memory takes what is made to the schema");
+        let facts = [(DECODERS_FACT, DECODERS.to_string())];
+        let bytes = parquet_file::write(&SCHEMA, &[batch], &facts).expect("memory takes what is made to the schema");
         store.put(&key(dataset), bytes).await
     }
 
@@ -194,6 +211,17 @@ mod tests {
         assert_eq!(index.get(&good), Some(&Header::Size { width: 640, height: 480 }));
         assert_eq!(index.get(&bad), Some(&unreadable));
         assert_eq!(index.get(&picture("1.png", "w")), None, "it changed");
+
+        let file = store.get(&key(&name)).await.unwrap();
+        for decoders in
+            [vec![], vec![(DECODERS_FACT, "1".to_owned())], vec![(DECODERS_FACT, (DECODERS + 1).to_string())]]
+        {
+            let other = parquet_file::write(&SCHEMA, &parquet_file::read(file.clone()).unwrap(), &decoders).unwrap();
+            store.put(&key(&name), other).await.unwrap();
+            let index = Index::read(&store, &name).await.unwrap();
+            assert_eq!(index.get(&good), Some(&Header::Size { width: 640, height: 480 }), "{decoders:?}");
+            assert_eq!(index.get(&bad), None, "other decoders may read it: {decoders:?}");
+        }
         store.put(&key(&name), "no parquet".into()).await.unwrap();
         assert_eq!(Index::read(&store, &name).await.unwrap().get(&good), None);
     }

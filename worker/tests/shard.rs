@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -18,6 +19,9 @@ use dqa_worker::decode::Limits;
 use dqa_worker::engine::Settings;
 use dqa_worker::shard::operator::{self, Scoring};
 use dqa_worker::shard::{ShardOutcome, ShardScorer};
+
+/// Longer than any shard here takes, by far.
+const HANGS: Duration = Duration::from_secs(60);
 
 struct Desk {
     dir: tempfile::TempDir,
@@ -145,6 +149,22 @@ async fn an_older_part_that_cannot_be_read_is_none() {
     desk.store.put(&damaged.key(), "no parquet".into()).await.unwrap();
     let (outcome, _) = desk.score(&desk.shard("p", &pictures, &[&gone, &damaged])).await;
     assert_eq!((outcome.reused, outcome.windows), (0, 2));
+}
+
+/// Files of which three fill what may lie ready: reading the next first must leave room for the one that is used next.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_pictures_do_not_wait_for_each_other() {
+    let desk = Desk::new();
+    // What counts is the length that the plan names.
+    let large = |at: usize| ShardPicture { bytes: 20 << 20, ..desk.picture(&format!("{at:02}.png"), b"no picture") };
+    let pictures: Vec<ShardPicture> = (0..48).map(large).collect();
+    for part in 0..20 {
+        let shard = desk.shard(&format!("p{part}"), &pictures, &[]);
+        let scored = tokio::time::timeout(HANGS, desk.score(&shard)).await;
+        let (outcome, rows) = scored.expect("reading ahead waits for itself");
+        assert_eq!((outcome.rows, outcome.failed), (48, 48));
+        assert!(rows.iter().zip(&pictures).all(|(row, picture)| row.image == picture.image));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,16 +63,18 @@ impl fmt::Display for ErrorCode {
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     /// No known signature, or an empty file.
-    #[error("not a picture: {what}; expected PNG, JPEG, BMP, TIFF or WebP")]
+    #[error("not a picture: {what}; expected PNG, JPEG, TIFF, BMP, WebP, GIF or PNM")]
     NotAnImage {
         /// What was found instead.
         what: &'static str,
     },
     /// A known format or variant that is not read.
-    #[error("{what} is not read here; convert the picture to PNG")]
+    #[error("{what} is not read here; {advice}")]
     UnsupportedFormat {
         /// The format or variant by its name.
         what: String,
+        /// What to do about it.
+        advice: &'static str,
     },
     /// The file ends before the picture does.
     #[error("{format} file ends before its picture does; fetch it again")]
@@ -166,7 +168,12 @@ impl PictureError {
     }
 
     pub(super) fn unsupported(what: impl Into<String>) -> Self {
-        Self::UnsupportedFormat { what: what.into() }
+        Self::UnsupportedFormat { what: what.into(), advice: "convert the picture to PNG" }
+    }
+
+    /// The error for a camera's own format.
+    pub(super) fn camera_raw(kind: &str) -> Self {
+        Self::UnsupportedFormat { what: format!("camera RAW ({kind})"), advice: "develop the picture to PNG or TIFF" }
     }
 
     pub(super) fn truncated(format: Format, cause: impl Into<Cause>) -> Self {

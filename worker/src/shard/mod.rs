@@ -5,6 +5,7 @@
 
 pub(crate) mod fetch;
 pub mod operator;
+mod read_ahead;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
