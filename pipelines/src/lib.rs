@@ -6,6 +6,7 @@
 
 pub mod dataset;
 pub mod digest;
+pub mod file_names;
 pub mod index;
 pub mod model;
 pub mod names;

@@ -5,6 +5,9 @@
 //! A key is an object's path below the folder, with `/` between its parts.
 
 mod extent;
+#[cfg(feature = "cloud")]
+mod odd_keys;
+mod walk;
 
 use std::collections::HashMap;
 use std::path::{Path as FilePath, PathBuf};
@@ -20,6 +23,8 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 pub use extent::{Extent, plain_name};
+use walk::{Step, Walk};
+pub use walk::{Unusable, UnusableKind};
 
 /// Of an object that is written in pieces: larger than the 5 MiB that S3 takes at least.
 const PIECE_BYTES: usize = 8 << 20;
@@ -96,6 +101,21 @@ impl PlaceError {
         matches!(self, PlaceError::Object { source, .. } if taken(source))
     }
 
+    /// Whether it says something of one object alone, so that others may be had: it is not there, or may not be read.
+    pub fn is_of_object(&self) -> bool {
+        match self {
+            PlaceError::Extent { .. } | PlaceError::Short { .. } => true,
+            PlaceError::Object { address, source, .. } => {
+                let is_refused = matches!(
+                    source,
+                    object_store::Error::PermissionDenied { .. } | object_store::Error::InvalidPath { .. }
+                );
+                address.starts_with("file://") || is_refused || self.is_not_found()
+            }
+            PlaceError::Address { .. } | PlaceError::Folder { .. } => false,
+        }
+    }
+
     /// Whether another try may do better: a store beyond this machine did not answer, or said that it is busy. What it
     /// said clearly (no such object, no permission) stays.
     pub fn may_pass(&self) -> bool {
@@ -124,6 +144,20 @@ impl Object {
         Object { key, bytes: extent.bytes, version }
     }
 }
+
+/// What a listing finds, where nothing is left out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// An object.
+    Object(Object),
+    /// The key of a folder that was not to be entered.
+    Skipped(String),
+    /// What cannot be had as an object.
+    Unusable(Unusable),
+}
+
+/// Entries of a folder of this machine that are looked at before somebody waits for them.
+const WALK_BATCH: usize = 1024;
 
 /// A folder in an object store or on this machine. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -185,8 +219,8 @@ impl Place {
             url.set_path(&format!("{}/", url.path()));
         }
         let options = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
-        let (objects, prefix) = object_store::parse_url_opts(&url, options).map_err(|source| wrong(source.into()))?;
-        Ok(Place { objects: objects.into(), prefix, url })
+        let (objects, prefix) = client(&url, options).map_err(|source| wrong(source.into()))?;
+        Ok(Place { objects, prefix, url })
     }
 
     /// The folder's address, with a slash at its end.
@@ -227,17 +261,69 @@ impl Place {
         format!("{}#{}", self.address(key), extent.fragment(member))
     }
 
-    /// All objects below `folder` (a key, or nothing for all), in no order.
+    /// All objects below `folder` (a key, or nothing for all), in no order. What cannot be an object is left out, but a
+    /// folder that may not be read is an error.
     pub fn list(&self, folder: &str) -> BoxStream<'static, Result<Object, PlaceError>> {
+        let place = self.clone();
+        let object = move |listed| match listed {
+            Ok(Listed::Object(object)) => Some(Ok(object)),
+            Ok(Listed::Unusable(Unusable { key, kind: UnusableKind::Unreadable, why, .. })) => {
+                let source = object_store::Error::Generic { store: "file", source: why.into() };
+                Some(Err(place.failed("list", &key, source)))
+            }
+            Ok(Listed::Skipped(_) | Listed::Unusable(_)) => None,
+            Err(error) => Some(Err(error)),
+        };
+        self.list_all(folder, |_| true).filter_map(move |listed| std::future::ready(object(listed))).boxed()
+    }
+
+    /// All that is below `folder`, in no order: objects, and what cannot be one. On this machine only folders are entered
+    /// that `enters` takes by their keys; in a bucket there are no folders.
+    pub fn list_all(
+        &self,
+        folder: &str,
+        enters: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> BoxStream<'static, Result<Listed, PlaceError>> {
         let (place, folder) = (self.clone(), folder.to_owned());
         let path = self.path(&folder);
-        self.objects
-            .list(Some(&path))
-            .map(move |meta| match meta {
-                Ok(meta) => Ok(place.object(&meta)),
-                Err(source) => Err(place.failed("list", &folder, source)),
-            })
-            .boxed()
+        if let Some(root) = self.local_folder() {
+            return place.walk(Walk::new(root, path.as_ref(), Arc::new(enters)), folder);
+        }
+        let listed = move |meta: object_store::Result<ObjectMeta>| match meta {
+            Ok(meta) => Ok(place.listed(&meta)),
+            Err(source) => Err(place.failed("list", &folder, source)),
+        };
+        self.objects.list(Some(&path)).map(listed).boxed()
+    }
+
+    fn walk(self, walk: Walk, folder: String) -> BoxStream<'static, Result<Listed, PlaceError>> {
+        let batches = futures::stream::try_unfold(walk, |mut walk| async move {
+            // Not on the runtime's threads: a file system may keep one waiting.
+            let looked =
+                tokio::task::spawn_blocking(move || (walk.by_ref().take(WALK_BATCH).collect::<Vec<_>>(), walk));
+            let (batch, walk) = looked.await.map_err(std::io::Error::other)?;
+            Ok::<_, std::io::Error>(if batch.is_empty() { None } else { Some((futures::stream::iter(batch), walk)) })
+        });
+        let listed = move |step: std::io::Result<Step>| match step {
+            Ok(Step::File(meta)) => Ok(Listed::Object(self.object(&meta))),
+            Ok(Step::Skipped(key)) => Ok(Listed::Skipped(key)),
+            Ok(Step::Unusable(unusable)) => Ok(Listed::Unusable(unusable)),
+            Err(source) => Err(self.io_failed(&folder, source)),
+        };
+        batches.try_flatten().map(listed).boxed()
+    }
+
+    /// An object of a bucket's listing.
+    fn listed(&self, meta: &ObjectMeta) -> Listed {
+        #[cfg(feature = "cloud")]
+        if let Some(unusable) = odd_keys::find(meta.location.as_ref(), self.prefix.as_ref()) {
+            return Listed::Unusable(unusable);
+        }
+        let object = self.object(meta);
+        if object.key.is_empty() {
+            return Listed::Unusable(walk::marker("./".to_owned()));
+        }
+        Listed::Object(object)
     }
 
     /// What a listing would show of one object.
@@ -362,10 +448,20 @@ impl Place {
     /// # Errors
     /// Where the store fails.
     pub async fn folders(&self, folder: &str) -> Result<Vec<String>, PlaceError> {
-        let listed = self.objects.list_with_delimiter(Some(&self.path(folder))).await;
+        let path = self.path(folder);
+        if let Some(root) = self.local_folder() {
+            // The library gives up where one name is no key.
+            let below = root.join(path.as_ref());
+            let looked = tokio::task::spawn_blocking(move || walk::folders(&below)).await;
+            let names = looked.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+            return names.map_err(|source| self.io_failed(folder, source));
+        }
+        let listed = self.objects.list_with_delimiter(Some(&path)).await;
         let listed = listed.map_err(|source| self.failed("list", folder, source))?;
         let name = |path: &Path| path.filename().map(str::to_owned);
         let mut names: Vec<String> = listed.common_prefixes.iter().filter_map(name).collect();
+        #[cfg(feature = "cloud")]
+        names.retain(|name| !odd_keys::is_odd(name));
         names.sort();
         Ok(names)
     }
@@ -394,9 +490,56 @@ impl Place {
         }
     }
 
+    /// Where it is, if it is on this machine.
+    fn local_folder(&self) -> Option<PathBuf> {
+        self.is_local().then(|| self.url.to_file_path().ok())?
+    }
+
+    /// A folder of this machine that cannot be listed.
+    fn io_failed(&self, folder: &str, source: std::io::Error) -> PlaceError {
+        self.failed("list", folder, object_store::Error::Generic { store: "file", source: source.into() })
+    }
+
     fn failed(&self, what: &'static str, key: &str, source: object_store::Error) -> PlaceError {
         PlaceError::Object { what, address: self.address(key), source }
     }
+}
+
+#[cfg(feature = "cloud")]
+fn client(
+    url: &Url,
+    options: impl Iterator<Item = (String, String)>,
+) -> object_store::Result<(Arc<dyn ObjectStore>, Path)> {
+    use object_store::ObjectStoreScheme;
+    use object_store::aws::AmazonS3Builder;
+    use object_store::azure::MicrosoftAzureBuilder;
+    use object_store::gcp::GoogleCloudStorageBuilder;
+    macro_rules! client {
+        ($builder:ty) => {{
+            let builder = <$builder>::new().with_url(url.to_string()).with_http_connector(odd_keys::Connector);
+            let with = |builder: $builder, (name, value): (String, String)| match name.parse() {
+                Ok(key) => builder.with_config(key, value),
+                Err(_) => builder,
+            };
+            Arc::new(options.fold(builder, with).build()?) as Arc<dyn ObjectStore>
+        }};
+    }
+    let (scheme, prefix) = ObjectStoreScheme::parse(url)?;
+    let objects = match scheme {
+        ObjectStoreScheme::AmazonS3 => client!(AmazonS3Builder),
+        ObjectStoreScheme::GoogleCloudStorage => client!(GoogleCloudStorageBuilder),
+        ObjectStoreScheme::MicrosoftAzure => client!(MicrosoftAzureBuilder),
+        _ => object_store::parse_url_opts(url, options).map(|(objects, _)| objects.into())?,
+    };
+    Ok((objects, prefix))
+}
+
+#[cfg(not(feature = "cloud"))]
+fn client(
+    url: &Url,
+    options: impl Iterator<Item = (String, String)>,
+) -> object_store::Result<(Arc<dyn ObjectStore>, Path)> {
+    object_store::parse_url_opts(url, options).map(|(objects, prefix)| (objects.into(), prefix))
 }
 
 /// Objects and parts of them by their addresses, wherever they are: the one way to open a picture by its address. One

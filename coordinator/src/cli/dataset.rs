@@ -8,9 +8,9 @@ use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, check};
-use dqa_pipelines::index::Index;
+use dqa_pipelines::index::{Header, Index};
 use dqa_pipelines::place::PlaceError;
-use dqa_worker::decode::Limits;
+use dqa_worker::decode::{ErrorCode, Limits};
 use dqa_worker::headers;
 use dqa_worker::program::{Done, Format, Unwritten, advise, note};
 use futures::StreamExt;
@@ -95,7 +95,13 @@ async fn read_headers(dataset: &DataSet, index: &mut Index) -> anyhow::Result<()
     let mut read = headers::read(dataset, (0..dataset.pictures.len()).collect(), &Limits::default());
     while let Some((at, header)) = read.next().await {
         let picture = &dataset.pictures[at];
-        let header = header.with_context(|| format!("cannot read the header of {}", picture.image))?;
+        let header = match header {
+            Err(error) if error.is_of_object() => {
+                let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                Header::Unreadable { code: ErrorCode::Io.to_string(), message: cause }
+            }
+            header => header.with_context(|| format!("cannot read the header of {}", picture.image))?,
+        };
         index.insert(picture, header);
     }
     Ok(())
@@ -134,6 +140,7 @@ fn print_check(check: &Check, format: Format) -> Result<(), Unwritten> {
             drop(table);
             // They are of no cell.
             check.faults.iter().for_each(|fault| note(format_args!("{fault}")));
+            check.left_out_lines().iter().for_each(|line| note(format_args!("{line}")));
         }
     }
     Ok(out.flush()?)
@@ -174,6 +181,7 @@ fn show(definition: &Definition, dataset: &DataSet, format: Format) -> Result<()
         Format::Table => {
             writeln!(out, "{}", dataset.definition)?;
             let Shown { pictures, scenes, labelled, hazy, .. } = shown;
+            dataset.left_out_lines().iter().for_each(|line| note(format_args!("{line}")));
             writeln!(out, "# {pictures} pictures ({labelled} labelled) of {scenes} scenes, {hazy} hazy pictures")?;
             for (algorithm, pictures) in &shown.algorithms {
                 writeln!(out, "# {algorithm}: {pictures}")?;

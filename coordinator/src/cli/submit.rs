@@ -150,6 +150,10 @@ impl Watch for Notes {
     fn faults(&mut self, check: &Check) {
         note(format_args!("{check}"));
     }
+
+    fn left_out(&mut self, dataset: &str, line: &str) {
+        note(format_args!("data set {dataset}: {line}"));
+    }
 }
 
 fn advised(error: PrepareError) -> anyhow::Error {

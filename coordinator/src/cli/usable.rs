@@ -40,7 +40,7 @@ pub(super) fn hint(error: &TrialError, range: &str) -> Option<String> {
 
 /// Pictures that are named and not there end the command.
 pub(super) fn refuse(data: &DataSet) -> anyhow::Result<()> {
-    match data.faults.iter().find(|fault| fault.kind == FaultKind::Absent) {
+    match data.faults.iter().find(|fault| fault.kind.is_hole()) {
         None => Ok(()),
         Some(fault) => Err(advise(anyhow!("data set `{}` is not complete: {fault}", data.name), SKIP)),
     }

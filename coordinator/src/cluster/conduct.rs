@@ -558,4 +558,8 @@ impl Watch for Lines {
     fn faults(&mut self, check: &Check) {
         info!("{check}");
     }
+
+    fn left_out(&mut self, dataset: &str, line: &str) {
+        info!(dataset, left_out = line, "not all of a folder is a data set's");
+    }
 }

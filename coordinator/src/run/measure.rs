@@ -41,9 +41,9 @@ pub async fn index(
         index.write(store, &dataset.name).await?;
     }
     let (failed, pictures) = (failures.len(), dataset.pictures.len());
-    match failures.into_iter().find(|error| !error.is_not_found()) {
+    match failures.into_iter().find(|error| !error.is_of_object()) {
         Some(source) => Err(RunError::Headers { dataset: dataset.name.to_string(), failed, pictures, source }),
-        // A file that went away after it was listed becomes a row that says so.
+        // A file that may not be read, or went away after it was listed, becomes a row that says so.
         None => Ok(index),
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use dqa_model::Views;
-use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, FaultKind};
+use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::run::{DatasetSpec, RunRecord};
 use dqa_worker::decode::Limits;
@@ -98,6 +98,9 @@ pub trait Watch: Send {
 
     /// What is wrong with a data set.
     fn faults(&mut self, check: &Check);
+
+    /// What is said of a data set's folder, where nothing is wrong: what of it is left out.
+    fn left_out(&mut self, dataset: &str, line: &str);
 }
 
 /// The work that is to be done, with what of it is done already.
@@ -128,8 +131,10 @@ pub async fn prepare(store: &Place, asked: &Asked, watch: &mut dyn Watch) -> Res
         let check = dataset::check(&dataset, &|picture| index.get(picture).cloned());
         if !check.is_clean() {
             watch.faults(&check);
+        } else {
+            check.left_out_lines().iter().for_each(|line| watch.left_out(&name, line));
         }
-        let is_absent = check.faults.iter().any(|fault| fault.kind == FaultKind::Absent);
+        let is_absent = check.faults.iter().any(|fault| fault.kind.is_hole());
         if !asked.allow_missing && (check.counts.missing + check.counts.duplicate > 0 || is_absent) {
             return Err(PrepareError::Incomplete { dataset: name });
         }

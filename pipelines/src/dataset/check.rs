@@ -1,14 +1,15 @@
 //! Whether a data set is whole: every algorithm has every scene once, labelled, readable, of its input's size. Pure:
 //! what was found is in the [`DataSet`], sizes are asked of the caller.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::{DataSet, Fault, FaultKind, Picture};
+use super::{DataSet, Fault, LeftOut, Picture, left_out};
 use crate::index::Header;
-use crate::names::{AlgorithmName, DatasetName};
+use crate::names::{AlgorithmName, DatasetName, nfc};
 
 /// The matrix of algorithms and scenes, as far as it has problems.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,6 +30,8 @@ pub struct Check {
     pub without_hazy: u64,
     /// What else was found.
     pub faults: Vec<Fault>,
+    /// What of the folder is left out, and is no fault.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// One algorithm's pictures of one scene.
@@ -83,9 +86,14 @@ impl Counts {
 
 impl Check {
     /// Whether every algorithm has every scene once, labelled, readable, of its input's size, and no picture is named
-    /// that is not there.
+    /// that is not there, nor in a tar that cannot be read.
     pub fn is_complete(&self) -> bool {
-        self.counts.is_clean() && self.faults.iter().all(|fault| fault.kind != FaultKind::Absent)
+        self.counts.is_clean() && !self.faults.iter().any(|fault| fault.kind.is_hole())
+    }
+
+    /// As [`DataSet::left_out_lines`].
+    pub fn left_out_lines(&self) -> Vec<String> {
+        left_out::lines(&self.left_out)
     }
 
     /// Whether it is complete and nothing else is wrong either.
@@ -106,6 +114,7 @@ pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<Header>) -> Che
         cells: Vec::new(),
         without_hazy: 0,
         faults: data.faults.clone(),
+        left_out: data.left_out.clone(),
     };
     for pictures in data.pictures.chunk_by(|a, b| a.algorithm == b.algorithm) {
         let mut of_algorithm = Counts::default();
@@ -149,7 +158,7 @@ fn presence(run: &[Picture], expected: u32) -> Counts {
     }
 }
 
-/// How many pictures these files are: files that differ only in folder or extension are one.
+/// How many pictures these files are: files that differ only in folder, extension or Unicode's form are one.
 pub(super) fn distinct(run: &[Picture]) -> usize {
     match run {
         [] | [_] => run.len(),
@@ -157,10 +166,10 @@ pub(super) fn distinct(run: &[Picture]) -> usize {
     }
 }
 
-fn by_stem(run: &[Picture]) -> HashMap<&str, Vec<&str>> {
-    let mut stems: HashMap<&str, Vec<&str>> = HashMap::new();
+fn by_stem(run: &[Picture]) -> HashMap<Cow<'_, str>, Vec<&str>> {
+    let mut stems: HashMap<Cow<str>, Vec<&str>> = HashMap::new();
     for picture in run {
-        stems.entry(stem(&picture.image)).or_default().push(&picture.image);
+        stems.entry(nfc(stem(&picture.image))).or_default().push(&picture.image);
     }
     stems
 }
@@ -238,6 +247,9 @@ impl fmt::Display for Check {
         }
         for fault in &self.faults {
             writeln!(f, "\n{fault}")?;
+        }
+        for line in self.left_out_lines() {
+            writeln!(f, "\n{line}")?;
         }
         if self.without_hazy > 0 {
             writeln!(f, "\n{} pictures have no hazy input to compare sizes with", self.without_hazy)?;

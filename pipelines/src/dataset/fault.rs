@@ -25,6 +25,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// Files named as pictures that no layout of the definition matches.
     Unmatched,
+    /// Files of pictures that a layout would match with another extension.
+    Extension,
     /// Labels of pictures that are not there.
     LabelWithoutPicture,
     /// Labels that fit more than one picture; none of these gets it.
@@ -33,16 +35,30 @@ pub enum FaultKind {
     Absent,
     /// Hazy files for a scene that has one already.
     SecondInput,
+    /// Folders and files that may not be read, so that it is not known what they hold.
+    Unreadable,
+    /// Tars that cannot be read to their ends: nothing of them is taken.
+    Tar,
 }
 
 impl FaultKind {
+    /// Whether pictures are lost that were named: the data set is not complete.
+    pub fn is_hole(self) -> bool {
+        matches!(self, FaultKind::Absent | FaultKind::Tar)
+    }
+
     fn text(self) -> &'static str {
         match self {
             FaultKind::Unmatched => "picture files match no layout",
+            FaultKind::Extension => {
+                "picture files match a layout but for its extension (`.{ext}` there matches that of any picture)"
+            }
             FaultKind::LabelWithoutPicture => "labels have no picture",
             FaultKind::AmbiguousLabel => "labels fit more than one picture",
             FaultKind::Absent => "files that a table names are not there",
             FaultKind::SecondInput => "inputs are of a scene that has one already",
+            FaultKind::Unreadable => "folders or files cannot be looked into",
+            FaultKind::Tar => "tars cannot be read, and nothing of them is taken",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Pictures from a listing: each file is what the first layout that matches its key says. It holds what it keeps, the
 //! pictures and inputs, and no more of the listing than the files at hand.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use super::check::stem;
 use super::definition::{Definition, InputsDefinition, contradiction};
 use super::error::DatasetError;
 use super::fault::{FaultKind, Faults};
-use super::files::{self, File};
-use super::layout::{Captures, Layout, Name, is_picture};
-use crate::names::AlgorithmName;
-use crate::place::{Object, Place};
+use super::files::{self, Entry, File};
+use super::layout::{Captures, Layout, Name};
+use super::left_out::{Filter, LeftOutKind, LeftOuts};
+use crate::file_names::is_picture;
+use crate::names::{AlgorithmName, nfc};
+use crate::place::{Object, Place, UnusableKind};
 
 /// Keys that are shown of what is there and is no picture.
 const SEEN_MAX: usize = 5;
@@ -32,6 +35,9 @@ pub(super) struct Found {
     /// The first few keys that are no pictures of the data set.
     pub(super) seen: Vec<String>,
     pub(super) faults: Faults,
+    pub(super) left_out: LeftOuts,
+    /// The first of the tars that cannot be read: the reason where there are no pictures.
+    pub(super) broken_tar: Option<DatasetError>,
 }
 
 impl Found {
@@ -40,18 +46,53 @@ impl Found {
             self.seen.push(key.to_owned());
         }
     }
+
+    /// The file of an entry. What is none is counted where it belongs.
+    pub(super) fn file(&mut self, entry: Entry, filter: &Filter) -> Option<File> {
+        match entry {
+            Entry::File(file) => return Some(file),
+            Entry::Clutter { key, is_folder } => {
+                let left = if is_folder { filter.leaves_out_folder(&key) } else { filter.leaves_out(&key) };
+                left.into_iter().for_each(|left| self.left_out.add_clutter(left));
+            }
+            Entry::Unusable(unusable) => {
+                let said = format!("{}: {}", unusable.shown, unusable.why);
+                match unusable.kind {
+                    UnusableKind::Unreadable => self.faults.add(FaultKind::Unreadable, said.clone()),
+                    UnusableKind::Marker => self.left_out.add(LeftOutKind::Marker, unusable.shown),
+                    kind => self.left_out.add(kind.into(), said.clone()),
+                }
+                if unusable.kind != UnusableKind::Marker {
+                    self.see(&said);
+                }
+            }
+            Entry::Unfit { key, why } => {
+                self.see(&key);
+                self.left_out.add(LeftOutKind::Member, format!("{key}: {why}"));
+            }
+            Entry::Broken { key, address, why } => {
+                let cause = std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string);
+                self.see(&key);
+                self.faults.add(FaultKind::Tar, format!("{address}: {cause}"));
+                self.broken_tar.get_or_insert(why);
+            }
+        }
+        None
+    }
 }
 
 /// Texts that many pictures share, once each.
 pub(super) struct Names<'d> {
-    aliases: &'d BTreeMap<String, AlgorithmName>,
+    /// By names in NFC.
+    aliases: BTreeMap<Cow<'d, str>, &'d AlgorithmName>,
     algorithms: HashMap<String, AlgorithmName>,
     texts: HashSet<Arc<str>>,
 }
 
 impl<'d> Names<'d> {
     pub(super) fn new(definition: &'d Definition) -> Names<'d> {
-        Names { aliases: &definition.algorithms, algorithms: HashMap::new(), texts: HashSet::new() }
+        let aliases = definition.algorithms.iter().map(|(text, name)| (nfc(text), name)).collect();
+        Names { aliases, algorithms: HashMap::new(), texts: HashSet::new() }
     }
 
     /// The algorithm that `image` calls `text`.
@@ -59,8 +100,8 @@ impl<'d> Names<'d> {
         if let Some(known) = self.algorithms.get(text) {
             return Ok(known.clone());
         }
-        let name = match self.aliases.get(text) {
-            Some(alias) => alias.clone(),
+        let name = match self.aliases.get(&*nfc(text)) {
+            Some(alias) => (*alias).clone(),
             None => text.parse().map_err(|source| DatasetError::Algorithm {
                 image: image.to_owned(),
                 text: text.to_owned(),
@@ -71,7 +112,9 @@ impl<'d> Names<'d> {
         Ok(name)
     }
 
+    /// In NFC, so that scenes are one that look the same.
     pub(super) fn text(&mut self, text: &str) -> Arc<str> {
+        let text = &*nfc(text);
         if let Some(known) = self.texts.get(text) {
             return known.clone();
         }
@@ -105,6 +148,7 @@ struct Source {
 impl Source {
     /// Whether pictures may be in the tar of that key. One that is passed over by its own name is left alone.
     fn opens(&self, key: &str) -> bool {
+        let key = &*nfc(key);
         let Some(tar) = files::plain_tar(key) else { return false };
         let is_skipped = |rule: &Rule| rule.role == Role::PassedOver && rule.layout.read(key).is_some();
         let enters = |rule: &Rule| matches!(rule.role, Role::Hazy | Role::Picture) && rule.layout.enters(&tar);
@@ -139,18 +183,36 @@ pub(super) async fn list(root: &Place, definition: &Definition, layouts: &[Layou
     let scene = definition.scene.as_deref().map(|text| Layout::new(text, definition.name.as_str())).transpose()?;
     check_layouts(definition, layouts, scene.as_ref())?;
     let sources = sources(root, definition, layouts)?;
-    let mut lister =
-        Lister { names: Names::new(definition), scene, hazy: InputNumbers::default(), root, found: Found::default() };
+    let mut lister = Lister {
+        tables: tables(root, definition)?,
+        names: Names::new(definition),
+        scene,
+        hazy: InputNumbers::default(),
+        root,
+        found: Found::default(),
+    };
     for source in &sources {
+        let filter = Filter::new(source.rules.iter().map(|rule| rule.layout.clone()).collect());
         for folder in folders(&source.rules) {
-            let mut files = files::list(&source.place, &folder, |key| source.opens(key));
-            while let Some(files) = files.try_next().await? {
-                files.into_iter().try_for_each(|file| lister.take(source, file))?;
+            let mut entries = files::list(&source.place, &folder, &filter, |key| source.opens(key));
+            while let Some(entries) = entries.try_next().await? {
+                for entry in entries {
+                    if let Some(file) = lister.found.file(entry, &filter) {
+                        lister.take(source, file)?;
+                    }
+                }
             }
         }
     }
     lister.link(layouts);
     Ok(lister.found)
+}
+
+fn tables(root: &Place, definition: &Definition) -> Result<Vec<String>, DatasetError> {
+    let Some(labels) = &definition.labels else { return Ok(Vec::new()) };
+    let own = labels.root.as_ref().map(|root| Place::open(root, Path::new(""))).transpose()?;
+    let place = own.as_ref().unwrap_or(root);
+    Ok([Some(&labels.file), labels.image_file.as_ref()].into_iter().flatten().map(|file| place.address(file)).collect())
 }
 
 fn check_layouts(definition: &Definition, layouts: &[Layout], scene: Option<&Layout>) -> Result<(), DatasetError> {
@@ -230,6 +292,8 @@ fn folders(rules: &[Rule]) -> Vec<String> {
 }
 
 struct Lister<'d> {
+    /// Addresses of the tables that the definition names.
+    tables: Vec<String>,
     names: Names<'d>,
     /// Over `{image}`.
     scene: Option<Layout>,
@@ -240,9 +304,9 @@ struct Lister<'d> {
 
 impl Lister<'_> {
     fn take(&mut self, source: &Source, file: File) -> Result<(), DatasetError> {
-        let is_picture = is_picture(&file.object.key);
+        let key = &*nfc(&file.object.key);
         for rule in &source.rules {
-            let Some(captures) = rule.layout.read(&file.object.key) else { continue };
+            let Some(captures) = rule.layout.read(key) else { continue };
             match rule.role {
                 Role::Labels => self.found.label_files.push(file.object.key.clone()),
                 Role::PassedOver => {}
@@ -253,10 +317,27 @@ impl Lister<'_> {
             return Ok(());
         }
         self.found.see(&file.object.key);
-        if is_picture && source.rules.iter().any(|rule| rule.role == Role::Picture) {
-            self.found.faults.add(FaultKind::Unmatched, file.object.key);
-        }
+        self.unmatched(source, file);
         Ok(())
+    }
+
+    /// A file that no rule matches.
+    fn unmatched(&mut self, source: &Source, file: File) {
+        let key = file.object.key;
+        let layouts = || source.rules.iter().filter(|rule| rule.role == Role::Picture).map(|rule| &rule.layout);
+        let has_pictures = layouts().next().is_some();
+        let parts = key.split('/').count();
+        if !is_picture(&key) {
+            if !self.tables.contains(&source.place.address(&key)) {
+                self.found.left_out.add(LeftOutKind::Other, key);
+            }
+        } else if has_pictures && file.uri.is_none() && layouts().all(|layout| parts < layout.depth()) {
+            self.found.left_out.add(LeftOutKind::Stray, key);
+        } else if layouts().any(|layout| layout.reads_with_other_extension(&nfc(&key))) {
+            self.found.faults.add(FaultKind::Extension, key);
+        } else if has_pictures {
+            self.found.faults.add(FaultKind::Unmatched, key);
+        }
     }
 
     fn input(&mut self, source: &Source, rule: &Rule, captures: Captures, file: &File) {
@@ -312,10 +393,12 @@ impl Lister<'_> {
 
 impl InputNumbers {
     fn of(&self, picture: &Picture, layouts: &[Layout]) -> Option<u32> {
+        let image;
         let key = match self.by? {
             Name::Image => {
-                let captures = layouts.iter().find_map(|layout| layout.read(&picture.image));
-                captures.and_then(|captures| captures.image).unwrap_or(stem(&picture.image))
+                image = nfc(&picture.image);
+                let captures = layouts.iter().find_map(|layout| layout.read(&image));
+                captures.and_then(|captures| captures.image).unwrap_or(stem(&image))
             }
             Name::Group => picture.scene_group.as_deref()?,
             _ => &picture.scene,

@@ -17,7 +17,7 @@ use super::labels::Scale;
 use super::listing::{Found, Names, input_picture};
 use super::paths::plain;
 use super::table::Table;
-use crate::place::{Addresses, Object, Place, plain_name};
+use crate::place::{Addresses, Object, Place, PlaceError, plain_name};
 
 /// Files looked at together: as many requests as a store answers about as fast as one.
 const HEADS_MAX: usize = 64;
@@ -42,12 +42,17 @@ pub(super) async fn list(root: &Place, definition: &Definition, file: &str) -> R
     let mut found = Found::default();
     let hazy = inputs(root, &rows, &mut found).await?;
     let looks = rows.iter().map(|row| look(root, &row.uri));
-    let objects: Vec<Option<Object>> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
+    let objects: Vec<Looked> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
     for (row, object) in rows.into_iter().zip(objects) {
-        let Some(object) = object else {
-            found.faults.add(FaultKind::Absent, row.uri);
-            found.absent.push((row.algorithm, row.scene));
-            continue;
+        let object = match object {
+            Looked::Object(object) => object,
+            Looked::Absent(why) => {
+                let name = absent(&row.uri, why);
+                found.see(&name);
+                found.faults.add(FaultKind::Absent, name);
+                found.absent.push((row.algorithm, row.scene));
+                continue;
+            }
         };
         let is_below_root = !is_elsewhere(&row.uri) && plain(&row.uri) == row.image;
         found.pictures.push(Picture {
@@ -78,8 +83,15 @@ fn address(root: &Place, uri: &str) -> String {
     }
 }
 
-/// What is there; None for nothing.
-async fn look(root: &Place, uri: &str) -> Result<Option<Object>, DatasetError> {
+/// What a look at a file found.
+enum Looked {
+    Object(Object),
+    /// It is not there, or not to be had: why, where that is more than that it is not there.
+    Absent(Option<String>),
+}
+
+/// What is there. An error is the store's: it did not answer, whatever the file.
+async fn look(root: &Place, uri: &str) -> Result<Looked, DatasetError> {
     let looked = if is_elsewhere(uri) {
         static PLACES: std::sync::LazyLock<Addresses> = std::sync::LazyLock::new(Addresses::default);
         PLACES.head(&address(root, uri)).await
@@ -87,10 +99,27 @@ async fn look(root: &Place, uri: &str) -> Result<Option<Object>, DatasetError> {
         root.head(&plain(uri)).await
     };
     match looked {
-        Ok(object) => Ok(Some(object)),
-        Err(error) if error.is_not_found() => Ok(None),
+        Ok(object) => Ok(Looked::Object(object)),
+        Err(error) if error.is_not_found() => Ok(Looked::Absent(None)),
+        Err(error) if is_of_file(&error) => {
+            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            Ok(Looked::Absent(Some(cause)))
+        }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether an error is one file's, so that others may be had: it may not be read, or its address is none.
+fn is_of_file(error: &PlaceError) -> bool {
+    let is_no_url = |source: &(dyn std::error::Error + Send + Sync + 'static)| {
+        source.is::<url::ParseError>() || source.is::<std::str::Utf8Error>()
+    };
+    error.is_of_object() || matches!(error, PlaceError::Address { source, .. } if is_no_url(&**source))
+}
+
+/// How an absent file is named.
+fn absent(uri: &str, why: Option<String>) -> String {
+    why.map_or_else(|| uri.to_owned(), |why| format!("{uri} ({why})"))
 }
 
 /// Numbers of the hazy inputs, by their uris: many pictures share one.
@@ -99,12 +128,15 @@ async fn inputs(root: &Place, rows: &[Row], found: &mut Found) -> Result<HashMap
     uris.sort();
     uris.dedup();
     let looks = uris.iter().map(|uri| look(root, uri));
-    let objects: Vec<Option<Object>> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
+    let objects: Vec<Looked> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
     let mut numbers = HashMap::new();
     for (uri, object) in uris.into_iter().zip(objects) {
-        let Some(object) = object else {
-            found.faults.add(FaultKind::Absent, uri);
-            continue;
+        let object = match object {
+            Looked::Object(object) => object,
+            Looked::Absent(why) => {
+                found.faults.add(FaultKind::Absent, absent(uri, why));
+                continue;
+            }
         };
         numbers.insert(uri.clone(), found.inputs.len() as u32);
         let uri = Some(address(root, uri).into()).filter(|_| is_elsewhere(uri));

@@ -10,6 +10,7 @@ mod fault;
 mod files;
 mod labels;
 mod layout;
+mod left_out;
 mod listing;
 mod load;
 mod manifest;
@@ -28,6 +29,7 @@ pub use error::{DatasetError, LabelError};
 pub use fault::{Fault, FaultKind};
 pub use labels::unused_labels;
 pub use layout::{Captures, Layout, LayoutError};
+pub use left_out::{LeftOut, LeftOutKind};
 pub use load::{load, load_from};
 pub use mat::MatError;
 pub use members::TarError;
@@ -56,6 +58,8 @@ pub struct DataSet {
     pub definition: String,
     /// What was found and is no picture, or was named and is not there.
     pub faults: Vec<Fault>,
+    /// What was found and is left out, and is no fault.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// One algorithm's output for one scene, as listed: its content has not been looked at.
@@ -113,7 +117,13 @@ impl DataSet {
             is_labelled: false,
             protocol: None,
             faults: Vec::new(),
+            left_out: Vec::new(),
         }
+    }
+
+    /// What is said of what is left out: a line for each kind that might be missed, and one for what is passed over.
+    pub fn left_out_lines(&self) -> Vec<String> {
+        left_out::lines(&self.left_out)
     }
 
     /// A picture's address.

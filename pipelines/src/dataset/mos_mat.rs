@@ -10,11 +10,13 @@ use super::check::stem;
 use super::definition::{Definition, Direction, Importer};
 use super::error::{DatasetError, LabelError, Misfit};
 use super::fault::FaultKind;
+use super::files;
 use super::labels::{Scale, texts};
-use super::layout::is_picture;
+use super::left_out::Filter;
 use super::listing::{Found, Names, input_picture};
 use super::paths::{Meant, Paths, plain};
 use super::table::Table;
+use crate::file_names::is_picture;
 use crate::place::{Object, Place};
 
 const FILE: &str = "MOS.mat";
@@ -35,12 +37,15 @@ pub(super) async fn list(root: &Place, definition: &Definition, importer: Import
 /// All that is named as a picture, by key.
 async fn pictures(root: &Place, found: &mut Found) -> Result<Vec<Object>, DatasetError> {
     let mut pictures = Vec::new();
-    let mut objects = root.list("");
-    while let Some(object) = objects.try_next().await? {
-        if is_picture(&object.key) {
-            pictures.push(object);
-        } else {
-            found.see(&object.key);
+    let filter = Filter::default();
+    let mut entries = files::list(root, "", &filter, |_| false);
+    while let Some(entries) = entries.try_next().await? {
+        for entry in entries {
+            match found.file(entry, &filter) {
+                Some(file) if is_picture(&file.object.key) => pictures.push(file.object),
+                Some(file) => found.see(&file.object.key),
+                None => {}
+            }
         }
     }
     pictures.sort_by(|a, b| a.key.cmp(&b.key));
