@@ -175,6 +175,7 @@ mod tests {
             bytes: 1,
             version: version.into(),
             mos: None,
+            raters: None,
             hazy: None,
         }
     }

@@ -9,7 +9,7 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use crate::place::{Place, PlaceError};
 use crate::plan::Shard;
 use crate::tables::parquet_file;
-use crate::tables::scores::{self, SCHEMA, ScoreRow};
+use crate::tables::scores::{self, ScoreRow};
 
 /// What a part's footer says of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub fn encode(shard: &Shard, rows: &[ScoreRow], made: &[(String, String)]) -> By
     let mut facts = vec![(PART, shard.part.part.clone()), (FAILED, failed.to_string())];
     facts.extend(shard.facts.iter().chain(made).map(|(name, value)| (name.as_str(), value.clone())));
     let batch = scores::to_batch(&shard.part, rows);
-    parquet_file::write(&SCHEMA, &[batch], &facts).expect("memory takes what is made to the schema")
+    parquet_file::write(&batch.schema(), &[batch], &facts).expect("memory takes what is made to the schema")
 }
 
 /// What there is under the name of a part of so many rows.
@@ -142,6 +142,7 @@ mod tests {
             bytes: 1,
             version: "v".to_owned(),
             mos: i.is_multiple_of(2).then_some(i as f64),
+            raters: None,
         };
         let part = |text: &str| text.to_owned();
         Shard {
@@ -170,6 +171,7 @@ mod tests {
                 .map(|score| Spread { score, std: 0.1, min: 0.0, max: 1.0 })
                 .ok_or_else(|| Failure { code: "io".to_owned(), message: "gone".to_owned() }),
             mos: picture.mos,
+            raters: picture.raters,
         }
     }
 

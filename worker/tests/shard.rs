@@ -54,6 +54,7 @@ impl Desk {
             bytes: file.len() as u64,
             version: "1".to_owned(),
             mos: Some(0.5),
+            raters: None,
         }
     }
 

@@ -134,6 +134,7 @@ fn print_check(check: &Check, format: Format) -> Result<(), Unwritten> {
             drop(table);
             // They are of no cell.
             check.faults.iter().for_each(|fault| note(format_args!("{fault}")));
+            check.notes.iter().for_each(|text| note(format_args!("{text}")));
         }
     }
     Ok(out.flush()?)

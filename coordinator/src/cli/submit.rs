@@ -150,6 +150,10 @@ impl Watch for Notes {
     fn faults(&mut self, check: &Check) {
         note(format_args!("{check}"));
     }
+
+    fn notes(&mut self, check: &Check) {
+        check.notes.iter().for_each(|text| note(format_args!("data set {}: {text}", check.dataset)));
+    }
 }
 
 fn advised(error: PrepareError) -> anyhow::Error {

@@ -558,4 +558,8 @@ impl Watch for Lines {
     fn faults(&mut self, check: &Check) {
         info!("{check}");
     }
+
+    fn notes(&mut self, check: &Check) {
+        check.notes.iter().for_each(|note| info!(dataset = %check.dataset, "{note}"));
+    }
 }

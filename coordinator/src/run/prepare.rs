@@ -98,6 +98,9 @@ pub trait Watch: Send {
 
     /// What is wrong with a data set.
     fn faults(&mut self, check: &Check);
+
+    /// What is to be said of a data set with which nothing is wrong.
+    fn notes(&mut self, check: &Check);
 }
 
 /// The work that is to be done, with what of it is done already.
@@ -128,6 +131,8 @@ pub async fn prepare(store: &Place, asked: &Asked, watch: &mut dyn Watch) -> Res
         let check = dataset::check(&dataset, &|picture| index.get(picture).cloned());
         if !check.is_clean() {
             watch.faults(&check);
+        } else if !check.notes.is_empty() {
+            watch.notes(&check);
         }
         let is_absent = check.faults.iter().any(|fault| fault.kind == FaultKind::Absent);
         if !asked.allow_missing && (check.counts.missing + check.counts.duplicate > 0 || is_absent) {

@@ -29,6 +29,9 @@ pub struct Check {
     pub without_hazy: u64,
     /// What else was found.
     pub faults: Vec<Fault>,
+    /// What is said though nothing is wrong: see [`DataSet::notes`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One algorithm's pictures of one scene.
@@ -36,7 +39,7 @@ pub struct Check {
 pub struct Cell {
     /// Whose pictures.
     pub algorithm: AlgorithmName,
-    /// Of what.
+    /// Of what: a [`SceneKey`](super::SceneKey) as text.
     pub scene: String,
     /// How many, and what is wrong with them.
     #[serde(flatten)]
@@ -106,16 +109,17 @@ pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<Header>) -> Che
         cells: Vec::new(),
         without_hazy: 0,
         faults: data.faults.clone(),
+        notes: data.notes.clone(),
     };
     for pictures in data.pictures.chunk_by(|a, b| a.algorithm == b.algorithm) {
         let mut of_algorithm = Counts::default();
         let mut rest = pictures;
         for scene in &data.scenes {
-            let (run, after) = rest.split_at(rest.partition_point(|picture| picture.scene <= scene.name));
+            let (run, after) = rest.split_at(rest.partition_point(|picture| picture.scene_key() <= scene.key));
             rest = after;
             let mut cell = Cell {
                 algorithm: pictures[0].algorithm.clone(),
-                scene: scene.name.to_string(),
+                scene: scene.key.to_string(),
                 counts: presence(run, scene.pictures),
                 details: duplicates(run),
             };
@@ -238,6 +242,9 @@ impl fmt::Display for Check {
         }
         for fault in &self.faults {
             writeln!(f, "\n{fault}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "\n{note}")?;
         }
         if self.without_hazy > 0 {
             writeln!(f, "\n{} pictures have no hazy input to compare sizes with", self.without_hazy)?;

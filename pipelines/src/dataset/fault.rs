@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 /// Named of each kind: enough to see what they have in common.
-const NAMED_MAX: usize = 5;
+pub(super) const NAMED_MAX: usize = 5;
 
 /// Faults of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -17,6 +17,9 @@ pub struct Fault {
     pub count: u64,
     /// The first few.
     pub named: Vec<String>,
+    /// What the cause may be, and what to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// Kinds of faults.
@@ -50,7 +53,8 @@ impl FaultKind {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let more = if self.count > self.named.len() as u64 { ", ..." } else { "" };
-        write!(f, "{} {}: {}{more}", self.count, self.kind.text(), self.named.join(", "))
+        write!(f, "{} {}: {}{more}", self.count, self.kind.text(), self.named.join(", "))?;
+        self.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
     }
 }
 
@@ -61,7 +65,7 @@ pub(super) struct Faults(Vec<Fault>);
 impl Faults {
     pub(super) fn add(&mut self, kind: FaultKind, name: impl Into<String>) {
         let at = self.0.iter().position(|fault| fault.kind == kind).unwrap_or_else(|| {
-            self.0.push(Fault { kind, count: 0, named: Vec::new() });
+            self.0.push(Fault { kind, count: 0, named: Vec::new(), hint: None });
             self.0.len() - 1
         });
         let fault = &mut self.0[at];
@@ -69,6 +73,11 @@ impl Faults {
         if fault.named.len() < NAMED_MAX {
             fault.named.push(name.into());
         }
+    }
+
+    /// What the cause of the faults of a kind may be.
+    pub(super) fn explain(&mut self, kind: FaultKind, hint: String) {
+        self.0.iter_mut().filter(|fault| fault.kind == kind).for_each(|fault| fault.hint = Some(hint.clone()));
     }
 
     /// By kind; the names in order, so that they are the same in each listing that finds the same few.

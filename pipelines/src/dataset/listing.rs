@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 
-use super::Picture;
 use super::check::stem;
 use super::definition::{Definition, InputsDefinition, contradiction};
 use super::error::DatasetError;
 use super::fault::{FaultKind, Faults};
 use super::files::{self, File};
 use super::layout::{Captures, Layout, Name, is_picture};
+use super::{Picture, SceneKey};
 use crate::names::AlgorithmName;
 use crate::place::{Object, Place};
 
@@ -28,10 +28,12 @@ pub(super) struct Found {
     /// Tables of labels that the definition's layout of them matches.
     pub(super) label_files: Vec<String>,
     /// Pictures that were named and are not there: whose, and of what.
-    pub(super) absent: Vec<(AlgorithmName, Arc<str>)>,
+    pub(super) absent: Vec<(AlgorithmName, SceneKey)>,
     /// The first few keys that are no pictures of the data set.
     pub(super) seen: Vec<String>,
     pub(super) faults: Faults,
+    /// What is said though nothing is wrong.
+    pub(super) notes: Vec<String>,
 }
 
 impl Found {
@@ -115,8 +117,9 @@ impl Source {
 /// Hazy pictures by what they share with dehazed ones.
 #[derive(Default)]
 struct InputNumbers {
-    by: Option<Name>,
-    numbers: HashMap<Box<str>, u32>,
+    by: Vec<Name>,
+    /// By the texts of these names.
+    numbers: HashMap<Vec<Box<str>>, u32>,
 }
 
 /// An input below the root, of a scene of its own.
@@ -130,6 +133,7 @@ pub(super) fn input_picture(object: &Object) -> Picture {
         bytes: object.bytes,
         version: object.version.as_str().into(),
         mos: None,
+        raters: None,
         hazy: None,
     }
 }
@@ -139,8 +143,9 @@ pub(super) async fn list(root: &Place, definition: &Definition, layouts: &[Layou
     let scene = definition.scene.as_deref().map(|text| Layout::new(text, definition.name.as_str())).transpose()?;
     check_layouts(definition, layouts, scene.as_ref())?;
     let sources = sources(root, definition, layouts)?;
-    let mut lister =
-        Lister { names: Names::new(definition), scene, hazy: InputNumbers::default(), root, found: Found::default() };
+    let has_groups = layouts.iter().chain(&scene).any(|layout| layout.captures(Name::Group));
+    let hazy = InputNumbers::default();
+    let mut lister = Lister { names: Names::new(definition), scene, has_groups, hazy, root, found: Found::default() };
     for source in &sources {
         for folder in folders(&source.rules) {
             let mut files = files::list(&source.place, &folder, |key| source.opens(key));
@@ -197,7 +202,7 @@ fn sources(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<
     }
     if let Some(InputsDefinition { root, layout: text }) = &definition.hazy {
         add(root.as_ref(), Role::Hazy, text)?;
-        if key_of(&layout(text)?).is_none() {
+        if key_of(&layout(text)?, true).is_empty() {
             let why = format!("the layout `{text}` has nothing that a dehazed picture's has too");
             return Err(contradiction(definition, why));
         }
@@ -211,9 +216,12 @@ fn sources(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<
     Ok(sources)
 }
 
-/// What inputs of that layout are known by.
-fn key_of(layout: &Layout) -> Option<Name> {
-    [Name::Image, Name::Scene, Name::Group].into_iter().find(|name| layout.captures(*name))
+/// What inputs of that layout are known by: the image or the scene, and the group, if dehazed pictures are in groups too.
+fn key_of(layout: &Layout, has_groups: bool) -> Vec<Name> {
+    let captured = |name: &Name| layout.captures(*name);
+    let shown = [Name::Image, Name::Scene].into_iter().find(captured);
+    let group = Some(Name::Group).filter(captured).filter(|_| has_groups || shown.is_none());
+    shown.into_iter().chain(group).collect()
 }
 
 /// The folders that hold all that the rules can match, none within another.
@@ -233,6 +241,8 @@ struct Lister<'d> {
     names: Names<'d>,
     /// Over `{image}`.
     scene: Option<Layout>,
+    /// Whether dehazed pictures' scenes belong to groups.
+    has_groups: bool,
     hazy: InputNumbers,
     root: &'d Place,
     found: Found,
@@ -261,19 +271,20 @@ impl Lister<'_> {
 
     fn input(&mut self, source: &Source, rule: &Rule, captures: Captures, file: &File) {
         let object = &file.object;
-        let Some(by) = key_of(&rule.layout) else { return };
-        self.hazy.by = Some(by);
-        let key = captures.get(by).unwrap_or_default();
-        if self.hazy.numbers.contains_key(key) {
+        self.hazy.by = key_of(&rule.layout, self.has_groups);
+        let text = |name: &Name| captures.get(*name).unwrap_or_default();
+        let key: Vec<Box<str>> = self.hazy.by.iter().map(|name| text(name).into()).collect();
+        if self.hazy.numbers.contains_key(&key) {
             self.found.faults.add(FaultKind::SecondInput, object.key.clone());
             return;
         }
-        self.hazy.numbers.insert(key.into(), self.found.inputs.len() as u32);
+        self.hazy.numbers.insert(key, self.found.inputs.len() as u32);
+        let scene = self.hazy.by.first().map_or("", text);
         let address = source.place.address(&object.key);
         let is_below_root = address == self.root.address(&object.key);
         let elsewhere = if is_below_root { None } else { Some(address.into()) };
         self.found.inputs.push(Picture {
-            scene: self.names.text(key),
+            scene: self.names.text(scene),
             uri: file.uri.clone().or(elsewhere),
             ..input_picture(object)
         });
@@ -297,6 +308,7 @@ impl Lister<'_> {
             bytes: object.bytes,
             version: object.version.as_str().into(),
             mos: None,
+            raters: None,
             hazy: None,
         });
         Ok(true)
@@ -312,14 +324,15 @@ impl Lister<'_> {
 
 impl InputNumbers {
     fn of(&self, picture: &Picture, layouts: &[Layout]) -> Option<u32> {
-        let key = match self.by? {
+        let text = |name: &Name| match name {
             Name::Image => {
                 let captures = layouts.iter().find_map(|layout| layout.read(&picture.image));
-                captures.and_then(|captures| captures.image).unwrap_or(stem(&picture.image))
+                Some(captures.and_then(|captures| captures.image).unwrap_or(stem(&picture.image)))
             }
-            Name::Group => picture.scene_group.as_deref()?,
-            _ => &picture.scene,
+            Name::Group => picture.scene_group.as_deref(),
+            _ => Some(&*picture.scene),
         };
-        self.numbers.get(key).copied()
+        let key: Option<Vec<Box<str>>> = self.by.iter().map(|name| text(name).map(Into::into)).collect();
+        self.numbers.get(&key?).copied()
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::Arc;
 
 use futures::TryStreamExt;
 
@@ -13,7 +12,7 @@ use super::files;
 use super::labels;
 use super::layout::{Layout, is_picture};
 use super::listing::{self, Found};
-use super::{DataSet, Picture, Scene, manifest, mos_mat};
+use super::{DataSet, Picture, Scene, SceneKey, manifest, mos_mat};
 use crate::names::AlgorithmName;
 use crate::place::Place;
 
@@ -63,7 +62,8 @@ pub async fn load_from(root: Place, definition: &Definition) -> Result<DataSet, 
     let has_own_labels = definition.importer.is_some() || definition.manifest.is_some();
     if !has_own_labels {
         let files = std::mem::take(&mut found.label_files);
-        labels::label(&root, &definition, files, &mut found.pictures, &mut found.faults).await?;
+        let notes = labels::label(&root, &definition, files, &mut found.pictures, &mut found.faults).await?;
+        found.notes.extend(notes);
     }
     Ok(DataSet {
         name: definition.name.clone(),
@@ -75,11 +75,16 @@ pub async fn load_from(root: Place, definition: &Definition) -> Result<DataSet, 
         pictures: found.pictures,
         inputs: found.inputs,
         faults: found.faults.into_sorted(),
+        notes: found.notes,
     })
 }
 
 pub(super) fn sort(pictures: &mut [Picture]) {
-    pictures.sort_unstable_by(|a, b| (&a.algorithm, &a.scene, &a.image).cmp(&(&b.algorithm, &b.scene, &b.image)));
+    type Place<'p> = (&'p AlgorithmName, &'p str, Option<&'p str>, &'p str);
+    fn place(picture: &Picture) -> Place<'_> {
+        (&picture.algorithm, &picture.scene, picture.scene_group.as_deref(), &picture.image)
+    }
+    pictures.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
 }
 
 fn empty(root: &Place, definition: &Definition, found: &Found) -> DatasetError {
@@ -97,16 +102,16 @@ fn empty(root: &Place, definition: &Definition, found: &Found) -> DatasetError {
 }
 
 /// Every scene, with how many pictures of it the algorithm has that should have most.
-pub(super) fn scenes(pictures: &[Picture], all_absent: &[(AlgorithmName, Arc<str>)]) -> Vec<Scene> {
-    let mut absent: HashMap<(&AlgorithmName, &Arc<str>), u32> = HashMap::new();
+pub(super) fn scenes(pictures: &[Picture], all_absent: &[(AlgorithmName, SceneKey)]) -> Vec<Scene> {
+    let mut absent: HashMap<(AlgorithmName, SceneKey), u32> = HashMap::new();
     for (algorithm, scene) in all_absent {
-        *absent.entry((algorithm, scene)).or_default() += 1;
+        *absent.entry((algorithm.clone(), scene.clone())).or_default() += 1;
     }
-    let mut scenes: BTreeMap<&Arc<str>, u32> = BTreeMap::new();
-    let is_same = |a: &Picture, b: &Picture| a.algorithm == b.algorithm && a.scene == b.scene;
-    for run in pictures.chunk_by(is_same) {
-        let (algorithm, scene) = (&run[0].algorithm, &run[0].scene);
-        let count = distinct(run) as u32 + absent.remove(&(algorithm, scene)).unwrap_or_default();
+    let mut scenes: BTreeMap<SceneKey, u32> = BTreeMap::new();
+    for run in pictures.chunk_by(|a, b| a.algorithm == b.algorithm && a.is_of_scene(b)) {
+        let scene = run[0].scene_key();
+        let absent = absent.remove(&(run[0].algorithm.clone(), scene.clone())).unwrap_or_default();
+        let count = distinct(run) as u32 + absent;
         let most = scenes.entry(scene).or_default();
         *most = (*most).max(count);
     }
@@ -114,7 +119,7 @@ pub(super) fn scenes(pictures: &[Picture], all_absent: &[(AlgorithmName, Arc<str
         let most = scenes.entry(scene).or_default();
         *most = (*most).max(count);
     }
-    scenes.into_iter().map(|(name, pictures)| Scene { name: name.clone(), pictures }).collect()
+    scenes.into_iter().map(|(key, pictures)| Scene { key, pictures }).collect()
 }
 
 /// The only usual layout that every picture below the root matches. Where there are only tars, the first one's members

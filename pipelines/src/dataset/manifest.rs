@@ -8,15 +8,15 @@ use std::sync::Arc;
 use arrow::array::{Array, Float64Array, LargeStringArray};
 use futures::{StreamExt, TryStreamExt};
 
-use super::Picture;
 use super::check::stem;
-use super::definition::{Definition, Direction};
+use super::definition::Definition;
 use super::error::{DatasetError, LabelError, Misfit};
 use super::fault::FaultKind;
 use super::labels::Scale;
 use super::listing::{Found, Names, input_picture};
 use super::paths::plain;
-use super::table::Table;
+use super::table::{self, Form, RowAt, Table};
+use super::{Picture, SceneKey};
 use crate::place::{Addresses, Object, Place, plain_name};
 
 /// Files looked at together: as many requests as a store answers about as fast as one.
@@ -36,8 +36,8 @@ struct Columns {
 
 /// The pictures that the manifest names and that are there, with their labels.
 pub(super) async fn list(root: &Place, definition: &Definition, file: &str) -> Result<Found, DatasetError> {
-    let columns = Table::read(file, root.get(file).await?).and_then(|table| Columns::of(&table));
-    let rows = columns.map_err(Misfit::from).and_then(|columns| columns.rows(definition));
+    let table = table::open(root, file, Form::of(definition.labels.as_ref())).await;
+    let rows = table.and_then(|table| Columns::of(&table)?.rows(definition, &table));
     let rows = rows.map_err(|misfit| misfit.of_pictures(root.address(file)))?;
     let mut found = Found::default();
     let hazy = inputs(root, &rows, &mut found).await?;
@@ -46,7 +46,7 @@ pub(super) async fn list(root: &Place, definition: &Definition, file: &str) -> R
     for (row, object) in rows.into_iter().zip(objects) {
         let Some(object) = object else {
             found.faults.add(FaultKind::Absent, row.uri);
-            found.absent.push((row.algorithm, row.scene));
+            found.absent.push((row.algorithm, SceneKey { name: row.scene, group: row.scene_group }));
             continue;
         };
         let is_below_root = !is_elsewhere(&row.uri) && plain(&row.uri) == row.image;
@@ -59,6 +59,7 @@ pub(super) async fn list(root: &Place, definition: &Definition, file: &str) -> R
             bytes: object.bytes,
             version: object.version.into(),
             mos: row.mos,
+            raters: None,
             hazy: row.hazy_uri.and_then(|uri| hazy.get(&uri).copied()),
         });
     }
@@ -139,12 +140,8 @@ impl Columns {
         })
     }
 
-    fn rows(&self, definition: &Definition) -> Result<Vec<Row>, Misfit> {
-        let labels = definition.labels.as_ref();
-        let scale = Scale {
-            direction: labels.map_or(Direction::Higher, |labels| labels.direction),
-            range: labels.and_then(|labels| labels.range),
-        };
+    fn rows(&self, definition: &Definition, table: &Table) -> Result<Vec<Row>, Misfit> {
+        let scale = Scale::of(definition.labels.as_ref());
         let mut names = Names::new(definition);
         let mut images = HashSet::new();
         let mut rows = Vec::new();
@@ -152,7 +149,7 @@ impl Columns {
             if self.dataset.as_ref().is_some_and(|column| cell(column, at) != Some(definition.name.as_str())) {
                 continue;
             }
-            let row = self.row(at, scale, &mut names)?;
+            let row = self.row((at, table.row(at)), scale, &mut names)?;
             if !images.insert((row.algorithm.clone(), row.image.clone())) {
                 let why = format!("two rows are of `{}` by {}", row.image, row.algorithm);
                 return Err(LabelError::Content(why).into());
@@ -165,9 +162,9 @@ impl Columns {
         Ok(rows)
     }
 
-    fn row(&self, at: usize, scale: Scale, names: &mut Names) -> Result<Row, Misfit> {
+    fn row(&self, (at, row): (usize, RowAt), scale: Scale, names: &mut Names) -> Result<Row, Misfit> {
         let must = |column: &LargeStringArray, name: &str| {
-            let blank = || LabelError::Blank { row: at + 1, column: name.to_owned() };
+            let blank = || LabelError::Blank { row, column: name.to_owned() };
             cell(column, at).map(str::to_owned).ok_or_else(blank)
         };
         let may =
@@ -175,7 +172,7 @@ impl Columns {
         let (algorithm, uri) = (must(&self.algorithm, "algorithm")?, must(&self.uri, "uri")?);
         let image = may(&self.image).unwrap_or_else(|| if is_elsewhere(&uri) { plain_name(&uri) } else { plain(&uri) });
         let scene = may(&self.scene).unwrap_or_else(|| stem(&image).to_owned());
-        let mos = self.mos.as_ref().map(|mos| scale.turn(&image, mos.value(at))).transpose()?.flatten();
+        let mos = self.mos.as_ref().map(|mos| scale.turn(row, &image, mos.value(at))).transpose()?.flatten();
         Ok(Row {
             algorithm: names.algorithm(&algorithm, &image)?,
             scene: names.text(&scene),

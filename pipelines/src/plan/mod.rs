@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use blake3::Hasher;
 
-use crate::dataset::{DataSet, Picture};
+use crate::dataset::{DataSet, Picture, Raters};
 use crate::digest;
 use crate::names::AlgorithmName;
 use crate::tables::scores::SCORES_VERSION;
@@ -149,6 +149,13 @@ pub fn part_name(dataset: &DataSet, cut: &Cut, fingerprint: &str) -> String {
         field(dataset.uri(picture).as_bytes());
         field(picture.version.as_bytes());
         field(&picture.mos.unwrap_or(0.0).to_bits().to_le_bytes());
+        // Only where there are raters: parts of labels without them keep their names.
+        if let Some(Raters { count, std }) = picture.raters {
+            field(b"raters");
+            field(&count.to_le_bytes());
+            field(&[u8::from(std.is_some())]);
+            field(&std.unwrap_or(0.0).to_bits().to_le_bytes());
+        }
     }
     let digest = hasher.finalize().to_hex();
     format!("{}-{}-{}", model_of(fingerprint), cut.prefix, &digest[..32])
@@ -185,6 +192,7 @@ mod tests {
             bytes: 1,
             version: "v1".into(),
             mos: None,
+            raters: None,
             hazy: None,
         }
     }
@@ -278,6 +286,10 @@ mod tests {
             changed(&|d| d.pictures[0].uri = Some("s3://x/y.png".into())),
             changed(&|d| d.pictures[0].mos = Some(0.0)),
             changed(&|d| d.pictures[0].mos = Some(0.5)),
+            changed(&|d| d.pictures[0].raters = Some(Raters { count: 1, std: None })),
+            changed(&|d| d.pictures[0].raters = Some(Raters { count: 2, std: None })),
+            changed(&|d| d.pictures[0].raters = Some(Raters { count: 2, std: Some(0.0) })),
+            changed(&|d| d.pictures[0].raters = Some(Raters { count: 2, std: Some(0.5) })),
         ];
         for (i, one) in all.iter().enumerate() {
             assert_eq!(all.iter().filter(|other| *other == one).count(), 1, "{i}");

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Cut, part_name};
-use crate::dataset::DataSet;
+use crate::dataset::{DataSet, Raters};
 use crate::tables::scores::{self, PartColumns};
 
 /// A unit of work: score these pictures, write one part.
@@ -42,6 +42,9 @@ pub struct ShardPicture {
     pub version: String,
     /// The label; higher is better.
     pub mos: Option<f64>,
+    /// Whose mean the label is, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raters: Option<Raters>,
 }
 
 impl Shard {
@@ -68,6 +71,7 @@ impl Shard {
                     bytes: picture.bytes,
                     version: picture.version.to_string(),
                     mos: picture.mos,
+                    raters: picture.raters,
                 })
                 .collect(),
             windows: cut.windows,

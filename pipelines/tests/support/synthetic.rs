@@ -5,7 +5,7 @@ use dqa_pipelines::names::{AlgorithmName, DatasetName};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunRecord, RunSpec, RunState};
 use dqa_pipelines::tables::parquet_file;
-use dqa_pipelines::tables::scores::{Failure, PartColumns, SCHEMA, ScoreRow, Spread, part_key, to_batch};
+use dqa_pipelines::tables::scores::{Failure, PartColumns, ScoreRow, Spread, part_key, to_batch};
 use futures::{StreamExt, TryStreamExt};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -106,7 +106,8 @@ pub(crate) fn encode(
         fingerprint: FINGERPRINT.to_owned(),
         part: format!("synthetic-{number}"),
     };
-    let bytes = parquet_file::write(&SCHEMA, &[to_batch(&part, rows)], &[]).unwrap();
+    let batch = to_batch(&part, rows);
+    let bytes = parquet_file::write(&batch.schema(), &[batch], &[]).unwrap();
     let reference = PartRef {
         key: part_key(&part.dataset, &part.algorithm, &part.part),
         dataset: dataset_name(dataset),
@@ -146,5 +147,6 @@ fn row(dataset: usize, algorithm: usize, scene: usize, labelled: bool) -> ScoreR
             Ok(spread)
         },
         mos: (labelled && !unlabelled).then_some(mos),
+        raters: None,
     }
 }

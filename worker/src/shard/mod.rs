@@ -250,6 +250,7 @@ pub async fn write_failed(store: &Place, shard: &Shard, code: &str, message: &st
         windows: 0,
         score: Err(Failure { code: code.to_owned(), message: message.to_owned() }),
         mos: picture.mos,
+        raters: picture.raters,
     };
     let row = |picture: &ShardPicture| known.remove(&picture.image).unwrap_or_else(|| failed(picture));
     let rows: Vec<ScoreRow> = shard.pictures.iter().map(row).collect();
@@ -295,8 +296,8 @@ async fn rows_known(store: &Place, shard: &Shard) -> Result<HashMap<String, Scor
 
 /// What was measured, with all else as the plan has it.
 fn renamed(measured: ScoreRow, picture: &ShardPicture) -> ScoreRow {
-    let ShardPicture { scene, scene_group, image, uri, version, mos, bytes: _ } = picture.clone();
-    ScoreRow { scene, scene_group, image, uri, version, mos, ..measured }
+    let ShardPicture { scene, scene_group, image, uri, version, mos, raters, bytes: _ } = picture.clone();
+    ScoreRow { scene, scene_group, image, uri, version, mos, raters, ..measured }
 }
 
 fn row(picture: &ShardPicture, digest: Option<String>, outcome: Outcome) -> ScoreRow {
@@ -316,6 +317,7 @@ fn row(picture: &ShardPicture, digest: Option<String>, outcome: Outcome) -> Scor
             .map(|score| spread(&score))
             .map_err(|error| Failure { code: error.code().to_string(), message: error.line() }),
         mos: picture.mos,
+        raters: picture.raters,
     }
 }
 

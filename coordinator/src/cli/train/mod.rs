@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::place::Place;
-use dqa_pipelines::tune::{Setup, Splits, SplitsOptions, Trial, TrialRecord, labelled_scenes, trial_key};
+use dqa_pipelines::tune::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
 use dqa_worker::program::{Done, Format, advise, note};
 use dqa_worker::tune::{Runner, Start, TrainError};
 use tokio::runtime::Handle;
@@ -127,15 +127,15 @@ fn runner(args: &Args, setup: &Setup) -> anyhow::Result<Runner> {
 
 /// The splits that were asked for, of the scenes that have labels.
 fn splits(args: &Args, data: &DataSet) -> anyhow::Result<Splits> {
-    let scenes = labelled_scenes(data);
+    let scenes = SceneTexts::new(data);
     let splits = match &args.splits {
         None => {
             let options = SplitsOptions { count: args.split_count, test_share: args.test_share, seed: args.split_seed };
-            Splits::make(&data.name, scenes.iter().copied(), &options)?
+            Splits::make(&data.name, scenes.labelled(), &options)?
         }
-        Some(file) => usable::read_splits(file)?,
+        Some(file) => usable::read_splits(file)?.resolved(&scenes)?,
     };
-    splits.check_scenes(&data.name, &scenes)?;
+    splits.check_scenes(&data.name, scenes.labelled())?;
     Ok(splits)
 }
 
@@ -161,7 +161,7 @@ fn trials(
 fn show_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &Runner) -> anyhow::Result<()> {
     let Some(trial) = trials.first() else { return Ok(()) };
     let (setup, [low, high]) = (&trial.setup, trial.label_range);
-    let scenes = labelled_scenes(data);
+    let scenes = SceneTexts::new(data).labelled().clone();
     note(format_args!(
         "data set {}: {} pictures of {} scenes by {} algorithms, labels {low} to {high}",
         data.name,
