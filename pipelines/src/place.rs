@@ -5,6 +5,11 @@
 //! A key is an object's path below the folder, with `/` between its parts.
 
 mod extent;
+#[cfg_attr(not(feature = "cloud"), allow(dead_code, reason = "stores beyond this machine alone have faults"))]
+mod fault;
+mod probe;
+#[cfg(feature = "cloud")]
+mod remote;
 
 use std::collections::HashMap;
 use std::path::{Path as FilePath, PathBuf};
@@ -20,6 +25,8 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 pub use extent::{Extent, plain_name};
+pub use fault::{Fault, FaultKind};
+pub use probe::Creation;
 
 /// Of an object that is written in pieces: larger than the 5 MiB that S3 takes at least.
 const PIECE_BYTES: usize = 8 << 20;
@@ -69,6 +76,17 @@ pub enum PlaceError {
         /// Bytes that are there.
         got: u64,
     },
+    /// A store beyond this machine that cannot be reached, or does not do what was asked.
+    #[error("cannot {what} {address}")]
+    Store {
+        /// What was tried.
+        what: &'static str,
+        /// On which folder or object.
+        address: String,
+        /// Why.
+        #[source]
+        source: Fault,
+    },
     /// An object that cannot be read, written or listed.
     #[error("cannot {what} {address}")]
     Object {
@@ -99,10 +117,30 @@ impl PlaceError {
     /// Whether another try may do better: a store beyond this machine did not answer, or said that it is busy. What it
     /// said clearly (no such object, no permission) stays.
     pub fn may_pass(&self) -> bool {
+        if let PlaceError::Store { source, .. } = self {
+            return source.may_pass();
+        }
         let PlaceError::Object { address, source, .. } = self else {
             return false;
         };
         !address.starts_with("file://") && matches!(source, object_store::Error::Generic { .. })
+    }
+}
+
+impl PlaceError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            PlaceError::Store { source, .. } => source.hint(),
+            _ => None,
+        }
+    }
+
+    /// Whether it says nothing of the object that was asked for: the store cannot be reached as it is set up, or did not
+    /// answer.
+    pub fn is_of_store(&self) -> bool {
+        let is_of_object = |fault: &Fault| fault.kind() == FaultKind::Denied;
+        self.may_pass() || matches!(self, PlaceError::Store { source, .. } if !is_of_object(source))
     }
 }
 
@@ -178,15 +216,29 @@ impl Place {
     }
 
     /// Credentials and options come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`, ...).
+    #[cfg(feature = "cloud")]
     fn remote(address: &str) -> Result<Place, PlaceError> {
-        let wrong = |source| PlaceError::Address { address: address.to_owned(), source };
-        let mut url = Url::parse(address).map_err(|source| wrong(source.into()))?;
-        if !url.path().ends_with('/') {
-            url.set_path(&format!("{}/", url.path()));
+        let remote::Remote { objects, prefix, url } = remote::open(address)?;
+        Ok(Place { objects, prefix, url })
+    }
+
+    #[cfg(not(feature = "cloud"))]
+    fn remote(address: &str) -> Result<Place, PlaceError> {
+        Err(PlaceError::Address { address: address.to_owned(), source: "this build has local stores alone".into() })
+    }
+
+    /// Whether the folder can be listed: what is set up wrongly is said before anything is computed.
+    ///
+    /// # Errors
+    /// Where the store does not answer or refuses.
+    pub async fn check(&self) -> Result<(), PlaceError> {
+        if self.is_local() {
+            return Ok(());
         }
-        let options = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
-        let (objects, prefix) = object_store::parse_url_opts(&url, options).map_err(|source| wrong(source.into()))?;
-        Ok(Place { objects: objects.into(), prefix, url })
+        match self.objects.list(Some(&self.prefix)).next().await {
+            Some(Err(source)) => Err(self.failed("list", "", source)),
+            _ => Ok(()),
+        }
     }
 
     /// The folder's address, with a slash at its end.
@@ -303,9 +355,34 @@ impl Place {
     /// # Errors
     /// Where the store fails, or somebody else was first ([`PlaceError::is_taken`]).
     pub async fn create_object(&self, key: &str, bytes: Bytes) -> Result<(), PlaceError> {
-        let payload = PutPayload::from_bytes(bytes);
+        let payload = PutPayload::from_bytes(bytes.clone());
         let put = self.objects.put_opts(&self.path(key), payload, PutMode::Create.into()).await;
-        put.map(drop).map_err(|source| self.failed("create", key, source))
+        match put.map_err(|source| self.failed("create", key, source)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_taken() => Err(error),
+            Err(error) => match self.file(key) {
+                // There are file systems without the hard links that it was tried with.
+                Some(path) => self.create_file(key, &path, &bytes),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// An object's file, if the folder is on this machine.
+    fn file(&self, key: &str) -> Option<PathBuf> {
+        let folder = self.is_local().then(|| self.url.to_file_path().ok())??;
+        Some(folder.join(key))
+    }
+
+    fn create_file(&self, key: &str, path: &FilePath, bytes: &Bytes) -> Result<(), PlaceError> {
+        probe::create_file(path, bytes).map_err(|error| {
+            let source = if error.kind() == std::io::ErrorKind::AlreadyExists {
+                object_store::Error::AlreadyExists { path: key.to_owned(), source: error.into() }
+            } else {
+                object_store::Error::Generic { store: "file", source: error.into() }
+            };
+            self.failed("create", key, source)
+        })
     }
 
     /// A file of this machine as an object, in pieces; it appears when it is whole.
@@ -395,7 +472,11 @@ impl Place {
     }
 
     fn failed(&self, what: &'static str, key: &str, source: object_store::Error) -> PlaceError {
-        PlaceError::Object { what, address: self.address(key), source }
+        let address = self.address(key);
+        match Fault::take(source) {
+            Ok(source) => PlaceError::Store { what, address, source },
+            Err(source) => PlaceError::Object { what, address, source },
+        }
     }
 }
 

@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::place::Place;
+use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::run::RunRecord;
 use dqa_worker::program;
 
@@ -88,7 +88,7 @@ enum Command {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 finished with failed rows or problems found, 2 could not run, 75 start it again \
-    (serve: another leads).\n\
+    (serve: another leads, or the store does not answer).\n\
     Every flag can be given as an environment variable DQA_<FLAG> and in a configuration file; a flag wins over the \
     environment, and that over the file. RUST_LOG sets what is logged to standard error.";
 
@@ -130,13 +130,20 @@ struct StoreArgs {
 
 impl StoreArgs {
     /// A store to read; a local one must be there.
-    fn open(&self) -> anyhow::Result<Place> {
-        Place::open(&self.store, Path::new("")).context("cannot open the store")
+    async fn open(&self) -> anyhow::Result<Place> {
+        StoreArgs::checked(Place::open(&self.store, Path::new(""))).await.context("cannot open the store")
     }
 
     /// A store to write; a local one is made where there is none.
-    fn create(&self) -> anyhow::Result<Place> {
-        Place::create(&self.store, Path::new("")).context("cannot make the store")
+    async fn create(&self) -> anyhow::Result<Place> {
+        StoreArgs::checked(Place::create(&self.store, Path::new(""))).await.context("cannot open the store")
+    }
+
+    /// One that answers: said before anything is read or computed.
+    async fn checked(store: Result<Place, PlaceError>) -> Result<Place, PlaceError> {
+        let store = store?;
+        store.check().await?;
+        Ok(store)
     }
 }
 

@@ -18,7 +18,7 @@ use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::run::{RunRecord, RunSpec, RunState};
 use dqa_worker::cli::{Loaded, ModelArgs};
 use dqa_worker::models;
-use dqa_worker::program::{Done, advise, host, note};
+use dqa_worker::program::{Done, advise, command_line, host, note};
 use dqa_worker::shard::ShardScorer;
 use jiff::Timestamp;
 
@@ -95,10 +95,10 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         return remote::submit(args, client).await;
     }
     if args.detach {
-        return detach(&args.store);
+        return detach(&args.store).await;
     }
     let definitions = definitions(&args.datasets)?;
-    let store = args.store.create()?;
+    let store = args.store.create().await?;
     let Loaded { scorer, settings, device } = args.model.load()?;
     let asked = Asked {
         definitions,
@@ -223,7 +223,7 @@ fn provenance() -> BTreeMap<String, String> {
     BTreeMap::from([
         ("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("host".to_owned(), host()),
-        ("command".to_owned(), std::env::args().collect::<Vec<_>>().join(" ")),
+        ("command".to_owned(), command_line()),
     ])
 }
 

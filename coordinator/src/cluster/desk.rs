@@ -49,7 +49,7 @@ pub(super) struct Desk {
 pub(super) fn unanswered(error: &PlaceError) -> Status {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let status = refused(Code::Unavailable, "store", format!("{error}{cause}"));
-    hint(status, "look whether the coordinator can reach its store, and try again")
+    hint(status, error.hint().unwrap_or("look whether the coordinator can reach its store, and try again"))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

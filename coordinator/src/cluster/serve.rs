@@ -113,6 +113,8 @@ pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
     let (address, ready) = (server.address(), server.ready());
     let roots = Roots::below(&roots, address.ip().is_loopback()).context("--roots takes addresses")?;
     let id = id.unwrap_or_else(|| format!("{}-{}", host(), address.port()));
+    let mut lead = Lead::new(store.clone(), id.clone());
+    lead.probe().await.context("cannot find out how the store decides who leads")?;
     let front = Arc::new(Front { id: id.clone(), desk: RwLock::new(Err("none".to_owned())) });
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
@@ -126,7 +128,6 @@ pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
     listening(address);
 
     let policy = Policy { deadline_min: deadline, ..Policy::default() };
-    let mut lead = Lead::new(store.clone(), id);
     let flight = Flight::new(tls.clone(), tokens.workers.as_ref());
     let ended = tokio::select! {
         ended = work(&store, &front, (roots, policy, flight), &mut lead, &ready, &health) => ended,

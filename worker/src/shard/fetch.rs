@@ -79,7 +79,7 @@ pub(crate) fn ahead(
 enum ReadError {
     /// It is the picture's own failure.
     Picture(PictureError),
-    /// A store beyond this machine did not answer.
+    /// A store beyond this machine did not answer, or cannot be reached as it is set up.
     Store(PlaceError),
 }
 
@@ -93,7 +93,7 @@ async fn read(addresses: &Addresses, uri: &str, bytes: u64, bytes_max: u64) -> R
         return Err(ReadError::Picture(error));
     }
     addresses.read(uri).await.map_err(|error| {
-        if error.may_pass() {
+        if error.is_of_store() {
             return ReadError::Store(error);
         }
         let kind = if error.is_not_found() { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
@@ -105,6 +105,7 @@ async fn read(addresses: &Addresses, uri: &str, bytes: u64, bytes_max: u64) -> R
 fn cause(error: PlaceError) -> Box<dyn std::error::Error + Send + Sync> {
     match error {
         PlaceError::Object { source, .. } => source.into(),
+        PlaceError::Store { source, .. } => source.into(),
         other => other.into(),
     }
 }

@@ -275,7 +275,7 @@ async fn rows_known(store: &Place, shard: &Shard) -> Result<HashMap<String, Scor
     for key in &shard.reuse {
         let rows = match parts::rows(store, key).await {
             Ok(rows) => rows,
-            Err(PartError::Place(error)) if error.may_pass() => return Err(error),
+            Err(PartError::Place(error)) if error.is_of_store() => return Err(error),
             Err(error) => {
                 warn!(%error, "an older part is not used");
                 continue;

@@ -90,7 +90,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let definition = dataset::find(&args.dataset, Path::new(""))?;
     let loaded = dataset::load(&definition).await;
     let mut data = loaded.with_context(|| format!("cannot load data set `{}`", definition.name))?;
-    let store = args.store.create()?;
+    let store = args.store.create().await?;
     let runner = runner(args, &setup)?;
     setup = runner.start().resolve(&setup);
     let skipped = if args.skip_unreadable {
