@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 
+use crate::causes;
 use crate::dataset::Picture;
 use crate::digest;
 use crate::names::DatasetName;
@@ -53,6 +54,10 @@ impl Header {
     }
 }
 
+/// Codes that a run's own limits and views give: what they say of one run is not true of another, so that the index has sizes
+/// instead.
+const JUDGED: [&str; 2] = ["too_large", "too_small"];
+
 /// The headers that are known. Some 40 bytes a picture.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -79,8 +84,8 @@ impl Index {
             Err(error) if error.is_not_found() => return Ok(Index::default()),
             other => other?,
         };
-        let read = parquet_file::read(bytes).map_err(|error| error.to_string());
-        let decoded = read.and_then(|batches| Index::decode(&batches).map_err(|error| error.to_string()));
+        let read = parquet_file::read(bytes).map_err(|error| causes(&error).to_string());
+        let decoded = read.and_then(|batches| Index::decode(&batches).map_err(|error| causes(&error).to_string()));
         Ok(decoded.unwrap_or_else(|error| {
             tracing::warn!(%dataset, error, "the index of headers is damaged and is made again");
             Index::default()
@@ -116,9 +121,11 @@ impl Index {
         self.headers.get(&identity(picture))
     }
 
-    /// Adds what was read.
+    /// Adds what was read. That a picture is too large or too small is not kept.
     pub fn insert(&mut self, picture: &Picture, header: Header) {
-        self.headers.insert(identity(picture), header);
+        if !is_judged(&header) {
+            self.headers.insert(identity(picture), header);
+        }
     }
 
     fn decode(batches: &[RecordBatch]) -> Result<Index, ArrowError> {
@@ -131,18 +138,25 @@ impl Index {
             let number = |column: usize| batch.column(column).as_primitive::<UInt32Type>();
             for row in 0..batch.num_rows() {
                 let picture = u128::from_str_radix(text(0).value(row), 16);
-                let picture = picture.map_err(|error| ArrowError::ParseError(error.to_string()))?;
+                let picture = picture.map_err(|error| ArrowError::ParseError(causes(&error).to_string()))?;
                 let header = if text(3).is_valid(row) {
                     let (code, message) = (text(3).value(row).to_owned(), text(4).value(row).to_owned());
                     Header::Unreadable { code, message }
                 } else {
                     Header::Size { width: number(1).value(row), height: number(2).value(row) }
                 };
-                headers.insert(picture, header);
+                // Older versions kept it: these are read again.
+                if !is_judged(&header) {
+                    headers.insert(picture, header);
+                }
             }
         }
         Ok(Index { headers })
     }
+}
+
+fn is_judged(header: &Header) -> bool {
+    header.error().is_some_and(|(code, _)| JUDGED.contains(&code))
 }
 
 fn key(dataset: &DatasetName) -> String {
@@ -194,6 +208,12 @@ mod tests {
         assert_eq!(index.get(&good), Some(&Header::Size { width: 640, height: 480 }));
         assert_eq!(index.get(&bad), Some(&unreadable));
         assert_eq!(index.get(&picture("1.png", "w")), None, "it changed");
+        // A limit of one run is none of the next.
+        let mut index = Index::default();
+        for code in JUDGED {
+            index.insert(&good, Header::Unreadable { code: code.into(), message: "it is".into() });
+            assert_eq!(index.get(&good), None);
+        }
         store.put(&key(&name), "no parquet".into()).await.unwrap();
         assert_eq!(Index::read(&store, &name).await.unwrap().get(&good), None);
     }

@@ -6,6 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
 
+use crate::causes;
 use crate::place::{Place, PlaceError};
 use crate::plan::Shard;
 use crate::tables::parquet_file;
@@ -80,7 +81,7 @@ pub async fn find(store: &Place, key: &str, rows: u64) -> Result<Found, PlaceErr
     Ok(match inspect(&bytes, key) {
         Ok(counts) if counts.rows == rows => Found::Whole(counts),
         Ok(counts) => Found::Damaged(format!("it has {} rows of {rows}", counts.rows)),
-        Err(error) => Found::Damaged(error.to_string()),
+        Err(error) => Found::Damaged(causes(&error).to_string()),
     })
 }
 
@@ -152,6 +153,7 @@ mod tests {
             pictures: (0..pictures).map(picture).collect(),
             windows: 1,
             facts: vec![("dqa.host".to_owned(), "here".to_owned())],
+            limits: crate::limits::PictureLimits::default(),
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Cluster {
     /// The store's server, if it is S3.
     pub s3: Option<Server>,
     programs: Programs,
+    /// The coordinator's host, as it stands in a URL.
+    pub host: &'static str,
     port: u16,
     store: String,
     /// More arguments of every coordinator.
@@ -56,6 +58,7 @@ impl Cluster {
             place: Place::new(programs.coordinator),
             s3: None,
             programs,
+            host: "127.0.0.1",
             port: free_port(),
             store: "store".to_owned(),
             serve: Vec::new(),
@@ -79,7 +82,7 @@ impl Cluster {
 
     /// The coordinator's address.
     pub fn url(&self) -> String {
-        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+        format!("{}://{}:{}", self.scheme, self.host, self.port)
     }
 
     /// The coordinator's port.
@@ -103,7 +106,7 @@ impl Cluster {
     /// Starts the coordinator, on its port.
     pub fn start_coordinator(&mut self) {
         let log = self.log("coordinator");
-        let listen = format!("127.0.0.1:{}", self.port);
+        let listen = format!("{}:{}", self.host, self.port);
         let mut command = self.place.command(&["serve", "--listen", &listen]);
         self.environment(&mut command);
         command.args(&self.serve).stdout(Stdio::null()).stderr(log);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
+use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::parts::{self, Found, PartCounts};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::{Shard, ShardPicture};
@@ -71,6 +72,7 @@ impl Desk {
             pictures: pictures.to_vec(),
             windows: 1,
             facts: Vec::new(),
+            limits: PictureLimits::default(),
         }
     }
 
@@ -155,4 +157,32 @@ async fn a_shard_for_another_model_is_refused() {
     let error = desk.try_score(&shard).await.unwrap_err();
     assert!(chain(&error).contains(&format!("is for model {}", shard.part.fingerprint)), "{}", chain(&error));
     assert_eq!(parts::find(&desk.store, &shard.key(), 1).await.unwrap(), Found::Nothing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_is_scored_by_its_own_limits() {
+    let desk = Desk::new();
+    let (small, large) = (desk.picture("small.png", &png(1)), desk.picture("large.png", &png(2)));
+    let large = ShardPicture { bytes: 1 << 20, ..large };
+    let pictures = [small, large];
+    let codes = |rows: &[ScoreRow]| rows.iter().map(|row| row.score.clone().err().map(|f| f.code)).collect::<Vec<_>>();
+    let too_large = || Some("too_large".to_owned());
+    let usual = PictureLimits::default();
+
+    let limited =
+        Shard { limits: PictureLimits { bytes_max: 1 << 19, ..usual }, ..desk.shard("limited", &pictures, &[]) };
+    let (outcome, rows) = desk.score(&limited).await;
+    assert_eq!((outcome.failed, codes(&rows)), (1, vec![None, too_large()]));
+
+    // What had no score for a limit's sake is scored where there is none, and the rest is taken over.
+    let all = desk.shard("all", &pictures, &[&limited]);
+    let (outcome, rows) = desk.score(&all).await;
+    assert_eq!((outcome.reused, codes(&rows)), (1, vec![None, None]));
+
+    // And a score that is there does not make a picture less large.
+    for limits in [PictureLimits { side_max: 300, ..usual }, PictureLimits { pixels_max: 76_799, ..usual }] {
+        let again = Shard { limits, ..desk.shard("again", &pictures, &[&all]) };
+        let (outcome, rows) = desk.score(&again).await;
+        assert_eq!((outcome.reused, codes(&rows)), (0, vec![too_large(), too_large()]));
+    }
 }

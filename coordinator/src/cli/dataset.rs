@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, check};
+use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, Picture, check};
 use dqa_pipelines::index::Index;
 use dqa_pipelines::place::PlaceError;
 use dqa_worker::decode::Limits;
@@ -83,7 +83,9 @@ async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<Done> {
         read_headers(&dataset, &mut index).await?;
         read_headers(&dataset.of_inputs(), &mut index).await?;
     }
-    let check = check(&dataset, &|picture| index.get(picture).cloned());
+    let limits = Limits::default();
+    let header = |picture: &Picture| headers::judged(index.get(picture), picture, &limits).filter(|_| !args.no_headers);
+    let check = check(&dataset, &header);
     print_check(&check, args.format)?;
     if let Some(labels) = dataset::unused_labels(&dataset).await {
         note(format_args!("hint: {labels} has labels; a definition takes them with a section [labels]"));
@@ -92,7 +94,7 @@ async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<Done> {
 }
 
 async fn read_headers(dataset: &DataSet, index: &mut Index) -> anyhow::Result<()> {
-    let mut read = headers::read(dataset, (0..dataset.pictures.len()).collect(), &Limits::default());
+    let mut read = headers::read(dataset, (0..dataset.pictures.len()).collect(), Limits::default().bytes_max);
     while let Some((at, header)) = read.next().await {
         let picture = &dataset.pictures[at];
         let header = header.with_context(|| format!("cannot read the header of {}", picture.image))?;

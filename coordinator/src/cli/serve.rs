@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use dqa_worker::net::{TlsArgs, Token, Tokens};
+use dqa_worker::net::{TlsArgs, Token, Tokens, listen_address};
 use dqa_worker::program::{Done, note};
 use dqa_worker::telemetry;
 
@@ -18,8 +18,8 @@ pub(super) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Where it listens, for users, workers, metrics and health.
-    #[arg(long, env = "DQA_LISTEN", default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
+    /// Where it listens, for users, workers, metrics and health: HOST:PORT, [IPV6]:PORT.
+    #[arg(long, env = "DQA_LISTEN", default_value = "127.0.0.1:7070", value_parser = listen_address, value_name = "ADDRESS")]
     listen: SocketAddr,
 
     /// Its name among the coordinators of the store, the same after a restart [default: this machine's, with the port].

@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dqa_pipelines::causes;
 use dqa_pipelines::place::{Place, PlaceError};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -50,7 +51,7 @@ impl Lead {
             match self.try_to_lead(&mut last, &seen).await {
                 Ok(true) => return self.own.term,
                 Ok(false) => {}
-                Err(error) => warn!(%error, "the store does not say who leads"),
+                Err(error) => warn!(error = %causes(&error), "the store does not say who leads"),
             }
             tokio::time::sleep(BEAT_EVERY / 2).await;
         }
@@ -104,13 +105,13 @@ impl Lead {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    warn!(%error, "the store does not say who leads");
+                    warn!(error = %causes(&error), "the store does not say who leads");
                     continue;
                 }
             }
             self.own.beat += 1;
             if let Err(error) = self.store.put(&key(self.own.term), text(&self.own)).await {
-                warn!(%error, "a beat is not written");
+                warn!(error = %causes(&error), "a beat is not written");
             }
         }
     }
@@ -122,7 +123,7 @@ impl Lead {
         }
         self.own.ended = true;
         if let Err(error) = self.store.put(&key(self.own.term), text(&self.own)).await {
-            warn!(%error, "others wait before they take over");
+            warn!(error = %causes(&error), "others wait before they take over");
         }
     }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tar::{EntryType, Header};
 
 use super::error::DatasetError;
+use crate::causes;
 use crate::place::{Extent, Object, Place};
 
 /// Of a header; what members hold is padded to it.
@@ -255,7 +256,8 @@ struct Said {
 impl Said {
     /// The length of what follows a header.
     fn bytes(&self, header: &Header, offset: u64) -> Result<u64, TarError> {
-        let of_header = header.entry_size().map_err(|error| TarError::Header { offset, why: error.to_string() })?;
+        let of_header =
+            header.entry_size().map_err(|error| TarError::Header { offset, why: causes(&error).to_string() })?;
         // What is said of a member is not said of the names and records before it.
         let is_before = matches!(
             header.entry_type(),

@@ -261,6 +261,7 @@ mod tests {
     use arrow::util::pretty::pretty_format_batches;
 
     use super::*;
+    use crate::limits::PictureLimits;
     use crate::run::{Counts, DatasetSpec, RunSpec};
     use crate::tables::leaderboard::LeaderboardRow;
     use crate::tables::parquet_file;
@@ -321,6 +322,7 @@ mod tests {
             device: "cpu".to_owned(),
             shard_windows_max: 100,
             remark: None,
+            limits: PictureLimits::default(),
         };
         let record = RunRecord {
             name: name.parse().unwrap(),
@@ -334,6 +336,7 @@ mod tests {
             parts,
             request: None,
             failure: None,
+            hint: None,
         };
         record.write(store).await.unwrap();
     }

@@ -1,6 +1,7 @@
 //! A run's scores by a formula, for tests and benchmarks of reports: labels with many ties, scores that follow them more
 //! or less, failed and unlabelled pictures among them.
 
+use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunRecord, RunSpec, RunState};
@@ -83,6 +84,7 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
             device: "cpu".to_owned(),
             shard_windows_max: 1000,
             remark: Some("the scores are made by a formula".to_owned()),
+            limits: PictureLimits::default(),
         },
         fingerprint: FINGERPRINT.to_owned(),
         counts: Counts { pictures, windows: pictures * 15, scored: pictures - failed, failed },
@@ -90,6 +92,7 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
         parts,
         request: None,
         failure: None,
+        hint: None,
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use candle_core::Device;
 use clap::builder::BoolishValueParser;
 use dqa_model::{Arithmetic, ClipWeights, Explainer, Isa, Options, PromptMode, Scorer, Views};
+use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
 
 use crate::decode::Limits;
@@ -52,12 +53,16 @@ pub struct ModelArgs {
     #[command(flatten)]
     pub machine: MachineArgs,
 
+    /// How large a picture may be.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+
     /// Take hf: models from the local cache alone.
     #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
     pub offline: bool,
 }
 
-/// Flags that say what a command may take of the machine, and what a picture may be.
+/// Flags that say what a command may take of the machine.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct MachineArgs {
@@ -72,17 +77,22 @@ pub struct MachineArgs {
     /// MiB for pictures on their way; a picture that is larger goes alone.
     #[arg(long, env = "DQA_PICTURE_MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub picture_mib: u64,
+}
 
+/// Flags that say how large a picture may be. One that is larger has no score.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct LimitArgs {
     /// Most pixels that a picture may have.
-    #[arg(long, env = "DQA_PIXELS_MAX", default_value_t = Limits::default().pixels_max)]
+    #[arg(long, env = "DQA_PIXELS_MAX", default_value_t = PictureLimits::default().pixels_max, value_parser = clap::value_parser!(u64).range(1..))]
     pub pixels_max: u64,
 
     /// Longest side that a picture may have.
-    #[arg(long, env = "DQA_SIDE_MAX", default_value_t = Limits::default().side_max)]
+    #[arg(long, env = "DQA_SIDE_MAX", default_value_t = PictureLimits::default().side_max, value_parser = clap::value_parser!(u32).range(1..))]
     pub side_max: u32,
 
     /// Most bytes that a picture's file may have.
-    #[arg(long, env = "DQA_BYTES_MAX", default_value_t = Limits::default().bytes_max)]
+    #[arg(long, env = "DQA_BYTES_MAX", default_value_t = PictureLimits::default().bytes_max, value_parser = clap::value_parser!(u64).range(1..))]
     pub bytes_max: u64,
 }
 
@@ -137,7 +147,7 @@ impl ModelArgs {
         if !device.is_cpu() && self.dtype == Arithmetic::F32 {
             note(format_args!("f32 on a GPU is the check of record, and slow: --dtype f16 runs on kernels of our own"));
         }
-        Ok(Loaded { scorer, settings: self.machine.settings(self.batch, &device), device: shown })
+        Ok(Loaded { scorer, settings: self.machine.settings(self.batch, &device, self.limits.limits()), device: shown })
     }
 
     /// What the model is, for those who load it elsewhere; its files are read, and it is not made.
@@ -236,19 +246,21 @@ impl MachineArgs {
     }
 
     /// What the engine may take, with so many windows on the device at once, if that is said.
-    pub fn settings(&self, batch: Option<u32>, device: &Device) -> Settings {
+    pub fn settings(&self, batch: Option<u32>, device: &Device, limits: PictureLimits) -> Settings {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let decoders = if device.is_cpu() { cores.min(8) } else { cores };
         Settings {
             batch: batch.map(|b| b as usize),
             decode_threads: self.decode_threads.map_or(decoders, |t| t as usize),
             picture_bytes_max: self.picture_mib << 20,
-            limits: self.limits(),
+            limits: Limits::of(limits, Limits::default().side_min),
         }
     }
+}
 
-    /// What a picture may be.
-    pub fn limits(&self) -> Limits {
-        Limits { pixels_max: self.pixels_max, side_max: self.side_max, bytes_max: self.bytes_max, ..Limits::default() }
+impl LimitArgs {
+    /// What they say.
+    pub fn limits(&self) -> PictureLimits {
+        PictureLimits { pixels_max: self.pixels_max, side_max: self.side_max, bytes_max: self.bytes_max }
     }
 }

@@ -68,7 +68,7 @@ fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<P
     let mut output = Output::new(args.format, args.windows)?;
     let mut progress = Progress::new(pictures.len());
     let mut unwritten = None;
-    let fetch = |path: &PathBuf| read(path, args.model.machine.bytes_max);
+    let fetch = |path: &PathBuf| read(path, args.model.limits.bytes_max);
     let report = engine::run(scorer, settings, pictures.into_iter(), fetch, |path, outcome| {
         progress.picture(outcome.score.as_ref().ok().map(|s| s.windows.len()));
         unwritten = progress.around(|| output.write(&path, &outcome)).err();

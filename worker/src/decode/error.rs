@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use dqa_pipelines::causes;
 use serde::{Deserialize, Serialize};
 
 use super::Format;
@@ -150,8 +151,7 @@ impl PictureError {
 
     /// The error with its causes, on one line.
     pub fn line(&self) -> String {
-        let causes = std::iter::successors(Error::source(self), |cause| Error::source(*cause));
-        causes.fold(self.to_string(), |line, cause| format!("{line}: {cause}")).replace(['\n', '\r'], " ")
+        causes(self).to_string()
     }
 
     /// Whether the same attempt may succeed later: only reading may, and not where the path itself is wrong.

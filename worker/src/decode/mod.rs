@@ -43,7 +43,7 @@ pub struct Header {
 /// # Errors
 /// Those of [`decode`] that a header can show.
 pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
-    limits.check_bytes(bytes.len())?;
+    limits.check_bytes(bytes.len() as u64)?;
     let format = Format::of(bytes)?;
     contain(format, || match format {
         Format::Png => png::probe(bytes, limits),

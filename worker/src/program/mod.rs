@@ -100,9 +100,15 @@ pub fn note(line: fmt::Arguments<'_>) {
 /// The chain of causes, then what to do.
 fn print_error(error: &anyhow::Error) {
     note(format_args!("error: {error}"));
+    let mut said = error.to_string();
     for cause in error.chain().skip(1) {
         // Some causes draw what they mean under the line that they found it in.
         let cause = cause.to_string();
+        // And some errors print their causes themselves.
+        if said.contains(cause.trim_end()) {
+            continue;
+        }
+        said.clone_from(&cause);
         note(format_args!("  caused by: {}", cause.trim_end().replace('\n', "\n    ")));
     }
     if let Some(advised) = error.chain().find_map(|cause| cause.downcast_ref::<Advised>()) {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use dqa_model::{ModelError, PictureScore, Scorer};
+use dqa_pipelines::causes;
 use dqa_pipelines::parts::{self, Found, PartError};
 use dqa_pipelines::place::{Addresses, Place, PlaceError};
 use dqa_pipelines::plan::{Shard, ShardPicture};
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
+use crate::decode::{ErrorCode, Limits};
 use crate::engine::{self, Outcome, Settings};
 use crate::program::host;
 use fetch::Fetched;
@@ -114,7 +116,7 @@ pub struct ShardScorer {
 }
 
 impl ShardScorer {
-    /// With a loaded model; `device` is where it runs, for the record.
+    /// With a loaded model; `device` is where it runs, for the record. Of the settings the limits are each shard's own.
     pub fn new(scorer: Arc<Scorer>, settings: Settings, device: String) -> ShardScorer {
         ShardScorer {
             device,
@@ -198,9 +200,12 @@ impl ShardScorer {
             return Ok(0);
         }
         let wanted = missing.iter().map(|picture| (picture.uri.clone(), picture.bytes)).collect();
-        let sources = fetch::ahead(&self.addresses, wanted, &self.settings.limits, runtime);
+        // The order's and not those of this process: parts of one name have one content, whoever makes them.
+        let limits = Limits::of(shard.limits, self.scorer.views().side_min());
+        let settings = Settings { limits, ..self.settings.clone() };
+        let sources = fetch::ahead(&self.addresses, wanted, &settings.limits, runtime);
         let mut unanswered = None;
-        let run = engine::run(&self.scorer, &self.settings, sources, Fetched::take, |fetched, outcome| {
+        let run = engine::run(&self.scorer, &settings, sources, Fetched::take, |fetched, outcome| {
             unanswered = fetched.unanswered;
             if stop.is_stopped() || unanswered.is_some() {
                 return ControlFlow::Break(());
@@ -277,7 +282,7 @@ async fn rows_known(store: &Place, shard: &Shard) -> Result<HashMap<String, Scor
             Ok(rows) => rows,
             Err(PartError::Place(error)) if error.may_pass() => return Err(error),
             Err(error) => {
-                warn!(%error, "an older part is not used");
+                warn!(error = %causes(&error), "an older part is not used");
                 continue;
             }
         };
@@ -285,12 +290,25 @@ async fn rows_known(store: &Place, shard: &Shard) -> Result<HashMap<String, Scor
             let Some(picture) = wanted.get(row.image.as_str()).filter(|picture| picture.version == row.version) else {
                 continue;
             };
-            if row.score.is_ok() || !shard.retry_failed {
+            if stands(&row, picture, shard) {
                 known.insert(row.image.clone(), renamed(row, picture));
             }
         }
     }
     Ok(known)
+}
+
+/// Whether scoring the picture again would give this row: it was made with limits that may have been others.
+fn stands(row: &ScoreRow, picture: &ShardPicture, shard: &Shard) -> bool {
+    match &row.score {
+        Err(failure) => !shard.retry_failed && failure.code != ErrorCode::TooLarge.as_str(),
+        Ok(_) => {
+            let side = |pixels: Option<i32>| pixels.and_then(|pixels| u64::try_from(pixels).ok()).unwrap_or(0);
+            let limits = Limits::of(shard.limits, 0);
+            let is_taken = limits.check_size(side(row.width), side(row.height)).is_ok();
+            is_taken && limits.check_bytes(picture.bytes).is_ok()
+        }
+    }
 }
 
 /// What was measured, with all else as the plan has it.

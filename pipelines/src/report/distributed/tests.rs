@@ -133,6 +133,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
             device: "cpu".to_owned(),
             shard_windows_max: 100,
             remark: None,
+            limits: crate::limits::PictureLimits::default(),
         },
         fingerprint: "f".to_owned(),
         counts: Counts { pictures: rows, windows: rows, scored: rows, failed: 0 },
@@ -140,6 +141,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
         parts: parts.into_iter().map(part).collect(),
         request: None,
         failure: None,
+        hint: None,
     }
 }
 
