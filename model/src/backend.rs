@@ -271,6 +271,7 @@ impl Backing {
         let mlp = MlpWeights {
             norm: norm_weights(&layer.norm2)?,
             up: self.packed(&layer.up, operands)?,
+            activation: layer.activation,
             down: self.packed(&layer.down, operands)?,
         };
         Ok((attention, mlp))

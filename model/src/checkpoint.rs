@@ -1,11 +1,11 @@
-//! Tensors as they lie in safetensors files, mapped into memory, or as bytes held in memory.
+//! Tensors as they lie in files, safetensors or PyTorch's, mapped into memory, or as bytes held in memory.
 //!
 //! It knows names, types and shapes as files state them, and not which of them a model needs. A mapped file must not
 //! change while it is in use: a file cut short under the program ends it with SIGBUS.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,9 @@ use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::Deserialize;
 
+use crate::fingerprint::Content;
 use crate::mismatch::Found;
+use crate::torch::{self, TorchError, TorchFile};
 
 // Files are little-endian, and their bytes are taken as values without a swap.
 const _: () = assert!(cfg!(target_endian = "little"), "dqa reads checkpoints on little-endian machines only");
@@ -40,6 +42,22 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What is wrong with its header.
         source: SafeTensorError,
+    },
+    /// The file is of no kind that holds tensors.
+    #[error("`{}` is neither a safetensors file nor a PyTorch checkpoint{hint}", path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like, and what to do; empty where nobody can say.
+        hint: &'static str,
+    },
+    /// The file is PyTorch's, and cannot be read.
+    #[error("`{}` is a PyTorch checkpoint that cannot be read", path.display())]
+    Torch {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TorchError,
     },
     /// The index is not JSON of the form `{"weight_map": {"tensor": "file"}}`.
     #[error("`{}` is no index of shards", path.display())]
@@ -92,6 +110,13 @@ enum Place {
     Held(Arc<Vec<u8>>),
 }
 
+/// Of equal bytes, wherever they are.
+impl PartialEq for Stored {
+    fn eq(&self, other: &Stored) -> bool {
+        self.dtype == other.dtype && self.shape == other.shape && self.bytes() == other.bytes()
+    }
+}
+
 /// Tensors by name.
 pub(crate) type StoredMap = BTreeMap<String, Stored>;
 
@@ -114,6 +139,16 @@ impl Stored {
         Ok(Stored { dtype, shape: tensor.dims().to_vec(), place: Place::Held(Arc::new(bytes)) })
     }
 
+    /// A part of a mapped file.
+    pub(crate) fn mapped(dtype: Dtype, shape: Vec<usize>, file: &Arc<Mmap>, range: Range<usize>) -> Stored {
+        Stored { dtype, shape, place: Place::Mapped { file: file.clone(), range } }
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn held(dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Stored {
+        Stored { dtype, shape, place: Place::Held(Arc::new(bytes)) }
+    }
+
     /// Values in memory.
     pub(crate) fn of(shape: &[usize], values: &[f32]) -> Stored {
         let bytes = bytemuck::cast_slice(values).to_vec();
@@ -126,6 +161,45 @@ impl Stored {
             Place::Mapped { file, range } => &file[range.clone()],
             Place::Held(bytes) => bytes,
         }
+    }
+
+    /// The rows `rows` of its first axis, where they are.
+    ///
+    /// # Panics
+    /// When the type is none that weights may have, or there are no such rows.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Stored {
+        let width = value_bytes(self.dtype).expect("types are checked before");
+        let row = self.shape[1..].iter().product::<usize>() * width;
+        let mut shape = self.shape.clone();
+        shape[0] = rows.len();
+        let part = rows.start * row..rows.end * row;
+        match &self.place {
+            Place::Mapped { file, range } => {
+                assert!(part.end <= range.len(), "rows of the tensor");
+                Stored::mapped(self.dtype, shape, file, range.start + part.start..range.start + part.end)
+            }
+            Place::Held(bytes) => Stored::held(self.dtype, shape, bytes[part].to_vec()),
+        }
+    }
+
+    /// A matrix (n, m) as (m, n).
+    ///
+    /// # Panics
+    /// When it is no matrix, or of a type that no weights have.
+    pub(crate) fn transposed(&self) -> Stored {
+        let width = value_bytes(self.dtype).expect("types are checked before");
+        let [n, m] = self.shape[..] else { panic!("a tensor of two axes") };
+        let from = self.bytes();
+        let mut bytes = Vec::with_capacity(from.len());
+        for (column, row) in (0..m).flat_map(|column| (0..n).map(move |row| (column, row))) {
+            bytes.extend_from_slice(&from[(row * m + column) * width..][..width]);
+        }
+        Stored::held(self.dtype, vec![m, n], bytes)
+    }
+
+    /// As a scalar, where it has one value.
+    pub(crate) fn scalar(&self) -> Stored {
+        Stored { shape: Vec::new(), ..self.clone() }
     }
 
     /// For a comparison with what must be there.
@@ -149,6 +223,8 @@ impl Stored {
             Dtype::U32 => "U32",
             Dtype::I8 => "I8",
             Dtype::U8 => "U8",
+            Dtype::I16 => "I16",
+            Dtype::BOOL => "BOOL",
             _ => "of a rare type",
         }
     }
@@ -166,6 +242,39 @@ impl Stored {
             Dtype::BF16 => wide(bytes, |pair| bf16::from_le_bytes(pair).to_f32()),
             _ => bytemuck::pod_collect_to_vec(bytes),
         }
+    }
+
+    /// The bytes of its values as f32.
+    pub(crate) fn f32_bytes(&self) -> Content<'_> {
+        if self.dtype == Dtype::F32 {
+            return Content::Plain(self.bytes());
+        }
+        Content::Made(Box::new(|| bytemuck::cast_slice(&self.values(0..self.shape.iter().product())).to_vec()))
+    }
+
+    /// Its value, where it is one whole number.
+    pub(crate) fn number(&self) -> Option<i64> {
+        let bytes = self.bytes();
+        let value = match self.dtype {
+            Dtype::I64 => i64::from_le_bytes(bytes.try_into().ok()?),
+            Dtype::I32 => i64::from(i32::from_le_bytes(bytes.try_into().ok()?)),
+            Dtype::F32 | Dtype::F16 | Dtype::BF16 if self.shape.iter().product::<usize>() == 1 => {
+                let value = self.values(0..1)[0];
+                (value.fract() == 0.0 && value.abs() < 1e9).then_some(value as i64)?
+            }
+            _ => return None,
+        };
+        Some(value)
+    }
+
+    /// Whether this is the mask (n, n) that hides from a token what follows it.
+    pub(crate) fn is_causal_mask(&self, n: usize) -> bool {
+        if self.shape != [n, n] || value_bytes(self.dtype).is_none() {
+            return false;
+        }
+        // The least finite number is as good as minus infinity.
+        let is_right = |(i, value): (usize, &f32)| if i % n > i / n { *value < -1e4 } else { *value == 0.0 };
+        self.values(0..n * n).iter().enumerate().all(is_right)
     }
 
     /// Whether this is a buffer of the 64-bit integers 0..n.
@@ -200,6 +309,63 @@ pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<StoredMap, CheckpointE
     Ok(stored.collect())
 }
 
+/// What a file is, by its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Safetensors,
+    /// A `torch.save` file or a TorchScript archive.
+    Torch,
+}
+
+/// What the file is; an error where it is of no kind that holds tensors.
+pub(crate) fn kind(path: &Path) -> Result<Kind, CheckpointError> {
+    let read = |source| CheckpointError::Read { path: path.to_owned(), source };
+    let found = std::fs::metadata(path).map_err(read)?;
+    if found.is_dir() {
+        return Err(read(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    // Opening a pipe waits for somebody to write to it.
+    if !found.is_file() {
+        let hint = ": it is a pipe or a device, and has to be a file on disk";
+        return Err(CheckpointError::Unknown { path: path.to_owned(), hint });
+    }
+    let file = File::open(path).map_err(read)?;
+    let mut head = Vec::new();
+    file.take(HEAD_BYTES).read_to_end(&mut head).map_err(read)?;
+    if torch::is_torch(&head) {
+        return Ok(Kind::Torch);
+    }
+    // The length of the header, which is JSON.
+    let header = head.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    if head.get(8) == Some(&b'{') && header <= HEADER_BYTES_MAX {
+        return Ok(Kind::Safetensors);
+    }
+    Err(CheckpointError::Unknown { path: path.to_owned(), hint: hint(&head) })
+}
+
+/// As the safetensors library has it.
+const HEADER_BYTES_MAX: u64 = 100_000_000;
+/// Bytes that tell what a file is.
+const HEAD_BYTES: u64 = 64;
+
+/// What is often found where a checkpoint should be.
+fn hint(head: &[u8]) -> &'static str {
+    let text = head.trim_ascii_start().to_ascii_lowercase();
+    if head.is_empty() {
+        ": it is empty"
+    } else if head.starts_with(b"version https://git-lfs") {
+        ": it is a pointer of Git LFS; run `git lfs pull` in its repository"
+    } else if text.starts_with(b"<!doctype") || text.starts_with(b"<html") || text.starts_with(b"<?xml") {
+        ": it is a web page, which was saved in place of the file"
+    } else if head.starts_with(&[0x1f, 0x8b]) {
+        ": it is compressed with gzip; unpack it"
+    } else if head.first() == Some(&0x80) && matches!(head.get(1), Some(2..=5)) {
+        ": it is a pickle that `torch.save` did not write; load it in Python and save it with `torch.save`"
+    } else {
+        ""
+    }
+}
+
 /// A file's bytes, mapped.
 pub(crate) fn map(path: &Path) -> Result<Mmap, CheckpointError> {
     let read = |source| CheckpointError::Read { path: path.to_owned(), source };
@@ -229,30 +395,78 @@ pub(crate) fn metadata(file: &[u8], origin: &Path) -> Result<HashMap<String, Str
     Ok(metadata.metadata().clone().unwrap_or_default())
 }
 
+/// All tensors of a file that holds one dictionary of them.
+fn open_any(path: &Path) -> Result<StoredMap, CheckpointError> {
+    if kind(path)? == Kind::Safetensors {
+        return open(path);
+    }
+    let mut file = TorchFile::open(path)?;
+    let torch = |source| CheckpointError::Torch { path: path.to_owned(), source };
+    let [dictionary] = file.dictionaries() else {
+        let why = format!("a shard is one dictionary of tensors, and it has {}", file.dictionaries().len());
+        return Err(torch(TorchError::Archive(why)));
+    };
+    let tensors = dictionary.tensors.clone();
+    file.stored_all(&tensors).map_err(torch)
+}
+
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+impl Index {
+    fn read(index: &Path) -> Result<Index, CheckpointError> {
+        let text = std::fs::read_to_string(index)
+            .map_err(|source| CheckpointError::Read { path: index.to_owned(), source })?;
+        serde_json::from_str(&text).map_err(|source| CheckpointError::Index { path: index.to_owned(), source })
+    }
+}
+
+/// Whether a file is an index of shards.
+pub(crate) fn is_index(path: &Path) -> bool {
+    let is_json = || -> io::Result<bool> {
+        if !path.is_file() {
+            return Ok(false);
+        }
+        let mut first = [0];
+        File::open(path)?.read_exact(&mut first)?;
+        Ok(first == *b"{" && std::fs::metadata(path)?.len() < INDEX_BYTES_MAX)
+    };
+    is_json().unwrap_or(false) && Index::read(path).is_ok()
+}
+
+/// That of a model with a thousand tensors has 100 KB.
+const INDEX_BYTES_MAX: u64 = 64 << 20;
+
+/// The shards that an index names, each once; bare names alone, since an index is downloaded text and must not reach other
+/// folders.
+pub(crate) fn shards(index: &Path) -> Result<Vec<String>, CheckpointError> {
+    let names: BTreeSet<String> = Index::read(index)?.weight_map.into_values().collect();
+    match names.iter().find(|shard| !is_bare(shard)) {
+        Some(shard) => Err(CheckpointError::NoShard { index: index.to_owned(), shard: shard.clone() }),
+        None => Ok(names.into_iter().collect()),
+    }
+}
+
+fn is_bare(shard: &str) -> bool {
+    Path::new(shard).file_name().is_some_and(|name| name == shard)
+}
+
 /// All tensors of the shards that an index names; each must lie in the shard that the index says.
 pub(crate) fn open_shards(index: &Path) -> Result<StoredMap, CheckpointError> {
-    let text =
-        std::fs::read_to_string(index).map_err(|source| CheckpointError::Read { path: index.to_owned(), source })?;
-    let Index { weight_map } =
-        serde_json::from_str(&text).map_err(|source| CheckpointError::Index { path: index.to_owned(), source })?;
+    let Index { weight_map } = Index::read(index)?;
     let mut names_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (tensor, shard) in &weight_map {
         names_of.entry(shard).or_default().push(tensor);
     }
     let mut all = StoredMap::new();
     for (shard, names) in names_of {
-        // A bare name only: an index is downloaded text and must not reach other folders.
-        let beside = Path::new(shard).file_name().is_some_and(|name| name == shard);
         let path = index.with_file_name(shard);
-        if !beside || !path.exists() {
+        if !is_bare(shard) || !path.exists() {
             return Err(CheckpointError::NoShard { index: index.to_owned(), shard: shard.to_owned() });
         }
-        let tensors = open(&path)?;
+        let tensors = open_any(&path)?;
         let wrong = |tensor: &str, said| CheckpointError::WrongShard {
             index: index.to_owned(),
             shard: shard.to_owned(),

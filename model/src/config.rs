@@ -4,17 +4,22 @@
 //! that whoever holds a [`ClipConfig`] holds a model that can be run. It knows nothing of tensors. Keys that have no
 //! effect on a forward pass are not looked at.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
 
 /// Tokens in CLIP's vocabulary: the sentences are tokenized with this one and no other.
-const VOCAB: usize = 49408;
+pub(crate) const VOCAB: usize = 49408;
 /// Side of the towers' input in pixels; windows and whole views are cut to it.
-const IMAGE: usize = 224;
+pub(crate) const IMAGE: usize = 224;
 /// Larger than any size in a CLIP model, small enough that products of three do not overflow.
 const SIZE_MAX: u64 = 1 << 20;
+
+/// More than any model has: each is a list of tensors to look for.
+pub(crate) const LAYERS_MAX: usize = 1000;
+pub(crate) const LAYERS_NEEDED: &str = "a whole number from 1 to 1000";
 
 /// Sizes and constants of a CLIP model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,6 +30,41 @@ pub struct ClipConfig {
     pub text: TextConfig,
     /// Width of the space that both towers project to.
     pub embed_dim: usize,
+}
+
+/// What lies between the two linear layers of a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// x sigmoid(1.702 x): OpenAI's models.
+    #[default]
+    QuickGelu,
+    /// x times the normal distribution's share below x: most of OpenCLIP's.
+    Gelu,
+}
+
+impl Activation {
+    /// As a configuration of transformers has it.
+    pub(crate) fn as_hidden_act(self) -> &'static str {
+        match self {
+            Activation::QuickGelu => "quick_gelu",
+            Activation::Gelu => "gelu",
+        }
+    }
+
+    // Configurations of quick-GELU are hashed as they were when there was no other.
+    fn is_quick(&self) -> bool {
+        *self == Activation::QuickGelu
+    }
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Activation::QuickGelu => "quick-GELU",
+            Activation::Gelu => "GELU",
+        })
+    }
 }
 
 /// Sizes and constants of the visual tower.
@@ -44,6 +84,9 @@ pub struct VisionConfig {
     pub image: usize,
     /// Of the layer norms.
     pub eps: f64,
+    /// Between the two linear layers of a block.
+    #[serde(skip_serializing_if = "Activation::is_quick")]
+    pub activation: Activation,
 }
 
 /// Sizes and constants of the text tower.
@@ -63,6 +106,9 @@ pub struct TextConfig {
     pub context: usize,
     /// Of the layer norms.
     pub eps: f64,
+    /// Between the two linear layers of a block.
+    #[serde(skip_serializing_if = "Activation::is_quick")]
+    pub activation: Activation,
 }
 
 /// Why a `config.json` is none of a model that can be run. Nothing of it changes by trying again.
@@ -181,9 +227,9 @@ impl<'a> File<'a> {
     }
 }
 
-const SIZE_NEEDED: &str = "a whole number from 1 to 1048576";
+pub(crate) const SIZE_NEEDED: &str = "a whole number from 1 to 1048576";
 
-fn size(value: &Value) -> Option<usize> {
+pub(crate) fn size(value: &Value) -> Option<usize> {
     let number = value.as_u64()?;
     (1..=SIZE_MAX).contains(&number).then_some(number as usize)
 }
@@ -201,12 +247,13 @@ impl<'a> Section<'a> {
         self.check_kind("clip_vision_model")?;
         let vision = VisionConfig {
             width: self.size("hidden_size", 768)?,
-            layers: self.size("num_hidden_layers", 12)?,
+            layers: self.layers()?,
             heads: self.heads("hidden_size", 768, 12)?,
             mlp_width: self.size("intermediate_size", 3072)?,
             patch: self.size("patch_size", 32)?,
             image: self.fixed("image_size", IMAGE, IMAGE)?,
             eps: self.eps()?,
+            activation: self.activation()?,
         };
         self.fixed("num_channels", 3, 3)?;
         if !vision.image.is_multiple_of(vision.patch) {
@@ -219,12 +266,13 @@ impl<'a> Section<'a> {
         self.check_kind("clip_text_model")?;
         Ok(TextConfig {
             width: self.size("hidden_size", 512)?,
-            layers: self.size("num_hidden_layers", 12)?,
+            layers: self.layers()?,
             heads: self.heads("hidden_size", 512, 8)?,
             mlp_width: self.size("intermediate_size", 2048)?,
             vocab: self.fixed("vocab_size", VOCAB, VOCAB)?,
             context: self.size("max_position_embeddings", 77)?,
             eps: self.eps()?,
+            activation: self.activation()?,
         })
     }
 
@@ -258,6 +306,17 @@ impl<'a> Section<'a> {
         }
     }
 
+    fn layers(self) -> Result<usize, ConfigError> {
+        let key = "num_hidden_layers";
+        match self.get(key)? {
+            None => Ok(12),
+            Some(value) => match size(value).filter(|layers| *layers <= LAYERS_MAX) {
+                Some(layers) => Ok(layers),
+                None => self.refuse(key, LAYERS_NEEDED),
+            },
+        }
+    }
+
     fn fixed(self, key: &str, default: usize, only: usize) -> Result<usize, ConfigError> {
         let value = self.size(key, default)?;
         if value == only { Ok(value) } else { self.refuse(key, only.to_string()) }
@@ -282,15 +341,21 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Refuses another kind of tower, and any activation but x * sigmoid(1.702 x).
+    /// Refuses another kind of tower.
     fn check_kind(self, model_type: &str) -> Result<(), ConfigError> {
-        for (key, only) in [("model_type", model_type), ("hidden_act", "quick_gelu")] {
-            match self.get(key)? {
-                Some(value) if value.as_str() != Some(only) => return self.refuse(key, format!("\"{only}\"")),
-                _ => {}
-            }
+        match self.get("model_type")? {
+            Some(value) if value.as_str() != Some(model_type) => self.refuse("model_type", format!("\"{model_type}\"")),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    fn activation(self) -> Result<Activation, ConfigError> {
+        let Some(value) = self.get("hidden_act")? else { return Ok(Activation::QuickGelu) };
+        let known = [Activation::QuickGelu, Activation::Gelu];
+        match known.into_iter().find(|known| value.as_str() == Some(known.as_hidden_act())) {
+            Some(activation) => Ok(activation),
+            None => self.refuse("hidden_act", "\"quick_gelu\" or \"gelu\""),
+        }
     }
 
     fn refuse<T>(self, key: &str, needed: impl Into<String>) -> Result<T, ConfigError> {

@@ -4,6 +4,7 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::{silu, softmax};
 
+use crate::Activation;
 use crate::layers::{Affine, FoldedLayer, NormTensors};
 
 /// Where the tensors live and what they are rounded to.
@@ -57,6 +58,7 @@ pub(crate) struct DenseLayer {
     out: DenseLinear,
     norm2: NormTensors,
     up: DenseLinear,
+    activation: Activation,
     down: DenseLinear,
 }
 
@@ -77,6 +79,7 @@ impl DenseLayer {
             key_value: DenseLinear::new(&folded.key_value, place)?,
             out: DenseLinear::new(&folded.out, place)?,
             up: DenseLinear::new(&folded.up, place)?,
+            activation: folded.activation,
             down: DenseLinear::new(&folded.down, place)?,
             norm1: place.put_norm(folded.norm1)?,
             norm2: place.put_norm(folded.norm2)?,
@@ -141,7 +144,11 @@ impl DenseLayer {
     }
 
     fn mlp(&self, x: &Tensor) -> Result<Tensor> {
-        self.down.forward(&silu(&self.up.forward(&self.norm2.forward(x)?)?)?)
+        let hidden = self.up.forward(&self.norm2.forward(x)?)?;
+        self.down.forward(&match self.activation {
+            Activation::QuickGelu => silu(&hidden)?,
+            Activation::Gelu => hidden.gelu_erf()?,
+        })
     }
 }
 

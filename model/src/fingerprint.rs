@@ -91,7 +91,13 @@ pub(crate) struct TensorBytes<'a> {
     pub(crate) dtype: &'static str,
     pub(crate) shape: &'a [usize],
     /// Row-major, little-endian.
-    pub(crate) bytes: &'a [u8],
+    pub(crate) bytes: Content<'a>,
+}
+
+/// Bytes that are there, or are made while they are hashed: a model's are not all in memory at once.
+pub(crate) enum Content<'a> {
+    Plain(&'a [u8]),
+    Made(Box<dyn Fn() -> Vec<u8> + Sync + 'a>),
 }
 
 impl TensorBytes<'_> {
@@ -101,7 +107,10 @@ impl TensorBytes<'_> {
         field(&mut hasher, self.dtype.as_bytes());
         let shape: Vec<u8> = self.shape.iter().flat_map(|dim| (*dim as u64).to_le_bytes()).collect();
         field(&mut hasher, &shape);
-        field(&mut hasher, self.bytes);
+        match &self.bytes {
+            Content::Plain(bytes) => field(&mut hasher, bytes),
+            Content::Made(make) => field(&mut hasher, &make()),
+        }
         *hasher.finalize().as_bytes()
     }
 }
@@ -205,7 +214,7 @@ mod tests {
     #[test]
     fn every_property_of_a_tensor_matters() {
         let digest = |name, dtype, shape: &[usize], bytes: &[u8]| {
-            Fingerprint::of_tensors(vec![TensorBytes { name, dtype, shape, bytes }])
+            Fingerprint::of_tensors(vec![TensorBytes { name, dtype, shape, bytes: Content::Plain(bytes) }])
         };
         let all = [
             digest("a", "F32", &[2, 1], &[0; 8]),

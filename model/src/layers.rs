@@ -3,14 +3,14 @@
 //! - queries carry the 1 / sqrt(head) of attention;
 //! - the keys' bias moves all scores of a query alike, and softmax does not see it: dropped;
 //! - attention weights sum to one, so the values' bias passes through: folded into the output's bias;
-//! - x sigmoid(1.702 x) = silu(1.702 x) / 1.702: the factor goes into the weights before and after;
+//! - x sigmoid(1.702 x) = silu(1.702 x) / 1.702: the factor goes into the weights before and after (GELU stays as it is);
 //! - where the next layer replaces the prompts' outputs by its own prompts, and in the last layer, prompts are keys and
 //!   values alone, the same for every window: computed once. Where prompts end before the layers do, the last of them
 //!   enter as rows ([`FoldedTower::rows`]).
 
 use candle_core::{D, DType, Result, Tensor};
 
-use crate::{ClipWeights, WeightsError};
+use crate::{Activation, ClipWeights, WeightsError};
 
 /// Quick-GELU's factor.
 const QUICK_GELU: f64 = 1.702;
@@ -64,6 +64,7 @@ pub(crate) struct PlainLayer {
     pub(crate) out: Affine,
     pub(crate) norm2: NormTensors,
     pub(crate) up: Affine,
+    pub(crate) activation: Activation,
     pub(crate) down: Affine,
 }
 
@@ -73,7 +74,7 @@ impl PlainLayer {
         weights: &ClipWeights,
         tower: &str,
         layer: usize,
-        eps: f64,
+        (eps, activation): (f64, Activation),
     ) -> std::result::Result<PlainLayer, WeightsError> {
         let at = format!("{tower}.encoder.layers.{layer}");
         Ok(PlainLayer {
@@ -84,6 +85,7 @@ impl PlainLayer {
             out: Affine::read(weights, &format!("{at}.self_attn.out_proj"))?,
             norm2: NormTensors::read(weights, &format!("{at}.layer_norm2"), eps)?,
             up: Affine::read(weights, &format!("{at}.mlp.fc1"))?,
+            activation,
             down: Affine::read(weights, &format!("{at}.mlp.fc2"))?,
         })
     }
@@ -96,6 +98,13 @@ impl PlainLayer {
         let normed = prompts.map(|p| self.norm1.forward(p)).transpose()?;
         let constant = |weight: &Tensor| normed.as_ref().map(|p| p.matmul(&weight.t()?)).transpose();
         let (prompt_keys, prompt_values) = (constant(&self.key.weight)?, constant(&self.value.weight)?);
+        let (up, down) = match self.activation {
+            Activation::QuickGelu => (
+                Affine { weight: (self.up.weight * QUICK_GELU)?, bias: (self.up.bias * QUICK_GELU)? },
+                Affine { weight: (self.down.weight / QUICK_GELU)?, bias: self.down.bias },
+            ),
+            Activation::Gelu => (self.up, self.down),
+        };
         let value_out = self.out.weight.matmul(&self.value.bias.unsqueeze(1)?)?.squeeze(1)?;
         Ok(FoldedLayer {
             heads,
@@ -108,8 +117,9 @@ impl PlainLayer {
             prompts: prompt_keys.zip(prompt_values),
             out: Affine { bias: (self.out.bias + value_out)?, weight: self.out.weight },
             norm2: self.norm2,
-            up: Affine { weight: (self.up.weight * QUICK_GELU)?, bias: (self.up.bias * QUICK_GELU)? },
-            down: Affine { weight: (self.down.weight / QUICK_GELU)?, bias: self.down.bias },
+            up,
+            activation: self.activation,
+            down,
         })
     }
 }
@@ -126,8 +136,9 @@ pub(crate) struct FoldedLayer {
     pub(crate) prompts: Option<(Tensor, Tensor)>,
     pub(crate) out: Affine,
     pub(crate) norm2: NormTensors,
-    /// (mlp, d), then SiLU.
+    /// (mlp, d), then SiLU, or GELU itself.
     pub(crate) up: Affine,
+    pub(crate) activation: Activation,
     /// (d, mlp)
     pub(crate) down: Affine,
 }
@@ -185,7 +196,7 @@ mod tests {
     }
 
     /// A layer whose biases are up to `bias`.
-    fn layer(bias: f32) -> PlainLayer {
+    fn layer(bias: f32, activation: Activation) -> PlainLayer {
         let norm =
             |seed| NormTensors { weight: random(seed, &[WIDTH], 1.5), bias: random(!seed, &[WIDTH], bias), eps: 1e-5 };
         PlainLayer {
@@ -196,6 +207,7 @@ mod tests {
             out: affine(5, WIDTH, WIDTH, bias),
             norm2: norm(6),
             up: affine(7, 4 * WIDTH, WIDTH, bias),
+            activation,
             down: affine(8, WIDTH, 4 * WIDTH, bias),
         }
     }
@@ -215,14 +227,20 @@ mod tests {
         let attended = attended.transpose(0, 1)?.reshape((t, d))?;
         let x = (x + layer.out.forward(&attended)?)?;
         let h = layer.up.forward(&layer.norm2.forward(&x)?)?;
-        let h = (&h * candle_nn::ops::sigmoid(&(&h * QUICK_GELU)?)?)?;
+        let h = match layer.activation {
+            Activation::QuickGelu => (&h * candle_nn::ops::sigmoid(&(&h * QUICK_GELU)?)?)?,
+            Activation::Gelu => h.gelu_erf()?,
+        };
         &x + layer.down.forward(&h)?
     }
 
     #[test]
     fn folding_is_exact_with_biases_of_any_size_and_prompts_as_keys_and_values() {
         let place = Place { device: Device::Cpu, dtype: DType::F32 };
-        for (bias, prompts) in [(0.02, 4), (3.0, 0), (3.0, 1), (3.0, 40)] {
+        let activations = [Activation::QuickGelu, Activation::Gelu];
+        let sizes = [(0.02, 4), (3.0, 0), (3.0, 1), (3.0, 40)];
+        for (activation, (bias, prompts)) in activations.into_iter().flat_map(|of| sizes.map(|size| (of, size))) {
+            let layer = |bias| layer(bias, activation);
             let x = random(20, &[19, WIDTH], 2.0);
             let prompt = (prompts > 0).then(|| random(21, &[prompts, WIDTH], 2.0));
             let all = Tensor::cat(&[Some(&x), prompt.as_ref()].into_iter().flatten().collect::<Vec<_>>(), 0).unwrap();
@@ -234,14 +252,14 @@ mod tests {
             for (what, got, want) in [("all", &got, &want), ("class", &class, &want.narrow(0, 0, 1).unwrap())] {
                 let largest: f32 = (got - want).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap();
                 // Sums of 192 terms of up to some tens: 1e-4 is a few units in the last place of the largest.
-                assert!(largest < 1e-4, "{what}, biases of {bias}, {prompts} prompts: {largest}");
+                assert!(largest < 1e-4, "{activation}, {what}, biases of {bias}, {prompts} prompts: {largest}");
             }
         }
     }
 
     #[test]
     fn the_folded_keys_and_values_have_no_bias() {
-        let folded = layer(3.0).fold(HEADS, None).unwrap();
+        let folded = layer(3.0, Activation::QuickGelu).fold(HEADS, None).unwrap();
         assert!(folded.key_value.bias.to_vec1::<f32>().unwrap().iter().all(|b| *b == 0.0));
     }
 }

@@ -197,7 +197,7 @@ impl Prompts {
             name: content.name,
             dtype: "F32",
             shape: content.shape,
-            bytes: &content.bytes,
+            bytes: fingerprint::Content::Plain(&content.bytes),
         });
         let tensors = Fingerprint::of_tensors(tensors.collect());
         if self.words == Words::default() {

@@ -4,23 +4,19 @@
 //! they are all there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use candle_core::pickle::PthTensors;
 use candle_core::{Device, Tensor};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use tracing::info;
 
-use crate::checkpoint::{self, CheckpointError, StoredMap};
+use crate::checkpoint::{self, CheckpointError, Kind, Stored, StoredMap};
 use crate::mismatch::Mismatch;
 use crate::prompts::{PROMPT_LEN_MAX, Slot};
 use crate::tokens::{TokensError, Words};
+use crate::torch::{Dictionary, TorchFile};
 
-/// Where training programs keep a model's tensors in a checkpoint with other things.
-const STATE_KEYS: [&str; 6] = ["state_dict", "model", "model_state_dict", "net", "prompt_learner", "params"];
 /// The two buffers that the authors' module saves with its prompts: rows of CLIP's token embedding.
 const BUFFERS: [&str; 2] = ["token_prefix", "token_suffix"];
 
@@ -33,32 +29,9 @@ const WORDS_KEY: &str = "dqa.words";
 /// Why a file or a set of tensors gives no prompts. [`PromptsError::retry`] says whether another try may help.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptsError {
-    /// A safetensors file cannot be read, or any file not opened.
+    /// The file cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The file is of no kind that can hold prompts.
-    #[error("`{}` is neither a safetensors file nor a PyTorch checkpoint", path.display())]
-    Unknown {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file was saved by PyTorch before 1.6.
-    #[error(
-        "`{}` is in PyTorch's format from before 1.6; load it there and save it again with `torch.save`",
-        path.display()
-    )]
-    OldTorch {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file looks like a PyTorch checkpoint, but cannot be read as one.
-    #[error("`{}` is a PyTorch checkpoint that cannot be read; safetensors would do", path.display())]
-    Torch {
-        /// The file.
-        path: PathBuf,
-        /// What Candle said.
-        source: candle_core::Error,
-    },
     /// Nothing in there is a prompt.
     #[error("{origin} holds no prompts, which are called `prompts_text.0` and the like: {looked}")]
     NoPrompts {
@@ -148,26 +121,13 @@ impl PromptsError {
 
 /// The prompts' tensors in a file, by their plain names, and the words.
 pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Tensor>, Words), PromptsError> {
-    match first_bytes(path)? {
-        [b'P', b'K', 3, 4, ..] => Ok((read_torch(path)?, Words::default())),
-        [_, _, _, _, _, _, _, _, b'{', ..] => {
+    match checkpoint::kind(path)? {
+        Kind::Torch => Ok((read_torch(path)?, Words::default())),
+        Kind::Safetensors => {
             let origin = format!("`{}`", path.display());
             Ok((take(&checkpoint::open(path)?, &origin)?, words(&checkpoint::map(path)?, path)?))
         }
-        [0x80, 2..=5, ..] => Err(PromptsError::OldTorch { path: path.to_owned() }),
-        _ => Err(PromptsError::Unknown { path: path.to_owned() }),
     }
-}
-
-/// The first 9 bytes, zeros where the file is shorter.
-fn first_bytes(path: &Path) -> Result<[u8; 9], PromptsError> {
-    let read = || -> io::Result<[u8; 9]> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(9).read_to_end(&mut bytes)?;
-        bytes.resize(9, 0);
-        Ok(std::array::from_fn(|i| bytes[i]))
-    };
-    read().map_err(|source| CheckpointError::Read { path: path.to_owned(), source }.into())
 }
 
 /// As [`read`], of a safetensors file that is in memory; `origin` stands for its path in errors.
@@ -178,20 +138,21 @@ pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<(BTreeMap<String, Tens
 
 /// The prompts among a file's tensors.
 fn take(stored: &StoredMap, origin: &str) -> Result<BTreeMap<String, Tensor>, PromptsError> {
-    let mut tensors = BTreeMap::new();
-    for (name, plain) in select(stored.keys(), origin)? {
-        let stored = &stored[name];
-        if !stored.found().readable {
-            let unreadable = vec![format!("{plain} is {}", stored.dtype_name())];
-            let source = Mismatch { unreadable, ..Mismatch::default() };
-            return Err(PromptsError::Tensors { origin: origin.to_owned(), source });
-        }
-        let values = stored.values(0..stored.shape.iter().product());
-        let tensor = Tensor::from_vec(values, stored.shape.as_slice(), &Device::Cpu)
-            .map_err(|source| PromptsError::Tensor { name: name.to_owned(), source })?;
-        tensors.insert(plain.to_owned(), tensor);
+    let selected = select(stored.keys(), origin)?;
+    let tensor = |(name, plain): (&str, &str)| Ok((plain.to_owned(), tensor(&stored[name], name, plain, origin)?));
+    selected.into_iter().map(tensor).collect()
+}
+
+/// A tensor of the name `name`, which is `plain` without its prefix, as f32 on the CPU.
+fn tensor(stored: &Stored, name: &str, plain: &str, origin: &str) -> Result<Tensor, PromptsError> {
+    if !stored.found().readable {
+        let unreadable = vec![format!("{plain} is {}", stored.dtype_name())];
+        let source = Mismatch { unreadable, ..Mismatch::default() };
+        return Err(PromptsError::Tensors { origin: origin.to_owned(), source });
     }
-    Ok(tensors)
+    let values = stored.values(0..stored.shape.iter().product());
+    Tensor::from_vec(values, stored.shape.as_slice(), &Device::Cpu)
+        .map_err(|source| PromptsError::Tensor { name: name.to_owned(), source })
 }
 
 /// The words beside a safetensors file's tensors; the paper's where there are none.
@@ -220,24 +181,74 @@ pub(crate) fn to_bytes(tensors: &[Content], words: &Words) -> Vec<u8> {
     safetensors::serialize(views, Some(metadata)).expect("each tensor has a name of its own")
 }
 
-/// From the first dictionary in the checkpoint that holds prompts: the top one, or one under a usual key.
+/// Different sets of prompts in one checkpoint: enough to say that there are several.
+const SETS_SHOWN: usize = 3;
+
+/// From the dictionary in the checkpoint that holds prompts, under whatever keys it lies. A dictionary that is there several
+/// times, or several of equal prompts, are one.
 fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
-    let torch = |source| PromptsError::Torch { path: path.to_owned(), source };
     let origin = format!("`{}`", path.display());
-    let top = PthTensors::new(path, None).map_err(torch)?;
-    let nested = STATE_KEYS.iter().filter_map(|key| PthTensors::new(path, Some(key)).ok());
-    let has_prompts = |file: &PthTensors| file.tensor_infos().keys().any(|name| split(name).is_some());
-    let Some(file) = std::iter::once(top).chain(nested).find(has_prompts) else {
-        let looked = format!("none at the top of the checkpoint, nor under {}", STATE_KEYS.join(", "));
-        return Err(PromptsError::NoPrompts { origin, looked });
-    };
-    let mut tensors = BTreeMap::new();
-    // Only what is selected: the authors' buffers are slices of a larger tensor, which Candle does not read.
-    for (name, plain) in select(file.tensor_infos().keys(), &origin)? {
-        let tensor = file.get(name).map_err(torch)?.expect("its name was just listed");
-        tensors.insert(plain.to_owned(), tensor);
+    let mut file = TorchFile::open(path)?;
+    let dictionaries: Vec<Dictionary> =
+        file.dictionaries().iter().filter(|found| has_prompts(found)).cloned().collect();
+    let mut sets: Vec<(&str, BTreeMap<String, Stored>)> = Vec::new();
+    for Dictionary { path: at, tensors } in &dictionaries {
+        let mut set = BTreeMap::new();
+        // Only what is selected: the authors' buffers are slices of a larger tensor.
+        for (name, plain) in select(tensors.keys(), &origin)? {
+            let stored = file.stored(name, &tensors[name]);
+            let stored = stored.map_err(|source| CheckpointError::Torch { path: path.to_owned(), source })?;
+            set.insert(plain.to_owned(), stored);
+        }
+        if sets.iter().all(|(_, other)| *other != set) {
+            sets.push((at, set));
+        }
+        if sets.len() > SETS_SHOWN {
+            break;
+        }
     }
-    Ok(tensors)
+    match &sets[..] {
+        [(_, set)] => {
+            let tensor =
+                |(plain, stored): (&String, &Stored)| Ok((plain.clone(), tensor(stored, plain, plain, &origin)?));
+            set.iter().map(tensor).collect()
+        }
+        [] => Err(PromptsError::NoPrompts { looked: looked(file.dictionaries()), origin }),
+        _ => {
+            let places: Vec<String> = sets.iter().take(SETS_SHOWN).map(|(at, _)| format!("`{at}`")).collect();
+            Err(PromptsError::Several { origin, prefixes: places.join(" and ") })
+        }
+    }
+}
+
+/// Whether prompts are in it that are not an optimizer's numbers about prompts.
+fn has_prompts(dictionary: &Dictionary) -> bool {
+    let of_optimizer = dictionary.path.split('.').any(|key| key.starts_with("optim"));
+    !of_optimizer && dictionary.tensors.keys().any(|name| split(name).is_some())
+}
+
+/// Where prompts were looked for in vain.
+fn looked(dictionaries: &[Dictionary]) -> String {
+    const SHOWN: usize = 5;
+    match dictionaries {
+        [] => "there are no tensors in it".to_owned(),
+        [only] => {
+            let names: Vec<&str> = only.tensors.keys().take(SHOWN).map(String::as_str).collect();
+            names_there(only.tensors.len(), &names)
+        }
+        _ => {
+            let places: Vec<String> =
+                dictionaries.iter().take(SHOWN).map(|found| format!("`{}`", found.path)).collect();
+            let rest = if dictionaries.len() > SHOWN { ", ..." } else { "" };
+            format!("none in its {} dictionaries of tensors, {}{rest}", dictionaries.len(), places.join(", "))
+        }
+    }
+}
+
+/// `names` are the first of `count`.
+fn names_there(count: usize, names: &[&str]) -> String {
+    let rest = if count > names.len() { ", ..." } else { "" };
+    format!("its {count} tensors are {}{rest}", names.join(", "))
 }
 
 /// The prompts among `names`, with their plain names. Left out are the authors' two buffers, Adam's moments and, where prompts have a
@@ -253,7 +264,7 @@ pub(crate) fn select<'a>(
     let prefix = match prefixes.iter().collect::<Vec<_>>()[..] {
         [prefix] => *prefix,
         [] => {
-            let looked = format!("its {} tensors are {}, ...", names.len(), names[..names.len().min(5)].join(", "));
+            let looked = names_there(names.len(), &names[..names.len().min(5)]);
             return Err(PromptsError::NoPrompts { origin: origin.to_owned(), looked });
         }
         _ => {

@@ -18,7 +18,7 @@ impl ClipConfig {
             "projection_dim": self.embed_dim,
             "vision_config": {
                 "model_type": "clip_vision_model",
-                "hidden_act": "quick_gelu",
+                "hidden_act": vision.activation.as_hidden_act(),
                 "hidden_size": vision.width,
                 "num_hidden_layers": vision.layers,
                 "num_attention_heads": vision.heads,
@@ -29,7 +29,7 @@ impl ClipConfig {
             },
             "text_config": {
                 "model_type": "clip_text_model",
-                "hidden_act": "quick_gelu",
+                "hidden_act": text.activation.as_hidden_act(),
                 "hidden_size": text.width,
                 "num_hidden_layers": text.layers,
                 "num_attention_heads": text.heads,

@@ -7,7 +7,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 
 use crate::layers::{NormTensors, PlainLayer, round_f16};
 use crate::tokens::{END, Words, sentence};
-use crate::{ClipWeights, ModelError, PromptMode};
+use crate::{Activation, ClipWeights, ModelError, PromptMode};
 
 /// L2-normalised features (2, embed) in f32 on the CPU: row 0 "bad photo", row 1 "good photo", or what the prompts have
 /// for words.
@@ -40,7 +40,8 @@ pub(crate) fn text_features(weights: &ClipWeights, prompts: &PromptMode) -> std:
         {
             x = replace(&x, &round_f16(prompt)?)?;
         }
-        x = block(&PlainLayer::read(weights, "text_model", l, config.eps)?, &x, config.heads, &mask)?;
+        let layer = PlainLayer::read(weights, "text_model", l, (config.eps, config.activation))?;
+        x = block(&layer, &x, config.heads, &mask)?;
     }
     let last = Tensor::stack(&[x.get(0)?.get(lengths[0] - 1)?, x.get(1)?.get(lengths[1] - 1)?], 0)?;
     let last = NormTensors::read(weights, "text_model.final_layer_norm", config.eps)?.forward(&last)?;
@@ -78,6 +79,9 @@ fn block(layer: &PlainLayer, x: &Tensor, heads: usize, mask: &Tensor) -> Result<
     let attended = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v)?.transpose(1, 2)?.reshape((b, t, d))?;
     let x = (x + layer.out.forward(&attended)?)?;
     let h = layer.up.forward(&layer.norm2.forward(&x)?)?.to_dtype(DType::F32)?;
-    let h = (&h * candle_nn::ops::sigmoid(&(&h * 1.702)?)?)?;
+    let h = match layer.activation {
+        Activation::QuickGelu => (&h * candle_nn::ops::sigmoid(&(&h * 1.702)?)?)?,
+        Activation::Gelu => h.gelu_erf()?,
+    };
     &x + layer.down.forward(&h)?
 }

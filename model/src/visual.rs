@@ -53,7 +53,7 @@ fn folded_layers(
     let depth = prompt_rows.len();
     let rows = if (1..config.layers).contains(&depth) { prompt_rows.pop().map(|rows| (depth - 1, rows)) } else { None };
     let fold = |l: usize| {
-        let plain = PlainLayer::read(weights, "vision_model", l, config.eps)?;
+        let plain = PlainLayer::read(weights, "vision_model", l, (config.eps, config.activation))?;
         Ok(plain.fold(config.heads, prompt_rows.get(l))?)
     };
     let layers = (0..config.layers).map(fold).collect::<std::result::Result<_, ModelError>>()?;

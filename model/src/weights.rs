@@ -4,63 +4,128 @@
 //! the file is left unread. It knows nothing of layers. Values are not looked at when weights are opened (that would
 //! read 600 MB): whether all are finite shows in the first features.
 
+mod opening;
+
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 
 use crate::checkpoint::{self, CheckpointError, Stored, StoredMap};
 use crate::config::{ClipConfig, ConfigError};
-use crate::fingerprint::{Fingerprint, TensorBytes};
+use crate::files::{CONFIG, OPEN_CLIP_CONFIG};
+use crate::fingerprint::{Content, Fingerprint, TensorBytes};
+use crate::kernels;
 use crate::mismatch::{Expected, Mismatch};
-
-const CONFIG: &str = "config.json";
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
 
 /// A CLIP model's configuration and tensors. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ClipWeights {
     config: ClipConfig,
     tensors: StoredMap,
+    form: WeightsForm,
+    files: Vec<PathBuf>,
 }
 
-/// Why a directory does not give a model's weights. [`WeightsError::retry`] says whether another try may help.
+/// In which form weights were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightsForm {
+    /// No files: made or held in memory.
+    Memory,
+    /// Hugging Face's names in safetensors.
+    HfSafetensors,
+    /// Hugging Face's names in a `torch.save` file.
+    HfPyTorch,
+    /// OpenAI's own archives, such as `ViT-B-32.pt`.
+    OpenAiTorchScript,
+    /// What is in those archives, saved by `torch.save`.
+    OpenAiPyTorch,
+    /// What is in those archives, in safetensors.
+    OpenAiSafetensors,
+    /// OpenCLIP's names, with its configuration, in safetensors.
+    OpenClipSafetensors,
+    /// OpenCLIP's names, with its configuration, in a `torch.save` file.
+    OpenClipPyTorch,
+    /// OpenCLIP's names, with its configuration, in a TorchScript archive.
+    OpenClipTorchScript,
+}
+
+impl fmt::Display for WeightsForm {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            WeightsForm::Memory => "memory",
+            WeightsForm::HfSafetensors => "Hugging Face safetensors",
+            WeightsForm::HfPyTorch => "Hugging Face PyTorch checkpoint",
+            WeightsForm::OpenAiTorchScript => "OpenAI TorchScript archive",
+            WeightsForm::OpenAiPyTorch => "OpenAI PyTorch checkpoint",
+            WeightsForm::OpenAiSafetensors => "OpenAI safetensors",
+            WeightsForm::OpenClipSafetensors => "OpenCLIP safetensors",
+            WeightsForm::OpenClipPyTorch => "OpenCLIP PyTorch checkpoint",
+            WeightsForm::OpenClipTorchScript => "OpenCLIP TorchScript archive",
+        })
+    }
+}
+
+/// Why a directory or file does not give a model's weights. [`WeightsError::retry`] says whether another try may help.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// The path is no directory.
-    #[error("`{}` is not a directory: a model is a directory with `{CONFIG}` and `{SINGLE}`", dir.display())]
-    NotADirectory {
+    /// The path leads nowhere.
+    #[error(
+        "there is no file or directory `{}`: a model is a directory with `{CONFIG}` and `model.safetensors`, or another \
+         checkpoint of CLIP",
+        path.display()
+    )]
+    Absent {
+        /// As given.
+        path: PathBuf,
+    },
+    /// The directory has no weights.
+    #[error(
+        "`{}` has no weights of CLIP: neither `model.safetensors`, `pytorch_model.bin`, `open_clip_model.safetensors` nor a \
+         single checkpoint of another name",
+        dir.display()
+    )]
+    NoWeights {
         /// As given.
         dir: PathBuf,
     },
-    /// The directory has no configuration.
-    #[error("`{}` has no `{CONFIG}`: it is no Hugging Face model directory", dir.display())]
-    NoConfig {
+    /// The directory has several files of tensors, none under a usual name.
+    #[error("`{}` has more than one checkpoint, {files}: give the path of the one that is meant", dir.display())]
+    SeveralFiles {
         /// As given.
         dir: PathBuf,
+        /// The first of their names.
+        files: String,
+    },
+    /// Beside the weights there is no configuration.
+    #[error("`{config}` is missing beside `{}`: it says what model these weights are of", weights.display())]
+    NoConfig {
+        /// The weights.
+        weights: PathBuf,
+        /// The configuration's name.
+        config: &'static str,
+    },
+    /// Nothing says which activation the model has.
+    #[error(
+        "nothing says whether the model in `{}` has GELU or quick-GELU: put its `{OPEN_CLIP_CONFIG}` beside it, or, for a \
+         fine-tuned model of OpenAI, a file of this name with {{\"model_cfg\": {{\"quick_gelu\": true}}}}",
+        weights.display()
+    )]
+    NoActivation {
+        /// The weights.
+        weights: PathBuf,
     },
     /// The configuration is of a model that dqa does not run.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The directory has weights in PyTorch's format only.
-    #[error(
-        "`{}` has weights in `{file}` only, which dqa does not read; convert them once with `python -c \
-         \"from transformers import CLIPModel; CLIPModel.from_pretrained('{0}').save_pretrained('{0}', \
-         safe_serialization=True)\"`",
-        dir.display()
-    )]
-    OnlyTorch {
-        /// As given.
-        dir: PathBuf,
-        /// The file's name.
-        file: String,
-    },
-    /// The directory has no weights.
-    #[error("`{}` has neither `{SINGLE}` nor `{INDEX}`", dir.display())]
-    NoWeights {
-        /// As given.
-        dir: PathBuf,
+    /// The tensors are of a model that dqa does not run, or of something else.
+    #[error("the model in {origin} cannot be run: {why}")]
+    NotRun {
+        /// The file or directory.
+        origin: String,
+        /// Which one it is.
+        why: String,
     },
     /// A file of weights cannot be read.
     #[error(transparent)]
@@ -68,7 +133,7 @@ pub enum WeightsError {
     /// The tensors are not those of the model that the configuration describes.
     #[error("the weights in {origin} are not those of the model that its configuration describes")]
     Tensors {
-        /// The directory, or `memory`.
+        /// The file or directory, or `memory`.
         origin: String,
         /// Which and how.
         source: Mismatch,
@@ -76,10 +141,10 @@ pub enum WeightsError {
     /// A buffer of positions has another content than 0, 1, 2, ...
     #[error("`{name}` in {origin} is not 0, 1, ... {last}: this model reads its positions in another order")]
     Positions {
-        /// The directory, or `memory`.
+        /// The file or directory, or `memory`.
         origin: String,
         /// The buffer.
-        name: &'static str,
+        name: String,
         /// The last position.
         last: usize,
     },
@@ -100,33 +165,24 @@ impl WeightsError {
     }
 }
 
+/// The files that opening `path`, a directory or a file, reads: the configuration first, where there is one. They are opened, and
+/// their values are not read.
+///
+/// # Errors
+/// As [`ClipWeights::open`].
+pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>, WeightsError> {
+    Ok(ClipWeights::open(path)?.files)
+}
+
 impl ClipWeights {
-    /// Opens a Hugging Face directory: `config.json` with `model.safetensors`, or with the shards of
-    /// `model.safetensors.index.json`. The files are mapped, not read; they must stay as they are while in use.
+    /// Opens a directory or a file with a model in any of the forms of [`WeightsForm`], which its content tells and not its name:
+    /// Hugging Face's with `config.json`, OpenAI's archives, OpenCLIP's with `open_clip_config.json`. The files are mapped, not
+    /// read; they must stay as they are while in use.
     ///
     /// # Errors
     /// Every [`WeightsError`]; a tensor that is missing, unexpected, of another shape, or not F32, F16 or BF16 is one.
-    pub fn open(dir: &Path) -> Result<ClipWeights, WeightsError> {
-        let owned = || dir.to_owned();
-        if !dir.is_dir() {
-            return Err(WeightsError::NotADirectory { dir: owned() });
-        }
-        if !dir.join(CONFIG).exists() {
-            return Err(WeightsError::NoConfig { dir: owned() });
-        }
-        let config = ClipConfig::read(&dir.join(CONFIG))?;
-        let tensors = if dir.join(SINGLE).exists() {
-            checkpoint::open(&dir.join(SINGLE))?
-        } else if dir.join(INDEX).exists() {
-            checkpoint::open_shards(&dir.join(INDEX))?
-        } else {
-            let torch = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
-            return Err(match torch.into_iter().find(|file| dir.join(file).exists()) {
-                Some(file) => WeightsError::OnlyTorch { dir: owned(), file: file.to_owned() },
-                None => WeightsError::NoWeights { dir: owned() },
-            });
-        };
-        Self::checked(config, tensors, &format!("`{}`", dir.display()))
+    pub fn open(path: &Path) -> Result<ClipWeights, WeightsError> {
+        opening::open(path)
     }
 
     /// As [`ClipWeights::open`], of a `config.json` and a `model.safetensors` that are in memory; `origin` stands for
@@ -136,8 +192,8 @@ impl ClipWeights {
     /// [`WeightsError::Config`], [`WeightsError::Checkpoint`] and those about tensors.
     pub fn parse(config: &str, file: &[u8], origin: &Path) -> Result<ClipWeights, WeightsError> {
         let config = ClipConfig::parse(config, &origin.join(CONFIG))?;
-        let tensors = checkpoint::parse(file, &origin.join(SINGLE))?;
-        Self::checked(config, tensors, &format!("`{}`", origin.display()))
+        let tensors = checkpoint::parse(file, &origin.join("model.safetensors"))?;
+        Self::checked(config, tensors, "", &format!("`{}`", origin.display()))
     }
 
     /// Takes tensors from memory under the same check; they are copied, on whatever device they are.
@@ -152,29 +208,77 @@ impl ClipWeights {
                 Err(source) => return Err(WeightsError::Tensor { name, source }),
             };
         }
-        Self::checked(config, stored, "memory")
+        Self::checked(config, stored, "", "memory")
     }
 
-    fn checked(config: ClipConfig, mut tensors: StoredMap, origin: &str) -> Result<ClipWeights, WeightsError> {
+    /// Of tensors under our names with `prefix` before each.
+    fn checked(
+        config: ClipConfig,
+        mut tensors: StoredMap,
+        prefix: &str,
+        origin: &str,
+    ) -> Result<ClipWeights, WeightsError> {
         // Checkpoints of transformers before 4.31 carry these two buffers, which are no parameters.
         let positions = [
-            ("text_model.embeddings.position_ids", config.text.context),
-            ("vision_model.embeddings.position_ids", config.patches() + 1),
+            (format!("{prefix}text_model.embeddings.position_ids"), config.text.context),
+            (format!("{prefix}vision_model.embeddings.position_ids"), config.patches() + 1),
         ];
         for (name, n) in positions {
-            if tensors.remove(name).is_some_and(|ids| !ids.counts_to(n)) {
+            if tensors.remove(&name).is_some_and(|ids| !ids.counts_to(n)) {
                 return Err(WeightsError::Positions { origin: origin.to_owned(), name, last: n - 1 });
             }
         }
+        let mut expected = expected(&config);
+        for tensor in &mut expected {
+            tensor.name.insert_str(0, prefix);
+        }
         let found: BTreeMap<_, _> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.found())).collect();
-        Mismatch::check(&expected(&config), found)
+        Mismatch::check(&expected, found)
             .map_err(|source| WeightsError::Tensors { origin: origin.to_owned(), source })?;
-        Ok(ClipWeights { config, tensors })
+        let plain = tensors.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor));
+        Ok(ClipWeights::of(config, plain.collect()))
     }
 
     /// Of tensors that were made for the configuration.
     pub(crate) fn of(config: ClipConfig, tensors: StoredMap) -> ClipWeights {
-        ClipWeights { config, tensors }
+        ClipWeights { config, tensors, form: WeightsForm::Memory, files: Vec::new() }
+    }
+
+    /// In which form the weights were found.
+    pub fn form(&self) -> WeightsForm {
+        self.form
+    }
+
+    /// The files that they are in, the configuration first, where there is one; none where they are in memory alone.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// How many tensors the model has, whatever the number of those in its files.
+    pub fn tensor_count(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// How many numbers the model has.
+    pub fn parameter_count(&self) -> u64 {
+        self.tensors.values().map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum()
+    }
+
+    /// The types in which tensors are stored, `F32`, `F16` or `BF16`, with how many there are of each, most first.
+    pub fn precisions(&self) -> Vec<(&'static str, usize)> {
+        let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for tensor in self.tensors.values() {
+            *counts.entry(tensor.dtype_name()).or_default() += 1;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts
+    }
+
+    /// Why the GPU's 16-bit kernels do not fit the model; `None` where they do. The CPU's fit every model.
+    pub fn gpu_misfit(&self) -> Option<String> {
+        let vision = &self.config.vision;
+        kernels::misfit(vision.width, vision.heads, vision.activation)
     }
 
     /// The model's sizes and constants.
@@ -248,14 +352,18 @@ impl ClipWeights {
         self.set(name, &all);
     }
 
-    /// The digest of configuration and tensors, as they are stored: heads and constants, which no tensor shows, count
-    /// too. Reads all the weights: 0.1 s for 600 MB on two cores once they are in the page cache, so it is not kept.
+    /// The digest of configuration and tensors: heads and constants, which no tensor shows, count too. A model that is stored in
+    /// one type throughout is hashed in that type, and one that is stored in several as the f32 values that all have: so OpenAI's
+    /// archives, whose matrices are f16 and whose norms are f32, have the digest of the same values in f32. In which form the
+    /// tensors lie in files does not show. Reads all the weights: 0.1 s for 600 MB on two cores once they are in the page cache,
+    /// so it is not kept.
     pub fn digest(&self) -> Fingerprint {
+        let is_mixed = self.precisions().len() > 1;
         let tensors = self.tensors.iter().map(|(name, stored)| TensorBytes {
             name,
-            dtype: stored.dtype_name(),
+            dtype: if is_mixed { "F32" } else { stored.dtype_name() },
             shape: &stored.shape,
-            bytes: stored.bytes(),
+            bytes: if is_mixed { stored.f32_bytes() } else { Content::Plain(stored.bytes()) },
         });
         let tensors = Fingerprint::of_tensors(tensors.collect());
         let config = serde_json::to_vec(&self.config).expect("a configuration is plain numbers");

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use dqa_model::{ClipConfig, TextConfig, VisionConfig};
+use dqa_model::{Activation, ClipConfig, TextConfig, VisionConfig};
 use dqa_testkit::{ClipShape, hf};
 use serde_json::{Value, json};
 
@@ -32,8 +32,11 @@ fn base_32() -> Value {
 }
 
 fn expected_base_32() -> ClipConfig {
-    let vision = VisionConfig { width: 768, layers: 12, heads: 12, mlp_width: 3072, patch: 32, image: 224, eps: 1e-5 };
-    let text = TextConfig { width: 512, layers: 12, heads: 8, mlp_width: 2048, vocab: 49408, context: 77, eps: 1e-5 };
+    let (eps, activation) = (1e-5, Activation::QuickGelu);
+    let vision =
+        VisionConfig { width: 768, layers: 12, heads: 12, mlp_width: 3072, patch: 32, image: 224, eps, activation };
+    let text =
+        TextConfig { width: 512, layers: 12, heads: 8, mlp_width: 2048, vocab: 49408, context: 77, eps, activation };
     ClipConfig { vision, text, embed_dim: 512 }
 }
 
@@ -91,13 +94,13 @@ fn another_model_is_refused_by_file_key_and_value() {
         ("/model_type", json!("siglip"), "`model_type` is \"siglip\", but dqa needs \"clip\""),
         (
             "/text_config/hidden_act",
-            json!("gelu"),
-            "`text_config.hidden_act` is \"gelu\", but dqa needs \"quick_gelu\"",
+            json!("gelu_new"),
+            "`text_config.hidden_act` is \"gelu_new\", but dqa needs \"quick_gelu\" or \"gelu\"",
         ),
         (
             "/vision_config/hidden_act",
-            json!("gelu"),
-            "`vision_config.hidden_act` is \"gelu\", but dqa needs \"quick_gelu\"",
+            json!("relu"),
+            "`vision_config.hidden_act` is \"relu\", but dqa needs \"quick_gelu\" or \"gelu\"",
         ),
         (
             "/vision_config/model_type",
@@ -124,7 +127,7 @@ fn another_model_is_refused_by_file_key_and_value() {
         (
             "/text_config/num_hidden_layers",
             json!(0),
-            "`text_config.num_hidden_layers` is 0, but dqa needs a whole number from 1 to 1048576",
+            "`text_config.num_hidden_layers` is 0, but dqa needs a whole number from 1 to 1000",
         ),
         (
             "/text_config/layer_norm_eps",
@@ -156,4 +159,14 @@ fn a_file_that_is_absent_or_no_json_is_told() {
     assert_eq!(error.to_string(), "cannot read the model's configuration `/nowhere/config.json`");
     let error = ClipConfig::parse("{", Path::new("config.json")).unwrap_err();
     assert_eq!(error.to_string(), "`config.json` is not JSON");
+}
+
+#[test]
+fn gelu_is_read_and_written() {
+    let mut json = base_32();
+    json["vision_config"]["hidden_act"] = json!("gelu");
+    json["text_config"]["hidden_act"] = json!("gelu");
+    let config = parse(&json).unwrap();
+    assert_eq!((config.vision.activation, config.text.activation), (Activation::Gelu, Activation::Gelu));
+    assert_eq!(ClipConfig::parse(&config.to_json(), Path::new("config.json")).unwrap(), config);
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use dqa_model::tune::{Example, Trainer, TuneOptions, Tunes};
-use dqa_model::{ClipConfig, ClipWeights, PromptInit, PromptMode, PromptShape, Prompts, Rgb8, Sees, Words};
+use dqa_model::{Activation, ClipConfig, ClipWeights, PromptInit, PromptMode, PromptShape, Prompts, Rgb8, Sees, Words};
 use dqa_testkit::{HfDir, Picture, hf};
 
 const TOKENS: &str = "text_model.embeddings.token_embedding.weight";
@@ -39,6 +39,11 @@ impl Model {
         // At CLIP's 100 the scores of these weights are near 0 and 1, where there is no slope.
         weights.insert("logit_scale".into(), Tensor::new(2.0f32, &Device::Cpu).unwrap());
         Model { config, weights, prompts: tensors(dir.prompts()), options }
+    }
+
+    fn with(mut self, activation: Activation) -> Model {
+        (self.config.vision.activation, self.config.text.activation) = (activation, activation);
+        self
     }
 
     fn trainer(&self) -> Trainer {
@@ -122,6 +127,12 @@ fn without_prompts_and_with_one_view_too() {
     }
 }
 
+#[test]
+fn gelu_has_slopes_too() {
+    let model = Model::tiny(Tunes::All, Sees::Global).with(Activation::Gelu);
+    check(&model, |name| name.contains("layers.1.mlp.fc1"));
+}
+
 /// The norm of the difference, as a part of the norm.
 fn apart(ours: &[f32], theirs: &[f32]) -> f64 {
     let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>();
@@ -133,10 +144,10 @@ fn apart(ours: &[f32], theirs: &[f32]) -> f64 {
 fn our_gradients_are_candles_for_every_shape_of_prompts() {
     let words = Words { bad: "a hazy photo.".into(), good: "a clear photo of a scene.".into() };
     let shapes = [(8, 3, 8, 3), (4, 1, 6, 2), (0, 0, 5, 1), (3, 2, 0, 0)];
-    for ((text_len, text_depth, visual_len, visual_depth), sees) in
-        shapes.into_iter().zip([Sees::Both, Sees::Local, Sees::Both, Sees::Global])
-    {
-        let mut model = Model::tiny(Tunes::All, sees);
+    let (quick, gelu) = (Activation::QuickGelu, Activation::Gelu);
+    let models = [(Sees::Both, quick), (Sees::Local, gelu), (Sees::Both, gelu), (Sees::Global, quick)];
+    for ((text_len, text_depth, visual_len, visual_depth), (sees, activation)) in shapes.into_iter().zip(models) {
+        let mut model = Model::tiny(Tunes::All, sees).with(activation);
         let weights = ClipWeights::from_tensors(model.config.clone(), model.weights.clone()).unwrap();
         let shape = PromptShape { text_len, text_depth, visual_len, visual_depth };
         let prompts = Prompts::initial(&weights, shape, words.clone(), &PromptInit::Random, 5).unwrap();

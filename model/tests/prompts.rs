@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor, Var};
 use dqa_model::{ClipConfig, PromptShape, Prompts, PromptsError, Words};
 use dqa_testkit::hf::{self, Dtype, HfDir, RawTensor};
+use dqa_testkit::torch::{Py, PyTensor, TorchSave};
 use dqa_testkit::{ClipShape, Goldens, NamedTensor};
 
 /// The fixtures were made with this salt, whatever DQA_GOLDENS says.
@@ -294,23 +295,130 @@ fn files_of_other_kinds_are_told() {
         text(&Prompts::open(&file, &config()).unwrap_err(), dir.path())
     };
     assert_eq!(refused(b"hello"), "`DIR/prompts.pth` is neither a safetensors file nor a PyTorch checkpoint");
-    assert_eq!(refused(b""), "`DIR/prompts.pth` is neither a safetensors file nor a PyTorch checkpoint");
+    let neither = "`DIR/prompts.pth` is neither a safetensors file nor a PyTorch checkpoint: it is ";
+    assert_eq!(refused(b""), format!("{neither}empty"));
+    for (bytes, told) in [
+        (
+            &b"version https://git-lfs.github.com/spec/v1\n"[..],
+            "a pointer of Git LFS; run `git lfs pull` in its repository",
+        ),
+        (b"<!DOCTYPE html>", "a web page, which was saved in place of the file"),
+        (
+            b"\x80\x04\x95\x00",
+            "a pickle that `torch.save` did not write; load it in Python and save it with `torch.save`",
+        ),
+    ] {
+        assert_eq!(refused(bytes), format!("{neither}{told}"));
+    }
     assert_eq!(
         refused(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."),
-        "`DIR/prompts.pth` is in PyTorch's format from before 1.6; load it there and save it again with `torch.save`"
+        "`DIR/prompts.pth` is a PyTorch checkpoint that cannot be read: its pickle is damaged at byte 0: it ends in the \
+         middle of a value"
     );
     let whole = fs::read(fixture("tiny-prompts.pth")).unwrap();
     let cut = refused(&whole[..whole.len() / 2]);
     assert!(
-        cut.starts_with("`DIR/prompts.pth` is a PyTorch checkpoint that cannot be read; safetensors would do: "),
+        cut.starts_with("`DIR/prompts.pth` is a PyTorch checkpoint that cannot be read: it has no list of its entries"),
         "{cut}"
     );
     assert_eq!(
         refused(&fs::read(fixture("other.pth")).unwrap()),
-        "`DIR/prompts.pth` holds no prompts, which are called `prompts_text.0` and the like: none at the top of the \
-         checkpoint, nor under state_dict, model, model_state_dict, net, prompt_learner, params"
+        "`DIR/prompts.pth` holds no prompts, which are called `prompts_text.0` and the like: its 1 tensors are weight"
     );
     let error = Prompts::open(&dir.path().join("absent"), &config()).unwrap_err();
     assert!(text(&error, dir.path()).starts_with("cannot read `DIR/absent`: "));
     assert!(!error.retry());
+}
+
+/// The tiny model's prompts as a state dictionary, with `prefix` before each name.
+fn state(save: &mut TorchSave, prefix: &str) -> Py {
+    let tensors = TINY.prompts();
+    Py::Ordered(tensors.iter().map(|t| (format!("{prefix}{}", t.name), save.floats(&t.shape, &t.values))).collect())
+}
+
+/// What comes of a checkpoint that `make` makes.
+fn open_torch(protocol: u8, make: impl FnOnce(&mut TorchSave) -> Py) -> Result<Prompts, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("prompts.pth");
+    let mut save = TorchSave { protocol, root: "\u{63d0}\u{793a}".to_owned(), ..TorchSave::default() };
+    let value = make(&mut save);
+    save.write(&file, &value);
+    Prompts::open(&file, &config()).map_err(|error| text(&error, dir.path()))
+}
+
+#[test]
+fn checkpoints_as_trainings_leave_them_give_one_set_of_prompts() {
+    let digest = open(|_| ()).unwrap().digest().unwrap();
+    type Make = fn(&mut TorchSave) -> Py;
+    let makes: [(&str, Make); 7] = [
+        ("plain", |save| state(save, "")),
+        ("prefixed", |save| state(save, "module.prompt_learner.")),
+        ("under an unusual key", |save| Py::dict(vec![("params_ema", state(save, ""))])),
+        ("deep", |save| Py::dict(vec![("nets", Py::List(vec![Py::dict(vec![("best", state(save, "net."))])]))])),
+        ("one dictionary under two keys", |save| {
+            save.shared = vec![state(save, "")];
+            Py::dict(vec![("state_dict", Py::Shared(0)), ("best", Py::Shared(0))])
+        }),
+        ("equal copies", |save| Py::dict(vec![("last", state(save, "")), ("best", state(save, "module."))])),
+        ("a training's state", |save| {
+            let moment = |save: &mut TorchSave| Py::dict(vec![("exp_avg", save.floats(&[2], &[0.0; 2]))]);
+            let by_name = Py::dict(vec![("prompts_text.0", save.floats(&[2], &[0.0; 2]))]);
+            let state_of = Py::Dict(vec![(Py::Int(0), moment(save)), (Py::str("by_name"), by_name)]);
+            let scalar = Py::Call("numpy.core.multiarray", "scalar", vec![Py::str("f8"), Py::str("\0\0\0\0\0\0\0\0")]);
+            Py::dict(vec![
+                ("seed", Py::Long(vec![57, 48, 0, 0, 0, 0, 0, 128, 0])),
+                ("best_srcc", scalar),
+                ("args", Py::Object("argparse", "Namespace", vec![("lr".to_owned(), Py::Float(1e-4))])),
+                ("scheduler", Py::Call("my.package", "Scheduler", vec![Py::Int(3)])),
+                ("rng", save.tensor("ByteStorage", &[4], 4, vec![0; 4])),
+                ("mask", save.tensor("BoolStorage", &[4], 4, vec![1; 4])),
+                ("steps", save.tensor("IntStorage", &[1], 1, vec![0; 4])),
+                ("loss", save.tensor("DoubleStorage", &[1], 1, vec![0; 8])),
+                ("odd", save.tensor("QInt8Storage", &[1], 1, vec![0])),
+                ("optimizer", Py::dict(vec![("state", state_of)])),
+                ("state_dict", state(save, "")),
+            ])
+        }),
+    ];
+    for (what, make) in makes {
+        for protocol in [2, 4, 5] {
+            let prompts = open_torch(protocol, make).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(prompts.digest().unwrap(), digest, "{what}, protocol {protocol}");
+        }
+    }
+}
+
+#[test]
+fn different_sets_of_prompts_in_a_checkpoint_are_told() {
+    let error = open_torch(2, |save| {
+        let mut other = state(save, "");
+        if let Py::Ordered(pairs) = &mut other {
+            pairs[0].1 = save.floats(&[8, 64], &[0.5; 8 * 64]);
+        }
+        Py::dict(vec![("params", state(save, "")), ("params_ema", other)])
+    });
+    assert_eq!(
+        error.unwrap_err(),
+        "`DIR/prompts.pth` holds more than one set of prompts, under `params` and `params_ema`: keep one"
+    );
+    let error = open_torch(2, |save| {
+        let tensor = save.floats(&[1], &[0.0]);
+        Py::dict(vec![("net", Py::dict(vec![("weight", tensor.clone())])), ("ema", Py::dict(vec![("weight", tensor)]))])
+    });
+    assert_eq!(
+        error.unwrap_err(),
+        "`DIR/prompts.pth` holds no prompts, which are called `prompts_text.0` and the like: none in its 2 dictionaries of \
+         tensors, `net`, `ema`"
+    );
+}
+
+#[test]
+fn giant_prompts_of_a_small_file_take_no_memory() {
+    let error = open_torch(2, |save| {
+        let (shape, strides) = (vec![1 << 40, 64], vec![0, 0]);
+        save.storages.insert("0".to_owned(), vec![0; 4]);
+        let tensor = PyTensor { kind: "FloatStorage", key: "0".to_owned(), values: 1, offset: 0, shape, strides };
+        Py::dict(vec![("prompts_text.0", Py::Tensor(tensor))])
+    });
+    assert!(error.unwrap_err().contains("it repeats values and is larger than its file"));
 }

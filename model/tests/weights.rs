@@ -198,7 +198,7 @@ fn a_file_cut_short_is_told() {
     let dir = with_tensors(|_| (), 1);
     let file = dir.path().join("model.safetensors");
     let length = fs::metadata(&file).unwrap().len();
-    for shorter in [length - 1, 1000, 8, 0] {
+    for shorter in [length - 1, 1000] {
         fs::File::options().write(true).open(&file).unwrap().set_len(shorter).unwrap();
         let error = ClipWeights::open(dir.path()).unwrap_err();
         let text = text(&error, dir.path());
@@ -248,17 +248,18 @@ fn a_directory_without_a_model_is_told() {
     let open = |path: &Path| text(&ClipWeights::open(path).unwrap_err(), dir.path());
     assert_eq!(
         open(&dir.path().join("absent")),
-        "`DIR/absent` is not a directory: a model is a directory with `config.json` and `model.safetensors`"
+        "there is no file or directory `DIR/absent`: a model is a directory with `config.json` and `model.safetensors`, or \
+         another checkpoint of CLIP"
     );
-    assert_eq!(open(dir.path()), "`DIR` has no `config.json`: it is no Hugging Face model directory");
+    let none = "`DIR` has no weights of CLIP: neither `model.safetensors`, `pytorch_model.bin`, `open_clip_model.safetensors` \
+                nor a single checkpoint of another name";
+    assert_eq!(open(dir.path()), none);
     fs::write(dir.path().join("config.json"), hf::config_json(&TINY.shape)).unwrap();
-    assert_eq!(open(dir.path()), "`DIR` has neither `model.safetensors` nor `model.safetensors.index.json`");
+    assert_eq!(open(dir.path()), none);
     fs::write(dir.path().join("pytorch_model.bin"), "").unwrap();
     assert_eq!(
         open(dir.path()),
-        "`DIR` has weights in `pytorch_model.bin` only, which dqa does not read; convert them once with `python -c \
-         \"from transformers import CLIPModel; CLIPModel.from_pretrained('DIR').save_pretrained('DIR', \
-         safe_serialization=True)\"`"
+        "`DIR/pytorch_model.bin` is neither a safetensors file nor a PyTorch checkpoint: it is empty"
     );
     fs::write(dir.path().join("config.json"), r#"{"model_type": "bert"}"#).unwrap();
     assert_eq!(open(dir.path()), "`DIR/config.json`: `model_type` is \"bert\", but dqa needs \"clip\"");
@@ -285,4 +286,167 @@ fn the_configuration_is_the_directorys() {
     let dir = with_tensors(|_| (), 1);
     let wanted = ClipConfig::read(&dir.path().join("config.json")).unwrap();
     assert_eq!(*ClipWeights::open(dir.path()).unwrap().config(), wanted);
+}
+
+/// OpenAI's tensors of a model of one head a tower, whose configuration its shapes tell, spoilt by `spoil`.
+fn open_ai_refused(spoil: impl FnOnce(&mut Vec<RawTensor>)) -> String {
+    let width = 64;
+    let zeros = |name: &str, shape: &[usize]| RawTensor {
+        name: name.to_owned(),
+        dtype: Dtype::F16,
+        shape: shape.to_vec(),
+        bytes: vec![0; 2 * shape.iter().product::<usize>()],
+    };
+    let mut tensors = vec![
+        zeros("logit_scale", &[]),
+        zeros("text_projection", &[width, 32]),
+        zeros("positional_embedding", &[77, width]),
+        zeros("token_embedding.weight", &[49408, width]),
+        zeros("visual.class_embedding", &[width]),
+        zeros("visual.conv1.weight", &[width, 3, 32, 32]),
+        zeros("visual.positional_embedding", &[50, width]),
+        zeros("visual.proj", &[width, 32]),
+    ];
+    for (name, size) in [("input_resolution", 224i64), ("context_length", 77), ("vocab_size", 49408)] {
+        tensors.push(RawTensor { shape: vec![], ..RawTensor::i64_row(name, &[size]) });
+    }
+    for norm in ["visual.ln_pre", "visual.ln_post", "ln_final"] {
+        tensors.extend([zeros(&format!("{norm}.weight"), &[width]), zeros(&format!("{norm}.bias"), &[width])]);
+    }
+    for (tower, layer) in [("visual.", 0), ("visual.", 1), ("", 0), ("", 1)] {
+        for (name, shape) in [
+            ("attn.in_proj_weight", &[3 * width, width][..]),
+            ("attn.in_proj_bias", &[3 * width]),
+            ("attn.out_proj.weight", &[width, width]),
+            ("attn.out_proj.bias", &[width]),
+            ("ln_1.weight", &[width]),
+            ("ln_1.bias", &[width]),
+            ("ln_2.weight", &[width]),
+            ("ln_2.bias", &[width]),
+            ("mlp.c_fc.weight", &[4 * width, width]),
+            ("mlp.c_fc.bias", &[4 * width]),
+            ("mlp.c_proj.weight", &[width, 4 * width]),
+            ("mlp.c_proj.bias", &[width]),
+        ] {
+            tensors.push(zeros(&format!("{tower}transformer.resblocks.{layer}.{name}"), shape));
+        }
+    }
+    spoil(&mut tensors);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("clip");
+    hf::write_safetensors(&file, &tensors);
+    match ClipWeights::open(&file) {
+        Ok(weights) => weights.form().to_string(),
+        Err(error) => text(&error, dir.path()),
+    }
+}
+
+#[test]
+fn tensors_of_openai_are_named_as_they_are_in_the_file() {
+    let refused = "the weights in `DIR/clip` are not those of the model that its configuration describes: ";
+    assert_eq!(open_ai_refused(|_| ()), "OpenAI safetensors");
+    let prefixed = open_ai_refused(|tensors| tensors.iter_mut().for_each(|t| t.name.insert_str(0, "module.")));
+    assert_eq!(prefixed, "OpenAI safetensors");
+    let in_proj = "visual.transformer.resblocks.1.attn.in_proj_bias";
+    assert_eq!(
+        open_ai_refused(|tensors| tensors.retain(|tensor| tensor.name != in_proj)),
+        format!("{refused}1 missing: {in_proj}")
+    );
+    assert_eq!(
+        open_ai_refused(|tensors| tensors.retain(|tensor| tensor.name != "visual.conv1.weight")),
+        format!("{refused}1 missing: visual.conv1.weight")
+    );
+    assert_eq!(
+        open_ai_refused(|tensors| find(tensors, in_proj).name = "visual.head".to_owned()),
+        format!("{refused}1 missing: {in_proj}; 1 unexpected: visual.head")
+    );
+    assert_eq!(
+        open_ai_refused(|tensors| find(tensors, "visual.proj").shape = vec![32, 64]),
+        format!(
+            "{refused}2 of another shape: visual.proj is (32, 64), not (64, 64), text_projection is (64, 32), not (64, 64)"
+        )
+    );
+    assert_eq!(
+        open_ai_refused(|tensors| find(tensors, "text_projection").dtype = Dtype::I16),
+        format!("{refused}1 of a type other than F32, F16 and BF16: text_projection is I16")
+    );
+    let mask = |future: u16| RawTensor {
+        name: "attn_mask".to_owned(),
+        dtype: Dtype::F16,
+        shape: vec![77, 77],
+        bytes: (0..77 * 77).flat_map(|i| if i % 77 > i / 77 { future } else { 0 }.to_le_bytes()).collect(),
+    };
+    assert_eq!(open_ai_refused(|tensors| tensors.push(mask(0xfc00))), "OpenAI safetensors");
+    assert_eq!(open_ai_refused(|tensors| tensors.push(mask(0))), format!("{refused}1 unexpected: attn_mask"));
+}
+
+#[test]
+fn models_that_are_not_run_are_told() {
+    let refused = "the model in `DIR/clip` cannot be run: ";
+    let renamed =
+        |from: &'static str, to: &'static str| open_ai_refused(move |tensors| find(tensors, from).name = to.to_owned());
+    for (to, told) in [
+        ("visual.layer1.0.conv1.weight", "its visual tower is a ResNet, and dqa runs vision transformers"),
+        ("visual.trunk.head.weight", "its visual tower is one of timm, and dqa runs CLIP's own vision transformers"),
+        ("text_decoder.ln_final.weight", "it is a CoCa model, and dqa runs CLIP alone"),
+        ("logit_bias", "it is a SigLIP model, and dqa runs CLIP alone"),
+        (
+            "text.transformer.encoder.layer.0.weight",
+            "its text tower is another model of Hugging Face, and dqa runs CLIP's own",
+        ),
+    ] {
+        assert_eq!(renamed("visual.ln_post.bias", to), format!("{refused}{told}"));
+    }
+    assert_eq!(
+        open_ai_refused(|tensors| {
+            let tensor = find(tensors, "visual.positional_embedding");
+            (tensor.shape, tensor.bytes) = (vec![101, 64], vec![0; 2 * 101 * 64]);
+        }),
+        format!("{refused}it takes pictures of 320 x 320 pixels, and dqa cuts windows of 224 x 224")
+    );
+    assert_eq!(
+        open_ai_refused(|tensors| find(tensors, "input_resolution").bytes[0] = 1),
+        format!("{refused}its `input_resolution` is not 224, as its tensors have it")
+    );
+    assert_eq!(
+        open_ai_refused(|tensors| tensors.truncate(1)),
+        format!("{refused}it has no tensors of CLIP: its 1 tensors are logit_scale")
+    );
+    let prompts = tempfile::tempdir().unwrap();
+    hf::write_safetensors(&prompts.path().join("clip"), &hf::raw(TINY.prompts()));
+    assert_eq!(
+        text(&ClipWeights::open(prompts.path()).unwrap_err(), prompts.path()),
+        "the model in `DIR` cannot be run: it holds prompts, which are given as --prompts"
+    );
+}
+
+#[test]
+fn a_directory_with_several_checkpoints_asks_for_one() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["ViT-B-32.pt", "ViT-L-14.pt", ".hidden"] {
+        hf::write_safetensors(&dir.path().join(name), &hf::raw(TINY.prompts()));
+    }
+    assert_eq!(
+        text(&ClipWeights::open(dir.path()).unwrap_err(), dir.path()),
+        "`DIR` has more than one checkpoint, `ViT-B-32.pt`, `ViT-L-14.pt`: give the path of the one that is meant"
+    );
+}
+
+#[test]
+fn a_model_in_two_precisions_has_the_digest_of_its_values() {
+    let f16 =
+        |name: &str| TINY.weights().into_iter().find(|tensor| tensor.name == name).map(|t| RawTensor::f16(&t)).unwrap();
+    let mixed = with_tensors(|tensors| *find(tensors, FC1) = f16(FC1), 1);
+    let widened = with_tensors(
+        |tensors| {
+            let halves = f16(FC1);
+            let values = halves.bytes.chunks_exact(2).map(|pair| half::f16::from_le_bytes([pair[0], pair[1]]).to_f32());
+            find(tensors, FC1).bytes = values.flat_map(f32::to_le_bytes).collect();
+        },
+        1,
+    );
+    let (mixed, widened) = (ClipWeights::open(mixed.path()).unwrap(), ClipWeights::open(widened.path()).unwrap());
+    assert_eq!(mixed.digest(), widened.digest());
+    assert_eq!(mixed.precisions(), [("F32", mixed.tensor_count() - 1), ("F16", 1)]);
+    assert_eq!(widened.precisions(), [("F32", widened.tensor_count())]);
 }

@@ -1,5 +1,7 @@
 //! What the headers of a data set's pictures say, kept beside the results: `index/by_dataset=<name>/headers.parquet`. The
 //! next plan reads only the headers of pictures that changed. A cache: without it, a plan is slower and the same.
+//!
+//! What another version of the decoders could not read is not taken from it: this version may. Sizes are kept.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -9,11 +11,19 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 
+use crate::causes;
 use crate::dataset::Picture;
 use crate::digest;
 use crate::names::DatasetName;
 use crate::place::{Place, PlaceError};
 use crate::tables::parquet_file;
+
+/// The version of the decoders, which is raised whenever they read, or refuse, other files than before. 2: GIF and PNM; TIFF
+/// with JPEG, Zstandard, planes in tiles and tiles in strips' tags.
+pub const DECODERS: u32 = 2;
+
+/// The name in the index's footer of the version that made it.
+const DECODERS_FACT: &str = "dqa.decoders";
 
 /// What a picture's header says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +63,10 @@ impl Header {
     }
 }
 
+/// Codes that a run's own limits and views give: what they say of one run is not true of another, so that the index has sizes
+/// instead.
+const JUDGED: [&str; 2] = ["too_large", "too_small"];
+
 /// The headers that are known. Some 40 bytes a picture.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -79,9 +93,16 @@ impl Index {
             Err(error) if error.is_not_found() => return Ok(Index::default()),
             other => other?,
         };
-        let read = parquet_file::read(bytes).map_err(|error| error.to_string());
-        let decoded = read.and_then(|batches| Index::decode(&batches).map_err(|error| error.to_string()));
-        Ok(decoded.unwrap_or_else(|error| {
+        let read = || -> Result<Index, String> {
+            let decoders = parquet_file::fact(&bytes, DECODERS_FACT).map_err(|error| causes(&error).to_string())?;
+            let batches = parquet_file::read(bytes).map_err(|error| causes(&error).to_string())?;
+            let mut index = Index::decode(&batches).map_err(|error| causes(&error).to_string())?;
+            if decoders != Some(DECODERS.to_string()) {
+                index.headers.retain(|_, header| header.size().is_some());
+            }
+            Ok(index)
+        };
+        Ok(read().unwrap_or_else(|error| {
             tracing::warn!(%dataset, error, "the index of headers is damaged and is made again");
             Index::default()
         }))
@@ -107,7 +128,8 @@ impl Index {
             Arc::new(text(|header| header.error().map(|(_, message)| message))),
         ];
         let batch = RecordBatch::try_new(SCHEMA.clone(), columns).expect("the columns are made to the schema");
-        let bytes = parquet_file::write(&SCHEMA, &[batch], &[]).expect("memory takes what is made to the schema");
+        let facts = [(DECODERS_FACT, DECODERS.to_string())];
+        let bytes = parquet_file::write(&SCHEMA, &[batch], &facts).expect("memory takes what is made to the schema");
         store.put(&key(dataset), bytes).await
     }
 
@@ -116,9 +138,11 @@ impl Index {
         self.headers.get(&identity(picture))
     }
 
-    /// Adds what was read.
+    /// Adds what was read. That a picture is too large or too small is not kept.
     pub fn insert(&mut self, picture: &Picture, header: Header) {
-        self.headers.insert(identity(picture), header);
+        if !is_judged(&header) {
+            self.headers.insert(identity(picture), header);
+        }
     }
 
     fn decode(batches: &[RecordBatch]) -> Result<Index, ArrowError> {
@@ -131,18 +155,25 @@ impl Index {
             let number = |column: usize| batch.column(column).as_primitive::<UInt32Type>();
             for row in 0..batch.num_rows() {
                 let picture = u128::from_str_radix(text(0).value(row), 16);
-                let picture = picture.map_err(|error| ArrowError::ParseError(error.to_string()))?;
+                let picture = picture.map_err(|error| ArrowError::ParseError(causes(&error).to_string()))?;
                 let header = if text(3).is_valid(row) {
                     let (code, message) = (text(3).value(row).to_owned(), text(4).value(row).to_owned());
                     Header::Unreadable { code, message }
                 } else {
                     Header::Size { width: number(1).value(row), height: number(2).value(row) }
                 };
-                headers.insert(picture, header);
+                // Older versions kept it: these are read again.
+                if !is_judged(&header) {
+                    headers.insert(picture, header);
+                }
             }
         }
         Ok(Index { headers })
     }
+}
+
+fn is_judged(header: &Header) -> bool {
+    header.error().is_some_and(|(code, _)| JUDGED.contains(&code))
 }
 
 fn key(dataset: &DatasetName) -> String {
@@ -175,6 +206,7 @@ mod tests {
             bytes: 1,
             version: version.into(),
             mos: None,
+            raters: None,
             hazy: None,
         }
     }
@@ -194,6 +226,23 @@ mod tests {
         assert_eq!(index.get(&good), Some(&Header::Size { width: 640, height: 480 }));
         assert_eq!(index.get(&bad), Some(&unreadable));
         assert_eq!(index.get(&picture("1.png", "w")), None, "it changed");
+        // A limit of one run is none of the next.
+        let mut index = Index::default();
+        for code in JUDGED {
+            index.insert(&good, Header::Unreadable { code: code.into(), message: "it is".into() });
+            assert_eq!(index.get(&good), None);
+        }
+
+        let file = store.get(&key(&name)).await.unwrap();
+        for decoders in
+            [vec![], vec![(DECODERS_FACT, "1".to_owned())], vec![(DECODERS_FACT, (DECODERS + 1).to_string())]]
+        {
+            let other = parquet_file::write(&SCHEMA, &parquet_file::read(file.clone()).unwrap(), &decoders).unwrap();
+            store.put(&key(&name), other).await.unwrap();
+            let index = Index::read(&store, &name).await.unwrap();
+            assert_eq!(index.get(&good), Some(&Header::Size { width: 640, height: 480 }), "{decoders:?}");
+            assert_eq!(index.get(&bad), None, "other decoders may read it: {decoders:?}");
+        }
         store.put(&key(&name), "no parquet".into()).await.unwrap();
         assert_eq!(Index::read(&store, &name).await.unwrap().get(&good), None);
     }

@@ -4,9 +4,12 @@
 //! DataSet -plan-> Shard -(scored elsewhere)-> Part -commit-> Run -report-> Correlations, Leaderboard
 //! ```
 
+mod causes;
 pub mod dataset;
 pub mod digest;
+pub mod file_names;
 pub mod index;
+pub mod limits;
 pub mod model;
 pub mod names;
 pub mod parts;
@@ -19,3 +22,5 @@ pub mod stats;
 pub mod study;
 pub mod tables;
 pub mod tune;
+
+pub use causes::{Causes, causes};

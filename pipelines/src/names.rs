@@ -1,11 +1,13 @@
 //! Names as types: of a data set, an algorithm, a run. What passes here is safe as a folder, an object key, a Hive
 //! partition and a word on a command line, the same everywhere, with nothing to escape.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfd_quick};
 
 /// Longest name, in bytes: with what is put around it, still a file name.
 const NAME_BYTES_MAX: usize = 100;
@@ -99,6 +101,20 @@ name!(
     "a study"
 );
 
+/// Returns `text` in Unicode's form NFC, in which names are compared: macOS writes `é` as `e` and an accent, Linux and
+/// Windows as one character. Addresses stay as they are.
+pub fn nfc(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.nfc().collect())
+}
+
+/// Whether what is the same in NFC may be written otherwise.
+pub(crate) fn has_other_forms(text: &str) -> bool {
+    !text.is_ascii() && is_nfd_quick(text.chars()) != IsNormalized::Yes
+}
+
 /// The names in `all` that are near to `text`, nearest first, at most three: for errors.
 pub fn near<'a>(text: &str, all: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let folded = text.to_lowercase();
@@ -123,6 +139,16 @@ mod tests {
         for text in ["dcp", "AOD-Net", "He09", "2021.v1+x_y", &"a".repeat(100)] {
             assert_eq!(text.parse::<AlgorithmName>().unwrap().as_str(), text);
         }
+    }
+
+    #[test]
+    fn names_of_two_unicode_forms_are_one() {
+        assert_eq!(nfc("caf\u{65}\u{301}/\u{1112}\u{1161}\u{11ab}"), "caf\u{e9}/\u{d55c}");
+        for text in ["", "plain.png", "caf\u{e9}", "\u{96fe}", "\u{d55c}"] {
+            assert!(matches!(nfc(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+        assert!(has_other_forms("caf\u{e9}") && has_other_forms("\u{d55c}"));
+        assert!(!has_other_forms("plain.png") && !has_other_forms("\u{96fe}"));
     }
 
     #[test]

@@ -6,10 +6,11 @@ use futures::{StreamExt, TryStreamExt};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
 
+use crate::causes;
 use crate::place::{Place, PlaceError};
 use crate::plan::Shard;
 use crate::tables::parquet_file;
-use crate::tables::scores::{self, SCHEMA, ScoreRow};
+use crate::tables::scores::{self, ScoreRow};
 
 /// What a part's footer says of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub fn encode(shard: &Shard, rows: &[ScoreRow], made: &[(String, String)]) -> By
     let mut facts = vec![(PART, shard.part.part.clone()), (FAILED, failed.to_string())];
     facts.extend(shard.facts.iter().chain(made).map(|(name, value)| (name.as_str(), value.clone())));
     let batch = scores::to_batch(&shard.part, rows);
-    parquet_file::write(&SCHEMA, &[batch], &facts).expect("memory takes what is made to the schema")
+    parquet_file::write(&batch.schema(), &[batch], &facts).expect("memory takes what is made to the schema")
 }
 
 /// What there is under the name of a part of so many rows.
@@ -80,7 +81,7 @@ pub async fn find(store: &Place, key: &str, rows: u64) -> Result<Found, PlaceErr
     Ok(match inspect(&bytes, key) {
         Ok(counts) if counts.rows == rows => Found::Whole(counts),
         Ok(counts) => Found::Damaged(format!("it has {} rows of {rows}", counts.rows)),
-        Err(error) => Found::Damaged(error.to_string()),
+        Err(error) => Found::Damaged(causes(&error).to_string()),
     })
 }
 
@@ -142,6 +143,7 @@ mod tests {
             bytes: 1,
             version: "v".to_owned(),
             mos: i.is_multiple_of(2).then_some(i as f64),
+            raters: None,
         };
         let part = |text: &str| text.to_owned();
         Shard {
@@ -152,6 +154,7 @@ mod tests {
             pictures: (0..pictures).map(picture).collect(),
             windows: 1,
             facts: vec![("dqa.host".to_owned(), "here".to_owned())],
+            limits: crate::limits::PictureLimits::default(),
         }
     }
 
@@ -170,6 +173,7 @@ mod tests {
                 .map(|score| Spread { score, std: 0.1, min: 0.0, max: 1.0 })
                 .ok_or_else(|| Failure { code: "io".to_owned(), message: "gone".to_owned() }),
             mos: picture.mos,
+            raters: picture.raters,
         }
     }
 

@@ -5,6 +5,14 @@
 //! A key is an object's path below the folder, with `/` between its parts.
 
 mod extent;
+#[cfg_attr(not(feature = "cloud"), allow(dead_code, reason = "stores beyond this machine alone have faults"))]
+mod fault;
+#[cfg(feature = "cloud")]
+mod odd_keys;
+mod probe;
+#[cfg(feature = "cloud")]
+mod remote;
+mod walk;
 
 use std::collections::HashMap;
 use std::path::{Path as FilePath, PathBuf};
@@ -20,6 +28,10 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 pub use extent::{Extent, plain_name};
+pub use fault::{Fault, FaultKind};
+pub use probe::Creation;
+use walk::{Step, Walk};
+pub use walk::{Unusable, UnusableKind};
 
 /// Of an object that is written in pieces: larger than the 5 MiB that S3 takes at least.
 const PIECE_BYTES: usize = 8 << 20;
@@ -69,6 +81,17 @@ pub enum PlaceError {
         /// Bytes that are there.
         got: u64,
     },
+    /// A store beyond this machine that cannot be reached, or does not do what was asked.
+    #[error("cannot {what} {address}")]
+    Store {
+        /// What was tried.
+        what: &'static str,
+        /// On which folder or object.
+        address: String,
+        /// Why.
+        #[source]
+        source: Fault,
+    },
     /// An object that cannot be read, written or listed.
     #[error("cannot {what} {address}")]
     Object {
@@ -96,13 +119,49 @@ impl PlaceError {
         matches!(self, PlaceError::Object { source, .. } if taken(source))
     }
 
+    /// Whether it says something of one object alone, so that others may be had: it is not there, or may not be read.
+    pub fn is_of_object(&self) -> bool {
+        match self {
+            PlaceError::Extent { .. } | PlaceError::Short { .. } => true,
+            PlaceError::Object { address, source, .. } => {
+                let is_refused = matches!(
+                    source,
+                    object_store::Error::PermissionDenied { .. } | object_store::Error::InvalidPath { .. }
+                );
+                address.starts_with("file://") || is_refused || self.is_not_found()
+            }
+            PlaceError::Store { source, .. } => source.kind() == FaultKind::Denied,
+            PlaceError::Address { .. } | PlaceError::Folder { .. } => false,
+        }
+    }
+
     /// Whether another try may do better: a store beyond this machine did not answer, or said that it is busy. What it
     /// said clearly (no such object, no permission) stays.
     pub fn may_pass(&self) -> bool {
+        if let PlaceError::Store { source, .. } = self {
+            return source.may_pass();
+        }
         let PlaceError::Object { address, source, .. } = self else {
             return false;
         };
         !address.starts_with("file://") && matches!(source, object_store::Error::Generic { .. })
+    }
+}
+
+impl PlaceError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            PlaceError::Store { source, .. } => source.hint(),
+            _ => None,
+        }
+    }
+
+    /// Whether it says nothing of the object that was asked for: the store cannot be reached as it is set up, or did not
+    /// answer.
+    pub fn is_of_store(&self) -> bool {
+        let is_of_object = |fault: &Fault| fault.kind() == FaultKind::Denied;
+        self.may_pass() || matches!(self, PlaceError::Store { source, .. } if !is_of_object(source))
     }
 }
 
@@ -124,6 +183,20 @@ impl Object {
         Object { key, bytes: extent.bytes, version }
     }
 }
+
+/// What a listing finds, where nothing is left out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// An object.
+    Object(Object),
+    /// The key of a folder that was not to be entered.
+    Skipped(String),
+    /// What cannot be had as an object.
+    Unusable(Unusable),
+}
+
+/// Entries of a folder of this machine that are looked at before somebody waits for them.
+const WALK_BATCH: usize = 1024;
 
 /// A folder in an object store or on this machine. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -178,15 +251,29 @@ impl Place {
     }
 
     /// Credentials and options come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`, ...).
+    #[cfg(feature = "cloud")]
     fn remote(address: &str) -> Result<Place, PlaceError> {
-        let wrong = |source| PlaceError::Address { address: address.to_owned(), source };
-        let mut url = Url::parse(address).map_err(|source| wrong(source.into()))?;
-        if !url.path().ends_with('/') {
-            url.set_path(&format!("{}/", url.path()));
+        let remote::Remote { objects, prefix, url } = remote::open(address)?;
+        Ok(Place { objects, prefix, url })
+    }
+
+    #[cfg(not(feature = "cloud"))]
+    fn remote(address: &str) -> Result<Place, PlaceError> {
+        Err(PlaceError::Address { address: address.to_owned(), source: "this build has local stores alone".into() })
+    }
+
+    /// Whether the folder can be listed: what is set up wrongly is said before anything is computed.
+    ///
+    /// # Errors
+    /// Where the store does not answer or refuses.
+    pub async fn check(&self) -> Result<(), PlaceError> {
+        if self.is_local() {
+            return Ok(());
         }
-        let options = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
-        let (objects, prefix) = object_store::parse_url_opts(&url, options).map_err(|source| wrong(source.into()))?;
-        Ok(Place { objects: objects.into(), prefix, url })
+        match self.objects.list(Some(&self.prefix)).next().await {
+            Some(Err(source)) => Err(self.failed("list", "", source)),
+            _ => Ok(()),
+        }
     }
 
     /// The folder's address, with a slash at its end.
@@ -227,17 +314,69 @@ impl Place {
         format!("{}#{}", self.address(key), extent.fragment(member))
     }
 
-    /// All objects below `folder` (a key, or nothing for all), in no order.
+    /// All objects below `folder` (a key, or nothing for all), in no order. What cannot be an object is left out, but a
+    /// folder that may not be read is an error.
     pub fn list(&self, folder: &str) -> BoxStream<'static, Result<Object, PlaceError>> {
+        let place = self.clone();
+        let object = move |listed| match listed {
+            Ok(Listed::Object(object)) => Some(Ok(object)),
+            Ok(Listed::Unusable(Unusable { key, kind: UnusableKind::Unreadable, why, .. })) => {
+                let source = object_store::Error::Generic { store: "file", source: why.into() };
+                Some(Err(place.failed("list", &key, source)))
+            }
+            Ok(Listed::Skipped(_) | Listed::Unusable(_)) => None,
+            Err(error) => Some(Err(error)),
+        };
+        self.list_all(folder, |_| true).filter_map(move |listed| std::future::ready(object(listed))).boxed()
+    }
+
+    /// All that is below `folder`, in no order: objects, and what cannot be one. On this machine only folders are entered
+    /// that `enters` takes by their keys; in a bucket there are no folders.
+    pub fn list_all(
+        &self,
+        folder: &str,
+        enters: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> BoxStream<'static, Result<Listed, PlaceError>> {
         let (place, folder) = (self.clone(), folder.to_owned());
         let path = self.path(&folder);
-        self.objects
-            .list(Some(&path))
-            .map(move |meta| match meta {
-                Ok(meta) => Ok(place.object(&meta)),
-                Err(source) => Err(place.failed("list", &folder, source)),
-            })
-            .boxed()
+        if let Some(root) = self.local_folder() {
+            return place.walk(Walk::new(root, path.as_ref(), Arc::new(enters)), folder);
+        }
+        let listed = move |meta: object_store::Result<ObjectMeta>| match meta {
+            Ok(meta) => Ok(place.listed(&meta)),
+            Err(source) => Err(place.failed("list", &folder, source)),
+        };
+        self.objects.list(Some(&path)).map(listed).boxed()
+    }
+
+    fn walk(self, walk: Walk, folder: String) -> BoxStream<'static, Result<Listed, PlaceError>> {
+        let batches = futures::stream::try_unfold(walk, |mut walk| async move {
+            // Not on the runtime's threads: a file system may keep one waiting.
+            let looked =
+                tokio::task::spawn_blocking(move || (walk.by_ref().take(WALK_BATCH).collect::<Vec<_>>(), walk));
+            let (batch, walk) = looked.await.map_err(std::io::Error::other)?;
+            Ok::<_, std::io::Error>(if batch.is_empty() { None } else { Some((futures::stream::iter(batch), walk)) })
+        });
+        let listed = move |step: std::io::Result<Step>| match step {
+            Ok(Step::File(meta)) => Ok(Listed::Object(self.object(&meta))),
+            Ok(Step::Skipped(key)) => Ok(Listed::Skipped(key)),
+            Ok(Step::Unusable(unusable)) => Ok(Listed::Unusable(unusable)),
+            Err(source) => Err(self.io_failed(&folder, source)),
+        };
+        batches.try_flatten().map(listed).boxed()
+    }
+
+    /// An object of a bucket's listing.
+    fn listed(&self, meta: &ObjectMeta) -> Listed {
+        #[cfg(feature = "cloud")]
+        if let Some(unusable) = odd_keys::find(meta.location.as_ref(), self.prefix.as_ref()) {
+            return Listed::Unusable(unusable);
+        }
+        let object = self.object(meta);
+        if object.key.is_empty() {
+            return Listed::Unusable(walk::marker("./".to_owned()));
+        }
+        Listed::Object(object)
     }
 
     /// What a listing would show of one object.
@@ -303,9 +442,34 @@ impl Place {
     /// # Errors
     /// Where the store fails, or somebody else was first ([`PlaceError::is_taken`]).
     pub async fn create_object(&self, key: &str, bytes: Bytes) -> Result<(), PlaceError> {
-        let payload = PutPayload::from_bytes(bytes);
+        let payload = PutPayload::from_bytes(bytes.clone());
         let put = self.objects.put_opts(&self.path(key), payload, PutMode::Create.into()).await;
-        put.map(drop).map_err(|source| self.failed("create", key, source))
+        match put.map_err(|source| self.failed("create", key, source)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_taken() => Err(error),
+            Err(error) => match self.file(key) {
+                // There are file systems without the hard links that it was tried with.
+                Some(path) => self.create_file(key, &path, &bytes),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// An object's file, if the folder is on this machine.
+    fn file(&self, key: &str) -> Option<PathBuf> {
+        let folder = self.is_local().then(|| self.url.to_file_path().ok())??;
+        Some(folder.join(key))
+    }
+
+    fn create_file(&self, key: &str, path: &FilePath, bytes: &Bytes) -> Result<(), PlaceError> {
+        probe::create_file(path, bytes).map_err(|error| {
+            let source = if error.kind() == std::io::ErrorKind::AlreadyExists {
+                object_store::Error::AlreadyExists { path: key.to_owned(), source: error.into() }
+            } else {
+                object_store::Error::Generic { store: "file", source: error.into() }
+            };
+            self.failed("create", key, source)
+        })
     }
 
     /// A file of this machine as an object, in pieces; it appears when it is whole.
@@ -362,10 +526,20 @@ impl Place {
     /// # Errors
     /// Where the store fails.
     pub async fn folders(&self, folder: &str) -> Result<Vec<String>, PlaceError> {
-        let listed = self.objects.list_with_delimiter(Some(&self.path(folder))).await;
+        let path = self.path(folder);
+        if let Some(root) = self.local_folder() {
+            // The library gives up where one name is no key.
+            let below = root.join(path.as_ref());
+            let looked = tokio::task::spawn_blocking(move || walk::folders(&below)).await;
+            let names = looked.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+            return names.map_err(|source| self.io_failed(folder, source));
+        }
+        let listed = self.objects.list_with_delimiter(Some(&path)).await;
         let listed = listed.map_err(|source| self.failed("list", folder, source))?;
         let name = |path: &Path| path.filename().map(str::to_owned);
         let mut names: Vec<String> = listed.common_prefixes.iter().filter_map(name).collect();
+        #[cfg(feature = "cloud")]
+        names.retain(|name| !odd_keys::is_odd(name));
         names.sort();
         Ok(names)
     }
@@ -394,8 +568,22 @@ impl Place {
         }
     }
 
+    /// Where it is, if it is on this machine.
+    fn local_folder(&self) -> Option<PathBuf> {
+        self.is_local().then(|| self.url.to_file_path().ok())?
+    }
+
+    /// A folder of this machine that cannot be listed.
+    fn io_failed(&self, folder: &str, source: std::io::Error) -> PlaceError {
+        self.failed("list", folder, object_store::Error::Generic { store: "file", source: source.into() })
+    }
+
     fn failed(&self, what: &'static str, key: &str, source: object_store::Error) -> PlaceError {
-        PlaceError::Object { what, address: self.address(key), source }
+        let address = self.address(key);
+        match Fault::take(source) {
+            Ok(source) => PlaceError::Store { what, address, source },
+            Err(source) => PlaceError::Object { what, address, source },
+        }
     }
 }
 

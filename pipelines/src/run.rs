@@ -8,6 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::PictureLimits;
 use crate::model::ModelSpec;
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
@@ -83,6 +84,9 @@ pub struct RunRecord {
     /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// What to do about the failure, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// What a coordinator was asked beside what is in the [`RunSpec`].
@@ -125,6 +129,9 @@ pub struct RunSpec {
     pub shard_windows_max: u64,
     /// What the model is, for those who read the results: an untrained one says so here.
     pub remark: Option<String>,
+    /// How large a picture may be.
+    #[serde(default, skip_serializing_if = "PictureLimits::is_default")]
+    pub limits: PictureLimits,
 }
 
 impl RunSpec {

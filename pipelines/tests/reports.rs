@@ -65,6 +65,28 @@ async fn queries_make_the_same_pooled_rows() {
 }
 
 #[tokio::test]
+async fn scenes_of_groups_may_share_names() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", SMALL).await;
+    let apart = make(&store, &record).await;
+    for part in &record.parts {
+        let digits = |text: &str| text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<usize>().unwrap();
+        let number = digits(part.key.rsplit('-').next().unwrap().strip_suffix(".parquet").unwrap());
+        let mut rows = part_rows(&store, &part.key).await;
+        // Of ten cities: the first of each is now `scene_0`.
+        rows.iter_mut().for_each(|row| row.scene = format!("scene_{}", digits(&row.scene) / 10));
+        let (reference, bytes, _) =
+            encode(digits(part.dataset.as_str()), digits(part.algorithm.as_str()), number, &rows);
+        assert_eq!(reference.key, part.key);
+        store.put(&part.key, bytes).await.unwrap();
+    }
+    let shared = make(&store, &record).await;
+    assert_eq!(shared.correlations, apart.correlations);
+    assert_eq!(shared.leaderboard, apart.leaderboard);
+    assert!(shared.correlations.iter().any(|row| row.protocol == "exbedde"));
+}
+
+#[tokio::test]
 async fn every_row_is_counted_once_in_each_kind_of_group() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;

@@ -5,8 +5,9 @@ mod error;
 
 pub use error::{CODE, HINT, code, hint, refused};
 
-/// Of the protocol between a worker and its coordinator; they work together only where it is the same.
-pub const PROTOCOL_VERSION: u32 = 1;
+/// Of the protocol between a worker and its coordinator; they work together only where it is the same. 2: an order says how
+/// large a picture may be, which a worker of version 1 would not heed.
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Version 1.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

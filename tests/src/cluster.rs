@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::s3::Server;
+use crate::s3::{Conditional, Server};
 use crate::{Place, Said};
 
 /// What has not happened by then does not happen.
@@ -32,8 +32,12 @@ pub struct Cluster {
     /// The store's server, if it is S3.
     pub s3: Option<Server>,
     programs: Programs,
+    /// The coordinator's host, as it stands in a URL.
+    pub host: &'static str,
     port: u16,
     store: String,
+    /// More variables of every process.
+    pub env: Vec<(String, String)>,
     /// More arguments of every coordinator.
     pub serve: Vec<String>,
     /// More arguments of every worker.
@@ -56,8 +60,10 @@ impl Cluster {
             place: Place::new(programs.coordinator),
             s3: None,
             programs,
+            host: "127.0.0.1",
             port: free_port(),
             store: "store".to_owned(),
+            env: Vec::new(),
             serve: Vec::new(),
             run: Vec::new(),
             user: Vec::new(),
@@ -77,9 +83,24 @@ impl Cluster {
         cluster
     }
 
+    /// The same with an S3 whose conditional puts are others.
+    pub fn in_odd_s3(programs: Programs, conditional: Conditional) -> Cluster {
+        let mut cluster = Cluster::local(programs);
+        cluster.s3 = Some(Server::start_odd(&cluster.place.path("s3"), conditional));
+        "s3://results/store".clone_into(&mut cluster.store);
+        cluster
+    }
+
+    /// The same with a store at an address, which is reached with these variables.
+    pub fn at(programs: Programs, store: &str, env: Vec<(String, String)>) -> Cluster {
+        let mut cluster = Cluster::local(programs);
+        (cluster.store, cluster.env) = (store.to_owned(), env);
+        cluster
+    }
+
     /// The coordinator's address.
     pub fn url(&self) -> String {
-        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+        format!("{}://{}:{}", self.scheme, self.host, self.port)
     }
 
     /// The coordinator's port.
@@ -92,6 +113,7 @@ impl Cluster {
         if let Some(s3) = &self.s3 {
             command.envs(s3.env());
         }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
     }
 
     fn log(&mut self, who: &str) -> File {
@@ -103,7 +125,7 @@ impl Cluster {
     /// Starts the coordinator, on its port.
     pub fn start_coordinator(&mut self) {
         let log = self.log("coordinator");
-        let listen = format!("127.0.0.1:{}", self.port);
+        let listen = format!("{}:{}", self.host, self.port);
         let mut command = self.place.command(&["serve", "--listen", &listen]);
         self.environment(&mut command);
         command.args(&self.serve).stdout(Stdio::null()).stderr(log);
@@ -182,6 +204,15 @@ impl Cluster {
         end.code().unwrap_or_else(|| -end.signal().unwrap())
     }
 
+    /// Starts another coordinator of the same store, on a port of its own: its process, to be ended, and its address.
+    pub fn start_another(&mut self) -> (Child, String) {
+        let log = self.log("another");
+        let listen = format!("127.0.0.1:{}", free_port());
+        let mut command = self.place.command(&["serve", "--listen", &listen]);
+        self.environment(&mut command);
+        (command.stdout(Stdio::null()).stderr(log).spawn().unwrap(), format!("http://{listen}"))
+    }
+
     /// A user's command.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.place.command(arguments);
@@ -197,9 +228,15 @@ impl Cluster {
 
     /// A command on the store itself.
     pub fn store(&self, arguments: &[&str]) -> Said {
+        Said::of(&self.store_command(arguments).output().unwrap())
+    }
+
+    /// The same, not started.
+    pub fn store_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.place.command(arguments);
         self.environment(&mut command);
-        Said::of(&command.env("RUST_LOG", "warn").output().unwrap())
+        command.env("RUST_LOG", "warn");
+        command
     }
 
     /// The arguments of a submit of `dataset` with the model.

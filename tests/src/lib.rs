@@ -4,6 +4,7 @@
 
 pub mod certificates;
 pub mod cluster;
+pub mod hub;
 pub mod proxy;
 pub mod s3;
 
@@ -31,7 +32,8 @@ pub struct Said {
 }
 
 impl Said {
-    pub(crate) fn of(output: &Output) -> Said {
+    /// Of a program that has ended.
+    pub fn of(output: &Output) -> Said {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Said { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
     }

@@ -32,10 +32,24 @@ pub const SECRET_KEY: &str = "dqa-test-secret";
 const NAMES_BYTES_MAX: usize = 166;
 const NAMES_BYTES_MAX_IN_PARTS: usize = 134;
 
+/// What becomes of a put on the condition that there is no such object (`If-None-Match: *`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Conditional {
+    /// The second one is told that there is one.
+    #[default]
+    Decided,
+    /// The second one overwrites it, as with older MinIO, Ceph, SeaweedFS.
+    Ignored,
+    /// It is answered with `NotImplemented`, as AWS did before 2024.
+    Refused,
+}
+
 /// The server. Dropped, it stops.
 pub struct Server {
     folder: PathBuf,
     address: SocketAddr,
+    conditional: Conditional,
+    is_open: bool,
     running: Option<Running>,
 }
 
@@ -50,13 +64,32 @@ impl Server {
         Server::listen(folder, SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port of 127.0.0.1")
     }
 
+    /// Over `folder`, with other conditional puts.
+    pub fn start_odd(folder: &Path, conditional: Conditional) -> Server {
+        Server::start_as(folder, conditional, false)
+    }
+
+    /// Over `folder`, for everybody: requests are not signed.
+    pub fn start_open(folder: &Path) -> Server {
+        Server::start_as(folder, Conditional::Decided, true)
+    }
+
+    fn start_as(folder: &Path, conditional: Conditional, is_open: bool) -> Server {
+        std::fs::create_dir_all(folder).expect("the folder can be made");
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Server { folder: folder.to_owned(), address, conditional, is_open, running: None };
+        server.start_again().expect("a free port of 127.0.0.1");
+        server
+    }
+
     /// Over `folder`, which is made where there is none, on `address`.
     ///
     /// # Errors
     /// A folder that cannot be made, an address that is taken.
     pub fn listen(folder: &Path, address: SocketAddr) -> io::Result<Server> {
         std::fs::create_dir_all(folder)?;
-        let mut server = Server { folder: folder.to_owned(), address, running: None };
+        let conditional = Conditional::Decided;
+        let mut server = Server { folder: folder.to_owned(), address, conditional, is_open: false, running: None };
         server.start_again()?;
         Ok(server)
     }
@@ -74,7 +107,7 @@ impl Server {
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let lock = Lock::default();
-        let service = service(&self.folder, lock.clone())?;
+        let service = service(&self.folder, lock.clone(), self.conditional, self.is_open)?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("s3".into()).spawn(move || {
             // A change that has begun ends before the connections do, and none begins after it.
@@ -118,11 +151,13 @@ impl Drop for Server {
     }
 }
 
-fn service(folder: &Path, lock: Lock) -> io::Result<S3Service> {
+fn service(folder: &Path, lock: Lock, conditional: Conditional, is_open: bool) -> io::Result<S3Service> {
     let files = FileSystem::new(folder).map_err(|error| io::Error::other(format!("{error:?}")))?;
-    let mut builder = S3ServiceBuilder::new(Objects { files: Arc::new(files), lock });
-    builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-    builder.set_access(Buckets { folder: folder.to_owned() });
+    let mut builder = S3ServiceBuilder::new(Objects { files: Arc::new(files), lock, conditional });
+    if !is_open {
+        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+    }
+    builder.set_access(Buckets { folder: folder.to_owned(), is_open });
     Ok(builder.build())
 }
 
@@ -155,12 +190,13 @@ async fn serve(
 /// Lets in who has signed, and makes the bucket that is named.
 struct Buckets {
     folder: PathBuf,
+    is_open: bool,
 }
 
 #[async_trait]
 impl S3Access for Buckets {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        if context.credentials().is_none() {
+        if context.credentials().is_none() && !self.is_open {
             return Err(s3_error!(AccessDenied, "the request is not signed"));
         }
         let (bucket, key) = match context.s3_path() {
@@ -187,6 +223,7 @@ type Lock = Arc<RwLock<()>>;
 struct Objects {
     files: Arc<FileSystem>,
     lock: Lock,
+    conditional: Conditional,
 }
 
 impl Objects {
@@ -218,6 +255,13 @@ async fn buffered(body: Option<StreamingBlob>) -> S3Result<Option<StreamingBlob>
 impl S3 for Objects {
     async fn put_object(&self, mut request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         request.input.body = buffered(request.input.body.take()).await?;
+        if request.input.if_none_match.is_some() {
+            match self.conditional {
+                Conditional::Decided => {}
+                Conditional::Ignored => request.input.if_none_match = None,
+                Conditional::Refused => return Err(s3_error!(NotImplemented, "no conditional puts here")),
+            }
+        }
         self.change(|files| async move { files.put_object(request).await }).await
     }
 

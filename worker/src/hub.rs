@@ -1,21 +1,32 @@
-//! Where a model's directory is: a path, or a repository of the Hugging Face hub in the hub's own cache.
+//! Where a model's files are: at a path, or in a repository of the Hugging Face hub, through the hub's own cache.
 //!
-//! It fetches whole files of one commit and returns the directory that they lie in. It does not open them, and it
-//! never takes another revision or another model than the one that was asked for.
+//! It fetches whole files of one commit and returns the folder that they lie in. It does not open weights, and it never takes
+//! another revision or another model than the one that was asked for. Variables, order and layout are those of the Python
+//! library `huggingface_hub`: what one of the two has downloaded, the other uses.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod cache;
+mod client;
+mod download;
+mod error;
+mod patience;
+mod progress;
+mod settings;
+
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
-use hf_hub::{Cache, Repo, RepoType};
-use serde::Deserialize;
+use dqa_model::{ConfigError, PreferredFiles, preferred_files, shards_of};
+
+use cache::RepoCache;
+use client::{Client, Listing};
+pub use error::{HubError, Refusal};
+pub use settings::{Settings, Token};
 
 const SCHEME: &str = "hf:";
+/// Of transformers, and of other libraries that are no models of ours.
 const CONFIG: &str = "config.json";
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
-/// The hub answers 5xx and cuts connections now and then; hf-hub waits up to 10 s between tries.
-const RETRIES: usize = 3;
+/// Names in a message: enough to see what a repository is.
+const NAMES_MAX: usize = 12;
 
 /// A repository of the hub at a revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,122 +37,142 @@ struct ModelId {
     revision: String,
 }
 
-/// Why there is no directory for a model. [`HubError::retry`] says whether another try may help.
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    /// `hf:` is not followed by a repository and, at will, a revision.
-    #[error("`{id}` is no model of the hub: write `hf:owner/name` or `hf:owner/name@revision`")]
-    BadId {
-        /// As given.
-        id: String,
-    },
-    /// A path leads nowhere.
-    #[error("there is no model directory `{}`; a model of the hub is written `hf:owner/name`", path.display())]
-    NoDirectory {
-        /// As given.
-        path: PathBuf,
-    },
-    /// Offline, and files are not in the cache.
-    #[error(
-        "the cache `{}` lacks {files} of `{repo}` at `{revision}` and dqa is offline; run once without offline, or \
-         `hf download {repo} {files} --revision {revision}` on a machine with a network and copy the cache",
-        cache.display()
-    )]
-    NotCached {
-        /// The files that are not there, with spaces between.
-        files: String,
-        /// `owner/name`
-        repo: String,
-        /// As asked for.
-        revision: String,
-        /// The cache's directory.
-        cache: PathBuf,
-    },
-    /// The repository has no such file at this revision.
-    #[error(
-        "`{repo}` has no `{file}` at the revision `{revision}`; look for one that has, such as the conversion that is \
-         offered as a pull request (`hf:{repo}@refs/pr/N`), or convert the weights and give the directory's path"
-    )]
-    NoFile {
-        /// The file.
-        file: String,
-        /// `owner/name`
-        repo: String,
-        /// As asked for.
-        revision: String,
-    },
-    /// The hub did not give what was asked for.
-    #[error("cannot get {what} of `{repo}` at `{revision}` from the hub")]
-    Fetch {
-        /// A file, or the list of files.
-        what: String,
-        /// `owner/name`
-        repo: String,
-        /// As asked for.
-        revision: String,
-        /// What the hub's client said.
-        source: Box<ApiError>,
-    },
-    /// The cache cannot be read or written.
-    #[error("cannot use `{}` in the hub's cache", path.display())]
-    Cache {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A repository's index of shards is not of the form `{"weight_map": {"tensor": "file"}}`.
-    #[error("`{}` is no index of shards", path.display())]
-    Index {
-        /// The index.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
+/// A model's files in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// `owner/name`
+    pub repo: String,
+    /// As asked for: a branch, a tag, a `refs/pr/N` or a commit.
+    pub revision: String,
+    /// What it stands for.
+    pub commit: String,
+    /// Where the files are.
+    pub folder: PathBuf,
+    /// The model's files in the folder: the configuration, the weights or their index, and its shards. There may be others
+    /// beside them.
+    pub files: Vec<String>,
 }
 
-impl HubError {
-    /// Whether another try may help: when the hub could not be asked, or answered that it is busy.
-    pub fn retry(&self) -> bool {
-        let HubError::Fetch { source, .. } = self else {
-            return false;
-        };
-        // The client's error of a refused request (unknown, private, gated) is told from others by its text alone;
-        // 429 is the hub asking to come later.
-        let text = source.to_string();
-        !text.contains("http status: 4") || text.contains("http status: 429")
+impl Snapshot {
+    /// The weights, or their index: what is to be opened.
+    pub fn weights(&self) -> PathBuf {
+        self.folder.join(&self.files[1])
     }
 }
 
-/// The directory of a model: `model` itself when it is a path, or where the files of `hf:owner/name[@revision]` lie in
-/// the hub's cache (`HF_HOME`, else `~/.cache/huggingface`). What is in the cache is taken without asking the hub, as
-/// the hub's own tools do; what is not is downloaded, unless `offline`.
+/// Says whether a configuration is of a model that can be used, before its weights are downloaded.
+pub type Check<'a> = &'a (dyn Fn(&Path) -> Result<(), ConfigError> + Sync);
+
+/// The files of `hf:owner/name[@revision]` in the hub's cache; None for a path. What is in the cache is taken without asking the
+/// hub; what is not is downloaded, unless `offline` or the environment says that nothing may be.
 ///
 /// # Errors
-/// Every [`HubError`].
-pub fn resolve(model: &str, offline: bool) -> Result<PathBuf, HubError> {
+/// Every [`HubError`] but that of paths.
+pub fn snapshot(model: &str, offline: bool, check: Check) -> Result<Option<Snapshot>, HubError> {
     // A path never waits for the environment: a machine may have no home.
     let Some(id) = ModelId::parse(model)? else {
-        return local(model);
+        return Ok(None);
     };
-    resolve_in(&Cache::from_env(), &id, offline)
-}
-
-fn local(model: &str) -> Result<PathBuf, HubError> {
-    let path = PathBuf::from(model);
-    if path.is_dir() { Ok(path) } else { Err(HubError::NoDirectory { path }) }
-}
-
-fn resolve_in(cache: &Cache, id: &ModelId, offline: bool) -> Result<PathBuf, HubError> {
-    let absent = match id.cached(cache)? {
-        Ok(directory) => return Ok(directory),
-        Err(absent) => absent,
-    };
+    let mut settings = Settings::from_env()?;
     if offline {
-        let (repo, revision) = (id.repo.clone(), id.revision.clone());
-        return Err(HubError::NotCached { files: absent.join(" "), repo, revision, cache: cache.path().clone() });
+        settings.offline = Some("--offline");
     }
-    id.download(cache)
+    snapshot_in(&settings, &id, check).map(Some)
+}
+
+/// As [`snapshot`] of a model of the hub, with settings that are not the environment's.
+///
+/// # Errors
+/// As [`snapshot`].
+pub fn snapshot_with(settings: &Settings, model: &str, check: Check) -> Result<Snapshot, HubError> {
+    let id = ModelId::parse(model)?.ok_or_else(|| HubError::BadId { id: model.to_owned() })?;
+    snapshot_in(settings, &id, check)
+}
+
+/// A path that is there.
+///
+/// # Errors
+/// [`HubError::NoPath`].
+pub fn local(model: &str) -> Result<PathBuf, HubError> {
+    let path = PathBuf::from(model);
+    if path.exists() { Ok(path) } else { Err(HubError::NoPath { path }) }
+}
+
+fn snapshot_in(settings: &Settings, id: &ModelId, check: Check) -> Result<Snapshot, HubError> {
+    let cache = RepoCache::new(&settings.cache, &id.repo);
+    if let Some(snapshot) = id.cached(&cache)? {
+        return Ok(snapshot);
+    }
+    if let Some(by) = settings.offline {
+        if let Some(config) = id.config_there(&cache) {
+            check(&config)?;
+        }
+        let (repo, revision) = (id.repo.clone(), id.revision.clone());
+        return Err(HubError::NotCached { has: id.there(&cache), repo, revision, cache: settings.cache.clone(), by });
+    }
+    // On a thread of its own: the caller may be within a runtime, which must not be blocked by another one.
+    std::thread::scope(|scope| {
+        let work = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let cannot = |source| HubError::Cache { path: settings.cache.clone(), source };
+            runtime.map_err(cannot)?.block_on(download(settings, id, &cache, check))
+        });
+        work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Asks the hub for the revision's commit and its list of files, then gets what is needed of that very commit: a push meanwhile
+/// cannot mix two versions in one folder.
+async fn download(
+    settings: &Settings,
+    id: &ModelId,
+    cache: &RepoCache,
+    check: Check<'_>,
+) -> Result<Snapshot, HubError> {
+    let client = Client::new(settings, id, cache)?;
+    let Listing { commit, files: listed_files } = client.list().await?;
+    let has = |name: &str| listed_files.iter().any(|file| file == name);
+    let no_model = || HubError::NoModel {
+        repo: id.repo.clone(),
+        revision: id.revision.clone(),
+        has: listed(listed_files.iter().map(String::as_str)),
+    };
+    let mut chosen = chosen(has, true).ok_or_else(no_model)?;
+    if chosen.config == CONFIG {
+        let config = client.get(&commit, CONFIG).await?;
+        match self::chosen(has, false) {
+            Some(other) if !is_clip(&config) => chosen = other,
+            _ => check(&config)?,
+        }
+    }
+    client.get(&commit, chosen.config).await?;
+    let weights = client.get(&commit, chosen.weights).await?;
+    let mut files = vec![chosen.config.to_owned(), chosen.weights.to_owned()];
+    if chosen.is_index {
+        for shard in shards_of(&weights)? {
+            if !has(&shard) {
+                return Err(HubError::NoFile { file: shard, repo: id.repo.clone(), revision: id.revision.clone() });
+            }
+            client.get(&commit, &shard).await?;
+            files.push(shard);
+        }
+    }
+    // So that the revision is found by its name from now on.
+    let path = cache.root().join("refs").join(&id.revision);
+    cache.set_ref(&id.revision, &commit).map_err(|source| HubError::Cache { path, source })?;
+    progress::note(format_args!("{} at {} is commit {commit}", id.repo, id.revision));
+    let folder = cache.snapshot(&commit);
+    Ok(Snapshot { repo: id.repo.clone(), revision: id.revision.clone(), commit, folder, files })
+}
+
+/// The first names of a list, and how many there are.
+fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    match names.len() {
+        0 => "nothing".to_owned(),
+        n if n > NAMES_MAX => format!("{}, ... ({n} files)", names[..NAMES_MAX].join(", ")),
+        _ => names.join(", "),
+    }
 }
 
 impl ModelId {
@@ -159,119 +190,83 @@ impl ModelId {
         Ok(Some(ModelId { repo: repo.to_owned(), revision: revision.to_owned() }))
     }
 
-    fn at(&self, revision: &str) -> Repo {
-        Repo::with_revision(self.repo.clone(), RepoType::Model, revision.to_owned())
-    }
-
-    /// The directory in the cache if all files are there, else those that are not.
-    fn cached(&self, cache: &Cache) -> Result<Result<PathBuf, Vec<String>>, HubError> {
-        let root = self.folder(cache);
-        // A branch is a file that holds a commit; a commit is a directory of its own.
-        let commit = match std::fs::read_to_string(root.join("refs").join(&self.revision)) {
-            Ok(commit) => commit.trim().to_owned(),
-            Err(_) => self.revision.clone(),
+    /// The model if all its files are in the cache, in whichever form.
+    fn cached(&self, cache: &RepoCache) -> Result<Option<Snapshot>, HubError> {
+        let Some(commit) = cache.commit(&self.revision) else { return Ok(None) };
+        let folder = cache.snapshot(&commit);
+        let has = |name: &str| folder.join(name).exists();
+        let is_whole = |name: &str| {
+            let shards = || shards_of(&folder.join(name)).is_ok_and(|shards| shards.iter().all(|shard| has(shard)));
+            has(name) && (!name.ends_with(".index.json") || shards())
         };
-        let directory = root.join("snapshots").join(commit);
-        let index = directory.join(INDEX);
-        let mut needed = vec![CONFIG.to_owned()];
-        if !directory.join(SINGLE).exists() && index.exists() {
-            needed.extend(shards(&index)?);
-        } else {
-            needed.push(SINGLE.to_owned());
+        let Some(chosen) = chosen(is_whole, is_clip(&folder.join(CONFIG))) else { return Ok(None) };
+        let mut files = vec![chosen.config.to_owned(), chosen.weights.to_owned()];
+        if chosen.is_index {
+            files.extend(shards_of(&folder.join(chosen.weights))?);
         }
-        needed.retain(|file| !directory.join(file).exists());
-        Ok(if needed.is_empty() { Ok(directory) } else { Err(needed) })
+        Ok(Some(Snapshot { repo: self.repo.clone(), revision: self.revision.clone(), commit, folder, files }))
     }
 
-    /// The repository's part of the cache.
-    fn folder(&self, cache: &Cache) -> PathBuf {
-        cache.path().join(self.at(&self.revision).folder_name())
+    /// The configuration, where the cache has it.
+    fn config_there(&self, cache: &RepoCache) -> Option<PathBuf> {
+        Some(cache.snapshot(&cache.commit(&self.revision)?).join(CONFIG)).filter(|path| path.exists())
     }
 
-    /// Asks the hub for the revision's commit and its list of files, then gets what is needed of that very commit:
-    /// a push meanwhile cannot mix two versions in one directory.
-    fn download(&self, cache: &Cache) -> Result<PathBuf, HubError> {
-        let api = ApiBuilder::from_env()
-            .with_cache_dir(cache.path().clone())
-            .with_retries(RETRIES)
-            .build()
-            .map_err(|source| self.fetch("a connection for files", source))?;
-        let info =
-            api.repo(self.at(&self.revision)).info().map_err(|source| self.fetch("the list of files", source))?;
-        let listed: BTreeSet<&str> = info.siblings.iter().map(|file| file.rfilename.as_str()).collect();
-        let no_file = |file: &str| HubError::NoFile {
-            file: file.to_owned(),
-            repo: self.repo.clone(),
-            revision: self.revision.clone(),
-        };
-        if !listed.contains(CONFIG) {
-            return Err(no_file(CONFIG));
-        }
-        let repo = api.repo(self.at(&info.sha));
-        let config = self.get(&repo, CONFIG)?;
-        if listed.contains(SINGLE) {
-            self.get(&repo, SINGLE)?;
-        } else if listed.contains(INDEX) {
-            for shard in shards(&self.get(&repo, INDEX)?)? {
-                if !listed.contains(shard.as_str()) {
-                    return Err(no_file(&shard));
-                }
-                self.get(&repo, &shard)?;
+    /// What the cache has of it, for a message.
+    fn there(&self, cache: &RepoCache) -> String {
+        let revisions = cache.revisions();
+        match cache.commit(&self.revision) {
+            Some(commit) => {
+                let entries = std::fs::read_dir(cache.snapshot(&commit)).into_iter().flatten().flatten();
+                let mut names: Vec<String> =
+                    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+                names.sort();
+                format!("it has {}", listed(names.iter().map(String::as_str)))
             }
-        } else {
-            return Err(no_file(SINGLE));
-        }
-        // So that the revision is found by its name from now on.
-        cache
-            .repo(self.at(&self.revision))
-            .create_ref(&info.sha)
-            .map_err(|source| HubError::Cache { path: self.folder(cache).join("refs").join(&self.revision), source })?;
-        Ok(config.parent().expect("a file is in a directory").to_owned())
-    }
-
-    fn get(&self, repo: &ApiRepo, file: &str) -> Result<PathBuf, HubError> {
-        repo.get(file).map_err(|source| self.fetch(&format!("`{file}`"), source))
-    }
-
-    fn fetch(&self, what: &str, source: ApiError) -> HubError {
-        HubError::Fetch {
-            what: what.to_owned(),
-            repo: self.repo.clone(),
-            revision: self.revision.clone(),
-            source: Box::new(source),
+            None if revisions.is_empty() => "it has nothing of it".to_owned(),
+            None => format!("it has the revision {}", revisions.join(", ")),
         }
     }
 }
 
-/// Whether `name` can be one part of an id: what the hub allows, and no way out of the cache's directory.
+/// Which of a repository's files are the model; `is_clip`: whether its `config.json` is of a CLIP of transformers.
+fn chosen(has: impl Fn(&str) -> bool, is_clip: bool) -> Option<PreferredFiles> {
+    preferred_files(|name| has(name) && (is_clip || name != CONFIG))
+}
+
+/// Whether a `config.json` is of a CLIP of transformers. In a repository of OpenCLIP's it may be another library's.
+fn is_clip(config: &Path) -> bool {
+    let text = std::fs::read(config).unwrap_or_default();
+    let value: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    value.get("model_type").and_then(serde_json::Value::as_str) == Some("clip")
+}
+
+/// Whether `name` can be one part of an id: what the hub allows, and no way out of the cache's folder.
 fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && !name.starts_with('.') && !name.contains("..") && name.chars().all(allowed)
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
-}
-
-/// The files that an index names.
-fn shards(index: &Path) -> Result<BTreeSet<String>, HubError> {
-    let text = std::fs::read_to_string(index).map_err(|source| HubError::Cache { path: index.to_owned(), source })?;
-    let parsed: Index =
-        serde_json::from_str(&text).map_err(|source| HubError::Index { path: index.to_owned(), source })?;
-    Ok(parsed.weight_map.into_values().collect())
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {} (commit {})", self.repo, self.revision, self.commit)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::Duration;
 
     use super::*;
 
     const COMMIT: &str = "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268";
+    const CLIP: &str = r#"{"model_type": "clip"}"#;
+    const SINGLE: &str = "model.safetensors";
+    const INDEX: &str = "model.safetensors.index.json";
 
     /// A cache with the given files of `owner/name` at `main`.
-    fn cache(files: &[(&str, &str)]) -> (tempfile::TempDir, Cache) {
+    fn cache(files: &[(&str, &str)]) -> (tempfile::TempDir, Settings) {
         let home = tempfile::tempdir().unwrap();
         let root = home.path().join("models--owner--name");
         fs::create_dir_all(root.join("refs")).unwrap();
@@ -281,17 +276,31 @@ mod tests {
         for (name, content) in files {
             fs::write(snapshot.join(name), content).unwrap();
         }
-        let cache = Cache::new(home.path().to_owned());
-        (home, cache)
+        let settings = Settings {
+            endpoint: "http://127.0.0.1:9".parse().unwrap(),
+            cache: home.path().to_owned(),
+            token: None,
+            offline: Some("--offline"),
+            idle_max: Duration::from_secs(1),
+            first_wait: Duration::ZERO,
+        };
+        (home, settings)
     }
 
-    fn offline(cache: &Cache, id: &str) -> Result<PathBuf, HubError> {
-        resolve_in(cache, &ModelId::parse(id).unwrap().unwrap(), true)
+    fn offline(settings: &Settings, id: &str) -> Result<PathBuf, HubError> {
+        snapshot_with(settings, id, &|_| Ok(())).map(|snapshot| snapshot.folder)
+    }
+
+    fn resolve(model: &str) -> Result<PathBuf, HubError> {
+        match super::snapshot(model, true, &|_| Ok(()))? {
+            Some(snapshot) => Ok(snapshot.weights()),
+            None => local(model),
+        }
     }
 
     #[test]
     fn a_whole_snapshot_is_found_by_branch_and_by_commit() {
-        let (home, cache) = cache(&[(CONFIG, "{}"), (SINGLE, "")]);
+        let (home, cache) = cache(&[(CONFIG, CLIP), (SINGLE, "")]);
         let snapshot = home.path().join("models--owner--name/snapshots").join(COMMIT);
         assert_eq!(offline(&cache, "hf:owner/name").unwrap(), snapshot);
         assert_eq!(offline(&cache, "hf:owner/name@main").unwrap(), snapshot);
@@ -301,41 +310,46 @@ mod tests {
     #[test]
     fn shards_are_found_through_their_index() {
         let index = r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#;
-        let all = [(CONFIG, "{}"), (INDEX, index), ("model-1.safetensors", ""), ("model-2.safetensors", "")];
+        let all = [(CONFIG, CLIP), (INDEX, index), ("model-1.safetensors", ""), ("model-2.safetensors", "")];
         let (_home, whole) = cache(&all);
         assert!(offline(&whole, "hf:owner/name").is_ok());
         let (_home, partial) = cache(&all[..3]);
         let error = offline(&partial, "hf:owner/name").unwrap_err();
-        assert!(matches!(&error, HubError::NotCached { files, .. } if files == "model-2.safetensors"), "{error}");
+        assert!(matches!(&error, HubError::NotCached { has, .. } if has.contains("model-1.safetensors")), "{error}");
     }
 
     #[test]
-    fn offline_says_what_is_absent_and_how_to_get_it() {
-        let (home, cache) = cache(&[(CONFIG, "{}")]);
+    fn what_is_whole_is_taken_before_what_is_preferred() {
+        let index = r#"{"weight_map": {"a": "model-1.safetensors"}}"#;
+        let (_home, settings) = cache(&[(CONFIG, CLIP), (INDEX, index), ("pytorch_model.bin", "")]);
+        let found = snapshot_with(&settings, "hf:owner/name", &|_| Ok(())).unwrap();
+        assert_eq!(found.files, [CONFIG, "pytorch_model.bin"]);
+    }
+
+    #[test]
+    fn open_clips_files_are_taken_beside_another_librarys() {
+        let timm = r#"{"architecture": "vit_base_patch32_clip_224"}"#;
+        let open_clip = [("open_clip_config.json", "{}"), ("open_clip_model.safetensors", "")];
+        let (_home, settings) = cache(&[&[(CONFIG, timm), (SINGLE, "")], &open_clip[..]].concat());
+        let found = snapshot_with(&settings, "hf:owner/name", &|_| Ok(())).unwrap();
+        assert_eq!(found.files, ["open_clip_config.json", "open_clip_model.safetensors"]);
+        let (_home, settings) = cache(&[&[(CONFIG, CLIP), (SINGLE, "")], &open_clip[..]].concat());
+        let found = snapshot_with(&settings, "hf:owner/name", &|_| Ok(())).unwrap();
+        assert_eq!(found.files, [CONFIG, SINGLE]);
+    }
+
+    #[test]
+    fn offline_says_what_is_there_and_how_to_get_the_rest() {
+        let (home, cache) = cache(&[(CONFIG, CLIP)]);
         let text = |id| offline(&cache, id).unwrap_err().to_string().replace(home.path().to_str().unwrap(), "CACHE");
         assert_eq!(
             text("hf:owner/name"),
-            "the cache `CACHE` lacks model.safetensors of `owner/name` at `main` and dqa is offline; run once without \
-             offline, or `hf download owner/name model.safetensors --revision main` on a machine with a network and \
-             copy the cache"
+            "the cache `CACHE` has no complete model of `owner/name` at `main` (it has config.json), and dqa is offline \
+             (--offline); run it once without, or `hf download owner/name --revision main` on a machine with a network \
+             and copy the cache"
         );
-        let both = "the cache `CACHE` lacks config.json model.safetensors of";
-        assert!(text("hf:owner/name@refs/pr/21").starts_with(&format!("{both} `owner/name` at `refs/pr/21` and")));
-        assert!(text("hf:other/name").starts_with(&format!("{both} `other/name` at `main` and")));
-    }
-
-    #[test]
-    fn a_hub_that_cannot_be_asked_is_worth_another_try() {
-        let id = ModelId::parse("hf:owner/name").unwrap().unwrap();
-        assert!(id.fetch("the list of files", ApiError::LockAcquisition(PathBuf::new())).retry());
-        let error = HubError::NoFile { file: SINGLE.to_owned(), repo: id.repo, revision: id.revision };
-        assert!(!error.retry());
-        assert_eq!(
-            error.to_string(),
-            "`owner/name` has no `model.safetensors` at the revision `main`; look for one that has, such as the \
-             conversion that is offered as a pull request (`hf:owner/name@refs/pr/N`), or convert the weights and \
-             give the directory's path"
-        );
+        assert!(text("hf:owner/name@refs/pr/21").contains("`owner/name` at `refs/pr/21` (it has the revision main)"));
+        assert!(text("hf:other/name").contains("`other/name` at `main` (it has nothing of it)"));
     }
 
     #[test]
@@ -351,22 +365,39 @@ mod tests {
             "hf:owner/name@../../x",
             "hf:owner/name@refs//x",
         ] {
-            let error = resolve(id, true).unwrap_err();
+            let error = resolve(id).unwrap_err();
             assert_eq!(
                 error.to_string(),
-                format!("`{id}` is no model of the hub: write `hf:owner/name` or `hf:owner/name@revision`")
+                format!(
+                    "`{id}` is not the name of a model of the hub: write `hf:owner/name` or `hf:owner/name@revision`"
+                )
             );
             assert!(!error.retry());
         }
     }
 
     #[test]
-    fn anything_else_is_a_directory() {
+    fn anything_else_is_a_path() {
         let home = tempfile::tempdir().unwrap();
-        assert_eq!(resolve(home.path().to_str().unwrap(), true).unwrap(), home.path());
+        assert_eq!(resolve(home.path().to_str().unwrap()).unwrap(), home.path());
+        let said = |model: &str| resolve(model).unwrap_err().to_string();
         assert_eq!(
-            resolve("owner/name", true).unwrap_err().to_string(),
-            "there is no model directory `owner/name`; a model of the hub is written `hf:owner/name`"
+            said("owner/name"),
+            "there is no file or folder `owner/name`; the hub's model is written `hf:owner/name`"
         );
+        let of_url = said("https://huggingface.co/openai/clip-vit-base-patch32/tree/main");
+        assert!(of_url.ends_with("the hub's model is written `hf:openai/clip-vit-base-patch32`"), "{of_url}");
+        assert!(said("models/clip/x.pt").ends_with("a model of the hub is written `hf:owner/name`"));
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        let sentence = |why: Refusal| why.sentence("owner/name", "main", "https://huggingface.co/");
+        let gated = sentence(Refusal::Gated { token: None });
+        assert_eq!(
+            gated,
+            "it is gated: ask for access at https://huggingface.co/owner/name, then set HF_TOKEN, or run `hf auth login`"
+        );
+        assert!(sentence(Refusal::Repository { token: Some("HF_TOKEN".to_owned()) }).contains("the token of HF_TOKEN"));
     }
 }

@@ -35,6 +35,33 @@ fn pixels_are_pillows() {
     }
 }
 
+/// Prints each difference to what `tools/pillow-pictures FOLDER` says that Pillow reads, for `DQA_PILLOW=FOLDER`.
+#[test]
+#[ignore = "wants a folder of pictures that tools/pillow-pictures makes"]
+fn what_pillow_reads() {
+    let folder = PathBuf::from(std::env::var_os("DQA_PILLOW").expect("DQA_PILLOW names the folder"));
+    let list = std::fs::read_to_string(folder.join("pillow.txt")).unwrap();
+    let mut differ = Vec::new();
+    for line in list.lines() {
+        let (name, theirs) = line.split_once(' ').unwrap();
+        let ours = match decode(&std::fs::read(folder.join(name)).unwrap(), &any_size()) {
+            Ok(picture) => format!("{} {} {:016x}", picture.width(), picture.height(), fnv1a(picture.pixels())),
+            Err(error) => format!("- {}: {}", error.code(), error.line()),
+        };
+        let both_fail = ours.starts_with('-') && theirs.starts_with('-');
+        if both_fail || ours != theirs {
+            println!(
+                "{} {name}\n    Pillow {theirs}\n    here   {ours}",
+                if both_fail { "refused" } else { "DIFFERS" }
+            );
+        }
+        if !ours.starts_with('-') && !theirs.starts_with('-') && ours != theirs {
+            differ.push(name.to_owned());
+        }
+    }
+    assert!(differ.is_empty(), "other pixels: {differ:?}");
+}
+
 #[test]
 fn alpha_is_dropped_and_gray_repeated() {
     for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP] {
@@ -78,9 +105,67 @@ fn the_bytes_decide_the_format() {
     let code = |bytes: &[u8]| decode(bytes, &any_size()).unwrap_err().code();
     assert_eq!(code(b""), ErrorCode::NotAnImage);
     assert_eq!(code(b"Picture.png"), ErrorCode::NotAnImage);
-    assert_eq!(code(b"GIF89a......"), ErrorCode::UnsupportedFormat);
     assert_eq!(code(b"\0\0\0\x1cftypavif...."), ErrorCode::UnsupportedFormat);
-    assert_eq!(code(b"P6\n2 2\n255\n"), ErrorCode::UnsupportedFormat);
+    assert_eq!(code(b"P6\n2 2\n255\n"), ErrorCode::Truncated);
+    assert_eq!(code(b"P6 is a format of Netpbm."), ErrorCode::NotAnImage);
+}
+
+#[test]
+fn what_is_not_read_is_named() {
+    use ErrorCode::{NotAnImage, UnsupportedFormat};
+    let zeros = [0; 5000];
+    let cases: [(&[u8], ErrorCode, &str); 24] = [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", UnsupportedFormat, "HEIC"),
+        (b"\0\0\0\x20ftypmif1\0\0\0\0mif1avif", UnsupportedFormat, "AVIF"),
+        (b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2", UnsupportedFormat, "video (MP4)"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", UnsupportedFormat, "camera RAW (CR3)"),
+        (b"RIFF\x24\0\0\0AVI LIST", UnsupportedFormat, "video (AVI)"),
+        (b"\xff\x4f\xff\x51\0\x2f", UnsupportedFormat, "JPEG 2000"),
+        (b"\xff\x0a\xfa\x1f", UnsupportedFormat, "JPEG XL"),
+        (b"8BPS\0\x01", UnsupportedFormat, "Photoshop (PSD)"),
+        (b"II*\0\x10\0\0\0CR\x02\0", UnsupportedFormat, "camera RAW (CR2)"),
+        (b"FUJIFILMCCD-RAW 0201", UnsupportedFormat, "camera RAW (RAF)"),
+        (b"#?RADIANCE\n", UnsupportedFormat, "Radiance HDR"),
+        (b"P7\nWIDTH 2\n", UnsupportedFormat, "PAM"),
+        (b"\x0a\x05\x01\x08\0\0", UnsupportedFormat, "PCX"),
+        (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", UnsupportedFormat, "SVG"),
+        (b"\x93NUMPY\x01\0", UnsupportedFormat, "save its pixels as PNG"),
+        (b"\n<!DOCTYPE html>\n<html><body>404</body></html>", NotAnImage, "web page"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", NotAnImage, "XML document"),
+        (b"{\"message\": \"Not Found\"}", NotAnImage, "JSON"),
+        (b"404: Not Found", NotAnImage, "it is text"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", NotAnImage, "run `git lfs pull`"),
+        (b"\0\x05\x16\x07\0\x02\0\0Mac OS X", NotAnImage, "AppleDouble"),
+        (b"PK\x03\x04\x14\0", NotAnImage, "ZIP"),
+        (&zeros, NotAnImage, "all its bytes are zero"),
+        (b"", NotAnImage, "empty"),
+    ];
+    for (bytes, code, words) in cases {
+        let error = decode(bytes, &any_size()).unwrap_err();
+        assert_eq!(error.code(), code, "{words}");
+        assert!(error.line().contains(words), "{} lacks `{words}`", error.line());
+    }
+}
+
+/// Pillow scores the preview.
+#[test]
+fn a_cameras_preview_is_not_the_picture() {
+    // Tags of the first page: a preview, with the picture elsewhere; or a mark of DNG's.
+    for tags in [&[(254, 4, 1), (330, 4, 8)][..], &[(50706, 1, 4)], &[(262, 3, 32_803)]] {
+        let mut tiff = b"II*\0\x08\0\0\0".to_vec();
+        let mut tags = [&[(256, 4, 16), (257, 4, 16)][..], tags].concat();
+        tags.sort_unstable();
+        tiff.extend((tags.len() as u16).to_le_bytes());
+        for (tag, kind, value) in tags {
+            tiff.extend(
+                [&(tag as u16).to_le_bytes()[..], &[kind, 0, 1, 0, 0, 0], &(value as u32).to_le_bytes()].concat(),
+            );
+        }
+        tiff.extend([0; 4]);
+        let error = decode(&tiff, &any_size()).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::UnsupportedFormat);
+        assert!(error.line().starts_with("camera RAW"), "{}", error.line());
+    }
 }
 
 #[test]
@@ -199,7 +284,30 @@ fn samples() -> Vec<(Vec<u8>, Format)> {
         (encoded(&rgb, ImageFormat::WebP), Format::WebP),
         (jpeg(&noise(3), Kind::Baseline), Format::Jpeg),
         (jpeg(&noise(3), Kind::Progressive), Format::Jpeg),
+        (gif(), Format::Gif),
+        ([format!("P6\n# noise\n{WIDTH} {HEIGHT}\n255\n").as_bytes(), rgb.as_bytes()].concat(), Format::Pnm),
     ]
+}
+
+/// Of one frame, its codes as they are: no string is looked up.
+fn gif() -> Vec<u8> {
+    let [width, height] = [WIDTH, HEIGHT].map(|side| (side as u16).to_le_bytes());
+    let palette: Vec<u8> = (0..=255).flat_map(|index| [index, 255 - index, index / 2]).collect();
+    let frame = [&b",\0\0\0\0"[..], &width, &height, b"\0\x08"].concat();
+    // Codes of nine bits; a code that clears the table comes before it would want more.
+    let (mut bits, mut data, mut filled) = (0_u32, Vec::new(), 0);
+    let codes = (0..WIDTH * HEIGHT).flat_map(|at| if at % 100 == 0 { vec![256, at % 251] } else { vec![at % 251] });
+    for code in codes.chain([257, 0]) {
+        bits |= code << filled;
+        filled += 9;
+        while filled >= 8 {
+            data.push(bits as u8);
+            bits >>= 8;
+            filled -= 8;
+        }
+    }
+    let blocks: Vec<u8> = data.chunks(255).flat_map(|block| [&[block.len() as u8], block].concat()).collect();
+    [&b"GIF89a"[..], &width, &height, b"\xf7\0\0", &palette, &frame, &blocks, b"\0;"].concat()
 }
 
 fn all_files() -> Vec<Vec<u8>> {

@@ -41,7 +41,7 @@ static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
         file(encoded(5, 224, 300, ImageFormat::Tiff, |p| p.to_rgb16().into()), Ok(2)),
         Sample { file: None, expected: Err(ErrorCode::Io) },
         file(Vec::new(), Err(ErrorCode::NotAnImage)),
-        file(b"GIF89a and so on".to_vec(), Err(ErrorCode::UnsupportedFormat)),
+        file(b"\0\0\0\x0cjP  \r\n\x87\n".to_vec(), Err(ErrorCode::UnsupportedFormat)),
         file(cut, Err(ErrorCode::Truncated)),
         file(bad_crc, Err(ErrorCode::Corrupt)),
         file(png(6, 223, 400), Err(ErrorCode::TooSmall)),

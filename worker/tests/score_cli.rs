@@ -32,7 +32,7 @@ impl Place {
         place.file("mixed/empty.jpg", b"");
         place.file("mixed/good.png", &scene);
         place.file("mixed/notes.txt", b"not a picture, and not named as one");
-        place.file("mixed/other.gif", b"GIF89a");
+        place.file("mixed/other.jp2", b"\0\0\0\x0cjP  \r\n\x87\n");
         place.file("mixed/small.png", &Picture::synthetic(3, 223, 500).png());
         place
     }
@@ -311,7 +311,7 @@ fn an_empty_variable_is_not_set() {
     let output = place.command(&arguments).envs(empty).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let output = place.command(&["good/a.png", "--handcrafted"]).env("DQA_MODEL", "").output().unwrap();
-    assert!(text(&output.stderr).contains("--model <DIR>"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("--model <MODEL>"), "{}", text(&output.stderr));
 }
 
 #[test]

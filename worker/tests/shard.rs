@@ -5,10 +5,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
+use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::parts::{self, Found, PartCounts};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::{Shard, ShardPicture};
@@ -18,6 +20,9 @@ use dqa_worker::decode::Limits;
 use dqa_worker::engine::Settings;
 use dqa_worker::shard::operator::{self, Scoring};
 use dqa_worker::shard::{ShardOutcome, ShardScorer};
+
+/// Longer than any shard here takes, by far.
+const HANGS: Duration = Duration::from_secs(60);
 
 struct Desk {
     dir: tempfile::TempDir,
@@ -54,6 +59,7 @@ impl Desk {
             bytes: file.len() as u64,
             version: "1".to_owned(),
             mos: Some(0.5),
+            raters: None,
         }
     }
 
@@ -71,6 +77,7 @@ impl Desk {
             pictures: pictures.to_vec(),
             windows: 1,
             facts: Vec::new(),
+            limits: PictureLimits::default(),
         }
     }
 
@@ -147,6 +154,22 @@ async fn an_older_part_that_cannot_be_read_is_none() {
     assert_eq!((outcome.reused, outcome.windows), (0, 2));
 }
 
+/// Files of which three fill what may lie ready: reading the next first must leave room for the one that is used next.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_pictures_do_not_wait_for_each_other() {
+    let desk = Desk::new();
+    // What counts is the length that the plan names.
+    let large = |at: usize| ShardPicture { bytes: 20 << 20, ..desk.picture(&format!("{at:02}.png"), b"no picture") };
+    let pictures: Vec<ShardPicture> = (0..48).map(large).collect();
+    for part in 0..20 {
+        let shard = desk.shard(&format!("p{part}"), &pictures, &[]);
+        let scored = tokio::time::timeout(HANGS, desk.score(&shard)).await;
+        let (outcome, rows) = scored.expect("reading ahead waits for itself");
+        assert_eq!((outcome.rows, outcome.failed), (48, 48));
+        assert!(rows.iter().zip(&pictures).all(|(row, picture)| row.image == picture.image));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_for_another_model_is_refused() {
     let desk = Desk::new();
@@ -155,4 +178,32 @@ async fn a_shard_for_another_model_is_refused() {
     let error = desk.try_score(&shard).await.unwrap_err();
     assert!(chain(&error).contains(&format!("is for model {}", shard.part.fingerprint)), "{}", chain(&error));
     assert_eq!(parts::find(&desk.store, &shard.key(), 1).await.unwrap(), Found::Nothing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_is_scored_by_its_own_limits() {
+    let desk = Desk::new();
+    let (small, large) = (desk.picture("small.png", &png(1)), desk.picture("large.png", &png(2)));
+    let large = ShardPicture { bytes: 1 << 20, ..large };
+    let pictures = [small, large];
+    let codes = |rows: &[ScoreRow]| rows.iter().map(|row| row.score.clone().err().map(|f| f.code)).collect::<Vec<_>>();
+    let too_large = || Some("too_large".to_owned());
+    let usual = PictureLimits::default();
+
+    let limited =
+        Shard { limits: PictureLimits { bytes_max: 1 << 19, ..usual }, ..desk.shard("limited", &pictures, &[]) };
+    let (outcome, rows) = desk.score(&limited).await;
+    assert_eq!((outcome.failed, codes(&rows)), (1, vec![None, too_large()]));
+
+    // What had no score for a limit's sake is scored where there is none, and the rest is taken over.
+    let all = desk.shard("all", &pictures, &[&limited]);
+    let (outcome, rows) = desk.score(&all).await;
+    assert_eq!((outcome.reused, codes(&rows)), (1, vec![None, None]));
+
+    // And a score that is there does not make a picture less large.
+    for limits in [PictureLimits { side_max: 300, ..usual }, PictureLimits { pixels_max: 76_799, ..usual }] {
+        let again = Shard { limits, ..desk.shard("again", &pictures, &[&all]) };
+        let (outcome, rows) = desk.score(&again).await;
+        assert_eq!((outcome.reused, codes(&rows)), (0, vec![too_large(), too_large()]));
+    }
 }

@@ -12,9 +12,7 @@ use dqa_model::{Batcher, ClipWeights, Options, Prepared, PromptMode, Prompts, Sc
 use dqa_pipelines::dataset::{self, DataSet, Definition};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::tables::parquet_file;
-use dqa_pipelines::tune::{
-    Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, Tune, WeightsDtype, labelled_scenes,
-};
+use dqa_pipelines::tune::{SceneTexts, Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, Tune, WeightsDtype};
 use dqa_testkit::{Picture, hf};
 use dqa_worker::decode::{self, Limits};
 use dqa_worker::engine::Settings;
@@ -61,7 +59,7 @@ impl Bench {
 
     fn trial(&self, setup: &Setup) -> Trial {
         let options = SplitsOptions { test_share: 0.34, ..SplitsOptions::default() };
-        let splits = Splits::make(&self.data.name, labelled_scenes(&self.data), &options).unwrap();
+        let splits = Splits::make(&self.data.name, SceneTexts::new(&self.data).labelled(), &options).unwrap();
         Trial::plan(&self.data, (&splits, 1), self.runner.start().model(), setup).unwrap()
     }
 

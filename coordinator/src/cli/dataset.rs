@@ -7,10 +7,11 @@ use std::path::Path;
 use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, check};
-use dqa_pipelines::index::Index;
+use dqa_pipelines::causes;
+use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, Picture, check};
+use dqa_pipelines::index::{Header, Index};
 use dqa_pipelines::place::PlaceError;
-use dqa_worker::decode::Limits;
+use dqa_worker::decode::{ErrorCode, Limits};
 use dqa_worker::headers;
 use dqa_worker::program::{Done, Format, Unwritten, advise, note};
 use futures::StreamExt;
@@ -83,7 +84,9 @@ async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<Done> {
         read_headers(&dataset, &mut index).await?;
         read_headers(&dataset.of_inputs(), &mut index).await?;
     }
-    let check = check(&dataset, &|picture| index.get(picture).cloned());
+    let limits = Limits::default();
+    let header = |picture: &Picture| headers::judged(index.get(picture), picture, &limits).filter(|_| !args.no_headers);
+    let check = check(&dataset, &header);
     print_check(&check, args.format)?;
     if let Some(labels) = dataset::unused_labels(&dataset).await {
         note(format_args!("hint: {labels} has labels; a definition takes them with a section [labels]"));
@@ -92,10 +95,17 @@ async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<Done> {
 }
 
 async fn read_headers(dataset: &DataSet, index: &mut Index) -> anyhow::Result<()> {
-    let mut read = headers::read(dataset, (0..dataset.pictures.len()).collect(), &Limits::default());
+    let mut read = headers::read(dataset, (0..dataset.pictures.len()).collect(), Limits::default().bytes_max);
     while let Some((at, header)) = read.next().await {
         let picture = &dataset.pictures[at];
-        let header = header.with_context(|| format!("cannot read the header of {}", picture.image))?;
+        let header = match header {
+            Err(error) if error.is_of_object() => {
+                let cause = std::error::Error::source(&error)
+                    .map_or_else(|| causes(&error).to_string(), |cause| causes(cause).to_string());
+                Header::Unreadable { code: ErrorCode::Io.to_string(), message: cause }
+            }
+            header => header.with_context(|| format!("cannot read the header of {}", picture.image))?,
+        };
         index.insert(picture, header);
     }
     Ok(())
@@ -134,6 +144,7 @@ fn print_check(check: &Check, format: Format) -> Result<(), Unwritten> {
             drop(table);
             // They are of no cell.
             check.faults.iter().for_each(|fault| note(format_args!("{fault}")));
+            check.remarks().iter().for_each(|line| note(format_args!("{line}")));
         }
     }
     Ok(out.flush()?)
@@ -174,6 +185,7 @@ fn show(definition: &Definition, dataset: &DataSet, format: Format) -> Result<()
         Format::Table => {
             writeln!(out, "{}", dataset.definition)?;
             let Shown { pictures, scenes, labelled, hazy, .. } = shown;
+            dataset.left_out_lines().iter().for_each(|line| note(format_args!("{line}")));
             writeln!(out, "# {pictures} pictures ({labelled} labelled) of {scenes} scenes, {hazy} hazy pictures")?;
             for (algorithm, pictures) in &shown.algorithms {
                 writeln!(out, "# {algorithm}: {pictures}")?;

@@ -12,9 +12,9 @@ use super::StoreArgs;
 
 /// Starts this process's command again without `--detach`, in a process group of its own, which the terminal's signals do
 /// not reach. What it says goes to a file: in the store's folder, or here where the store is not a local one.
-pub(super) fn detach(store: &StoreArgs) -> anyhow::Result<Done> {
+pub(super) async fn detach(store: &StoreArgs) -> anyhow::Result<Done> {
     use std::os::unix::process::CommandExt;
-    let place = store.create()?;
+    let place = store.create().await?;
     let folder = if place.is_local() {
         place.url().to_file_path().map_or_else(|()| PathBuf::new(), |path| path.join("logs"))
     } else {

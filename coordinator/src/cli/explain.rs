@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use clap::ArgGroup;
 use dqa_model::{Explained, Prepared, Sees};
 use dqa_worker::cli::{ModelArgs, read};
-use dqa_worker::decode::decode;
+use dqa_worker::decode::{Limits, decode};
 use dqa_worker::explain::{Drawing, Look, Shown, drawings};
 use dqa_worker::program::{Done, Format, Unwritten, advise, note};
 use serde::Serialize;
@@ -45,7 +45,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
-    let (name, limits, views) = (args.image.display(), args.model.machine.limits(), &args.model.views);
+    let (name, views) = (args.image.display(), &args.model.views);
+    let limits = Limits::of(args.model.limits.limits(), views.side_min());
     let bytes = read(&args.image, limits.bytes_max).with_context(|| format!("cannot score {name}"))?;
     let picture = decode(&bytes, &limits).with_context(|| format!("cannot score {name}"))?;
     let size = (picture.width(), picture.height());

@@ -28,7 +28,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
-    let store = args.store.open()?;
+    let store = args.store.open().await?;
     let mut records = Vec::new();
     for name in &args.runs {
         records.push(RunRecord::read(&store, name).await?);

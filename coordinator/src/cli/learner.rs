@@ -1,7 +1,7 @@
 //! What commands that train may take of the machine.
 
 use clap::builder::BoolishValueParser;
-use dqa_worker::cli::{MachineArgs, device, shown};
+use dqa_worker::cli::{LimitArgs, MachineArgs, device, shown};
 use dqa_worker::tune::Machine;
 
 /// Flags that say where models learn and what of the machine they may take.
@@ -19,6 +19,9 @@ pub(super) struct LearnerArgs {
     #[command(flatten)]
     machine: MachineArgs,
 
+    #[command(flatten)]
+    limits: LimitArgs,
+
     /// Take hf: models from the local cache alone.
     #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
     pub(super) offline: bool,
@@ -31,7 +34,7 @@ impl LearnerArgs {
         self.machine.start_threads()?;
         Ok(Machine {
             device_name: shown(&device, &self.device),
-            settings: self.machine.settings(None, &device),
+            settings: self.machine.settings(None, &device, self.limits.limits()),
             kept_bytes_max: self.kept_mib << 20,
             device,
         })

@@ -8,6 +8,7 @@ mod detach;
 mod explain;
 mod leaderboard;
 mod learner;
+mod model;
 mod overview;
 mod progress;
 mod query;
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::place::Place;
+use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::run::RunRecord;
 use dqa_worker::program;
 
@@ -57,6 +58,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Checks a data set, shows it, or lists those that have a definition.
     Dataset(dataset::Args),
+    /// Says what a model is, where it is from, and whether prompts fit it.
+    Model(Box<model::Args>),
     /// Makes a synthetic data set of dehazed pictures with pseudo-labels.
     Demo(demo::Args),
     /// Draws where the model looks in a picture, and prints its windows' scores.
@@ -88,7 +91,7 @@ enum Command {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 finished with failed rows or problems found, 2 could not run, 75 start it again \
-    (serve: another leads).\n\
+    (serve: another leads, or the store does not answer).\n\
     Every flag can be given as an environment variable DQA_<FLAG> and in a configuration file; a flag wins over the \
     environment, and that over the file. RUST_LOG sets what is logged to standard error.";
 
@@ -103,6 +106,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Submit(args) => block_on(submit::run(&args)),
         Command::Train(args) => block_on(train::run(&args)),
         Command::Dataset(args) => block_on(dataset::run(&args)),
+        Command::Model(args) => model::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => block_on(report::run(&args)),
@@ -130,13 +134,20 @@ struct StoreArgs {
 
 impl StoreArgs {
     /// A store to read; a local one must be there.
-    fn open(&self) -> anyhow::Result<Place> {
-        Place::open(&self.store, Path::new("")).context("cannot open the store")
+    async fn open(&self) -> anyhow::Result<Place> {
+        StoreArgs::checked(Place::open(&self.store, Path::new(""))).await.context("cannot open the store")
     }
 
     /// A store to write; a local one is made where there is none.
-    fn create(&self) -> anyhow::Result<Place> {
-        Place::create(&self.store, Path::new("")).context("cannot make the store")
+    async fn create(&self) -> anyhow::Result<Place> {
+        StoreArgs::checked(Place::create(&self.store, Path::new(""))).await.context("cannot open the store")
+    }
+
+    /// One that answers: said before anything is read or computed.
+    async fn checked(store: Result<Place, PlaceError>) -> Result<Place, PlaceError> {
+        let store = store?;
+        store.check().await?;
+        Ok(store)
     }
 }
 

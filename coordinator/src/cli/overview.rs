@@ -89,6 +89,7 @@ fn as_json(run: &v1::Run) -> serde_json::Value {
         "name": run.name,
         "state": watch::state(run),
         "failure": run.failure,
+        "hint": run.hint,
         "fingerprint": run.fingerprint,
         "priority": run.priority,
         "created": run.created,

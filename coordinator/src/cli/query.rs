@@ -98,7 +98,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
 
 async fn of_store(args: &Args) -> anyhow::Result<SendableRecordBatchStream> {
     let selection = args.run.clone().map_or(Selection::All, Selection::Run);
-    let context = sql::session(&args.store.open()?, &selection).await?;
+    let context = sql::session(&args.store.open().await?, &selection).await?;
     let planned = sql::query(&context, &args.sql).await;
     let mut frame = planned.map_err(|error| advise(error.into(), hint()))?;
     if args.explain {

@@ -7,7 +7,7 @@ use clap::builder::BoolishValueParser;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
 use dqa_proto::v1::coordinator_service_client::CoordinatorServiceClient;
 use dqa_proto::v1::{self, put_model_file_request};
-use dqa_worker::net::{Caller, MESSAGE_BYTES_MAX, TlsArgs, Token, channel};
+use dqa_worker::net::{Caller, MESSAGE_BYTES_MAX, TlsArgs, Token, channel, said};
 use dqa_worker::program::{advise, note};
 use tokio::io::AsyncReadExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -66,7 +66,7 @@ impl RemoteArgs {
 
 /// A refusal as an error of this program.
 pub(super) fn refusal(status: &Status) -> anyhow::Error {
-    let error = anyhow!("{}", status.message());
+    let error = anyhow!("{}", said(status));
     let hint = status.metadata().get(dqa_proto::HINT).and_then(|hint| hint.to_str().ok());
     let unreachable = status.code() == tonic::Code::Unavailable && dqa_proto::code(status).is_none();
     let (error, usual) = if unreachable {
@@ -113,10 +113,11 @@ fn file(file: &ModelFile) -> v1::ModelFile {
     v1::ModelFile { name: file.name.clone(), digest: file.digest.clone(), bytes: file.bytes }
 }
 
-/// Sends those files of a model that the store lacks.
-pub(super) async fn send_model(client: &mut Client, files: &[(ModelFile, PathBuf)]) -> anyhow::Result<()> {
+/// Sends those files of a model that the store lacks; which version of the protocol the coordinator speaks.
+pub(super) async fn send_model(client: &mut Client, files: &[(ModelFile, PathBuf)]) -> anyhow::Result<u32> {
     let all = v1::FindModelFilesRequest { files: files.iter().map(|(of, _)| file(of)).collect() };
-    let missing = client.find_model_files(all).await.map_err(|status| refusal(&status))?.into_inner().missing;
+    let answer = client.find_model_files(all).await.map_err(|status| refusal(&status))?.into_inner();
+    let v1::FindModelFilesResponse { missing, protocol_version } = answer;
     for (of, path) in files.iter().filter(|(of, _)| missing.iter().any(|missing| missing.digest == of.digest)) {
         note(format_args!("sending {} ({:.1} MB)", of.name, of.bytes as f64 / 1e6));
         let open = tokio::fs::File::open(path).await;
@@ -141,5 +142,5 @@ pub(super) async fn send_model(client: &mut Client, files: &[(ModelFile, PathBuf
         put.map_err(|status| refusal(&status))?;
         read?;
     }
-    Ok(())
+    Ok(protocol_version)
 }

@@ -75,7 +75,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     if let Some(mut client) = args.remote.client()? {
         return of_coordinator(args, &mut client).await;
     }
-    let store = args.store.open()?;
+    let store = args.store.open().await?;
     let record = run_or_last(&store, args.run.as_ref()).await?;
     let report = args.report.make_and_write(&store, &record).await?;
     let all = [Table::Correlations, Table::CrossDataset, Table::Leaderboard];

@@ -37,7 +37,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         overview::print(&overview::runs(&mut client, None).await?, args.format)?;
         return Ok(Done::All);
     }
-    let records = RunRecord::all(&args.store.open()?).await?;
+    let records = RunRecord::all(&args.store.open().await?).await?;
     print(&records, args.format)?;
     Ok(Done::All)
 }

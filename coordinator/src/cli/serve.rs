@@ -2,15 +2,22 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::builder::BoolishValueParser;
-use dqa_worker::net::{TlsArgs, Token, Tokens};
-use dqa_worker::program::{Done, note};
+use dqa_pipelines::causes;
+use dqa_pipelines::place::{Fault, Place};
+use dqa_worker::net::{TlsArgs, Token, Tokens, listen_address};
+use dqa_worker::program::{Done, note, print_error};
 use dqa_worker::telemetry;
+use tracing::warn;
 
 use super::StoreArgs;
 use crate::cluster::{self, Ended, Settings};
+
+/// A store that does not answer when a coordinator starts is waited for so long; then the coordinator's supervisor decides.
+const STORE_WAIT_MAX: Duration = Duration::from_secs(25);
+const STORE_AGAIN: Duration = Duration::from_secs(2);
 
 /// Takes runs from users and has workers score them, until it is told to end.
 #[derive(clap::Args)]
@@ -18,8 +25,8 @@ pub(super) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Where it listens, for users, workers, metrics and health.
-    #[arg(long, env = "DQA_LISTEN", default_value = "127.0.0.1:7070", value_name = "ADDRESS")]
+    /// Where it listens, for users, workers, metrics and health: HOST:PORT, an IPv6 address in brackets.
+    #[arg(long, env = "DQA_LISTEN", default_value = "127.0.0.1:7070", value_parser = listen_address, value_name = "ADDRESS")]
     listen: SocketAddr,
 
     /// Its name among the coordinators of the store, the same after a restart [default: this machine's, with the port].
@@ -61,8 +68,15 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         users: args.token_file.as_deref().map(Token::read).transpose()?,
         workers: args.worker_token_file.as_deref().map(Token::read).transpose()?,
     };
+    let store = match store(&args.store).await {
+        Err(error) if may_pass(&error) => {
+            print_error(&error);
+            return Ok(Done::Restart);
+        }
+        other => other?,
+    };
     let settings = Settings {
-        store: args.store.create()?,
+        store,
         listen: args.listen,
         id: args.id.clone(),
         tls: args.tls.read()?,
@@ -76,4 +90,22 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         Ended::Told => Done::All,
         Ended::Followed => Done::Restart,
     })
+}
+
+/// The store, once it answers.
+async fn store(args: &StoreArgs) -> anyhow::Result<Place> {
+    let started = Instant::now();
+    loop {
+        match args.create().await {
+            Err(error) if may_pass(&error) && started.elapsed() < STORE_WAIT_MAX => {
+                warn!(error = %causes(&*error), "the store does not answer");
+                tokio::time::sleep(STORE_AGAIN).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn may_pass(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(Fault::may_pass))
 }

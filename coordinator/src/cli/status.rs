@@ -50,7 +50,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     if let Some(mut client) = args.remote.client()? {
         return of_coordinator(args, &mut client).await;
     }
-    let store = args.store.open()?;
+    let store = args.store.open().await?;
     let record = run_or_last(&store, args.run.as_ref()).await?;
     let status = status(&store, record).await?;
     print(&status, args.format)?;

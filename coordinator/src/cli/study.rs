@@ -12,7 +12,7 @@ use dqa_pipelines::names::StudyName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::study::{Definition, Outcome, Overrides};
 use dqa_pipelines::tune::Splits;
-use dqa_worker::program::{Done, Format, Unwritten, advise, host, note};
+use dqa_worker::program::{Done, Format, Unwritten, advise, command_line, host, note};
 use dqa_worker::study::EvaluateError;
 use dqa_worker::tune::{Machine, Runner, Start, TrainError};
 
@@ -95,7 +95,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     }
     let machine = if args.dry_run { None } else { Some(args.learner.open()?) };
     let skipped = leave_out(args, &definition, &mut datasets, machine.as_ref())?;
-    let store = args.store.create()?;
+    let store = args.store.create().await?;
     let name = name(args, &datasets)?;
     let plan = Plan::make(definition, datasets, given, args.learner.offline).map_err(advised)?;
     show_plan(&name, &plan, &store).await?;
@@ -109,10 +109,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
             .provenance
             .push(("dqa.left_out".to_owned(), format!("{skipped} pictures: no label, or not to be read")));
     }
-    outcome.provenance.extend([
-        ("dqa.host".to_owned(), host()),
-        ("dqa.command".to_owned(), std::env::args().collect::<Vec<_>>().join(" ")),
-    ]);
+    outcome.provenance.extend([("dqa.host".to_owned(), host()), ("dqa.command".to_owned(), command_line())]);
     outcome.write(&store).await?;
     Ok(show(&outcome, args.format)?)
 }

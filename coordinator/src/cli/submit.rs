@@ -11,16 +11,13 @@ use anyhow::{Context, bail};
 use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, Check, Definition};
-use dqa_pipelines::digest;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
-use dqa_pipelines::run::{RunRecord, RunSpec, RunState};
+use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_worker::cli::{Loaded, ModelArgs};
-use dqa_worker::models;
-use dqa_worker::program::{Done, advise, host, note};
+use dqa_worker::program::{Done, advise, command_line, host, note};
 use dqa_worker::shard::ShardScorer;
-use jiff::Timestamp;
 
 use super::StoreArgs;
 use super::detach::detach;
@@ -28,7 +25,7 @@ use super::progress::Progress;
 use super::remote::RemoteArgs;
 use super::report::ReportArgs;
 use crate::engine::Local;
-use crate::run::{self, Asked, PrepareError, Roots, Watch, Work};
+use crate::run::{self, Asked, PrepareError, Requested, Roots, Watch, Work};
 
 /// How often progress is looked at: what a person sees as at once.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -90,30 +87,49 @@ pub(super) struct Args {
     dry_run: bool,
 }
 
+impl Args {
+    /// The algorithms that are named; none: all.
+    fn algorithms(&self) -> Vec<String> {
+        if self.algos == ["all"] { Vec::new() } else { self.algos.clone() }
+    }
+}
+
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     if let Some(client) = args.remote.client()? {
         return remote::submit(args, client).await;
     }
     if args.detach {
-        return detach(&args.store);
+        return detach(&args.store).await;
     }
     let definitions = definitions(&args.datasets)?;
-    let store = args.store.create()?;
+    let store = args.store.create().await?;
     let Loaded { scorer, settings, device } = args.model.load()?;
-    let asked = Asked {
+    let requested = Requested {
         definitions,
-        algorithms: if args.algos == ["all"] { Vec::new() } else { args.algos.clone() },
+        algorithms: args.algorithms(),
+        model: args.model.model.clone(),
+        prompts: args.model.prompts.as_ref().map(|path| path.display().to_string()),
+        views: args.model.views.to_string(),
+        dtype: args.model.dtype.to_string(),
+        fingerprint: scorer.fingerprint().to_string(),
+        device: device.clone(),
+        shard_windows: args.shard_windows,
+        limits: args.model.limits.limits(),
+        remark: args.remark.clone(),
+    };
+    let asked = Asked {
+        definitions: requested.definitions.clone(),
+        algorithms: requested.algorithms.clone(),
         allow_missing: args.allow_missing,
         retry_failed: args.retry_failed,
         shard_windows: args.shard_windows,
         views: *scorer.views(),
-        limits: settings.limits.clone(),
-        fingerprint: scorer.fingerprint().to_string(),
+        limits: requested.limits,
+        fingerprint: requested.fingerprint.clone(),
         roots: Roots::anywhere(),
     };
     let mut work = run::prepare(&store, &asked, &mut Notes).await.map_err(advised)?;
-    let spec = spec(args, &work, &device);
-    let mut record = record(args, &store, spec, &work).await?;
+    let mut record = record(args, &store, &requested, &work).await?;
     show_plan(&record, &work);
     if args.dry_run {
         return Ok(Done::All);
@@ -150,6 +166,10 @@ impl Watch for Notes {
     fn faults(&mut self, check: &Check) {
         note(format_args!("{check}"));
     }
+
+    fn remark(&mut self, dataset: &str, line: &str) {
+        note(format_args!("data set {dataset}: {line}"));
+    }
 }
 
 fn advised(error: PrepareError) -> anyhow::Error {
@@ -159,71 +179,29 @@ fn advised(error: PrepareError) -> anyhow::Error {
     }
 }
 
-fn spec(args: &Args, work: &Work, device: &str) -> RunSpec {
-    RunSpec {
-        datasets: run::dataset_specs(work),
-        model: args.model.model.clone(),
-        prompts: args.model.prompts.as_ref().map(|path| path.display().to_string()),
-        views: args.model.views.to_string(),
-        dtype: args.model.dtype.to_string(),
-        device: device.to_owned(),
-        shard_windows_max: args.shard_windows,
-        remark: args.remark.clone().or_else(|| models::remark(&args.model.model).map(str::to_owned)),
-    }
-}
-
 /// The run's record as it is before its shards are scored. A run of the same name goes on under it.
-async fn record(args: &Args, store: &Place, spec: RunSpec, work: &Work) -> anyhow::Result<RunRecord> {
-    let name = args.name.clone().unwrap_or_else(|| default_name(&spec, &work.fingerprint));
-    let earlier = RunRecord::find(store, &name).await?;
-    if let Some(earlier) = earlier.as_ref().filter(|earlier| earlier.fingerprint != work.fingerprint) {
-        let differs = earlier.spec.differs(&spec).join(", ");
-        let differs = if differs.is_empty() { "the content of the model".to_owned() } else { differs };
-        let error = anyhow::anyhow!("run `{name}` was scored with another model: what differs is {differs}");
-        return Err(advise(error, "give this one another --name"));
+async fn record(args: &Args, store: &Place, requested: &Requested, work: &Work) -> anyhow::Result<RunRecord> {
+    let (name, earlier) = requested.find(store, args.name.as_ref(), Some(work)).await?;
+    let record = requested.record(name, earlier.as_ref(), provenance());
+    let mut record = record.map_err(|error| advise(error.into(), run::OtherModel::HINT))?;
+    run::record_plan(&mut record, work);
+    let is_answered = earlier.as_ref().is_some_and(|earlier| run::is_answered_by(&record, earlier));
+    let is_done = is_answered && work.missing().next().is_none();
+    record.state = if is_done { RunState::Complete } else { RunState::Running };
+    if let Some(earlier) = earlier.filter(|earlier| earlier.request.is_some() && earlier.state.is_active()) {
+        note(format_args!(
+            "run {} was asked of a coordinator and is {} there; this process scores it too, and nothing is counted twice",
+            earlier.name, earlier.state
+        ));
     }
-    let parts = work.part_refs();
-    let now = Timestamp::now();
-    let same = earlier
-        .as_ref()
-        .is_some_and(|earlier| earlier.state == RunState::Complete && earlier.parts == parts && earlier.spec == spec);
-    let state = if same && work.missing().next().is_none() { RunState::Complete } else { RunState::Running };
-    Ok(RunRecord {
-        name,
-        state,
-        created: earlier.map_or(now, |earlier| earlier.created),
-        updated: now,
-        spec,
-        fingerprint: work.fingerprint.clone(),
-        counts: work.counts(),
-        provenance: provenance(),
-        parts,
-        request: None,
-        failure: None,
-    })
-}
-
-/// The same for the same request, so that it goes on where it was: what was asked for, not what was found.
-fn default_name(spec: &RunSpec, fingerprint: &str) -> RunName {
-    let mut hasher = blake3::Hasher::new();
-    let mut field = |text: &str| digest::field(&mut hasher, text.as_bytes());
-    field(fingerprint);
-    for dataset in &spec.datasets {
-        field(dataset.name.as_str());
-        field(&dataset.root);
-        dataset.algorithms.iter().for_each(|algorithm| field(algorithm.as_str()));
-    }
-    let names: Vec<&str> = spec.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
-    let mut text = names.join("+");
-    text.truncate(80);
-    format!("{text}-{}", &hasher.finalize().to_hex()[..8]).parse().expect("it is made of names")
+    Ok(record)
 }
 
 fn provenance() -> BTreeMap<String, String> {
     BTreeMap::from([
         ("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("host".to_owned(), host()),
-        ("command".to_owned(), std::env::args().collect::<Vec<_>>().join(" ")),
+        ("command".to_owned(), command_line()),
     ])
 }
 

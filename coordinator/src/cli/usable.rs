@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use dqa_pipelines::dataset::{DataSet, FaultKind};
-use dqa_pipelines::tune::{Setup, Splits, SplitsOptions, Trial, TrialError, labelled_scenes};
+use dqa_pipelines::tune::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialError};
 use dqa_worker::decode::PictureError;
 use dqa_worker::program::{advise, note};
 use dqa_worker::tune::Runner;
@@ -40,7 +40,7 @@ pub(super) fn hint(error: &TrialError, range: &str) -> Option<String> {
 
 /// Pictures that are named and not there end the command.
 pub(super) fn refuse(data: &DataSet) -> anyhow::Result<()> {
-    match data.faults.iter().find(|fault| fault.kind == FaultKind::Absent) {
+    match data.faults.iter().find(|fault| fault.kind.is_hole()) {
         None => Ok(()),
         Some(fault) => Err(advise(anyhow!("data set `{}` is not complete: {fault}", data.name), SKIP)),
     }
@@ -71,7 +71,7 @@ pub(super) fn skip(data: &mut DataSet, setup: &Setup, runner: Option<&Runner>) -
 /// Those that cannot be decoded, or have no room for a window; each is named.
 fn unreadable(data: &DataSet, setup: &Setup, runner: &Runner) -> anyhow::Result<BTreeSet<String>> {
     let options = SplitsOptions { count: 1, test_share: 0.0, seed: 0 };
-    let everything = Splits::make(&data.name, labelled_scenes(data), &options)?;
+    let everything = Splits::make(&data.name, SceneTexts::new(data).labelled(), &options)?;
     let setup = Setup { without: Vec::new(), ..setup.clone() };
     let trial = Trial::plan(data, (&everything, 1), runner.start().model(), &setup)?;
     let failed: Vec<(&str, PictureError)> =

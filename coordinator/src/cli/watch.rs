@@ -3,7 +3,9 @@
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
+use dqa_pipelines::causes;
 use dqa_proto::v1::{self, RunState};
+use dqa_worker::net::said;
 use dqa_worker::program::note;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tonic::Code;
@@ -29,7 +31,7 @@ pub(super) async fn watch(client: &mut Client, name: &str) -> anyhow::Result<v1:
             }
             // Its stream ended before the run did.
             Ok(None) => {}
-            Err(status) if may_pass(status.code()) && heard.elapsed() < AWAY_MAX => shown.away(status.message()),
+            Err(status) if may_pass(status.code()) && heard.elapsed() < AWAY_MAX => shown.away(&said(&status)),
             Err(status) => {
                 shown.finish();
                 return Err(refusal(&status));
@@ -52,7 +54,7 @@ async fn follow(
     let request = v1::WatchRunRequest { name: name.to_owned() };
     let mut answers = client.watch_run(request).await?.into_inner();
     while let Some(answer) = answers.message().await? {
-        let run = given(answer.run).map_err(|error| tonic::Status::internal(error.to_string()))?;
+        let run = given(answer.run).map_err(|error| tonic::Status::internal(causes(error.as_ref()).to_string()))?;
         *heard = Instant::now();
         shown.show(&run);
         if has_ended(&run) {

@@ -4,19 +4,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use dqa_model::{Arithmetic, Views};
+use dqa_pipelines::causes;
 use dqa_pipelines::dataset::Definition;
-use dqa_pipelines::digest;
+use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::{NameError, RunName};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::report::{self, ReportOptions};
-use dqa_pipelines::run::{Counts, DatasetSpec, Request as RunAsked, RunError, RunRecord, RunSpec, RunState};
+use dqa_pipelines::run::{Request as RunAsked, RunError, RunRecord, RunState};
 use dqa_pipelines::sql::Selection;
 use dqa_proto::v1::coordinator_service_server::CoordinatorService;
 use dqa_proto::v1::{self, DeviceClass};
-use dqa_proto::{hint, refused};
+use dqa_proto::{PROTOCOL_VERSION, hint, refused};
 use dqa_worker::cluster::class_name;
-use dqa_worker::models;
 use futures::Stream;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -29,6 +29,7 @@ use super::conduct::{self, Running};
 use super::desk::{Desk, unanswered};
 use super::serve::Front;
 use super::{ask, model_files, wire};
+use crate::run::{OtherModel, Requested};
 
 const DATASETS_MAX: usize = 64;
 const ALGORITHMS_MAX: usize = 4096;
@@ -36,6 +37,9 @@ const ALGORITHMS_MAX: usize = 4096;
 const ACTIVE_MAX: usize = 1000;
 const REPLICATES_MAX: u32 = 100_000;
 const SHARD_WINDOWS_LIMIT: u64 = 1 << 20;
+/// 12 GiB as RGB: what a worker with a large memory can decode.
+const PIXELS_LIMIT: u64 = 1 << 32;
+const BYTES_LIMIT: u64 = 64 << 30;
 
 /// The service of users.
 pub(super) struct Api(pub(super) Arc<Front>);
@@ -49,13 +53,14 @@ fn bad(own: &'static str, why: impl Into<String>) -> Status {
 
 /// An error with its causes, in a line.
 pub(super) fn line(error: impl Into<anyhow::Error>) -> String {
-    format!("{:#}", error.into())
+    let error: anyhow::Error = error.into();
+    causes(error.as_ref()).to_string()
 }
 
 pub(super) fn of_record(error: RunError) -> Status {
     match error {
         RunError::Place(error) => unanswered(&error),
-        RunError::Unknown { .. } => refused(Code::NotFound, "unknown_run", error.to_string()),
+        RunError::Unknown { .. } => refused(Code::NotFound, "unknown_run", line(error)),
         RunError::Record { .. } => refused(Code::DataLoss, "bad_record", line(error)),
     }
 }
@@ -232,12 +237,13 @@ impl CoordinatorService for Api {
         let desk = self.0.desk()?;
         let files: Vec<_> = request.into_inner().files.into_iter().map(wire::file).collect();
         for file in &files {
-            file.check().map_err(|error| bad("bad_model_file", error.to_string()))?;
+            file.check().map_err(|error| bad("bad_model_file", line(error)))?;
         }
         let missing = model_files::missing(&desk.store, files).await.map_err(|error| unanswered(&error))?;
         let missing =
             missing.into_iter().map(|file| v1::ModelFile { name: file.name, digest: file.digest, bytes: file.bytes });
-        Ok(Response::new(v1::FindModelFilesResponse { missing: missing.collect() }))
+        let missing = missing.collect();
+        Ok(Response::new(v1::FindModelFilesResponse { missing, protocol_version: PROTOCOL_VERSION }))
     }
 
     async fn put_model_file(
@@ -308,7 +314,7 @@ fn active(run: &Running) -> Result<(), Status> {
 async fn again(desk: &Arc<Desk>, run: &Arc<Running>, with: impl FnOnce(&mut RunAsked)) -> Result<(), Status> {
     run.change(&desk.store, |record| {
         record.state = RunState::Planning;
-        record.failure = None;
+        (record.failure, record.hint) = (None, None);
         record.request.as_mut().map(with);
     })
     .await
@@ -318,42 +324,22 @@ async fn again(desk: &Arc<Desk>, run: &Arc<Running>, with: impl FnOnce(&mut RunA
 }
 
 async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Status> {
-    let (spec, request) = checked(desk, asked.clone()).await?;
-    let fingerprint = request.model.fingerprint.clone();
-    let name = if asked.name.is_empty() { default_name(&spec, &request) } else { name(&asked.name)? };
+    let (requested, request) = checked(desk, asked.clone()).await?;
+    let given = if asked.name.is_empty() { None } else { Some(name(&asked.name)?) };
     let finding = desk.finding.lock().await;
+    let (name, stored) = requested.find(&desk.store, given.as_ref(), None).await.map_err(of_record)?;
     let here = desk.run(&name);
-    let earlier = match &here {
-        Some(run) => Some(run.record()),
-        None => RunRecord::find(&desk.store, &name).await.map_err(of_record)?,
-    };
-    if let Some(earlier) = earlier.as_ref().filter(|earlier| earlier.fingerprint != fingerprint) {
-        let differs = earlier.spec.differs(&spec).join(", ");
-        let differs = if differs.is_empty() { "the content of the model" } else { &differs };
-        let why = format!("run `{name}` was scored with another model: what differs is {differs}");
-        return Err(hint(refused(Code::AlreadyExists, "other_model", why), "give this one another --name"));
-    }
+    let earlier = here.as_ref().map(|run| run.record()).or(stored);
+    let provenance =
+        [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), dqa_worker::program::host())];
+    let record = requested
+        .record(name.clone(), earlier.as_ref(), provenance.into())
+        .map_err(|error| hint(refused(Code::AlreadyExists, "other_model", line(error)), OtherModel::HINT))?;
+    let record = RunRecord { request: Some(request.clone()), ..record };
     if here.is_none() && desk.runs().iter().filter(|run| run.state().is_active()).count() >= ACTIVE_MAX {
         let why = format!("{ACTIVE_MAX} runs have not ended");
         return Err(hint(refused(Code::ResourceExhausted, "runs", why), "wait for some, or cancel them"));
     }
-    let now = Timestamp::now();
-    let provenance =
-        [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), dqa_worker::program::host())];
-    let record = RunRecord {
-        name: name.clone(),
-        state: RunState::Planning,
-        created: earlier.as_ref().map_or(now, |earlier| earlier.created),
-        updated: now,
-        spec,
-        fingerprint,
-        // What is there stays its own until there is a plan.
-        counts: earlier.as_ref().map_or_else(Counts::default, |earlier| earlier.counts),
-        provenance: provenance.into(),
-        parts: earlier.map_or_else(Vec::new, |earlier| earlier.parts),
-        request: Some(request.clone()),
-        failure: None,
-    };
     if here.is_none() {
         record.write(&desk.store).await.map_err(of_record)?;
         let run = Running::new(record);
@@ -372,7 +358,7 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
 }
 
 /// What is asked for, if it is something that can be done.
-async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(RunSpec, RunAsked), Status> {
+async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, RunAsked), Status> {
     if asked.replicates > REPLICATES_MAX || asked.shard_windows > SHARD_WINDOWS_LIMIT {
         let why = format!("at most {REPLICATES_MAX} replicates and {SHARD_WINDOWS_LIMIT} windows of a shard");
         return Err(bad("too_much", why));
@@ -383,7 +369,7 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(RunSpec, Ru
     }
     let model = wire::model(asked.model.ok_or_else(|| bad("no_model", "a run says with which model"))?);
     model_files::check(&model)?;
-    model.views.parse::<Views>().map_err(|error| bad("bad_views", error.to_string()))?;
+    model.views.parse::<Views>().map_err(|error| bad("bad_views", line(error)))?;
     model.dtype.parse::<Arithmetic>().map_err(|error| bad("bad_dtype", error.clone()))?;
     if asked.definitions.is_empty() || asked.definitions.len() > DATASETS_MAX {
         return Err(bad("bad_datasets", format!("a run has 1 to {DATASETS_MAX} data sets")));
@@ -391,7 +377,8 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(RunSpec, Ru
     if asked.algorithms.len() > ALGORITHMS_MAX {
         return Err(bad("bad_algorithms", format!("a run names at most {ALGORITHMS_MAX} algorithms")));
     }
-    let mut datasets: Vec<DatasetSpec> = Vec::new();
+    let limits = limits(asked.limits)?;
+    let mut definitions: Vec<Definition> = Vec::new();
     for text in &asked.definitions {
         let definition = Definition::from_toml(text).map_err(|error| bad("bad_dataset", line(error)))?;
         for address in definition.addresses() {
@@ -400,16 +387,10 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(RunSpec, Ru
                 hint(status, "whoever runs the coordinator says with --roots where data sets may be")
             })?;
         }
-        if datasets.iter().any(|other| other.name == definition.name) {
+        if definitions.iter().any(|other| other.name == definition.name) {
             return Err(bad("bad_datasets", format!("data set `{}` is asked for twice", definition.name)));
         }
-        datasets.push(DatasetSpec {
-            name: definition.name.clone(),
-            root: definition.root.clone(),
-            algorithms: Vec::new(),
-            protocol: definition.protocol.map(|protocol| protocol.to_string()),
-            definition: definition.to_toml(),
-        });
+        definitions.push(definition);
     }
     let missing = model_files::missing(&desk.store, model.files().cloned().collect()).await;
     if let Some(file) = missing.map_err(|error| unanswered(&error))?.first() {
@@ -417,17 +398,18 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(RunSpec, Ru
         return Err(refused(Code::FailedPrecondition, "no_model_file", why));
     }
     let usual = ReportOptions::default();
-    let spec = RunSpec {
-        datasets,
+    let requested = Requested {
+        definitions,
+        algorithms: asked.algorithms.clone(),
         model: model.name.clone(),
         prompts: model.prompts_name.clone(),
         views: model.views.clone(),
         dtype: model.dtype.clone(),
+        fingerprint: model.fingerprint.clone(),
         device: class_name(device).to_owned(),
-        shard_windows_max: if asked.shard_windows == 0 { SHARD_WINDOWS_MAX } else { asked.shard_windows },
-        remark: Some(asked.remark)
-            .filter(|remark| !remark.is_empty())
-            .or_else(|| models::remark(&model.name).map(str::to_owned)),
+        shard_windows: if asked.shard_windows == 0 { SHARD_WINDOWS_MAX } else { asked.shard_windows },
+        limits,
+        remark: Some(asked.remark).filter(|remark| !remark.is_empty()),
     };
     let request = RunAsked {
         model,
@@ -439,20 +421,21 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(RunSpec, Ru
         replicates: if asked.replicates == 0 { usual.replicates } else { asked.replicates },
         seed: asked.seed,
     };
-    Ok((spec, request))
+    Ok((requested, request))
 }
 
-/// The same for the same request, so that it goes on where it was.
-fn default_name(spec: &RunSpec, request: &RunAsked) -> RunName {
-    let mut hasher = blake3::Hasher::new();
-    let mut field = |text: &str| digest::field(&mut hasher, text.as_bytes());
-    field(&request.model.fingerprint);
-    spec.datasets.iter().for_each(|dataset| field(&dataset.definition));
-    request.algorithms.iter().for_each(|algorithm| field(algorithm));
-    let names: Vec<&str> = spec.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
-    let mut text = names.join("+");
-    text.truncate(80);
-    format!("{text}-{}", &hasher.finalize().to_hex()[..8]).parse().expect("it is made of names")
+/// Limits that are sent. None is nobody's meaning, and a worker must live through a picture of the largest.
+fn limits(sent: Option<v1::PictureLimits>) -> Result<PictureLimits, Status> {
+    let limits = sent.map_or_else(PictureLimits::default, wire::limits);
+    let PictureLimits { pixels_max, side_max, bytes_max } = limits;
+    if pixels_max == 0 || side_max == 0 || bytes_max == 0 {
+        return Err(bad("bad_limits", "limits of a picture's pixels, side and bytes are 1 or more"));
+    }
+    if pixels_max > PIXELS_LIMIT || bytes_max > BYTES_LIMIT {
+        let why = format!("a coordinator takes pictures of at most {PIXELS_LIMIT} pixels and {BYTES_LIMIT} bytes");
+        return Err(hint(bad("too_much", why), "give a smaller --pixels-max and --bytes-max"));
+    }
+    Ok(limits)
 }
 
 /// The run at every change, and once more at its end.

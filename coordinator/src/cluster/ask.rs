@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use dqa_pipelines::causes;
 use dqa_pipelines::report::ReportError;
 use dqa_pipelines::report::distributed::{self, GroupAgreement, GroupKind};
 use dqa_pipelines::run::RunRecord;
@@ -129,7 +130,7 @@ fn of_query(error: &DataFusionError) -> Status {
     let Some(error) = QueryError::of(error) else {
         return refused(Code::Aborted, "query_failed", error.strip_backtrace());
     };
-    let with = |code, own, advice: &str| hint(refused(code, own, error.to_string()), advice);
+    let with = |code, own, advice: &str| hint(refused(code, own, causes(error).to_string()), advice);
     match error {
         QueryError::NoWorkers => {
             let advice = "start workers (their --query-tasks is not 0), or ask the store with --engine local";

@@ -8,6 +8,7 @@ use dqa_proto::v1::worker_service_server::WorkerService;
 use dqa_proto::v1::{AttendRequest, AttendResponse, DeviceClass, Hello, Welcome, attend_request, attend_response};
 use dqa_proto::{PROTOCOL_VERSION, hint, refused};
 use dqa_worker::cluster::class_name;
+use dqa_worker::net::said;
 use dqa_worker::telemetry::metrics;
 use futures::Stream;
 use tokio::sync::mpsc;
@@ -78,7 +79,7 @@ async fn listen(
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => { desk.close(id, orders); return "the worker closed it".to_owned() }
-                Err(status) => { desk.close(id, orders); return status.message().to_owned() }
+                Err(status) => { desk.close(id, orders); return said(&status) }
             },
             order = orders.recv() => match order {
                 Some(order) => if out.send(Ok(order)).await.is_err() {

@@ -22,8 +22,10 @@ use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use dqa_pipelines::causes;
 use dqa_proto::refused;
 use dqa_worker::cluster::{Codec, Flight};
+use dqa_worker::net::said;
 use dqa_worker::shard::operator;
 use tonic::{Code, Request, Response, Status};
 use tracing::warn;
@@ -119,7 +121,7 @@ impl Carrier {
 
     async fn cancel(&self, job: JobId) {
         if let Err(error) = self.scheduler.cancel_job(job.clone()).await {
-            warn!(%job, %error, "a job cannot be cancelled");
+            warn!(%job, error = %causes(&error), "a job cannot be cancelled");
         }
     }
 
@@ -153,7 +155,7 @@ impl Carrier {
     pub(super) async fn lose(&self, worker: &str) {
         let gone = ExecutorStoppedParams { executor_id: worker.to_owned(), reason: "it is gone".to_owned() };
         if let Err(error) = self.scheduler.executor_stopped(Request::new(gone)).await {
-            warn!(worker, %error, "Ballista does not take note that a worker is gone");
+            warn!(worker, error = said(&error), "Ballista does not take note that a worker is gone");
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use dqa_model::Views;
+use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{Check, Definition};
 use dqa_pipelines::model::ModelSpec;
 use dqa_pipelines::names::RunName;
@@ -16,7 +17,6 @@ use dqa_pipelines::plan::Shard;
 use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{Counts, RUNS, RunRecord, RunState};
 use dqa_proto::v1::{self, DeviceClass};
-use dqa_worker::decode::Limits;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -275,7 +275,7 @@ pub(super) fn start(desk: &Arc<Desk>, run: Arc<Running>) {
         }
     });
     if let Err(error) = conducted {
-        error!(%error, "there is no thread for a run; started again, the coordinator takes it up");
+        error!(error = %causes(&error), "there is no thread for a run; started again, the coordinator takes it up");
     }
 }
 
@@ -317,9 +317,10 @@ async fn to_the_end(desk: &Arc<Desk>, run: &Arc<Running>) {
     }
     run.live().plan = None;
     if let Err(Stopped::Failed(error)) = ended {
-        let why = format!("{error:#}");
+        let why = causes(error.as_ref()).to_string();
         warn!(why, "run failed");
-        fail(desk, run, &why).await;
+        let hint = error.downcast_ref().and_then(run::PrepareError::hint);
+        fail(desk, run, &why, hint).await;
     }
     // Who has a word on it finds it here, or looks for it again.
     let _control = run.control().await;
@@ -329,7 +330,7 @@ async fn to_the_end(desk: &Arc<Desk>, run: &Arc<Running>) {
 }
 
 /// Writes that a run has failed, unless something else has become of it.
-async fn fail(desk: &Desk, run: &Running, why: &str) {
+async fn fail(desk: &Desk, run: &Running, why: &str, hint: Option<&str>) {
     let mut tries = 0;
     loop {
         let control = run.control().await;
@@ -339,11 +340,12 @@ async fn fail(desk: &Desk, run: &Running, why: &str) {
         let failed = run.change(&desk.store, |record| {
             record.state = RunState::Failed;
             record.failure = Some(why.to_owned());
+            record.hint = hint.map(str::to_owned);
         });
         let Err(error) = failed.await else { return };
         drop(control);
         tries += 1;
-        warn!(%error, tries, "the store does not take how the run ended");
+        warn!(error = %causes(&error), tries, "the store does not take how the run ended");
         tokio::time::sleep(AGAIN_MAX.min(AGAIN * tries)).await;
     }
 }
@@ -388,7 +390,7 @@ async fn conduct(desk: &Arc<Desk>, run: &Arc<Running>, inbox: &mut Inbox) -> Res
         match complete(desk, run).await {
             // Another run of the same pictures has replaced some of them.
             Err(Stopped::Failed(error)) if plans < PLANS_MAX && is_incomplete(&error) => {
-                warn!(error = format!("{error:#}"), "parts are gone: the run is planned again");
+                warn!(error = %causes(error.as_ref()), "parts are gone: the run is planned again");
             }
             ended => return ended,
         }
@@ -418,7 +420,7 @@ async fn patient<T, E: std::error::Error + Send + Sync + 'static>(
             Ok(done) => return Ok(done),
             Err(error) if may_pass(&error) && tries < TRIES_MAX => {
                 tries += 1;
-                warn!(error = format!("{:#}", anyhow::Error::from(error)), tries, "the store does not answer");
+                warn!(error = %causes(&error), tries, "the store does not answer");
                 tokio::time::sleep(AGAIN_MAX.min(AGAIN * tries)).await;
             }
             Err(error) => return Err(error.into()),
@@ -429,7 +431,7 @@ async fn patient<T, E: std::error::Error + Send + Sync + 'static>(
 fn asked(record: &RunRecord, roots: &Roots) -> anyhow::Result<Asked> {
     let request = record.request.as_ref().context("the run's record lacks its request")?;
     let definitions = record.spec.datasets.iter().map(|dataset| Definition::from_toml(&dataset.definition));
-    let views: Views = record.spec.views.parse().map_err(|error| anyhow!("the run's views: {error}"))?;
+    let views: Views = record.spec.views.parse().map_err(|error| anyhow!("the run's views: {}", causes(&error)))?;
     Ok(Asked {
         definitions: definitions.collect::<Result<_, _>>()?,
         algorithms: request.algorithms.clone(),
@@ -437,7 +439,7 @@ fn asked(record: &RunRecord, roots: &Roots) -> anyhow::Result<Asked> {
         retry_failed: request.retry_failed,
         shard_windows: record.spec.shard_windows_max,
         views,
-        limits: Limits::default(),
+        limits: record.spec.limits,
         fingerprint: record.fingerprint.clone(),
         roots: roots.clone(),
     })
@@ -451,10 +453,7 @@ async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, work: Work) -> Result<(), S
     if !record.state.is_active() {
         return Err(Stopped::Cancelled);
     }
-    record.spec.datasets = run::dataset_specs(&work);
-    record.parts = work.part_refs();
-    record.counts = work.counts();
-    record.failure = None;
+    run::record_plan(&mut record, &work);
     if record.state != RunState::Paused {
         record.state = RunState::Running;
     }
@@ -521,7 +520,7 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
     if let Some(request) = &mut record.request {
         request.retry_failed = false;
     }
-    record.failure = None;
+    (record.failure, record.hint) = (None, None);
     let commit = patient(async || run::commit(&desk.store, &mut work, record.clone()).await, run::RunError::may_pass);
     let record = commit.await?;
     drop(work);
@@ -540,7 +539,7 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
     };
     if let Err(error) = reported.await {
         // The scores are there; `report` makes it again.
-        warn!(error = format!("{:#}", anyhow::Error::from(error)), "the run is complete, and has no reports");
+        warn!(error = %causes(&error), "the run is complete, and has no reports");
     }
     // Who watches sees the end when there are reports.
     run.changed();
@@ -557,5 +556,9 @@ impl Watch for Lines {
 
     fn faults(&mut self, check: &Check) {
         info!("{check}");
+    }
+
+    fn remark(&mut self, dataset: &str, line: &str) {
+        info!(dataset, "{line}");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use dqa_pipelines::causes;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::plan::Shard;
@@ -47,9 +48,8 @@ pub(super) struct Desk {
 
 /// A store's failure as users see it.
 pub(super) fn unanswered(error: &PlaceError) -> Status {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    let status = refused(Code::Unavailable, "store", format!("{error}{cause}"));
-    hint(status, "look whether the coordinator can reach its store, and try again")
+    let status = refused(Code::Unavailable, "store", causes(error).to_string());
+    hint(status, error.hint().unwrap_or("look whether the coordinator can reach its store, and try again"))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -276,7 +276,8 @@ impl Desk {
                 let why = format!("an order of {} MiB cannot be sent: take fewer --shard-windows", text.len() >> 20);
                 desk.act(|board, now| board.uncarried(attempt, why, true, now));
             } else if let Err(error) = desk.carrier().carry(attempt, worker, text).await {
-                desk.act(|board, now| board.uncarried(attempt, format!("{error:#}"), false, now));
+                let why = causes(error.as_ref()).to_string();
+                desk.act(|board, now| board.uncarried(attempt, why, false, now));
             }
         });
     }
@@ -289,7 +290,8 @@ impl Desk {
             let Some((run, shard)) = desk.shard(id) else { return };
             error!(run = %run.name, part = shard.part.part, code, why = message, "shard given up: its rows say so");
             let written = desk.write_failed(&shard, &code, &message).await;
-            let rows = written.map_err(|error| warn!(%error, "its rows are not written; it is tried again"));
+            let rows =
+                written.map_err(|error| warn!(error = %causes(&error), "its rows are not written; it is tried again"));
             desk.act(|board, now| board.given_up(id, rows, now));
         });
     }

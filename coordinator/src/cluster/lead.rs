@@ -1,19 +1,26 @@
 //! Which of several coordinators of one store works: the one that made the newest object in `coordinators/`. Making an
-//! object that is not there yet is the one thing that every store does for one of many only. The leader writes a beat into
-//! its own; who sees no new beat for long enough makes the next.
+//! object that is not there yet is the one thing that nearly every store does for one of many only. The leader writes a beat
+//! into its own; who sees no new beat for long enough makes the next.
+//!
+//! A store that does not decide (found out by [`Lead::probe`]) has the object written, and read again after a time: a lease
+//! that two who start at once may both have, until the next beat shows one of them that the other has overwritten it.
 //!
 //! Two that both think that they lead do no harm: parts do not depend on who has them made. It is work done twice, until
 //! the older one looks.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dqa_pipelines::place::{Place, PlaceError};
+use dqa_pipelines::causes;
+use dqa_pipelines::place::{Creation, Place, PlaceError};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 const LEADERS: &str = "coordinators";
 const BEAT_EVERY: Duration = Duration::from_secs(2);
+/// From when a lease is written to when it is read again: longer than another takes from its look to its write.
+const SETTLED_AFTER: Duration = BEAT_EVERY;
 /// Five beats.
 const SILENT_MAX: Duration = Duration::from_secs(10);
 
@@ -26,12 +33,25 @@ pub(super) struct Leader {
     beat: u64,
     /// It has gone home.
     ended: bool,
+    /// The process: another one of the same name is another.
+    #[serde(default)]
+    process: String,
+}
+
+/// How a store decides between two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Election {
+    /// One of them makes the object.
+    Creation,
+    /// Both write it, and one finds the other's.
+    Lease,
 }
 
 /// A coordinator's place among those of its store.
 pub(super) struct Lead {
     store: Place,
     own: Leader,
+    election: Election,
 }
 
 fn key(term: u64) -> String {
@@ -40,7 +60,32 @@ fn key(term: u64) -> String {
 
 impl Lead {
     pub(super) fn new(store: Place, id: String) -> Lead {
-        Lead { store, own: Leader { id, term: 0, beat: 0, ended: true } }
+        let process = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
+        let own = Leader { id, term: 0, beat: 0, ended: true, process };
+        Lead { store, own, election: Election::Creation }
+    }
+
+    /// Finds out how the store decides between two coordinators, and says so where it is not the usual way.
+    pub(super) async fn probe(&mut self) -> Result<(), PlaceError> {
+        let lease = "coordinators take turns by a lease that is written and read again: start one at a time on this store; of two, \
+            one ends some seconds after it finds the other";
+        match self.store.probe_creation().await? {
+            Creation::Decided => {}
+            Creation::DecidedWithoutLinks => {
+                info!(
+                    "the store's file system has no hard links: coordinators are decided between by files made exclusively"
+                );
+            }
+            Creation::Ignored => {
+                warn!("the store ignores conditional puts (If-None-Match: *): {lease}");
+                self.election = Election::Lease;
+            }
+            Creation::Refused(error) => {
+                warn!(error = %causes(&error), "the store refuses conditional puts (If-None-Match: *): {lease}");
+                self.election = Election::Lease;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until this one leads; the number of its term, which no other coordinator has. `seen` is told who leads.
@@ -50,7 +95,7 @@ impl Lead {
             match self.try_to_lead(&mut last, &seen).await {
                 Ok(true) => return self.own.term,
                 Ok(false) => {}
-                Err(error) => warn!(%error, "the store does not say who leads"),
+                Err(error) => warn!(error = %causes(&error), "the store does not say who leads"),
             }
             tokio::time::sleep(BEAT_EVERY / 2).await;
         }
@@ -81,16 +126,29 @@ impl Lead {
             }
         };
         let candidate = Leader { term, beat: 0, ended: false, ..self.own.clone() };
-        match self.store.create_object(&key(term), text(&candidate)).await {
-            Ok(()) => {
-                self.own = candidate;
-                info!(id = self.own.id, term, "leads");
-                self.remove_older().await;
-                Ok(true)
-            }
-            Err(error) if error.is_taken() => Ok(false),
-            Err(error) => Err(error),
+        if !self.is_made(&candidate).await? {
+            return Ok(false);
         }
+        self.own = candidate;
+        info!(id = self.own.id, term, "leads");
+        self.remove_older().await;
+        Ok(true)
+    }
+
+    /// Makes a candidate's object: whether it, and no other, leads.
+    async fn is_made(&self, candidate: &Leader) -> Result<bool, PlaceError> {
+        let (key, text) = (key(candidate.term), text(candidate));
+        if self.election == Election::Creation {
+            return match self.store.create_object(&key, text).await {
+                Ok(()) => Ok(true),
+                Err(error) if error.is_taken() => Ok(false),
+                Err(error) => Err(error),
+            };
+        }
+        self.store.put(&key, text).await?;
+        tokio::time::sleep(SETTLED_AFTER).await;
+        let newest = self.newest().await?;
+        Ok(newest.is_some_and(|newest| newest == *candidate))
     }
 
     /// Beats until another leads.
@@ -98,21 +156,27 @@ impl Lead {
         loop {
             tokio::time::sleep(BEAT_EVERY).await;
             match self.newest().await {
-                Ok(Some(leader)) if leader.term > self.own.term => {
+                Ok(Some(leader)) if self.is_followed_by(&leader) => {
                     self.own.ended = true;
                     return leader.id;
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    warn!(%error, "the store does not say who leads");
+                    warn!(error = %causes(&error), "the store does not say who leads");
                     continue;
                 }
             }
             self.own.beat += 1;
             if let Err(error) = self.store.put(&key(self.own.term), text(&self.own)).await {
-                warn!(%error, "a beat is not written");
+                warn!(error = %causes(&error), "a beat is not written");
             }
         }
+    }
+
+    /// Whether the newest leader is another: of a later term, or one that has overwritten this one's lease.
+    fn is_followed_by(&self, newest: &Leader) -> bool {
+        let is_other = !newest.process.is_empty() && newest.process != self.own.process;
+        newest.term > self.own.term || (newest.term == self.own.term && is_other)
     }
 
     /// Lets another take over at once, if this one leads.
@@ -122,7 +186,7 @@ impl Lead {
         }
         self.own.ended = true;
         if let Err(error) = self.store.put(&key(self.own.term), text(&self.own)).await {
-            warn!(%error, "others wait before they take over");
+            warn!(error = %causes(&error), "others wait before they take over");
         }
     }
 
@@ -136,7 +200,8 @@ impl Lead {
             Err(error) if error.is_not_found() => return Ok(None),
             other => other?,
         };
-        let unread = Leader { id: "unknown".to_owned(), term: term.unwrap_or(0), beat: 0, ended: false };
+        let (id, process) = ("unknown".to_owned(), String::new());
+        let unread = Leader { id, term: term.unwrap_or(0), beat: 0, ended: false, process };
         Ok(Some(serde_json::from_slice(&bytes).unwrap_or(unread)))
     }
 
@@ -192,5 +257,24 @@ mod tests {
         });
         let led = futures::future::join_all(tries).await;
         assert_eq!(led.into_iter().filter(|led| *led).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn where_the_store_does_not_decide_one_of_two_keeps_its_lease() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let lead = |id: &str| Lead { election: Election::Lease, ..Lead::new(store.clone(), id.to_owned()) };
+        let (mut a, mut b) = (lead("a"), lead("b"));
+        let (mut last_a, mut last_b) = (None, None);
+        let (a_leads, b_leads) = tokio::join!(a.try_to_lead(&mut last_a, &|_| {}), b.try_to_lead(&mut last_b, &|_| {}));
+        let (a_leads, b_leads) = (a_leads.unwrap(), b_leads.unwrap());
+        assert!(a_leads != b_leads, "a {a_leads}, b {b_leads}");
+        let mut leader = if a_leads { a } else { b };
+        // Another had looked before the leader wrote, and wrote after it had settled.
+        let late = Leader { id: "late".to_owned(), process: "another".to_owned(), ..leader.own.clone() };
+        store.put(&key(late.term), text(&late)).await.unwrap();
+        assert_eq!(leader.keep().await, "late");
+        leader.end().await;
+        assert_eq!(leader.newest().await.unwrap(), Some(late), "it leaves the other's lease alone");
     }
 }

@@ -2,6 +2,7 @@
 //! another content is refused, and nothing of it stays.
 
 use bytes::Bytes;
+use dqa_pipelines::causes;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
 use dqa_pipelines::place::{Place, PlaceError};
 use dqa_proto::refused;
@@ -25,7 +26,7 @@ const FILES_MAX: usize = 256;
 pub(super) fn check(spec: &ModelSpec) -> Result<(), Status> {
     let wrong = |why: String| refused(Code::InvalidArgument, "bad_model", why);
     for file in spec.files() {
-        file.check().map_err(|error| wrong(error.to_string()))?;
+        file.check().map_err(|error| wrong(causes(&error).to_string()))?;
     }
     if spec.files().count() > FILES_MAX {
         return Err(wrong(format!("a model has at most {FILES_MAX} files")));
@@ -72,7 +73,7 @@ pub(super) async fn put(store: &Place, mut pieces: Streaming<PutModelFileRequest
         return Err(wrong("a file begins with what it is"));
     };
     let file = wire::file(file);
-    file.check().map_err(|error| wrong(&error.to_string()))?;
+    file.check().map_err(|error| wrong(&causes(&error).to_string()))?;
     if file.bytes > FILE_BYTES_MAX {
         return Err(wrong("the file is too large for a model's"));
     }
@@ -82,12 +83,13 @@ pub(super) async fn put(store: &Place, mut pieces: Streaming<PutModelFileRequest
         let relayed = relay(pieces, &file, &sender).await;
         if let Err(error) = &relayed {
             // Without it the object would be taken for whole.
-            let _ = sender.send(Err(other(&error.to_string()))).await;
+            let why = causes(error).to_string();
+            let _ = sender.send(Err(other(&why))).await;
         }
         relayed
     };
     let (received, written) = tokio::join!(receive, store.put_stream(&key, ReceiverStream::new(receiver)));
-    received.map_err(|error| wrong(&error.to_string()))?;
+    received.map_err(|error| wrong(&causes(&error).to_string()))?;
     written.map_err(|error| unanswered(&error))
 }
 

@@ -26,6 +26,7 @@ use datafusion::physical_plan::{
 };
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use dqa_pipelines::causes;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::sql::{self, Selection, SqlError};
 use dqa_worker::cluster::JOB_FILES_KEPT;
@@ -258,7 +259,7 @@ async fn work_out(
     let (told, mut tells) = mpsc::channel(TOLD_MAX);
     let begun = Instant::now();
     let job = carrier.carry_query(plan, config, told).await;
-    let job = job.map_err(|error| QueryError::Failed(format!("{error:#}")))?;
+    let job = job.map_err(|error| QueryError::Failed(causes(error.as_ref()).to_string()))?;
     let mut query = Query { carrier: carrier.clone(), job, has_ended: false, runtime: Handle::current() };
     let ended = tokio::select! {
         ended = end(&mut tells) => ended,
@@ -310,5 +311,5 @@ fn rows(
 }
 
 fn gone(error: ballista_core::error::BallistaError) -> DataFusionError {
-    DataFusionError::External(QueryError::Gone(error.to_string()).into())
+    DataFusionError::External(QueryError::Gone(causes(&error).to_string()).into())
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
+use dqa_pipelines::causes;
 use dqa_pipelines::place::Place;
 use dqa_proto::refused;
 use dqa_proto::v1::DESCRIPTORS;
 use dqa_proto::v1::coordinator_service_server::CoordinatorServiceServer;
 use dqa_proto::v1::worker_service_server::WorkerServiceServer;
 use dqa_worker::cluster::Flight;
-use dqa_worker::net::{Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Tokens, guarded};
+use dqa_worker::net::{Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Tokens, guarded, is_loopback};
 use dqa_worker::program::{advise, host};
 use dqa_worker::telemetry::metrics;
 use tokio::signal::unix::{SignalKind, signal};
@@ -111,8 +112,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
     let metrics_guard = Guard::of(tokens.users.iter().chain(&tokens.workers));
     let server = Server::bind(listen, tls.clone(), has_tokens, insecure, metrics_guard).await.map_err(advised)?;
     let (address, ready) = (server.address(), server.ready());
-    let roots = Roots::below(&roots, address.ip().is_loopback()).context("--roots takes addresses")?;
+    let roots = Roots::below(&roots, is_loopback(address.ip())).context("--roots takes addresses")?;
     let id = id.unwrap_or_else(|| format!("{}-{}", host(), address.port()));
+    let mut lead = Lead::new(store.clone(), id.clone());
+    lead.probe().await.context("cannot find out how the store decides who leads")?;
     let front = Arc::new(Front { id: id.clone(), desk: RwLock::new(Err("none".to_owned())) });
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
@@ -126,7 +129,6 @@ pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
     listening(address);
 
     let policy = Policy { deadline_min: deadline, ..Policy::default() };
-    let mut lead = Lead::new(store.clone(), id);
     let flight = Flight::new(tls.clone(), tokens.workers.as_ref());
     let ended = tokio::select! {
         ended = work(&store, &front, (roots, policy, flight), &mut lead, &ready, &health) => ended,
@@ -191,7 +193,7 @@ async fn take_up(desk: &Arc<Desk>) {
                 desk.recovered();
             }
             Ok(()) => {}
-            Err(error) => warn!(error = format!("{:#}", anyhow::Error::from(error)), "the store's runs cannot be read"),
+            Err(error) => warn!(error = %causes(&error), "the store's runs cannot be read"),
         }
         tokio::time::sleep(if is_first { AGAIN } else { TAKE_UP_EVERY }).await;
     }

@@ -1,5 +1,6 @@
 //! Between the protocol's messages and what they mean here.
 
+use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_proto::v1::{self, DeviceClass};
@@ -39,10 +40,14 @@ pub(super) fn model(model: v1::Model) -> ModelSpec {
     }
 }
 
+pub(super) fn limits(limits: v1::PictureLimits) -> PictureLimits {
+    PictureLimits { pixels_max: limits.pixels_max, side_max: limits.side_max, bytes_max: limits.bytes_max }
+}
+
 /// A run as its record has it.
 pub(super) fn run(record: &RunRecord) -> v1::Run {
     let request = record.request.as_ref();
-    let counts = record.counts;
+    let (counts, limits) = (record.counts, record.spec.limits);
     v1::Run {
         name: record.name.to_string(),
         state: state(record.state).into(),
@@ -52,6 +57,12 @@ pub(super) fn run(record: &RunRecord) -> v1::Run {
         priority: request.map_or(0, |request| request.priority),
         created: record.created.to_string(),
         updated: record.updated.to_string(),
+        hint: record.hint.clone().unwrap_or_default(),
+        limits: Some(v1::PictureLimits {
+            pixels_max: limits.pixels_max,
+            side_max: limits.side_max,
+            bytes_max: limits.bytes_max,
+        }),
         progress: Some(v1::RunProgress {
             shards: record.parts.len() as u64,
             shards_done: if record.state == RunState::Complete { record.parts.len() as u64 } else { 0 },

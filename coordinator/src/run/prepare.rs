@@ -4,10 +4,13 @@
 use std::time::Instant;
 
 use dqa_model::Views;
-use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, FaultKind};
+use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition};
+use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::place::Place;
+use dqa_pipelines::plan::Terms;
 use dqa_pipelines::run::{DatasetSpec, RunRecord};
 use dqa_worker::decode::Limits;
+use dqa_worker::headers;
 
 use super::{Elsewhere, Roots, RunError, Work, index, measure};
 
@@ -27,7 +30,7 @@ pub struct Asked {
     /// Which parts of a picture are looked at.
     pub views: Views,
     /// What a picture may be.
-    pub limits: Limits,
+    pub limits: PictureLimits,
     /// Of the model.
     pub fingerprint: String,
     /// Where pictures may be.
@@ -98,6 +101,9 @@ pub trait Watch: Send {
 
     /// What is wrong with a data set.
     fn faults(&mut self, check: &Check);
+
+    /// What is to be said of a data set with which nothing is wrong, a line at a time.
+    fn remark(&mut self, dataset: &str, line: &str);
 }
 
 /// The work that is to be done, with what of it is done already.
@@ -111,6 +117,7 @@ pub async fn prepare(store: &Place, asked: &Asked, watch: &mut dyn Watch) -> Res
         loaded.push(dataset.map_err(|source| PrepareError::Load { dataset: definition.name.to_string(), source })?);
     }
     let mut measured = Vec::new();
+    let limits = Limits::of(asked.limits, asked.views.side_min());
     for dataset in select(loaded, asked)? {
         let name = dataset.name.to_string();
         for address in dataset.pictures.iter().chain(&dataset.inputs).filter_map(|picture| picture.uri.as_deref()) {
@@ -118,24 +125,27 @@ pub async fn prepare(store: &Place, asked: &Asked, watch: &mut dyn Watch) -> Res
             asked.roots.check(without_fragment(address)).map_err(elsewhere)?;
         }
         let mut told = Instant::now();
-        let index = index(store, &dataset, &asked.limits, |left| {
+        let index = index(store, &dataset, asked.limits.bytes_max, |left| {
             if told.elapsed() > TELL_EVERY {
                 watch.headers_left(&name, left);
                 told = Instant::now();
             }
         });
         let index = index.await?;
-        let check = dataset::check(&dataset, &|picture| index.get(picture).cloned());
+        let check = dataset::check(&dataset, &|picture| headers::judged(index.get(picture), picture, &limits));
         if !check.is_clean() {
             watch.faults(&check);
+        } else {
+            check.remarks().iter().for_each(|line| watch.remark(&name, line));
         }
-        let is_absent = check.faults.iter().any(|fault| fault.kind == FaultKind::Absent);
+        let is_absent = check.faults.iter().any(|fault| fault.kind.is_hole());
         if !asked.allow_missing && (check.counts.missing + check.counts.duplicate > 0 || is_absent) {
             return Err(PrepareError::Incomplete { dataset: name });
         }
-        measured.push(measure(dataset, &index, &asked.views));
+        measured.push(measure(dataset, &index, &asked.views, asked.limits));
     }
-    let mut work = Work::plan(measured, asked.fingerprint.clone(), asked.shard_windows);
+    let terms = Terms { fingerprint: asked.fingerprint.clone(), limits: asked.limits };
+    let mut work = Work::plan(measured, terms, asked.shard_windows);
     work.look(store).await.map_err(RunError::from)?;
     if asked.retry_failed {
         work.retry_failed();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
 use dqa_pipelines::parts::{self, Found, PartCounts};
 use dqa_pipelines::place::{Place, PlaceError};
-use dqa_pipelines::plan::{self, Cut, Prefix, Shard};
+use dqa_pipelines::plan::{self, Cut, Prefix, Shard, Terms};
 use dqa_pipelines::run::{Counts, PartRef};
 use dqa_pipelines::tables::scores;
 use tracing::warn;
@@ -17,8 +17,8 @@ use super::Measured;
 pub struct Work {
     /// The data sets that the parts are of.
     pub datasets: Vec<Measured>,
-    /// Of the model that scores: 64 digits.
-    pub fingerprint: String,
+    /// What scores them.
+    pub terms: Terms,
     /// What the run is to end with.
     pub parts: Vec<Part>,
     /// Objects in the folders of the run's parts that are no part of it, though of its model.
@@ -52,19 +52,19 @@ pub enum State {
 
 impl Work {
     /// Cuts data sets into parts. Pure: what is in the store shows when [`Work::look`] was called.
-    pub fn plan(datasets: Vec<Measured>, fingerprint: String, shard_windows_max: u64) -> Work {
+    pub fn plan(datasets: Vec<Measured>, terms: Terms, shard_windows_max: u64) -> Work {
         let mut parts = Vec::new();
         for (at, Measured { dataset, windows }) in datasets.iter().enumerate() {
             for (algorithm, range) in plan::algorithms(dataset) {
                 let cuts = plan::cut(dataset, range.clone(), &windows[range], shard_windows_max);
                 parts.extend(cuts.into_iter().map(|cut| {
-                    let name = plan::part_name(dataset, &cut, &fingerprint);
+                    let name = plan::part_name(dataset, &cut, &terms);
                     let key = scores::part_key(dataset.name.as_str(), algorithm.as_str(), &name);
                     Part { dataset: at, cut, key, state: State::Missing { reuse: Vec::new() } }
                 }));
             }
         }
-        Work { datasets, fingerprint, parts, others: Vec::new() }
+        Work { datasets, terms, parts, others: Vec::new() }
     }
 
     /// Finds which parts are in the store, and which older ones may hold rows of those that are not.
@@ -124,7 +124,7 @@ impl Work {
             return None;
         };
         let dataset = &self.datasets[part.dataset].dataset;
-        let shard = Shard::of(dataset, &part.cut, store.url().as_str(), &self.fingerprint);
+        let shard = Shard::of(dataset, &part.cut, store.url().as_str(), &self.terms);
         Some(Shard { reuse: reuse.clone(), retry_failed, ..shard })
     }
 
@@ -178,7 +178,7 @@ impl Work {
             }
             let prefix = |key: &str| {
                 let name = key.rsplit('/').next()?.strip_suffix(".parquet")?;
-                plan::prefix_of(name, &self.fingerprint)
+                plan::prefix_of(name, &self.terms.fingerprint)
             };
             let objects = store.list_sorted(&folder).await?;
             let parts = objects.into_iter().filter_map(|object| Some((object.key.clone(), prefix(&object.key)?)));

@@ -6,7 +6,7 @@ use dqa_model::Views;
 use dqa_pipelines::dataset::DataSet;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::study::{DatasetFacts, Definition, Evaluation, Line, Pool, evaluation_key};
-use dqa_pipelines::tune::{Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord, labelled_scenes};
+use dqa_pipelines::tune::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord};
 use dqa_worker::tune::Start;
 
 use super::{StudyError, StudyRunError};
@@ -229,17 +229,20 @@ fn plain_views(mut line: Line) -> Result<Line, StudyRunError> {
 }
 
 fn divide(data: DataSet, given: Option<Splits>, count: u32, setup: &Setup) -> Result<Divided, StudyRunError> {
-    let scenes = labelled_scenes(&data);
+    let scenes = SceneTexts::new(&data);
     let options = SplitsOptions { count, ..SplitsOptions::default() };
-    let splits = given.map_or_else(|| Splits::make(&data.name, scenes.iter().copied(), &options), Ok)?;
-    splits.check_scenes(&data.name, &scenes)?;
+    let splits = match given {
+        Some(splits) => splits.resolved(&scenes)?,
+        None => Splits::make(&data.name, scenes.labelled(), &options)?,
+    };
+    splits.check_scenes(&data.name, scenes.labelled())?;
     if splits.splits.iter().any(|split| split.test.is_empty()) {
         let message = format!("a split of `{}` has no scene to test on, which a study is about", data.name);
         return Err(StudyError::Means(message).into());
     }
     // Labels become targets in one place: where a training is planned. This one has all pictures.
     let all = SplitsOptions { count: 1, test_share: 0.0, ..SplitsOptions::default() };
-    let all = Splits::make(&data.name, scenes.iter().copied(), &all)?;
+    let all = Splits::make(&data.name, scenes.labelled(), &all)?;
     let model = dqa_pipelines::tune::ModelRef { name: String::new(), digest: String::new(), prompts: None };
     let setup = Setup { label_range: setup.label_range, ..Setup::default() };
     let planned = Trial::plan(&data, (&all, 1), &model, &setup);

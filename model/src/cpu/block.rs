@@ -11,6 +11,7 @@ use super::attention::{Attention, AttentionScratch};
 use super::gemm::{Epilogue, GemmScratch, even_parts, linear};
 use super::lanes::{Norm, layer_norm_rows};
 use super::pack::PackedLinear;
+use crate::Activation;
 
 pub(crate) use super::attention::PromptKeys;
 
@@ -38,10 +39,12 @@ pub(crate) struct AttentionWeights {
     pub(crate) out: PackedLinear,
 }
 
-/// A layer's second half: quick-GELU is SiLU, its factor folded into both weights.
+/// A layer's second half.
 pub(crate) struct MlpWeights {
     pub(crate) norm: NormWeights,
     pub(crate) up: PackedLinear,
+    /// Quick-GELU is SiLU, its factor folded into both weights.
+    pub(crate) activation: Activation,
     pub(crate) down: PackedLinear,
 }
 
@@ -170,16 +173,20 @@ impl AttentionWeights {
 }
 
 impl MlpWeights {
-    /// x (rows, d) += down(silu(up(norm(x))))
+    /// x (rows, d) += down(activation(up(norm(x))))
     fn run(&self, x: &mut [f32], scratch: &mut Scratch) {
         let d = self.down.outputs();
+        let epilogue = match self.activation {
+            Activation::QuickGelu => Epilogue::Silu,
+            Activation::Gelu => Epilogue::Gelu,
+        };
         // In blocks, so that the hidden rows (4 d each) are still in the cache when they are multiplied again.
         for (start, rows) in even_parts(x.len() / d, self.up.block_rows()) {
             let x = &mut x[start * d..][..rows * d];
             let normed = scratch.normed.slice_mut::<f32>(x.len());
             let hidden = scratch.hidden.slice_mut::<f32>(rows * self.up.outputs());
             layer_norm_rows(self.up.isa, x, self.norm.as_norm(), normed);
-            linear(&self.up, normed, Epilogue::Silu, hidden, &mut scratch.gemm);
+            linear(&self.up, normed, epilogue, hidden, &mut scratch.gemm);
             linear(&self.down, hidden, Epilogue::Add, x, &mut scratch.gemm);
         }
     }

@@ -11,7 +11,7 @@ use super::aligned::Aligned;
 use super::amx;
 use super::isa::Isa;
 use super::kernel::{BLOCK_ROWS, Kernel};
-use super::lanes::{Tile, finish_add, finish_silu, finish_store};
+use super::lanes::{Tile, finish_add, finish_gelu, finish_silu, finish_store};
 use super::pack::{Operands, PANEL, PackedLinear, Panels};
 
 /// What happens to a finished sum.
@@ -21,6 +21,8 @@ pub(crate) enum Epilogue {
     Store,
     /// out = silu(x W^T + b)
     Silu,
+    /// out = gelu(x W^T + b)
+    Gelu,
     /// out += x W^T + b
     Add,
 }
@@ -209,6 +211,7 @@ impl Block<'_> {
         match epilogue {
             Epilogue::Store => finish_store(isa, tile),
             Epilogue::Silu => finish_silu(isa, tile),
+            Epilogue::Gelu => finish_gelu(isa, tile),
             Epilogue::Add => finish_add(isa, tile),
         }
     }
@@ -239,7 +242,7 @@ mod tests {
             for isa in Isa::available() {
                 for operands in [Operands::F32, Operands::Bf16, Operands::F16] {
                     let weight = PackedLinear::new(&w, Some(&b), n, operands, isa);
-                    for epilogue in [Epilogue::Store, Epilogue::Silu, Epilogue::Add] {
+                    for epilogue in [Epilogue::Store, Epilogue::Silu, Epilogue::Gelu, Epilogue::Add] {
                         let before = if epilogue == Epilogue::Add { 0.5 } else { f32::NAN };
                         let mut out = vec![before; rows * n];
                         linear(&weight, &x, epilogue, &mut out, &mut GemmScratch::default());
@@ -251,6 +254,9 @@ mod tests {
                             let want = match epilogue {
                                 Epilogue::Store => sum,
                                 Epilogue::Silu => sum / (1.0 + (-sum).exp()),
+                                Epilogue::Gelu => {
+                                    0.5 * sum * (1.0 + candle_core::cpu::erf::erf_f64(sum / 2f64.sqrt()))
+                                }
                                 Epilogue::Add => sum + 0.5,
                             };
                             let got = f64::from(out[r * n + c]);

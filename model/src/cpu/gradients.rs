@@ -1,7 +1,7 @@
 //! The backward passes of the elementwise arithmetic, compiled for each instruction set as [`super::lanes`].
 
 use super::isa::Isa;
-use super::lanes::{LANES, Norm, chunk, exp, fold, madd, sum_of, versions};
+use super::lanes::{LANES, Norm, below, chunk, exp, fold, gelu as gelu_of, madd, sum_of, versions};
 
 /// Quick-GELU's factor.
 const QUICK_GELU: f32 = 1.702;
@@ -54,6 +54,52 @@ fn quick_gelu_backward_body<const FMA: bool>(x: &[f32], gradient: &mut [f32]) {
 versions! {
     /// The gradient at the output becomes that at the input, `x`.
     pub(crate) fn quick_gelu_backward(x: &[f32], gradient: &mut [f32]) = quick_gelu_backward_body
+}
+
+#[inline(always)]
+fn gelu_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
+    let (x_whole, x_rest) = x.as_chunks::<LANES>();
+    let (out_whole, out_rest) = out.as_chunks_mut::<LANES>();
+    for (x, out) in x_whole.iter().zip(out_whole) {
+        for i in 0..LANES {
+            out[i] = gelu_of::<FMA>(x[i]);
+        }
+    }
+    for (x, out) in x_rest.iter().zip(out_rest) {
+        *out = gelu_of::<FMA>(*x);
+    }
+}
+
+versions! {
+    /// out = x times the normal distribution's share below x
+    pub(crate) fn gelu(x: &[f32], out: &mut [f32]) = gelu_body
+}
+
+/// Its derivative: the share below x, and x times the density there.
+#[inline(always)]
+fn gelu_slope<const FMA: bool>(x: f32) -> f32 {
+    /// 1 / sqrt(2 pi)
+    const DENSITY: f32 = 0.398_942_3;
+    madd::<FMA>(x * DENSITY, exp::<FMA>(-0.5 * x * x), below::<FMA>(x))
+}
+
+#[inline(always)]
+fn gelu_backward_body<const FMA: bool>(x: &[f32], gradient: &mut [f32]) {
+    let (x_whole, x_rest) = x.as_chunks::<LANES>();
+    let (whole, rest) = gradient.as_chunks_mut::<LANES>();
+    for (x, g) in x_whole.iter().zip(whole) {
+        for i in 0..LANES {
+            g[i] *= gelu_slope::<FMA>(x[i]);
+        }
+    }
+    for (x, g) in x_rest.iter().zip(rest) {
+        *g *= gelu_slope::<FMA>(*x);
+    }
+}
+
+versions! {
+    /// The gradient at the output becomes that at the input, `x`.
+    pub(crate) fn gelu_backward(x: &[f32], gradient: &mut [f32]) = gelu_backward_body
 }
 
 /// Mean and 1 / deviation of a row.
@@ -197,8 +243,9 @@ mod tests {
             for isa in Isa::available() {
                 let mut norm_out = vec![0.0; d];
                 layer_norm_backward(isa, &x, norm, &g, &mut norm_out);
-                let mut gelu_out = g.clone();
-                quick_gelu_backward(isa, &x, &mut gelu_out);
+                let (mut quick_out, mut gelu_out) = (g.clone(), g.clone());
+                quick_gelu_backward(isa, &x, &mut quick_out);
+                gelu_backward(isa, &x, &mut gelu_out);
                 for at in [0, d / 2, d - 1] {
                     let want = slope(&x, &g, at, |x| {
                         let mut out = vec![0.0; d];
@@ -209,6 +256,12 @@ mod tests {
                     let want = slope(&x, &g, at, |x| {
                         let mut out = vec![0.0; d];
                         quick_gelu(isa, x, &mut out);
+                        out
+                    });
+                    prop_assert!((f64::from(quick_out[at]) - want).abs() < 1e-3, "{isa} quick {} {want}", quick_out[at]);
+                    let want = slope(&x, &g, at, |x| {
+                        let mut out = vec![0.0; d];
+                        gelu(isa, x, &mut out);
                         out
                     });
                     prop_assert!((f64::from(gelu_out[at]) - want).abs() < 1e-3, "{isa} gelu {} {want}", gelu_out[at]);

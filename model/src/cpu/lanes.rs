@@ -69,6 +69,36 @@ fn silu<const FMA: bool>(x: f32) -> f32 {
     x / (1.0 + exp::<FMA>(-x))
 }
 
+/// The error function within 5e-7: Eigen's quotient of polynomials, and 1 from where f32 has no more to say.
+#[inline(always)]
+pub(super) fn erf<const FMA: bool>(x: f32) -> f32 {
+    const ONE_FROM: f32 = 3.92;
+    let end = f32::copysign(1.0, x);
+    let is_one = x.abs() >= ONE_FROM;
+    let x = x.clamp(-ONE_FROM, ONE_FROM);
+    let square = x * x;
+    let mut odd = -2.726_142_3e-10;
+    for c in [2.770_681_4e-8, -2.101_024e-6, -5.692_506_5e-5, -7.349_906_3e-4, -2.954_6e-3, -1.609_603_3e-2] {
+        odd = madd::<FMA>(odd, square, c);
+    }
+    let mut even = -1.456_607_2e-5;
+    for c in [-2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2] {
+        even = madd::<FMA>(even, square, c);
+    }
+    if is_one { end } else { (x * odd / even).clamp(-1.0, 1.0) }
+}
+
+/// The normal distribution's share below x.
+#[inline(always)]
+pub(super) fn below<const FMA: bool>(x: f32) -> f32 {
+    0.5 + 0.5 * erf::<FMA>(x * std::f32::consts::FRAC_1_SQRT_2)
+}
+
+#[inline(always)]
+pub(super) fn gelu<const FMA: bool>(x: f32) -> f32 {
+    x * below::<FMA>(x)
+}
+
 #[inline(always)]
 pub(super) fn chunk(values: &[f32], at: usize) -> Lanes {
     values[at..at + LANES].try_into().expect("the slice has LANES values")
@@ -200,6 +230,11 @@ fn silu_body<const FMA: bool>(tile: Tile<'_>) {
 }
 
 #[inline(always)]
+fn gelu_body<const FMA: bool>(tile: Tile<'_>) {
+    finish(tile, |new, _| gelu::<FMA>(new))
+}
+
+#[inline(always)]
 fn add_body<const FMA: bool>(tile: Tile<'_>) {
     finish(tile, |new, old| old + new)
 }
@@ -211,6 +246,10 @@ versions! {
 versions! {
     /// out = silu(sums + bias)
     pub(super) fn finish_silu(tile: Tile<'_>) = silu_body
+}
+versions! {
+    /// out = gelu(sums + bias)
+    pub(super) fn finish_gelu(tile: Tile<'_>) = gelu_body
 }
 versions! {
     /// out += sums + bias
@@ -231,6 +270,21 @@ mod tests {
             }
         }
         assert!(exp::<true>(-1e30) > 0.0 && exp::<true>(-1e30) < 1.3e-38);
+    }
+
+    #[test]
+    fn erf_and_gelu_equal_those_of_f64() {
+        for step in -9000..9000 {
+            let x = step as f32 * 1e-3;
+            let share = 0.5 + 0.5 * candle_core::cpu::erf::erf_f64(f64::from(x) / 2f64.sqrt());
+            for got in [gelu::<true>(x), gelu::<false>(x)] {
+                let want = f64::from(x) * share;
+                assert!((f64::from(got) - want).abs() < 1e-6, "gelu({x}) = {got}, not {want}");
+            }
+        }
+        assert_eq!((erf::<true>(1e30), erf::<false>(-1e30)), (1.0, -1.0));
+        assert_eq!((gelu::<true>(-100.0), gelu::<false>(100.0)), (0.0, 100.0));
+        assert!(gelu::<true>(f32::NAN).is_nan());
     }
 
     #[test]

@@ -25,13 +25,27 @@ use candle_core::{Error, Result};
 use half::{bf16, f16};
 
 use crate::visual::Parts;
-use crate::{Arithmetic, Operations, Options, Sees};
+use crate::{Activation, Arithmetic, Operations, Options, Sees};
 use lane::{KernelLanes, Lanes};
 use steps::Step;
 use tower::KernelTower;
 
 /// Columns of a head that the attention kernel is written for: all of CLIP's.
 pub(crate) const HEAD: usize = 64;
+
+/// Why a model does not run on these kernels.
+pub(crate) fn misfit(width: usize, heads: usize, activation: Activation) -> Option<String> {
+    if activation != Activation::QuickGelu {
+        return Some(format!("{activation}, and the kernels are for {}", Activation::QuickGelu));
+    }
+    if width != heads * HEAD {
+        return Some(format!("heads of {} columns, and the kernels are for {HEAD}", width / heads));
+    }
+    if !WIDTHS.contains(&width) {
+        return Some(format!("width {width}, and the kernels are for {WIDTHS:?}"));
+    }
+    None
+}
 
 /// Widths that the norms are written for: the tests' models, ViT-B and ViT-L.
 pub(crate) const WIDTHS: [usize; 4] = [128, 192, 768, 1024];
@@ -95,7 +109,8 @@ fn built<M: Machine>(machine: M, parts: &Parts, views: usize) -> Result<Option<A
         tracing::warn!(why, "this model runs in Candle's operations");
         Ok(None)
     };
-    if let Some(why) = tower::misfit(parts) {
+    let first = &parts.layers.layers[0];
+    if let Some(why) = misfit(parts.class.len(), first.heads, first.activation) {
         return refused(why);
     }
     let tower = KernelTower::new(machine, parts, views)?;

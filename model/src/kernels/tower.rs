@@ -7,7 +7,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::steps::{Assemble, Attention, BiasSilu, Norm, Normed, Pixels, ResidualNorm, Step, Strided};
-use super::{Element, From, HEAD, Linear, Machine, RowsOf, WIDTHS, steps};
+use super::{Element, From, Linear, Machine, RowsOf, steps};
 use crate::layers::{Affine, FoldedLayer, NormTensors};
 use crate::patches::{DEVIATION, MEAN};
 use crate::visual::Parts;
@@ -96,18 +96,6 @@ pub(crate) struct Buffers<M: Machine> {
     product: M::Of<u16>,
     class: M::Of<f32>,
     pub(crate) features: M::Of<f32>,
-}
-
-/// Why a model does not run on these kernels.
-pub(super) fn misfit(parts: &Parts) -> Option<String> {
-    let (heads, width) = (parts.layers.layers[0].heads, parts.class.len());
-    if width != heads * HEAD {
-        return Some(format!("heads of {} columns, and the kernels are for {HEAD}", width / heads));
-    }
-    if !WIDTHS.contains(&width) {
-        return Some(format!("width {width}, and the kernels are for {WIDTHS:?}"));
-    }
-    None
 }
 
 /// Windows of a batch whose products fill whole waves of tiles of 128 x 256 on so many processors, two of them.

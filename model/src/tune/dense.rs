@@ -18,7 +18,7 @@ use super::trainer::LOGIT_SCALE;
 use crate::patches::Normalised;
 use crate::text::normalise;
 use crate::views::{Origin, Sees};
-use crate::{ClipConfig, PromptShape, Rgb8, VisionConfig};
+use crate::{Activation, ClipConfig, PromptShape, Rgb8, VisionConfig};
 
 /// Activations that are in memory at once, by the estimate of [`window_bytes`].
 const ACTIVATION_BYTES: usize = 5 << 30;
@@ -150,13 +150,13 @@ impl Dense {
         let mask: Vec<f32> =
             (0..longest * longest).map(|i| if i % longest > i / longest { f32::NEG_INFINITY } else { 0.0 }).collect();
         let mask = Tensor::from_vec(mask, (longest, longest), &self.device)?;
+        let of = (config.heads, config.eps, config.activation);
         for layer in 0..config.layers {
             x = replace(&x, layer)?;
             if layer == 0 {
                 x = x.broadcast_add(&positions)?;
             }
-            x =
-                self.layer(&x, &format!("text_model.encoder.layers.{layer}"), (config.heads, config.eps), Some(&mask))?;
+            x = self.layer(&x, &format!("text_model.encoder.layers.{layer}"), of, Some(&mask))?;
         }
         let end = |i: usize| x.get(i)?.get(self.tokens[i].len() - 1);
         let ended = Tensor::stack(&[end(0)?, end(1)?], 0)?;
@@ -179,6 +179,7 @@ impl Dense {
         }
         let mut x = Tensor::cat(&parts, 1)?;
         let tokens = x.dim(1)?;
+        let of = (config.heads, config.eps, config.activation);
         for layer in 0..config.layers {
             if let Some(shape) = self.shape.filter(|shape| layer < shape.visual_depth) {
                 let prompt = through_f16(&self.prompt(("prompts_vis", "prompt_vis_projections"), layer)?)?;
@@ -188,7 +189,7 @@ impl Dense {
             if layer == 0 {
                 x = self.norm(&x, "vision_model.pre_layrnorm", config.eps)?;
             }
-            x = self.layer(&x, &format!("vision_model.encoder.layers.{layer}"), (config.heads, config.eps), None)?;
+            x = self.layer(&x, &format!("vision_model.encoder.layers.{layer}"), of, None)?;
         }
         let class = self.norm(&x.narrow(1, 0, 1)?.squeeze(1)?, "vision_model.post_layernorm", config.eps)?;
         self.product(&class, "visual_projection.weight")
@@ -218,7 +219,13 @@ impl Dense {
     }
 
     /// x (b, t, d) -> (b, t, d)
-    fn layer(&self, x: &Tensor, at: &str, (heads, eps): (usize, f64), mask: Option<&Tensor>) -> Result<Tensor> {
+    fn layer(
+        &self,
+        x: &Tensor,
+        at: &str,
+        (heads, eps, activation): (usize, f64, Activation),
+        mask: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let (b, t, d) = x.dims3()?;
         let split = |y: Tensor| y.reshape((b, t, heads, d / heads))?.transpose(1, 2)?.contiguous();
         let normed = self.norm(x, &format!("{at}.layer_norm1"), eps)?;
@@ -233,9 +240,12 @@ impl Dense {
         let attended = attended.transpose(1, 2)?.reshape((b, t, d))?;
         let x = (x + self.linear(&attended, &format!("{at}.self_attn.out_proj"))?)?;
         let hidden = self.linear(&self.norm(&x, &format!("{at}.layer_norm2"), eps)?, &format!("{at}.mlp.fc1"))?;
-        // Candle's own, whose gradient stays a number where exp does not.
-        let gate = candle_nn::ops::sigmoid(&(&hidden * 1.702)?)?;
-        &x + self.linear(&(hidden * gate)?, &format!("{at}.mlp.fc2"))?
+        let active = match activation {
+            // Candle's own, whose gradient stays a number where exp does not.
+            Activation::QuickGelu => (&hidden * candle_nn::ops::sigmoid(&(&hidden * 1.702)?)?)?,
+            Activation::Gelu => hidden.gelu_erf()?,
+        };
+        &x + self.linear(&active, &format!("{at}.mlp.fc2"))?
     }
 
     fn tensor(&self, name: &str) -> &Tensor {

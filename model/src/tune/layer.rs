@@ -6,8 +6,9 @@
 use super::attention::{AttentionGradients, Forward, Group, Heads};
 use super::learned::{Gradients, add};
 use super::linear::{Linear, Norm, Source};
-use crate::cpu::gradients::{quick_gelu, quick_gelu_backward};
-use crate::cpu::{Epilogue, GemmScratch};
+use crate::Activation;
+use crate::cpu::gradients::{gelu, gelu_backward, quick_gelu, quick_gelu_backward};
+use crate::cpu::{Epilogue, GemmScratch, Isa};
 
 /// A layer with its tensors.
 pub(super) struct Layer {
@@ -18,6 +19,7 @@ pub(super) struct Layer {
     out: Linear,
     norm2: Norm,
     up: Linear,
+    activation: Activation,
     down: Linear,
 }
 
@@ -27,6 +29,7 @@ pub(super) struct Place<'a> {
     pub(super) tower: &'a str,
     pub(super) layer: usize,
     pub(super) eps: f64,
+    pub(super) activation: Activation,
     pub(super) heads: Heads,
 }
 
@@ -83,6 +86,7 @@ impl Layer {
             out: linear("self_attn.out_proj"),
             norm2: norm("layer_norm2"),
             up: linear("mlp.fc1"),
+            activation: place.activation,
             down: linear("mlp.fc2"),
         }
     }
@@ -138,7 +142,7 @@ impl Layer {
         let hidden = room(hidden, queries * self.up.outputs());
         self.up.forward(normed, Epilogue::Store, hidden, &mut scratch.gemm);
         let active = room(&mut scratch.hidden, hidden.len());
-        quick_gelu(crate::Isa::current(), hidden, active);
+        self.activate(hidden, active);
         out.clear();
         out.extend_from_slice(middle);
         self.down.forward(active, Epilogue::Add, out, &mut scratch.gemm);
@@ -178,6 +182,13 @@ impl Layer {
         (scratch.middle, scratch.projected) = (of_middle, of_projected);
     }
 
+    fn activate(&self, hidden: &[f32], active: &mut [f32]) {
+        match self.activation {
+            Activation::QuickGelu => quick_gelu(Isa::current(), hidden, active),
+            Activation::Gelu => gelu(Isa::current(), hidden, active),
+        }
+    }
+
     /// From the gradient at the layer's output, that after attention's residual.
     fn mlp_backward(
         &self,
@@ -187,14 +198,16 @@ impl Layer {
         sums: &mut Gradients,
         scratch: &mut Scratch,
     ) {
-        let isa = crate::Isa::current();
         let hidden = room(&mut scratch.hidden, kept.hidden.len());
         if self.down.learns() {
-            quick_gelu(isa, &kept.hidden, hidden);
+            self.activate(&kept.hidden, hidden);
             self.down.own(hidden, gradient, sums);
         }
         self.down.backward(gradient, Epilogue::Store, hidden, &mut scratch.gemm);
-        quick_gelu_backward(isa, &kept.hidden, hidden);
+        match self.activation {
+            Activation::QuickGelu => quick_gelu_backward(Isa::current(), &kept.hidden, hidden),
+            Activation::Gelu => gelu_backward(Isa::current(), &kept.hidden, hidden),
+        }
         let rows = room(&mut scratch.rows, kept.middle.len());
         if self.up.learns() {
             self.norm2.forward(&kept.middle, rows);

@@ -60,7 +60,12 @@ impl Text {
             None => source.weights.rows_values(TOKEN_EMBEDDING, &ids),
         };
         let heads = Heads { count: config.heads, width: config.width, is_causal: true };
-        let layer = |layer| Layer::new(source, &Place { tower: "text_model", layer, eps: config.eps, heads });
+        let layer = |layer| {
+            Layer::new(
+                source,
+                &Place { tower: "text_model", layer, eps: config.eps, activation: config.activation, heads },
+            )
+        };
         Text {
             tokens,
             ends,

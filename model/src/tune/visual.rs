@@ -65,7 +65,12 @@ impl Visual {
     pub(super) fn new(source: Source<'_>, sees: Sees) -> Visual {
         let config = &source.weights.config().vision;
         let heads = Heads { count: config.heads, width: config.width, is_causal: false };
-        let layer = |layer| Layer::new(source, &Place { tower: "vision_model", layer, eps: config.eps, heads });
+        let layer = |layer| {
+            Layer::new(
+                source,
+                &Place { tower: "vision_model", layer, eps: config.eps, activation: config.activation, heads },
+            )
+        };
         let [class, positions] =
             ["class_embedding", "position_embedding.weight"].map(|name| format!("vision_model.embeddings.{name}"));
         Visual {

@@ -11,6 +11,7 @@ pub mod golden;
 pub mod hf;
 pub mod pictures;
 pub mod spec;
+pub mod torch;
 
 pub use formula::NamedTensor;
 pub use golden::Goldens;

@@ -1,14 +1,15 @@
 //! Whether a data set is whole: every algorithm has every scene once, labelled, readable, of its input's size. Pure:
 //! what was found is in the [`DataSet`], sizes are asked of the caller.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::{DataSet, Fault, FaultKind, Picture};
+use super::{DataSet, Fault, LeftOut, Picture, left_out};
 use crate::index::Header;
-use crate::names::{AlgorithmName, DatasetName};
+use crate::names::{AlgorithmName, DatasetName, nfc};
 
 /// The matrix of algorithms and scenes, as far as it has problems.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,6 +30,11 @@ pub struct Check {
     pub without_hazy: u64,
     /// What else was found.
     pub faults: Vec<Fault>,
+    /// What of the folder is left out, and is no fault.
+    pub left_out: Vec<LeftOut>,
+    /// What is said though nothing is wrong: see [`DataSet::notes`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One algorithm's pictures of one scene.
@@ -36,7 +42,7 @@ pub struct Check {
 pub struct Cell {
     /// Whose pictures.
     pub algorithm: AlgorithmName,
-    /// Of what.
+    /// Of what: a [`SceneKey`](super::SceneKey) as text.
     pub scene: String,
     /// How many, and what is wrong with them.
     #[serde(flatten)]
@@ -83,9 +89,16 @@ impl Counts {
 
 impl Check {
     /// Whether every algorithm has every scene once, labelled, readable, of its input's size, and no picture is named
-    /// that is not there.
+    /// that is not there, nor in a tar that cannot be read.
     pub fn is_complete(&self) -> bool {
-        self.counts.is_clean() && self.faults.iter().all(|fault| fault.kind != FaultKind::Absent)
+        self.counts.is_clean() && !self.faults.iter().any(|fault| fault.kind.is_hole())
+    }
+
+    /// What is to be said though nothing is wrong, in lines: what is left out, and then the notes.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut lines = left_out::lines(&self.left_out);
+        lines.extend(self.notes.iter().cloned());
+        lines
     }
 
     /// Whether it is complete and nothing else is wrong either.
@@ -106,16 +119,18 @@ pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<Header>) -> Che
         cells: Vec::new(),
         without_hazy: 0,
         faults: data.faults.clone(),
+        left_out: data.left_out.clone(),
+        notes: data.notes.clone(),
     };
     for pictures in data.pictures.chunk_by(|a, b| a.algorithm == b.algorithm) {
         let mut of_algorithm = Counts::default();
         let mut rest = pictures;
         for scene in &data.scenes {
-            let (run, after) = rest.split_at(rest.partition_point(|picture| picture.scene <= scene.name));
+            let (run, after) = rest.split_at(rest.partition_point(|picture| picture.scene_key() <= scene.key));
             rest = after;
             let mut cell = Cell {
                 algorithm: pictures[0].algorithm.clone(),
-                scene: scene.name.to_string(),
+                scene: scene.key.to_string(),
                 counts: presence(run, scene.pictures),
                 details: duplicates(run),
             };
@@ -149,7 +164,7 @@ fn presence(run: &[Picture], expected: u32) -> Counts {
     }
 }
 
-/// How many pictures these files are: files that differ only in folder or extension are one.
+/// How many pictures these files are: files that differ only in folder, extension or Unicode's form are one.
 pub(super) fn distinct(run: &[Picture]) -> usize {
     match run {
         [] | [_] => run.len(),
@@ -157,10 +172,10 @@ pub(super) fn distinct(run: &[Picture]) -> usize {
     }
 }
 
-fn by_stem(run: &[Picture]) -> HashMap<&str, Vec<&str>> {
-    let mut stems: HashMap<&str, Vec<&str>> = HashMap::new();
+fn by_stem(run: &[Picture]) -> HashMap<Cow<'_, str>, Vec<&str>> {
+    let mut stems: HashMap<Cow<str>, Vec<&str>> = HashMap::new();
     for picture in run {
-        stems.entry(stem(&picture.image)).or_default().push(&picture.image);
+        stems.entry(nfc(stem(&picture.image))).or_default().push(&picture.image);
     }
     stems
 }
@@ -238,6 +253,9 @@ impl fmt::Display for Check {
         }
         for fault in &self.faults {
             writeln!(f, "\n{fault}")?;
+        }
+        for line in self.remarks() {
+            writeln!(f, "\n{line}")?;
         }
         if self.without_hazy > 0 {
             writeln!(f, "\n{} pictures have no hazy input to compare sizes with", self.without_hazy)?;

@@ -9,9 +9,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::error::DatasetError;
+use super::error::{DatasetError, LabelError};
+use super::table::cells::Decimal;
+use super::table::encoding;
 use crate::names::{AlgorithmName, DatasetName, near};
 
 /// Where definitions are looked for by name, from the working directory.
@@ -69,7 +72,7 @@ pub struct LabelsDefinition {
     /// The folder, if it is not the data set's root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
-    /// CSV, TSV, Parquet or MATLAB, below the root. A layout stands for every file that it matches; these name pictures
+    /// CSV and the like, a workbook, Parquet or MATLAB, below the root. A layout stands for every file that it matches; these name pictures
     /// in their own folder.
     pub file: String,
     /// Another file with the same rows, that `image` is in.
@@ -84,6 +87,9 @@ pub struct LabelsDefinition {
     /// The column of algorithms, where there is none of pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub algorithm: Option<String>,
+    /// The column of the scenes' groups, where there is none of pictures and groups share names of scenes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// The column of labels.
     #[serde(default = "mos")]
     pub mos: String,
@@ -93,6 +99,39 @@ pub struct LabelsDefinition {
     /// The least and the most that a label can be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<[f64; 2]>,
+    /// What several rows of one picture are; None: a mistake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated: Option<Repeated>,
+    /// What may differ between a name in the table and a picture's.
+    #[serde(default, deserialize_with = "one_or_more", skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<Ignore>,
+    /// Of text that is not UTF-8: `gbk`, `windows-1252`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// Of a workbook, if it is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<String>,
+    /// The decimal sign, where numbers do not show it: `1,234`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decimal: Option<Decimal>,
+}
+
+/// What several rows of one picture are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeated {
+    /// Ratings by several people, whose mean is the label.
+    Mean,
+}
+
+/// What may differ between a name in a table and a picture's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ignore {
+    /// Zeros before a number, which spreadsheets take away: `1` is `0001`.
+    Zeros,
+    /// Upper and lower case: `DCP` is `dcp`.
+    Case,
 }
 
 /// Where hazy or clear pictures are.
@@ -147,17 +186,19 @@ fn mos() -> String {
     "mos".to_owned()
 }
 
-fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+fn one_or_more<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Texts {
         One(String),
         More(Vec<String>),
     }
-    Ok(match Texts::deserialize(deserializer)? {
+    let texts = match Texts::deserialize(deserializer)? {
         Texts::One(text) => vec![text],
         Texts::More(texts) => texts,
-    })
+    };
+    // Each by itself: an error then says what there is.
+    texts.into_iter().map(|text| T::deserialize(text.into_deserializer())).collect()
 }
 
 /// The definition that `text` means: a name in `configs/datasets`, else a path to a `.toml`, a folder or a manifest
@@ -314,6 +355,10 @@ impl Definition {
                 &self,
                 "of layout, importer and manifest only one can say what the pictures are",
             ));
+        }
+        let encoding = self.labels.as_ref().and_then(|labels| labels.encoding.as_deref());
+        if let Some(unknown) = encoding.filter(|name| encoding::named(name).is_none()) {
+            return Err(contradiction(&self, LabelError::Encoding(unknown.to_owned()).to_string()));
         }
         if let Some([low, high]) = self.labels.as_ref().and_then(|labels| labels.range)
             && !(low < high && low.is_finite() && high.is_finite())

@@ -1,40 +1,39 @@
-//! Labels: from tables to the pictures that they are of, turned so that higher is better.
+//! Labels: from tables to the pictures that they are of, turned so that higher is better. No row disappears: each gives its
+//! picture a label, or is counted as a fault or in a note, or is an error.
+
+mod matching;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
+use arrow::array::{Array, LargeStringArray};
 use futures::{StreamExt, TryStreamExt};
 
-use super::definition::{Definition, Direction, LabelsDefinition, contradiction};
+use self::matching::{Matcher, Subject};
+use super::definition::{Definition, Direction, LabelsDefinition, Repeated, contradiction};
 use super::error::{DatasetError, LabelError, Misfit};
-use super::fault::{FaultKind, Faults};
-use super::listing::Names;
-use super::paths::{Meant, Paths};
-use super::table::Table;
-use super::{DataSet, Picture};
+use super::fault::{FaultKind, Faults, NAMED_MAX};
+use super::paths::Meant;
+use super::table::{self, Form, RowAt, Table};
+use super::{DataSet, Picture, Raters};
 use crate::place::Place;
 
 /// Tables that are read at once: exBeDDE has one for each of 167 hazy pictures.
 const READS_MAX: usize = 64;
 
+/// Names of columns that people give to pictures and that are no default, to be shown where a table has one of them.
+const LIKELY: [&str; 8] = ["filename", "file_name", "file", "image_name", "name", "img", "path", "picture"];
+
 /// A row of a table.
+#[derive(Debug)]
 struct Label {
-    of: Of,
+    /// Which of the tables.
+    file: usize,
+    row: RowAt,
+    subject: Subject,
+    /// NaN: none.
     mos: f64,
-}
-
-/// What a label says it is of.
-enum Of {
-    Path(String),
-    Scene { scene: String, algorithm: String },
-}
-
-impl Of {
-    fn text(&self) -> String {
-        match self {
-            Of::Path(path) => path.clone(),
-            Of::Scene { scene, algorithm } => format!("{scene} by {algorithm}"),
-        }
-    }
 }
 
 /// What stored labels mean.
@@ -45,14 +44,23 @@ pub(super) struct Scale {
 }
 
 impl Scale {
+    pub(super) fn of(labels: Option<&LabelsDefinition>) -> Scale {
+        Scale {
+            direction: labels.map_or(Direction::Higher, |labels| labels.direction),
+            range: labels.and_then(|labels| labels.range),
+        }
+    }
+
     /// A label with higher as better; None for a row that has none.
-    pub(super) fn turn(self, image: &str, mos: f64) -> Result<Option<f64>, LabelError> {
+    pub(super) fn turn(self, row: RowAt, image: &str, mos: f64) -> Result<Option<f64>, LabelError> {
         if mos.is_nan() {
             return Ok(None);
         }
-        let [low, high] = self.range.unwrap_or([f64::MIN, f64::MAX]);
-        if !(low..=high).contains(&mos) {
-            return Err(LabelError::Range { image: image.to_owned(), mos, low, high });
+        if mos.is_infinite() {
+            return Err(LabelError::Infinite { row, image: image.to_owned(), mos });
+        }
+        if let Some([low, high]) = self.range.filter(|[low, high]| !(*low..=*high).contains(&mos)) {
+            return Err(LabelError::Range { row, image: image.to_owned(), mos, low, high });
         }
         Ok(Some(match (self.direction, self.range) {
             (Direction::Higher, _) => mos,
@@ -63,15 +71,15 @@ impl Scale {
 }
 
 /// Gives the pictures, sorted by algorithm and scene, their labels. `files` are the tables that the definition's layout
-/// of them matches.
+/// of them matches. What it returns is to be said.
 pub(super) async fn label(
     root: &Place,
     definition: &Definition,
     files: Vec<String>,
     pictures: &mut [Picture],
     faults: &mut Faults,
-) -> Result<(), DatasetError> {
-    let Some(labels) = &definition.labels else { return Ok(()) };
+) -> Result<Vec<String>, DatasetError> {
+    let Some(labels) = &definition.labels else { return Ok(Vec::new()) };
     let place = labels.root.as_ref().map(|root| Place::open(root, Path::new(""))).transpose()?;
     let place = place.as_ref().unwrap_or(root);
     let is_layout = labels.file.contains('{');
@@ -80,19 +88,26 @@ pub(super) async fn label(
         let why = LabelError::Content("no file is laid out so".to_owned());
         return Err(DatasetError::Labels { file: labels.file.clone(), source: why });
     }
-    let tables = files.into_iter().map(|file| async move {
-        let tables = read(place, labels, &file).await?;
-        Ok::<_, DatasetError>((file, tables))
-    });
-    let tables: Vec<(String, Tables)> = futures::stream::iter(tables).buffered(READS_MAX).try_collect().await?;
-    let mut rows = Vec::new();
-    for (file, tables) in tables {
+    let has_groups = pictures.iter().any(|picture| picture.scene_group.is_some());
+    let tables = files.iter().map(|file| read(place, labels, file));
+    let tables: Vec<Tables> = futures::stream::iter(tables).buffered(READS_MAX).try_collect().await?;
+    let (mut rows, mut comments) = (Vec::new(), 0);
+    for (number, (file, tables)) in files.iter().zip(&tables).enumerate() {
         let folder = if is_layout { file.rsplit_once('/').map(|(folder, _)| folder) } else { None };
-        rows.extend(tables.rows(definition, labels, folder).map_err(|misfit| misfit.of_labels(place.address(&file)))?);
+        let of = Columns { definition, labels, folder, has_groups };
+        rows.extend(tables.rows(number, &of).map_err(|misfit| misfit.of_labels(place.address(file)))?);
+        comments += tables.labels.comments();
     }
-    let scale = Scale { direction: labels.direction, range: labels.range };
-    give(definition, &rows, scale, pictures, faults)
-        .map_err(|source| DatasetError::Labels { file: place.address(&labels.file), source })
+    let mut notes = Vec::new();
+    if comments > 0 {
+        notes.push(format!("{comments} lines of labels begin with # and are passed over"));
+    }
+    let wrong = |file: Option<usize>, source| {
+        let file = file.map_or(&labels.file, |number| &files[number]);
+        DatasetError::Labels { file: place.address(file), source }
+    };
+    notes.extend(give(definition, labels, &rows, pictures, faults).map_err(|(file, source)| wrong(file, source))?);
+    Ok(notes)
 }
 
 /// A file of labels, and that of its pictures' names if it is another.
@@ -102,44 +117,85 @@ struct Tables {
 }
 
 async fn read(place: &Place, labels: &LabelsDefinition, file: &str) -> Result<Tables, DatasetError> {
-    let table = async |file: &str| {
-        let bytes = place.get(file).await?;
-        Table::read(file, bytes).map_err(|source| DatasetError::Labels { file: place.address(file), source })
-    };
+    let form = Form::of(Some(labels));
     let names = match &labels.image_file {
-        Some(file) => Some(table(file).await?),
+        Some(file) => Some(table::open_labels(place, file, form).await?),
         None => None,
     };
-    Ok(Tables { labels: table(file).await?, names })
+    Ok(Tables { labels: table::open_labels(place, file, form).await?, names })
+}
+
+/// What says which columns a table's are.
+struct Columns<'d> {
+    definition: &'d Definition,
+    labels: &'d LabelsDefinition,
+    /// That the table names pictures in.
+    folder: Option<&'d str>,
+    has_groups: bool,
 }
 
 impl Tables {
-    fn rows(
-        &self,
-        definition: &Definition,
-        labels: &LabelsDefinition,
-        folder: Option<&str>,
-    ) -> Result<Vec<Label>, Misfit> {
-        let mos = self.labels.numbers(&labels.mos)?;
+    fn rows(&self, file: usize, of: &Columns<'_>) -> Result<Vec<Label>, Misfit> {
         let names = self.names.as_ref().unwrap_or(&self.labels);
-        let by_scene = labels.scene.is_some() || labels.algorithm.is_some();
+        let subjects = self.subjects(names, of)?;
+        let mos = self.labels.numbers(&of.labels.mos).map_err(|error| match error {
+            LabelError::Column { column, has } => {
+                let which = "`mos = \"...\"` in [labels] says which column has the labels".to_owned();
+                LabelError::Columns { lacks: format!("column `{column}`"), has, hint: which }
+            }
+            other => other,
+        })?;
+        if subjects.len() != mos.len() {
+            return Err(LabelError::Lengths { rows: subjects.len(), other: mos.len() }.into());
+        }
+        let rows = subjects.into_iter().zip(mos.values()).enumerate();
+        Ok(rows.map(|(at, (subject, mos))| Label { file, row: self.labels.row(at), subject, mos: *mos }).collect())
+    }
+
+    fn subjects(&self, names: &Table, of: &Columns<'_>) -> Result<Vec<Subject>, Misfit> {
+        let labels = of.labels;
+        let by_scene = labels.scene.is_some() || labels.algorithm.is_some() || labels.group.is_some();
         if by_scene && labels.image.is_some() {
             let why = "labels have a column `image` or the columns `scene` and `algorithm`, not both";
-            return Err(contradiction(definition, why).into());
+            return Err(contradiction(of.definition, why).into());
         }
         let image = labels.image.as_deref().unwrap_or("image");
-        let of: Vec<Of> = if by_scene || (labels.image.is_none() && !names.has(image)) {
-            let scenes = texts(names, labels.scene.as_deref().unwrap_or("scene"))?;
-            let algorithms = texts(names, labels.algorithm.as_deref().unwrap_or("algorithm"))?;
-            scenes.into_iter().zip(algorithms).map(|(scene, algorithm)| Of::Scene { scene, algorithm }).collect()
-        } else {
-            let within = |path: String| folder.map(|folder| format!("{folder}/{path}")).unwrap_or(path);
-            texts(names, image)?.into_iter().map(|path| Of::Path(within(path))).collect()
-        };
-        if of.len() != mos.len() {
-            return Err(LabelError::Lengths { rows: of.len(), other: mos.len() }.into());
+        let [scene, algorithm] = [(&labels.scene, "scene"), (&labels.algorithm, "algorithm")]
+            .map(|(name, usual)| name.as_deref().unwrap_or(usual));
+        let has_scenes = names.has(scene) && names.has(algorithm);
+        if by_scene || (labels.image.is_none() && !names.has(image) && has_scenes) {
+            let group = labels.group.as_deref();
+            let usual = ["group", "scene_group"].into_iter().find(|usual| of.has_groups && names.has(usual));
+            let groups = group.or(usual).map(|group| names.texts(group)).transpose()?;
+            let scenes = texts(names, scene)?.into_iter().zip(texts(names, algorithm)?).enumerate();
+            let subject = |(at, (scene, algorithm))| {
+                let group = groups.as_ref().filter(|groups| groups.is_valid(at)).map(|groups| groups.value(at));
+                Subject::Scene { scene, algorithm, group: group.map(|group| group.trim().to_owned()) }
+            };
+            return Ok(scenes.map(subject).collect());
         }
-        Ok(of.into_iter().zip(mos.values()).map(|(of, mos)| Label { of, mos: *mos }).collect())
+        if labels.image.is_none() && !names.has(image) {
+            return Err(no_subjects(names).into());
+        }
+        let within = |path: String| of.folder.map(|folder| format!("{folder}/{path}")).unwrap_or(path);
+        Ok(texts(names, image)?.into_iter().map(|path| Subject::Path(within(path))).collect())
+    }
+}
+
+/// A table that does not say which pictures its rows are of.
+fn no_subjects(names: &Table) -> LabelError {
+    match names.lacks("image") {
+        LabelError::Column { has, .. } => {
+            let is_likely = |name: &&String| LIKELY.contains(&name.trim().to_lowercase().as_str());
+            let likely = has.iter().find(is_likely).map_or("...", String::as_str);
+            let hint = format!("`image = \"{likely}\"` in [labels] says which column names the pictures");
+            LabelError::Columns {
+                lacks: "column `image`, nor the columns `scene` and `algorithm`".to_owned(),
+                has,
+                hint,
+            }
+        }
+        other => other,
     }
 }
 
@@ -150,9 +206,8 @@ pub async fn unused_labels(data: &DataSet) -> Option<String> {
     }
     let parent = data.root.url().join("..").ok().and_then(|url| Place::open(url.as_str(), Path::new("")).ok());
     for place in [Some(data.root.clone()), parent].into_iter().flatten() {
-        for file in ["labels.csv", "labels.parquet"] {
-            let Ok(bytes) = place.get(file).await else { continue };
-            let Ok(table) = Table::read(file, bytes) else { continue };
+        for file in ["labels.csv", "labels.xlsx", "labels.parquet"] {
+            let Ok(table) = table::open(&place, file, Form::default()).await else { continue };
             if table.has("mos") && (table.has("image") || table.has("scene") && table.has("algorithm")) {
                 return Some(place.address(file));
             }
@@ -163,60 +218,121 @@ pub async fn unused_labels(data: &DataSet) -> Option<String> {
 
 /// A column that every row has.
 pub(super) fn texts(table: &Table, column: &str) -> Result<Vec<String>, LabelError> {
-    let texts = table.texts(column)?;
-    let blank = |row: usize| LabelError::Blank { row: row + 1, column: column.to_owned() };
-    texts
-        .iter()
-        .enumerate()
-        .map(|(row, text)| text.map(|text| text.trim().to_owned()).ok_or_else(|| blank(row)))
-        .collect()
+    let texts: LargeStringArray = table.texts(column)?;
+    let blank = |at: usize| LabelError::Blank { row: table.row(at), column: column.to_owned() };
+    let text = |(at, text): (usize, Option<&str>)| match text.map(str::trim).filter(|text| !text.is_empty()) {
+        None => Err(blank(at)),
+        Some(text) if text.contains('\n') => {
+            let row = table.row(at);
+            let why = format!("{row}: its `{column}` goes over several lines: a quotation mark is not closed");
+            Err(LabelError::Content(why))
+        }
+        Some(text) => Ok(text.to_owned()),
+    };
+    texts.iter().enumerate().map(text).collect()
 }
 
+/// The labels of one picture.
+#[derive(Clone, Copy, Default)]
+struct Given {
+    count: u32,
+    mean: f64,
+    /// Sum of squares about the mean.
+    squares: f64,
+    last: f64,
+}
+
+impl Given {
+    fn add(&mut self, mos: f64) {
+        self.count += 1;
+        let off = mos - self.mean;
+        self.mean += off / f64::from(self.count);
+        self.squares += off * (mos - self.mean);
+        self.last = mos;
+    }
+
+    fn raters(&self) -> Raters {
+        let std = (self.count > 1).then(|| (self.squares / f64::from(self.count - 1)).sqrt());
+        Raters { count: self.count, std }
+    }
+}
+
+/// With the number of the file that an error is of, if it is of one.
 fn give(
     definition: &Definition,
-    labels: &[Label],
-    scale: Scale,
+    labels: &LabelsDefinition,
+    rows: &[Label],
     pictures: &mut [Picture],
     faults: &mut Faults,
-) -> Result<(), LabelError> {
-    let keys: Vec<Box<str>> = pictures.iter().map(|picture| picture.image.clone()).collect();
-    let paths = Paths::new(keys.iter().map(AsRef::as_ref));
-    let mut names = Names::new(definition);
-    for label in labels {
-        let meant = match &label.of {
-            Of::Path(path) => paths.find(path),
-            Of::Scene { scene, algorithm } => by_scene(pictures, scene, algorithm, &mut names),
-        };
-        let number = match meant {
-            Meant::One(number) => number as usize,
-            Meant::Nothing => {
-                faults.add(FaultKind::LabelWithoutPicture, label.of.text());
-                continue;
-            }
-            Meant::Several => {
-                faults.add(FaultKind::AmbiguousLabel, label.of.text());
-                continue;
-            }
-        };
-        let picture = &mut pictures[number];
-        let mos = scale.turn(&picture.image, label.mos)?;
-        match (picture.mos, mos) {
-            (Some(first), Some(second)) if first != second => {
-                return Err(LabelError::Twice { image: picture.image.to_string(), first, second });
-            }
-            _ => picture.mos = mos.or(picture.mos),
-        }
+) -> Result<Vec<String>, (Option<usize>, LabelError)> {
+    let subjects: Vec<&Subject> = rows.iter().map(|label| &label.subject).collect();
+    let matcher = Matcher::new(definition, pictures);
+    let (meant, how) = matcher.find(&subjects, &labels.ignore);
+    let of = |kind: Meant| {
+        subjects.iter().zip(&meant).filter(move |(_, meant)| **meant == kind).map(|(subject, _)| *subject)
+    };
+    let without: Vec<&Subject> = of(Meant::Nothing).collect();
+    let hint = if without.is_empty() { None } else { matcher.explain(&without) };
+    let is_any = meant.iter().any(|meant| matches!(meant, Meant::One(_)));
+    if rows.is_empty() {
+        return Err((None, LabelError::Content("it has a header and no rows".to_owned())));
     }
-    Ok(())
+    if !is_any {
+        let named = subjects.iter().take(NAMED_MAX).map(|subject| format!("`{}`", subject.text())).collect();
+        let ambiguous = of(Meant::Several).count();
+        let fits = (ambiguous > 0).then(|| format!("{ambiguous} of them fit more than one picture"));
+        let hint = fits.or(hint).map(|hint| format!("; {hint}")).unwrap_or_default();
+        return Err((None, LabelError::NoMatch { rows: rows.len() as u64, named, hint }));
+    }
+    without.iter().for_each(|subject| faults.add(FaultKind::LabelWithoutPicture, subject.text()));
+    of(Meant::Several).for_each(|subject| faults.add(FaultKind::AmbiguousLabel, subject.text()));
+    if let Some(hint) = hint {
+        faults.explain(FaultKind::LabelWithoutPicture, hint);
+    }
+    let mut notes = how.notes(&labels.ignore);
+    notes.extend(take(labels, rows, &meant, pictures)?);
+    Ok(notes)
 }
 
-fn by_scene(pictures: &[Picture], scene: &str, algorithm: &str, names: &mut Names) -> Meant {
-    let Ok(algorithm) = names.algorithm(algorithm, "") else { return Meant::Nothing };
-    let at = |picture: &Picture| picture.algorithm.cmp(&algorithm).then_with(|| (*picture.scene).cmp(scene));
-    let begin = pictures.partition_point(|picture| at(picture).is_lt());
-    match pictures[begin..].iter().take_while(|picture| at(picture).is_eq()).count() {
-        0 => Meant::Nothing,
-        1 => Meant::One(begin as u32),
-        _ => Meant::Several,
+fn take(
+    labels: &LabelsDefinition,
+    rows: &[Label],
+    meant: &[Meant],
+    pictures: &mut [Picture],
+) -> Result<Vec<String>, (Option<usize>, LabelError)> {
+    let scale = Scale::of(Some(labels));
+    let mut given = vec![Given::default(); pictures.len()];
+    let (mut blank, mut repeated) = (0_u64, 0_u64);
+    for (label, meant) in rows.iter().zip(meant) {
+        let Meant::One(number) = *meant else { continue };
+        let (image, given) = (&pictures[number as usize].image, &mut given[number as usize]);
+        let mos = scale.turn(label.row, image, label.mos).map_err(|error| (Some(label.file), error))?;
+        let Some(mos) = mos else {
+            blank += 1;
+            continue;
+        };
+        if labels.repeated.is_none() && given.count > 0 {
+            if given.last != mos {
+                let (first, second) = (given.last, mos);
+                let error = LabelError::Twice { row: label.row, image: image.to_string(), first, second };
+                return Err((Some(label.file), error));
+            }
+            repeated += 1;
+            continue;
+        }
+        given.add(mos);
     }
+    if given.iter().all(|given| given.count == 0) {
+        return Err((None, LabelError::NoLabel { rows: rows.len() as u64, column: labels.mos.clone() }));
+    }
+    for (picture, given) in pictures.iter_mut().zip(&given).filter(|(_, given)| given.count > 0) {
+        picture.mos = Some(given.mean);
+        picture.raters = labels.repeated.map(|Repeated::Mean| given.raters());
+    }
+    let counts = [
+        (blank, "rows have no label (an empty cell, N/A, NaN, -)"),
+        (repeated, "rows repeat a label that is there already"),
+    ];
+    let notes = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    Ok(notes.collect())
 }

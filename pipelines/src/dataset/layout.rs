@@ -9,9 +9,14 @@
 //! - A capture that occurs again is the same text again: `{group}/{group}_clear.png`.
 //! - A part before the last that ends in `.tar` is a tar's, and what is behind it is in the tar: `{algorithm}.tar/{scene}.png`.
 //!
+//! Layouts are in Unicode's NFC, and so must paths be that they read.
+//!
 //! There is no going back while matching: each piece of text between braces is looked for once, from the right.
 
 use std::fmt;
+
+use crate::file_names::is_picture;
+use crate::names::{has_other_forms, nfc};
 
 /// A text that is no layout.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,15 +26,6 @@ pub struct LayoutError {
     pub layout: String,
     /// What is wrong.
     pub why: String,
-}
-
-/// Extensions of files that are pictures.
-const PICTURES: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"];
-
-/// Whether a file is named as a picture.
-pub(super) fn is_picture(key: &str) -> bool {
-    key.rsplit_once('.')
-        .is_some_and(|(_, extension)| PICTURES.iter().any(|known| known.eq_ignore_ascii_case(extension)))
 }
 
 /// What a layout can capture.
@@ -113,7 +109,8 @@ impl Layout {
     /// Braces that are not closed or hold an unknown name; two in a row, which nothing could tell apart.
     pub fn new(text: &str, dataset: &str) -> Result<Layout, LayoutError> {
         let wrong = |why: String| LayoutError { layout: text.to_owned(), why };
-        let (path, extension) = split_extension(text);
+        let normal = nfc(text);
+        let (path, extension) = split_extension(&normal);
         let parts = path.split('/').map(|part| pieces(part, dataset).map_err(wrong)).collect::<Result<Vec<_>, _>>()?;
         if parts.iter().any(Vec::is_empty) {
             return Err(wrong("a part between slashes is empty".to_owned()));
@@ -131,6 +128,24 @@ impl Layout {
         self.parts[..self.parts.len() - 1].iter().position(is_tar).map(|at| at + 1)
     }
 
+    /// How many parts its paths have.
+    pub(super) fn depth(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Whether that part of a path is named in the layout as what it is: hidden by a dot, or all of it.
+    pub(super) fn names(&self, at: usize, part: &str) -> bool {
+        let Some([Piece::Text(text), rest @ ..]) = self.parts.get(at).map(Vec::as_slice) else { return false };
+        let end = match &self.extension {
+            Extension::Text(extension) if at + 1 == self.parts.len() => extension.as_str(),
+            _ => "",
+        };
+        if text.starts_with('.') && part.starts_with(text.as_str()) {
+            return true;
+        }
+        rest.is_empty() && part.strip_prefix(text.as_str()).is_some_and(|rest| rest.eq_ignore_ascii_case(end))
+    }
+
     /// Whether paths of this layout are in tars.
     pub(super) fn is_in_tars(&self) -> bool {
         self.tar_parts().is_some()
@@ -146,7 +161,8 @@ impl Layout {
     pub(super) fn folder(&self) -> String {
         let folders = self.parts[..self.tar_parts().unwrap_or(self.parts.len()) - 1].iter();
         let known = folders.map_while(|part| match part.as_slice() {
-            [Piece::Text(text)] => Some(text.as_str()),
+            // A folder on a disk may be named in another form.
+            [Piece::Text(text)] if !has_other_forms(text) => Some(text.as_str()),
             _ => None,
         });
         known.collect::<Vec<_>>().join("/")
@@ -155,6 +171,14 @@ impl Layout {
     /// What `path` says; None where it is laid out otherwise.
     pub fn read<'a>(&self, path: &'a str) -> Option<Captures<'a>> {
         read_parts(&self.parts, self.extension.strip(path)?)
+    }
+
+    /// As [`Layout::read`], of a path with the extension of another kind of picture than the layout names.
+    pub(super) fn read_other_extension<'a>(&self, path: &'a str) -> Option<Captures<'a>> {
+        let Extension::Text(extension) = &self.extension else { return None };
+        let is_other = is_picture(extension) && is_picture(path) && self.extension.strip(path).is_none();
+        let (stem, _) = path.rsplit_once('.').filter(|_| is_other)?;
+        read_parts(&self.parts, stem)
     }
 
     /// The path that says this, with `.png` for `{ext}` and `x` for `{}`; None where a capture is not given.

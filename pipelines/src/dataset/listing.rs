@@ -1,21 +1,24 @@
 //! Pictures from a listing: each file is what the first layout that matches its key says. It holds what it keeps, the
 //! pictures and inputs, and no more of the listing than the files at hand.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
 
-use super::Picture;
 use super::check::stem;
 use super::definition::{Definition, InputsDefinition, contradiction};
 use super::error::DatasetError;
 use super::fault::{FaultKind, Faults};
-use super::files::{self, File};
-use super::layout::{Captures, Layout, Name, is_picture};
-use crate::names::AlgorithmName;
-use crate::place::{Object, Place};
+use super::files::{self, Entry, File};
+use super::layout::{Captures, Layout, Name};
+use super::left_out::{Filter, LeftOutKind, LeftOuts};
+use super::{Picture, SceneKey};
+use crate::file_names::is_picture;
+use crate::names::{AlgorithmName, nfc};
+use crate::place::{Object, Place, UnusableKind};
 
 /// Keys that are shown of what is there and is no picture.
 const SEEN_MAX: usize = 5;
@@ -28,10 +31,15 @@ pub(super) struct Found {
     /// Tables of labels that the definition's layout of them matches.
     pub(super) label_files: Vec<String>,
     /// Pictures that were named and are not there: whose, and of what.
-    pub(super) absent: Vec<(AlgorithmName, Arc<str>)>,
+    pub(super) absent: Vec<(AlgorithmName, SceneKey)>,
     /// The first few keys that are no pictures of the data set.
     pub(super) seen: Vec<String>,
     pub(super) faults: Faults,
+    pub(super) left_out: LeftOuts,
+    /// The first of the tars that cannot be read: the reason where there are no pictures.
+    pub(super) broken_tar: Option<DatasetError>,
+    /// What is said though nothing is wrong.
+    pub(super) notes: Vec<String>,
 }
 
 impl Found {
@@ -40,18 +48,53 @@ impl Found {
             self.seen.push(key.to_owned());
         }
     }
+
+    /// The file of an entry. What is none is counted where it belongs.
+    pub(super) fn file(&mut self, entry: Entry, filter: &Filter) -> Option<File> {
+        match entry {
+            Entry::File(file) => return Some(file),
+            Entry::Clutter { key, is_folder } => {
+                let left = if is_folder { filter.leaves_out_folder(&key) } else { filter.leaves_out(&key) };
+                left.into_iter().for_each(|left| self.left_out.add_clutter(left));
+            }
+            Entry::Unusable(unusable) => {
+                let said = format!("{}: {}", unusable.shown, unusable.why);
+                match unusable.kind {
+                    UnusableKind::Unreadable => self.faults.add(FaultKind::Unreadable, said.clone()),
+                    UnusableKind::Marker => self.left_out.add(LeftOutKind::Marker, unusable.shown),
+                    kind => self.left_out.add(kind.into(), said.clone()),
+                }
+                if unusable.kind != UnusableKind::Marker {
+                    self.see(&said);
+                }
+            }
+            Entry::Unfit { key, why } => {
+                self.see(&key);
+                self.left_out.add(LeftOutKind::Member, format!("{key}: {why}"));
+            }
+            Entry::Broken { key, address, why } => {
+                let cause = std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string);
+                self.see(&key);
+                self.faults.add(FaultKind::Tar, format!("{address}: {cause}"));
+                self.broken_tar.get_or_insert(why);
+            }
+        }
+        None
+    }
 }
 
 /// Texts that many pictures share, once each.
 pub(super) struct Names<'d> {
-    aliases: &'d BTreeMap<String, AlgorithmName>,
+    /// By names in NFC.
+    aliases: BTreeMap<Cow<'d, str>, &'d AlgorithmName>,
     algorithms: HashMap<String, AlgorithmName>,
     texts: HashSet<Arc<str>>,
 }
 
 impl<'d> Names<'d> {
     pub(super) fn new(definition: &'d Definition) -> Names<'d> {
-        Names { aliases: &definition.algorithms, algorithms: HashMap::new(), texts: HashSet::new() }
+        let aliases = definition.algorithms.iter().map(|(text, name)| (nfc(text), name)).collect();
+        Names { aliases, algorithms: HashMap::new(), texts: HashSet::new() }
     }
 
     /// The algorithm that `image` calls `text`.
@@ -59,8 +102,8 @@ impl<'d> Names<'d> {
         if let Some(known) = self.algorithms.get(text) {
             return Ok(known.clone());
         }
-        let name = match self.aliases.get(text) {
-            Some(alias) => alias.clone(),
+        let name = match self.aliases.get(&*nfc(text)) {
+            Some(alias) => (*alias).clone(),
             None => text.parse().map_err(|source| DatasetError::Algorithm {
                 image: image.to_owned(),
                 text: text.to_owned(),
@@ -71,7 +114,9 @@ impl<'d> Names<'d> {
         Ok(name)
     }
 
+    /// In NFC, so that scenes are one that look the same.
     pub(super) fn text(&mut self, text: &str) -> Arc<str> {
+        let text = &*nfc(text);
         if let Some(known) = self.texts.get(text) {
             return known.clone();
         }
@@ -105,6 +150,7 @@ struct Source {
 impl Source {
     /// Whether pictures may be in the tar of that key. One that is passed over by its own name is left alone.
     fn opens(&self, key: &str) -> bool {
+        let key = &*nfc(key);
         let Some(tar) = files::plain_tar(key) else { return false };
         let is_skipped = |rule: &Rule| rule.role == Role::PassedOver && rule.layout.read(key).is_some();
         let enters = |rule: &Rule| matches!(rule.role, Role::Hazy | Role::Picture) && rule.layout.enters(&tar);
@@ -115,8 +161,9 @@ impl Source {
 /// Hazy pictures by what they share with dehazed ones.
 #[derive(Default)]
 struct InputNumbers {
-    by: Option<Name>,
-    numbers: HashMap<Box<str>, u32>,
+    by: Vec<Name>,
+    /// By the texts of these names.
+    numbers: HashMap<Vec<Box<str>>, u32>,
 }
 
 /// An input below the root, of a scene of its own.
@@ -130,6 +177,7 @@ pub(super) fn input_picture(object: &Object) -> Picture {
         bytes: object.bytes,
         version: object.version.as_str().into(),
         mos: None,
+        raters: None,
         hazy: None,
     }
 }
@@ -139,18 +187,39 @@ pub(super) async fn list(root: &Place, definition: &Definition, layouts: &[Layou
     let scene = definition.scene.as_deref().map(|text| Layout::new(text, definition.name.as_str())).transpose()?;
     check_layouts(definition, layouts, scene.as_ref())?;
     let sources = sources(root, definition, layouts)?;
-    let mut lister =
-        Lister { names: Names::new(definition), scene, hazy: InputNumbers::default(), root, found: Found::default() };
+    let mut lister = Lister {
+        tables: tables(root, definition)?,
+        names: Names::new(definition),
+        has_groups: layouts.iter().chain(&scene).any(|layout| layout.captures(Name::Group)),
+        scene,
+        hazy: InputNumbers::default(),
+        root,
+        other_extensions: Vec::new(),
+        found: Found::default(),
+    };
     for source in &sources {
+        let filter = Filter::new(source.rules.iter().map(|rule| rule.layout.clone()).collect());
         for folder in folders(&source.rules) {
-            let mut files = files::list(&source.place, &folder, |key| source.opens(key));
-            while let Some(files) = files.try_next().await? {
-                files.into_iter().try_for_each(|file| lister.take(source, file))?;
+            let mut entries = files::list(&source.place, &folder, &filter, |key| source.opens(key));
+            while let Some(entries) = entries.try_next().await? {
+                for entry in entries {
+                    if let Some(file) = lister.found.file(entry, &filter) {
+                        lister.take(source, file)?;
+                    }
+                }
             }
         }
     }
+    lister.take_other_extensions(layouts)?;
     lister.link(layouts);
     Ok(lister.found)
+}
+
+fn tables(root: &Place, definition: &Definition) -> Result<Vec<String>, DatasetError> {
+    let Some(labels) = &definition.labels else { return Ok(Vec::new()) };
+    let own = labels.root.as_ref().map(|root| Place::open(root, Path::new(""))).transpose()?;
+    let place = own.as_ref().unwrap_or(root);
+    Ok([Some(&labels.file), labels.image_file.as_ref()].into_iter().flatten().map(|file| place.address(file)).collect())
 }
 
 fn check_layouts(definition: &Definition, layouts: &[Layout], scene: Option<&Layout>) -> Result<(), DatasetError> {
@@ -197,7 +266,7 @@ fn sources(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<
     }
     if let Some(InputsDefinition { root, layout: text }) = &definition.hazy {
         add(root.as_ref(), Role::Hazy, text)?;
-        if key_of(&layout(text)?).is_none() {
+        if key_of(&layout(text)?, true).is_empty() {
             let why = format!("the layout `{text}` has nothing that a dehazed picture's has too");
             return Err(contradiction(definition, why));
         }
@@ -211,9 +280,12 @@ fn sources(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<
     Ok(sources)
 }
 
-/// What inputs of that layout are known by.
-fn key_of(layout: &Layout) -> Option<Name> {
-    [Name::Image, Name::Scene, Name::Group].into_iter().find(|name| layout.captures(*name))
+/// What inputs of that layout are known by: the image or the scene, and the group, if dehazed pictures are in groups too.
+fn key_of(layout: &Layout, has_groups: bool) -> Vec<Name> {
+    let captured = |name: &Name| layout.captures(*name);
+    let shown = [Name::Image, Name::Scene].into_iter().find(captured);
+    let group = Some(Name::Group).filter(captured).filter(|_| has_groups || shown.is_none());
+    shown.into_iter().chain(group).collect()
 }
 
 /// The folders that hold all that the rules can match, none within another.
@@ -230,19 +302,25 @@ fn folders(rules: &[Rule]) -> Vec<String> {
 }
 
 struct Lister<'d> {
+    /// Addresses of the tables that the definition names.
+    tables: Vec<String>,
     names: Names<'d>,
     /// Over `{image}`.
     scene: Option<Layout>,
+    /// Whether dehazed pictures' scenes belong to groups.
+    has_groups: bool,
     hazy: InputNumbers,
     root: &'d Place,
+    /// Picture files that a layout matches but for their extension.
+    other_extensions: Vec<File>,
     found: Found,
 }
 
 impl Lister<'_> {
     fn take(&mut self, source: &Source, file: File) -> Result<(), DatasetError> {
-        let is_picture = is_picture(&file.object.key);
+        let key = &*nfc(&file.object.key);
         for rule in &source.rules {
-            let Some(captures) = rule.layout.read(&file.object.key) else { continue };
+            let Some(captures) = rule.layout.read(key) else { continue };
             match rule.role {
                 Role::Labels => self.found.label_files.push(file.object.key.clone()),
                 Role::PassedOver => {}
@@ -253,27 +331,76 @@ impl Lister<'_> {
             return Ok(());
         }
         self.found.see(&file.object.key);
-        if is_picture && source.rules.iter().any(|rule| rule.role == Role::Picture) {
+        self.unmatched(source, file);
+        Ok(())
+    }
+
+    /// A file that no rule matches.
+    fn unmatched(&mut self, source: &Source, file: File) {
+        let key = &file.object.key;
+        let layouts = || source.rules.iter().filter(|rule| rule.role == Role::Picture).map(|rule| &rule.layout);
+        let has_pictures = layouts().next().is_some();
+        let parts = key.split('/').count();
+        if !is_picture(key) {
+            if !self.tables.contains(&source.place.address(key)) {
+                self.found.left_out.add(LeftOutKind::Other, file.object.key);
+            }
+        } else if has_pictures && file.uri.is_none() && layouts().all(|layout| parts < layout.depth()) {
+            self.found.left_out.add(LeftOutKind::Stray, file.object.key);
+        } else if layouts().any(|layout| layout.read_other_extension(&nfc(key)).is_some()) {
+            self.other_extensions.push(file);
+        } else if has_pictures {
             self.found.faults.add(FaultKind::Unmatched, file.object.key);
+        }
+    }
+
+    /// Takes the pictures of an algorithm none of whose files has the extension that the layout names: its author saved
+    /// JPEGs. Beside files that have it, those of another extension are a fault.
+    fn take_other_extensions(&mut self, layouts: &[Layout]) -> Result<(), DatasetError> {
+        let mut others = std::mem::take(&mut self.other_extensions);
+        if others.is_empty() {
+            return Ok(());
+        }
+        others.sort_by(|a, b| a.object.key.cmp(&b.object.key));
+        let has_named: HashSet<AlgorithmName> =
+            self.found.pictures.iter().map(|picture| picture.algorithm.clone()).collect();
+        let mut taken = Vec::new();
+        for file in others {
+            let key = nfc(&file.object.key).into_owned();
+            let captures = layouts.iter().find_map(|layout| layout.read_other_extension(&key));
+            let is_new = |name: AlgorithmName| !has_named.contains(&name);
+            let text = captures.as_ref().and_then(|captures| captures.algorithm);
+            let is_whole = text.is_some_and(|text| self.names.algorithm(text, &key).is_ok_and(is_new));
+            match captures {
+                Some(captures) if is_whole && self.picture(captures, &file)? => taken.push(file.object.key),
+                _ => self.found.faults.add(FaultKind::Extension, file.object.key),
+            }
+        }
+        if let Some(first) = taken.first() {
+            let count = taken.len();
+            self.found
+                .notes
+                .push(format!("{count} pictures are taken though the layout names another extension: {first}, ..."));
         }
         Ok(())
     }
 
     fn input(&mut self, source: &Source, rule: &Rule, captures: Captures, file: &File) {
         let object = &file.object;
-        let Some(by) = key_of(&rule.layout) else { return };
-        self.hazy.by = Some(by);
-        let key = captures.get(by).unwrap_or_default();
-        if self.hazy.numbers.contains_key(key) {
+        self.hazy.by = key_of(&rule.layout, self.has_groups);
+        let text = |name: &Name| captures.get(*name).unwrap_or_default();
+        let key: Vec<Box<str>> = self.hazy.by.iter().map(|name| text(name).into()).collect();
+        if self.hazy.numbers.contains_key(&key) {
             self.found.faults.add(FaultKind::SecondInput, object.key.clone());
             return;
         }
-        self.hazy.numbers.insert(key.into(), self.found.inputs.len() as u32);
+        self.hazy.numbers.insert(key, self.found.inputs.len() as u32);
+        let scene = self.hazy.by.first().map_or("", text);
         let address = source.place.address(&object.key);
         let is_below_root = address == self.root.address(&object.key);
         let elsewhere = if is_below_root { None } else { Some(address.into()) };
         self.found.inputs.push(Picture {
-            scene: self.names.text(key),
+            scene: self.names.text(scene),
             uri: file.uri.clone().or(elsewhere),
             ..input_picture(object)
         });
@@ -297,6 +424,7 @@ impl Lister<'_> {
             bytes: object.bytes,
             version: object.version.as_str().into(),
             mos: None,
+            raters: None,
             hazy: None,
         });
         Ok(true)
@@ -312,14 +440,16 @@ impl Lister<'_> {
 
 impl InputNumbers {
     fn of(&self, picture: &Picture, layouts: &[Layout]) -> Option<u32> {
-        let key = match self.by? {
+        let image = nfc(&picture.image);
+        let text = |name: &Name| match name {
             Name::Image => {
-                let captures = layouts.iter().find_map(|layout| layout.read(&picture.image));
-                captures.and_then(|captures| captures.image).unwrap_or(stem(&picture.image))
+                let captures = layouts.iter().find_map(|layout| layout.read(&image));
+                Some(captures.and_then(|captures| captures.image).unwrap_or(stem(&image)))
             }
-            Name::Group => picture.scene_group.as_deref()?,
-            _ => &picture.scene,
+            Name::Group => picture.scene_group.as_deref(),
+            _ => Some(&*picture.scene),
         };
-        self.numbers.get(key).copied()
+        let key: Option<Vec<Box<str>>> = self.by.iter().map(|name| text(name).map(Into::into)).collect();
+        self.numbers.get(&key?).copied()
     }
 }

@@ -2,19 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::Arc;
 
 use futures::TryStreamExt;
 
 use super::check::distinct;
 use super::definition::Definition;
 use super::error::DatasetError;
-use super::files;
+use super::files::{self, Entry};
 use super::labels;
-use super::layout::{Layout, is_picture};
+use super::layout::Layout;
+use super::left_out::{self, Filter};
 use super::listing::{self, Found};
-use super::{DataSet, Picture, Scene, manifest, mos_mat};
-use crate::names::AlgorithmName;
+use super::{DataSet, Picture, Scene, SceneKey, manifest, mos_mat};
+use crate::file_names::is_picture;
+use crate::names::{AlgorithmName, nfc};
 use crate::place::Place;
 
 /// Layouts in use, one of which a folder without a definition must have.
@@ -57,13 +58,14 @@ pub async fn load_from(root: Place, definition: &Definition) -> Result<DataSet, 
         listing::list(&root, &definition, &layouts).await?
     };
     if found.pictures.is_empty() {
-        return Err(empty(&root, &definition, &found));
+        return Err(empty(&root, &definition, found));
     }
     sort(&mut found.pictures);
     let has_own_labels = definition.importer.is_some() || definition.manifest.is_some();
     if !has_own_labels {
         let files = std::mem::take(&mut found.label_files);
-        labels::label(&root, &definition, files, &mut found.pictures, &mut found.faults).await?;
+        let notes = labels::label(&root, &definition, files, &mut found.pictures, &mut found.faults).await?;
+        found.notes.extend(notes);
     }
     Ok(DataSet {
         name: definition.name.clone(),
@@ -75,38 +77,50 @@ pub async fn load_from(root: Place, definition: &Definition) -> Result<DataSet, 
         pictures: found.pictures,
         inputs: found.inputs,
         faults: found.faults.into_sorted(),
+        left_out: found.left_out.into_sorted(),
+        notes: found.notes,
     })
 }
 
 pub(super) fn sort(pictures: &mut [Picture]) {
-    pictures.sort_unstable_by(|a, b| (&a.algorithm, &a.scene, &a.image).cmp(&(&b.algorithm, &b.scene, &b.image)));
+    type Place<'p> = (&'p AlgorithmName, &'p str, Option<&'p str>, &'p str);
+    fn place(picture: &Picture) -> Place<'_> {
+        (&picture.algorithm, &picture.scene, picture.scene_group.as_deref(), &picture.image)
+    }
+    pictures.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
 }
 
-fn empty(root: &Place, definition: &Definition, found: &Found) -> DatasetError {
-    let seen = if found.seen.is_empty() {
-        format!("{} has no files", root.url())
-    } else {
+fn empty(root: &Place, definition: &Definition, found: Found) -> DatasetError {
+    if let Some(broken) = found.broken_tar {
+        return broken;
+    }
+    let left_out = left_out::lines(&found.left_out.into_sorted());
+    let seen = if !found.seen.is_empty() {
         let layouts = if definition.layout.is_empty() {
             String::new()
         } else {
             format!(", not {}", definition.layout.join(", "))
         };
         format!("{} has {}{layouts}", root.url(), found.seen.join(", "))
+    } else if left_out.is_empty() {
+        format!("{} has no files", root.url())
+    } else {
+        format!("{} has nothing else than {}", root.url(), left_out.join("; "))
     };
     DatasetError::Empty { name: definition.name.clone(), seen }
 }
 
 /// Every scene, with how many pictures of it the algorithm has that should have most.
-pub(super) fn scenes(pictures: &[Picture], all_absent: &[(AlgorithmName, Arc<str>)]) -> Vec<Scene> {
-    let mut absent: HashMap<(&AlgorithmName, &Arc<str>), u32> = HashMap::new();
+pub(super) fn scenes(pictures: &[Picture], all_absent: &[(AlgorithmName, SceneKey)]) -> Vec<Scene> {
+    let mut absent: HashMap<(AlgorithmName, SceneKey), u32> = HashMap::new();
     for (algorithm, scene) in all_absent {
-        *absent.entry((algorithm, scene)).or_default() += 1;
+        *absent.entry((algorithm.clone(), scene.clone())).or_default() += 1;
     }
-    let mut scenes: BTreeMap<&Arc<str>, u32> = BTreeMap::new();
-    let is_same = |a: &Picture, b: &Picture| a.algorithm == b.algorithm && a.scene == b.scene;
-    for run in pictures.chunk_by(is_same) {
-        let (algorithm, scene) = (&run[0].algorithm, &run[0].scene);
-        let count = distinct(run) as u32 + absent.remove(&(algorithm, scene)).unwrap_or_default();
+    let mut scenes: BTreeMap<SceneKey, u32> = BTreeMap::new();
+    for run in pictures.chunk_by(|a, b| a.algorithm == b.algorithm && a.is_of_scene(b)) {
+        let scene = run[0].scene_key();
+        let absent = absent.remove(&(run[0].algorithm.clone(), scene.clone())).unwrap_or_default();
+        let count = distinct(run) as u32 + absent;
         let most = scenes.entry(scene).or_default();
         *most = (*most).max(count);
     }
@@ -114,29 +128,46 @@ pub(super) fn scenes(pictures: &[Picture], all_absent: &[(AlgorithmName, Arc<str
         let most = scenes.entry(scene).or_default();
         *most = (*most).max(count);
     }
-    scenes.into_iter().map(|(name, pictures)| Scene { name: name.clone(), pictures }).collect()
+    scenes.into_iter().map(|(key, pictures)| Scene { key, pictures }).collect()
 }
 
-/// The only usual layout that every picture below the root matches. Where there are only tars, the first one's members
-/// say it, so that no other is read for this.
+/// The only usual layout that every picture below the root matches, but for a few strays. Where there are only tars, the
+/// members of the first one with pictures say it, so that no other is read for this.
 async fn detect(root: &Place, definition: &Definition) -> Result<String, DatasetError> {
     let mut loose = Fit::of(&USUAL, definition, |_| true)?;
     let mut tars = Vec::new();
-    let mut objects = root.list("");
-    while let Some(object) = objects.try_next().await? {
-        if files::plain_tar(&object.key).is_some() {
-            tars.push(object);
-        } else {
-            loose.take(object.key);
+    let filter = Filter::default();
+    let mut entries = files::list(root, "", &filter, |_| false);
+    while let Some(entries) = entries.try_next().await? {
+        for entry in entries {
+            match entry {
+                Entry::File(file) if files::plain_tar(&file.object.key).is_some() => tars.push(file.object),
+                entry => loose.take(entry),
+            }
         }
     }
     tars.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    let Some(first) = tars.first().filter(|_| loose.pictures == 0) else { return loose.decide(root) };
-    let mut in_tars = Fit::of(&USUAL_IN_TARS, definition, |layout| tars.iter().all(|tar| layout.enters(&tar.key)))?;
-    for file in files::open(root, first).await? {
-        in_tars.take(file.object.key);
+    if loose.pictures > 0 || tars.is_empty() {
+        return loose.decide(root);
     }
-    in_tars.decide(root)
+    let enters = |layout: &Layout, key: &str| files::plain_tar(&nfc(key)).is_some_and(|tar| layout.enters(&tar));
+    let mut in_tars = Fit::of(&USUAL_IN_TARS, definition, |layout| tars.iter().all(|tar| enters(layout, &tar.key)))?;
+    let mut broken = None;
+    for tar in &tars {
+        for entry in files::open(root, tar, &filter).await? {
+            match entry {
+                Entry::Broken { why, .. } => broken = broken.or(Some(why)),
+                entry => in_tars.take(entry),
+            }
+        }
+        if in_tars.pictures > 0 {
+            break;
+        }
+    }
+    match broken {
+        Some(broken) if in_tars.pictures == 0 => Err(broken),
+        _ => in_tars.decide(root),
+    }
 }
 
 /// How many pictures each of some layouts matches.
@@ -145,7 +176,12 @@ struct Fit {
     pictures: u64,
     /// A picture that none matches.
     unlike: Option<String>,
+    /// The first entry that cannot be had.
+    unusable: Option<String>,
 }
+
+/// Pictures beside the algorithms' folders that leave a small bare folder recognisable.
+const STRAYS_MAX: u64 = 5;
 
 impl Fit {
     fn of(texts: &[&str], definition: &Definition, is_possible: impl Fn(&Layout) -> bool) -> Result<Fit, DatasetError> {
@@ -153,17 +189,25 @@ impl Fit {
         let mut layouts = layouts.collect::<Result<Vec<Layout>, _>>()?;
         layouts.retain(is_possible);
         let layouts = layouts.into_iter().map(|layout| (layout, 0)).collect();
-        Ok(Fit { layouts, pictures: 0, unlike: None })
+        Ok(Fit { layouts, pictures: 0, unlike: None, unusable: None })
     }
 
-    fn take(&mut self, key: String) {
+    fn take(&mut self, entry: Entry) {
+        let key = match entry {
+            Entry::File(file) => file.object.key,
+            Entry::Unusable(unusable) => {
+                self.unusable.get_or_insert(format!("{} ({})", unusable.shown, unusable.why));
+                return;
+            }
+            _ => return,
+        };
         if !is_picture(&key) {
             return;
         }
         self.pictures += 1;
         let mut is_usual = false;
         for (layout, count) in &mut self.layouts {
-            if layout.read(&key).is_some() {
+            if layout.read(&nfc(&key)).is_some() {
                 *count += 1;
                 is_usual = true;
             }
@@ -173,15 +217,32 @@ impl Fit {
         }
     }
 
-    /// The only layout that matches all.
+    /// The layout that most match, if the rest are few enough to be strays.
+    fn with_strays(&self) -> Option<&Layout> {
+        let (most, count) = self.layouts.iter().max_by_key(|(_, count)| *count)?;
+        let is_only = self.layouts.iter().filter(|(_, other)| other == count).count() == 1;
+        let strays = self.pictures - count;
+        // A teaser and some figures beside a small set, or one in twenty.
+        let are_few = strays <= STRAYS_MAX && strays * 2 <= *count || strays * 20 <= *count;
+        (is_only && are_few).then_some(most)
+    }
+
+    /// The only layout that matches all, or all but strays.
     fn decide(self, root: &Place) -> Result<String, DatasetError> {
-        let Fit { layouts, pictures, unlike } = self;
+        let with_strays = self.with_strays().map(ToString::to_string);
+        let Fit { layouts, pictures, unlike, unusable } = self;
         let undetected = |why| DatasetError::Undetected { root: root.url().to_string(), why };
         let mut whole = layouts.iter().filter(|(_, count)| *count == pictures);
         match (pictures, whole.next(), whole.next()) {
-            (0, ..) => Err(undetected("it has no pictures".to_owned())),
+            (0, ..) => {
+                let unusable = unusable.map(|unusable| format!("; it has {unusable}")).unwrap_or_default();
+                Err(undetected(format!("it has no pictures{unusable}")))
+            }
             (_, Some((layout, _)), None) => Ok(layout.to_string()),
             _ => {
+                if let Some(layout) = with_strays {
+                    return Ok(layout);
+                }
                 let counts = layouts.iter().filter(|(_, count)| *count > 0);
                 let counts: Vec<String> = counts.map(|(layout, count)| format!("{count} as {layout}")).collect();
                 let counts = if counts.is_empty() { "none in a usual way".to_owned() } else { counts.join(", ") };

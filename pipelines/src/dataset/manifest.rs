@@ -8,16 +8,17 @@ use std::sync::Arc;
 use arrow::array::{Array, Float64Array, LargeStringArray};
 use futures::{StreamExt, TryStreamExt};
 
-use super::Picture;
 use super::check::stem;
-use super::definition::{Definition, Direction};
+use super::definition::Definition;
 use super::error::{DatasetError, LabelError, Misfit};
 use super::fault::FaultKind;
 use super::labels::Scale;
 use super::listing::{Found, Names, input_picture};
 use super::paths::plain;
-use super::table::Table;
-use crate::place::{Addresses, Object, Place, plain_name};
+use super::table::{self, Form, RowAt, Table};
+use super::{Picture, SceneKey};
+use crate::causes;
+use crate::place::{Addresses, Object, Place, PlaceError, plain_name};
 
 /// Files looked at together: as many requests as a store answers about as fast as one.
 const HEADS_MAX: usize = 64;
@@ -36,18 +37,23 @@ struct Columns {
 
 /// The pictures that the manifest names and that are there, with their labels.
 pub(super) async fn list(root: &Place, definition: &Definition, file: &str) -> Result<Found, DatasetError> {
-    let columns = Table::read(file, root.get(file).await?).and_then(|table| Columns::of(&table));
-    let rows = columns.map_err(Misfit::from).and_then(|columns| columns.rows(definition));
+    let table = table::open(root, file, Form::of(definition.labels.as_ref())).await;
+    let rows = table.and_then(|table| Columns::of(&table)?.rows(definition, &table));
     let rows = rows.map_err(|misfit| misfit.of_pictures(root.address(file)))?;
     let mut found = Found::default();
     let hazy = inputs(root, &rows, &mut found).await?;
     let looks = rows.iter().map(|row| look(root, &row.uri));
-    let objects: Vec<Option<Object>> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
+    let objects: Vec<Looked> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
     for (row, object) in rows.into_iter().zip(objects) {
-        let Some(object) = object else {
-            found.faults.add(FaultKind::Absent, row.uri);
-            found.absent.push((row.algorithm, row.scene));
-            continue;
+        let object = match object {
+            Looked::Object(object) => object,
+            Looked::Absent(why) => {
+                let name = absent(&row.uri, why);
+                found.see(&name);
+                found.faults.add(FaultKind::Absent, name);
+                found.absent.push((row.algorithm, SceneKey { name: row.scene, group: row.scene_group }));
+                continue;
+            }
         };
         let is_below_root = !is_elsewhere(&row.uri) && plain(&row.uri) == row.image;
         found.pictures.push(Picture {
@@ -59,6 +65,7 @@ pub(super) async fn list(root: &Place, definition: &Definition, file: &str) -> R
             bytes: object.bytes,
             version: object.version.into(),
             mos: row.mos,
+            raters: None,
             hazy: row.hazy_uri.and_then(|uri| hazy.get(&uri).copied()),
         });
     }
@@ -78,8 +85,15 @@ fn address(root: &Place, uri: &str) -> String {
     }
 }
 
-/// What is there; None for nothing.
-async fn look(root: &Place, uri: &str) -> Result<Option<Object>, DatasetError> {
+/// What a look at a file found.
+enum Looked {
+    Object(Object),
+    /// It is not there, or not to be had: why, where that is more than that it is not there.
+    Absent(Option<String>),
+}
+
+/// What is there. An error is the store's: it did not answer, whatever the file.
+async fn look(root: &Place, uri: &str) -> Result<Looked, DatasetError> {
     let looked = if is_elsewhere(uri) {
         static PLACES: std::sync::LazyLock<Addresses> = std::sync::LazyLock::new(Addresses::default);
         PLACES.head(&address(root, uri)).await
@@ -87,10 +101,28 @@ async fn look(root: &Place, uri: &str) -> Result<Option<Object>, DatasetError> {
         root.head(&plain(uri)).await
     };
     match looked {
-        Ok(object) => Ok(Some(object)),
-        Err(error) if error.is_not_found() => Ok(None),
+        Ok(object) => Ok(Looked::Object(object)),
+        Err(error) if error.is_not_found() => Ok(Looked::Absent(None)),
+        Err(error) if is_of_file(&error) => {
+            let cause = std::error::Error::source(&error)
+                .map_or_else(|| causes(&error).to_string(), |cause| causes(cause).to_string());
+            Ok(Looked::Absent(Some(cause)))
+        }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether an error is one file's, so that others may be had: it may not be read, or its address is none.
+fn is_of_file(error: &PlaceError) -> bool {
+    let is_no_url = |source: &(dyn std::error::Error + Send + Sync + 'static)| {
+        source.is::<url::ParseError>() || source.is::<std::str::Utf8Error>()
+    };
+    error.is_of_object() || matches!(error, PlaceError::Address { source, .. } if is_no_url(&**source))
+}
+
+/// How an absent file is named.
+fn absent(uri: &str, why: Option<String>) -> String {
+    why.map_or_else(|| uri.to_owned(), |why| format!("{uri} ({why})"))
 }
 
 /// Numbers of the hazy inputs, by their uris: many pictures share one.
@@ -99,12 +131,15 @@ async fn inputs(root: &Place, rows: &[Row], found: &mut Found) -> Result<HashMap
     uris.sort();
     uris.dedup();
     let looks = uris.iter().map(|uri| look(root, uri));
-    let objects: Vec<Option<Object>> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
+    let objects: Vec<Looked> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
     let mut numbers = HashMap::new();
     for (uri, object) in uris.into_iter().zip(objects) {
-        let Some(object) = object else {
-            found.faults.add(FaultKind::Absent, uri);
-            continue;
+        let object = match object {
+            Looked::Object(object) => object,
+            Looked::Absent(why) => {
+                found.faults.add(FaultKind::Absent, absent(uri, why));
+                continue;
+            }
         };
         numbers.insert(uri.clone(), found.inputs.len() as u32);
         let uri = Some(address(root, uri).into()).filter(|_| is_elsewhere(uri));
@@ -139,12 +174,8 @@ impl Columns {
         })
     }
 
-    fn rows(&self, definition: &Definition) -> Result<Vec<Row>, Misfit> {
-        let labels = definition.labels.as_ref();
-        let scale = Scale {
-            direction: labels.map_or(Direction::Higher, |labels| labels.direction),
-            range: labels.and_then(|labels| labels.range),
-        };
+    fn rows(&self, definition: &Definition, table: &Table) -> Result<Vec<Row>, Misfit> {
+        let scale = Scale::of(definition.labels.as_ref());
         let mut names = Names::new(definition);
         let mut images = HashSet::new();
         let mut rows = Vec::new();
@@ -152,7 +183,7 @@ impl Columns {
             if self.dataset.as_ref().is_some_and(|column| cell(column, at) != Some(definition.name.as_str())) {
                 continue;
             }
-            let row = self.row(at, scale, &mut names)?;
+            let row = self.row((at, table.row(at)), scale, &mut names)?;
             if !images.insert((row.algorithm.clone(), row.image.clone())) {
                 let why = format!("two rows are of `{}` by {}", row.image, row.algorithm);
                 return Err(LabelError::Content(why).into());
@@ -165,9 +196,9 @@ impl Columns {
         Ok(rows)
     }
 
-    fn row(&self, at: usize, scale: Scale, names: &mut Names) -> Result<Row, Misfit> {
+    fn row(&self, (at, row): (usize, RowAt), scale: Scale, names: &mut Names) -> Result<Row, Misfit> {
         let must = |column: &LargeStringArray, name: &str| {
-            let blank = || LabelError::Blank { row: at + 1, column: name.to_owned() };
+            let blank = || LabelError::Blank { row, column: name.to_owned() };
             cell(column, at).map(str::to_owned).ok_or_else(blank)
         };
         let may =
@@ -175,7 +206,7 @@ impl Columns {
         let (algorithm, uri) = (must(&self.algorithm, "algorithm")?, must(&self.uri, "uri")?);
         let image = may(&self.image).unwrap_or_else(|| if is_elsewhere(&uri) { plain_name(&uri) } else { plain(&uri) });
         let scene = may(&self.scene).unwrap_or_else(|| stem(&image).to_owned());
-        let mos = self.mos.as_ref().map(|mos| scale.turn(&image, mos.value(at))).transpose()?.flatten();
+        let mos = self.mos.as_ref().map(|mos| scale.turn(row, &image, mos.value(at))).transpose()?.flatten();
         Ok(Row {
             algorithm: names.algorithm(&algorithm, &image)?,
             scene: names.text(&scene),

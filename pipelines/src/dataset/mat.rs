@@ -24,7 +24,7 @@ const HEADER_BYTES: usize = 128;
 #[derive(Debug, thiserror::Error)]
 pub enum MatError {
     /// Level 7.3 is HDF5.
-    #[error("it is of MATLAB's version 7.3; save it with -v7")]
+    #[error("it is a MATLAB 7.3 file (HDF5), which is not read: in MATLAB, `load` it and `save('labels.mat', '-v7')`")]
     Hdf5,
     /// No header of level 5.
     #[error("it does not begin as a MATLAB file of level 5")]

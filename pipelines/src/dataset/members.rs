@@ -2,7 +2,7 @@
 //! what makes a tar unfit to be read by range; it refuses to read what members hold.
 //!
 //! - Members are listed in the tar's order, each name once, without `..` and relative to the tar.
-//! - Every listed extent is within the tar, and the tar is whole: it ends with an empty block.
+//! - Every listed extent is within the tar. What else is in it is told: a member that is unfit, and where the tar breaks off.
 //! - Names are those of a pax record, else GNU's long ones, else the header's with ustar's prefix. Lengths are those of a
 //!   pax record, else the header's.
 
@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tar::{EntryType, Header};
 
 use super::error::DatasetError;
+use crate::causes;
 use crate::place::{Extent, Object, Place};
 
 /// Of a header; what members hold is padded to it.
@@ -83,7 +84,7 @@ pub enum TarError {
     },
     /// Two members of one name.
     #[error(
-        "`{name}` is there twice, at the offsets {first} and {second}, and only the last would be unpacked; write the tar again with one"
+        "`{name}` is there twice, at the offsets {first} and {second}, and only the last is taken, as it would be unpacked"
     )]
     Twice {
         /// Of both.
@@ -111,11 +112,32 @@ pub(super) struct Member {
     pub(super) extent: Extent,
 }
 
-/// All files in a tar; its folders are passed over.
-pub(super) async fn list(place: &Place, tar: &Object) -> Result<Vec<Member>, DatasetError> {
+/// What is in a tar.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// Its files; its folders are passed over.
+    pub(super) members: Vec<Member>,
+    /// Members that cannot be read, with their names.
+    pub(super) unfit: Vec<(String, TarError)>,
+    /// Why it cannot be read to its end.
+    pub(super) broken: Option<TarError>,
+}
+
+/// What is in a tar, as far as it can be read. An error is the place's.
+pub(super) async fn list(place: &Place, tar: &Object) -> Result<Contents, DatasetError> {
     let mut walk = Walk { place, tar, ahead: Bytes::new(), ahead_offset: 0 };
+    let (mut contents, mut headers) = (Contents::default(), Vec::new());
+    match read(&mut walk, &mut contents, &mut headers).await {
+        Ok(()) => {}
+        Err(DatasetError::Tar { source, .. }) => contents.broken = Some(source),
+        Err(error) => return Err(error),
+    }
+    take_last_of_each(&mut contents, &headers);
+    Ok(contents)
+}
+
+async fn read(walk: &mut Walk<'_>, contents: &mut Contents, headers: &mut Vec<u64>) -> Result<(), DatasetError> {
     walk.refuse_compressed().await?;
-    let (mut members, mut headers) = (Vec::new(), Vec::new());
     let mut said = Said::default();
     let mut offset = 0;
     while let Some(block) = walk.header(offset).await? {
@@ -123,7 +145,7 @@ pub(super) async fn list(place: &Place, tar: &Object) -> Result<Vec<Member>, Dat
         let data = Extent { offset: offset + BLOCK, bytes: walk.check(said.bytes(header, offset))? };
         let what = || format!("`{}` of {} bytes", String::from_utf8_lossy(&header.path_bytes()), data.bytes);
         let next = data.bytes.checked_next_multiple_of(BLOCK).and_then(|padded| data.offset.checked_add(padded));
-        let next = next.filter(|next| *next <= tar.bytes).ok_or_else(|| walk.truncated(what(), offset))?;
+        let next = next.filter(|next| *next <= walk.tar.bytes).ok_or_else(|| walk.truncated(what(), offset))?;
         match header.entry_type() {
             EntryType::GNULongName => said.name = Some(walk.text(data, offset).await?),
             EntryType::XHeader => {
@@ -131,28 +153,38 @@ pub(super) async fn list(place: &Place, tar: &Object) -> Result<Vec<Member>, Dat
                 walk.check(said.take_pax(&records, offset))?;
             }
             EntryType::GNULongLink | EntryType::XGlobalHeader => {}
-            kind => {
-                let found = walk.check(std::mem::take(&mut said).member(header, kind, offset))?;
-                if let Some(name) = found {
-                    members.push(Member { name, extent: data });
+            kind => match std::mem::take(&mut said).member(header, kind, offset) {
+                Ok(Some(name)) => {
+                    contents.members.push(Member { name, extent: data });
                     headers.push(offset);
                 }
-            }
+                Ok(None) => {}
+                Err((name, error)) => contents.unfit.push((name, error)),
+            },
         }
         offset = next;
     }
-    walk.check(refuse_twice(&members, &headers))?;
-    Ok(members)
+    Ok(())
 }
 
-fn refuse_twice(members: &[Member], headers: &[u64]) -> Result<(), TarError> {
-    let mut seen = HashMap::with_capacity(members.len());
-    for (member, header) in members.iter().zip(headers) {
-        if let Some(first) = seen.insert(member.name.as_str(), *header) {
-            return Err(TarError::Twice { name: member.name.clone(), first, second: *header });
-        }
+/// Of members of one name the last would be unpacked over the others; it is taken, and the others are told.
+fn take_last_of_each(contents: &mut Contents, headers: &[u64]) {
+    let mut last = HashMap::with_capacity(headers.len());
+    for (member, header) in contents.members.iter().zip(headers) {
+        last.insert(member.name.clone(), *header);
     }
-    Ok(())
+    if last.len() == headers.len() {
+        return;
+    }
+    let mut header = headers.iter();
+    contents.members.retain(|member| {
+        let (first, second) = (*header.next().expect("each member has a header"), last[&member.name]);
+        if first != second {
+            let name = member.name.clone();
+            contents.unfit.push((name.clone(), TarError::Twice { name, first, second }));
+        }
+        first == second
+    });
 }
 
 /// A tar with what of it was read last.
@@ -255,7 +287,8 @@ struct Said {
 impl Said {
     /// The length of what follows a header.
     fn bytes(&self, header: &Header, offset: u64) -> Result<u64, TarError> {
-        let of_header = header.entry_size().map_err(|error| TarError::Header { offset, why: error.to_string() })?;
+        let of_header =
+            header.entry_size().map_err(|error| TarError::Header { offset, why: causes(&error).to_string() })?;
         // What is said of a member is not said of the names and records before it.
         let is_before = matches!(
             header.entry_type(),
@@ -283,8 +316,8 @@ impl Said {
         Ok(())
     }
 
-    /// The name of a file; None for a folder.
-    fn member(self, header: &Header, kind: EntryType, offset: u64) -> Result<Option<String>, TarError> {
+    /// The name of a file; None for a folder. An error has the name as far as it is text.
+    fn member(self, header: &Header, kind: EntryType, offset: u64) -> Result<Option<String>, (String, TarError)> {
         let name = self.pax_name.or(self.name).unwrap_or_else(|| header.path_bytes().into_owned());
         // Tars older than the type say it by the slash.
         if kind.is_dir() || name.ends_with(b"/") {
@@ -292,11 +325,14 @@ impl Said {
         }
         let unfit = |kind: &str, remedy| {
             let name = String::from_utf8_lossy(&name).into_owned();
-            Err(TarError::Kind { name, offset, kind: kind.to_owned(), remedy })
+            Err((name.clone(), TarError::Kind { name, offset, kind: kind.to_owned(), remedy }))
         };
         match kind {
             _ if self.is_sparse => unfit("a sparse file", "without --sparse"),
-            EntryType::Regular | EntryType::Continuous => plain_name(&name, offset).map(Some),
+            EntryType::Regular | EntryType::Continuous => match plain_name(&name, offset) {
+                Ok(name) => Ok(Some(name)),
+                Err(error) => Err((String::from_utf8_lossy(&name).into_owned(), error)),
+            },
             EntryType::GNUSparse => unfit("a sparse file", "without --sparse"),
             EntryType::Symlink => unfit("a symbolic link", "with --dereference"),
             EntryType::Link => unfit("a link to another member", "with --hard-dereference"),

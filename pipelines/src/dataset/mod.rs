@@ -10,6 +10,7 @@ mod fault;
 mod files;
 mod labels;
 mod layout;
+mod left_out;
 mod listing;
 mod load;
 mod manifest;
@@ -17,20 +18,28 @@ mod mat;
 mod members;
 mod mos_mat;
 mod paths;
+mod scene;
 mod table;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 pub use check::{Cell, Check, Counts, check};
-pub use definition::{Definition, Direction, Importer, InputsDefinition, LabelsDefinition, Protocol, find, names};
+pub use definition::{
+    Definition, Direction, Ignore, Importer, InputsDefinition, LabelsDefinition, Protocol, Repeated, find, names,
+};
 pub use error::{DatasetError, LabelError};
 pub use fault::{Fault, FaultKind};
 pub use labels::unused_labels;
 pub use layout::{Captures, Layout, LayoutError};
+pub use left_out::{LeftOut, LeftOutKind};
 pub use load::{load, load_from};
 pub use mat::MatError;
 pub use members::TarError;
+pub use scene::SceneKey;
+pub use table::{RowAt, cells::Decimal};
 
 use crate::names::{AlgorithmName, DatasetName, near};
 use crate::place::Place;
@@ -44,7 +53,7 @@ pub struct DataSet {
     pub root: Place,
     /// The dehazed pictures, sorted by algorithm, scene, image.
     pub pictures: Vec<Picture>,
-    /// Every scene of the data set, also those that no selected algorithm has, by name.
+    /// Every scene of the data set, also those that no selected algorithm has, by key.
     pub scenes: Vec<Scene>,
     /// What the algorithms were given, each as a picture of an algorithm `hazy`: see [`Picture::hazy`].
     pub inputs: Vec<Picture>,
@@ -56,6 +65,10 @@ pub struct DataSet {
     pub definition: String,
     /// What was found and is no picture, or was named and is not there.
     pub faults: Vec<Fault>,
+    /// What was found and is left out, and is no fault.
+    pub left_out: Vec<LeftOut>,
+    /// What was taken though it is not written as it should be, or was passed over: nothing is wrong, and it is said.
+    pub notes: Vec<String>,
 }
 
 /// One algorithm's output for one scene, as listed: its content has not been looked at.
@@ -65,7 +78,8 @@ pub struct Picture {
     pub algorithm: AlgorithmName,
     /// What it shows: the unit of the bootstrap and of comparisons between algorithms.
     pub scene: Arc<str>,
-    /// A group of scenes that is reported by itself (a city, a kind of haze).
+    /// A group of scenes that is reported by itself (a city, a kind of haze). Scenes of two groups are two, whatever their
+    /// names: see [`Picture::scene_key`].
     pub scene_group: Option<Arc<str>>,
     /// Its key below the root, through a tar as through a folder; its identity within the data set.
     pub image: Box<str>,
@@ -77,15 +91,26 @@ pub struct Picture {
     pub version: Box<str>,
     /// The label, turned so that higher is better.
     pub mos: Option<f64>,
+    /// Whose mean the label is, where it is one.
+    pub raters: Option<Raters>,
     /// The hazy picture that it was made from: its place in [`DataSet::inputs`].
     pub hazy: Option<u32>,
+}
+
+/// What is kept of the ratings that a label is the mean of.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Raters {
+    /// How many there are.
+    pub count: u32,
+    /// Their standard deviation (of the sample: divided by their number less one); None of a single one.
+    pub std: Option<f64>,
 }
 
 /// A scene of a data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scene {
-    /// As in [`Picture::scene`].
-    pub name: Arc<str>,
+    /// Which.
+    pub key: SceneKey,
     /// How many pictures of it the algorithm with the most has: what a complete algorithm has.
     pub pictures: u32,
 }
@@ -97,6 +122,34 @@ pub enum Algorithms {
     All,
     /// These; one that it lacks is an error.
     Named(Vec<String>),
+}
+
+impl Picture {
+    /// A picture of which no more is known than who made it and its key, whose file name is its scene's.
+    pub fn new(algorithm: AlgorithmName, image: &str) -> Picture {
+        Picture {
+            algorithm,
+            scene: check::stem(image).into(),
+            scene_group: None,
+            image: image.into(),
+            uri: None,
+            bytes: 1,
+            version: Box::default(),
+            mos: None,
+            raters: None,
+            hazy: None,
+        }
+    }
+
+    /// What it shows, told apart from scenes of the same name in other groups.
+    pub fn scene_key(&self) -> SceneKey {
+        SceneKey { name: self.scene.clone(), group: self.scene_group.clone() }
+    }
+
+    /// Whether both show the same.
+    pub fn is_of_scene(&self, other: &Picture) -> bool {
+        self.scene == other.scene && self.scene_group == other.scene_group
+    }
 }
 
 impl DataSet {
@@ -113,7 +166,14 @@ impl DataSet {
             is_labelled: false,
             protocol: None,
             faults: Vec::new(),
+            left_out: Vec::new(),
+            notes: Vec::new(),
         }
+    }
+
+    /// What is said of what is left out: a line for each kind that might be missed, and one for what is passed over.
+    pub fn left_out_lines(&self) -> Vec<String> {
+        left_out::lines(&self.left_out)
     }
 
     /// A picture's address.

@@ -5,16 +5,18 @@
 
 use futures::TryStreamExt;
 
-use super::Picture;
 use super::check::stem;
-use super::definition::{Definition, Direction, Importer};
+use super::definition::{Definition, Importer};
 use super::error::{DatasetError, LabelError, Misfit};
 use super::fault::FaultKind;
+use super::files;
 use super::labels::{Scale, texts};
-use super::layout::is_picture;
+use super::left_out::Filter;
 use super::listing::{Found, Names, input_picture};
 use super::paths::{Meant, Paths, plain};
-use super::table::Table;
+use super::table::{self, Form, RowAt, Table};
+use super::{Picture, SceneKey};
+use crate::file_names::is_picture;
 use crate::place::{Object, Place};
 
 const FILE: &str = "MOS.mat";
@@ -22,25 +24,28 @@ const FILE: &str = "MOS.mat";
 /// The pictures that `MOS.mat` names, with their labels.
 pub(super) async fn list(root: &Place, definition: &Definition, importer: Importer) -> Result<Found, DatasetError> {
     let file = definition.labels.as_ref().map_or(FILE, |labels| &labels.file);
-    let bytes = root.get(file).await?;
+    let of_labels = |misfit: Misfit| misfit.of_labels(root.address(file));
+    let table = table::open_labels(root, file, Form::of(definition.labels.as_ref())).await?;
     let mut found = Found::default();
     let objects = pictures(root, &mut found).await?;
     let mut import = Import { importer, objects: &objects, inputs: vec![None; objects.len()], found };
-    let rows = Table::read(file, bytes).and_then(|table| rows(&table, definition, importer));
-    let taken = rows.map_err(Misfit::from).and_then(|rows| import.take(&rows, definition));
-    taken.map_err(|misfit| misfit.of_labels(root.address(file)))?;
+    let rows = rows(&table, definition, importer).map_err(|error| of_labels(error.into()))?;
+    import.take(&rows, definition).map_err(of_labels)?;
     Ok(import.found)
 }
 
 /// All that is named as a picture, by key.
 async fn pictures(root: &Place, found: &mut Found) -> Result<Vec<Object>, DatasetError> {
     let mut pictures = Vec::new();
-    let mut objects = root.list("");
-    while let Some(object) = objects.try_next().await? {
-        if is_picture(&object.key) {
-            pictures.push(object);
-        } else {
-            found.see(&object.key);
+    let filter = Filter::default();
+    let mut entries = files::list(root, "", &filter, |_| false);
+    while let Some(entries) = entries.try_next().await? {
+        for entry in entries {
+            match found.file(entry, &filter) {
+                Some(file) if is_picture(&file.object.key) => pictures.push(file.object),
+                Some(file) => found.see(&file.object.key),
+                None => {}
+            }
         }
     }
     pictures.sort_by(|a, b| a.key.cmp(&b.key));
@@ -49,6 +54,7 @@ async fn pictures(root: &Place, found: &mut Found) -> Result<Vec<Object>, Datase
 
 /// A row of `MOS.mat`.
 struct Row {
+    at: RowAt,
     dehazed: String,
     hazy: Option<String>,
     mos: f64,
@@ -71,8 +77,13 @@ fn rows(table: &Table, definition: &Definition, importer: Importer) -> Result<Ve
         }
     }
     let mut hazy = hazy.map(Vec::into_iter);
-    let row = |(dehazed, mos): (String, &f64)| Row { dehazed, hazy: hazy.as_mut().and_then(Iterator::next), mos: *mos };
-    Ok(dehazed.into_iter().zip(mos.values()).map(row).collect())
+    let rows = dehazed.into_iter().zip(mos.values()).enumerate();
+    Ok(rows
+        .map(|(at, (dehazed, mos))| {
+            let hazy = hazy.as_mut().and_then(Iterator::next);
+            Row { at: table.row(at), dehazed, hazy, mos: *mos }
+        })
+        .collect())
 }
 
 impl Row {
@@ -109,11 +120,7 @@ struct Import<'d> {
 
 impl Import<'_> {
     fn take(&mut self, rows: &[Row], definition: &Definition) -> Result<(), Misfit> {
-        let labels = definition.labels.as_ref();
-        let scale = Scale {
-            direction: labels.map_or(Direction::Higher, |labels| labels.direction),
-            range: labels.and_then(|labels| labels.range),
-        };
+        let scale = Scale::of(definition.labels.as_ref());
         let paths = Paths::new(self.objects.iter().map(|object| object.key.as_str()));
         let mut names = Names::new(definition);
         let mut is_taken = vec![false; self.objects.len()];
@@ -122,7 +129,7 @@ impl Import<'_> {
             let (algorithm, scene) = (names.algorithm(&algorithm, &row.dehazed)?, names.text(&scene));
             let Meant::One(number) = paths.find(&row.dehazed) else {
                 self.found.faults.add(FaultKind::Absent, plain(&row.dehazed));
-                self.found.absent.push((algorithm, scene));
+                self.found.absent.push((algorithm, SceneKey::ungrouped(scene)));
                 continue;
             };
             let object = &self.objects[number as usize];
@@ -138,7 +145,8 @@ impl Import<'_> {
                 uri: None,
                 bytes: object.bytes,
                 version: object.version.as_str().into(),
-                mos: scale.turn(&object.key, row.mos)?,
+                mos: scale.turn(row.at, &object.key, row.mos)?,
+                raters: None,
                 hazy,
             });
         }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 /// Keys to find by paths.
 pub(super) struct Paths<'k> {
     keys: Vec<&'k str>,
-    whole: HashMap<&'k str, u32>,
+    whole: HashMap<&'k str, Meant>,
     by_file: HashMap<&'k str, Vec<u32>>,
 }
 
@@ -25,7 +25,7 @@ impl<'k> Paths<'k> {
         let mut whole = HashMap::with_capacity(keys.len());
         let mut by_file: HashMap<&str, Vec<u32>> = HashMap::with_capacity(keys.len());
         for (number, key) in (0..).zip(&keys) {
-            whole.insert(*key, number);
+            whole.entry(*key).and_modify(|meant| *meant = Meant::Several).or_insert(Meant::One(number));
             by_file.entry(key.rsplit('/').next().unwrap_or(key)).or_default().push(number);
         }
         Paths { keys, whole, by_file }
@@ -34,9 +34,12 @@ impl<'k> Paths<'k> {
     /// The key that the path is, or that it ends with, or else the only one that ends with it; folder by folder.
     pub(super) fn find(&self, path: &str) -> Meant {
         let path = plain(path);
+        // `results//dcp/./1.png` is `results/dcp/1.png`.
+        let is_part = |part: &&str| !part.is_empty() && *part != ".";
+        let path = path.split('/').filter(is_part).collect::<Vec<_>>().join("/");
         let ends = std::iter::successors(Some(path.as_str()), |end| end.split_once('/').map(|(_, rest)| rest));
-        if let Some(number) = ends.filter_map(|end| self.whole.get(end)).next() {
-            return Meant::One(*number);
+        if let Some(meant) = ends.filter_map(|end| self.whole.get(end)).next() {
+            return *meant;
         }
         let same_file = self.by_file.get(path.rsplit('/').next().unwrap_or(&path));
         let ends_so = |number: &&u32| {
@@ -77,6 +80,7 @@ mod tests {
             ("001.png", Meant::Nothing),
             ("haze/0001.png", Meant::Nothing),
             ("", Meant::Nothing),
+            ("Dehaze//./0002.png", Meant::One(1)),
         ] {
             assert_eq!(paths.find(path), meant, "{path}");
         }

@@ -1,86 +1,180 @@
-//! Columns of a file by name: CSV, TSV, Parquet or MATLAB. It knows how to read text and numbers from them, not what
-//! they mean.
+//! Columns of a file by name: text with separators, a workbook, Parquet or MATLAB. It knows how to read text and numbers from
+//! them, not what they mean. What a file is, its first bytes say.
 
-use std::io::Cursor;
+pub(super) mod cells;
+mod delimited;
+pub(super) mod encoding;
+mod grid;
+mod kind;
+mod sheet;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(super) use tests::workbook as workbook_for_tests;
+
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, LargeStringArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options, concat};
-use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use arrow::datatypes::{DataType, Field, Float64Type};
 use bytes::Bytes;
 
-use super::error::LabelError;
+use self::cells::{Decimal, Written};
+use self::delimited::Delimited;
+use self::grid::Grid;
+use self::kind::{HEAD_BYTES, Kind};
+use super::definition::LabelsDefinition;
+use super::error::{DatasetError, LabelError, Misfit};
 use super::mat::{self, Value};
+use crate::place::Place;
 use crate::tables::parquet_file;
+
+/// Bytes of a table: 10 million rows of text. It is read into memory whole.
+pub(super) const TABLE_BYTES_MAX: u64 = 1 << 30;
 
 /// Columns of equal length.
 #[derive(Debug)]
-pub(super) struct Table(Content);
+pub(super) struct Table {
+    content: Content,
+    decimal: Option<Decimal>,
+}
 
 #[derive(Debug)]
 enum Content {
+    /// Text below a header.
+    Delimited(Delimited),
+    Sheet(Grid),
     Columns(Vec<(String, ArrayRef)>),
     /// Values of any shape; which are columns shows when they are asked for.
     Variables(Vec<(String, Value)>),
 }
 
-impl Table {
-    /// The file is of the kind that its name says.
-    pub(super) fn read(file: &str, bytes: Bytes) -> Result<Table, LabelError> {
-        let lower = file.to_ascii_lowercase();
-        match lower.rsplit_once('.').map(|(_, extension)| extension) {
-            Some("csv") => Table::csv(&bytes, b','),
-            Some("tsv") => Table::csv(&bytes, b'\t'),
-            Some("parquet") => Table::columns(&parquet_file::read(bytes)?),
-            Some("mat") => Ok(Table(Content::Variables(mat::read(&bytes)?))),
-            _ => Err(LabelError::Kind),
-        }
-    }
+/// What the definition says of a file, where it does not say it itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Form<'d> {
+    pub(super) encoding: Option<&'d str>,
+    pub(super) sheet: Option<&'d str>,
+    pub(super) decimal: Option<Decimal>,
+}
 
-    /// All columns are text until they are asked for as numbers.
-    fn csv(bytes: &[u8], delimiter: u8) -> Result<Table, LabelError> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes); // Excel's byte order mark
-        let format = arrow::csv::reader::Format::default().with_header(true).with_delimiter(delimiter);
-        let (schema, _) = format.infer_schema(bytes, Some(0))?;
-        let texts = schema.fields().iter().map(|field| Field::new(field.name().trim(), DataType::Utf8, true));
-        let schema = Arc::new(Schema::new(texts.collect::<Vec<_>>()));
-        let reader = arrow::csv::ReaderBuilder::new(schema.clone()).with_format(format).build(Cursor::new(bytes))?;
-        let mut batches = reader.collect::<Result<Vec<_>, _>>()?;
-        if batches.is_empty() {
-            batches.push(RecordBatch::new_empty(schema)); // a header alone has columns too
-        }
-        Table::columns(&batches)
-    }
-
-    fn columns(batches: &[RecordBatch]) -> Result<Table, LabelError> {
-        let Some(first) = batches.first() else { return Ok(Table(Content::Columns(Vec::new()))) };
-        let column = |at: usize, field: &Arc<Field>| {
-            // Joined, text may pass the 2 GiB that short offsets reach.
-            let long = |array: &ArrayRef| match array.data_type() {
-                DataType::Utf8 => cast_with_options(array, &DataType::LargeUtf8, &CastOptions::default()),
-                _ => Ok(array.clone()),
-            };
-            let chunks = batches.iter().map(|batch| long(batch.column(at))).collect::<Result<Vec<_>, _>>()?;
-            let chunks: Vec<&dyn Array> = chunks.iter().map(AsRef::as_ref).collect();
-            Ok((field.name().clone(), concat(&chunks)?))
+impl<'d> Form<'d> {
+    pub(super) fn of(labels: Option<&'d LabelsDefinition>) -> Form<'d> {
+        let form = |labels: &'d LabelsDefinition| Form {
+            encoding: labels.encoding.as_deref(),
+            sheet: labels.sheet.as_deref(),
+            decimal: labels.decimal,
         };
-        let schema = first.schema();
-        let columns = schema.fields().iter().enumerate().map(|(at, field)| column(at, field));
-        Ok(Table(Content::Columns(columns.collect::<Result<_, LabelError>>()?)))
+        labels.map(form).unwrap_or_default()
+    }
+}
+
+/// Where a row is in its file, as whoever opens it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowAt {
+    unit: &'static str,
+    number: u64,
+}
+
+impl fmt::Display for RowAt {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} {}", self.unit, self.number)
+    }
+}
+
+/// A file's bytes, if they may be a table's: of a large one the beginning is looked at first.
+pub(super) async fn fetch(place: &Place, file: &str) -> Result<Bytes, Misfit> {
+    let size = place.head(file).await?.bytes;
+    if size > HEAD_BYTES {
+        let limit = match kind::kind(file, &place.get_first(file, HEAD_BYTES).await?)? {
+            Kind::Workbook => sheet::WORKBOOK_BYTES_MAX,
+            _ => TABLE_BYTES_MAX,
+        };
+        if size > limit {
+            return Err(LabelError::Large { bytes: size, limit }.into());
+        }
+    }
+    Ok(place.get(file).await?)
+}
+
+/// The table in a file of a place.
+///
+/// # Errors
+/// Where the place fails, or the file is no table.
+pub(super) async fn open(place: &Place, file: &str, form: Form<'_>) -> Result<Table, Misfit> {
+    Ok(Table::read(file, fetch(place, file).await?, form)?)
+}
+
+/// The table of labels in a file of a place.
+///
+/// # Errors
+/// As [`open`], with the file's address.
+pub(super) async fn open_labels(place: &Place, file: &str, form: Form<'_>) -> Result<Table, DatasetError> {
+    open(place, file, form).await.map_err(|misfit| misfit.of_labels(place.address(file)))
+}
+
+impl Table {
+    pub(super) fn read(file: &str, bytes: Bytes, form: Form) -> Result<Table, LabelError> {
+        let head = &bytes[..bytes.len().min(HEAD_BYTES as usize)];
+        let kind = kind::kind(file, head)?;
+        if let (Some(sheet), false) = (form.sheet, kind == Kind::Workbook) {
+            return Err(LabelError::Content(format!("it has no sheet `{sheet}`: it is no workbook")));
+        }
+        let content = match kind {
+            Kind::Text => Content::Delimited(delimited::read(file, &bytes, form.encoding)?),
+            Kind::Workbook => Content::Sheet(sheet::read(bytes, form.sheet)?),
+            Kind::Parquet => Content::Columns(columns(&parquet_file::read(bytes)?)?),
+            Kind::Mat => Content::Variables(mat::read(&bytes)?),
+        };
+        Ok(Table { content, decimal: form.decimal })
+    }
+
+    fn grid(&self) -> Option<&Grid> {
+        match &self.content {
+            Content::Delimited(Delimited { grid, .. }) | Content::Sheet(grid) => Some(grid),
+            _ => None,
+        }
     }
 
     pub(super) fn has(&self, column: &str) -> bool {
-        match &self.0 {
-            Content::Columns(columns) => columns.iter().any(|(name, _)| name == column),
+        match &self.content {
             Content::Variables(variables) => find(variables, column).is_some(),
+            _ => !self.places(column).is_empty(),
+        }
+    }
+
+    /// The columns of that name: by it exactly, or else without regard to case and blanks.
+    fn places(&self, column: &str) -> Vec<usize> {
+        let names = self.names();
+        let folded = |name: &str| name.trim().to_lowercase();
+        let of = |is: &dyn Fn(&str) -> bool| (0..names.len()).filter(|at| is(&names[*at])).collect::<Vec<_>>();
+        let exact = of(&|name| name.trim() == column.trim());
+        if exact.is_empty() { of(&|name| folded(name) == folded(column)) } else { exact }
+    }
+
+    fn place(&self, column: &str) -> Result<usize, LabelError> {
+        match self.places(column)[..] {
+            [place] => Ok(place),
+            [] => Err(self.lacks(column)),
+            _ => Err(LabelError::Content(format!("more than one of its columns is called `{column}`"))),
         }
     }
 
     /// A column as text; None where a row has none.
     pub(super) fn texts(&self, column: &str) -> Result<LargeStringArray, LabelError> {
-        match &self.0 {
+        match &self.content {
+            Content::Delimited(Delimited { grid, .. }) | Content::Sheet(grid) => {
+                Ok(grid.columns[self.place(column)?].clone())
+            }
             Content::Columns(columns) => {
-                Ok(cast(columns, column, &DataType::LargeUtf8, "text")?.as_string::<i64>().clone())
+                let array = &columns[self.place(column)?].1;
+                if array.data_type().is_floating() {
+                    // 1 of a scene, not 1.0: a column of whole numbers with a gap has become one of real ones.
+                    let numbers = cast(array, column, &DataType::Float64, "text")?;
+                    let numbers = numbers.as_primitive::<Float64Type>();
+                    return Ok(numbers.iter().map(|number| number.map(|number| number.to_string())).collect());
+                }
+                Ok(cast(array, column, &DataType::LargeUtf8, "text")?.as_string::<i64>().clone())
             }
             Content::Variables(variables) => {
                 let values = find(variables, column).ok_or_else(|| self.lacks(column))?;
@@ -91,10 +185,27 @@ impl Table {
 
     /// A column as numbers; NaN where a row has none.
     pub(super) fn numbers(&self, column: &str) -> Result<Float64Array, LabelError> {
-        match &self.0 {
+        let has_semicolons = matches!(&self.content, Content::Delimited(table) if table.separator == b';');
+        let written = Written { decimal: self.decimal, has_semicolons };
+        let read = |texts: &LargeStringArray| cells::numbers(texts, column, |at| self.row(at), written);
+        match &self.content {
+            Content::Delimited(Delimited { grid, .. }) | Content::Sheet(grid) => {
+                read(&grid.columns[self.place(column)?])
+            }
             Content::Columns(columns) => {
-                let numbers = cast(columns, column, &DataType::Float64, "numbers")?;
-                Ok(numbers.as_primitive::<Float64Type>().iter().map(|number| number.unwrap_or(f64::NAN)).collect())
+                let array = &columns[self.place(column)?].1;
+                let is_text = |data_type: &DataType| {
+                    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+                };
+                match array.data_type() {
+                    DataType::Dictionary(_, values) if is_text(values) => read(&self.texts(column)?),
+                    other if is_text(other) => read(&self.texts(column)?),
+                    _ => {
+                        let numbers = cast(array, column, &DataType::Float64, "numbers")?;
+                        let numbers = numbers.as_primitive::<Float64Type>().iter();
+                        Ok(numbers.map(|number| number.unwrap_or(f64::NAN)).collect())
+                    }
+                }
             }
             Content::Variables(variables) => {
                 let values = find(variables, column).ok_or_else(|| self.lacks(column))?;
@@ -103,13 +214,30 @@ impl Table {
         }
     }
 
-    fn lacks(&self, column: &str) -> LabelError {
-        LabelError::Column { column: column.to_owned(), has: self.names() }
+    /// Where a row is.
+    pub(super) fn row(&self, at: usize) -> RowAt {
+        self.grid().map_or(RowAt { unit: "row", number: at as u64 + 1 }, |grid| grid.row(at))
+    }
+
+    /// Lines below the header that are passed over as comments.
+    pub(super) fn comments(&self) -> u64 {
+        match &self.content {
+            Content::Delimited(table) => table.comments,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn lacks(&self, column: &str) -> LabelError {
+        match self.grid().filter(|grid| grid.has_no_header()) {
+            Some(grid) => LabelError::Header { first: grid.header.join(", ") },
+            None => LabelError::Column { column: column.to_owned(), has: self.names() },
+        }
     }
 
     /// Of columns; MATLAB's with their fields.
     pub(super) fn names(&self) -> Vec<String> {
-        match &self.0 {
+        match &self.content {
+            Content::Delimited(Delimited { grid, .. }) | Content::Sheet(grid) => grid.header.clone(),
             Content::Columns(columns) => columns.iter().map(|(name, _)| name.clone()).collect(),
             Content::Variables(variables) => {
                 let names = variables.iter().flat_map(|(name, value)| match value {
@@ -122,21 +250,28 @@ impl Table {
     }
 }
 
+fn columns(batches: &[RecordBatch]) -> Result<Vec<(String, ArrayRef)>, LabelError> {
+    let Some(first) = batches.first() else { return Ok(Vec::new()) };
+    let column = |at: usize, field: &Arc<Field>| {
+        // Joined, text may pass the 2 GiB that short offsets reach.
+        let long = |array: &ArrayRef| match array.data_type() {
+            DataType::Utf8 => cast_with_options(array, &DataType::LargeUtf8, &CastOptions::default()),
+            _ => Ok(array.clone()),
+        };
+        let chunks = batches.iter().map(|batch| long(batch.column(at))).collect::<Result<Vec<_>, _>>()?;
+        let chunks: Vec<&dyn Array> = chunks.iter().map(AsRef::as_ref).collect();
+        Ok((field.name().clone(), concat(&chunks)?))
+    };
+    let schema = first.schema();
+    let columns = schema.fields().iter().enumerate().map(|(at, field)| column(at, field));
+    columns.collect()
+}
+
 fn wrong_type(column: &str, wanted: &'static str, why: impl Into<String>) -> LabelError {
     LabelError::Type { column: column.to_owned(), wanted, why: why.into() }
 }
 
-fn cast(
-    columns: &[(String, ArrayRef)],
-    column: &str,
-    to: &DataType,
-    wanted: &'static str,
-) -> Result<ArrayRef, LabelError> {
-    let found = columns.iter().find(|(name, _)| name == column);
-    let (_, array) = found.ok_or_else(|| LabelError::Column {
-        column: column.to_owned(),
-        has: columns.iter().map(|(name, _)| name.clone()).collect(),
-    })?;
+fn cast(array: &ArrayRef, column: &str, to: &DataType, wanted: &'static str) -> Result<ArrayRef, LabelError> {
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(array, to, &strict).map_err(|why| wrong_type(column, wanted, why.to_string()))
 }

@@ -173,7 +173,7 @@ async fn scenes_of_image_names_and_their_inputs() {
         )
         .await
         .unwrap();
-    assert_eq!(data.scenes, [Scene { name: "0005".into(), pictures: 2 }]);
+    assert_eq!(data.scenes, [Scene { key: SceneKey::ungrouped("0005"), pictures: 2 }]);
     let second = picture(&data, "out/dcp/imgs/0005_0.9_0.1.png");
     let hazy = &data.inputs[second.hazy.unwrap() as usize];
     assert!(data.uri(hazy).ends_with("/hazy/0005_0.9_0.1.jpg"), "{}", data.uri(hazy));
@@ -224,9 +224,11 @@ async fn the_check_finds_every_kind_of_problem() {
 
     1 picture files match no layout: x/y/z.png
 
-    1 labels have no picture: 3 by a
+    1 labels have no picture: 3 by a; `a` has no scene `3`; it has `1`
 
     1 labels fit more than one picture: 1 by a
+
+    1 rows have no label (an empty cell, N/A, NaN, -)
     ");
     assert_eq!(check.counts.missing + check.counts.duplicate + check.counts.unreadable, 3);
 }
@@ -250,19 +252,91 @@ async fn labels_are_turned_and_held_to_their_range() {
     assert_eq!(mos(table, "direction = \"lower\"\nrange = [0, 5]").await.unwrap(), [Some(4.0), Some(3.0), None]);
     for (table, more, part) in [
         (table, "range = [0, 1]", "the label 2 of `b/1.png` is outside of 0 to 1"),
-        (table, "mos = \"MOS\"", "no column `MOS`; it has image, mos"),
+        (table, "mos = \"score\"", "no column `score`; it has image, mos"),
         (table, "image = \"image\"\nscene = \"s\"", "not both"),
-        ("image,mos\na/1.png,good\n", "", "column `mos` is not numbers"),
+        ("image,mos\na/1.png,good\n", "", "line 2: `good` in the column `mos` is not a number"),
         ("image,mos\na/1.png,1\na/1.png,2\n", "", "two labels: 1 and 2"),
-        ("image,mos\n,1\n", "", "row 1 has no `image`"),
-        ("x,mos\n1,1\n", "", "no column `scene`"),
+        ("image,mos\n,1\n", "", "line 2 has no `image`"),
+        ("x,mos\n1,1\n", "", "no column `image`, nor the columns `scene` and `algorithm`; it has x, mos"),
     ] {
         let error = mos(table, more).await.unwrap_err();
         assert!(error.contains(part), "{error}");
     }
-    let data = dir.define(&labels("image,mos\n1.png,1\nc/9.png,1\n", "")).await.unwrap();
+    let data = dir.define(&labels("image,mos\n1.png,1\nc/9.png,1\nb/2.png,1\n", "")).await.unwrap();
     let kinds: Vec<FaultKind> = data.faults.iter().map(|fault| fault.kind).collect();
     assert_eq!(kinds, [FaultKind::LabelWithoutPicture, FaultKind::AmbiguousLabel]);
+}
+
+/// Sub-folders of benchmarks, each numbered from 01.
+fn grouped() -> Dir {
+    let dir = Dir::new();
+    let mut labels = String::from("image,mos\n");
+    for (number, group) in ["O-HAZE", "NH-HAZE"].iter().flat_map(|group| [group; 6]).enumerate() {
+        let (algorithm, scene) = (["AOD-Net", "DCP"][number % 2], number % 6 / 2 + 1);
+        dir.pictures([
+            format!("results/{algorithm}/{group}/{scene:02}.png"),
+            format!("results/hazy/{group}/{scene:02}.png"),
+        ]);
+        labels += &format!("{algorithm}/{group}/{scene:02}.png,{number}\n");
+    }
+    dir.file("results/mos.csv", labels);
+    dir
+}
+
+const GROUPED: &str = "name = \"real-haze\"\nroot = \"results\"\nlayout = \"{algorithm}/{group}/{scene}.png\"\n\
+                       [hazy]\nlayout = \"hazy/{group}/{scene}.png\"\n[labels]\n";
+
+#[tokio::test]
+async fn a_scene_belongs_to_its_group() {
+    let dir = grouped();
+    let data = dir.define(&format!("{GROUPED}file = \"mos.csv\"")).await.unwrap();
+    let check = unlooked(&data);
+    assert!(check.is_clean(), "{check}");
+    assert!(
+        check.to_string().starts_with("data set real-haze: 2 algorithms x 6 scenes, 12 of 12 pictures\n"),
+        "{check}"
+    );
+    let scenes: Vec<String> = data.scenes.iter().map(|scene| scene.key.to_string()).collect();
+    assert_eq!(scenes, ["NH-HAZE/01", "O-HAZE/01", "NH-HAZE/02", "O-HAZE/02", "NH-HAZE/03", "O-HAZE/03"]);
+    let mos: BTreeSet<u64> = data.pictures.iter().map(|picture| picture.mos.unwrap() as u64).collect();
+    assert_eq!((mos.len(), data.inputs.len()), (12, 6), "each has its own");
+    for picture in &data.pictures {
+        let hazy = &data.inputs[picture.hazy.unwrap() as usize].image;
+        assert!(picture.image.ends_with(hazy.strip_prefix("hazy").unwrap()), "{} and {hazy}", picture.image);
+    }
+    std::fs::remove_file(dir.path("results/DCP/O-HAZE/01.png")).unwrap();
+    let check = unlooked(&dir.load("d.toml").await.unwrap());
+    assert_eq!((check.counts.missing, check.counts.duplicate, &*check.cells[0].scene), (1, 0, "O-HAZE/01"));
+}
+
+#[tokio::test]
+async fn labels_of_scenes_in_groups_name_the_group() {
+    let dir = grouped();
+    let mos = async |table: &str, more: &str| {
+        dir.file("results/l.csv", table);
+        let data = dir.define(&format!("{GROUPED}file = \"l.csv\"\n{more}")).await.map_err(|error| chain(&error))?;
+        let labelled = data.pictures.iter().filter(|picture| picture.mos.is_some());
+        Ok::<_, String>(labelled.map(|picture| picture.image.to_string()).collect::<Vec<_>>())
+    };
+    let expected = Ok(vec!["DCP/O-HAZE/02.png".to_owned()]);
+    for (table, more) in [
+        ("group,scene,algorithm,mos\nO-HAZE,02,DCP,1\n", ""),
+        ("Benchmark,scene,algorithm,mos\nO-HAZE,02,DCP,1\n", "group = \"Benchmark\""),
+        ("scene,algorithm,mos\nO-HAZE/02,DCP,1\n", ""),
+        ("scene_group,scene,algorithm,mos\nO-HAZE,2,DCP,1\n", "ignore = \"zeros\""),
+    ] {
+        assert_eq!(mos(table, more).await, expected, "{table}");
+    }
+    let error = mos("scene,algorithm,mos\n02,DCP,1\n", "").await.unwrap_err();
+    assert!(error.contains("1 of them fit more than one picture"), "{error}");
+    dir.file(
+        "results/r.csv",
+        "algorithm,scene,scene_group,uri\nDCP,1,O,DCP/O-HAZE/01.png\nDCP,1,NH,DCP/NH-HAZE/01.png\nDCP,1,X,x.png\n",
+    );
+    let data = dir.load("results/r.csv").await.unwrap();
+    let check = unlooked(&data);
+    assert_eq!((check.scenes, check.counts.missing, check.counts.duplicate), (3, 1, 0));
+    assert_eq!(check.cells[0].scene, "X/1");
 }
 
 #[tokio::test]
@@ -437,6 +511,7 @@ async fn a_large_listing_is_matched_and_checked() {
         bytes: 1,
         version: "v".into(),
         mos: None,
+        raters: None,
         hazy: None,
     };
     let all = (0..20).flat_map(|a| (0..5000).filter(move |s| a != 3 || s % 7 > 0).map(move |s| picture(a, s)));

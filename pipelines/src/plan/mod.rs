@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use blake3::Hasher;
 
-use crate::dataset::{DataSet, Picture};
+use crate::dataset::{DataSet, Picture, Raters};
 use crate::digest;
+use crate::limits::PictureLimits;
 use crate::names::AlgorithmName;
 use crate::tables::scores::SCORES_VERSION;
 
@@ -132,9 +133,19 @@ fn divide(places: &[Placed], prefix: Prefix, windows_max: u64, cuts: &mut Vec<Cu
     divide(&places[half..], prefix.child(1), windows_max, cuts);
 }
 
+/// What scores pictures: which model, and how large a picture may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Of the model: 64 digits.
+    pub fingerprint: String,
+    /// What is larger has no score.
+    pub limits: PictureLimits,
+}
+
 /// The name of the part that holds a shard's rows: the model, the prefix, and a digest of all else that determines its
 /// content. Where it is, the shard is done.
-pub fn part_name(dataset: &DataSet, cut: &Cut, fingerprint: &str) -> String {
+pub fn part_name(dataset: &DataSet, cut: &Cut, terms: &Terms) -> String {
+    let fingerprint = &terms.fingerprint;
     let mut hasher = Hasher::new_derive_key("dqa 2026 name of a part");
     let mut field = |bytes: &[u8]| digest::field(&mut hasher, bytes);
     field(&SCORES_VERSION.to_le_bytes());
@@ -149,6 +160,21 @@ pub fn part_name(dataset: &DataSet, cut: &Cut, fingerprint: &str) -> String {
         field(dataset.uri(picture).as_bytes());
         field(picture.version.as_bytes());
         field(&picture.mos.unwrap_or(0.0).to_bits().to_le_bytes());
+        // Only where there are raters: parts of labels without them keep their names.
+        if let Some(Raters { count, std }) = picture.raters {
+            field(b"raters");
+            field(&count.to_le_bytes());
+            field(&[u8::from(std.is_some())]);
+            field(&std.unwrap_or(0.0).to_bits().to_le_bytes());
+        }
+    }
+    // Only what differs from the default: parts of older versions keep their names.
+    if !terms.limits.is_default() {
+        let PictureLimits { pixels_max, side_max, bytes_max } = terms.limits;
+        field(b"limits");
+        field(&pixels_max.to_le_bytes());
+        field(&side_max.to_le_bytes());
+        field(&bytes_max.to_le_bytes());
     }
     let digest = hasher.finalize().to_hex();
     format!("{}-{}-{}", model_of(fingerprint), cut.prefix, &digest[..32])
@@ -185,6 +211,7 @@ mod tests {
             bytes: 1,
             version: "v1".into(),
             mos: None,
+            raters: None,
             hazy: None,
         }
     }
@@ -208,7 +235,11 @@ mod tests {
     }
 
     fn names(dataset: &DataSet, max: u64) -> BTreeSet<String> {
-        plan(dataset, max).iter().map(|cut| part_name(dataset, cut, "0123456789abcdef")).collect()
+        plan(dataset, max).iter().map(|cut| part_name(dataset, cut, &terms("0123456789abcdef"))).collect()
+    }
+
+    fn terms(fingerprint: &str) -> Terms {
+        Terms { fingerprint: fingerprint.to_owned(), limits: PictureLimits::default() }
     }
 
     fn pictures() -> impl Strategy<Value = BTreeSet<(u8, u16)>> {
@@ -278,12 +309,28 @@ mod tests {
             changed(&|d| d.pictures[0].uri = Some("s3://x/y.png".into())),
             changed(&|d| d.pictures[0].mos = Some(0.0)),
             changed(&|d| d.pictures[0].mos = Some(0.5)),
+            changed(&|d| d.pictures[0].raters = Some(Raters { count: 1, std: None })),
+            changed(&|d| d.pictures[0].raters = Some(Raters { count: 2, std: None })),
+            changed(&|d| d.pictures[0].raters = Some(Raters { count: 2, std: Some(0.0) })),
+            changed(&|d| d.pictures[0].raters = Some(Raters { count: 2, std: Some(0.5) })),
         ];
         for (i, one) in all.iter().enumerate() {
             assert_eq!(all.iter().filter(|other| *other == one).count(), 1, "{i}");
         }
         let cut = &plan(&base, 4000)[0];
-        assert_ne!(part_name(&base, cut, &"1".repeat(64)), part_name(&base, cut, &"2".repeat(64)));
+        let name = |terms: &Terms| part_name(&base, cut, terms);
+        assert_ne!(name(&terms(&"1".repeat(64))), name(&terms(&"2".repeat(64))));
+        let usual = PictureLimits::default();
+        let limited = |limits: PictureLimits| name(&Terms { limits, ..terms("0123456789abcdef") });
+        let names = BTreeSet::from([
+            limited(usual),
+            limited(PictureLimits { pixels_max: 1 << 20, ..usual }),
+            limited(PictureLimits { side_max: 1 << 20, ..usual }),
+            limited(PictureLimits { bytes_max: 1 << 20, ..usual }),
+        ]);
+        assert_eq!(names.len(), 4);
+        // As every version before has named it: what is in a store is found again.
+        assert_eq!(limited(usual), "0123456789ab-s-bd5f86c9b82db0f6f083212f1dfa48ae");
     }
 
     #[test]
@@ -291,7 +338,7 @@ mod tests {
         let dataset = dataset(&(0..200).map(|n| (0, n)).collect());
         let fingerprint = "ab".repeat(32);
         for cut in plan(&dataset, 2000) {
-            let name = part_name(&dataset, &cut, &fingerprint);
+            let name = part_name(&dataset, &cut, &terms(&fingerprint));
             assert_eq!(prefix_of(&name, &fingerprint), Some(cut.prefix));
             assert_eq!(prefix_of(&name, &"cd".repeat(32)), None);
         }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cut, part_name};
-use crate::dataset::DataSet;
+use super::{Cut, Terms, part_name};
+use crate::dataset::{DataSet, Raters};
+use crate::limits::PictureLimits;
 use crate::tables::scores::{self, PartColumns};
 
 /// A unit of work: score these pictures, write one part.
@@ -23,6 +24,9 @@ pub struct Shard {
     pub windows: u64,
     /// What goes into the part's footer.
     pub facts: Vec<(String, String)>,
+    /// How large a picture may be, whatever the limits of whoever scores it.
+    #[serde(default)]
+    pub limits: PictureLimits,
 }
 
 /// A picture of a shard.
@@ -42,19 +46,22 @@ pub struct ShardPicture {
     pub version: String,
     /// The label; higher is better.
     pub mos: Option<f64>,
+    /// Whose mean the label is, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raters: Option<Raters>,
 }
 
 impl Shard {
-    /// The shard of a cut, to be written to `store` by the model with this fingerprint.
-    pub fn of(dataset: &DataSet, cut: &Cut, store: &str, fingerprint: &str) -> Shard {
+    /// The shard of a cut, to be written to `store` on these terms.
+    pub fn of(dataset: &DataSet, cut: &Cut, store: &str, terms: &Terms) -> Shard {
         let pictures: Vec<_> = cut.pictures.iter().map(|index| &dataset.pictures[*index as usize]).collect();
         Shard {
             store: store.to_owned(),
             part: PartColumns {
                 dataset: dataset.name.to_string(),
                 algorithm: pictures[0].algorithm.to_string(),
-                fingerprint: fingerprint.to_owned(),
-                part: part_name(dataset, cut, fingerprint),
+                fingerprint: terms.fingerprint.clone(),
+                part: part_name(dataset, cut, terms),
             },
             reuse: Vec::new(),
             retry_failed: false,
@@ -68,10 +75,12 @@ impl Shard {
                     bytes: picture.bytes,
                     version: picture.version.to_string(),
                     mos: picture.mos,
+                    raters: picture.raters,
                 })
                 .collect(),
             windows: cut.windows,
             facts: Vec::new(),
+            limits: terms.limits,
         }
     }
 

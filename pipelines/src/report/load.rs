@@ -37,7 +37,7 @@ pub(super) struct Rows {
     /// Groups of scenes by their numbers.
     pub(super) groups: Names,
     /// Scenes by their numbers.
-    pub(super) scenes: Names,
+    pub(super) scenes: Scenes,
     /// What each picture shows.
     pub(super) scene: Vec<u32>,
     /// In which group that is, or [`NO_GROUP`].
@@ -64,15 +64,36 @@ impl Names {
         number
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.numbers.len()
-    }
-
     /// By name.
     pub(super) fn sorted(&self) -> Vec<(&str, u32)> {
         let mut names: Vec<(&str, u32)> = self.numbers.iter().map(|(name, number)| (&**name, *number)).collect();
         names.sort_unstable();
         names
+    }
+}
+
+/// Scenes and their numbers, from 0 in the order of their appearance. Those of two groups are two, whatever their names.
+#[derive(Debug, Default)]
+pub(super) struct Scenes {
+    by_group: HashMap<u32, Names>,
+    count: u32,
+}
+
+impl Scenes {
+    /// Of the scene `name` in the group of this number, or [`NO_GROUP`].
+    fn number(&mut self, group: u32, name: &str) -> u32 {
+        let numbers = &mut self.by_group.entry(group).or_default().numbers;
+        if let Some(number) = numbers.get(name) {
+            return *number;
+        }
+        let number = self.count;
+        numbers.insert(name.into(), number);
+        self.count += 1;
+        number
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count as usize
     }
 }
 
@@ -162,8 +183,10 @@ impl Rows {
     fn append_batch(&mut self, batch: &RecordBatch) {
         let text = |name| batch[name].as_string::<i32>();
         let real = |name| batch[name].as_primitive::<Float64Type>();
-        self.scene.extend(text("scene").iter().map(|scene| self.scenes.number(scene.unwrap_or_default())));
+        let start = self.group.len();
         append_groups(&mut self.group, &mut self.groups, text("scene_group"));
+        let scenes = text("scene").iter().zip(&self.group[start..]);
+        self.scene.extend(scenes.map(|(scene, group)| self.scenes.number(*group, scene.unwrap_or_default())));
         self.score.extend(real("score").iter().map(|score| score.unwrap_or(f64::NAN)));
         self.mos.extend(real("mos").iter().map(|mos| mos.unwrap_or(f64::NAN)));
     }

@@ -261,6 +261,8 @@ mod tests {
     use arrow::util::pretty::pretty_format_batches;
 
     use super::*;
+    use crate::dataset::Raters;
+    use crate::limits::PictureLimits;
     use crate::run::{Counts, DatasetSpec, RunSpec};
     use crate::tables::leaderboard::LeaderboardRow;
     use crate::tables::parquet_file;
@@ -284,19 +286,24 @@ mod tests {
                 Ok(Spread { score, std: 0.0, min: score, max: score })
             },
             mos: (number != 5).then_some(100.0 - score),
+            raters: None,
         }
     }
 
     /// Writes a part of so many rows.
     async fn part(store: &Place, algorithm: &str, name: &str, rows: usize) -> PartRef {
+        part_of(store, algorithm, name, (0..rows).map(row).collect()).await
+    }
+
+    async fn part_of(store: &Place, algorithm: &str, name: &str, rows: Vec<ScoreRow>) -> PartRef {
         let columns = PartColumns {
             dataset: "d".to_owned(),
             algorithm: algorithm.to_owned(),
             fingerprint: "f".to_owned(),
             part: name.to_owned(),
         };
-        let rows: Vec<ScoreRow> = (0..rows).map(row).collect();
-        let file = parquet_file::write(&scores::SCHEMA, &[scores::to_batch(&columns, &rows)], &[]).unwrap();
+        let batch = scores::to_batch(&columns, &rows);
+        let file = parquet_file::write(&batch.schema(), &[batch], &[]).unwrap();
         let key = part_key("d", algorithm, name);
         store.put(&key, file).await.unwrap();
         let (dataset, algorithm) = ("d".parse().unwrap(), algorithm.parse().unwrap());
@@ -321,6 +328,7 @@ mod tests {
             device: "cpu".to_owned(),
             shard_windows_max: 100,
             remark: None,
+            limits: PictureLimits::default(),
         };
         let record = RunRecord {
             name: name.parse().unwrap(),
@@ -334,6 +342,7 @@ mod tests {
             parts,
             request: None,
             failure: None,
+            hint: None,
         };
         record.write(store).await.unwrap();
     }
@@ -366,6 +375,36 @@ mod tests {
 
     fn of(run: &str) -> Selection {
         Selection::Run(run.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn parts_with_and_without_raters_are_one_table() {
+        let fixture = Fixture::new();
+        let store = &fixture.store;
+        let rated =
+            |number| ScoreRow { raters: Some(Raters { count: 3, std: (number > 0).then_some(0.5) }), ..row(number) };
+        let parts =
+            vec![part(store, "aod", "p1", 2).await, part_of(store, "dcp", "p2", (0..2).map(rated).collect()).await];
+        let [old, new] = [0, 1].map(|at| parts[at].key.clone());
+        run(store, "first", 1, RunState::Complete, parts).await;
+        let sql = "SELECT algorithm, image, mos, mos_raters, mos_std FROM scores ORDER BY 1, 2";
+        insta::assert_snapshot!(fixture.shown(&of("first"), sql).await, @"
+        +-----------+-------+-------+------------+---------+
+        | algorithm | image | mos   | mos_raters | mos_std |
+        +-----------+-------+-------+------------+---------+
+        | aod       | 0.png | 100.0 |            |         |
+        | aod       | 1.png | 99.9  |            |         |
+        | dcp       | 0.png | 100.0 | 3          |         |
+        | dcp       | 1.png | 99.9  | 3          | 0.5     |
+        +-----------+-------+-------+------------+---------+
+        ");
+        let columns = |file: &[arrow::array::RecordBatch]| file[0].num_columns();
+        let [old, new] = [store.get(&old).await.unwrap(), store.get(&new).await.unwrap()]
+            .map(|bytes| parquet_file::read(bytes).unwrap());
+        assert_eq!(columns(&new), columns(&old) + scores::RATERS.len(), "what has no raters is as it was");
+        let read = scores::from_batch(&new[0]).unwrap();
+        assert_eq!(read, (0..2).map(rated).collect::<Vec<_>>());
+        assert_eq!(scores::from_batch(&old[0]).unwrap(), (0..2).map(row).collect::<Vec<_>>());
     }
 
     #[tokio::test]

@@ -63,6 +63,16 @@ pub fn read(bytes: Bytes) -> Result<Vec<RecordBatch>, ParquetError> {
     Ok(reader.collect::<Result<_, _>>()?)
 }
 
+/// What the writer of a file noted in its footer under this name.
+///
+/// # Errors
+/// Where it is no Parquet file.
+pub fn fact(bytes: &Bytes, name: &str) -> Result<Option<String>, ParquetError> {
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes)?;
+    let facts = metadata.file_metadata().key_value_metadata().into_iter().flatten();
+    Ok(facts.filter(|fact| fact.key == name).find_map(|fact| fact.value.clone()))
+}
+
 /// What a reader asks for first, from a file's end: the footer of a part is smaller, so one request has it.
 const FOOTER_BYTES: usize = 1 << 16;
 

@@ -3,12 +3,17 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Schema, SchemaRef};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+};
+use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 
-/// Of the columns and what they mean. Part of every part's name: raise it with each change of either.
+use crate::dataset::Raters;
+
+/// Of the columns and what they mean. Part of every part's name: raise it with each change of either. A column that only
+/// some parts have, as [`RATERS`], is no change: what a part has is in its name already.
 pub const SCORES_VERSION: u32 = 1;
 
 /// The folder of the table in a store.
@@ -50,6 +55,8 @@ pub struct ScoreRow {
     pub score: Result<Spread, Failure>,
     /// The label; higher is better.
     pub mos: Option<f64>,
+    /// Whose mean the label is, where it is one.
+    pub raters: Option<Raters>,
 }
 
 /// A picture's score and how its windows' scores lie around it.
@@ -87,6 +94,16 @@ pub struct PartColumns {
     pub part: String,
 }
 
+/// The columns of [`ScoreRow::raters`]. A part has them if one of its labels is a mean; to readers of the table they are NULL in
+/// the others, so that a store's earlier parts stay as they are.
+pub const RATERS: [&str; 2] = ["mos_raters", "mos_std"];
+
+/// The columns of a part without [`RATERS`].
+static SCHEMA_WITHOUT_RATERS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let fields = SCHEMA.fields().iter().filter(|field| !RATERS.contains(&field.name().as_str()));
+    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+});
+
 /// The table's columns.
 pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let text = DataType::Utf8;
@@ -108,6 +125,8 @@ pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new("score_min", DataType::Float64, true),
         Field::new("score_max", DataType::Float64, true),
         Field::new("mos", DataType::Float64, true),
+        Field::new(RATERS[0], DataType::Int64, true),
+        Field::new(RATERS[1], DataType::Float64, true),
         Field::new("error_code", text.clone(), true),
         Field::new("error_message", text, true),
         Field::new("fingerprint", word(), false),
@@ -115,7 +134,7 @@ pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-/// Rows as a batch of [`SCHEMA`].
+/// Rows as a batch of [`SCHEMA`], without [`RATERS`] if no row has any.
 pub fn to_batch(part: &PartColumns, rows: &[ScoreRow]) -> RecordBatch {
     let same = |value: &str| -> ArrayRef {
         let keys = Int32Array::from(vec![0; rows.len()]);
@@ -129,7 +148,7 @@ pub fn to_batch(part: &PartColumns, rows: &[ScoreRow]) -> RecordBatch {
     let real =
         |of: &dyn Fn(&ScoreRow) -> Option<f64>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Float64Array>()) };
     let spread = |of: fn(&Spread) -> f64| real(&move |row| row.score.as_ref().ok().map(of));
-    let columns = vec![
+    let mut columns = vec![
         same(&part.dataset),
         same(&part.algorithm),
         text(&|row| Some(row.scene.clone())),
@@ -146,18 +165,26 @@ pub fn to_batch(part: &PartColumns, rows: &[ScoreRow]) -> RecordBatch {
         spread(|s| s.min),
         spread(|s| s.max),
         real(&|row| row.mos),
+        Arc::new(rows.iter().map(|row| row.raters.map(|raters| i64::from(raters.count))).collect::<Int64Array>()),
+        real(&|row| row.raters.and_then(|raters| raters.std)),
         text(&|row| row.score.as_ref().err().map(|f| f.code.clone())),
         text(&|row| row.score.as_ref().err().map(|f| f.message.clone())),
         same(&part.fingerprint),
         same(&part.part),
     ];
-    RecordBatch::try_new(SCHEMA.clone(), columns).expect("the columns are made to the schema")
+    let mut schema = SCHEMA.clone();
+    if rows.iter().all(|row| row.raters.is_none()) {
+        schema = SCHEMA_WITHOUT_RATERS.clone();
+        let mut fields = SCHEMA.fields().iter();
+        columns.retain(|_| fields.next().is_some_and(|field| !RATERS.contains(&field.name().as_str())));
+    }
+    RecordBatch::try_new(schema, columns).expect("the columns are made to the schema")
 }
 
-/// The rows of a batch of [`SCHEMA`].
+/// The rows of a batch of [`SCHEMA`], with or without [`RATERS`].
 ///
 /// # Errors
-/// Where a column is missing or of another type.
+/// Where a column other than [`RATERS`] is missing, or one is of another type.
 pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ScoreRow>, ArrowError> {
     let column = |name: &str| {
         batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("there is no column `{name}`")))
@@ -173,6 +200,14 @@ pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ScoreRow>, ArrowError> {
     let (version, digest) = (text("version")?, text("digest")?);
     let (width, height, windows) = (whole("width")?, whole("height")?, whole("windows")?);
     let (score, std, min, max) = (real("score")?, real("score_std")?, real("score_min")?, real("score_max")?);
+    let raters = batch.column_by_name(RATERS[0]).map(|column| column.as_primitive_opt::<Int64Type>());
+    let raters = raters.map(|column| column.ok_or_else(|| wrong(RATERS[0]))).transpose()?;
+    let deviation = raters.map(|_| real(RATERS[1])).transpose()?;
+    let raters = |i| {
+        let raters = raters.filter(|raters| raters.is_valid(i))?;
+        let std = deviation.and_then(|deviation| reals(deviation, i));
+        Some(Raters { count: u32::try_from(raters.value(i)).unwrap_or(u32::MAX), std })
+    };
     let (mos, code, message) = (real("mos")?, text("error_code")?, text("error_message")?);
     let row = |i| ScoreRow {
         scene: scene.value(i).to_owned(),
@@ -190,6 +225,7 @@ pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ScoreRow>, ArrowError> {
             Err(Failure { code: texts(code, i).unwrap_or_default(), message: texts(message, i).unwrap_or_default() })
         },
         mos: reals(mos, i),
+        raters: raters(i),
     };
     Ok((0..batch.num_rows()).map(row).collect())
 }

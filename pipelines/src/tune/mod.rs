@@ -9,12 +9,14 @@
 
 mod chance;
 mod record;
+mod scenes;
 mod setup;
 mod splits;
 mod trial;
 
 pub use chance::{crop, order};
 pub use record::{Kept, Measures, RecordError, TrialRecord, TrialState};
+pub use scenes::SceneTexts;
 pub use setup::{Init, Schedule, Select, Setup, SetupError, Tune, WeightsDtype};
 pub use splits::{Split, Splits, SplitsError, SplitsOptions};
-pub use trial::{ModelRef, PromptsRef, TRIALS, Trial, TrialError, TrialPicture, labelled_scenes, trial_key};
+pub use trial::{ModelRef, PromptsRef, TRIALS, Trial, TrialError, TrialPicture, trial_key};

@@ -8,6 +8,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::scenes::SceneTexts;
 use crate::digest;
 use crate::names::DatasetName;
 use crate::place::{Place, PlaceError};
@@ -127,12 +128,13 @@ impl Splits {
     ///
     /// # Errors
     /// Where a side that is to have scenes would have none.
-    pub fn make<'a>(
+    pub fn make<S: AsRef<str>>(
         dataset: &DatasetName,
-        scenes: impl IntoIterator<Item = &'a str>,
+        scenes: impl IntoIterator<Item = S>,
         options: &SplitsOptions,
     ) -> Result<Splits, SplitsError> {
-        let scenes: BTreeSet<&str> = scenes.into_iter().collect();
+        let scenes: Vec<S> = scenes.into_iter().collect();
+        let scenes: BTreeSet<&str> = scenes.iter().map(AsRef::as_ref).collect();
         let SplitsOptions { count, test_share, seed } = *options;
         if count == 0 || !(0.0..1.0).contains(&test_share) {
             return Err(SplitsError::Options(
@@ -195,16 +197,35 @@ impl Splits {
         Ok(self)
     }
 
+    /// The same, with the data set's own texts for its scenes: a file may name them with or without their group. A name
+    /// that several groups share, without a group, stands for all of these.
+    ///
+    /// # Errors
+    /// Where a scene is then on both sides.
+    pub fn resolved(self, scenes: &SceneTexts) -> Result<Splits, SplitsError> {
+        let resolve = |side: Vec<String>| {
+            let is_plain = side.iter().all(|text| scenes.meant(text) == [text]);
+            if is_plain {
+                return side; // in the order of the file, which its digest is of
+            }
+            let mut side: Vec<String> = side.iter().flat_map(|text| scenes.meant(text)).map(str::to_owned).collect();
+            side.sort();
+            side
+        };
+        let split = |split: Split| Split { train: resolve(split.train), test: resolve(split.test) };
+        Splits { splits: self.splits.into_iter().map(split).collect(), ..self }.checked()
+    }
+
     /// Whether they are of this data set, whose scenes with labelled pictures these are.
     ///
     /// # Errors
     /// With the first scene that it has not.
-    pub fn check_scenes(&self, dataset: &DatasetName, scenes: &BTreeSet<&str>) -> Result<(), SplitsError> {
+    pub fn check_scenes(&self, dataset: &DatasetName, scenes: &BTreeSet<String>) -> Result<(), SplitsError> {
         if self.dataset != *dataset {
             return Err(SplitsError::OtherDataset { dataset: dataset.clone(), found: self.dataset.clone() });
         }
         for (at, split) in self.splits.iter().enumerate() {
-            let mut lacking = split.train.iter().chain(&split.test).filter(|scene| !scenes.contains(scene.as_str()));
+            let mut lacking = split.train.iter().chain(&split.test).filter(|scene| !scenes.contains(*scene));
             if let Some(scene) = lacking.next() {
                 return Err(SplitsError::Lacking {
                     dataset: dataset.clone(),
@@ -260,9 +281,12 @@ impl Splits {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::dataset::{DataSet, Picture};
 
     fn name() -> DatasetName {
         "d".parse().unwrap()
@@ -273,7 +297,7 @@ mod tests {
     }
 
     fn make(scenes: &BTreeSet<String>, options: &SplitsOptions) -> Splits {
-        Splits::make(&name(), scenes.iter().map(String::as_str), options).unwrap()
+        Splits::make(&name(), scenes, options).unwrap()
     }
 
     proptest! {
@@ -300,7 +324,7 @@ mod tests {
             let more = make(&scenes, &SplitsOptions { count: 5, ..options });
             prop_assert_eq!(&few.splits[..], &more.splits[..3]);
             prop_assert_ne!(few.digest(), more.digest());
-            let backwards = Splits::make(&name(), scenes.iter().rev().map(String::as_str), &options).unwrap();
+            let backwards = Splits::make(&name(), scenes.iter().rev(), &options).unwrap();
             prop_assert_eq!(few, backwards);
         }
     }
@@ -328,15 +352,42 @@ mod tests {
     }
 
     #[test]
+    fn older_files_name_scenes_without_their_group() {
+        let picture = |group: &str, scene: &str| Picture {
+            scene_group: Some(group.into()),
+            mos: Some(1.0),
+            ..Picture::new("a".parse().unwrap(), &format!("{group}/{scene}.png"))
+        };
+        let shared = ["O", "NH"].into_iter().flat_map(|group| ["01", "02", "03"].map(|scene| picture(group, scene)));
+        let dataset = |pictures: Vec<Picture>| DataSet::new(name(), Place::open("/", Path::new("")).unwrap(), pictures);
+        let scenes = SceneTexts::new(&dataset(shared.collect()));
+        let resolved = |train: &str, test: &str, scenes: &SceneTexts| {
+            let text = format!(r#"{{"dataset": "d", "splits": [{{"train": [{train}], "test": [{test}]}}]}}"#);
+            Splits::parse(text.as_bytes(), "f.json").unwrap().resolved(scenes)
+        };
+        let splits = resolved(r#""03", "O/01""#, r#""02""#, &scenes).unwrap();
+        assert_eq!(splits.splits[0].train, ["NH/03", "O/01", "O/03"]);
+        assert_eq!(splits.splits[0].test, ["NH/02", "O/02"]);
+        splits.check_scenes(&name(), scenes.labelled()).unwrap();
+        let error = resolved(r#""01""#, r#""O/01""#, &scenes).unwrap_err();
+        assert!(error.to_string().contains("has the scene `O/01` twice"), "{error}");
+        // Where names differ nothing changes, and the group may be named.
+        let apart = SceneTexts::new(&dataset(vec![picture("O", "o1"), picture("NH", "n1")]));
+        let splits = resolved(r#""o1""#, r#""NH/n1""#, &apart).unwrap();
+        assert_eq!((&splits.splits[0].train, &splits.splits[0].test), (&vec!["o1".to_owned()], &vec!["n1".to_owned()]));
+    }
+
+    #[test]
     fn what_the_data_set_lacks_is_named() {
         let text = r#"{"dataset": "d", "splits": [{"train": ["a", "b"], "test": ["c"]}]}"#;
         let splits = Splits::parse(text.as_bytes(), "f.json").unwrap();
-        splits.check_scenes(&name(), &BTreeSet::from(["a", "b", "c", "x"])).unwrap();
-        let error = splits.check_scenes(&name(), &BTreeSet::from(["a"])).unwrap_err();
+        let scenes = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<BTreeSet<String>>();
+        splits.check_scenes(&name(), &scenes(&["a", "b", "c", "x"])).unwrap();
+        let error = splits.check_scenes(&name(), &scenes(&["a"])).unwrap_err();
         assert!(error.to_string().contains("2 scenes") && error.to_string().contains("`b`"), "{error}");
-        assert!(splits.check_scenes(&"e".parse().unwrap(), &BTreeSet::from(["a", "b", "c"])).is_err());
+        assert!(splits.check_scenes(&"e".parse().unwrap(), &scenes(&["a", "b", "c"])).is_err());
         assert!(splits.split(0).is_err() && splits.split(2).is_err() && splits.split(1).is_ok());
         let one = BTreeSet::from(["a".to_owned()]);
-        assert!(Splits::make(&name(), one.iter().map(String::as_str), &SplitsOptions::default()).is_err());
+        assert!(Splits::make(&name(), &one, &SplitsOptions::default()).is_err());
     }
 }

@@ -7,6 +7,7 @@ use blake3::Hasher;
 use serde::{Deserialize, Serialize};
 
 use super::chance;
+use super::scenes::SceneTexts;
 use super::setup::{Select, Setup, SetupError};
 use super::splits::{Splits, SplitsError};
 use crate::dataset::{DataSet, Definition, Picture};
@@ -67,7 +68,7 @@ pub struct PromptsRef {
 pub struct TrialPicture {
     /// Who made it.
     pub algorithm: AlgorithmName,
-    /// What it shows.
+    /// What it shows: one of [`SceneTexts`].
     pub scene: String,
     /// Its name within the data set.
     pub image: String,
@@ -161,7 +162,8 @@ impl Trial {
     ) -> Result<Trial, TrialError> {
         setup.check()?;
         let sides = splits.split(split)?;
-        splits.check_scenes(&dataset.name, &labelled_scenes(dataset))?;
+        let scenes = SceneTexts::new(dataset);
+        splits.check_scenes(&dataset.name, scenes.labelled())?;
         check_without(dataset, &setup.without)?;
         let label_range = range(dataset).or(setup.label_range).ok_or(TrialError::NoRange(dataset.name.clone()))?;
         let validating: BTreeSet<String> = match setup.select {
@@ -176,13 +178,15 @@ impl Trial {
         let training: BTreeSet<&str> = sides.train.iter().map(String::as_str).collect();
         let testing: BTreeSet<&str> = sides.test.iter().map(String::as_str).collect();
         let without: BTreeSet<&str> = setup.without.iter().map(String::as_str).collect();
-        check_labels(dataset, |scene| training.contains(scene) || testing.contains(scene))?;
-        let pictures = |wanted: &dyn Fn(&Picture) -> bool| {
-            let pictures = dataset.pictures.iter().filter(|picture| wanted(picture));
-            pictures.map(|picture| trial_picture(dataset, picture, label_range)).collect::<Result<Vec<_>, _>>()
+        let texts: Vec<String> = dataset.pictures.iter().map(|picture| scenes.of(picture)).collect();
+        check_labels(dataset, &texts, |scene| training.contains(scene) || testing.contains(scene))?;
+        let pictures = |wanted: &dyn Fn(&Picture, &str) -> bool| {
+            let pictures = dataset.pictures.iter().zip(&texts).filter(|(picture, scene)| wanted(picture, scene));
+            let pictures = pictures.map(|(picture, scene)| trial_picture(dataset, (picture, scene), label_range));
+            pictures.collect::<Result<Vec<_>, _>>()
         };
         let learns =
-            |picture: &Picture| training.contains(&*picture.scene) && !without.contains(picture.algorithm.as_str());
+            |picture: &Picture, scene: &str| training.contains(scene) && !without.contains(picture.algorithm.as_str());
         let trial = Trial {
             dataset: dataset.name.clone(),
             split,
@@ -190,9 +194,9 @@ impl Trial {
             model: model.clone(),
             setup: setup.clone(),
             label_range,
-            train: pictures(&|picture| learns(picture) && !validating.contains(&*picture.scene))?,
-            validation: pictures(&|picture| learns(picture) && validating.contains(&*picture.scene))?,
-            test: pictures(&|picture| testing.contains(&*picture.scene))?,
+            train: pictures(&|picture, scene| learns(picture, scene) && !validating.contains(scene))?,
+            validation: pictures(&|picture, scene| learns(picture, scene) && validating.contains(scene))?,
+            test: pictures(&|_, scene| testing.contains(scene))?,
         };
         trial.has_what_it_needs()?;
         Ok(trial)
@@ -264,11 +268,6 @@ pub fn trial_key(name: &str, file: &str) -> String {
     format!("{TRIALS}/{name}/{file}")
 }
 
-/// The scenes that splits are made of: those that have a picture with a label.
-pub fn labelled_scenes(dataset: &DataSet) -> BTreeSet<&str> {
-    dataset.pictures.iter().filter(|picture| picture.mos.is_some()).map(|picture| &*picture.scene).collect()
-}
-
 /// The range that the data set's definition gives its labels.
 fn range(dataset: &DataSet) -> Option<[f64; 2]> {
     let definition: Definition = toml::from_str(&dataset.definition).ok()?;
@@ -284,8 +283,9 @@ fn check_without(dataset: &DataSet, without: &[String]) -> Result<(), TrialError
     Err(TrialError::UnknownAlgorithm { dataset: dataset.name.clone(), algorithm: unknown.clone(), near })
 }
 
-fn check_labels(dataset: &DataSet, is_in: impl Fn(&str) -> bool) -> Result<(), TrialError> {
-    let pictures: Vec<&Picture> = dataset.pictures.iter().filter(|picture| is_in(&picture.scene)).collect();
+fn check_labels(dataset: &DataSet, scenes: &[String], is_in: impl Fn(&str) -> bool) -> Result<(), TrialError> {
+    let pictures = dataset.pictures.iter().zip(scenes).filter(|(_, scene)| is_in(scene));
+    let pictures: Vec<&Picture> = pictures.map(|(picture, _)| picture).collect();
     let mut unlabelled = pictures.iter().filter(|picture| picture.mos.is_none());
     match unlabelled.next() {
         None => Ok(()),
@@ -298,14 +298,18 @@ fn check_labels(dataset: &DataSet, is_in: impl Fn(&str) -> bool) -> Result<(), T
     }
 }
 
-fn trial_picture(dataset: &DataSet, picture: &Picture, [low, high]: [f64; 2]) -> Result<TrialPicture, TrialError> {
+fn trial_picture(
+    dataset: &DataSet,
+    (picture, scene): (&Picture, &str),
+    [low, high]: [f64; 2],
+) -> Result<TrialPicture, TrialError> {
     let mos = picture.mos.expect("pictures without labels were refused");
     if !(low..=high).contains(&mos) {
         return Err(TrialError::Outside { image: picture.image.to_string(), mos, low, high });
     }
     Ok(TrialPicture {
         algorithm: picture.algorithm.clone(),
-        scene: picture.scene.to_string(),
+        scene: scene.to_owned(),
         image: picture.image.to_string(),
         uri: dataset.uri(picture),
         bytes: picture.bytes,
@@ -328,15 +332,9 @@ mod tests {
 
     fn dataset(scenes: usize, algorithms: &[&str]) -> DataSet {
         let picture = |algorithm: &str, scene: usize| Picture {
-            algorithm: algorithm.parse().unwrap(),
-            scene: format!("s{scene:02}").into(),
-            scene_group: None,
-            image: format!("{algorithm}/s{scene:02}.png").into(),
-            uri: None,
-            bytes: 1,
-            version: "v1".into(),
             mos: Some((scene * 7 % 100) as f64),
-            hazy: None,
+            version: "v1".into(),
+            ..Picture::new(algorithm.parse().unwrap(), &format!("{algorithm}/s{scene:02}.png"))
         };
         let pictures = algorithms.iter().flat_map(|algorithm| (0..scenes).map(move |scene| picture(algorithm, scene)));
         let root = Place::open("/", Path::new("")).unwrap();
@@ -345,7 +343,7 @@ mod tests {
     }
 
     fn splits(dataset: &DataSet) -> Splits {
-        Splits::make(&dataset.name, labelled_scenes(dataset), &SplitsOptions::default()).unwrap()
+        Splits::make(&dataset.name, SceneTexts::new(dataset).labelled(), &SplitsOptions::default()).unwrap()
     }
 
     fn model() -> ModelRef {

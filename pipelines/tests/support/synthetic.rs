@@ -1,11 +1,12 @@
 //! A run's scores by a formula, for tests and benchmarks of reports: labels with many ties, scores that follow them more
 //! or less, failed and unlabelled pictures among them.
 
+use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunRecord, RunSpec, RunState};
 use dqa_pipelines::tables::parquet_file;
-use dqa_pipelines::tables::scores::{Failure, PartColumns, SCHEMA, ScoreRow, Spread, part_key, to_batch};
+use dqa_pipelines::tables::scores::{Failure, PartColumns, ScoreRow, Spread, part_key, to_batch};
 use futures::{StreamExt, TryStreamExt};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -83,6 +84,7 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
             device: "cpu".to_owned(),
             shard_windows_max: 1000,
             remark: Some("the scores are made by a formula".to_owned()),
+            limits: PictureLimits::default(),
         },
         fingerprint: FINGERPRINT.to_owned(),
         counts: Counts { pictures, windows: pictures * 15, scored: pictures - failed, failed },
@@ -90,6 +92,7 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
         parts,
         request: None,
         failure: None,
+        hint: None,
     }
 }
 
@@ -106,7 +109,8 @@ pub(crate) fn encode(
         fingerprint: FINGERPRINT.to_owned(),
         part: format!("synthetic-{number}"),
     };
-    let bytes = parquet_file::write(&SCHEMA, &[to_batch(&part, rows)], &[]).unwrap();
+    let batch = to_batch(&part, rows);
+    let bytes = parquet_file::write(&batch.schema(), &[batch], &[]).unwrap();
     let reference = PartRef {
         key: part_key(&part.dataset, &part.algorithm, &part.part),
         dataset: dataset_name(dataset),
@@ -146,5 +150,6 @@ fn row(dataset: usize, algorithm: usize, scene: usize, labelled: bool) -> ScoreR
             Ok(spread)
         },
         mos: (labelled && !unlabelled).then_some(mos),
+        raters: None,
     }
 }

@@ -97,6 +97,7 @@ impl Scorers for StandIn {
             windows: 1,
             score: Ok(Spread { score: 0.5, std: 0.0, min: 0.5, max: 0.5 }),
             mos: picture.mos,
+            raters: picture.raters,
         };
         let rows: Vec<ScoreRow> = shard.pictures.iter().map(row).collect();
         let of_store = |error| Trouble::new(FailureKind::Store, error);

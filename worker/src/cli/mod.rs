@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use inputs::read;
-pub use model::{Identified, Loaded, MachineArgs, ModelArgs, device, shown};
+pub use model::{Identified, LimitArgs, Loaded, MachineArgs, ModelArgs, device, open_model, shown};
 
 use crate::program;
 

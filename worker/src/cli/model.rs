@@ -6,21 +6,22 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use candle_core::Device;
 use clap::builder::BoolishValueParser;
-use dqa_model::{Arithmetic, ClipWeights, Explainer, Isa, Options, PromptMode, Scorer, Views};
+use dqa_model::{Arithmetic, ClipConfig, ClipWeights, Explainer, Isa, Options, PromptMode, Prompts, Scorer, Views};
+use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
 
 use crate::decode::Limits;
 use crate::engine::Settings;
-use crate::models;
+use crate::models::{self, OpenError, Opened};
 use crate::program::{advise, note};
 
 /// Flags that say with what to score.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct ModelArgs {
-    /// CLIP in Hugging Face's form: a directory, hf:OWNER/NAME, or hf:OWNER/NAME@REVISION; or dqa:small, a small model for
-    /// trying things out.
-    #[arg(long, env = "DQA_MODEL", value_name = "DIR")]
+    /// CLIP: a folder or a file in Hugging Face's, OpenAI's or OpenCLIP's form; hf:OWNER/NAME or hf:OWNER/NAME@REVISION, from the
+    /// hub through its cache; or dqa:small, a small model for trying things out. `dqa-coord model show` says what it is.
+    #[arg(long, env = "DQA_MODEL", value_name = "MODEL")]
     pub model: String,
 
     /// Learned prompts: safetensors, or the authors' PyTorch checkpoint; dqa:small for those of that model.
@@ -52,12 +53,16 @@ pub struct ModelArgs {
     #[command(flatten)]
     pub machine: MachineArgs,
 
-    /// Take hf: models from the local cache alone.
+    /// How large a picture may be.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+
+    /// Take hf: models from the hub's cache alone, as HF_HUB_OFFLINE=1 does.
     #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
     pub offline: bool,
 }
 
-/// Flags that say what a command may take of the machine, and what a picture may be.
+/// Flags that say what a command may take of the machine.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct MachineArgs {
@@ -72,17 +77,22 @@ pub struct MachineArgs {
     /// MiB for pictures on their way; a picture that is larger goes alone.
     #[arg(long, env = "DQA_PICTURE_MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub picture_mib: u64,
+}
 
+/// Flags that say how large a picture may be. One that is larger has no score.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct LimitArgs {
     /// Most pixels that a picture may have.
-    #[arg(long, env = "DQA_PIXELS_MAX", default_value_t = Limits::default().pixels_max)]
+    #[arg(long, env = "DQA_PIXELS_MAX", default_value_t = PictureLimits::default().pixels_max, value_parser = clap::value_parser!(u64).range(1..))]
     pub pixels_max: u64,
 
     /// Longest side that a picture may have.
-    #[arg(long, env = "DQA_SIDE_MAX", default_value_t = Limits::default().side_max)]
+    #[arg(long, env = "DQA_SIDE_MAX", default_value_t = PictureLimits::default().side_max, value_parser = clap::value_parser!(u32).range(1..))]
     pub side_max: u32,
 
     /// Most bytes that a picture's file may have.
-    #[arg(long, env = "DQA_BYTES_MAX", default_value_t = Limits::default().bytes_max)]
+    #[arg(long, env = "DQA_BYTES_MAX", default_value_t = PictureLimits::default().bytes_max, value_parser = clap::value_parser!(u64).range(1..))]
     pub bytes_max: u64,
 }
 
@@ -137,7 +147,7 @@ impl ModelArgs {
         if !device.is_cpu() && self.dtype == Arithmetic::F32 {
             note(format_args!("f32 on a GPU is the check of record, and slow: --dtype f16 runs on kernels of our own"));
         }
-        Ok(Loaded { scorer, settings: self.machine.settings(self.batch, &device), device: shown })
+        Ok(Loaded { scorer, settings: self.machine.settings(self.batch, &device, self.limits.limits()), device: shown })
     }
 
     /// What the model is, for those who load it elsewhere; its files are read, and it is not made.
@@ -209,16 +219,34 @@ pub fn device(name: &str) -> anyhow::Result<Device> {
     })
 }
 
+/// The model of this name.
+///
+/// # Errors
+/// One that is not there or cannot be read; with what to do.
+pub fn open_model(model: &str, offline: bool) -> anyhow::Result<Opened> {
+    models::open(model, offline).map_err(advised).with_context(|| format!("cannot open the model {model}"))
+}
+
+/// Prompts for a model of this configuration, or an error with what to do.
+fn open_prompts(file: &Path, config: &ClipConfig) -> anyhow::Result<Prompts> {
+    models::prompts(file, config)
+        .map_err(advised)
+        .with_context(|| format!("cannot open the prompts {}", file.display()))
+}
+
+fn advised(error: OpenError) -> anyhow::Error {
+    match error.hint() {
+        Some(hint) => advise(error.into(), hint),
+        None => error.into(),
+    }
+}
+
 /// Weights and prompts, and how they are to run.
 fn opened(args: &ModelArgs, device: &Device) -> anyhow::Result<(ClipWeights, PromptMode, Options)> {
-    let weights =
-        models::weights(&args.model, args.offline).with_context(|| format!("cannot open the model {}", args.model))?;
+    let weights = open_model(&args.model, args.offline)?.weights;
     let prompts = match &args.prompts {
         None => PromptMode::Handcrafted,
-        Some(file) => PromptMode::Learned(
-            models::prompts(file, weights.config())
-                .with_context(|| format!("cannot open the prompts {}", file.display()))?,
-        ),
+        Some(file) => PromptMode::Learned(open_prompts(file, weights.config())?),
     };
     let options = Options { views: args.views, arithmetic: args.dtype, device: device.clone(), ..Options::default() };
     Ok((weights, prompts, options))
@@ -236,19 +264,21 @@ impl MachineArgs {
     }
 
     /// What the engine may take, with so many windows on the device at once, if that is said.
-    pub fn settings(&self, batch: Option<u32>, device: &Device) -> Settings {
+    pub fn settings(&self, batch: Option<u32>, device: &Device, limits: PictureLimits) -> Settings {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let decoders = if device.is_cpu() { cores.min(8) } else { cores };
         Settings {
             batch: batch.map(|b| b as usize),
             decode_threads: self.decode_threads.map_or(decoders, |t| t as usize),
             picture_bytes_max: self.picture_mib << 20,
-            limits: self.limits(),
+            limits: Limits::of(limits, Limits::default().side_min),
         }
     }
+}
 
-    /// What a picture may be.
-    pub fn limits(&self) -> Limits {
-        Limits { pixels_max: self.pixels_max, side_max: self.side_max, bytes_max: self.bytes_max, ..Limits::default() }
+impl LimitArgs {
+    /// What they say.
+    pub fn limits(&self) -> PictureLimits {
+        PictureLimits { pixels_max: self.pixels_max, side_max: self.side_max, bytes_max: self.bytes_max }
     }
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use candle_core::Device;
 use clap::builder::BoolishValueParser;
+use dqa_pipelines::limits::PictureLimits;
 use dqa_proto::v1::DeviceClass;
 
 use super::model::{MachineArgs, device, shown};
 use crate::cluster::models::{Models, Seats};
 use crate::cluster::{self, Ended, Scorers, Settings};
-use crate::net::{TlsArgs, Token};
+use crate::net::{TlsArgs, Token, listen_address, url_host};
 use crate::program::{Done, advise};
 use crate::telemetry;
 
@@ -39,12 +40,12 @@ pub struct Args {
     #[arg(long, env = "DQA_QUERY_TASKS", value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub query_tasks: Option<u32>,
 
-    /// Where it listens, for metrics, health and what queries shuffle.
-    #[arg(long, env = "DQA_LISTEN", default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    /// Where it listens, for metrics, health and what queries shuffle: HOST:PORT, an IPv6 address in brackets.
+    #[arg(long, env = "DQA_LISTEN", default_value = "127.0.0.1:0", value_parser = listen_address, value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
     /// How other workers find it [default: what it listens on, or this machine's name].
-    #[arg(long, env = "DQA_ADVERTISE", value_name = "HOST")]
+    #[arg(long, env = "DQA_ADVERTISE", value_parser = url_host, value_name = "HOST")]
     pub advertise: Option<String>,
 
     /// A file with the workers' token.
@@ -79,9 +80,39 @@ pub struct Args {
     #[command(flatten)]
     pub machine: MachineArgs,
 
+    #[command(flatten)]
+    limits: NoLimitArgs,
+
     /// A collector of traces (OTLP over gRPC).
     #[arg(long, env = "DQA_OTLP", value_name = "URL")]
     pub otlp: Option<String>,
+}
+
+/// Limits of pictures, which a worker had in earlier versions. They are the runs' own: with limits of its own a worker would
+/// make a part whose name promises another content.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+struct NoLimitArgs {
+    #[arg(long, env = "DQA_PIXELS_MAX", hide = true)]
+    pixels_max: Option<String>,
+
+    #[arg(long, env = "DQA_SIDE_MAX", hide = true)]
+    side_max: Option<String>,
+
+    #[arg(long, env = "DQA_BYTES_MAX", hide = true)]
+    bytes_max: Option<String>,
+}
+
+impl NoLimitArgs {
+    fn refuse(&self) -> anyhow::Result<()> {
+        let given = [("pixels-max", &self.pixels_max), ("side-max", &self.side_max), ("bytes-max", &self.bytes_max)];
+        let Some((name, _)) = given.iter().find(|(_, value)| value.is_some()) else {
+            return Ok(());
+        };
+        let variable = name.to_uppercase().replace('-', "_");
+        let error = anyhow!("a worker takes no --{name} (DQA_{variable}): each run says how large its pictures may be");
+        Err(advise(error, "give it to `dqa-coord submit`; --picture-mib bounds a worker's memory"))
+    }
 }
 
 /// Runs a worker with models on its devices.
@@ -97,6 +128,7 @@ pub fn run(args: &Args) -> anyhow::Result<Done> {
 /// # Errors
 /// Devices that are not there; a cache that cannot be used.
 pub fn models(args: &Args) -> anyhow::Result<Models> {
+    args.limits.refuse()?;
     args.machine.start_threads()?;
     let (class, devices) = devices(&args.devices)?;
     let cache = args.cache.clone().map_or_else(usual_cache, Ok)?;
@@ -104,7 +136,7 @@ pub fn models(args: &Args) -> anyhow::Result<Models> {
     let cache = cache.canonicalize().with_context(|| format!("cannot use the cache {}", cache.display()))?;
     let seats = devices.into_iter().map(|(name, device)| Seats {
         shown: shown(&device, &name),
-        settings: args.machine.settings(args.batch, &device),
+        settings: args.machine.settings(args.batch, &device, PictureLimits::default()),
         device,
     });
     Ok(Models::new(class, seats.collect(), cache))

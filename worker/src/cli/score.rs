@@ -43,9 +43,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     let inputs = Inputs::of(&args.paths)?;
-    if inputs.passed_over > 0 {
-        note(format_args!("passed over {} files that are not named as pictures", inputs.passed_over));
-    }
+    inputs.lines().for_each(|line| note(format_args!("{line}")));
+    let are_all = inputs.are_all();
     let Loaded { scorer, settings, .. } = args.model.load()?;
     if args.dry_run {
         print_plan(&inputs.pictures)?;
@@ -53,7 +52,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     }
     let report = score(args, &scorer, &settings, inputs.pictures)?;
     print_report(&report, settings.decode_threads);
-    Ok(if report.failed == 0 { Done::All } else { Done::SomeFailed })
+    Ok(if report.failed == 0 && are_all { Done::All } else { Done::SomeFailed })
 }
 
 fn print_plan(pictures: &[PathBuf]) -> Result<(), Unwritten> {
@@ -68,7 +67,7 @@ fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<P
     let mut output = Output::new(args.format, args.windows)?;
     let mut progress = Progress::new(pictures.len());
     let mut unwritten = None;
-    let fetch = |path: &PathBuf| read(path, args.model.machine.bytes_max);
+    let fetch = |path: &PathBuf| read(path, args.model.limits.bytes_max);
     let report = engine::run(scorer, settings, pictures.into_iter(), fetch, |path, outcome| {
         progress.picture(outcome.score.as_ref().ok().map(|s| s.windows.len()));
         unwritten = progress.around(|| output.write(&path, &outcome)).err();

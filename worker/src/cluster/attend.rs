@@ -15,7 +15,7 @@ use tonic::{Code, Status, Streaming};
 use tracing::{info, warn};
 
 use super::node::Node;
-use crate::net::Caller;
+use crate::net::{Caller, said};
 use crate::telemetry::metrics;
 
 /// Between two tries: at first, and at most.
@@ -60,7 +60,7 @@ impl Attendance {
             if is_refusal && !was_welcome {
                 return status;
             }
-            warn!(coordinator = url, code = ?status.code(), why = status.message(), "no coordinator; trying again");
+            warn!(coordinator = url, code = ?status.code(), why = said(&status), "no coordinator; trying again");
             let share: f64 = rand::random_range(0.5..1.0);
             tokio::time::sleep(wait.mul_f64(share)).await;
             wait = (wait * 2).min(AGAIN_MAX);

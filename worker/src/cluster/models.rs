@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use candle_core::Device;
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
+use dqa_pipelines::causes;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
 use dqa_pipelines::place::{Addresses, Place, PlaceError};
 use dqa_proto::v1::{DeviceClass, FailureKind};
@@ -124,7 +125,10 @@ impl Scorers for Models {
 
 fn build(spec: &ModelSpec, weights: &ClipWeights, prompts: &PromptMode, device: &Device) -> anyhow::Result<Scorer> {
     let options = Options {
-        views: spec.views.parse().map_err(|error| anyhow!("`{}` is no choice of views: {error}", spec.views))?,
+        views: spec
+            .views
+            .parse()
+            .map_err(|error| anyhow!("`{}` is no choice of views: {}", spec.views, causes(&error)))?,
         arithmetic: spec.dtype.parse().map_err(|error: String| anyhow!(error))?,
         device: device.clone(),
         ..Options::default()

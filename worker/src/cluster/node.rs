@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use dqa_pipelines::causes;
 use dqa_pipelines::parts::{self, Found};
 use dqa_pipelines::place::Addresses;
 use dqa_proto::v1::{DeviceClass, Failure, FailureKind, Finished, Report, Running, Scored, Totals, finished};
@@ -61,7 +62,8 @@ pub struct Trouble {
 impl Trouble {
     /// Of a kind, with all its causes.
     pub fn new(kind: FailureKind, error: impl Into<anyhow::Error>) -> Trouble {
-        Trouble { kind, message: format!("{:#}", error.into()), is_fatal: false }
+        let error: anyhow::Error = error.into();
+        Trouble { kind, message: causes(error.as_ref()).to_string(), is_fatal: false }
     }
 }
 

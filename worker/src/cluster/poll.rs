@@ -21,7 +21,7 @@ use ballista_executor::executor::Executor;
 use ballista_executor::metrics::ExecutorMetricsCollector;
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use dqa_pipelines::sql;
+use dqa_pipelines::{causes, sql};
 use http_body_util::{BodyExt, Full};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
@@ -173,7 +173,7 @@ impl Transport {
             match answer {
                 Ok(Ok(response)) if !stands_by(&response) => return response,
                 Ok(Ok(_)) => debug!(tries, "this coordinator stands by"),
-                Ok(Err(error)) => debug!(%error, tries, "a request is sent again"),
+                Ok(Err(error)) => debug!(error = %causes(&error), tries, "a request is sent again"),
                 Err(_) => debug!(tries, "a request was not answered and is sent again"),
             }
             tries += 1;

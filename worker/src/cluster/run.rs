@@ -21,7 +21,7 @@ use super::attend::Attendance;
 use super::node::{Node, Scorers};
 use super::poll::Executing;
 use super::sweep::sweep;
-use crate::net::{Caller, Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Token, channel, guarded};
+use crate::net::{Caller, Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Token, channel, guarded, host_of, said};
 use crate::program::{advise, host};
 
 /// A shard has this long to stop after it was told to, when the worker ends.
@@ -36,7 +36,7 @@ pub struct Settings {
     pub coordinators: Vec<String>,
     /// Where the worker listens.
     pub listen: SocketAddr,
-    /// How other workers find it.
+    /// How other workers find it, as it stands in a URL.
     pub advertise: Option<String>,
     /// Shards at once on each device.
     pub slots: usize,
@@ -72,7 +72,7 @@ pub enum RunError {
     #[error(transparent)]
     Net(#[from] NetError),
     /// The coordinator does not want it.
-    #[error("the coordinator refused this worker: {}", .0.message())]
+    #[error("the coordinator refused this worker: {}", said(.0))]
     Refused(Status),
 }
 
@@ -142,7 +142,7 @@ pub async fn run(settings: Settings, scorers: Arc<dyn Scorers>) -> anyhow::Resul
             anyhow::bail!("the port was closed")
         }
         refusal = attendance.attend(channels, Caller::new(token.as_ref())) => {
-            error!(code = ?refusal.code(), why = refusal.message(), "refused");
+            error!(code = ?refusal.code(), why = said(&refusal), "refused");
             let hint = refusal.metadata().get(dqa_proto::HINT).and_then(|hint| hint.to_str().ok()).map(str::to_owned);
             let error = anyhow::Error::from(RunError::Refused(refusal));
             Err(match hint {
@@ -166,7 +166,7 @@ pub(crate) fn advised(error: NetError) -> anyhow::Error {
 
 /// Under which name others find a port that is bound here.
 fn advertised(address: SocketAddr) -> String {
-    if address.ip().is_unspecified() { host() } else { address.ip().to_string() }
+    if address.ip().is_unspecified() { host() } else { host_of(address.ip()) }
 }
 
 /// Until a signal, the coordinator or a broken device ends this worker, and it has told what became of its shards.

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use dqa_pipelines::causes;
 use tracing::{debug, warn};
 
 /// After a job's last write. A query has half of it to run, and the rest to be read.
@@ -21,8 +22,8 @@ pub(super) async fn sweep(folder: PathBuf) {
         match swept.await {
             Ok(Ok(0)) => {}
             Ok(Ok(jobs)) => debug!(jobs, "old jobs' files removed"),
-            Ok(Err(error)) => warn!(%error, "old jobs' files cannot be removed"),
-            Err(error) => warn!(%error, "old jobs' files cannot be removed"),
+            Ok(Err(error)) => warn!(error = %causes(&error), "old jobs' files cannot be removed"),
+            Err(error) => warn!(error = %causes(&error), "old jobs' files cannot be removed"),
         }
     }
 }

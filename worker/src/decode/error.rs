@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use dqa_pipelines::causes;
 use serde::{Deserialize, Serialize};
 
 use super::Format;
@@ -63,16 +64,18 @@ impl fmt::Display for ErrorCode {
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     /// No known signature, or an empty file.
-    #[error("not a picture: {what}; expected PNG, JPEG, BMP, TIFF or WebP")]
+    #[error("not a picture: {what}; expected PNG, JPEG, TIFF, BMP, WebP, GIF or PNM")]
     NotAnImage {
         /// What was found instead.
         what: &'static str,
     },
     /// A known format or variant that is not read.
-    #[error("{what} is not read here; convert the picture to PNG")]
+    #[error("{what} is not read here; {advice}")]
     UnsupportedFormat {
         /// The format or variant by its name.
         what: String,
+        /// What to do about it.
+        advice: &'static str,
     },
     /// The file ends before the picture does.
     #[error("{format} file ends before its picture does; fetch it again")]
@@ -150,8 +153,7 @@ impl PictureError {
 
     /// The error with its causes, on one line.
     pub fn line(&self) -> String {
-        let causes = std::iter::successors(Error::source(self), |cause| Error::source(*cause));
-        causes.fold(self.to_string(), |line, cause| format!("{line}: {cause}")).replace(['\n', '\r'], " ")
+        causes(self).to_string()
     }
 
     /// Whether the same attempt may succeed later: only reading may, and not where the path itself is wrong.
@@ -166,7 +168,12 @@ impl PictureError {
     }
 
     pub(super) fn unsupported(what: impl Into<String>) -> Self {
-        Self::UnsupportedFormat { what: what.into() }
+        Self::UnsupportedFormat { what: what.into(), advice: "convert the picture to PNG" }
+    }
+
+    /// The error for a camera's own format.
+    pub(super) fn camera_raw(kind: &str) -> Self {
+        Self::UnsupportedFormat { what: format!("camera RAW ({kind})"), advice: "develop the picture to PNG or TIFF" }
     }
 
     pub(super) fn truncated(format: Format, cause: impl Into<Cause>) -> Self {

@@ -7,20 +7,21 @@
 //! taken before the limits have been checked. Synchronous: it belongs on a decode thread.
 
 mod bmp;
+mod contain;
 mod convert;
 mod error;
 mod format;
+mod gif;
 mod jpeg;
 mod limits;
 mod png;
+mod pnm;
+mod signature;
 mod tiff;
 mod webp;
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
+use contain::contain;
 use dqa_model::Rgb8;
-
 pub use error::{Cause, ErrorCode, PictureError};
 pub use format::Format;
 pub use limits::Limits;
@@ -43,7 +44,7 @@ pub struct Header {
 /// # Errors
 /// Those of [`decode`] that a header can show.
 pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
-    limits.check_bytes(bytes.len())?;
+    limits.check_bytes(bytes.len() as u64)?;
     let format = Format::of(bytes)?;
     contain(format, || match format {
         Format::Png => png::probe(bytes, limits),
@@ -51,6 +52,8 @@ pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
         Format::Bmp => bmp::probe(bytes, limits),
         Format::Tiff => tiff::probe(bytes, limits),
         Format::WebP => webp::probe(bytes, limits),
+        Format::Gif => gif::probe(bytes, limits),
+        Format::Pnm => pnm::probe(bytes, limits),
     })
 }
 
@@ -67,20 +70,11 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, PictureError> {
             Format::Bmp => bmp::decode(bytes, &header)?,
             Format::Tiff => tiff::decode(bytes, &header)?,
             Format::WebP => webp::decode(bytes, &header)?,
+            Format::Gif => gif::decode(bytes, &header)?,
+            Format::Pnm => pnm::decode(bytes, &header)?,
         };
         Ok(Rgb8::new(header.width, header.height, pixels))
     })
-}
-
-/// The last line: a panic of a decoder is one picture's error, not the worker's end.
-fn contain<T>(format: Format, work: impl FnOnce() -> Result<T, PictureError>) -> Result<T, PictureError> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|payload| Err(PictureError::Internal { format, message: panic_message(&*payload) }))
-}
-
-fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
 }
 
 /// Pixels of a picture that has passed the limits.

@@ -14,7 +14,11 @@ const METADATA_BYTES_MAX: u64 = 16 << 20;
 
 pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
     let short = || PictureError::truncated(FORMAT, "the header is cut off");
-    if bytes_at::<4>(bytes, 12).ok_or_else(short)? != *b"IHDR" {
+    let first = bytes_at::<4>(bytes, 12).ok_or_else(short)?;
+    if first == *b"CgBI" {
+        return Err(PictureError::unsupported("PNG as Apple's tools pack it for iOS (CgBI)"));
+    }
+    if first != *b"IHDR" {
         return Err(PictureError::corrupt(FORMAT, "the first chunk is not IHDR"));
     }
     let side = |at| bytes_at(bytes, at).map(u32::from_be_bytes).map(u64::from).ok_or_else(short);

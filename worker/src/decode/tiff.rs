@@ -1,133 +1,96 @@
-//! TIFF, the first page, through the `tiff` crate: gray, palette, RGB and CMYK; uncompressed, LZW, Deflate and PackBits.
-//! The `image` crate's own reader on top of it hides CMYK, alpha's kind, palettes and orientation.
+//! TIFF, the first page, as libtiff reads it: strips and tiles, pixel by pixel or plane by plane, of gray, palette, RGB and
+//! CMYK; uncompressed, LZW, Deflate, PackBits, Zstandard and JPEG; classic and BigTIFF.
+//!
+//! The `tiff` crate is not used: it refuses tiles that end early, tiles in strips' tags, palettes and planes, and does not
+//! know JPEG's arithmetic. The compressions themselves are libraries'.
 
-mod palette;
+mod directory;
+mod page;
 mod samples;
-
-use std::borrow::Cow;
-use std::io::Cursor;
-
-use ::tiff::decoder::{Decoder, Limits as Bounds};
-use ::tiff::tags::{CompressionMethod, PhotometricInterpretation, Tag};
-use ::tiff::{ColorType, TiffError};
+mod unpack;
 
 use super::{Format, Header, Limits, PictureError, pixel_count};
-use samples::Layout;
+use directory::Directory;
+use page::{Compression, Page};
+use unpack::{Extent, JPEG_ROWS};
 
 const FORMAT: Format = Format::Tiff;
-/// Memory of one tag's value, at 32 bytes an entry in the decoder. 32 MiB: the offsets of a million tiles, where 100
-/// million pixels in tiles of 16x16 have 390,625.
-const TAG_BYTES_MAX: usize = 32 << 20;
-
-type Reader<'a> = Decoder<Cursor<&'a [u8]>>;
 
 pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
-    let patched = palette::as_gray(bytes);
-    let is_palette = matches!(patched, Cow::Owned(_));
-    let mut reader = open(&patched)?;
-    let (width, height) = reader.dimensions().map_err(tiff_error)?;
-    let sideways = orientation(&mut reader)? >= 5;
-    let (width, height) = if sideways { (height, width) } else { (width, height) };
-    let (width, height) = limits.check_size(width.into(), height.into())?;
-    let layout = layout(&mut reader, is_palette)?;
-    check_tile(&mut reader, limits)?;
-    // Samples as they are, as 8 bits, and interleaved; RGB, and RGB turned; a palette file is copied to be patched.
-    let channels = u64::from(layout.color.num_samples());
-    let pixel_bytes = layout.bits_per_pixel().div_ceil(8) + 2 * channels + 6;
-    let copy = if is_palette { bytes.len() as u64 } else { 0 };
-    let decode_bytes = pixel_count(width, height) * pixel_bytes + copy;
-    Ok(Header { format: FORMAT, width, height, decode_bytes })
+    let directory = Directory::read(bytes)?;
+    let page = Page::read(&directory, limits)?;
+    let (width, height) = if page.orientation >= 5 { (page.height, page.width) } else { (page.width, page.height) };
+    Ok(Header { format: FORMAT, width, height, decode_bytes: decode_bytes(&page) })
+}
+
+/// One strip or tile; the used samples as 8 bits; RGB, and RGB turned.
+fn decode_bytes(page: &Page<'_>) -> u64 {
+    let chunk_pixels = pixel_count(page.grid.chunk_width, page.grid.chunk_height);
+    let chunk_row_bytes = page.chunk_row_bytes() as u64;
+    let chunk_bytes = match page.compression {
+        // A progressive stream is held as 16-bit coefficients, padded to whole blocks of at most 32 pixels.
+        Compression::Jpeg { .. } => {
+            let padded = pixel_count(page.grid.chunk_width + 31, page.grid.chunk_height + 2 * JPEG_ROWS);
+            chunk_pixels * (page.layout.stored as u64 + 3) + 2 * padded * page.layout.stored as u64
+        }
+        // What Zstandard has unpacked is there twice.
+        Compression::Zstd => 2 * chunk_row_bytes * u64::from(page.grid.chunk_height),
+        _ => chunk_row_bytes * u64::from(page.grid.chunk_height),
+    };
+    chunk_bytes + pixel_count(page.width, page.height) * (page.layout.used() as u64 + 6)
 }
 
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureError> {
-    let patched = palette::as_gray(bytes);
-    let mut reader = open(&patched)?;
-    let layout = layout(&mut reader, matches!(patched, Cow::Owned(_)))?;
-    let plan = reader.image_buffer_layout().map_err(tiff_error)?;
-    if plan.complete_len as u64 > header.decode_bytes {
-        return Err(PictureError::corrupt(FORMAT, "its samples take more room than its header says"));
+    let directory = Directory::read(bytes)?;
+    // The limits were checked when the header was read.
+    let limits = Limits { side_min: 0, side_max: u32::MAX, pixels_max: u64::MAX, bytes_max: u64::MAX };
+    let page = Page::read(&directory, &limits)?;
+    let places = page.places(&directory)?;
+    let (width, height) = (page.width as usize, page.height as usize);
+    assert_eq!(width * height, header.width as usize * header.height as usize, "the header is this file's");
+    let used = page.layout.used();
+    let mut pixels = vec![0; width * height * used];
+    for (index, (offset, length)) in places.into_iter().enumerate() {
+        let (plane, index) = (index / page.grid.chunks_of_a_plane(), index % page.grid.chunks_of_a_plane());
+        if plane >= used {
+            break;
+        }
+        let chunk_x = index % page.grid.across as usize * page.grid.chunk_width as usize;
+        let chunk_y = index / page.grid.across as usize * page.grid.chunk_height as usize;
+        let columns = (page.grid.chunk_width as usize).min(width - chunk_x);
+        let rows = (page.grid.chunk_height as usize).min(height - chunk_y);
+        let extent = Extent { columns, rows };
+        let packed = packed(bytes, &page, (offset, length), &extent)?;
+        let chunk = unpack::unpack(&page, packed, &extent)?;
+        for (y, row) in chunk.bytes.chunks_exact(chunk.row_bytes).take(rows).enumerate() {
+            let start = ((chunk_y + y) * width + chunk_x) * used;
+            page.layout.put_row(row, &mut pixels[start..start + columns * used], plane);
+        }
     }
-    let (width, height) = reader.dimensions().map_err(tiff_error)?;
-    let orientation = orientation(&mut reader)?;
-    let mut buffer = vec![0; plan.complete_len];
-    reader.read_image_bytes(&mut buffer).map_err(tiff_error)?;
-    let raster = samples::Raster { width: width as usize, height: height as usize, planes: plan.planes };
-    let rgb = samples::to_rgb(buffer, raster, &layout)?;
-    Ok(samples::orient(rgb, raster, orientation))
+    let rgb = page.layout.to_rgb(pixels);
+    Ok(samples::orient(rgb, (width, height), page.orientation))
 }
 
-fn open(bytes: &[u8]) -> Result<Reader<'_>, PictureError> {
-    let mut bounds = Bounds::default();
-    bounds.ifd_value_size = TAG_BYTES_MAX;
-    // Compressed data is bounded by the file itself.
-    bounds.intermediate_buffer_size = bytes.len();
-    // By this one the decoder bounds a tag's value too; samples go to a buffer of ours, which is checked before it is made.
-    bounds.decoding_buffer_size = TAG_BYTES_MAX;
-    Ok(Decoder::new(Cursor::new(bytes)).map_err(tiff_error)?.with_limits(bounds))
-}
-
-/// The tag by which the picture is to be turned, 1 to 8.
-// REFERENCE: Pillow ignores orientation in JPEG, PNG and WebP but applies it to TIFF as it loads.
-fn orientation(reader: &mut Reader<'_>) -> Result<u16, PictureError> {
-    let tag = reader.find_tag_unsigned::<u16>(Tag::Orientation).map_err(tiff_error)?;
-    Ok(tag.filter(|value| (1..=8).contains(value)).unwrap_or(1))
-}
-
-/// A tile may be larger than the picture, and its rows are read into buffers.
-fn check_tile(reader: &mut Reader<'_>, limits: &Limits) -> Result<(), PictureError> {
-    let (width, height) = reader.chunk_dimensions();
-    let is_strip = reader.find_tag(Tag::TileWidth).map_err(tiff_error)?.is_none();
-    let height = if is_strip { 1 } else { height };
-    let unlimited_below = Limits { side_min: 0, ..limits.clone() };
-    unlimited_below.check_size(width.into(), height.into()).map(|_| ())
-}
-
-/// What the samples mean, for the kinds that Pillow reads and we do.
-fn layout(reader: &mut Reader<'_>, is_palette: bool) -> Result<Layout, PictureError> {
-    let number = |reader: &mut Reader<'_>, tag, default| {
-        Ok::<u16, PictureError>(reader.find_tag_unsigned(tag).map_err(tiff_error)?.unwrap_or(default))
+/// The bytes of a strip or tile, as far as the file goes.
+fn packed<'a>(
+    bytes: &'a [u8],
+    page: &Page<'_>,
+    (offset, length): (u64, Option<u64>),
+    extent: &Extent,
+) -> Result<&'a [u8], PictureError> {
+    if offset == 0 {
+        return Err(PictureError::corrupt(FORMAT, "a strip or tile is missing"));
+    }
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let Some(rest) = bytes.get(start..).filter(|rest| !rest.is_empty()) else {
+        return Err(PictureError::truncated(
+            FORMAT,
+            format!("it ends before byte {offset}, where a strip or tile begins"),
+        ));
     };
-    let compression = number(reader, Tag::Compression, 1)?;
-    match CompressionMethod::from_u16_exhaustive(compression) {
-        CompressionMethod::None
-        | CompressionMethod::LZW
-        | CompressionMethod::Deflate
-        | CompressionMethod::OldDeflate
-        | CompressionMethod::PackBits => {}
-        other => return Err(PictureError::unsupported(format!("TIFF with compression {other:?}"))),
-    }
-    if number(reader, Tag::FillOrder, 1)? != 1 {
-        return Err(PictureError::unsupported("TIFF with reversed bits"));
-    }
-    let colors = if is_palette { Some(palette::colors(reader)?) } else { None };
-    let photometric = number(reader, Tag::PhotometricInterpretation, 0)?;
-    let white_is_zero = photometric == PhotometricInterpretation::WhiteIsZero.to_u16();
-    let extra = reader.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).map_err(tiff_error)?.unwrap_or_default();
-    let format = reader.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).map_err(tiff_error)?;
-    let layout = Layout {
-        color: reader.colortype().map_err(tiff_error)?,
-        sample_format: format.and_then(|formats| formats.first().copied()).unwrap_or(1),
-        white_is_zero,
-        is_premultiplied: extra.first() == Some(&1),
-        colors,
-    };
-    // The decoder drops an unspecified sample before it undoes the predictor, which mixes channels up.
-    let drops_samples = extra.first() == Some(&0) && matches!(layout.color, ColorType::RGB(_) | ColorType::CMYK(_));
-    if drops_samples && number(reader, Tag::Predictor, 1)? != 1 {
-        return Err(PictureError::unsupported("TIFF with a predictor and unspecified samples"));
-    }
-    // REFERENCE: Pillow reads such a file, uncompressed, wrongly (it takes each byte of a plane for a sample).
-    if number(reader, Tag::PlanarConfiguration, 1)? == 2 && layout.color.bit_depth() > 8 {
-        return Err(PictureError::unsupported("TIFF with planes of 16 bits"));
-    }
-    layout.check()?;
-    Ok(layout)
-}
-
-fn tiff_error(error: TiffError) -> PictureError {
-    match error {
-        TiffError::UnsupportedError(what) => PictureError::unsupported(format!("this kind of TIFF ({what})")),
-        TiffError::LimitsExceeded => PictureError::corrupt(FORMAT, "a tag or a strip is larger than it can be"),
-        other => PictureError::of_decoder(FORMAT, other),
-    }
+    // REFERENCE: where nothing is compressed, Pillow takes the size from the picture, whatever lengths the file tells.
+    let length = if page.compression == Compression::None { Some(extent.needed_bytes(page) as u64) } else { length };
+    let end =
+        length.and_then(|length| usize::try_from(length).ok()).map_or(rest.len(), |length| length.min(rest.len()));
+    Ok(&rest[..end])
 }

@@ -1,7 +1,13 @@
 //! Bytes that pictures in flight may take together. First come, first served, by one taker: no picture waits for a
-//! later one, so the oldest can always go on.
+//! later one, so the oldest can always go on. Its tests run under loom, which tries the orders of steps and fails where
+//! none can go on.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+#[cfg(not(test))]
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+#[cfg(test)]
+use loom::sync::{Condvar, Mutex, MutexGuard};
 
 /// A number of bytes to share out.
 pub(super) struct Budget {
@@ -68,29 +74,114 @@ impl Drop for Share {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
+    use loom::thread;
+
     use super::*;
+
+    const ROOM: u64 = 100;
+
+    /// Orders in which a thread is interrupted up to twice: what deadlocks does so in one of them.
+    fn in_every_order(test: impl Fn() + Sync + Send + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(test);
+    }
 
     #[test]
     fn what_does_not_fit_waits_and_what_is_too_large_goes_alone() {
-        let budget = Budget::new(100);
-        let first = budget.take(60).unwrap();
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| budget.take(1000).map(|share| share.bytes));
-            assert!(!waiting.is_finished());
+        in_every_order(|| {
+            let budget = Budget::new(ROOM);
+            let first = budget.take(60);
+            let taker = budget.clone();
+            let waiting = thread::spawn(move || taker.take(1000).map(|share| share.bytes));
             drop(first);
-            assert_eq!(waiting.join().unwrap(), Some(100));
+            assert_eq!(waiting.join().unwrap(), Some(ROOM));
+            assert_eq!(budget.lock().taken, 0);
         });
-        assert_eq!(budget.lock().taken, 0);
     }
 
     #[test]
     fn closing_ends_a_wait() {
-        let budget = Budget::new(10);
-        let _all = budget.take(10).unwrap();
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| budget.take(1).is_none());
+        in_every_order(|| {
+            let budget = Budget::new(10);
+            let all = budget.take(10);
+            let taker = budget.clone();
+            let waiting = thread::spawn(move || taker.take(1).is_none());
             budget.close();
             assert!(waiting.join().unwrap());
+            drop(all);
         });
+    }
+
+    /// A channel.
+    #[derive(Default)]
+    struct Queue {
+        /// What is in it, and whether more may come.
+        state: Mutex<(VecDeque<(usize, Share)>, bool)>,
+        changed: Condvar,
+    }
+
+    impl Queue {
+        fn push(&self, item: (usize, Share)) {
+            self.state.lock().unwrap().0.push_back(item);
+            self.changed.notify_all();
+        }
+
+        fn end(&self) {
+            self.state.lock().unwrap().1 = true;
+            self.changed.notify_all();
+        }
+
+        fn pop(&self) -> Option<(usize, Share)> {
+            let mut state = self.state.lock().unwrap();
+            while state.0.is_empty() && !state.1 {
+                state = self.changed.wait(state).unwrap();
+            }
+            state.0.pop_front()
+        }
+    }
+
+    /// The engine's threads, reduced to how they wait: one takes shares in order, one decodes, one uses the results in
+    /// order; it may end early, as a device that fails does.
+    fn engine(sizes: &'static [u64], used: usize) {
+        let budget = Budget::new(ROOM);
+        let (jobs, decoded) = (Arc::new(Queue::default()), Arc::new(Queue::default()));
+        let (taker, jobs_in) = (budget.clone(), jobs.clone());
+        let fetcher = thread::spawn(move || {
+            for (at, bytes) in sizes.iter().enumerate() {
+                match taker.take(*bytes) {
+                    Some(share) => jobs_in.push((at, share)),
+                    None => break,
+                }
+            }
+            jobs_in.end();
+        });
+        let done = decoded.clone();
+        let decoder = thread::spawn(move || {
+            while let Some(job) = jobs.pop() {
+                done.push(job);
+            }
+            done.end();
+        });
+        let mut outcomes = Vec::new();
+        while outcomes.len() < used
+            && let Some((at, share)) = decoded.pop()
+        {
+            outcomes.push(at);
+            drop(share);
+        }
+        budget.close();
+        fetcher.join().unwrap();
+        decoder.join().unwrap();
+        assert_eq!(outcomes, (0..used).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_oldest_picture_can_always_go_on() {
+        const SIZES: &[u64] = &[60, 70, 1000];
+        in_every_order(|| engine(SIZES, SIZES.len()));
+        in_every_order(|| engine(SIZES, 1));
     }
 }

@@ -68,8 +68,8 @@ pub fn channel(url: &str, tls: &Tls, token: Option<&Token>, insecure: bool) -> R
 }
 
 fn is_loopback(host: &str) -> bool {
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    let address = host.trim_matches(['[', ']']).parse();
+    host == "localhost" || address.is_ok_and(super::is_loopback)
 }
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
         ] {
             assert!(open(url, token, insecure).is_ok(), "{url}");
         }
-        for url in ["ftp://x:1", "host:7070", ""] {
+        for url in ["ftp://x:1", "host:7070", "http://::1:7070", ""] {
             assert!(matches!(open(url, None, false), Err(NetError::Url { .. })), "{url}");
         }
     }

@@ -1,16 +1,21 @@
 //! What the cluster's programs do alike on the network: one port each with TLS and tokens ([`Server`]), and channels to
 //! others ([`channel`]). It refuses to be open to a network without either.
 
+mod address;
 mod client;
 mod server;
+mod status;
 mod tls;
 mod token;
 
+pub use address::{AddressError, host_of, is_loopback, listen_address, url_host};
 pub use client::{Caller, channel};
 pub use server::{Guarded, Server, guarded};
+pub use status::said;
 pub use tls::{Tls, TlsArgs};
 pub use token::{Guard, Token, Tokens, flight_name};
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -49,7 +54,7 @@ pub enum NetError {
         lacks: &'static str,
     },
     /// The address is taken, or not this machine's.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address}{}", why_not(.source.kind()))]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -58,7 +63,9 @@ pub enum NetError {
         source: std::io::Error,
     },
     /// Not an address of a program.
-    #[error("`{url}` is no address of a coordinator: it takes http://HOST:PORT or https://HOST:PORT")]
+    #[error(
+        "`{url}` is no address of a coordinator: it takes http://HOST:PORT or https://HOST:PORT, with an IPv6 address in brackets"
+    )]
     Url {
         /// As given.
         url: String,
@@ -79,13 +86,30 @@ impl NetError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             NetError::Open { .. } => {
-                "give --tls-cert, --tls-key and token files, or listen on 127.0.0.1; --insecure opens it all the same, \
+                "give --tls-cert, --tls-key and token files, or listen on 127.0.0.1 or [::1]; --insecure opens it all the same, \
                  for a network that you trust"
             }
             NetError::HalfIdentity => "--tls-cert and --tls-key go together",
             NetError::ShortToken { .. } => "make one with `openssl rand -hex 32`",
             NetError::ClearToken { .. } => "use https://, or --insecure on a network that you trust",
+            NetError::Listen { source, .. } => match source.kind() {
+                ErrorKind::AddrInUse => "give another port with --listen, or end the program that has this one",
+                ErrorKind::AddrNotAvailable => {
+                    "--listen takes an address of this machine; 0.0.0.0 and [::] stand for all of them"
+                }
+                ErrorKind::PermissionDenied => "give a port of 1024 or more with --listen",
+                _ => return None,
+            },
             _ => return None,
         })
+    }
+}
+
+fn why_not(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::AddrInUse => ": another program has this port",
+        ErrorKind::AddrNotAvailable => ": it is not an address of this machine",
+        ErrorKind::PermissionDenied => ": this user may not use the port",
+        _ => "",
     }
 }

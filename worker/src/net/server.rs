@@ -52,7 +52,7 @@ impl Server {
         insecure: bool,
         metrics: Guard,
     ) -> Result<Server, NetError> {
-        if !address.ip().is_loopback() && !insecure {
+        if !super::is_loopback(address.ip()) && !insecure {
             let lacks = match (tls.serves(), has_tokens) {
                 (false, false) => "it has neither TLS nor tokens",
                 (false, true) => "it has no TLS",

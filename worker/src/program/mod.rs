@@ -9,6 +9,7 @@ use std::io::{self, Write, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+use dqa_pipelines::place::Fault;
 
 use crate::telemetry;
 
@@ -49,6 +50,11 @@ impl Unwritten {
 /// The machine's name, for the record.
 pub fn host() -> String {
     hostname::get().map_or_else(|_| "unknown".to_owned(), |host| host.to_string_lossy().into_owned())
+}
+
+/// What this process was started with, for the record. What is not UTF-8 in it is shown as far as it is.
+pub fn command_line() -> String {
+    std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
 /// Runs a program; the first of `arguments` is its name. `act` gets what the rest say.
@@ -98,15 +104,23 @@ pub fn note(line: fmt::Arguments<'_>) {
 }
 
 /// The chain of causes, then what to do.
-fn print_error(error: &anyhow::Error) {
+pub fn print_error(error: &anyhow::Error) {
     note(format_args!("error: {error}"));
+    let mut said = error.to_string();
     for cause in error.chain().skip(1) {
         // Some causes draw what they mean under the line that they found it in.
         let cause = cause.to_string();
+        // And some errors print their causes themselves.
+        if said.contains(cause.trim_end()) {
+            continue;
+        }
+        said.clone_from(&cause);
         note(format_args!("  caused by: {}", cause.trim_end().replace('\n', "\n    ")));
     }
     if let Some(advised) = error.chain().find_map(|cause| cause.downcast_ref::<Advised>()) {
         note(format_args!("hint: {}", advised.hint));
+    } else if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref::<Fault>()?.hint()) {
+        note(format_args!("hint: {hint}"));
     }
 }
 

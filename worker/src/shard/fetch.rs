@@ -1,4 +1,5 @@
-//! Reads pictures ahead of the engine, several at once and in order. What lies ready is bounded in bytes.
+//! Reads pictures ahead of the engine, several at once and in order. What lies ready is bounded in bytes; [`read_ahead`]
+//! sees to it that this bound cannot stop it.
 
 use std::cell::RefCell;
 use std::io;
@@ -6,10 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dqa_pipelines::place::{Addresses, PlaceError};
-use futures::StreamExt;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, mpsc};
 
+use super::read_ahead;
 use crate::decode::{Limits, PictureError};
 
 /// Requests under way at once: enough for a GPU's hunger at a store's usual 50 ms an answer.
@@ -45,22 +46,25 @@ pub(crate) fn ahead(
     runtime: &Handle,
 ) -> impl Iterator<Item = Fetched> + Send + use<> {
     let room = Arc::new(Semaphore::new(AHEAD_KIB_MAX as usize));
+    let (started, mut ahead) = mpsc::channel(REQUESTS_MAX);
+    let sized = wanted.into_iter().map(|(uri, bytes)| {
+        let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).clamp(1, AHEAD_KIB_MAX);
+        ((uri, bytes), kib)
+    });
     let (addresses, bytes_max, spawner) = (addresses.clone(), limits.bytes_max, runtime.clone());
+    // Tasks, not futures: they go on while nobody polls them.
     let start = move |(uri, bytes): (String, u64)| {
-        let (addresses, room) = (addresses.clone(), room.clone());
-        // Tasks, not futures: they go on while nobody polls the stream.
-        let task = spawner.spawn(async move {
-            let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).clamp(1, AHEAD_KIB_MAX);
-            let share = room.acquire_many_owned(kib).await.expect("it is never closed");
-            (read(&addresses, &uri, bytes, bytes_max).await, share)
-        });
-        async move { task.await.expect("reading does not panic") }
+        let addresses = addresses.clone();
+        spawner.spawn(async move { read(&addresses, &uri, bytes, bytes_max).await })
     };
-    let mut stream = futures::stream::iter(wanted).map(start).buffered(REQUESTS_MAX).boxed();
+    runtime.spawn(read_ahead::start_in_order(sized, room, started, start));
     let runtime = runtime.clone();
     let mut place = 0;
     std::iter::from_fn(move || {
-        let (read, _share): (Result<Bytes, ReadError>, OwnedSemaphorePermit) = runtime.block_on(stream.next())?;
+        let (read, _share) = runtime.block_on(async {
+            let (task, share) = ahead.recv().await?;
+            Some((task.await.expect("reading does not panic"), share))
+        })?;
         let digest = read.as_ref().ok().map(|bytes| blake3::hash(bytes).to_hex().to_string());
         let (bytes, unanswered) = match read {
             Ok(bytes) => (Ok(bytes), None),
@@ -79,7 +83,7 @@ pub(crate) fn ahead(
 enum ReadError {
     /// It is the picture's own failure.
     Picture(PictureError),
-    /// A store beyond this machine did not answer.
+    /// A store beyond this machine did not answer, or cannot be reached as it is set up.
     Store(PlaceError),
 }
 
@@ -93,7 +97,7 @@ async fn read(addresses: &Addresses, uri: &str, bytes: u64, bytes_max: u64) -> R
         return Err(ReadError::Picture(error));
     }
     addresses.read(uri).await.map_err(|error| {
-        if error.may_pass() {
+        if error.is_of_store() {
             return ReadError::Store(error);
         }
         let kind = if error.is_not_found() { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
@@ -105,6 +109,7 @@ async fn read(addresses: &Addresses, uri: &str, bytes: u64, bytes_max: u64) -> R
 fn cause(error: PlaceError) -> Box<dyn std::error::Error + Send + Sync> {
     match error {
         PlaceError::Object { source, .. } => source.into(),
+        PlaceError::Store { source, .. } => source.into(),
         other => other.into(),
     }
 }

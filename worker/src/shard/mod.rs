@@ -5,6 +5,7 @@
 
 pub(crate) mod fetch;
 pub mod operator;
+mod read_ahead;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use dqa_model::{ModelError, PictureScore, Scorer};
+use dqa_pipelines::causes;
 use dqa_pipelines::parts::{self, Found, PartError};
 use dqa_pipelines::place::{Addresses, Place, PlaceError};
 use dqa_pipelines::plan::{Shard, ShardPicture};
@@ -21,6 +23,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
+use crate::decode::{ErrorCode, Limits};
 use crate::engine::{self, Outcome, Settings};
 use crate::program::host;
 use fetch::Fetched;
@@ -114,7 +117,7 @@ pub struct ShardScorer {
 }
 
 impl ShardScorer {
-    /// With a loaded model; `device` is where it runs, for the record.
+    /// With a loaded model; `device` is where it runs, for the record. Of the settings the limits are each shard's own.
     pub fn new(scorer: Arc<Scorer>, settings: Settings, device: String) -> ShardScorer {
         ShardScorer {
             device,
@@ -198,9 +201,12 @@ impl ShardScorer {
             return Ok(0);
         }
         let wanted = missing.iter().map(|picture| (picture.uri.clone(), picture.bytes)).collect();
-        let sources = fetch::ahead(&self.addresses, wanted, &self.settings.limits, runtime);
+        // The order's and not those of this process: parts of one name have one content, whoever makes them.
+        let limits = Limits::of(shard.limits, self.scorer.views().side_min());
+        let settings = Settings { limits, ..self.settings.clone() };
+        let sources = fetch::ahead(&self.addresses, wanted, &settings.limits, runtime);
         let mut unanswered = None;
-        let run = engine::run(&self.scorer, &self.settings, sources, Fetched::take, |fetched, outcome| {
+        let run = engine::run(&self.scorer, &settings, sources, Fetched::take, |fetched, outcome| {
             unanswered = fetched.unanswered;
             if stop.is_stopped() || unanswered.is_some() {
                 return ControlFlow::Break(());
@@ -250,6 +256,7 @@ pub async fn write_failed(store: &Place, shard: &Shard, code: &str, message: &st
         windows: 0,
         score: Err(Failure { code: code.to_owned(), message: message.to_owned() }),
         mos: picture.mos,
+        raters: picture.raters,
     };
     let row = |picture: &ShardPicture| known.remove(&picture.image).unwrap_or_else(|| failed(picture));
     let rows: Vec<ScoreRow> = shard.pictures.iter().map(row).collect();
@@ -275,9 +282,9 @@ async fn rows_known(store: &Place, shard: &Shard) -> Result<HashMap<String, Scor
     for key in &shard.reuse {
         let rows = match parts::rows(store, key).await {
             Ok(rows) => rows,
-            Err(PartError::Place(error)) if error.may_pass() => return Err(error),
+            Err(PartError::Place(error)) if error.is_of_store() => return Err(error),
             Err(error) => {
-                warn!(%error, "an older part is not used");
+                warn!(error = %causes(&error), "an older part is not used");
                 continue;
             }
         };
@@ -285,7 +292,7 @@ async fn rows_known(store: &Place, shard: &Shard) -> Result<HashMap<String, Scor
             let Some(picture) = wanted.get(row.image.as_str()).filter(|picture| picture.version == row.version) else {
                 continue;
             };
-            if row.score.is_ok() || !shard.retry_failed {
+            if stands(&row, picture, shard) {
                 known.insert(row.image.clone(), renamed(row, picture));
             }
         }
@@ -293,10 +300,23 @@ async fn rows_known(store: &Place, shard: &Shard) -> Result<HashMap<String, Scor
     Ok(known)
 }
 
+/// Whether scoring the picture again would give this row: it was made with limits that may have been others.
+fn stands(row: &ScoreRow, picture: &ShardPicture, shard: &Shard) -> bool {
+    match &row.score {
+        Err(failure) => !shard.retry_failed && failure.code != ErrorCode::TooLarge.as_str(),
+        Ok(_) => {
+            let side = |pixels: Option<i32>| pixels.and_then(|pixels| u64::try_from(pixels).ok()).unwrap_or(0);
+            let limits = Limits::of(shard.limits, 0);
+            let is_taken = limits.check_size(side(row.width), side(row.height)).is_ok();
+            is_taken && limits.check_bytes(picture.bytes).is_ok()
+        }
+    }
+}
+
 /// What was measured, with all else as the plan has it.
 fn renamed(measured: ScoreRow, picture: &ShardPicture) -> ScoreRow {
-    let ShardPicture { scene, scene_group, image, uri, version, mos, bytes: _ } = picture.clone();
-    ScoreRow { scene, scene_group, image, uri, version, mos, ..measured }
+    let ShardPicture { scene, scene_group, image, uri, version, mos, raters, bytes: _ } = picture.clone();
+    ScoreRow { scene, scene_group, image, uri, version, mos, raters, ..measured }
 }
 
 fn row(picture: &ShardPicture, digest: Option<String>, outcome: Outcome) -> ScoreRow {
@@ -316,6 +336,7 @@ fn row(picture: &ShardPicture, digest: Option<String>, outcome: Outcome) -> Scor
             .map(|score| spread(&score))
             .map_err(|error| Failure { code: error.code().to_string(), message: error.line() }),
         mos: picture.mos,
+        raters: picture.raters,
     }
 }
 

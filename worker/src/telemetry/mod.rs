@@ -5,6 +5,7 @@ pub mod metrics;
 use std::io::{IsTerminal, stderr};
 use std::sync::OnceLock;
 
+use dqa_pipelines::causes;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::Resource;
@@ -43,7 +44,7 @@ pub struct Exporter(SdkTracerProvider);
 impl Drop for Exporter {
     fn drop(&mut self) {
         if let Err(error) = self.0.shutdown() {
-            tracing::warn!(%error, "the last spans were not sent");
+            tracing::warn!(error = %causes(&error), "the last spans were not sent");
         }
     }
 }

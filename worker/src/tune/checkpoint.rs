@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use dqa_pipelines::causes;
 use dqa_pipelines::tables::epochs::EpochRow;
 use safetensors::tensor::TensorView;
 use safetensors::{SafeTensorError, SafeTensors};
@@ -79,9 +80,9 @@ impl History {
     /// # Errors
     /// Where it is none, or of another trial: why.
     pub(super) fn parse(bytes: &[u8], trial: &str) -> Result<(History, Vec<u8>), String> {
-        let mut file = File::parse(bytes).map_err(|error| error.to_string())?;
+        let mut file = File::parse(bytes).map_err(|error| causes(&error).to_string())?;
         let facts = file.facts.remove(FACTS).ok_or("it has no facts of dqa")?;
-        let facts: Facts = toml::from_str(&facts).map_err(|error| error.to_string())?;
+        let facts: Facts = toml::from_str(&facts).map_err(|error| causes(&error).to_string())?;
         if facts.trial != trial {
             return Err(format!("it is of trial `{}`", facts.trial));
         }

@@ -191,6 +191,6 @@ pub(super) fn provenance(machine: &Machine) -> BTreeMap<String, String> {
         ("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("host".to_owned(), host()),
         ("device".to_owned(), machine.device_name.clone()),
-        ("command".to_owned(), std::env::args().collect::<Vec<_>>().join(" ")),
+        ("command".to_owned(), crate::program::command_line()),
     ])
 }

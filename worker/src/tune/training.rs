@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use dqa_model::tune::{Example, Step, Trainer, TuneError, TuneOptions, Tunes};
 use dqa_model::{INPUT_SIDE, Sees, Views, whole_view};
+use dqa_pipelines::causes;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::tables::epochs::EpochRow;
 use dqa_pipelines::tune::{self, Measures, Select, Setup, Trial, TrialPicture, TrialRecord, Tune};
@@ -50,7 +51,7 @@ impl<'a> Training<'a> {
             Ok(bytes) => {
                 let wrong = |why: String| TrainError::Checkpoint { key: key.clone(), why };
                 let (earlier, state) = History::parse(&bytes, &name).map_err(wrong)?;
-                trainer.restore(&state).map_err(|error| wrong(error.to_string()))?;
+                trainer.restore(&state).map_err(|error| wrong(causes(&error).to_string()))?;
                 history = earlier;
             }
         }

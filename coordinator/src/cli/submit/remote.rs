@@ -10,15 +10,18 @@ use super::{Args, definitions};
 use crate::cli::remote::{Client, class, given, model, refusal, send_model};
 use crate::cli::{report, watch};
 
+/// The first version of the protocol with limits of pictures.
+const LIMITS_SINCE: u32 = 2;
+
 pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Done> {
     let definitions = definitions(&args.datasets)?;
     let device = class(&args.model.device)?;
     let identified = args.model.identify()?;
-    let report = args.report.options();
+    let (report, limits) = (args.report.options(), args.model.limits.limits());
     let run = v1::RunRequest {
         name: args.name.as_ref().map(ToString::to_string).unwrap_or_default(),
         definitions: definitions.iter().map(dqa_pipelines::dataset::Definition::to_toml).collect(),
-        algorithms: if args.algos == ["all"] { Vec::new() } else { args.algos.clone() },
+        algorithms: args.algorithms(),
         model: Some(model(&identified.spec)),
         device: device.into(),
         allow_missing: args.allow_missing,
@@ -28,12 +31,23 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
         remark: args.remark.clone().unwrap_or_default(),
         replicates: report.replicates,
         seed: report.seed,
+        limits: Some(v1::PictureLimits {
+            pixels_max: limits.pixels_max,
+            side_max: limits.side_max,
+            bytes_max: limits.bytes_max,
+        }),
     };
     if args.dry_run {
         let error = anyhow::anyhow!("a coordinator plans when it is asked to score");
         return Err(advise(error, "leave out --dry-run, or --coordinator"));
     }
-    send_model(&mut client, &identified.files).await?;
+    let protocol_version = send_model(&mut client, &identified.files).await?;
+    if !limits.is_default() && protocol_version < LIMITS_SINCE {
+        let error = anyhow::anyhow!(
+            "the coordinator is of an older version, which knows no --pixels-max, --side-max or --bytes-max"
+        );
+        return Err(advise(error, "install this version there, or leave them out"));
+    }
     let answer = client.submit(v1::SubmitRequest { run: Some(run) }).await.map_err(|status| refusal(&status))?;
     let run = given(answer.into_inner().run)?;
     note(format_args!("{}", watch::line(&run)));
@@ -47,7 +61,9 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
         v1::RunState::Cancelled => anyhow::bail!("run {} was called off", run.name),
         _ => {
             let error = anyhow::anyhow!("{}", run.failure).context(format!("run {} failed", run.name));
-            return Err(advise(error, format!("`dqa-coord resume {}` goes on with it", run.name)));
+            let resume = format!("`dqa-coord resume {}` goes on with it", run.name);
+            let advice = if run.hint.is_empty() { resume } else { run.hint };
+            return Err(advise(error, advice));
         }
     }
     let text = report::fetched(&mut client, &run.name, &[], args.report.format()).await?;

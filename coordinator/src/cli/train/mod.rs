@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::place::Place;
-use dqa_pipelines::tune::{Setup, Splits, SplitsOptions, Trial, TrialRecord, labelled_scenes, trial_key};
+use dqa_pipelines::tune::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
 use dqa_worker::program::{Done, Format, advise, note};
 use dqa_worker::tune::{Runner, Start, TrainError};
 use tokio::runtime::Handle;
@@ -30,9 +30,9 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
     dataset: String,
 
-    /// CLIP in Hugging Face's form: a directory, hf:OWNER/NAME or hf:OWNER/NAME@REVISION; or new:CONFIG.json, with new
-    /// weights.
-    #[arg(long, env = "DQA_MODEL", value_name = "DIR")]
+    /// CLIP: a folder or a file in any form that `submit` takes, hf:OWNER/NAME or hf:OWNER/NAME@REVISION; or new:CONFIG.json, with
+    /// new weights.
+    #[arg(long, env = "DQA_MODEL", value_name = "MODEL")]
     model: String,
 
     /// Prompts to begin with: safetensors, or the authors' PyTorch checkpoint [default: new ones].
@@ -90,7 +90,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let definition = dataset::find(&args.dataset, Path::new(""))?;
     let loaded = dataset::load(&definition).await;
     let mut data = loaded.with_context(|| format!("cannot load data set `{}`", definition.name))?;
-    let store = args.store.create()?;
+    let store = args.store.create().await?;
     let runner = runner(args, &setup)?;
     setup = runner.start().resolve(&setup);
     let skipped = if args.skip_unreadable {
@@ -127,15 +127,15 @@ fn runner(args: &Args, setup: &Setup) -> anyhow::Result<Runner> {
 
 /// The splits that were asked for, of the scenes that have labels.
 fn splits(args: &Args, data: &DataSet) -> anyhow::Result<Splits> {
-    let scenes = labelled_scenes(data);
+    let scenes = SceneTexts::new(data);
     let splits = match &args.splits {
         None => {
             let options = SplitsOptions { count: args.split_count, test_share: args.test_share, seed: args.split_seed };
-            Splits::make(&data.name, scenes.iter().copied(), &options)?
+            Splits::make(&data.name, scenes.labelled(), &options)?
         }
-        Some(file) => usable::read_splits(file)?,
+        Some(file) => usable::read_splits(file)?.resolved(&scenes)?,
     };
-    splits.check_scenes(&data.name, &scenes)?;
+    splits.check_scenes(&data.name, scenes.labelled())?;
     Ok(splits)
 }
 
@@ -161,7 +161,7 @@ fn trials(
 fn show_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &Runner) -> anyhow::Result<()> {
     let Some(trial) = trials.first() else { return Ok(()) };
     let (setup, [low, high]) = (&trial.setup, trial.label_range);
-    let scenes = labelled_scenes(data);
+    let scenes = SceneTexts::new(data).labelled().clone();
     note(format_args!(
         "data set {}: {} pictures of {} scenes by {} algorithms, labels {low} to {high}",
         data.name,

@@ -49,6 +49,7 @@ impl Picture {
             windows: 1,
             score: self.score.map(spread).ok_or_else(failure),
             mos: self.mos,
+            raters: None,
         }
     }
 
@@ -78,6 +79,7 @@ fn cluster() -> SessionConfig {
 
 /// The table `scores` of the pictures, in some partitions.
 fn context(config: SessionConfig, pictures: &[Picture]) -> SessionContext {
+    let mut schema = scores::SCHEMA.clone();
     let mut partitions = vec![Vec::new(); PARTITIONS];
     for (number, share) in pictures.chunks(pictures.len().div_ceil(PARTITIONS).max(1)).enumerate() {
         for cell in 0..DATASETS.len() * ALGORITHMS.len() {
@@ -91,12 +93,13 @@ fn context(config: SessionConfig, pictures: &[Picture]) -> SessionContext {
                 part: "p".to_owned(),
             };
             let batch = scores::to_batch(&part, &rows);
+            schema = batch.schema();
             let slices = (0..rows.len()).step_by(1000);
             partitions[number].extend(slices.map(|start| batch.slice(start, 1000.min(rows.len() - start))));
         }
     }
     let context = SessionContext::new_with_config(config);
-    let table = MemTable::try_new(scores::SCHEMA.clone(), partitions).unwrap();
+    let table = MemTable::try_new(schema, partitions).unwrap();
     context.register_table(SCORES, Arc::new(table)).unwrap();
     context
 }
@@ -133,6 +136,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
             device: "cpu".to_owned(),
             shard_windows_max: 100,
             remark: None,
+            limits: crate::limits::PictureLimits::default(),
         },
         fingerprint: "f".to_owned(),
         counts: Counts { pictures: rows, windows: rows, scored: rows, failed: 0 },
@@ -140,6 +144,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
         parts: parts.into_iter().map(part).collect(),
         request: None,
         failure: None,
+        hint: None,
     }
 }
 

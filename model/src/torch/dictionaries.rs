@@ -1,0 +1,161 @@
+//! The dictionaries of tensors in a pickle's values, wherever they lie, and modules' tensors by their dotted names.
+//!
+//! Each value is visited once, so that one dictionary under two keys is one, and the work does not exceed the pickle's.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::TorchError;
+use super::pickle::{Id, Node, Pickle};
+use super::tensors::TensorRef;
+
+/// Deeper than any module of a published model.
+const DEPTH_MAX: usize = 64;
+/// Bytes of all tensors' names together: a checkpoint of a thousand tensors with its optimizer has some 200 KB.
+const NAMES_BYTES_MAX: usize = 64 << 20;
+/// What has a longer key is passed over.
+const KEY_BYTES_MAX: usize = 4096;
+
+/// Tensors that lie together.
+#[derive(Clone, Debug)]
+pub(crate) struct Dictionary {
+    /// Where: the keys from the root on, with points between; empty for the root itself.
+    pub(crate) path: String,
+    pub(crate) tensors: BTreeMap<String, TensorRef>,
+}
+
+/// How a value is reached from its parent.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Key(&'a str),
+    Index(i64),
+    /// A module's own dictionaries, which do not show in names.
+    Hidden,
+}
+
+/// A value on the way.
+#[derive(Clone, Copy)]
+struct Stop<'a> {
+    id: Id,
+    parent: Option<usize>,
+    step: Step<'a>,
+    depth: usize,
+    /// The stop whose dictionary its tensors belong to.
+    root: usize,
+    /// Whether objects below are parts of the same module.
+    is_module: bool,
+}
+
+/// All dictionaries with tensors, from the root on outwards.
+pub(super) fn find(pickle: &Pickle<'_>) -> Result<Vec<Dictionary>, TorchError> {
+    let mut walk = Walk { pickle, stops: Vec::new(), seen: HashSet::new(), found: BTreeMap::new(), names_bytes: 0 };
+    walk.stops.push(Stop { id: pickle.root, parent: None, step: Step::Hidden, depth: 0, root: 0, is_module: false });
+    walk.seen.insert(pickle.root);
+    let mut next = 0;
+    while next < walk.stops.len() {
+        walk.visit(next)?;
+        next += 1;
+    }
+    let Walk { stops, found, .. } = walk;
+    Ok(found.into_iter().map(|(root, tensors)| Dictionary { path: path(&stops, root, None), tensors }).collect())
+}
+
+struct Walk<'p, 'a> {
+    pickle: &'p Pickle<'a>,
+    stops: Vec<Stop<'a>>,
+    seen: HashSet<Id>,
+    /// By the stop that they belong to.
+    found: BTreeMap<usize, BTreeMap<String, TensorRef>>,
+    names_bytes: usize,
+}
+
+impl<'a> Walk<'_, 'a> {
+    fn visit(&mut self, at: usize) -> Result<(), TorchError> {
+        let pickle = self.pickle;
+        let stop = self.stops[at];
+        if stop.depth > DEPTH_MAX {
+            return Ok(());
+        }
+        match pickle.node(stop.id) {
+            Node::Tuple(ids) => self.visit_list(at, ids),
+            Node::List(ids) => self.visit_list(at, ids),
+            Node::Dict(pairs) => return self.visit_pairs(at, pairs),
+            Node::Object(object) => {
+                if let Some(state) = object.state {
+                    self.go(at, state, Step::Hidden, true);
+                }
+                return self.visit_pairs(at, &object.items);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn visit_list(&mut self, at: usize, ids: &[Id]) {
+        for (i, id) in ids.iter().enumerate() {
+            self.go(at, *id, Step::Index(i as i64), false);
+        }
+    }
+
+    fn visit_pairs(&mut self, at: usize, pairs: &[(Id, Id)]) -> Result<(), TorchError> {
+        let pickle = self.pickle;
+        let is_module = self.stops[at].is_module;
+        for (key, value) in pairs {
+            let key = match pickle.node(*key) {
+                Node::Str(key) if key.len() <= KEY_BYTES_MAX => Step::Key(key),
+                Node::Int(key) => Step::Index(*key),
+                _ => continue,
+            };
+            match (pickle.node(*value), key) {
+                (Node::Tensor(tensor), Step::Key(key)) => self.add(at, key, tensor)?,
+                (Node::Dict(_), Step::Key("_parameters" | "_buffers" | "_modules")) if is_module => {
+                    self.go(at, *value, Step::Hidden, true);
+                }
+                (Node::Object(_), step) => self.go(at, *value, step, is_module),
+                (_, step) => self.go(at, *value, step, false),
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers to visit a value; `is_same` where it is a part of the module that `at` is of.
+    fn go(&mut self, at: usize, id: Id, step: Step<'a>, is_same: bool) {
+        let holds = matches!(self.pickle.node(id), Node::Tuple(_) | Node::List(_) | Node::Dict(_) | Node::Object(_));
+        if holds && self.seen.insert(id) {
+            let root = if is_same { self.stops[at].root } else { self.stops.len() };
+            let depth = self.stops[at].depth + 1;
+            self.stops.push(Stop { id, parent: Some(at), step, depth, root, is_module: is_same });
+        }
+    }
+
+    fn add(&mut self, at: usize, key: &str, tensor: &TensorRef) -> Result<(), TorchError> {
+        let root = self.stops[at].root;
+        let mut name = path(&self.stops, at, Some(root));
+        if !name.is_empty() {
+            name.push('.');
+        }
+        name.push_str(key);
+        self.names_bytes += name.len();
+        if self.names_bytes > NAMES_BYTES_MAX {
+            return Err(TorchError::Limit(format!("the names of its tensors take more than {NAMES_BYTES_MAX} bytes")));
+        }
+        // Python's dictionaries keep the last of two equal keys.
+        self.found.entry(root).or_default().insert(name, tensor.clone());
+        Ok(())
+    }
+}
+
+/// The keys that lead to a stop, from the root of all or from another stop.
+fn path(stops: &[Stop<'_>], mut at: usize, from: Option<usize>) -> String {
+    let mut keys = Vec::new();
+    while Some(at) != from {
+        let Stop { parent: Some(parent), step, .. } = stops[at] else { break };
+        match step {
+            Step::Key(key) => keys.push(key.to_owned()),
+            Step::Index(i) => keys.push(i.to_string()),
+            Step::Hidden => {}
+        }
+        at = parent;
+    }
+    keys.reverse();
+    keys.join(".")
+}

@@ -1,0 +1,61 @@
+//! What `torch.save` wrote before 1.6, and writes with `_use_new_zipfile_serialization=False`: five pickles one after the other
+//! (a magic number, a version, what machine it was, the value, its storages' keys), then each storage's length and values.
+
+use std::collections::HashMap;
+
+use super::dictionaries::{self, Dictionary};
+use super::pickle::{Node, Pickle};
+use super::{Storages, TorchError};
+
+/// The magic number's pickle, after its protocol.
+const MAGIC: [u8; 12] = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+
+/// Whether a file begins as these do.
+pub(super) fn is_legacy(file: &[u8]) -> bool {
+    file.first() == Some(&0x80) && file.get(2..14) == Some(&MAGIC)
+}
+
+/// The dictionaries in a file, and where each storage lies.
+pub(super) fn read(file: &[u8]) -> Result<(Vec<Dictionary>, Storages), TorchError> {
+    let mut at = 0;
+    let mut next = || -> Result<Pickle<'_>, TorchError> {
+        let pickle = Pickle::read(&file[at..])?;
+        at += pickle.len;
+        Ok(pickle)
+    };
+    let (_magic, _version, machine, value, keys) = (next()?, next()?, next()?, next()?, next()?);
+    check_order(&machine)?;
+    // The storages' widths are in the value alone.
+    let widths: HashMap<&str, Option<usize>> = value
+        .nodes
+        .iter()
+        .filter_map(|node| match node {
+            Node::Storage(storage) => Some((storage.key.as_str(), storage.width)),
+            _ => None,
+        })
+        .collect();
+    let damaged = |why: &str| TorchError::Archive(why.to_owned());
+    let Node::List(ids) = keys.node(keys.root) else { return Err(damaged("the list of its storages is missing")) };
+    let mut storages = HashMap::new();
+    for id in ids {
+        let Node::Str(key) = keys.node(*id) else { return Err(damaged("a storage has no key")) };
+        let width = widths.get(key).copied().flatten();
+        let width = width.ok_or_else(|| damaged("a storage is of an unknown type"))?;
+        let values = file.get(at..).and_then(|rest| rest.first_chunk::<8>());
+        let values = u64::from_le_bytes(*values.ok_or_else(|| damaged("it is cut short"))?);
+        let bytes = values.checked_mul(width as u64).filter(|bytes| *bytes <= (file.len() - at - 8) as u64);
+        let bytes = bytes.ok_or_else(|| damaged("it is cut short"))? as usize;
+        storages.insert((*key).to_owned(), at + 8..at + 8 + bytes);
+        at += 8 + bytes;
+    }
+    Ok((dictionaries::find(&value)?, storages))
+}
+
+/// The machine that wrote it says how it was made.
+fn check_order(machine: &Pickle<'_>) -> Result<(), TorchError> {
+    let Node::Dict(pairs) = machine.node(machine.root) else { return Ok(()) };
+    let is_big = |(key, value): &(u32, u32)| {
+        matches!(machine.node(*key), Node::Str("little_endian")) && matches!(machine.node(*value), Node::Bool(false))
+    };
+    if pairs.iter().any(is_big) { Err(TorchError::BigEndian) } else { Ok(()) }
+}

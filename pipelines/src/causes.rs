@@ -1,0 +1,91 @@
+//! An error with its causes on one line, for logs, records and whatever else is not read by people at a terminal.
+
+use std::error::Error;
+use std::fmt;
+
+/// Shows an error and its causes as `cannot read a.png: the store does not answer: connection refused`. A cause that is in
+/// what was said before it is left out: some libraries print their causes within their own message.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> Causes<'a> {
+    Causes { before: "", error }
+}
+
+/// An error that is shown with its causes.
+#[derive(Clone, Copy)]
+pub struct Causes<'a> {
+    before: &'a str,
+    error: &'a (dyn Error + 'static),
+}
+
+impl<'a> Causes<'a> {
+    /// The same after a text that the error is the cause of, as one of its causes.
+    pub fn after(self, text: &'a str) -> Causes<'a> {
+        Causes { before: text, ..self }
+    }
+}
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = one_line(self.before);
+        let mut next = Some(self.error);
+        while let Some(error) = next {
+            let text = one_line(&error.to_string());
+            if said.is_empty() {
+                said = text;
+            } else if !said.contains(&text) {
+                said = format!("{said}: {text}");
+            }
+            next = error.source();
+        }
+        f.write_str(&said)
+    }
+}
+
+impl fmt::Debug for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Several lines, of which the later ones may be indented, as one.
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Step {
+        text: &'static str,
+        #[source]
+        cause: Option<Box<Step>>,
+    }
+
+    fn chain(texts: &[&'static str]) -> Step {
+        let step = |cause: Option<Box<Step>>, text: &&'static str| Some(Box::new(Step { text, cause }));
+        *texts.iter().rev().fold(None, step).unwrap()
+    }
+
+    #[test]
+    fn every_cause_is_said_once() {
+        let shown = |texts: &[&'static str]| causes(&chain(texts)).to_string();
+        assert_eq!(shown(&["cannot read a"]), "cannot read a");
+        assert_eq!(shown(&["cannot read a", "no answer", "refused"]), "cannot read a: no answer: refused");
+        // An error that prints its cause, with a cause of its own.
+        assert_eq!(shown(&["External: no answer", "no answer", "refused"]), "External: no answer: refused");
+        assert_eq!(shown(&["a", "one\n   two\r\n\nthree"]), "a: one two three");
+        assert_eq!(causes(&chain(&["b", "c"])).after("a").to_string(), "a: b: c");
+        assert_eq!(causes(&chain(&["b", "c"])).after("a: c").to_string(), "a: c: b");
+        assert_eq!(shown(&["", "a", "", "b"]), "a: b", "an empty text says nothing");
+    }
+
+    #[test]
+    fn a_transparent_error_is_its_cause() {
+        #[derive(Debug, thiserror::Error)]
+        #[error(transparent)]
+        struct Through(#[from] Step);
+        assert_eq!(causes(&Through(chain(&["a", "b"]))).to_string(), "a: b");
+    }
+}

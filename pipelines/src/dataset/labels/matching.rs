@@ -1,0 +1,370 @@
+//! Which picture each label is of. What can be meant in one way only is found: by the end of a path, whatever its Unicode form
+//! and extension. Where more would be needed the label stays without a picture, and what would be needed is said.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::dataset::Picture;
+use crate::dataset::definition::{Definition, Ignore};
+use crate::dataset::listing::Names;
+use crate::dataset::paths::{Meant, Paths, plain};
+use crate::file_names::is_picture;
+use crate::names::nfc;
+
+/// Labels whose parts are looked for among all pictures: the first ones show what is wrong with all.
+const EXPLAINED_MAX: usize = 20;
+
+/// What a label says it is of.
+#[derive(Clone, Debug)]
+pub(super) enum Subject {
+    Path(String),
+    Scene { scene: String, algorithm: String, group: Option<String> },
+}
+
+impl Subject {
+    pub(super) fn text(&self) -> String {
+        match self {
+            Subject::Path(path) => path.clone(),
+            Subject::Scene { scene, algorithm, group: None } => format!("{scene} by {algorithm}"),
+            Subject::Scene { scene, algorithm, group: Some(group) } => format!("{group}/{scene} by {algorithm}"),
+        }
+    }
+}
+
+/// What of a name does not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Leniency {
+    extension: bool,
+    zeros: bool,
+    case: bool,
+}
+
+impl Leniency {
+    fn applied(self, text: &str) -> String {
+        let mut text = nfc(text).into_owned();
+        if self.extension && is_picture(&text) {
+            text.truncate(text.rfind('.').unwrap_or(text.len()));
+        }
+        if self.zeros {
+            text = without_zeros(&text);
+        }
+        if self.case { text.to_lowercase() } else { text }
+    }
+}
+
+/// Without zeros before numbers, and without the point of a whole number that was read as a real one.
+fn without_zeros(text: &str) -> String {
+    let whole = text.strip_suffix(".0").filter(|whole| whole.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or(text);
+    let mut plain = String::with_capacity(whole.len());
+    let mut characters = whole.chars().peekable();
+    let mut is_in_number = false;
+    while let Some(character) = characters.next() {
+        let is_more = characters.peek().is_some_and(char::is_ascii_digit);
+        if character == '0' && !is_in_number && is_more {
+            continue;
+        }
+        is_in_number = character.is_ascii_digit();
+        plain.push(character);
+    }
+    plain
+}
+
+/// Ways in which labels' names were not as pictures' are, with how many they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    without_extension: u64,
+    other_extension: u64,
+    other_case_of_extension: u64,
+    other_unicode_form: u64,
+    ignoring: u64,
+}
+
+impl Found {
+    /// A line for each.
+    pub(super) fn notes(&self, ignore: &[Ignore]) -> Vec<String> {
+        let ignored = ignore.iter().map(|ignore| match ignore {
+            Ignore::Zeros => "leading zeros",
+            Ignore::Case => "upper and lower case",
+        });
+        let ignored = ignored.collect::<Vec<_>>().join(" and ");
+        let all = [
+            (self.without_extension, "without their extension".to_owned()),
+            (self.other_extension, "though they name another extension".to_owned()),
+            (self.other_case_of_extension, "though their extension is in another case".to_owned()),
+            (self.other_unicode_form, "though their names are in another Unicode form".to_owned()),
+            (self.ignoring, format!("without regard to {ignored}")),
+        ];
+        all.into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, how)| format!("{count} labels matched {how}"))
+            .collect()
+    }
+}
+
+/// Finds pictures by what labels say.
+pub(super) struct Matcher<'d> {
+    definition: &'d Definition,
+    /// Sorted by algorithm and scene.
+    pictures: &'d [Picture],
+}
+
+impl<'d> Matcher<'d> {
+    pub(super) fn new(definition: &'d Definition, pictures: &'d [Picture]) -> Matcher<'d> {
+        Matcher { definition, pictures }
+    }
+
+    /// What each of the labels means, and how it was found where that is not by its name alone.
+    pub(super) fn find(&self, subjects: &[&Subject], ignore: &[Ignore]) -> (Vec<Meant>, Found) {
+        let mut found = Found::default();
+        let mut meant = self.find_by(subjects, Leniency::default());
+        for (subject, meant) in subjects.iter().zip(&meant) {
+            found.other_unicode_form += u64::from(self.is_other_unicode_form(subject, *meant));
+        }
+        let extension = Leniency { extension: true, ..Leniency::default() };
+        let again = |meant: &mut Vec<Meant>, leniency: Leniency, count: &mut dyn FnMut(&Subject, u32)| {
+            let left: Vec<usize> = (0..meant.len()).filter(|at| meant[*at] == Meant::Nothing).collect();
+            if left.is_empty() {
+                return;
+            }
+            let again = self.find_by(&left.iter().map(|at| subjects[*at]).collect::<Vec<_>>(), leniency);
+            for (at, now) in left.into_iter().zip(again) {
+                if let Meant::One(number) = now {
+                    count(subjects[at], number);
+                }
+                meant[at] = now;
+            }
+        };
+        again(&mut meant, extension, &mut |subject, number| self.count_extension(subject, number, &mut found));
+        if !ignore.is_empty() {
+            let (zeros, case) = (ignore.contains(&Ignore::Zeros), ignore.contains(&Ignore::Case));
+            again(&mut meant, Leniency { extension: true, zeros, case }, &mut |_, _| found.ignoring += 1);
+        }
+        (meant, found)
+    }
+
+    fn count_extension(&self, subject: &Subject, number: u32, found: &mut Found) {
+        let (Subject::Path(text) | Subject::Scene { scene: text, .. }) = subject;
+        let of = |path: &str| path.rsplit_once('.').map(|(_, extension)| extension.to_owned());
+        let picture = of(&self.pictures[number as usize].image);
+        let count = match of(text).filter(|_| is_picture(text)) {
+            None => &mut found.without_extension,
+            Some(own) if picture.is_some_and(|picture| picture.eq_ignore_ascii_case(&own)) => {
+                &mut found.other_case_of_extension
+            }
+            Some(_) => &mut found.other_extension,
+        };
+        *count += 1;
+    }
+
+    fn is_other_unicode_form(&self, subject: &Subject, meant: Meant) -> bool {
+        let Meant::One(number) = meant else { return false };
+        let picture = &self.pictures[number as usize];
+        let (text, own) = match subject {
+            Subject::Path(path) => (plain(path), &*picture.image),
+            Subject::Scene { scene, .. } => (scene.clone(), &*picture.scene),
+        };
+        let is_decomposed = |text: &str| nfc(text) != text;
+        let is_same = own.ends_with(&*text) || text.ends_with(own);
+        !is_same && (is_decomposed(&text) || is_decomposed(own))
+    }
+
+    fn find_by(&self, subjects: &[&Subject], leniency: Leniency) -> Vec<Meant> {
+        let is_path = |subject: &&&Subject| matches!(subject, Subject::Path(_));
+        let keys: Vec<String> = match subjects.iter().any(|subject| is_path(&subject)) {
+            true => self.pictures.iter().map(|picture| leniency.applied(&picture.image)).collect(),
+            false => Vec::new(),
+        };
+        let paths = Paths::new(keys.iter().map(String::as_str));
+        let scenes = match subjects.iter().all(|subject| is_path(&subject)) {
+            true => Scenes::default(),
+            false => Scenes::new(self.pictures, leniency),
+        };
+        let mut names = Names::new(self.definition);
+        let find = |subject: &&Subject| match subject {
+            Subject::Path(path) => find_path(&paths, path, leniency),
+            Subject::Scene { scene, algorithm, group } => {
+                // An algorithm's name in the table may be an alias; one that is no name is nobody's.
+                let algorithm =
+                    names.algorithm(algorithm, "").map_or_else(|_| algorithm.clone(), |name| name.to_string());
+                scenes.find(self.pictures, leniency, (scene, &algorithm, group.as_deref()))
+            }
+        };
+        subjects.iter().map(find).collect()
+    }
+
+    /// Why these labels have no picture, as far as it shows, and what to do about it.
+    pub(super) fn explain(&self, subjects: &[&Subject]) -> Option<String> {
+        let zeros = Leniency { extension: true, zeros: true, case: false };
+        let case = Leniency { extension: true, zeros: false, case: true };
+        let both = Leniency { extension: true, zeros: true, case: true };
+        let causes = [
+            (zeros, "leading zeros, which spreadsheets take away", "ignore = \"zeros\""),
+            (case, "upper and lower case", "ignore = \"case\""),
+            (both, "leading zeros and upper and lower case", "ignore = [\"zeros\", \"case\"]"),
+        ];
+        for (leniency, differ, option) in causes {
+            let meant = self.find_by(subjects, leniency);
+            let mut fits = subjects.iter().zip(&meant).filter_map(|(subject, meant)| match meant {
+                Meant::One(number) => Some((subject, *number)),
+                _ => None,
+            });
+            if let Some((subject, number)) = fits.next() {
+                let (count, image) = (1 + fits.count(), &self.pictures[number as usize].image);
+                let of = self.own_text(subject, number);
+                return Some(format!(
+                    "{count} of them differ from pictures in {differ} (`{}` and `{of}` of {image}): `{option}` in [labels] \
+                     takes these",
+                    subject.text()
+                ));
+            }
+        }
+        self.explain_parts(subjects)
+    }
+
+    fn own_text(&self, subject: &Subject, number: u32) -> String {
+        let picture = &self.pictures[number as usize];
+        match subject {
+            Subject::Path(_) => picture.image.to_string(),
+            Subject::Scene { .. } => format!("{} by {}", picture.scene_key(), picture.algorithm),
+        }
+    }
+
+    /// Where one part of a label is right. A picture that is only not there needs no explanation.
+    fn explain_parts(&self, subjects: &[&Subject]) -> Option<String> {
+        let leniency = Leniency { extension: true, zeros: true, case: true };
+        let file = |path: &str| leniency.applied(path.rsplit('/').next().unwrap_or(path));
+        let by_file: HashMap<String, &str> =
+            self.pictures.iter().map(|picture| (file(&picture.image), &*picture.image)).collect();
+        let known: HashSet<&str> = self.pictures.iter().flat_map(|picture| folders(&picture.image)).collect();
+        let mut is_any_only_absent = false;
+        for subject in subjects.iter().take(EXPLAINED_MAX) {
+            match subject {
+                Subject::Path(path) => {
+                    let path = plain(path);
+                    let image = by_file.get(&file(&path));
+                    let is_known = folders(&path).last().is_some_and(|folder| known.contains(folder));
+                    match image {
+                        Some(image) if !is_known => {
+                            return Some(format!(
+                                "`{path}` may be {image} in another folder: folders count as far as both have them"
+                            ));
+                        }
+                        _ => is_any_only_absent |= is_known,
+                    }
+                }
+                Subject::Scene { scene, algorithm, .. } => {
+                    let is_scene = |picture: &&Picture| leniency.applied(&picture.scene) == leniency.applied(scene);
+                    let is_algorithm = |picture: &&Picture| picture.algorithm.as_str() == algorithm.as_str();
+                    let of_algorithm = self.pictures.iter().find(is_algorithm);
+                    match (of_algorithm, self.pictures.iter().any(|picture| is_scene(&picture))) {
+                        (Some(_), true) => is_any_only_absent = true,
+                        (Some(first), false) => {
+                            return Some(format!(
+                                "`{algorithm}` has no scene `{scene}`; it has `{}`",
+                                first.scene_key()
+                            ));
+                        }
+                        (None, true) => {
+                            return Some(format!(
+                                "there is a scene `{scene}` and no algorithm `{algorithm}`; an alias would be: [algorithms] \
+                                 \"{algorithm}\" = \"{}\"",
+                                self.pictures[0].algorithm
+                            ));
+                        }
+                        (None, false) => {}
+                    }
+                }
+            }
+        }
+        let first = self.pictures.first().filter(|_| !is_any_only_absent)?;
+        let like = match subjects.first()? {
+            Subject::Path(_) => first.image.to_string(),
+            Subject::Scene { .. } => format!("{} by {}", first.scene_key(), first.algorithm),
+        };
+        Some(format!("a picture is `{like}`"))
+    }
+}
+
+/// The folders of a path, the last one last.
+fn folders(path: &str) -> impl Iterator<Item = &str> {
+    path.rsplit_once('/').map_or("", |(folders, _)| folders).split('/').filter(|folder| !folder.is_empty())
+}
+
+/// The picture of a path; of an address also as it is without its escapes and its query.
+fn find_path(paths: &Paths<'_>, path: &str, leniency: Leniency) -> Meant {
+    let found = paths.find(&leniency.applied(path));
+    if found != Meant::Nothing || !path.contains("://") {
+        return found;
+    }
+    let Ok(url) = url::Url::parse(path.trim()) else { return found };
+    let path = percent_encoding::percent_decode_str(url.path()).decode_utf8_lossy();
+    paths.find(&leniency.applied(&path))
+}
+
+/// Pictures by algorithm and scene.
+#[derive(Default)]
+struct Scenes {
+    numbers: HashMap<(String, String), Vec<u32>>,
+}
+
+impl Scenes {
+    fn new(pictures: &[Picture], leniency: Leniency) -> Scenes {
+        let mut scenes = Scenes::default();
+        for (number, picture) in (0..).zip(pictures) {
+            let key = (algorithm(picture.algorithm.as_str(), leniency), leniency.applied(&picture.scene));
+            scenes.numbers.entry(key).or_default().push(number);
+        }
+        scenes
+    }
+
+    fn find(&self, pictures: &[Picture], leniency: Leniency, of: (&str, &str, Option<&str>)) -> Meant {
+        let (scene, by, group) = of;
+        let by = algorithm(by, leniency);
+        let numbers = |scene: &str| self.numbers.get(&(by.clone(), leniency.applied(scene)));
+        let is_in = |number: &u32, group: &str| {
+            let own = pictures[*number as usize].scene_group.as_deref();
+            own.is_some_and(|own| leniency.applied(own) == leniency.applied(group))
+        };
+        let one = |found: Vec<u32>| match found[..] {
+            [] => Meant::Nothing,
+            [number] => Meant::One(number),
+            _ => Meant::Several,
+        };
+        match (numbers(scene), group) {
+            (Some(numbers), None) => one(numbers.clone()),
+            (Some(numbers), Some(group)) => {
+                one(numbers.iter().copied().filter(|number| is_in(number, group)).collect())
+            }
+            // `O-HAZE/01`, as scenes are shown.
+            (None, None) => match scene.rsplit_once('/') {
+                Some((group, scene)) => self.find(pictures, leniency, (scene, &by, Some(group))),
+                None => Meant::Nothing,
+            },
+            (None, Some(_)) => Meant::Nothing,
+        }
+    }
+}
+
+fn algorithm(name: &str, leniency: Leniency) -> String {
+    Leniency { extension: false, ..leniency }.applied(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_taken_from_numbers_only() {
+        for (text, plain) in [
+            ("0001", "1"),
+            ("s0012_0.80", "s12_0.80"),
+            ("0", "0"),
+            ("000", "0"),
+            ("100", "100"),
+            ("1.0", "1"),
+            ("a0b", "a0b"),
+            ("dcp/007.png", "dcp/7.png"),
+        ] {
+            assert_eq!(without_zeros(text), plain, "{text}");
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! Folders as they lie on people's disks: what is beside the pictures takes none of them with it, and is told. Files are only
+//! named as pictures here; no test looks into one.
+
+#![allow(clippy::unwrap_used)] // helpers too
+
+use std::path::{Path, PathBuf};
+
+use dqa_pipelines::dataset::{Check, DataSet, DatasetError, check, find, load};
+
+struct Dir(tempfile::TempDir);
+
+impl Dir {
+    /// With `results/{dcp,aod}/000N.png` and a definition `d.toml` of it.
+    fn new() -> Dir {
+        let dir = Dir(tempfile::tempdir().unwrap());
+        for algorithm in ["dcp", "aod"] {
+            (1..=3).for_each(|number| dir.file(format!("results/{algorithm}/{number:04}.png")));
+        }
+        dir.text("d.toml", "name = \"junk\"\nroot = \"results\"\nlayout = \"{algorithm}/{scene}.png\"\n");
+        dir
+    }
+
+    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: impl AsRef<Path>, text: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn file(&self, name: impl AsRef<Path>) {
+        self.text(name, "not looked at");
+    }
+
+    /// A tar of members that hold their names.
+    fn tar(&self, name: &str, members: &[&str]) {
+        let mut tar = tar::Builder::new(Vec::new());
+        for member in members {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(member.len() as u64);
+            tar.append_data(&mut header, member, member.as_bytes()).unwrap();
+        }
+        self.text(name, tar.into_inner().unwrap());
+    }
+
+    async fn load(&self, text: &str) -> Result<DataSet, DatasetError> {
+        load(&find(text, self.0.path())?).await
+    }
+
+    async fn define(&self, toml: &str) -> Result<DataSet, DatasetError> {
+        self.text("d.toml", format!("name = \"junk\"\nroot = \"results\"\n{toml}"));
+        self.load("d.toml").await
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn unlooked(data: &DataSet) -> Check {
+    check(data, &|_| None)
+}
+
+fn algorithms(data: &DataSet) -> Vec<String> {
+    data.algorithms().iter().map(ToString::to_string).collect()
+}
+
+/// As a folder and by the definition: the six pictures and no fault, with these lines of what is left out.
+async fn assert_six(dir: &Dir, lines: &[&str]) {
+    for what in ["results", "d.toml"] {
+        let data = dir.load(what).await.map_err(|error| panic!("{what}: {}", chain(&error))).unwrap();
+        let check = unlooked(&data);
+        assert_eq!((check.counts.present, check.counts.expected), (6, 6), "{what}: {check}");
+        assert!(check.is_clean(), "{what}: {check}");
+        assert_eq!(data.left_out_lines(), lines, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn clutter_is_passed_over_and_counted() {
+    let cases: [(&[&str], &str); 12] = [
+        (&["dcp/._0001.png", "dcp/._0002.png"], "passed over: 2 hidden (dcp/._0001.png, ...)"),
+        (&["dcp/.ipynb_checkpoints/0001-checkpoint.png"], "passed over: 1 hidden (dcp/.ipynb_checkpoints/)"),
+        (&[".ipynb_checkpoints/a.png", ".ipynb_checkpoints/b.png"], "passed over: 1 hidden (.ipynb_checkpoints/)"),
+        (&["dcp/.nfs00000001", ".DS_Store", ".~lock.mos.xlsx#"], "passed over: 3 hidden (.DS_Store, ...)"),
+        (
+            &["@eaDir/x.png", "dcp/@eaDir/0001.png/SYNOPHOTO_THUMB_XL.jpg"],
+            "passed over: 2 of systems and tools (@eaDir/, ...)",
+        ),
+        (&["__MACOSX/dcp/._0001.png"], "passed over: 1 of systems and tools (__MACOSX/)"),
+        (&["#recycle/dcp/0001.png"], "passed over: 1 of systems and tools (#recycle/)"),
+        (&["System Volume Information/x.png"], "passed over: 1 of systems and tools (System Volume Information/)"),
+        (&["dcp/Thumbs.db", "~$mos.xlsx"], "passed over: 2 of systems and tools (dcp/Thumbs.db, ...)"),
+        (&["dcp/Icon\r"], "passed over: 1 of systems and tools (dcp/Icon\r)"),
+        (&["dcp/0004.png.crdownload", "aod/0004.png.part"], "passed over: 2 not whole yet (aod/0004.png.part, ...)"),
+        (&["notes.txt", "logs/train.log"], "passed over: 2 not named as pictures (logs/train.log, ...)"),
+    ];
+    for (files, line) in cases {
+        let dir = Dir::new();
+        files.iter().for_each(|file| dir.file(format!("results/{file}")));
+        assert_six(&dir, &[line]).await;
+    }
+}
+
+#[tokio::test]
+async fn strays_at_the_top_are_named() {
+    let dir = Dir::new();
+    dir.file("results/teaser.png");
+    assert_six(&dir, &["1 picture lies outside of the algorithms' folders and is left out: teaser.png"]).await;
+    dir.file("results/graphical_abstract.jpg"); // which could be of the algorithm `abstract`
+    dir.file("results/ICON.PNG");
+    let line = "3 pictures lie outside of the algorithms' folders and are left out: ICON.PNG, graphical_abstract.jpg, teaser.png";
+    assert_six(&dir, &[line]).await;
+
+    ["graphical_abstract.jpg", "ICON.PNG"].iter().for_each(|name| {
+        std::fs::remove_file(dir.path(format!("results/{name}"))).unwrap();
+    });
+    // Within an algorithm's folder a picture that no layout matches stays a fault.
+    dir.file("results/dcp/attention/0001.png");
+    for what in ["results", "d.toml"] {
+        let check = unlooked(&dir.load(what).await.unwrap());
+        assert_eq!(check.counts.present, 6, "{what}");
+        assert_eq!(check.faults[0].to_string(), "1 picture files match no layout: dcp/attention/0001.png");
+    }
+    // Where the strays are as many as the rest there is no telling.
+    (0..9).for_each(|number| dir.file(format!("results/{number}.png")));
+    let said = chain(&dir.load("results").await.unwrap_err());
+    assert!(said.contains("write a definition with a layout"), "{said}");
+}
+
+#[tokio::test]
+async fn what_a_layout_names_is_meant() {
+    let dir = Dir::new();
+    dir.file("results/.thumbs/dcp/0001.png");
+    dir.file("results/dcp/.small/0001.png");
+    dir.file("results/dcp/.other/0001.png");
+    let names = async |layout: &str| {
+        let data = dir.define(&format!("layout = \"{layout}\"")).await.unwrap();
+        data.pictures.iter().map(|picture| picture.image.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(".thumbs/{algorithm}/{scene}.png").await, [".thumbs/dcp/0001.png"]);
+    assert_eq!(names("{algorithm}/.small/{scene}.png").await, ["dcp/.small/0001.png"]);
+    dir.file("results/@eaDir/dcp/0001.png");
+    assert_eq!(names("@eaDir/{algorithm}/{scene}.{ext}").await, ["@eaDir/dcp/0001.png"]);
+    dir.file("results/.cache/results/dcp/1.png");
+    assert_eq!(dir.load("results/.cache/results").await.unwrap().pictures.len(), 1, "a folder that is named outright");
+}
+
+#[tokio::test]
+async fn every_name_of_a_picture_is_one() {
+    let dir = Dir::new();
+    for (number, extension) in
+        ["jfif", "JPE", "gif", "ppm", "pgm", "pbm", "pnm", "heic", "avif", "jp2", "nef"].iter().enumerate()
+    {
+        ["dcp", "aod"].iter().for_each(|algorithm| dir.file(format!("results/{algorithm}/x{number}.{extension}")));
+    }
+    let check = unlooked(&dir.load("results").await.unwrap());
+    assert_eq!((check.counts.present, check.counts.expected, check.left_out.len()), (28, 28, 0), "{check}");
+    // The definition has `.png` alone.
+    let check = unlooked(&dir.load("d.toml").await.unwrap());
+    assert_eq!((check.counts.present, check.faults[0].count), (6, 22), "{check}");
+    assert!(check.faults[0].to_string().contains("(`.{ext}` there matches that of any picture): aod/x"), "{check}");
+}
+
+#[tokio::test]
+async fn an_algorithm_may_have_another_extension_than_the_layout() {
+    let dir = Dir::new();
+    for number in 1..=3 {
+        let old = dir.path(format!("results/aod/{number:04}.png"));
+        std::fs::rename(&old, old.with_extension("jfif")).unwrap();
+    }
+    dir.file("results/dcp/preview.jpg");
+    let check = unlooked(&dir.load("d.toml").await.unwrap());
+    assert_eq!((check.counts.present, check.counts.expected), (6, 6), "{check}");
+    let said = "3 pictures are taken though the layout names another extension: aod/0001.jfif, ...";
+    assert_eq!(check.notes, [said], "{check}");
+    // Beside files of the layout's extension it is no picture of the data set.
+    assert_eq!((check.faults.len(), check.faults[0].count), (1, 1), "{check}");
+    assert!(check.faults[0].to_string().contains("dcp/preview.jpg"), "{check}");
+}
+
+#[tokio::test]
+async fn files_that_are_one_picture_are_told_apart_from_two() {
+    let dir = Dir::new();
+    dir.file("results/dcp/0001.PNG");
+    dir.file("results/dcp/0002.jpg");
+    let check = unlooked(&dir.load("results").await.unwrap());
+    assert_eq!((check.counts.present, check.counts.duplicate), (6, 2), "{check}");
+    assert!(check.to_string().contains("dcp/0001.PNG, dcp/0001.png are one picture"), "{check}");
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn names_that_are_no_text_are_told() {
+        let dir = Dir::new();
+        dir.file(OsStr::from_bytes(b"results/\xcb\xb5\xc3\xf7.txt"));
+        dir.file(OsStr::from_bytes(b"results/dcp/\xce\xed.png"));
+        let why = "its name is not UTF-8 (`convmv` renames it, `unzip -O` unpacks it rightly)";
+        // The first two bytes happen to be a character.
+        let line =
+            format!("2 files are left out for their names: dcp/\\xce\\xed.png: {why}, \u{2f5}\\xc3\\xf7.txt: {why}");
+        assert_six(&dir, &[&line]).await;
+        dir.file("results/dcp/a\nb.png");
+        dir.file("results/dcp/trailing .png");
+        dir.file("results/aod/trailing .png");
+        dir.file(format!("results/dcp/{}.png", "n".repeat(251)));
+        dir.file(format!("results/aod/{}.png", "n".repeat(251)));
+        let data = dir.load("results").await.unwrap();
+        assert_eq!(data.pictures.len(), 10);
+        assert!(data.left_out_lines()[0].starts_with("3 files are left out for their names"), "{:?}", data.left_out);
+        // What is in a folder that cannot be named is not known.
+        dir.file(OsStr::from_bytes(b"results/\xb0\xb5/0001.png"));
+        let check = unlooked(&dir.load("results").await.unwrap());
+        assert!(!check.is_clean() && check.counts.present == 10);
+        assert!(
+            check.faults[0].to_string().starts_with("1 folders or files cannot be looked into: \\xb0\\xb5: "),
+            "{check}"
+        );
+    }
+
+    #[tokio::test]
+    async fn links_are_followed_and_circles_are_not() {
+        let dir = Dir::new();
+        symlink("..", dir.path("results/dcp/all")).unwrap();
+        assert_six(&dir, &["1 link is not followed: dcp/all: it leads to a folder that it is in"]).await;
+        symlink("../../gone", dir.path("results/dcp/old.png")).unwrap();
+        symlink("/", dir.path("results/disk")).unwrap();
+        symlink("self", dir.path("results/self")).unwrap();
+        let data = dir.load("results").await.unwrap();
+        assert_eq!((data.pictures.len(), data.left_out[0].count), (6, 4), "{:?}", data.left_out);
+        // Other links are files and folders.
+        std::fs::rename(dir.path("results/aod"), dir.path("elsewhere")).unwrap();
+        symlink("../elsewhere", dir.path("results/aod")).unwrap();
+        std::fs::rename(dir.path("results/dcp/0001.png"), dir.path("one.png")).unwrap();
+        symlink("../../one.png", dir.path("results/dcp/0001.png")).unwrap();
+        let data = dir.load("results").await.unwrap();
+        assert_eq!((data.pictures.len(), data.left_out[0].count), (6, 4), "{:?}", data.left_out);
+    }
+
+    #[tokio::test]
+    async fn sockets_are_no_pictures_and_nothing_hangs() {
+        let dir = Dir::new();
+        let _socket = std::os::unix::net::UnixListener::bind(dir.path("results/dcp/s.png")).unwrap();
+        assert_six(&dir, &["1 entry is no file: dcp/s.png: it is a socket"]).await;
+    }
+
+    #[tokio::test]
+    async fn a_folder_of_nothing_else_says_what_it_has() {
+        let dir = Dir::new();
+        std::fs::create_dir_all(dir.path("links/dcp")).unwrap();
+        symlink("../.git/annex/x", dir.path("links/dcp/0001.png")).unwrap();
+        let said = chain(&dir.load("links").await.unwrap_err());
+        assert!(said.contains("no pictures") && said.contains("dcp/0001.png (it leads nowhere)"), "{said}");
+        std::fs::create_dir_all(dir.path("hidden/.git")).unwrap();
+        dir.file("hidden/.git/x.png");
+        let said = chain(&dir.load("hidden").await.unwrap_err());
+        assert!(said.contains("no pictures"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn versions_are_of_length_and_time_alone() {
+        let dir = Dir::new();
+        let data = dir.load("results").await.unwrap();
+        for picture in &data.pictures {
+            let metadata = dir.path("results").join(&*picture.image).metadata().unwrap();
+            let micros = metadata.modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros();
+            assert_eq!(&*picture.version, format!("{:x}-{micros:x}", metadata.len()));
+            assert_eq!(&*picture.version, data.root.head(&picture.image).await.unwrap().version);
+        }
+    }
+}
+
+/// `é` as one character and as `e` with an accent, as macOS writes it.
+const FORMS: [&str; 2] = ["caf\u{e9}", "cafe\u{301}"];
+
+#[tokio::test]
+async fn names_of_two_unicode_forms_are_one() {
+    let dir = Dir::new();
+    let [composed, apart] = FORMS;
+    dir.file(format!("results/dcp/{composed}.png"));
+    dir.file(format!("results/aod/{apart}.png"));
+    dir.file(format!("hazy/{apart}.jpg"));
+    let hazy = "layout = \"{algorithm}/{scene}.png\"\n[hazy]\nroot = \"hazy\"\nlayout = \"{scene}.jpg\"";
+    let data = dir.define(hazy).await.unwrap();
+    let check = unlooked(&data);
+    assert_eq!((check.scenes, check.counts.present, check.counts.missing), (4, 8, 0), "{check}");
+    let of_it: Vec<_> = data.pictures.iter().filter(|picture| &*picture.scene == composed).collect();
+    assert_eq!(of_it.iter().map(|picture| picture.hazy).collect::<Vec<_>>(), [Some(0), Some(0)]);
+    for picture in of_it {
+        assert_eq!(data.root.get(&picture.image).await.unwrap(), "not looked at", "addresses stay as they are");
+    }
+    // A folder's name in a layout, and an alias.
+    dir.file(format!("results/{apart}/my nét/1.png"));
+    let toml =
+        format!("layout = \"{composed}/{{algorithm}}/{{scene}}.png\"\n[algorithms]\n\"my ne\u{301}t\" = \"net\"");
+    assert_eq!(dir.define(&toml).await.unwrap().pictures[0].algorithm.as_str(), "net");
+
+    dir.file(format!("results/dcp/{apart}.png"));
+    let check = unlooked(&dir.define("layout = \"{algorithm}/{scene}.png\"").await.unwrap());
+    assert_eq!((check.counts.duplicate, check.counts.missing), (1, 0), "{check}");
+}
+
+#[tokio::test]
+async fn a_broken_tar_takes_no_other_with_it() {
+    let dir = Dir(tempfile::tempdir().unwrap());
+    dir.tar("results/aod.tar", &["1.png", "2.png", "._1.png", "__MACOSX/._2.png", "read.me"]);
+    dir.tar("results/dcp.tar", &["1.png", "2.png"]);
+    dir.text("results/old.tar", "no tar");
+    dir.file("results/ffa.tar.gz");
+    let whole = std::fs::read(dir.path("results/dcp.tar")).unwrap();
+    dir.text("results/dcp.tar", &whole[..1024 + 256]);
+    let layout = "layout = \"{algorithm}.tar/{scene}.png\"";
+    for data in [dir.define(layout).await.unwrap(), dir.load("results").await.unwrap()] {
+        let check = unlooked(&data);
+        assert_eq!((algorithms(&data), check.counts.present), (vec!["aod".to_owned()], 2), "{check}");
+        assert!(!check.is_complete());
+        let fault = check.faults[0].to_string();
+        assert!(
+            fault.starts_with("3 tars cannot be read, and nothing of them is taken: file://")
+                && fault.contains("results/dcp.tar: it ends at offset 1280"),
+            "{fault}"
+        );
+        assert!(fault.contains("ffa.tar.gz: it is compressed with gzip") && fault.contains("old.tar: "), "{fault}");
+        assert_eq!(
+            data.left_out_lines(),
+            ["passed over: 1 hidden (aod.tar/._1.png), 1 of systems and tools (aod.tar/__MACOSX/), \
+              1 not named as pictures (aod.tar/read.me)"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_unfit_member_is_told_and_the_tar_is_read_on() {
+    let dir = Dir(tempfile::tempdir().unwrap());
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, kind) in [
+        (&b"1.png"[..], tar::EntryType::Regular),
+        (b"\xce\xed.png", tar::EntryType::Regular),
+        (b"/2.png", tar::EntryType::Regular),
+        (b"3.png", tar::EntryType::Symlink),
+        (b"4.png", tar::EntryType::Regular),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name);
+        header.set_entry_type(kind);
+        header.set_size(0);
+        header.set_cksum();
+        tar.append(&header, &[][..]).unwrap();
+    }
+    dir.text("results/dcp.tar", tar.into_inner().unwrap());
+    let data = dir.load("results").await.unwrap();
+    assert_eq!(data.pictures.iter().map(|picture| &*picture.scene).collect::<Vec<_>>(), ["1", "4"]);
+    let lines = data.left_out_lines();
+    assert!(lines[0].starts_with("3 members of tars are left out: dcp.tar: "), "{lines:?}");
+    assert!(
+        lines[0].contains("is absolute") && lines[0].contains("is not UTF-8") && lines[0].contains("symbolic link")
+    );
+    assert!(unlooked(&data).is_clean());
+}
+
+#[tokio::test]
+async fn a_bad_row_of_a_manifest_takes_no_other_with_it() {
+    let dir = Dir::new();
+    let long = "n".repeat(300);
+    dir.text(
+        "m.csv",
+        format!("algorithm,uri\ndcp,results/dcp/0001.png\ndcp,results/dcp/{long}.png\ndcp,results/dcp/0001.png/x.png\ndcp,\"results/dcp/a\nb.png\"\ndcp,results//dcp/0002.png\ndcp,gone.png\n"),
+    );
+    let data = dir.load("m.csv").await.unwrap();
+    let check = unlooked(&data);
+    assert_eq!((check.counts.present, check.faults[0].count), (2, 4), "{check}");
+    assert!(!check.is_complete());
+}

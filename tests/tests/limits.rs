@@ -1,0 +1,151 @@
+//! How large a picture may be is part of a run: of its name, its record, its orders and its parts' names, in one process and
+//! on a cluster. And what is planned for a picture is what is scored of it, whatever the views.
+
+#![allow(clippy::unwrap_used)] // helpers too
+
+use std::collections::BTreeMap;
+
+use dqa_testkit::Picture;
+use dqa_tests::cluster::{Cluster, Programs};
+use dqa_tests::{Place, Said};
+use serde_json::Value;
+
+const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
+
+/// Of `haze`, the third scene (352 x 288) has more pixels.
+const LIMIT: [&str; 2] = ["--pixels-max", "90000"];
+
+fn name_of(run: &str, said: &Said) -> String {
+    let line = said.err.lines().find_map(|line| line.strip_prefix("run ")).expect(run);
+    line.split(':').next().unwrap().to_owned()
+}
+
+/// The error codes of a run's rows, by picture.
+fn codes(cluster: &Cluster, run: &str) -> BTreeMap<String, Value> {
+    let sql = "SELECT image, error_code FROM scores";
+    let said = cluster.store(&["query", sql, "--run", run, "--format", "json"]).ends_with(0);
+    let row = |line: &str| {
+        let row: Value = serde_json::from_str(line).unwrap();
+        (row["image"].as_str().unwrap().to_owned(), row["error_code"].clone())
+    };
+    said.out.lines().map(row).collect()
+}
+
+fn records(cluster: &Cluster) -> BTreeMap<String, Value> {
+    let said = cluster.store(&["runs", "--format", "json"]).ends_with(0);
+    let record = |line: &str| {
+        let record: Value = serde_json::from_str(line).unwrap();
+        (record["name"].as_str().unwrap().to_owned(), record)
+    };
+    said.out.lines().map(record).collect()
+}
+
+fn parts(record: &Value) -> Vec<&str> {
+    record["parts"].as_array().unwrap().iter().map(|part| part["key"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_coordinator_s_run_has_the_limits_that_were_asked_for() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.place.haze(&["dcp"]);
+    cluster.start_coordinator();
+    cluster.start_worker(&[]);
+    cluster.wait_for_workers(1);
+
+    let limited = cluster.user(&cluster.submit("haze.toml", &LIMIT)).ends_with(1);
+    let limited = name_of("limited", &limited);
+    let large = "dcp/s2.png".to_owned();
+    let found = codes(&cluster, &limited);
+    assert_eq!(found.len(), 3);
+    assert!(found.iter().all(|(image, code)| *code == if *image == large { "too_large".into() } else { Value::Null }));
+
+    // The same request in a process of its own has the same name, and finds that all is there.
+    let alone = cluster.store(&cluster.submit("haze.toml", &LIMIT)).ends_with(1);
+    assert_eq!(name_of("alone", &alone), limited);
+    assert!(alone.err.contains("nothing to score"), "{}", alone.err);
+
+    // Without limits it is another run, with a part of another name; what has no score for a limit's sake is scored.
+    let usual = cluster.user(&cluster.submit("haze.toml", &[])).ends_with(0);
+    let usual = name_of("usual", &usual);
+    assert_ne!(usual, limited);
+    assert!(codes(&cluster, &usual).values().all(Value::is_null));
+    let records = records(&cluster);
+    let (of_limited, of_usual) = (&records[&limited], &records[&usual]);
+    assert_ne!(parts(of_limited), parts(of_usual));
+    assert_eq!(of_limited["spec"]["limits"]["pixels_max"], 90000);
+    assert!(of_usual["spec"].get("limits").is_none(), "as records have always been: {of_usual}");
+    // And a score that is there does not make a picture less large.
+    let again = cluster.user(&cluster.submit("haze.toml", &["--side-max", "300", "--name", "sides"])).ends_with(1);
+    assert!(again.err.contains("1 failed"), "{}", again.err);
+    assert_eq!(codes(&cluster, "sides")[&large], "too_large");
+    assert_eq!(codes(&cluster, &usual)[&large], Value::Null, "the other run's part is its own");
+}
+
+#[test]
+fn a_coordinator_that_was_killed_goes_on_with_a_run_s_limits() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.place.haze(&["dcp", "aod"]);
+    cluster.start_coordinator();
+    cluster.wait_for_workers(0);
+    let more = [&LIMIT[..], &["--name", "r", "--shard-windows", "1", "--detach"]].concat();
+    cluster.user(&cluster.submit("haze.toml", &more)).ends_with(0);
+    cluster.wait_for("r", |run| run["state"] == "running");
+    cluster.kill_coordinator();
+    cluster.start_coordinator();
+    cluster.start_worker(&[]);
+    let run = cluster.wait_for("r", |run| run["state"] == "complete");
+    assert_eq!(run["pictures_failed"], 2, "{run}");
+}
+
+#[test]
+fn a_worker_has_no_limits_of_its_own() {
+    let cluster = Cluster::local(PROGRAMS);
+    let arguments = ["run", "--coordinator", "http://127.0.0.1:1", "--pixels-max", "1000"];
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_worker"));
+    let output = command.args(arguments).current_dir(cluster.place.path("")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("a worker takes no --pixels-max (DQA_PIXELS_MAX): each run says"), "{said}");
+    assert!(said.contains("hint: give it to `dqa-coord submit`"), "{said}");
+}
+
+#[test]
+fn limits_that_mean_nothing_are_refused() {
+    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    place.haze(&["dcp"]);
+    let said = place.run(&place.submit("haze.toml", &["--pixels-max", "0"])).ends_with(2);
+    assert!(said.err.contains("--pixels-max"), "{}", said.err);
+}
+
+#[test]
+fn what_is_planned_is_what_is_scored_whatever_the_views() {
+    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let sizes = [(200, 200), (120, 130), (300, 500), (224, 224), (100, 400), (450, 330)];
+    for (at, (width, height)) in sizes.into_iter().enumerate() {
+        place.file(&format!("haze/dcp/s{at}.png"), &Picture::synthetic(at as u64, width, height).png());
+    }
+    place.file("haze.toml", b"name = \"haze\"\nroot = \"haze\"\nlayout = \"{algorithm}/{scene}.png\"\n");
+    let views = [
+        ("sees=both", 3),
+        ("window=112,stride=112", 5),
+        ("window=160,stride=100", 4),
+        ("window=320,stride=64", 1),
+        ("sees=local,window=100,stride=90", 6),
+        ("sees=global", 6),
+        ("grid=4", 3),
+        ("random=3,seed=1", 3),
+    ];
+    for (at, (views, scored)) in views.into_iter().enumerate() {
+        let name = format!("r{at}");
+        // All in one store: what one run's views make of a header is not taken for another's.
+        let said = place.run(&place.submit("haze.toml", &["--name", &name, "--views", views]));
+        assert!(said.code < 2, "{}", said.err);
+        let status = place.run(&["status", &name, "--format", "json"]);
+        let status: Value = serde_json::from_str(status.out.trim()).unwrap();
+        // One for a picture without a window.
+        let sql = "SELECT sum(greatest(windows, 1)) AS windows, count(score) AS scored FROM scores";
+        let rows = place.run(&["query", sql, "--run", &name, "--format", "json"]).ends_with(0);
+        let rows: Value = serde_json::from_str(rows.out.trim()).unwrap();
+        assert_eq!((&rows["windows"], &rows["scored"]), (&status["windows"], &scored.into()), "{views}: {status}");
+    }
+}
