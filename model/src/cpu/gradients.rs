@@ -11,18 +11,24 @@ fn sigmoid<const FMA: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<FMA>(-x))
 }
 
+/// out = f(x, out), each number by itself.
 #[inline(always)]
-fn quick_gelu_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
+fn each(x: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     let (x_whole, x_rest) = x.as_chunks::<LANES>();
     let (out_whole, out_rest) = out.as_chunks_mut::<LANES>();
     for (x, out) in x_whole.iter().zip(out_whole) {
         for i in 0..LANES {
-            out[i] = x[i] * sigmoid::<FMA>(QUICK_GELU * x[i]);
+            out[i] = f(x[i], out[i]);
         }
     }
     for (x, out) in x_rest.iter().zip(out_rest) {
-        *out = x * sigmoid::<FMA>(QUICK_GELU * x);
+        *out = f(*x, *out);
     }
+}
+
+#[inline(always)]
+fn quick_gelu_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
+    each(x, out, |x, _| x * sigmoid::<FMA>(QUICK_GELU * x));
 }
 
 versions! {
@@ -39,16 +45,7 @@ fn quick_gelu_slope<const FMA: bool>(x: f32) -> f32 {
 
 #[inline(always)]
 fn quick_gelu_backward_body<const FMA: bool>(x: &[f32], gradient: &mut [f32]) {
-    let (x_whole, x_rest) = x.as_chunks::<LANES>();
-    let (whole, rest) = gradient.as_chunks_mut::<LANES>();
-    for (x, g) in x_whole.iter().zip(whole) {
-        for i in 0..LANES {
-            g[i] *= quick_gelu_slope::<FMA>(x[i]);
-        }
-    }
-    for (x, g) in x_rest.iter().zip(rest) {
-        *g *= quick_gelu_slope::<FMA>(*x);
-    }
+    each(x, gradient, |x, gradient| gradient * quick_gelu_slope::<FMA>(x));
 }
 
 versions! {
@@ -58,16 +55,7 @@ versions! {
 
 #[inline(always)]
 fn gelu_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
-    let (x_whole, x_rest) = x.as_chunks::<LANES>();
-    let (out_whole, out_rest) = out.as_chunks_mut::<LANES>();
-    for (x, out) in x_whole.iter().zip(out_whole) {
-        for i in 0..LANES {
-            out[i] = gelu_of::<FMA>(x[i]);
-        }
-    }
-    for (x, out) in x_rest.iter().zip(out_rest) {
-        *out = gelu_of::<FMA>(*x);
-    }
+    each(x, out, |x, _| gelu_of::<FMA>(x));
 }
 
 versions! {
@@ -85,16 +73,7 @@ fn gelu_slope<const FMA: bool>(x: f32) -> f32 {
 
 #[inline(always)]
 fn gelu_backward_body<const FMA: bool>(x: &[f32], gradient: &mut [f32]) {
-    let (x_whole, x_rest) = x.as_chunks::<LANES>();
-    let (whole, rest) = gradient.as_chunks_mut::<LANES>();
-    for (x, g) in x_whole.iter().zip(whole) {
-        for i in 0..LANES {
-            g[i] *= gelu_slope::<FMA>(x[i]);
-        }
-    }
-    for (x, g) in x_rest.iter().zip(rest) {
-        *g *= gelu_slope::<FMA>(*x);
-    }
+    each(x, gradient, |x, gradient| gradient * gelu_slope::<FMA>(x));
 }
 
 versions! {
