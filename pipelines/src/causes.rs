@@ -9,6 +9,12 @@ pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> Causes<'a> {
     Causes { before: "", error }
 }
 
+/// Shows what caused an error without its own message, for a text that says already what was tried on what. An error without a
+/// cause is its own.
+pub fn cause<'a>(error: &'a (dyn Error + 'static)) -> Causes<'a> {
+    causes(error.source().unwrap_or(error))
+}
+
 /// An error that is shown with its causes.
 #[derive(Clone, Copy)]
 pub struct Causes<'a> {

@@ -23,4 +23,4 @@ pub mod study;
 pub mod tables;
 pub mod tune;
 
-pub use causes::{Causes, causes};
+pub use causes::{Causes, cause, causes};

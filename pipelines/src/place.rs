@@ -28,7 +28,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 pub use extent::{Extent, plain_name};
-pub use fault::{Fault, FaultKind};
+pub use fault::{StoreFault, StoreFaultKind};
 pub use probe::Creation;
 use walk::{Step, Walk};
 pub use walk::{Unusable, UnusableKind};
@@ -90,7 +90,7 @@ pub enum PlaceError {
         address: String,
         /// Why.
         #[source]
-        source: Fault,
+        source: StoreFault,
     },
     /// An object that cannot be read, written or listed.
     #[error("cannot {what} {address}")]
@@ -130,7 +130,7 @@ impl PlaceError {
                 );
                 address.starts_with("file://") || is_refused || self.is_not_found()
             }
-            PlaceError::Store { source, .. } => source.kind() == FaultKind::Denied,
+            PlaceError::Store { source, .. } => source.is_of_object(),
             PlaceError::Address { .. } | PlaceError::Folder { .. } => false,
         }
     }
@@ -160,8 +160,7 @@ impl PlaceError {
     /// Whether it says nothing of the object that was asked for: the store cannot be reached as it is set up, or did not
     /// answer.
     pub fn is_of_store(&self) -> bool {
-        let is_of_object = |fault: &Fault| fault.kind() == FaultKind::Denied;
-        self.may_pass() || matches!(self, PlaceError::Store { source, .. } if !is_of_object(source))
+        self.may_pass() || matches!(self, PlaceError::Store { source, .. } if !source.is_of_object())
     }
 }
 
@@ -457,8 +456,7 @@ impl Place {
 
     /// An object's file, if the folder is on this machine.
     fn file(&self, key: &str) -> Option<PathBuf> {
-        let folder = self.is_local().then(|| self.url.to_file_path().ok())??;
-        Some(folder.join(key))
+        Some(self.local_folder()?.join(key))
     }
 
     fn create_file(&self, key: &str, path: &FilePath, bytes: &Bytes) -> Result<(), PlaceError> {
@@ -580,7 +578,7 @@ impl Place {
 
     fn failed(&self, what: &'static str, key: &str, source: object_store::Error) -> PlaceError {
         let address = self.address(key);
-        match Fault::take(source) {
+        match StoreFault::take(source) {
             Ok(source) => PlaceError::Store { what, address, source },
             Err(source) => PlaceError::Object { what, address, source },
         }

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{Check, DataSet, DatasetError, check, find, load};
 
 struct Dir(tempfile::TempDir);
@@ -55,11 +56,6 @@ impl Dir {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 fn unlooked(data: &DataSet) -> Check {
     check(data, &|_| None)
 }
@@ -71,7 +67,7 @@ fn algorithms(data: &DataSet) -> Vec<String> {
 /// As a folder and by the definition: the six pictures and no fault, with these lines of what is left out.
 async fn assert_six(dir: &Dir, lines: &[&str]) {
     for what in ["results", "d.toml"] {
-        let data = dir.load(what).await.map_err(|error| panic!("{what}: {}", chain(&error))).unwrap();
+        let data = dir.load(what).await.map_err(|error| panic!("{what}: {}", causes(&error))).unwrap();
         let check = unlooked(&data);
         assert_eq!((check.counts.present, check.counts.expected), (6, 6), "{what}: {check}");
         assert!(check.is_clean(), "{what}: {check}");
@@ -127,7 +123,7 @@ async fn strays_at_the_top_are_named() {
     }
     // Where the strays are as many as the rest there is no telling.
     (0..9).for_each(|number| dir.file(format!("results/{number}.png")));
-    let said = chain(&dir.load("results").await.unwrap_err());
+    let said = causes(&dir.load("results").await.unwrap_err()).to_string();
     assert!(said.contains("write a definition with a layout"), "{said}");
 }
 
@@ -259,11 +255,11 @@ mod unix {
         let dir = Dir::new();
         std::fs::create_dir_all(dir.path("links/dcp")).unwrap();
         symlink("../.git/annex/x", dir.path("links/dcp/0001.png")).unwrap();
-        let said = chain(&dir.load("links").await.unwrap_err());
+        let said = causes(&dir.load("links").await.unwrap_err()).to_string();
         assert!(said.contains("no pictures") && said.contains("dcp/0001.png (it leads nowhere)"), "{said}");
         std::fs::create_dir_all(dir.path("hidden/.git")).unwrap();
         dir.file("hidden/.git/x.png");
-        let said = chain(&dir.load("hidden").await.unwrap_err());
+        let said = causes(&dir.load("hidden").await.unwrap_err()).to_string();
         assert!(said.contains("no pictures"), "{said}");
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers too
 
+use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{DataSet, DatasetError, Picture, check, find, load};
 use dqa_pipelines::place::Addresses;
 
@@ -38,11 +39,6 @@ impl Dir {
         self.file("d.toml", format!("name = \"s\"\nroot = \"s\"\n{toml}"));
         self.load("d.toml").await
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn who_and_what(data: &DataSet) -> Vec<(String, String)> {
@@ -126,7 +122,7 @@ async fn labels_and_inputs_are_found_through_tars() {
         assert_eq!(faults, ["1 picture files match no layout: 0.tar/odd.png"]);
     }
     let toml = "layout = \"{}.tar/{algorithm}/{scene}.png\"\n[labels]\nfile = \"{}.tar/{scene}.csv\"";
-    assert!(chain(&dir.define(toml).await.unwrap_err()).contains("they are read from files"));
+    assert!(causes(&dir.define(toml).await.unwrap_err()).to_string().contains("they are read from files"));
 }
 
 #[tokio::test]
@@ -156,7 +152,7 @@ async fn a_changed_tar_changes_its_pictures() {
     assert_eq!(before.uri(&before.pictures[0]), after.uri(&after.pictures[0]));
     dir.file("s/dcp.tar", "cut");
     let error = Addresses::default().read(&before.uri(&before.pictures[1])).await.unwrap_err();
-    assert!(chain(&error).contains("dcp.tar"), "{error}");
+    assert!(causes(&error).to_string().contains("dcp.tar"), "{error}");
 }
 
 #[tokio::test]
@@ -166,7 +162,7 @@ async fn what_is_unfit_names_the_tar_and_what_to_do() {
         let dir = Dir::new();
         dir.file(&format!("s/{file}"), "any");
         for error in [dir.define(layout).await.unwrap_err(), dir.load("s").await.unwrap_err()] {
-            let said = chain(&error);
+            let said = causes(&error).to_string();
             assert!(said.contains(file) && said.contains(part) && said.contains("unpack it"), "{said}");
         }
         dir.tar("s/dcp.tar", &["1.png"]);
@@ -176,7 +172,7 @@ async fn what_is_unfit_names_the_tar_and_what_to_do() {
     dir.tar("s/dcp.tar", &["1.png", "2.png"]);
     let whole = std::fs::read(dir.0.path().join("s/dcp.tar")).unwrap();
     dir.file("s/dcp.tar", &whole[..1024]);
-    let said = chain(&dir.define(layout).await.unwrap_err());
+    let said = causes(&dir.define(layout).await.unwrap_err()).to_string();
     assert!(said.contains("s/dcp.tar: it ends at offset 1024"), "{said}");
     // A tar that no layout goes into is a file like others.
     dir.file("s/dcp/1.png", "1");

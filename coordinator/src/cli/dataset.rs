@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use dqa_pipelines::causes;
+use dqa_pipelines::cause;
 use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, Picture, check};
 use dqa_pipelines::index::{Header, Index};
 use dqa_pipelines::place::PlaceError;
@@ -100,9 +100,7 @@ async fn read_headers(dataset: &DataSet, index: &mut Index) -> anyhow::Result<()
         let picture = &dataset.pictures[at];
         let header = match header {
             Err(error) if error.is_of_object() => {
-                let cause = std::error::Error::source(&error)
-                    .map_or_else(|| causes(&error).to_string(), |cause| causes(cause).to_string());
-                Header::Unreadable { code: ErrorCode::Io.to_string(), message: cause }
+                Header::Unreadable { code: ErrorCode::Io.to_string(), message: cause(&error).to_string() }
             }
             header => header.with_context(|| format!("cannot read the header of {}", picture.image))?,
         };

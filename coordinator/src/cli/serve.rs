@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::causes;
-use dqa_pipelines::place::{Fault, Place};
+use dqa_pipelines::place::{Place, StoreFault};
 use dqa_worker::net::{TlsArgs, Token, Tokens, listen_address};
 use dqa_worker::program::{Done, note, print_error};
 use dqa_worker::telemetry;
@@ -107,5 +107,5 @@ async fn store(args: &StoreArgs) -> anyhow::Result<Place> {
 }
 
 fn may_pass(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(Fault::may_pass))
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(StoreFault::may_pass))
 }

@@ -8,13 +8,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::fault::NAMED_MAX;
 use super::layout::Layout;
 use crate::file_names::{Clutter, clutter};
 use crate::names::nfc;
 use crate::place::UnusableKind;
-
-/// Named of each kind that is shown by names.
-const NAMED_MAX: usize = 5;
 
 /// What is left out, of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -16,6 +16,7 @@ use super::files::{self, Entry, File};
 use super::layout::{Captures, Layout, Name};
 use super::left_out::{Filter, LeftOutKind, LeftOuts};
 use super::{Picture, SceneKey};
+use crate::cause;
 use crate::file_names::is_picture;
 use crate::names::{AlgorithmName, nfc};
 use crate::place::{Object, Place, UnusableKind};
@@ -73,9 +74,9 @@ impl Found {
                 self.left_out.add(LeftOutKind::Member, format!("{key}: {why}"));
             }
             Entry::Broken { key, address, why } => {
-                let cause = std::error::Error::source(&why).map_or_else(|| why.to_string(), ToString::to_string);
+                let why_not = cause(&why).to_string();
                 self.see(&key);
-                self.faults.add(FaultKind::Tar, format!("{address}: {cause}"));
+                self.faults.add(FaultKind::Tar, format!("{address}: {why_not}"));
                 self.broken_tar.get_or_insert(why);
             }
         }

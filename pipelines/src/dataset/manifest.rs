@@ -17,7 +17,7 @@ use super::listing::{Found, Names, input_picture};
 use super::paths::plain;
 use super::table::{self, Form, RowAt, Table};
 use super::{Picture, SceneKey};
-use crate::causes;
+use crate::cause;
 use crate::place::{Addresses, Object, Place, PlaceError, plain_name};
 
 /// Files looked at together: as many requests as a store answers about as fast as one.
@@ -103,11 +103,7 @@ async fn look(root: &Place, uri: &str) -> Result<Looked, DatasetError> {
     match looked {
         Ok(object) => Ok(Looked::Object(object)),
         Err(error) if error.is_not_found() => Ok(Looked::Absent(None)),
-        Err(error) if is_of_file(&error) => {
-            let cause = std::error::Error::source(&error)
-                .map_or_else(|| causes(&error).to_string(), |cause| causes(cause).to_string());
-            Ok(Looked::Absent(Some(cause)))
-        }
+        Err(error) if is_of_file(&error) => Ok(Looked::Absent(Some(cause(&error).to_string()))),
         Err(error) => Err(error.into()),
     }
 }

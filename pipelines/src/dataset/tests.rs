@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 
 use super::*;
+use crate::causes;
 use crate::index::Header;
 use crate::tables::parquet_file;
 
@@ -67,11 +68,6 @@ impl Dir {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 fn unlooked(data: &DataSet) -> Check {
     check(data, &|_| None)
 }
@@ -124,7 +120,9 @@ async fn a_folder_is_enough_where_it_can_be_laid_out_in_one_way_only() {
                 assert_eq!(data.name.as_str(), "results");
                 assert!(data.definition.contains(layout), "{}", data.definition);
             }
-            (Err(error), Err(text)) => assert!(chain(&error).contains(text), "{}", chain(&error)),
+            (Err(error), Err(text)) => {
+                assert!(causes(&error).to_string().contains(text), "{}", causes(&error))
+            }
             (got, _) => panic!("{files:?}: {got:?}"),
         }
     }
@@ -136,7 +134,7 @@ async fn what_is_not_known_is_an_error_with_near_names() {
     dir.file("configs/datasets/dhq.toml", "name = \"other\"\nroot = \".\"");
     dir.file("bad.toml", "name = \"x\"\nroot = \".\"\nlayuot = \"y\"");
     dir.file("two.toml", "name = \"x\"\nroot = \".\"\nlayout = \"{algorithm}/{scene}.png\"\nimporter = \"dhq\"");
-    let error = |text: &str| chain(&dir.find(text).unwrap_err());
+    let error = |text: &str| causes(&dir.find(text).unwrap_err()).to_string();
     assert!(error("exbede").ends_with("near to it: exbedde"), "{}", error("exbede"));
     assert!(error("nothing/of.toml").contains("nothing/of.toml"));
     assert!(error("bad.toml").contains("layuot"), "{}", error("bad.toml"));
@@ -146,8 +144,8 @@ async fn what_is_not_known_is_an_error_with_near_names() {
     dir.pictures(["r/dehazeformer/1.png", "r/dcp/1.png"]);
     let select = async |name: &str| dir.load("r").await.unwrap().select(&Algorithms::Named(vec![name.to_owned()]));
     assert_eq!(names(&select("dcp").await.unwrap()), ["dcp"]);
-    assert!(chain(&select("dehazefromer").await.unwrap_err()).ends_with("near to it: dehazeformer"));
-    assert!(chain(&select("xyz").await.unwrap_err()).ends_with("it has dcp, dehazeformer"));
+    assert!(causes(&select("dehazefromer").await.unwrap_err()).to_string().ends_with("near to it: dehazeformer"));
+    assert!(causes(&select("xyz").await.unwrap_err()).to_string().ends_with("it has dcp, dehazeformer"));
 }
 
 #[tokio::test]
@@ -155,7 +153,7 @@ async fn names_that_are_none_need_an_alias_and_have_it() {
     let dir = Dir::new();
     dir.pictures(["set/my net/1.png", "set/AOD/1.png"]);
     let toml = "name = \"s\"\nroot = \"set\"\nlayout = \"{algorithm}/{scene}.png\"\n";
-    let error = chain(&dir.define(toml).await.unwrap_err());
+    let error = causes(&dir.define(toml).await.unwrap_err()).to_string();
     assert!(error.contains("[algorithms] \"my net\" ="), "{error}");
     let data = dir.define(&format!("{toml}[algorithms]\n\"my net\" = \"my-net\"\nAOD = \"AOD-Net\"")).await.unwrap();
     assert_eq!(names(&data), ["AOD-Net", "my-net"]);
@@ -243,7 +241,7 @@ async fn labels_are_turned_and_held_to_their_range() {
         format!("{layout}{more}")
     };
     let mos = async |text: &str, more: &str| {
-        let data = dir.define(&labels(text, more)).await.map_err(|error| chain(&error))?;
+        let data = dir.define(&labels(text, more)).await.map_err(|error| causes(&error).to_string())?;
         Ok::<_, String>(data.pictures.iter().map(|picture| picture.mos).collect::<Vec<_>>())
     };
     let table = "\u{feff}image,mos\nx\\a\\1.png,1\nb/1.png,2\nb/2.png,nan\n";
@@ -314,7 +312,10 @@ async fn labels_of_scenes_in_groups_name_the_group() {
     let dir = grouped();
     let mos = async |table: &str, more: &str| {
         dir.file("results/l.csv", table);
-        let data = dir.define(&format!("{GROUPED}file = \"l.csv\"\n{more}")).await.map_err(|error| chain(&error))?;
+        let data = dir
+            .define(&format!("{GROUPED}file = \"l.csv\"\n{more}"))
+            .await
+            .map_err(|error| causes(&error).to_string())?;
         let labelled = data.pictures.iter().filter(|picture| picture.mos.is_some());
         Ok::<_, String>(labelled.map(|picture| picture.image.to_string()).collect::<Vec<_>>())
     };
@@ -458,9 +459,13 @@ async fn manifests_name_pictures_wherever_they_are() {
         assert_eq!(data.scenes.len(), 2);
     }
     dir.file("set/odd.csv", "dataset,algorithm,uri\nset,a,a/1.png\n");
-    assert!(chain(&dir.load("set/odd.csv").await.unwrap_err()).contains("no rows of data set `odd`; it has set"));
+    assert!(
+        causes(&dir.load("set/odd.csv").await.unwrap_err())
+            .to_string()
+            .contains("no rows of data set `odd`; it has set")
+    );
     dir.file("set/set.csv", "algorithm,uri\na,a/1.png\na,a/1.png\n");
-    assert!(chain(&dir.load("set/set.csv").await.unwrap_err()).contains("two rows are of `a/1.png` by a"));
+    assert!(causes(&dir.load("set/set.csv").await.unwrap_err()).to_string().contains("two rows are of `a/1.png` by a"));
 }
 
 /// The real one: 48 of its pictures, and labels in MATLAB's files, as they are.

@@ -8,7 +8,7 @@ use object_store::Error as StoreError;
 
 /// What a store's failure is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
+pub enum StoreFaultKind {
     /// The environment's variables do not say how to reach the store.
     Setup,
     /// The store did not answer, or said that it cannot at the moment.
@@ -25,8 +25,8 @@ pub enum FaultKind {
 
 /// A store's failure with what to do about it.
 #[derive(Debug)]
-pub struct Fault {
-    kind: FaultKind,
+pub struct StoreFault {
+    kind: StoreFaultKind,
     message: String,
     hint: Option<String>,
     /// The server's words, or the network's.
@@ -45,40 +45,40 @@ impl fmt::Display for Said {
 
 impl Error for Said {}
 
-impl fmt::Display for Fault {
+impl fmt::Display for StoreFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl Error for Fault {
+impl Error for StoreFault {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_ref().map(|said| said as &(dyn Error + 'static))
     }
 }
 
-impl Fault {
-    pub(super) fn new(kind: FaultKind, message: impl Into<String>) -> Fault {
-        Fault { kind, message: message.into(), hint: None, source: None }
+impl StoreFault {
+    pub(super) fn new(kind: StoreFaultKind, message: impl Into<String>) -> StoreFault {
+        StoreFault { kind, message: message.into(), hint: None, source: None }
     }
 
     /// The environment's variables do not say how to reach the store.
-    pub(super) fn setup(message: impl Into<String>) -> Fault {
-        Fault::new(FaultKind::Setup, message)
+    pub(super) fn setup(message: impl Into<String>) -> StoreFault {
+        StoreFault::new(StoreFaultKind::Setup, message)
     }
 
-    pub(super) fn hint_at(mut self, hint: impl Into<String>) -> Fault {
+    pub(super) fn hint_at(mut self, hint: impl Into<String>) -> StoreFault {
         self.hint = Some(hint.into());
         self
     }
 
-    pub(super) fn caused_by(mut self, said: impl Into<String>) -> Fault {
+    pub(super) fn caused_by(mut self, said: impl Into<String>) -> StoreFault {
         self.source = Some(Said(said.into()));
         self
     }
 
     /// What it is about.
-    pub fn kind(&self) -> FaultKind {
+    pub fn kind(&self) -> StoreFaultKind {
         self.kind
     }
 
@@ -89,7 +89,12 @@ impl Fault {
 
     /// Whether another try may do better.
     pub fn may_pass(&self) -> bool {
-        self.kind == FaultKind::Unanswered
+        self.kind == StoreFaultKind::Unanswered
+    }
+
+    /// Whether it says something of one object alone: others may be allowed.
+    pub fn is_of_object(&self) -> bool {
+        self.kind == StoreFaultKind::Denied
     }
 
     /// As an error of the library that stores are reached by.
@@ -98,7 +103,7 @@ impl Fault {
     }
 
     /// The fault in a store's error, if there is one in it.
-    pub(super) fn of(error: &StoreError) -> Option<&Fault> {
+    pub(super) fn of(error: &StoreError) -> Option<&StoreFault> {
         match error {
             StoreError::Generic { source, .. } => source.downcast_ref(),
             _ => None,
@@ -109,7 +114,7 @@ impl Fault {
     ///
     /// # Errors
     /// The error itself, where there is none in it.
-    pub(super) fn take(error: StoreError) -> Result<Fault, StoreError> {
+    pub(super) fn take(error: StoreError) -> Result<StoreFault, StoreError> {
         match error {
             StoreError::Generic { store, source } => match source.downcast() {
                 Ok(fault) => Ok(*fault),

@@ -23,10 +23,11 @@ use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 use url::Url;
 
 use super::PlaceError;
-use super::fault::Fault;
+use super::fault::StoreFault;
 use crate::causes;
 use contact::Contact;
 use explain::Facts;
+use http::Shared;
 use variables::Variables;
 
 /// A folder in a store.
@@ -43,6 +44,17 @@ struct Clients {
     /// Until the store has answered once.
     quick: Arc<dyn ObjectStore>,
     facts: Facts,
+}
+
+impl Clients {
+    /// Both, over one HTTP client.
+    fn build(
+        facts: Facts,
+        build: impl Fn(RetryConfig, Shared) -> Result<Arc<dyn ObjectStore>, StoreFault>,
+    ) -> Result<Clients, StoreFault> {
+        let shared = Shared::default();
+        Ok(Clients { patient: build(patient(), shared.again())?, quick: build(quick(), shared.again())?, facts })
+    }
 }
 
 /// Opens the folder at an address with the variables of this process's environment.
@@ -125,14 +137,14 @@ fn unusable<'a, K>(
     known: &'a [(String, K, String)],
     error: &object_store::Error,
     fails: impl Fn(&'a K, &'a str) -> bool,
-) -> Fault {
+) -> StoreFault {
     match known.iter().find(|(_, key, value)| fails(key, value)) {
-        Some((name, ..)) => Fault::setup(format!("{name} has a value that it cannot have")),
+        Some((name, ..)) => StoreFault::setup(format!("{name} has a value that it cannot have")),
         None => {
             // A library's words may hold a variable's value.
             let words = causes(error).to_string();
             let shows = known.iter().any(|(_, _, value)| value.len() > 3 && words.contains(value.as_str()));
-            let fault = Fault::setup("the environment's variables do not make a client of the store");
+            let fault = StoreFault::setup("the environment's variables do not make a client of the store");
             if shows { fault } else { fault.caused_by(words) }
         }
     }
@@ -154,17 +166,17 @@ fn server_of(url: &str) -> String {
 ///
 /// # Errors
 /// No URL, or one without TLS where that is not allowed.
-fn check_endpoint(name: &str, value: &str, allow: &str, is_allowed: bool) -> Result<(), Fault> {
+fn check_endpoint(name: &str, value: &str, allow: &str, is_allowed: bool) -> Result<(), StoreFault> {
     let lower = value.to_ascii_lowercase();
     if !lower.starts_with("http://") && !lower.starts_with("https://") {
-        return Err(Fault::setup(format!("{name} is no URL: it begins with https:// or http://"))
+        return Err(StoreFault::setup(format!("{name} is no URL: it begins with https:// or http://"))
             .hint_at(format!("for a server without TLS: export {name}=http://HOST:PORT {allow}=true")));
     }
     if Url::parse(value).is_err() {
-        return Err(Fault::setup(format!("{name} is no URL")).hint_at("it is like https://HOST:PORT"));
+        return Err(StoreFault::setup(format!("{name} is no URL")).hint_at("it is like https://HOST:PORT"));
     }
     if lower.starts_with("http://") && !is_allowed {
-        return Err(Fault::setup(format!("{name} begins with http://, and {allow} is not set"))
+        return Err(StoreFault::setup(format!("{name} begins with http://, and {allow} is not set"))
             .hint_at(format!("export {allow}=true where nobody else can read the network, or take https://")));
     }
     Ok(())

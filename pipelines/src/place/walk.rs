@@ -4,7 +4,6 @@
 //! - Links are followed; one that leads back to a folder that it is in is not.
 //! - Every entry is handed on: as an object, as what cannot be one, or within a folder that is not entered.
 
-use crate::causes;
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::io;
@@ -15,6 +14,8 @@ use std::time::{Duration, SystemTime};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use walkdir::{DirEntry, IntoIter, WalkDir};
+
+use crate::causes;
 
 /// What a listing finds that cannot be had as an object, or holds some.
 #[derive(Clone, Debug, PartialEq, Eq)]

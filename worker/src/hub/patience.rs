@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dqa_pipelines::causes;
+
 use super::HubError;
 use super::progress::note;
 
@@ -62,7 +64,7 @@ impl Patience {
         }
         let backoff = (self.first * 2u32.pow(self.failed - 1)).min(BACKOFF_MAX);
         let wait = wait.unwrap_or(backoff);
-        note(format_args!("{:#}; trying again in {:.1} s", anyhow::Error::from(error), wait.as_secs_f64()));
+        note(format_args!("{}; trying again in {:.1} s", causes(&error), wait.as_secs_f64()));
         tokio::time::sleep(wait).await;
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::io::{self, Write, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use dqa_pipelines::place::Fault;
+use dqa_pipelines::place::StoreFault;
 
 use crate::telemetry;
 
@@ -119,7 +119,7 @@ pub fn print_error(error: &anyhow::Error) {
     }
     if let Some(advised) = error.chain().find_map(|cause| cause.downcast_ref::<Advised>()) {
         note(format_args!("hint: {}", advised.hint));
-    } else if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref::<Fault>()?.hint()) {
+    } else if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref::<StoreFault>()?.hint()) {
         note(format_args!("hint: {hint}"));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::causes;
 use crate::dataset::table::workbook_for_tests;
 use crate::dataset::{DataSet, DatasetError, FaultKind, Raters, check, find, load};
 
@@ -38,19 +39,14 @@ impl Case {
     }
 
     async fn error(&self, file: &str, content: impl AsRef<[u8]>, options: &str) -> String {
-        chain(&self.load(file, content, options).await.unwrap_err())
+        causes(&self.load(file, content, options).await.unwrap_err()).to_string()
     }
 
     async fn good(&self, content: impl AsRef<[u8]>, options: &str) -> DataSet {
         let text = String::from_utf8_lossy(content.as_ref()).into_owned();
         let data = self.load("mos.csv", content, options).await;
-        data.unwrap_or_else(|error| panic!("{text}\n{}", chain(&error)))
+        data.unwrap_or_else(|error| panic!("{text}\n{}", causes(&error)))
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// A row for each picture.
@@ -134,7 +130,7 @@ async fn files_are_read_as_programs_write_them() {
             format!("mos,subjects,image\n{}", rows(|a, s, m| format!("{m},\"a, b\",{a}/{s}.png"))).into_bytes(),
         ),
     ] {
-        let data = case.load("mos.csv", content, "").await.unwrap_or_else(|error| panic!("{what}: {}", chain(&error)));
+        let data = case.load("mos.csv", content, "").await.unwrap_or_else(|error| panic!("{what}: {}", causes(&error)));
         assert_whole(&data);
     }
     let gbk = encoding_rs::GBK.encode(&usual()).0.into_owned();
@@ -336,7 +332,7 @@ async fn a_large_file_is_refused_before_it_is_read() {
         "name = \"d\"\nroot = \"results\"\nlayout = \"{algorithm}/{scene}.png\"\n[labels]\nfile = \"huge.csv\"\n";
     case.file("d.toml", layout.as_bytes());
     let definition = find(&case.0.path().join("d.toml").display().to_string(), Path::new("/")).unwrap();
-    let error = chain(&load(&definition).await.unwrap_err());
+    let error = causes(&load(&definition).await.unwrap_err()).to_string();
     assert!(error.contains("it has 3221225472 bytes") && error.contains("is it the right file?"), "{error}");
 }
 

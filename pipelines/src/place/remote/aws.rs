@@ -6,19 +6,19 @@ use object_store::CredentialProvider;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
 use url::Url;
 
-use super::super::fault::Fault;
+use super::super::fault::StoreFault;
 use super::credentials::{Fetched, Source};
 use super::explain::{Facts, Provider};
-use super::http::{Shared, Single};
+use super::http::Single;
 use super::variables::Variables;
-use super::{Clients, check_endpoint, for_credentials, patient, quick, server_of, unusable};
+use super::{Clients, check_endpoint, for_credentials, server_of, unusable};
 use crate::causes;
 
 const KEYS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 const EXPORT: &str = "`eval $(aws configure export-credentials --format env)`";
 type Known = Vec<(String, AmazonS3ConfigKey, String)>;
 
-pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, Fault> {
+pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, StoreFault> {
     let mut known: Known = variables.known()?;
     // What Amazon's own programs call it.
     let metadata = variables.get("AWS_EC2_METADATA_SERVICE_ENDPOINT");
@@ -54,9 +54,10 @@ pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, Fault
         let provider: Arc<dyn CredentialProvider<Credential = AwsCredential>> = fetching.credentials().clone();
         builder = builder.with_credentials(Fetched::new(provider, source));
     }
-    let shared = Shared::default();
-    let build = |retry| builder.clone().with_retry(retry).with_http_connector(shared.again()).build().map_err(failed);
-    Ok(Clients { patient: Arc::new(build(patient())?), quick: Arc::new(build(quick())?), facts })
+    Clients::build(facts, |retry, shared| {
+        let client = builder.clone().with_retry(retry).with_http_connector(shared).build();
+        Ok(Arc::new(client.map_err(failed)?))
+    })
 }
 
 fn endpoint_variable(variables: &Variables) -> Option<&'static str> {
@@ -86,12 +87,12 @@ fn facts(url: &Url, variables: &Variables) -> Facts {
 ///
 /// # Errors
 /// Where it is known now that there are none.
-fn source(variables: &Variables, facts: &Facts) -> Result<Option<Source>, Fault> {
+fn source(variables: &Variables, facts: &Facts) -> Result<Option<Source>, StoreFault> {
     if variables.is_on("AWS_SKIP_SIGNATURE") {
         return Ok(None);
     }
     if let (Some(set), Some(unset)) = (variables.first(&KEYS), KEYS.iter().find(|name| !variables.has(name))) {
-        return Err(Fault::setup(format!("{set} is set, and {unset} is not")).hint_at("export both"));
+        return Err(StoreFault::setup(format!("{set} is set, and {unset} is not")).hint_at("export both"));
     }
     if variables.first(&KEYS).is_some() {
         return Ok(None);
@@ -107,7 +108,7 @@ fn source(variables: &Variables, facts: &Facts) -> Result<Option<Source>, Fault>
     if has(["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"]) {
         let file = variables.get("AWS_WEB_IDENTITY_TOKEN_FILE").unwrap_or_default();
         if let Err(error) = std::fs::metadata(file) {
-            return Err(Fault::setup("AWS_WEB_IDENTITY_TOKEN_FILE names a file that cannot be read")
+            return Err(StoreFault::setup("AWS_WEB_IDENTITY_TOKEN_FILE names a file that cannot be read")
                 .caused_by(causes(&error).to_string()));
         }
         return fetched("the token service (STS)", "AWS_WEB_IDENTITY_TOKEN_FILE");
@@ -119,7 +120,7 @@ fn source(variables: &Variables, facts: &Facts) -> Result<Option<Source>, Fault>
         return fetched("the container's credentials service", "AWS_CONTAINER_CREDENTIALS_FULL_URI");
     }
     if let Some(profile) = variables.first(&["AWS_PROFILE", "AWS_DEFAULT_PROFILE"]) {
-        return Err(Fault::setup(format!("{profile} is set, and dqa does not read ~/.aws"))
+        return Err(StoreFault::setup(format!("{profile} is set, and dqa does not read ~/.aws"))
             .hint_at(format!("export the keys: {EXPORT}")));
     }
     let nothing = format!(
@@ -130,7 +131,7 @@ fn source(variables: &Variables, facts: &Facts) -> Result<Option<Source>, Fault>
     let hint =
         format!("export the keys, or {EXPORT}; for a bucket that is open to all: export AWS_SKIP_SIGNATURE=true");
     if variables.is_on("AWS_EC2_METADATA_DISABLED") {
-        return Err(Fault::setup(format!("{nothing}; AWS_EC2_METADATA_DISABLED is set")).hint_at(hint));
+        return Err(StoreFault::setup(format!("{nothing}; AWS_EC2_METADATA_DISABLED is set")).hint_at(hint));
     }
     let missing = format!("{nothing}; and no instance metadata service gives any");
     Ok(Some(Source { missing, hint, is_instance: true }))

@@ -6,18 +6,18 @@ use object_store::CredentialProvider;
 use object_store::azure::{AzureConfigKey, AzureCredential, MicrosoftAzure, MicrosoftAzureBuilder};
 use url::Url;
 
-use super::super::fault::Fault;
+use super::super::fault::StoreFault;
 use super::credentials::{Fetched, Source};
 use super::explain::{Facts, Provider};
-use super::http::{Shared, Single};
+use super::http::Single;
 use super::variables::Variables;
-use super::{Clients, check_endpoint, for_credentials, patient, quick, server_of, unusable};
+use super::{Clients, check_endpoint, for_credentials, server_of, unusable};
 
 const EMULATOR: &str = "AZURE_STORAGE_USE_EMULATOR";
 const CONNECTION: &str = "AZURE_STORAGE_CONNECTION_STRING";
 type Known = Vec<(String, AzureConfigKey, String)>;
 
-pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, Fault> {
+pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, StoreFault> {
     let mut known: Known = variables.known()?;
     also_known(variables, &mut known);
     let value = |wanted: AzureConfigKey| known.iter().find(|(_, key, _)| *key == wanted);
@@ -25,7 +25,7 @@ pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, Fault
     let in_address = url.host_str().and_then(|host| host.split_once('.')).map(|(account, _)| account.to_owned());
     let account = in_address.or_else(|| value(AzureConfigKey::AccountName).map(|(.., name)| name.clone()));
     if account.is_none() && !is_emulator {
-        return Err(Fault::setup(
+        return Err(StoreFault::setup(
             "AZURE_STORAGE_ACCOUNT_NAME is not set: which account has the container is not known",
         )
         .hint_at("export AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"));
@@ -68,9 +68,10 @@ pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, Fault
         let provider: Arc<dyn CredentialProvider<Credential = AzureCredential>> = fetching.credentials().clone();
         builder = builder.with_credentials(Fetched::new(provider, source));
     }
-    let shared = Shared::default();
-    let build = |retry| builder.clone().with_retry(retry).with_http_connector(shared.again()).build().map_err(failed);
-    Ok(Clients { patient: Arc::new(build(patient())?), quick: Arc::new(build(quick())?), facts })
+    Clients::build(facts, |retry, shared| {
+        let client = builder.clone().with_retry(retry).with_http_connector(shared).build();
+        Ok(Arc::new(client.map_err(failed)?))
+    })
 }
 
 /// What Azure's own programs call it, where nothing else says it.

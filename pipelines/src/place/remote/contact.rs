@@ -17,7 +17,7 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
-use super::super::fault::{Fault, FaultKind};
+use super::super::fault::{StoreFault, StoreFaultKind};
 use super::Clients;
 use super::explain::Facts;
 
@@ -56,7 +56,7 @@ impl Contact {
         let Ok(answer) = tokio::time::timeout(CONTACT_MAX, asked).await else {
             let (server, seconds) = (&self.0.facts.server, CONTACT_MAX.as_secs());
             let message = format!("{server} takes connections and does not answer within {seconds} s");
-            let mut fault = Fault::new(FaultKind::Unanswered, message);
+            let mut fault = StoreFault::new(StoreFaultKind::Unanswered, message);
             if let Some(variable) = &self.0.facts.server_variable {
                 fault = fault.hint_at(format!("{variable} says where the store is"));
             }
@@ -65,8 +65,9 @@ impl Contact {
         if let Err(error) = answer {
             let error = self.explain(error);
             // What is not allowed of this object may be of others.
-            let stays = |fault: &Fault| !matches!(fault.kind(), FaultKind::Denied | FaultKind::Unsupported);
-            if Fault::of(&error).is_some_and(stays) {
+            let stays =
+                |fault: &StoreFault| !matches!(fault.kind(), StoreFaultKind::Denied | StoreFaultKind::Unsupported);
+            if StoreFault::of(&error).is_some_and(stays) {
                 return Err(error);
             }
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use object_store::{CredentialProvider, Result};
 
-use super::super::fault::{Fault, FaultKind};
+use super::super::fault::{StoreFault, StoreFaultKind};
 use super::explain::Facts;
 
 /// A service that takes the connection and does not answer.
@@ -63,11 +63,12 @@ impl<C: Send + Sync + 'static> CredentialProvider for Fetched<C> {
         };
         let may_pass = self.has_given.load(Relaxed) || !self.source.is_instance;
         let kind = match status {
-            Some(400..=499) if !self.source.is_instance => FaultKind::Refused,
-            _ if may_pass => FaultKind::Unanswered,
-            _ => FaultKind::Setup,
+            Some(400..=499) if !self.source.is_instance => StoreFaultKind::Refused,
+            _ if may_pass => StoreFaultKind::Unanswered,
+            _ => StoreFaultKind::Setup,
         };
-        let fault = Fault::new(kind, self.source.missing.clone()).hint_at(self.source.hint.clone()).caused_by(words);
+        let fault =
+            StoreFault::new(kind, self.source.missing.clone()).hint_at(self.source.hint.clone()).caused_by(words);
         Err(fault.into_store_error())
     }
 }

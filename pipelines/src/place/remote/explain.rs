@@ -6,7 +6,7 @@ use std::error::Error;
 use object_store::Error as StoreError;
 use object_store::client::{HttpError, HttpErrorKind};
 
-use super::super::fault::{Fault, FaultKind};
+use super::super::fault::{StoreFault, StoreFaultKind};
 
 /// Of a server's own words that are shown.
 const WORDS_MAX: usize = 200;
@@ -39,7 +39,7 @@ impl Facts {
     /// A store's error as a fault, where its cause is one that the user can do something about. What is an answer about an
     /// object (there is none, there is one already) stays as it is.
     pub(super) fn explain(&self, error: StoreError) -> StoreError {
-        if Fault::of(&error).is_some() {
+        if StoreFault::of(&error).is_some() {
             return error;
         }
         let is_answer = matches!(
@@ -61,30 +61,33 @@ impl Facts {
             (_, Some(answer)) => Some(self.answered(answer)),
             (_, None) => self.unanswered(&error),
         };
-        fault.map_or(error, Fault::into_store_error)
+        fault.map_or(error, StoreFault::into_store_error)
     }
 
-    fn missing_bucket(&self, answer: &Answer) -> Option<Fault> {
+    fn missing_bucket(&self, answer: &Answer) -> Option<StoreFault> {
         let (what, codes) = match self.provider {
             Provider::S3 | Provider::Google => ("bucket", ["NoSuchBucket", "NoSuchBucketException"]),
             Provider::Azure => ("container", ["ContainerNotFound", "ContainerBeingDeleted"]),
         };
         let is_missing = codes.contains(&answer.code.as_str()) || answer.message.contains("specified bucket does not");
         is_missing.then(|| {
-            Fault::new(FaultKind::Bucket, format!("the {what} `{}` does not exist on {}", self.bucket, self.server))
-                .hint_at(format!("make the {what}, or correct the address; dqa makes no {what}s"))
-                .caused_by(answer.words())
+            StoreFault::new(
+                StoreFaultKind::Bucket,
+                format!("the {what} `{}` does not exist on {}", self.bucket, self.server),
+            )
+            .hint_at(format!("make the {what}, or correct the address; dqa makes no {what}s"))
+            .caused_by(answer.words())
         })
     }
 
     /// A server's answer that is an error.
-    fn answered(&self, answer: &Answer) -> Fault {
+    fn answered(&self, answer: &Answer) -> StoreFault {
         if let Some(fault) = self.missing_bucket(answer) {
             return fault;
         }
         if matches!(answer.status, 408 | 429 | 500 | 502..=599) {
             let message = format!("{} cannot answer at the moment (status {})", self.server, answer.status);
-            return Fault::new(FaultKind::Unanswered, message).caused_by(answer.words());
+            return StoreFault::new(StoreFaultKind::Unanswered, message).caused_by(answer.words());
         }
         let fault = match self.provider {
             Provider::S3 => self.answered_by_s3(answer),
@@ -94,8 +97,8 @@ impl Facts {
         fault.unwrap_or_else(|| self.answered_otherwise(answer)).caused_by(answer.words())
     }
 
-    fn answered_by_s3(&self, answer: &Answer) -> Option<Fault> {
-        let refused = |message: String| Fault::new(FaultKind::Refused, message);
+    fn answered_by_s3(&self, answer: &Answer) -> Option<StoreFault> {
+        let refused = |message: String| StoreFault::new(StoreFaultKind::Refused, message);
         let region = answer.region.as_deref().filter(|region| *region != self.region);
         let is_about_region = matches!(
             answer.code.as_str(),
@@ -134,11 +137,14 @@ impl Facts {
                 refused(format!("this machine's clock is too far from the store's{server}"))
                     .hint_at("set this machine's clock (timedatectl set-ntp true)")
             }
-            "InvalidObjectState" => {
-                Fault::new(FaultKind::Denied, "the object is archived, and cannot be read as it is".to_owned())
-                    .hint_at("restore it from Glacier first, or leave it out of the data set")
+            "InvalidObjectState" => StoreFault::new(
+                StoreFaultKind::Denied,
+                "the object is archived, and cannot be read as it is".to_owned(),
+            )
+            .hint_at("restore it from Glacier first, or leave it out of the data set"),
+            "NotImplemented" => {
+                StoreFault::new(StoreFaultKind::Unsupported, format!("{} does not do this", self.server))
             }
-            "NotImplemented" => Fault::new(FaultKind::Unsupported, format!("{} does not do this", self.server)),
             _ => return None,
         };
         Some(fault)
@@ -153,15 +159,15 @@ impl Facts {
         }
     }
 
-    fn answered_by_google(&self, answer: &Answer) -> Option<Fault> {
+    fn answered_by_google(&self, answer: &Answer) -> Option<StoreFault> {
         (answer.status == 401).then(|| {
-            Fault::new(FaultKind::Refused, "Google Cloud Storage does not accept the credentials".to_owned())
+            StoreFault::new(StoreFaultKind::Refused, "Google Cloud Storage does not accept the credentials".to_owned())
                 .hint_at("GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT names a file with a valid key")
         })
     }
 
-    fn answered_by_azure(&self, answer: &Answer) -> Option<Fault> {
-        let refused = |message: &str| Fault::new(FaultKind::Refused, message);
+    fn answered_by_azure(&self, answer: &Answer) -> Option<StoreFault> {
+        let refused = |message: &str| StoreFault::new(StoreFaultKind::Refused, message);
         match answer.code.as_str() {
             "AuthenticationFailed" | "InvalidAuthenticationInfo" => {
                 let message = "Azure does not accept the credentials (AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, \
@@ -176,10 +182,10 @@ impl Facts {
         }
     }
 
-    fn answered_otherwise(&self, answer: &Answer) -> Fault {
+    fn answered_otherwise(&self, answer: &Answer) -> StoreFault {
         let is_denied = matches!(answer.status, 401 | 403);
         if answer.status == 501 || answer.status == 405 {
-            let fault = Fault::new(FaultKind::Unsupported, format!("{} does not do this", self.server));
+            let fault = StoreFault::new(StoreFaultKind::Unsupported, format!("{} does not do this", self.server));
             return match (self.provider, &self.server_variable) {
                 (Provider::Google, Some(variable)) => {
                     fault.hint_at(format!("the server that {variable} names must speak Google's XML API, as dqa does"))
@@ -189,15 +195,18 @@ impl Facts {
         }
         if !is_denied {
             let message = format!("{} refuses the request (status {})", self.server, answer.status);
-            return Fault::new(FaultKind::Refused, message);
+            return StoreFault::new(StoreFaultKind::Refused, message);
         }
         let (verb, kind) = match self.provider {
             Provider::Azure => ("container", "Storage Blob Data Contributor"),
             Provider::Google => ("bucket", "Storage Object User"),
             Provider::S3 => ("bucket", "s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject"),
         };
-        Fault::new(FaultKind::Denied, format!("{} does not allow this in the {verb} `{}`", self.server, self.bucket))
-            .hint_at(format!("the credentials need {kind} on it (a data set needs to be listed and read alone)"))
+        StoreFault::new(
+            StoreFaultKind::Denied,
+            format!("{} does not allow this in the {verb} `{}`", self.server, self.bucket),
+        )
+        .hint_at(format!("the credentials need {kind} on it (a data set needs to be listed and read alone)"))
     }
 
     /// What a failed request for credentials was answered with, or what the network said.
@@ -209,7 +218,7 @@ impl Facts {
     }
 
     /// An error without an answer: the network's, or a library's that cannot go on.
-    fn unanswered(&self, error: &StoreError) -> Option<Fault> {
+    fn unanswered(&self, error: &StoreError) -> Option<StoreFault> {
         let http = chain(error).find_map(|cause| cause.downcast_ref::<HttpError>())?;
         if http.kind() == HttpErrorKind::Decode {
             return None;
@@ -234,7 +243,7 @@ impl Facts {
             Some(proxy) => format!("{hint}; requests go through the proxy in {proxy} (NO_PROXY lists exceptions)"),
             None => hint,
         };
-        Some(Fault::new(FaultKind::Unanswered, message).hint_at(hint).caused_by(innermost))
+        Some(StoreFault::new(StoreFaultKind::Unanswered, message).hint_at(hint).caused_by(innermost))
     }
 }
 
@@ -321,12 +330,12 @@ mod tests {
         }
     }
 
-    fn explained(provider: Provider, status: &str, body: &str) -> Fault {
+    fn explained(provider: Provider, status: &str, body: &str) -> StoreFault {
         let text = format!(
             "Error performing GET https://s3.example.org/results in 3ms - Server returned non-2xx status code: {status}: {body}"
         );
         let error = StoreError::Generic { store: "S3", source: text.into() };
-        Fault::take(facts(provider).explain(error)).unwrap()
+        StoreFault::take(facts(provider).explain(error)).unwrap()
     }
 
     fn xml(code: &str, more: &str) -> String {
@@ -341,32 +350,44 @@ mod tests {
                 Provider::S3,
                 "400 Bad Request",
                 "AuthorizationHeaderMalformed",
-                FaultKind::Refused,
+                StoreFaultKind::Refused,
                 "AWS_REGION is not set",
             ),
-            (Provider::S3, "403 Forbidden", "InvalidAccessKeyId", FaultKind::Refused, "AWS_ACCESS_KEY_ID"),
-            (Provider::S3, "403 Forbidden", "SignatureDoesNotMatch", FaultKind::Refused, "AWS_SECRET_ACCESS_KEY"),
-            (Provider::S3, "400 Bad Request", "ExpiredToken", FaultKind::Refused, "AWS_SESSION_TOKEN"),
-            (Provider::S3, "403 Forbidden", "RequestTimeTooSkewed", FaultKind::Refused, "clock"),
-            (Provider::S3, "403 Forbidden", "AccessDenied", FaultKind::Denied, "does not allow"),
-            (Provider::S3, "404 Not Found", "NoSuchBucket", FaultKind::Bucket, "the bucket `results` does not exist"),
-            (Provider::S3, "501 Not Implemented", "NotImplemented", FaultKind::Unsupported, "does not do this"),
-            (Provider::S3, "503 Service Unavailable", "SlowDown", FaultKind::Unanswered, "at the moment"),
-            (Provider::Azure, "403 Forbidden", "AuthenticationFailed", FaultKind::Refused, "AZURE_STORAGE_ACCOUNT_KEY"),
-            (Provider::Azure, "404 Not Found", "ContainerNotFound", FaultKind::Bucket, "the container `results`"),
-            (Provider::Google, "401 Unauthorized", "AuthenticationRequired", FaultKind::Refused, "credentials"),
+            (Provider::S3, "403 Forbidden", "InvalidAccessKeyId", StoreFaultKind::Refused, "AWS_ACCESS_KEY_ID"),
+            (Provider::S3, "403 Forbidden", "SignatureDoesNotMatch", StoreFaultKind::Refused, "AWS_SECRET_ACCESS_KEY"),
+            (Provider::S3, "400 Bad Request", "ExpiredToken", StoreFaultKind::Refused, "AWS_SESSION_TOKEN"),
+            (Provider::S3, "403 Forbidden", "RequestTimeTooSkewed", StoreFaultKind::Refused, "clock"),
+            (Provider::S3, "403 Forbidden", "AccessDenied", StoreFaultKind::Denied, "does not allow"),
+            (
+                Provider::S3,
+                "404 Not Found",
+                "NoSuchBucket",
+                StoreFaultKind::Bucket,
+                "the bucket `results` does not exist",
+            ),
+            (Provider::S3, "501 Not Implemented", "NotImplemented", StoreFaultKind::Unsupported, "does not do this"),
+            (Provider::S3, "503 Service Unavailable", "SlowDown", StoreFaultKind::Unanswered, "at the moment"),
+            (
+                Provider::Azure,
+                "403 Forbidden",
+                "AuthenticationFailed",
+                StoreFaultKind::Refused,
+                "AZURE_STORAGE_ACCOUNT_KEY",
+            ),
+            (Provider::Azure, "404 Not Found", "ContainerNotFound", StoreFaultKind::Bucket, "the container `results`"),
+            (Provider::Google, "401 Unauthorized", "AuthenticationRequired", StoreFaultKind::Refused, "credentials"),
         ];
         for (provider, status, code, kind, says) in cases {
             let fault = explained(provider, status, &xml(code, secret));
             assert_eq!(fault.kind(), kind, "{fault}");
             assert!(fault.to_string().contains(says), "{fault}");
-            assert_eq!(fault.may_pass(), kind == FaultKind::Unanswered);
+            assert_eq!(fault.may_pass(), kind == StoreFaultKind::Unanswered);
             let said = anyhow_like(&fault);
             assert!(said.contains("words & more") && !said.contains("AKIASECRET"), "{said}");
         }
     }
 
-    fn anyhow_like(fault: &Fault) -> String {
+    fn anyhow_like(fault: &StoreFault) -> String {
         format!("{fault}: {} ({})", fault.source().unwrap(), fault.hint().unwrap_or_default())
     }
 
@@ -384,7 +405,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_no_xml_is_said_with_its_status() {
         let fault = explained(Provider::S3, "418 I'm a teapot", "<html>\n<body>no</body></html>");
-        assert_eq!(fault.kind(), FaultKind::Refused);
+        assert_eq!(fault.kind(), StoreFaultKind::Refused);
         assert!(fault.source().unwrap().to_string().contains("418"));
     }
 }

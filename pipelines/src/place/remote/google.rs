@@ -6,19 +6,19 @@ use object_store::gcp::{GcpCredential, GoogleCloudStorage, GoogleCloudStorageBui
 use object_store::{CredentialProvider, StaticCredentialProvider};
 use url::Url;
 
-use super::super::fault::Fault;
+use super::super::fault::StoreFault;
 use super::credentials::{Fetched, Source};
 use super::explain::{Facts, Provider};
-use super::http::{Shared, Single};
+use super::http::Single;
 use super::variables::Variables;
-use super::{Clients, check_endpoint, for_credentials, patient, quick, server_of, unusable};
+use super::{Clients, check_endpoint, for_credentials, server_of, unusable};
 use crate::causes;
 
 /// Variables that name a file with a key.
 const FILES: [&str; 3] = ["GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_APPLICATION_CREDENTIALS"];
 const KEY: &str = "GOOGLE_SERVICE_ACCOUNT_KEY";
 
-pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, Fault> {
+pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, StoreFault> {
     let known: Vec<(String, GoogleConfigKey, String)> = variables.known()?;
     if let Some(base) = variables.get("GOOGLE_BASE_URL") {
         check_endpoint("GOOGLE_BASE_URL", base, "GOOGLE_ALLOW_HTTP", true)?;
@@ -37,8 +37,6 @@ pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, Fault
         Fetched::new(fetching.credentials().clone(), source(variables))
     };
     let builder = builder.with_credentials(provider);
-    let shared = Shared::default();
-    let build = |retry| builder.clone().with_retry(retry).with_http_connector(shared.again()).build().map_err(failed);
     let base = variables.get("GOOGLE_BASE_URL");
     let facts = Facts {
         provider: Provider::Google,
@@ -48,19 +46,22 @@ pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, Fault
         region: String::new(),
         region_variable: None,
     };
-    Ok(Clients { patient: Arc::new(build(patient())?), quick: Arc::new(build(quick())?), facts })
+    Clients::build(facts, |retry, shared| {
+        let client = builder.clone().with_retry(retry).with_http_connector(shared).build();
+        Ok(Arc::new(client.map_err(failed)?))
+    })
 }
 
 /// A variable that is to name a file, and does not. What it has may be the key itself: it is not shown.
-fn check_files(variables: &Variables) -> Result<(), Fault> {
+fn check_files(variables: &Variables) -> Result<(), StoreFault> {
     for name in FILES {
         let Some(path) = variables.get(name) else { continue };
         if path.starts_with('{') {
-            return Err(Fault::setup(format!("{name} takes the path of a file, and has a key's content"))
+            return Err(StoreFault::setup(format!("{name} takes the path of a file, and has a key's content"))
                 .hint_at(format!("{KEY} takes the content")));
         }
         if let Err(error) = std::fs::File::open(path) {
-            let fault = Fault::setup(format!("{name} names a file that cannot be read"));
+            let fault = StoreFault::setup(format!("{name} names a file that cannot be read"));
             return Err(fault.caused_by(causes(&error).to_string()).hint_at(format!("correct {name}, or unset it")));
         }
     }

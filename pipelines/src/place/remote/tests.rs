@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use futures::StreamExt;
 
-use super::super::{FaultKind, Place};
+use super::super::{Place, StoreFaultKind};
 use super::*;
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -16,7 +16,7 @@ fn opened(address: &str, variables: Pairs) -> Result<Remote, PlaceError> {
     open_with(address, variables.iter().map(|(name, value)| ((*name).into(), (*value).into())))
 }
 
-fn fault(address: &str, variables: Pairs) -> Fault {
+fn fault(address: &str, variables: Pairs) -> StoreFault {
     match opened(address, variables).map(|_| ()) {
         Err(PlaceError::Store { source, .. }) => source,
         other => panic!("{address} with {variables:?}: {other:?}"),
@@ -127,7 +127,7 @@ fn what_a_variable_cannot_be_is_said_with_its_name_and_without_its_value() {
         let said = format!("{fault}: {source}; {}", fault.hint().unwrap_or_default());
         assert!(said.contains(says), "{said}");
         assert!(!said.contains("hidden-value"), "{said}");
-        assert_eq!(fault.kind(), FaultKind::Setup);
+        assert_eq!(fault.kind(), StoreFaultKind::Setup);
     }
     let not_text = [("AWS_REGION".into(), OsString::from_vec(vec![0xff]))];
     let error = open_with("s3://b", not_text.into_iter()).map(|_| ()).unwrap_err();

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::str::FromStr;
 
-use super::super::fault::Fault;
+use super::super::fault::StoreFault;
 
 /// Variables by their names, sorted.
 pub(super) struct Variables(Vec<(String, OsString)>);
@@ -45,7 +45,7 @@ impl Variables {
     ///
     /// # Errors
     /// A value that is no text, which the client cannot take.
-    pub(super) fn known<K: FromStr>(&self) -> Result<Vec<(String, K, String)>, Fault> {
+    pub(super) fn known<K: FromStr>(&self) -> Result<Vec<(String, K, String)>, StoreFault> {
         let mut known = Vec::new();
         for (name, value) in &self.0 {
             let Ok(key) = name.to_ascii_lowercase().parse::<K>() else {
@@ -53,12 +53,12 @@ impl Variables {
             };
             let Some(value) = value.to_str() else {
                 return Err(
-                    Fault::setup(format!("{name} is not UTF-8")).hint_at(format!("unset {name}, or set it again"))
+                    StoreFault::setup(format!("{name} is not UTF-8")).hint_at(format!("unset {name}, or set it again"))
                 );
             };
             // JSON of several lines is the one value that may have them.
             if value.trim().chars().any(char::is_control) && !value.trim_start().starts_with('{') {
-                return Err(Fault::setup(format!("{name} has a line break or another control character in it")));
+                return Err(StoreFault::setup(format!("{name} has a line break or another control character in it")));
             }
             known.push((name.clone(), key, value.trim().to_owned()));
         }
