@@ -16,7 +16,7 @@ use serde::Serialize;
 /// Says what a model is, and whether prompts fit it.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// What to do.
+    /// `show` is the one action.
     #[arg(value_enum)]
     action: Action,
 
@@ -32,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
     offline: bool,
 
-    /// How it is written.
+    /// The form of the result.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -95,7 +95,7 @@ struct Precision {
     tensors: usize,
 }
 
-/// Of each tower.
+/// The activation functions of the two towers.
 #[derive(Serialize)]
 struct Activations {
     vision: String,
@@ -107,7 +107,7 @@ struct Kernels {
     /// The instructions that they use here.
     cpu: String,
     gpu: bool,
-    /// Why not.
+    /// Why the GPU's kernels do not fit; none where they do.
     gpu_misfit: Option<String>,
 }
 

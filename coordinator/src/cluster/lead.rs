@@ -38,7 +38,7 @@ pub(super) struct Leader {
     process: String,
 }
 
-/// How a store decides between two.
+/// The way in which one of several coordinators comes to lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Election {
     /// One of them makes the object.

@@ -1,5 +1,5 @@
 //! What a run is asked for, in this process or of a coordinator: one way to its name and its record, so that one request is one
-//! run, whoever answers it.
+//! run, in this process and through a coordinator.
 //!
 //! What differs between the two and is no part of the request (the device's description, the number of threads) is not in
 //! the name.
@@ -22,7 +22,7 @@ use super::Work;
 /// Of a run's name, what the data sets' names may take.
 const NAME_BYTES_MAX: usize = 80;
 
-/// What a run is asked for.
+/// A request for a run.
 #[derive(Clone, Debug)]
 pub struct Requested {
     /// The data sets.
