@@ -134,8 +134,9 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     if args.dry_run {
         return Ok(Done::All);
     }
+    // Also of one that is done: it is the run that was used last.
+    record.write(&store).await?;
     if record.state != RunState::Complete {
-        record.write(&store).await?;
         let scorer = Arc::new(ShardScorer::new(scorer, settings, device));
         score(&store, &work, args.retry_failed, scorer, &run::facts(&record)).await?;
         record = run::commit(&store, &mut work, record).await?;
