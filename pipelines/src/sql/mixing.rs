@@ -15,7 +15,7 @@ use datafusion::common::{Column, DFSchema, JoinType, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunctionDefinition;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, Union};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Case, Distinct, Expr, Join, LogicalPlan, Operator, Union};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
 use crate::run::RunRecord;
@@ -184,7 +184,17 @@ impl SelectedRuns {
                 Expr::Column(column) => source.column(column, schema).map(|values| values[run].clone()),
                 _ => None,
             };
-            Ok(value.map_or_else(|| Transformed::no(expr), |value| Transformed::yes(Expr::Literal(value, None))))
+            match (value, expr) {
+                (Some(value), _) => Ok(Transformed::yes(Expr::Literal(value, None))),
+                // The simplifier does not compare a CASE's own expression with what it is to be.
+                (None, Expr::Case(Case { expr: Some(base), when_then_expr, else_expr })) => {
+                    let equal =
+                        |(when, then): (Box<Expr>, Box<Expr>)| (Box::new(base.as_ref().clone().eq(*when)), then);
+                    let when_then_expr = when_then_expr.into_iter().map(equal).collect();
+                    Ok(Transformed::yes(Expr::Case(Case { expr: None, when_then_expr, else_expr })))
+                }
+                (None, expr) => Ok(Transformed::no(expr)),
+            }
         });
         let expr = replaced.map_or_else(|_| expr.clone(), |replaced| replaced.data).unalias();
         let context = SimplifyContext::builder().with_schema(schema.clone().into()).build();

@@ -325,6 +325,7 @@ fn register(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use arrow::array::AsArray;
@@ -497,10 +498,24 @@ mod tests {
         let both = Selection::Runs(vec!["first".parse().unwrap(), "second".parse().unwrap()]);
         insta::assert_snapshot!(
             fixture.shown(&both, "SELECT run, algorithm, count(*) AS n FROM scores GROUP BY 1, 2 ORDER BY 1, 2").await,
-            @""
+            @"
+        +--------+-----------+----+
+        | run    | algorithm | n  |
+        +--------+-----------+----+
+        | first  | aod       | 10 |
+        | first  | dcp       | 10 |
+        | second | aod       | 12 |
+        +--------+-----------+----+
+        "
         );
         let second = "SELECT run, image FROM scores WHERE run = 'second' AND windows > 0 ORDER BY image LIMIT 1";
-        insta::assert_snapshot!(fixture.shown(&both, second).await, @"");
+        insta::assert_snapshot!(fixture.shown(&both, second).await, @"
+        +--------+-------+
+        | run    | image |
+        +--------+-------+
+        | second | 0.png |
+        +--------+-------+
+        ");
         // One that shares rows: they count once for each, and not together.
         run(store, "again", 4, RunState::Complete, vec![shared]).await;
         let context = session(store, &Selection::All).await.unwrap();
