@@ -96,6 +96,8 @@ fn a_query_is_of_one_run_unless_several_are_asked() {
         );
         assert_eq!(paired.ends_with(0).out, "n,pairs\n6,6\n");
     }
+    let unquoted = place.run(&["query", "SELECT", "algorithm", "FROM", "scores"]).ends_with(2);
+    assert!(unquoted.err.contains("put the whole query in quotes"), "{}", unquoted.err);
     // One model in two runs: their pictures would count twice.
     place.run(&place.submit("haze.toml", &["--name", "small", "--algos", "dcp"])).ends_with(0);
     let twice = csv(&place, count, &["paper", "small"]).ends_with(2);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, stdout};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use datafusion::execution::SendableRecordBatchStream;
@@ -87,6 +87,10 @@ impl From<Format> for output::Format {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    if args.runs.is_given() && args.sql.chars().all(char::is_alphabetic) {
+        let error = anyhow!("`{}` is not a query", args.sql);
+        return Err(advise(error, "put the whole query in quotes: it is one argument, and runs follow it"));
+    }
     let usual = if args.remote.coordinator.is_some() { Engine::Cluster } else { Engine::Local };
     match args.engine.unwrap_or(usual) {
         Engine::Cluster => {

@@ -291,7 +291,7 @@ fn ago(time: std::time::Duration) -> String {
 /// A run that a request names.
 enum Sought {
     Here(Arc<Running>),
-    Stored(RunRecord),
+    Stored(Box<RunRecord>),
 }
 
 /// The run of this name, or the only one whose name begins so, or without a name the one that was used last.
@@ -302,7 +302,7 @@ async fn found(desk: &Arc<Desk>, text: &str) -> Result<Sought, Status> {
         return Ok(Sought::Here(run));
     }
     let record = stored(desk, text).await?;
-    Ok(desk.run(&record.name).map_or(Sought::Stored(record), Sought::Here))
+    Ok(desk.run(&record.name).map_or_else(|| Sought::Stored(Box::new(record)), Sought::Here))
 }
 
 /// The same, as its record in the store has it.

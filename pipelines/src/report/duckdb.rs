@@ -77,3 +77,26 @@ fn address(store: &Place, key: &str) -> String {
     }
     format!("{}://{}/{}", url.scheme(), url.host_str().unwrap_or_default(), store.path(key))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+    use url::Url;
+
+    use super::*;
+
+    #[test]
+    fn objects_are_named_as_duckdb_names_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().canonicalize().unwrap().join("a store é");
+        std::fs::create_dir(&folder).unwrap();
+        let local = Place::open(folder.to_str().unwrap(), Path::new("")).unwrap();
+        assert_eq!(address(&local, "scores/p.parquet"), folder.join("scores/p.parquet").display().to_string());
+        let remote = Place::of(Arc::new(InMemory::new()), Url::parse("s3://bucket/").unwrap());
+        assert_eq!(address(&remote, "scores/p.parquet"), "s3://bucket/scores/p.parquet");
+        assert_eq!(quoted("o'hare"), "'o''hare'");
+    }
+}
