@@ -9,6 +9,7 @@ use dqa_pipelines::place::Place;
 use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, Table, distributed, together};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::sql::{self, Selection};
+use dqa_pipelines::stats::Test;
 use dqa_pipelines::tables::correlations::CorrelationRow;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{ScoreRow, from_batch};
@@ -19,7 +20,7 @@ use tempfile::TempDir;
 mod synthetic;
 
 const SMALL: Shape = Shape { datasets: 2, algorithms: 6, scenes: 120, part_rows_max: 50, labelled: true };
-const OPTIONS: ReportOptions = ReportOptions { replicates: 60, seed: 7 };
+const OPTIONS: ReportOptions = ReportOptions { replicates: 60, seed: 7, test: Test::MaxDifference, margin: None };
 
 fn store() -> (TempDir, Place) {
     let dir = tempfile::tempdir().unwrap();

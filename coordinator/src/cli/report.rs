@@ -10,6 +10,7 @@ use dqa_pipelines::place::Place;
 use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind, text};
 use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::stats::Test;
 use dqa_proto::v1;
 use dqa_worker::program::{Done, Format, Unwritten, advise};
 
@@ -68,6 +69,42 @@ pub(super) struct ReportArgs {
     /// Of the draws: the same seed, the same intervals.
     #[arg(long, env = "DQA_SEED", default_value_t = ReportOptions::default().seed, value_name = "N")]
     seed: u32,
+
+    /// How algorithms are compared.
+    #[arg(long, env = "DQA_TEST", value_enum, default_value_t = TestArg::MaxDifference, value_name = "TEST")]
+    test: TestArg,
+
+    /// A difference of scores that does not matter: the comparisons then say which algorithms are equivalent within it (two
+    /// one-sided t tests).
+    #[arg(long, env = "DQA_MARGIN", value_name = "DIFFERENCE", value_parser = margin)]
+    margin: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum TestArg {
+    /// Flipped signs of scenes' deviations, the largest difference of all pairs, step-down. Its errors stay at the level
+    /// whatever the shapes of the deviations.
+    MaxDifference,
+    /// The same with Student's t of each pair: more power where algorithms vary by very different amounts, more errors where
+    /// deviations are skewed.
+    MaxT,
+    /// Wilcoxon's signed ranks over the scenes that both have, with Holm's correction.
+    Wilcoxon,
+}
+
+impl From<TestArg> for Test {
+    fn from(test: TestArg) -> Test {
+        match test {
+            TestArg::MaxDifference => Test::MaxDifference,
+            TestArg::MaxT => Test::MaxT,
+            TestArg::Wilcoxon => Test::Wilcoxon,
+        }
+    }
+}
+
+fn margin(text: &str) -> Result<f64, String> {
+    let margin: f64 = text.parse().map_err(|_| format!("expected a number, found `{text}`"))?;
+    if margin > 0.0 && margin.is_finite() { Ok(margin) } else { Err("expected a number above 0".to_owned()) }
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
@@ -188,7 +225,7 @@ impl ReportArgs {
     }
 
     pub(super) fn options(&self) -> ReportOptions {
-        ReportOptions { replicates: self.replicates, seed: self.seed }
+        ReportOptions { replicates: self.replicates, seed: self.seed, test: self.test.into(), margin: self.margin }
     }
 
     /// The tables for reading; as json and csv the first of them.

@@ -461,6 +461,7 @@ async fn text(store: &Place, record: &RunRecord, request: &v1::GetReportRequest)
     let options = record.request.as_ref().map_or_else(ReportOptions::default, |request| ReportOptions {
         replicates: request.replicates,
         seed: request.seed,
+        ..ReportOptions::default()
     });
     let report = report::make(store, record, &options).await;
     let mut report = report.map_err(|error| refused(Code::FailedPrecondition, "no_report", line(error)))?;

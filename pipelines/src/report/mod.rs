@@ -7,6 +7,7 @@ mod correlations;
 mod cross_dataset;
 pub mod distributed;
 mod leaderboard;
+mod leaderboard_text;
 mod load;
 pub(crate) mod text;
 mod together;
@@ -19,7 +20,7 @@ use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
 use crate::run::{RunRecord, RunState};
 use crate::sql::SqlError;
-use crate::stats::Bootstrap;
+use crate::stats::{Bootstrap, RankOptions, Test};
 use crate::tables::comparisons::{self as comparisons_table, COMPARISONS, ComparisonRow};
 use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
 use crate::tables::cross_dataset::{self as cross_dataset_table, CROSS_DATASET, CrossDatasetRow};
@@ -31,23 +32,31 @@ pub use text::Table;
 pub use together::together;
 
 /// What a report is made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReportOptions {
     /// Draws of the bootstrap.
     pub replicates: u32,
-    /// Of the bootstrap: the same seed, the same report.
+    /// Of all draws: the same seed, the same report.
     pub seed: u32,
+    /// How algorithms are compared.
+    pub test: Test,
+    /// The difference of scores that does not matter: also asks whether algorithms are equivalent.
+    pub margin: Option<f64>,
 }
 
 impl Default for ReportOptions {
     fn default() -> Self {
-        ReportOptions { replicates: 1000, seed: 0 }
+        ReportOptions { replicates: 1000, seed: 0, test: Test::default(), margin: None }
     }
 }
 
 impl ReportOptions {
     fn bootstrap(&self) -> Bootstrap {
         Bootstrap { replicates: self.replicates, seed: self.seed.into(), ..Bootstrap::default() }
+    }
+
+    fn ranking(&self) -> RankOptions {
+        RankOptions { test: self.test, seed: self.seed.into(), margin: self.margin, ..RankOptions::default() }
     }
 }
 
@@ -206,7 +215,7 @@ async fn make_with(
         let (record, dataset, algorithms, options) = (record.clone(), dataset.clone(), algorithms.clone(), *options);
         let work = move || {
             let head = head(&record, &dataset.name);
-            let board = leaderboard::of(&rows, &head, &algorithms, &options);
+            let board = leaderboard::of(&rows, &head, (&algorithms, None), &options);
             let protocol = dataset.protocol.as_deref();
             let agreement = with_correlations.then(|| correlations::of(&rows, &head, protocol, &options));
             (board, agreement.unwrap_or_default())
@@ -241,10 +250,13 @@ fn assemble(
     let tables: Vec<&[LeaderboardRow]> = boards.iter().map(|board| board.table.as_slice()).collect();
     let cross_dataset = cross_dataset::of(&tables);
     let mut leaderboard = tables.concat();
+    let mut comparisons: Vec<ComparisonRow> = boards.iter().flat_map(|board| board.comparisons.clone()).collect();
     if let Some(dataset) = record.spec.datasets.first() {
-        leaderboard.extend(leaderboard::across(&boards, &head(record, &dataset.name), algorithms, options));
+        let (table, pairs) = leaderboard::across(&boards, &head(record, &dataset.name), algorithms, options);
+        leaderboard.extend(table);
+        comparisons.extend(pairs);
     }
-    Report { record: record.clone(), options: *options, correlations, leaderboard, comparisons: Vec::new(), cross_dataset }
+    Report { record: record.clone(), options: *options, correlations, leaderboard, comparisons, cross_dataset }
 }
 
 impl Report {

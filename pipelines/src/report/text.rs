@@ -8,7 +8,7 @@ use super::Report;
 use crate::tables::comparisons;
 use crate::tables::correlations::{self, CorrelationRow};
 use crate::tables::cross_dataset;
-use crate::tables::leaderboard::{self, LeaderboardRow};
+use crate::tables::leaderboard;
 
 /// Where a cell stands in its column.
 #[derive(Clone, Copy, PartialEq)]
@@ -65,30 +65,9 @@ impl Report {
         match table {
             Table::Correlations => self.correlations_text(),
             Table::Leaderboard => self.leaderboard_text(),
-            Table::Comparisons => String::new(),
+            Table::Comparisons => self.comparisons_text(),
             Table::CrossDataset => self.cross_dataset_text(),
         }
-    }
-
-    fn leaderboard_text(&self) -> String {
-        let mut text = String::new();
-        for board in self.leaderboard.chunk_by(|a, b| a.dataset == b.dataset) {
-            let title = match &board[0].dataset {
-                Some(dataset) => format!("Leaderboard: {dataset}"),
-                None => "Leaderboard: all data sets, each counting the same".to_owned(),
-            };
-            let _ = writeln!(text, "{title}\n{}", board_text(board));
-        }
-        if !text.is_empty() {
-            let _ = writeln!(
-                text,
-                "score: mean over scenes. within: the ranks that are not ruled out. group: algorithms that share a letter do \
-                 not differ\nsignificantly. p next: of the difference to the next rank (Wilcoxon's signed ranks over the \
-                 scenes that both have,\nHolm's correction over all pairs, {:.0}%).",
-                (1.0 - self.options.bootstrap().level) * 100.0
-            );
-        }
-        text
     }
 
     fn correlations_text(&self) -> String {
@@ -146,43 +125,6 @@ impl Report {
         }
         text
     }
-}
-
-fn board_text(board: &[LeaderboardRow]) -> String {
-    let mut lines = vec![
-        [
-            "rank",
-            "within",
-            "group",
-            "algorithm",
-            "score",
-            "95% interval",
-            "mos",
-            "scenes",
-            "pictures",
-            "failed",
-            "p next",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-    ];
-    for row in board {
-        let within = row.rank_best.zip(row.rank_worst);
-        lines.push(vec![
-            row.rank.map_or("-".to_owned(), |rank| rank.to_string()),
-            within.map_or("-".to_owned(), |(best, worst)| format!("{best}-{worst}")),
-            row.rank_group.clone().unwrap_or_default(),
-            row.algorithm.clone(),
-            number(row.mean_score),
-            interval(row.mean_score_low, row.mean_score_high),
-            number(row.mean_mos),
-            row.scenes.to_string(),
-            row.pictures.to_string(),
-            row.failed.to_string(),
-            row.p_next.map_or("-".to_owned(), p_value),
-        ]);
-    }
-    aligned(&lines, &[Right, Right, Left, Left, Right, Right, Right, Right, Right, Right, Right])
 }
 
 fn agreement_line(row: &CorrelationRow) -> Vec<String> {

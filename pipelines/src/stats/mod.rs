@@ -5,14 +5,17 @@
 //! measure that is not defined (fewer than two rows, a side that is constant) is `None`. Values are never NaN: leaving
 //! such rows out is the caller's decision, so a NaN is a panic.
 
-mod across;
+mod additive;
 mod bend;
 mod bootstrap;
+mod comparing;
 mod estimate;
 mod exbedde;
+mod flips;
 mod intervals;
 mod jackknife;
 mod kendall;
+mod letters;
 mod levels;
 mod logistic;
 mod over_splits;
@@ -23,8 +26,8 @@ mod spearman;
 pub mod student;
 mod wilcoxon;
 
-pub use across::rank_across;
 pub use bootstrap::Bootstrap;
+pub use comparing::{Comparison, Equivalence, POWER, Test};
 pub use estimate::{
     Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN, Scale, StandardError, combined, mean_estimate,
 };
@@ -36,7 +39,7 @@ pub use logistic::{Fit, FitStatus, Logistic, fit, fits};
 pub use over_splits::{OverSplits, over_splits};
 pub use pairwise::{PairwiseAccuracy, pairwise_accuracy};
 pub use pearson::{plcc, rmse};
-pub use ranking::{Comparison, Ranking, SceneScores, Standing, rank};
+pub use ranking::{Rank, RankOptions, Ranking, SceneScores, Standing, rank, rank_across};
 pub use spearman::srcc;
 
 #[cfg(test)]

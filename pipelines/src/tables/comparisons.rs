@@ -25,7 +25,7 @@ table! {
         difference_low: Option<f64>,
         /// The interval's upper end.
         difference_high: Option<f64>,
-        /// Of differences: `max_t` or `wilcoxon`.
+        /// Of differences: `max_difference`, `max_t` or `wilcoxon`.
         test: String,
         /// Ranks of the positive differences of common scenes less those of the negative ones, over all: -1 to 1.
         rank_biserial: Option<f64>,
@@ -33,8 +33,8 @@ table! {
         probability_of_superiority: Option<f64>,
         /// Two-sided, of this pair alone.
         p: f64,
-        /// Corrected for the testable pairs of the leaderboard.
-        p_corrected: f64,
+        /// Corrected for the testable pairs of the leaderboard; None where this is none.
+        p_corrected: Option<f64>,
         /// The smallest `p` that so many common scenes can give.
         p_smallest: f64,
         /// The difference that the corrected test finds with a power of 80%; None where the pair is not testable.
