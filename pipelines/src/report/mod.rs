@@ -20,13 +20,14 @@ use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
 use crate::run::{RunRecord, RunState};
 use crate::sql::SqlError;
-use crate::stats::{Bootstrap, RankOptions, Test};
+use crate::stats::{Bootstrap, RankOptions, Resampling, Test};
 use crate::tables::comparisons::{self as comparisons_table, COMPARISONS, ComparisonRow};
 use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
 use crate::tables::cross_dataset::{self as cross_dataset_table, CROSS_DATASET, CrossDatasetRow};
 use crate::tables::leaderboard::{self as leaderboard_table, LEADERBOARD, LeaderboardRow};
 use crate::tables::{parquet_file, report_key};
 
+pub use crate::run::ReportIntervals;
 pub use correlations::EXBEDDE;
 pub use text::Table;
 pub use together::together;
@@ -34,7 +35,9 @@ pub use together::together;
 /// What a report is made with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReportOptions {
-    /// Draws of the bootstrap.
+    /// What the intervals of correlations are made from.
+    pub intervals: ReportIntervals,
+    /// Draws, where that is a bootstrap.
     pub replicates: u32,
     /// Of all draws: the same seed, the same report.
     pub seed: u32,
@@ -46,17 +49,43 @@ pub struct ReportOptions {
 
 impl Default for ReportOptions {
     fn default() -> Self {
-        ReportOptions { replicates: 1000, seed: 0, test: Test::default(), margin: None }
+        ReportOptions {
+            intervals: ReportIntervals::Jackknife,
+            replicates: 10_000,
+            seed: 0,
+            test: Test::default(),
+            margin: None,
+        }
     }
 }
 
+/// The level of all intervals, and of the tests.
+pub(crate) const LEVEL: f64 = 0.95;
+
 impl ReportOptions {
+    /// Those that a coordinator was asked for with the run; the usual ones of a run that one command made.
+    pub fn of_run(record: &RunRecord) -> ReportOptions {
+        record.request.as_ref().map_or_else(ReportOptions::default, |request| ReportOptions {
+            intervals: request.intervals,
+            replicates: request.replicates,
+            seed: request.seed,
+            ..ReportOptions::default()
+        })
+    }
+
     fn bootstrap(&self) -> Bootstrap {
-        Bootstrap { replicates: self.replicates, seed: self.seed.into(), ..Bootstrap::default() }
+        Bootstrap { replicates: self.replicates, seed: self.seed.into(), level: LEVEL }
+    }
+
+    fn resampling(&self) -> Resampling {
+        match self.intervals {
+            ReportIntervals::Jackknife => Resampling::Jackknife { level: LEVEL },
+            ReportIntervals::Bootstrap => Resampling::Bootstrap(self.bootstrap()),
+        }
     }
 
     fn ranking(&self) -> RankOptions {
-        RankOptions { test: self.test, seed: self.seed.into(), margin: self.margin, ..RankOptions::default() }
+        RankOptions { test: self.test, seed: self.seed.into(), level: LEVEL, margin: self.margin, ..RankOptions::default() }
     }
 }
 
@@ -279,12 +308,12 @@ impl Report {
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<bytes::Bytes, ParquetError> {
-        let mut facts = vec![
-            ("dqa.run", self.record.name.to_string()),
-            ("dqa.fingerprint", self.record.fingerprint.clone()),
-            ("dqa.replicates", self.options.replicates.to_string()),
-            ("dqa.seed", self.options.seed.to_string()),
-        ];
+        let mut facts =
+            vec![("dqa.run", self.record.name.to_string()), ("dqa.fingerprint", self.record.fingerprint.clone())];
+        if self.options.intervals == ReportIntervals::Bootstrap {
+            facts.push(("dqa.replicates", self.options.replicates.to_string()));
+            facts.push(("dqa.seed", self.options.seed.to_string()));
+        }
         facts.extend(self.record.spec.remark.clone().map(|remark| ("dqa.remark", remark)));
         parquet_file::write(&batch.schema(), std::slice::from_ref(batch), &facts)
     }
