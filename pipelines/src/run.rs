@@ -162,6 +162,9 @@ pub struct DatasetSpec {
     pub protocol: Option<String>,
     /// Its definition as TOML, for the record.
     pub definition: String,
+    /// The name under which the hazy inputs' rows stand in the run; None: they were not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hazy: Option<AlgorithmName>,
 }
 
 /// Of a run's rows.

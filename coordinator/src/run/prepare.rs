@@ -187,6 +187,7 @@ pub fn dataset_specs(work: &Work) -> Vec<DatasetSpec> {
         algorithms: measured.dataset.algorithms(),
         protocol: measured.dataset.protocol.map(|protocol| protocol.to_string()),
         definition: measured.dataset.definition.clone(),
+        hazy: None,
     };
     work.datasets.iter().map(spec).collect()
 }
