@@ -15,6 +15,7 @@ pub mod names;
 pub mod parts;
 pub mod place;
 pub mod plan;
+pub mod registry;
 pub mod report;
 pub mod run;
 pub mod sql;

@@ -104,6 +104,9 @@ pub struct Request {
     pub allow_missing: bool,
     /// Score pictures again that have no score.
     pub retry_failed: bool,
+    /// Score the hazy inputs too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub with_hazy: bool,
     /// Of the reports.
     #[serde(default)]
     pub intervals: ReportIntervals,

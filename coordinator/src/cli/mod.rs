@@ -9,6 +9,7 @@ mod explain;
 mod leaderboard;
 mod learner;
 mod model;
+mod named;
 mod overview;
 mod progress;
 mod query;

@@ -7,10 +7,11 @@ use dqa_model::{Arithmetic, Views};
 use dqa_pipelines::causes;
 use dqa_pipelines::dataset::Definition;
 use dqa_pipelines::limits::PictureLimits;
-use dqa_pipelines::names::{NameError, RunName};
+use dqa_pipelines::names::{DatasetName, NameError, RunName};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::report::{self, ReportIntervals, ReportOptions};
+use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::run::{Request as RunAsked, RunError, RunRecord, RunState};
 use dqa_pipelines::sql::Selection;
 use dqa_proto::v1::coordinator_service_server::CoordinatorService;
@@ -29,7 +30,7 @@ use super::conduct::{self, Running};
 use super::desk::{Desk, unanswered};
 use super::serve::Front;
 use super::{ask, model_files, wire};
-use crate::run::{OtherModel, Requested};
+use crate::run::{OtherRun, Requested};
 
 const DATASETS_MAX: usize = 64;
 const ALGORITHMS_MAX: usize = 4096;
@@ -332,14 +333,18 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
     let earlier = here.as_ref().map(|run| run.record()).or(stored);
     let provenance =
         [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), dqa_worker::program::host())];
+    let redefine = redefined(&asked.redefine)?;
+    let named: Vec<registry::Requested> = requested.definitions.iter().map(registry::Requested::new).collect();
+    registry::check(&desk.store, &named, &redefine).await.map_err(unregistered)?;
     let record = requested
         .record(name.clone(), earlier.as_ref(), provenance.into())
-        .map_err(|error| hint(refused(Code::AlreadyExists, "other_model", line(error)), OtherModel::HINT))?;
+        .map_err(|error| hint(refused(Code::AlreadyExists, "other_run", line(error)), OtherRun::HINT))?;
     let record = RunRecord { request: Some(request.clone()), ..record };
     if here.is_none() && desk.runs().iter().filter(|run| run.state().is_active()).count() >= ACTIVE_MAX {
         let why = format!("{ACTIVE_MAX} runs have not ended");
         return Err(hint(refused(Code::ResourceExhausted, "runs", why), "wait for some, or cancel them"));
     }
+    registry::register(&desk.store, &named, &redefine, &format!("run {name}")).await.map_err(unregistered)?;
     if here.is_none() {
         record.write(&desk.store).await.map_err(of_record)?;
         let run = Running::new(record);
@@ -355,6 +360,25 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
         conduct::start(desk, run.clone());
     }
     Ok(run.shown(desk))
+}
+
+fn redefined(names: &[String]) -> Result<Vec<DatasetName>, Status> {
+    let name = |name: &String| name.parse().map_err(|error: NameError| bad("bad_datasets", line(error)));
+    names.iter().map(name).collect()
+}
+
+/// A data set whose name stands for another in the store.
+fn unregistered(error: RegistryError) -> Status {
+    let advice = error.hint();
+    let status = match error {
+        RegistryError::Place(error) => return unanswered(&error),
+        RegistryError::Run(error) => return of_record(error),
+        error => refused(Code::AlreadyExists, "other_dataset", line(error)),
+    };
+    match advice {
+        Some(advice) => hint(status, &advice),
+        None => status,
+    }
 }
 
 /// What is asked for, if it is something that can be done.
@@ -392,6 +416,7 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, 
         }
         definitions.push(definition);
     }
+    definitions.sort_by(|a, b| a.name.cmp(&b.name));
     let missing = model_files::missing(&desk.store, model.files().cloned().collect()).await;
     if let Some(file) = missing.map_err(|error| unanswered(&error))?.first() {
         let why = format!("the model's file {} is not in the store", file.name);
@@ -401,6 +426,7 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, 
     let requested = Requested {
         definitions,
         algorithms: asked.algorithms.clone(),
+        with_hazy: asked.with_hazy,
         model: model.name.clone(),
         prompts: model.prompts_name.clone(),
         views: model.views.clone(),
@@ -420,6 +446,7 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, 
         retry_failed: asked.retry_failed,
         // A request names draws where it wants a bootstrap.
         intervals: if asked.replicates == 0 { usual.intervals } else { ReportIntervals::Bootstrap },
+        with_hazy: asked.with_hazy,
         replicates: if asked.replicates == 0 { usual.replicates } else { asked.replicates },
         seed: asked.seed,
     };

@@ -16,6 +16,7 @@ use dqa_worker::models;
 use jiff::Timestamp;
 
 use super::Work;
+use super::replaced::{self, OtherRun};
 
 /// Of a run's name, what the data sets' names may take.
 const NAME_BYTES_MAX: usize = 80;
@@ -27,6 +28,8 @@ pub struct Requested {
     pub definitions: Vec<Definition>,
     /// The algorithms that are named; none: all.
     pub algorithms: Vec<String>,
+    /// Whether the hazy inputs are scored too.
+    pub with_hazy: bool,
     /// The model, as the user named it.
     pub model: String,
     /// The prompts, as the user named them.
@@ -45,19 +48,6 @@ pub struct Requested {
     pub limits: PictureLimits,
     /// What the results are to say of the model, if it is not what is known of it.
     pub remark: Option<String>,
-}
-
-/// A run of the same name that was scored with another model.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("run `{run}` was scored with another model: what differs is {differs}")]
-pub struct OtherModel {
-    run: RunName,
-    differs: String,
-}
-
-impl OtherModel {
-    /// What to do about it.
-    pub const HINT: &'static str = "give this one another --name";
 }
 
 impl Requested {
@@ -91,13 +81,18 @@ impl Requested {
         algorithms.sort_unstable();
         algorithms.dedup();
         let mut fields = vec![self.fingerprint.clone()];
-        for definition in &self.definitions {
+        let mut definitions: Vec<&Definition> = self.definitions.iter().collect();
+        definitions.sort_by(|a, b| a.name.cmp(&b.name));
+        for definition in definitions {
             fields.extend([definition.name.to_string(), dataset::canonical_address(&definition.root)]);
             fields.extend(algorithms.iter().map(|algorithm| (*algorithm).to_owned()));
         }
         if !self.limits.is_default() {
             let PictureLimits { pixels_max, side_max, bytes_max } = self.limits;
             fields.push(format!("limits {pixels_max} {side_max} {bytes_max}"));
+        }
+        if self.with_hazy {
+            fields.push("with hazy".to_owned());
         }
         self.named(&fields)
     }
@@ -120,7 +115,7 @@ impl Requested {
         let default = self.default_name();
         let mut names = vec![default.clone()];
         // Earlier versions did not record limits.
-        if self.limits.is_default() {
+        if self.limits.is_default() && !self.with_hazy {
             names.extend(found.map(|work| self.older_name_here(work)));
             names.push(self.older_name_there());
         }
@@ -136,19 +131,17 @@ impl Requested {
     /// A run's record as it is before its data sets are listed. What is there of an earlier one stays its own until then.
     ///
     /// # Errors
-    /// Where the earlier one is of another model.
+    /// Where the earlier one has what is not asked for, or is of another model.
     pub fn record(
         &self,
         name: RunName,
         earlier: Option<&RunRecord>,
         provenance: BTreeMap<String, String>,
-    ) -> Result<RunRecord, OtherModel> {
+    ) -> Result<RunRecord, OtherRun> {
         let spec = self.spec();
-        if let Some(earlier) = earlier.filter(|earlier| earlier.fingerprint != self.fingerprint) {
-            let differs = earlier.spec.differs(&spec).join(", ");
-            let differs = if differs.is_empty() { "the content of the model".to_owned() } else { differs };
-            return Err(OtherModel { run: name, differs });
-        }
+        // A run that was never planned has nothing to lose.
+        let earlier_planned = earlier.filter(|earlier| !earlier.parts.is_empty());
+        earlier_planned.map_or(Ok(()), |earlier| replaced::check(self, earlier))?;
         let now = Timestamp::now();
         Ok(RunRecord {
             name,
@@ -157,9 +150,9 @@ impl Requested {
             updated: now,
             spec,
             fingerprint: self.fingerprint.clone(),
-            counts: earlier.map_or_else(Counts::default, |earlier| earlier.counts),
+            counts: earlier_planned.map_or_else(Counts::default, |earlier| earlier.counts),
             provenance,
-            parts: earlier.map_or_else(Vec::new, |earlier| earlier.parts.clone()),
+            parts: earlier_planned.map_or_else(Vec::new, |earlier| earlier.parts.clone()),
             request: None,
             failure: None,
             hint: None,
@@ -189,7 +182,8 @@ impl Requested {
     fn named(&self, fields: &[String]) -> RunName {
         let mut hasher = blake3::Hasher::new();
         fields.iter().for_each(|text| digest::field(&mut hasher, text.as_bytes()));
-        let names: Vec<&str> = self.definitions.iter().map(|definition| definition.name.as_str()).collect();
+        let mut names: Vec<&str> = self.definitions.iter().map(|definition| definition.name.as_str()).collect();
+        names.sort_unstable();
         let mut text = names.join("+");
         text.truncate(NAME_BYTES_MAX);
         format!("{text}-{}", &hasher.finalize().to_hex()[..8]).parse().expect("it is made of names")
@@ -218,6 +212,7 @@ mod tests {
         Requested {
             definitions: vec![Definition::new("haze".parse().unwrap(), root.to_owned())],
             algorithms: Vec::new(),
+            with_hazy: false,
             model: "m".to_owned(),
             prompts: None,
             views: "sees=both,window=224,stride=64".to_owned(),
@@ -242,7 +237,8 @@ mod tests {
         };
         assert_eq!(with(&|r| r.device = "cuda".to_owned()), name);
         assert_eq!(with(&|r| r.definitions[0].root.push('/')), name);
-        let changes: [&dyn Fn(&mut Requested); 5] = [
+        let changes: [&dyn Fn(&mut Requested); 6] = [
+            &|r| r.with_hazy = true,
             &|r| r.fingerprint = "cd".repeat(32),
             &|r| r.definitions[0].root.push('2'),
             &|r| r.algorithms = vec!["dcp".to_owned()],
@@ -254,6 +250,11 @@ mod tests {
         }
         let named = |names: [&str; 2]| with(&|r| r.algorithms = names.map(str::to_owned).to_vec());
         assert_eq!(named(["dcp", "aod"]), named(["aod", "dcp"]));
+        let several = |names: [&str; 2]| {
+            let definition = |name: &str| Definition::new(name.parse().unwrap(), format!("s3://bucket/{name}"));
+            with(&|r| r.definitions = names.map(definition).to_vec())
+        };
+        assert_eq!(several(["a", "b"]), several(["b", "a"]));
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use super::labels;
 use super::layout::Layout;
 use super::left_out::{self, Filter};
 use super::listing::{self, Found};
-use super::{DataSet, Picture, Scene, SceneKey, manifest, mos_mat};
+use super::{DataSet, Picture, Scene, SceneKey, manifest, mos_mat, set_apart};
 use crate::file_names::is_picture;
 use crate::names::{AlgorithmName, nfc};
 use crate::place::Place;
@@ -72,19 +72,28 @@ pub async fn load_from(root: Place, definition: &Definition) -> Result<DataSet, 
         let notes = labels::label(&root, &definition, files, &mut found.pictures, &mut found.faults).await?;
         found.notes.extend(notes);
     }
-    Ok(DataSet {
+    let mut data = DataSet {
         name: definition.name.clone(),
-        scenes: scenes(&found.pictures, &found.absent),
+        scenes: Vec::new(),
         is_labelled: definition.labels.is_some() || found.pictures.iter().any(|picture| picture.mos.is_some()),
         protocol: definition.protocol,
         definition: definition.to_toml(),
         root,
         pictures: found.pictures,
         inputs: found.inputs,
+        inputs_from: None,
+        hazy_rows: None,
+        set_apart: Vec::new(),
         faults: found.faults.into_sorted(),
         left_out: found.left_out.into_sorted(),
         notes: found.notes,
-    })
+    };
+    // A table names whose each picture is.
+    if !has_own_labels {
+        set_apart::set_apart(&mut data, &definition);
+    }
+    data.scenes = scenes(&data.pictures, &found.absent);
+    Ok(data)
 }
 
 pub(super) fn sort(pictures: &mut [Picture]) {

@@ -14,6 +14,9 @@ use crate::cli::{report, watch};
 /// The first version of the protocol with limits of pictures.
 const LIMITS_SINCE: u32 = 2;
 
+/// The first version of the protocol with hazy inputs that are scored, and data sets that are defined anew.
+const HAZY_SINCE: u32 = 3;
+
 pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Done> {
     let definitions = definitions(&args.datasets)?;
     let device = class(&args.model.device)?;
@@ -32,6 +35,8 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
         remark: args.remark.clone().unwrap_or_default(),
         replicates: if report.intervals == ReportIntervals::Bootstrap { report.replicates } else { 0 },
         seed: report.seed,
+        redefine: args.redefine.names().iter().map(ToString::to_string).collect(),
+        with_hazy: args.with_hazy,
         limits: Some(v1::PictureLimits {
             pixels_max: limits.pixels_max,
             side_max: limits.side_max,
@@ -47,6 +52,10 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
         let error = anyhow::anyhow!(
             "the coordinator is of an older version, which knows no --pixels-max, --side-max or --bytes-max"
         );
+        return Err(advise(error, "install this version there, or leave them out"));
+    }
+    if (args.with_hazy || !args.redefine.names().is_empty()) && protocol_version < HAZY_SINCE {
+        let error = anyhow::anyhow!("the coordinator is of an older version, which knows no --with-hazy or --redefine");
         return Err(advise(error, "install this version there, or leave them out"));
     }
     let answer = client.submit(v1::SubmitRequest { run: Some(run) }).await.map_err(|status| refusal(&status))?;
