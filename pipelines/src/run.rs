@@ -35,6 +35,9 @@ pub enum RunState {
     Cancelled,
     /// It cannot go on by itself; [`RunRecord::failure`] says why.
     Failed,
+    /// A command began it, and no process works on it any more. No record says so: it is found out when a record is read
+    /// ([`crate::status::RunStatus`]).
+    Interrupted,
 }
 
 impl RunState {
@@ -53,6 +56,7 @@ impl fmt::Display for RunState {
             RunState::Complete => "complete",
             RunState::Cancelled => "cancelled",
             RunState::Failed => "failed",
+            RunState::Interrupted => "interrupted",
         })
     }
 }
@@ -72,8 +76,12 @@ pub struct RunRecord {
     pub spec: RunSpec,
     /// Of weights, prompts, views and arithmetic: 64 digits.
     pub fingerprint: String,
-    /// Pictures, windows, failures.
+    /// What was planned, and what of it was done when it was last counted. How far a run is now says
+    /// [`crate::progress`].
     pub counts: Counts,
+    /// Of the parts that `counts` was counted over, in their versions; None: not all of them were there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<String>,
     /// The programs and machines that took part, by setting.
     pub provenance: BTreeMap<String, String>,
     /// Every part of the result, in the order of the plan.
@@ -244,6 +252,11 @@ fn nearest(near: &[String]) -> String {
 }
 
 impl RunRecord {
+    /// Whether a coordinator was asked for it. If not, a command scores it in its own process.
+    pub fn is_of_coordinator(&self) -> bool {
+        self.request.is_some()
+    }
+
     fn key(name: &RunName) -> String {
         format!("{RUNS}/{name}/run.json")
     }

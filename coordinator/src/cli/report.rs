@@ -269,7 +269,7 @@ impl ReportArgs {
 /// With what to do, where something can be done.
 pub(super) fn advised(error: ReportError) -> anyhow::Error {
     let hint = match &error {
-        ReportError::Unfinished { .. } => "submit it again: it goes on where it stopped",
+        ReportError::Unfinished { advice: Some(advice), .. } => advice.as_str(),
         ReportError::NoPart { .. } | ReportError::Part { .. } | ReportError::Rows { .. } => {
             "submit the run again: what is missing or damaged is scored again, the rest is not"
         }
@@ -278,5 +278,6 @@ pub(super) fn advised(error: ReportError) -> anyhow::Error {
         }
         _ => return error.into(),
     };
+    let hint = hint.to_owned();
     advise(error.into(), hint)
 }

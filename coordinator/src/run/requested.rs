@@ -151,6 +151,7 @@ impl Requested {
             spec,
             fingerprint: self.fingerprint.clone(),
             counts: earlier_planned.map_or_else(Counts::default, |earlier| earlier.counts),
+            counted: earlier_planned.and_then(|earlier| earlier.counted.clone()),
             provenance,
             parts: earlier_planned.map_or_else(Vec::new, |earlier| earlier.parts.clone()),
             request: None,
@@ -194,7 +195,9 @@ impl Requested {
 pub fn record_plan(record: &mut RunRecord, work: &Work) {
     record.spec.datasets = super::dataset_specs(work);
     record.parts = work.part_refs();
-    record.counts = work.counts();
+    if record.counts != work.counts() {
+        (record.counts, record.counted) = (work.counts(), None);
+    }
     (record.failure, record.hint) = (None, None);
 }
 

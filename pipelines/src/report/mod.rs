@@ -21,6 +21,7 @@ use crate::place::{Place, PlaceError};
 use crate::run::{RunRecord, RunState};
 use crate::sql::SqlError;
 use crate::stats::{Bootstrap, RankOptions, Resampling, Test};
+use crate::status::RunStatus;
 use crate::tables::comparisons::{self as comparisons_table, COMPARISONS, ComparisonRow};
 use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
 use crate::tables::cross_dataset::{self as cross_dataset_table, CROSS_DATASET, CrossDatasetRow};
@@ -102,14 +103,16 @@ pub enum ReportError {
     #[error("the query failed")]
     Engine(#[source] DataFusionError),
     /// The run has not been scored to its end.
-    #[error("run `{run}` is not complete: it has {found} of {pictures} pictures")]
+    #[error("run `{run}` is {state}, and its results are not complete{}", after_colon(extent))]
     Unfinished {
         /// Which run.
         run: String,
-        /// Scored or failed, when last counted.
-        found: u64,
-        /// That were planned.
-        pictures: u64,
+        /// Its state now.
+        state: RunState,
+        /// What of it is in the store; None: that was not looked for.
+        extent: Option<String>,
+        /// What to do about it.
+        advice: Option<String>,
     },
     /// A part of the run is gone.
     #[error("part {key} is not in the store")]
@@ -175,6 +178,10 @@ pub enum ReportError {
     },
 }
 
+fn after_colon(text: &Option<String>) -> String {
+    text.as_ref().map(|text| format!(": {text}")).unwrap_or_default()
+}
+
 /// The first few of many: an error is read by people.
 fn shortened(all: &[String]) -> String {
     const SHOWN: usize = 5;
@@ -229,7 +236,7 @@ async fn make_with(
     options: &ReportOptions,
     with_correlations: bool,
 ) -> Result<Report, ReportError> {
-    check_complete(record)?;
+    require_complete(store, std::slice::from_ref(record)).await?;
     let found = record.parts.iter().map(|part| part.rows).sum();
     if found != record.counts.pictures {
         let what = format!("run `{}`", record.name);
@@ -256,13 +263,26 @@ async fn make_with(
     Ok(assemble(record, options, &algorithms, (correlations, boards)))
 }
 
+/// Refuses runs that are not complete, with how far the first of them is and what to do.
+///
+/// # Errors
+/// A run that is not complete; a store that fails.
+pub async fn require_complete(store: &Place, records: &[RunRecord]) -> Result<(), ReportError> {
+    let Some(record) = records.iter().find(|record| record.state != RunState::Complete) else {
+        return Ok(());
+    };
+    let status = RunStatus::read(store, record.clone()).await?;
+    let (extent, advice) = (Some(status.extent()), status.advice());
+    Err(ReportError::Unfinished { run: record.name.to_string(), state: status.state, extent, advice })
+}
+
+/// As [`require_complete`], by the record alone.
 fn check_complete(record: &RunRecord) -> Result<(), ReportError> {
     if record.state == RunState::Complete {
         return Ok(());
     }
-    let counts = record.counts;
-    let found = counts.scored + counts.failed;
-    Err(ReportError::Unfinished { run: record.name.to_string(), found, pictures: counts.pictures })
+    let (run, state) = (record.name.to_string(), record.state);
+    Err(ReportError::Unfinished { run, state, extent: None, advice: None })
 }
 
 fn head<'a>(record: &'a RunRecord, dataset: &'a DatasetName) -> Head<'a> {

@@ -352,6 +352,7 @@ mod tests {
             spec,
             fingerprint: "f".to_owned(),
             counts: Counts { pictures: 20, windows: 20, scored: 18, failed: 2 },
+            counted: None,
             provenance: BTreeMap::new(),
             parts,
             request: None,

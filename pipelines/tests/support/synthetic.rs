@@ -89,6 +89,7 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
         },
         fingerprint: FINGERPRINT.to_owned(),
         counts: Counts { pictures, windows: pictures * 15, scored: pictures - failed, failed },
+        counted: None,
         provenance: [].into(),
         parts,
         request: None,

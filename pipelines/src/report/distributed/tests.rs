@@ -141,6 +141,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
         },
         fingerprint: "f".to_owned(),
         counts: Counts { pictures: rows, windows: rows, scored: rows, failed: 0 },
+        counted: None,
         provenance: [].into(),
         parts: parts.into_iter().map(part).collect(),
         request: None,
