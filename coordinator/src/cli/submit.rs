@@ -153,8 +153,9 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     }
     let used_by = format!("run {}", record.name);
     registry::register(&store, &loaded_names, args.redefine.names(), &used_by).await.map_err(named::advised)?;
+    // Also of one that is done: it is the run that was used last.
+    record.write(&store).await?;
     if record.state != RunState::Complete {
-        record.write(&store).await?;
         let scorer = Arc::new(ShardScorer::new(scorer, settings, device));
         score(&store, &work, args.retry_failed, scorer, &run::facts(&record)).await?;
         record = run::commit(&store, &mut work, record).await?;

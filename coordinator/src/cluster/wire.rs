@@ -63,6 +63,7 @@ pub(super) fn run(record: &RunRecord) -> v1::Run {
             side_max: limits.side_max,
             bytes_max: limits.bytes_max,
         }),
+        spec: Some(spec(record)),
         progress: Some(v1::RunProgress {
             shards: record.parts.len() as u64,
             shards_done: if record.state == RunState::Complete { record.parts.len() as u64 } else { 0 },
@@ -73,5 +74,19 @@ pub(super) fn run(record: &RunRecord) -> v1::Run {
             pictures_failed: counts.failed,
             ..v1::RunProgress::default()
         }),
+    }
+}
+
+fn spec(record: &RunRecord) -> v1::RunSpec {
+    let spec = &record.spec;
+    v1::RunSpec {
+        datasets: spec.datasets.iter().map(|dataset| dataset.name.to_string()).collect(),
+        model: spec.model.clone(),
+        prompts: spec.prompts.clone(),
+        views: spec.views.clone(),
+        dtype: spec.dtype.clone(),
+        device: spec.device.clone(),
+        remark: spec.remark.clone(),
+        priority: record.request.as_ref().map(|request| request.priority),
     }
 }

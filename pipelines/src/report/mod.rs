@@ -6,6 +6,7 @@
 mod correlations;
 mod cross_dataset;
 pub mod distributed;
+mod duckdb;
 mod leaderboard;
 mod leaderboard_text;
 mod load;
@@ -18,7 +19,7 @@ use parquet::errors::ParquetError;
 
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
-use crate::run::{RunRecord, RunState};
+use crate::run::{RunError, RunRecord, RunState};
 use crate::sql::SqlError;
 use crate::stats::{Bootstrap, RankOptions, Resampling, Test};
 use crate::status::RunStatus;
@@ -33,8 +34,9 @@ pub use correlations::EXBEDDE;
 pub use text::Table;
 pub use together::together;
 
-/// What a report is made with.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What a report is made with. As JSON it goes to a coordinator, which refuses what it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ReportOptions {
     /// What the intervals of correlations are made from.
     pub intervals: ReportIntervals,
@@ -96,6 +98,9 @@ pub enum ReportError {
     /// The store failed.
     #[error(transparent)]
     Place(#[from] PlaceError),
+    /// A run's record cannot be had.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// A query failed, here or on the cluster that it ran on.
     #[error(transparent)]
     Sql(#[from] SqlError),
@@ -180,6 +185,23 @@ pub enum ReportError {
 
 fn after_colon(text: &Option<String>) -> String {
     text.as_ref().map(|text| format!(": {text}")).unwrap_or_default()
+}
+
+impl ReportError {
+    /// Returns what to do about it, where something can be done.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            ReportError::Unfinished { advice, .. } => return advice.clone(),
+            ReportError::NoPart { .. } | ReportError::Part { .. } | ReportError::Rows { .. } => {
+                "submit the run again: what is missing or damaged is scored again, the rest is not"
+            }
+            ReportError::UnlikeRuns { .. } => {
+                "scores of unlike models or pictures cannot be ranked together; show each run alone"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
 
 /// The first few of many: an error is read by people.
@@ -309,7 +331,7 @@ fn assemble(
 }
 
 impl Report {
-    /// Writes its tables, over those of an earlier report.
+    /// Writes its tables, over those of an earlier report, and the views that name the files of the run.
     ///
     /// # Errors
     /// Where the store fails.
@@ -324,7 +346,7 @@ impl Report {
             let bytes = self.encode(&batch).map_err(|source| ReportError::Write { table, source })?;
             store.put(&report_key(table, &self.record.name), bytes).await?;
         }
-        Ok(())
+        duckdb::write(store, &self.record).await
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<bytes::Bytes, ParquetError> {

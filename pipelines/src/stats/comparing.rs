@@ -1,6 +1,8 @@
 //! Two algorithms: the difference of their adjusted scores with its interval, sizes of the effect that have no unit, what so many
 //! scenes can show at all, and whether the two are equivalent. Pure.
 
+use serde::{Deserialize, Serialize};
+
 use super::estimate::{Estimate, StandardError};
 use super::student::{quantile, two_sided_quantile};
 use super::wilcoxon::{SignedRank, signed_rank};
@@ -9,7 +11,8 @@ use super::wilcoxon::{SignedRank, signed_rank};
 pub const POWER: f64 = 0.8;
 
 /// How differences are tested, and corrected for the number of pairs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Test {
     /// Flipped signs of scenes' deviations, the largest difference of all pairs, step-down. All pairs are measured by one
     /// variance.

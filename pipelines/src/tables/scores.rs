@@ -30,11 +30,6 @@ pub fn dataset_folder(dataset: &str) -> String {
     format!("{SCORES}/by_dataset={dataset}")
 }
 
-/// The folder of a data set's parts.
-pub fn dataset_folder(dataset: &str) -> String {
-    format!("{SCORES}/by_dataset={dataset}")
-}
-
 /// A part's object in the store.
 pub fn part_key(dataset: &str, algorithm: &str, part: &str) -> String {
     format!("{}/{part}.parquet", part_folder(dataset, algorithm))

@@ -26,6 +26,7 @@ use setup::SetupArgs;
 
 /// Learns prompts, or a model, from a data set's labels.
 #[derive(clap::Args)]
+#[command(arg = crate::cli::here_only::coordinator())]
 pub(super) struct Args {
     /// The data set: a name from configs/datasets, a definition (TOML), or a folder; or NAME= and one of these, for another name
     /// than its own. It has labels.
