@@ -21,6 +21,7 @@ pub mod sql;
 pub mod stats;
 pub mod study;
 pub mod tables;
+pub mod trained_on;
 pub mod tune;
 
 pub use causes::{Causes, cause, causes};

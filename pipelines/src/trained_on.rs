@@ -27,9 +27,6 @@ const TEXT_BYTES_MAX: usize = 16 << 20;
 /// every scene of that data set is taken for seen.
 const NAMES_BYTES_MAX: usize = 1 << 20;
 
-/// Most data sets that a record names: each training from what another one left adds one or two.
-const DATASETS_MAX: usize = 256;
-
 /// Identifies a data set, wherever its name is used again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetOrigin {
@@ -204,9 +201,18 @@ impl TrainedOn {
         Ok(serde_json::from_str(text)?)
     }
 
-    /// Writes it as JSON: the same for the same content.
+    /// Writes it as JSON, which is never longer than what is read: the same for the same content.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a record has text for keys")
+        let mut short = self.clone();
+        loop {
+            let text = serde_json::to_string(&short).expect("a record has text for keys");
+            let scenes = short.datasets.iter_mut().flat_map(|set| [&mut set.train, &mut set.selection]);
+            let named = scenes.filter(|scenes| matches!(scenes, Scenes::Named(names) if !names.is_empty()));
+            match named.max_by_key(|scenes| scenes.len()) {
+                Some(longest) if text.len() > TEXT_BYTES_MAX => *longest = Scenes::Counted { count: longest.len() },
+                _ => return text,
+            }
+        }
     }
 
     /// Whether nothing is recorded.
@@ -217,11 +223,11 @@ impl TrainedOn {
     /// Adds what another model or other prompts learned from.
     pub fn add(&mut self, other: &TrainedOn) {
         for set in &other.datasets {
-            let known = self.datasets.iter_mut().find(|known| (&known.dataset, &known.origin) == (&set.dataset, &set.origin));
+            let known =
+                self.datasets.iter_mut().find(|known| (&known.dataset, &known.origin) == (&set.dataset, &set.origin));
             match known {
                 Some(known) => known.add(set),
-                None if self.datasets.len() < DATASETS_MAX => self.datasets.push(set.clone()),
-                None => {}
+                None => self.datasets.push(set.clone()),
             }
         }
     }

@@ -13,6 +13,7 @@ use super::splits::{Splits, SplitsError};
 use crate::dataset::{DataSet, Definition, Picture};
 use crate::digest;
 use crate::names::{AlgorithmName, DatasetName, near};
+use crate::trained_on::DatasetOrigin;
 
 /// The folder of trials in a store.
 pub const TRIALS: &str = "trials";
@@ -25,6 +26,9 @@ const VERSION: u32 = 1;
 pub struct Trial {
     /// Whose pictures.
     pub dataset: DatasetName,
+    /// Where the data set is from. No part of the trial's name: the pictures' addresses are.
+    #[serde(default)]
+    pub origin: DatasetOrigin,
     /// Which of the splits, from 1.
     pub split: usize,
     /// The digest of all the splits (`Splits::digest`).
@@ -189,6 +193,7 @@ impl Trial {
             |picture: &Picture, scene: &str| training.contains(scene) && !without.contains(picture.algorithm.as_str());
         let trial = Trial {
             dataset: dataset.name.clone(),
+            origin: DatasetOrigin::of(dataset),
             split,
             splits: splits.digest(),
             model: model.clone(),
