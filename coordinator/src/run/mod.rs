@@ -6,6 +6,7 @@ mod measure;
 mod prepare;
 mod requested;
 mod roots;
+mod training;
 mod work;
 
 pub use commit::commit;

@@ -13,6 +13,7 @@ use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::run::{Counts, DatasetSpec, RunError, RunRecord, RunSpec, RunState};
+use dqa_pipelines::trained_on::TrainedOn;
 use dqa_worker::models;
 use jiff::Timestamp;
 use url::Url;
@@ -71,6 +72,7 @@ impl Requested {
             algorithms: Vec::new(),
             protocol: definition.protocol.map(|protocol| protocol.to_string()),
             definition: definition.to_toml(),
+            seen_in_training: None,
         };
         RunSpec {
             datasets: self.definitions.iter().map(dataset).collect(),
@@ -197,9 +199,10 @@ impl Requested {
     }
 }
 
-/// What was planned, in a run's record.
-pub fn record_plan(record: &mut RunRecord, work: &Work) {
+/// What was planned, in a run's record; `trained_on` is what its model learned from.
+pub fn record_plan(record: &mut RunRecord, work: &Work, trained_on: &TrainedOn) {
     record.spec.datasets = super::dataset_specs(work);
+    super::training::mark_seen(&mut record.spec.datasets, work, trained_on);
     record.parts = work.part_refs();
     record.counts = work.counts();
     (record.failure, record.hint) = (None, None);

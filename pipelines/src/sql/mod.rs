@@ -318,6 +318,7 @@ mod tests {
             algorithms: Vec::new(),
             protocol: None,
             definition: String::new(),
+            seen_in_training: None,
         };
         let spec = RunSpec {
             datasets: vec![dataset],

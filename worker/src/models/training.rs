@@ -161,7 +161,10 @@ mod tests {
         }
         let expected = Training::Recorded(expected);
         // Not `assert_eq`: it would print 3,014 names.
-        assert!(Training::of_weights("dqa:small", &[] as &[&Path]) == expected, "set DQA_WRITE_RECORD to write it anew");
+        assert!(
+            Training::of_weights("dqa:small", &[] as &[&Path]) == expected,
+            "set DQA_WRITE_RECORD to write it anew"
+        );
         assert!(Training::of_prompts(Path::new("dqa:small")) == expected);
     }
 

@@ -6,7 +6,7 @@ use std::io::{Write, stdout};
 use dqa_proto::v1;
 use dqa_worker::program::{Done, Unwritten, advise, note};
 
-use super::{Args, definitions};
+use super::{Args, definitions, warn_of_leaks};
 use crate::cli::remote::{Client, class, given, model, refusal, send_model};
 use crate::cli::{report, watch};
 
@@ -56,6 +56,7 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
         return Ok(Done::All);
     }
     let run = watch::watch(&mut client, &run.name).await?;
+    warn_of_leaks(&run.training_leaks);
     match run.state() {
         v1::RunState::Complete => {}
         v1::RunState::Cancelled => anyhow::bail!("run {} was called off", run.name),
