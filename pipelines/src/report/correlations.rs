@@ -5,7 +5,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelExtend, ParallelIterator};
 
 use super::load::Rows;
 use super::{Head, ReportOptions};
-use crate::stats::{self, Columns, Estimate, ExbeddeMeasures, Fit, FitStatus};
+use crate::stats::{self, Columns, Estimate, ExbeddeMeasures, Fit, FitStatus, Resampling};
 use crate::tables::correlations::CorrelationRow;
 
 /// The name of exBeDDE's protocol, in a data set's definition and in the table.
@@ -111,7 +111,7 @@ fn pooled(
     options: &ReportOptions,
 ) -> CorrelationRow {
     let columns = labelled.columns();
-    let intervals = stats::intervals(&columns, &options.bootstrap());
+    let intervals = stats::intervals(&columns, &Resampling::Bootstrap(options.bootstrap()));
     let [four, five] = stats::fits(columns.score, columns.mos);
     let scores = stats::mean_by(&labelled.algorithm, columns.score);
     let labels = stats::mean_by(&labelled.algorithm, columns.mos);
@@ -132,7 +132,7 @@ fn pooled(
         seed: Some(options.seed),
         ..labelled.row(head, "pooled")
     };
-    let interval = intervals.srcc.and_then(|srcc| srcc.interval);
+    let interval = intervals.srcc.and_then(|srcc| srcc.interval.ok());
     row.rank_interval_method = interval.map(|interval| interval.method.as_str().to_owned());
     (row.srcc, row.srcc_low, row.srcc_high) = spread(intervals.srcc);
     (row.krcc, row.krcc_low, row.krcc_high) = spread(intervals.krcc);
@@ -147,7 +147,7 @@ fn pooled(
 
 /// An estimate as three columns.
 pub(super) fn spread(estimate: Option<Estimate>) -> (Option<f64>, Option<f64>, Option<f64>) {
-    let interval = estimate.and_then(|estimate| estimate.interval);
+    let interval = estimate.and_then(|estimate| estimate.interval.ok());
     (
         estimate.map(|estimate| estimate.value),
         interval.map(|interval| interval.low),

@@ -2,7 +2,7 @@
 
 use std::f64::consts::SQRT_2;
 
-use super::bootstrap::{Estimate, Interval, IntervalMethod};
+use super::estimate::{Estimate, Interval, IntervalMethod, NoInterval};
 use super::ranking::{Comparison, Ranking, judge, place};
 
 /// Orders the algorithms that have a score on every data set by the mean of their means. Algorithms are numbered alike in
@@ -52,15 +52,19 @@ fn mean(rankings: &[Ranking], algorithm: usize) -> Option<Estimate> {
     let value = estimates.iter().map(|estimate| estimate.value).sum::<f64>() / count;
     // None where a data set's is not known.
     let distance = |of: fn(&Interval) -> f64| {
-        let square = |estimate: &Estimate| Some((of(&estimate.interval?) - estimate.value).powi(2));
+        let square = |estimate: &Estimate| Some((of(&estimate.interval.ok()?) - estimate.value).powi(2));
         estimates.iter().map(square).sum::<Option<f64>>().map(|sum| sum.sqrt() / count)
     };
     let ends = distance(|interval| interval.low).zip(distance(|interval| interval.high));
     let interval = ends.map(|(below, above)| Interval {
         low: value - below,
         high: value + above,
+        error: (below + above) / 2.0 / 1.96,
+        freedom: f64::INFINITY,
+        monte_carlo_error: None,
         method: IntervalMethod::Bootstrap,
     });
+    let interval = interval.ok_or(NoInterval::MissingInDataset);
     Some(Estimate { value, interval })
 }
 

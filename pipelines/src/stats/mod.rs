@@ -8,8 +8,10 @@
 mod across;
 mod bend;
 mod bootstrap;
+mod estimate;
 mod exbedde;
 mod intervals;
+mod jackknife;
 mod kendall;
 mod levels;
 mod logistic;
@@ -18,12 +20,17 @@ mod pairwise;
 mod pearson;
 mod ranking;
 mod spearman;
+pub mod student;
 mod wilcoxon;
 
 pub use across::rank_across;
-pub use bootstrap::{Bootstrap, Estimate, Interval, IntervalMethod};
+pub use bootstrap::Bootstrap;
+pub use estimate::{
+    Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN, Scale, StandardError, combined, mean_estimate,
+};
 pub use exbedde::{Exbedde, ExbeddeCity, ExbeddeMeasures, exbedde};
-pub use intervals::{Intervals, intervals};
+pub use intervals::{Intervals, Resampling, intervals};
+pub use jackknife::{DeleteOne, Jackknife, jackknife};
 pub use kendall::krcc;
 pub use logistic::{Fit, FitStatus, Logistic, fit, fits};
 pub use over_splits::{OverSplits, over_splits};

@@ -3,7 +3,8 @@
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::bootstrap::{Bootstrap, Estimate, IntervalMethod};
+use super::bootstrap::Bootstrap;
+use super::estimate::{Estimate, IntervalMethod};
 use super::wilcoxon::{SignedRank, signed_rank};
 
 /// Algorithms' mean scores of scenes.
@@ -152,7 +153,7 @@ fn means(scores: &SceneScores<'_>, bootstrap: &Bootstrap) -> Vec<Option<Estimate
     let replicates = bootstrap.replicates(units, |(): &mut (), counts: &[u32]| add_up(counts));
     let estimate = |(algorithm, value): (usize, Option<f64>)| {
         let of_replicates = replicates.iter().map(|means| means[algorithm]);
-        let interval = bootstrap.interval(of_replicates, IntervalMethod::Bootstrap);
+        let interval = bootstrap.interval(of_replicates, units, IntervalMethod::Bootstrap);
         value.map(|value| Estimate { value, interval })
     };
     point.into_iter().enumerate().map(estimate).collect()
