@@ -172,6 +172,9 @@ pub struct DatasetSpec {
     /// Its scenes that the model or its prompts have seen in training; None: none, or nothing is recorded of the training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_in_training: Option<SeenScenes>,
+    /// The name under which the hazy inputs' rows stand in the run; None: they were not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hazy: Option<AlgorithmName>,
 }
 
 /// Of a run's rows.

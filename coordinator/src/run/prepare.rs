@@ -188,6 +188,7 @@ pub fn dataset_specs(work: &Work) -> Vec<DatasetSpec> {
         protocol: measured.dataset.protocol.map(|protocol| protocol.to_string()),
         definition: measured.dataset.definition.clone(),
         seen_in_training: None,
+        hazy: None,
     };
     work.datasets.iter().map(spec).collect()
 }

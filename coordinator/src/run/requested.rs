@@ -5,9 +5,8 @@
 //! the name.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use dqa_pipelines::dataset::Definition;
+use dqa_pipelines::dataset::{self, Definition};
 use dqa_pipelines::digest;
 use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::RunName;
@@ -16,7 +15,6 @@ use dqa_pipelines::run::{Counts, DatasetSpec, RunError, RunRecord, RunSpec, RunS
 use dqa_pipelines::trained_on::TrainedOn;
 use dqa_worker::models;
 use jiff::Timestamp;
-use url::Url;
 
 use super::Work;
 
@@ -73,6 +71,7 @@ impl Requested {
             protocol: definition.protocol.map(|protocol| protocol.to_string()),
             definition: definition.to_toml(),
             seen_in_training: None,
+            hazy: None,
         };
         RunSpec {
             datasets: self.definitions.iter().map(dataset).collect(),
@@ -95,7 +94,7 @@ impl Requested {
         algorithms.dedup();
         let mut fields = vec![self.fingerprint.clone()];
         for definition in &self.definitions {
-            fields.extend([definition.name.to_string(), listed_root(&definition.root)]);
+            fields.extend([definition.name.to_string(), dataset::canonical_address(&definition.root)]);
             fields.extend(algorithms.iter().map(|algorithm| (*algorithm).to_owned()));
         }
         if !self.limits.is_default() {
@@ -214,19 +213,6 @@ pub fn is_answered_by(record: &RunRecord, earlier: &RunRecord) -> bool {
     earlier.state == RunState::Complete && earlier.parts == record.parts && spec == record.spec
 }
 
-/// A data set's folder by the address that its listing has. A remote store is not opened for it.
-fn listed_root(address: &str) -> String {
-    match Url::parse(address) {
-        Ok(mut url) if url.scheme() != "file" => {
-            if !url.path().ends_with('/') {
-                url.set_path(&format!("{}/", url.path()));
-            }
-            url.into()
-        }
-        _ => Place::open(address, Path::new("")).map_or_else(|_| address.to_owned(), |place| place.url().to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,7 +262,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_that_an_earlier_version_named_goes_on() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let store = Place::open(dir.path().to_str().unwrap(), std::path::Path::new("")).unwrap();
         let base = requested("s3://bucket/haze");
         let (older, default) = (base.older_name_there(), base.default_name());
         assert_ne!(older, default);
@@ -292,16 +278,5 @@ mod tests {
         assert_eq!(limited.find(&store, None, None).await.unwrap(), (limited.default_name(), None));
         let other = Requested { fingerprint: "cd".repeat(32), ..base };
         assert_eq!(other.find(&store, None, None).await.unwrap().1, None);
-    }
-
-    #[test]
-    fn a_folder_has_one_address() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().canonicalize().unwrap().display().to_string();
-        let url = format!("file://{folder}/");
-        assert_eq!(listed_root(&folder), url);
-        assert_eq!(listed_root(&format!("file://{folder}")), url);
-        assert_eq!(listed_root("s3://bucket/a b"), "s3://bucket/a%20b/");
-        assert_eq!(listed_root("/nowhere/at/all"), "/nowhere/at/all");
     }
 }

@@ -29,6 +29,10 @@ const DATA: &str = "$DQA_DATA";
 pub struct Definition {
     /// Its name.
     pub name: DatasetName,
+    /// What `{dataset}` in layouts and a manifest's column `dataset` call it, if that is not its name: it was given another
+    /// by `NAME=PATH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_in_files: Option<DatasetName>,
     /// The folder that everything is in, if nothing else is said.
     pub root: String,
     /// How pictures are laid out below the root; of several, the first that matches a path counts. None, and neither
@@ -295,6 +299,7 @@ impl Definition {
     pub fn new(name: DatasetName, root: String) -> Definition {
         Definition {
             name,
+            name_in_files: None,
             root,
             layout: Vec::new(),
             skip: Vec::new(),
@@ -307,6 +312,21 @@ impl Definition {
             hazy: None,
             clear: None,
         }
+    }
+
+    /// Returns the name that the data set has in its own files.
+    pub fn name_in_files(&self) -> &DatasetName {
+        self.name_in_files.as_ref().unwrap_or(&self.name)
+    }
+
+    /// Gives the data set another name. Its files go on to call it by the one that it has.
+    #[must_use]
+    pub fn renamed(self, name: DatasetName) -> Definition {
+        if name == self.name {
+            return self;
+        }
+        let name_in_files = self.name_in_files.or(Some(self.name));
+        Definition { name, name_in_files, ..self }
     }
 
     /// From [`Definition::to_toml`]: its addresses are absolute already.

@@ -31,6 +31,11 @@ const USUAL: [&str; 4] = [
 const USUAL_IN_TARS: [&str; 3] =
     ["{algorithm}.tar/{scene}.{ext}", "{algorithm}/{}.tar/{scene}.{ext}", "{}.tar/{algorithm}/{scene}.{ext}"];
 
+/// Whether a layout is one that is found without a definition.
+pub(super) fn is_usual(layout: &str) -> bool {
+    USUAL.contains(&layout) || USUAL_IN_TARS.contains(&layout)
+}
+
 /// The data set that a definition describes, as it is now: lists its places and reads its labels, but no picture.
 ///
 /// # Errors
@@ -53,7 +58,7 @@ pub async fn load_from(root: Place, definition: &Definition) -> Result<DataSet, 
         if definition.layout.is_empty() {
             definition.layout = vec![detect(&root, &definition).await?];
         }
-        let layout = |text: &String| Layout::new(text, definition.name.as_str());
+        let layout = |text: &String| Layout::new(text, definition.name_in_files().as_str());
         let layouts = definition.layout.iter().map(layout).collect::<Result<Vec<_>, _>>()?;
         listing::list(&root, &definition, &layouts).await?
     };
@@ -185,7 +190,7 @@ const STRAYS_MAX: u64 = 5;
 
 impl Fit {
     fn of(texts: &[&str], definition: &Definition, is_possible: impl Fn(&Layout) -> bool) -> Result<Fit, DatasetError> {
-        let layouts = texts.iter().map(|text| Layout::new(text, definition.name.as_str()));
+        let layouts = texts.iter().map(|text| Layout::new(text, definition.name_in_files().as_str()));
         let mut layouts = layouts.collect::<Result<Vec<Layout>, _>>()?;
         layouts.retain(is_possible);
         let layouts = layouts.into_iter().map(|layout| (layout, 0)).collect();

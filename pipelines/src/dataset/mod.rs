@@ -19,6 +19,7 @@ mod members;
 mod mos_mat;
 mod paths;
 mod scene;
+mod source;
 mod table;
 
 use std::collections::BTreeSet;
@@ -39,6 +40,7 @@ pub use load::{load, load_from};
 pub use mat::MatError;
 pub use members::TarError;
 pub use scene::SceneKey;
+pub use source::{DatasetSource, SourceDifference, canonical_address};
 pub use table::{RowAt, cells::Decimal};
 
 use crate::names::{AlgorithmName, DatasetName, near};

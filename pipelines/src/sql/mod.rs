@@ -319,6 +319,7 @@ mod tests {
             protocol: None,
             definition: String::new(),
             seen_in_training: None,
+            hazy: None,
         };
         let spec = RunSpec {
             datasets: vec![dataset],

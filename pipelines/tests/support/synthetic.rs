@@ -70,6 +70,7 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
         protocol: (dataset == 1).then(|| "exbedde".to_owned()),
         definition: String::new(),
         seen_in_training: None,
+        hazy: None,
     };
     RunRecord {
         name: name.parse().unwrap(),

@@ -121,6 +121,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
         protocol: None,
         definition: String::new(),
         seen_in_training: None,
+        hazy: None,
     };
     let rows = pictures.len() as u64;
     RunRecord {
