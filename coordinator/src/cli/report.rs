@@ -48,6 +48,8 @@ enum TableArg {
     Correlations,
     /// The algorithms in order.
     Leaderboard,
+    /// Every pair of algorithms: difference, test, and what so many scenes can show.
+    Comparisons,
     /// Agreement between data sets.
     CrossDataset,
 }
@@ -82,6 +84,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let table = args.table.map(|table| match table {
         TableArg::Correlations => Table::Correlations,
         TableArg::Leaderboard => Table::Leaderboard,
+        TableArg::Comparisons => Table::Comparisons,
         TableArg::CrossDataset => Table::CrossDataset,
     });
     args.report.show(&report, table.as_ref().map_or(&all, std::slice::from_ref))?;
@@ -136,6 +139,7 @@ async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<Done
     let table = args.table.map(|table| match table {
         TableArg::Correlations => v1::Table::Correlations,
         TableArg::Leaderboard => v1::Table::Leaderboard,
+        TableArg::Comparisons => v1::Table::Comparisons,
         TableArg::CrossDataset => v1::Table::CrossDataset,
     });
     let text = fetched(client, run.as_str(), table.as_slice(), args.report.format).await?;

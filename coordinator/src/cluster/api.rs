@@ -467,6 +467,7 @@ async fn text(store: &Place, record: &RunRecord, request: &v1::GetReportRequest)
     let table = |table: v1::Table| match table {
         v1::Table::Correlations => Ok(report::Table::Correlations),
         v1::Table::Leaderboard => Ok(report::Table::Leaderboard),
+        v1::Table::Comparisons => Ok(report::Table::Comparisons),
         v1::Table::CrossDataset => Ok(report::Table::CrossDataset),
         v1::Table::Unspecified => Err(bad("bad_table", "a report has no such table")),
     };

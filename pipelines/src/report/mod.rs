@@ -20,6 +20,7 @@ use crate::place::{Place, PlaceError};
 use crate::run::{RunRecord, RunState};
 use crate::sql::SqlError;
 use crate::stats::Bootstrap;
+use crate::tables::comparisons::{self as comparisons_table, COMPARISONS, ComparisonRow};
 use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
 use crate::tables::cross_dataset::{self as cross_dataset_table, CROSS_DATASET, CrossDatasetRow};
 use crate::tables::leaderboard::{self as leaderboard_table, LEADERBOARD, LeaderboardRow};
@@ -162,6 +163,8 @@ pub struct Report {
     pub correlations: Vec<CorrelationRow>,
     /// By data set in the run's order, best first; then over all data sets.
     pub leaderboard: Vec<LeaderboardRow>,
+    /// Of all pairs of algorithms, by data set in the run's order; then over all data sets.
+    pub comparisons: Vec<ComparisonRow>,
     /// Of all pairs of data sets.
     pub cross_dataset: Vec<CrossDatasetRow>,
 }
@@ -241,11 +244,11 @@ fn assemble(
     if let Some(dataset) = record.spec.datasets.first() {
         leaderboard.extend(leaderboard::across(&boards, &head(record, &dataset.name), algorithms, options));
     }
-    Report { record: record.clone(), options: *options, correlations, leaderboard, cross_dataset }
+    Report { record: record.clone(), options: *options, correlations, leaderboard, comparisons: Vec::new(), cross_dataset }
 }
 
 impl Report {
-    /// Writes the three tables, over those of an earlier report.
+    /// Writes its tables, over those of an earlier report.
     ///
     /// # Errors
     /// Where the store fails.
@@ -253,6 +256,7 @@ impl Report {
         let tables = [
             (CORRELATIONS, correlations_table::to_batch(&self.correlations)),
             (LEADERBOARD, leaderboard_table::to_batch(&self.leaderboard)),
+            (COMPARISONS, comparisons_table::to_batch(&self.comparisons)),
             (CROSS_DATASET, cross_dataset_table::to_batch(&self.cross_dataset)),
         ];
         for (table, batch) in tables {
@@ -286,6 +290,7 @@ impl Report {
         let is = |name: &Option<String>| name.as_deref() == Some(dataset.as_str());
         self.correlations.retain(|row| is(&row.dataset));
         self.leaderboard.retain(|row| is(&row.dataset));
+        self.comparisons.retain(|row| is(&row.dataset));
         self.cross_dataset.clear();
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::Report;
+use crate::tables::comparisons;
 use crate::tables::correlations::{self, CorrelationRow};
 use crate::tables::cross_dataset;
 use crate::tables::leaderboard::{self, LeaderboardRow};
@@ -25,6 +26,8 @@ pub enum Table {
     Correlations,
     /// The algorithms in order.
     Leaderboard,
+    /// Every pair of algorithms.
+    Comparisons,
     /// Agreement between data sets.
     CrossDataset,
 }
@@ -39,6 +42,7 @@ impl Report {
         match table {
             Table::Correlations => lines(&self.correlations),
             Table::Leaderboard => lines(&self.leaderboard),
+            Table::Comparisons => lines(&self.comparisons),
             Table::CrossDataset => lines(&self.cross_dataset),
         }
     }
@@ -48,6 +52,7 @@ impl Report {
         let batch = match table {
             Table::Correlations => correlations::to_batch(&self.correlations),
             Table::Leaderboard => leaderboard::to_batch(&self.leaderboard),
+            Table::Comparisons => comparisons::to_batch(&self.comparisons),
             Table::CrossDataset => cross_dataset::to_batch(&self.cross_dataset),
         };
         let mut bytes = Vec::new();
@@ -60,6 +65,7 @@ impl Report {
         match table {
             Table::Correlations => self.correlations_text(),
             Table::Leaderboard => self.leaderboard_text(),
+            Table::Comparisons => String::new(),
             Table::CrossDataset => self.cross_dataset_text(),
         }
     }

@@ -29,6 +29,7 @@ use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
 use crate::run::{PartRef, RunError, RunRecord, RunState};
 use crate::tables::correlations::{self, CORRELATIONS};
+use crate::tables::comparisons::{self, COMPARISONS};
 use crate::tables::cross_dataset::{self, CROSS_DATASET};
 use crate::tables::epochs::{self, EPOCHS};
 use crate::tables::evaluations::{self, EVALUATIONS};
@@ -96,7 +97,7 @@ impl From<DataFusionError> for Said {
 }
 
 /// A session in which a store's tables have their names: `scores`, `runs`, `correlations`, `leaderboard`,
-/// `cross_dataset`, and whatever the selection `epochs` and `predictions` of all trials, `evaluations`, `studies` and
+/// `comparisons`, `cross_dataset`, and whatever the selection `epochs` and `predictions` of all trials, `evaluations`, `studies` and
 /// `study_splits`.
 ///
 /// # Errors
@@ -148,6 +149,7 @@ async fn fill(
     for (table, schema) in [
         (CORRELATIONS, &correlations::SCHEMA),
         (LEADERBOARD, &leaderboard::SCHEMA),
+        (COMPARISONS, &comparisons::SCHEMA),
         (CROSS_DATASET, &cross_dataset::SCHEMA),
     ] {
         let here = present(store, table).await?;
@@ -178,8 +180,8 @@ pub async fn query(context: &SessionContext, sql: &str) -> Result<DataFrame, Sql
 }
 
 /// The tables' names.
-pub const TABLES: [&str; 10] =
-    [SCORES, RUNS, CORRELATIONS, LEADERBOARD, CROSS_DATASET, EPOCHS, PREDICTIONS, EVALUATIONS, STUDIES, STUDY_SPLITS];
+pub const TABLES: [&str; 11] =
+    [SCORES, RUNS, CORRELATIONS, LEADERBOARD, COMPARISONS, CROSS_DATASET, EPOCHS, PREDICTIONS, EVALUATIONS, STUDIES, STUDY_SPLITS];
 
 /// The keys of the objects in a folder.
 async fn present(store: &Place, folder: &str) -> Result<BTreeSet<String>, PlaceError> {
