@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{DataSet, Definition};
+use crate::dataset::{DataSet, DatasetSource, Definition};
 use crate::names::DatasetName;
 use crate::tune::{Select, Trial, TrialPicture};
 
@@ -21,28 +21,17 @@ pub const METADATA_KEY: &str = "dqa.trained_on";
 const VERSION: u32 = 1;
 
 /// Longest text that is read: far more than names of every scene of any data set with labels.
-const TEXT_BYTES_MAX: usize = 16 << 20;
+const TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// Longest that the names of a data set's scenes may be in a file: 100,000 short names. Of more only their number is kept, and
 /// every scene of that data set is taken for seen.
 const NAMES_BYTES_MAX: usize = 1 << 20;
 
-/// Identifies a data set, wherever its name is used again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatasetOrigin {
-    /// The address of its pictures.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub root: Option<String>,
-    /// The identity of its content's source (`Definition::source`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-}
-
 /// What a model or prompts learned from. Empty: nothing is recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainedOn {
     version: u32,
-    /// Each data set once, by name and origin.
+    /// Each data set once, by name and source.
     pub datasets: Vec<TrainingSet>,
 }
 
@@ -51,9 +40,9 @@ pub struct TrainedOn {
 pub struct TrainingSet {
     /// Its name.
     pub dataset: DatasetName,
-    /// Where its pictures were.
-    #[serde(flatten)]
-    pub origin: DatasetOrigin,
+    /// What its name stood for; None: it is not on a disk any more, as `remark` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<DatasetSource>,
     /// The splits whose scenes these are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub splits: Vec<SplitName>,
@@ -118,17 +107,12 @@ impl Default for Scenes {
     }
 }
 
-impl DatasetOrigin {
-    /// Returns that of a data set that was listed.
-    pub fn of(dataset: &DataSet) -> DatasetOrigin {
-        DatasetOrigin::of_definition(&dataset.definition, dataset.root.url().to_string())
-    }
-
-    /// Returns that of a definition as TOML, whose pictures were found at `root`.
-    pub fn of_definition(definition: &str, root: String) -> DatasetOrigin {
-        let _definition: Option<Definition> = Definition::from_toml(definition).ok();
-        DatasetOrigin { root: Some(root), source: None }
-    }
+/// Returns the source of a data set that was listed.
+pub fn source_of(dataset: &DataSet) -> DatasetSource {
+    let root = dataset.root.url().to_string();
+    let definition = Definition::from_toml(&dataset.definition)
+        .unwrap_or_else(|_| Definition::new(dataset.name.clone(), root.clone()));
+    Definition { root, ..definition }.source()
 }
 
 impl Scenes {
@@ -173,7 +157,7 @@ impl TrainedOn {
         };
         let set = TrainingSet {
             dataset: trial.dataset.clone(),
-            origin: trial.origin.clone(),
+            source: trial.source.clone(),
             splits: vec![SplitName { splits: trial.splits.clone(), split: trial.split }],
             train: scenes(&trial.train),
             selection,
@@ -224,7 +208,7 @@ impl TrainedOn {
     pub fn add(&mut self, other: &TrainedOn) {
         for set in &other.datasets {
             let known =
-                self.datasets.iter_mut().find(|known| (&known.dataset, &known.origin) == (&set.dataset, &set.origin));
+                self.datasets.iter_mut().find(|known| (&known.dataset, &known.source) == (&set.dataset, &set.source));
             match known {
                 Some(known) => known.add(set),
                 None => self.datasets.push(set.clone()),

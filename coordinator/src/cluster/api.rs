@@ -473,7 +473,7 @@ async fn text(store: &Place, record: &RunRecord, request: &v1::GetReportRequest)
     };
     let mut tables: Vec<report::Table> = request.tables().map(table).collect::<Result<_, _>>()?;
     if tables.is_empty() {
-        report.correlations.retain(|row| row.group_kind == "all");
+        report.correlations.retain(report::is_in_summary);
         tables = vec![report::Table::Correlations, report::Table::Leaderboard];
     }
     let last = tables[tables.len() - 1];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use dqa_pipelines::dataset::{Picture, SceneKey};
 use dqa_pipelines::run::DatasetSpec;
-use dqa_pipelines::trained_on::{DatasetOrigin, TrainedOn};
+use dqa_pipelines::trained_on::TrainedOn;
 
 use super::Work;
 
@@ -16,7 +16,6 @@ pub(super) fn mark_seen(specs: &mut [DatasetSpec], work: &Work, trained_on: &Tra
     }
     for (spec, measured) in specs.iter_mut().zip(&work.datasets) {
         let scenes: BTreeSet<SceneKey> = measured.dataset.pictures.iter().map(Picture::scene_key).collect();
-        let origin = DatasetOrigin::of(&measured.dataset);
-        spec.seen_in_training = trained_on.seen_in((&spec.name, &origin), &scenes);
+        spec.seen_in_training = trained_on.seen_in((&spec.name, &spec.source()), &scenes);
     }
 }

@@ -6,6 +6,7 @@
 mod correlations;
 mod cross_dataset;
 pub mod distributed;
+mod held_out;
 mod leaderboard;
 mod load;
 pub(crate) mod text;
@@ -27,6 +28,7 @@ use crate::tables::leaderboard::{self as leaderboard_table, LEADERBOARD, Leaderb
 use crate::tables::{parquet_file, report_key};
 
 pub use correlations::EXBEDDE;
+pub use held_out::{HELD_OUT, SEEN, is_in_summary};
 pub use text::Table;
 pub use together::together;
 
@@ -208,7 +210,11 @@ async fn make_with(
             let head = head(&record, &dataset.name);
             let board = leaderboard::of(&rows, &head, &algorithms, &options);
             let protocol = dataset.protocol.as_deref();
-            let agreement = with_correlations.then(|| correlations::of(&rows, &head, protocol, &options));
+            let agreement = with_correlations.then(|| {
+                let mut table = correlations::of(&rows, &head, protocol, &options);
+                held_out::add(&mut table, &rows, (&head, dataset.seen_in_training.as_ref()), &options);
+                table
+            });
             (board, agreement.unwrap_or_default())
         };
         let (board, agreement) = tokio::task::spawn_blocking(work).await.expect("statistics do not panic");
@@ -244,7 +250,14 @@ fn assemble(
     if let Some(dataset) = record.spec.datasets.first() {
         leaderboard.extend(leaderboard::across(&boards, &head(record, &dataset.name), algorithms, options));
     }
-    Report { record: record.clone(), options: *options, correlations, leaderboard, comparisons: Vec::new(), cross_dataset }
+    Report {
+        record: record.clone(),
+        options: *options,
+        correlations,
+        leaderboard,
+        comparisons: Vec::new(),
+        cross_dataset,
+    }
 }
 
 impl Report {

@@ -28,8 +28,8 @@ pub use stores::Stores;
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
 use crate::run::{PartRef, RunError, RunRecord, RunState};
-use crate::tables::correlations::{self, CORRELATIONS};
 use crate::tables::comparisons::{self, COMPARISONS};
+use crate::tables::correlations::{self, CORRELATIONS};
 use crate::tables::cross_dataset::{self, CROSS_DATASET};
 use crate::tables::epochs::{self, EPOCHS};
 use crate::tables::evaluations::{self, EVALUATIONS};
@@ -180,8 +180,19 @@ pub async fn query(context: &SessionContext, sql: &str) -> Result<DataFrame, Sql
 }
 
 /// The tables' names.
-pub const TABLES: [&str; 11] =
-    [SCORES, RUNS, CORRELATIONS, LEADERBOARD, COMPARISONS, CROSS_DATASET, EPOCHS, PREDICTIONS, EVALUATIONS, STUDIES, STUDY_SPLITS];
+pub const TABLES: [&str; 11] = [
+    SCORES,
+    RUNS,
+    CORRELATIONS,
+    LEADERBOARD,
+    COMPARISONS,
+    CROSS_DATASET,
+    EPOCHS,
+    PREDICTIONS,
+    EVALUATIONS,
+    STUDIES,
+    STUDY_SPLITS,
+];
 
 /// The keys of the objects in a folder.
 async fn present(store: &Place, folder: &str) -> Result<BTreeSet<String>, PlaceError> {

@@ -118,7 +118,7 @@ impl Training {
 mod tests {
     use std::collections::BTreeSet;
 
-    use dqa_pipelines::trained_on::{DatasetOrigin, Scenes, SplitName, TrainingSet};
+    use dqa_pipelines::trained_on::{Scenes, SplitName, TrainingSet};
     use dqa_pipelines::tune::{Splits, SplitsOptions};
 
     use super::*;
@@ -132,7 +132,7 @@ mod tests {
                 Splits::make(&dataset, &all, &SplitsOptions { test_share, ..SplitsOptions::default() }).unwrap();
             TrainingSet {
                 dataset,
-                origin: DatasetOrigin::default(),
+                source: None,
                 splits: vec![SplitName { splits: splits.digest(), split: 1 }],
                 train: Scenes::Named(splits.splits[0].train.iter().cloned().collect()),
                 selection: Scenes::default(),
