@@ -18,7 +18,7 @@ fn haze(place: &Place, folder: &str) {
     let mut labels = "image,mos\n".to_owned();
     for (algorithm, name) in ["dcp", "aod"].iter().enumerate() {
         for scene in 0..SCENES {
-            let picture = dqa_testkit::pictures::Picture::synthetic((scene * 2 + algorithm) as u64, 240, 250);
+            let picture = dqa_testkit::Picture::synthetic((scene * 2 + algorithm) as u64, 240, 250);
             place.file(&format!("{folder}/{name}/s{scene}.png"), &picture.png());
             labels += &format!("{name}/s{scene}.png,{}\n", 20 + 30 * algorithm + scene * scene % 7);
         }
