@@ -106,9 +106,23 @@ pub struct Request {
     /// Score pictures again that have no score.
     pub retry_failed: bool,
     /// Of the reports.
+    #[serde(default)]
+    pub intervals: ReportIntervals,
+    /// Of the reports: draws of a bootstrap.
     pub replicates: u32,
-    /// Of the reports.
+    /// Of the reports: of a bootstrap's draws.
     pub seed: u32,
+}
+
+/// What the intervals of a run's correlations are made from. Requests of before there was a choice are answered by jackknife.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportIntervals {
+    /// Each scene is left out once.
+    #[default]
+    Jackknife,
+    /// Scenes are drawn with replacement.
+    Bootstrap,
 }
 
 /// What was asked for.

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind, text};
-use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, Table};
+use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
 use dqa_proto::v1;
 use dqa_worker::program::{Done, Format, Unwritten, advise};
@@ -61,13 +61,26 @@ pub(super) struct ReportArgs {
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// Draws of scenes that intervals are made from.
-    #[arg(long, env = "DQA_REPLICATES", default_value_t = ReportOptions::default().replicates, value_name = "N")]
-    replicates: u32,
+    /// How intervals of correlations are made [default: jackknife, or bootstrap if --replicates or --seed is given].
+    #[arg(long, env = "DQA_INTERVALS", value_enum, value_name = "METHOD")]
+    intervals: Option<IntervalsArg>,
 
-    /// Of the draws: the same seed, the same intervals.
-    #[arg(long, env = "DQA_SEED", default_value_t = ReportOptions::default().seed, value_name = "N")]
-    seed: u32,
+    /// Draws of scenes, with --intervals bootstrap [default: 10000].
+    #[arg(long, env = "DQA_REPLICATES", value_name = "N")]
+    replicates: Option<u32>,
+
+    /// Of these draws: the same seed, the same intervals [default: 0].
+    #[arg(long, env = "DQA_SEED", value_name = "N")]
+    seed: Option<u32>,
+}
+
+/// How intervals of correlations are made.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum IntervalsArg {
+    /// Each scene is left out once, and Student's t: no chance, holds with few scenes too.
+    Jackknife,
+    /// Percentiles over draws of scenes with replacement; too narrow with few scenes.
+    Bootstrap,
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
@@ -188,7 +201,16 @@ impl ReportArgs {
     }
 
     pub(super) fn options(&self) -> ReportOptions {
-        ReportOptions { replicates: self.replicates, seed: self.seed }
+        let usual = ReportOptions::default();
+        let draws = self.replicates.is_some() || self.seed.is_some();
+        let intervals = match self.intervals {
+            Some(IntervalsArg::Jackknife) => ReportIntervals::Jackknife,
+            Some(IntervalsArg::Bootstrap) => ReportIntervals::Bootstrap,
+            None if draws => ReportIntervals::Bootstrap,
+            None => usual.intervals,
+        };
+        let replicates = self.replicates.unwrap_or(usual.replicates);
+        ReportOptions { intervals, replicates, seed: self.seed.unwrap_or(usual.seed) }
     }
 
     /// The tables for reading; as json and csv the first of them.

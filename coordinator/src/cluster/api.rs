@@ -10,7 +10,7 @@ use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::{NameError, RunName};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
-use dqa_pipelines::report::{self, ReportOptions};
+use dqa_pipelines::report::{self, ReportIntervals, ReportOptions};
 use dqa_pipelines::run::{Request as RunAsked, RunError, RunRecord, RunState};
 use dqa_pipelines::sql::Selection;
 use dqa_proto::v1::coordinator_service_server::CoordinatorService;
@@ -418,6 +418,8 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, 
         priority: asked.priority,
         allow_missing: asked.allow_missing,
         retry_failed: asked.retry_failed,
+        // A request names draws where it wants a bootstrap.
+        intervals: if asked.replicates == 0 { usual.intervals } else { ReportIntervals::Bootstrap },
         replicates: if asked.replicates == 0 { usual.replicates } else { asked.replicates },
         seed: asked.seed,
     };
@@ -458,10 +460,7 @@ async fn watch(desk: Arc<Desk>, run: Arc<Running>, out: mpsc::Sender<Result<v1::
 
 /// A run's tables, made now of what is in the store.
 async fn text(store: &Place, record: &RunRecord, request: &v1::GetReportRequest) -> Result<String, Status> {
-    let options = record.request.as_ref().map_or_else(ReportOptions::default, |request| ReportOptions {
-        replicates: request.replicates,
-        seed: request.seed,
-    });
+    let options = ReportOptions::of_run(record);
     let report = report::make(store, record, &options).await;
     let mut report = report.map_err(|error| refused(Code::FailedPrecondition, "no_report", line(error)))?;
     let table = |table: v1::Table| match table {

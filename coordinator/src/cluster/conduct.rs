@@ -542,7 +542,7 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
         live.record = record.clone();
     }
     drop(control);
-    let options = ReportOptions { replicates: request.replicates, seed: request.seed };
+    let options = ReportOptions::of_run(&record);
     let reported = async {
         let report = report::make(&desk.store, &record, &options).await?;
         report.write(&desk.store).await

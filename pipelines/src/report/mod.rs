@@ -20,13 +20,14 @@ use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
 use crate::run::{RunRecord, RunState};
 use crate::sql::SqlError;
-use crate::stats::Bootstrap;
+use crate::stats::{Bootstrap, Resampling};
 use crate::tables::comparisons::{self as comparisons_table, COMPARISONS, ComparisonRow};
 use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
 use crate::tables::cross_dataset::{self as cross_dataset_table, CROSS_DATASET, CrossDatasetRow};
 use crate::tables::leaderboard::{self as leaderboard_table, LEADERBOARD, LeaderboardRow};
 use crate::tables::{parquet_file, report_key};
 
+pub use crate::run::ReportIntervals;
 pub use correlations::EXBEDDE;
 pub use held_out::{HELD_OUT, SEEN, is_in_summary};
 pub use text::Table;
@@ -35,21 +36,42 @@ pub use together::together;
 /// What a report is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReportOptions {
-    /// Draws of the bootstrap.
+    /// What the intervals of correlations are made from.
+    pub intervals: ReportIntervals,
+    /// Draws, where that is a bootstrap.
     pub replicates: u32,
-    /// Of the bootstrap: the same seed, the same report.
+    /// Of the draws: the same seed, the same report.
     pub seed: u32,
 }
 
 impl Default for ReportOptions {
     fn default() -> Self {
-        ReportOptions { replicates: 1000, seed: 0 }
+        ReportOptions { intervals: ReportIntervals::Jackknife, replicates: 10_000, seed: 0 }
     }
 }
 
+/// The level of all intervals, and of the tests.
+pub(crate) const LEVEL: f64 = 0.95;
+
 impl ReportOptions {
+    /// Those that a coordinator was asked for with the run; the usual ones of a run that one command made.
+    pub fn of_run(record: &RunRecord) -> ReportOptions {
+        record.request.as_ref().map_or_else(ReportOptions::default, |request| ReportOptions {
+            intervals: request.intervals,
+            replicates: request.replicates,
+            seed: request.seed,
+        })
+    }
+
     fn bootstrap(&self) -> Bootstrap {
-        Bootstrap { replicates: self.replicates, seed: self.seed.into(), ..Bootstrap::default() }
+        Bootstrap { replicates: self.replicates, seed: self.seed.into(), level: LEVEL }
+    }
+
+    fn resampling(&self) -> Resampling {
+        match self.intervals {
+            ReportIntervals::Jackknife => Resampling::Jackknife { level: LEVEL },
+            ReportIntervals::Bootstrap => Resampling::Bootstrap(self.bootstrap()),
+        }
     }
 }
 
@@ -280,12 +302,12 @@ impl Report {
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<bytes::Bytes, ParquetError> {
-        let mut facts = vec![
-            ("dqa.run", self.record.name.to_string()),
-            ("dqa.fingerprint", self.record.fingerprint.clone()),
-            ("dqa.replicates", self.options.replicates.to_string()),
-            ("dqa.seed", self.options.seed.to_string()),
-        ];
+        let mut facts =
+            vec![("dqa.run", self.record.name.to_string()), ("dqa.fingerprint", self.record.fingerprint.clone())];
+        if self.options.intervals == ReportIntervals::Bootstrap {
+            facts.push(("dqa.replicates", self.options.replicates.to_string()));
+            facts.push(("dqa.seed", self.options.seed.to_string()));
+        }
         facts.extend(self.record.spec.remark.clone().map(|remark| ("dqa.remark", remark)));
         parquet_file::write(&batch.schema(), std::slice::from_ref(batch), &facts)
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Report, held_out};
+use super::{Report, ReportIntervals, held_out};
 use crate::tables::comparisons;
 use crate::tables::correlations::{self, CorrelationRow};
 use crate::tables::cross_dataset;
@@ -128,12 +128,17 @@ impl Report {
     pub fn foot(&self) -> String {
         let (record, options) = (&self.record, self.options);
         let spec = &record.spec;
-        let mut text = format!(
-            "{:.0}% intervals by bootstrap over scenes: {} replicates, seed {}.\n",
-            options.bootstrap().level * 100.0,
-            options.replicates,
-            options.seed
-        );
+        let mut text = match options.intervals {
+            ReportIntervals::Jackknife => {
+                "95% intervals: Student's t over scenes; of correlations by jackknife, of pairs by Wilson's method.\n".to_owned()
+            }
+            ReportIntervals::Bootstrap => format!(
+                "95% intervals of correlations: bootstrap over scenes, {} draws, seed {}{}.\n",
+                options.replicates,
+                options.seed,
+                self.monte_carlo_error()
+            ),
+        };
         let prompts = spec.prompts.as_deref().unwrap_or("none (handcrafted)");
         let _ = writeln!(text, "run {}, fingerprint {}", record.name, record.fingerprint);
         let _ = writeln!(text, "model {}, prompts {prompts}, views {}, {}", spec.model, spec.views, spec.dtype);
@@ -145,6 +150,19 @@ impl Report {
             let _ = writeln!(text, "NOTE: {remark}");
         }
         text + &held_out::notes(spec)
+    }
+}
+
+impl Report {
+    /// How far the ends of SRCC's intervals are off by the number of draws.
+    fn monte_carlo_error(&self) -> String {
+        let errors = self.correlations.iter().filter_map(|row| row.srcc_monte_carlo_error);
+        let greatest = errors.fold(0.0, f64::max);
+        if greatest > 0.0 {
+            format!("; the ends of SRCC have a Monte-Carlo error of up to {greatest:.4}")
+        } else {
+            String::new()
+        }
     }
 }
 
@@ -204,13 +222,21 @@ fn agreement_line(row: &CorrelationRow) -> Vec<String> {
         row.n.to_string(),
         row.scenes.to_string(),
         number(row.srcc),
-        interval(row.srcc_low, row.srcc_high),
+        agreement_interval(row),
         number(row.krcc),
         number(row.plcc),
         fitted(row.plcc_logistic4, &row.logistic4_status),
         fitted(row.plcc_logistic5, &row.logistic5_status),
         number(row.pairwise_accuracy),
     ]
+}
+
+/// Of SRCC, or why there is none.
+fn agreement_interval(row: &CorrelationRow) -> String {
+    match (row.srcc_low.zip(row.srcc_high), &row.srcc_interval) {
+        (None, Some(reason)) => reason.replace('_', " "),
+        _ => interval(row.srcc_low, row.srcc_high),
+    }
 }
 
 /// Four digits tell apart what the intervals do.

@@ -3,6 +3,7 @@
 
 use std::io::{Write, stdout};
 
+use dqa_pipelines::report::ReportIntervals;
 use dqa_proto::v1;
 use dqa_worker::program::{Done, Unwritten, advise, note};
 
@@ -29,7 +30,7 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
         shard_windows: args.shard_windows,
         priority: args.priority,
         remark: args.remark.clone().unwrap_or_default(),
-        replicates: report.replicates,
+        replicates: if report.intervals == ReportIntervals::Bootstrap { report.replicates } else { 0 },
         seed: report.seed,
         limits: Some(v1::PictureLimits {
             pixels_max: limits.pixels_max,
