@@ -25,6 +25,7 @@ pub mod stats;
 pub mod status;
 pub mod study;
 pub mod tables;
+pub mod trained_on;
 pub mod tune;
 
 pub use causes::{Causes, cause, causes};

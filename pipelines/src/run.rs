@@ -14,6 +14,7 @@ use crate::limits::PictureLimits;
 use crate::model::ModelSpec;
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
+use crate::trained_on::SeenScenes;
 
 /// The folder of runs in a store.
 pub const RUNS: &str = "runs";
@@ -162,6 +163,12 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
+    /// Says which data sets have scenes that were seen in training: a sentence for each, without its full stop.
+    pub fn training_leaks(&self) -> Vec<String> {
+        let seen = |dataset: &DatasetSpec| Some(dataset.seen_in_training.as_ref()?.sentence(&dataset.name).to_string());
+        self.datasets.iter().filter_map(seen).collect()
+    }
+
     /// What two runs were scored with that differs, for people: `views sees=both,... and sees=local,...`.
     pub fn differs(&self, other: &RunSpec) -> Vec<String> {
         let prompts = |spec: &RunSpec| spec.prompts.clone().unwrap_or_else(|| "handcrafted".to_owned());
@@ -189,6 +196,9 @@ pub struct DatasetSpec {
     pub protocol: Option<String>,
     /// Its definition as TOML, for the record.
     pub definition: String,
+    /// Its scenes that the model or its prompts have seen in training; None: none, or nothing is recorded of the training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_in_training: Option<SeenScenes>,
     /// The name under which the hazy inputs' rows stand in the run; None: they were not asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hazy: Option<AlgorithmName>,

@@ -226,7 +226,7 @@ impl ReportArgs {
     /// What a run ends with: its reports in the store, the leaderboard last on the terminal.
     pub(super) async fn make_and_show(&self, store: &Place, record: &RunRecord) -> anyhow::Result<()> {
         let mut report = self.make_and_write(store, record).await?;
-        report.correlations.retain(|row| row.group_kind == "all");
+        report.correlations.retain(report::is_in_summary);
         let tables = [Table::Correlations, Table::Leaderboard];
         // As json and csv a result is one table.
         Ok(self.show(&report, if self.format == Format::Table { &tables } else { &tables[1..] })?)

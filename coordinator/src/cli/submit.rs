@@ -16,6 +16,7 @@ use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::registry;
 use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::trained_on::TrainedOn;
 use dqa_worker::cli::{Loaded, ModelArgs};
 use dqa_worker::program::{Done, advise, command_line, host, note};
 use dqa_worker::shard::ShardScorer;
@@ -116,7 +117,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let store = args.store.create().await?;
     let requested_names: Vec<registry::Requested> = definitions.iter().map(registry::Requested::new).collect();
     registry::check(&store, &requested_names, args.redefine.names()).await.map_err(named::advised)?;
-    let Loaded { scorer, settings, device } = args.model.load()?;
+    let Loaded { scorer, settings, device, trained_on } = args.model.load()?;
     let requested = Requested {
         definitions,
         algorithms: args.algorithms(),
@@ -144,9 +145,10 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         roots: Roots::anywhere(),
     };
     let mut work = run::prepare(&store, &asked, &mut Notes).await.map_err(advised)?;
-    let mut record = record(args, &store, &requested, &work).await?;
+    let mut record = record(args, &store, &requested, (&work, &trained_on)).await?;
     show_plan(&record, &work);
     let loaded_names = work.registered(&requested_names);
+    warn_of_leaks(&record.spec.training_leaks());
     if args.dry_run {
         registry::check(&store, &loaded_names, args.redefine.names()).await.map_err(named::advised)?;
         return Ok(Done::All);
@@ -202,11 +204,16 @@ fn advised(error: PrepareError) -> anyhow::Error {
 }
 
 /// The run's record as it is before its shards are scored. A run of the same name goes on under it.
-async fn record(args: &Args, store: &Place, requested: &Requested, work: &Work) -> anyhow::Result<RunRecord> {
+async fn record(
+    args: &Args,
+    store: &Place,
+    requested: &Requested,
+    (work, trained_on): (&Work, &TrainedOn),
+) -> anyhow::Result<RunRecord> {
     let (name, earlier) = requested.find(store, args.name.as_ref(), Some(work)).await?;
     let record = requested.record(name, earlier.as_ref(), provenance());
     let mut record = record.map_err(|error| advise(error.into(), run::OtherRun::HINT))?;
-    run::record_plan(&mut record, work);
+    run::record_plan(&mut record, work, trained_on);
     for line in earlier.iter().flat_map(|earlier| run::dropped(earlier, work)) {
         note(format_args!("{line}"));
     }
@@ -242,6 +249,13 @@ fn show_plan(record: &RunRecord, work: &Work) {
     ));
     if missing == 0 {
         note(format_args!("nothing to score: every part is in the store"));
+    }
+}
+
+/// Says that scenes were seen in training: their scores agree with labels better than those of scenes that were not.
+fn warn_of_leaks(leaks: &[String]) {
+    for leak in leaks {
+        note(format_args!("warning: {leak}"));
     }
 }
 

@@ -607,7 +607,7 @@ fn text(mut report: Report, request: &v1::GetReportRequest) -> Result<String, St
     };
     let mut tables: Vec<report::Table> = request.tables().map(table).collect::<Result<_, _>>()?;
     if tables.is_empty() {
-        report.correlations.retain(|row| row.group_kind == "all");
+        report.correlations.retain(report::is_in_summary);
         tables = vec![report::Table::Correlations, report::Table::Leaderboard];
     }
     let last = tables[tables.len() - 1];

@@ -12,12 +12,13 @@ use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{Check, Definition};
 use dqa_pipelines::model::ModelSpec;
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::place::Place;
+use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::plan::Shard;
 use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{Counts, RUNS, RunRecord, RunState};
 use dqa_proto::v1::{self, DeviceClass};
+use dqa_worker::models::Training;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -461,7 +462,16 @@ async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, work: Work) -> Result<(), S
         return Err(Stopped::Cancelled);
     }
     run::dropped(&record, &work).iter().for_each(|line| info!("{line}"));
-    run::record_plan(&mut record, &work);
+    let training =
+        patient(async || Training::of_stored(&desk.store, &request.model).await, PlaceError::may_pass).await?;
+    let (trained_on, unreadable) = training.known();
+    if let Some(why) = unreadable {
+        warn!(why, "the model's training is not known");
+    }
+    run::record_plan(&mut record, &work, &trained_on);
+    for leak in record.spec.training_leaks() {
+        warn!(leak, "scenes were seen in training");
+    }
     if record.state != RunState::Paused {
         record.state = RunState::Running;
     }

@@ -8,6 +8,7 @@ mod replaced;
 mod requested;
 mod roots;
 mod select;
+mod training;
 mod work;
 
 pub use commit::commit;

@@ -199,12 +199,16 @@ pub fn dataset_specs(work: &Work) -> Vec<DatasetSpec> {
         protocol: measured.dataset.protocol.map(|protocol| protocol.to_string()),
         definition: measured.dataset.definition.clone(),
         hazy: measured.dataset.hazy_rows.clone(),
+        seen_in_training: None,
     };
     work.datasets.iter().map(spec).collect()
 }
 
 /// What each part's footer says of the run that made it.
 pub fn facts(record: &RunRecord) -> Vec<(String, String)> {
-    let spec = serde_json::to_string(&record.spec).expect("a spec has text for keys");
+    let mut spec = record.spec.clone();
+    // It names scenes, which are many for a footer, and the run's record has it.
+    spec.datasets.iter_mut().for_each(|dataset| dataset.seen_in_training = None);
+    let spec = serde_json::to_string(&spec).expect("a spec has text for keys");
     vec![("dqa.run".to_owned(), record.name.to_string()), ("dqa.spec".to_owned(), spec)]
 }

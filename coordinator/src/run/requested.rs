@@ -12,6 +12,7 @@ use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::run::{Counts, DatasetSpec, RunError, RunRecord, RunSpec, RunState};
+use dqa_pipelines::trained_on::TrainedOn;
 use dqa_worker::models;
 use jiff::Timestamp;
 
@@ -59,6 +60,7 @@ impl Requested {
             algorithms: Vec::new(),
             protocol: definition.protocol.map(|protocol| protocol.to_string()),
             definition: definition.to_toml(),
+            seen_in_training: None,
             hazy: None,
         };
         RunSpec {
@@ -191,9 +193,10 @@ impl Requested {
     }
 }
 
-/// What was planned, in a run's record.
-pub fn record_plan(record: &mut RunRecord, work: &Work) {
+/// What was planned, in a run's record; `trained_on` is what its model learned from.
+pub fn record_plan(record: &mut RunRecord, work: &Work, trained_on: &TrainedOn) {
     record.spec.datasets = super::dataset_specs(work);
+    super::training::mark_seen(&mut record.spec.datasets, work, trained_on);
     record.parts = work.part_refs();
     if record.counts != work.counts() {
         (record.counts, record.counted) = (work.counts(), None);

@@ -54,7 +54,7 @@ pub(super) struct Rows {
 }
 
 /// Texts and their numbers: while rows are read in the order of their appearance, then in that of the texts.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     numbers: HashMap<Box<str>, u32>,
 }
@@ -89,7 +89,7 @@ impl Names {
 
 /// Scenes and their numbers: while rows are read in the order of their appearance, then in that of (group, name), those
 /// without a group first. Those of two groups are two, whatever their names.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Scenes {
     by_group: HashMap<u32, Names>,
     count: u32,
@@ -268,5 +268,37 @@ fn append_groups(column: &mut Vec<u32>, groups: &mut Names, texts: &StringArray)
         };
         last = text.map(|text| (text, number)).or(last);
         column.push(number);
+    }
+}
+
+impl Rows {
+    /// Returns each scene by its number, as `group/name` or `name`.
+    pub(super) fn scene_texts(&self) -> Vec<String> {
+        let groups: HashMap<u32, &str> =
+            self.groups.sorted().into_iter().map(|(name, number)| (number, name)).collect();
+        let mut texts = vec![String::new(); self.scenes.len()];
+        for (group, names) in &self.scenes.by_group {
+            for (name, number) in names.sorted() {
+                let group = groups.get(group).map(|group| format!("{group}/"));
+                texts[number as usize] = group.unwrap_or_default() + name;
+            }
+        }
+        texts
+    }
+
+    /// Returns the rows of some scenes, by their numbers, which stay.
+    pub(super) fn of_scenes(&self, is_wanted: impl Fn(u32) -> bool) -> Rows {
+        let mut part = Rows { groups: self.groups.clone(), scenes: self.scenes.clone(), ..Rows::default() };
+        for (algorithm, range) in &self.algorithms {
+            let start = part.len();
+            for row in range.clone().filter(|row| is_wanted(self.scene[*row])) {
+                part.scene.push(self.scene[row]);
+                part.group.push(self.group[row]);
+                part.score.push(self.score[row]);
+                part.mos.push(self.mos[row]);
+            }
+            part.algorithms.push((algorithm.clone(), start..part.len()));
+        }
+        part
     }
 }

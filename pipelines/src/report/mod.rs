@@ -7,6 +7,7 @@ mod correlations;
 mod cross_dataset;
 pub mod distributed;
 mod duckdb;
+mod held_out;
 mod leaderboard;
 mod leaderboard_text;
 mod load;
@@ -31,6 +32,7 @@ use crate::tables::{parquet_file, report_key};
 
 pub use crate::run::ReportIntervals;
 pub use correlations::EXBEDDE;
+pub use held_out::{HELD_OUT, SEEN, is_in_summary};
 pub use text::Table;
 pub use together::together;
 
@@ -273,9 +275,13 @@ async fn make_with(
         let (record, dataset, algorithms, options) = (record.clone(), dataset.clone(), algorithms.clone(), *options);
         let work = move || {
             let head = head(&record, &dataset.name);
-            let board = leaderboard::of(&rows, &head, (&algorithms, None), &options);
+            let board = leaderboard::of(&rows, &head, (&algorithms, dataset.hazy.as_ref()), &options);
             let protocol = dataset.protocol.as_deref();
-            let agreement = with_correlations.then(|| correlations::of(&rows, &head, protocol, &options));
+            let agreement = with_correlations.then(|| {
+                let mut table = correlations::of(&rows, &head, protocol, &options);
+                held_out::add(&mut table, &rows, (&head, dataset.seen_in_training.as_ref()), &options);
+                table
+            });
             (board, agreement.unwrap_or_default())
         };
         let (board, agreement) = tokio::task::spawn_blocking(work).await.expect("statistics do not panic");

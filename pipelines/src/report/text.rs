@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Report, ReportIntervals};
+use super::{Report, ReportIntervals, held_out};
 use crate::tables::comparisons;
 use crate::tables::correlations::{self, CorrelationRow};
 use crate::tables::cross_dataset;
@@ -128,7 +128,7 @@ impl Report {
         if let Some(remark) = &spec.remark {
             let _ = writeln!(text, "NOTE: {remark}");
         }
-        text
+        text + &held_out::notes(spec)
     }
 }
 
@@ -157,7 +157,10 @@ fn agreement_line(row: &CorrelationRow) -> Vec<String> {
         if open { format!("~{}", number(value)) } else { number(value) }
     };
     vec![
-        row.group_name.as_ref().map_or(of_all, |name| format!("  {name}")),
+        match held_out::described(row).or(row.group_name.as_deref()) {
+            Some(name) => format!("  {name}"),
+            None => of_all,
+        },
         row.n.to_string(),
         row.scenes.to_string(),
         number(row.srcc),

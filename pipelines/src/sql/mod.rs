@@ -403,6 +403,7 @@ mod tests {
             algorithms: Vec::new(),
             protocol: None,
             definition: String::new(),
+            seen_in_training: None,
             hazy: None,
         };
         let spec = RunSpec {

@@ -15,9 +15,10 @@ table! {
         dataset: Option<String>,
         /// How the measures were come by: `pooled`, `exbedde`, `mean_of_datasets`, `mean_by_pictures`.
         protocol: String,
-        /// What the pictures have in common: `all`, `algorithm`, `scene_group`.
+        /// What the pictures have in common: `all`, `algorithm`, `scene_group`; `held_out` of what the model was
+        /// trained on, or `seen` in training.
         group_kind: String,
-        /// The algorithm or scene group; None for `all`.
+        /// The algorithm or scene group; None for the other kinds.
         group_name: Option<String>,
         /// Rows of the scores.
         pictures: u64,

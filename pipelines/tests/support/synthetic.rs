@@ -69,6 +69,7 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
         algorithms: (0..shape.algorithms).map(algorithm_name).collect(),
         protocol: (dataset == 1).then(|| "exbedde".to_owned()),
         definition: String::new(),
+        seen_in_training: None,
         hazy: None,
     };
     RunRecord {

@@ -5,7 +5,7 @@ use dqa_pipelines::report::ReportIntervals;
 use dqa_proto::v1;
 use dqa_worker::program::{Done, advise, note};
 
-use super::{Args, definitions};
+use super::{Args, definitions, warn_of_leaks};
 use crate::cli::remote::{Client, class, given, model, refusal, send_model};
 use crate::cli::{report, watch};
 
@@ -64,6 +64,7 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
         return Ok(Done::All);
     }
     let run = watch::watch(&mut client, &run.name).await?;
+    warn_of_leaks(&run.training_leaks);
     match run.state() {
         v1::RunState::Complete => {}
         v1::RunState::Cancelled => anyhow::bail!("run {} was called off", run.name),

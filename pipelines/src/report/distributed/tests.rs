@@ -120,6 +120,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
         algorithms: Vec::new(),
         protocol: None,
         definition: String::new(),
+        seen_in_training: None,
         hazy: None,
     };
     let rows = pictures.len() as u64;
