@@ -6,9 +6,12 @@ use std::path::Path;
 use std::process::Command;
 
 use dqa_pipelines::place::Place;
-use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, Table, distributed, together};
+use dqa_pipelines::report::{
+    self, Report, ReportError, ReportIntervals, ReportOptions, Table, distributed, together,
+};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::sql::{self, Selection};
+use dqa_pipelines::stats::Test;
 use dqa_pipelines::tables::correlations::CorrelationRow;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{ScoreRow, from_batch};
@@ -19,7 +22,13 @@ use tempfile::TempDir;
 mod synthetic;
 
 const SMALL: Shape = Shape { datasets: 2, algorithms: 6, scenes: 120, part_rows_max: 50, labelled: true };
-const OPTIONS: ReportOptions = ReportOptions { replicates: 60, seed: 7 };
+const OPTIONS: ReportOptions = ReportOptions {
+    intervals: ReportIntervals::Jackknife,
+    replicates: 60,
+    seed: 7,
+    test: Test::MaxDifference,
+    margin: None,
+};
 
 fn store() -> (TempDir, Place) {
     let dir = tempfile::tempdir().unwrap();
@@ -38,6 +47,23 @@ async fn refused(store: &Place, record: &RunRecord) -> ReportError {
 async fn part_rows(store: &Place, key: &str) -> Vec<ScoreRow> {
     let batches = parquet_file::read(store.get(key).await.unwrap()).unwrap();
     batches.iter().flat_map(|batch| from_batch(batch).unwrap()).collect()
+}
+
+fn digits(text: &str) -> usize {
+    text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
+}
+
+/// Changes the rows of every part of a run.
+async fn rewrite(store: &Place, record: &RunRecord, change: impl Fn(&mut Vec<ScoreRow>)) {
+    for part in &record.parts {
+        let number = digits(part.key.rsplit('-').next().unwrap().strip_suffix(".parquet").unwrap());
+        let mut rows = part_rows(store, &part.key).await;
+        change(&mut rows);
+        let (reference, bytes, _) =
+            encode(digits(part.dataset.as_str()), digits(part.algorithm.as_str()), number, &rows);
+        assert_eq!(reference.key, part.key);
+        store.put(&part.key, bytes).await.unwrap();
+    }
 }
 
 /// The rows of one kind of group of the pooled protocol.
@@ -68,18 +94,17 @@ async fn queries_make_the_same_pooled_rows() {
 async fn scenes_of_groups_may_share_names() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
+    // Both names sort alike within a city: rows are summed up in the order of scenes.
+    rewrite(&store, &record, |rows| {
+        rows.iter_mut().for_each(|row| row.scene = format!("scene_{:04}", digits(&row.scene)));
+    })
+    .await;
     let apart = make(&store, &record).await;
-    for part in &record.parts {
-        let digits = |text: &str| text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<usize>().unwrap();
-        let number = digits(part.key.rsplit('-').next().unwrap().strip_suffix(".parquet").unwrap());
-        let mut rows = part_rows(&store, &part.key).await;
-        // Of ten cities: the first of each is now `scene_0`.
-        rows.iter_mut().for_each(|row| row.scene = format!("scene_{}", digits(&row.scene) / 10));
-        let (reference, bytes, _) =
-            encode(digits(part.dataset.as_str()), digits(part.algorithm.as_str()), number, &rows);
-        assert_eq!(reference.key, part.key);
-        store.put(&part.key, bytes).await.unwrap();
-    }
+    rewrite(&store, &record, |rows| {
+        // Of ten cities: the first of each is now `scene_000`.
+        rows.iter_mut().for_each(|row| row.scene = format!("scene_{:03}", digits(&row.scene) / 10));
+    })
+    .await;
     let shared = make(&store, &record).await;
     assert_eq!(shared.correlations, apart.correlations);
     assert_eq!(shared.leaderboard, apart.leaderboard);
@@ -117,6 +142,28 @@ async fn a_report_does_not_depend_on_how_the_rows_are_cut() {
     assert_eq!(report.correlations, other.correlations);
     assert_eq!(report.leaderboard, other.leaderboard);
     assert_eq!(report.cross_dataset, other.cross_dataset);
+}
+
+/// What a cluster, another shard size or another listing may change: which rows are in a part, and in which order.
+#[tokio::test]
+async fn a_report_does_not_depend_on_the_order_of_rows() {
+    for intervals in [ReportIntervals::Jackknife, ReportIntervals::Bootstrap] {
+        let options = ReportOptions { intervals, ..OPTIONS };
+        let (_dir, store) = store();
+        let record = synthetic::write(&store, "r", SMALL).await;
+        let report = report::make(&store, &record, &options).await.unwrap();
+        rewrite(&store, &record, |rows| {
+            rows.rotate_left(7);
+            rows.reverse();
+        })
+        .await;
+        let mut turned = record.clone();
+        turned.parts.reverse();
+        let turned = report::make(&store, &turned, &options).await.unwrap();
+        assert_eq!(report.correlations, turned.correlations);
+        assert_eq!(report.leaderboard, turned.leaderboard);
+        assert_eq!(report.cross_dataset, turned.cross_dataset);
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod here_only;
 mod leaderboard;
 mod learner;
 mod model;
+mod named;
 mod overview;
 mod progress;
 mod query;

@@ -7,8 +7,9 @@ use anyhow::{anyhow, bail};
 use clap::ValueEnum;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind, text};
-use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, Table};
+use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::stats::Test;
 use dqa_proto::v1;
 use dqa_worker::program::{Done, Format, Unwritten, advise};
 
@@ -47,6 +48,8 @@ enum TableArg {
     Correlations,
     /// The algorithms in order.
     Leaderboard,
+    /// Every pair of algorithms: difference, test, and what so many scenes can show.
+    Comparisons,
     /// Agreement between data sets.
     CrossDataset,
 }
@@ -58,13 +61,62 @@ pub(super) struct ReportArgs {
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// Draws of scenes that intervals are made from.
-    #[arg(long, env = "DQA_REPLICATES", default_value_t = ReportOptions::default().replicates, value_name = "N")]
-    replicates: u32,
+    /// How intervals of correlations are made [default: jackknife, or bootstrap if --replicates or --seed is given].
+    #[arg(long, env = "DQA_INTERVALS", value_enum, value_name = "METHOD")]
+    intervals: Option<IntervalsArg>,
 
-    /// Of the draws: the same seed, the same intervals.
-    #[arg(long, env = "DQA_SEED", default_value_t = ReportOptions::default().seed, value_name = "N")]
-    seed: u32,
+    /// Draws of scenes, with --intervals bootstrap [default: 10000].
+    #[arg(long, env = "DQA_REPLICATES", value_name = "N")]
+    replicates: Option<u32>,
+
+    /// Of these draws: the same seed, the same intervals [default: 0].
+    #[arg(long, env = "DQA_SEED", value_name = "N")]
+    seed: Option<u32>,
+
+    /// How algorithms are compared.
+    #[arg(long, env = "DQA_TEST", value_enum, default_value_t = TestArg::MaxDifference, value_name = "TEST")]
+    test: TestArg,
+
+    /// A difference of scores that does not matter: the comparisons then say which algorithms are equivalent within it (two
+    /// one-sided t tests).
+    #[arg(long, env = "DQA_MARGIN", value_name = "DIFFERENCE", value_parser = margin)]
+    margin: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum TestArg {
+    /// Flipped signs of scenes' deviations, the largest difference of all pairs, step-down. Its errors stay at the level
+    /// whatever the shapes of the deviations.
+    MaxDifference,
+    /// The same with Student's t of each pair: more power where algorithms vary by very different amounts, more errors where
+    /// deviations are skewed.
+    MaxT,
+    /// Wilcoxon's signed ranks over the scenes that both have, with Holm's correction.
+    Wilcoxon,
+}
+
+impl From<TestArg> for Test {
+    fn from(test: TestArg) -> Test {
+        match test {
+            TestArg::MaxDifference => Test::MaxDifference,
+            TestArg::MaxT => Test::MaxT,
+            TestArg::Wilcoxon => Test::Wilcoxon,
+        }
+    }
+}
+
+fn margin(text: &str) -> Result<f64, String> {
+    let margin: f64 = text.parse().map_err(|_| format!("expected a number, found `{text}`"))?;
+    if margin > 0.0 && margin.is_finite() { Ok(margin) } else { Err("expected a number above 0".to_owned()) }
+}
+
+/// How intervals of correlations are made.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum IntervalsArg {
+    /// Each scene is left out once, and Student's t: no chance, holds with few scenes too.
+    Jackknife,
+    /// Percentiles over draws of scenes with replacement; too narrow with few scenes.
+    Bootstrap,
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
@@ -81,6 +133,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let table = args.table.map(|table| match table {
         TableArg::Correlations => Table::Correlations,
         TableArg::Leaderboard => Table::Leaderboard,
+        TableArg::Comparisons => Table::Comparisons,
         TableArg::CrossDataset => Table::CrossDataset,
     });
     args.report.show(&report, table.as_ref().map_or(&all, std::slice::from_ref))?;
@@ -129,6 +182,7 @@ async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<Done
     let tables = match args.table {
         Some(TableArg::Correlations) => vec![v1::Table::Correlations],
         Some(TableArg::Leaderboard) => vec![v1::Table::Leaderboard],
+        Some(TableArg::Comparisons) => vec![v1::Table::Comparisons],
         Some(TableArg::CrossDataset) => vec![v1::Table::CrossDataset],
         // As json and csv a result is one table.
         None if args.report.format != Format::Table => vec![v1::Table::Correlations],
@@ -172,7 +226,7 @@ impl ReportArgs {
     /// What a run ends with: its reports in the store, the leaderboard last on the terminal.
     pub(super) async fn make_and_show(&self, store: &Place, record: &RunRecord) -> anyhow::Result<()> {
         let mut report = self.make_and_write(store, record).await?;
-        report.correlations.retain(|row| row.group_kind == "all");
+        report.correlations.retain(report::is_in_summary);
         let tables = [Table::Correlations, Table::Leaderboard];
         // As json and csv a result is one table.
         Ok(self.show(&report, if self.format == Format::Table { &tables } else { &tables[1..] })?)
@@ -185,7 +239,16 @@ impl ReportArgs {
     }
 
     pub(super) fn options(&self) -> ReportOptions {
-        ReportOptions { replicates: self.replicates, seed: self.seed }
+        let usual = ReportOptions::default();
+        let draws = self.replicates.is_some() || self.seed.is_some();
+        let intervals = match self.intervals {
+            Some(IntervalsArg::Jackknife) => ReportIntervals::Jackknife,
+            Some(IntervalsArg::Bootstrap) => ReportIntervals::Bootstrap,
+            None if draws => ReportIntervals::Bootstrap,
+            None => usual.intervals,
+        };
+        let replicates = self.replicates.unwrap_or(usual.replicates);
+        ReportOptions { intervals, replicates, seed: self.seed.unwrap_or(usual.seed), test: self.test.into(), margin: self.margin }
     }
 
     /// The tables for reading; as json and csv the first of them.

@@ -7,10 +7,11 @@ use dqa_model::{Arithmetic, Views};
 use dqa_pipelines::causes;
 use dqa_pipelines::dataset::Definition;
 use dqa_pipelines::limits::PictureLimits;
-use dqa_pipelines::names::{NameError, RunName};
+use dqa_pipelines::names::{DatasetName, NameError, RunName};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
-use dqa_pipelines::report::{self, Report, ReportError, ReportOptions};
+use dqa_pipelines::registry::{self, RegistryError};
+use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions};
 use dqa_pipelines::run::{Request as RunAsked, RunError, RunRecord, RunState};
 use dqa_pipelines::sql::Selection;
 use dqa_proto::v1::coordinator_service_server::CoordinatorService;
@@ -29,7 +30,7 @@ use super::conduct::{self, Running};
 use super::desk::{Desk, unanswered};
 use super::serve::Front;
 use super::{ask, model_files, wire};
-use crate::run::{OtherModel, Requested};
+use crate::run::{OtherRun, Requested};
 
 const DATASETS_MAX: usize = 64;
 const ALGORITHMS_MAX: usize = 4096;
@@ -383,14 +384,18 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
     let earlier = here.as_ref().map(|run| run.record()).or(stored);
     let provenance =
         [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), dqa_worker::program::host())];
+    let redefine = redefined(&asked.redefine)?;
+    let named: Vec<registry::Requested> = requested.definitions.iter().map(registry::Requested::new).collect();
+    registry::check(&desk.store, &named, &redefine).await.map_err(unregistered)?;
     let record = requested
         .record(name.clone(), earlier.as_ref(), provenance.into())
-        .map_err(|error| hint(refused(Code::AlreadyExists, "other_model", line(error)), OtherModel::HINT))?;
+        .map_err(|error| hint(refused(Code::AlreadyExists, "other_run", line(error)), OtherRun::HINT))?;
     let record = RunRecord { request: Some(request.clone()), ..record };
     if here.is_none() && desk.runs().iter().filter(|run| run.state().is_active()).count() >= ACTIVE_MAX {
         let why = format!("{ACTIVE_MAX} runs have not ended");
         return Err(hint(refused(Code::ResourceExhausted, "runs", why), "wait for some, or cancel them"));
     }
+    registry::register(&desk.store, &named, &redefine, &format!("run {name}")).await.map_err(unregistered)?;
     if here.is_none() {
         record.write(&desk.store).await.map_err(of_record)?;
         let run = Running::new(record);
@@ -409,6 +414,25 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
         run.change(&desk.store, |_| {}).await.map_err(changed)?;
     }
     Ok(run.shown(desk))
+}
+
+fn redefined(names: &[String]) -> Result<Vec<DatasetName>, Status> {
+    let name = |name: &String| name.parse().map_err(|error: NameError| bad("bad_datasets", line(error)));
+    names.iter().map(name).collect()
+}
+
+/// A data set whose name stands for another in the store.
+fn unregistered(error: RegistryError) -> Status {
+    let advice = error.hint();
+    let status = match error {
+        RegistryError::Place(error) => return unanswered(&error),
+        RegistryError::Run(error) => return of_record(error),
+        error => refused(Code::AlreadyExists, "other_dataset", line(error)),
+    };
+    match advice {
+        Some(advice) => hint(status, &advice),
+        None => status,
+    }
 }
 
 /// The runs that a query is of.
@@ -468,6 +492,7 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, 
         }
         definitions.push(definition);
     }
+    definitions.sort_by(|a, b| a.name.cmp(&b.name));
     let missing = model_files::missing(&desk.store, model.files().cloned().collect()).await;
     if let Some(file) = missing.map_err(|error| unanswered(&error))?.first() {
         let why = format!("the model's file {} is not in the store", file.name);
@@ -477,6 +502,7 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, 
     let requested = Requested {
         definitions,
         algorithms: asked.algorithms.clone(),
+        with_hazy: asked.with_hazy,
         model: model.name.clone(),
         prompts: model.prompts_name.clone(),
         views: model.views.clone(),
@@ -494,6 +520,9 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, 
         priority: asked.priority,
         allow_missing: asked.allow_missing,
         retry_failed: asked.retry_failed,
+        // A request names draws where it wants a bootstrap.
+        intervals: if asked.replicates == 0 { usual.intervals } else { ReportIntervals::Bootstrap },
+        with_hazy: asked.with_hazy,
         replicates: if asked.replicates == 0 { usual.replicates } else { asked.replicates },
         seed: asked.seed,
     };
@@ -537,14 +566,10 @@ async fn made(store: &Place, records: &[RunRecord], request: &v1::GetReportReque
     let of_report = |error: ReportError| {
         let advice = error.hint();
         let status = refused(Code::FailedPrecondition, "no_report", line(error));
-        advice.map_or_else(|| status.clone(), |advice| hint(status.clone(), advice))
+        advice.map_or_else(|| status.clone(), |advice| hint(status.clone(), &advice))
     };
-    let asked = records[0].request.as_ref();
     let options = if request.options.is_empty() {
-        asked.map_or_else(ReportOptions::default, |asked| ReportOptions {
-            replicates: asked.replicates,
-            seed: asked.seed,
-        })
+        ReportOptions::of_run(&records[0])
     } else {
         serde_json::from_str(&request.options).map_err(|error| bad("bad_options", line(error)))?
     };
@@ -576,12 +601,13 @@ fn text(mut report: Report, request: &v1::GetReportRequest) -> Result<String, St
     let table = |table: v1::Table| match table {
         v1::Table::Correlations => Ok(report::Table::Correlations),
         v1::Table::Leaderboard => Ok(report::Table::Leaderboard),
+        v1::Table::Comparisons => Ok(report::Table::Comparisons),
         v1::Table::CrossDataset => Ok(report::Table::CrossDataset),
         v1::Table::Unspecified => Err(bad("bad_table", "a report has no such table")),
     };
     let mut tables: Vec<report::Table> = request.tables().map(table).collect::<Result<_, _>>()?;
     if tables.is_empty() {
-        report.correlations.retain(|row| row.group_kind == "all");
+        report.correlations.retain(report::is_in_summary);
         tables = vec![report::Table::Correlations, report::Table::Leaderboard];
     }
     let last = tables[tables.len() - 1];

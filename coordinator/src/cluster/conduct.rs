@@ -12,11 +12,13 @@ use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{Check, Definition};
 use dqa_pipelines::model::ModelSpec;
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::place::Place;
+use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::plan::Shard;
+use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{Counts, RUNS, RunRecord, RunState};
 use dqa_proto::v1::{self, DeviceClass};
+use dqa_worker::models::Training;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -319,8 +321,9 @@ async fn to_the_end(desk: &Arc<Desk>, run: &Arc<Running>) {
     if let Err(Stopped::Failed(error)) = ended {
         let why = causes(error.as_ref()).to_string();
         warn!(why, "run failed");
-        let hint = error.downcast_ref().and_then(run::PrepareError::hint);
-        fail(desk, run, &why, hint).await;
+        let of_plan = error.downcast_ref().and_then(run::PrepareError::hint).map(str::to_owned);
+        let hint = of_plan.or_else(|| error.downcast_ref().and_then(RegistryError::hint));
+        fail(desk, run, &why, hint.as_deref()).await;
     }
     // Who has a word on it finds it here, or looks for it again.
     let _control = run.control().await;
@@ -377,6 +380,10 @@ async fn conduct(desk: &Arc<Desk>, run: &Arc<Running>, inbox: &mut Inbox) -> Res
                 () = cancelled(inbox) => return Err(Stopped::Cancelled),
             }
         };
+        // Their manifests have been read: now it is known whether they have labels.
+        let named: Vec<registry::Requested> = asked.definitions.iter().map(registry::Requested::new).collect();
+        let (named, used_by) = (work.registered(&named), format!("run {}", run.name));
+        patient(async || registry::register(&desk.store, &named, &[], &used_by).await, RegistryError::may_pass).await?;
         begin(desk, run, work).await?;
         let id = run.id();
         loop {
@@ -437,6 +444,7 @@ fn asked(record: &RunRecord, roots: &Roots) -> anyhow::Result<Asked> {
         algorithms: request.algorithms.clone(),
         allow_missing: request.allow_missing,
         retry_failed: request.retry_failed,
+        with_hazy: request.with_hazy,
         shard_windows: record.spec.shard_windows_max,
         views,
         limits: record.spec.limits,
@@ -453,7 +461,17 @@ async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, work: Work) -> Result<(), S
     if !record.state.is_active() {
         return Err(Stopped::Cancelled);
     }
-    run::record_plan(&mut record, &work);
+    run::dropped(&record, &work).iter().for_each(|line| info!("{line}"));
+    let training =
+        patient(async || Training::of_stored(&desk.store, &request.model).await, PlaceError::may_pass).await?;
+    let (trained_on, unreadable) = training.known();
+    if let Some(why) = unreadable {
+        warn!(why, "the model's training is not known");
+    }
+    run::record_plan(&mut record, &work, &trained_on);
+    for leak in record.spec.training_leaks() {
+        warn!(leak, "scenes were seen in training");
+    }
     if record.state != RunState::Paused {
         record.state = RunState::Running;
     }
@@ -532,7 +550,7 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
         live.record = record.clone();
     }
     drop(control);
-    let options = ReportOptions { replicates: request.replicates, seed: request.seed };
+    let options = ReportOptions::of_run(&record);
     let reported = async {
         let report = report::make(&desk.store, &record, &options).await?;
         report.write(&desk.store).await

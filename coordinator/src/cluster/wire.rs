@@ -58,6 +58,7 @@ pub(super) fn run(record: &RunRecord) -> v1::Run {
         created: record.created.to_string(),
         updated: record.updated.to_string(),
         hint: record.hint.clone().unwrap_or_default(),
+        training_leaks: record.spec.training_leaks(),
         limits: Some(v1::PictureLimits {
             pixels_max: limits.pixels_max,
             side_max: limits.side_max,

@@ -4,14 +4,18 @@
 mod commit;
 mod measure;
 mod prepare;
+mod replaced;
 mod requested;
 mod roots;
+mod select;
+mod training;
 mod work;
 
 pub use commit::commit;
 pub use measure::{index, measure};
 pub use prepare::{Asked, PrepareError, Watch, dataset_specs, facts, prepare};
-pub use requested::{OtherModel, Requested, is_answered_by, record_plan};
+pub use replaced::{OtherRun, dropped};
+pub use requested::{Requested, is_answered_by, record_plan};
 pub use roots::{Elsewhere, Roots};
 pub use work::{Part, State, Work};
 

@@ -4,7 +4,7 @@
 use rayon::iter::{IntoParallelRefIterator, ParallelExtend, ParallelIterator};
 
 use super::load::Rows;
-use super::{Head, ReportOptions};
+use super::{Head, LEVEL, ReportIntervals, ReportOptions};
 use crate::stats::{self, Columns, Estimate, ExbeddeMeasures, Fit, FitStatus};
 use crate::tables::correlations::CorrelationRow;
 
@@ -76,6 +76,7 @@ impl Labelled {
             pictures: n + self.failed + self.unlabelled,
             failed: self.failed,
             unlabelled: self.unlabelled,
+            left_out: Some(0),
             n,
             ..CorrelationRow::default()
         }
@@ -103,6 +104,12 @@ pub(super) fn of(rows: &Rows, head: &Head<'_>, protocol: Option<&str>, options: 
     table
 }
 
+/// The row of all pictures; None where none has both score and label.
+pub(super) fn of_all(rows: &Rows, head: &Head<'_>, options: &ReportOptions) -> Option<CorrelationRow> {
+    let all = Labelled::of(rows, Group::All);
+    (!all.score.is_empty()).then(|| pooled(&all, rows, (head, Group::All), options))
+}
+
 /// A group's row: its pictures taken together.
 fn pooled(
     labelled: &Labelled,
@@ -111,7 +118,7 @@ fn pooled(
     options: &ReportOptions,
 ) -> CorrelationRow {
     let columns = labelled.columns();
-    let intervals = stats::intervals(&columns, &options.bootstrap());
+    let intervals = stats::intervals(&columns, &options.resampling());
     let [four, five] = stats::fits(columns.score, columns.mos);
     let scores = stats::mean_by(&labelled.algorithm, columns.score);
     let labels = stats::mean_by(&labelled.algorithm, columns.mos);
@@ -121,25 +128,32 @@ fn pooled(
         Group::Algorithm(algorithm) => ("algorithm", Some(rows.algorithms[algorithm].0.to_string())),
         Group::Scenes(name, _) => ("scene_group", Some(name.to_owned())),
     };
+    let is_bootstrap = options.intervals == ReportIntervals::Bootstrap;
     let mut row = CorrelationRow {
         group_kind: group_kind.to_owned(),
         group_name,
         scenes: intervals.scenes,
         algorithms: Some(scores.len() as u64),
         algorithm_srcc: stats::srcc(&means(&scores), &means(&labels)),
-        level: Some(options.bootstrap().level),
-        replicates: Some(options.replicates),
-        seed: Some(options.seed),
+        level: Some(LEVEL),
+        replicates: is_bootstrap.then_some(options.replicates),
+        seed: is_bootstrap.then_some(options.seed),
         ..labelled.row(head, "pooled")
     };
-    let interval = intervals.srcc.and_then(|srcc| srcc.interval);
+    let interval = intervals.srcc.and_then(|srcc| srcc.interval.ok());
     row.rank_interval_method = interval.map(|interval| interval.method.as_str().to_owned());
-    (row.srcc, row.srcc_low, row.srcc_high) = spread(intervals.srcc);
-    (row.krcc, row.krcc_low, row.krcc_high) = spread(intervals.krcc);
-    (row.plcc, row.plcc_low, row.plcc_high) = spread(intervals.plcc);
-    (row.rmse, row.rmse_low, row.rmse_high) = spread(intervals.rmse);
-    let accuracy = spread(intervals.pairwise_accuracy);
-    (row.pairwise_accuracy, row.pairwise_accuracy_low, row.pairwise_accuracy_high) = accuracy;
+    (row.srcc, row.srcc_low, row.srcc_high, row.srcc_interval) = cells(intervals.srcc);
+    (row.krcc, row.krcc_low, row.krcc_high, row.krcc_interval) = cells(intervals.krcc);
+    (row.plcc, row.plcc_low, row.plcc_high, row.plcc_interval) = cells(intervals.plcc);
+    (row.rmse, row.rmse_low, row.rmse_high, row.rmse_interval) = cells(intervals.rmse);
+    let accuracy = cells(intervals.pairwise_accuracy);
+    (row.pairwise_accuracy, row.pairwise_accuracy_low, row.pairwise_accuracy_high, row.pairwise_accuracy_interval) =
+        accuracy;
+    row.srcc_monte_carlo_error = monte_carlo_error(intervals.srcc);
+    row.krcc_monte_carlo_error = monte_carlo_error(intervals.krcc);
+    row.plcc_monte_carlo_error = monte_carlo_error(intervals.plcc);
+    row.rmse_monte_carlo_error = monte_carlo_error(intervals.rmse);
+    row.pairwise_accuracy_monte_carlo_error = monte_carlo_error(intervals.pairwise_accuracy);
     (row.plcc_logistic4, row.rmse_logistic4, row.logistic4_status) = fitted(&four);
     (row.plcc_logistic5, row.rmse_logistic5, row.logistic5_status) = fitted(&five);
     row
@@ -147,12 +161,25 @@ fn pooled(
 
 /// An estimate as three columns.
 pub(super) fn spread(estimate: Option<Estimate>) -> (Option<f64>, Option<f64>, Option<f64>) {
-    let interval = estimate.and_then(|estimate| estimate.interval);
-    (
-        estimate.map(|estimate| estimate.value),
-        interval.map(|interval| interval.low),
-        interval.map(|interval| interval.high),
-    )
+    let (value, low, high, _) = cells(estimate);
+    (value, low, high)
+}
+
+/// Value, ends of the interval, and how that was made or why there is none.
+type Cells = (Option<f64>, Option<f64>, Option<f64>, Option<String>);
+
+fn cells(estimate: Option<Estimate>) -> Cells {
+    let Some(Estimate { value, interval }) = estimate else { return Cells::default() };
+    match interval {
+        Ok(interval) => {
+            (Some(value), Some(interval.low), Some(interval.high), Some(interval.method.as_str().to_owned()))
+        }
+        Err(reason) => (Some(value), None, None, Some(reason.as_str().to_owned())),
+    }
+}
+
+fn monte_carlo_error(estimate: Option<Estimate>) -> Option<f64> {
+    estimate?.interval.ok()?.monte_carlo_error
 }
 
 fn fitted(fit: &Fit) -> (Option<f64>, Option<f64>, Option<String>) {

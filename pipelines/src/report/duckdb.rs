@@ -8,6 +8,7 @@ use std::fmt::Write;
 use super::ReportError;
 use crate::place::Place;
 use crate::run::{RUNS, RunRecord, RunState};
+use crate::tables::comparisons::COMPARISONS;
 use crate::tables::correlations::CORRELATIONS;
 use crate::tables::cross_dataset::CROSS_DATASET;
 use crate::tables::leaderboard::LEADERBOARD;
@@ -18,7 +19,7 @@ use crate::tables::scores::SCORES;
 const LATEST: &str = "latest.sql";
 
 /// The tables of reports of which a run may have a file.
-const REPORTS: [&str; 4] = [CORRELATIONS, LEADERBOARD, "comparisons", CROSS_DATASET];
+const REPORTS: [&str; 4] = [CORRELATIONS, LEADERBOARD, COMPARISONS, CROSS_DATASET];
 
 /// Writes the views of a complete run, and those of the complete run that was used last.
 ///

@@ -32,6 +32,7 @@ use self::run_scores::RunScores;
 use crate::names::RunName;
 use crate::place::{Place, PlaceError};
 use crate::run::{RunError, RunRecord, RunState};
+use crate::tables::comparisons::{self, COMPARISONS};
 use crate::tables::correlations::{self, CORRELATIONS};
 use crate::tables::cross_dataset::{self, CROSS_DATASET};
 use crate::tables::epochs::{self, EPOCHS};
@@ -153,7 +154,7 @@ impl From<DataFusionError> for Said {
 }
 
 /// A session in which a store's tables have their names: `scores`, `runs`, `correlations`, `leaderboard`,
-/// `cross_dataset`, and whatever the selection `epochs` and `predictions` of all trials, `evaluations`, `studies` and
+/// `comparisons`, `cross_dataset`, and whatever the selection `epochs` and `predictions` of all trials, `evaluations`, `studies` and
 /// `study_splits`.
 ///
 /// # Errors
@@ -212,6 +213,7 @@ async fn fill(
     for (table, schema) in [
         (CORRELATIONS, &correlations::SCHEMA),
         (LEADERBOARD, &leaderboard::SCHEMA),
+        (COMPARISONS, &comparisons::SCHEMA),
         (CROSS_DATASET, &cross_dataset::SCHEMA),
     ] {
         let here = present(store, table).await?;
@@ -255,8 +257,19 @@ pub async fn query_mixing(context: &SessionContext, sql: &str) -> Result<DataFra
 }
 
 /// The tables' names.
-pub const TABLES: [&str; 10] =
-    [SCORES, RUNS, CORRELATIONS, LEADERBOARD, CROSS_DATASET, EPOCHS, PREDICTIONS, EVALUATIONS, STUDIES, STUDY_SPLITS];
+pub const TABLES: [&str; 11] = [
+    SCORES,
+    RUNS,
+    CORRELATIONS,
+    LEADERBOARD,
+    COMPARISONS,
+    CROSS_DATASET,
+    EPOCHS,
+    PREDICTIONS,
+    EVALUATIONS,
+    STUDIES,
+    STUDY_SPLITS,
+];
 
 /// The keys of the objects in a folder.
 async fn present(store: &Place, folder: &str) -> Result<BTreeSet<String>, PlaceError> {
@@ -390,6 +403,8 @@ mod tests {
             algorithms: Vec::new(),
             protocol: None,
             definition: String::new(),
+            seen_in_training: None,
+            hazy: None,
         };
         let spec = RunSpec {
             datasets: vec![dataset],
@@ -410,6 +425,7 @@ mod tests {
             spec,
             fingerprint: "f".to_owned(),
             counts: Counts { pictures: 20, windows: 20, scored: 18, failed: 2 },
+            counted: None,
             provenance: BTreeMap::new(),
             parts,
             request: None,

@@ -5,31 +5,43 @@
 //! measure that is not defined (fewer than two rows, a side that is constant) is `None`. Values are never NaN: leaving
 //! such rows out is the caller's decision, so a NaN is a panic.
 
-mod across;
+mod additive;
 mod bend;
 mod bootstrap;
+mod comparing;
+mod estimate;
 mod exbedde;
+mod flips;
 mod intervals;
+mod jackknife;
 mod kendall;
+mod letters;
 mod levels;
 mod logistic;
 mod over_splits;
+mod paired;
 mod pairwise;
 mod pearson;
 mod ranking;
 mod spearman;
+pub mod student;
 mod wilcoxon;
 
-pub use across::rank_across;
-pub use bootstrap::{Bootstrap, Estimate, Interval, IntervalMethod};
+pub use bootstrap::Bootstrap;
+pub use comparing::{Comparison, Equivalence, POWER, Test};
+pub use estimate::{
+    Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN, Scale, StandardError, combined, mean_estimate,
+};
 pub use exbedde::{Exbedde, ExbeddeCity, ExbeddeMeasures, exbedde};
-pub use intervals::{Intervals, intervals};
+pub use intervals::{Intervals, Resampling, intervals};
+pub use jackknife::{DeleteOne, Jackknife, jackknife};
 pub use kendall::krcc;
 pub use logistic::{Fit, FitStatus, Logistic, fit, fits};
 pub use over_splits::{OverSplits, over_splits};
+pub use paired::{Difference, Measure, PairedMeasure, ScoreColumns, paired};
 pub use pairwise::{PairwiseAccuracy, pairwise_accuracy};
 pub use pearson::{plcc, rmse};
-pub use ranking::{Comparison, Ranking, SceneScores, Standing, rank};
+pub use ranking::{Rank, RankOptions, Ranking, SceneScores, Standing, rank, rank_across};
 pub use spearman::srcc;
 
 #[cfg(test)]

@@ -300,9 +300,11 @@ fn large_tables_are_counted_exactly_by_any_number_of_threads() {
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let bootstrap = Bootstrap { replicates: 20, ..Bootstrap::default() };
     let columns = Columns { score: &x, mos: &y, scene: &scene };
-    let one = pool(1).install(|| intervals(&columns, &bootstrap));
-    assert_eq!(one, pool(3).install(|| intervals(&columns, &bootstrap)));
-    assert_eq!(one.krcc.unwrap().value, krcc(&x, &y).unwrap());
+    for resampling in [Resampling::Jackknife { level: 0.95 }, Resampling::Bootstrap(bootstrap)] {
+        let one = pool(1).install(|| intervals(&columns, &resampling));
+        assert_eq!(one, pool(3).install(|| intervals(&columns, &resampling)));
+        assert_eq!(one.krcc.unwrap().value, krcc(&x, &y).unwrap());
+    }
     // Sums over a Fenwick tree, which does not share a line with the merge sort.
     assert_eq!(krcc(&x, &y), kendall_of_weights(&Levels::of(&x), &Levels::of(&y), &vec![1; x.len()]));
 }
