@@ -3,9 +3,9 @@
 use std::io::{Write, stdout};
 
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::parts::{self, Found};
-use dqa_pipelines::place::Place;
-use dqa_pipelines::run::{Counts, RunRecord, RunState};
+use dqa_pipelines::progress::Progress;
+use dqa_pipelines::run::RunState;
+use dqa_pipelines::status::RunStatus;
 use dqa_worker::program::{Done, Unwritten};
 use serde::Serialize;
 
@@ -39,11 +39,11 @@ struct Status {
     run: RunName,
     state: RunState,
     fingerprint: String,
-    parts: usize,
-    parts_done: usize,
-    windows_done: u64,
+    conductor: Option<String>,
     #[serde(flatten)]
-    counts: Counts,
+    progress: Progress,
+    failure: Option<String>,
+    hint: Option<String>,
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
@@ -52,9 +52,22 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     }
     let store = args.store.open().await?;
     let record = run_or_last(&store, args.run.as_ref()).await?;
-    let status = status(&store, record).await?;
+    let status = shown(RunStatus::read(&store, record).await?);
     print(&status, args.format)?;
-    Ok(if status.counts.failed == 0 { Done::All } else { Done::SomeFailed })
+    Ok(if status.progress.failed == 0 { Done::All } else { Done::SomeFailed })
+}
+
+fn shown(status: RunStatus) -> Status {
+    let hint = status.record.hint.clone().or_else(|| status.advice());
+    Status {
+        conductor: status.conductor.map(|conductor| conductor.to_string()),
+        run: status.record.name,
+        state: status.state,
+        fingerprint: status.record.fingerprint,
+        progress: status.progress,
+        failure: status.record.failure,
+        hint,
+    }
 }
 
 async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
@@ -69,28 +82,6 @@ async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<Done
     Ok(if some_failed { Done::SomeFailed } else { Done::All })
 }
 
-async fn status(store: &Place, record: RunRecord) -> anyhow::Result<Status> {
-    let found = parts::find_all(store, record.parts.iter().map(|part| (part.key.clone(), part.rows))).await?;
-    let mut status = Status {
-        run: record.name,
-        state: record.state,
-        fingerprint: record.fingerprint,
-        parts: record.parts.len(),
-        parts_done: 0,
-        windows_done: 0,
-        counts: Counts { scored: 0, failed: 0, ..record.counts },
-    };
-    for (part, found) in record.parts.iter().zip(found) {
-        if let Found::Whole(counts) = found {
-            status.parts_done += 1;
-            status.windows_done += part.windows;
-            status.counts.scored += counts.rows - counts.failed;
-            status.counts.failed += counts.failed;
-        }
-    }
-    Ok(status)
-}
-
 fn print(status: &Status, format: Format) -> Result<(), Unwritten> {
     let mut out = stdout().lock();
     match format {
@@ -99,13 +90,22 @@ fn print(status: &Status, format: Format) -> Result<(), Unwritten> {
             writeln!(out, "{line}")?;
         }
         Format::Table => {
-            let Status { counts, .. } = status;
+            let progress = &status.progress;
             writeln!(out, "run          {} ({})", status.run, status.state)?;
             writeln!(out, "fingerprint  {}", status.fingerprint)?;
-            writeln!(out, "parts        {} of {}", status.parts_done, status.parts)?;
-            writeln!(out, "windows      {} of {}", status.windows_done, counts.windows)?;
-            writeln!(out, "pictures     {} of {}", counts.scored + counts.failed, counts.pictures)?;
-            writeln!(out, "failed       {}", counts.failed)?;
+            if let Some(conductor) = &status.conductor {
+                writeln!(out, "worked on    {conductor}")?;
+            }
+            writeln!(out, "parts        {} of {}", progress.parts_done, progress.parts)?;
+            writeln!(out, "windows      {} of {}", progress.windows_done, progress.windows)?;
+            writeln!(out, "pictures     {} of {}", progress.pictures_done(), progress.pictures)?;
+            writeln!(out, "failed       {}", progress.failed)?;
+            if let Some(failure) = &status.failure {
+                writeln!(out, "why          {failure}")?;
+            }
+            if let Some(hint) = &status.hint {
+                writeln!(out, "to do        {hint}")?;
+            }
         }
     }
     Ok(out.flush()?)

@@ -10,7 +10,7 @@ use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::{NameError, RunName};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
-use dqa_pipelines::report::{self, ReportOptions};
+use dqa_pipelines::report::{self, ReportError, ReportOptions};
 use dqa_pipelines::run::{Request as RunAsked, RunError, RunRecord, RunState};
 use dqa_pipelines::sql::Selection;
 use dqa_proto::v1::coordinator_service_server::CoordinatorService;
@@ -28,7 +28,7 @@ use tracing::info;
 use super::conduct::{self, Running};
 use super::desk::{Desk, unanswered};
 use super::serve::Front;
-use super::{ask, model_files, wire};
+use super::{ask, model_files, view, wire};
 use crate::run::{OtherModel, Requested};
 
 const DATASETS_MAX: usize = 64;
@@ -65,6 +65,19 @@ pub(super) fn of_record(error: RunError) -> Status {
     }
 }
 
+/// Why there is no report, with what to do where the run is not complete.
+pub(super) fn of_report(error: ReportError) -> Status {
+    let advice = match &error {
+        ReportError::Unfinished { advice, .. } => advice.clone(),
+        _ => None,
+    };
+    let status = refused(Code::FailedPrecondition, "no_report", line(error));
+    match advice {
+        Some(advice) => hint(status, &advice),
+        None => status,
+    }
+}
+
 #[tonic::async_trait]
 impl CoordinatorService for Api {
     type WatchRunStream = Watched;
@@ -81,8 +94,8 @@ impl CoordinatorService for Api {
         let desk = self.0.desk()?;
         let name = name(&request.into_inner().name)?;
         let run = match desk.run(&name) {
-            Some(run) => run.shown(&desk),
-            None => wire::run(&RunRecord::read(&desk.store, &name).await.map_err(of_record)?),
+            Some(run) => view::of_running(&desk, &run).await?,
+            None => view::of_record(&desk, RunRecord::read(&desk.store, &name).await.map_err(of_record)?).await?,
         };
         Ok(Response::new(v1::GetRunResponse { run: Some(run) }))
     }
@@ -91,7 +104,8 @@ impl CoordinatorService for Api {
         let desk = self.0.desk()?;
         let name = name(&request.into_inner().name)?;
         let Some(run) = desk.run(&name) else {
-            let run = wire::run(&RunRecord::read(&desk.store, &name).await.map_err(of_record)?);
+            let record = RunRecord::read(&desk.store, &name).await.map_err(of_record)?;
+            let run = view::of_record(&desk, record).await?;
             let only = Ok(v1::WatchRunResponse { run: Some(run) });
             return Ok(Response::new(Box::pin(futures::stream::iter([only]))));
         };
@@ -106,11 +120,7 @@ impl CoordinatorService for Api {
         // Records of large runs are large.
         let read = tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::all(&store))).await;
         let records = read.map_err(|panic| refused(Code::Internal, "internal", line(panic)))?.map_err(of_record)?;
-        let show = |record: &RunRecord| match desk.run(&record.name) {
-            Some(run) => run.shown(&desk),
-            None => wire::run(record),
-        };
-        Ok(Response::new(v1::ListRunsResponse { runs: records.iter().map(show).collect() }))
+        Ok(Response::new(v1::ListRunsResponse { runs: view::of_records(&desk, records).await? }))
     }
 
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
@@ -123,7 +133,7 @@ impl CoordinatorService for Api {
         }
         run.cancel();
         info!(run = %run.name, "run called off");
-        Ok(Response::new(v1::CancelRunResponse { run: Some(run.shown(&desk)) }))
+        Ok(Response::new(v1::CancelRunResponse { run: Some(view::of_running(&desk, &run).await?) }))
     }
 
     async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Answer<v1::PauseRunResponse> {
@@ -137,7 +147,7 @@ impl CoordinatorService for Api {
                 Vec::new()
             });
         }
-        Ok(Response::new(v1::PauseRunResponse { run: Some(run.shown(&desk)) }))
+        Ok(Response::new(v1::PauseRunResponse { run: Some(view::of_running(&desk, &run).await?) }))
     }
 
     async fn resume_run(&self, request: Request<v1::ResumeRunRequest>) -> Answer<v1::ResumeRunResponse> {
@@ -154,9 +164,9 @@ impl CoordinatorService for Api {
                 }
             }
             RunState::Cancelled | RunState::Failed => again(&desk, &run, |_| {}).await?,
-            RunState::Planning | RunState::Running | RunState::Complete => {}
+            RunState::Planning | RunState::Running | RunState::Complete | RunState::Interrupted => {}
         }
-        Ok(Response::new(v1::ResumeRunResponse { run: Some(run.shown(&desk)) }))
+        Ok(Response::new(v1::ResumeRunResponse { run: Some(view::of_running(&desk, &run).await?) }))
     }
 
     async fn retry_failed(&self, request: Request<v1::RetryFailedRequest>) -> Answer<v1::RetryFailedResponse> {
@@ -167,7 +177,7 @@ impl CoordinatorService for Api {
             return Err(hint(refused(Code::FailedPrecondition, "active_run", why), "wait for it, or cancel it"));
         }
         again(&desk, &run, |request| request.retry_failed = true).await?;
-        Ok(Response::new(v1::RetryFailedResponse { run: Some(run.shown(&desk)) }))
+        Ok(Response::new(v1::RetryFailedResponse { run: Some(view::of_running(&desk, &run).await?) }))
     }
 
     async fn get_report(&self, request: Request<v1::GetReportRequest>) -> Answer<v1::GetReportResponse> {
@@ -345,7 +355,7 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
         let run = Running::new(record);
         info!(run = %name, priority = request.priority, device = request.device, "run submitted");
         conduct::start(desk, run.clone());
-        return Ok(run.shown(desk));
+        return view::of_running(desk, &run).await;
     }
     drop(finding);
     let (run, _control) = commanded(desk, name.as_str()).await?;
@@ -354,7 +364,7 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
         info!(run = %name, priority = request.priority, device = request.device, "run submitted again");
         conduct::start(desk, run.clone());
     }
-    Ok(run.shown(desk))
+    view::of_running(desk, &run).await
 }
 
 /// What is asked for, if it is something that can be done.
@@ -442,9 +452,11 @@ fn limits(sent: Option<v1::PictureLimits>) -> Result<PictureLimits, Status> {
 async fn watch(desk: Arc<Desk>, run: Arc<Running>, out: mpsc::Sender<Result<v1::WatchRunResponse, Status>>) {
     let mut changes = run.changes();
     loop {
-        let shown = run.shown(&desk);
         let has_ended = !run.state().is_active();
-        if out.send(Ok(v1::WatchRunResponse { run: Some(shown) })).await.is_err() || has_ended {
+        let shown = view::of_running(&desk, &run).await;
+        let is_broken = shown.is_err();
+        let answer = shown.map(|run| v1::WatchRunResponse { run: Some(run) });
+        if out.send(answer).await.is_err() || has_ended || is_broken {
             return;
         }
         tokio::select! {
@@ -463,7 +475,7 @@ async fn text(store: &Place, record: &RunRecord, request: &v1::GetReportRequest)
         seed: request.seed,
     });
     let report = report::make(store, record, &options).await;
-    let mut report = report.map_err(|error| refused(Code::FailedPrecondition, "no_report", line(error)))?;
+    let mut report = report.map_err(of_report)?;
     let table = |table: v1::Table| match table {
         v1::Table::Correlations => Ok(report::Table::Correlations),
         v1::Table::Leaderboard => Ok(report::Table::Leaderboard),

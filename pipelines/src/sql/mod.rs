@@ -27,7 +27,9 @@ pub use stores::Stores;
 
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
+use crate::progress::Counter;
 use crate::run::{PartRef, RunError, RunRecord, RunState};
+use crate::status::RunStatus;
 use crate::tables::correlations::{self, CORRELATIONS};
 use crate::tables::cross_dataset::{self, CROSS_DATASET};
 use crate::tables::epochs::{self, EPOCHS};
@@ -142,7 +144,8 @@ async fn fill(
     let here = present(store, SCORES).await?;
     let parts = parts(&records, &here)?;
     register(context, SCORES, files(parts, &scores::SCHEMA))?;
-    let rows: Vec<RunRow> = records.iter().map(RunRow::from).collect();
+    let statuses = RunStatus::read_each(store, records.clone(), &Counter::default()).await?;
+    let rows: Vec<RunRow> = statuses.iter().map(RunRow::from).collect();
     let rows = MemTable::try_new(runs::SCHEMA.clone(), vec![vec![runs::to_batch(&rows)]]);
     register(context, RUNS, rows.map(|table| Arc::new(table) as _))?;
     for (table, schema) in [
