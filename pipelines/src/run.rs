@@ -1,6 +1,8 @@
 //! A run's record: what was asked for, with what, on which machine, and which parts are its result. It is all that a
 //! store knows of a run; the parts are shared by every run whose plan names them.
 
+mod lookup;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -225,6 +227,26 @@ pub enum RunError {
         /// Names that are like it.
         near: Vec<String>,
     },
+    /// Several runs have names that begin as the one that was asked for.
+    #[error("several runs have names that begin with `{run}`: {}{}", candidates.join(", "), and_more(*more))]
+    Ambiguous {
+        /// As asked for.
+        run: String,
+        /// The first of them.
+        candidates: Vec<String>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// There is no run, and the one that was used last is asked for.
+    #[error("there are no runs in {store}")]
+    NoRuns {
+        /// The store's address.
+        store: String,
+    },
+}
+
+fn and_more(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(" and {more} more") }
 }
 
 fn nearest(near: &[String]) -> String {
@@ -252,20 +274,6 @@ impl RunRecord {
         };
         let wrong = |source| RunError::Record { run: name.to_string(), source };
         serde_json::from_slice(&bytes).map(Some).map_err(wrong)
-    }
-
-    /// The record of a run that must be there.
-    ///
-    /// # Errors
-    /// As [`RunRecord::find`], and with near names where there is no such run.
-    pub async fn read(store: &Place, name: &RunName) -> Result<RunRecord, RunError> {
-        if let Some(record) = RunRecord::find(store, name).await? {
-            return Ok(record);
-        }
-        let names = store.folders(RUNS).await?;
-        let near = crate::names::near(name.as_str(), names.iter().map(String::as_str));
-        let near = near.into_iter().map(str::to_owned).collect();
-        Err(RunError::Unknown { run: name.to_string(), store: store.url().to_string(), near })
     }
 
     /// All runs of a store, oldest first.

@@ -121,9 +121,9 @@ impl RunStatus {
         let run = &self.record.name;
         match self.state {
             RunState::Complete if self.progress.is_whole() => None,
-            RunState::Complete | RunState::Interrupted => {
-                Some("`dqa-coord submit` with the same arguments goes on from there; what was scored is kept".to_owned())
-            }
+            RunState::Complete | RunState::Interrupted => Some(
+                "`dqa-coord submit` with the same arguments goes on from there; what was scored is kept".to_owned(),
+            ),
             RunState::Failed | RunState::Cancelled | RunState::Paused => {
                 Some(format!("`dqa-coord resume {run}` on its coordinator goes on with it; what was scored is kept"))
             }

@@ -50,7 +50,7 @@ async fn queries_make_the_same_pooled_rows() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
     let report = make(&store, &record).await;
-    let context = sql::session(&store, &Selection::Run(record.name.clone())).await.unwrap();
+    let context = sql::session(&store, &Selection::run(record.name.clone())).await.unwrap();
     let groups = distributed::correlations(&context, &record).await.unwrap();
     let pooled: Vec<&CorrelationRow> = report.correlations.iter().filter(|row| row.protocol == "pooled").collect();
     assert_eq!(groups.len(), pooled.len());

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 /// Checks a data set, shows it, or lists those that have a definition.
 #[derive(clap::Args)]
+#[command(arg = super::here_only::coordinator())]
 pub(super) struct Args {
     /// What to do.
     #[arg(value_enum)]

@@ -66,8 +66,11 @@ pub(super) async fn detach(store: &StoreArgs) -> anyhow::Result<Done> {
         return ended(status, &shown);
     }
     show(&mut said);
-    note(format_args!("run {run} is planned; process {} goes on with it in the background and writes to {shown}", child.id()));
-    note(format_args!("`dqa-coord status {run} --store {}` says how far it is", store.store));
+    note(format_args!(
+        "run {run} is planned; process {} goes on with it in the background and writes to {shown}",
+        child.id()
+    ));
+    note(format_args!("`dqa-coord status {run} --store {} --watch` says how far it is", store.store));
     Ok(Done::All)
 }
 

@@ -6,6 +6,7 @@ mod dataset;
 mod demo;
 mod detach;
 mod explain;
+mod here_only;
 mod leaderboard;
 mod learner;
 mod model;
@@ -14,6 +15,8 @@ mod progress;
 mod query;
 mod remote;
 mod report;
+mod run_selector;
+mod run_summary;
 mod runs;
 mod serve;
 mod status;
@@ -32,9 +35,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
-use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::{Place, PlaceError};
-use dqa_pipelines::run::RunRecord;
 use dqa_worker::program;
 
 use control::Control;
@@ -160,14 +161,6 @@ enum Engine {
     Local,
     /// The coordinator's workers.
     Cluster,
-}
-
-/// The run of this name, or the one that was planned last.
-async fn run_or_last(store: &Place, name: Option<&RunName>) -> anyhow::Result<RunRecord> {
-    match name {
-        Some(name) => Ok(RunRecord::read(store, name).await?),
-        None => RunRecord::all(store).await?.pop().context("the store has no runs"),
-    }
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 /// Says what a model is, and whether prompts fit it.
 #[derive(clap::Args)]
+#[command(arg = super::here_only::coordinator())]
 pub(super) struct Args {
     /// `show` is the one action.
     #[arg(value_enum)]

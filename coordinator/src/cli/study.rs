@@ -24,6 +24,7 @@ use progress::Progress;
 
 /// Answers a question that takes many trainings: what there is not yet is trained and tested, all of it becomes one table.
 #[derive(clap::Args)]
+#[command(arg = super::here_only::coordinator())]
 pub(super) struct Args {
     /// ablation, cross-dataset, windows, unseen-algorithms, backbones, initialisation; or a file like those in
     /// configs/studies.

@@ -141,6 +141,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         return Ok(Done::All);
     }
     if record.state == RunState::Complete {
+        // It is the run that was used last.
+        record.write(&store).await?;
         detach::tell_planned(&record.name);
     } else {
         let claim = Claim::take(&store, &record.name).await.map_err(|error| match error.hint() {

@@ -10,7 +10,7 @@ use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::{NameError, RunName};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
-use dqa_pipelines::report::{self, ReportError, ReportOptions};
+use dqa_pipelines::report::{self, Report, ReportError, ReportOptions};
 use dqa_pipelines::run::{Request as RunAsked, RunError, RunRecord, RunState};
 use dqa_pipelines::sql::Selection;
 use dqa_proto::v1::coordinator_service_server::CoordinatorService;
@@ -36,6 +36,8 @@ const ALGORITHMS_MAX: usize = 4096;
 /// Of runs that have not ended: each has a thread.
 const ACTIVE_MAX: usize = 1000;
 const REPLICATES_MAX: u32 = 100_000;
+/// Of one request.
+const RUNS_MAX: usize = 256;
 const SHARD_WINDOWS_LIMIT: u64 = 1 << 20;
 /// 12 GiB as RGB: what a worker with a large memory can decode.
 const PIXELS_LIMIT: u64 = 1 << 32;
@@ -60,17 +62,25 @@ pub(super) fn line(error: impl Into<anyhow::Error>) -> String {
 pub(super) fn of_record(error: RunError) -> Status {
     match error {
         RunError::Place(error) => unanswered(&error),
-        RunError::Unknown { .. } => refused(Code::NotFound, "unknown_run", line(error)),
+        RunError::Unknown { .. } => advised(Code::NotFound, "unknown_run", error),
+        RunError::NoRuns { .. } => advised(Code::NotFound, "no_runs", error),
+        RunError::Ambiguous { .. } => advised(Code::InvalidArgument, "ambiguous_run", error),
         RunError::Record { .. } => refused(Code::DataLoss, "bad_record", line(error)),
     }
 }
 
-/// Why there is no report, with what to do where the run is not complete.
+fn advised(code: Code, own: &'static str, error: RunError) -> Status {
+    let advice = error.hint();
+    let status = refused(code, own, line(error));
+    match advice {
+        Some(advice) => hint(status, advice),
+        None => status,
+    }
+}
+
+/// Why there is no report, with what to do.
 pub(super) fn of_report(error: ReportError) -> Status {
-    let advice = match &error {
-        ReportError::Unfinished { advice, .. } => advice.clone(),
-        _ => None,
-    };
+    let advice = error.hint();
     let status = refused(Code::FailedPrecondition, "no_report", line(error));
     match advice {
         Some(advice) => hint(status, &advice),
@@ -92,22 +102,21 @@ impl CoordinatorService for Api {
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {
         let desk = self.0.desk()?;
-        let name = name(&request.into_inner().name)?;
-        let run = match desk.run(&name) {
-            Some(run) => view::of_running(&desk, &run).await?,
-            None => view::of_record(&desk, RunRecord::read(&desk.store, &name).await.map_err(of_record)?).await?,
+        let run = match found(&desk, &request.into_inner().name).await? {
+            Sought::Here(run) => view::of_running(&desk, &run).await?,
+            Sought::Stored(record) => view::of_record(&desk, record).await?,
         };
         Ok(Response::new(v1::GetRunResponse { run: Some(run) }))
     }
 
     async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Answer<Watched> {
         let desk = self.0.desk()?;
-        let name = name(&request.into_inner().name)?;
-        let Some(run) = desk.run(&name) else {
-            let record = RunRecord::read(&desk.store, &name).await.map_err(of_record)?;
-            let run = view::of_record(&desk, record).await?;
-            let only = Ok(v1::WatchRunResponse { run: Some(run) });
-            return Ok(Response::new(Box::pin(futures::stream::iter([only]))));
+        let run = match found(&desk, &request.into_inner().name).await? {
+            Sought::Here(run) => run,
+            Sought::Stored(record) => {
+                let only = Ok(v1::WatchRunResponse { run: Some(view::of_record(&desk, record).await?) });
+                return Ok(Response::new(Box::pin(futures::stream::iter([only]))));
+            }
         };
         let (out, answers) = mpsc::channel(2);
         tokio::spawn(watch(desk, run, out));
@@ -183,20 +192,27 @@ impl CoordinatorService for Api {
     async fn get_report(&self, request: Request<v1::GetReportRequest>) -> Answer<v1::GetReportResponse> {
         let desk = self.0.desk()?;
         let request = request.into_inner();
-        let name = name(&request.name)?;
-        let record = RunRecord::read(&desk.store, &name).await.map_err(of_record)?;
+        if request.more_runs.len() >= RUNS_MAX {
+            return Err(bad("too_much", format!("at most {RUNS_MAX} runs are ranked together")));
+        }
+        let mut records = vec![stored(&desk, &request.name).await?];
+        for name in &request.more_runs {
+            records.push(stored(&desk, name).await?);
+        }
         // It computes for seconds.
         let (store, runtime) = (desk.store.clone(), Handle::current());
-        let made = tokio::task::spawn_blocking(move || runtime.block_on(text(&store, &record, &request))).await;
-        let text = made.map_err(|panic| refused(Code::Internal, "internal", line(panic)))??;
+        let shown = move || text(runtime.block_on(made(&store, &records, &request))?, &request);
+        let text = tokio::task::spawn_blocking(shown)
+            .await
+            .map_err(|panic| refused(Code::Internal, "internal", line(panic)))??;
         Ok(Response::new(v1::GetReportResponse { text }))
     }
 
     async fn query(&self, request: Request<v1::QueryRequest>) -> Answer<Self::QueryStream> {
         let desk = self.0.desk()?;
-        let v1::QueryRequest { sql, run } = request.into_inner();
-        let selection = if run.is_empty() { Selection::All } else { Selection::Run(name(&run)?) };
-        let rows = ask::ask(&desk, &sql, &selection).await?;
+        let request = request.into_inner();
+        let selection = selection(&desk, &request).await?;
+        let rows = ask::ask(&desk, &request.sql, &selection, request.mix_runs).await?;
         let (out, pieces) = mpsc::channel(ask::PIECES_MAX);
         tokio::spawn(ask::send(rows, out));
         Ok(Response::new(ReceiverStream::new(pieces)))
@@ -204,8 +220,7 @@ impl CoordinatorService for Api {
 
     async fn correlate(&self, request: Request<v1::CorrelateRequest>) -> Answer<v1::CorrelateResponse> {
         let desk = self.0.desk()?;
-        let name = name(&request.into_inner().name)?;
-        let record = RunRecord::read(&desk.store, &name).await.map_err(of_record)?;
+        let record = stored(&desk, &request.into_inner().name).await?;
         Ok(Response::new(v1::CorrelateResponse { groups: ask::correlate(&desk, &record).await? }))
     }
 
@@ -279,14 +294,46 @@ fn ago(time: std::time::Duration) -> String {
     then.unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
 
+/// A run that a request names.
+enum Sought {
+    Here(Arc<Running>),
+    Stored(RunRecord),
+}
+
+/// The run of this name, or the only one whose name begins so, or without a name the one that was used last.
+async fn found(desk: &Arc<Desk>, text: &str) -> Result<Sought, Status> {
+    if !text.is_empty()
+        && let Some(run) = desk.run(&name(text)?)
+    {
+        return Ok(Sought::Here(run));
+    }
+    let record = stored(desk, text).await?;
+    Ok(desk.run(&record.name).map_or(Sought::Stored(record), Sought::Here))
+}
+
+/// The same, as its record in the store has it.
+async fn stored(desk: &Arc<Desk>, text: &str) -> Result<RunRecord, Status> {
+    if !text.is_empty() {
+        return RunRecord::read(&desk.store, &name(text)?).await.map_err(of_record);
+    }
+    let (store, runtime) = (desk.store.clone(), Handle::current());
+    // Records of large runs are large.
+    let last = tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::last_used(&store))).await;
+    last.map_err(|panic| refused(Code::Internal, "internal", line(panic)))?.map_err(of_record)
+}
+
 /// A run that is here, or is taken from the store; one that has not ended is conducted.
 async fn known(desk: &Arc<Desk>, text: &str) -> Result<Arc<Running>, Status> {
-    let name = name(text)?;
+    let named = name(text)?;
     let _finding = desk.finding.lock().await;
+    if let Some(run) = desk.run(&named) {
+        return Ok(run);
+    }
+    let record = RunRecord::read(&desk.store, &named).await.map_err(of_record)?;
+    let name = record.name.clone();
     if let Some(run) = desk.run(&name) {
         return Ok(run);
     }
-    let record = RunRecord::read(&desk.store, &name).await.map_err(of_record)?;
     if record.request.is_none() {
         let why = format!("run `{name}` was made by one command, not by a coordinator");
         return Err(hint(refused(Code::FailedPrecondition, "local_run", why), "submit it to the coordinator"));
@@ -363,8 +410,33 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
         run.change(&desk.store, |own| *own = record).await.map_err(changed)?;
         info!(run = %name, priority = request.priority, device = request.device, "run submitted again");
         conduct::start(desk, run.clone());
+    } else {
+        // It is the run that was used last.
+        run.change(&desk.store, |_| {}).await.map_err(changed)?;
     }
     view::of_running(desk, &run).await
+}
+
+/// The runs that a query is of.
+async fn selection(desk: &Arc<Desk>, request: &v1::QueryRequest) -> Result<Selection, Status> {
+    if request.all_runs {
+        return Ok(Selection::All);
+    }
+    let mut texts: Vec<&str> = request.runs.iter().map(String::as_str).collect();
+    if texts.is_empty() {
+        texts.push(&request.run);
+    }
+    if texts.len() > RUNS_MAX {
+        return Err(bad("too_much", format!("at most {RUNS_MAX} runs are named by a query")));
+    }
+    let mut runs: Vec<RunName> = Vec::new();
+    for text in texts {
+        let name = stored(desk, text).await?.name;
+        if !runs.contains(&name) {
+            runs.push(name);
+        }
+    }
+    Ok(Selection::Runs(runs))
 }
 
 /// What is asked for, if it is something that can be done.
@@ -468,14 +540,43 @@ async fn watch(desk: Arc<Desk>, run: Arc<Running>, out: mpsc::Sender<Result<v1::
     }
 }
 
-/// A run's tables, made now of what is in the store.
-async fn text(store: &Place, record: &RunRecord, request: &v1::GetReportRequest) -> Result<String, Status> {
-    let options = record.request.as_ref().map_or_else(ReportOptions::default, |request| ReportOptions {
-        replicates: request.replicates,
-        seed: request.seed,
-    });
-    let report = report::make(store, record, &options).await;
-    let mut report = report.map_err(of_report)?;
+/// The report that is asked for, made now of what is in the store.
+async fn made(store: &Place, records: &[RunRecord], request: &v1::GetReportRequest) -> Result<Report, Status> {
+    report::require_complete(store, records).await.map_err(of_report)?;
+    let asked = records[0].request.as_ref();
+    let options = if request.options.is_empty() {
+        asked.map_or_else(ReportOptions::default, |asked| ReportOptions {
+            replicates: asked.replicates,
+            seed: asked.seed,
+        })
+    } else {
+        serde_json::from_str(&request.options).map_err(|error| bad("bad_options", line(error)))?
+    };
+    if options.replicates > REPLICATES_MAX {
+        return Err(bad("too_much", format!("at most {REPLICATES_MAX} replicates")));
+    }
+    let is_board = request.tables().eq([v1::Table::Leaderboard]) && !request.write;
+    if records.len() > 1 && !is_board {
+        return Err(bad("many_runs", "several runs are ranked together, and have no other table"));
+    }
+    let mut report = if is_board {
+        let record = report::together(&records[0], &records[1..]).map_err(of_report)?;
+        report::rank(store, &record, &options).await.map_err(of_report)?
+    } else {
+        report::make(store, &records[0], &options).await.map_err(of_report)?
+    };
+    if request.write {
+        report.write(store).await.map_err(of_report)?;
+    }
+    if !request.dataset.is_empty() {
+        let dataset = request.dataset.parse().map_err(|error: NameError| bad("bad_name", line(error)))?;
+        report.only(&dataset).map_err(of_report)?;
+    }
+    Ok(report)
+}
+
+/// A report's tables as text.
+fn text(mut report: Report, request: &v1::GetReportRequest) -> Result<String, Status> {
     let table = |table: v1::Table| match table {
         v1::Table::Correlations => Ok(report::Table::Correlations),
         v1::Table::Leaderboard => Ok(report::Table::Leaderboard),

@@ -85,6 +85,21 @@ pub(super) fn run(record: &RunRecord) -> v1::Run {
             side_max: limits.side_max,
             bytes_max: limits.bytes_max,
         }),
+        spec: Some(spec(record)),
         ..v1::Run::default()
+    }
+}
+
+fn spec(record: &RunRecord) -> v1::RunSpec {
+    let spec = &record.spec;
+    v1::RunSpec {
+        datasets: spec.datasets.iter().map(|dataset| dataset.name.to_string()).collect(),
+        model: spec.model.clone(),
+        prompts: spec.prompts.clone(),
+        views: spec.views.clone(),
+        dtype: spec.dtype.clone(),
+        device: spec.device.clone(),
+        remark: spec.remark.clone(),
+        priority: record.request.as_ref().map(|request| request.priority),
     }
 }

@@ -6,6 +6,7 @@
 mod correlations;
 mod cross_dataset;
 pub mod distributed;
+mod duckdb;
 mod leaderboard;
 mod load;
 pub(crate) mod text;
@@ -17,7 +18,7 @@ use parquet::errors::ParquetError;
 
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
-use crate::run::{RunRecord, RunState};
+use crate::run::{RunError, RunRecord, RunState};
 use crate::sql::SqlError;
 use crate::stats::Bootstrap;
 use crate::status::RunStatus;
@@ -30,8 +31,9 @@ pub use correlations::EXBEDDE;
 pub use text::Table;
 pub use together::together;
 
-/// What a report is made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a report is made with. As JSON it goes to a coordinator, which refuses what it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ReportOptions {
     /// Draws of the bootstrap.
     pub replicates: u32,
@@ -57,6 +59,9 @@ pub enum ReportError {
     /// The store failed.
     #[error(transparent)]
     Place(#[from] PlaceError),
+    /// A run's record cannot be had.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// A query failed, here or on the cluster that it ran on.
     #[error(transparent)]
     Sql(#[from] SqlError),
@@ -141,6 +146,23 @@ pub enum ReportError {
 
 fn after_colon(text: &Option<String>) -> String {
     text.as_ref().map(|text| format!(": {text}")).unwrap_or_default()
+}
+
+impl ReportError {
+    /// Returns what to do about it, where something can be done.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            ReportError::Unfinished { advice, .. } => return advice.clone(),
+            ReportError::NoPart { .. } | ReportError::Part { .. } | ReportError::Rows { .. } => {
+                "submit the run again: what is missing or damaged is scored again, the rest is not"
+            }
+            ReportError::UnlikeRuns { .. } => {
+                "scores of unlike models or pictures cannot be ranked together; show each run alone"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
 }
 
 /// The first few of many: an error is read by people.
@@ -265,7 +287,7 @@ fn assemble(
 }
 
 impl Report {
-    /// Writes the three tables, over those of an earlier report.
+    /// Writes the three tables, over those of an earlier report, and the views that name the run's files.
     ///
     /// # Errors
     /// Where the store fails.
@@ -279,7 +301,7 @@ impl Report {
             let bytes = self.encode(&batch).map_err(|source| ReportError::Write { table, source })?;
             store.put(&report_key(table, &self.record.name), bytes).await?;
         }
-        Ok(())
+        duckdb::write(store, &self.record).await
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<bytes::Bytes, ParquetError> {

@@ -1,10 +1,8 @@
 //! `submit --coordinator`: the same request, made of a coordinator. Pictures and scores do not pass through here: only the
 //! model's files go up, once.
 
-use std::io::{Write, stdout};
-
 use dqa_proto::v1;
-use dqa_worker::program::{Done, Unwritten, advise, note};
+use dqa_worker::program::{Done, advise, note};
 
 use super::{Args, definitions};
 use crate::cli::remote::{Client, class, given, model, refusal, send_model};
@@ -73,9 +71,8 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
         note(format_args!("`dqa-coord status {} --watch --coordinator {coordinator}` says how far it is", run.name));
         return Ok(Done::All);
     }
-    let text = report::fetched(&mut client, &run.name, &[], args.report.format()).await?;
-    let mut out = stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten::from)?;
+    let text = report::fetched(&mut client, args.report.request(run.name.clone(), &[])).await?;
+    report::print(&text)?;
     let failed = run.progress.is_some_and(|progress| progress.pictures_failed > 0);
     Ok(if failed { Done::SomeFailed } else { Done::All })
 }

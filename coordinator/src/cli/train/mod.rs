@@ -25,6 +25,7 @@ use setup::SetupArgs;
 
 /// Learns prompts, or a model, from a data set's labels.
 #[derive(clap::Args)]
+#[command(arg = crate::cli::here_only::coordinator())]
 pub(super) struct Args {
     /// The data set: a name from configs/datasets, a definition (TOML), or a folder. It has labels.
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
