@@ -80,8 +80,9 @@ impl PartListing {
         let datasets: BTreeSet<&str> =
             records.iter().flat_map(|record| &record.parts).map(|part| part.dataset.as_str()).collect();
         let folders: Vec<String> = datasets.into_iter().map(scores::dataset_folder).collect();
-        let lists = folders.into_iter().map(|folder| async move { store.list(&folder).try_collect().await });
-        let listed: Vec<Vec<Object>> = futures::stream::iter(lists).buffered(LISTINGS_MAX).try_collect().await?;
+        let list = |folder: String| async move { store.list(&folder).try_collect().await };
+        let listed: Vec<Vec<Object>> =
+            futures::stream::iter(folders).map(list).buffered(LISTINGS_MAX).try_collect().await?;
         Ok(PartListing(listed.into_iter().flatten().map(|object| (object.key, object.version)).collect()))
     }
 
@@ -114,8 +115,9 @@ impl Counter {
     pub async fn count(&self, store: &Place, records: &[RunRecord]) -> Result<Vec<Progress>, PlaceError> {
         let listing = PartListing::read(store, records).await?;
         let counted: Vec<Option<Progress>> = records.iter().map(|record| counted_before(record, &listing)).collect();
-        let open = || records.iter().zip(&counted).filter(|(_, counted)| counted.is_none()).map(|(record, _)| record);
-        self.look(store, &listing, open()).await?;
+        let open = records.iter().zip(&counted).filter(|(_, counted)| counted.is_none());
+        let open: Vec<&RunRecord> = open.map(|(record, _)| record).collect();
+        self.look(store, &listing, &open).await?;
         let known = self.known();
         let count = |record: &RunRecord| {
             let mut progress = Progress::default();
@@ -129,33 +131,29 @@ impl Counter {
     }
 
     /// Looks into the parts that are listed and were not looked into in this version. Runs share parts: each is looked at once.
-    async fn look<'a>(
-        &self,
-        store: &Place,
-        listing: &PartListing,
-        records: impl Iterator<Item = &'a RunRecord>,
-    ) -> Result<(), PlaceError> {
-        let mut unknown: BTreeMap<&str, (&str, u64)> = BTreeMap::new();
-        {
-            let mut known = self.known();
-            if known.len() > KNOWN_MAX {
-                known.clear();
-            }
-            for part in records.flat_map(|record| &record.parts) {
-                let Some(version) = listing.version(&part.key) else { continue };
-                if known.get(&part.key).is_none_or(|(before, _)| before != version) {
-                    unknown.insert(&part.key, (version, part.rows));
-                }
-            }
-        }
-        let parts = unknown.iter().map(|(key, (_, rows))| ((*key).to_owned(), *rows));
+    async fn look(&self, store: &Place, listing: &PartListing, records: &[&RunRecord]) -> Result<(), PlaceError> {
+        let unknown = self.unknown(listing, records);
+        let parts: Vec<(String, u64)> = unknown.iter().map(|(key, (_, rows))| (key.clone(), *rows)).collect();
         let found = parts::find_all(store, parts).await?;
-        let found = unknown.iter().zip(found).map(|((key, (version, _)), found)| {
-            let (key, version) = ((*key).to_owned(), (*version).to_owned());
-            (key, (version, found))
-        });
+        let found = unknown.into_iter().zip(found).map(|((key, (version, _)), found)| (key, (version, found)));
         self.known().extend(found);
         Ok(())
+    }
+
+    /// Versions and planned rows of the parts that were not looked into in this version, by key.
+    fn unknown(&self, listing: &PartListing, records: &[&RunRecord]) -> BTreeMap<String, (String, u64)> {
+        let mut known = self.known();
+        if known.len() > KNOWN_MAX {
+            known.clear();
+        }
+        let mut unknown = BTreeMap::new();
+        for part in records.iter().flat_map(|record| &record.parts) {
+            let Some(version) = listing.version(&part.key) else { continue };
+            if known.get(&part.key).is_none_or(|(before, _)| before != version) {
+                unknown.insert(part.key.clone(), (version.to_owned(), part.rows));
+            }
+        }
+        unknown
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, (String, Found)>> {

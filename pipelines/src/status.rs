@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::names::RunName;
 use crate::place::{Place, PlaceError};
 use crate::process::Process;
 use crate::progress::{Counter, Progress};
@@ -95,12 +96,7 @@ impl RunStatus {
         counter: &Counter,
     ) -> Result<Vec<RunStatus>, PlaceError> {
         // Before the parts: a process that ends between the two has left all of them.
-        let processes = records.iter().map(|record| async {
-            let is_local = record.state.is_active() && !record.is_of_coordinator();
-            if is_local { Process::find(store, &record.name).await } else { Ok(None) }
-        });
-        let processes: Vec<Option<(Process, Timestamp)>> =
-            futures::stream::iter(processes).buffered(READS_MAX).try_collect().await?;
+        let processes = processes(store, &records).await?;
         let has_remote = records.iter().any(|record| record.state.is_active() && record.is_of_coordinator());
         let coordinator = if has_remote { coordinator(store).await? } else { None };
         let progress = counter.count(store, &records).await?;
@@ -125,9 +121,9 @@ impl RunStatus {
         let run = &self.record.name;
         match self.state {
             RunState::Complete if self.progress.is_whole() => None,
-            RunState::Complete | RunState::Interrupted => {
-                Some("`dqa-coord submit` with the same arguments goes on from there; what was scored is kept".to_owned())
-            }
+            RunState::Complete | RunState::Interrupted => Some(
+                "`dqa-coord submit` with the same arguments goes on from there; what was scored is kept".to_owned(),
+            ),
             RunState::Failed | RunState::Cancelled | RunState::Paused => {
                 Some(format!("`dqa-coord resume {run}` on its coordinator goes on with it; what was scored is kept"))
             }
@@ -160,6 +156,20 @@ impl RunStatus {
             progress.pictures
         )
     }
+}
+
+/// The process that the store names for each run that a command works on.
+async fn processes(store: &Place, records: &[RunRecord]) -> Result<Vec<Option<(Process, Timestamp)>>, PlaceError> {
+    let is_local = |record: &RunRecord| record.state.is_active() && !record.is_of_coordinator();
+    let names: Vec<Option<RunName>> =
+        records.iter().map(|record| is_local(record).then(|| record.name.clone())).collect();
+    let find = |name: Option<RunName>| async move {
+        match name {
+            Some(name) => Process::find(store, &name).await,
+            None => Ok(None),
+        }
+    };
+    futures::stream::iter(names).map(find).buffered(READS_MAX).try_collect().await
 }
 
 /// The coordinator that led last; None where the store never had one.

@@ -37,6 +37,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     }
     let store = args.store.open().await?;
     let records = args.runs.records(&store).await?;
+    report::require_complete(&store, &records).await.map_err(advised)?;
     let record = together(&records[0], &records[1..]).map_err(advised)?;
     let mut report = report::rank(&store, &record, &args.report.options()).await.map_err(advised)?;
     if let Some(dataset) = &args.dataset {

@@ -23,6 +23,7 @@ mod serve;
 mod status;
 mod study;
 mod submit;
+mod told_to_end;
 mod train;
 mod usable;
 mod watch;
@@ -93,7 +94,8 @@ enum Command {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 finished with failed rows or problems found, 2 could not run, 75 start it again \
-    (serve: another leads, or the store does not answer).\n\
+    (serve: another leads, or the store does not answer), 130 and 143 ended by Ctrl-C and by SIGTERM (submit goes on when it is \
+    given again).\n\
     Every flag can be given as an environment variable DQA_<FLAG> and in a configuration file; a flag wins over the \
     environment, and that over the file. RUST_LOG sets what is logged to standard error.";
 

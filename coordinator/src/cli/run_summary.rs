@@ -4,7 +4,7 @@
 
 use std::io::{BufWriter, Write, stdout};
 
-use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::status::RunStatus;
 use dqa_proto::v1;
 use dqa_worker::program::{Format, Unwritten};
 use serde::Serialize;
@@ -20,7 +20,9 @@ pub(super) struct RunSummary {
     pub(super) state: String,
     /// Why it failed, or what it waits for.
     pub(super) failure: Option<String>,
-    /// What to do about the failure.
+    /// Who works on it. None: nobody, or it has ended.
+    pub(super) conductor: Option<String>,
+    /// What to do about it.
     pub(super) hint: Option<String>,
     /// When it was first planned.
     pub(super) created: String,
@@ -58,29 +60,20 @@ pub(super) struct RunSummary {
     pub(super) windows_per_second: Option<f64>,
 }
 
-/// What of a run is in the store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stored {
-    pub(super) shards_done: u64,
-    pub(super) windows_done: u64,
-    /// Pictures with a row, scored or failed.
-    pub(super) pictures_done: u64,
-    /// Of them, those without a score.
-    pub(super) pictures_failed: u64,
-}
-
 impl RunSummary {
     /// Makes the summary of a run of a store.
-    pub(super) fn of_record(record: &RunRecord, stored: Stored) -> RunSummary {
-        // Nothing of a run that has ended is under way, whoever made it.
-        let idle = (!record.state.is_active()).then_some(0);
+    pub(super) fn of_store(status: &RunStatus) -> RunSummary {
+        // Nothing of a run that has ended, or was interrupted, is under way, whoever made it.
+        let idle = (!status.state.is_active()).then_some(0);
+        let (record, progress) = (&status.record, &status.progress);
         let spec = &record.spec;
         let datasets: Vec<&str> = spec.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
         RunSummary {
             run: record.name.to_string(),
-            state: record.state.to_string(),
+            state: status.state.to_string(),
             failure: record.failure.clone(),
-            hint: record.hint.clone(),
+            conductor: status.conductor.as_ref().map(ToString::to_string),
+            hint: record.hint.clone().or_else(|| status.advice()),
             created: record.created.to_string(),
             updated: record.updated.to_string(),
             fingerprint: record.fingerprint.clone(),
@@ -92,16 +85,16 @@ impl RunSummary {
             device: spec.device.clone(),
             remark: spec.remark.clone(),
             priority: record.request.as_ref().map(|request| request.priority),
-            shards: record.parts.len() as u64,
-            shards_done: stored.shards_done,
+            shards: progress.parts,
+            shards_done: progress.parts_done,
             shards_running: idle,
             shards_retrying: idle,
             shards_quarantined: idle,
-            windows: record.counts.windows,
-            windows_done: stored.windows_done,
-            pictures: record.counts.pictures,
-            pictures_done: stored.pictures_done,
-            pictures_failed: stored.pictures_failed,
+            windows: progress.windows,
+            windows_done: progress.windows_done,
+            pictures: progress.pictures,
+            pictures_done: progress.pictures_done(),
+            pictures_failed: progress.failed,
             windows_per_second: idle.map(|_| 0.0),
         }
     }
@@ -114,6 +107,7 @@ impl RunSummary {
             run: run.name.clone(),
             state: watch::state(run),
             failure: text(&run.failure),
+            conductor: text(&run.conductor),
             hint: text(&run.hint),
             created: run.created.clone(),
             updated: run.updated.clone(),
@@ -214,6 +208,9 @@ fn print_lines(run: &RunSummary) -> Result<(), Unwritten> {
         writeln!(out, "windows/s    {rate:.1}")?;
     }
     writeln!(out, "updated      {}", to_the_second(&run.updated))?;
+    if let Some(conductor) = &run.conductor {
+        writeln!(out, "worked on    by {conductor}")?;
+    }
     if let Some(failure) = &run.failure {
         writeln!(out, "because      {failure}")?;
     }

@@ -1,11 +1,11 @@
 //! `dqa-coord runs`: what a store, or a coordinator, has been asked for.
 
-use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::status::RunStatus;
 use dqa_worker::program::{Done, Format};
 
 use super::remote::RemoteArgs;
 use super::run_summary::{self, RunSummary};
-use super::{StoreArgs, overview, status};
+use super::{StoreArgs, overview};
 
 /// Lists the runs of a store, or of a coordinator, oldest first.
 #[derive(clap::Args)]
@@ -26,11 +26,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         Some(mut client) => overview::runs(&mut client).await?,
         None => {
             let store = args.store.open().await?;
-            let mut runs: Vec<RunSummary> = Vec::new();
-            for record in RunRecord::all(&store).await? {
-                runs.push(status::summary(&store, &record).await?);
-            }
-            runs
+            RunStatus::read_all(&store).await?.iter().map(RunSummary::of_store).collect()
         }
     };
     run_summary::print_all(&runs, args.format)?;

@@ -2,14 +2,13 @@
 
 use std::io::{IsTerminal, Write, stdout};
 
-use dqa_pipelines::parts::{self, Found};
-use dqa_pipelines::place::Place;
 use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::status::RunStatus;
 use dqa_worker::program::{Done, Format, Unwritten};
 
 use super::remote::{Client, RemoteArgs};
 use super::run_selector::RunSelector;
-use super::run_summary::{self, RunSummary, Stored};
+use super::run_summary::{self, RunSummary};
 use super::{StoreArgs, overview};
 
 /// Says how far a run is, by what is in the store now.
@@ -56,7 +55,8 @@ async fn of_store(args: &Args) -> anyhow::Result<RunSummary> {
     let store = args.store.open().await?;
     let mut record = args.run.record(&store).await?;
     loop {
-        let run = summary(&store, &record).await?;
+        let status = RunStatus::read(&store, record.clone()).await?;
+        let run = RunSummary::of_store(&status);
         if !args.watch {
             return Ok(run);
         }
@@ -65,7 +65,7 @@ async fn of_store(args: &Args) -> anyhow::Result<RunSummary> {
             overview::clear_screen()?;
         }
         run_summary::print_one(&run, args.format)?;
-        if !record.state.is_active() {
+        if !status.state.is_active() {
             return Ok(run);
         }
         if !is_screen && args.format == Format::Table {
@@ -74,19 +74,4 @@ async fn of_store(args: &Args) -> anyhow::Result<RunSummary> {
         tokio::time::sleep(overview::pause(is_screen)).await;
         record = RunRecord::read(&store, &record.name).await?;
     }
-}
-
-/// A run of a store, by what is in the store now.
-pub(super) async fn summary(store: &Place, record: &RunRecord) -> anyhow::Result<RunSummary> {
-    let found = parts::find_all(store, record.parts.iter().map(|part| (part.key.clone(), part.rows))).await?;
-    let mut stored = Stored::default();
-    for (part, found) in record.parts.iter().zip(found) {
-        if let Found::Whole(counts) = found {
-            stored.shards_done += 1;
-            stored.windows_done += part.windows;
-            stored.pictures_done += counts.rows;
-            stored.pictures_failed += counts.failed;
-        }
-    }
-    Ok(RunSummary::of_record(record, stored))
 }

@@ -16,19 +16,24 @@ use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::registry;
 use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::trained_on::TrainedOn;
 use dqa_worker::cli::{Loaded, ModelArgs};
 use dqa_worker::program::{Done, advise, command_line, host, note};
 use dqa_worker::shard::ShardScorer;
 
 use super::StoreArgs;
-use super::detach::detach;
+use super::detach;
 use super::named::{self, RedefineArgs};
 use super::progress::Progress;
 use super::remote::RemoteArgs;
 use super::report::ReportArgs;
+use super::told_to_end::Signal;
 use crate::engine::Local;
-use crate::run::{self, Asked, PrepareError, Requested, Roots, Watch, Work};
+use crate::run::{self, Asked, Claim, PrepareError, Requested, Roots, Watch, Work};
+
+/// Whoever ends a command does not wait long for its last words.
+const SAY_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often progress is looked at: what a person sees as at once.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -90,7 +95,8 @@ pub(super) struct Args {
     #[command(flatten)]
     remote: RemoteArgs,
 
-    /// Go on in the background, and write what would be shown to a file in the store's folder.
+    /// Wait until the run is planned, then go on in the background and write what would be shown to a file in the store's
+    /// folder. A coordinator's run goes on there.
     #[arg(long)]
     detach: bool,
 
@@ -110,8 +116,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     if let Some(client) = args.remote.client()? {
         return remote::submit(args, client).await;
     }
-    if args.detach {
-        return detach(&args.store).await;
+    if args.detach && !detach::is_in_background() {
+        return detach::detach(&args.store).await;
     }
     let definitions = definitions(&args.datasets)?;
     let store = args.store.create().await?;
@@ -155,15 +161,52 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     }
     let used_by = format!("run {}", record.name);
     registry::register(&store, &loaded_names, args.redefine.names(), &used_by).await.map_err(named::advised)?;
-    // Also of one that is done: it is the run that was used last.
-    record.write(&store).await?;
-    if record.state != RunState::Complete {
+    if record.state == RunState::Complete {
+        // It is the run that was used last.
+        record.write(&store).await?;
+        detach::tell_planned(&record.name);
+    } else {
+        let claim = Claim::take(&store, &record.name).await.map_err(|error| match error.hint() {
+            Some(hint) => advise(error.into(), hint),
+            None => error.into(),
+        })?;
+        record.write(&store).await?;
+        detach::tell_planned(&record.name);
         let scorer = Arc::new(ShardScorer::new(scorer, settings, device));
-        score(&store, &work, args.retry_failed, scorer, &run::facts(&record)).await?;
-        record = run::commit(&store, &mut work, record).await?;
+        let name = record.name.clone();
+        let to_the_end = async {
+            score(&store, &work, args.retry_failed, scorer, &run::facts(&record)).await?;
+            Ok(run::commit(&store, &mut work, record).await?)
+        };
+        let ended = tokio::select! {
+            ended = to_the_end => ended.map(Ok),
+            signal = Signal::received() => signal.map(Err),
+        };
+        claim.release().await;
+        record = match ended? {
+            Ok(record) => record,
+            Err(signal) => {
+                say_interrupted(&store, &name, signal).await;
+                return Ok(signal.done());
+            }
+        };
     }
     args.report.make_and_show(&store, &record).await?;
     Ok(if record.counts.failed == 0 { Done::All } else { Done::SomeFailed })
+}
+
+/// Says that the run was interrupted, how far it is, and what goes on with it. A store that does not answer is not waited for.
+async fn say_interrupted(store: &Place, run: &RunName, signal: Signal) {
+    let status = async { anyhow::Ok(RunStatus::read(store, RunRecord::read(store, run).await?).await?) };
+    match tokio::time::timeout(SAY_WITHIN, status).await {
+        Ok(Ok(status)) => {
+            note(format_args!("{signal}: run {run} is {}: {}", status.state, status.extent()));
+            if let Some(advice) = status.advice() {
+                note(format_args!("hint: {advice}"));
+            }
+        }
+        _ => note(format_args!("{signal}: run {run} is interrupted; the same command goes on with what was scored")),
+    }
 }
 
 fn definitions(texts: &[String]) -> anyhow::Result<Vec<Definition>> {

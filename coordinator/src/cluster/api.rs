@@ -29,7 +29,7 @@ use tracing::info;
 use super::conduct::{self, Running};
 use super::desk::{Desk, unanswered};
 use super::serve::Front;
-use super::{ask, model_files, wire};
+use super::{ask, model_files, view, wire};
 use crate::run::{OtherRun, Requested};
 
 const DATASETS_MAX: usize = 64;
@@ -79,6 +79,16 @@ fn advised(code: Code, own: &'static str, error: RunError) -> Status {
     }
 }
 
+/// Why there is no report, with what to do.
+pub(super) fn of_report(error: ReportError) -> Status {
+    let advice = error.hint();
+    let status = refused(Code::FailedPrecondition, "no_report", line(error));
+    match advice {
+        Some(advice) => hint(status, &advice),
+        None => status,
+    }
+}
+
 #[tonic::async_trait]
 impl CoordinatorService for Api {
     type WatchRunStream = Watched;
@@ -94,8 +104,8 @@ impl CoordinatorService for Api {
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {
         let desk = self.0.desk()?;
         let run = match found(&desk, &request.into_inner().name).await? {
-            Sought::Here(run) => run.shown(&desk),
-            Sought::Stored(record) => wire::run(&record),
+            Sought::Here(run) => view::of_running(&desk, &run).await?,
+            Sought::Stored(record) => view::of_record(&desk, record).await?,
         };
         Ok(Response::new(v1::GetRunResponse { run: Some(run) }))
     }
@@ -105,7 +115,7 @@ impl CoordinatorService for Api {
         let run = match found(&desk, &request.into_inner().name).await? {
             Sought::Here(run) => run,
             Sought::Stored(record) => {
-                let only = Ok(v1::WatchRunResponse { run: Some(wire::run(&record)) });
+                let only = Ok(v1::WatchRunResponse { run: Some(view::of_record(&desk, record).await?) });
                 return Ok(Response::new(Box::pin(futures::stream::iter([only]))));
             }
         };
@@ -120,11 +130,7 @@ impl CoordinatorService for Api {
         // Records of large runs are large.
         let read = tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::all(&store))).await;
         let records = read.map_err(|panic| refused(Code::Internal, "internal", line(panic)))?.map_err(of_record)?;
-        let show = |record: &RunRecord| match desk.run(&record.name) {
-            Some(run) => run.shown(&desk),
-            None => wire::run(record),
-        };
-        Ok(Response::new(v1::ListRunsResponse { runs: records.iter().map(show).collect() }))
+        Ok(Response::new(v1::ListRunsResponse { runs: view::of_records(&desk, records).await? }))
     }
 
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
@@ -137,7 +143,7 @@ impl CoordinatorService for Api {
         }
         run.cancel();
         info!(run = %run.name, "run called off");
-        Ok(Response::new(v1::CancelRunResponse { run: Some(run.shown(&desk)) }))
+        Ok(Response::new(v1::CancelRunResponse { run: Some(view::of_running(&desk, &run).await?) }))
     }
 
     async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Answer<v1::PauseRunResponse> {
@@ -151,7 +157,7 @@ impl CoordinatorService for Api {
                 Vec::new()
             });
         }
-        Ok(Response::new(v1::PauseRunResponse { run: Some(run.shown(&desk)) }))
+        Ok(Response::new(v1::PauseRunResponse { run: Some(view::of_running(&desk, &run).await?) }))
     }
 
     async fn resume_run(&self, request: Request<v1::ResumeRunRequest>) -> Answer<v1::ResumeRunResponse> {
@@ -168,9 +174,9 @@ impl CoordinatorService for Api {
                 }
             }
             RunState::Cancelled | RunState::Failed => again(&desk, &run, |_| {}).await?,
-            RunState::Planning | RunState::Running | RunState::Complete => {}
+            RunState::Planning | RunState::Running | RunState::Complete | RunState::Interrupted => {}
         }
-        Ok(Response::new(v1::ResumeRunResponse { run: Some(run.shown(&desk)) }))
+        Ok(Response::new(v1::ResumeRunResponse { run: Some(view::of_running(&desk, &run).await?) }))
     }
 
     async fn retry_failed(&self, request: Request<v1::RetryFailedRequest>) -> Answer<v1::RetryFailedResponse> {
@@ -181,7 +187,7 @@ impl CoordinatorService for Api {
             return Err(hint(refused(Code::FailedPrecondition, "active_run", why), "wait for it, or cancel it"));
         }
         again(&desk, &run, |request| request.retry_failed = true).await?;
-        Ok(Response::new(v1::RetryFailedResponse { run: Some(run.shown(&desk)) }))
+        Ok(Response::new(v1::RetryFailedResponse { run: Some(view::of_running(&desk, &run).await?) }))
     }
 
     async fn get_report(&self, request: Request<v1::GetReportRequest>) -> Answer<v1::GetReportResponse> {
@@ -401,7 +407,7 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
         let run = Running::new(record);
         info!(run = %name, priority = request.priority, device = request.device, "run submitted");
         conduct::start(desk, run.clone());
-        return Ok(run.shown(desk));
+        return view::of_running(desk, &run).await;
     }
     drop(finding);
     let (run, _control) = commanded(desk, name.as_str()).await?;
@@ -413,7 +419,7 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
         // It is the run that was used last.
         run.change(&desk.store, |_| {}).await.map_err(changed)?;
     }
-    Ok(run.shown(desk))
+    view::of_running(desk, &run).await
 }
 
 fn redefined(names: &[String]) -> Result<Vec<DatasetName>, Status> {
@@ -547,9 +553,11 @@ fn limits(sent: Option<v1::PictureLimits>) -> Result<PictureLimits, Status> {
 async fn watch(desk: Arc<Desk>, run: Arc<Running>, out: mpsc::Sender<Result<v1::WatchRunResponse, Status>>) {
     let mut changes = run.changes();
     loop {
-        let shown = run.shown(&desk);
         let has_ended = !run.state().is_active();
-        if out.send(Ok(v1::WatchRunResponse { run: Some(shown) })).await.is_err() || has_ended {
+        let shown = view::of_running(&desk, &run).await;
+        let is_broken = shown.is_err();
+        let answer = shown.map(|run| v1::WatchRunResponse { run: Some(run) });
+        if out.send(answer).await.is_err() || has_ended || is_broken {
             return;
         }
         tokio::select! {
@@ -563,11 +571,7 @@ async fn watch(desk: Arc<Desk>, run: Arc<Running>, out: mpsc::Sender<Result<v1::
 
 /// The report that is asked for, made now of what is in the store.
 async fn made(store: &Place, records: &[RunRecord], request: &v1::GetReportRequest) -> Result<Report, Status> {
-    let of_report = |error: ReportError| {
-        let advice = error.hint();
-        let status = refused(Code::FailedPrecondition, "no_report", line(error));
-        advice.map_or_else(|| status.clone(), |advice| hint(status.clone(), &advice))
-    };
+    report::require_complete(store, records).await.map_err(of_report)?;
     let options = if request.options.is_empty() {
         ReportOptions::of_run(&records[0])
     } else {

@@ -7,8 +7,8 @@ use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::causes;
-use dqa_pipelines::report::ReportError;
 use dqa_pipelines::report::distributed::{self, GroupAgreement, GroupKind};
+use dqa_pipelines::report::{self, ReportError};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::sql::{self, Selection, SqlError};
 use dqa_proto::v1::{self, QueryResponse};
@@ -17,7 +17,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
-use super::api::line;
+use super::api::{self, line};
 use super::desk::{Desk, unanswered};
 use super::query::{self, QueryError};
 
@@ -85,12 +85,13 @@ async fn pieces(
 /// # Errors
 /// A run that is not complete; workers that cannot.
 pub(super) async fn correlate(desk: &Arc<Desk>, record: &RunRecord) -> Result<Vec<v1::GroupAgreement>, Status> {
+    report::require_complete(&desk.store, std::slice::from_ref(record)).await.map_err(api::of_report)?;
     let selection = Selection::run(record.name.clone());
     let session = query::session(desk.carrier(), &desk.store, &selection).await.map_err(of_sql)?;
     let groups = distributed::correlations(&session, record).await.map_err(|error| match error {
         ReportError::Sql(error) => of_sql(error),
         ReportError::Engine(error) => of_query(&error),
-        error => refused(Code::FailedPrecondition, "no_report", line(error)),
+        error => api::of_report(error),
     })?;
     Ok(groups.into_iter().map(shown).collect())
 }

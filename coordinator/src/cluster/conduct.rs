@@ -194,44 +194,56 @@ impl Running {
         }
     }
 
-    /// The run as users see it.
-    pub(super) fn shown(&self, desk: &Desk) -> v1::Run {
+    /// The run by what the board knows of it; None where it is not there: it is being planned, or has ended.
+    pub(super) fn on_board(&self, desk: &Desk) -> Option<v1::Run> {
         let tally = self.id().map(|id| desk.look(|board, _| board.tally(id)));
         let live = self.live();
-        let mut run = wire::run(&live.record);
-        // Its parts are being counted.
-        let counted = live.counts.scored + live.counts.failed;
-        if let Some(progress) = run.progress.as_mut().filter(|_| counted > 0 && counted == live.counts.pictures) {
-            (progress.shards_done, progress.windows_done) = (progress.shards, progress.windows);
-            (progress.pictures_done, progress.pictures_failed) = (counted, live.counts.failed);
+        if !live.record.state.is_active() {
+            return None;
         }
-        let (Some(plan), Some(tally), Some(progress)) = (&live.plan, tally, run.progress.as_mut()) else {
-            return run;
+        let mut run = wire::run(&live.record);
+        let counts = live.counts;
+        let Some(plan) = &live.plan else {
+            // Its parts are being counted.
+            let is_counted = counts.pictures > 0 && counts.scored + counts.failed == counts.pictures;
+            let parts = live.record.parts.len() as u64;
+            run.progress = Some(v1::RunProgress {
+                shards: parts,
+                shards_done: parts,
+                windows: counts.windows,
+                windows_done: counts.windows,
+                pictures: counts.pictures,
+                pictures_done: counts.pictures,
+                pictures_failed: counts.failed,
+                ..v1::RunProgress::default()
+            });
+            return (is_counted && live.record.state == RunState::Running).then_some(run);
         };
+        let tally = tally?;
         let rate = match (live.samples.front(), live.samples.back()) {
             (Some((from, first)), Some((to, last))) if to > from => {
                 last.saturating_sub(*first) as f64 / to.duration_since(*from).as_secs_f64()
             }
             _ => 0.0,
         };
-        *progress = v1::RunProgress {
+        run.progress = Some(v1::RunProgress {
             shards: plan.parts_total,
             shards_done: plan.parts_done,
             shards_running: tally.running as u64,
             shards_retrying: tally.retrying as u64,
             shards_quarantined: tally.given_up as u64,
-            windows: live.counts.windows,
+            windows: counts.windows,
             windows_done: live.windows_done_before + tally.windows_done,
-            pictures: live.counts.pictures,
-            pictures_done: live.counts.scored + live.counts.failed,
-            pictures_failed: live.counts.failed,
+            pictures: counts.pictures,
+            pictures_done: counts.scored + counts.failed,
+            pictures_failed: counts.failed,
             windows_per_second: rate,
-        };
+        });
         if live.record.state == RunState::Running && tally.over < tally.shards && tally.running == 0 {
             let device = live.record.request.as_ref().map_or("any", |request| request.device.as_str());
             run.failure = format!("waits for a worker with {device}");
         }
-        run
+        Some(run)
     }
 
     /// Changes the record, here and in the store.
@@ -240,6 +252,14 @@ impl Running {
     /// Where the store fails: then nothing is changed.
     pub(super) async fn change(&self, store: &Place, with: impl FnOnce(&mut RunRecord)) -> Result<(), run::RunError> {
         let mut record = self.record();
+        // For those who read the record: how far it was when this became of it.
+        let counts = {
+            let live = self.live();
+            live.plan.is_some().then_some(live.counts)
+        };
+        if let Some(counts) = counts.filter(|counts| *counts != record.counts) {
+            (record.counts, record.counted) = (counts, None);
+        }
         with(&mut record);
         record.updated = Timestamp::now();
         record.write(store).await?;

@@ -1,6 +1,7 @@
 //! A run: from data sets to parts that are all there. [`prepare()`] -> (an engine) ->
 //! [`commit()`]. The store is the only memory: a run that was killed is planned again, and what is there is not done again.
 
+mod claim;
 mod commit;
 mod measure;
 mod prepare;
@@ -11,6 +12,7 @@ mod select;
 mod training;
 mod work;
 
+pub use claim::{Claim, ClaimError};
 pub use commit::commit;
 pub use measure::{index, measure};
 pub use prepare::{Asked, PrepareError, Watch, dataset_specs, facts, prepare};

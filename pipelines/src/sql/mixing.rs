@@ -18,7 +18,7 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Case, Distinct, Expr, Join, LogicalPlan, Operator, Union};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
-use crate::run::RunRecord;
+use crate::status::RunStatus;
 use crate::tables::runs::{self, RUNS, RunRow};
 use crate::tables::scores::SCORES;
 
@@ -47,11 +47,11 @@ pub(super) struct Mixed {
 }
 
 impl SelectedRuns {
-    pub(super) fn new(records: &[RunRecord]) -> SelectedRuns {
-        let rows: Vec<RunRow> = records.iter().map(RunRow::from).collect();
+    pub(super) fn new(statuses: &[RunStatus]) -> SelectedRuns {
+        let rows: Vec<RunRow> = statuses.iter().map(RunRow::from).collect();
         let mut by_part: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (run, record) in records.iter().enumerate() {
-            for part in &record.parts {
+        for (run, status) in statuses.iter().enumerate() {
+            for part in &status.record.parts {
                 by_part.entry(&part.key).or_default().push(run);
             }
         }
@@ -528,6 +528,8 @@ mod tests {
     use datafusion::prelude::SessionContext;
 
     use super::*;
+    use crate::progress::Progress;
+    use crate::run::RunRecord;
     use crate::tables::leaderboard::{self, LEADERBOARD};
 
     /// A run with its fingerprint and its parts.
@@ -558,7 +560,14 @@ mod tests {
             context.register_table(name, Arc::new(EmptyTable::new(schema))).unwrap();
         }
         let frame = context.sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-        SelectedRuns::new(records).check(frame.logical_plan())
+        let status = |record: &RunRecord| RunStatus {
+            record: record.clone(),
+            state: record.state,
+            progress: Progress::default(),
+            conductor: None,
+        };
+        let statuses: Vec<RunStatus> = records.iter().map(status).collect();
+        SelectedRuns::new(&statuses).check(frame.logical_plan())
     }
 
     /// Two runs of one model, and one of another.

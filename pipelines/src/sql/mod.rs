@@ -31,7 +31,9 @@ use self::mixing::{Mixed, SelectedRuns};
 use self::run_scores::RunScores;
 use crate::names::RunName;
 use crate::place::{Place, PlaceError};
+use crate::progress::Counter;
 use crate::run::{RunError, RunRecord, RunState};
+use crate::status::RunStatus;
 use crate::tables::comparisons::{self, COMPARISONS};
 use crate::tables::correlations::{self, CORRELATIONS};
 use crate::tables::cross_dataset::{self, CROSS_DATASET};
@@ -202,12 +204,13 @@ async fn fill(
         }
     };
     aggregates::register(context);
-    let selected = SelectedRuns::new(&records);
+    let statuses = RunStatus::read_each(store, records.clone(), &Counter::default()).await?;
+    let selected = SelectedRuns::new(&statuses);
     context.state_ref().write().config_mut().set_extension(Arc::new(selected));
     let files = |keys: BTreeSet<String>, schema: &SchemaRef| files(keys.iter().map(|key| address(store, key)), schema);
     let here = present(store, SCORES).await?;
     register(context, SCORES, scores(&records, &here, |keys| files(keys, &scores::SCHEMA))?)?;
-    let rows: Vec<RunRow> = records.iter().map(RunRow::from).collect();
+    let rows: Vec<RunRow> = statuses.iter().map(RunRow::from).collect();
     let rows = MemTable::try_new(runs::SCHEMA.clone(), vec![vec![runs::to_batch(&rows)]]);
     register(context, RUNS, rows.map(|table| Arc::new(table) as _))?;
     for (table, schema) in [

@@ -59,14 +59,15 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
     let answer = client.submit(v1::SubmitRequest { run: Some(run) }).await.map_err(|status| refusal(&status))?;
     let run = given(answer.into_inner().run)?;
     note(format_args!("{}", watch::line(&run)));
-    if args.detach {
-        note(format_args!("`dqa-coord status {} --watch` shows it", run.name));
-        return Ok(Done::All);
-    }
-    let run = watch::watch(&mut client, &run.name).await?;
+    let run = if args.detach {
+        watch::until_planned(&mut client, &run.name).await?
+    } else {
+        watch::watch(&mut client, &run.name).await?
+    };
     warn_of_leaks(&run.training_leaks);
     match run.state() {
         v1::RunState::Complete => {}
+        _ if args.detach && !watch::has_ended(&run) => {}
         v1::RunState::Cancelled => anyhow::bail!("run {} was called off", run.name),
         _ => {
             let error = anyhow::anyhow!("{}", run.failure).context(format!("run {} failed", run.name));
@@ -74,6 +75,12 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
             let advice = if run.hint.is_empty() { resume } else { run.hint };
             return Err(advise(error, advice));
         }
+    }
+    if args.detach {
+        let coordinator = args.remote.coordinator.as_deref().unwrap_or_default();
+        note(format_args!("run {} is planned and goes on there", run.name));
+        note(format_args!("`dqa-coord status {} --watch --coordinator {coordinator}` says how far it is", run.name));
+        return Ok(Done::All);
     }
     let text = report::fetched(&mut client, args.report.request(run.name.clone(), &[])).await?;
     report::print(&text)?;
