@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Report, ReportIntervals};
+use super::{EXBEDDE, Report, ReportIntervals, VQEG};
+use crate::stats::GROUP_PICTURES_MIN;
 use crate::tables::correlations::{self, CorrelationRow};
 use crate::tables::cross_dataset;
 use crate::tables::leaderboard::{self, LeaderboardRow};
@@ -96,9 +97,10 @@ impl Report {
         sides[0] = Left;
         format!(
             "Agreement with labels\n{}\nn: pictures with score and label. PLCC 4, PLCC 5: after a logistic fit of 4, 5 \
-             parameters to the row's own pictures; ~ where\nit did not converge. pairs: of two pictures of one scene, how \
-             often the score orders them as the labels do.\n",
-            aligned(&lines, &sides)
+             parameters to the row's own pictures\n(40 and 50 or more); ~ where it did not converge. pairs: of two pictures \
+             of one scene, how often the score orders them\nas the labels do.{}\n",
+            aligned(&lines, &sides),
+            self.protocols_text()
         )
     }
 
@@ -124,7 +126,8 @@ impl Report {
         let spec = &record.spec;
         let mut text = match options.intervals {
             ReportIntervals::Jackknife => {
-                "95% intervals: Student's t over scenes; of correlations by jackknife, of pairs by Wilson's method.\n".to_owned()
+                "95% intervals: Student's t over scenes; of correlations by jackknife, of pairs by Wilson's method.\n"
+                    .to_owned()
             }
             ReportIntervals::Bootstrap => format!(
                 "95% intervals of correlations: bootstrap over scenes, {} draws, seed {}{}.\n",
@@ -148,6 +151,35 @@ impl Report {
 }
 
 impl Report {
+    /// What the protocols of the table are, of those that it has.
+    fn protocols_text(&self) -> String {
+        let has = |protocol: &str| self.correlations.iter().any(|row| row.protocol == protocol);
+        let of = |row: fn(&CorrelationRow) -> Option<u64>| -> u64 {
+            self.correlations.iter().filter(|row| row.group_kind == "all").filter_map(row).sum()
+        };
+        let mut text = String::new();
+        if has(VQEG) {
+            text += " by vqeg: fitted as published code does (one descent\nfrom the usual start), to compare with \
+                     published figures.";
+        }
+        if has(EXBEDDE) {
+            text += " by exbedde: mean over scenes, each fitted alone.";
+        }
+        let (small, constant) = (of(|row| row.scenes_too_small), of(|row| row.scenes_constant));
+        if small + constant > 0 {
+            let _ = write!(
+                text,
+                " It left out {small} scenes with fewer\nthan {GROUP_PICTURES_MIN} pictures and {constant} with constant \
+                 scores or labels ({} pictures).",
+                of(|row| row.left_out)
+            );
+        }
+        if has("mean_of_datasets") {
+            text += " Means over data sets: the data sets\ncount as fixed.";
+        }
+        text
+    }
+
     /// How far the ends of SRCC's intervals are off by the number of draws.
     fn monte_carlo_error(&self) -> String {
         let errors = self.correlations.iter().filter_map(|row| row.srcc_monte_carlo_error);
@@ -209,7 +241,11 @@ fn agreement_line(row: &CorrelationRow) -> Vec<String> {
         if open { format!("~{}", number(value)) } else { number(value) }
     };
     vec![
-        row.group_name.as_ref().map_or(of_all, |name| format!("  {name}")),
+        match (&row.group_name, row.protocol.as_str()) {
+            (None, _) => of_all,
+            (Some(name), "pooled") => format!("  {name}"),
+            (Some(name), protocol) => format!("  {name} by {protocol}"),
+        },
         row.n.to_string(),
         row.scenes.to_string(),
         number(row.srcc),
