@@ -292,7 +292,7 @@ async fn exbedde_counts_the_pictures_that_it_measures() {
             // Five parameters through five pictures say nothing.
             assert_eq!((all.n, all.scenes, all.scenes_too_small, all.srcc), (0, 0, Some(120), None));
             let text = report.text(Table::Correlations);
-            assert!(text.contains("left out 120 scenes with fewer\nthan 6 pictures"), "{text}");
+            assert!(text.contains("left out by exbedde: 120 scenes with fewer than 6 pictures"), "{text}");
         }
         let text = report.text(Table::Correlations);
         assert!(text.contains("city0 by exbedde") && text.contains("set1 by exbedde"), "{text}");

@@ -97,8 +97,8 @@ impl Report {
         sides[0] = Left;
         format!(
             "Agreement with labels\n{}\nn: pictures with score and label. PLCC 4, PLCC 5: after a logistic fit of 4, 5 \
-             parameters to the row's own pictures\n(40 and 50 or more); ~ where it did not converge. pairs: of two pictures \
-             of one scene, how often the score orders them\nas the labels do.{}\n",
+             parameters to the row's own pictures\n(40, 50 or more); ~ where it did not converge. pairs: of two pictures of \
+             one scene, how often the score orders them as\nthe labels do.\n{}",
             aligned(&lines, &sides),
             self.protocols_text()
         )
@@ -159,23 +159,22 @@ impl Report {
         };
         let mut text = String::new();
         if has(VQEG) {
-            text += " by vqeg: fitted as published code does (one descent\nfrom the usual start), to compare with \
-                     published figures.";
+            text += "by vqeg: the fit of published code (one descent from the usual start), to compare with published figures.\n";
         }
         if has(EXBEDDE) {
-            text += " by exbedde: mean over scenes, each fitted alone.";
+            text += "by exbedde: mean over scenes, each of which is fitted alone; its n are the pictures of these scenes.\n";
         }
         let (small, constant) = (of(|row| row.scenes_too_small), of(|row| row.scenes_constant));
         if small + constant > 0 {
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                " It left out {small} scenes with fewer\nthan {GROUP_PICTURES_MIN} pictures and {constant} with constant \
-                 scores or labels ({} pictures).",
+                "left out by exbedde: {small} scenes with fewer than {GROUP_PICTURES_MIN} pictures, {constant} with equal scores or \
+                 labels ({} pictures in all).",
                 of(|row| row.left_out)
             );
         }
         if has("mean_of_datasets") {
-            text += " Means over data sets: the data sets\ncount as fixed.";
+            text += "means: over these data sets, which count as fixed; an interval says nothing of other data sets.\n";
         }
         text
     }
