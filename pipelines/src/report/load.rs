@@ -207,7 +207,10 @@ impl Rows {
         let numbered = |(group, names)| (if group == NO_GROUP { NO_GROUP } else { groups[group as usize] }, names);
         self.scenes.by_group = by_group.map(numbered).collect();
         self.scene.par_iter_mut().for_each(|scene| *scene = scenes[*scene as usize]);
-        self.group.par_iter_mut().filter(|group| **group != NO_GROUP).for_each(|group| *group = groups[*group as usize]);
+        self.group
+            .par_iter_mut()
+            .filter(|group| **group != NO_GROUP)
+            .for_each(|group| *group = groups[*group as usize]);
         for (_, range) in &self.algorithms {
             let compare = |a: &usize, b: &usize| {
                 let by_scene = self.scene[*a].cmp(&self.scene[*b]);

@@ -31,7 +31,7 @@ use crate::tables::leaderboard::{self as leaderboard_table, LEADERBOARD, Leaderb
 use crate::tables::{parquet_file, report_key};
 
 pub use crate::run::ReportIntervals;
-pub use correlations::EXBEDDE;
+pub use correlations::{EXBEDDE, VQEG};
 pub use held_out::{HELD_OUT, SEEN, is_in_summary};
 pub use text::Table;
 pub use together::together;
@@ -269,7 +269,7 @@ async fn make_with(
     let mut algorithms: Vec<AlgorithmName> = record.parts.iter().map(|part| part.algorithm.clone()).collect();
     algorithms.sort();
     algorithms.dedup();
-    let (mut correlations, mut boards) = (Vec::new(), Vec::new());
+    let (mut correlations, mut overall, mut boards) = (Vec::new(), Vec::new(), Vec::new());
     for dataset in &record.spec.datasets {
         let rows = load::load(store, record, &dataset.name).await?;
         let (record, dataset, algorithms, options) = (record.clone(), dataset.clone(), algorithms.clone(), *options);
@@ -286,8 +286,10 @@ async fn make_with(
         };
         let (board, agreement) = tokio::task::spawn_blocking(work).await.expect("statistics do not panic");
         boards.push(board);
-        correlations.extend(agreement);
+        correlations.extend(agreement.table);
+        overall.extend(agreement.overall);
     }
+    correlations.extend(correlations::means(&overall));
     Ok(assemble(record, options, &algorithms, (correlations, boards)))
 }
 
@@ -321,9 +323,8 @@ fn assemble(
     record: &RunRecord,
     options: &ReportOptions,
     algorithms: &[AlgorithmName],
-    (mut correlations, boards): (Vec<CorrelationRow>, Vec<leaderboard::Board>),
+    (correlations, boards): (Vec<CorrelationRow>, Vec<leaderboard::Board>),
 ) -> Report {
-    correlations.extend(correlations::means(&correlations));
     let tables: Vec<&[LeaderboardRow]> = boards.iter().map(|board| board.table.as_slice()).collect();
     let cross_dataset = cross_dataset::of(&tables);
     let mut leaderboard = tables.concat();

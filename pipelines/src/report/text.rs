@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Report, ReportIntervals, held_out};
+use super::{EXBEDDE, Report, ReportIntervals, VQEG, held_out};
+use crate::stats::GROUP_PICTURES_MIN;
 use crate::tables::comparisons;
 use crate::tables::correlations::{self, CorrelationRow};
 use crate::tables::cross_dataset;
@@ -81,9 +82,10 @@ impl Report {
         sides[0] = Left;
         format!(
             "Agreement with labels\n{}\nn: pictures with score and label. PLCC 4, PLCC 5: after a logistic fit of 4, 5 \
-             parameters to the row's own pictures; ~ where\nit did not converge. pairs: of two pictures of one scene, how \
-             often the score orders them as the labels do.\n",
-            aligned(&lines, &sides)
+             parameters to the row's own pictures\n(40, 50 or more); ~ where it did not converge. pairs: of two pictures of \
+             one scene, how often the score orders them as\nthe labels do.\n{}",
+            aligned(&lines, &sides),
+            self.protocols_text()
         )
     }
 
@@ -109,7 +111,8 @@ impl Report {
         let spec = &record.spec;
         let mut text = match options.intervals {
             ReportIntervals::Jackknife => {
-                "95% intervals: Student's t over scenes; of correlations by jackknife, of pairs by Wilson's method.\n".to_owned()
+                "95% intervals: Student's t over scenes; of correlations by jackknife, of pairs by Wilson's method.\n"
+                    .to_owned()
             }
             ReportIntervals::Bootstrap => format!(
                 "95% intervals of correlations: bootstrap over scenes, {} draws, seed {}{}.\n",
@@ -133,6 +136,34 @@ impl Report {
 }
 
 impl Report {
+    /// What the protocols of the table are, of those that it has.
+    fn protocols_text(&self) -> String {
+        let has = |protocol: &str| self.correlations.iter().any(|row| row.protocol == protocol);
+        let of = |row: fn(&CorrelationRow) -> Option<u64>| -> u64 {
+            self.correlations.iter().filter(|row| row.group_kind == "all").filter_map(row).sum()
+        };
+        let mut text = String::new();
+        if has(VQEG) {
+            text += "by vqeg: the fit of published code (one descent from the usual start), to compare with published figures.\n";
+        }
+        if has(EXBEDDE) {
+            text += "by exbedde: mean over scenes, each of which is fitted alone; its n are the pictures of these scenes.\n";
+        }
+        let (small, constant) = (of(|row| row.scenes_too_small), of(|row| row.scenes_constant));
+        if small + constant > 0 {
+            let _ = writeln!(
+                text,
+                "left out by exbedde: {small} scenes with fewer than {GROUP_PICTURES_MIN} pictures, {constant} with equal scores or \
+                 labels ({} pictures in all).",
+                of(|row| row.left_out)
+            );
+        }
+        if has("mean_of_datasets") {
+            text += "means: over these data sets, which count as fixed; an interval says nothing of other data sets.\n";
+        }
+        text
+    }
+
     /// How far the ends of SRCC's intervals are off by the number of draws.
     fn monte_carlo_error(&self) -> String {
         let errors = self.correlations.iter().filter_map(|row| row.srcc_monte_carlo_error);
@@ -157,9 +188,10 @@ fn agreement_line(row: &CorrelationRow) -> Vec<String> {
         if open { format!("~{}", number(value)) } else { number(value) }
     };
     vec![
-        match held_out::described(row).or(row.group_name.as_deref()) {
-            Some(name) => format!("  {name}"),
-            None => of_all,
+        match (held_out::described(row).or(row.group_name.as_deref()), row.protocol.as_str()) {
+            (None, _) => of_all,
+            (Some(name), "pooled") => format!("  {name}"),
+            (Some(name), protocol) => format!("  {name} by {protocol}"),
         },
         row.n.to_string(),
         row.scenes.to_string(),

@@ -32,11 +32,7 @@ impl Default for Bootstrap {
 impl Bootstrap {
     /// Which unit each scene is drawn with, and the number of units: scenes themselves where they are few.
     pub(super) fn units(&self, scenes: usize) -> (Vec<u32>, usize) {
-        let mut units: Vec<u32> = (0..scenes).map(|scene| (scene % UNITS_MAX) as u32).collect();
-        if scenes > UNITS_MAX {
-            units.shuffle(&mut self.random(u64::MAX));
-        }
-        (units, scenes.min(UNITS_MAX))
+        deal(scenes, UNITS_MAX, self.seed)
     }
 
     /// `of` each draw: how many times each of `units` is in it. `S` is memory that a thread's draws share.
@@ -62,9 +58,7 @@ impl Bootstrap {
     }
 
     fn random(&self, stream: u64) -> ChaCha8Rng {
-        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
-        random.set_stream(stream);
-        random
+        random(self.seed, stream)
     }
 
     /// The interval that holds the middle of the replicates; those without a value are left out.
@@ -100,8 +94,24 @@ impl Bootstrap {
     }
 }
 
+/// Scenes dealt at random into `most` groups whose sizes differ by one at most, and the number of groups; each scene is one of its
+/// own where there are no more.
+pub(super) fn deal(scenes: usize, most: usize, seed: u64) -> (Vec<u32>, usize) {
+    let mut groups: Vec<u32> = (0..scenes).map(|scene| (scene % most) as u32).collect();
+    if scenes > most {
+        groups.shuffle(&mut random(seed, u64::MAX));
+    }
+    (groups, scenes.min(most))
+}
+
+pub(super) fn random(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(stream);
+    random
+}
+
 /// Between the two nearest of `sorted`, by their distances.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     low + (high - low) * place.fract()

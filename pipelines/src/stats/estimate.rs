@@ -17,6 +17,10 @@ pub enum IntervalMethod {
     GroupJackknifeT,
     /// Student's t with the standard error of a mean of independent values.
     StudentT,
+    /// Student's t with the standard errors of several data sets together, which count as fixed.
+    CombinedT,
+    /// Student's t and percentiles over random halves of the scenes.
+    HalfSamples,
     /// Wilson's interval of a share, with the number of pairs that would be as sure if all were independent.
     Wilson,
     /// Percentiles of the measure of scenes that were drawn.
@@ -33,6 +37,8 @@ impl IntervalMethod {
             IntervalMethod::LinearisedJackknifeT => "linearised_jackknife_t",
             IntervalMethod::GroupJackknifeT => "group_jackknife_t",
             IntervalMethod::StudentT => "student_t",
+            IntervalMethod::CombinedT => "combined_t",
+            IntervalMethod::HalfSamples => "half_samples",
             IntervalMethod::Wilson => "wilson",
             IntervalMethod::Bootstrap => "bootstrap",
             IntervalMethod::LinearisedBootstrap => "linearised_bootstrap",
@@ -206,6 +212,40 @@ pub fn combined(parts: impl Iterator<Item = (f64, StandardError)> + Clone) -> St
     let sum: f64 = parts.clone().map(variance).sum();
     let squares: f64 = parts.map(|part| variance(part).powi(2) / part.1.freedom).sum();
     StandardError { error: sum.sqrt(), freedom: if squares > 0.0 { sum * sum / squares } else { 1.0 } }
+}
+
+/// The sum of (weight, estimate) of several data sets' correlations, whose weights sum to 1, with Student's interval on Fisher's
+/// scale.
+pub fn weighted_correlation(parts: &[(f64, Estimate)], level: f64) -> Estimate {
+    let (value, of) = weighted(parts);
+    let interval = of.and_then(|of| {
+        let scale = Scale::Fisher;
+        if value.abs() >= 1.0 {
+            return Err(NoInterval::Perfect);
+        }
+        let of = StandardError { error: of.error / scale.unit(value), ..of };
+        Ok(Interval::student(value, of, scale, level, IntervalMethod::CombinedT))
+    });
+    Estimate { value, interval }
+}
+
+/// The same of shares, with Wilson's interval; `scenes` are those of all data sets.
+pub fn weighted_share(parts: &[(f64, Estimate)], level: f64, scenes: u64) -> Estimate {
+    let (value, of) = weighted(parts);
+    Estimate { value, interval: of.map(|of| Interval::wilson(value, of, level, scenes as f64)) }
+}
+
+fn weighted(parts: &[(f64, Estimate)]) -> (f64, Result<StandardError, NoInterval>) {
+    let value = parts.iter().map(|(weight, estimate)| weight * estimate.value).sum();
+    let error = |(weight, estimate): &(f64, Estimate)| {
+        let interval = estimate.interval.map_err(|_| NoInterval::MissingInDataset)?;
+        Ok((*weight, StandardError { error: interval.error, freedom: interval.freedom }))
+    };
+    let of = parts.iter().map(error).collect::<Result<Vec<_>, _>>().and_then(|errors| {
+        let of = combined(errors.into_iter());
+        if of.error > 0.0 { Ok(of) } else { Err(NoInterval::Constant) }
+    });
+    (value, of)
 }
 
 #[cfg(test)]

@@ -6,11 +6,14 @@
 //! such rows out is the caller's decision, so a NaN is a panic.
 
 mod additive;
+mod algorithms;
 mod bend;
 mod bootstrap;
 mod comparing;
+mod descent;
 mod estimate;
 mod exbedde;
+mod fit_intervals;
 mod flips;
 mod intervals;
 mod jackknife;
@@ -27,16 +30,20 @@ mod spearman;
 pub mod student;
 mod wilcoxon;
 
+pub use algorithms::algorithm_srcc;
 pub use bootstrap::Bootstrap;
 pub use comparing::{Comparison, Equivalence, POWER, Test};
+pub use descent::fit_vqeg;
 pub use estimate::{
     Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN, Scale, StandardError, combined, mean_estimate,
+    weighted_correlation, weighted_share,
 };
-pub use exbedde::{Exbedde, ExbeddeCity, ExbeddeMeasures, exbedde};
+pub use exbedde::{Exbedde, ExbeddeCity, ExbeddeCounts, ExbeddeMeasures, GROUP_PICTURES_MIN, exbedde};
+pub use fit_intervals::{FitEstimate, fit_estimates};
 pub use intervals::{Intervals, Resampling, intervals};
 pub use jackknife::{DeleteOne, Jackknife, jackknife};
 pub use kendall::krcc;
-pub use logistic::{Fit, FitStatus, Logistic, fit, fits};
+pub use logistic::{Fit, FitStatus, Logistic, ROWS_PER_PARAMETER, fit, fits};
 pub use over_splits::{OverSplits, over_splits};
 pub use paired::{Difference, Measure, PairedMeasure, ScoreColumns, paired};
 pub use pairwise::{PairwiseAccuracy, pairwise_accuracy};
@@ -68,19 +75,4 @@ impl Columns<'_> {
         let rows = self.score.len();
         assert!(self.mos.len() == rows && self.scene.len() == rows, "columns of one table");
     }
-}
-
-/// The mean of `values` for each number in `keys`: (number, mean), in the order of numbers. Algorithms' mean scores and
-/// mean labels are what their rank correlation is taken of.
-///
-/// # Panics
-/// Where the lengths differ.
-pub fn mean_by(keys: &[u32], values: &[f64]) -> Vec<(u32, f64)> {
-    assert_eq!(keys.len(), values.len(), "columns of one table");
-    let levels = Levels::of_numbers(keys);
-    let mean = |rows: &[u32]| {
-        let sum: f64 = rows.iter().map(|&row| values[row as usize]).sum();
-        (keys[rows[0] as usize], sum / rows.len() as f64)
-    };
-    levels.groups().map(mean).collect()
 }
