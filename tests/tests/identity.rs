@@ -143,6 +143,10 @@ fn a_data_set_that_moved_goes_on_without_scoring() {
     has(&moved, &["scored 0 pictures"]);
     submit(&place, "mnt/two/out", &[]).ends_with(0);
     assert_eq!(place.scores(), scores);
+    // Mounted at the first place again, or at both: it is known.
+    std::fs::rename(place.path("mnt/two"), place.path("mnt/one")).unwrap();
+    has(&submit(&place, "mnt/one/out", &[]).ends_with(0), &["nothing to score"]);
+    has(&submit(&place, "mnt/one/out", &["--redefine", "oout"]).ends_with(2), &["--redefine names `oout`"]);
 }
 
 #[test]
