@@ -8,7 +8,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{DataSet, DatasetSource, Definition};
+use crate::dataset::{DataSet, DatasetSource, Definition, SourceDifference};
 use crate::names::DatasetName;
 use crate::place::{Place, PlaceError};
 use crate::run::{DatasetSpec, RunError, RunRecord, RunSpec};
@@ -27,6 +27,9 @@ pub struct Registered {
     pub name: DatasetName,
     /// What its pictures are.
     pub source: DatasetSource,
+    /// Other addresses of the root: the data set moved, or is mounted elsewhere too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_roots: Vec<String>,
     /// Where its labels are; None: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<String>,
@@ -81,6 +84,14 @@ pub enum RegistryError {
         /// The keys that differ, with both values.
         differences: String,
     },
+    /// A name that is to be defined anew, of a data set that is not asked for.
+    #[error("--redefine names `{name}`, and the data sets that are asked for are {}", requested.join(", "))]
+    NotRequested {
+        /// Which name.
+        name: DatasetName,
+        /// The data sets that are.
+        requested: Vec<String>,
+    },
     /// Labels that would vanish.
     #[error("data set `{}` had labels ({}) for {}, and has none now", known.name, known.labels.as_deref().unwrap_or("in its manifest"), known.origin())]
     Unlabelled {
@@ -103,7 +114,7 @@ impl RegistryError {
                 known.name
             )),
             RegistryError::Invalid { .. } => Some("remove that object: it is made again".to_owned()),
-            RegistryError::Place(_) | RegistryError::Run(_) => None,
+            RegistryError::Place(_) | RegistryError::Run(_) | RegistryError::NotRequested { .. } => None,
         }
     }
 
@@ -124,12 +135,21 @@ impl Registered {
         }
     }
 
+    /// Returns how a source differs from this one, wherever it is known to be.
+    fn differences(&self, source: &DatasetSource) -> Vec<SourceDifference> {
+        if self.other_roots.contains(&source.root) {
+            return self.source.differences(&DatasetSource { root: self.source.root.clone(), ..source.clone() });
+        }
+        self.source.differences(source)
+    }
+
     fn of_run(spec: &DatasetSpec, used_by: String, since: Option<Timestamp>) -> Registered {
         let labels = match Definition::from_toml(&spec.definition).map(|definition| labels(&definition)) {
             Ok(Labels::Named(labels)) => Some(labels),
             _ => None,
         };
-        Registered { name: spec.name.clone(), source: spec.source(), labels, used_by, since }
+        let source = spec.source();
+        Registered { name: spec.name.clone(), source, other_roots: Vec::new(), labels, used_by, since }
     }
 }
 
@@ -164,7 +184,7 @@ impl Requested {
     }
 
     fn check(&self, known: &Registered) -> Result<(), RegistryError> {
-        let differences = known.source.differences(&self.source);
+        let differences = known.differences(&self.source);
         if !differences.is_empty() {
             let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
             return Err(RegistryError::Another {
@@ -179,18 +199,33 @@ impl Requested {
         Ok(())
     }
 
+    /// What takes the place of `known` in the store.
     fn registered(&self, used_by: &str, known: Option<&Registered>) -> Registered {
         let labels = match &self.labels {
             Labels::Named(labels) => Some(labels.clone()),
             Labels::Absent => None,
             Labels::Unknown => known.and_then(|known| known.labels.clone()),
         };
-        let used_by = used_by.to_owned();
+        let differs_by: Vec<SourceDifference> = known.map_or_else(Vec::new, |known| known.differences(&self.source));
+        if let Some(same) = known.filter(|_| differs_by.is_empty()) {
+            let mut source = same.source.clone();
+            source.algorithms.extend(self.source.algorithms.clone());
+            if self.source.layout.len() > source.layout.len() {
+                source.layout.clone_from(&self.source.layout);
+            }
+            return Registered { source, labels, ..same.clone() };
+        }
+        let mut other_roots = Vec::new();
+        if let Some(known) = known.filter(|_| differs_by.iter().all(|difference| difference.key == "root")) {
+            other_roots.extend(known.other_roots.clone());
+            other_roots.push(known.source.root.clone());
+        }
         Registered {
             name: self.name.clone(),
             source: self.source.clone(),
+            other_roots,
             labels,
-            used_by,
+            used_by: used_by.to_owned(),
             since: Some(Timestamp::now()),
         }
     }
@@ -207,10 +242,21 @@ impl fmt::Display for Requested {
 /// # Errors
 /// A name that stands for another source, or had labels; a store that fails.
 pub async fn check(store: &Place, requested: &[Requested], redefine: &[DatasetName]) -> Result<(), RegistryError> {
+    check_redefined(requested, redefine)?;
     for one in requested.iter().filter(|one| !redefine.contains(&one.name)) {
         known(store, &one.name).await?.1.iter().try_for_each(|known| one.check(known))?;
     }
     Ok(())
+}
+
+fn check_redefined(requested: &[Requested], redefine: &[DatasetName]) -> Result<(), RegistryError> {
+    match redefine.iter().find(|name| requested.iter().all(|one| one.name != **name)) {
+        None => Ok(()),
+        Some(name) => Err(RegistryError::NotRequested {
+            name: name.clone(),
+            requested: requested.iter().map(|one| one.name.to_string()).collect(),
+        }),
+    }
 }
 
 /// Makes each name stand for its source in the store from now on, unless it stands for another.
@@ -245,14 +291,7 @@ async fn register_one(
         known.iter().try_for_each(|known| requested.check(known))?;
     }
     let first = known.first();
-    let same = first.filter(|known| known.source.differences(&requested.source).is_empty());
-    let registered = match same {
-        Some(known) => {
-            let fresh = requested.registered(used_by, Some(known));
-            Registered { used_by: known.used_by.clone(), since: known.since, ..fresh }
-        }
-        None => requested.registered(used_by, first),
-    };
+    let registered = requested.registered(used_by, first);
     if is_object && first == Some(&registered) {
         return Ok(true);
     }
@@ -348,7 +387,26 @@ mod tests {
         assert!(error.hint().unwrap().contains("--redefine out"));
         assert!(check(&store, &[second.clone()], &[]).await.is_err());
         register(&store, &[second.clone()], &["out".parse().unwrap()], "run c").await.unwrap();
+        // It was said that they are the same, and stays so.
         check(&store, &[second], &[]).await.unwrap();
+        check(&store, &[first], &[]).await.unwrap();
+        let third = requested("root = \"s3://b/o3/out\"\n");
+        assert!(check(&store, &[third.clone()], &[]).await.is_err());
+        let error = check(&store, &[third], &["oout".parse().unwrap()]).await.unwrap_err();
+        assert!(error.to_string().contains("`oout`"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn another_layout_takes_the_place_of_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir);
+        let layout = |layout: &str| requested(&format!("{FIRST}layout = {layout}\n"));
+        let (first, corrected) = (layout("\"{algorithm}/{scene}.png\""), layout("\"{scene}/{algorithm}.png\""));
+        let more = layout("[\"{algorithm}/{scene}.png\", \"{algorithm}.tar/{scene}.png\"]");
+        register(&store, &[first.clone()], &[], "run a").await.unwrap();
+        register(&store, &[more], &[], "run a").await.unwrap();
+        assert!(register(&store, &[corrected.clone()], &[], "run b").await.is_err());
+        register(&store, &[corrected], &["out".parse().unwrap()], "run b").await.unwrap();
         assert!(check(&store, &[first], &[]).await.is_err());
     }
 

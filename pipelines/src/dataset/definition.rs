@@ -280,7 +280,9 @@ fn manifest(path: &Path, given: Option<&DatasetName>) -> Result<Definition, Data
     let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let unnamed = |source| DatasetError::Unnamed { address: path.display().to_string(), source };
     let name = own_or(&text(path.file_stem()), given).map_err(unnamed)?;
-    let root = std::path::absolute(path.parent().unwrap_or(Path::new(""))).unwrap_or_default();
+    // `absolute` refuses the empty path, which is the parent of a file in the working directory.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let root = std::path::absolute(folder).unwrap_or_default();
     Ok(Definition { manifest: Some(text(path.file_name())), ..Definition::new(name, root.display().to_string()) })
 }
 

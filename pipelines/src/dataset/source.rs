@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -14,7 +14,6 @@ use url::Url;
 use super::definition::{Definition, Importer};
 use super::load::is_usual;
 use crate::names::AlgorithmName;
-use crate::place::Place;
 use crate::run::DatasetSpec;
 
 /// The source of a data set's pictures.
@@ -140,17 +139,29 @@ impl fmt::Display for DatasetSource {
 }
 
 /// Returns the address of a folder in the one form that listings have: a URL with a slash at its end, of a folder of this
-/// machine without links, `.` and `..`. A remote store is not opened for it. The address of a folder that is not there stays
-/// as it is.
+/// machine without links, `.` and `..`. A remote store is not opened for it, and a folder need not be there.
 pub fn canonical_address(address: &str) -> String {
-    match Url::parse(address) {
-        Ok(mut url) if url.scheme() != "file" => {
+    let path = match Url::parse(address) {
+        Ok(url) if url.scheme() == "file" => url.to_file_path().ok(),
+        Ok(mut url) => {
             if !url.path().ends_with('/') {
                 url.set_path(&format!("{}/", url.path()));
             }
-            url.into()
+            return url.into();
         }
-        _ => Place::open(address, Path::new("")).map_or_else(|_| address.to_owned(), |place| place.url().to_string()),
+        Err(_) => std::path::absolute(address).ok(),
+    };
+    let url = path.and_then(|path| Url::from_directory_path(without_links(&path)).ok());
+    url.map_or_else(|| address.to_owned(), Into::into)
+}
+
+/// The path of a folder without links, as far as there are folders.
+fn without_links(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
+    let Some((folder, canonical)) = there else { return path.to_owned() };
+    match path.strip_prefix(folder) {
+        Ok(rest) if !rest.as_os_str().is_empty() => canonical.join(rest),
+        _ => canonical,
     }
 }
 
@@ -218,6 +229,13 @@ mod tests {
             assert_eq!(canonical_address(address), url, "{address}");
         }
         assert_eq!(canonical_address("s3://bucket/a b"), "s3://bucket/a%20b/");
-        assert_eq!(canonical_address("/nowhere/at/all"), "/nowhere/at/all");
+        assert_eq!(canonical_address("/nowhere/at/all"), "file:///nowhere/at/all/");
+        let gone = dir.path().join("gone");
+        let before = {
+            std::fs::create_dir(&gone).unwrap();
+            canonical_address(gone.to_str().unwrap())
+        };
+        std::fs::remove_dir(&gone).unwrap();
+        assert_eq!(canonical_address(gone.to_str().unwrap()), before);
     }
 }
