@@ -35,7 +35,18 @@ const SCENES: usize = 12;
 
 fn train(place: &Place, more: &[&str]) -> Said {
     let usual = [
-        "train", "--dataset", "haze.toml", "--model", "model", "--split", "1", "--epochs", "1", "--lr", "1e-3", "--batch-size",
+        "train",
+        "--dataset",
+        "haze.toml",
+        "--model",
+        "model",
+        "--split",
+        "1",
+        "--epochs",
+        "1",
+        "--lr",
+        "1e-3",
+        "--batch-size",
         "8",
     ];
     place.run(&[&usual[..], more].concat()).ends_with(0)
@@ -70,7 +81,8 @@ fn scenes_that_trained_are_warned_of_and_reported_apart() {
     assert_eq!(trial["trained_on"], shown["prompts"]["trained_on"]);
 
     let said = submit(&place, "haze.toml", "out/prompts.safetensors", &["--name", "own"]);
-    let leak = "the model or its prompts saw 6 of 12 scenes of data set haze in training: judge it by the 6 held-out scenes";
+    let leak =
+        "the model or its prompts saw 6 of 12 scenes of data set haze in training: judge it by the 6 held-out scenes";
     assert!(said.err.contains(&format!("warning: {leak}")), "{}", said.err);
     assert!(said.out.contains(&format!("NOTE: {leak}")), "{}", said.out);
     assert!(said.out.contains("held out of training  12       6"), "{}", said.out);
@@ -91,7 +103,11 @@ fn scenes_that_trained_are_warned_of_and_reported_apart() {
     // The same content in another place, and another definition of the same place.
     haze(&place, "moved");
     let moved = submit(&place, "moved.toml", "out/prompts.safetensors", &["--name", "moved", "--store", "elsewhere"]);
-    assert!(moved.err.contains("saw 6 of 12 scenes") && moved.err.contains("the same name in another place"), "{}", moved.err);
+    assert!(
+        moved.err.contains("saw 6 of 12 scenes") && moved.err.contains("the same name in another place"),
+        "{}",
+        moved.err
+    );
     place.file("other.toml", b"name = \"other\"\nroot = \"haze\"\nlayout = \"{algorithm}/{scene}.png\"\n");
     let other = submit(&place, "other.toml", "out/prompts.safetensors", &["--name", "other"]);
     assert!(other.err.contains("of data set other in training, where it was called haze"), "{}", other.err);
@@ -101,9 +117,16 @@ fn scenes_that_trained_are_warned_of_and_reported_apart() {
 fn what_is_learned_on_remembers_and_what_others_made_is_no_leak() {
     let place = place();
     // All scenes train; validation picks the epoch.
-    train(&place, &["--test-share", "0", "--select", "best-on-validation", "--validation-share", "0.25", "--out", "all"]);
+    train(
+        &place,
+        &["--test-share", "0", "--select", "best-on-validation", "--validation-share", "0.25", "--out", "all"],
+    );
     let said = submit(&place, "haze.toml", "all/prompts.safetensors", &["--name", "all"]);
-    assert!(said.err.contains("saw 12 of 12 scenes of data set haze in training (3 of them only chose the epoch)"), "{}", said.err);
+    assert!(
+        said.err.contains("saw 12 of 12 scenes of data set haze in training (3 of them only chose the epoch)"),
+        "{}",
+        said.err
+    );
     assert!(said.err.contains("no scene is held out"), "{}", said.err);
     assert!(!said.out.contains("held out of training") && said.out.contains("seen in training"), "{}", said.out);
     // A second training begins with the prompts of the first.
@@ -126,10 +149,13 @@ fn the_small_model_says_what_it_learned_from() {
     let make = |name: &str| {
         place.run(&["demo", "make", name, "--name", name, "--scenes", "2", "--seed", "2026"]).ends_with(0);
         let dataset = format!("{name}/{name}.toml");
-        let small = ["submit", "--datasets", &dataset, "--model", "dqa:small", "--prompts", "dqa:small", "--name", name];
+        let small =
+            ["submit", "--datasets", &dataset, "--model", "dqa:small", "--prompts", "dqa:small", "--name", name];
         place.run(&small).ends_with(0)
     };
     let said = make("demo-train");
-    assert!(said.err.contains("saw 2 of 2 scenes of data set demo-train in training; it is the same name in another place"));
+    assert!(
+        said.err.contains("saw 2 of 2 scenes of data set demo-train in training; it is the same name in another place")
+    );
     assert!(!make("demo").err.contains("warning"));
 }

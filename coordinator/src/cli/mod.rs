@@ -1,6 +1,7 @@
 //! The `dqa-coord` program and its commands, one file each.
 
 mod answer;
+mod compare;
 mod control;
 mod dataset;
 mod demo;
@@ -71,6 +72,8 @@ enum Command {
     Report(report::Args),
     /// Ranks the algorithms of runs.
     Leaderboard(leaderboard::Args),
+    /// Says which of several runs agrees better with labels, on the same pictures.
+    Compare(compare::Args),
     /// Asks a store by SQL.
     Query(query::Args),
     /// Lists the runs of a store.
@@ -115,6 +118,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => block_on(report::run(&args)),
         Command::Leaderboard(args) => block_on(leaderboard::run(&args)),
+        Command::Compare(args) => block_on(compare::run(&args)),
         Command::Query(args) => block_on(query::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),

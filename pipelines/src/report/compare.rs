@@ -7,6 +7,8 @@ mod boards;
 mod pictures;
 mod text;
 
+use std::collections::HashSet;
+
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 
@@ -14,9 +16,10 @@ use super::ReportError;
 use crate::names::{DatasetName, RunName};
 use crate::place::Place;
 use crate::run::{DatasetSpec, RunRecord};
-use crate::stats::{self, Measure, ScoreColumns};
+use crate::stats::{self, ScoreColumns};
 
-use pictures::{Matched, NO_GROUP};
+use pictures::Matched;
+pub use text::CompareTable;
 
 /// Most runs that are compared at once: a table of all pairs of more is not read.
 pub const RUNS_MAX: usize = 16;
@@ -30,6 +33,11 @@ pub struct CompareOptions {
     pub only_to_first: bool,
     /// Of intervals.
     pub level: f64,
+}
+
+impl CompareOptions {
+    /// Of intervals, where nothing else is asked for.
+    pub const LEVEL: f64 = 0.95;
 }
 
 /// Why runs cannot be compared.
@@ -88,7 +96,9 @@ pub enum CompareError {
         of_second: String,
     },
     /// Scores of pictures that were not what is compared.
-    #[error("no picture of a data set that the runs share was scored by all of them and has a label or an algorithm to rank")]
+    #[error(
+        "no picture of a data set that the runs share was scored by all of them and has a label or an algorithm to rank"
+    )]
     Nothing,
 }
 
@@ -101,9 +111,9 @@ impl CompareError {
             CompareError::NoDataset { .. } | CompareError::NoPicture { .. } => {
                 Some("submit the same data sets with each model; pictures are the same if their content is")
             }
-            CompareError::Unlike { .. } => {
-                Some("the data set was changed between the runs: submit both again, and what is scored is not scored again")
-            }
+            CompareError::Unlike { .. } => Some(
+                "the data set was changed between the runs: submit both again, and what is scored is not scored again",
+            ),
             CompareError::Nothing => Some("`dqa-coord report RUN` says which pictures failed or have no label"),
         }
     }
@@ -228,11 +238,7 @@ pub struct Compared {
 ///
 /// # Errors
 /// Every [`CompareError`].
-pub async fn compare(
-    store: &Place,
-    records: &[RunRecord],
-    options: &CompareOptions,
-) -> Result<Compared, CompareError> {
+pub async fn compare(store: &Place, records: &[RunRecord], options: &CompareOptions) -> Result<Compared, CompareError> {
     if !(2..=RUNS_MAX).contains(&records.len()) {
         return Err(CompareError::Count(records.len()));
     }
@@ -243,8 +249,13 @@ pub async fn compare(
         }
     }
     let names = common_datasets(records, options)?;
-    let mut compared =
-        Compared { records: records.to_vec(), datasets: Vec::new(), agreement: Vec::new(), boards: Vec::new(), options: options.clone() };
+    let mut compared = Compared {
+        records: records.to_vec(),
+        datasets: Vec::new(),
+        agreement: Vec::new(),
+        boards: Vec::new(),
+        options: options.clone(),
+    };
     for name in names {
         let matched = pictures::matched(store, records, &name).await?;
         compared.datasets.push(ComparedDataset {
@@ -338,7 +349,7 @@ fn agreement(matched: &Matched, head: &Head<'_>) -> Vec<AgreementRow> {
         let scene: Vec<u32> = group.rows.iter().map(|&row| matched.scene[row]).collect();
         let columns = ScoreColumns { scores: &scores, mos: &take(&matched.mos), scene: &scene };
         let measures = stats::paired(&columns, &head.pairs(), head.options.level);
-        let scenes = scene.iter().collect::<std::collections::HashSet<_>>().len() as u64;
+        let scenes = scene.iter().collect::<HashSet<_>>().len() as u64;
         measures.iter().flat_map(|of| rows_of(of, (group, scenes), head)).collect::<Vec<AgreementRow>>()
     };
     let rows: Vec<Vec<AgreementRow>> = groups.par_iter().map(of_group).collect();
@@ -365,7 +376,7 @@ fn groups(matched: &Matched, head: &Head<'_>) -> Vec<Group> {
         groups.push(Group { kind: "algorithm", name: Some(algorithm.to_string()), rows });
     }
     for (number, name) in (0..).zip(&matched.groups) {
-        let rows = only(&|row| matched.group[row] == number && number != NO_GROUP);
+        let rows = only(&|row| matched.group[row] == number);
         groups.push(Group { kind: "scene_group", name: Some(name.to_string()), rows });
     }
     groups.retain(|group| !group.rows.is_empty());
@@ -373,7 +384,6 @@ fn groups(matched: &Matched, head: &Head<'_>) -> Vec<Group> {
 }
 
 fn rows_of(of: &stats::PairedMeasure, (group, scenes): (&Group, u64), head: &Head<'_>) -> Vec<AgreementRow> {
-    let Measure { .. } = of.measure;
     let spread = |place: usize| super::correlations::spread(of.values[place]);
     let row = |difference: &stats::Difference| {
         let (value_a, value_a_low, value_a_high) = spread(difference.first);
@@ -399,7 +409,10 @@ fn rows_of(of: &stats::PairedMeasure, (group, scenes): (&Group, u64), head: &Hea
             difference_high: high,
             p: difference.p,
             p_corrected: difference.p_corrected,
-            interval_method: difference.estimate.and_then(|of| of.interval.ok()).map(|interval| interval.method.as_str()),
+            interval_method: difference
+                .estimate
+                .and_then(|of| of.interval.ok())
+                .map(|interval| interval.method.as_str()),
             interval_missing: difference.missing().map(stats::NoInterval::as_str),
             level: head.options.level,
         }

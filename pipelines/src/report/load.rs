@@ -135,7 +135,7 @@ pub(super) async fn load(store: &Place, record: &RunRecord, dataset: &DatasetNam
     parts.sort_by(|a, b| a.algorithm.cmp(&b.algorithm));
     let read = |part: PartRef| {
         let store = store.clone();
-        async move { tokio::spawn(read(store, part)).await.expect("reading does not panic") }
+        async move { tokio::spawn(read(store, part, &COLUMNS)).await.expect("reading does not panic") }
     };
     let mut reads = futures::stream::iter(parts.iter().map(|part| read((*part).clone()))).buffered(PARTS_AT_ONCE);
     let mut rows = Rows::default();
@@ -154,7 +154,15 @@ pub(super) async fn load(store: &Place, record: &RunRecord, dataset: &DatasetNam
     Ok(tokio::task::spawn_blocking(|| rows.in_order()).await.expect("sorting does not panic"))
 }
 
-async fn read(store: Place, part: PartRef) -> Result<Vec<RecordBatch>, ReportError> {
+/// Some of a part's columns; the rest stays in the store.
+///
+/// # Errors
+/// A part that is not there, cannot be read, or has other rows than were planned.
+pub(super) async fn read(
+    store: Place,
+    part: PartRef,
+    columns: &'static [&'static str],
+) -> Result<Vec<RecordBatch>, ReportError> {
     let object = match store.head(&part.key).await {
         Err(error) if error.is_not_found() => return Err(ReportError::NoPart { key: part.key }),
         other => other?,
@@ -163,10 +171,10 @@ async fn read(store: Place, part: PartRef) -> Result<Vec<RecordBatch>, ReportErr
         let builder = ParquetRecordBatchStreamBuilder::new(StoredFile::new(store, object)).await?;
         let data_type =
             |schema: &Schema, name| schema.field_with_name(name).ok().map(|field| field.data_type().clone());
-        if let Some(wrong) = COLUMNS.iter().find(|name| data_type(builder.schema(), name) != data_type(&SCHEMA, name)) {
+        if let Some(wrong) = columns.iter().find(|name| data_type(builder.schema(), name) != data_type(&SCHEMA, name)) {
             return Err(ParquetError::General(format!("there is no column `{wrong}` of the table's type")));
         }
-        let columns = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+        let columns = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         let batches = builder.with_projection(columns).with_batch_size(BATCH_ROWS).build()?;
         batches.try_collect::<Vec<_>>().await
     };
@@ -179,7 +187,7 @@ async fn read(store: Place, part: PartRef) -> Result<Vec<RecordBatch>, ReportErr
 }
 
 /// What a part is of, where that is not what its record says.
-fn difference(batches: &[RecordBatch], part: &PartRef, fingerprint: &str) -> Option<String> {
+pub(super) fn difference(batches: &[RecordBatch], part: &PartRef, fingerprint: &str) -> Option<String> {
     let expected =
         [("dataset", part.dataset.as_str()), ("algorithm", part.algorithm.as_str()), ("fingerprint", fingerprint)];
     expected.into_iter().find_map(|(name, expected)| {

@@ -3,6 +3,7 @@
 //!
 //! `RunRecord` -load-> `Rows` of a data set -> rows of the tables -> [`Report`]
 
+pub mod compare;
 mod correlations;
 mod cross_dataset;
 pub mod distributed;

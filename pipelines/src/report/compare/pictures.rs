@@ -23,7 +23,7 @@ const COLUMNS: [&str; 10] =
     ["dataset", "algorithm", "fingerprint", "scene", "scene_group", "image", "version", "digest", "score", "mos"];
 
 /// The number of the group of a scene that has none.
-pub(super) const NO_GROUP: u32 = u32::MAX;
+const NO_GROUP: u32 = u32::MAX;
 
 /// The pictures that every run has scored, in the order of scenes, algorithms and names.
 pub(super) struct Matched {
@@ -162,7 +162,8 @@ fn append(pictures: &mut Vec<Picture>, batch: &RecordBatch, algorithm: u32, scen
         let is_read = digest.is_valid(row);
         let content = if is_read { digest.value(row) } else { version.value(row) };
         let group = group.is_valid(row).then(|| group.value(row));
-        let value = |column: &arrow::array::Float64Array| if column.is_valid(row) { column.value(row) } else { f64::NAN };
+        let value =
+            |column: &arrow::array::Float64Array| if column.is_valid(row) { column.value(row) } else { f64::NAN };
         pictures.push(Picture {
             algorithm,
             image: image.value(row).into(),
@@ -195,11 +196,8 @@ fn join(
     let mut differences: [Option<Difference<'_>>; 2] = [None, None];
     let mut found: Vec<(u32, u32, &str, f64, Vec<f64>)> = Vec::new();
     while let Some(least) = next.iter().zip(runs).filter_map(|(next, run)| Some(run.get(*next)?.key())).min() {
-        let same: Vec<Option<&Picture>> = next
-            .iter()
-            .zip(runs)
-            .map(|(next, run)| run.get(*next).filter(|picture| picture.key() == least))
-            .collect();
+        let same: Vec<Option<&Picture>> =
+            next.iter().zip(runs).map(|(next, run)| run.get(*next).filter(|picture| picture.key() == least)).collect();
         same.iter().zip(&mut next).filter(|(picture, _)| picture.is_some()).for_each(|(_, next)| *next += 1);
         let Some(pictures) = same.into_iter().collect::<Option<Vec<&Picture>>>() else {
             left_out.not_in_all += 1;
@@ -302,7 +300,8 @@ fn columns(
     let groups: BTreeSet<&str> = scenes.iter().filter_map(|scene| scene.group.as_deref()).collect();
     let groups: Vec<String> = groups.into_iter().map(str::to_owned).collect();
     let group_of = |scene: &SceneKey| {
-        let place = scene.group.as_deref().and_then(|group| groups.binary_search_by(|known| known.as_str().cmp(group)).ok());
+        let place =
+            scene.group.as_deref().and_then(|group| groups.binary_search_by(|known| known.as_str().cmp(group)).ok());
         place.map_or(NO_GROUP, |place| place as u32)
     };
     let group_of: Vec<u32> = scenes.iter().map(group_of).collect();
@@ -318,4 +317,3 @@ fn columns(
         left_out,
     }
 }
-
