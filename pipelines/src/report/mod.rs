@@ -244,7 +244,7 @@ async fn make_with(
         let (record, dataset, algorithms, options) = (record.clone(), dataset.clone(), algorithms.clone(), *options);
         let work = move || {
             let head = head(&record, &dataset.name);
-            let board = leaderboard::of(&rows, &head, (&algorithms, None), &options);
+            let board = leaderboard::of(&rows, &head, (&algorithms, dataset.hazy.as_ref()), &options);
             let protocol = dataset.protocol.as_deref();
             let agreement = with_correlations.then(|| correlations::of(&rows, &head, protocol, &options));
             (board, agreement.unwrap_or_default())
