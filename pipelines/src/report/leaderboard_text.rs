@@ -65,7 +65,7 @@ impl Report {
         };
         let mut text = format!(
             "score: the mean over all scenes; scenes that an algorithm lacks are filled in by the fit score = algorithm + scene.\n\
-             The interval is Student's t over scenes. within: the ranks that are not ruled out. group: algorithms that share a\n\
+             within: the ranks that are not ruled out. group: algorithms that share a\n\
              letter do not differ significantly. p next: of the score being higher than that of the next rank, two-sided,\n\
              corrected for all pairs ({test}; {:.0}%).\n",
             (1.0 - level) * 100.0
