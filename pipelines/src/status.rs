@@ -116,6 +116,11 @@ impl RunStatus {
         Ok(records.into_iter().zip(processes).zip(progress).map(status).collect())
     }
 
+    /// What to do about it: what its record says, or else what its state calls for.
+    pub fn hint(&self) -> Option<String> {
+        self.record.hint.clone().or_else(|| self.advice())
+    }
+
     /// What to do to have the run completed, or to see it complete; None for one that is.
     pub fn advice(&self) -> Option<String> {
         let run = &self.record.name;

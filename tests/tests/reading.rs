@@ -60,6 +60,10 @@ fn the_beginning_of_a_name_is_enough() {
         assert!(said.err.contains("several runs have names that begin with `pap`: paper, paper-2"), "{}", said.err);
         assert!(said.err.contains("hint: give more of the name"), "{}", said.err);
     }
+    // What reads a store alone says which one where a coordinator is named for other commands.
+    let compare = place.command(&["compare", "paper", "wh"]).env("DQA_COORDINATOR", "http://127.0.0.1:1").output();
+    let compared = Said::of(&compare.unwrap());
+    assert!(compared.err.contains("reads the store store from here, and not by the coordinator"), "{}", compared.err);
     let near = place.run(&["report", "papr"]).ends_with(2);
     assert!(near.err.contains("there is no run `papr`") && near.err.contains("near to it: paper"), "{}", near.err);
 }

@@ -59,6 +59,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     if !args.runs.is_given() {
         return Err(advised(CompareError::Count(0)));
     }
+    here_only::say_store(&args.store.store);
     let records = args.runs.records(&store).await?;
     let options =
         CompareOptions { dataset: args.dataset.clone(), only_to_first: args.to_first, level: CompareOptions::LEVEL };

@@ -263,6 +263,10 @@ async fn record(
     let is_answered = earlier.as_ref().is_some_and(|earlier| run::is_answered_by(&record, earlier));
     let is_done = is_answered && work.missing().next().is_none();
     record.state = if is_done { RunState::Complete } else { RunState::Running };
+    if is_done {
+        // Its parts are those that were counted.
+        record.counted = earlier.as_ref().and_then(|earlier| earlier.counted.clone());
+    }
     if let Some(earlier) = earlier.filter(|earlier| earlier.request.is_some() && earlier.state.is_active()) {
         note(format_args!(
             "run {} was asked of a coordinator and is {} there; this process scores it too, and nothing is counted twice",

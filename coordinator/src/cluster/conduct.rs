@@ -554,9 +554,7 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
     }
     let mut work = plan.work;
     let mut record = run.record();
-    if let Some(request) = &mut record.request {
-        request.retry_failed = false;
-    }
+    record.request.as_mut().context("the run's record lacks its request")?.retry_failed = false;
     (record.failure, record.hint) = (None, None);
     let commit = patient(async || run::commit(&desk.store, &mut work, record.clone()).await, run::RunError::may_pass);
     let record = commit.await?;
