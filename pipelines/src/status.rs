@@ -116,6 +116,12 @@ impl RunStatus {
         Ok(records.into_iter().zip(processes).zip(progress).map(status).collect())
     }
 
+    /// What to do, as far as something is to be done: of a run that goes on nothing is.
+    pub fn hint(&self) -> Option<String> {
+        let goes_on = matches!(self.state, RunState::Planning | RunState::Running);
+        self.record.hint.clone().or_else(|| if goes_on { None } else { self.advice() })
+    }
+
     /// What to do to have the run completed, or to see it complete; None for one that is.
     pub fn advice(&self) -> Option<String> {
         let run = &self.record.name;

@@ -73,7 +73,7 @@ impl RunSummary {
             state: status.state.to_string(),
             failure: record.failure.clone(),
             conductor: status.conductor.as_ref().map(ToString::to_string),
-            hint: record.hint.clone().or_else(|| status.advice()),
+            hint: status.hint(),
             created: record.created.to_string(),
             updated: record.updated.to_string(),
             fingerprint: record.fingerprint.clone(),

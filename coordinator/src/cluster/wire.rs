@@ -51,6 +51,7 @@ pub(super) fn stored_run(status: &RunStatus) -> v1::Run {
     let progress = status.progress;
     v1::Run {
         state: state(status.state).into(),
+        hint: status.hint().unwrap_or_default(),
         conductor: status.conductor.as_ref().map(ToString::to_string).unwrap_or_default(),
         progress: Some(v1::RunProgress {
             shards: progress.parts,
