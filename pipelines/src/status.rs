@@ -116,9 +116,10 @@ impl RunStatus {
         Ok(records.into_iter().zip(processes).zip(progress).map(status).collect())
     }
 
-    /// What to do about it: what its record says, or else what its state calls for.
+    /// What to do, as far as something is to be done: of a run that goes on nothing is.
     pub fn hint(&self) -> Option<String> {
-        self.record.hint.clone().or_else(|| self.advice())
+        let goes_on = matches!(self.state, RunState::Planning | RunState::Running);
+        self.record.hint.clone().or_else(|| if goes_on { None } else { self.advice() })
     }
 
     /// What to do to have the run completed, or to see it complete; None for one that is.
