@@ -376,22 +376,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = store(&dir);
         let (first, second) = (requested(FIRST), requested("root = \"s3://b/o2/out\"\n"));
-        check(&store, &[first.clone()], &[]).await.unwrap();
-        register(&store, &[first.clone()], &[], "run a").await.unwrap();
-        register(&store, &[first.clone()], &[], "run b").await.unwrap();
-        let error = register(&store, &[second.clone()], &[], "run c").await.unwrap_err();
+        check(&store, std::slice::from_ref(&first), &[]).await.unwrap();
+        register(&store, std::slice::from_ref(&first), &[], "run a").await.unwrap();
+        register(&store, std::slice::from_ref(&first), &[], "run b").await.unwrap();
+        let error = register(&store, std::slice::from_ref(&second), &[], "run c").await.unwrap_err();
         let text = error.to_string();
         for part in ["`out`", "s3://b/o1/out/", "s3://b/o2/out/", "run a", "root"] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(error.hint().unwrap().contains("--redefine out"));
-        assert!(check(&store, &[second.clone()], &[]).await.is_err());
-        register(&store, &[second.clone()], &["out".parse().unwrap()], "run c").await.unwrap();
+        assert!(check(&store, std::slice::from_ref(&second), &[]).await.is_err());
+        register(&store, std::slice::from_ref(&second), &["out".parse().unwrap()], "run c").await.unwrap();
         // It was said that they are the same, and stays so.
         check(&store, &[second], &[]).await.unwrap();
         check(&store, &[first], &[]).await.unwrap();
         let third = requested("root = \"s3://b/o3/out\"\n");
-        assert!(check(&store, &[third.clone()], &[]).await.is_err());
+        assert!(check(&store, std::slice::from_ref(&third), &[]).await.is_err());
         let error = check(&store, &[third], &["oout".parse().unwrap()]).await.unwrap_err();
         assert!(error.to_string().contains("`oout`"), "{error}");
     }
@@ -403,9 +403,9 @@ mod tests {
         let layout = |layout: &str| requested(&format!("{FIRST}layout = {layout}\n"));
         let (first, corrected) = (layout("\"{algorithm}/{scene}.png\""), layout("\"{scene}/{algorithm}.png\""));
         let more = layout("[\"{algorithm}/{scene}.png\", \"{algorithm}.tar/{scene}.png\"]");
-        register(&store, &[first.clone()], &[], "run a").await.unwrap();
+        register(&store, std::slice::from_ref(&first), &[], "run a").await.unwrap();
         register(&store, &[more], &[], "run a").await.unwrap();
-        assert!(register(&store, &[corrected.clone()], &[], "run b").await.is_err());
+        assert!(register(&store, std::slice::from_ref(&corrected), &[], "run b").await.is_err());
         register(&store, &[corrected], &["out".parse().unwrap()], "run b").await.unwrap();
         assert!(check(&store, &[first], &[]).await.is_err());
     }
@@ -415,13 +415,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = store(&dir);
         let (bare, labelled) = (requested(FIRST), requested(LABELLED));
-        register(&store, &[bare.clone()], &[], "run a").await.unwrap();
-        register(&store, &[labelled.clone()], &[], "run a").await.unwrap();
+        register(&store, std::slice::from_ref(&bare), &[], "run a").await.unwrap();
+        register(&store, std::slice::from_ref(&labelled), &[], "run a").await.unwrap();
         let corrected = requested(&LABELLED.replace("mos.csv", "mos2.csv"));
         register(&store, &[corrected], &[], "run a").await.unwrap();
-        let error = register(&store, &[bare.clone()], &[], "run b").await.unwrap_err();
+        let error = register(&store, std::slice::from_ref(&bare), &[], "run b").await.unwrap_err();
         assert!(error.to_string().contains("mos2.csv"), "{error}");
-        register(&store, &[bare.clone()], &["out".parse().unwrap()], "run b").await.unwrap();
+        register(&store, std::slice::from_ref(&bare), &["out".parse().unwrap()], "run b").await.unwrap();
         check(&store, &[bare], &[]).await.unwrap();
     }
 
