@@ -203,8 +203,19 @@ fn random(scenes: u32, sim: u32) -> ChaCha8Rng {
 
 /// SRCC, KRCC, PLCC, RMSE, pairs, PLCC and RMSE after fits, the algorithms' order.
 fn correlations(scenario: &Scenario, scenes: &[u32], sims: u32, is_quick: bool) {
-    const MEASURES: [&str; 11] =
-        ["SRCC", "KRCC", "PLCC", "RMSE", "pairs", "PLCC 4", "RMSE 4", "PLCC 5", "RMSE 5", "algorithms", "mean of 3 sets"];
+    const MEASURES: [&str; 11] = [
+        "SRCC",
+        "KRCC",
+        "PLCC",
+        "RMSE",
+        "pairs",
+        "PLCC 4",
+        "RMSE 4",
+        "PLCC 5",
+        "RMSE 5",
+        "algorithms",
+        "mean of 3 sets",
+    ];
     let whole = scenario.draw(&mut random(0, 0), 400_000 / scenario.algorithms as u32);
     let of = jackknife_values(&whole);
     // The truth of a fit: of so many rows that noise has no part in it.
@@ -276,10 +287,14 @@ fn means(scenes: &[u32], sims: u32) {
         // Of nine uniform numbers the second least: beta(2, 8).
         ("beta(2,8)", |random| ordered(random, 9, 1), 0.2),
         ("lognormal(0.5)", |random| (0.5 * normal(random)).exp(), 1.133_148_453_066_826_3),
-        ("10% failures", |random| {
-            let middle = if random.random::<f64>() < 0.1 { 0.05 } else { 0.8 };
-            middle + 0.05 * normal(random)
-        }, 0.725),
+        (
+            "10% failures",
+            |random| {
+                let middle = if random.random::<f64>() < 0.1 { 0.05 } else { 0.8 };
+                middle + 0.05 * normal(random)
+            },
+            0.725,
+        ),
     ];
     for (name, draw, mean) in DISTRIBUTIONS {
         for &scenes in scenes {
