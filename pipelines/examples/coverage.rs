@@ -1,4 +1,5 @@
-//! How often the intervals hold the true value, by simulation: `coverage [--sims N] [--scenes 5,10,...] [--only PART]`, in threads.
+//! How often the intervals hold the true value, by simulation: `coverage [--sims N] [--scenes 5,10,...] [--only PART] [--quick]`, in
+//! threads. `--quick` leaves out fits and the algorithms' order.
 //! Nominal is 95%. The scenarios are those of the independent review (`mc.py`, `mcmean.py`); the true value of each measure is that
 //! of some 400,000 rows. docs/statistics.md has the table.
 
@@ -201,17 +202,28 @@ fn random(scenes: u32, sim: u32) -> ChaCha8Rng {
 }
 
 /// SRCC, KRCC, PLCC, RMSE, pairs, PLCC and RMSE after fits, the algorithms' order.
-fn correlations(scenario: &Scenario, scenes: &[u32], sims: u32) {
-    const MEASURES: [&str; 11] =
-        ["SRCC", "KRCC", "PLCC", "RMSE", "pairs", "PLCC 4", "RMSE 4", "PLCC 5", "RMSE 5", "algorithms", "mean of 3 sets"];
-    let mut whole = scenario.draw(&mut random(0, 0), 400_000 / scenario.algorithms as u32);
+fn correlations(scenario: &Scenario, scenes: &[u32], sims: u32, is_quick: bool) {
+    const MEASURES: [&str; 11] = [
+        "SRCC",
+        "KRCC",
+        "PLCC",
+        "RMSE",
+        "pairs",
+        "PLCC 4",
+        "RMSE 4",
+        "PLCC 5",
+        "RMSE 5",
+        "algorithms",
+        "mean of 3 sets",
+    ];
+    let whole = scenario.draw(&mut random(0, 0), 400_000 / scenario.algorithms as u32);
     let of = jackknife_values(&whole);
+    // The truth of a fit: of so many rows that noise has no part in it.
     let fits = stats::fits(&whole.score, &whole.mos);
     let effects = scenario.effects();
     let (a, b): (Vec<f64>, Vec<f64>) = effects.into_iter().unzip();
     let order = stats::srcc(&a, &b).unwrap_or(f64::NAN);
     let fit = |k: usize| (fits[k].plcc.unwrap(), fits[k].rmse.unwrap());
-    whole.score.clear();
     for &scenes in scenes {
         report(scenario.name, scenes, sims, &MEASURES, |sim, counts| {
             let mut random = random(scenes, sim);
@@ -229,6 +241,9 @@ fn correlations(scenario: &Scenario, scenes: &[u32], sims: u32) {
             .enumerate()
             {
                 counts[place].add(estimate, truth);
+            }
+            if is_quick {
+                return;
             }
             for (k, estimate) in fit_estimates(&columns, LEVEL).into_iter().enumerate() {
                 counts[5 + 2 * k].add(estimate.plcc, fit(k).0);
@@ -272,10 +287,14 @@ fn means(scenes: &[u32], sims: u32) {
         // Of nine uniform numbers the second least: beta(2, 8).
         ("beta(2,8)", |random| ordered(random, 9, 1), 0.2),
         ("lognormal(0.5)", |random| (0.5 * normal(random)).exp(), 1.133_148_453_066_826_3),
-        ("10% failures", |random| {
-            let middle = if random.random::<f64>() < 0.1 { 0.05 } else { 0.8 };
-            middle + 0.05 * normal(random)
-        }, 0.725),
+        (
+            "10% failures",
+            |random| {
+                let middle = if random.random::<f64>() < 0.1 { 0.05 } else { 0.8 };
+                middle + 0.05 * normal(random)
+            },
+            0.725,
+        ),
     ];
     for (name, draw, mean) in DISTRIBUTIONS {
         for &scenes in scenes {
@@ -351,7 +370,8 @@ fn main() {
     let wants = |part: &str| only.as_deref().is_none_or(|only| only == part);
     println!("{:22} scenes  {:18} coverage    width   defined", "scenario", "measure");
     if wants("correlations") {
-        SCENARIOS.iter().for_each(|scenario| correlations(scenario, &scenes, sims));
+        let is_quick = arguments.iter().any(|argument| argument == "--quick");
+        SCENARIOS.iter().for_each(|scenario| correlations(scenario, &scenes, sims, is_quick));
     }
     if wants("means") {
         means(&scenes, sims);

@@ -49,12 +49,10 @@ pub fn fit_estimates(columns: &Columns<'_>, level: f64) -> [FitEstimate; 2] {
         let (of_plcc, of_rmse): (Vec<_>, Vec<_>) = without.into_iter().unzip();
         let direction = prepared.direction;
         let of_plcc = of_plcc.into_iter().map(|plcc: Option<f64>| plcc.map(|plcc| direction * plcc)).collect();
-        let estimate = |value: Option<f64>, without, scale| {
-            value.map(|value| DeleteOne { value, without, method }.estimate(scale, level))
-        };
+        let delete_one = |value: Option<f64>, without| value.map(|value| DeleteOne { value, without, method });
         FitEstimate {
-            plcc: estimate(fit.plcc, of_plcc, Scale::Fisher),
-            rmse: estimate(fit.rmse, of_rmse, Scale::Logarithm),
+            plcc: delete_one(fit.plcc, of_plcc).map(|of| of.estimate(Scale::Fisher, level)),
+            rmse: delete_one(fit.rmse, of_rmse).map(|of| of.root_mean_square_estimate(level)),
             fit,
         }
     })

@@ -76,7 +76,7 @@ fn by_jackknife(columns: &Columns<'_>, level: f64) -> Intervals {
         srcc: of.srcc.map(|of| of.estimate(Scale::Fisher, level)),
         krcc: of.krcc.map(|of| of.estimate(Scale::Fisher, level)),
         plcc: of.plcc.map(|of| of.estimate(Scale::Fisher, level)),
-        rmse: of.rmse.map(|of| of.estimate(Scale::Logarithm, level)),
+        rmse: of.rmse.map(|of| of.root_mean_square_estimate(level)),
         pairwise_accuracy: of.pairwise_accuracy.map(|of| of.share_estimate(level)),
     }
 }

@@ -65,6 +65,16 @@ impl DeleteOne {
         Estimate { value: self.value, interval }
     }
 
+    /// The value, a root of a mean of squared errors, with Student's interval on the logarithm. Squares are skewed and have long tails,
+    /// so their standard error is as sure as that of half as many scenes would be: (S - 1) / 2 degrees of freedom, with which
+    /// the interval covers 92 to 97% of simulations where S - 1 covered 89 to 95%.
+    pub fn root_mean_square_estimate(&self, level: f64) -> Estimate {
+        let of = self.standard_error(Scale::Logarithm);
+        let of = of.map(|of| StandardError { freedom: of.freedom / 2.0, ..of });
+        let interval = of.map(|of| Interval::student(self.value, of, Scale::Logarithm, level, self.method));
+        Estimate { value: self.value, interval }
+    }
+
     /// The value, a share, with Wilson's interval.
     pub fn share_estimate(&self, level: f64) -> Estimate {
         let at_end = self.value <= 0.0 || self.value >= 1.0;
@@ -296,10 +306,11 @@ mod tests {
     const SRCC: [f64; 3] = [0.8531468531468531, -0.06669836281649777, 0.9890710725710431];
     const KRCC: [f64; 3] = [0.6666666666666666, -0.14826674751637328, 0.9423694654263638];
     const PLCC: [f64; 3] = [0.8685585721133026, 0.6226558042415277, 0.9583297919093985];
-    const RMSE: [f64; 3] = [2.2267858002062075, 1.5132678730352995, 3.276733147089242];
+    const RMSE: [f64; 3] = [2.2267858002062075, 1.3013301266181811, 3.810389768571675];
     const PAIRS: [f64; 3] = [0.6666666666666666, 0.20368233739011798, 0.9398981519892489];
 
-    /// Six scenes of two pictures; the numbers are of the review's `mc.py` (`jackknife t`, `Wilson n_eff t`) on these rows.
+    /// Six scenes of two pictures; the numbers are of the review's `mc.py` (`jackknife t`, `Wilson n_eff t`) on these rows;
+    /// RMSE's with 2.5 degrees of freedom.
     #[test]
     fn intervals_are_the_references() {
         let score = [0.10, 0.42, 0.35, 0.30, 0.55, 0.75, 0.20, 0.61, 0.48, 0.90, 0.15, 0.70];
@@ -314,7 +325,7 @@ mod tests {
         check(of.srcc.unwrap().estimate(Scale::Fisher, 0.95), SRCC);
         check(of.krcc.unwrap().estimate(Scale::Fisher, 0.95), KRCC);
         check(of.plcc.unwrap().estimate(Scale::Fisher, 0.95), PLCC);
-        check(of.rmse.unwrap().estimate(Scale::Logarithm, 0.95), RMSE);
+        check(of.rmse.unwrap().root_mean_square_estimate(0.95), RMSE);
         check(of.pairwise_accuracy.unwrap().share_estimate(0.95), PAIRS);
     }
 
