@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // helpers too
 
+use dqa_tests::cluster::{Cluster, Programs};
 use dqa_tests::{Place, Said};
 use serde_json::Value;
+
+const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
 
 /// `haze` of six scenes, with labels that have a range.
 fn place() -> Place {
@@ -138,6 +141,34 @@ fn what_is_learned_on_remembers_and_what_others_made_is_no_leak() {
     let said = place.run(&["submit", "--datasets", "haze.toml", "--model", "model", "--handcrafted", "--name", "none"]);
     assert!(!said.ends_with(0).err.contains("warning"));
     assert_eq!(record(&place, "none")["spec"]["datasets"][0]["seen_in_training"], Value::Null);
+}
+
+#[test]
+fn a_coordinator_reads_what_was_seen_from_the_models_files() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    haze(&cluster.place, "haze");
+    train(&cluster.place, &["--test-share", "0.5", "--out", "out"]);
+    cluster.start_coordinator();
+    cluster.start_worker(&[]);
+    cluster.wait_for_workers(1);
+    let submit = [
+        "submit",
+        "--datasets",
+        "haze.toml",
+        "--model",
+        "model",
+        "--prompts",
+        "out/prompts.safetensors",
+        "--name",
+        "r",
+    ];
+    let said = cluster.user(&submit).ends_with(0);
+    let leak =
+        "the model or its prompts saw 6 of 12 scenes of data set haze in training: judge it by the 6 held-out scenes";
+    assert!(said.err.contains(&format!("warning: {leak}")), "{}", said.err);
+    assert!(said.out.contains(&format!("NOTE: {leak}")) && said.out.contains("held out of training"), "{}", said.out);
+    let rows = cluster.query("SELECT n FROM correlations WHERE group_kind = 'held_out'");
+    assert_eq!(rows[0]["n"], 12);
 }
 
 #[test]
