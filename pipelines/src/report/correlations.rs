@@ -183,7 +183,7 @@ pub(super) fn of(rows: &Rows, head: &Head<'_>, protocol: Option<&str>, options: 
 /// The row of all pictures; None where none has both score and label.
 pub(super) fn of_all(rows: &Rows, head: &Head<'_>, options: &ReportOptions) -> Option<CorrelationRow> {
     let all = Labelled::of(rows, Group::All);
-    (!all.score.is_empty()).then(|| pooled(&all, rows, (head, Group::All), options))
+    (!all.score.is_empty()).then(|| pooled(&all, rows, (head, Group::All), options).row)
 }
 
 /// A group's row: its pictures taken together.

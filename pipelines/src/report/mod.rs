@@ -279,9 +279,9 @@ async fn make_with(
             let board = leaderboard::of(&rows, &head, (&algorithms, dataset.hazy.as_ref()), &options);
             let protocol = dataset.protocol.as_deref();
             let agreement = with_correlations.then(|| {
-                let mut table = correlations::of(&rows, &head, protocol, &options);
-                held_out::add(&mut table, &rows, (&head, dataset.seen_in_training.as_ref()), &options);
-                table
+                let mut agreement = correlations::of(&rows, &head, protocol, &options);
+                held_out::add(&mut agreement.table, &rows, (&head, dataset.seen_in_training.as_ref()), &options);
+                agreement
             });
             (board, agreement.unwrap_or_default())
         };
