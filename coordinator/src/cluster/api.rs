@@ -105,7 +105,7 @@ impl CoordinatorService for Api {
         let desk = self.0.desk()?;
         let run = match found(&desk, &request.into_inner().name).await? {
             Sought::Here(run) => view::of_running(&desk, &run).await?,
-            Sought::Stored(record) => view::of_record(&desk, record).await?,
+            Sought::Stored(record) => view::of_record(&desk, *record).await?,
         };
         Ok(Response::new(v1::GetRunResponse { run: Some(run) }))
     }
@@ -115,7 +115,7 @@ impl CoordinatorService for Api {
         let run = match found(&desk, &request.into_inner().name).await? {
             Sought::Here(run) => run,
             Sought::Stored(record) => {
-                let only = Ok(v1::WatchRunResponse { run: Some(view::of_record(&desk, record).await?) });
+                let only = Ok(v1::WatchRunResponse { run: Some(view::of_record(&desk, *record).await?) });
                 return Ok(Response::new(Box::pin(futures::stream::iter([only]))));
             }
         };
