@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // helpers too
 
+use dqa_tests::cluster::{Cluster, Programs};
 use dqa_tests::{Place, Said};
 use serde_json::Value;
+
+const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
 
 /// `haze` of six scenes, with labels that have a range.
 fn place() -> Place {
@@ -61,6 +64,12 @@ fn record(place: &Place, run: &str) -> Value {
     serde_json::from_slice(&std::fs::read(place.path(&format!("store/runs/{run}/run.json"))).unwrap()).unwrap()
 }
 
+/// Pictures and scenes of a line of the agreement with labels.
+fn counts_of(said: &Said, name: &str) -> Vec<String> {
+    let line = said.out.lines().find_map(|line| line.trim_start().strip_prefix(name));
+    line.unwrap_or_default().split_whitespace().take(2).map(str::to_owned).collect()
+}
+
 fn scenes(value: &Value) -> usize {
     value.as_array().unwrap().len()
 }
@@ -85,8 +94,8 @@ fn scenes_that_trained_are_warned_of_and_reported_apart() {
         "the model or its prompts saw 6 of 12 scenes of data set haze in training: judge it by the 6 held-out scenes";
     assert!(said.err.contains(&format!("warning: {leak}")), "{}", said.err);
     assert!(said.out.contains(&format!("NOTE: {leak}")), "{}", said.out);
-    assert!(said.out.contains("held out of training  12       6"), "{}", said.out);
-    assert!(said.out.contains("seen in training      12       6"), "{}", said.out);
+    assert_eq!(counts_of(&said, "held out of training"), ["12", "6"], "{}", said.out);
+    assert_eq!(counts_of(&said, "seen in training"), ["12", "6"], "{}", said.out);
     let seen = &record(&place, "own")["spec"]["datasets"][0]["seen_in_training"];
     assert_eq!((scenes(&seen["train"]), &seen["scenes"], &seen["matched_by"]), (6, &12.into(), &"source".into()));
     let rows = place.query(
@@ -138,6 +147,34 @@ fn what_is_learned_on_remembers_and_what_others_made_is_no_leak() {
     let said = place.run(&["submit", "--datasets", "haze.toml", "--model", "model", "--handcrafted", "--name", "none"]);
     assert!(!said.ends_with(0).err.contains("warning"));
     assert_eq!(record(&place, "none")["spec"]["datasets"][0]["seen_in_training"], Value::Null);
+}
+
+#[test]
+fn a_coordinator_reads_what_was_seen_from_the_models_files() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    haze(&cluster.place, "haze");
+    train(&cluster.place, &["--test-share", "0.5", "--out", "out"]);
+    cluster.start_coordinator();
+    cluster.start_worker(&[]);
+    cluster.wait_for_workers(1);
+    let submit = [
+        "submit",
+        "--datasets",
+        "haze.toml",
+        "--model",
+        "model",
+        "--prompts",
+        "out/prompts.safetensors",
+        "--name",
+        "r",
+    ];
+    let said = cluster.user(&submit).ends_with(0);
+    let leak =
+        "the model or its prompts saw 6 of 12 scenes of data set haze in training: judge it by the 6 held-out scenes";
+    assert!(said.err.contains(&format!("warning: {leak}")), "{}", said.err);
+    assert!(said.out.contains(&format!("NOTE: {leak}")) && said.out.contains("held out of training"), "{}", said.out);
+    let rows = cluster.query("SELECT n FROM correlations WHERE group_kind = 'held_out'");
+    assert_eq!(rows[0]["n"], 12);
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Training {
         if let (None, Some(name)) = (&model.prompts, &model.prompts_name) {
             training = training.and(Training::of_prompts(Path::new(name)));
         }
-        for file in model.files().filter(|file| file.name.ends_with(".safetensors")) {
+        for file in model.files() {
             training = training.and(Training::of_object(store, file).await?);
         }
         Ok(training)
@@ -65,6 +65,7 @@ impl Training {
     async fn of_object(store: &Place, file: &ModelFile) -> Result<Training, PlaceError> {
         const LENGTH_BYTES: u64 = 8;
         let start = store.get_first(&file.key(), LENGTH_BYTES).await?;
+        // Files of other kinds begin with what would be a length that no header has.
         let Some(header) = header_bytes(&start) else { return Ok(Training::NotRecorded) };
         let start = store.get_first(&file.key(), LENGTH_BYTES + header).await?;
         let texts = parse_metadata(start.get(LENGTH_BYTES as usize..).unwrap_or_default());
