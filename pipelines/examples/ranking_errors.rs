@@ -1,7 +1,7 @@
 //! Simulates the tests and intervals of leaderboards: how often a set of equal algorithms is told apart (family-wise error), how
 //! often a better one is found (power), how often intervals hold the true value (coverage). The tables are in `docs/statistics.md`.
 //!
-//! `cargo run --release -p dqa-pipelines --example ranking_errors -- --sims 2000 [--draws 999] [--only errors|power|coverage]`
+//! `cargo run --release -p dqa-pipelines --example ranking_errors -- --sims 2000 [--draws 999] [--only errors|power|coverage|speed]`
 
 #![allow(clippy::unwrap_used)]
 
@@ -140,10 +140,30 @@ fn main() {
     if wanted("coverage") {
         coverage(&arguments);
     }
+    if wanted("speed") {
+        speed(&arguments);
+    }
+}
+
+/// Of one ranking each.
+fn speed(arguments: &Arguments) {
+    println!("| algorithms | scenes | missing | test | seconds |\n|---|---|---|---|---|");
+    for (algorithms, scenes) in [(12, 1_000), (12, 100_000), (200, 1_000)] {
+        for holes in [0.0, 0.001] {
+            let cell = Cell { shape: Shape::Normal, algorithms, scenes, holes };
+            let scores = cell.scores(&vec![0.0; algorithms], &mut cell.random(0));
+            for test in TESTS {
+                let start = std::time::Instant::now();
+                cell.rank(&scores, test, arguments.draws);
+                let seconds = start.elapsed().as_secs_f64();
+                println!("| {algorithms} | {scenes} | {:.1}% | {} | {seconds:.2} |", holes * 100.0, test.as_str());
+            }
+        }
+    }
 }
 
 /// The mean of `of` over simulations, for each of its values.
-fn simulate<const N: usize>(sims: usize, of: impl Fn(usize) -> [f64; N] + Sync) -> [f64; N] {
+fn simulate<const N: usize>(sims: usize, of: impl Fn(usize) -> [f64; N] + Send + Sync) -> [f64; N] {
     let add = |mut a: [f64; N], b: [f64; N]| {
         a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
         a

@@ -516,7 +516,6 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
     }
     let mut work = plan.work;
     let mut record = run.record();
-    let request = record.request.clone().context("the run's record lacks its request")?;
     if let Some(request) = &mut record.request {
         request.retry_failed = false;
     }
