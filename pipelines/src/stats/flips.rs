@@ -267,8 +267,9 @@ impl Scratch {
                     if strata[place].presence.is_some() { (sum, seen) } else { (sum - seen, seen) }
                 })
             };
-            self.largest_centered = self.largest_centered.max(contrast.value(parts().map(|part| part.0), true));
+            let centered = contrast.value(parts().map(|(rest, _)| rest), true);
             let statistic = contrast.value(parts().map(|(rest, seen)| rest + seen), false);
+            self.largest_centered = self.largest_centered.max(centered);
             self.statistics.push(statistic);
         }
     }
