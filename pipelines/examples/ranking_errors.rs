@@ -172,8 +172,13 @@ fn simulate<const N: usize>(sims: usize, of: impl Fn(usize) -> [f64; N] + Send +
 }
 
 fn errors(arguments: &Arguments) {
-    println!("Family-wise error: all algorithms equal / half of them better, by the test. {} simulations.\n", arguments.sims);
-    println!("| shape | algorithms | scenes | missing | max_difference | max_t | wilcoxon |\n|---|---|---|---|---|---|---|");
+    println!(
+        "Family-wise error: all algorithms equal / half of them better, by the test. {} simulations.\n",
+        arguments.sims
+    );
+    println!(
+        "| shape | algorithms | scenes | missing | max_difference | max_t | wilcoxon |\n|---|---|---|---|---|---|---|"
+    );
     let mut worst = [0.0_f64; 3];
     for shape in Shape::ALL {
         for algorithms in [2, 8, 12] {
@@ -222,8 +227,13 @@ fn errors(arguments: &Arguments) {
 }
 
 fn power(arguments: &Arguments) {
-    println!("Power: the share of the pairs with the one better algorithm that are found. {} simulations.\n", arguments.sims);
-    println!("| shape | algorithms | scenes | missing | max_difference | max_t | wilcoxon |\n|---|---|---|---|---|---|---|");
+    println!(
+        "Power: the share of the pairs with the one better algorithm that are found. {} simulations.\n",
+        arguments.sims
+    );
+    println!(
+        "| shape | algorithms | scenes | missing | max_difference | max_t | wilcoxon |\n|---|---|---|---|---|---|---|"
+    );
     for shape in [Shape::Normal, Shape::SkewedAlike, Shape::OtherSpreads] {
         for algorithms in [2, 8, 12] {
             for scenes in SCENES {
@@ -252,7 +262,9 @@ fn power(arguments: &Arguments) {
 
 fn coverage(arguments: &Arguments) {
     println!("Coverage of 95% intervals: mean, adjusted score, difference. {} simulations.\n", arguments.sims);
-    println!("| shape | algorithms | scenes | missing | mean | adjusted score | difference |\n|---|---|---|---|---|---|---|");
+    println!(
+        "| shape | algorithms | scenes | missing | mean | adjusted score | difference |\n|---|---|---|---|---|---|---|"
+    );
     for shape in Shape::ALL {
         for scenes in [5, 10, 25, 50, 100] {
             for holes in [0.0, 0.3] {

@@ -57,7 +57,8 @@ async fn graded(store: &Place, shape: Shape) -> RunRecord {
             let noise = ((scene * 37 + 11) * (algorithm + 3) % 41) as f64 / 4100.0;
             0.3 + 0.4 * scene as f64 / shape.scenes as f64 - 0.05 * algorithm as f64 + noise
         };
-        let rows = |rows: Vec<ScoreRow>| rows.into_iter().enumerate().map(|(scene, row)| scored(row, score(scene))).collect();
+        let rows =
+            |rows: Vec<ScoreRow>| rows.into_iter().enumerate().map(|(scene, row)| scored(row, score(scene))).collect();
         change(store, &mut record, algorithm, rows).await;
     }
     record
@@ -81,7 +82,9 @@ async fn two_easy_scenes_do_not_win_a_leaderboard() {
     assert_eq!((first.rank, first.rank_worst, first.rank_group.as_deref()), (Some(1), Some(2), Some("a")));
     assert_eq!(first.interval_method.as_deref(), Some("student_t"));
     let text = report.text(Table::Leaderboard);
-    for said in ["Two algorithms have 2 to 20 scenes in common.", "2*", "own mean", "not testable", "no interval below 5"] {
+    for said in
+        ["Two algorithms have 2 to 20 scenes in common.", "2*", "own mean", "not testable", "no interval below 5"]
+    {
         assert!(text.contains(said), "{said} in\n{text}");
     }
 }
@@ -108,7 +111,8 @@ async fn the_hazy_input_has_a_row_and_no_rank_and_the_others_their_gain() {
     let mut record = graded(&store, SHAPE).await;
     record.spec.datasets[0].hazy = Some("algo02".parse().unwrap());
     let report = report::make(&store, &record, &USUAL()).await.unwrap();
-    let order: Vec<(&str, Option<u32>)> = report.leaderboard.iter().map(|row| (row.algorithm.as_str(), row.rank)).collect();
+    let order: Vec<(&str, Option<u32>)> =
+        report.leaderboard.iter().map(|row| (row.algorithm.as_str(), row.rank)).collect();
     assert_eq!(order, [("algo00", Some(1)), ("algo01", Some(2)), ("algo02", None), ("algo03", Some(3))]);
     let (best, hazy, worst) = (row(&report, "algo00"), row(&report, "algo02"), row(&report, "algo03"));
     assert!((best.gain.unwrap() - (best.mean_score.unwrap() - hazy.mean_score.unwrap())).abs() < 1e-12);

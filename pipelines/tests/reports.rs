@@ -6,9 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use dqa_pipelines::place::Place;
-use dqa_pipelines::report::{
-    self, Report, ReportError, ReportIntervals, ReportOptions, Table, distributed, together,
-};
+use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table, distributed, together};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::sql::{self, Selection};
 use dqa_pipelines::stats::Test;

@@ -109,7 +109,8 @@ impl Report {
         let spec = &record.spec;
         let mut text = match options.intervals {
             ReportIntervals::Jackknife => {
-                "95% intervals: Student's t over scenes; of correlations by jackknife, of pairs by Wilson's method.\n".to_owned()
+                "95% intervals: Student's t over scenes; of correlations by jackknife, of pairs by Wilson's method.\n"
+                    .to_owned()
             }
             ReportIntervals::Bootstrap => format!(
                 "95% intervals of correlations: bootstrap over scenes, {} draws, seed {}{}.\n",
