@@ -1,7 +1,7 @@
 //! Simulates the tests and intervals of leaderboards: how often a set of equal algorithms is told apart (family-wise error), how
 //! often a better one is found (power), how often intervals hold the true value (coverage). The tables are in `docs/statistics.md`.
 //!
-//! `cargo run --release -p dqa-pipelines --example ranking_errors -- --sims 2000 [--draws 999] [--only errors|power|coverage]`
+//! `cargo run --release -p dqa-pipelines --example ranking_errors -- --sims 2000 [--draws 999] [--only errors|power|coverage|speed]`
 
 #![allow(clippy::unwrap_used)]
 
@@ -140,10 +140,30 @@ fn main() {
     if wanted("coverage") {
         coverage(&arguments);
     }
+    if wanted("speed") {
+        speed(&arguments);
+    }
+}
+
+/// Of one ranking each.
+fn speed(arguments: &Arguments) {
+    println!("| algorithms | scenes | missing | test | seconds |\n|---|---|---|---|---|");
+    for (algorithms, scenes) in [(12, 1_000), (12, 100_000), (200, 1_000)] {
+        for holes in [0.0, 0.001] {
+            let cell = Cell { shape: Shape::Normal, algorithms, scenes, holes };
+            let scores = cell.scores(&vec![0.0; algorithms], &mut cell.random(0));
+            for test in TESTS {
+                let start = std::time::Instant::now();
+                cell.rank(&scores, test, arguments.draws);
+                let seconds = start.elapsed().as_secs_f64();
+                println!("| {algorithms} | {scenes} | {:.1}% | {} | {seconds:.2} |", holes * 100.0, test.as_str());
+            }
+        }
+    }
 }
 
 /// The mean of `of` over simulations, for each of its values.
-fn simulate<const N: usize>(sims: usize, of: impl Fn(usize) -> [f64; N] + Sync) -> [f64; N] {
+fn simulate<const N: usize>(sims: usize, of: impl Fn(usize) -> [f64; N] + Send + Sync) -> [f64; N] {
     let add = |mut a: [f64; N], b: [f64; N]| {
         a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
         a
@@ -152,8 +172,13 @@ fn simulate<const N: usize>(sims: usize, of: impl Fn(usize) -> [f64; N] + Sync) 
 }
 
 fn errors(arguments: &Arguments) {
-    println!("Family-wise error: all algorithms equal / half of them better, by the test. {} simulations.\n", arguments.sims);
-    println!("| shape | algorithms | scenes | missing | max_difference | max_t | wilcoxon |\n|---|---|---|---|---|---|---|");
+    println!(
+        "Family-wise error: all algorithms equal / half of them better, by the test. {} simulations.\n",
+        arguments.sims
+    );
+    println!(
+        "| shape | algorithms | scenes | missing | max_difference | max_t | wilcoxon |\n|---|---|---|---|---|---|---|"
+    );
     let mut worst = [0.0_f64; 3];
     for shape in Shape::ALL {
         for algorithms in [2, 8, 12] {
@@ -202,8 +227,13 @@ fn errors(arguments: &Arguments) {
 }
 
 fn power(arguments: &Arguments) {
-    println!("Power: the share of the pairs with the one better algorithm that are found. {} simulations.\n", arguments.sims);
-    println!("| shape | algorithms | scenes | missing | max_difference | max_t | wilcoxon |\n|---|---|---|---|---|---|---|");
+    println!(
+        "Power: the share of the pairs with the one better algorithm that are found. {} simulations.\n",
+        arguments.sims
+    );
+    println!(
+        "| shape | algorithms | scenes | missing | max_difference | max_t | wilcoxon |\n|---|---|---|---|---|---|---|"
+    );
     for shape in [Shape::Normal, Shape::SkewedAlike, Shape::OtherSpreads] {
         for algorithms in [2, 8, 12] {
             for scenes in SCENES {
@@ -232,7 +262,9 @@ fn power(arguments: &Arguments) {
 
 fn coverage(arguments: &Arguments) {
     println!("Coverage of 95% intervals: mean, adjusted score, difference. {} simulations.\n", arguments.sims);
-    println!("| shape | algorithms | scenes | missing | mean | adjusted score | difference |\n|---|---|---|---|---|---|---|");
+    println!(
+        "| shape | algorithms | scenes | missing | mean | adjusted score | difference |\n|---|---|---|---|---|---|---|"
+    );
     for shape in Shape::ALL {
         for scenes in [5, 10, 25, 50, 100] {
             for holes in [0.0, 0.3] {

@@ -248,7 +248,13 @@ impl ReportArgs {
             None => usual.intervals,
         };
         let replicates = self.replicates.unwrap_or(usual.replicates);
-        ReportOptions { intervals, replicates, seed: self.seed.unwrap_or(usual.seed), test: self.test.into(), margin: self.margin }
+        ReportOptions {
+            intervals,
+            replicates,
+            seed: self.seed.unwrap_or(usual.seed),
+            test: self.test.into(),
+            margin: self.margin,
+        }
     }
 
     /// The tables for reading; as json and csv the first of them.

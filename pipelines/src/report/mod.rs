@@ -91,7 +91,13 @@ impl ReportOptions {
     }
 
     fn ranking(&self) -> RankOptions {
-        RankOptions { test: self.test, seed: self.seed.into(), level: LEVEL, margin: self.margin, ..RankOptions::default() }
+        RankOptions {
+            test: self.test,
+            seed: self.seed.into(),
+            level: LEVEL,
+            margin: self.margin,
+            ..RankOptions::default()
+        }
     }
 }
 

@@ -78,7 +78,7 @@ pub struct Equivalence {
 }
 
 /// What the common scenes of two algorithms say without the fit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Paired {
     /// Scenes that both have a score of.
     pub(super) scenes: u64,

@@ -87,20 +87,22 @@ pub(super) struct Flipped {
     pub(super) p: Vec<f64>,
     /// Corrected for all contrasts.
     pub(super) p_corrected: Vec<f64>,
-    /// What the statistic of a contrast must exceed to be significant among all of them.
+    /// What the statistic of a contrast must exceed to be significant among all of them, were all algorithms equal: the flips are
+    /// of what is left of the contributions without the differences that were seen.
     pub(super) critical: f64,
 }
 
 impl Contrast {
-    /// Of differences in the strata.
-    fn value(&self, differences: impl Iterator<Item = f64>) -> f64 {
+    /// Of differences in the strata; `centered`: of flips without what was seen.
+    fn value(&self, differences: impl Iterator<Item = f64>, is_centered: bool) -> f64 {
         match self.statistic {
             Statistic::Difference { deviation } => differences.sum::<f64>().abs() / deviation,
             Statistic::T { freedom } => {
                 let (mut sum, mut variance) = (0.0, 0.0);
                 for (part, difference) in self.parts.iter().zip(differences) {
                     let n = part.units.max(2.0);
-                    let squares = part.sum_of_squares - difference * difference / n;
+                    let seen = if is_centered { part.difference * part.difference / n } else { 0.0 };
+                    let squares = part.sum_of_squares - seen - difference * difference / n;
                     // Equal differences have no spread: the statistic is very large, not infinite.
                     variance += n / (n - 1.0) * squares.max(1e-12 * part.sum_of_squares);
                     sum += difference;
@@ -112,7 +114,7 @@ impl Contrast {
     }
 
     fn observed(&self) -> f64 {
-        self.value(self.parts.iter().map(|part| part.difference))
+        self.value(self.parts.iter().map(|part| part.difference), false)
     }
 }
 
@@ -148,7 +150,8 @@ pub(super) fn test(strata: &[&Stratum], contrasts: &[Contrast], level: f64, (dra
         let mut scratch = Scratch::new(strata);
         for flip in chunk * 128..(chunk * 128 + 128).min(count) {
             scratch.draw(strata, flip, units, seed);
-            tally.add(&scratch.statistics(strata, contrasts), &observed, &order);
+            scratch.fill(strata, contrasts);
+            tally.add(&scratch, &observed, &order);
         }
         tally
     };
@@ -175,7 +178,7 @@ struct Tally {
     as_large: Vec<u32>,
     /// Flips in which its own or that of a contrast that was smaller is as large.
     as_large_in_rest: Vec<u32>,
-    /// The largest statistic of each flip.
+    /// The largest statistic of each flip without what was seen.
     maxima: Vec<f64>,
 }
 
@@ -184,15 +187,15 @@ impl Tally {
         Tally { as_large: vec![0; contrasts], as_large_in_rest: vec![0; contrasts], maxima: Vec::new() }
     }
 
-    fn add(&mut self, statistics: &[f64], observed: &[f64], order: &[usize]) {
+    fn add(&mut self, flip: &Scratch, observed: &[f64], order: &[usize]) {
         let mut largest = 0.0_f64;
         for &pair in order.iter().rev() {
             let least = observed[pair] * (1.0 - TOLERANCE);
-            largest = largest.max(statistics[pair]);
-            self.as_large[pair] += u32::from(statistics[pair] >= least);
+            largest = largest.max(flip.statistics[pair]);
+            self.as_large[pair] += u32::from(flip.statistics[pair] >= least);
             self.as_large_in_rest[pair] += u32::from(largest >= least);
         }
-        self.maxima.push(largest);
+        self.maxima.push(flip.largest_centered);
     }
 
     fn merge(mut self, other: Tally) -> Tally {
@@ -211,6 +214,10 @@ struct Scratch {
     turned: Vec<Vec<u64>>,
     /// Of the contributions with their signs.
     sums: Vec<Vec<f64>>,
+    /// Of the contrasts.
+    statistics: Vec<f64>,
+    /// The largest statistic without the differences that were seen.
+    largest_centered: f64,
 }
 
 impl Scratch {
@@ -218,6 +225,8 @@ impl Scratch {
         Scratch {
             turned: strata.iter().map(|stratum| vec![0; stratum.words()]).collect(),
             sums: strata.iter().map(|stratum| vec![0.0; stratum.algorithms]).collect(),
+            statistics: Vec::new(),
+            largest_centered: 0.0,
         }
     }
 
@@ -246,24 +255,37 @@ impl Scratch {
         }
     }
 
-    fn statistics(&self, strata: &[&Stratum], contrasts: &[Contrast]) -> Vec<f64> {
-        let statistic = |contrast: &Contrast| {
-            let differences = contrast.parts.iter().enumerate().map(|(place, part)| {
-                let sums = &self.sums[place];
-                sums[part.first] - sums[part.second] + self.shift(strata[place], place, part)
-            });
-            contrast.value(differences)
-        };
-        contrasts.iter().map(statistic).collect()
+    fn fill(&mut self, strata: &[&Stratum], contrasts: &[Contrast]) {
+        self.statistics.clear();
+        self.largest_centered = 0.0;
+        for contrast in contrasts {
+            // Of each stratum: the flipped sum without what was seen, and what was seen with its signs.
+            let parts = || {
+                contrast.parts.iter().enumerate().map(|(place, part)| {
+                    let sum = self.sums[place][part.first] - self.sums[place][part.second];
+                    let seen = self.seen(strata[place], place, part);
+                    if strata[place].presence.is_some() { (sum, seen) } else { (sum - seen, seen) }
+                })
+            };
+            let centered = contrast.value(parts().map(|(rest, _)| rest), true);
+            let statistic = contrast.value(parts().map(|(rest, seen)| rest + seen), false);
+            self.largest_centered = self.largest_centered.max(centered);
+            self.statistics.push(statistic);
+        }
     }
 
-    /// With holes, contributions are residuals: the difference itself lies in equal shares on the units that both have.
-    fn shift(&self, stratum: &Stratum, place: usize, part: &Part) -> f64 {
-        let Some(presence) = stratum.presence.as_ref().filter(|_| part.units > 0.0) else { return 0.0 };
-        let words = stratum.words();
-        let of = |algorithm: usize| &presence[algorithm * words..][..words];
-        let both = of(part.first).iter().zip(of(part.second)).zip(&self.turned[place]);
-        let turned: u32 = both.map(|((a, b), turned)| (a & b & turned).count_ones()).sum();
-        part.difference * (1.0 - 2.0 * f64::from(turned) / part.units)
+    /// The difference that was seen lies in equal shares on the units that both have: with the units' signs.
+    fn seen(&self, stratum: &Stratum, place: usize, part: &Part) -> f64 {
+        let turned = &self.turned[place];
+        let count: u32 = match &stratum.presence {
+            None => turned.iter().map(|turned| turned.count_ones()).sum(),
+            Some(presence) => {
+                let words = stratum.words();
+                let of = |algorithm: usize| &presence[algorithm * words..][..words];
+                let both = of(part.first).iter().zip(of(part.second)).zip(turned);
+                both.map(|((a, b), turned)| (a & b & turned).count_ones()).sum()
+            }
+        };
+        if part.units > 0.0 { part.difference * (1.0 - 2.0 * f64::from(count) / part.units) } else { 0.0 }
     }
 }

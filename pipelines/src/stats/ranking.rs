@@ -469,8 +469,11 @@ impl Class<'_> {
     fn test_signed_ranks(&self, comparisons: &mut [Comparison], options: &RankOptions) {
         let alpha = 1.0 - options.level;
         for pair in comparisons.iter_mut() {
-            let of = |basis: &&Basis| basis.pair(pair.first, pair.second).0.paired;
-            let parts: Vec<Paired> = self.bases.iter().map(of).filter(|paired| paired.scenes > 0).collect();
+            let bases = self.bases.iter();
+            let parts: Vec<&Paired> = bases
+                .map(|basis| &basis.pair(pair.first, pair.second).0.paired)
+                .filter(|paired| paired.scenes > 0)
+                .collect();
             (pair.p, pair.p_smallest) = signed_rank_p(&parts, pair.rank_biserial.unwrap_or(0.0));
         }
         let smallest: Vec<f64> = comparisons.iter().map(|pair| pair.p_smallest).collect();
@@ -492,11 +495,11 @@ impl Class<'_> {
 
 /// Of the mean of the data sets' rank-biserial correlations: of one data set its own p, of several by the normal distribution. And
 /// the smallest p that so many scenes can give.
-fn signed_rank_p(parts: &[Paired], effect: f64) -> (f64, f64) {
+fn signed_rank_p(parts: &[&Paired], effect: f64) -> (f64, f64) {
     let normal = |z: f64| libm::erfc(z.abs() / std::f64::consts::SQRT_2);
     match parts {
         [] => (1.0, 1.0),
-        [alone] => (alone.signed.p, 2.0_f64.powf(1.0 - alone.scenes as f64).min(1.0)),
+        [alone] => (alone.signed.p(), 2.0_f64.powf(1.0 - alone.scenes as f64).min(1.0)),
         _ => {
             let variance: f64 = parts.iter().map(|of| of.signed.effect_deviation.powi(2)).sum();
             let deviation = variance.sqrt() / parts.len() as f64;
