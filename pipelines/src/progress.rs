@@ -170,3 +170,58 @@ fn counted_before(record: &RunRecord, listing: &PartListing) -> Option<Progress>
     let pictures = scored + failed;
     Some(Progress { parts, parts_done: parts, windows, windows_done: windows, pictures, scored, failed })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::names::{AlgorithmName, DatasetName};
+
+    fn part(name: &str, rows: u64) -> PartRef {
+        let (dataset, algorithm): (DatasetName, AlgorithmName) = ("d".parse().unwrap(), "a".parse().unwrap());
+        PartRef { key: scores::part_key("d", "a", name), dataset, algorithm, rows, windows: 10 * rows }
+    }
+
+    fn record(name: &str, parts: &[PartRef]) -> RunRecord {
+        let spec = json!({
+            "datasets": [], "model": "m", "prompts": null, "views": "v", "dtype": "f32", "device": "cpu",
+            "shard_windows_max": 1, "remark": null
+        });
+        let record = json!({
+            "name": name, "state": "running", "created": "2026-01-01T00:00:00Z", "updated": "2026-01-01T00:00:00Z",
+            "spec": spec, "fingerprint": "f", "provenance": {}, "parts": parts,
+            "counts": {"pictures": 7, "windows": 70, "scored": 6, "failed": 1},
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_record_counts_as_long_as_its_parts_are_those_that_it_was_counted_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let parts = [part("p", 3), part("q", 4)];
+        // No parts at all inside: whoever looks into them finds them damaged.
+        for part in &parts {
+            store.put(&part.key, "no part".into()).await.unwrap();
+        }
+        let mut counted = record("r", &parts);
+        let listing = PartListing::read(&store, std::slice::from_ref(&counted)).await.unwrap();
+        counted.counted = listing.digest(&parts);
+        let records = [counted, record("s", &parts), record("t", &[])];
+        let counter = Counter::default();
+        let planned = Progress { parts: 2, windows: 70, pictures: 7, ..Progress::default() };
+        let whole = Progress { parts_done: 2, windows_done: 70, scored: 6, failed: 1, ..planned };
+        let found = counter.count(&store, &records).await.unwrap();
+        assert_eq!(found, [whole, planned, Progress::default()], "the second was never counted, and is looked into");
+        assert!(whole.is_whole() && !planned.is_whole() && !Progress::default().is_whole());
+
+        store.put(&parts[1].key, "another part".into()).await.unwrap();
+        let found = counter.count(&store, &records).await.unwrap();
+        assert_eq!(found[0], planned, "of another version: it is looked into");
+        store.delete(&parts[0].key).await.unwrap();
+        assert_eq!(PartListing::read(&store, &records).await.unwrap().digest(&parts), None, "one is missing");
+    }
+}
