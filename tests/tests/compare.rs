@@ -22,7 +22,7 @@ fn place() -> Place {
         }
     }
     place.file("haze/labels.csv", labels.as_bytes());
-    let definition = "name = \"haze\"\nroot = \"haze\"\nlayout = \"{algorithm}/{scene_group}/{scene}.png\"\n\
+    let definition = "name = \"haze\"\nroot = \"haze\"\nlayout = \"{algorithm}/{group}/{scene}.png\"\n\
                       [labels]\nfile = \"labels.csv\"\n";
     place.file("haze.toml", definition.as_bytes());
     submit(&place, "both", &[]);
