@@ -137,7 +137,7 @@ async fn comparisons_are_a_table_of_the_store_and_say_what_scenes_can_show() {
     assert_eq!((first.rank_biserial, first.probability_of_superiority), (Some(1.0), Some(1.0)));
     assert!(first.minimum_detectable_difference.unwrap() < first.difference);
     assert!(first.equivalence_p < first.equivalence_p_corrected && first.equivalence_p_corrected < Some(0.05));
-    let context = sql::session(&store, &Selection::Run(record.name.clone())).await.unwrap();
+    let context = sql::session(&store, &Selection::run(record.name.clone())).await.unwrap();
     let sql = "SELECT count(*), max(difference) FROM comparisons WHERE testable AND dataset = 'set0'";
     let batches = sql::query(&context, sql).await.unwrap().collect().await.unwrap();
     assert!(batches[0].column(1).as_primitive::<Float64Type>().value(0) > 0.14);
