@@ -61,7 +61,7 @@ pub(super) struct ReportArgs {
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// How intervals of correlations are made [default: jackknife, or bootstrap if --replicates or --seed is given].
+    /// How intervals of correlations are made [default: jackknife, or bootstrap if --replicates is given].
     #[arg(long, env = "DQA_INTERVALS", value_enum, value_name = "METHOD")]
     intervals: Option<IntervalsArg>,
 
@@ -69,7 +69,7 @@ pub(super) struct ReportArgs {
     #[arg(long, env = "DQA_REPLICATES", value_name = "N")]
     replicates: Option<u32>,
 
-    /// Of these draws: the same seed, the same intervals [default: 0].
+    /// Of all draws, those of a bootstrap and of flipped signs: the same seed, the same numbers [default: 0].
     #[arg(long, env = "DQA_SEED", value_name = "N")]
     seed: Option<u32>,
 
@@ -240,11 +240,10 @@ impl ReportArgs {
 
     pub(super) fn options(&self) -> ReportOptions {
         let usual = ReportOptions::default();
-        let draws = self.replicates.is_some() || self.seed.is_some();
         let intervals = match self.intervals {
             Some(IntervalsArg::Jackknife) => ReportIntervals::Jackknife,
             Some(IntervalsArg::Bootstrap) => ReportIntervals::Bootstrap,
-            None if draws => ReportIntervals::Bootstrap,
+            None if self.replicates.is_some() => ReportIntervals::Bootstrap,
             None => usual.intervals,
         };
         let replicates = self.replicates.unwrap_or(usual.replicates);

@@ -391,7 +391,9 @@ mod tests {
             part: name.to_owned(),
         };
         let batch = scores::to_batch(&columns, &rows);
-        let file = parquet_file::write(&batch.schema(), &[batch], &[]).unwrap();
+        let failed = rows.iter().filter(|row| row.score.is_err()).count();
+        let facts = [("dqa.part", name.to_owned()), ("dqa.failed", failed.to_string())];
+        let file = parquet_file::write(&batch.schema(), &[batch], &facts).unwrap();
         let key = part_key("d", algorithm, name);
         store.put(&key, file).await.unwrap();
         let (dataset, algorithm) = ("d".parse().unwrap(), algorithm.parse().unwrap());

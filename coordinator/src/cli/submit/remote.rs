@@ -82,7 +82,9 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
         note(format_args!("`dqa-coord status {} --watch --coordinator {coordinator}` says how far it is", run.name));
         return Ok(Done::All);
     }
-    let text = report::fetched(&mut client, args.report.request(run.name.clone(), &[])).await?;
+    // As in this process: what is shown is what the store has.
+    let request = v1::GetReportRequest { write: true, ..args.report.request(run.name.clone(), &[]) };
+    let text = report::fetched(&mut client, request).await?;
     report::print(&text)?;
     let failed = run.progress.is_some_and(|progress| progress.pictures_failed > 0);
     Ok(if failed { Done::SomeFailed } else { Done::All })
