@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -300,9 +301,17 @@ async fn register_one(
         store.put(&key(&requested.name), bytes.into()).await?;
         return Ok(true);
     }
-    match store.create_object(&key(&requested.name), bytes.into()).await {
+    let (key, bytes) = (key(&requested.name), Bytes::from(bytes));
+    match store.create_object(&key, bytes.clone()).await {
+        Ok(()) => Ok(true),
         Err(error) if error.is_taken() => Ok(false),
-        other => Ok(other.map(|()| true)?),
+        Err(error) if error.may_pass() => Err(error.into()),
+        Err(_) => {
+            // The store may have no conditional puts. It is written and then read again: of two at once, the one that finds the
+            // other's is refused. What else is wrong with the store, this says.
+            store.put(&key, bytes).await?;
+            Ok(false)
+        }
     }
 }
 

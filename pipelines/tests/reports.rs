@@ -256,7 +256,8 @@ async fn every_measure_has_an_interval_or_the_reason_for_none() {
     let vqeg: Vec<_> = report.correlations.iter().filter(|row| row.protocol == "vqeg").collect();
     assert!(vqeg.len() == 2 && vqeg.iter().all(|row| row.plcc_logistic4.is_some() && row.plcc_logistic5.is_some()));
 
-    let bootstrap = ReportOptions { intervals: ReportIntervals::Bootstrap, replicates: 200, seed: 7, ..ReportOptions::default() };
+    let bootstrap =
+        ReportOptions { intervals: ReportIntervals::Bootstrap, replicates: 200, seed: 7, ..ReportOptions::default() };
     let drawn = report::make(&store, &record, &bootstrap).await.unwrap();
     let row = groups(&drawn, "all").next().unwrap();
     assert_eq!((row.srcc_interval.as_deref(), row.replicates, row.seed), (Some("bootstrap"), Some(200), Some(7)));

@@ -58,10 +58,9 @@ fn two_folders_of_one_name_are_two_data_sets() {
 
     let named = submit(&place, "second=o2/out", &[]).ends_with(0);
     has(&named, &["scored 4 pictures"]);
-    let rows = place.query("SELECT dataset, count(*) AS n FROM scores GROUP BY 1 ORDER BY 1");
-    let counts: Vec<(&str, i64)> =
-        rows.iter().map(|row| (row["dataset"].as_str().unwrap(), row["n"].as_i64().unwrap())).collect();
-    assert_eq!(counts, [("out", 4), ("second", 4)]);
+    let sql = "SELECT dataset, count(*) AS n FROM scores GROUP BY 1 ORDER BY 1";
+    let counts = place.run(&["query", sql, "--all-runs", "--format", "csv"]).ends_with(0);
+    assert_eq!(counts.out, "dataset,n\nout,4\nsecond,4\n");
 
     let both = submit(&place, "o1/out,o2/out", &[]).ends_with(2);
     has(&both, &["asked for twice", "o1/out", "o2/out", "out-2=PATH"]);

@@ -263,9 +263,11 @@ async fn record(
     let is_answered = earlier.as_ref().is_some_and(|earlier| run::is_answered_by(&record, earlier));
     let is_done = is_answered && work.missing().next().is_none();
     record.state = if is_done { RunState::Complete } else { RunState::Running };
-    if is_done {
-        // Its parts are those that were counted.
-        record.counted = earlier.as_ref().and_then(|earlier| earlier.counted.clone());
+    if let Some(earlier) = earlier.as_ref().filter(|_| is_done) {
+        // It stays what it is, whoever asked for it: only that it was used is new.
+        record.counted = earlier.counted.clone();
+        record.request = earlier.request.clone();
+        record.provenance = earlier.provenance.clone();
     }
     if let Some(earlier) = earlier.filter(|earlier| earlier.request.is_some() && earlier.state.is_active()) {
         note(format_args!(
