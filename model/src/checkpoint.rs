@@ -344,7 +344,7 @@ pub(crate) fn kind(path: &Path) -> Result<Kind, CheckpointError> {
 }
 
 /// As the safetensors library has it.
-const HEADER_BYTES_MAX: u64 = 100_000_000;
+pub(crate) const HEADER_BYTES_MAX: u64 = 100_000_000;
 /// Bytes that tell what a file is.
 const HEAD_BYTES: u64 = 64;
 

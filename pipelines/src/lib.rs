@@ -15,12 +15,17 @@ pub mod names;
 pub mod parts;
 pub mod place;
 pub mod plan;
+pub mod process;
+pub mod progress;
+pub mod registry;
 pub mod report;
 pub mod run;
 pub mod sql;
 pub mod stats;
+pub mod status;
 pub mod study;
 pub mod tables;
+pub mod trained_on;
 pub mod tune;
 
 pub use causes::{Causes, cause, causes};

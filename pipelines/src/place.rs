@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart};
@@ -385,6 +386,16 @@ impl Place {
     pub async fn head(&self, key: &str) -> Result<Object, PlaceError> {
         let meta = self.objects.head(&self.path(key)).await.map_err(|source| self.failed("look at", key, source))?;
         Ok(self.object(&meta))
+    }
+
+    /// When an object was written, by the store's clock.
+    ///
+    /// # Errors
+    /// Where it is not there or the store fails.
+    pub async fn modified(&self, key: &str) -> Result<Timestamp, PlaceError> {
+        let meta = self.objects.head(&self.path(key)).await.map_err(|source| self.failed("look at", key, source))?;
+        let written = Timestamp::from_microsecond(meta.last_modified.timestamp_micros());
+        Ok(written.unwrap_or(Timestamp::UNIX_EPOCH))
     }
 
     /// An object's bytes.

@@ -1,6 +1,8 @@
 //! A run's record: what was asked for, with what, on which machine, and which parts are its result. It is all that a
 //! store knows of a run; the parts are shared by every run whose plan names them.
 
+mod lookup;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -12,6 +14,7 @@ use crate::limits::PictureLimits;
 use crate::model::ModelSpec;
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
+use crate::trained_on::SeenScenes;
 
 /// The folder of runs in a store.
 pub const RUNS: &str = "runs";
@@ -35,6 +38,9 @@ pub enum RunState {
     Cancelled,
     /// It cannot go on by itself; [`RunRecord::failure`] says why.
     Failed,
+    /// A command began it, and no process works on it any more. No record says so: it is found out when a record is read
+    /// ([`crate::status::RunStatus`]).
+    Interrupted,
 }
 
 impl RunState {
@@ -53,6 +59,7 @@ impl fmt::Display for RunState {
             RunState::Complete => "complete",
             RunState::Cancelled => "cancelled",
             RunState::Failed => "failed",
+            RunState::Interrupted => "interrupted",
         })
     }
 }
@@ -72,8 +79,12 @@ pub struct RunRecord {
     pub spec: RunSpec,
     /// Of weights, prompts, views and arithmetic: 64 digits.
     pub fingerprint: String,
-    /// Pictures, windows, failures.
+    /// What was planned, and what of it was done when it was last counted. How far a run is now says
+    /// [`crate::progress`].
     pub counts: Counts,
+    /// Of the parts that `counts` was counted over, in their versions; None: not all of them were there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<String>,
     /// The programs and machines that took part, by setting.
     pub provenance: BTreeMap<String, String>,
     /// Every part of the result, in the order of the plan.
@@ -104,10 +115,27 @@ pub struct Request {
     pub allow_missing: bool,
     /// Score pictures again that have no score.
     pub retry_failed: bool,
+    /// Score the hazy inputs too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub with_hazy: bool,
     /// Of the reports.
+    #[serde(default)]
+    pub intervals: ReportIntervals,
+    /// Of the reports: draws of a bootstrap.
     pub replicates: u32,
-    /// Of the reports.
+    /// Of the reports: of a bootstrap's draws.
     pub seed: u32,
+}
+
+/// What the intervals of a run's correlations are made from. Requests of before there was a choice are answered by jackknife.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportIntervals {
+    /// Each scene is left out once.
+    #[default]
+    Jackknife,
+    /// Scenes are drawn with replacement.
+    Bootstrap,
 }
 
 /// What was asked for.
@@ -135,6 +163,12 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
+    /// Says which data sets have scenes that were seen in training: a sentence for each, without its full stop.
+    pub fn training_leaks(&self) -> Vec<String> {
+        let seen = |dataset: &DatasetSpec| Some(dataset.seen_in_training.as_ref()?.sentence(&dataset.name).to_string());
+        self.datasets.iter().filter_map(seen).collect()
+    }
+
     /// What two runs were scored with that differs, for people: `views sees=both,... and sees=local,...`.
     pub fn differs(&self, other: &RunSpec) -> Vec<String> {
         let prompts = |spec: &RunSpec| spec.prompts.clone().unwrap_or_else(|| "handcrafted".to_owned());
@@ -162,6 +196,12 @@ pub struct DatasetSpec {
     pub protocol: Option<String>,
     /// Its definition as TOML, for the record.
     pub definition: String,
+    /// Its scenes that the model or its prompts have seen in training; None: none, or nothing is recorded of the training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_in_training: Option<SeenScenes>,
+    /// The name under which the hazy inputs' rows stand in the run; None: they were not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hazy: Option<AlgorithmName>,
 }
 
 /// Of a run's rows.
@@ -217,6 +257,26 @@ pub enum RunError {
         /// Names that are like it.
         near: Vec<String>,
     },
+    /// Several runs have names that begin as the one that was asked for.
+    #[error("several runs have names that begin with `{run}`: {}{}", candidates.join(", "), and_more(*more))]
+    Ambiguous {
+        /// As asked for.
+        run: String,
+        /// The first of them.
+        candidates: Vec<String>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// There is no run, and the one that was used last is asked for.
+    #[error("there are no runs in {store}")]
+    NoRuns {
+        /// The store's address.
+        store: String,
+    },
+}
+
+fn and_more(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(" and {more} more") }
 }
 
 fn nearest(near: &[String]) -> String {
@@ -224,6 +284,11 @@ fn nearest(near: &[String]) -> String {
 }
 
 impl RunRecord {
+    /// Whether a coordinator was asked for it. If not, a command scores it in its own process.
+    pub fn is_of_coordinator(&self) -> bool {
+        self.request.is_some()
+    }
+
     fn key(name: &RunName) -> String {
         format!("{RUNS}/{name}/run.json")
     }
@@ -239,20 +304,6 @@ impl RunRecord {
         };
         let wrong = |source| RunError::Record { run: name.to_string(), source };
         serde_json::from_slice(&bytes).map(Some).map_err(wrong)
-    }
-
-    /// The record of a run that must be there.
-    ///
-    /// # Errors
-    /// As [`RunRecord::find`], and with near names where there is no such run.
-    pub async fn read(store: &Place, name: &RunName) -> Result<RunRecord, RunError> {
-        if let Some(record) = RunRecord::find(store, name).await? {
-            return Ok(record);
-        }
-        let names = store.folders(RUNS).await?;
-        let near = crate::names::near(name.as_str(), names.iter().map(String::as_str));
-        let near = near.into_iter().map(str::to_owned).collect();
-        Err(RunError::Unknown { run: name.to_string(), store: store.url().to_string(), near })
     }
 
     /// All runs of a store, oldest first.

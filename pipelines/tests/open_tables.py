@@ -16,7 +16,7 @@ from scipy import stats
 
 store, run, part = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 record = json.loads((store / "runs" / run / "run.json").read_text())
-tables = ["scores", "correlations", "leaderboard", "cross_dataset"]
+tables = ["scores", "correlations", "leaderboard", "comparisons", "cross_dataset"]
 
 
 def near(ours, theirs, what):
@@ -74,5 +74,6 @@ leaderboard = pd.read_parquet(store / "leaderboard")
 for row in leaderboard[(leaderboard["run"] == part) & leaderboard["dataset"].notna()].itertuples():
     scored = pd.read_parquet(store / "scores").dropna(subset=["score"])
     own = scored[(scored["dataset"] == row.dataset) & (scored["algorithm"] == row.algorithm)]
+    assert pd.isna(row.rank) or row.rank_best <= row.rank <= row.rank_worst, row
     near(row.mean_score, own.groupby("scene", observed=True)["score"].mean().mean(), "mean score")
 print("all tables open")

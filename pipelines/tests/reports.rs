@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use dqa_pipelines::place::Place;
-use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, Table, distributed, together};
+use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table, distributed, together};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::sql::{self, Selection};
+use dqa_pipelines::stats::Test;
 use dqa_pipelines::tables::correlations::CorrelationRow;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{ScoreRow, from_batch};
@@ -19,7 +20,13 @@ use tempfile::TempDir;
 mod synthetic;
 
 const SMALL: Shape = Shape { datasets: 2, algorithms: 6, scenes: 120, part_rows_max: 50, labelled: true };
-const OPTIONS: ReportOptions = ReportOptions { replicates: 60, seed: 7 };
+const OPTIONS: ReportOptions = ReportOptions {
+    intervals: ReportIntervals::Jackknife,
+    replicates: 60,
+    seed: 7,
+    test: Test::MaxDifference,
+    margin: None,
+};
 
 fn store() -> (TempDir, Place) {
     let dir = tempfile::tempdir().unwrap();
@@ -40,6 +47,23 @@ async fn part_rows(store: &Place, key: &str) -> Vec<ScoreRow> {
     batches.iter().flat_map(|batch| from_batch(batch).unwrap()).collect()
 }
 
+fn digits(text: &str) -> usize {
+    text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
+}
+
+/// Changes the rows of every part of a run.
+async fn rewrite(store: &Place, record: &RunRecord, change: impl Fn(&mut Vec<ScoreRow>)) {
+    for part in &record.parts {
+        let number = digits(part.key.rsplit('-').next().unwrap().strip_suffix(".parquet").unwrap());
+        let mut rows = part_rows(store, &part.key).await;
+        change(&mut rows);
+        let (reference, bytes, _) =
+            encode(digits(part.dataset.as_str()), digits(part.algorithm.as_str()), number, &rows);
+        assert_eq!(reference.key, part.key);
+        store.put(&part.key, bytes).await.unwrap();
+    }
+}
+
 /// The rows of one kind of group of the pooled protocol.
 fn groups<'a>(report: &'a Report, kind: &'a str) -> impl Iterator<Item = &'a CorrelationRow> {
     report.correlations.iter().filter(move |row| row.protocol == "pooled" && row.group_kind == kind)
@@ -50,7 +74,7 @@ async fn queries_make_the_same_pooled_rows() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
     let report = make(&store, &record).await;
-    let context = sql::session(&store, &Selection::Run(record.name.clone())).await.unwrap();
+    let context = sql::session(&store, &Selection::run(record.name.clone())).await.unwrap();
     let groups = distributed::correlations(&context, &record).await.unwrap();
     let pooled: Vec<&CorrelationRow> = report.correlations.iter().filter(|row| row.protocol == "pooled").collect();
     assert_eq!(groups.len(), pooled.len());
@@ -68,18 +92,17 @@ async fn queries_make_the_same_pooled_rows() {
 async fn scenes_of_groups_may_share_names() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
+    // Both names sort alike within a city: rows are summed up in the order of scenes.
+    rewrite(&store, &record, |rows| {
+        rows.iter_mut().for_each(|row| row.scene = format!("scene_{:04}", digits(&row.scene)));
+    })
+    .await;
     let apart = make(&store, &record).await;
-    for part in &record.parts {
-        let digits = |text: &str| text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<usize>().unwrap();
-        let number = digits(part.key.rsplit('-').next().unwrap().strip_suffix(".parquet").unwrap());
-        let mut rows = part_rows(&store, &part.key).await;
-        // Of ten cities: the first of each is now `scene_0`.
-        rows.iter_mut().for_each(|row| row.scene = format!("scene_{}", digits(&row.scene) / 10));
-        let (reference, bytes, _) =
-            encode(digits(part.dataset.as_str()), digits(part.algorithm.as_str()), number, &rows);
-        assert_eq!(reference.key, part.key);
-        store.put(&part.key, bytes).await.unwrap();
-    }
+    rewrite(&store, &record, |rows| {
+        // Of ten cities: the first of each is now `scene_000`.
+        rows.iter_mut().for_each(|row| row.scene = format!("scene_{:03}", digits(&row.scene) / 10));
+    })
+    .await;
     let shared = make(&store, &record).await;
     assert_eq!(shared.correlations, apart.correlations);
     assert_eq!(shared.leaderboard, apart.leaderboard);
@@ -119,6 +142,28 @@ async fn a_report_does_not_depend_on_how_the_rows_are_cut() {
     assert_eq!(report.cross_dataset, other.cross_dataset);
 }
 
+/// What a cluster, another shard size or another listing may change: which rows are in a part, and in which order.
+#[tokio::test]
+async fn a_report_does_not_depend_on_the_order_of_rows() {
+    for intervals in [ReportIntervals::Jackknife, ReportIntervals::Bootstrap] {
+        let options = ReportOptions { intervals, ..OPTIONS };
+        let (_dir, store) = store();
+        let record = synthetic::write(&store, "r", SMALL).await;
+        let report = report::make(&store, &record, &options).await.unwrap();
+        rewrite(&store, &record, |rows| {
+            rows.rotate_left(7);
+            rows.reverse();
+        })
+        .await;
+        let mut turned = record.clone();
+        turned.parts.reverse();
+        let turned = report::make(&store, &turned, &options).await.unwrap();
+        assert_eq!(report.correlations, turned.correlations);
+        assert_eq!(report.leaderboard, turned.leaderboard);
+        assert_eq!(report.cross_dataset, turned.cross_dataset);
+    }
+}
+
 #[tokio::test]
 async fn better_algorithms_are_told_apart_and_equal_ones_are_not() {
     let (_dir, store) = store();
@@ -154,6 +199,128 @@ async fn over_all_data_sets_each_counts_the_same() {
     let wanted = (a.srcc.unwrap() * a.n as f64 + b.srcc.unwrap() * b.n as f64) / (a.n + b.n) as f64;
     assert!((mean("mean_by_pictures").srcc.unwrap() - wanted).abs() < 1e-12);
     assert_eq!(mean("mean_by_pictures").n, a.n + b.n);
+}
+
+/// Value, ends and `..._interval` of each measure that has an interval.
+type Cells<'a> = (&'a str, Option<f64>, Option<f64>, Option<f64>, Option<&'a str>);
+
+#[rustfmt::skip]
+fn cells(row: &CorrelationRow) -> [Cells<'_>; 10] {
+    [
+        ("srcc", row.srcc, row.srcc_low, row.srcc_high, row.srcc_interval.as_deref()),
+        ("krcc", row.krcc, row.krcc_low, row.krcc_high, row.krcc_interval.as_deref()),
+        ("plcc", row.plcc, row.plcc_low, row.plcc_high, row.plcc_interval.as_deref()),
+        ("rmse", row.rmse, row.rmse_low, row.rmse_high, row.rmse_interval.as_deref()),
+        ("plcc4", row.plcc_logistic4, row.plcc_logistic4_low, row.plcc_logistic4_high, row.plcc_logistic4_interval.as_deref()),
+        ("rmse4", row.rmse_logistic4, row.rmse_logistic4_low, row.rmse_logistic4_high, row.rmse_logistic4_interval.as_deref()),
+        ("plcc5", row.plcc_logistic5, row.plcc_logistic5_low, row.plcc_logistic5_high, row.plcc_logistic5_interval.as_deref()),
+        ("rmse5", row.rmse_logistic5, row.rmse_logistic5_low, row.rmse_logistic5_high, row.rmse_logistic5_interval.as_deref()),
+        ("pairs", row.pairwise_accuracy, row.pairwise_accuracy_low, row.pairwise_accuracy_high, row.pairwise_accuracy_interval.as_deref()),
+        ("algorithms", row.algorithm_srcc, row.algorithm_srcc_low, row.algorithm_srcc_high, row.algorithm_srcc_interval.as_deref()),
+    ]
+}
+
+#[tokio::test]
+async fn every_measure_has_an_interval_or_the_reason_for_none() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", Shape { algorithms: 7, ..SMALL }).await;
+    let report = make(&store, &record).await;
+    for row in report.correlations.iter().filter(|row| row.protocol != "vqeg") {
+        for (name, value, low, high, interval) in cells(row) {
+            let what = format!("{name} {value:?} {low:?} {high:?} {interval:?} of {row:?}");
+            assert_eq!(value.is_some(), interval.is_some(), "{what}");
+            assert_eq!(low.is_some(), high.is_some(), "{what}");
+            if let (Some(value), Some(low), Some(high)) = (value, low, high) {
+                assert!(low <= value && value <= high, "{what}");
+            }
+        }
+        assert!((row.srcc_low, row.srcc_high) != (None, None) || row.n == 0, "{row:?}");
+        assert_eq!((row.replicates, row.seed, row.srcc_monte_carlo_error), (None, None, None));
+    }
+    let interval_of = |protocol: &str| {
+        let row = report.correlations.iter().find(|row| row.protocol == protocol && row.group_kind == "all").unwrap();
+        cells(row).map(|(.., interval)| interval.map(str::to_owned))
+    };
+    let text = |of: [Option<String>; 10]| of.map(Option::unwrap_or_default).join(" ");
+    assert_eq!(
+        text(interval_of("pooled")),
+        "jackknife_t jackknife_t jackknife_t jackknife_t group_jackknife_t group_jackknife_t group_jackknife_t \
+         group_jackknife_t wilson half_samples"
+    );
+    assert_eq!(
+        text(interval_of("mean_of_datasets")),
+        "combined_t combined_t combined_t  combined_t  combined_t  wilson combined_t"
+    );
+    assert_eq!(text(interval_of("exbedde")), "student_t student_t     student_t student_t  ");
+    // Published figures are of fits without a bound.
+    let vqeg: Vec<_> = report.correlations.iter().filter(|row| row.protocol == "vqeg").collect();
+    assert!(vqeg.len() == 2 && vqeg.iter().all(|row| row.plcc_logistic4.is_some() && row.plcc_logistic5.is_some()));
+
+    let bootstrap =
+        ReportOptions { intervals: ReportIntervals::Bootstrap, replicates: 200, seed: 7, ..ReportOptions::default() };
+    let drawn = report::make(&store, &record, &bootstrap).await.unwrap();
+    let row = groups(&drawn, "all").next().unwrap();
+    assert_eq!((row.srcc_interval.as_deref(), row.replicates, row.seed), (Some("bootstrap"), Some(200), Some(7)));
+    assert!(row.srcc_monte_carlo_error.unwrap() > 0.0);
+    assert!(drawn.foot().contains("200 draws, seed 7; the ends of SRCC have a Monte-Carlo error of up to 0.0"));
+}
+
+#[tokio::test]
+async fn fewer_than_five_scenes_have_no_interval_and_it_is_said() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", Shape { datasets: 1, scenes: 4, ..SMALL }).await;
+    for intervals in [ReportIntervals::Jackknife, ReportIntervals::Bootstrap] {
+        let report = report::make(&store, &record, &ReportOptions { intervals, ..OPTIONS }).await.unwrap();
+        let row = groups(&report, "all").next().unwrap();
+        assert!(row.srcc.is_some() && row.srcc_low.is_none());
+        assert_eq!(row.srcc_interval.as_deref(), Some("too_few_scenes"));
+        assert_eq!(row.logistic5_status.as_deref(), Some("too_few_rows"), "24 pictures");
+        assert!(report.text(Table::Correlations).contains("too few scenes"));
+    }
+}
+
+#[tokio::test]
+async fn exbedde_counts_the_pictures_that_it_measures() {
+    for algorithms in [5, 6, 9] {
+        let (_dir, store) = store();
+        let record = synthetic::write(&store, "r", Shape { algorithms, ..SMALL }).await;
+        let report = make(&store, &record).await;
+        let rows: Vec<&CorrelationRow> = report.correlations.iter().filter(|row| row.protocol == "exbedde").collect();
+        assert_eq!(rows.len(), 11, "ten cities and their mean");
+        for row in &rows {
+            let left_out = row.left_out.unwrap();
+            assert_eq!(row.pictures, row.failed + row.unlabelled + left_out + row.n, "{row:?}");
+            assert!(row.n >= 6 * row.scenes, "{row:?}");
+            assert_eq!(row.srcc.is_some(), row.n > 0);
+        }
+        let (cities, all) = (&rows[..10], rows[10]);
+        assert_eq!(cities.iter().map(|row| row.n).sum::<u64>(), all.n);
+        assert_eq!(cities.iter().map(|row| row.scenes_too_small.unwrap()).sum::<u64>(), all.scenes_too_small.unwrap());
+        if algorithms == 5 {
+            // Five parameters through five pictures say nothing.
+            assert_eq!((all.n, all.scenes, all.scenes_too_small, all.srcc), (0, 0, Some(120), None));
+            let text = report.text(Table::Correlations);
+            assert!(text.contains("left out by exbedde: 120 scenes with fewer than 6 pictures"), "{text}");
+        }
+        let text = report.text(Table::Correlations);
+        assert!(text.contains("city0 by exbedde") && text.contains("set1 by exbedde"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn requests_of_older_versions_are_read() {
+    let (_dir, store) = store();
+    let record = synthetic::write(&store, "r", SMALL).await;
+    let mut json = serde_json::to_value(&record).unwrap();
+    json["request"] = serde_json::json!({
+        "model": {
+            "name": "m", "prompts_name": null, "weights": [], "prompts": null, "views": "v", "dtype": "f32", "fingerprint": "f"
+        },
+        "algorithms": [],
+        "device": "cpu", "priority": 0, "allow_missing": false, "retry_failed": false, "replicates": 1000, "seed": 0
+    });
+    let record: RunRecord = serde_json::from_value(json).unwrap();
+    assert_eq!(ReportOptions::of_run(&record).intervals, ReportIntervals::Jackknife);
 }
 
 #[tokio::test]

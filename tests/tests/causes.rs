@@ -22,7 +22,7 @@ fn a_failed_run_says_why_and_what_to_do() {
     let said = cluster.user(&cluster.submit("haze.toml", &["--name", "gone"])).ends_with(2);
     assert!(said.err.contains("cannot load data set `haze`: cannot open the folder"), "{}", said.err);
     assert!(said.err.contains("No such file or directory"), "{}", said.err);
-    assert!(said.err.contains("hint: `dqa-coord resume gone` goes on with it"), "{}", said.err);
+    assert!(said.err.contains("hint: `dqa-coord resume gone` on its coordinator goes on with it"), "{}", said.err);
     // And so has the log, on one line.
     let log = cluster.said();
     let line = log.lines().find(|line| line.contains("run failed") && line.contains("cannot load")).unwrap();

@@ -385,7 +385,7 @@ fn a_manifest_leads_nowhere_else() {
     let rows = format!("algorithm,scene,uri\ndcp,s0,dcp/s0.png\ndcp,s1,{}\n", secret.display());
     cluster.place.file("haze/named.csv", rows.as_bytes());
     cluster.place.file("named.toml", b"name = \"named\"\nroot = \"haze\"\nmanifest = \"named.csv\"\n");
-    cluster.user(&cluster.submit("named.toml", &["--name", "r", "--detach"])).ends_with(0);
+    cluster.user(&cluster.submit("named.toml", &["--name", "r", "--detach"])).ends_with(2);
     let failed = cluster.wait_for("r", is("failed"));
     assert!(failed["failure"].as_str().unwrap().contains("where this coordinator reads no data sets"), "{failed}");
 }
@@ -418,7 +418,7 @@ fn commands_at_once_leave_one_run() {
     assert_eq!(scores(&cluster), scores_alone(&cluster, &arguments[..arguments.len() - 1]));
     // What is complete and cannot be had again keeps what it has.
     std::fs::rename(cluster.place.path("haze"), cluster.place.path("away")).unwrap();
-    cluster.user(&arguments).ends_with(0);
+    cluster.user(&arguments).ends_with(2);
     cluster.wait_for("r", is("failed"));
     assert_eq!(cluster.query("SELECT count(*) AS n FROM scores")[0]["n"], 9);
     std::fs::rename(cluster.place.path("away"), cluster.place.path("haze")).unwrap();

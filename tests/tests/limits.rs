@@ -34,8 +34,10 @@ fn codes(cluster: &Cluster, run: &str) -> BTreeMap<String, Value> {
 fn records(cluster: &Cluster) -> BTreeMap<String, Value> {
     let said = cluster.store(&["runs", "--format", "json"]).ends_with(0);
     let record = |line: &str| {
-        let record: Value = serde_json::from_str(line).unwrap();
-        (record["name"].as_str().unwrap().to_owned(), record)
+        let run: Value = serde_json::from_str(line).unwrap();
+        let name = run["run"].as_str().unwrap().to_owned();
+        let text = std::fs::read(cluster.place.path(&format!("store/runs/{name}/run.json"))).unwrap();
+        (name, serde_json::from_slice(&text).unwrap())
     };
     said.out.lines().map(record).collect()
 }

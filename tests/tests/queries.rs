@@ -167,7 +167,7 @@ fn what_cannot_be_answered_is_refused_with_what_to_do() {
         assert!(said.err.contains(advises), "{advises}: {}", said.err);
         assert_eq!(said.out, "");
     };
-    refused(&["query", "SELECT 1"], "a coordinator is named, but the query is not for it", "hint: --engine cluster");
+    refused(&["query", "SELECT 1", "--run", "q"], "there is no run `q`", "");
     let by_cluster = |sql| ["query", sql, "--engine", "cluster"];
     for sql in ["DROP TABLE scores", "COPY runs TO 'x.csv'", "SET datafusion.execution.batch_size = 1", "SELEC 1"] {
         refused(&by_cluster(sql), "the query cannot be run", "hint: the tables are scores");
@@ -176,7 +176,7 @@ fn what_cannot_be_answered_is_refused_with_what_to_do() {
     refused(&by_cluster("EXPLAIN ANALYZE SELECT count(*) FROM scores"), "EXPLAIN ANALYZE by a cluster", "");
     refused(&by_cluster("SELECT 1 / (value - 5) AS x FROM generate_series(1, 9)"), "DivideByZero", "");
     refused(&["query", "SELECT 1", "--engine", "cluster", "--run", "q"], "there is no run `q`", "");
-    refused(&["report", "--engine", "cluster"], "no run is named", "hint: give --run");
+    refused(&["report", "--engine", "cluster"], "there are no runs in", "hint: `dqa-coord submit` makes one");
     refused(&["report", "--engine", "cluster", "--run", "q"], "there is no run `q`", "");
     let board = ["report", "--engine", "cluster", "--run", "q", "--table", "leaderboard"];
     refused(&board, "a cluster works out correlations, and no other table", "hint: --engine local");

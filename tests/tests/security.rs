@@ -306,7 +306,8 @@ async fn a_worker_of_another_version_is_told_and_the_run_goes_on() {
     let mut client = WorkerServiceClient::connect(cluster.url()).await.unwrap();
     let refusal = client.attend(tokio_stream::iter([old])).await.unwrap_err();
     assert_eq!((refusal.code(), dqa_proto::code(&refusal)), (Code::FailedPrecondition, Some("protocol_version")));
-    assert!(refusal.message().contains("worker old (dqa 0.0.9) speaks version 1 of the protocol"), "{refusal:?}");
+    let older = format!("worker old (dqa 0.0.9) speaks version {} of the protocol", dqa_proto::PROTOCOL_VERSION - 1);
+    assert!(refusal.message().contains(&older), "{refusal:?}");
     let hint = refusal.metadata().get(dqa_proto::HINT).unwrap().to_str().unwrap();
     assert_eq!(hint, "install the coordinator's version of dqa-worker");
     // And it cannot take orders either.

@@ -27,15 +27,15 @@ fn json(text: &str) -> Vec<Value> {
 fn runs_and_their_status_are_told() {
     let place = place();
     let runs = json(&place.run(&["runs", "--format", "json"]).ends_with(0).out);
-    assert_eq!(runs.iter().map(|run| run["name"].as_str().unwrap()).collect::<Vec<_>>(), ["paper", "whole"]);
+    assert_eq!(runs.iter().map(|run| run["run"].as_str().unwrap()).collect::<Vec<_>>(), ["paper", "whole"]);
     let status = json(&place.run(&["status", "paper", "--format", "json"]).ends_with(0).out);
-    assert_eq!((&status[0]["state"], &status[0]["parts_done"]), (&"complete".into(), &2.into()));
-    assert_eq!((&status[0]["scored"], &status[0]["failed"]), (&6.into(), &0.into()));
+    assert_eq!((&status[0]["state"], &status[0]["shards_done"]), (&"complete".into(), &2.into()));
+    assert_eq!((&status[0]["pictures_done"], &status[0]["pictures_failed"]), (&6.into(), &0.into()));
 
     std::fs::remove_file(&place.parts()[0]).unwrap();
     let done: u64 = ["paper", "whole"]
         .map(|run| {
-            json(&place.run(&["status", run, "--format", "json"]).ends_with(0).out)[0]["parts_done"].as_u64().unwrap()
+            json(&place.run(&["status", run, "--format", "json"]).ends_with(0).out)[0]["shards_done"].as_u64().unwrap()
         })
         .iter()
         .sum();
@@ -53,7 +53,9 @@ fn unlike_models_never_share_a_table() {
     let one = place.run(&["leaderboard", "--run", "paper", "--format", "json"]).ends_with(0);
     assert_eq!(json(&one.out).iter().filter(|row| row["dataset"] == "haze").count(), 2);
 
-    let by_model = place.query("SELECT fingerprint, count(*) AS n FROM scores GROUP BY 1");
+    let by_model =
+        ["query", "SELECT fingerprint, count(*) AS n FROM scores GROUP BY 1", "--all-runs", "--format", "json"];
+    let by_model = json(&place.run(&by_model).ends_with(0).out);
     assert_eq!(by_model.iter().map(|row| row["n"].as_u64().unwrap()).collect::<Vec<_>>(), [6, 6]);
     let of_one = place.run(&["query", "SELECT count(*) AS n FROM scores", "--run", "paper", "--format", "csv"]);
     assert_eq!(of_one.ends_with(0).out, "n\n6\n");

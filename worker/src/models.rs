@@ -2,6 +2,7 @@
 //! the program. What each is for is in configs/models.
 
 mod sniff;
+mod training;
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use dqa_model::{
 
 use crate::hub::{self, HubError, Snapshot};
 pub use sniff::{Kind, Role, Tensors};
+pub use training::Training;
 
 /// What a name begins with whose files are in the program.
 const SCHEME: &str = "dqa:";
@@ -25,6 +27,8 @@ struct Shipped {
     config: &'static str,
     weights: &'static [u8],
     prompts: &'static [u8],
+    /// What both learned from, as `TrainedOn`.
+    trained_on: &'static str,
     /// What whoever reads its scores must know.
     remark: &'static str,
 }
@@ -34,6 +38,7 @@ const SHIPPED: [Shipped; 1] = [Shipped {
     config: include_str!("../../configs/models/small/config.json"),
     weights: include_bytes!("../../configs/models/small/model.safetensors"),
     prompts: include_bytes!("../../configs/models/small/prompts.safetensors"),
+    trained_on: include_str!("../../configs/models/small/trained_on.json"),
     remark: "dqa:small learned from synthetic pictures and pseudo-labels: it is for trying things out",
 }];
 

@@ -4,13 +4,14 @@ use dqa_proto::v1;
 use dqa_worker::program::{Done, note};
 
 use super::remote::{RemoteArgs, given, refusal};
+use super::run_selector::NamedRun;
 use super::watch;
 
 /// A run of a coordinator.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The run.
-    run: String,
+    #[command(flatten)]
+    run: NamedRun,
 
     #[command(flatten)]
     remote: RemoteArgs,
@@ -27,7 +28,7 @@ pub(super) enum Control {
 
 pub(super) async fn run(args: &Args, control: Control) -> anyhow::Result<Done> {
     let mut client = args.remote.required()?;
-    let name = args.run.clone();
+    let name = args.run.remote(&mut client).await?.name;
     let run = match control {
         Control::Cancel => client.cancel_run(v1::CancelRunRequest { name }).await.map(|answer| answer.into_inner().run),
         Control::Pause => client.pause_run(v1::PauseRunRequest { name }).await.map(|answer| answer.into_inner().run),

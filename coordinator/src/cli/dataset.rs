@@ -19,16 +19,19 @@ use serde::Serialize;
 
 /// Checks a data set, shows it, or lists those that have a definition.
 #[derive(clap::Args)]
+#[command(arg = super::here_only::coordinator())]
 pub(super) struct Args {
     /// What to do.
     #[arg(value_enum)]
     action: Action,
 
-    /// The data set: a name from configs/datasets, a definition (TOML), a manifest (CSV, Parquet) or a folder.
+    /// The data set: a name from configs/datasets, a definition (TOML), a manifest (CSV, Parquet) or a folder; or NAME= and one
+    /// of these, for another name than its own.
     #[arg(value_name = "NAME", required_if_eq_any([("action", "check"), ("action", "show")]))]
     dataset: Option<String>,
 
-    /// The algorithms that are checked, joined by commas; or all.
+    /// The algorithms that are checked, joined by commas; or all. Folders of hazy inputs and references beside the algorithms'
+    /// are checked where they are named: `all,hazy`.
     #[arg(long, env = "DQA_ALGOS", value_delimiter = ',', default_value = "all", value_name = "NAMES")]
     algos: Vec<String>,
 

@@ -13,6 +13,7 @@ use super::progress::Steps;
 
 /// Makes a synthetic data set of dehazed pictures with pseudo-labels.
 #[derive(clap::Args)]
+#[command(arg = super::here_only::coordinator())]
 pub(super) struct Args {
     /// What to do.
     #[arg(value_enum)]

@@ -17,6 +17,7 @@ use super::progress::Steps;
 
 /// Draws where the model looks in a picture, and prints its windows' scores.
 #[derive(clap::Args)]
+#[command(arg = super::here_only::coordinator())]
 #[command(group = ArgGroup::new("sentences").required(true).args(["prompts", "handcrafted"]))]
 pub(super) struct Args {
     /// The picture.

@@ -1,24 +1,30 @@
 //! The `dqa-coord` program and its commands, one file each.
 
 mod answer;
+mod compare;
 mod control;
 mod dataset;
 mod demo;
 mod detach;
 mod explain;
+mod here_only;
 mod leaderboard;
 mod learner;
 mod model;
+mod named;
 mod overview;
 mod progress;
 mod query;
 mod remote;
 mod report;
+mod run_selector;
+mod run_summary;
 mod runs;
 mod serve;
 mod status;
 mod study;
 mod submit;
+mod told_to_end;
 mod train;
 mod usable;
 mod watch;
@@ -31,9 +37,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
-use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::{Place, PlaceError};
-use dqa_pipelines::run::RunRecord;
 use dqa_worker::program;
 
 use control::Control;
@@ -68,6 +72,8 @@ enum Command {
     Report(report::Args),
     /// Ranks the algorithms of runs.
     Leaderboard(leaderboard::Args),
+    /// Says which of several runs agrees better with labels, on the same pictures.
+    Compare(compare::Args),
     /// Asks a store by SQL.
     Query(query::Args),
     /// Lists the runs of a store.
@@ -91,7 +97,8 @@ enum Command {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 finished with failed rows or problems found, 2 could not run, 75 start it again \
-    (serve: another leads, or the store does not answer).\n\
+    (serve: another leads, or the store does not answer), 130 and 143 ended by Ctrl-C and by SIGTERM (submit goes on when it is \
+    given again).\n\
     Every flag can be given as an environment variable DQA_<FLAG> and in a configuration file; a flag wins over the \
     environment, and that over the file. RUST_LOG sets what is logged to standard error.";
 
@@ -111,6 +118,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => block_on(report::run(&args)),
         Command::Leaderboard(args) => block_on(leaderboard::run(&args)),
+        Command::Compare(args) => block_on(compare::run(&args)),
         Command::Query(args) => block_on(query::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),
@@ -158,14 +166,6 @@ enum Engine {
     Local,
     /// The coordinator's workers.
     Cluster,
-}
-
-/// The run of this name, or the one that was planned last.
-async fn run_or_last(store: &Place, name: Option<&RunName>) -> anyhow::Result<RunRecord> {
-    match name {
-        Some(name) => Ok(RunRecord::read(store, name).await?),
-        None => RunRecord::all(store).await?.pop().context("the store has no runs"),
-    }
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

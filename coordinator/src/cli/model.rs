@@ -1,6 +1,8 @@
 //! `dqa-coord model`: what a model is, and whether prompts fit it. The first thing to run when a model does not load: it opens the
 //! model as `submit` does, with the same errors, and scores nothing.
 
+mod training;
+
 use std::io::{BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
 
@@ -9,12 +11,15 @@ use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use dqa_model::{ClipWeights, Isa, Options, PromptMode, Prompts, TextConfig, VisionConfig, fingerprint_of};
 use dqa_worker::cli::open_model;
-use dqa_worker::models::{self, Opened, Origin};
+use dqa_worker::models::{self, Opened, Origin, Training};
 use dqa_worker::program::{Done, Unwritten};
 use serde::Serialize;
 
+use training::ShownTraining;
+
 /// Says what a model is, and whether prompts fit it.
 #[derive(clap::Args)]
+#[command(arg = super::here_only::coordinator())]
 pub(super) struct Args {
     /// `show` is the one action.
     #[arg(value_enum)]
@@ -68,6 +73,9 @@ struct Shown<'a> {
     embed_dim: usize,
     activation: Activations,
     weights_digest: String,
+    /// Of the weights.
+    #[serde(flatten)]
+    training: ShownTraining,
     kernels: Kernels,
     #[serde(skip_serializing_if = "Option::is_none")]
     prompts: Option<ShownPrompts>,
@@ -132,6 +140,9 @@ struct Learned {
     bad: String,
     good: String,
     digest: String,
+    /// Of the prompts.
+    #[serde(flatten)]
+    training: ShownTraining,
     /// Of weights and prompts, with the views and the arithmetic that are usual.
     fingerprint: String,
     views: String,
@@ -183,6 +194,7 @@ fn shown<'a>(
             text: config.text.activation.to_string(),
         },
         weights_digest: weights.digest().to_string(),
+        training: Training::of_weights(&args.model, weights.files()).into(),
         kernels: Kernels { cpu: Isa::current().to_string(), gpu: gpu_misfit.is_none(), gpu_misfit },
         prompts,
     })
@@ -217,7 +229,7 @@ fn shown_prompts(file: &Path, weights: &ClipWeights) -> anyhow::Result<ShownProm
     let name = file.display().to_string();
     match models::prompts(file, weights.config()) {
         Ok(prompts) => {
-            let learned = Some(learned(prompts, weights)?);
+            let learned = Some(learned(prompts, weights, Training::of_prompts(file))?);
             Ok(ShownPrompts { file: name, fit: true, learned, errors: Vec::new(), hint: None })
         }
         Err(error) => {
@@ -228,7 +240,7 @@ fn shown_prompts(file: &Path, weights: &ClipWeights) -> anyhow::Result<ShownProm
     }
 }
 
-fn learned(prompts: Prompts, weights: &ClipWeights) -> anyhow::Result<Learned> {
+fn learned(prompts: Prompts, weights: &ClipWeights, training: Training) -> anyhow::Result<Learned> {
     let (shape, words) = (*prompts.shape(), prompts.words().clone());
     let digest = prompts.digest()?.to_string();
     let options = Options::default();
@@ -241,6 +253,7 @@ fn learned(prompts: Prompts, weights: &ClipWeights) -> anyhow::Result<Learned> {
         bad: words.bad,
         good: words.good,
         digest,
+        training: training.into(),
         fingerprint: fingerprint.to_string(),
         views: options.views.to_string(),
         dtype: options.arithmetic.to_string(),
@@ -293,6 +306,7 @@ fn rows(shown: &Shown) -> Vec<(&'static str, String)> {
         ),
     ));
     rows.push(("weights", format!("{} (digest of configuration and tensors)", shown.weights_digest)));
+    listed(&mut rows, "trained on", shown.training.lines().into_iter());
     rows.push(("kernels", format!("CPU: they fit ({} here)", shown.kernels.cpu)));
     rows.push((
         "",
@@ -324,6 +338,7 @@ fn prompts_rows(rows: &mut Vec<(&'static str, String)>, prompts: &ShownPrompts) 
     rows.push(("", tower("text", learned.text_len, learned.text_depth)));
     rows.push(("", tower("vision", learned.visual_len, learned.visual_depth)));
     rows.push(("words", format!("\"{}\" and \"{}\"", learned.bad, learned.good)));
+    listed(rows, "trained on", learned.training.lines().into_iter());
     rows.push(("fingerprint", learned.fingerprint.clone()));
     rows.push(("", format!("(of weights and prompts with the views {} in {})", learned.views, learned.dtype)));
 }

@@ -1,4 +1,4 @@
-//! `dqa-coord query`: SQL over a store, answered here or by a coordinator's workers.
+//! `dqa-coord query`: SQL over runs of a store, answered here or by a coordinator's workers.
 
 use std::fs::File;
 use std::io::{BufWriter, stdout};
@@ -8,24 +8,39 @@ use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use datafusion::execution::SendableRecordBatchStream;
-use dqa_pipelines::names::RunName;
+use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::sql::output::{self, OutputError};
-use dqa_pipelines::sql::{self, Selection};
+use dqa_pipelines::sql::{self, Selection, SqlError};
 use dqa_proto::v1;
 use dqa_worker::program::{Done, Unwritten, advise};
 
 use super::answer::{self, Failure};
 use super::remote::{Client, RemoteArgs, refusal};
-use super::{Engine, StoreArgs};
+use super::run_selector::RunsSelector;
+use super::{Engine, StoreArgs, overview};
 
-/// Asks a store by SQL.
+/// Asks a store by SQL. `scores` and the tables of reports hold one run, unless several are asked: then the rows of each are
+/// there with its name in the column `run`, and a picture that two runs share is there once for each. An aggregate that takes
+/// rows of unlike models together is refused.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// What is asked: `SELECT algorithm, srcc(score, mos) FROM scores GROUP BY 1`.
     #[arg(value_name = "SQL")]
     sql: String,
 
-    /// Who answers: this process reads the store, or a coordinator's workers read theirs [default: local].
+    #[command(flatten)]
+    runs: RunsSelector,
+
+    /// All runs of the store are asked.
+    #[arg(long, env = "DQA_ALL_RUNS", value_parser = BoolishValueParser::new(), conflicts_with = "runs")]
+    all_runs: bool,
+
+    /// Let aggregates take rows of several runs together, also of unlike models.
+    #[arg(long, env = "DQA_MIX_RUNS", value_parser = BoolishValueParser::new())]
+    mix_runs: bool,
+
+    /// Who answers: this process reads the store, or a coordinator's workers read theirs [default: cluster if a coordinator
+    /// is named, local if not].
     #[arg(long, env = "DQA_ENGINE", value_enum, value_name = "ENGINE")]
     engine: Option<Engine>,
 
@@ -34,10 +49,6 @@ pub(super) struct Args {
 
     #[command(flatten)]
     remote: RemoteArgs,
-
-    /// The run that is asked [default: all, with each picture once].
-    #[arg(long, env = "DQA_RUN", value_name = "RUN")]
-    run: Option<RunName>,
 
     /// How rows are written.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
@@ -76,31 +87,40 @@ impl From<Format> for output::Format {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
-    match args.engine {
-        Some(Engine::Cluster) => {
+    if args.runs.is_given() && args.sql.chars().all(char::is_alphabetic) {
+        let error = anyhow!("`{}` is not a query", args.sql);
+        return Err(advise(error, "put the whole query in quotes: it is one argument, and runs follow it"));
+    }
+    let usual = if args.remote.coordinator.is_some() { Engine::Cluster } else { Engine::Local };
+    match args.engine.unwrap_or(usual) {
+        Engine::Cluster => {
             let mut client = args.remote.required()?;
             let failure = Failure::default();
             let rows = of_workers(args, &mut client, failure.clone()).await?;
             // The coordinator's own words say more than what became of them on the way here.
             write(args, rows).await.map_err(|error| failure.take().unwrap_or(error))?;
         }
-        None if args.remote.coordinator.is_some() => {
-            let error =
-                anyhow!("a coordinator is named, but the query is not for it: without --engine it is answered here");
-            let advice =
-                "--engine cluster has the coordinator's workers answer, --engine local reads the store from here";
-            return Err(advise(error, advice));
-        }
-        Some(Engine::Local) | None => write(args, of_store(args).await?).await?,
+        Engine::Local => write(args, of_store(args).await?).await?,
     }
     Ok(Done::All)
 }
 
 async fn of_store(args: &Args) -> anyhow::Result<SendableRecordBatchStream> {
-    let selection = args.run.clone().map_or(Selection::All, Selection::Run);
-    let context = sql::session(&args.store.open().await?, &selection).await?;
-    let planned = sql::query(&context, &args.sql).await;
-    let mut frame = planned.map_err(|error| advise(error.into(), hint()))?;
+    let store = args.store.open().await?;
+    let selection = if args.all_runs {
+        Selection::All
+    } else if args.runs.is_given() || RunRecord::any(&store).await? {
+        Selection::Runs(args.runs.records(&store).await?.into_iter().map(|record| record.name).collect())
+    } else {
+        // Of a store without a run the tables are empty, and those of studies may be there.
+        Selection::All
+    };
+    let context = sql::session(&store, &selection).await.map_err(advised)?;
+    let planned = match args.mix_runs {
+        true => sql::query_mixing(&context, &args.sql).await,
+        false => sql::query(&context, &args.sql).await,
+    };
+    let mut frame = planned.map_err(advised)?;
     if args.explain {
         frame = frame.explain(false, false).context("the query cannot be explained")?;
     }
@@ -109,9 +129,24 @@ async fn of_store(args: &Args) -> anyhow::Result<SendableRecordBatchStream> {
 
 async fn of_workers(args: &Args, client: &mut Client, failure: Failure) -> anyhow::Result<SendableRecordBatchStream> {
     let sql = if args.explain { format!("EXPLAIN {}", args.sql) } else { args.sql.clone() };
-    let run = args.run.as_ref().map(ToString::to_string).unwrap_or_default();
-    let answer = client.query(v1::QueryRequest { sql, run }).await.map_err(|status| refusal(&status))?;
+    let mut request =
+        v1::QueryRequest { sql, all_runs: args.all_runs, mix_runs: args.mix_runs, ..v1::QueryRequest::default() };
+    if !args.all_runs {
+        let is_empty = !args.runs.is_given() && overview::runs(client).await?.is_empty();
+        request.all_runs = is_empty;
+        if !is_empty {
+            request.runs = args.runs.remote(client).await?.into_iter().map(|run| run.name).collect();
+        }
+    }
+    let answer = client.query(request).await.map_err(|status| refusal(&status))?;
     answer::rows(answer.into_inner(), failure).await
+}
+
+fn advised(error: SqlError) -> anyhow::Error {
+    match error.hint() {
+        Some(hint) => advise(error.into(), hint),
+        None => error.into(),
+    }
 }
 
 async fn write(args: &Args, rows: SendableRecordBatchStream) -> anyhow::Result<()> {
@@ -134,8 +169,4 @@ async fn write(args: &Args, rows: SendableRecordBatchStream) -> anyhow::Result<(
 
 async fn write_file(rows: SendableRecordBatchStream, format: output::Format, path: &Path) -> anyhow::Result<()> {
     Ok(output::write_rows(rows, format, BufWriter::new(File::create(path)?)).await?)
-}
-
-fn hint() -> String {
-    format!("the tables are {}; `DESCRIBE scores` lists a table's columns", sql::TABLES.join(", "))
 }

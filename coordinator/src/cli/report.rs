@@ -5,23 +5,23 @@ use std::io::{Write, stdout};
 
 use anyhow::{anyhow, bail};
 use clap::ValueEnum;
-use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind, text};
-use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, Table};
+use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::stats::Test;
 use dqa_proto::v1;
 use dqa_worker::program::{Done, Format, Unwritten, advise};
 
 use super::remote::{Client, RemoteArgs, refusal};
-use super::{Engine, StoreArgs, run_or_last};
+use super::run_selector::RunSelector;
+use super::{Engine, StoreArgs};
 
 /// Makes a run's reports again, writes their tables to the store and shows them.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The run [default: the one that was planned last].
-    #[arg(long, env = "DQA_RUN", value_name = "RUN")]
-    run: Option<RunName>,
+    #[command(flatten)]
+    run: RunSelector,
 
     /// Who works it out. `cluster`: a coordinator's workers, SRCC and PLCC alone, for stores that one machine cannot hold;
     /// nothing is written to the store.
@@ -48,6 +48,8 @@ enum TableArg {
     Correlations,
     /// The algorithms in order.
     Leaderboard,
+    /// Every pair of algorithms: difference, test, and what so many scenes can show.
+    Comparisons,
     /// Agreement between data sets.
     CrossDataset,
 }
@@ -59,13 +61,62 @@ pub(super) struct ReportArgs {
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// Draws of scenes that intervals are made from.
-    #[arg(long, env = "DQA_REPLICATES", default_value_t = ReportOptions::default().replicates, value_name = "N")]
-    replicates: u32,
+    /// How intervals of correlations are made [default: jackknife, or bootstrap if --replicates is given].
+    #[arg(long, env = "DQA_INTERVALS", value_enum, value_name = "METHOD")]
+    intervals: Option<IntervalsArg>,
 
-    /// Of the draws: the same seed, the same intervals.
-    #[arg(long, env = "DQA_SEED", default_value_t = ReportOptions::default().seed, value_name = "N")]
-    seed: u32,
+    /// Draws of scenes, with --intervals bootstrap [default: 10000].
+    #[arg(long, env = "DQA_REPLICATES", value_name = "N")]
+    replicates: Option<u32>,
+
+    /// Of all draws, those of a bootstrap and of flipped signs: the same seed, the same numbers [default: 0].
+    #[arg(long, env = "DQA_SEED", value_name = "N")]
+    seed: Option<u32>,
+
+    /// How algorithms are compared.
+    #[arg(long, env = "DQA_TEST", value_enum, default_value_t = TestArg::MaxDifference, value_name = "TEST")]
+    test: TestArg,
+
+    /// A difference of scores that does not matter: the comparisons then say which algorithms are equivalent within it (two
+    /// one-sided t tests).
+    #[arg(long, env = "DQA_MARGIN", value_name = "DIFFERENCE", value_parser = margin)]
+    margin: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum TestArg {
+    /// Flipped signs of scenes' deviations, the largest difference of all pairs, step-down. Its errors stay at the level
+    /// whatever the shapes of the deviations.
+    MaxDifference,
+    /// The same with Student's t of each pair: more power where algorithms vary by very different amounts, more errors where
+    /// deviations are skewed.
+    MaxT,
+    /// Wilcoxon's signed ranks over the scenes that both have, with Holm's correction.
+    Wilcoxon,
+}
+
+impl From<TestArg> for Test {
+    fn from(test: TestArg) -> Test {
+        match test {
+            TestArg::MaxDifference => Test::MaxDifference,
+            TestArg::MaxT => Test::MaxT,
+            TestArg::Wilcoxon => Test::Wilcoxon,
+        }
+    }
+}
+
+fn margin(text: &str) -> Result<f64, String> {
+    let margin: f64 = text.parse().map_err(|_| format!("expected a number, found `{text}`"))?;
+    if margin > 0.0 && margin.is_finite() { Ok(margin) } else { Err("expected a number above 0".to_owned()) }
+}
+
+/// How intervals of correlations are made.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum IntervalsArg {
+    /// Each scene is left out once, and Student's t: no chance, holds with few scenes too.
+    Jackknife,
+    /// Percentiles over draws of scenes with replacement; too narrow with few scenes.
+    Bootstrap,
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
@@ -76,12 +127,13 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         return of_coordinator(args, &mut client).await;
     }
     let store = args.store.open().await?;
-    let record = run_or_last(&store, args.run.as_ref()).await?;
+    let record = args.run.record(&store).await?;
     let report = args.report.make_and_write(&store, &record).await?;
     let all = [Table::Correlations, Table::CrossDataset, Table::Leaderboard];
     let table = args.table.map(|table| match table {
         TableArg::Correlations => Table::Correlations,
         TableArg::Leaderboard => Table::Leaderboard,
+        TableArg::Comparisons => Table::Comparisons,
         TableArg::CrossDataset => Table::CrossDataset,
     });
     args.report.show(&report, table.as_ref().map_or(&all, std::slice::from_ref))?;
@@ -93,7 +145,7 @@ async fn of_workers(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
         let error = anyhow!("a cluster works out correlations, and no other table");
         return Err(advise(error, "--engine local has them all"));
     }
-    let request = v1::CorrelateRequest { name: named(args)?.to_string() };
+    let request = v1::CorrelateRequest { name: args.run.remote(client).await?.name };
     let answer = client.correlate(request).await.map_err(|status| refusal(&status))?.into_inner();
     let groups = answer.groups.into_iter().map(group).collect::<anyhow::Result<Vec<_>>>()?;
     let text = match args.report.format {
@@ -101,8 +153,7 @@ async fn of_workers(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
         Format::Json => text::json(&groups),
         Format::Csv => text::csv(&groups),
     };
-    let mut out = stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten::from)?;
+    print(&text)?;
     Ok(Done::All)
 }
 
@@ -126,52 +177,56 @@ fn group(group: v1::GroupAgreement) -> anyhow::Result<GroupAgreement> {
     })
 }
 
-fn named(args: &Args) -> anyhow::Result<&RunName> {
-    let hint = "give --run; `dqa-coord runs` lists them";
-    args.run.as_ref().ok_or_else(|| advise(anyhow!("no run is named"), hint))
-}
-
 async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
-    let run = named(args)?;
-    let table = args.table.map(|table| match table {
-        TableArg::Correlations => v1::Table::Correlations,
-        TableArg::Leaderboard => v1::Table::Leaderboard,
-        TableArg::CrossDataset => v1::Table::CrossDataset,
-    });
-    let text = fetched(client, run.as_str(), table.as_slice(), args.report.format).await?;
-    let mut out = stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten::from)?;
+    let run = args.run.remote(client).await?.name;
+    let tables = match args.table {
+        Some(TableArg::Correlations) => vec![v1::Table::Correlations],
+        Some(TableArg::Leaderboard) => vec![v1::Table::Leaderboard],
+        Some(TableArg::Comparisons) => vec![v1::Table::Comparisons],
+        Some(TableArg::CrossDataset) => vec![v1::Table::CrossDataset],
+        // As json and csv a result is one table.
+        None if args.report.format != Format::Table => vec![v1::Table::Correlations],
+        None => vec![v1::Table::Correlations, v1::Table::CrossDataset, v1::Table::Leaderboard],
+    };
+    let request = v1::GetReportRequest { write: true, ..args.report.request(run, &tables) };
+    print(&fetched(client, request).await?)?;
     Ok(Done::All)
 }
 
-/// A run's tables, as its coordinator writes them; none named: what a run ends with.
-pub(super) async fn fetched(
-    client: &mut Client,
-    run: &str,
-    tables: &[v1::Table],
-    format: Format,
-) -> anyhow::Result<String> {
-    let format = match format {
-        Format::Table => v1::TableFormat::Text,
-        Format::Json => v1::TableFormat::Json,
-        Format::Csv => v1::TableFormat::Csv,
-    };
-    let tables = tables.iter().map(|table| i32::from(*table)).collect();
-    let request = v1::GetReportRequest { name: run.to_owned(), tables, format: format.into() };
+/// A report's text, as its coordinator writes it.
+pub(super) async fn fetched(client: &mut Client, request: v1::GetReportRequest) -> anyhow::Result<String> {
     let answer = client.get_report(request).await.map_err(|status| refusal(&status))?;
     Ok(answer.into_inner().text)
 }
 
+/// Writes text to standard output.
+pub(super) fn print(text: &str) -> Result<(), Unwritten> {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
 impl ReportArgs {
-    /// How results are written.
-    pub(super) fn format(&self) -> Format {
-        self.format
+    /// What a coordinator is asked for; no tables: what a run ends with.
+    pub(super) fn request(&self, name: String, tables: &[v1::Table]) -> v1::GetReportRequest {
+        let format = match self.format {
+            Format::Table => v1::TableFormat::Text,
+            Format::Json => v1::TableFormat::Json,
+            Format::Csv => v1::TableFormat::Csv,
+        };
+        v1::GetReportRequest {
+            name,
+            tables: tables.iter().map(|table| i32::from(*table)).collect(),
+            format: format.into(),
+            options: serde_json::to_string(&self.options()).expect("options have text for keys"),
+            ..v1::GetReportRequest::default()
+        }
     }
 
     /// What a run ends with: its reports in the store, the leaderboard last on the terminal.
     pub(super) async fn make_and_show(&self, store: &Place, record: &RunRecord) -> anyhow::Result<()> {
         let mut report = self.make_and_write(store, record).await?;
-        report.correlations.retain(|row| row.group_kind == "all");
+        report.correlations.retain(report::is_in_summary);
         let tables = [Table::Correlations, Table::Leaderboard];
         // As json and csv a result is one table.
         Ok(self.show(&report, if self.format == Format::Table { &tables } else { &tables[1..] })?)
@@ -184,7 +239,21 @@ impl ReportArgs {
     }
 
     pub(super) fn options(&self) -> ReportOptions {
-        ReportOptions { replicates: self.replicates, seed: self.seed }
+        let usual = ReportOptions::default();
+        let intervals = match self.intervals {
+            Some(IntervalsArg::Jackknife) => ReportIntervals::Jackknife,
+            Some(IntervalsArg::Bootstrap) => ReportIntervals::Bootstrap,
+            None if self.replicates.is_some() => ReportIntervals::Bootstrap,
+            None => usual.intervals,
+        };
+        let replicates = self.replicates.unwrap_or(usual.replicates);
+        ReportOptions {
+            intervals,
+            replicates,
+            seed: self.seed.unwrap_or(usual.seed),
+            test: self.test.into(),
+            margin: self.margin,
+        }
     }
 
     /// The tables for reading; as json and csv the first of them.
@@ -197,23 +266,14 @@ impl ReportArgs {
                 texts.map(|text| text + "\n").collect::<String>() + &report.foot()
             }
         };
-        let mut out = stdout().lock();
-        out.write_all(text.as_bytes())?;
-        Ok(out.flush()?)
+        print(&text)
     }
 }
 
 /// With what to do, where something can be done.
 pub(super) fn advised(error: ReportError) -> anyhow::Error {
-    let hint = match &error {
-        ReportError::Unfinished { .. } => "submit it again: it goes on where it stopped",
-        ReportError::NoPart { .. } | ReportError::Part { .. } | ReportError::Rows { .. } => {
-            "submit the run again: what is missing or damaged is scored again, the rest is not"
-        }
-        ReportError::UnlikeRuns { .. } => {
-            "scores of unlike models or pictures cannot be ranked together; show each run alone"
-        }
-        _ => return error.into(),
-    };
-    advise(error.into(), hint)
+    match error.hint() {
+        Some(hint) => advise(error.into(), hint),
+        None => error.into(),
+    }
 }

@@ -1,15 +1,13 @@
 //! `dqa-coord runs`: what a store, or a coordinator, has been asked for.
 
-use std::io::{BufWriter, Write, stdout};
-
-use clap::ValueEnum;
-use dqa_pipelines::run::RunRecord;
-use dqa_worker::program::{Done, Unwritten};
+use dqa_pipelines::status::RunStatus;
+use dqa_worker::program::{Done, Format};
 
 use super::remote::RemoteArgs;
+use super::run_summary::{self, RunSummary};
 use super::{StoreArgs, overview};
 
-/// Lists the runs of a store, or of a coordinator.
+/// Lists the runs of a store, or of a coordinator, oldest first.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -23,45 +21,14 @@ pub(super) struct Args {
     format: Format,
 }
 
-/// How records are written.
-#[derive(Clone, Copy, ValueEnum)]
-pub(super) enum Format {
-    /// For reading.
-    Table,
-    /// One record a line.
-    Json,
-}
-
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
-    if let Some(mut client) = args.remote.client()? {
-        overview::print(&overview::runs(&mut client, None).await?, args.format)?;
-        return Ok(Done::All);
-    }
-    let records = RunRecord::all(&args.store.open().await?).await?;
-    print(&records, args.format)?;
-    Ok(Done::All)
-}
-
-fn print(records: &[RunRecord], format: Format) -> Result<(), Unwritten> {
-    let mut out = BufWriter::new(stdout().lock());
-    if matches!(format, Format::Table) {
-        writeln!(out, "{:32} {:8} {:>9} {:>8} {:>6}  updated", "run", "state", "pictures", "scored", "failed")?;
-    }
-    for record in records {
-        match format {
-            Format::Json => {
-                let line = serde_json::to_string(record).expect("a record has text for keys");
-                writeln!(out, "{line}")?;
-            }
-            Format::Table => {
-                let counts = record.counts;
-                writeln!(
-                    out,
-                    "{:32} {:8} {:>9} {:>8} {:>6}  {:.0}",
-                    record.name, record.state, counts.pictures, counts.scored, counts.failed, record.updated
-                )?;
-            }
+    let runs = match args.remote.client()? {
+        Some(mut client) => overview::runs(&mut client).await?,
+        None => {
+            let store = args.store.open().await?;
+            RunStatus::read_all(&store).await?.iter().map(RunSummary::of_store).collect()
         }
-    }
-    Ok(out.flush()?)
+    };
+    run_summary::print_all(&runs, args.format)?;
+    Ok(Done::All)
 }

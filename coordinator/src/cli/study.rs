@@ -18,12 +18,14 @@ use dqa_worker::tune::{Machine, Runner, Start, TrainError};
 
 use super::StoreArgs;
 use super::learner::LearnerArgs;
+use super::named::RedefineArgs;
 use super::usable;
 use crate::study::{Plan, StudyRunError};
 use progress::Progress;
 
 /// Answers a question that takes many trainings: what there is not yet is trained and tested, all of it becomes one table.
 #[derive(clap::Args)]
+#[command(arg = super::here_only::coordinator())]
 pub(super) struct Args {
     /// ablation, cross-dataset, windows, unseen-algorithms, backbones, initialisation; or a file like those in
     /// configs/studies.
@@ -63,6 +65,9 @@ pub(super) struct Args {
     name: Option<StudyName>,
 
     #[command(flatten)]
+    redefine: RedefineArgs,
+
+    #[command(flatten)]
     store: StoreArgs,
 
     #[command(flatten, next_help_heading = "Machine")]
@@ -85,6 +90,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let given = splits(&args.splits)?;
     let definition = definition(args, given.first().map(|splits| splits.splits.len()))?;
     let mut datasets: Vec<DataSet> = Vec::new();
+    let mut found_definitions = Vec::new();
     for text in &definition.datasets {
         let found = dataset::find(text, Path::new(""))?;
         let data = dataset::load(&found).await.with_context(|| format!("cannot load data set `{}`", found.name))?;
@@ -92,11 +98,14 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
             anyhow::bail!("data set `{}` is asked for twice", data.name);
         }
         datasets.push(data);
+        found_definitions.push(found);
     }
     let machine = if args.dry_run { None } else { Some(args.learner.open()?) };
     let skipped = leave_out(args, &definition, &mut datasets, machine.as_ref())?;
     let store = args.store.create().await?;
     let name = name(args, &datasets)?;
+    let named = found_definitions.iter().zip(&datasets);
+    args.redefine.register(&store, named, &format!("study {name}"), args.dry_run).await?;
     let plan = Plan::make(definition, datasets, given, args.learner.offline).map_err(advised)?;
     show_plan(&name, &plan, &store).await?;
     let Some(machine) = machine else { return Ok(Done::All) };

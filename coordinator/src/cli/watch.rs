@@ -21,10 +21,19 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Shows a run until it has ended; how it is then. A coordinator that goes away meanwhile is waited for.
 pub(super) async fn watch(client: &mut Client, name: &str) -> anyhow::Result<v1::Run> {
+    watch_until(client, name, has_ended).await
+}
+
+/// Shows a run until its shards are cut, or it has ended; how it is then.
+pub(super) async fn until_planned(client: &mut Client, name: &str) -> anyhow::Result<v1::Run> {
+    watch_until(client, name, |run| run.state() != RunState::Planning).await
+}
+
+async fn watch_until(client: &mut Client, name: &str, is_over: fn(&v1::Run) -> bool) -> anyhow::Result<v1::Run> {
     let mut shown = Shown::new();
     let mut heard = Instant::now();
     loop {
-        match follow(client, name, &mut shown, &mut heard).await {
+        match follow(client, name, is_over, (&mut shown, &mut heard)).await {
             Ok(Some(run)) => {
                 shown.finish();
                 return Ok(run);
@@ -48,16 +57,17 @@ fn may_pass(code: Code) -> bool {
 async fn follow(
     client: &mut Client,
     name: &str,
-    shown: &mut Shown,
-    heard: &mut Instant,
+    is_over: fn(&v1::Run) -> bool,
+    (shown, heard): (&mut Shown, &mut Instant),
 ) -> Result<Option<v1::Run>, tonic::Status> {
     let request = v1::WatchRunRequest { name: name.to_owned() };
     let mut answers = client.watch_run(request).await?.into_inner();
     while let Some(answer) = answers.message().await? {
         let run = given(answer.run).map_err(|error| tonic::Status::internal(causes(error.as_ref()).to_string()))?;
         *heard = Instant::now();
-        shown.show(&run);
-        if has_ended(&run) {
+        let is_over = is_over(&run);
+        shown.show(&run, is_over);
+        if is_over {
             return Ok(Some(run));
         }
     }
@@ -66,7 +76,7 @@ async fn follow(
 
 /// Whether nothing more happens to a run by itself.
 pub(super) fn has_ended(run: &v1::Run) -> bool {
-    matches!(run.state(), RunState::Complete | RunState::Cancelled | RunState::Failed)
+    matches!(run.state(), RunState::Complete | RunState::Cancelled | RunState::Failed | RunState::Interrupted)
 }
 
 /// A run in a line.
@@ -119,7 +129,8 @@ impl Shown {
         Shown { bar, last: None }
     }
 
-    fn show(&mut self, run: &v1::Run) {
+    /// The last time is always shown.
+    fn show(&mut self, run: &v1::Run, is_last: bool) {
         let progress = run.progress.unwrap_or_default();
         if let Some(bar) = &self.bar {
             bar.set_length(progress.windows);
@@ -130,7 +141,7 @@ impl Shown {
                 if rate > 0.0 { HumanDuration(Duration::from_secs_f64(left)).to_string() } else { "?".to_owned() };
             let why = if run.failure.is_empty() { String::new() } else { format!(", {}", run.failure) };
             bar.set_message(format!("{rate:.1}/s, {} failed, {left} left{why}", progress.pictures_failed));
-        } else if has_ended(run) || self.last.is_none_or(|last| last.elapsed() >= PLAIN_EVERY) {
+        } else if is_last || self.last.is_none_or(|last| last.elapsed() >= PLAIN_EVERY) {
             note(format_args!("{}", line(run)));
             self.last = Some(Instant::now());
         }

@@ -4,11 +4,12 @@ use std::io::{BufWriter, Write, stdout};
 
 use dqa_proto::v1;
 use dqa_worker::cluster::class_name;
-use dqa_worker::program::{Done, Unwritten, note};
+use dqa_worker::program::{Done, Format, Unwritten, note};
+use serde::Serialize;
 use serde_json::json;
 
 use super::remote::{RemoteArgs, refusal};
-use super::runs::Format;
+use super::run_summary::write_rows;
 
 /// Lists a coordinator's workers, or has one end.
 #[derive(clap::Args)]
@@ -39,34 +40,81 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
 }
 
 /// Writes workers to standard output.
-pub(super) fn print(workers: &[v1::Worker], format: Format) -> Result<(), Unwritten> {
-    let mut out = BufWriter::new(stdout().lock());
-    if matches!(format, Format::Table) {
-        writeln!(
-            out,
-            "{:40} {:6} {:>5} {:>7} {:>12} {:>10}  heard",
-            "worker", "device", "slots", "shards", "windows", "pictures"
-        )?;
+pub(super) fn print(workers: &[v1::Worker], format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Table => Ok(print_table(workers)?),
+        Format::Json => {
+            let lines: String = workers.iter().map(|worker| format!("{}\n", as_json(worker))).collect();
+            let mut out = stdout().lock();
+            out.write_all(lines.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten::from)?;
+            Ok(())
+        }
+        Format::Csv => write_rows(&workers.iter().map(WorkerRow::new).collect::<Vec<_>>(), format),
     }
+}
+
+fn print_table(workers: &[v1::Worker]) -> Result<(), Unwritten> {
+    let mut out = BufWriter::new(stdout().lock());
+    writeln!(
+        out,
+        "{:40} {:6} {:>5} {:>7} {:>12} {:>10}  heard",
+        "worker", "device", "slots", "shards", "windows", "pictures"
+    )?;
     for worker in workers {
         let totals = worker.totals.unwrap_or_default();
-        match format {
-            Format::Json => writeln!(out, "{}", as_json(worker))?,
-            Format::Table => writeln!(
-                out,
-                "{:40} {:6} {:>5} {:>7} {:>12} {:>10}  {:.1} s ago{}",
-                worker.id,
-                class_name(worker.device()),
-                worker.slots,
-                worker.running.len(),
-                totals.windows,
-                totals.pictures,
-                worker.silent_millis as f64 / 1000.0,
-                if worker.draining { ", draining" } else { "" }
-            )?,
-        }
+        writeln!(
+            out,
+            "{:40} {:6} {:>5} {:>7} {:>12} {:>10}  {:.1} s ago{}",
+            worker.id,
+            class_name(worker.device()),
+            worker.slots,
+            worker.running.len(),
+            totals.windows,
+            totals.pictures,
+            worker.silent_millis as f64 / 1000.0,
+            if worker.draining { ", draining" } else { "" }
+        )?;
     }
     Ok(out.flush()?)
+}
+
+/// A worker as CSV has it: what is a list in JSON is a number or a text here.
+#[derive(Default, Serialize)]
+struct WorkerRow {
+    id: String,
+    host: String,
+    version: String,
+    device: &'static str,
+    devices: String,
+    slots: u32,
+    draining: bool,
+    since: String,
+    silent_seconds: f64,
+    running: usize,
+    windows: u64,
+    pictures: u64,
+    pictures_failed: u64,
+}
+
+impl WorkerRow {
+    fn new(worker: &v1::Worker) -> WorkerRow {
+        let totals = worker.totals.unwrap_or_default();
+        WorkerRow {
+            id: worker.id.clone(),
+            host: worker.host.clone(),
+            version: worker.program_version.clone(),
+            device: class_name(worker.device()),
+            devices: worker.devices.join("; "),
+            slots: worker.slots,
+            draining: worker.draining,
+            since: worker.since.clone(),
+            silent_seconds: worker.silent_millis as f64 / 1000.0,
+            running: worker.running.len(),
+            windows: totals.windows,
+            pictures: totals.pictures,
+            pictures_failed: totals.pictures_failed,
+        }
+    }
 }
 
 fn as_json(worker: &v1::Worker) -> serde_json::Value {

@@ -7,10 +7,11 @@ use dqa_model::{Arithmetic, Views};
 use dqa_pipelines::causes;
 use dqa_pipelines::dataset::Definition;
 use dqa_pipelines::limits::PictureLimits;
-use dqa_pipelines::names::{NameError, RunName};
+use dqa_pipelines::names::{DatasetName, NameError, RunName};
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
-use dqa_pipelines::report::{self, ReportOptions};
+use dqa_pipelines::registry::{self, RegistryError};
+use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions};
 use dqa_pipelines::run::{Request as RunAsked, RunError, RunRecord, RunState};
 use dqa_pipelines::sql::Selection;
 use dqa_proto::v1::coordinator_service_server::CoordinatorService;
@@ -28,14 +29,16 @@ use tracing::info;
 use super::conduct::{self, Running};
 use super::desk::{Desk, unanswered};
 use super::serve::Front;
-use super::{ask, model_files, wire};
-use crate::run::{OtherModel, Requested};
+use super::{ask, model_files, view, wire};
+use crate::run::{OtherRun, Requested};
 
 const DATASETS_MAX: usize = 64;
 const ALGORITHMS_MAX: usize = 4096;
 /// Of runs that have not ended: each has a thread.
 const ACTIVE_MAX: usize = 1000;
 const REPLICATES_MAX: u32 = 100_000;
+/// Of one request.
+const RUNS_MAX: usize = 256;
 const SHARD_WINDOWS_LIMIT: u64 = 1 << 20;
 /// 12 GiB as RGB: what a worker with a large memory can decode.
 const PIXELS_LIMIT: u64 = 1 << 32;
@@ -60,8 +63,29 @@ pub(super) fn line(error: impl Into<anyhow::Error>) -> String {
 pub(super) fn of_record(error: RunError) -> Status {
     match error {
         RunError::Place(error) => unanswered(&error),
-        RunError::Unknown { .. } => refused(Code::NotFound, "unknown_run", line(error)),
+        RunError::Unknown { .. } => advised(Code::NotFound, "unknown_run", error),
+        RunError::NoRuns { .. } => advised(Code::NotFound, "no_runs", error),
+        RunError::Ambiguous { .. } => advised(Code::InvalidArgument, "ambiguous_run", error),
         RunError::Record { .. } => refused(Code::DataLoss, "bad_record", line(error)),
+    }
+}
+
+fn advised(code: Code, own: &'static str, error: RunError) -> Status {
+    let advice = error.hint();
+    let status = refused(code, own, line(error));
+    match advice {
+        Some(advice) => hint(status, advice),
+        None => status,
+    }
+}
+
+/// Why there is no report, with what to do.
+pub(super) fn of_report(error: ReportError) -> Status {
+    let advice = error.hint();
+    let status = refused(Code::FailedPrecondition, "no_report", line(error));
+    match advice {
+        Some(advice) => hint(status, &advice),
+        None => status,
     }
 }
 
@@ -79,21 +103,21 @@ impl CoordinatorService for Api {
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {
         let desk = self.0.desk()?;
-        let name = name(&request.into_inner().name)?;
-        let run = match desk.run(&name) {
-            Some(run) => run.shown(&desk),
-            None => wire::run(&RunRecord::read(&desk.store, &name).await.map_err(of_record)?),
+        let run = match found(&desk, &request.into_inner().name).await? {
+            Sought::Here(run) => view::of_running(&desk, &run).await?,
+            Sought::Stored(record) => view::of_record(&desk, *record).await?,
         };
         Ok(Response::new(v1::GetRunResponse { run: Some(run) }))
     }
 
     async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Answer<Watched> {
         let desk = self.0.desk()?;
-        let name = name(&request.into_inner().name)?;
-        let Some(run) = desk.run(&name) else {
-            let run = wire::run(&RunRecord::read(&desk.store, &name).await.map_err(of_record)?);
-            let only = Ok(v1::WatchRunResponse { run: Some(run) });
-            return Ok(Response::new(Box::pin(futures::stream::iter([only]))));
+        let run = match found(&desk, &request.into_inner().name).await? {
+            Sought::Here(run) => run,
+            Sought::Stored(record) => {
+                let only = Ok(v1::WatchRunResponse { run: Some(view::of_record(&desk, *record).await?) });
+                return Ok(Response::new(Box::pin(futures::stream::iter([only]))));
+            }
         };
         let (out, answers) = mpsc::channel(2);
         tokio::spawn(watch(desk, run, out));
@@ -106,11 +130,7 @@ impl CoordinatorService for Api {
         // Records of large runs are large.
         let read = tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::all(&store))).await;
         let records = read.map_err(|panic| refused(Code::Internal, "internal", line(panic)))?.map_err(of_record)?;
-        let show = |record: &RunRecord| match desk.run(&record.name) {
-            Some(run) => run.shown(&desk),
-            None => wire::run(record),
-        };
-        Ok(Response::new(v1::ListRunsResponse { runs: records.iter().map(show).collect() }))
+        Ok(Response::new(v1::ListRunsResponse { runs: view::of_records(&desk, records).await? }))
     }
 
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
@@ -123,7 +143,7 @@ impl CoordinatorService for Api {
         }
         run.cancel();
         info!(run = %run.name, "run called off");
-        Ok(Response::new(v1::CancelRunResponse { run: Some(run.shown(&desk)) }))
+        Ok(Response::new(v1::CancelRunResponse { run: Some(view::of_running(&desk, &run).await?) }))
     }
 
     async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Answer<v1::PauseRunResponse> {
@@ -137,7 +157,7 @@ impl CoordinatorService for Api {
                 Vec::new()
             });
         }
-        Ok(Response::new(v1::PauseRunResponse { run: Some(run.shown(&desk)) }))
+        Ok(Response::new(v1::PauseRunResponse { run: Some(view::of_running(&desk, &run).await?) }))
     }
 
     async fn resume_run(&self, request: Request<v1::ResumeRunRequest>) -> Answer<v1::ResumeRunResponse> {
@@ -154,9 +174,9 @@ impl CoordinatorService for Api {
                 }
             }
             RunState::Cancelled | RunState::Failed => again(&desk, &run, |_| {}).await?,
-            RunState::Planning | RunState::Running | RunState::Complete => {}
+            RunState::Planning | RunState::Running | RunState::Complete | RunState::Interrupted => {}
         }
-        Ok(Response::new(v1::ResumeRunResponse { run: Some(run.shown(&desk)) }))
+        Ok(Response::new(v1::ResumeRunResponse { run: Some(view::of_running(&desk, &run).await?) }))
     }
 
     async fn retry_failed(&self, request: Request<v1::RetryFailedRequest>) -> Answer<v1::RetryFailedResponse> {
@@ -167,26 +187,33 @@ impl CoordinatorService for Api {
             return Err(hint(refused(Code::FailedPrecondition, "active_run", why), "wait for it, or cancel it"));
         }
         again(&desk, &run, |request| request.retry_failed = true).await?;
-        Ok(Response::new(v1::RetryFailedResponse { run: Some(run.shown(&desk)) }))
+        Ok(Response::new(v1::RetryFailedResponse { run: Some(view::of_running(&desk, &run).await?) }))
     }
 
     async fn get_report(&self, request: Request<v1::GetReportRequest>) -> Answer<v1::GetReportResponse> {
         let desk = self.0.desk()?;
         let request = request.into_inner();
-        let name = name(&request.name)?;
-        let record = RunRecord::read(&desk.store, &name).await.map_err(of_record)?;
+        if request.more_runs.len() >= RUNS_MAX {
+            return Err(bad("too_much", format!("at most {RUNS_MAX} runs are ranked together")));
+        }
+        let mut records = vec![stored(&desk, &request.name).await?];
+        for name in &request.more_runs {
+            records.push(stored(&desk, name).await?);
+        }
         // It computes for seconds.
         let (store, runtime) = (desk.store.clone(), Handle::current());
-        let made = tokio::task::spawn_blocking(move || runtime.block_on(text(&store, &record, &request))).await;
-        let text = made.map_err(|panic| refused(Code::Internal, "internal", line(panic)))??;
+        let shown = move || text(runtime.block_on(made(&store, &records, &request))?, &request);
+        let text = tokio::task::spawn_blocking(shown)
+            .await
+            .map_err(|panic| refused(Code::Internal, "internal", line(panic)))??;
         Ok(Response::new(v1::GetReportResponse { text }))
     }
 
     async fn query(&self, request: Request<v1::QueryRequest>) -> Answer<Self::QueryStream> {
         let desk = self.0.desk()?;
-        let v1::QueryRequest { sql, run } = request.into_inner();
-        let selection = if run.is_empty() { Selection::All } else { Selection::Run(name(&run)?) };
-        let rows = ask::ask(&desk, &sql, &selection).await?;
+        let request = request.into_inner();
+        let selection = selection(&desk, &request).await?;
+        let rows = ask::ask(&desk, &request.sql, &selection, request.mix_runs).await?;
         let (out, pieces) = mpsc::channel(ask::PIECES_MAX);
         tokio::spawn(ask::send(rows, out));
         Ok(Response::new(ReceiverStream::new(pieces)))
@@ -194,8 +221,7 @@ impl CoordinatorService for Api {
 
     async fn correlate(&self, request: Request<v1::CorrelateRequest>) -> Answer<v1::CorrelateResponse> {
         let desk = self.0.desk()?;
-        let name = name(&request.into_inner().name)?;
-        let record = RunRecord::read(&desk.store, &name).await.map_err(of_record)?;
+        let record = stored(&desk, &request.into_inner().name).await?;
         Ok(Response::new(v1::CorrelateResponse { groups: ask::correlate(&desk, &record).await? }))
     }
 
@@ -269,14 +295,46 @@ fn ago(time: std::time::Duration) -> String {
     then.unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
 
+/// A run that a request names.
+enum Sought {
+    Here(Arc<Running>),
+    Stored(Box<RunRecord>),
+}
+
+/// The run of this name, or the only one whose name begins so, or without a name the one that was used last.
+async fn found(desk: &Arc<Desk>, text: &str) -> Result<Sought, Status> {
+    if !text.is_empty()
+        && let Some(run) = desk.run(&name(text)?)
+    {
+        return Ok(Sought::Here(run));
+    }
+    let record = stored(desk, text).await?;
+    Ok(desk.run(&record.name).map_or_else(|| Sought::Stored(Box::new(record)), Sought::Here))
+}
+
+/// The same, as its record in the store has it.
+async fn stored(desk: &Arc<Desk>, text: &str) -> Result<RunRecord, Status> {
+    if !text.is_empty() {
+        return RunRecord::read(&desk.store, &name(text)?).await.map_err(of_record);
+    }
+    let (store, runtime) = (desk.store.clone(), Handle::current());
+    // Records of large runs are large.
+    let last = tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::last_used(&store))).await;
+    last.map_err(|panic| refused(Code::Internal, "internal", line(panic)))?.map_err(of_record)
+}
+
 /// A run that is here, or is taken from the store; one that has not ended is conducted.
 async fn known(desk: &Arc<Desk>, text: &str) -> Result<Arc<Running>, Status> {
-    let name = name(text)?;
+    let named = name(text)?;
     let _finding = desk.finding.lock().await;
+    if let Some(run) = desk.run(&named) {
+        return Ok(run);
+    }
+    let record = RunRecord::read(&desk.store, &named).await.map_err(of_record)?;
+    let name = record.name.clone();
     if let Some(run) = desk.run(&name) {
         return Ok(run);
     }
-    let record = RunRecord::read(&desk.store, &name).await.map_err(of_record)?;
     if record.request.is_none() {
         let why = format!("run `{name}` was made by one command, not by a coordinator");
         return Err(hint(refused(Code::FailedPrecondition, "local_run", why), "submit it to the coordinator"));
@@ -332,20 +390,24 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
     let earlier = here.as_ref().map(|run| run.record()).or(stored);
     let provenance =
         [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), dqa_worker::program::host())];
+    let redefine = redefined(&asked.redefine)?;
+    let named: Vec<registry::Requested> = requested.definitions.iter().map(registry::Requested::new).collect();
+    registry::check(&desk.store, &named, &redefine).await.map_err(unregistered)?;
     let record = requested
         .record(name.clone(), earlier.as_ref(), provenance.into())
-        .map_err(|error| hint(refused(Code::AlreadyExists, "other_model", line(error)), OtherModel::HINT))?;
+        .map_err(|error| hint(refused(Code::AlreadyExists, "other_run", line(error)), OtherRun::HINT))?;
     let record = RunRecord { request: Some(request.clone()), ..record };
     if here.is_none() && desk.runs().iter().filter(|run| run.state().is_active()).count() >= ACTIVE_MAX {
         let why = format!("{ACTIVE_MAX} runs have not ended");
         return Err(hint(refused(Code::ResourceExhausted, "runs", why), "wait for some, or cancel them"));
     }
+    registry::register(&desk.store, &named, &redefine, &format!("run {name}")).await.map_err(unregistered)?;
     if here.is_none() {
         record.write(&desk.store).await.map_err(of_record)?;
         let run = Running::new(record);
         info!(run = %name, priority = request.priority, device = request.device, "run submitted");
         conduct::start(desk, run.clone());
-        return Ok(run.shown(desk));
+        return view::of_running(desk, &run).await;
     }
     drop(finding);
     let (run, _control) = commanded(desk, name.as_str()).await?;
@@ -353,8 +415,52 @@ async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Stat
         run.change(&desk.store, |own| *own = record).await.map_err(changed)?;
         info!(run = %name, priority = request.priority, device = request.device, "run submitted again");
         conduct::start(desk, run.clone());
+    } else {
+        // It is the run that was used last.
+        run.change(&desk.store, |_| {}).await.map_err(changed)?;
     }
-    Ok(run.shown(desk))
+    view::of_running(desk, &run).await
+}
+
+fn redefined(names: &[String]) -> Result<Vec<DatasetName>, Status> {
+    let name = |name: &String| name.parse().map_err(|error: NameError| bad("bad_datasets", line(error)));
+    names.iter().map(name).collect()
+}
+
+/// A data set whose name stands for another in the store.
+fn unregistered(error: RegistryError) -> Status {
+    let advice = error.hint();
+    let status = match error {
+        RegistryError::Place(error) => return unanswered(&error),
+        RegistryError::Run(error) => return of_record(error),
+        error => refused(Code::AlreadyExists, "other_dataset", line(error)),
+    };
+    match advice {
+        Some(advice) => hint(status, &advice),
+        None => status,
+    }
+}
+
+/// The runs that a query is of.
+async fn selection(desk: &Arc<Desk>, request: &v1::QueryRequest) -> Result<Selection, Status> {
+    if request.all_runs {
+        return Ok(Selection::All);
+    }
+    let mut texts: Vec<&str> = request.runs.iter().map(String::as_str).collect();
+    if texts.is_empty() {
+        texts.push(&request.run);
+    }
+    if texts.len() > RUNS_MAX {
+        return Err(bad("too_much", format!("at most {RUNS_MAX} runs are named by a query")));
+    }
+    let mut runs: Vec<RunName> = Vec::new();
+    for text in texts {
+        let name = stored(desk, text).await?.name;
+        if !runs.contains(&name) {
+            runs.push(name);
+        }
+    }
+    Ok(Selection::Runs(runs))
 }
 
 /// What is asked for, if it is something that can be done.
@@ -392,6 +498,7 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, 
         }
         definitions.push(definition);
     }
+    definitions.sort_by(|a, b| a.name.cmp(&b.name));
     let missing = model_files::missing(&desk.store, model.files().cloned().collect()).await;
     if let Some(file) = missing.map_err(|error| unanswered(&error))?.first() {
         let why = format!("the model's file {} is not in the store", file.name);
@@ -401,6 +508,7 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, 
     let requested = Requested {
         definitions,
         algorithms: asked.algorithms.clone(),
+        with_hazy: asked.with_hazy,
         model: model.name.clone(),
         prompts: model.prompts_name.clone(),
         views: model.views.clone(),
@@ -418,6 +526,9 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, 
         priority: asked.priority,
         allow_missing: asked.allow_missing,
         retry_failed: asked.retry_failed,
+        // A request names draws where it wants a bootstrap.
+        intervals: if asked.replicates == 0 { usual.intervals } else { ReportIntervals::Bootstrap },
+        with_hazy: asked.with_hazy,
         replicates: if asked.replicates == 0 { usual.replicates } else { asked.replicates },
         seed: asked.seed,
     };
@@ -442,9 +553,11 @@ fn limits(sent: Option<v1::PictureLimits>) -> Result<PictureLimits, Status> {
 async fn watch(desk: Arc<Desk>, run: Arc<Running>, out: mpsc::Sender<Result<v1::WatchRunResponse, Status>>) {
     let mut changes = run.changes();
     loop {
-        let shown = run.shown(&desk);
         let has_ended = !run.state().is_active();
-        if out.send(Ok(v1::WatchRunResponse { run: Some(shown) })).await.is_err() || has_ended {
+        let shown = view::of_running(&desk, &run).await;
+        let is_broken = shown.is_err();
+        let answer = shown.map(|run| v1::WatchRunResponse { run: Some(run) });
+        if out.send(answer).await.is_err() || has_ended || is_broken {
             return;
         }
         tokio::select! {
@@ -456,23 +569,49 @@ async fn watch(desk: Arc<Desk>, run: Arc<Running>, out: mpsc::Sender<Result<v1::
     }
 }
 
-/// A run's tables, made now of what is in the store.
-async fn text(store: &Place, record: &RunRecord, request: &v1::GetReportRequest) -> Result<String, Status> {
-    let options = record.request.as_ref().map_or_else(ReportOptions::default, |request| ReportOptions {
-        replicates: request.replicates,
-        seed: request.seed,
-    });
-    let report = report::make(store, record, &options).await;
-    let mut report = report.map_err(|error| refused(Code::FailedPrecondition, "no_report", line(error)))?;
+/// The report that is asked for, made now of what is in the store.
+async fn made(store: &Place, records: &[RunRecord], request: &v1::GetReportRequest) -> Result<Report, Status> {
+    report::require_complete(store, records).await.map_err(of_report)?;
+    let options = if request.options.is_empty() {
+        ReportOptions::of_run(&records[0])
+    } else {
+        serde_json::from_str(&request.options).map_err(|error| bad("bad_options", line(error)))?
+    };
+    if options.replicates > REPLICATES_MAX {
+        return Err(bad("too_much", format!("at most {REPLICATES_MAX} replicates")));
+    }
+    let is_board = request.tables().eq([v1::Table::Leaderboard]) && !request.write;
+    if records.len() > 1 && !is_board {
+        return Err(bad("many_runs", "several runs are ranked together, and have no other table"));
+    }
+    let mut report = if is_board {
+        let record = report::together(&records[0], &records[1..]).map_err(of_report)?;
+        report::rank(store, &record, &options).await.map_err(of_report)?
+    } else {
+        report::make(store, &records[0], &options).await.map_err(of_report)?
+    };
+    if request.write {
+        report.write(store).await.map_err(of_report)?;
+    }
+    if !request.dataset.is_empty() {
+        let dataset = request.dataset.parse().map_err(|error: NameError| bad("bad_name", line(error)))?;
+        report.only(&dataset).map_err(of_report)?;
+    }
+    Ok(report)
+}
+
+/// A report's tables as text.
+fn text(mut report: Report, request: &v1::GetReportRequest) -> Result<String, Status> {
     let table = |table: v1::Table| match table {
         v1::Table::Correlations => Ok(report::Table::Correlations),
         v1::Table::Leaderboard => Ok(report::Table::Leaderboard),
+        v1::Table::Comparisons => Ok(report::Table::Comparisons),
         v1::Table::CrossDataset => Ok(report::Table::CrossDataset),
         v1::Table::Unspecified => Err(bad("bad_table", "a report has no such table")),
     };
     let mut tables: Vec<report::Table> = request.tables().map(table).collect::<Result<_, _>>()?;
     if tables.is_empty() {
-        report.correlations.retain(|row| row.group_kind == "all");
+        report.correlations.retain(report::is_in_summary);
         tables = vec![report::Table::Correlations, report::Table::Leaderboard];
     }
     let last = tables[tables.len() - 1];

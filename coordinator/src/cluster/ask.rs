@@ -7,8 +7,8 @@ use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::causes;
-use dqa_pipelines::report::ReportError;
 use dqa_pipelines::report::distributed::{self, GroupAgreement, GroupKind};
+use dqa_pipelines::report::{self, ReportError};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::sql::{self, Selection, SqlError};
 use dqa_proto::v1::{self, QueryResponse};
@@ -17,7 +17,7 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
-use super::api::line;
+use super::api::{self, line};
 use super::desk::{Desk, unanswered};
 use super::query::{self, QueryError};
 
@@ -35,9 +35,11 @@ pub(super) async fn ask(
     desk: &Arc<Desk>,
     sql: &str,
     selection: &Selection,
+    mix_runs: bool,
 ) -> Result<SendableRecordBatchStream, Status> {
     let session = query::session(desk.carrier(), &desk.store, selection).await.map_err(of_sql)?;
-    let frame = sql::query(&session, sql).await.map_err(of_sql)?;
+    let planned = if mix_runs { sql::query_mixing(&session, sql).await } else { sql::query(&session, sql).await };
+    let frame = planned.map_err(of_sql)?;
     frame.execute_stream().await.map_err(|error| of_query(&error))
 }
 
@@ -83,12 +85,13 @@ async fn pieces(
 /// # Errors
 /// A run that is not complete; workers that cannot.
 pub(super) async fn correlate(desk: &Arc<Desk>, record: &RunRecord) -> Result<Vec<v1::GroupAgreement>, Status> {
-    let selection = Selection::Run(record.name.clone());
+    report::require_complete(&desk.store, std::slice::from_ref(record)).await.map_err(api::of_report)?;
+    let selection = Selection::run(record.name.clone());
     let session = query::session(desk.carrier(), &desk.store, &selection).await.map_err(of_sql)?;
     let groups = distributed::correlations(&session, record).await.map_err(|error| match error {
         ReportError::Sql(error) => of_sql(error),
         ReportError::Engine(error) => of_query(&error),
-        error => refused(Code::FailedPrecondition, "no_report", line(error)),
+        error => api::of_report(error),
     })?;
     Ok(groups.into_iter().map(shown).collect())
 }
@@ -113,16 +116,18 @@ fn shown(group: GroupAgreement) -> v1::GroupAgreement {
 }
 
 fn of_sql(error: SqlError) -> Status {
-    match error {
-        SqlError::Place(error) => unanswered(&error),
-        SqlError::Run(error) => super::api::of_record(error),
+    let advice = error.hint();
+    let status = match error {
+        SqlError::Place(error) => return unanswered(&error),
+        SqlError::Run(error) => return super::api::of_record(error),
         SqlError::NoPart { .. } => refused(Code::DataLoss, "no_part", line(error)),
         SqlError::Table { .. } => refused(Code::Internal, "internal", line(error)),
-        SqlError::Query(_) => {
-            let tables = sql::TABLES.join(", ");
-            let status = refused(Code::InvalidArgument, "bad_query", line(error));
-            hint(status, &format!("the tables are {tables}; `DESCRIBE scores` lists a table's columns"))
-        }
+        SqlError::Query(_) => refused(Code::InvalidArgument, "bad_query", line(error)),
+        SqlError::Mixed { .. } => refused(Code::InvalidArgument, "mixed_runs", line(error)),
+    };
+    match advice {
+        Some(advice) => hint(status, &advice),
+        None => status,
     }
 }
 

@@ -12,11 +12,13 @@ use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{Check, Definition};
 use dqa_pipelines::model::ModelSpec;
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::place::Place;
+use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::plan::Shard;
+use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{Counts, RUNS, RunRecord, RunState};
 use dqa_proto::v1::{self, DeviceClass};
+use dqa_worker::models::Training;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -192,44 +194,56 @@ impl Running {
         }
     }
 
-    /// The run as users see it.
-    pub(super) fn shown(&self, desk: &Desk) -> v1::Run {
+    /// The run by what the board knows of it; None where it is not there: it is being planned, or has ended.
+    pub(super) fn on_board(&self, desk: &Desk) -> Option<v1::Run> {
         let tally = self.id().map(|id| desk.look(|board, _| board.tally(id)));
         let live = self.live();
-        let mut run = wire::run(&live.record);
-        // Its parts are being counted.
-        let counted = live.counts.scored + live.counts.failed;
-        if let Some(progress) = run.progress.as_mut().filter(|_| counted > 0 && counted == live.counts.pictures) {
-            (progress.shards_done, progress.windows_done) = (progress.shards, progress.windows);
-            (progress.pictures_done, progress.pictures_failed) = (counted, live.counts.failed);
+        if !live.record.state.is_active() {
+            return None;
         }
-        let (Some(plan), Some(tally), Some(progress)) = (&live.plan, tally, run.progress.as_mut()) else {
-            return run;
+        let mut run = wire::run(&live.record);
+        let counts = live.counts;
+        let Some(plan) = &live.plan else {
+            // Its parts are being counted.
+            let is_counted = counts.pictures > 0 && counts.scored + counts.failed == counts.pictures;
+            let parts = live.record.parts.len() as u64;
+            run.progress = Some(v1::RunProgress {
+                shards: parts,
+                shards_done: parts,
+                windows: counts.windows,
+                windows_done: counts.windows,
+                pictures: counts.pictures,
+                pictures_done: counts.pictures,
+                pictures_failed: counts.failed,
+                ..v1::RunProgress::default()
+            });
+            return (is_counted && live.record.state == RunState::Running).then_some(run);
         };
+        let tally = tally?;
         let rate = match (live.samples.front(), live.samples.back()) {
             (Some((from, first)), Some((to, last))) if to > from => {
                 last.saturating_sub(*first) as f64 / to.duration_since(*from).as_secs_f64()
             }
             _ => 0.0,
         };
-        *progress = v1::RunProgress {
+        run.progress = Some(v1::RunProgress {
             shards: plan.parts_total,
             shards_done: plan.parts_done,
             shards_running: tally.running as u64,
             shards_retrying: tally.retrying as u64,
             shards_quarantined: tally.given_up as u64,
-            windows: live.counts.windows,
+            windows: counts.windows,
             windows_done: live.windows_done_before + tally.windows_done,
-            pictures: live.counts.pictures,
-            pictures_done: live.counts.scored + live.counts.failed,
-            pictures_failed: live.counts.failed,
+            pictures: counts.pictures,
+            pictures_done: counts.scored + counts.failed,
+            pictures_failed: counts.failed,
             windows_per_second: rate,
-        };
+        });
         if live.record.state == RunState::Running && tally.over < tally.shards && tally.running == 0 {
             let device = live.record.request.as_ref().map_or("any", |request| request.device.as_str());
             run.failure = format!("waits for a worker with {device}");
         }
-        run
+        Some(run)
     }
 
     /// Changes the record, here and in the store.
@@ -238,6 +252,14 @@ impl Running {
     /// Where the store fails: then nothing is changed.
     pub(super) async fn change(&self, store: &Place, with: impl FnOnce(&mut RunRecord)) -> Result<(), run::RunError> {
         let mut record = self.record();
+        // For those who read the record: how far it was when this became of it.
+        let counts = {
+            let live = self.live();
+            live.plan.is_some().then_some(live.counts)
+        };
+        if let Some(counts) = counts.filter(|counts| *counts != record.counts) {
+            (record.counts, record.counted) = (counts, None);
+        }
         with(&mut record);
         record.updated = Timestamp::now();
         record.write(store).await?;
@@ -319,8 +341,9 @@ async fn to_the_end(desk: &Arc<Desk>, run: &Arc<Running>) {
     if let Err(Stopped::Failed(error)) = ended {
         let why = causes(error.as_ref()).to_string();
         warn!(why, "run failed");
-        let hint = error.downcast_ref().and_then(run::PrepareError::hint);
-        fail(desk, run, &why, hint).await;
+        let of_plan = error.downcast_ref().and_then(run::PrepareError::hint).map(str::to_owned);
+        let hint = of_plan.or_else(|| error.downcast_ref().and_then(RegistryError::hint));
+        fail(desk, run, &why, hint.as_deref()).await;
     }
     // Who has a word on it finds it here, or looks for it again.
     let _control = run.control().await;
@@ -377,6 +400,10 @@ async fn conduct(desk: &Arc<Desk>, run: &Arc<Running>, inbox: &mut Inbox) -> Res
                 () = cancelled(inbox) => return Err(Stopped::Cancelled),
             }
         };
+        // Their manifests have been read: now it is known whether they have labels.
+        let named: Vec<registry::Requested> = asked.definitions.iter().map(registry::Requested::new).collect();
+        let (named, used_by) = (work.registered(&named), format!("run {}", run.name));
+        patient(async || registry::register(&desk.store, &named, &[], &used_by).await, RegistryError::may_pass).await?;
         begin(desk, run, work).await?;
         let id = run.id();
         loop {
@@ -437,6 +464,7 @@ fn asked(record: &RunRecord, roots: &Roots) -> anyhow::Result<Asked> {
         algorithms: request.algorithms.clone(),
         allow_missing: request.allow_missing,
         retry_failed: request.retry_failed,
+        with_hazy: request.with_hazy,
         shard_windows: record.spec.shard_windows_max,
         views,
         limits: record.spec.limits,
@@ -453,7 +481,17 @@ async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, work: Work) -> Result<(), S
     if !record.state.is_active() {
         return Err(Stopped::Cancelled);
     }
-    run::record_plan(&mut record, &work);
+    run::dropped(&record, &work).iter().for_each(|line| info!("{line}"));
+    let training =
+        patient(async || Training::of_stored(&desk.store, &request.model).await, PlaceError::may_pass).await?;
+    let (trained_on, unreadable) = training.known();
+    if let Some(why) = unreadable {
+        warn!(why, "the model's training is not known");
+    }
+    run::record_plan(&mut record, &work, &trained_on);
+    for leak in record.spec.training_leaks() {
+        warn!(leak, "scenes were seen in training");
+    }
     if record.state != RunState::Paused {
         record.state = RunState::Running;
     }
@@ -516,10 +554,7 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
     }
     let mut work = plan.work;
     let mut record = run.record();
-    let request = record.request.clone().context("the run's record lacks its request")?;
-    if let Some(request) = &mut record.request {
-        request.retry_failed = false;
-    }
+    record.request.as_mut().context("the run's record lacks its request")?.retry_failed = false;
     (record.failure, record.hint) = (None, None);
     let commit = patient(async || run::commit(&desk.store, &mut work, record.clone()).await, run::RunError::may_pass);
     let record = commit.await?;
@@ -532,7 +567,7 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
         live.record = record.clone();
     }
     drop(control);
-    let options = ReportOptions { replicates: request.replicates, seed: request.seed };
+    let options = ReportOptions::of_run(&record);
     let reported = async {
         let report = report::make(&desk.store, &record, &options).await?;
         report.write(&desk.store).await

@@ -9,6 +9,7 @@ use dqa_pipelines::causes;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::plan::Shard;
+use dqa_pipelines::progress::Counter;
 use dqa_proto::v1::{Acknowledge, AttendResponse, DeviceClass, Drain, Poll, Stop, attend_response};
 use dqa_proto::{hint, refused};
 use dqa_worker::cluster::{Flight, Order, class_name};
@@ -34,7 +35,11 @@ const CLASSES: [DeviceClass; 2] = [DeviceClass::Cpu, DeviceClass::Cuda];
 
 /// A leading coordinator's state. None of it is missed when the process is killed.
 pub(super) struct Desk {
+    /// The coordinator's name.
+    pub(super) id: String,
     pub(super) store: Place,
+    /// Counts how far runs are that are not on the board.
+    pub(super) counter: Counter,
     pub(super) roots: Roots,
     board: Mutex<Board>,
     started: Instant,
@@ -60,13 +65,16 @@ impl Desk {
     /// # Errors
     /// Ballista's own.
     pub(super) async fn open(
+        id: String,
         store: Place,
         roots: Roots,
         (policy, term): (Policy, u64),
         flight: Flight,
     ) -> anyhow::Result<Arc<Desk>> {
         let desk = Arc::new(Desk {
+            id,
             store,
+            counter: Counter::default(),
             roots,
             board: Mutex::new(Board::new(policy, term)),
             started: Instant::now(),

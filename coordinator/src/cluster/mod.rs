@@ -23,6 +23,7 @@ mod places;
 mod query;
 mod serve;
 mod stages;
+mod view;
 mod wire;
 
 pub use serve::{Ended, Settings, serve};

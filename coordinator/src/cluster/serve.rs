@@ -166,7 +166,7 @@ async fn work(
     health: &tonic_health::server::HealthReporter,
 ) -> anyhow::Result<Ended> {
     let term = lead.wait(|leader| front.set(Err(leader.to_owned()))).await;
-    let desk = Desk::open(store.clone(), roots, (policy, term), flight).await?;
+    let desk = Desk::open(front.id().to_owned(), store.clone(), roots, (policy, term), flight).await?;
     front.set(Ok(desk.clone()));
     ready.store(true, Relaxed);
     metrics::LEADS.set(1);

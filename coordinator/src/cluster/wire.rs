@@ -3,6 +3,7 @@
 use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
 use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::status::RunStatus;
 use dqa_proto::v1::{self, DeviceClass};
 
 pub(super) fn state(state: RunState) -> v1::RunState {
@@ -13,6 +14,7 @@ pub(super) fn state(state: RunState) -> v1::RunState {
         RunState::Complete => v1::RunState::Complete,
         RunState::Cancelled => v1::RunState::Cancelled,
         RunState::Failed => v1::RunState::Failed,
+        RunState::Interrupted => v1::RunState::Interrupted,
     }
 }
 
@@ -44,10 +46,31 @@ pub(super) fn limits(limits: v1::PictureLimits) -> PictureLimits {
     PictureLimits { pixels_max: limits.pixels_max, side_max: limits.side_max, bytes_max: limits.bytes_max }
 }
 
-/// A run as its record has it.
+/// A run as it stands by what is in the store.
+pub(super) fn stored_run(status: &RunStatus) -> v1::Run {
+    let progress = status.progress;
+    v1::Run {
+        state: state(status.state).into(),
+        hint: status.hint().unwrap_or_default(),
+        conductor: status.conductor.as_ref().map(ToString::to_string).unwrap_or_default(),
+        progress: Some(v1::RunProgress {
+            shards: progress.parts,
+            shards_done: progress.parts_done,
+            windows: progress.windows,
+            windows_done: progress.windows_done,
+            pictures: progress.pictures,
+            pictures_done: progress.pictures_done(),
+            pictures_failed: progress.failed,
+            ..v1::RunProgress::default()
+        }),
+        ..run(&status.record)
+    }
+}
+
+/// What a run's record says, without how far the run is.
 pub(super) fn run(record: &RunRecord) -> v1::Run {
     let request = record.request.as_ref();
-    let (counts, limits) = (record.counts, record.spec.limits);
+    let limits = record.spec.limits;
     v1::Run {
         name: record.name.to_string(),
         state: state(record.state).into(),
@@ -58,20 +81,27 @@ pub(super) fn run(record: &RunRecord) -> v1::Run {
         created: record.created.to_string(),
         updated: record.updated.to_string(),
         hint: record.hint.clone().unwrap_or_default(),
+        training_leaks: record.spec.training_leaks(),
         limits: Some(v1::PictureLimits {
             pixels_max: limits.pixels_max,
             side_max: limits.side_max,
             bytes_max: limits.bytes_max,
         }),
-        progress: Some(v1::RunProgress {
-            shards: record.parts.len() as u64,
-            shards_done: if record.state == RunState::Complete { record.parts.len() as u64 } else { 0 },
-            windows: counts.windows,
-            windows_done: if record.state == RunState::Complete { counts.windows } else { 0 },
-            pictures: counts.pictures,
-            pictures_done: counts.scored + counts.failed,
-            pictures_failed: counts.failed,
-            ..v1::RunProgress::default()
-        }),
+        spec: Some(spec(record)),
+        ..v1::Run::default()
+    }
+}
+
+fn spec(record: &RunRecord) -> v1::RunSpec {
+    let spec = &record.spec;
+    v1::RunSpec {
+        datasets: spec.datasets.iter().map(|dataset| dataset.name.to_string()).collect(),
+        model: spec.model.clone(),
+        prompts: spec.prompts.clone(),
+        views: spec.views.clone(),
+        dtype: spec.dtype.clone(),
+        device: spec.device.clone(),
+        remark: spec.remark.clone(),
+        priority: record.request.as_ref().map(|request| request.priority),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use dqa_pipelines::place::Place;
+use dqa_pipelines::progress::PartListing;
 use dqa_pipelines::run::{RunRecord, RunState};
 use jiff::Timestamp;
 use tracing::info;
@@ -14,6 +15,8 @@ use super::{RunError, Work};
 /// # Errors
 /// Where a part is not whole; where the store fails. The run then stays as it is and can be submitted again.
 pub async fn commit(store: &Place, work: &mut Work, mut record: RunRecord) -> Result<RunRecord, RunError> {
+    // Before they are counted: a part that is replaced meanwhile is another than was listed.
+    let listing = PartListing::read(store, std::slice::from_ref(&record)).await?;
     work.look(store).await?;
     let missing = work.missing().count();
     if missing > 0 {
@@ -23,6 +26,7 @@ pub async fn commit(store: &Place, work: &mut Work, mut record: RunRecord) -> Re
     remove_replaced(store, work).await?;
     record.state = RunState::Complete;
     record.counts = work.counts();
+    record.counted = listing.digest(&record.parts);
     record.updated = Timestamp::now();
     record.write(store).await?;
     Ok(record)

@@ -14,8 +14,8 @@ use super::{Measured, RunError};
 /// Headers read between two writes of the index: a killed plan of a large remote data set loses a minute's reading.
 const HEADERS_KEPT_EVERY: usize = 50_000;
 
-/// The index of a data set with the headers of all its pictures, but for files of more than `bytes_max`. `each` is told how
-/// many are still to be read.
+/// The index of a data set with the headers of all its pictures and inputs, but for files of more than `bytes_max`. `each` is
+/// told how many are still to be read.
 ///
 /// # Errors
 /// Where the store fails; where headers could not be read for a reason that may pass.
@@ -26,6 +26,20 @@ pub async fn index(
     mut each: impl FnMut(usize),
 ) -> Result<Index, RunError> {
     let mut index = Index::read(store, &dataset.name).await?;
+    for dataset in [dataset, &dataset.of_inputs()] {
+        read(store, dataset, bytes_max, &mut index, &mut each).await?;
+    }
+    Ok(index)
+}
+
+/// Reads the headers of the pictures that the index lacks.
+async fn read(
+    store: &Place,
+    dataset: &DataSet,
+    bytes_max: u64,
+    index: &mut Index,
+    each: &mut impl FnMut(usize),
+) -> Result<(), RunError> {
     let is_unknown = |picture: &Picture| picture.bytes <= bytes_max && index.get(picture).is_none();
     let unknown: Vec<usize> = (0..dataset.pictures.len()).filter(|at| is_unknown(&dataset.pictures[*at])).collect();
     let mut left = unknown.len();
@@ -46,7 +60,7 @@ pub async fn index(
     match failures.into_iter().find(|error| !error.is_of_object()) {
         Some(source) => Err(RunError::Headers { dataset: dataset.name.to_string(), failed, pictures, source }),
         // A file that may not be read, or went away after it was listed, becomes a row that says so.
-        None => Ok(index),
+        None => Ok(()),
     }
 }
 

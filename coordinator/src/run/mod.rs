@@ -1,17 +1,23 @@
 //! A run: from data sets to parts that are all there. [`prepare()`] -> (an engine) ->
 //! [`commit()`]. The store is the only memory: a run that was killed is planned again, and what is there is not done again.
 
+mod claim;
 mod commit;
 mod measure;
 mod prepare;
+mod replaced;
 mod requested;
 mod roots;
+mod select;
+mod training;
 mod work;
 
+pub use claim::{Claim, ClaimError};
 pub use commit::commit;
 pub use measure::{index, measure};
 pub use prepare::{Asked, PrepareError, Watch, dataset_specs, facts, prepare};
-pub use requested::{OtherModel, Requested, is_answered_by, record_plan};
+pub use replaced::{OtherRun, dropped};
+pub use requested::{Requested, is_answered_by, record_plan};
 pub use roots::{Elsewhere, Roots};
 pub use work::{Part, State, Work};
 

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use dqa_model::Views;
-use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition};
+use dqa_pipelines::dataset::{self, Check, DatasetError, Definition};
 use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::Terms;
@@ -12,6 +12,7 @@ use dqa_pipelines::run::{DatasetSpec, RunRecord};
 use dqa_worker::decode::Limits;
 use dqa_worker::headers;
 
+use super::select::{Selected, select};
 use super::{Elsewhere, Roots, RunError, Work, index, measure};
 
 /// What is to be scored, and how it is cut.
@@ -21,6 +22,8 @@ pub struct Asked {
     pub definitions: Vec<Definition>,
     /// The algorithms whose pictures are scored; none: all.
     pub algorithms: Vec<String>,
+    /// Score the hazy inputs too.
+    pub with_hazy: bool,
     /// Score what is there of a matrix that is not complete.
     pub allow_missing: bool,
     /// Score pictures again that have no score.
@@ -49,9 +52,23 @@ pub enum PrepareError {
         #[source]
         source: DatasetError,
     },
-    /// An algorithm that no data set has, or that one lacks.
+    /// An algorithm that no data set has.
     #[error(transparent)]
     Algorithms(DatasetError),
+    /// Algorithms that data sets lack.
+    #[error("{what}")]
+    Lacking {
+        /// Which data sets lack which, with near names.
+        what: String,
+        /// Whether other data sets have all of them.
+        may_be_left_out: bool,
+    },
+    /// No hazy inputs to score.
+    #[error("--with-hazy: data set `{dataset}` names no hazy inputs of its pictures")]
+    NoHazy {
+        /// Its name.
+        dataset: String,
+    },
     /// A manifest that names pictures elsewhere.
     #[error("data set `{dataset}` cannot be read")]
     Elsewhere {
@@ -79,6 +96,12 @@ impl PrepareError {
             PrepareError::Incomplete { .. } => {
                 Some("--allow-missing scores what is there; comparisons are then made on the scenes that both have")
             }
+            PrepareError::Lacking { may_be_left_out: true, .. } => {
+                Some("--allow-missing takes of each data set the algorithms that it has")
+            }
+            PrepareError::NoHazy { .. } => {
+                Some("[hazy] in its definition names them, or a folder `hazy` beside the algorithms' has them")
+            }
             PrepareError::Run(RunError::Headers { .. }) => Some("submit again: the headers that were read are kept"),
             _ => None,
         }
@@ -88,7 +111,10 @@ impl PrepareError {
     pub fn may_pass(&self) -> bool {
         match self {
             PrepareError::Load { source, .. } | PrepareError::Algorithms(source) => source.may_pass(),
-            PrepareError::Incomplete { .. } | PrepareError::Elsewhere { .. } => false,
+            PrepareError::Incomplete { .. }
+            | PrepareError::Elsewhere { .. }
+            | PrepareError::Lacking { .. }
+            | PrepareError::NoHazy { .. } => false,
             PrepareError::Run(error) => error.may_pass(),
         }
     }
@@ -118,7 +144,7 @@ pub async fn prepare(store: &Place, asked: &Asked, watch: &mut dyn Watch) -> Res
     }
     let mut measured = Vec::new();
     let limits = Limits::of(asked.limits, asked.views.side_min());
-    for dataset in select(loaded, asked)? {
+    for Selected { mut dataset, hazy } in select(loaded, asked, watch)? {
         let name = dataset.name.to_string();
         for address in dataset.pictures.iter().chain(&dataset.inputs).filter_map(|picture| picture.uri.as_deref()) {
             let elsewhere = |source| PrepareError::Elsewhere { dataset: name.clone(), source };
@@ -142,6 +168,9 @@ pub async fn prepare(store: &Place, asked: &Asked, watch: &mut dyn Watch) -> Res
         if !asked.allow_missing && (check.counts.missing + check.counts.duplicate > 0 || is_absent) {
             return Err(PrepareError::Incomplete { dataset: name });
         }
+        if let Some(rows) = hazy {
+            dataset.add_hazy_rows(rows);
+        }
         measured.push(measure(dataset, &index, &asked.views, asked.limits));
     }
     let terms = Terms { fingerprint: asked.fingerprint.clone(), limits: asked.limits };
@@ -161,24 +190,6 @@ fn without_fragment(address: &str) -> &str {
 /// Between two lines about headers.
 const TELL_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Each data set with the algorithms that were asked for. One that a data set lacks is an error; where missing ones are
-/// allowed, only where all lack it.
-fn select(datasets: Vec<DataSet>, asked: &Asked) -> Result<Vec<DataSet>, PrepareError> {
-    if asked.algorithms.is_empty() {
-        return Ok(datasets);
-    }
-    let has = |dataset: &DataSet, name: &String| dataset.algorithms().iter().any(|known| known.as_str() == name);
-    let nowhere = asked.algorithms.iter().find(|name| !datasets.iter().any(|dataset| has(dataset, name)));
-    let select = |dataset: DataSet| {
-        let mut named = asked.algorithms.clone();
-        if asked.allow_missing && nowhere.is_none() {
-            named.retain(|name| has(&dataset, name));
-        }
-        dataset.select(&Algorithms::Named(named)).map_err(PrepareError::Algorithms)
-    };
-    datasets.into_iter().map(select).collect()
-}
-
 /// The data sets as the record has them.
 pub fn dataset_specs(work: &Work) -> Vec<DatasetSpec> {
     let spec = |measured: &super::Measured| DatasetSpec {
@@ -187,12 +198,17 @@ pub fn dataset_specs(work: &Work) -> Vec<DatasetSpec> {
         algorithms: measured.dataset.algorithms(),
         protocol: measured.dataset.protocol.map(|protocol| protocol.to_string()),
         definition: measured.dataset.definition.clone(),
+        hazy: measured.dataset.hazy_rows.clone(),
+        seen_in_training: None,
     };
     work.datasets.iter().map(spec).collect()
 }
 
 /// What each part's footer says of the run that made it.
 pub fn facts(record: &RunRecord) -> Vec<(String, String)> {
-    let spec = serde_json::to_string(&record.spec).expect("a spec has text for keys");
+    let mut spec = record.spec.clone();
+    // It names scenes, which are many for a footer, and the run's record has it.
+    spec.datasets.iter_mut().for_each(|dataset| dataset.seen_in_training = None);
+    let spec = serde_json::to_string(&spec).expect("a spec has text for keys");
     vec![("dqa.run".to_owned(), record.name.to_string()), ("dqa.spec".to_owned(), spec)]
 }

@@ -5,19 +5,19 @@
 //! the name.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use dqa_pipelines::dataset::Definition;
+use dqa_pipelines::dataset::{self, Definition};
 use dqa_pipelines::digest;
 use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::run::{Counts, DatasetSpec, RunError, RunRecord, RunSpec, RunState};
+use dqa_pipelines::trained_on::TrainedOn;
 use dqa_worker::models;
 use jiff::Timestamp;
-use url::Url;
 
 use super::Work;
+use super::replaced::{self, OtherRun};
 
 /// Of a run's name, what the data sets' names may take.
 const NAME_BYTES_MAX: usize = 80;
@@ -29,6 +29,8 @@ pub struct Requested {
     pub definitions: Vec<Definition>,
     /// The algorithms that are named; none: all.
     pub algorithms: Vec<String>,
+    /// Whether the hazy inputs are scored too.
+    pub with_hazy: bool,
     /// The model, as the user named it.
     pub model: String,
     /// The prompts, as the user named them.
@@ -49,19 +51,6 @@ pub struct Requested {
     pub remark: Option<String>,
 }
 
-/// A run of the same name that was scored with another model.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("run `{run}` was scored with another model: what differs is {differs}")]
-pub struct OtherModel {
-    run: RunName,
-    differs: String,
-}
-
-impl OtherModel {
-    /// What to do about it.
-    pub const HINT: &'static str = "give this one another --name";
-}
-
 impl Requested {
     /// What is asked for, as a record has it before the data sets are listed.
     pub fn spec(&self) -> RunSpec {
@@ -71,6 +60,8 @@ impl Requested {
             algorithms: Vec::new(),
             protocol: definition.protocol.map(|protocol| protocol.to_string()),
             definition: definition.to_toml(),
+            seen_in_training: None,
+            hazy: None,
         };
         RunSpec {
             datasets: self.definitions.iter().map(dataset).collect(),
@@ -92,13 +83,18 @@ impl Requested {
         algorithms.sort_unstable();
         algorithms.dedup();
         let mut fields = vec![self.fingerprint.clone()];
-        for definition in &self.definitions {
-            fields.extend([definition.name.to_string(), listed_root(&definition.root)]);
+        let mut definitions: Vec<&Definition> = self.definitions.iter().collect();
+        definitions.sort_by(|a, b| a.name.cmp(&b.name));
+        for definition in definitions {
+            fields.extend([definition.name.to_string(), dataset::canonical_address(&definition.root)]);
             fields.extend(algorithms.iter().map(|algorithm| (*algorithm).to_owned()));
         }
         if !self.limits.is_default() {
             let PictureLimits { pixels_max, side_max, bytes_max } = self.limits;
             fields.push(format!("limits {pixels_max} {side_max} {bytes_max}"));
+        }
+        if self.with_hazy {
+            fields.push("with hazy".to_owned());
         }
         self.named(&fields)
     }
@@ -121,7 +117,7 @@ impl Requested {
         let default = self.default_name();
         let mut names = vec![default.clone()];
         // Earlier versions did not record limits.
-        if self.limits.is_default() {
+        if self.limits.is_default() && !self.with_hazy {
             names.extend(found.map(|work| self.older_name_here(work)));
             names.push(self.older_name_there());
         }
@@ -137,19 +133,17 @@ impl Requested {
     /// A run's record as it is before its data sets are listed. What is there of an earlier one stays its own until then.
     ///
     /// # Errors
-    /// Where the earlier one is of another model.
+    /// Where the earlier one has what is not asked for, or is of another model.
     pub fn record(
         &self,
         name: RunName,
         earlier: Option<&RunRecord>,
         provenance: BTreeMap<String, String>,
-    ) -> Result<RunRecord, OtherModel> {
+    ) -> Result<RunRecord, OtherRun> {
         let spec = self.spec();
-        if let Some(earlier) = earlier.filter(|earlier| earlier.fingerprint != self.fingerprint) {
-            let differs = earlier.spec.differs(&spec).join(", ");
-            let differs = if differs.is_empty() { "the content of the model".to_owned() } else { differs };
-            return Err(OtherModel { run: name, differs });
-        }
+        // A run that was never planned has nothing to lose.
+        let earlier_planned = earlier.filter(|earlier| !earlier.parts.is_empty());
+        earlier_planned.map_or(Ok(()), |earlier| replaced::check(self, earlier))?;
         let now = Timestamp::now();
         Ok(RunRecord {
             name,
@@ -158,9 +152,10 @@ impl Requested {
             updated: now,
             spec,
             fingerprint: self.fingerprint.clone(),
-            counts: earlier.map_or_else(Counts::default, |earlier| earlier.counts),
+            counts: earlier_planned.map_or_else(Counts::default, |earlier| earlier.counts),
+            counted: earlier_planned.and_then(|earlier| earlier.counted.clone()),
             provenance,
-            parts: earlier.map_or_else(Vec::new, |earlier| earlier.parts.clone()),
+            parts: earlier_planned.map_or_else(Vec::new, |earlier| earlier.parts.clone()),
             request: None,
             failure: None,
             hint: None,
@@ -190,18 +185,22 @@ impl Requested {
     fn named(&self, fields: &[String]) -> RunName {
         let mut hasher = blake3::Hasher::new();
         fields.iter().for_each(|text| digest::field(&mut hasher, text.as_bytes()));
-        let names: Vec<&str> = self.definitions.iter().map(|definition| definition.name.as_str()).collect();
+        let mut names: Vec<&str> = self.definitions.iter().map(|definition| definition.name.as_str()).collect();
+        names.sort_unstable();
         let mut text = names.join("+");
         text.truncate(NAME_BYTES_MAX);
         format!("{text}-{}", &hasher.finalize().to_hex()[..8]).parse().expect("it is made of names")
     }
 }
 
-/// What was planned, in a run's record.
-pub fn record_plan(record: &mut RunRecord, work: &Work) {
+/// What was planned, in a run's record; `trained_on` is what its model learned from.
+pub fn record_plan(record: &mut RunRecord, work: &Work, trained_on: &TrainedOn) {
     record.spec.datasets = super::dataset_specs(work);
+    super::training::mark_seen(&mut record.spec.datasets, work, trained_on);
     record.parts = work.part_refs();
-    record.counts = work.counts();
+    if record.counts != work.counts() {
+        (record.counts, record.counted) = (work.counts(), None);
+    }
     (record.failure, record.hint) = (None, None);
 }
 
@@ -209,19 +208,6 @@ pub fn record_plan(record: &mut RunRecord, work: &Work) {
 pub fn is_answered_by(record: &RunRecord, earlier: &RunRecord) -> bool {
     let spec = RunSpec { device: record.spec.device.clone(), ..earlier.spec.clone() };
     earlier.state == RunState::Complete && earlier.parts == record.parts && spec == record.spec
-}
-
-/// A data set's folder by the address that its listing has. A remote store is not opened for it.
-fn listed_root(address: &str) -> String {
-    match Url::parse(address) {
-        Ok(mut url) if url.scheme() != "file" => {
-            if !url.path().ends_with('/') {
-                url.set_path(&format!("{}/", url.path()));
-            }
-            url.into()
-        }
-        _ => Place::open(address, Path::new("")).map_or_else(|_| address.to_owned(), |place| place.url().to_string()),
-    }
 }
 
 #[cfg(test)]
@@ -232,6 +218,7 @@ mod tests {
         Requested {
             definitions: vec![Definition::new("haze".parse().unwrap(), root.to_owned())],
             algorithms: Vec::new(),
+            with_hazy: false,
             model: "m".to_owned(),
             prompts: None,
             views: "sees=both,window=224,stride=64".to_owned(),
@@ -256,7 +243,8 @@ mod tests {
         };
         assert_eq!(with(&|r| r.device = "cuda".to_owned()), name);
         assert_eq!(with(&|r| r.definitions[0].root.push('/')), name);
-        let changes: [&dyn Fn(&mut Requested); 5] = [
+        let changes: [&dyn Fn(&mut Requested); 6] = [
+            &|r| r.with_hazy = true,
             &|r| r.fingerprint = "cd".repeat(32),
             &|r| r.definitions[0].root.push('2'),
             &|r| r.algorithms = vec!["dcp".to_owned()],
@@ -268,12 +256,17 @@ mod tests {
         }
         let named = |names: [&str; 2]| with(&|r| r.algorithms = names.map(str::to_owned).to_vec());
         assert_eq!(named(["dcp", "aod"]), named(["aod", "dcp"]));
+        let several = |names: [&str; 2]| {
+            let definition = |name: &str| Definition::new(name.parse().unwrap(), format!("s3://bucket/{name}"));
+            with(&|r| r.definitions = names.map(definition).to_vec())
+        };
+        assert_eq!(several(["a", "b"]), several(["b", "a"]));
     }
 
     #[tokio::test]
     async fn a_run_that_an_earlier_version_named_goes_on() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let store = Place::open(dir.path().to_str().unwrap(), std::path::Path::new("")).unwrap();
         let base = requested("s3://bucket/haze");
         let (older, default) = (base.older_name_there(), base.default_name());
         assert_ne!(older, default);
@@ -289,16 +282,5 @@ mod tests {
         assert_eq!(limited.find(&store, None, None).await.unwrap(), (limited.default_name(), None));
         let other = Requested { fingerprint: "cd".repeat(32), ..base };
         assert_eq!(other.find(&store, None, None).await.unwrap().1, None);
-    }
-
-    #[test]
-    fn a_folder_has_one_address() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().canonicalize().unwrap().display().to_string();
-        let url = format!("file://{folder}/");
-        assert_eq!(listed_root(&folder), url);
-        assert_eq!(listed_root(&format!("file://{folder}")), url);
-        assert_eq!(listed_root("s3://bucket/a b"), "s3://bucket/a%20b/");
-        assert_eq!(listed_root("/nowhere/at/all"), "/nowhere/at/all");
     }
 }

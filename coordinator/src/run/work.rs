@@ -6,6 +6,7 @@ use dqa_pipelines::names::{AlgorithmName, DatasetName};
 use dqa_pipelines::parts::{self, Found, PartCounts};
 use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::plan::{self, Cut, Prefix, Shard, Terms};
+use dqa_pipelines::registry::Requested;
 use dqa_pipelines::run::{Counts, PartRef};
 use dqa_pipelines::tables::scores;
 use tracing::warn;
@@ -65,6 +66,16 @@ impl Work {
             }
         }
         Work { datasets, terms, parts, others: Vec::new() }
+    }
+
+    /// The data sets of a request as they are registered in a store, now that they have been read.
+    pub fn registered(&self, requested: &[Requested]) -> Vec<Requested> {
+        let loaded = |requested: &Requested| {
+            let data =
+                self.datasets.iter().map(|measured| &measured.dataset).find(|data| data.name == *requested.name());
+            data.map(|data| requested.clone().loaded(data))
+        };
+        requested.iter().filter_map(loaded).collect()
     }
 
     /// Finds which parts are in the store, and which older ones may hold rows of those that are not.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::error::{DatasetError, LabelError};
 use super::table::cells::Decimal;
 use super::table::encoding;
-use crate::names::{AlgorithmName, DatasetName, near};
+use crate::names::{AlgorithmName, DatasetName, NameError, near};
 
 /// Where definitions are looked for by name, from the working directory.
 const DEFINITIONS: &str = "configs/datasets";
@@ -29,6 +29,10 @@ const DATA: &str = "$DQA_DATA";
 pub struct Definition {
     /// Its name.
     pub name: DatasetName,
+    /// What `{dataset}` in layouts and a manifest's column `dataset` call it, if that is not its name: it was given another
+    /// by `NAME=PATH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_in_files: Option<DatasetName>,
     /// The folder that everything is in, if nothing else is said.
     pub root: String,
     /// How pictures are laid out below the root; of several, the first that matches a path counts. None, and neither
@@ -202,11 +206,24 @@ fn one_or_more<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) 
 }
 
 /// The definition that `text` means: a name in `configs/datasets`, else a path to a `.toml`, a folder or a manifest
-/// (`.csv`, `.parquet`), or a folder's URL. Paths are taken from `base`, the working directory.
+/// (`.csv`, `.parquet`), or a folder's URL; or `NAME=` and one of these, for another name than its own. Paths are taken from
+/// `base`, the working directory.
 ///
 /// # Errors
 /// With near names, where it means nothing; where a definition cannot be read.
 pub fn find(text: &str, base: &Path) -> Result<Definition, DatasetError> {
+    match text.split_once('=') {
+        // A file's own name may have the sign.
+        Some((name, rest)) if !name.contains(['/', '\\', ':']) && !base.join(text).exists() => {
+            let name = name.parse().map_err(|source| DatasetError::Name { text: text.to_owned(), source })?;
+            Ok(find_named(rest, base, Some(&name))?.renamed(name))
+        }
+        _ => find_named(text, base, None),
+    }
+}
+
+/// With the name that a folder or a manifest takes if its own is not one.
+fn find_named(text: &str, base: &Path, given: Option<&DatasetName>) -> Result<Definition, DatasetError> {
     let data = std::env::var("DQA_DATA").unwrap_or_else(|_| "data".to_owned());
     let data = absolute(&data, base, "");
     if let Ok(name) = text.parse::<DatasetName>() {
@@ -224,10 +241,10 @@ pub fn find(text: &str, base: &Path) -> Result<Definition, DatasetError> {
     if text.contains("://") || path.is_dir() {
         // What `.` and a link are called is where they lead.
         let root = path.canonicalize().map_or_else(|_| text.to_owned(), |path| path.display().to_string());
-        return bare(&root);
+        return bare(&root, given);
     }
     if is_table(text) && path.is_file() {
-        return manifest(&path);
+        return manifest(&path, given);
     }
     let all = names(base);
     let near = near(text, all.iter().map(String::as_str)).into_iter().map(str::to_owned).collect();
@@ -252,19 +269,26 @@ fn read(path: &Path, data: &str) -> Result<Definition, DatasetError> {
 }
 
 /// Only a folder: it is named by its last part.
-fn bare(root: &str) -> Result<Definition, DatasetError> {
+fn bare(root: &str, given: Option<&DatasetName>) -> Result<Definition, DatasetError> {
     let name = root.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     let unnamed = |source| DatasetError::Unnamed { address: root.to_owned(), source };
-    Ok(Definition::new(name.parse().map_err(unnamed)?, root.to_owned()))
+    Ok(Definition::new(own_or(name, given).map_err(unnamed)?, root.to_owned()))
 }
 
 /// Only a manifest: the data set is named by its file.
-fn manifest(path: &Path) -> Result<Definition, DatasetError> {
+fn manifest(path: &Path, given: Option<&DatasetName>) -> Result<Definition, DatasetError> {
     let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let unnamed = |source| DatasetError::Unnamed { address: path.display().to_string(), source };
-    let name = text(path.file_stem()).parse().map_err(unnamed)?;
-    let root = std::path::absolute(path.parent().unwrap_or(Path::new(""))).unwrap_or_default();
+    let name = own_or(&text(path.file_stem()), given).map_err(unnamed)?;
+    // `absolute` refuses the empty path, which is the parent of a file in the working directory.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let root = std::path::absolute(folder).unwrap_or_default();
     Ok(Definition { manifest: Some(text(path.file_name())), ..Definition::new(name, root.display().to_string()) })
+}
+
+/// The name that a file has, if it is one.
+fn own_or(own: &str, given: Option<&DatasetName>) -> Result<DatasetName, NameError> {
+    own.parse().or_else(|error| given.cloned().ok_or(error))
 }
 
 pub(super) fn is_table(text: &str) -> bool {
@@ -295,6 +319,7 @@ impl Definition {
     pub fn new(name: DatasetName, root: String) -> Definition {
         Definition {
             name,
+            name_in_files: None,
             root,
             layout: Vec::new(),
             skip: Vec::new(),
@@ -307,6 +332,21 @@ impl Definition {
             hazy: None,
             clear: None,
         }
+    }
+
+    /// Returns the name that the data set has in its own files.
+    pub fn name_in_files(&self) -> &DatasetName {
+        self.name_in_files.as_ref().unwrap_or(&self.name)
+    }
+
+    /// Gives the data set another name. Its files go on to call it by the one that it has.
+    #[must_use]
+    pub fn renamed(self, name: DatasetName) -> Definition {
+        if name == self.name {
+            return self;
+        }
+        let name_in_files = self.name_in_files.or(Some(self.name));
+        Definition { name, name_in_files, ..self }
     }
 
     /// From [`Definition::to_toml`]: its addresses are absolute already.

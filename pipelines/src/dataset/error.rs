@@ -53,8 +53,17 @@ pub enum DatasetError {
         /// What is wrong.
         why: String,
     },
+    /// What stands before `=` and is no name.
+    #[error("`{text}` does not give a data set a name, and is no path")]
+    Name {
+        /// As given.
+        text: String,
+        /// What is wrong with the name.
+        #[source]
+        source: NameError,
+    },
     /// A folder that a data set cannot be named after.
-    #[error("the folder {address} gives its data set no name; write a definition with one")]
+    #[error("the folder {address} gives its data set no name; NAME={address} does, or a definition with one")]
     Unnamed {
         /// The folder.
         address: String,

@@ -185,7 +185,8 @@ pub(super) fn input_picture(object: &Object) -> Picture {
 
 /// Lists the places of a definition whose pictures are laid out so.
 pub(super) async fn list(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<Found, DatasetError> {
-    let scene = definition.scene.as_deref().map(|text| Layout::new(text, definition.name.as_str())).transpose()?;
+    let scene =
+        definition.scene.as_deref().map(|text| Layout::new(text, definition.name_in_files().as_str())).transpose()?;
     check_layouts(definition, layouts, scene.as_ref())?;
     let sources = sources(root, definition, layouts)?;
     let mut lister = Lister {
@@ -246,7 +247,7 @@ fn check_layouts(definition: &Definition, layouts: &[Layout], scene: Option<&Lay
 }
 
 fn sources(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<Vec<Source>, DatasetError> {
-    let layout = |text: &str| Layout::new(text, definition.name.as_str());
+    let layout = |text: &str| Layout::new(text, definition.name_in_files().as_str());
     let mut sources = vec![Source { place: root.clone(), rules: Vec::new() }];
     let mut add = |address: Option<&String>, role, text: &str| -> Result<(), DatasetError> {
         let rule = Rule { role, layout: layout(text)? };

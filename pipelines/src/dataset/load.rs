@@ -13,7 +13,7 @@ use super::labels;
 use super::layout::Layout;
 use super::left_out::{self, Filter};
 use super::listing::{self, Found};
-use super::{DataSet, Picture, Scene, SceneKey, manifest, mos_mat};
+use super::{DataSet, Picture, Scene, SceneKey, manifest, mos_mat, set_apart};
 use crate::file_names::is_picture;
 use crate::names::{AlgorithmName, nfc};
 use crate::place::Place;
@@ -30,6 +30,11 @@ const USUAL: [&str; 4] = [
 /// each, or some for all.
 const USUAL_IN_TARS: [&str; 3] =
     ["{algorithm}.tar/{scene}.{ext}", "{algorithm}/{}.tar/{scene}.{ext}", "{}.tar/{algorithm}/{scene}.{ext}"];
+
+/// Whether a layout is one that is found without a definition.
+pub(super) fn is_usual(layout: &str) -> bool {
+    USUAL.contains(&layout) || USUAL_IN_TARS.contains(&layout)
+}
 
 /// The data set that a definition describes, as it is now: lists its places and reads its labels, but no picture.
 ///
@@ -53,7 +58,7 @@ pub async fn load_from(root: Place, definition: &Definition) -> Result<DataSet, 
         if definition.layout.is_empty() {
             definition.layout = vec![detect(&root, &definition).await?];
         }
-        let layout = |text: &String| Layout::new(text, definition.name.as_str());
+        let layout = |text: &String| Layout::new(text, definition.name_in_files().as_str());
         let layouts = definition.layout.iter().map(layout).collect::<Result<Vec<_>, _>>()?;
         listing::list(&root, &definition, &layouts).await?
     };
@@ -67,19 +72,28 @@ pub async fn load_from(root: Place, definition: &Definition) -> Result<DataSet, 
         let notes = labels::label(&root, &definition, files, &mut found.pictures, &mut found.faults).await?;
         found.notes.extend(notes);
     }
-    Ok(DataSet {
+    let mut data = DataSet {
         name: definition.name.clone(),
-        scenes: scenes(&found.pictures, &found.absent),
+        scenes: Vec::new(),
         is_labelled: definition.labels.is_some() || found.pictures.iter().any(|picture| picture.mos.is_some()),
         protocol: definition.protocol,
         definition: definition.to_toml(),
         root,
         pictures: found.pictures,
         inputs: found.inputs,
+        inputs_from: None,
+        hazy_rows: None,
+        set_apart: Vec::new(),
         faults: found.faults.into_sorted(),
         left_out: found.left_out.into_sorted(),
         notes: found.notes,
-    })
+    };
+    // A table names whose each picture is.
+    if !has_own_labels {
+        set_apart::set_apart(&mut data, &definition);
+    }
+    data.scenes = scenes(&data.pictures, &found.absent);
+    Ok(data)
 }
 
 pub(super) fn sort(pictures: &mut [Picture]) {
@@ -185,7 +199,7 @@ const STRAYS_MAX: u64 = 5;
 
 impl Fit {
     fn of(texts: &[&str], definition: &Definition, is_possible: impl Fn(&Layout) -> bool) -> Result<Fit, DatasetError> {
-        let layouts = texts.iter().map(|text| Layout::new(text, definition.name.as_str()));
+        let layouts = texts.iter().map(|text| Layout::new(text, definition.name_in_files().as_str()));
         let mut layouts = layouts.collect::<Result<Vec<Layout>, _>>()?;
         layouts.retain(is_possible);
         let layouts = layouts.into_iter().map(|layout| (layout, 0)).collect();

@@ -176,7 +176,8 @@ impl Columns {
         let mut images = HashSet::new();
         let mut rows = Vec::new();
         for at in 0..self.uri.len() {
-            if self.dataset.as_ref().is_some_and(|column| cell(column, at) != Some(definition.name.as_str())) {
+            if self.dataset.as_ref().is_some_and(|column| cell(column, at) != Some(definition.name_in_files().as_str()))
+            {
                 continue;
             }
             let row = self.row((at, table.row(at)), scale, &mut names)?;
@@ -220,7 +221,7 @@ impl Columns {
         all.sort_unstable();
         all.dedup();
         all.truncate(10);
-        format!("it has no rows of data set `{}`; it has {}", definition.name, all.join(", "))
+        format!("it has no rows of data set `{}`; it has {}", definition.name_in_files(), all.join(", "))
     }
 }
 

@@ -19,6 +19,8 @@ mod members;
 mod mos_mat;
 mod paths;
 mod scene;
+mod set_apart;
+mod source;
 mod table;
 
 use std::collections::BTreeSet;
@@ -39,10 +41,15 @@ pub use load::{load, load_from};
 pub use mat::MatError;
 pub use members::TarError;
 pub use scene::SceneKey;
+pub use set_apart::{HazyRows, SetApart, SetApartKind};
+pub use source::{DatasetSource, SourceDifference, canonical_address};
 pub use table::{RowAt, cells::Decimal};
 
 use crate::names::{AlgorithmName, DatasetName, near};
 use crate::place::Place;
+
+/// Stands for every algorithm of a data set among the names of some.
+pub const ALL: &str = "all";
 
 /// A data set as it was found: every picture that is listed or expected, in the order of algorithm, scene, image.
 #[derive(Clone, Debug)]
@@ -57,6 +64,12 @@ pub struct DataSet {
     pub scenes: Vec<Scene>,
     /// What the algorithms were given, each as a picture of an algorithm `hazy`: see [`Picture::hazy`].
     pub inputs: Vec<Picture>,
+    /// The folder that was recognised as that of the inputs; None: they are named by the definition, or there are none.
+    pub inputs_from: Option<AlgorithmName>,
+    /// The algorithm of [`DataSet::pictures`] whose pictures are the inputs, if they are to be scored.
+    pub hazy_rows: Option<AlgorithmName>,
+    /// Pictures that lie where an algorithm's would and are inputs or references: only asked for by name are they scored.
+    pub set_apart: Vec<SetApart>,
     /// Whether it has labels: then a picture without one is a fault.
     pub is_labelled: bool,
     /// The protocol of its own that it is also reported by.
@@ -163,6 +176,9 @@ impl DataSet {
             scenes: load::scenes(&pictures, &[]),
             pictures,
             inputs: Vec::new(),
+            inputs_from: None,
+            hazy_rows: None,
+            set_apart: Vec::new(),
             is_labelled: false,
             protocol: None,
             faults: Vec::new(),
@@ -186,23 +202,35 @@ impl DataSet {
         self.pictures.chunk_by(|a, b| a.algorithm == b.algorithm).map(|run| run[0].algorithm.clone()).collect()
     }
 
+    /// Whether it can be asked for the pictures of that algorithm.
+    pub fn has_algorithm(&self, name: &str) -> bool {
+        let set_apart = self.set_apart.iter().map(|folder| &folder.name);
+        name == ALL || self.algorithms().iter().chain(set_apart).any(|known| known.as_str() == name)
+    }
+
     /// Its inputs as a data set of their own, for what is done with every picture of one.
     pub fn of_inputs(&self) -> DataSet {
         DataSet { pictures: self.inputs.clone(), ..DataSet::new(self.name.clone(), self.root.clone(), Vec::new()) }
     }
 
-    /// Only what these algorithms made; the scenes stay.
+    /// Only what these algorithms made; the scenes stay. What was set apart is an algorithm's where it is named; `all` stands for
+    /// all others.
     ///
     /// # Errors
     /// With near names, where it has no pictures of one of them.
     pub fn select(mut self, algorithms: &Algorithms) -> Result<DataSet, DatasetError> {
         let Algorithms::Named(named) = algorithms else { return Ok(self) };
+        self.bring_back(|name| named.iter().any(|asked| asked == name.as_str()));
         let all = self.algorithms();
-        let unknown = named.iter().find(|name| all.iter().all(|known| known.as_str() != name.as_str()));
+        let is_known = |name: &String| name == ALL || all.iter().any(|known| known.as_str() == name);
+        let unknown = named.iter().find(|name| !is_known(name));
         if let Some(unknown) = unknown {
             let near = near(unknown, all.iter().map(AlgorithmName::as_str));
             let near = near.into_iter().map(str::to_owned).collect();
             return Err(DatasetError::UnknownAlgorithm { dataset: self.name, algorithm: unknown.clone(), near, all });
+        }
+        if named.iter().any(|name| name == ALL) {
+            return Ok(self);
         }
         let named: BTreeSet<&str> = named.iter().map(String::as_str).collect();
         self.pictures.retain(|picture| named.contains(picture.algorithm.as_str()));

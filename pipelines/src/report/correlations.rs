@@ -4,12 +4,15 @@
 use rayon::iter::{IntoParallelRefIterator, ParallelExtend, ParallelIterator};
 
 use super::load::Rows;
-use super::{Head, ReportOptions};
-use crate::stats::{self, Columns, Estimate, ExbeddeMeasures, Fit, FitStatus};
+use super::{Head, LEVEL, ReportIntervals, ReportOptions};
+use crate::stats::{self, Columns, Estimate, ExbeddeCounts, ExbeddeMeasures, Fit, FitStatus, Logistic};
 use crate::tables::correlations::CorrelationRow;
 
 /// The name of exBeDDE's protocol, in a data set's definition and in the table.
 pub const EXBEDDE: &str = "exbedde";
+
+/// The name of the protocol that fits as published code does: VQEG's start, one descent.
+pub const VQEG: &str = "vqeg";
 
 /// Which of a data set's rows.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +67,14 @@ impl Labelled {
         Columns { score: &self.score, mos: &self.mos, scene: &self.scene }
     }
 
+    /// How many algorithms its rows are of.
+    fn algorithms(&self) -> u64 {
+        let mut algorithms = self.algorithm.clone();
+        algorithms.sort_unstable();
+        algorithms.dedup();
+        algorithms.len() as u64
+    }
+
     /// A row of the table without measures.
     fn row(&self, head: &Head<'_>, protocol: &str) -> CorrelationRow {
         let n = self.score.len() as u64;
@@ -76,160 +87,265 @@ impl Labelled {
             pictures: n + self.failed + self.unlabelled,
             failed: self.failed,
             unlabelled: self.unlabelled,
+            left_out: Some(0),
             n,
             ..CorrelationRow::default()
         }
     }
 }
 
-/// The table's rows of one data set; none where no row with a score has a label.
-pub(super) fn of(rows: &Rows, head: &Head<'_>, protocol: Option<&str>, options: &ReportOptions) -> Vec<CorrelationRow> {
+/// What is said of one data set.
+#[derive(Default)]
+pub(super) struct Agreement {
+    /// The table's rows; none where no row with a score has a label.
+    pub(super) table: Vec<CorrelationRow>,
+    /// The whole data set's measures, for the means over data sets.
+    pub(super) overall: Option<Overall>,
+}
+
+/// A data set's row of all pictures, with the estimates that means over data sets are of.
+pub(super) struct Overall {
+    row: CorrelationRow,
+    estimates: [Option<Estimate>; Measure::ALL.len()],
+}
+
+/// The measures of which there are means over data sets.
+#[derive(Clone, Copy, PartialEq)]
+enum Measure {
+    Srcc,
+    Krcc,
+    Plcc,
+    PlccLogistic4,
+    PlccLogistic5,
+    Pairs,
+    AlgorithmSrcc,
+}
+
+impl Measure {
+    const ALL: [Measure; 7] = [
+        Measure::Srcc,
+        Measure::Krcc,
+        Measure::Plcc,
+        Measure::PlccLogistic4,
+        Measure::PlccLogistic5,
+        Measure::Pairs,
+        Measure::AlgorithmSrcc,
+    ];
+
+    /// Puts the estimate where it stands in the table.
+    #[rustfmt::skip]
+    fn put(self, row: &mut CorrelationRow, estimate: Option<Estimate>) {
+        let cells = cells(estimate);
+        match self {
+            Measure::Srcc => (row.srcc, row.srcc_low, row.srcc_high, row.srcc_interval) = cells,
+            Measure::Krcc => (row.krcc, row.krcc_low, row.krcc_high, row.krcc_interval) = cells,
+            Measure::Plcc => (row.plcc, row.plcc_low, row.plcc_high, row.plcc_interval) = cells,
+            Measure::PlccLogistic4 => {
+                (row.plcc_logistic4, row.plcc_logistic4_low, row.plcc_logistic4_high, row.plcc_logistic4_interval) = cells;
+            }
+            Measure::PlccLogistic5 => {
+                (row.plcc_logistic5, row.plcc_logistic5_low, row.plcc_logistic5_high, row.plcc_logistic5_interval) = cells;
+            }
+            Measure::Pairs => {
+                (row.pairwise_accuracy, row.pairwise_accuracy_low, row.pairwise_accuracy_high,
+                 row.pairwise_accuracy_interval) = cells;
+            }
+            Measure::AlgorithmSrcc => {
+                (row.algorithm_srcc, row.algorithm_srcc_low, row.algorithm_srcc_high, row.algorithm_srcc_interval) = cells;
+            }
+        }
+    }
+}
+
+pub(super) fn of(rows: &Rows, head: &Head<'_>, protocol: Option<&str>, options: &ReportOptions) -> Agreement {
     let all = Labelled::of(rows, Group::All);
     if all.score.is_empty() {
-        return Vec::new();
+        return Agreement::default();
     }
-    let mut table = vec![pooled(&all, rows, (head, Group::All), options)];
+    let overall = pooled(&all, rows, (head, Group::All), options);
+    let by_vqeg = vqeg(&all, head, &overall.row);
     let by_protocol = protocol.filter(|protocol| *protocol == EXBEDDE).map(|_| exbedde(&all, rows, head));
     drop(all);
     let algorithms = (0..rows.algorithms.len()).map(Group::Algorithm);
     let names = rows.groups.sorted();
     let scenes = names.iter().map(|(name, number)| Group::Scenes(name, *number));
     let groups: Vec<Group> = algorithms.chain(scenes).collect();
+    let mut table = vec![overall.row.clone()];
     table.par_extend(groups.par_iter().map(|group| {
         let labelled = Labelled::of(rows, *group);
-        pooled(&labelled, rows, (head, *group), options)
+        pooled(&labelled, rows, (head, *group), options).row
     }));
+    table.extend(by_vqeg);
     table.extend(by_protocol.into_iter().flatten());
-    table
+    Agreement { table, overall: Some(overall) }
+}
+
+/// The row of all pictures; None where none has both score and label.
+pub(super) fn of_all(rows: &Rows, head: &Head<'_>, options: &ReportOptions) -> Option<CorrelationRow> {
+    let all = Labelled::of(rows, Group::All);
+    (!all.score.is_empty()).then(|| pooled(&all, rows, (head, Group::All), options).row)
 }
 
 /// A group's row: its pictures taken together.
-fn pooled(
-    labelled: &Labelled,
-    rows: &Rows,
-    (head, group): (&Head<'_>, Group<'_>),
-    options: &ReportOptions,
-) -> CorrelationRow {
+fn pooled(labelled: &Labelled, rows: &Rows, (head, group): (&Head<'_>, Group<'_>), options: &ReportOptions) -> Overall {
     let columns = labelled.columns();
-    let intervals = stats::intervals(&columns, &options.bootstrap());
-    let [four, five] = stats::fits(columns.score, columns.mos);
-    let scores = stats::mean_by(&labelled.algorithm, columns.score);
-    let labels = stats::mean_by(&labelled.algorithm, columns.mos);
-    let means = |of: &[(u32, f64)]| of.iter().map(|(_, mean)| *mean).collect::<Vec<_>>();
+    let intervals = stats::intervals(&columns, &options.resampling());
+    let [four, five] = stats::fit_estimates(&columns, LEVEL);
     let (group_kind, group_name) = match group {
         Group::All => ("all", None),
         Group::Algorithm(algorithm) => ("algorithm", Some(rows.algorithms[algorithm].0.to_string())),
         Group::Scenes(name, _) => ("scene_group", Some(name.to_owned())),
     };
+    let is_bootstrap = options.intervals == ReportIntervals::Bootstrap;
     let mut row = CorrelationRow {
         group_kind: group_kind.to_owned(),
         group_name,
         scenes: intervals.scenes,
-        algorithms: Some(scores.len() as u64),
-        algorithm_srcc: stats::srcc(&means(&scores), &means(&labels)),
-        level: Some(options.bootstrap().level),
-        replicates: Some(options.replicates),
-        seed: Some(options.seed),
+        algorithms: Some(labelled.algorithms()),
+        logistic4_status: Some(four.fit.status.as_str().to_owned()),
+        logistic5_status: Some(five.fit.status.as_str().to_owned()),
+        level: Some(LEVEL),
+        replicates: is_bootstrap.then_some(options.replicates),
+        seed: is_bootstrap.then_some(options.seed),
         ..labelled.row(head, "pooled")
     };
-    let interval = intervals.srcc.and_then(|srcc| srcc.interval);
+    let interval = intervals.srcc.and_then(|srcc| srcc.interval.ok());
     row.rank_interval_method = interval.map(|interval| interval.method.as_str().to_owned());
-    (row.srcc, row.srcc_low, row.srcc_high) = spread(intervals.srcc);
-    (row.krcc, row.krcc_low, row.krcc_high) = spread(intervals.krcc);
-    (row.plcc, row.plcc_low, row.plcc_high) = spread(intervals.plcc);
-    (row.rmse, row.rmse_low, row.rmse_high) = spread(intervals.rmse);
-    let accuracy = spread(intervals.pairwise_accuracy);
-    (row.pairwise_accuracy, row.pairwise_accuracy_low, row.pairwise_accuracy_high) = accuracy;
-    (row.plcc_logistic4, row.rmse_logistic4, row.logistic4_status) = fitted(&four);
-    (row.plcc_logistic5, row.rmse_logistic5, row.logistic5_status) = fitted(&five);
-    row
+    let estimates = [
+        intervals.srcc,
+        intervals.krcc,
+        intervals.plcc,
+        four.plcc,
+        five.plcc,
+        intervals.pairwise_accuracy,
+        stats::algorithm_srcc(&columns, &labelled.algorithm, LEVEL),
+    ];
+    Measure::ALL.into_iter().zip(estimates).for_each(|(measure, estimate)| measure.put(&mut row, estimate));
+    (row.rmse, row.rmse_low, row.rmse_high, row.rmse_interval) = cells(intervals.rmse);
+    (row.rmse_logistic4, row.rmse_logistic4_low, row.rmse_logistic4_high, row.rmse_logistic4_interval) =
+        cells(four.rmse);
+    (row.rmse_logistic5, row.rmse_logistic5_low, row.rmse_logistic5_high, row.rmse_logistic5_interval) =
+        cells(five.rmse);
+    row.srcc_monte_carlo_error = monte_carlo_error(intervals.srcc);
+    row.krcc_monte_carlo_error = monte_carlo_error(intervals.krcc);
+    row.plcc_monte_carlo_error = monte_carlo_error(intervals.plcc);
+    row.rmse_monte_carlo_error = monte_carlo_error(intervals.rmse);
+    row.pairwise_accuracy_monte_carlo_error = monte_carlo_error(intervals.pairwise_accuracy);
+    Overall { row, estimates }
+}
+
+/// The whole data set's fits as published code makes them; None where it has too few pictures for either.
+fn vqeg(labelled: &Labelled, head: &Head<'_>, pooled: &CorrelationRow) -> Option<CorrelationRow> {
+    let fit = |logistic| stats::fit_vqeg(logistic, &labelled.score, &labelled.mos);
+    let [four, five] = [Logistic::Four, Logistic::Five].map(fit);
+    let status = |fit: &Fit| Some(fit.status.as_str().to_owned());
+    (four.plcc.is_some() || five.plcc.is_some()).then(|| CorrelationRow {
+        scenes: pooled.scenes,
+        algorithms: pooled.algorithms,
+        logistic4_status: status(&four),
+        logistic5_status: status(&five),
+        plcc_logistic4: four.plcc,
+        rmse_logistic4: four.rmse,
+        plcc_logistic5: five.plcc,
+        rmse_logistic5: five.rmse,
+        ..labelled.row(head, VQEG)
+    })
 }
 
 /// An estimate as three columns.
 pub(super) fn spread(estimate: Option<Estimate>) -> (Option<f64>, Option<f64>, Option<f64>) {
-    let interval = estimate.and_then(|estimate| estimate.interval);
-    (
-        estimate.map(|estimate| estimate.value),
-        interval.map(|interval| interval.low),
-        interval.map(|interval| interval.high),
-    )
+    let (value, low, high, _) = cells(estimate);
+    (value, low, high)
 }
 
-fn fitted(fit: &Fit) -> (Option<f64>, Option<f64>, Option<String>) {
-    (fit.plcc, fit.rmse, Some(fit.status.as_str().to_owned()))
+/// Value, ends of the interval, and how that was made or why there is none.
+type Cells = (Option<f64>, Option<f64>, Option<f64>, Option<String>);
+
+fn cells(estimate: Option<Estimate>) -> Cells {
+    let Some(Estimate { value, interval }) = estimate else { return Cells::default() };
+    match interval {
+        Ok(interval) => {
+            (Some(value), Some(interval.low), Some(interval.high), Some(interval.method.as_str().to_owned()))
+        }
+        Err(reason) => (Some(value), None, None, Some(reason.as_str().to_owned())),
+    }
+}
+
+fn monte_carlo_error(estimate: Option<Estimate>) -> Option<f64> {
+    estimate?.interval.ok()?.monte_carlo_error
 }
 
 /// exBeDDE's protocol: a row for each city, then their mean. Its PLCC and RMSE are after a fit, so they stand where those
-/// of the 5-parameter fit do; it has not converged where that of one picture's outputs has not. `scenes` are those that the
-/// means are of.
+/// of the 5-parameter fit do; it has not converged where that of one picture's outputs has not. `n` and `scenes` are those that
+/// the means are of.
 fn exbedde(labelled: &Labelled, rows: &Rows, head: &Head<'_>) -> Vec<CorrelationRow> {
-    let result = stats::exbedde(&labelled.columns(), &labelled.scene_group);
+    let result = stats::exbedde(&labelled.columns(), &labelled.scene_group, LEVEL);
     let names = rows.groups.sorted();
-    let mut cities = Vec::new();
+    let mut table = Vec::new();
     for city in &result.cities {
         let name = names.iter().find(|(_, number)| *number == city.city).map(|(name, _)| (*name).to_owned());
         let in_city = Labelled::of(rows, Group::Scenes("", city.city));
-        let row = CorrelationRow {
-            group_kind: "scene_group".to_owned(),
-            group_name: name,
-            scenes: city.scenes,
-            ..in_city.row(head, EXBEDDE)
-        };
-        cities.push(with_measures(row, city.measures));
+        let row =
+            CorrelationRow { group_kind: "scene_group".to_owned(), group_name: name, ..in_city.row(head, EXBEDDE) };
+        table.push(with_measures(row, &city.counts, city.measures));
     }
-    let status = if result.not_converged == 0 { FitStatus::Converged } else { FitStatus::NotConverged };
-    let all = CorrelationRow {
-        scenes: result.scenes,
-        logistic5_status: result.mean.map(|_| status.as_str().to_owned()),
-        ..labelled.row(head, EXBEDDE)
-    };
-    cities.push(result.mean.map_or(all.clone(), |measures| with_measures(all, measures)));
-    cities
+    table.push(with_measures(labelled.row(head, EXBEDDE), &result.counts, result.mean));
+    table
 }
 
-fn with_measures(row: CorrelationRow, measures: ExbeddeMeasures) -> CorrelationRow {
-    CorrelationRow {
-        srcc: Some(measures.srcc),
-        krcc: Some(measures.krcc),
-        plcc_logistic5: Some(measures.plcc),
-        rmse_logistic5: Some(measures.rmse),
-        ..row
-    }
+fn with_measures(mut row: CorrelationRow, counts: &ExbeddeCounts, measures: Option<ExbeddeMeasures>) -> CorrelationRow {
+    row.left_out = Some(row.n - counts.pictures);
+    row.n = counts.pictures;
+    row.scenes = counts.scenes;
+    row.scenes_too_small = Some(counts.too_small);
+    row.scenes_constant = Some(counts.constant);
+    let Some([srcc, krcc, plcc, rmse]) = measures else { return row };
+    Measure::Srcc.put(&mut row, Some(srcc));
+    Measure::Krcc.put(&mut row, Some(krcc));
+    Measure::PlccLogistic5.put(&mut row, Some(plcc));
+    (row.rmse_logistic5, row.rmse_logistic5_low, row.rmse_logistic5_high, row.rmse_logistic5_interval) =
+        cells(Some(rmse));
+    let status = if counts.not_converged == 0 { FitStatus::Converged } else { FitStatus::NotConverged };
+    row.logistic5_status = Some(status.as_str().to_owned());
+    row.level = Some(LEVEL);
+    row
 }
 
-/// The means over data sets: each counting the same, and each by its pictures. `table` has the rows of all of them.
-pub(super) fn means(table: &[CorrelationRow]) -> Vec<CorrelationRow> {
-    let datasets: Vec<&CorrelationRow> =
-        table.iter().filter(|row| row.protocol == "pooled" && row.group_kind == "all").collect();
+/// The means over data sets: each counting the same, and each by its pictures. The data sets count as fixed: an interval says how
+/// sure the mean over just these is, and nothing of others.
+pub(super) fn means(datasets: &[Overall]) -> Vec<CorrelationRow> {
     if datasets.len() < 2 {
         return Vec::new();
     }
     let mean = |protocol: &str, weight: fn(&CorrelationRow) -> f64| {
-        let total: f64 = datasets.iter().map(|row| weight(row)).sum();
-        // One that is not defined on a data set has no mean: leaving that data set out would flatter.
-        let mean = |of: fn(&CorrelationRow) -> Option<f64>| {
-            datasets.iter().map(|row| Some(of(row)? * weight(row))).sum::<Option<f64>>().map(|sum| sum / total)
-        };
-        let count = |of: fn(&CorrelationRow) -> u64| datasets.iter().map(|row| of(row)).sum();
-        CorrelationRow {
-            run: datasets[0].run.clone(),
-            fingerprint: datasets[0].fingerprint.clone(),
+        let count = |of: fn(&CorrelationRow) -> u64| datasets.iter().map(|dataset| of(&dataset.row)).sum();
+        let mut row = CorrelationRow {
+            run: datasets[0].row.run.clone(),
+            fingerprint: datasets[0].row.fingerprint.clone(),
             protocol: protocol.to_owned(),
             group_kind: "all".to_owned(),
             pictures: count(|row| row.pictures),
             failed: count(|row| row.failed),
             unlabelled: count(|row| row.unlabelled),
+            left_out: Some(0),
             n: count(|row| row.n),
             scenes: count(|row| row.scenes),
-            srcc: mean(|row| row.srcc),
-            krcc: mean(|row| row.krcc),
-            plcc: mean(|row| row.plcc),
-            plcc_logistic4: mean(|row| row.plcc_logistic4),
-            plcc_logistic5: mean(|row| row.plcc_logistic5),
-            pairwise_accuracy: mean(|row| row.pairwise_accuracy),
-            algorithm_srcc: mean(|row| row.algorithm_srcc),
+            level: Some(LEVEL),
             ..CorrelationRow::default()
+        };
+        let total: f64 = datasets.iter().map(|dataset| weight(&dataset.row)).sum();
+        let weights: Vec<f64> = datasets.iter().map(|dataset| weight(&dataset.row) / total).collect();
+        for (place, measure) in Measure::ALL.into_iter().enumerate() {
+            // One that is not defined on a data set has no mean: leaving that data set out would flatter.
+            let estimates: Option<Vec<Estimate>> = datasets.iter().map(|dataset| dataset.estimates[place]).collect();
+            let parts = estimates.map(|estimates| weights.iter().copied().zip(estimates).collect::<Vec<_>>());
+            let estimate = parts.map(|parts| match measure {
+                Measure::Pairs => stats::weighted_share(&parts, LEVEL, row.scenes),
+                _ => stats::weighted_correlation(&parts, LEVEL),
+            });
+            measure.put(&mut row, estimate);
         }
+        row
     };
     vec![mean("mean_of_datasets", |_| 1.0), mean("mean_by_pictures", |row| row.n as f64)]
 }

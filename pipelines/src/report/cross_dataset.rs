@@ -6,7 +6,7 @@ use crate::tables::leaderboard::LeaderboardRow;
 
 /// The table's rows; `boards` are the leaderboards of the run's data sets.
 pub(super) fn of(boards: &[&[LeaderboardRow]]) -> Vec<CrossDatasetRow> {
-    let measures: [(&str, Measure); 2] = [("score", |row| row.mean_score), ("mos", |row| row.mean_mos)];
+    let measures: [(&str, Measure); 2] = [("score", |row| row.adjusted_score), ("mos", |row| row.mean_mos)];
     let mut table = Vec::new();
     for (name, measure) in measures {
         for (place, a) in boards.iter().enumerate() {
@@ -24,6 +24,8 @@ type Measure = fn(&LeaderboardRow) -> Option<f64>;
 fn compare(a: &[LeaderboardRow], b: &[LeaderboardRow], measure: Measure) -> Option<CrossDatasetRow> {
     let both = |row: &LeaderboardRow| {
         let other = b.iter().find(|other| other.algorithm == row.algorithm)?;
+        // The hazy input is no algorithm.
+        row.rank.and(other.rank)?;
         Some((measure(row)?, measure(other)?))
     };
     let (x, y): (Vec<f64>, Vec<f64>) = a.iter().filter_map(both).unzip();

@@ -1,5 +1,8 @@
 //! The scores of one data set of a run, in columns: what reports are made of. It owns rows in = rows out: every part of the
 //! run's record is there, has the rows that were planned, and is of the record's model. Some 28 bytes a row.
+//!
+//! The same rows give the same columns, whatever the shards' sizes, their order or who scored them: groups and scenes are
+//! numbered by their sorted names, and an algorithm's rows lie by scene, score and label.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -9,6 +12,8 @@ use arrow::datatypes::{Float64Type, Int32Type, Schema};
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
+use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
+use rayon::slice::ParallelSliceMut;
 
 use super::ReportError;
 use crate::names::{AlgorithmName, DatasetName};
@@ -48,8 +53,8 @@ pub(super) struct Rows {
     pub(super) mos: Vec<f64>,
 }
 
-/// Texts and their numbers, from 0 in the order of their appearance.
-#[derive(Debug, Default)]
+/// Texts and their numbers: while rows are read in the order of their appearance, then in that of the texts.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     numbers: HashMap<Box<str>, u32>,
 }
@@ -64,6 +69,16 @@ impl Names {
         number
     }
 
+    /// Numbers the texts in their order, from `first`, and says so in `numbers`, by the earlier one.
+    fn sort(&mut self, first: u32, numbers: &mut [u32]) {
+        let mut names: Vec<(&Box<str>, &mut u32)> = self.numbers.iter_mut().collect();
+        names.sort_unstable();
+        for (new, (_, number)) in (first..).zip(names) {
+            numbers[*number as usize] = new;
+            *number = new;
+        }
+    }
+
     /// By name.
     pub(super) fn sorted(&self) -> Vec<(&str, u32)> {
         let mut names: Vec<(&str, u32)> = self.numbers.iter().map(|(name, number)| (&**name, *number)).collect();
@@ -72,8 +87,9 @@ impl Names {
     }
 }
 
-/// Scenes and their numbers, from 0 in the order of their appearance. Those of two groups are two, whatever their names.
-#[derive(Debug, Default)]
+/// Scenes and their numbers: while rows are read in the order of their appearance, then in that of (group, name), those
+/// without a group first. Those of two groups are two, whatever their names.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Scenes {
     by_group: HashMap<u32, Names>,
     count: u32,
@@ -95,6 +111,19 @@ impl Scenes {
     pub(super) fn len(&self) -> usize {
         self.count as usize
     }
+
+    /// Numbers the scenes by the sorted names of their groups and their own. Returns the number of each earlier one.
+    fn sort(&mut self, groups: &Names) -> Vec<u32> {
+        let mut numbers = vec![0; self.len()];
+        let by_name = std::iter::once(NO_GROUP).chain(groups.sorted().into_iter().map(|(_, group)| group));
+        let mut next = 0;
+        for group in by_name {
+            let Some(names) = self.by_group.get_mut(&group) else { continue };
+            names.sort(next, &mut numbers);
+            next += names.numbers.len() as u32;
+        }
+        numbers
+    }
 }
 
 /// A data set's rows of a run.
@@ -106,7 +135,7 @@ pub(super) async fn load(store: &Place, record: &RunRecord, dataset: &DatasetNam
     parts.sort_by(|a, b| a.algorithm.cmp(&b.algorithm));
     let read = |part: PartRef| {
         let store = store.clone();
-        async move { tokio::spawn(read(store, part)).await.expect("reading does not panic") }
+        async move { tokio::spawn(read(store, part, &COLUMNS)).await.expect("reading does not panic") }
     };
     let mut reads = futures::stream::iter(parts.iter().map(|part| read((*part).clone()))).buffered(PARTS_AT_ONCE);
     let mut rows = Rows::default();
@@ -119,10 +148,21 @@ pub(super) async fn load(store: &Place, record: &RunRecord, dataset: &DatasetNam
             rows.append(part, &batches);
         }
     }
-    if unlike.is_empty() { Ok(rows) } else { Err(ReportError::UnlikeParts { run: record.name.to_string(), unlike }) }
+    if !unlike.is_empty() {
+        return Err(ReportError::UnlikeParts { run: record.name.to_string(), unlike });
+    }
+    Ok(tokio::task::spawn_blocking(|| rows.in_order()).await.expect("sorting does not panic"))
 }
 
-async fn read(store: Place, part: PartRef) -> Result<Vec<RecordBatch>, ReportError> {
+/// Some of a part's columns; the rest stays in the store.
+///
+/// # Errors
+/// A part that is not there, cannot be read, or has other rows than were planned.
+pub(super) async fn read(
+    store: Place,
+    part: PartRef,
+    columns: &'static [&'static str],
+) -> Result<Vec<RecordBatch>, ReportError> {
     let object = match store.head(&part.key).await {
         Err(error) if error.is_not_found() => return Err(ReportError::NoPart { key: part.key }),
         other => other?,
@@ -131,10 +171,10 @@ async fn read(store: Place, part: PartRef) -> Result<Vec<RecordBatch>, ReportErr
         let builder = ParquetRecordBatchStreamBuilder::new(StoredFile::new(store, object)).await?;
         let data_type =
             |schema: &Schema, name| schema.field_with_name(name).ok().map(|field| field.data_type().clone());
-        if let Some(wrong) = COLUMNS.iter().find(|name| data_type(builder.schema(), name) != data_type(&SCHEMA, name)) {
+        if let Some(wrong) = columns.iter().find(|name| data_type(builder.schema(), name) != data_type(&SCHEMA, name)) {
             return Err(ParquetError::General(format!("there is no column `{wrong}` of the table's type")));
         }
-        let columns = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+        let columns = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         let batches = builder.with_projection(columns).with_batch_size(BATCH_ROWS).build()?;
         batches.try_collect::<Vec<_>>().await
     };
@@ -147,7 +187,7 @@ async fn read(store: Place, part: PartRef) -> Result<Vec<RecordBatch>, ReportErr
 }
 
 /// What a part is of, where that is not what its record says.
-fn difference(batches: &[RecordBatch], part: &PartRef, fingerprint: &str) -> Option<String> {
+pub(super) fn difference(batches: &[RecordBatch], part: &PartRef, fingerprint: &str) -> Option<String> {
     let expected =
         [("dataset", part.dataset.as_str()), ("algorithm", part.algorithm.as_str()), ("fingerprint", fingerprint)];
     expected.into_iter().find_map(|(name, expected)| {
@@ -164,6 +204,42 @@ fn difference(batches: &[RecordBatch], part: &PartRef, fingerprint: &str) -> Opt
 impl Rows {
     pub(super) fn len(&self) -> usize {
         self.scene.len()
+    }
+
+    /// The rows in the order that depends on nothing but them.
+    fn in_order(mut self) -> Rows {
+        let scenes = self.scenes.sort(&self.groups);
+        let mut groups = vec![0; self.groups.numbers.len()];
+        self.groups.sort(0, &mut groups);
+        let by_group = std::mem::take(&mut self.scenes.by_group).into_iter();
+        let numbered = |(group, names)| (if group == NO_GROUP { NO_GROUP } else { groups[group as usize] }, names);
+        self.scenes.by_group = by_group.map(numbered).collect();
+        self.scene.par_iter_mut().for_each(|scene| *scene = scenes[*scene as usize]);
+        self.group
+            .par_iter_mut()
+            .filter(|group| **group != NO_GROUP)
+            .for_each(|group| *group = groups[*group as usize]);
+        for (_, range) in &self.algorithms {
+            let compare = |a: &usize, b: &usize| {
+                let by_scene = self.scene[*a].cmp(&self.scene[*b]);
+                let by_score = || self.score[*a].total_cmp(&self.score[*b]);
+                by_scene.then_with(by_score).then_with(|| self.mos[*a].total_cmp(&self.mos[*b]))
+            };
+            let mut order: Vec<usize> = range.clone().collect();
+            if order.is_sorted_by(|a, b| compare(a, b).is_le()) {
+                continue;
+            }
+            order.par_sort_unstable_by(compare);
+            fn sorted<T: Copy>(column: &mut [T], order: &[usize], range: &Range<usize>) {
+                let moved: Vec<T> = order.iter().map(|&row| column[row]).collect();
+                column[range.clone()].copy_from_slice(&moved);
+            }
+            sorted(&mut self.scene, &order, range);
+            sorted(&mut self.group, &order, range);
+            sorted(&mut self.score, &order, range);
+            sorted(&mut self.mos, &order, range);
+        }
+        self
     }
 
     fn append(&mut self, part: &PartRef, batches: &[RecordBatch]) {
@@ -203,5 +279,37 @@ fn append_groups(column: &mut Vec<u32>, groups: &mut Names, texts: &StringArray)
         };
         last = text.map(|text| (text, number)).or(last);
         column.push(number);
+    }
+}
+
+impl Rows {
+    /// Returns each scene by its number, as `group/name` or `name`.
+    pub(super) fn scene_texts(&self) -> Vec<String> {
+        let groups: HashMap<u32, &str> =
+            self.groups.sorted().into_iter().map(|(name, number)| (number, name)).collect();
+        let mut texts = vec![String::new(); self.scenes.len()];
+        for (group, names) in &self.scenes.by_group {
+            for (name, number) in names.sorted() {
+                let group = groups.get(group).map(|group| format!("{group}/"));
+                texts[number as usize] = group.unwrap_or_default() + name;
+            }
+        }
+        texts
+    }
+
+    /// Returns the rows of some scenes, by their numbers, which stay.
+    pub(super) fn of_scenes(&self, is_wanted: impl Fn(u32) -> bool) -> Rows {
+        let mut part = Rows { groups: self.groups.clone(), scenes: self.scenes.clone(), ..Rows::default() };
+        for (algorithm, range) in &self.algorithms {
+            let start = part.len();
+            for row in range.clone().filter(|row| is_wanted(self.scene[*row])) {
+                part.scene.push(self.scene[row]);
+                part.group.push(self.group[row]);
+                part.score.push(self.score[row]);
+                part.mos.push(self.mos[row]);
+            }
+            part.algorithms.push((algorithm.clone(), start..part.len()));
+        }
+        part
     }
 }

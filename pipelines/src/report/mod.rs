@@ -3,10 +3,14 @@
 //!
 //! `RunRecord` -load-> `Rows` of a data set -> rows of the tables -> [`Report`]
 
+pub mod compare;
 mod correlations;
 mod cross_dataset;
 pub mod distributed;
+mod duckdb;
+mod held_out;
 mod leaderboard;
+mod leaderboard_text;
 mod load;
 pub(crate) mod text;
 mod together;
@@ -17,36 +21,83 @@ use parquet::errors::ParquetError;
 
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
-use crate::run::{RunRecord, RunState};
+use crate::run::{RunError, RunRecord, RunState};
 use crate::sql::SqlError;
-use crate::stats::Bootstrap;
+use crate::stats::{Bootstrap, RankOptions, Resampling, Test};
+use crate::status::RunStatus;
+use crate::tables::comparisons::{self as comparisons_table, COMPARISONS, ComparisonRow};
 use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
 use crate::tables::cross_dataset::{self as cross_dataset_table, CROSS_DATASET, CrossDatasetRow};
 use crate::tables::leaderboard::{self as leaderboard_table, LEADERBOARD, LeaderboardRow};
 use crate::tables::{parquet_file, report_key};
 
-pub use correlations::EXBEDDE;
+pub use crate::run::ReportIntervals;
+pub use correlations::{EXBEDDE, VQEG};
+pub use held_out::{HELD_OUT, SEEN, is_in_summary};
 pub use text::Table;
 pub use together::together;
 
-/// What a report is made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a report is made with. As JSON it goes to a coordinator, which refuses what it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ReportOptions {
-    /// Draws of the bootstrap.
+    /// What the intervals of correlations are made from.
+    pub intervals: ReportIntervals,
+    /// Draws, where that is a bootstrap.
     pub replicates: u32,
-    /// Of the bootstrap: the same seed, the same report.
+    /// Of all draws: the same seed, the same report.
     pub seed: u32,
+    /// How algorithms are compared.
+    pub test: Test,
+    /// The difference of scores that does not matter: also asks whether algorithms are equivalent.
+    pub margin: Option<f64>,
 }
 
 impl Default for ReportOptions {
     fn default() -> Self {
-        ReportOptions { replicates: 1000, seed: 0 }
+        ReportOptions {
+            intervals: ReportIntervals::Jackknife,
+            replicates: 10_000,
+            seed: 0,
+            test: Test::default(),
+            margin: None,
+        }
     }
 }
 
+/// The level of all intervals, and of the tests.
+pub(crate) const LEVEL: f64 = 0.95;
+
 impl ReportOptions {
+    /// Those that a coordinator was asked for with the run; the usual ones of a run that one command made.
+    pub fn of_run(record: &RunRecord) -> ReportOptions {
+        record.request.as_ref().map_or_else(ReportOptions::default, |request| ReportOptions {
+            intervals: request.intervals,
+            replicates: request.replicates,
+            seed: request.seed,
+            ..ReportOptions::default()
+        })
+    }
+
     fn bootstrap(&self) -> Bootstrap {
-        Bootstrap { replicates: self.replicates, seed: self.seed.into(), ..Bootstrap::default() }
+        Bootstrap { replicates: self.replicates, seed: self.seed.into(), level: LEVEL }
+    }
+
+    fn resampling(&self) -> Resampling {
+        match self.intervals {
+            ReportIntervals::Jackknife => Resampling::Jackknife { level: LEVEL },
+            ReportIntervals::Bootstrap => Resampling::Bootstrap(self.bootstrap()),
+        }
+    }
+
+    fn ranking(&self) -> RankOptions {
+        RankOptions {
+            test: self.test,
+            seed: self.seed.into(),
+            level: LEVEL,
+            margin: self.margin,
+            ..RankOptions::default()
+        }
     }
 }
 
@@ -56,6 +107,9 @@ pub enum ReportError {
     /// The store failed.
     #[error(transparent)]
     Place(#[from] PlaceError),
+    /// A run's record cannot be had.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// A query failed, here or on the cluster that it ran on.
     #[error(transparent)]
     Sql(#[from] SqlError),
@@ -63,14 +117,16 @@ pub enum ReportError {
     #[error("the query failed")]
     Engine(#[source] DataFusionError),
     /// The run has not been scored to its end.
-    #[error("run `{run}` is not complete: it has {found} of {pictures} pictures")]
+    #[error("run `{run}` is {state}, and its results are not complete{}", after_colon(extent))]
     Unfinished {
         /// Which run.
         run: String,
-        /// Scored or failed, when last counted.
-        found: u64,
-        /// That were planned.
-        pictures: u64,
+        /// Its state now.
+        state: RunState,
+        /// What of it is in the store; None: that was not looked for.
+        extent: Option<String>,
+        /// What to do about it.
+        advice: Option<String>,
     },
     /// A part of the run is gone.
     #[error("part {key} is not in the store")]
@@ -136,6 +192,27 @@ pub enum ReportError {
     },
 }
 
+fn after_colon(text: &Option<String>) -> String {
+    text.as_ref().map(|text| format!(": {text}")).unwrap_or_default()
+}
+
+impl ReportError {
+    /// Returns what to do about it, where something can be done.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            ReportError::Unfinished { advice, .. } => return advice.clone(),
+            ReportError::NoPart { .. } | ReportError::Part { .. } | ReportError::Rows { .. } => {
+                "submit the run again: what is missing or damaged is scored again, the rest is not"
+            }
+            ReportError::UnlikeRuns { .. } => {
+                "scores of unlike models or pictures cannot be ranked together; show each run alone"
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
 /// The first few of many: an error is read by people.
 fn shortened(all: &[String]) -> String {
     const SHOWN: usize = 5;
@@ -162,6 +239,8 @@ pub struct Report {
     pub correlations: Vec<CorrelationRow>,
     /// By data set in the run's order, best first; then over all data sets.
     pub leaderboard: Vec<LeaderboardRow>,
+    /// Of all pairs of algorithms, by data set in the run's order; then over all data sets.
+    pub comparisons: Vec<ComparisonRow>,
     /// Of all pairs of data sets.
     pub cross_dataset: Vec<CrossDatasetRow>,
 }
@@ -188,7 +267,7 @@ async fn make_with(
     options: &ReportOptions,
     with_correlations: bool,
 ) -> Result<Report, ReportError> {
-    check_complete(record)?;
+    require_complete(store, std::slice::from_ref(record)).await?;
     let found = record.parts.iter().map(|part| part.rows).sum();
     if found != record.counts.pictures {
         let what = format!("run `{}`", record.name);
@@ -197,31 +276,50 @@ async fn make_with(
     let mut algorithms: Vec<AlgorithmName> = record.parts.iter().map(|part| part.algorithm.clone()).collect();
     algorithms.sort();
     algorithms.dedup();
-    let (mut correlations, mut boards) = (Vec::new(), Vec::new());
+    let (mut correlations, mut overall, mut boards) = (Vec::new(), Vec::new(), Vec::new());
     for dataset in &record.spec.datasets {
         let rows = load::load(store, record, &dataset.name).await?;
         let (record, dataset, algorithms, options) = (record.clone(), dataset.clone(), algorithms.clone(), *options);
         let work = move || {
             let head = head(&record, &dataset.name);
-            let board = leaderboard::of(&rows, &head, &algorithms, &options);
+            let board = leaderboard::of(&rows, &head, (&algorithms, dataset.hazy.as_ref()), &options);
             let protocol = dataset.protocol.as_deref();
-            let agreement = with_correlations.then(|| correlations::of(&rows, &head, protocol, &options));
+            let agreement = with_correlations.then(|| {
+                let mut agreement = correlations::of(&rows, &head, protocol, &options);
+                held_out::add(&mut agreement.table, &rows, (&head, dataset.seen_in_training.as_ref()), &options);
+                agreement
+            });
             (board, agreement.unwrap_or_default())
         };
         let (board, agreement) = tokio::task::spawn_blocking(work).await.expect("statistics do not panic");
         boards.push(board);
-        correlations.extend(agreement);
+        correlations.extend(agreement.table);
+        overall.extend(agreement.overall);
     }
+    correlations.extend(correlations::means(&overall));
     Ok(assemble(record, options, &algorithms, (correlations, boards)))
 }
 
+/// Refuses runs that are not complete, with how far the first of them is and what to do.
+///
+/// # Errors
+/// A run that is not complete; a store that fails.
+pub async fn require_complete(store: &Place, records: &[RunRecord]) -> Result<(), ReportError> {
+    let Some(record) = records.iter().find(|record| record.state != RunState::Complete) else {
+        return Ok(());
+    };
+    let status = RunStatus::read(store, record.clone()).await?;
+    let (extent, advice) = (Some(status.extent()), status.advice());
+    Err(ReportError::Unfinished { run: record.name.to_string(), state: status.state, extent, advice })
+}
+
+/// As [`require_complete`], by the record alone.
 fn check_complete(record: &RunRecord) -> Result<(), ReportError> {
     if record.state == RunState::Complete {
         return Ok(());
     }
-    let counts = record.counts;
-    let found = counts.scored + counts.failed;
-    Err(ReportError::Unfinished { run: record.name.to_string(), found, pictures: counts.pictures })
+    let (run, state) = (record.name.to_string(), record.state);
+    Err(ReportError::Unfinished { run, state, extent: None, advice: None })
 }
 
 fn head<'a>(record: &'a RunRecord, dataset: &'a DatasetName) -> Head<'a> {
@@ -232,20 +330,22 @@ fn assemble(
     record: &RunRecord,
     options: &ReportOptions,
     algorithms: &[AlgorithmName],
-    (mut correlations, boards): (Vec<CorrelationRow>, Vec<leaderboard::Board>),
+    (correlations, boards): (Vec<CorrelationRow>, Vec<leaderboard::Board>),
 ) -> Report {
-    correlations.extend(correlations::means(&correlations));
     let tables: Vec<&[LeaderboardRow]> = boards.iter().map(|board| board.table.as_slice()).collect();
     let cross_dataset = cross_dataset::of(&tables);
     let mut leaderboard = tables.concat();
+    let mut comparisons: Vec<ComparisonRow> = boards.iter().flat_map(|board| board.comparisons.clone()).collect();
     if let Some(dataset) = record.spec.datasets.first() {
-        leaderboard.extend(leaderboard::across(&boards, &head(record, &dataset.name), algorithms, options));
+        let (table, pairs) = leaderboard::across(&boards, &head(record, &dataset.name), algorithms, options);
+        leaderboard.extend(table);
+        comparisons.extend(pairs);
     }
-    Report { record: record.clone(), options: *options, correlations, leaderboard, cross_dataset }
+    Report { record: record.clone(), options: *options, correlations, leaderboard, comparisons, cross_dataset }
 }
 
 impl Report {
-    /// Writes the three tables, over those of an earlier report.
+    /// Writes its tables, over those of an earlier report, and the views that name the files of the run.
     ///
     /// # Errors
     /// Where the store fails.
@@ -253,22 +353,23 @@ impl Report {
         let tables = [
             (CORRELATIONS, correlations_table::to_batch(&self.correlations)),
             (LEADERBOARD, leaderboard_table::to_batch(&self.leaderboard)),
+            (COMPARISONS, comparisons_table::to_batch(&self.comparisons)),
             (CROSS_DATASET, cross_dataset_table::to_batch(&self.cross_dataset)),
         ];
         for (table, batch) in tables {
             let bytes = self.encode(&batch).map_err(|source| ReportError::Write { table, source })?;
             store.put(&report_key(table, &self.record.name), bytes).await?;
         }
-        Ok(())
+        duckdb::write(store, &self.record).await
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<bytes::Bytes, ParquetError> {
-        let mut facts = vec![
-            ("dqa.run", self.record.name.to_string()),
-            ("dqa.fingerprint", self.record.fingerprint.clone()),
-            ("dqa.replicates", self.options.replicates.to_string()),
-            ("dqa.seed", self.options.seed.to_string()),
-        ];
+        let mut facts =
+            vec![("dqa.run", self.record.name.to_string()), ("dqa.fingerprint", self.record.fingerprint.clone())];
+        if self.options.intervals == ReportIntervals::Bootstrap {
+            facts.push(("dqa.replicates", self.options.replicates.to_string()));
+            facts.push(("dqa.seed", self.options.seed.to_string()));
+        }
         facts.extend(self.record.spec.remark.clone().map(|remark| ("dqa.remark", remark)));
         parquet_file::write(&batch.schema(), std::slice::from_ref(batch), &facts)
     }
@@ -286,6 +387,7 @@ impl Report {
         let is = |name: &Option<String>| name.as_deref() == Some(dataset.as_str());
         self.correlations.retain(|row| is(&row.dataset));
         self.leaderboard.retain(|row| is(&row.dataset));
+        self.comparisons.retain(|row| is(&row.dataset));
         self.cross_dataset.clear();
         Ok(())
     }

@@ -4,10 +4,12 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::Report;
+use super::{EXBEDDE, Report, ReportIntervals, VQEG, held_out};
+use crate::stats::GROUP_PICTURES_MIN;
+use crate::tables::comparisons;
 use crate::tables::correlations::{self, CorrelationRow};
 use crate::tables::cross_dataset;
-use crate::tables::leaderboard::{self, LeaderboardRow};
+use crate::tables::leaderboard;
 
 /// Where a cell stands in its column.
 #[derive(Clone, Copy, PartialEq)]
@@ -25,6 +27,8 @@ pub enum Table {
     Correlations,
     /// The algorithms in order.
     Leaderboard,
+    /// Every pair of algorithms.
+    Comparisons,
     /// Agreement between data sets.
     CrossDataset,
 }
@@ -39,6 +43,7 @@ impl Report {
         match table {
             Table::Correlations => lines(&self.correlations),
             Table::Leaderboard => lines(&self.leaderboard),
+            Table::Comparisons => lines(&self.comparisons),
             Table::CrossDataset => lines(&self.cross_dataset),
         }
     }
@@ -48,6 +53,7 @@ impl Report {
         let batch = match table {
             Table::Correlations => correlations::to_batch(&self.correlations),
             Table::Leaderboard => leaderboard::to_batch(&self.leaderboard),
+            Table::Comparisons => comparisons::to_batch(&self.comparisons),
             Table::CrossDataset => cross_dataset::to_batch(&self.cross_dataset),
         };
         let mut bytes = Vec::new();
@@ -60,29 +66,9 @@ impl Report {
         match table {
             Table::Correlations => self.correlations_text(),
             Table::Leaderboard => self.leaderboard_text(),
+            Table::Comparisons => self.comparisons_text(),
             Table::CrossDataset => self.cross_dataset_text(),
         }
-    }
-
-    fn leaderboard_text(&self) -> String {
-        let mut text = String::new();
-        for board in self.leaderboard.chunk_by(|a, b| a.dataset == b.dataset) {
-            let title = match &board[0].dataset {
-                Some(dataset) => format!("Leaderboard: {dataset}"),
-                None => "Leaderboard: all data sets, each counting the same".to_owned(),
-            };
-            let _ = writeln!(text, "{title}\n{}", board_text(board));
-        }
-        if !text.is_empty() {
-            let _ = writeln!(
-                text,
-                "score: mean over scenes. within: the ranks that are not ruled out. group: algorithms that share a letter do \
-                 not differ\nsignificantly. p next: of the difference to the next rank (Wilcoxon's signed ranks over the \
-                 scenes that both have,\nHolm's correction over all pairs, {:.0}%).",
-                (1.0 - self.options.bootstrap().level) * 100.0
-            );
-        }
-        text
     }
 
     fn correlations_text(&self) -> String {
@@ -96,9 +82,10 @@ impl Report {
         sides[0] = Left;
         format!(
             "Agreement with labels\n{}\nn: pictures with score and label. PLCC 4, PLCC 5: after a logistic fit of 4, 5 \
-             parameters to the row's own pictures; ~ where\nit did not converge. pairs: of two pictures of one scene, how \
-             often the score orders them as the labels do.\n",
-            aligned(&lines, &sides)
+             parameters to the row's own pictures\n(40, 50 or more); ~ where it did not converge. pairs: of two pictures of \
+             one scene, how often the score orders them as\nthe labels do.\n{}",
+            aligned(&lines, &sides),
+            self.protocols_text()
         )
     }
 
@@ -122,12 +109,18 @@ impl Report {
     pub fn foot(&self) -> String {
         let (record, options) = (&self.record, self.options);
         let spec = &record.spec;
-        let mut text = format!(
-            "{:.0}% intervals by bootstrap over scenes: {} replicates, seed {}.\n",
-            options.bootstrap().level * 100.0,
-            options.replicates,
-            options.seed
-        );
+        let mut text = match options.intervals {
+            ReportIntervals::Jackknife => {
+                "95% intervals: Student's t over scenes; of correlations by jackknife, of pairs by Wilson's method.\n"
+                    .to_owned()
+            }
+            ReportIntervals::Bootstrap => format!(
+                "95% intervals of correlations: bootstrap over scenes, {} draws, seed {}{}.\n",
+                options.replicates,
+                options.seed,
+                self.monte_carlo_error()
+            ),
+        };
         let prompts = spec.prompts.as_deref().unwrap_or("none (handcrafted)");
         let _ = writeln!(text, "run {}, fingerprint {}", record.name, record.fingerprint);
         let _ = writeln!(text, "model {}, prompts {prompts}, views {}, {}", spec.model, spec.views, spec.dtype);
@@ -138,45 +131,49 @@ impl Report {
         if let Some(remark) = &spec.remark {
             let _ = writeln!(text, "NOTE: {remark}");
         }
-        text
+        text + &held_out::notes(spec)
     }
 }
 
-fn board_text(board: &[LeaderboardRow]) -> String {
-    let mut lines = vec![
-        [
-            "rank",
-            "within",
-            "group",
-            "algorithm",
-            "score",
-            "95% interval",
-            "mos",
-            "scenes",
-            "pictures",
-            "failed",
-            "p next",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-    ];
-    for row in board {
-        let within = row.rank_best.zip(row.rank_worst);
-        lines.push(vec![
-            row.rank.map_or("-".to_owned(), |rank| rank.to_string()),
-            within.map_or("-".to_owned(), |(best, worst)| format!("{best}-{worst}")),
-            row.rank_group.clone().unwrap_or_default(),
-            row.algorithm.clone(),
-            number(row.mean_score),
-            interval(row.mean_score_low, row.mean_score_high),
-            number(row.mean_mos),
-            row.scenes.to_string(),
-            row.pictures.to_string(),
-            row.failed.to_string(),
-            row.p_next.map_or("-".to_owned(), p_value),
-        ]);
+impl Report {
+    /// What the protocols of the table are, of those that it has.
+    fn protocols_text(&self) -> String {
+        let has = |protocol: &str| self.correlations.iter().any(|row| row.protocol == protocol);
+        let of = |row: fn(&CorrelationRow) -> Option<u64>| -> u64 {
+            self.correlations.iter().filter(|row| row.group_kind == "all").filter_map(row).sum()
+        };
+        let mut text = String::new();
+        if has(VQEG) {
+            text += "by vqeg: the fit of published code (one descent from the usual start), to compare with published figures.\n";
+        }
+        if has(EXBEDDE) {
+            text += "by exbedde: mean over scenes, each of which is fitted alone; its n are the pictures of these scenes.\n";
+        }
+        let (small, constant) = (of(|row| row.scenes_too_small), of(|row| row.scenes_constant));
+        if small + constant > 0 {
+            let _ = writeln!(
+                text,
+                "left out by exbedde: {small} scenes with fewer than {GROUP_PICTURES_MIN} pictures, {constant} with equal scores or \
+                 labels ({} pictures in all).",
+                of(|row| row.left_out)
+            );
+        }
+        if has("mean_of_datasets") {
+            text += "means: over these data sets, which count as fixed; an interval says nothing of other data sets.\n";
+        }
+        text
     }
-    aligned(&lines, &[Right, Right, Left, Left, Right, Right, Right, Right, Right, Right, Right])
+
+    /// How far the ends of SRCC's intervals are off by the number of draws.
+    fn monte_carlo_error(&self) -> String {
+        let errors = self.correlations.iter().filter_map(|row| row.srcc_monte_carlo_error);
+        let greatest = errors.fold(0.0, f64::max);
+        if greatest > 0.0 {
+            format!("; the ends of SRCC have a Monte-Carlo error of up to {greatest:.4}")
+        } else {
+            String::new()
+        }
+    }
 }
 
 fn agreement_line(row: &CorrelationRow) -> Vec<String> {
@@ -191,17 +188,29 @@ fn agreement_line(row: &CorrelationRow) -> Vec<String> {
         if open { format!("~{}", number(value)) } else { number(value) }
     };
     vec![
-        row.group_name.as_ref().map_or(of_all, |name| format!("  {name}")),
+        match (held_out::described(row).or(row.group_name.as_deref()), row.protocol.as_str()) {
+            (None, _) => of_all,
+            (Some(name), "pooled") => format!("  {name}"),
+            (Some(name), protocol) => format!("  {name} by {protocol}"),
+        },
         row.n.to_string(),
         row.scenes.to_string(),
         number(row.srcc),
-        interval(row.srcc_low, row.srcc_high),
+        agreement_interval(row),
         number(row.krcc),
         number(row.plcc),
         fitted(row.plcc_logistic4, &row.logistic4_status),
         fitted(row.plcc_logistic5, &row.logistic5_status),
         number(row.pairwise_accuracy),
     ]
+}
+
+/// Of SRCC, or why there is none.
+fn agreement_interval(row: &CorrelationRow) -> String {
+    match (row.srcc_low.zip(row.srcc_high), &row.srcc_interval) {
+        (None, Some(reason)) => reason.replace('_', " "),
+        _ => interval(row.srcc_low, row.srcc_high),
+    }
 }
 
 /// Four digits tell apart what the intervals do.

@@ -76,6 +76,11 @@ fn add(all: &mut RunRecord, other: &RunRecord) {
                 let new = dataset.algorithms.iter().filter(|name| !have.algorithms.contains(name)).cloned();
                 let new: Vec<AlgorithmName> = new.collect();
                 have.algorithms.extend(new);
+                match (&mut have.seen_in_training, &dataset.seen_in_training) {
+                    (Some(have), Some(seen)) => have.add(seen),
+                    (have @ None, Some(seen)) => *have = Some(seen.clone()),
+                    (_, None) => {}
+                }
             }
             None => all.spec.datasets.push(dataset.clone()),
         }

@@ -1,13 +1,15 @@
 //! SQL over a store: its tables by name, and the statistics as aggregates. It only reads.
 //!
-//! `scores` holds each picture once, whatever runs share its part: of a run its own parts; of all runs, for each data set,
-//! algorithm and fingerprint, the parts of the newest complete run that has them.
+//! `scores` holds the rows of each run that is asked, with its name. Rows of several runs are only aggregated where that means
+//! something ([`mixing`]): a query that takes unlike models together is refused.
 
 pub mod aggregates;
+mod mixing;
 pub mod output;
+mod run_scores;
 mod stores;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -25,9 +27,14 @@ use url::Url;
 
 pub use stores::Stores;
 
-use crate::names::{AlgorithmName, DatasetName, RunName};
+use self::mixing::{Mixed, SelectedRuns};
+use self::run_scores::RunScores;
+use crate::names::RunName;
 use crate::place::{Place, PlaceError};
-use crate::run::{PartRef, RunError, RunRecord, RunState};
+use crate::progress::Counter;
+use crate::run::{RunError, RunRecord, RunState};
+use crate::status::RunStatus;
+use crate::tables::comparisons::{self, COMPARISONS};
 use crate::tables::correlations::{self, CORRELATIONS};
 use crate::tables::cross_dataset::{self, CROSS_DATASET};
 use crate::tables::epochs::{self, EPOCHS};
@@ -49,8 +56,15 @@ const STORE: &str = "dqa://store/";
 pub enum Selection {
     /// Every run of the store.
     All,
-    /// One.
-    Run(RunName),
+    /// These.
+    Runs(Vec<RunName>),
+}
+
+impl Selection {
+    /// One run.
+    pub fn run(name: RunName) -> Selection {
+        Selection::Runs(vec![name])
+    }
 }
 
 /// Why a store cannot be asked.
@@ -82,6 +96,52 @@ pub enum SqlError {
     /// A query that is none, or that would change something.
     #[error("the query cannot be run")]
     Query(#[source] Said),
+    /// An aggregate over rows of runs that must not be taken together.
+    #[error("`{expression}` takes rows of the runs `{first}` and `{second}` together, {why}")]
+    Mixed {
+        /// The aggregate or window function.
+        expression: String,
+        /// A run.
+        first: String,
+        /// Another.
+        second: String,
+        /// Why that is wrong.
+        why: String,
+    },
+}
+
+impl SqlError {
+    /// Returns what to do about it, where something can be done.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            SqlError::Run(error) => error.hint().map(str::to_owned),
+            SqlError::Query(_) => {
+                Some(format!("the tables are {}; `DESCRIBE scores` lists a table's columns", TABLES.join(", ")))
+            }
+            SqlError::Mixed { first, .. } => Some(format!(
+                "add run or fingerprint to GROUP BY (or PARTITION BY), ask one with WHERE run = '{first}' or --run {first}, or \
+                 have them taken together by --mix-runs"
+            )),
+            SqlError::NoPart { .. } => {
+                Some("submit the run again: what is missing is scored again, the rest is not".to_owned())
+            }
+            SqlError::Place(_) | SqlError::Table { .. } => None,
+        }
+    }
+}
+
+impl From<Mixed> for SqlError {
+    fn from(mixed: Mixed) -> SqlError {
+        let [first, second] = mixed.runs;
+        let why = match mixed.fingerprints {
+            Some([a, b]) => {
+                let short = |text: &str| text.chars().take(8).collect::<String>();
+                format!("and they are of unlike models (fingerprints {}... and {}...)", short(&a), short(&b))
+            }
+            None => "and pictures that they share would count twice".to_owned(),
+        };
+        SqlError::Mixed { expression: mixed.expression, first, second, why }
+    }
 }
 
 /// What DataFusion said. Its errors print their causes too, so their chain would say everything again and again.
@@ -96,7 +156,7 @@ impl From<DataFusionError> for Said {
 }
 
 /// A session in which a store's tables have their names: `scores`, `runs`, `correlations`, `leaderboard`,
-/// `cross_dataset`, and whatever the selection `epochs` and `predictions` of all trials, `evaluations`, `studies` and
+/// `comparisons`, `cross_dataset`, and whatever the selection `epochs` and `predictions` of all trials, `evaluations`, `studies` and
 /// `study_splits`.
 ///
 /// # Errors
@@ -135,19 +195,28 @@ async fn fill(
 ) -> Result<(), SqlError> {
     let records = match selection {
         Selection::All => RunRecord::all(store).await?,
-        Selection::Run(name) => vec![RunRecord::read(store, name).await?],
+        Selection::Runs(names) => {
+            let mut records = Vec::new();
+            for name in names {
+                records.push(RunRecord::read(store, name).await?);
+            }
+            records
+        }
     };
     aggregates::register(context);
+    let statuses = RunStatus::read_each(store, records.clone(), &Counter::default()).await?;
+    let selected = SelectedRuns::new(&statuses);
+    context.state_ref().write().config_mut().set_extension(Arc::new(selected));
     let files = |keys: BTreeSet<String>, schema: &SchemaRef| files(keys.iter().map(|key| address(store, key)), schema);
     let here = present(store, SCORES).await?;
-    let parts = parts(&records, &here)?;
-    register(context, SCORES, files(parts, &scores::SCHEMA))?;
-    let rows: Vec<RunRow> = records.iter().map(RunRow::from).collect();
+    register(context, SCORES, scores(&records, &here, |keys| files(keys, &scores::SCHEMA))?)?;
+    let rows: Vec<RunRow> = statuses.iter().map(RunRow::from).collect();
     let rows = MemTable::try_new(runs::SCHEMA.clone(), vec![vec![runs::to_batch(&rows)]]);
     register(context, RUNS, rows.map(|table| Arc::new(table) as _))?;
     for (table, schema) in [
         (CORRELATIONS, &correlations::SCHEMA),
         (LEADERBOARD, &leaderboard::SCHEMA),
+        (COMPARISONS, &comparisons::SCHEMA),
         (CROSS_DATASET, &cross_dataset::SCHEMA),
     ] {
         let here = present(store, table).await?;
@@ -168,49 +237,67 @@ async fn fill(
     Ok(())
 }
 
-/// Plans a query. It may read and explain, and nothing else.
+/// Plans a query. It may read and explain, and nothing else; and it may not aggregate rows of runs that must not be taken
+/// together.
 ///
 /// # Errors
-/// Where it is no SQL, names what is not there, or would change something.
+/// Where it is no SQL, names what is not there, would change something, or mixes runs.
 pub async fn query(context: &SessionContext, sql: &str) -> Result<DataFrame, SqlError> {
+    let frame = query_mixing(context, sql).await?;
+    if let Some(selected) = context.state_ref().read().config().get_extension::<SelectedRuns>() {
+        selected.check(frame.logical_plan())?;
+    }
+    Ok(frame)
+}
+
+/// As [`query`], of somebody who wants rows of several runs taken together.
+///
+/// # Errors
+/// As [`query`], but for what mixes runs.
+pub async fn query_mixing(context: &SessionContext, sql: &str) -> Result<DataFrame, SqlError> {
     let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     context.sql_with_options(sql, only_reads).await.map_err(|error| SqlError::Query(error.into()))
 }
 
 /// The tables' names.
-pub const TABLES: [&str; 10] =
-    [SCORES, RUNS, CORRELATIONS, LEADERBOARD, CROSS_DATASET, EPOCHS, PREDICTIONS, EVALUATIONS, STUDIES, STUDY_SPLITS];
+pub const TABLES: [&str; 11] = [
+    SCORES,
+    RUNS,
+    CORRELATIONS,
+    LEADERBOARD,
+    COMPARISONS,
+    CROSS_DATASET,
+    EPOCHS,
+    PREDICTIONS,
+    EVALUATIONS,
+    STUDIES,
+    STUDY_SPLITS,
+];
 
 /// The keys of the objects in a folder.
 async fn present(store: &Place, folder: &str) -> Result<BTreeSet<String>, PlaceError> {
     Ok(store.list_sorted(folder).await?.into_iter().map(|object| object.key).collect())
 }
 
-/// The parts that hold each picture of `records` (oldest first) once. A run that is not complete has those of its parts
-/// that are `here`.
-fn parts(records: &[RunRecord], here: &BTreeSet<String>) -> Result<BTreeSet<String>, SqlError> {
-    type Of<'a> = (&'a DatasetName, &'a AlgorithmName, &'a str);
-    let mut newest: BTreeMap<Of<'_>, (&RunRecord, Vec<&PartRef>)> = BTreeMap::new();
-    let mut by_completeness: Vec<&RunRecord> = records.iter().collect();
-    by_completeness.sort_by_key(|record| record.state == RunState::Complete);
-    for record in by_completeness {
-        let mut of_run: BTreeMap<Of<'_>, Vec<&PartRef>> = BTreeMap::new();
-        for part in &record.parts {
-            of_run.entry((&part.dataset, &part.algorithm, &record.fingerprint)).or_default().push(part);
+/// The rows of `records`, each run's by itself. A run that is not complete has those of its parts that are `here`.
+fn scores(
+    records: &[RunRecord],
+    here: &BTreeSet<String>,
+    files: impl Fn(BTreeSet<String>) -> Result<Arc<dyn TableProvider>, DataFusionError>,
+) -> Result<Result<Arc<dyn TableProvider>, DataFusionError>, SqlError> {
+    let mut runs = Vec::new();
+    for record in records {
+        let (there, missing): (Vec<_>, Vec<_>) = record.parts.iter().partition(|part| here.contains(&part.key));
+        if let (RunState::Complete, Some(part)) = (record.state, missing.first()) {
+            return Err(SqlError::NoPart { run: record.name.to_string(), key: part.key.clone() });
         }
-        newest.extend(of_run.into_iter().map(|(of, parts)| (of, (record, parts))));
+        runs.push((record.name.to_string(), there.into_iter().map(|part| part.key.clone()).collect()));
     }
-    let mut keys = BTreeSet::new();
-    for (record, parts) in newest.into_values() {
-        for part in parts {
-            if here.contains(&part.key) {
-                keys.insert(part.key.clone());
-            } else if record.state == RunState::Complete {
-                return Err(SqlError::NoPart { run: record.name.to_string(), key: part.key.clone() });
-            }
-        }
+    if runs.is_empty() {
+        return Ok(Ok(Arc::new(EmptyTable::new(run_scores::SCHEMA.clone()))));
     }
-    Ok(keys)
+    let tables = runs.into_iter().map(|(run, keys)| Ok((run, files(keys)?))).collect::<Result<_, _>>();
+    Ok(tables.map(|tables| Arc::new(RunScores(tables)) as _))
 }
 
 /// Files as one table.
@@ -254,6 +341,7 @@ fn register(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use arrow::array::AsArray;
@@ -263,7 +351,7 @@ mod tests {
     use super::*;
     use crate::dataset::Raters;
     use crate::limits::PictureLimits;
-    use crate::run::{Counts, DatasetSpec, RunSpec};
+    use crate::run::{Counts, DatasetSpec, PartRef, RunSpec};
     use crate::tables::leaderboard::LeaderboardRow;
     use crate::tables::parquet_file;
     use crate::tables::scores::{Failure, PartColumns, ScoreRow, Spread, part_key};
@@ -303,7 +391,9 @@ mod tests {
             part: name.to_owned(),
         };
         let batch = scores::to_batch(&columns, &rows);
-        let file = parquet_file::write(&batch.schema(), &[batch], &[]).unwrap();
+        let failed = rows.iter().filter(|row| row.score.is_err()).count();
+        let facts = [("dqa.part", name.to_owned()), ("dqa.failed", failed.to_string())];
+        let file = parquet_file::write(&batch.schema(), &[batch], &facts).unwrap();
         let key = part_key("d", algorithm, name);
         store.put(&key, file).await.unwrap();
         let (dataset, algorithm) = ("d".parse().unwrap(), algorithm.parse().unwrap());
@@ -318,6 +408,8 @@ mod tests {
             algorithms: Vec::new(),
             protocol: None,
             definition: String::new(),
+            seen_in_training: None,
+            hazy: None,
         };
         let spec = RunSpec {
             datasets: vec![dataset],
@@ -338,6 +430,7 @@ mod tests {
             spec,
             fingerprint: "f".to_owned(),
             counts: Counts { pictures: 20, windows: 20, scored: 18, failed: 2 },
+            counted: None,
             provenance: BTreeMap::new(),
             parts,
             request: None,
@@ -374,7 +467,7 @@ mod tests {
     }
 
     fn of(run: &str) -> Selection {
-        Selection::Run(run.parse().unwrap())
+        Selection::run(run.parse().unwrap())
     }
 
     #[tokio::test]
@@ -408,7 +501,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_picture_that_runs_share_counts_once() {
+    async fn each_run_has_its_own_rows() {
         let fixture = Fixture::new();
         let store = &fixture.store;
         let (shared, old) = (part(store, "dcp", "p1", 10).await, part(store, "aod", "p2", 10).await);
@@ -422,7 +515,36 @@ mod tests {
         assert_eq!(fixture.rows(&of("first")).await, 20);
         assert_eq!(fixture.rows(&of("second")).await, 12);
         assert_eq!(fixture.rows(&of("third")).await, 7);
-        assert_eq!(fixture.rows(&Selection::All).await, 10 + 12 + 7);
+        assert_eq!(fixture.rows(&Selection::All).await, 20 + 12 + 7);
+        let both = Selection::Runs(vec!["first".parse().unwrap(), "second".parse().unwrap()]);
+        insta::assert_snapshot!(
+            fixture.shown(&both, "SELECT run, algorithm, count(*) AS n FROM scores GROUP BY 1, 2 ORDER BY 1, 2").await,
+            @"
+        +--------+-----------+----+
+        | run    | algorithm | n  |
+        +--------+-----------+----+
+        | first  | aod       | 10 |
+        | first  | dcp       | 10 |
+        | second | aod       | 12 |
+        +--------+-----------+----+
+        "
+        );
+        let second = "SELECT run, image FROM scores WHERE run = 'second' AND windows > 0 ORDER BY image LIMIT 1";
+        insta::assert_snapshot!(fixture.shown(&both, second).await, @"
+        +--------+-------+
+        | run    | image |
+        +--------+-------+
+        | second | 0.png |
+        +--------+-------+
+        ");
+        // One that shares rows: they count once for each, and not together.
+        run(store, "again", 4, RunState::Complete, vec![shared]).await;
+        let context = session(store, &Selection::All).await.unwrap();
+        let error = query(&context, "SELECT count(*) FROM scores").await.unwrap_err();
+        assert!(matches!(&error, SqlError::Mixed { .. }) && error.hint().is_some(), "{error}");
+        let frame = query_mixing(&context, "SELECT count(*) FROM scores").await.unwrap();
+        let count = frame.collect().await.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0);
+        assert_eq!(count, 20 + 12 + 7 + 10);
     }
 
     #[tokio::test]

@@ -2,6 +2,9 @@
 //! slope are a linear fit in closed form. So the search is over bend and width alone (variable projection, Golub and
 //! Pereyra 1973): it is quicker than over all parameters, and the long valleys in which height and bend grow together
 //! are gone.
+//!
+//! A curve rises over all of the points' range, or stays level: ITU-T P.1401 wants a map of scores to labels to be monotone. And
+//! it bends no more sharply than [`WIDTH_MIN`]: a narrower bend is a step between a few pictures, which follows their noise.
 
 use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt};
 use nalgebra::storage::Owned;
@@ -27,13 +30,19 @@ const OUTSIDE: [f64; 3] = [1.0, 4.0, 12.0];
 /// As far as a bend may go: a curve is exponential to the seventh digit, and its height has digits left.
 const OUTSIDE_MAX: f64 = 16.0;
 
-/// As narrow and as wide as a bend may be, in the range of the points. The narrowest is a step whose place still has digits
-/// among large scores, the widest a parabola or a cubic to the fourth digit.
-const WIDTH_MIN: f64 = 1e-6;
+/// As narrow as a bend may be, in the range that holds nine tenths of the rows. From a tenth to nine tenths of its height a
+/// logistic takes 4.4 widths, so at this width it rises over a fifth of the scores: what rises faster is a step that a handful of
+/// pictures decide (unbounded, half of all five-parameter fits ended within a 200th of the range).
+pub(super) const WIDTH_MIN: f64 = 0.05;
+
+/// As wide as a bend may be, in the range of the points: a parabola or a cubic to the fourth digit.
 const WIDTH_MAX: f64 = 10.0;
 
 /// How wide the bend may be at the start: parts of the range that holds nine tenths of the points.
-const WIDTHS: [f64; 8] = [0.005, 0.015, 0.04, 0.1, 0.25, 0.6, 1.5, 4.0];
+const WIDTHS: [f64; 6] = [0.05, 0.1, 0.25, 0.6, 1.5, 4.0];
+
+/// Of a bend in widths, and of a width in itself: a step over which a steepness is differentiated.
+const DIFFERENCE: f64 = 1e-5;
 
 /// A bend that is this near to a straight line cannot be told from the line beside it.
 const STRAIGHT_SHARE: f64 = 1e-12;
@@ -45,6 +54,8 @@ pub(super) struct Points {
     pub(super) y: Vec<f64>,
     /// Rows that a point stands for.
     pub(super) weight: Vec<f64>,
+    /// The least width of a bend.
+    pub(super) width_min: f64,
 }
 
 /// low + (high - low) * s((x - bend) / width) + slope * x, with s(t) = 1 / (1 + exp(-t)).
@@ -67,7 +78,7 @@ impl Points {
     /// About `most` points, neighbours averaged by weight.
     pub(super) fn averaged(&self, most: usize) -> Points {
         let size = self.x.len().div_ceil(most);
-        let mut points = Points::default();
+        let mut points = Points { width_min: self.width_min, ..Points::default() };
         for from in (0..self.x.len()).step_by(size) {
             let part = from..(from + size).min(self.x.len());
             let weights = &self.weight[part.clone()];
@@ -78,6 +89,22 @@ impl Points {
             points.weight.push(weight);
         }
         points
+    }
+
+    /// The range that holds nine tenths of the rows; all of it where that is one value.
+    pub(super) fn usual_range(&self) -> f64 {
+        let total: f64 = self.weight.iter().sum();
+        let quantile = |share: f64| {
+            let mut below = 0.0;
+            let mut points = self.x.iter().zip(&self.weight);
+            let found = points.find(|(_, weight)| {
+                below += *weight;
+                below >= share * total
+            });
+            found.map_or(0.0, |(x, _)| *x)
+        };
+        let range = quantile(0.95) - quantile(0.05);
+        if range > 0.0 { range } else { self.x[self.x.len() - 1] - self.x[0] }
     }
 
     /// The best curve, with a straight line beside the bend where it is `sloped`. There are at least two points.
@@ -144,6 +171,8 @@ struct Fitted<'a> {
     step: Vec<f64>,
     /// s (1 - s) at each point.
     steep: Vec<f64>,
+    /// Which curves of this bend and width the labels leave.
+    rise: Rise,
     /// Weighted sums of squares and products of `step` and x.
     step_step: f64,
     step_x: f64,
@@ -152,11 +181,30 @@ struct Fitted<'a> {
     residual: f64,
 }
 
+/// Which height and slope keep a curve rising: height * steepness + slope is not negative where the step is least steep nor
+/// where it is steepest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Rise {
+    /// The nearest curve rises by itself.
+    Free,
+    /// The slope is this times the height, less than nothing: the curve is level where the step is least, or most, steep.
+    Bound(Place),
+    /// No curve rises with the labels.
+    Level,
+}
+
+/// Where within the points.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    LeastSteep,
+    Steepest,
+}
+
 impl<'a> Fitted<'a> {
     fn new(points: &'a Points, sloped: bool, bend: f64, width: f64) -> Fitted<'a> {
-        let Points { x, y, weight } = points;
+        let Points { x, y, weight, .. } = points;
         let (first, last) = (x[0], x[x.len() - 1]);
-        let width = width.clamp(WIDTH_MIN * (last - first), WIDTH_MAX * (last - first));
+        let width = width.clamp(points.width_min, WIDTH_MAX * (last - first));
         let outside = OUTSIDE_MAX * width;
         let bend = bend.clamp(first - outside, last + outside);
         let is_bound = bend == first - outside || bend == last + outside;
@@ -174,7 +222,10 @@ impl<'a> Fitted<'a> {
         let curve = Curve { bend, width, low: 0.0, high: 0.0, height: 0.0, slope: 0.0, converged: false };
         let (step_step, step_x) = (weighted(weight, &step, &step), weighted(weight, &step, x));
         let x_x = weighted(weight, x, x);
-        let mut fitted = Fitted { points, sloped, curve, is_bound, step, steep, step_step, step_x, x_x, residual: 0.0 };
+        let rise = Rise::Free;
+        let mut fitted =
+            Fitted { points, sloped, curve, is_bound, step, steep, rise, step_step, step_x, x_x, residual: 0.0 };
+        fitted.rise = fitted.rise_of(y);
         let (height, slope) = fitted.linear_fit(y);
         let (low, high) = if mirrored { (-1.0 - mean, -mean) } else { (-mean, 1.0 - mean) };
         fitted.curve = Curve { low: height * low, high: height * high, height, slope, ..fitted.curve };
@@ -182,8 +233,20 @@ impl<'a> Fitted<'a> {
         fitted
     }
 
-    /// Height and slope that come nearest to `values`.
+    /// Height and slope that come nearest to `values`, of those that the rise leaves.
     fn linear_fit(&self, values: &[f64]) -> (f64, f64) {
+        match self.rise {
+            Rise::Free => self.free_fit(values),
+            Rise::Bound(place) => {
+                let steepness = self.steepness(place, self.curve.bend, self.curve.width);
+                let (height, _) = self.bound_fit(values, steepness);
+                (height, -steepness * height)
+            }
+            Rise::Level => (0.0, 0.0),
+        }
+    }
+
+    fn free_fit(&self, values: &[f64]) -> (f64, f64) {
         let step_v = weighted(&self.points.weight, &self.step, values);
         let x_v = weighted(&self.points.weight, &self.points.x, values);
         let unlike = self.step_step * self.x_x - self.step_x * self.step_x;
@@ -196,6 +259,52 @@ impl<'a> Fitted<'a> {
             (step_v / self.step_step, 0.0)
         } else {
             (0.0, 0.0)
+        }
+    }
+
+    /// The height of a curve whose slope is `steepness` times that, downwards; and by how much it lowers the residual.
+    fn bound_fit(&self, values: &[f64], steepness: f64) -> (f64, f64) {
+        let product = weighted(&self.points.weight, &self.step, values)
+            - steepness * weighted(&self.points.weight, &self.points.x, values);
+        let square = self.step_step - 2.0 * steepness * self.step_x + steepness * steepness * self.x_x;
+        // What is left of nearly equal sums is rounding: such a curve is level.
+        let is_level = square <= STRAIGHT_SHARE * (self.step_step + steepness * steepness * self.x_x);
+        if is_level { (0.0, 0.0) } else { (product / square, product * product / square) }
+    }
+
+    /// Of the step, in its height for a unit of x.
+    fn steepness(&self, place: Place, bend: f64, width: f64) -> f64 {
+        let x = &self.points.x;
+        let at = |x: f64| {
+            let e = (-((x - bend) / width).abs()).exp();
+            e / ((1.0 + e) * (1.0 + e)) / width
+        };
+        let (first, last) = (x[0], x[x.len() - 1]);
+        match place {
+            // It has one top, so it is least at an end.
+            Place::LeastSteep => at(first).min(at(last)),
+            Place::Steepest => at(bend.clamp(first, last)),
+        }
+    }
+
+    fn rise_of(&self, y: &[f64]) -> Rise {
+        let (height, slope) = self.free_fit(y);
+        if !self.sloped {
+            return if height > 0.0 { Rise::Free } else { Rise::Level };
+        }
+        let Curve { bend, width, .. } = self.curve;
+        let [least, most] = [Place::LeastSteep, Place::Steepest].map(|place| self.steepness(place, bend, width));
+        if height * least + slope >= 0.0 && height * most + slope >= 0.0 {
+            return Rise::Free;
+        }
+        let (up, lowers_up) = self.bound_fit(y, least);
+        let (down, lowers_down) = self.bound_fit(y, most);
+        // Level at the least steep place, a curve rises elsewhere if it goes up there, and the other way round.
+        match (up > 0.0, down < 0.0) {
+            (true, true) if lowers_up < lowers_down => Rise::Bound(Place::Steepest),
+            (true, _) => Rise::Bound(Place::LeastSteep),
+            (false, true) => Rise::Bound(Place::Steepest),
+            (false, false) => Rise::Level,
         }
     }
 
@@ -248,9 +357,20 @@ impl LeastSquaresProblem<f64, Dyn, U2> for Fitted<'_> {
             let (height, slope) = self.linear_fit(&slopes);
             OVector::<f64, Dyn>::from_iterator(x.len(), self.residuals_of(&slopes, height, slope))
         };
+        // How the slope follows the bend and the logarithm of the width where the rise binds it.
+        let follows = |bend_by: f64, width_by: f64| match self.rise {
+            Rise::Bound(place) => {
+                let at = |by: f64| self.steepness(place, bend + by * bend_by, width * (by * width_by).exp());
+                (at(1.0) - at(-1.0)) / 2.0
+            }
+            Rise::Free | Rise::Level => 0.0,
+        };
+        let by_bend_follows = follows(DIFFERENCE * width, 0.0) / (DIFFERENCE * width);
+        let by_width_follows = follows(0.0, DIFFERENCE) / DIFFERENCE;
         // Of the residual y - curve.
-        let by_bend = column(&|_, steep| if self.is_bound { 0.0 } else { height * steep / width });
-        let by_width = column(&|x, steep| height * steep * (x - bend) / width);
+        let by_bend =
+            column(&|x, steep| if self.is_bound { 0.0 } else { height * (steep / width + by_bend_follows * x) });
+        let by_width = column(&|x, steep| height * (steep * (x - bend) / width + by_width_follows * x));
         Some(Matrix::from_columns(&[by_bend, by_width]))
     }
 }

@@ -6,8 +6,10 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use super::estimate::{Interval, IntervalMethod, NoInterval};
+
 /// More scenes than this are dealt at random into this many blocks, which are drawn whole. It adds 1.1% of noise to an
-/// interval's width, a quarter of that of 1,000 replicates, and replicates cost the same for any number of scenes.
+/// interval's width, as much as that of 10,000 replicates, and replicates cost the same for any number of scenes.
 const UNITS_MAX: usize = 4096;
 
 /// A draw of scenes with replacement, repeated. Each replicate has a seed of its own.
@@ -23,58 +25,14 @@ pub struct Bootstrap {
 
 impl Default for Bootstrap {
     fn default() -> Self {
-        Bootstrap { replicates: 1000, seed: 0, level: 0.95 }
+        Bootstrap { replicates: 10_000, seed: 0, level: 0.95 }
     }
-}
-
-/// How a replicate's value was come by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IntervalMethod {
-    /// The measure itself, of the scenes that were drawn.
-    Bootstrap,
-    /// The measure of all rows, plus what the drawn rows would move it by to first order: for tables that are too large
-    /// to be ranked anew in each replicate.
-    LinearisedBootstrap,
-}
-
-impl IntervalMethod {
-    /// As tables have it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            IntervalMethod::Bootstrap => "bootstrap",
-            IntervalMethod::LinearisedBootstrap => "linearised_bootstrap",
-        }
-    }
-}
-
-/// From and to a percentile of the replicates.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Interval {
-    /// With a level of 0.95, the 2.5th percentile.
-    pub low: f64,
-    /// With a level of 0.95, the 97.5th percentile.
-    pub high: f64,
-    /// How the replicates were come by.
-    pub method: IntervalMethod,
-}
-
-/// A number and how sure it is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// Of all rows.
-    pub value: f64,
-    /// None with fewer than two scenes, and where it is not defined in most replicates.
-    pub interval: Option<Interval>,
 }
 
 impl Bootstrap {
     /// Which unit each scene is drawn with, and the number of units: scenes themselves where they are few.
     pub(super) fn units(&self, scenes: usize) -> (Vec<u32>, usize) {
-        let mut units: Vec<u32> = (0..scenes).map(|scene| (scene % UNITS_MAX) as u32).collect();
-        if scenes > UNITS_MAX {
-            units.shuffle(&mut self.random(u64::MAX));
-        }
-        (units, scenes.min(UNITS_MAX))
+        deal(scenes, UNITS_MAX, self.seed)
     }
 
     /// `of` each draw: how many times each of `units` is in it. `S` is memory that a thread's draws share.
@@ -100,29 +58,60 @@ impl Bootstrap {
     }
 
     fn random(&self, stream: u64) -> ChaCha8Rng {
-        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
-        random.set_stream(stream);
-        random
+        random(self.seed, stream)
     }
 
     /// The interval that holds the middle of the replicates; those without a value are left out.
+    ///
+    /// # Errors
+    /// If fewer than half of the replicates have a value.
     pub(super) fn interval(
         &self,
         replicates: impl Iterator<Item = Option<f64>>,
+        units: usize,
         method: IntervalMethod,
-    ) -> Option<Interval> {
+    ) -> Result<Interval, NoInterval> {
         let mut values: Vec<f64> = replicates.flatten().collect();
-        if values.is_empty() || values.len() * 2 < self.replicates as usize {
-            return None;
+        if values.len() < 2 || values.len() * 2 < self.replicates as usize {
+            return Err(NoInterval::Undefined);
         }
         values.sort_unstable_by(f64::total_cmp);
         let tail = (1.0 - self.level) / 2.0;
-        Some(Interval { low: quantile(&values, tail), high: quantile(&values, 1.0 - tail), method })
+        let (n, mean) = (values.len() as f64, values.iter().sum::<f64>() / values.len() as f64);
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        // Of order statistics: the place of a quantile is binomial, so values one standard deviation of it away are one
+        // standard error away.
+        let places = (n * tail * (1.0 - tail)).sqrt() / (n - 1.0);
+        let error_at = |share: f64| (quantile(&values, share + places) - quantile(&values, share - places)) / 2.0;
+        Ok(Interval {
+            low: quantile(&values, tail),
+            high: quantile(&values, 1.0 - tail),
+            error: (squares / (n - 1.0)).sqrt(),
+            freedom: units as f64 - 1.0,
+            monte_carlo_error: Some(error_at(tail).max(error_at(1.0 - tail))),
+            method,
+        })
     }
 }
 
+/// Scenes dealt at random into `most` groups whose sizes differ by one at most, and the number of groups; each scene is one of its
+/// own where there are no more.
+pub(super) fn deal(scenes: usize, most: usize, seed: u64) -> (Vec<u32>, usize) {
+    let mut groups: Vec<u32> = (0..scenes).map(|scene| (scene % most) as u32).collect();
+    if scenes > most {
+        groups.shuffle(&mut random(seed, u64::MAX));
+    }
+    (groups, scenes.min(most))
+}
+
+pub(super) fn random(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(stream);
+    random
+}
+
 /// Between the two nearest of `sorted`, by their distances.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     low + (high - low) * place.fract()
@@ -159,10 +148,21 @@ mod tests {
     }
 
     #[test]
+    fn more_draws_have_a_smaller_error() {
+        let of = |draws: u32| {
+            let bootstrap = Bootstrap { replicates: draws, ..Bootstrap::default() };
+            let values = (0..draws).map(|draw| Some(f64::from(draw * 7919 % draws) / f64::from(draws)));
+            bootstrap.interval(values, 9, IntervalMethod::Bootstrap).unwrap().monte_carlo_error.unwrap()
+        };
+        // Of a uniform distribution: sqrt(0.025 * 0.975 / draws).
+        assert!((of(1000) - 0.004937).abs() < 1e-4 && (of(4000) / of(1000) - 0.5).abs() < 0.02, "{}", of(1000));
+    }
+
+    #[test]
     fn an_interval_needs_a_value_in_most_replicates() {
         let bootstrap = Bootstrap { replicates: 4, ..Bootstrap::default() };
-        let of = |values: [Option<f64>; 4]| bootstrap.interval(values.into_iter(), IntervalMethod::Bootstrap);
-        assert_eq!(of([Some(1.0), None, None, None]), None);
+        let of = |values: [Option<f64>; 4]| bootstrap.interval(values.into_iter(), 9, IntervalMethod::Bootstrap);
+        assert_eq!(of([Some(1.0), None, None, None]), Err(NoInterval::Undefined));
         assert_eq!(of([Some(1.0), Some(1.0), None, None]).unwrap().low, 1.0);
     }
 }

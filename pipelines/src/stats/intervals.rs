@@ -1,24 +1,49 @@
-//! All measures of one table of rows with their intervals.
+//! All measures of one table of rows with their intervals, by jackknife or by bootstrap over scenes.
 
 use rayon::join;
 
 use super::Columns;
-use super::bootstrap::{Bootstrap, Estimate, IntervalMethod};
+use super::bootstrap::Bootstrap;
+use super::estimate::{Estimate, IntervalMethod, NoInterval, SCENES_MIN, Scale};
+use super::jackknife::jackknife;
+use super::kendall::{self, PairCounts};
 use super::levels::Levels;
-use super::pairwise::{PairwiseAccuracy, by_scene};
+use super::pairwise::pairs_by_scene;
 use super::pearson::{Moments, Unit, plcc, rmse};
-use super::{kendall, spearman};
+use super::spearman;
 
 /// Up to this many rows each replicate is ranked anew, which takes about a second for 1,000 replicates of so many on two
 /// cores; above, it would take minutes, and SRCC and KRCC are linearised. The two agree well before.
 const RANKED_ROWS_MAX: usize = 20_000;
+
+/// What intervals are made from.
+#[derive(Clone, Copy, Debug)]
+pub enum Resampling {
+    /// Each scene is left out once: no chance, nothing to choose.
+    Jackknife {
+        /// Share of studies whose interval holds the true value: 0.95.
+        level: f64,
+    },
+    /// Scenes are drawn with replacement.
+    Bootstrap(Bootstrap),
+}
+
+impl Resampling {
+    /// Share of studies whose interval is meant to hold the true value.
+    pub fn level(&self) -> f64 {
+        match self {
+            Resampling::Jackknife { level } => *level,
+            Resampling::Bootstrap(bootstrap) => bootstrap.level,
+        }
+    }
+}
 
 /// The measures of a table of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Intervals {
     /// Rows.
     pub rows: u64,
-    /// Scenes: what the bootstrap draws.
+    /// Scenes: what is left out, or drawn.
     pub scenes: u64,
     /// Spearman's rank correlation.
     pub srcc: Option<Estimate>,
@@ -32,15 +57,31 @@ pub struct Intervals {
     pub pairwise_accuracy: Option<Estimate>,
 }
 
-/// Every measure, with an interval by bootstrap over scenes.
+/// Every measure, with its interval.
 ///
 /// # Panics
 /// Where a value is NaN or the lengths differ.
-pub fn intervals(columns: &Columns<'_>, bootstrap: &Bootstrap) -> Intervals {
-    intervals_by(columns, bootstrap, RANKED_ROWS_MAX)
+pub fn intervals(columns: &Columns<'_>, resampling: &Resampling) -> Intervals {
+    match resampling {
+        Resampling::Jackknife { level } => by_jackknife(columns, *level),
+        Resampling::Bootstrap(bootstrap) => by_bootstrap(columns, bootstrap, RANKED_ROWS_MAX),
+    }
 }
 
-fn intervals_by(columns: &Columns<'_>, bootstrap: &Bootstrap, ranked_rows_max: usize) -> Intervals {
+fn by_jackknife(columns: &Columns<'_>, level: f64) -> Intervals {
+    let of = jackknife(columns);
+    Intervals {
+        rows: of.rows,
+        scenes: of.scenes.len() as u64,
+        srcc: of.srcc.map(|of| of.estimate(Scale::Fisher, level)),
+        krcc: of.krcc.map(|of| of.estimate(Scale::Fisher, level)),
+        plcc: of.plcc.map(|of| of.estimate(Scale::Fisher, level)),
+        rmse: of.rmse.map(|of| of.root_mean_square_estimate(level)),
+        pairwise_accuracy: of.pairwise_accuracy.map(|of| of.share_estimate(level)),
+    }
+}
+
+fn by_bootstrap(columns: &Columns<'_>, bootstrap: &Bootstrap, ranked_rows_max: usize) -> Intervals {
     columns.check();
     let table = Table::of(columns);
     let (point, replicates, method) = if columns.score.len() <= ranked_rows_max {
@@ -51,7 +92,12 @@ fn intervals_by(columns: &Columns<'_>, bootstrap: &Bootstrap, ranked_rows_max: u
         (point, replicates, IntervalMethod::LinearisedBootstrap)
     };
     let estimate = |of: fn(&Values) -> Option<f64>, method| {
-        let interval = bootstrap.interval(replicates.iter().map(of), method);
+        let scenes = table.scene.counts.len();
+        let interval = if scenes < SCENES_MIN {
+            Err(NoInterval::TooFewScenes)
+        } else {
+            bootstrap.interval(replicates.iter().map(of), scenes, method)
+        };
         of(&point).map(|value| Estimate { value, interval })
     };
     Intervals {
@@ -97,8 +143,8 @@ impl Table {
         let (score, mos) = join(|| Levels::of(columns.score), || Levels::of(columns.mos));
         let scene = Levels::of_numbers(columns.scene);
         let (unit_score, unit_mos) = (Unit::of(columns.score), Unit::of(columns.mos));
-        let pairs = by_scene(&score, &mos, &scene);
-        let of_scene = |(rows, pairs): (&[u32], &PairwiseAccuracy)| {
+        let pairs = pairs_by_scene(&score, &mos, &scene);
+        let of_scene = |(rows, pairs): (&[u32], &PairCounts)| {
             let mut sums = Sums::of_pairs(pairs);
             for &row in rows {
                 let (score, mos) = (columns.score[row as usize], columns.mos[row as usize]);
@@ -180,7 +226,8 @@ struct Sums {
 }
 
 impl Sums {
-    fn of_pairs(pairs: &PairwiseAccuracy) -> Sums {
+    fn of_pairs(pairs: &PairCounts) -> Sums {
+        let pairs = pairs.accuracy();
         Sums {
             pairs_agree: pairs.agree as f64 + pairs.tied as f64 / 2.0,
             pairs: (pairs.agree + pairs.disagree + pairs.tied) as f64,
@@ -234,7 +281,7 @@ mod tests {
         let (score, mos, scene) = table(3000, 300, 2);
         let columns = Columns { score: &score, mos: &mos, scene: &scene };
         let bootstrap = Bootstrap { replicates: 500, ..Bootstrap::default() };
-        let (anew, linear) = (intervals_by(&columns, &bootstrap, 3000), intervals_by(&columns, &bootstrap, 0));
+        let (anew, linear) = (by_bootstrap(&columns, &bootstrap, 3000), by_bootstrap(&columns, &bootstrap, 0));
         assert_eq!(anew.srcc.unwrap().interval.unwrap().method, IntervalMethod::Bootstrap);
         assert_eq!(linear.srcc.unwrap().interval.unwrap().method, IntervalMethod::LinearisedBootstrap);
         for (anew, linear) in [(anew.srcc, linear.srcc), (anew.krcc, linear.krcc)] {
@@ -254,8 +301,8 @@ mod tests {
         let (score, mos, scene) = table(40_000, 20_000, 3);
         let columns = Columns { score: &score, mos: &mos, scene: &scene };
         let bootstrap = Bootstrap { replicates: 400, ..Bootstrap::default() };
-        let blocks = intervals_by(&columns, &bootstrap, 0);
-        let scenes = intervals_by(&columns, &Bootstrap { replicates: 400, ..bootstrap }, 40_000);
+        let blocks = by_bootstrap(&columns, &bootstrap, 0);
+        let scenes = by_bootstrap(&columns, &Bootstrap { replicates: 400, ..bootstrap }, 40_000);
         for (blocks, scenes) in [
             (blocks.srcc, scenes.srcc),
             (blocks.krcc, scenes.krcc),
@@ -271,10 +318,18 @@ mod tests {
 
     #[test]
     fn intervals_narrow_with_scenes_and_not_with_rows_of_a_scene() {
-        let bootstrap = Bootstrap { replicates: 300, ..Bootstrap::default() };
+        for resampling in [
+            Resampling::Jackknife { level: 0.95 },
+            Resampling::Bootstrap(Bootstrap { replicates: 300, ..Bootstrap::default() }),
+        ] {
+            narrows(&resampling);
+        }
+    }
+
+    fn narrows(resampling: &Resampling) {
         let of = |rows, scenes| {
             let (score, mos, scene) = table(rows, scenes, 4);
-            width(intervals(&Columns { score: &score, mos: &mos, scene: &scene }, &bootstrap).srcc)
+            width(intervals(&Columns { score: &score, mos: &mos, scene: &scene }, resampling).srcc)
         };
         let (few, many) = (of(600, 60), of(6000, 600));
         assert!(many < few / 2.2, "{few} {many}");
@@ -282,17 +337,37 @@ mod tests {
         let twice = |values: &[f64]| [values, values].concat();
         let scene = [scene.clone(), scene].concat();
         let doubled = Columns { score: &twice(&score), mos: &twice(&mos), scene: &scene };
-        let doubled = width(intervals(&doubled, &bootstrap).srcc);
+        let doubled = width(intervals(&doubled, resampling).srcc);
         assert!((doubled / few - 1.0).abs() < 0.05, "{few} {doubled}");
     }
 
     #[test]
     fn one_scene_says_nothing_of_others() {
         let columns = Columns { score: &[1.0, 2.0, 3.0], mos: &[1.0, 3.0, 2.0], scene: &[7, 7, 7] };
-        let of = intervals(&columns, &Bootstrap::default());
-        assert_eq!(of.srcc, Some(Estimate { value: 0.5, interval: None }));
-        assert_eq!((of.rows, of.scenes), (3, 1));
-        let none = intervals(&Columns { score: &[], mos: &[], scene: &[] }, &Bootstrap::default());
-        assert_eq!((none.srcc, none.rmse, none.pairwise_accuracy), (None, None, None));
+        for resampling in [Resampling::Jackknife { level: 0.95 }, Resampling::Bootstrap(Bootstrap::default())] {
+            let of = intervals(&columns, &resampling);
+            assert_eq!(of.srcc, Some(Estimate { value: 0.5, interval: Err(NoInterval::TooFewScenes) }));
+            assert_eq!((of.rows, of.scenes), (3, 1));
+            let none = intervals(&Columns { score: &[], mos: &[], scene: &[] }, &resampling);
+            assert_eq!((none.srcc, none.rmse, none.pairwise_accuracy), (None, None, None));
+        }
+    }
+
+    #[test]
+    fn jackknife_and_bootstrap_agree_where_scenes_are_many() {
+        let (score, mos, scene) = table(3000, 300, 5);
+        let columns = Columns { score: &score, mos: &mos, scene: &scene };
+        let bootstrap = Bootstrap { replicates: 500, ..Bootstrap::default() };
+        let (jackknife, bootstrap) = (by_jackknife(&columns, 0.95), by_bootstrap(&columns, &bootstrap, 3000));
+        for (jackknife, bootstrap) in [
+            (jackknife.srcc, bootstrap.srcc),
+            (jackknife.krcc, bootstrap.krcc),
+            (jackknife.plcc, bootstrap.plcc),
+            (jackknife.rmse, bootstrap.rmse),
+            (jackknife.pairwise_accuracy, bootstrap.pairwise_accuracy),
+        ] {
+            let ratio = width(jackknife) / width(bootstrap);
+            assert!((0.88..1.15).contains(&ratio), "{ratio}");
+        }
     }
 }

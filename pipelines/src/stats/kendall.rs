@@ -55,7 +55,7 @@ impl PairCounts {
     }
 }
 
-fn tau(sum: i64, untied_x: u64, untied_y: u64) -> Option<f64> {
+pub(super) fn tau(sum: i64, untied_x: u64, untied_y: u64) -> Option<f64> {
     let scale = (untied_x as f64 * untied_y as f64).sqrt();
     (scale > 0.0).then(|| (sum as f64 / scale).clamp(-1.0, 1.0))
 }

@@ -1,6 +1,7 @@
-//! The logistic curve that maps scores to labels before PLCC and RMSE are taken, by least squares.
+//! The logistic curve that maps scores to labels before PLCC and RMSE are taken, by least squares. It rises where PLCC of the
+//! rows as they are is positive and falls where that is negative, and PLCC after it keeps that sign.
 
-use super::bend::{Curve, Points};
+use super::bend::{Curve, Points, WIDTH_MIN};
 use super::levels::Levels;
 use super::pearson::{Unit, plcc, rmse};
 
@@ -41,8 +42,15 @@ impl Logistic {
         }
     }
 
-    /// b1, b2, ... of a curve through values in units.
-    fn parameters_of(self, curve: &Curve, x: &Unit, y: &Unit) -> Vec<f64> {
+    /// b1, b2, ... of a curve through values in units, where `direction` times `y` was fitted.
+    fn parameters_of(self, curve: &Curve, x: &Unit, y: &Unit, direction: f64) -> Vec<f64> {
+        let curve = &Curve {
+            low: direction * curve.low,
+            high: direction * curve.high,
+            height: direction * curve.height,
+            slope: direction * curve.slope,
+            ..*curve
+        };
         let bend = x.centre() + x.scale * curve.bend;
         let (low, high) = (y.centre() + y.scale * curve.low, y.centre() + y.scale * curve.high);
         let width = x.scale * curve.width;
@@ -60,14 +68,18 @@ pub(super) fn sigmoid(t: f64) -> f64 {
     1.0 / (1.0 + (-t).exp())
 }
 
+/// A curve is fitted to this many rows for each of its parameters or more: with fewer it follows the rows' noise, which lifts
+/// PLCC by some (parameters - 2) / (2 rows) even where there is nothing to follow.
+pub const ROWS_PER_PARAMETER: usize = 10;
+
 /// How a fit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FitStatus {
-    /// At a least residual.
+    /// At a residual that no small change of the curve lowers: the least of those near to it, not surely of all.
     Converged,
     /// At the best residual within the steps that it had.
     NotConverged,
-    /// Not more rows than parameters: nothing was fitted.
+    /// Fewer than [`ROWS_PER_PARAMETER`] rows a parameter: nothing was fitted.
     TooFewRows,
     /// Scores or labels are all the same, or not finite: nothing was fitted.
     Constant,
@@ -94,7 +106,7 @@ pub struct Fit {
     pub status: FitStatus,
     /// b1, b2, ... in the units of the rows; empty where nothing was fitted.
     pub parameters: Vec<f64>,
-    /// Pearson's correlation of curve and labels.
+    /// Pearson's correlation of curve and labels, with the sign of that of scores and labels.
     pub plcc: Option<f64>,
     /// The root of the mean squared difference of curve and labels, in the labels' unit.
     pub rmse: Option<f64>,
@@ -113,6 +125,11 @@ impl Fit {
     pub(super) fn of(logistic: Logistic, status: FitStatus, parameters: Vec<f64>, x: &[f64], y: &[f64]) -> Fit {
         let curve: Vec<f64> = x.iter().map(|&x| logistic.at(&parameters, x)).collect();
         Fit { logistic, status, plcc: plcc(&curve, y), rmse: rmse(&curve, y), parameters }
+    }
+
+    /// With PLCC's sign that of `direction`.
+    pub(super) fn signed(self, direction: f64) -> Fit {
+        Fit { plcc: self.plcc.map(|plcc| direction * plcc), ..self }
     }
 }
 
@@ -134,53 +151,74 @@ pub fn fits(x: &[f64], y: &[f64]) -> [Fit; 2] {
 }
 
 /// Rows as points to fit.
-struct Prepared<'a> {
-    x: &'a [f64],
-    y: &'a [f64],
-    unit_x: Unit,
-    unit_y: Unit,
+pub(super) struct Prepared<'a> {
+    pub(super) x: &'a [f64],
+    pub(super) y: &'a [f64],
+    pub(super) unit_x: Unit,
+    pub(super) unit_y: Unit,
+    /// 1 where labels rise with scores, -1 where they fall: points are of `direction` times the labels, which rise.
+    pub(super) direction: f64,
     constant: bool,
-    fine: Points,
+    pub(super) fine: Points,
     coarse: Option<Points>,
 }
 
 impl<'a> Prepared<'a> {
-    fn of(x: &'a [f64], y: &'a [f64]) -> Prepared<'a> {
+    pub(super) fn of(x: &'a [f64], y: &'a [f64]) -> Prepared<'a> {
         assert_eq!(x.len(), y.len(), "columns of one table");
         let (unit_x, unit_y) = (Unit::of(x), Unit::of(y));
-        let points = by_level(x, y, &unit_x, &unit_y);
-        let constant = plcc(x, y).is_none();
+        let raw = plcc(x, y);
+        let direction = direction(raw);
+        let points = by_level(x, y, (&unit_x, &unit_y), direction);
         let coarse = (points.x.len() > SEARCHED_POINTS_MAX).then(|| points.averaged(COARSE_POINTS));
         let fine = if points.x.len() > POINTS_MAX { points.averaged(POINTS_MAX) } else { points };
-        Prepared { x, y, unit_x, unit_y, constant, fine, coarse }
+        Prepared { x, y, unit_x, unit_y, direction, constant: raw.is_none(), fine, coarse }
     }
 
-    fn fit(&self, logistic: Logistic) -> Fit {
-        if self.x.len() <= logistic.parameters() {
-            return Fit::nothing(logistic, FitStatus::TooFewRows);
-        }
-        if self.constant {
-            return Fit::nothing(logistic, FitStatus::Constant);
+    pub(super) fn fit(&self, logistic: Logistic) -> Fit {
+        self.fit_with_curve(logistic).0
+    }
+
+    /// The curve in units, which rises.
+    pub(super) fn fit_with_curve(&self, logistic: Logistic) -> (Fit, Option<Curve>) {
+        if let Err(status) = can_be_fitted(logistic, self.x.len(), self.constant) {
+            return (Fit::nothing(logistic, status), None);
         }
         let sloped = logistic == Logistic::Five;
         let curve = match &self.coarse {
             Some(coarse) => self.fine.best_curve_near(&coarse.best_curve(sloped), sloped),
             None => self.fine.best_curve(sloped),
         };
-        let parameters = logistic.parameters_of(&curve, &self.unit_x, &self.unit_y);
+        let parameters = logistic.parameters_of(&curve, &self.unit_x, &self.unit_y, self.direction);
         let status = if curve.converged { FitStatus::Converged } else { FitStatus::NotConverged };
-        Fit::of(logistic, status, parameters, self.x, self.y)
+        (Fit::of(logistic, status, parameters, self.x, self.y).signed(self.direction), Some(curve))
     }
 }
 
+/// Of labels over scores whose PLCC is `raw`.
+pub(super) fn direction(raw: Option<f64>) -> f64 {
+    if raw.is_some_and(|plcc| plcc < 0.0) { -1.0 } else { 1.0 }
+}
+
+/// Why so many rows cannot be fitted.
+pub(super) fn can_be_fitted(logistic: Logistic, rows: usize, constant: bool) -> Result<(), FitStatus> {
+    if rows < ROWS_PER_PARAMETER * logistic.parameters() {
+        return Err(FitStatus::TooFewRows);
+    }
+    if constant { Err(FitStatus::Constant) } else { Ok(()) }
+}
+
 /// One point for each score: the mean of its labels stands for them without loss.
-fn by_level(x: &[f64], y: &[f64], unit_x: &Unit, unit_y: &Unit) -> Points {
+fn by_level(x: &[f64], y: &[f64], (unit_x, unit_y): (&Unit, &Unit), direction: f64) -> Points {
     let mut points = Points::default();
     for rows in Levels::of(x).groups() {
         let sum: f64 = rows.iter().map(|&row| unit_y.of_value(y[row as usize])).sum();
         points.x.push(unit_x.of_value(x[rows[0] as usize]));
-        points.y.push(sum / rows.len() as f64);
+        points.y.push(direction * sum / rows.len() as f64);
         points.weight.push(rows.len() as f64);
+    }
+    if !points.x.is_empty() {
+        points.width_min = WIDTH_MIN * points.usual_range();
     }
     points
 }
@@ -199,12 +237,14 @@ mod tests {
             (Logistic::Four, vec![90.0, 10.0, 15.0, 6.0]),
             (Logistic::Four, vec![10.0, 90.0, 15.0, 6.0]),
             (Logistic::Five, vec![60.0, 0.2, 15.0, 0.4, 50.0]),
-            (Logistic::Five, vec![-60.0, 0.2, 15.0, 0.4, 50.0]),
+            (Logistic::Five, vec![-60.0, 0.2, 15.0, -0.4, 50.0]),
         ] {
             let y: Vec<f64> = x.iter().map(|&x| logistic.at(&wanted, x)).collect();
             let fit = fit(logistic, &x, &y);
             assert_eq!(fit.status, FitStatus::Converged);
-            assert!(fit.rmse.unwrap() < 1e-4 && fit.plcc.unwrap() > 1.0 - 1e-9, "{fit:?}");
+            let rises = wanted[0] > 50.0;
+            let plcc = if rises { fit.plcc.unwrap() } else { -fit.plcc.unwrap() };
+            assert!(fit.rmse.unwrap() < 1e-4 && plcc > 1.0 - 1e-9, "{fit:?}");
             assert!((fit.at(7.0).unwrap() - logistic.at(&wanted, 7.0)).abs() < 1e-3, "{fit:?}");
         }
     }
@@ -217,29 +257,30 @@ mod tests {
         for (logistic, shape) in [
             (Logistic::Four, f64::exp as Shape),
             (Logistic::Four, |x| -(-1.3 * x).exp()),
-            (Logistic::Five, |x| x.exp() - 2.0 * x),
-            (Logistic::Five, |x| x * x * x - 2.0 * x),
+            (Logistic::Five, |x| x.exp() + 2.0 * x),
+            (Logistic::Five, |x| x * x * x + 2.0 * x),
         ] {
             let y: Vec<f64> = x.iter().map(|&x| 1e3 + shape(x)).collect();
             let fit = fit(logistic, &x, &y);
             assert_eq!(fit.status, FitStatus::Converged);
-            assert!(fit.plcc.unwrap() > 1.0 - 1e-6 && fit.rmse.unwrap() < 3e-3, "{fit:?}");
+            assert!(fit.plcc.unwrap().abs() > 1.0 - 1e-6 && fit.rmse.unwrap() < 3e-3, "{fit:?}");
         }
     }
 
     #[test]
     fn what_cannot_be_fitted_says_so() {
-        let rising = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        assert_eq!(fit(Logistic::Five, &rising[..5], &rising[..5]).status, FitStatus::TooFewRows);
-        assert_eq!(fit(Logistic::Four, &rising, &[1.0; 6]).status, FitStatus::Constant);
-        let none = fit(Logistic::Four, &[1.0; 6], &rising);
+        let rising: Vec<f64> = (0..50).map(f64::from).collect();
+        assert_eq!(fit(Logistic::Five, &rising[..49], &rising[..49]).status, FitStatus::TooFewRows);
+        assert_eq!(fit(Logistic::Four, &rising[..39], &rising[..39]).status, FitStatus::TooFewRows);
+        assert_eq!(fit(Logistic::Four, &rising, &[1.0; 50]).status, FitStatus::Constant);
+        let none = fit(Logistic::Four, &[1.0; 50], &rising);
         assert_eq!((none.status, none.plcc, none.rmse, none.at(1.0)), (FitStatus::Constant, None, None, None));
     }
 
     #[test]
     fn fewer_scores_than_parameters_can_be_fitted() {
-        let x = [0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
-        let y = [1.0, 2.0, 5.0, 6.0, 3.0, 7.0, 4.0];
+        let x = [0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0].repeat(8);
+        let y = [1.0, 2.0, 5.0, 6.0, 3.0, 7.0, 4.0].repeat(8);
         for fit in fits(&x, &y) {
             // Both scores' mean labels: all that a curve can do.
             assert!((fit.at(0.0).unwrap() - 2.0).abs() < 1e-6 && (fit.at(1.0).unwrap() - 5.5).abs() < 1e-6, "{fit:?}");
@@ -251,11 +292,11 @@ mod tests {
         let (x, mos, _) = table(20_000, 5_000, 6);
         let y: Vec<f64> = x.iter().zip(&mos).map(|(x, mos)| mos + 40.0 * (4.0 * (x - 1.2)).tanh()).collect();
         let (unit_x, unit_y) = (Unit::of(&x), Unit::of(&y));
-        let all = by_level(&x, &y, &unit_x, &unit_y);
+        let all = by_level(&x, &y, (&unit_x, &unit_y), 1.0);
         assert!(all.x.len() > POINTS_MAX);
         for fit in fits(&x, &y) {
             let exact = all.best_curve(fit.logistic == Logistic::Five);
-            let exact = fit.logistic.parameters_of(&exact, &unit_x, &unit_y);
+            let exact = fit.logistic.parameters_of(&exact, &unit_x, &unit_y, 1.0);
             let exact = Fit::of(fit.logistic, FitStatus::Converged, exact, &x, &y);
             assert!(fit.rmse.unwrap() < exact.rmse.unwrap() * (1.0 + 1e-7), "{fit:?} {exact:?}");
         }
@@ -267,7 +308,7 @@ mod tests {
         /// A straight line is within both curves' reach (the wide end of a bend), so no fit is worse than PLCC.
         #[test]
         fn a_fit_is_no_worse_than_a_straight_line(
-            rows in prop::collection::vec((-8..8_i8, -4..9_i8), 7..60), shift in -1e3..1e3, scale in 1e-3..1e3
+            rows in prop::collection::vec((-8..8_i8, -4..9_i8), 50..90), shift in -1e3..1e3, scale in 1e-3..1e3
         ) {
             let x: Vec<f64> = rows.iter().map(|row| f64::from(row.0) * scale + shift).collect();
             let y: Vec<f64> = rows.iter().map(|row| f64::from(row.1)).collect();
@@ -275,7 +316,30 @@ mod tests {
             for fit in fits(&x, &y) {
                 // A curve that stays level has none.
                 let plcc = fit.plcc.unwrap_or(0.0);
-                prop_assert!(plcc > line.abs() - 1e-4, "{:?}: a line has {}", fit, line);
+                prop_assert!(plcc.abs() > line.abs() - 1e-4, "{:?}: a line has {}", fit, line);
+                prop_assert!(plcc * line >= 0.0, "{:?}: a line has {}", fit, line);
+                // It never turns round, and bends no more sharply than it may.
+                let range = Prepared::of(&x, &y).fine.usual_range() * Unit::of(&x).scale;
+                let width = if fit.logistic == Logistic::Four { fit.parameters[3] } else { 1.0 / fit.parameters[1] };
+                prop_assert!(width >= 0.99 * WIDTH_MIN * range, "{:?}", fit);
+                let (first, last) = (-8.0 * scale + shift, 7.0 * scale + shift);
+                let (first, last) = (x.iter().copied().fold(last, f64::min), x.iter().copied().fold(first, f64::max));
+                let at = |step: u32| fit.at(first + (last - first) * f64::from(step) / 200.0).unwrap();
+                for step in 0..200 {
+                    let rise = (at(step + 1) - at(step)) * direction(Some(line));
+                    prop_assert!(rise > -1e-7, "{:?} falls by {} of {}", fit, rise, step);
+                }
+            }
+        }
+
+        #[test]
+        fn a_fit_is_the_same_upside_down(rows in prop::collection::vec((-8..8_i8, -4..9_i8), 50..90)) {
+            let x: Vec<f64> = rows.iter().map(|row| f64::from(row.0)).collect();
+            let y: Vec<f64> = rows.iter().map(|row| f64::from(row.1)).collect();
+            let turned: Vec<f64> = y.iter().map(|y| -y).collect();
+            for (up, down) in fits(&x, &y).into_iter().zip(fits(&x, &turned)) {
+                let (Some(up), Some(down)) = (up.plcc, down.plcc) else { continue };
+                prop_assert!((up + down).abs() < 1e-6, "{} {}", up, down);
             }
         }
     }

@@ -5,31 +5,50 @@
 //! measure that is not defined (fewer than two rows, a side that is constant) is `None`. Values are never NaN: leaving
 //! such rows out is the caller's decision, so a NaN is a panic.
 
-mod across;
+mod additive;
+mod algorithms;
 mod bend;
 mod bootstrap;
+mod comparing;
+mod descent;
+mod estimate;
 mod exbedde;
+mod fit_intervals;
+mod flips;
 mod intervals;
+mod jackknife;
 mod kendall;
+mod letters;
 mod levels;
 mod logistic;
 mod over_splits;
+mod paired;
 mod pairwise;
 mod pearson;
 mod ranking;
 mod spearman;
+pub mod student;
 mod wilcoxon;
 
-pub use across::rank_across;
-pub use bootstrap::{Bootstrap, Estimate, Interval, IntervalMethod};
-pub use exbedde::{Exbedde, ExbeddeCity, ExbeddeMeasures, exbedde};
-pub use intervals::{Intervals, intervals};
+pub use algorithms::algorithm_srcc;
+pub use bootstrap::Bootstrap;
+pub use comparing::{Comparison, Equivalence, POWER, Test};
+pub use descent::fit_vqeg;
+pub use estimate::{
+    Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN, Scale, StandardError, combined, mean_estimate,
+    weighted_correlation, weighted_share,
+};
+pub use exbedde::{Exbedde, ExbeddeCity, ExbeddeCounts, ExbeddeMeasures, GROUP_PICTURES_MIN, exbedde};
+pub use fit_intervals::{FitEstimate, fit_estimates};
+pub use intervals::{Intervals, Resampling, intervals};
+pub use jackknife::{DeleteOne, Jackknife, jackknife};
 pub use kendall::krcc;
-pub use logistic::{Fit, FitStatus, Logistic, fit, fits};
+pub use logistic::{Fit, FitStatus, Logistic, ROWS_PER_PARAMETER, fit, fits};
 pub use over_splits::{OverSplits, over_splits};
+pub use paired::{Difference, Measure, PairedMeasure, ScoreColumns, paired};
 pub use pairwise::{PairwiseAccuracy, pairwise_accuracy};
 pub use pearson::{plcc, rmse};
-pub use ranking::{Comparison, Ranking, SceneScores, Standing, rank};
+pub use ranking::{Rank, RankOptions, Ranking, SceneScores, Standing, rank, rank_across};
 pub use spearman::srcc;
 
 #[cfg(test)]
@@ -56,19 +75,4 @@ impl Columns<'_> {
         let rows = self.score.len();
         assert!(self.mos.len() == rows && self.scene.len() == rows, "columns of one table");
     }
-}
-
-/// The mean of `values` for each number in `keys`: (number, mean), in the order of numbers. Algorithms' mean scores and
-/// mean labels are what their rank correlation is taken of.
-///
-/// # Panics
-/// Where the lengths differ.
-pub fn mean_by(keys: &[u32], values: &[f64]) -> Vec<(u32, f64)> {
-    assert_eq!(keys.len(), values.len(), "columns of one table");
-    let levels = Levels::of_numbers(keys);
-    let mean = |rows: &[u32]| {
-        let sum: f64 = rows.iter().map(|&row| values[row as usize]).sum();
-        (keys[rows[0] as usize], sum / rows.len() as f64)
-    };
-    levels.groups().map(mean).collect()
 }

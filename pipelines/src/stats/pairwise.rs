@@ -34,7 +34,8 @@ pub fn pairwise_accuracy(columns: &Columns<'_>) -> Option<PairwiseAccuracy> {
     columns.check();
     let (score, mos) = (Levels::of(columns.score), Levels::of(columns.mos));
     let mut sum = PairwiseAccuracy::default();
-    for scene in by_scene(&score, &mos, &Levels::of_numbers(columns.scene)) {
+    for scene in pairs_by_scene(&score, &mos, &Levels::of_numbers(columns.scene)) {
+        let scene = scene.accuracy();
         sum.agree += scene.agree;
         sum.disagree += scene.disagree;
         sum.tied += scene.tied;
@@ -42,8 +43,15 @@ pub fn pairwise_accuracy(columns: &Columns<'_>) -> Option<PairwiseAccuracy> {
     sum.value().map(|_| sum)
 }
 
-/// Each scene's own, in the order of scenes.
-pub(super) fn by_scene(score: &Levels, mos: &Levels, scene: &Levels) -> Vec<PairwiseAccuracy> {
+impl PairCounts {
+    /// Where x is the score and y the label: pairs of equal labels do not count.
+    pub(super) fn accuracy(&self) -> PairwiseAccuracy {
+        PairwiseAccuracy { agree: self.concordant, disagree: self.discordant, tied: self.tied_x }
+    }
+}
+
+/// How the pairs within each scene lie, in the order of scenes.
+pub(super) fn pairs_by_scene(score: &Levels, mos: &Levels, scene: &Levels) -> Vec<PairCounts> {
     let (mut scores, mut labels) = (Vec::new(), Vec::new());
     let of_scene = |rows: &[u32]| {
         scores.clear();
@@ -55,21 +63,20 @@ pub(super) fn by_scene(score: &Levels, mos: &Levels, scene: &Levels) -> Vec<Pair
     scene.groups().map(of_scene).collect()
 }
 
-fn compare(scores: &[u32], labels: &[u32]) -> PairwiseAccuracy {
+fn compare(scores: &[u32], labels: &[u32]) -> PairCounts {
     if scores.len() > COMPARE_ALL_MAX {
-        let pairs = PairCounts::of(&Levels::of_numbers(scores), &Levels::of_numbers(labels));
-        return PairwiseAccuracy { agree: pairs.concordant, disagree: pairs.discordant, tied: pairs.tied_x };
+        return PairCounts::of(&Levels::of_numbers(scores), &Levels::of_numbers(labels));
     }
-    let mut sum = PairwiseAccuracy::default();
+    let mut pairs = PairCounts::default();
     for (i, (score, label)) in scores.iter().zip(labels).enumerate() {
         for (other_score, other_label) in scores[..i].iter().zip(&labels[..i]) {
-            if label != other_label {
-                sum.tied += u64::from(score == other_score);
-                sum.agree += u64::from(score != other_score && (score > other_score) == (label > other_label));
-            }
-            sum.disagree += u64::from(label != other_label);
+            let (same_score, same_label) = (score == other_score, label == other_label);
+            let alike = !same_score && !same_label && (score > other_score) == (label > other_label);
+            pairs.concordant += u64::from(alike);
+            pairs.discordant += u64::from(!alike && !same_score && !same_label);
+            pairs.tied_x += u64::from(same_score && !same_label);
+            pairs.tied_y += u64::from(same_label && !same_score);
         }
     }
-    sum.disagree -= sum.agree + sum.tied;
-    sum
+    pairs
 }

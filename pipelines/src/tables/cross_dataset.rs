@@ -10,7 +10,7 @@ table! {
         run: String,
         /// Of the model that scored: 64 digits.
         fingerprint: String,
-        /// What the algorithms are compared by: `score` or `mos`, the mean over scenes.
+        /// What the algorithms are compared by: `score`, adjusted for scenes, or `mos`, the mean over scenes.
         measure: String,
         /// One data set, the earlier one of the run.
         dataset_a: String,

@@ -4,6 +4,7 @@
 #[macro_use]
 mod row;
 
+pub mod comparisons;
 pub mod correlations;
 pub mod cross_dataset;
 pub mod epochs;

@@ -1,9 +1,9 @@
 //! A table of reports as a struct: its fields are the columns. Their types are those that every reader has: text, whole
-//! numbers of 64 bits with a sign, floating-point numbers of 64 bits.
+//! numbers of 64 bits with a sign, floating-point numbers of 64 bits, true or false.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, TimeUnit};
 use jiff::Timestamp;
 
@@ -42,6 +42,14 @@ cell!(String, Utf8, StringArray, |text: &'a String| text.as_str());
 cell!(f64, Float64, Float64Array, |number: &f64| *number);
 cell!(u32, Int64, Int64Array, |number: &u32| i64::from(*number));
 cell!(u64, Int64, Int64Array, |number: &u64| i64::try_from(*number).expect("a count of rows"));
+
+impl Cell for bool {
+    const TYPE: DataType = DataType::Boolean;
+
+    fn column<'a>(cells: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        Arc::new(cells.map(|cell| Some(*cell)).collect::<BooleanArray>())
+    }
+}
 
 impl Cell for Timestamp {
     // In UTC. The type with a zone is one that readers differ about.

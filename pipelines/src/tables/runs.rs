@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::run::RunRecord;
+use crate::status::RunStatus;
 
 /// The table's name.
 pub const RUNS: &str = "runs";
@@ -12,7 +12,7 @@ table! {
     RunRow {
         /// Its name.
         run: String,
-        /// `running` or `complete`.
+        /// `planning`, `running`, `paused`, `complete`, `cancelled`, `failed` or `interrupted`.
         state: String,
         /// When it was first planned.
         created: Timestamp,
@@ -36,24 +36,29 @@ table! {
         datasets: String,
         /// Rows in.
         pictures: u64,
-        /// Rows with a score, when last counted.
+        /// Rows with a score, in the parts that are in the store.
         scored: u64,
-        /// Rows with an error, when last counted.
+        /// Rows with an error, in the parts that are in the store.
         failed: u64,
         /// Windows planned.
         windows: u64,
-        /// Files of scores.
+        /// Files of scores that were planned.
         parts: u64,
+        /// Of them, those that are in the store.
+        parts_done: u64,
+        /// Windows that were planned for those.
+        windows_done: u64,
     }
 }
 
-impl From<&RunRecord> for RunRow {
-    fn from(record: &RunRecord) -> RunRow {
-        let (spec, counts) = (&record.spec, &record.counts);
+impl From<&RunStatus> for RunRow {
+    fn from(status: &RunStatus) -> RunRow {
+        let (record, progress) = (&status.record, &status.progress);
+        let spec = &record.spec;
         let datasets: Vec<&str> = spec.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
         RunRow {
             run: record.name.to_string(),
-            state: record.state.to_string(),
+            state: status.state.to_string(),
             created: record.created,
             updated: record.updated,
             fingerprint: record.fingerprint.clone(),
@@ -64,11 +69,13 @@ impl From<&RunRecord> for RunRow {
             device: spec.device.clone(),
             remark: spec.remark.clone(),
             datasets: datasets.join(","),
-            pictures: counts.pictures,
-            scored: counts.scored,
-            failed: counts.failed,
-            windows: counts.windows,
-            parts: record.parts.len() as u64,
+            pictures: progress.pictures,
+            scored: progress.scored,
+            failed: progress.failed,
+            windows: progress.windows,
+            parts: progress.parts,
+            parts_done: progress.parts_done,
+            windows_done: progress.windows_done,
         }
     }
 }

@@ -22,7 +22,12 @@ pub const SCORES: &str = "scores";
 /// The folder of one algorithm's parts. Its keys are not named as columns are: pyarrow refuses a column that is in both
 /// the path and the file, and the file has them all, so that one part can be read by itself.
 pub fn part_folder(dataset: &str, algorithm: &str) -> String {
-    format!("{SCORES}/by_dataset={dataset}/by_algorithm={algorithm}")
+    format!("{}/by_algorithm={algorithm}", dataset_folder(dataset))
+}
+
+/// The folder of a data set's parts.
+pub fn dataset_folder(dataset: &str) -> String {
+    format!("{SCORES}/by_dataset={dataset}")
 }
 
 /// A part's object in the store.

@@ -12,6 +12,7 @@ use super::trial::{ModelRef, TRIALS, Trial, trial_key};
 use crate::names::DatasetName;
 use crate::place::{Place, PlaceError};
 use crate::stats;
+use crate::trained_on::TrainedOn;
 
 /// How far a trial is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,9 @@ pub struct TrialRecord {
     pub learnable: u64,
     /// What came of it; None while it is running.
     pub kept: Option<Kept>,
+    /// All that what it learned has seen: of this training, and of what it began with. Empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "TrainedOn::is_empty")]
+    pub trained_on: TrainedOn,
     /// The program and machine that trained, by setting.
     pub provenance: BTreeMap<String, String>,
 }
@@ -133,7 +137,12 @@ const RECORD: &str = "trial.json";
 
 impl TrialRecord {
     /// Of a trial that begins now.
-    pub fn begun(trial: &Trial, learnable: u64, provenance: BTreeMap<String, String>) -> TrialRecord {
+    pub fn begun(
+        trial: &Trial,
+        learnable: u64,
+        trained_on: TrainedOn,
+        provenance: BTreeMap<String, String>,
+    ) -> TrialRecord {
         let now = Timestamp::now();
         TrialRecord {
             name: trial.name(),
@@ -149,6 +158,7 @@ impl TrialRecord {
             pictures: [trial.train.len(), trial.validation.len(), trial.test.len()],
             learnable,
             kept: None,
+            trained_on,
             provenance,
         }
     }

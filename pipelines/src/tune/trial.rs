@@ -10,9 +10,10 @@ use super::chance;
 use super::scenes::SceneTexts;
 use super::setup::{Select, Setup, SetupError};
 use super::splits::{Splits, SplitsError};
-use crate::dataset::{DataSet, Definition, Picture};
+use crate::dataset::{DataSet, DatasetSource, Definition, Picture};
 use crate::digest;
 use crate::names::{AlgorithmName, DatasetName, near};
+use crate::trained_on::source_of;
 
 /// The folder of trials in a store.
 pub const TRIALS: &str = "trials";
@@ -25,6 +26,9 @@ const VERSION: u32 = 1;
 pub struct Trial {
     /// Whose pictures.
     pub dataset: DatasetName,
+    /// What the data set's name stands for. No part of the trial's name: the pictures' addresses are.
+    #[serde(default)]
+    pub source: Option<DatasetSource>,
     /// Which of the splits, from 1.
     pub split: usize,
     /// The digest of all the splits (`Splits::digest`).
@@ -189,6 +193,7 @@ impl Trial {
             |picture: &Picture, scene: &str| training.contains(scene) && !without.contains(picture.algorithm.as_str());
         let trial = Trial {
             dataset: dataset.name.clone(),
+            source: Some(source_of(dataset)),
             split,
             splits: splits.digest(),
             model: model.clone(),

@@ -69,6 +69,8 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
         algorithms: (0..shape.algorithms).map(algorithm_name).collect(),
         protocol: (dataset == 1).then(|| "exbedde".to_owned()),
         definition: String::new(),
+        seen_in_training: None,
+        hazy: None,
     };
     RunRecord {
         name: name.parse().unwrap(),
@@ -88,6 +90,7 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
         },
         fingerprint: FINGERPRINT.to_owned(),
         counts: Counts { pictures, windows: pictures * 15, scored: pictures - failed, failed },
+        counted: None,
         provenance: [].into(),
         parts,
         request: None,

@@ -9,10 +9,11 @@ use clap::builder::BoolishValueParser;
 use dqa_model::{Arithmetic, ClipConfig, ClipWeights, Explainer, Isa, Options, PromptMode, Prompts, Scorer, Views};
 use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
+use dqa_pipelines::trained_on::TrainedOn;
 
 use crate::decode::Limits;
 use crate::engine::Settings;
-use crate::models::{self, OpenError, Opened};
+use crate::models::{self, OpenError, Opened, Training};
 use crate::program::{advise, note};
 
 /// Flags that say with what to score.
@@ -104,6 +105,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// The device, with what matters for its speed and arithmetic: `cpu (avx512, 2 threads)`.
     pub device: String,
+    /// What it learned from, as far as its files say.
+    pub trained_on: TrainedOn,
 }
 
 /// A model for those who load it elsewhere.
@@ -134,6 +137,7 @@ impl ModelArgs {
         let device = device(&self.device)?;
         self.machine.start_threads()?;
         let (weights, prompts, options) = opened(self, &device)?;
+        let trained_on = self.trained_on(&weights);
         let scorer = Arc::new(Scorer::new(&weights, &prompts, &options).context("cannot build the model")?);
         let shown = shown(&device, &self.device);
         note(format_args!(
@@ -147,7 +151,18 @@ impl ModelArgs {
         if !device.is_cpu() && self.dtype == Arithmetic::F32 {
             note(format_args!("f32 on a GPU is the check of record, and slow: --dtype f16 runs on kernels of our own"));
         }
-        Ok(Loaded { scorer, settings: self.machine.settings(self.batch, &device, self.limits.limits()), device: shown })
+        let settings = self.machine.settings(self.batch, &device, self.limits.limits());
+        Ok(Loaded { scorer, settings, device: shown, trained_on })
+    }
+
+    /// What weights and prompts learned from, as far as their files say; what cannot be read is said on standard error.
+    fn trained_on(&self, weights: &ClipWeights) -> TrainedOn {
+        let prompts = self.prompts.as_deref().map_or(Training::NotRecorded, Training::of_prompts);
+        let (trained_on, unreadable) = Training::of_weights(&self.model, weights.files()).and(prompts).known();
+        if let Some(unreadable) = unreadable {
+            note(format_args!("warning: {unreadable}"));
+        }
+        trained_on
     }
 
     /// What the model is, for those who load it elsewhere; its files are read, and it is not made.

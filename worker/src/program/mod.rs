@@ -22,6 +22,8 @@ pub enum Done {
     SomeFailed,
     /// It could not go on, and another process can: exit code 75, EX_TEMPFAIL of sysexits.h.
     Restart,
+    /// It said why, and ends with this exit code.
+    Exit(u8),
 }
 
 /// How results are written.
@@ -64,6 +66,7 @@ pub fn run<C: Parser>(arguments: Vec<OsString>, act: impl FnOnce(C) -> anyhow::R
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::SomeFailed) => ExitCode::from(1),
         Ok(Done::Restart) => ExitCode::from(75),
+        Ok(Done::Exit(code)) => ExitCode::from(code),
         Err(error) if error.chain().any(is_closed_pipe) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&error);

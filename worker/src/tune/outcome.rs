@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use dqa_model::{Arithmetic, ClipWeights, Options, PromptMode, Scorer};
+use dqa_model::{Arithmetic, ClipWeights, Options, PromptMode, Scorer, with_metadata};
 use dqa_pipelines::tables::epochs::{self, EPOCHS};
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::predictions::{self, PREDICTIONS, PredictionRow};
+use dqa_pipelines::trained_on::METADATA_KEY;
 use dqa_pipelines::tune::{Kept, Measures, Select, TrialPicture, TrialRecord, TrialState, WeightsDtype};
 use jiff::Timestamp;
 
@@ -146,9 +147,11 @@ fn write_files(
     scored: &[Prediction],
 ) -> Result<(), TrainError> {
     let Training { trial, store, runtime, history, record, .. } = training;
+    let trained_on = record.trained_on.to_json();
+    let recorded = |file| with_metadata(file, &[(METADATA_KEY, &trained_on)]);
     let mut files = Vec::new();
     if let PromptMode::Learned(prompts) = prompts {
-        files.push(("prompts.safetensors".to_owned(), prompts.to_bytes().map_err(StartError::from)?));
+        files.push(("prompts.safetensors".to_owned(), recorded(prompts.to_bytes().map_err(StartError::from)?)));
     }
     if trial.setup.tune.changes_weights() {
         let dtype = match trial.setup.weights_dtype {
@@ -156,7 +159,7 @@ fn write_files(
             WeightsDtype::F16 => Arithmetic::F16,
         };
         files.push(("config.json".to_owned(), weights.config().to_json().into_bytes()));
-        files.push(("model.safetensors".to_owned(), weights.to_bytes(dtype)));
+        files.push(("model.safetensors".to_owned(), recorded(weights.to_bytes(dtype))));
     }
     let row = |(picture, prediction): (&TrialPicture, &Prediction)| PredictionRow {
         trial: record.name.clone(),

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use dqa_model::{
     ClipConfig, ClipWeights, ConfigError, PromptInit, PromptMode, PromptShape, Prompts, PromptsError, Words,
 };
+use dqa_pipelines::trained_on::TrainedOn;
 use dqa_pipelines::tune::{Init, ModelRef, PromptsRef, Setup};
 
-use crate::models::{self, OpenError};
+use crate::models::{self, OpenError, Training};
+use crate::program::note;
 
 /// What stands before the path of a configuration whose weights are to be new.
 const NEW: &str = "new:";
@@ -18,6 +20,7 @@ pub struct Start {
     weights: ClipWeights,
     prompts: Option<Prompts>,
     model: ModelRef,
+    trained_on: TrainedOn,
 }
 
 /// Why there is nothing to begin with.
@@ -53,13 +56,23 @@ impl Start {
                 Some(PromptsRef { name: file.display().to_string(), digest: prompts.digest()?.to_string() })
             }
         };
+        let of_prompts = prompts.as_ref().map_or(Training::NotRecorded, |(file, _)| Training::of_prompts(file));
+        let (trained_on, unreadable) = Training::of_weights(model, weights.files()).and(of_prompts).known();
+        if let Some(unreadable) = unreadable {
+            note(format_args!("warning: {unreadable}"));
+        }
         let model = ModelRef { name: model.to_owned(), digest: weights.digest().to_string(), prompts: prompts_ref };
-        Ok(Start { weights, prompts: prompts.map(|(_, prompts)| prompts), model })
+        Ok(Start { weights, prompts: prompts.map(|(_, prompts)| prompts), model, trained_on })
     }
 
     /// What it is, for a trial.
     pub fn model(&self) -> &ModelRef {
         &self.model
+    }
+
+    /// What it has learned from before.
+    pub fn trained_on(&self) -> &TrainedOn {
+        &self.trained_on
     }
 
     /// CLIP's weights.

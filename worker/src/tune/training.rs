@@ -8,6 +8,7 @@ use dqa_model::{INPUT_SIDE, Sees, Views, whole_view};
 use dqa_pipelines::causes;
 use dqa_pipelines::place::Place;
 use dqa_pipelines::tables::epochs::EpochRow;
+use dqa_pipelines::trained_on::TrainedOn;
 use dqa_pipelines::tune::{self, Measures, Select, Setup, Trial, TrialPicture, TrialRecord, Tune};
 use tokio::runtime::Handle;
 use tracing::info;
@@ -56,9 +57,12 @@ impl<'a> Training<'a> {
             }
         }
         let learnable = trainer.learnable() as u64;
+        let mut trained_on = runner.start.trained_on().clone();
+        trained_on.add(&TrainedOn::of_trial(trial));
         let record = match runtime.block_on(TrialRecord::find(store, &name))? {
-            Some(record) => record,
-            None => TrialRecord::begun(trial, learnable, outcome::provenance(&runner.machine)),
+            // An earlier version may have begun it, which recorded nothing.
+            Some(record) => TrialRecord { trained_on, ..record },
+            None => TrialRecord::begun(trial, learnable, trained_on, outcome::provenance(&runner.machine)),
         };
         runtime.block_on(record.write(store))?;
         each(Event::Begun { learnable, epochs_done: history.epochs.len() as u32 });

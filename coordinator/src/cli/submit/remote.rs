@@ -1,17 +1,19 @@
 //! `submit --coordinator`: the same request, made of a coordinator. Pictures and scores do not pass through here: only the
 //! model's files go up, once.
 
-use std::io::{Write, stdout};
-
+use dqa_pipelines::report::ReportIntervals;
 use dqa_proto::v1;
-use dqa_worker::program::{Done, Unwritten, advise, note};
+use dqa_worker::program::{Done, advise, note};
 
-use super::{Args, definitions};
+use super::{Args, definitions, warn_of_leaks};
 use crate::cli::remote::{Client, class, given, model, refusal, send_model};
 use crate::cli::{report, watch};
 
 /// The first version of the protocol with limits of pictures.
 const LIMITS_SINCE: u32 = 2;
+
+/// The first version of the protocol with hazy inputs that are scored, and data sets that are defined anew.
+const HAZY_SINCE: u32 = 3;
 
 pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Done> {
     let definitions = definitions(&args.datasets)?;
@@ -29,8 +31,10 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
         shard_windows: args.shard_windows,
         priority: args.priority,
         remark: args.remark.clone().unwrap_or_default(),
-        replicates: report.replicates,
+        replicates: if report.intervals == ReportIntervals::Bootstrap { report.replicates } else { 0 },
         seed: report.seed,
+        redefine: args.redefine.names().iter().map(ToString::to_string).collect(),
+        with_hazy: args.with_hazy,
         limits: Some(v1::PictureLimits {
             pixels_max: limits.pixels_max,
             side_max: limits.side_max,
@@ -48,16 +52,22 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
         );
         return Err(advise(error, "install this version there, or leave them out"));
     }
+    if (args.with_hazy || !args.redefine.names().is_empty()) && protocol_version < HAZY_SINCE {
+        let error = anyhow::anyhow!("the coordinator is of an older version, which knows no --with-hazy or --redefine");
+        return Err(advise(error, "install this version there, or leave them out"));
+    }
     let answer = client.submit(v1::SubmitRequest { run: Some(run) }).await.map_err(|status| refusal(&status))?;
     let run = given(answer.into_inner().run)?;
     note(format_args!("{}", watch::line(&run)));
-    if args.detach {
-        note(format_args!("`dqa-coord status {} --watch` shows it", run.name));
-        return Ok(Done::All);
-    }
-    let run = watch::watch(&mut client, &run.name).await?;
+    let run = if args.detach {
+        watch::until_planned(&mut client, &run.name).await?
+    } else {
+        watch::watch(&mut client, &run.name).await?
+    };
+    warn_of_leaks(&run.training_leaks);
     match run.state() {
         v1::RunState::Complete => {}
+        _ if args.detach && !watch::has_ended(&run) => {}
         v1::RunState::Cancelled => anyhow::bail!("run {} was called off", run.name),
         _ => {
             let error = anyhow::anyhow!("{}", run.failure).context(format!("run {} failed", run.name));
@@ -66,9 +76,16 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
             return Err(advise(error, advice));
         }
     }
-    let text = report::fetched(&mut client, &run.name, &[], args.report.format()).await?;
-    let mut out = stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten::from)?;
+    if args.detach {
+        let coordinator = args.remote.coordinator.as_deref().unwrap_or_default();
+        note(format_args!("run {} is planned and goes on there", run.name));
+        note(format_args!("`dqa-coord status {} --watch --coordinator {coordinator}` says how far it is", run.name));
+        return Ok(Done::All);
+    }
+    // As in this process: what is shown is what the store has.
+    let request = v1::GetReportRequest { write: true, ..args.report.request(run.name.clone(), &[]) };
+    let text = report::fetched(&mut client, request).await?;
+    report::print(&text)?;
     let failed = run.progress.is_some_and(|progress| progress.pictures_failed > 0);
     Ok(if failed { Done::SomeFailed } else { Done::All })
 }

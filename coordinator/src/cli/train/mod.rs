@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 
 use super::StoreArgs;
 use super::learner::LearnerArgs;
+use super::named::RedefineArgs;
 use super::usable;
 use progress::Progress;
 use results::Results;
@@ -25,10 +26,15 @@ use setup::SetupArgs;
 
 /// Learns prompts, or a model, from a data set's labels.
 #[derive(clap::Args)]
+#[command(arg = crate::cli::here_only::coordinator())]
 pub(super) struct Args {
-    /// The data set: a name from configs/datasets, a definition (TOML), or a folder. It has labels.
+    /// The data set: a name from configs/datasets, a definition (TOML), or a folder; or NAME= and one of these, for another name
+    /// than its own. It has labels.
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
     dataset: String,
+
+    #[command(flatten)]
+    redefine: RedefineArgs,
 
     /// CLIP: a folder or a file in any form that `submit` takes, hf:OWNER/NAME or hf:OWNER/NAME@REVISION; or new:CONFIG.json, with
     /// new weights.
@@ -91,6 +97,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let loaded = dataset::load(&definition).await;
     let mut data = loaded.with_context(|| format!("cannot load data set `{}`", definition.name))?;
     let store = args.store.create().await?;
+    args.redefine.register(&store, [(&definition, &data)], "a training", true).await?;
     let runner = runner(args, &setup)?;
     setup = runner.start().resolve(&setup);
     let skipped = if args.skip_unreadable {
@@ -105,6 +112,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     if args.dry_run {
         return Ok(Done::All);
     }
+    args.redefine.register(&store, [(&definition, &data)], "a training", false).await?;
     splits.keep(&store).await?;
     let mut records = Vec::new();
     let mut progress = Progress::new(&trials);

@@ -120,6 +120,8 @@ fn record(pictures: &[Picture]) -> RunRecord {
         algorithms: Vec::new(),
         protocol: None,
         definition: String::new(),
+        seen_in_training: None,
+        hazy: None,
     };
     let rows = pictures.len() as u64;
     RunRecord {
@@ -140,6 +142,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
         },
         fingerprint: "f".to_owned(),
         counts: Counts { pictures: rows, windows: rows, scored: rows, failed: 0 },
+        counted: None,
         provenance: [].into(),
         parts: parts.into_iter().map(part).collect(),
         request: None,

@@ -1,0 +1,241 @@
+//! What a data set's name stands for: which file is which picture, of which algorithm and scene. Two definitions with one
+//! source name the same pictures in the same way, whatever else they say.
+//!
+//! Labels, the protocol, hazy and clear inputs, and `skip` are no part of it: with them the same picture is known by more,
+//! or is left out, but never becomes another one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::definition::{Definition, Importer};
+use super::load::is_usual;
+use crate::names::AlgorithmName;
+use crate::run::DatasetSpec;
+
+/// The source of a data set's pictures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetSource {
+    /// The address of the root folder, as [`canonical_address`] writes it.
+    pub root: String,
+    /// How pictures' paths are made, with the data set's name for `{dataset}`; empty: found by looking.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layout: Vec<String>,
+    /// How a scene is read from an `{image}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scene: Option<String>,
+    /// The importer whose table names the pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importer: Option<Importer>,
+    /// The table of pictures below the root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// Algorithms' names by what paths and tables call them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub algorithms: BTreeMap<String, AlgorithmName>,
+}
+
+/// One way in which two sources differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceDifference {
+    /// The definition's key.
+    pub key: String,
+    /// What the one has.
+    pub first: String,
+    /// What the other has.
+    pub second: String,
+}
+
+impl fmt::Display for SourceDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} and {})", self.key, self.first, self.second)
+    }
+}
+
+impl Definition {
+    /// Returns what says which file is which picture of this data set.
+    pub fn source(&self) -> DatasetSource {
+        let name = self.name_in_files();
+        DatasetSource {
+            root: canonical_address(&self.root),
+            layout: self.layout.iter().map(|layout| layout.replace("{dataset}", name.as_str())).collect(),
+            scene: self.scene.clone(),
+            importer: self.importer,
+            manifest: self.manifest.clone(),
+            algorithms: self.algorithms.clone(),
+        }
+    }
+}
+
+impl DatasetSpec {
+    /// Returns the source of a data set in a run's record. A record of an older version has no more than its definition.
+    pub fn source(&self) -> DatasetSource {
+        let root = canonical_address(&self.root);
+        match Definition::from_toml(&self.definition) {
+            Ok(definition) => DatasetSource { root, ..definition.source() },
+            Err(_) => DatasetSource { root, ..Definition::new(self.name.clone(), self.root.clone()).source() },
+        }
+    }
+}
+
+impl DatasetSource {
+    /// Returns how the two differ; empty: they are the same source. A layout more at the end and an alias more add pictures
+    /// and change none. A folder of which nothing is said is the same as with the usual layout that was found in it.
+    pub fn differences(&self, other: &DatasetSource) -> Vec<SourceDifference> {
+        let text = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+        let importer = |source: &DatasetSource| {
+            let importer = source.importer?;
+            Some(format!("{importer:?}").to_lowercase())
+        };
+        let mut pairs = vec![("root".to_owned(), self.root.clone(), other.root.clone())];
+        if !self.has_layouts_of(other) {
+            pairs.push(("layout".to_owned(), self.shown_layout(), other.shown_layout()));
+        }
+        pairs.push(("scene".to_owned(), text(self.scene.clone()), text(other.scene.clone())));
+        pairs.push(("importer".to_owned(), text(importer(self)), text(importer(other))));
+        pairs.push(("manifest".to_owned(), text(self.manifest.clone()), text(other.manifest.clone())));
+        for (called, name) in &self.algorithms {
+            if let Some(other) = other.algorithms.get(called) {
+                pairs.push((format!("algorithms.{called}"), name.to_string(), other.to_string()));
+            }
+        }
+        let unlike = pairs.into_iter().filter(|(_, first, second)| first != second);
+        unlike.map(|(key, first, second)| SourceDifference { key, first, second }).collect()
+    }
+
+    fn has_layouts_of(&self, other: &DatasetSource) -> bool {
+        let is_bare =
+            |source: &DatasetSource| source.layout.is_empty() && source.importer.is_none() && source.manifest.is_none();
+        let is_found = |source: &DatasetSource| matches!(&source.layout[..], [layout] if is_usual(layout));
+        if is_bare(self) || is_bare(other) {
+            return (is_bare(self) || is_found(self)) && (is_bare(other) || is_found(other));
+        }
+        self.layout.starts_with(&other.layout) || other.layout.starts_with(&self.layout)
+    }
+
+    fn shown_layout(&self) -> String {
+        match (self.importer, &self.manifest) {
+            (Some(importer), _) => format!("the importer {}", format!("{importer:?}").to_lowercase()),
+            (None, Some(manifest)) => format!("the manifest {manifest}"),
+            (None, None) if self.layout.is_empty() => "that of a bare folder".to_owned(),
+            (None, None) => self.layout.join(", "),
+        }
+    }
+}
+
+impl fmt::Display for DatasetSource {
+    /// `file:///data/out/ (layout {algorithm}/{scene}.png)`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layout = self.shown_layout();
+        let layout = if self.layout.is_empty() { layout } else { format!("layout {layout}") };
+        match layout.as_str() {
+            "that of a bare folder" => write!(f, "{} (a bare folder)", self.root),
+            _ => write!(f, "{} ({layout})", self.root),
+        }
+    }
+}
+
+/// Returns the address of a folder in the one form that listings have: a URL with a slash at its end, of a folder of this
+/// machine without links, `.` and `..`. A remote store is not opened for it, and a folder need not be there.
+pub fn canonical_address(address: &str) -> String {
+    let path = match Url::parse(address) {
+        Ok(url) if url.scheme() == "file" => url.to_file_path().ok(),
+        Ok(mut url) => {
+            if !url.path().ends_with('/') {
+                url.set_path(&format!("{}/", url.path()));
+            }
+            return url.into();
+        }
+        Err(_) => std::path::absolute(address).ok(),
+    };
+    let url = path.and_then(|path| Url::from_directory_path(without_links(&path)).ok());
+    url.map_or_else(|| address.to_owned(), Into::into)
+}
+
+/// The path of a folder without links, as far as there are folders.
+fn without_links(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
+    let Some((folder, canonical)) = there else { return path.to_owned() };
+    match path.strip_prefix(folder) {
+        Ok(rest) if !rest.as_os_str().is_empty() => canonical.join(rest),
+        _ => canonical,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition(text: &str) -> Definition {
+        toml::from_str(&format!("name = \"d\"\n{text}")).unwrap()
+    }
+
+    fn keys(first: &str, second: &str) -> Vec<String> {
+        let differences = definition(first).source().differences(&definition(second).source());
+        differences.into_iter().map(|difference| difference.key).collect()
+    }
+
+    #[test]
+    fn sources_differ_by_what_says_which_picture_is_which() {
+        let base = "root = \"s3://b/out\"\nlayout = \"{algorithm}/{scene}.png\"\n";
+        let none: Vec<String> = Vec::new();
+        assert_eq!(keys(base, base), none);
+        assert_eq!(keys(base, &base.replace("b/out", "b/out/")), none);
+        assert_eq!(keys(base, &base.replace("b/out", "b/other")), ["root"]);
+        assert_eq!(keys(base, &base.replace(".png", ".jpg")), ["layout"]);
+        assert_eq!(keys(base, "root = \"s3://b/out\"\n"), ["layout"]);
+        assert_eq!(keys(base, "root = \"s3://b/out\"\nmanifest = \"m.csv\"\n"), ["manifest"]);
+        assert_eq!(keys(base, &format!("{base}scene = \"{{scene}}_{{}}\"\n")), ["scene"]);
+        let more = base
+            .replace("\"{algorithm}/{scene}.png\"", "[\"{algorithm}/{scene}.png\", \"{algorithm}.tar/{scene}.png\"]");
+        assert_eq!(keys(base, &more), none, "pictures may be added");
+        for same in [
+            "skip = \"old/{}.png\"\n",
+            "protocol = \"exbedde\"\n",
+            "[labels]\nfile = \"mos.csv\"\n",
+            "[hazy]\nlayout = \"hazy/{scene}.png\"\n",
+        ] {
+            assert_eq!(keys(base, &format!("{base}{same}")), none, "{same}");
+        }
+        let named = |name: &str| format!("{base}[algorithms]\n{name}\n");
+        assert_eq!(keys(base, &named("AOD = \"AOD-Net\"")), none);
+        assert_eq!(keys(&named("AOD = \"AOD-Net\""), &named("AOD = \"AOD\"")), ["algorithms.AOD"]);
+    }
+
+    #[test]
+    fn a_bare_folder_is_what_was_found_in_it() {
+        let bare = "root = \"s3://b/out\"\n";
+        for (layout, is_same) in [
+            ("{algorithm}/{scene}.{ext}", true),
+            ("{algorithm}/imgs/{image}.{ext}", true),
+            ("{algorithm}/{scene}.png", false),
+        ] {
+            let found = format!("{bare}layout = \"{layout}\"\n");
+            assert_eq!(keys(bare, &found).is_empty(), is_same, "{layout}");
+            assert_eq!(keys(&found, bare).is_empty(), is_same, "{layout}");
+        }
+    }
+
+    #[test]
+    fn a_folder_has_one_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().canonicalize().unwrap().display().to_string();
+        let url = format!("file://{folder}/");
+        let dotted = format!("{folder}/./");
+        for address in [folder.as_str(), &url, url.trim_end_matches('/'), &dotted] {
+            assert_eq!(canonical_address(address), url, "{address}");
+        }
+        assert_eq!(canonical_address("s3://bucket/a b"), "s3://bucket/a%20b/");
+        assert_eq!(canonical_address("/nowhere/at/all"), "file:///nowhere/at/all/");
+        let gone = dir.path().join("gone");
+        let before = {
+            std::fs::create_dir(&gone).unwrap();
+            canonical_address(gone.to_str().unwrap())
+        };
+        std::fs::remove_dir(&gone).unwrap();
+        assert_eq!(canonical_address(gone.to_str().unwrap()), before);
+    }
+}

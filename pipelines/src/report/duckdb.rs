@@ -1,0 +1,103 @@
+//! Views for those who read a store with DuckDB: a run's `scores.sql` names exactly its parts, because the files of `scores`
+//! hold the rows of all runs; `latest.sql` has the views of the complete run that was used last.
+//!
+//! They are made of the records and can be made again at any time: nothing of dqa reads them.
+
+use std::fmt::Write;
+
+use super::ReportError;
+use crate::place::Place;
+use crate::run::{RUNS, RunRecord, RunState};
+use crate::tables::comparisons::COMPARISONS;
+use crate::tables::correlations::CORRELATIONS;
+use crate::tables::cross_dataset::CROSS_DATASET;
+use crate::tables::leaderboard::LEADERBOARD;
+use crate::tables::report_key;
+use crate::tables::scores::SCORES;
+
+/// In the store's folder.
+const LATEST: &str = "latest.sql";
+
+/// The tables of reports of which a run may have a file.
+const REPORTS: [&str; 4] = [CORRELATIONS, LEADERBOARD, COMPARISONS, CROSS_DATASET];
+
+/// Writes the views of a complete run, and those of the complete run that was used last.
+///
+/// # Errors
+/// Where the store fails.
+pub(super) async fn write(store: &Place, record: &RunRecord) -> Result<(), ReportError> {
+    let key = format!("{RUNS}/{}/{SCORES}.sql", record.name);
+    store.put(&key, scores(store, record).into()).await?;
+    let records = RunRecord::all(store).await?;
+    let complete = records.iter().filter(|record| record.state == RunState::Complete);
+    if let Some(last) = complete.max_by_key(|record| (record.updated, record.created)) {
+        let mut text = scores(store, last);
+        for table in REPORTS {
+            let key = report_key(table, &last.name);
+            match store.head(&key).await {
+                Ok(_) => text += &report(store, table, &key),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        store.put(LATEST, text.into()).await?;
+    }
+    Ok(())
+}
+
+/// The view of a run's rows. The folders' keys are not columns of it, as they are none of the table.
+fn scores(store: &Place, record: &RunRecord) -> String {
+    let (run, updated) = (&record.name, record.updated);
+    let mut text =
+        format!("-- The scores of run {run}, as of {updated:.0}: the rows of exactly its parts. For DuckDB.\n");
+    let _ = writeln!(
+        text,
+        "CREATE OR REPLACE VIEW {SCORES} AS SELECT {} AS run, * FROM read_parquet([",
+        quoted(run.as_str())
+    );
+    for part in &record.parts {
+        let _ = writeln!(text, "  {},", quoted(&address(store, &part.key)));
+    }
+    text + "], union_by_name = true, hive_partitioning = false);\n"
+}
+
+fn report(store: &Place, table: &str, key: &str) -> String {
+    let file = quoted(&address(store, key));
+    format!("CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet({file}, hive_partitioning = false);\n")
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// An object as DuckDB names it: a path, or a URL with nothing escaped.
+fn address(store: &Place, key: &str) -> String {
+    let url = store.url();
+    if let (true, Ok(folder)) = (store.is_local(), url.to_file_path()) {
+        return folder.join(key).display().to_string();
+    }
+    format!("{}://{}/{}", url.scheme(), url.host_str().unwrap_or_default(), store.path(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+    use url::Url;
+
+    use super::*;
+
+    #[test]
+    fn objects_are_named_as_duckdb_names_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().canonicalize().unwrap().join("a store é");
+        std::fs::create_dir(&folder).unwrap();
+        let local = Place::open(folder.to_str().unwrap(), Path::new("")).unwrap();
+        assert_eq!(address(&local, "scores/p.parquet"), folder.join("scores/p.parquet").display().to_string());
+        let remote = Place::of(Arc::new(InMemory::new()), Url::parse("s3://bucket/").unwrap());
+        assert_eq!(address(&remote, "scores/p.parquet"), "s3://bucket/scores/p.parquet");
+        assert_eq!(quoted("o'hare"), "'o''hare'");
+    }
+}

@@ -1,0 +1,146 @@
+//! Finding the run that a user means: by its name, by how its name begins, or the one that was used last. Every command and
+//! the coordinator look runs up here, so that one text means one run everywhere.
+
+use std::cmp::Reverse;
+
+use super::{RUNS, RunError, RunRecord};
+use crate::names::{self, RunName};
+use crate::place::Place;
+
+/// Names that an error shows.
+const SHOWN_MAX: usize = 8;
+
+impl RunRecord {
+    /// Returns the record of the run of this name, or else of the only run whose name begins so.
+    ///
+    /// # Errors
+    /// Where the store fails or the record is not one; where there is no such run, with names near to it; where several begin
+    /// so, with their names.
+    pub async fn read(store: &Place, name: &RunName) -> Result<RunRecord, RunError> {
+        if let Some(record) = RunRecord::find(store, name).await? {
+            return Ok(record);
+        }
+        let all = store.folders(RUNS).await?;
+        let mut names: Vec<&str> =
+            all.iter().map(String::as_str).filter(|other| other.starts_with(name.as_str())).collect();
+        names.sort_unstable();
+        let unknown = || {
+            let near = names::near(name.as_str(), all.iter().map(String::as_str));
+            let near = near.into_iter().map(str::to_owned).collect();
+            RunError::Unknown { run: name.to_string(), store: store.url().to_string(), near }
+        };
+        match names[..] {
+            [] => Err(unknown()),
+            [one] => {
+                let record = match one.parse() {
+                    Ok(name) => RunRecord::find(store, &name).await?,
+                    Err(_) => None,
+                };
+                record.ok_or_else(unknown)
+            }
+            _ => {
+                let more = names.len().saturating_sub(SHOWN_MAX);
+                names.truncate(SHOWN_MAX);
+                let candidates = names.into_iter().map(str::to_owned).collect();
+                Err(RunError::Ambiguous { run: name.to_string(), candidates, more })
+            }
+        }
+    }
+
+    /// Whether a store has runs.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn any(store: &Place) -> Result<bool, RunError> {
+        Ok(!store.folders(RUNS).await?.is_empty())
+    }
+
+    /// Returns the record of the run that was used last: submitted, scored or completed.
+    ///
+    /// # Errors
+    /// Where the store fails, a record is not one, or there is no run.
+    pub async fn last_used(store: &Place) -> Result<RunRecord, RunError> {
+        let records = RunRecord::all(store).await?;
+        let last = records.into_iter().min_by_key(|record| Reverse((record.updated, record.created)));
+        last.ok_or_else(|| RunError::NoRuns { store: store.url().to_string() })
+    }
+}
+
+impl RunError {
+    /// Returns what to do about it, where something can be done.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            RunError::Unknown { .. } => Some("`dqa-coord runs` lists them"),
+            RunError::Ambiguous { .. } => Some("give more of the name; `dqa-coord runs` lists them all"),
+            RunError::NoRuns { .. } => Some("`dqa-coord submit` makes one; --store says where they are kept"),
+            RunError::Place(_) | RunError::Record { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::limits::PictureLimits;
+    use crate::run::{Counts, RunSpec, RunState};
+
+    async fn store(runs: &[(&str, i64, i64)]) -> (Place, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        for (name, created, updated) in runs {
+            let spec = RunSpec {
+                datasets: Vec::new(),
+                model: "m".to_owned(),
+                prompts: None,
+                views: "both".to_owned(),
+                dtype: "f32".to_owned(),
+                device: "cpu".to_owned(),
+                shard_windows_max: 100,
+                remark: None,
+                limits: PictureLimits::default(),
+            };
+            // As in a file: other fields may be added to a record.
+            let mut record = serde_json::json!({
+                "name": name, "state": RunState::Complete, "spec": spec, "fingerprint": "f", "parts": [],
+                "counts": Counts::default(), "provenance": BTreeMap::<String, String>::new(),
+            });
+            record["created"] = serde_json::to_value(Timestamp::from_second(*created).unwrap()).unwrap();
+            record["updated"] = serde_json::to_value(Timestamp::from_second(*updated).unwrap()).unwrap();
+            let record: RunRecord = serde_json::from_value(record).unwrap();
+            record.write(&store).await.unwrap();
+        }
+        (store, dir)
+    }
+
+    async fn found(store: &Place, text: &str) -> Result<String, String> {
+        let read = RunRecord::read(store, &text.parse().unwrap()).await;
+        read.map(|record| record.name.to_string()).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_name_wins_over_what_begins_so_and_ambiguity_is_told() {
+        let (store, _dir) = store(&[("haze-12", 1, 1), ("haze-34", 2, 2), ("haze", 3, 3), ("paper", 4, 4)]).await;
+        assert_eq!(found(&store, "haze").await.unwrap(), "haze");
+        assert_eq!(found(&store, "haze-1").await.unwrap(), "haze-12");
+        assert_eq!(found(&store, "p").await.unwrap(), "paper");
+        let error = found(&store, "haze-").await.unwrap_err();
+        assert_eq!(error, "several runs have names that begin with `haze-`: haze-12, haze-34");
+        let error = found(&store, "papr").await.unwrap_err();
+        assert!(error.contains("there is no run `papr`") && error.contains("paper"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_run_that_was_used_last_is_not_the_one_that_was_planned_last() {
+        let (store, _dir) = store(&[("a", 1, 9), ("b", 5, 5), ("c", 2, 2)]).await;
+        assert_eq!(RunRecord::last_used(&store).await.unwrap().name.as_str(), "a");
+        let empty = tempfile::tempdir().unwrap();
+        let store = Place::open(empty.path().to_str().unwrap(), Path::new("")).unwrap();
+        let error = RunRecord::last_used(&store).await.unwrap_err();
+        assert!(matches!(error, RunError::NoRuns { .. }), "{error}");
+    }
+}
