@@ -1,7 +1,7 @@
 //! Several runs on the same pictures: which of their models or prompts agrees better with the labels, and whether they rank
 //! the algorithms alike. What made a run's scores is not known here: a run is a column of scores by picture.
 //!
-//! `RunRecord`s -[`pictures`]-> `Matched` columns of a data set -> rows of two tables -> [`Compared`]
+//! `RunRecord`s -`pictures`-> `Matched` columns of a data set -> rows of two tables -> [`Compared`]
 
 mod boards;
 mod pictures;

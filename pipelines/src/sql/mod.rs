@@ -1,7 +1,7 @@
 //! SQL over a store: its tables by name, and the statistics as aggregates. It only reads.
 //!
 //! `scores` holds the rows of each run that is asked, with its name. Rows of several runs are only aggregated where that means
-//! something ([`mixing`]): a query that takes unlike models together is refused.
+//! something (`mixing.rs`): a query that takes unlike models together is refused.
 
 pub mod aggregates;
 mod mixing;

@@ -259,7 +259,8 @@ mod tests {
             let scene: Vec<u32> = rows.iter().map(|row| row.3).collect();
             let columns = ScoreColumns { scores: &scores, mos: &mos, scene: &scene };
             let (one, other) = (paired(&columns, &[(0, 1)], 0.95), paired(&columns, &[(1, 0)], 0.95));
-            let plain: [fn(&[f64], &[f64]) -> Option<f64>; 3] = [srcc, plcc, krcc];
+            type Plain = fn(&[f64], &[f64]) -> Option<f64>;
+            let plain: [Plain; 3] = [srcc, plcc, krcc];
             for ((one, other), plain) in one.iter().zip(&other).zip(plain) {
                 for (column, score) in scores.iter().enumerate() {
                     prop_assert_eq!(one.values[column].map(|of| of.value), plain(score, &mos));

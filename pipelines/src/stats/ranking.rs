@@ -1,4 +1,4 @@
-//! A leaderboard's statistics: the order of the algorithms by their adjusted scores ([`additive`](super::additive)), and which of
+//! A leaderboard's statistics: the order of the algorithms by their adjusted scores ([`super::additive`]), and which of
 //! the differences of just these scores are more than chance over scenes. One estimand is ranked, tested and given with its
 //! interval, so that a rank always lies within its own range. Pure.
 
