@@ -1,11 +1,11 @@
 //! How well the scores of a data set agree with its labels: in all, for each algorithm, for each group of scenes; and by
 //! the protocol that the data set's authors report by. Pure.
 
-use rayon::iter::{IntoParallelRefIterator, ParallelExtend, ParallelIterator};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::load::Rows;
 use super::{Head, LEVEL, ReportIntervals, ReportOptions};
-use crate::stats::{self, Columns, Estimate, ExbeddeCounts, ExbeddeMeasures, Fit, FitStatus, Logistic};
+use crate::stats::{self, Columns, Estimate, ExbeddeCounts, ExbeddeMeasures, Fit, FitStatus};
 use crate::tables::correlations::CorrelationRow;
 
 /// The name of exBeDDE's protocol, in a data set's definition and in the table.
@@ -163,20 +163,19 @@ pub(super) fn of(rows: &Rows, head: &Head<'_>, protocol: Option<&str>, options: 
         return Agreement::default();
     }
     let overall = pooled(&all, rows, (head, Group::All), options);
-    let by_vqeg = vqeg(&all, head, &overall.row);
-    let by_protocol = protocol.filter(|protocol| *protocol == EXBEDDE).map(|_| exbedde(&all, rows, head));
-    drop(all);
+    let by_protocols = || {
+        let by_protocol = protocol.filter(|protocol| *protocol == EXBEDDE).map(|_| exbedde(&all, rows, head));
+        vqeg(&all, head, &overall.row).into_iter().chain(by_protocol.into_iter().flatten()).collect::<Vec<_>>()
+    };
     let algorithms = (0..rows.algorithms.len()).map(Group::Algorithm);
     let names = rows.groups.sorted();
     let scenes = names.iter().map(|(name, number)| Group::Scenes(name, *number));
     let groups: Vec<Group> = algorithms.chain(scenes).collect();
+    let of_group = |group: &Group<'_>| pooled(&Labelled::of(rows, *group), rows, (head, *group), options).row;
+    let (of_groups, by_protocols) = rayon::join(|| groups.par_iter().map(of_group).collect::<Vec<_>>(), by_protocols);
     let mut table = vec![overall.row.clone()];
-    table.par_extend(groups.par_iter().map(|group| {
-        let labelled = Labelled::of(rows, *group);
-        pooled(&labelled, rows, (head, *group), options).row
-    }));
-    table.extend(by_vqeg);
-    table.extend(by_protocol.into_iter().flatten());
+    table.extend(of_groups);
+    table.extend(by_protocols);
     Agreement { table, overall: Some(overall) }
 }
 
@@ -236,8 +235,7 @@ fn pooled(labelled: &Labelled, rows: &Rows, (head, group): (&Head<'_>, Group<'_>
 
 /// The whole data set's fits as published code makes them; None where it has too few pictures for either.
 fn vqeg(labelled: &Labelled, head: &Head<'_>, pooled: &CorrelationRow) -> Option<CorrelationRow> {
-    let fit = |logistic| stats::fit_vqeg(logistic, &labelled.score, &labelled.mos);
-    let [four, five] = [Logistic::Four, Logistic::Five].map(fit);
+    let [four, five] = stats::fits_vqeg(&labelled.score, &labelled.mos);
     let status = |fit: &Fit| Some(fit.status.as_str().to_owned());
     (four.plcc.is_some() || five.plcc.is_some()).then(|| CorrelationRow {
         scenes: pooled.scenes,

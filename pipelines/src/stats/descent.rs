@@ -12,29 +12,31 @@ use super::pearson::plcc;
 /// More rows than this are averaged into so many before the descent.
 const ROWS_MAX: usize = 4096;
 
-/// The curve that one descent from the usual start comes to, as published code fits it (the start of VQEG's final report of 2000 for
-/// four parameters, and of Sheikh, Sabir and Bovik 2006 for five): b = max(y), min(y), mean(x), sd(x); and b = max(y) - min(y),
-/// 1 / sd(x), mean(x), 0, mean(y). PLCC has the sign of that of the rows as they are; papers print its size.
+/// The curves of four and five parameters that one descent from the usual start comes to, as published code fits them (the start of
+/// VQEG's final report of 2000 for four parameters, and of Sheikh, Sabir and Bovik 2006 for five): b = max(y), min(y), mean(x),
+/// sd(x); and b = max(y) - min(y), 1 / sd(x), mean(x), 0, mean(y). PLCC has the sign of that of the rows as they are; papers print
+/// its size.
 ///
 /// # Panics
 /// Where a value is NaN or the lengths differ.
-pub fn fit_vqeg(logistic: Logistic, x: &[f64], y: &[f64]) -> Fit {
+pub fn fits_vqeg(x: &[f64], y: &[f64]) -> [Fit; 2] {
     let raw = plcc(x, y);
-    if let Err(status) = can_be_fitted(logistic, x.len(), raw.is_none()) {
-        return Fit::nothing(logistic, status);
-    }
     let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
     let (mean_x, mean_y) = (mean(x), mean(y));
     let deviation = (x.iter().map(|x| (x - mean_x).powi(2)).sum::<f64>() / x.len() as f64).sqrt();
     let (least, most) = y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &y| (a.min(y), b.max(y)));
-    let start = match logistic {
-        Logistic::Four => vec![most, least, mean_x, deviation],
-        Logistic::Five => vec![most - least, 1.0 / deviation, mean_x, 0.0, mean_y],
-    };
     let (x_few, y_few, weight) = averaged(x, y);
     let rows = Rows { x: &x_few, y: &y_few, weight: &weight };
-    let (parameters, status) = rows.descend(logistic, start);
-    Fit::of(logistic, status, parameters, x, y).signed(direction(raw))
+    let fit = |logistic: Logistic, start: Vec<f64>| {
+        if let Err(status) = can_be_fitted(logistic, x.len(), raw.is_none()) {
+            return Fit::nothing(logistic, status);
+        }
+        let (parameters, status) = rows.descend(logistic, start);
+        Fit::of(logistic, status, parameters, x, y).signed(direction(raw))
+    };
+    let four = || fit(Logistic::Four, vec![most, least, mean_x, deviation]);
+    let five = || fit(Logistic::Five, vec![most - least, 1.0 / deviation, mean_x, 0.0, mean_y]);
+    rayon::join(four, five).into()
 }
 
 /// Neighbours by score averaged, where rows are many.
@@ -101,27 +103,28 @@ impl LeastSquaresProblem<f64, Dyn, Dyn> for Descent<'_> {
         let Rows { x, weight, .. } = self.rows;
         let rows = x.iter().zip(weight);
         let slopes = rows.flat_map(|(&x, weight)| {
-            slopes(self.logistic, self.b.as_slice(), x).into_iter().map(move |slope| slope * weight.sqrt())
+            slopes(self.logistic, self.b.as_slice(), x).map(move |slope| slope * weight.sqrt())
         });
         Some(OMatrix::<f64, Dyn, Dyn>::from_row_iterator(x.len(), self.b.len(), slopes))
     }
 }
 
 /// The derivatives by b1, b2, ...
-pub(super) fn slopes(logistic: Logistic, b: &[f64], x: f64) -> Vec<f64> {
-    match logistic {
+fn slopes(logistic: Logistic, b: &[f64], x: f64) -> impl Iterator<Item = f64> {
+    let all = match logistic {
         Logistic::Four => {
             let width = b[3].abs();
             let s = sigmoid((x - b[2]) / width);
             let steep = (b[0] - b[1]) * s * (1.0 - s) / width;
-            vec![s, 1.0 - s, -steep, -steep * (x - b[2]) / width * b[3].signum()]
+            [s, 1.0 - s, -steep, -steep * (x - b[2]) / width * b[3].signum(), 0.0]
         }
         Logistic::Five => {
             let s = sigmoid(b[1] * (x - b[2]));
             let steep = b[0] * s * (1.0 - s);
-            vec![s - 0.5, steep * (x - b[2]), -steep * b[1], x, 1.0]
+            [s - 0.5, steep * (x - b[2]), -steep * b[1], x, 1.0]
         }
-    }
+    };
+    all.into_iter().take(logistic.parameters())
 }
 
 #[cfg(test)]
@@ -136,7 +139,7 @@ mod tests {
             (Logistic::Five, vec![0.7, -0.4, 0.3, -1.3, 0.2]),
         ] {
             for x in [-2.0, 0.1, 1.7] {
-                for (parameter, slope) in slopes(logistic, &b, x).into_iter().enumerate() {
+                for (parameter, slope) in slopes(logistic, &b, x).enumerate() {
                     let at = |step: f64| {
                         let mut moved = b.clone();
                         moved[parameter] += step;
@@ -164,9 +167,9 @@ mod tests {
             // Where labels fall, the start is on the wrong side of zero, and one descent ends at a worse curve.
             (Logistic::Five, &falling, -0.9551543544177964, 0.3265845400775864),
         ] {
-            let fit = fit_vqeg(logistic, &x, labels);
+            let fit = &fits_vqeg(&x, labels)[usize::from(logistic == Logistic::Five)];
             assert!((fit.plcc.unwrap() - plcc).abs() < 1e-6 && (fit.rmse.unwrap() - rmse).abs() < 1e-6, "{fit:?}");
         }
-        assert_eq!(fit_vqeg(Logistic::Five, &x[..49], &y[..49]).status, FitStatus::TooFewRows);
+        assert_eq!(fits_vqeg(&x[..49], &y[..49])[1].status, FitStatus::TooFewRows);
     }
 }

@@ -1,6 +1,8 @@
 //! Intervals of PLCC and RMSE after a logistic fit: the curve is fitted again without each of some groups of scenes, from the
 //! curve of all rows, so what the fit itself leaves open is in the interval.
 
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
 use super::bend::{Curve, Points};
 use super::bootstrap::deal;
 use super::estimate::{Estimate, IntervalMethod, Scale};
@@ -76,7 +78,7 @@ struct Cells {
 
 impl Cells {
     fn of(columns: &Columns<'_>, prepared: &Prepared<'_>) -> Cells {
-        let (score, scene) = (Levels::of(columns.score), Levels::of_numbers(columns.scene));
+        let (score, scene) = (&prepared.levels, Levels::of_numbers(columns.scene));
         let scenes = scene.counts.len();
         let (group_of, groups) = deal(scenes, GROUPS_MAX, 0);
         let levels_per_point = score.counts.len().div_ceil(POINTS_MAX).max(1);
@@ -104,7 +106,7 @@ impl Cells {
 
     /// PLCC, of the labels times the direction, and RMSE without each group.
     fn without_each(&self, fit: &Fit, curve: &Curve) -> Vec<(Option<f64>, Option<f64>)> {
-        (0..self.groups).map(|group| self.without(group, fit.logistic, curve)).collect()
+        (0..self.groups).into_par_iter().map(|group| self.without(group, fit.logistic, curve)).collect()
     }
 
     fn without(&self, group: usize, logistic: Logistic, curve: &Curve) -> (Option<f64>, Option<f64>) {

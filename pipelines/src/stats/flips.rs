@@ -212,6 +212,8 @@ impl Tally {
 struct Scratch {
     /// Bits of units whose sign is turned.
     turned: Vec<Vec<u64>>,
+    /// Their number.
+    turned_units: Vec<u32>,
     /// Of the contributions with their signs.
     sums: Vec<Vec<f64>>,
     /// Of the contrasts.
@@ -224,6 +226,7 @@ impl Scratch {
     fn new(strata: &[&Stratum]) -> Scratch {
         Scratch {
             turned: strata.iter().map(|stratum| vec![0; stratum.words()]).collect(),
+            turned_units: vec![0; strata.len()],
             sums: strata.iter().map(|stratum| vec![0.0; stratum.algorithms]).collect(),
             statistics: Vec::new(),
             largest_centered: 0.0,
@@ -258,17 +261,20 @@ impl Scratch {
     fn fill(&mut self, strata: &[&Stratum], contrasts: &[Contrast]) {
         self.statistics.clear();
         self.largest_centered = 0.0;
+        for (units, turned) in self.turned_units.iter_mut().zip(&self.turned) {
+            *units = turned.iter().map(|turned| turned.count_ones()).sum();
+        }
+        let mut parts = Vec::new();
         for contrast in contrasts {
             // Of each stratum: the flipped sum without what was seen, and what was seen with its signs.
-            let parts = || {
-                contrast.parts.iter().enumerate().map(|(place, part)| {
-                    let sum = self.sums[place][part.first] - self.sums[place][part.second];
-                    let seen = self.seen(strata[place], place, part);
-                    if strata[place].presence.is_some() { (sum, seen) } else { (sum - seen, seen) }
-                })
-            };
-            let centered = contrast.value(parts().map(|(rest, _)| rest), true);
-            let statistic = contrast.value(parts().map(|(rest, seen)| rest + seen), false);
+            parts.clear();
+            parts.extend(contrast.parts.iter().enumerate().map(|(place, part)| {
+                let sum = self.sums[place][part.first] - self.sums[place][part.second];
+                let seen = self.seen(strata[place], place, part);
+                if strata[place].presence.is_some() { (sum, seen) } else { (sum - seen, seen) }
+            }));
+            let centered = contrast.value(parts.iter().map(|(rest, _)| *rest), true);
+            let statistic = contrast.value(parts.iter().map(|(rest, seen)| rest + seen), false);
             self.largest_centered = self.largest_centered.max(centered);
             self.statistics.push(statistic);
         }
@@ -278,7 +284,7 @@ impl Scratch {
     fn seen(&self, stratum: &Stratum, place: usize, part: &Part) -> f64 {
         let turned = &self.turned[place];
         let count: u32 = match &stratum.presence {
-            None => turned.iter().map(|turned| turned.count_ones()).sum(),
+            None => self.turned_units[place],
             Some(presence) => {
                 let words = stratum.words();
                 let of = |algorithm: usize| &presence[algorithm * words..][..words];

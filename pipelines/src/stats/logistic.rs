@@ -159,6 +159,8 @@ pub(super) struct Prepared<'a> {
     /// 1 where labels rise with scores, -1 where they fall: points are of `direction` times the labels, which rise.
     pub(super) direction: f64,
     constant: bool,
+    /// Of the scores.
+    pub(super) levels: Levels,
     pub(super) fine: Points,
     coarse: Option<Points>,
 }
@@ -169,10 +171,11 @@ impl<'a> Prepared<'a> {
         let (unit_x, unit_y) = (Unit::of(x), Unit::of(y));
         let raw = plcc(x, y);
         let direction = direction(raw);
-        let points = by_level(x, y, (&unit_x, &unit_y), direction);
+        let levels = Levels::of(x);
+        let points = by_level(&levels, (x, y), (&unit_x, &unit_y), direction);
         let coarse = (points.x.len() > SEARCHED_POINTS_MAX).then(|| points.averaged(COARSE_POINTS));
         let fine = if points.x.len() > POINTS_MAX { points.averaged(POINTS_MAX) } else { points };
-        Prepared { x, y, unit_x, unit_y, direction, constant: raw.is_none(), fine, coarse }
+        Prepared { x, y, unit_x, unit_y, direction, constant: raw.is_none(), levels, fine, coarse }
     }
 
     pub(super) fn fit(&self, logistic: Logistic) -> Fit {
@@ -209,9 +212,9 @@ pub(super) fn can_be_fitted(logistic: Logistic, rows: usize, constant: bool) -> 
 }
 
 /// One point for each score: the mean of its labels stands for them without loss.
-fn by_level(x: &[f64], y: &[f64], (unit_x, unit_y): (&Unit, &Unit), direction: f64) -> Points {
+fn by_level(levels: &Levels, (x, y): (&[f64], &[f64]), (unit_x, unit_y): (&Unit, &Unit), direction: f64) -> Points {
     let mut points = Points::default();
-    for rows in Levels::of(x).groups() {
+    for rows in levels.groups() {
         let sum: f64 = rows.iter().map(|&row| unit_y.of_value(y[row as usize])).sum();
         points.x.push(unit_x.of_value(x[rows[0] as usize]));
         points.y.push(direction * sum / rows.len() as f64);
@@ -292,7 +295,7 @@ mod tests {
         let (x, mos, _) = table(20_000, 5_000, 6);
         let y: Vec<f64> = x.iter().zip(&mos).map(|(x, mos)| mos + 40.0 * (4.0 * (x - 1.2)).tanh()).collect();
         let (unit_x, unit_y) = (Unit::of(&x), Unit::of(&y));
-        let all = by_level(&x, &y, (&unit_x, &unit_y), 1.0);
+        let all = by_level(&Levels::of(&x), (&x, &y), (&unit_x, &unit_y), 1.0);
         assert!(all.x.len() > POINTS_MAX);
         for fit in fits(&x, &y) {
             let exact = all.best_curve(fit.logistic == Logistic::Five);

@@ -33,7 +33,7 @@ mod wilcoxon;
 pub use algorithms::algorithm_srcc;
 pub use bootstrap::Bootstrap;
 pub use comparing::{Comparison, Equivalence, POWER, Test};
-pub use descent::fit_vqeg;
+pub use descent::fits_vqeg;
 pub use estimate::{
     Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN, Scale, StandardError, combined, mean_estimate,
     weighted_correlation, weighted_share,
