@@ -163,6 +163,11 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
+    /// Returns the names of the data sets, in their order.
+    pub fn dataset_names(&self) -> Vec<&str> {
+        self.datasets.iter().map(|dataset| dataset.name.as_str()).collect()
+    }
+
     /// Says which data sets have scenes that were seen in training: a sentence for each, without its full stop.
     pub fn training_leaks(&self) -> Vec<String> {
         let seen = |dataset: &DatasetSpec| Some(dataset.seen_in_training.as_ref()?.sentence(&dataset.name).to_string());

@@ -50,7 +50,7 @@ pub(super) struct Args {
 enum TableArg {
     /// SRCC, PLCC and KRCC of each run and their differences.
     Agreement,
-    /// How alike the runs' leaderboards are.
+    /// The agreement of the runs' leaderboards.
     Leaderboards,
 }
 

@@ -73,7 +73,7 @@ struct Shown<'a> {
     embed_dim: usize,
     activation: Activations,
     weights_digest: String,
-    /// Of the weights.
+    /// What the weights were trained on.
     #[serde(flatten)]
     training: ShownTraining,
     kernels: Kernels,
@@ -140,7 +140,7 @@ struct Learned {
     bad: String,
     good: String,
     digest: String,
-    /// Of the prompts.
+    /// What the prompts were trained on.
     #[serde(flatten)]
     training: ShownTraining,
     /// Of weights and prompts, with the views and the arithmetic that are usual.

@@ -67,7 +67,6 @@ impl RunSummary {
         let idle = (!status.state.is_active()).then_some(0);
         let (record, progress) = (&status.record, &status.progress);
         let spec = &record.spec;
-        let datasets: Vec<&str> = spec.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
         RunSummary {
             run: record.name.to_string(),
             state: status.state.to_string(),
@@ -77,7 +76,7 @@ impl RunSummary {
             created: record.created.to_string(),
             updated: record.updated.to_string(),
             fingerprint: record.fingerprint.clone(),
-            datasets: datasets.join(","),
+            datasets: spec.dataset_names().join(","),
             model: spec.model.clone(),
             prompts: spec.prompts.clone(),
             views: spec.views.clone(),

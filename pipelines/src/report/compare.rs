@@ -314,9 +314,7 @@ fn spec_of<'a>(record: &'a RunRecord, dataset: &DatasetName) -> Option<&'a Datas
 fn common_datasets(records: &[RunRecord], options: &CompareOptions) -> Result<Vec<DatasetName>, CompareError> {
     if let Some(dataset) = &options.dataset {
         if let Some(record) = records.iter().find(|record| spec_of(record, dataset).is_none()) {
-            let has = record.spec.datasets.iter().map(|spec| spec.name.to_string()).collect();
-            let run = record.name.to_string();
-            return Err(ReportError::NoDataset { run, dataset: dataset.to_string(), has }.into());
+            return Err(ReportError::no_dataset(record, dataset).into());
         }
         return Ok(vec![dataset.clone()]);
     }
@@ -324,10 +322,7 @@ fn common_datasets(records: &[RunRecord], options: &CompareOptions) -> Result<Ve
     let common = names.filter(|name| records.iter().all(|record| spec_of(record, name).is_some()));
     let common: Vec<DatasetName> = common.cloned().collect();
     if common.is_empty() {
-        let has = |record: &RunRecord| {
-            let names: Vec<&str> = record.spec.datasets.iter().map(|spec| spec.name.as_str()).collect();
-            format!("`{}` has {}", record.name, names.join(", "))
-        };
+        let has = |record: &RunRecord| format!("`{}` has {}", record.name, record.spec.dataset_names().join(", "));
         return Err(CompareError::NoDataset { has: records.iter().map(has).collect() });
     }
     Ok(common)

@@ -197,6 +197,11 @@ fn after_colon(text: &Option<String>) -> String {
 }
 
 impl ReportError {
+    fn no_dataset(record: &RunRecord, dataset: &DatasetName) -> ReportError {
+        let has = record.spec.dataset_names().into_iter().map(str::to_owned).collect();
+        ReportError::NoDataset { run: record.name.to_string(), dataset: dataset.to_string(), has }
+    }
+
     /// Returns what to do about it, where something can be done.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -379,10 +384,8 @@ impl Report {
     /// # Errors
     /// Where the run has not that data set.
     pub fn only(&mut self, dataset: &DatasetName) -> Result<(), ReportError> {
-        let has: Vec<String> = self.record.spec.datasets.iter().map(|spec| spec.name.to_string()).collect();
-        if !has.iter().any(|name| name == dataset.as_str()) {
-            let run = self.record.name.to_string();
-            return Err(ReportError::NoDataset { run, dataset: dataset.to_string(), has });
+        if !self.record.spec.dataset_names().contains(&dataset.as_str()) {
+            return Err(ReportError::no_dataset(&self.record, dataset));
         }
         let is = |name: &Option<String>| name.as_deref() == Some(dataset.as_str());
         self.correlations.retain(|row| is(&row.dataset));

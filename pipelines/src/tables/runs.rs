@@ -55,7 +55,6 @@ impl From<&RunStatus> for RunRow {
     fn from(status: &RunStatus) -> RunRow {
         let (record, progress) = (&status.record, &status.progress);
         let spec = &record.spec;
-        let datasets: Vec<&str> = spec.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
         RunRow {
             run: record.name.to_string(),
             state: status.state.to_string(),
@@ -68,7 +67,7 @@ impl From<&RunStatus> for RunRow {
             dtype: spec.dtype.clone(),
             device: spec.device.clone(),
             remark: spec.remark.clone(),
-            datasets: datasets.join(","),
+            datasets: spec.dataset_names().join(","),
             pictures: progress.pictures,
             scored: progress.scored,
             failed: progress.failed,

@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::grouped;
 
-/// As JSON: the record, or why there is none.
+/// What a file says of its training, as JSON: the record, or why there is none.
 #[derive(Serialize)]
 pub(super) struct ShownTraining {
     /// None: nothing is recorded, or it cannot be read.
     trained_on: Option<TrainedOn>,
-    /// Why it cannot be read.
+    /// Why the record cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     trained_on_error: Option<String>,
 }

@@ -117,7 +117,7 @@ struct Cell {
 }
 
 async fn cells(context: &SessionContext, record: &RunRecord) -> Result<Vec<Cell>, ReportError> {
-    let datasets: Vec<&str> = record.spec.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+    let datasets = record.spec.dataset_names();
     let mut cells = Vec::new();
     if datasets.is_empty() {
         return Ok(cells);
