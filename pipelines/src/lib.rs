@@ -21,7 +21,6 @@ pub mod registry;
 pub mod report;
 pub mod run;
 pub mod sql;
-pub mod stats;
 pub mod status;
 pub mod study;
 pub mod tables;

@@ -10,10 +10,10 @@ use dqa_pipelines::place::Place;
 use dqa_pipelines::report::{self, Report, ReportOptions, Table};
 use dqa_pipelines::run::{PartRef, RunRecord};
 use dqa_pipelines::sql::{self, Selection};
-use dqa_pipelines::stats::Test;
 use dqa_pipelines::tables::leaderboard::LeaderboardRow;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{ScoreRow, Spread, from_batch};
+use dqa_stats::Test;
 use synthetic::{Shape, encode};
 use tempfile::TempDir;
 

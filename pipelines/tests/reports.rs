@@ -9,10 +9,10 @@ use dqa_pipelines::place::Place;
 use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table, distributed, together};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::sql::{self, Selection};
-use dqa_pipelines::stats::Test;
 use dqa_pipelines::tables::correlations::CorrelationRow;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{ScoreRow, from_batch};
+use dqa_stats::Test;
 use synthetic::{Shape, encode};
 use tempfile::TempDir;
 

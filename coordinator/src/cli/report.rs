@@ -9,8 +9,8 @@ use dqa_pipelines::place::Place;
 use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind, text};
 use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
-use dqa_pipelines::stats::Test;
 use dqa_proto::v1;
+use dqa_stats::Test;
 use dqa_worker::program::{Done, Format, Unwritten, advise};
 
 use super::remote::{Client, RemoteArgs, refusal};

@@ -16,7 +16,7 @@ use super::ReportError;
 use crate::names::{DatasetName, RunName};
 use crate::place::Place;
 use crate::run::{DatasetSpec, RunRecord};
-use crate::stats::{self, ScoreColumns};
+use dqa_stats::{self as stats, ScoreColumns};
 
 use pictures::Matched;
 pub use text::CompareTable;

@@ -1,11 +1,11 @@
 //! How well the scores of a data set agree with its labels: in all, for each algorithm, for each group of scenes; and by
 //! the protocol that the data set's authors report by. Pure.
 
+use dqa_stats::{self as stats, Columns, Estimate, ExbeddeCounts, ExbeddeMeasures, Fit, FitStatus, SortedColumns};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::load::Rows;
 use super::{Head, LEVEL, ReportIntervals, ReportOptions};
-use crate::stats::{self, Columns, Estimate, ExbeddeCounts, ExbeddeMeasures, Fit, FitStatus};
 use crate::tables::correlations::CorrelationRow;
 
 /// The name of exBeDDE's protocol, in a data set's definition and in the table.
@@ -162,16 +162,23 @@ pub(super) fn of(rows: &Rows, head: &Head<'_>, protocol: Option<&str>, options: 
     if all.score.is_empty() {
         return Agreement::default();
     }
-    let overall = pooled(&all, rows, (head, Group::All), options);
+    let table = all.columns().sorted();
+    let overall = pooled((&all, &table), rows, (head, Group::All), options);
     let by_protocols = || {
         let by_protocol = protocol.filter(|protocol| *protocol == EXBEDDE).map(|_| exbedde(&all, rows, head));
-        vqeg(&all, head, &overall.row).into_iter().chain(by_protocol.into_iter().flatten()).collect::<Vec<_>>()
+        vqeg((&all, &table), head, &overall.row)
+            .into_iter()
+            .chain(by_protocol.into_iter().flatten())
+            .collect::<Vec<_>>()
     };
     let algorithms = (0..rows.algorithms.len()).map(Group::Algorithm);
     let names = rows.groups.sorted();
     let scenes = names.iter().map(|(name, number)| Group::Scenes(name, *number));
     let groups: Vec<Group> = algorithms.chain(scenes).collect();
-    let of_group = |group: &Group<'_>| pooled(&Labelled::of(rows, *group), rows, (head, *group), options).row;
+    let of_group = |group: &Group<'_>| {
+        let labelled = Labelled::of(rows, *group);
+        pooled((&labelled, &labelled.columns().sorted()), rows, (head, *group), options).row
+    };
     let (of_groups, by_protocols) = rayon::join(|| groups.par_iter().map(of_group).collect::<Vec<_>>(), by_protocols);
     let mut table = vec![overall.row.clone()];
     table.extend(of_groups);
@@ -182,14 +189,18 @@ pub(super) fn of(rows: &Rows, head: &Head<'_>, protocol: Option<&str>, options: 
 /// The row of all pictures; None where none has both score and label.
 pub(super) fn of_all(rows: &Rows, head: &Head<'_>, options: &ReportOptions) -> Option<CorrelationRow> {
     let all = Labelled::of(rows, Group::All);
-    (!all.score.is_empty()).then(|| pooled(&all, rows, (head, Group::All), options).row)
+    (!all.score.is_empty()).then(|| pooled((&all, &all.columns().sorted()), rows, (head, Group::All), options).row)
 }
 
-/// A group's row: its pictures taken together.
-fn pooled(labelled: &Labelled, rows: &Rows, (head, group): (&Head<'_>, Group<'_>), options: &ReportOptions) -> Overall {
-    let columns = labelled.columns();
-    let intervals = stats::intervals(&columns, &options.resampling());
-    let [four, five] = stats::fit_estimates(&columns, LEVEL);
+/// Computes a group's row: its pictures taken together. `table` has the columns of `labelled`.
+fn pooled(
+    (labelled, table): (&Labelled, &SortedColumns<'_>),
+    rows: &Rows,
+    (head, group): (&Head<'_>, Group<'_>),
+    options: &ReportOptions,
+) -> Overall {
+    let intervals = stats::intervals(table, &options.resampling());
+    let [four, five] = stats::fit_estimates(table, LEVEL);
     let (group_kind, group_name) = match group {
         Group::All => ("all", None),
         Group::Algorithm(algorithm) => ("algorithm", Some(rows.algorithms[algorithm].0.to_string())),
@@ -217,7 +228,7 @@ fn pooled(labelled: &Labelled, rows: &Rows, (head, group): (&Head<'_>, Group<'_>
         four.plcc,
         five.plcc,
         intervals.pairwise_accuracy,
-        stats::algorithm_srcc(&columns, &labelled.algorithm, LEVEL),
+        stats::algorithm_srcc(table, &labelled.algorithm, LEVEL),
     ];
     Measure::ALL.into_iter().zip(estimates).for_each(|(measure, estimate)| measure.put(&mut row, estimate));
     (row.rmse, row.rmse_low, row.rmse_high, row.rmse_interval) = cells(intervals.rmse);
@@ -234,8 +245,12 @@ fn pooled(labelled: &Labelled, rows: &Rows, (head, group): (&Head<'_>, Group<'_>
 }
 
 /// The whole data set's fits as published code makes them; None where it has too few pictures for either.
-fn vqeg(labelled: &Labelled, head: &Head<'_>, pooled: &CorrelationRow) -> Option<CorrelationRow> {
-    let [four, five] = stats::fits_vqeg(&labelled.score, &labelled.mos);
+fn vqeg(
+    (labelled, table): (&Labelled, &SortedColumns<'_>),
+    head: &Head<'_>,
+    pooled: &CorrelationRow,
+) -> Option<CorrelationRow> {
+    let [four, five] = stats::fits_vqeg(table);
     let status = |fit: &Fit| Some(fit.status.as_str().to_owned());
     (four.plcc.is_some() || five.plcc.is_some()).then(|| CorrelationRow {
         scenes: pooled.scenes,

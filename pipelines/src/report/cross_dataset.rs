@@ -1,8 +1,8 @@
 //! Whether data sets rank the algorithms alike, by scores and by labels. Pure.
 
-use crate::stats;
 use crate::tables::cross_dataset::CrossDatasetRow;
 use crate::tables::leaderboard::LeaderboardRow;
+use dqa_stats as stats;
 
 /// The table's rows; `boards` are the leaderboards of the run's data sets.
 pub(super) fn of(boards: &[&[LeaderboardRow]]) -> Vec<CrossDatasetRow> {

@@ -5,9 +5,9 @@ use super::correlations::spread;
 use super::load::Rows;
 use super::{Head, ReportOptions};
 use crate::names::AlgorithmName;
-use crate::stats::{self, Comparison, Rank, Ranking, SceneScores};
 use crate::tables::comparisons::ComparisonRow;
 use crate::tables::leaderboard::LeaderboardRow;
+use dqa_stats::{self as stats, Comparison, Rank, Ranking, SceneScores};
 
 /// In place of letters, where no difference to another algorithm could have been significant.
 pub(super) const NOT_TESTABLE: &str = "not testable";

@@ -5,9 +5,9 @@ use std::fmt::Write;
 
 use super::Report;
 use super::text::{Side, aligned, interval, number, p_value};
-use crate::stats::Test;
 use crate::tables::comparisons::ComparisonRow;
 use crate::tables::leaderboard::LeaderboardRow;
+use dqa_stats::Test;
 
 use Side::{Left, Right};
 

@@ -23,13 +23,13 @@ use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::place::{Place, PlaceError};
 use crate::run::{RunError, RunRecord, RunState};
 use crate::sql::SqlError;
-use crate::stats::{Bootstrap, RankOptions, Resampling, Test};
 use crate::status::RunStatus;
 use crate::tables::comparisons::{self as comparisons_table, COMPARISONS, ComparisonRow};
 use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
 use crate::tables::cross_dataset::{self as cross_dataset_table, CROSS_DATASET, CrossDatasetRow};
 use crate::tables::leaderboard::{self as leaderboard_table, LEADERBOARD, LeaderboardRow};
 use crate::tables::{parquet_file, report_key};
+use dqa_stats::{Bootstrap, RankOptions, Resampling, Test};
 
 pub use crate::run::ReportIntervals;
 pub use correlations::{EXBEDDE, VQEG};

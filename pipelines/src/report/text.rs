@@ -5,11 +5,11 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{EXBEDDE, Report, ReportIntervals, VQEG, held_out};
-use crate::stats::GROUP_PICTURES_MIN;
 use crate::tables::comparisons;
 use crate::tables::correlations::{self, CorrelationRow};
 use crate::tables::cross_dataset;
 use crate::tables::leaderboard;
+use dqa_stats::GROUP_PICTURES_MIN;
 
 /// Where a cell stands in its column.
 #[derive(Clone, Copy, PartialEq)]

@@ -15,7 +15,7 @@ use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_na
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 use datafusion::prelude::SessionContext;
 
-use crate::stats::{self, Columns, Logistic};
+use dqa_stats::{self as stats, Columns, Logistic};
 
 /// Makes the statistics known to `context`.
 pub fn register(context: &SessionContext) {

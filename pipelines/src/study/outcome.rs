@@ -6,11 +6,11 @@ use super::definition::{Against, Definition};
 use super::lines::Line;
 use crate::names::StudyName;
 use crate::place::{Place, PlaceError};
-use crate::stats::{OverSplits, over_splits};
 use crate::tables::parquet_file;
 use crate::tables::studies::{self, STUDIES, StudyRow};
 use crate::tables::study_splits::{self, STUDY_SPLITS, StudySplitRow};
 use crate::tune::Measures;
+use dqa_stats::{OverSplits, over_splits};
 
 /// A study with its results.
 #[derive(Clone, Debug)]

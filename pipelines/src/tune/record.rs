@@ -11,8 +11,8 @@ use super::setup::Setup;
 use super::trial::{ModelRef, TRIALS, Trial, trial_key};
 use crate::names::DatasetName;
 use crate::place::{Place, PlaceError};
-use crate::stats;
 use crate::trained_on::TrainedOn;
+use dqa_stats as stats;
 
 /// How far a trial is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

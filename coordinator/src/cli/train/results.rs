@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{Write, stdout};
 
-use dqa_pipelines::stats::{OverSplits, over_splits};
 use dqa_pipelines::tune::{Measures, Select, Setup, Splits, TrialRecord};
+use dqa_stats::{OverSplits, over_splits};
 use dqa_worker::program::{Format, Unwritten};
 use serde::Serialize;
 

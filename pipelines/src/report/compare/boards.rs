@@ -3,7 +3,7 @@
 use super::pictures::Matched;
 use super::{BoardsRow, Head};
 use crate::report::ReportOptions;
-use crate::stats::{self, SceneScores};
+use dqa_stats::{self as stats, SceneScores};
 
 /// A run's leaderboard.
 struct Board {

@@ -24,7 +24,7 @@ use super::{ReportError, check_complete};
 use crate::names::{AlgorithmName, DatasetName};
 use crate::run::RunRecord;
 use crate::sql;
-use crate::stats::{self, Moments};
+use dqa_stats::{self as stats, Moments};
 
 /// What the pictures of a group have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -5,9 +5,9 @@ use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt};
 use nalgebra::storage::Owned;
 use nalgebra::{DVector, Dyn, OMatrix, OVector};
 
-use super::levels::Levels;
 use super::logistic::{Fit, FitStatus, Logistic, can_be_fitted, direction, sigmoid};
 use super::pearson::plcc;
+use super::{Columns, SortedColumns};
 
 /// More rows than this are averaged into so many before the descent.
 const ROWS_MAX: usize = 4096;
@@ -16,16 +16,14 @@ const ROWS_MAX: usize = 4096;
 /// VQEG's final report of 2000 for four parameters, and of Sheikh, Sabir and Bovik 2006 for five): b = max(y), min(y), mean(x),
 /// sd(x); and b = max(y) - min(y), 1 / sd(x), mean(x), 0, mean(y). PLCC has the sign of that of the rows as they are; papers print
 /// its size.
-///
-/// # Panics
-/// Where a value is NaN or the lengths differ.
-pub fn fits_vqeg(x: &[f64], y: &[f64]) -> [Fit; 2] {
+pub fn fits_vqeg(table: &SortedColumns<'_>) -> [Fit; 2] {
+    let Columns { score: x, mos: y, .. } = table.columns;
     let raw = plcc(x, y);
     let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len() as f64;
     let (mean_x, mean_y) = (mean(x), mean(y));
     let deviation = (x.iter().map(|x| (x - mean_x).powi(2)).sum::<f64>() / x.len() as f64).sqrt();
     let (least, most) = y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &y| (a.min(y), b.max(y)));
-    let (x_few, y_few, weight) = averaged(x, y);
+    let (x_few, y_few, weight) = averaged(x, y, &table.score.order);
     let rows = Rows { x: &x_few, y: &y_few, weight: &weight };
     let fit = |logistic: Logistic, start: Vec<f64>| {
         if let Err(status) = can_be_fitted(logistic, x.len(), raw.is_none()) {
@@ -40,11 +38,10 @@ pub fn fits_vqeg(x: &[f64], y: &[f64]) -> [Fit; 2] {
 }
 
 /// Neighbours by score averaged, where rows are many.
-fn averaged(x: &[f64], y: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+fn averaged(x: &[f64], y: &[f64], order: &[u32]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
     if x.len() <= ROWS_MAX {
         return (x.to_vec(), y.to_vec(), vec![1.0; x.len()]);
     }
-    let order = Levels::of(x).order;
     let parts = order.chunks(x.len().div_ceil(ROWS_MAX));
     let mean = |of: &[f64], rows: &[u32]| rows.iter().map(|&row| of[row as usize]).sum::<f64>() / rows.len() as f64;
     let part = |rows: &[u32]| (mean(x, rows), (mean(y, rows), rows.len() as f64));
@@ -160,6 +157,7 @@ mod tests {
             .map(|i| 3.0 * sigmoid(8.0 * (f64::from(i) / 60.0 - 0.4)) + (f64::from(37 * i % 11) - 5.0) / 10.0)
             .collect();
         let falling: Vec<f64> = y.iter().map(|y| -y).collect();
+        let scene = vec![0; x.len()];
         for (logistic, labels, plcc, rmse) in [
             (Logistic::Four, &y, 0.9581521051835159, 0.31572209568993537),
             (Logistic::Four, &falling, -0.9581521051835156, 0.31572209568993537),
@@ -167,9 +165,11 @@ mod tests {
             // Where labels fall, the start is on the wrong side of zero, and one descent ends at a worse curve.
             (Logistic::Five, &falling, -0.9551543544177964, 0.3265845400775864),
         ] {
-            let fit = &fits_vqeg(&x, labels)[usize::from(logistic == Logistic::Five)];
+            let table = Columns { score: &x, mos: labels, scene: &scene }.sorted();
+            let fit = &fits_vqeg(&table)[usize::from(logistic == Logistic::Five)];
             assert!((fit.plcc.unwrap() - plcc).abs() < 1e-6 && (fit.rmse.unwrap() - rmse).abs() < 1e-6, "{fit:?}");
         }
-        assert_eq!(fits_vqeg(&x[..49], &y[..49])[1].status, FitStatus::TooFewRows);
+        let few = Columns { score: &x[..49], mos: &y[..49], scene: &scene[..49] }.sorted();
+        assert_eq!(fits_vqeg(&few)[1].status, FitStatus::TooFewRows);
     }
 }

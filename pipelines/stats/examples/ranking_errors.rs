@@ -1,11 +1,11 @@
 //! Simulates the tests and intervals of leaderboards: how often a set of equal algorithms is told apart (family-wise error), how
 //! often a better one is found (power), how often intervals hold the true value (coverage). The tables are in `docs/statistics.md`.
 //!
-//! `cargo run --release -p dqa-pipelines --example ranking_errors -- --sims 2000 [--draws 999] [--only errors|power|coverage|speed]`
+//! `cargo run --release -p dqa-stats --example ranking_errors -- --sims 2000 [--draws 999] [--only errors|power|coverage|speed]`
 
 #![allow(clippy::unwrap_used)]
 
-use dqa_pipelines::stats::{RankOptions, Ranking, SceneScores, Test, rank};
+use dqa_stats::{RankOptions, Ranking, SceneScores, Test, rank};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};

@@ -7,13 +7,13 @@
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use rayon::join;
 
-use super::Columns;
 use super::estimate::{Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN, Scale, StandardError};
 use super::kendall::{self, PairCounts};
 use super::levels::Levels;
 use super::pairwise::pairs_by_scene;
 use super::pearson::{Moments, Unit, plcc, rmse};
 use super::spearman;
+use super::{Columns, SortedColumns};
 
 /// Up to this many rows times scenes SRCC is ranked again without each scene: some tenths of a second.
 const RANKED_WORK_MAX: usize = 40_000_000;
@@ -120,23 +120,18 @@ pub struct Jackknife {
 }
 
 /// Every measure of `columns`, of all scenes and without each of them.
-///
-/// # Panics
-/// Where a value is NaN or the lengths differ.
-pub fn jackknife(columns: &Columns<'_>) -> Jackknife {
-    jackknife_by(columns, RANKED_WORK_MAX, RANKED_SCENES_MAX)
+pub fn jackknife(table: &SortedColumns<'_>) -> Jackknife {
+    jackknife_by(table, RANKED_WORK_MAX, RANKED_SCENES_MAX)
 }
 
-fn jackknife_by(columns: &Columns<'_>, ranked_work_max: usize, ranked_scenes_max: usize) -> Jackknife {
-    columns.check();
-    let (score, mos) = join(|| Levels::of(columns.score), || Levels::of(columns.mos));
-    let scene = Levels::of_numbers(columns.scene);
-    let pairs = pairs_by_scene(&score, &mos, &scene);
+fn jackknife_by(table: &SortedColumns<'_>, ranked_work_max: usize, ranked_scenes_max: usize) -> Jackknife {
+    let SortedColumns { columns, score, mos, scene } = table;
+    let pairs = pairs_by_scene(score, mos, scene);
     let scenes = scene.counts.len();
     let is_ranked = scenes <= ranked_scenes_max || score.rows().saturating_mul(scenes) <= ranked_work_max;
-    let srcc = || if is_ranked { ranked(&score, &mos, &scene) } else { to_first_order(&score, &mos, &scene) };
-    let (srcc, krcc) = join(srcc, || tau(&score, &mos, (&scene, &pairs)));
-    let [plcc, rmse, pairwise_accuracy] = sums(columns, &scene, &pairs);
+    let srcc = || if is_ranked { ranked(score, mos, scene) } else { to_first_order(score, mos, scene) };
+    let (srcc, krcc) = join(srcc, || tau(score, mos, (scene, &pairs)));
+    let [plcc, rmse, pairwise_accuracy] = sums(columns, scene, &pairs);
     let first = |rows: &[u32]| columns.scene[rows[0] as usize];
     let scenes = scene.groups().map(first).collect();
     Jackknife { rows: score.rows() as u64, scenes, srcc, krcc, plcc, rmse, pairwise_accuracy }
@@ -280,7 +275,7 @@ mod tests {
             let mos: Vec<f64> = rows.iter().map(|row| f64::from(row.1)).collect();
             let scene: Vec<u32> = rows.iter().map(|row| row.2 * 3 + 1).collect();
             let columns = Columns { score: &score, mos: &mos, scene: &scene };
-            let of = jackknife(&columns);
+            let of = jackknife(&columns.sorted());
             for (place, &number) in of.scenes.iter().enumerate() {
                 let (score, mos, scene) = without(&columns, number);
                 let rest = Columns { score: &score, mos: &mos, scene: &scene };
@@ -316,7 +311,7 @@ mod tests {
         let score = [0.10, 0.42, 0.35, 0.30, 0.55, 0.75, 0.20, 0.61, 0.48, 0.90, 0.15, 0.70];
         let mos = [1.0, 2.5, 2.0, 2.2, 3.1, 2.9, 1.4, 3.0, 3.6, 4.5, 1.9, 2.7];
         let scene = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5];
-        let of = jackknife(&Columns { score: &score, mos: &mos, scene: &scene });
+        let of = jackknife(&Columns { score: &score, mos: &mos, scene: &scene }.sorted());
         let check = |estimate: Estimate, [value, low, high]: [f64; 3]| {
             let interval = estimate.interval.unwrap();
             let far = [estimate.value - value, interval.low - low, interval.high - high];
@@ -332,8 +327,8 @@ mod tests {
     #[test]
     fn to_first_order_is_near_where_scenes_are_many() {
         let (score, mos, scene) = table(3000, 300, 2);
-        let columns = Columns { score: &score, mos: &mos, scene: &scene };
-        let (anew, linear) = (jackknife_by(&columns, usize::MAX, 0), jackknife_by(&columns, 0, 0));
+        let table = Columns { score: &score, mos: &mos, scene: &scene }.sorted();
+        let (anew, linear) = (jackknife_by(&table, usize::MAX, 0), jackknife_by(&table, 0, 0));
         let [anew, linear] = [anew, linear].map(|of| of.srcc.unwrap().estimate(Scale::Fisher, 0.95));
         let (anew, linear) = (anew.interval.unwrap(), linear.interval.unwrap());
         assert_eq!(anew.method, IntervalMethod::JackknifeT);
@@ -344,19 +339,19 @@ mod tests {
 
     #[test]
     fn a_missing_interval_has_its_reason() {
-        let few = jackknife(&Columns { score: &[1.0, 2.0, 3.0], mos: &[1.0, 3.0, 2.0], scene: &[7, 7, 7] });
+        let few = jackknife(&Columns { score: &[1.0, 2.0, 3.0], mos: &[1.0, 3.0, 2.0], scene: &[7, 7, 7] }.sorted());
         let estimate = few.srcc.unwrap().estimate(Scale::Fisher, 0.95);
         assert_eq!(estimate, Estimate { value: 0.5, interval: Err(NoInterval::TooFewScenes) });
         let rising = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        let of = jackknife(&Columns { score: &rising, mos: &rising, scene: &[0, 1, 2, 3, 4, 5] });
+        let of = jackknife(&Columns { score: &rising, mos: &rising, scene: &[0, 1, 2, 3, 4, 5] }.sorted());
         let reason = |of: Option<DeleteOne>, scale| of.unwrap().estimate(scale, 0.95).interval.unwrap_err();
         assert_eq!(reason(of.srcc, Scale::Fisher), NoInterval::Perfect);
         assert_eq!(reason(of.rmse, Scale::Logarithm), NoInterval::Perfect);
         assert_eq!(of.pairwise_accuracy, None);
         let one_differs = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
-        let of = jackknife(&Columns { score: &one_differs, mos: &rising, scene: &[0, 1, 2, 3, 4, 5] });
+        let of = jackknife(&Columns { score: &one_differs, mos: &rising, scene: &[0, 1, 2, 3, 4, 5] }.sorted());
         assert_eq!(reason(of.srcc, Scale::Fisher), NoInterval::Undefined);
-        let none = jackknife(&Columns { score: &[], mos: &[], scene: &[] });
+        let none = jackknife(&Columns { score: &[], mos: &[], scene: &[] }.sorted());
         assert_eq!((none.srcc, none.rmse, none.pairwise_accuracy), (None, None, None));
     }
 
@@ -364,7 +359,7 @@ mod tests {
     fn a_difference_of_measures_of_the_same_scenes_has_only_its_own_error() {
         let (score, mos, scene) = table(600, 60, 4);
         let nearly: Vec<f64> = score.iter().zip(0_u32..).map(|(x, row)| x + 0.01 * f64::from(row % 7)).collect();
-        let of = |score: &[f64]| jackknife(&Columns { score, mos: &mos, scene: &scene }).srcc.unwrap();
+        let of = |score: &[f64]| jackknife(&Columns { score, mos: &mos, scene: &scene }.sorted()).srcc.unwrap();
         let (a, b) = (of(&score), of(&nearly));
         let error = |of: &DeleteOne| of.standard_error(Scale::Plain).unwrap().error;
         assert!(error(&a.minus(&b).unwrap()) < error(&a) / 5.0);

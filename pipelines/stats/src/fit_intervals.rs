@@ -7,17 +7,16 @@ use super::bend::{Curve, Points};
 use super::bootstrap::deal;
 use super::estimate::{Estimate, IntervalMethod, Scale};
 use super::jackknife::DeleteOne;
-use super::levels::Levels;
 use super::logistic::{Fit, Logistic, Prepared, sigmoid};
 use super::pearson::Moments;
-use super::{Columns, SCENES_MIN};
+use super::{SCENES_MIN, SortedColumns};
 
 /// Up to this many scenes each is left out by itself, more are dealt into so many groups: Student's t of 24 degrees of freedom is
 /// 5% wider than that of many, and as many fits cost about as much as the search for the curve.
 const GROUPS_MAX: usize = 25;
 
 /// More points than this are averaged for these fits. What a group moves PLCC by is the same to the third digit.
-const POINTS_MAX: usize = 512;
+const POINTS_MAX: usize = 256;
 
 /// A fit with its measures' intervals.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,14 +30,10 @@ pub struct FitEstimate {
 }
 
 /// Both curves through the rows, with intervals over scenes.
-///
-/// # Panics
-/// Where a value is NaN or the lengths differ.
-pub fn fit_estimates(columns: &Columns<'_>, level: f64) -> [FitEstimate; 2] {
-    columns.check();
-    let prepared = Prepared::of(columns.score, columns.mos);
+pub fn fit_estimates(table: &SortedColumns<'_>, level: f64) -> [FitEstimate; 2] {
+    let prepared = Prepared::of((table.columns.score, table.columns.mos), &table.score);
     let fitted = [Logistic::Four, Logistic::Five].map(|logistic| prepared.fit_with_curve(logistic));
-    let cells = fitted.iter().any(|(_, curve)| curve.is_some()).then(|| Cells::of(columns, &prepared));
+    let cells = fitted.iter().any(|(_, curve)| curve.is_some()).then(|| Cells::of(table, &prepared));
     fitted.map(|(fit, curve)| {
         let without = match (&curve, &cells) {
             (Some(curve), Some(cells)) if cells.groups >= SCENES_MIN => cells.without_each(&fit, curve),
@@ -77,8 +72,8 @@ struct Cells {
 }
 
 impl Cells {
-    fn of(columns: &Columns<'_>, prepared: &Prepared<'_>) -> Cells {
-        let (score, scene) = (&prepared.levels, Levels::of_numbers(columns.scene));
+    fn of(table: &SortedColumns<'_>, prepared: &Prepared<'_>) -> Cells {
+        let SortedColumns { columns, score, scene, .. } = table;
         let scenes = scene.counts.len();
         let (group_of, groups) = deal(scenes, GROUPS_MAX, 0);
         let levels_per_point = score.counts.len().div_ceil(POINTS_MAX).max(1);
@@ -131,7 +126,7 @@ impl Cells {
         points.x.iter_mut().for_each(|x| *x -= middle_x);
         points.y.iter_mut().for_each(|y| *y -= middle_y);
         let near = Curve { bend: curve.bend - middle_x, ..*curve };
-        let curve = points.best_curve_near(&near, logistic == Logistic::Five);
+        let curve = points.good_curve_near(&near, logistic == Logistic::Five);
         let squares: f64 =
             (0..self.groups).filter(|&other| other != group).map(|other| self.squares[other]).sum::<f64>();
         let mut sums = Moments { n: total, yy: squares - total * middle_y * middle_y, ..Moments::default() };
@@ -150,6 +145,7 @@ impl Cells {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Columns;
     use super::super::tests::table;
     use super::*;
 
@@ -159,7 +155,7 @@ mod tests {
         let falling: Vec<f64> = mos.iter().map(|mos| -mos).collect();
         for mos in [mos, falling] {
             let columns = Columns { score: &score, mos: &mos, scene: &scene };
-            for estimate in fit_estimates(&columns, 0.95) {
+            for estimate in fit_estimates(&columns.sorted(), 0.95) {
                 let without = |left_out: u32| {
                     let kept: Vec<usize> = (0..score.len()).filter(|&row| scene[row] != left_out * 3 + 1).collect();
                     let value = |of: &[f64]| kept.iter().map(|&row| of[row]).collect::<Vec<_>>();
@@ -186,7 +182,7 @@ mod tests {
     #[test]
     fn many_scenes_are_left_out_in_groups() {
         let (score, mos, scene) = table(6000, 600, 9);
-        let [four, _] = fit_estimates(&Columns { score: &score, mos: &mos, scene: &scene }, 0.95);
+        let [four, _] = fit_estimates(&Columns { score: &score, mos: &mos, scene: &scene }.sorted(), 0.95);
         let interval = four.plcc.unwrap().interval.unwrap();
         assert_eq!((interval.method, interval.freedom), (IntervalMethod::GroupJackknifeT, 24.0));
     }

@@ -26,6 +26,7 @@ mod paired;
 mod pairwise;
 mod pearson;
 mod ranking;
+mod sorted;
 mod spearman;
 pub mod student;
 mod wilcoxon;
@@ -49,15 +50,16 @@ pub use paired::{Difference, Measure, PairedMeasure, ScoreColumns, paired};
 pub use pairwise::{PairwiseAccuracy, pairwise_accuracy};
 pub use pearson::{plcc, rmse};
 pub use ranking::{Rank, RankOptions, Ranking, SceneScores, Standing, rank, rank_across};
+pub use sorted::SortedColumns;
 pub use spearman::srcc;
 
 #[cfg(test)]
 mod tests;
 
 use levels::Levels;
-// For who has the sums of rows that are not in one place.
-pub(crate) use pearson::Moments;
-pub(crate) use spearman::of_sums as srcc_of_sums;
+// For callers that add up rows which are not in one place.
+pub use pearson::Moments;
+pub use spearman::of_sums as srcc_of_sums;
 
 /// A table's columns, of equal lengths.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use dqa_pipelines::stats::{
-    self, Columns, Estimate, Resampling, Scale, algorithm_srcc, exbedde, fit_estimates, intervals, jackknife,
+use dqa_stats::{
+    self as stats, Columns, Estimate, Resampling, Scale, algorithm_srcc, exbedde, fit_estimates, intervals, jackknife,
     mean_estimate, weighted_correlation, weighted_share,
 };
 use rand::{Rng, SeedableRng};
@@ -228,8 +228,8 @@ fn correlations(scenario: &Scenario, scenes: &[u32], sims: u32, is_quick: bool) 
         report(scenario.name, scenes, sims, &MEASURES, |sim, counts| {
             let mut random = random(scenes, sim);
             let rows = scenario.draw(&mut random, scenes);
-            let columns = rows.columns();
-            let found = intervals(&columns, &Resampling::Jackknife { level: LEVEL });
+            let table = rows.columns().sorted();
+            let found = intervals(&table, &Resampling::Jackknife { level: LEVEL });
             for (place, (estimate, truth)) in [
                 (found.srcc, of[0]),
                 (found.krcc, of[1]),
@@ -245,17 +245,17 @@ fn correlations(scenario: &Scenario, scenes: &[u32], sims: u32, is_quick: bool) 
             if is_quick {
                 return;
             }
-            for (k, estimate) in fit_estimates(&columns, LEVEL).into_iter().enumerate() {
+            for (k, estimate) in fit_estimates(&table, LEVEL).into_iter().enumerate() {
                 counts[5 + 2 * k].add(estimate.plcc, fit(k).0);
                 counts[6 + 2 * k].add(estimate.rmse, fit(k).1);
             }
             if scenario.algorithms > 1 {
-                counts[9].add(algorithm_srcc(&columns, &rows.algorithm, LEVEL), order);
+                counts[9].add(algorithm_srcc(&table, &rows.algorithm, LEVEL), order);
             }
             let mut sets = vec![(1.0 / 3.0, found.srcc)];
             for _ in 0..2 {
                 let rows = scenario.draw(&mut random, scenes);
-                let srcc = jackknife(&rows.columns()).srcc.map(|of| of.estimate(Scale::Fisher, LEVEL));
+                let srcc = jackknife(&rows.columns().sorted()).srcc.map(|of| of.estimate(Scale::Fisher, LEVEL));
                 sets.push((1.0 / 3.0, srcc));
             }
             let sets: Option<Vec<_>> = sets.into_iter().map(|(weight, of)| Some((weight, of?))).collect();
@@ -349,7 +349,7 @@ fn shares(scenes: &[u32], sims: u32) {
             let mut random = random(scenes, sim);
             let set = |_| {
                 let rows = PLAIN.draw(&mut random, scenes);
-                (1.0 / 3.0, jackknife(&rows.columns()).pairwise_accuracy.unwrap().share_estimate(LEVEL))
+                (1.0 / 3.0, jackknife(&rows.columns().sorted()).pairwise_accuracy.unwrap().share_estimate(LEVEL))
             };
             let sets: Vec<(f64, Estimate)> = (0..3).map(set).collect();
             counts[0].add(Some(weighted_share(&sets, LEVEL, 3 * u64::from(scenes))), truth);

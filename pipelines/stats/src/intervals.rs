@@ -2,7 +2,6 @@
 
 use rayon::join;
 
-use super::Columns;
 use super::bootstrap::Bootstrap;
 use super::estimate::{Estimate, IntervalMethod, NoInterval, SCENES_MIN, Scale};
 use super::jackknife::jackknife;
@@ -11,6 +10,7 @@ use super::levels::Levels;
 use super::pairwise::pairs_by_scene;
 use super::pearson::{Moments, Unit, plcc, rmse};
 use super::spearman;
+use super::{Columns, SortedColumns};
 
 /// Up to this many rows each replicate is ranked anew, which takes about a second for 1,000 replicates of so many on two
 /// cores; above, it would take minutes, and SRCC and KRCC are linearised. The two agree well before.
@@ -58,18 +58,15 @@ pub struct Intervals {
 }
 
 /// Every measure, with its interval.
-///
-/// # Panics
-/// Where a value is NaN or the lengths differ.
-pub fn intervals(columns: &Columns<'_>, resampling: &Resampling) -> Intervals {
+pub fn intervals(table: &SortedColumns<'_>, resampling: &Resampling) -> Intervals {
     match resampling {
-        Resampling::Jackknife { level } => by_jackknife(columns, *level),
-        Resampling::Bootstrap(bootstrap) => by_bootstrap(columns, bootstrap, RANKED_ROWS_MAX),
+        Resampling::Jackknife { level } => by_jackknife(table, *level),
+        Resampling::Bootstrap(bootstrap) => by_bootstrap(table, bootstrap, RANKED_ROWS_MAX),
     }
 }
 
-fn by_jackknife(columns: &Columns<'_>, level: f64) -> Intervals {
-    let of = jackknife(columns);
+fn by_jackknife(table: &SortedColumns<'_>, level: f64) -> Intervals {
+    let of = jackknife(table);
     Intervals {
         rows: of.rows,
         scenes: of.scenes.len() as u64,
@@ -81,14 +78,13 @@ fn by_jackknife(columns: &Columns<'_>, level: f64) -> Intervals {
     }
 }
 
-fn by_bootstrap(columns: &Columns<'_>, bootstrap: &Bootstrap, ranked_rows_max: usize) -> Intervals {
-    columns.check();
-    let table = Table::of(columns);
-    let (point, replicates, method) = if columns.score.len() <= ranked_rows_max {
-        let (point, replicates) = table.ranked(columns, bootstrap);
+fn by_bootstrap(table: &SortedColumns<'_>, bootstrap: &Bootstrap, ranked_rows_max: usize) -> Intervals {
+    let table = Resampled::of(table);
+    let (point, replicates, method) = if table.score.rows() <= ranked_rows_max {
+        let (point, replicates) = table.ranked(bootstrap);
         (point, replicates, IntervalMethod::Bootstrap)
     } else {
-        let (point, replicates) = table.linearised(columns, bootstrap);
+        let (point, replicates) = table.linearised(bootstrap);
         (point, replicates, IntervalMethod::LinearisedBootstrap)
     };
     let estimate = |of: fn(&Values) -> Option<f64>, method| {
@@ -101,7 +97,7 @@ fn by_bootstrap(columns: &Columns<'_>, bootstrap: &Bootstrap, ranked_rows_max: u
         of(&point).map(|value| Estimate { value, interval })
     };
     Intervals {
-        rows: columns.score.len() as u64,
+        rows: table.score.rows() as u64,
         scenes: table.scene.counts.len() as u64,
         srcc: estimate(|values| values.srcc, method),
         krcc: estimate(|values| values.krcc, method),
@@ -122,10 +118,11 @@ struct Values {
 }
 
 /// The rows' order, and of each scene what the measures that are not of ranks need.
-struct Table {
-    score: Levels,
-    mos: Levels,
-    scene: Levels,
+struct Resampled<'a> {
+    columns: Columns<'a>,
+    score: &'a Levels,
+    mos: &'a Levels,
+    scene: &'a Levels,
     sums: Vec<Sums>,
 }
 
@@ -138,12 +135,11 @@ struct Scratch {
     kendall: kendall::Scratch,
 }
 
-impl Table {
-    fn of(columns: &Columns<'_>) -> Table {
-        let (score, mos) = join(|| Levels::of(columns.score), || Levels::of(columns.mos));
-        let scene = Levels::of_numbers(columns.scene);
+impl<'a> Resampled<'a> {
+    fn of(table: &'a SortedColumns<'_>) -> Resampled<'a> {
+        let SortedColumns { columns, score, mos, scene } = table;
         let (unit_score, unit_mos) = (Unit::of(columns.score), Unit::of(columns.mos));
-        let pairs = pairs_by_scene(&score, &mos, &scene);
+        let pairs = pairs_by_scene(score, mos, scene);
         let of_scene = |(rows, pairs): (&[u32], &PairCounts)| {
             let mut sums = Sums::of_pairs(pairs);
             for &row in rows {
@@ -154,30 +150,29 @@ impl Table {
             sums
         };
         let sums = scene.groups().zip(&pairs).map(of_scene).collect();
-        Table { score, mos, scene, sums }
+        Resampled { columns: *columns, score, mos, scene, sums }
     }
 
     /// Ranks are taken anew in each replicate.
-    fn ranked(&self, columns: &Columns<'_>, bootstrap: &Bootstrap) -> (Values, Vec<Values>) {
-        let srcc = spearman::of(&self.score, &self.mos);
-        let krcc = kendall::PairCounts::of(&self.score, &self.mos).tau_b();
+    fn ranked(&self, bootstrap: &Bootstrap) -> (Values, Vec<Values>) {
+        let srcc = spearman::of(self.score, self.mos);
+        let krcc = kendall::PairCounts::of(self.score, self.mos).tau_b();
         let replicate = |scratch: &mut Scratch, counts: &[u32]| {
             let Scratch { weights, spearman, kendall } = scratch;
             weights.clear();
             weights.extend(self.scene.codes.iter().map(|&scene| counts[scene as usize]));
             Values {
-                srcc: spearman::weighted(&self.score, &self.mos, weights, spearman),
-                krcc: kendall::weighted(&self.score, &self.mos, weights, kendall),
+                srcc: spearman::weighted(self.score, self.mos, weights, spearman),
+                krcc: kendall::weighted(self.score, self.mos, weights, kendall),
                 ..Sums::drawn(&self.sums, counts).values()
             }
         };
-        (self.point(columns, srcc, krcc), bootstrap.replicates(self.sums.len(), replicate))
+        (self.point(srcc, krcc), bootstrap.replicates(self.sums.len(), replicate))
     }
 
     /// Ranks are taken once; a replicate adds up by how much its rows move the coefficients.
-    fn linearised(&self, columns: &Columns<'_>, bootstrap: &Bootstrap) -> (Values, Vec<Values>) {
-        let of_ranks =
-            join(|| spearman::influence(&self.score, &self.mos), || kendall::influence(&self.score, &self.mos));
+    fn linearised(&self, bootstrap: &Bootstrap) -> (Values, Vec<Values>) {
+        let of_ranks = join(|| spearman::influence(self.score, self.mos), || kendall::influence(self.score, self.mos));
         let (units, units_len) = bootstrap.units(self.sums.len());
         let mut sums = vec![Sums::default(); units_len];
         for ((&unit, of_scene), rows) in units.iter().zip(&self.sums).zip(self.scene.groups()) {
@@ -196,10 +191,11 @@ impl Table {
             let moved = |value: Option<f64>, by: f64| value.map(|value| moved(value, by / drawn.moments.n));
             Values { srcc: moved(srcc, drawn.srcc), krcc: moved(krcc, drawn.krcc), ..drawn.values() }
         };
-        (self.point(columns, srcc, krcc), bootstrap.replicates(units_len, replicate))
+        (self.point(srcc, krcc), bootstrap.replicates(units_len, replicate))
     }
 
-    fn point(&self, columns: &Columns<'_>, srcc: Option<f64>, krcc: Option<f64>) -> Values {
+    fn point(&self, srcc: Option<f64>, krcc: Option<f64>) -> Values {
+        let columns = &self.columns;
         let plcc = plcc(columns.score, columns.mos);
         let rmse = rmse(columns.score, columns.mos);
         Values { srcc, krcc, plcc, rmse, ..Sums::drawn(&self.sums, &vec![1; self.sums.len()]).values() }
@@ -281,7 +277,8 @@ mod tests {
         let (score, mos, scene) = table(3000, 300, 2);
         let columns = Columns { score: &score, mos: &mos, scene: &scene };
         let bootstrap = Bootstrap { replicates: 500, ..Bootstrap::default() };
-        let (anew, linear) = (by_bootstrap(&columns, &bootstrap, 3000), by_bootstrap(&columns, &bootstrap, 0));
+        let (anew, linear) =
+            (by_bootstrap(&columns.sorted(), &bootstrap, 3000), by_bootstrap(&columns.sorted(), &bootstrap, 0));
         assert_eq!(anew.srcc.unwrap().interval.unwrap().method, IntervalMethod::Bootstrap);
         assert_eq!(linear.srcc.unwrap().interval.unwrap().method, IntervalMethod::LinearisedBootstrap);
         for (anew, linear) in [(anew.srcc, linear.srcc), (anew.krcc, linear.krcc)] {
@@ -301,8 +298,8 @@ mod tests {
         let (score, mos, scene) = table(40_000, 20_000, 3);
         let columns = Columns { score: &score, mos: &mos, scene: &scene };
         let bootstrap = Bootstrap { replicates: 400, ..Bootstrap::default() };
-        let blocks = by_bootstrap(&columns, &bootstrap, 0);
-        let scenes = by_bootstrap(&columns, &Bootstrap { replicates: 400, ..bootstrap }, 40_000);
+        let blocks = by_bootstrap(&columns.sorted(), &bootstrap, 0);
+        let scenes = by_bootstrap(&columns.sorted(), &Bootstrap { replicates: 400, ..bootstrap }, 40_000);
         for (blocks, scenes) in [
             (blocks.srcc, scenes.srcc),
             (blocks.krcc, scenes.krcc),
@@ -329,7 +326,7 @@ mod tests {
     fn narrows(resampling: &Resampling) {
         let of = |rows, scenes| {
             let (score, mos, scene) = table(rows, scenes, 4);
-            width(intervals(&Columns { score: &score, mos: &mos, scene: &scene }, resampling).srcc)
+            width(intervals(&Columns { score: &score, mos: &mos, scene: &scene }.sorted(), resampling).srcc)
         };
         let (few, many) = (of(600, 60), of(6000, 600));
         assert!(many < few / 2.2, "{few} {many}");
@@ -337,7 +334,7 @@ mod tests {
         let twice = |values: &[f64]| [values, values].concat();
         let scene = [scene.clone(), scene].concat();
         let doubled = Columns { score: &twice(&score), mos: &twice(&mos), scene: &scene };
-        let doubled = width(intervals(&doubled, resampling).srcc);
+        let doubled = width(intervals(&doubled.sorted(), resampling).srcc);
         assert!((doubled / few - 1.0).abs() < 0.05, "{few} {doubled}");
     }
 
@@ -345,10 +342,10 @@ mod tests {
     fn one_scene_says_nothing_of_others() {
         let columns = Columns { score: &[1.0, 2.0, 3.0], mos: &[1.0, 3.0, 2.0], scene: &[7, 7, 7] };
         for resampling in [Resampling::Jackknife { level: 0.95 }, Resampling::Bootstrap(Bootstrap::default())] {
-            let of = intervals(&columns, &resampling);
+            let of = intervals(&columns.sorted(), &resampling);
             assert_eq!(of.srcc, Some(Estimate { value: 0.5, interval: Err(NoInterval::TooFewScenes) }));
             assert_eq!((of.rows, of.scenes), (3, 1));
-            let none = intervals(&Columns { score: &[], mos: &[], scene: &[] }, &resampling);
+            let none = intervals(&Columns { score: &[], mos: &[], scene: &[] }.sorted(), &resampling);
             assert_eq!((none.srcc, none.rmse, none.pairwise_accuracy), (None, None, None));
         }
     }
@@ -358,7 +355,8 @@ mod tests {
         let (score, mos, scene) = table(3000, 300, 5);
         let columns = Columns { score: &score, mos: &mos, scene: &scene };
         let bootstrap = Bootstrap { replicates: 500, ..Bootstrap::default() };
-        let (jackknife, bootstrap) = (by_jackknife(&columns, 0.95), by_bootstrap(&columns, &bootstrap, 3000));
+        let (jackknife, bootstrap) =
+            (by_jackknife(&columns.sorted(), 0.95), by_bootstrap(&columns.sorted(), &bootstrap, 3000));
         for (jackknife, bootstrap) in [
             (jackknife.srcc, bootstrap.srcc),
             (jackknife.krcc, bootstrap.krcc),

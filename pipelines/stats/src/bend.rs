@@ -21,6 +21,9 @@ const PATIENCE: usize = 60;
 /// A step that lowers the squared residual by less than this part is the last: beyond any digit that is reported.
 const TOLERANCE: f64 = 1e-10;
 
+/// The same for a curve whose residual is only compared with that of another to its third digit.
+const ROUGH_TOLERANCE: f64 = 1e-6;
+
 /// Places between the points where a curve may bend at the start.
 const BENDS: usize = 24;
 
@@ -110,16 +113,21 @@ impl Points {
     /// The best curve, with a straight line beside the bend where it is `sloped`. There are at least two points.
     pub(super) fn best_curve(&self, sloped: bool) -> Curve {
         let starts = self.starts(sloped).into_iter();
-        let mut tried: Vec<Fitted<'_>> = starts.map(|start| start.descend(TRIAL_PATIENCE)).collect();
+        let mut tried: Vec<Fitted<'_>> = starts.map(|start| start.descend(TOLERANCE, TRIAL_PATIENCE)).collect();
         tried.sort_by(|a, b| a.residual.total_cmp(&b.residual));
-        let descents = tried.into_iter().take(DESCENTS).map(|trial| trial.descend(PATIENCE));
+        let descents = tried.into_iter().take(DESCENTS).map(|trial| trial.descend(TOLERANCE, PATIENCE));
         let best = descents.min_by(|a, b| a.residual.total_cmp(&b.residual)).expect("a grid has a lowest point");
         best.curve
     }
 
-    /// The best curve near to one that is best on fewer points.
+    /// The best curve near to one that is best on other points.
     pub(super) fn best_curve_near(&self, curve: &Curve, sloped: bool) -> Curve {
-        Fitted::new(self, sloped, curve.bend, curve.width).descend(PATIENCE).curve
+        Fitted::new(self, sloped, curve.bend, curve.width).descend(TOLERANCE, PATIENCE).curve
+    }
+
+    /// The same where a few digits of the residual are enough.
+    pub(super) fn good_curve_near(&self, curve: &Curve, sloped: bool) -> Curve {
+        Fitted::new(self, sloped, curve.bend, curve.width).descend(ROUGH_TOLERANCE, PATIENCE).curve
     }
 
     /// The valleys of a grid over bend and width: points with no better one beside them, best first.
@@ -314,8 +322,8 @@ impl<'a> Fitted<'a> {
         rows.map(move |(((value, step), x), weight)| (value - height * step - slope * x) * weight.sqrt())
     }
 
-    fn descend(self, patience: usize) -> Fitted<'a> {
-        let method = LevenbergMarquardt::new().with_tol(TOLERANCE).with_patience(patience);
+    fn descend(self, tolerance: f64, patience: usize) -> Fitted<'a> {
+        let method = LevenbergMarquardt::new().with_tol(tolerance).with_patience(patience);
         let (mut fitted, report) = method.minimize(self);
         fitted.curve.converged = report.termination.was_successful();
         fitted

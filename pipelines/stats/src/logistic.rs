@@ -138,7 +138,7 @@ impl Fit {
 /// # Panics
 /// Where a value is NaN or the lengths differ.
 pub fn fit(logistic: Logistic, x: &[f64], y: &[f64]) -> Fit {
-    Prepared::of(x, y).fit(logistic)
+    Prepared::of((x, y), &Levels::of(x)).fit(logistic)
 }
 
 /// Both curves through the same rows, for less than two fits.
@@ -146,7 +146,8 @@ pub fn fit(logistic: Logistic, x: &[f64], y: &[f64]) -> Fit {
 /// # Panics
 /// Where a value is NaN or the lengths differ.
 pub fn fits(x: &[f64], y: &[f64]) -> [Fit; 2] {
-    let prepared = Prepared::of(x, y);
+    let levels = Levels::of(x);
+    let prepared = Prepared::of((x, y), &levels);
     [Logistic::Four, Logistic::Five].map(|logistic| prepared.fit(logistic))
 }
 
@@ -159,23 +160,21 @@ pub(super) struct Prepared<'a> {
     /// 1 where labels rise with scores, -1 where they fall: points are of `direction` times the labels, which rise.
     pub(super) direction: f64,
     constant: bool,
-    /// Of the scores.
-    pub(super) levels: Levels,
     pub(super) fine: Points,
     coarse: Option<Points>,
 }
 
 impl<'a> Prepared<'a> {
-    pub(super) fn of(x: &'a [f64], y: &'a [f64]) -> Prepared<'a> {
+    /// `levels` are those of `x`.
+    pub(super) fn of((x, y): (&'a [f64], &'a [f64]), levels: &Levels) -> Prepared<'a> {
         assert_eq!(x.len(), y.len(), "columns of one table");
         let (unit_x, unit_y) = (Unit::of(x), Unit::of(y));
         let raw = plcc(x, y);
         let direction = direction(raw);
-        let levels = Levels::of(x);
-        let points = by_level(&levels, (x, y), (&unit_x, &unit_y), direction);
+        let points = by_level(levels, (x, y), (&unit_x, &unit_y), direction);
         let coarse = (points.x.len() > SEARCHED_POINTS_MAX).then(|| points.averaged(COARSE_POINTS));
         let fine = if points.x.len() > POINTS_MAX { points.averaged(POINTS_MAX) } else { points };
-        Prepared { x, y, unit_x, unit_y, direction, constant: raw.is_none(), levels, fine, coarse }
+        Prepared { x, y, unit_x, unit_y, direction, constant: raw.is_none(), fine, coarse }
     }
 
     pub(super) fn fit(&self, logistic: Logistic) -> Fit {
@@ -322,7 +321,7 @@ mod tests {
                 prop_assert!(plcc.abs() > line.abs() - 1e-4, "{:?}: a line has {}", fit, line);
                 prop_assert!(plcc * line >= 0.0, "{:?}: a line has {}", fit, line);
                 // It never turns round, and bends no more sharply than it may.
-                let range = Prepared::of(&x, &y).fine.usual_range() * Unit::of(&x).scale;
+                let range = Prepared::of((&x, &y), &Levels::of(&x)).fine.usual_range() * Unit::of(&x).scale;
                 let width = if fit.logistic == Logistic::Four { fit.parameters[3] } else { 1.0 / fit.parameters[1] };
                 prop_assert!(width >= 0.99 * WIDTH_MIN * range, "{:?}", fit);
                 let (first, last) = (-8.0 * scale + shift, 7.0 * scale + shift);

@@ -35,8 +35,9 @@ fn squares(ranks: &[i64], counts: impl Iterator<Item = u32>) -> i128 {
     ranks.iter().zip(counts).map(|(&rank, count)| i128::from(rank) * i128::from(rank) * i128::from(count)).sum()
 }
 
-/// Of sums of ranks less their mean, all by one factor: of the products, of each side's squares.
-pub(crate) fn of_sums(products: i128, squares_x: i128, squares_y: i128) -> Option<f64> {
+/// Returns SRCC from sums over rows of ranks less their mean: of the products and of each side's squares, all by one factor.
+/// None if a side is constant.
+pub fn of_sums(products: i128, squares_x: i128, squares_y: i128) -> Option<f64> {
     let scale = (squares_x as f64 * squares_y as f64).sqrt();
     (scale > 0.0).then(|| (products as f64 / scale).clamp(-1.0, 1.0))
 }

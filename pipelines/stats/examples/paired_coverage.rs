@@ -1,5 +1,5 @@
 //! How often the interval of a paired difference covers the true one, and how often its test rejects where there is none:
-//! `cargo run --release -p dqa-pipelines --example paired_coverage -- SIMS`. Its table is in docs/statistics.md.
+//! `cargo run --release -p dqa-stats --example paired_coverage -- SIMS`. Its table is in docs/statistics.md.
 //!
 //! Two models score the outputs of 12 algorithms of drawn scenes. A picture's quality is its algorithm's plus its scene's plus its
 //! own; a label is that with noise, and so is each model's score, whose errors have a part that a scene's pictures share and a
@@ -7,7 +7,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use dqa_pipelines::stats::{Measure, ScoreColumns, paired};
+use dqa_stats::{Measure, ScoreColumns, paired};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -73,7 +73,7 @@ fn draw(random: &mut ChaCha8Rng, of: &Scenario, scenes: usize) -> Draw {
     draw
 }
 
-fn differences(draw: &Draw) -> Vec<dqa_pipelines::stats::PairedMeasure> {
+fn differences(draw: &Draw) -> Vec<dqa_stats::PairedMeasure> {
     let columns = ScoreColumns { scores: &draw.scores, mos: &draw.mos, scene: &draw.scene };
     paired(&columns, &[(0, 1)], 0.95)
 }

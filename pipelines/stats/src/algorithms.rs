@@ -10,7 +10,7 @@ use super::bootstrap::{deal, quantile, random};
 use super::estimate::{Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN, StandardError};
 use super::levels::Levels;
 use super::student::two_sided_quantile;
-use super::{Columns, srcc};
+use super::{SortedColumns, srcc};
 
 /// Random halves: enough for percentiles, and few enough to cost nothing.
 const HALVES: u64 = 500;
@@ -38,11 +38,11 @@ impl Sum {
 /// algorithms count as fixed: the interval is over scenes. None where it is not defined.
 ///
 /// # Panics
-/// Where a value is NaN or the lengths differ.
-pub fn algorithm_srcc(columns: &Columns<'_>, algorithm: &[u32], level: f64) -> Option<Estimate> {
-    columns.check();
+/// If `algorithm` is not of the table's length.
+pub fn algorithm_srcc(table: &SortedColumns<'_>, algorithm: &[u32], level: f64) -> Option<Estimate> {
+    let SortedColumns { columns, scene, .. } = table;
     assert_eq!(algorithm.len(), columns.score.len(), "columns of one table");
-    let (scene, algorithm) = (Levels::of_numbers(columns.scene), Levels::of_numbers(algorithm));
+    let algorithm = Levels::of_numbers(algorithm);
     let (scenes, algorithms) = (scene.counts.len(), algorithm.counts.len());
     let (group_of, groups) = deal(scenes, GROUPS_MAX, 0);
     // (groups, algorithms)
@@ -98,6 +98,7 @@ fn interval(value: f64, halves: &mut [f64], groups: usize, level: f64) -> Result
 
 #[cfg(test)]
 mod tests {
+    use super::super::Columns;
     use super::*;
 
     /// Algorithms a tenth apart in score and label, with noise of `noise` in each scene.
@@ -117,7 +118,7 @@ mod tests {
 
     fn of(scenes: u32, noise: f64) -> Estimate {
         let (score, mos, scene, algorithm) = rows(scenes, noise);
-        algorithm_srcc(&Columns { score: &score, mos: &mos, scene: &scene }, &algorithm, 0.95).unwrap()
+        algorithm_srcc(&Columns { score: &score, mos: &mos, scene: &scene }.sorted(), &algorithm, 0.95).unwrap()
     }
 
     #[test]
@@ -136,6 +137,6 @@ mod tests {
     #[test]
     fn one_algorithm_has_no_order() {
         let columns = Columns { score: &[1.0, 2.0], mos: &[1.0, 2.0], scene: &[0, 1] };
-        assert_eq!(algorithm_srcc(&columns, &[4, 4], 0.95), None);
+        assert_eq!(algorithm_srcc(&columns.sorted(), &[4, 4], 0.95), None);
     }
 }

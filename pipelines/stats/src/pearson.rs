@@ -55,15 +55,21 @@ impl Unit {
     }
 }
 
-/// Weighted sums of two columns in their units.
+/// Weighted sums over the rows of two columns, each in a unit of its own.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Moments {
-    pub(crate) n: f64,
-    pub(crate) x: f64,
-    pub(crate) y: f64,
-    pub(crate) xx: f64,
-    pub(crate) yy: f64,
-    pub(crate) xy: f64,
+pub struct Moments {
+    /// Sum of the weights.
+    pub n: f64,
+    /// Sum of x.
+    pub x: f64,
+    /// Sum of y.
+    pub y: f64,
+    /// Sum of x squared.
+    pub xx: f64,
+    /// Sum of y squared.
+    pub yy: f64,
+    /// Sum of the products.
+    pub xy: f64,
 }
 
 /// Below this share of a sum of squares, what is left after subtracting the mean's part is rounding: the side is constant.
@@ -83,7 +89,8 @@ impl Moments {
         self.xy += weight * other.xy;
     }
 
-    pub(crate) fn plcc(&self) -> Option<f64> {
+    /// Pearson's correlation; None if a side is constant.
+    pub fn plcc(&self) -> Option<f64> {
         let about_mean = |squares: f64, sum: f64| {
             let rest = squares - sum * sum / self.n;
             (rest > CONSTANT_SHARE * squares).then_some(rest)

@@ -89,7 +89,7 @@ impl Measure {
 /// # Panics
 /// Where a value is NaN, the lengths differ, or a pair names a column that is not there.
 pub fn paired(columns: &ScoreColumns<'_>, pairs: &[(usize, usize)], level: f64) -> Vec<PairedMeasure> {
-    let of = |score: &Vec<f64>| jackknife(&Columns { score, mos: columns.mos, scene: columns.scene });
+    let of = |score: &Vec<f64>| jackknife(&Columns { score, mos: columns.mos, scene: columns.scene }.sorted());
     let taken: Vec<Jackknife> = columns.scores.par_iter().map(of).collect();
     Measure::ALL.into_iter().map(|measure| of_measure(measure, &taken, pairs, level)).collect()
 }

@@ -5,6 +5,9 @@ use rayon::slice::ParallelSliceMut;
 /// From here a sort is spread over threads; below, starting them costs more than the sort.
 const PARALLEL_ROWS_MIN: usize = 1 << 15;
 
+/// Numbers below this many times the rows are sorted by counting them.
+const DENSE_MAX: usize = 2;
+
 /// A column's order.
 pub(super) struct Levels {
     /// Of each row.
@@ -21,7 +24,34 @@ impl Levels {
     }
 
     pub(super) fn of_numbers(numbers: &[u32]) -> Levels {
+        let len = numbers.iter().max().map_or(0, |&most| most as usize + 1);
+        if len <= numbers.len().saturating_mul(DENSE_MAX) {
+            return Levels::by_counting(numbers, len);
+        }
         Levels::by_key(numbers.iter().map(|&number| u64::from(number)))
+    }
+
+    /// Sorts numbers below `len` without comparing them.
+    fn by_counting(numbers: &[u32], len: usize) -> Levels {
+        assert!(u32::try_from(numbers.len()).is_ok(), "rows are numbered by 32 bits");
+        let mut count_of = vec![0_u32; len];
+        numbers.iter().for_each(|&number| count_of[number as usize] += 1);
+        let (mut code_of, mut counts) = (vec![0_u32; len], Vec::new());
+        for (code, &count) in code_of.iter_mut().zip(&count_of) {
+            *code = counts.len() as u32;
+            if count > 0 {
+                counts.push(count);
+            }
+        }
+        let codes = numbers.iter().map(|&number| code_of[number as usize]).collect();
+        let mut levels = Levels { codes, counts, order: vec![0; numbers.len()] };
+        let mut next = levels.starts();
+        for (row, &code) in levels.codes.iter().enumerate() {
+            let place = &mut next[code as usize];
+            levels.order[*place as usize] = row as u32;
+            *place += 1;
+        }
+        levels
     }
 
     fn by_key(keys: impl ExactSizeIterator<Item = u64>) -> Levels {
@@ -85,6 +115,16 @@ fn ordered(value: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_the_same_levels_by_counting_and_by_sorting() {
+        let dense = [4, 0, 4, 7, 2, 2, 0, 4];
+        let counted = Levels::of_numbers(&dense);
+        let sorted = Levels::of_numbers(&dense.map(|number| number * 1_000_000));
+        assert_eq!(counted.codes, [2, 0, 2, 3, 1, 1, 0, 2]);
+        assert_eq!((&counted.codes, &counted.counts, &counted.order), (&sorted.codes, &sorted.counts, &sorted.order));
+        assert_eq!(Levels::of_numbers(&[]).rows(), 0);
+    }
 
     #[test]
     fn equal_values_share_a_level_and_rows_lie_by_level() {
