@@ -12,8 +12,8 @@ use dqa_model::Views;
 use dqa_pipelines::dataset::{Definition, load_from};
 use dqa_pipelines::index::{Header, Index};
 use dqa_pipelines::limits::PictureLimits;
-use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::{SHARD_WINDOWS_MAX, Terms};
+use dqa_pipelines::store::Store;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
@@ -85,8 +85,8 @@ impl ObjectStore for Listing {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pictures = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
     let folder = std::env::temp_dir().join(format!("dqa-plan-{}", std::process::id()));
-    let store = Place::create(&folder.display().to_string(), FilePath::new(""))?;
-    let root = Place::of(Arc::new(Listing { pictures }), "s3://bucket/million/".parse()?);
+    let store = Store::create(&folder.display().to_string(), FilePath::new(""))?;
+    let root = Store::of(Arc::new(Listing { pictures }), "s3://bucket/million/".parse()?);
     let mut definition = Definition::new("million".parse()?, root.url().to_string());
     definition.layout = vec!["{algorithm}/{scene}.png".to_owned()];
 

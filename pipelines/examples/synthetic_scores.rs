@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use dqa_pipelines::place::Place;
+use dqa_pipelines::store::Store;
 
 #[path = "../tests/support/synthetic.rs"]
 mod synthetic;
@@ -20,7 +20,7 @@ async fn main() {
     let (datasets, algorithms) = (5, 20);
     let scenes = rows.parse::<usize>().unwrap() / datasets / algorithms;
     let shape = synthetic::Shape { datasets, algorithms, scenes, part_rows_max: 10_000, labelled: true };
-    let store = Place::create(folder, Path::new("")).unwrap();
+    let store = Store::create(folder, Path::new("")).unwrap();
     let record = synthetic::write(&store, "synthetic", shape).await;
     println!("{} rows in {} parts", record.counts.pictures, record.parts.len());
 }

@@ -15,7 +15,7 @@ use crate::causes;
 use crate::dataset::Picture;
 use crate::digest;
 use crate::names::DatasetName;
-use crate::place::{Place, PlaceError};
+use crate::store::{Store, StoreError};
 use crate::tables::parquet_file;
 
 /// The version of the decoders, which is raised whenever they read, or refuse, other files than before. 2: GIF and PNM; TIFF
@@ -88,7 +88,7 @@ impl Index {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn read(store: &Place, dataset: &DatasetName) -> Result<Index, PlaceError> {
+    pub async fn read(store: &Store, dataset: &DatasetName) -> Result<Index, StoreError> {
         let bytes = match store.get(&key(dataset)).await {
             Err(error) if error.is_not_found() => return Ok(Index::default()),
             other => other?,
@@ -112,7 +112,7 @@ impl Index {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn write(&self, store: &Place, dataset: &DatasetName) -> Result<(), PlaceError> {
+    pub async fn write(&self, store: &Store, dataset: &DatasetName) -> Result<(), StoreError> {
         let mut known: Vec<(&u128, &Header)> = self.headers.iter().collect();
         known.sort_unstable_by_key(|(identity, _)| **identity);
         let number =
@@ -214,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn the_next_plan_knows_what_did_not_change() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let name: DatasetName = "d".parse().unwrap();
         let mut index = Index::read(&store, &name).await.unwrap();
         let (good, bad) = (picture("1.png", "v"), picture("2.png", "v"));

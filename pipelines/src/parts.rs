@@ -7,8 +7,8 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
 
 use crate::causes;
-use crate::place::{Place, PlaceError};
 use crate::plan::Shard;
+use crate::store::{Store, StoreError};
 use crate::tables::parquet_file;
 use crate::tables::scores::{self, ScoreRow};
 
@@ -37,7 +37,7 @@ pub enum Found {
 pub enum PartError {
     /// The store failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// The file is not what its name says.
     #[error("part {key} cannot be read")]
     Damaged {
@@ -73,7 +73,7 @@ pub fn encode(shard: &Shard, rows: &[ScoreRow], made: &[(String, String)]) -> By
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn find(store: &Place, key: &str, rows: u64) -> Result<Found, PlaceError> {
+pub async fn find(store: &Store, key: &str, rows: u64) -> Result<Found, StoreError> {
     let bytes = match store.get(key).await {
         Err(error) if error.is_not_found() => return Ok(Found::Nothing),
         other => other?,
@@ -89,7 +89,7 @@ pub async fn find(store: &Place, key: &str, rows: u64) -> Result<Found, PlaceErr
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn find_all(store: &Place, parts: impl IntoIterator<Item = (String, u64)>) -> Result<Vec<Found>, PlaceError> {
+pub async fn find_all(store: &Store, parts: impl IntoIterator<Item = (String, u64)>) -> Result<Vec<Found>, StoreError> {
     let one = |(key, rows): (String, u64)| async move { find(store, &key, rows).await };
     futures::stream::iter(parts).map(one).buffered(FINDS_MAX).try_collect().await
 }
@@ -114,7 +114,7 @@ fn inspect(bytes: &Bytes, key: &str) -> Result<PartCounts, ParquetError> {
 ///
 /// # Errors
 /// Where the store fails or the file is no part.
-pub async fn rows(store: &Place, key: &str) -> Result<Vec<ScoreRow>, PartError> {
+pub async fn rows(store: &Store, key: &str) -> Result<Vec<ScoreRow>, PartError> {
     let damaged = |source| PartError::Damaged { key: key.to_owned(), source };
     let batches = parquet_file::read(store.get(key).await?).map_err(damaged)?;
     let mut rows = Vec::new();
@@ -201,7 +201,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_part_itself_is_taken_for_it() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let shard = shard(3);
         let rows: Vec<ScoreRow> = shard.pictures.iter().map(|picture| row(picture, Some(0.5))).collect();
         let (key, bytes) = (shard.key(), encode(&shard, &rows, &[]));

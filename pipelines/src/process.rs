@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::names::RunName;
-use crate::place::{Place, PlaceError};
 use crate::run::RUNS;
+use crate::store::{Store, StoreError};
 
 /// Between two writes of the object.
 pub const BEAT_EVERY: Duration = Duration::from_secs(10);
@@ -62,9 +62,9 @@ impl Process {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn find(store: &Place, run: &RunName) -> Result<Option<(Process, Timestamp)>, PlaceError> {
+    pub async fn find(store: &Store, run: &RunName) -> Result<Option<(Process, Timestamp)>, StoreError> {
         let key = key(run);
-        let found = async { Ok::<_, PlaceError>((store.get(&key).await?, store.modified(&key).await?)) };
+        let found = async { Ok::<_, StoreError>((store.get(&key).await?, store.modified(&key).await?)) };
         match found.await {
             Err(error) if error.is_not_found() => Ok(None),
             // One that is not whole, or of a later version, says that somebody was there and not who.
@@ -77,7 +77,7 @@ impl Process {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn write(&self, store: &Place, run: &RunName) -> Result<(), PlaceError> {
+    pub async fn write(&self, store: &Store, run: &RunName) -> Result<(), StoreError> {
         let text = serde_json::to_vec(self).expect("a process has text for keys");
         store.put(&key(run), text.into()).await
     }
@@ -86,7 +86,7 @@ impl Process {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn remove(store: &Place, run: &RunName) -> Result<(), PlaceError> {
+    pub async fn remove(store: &Store, run: &RunName) -> Result<(), StoreError> {
         store.delete(&key(run)).await
     }
 

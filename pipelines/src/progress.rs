@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use crate::digest;
 use crate::parts::{self, Found};
-use crate::place::{Object, Place, PlaceError};
 use crate::run::{PartRef, RunRecord};
+use crate::store::{Object, Store, StoreError};
 use crate::tables::scores;
 
 /// Data sets that are listed at once.
@@ -76,7 +76,7 @@ impl PartListing {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn read(store: &Place, records: &[RunRecord]) -> Result<PartListing, PlaceError> {
+    pub async fn read(store: &Store, records: &[RunRecord]) -> Result<PartListing, StoreError> {
         let datasets: BTreeSet<&str> =
             records.iter().flat_map(|record| &record.parts).map(|part| part.dataset.as_str()).collect();
         let folders: Vec<String> = datasets.into_iter().map(scores::dataset_folder).collect();
@@ -112,7 +112,7 @@ impl Counter {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn count(&self, store: &Place, records: &[RunRecord]) -> Result<Vec<Progress>, PlaceError> {
+    pub async fn count(&self, store: &Store, records: &[RunRecord]) -> Result<Vec<Progress>, StoreError> {
         let listing = PartListing::read(store, records).await?;
         let counted: Vec<Option<Progress>> = records.iter().map(|record| counted_before(record, &listing)).collect();
         let open = records.iter().zip(&counted).filter(|(_, counted)| counted.is_none());
@@ -131,7 +131,7 @@ impl Counter {
     }
 
     /// Looks into the parts that are listed and were not looked into in this version. Runs share parts: each is looked at once.
-    async fn look(&self, store: &Place, listing: &PartListing, records: &[&RunRecord]) -> Result<(), PlaceError> {
+    async fn look(&self, store: &Store, listing: &PartListing, records: &[&RunRecord]) -> Result<(), StoreError> {
         let unknown = self.unknown(listing, records);
         let parts: Vec<(String, u64)> = unknown.iter().map(|(key, (_, rows))| (key.clone(), *rows)).collect();
         let found = parts::find_all(store, parts).await?;
@@ -201,7 +201,7 @@ mod tests {
     #[tokio::test]
     async fn a_record_counts_as_long_as_its_parts_are_those_that_it_was_counted_over() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let parts = [part("p", 3), part("q", 4)];
         // No parts at all inside: whoever looks into them finds them damaged.
         for part in &parts {

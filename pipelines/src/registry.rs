@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{DataSet, DatasetSource, Definition, SourceDifference};
 use crate::names::DatasetName;
-use crate::place::{Place, PlaceError};
 use crate::run::{DatasetSpec, RunError, RunRecord, RunSpec};
+use crate::store::{Store, StoreError};
 use crate::tables::{parquet_file, scores};
 
 /// The folder of data sets in a store.
@@ -62,7 +62,7 @@ enum Labels {
 pub enum RegistryError {
     /// The store failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// The store failed, or holds an invalid record of a run.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -115,14 +115,14 @@ impl RegistryError {
                 known.name
             )),
             RegistryError::Invalid { .. } => Some("remove that object: it is made again".to_owned()),
-            RegistryError::Place(_) | RegistryError::Run(_) | RegistryError::NotRequested { .. } => None,
+            RegistryError::Store(_) | RegistryError::Run(_) | RegistryError::NotRequested { .. } => None,
         }
     }
 
     /// Whether another try may do better: a store did not answer.
     pub fn may_pass(&self) -> bool {
         match self {
-            RegistryError::Place(error) | RegistryError::Run(RunError::Place(error)) => error.may_pass(),
+            RegistryError::Store(error) | RegistryError::Run(RunError::Store(error)) => error.may_pass(),
             _ => false,
         }
     }
@@ -242,7 +242,7 @@ impl fmt::Display for Requested {
 ///
 /// # Errors
 /// A name that stands for another source, or had labels; a store that fails.
-pub async fn check(store: &Place, requested: &[Requested], redefine: &[DatasetName]) -> Result<(), RegistryError> {
+pub async fn check(store: &Store, requested: &[Requested], redefine: &[DatasetName]) -> Result<(), RegistryError> {
     check_redefined(requested, redefine)?;
     for one in requested.iter().filter(|one| !redefine.contains(&one.name)) {
         known(store, &one.name).await?.1.iter().try_for_each(|known| one.check(known))?;
@@ -265,7 +265,7 @@ fn check_redefined(requested: &[Requested], redefine: &[DatasetName]) -> Result<
 /// # Errors
 /// As [`check`]. What was registered before stays.
 pub async fn register(
-    store: &Place,
+    store: &Store,
     requested: &[Requested],
     redefine: &[DatasetName],
     used_by: &str,
@@ -282,7 +282,7 @@ pub async fn register(
 
 /// Whether it is registered now; not where somebody else was first.
 async fn register_one(
-    store: &Place,
+    store: &Store,
     requested: &Requested,
     is_redefined: bool,
     used_by: &str,
@@ -320,7 +320,7 @@ fn key(name: &DatasetName) -> String {
 }
 
 /// What a name stands for in the store, and whether an object says so. In an older store several runs may say several things.
-async fn known(store: &Place, name: &DatasetName) -> Result<(bool, Vec<Registered>), RegistryError> {
+async fn known(store: &Store, name: &DatasetName) -> Result<(bool, Vec<Registered>), RegistryError> {
     match store.get(&key(name)).await {
         Ok(bytes) => {
             let invalid = |source| RegistryError::Invalid { key: key(name), source };
@@ -349,7 +349,7 @@ async fn known(store: &Place, name: &DatasetName) -> Result<(bool, Vec<Registere
 }
 
 /// What the first part under the name says of the run that made it.
-async fn of_parts(store: &Place, name: &DatasetName) -> Result<Option<Registered>, RegistryError> {
+async fn of_parts(store: &Store, name: &DatasetName) -> Result<Option<Registered>, RegistryError> {
     let objects = store.list_sorted(&scores::dataset_folder(name.as_str())).await?;
     let Some(part) = objects.into_iter().find(|object| object.key.ends_with(".parquet")) else { return Ok(None) };
     let bytes = store.get(&part.key).await?;
@@ -369,8 +369,8 @@ mod tests {
 
     use super::*;
 
-    fn store(dir: &tempfile::TempDir) -> Place {
-        Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap()
+    fn store(dir: &tempfile::TempDir) -> Store {
+        Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap()
     }
 
     fn requested(text: &str) -> Requested {

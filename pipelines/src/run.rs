@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::PictureLimits;
 use crate::model::ModelSpec;
 use crate::names::{AlgorithmName, DatasetName, RunName};
-use crate::place::{Place, PlaceError};
+use crate::store::{Store, StoreError};
 use crate::trained_on::SeenScenes;
 
 /// The folder of runs in a store.
@@ -242,7 +242,7 @@ pub struct PartRef {
 pub enum RunError {
     /// The store failed, or there is no such run.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// A record that is not one.
     #[error("the record of run `{run}` cannot be read")]
     Record {
@@ -302,7 +302,7 @@ impl RunRecord {
     ///
     /// # Errors
     /// Where the store fails or the record is not one.
-    pub async fn find(store: &Place, name: &RunName) -> Result<Option<RunRecord>, RunError> {
+    pub async fn find(store: &Store, name: &RunName) -> Result<Option<RunRecord>, RunError> {
         let bytes = match store.get(&RunRecord::key(name)).await {
             Err(error) if error.is_not_found() => return Ok(None),
             other => other?,
@@ -315,7 +315,7 @@ impl RunRecord {
     ///
     /// # Errors
     /// Where the store fails or a record is not one.
-    pub async fn all(store: &Place) -> Result<Vec<RunRecord>, RunError> {
+    pub async fn all(store: &Store) -> Result<Vec<RunRecord>, RunError> {
         let names: Vec<RunName> = store.folders(RUNS).await?.iter().filter_map(|name| name.parse().ok()).collect();
         let read = names.into_iter().map(|name| async move { RunRecord::find(store, &name).await });
         let found: Vec<Option<RunRecord>> = futures::stream::iter(read).buffered(READS_MAX).try_collect().await?;
@@ -328,7 +328,7 @@ impl RunRecord {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn write(&self, store: &Place) -> Result<(), RunError> {
+    pub async fn write(&self, store: &Store) -> Result<(), RunError> {
         let text = serde_json::to_vec_pretty(self).expect("a record has text for keys");
         Ok(store.put(&RunRecord::key(&self.name), text.into()).await?)
     }

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::names::RunName;
-use crate::place::{Place, PlaceError};
 use crate::process::Process;
 use crate::progress::{Counter, Progress};
 use crate::run::{RunError, RunRecord, RunState};
+use crate::store::{Store, StoreError};
 
 /// The folder of coordinators in a store. Each writes a beat into its own object as long as it leads.
 pub const COORDINATORS: &str = "coordinators";
@@ -73,7 +73,7 @@ impl RunStatus {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn read(store: &Place, record: RunRecord) -> Result<RunStatus, PlaceError> {
+    pub async fn read(store: &Store, record: RunRecord) -> Result<RunStatus, StoreError> {
         let mut statuses = RunStatus::read_each(store, vec![record], &Counter::default()).await?;
         Ok(statuses.pop().expect("it is one for each record"))
     }
@@ -82,7 +82,7 @@ impl RunStatus {
     ///
     /// # Errors
     /// Where the store fails or a record is not one.
-    pub async fn read_all(store: &Place) -> Result<Vec<RunStatus>, RunError> {
+    pub async fn read_all(store: &Store) -> Result<Vec<RunStatus>, RunError> {
         Ok(RunStatus::read_each(store, RunRecord::all(store).await?, &Counter::default()).await?)
     }
 
@@ -91,10 +91,10 @@ impl RunStatus {
     /// # Errors
     /// Where the store fails.
     pub async fn read_each(
-        store: &Place,
+        store: &Store,
         records: Vec<RunRecord>,
         counter: &Counter,
-    ) -> Result<Vec<RunStatus>, PlaceError> {
+    ) -> Result<Vec<RunStatus>, StoreError> {
         // Before the parts: a process that ends between the two has left all of them.
         let processes = processes(store, &records).await?;
         let has_remote = records.iter().any(|record| record.state.is_active() && record.is_of_coordinator());
@@ -165,7 +165,7 @@ impl RunStatus {
 }
 
 /// The process that the store names for each run that a command works on.
-async fn processes(store: &Place, records: &[RunRecord]) -> Result<Vec<Option<(Process, Timestamp)>>, PlaceError> {
+async fn processes(store: &Store, records: &[RunRecord]) -> Result<Vec<Option<(Process, Timestamp)>>, StoreError> {
     let is_local = |record: &RunRecord| record.state.is_active() && !record.is_of_coordinator();
     let names: Vec<Option<RunName>> =
         records.iter().map(|record| is_local(record).then(|| record.name.clone())).collect();
@@ -179,10 +179,10 @@ async fn processes(store: &Place, records: &[RunRecord]) -> Result<Vec<Option<(P
 }
 
 /// The coordinator that led last; None where the store never had one.
-async fn coordinator(store: &Place) -> Result<Option<Conductor>, PlaceError> {
+async fn coordinator(store: &Store) -> Result<Option<Conductor>, StoreError> {
     let listed = store.list_sorted(COORDINATORS).await?;
     let Some(newest) = listed.last() else { return Ok(None) };
-    let found = async { Ok::<_, PlaceError>((store.get(&newest.key).await?, store.modified(&newest.key).await?)) };
+    let found = async { Ok::<_, StoreError>((store.get(&newest.key).await?, store.modified(&newest.key).await?)) };
     let (bytes, seen) = match found.await {
         Err(error) if error.is_not_found() => return Ok(None),
         other => other?,

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
-use dqa_pipelines::place::Place;
 use dqa_pipelines::report::{self, Report, ReportOptions, Table};
 use dqa_pipelines::run::{PartRef, RunRecord};
 use dqa_pipelines::sql::{self, Selection};
+use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::leaderboard::LeaderboardRow;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{ScoreRow, Spread, from_batch};
@@ -23,14 +23,14 @@ mod synthetic;
 const SHAPE: Shape = Shape { datasets: 1, algorithms: 4, scenes: 20, part_rows_max: 1000, labelled: true };
 const USUAL: fn() -> ReportOptions = ReportOptions::default;
 
-fn store() -> (TempDir, Place) {
+fn store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+    let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
     (dir, store)
 }
 
 /// Puts other rows in place of an algorithm's.
-async fn change(store: &Place, record: &mut RunRecord, algorithm: usize, of: impl Fn(Vec<ScoreRow>) -> Vec<ScoreRow>) {
+async fn change(store: &Store, record: &mut RunRecord, algorithm: usize, of: impl Fn(Vec<ScoreRow>) -> Vec<ScoreRow>) {
     let place = record.parts.iter().position(|part| part.algorithm.as_str() == format!("algo{algorithm:02}")).unwrap();
     let batches = parquet_file::read(store.get(&record.parts[place].key).await.unwrap()).unwrap();
     let rows = of(batches.iter().flat_map(|batch| from_batch(batch).unwrap()).collect());
@@ -50,7 +50,7 @@ fn row<'a>(report: &'a Report, algorithm: &str) -> &'a LeaderboardRow {
 }
 
 /// 20 scenes from hard to easy; algorithm k is worse than k - 1 by 0.05 and noise.
-async fn graded(store: &Place, shape: Shape) -> RunRecord {
+async fn graded(store: &Store, shape: Shape) -> RunRecord {
     let mut record = synthetic::write(store, "r", shape).await;
     for algorithm in 0..shape.algorithms {
         let score = |scene: usize| {

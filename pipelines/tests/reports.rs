@@ -5,10 +5,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use dqa_pipelines::place::Place;
 use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table, distributed, together};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::sql::{self, Selection};
+use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::correlations::CorrelationRow;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{ScoreRow, from_batch};
@@ -28,21 +28,21 @@ const OPTIONS: ReportOptions = ReportOptions {
     margin: None,
 };
 
-fn store() -> (TempDir, Place) {
+fn store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+    let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
     (dir, store)
 }
 
-async fn make(store: &Place, record: &RunRecord) -> Report {
+async fn make(store: &Store, record: &RunRecord) -> Report {
     report::make(store, record, &OPTIONS).await.unwrap()
 }
 
-async fn refused(store: &Place, record: &RunRecord) -> ReportError {
+async fn refused(store: &Store, record: &RunRecord) -> ReportError {
     report::make(store, record, &OPTIONS).await.unwrap_err()
 }
 
-async fn part_rows(store: &Place, key: &str) -> Vec<ScoreRow> {
+async fn part_rows(store: &Store, key: &str) -> Vec<ScoreRow> {
     let batches = parquet_file::read(store.get(key).await.unwrap()).unwrap();
     batches.iter().flat_map(|batch| from_batch(batch).unwrap()).collect()
 }
@@ -52,7 +52,7 @@ fn digits(text: &str) -> usize {
 }
 
 /// Changes the rows of every part of a run.
-async fn rewrite(store: &Place, record: &RunRecord, change: impl Fn(&mut Vec<ScoreRow>)) {
+async fn rewrite(store: &Store, record: &RunRecord, change: impl Fn(&mut Vec<ScoreRow>)) {
     for part in &record.parts {
         let number = digits(part.key.rsplit('-').next().unwrap().strip_suffix(".parquet").unwrap());
         let mut rows = part_rows(store, &part.key).await;

@@ -4,7 +4,7 @@
 
 use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{DataSet, DatasetError, Picture, check, find, load};
-use dqa_pipelines::place::Addresses;
+use dqa_pipelines::store::StoreResolver;
 
 struct Dir(tempfile::TempDir);
 
@@ -49,7 +49,7 @@ fn four() -> Vec<(String, String)> {
     [("aod", "1"), ("aod", "2"), ("dcp", "1"), ("dcp", "2")].map(|(a, s)| (a.to_owned(), s.to_owned())).to_vec()
 }
 
-async fn assert_is_read(data: &DataSet, addresses: &Addresses, picture: &Picture) {
+async fn assert_is_read(data: &DataSet, addresses: &StoreResolver, picture: &Picture) {
     let uri = data.uri(picture);
     let bytes = addresses.read(&uri).await.unwrap();
     let member = picture.image.split_once(".tar/").unwrap().1;
@@ -88,7 +88,7 @@ async fn each_usual_way_is_found_with_and_without_a_definition() {
         let data = dir.define(&format!("layout = \"{layout}\"")).await.unwrap();
         assert_eq!(who_and_what(&data), four(), "{layout}");
         assert!(check(&data, &|_| None).is_clean(), "{layout}");
-        let addresses = Addresses::default();
+        let addresses = StoreResolver::default();
         for picture in &data.pictures {
             assert_is_read(&data, &addresses, picture).await;
         }
@@ -116,7 +116,7 @@ async fn labels_and_inputs_are_found_through_tars() {
             .unwrap();
         assert_eq!(data.pictures.iter().map(|picture| picture.mos).collect::<Vec<_>>(), [Some(0.5), Some(0.25)]);
         let hazy = &data.inputs[data.pictures[1].hazy.unwrap() as usize];
-        assert_is_read(&data, &Addresses::default(), hazy).await;
+        assert_is_read(&data, &StoreResolver::default(), hazy).await;
         assert_eq!(&*hazy.image, "0.tar/hazy/2.png");
         let faults: Vec<String> = data.faults.iter().map(ToString::to_string).collect();
         assert_eq!(faults, ["1 picture files match no layout: 0.tar/odd.png"]);
@@ -151,7 +151,7 @@ async fn a_changed_tar_changes_its_pictures() {
     assert_ne!(before.pictures[0].version, after.pictures[0].version);
     assert_eq!(before.uri(&before.pictures[0]), after.uri(&after.pictures[0]));
     dir.file("s/dcp.tar", "cut");
-    let error = Addresses::default().read(&before.uri(&before.pictures[1])).await.unwrap_err();
+    let error = StoreResolver::default().read(&before.uri(&before.pictures[1])).await.unwrap_err();
     assert!(causes(&error).to_string().contains("dcp.tar"), "{error}");
 }
 

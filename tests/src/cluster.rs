@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::s3::{Conditional, Server};
-use crate::{Place, Said};
+use crate::{Said, TestDir};
 
 /// What has not happened by then does not happen.
 pub const HANGS: Duration = Duration::from_secs(180);
@@ -28,7 +28,7 @@ pub struct Programs {
 /// A cluster. Dropped, it is killed.
 pub struct Cluster {
     /// Its folder, with data sets and models.
-    pub place: Place,
+    pub place: TestDir,
     /// The store's server, if it is S3.
     pub s3: Option<Server>,
     programs: Programs,
@@ -57,7 +57,7 @@ impl Cluster {
     /// A coordinator's port and a local store; nothing runs yet.
     pub fn local(programs: Programs) -> Cluster {
         Cluster {
-            place: Place::new(programs.coordinator),
+            place: TestDir::new(programs.coordinator),
             s3: None,
             programs,
             host: "127.0.0.1",

@@ -16,7 +16,7 @@ use dqa_testkit::{Picture, hf};
 use serde_json::Value;
 
 /// A folder of its own for one test: `model` (formula weights with prompts), and what the test puts there.
-pub struct Place {
+pub struct TestDir {
     dir: tempfile::TempDir,
     program: &'static str,
 }
@@ -46,10 +46,10 @@ impl Said {
     }
 }
 
-impl Place {
+impl TestDir {
     /// With `program` (`env!("CARGO_BIN_EXE_coord")`).
-    pub fn new(program: &'static str) -> Place {
-        let place = Place { dir: tempfile::tempdir().unwrap(), program };
+    pub fn new(program: &'static str) -> TestDir {
+        let place = TestDir { dir: tempfile::tempdir().unwrap(), program };
         let model = hf::cached("tiny", "system").canonicalize().unwrap();
         std::os::unix::fs::symlink(model, place.path("model")).unwrap();
         place

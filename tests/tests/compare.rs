@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used)] // helpers too
 
 use dqa_testkit::Picture;
-use dqa_tests::{Place, Said};
+use dqa_tests::{Said, TestDir};
 use serde_json::Value;
 
 const SCENES: u32 = 8;
 
 /// `haze` of eight scenes in two groups, scored with two choices of views.
-fn place() -> Place {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+fn place() -> TestDir {
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     let mut labels = "image,mos\n".to_owned();
     for (number, algorithm) in ["dcp", "aod"].iter().enumerate() {
         for scene in 0..SCENES {
@@ -30,11 +30,11 @@ fn place() -> Place {
     place
 }
 
-fn submit(place: &Place, run: &str, more: &[&str]) -> Said {
+fn submit(place: &TestDir, run: &str, more: &[&str]) -> Said {
     place.run(&place.submit("haze.toml", &[&["--name", run][..], more].concat())).ends_with(0)
 }
 
-fn compare(place: &Place, more: &[&str]) -> Said {
+fn compare(place: &TestDir, more: &[&str]) -> Said {
     place.run(&[&["compare"][..], more].concat())
 }
 

@@ -5,12 +5,12 @@
 use std::path::Path;
 
 use dqa_testkit::Picture;
-use dqa_tests::Place;
+use dqa_tests::TestDir;
 use insta::assert_snapshot;
 
 /// `haze` with everything that can be wrong.
-fn spoilt() -> Place {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+fn spoilt() -> TestDir {
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["aod", "dcp"]);
     std::fs::remove_file(place.path("haze/aod/s1.png")).unwrap();
     place.file("haze/dcp/s2.png", b"no picture");
@@ -23,7 +23,7 @@ fn spoilt() -> Place {
 }
 
 /// All that a command says, without where its folder is.
-fn said(place: &Place, arguments: &[&str]) -> String {
+fn said(place: &TestDir, arguments: &[&str]) -> String {
     let said = place.run(arguments);
     let root = place.path("").canonicalize().unwrap().display().to_string();
     let text = format!("exit {}\n--- stdout\n{}--- stderr\n{}", said.code, said.out, said.err);
@@ -32,7 +32,7 @@ fn said(place: &Place, arguments: &[&str]) -> String {
 
 #[test]
 fn a_whole_data_set_is_checked() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["aod", "dcp"]);
     assert_snapshot!(said(&place, &["dataset", "check", "haze.toml"]));
 }
@@ -55,7 +55,7 @@ fn every_problem_is_shown_to_people_and_machines() {
 
 #[test]
 fn definitions_are_listed_and_shown() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["aod", "dcp"]);
     let text =
         std::fs::read_to_string(place.path("haze.toml")).unwrap().replace("\"haze\"\nlayout", "\"../../haze\"\nlayout");
@@ -69,7 +69,7 @@ fn definitions_are_listed_and_shown() {
 
 #[test]
 fn the_ready_definitions_are_read() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     let ready = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/datasets");
     for file in ready.read_dir().unwrap() {
         let file = file.unwrap();
@@ -82,7 +82,7 @@ fn the_ready_definitions_are_read() {
 
 #[test]
 fn a_demo_data_set_is_whole() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     let make = ["demo", "make", "made", "--scenes", "2", "--width", "224", "--height", "224", "--name", "little"];
     let made = place.run(&make).ends_with(0);
     assert_eq!(

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use dqa_tests::Place;
+use dqa_tests::TestDir;
 use serde_json::Value;
 
 const MODEL: [&str; 4] = ["--model", "model", "--prompts", "model/prompts.safetensors"];
@@ -23,7 +23,7 @@ fn size(path: &Path) -> (u32, u32) {
 
 #[test]
 fn the_scores_are_those_of_a_run_and_the_maps_have_the_pictures_size() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["dcp"]);
     place.run(&place.submit("haze.toml", &[])).ends_with(0);
     let scored = place.query("SELECT score, width, height FROM scores WHERE scene = 's1'");
@@ -48,7 +48,7 @@ fn the_scores_are_those_of_a_run_and_the_maps_have_the_pictures_size() {
 
 #[test]
 fn one_file_gets_the_sheet_and_mistakes_are_said() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["dcp"]);
     let one = ["explain", "haze/dcp/s0.png", "--out", "deep/down/s0.png"];
     let said = place.run(&[&one, &MODEL[..]].concat()).ends_with(0);

@@ -12,7 +12,7 @@ use dqa_testkit::ClipShape;
 use dqa_testkit::hf::{HfDir, config_json};
 use dqa_testkit::torch::{Py, TorchSave};
 use dqa_tests::hub::{Access, Fault, Hub, Model, Request, sha256};
-use dqa_tests::{Place, Said};
+use dqa_tests::{Said, TestDir};
 use dqa_worker::hub::{HubError, Refusal, Settings, Snapshot, Token, snapshot_with};
 
 const NAME: &str = "hf:openai/clip-vit-base-patch32";
@@ -442,8 +442,8 @@ fn a_new_commit_is_another_snapshot() {
     assert_eq!(configs.len(), 1, "what is the same is there once");
 }
 
-/// The model of [`Place`] as openai/clip-vit-base-patch32 has it: a PyTorch checkpoint on `main`, and safetensors in a conversion.
-fn real(place: &Place) -> Model {
+/// The model of [`TestDir`] as openai/clip-vit-base-patch32 has it: a PyTorch checkpoint on `main`, and safetensors in a conversion.
+fn real(place: &TestDir) -> Model {
     let shape = ClipShape::of_kind("tiny");
     let mut save = TorchSave::default();
     let weights = HfDir { salt: "system", shape, shards: 1 }.weights();
@@ -461,7 +461,7 @@ fn real(place: &Place) -> Model {
 }
 
 /// The program with this hub, a cache in the place's folder, and no other setting of the hub.
-fn run(place: &Place, hub: &Hub, variables: &[(&str, &str)], arguments: &[&str]) -> Said {
+fn run(place: &TestDir, hub: &Hub, variables: &[(&str, &str)], arguments: &[&str]) -> Said {
     let mut command = place.command(arguments);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy().to_ascii_lowercase();
@@ -478,7 +478,7 @@ const SUBMIT: [&str; 7] =
 
 #[test]
 fn a_run_takes_its_model_from_the_hub_and_then_from_the_cache() {
-    let (place, hub) = (Place::new(env!("CARGO_BIN_EXE_coord")), Hub::start());
+    let (place, hub) = (TestDir::new(env!("CARGO_BIN_EXE_coord")), Hub::start());
     place.haze(&["dcp"]);
     hub.put(REPO, real(&place));
     hub.fault("/blob/", Fault::Cut(100_000));
@@ -518,7 +518,7 @@ fn a_run_takes_its_model_from_the_hub_and_then_from_the_cache() {
 
 #[test]
 fn a_model_is_shown() {
-    let (place, hub) = (Place::new(env!("CARGO_BIN_EXE_coord")), Hub::start());
+    let (place, hub) = (TestDir::new(env!("CARGO_BIN_EXE_coord")), Hub::start());
     hub.put(REPO, real(&place));
     let prompts = "model/prompts.safetensors";
     let said = run(&place, &hub, &[], &["model", "show", NAME, "--prompts", prompts]).ends_with(0);
@@ -550,7 +550,7 @@ fn a_model_is_shown() {
 
 #[test]
 fn what_is_wrong_with_a_model_is_shown() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     let said = place.run(&["model", "show", "model", "--prompts", "dqa:small"]).ends_with(1);
     assert!(said.out.contains("they cannot be used with this model: "), "{}", said.out);
     place.file("clone/config.json", &fs::read(place.path("model/config.json")).unwrap());

@@ -6,26 +6,26 @@ use std::process::Stdio;
 
 use dqa_testkit::Picture;
 use dqa_tests::cluster::{Cluster, Programs};
-use dqa_tests::{Place, Said};
+use dqa_tests::{Said, TestDir};
 
 const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
 
-fn place() -> Place {
-    Place::new(env!("CARGO_BIN_EXE_coord"))
+fn place() -> TestDir {
+    TestDir::new(env!("CARGO_BIN_EXE_coord"))
 }
 
-fn submit(place: &Place, dataset: &str, more: &[&str]) -> Said {
+fn submit(place: &TestDir, dataset: &str, more: &[&str]) -> Said {
     place.run(&place.submit(dataset, more))
 }
 
 /// A picture with content of its own.
-fn picture(place: &Place, name: &str, width: usize) {
+fn picture(place: &TestDir, name: &str, width: usize) {
     let seed = name.bytes().fold(7u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
     place.file(name, &Picture::synthetic(seed, width, 224).png());
 }
 
 /// A folder of so many scenes of each algorithm.
-fn folder(place: &Place, name: &str, algorithms: &[&str], scenes: usize) {
+fn folder(place: &TestDir, name: &str, algorithms: &[&str], scenes: usize) {
     for algorithm in algorithms {
         (0..scenes).for_each(|scene| picture(place, &format!("{name}/{algorithm}/s{scene}.png"), 224));
     }
@@ -255,7 +255,7 @@ fn algorithms_that_a_data_set_lacks_are_said() {
 }
 
 /// With inputs that a definition names, one of another size than its picture.
-fn with_inputs(place: &Place) {
+fn with_inputs(place: &TestDir) {
     folder(place, "set", &["a", "b"], 3);
     for scene in 0..3 {
         picture(place, &format!("inputs/s{scene}.png"), if scene == 1 { 288 } else { 224 });

@@ -4,20 +4,20 @@
 #![allow(clippy::unwrap_used)] // helpers too
 
 use dqa_tests::cluster::{Cluster, Programs};
-use dqa_tests::{Place, Said};
+use dqa_tests::{Said, TestDir};
 use serde_json::Value;
 
 const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
 
 /// `haze` of six scenes, with labels that have a range.
-fn place() -> Place {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+fn place() -> TestDir {
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     haze(&place, "haze");
     place
 }
 
 /// A data set in `folder` with the definition `FOLDER.toml`.
-fn haze(place: &Place, folder: &str) {
+fn haze(place: &TestDir, folder: &str) {
     let mut labels = "image,mos\n".to_owned();
     for (algorithm, name) in ["dcp", "aod"].iter().enumerate() {
         for scene in 0..SCENES {
@@ -36,7 +36,7 @@ fn haze(place: &Place, folder: &str) {
 
 const SCENES: usize = 12;
 
-fn train(place: &Place, more: &[&str]) -> Said {
+fn train(place: &TestDir, more: &[&str]) -> Said {
     let usual = [
         "train",
         "--dataset",
@@ -55,12 +55,12 @@ fn train(place: &Place, more: &[&str]) -> Said {
     place.run(&[&usual[..], more].concat()).ends_with(0)
 }
 
-fn submit(place: &Place, dataset: &str, prompts: &str, more: &[&str]) -> Said {
+fn submit(place: &TestDir, dataset: &str, prompts: &str, more: &[&str]) -> Said {
     let usual = ["submit", "--datasets", dataset, "--model", "model", "--prompts", prompts];
     place.run(&[&usual[..], more].concat()).ends_with(0)
 }
 
-fn record(place: &Place, run: &str) -> Value {
+fn record(place: &TestDir, run: &str) -> Value {
     serde_json::from_slice(&std::fs::read(place.path(&format!("store/runs/{run}/run.json"))).unwrap()).unwrap()
 }
 
@@ -179,7 +179,7 @@ fn a_coordinator_reads_what_was_seen_from_the_models_files() {
 
 #[test]
 fn the_small_model_says_what_it_learned_from() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     let shown = place.run(&["model", "show", "dqa:small", "--prompts", "dqa:small"]).ends_with(0);
     assert_eq!(shown.out.matches("demo-train: 1,800 scenes; split 1 of splits ").count(), 2, "{}", shown.out);
     assert!(shown.out.contains("dqa-coord demo make demo-train --name demo-train --scenes 2000 --seed 2026"));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use dqa_testkit::Picture;
 use dqa_tests::cluster::{Cluster, Programs};
-use dqa_tests::{Place, Said};
+use dqa_tests::{Said, TestDir};
 use serde_json::Value;
 
 const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
@@ -113,7 +113,7 @@ fn a_worker_has_no_limits_of_its_own() {
 
 #[test]
 fn limits_that_mean_nothing_are_refused() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["dcp"]);
     let said = place.run(&place.submit("haze.toml", &["--pixels-max", "0"])).ends_with(2);
     assert!(said.err.contains("--pixels-max"), "{}", said.err);
@@ -121,7 +121,7 @@ fn limits_that_mean_nothing_are_refused() {
 
 #[test]
 fn what_is_planned_is_what_is_scored_whatever_the_views() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     let sizes = [(200, 200), (120, 130), (300, 500), (224, 224), (100, 400), (450, 330)];
     for (at, (width, height)) in sizes.into_iter().enumerate() {
         place.file(&format!("haze/dcp/s{at}.png"), &Picture::synthetic(at as u64, width, height).png());

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use dqa_tests::certificates::Authority;
 use dqa_tests::cluster::{Cluster, Programs};
-use dqa_tests::{Place, Said};
+use dqa_tests::{Said, TestDir};
 use serde_json::Value;
 
 const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
@@ -86,7 +86,7 @@ fn worker(arguments: &[&str]) -> Said {
 
 #[test]
 fn a_port_that_cannot_be_had_is_one_sentence() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let cache = place.path("cache").display().to_string();
@@ -117,7 +117,7 @@ fn a_port_that_cannot_be_had_is_one_sentence() {
 
 #[test]
 fn a_coordinator_that_cannot_be_reached_is_named_with_the_cause() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let said = place.run(&["runs", "--coordinator", &format!("http://127.0.0.1:{port}")]).ends_with(2).err;
     assert!(said.contains("the coordinator cannot be reached"), "{said}");

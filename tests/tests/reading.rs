@@ -5,13 +5,13 @@
 use std::process::Command;
 
 use dqa_tests::cluster::{Cluster, Programs};
-use dqa_tests::{Place, Said};
+use dqa_tests::{Said, TestDir};
 
 const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
 
 /// With the runs `paper` and `whole`, of unlike views, over the same 6 pictures; `paper` was submitted once more.
-fn place() -> Place {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+fn place() -> TestDir {
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["dcp", "aod"]);
     let paper = place.submit("haze.toml", &["--name", "paper"]);
     place.run(&paper).ends_with(0);
@@ -21,7 +21,7 @@ fn place() -> Place {
     place
 }
 
-fn csv(place: &Place, sql: &str, more: &[&str]) -> Said {
+fn csv(place: &TestDir, sql: &str, more: &[&str]) -> Said {
     place.run(&[&["query", sql, "--format", "csv"], more].concat())
 }
 
@@ -169,7 +169,7 @@ fn a_store_and_its_coordinator_answer_alike() {
 
 #[test]
 fn what_has_no_part_for_a_coordinator_says_so() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["dcp"]);
     let check = ["dataset", "check", "haze.toml"];
     let refused = place.run(&[&check[..], &["--coordinator", "http://127.0.0.1:1"]].concat()).ends_with(2);

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // helpers too
 
-use dqa_tests::Place;
+use dqa_tests::TestDir;
 
 #[test]
 fn the_small_model_ranks_the_demos_algorithms() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.run(&["demo", "make", "demo", "--scenes", "10", "--seed", "77"]).ends_with(0);
     let small = ["submit", "--datasets", "demo/demo.toml", "--model", "dqa:small", "--prompts", "dqa:small"];
     let said = place.run(&small).ends_with(0);

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use dqa_tests::cluster::{Cluster, HANGS, Programs};
-use dqa_tests::{Place, Said};
+use dqa_tests::{Said, TestDir};
 use serde_json::Value;
 
 const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
@@ -15,13 +15,13 @@ const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), 
 /// Nine parts of one picture each.
 const ALGORITHMS: [&str; 3] = ["dcp", "aod", "mscnn"];
 
-fn place() -> Place {
-    let place = Place::new(PROGRAMS.coordinator);
+fn place() -> TestDir {
+    let place = TestDir::new(PROGRAMS.coordinator);
     place.haze(&ALGORITHMS);
     place
 }
 
-fn arguments(place: &Place) -> Vec<&'static str> {
+fn arguments(place: &TestDir) -> Vec<&'static str> {
     place.submit("haze.toml", &["--shard-windows", "1", "--name", "r"])
 }
 
@@ -30,7 +30,7 @@ fn json(said: &Said) -> Value {
 }
 
 /// Starts a command, and waits until it has made so many parts.
-fn started(place: &Place, arguments: &[&str], parts: usize) -> Child {
+fn started(place: &TestDir, arguments: &[&str], parts: usize) -> Child {
     let mut child = place.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let wait = Instant::now();
     while place.parts().len() < parts {
@@ -41,7 +41,7 @@ fn started(place: &Place, arguments: &[&str], parts: usize) -> Child {
 }
 
 /// The numbers of shards, pictures and failed pictures that each command shows of the run `r` must be those of the files.
-fn all_say(place: &Place, state: &str, parts_done: u64) {
+fn all_say(place: &TestDir, state: &str, parts_done: u64) {
     let status = json(&place.run(&["status", "r", "--format", "json"]).ends_with(0));
     let runs = json(&place.run(&["runs", "--format", "json"]).ends_with(0));
     assert_eq!(status, runs, "one answer");

@@ -4,15 +4,15 @@
 
 use std::time::{Duration, Instant};
 
-use dqa_tests::Place;
+use dqa_tests::TestDir;
 use serde_json::Value;
 
 /// Far beyond what the run here takes: one that is not over by then hangs.
 const HANGS: Duration = Duration::from_secs(120);
 
 /// With the runs `paper` and `whole`, of unlike views, over the same pictures.
-fn place() -> Place {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+fn place() -> TestDir {
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["dcp", "aod"]);
     place.run(&place.submit("haze.toml", &["--name", "paper"])).ends_with(0);
     place.run(&place.submit("haze.toml", &["--name", "whole", "--views", "sees=global"])).ends_with(0);
@@ -63,7 +63,7 @@ fn unlike_models_never_share_a_table() {
 
 #[test]
 fn a_detached_run_goes_on_by_itself() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["dcp"]);
     let said = place.run(&place.submit("haze.toml", &["--name", "r", "--detach"])).ends_with(0);
     assert!(said.err.contains("in the background"), "{}", said.err);

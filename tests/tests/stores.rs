@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use dqa_tests::cluster::{Cluster, HANGS, Programs};
 use dqa_tests::s3::{Conditional, Server};
-use dqa_tests::{Place, Said};
+use dqa_tests::{Said, TestDir};
 
 const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
 
@@ -31,7 +31,7 @@ fn answering(status: &'static str, body: &'static str) -> String {
 }
 
 /// The runs of a store, with these variables and no others that stores read.
-fn runs(place: &Place, store: &str, variables: &[(&str, &str)]) -> Said {
+fn runs(place: &TestDir, store: &str, variables: &[(&str, &str)]) -> Said {
     let mut command = place.command(&["runs"]);
     for (name, _) in std::env::vars_os() {
         if ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
@@ -46,7 +46,7 @@ fn runs(place: &Place, store: &str, variables: &[(&str, &str)]) -> Said {
 
 #[test]
 fn what_is_wrong_with_a_store_is_said_with_what_to_do() {
-    let place = Place::new(PROGRAMS.coordinator);
+    let place = TestDir::new(PROGRAMS.coordinator);
     let closed = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
     let region = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region 'us-east-1' is wrong</Message>\
         <Region>eu-central-1</Region></Error>";
@@ -122,7 +122,7 @@ fn what_is_wrong_with_a_store_is_said_with_what_to_do() {
 #[test]
 fn variables_of_other_programs_break_nothing() {
     use std::os::unix::ffi::OsStringExt;
-    let place = Place::new(PROGRAMS.coordinator);
+    let place = TestDir::new(PROGRAMS.coordinator);
     place.haze(&["dcp"]);
     let s3 = Server::start(&place.path("s3"));
     let mut command = place.command(&place.submit("haze.toml", &["--name", "r"]));

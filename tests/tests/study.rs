@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // helpers too
 
-use dqa_tests::{Place, Said};
+use dqa_tests::{Said, TestDir};
 use serde_json::Value;
 
 const ALGORITHMS: [&str; 3] = ["dcp", "blur", "oracle"];
 
 /// `one.toml` and `two.toml`: some algorithms of small demo data sets, 10 scenes each.
-fn place() -> Place {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+fn place() -> TestDir {
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     for (name, seed) in [("one", "1"), ("two", "2")] {
         let made = ["demo", "make", name, "--scenes", "10", "--width", "288", "--height", "240", "--seed", seed];
         place.run(&made).ends_with(0);
@@ -29,7 +29,7 @@ fn place() -> Place {
     place
 }
 
-fn study(place: &Place, name: &str, more: &[&str]) -> Said {
+fn study(place: &TestDir, name: &str, more: &[&str]) -> Said {
     let quick = ["study", name, "--datasets", "one.toml", "--model", "model", "--split-count", "2", "--epochs", "1"];
     let quick = if more.contains(&"--datasets") { [&quick[..2], &quick[4..]].concat() } else { quick.to_vec() };
     let quick = if more.contains(&"--model") {
@@ -130,7 +130,7 @@ fn every_study_ends_in_its_table_and_makes_nothing_twice() {
 
 #[test]
 fn what_cannot_be_studied_says_why_and_what_to_do() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["dcp", "aod"]);
     place.file("own.toml", b"title = \"t\"\n[[variant]]\nname = \"a\"\nset.epoch = 3\n");
     place.file("of-nothing.toml", b"title = \"t\"\n[[variant]]\nname = \"a\"\n");

@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
-use dqa_tests::{Place, Said, shared};
+use dqa_tests::{Said, TestDir, shared};
 
-fn place() -> Place {
-    Place::new(env!("CARGO_BIN_EXE_coord"))
+fn place() -> TestDir {
+    TestDir::new(env!("CARGO_BIN_EXE_coord"))
 }
 
-fn submit(place: &Place, more: &[&str]) -> Said {
+fn submit(place: &TestDir, more: &[&str]) -> Said {
     place.run(&place.submit("haze.toml", more))
 }
 

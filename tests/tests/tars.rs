@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use dqa_tests::Place;
+use dqa_tests::TestDir;
 use serde_json::Value;
 
 const ALGORITHMS: [&str; 2] = ["aod", "dcp"];
 
 /// `haze` in files, and the same pictures in tars: `packed` has a tar for each algorithm, `mixed` all in one.
-fn place() -> Place {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+fn place() -> TestDir {
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&ALGORITHMS);
     let picture =
         |algorithm: &str, scene: u32| std::fs::read(place.path(&format!("haze/{algorithm}/s{scene}.png"))).unwrap();
@@ -47,7 +47,7 @@ fn tar_of(members: &[(String, Vec<u8>)]) -> Vec<u8> {
 }
 
 /// Score, label and digest of each picture of a data set, by algorithm and scene.
-fn rows(place: &Place, dataset: &str) -> BTreeMap<(String, String), [Value; 3]> {
+fn rows(place: &TestDir, dataset: &str) -> BTreeMap<(String, String), [Value; 3]> {
     let sql = format!("SELECT algorithm, scene, score, mos, digest FROM scores WHERE dataset = '{dataset}'");
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let row = |row: Value| {

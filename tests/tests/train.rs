@@ -6,12 +6,12 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
-use dqa_tests::{Place, Said};
+use dqa_tests::{Said, TestDir};
 use insta::assert_snapshot;
 
 /// `haze` with labels that have a range.
-fn place() -> Place {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+fn place() -> TestDir {
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["dcp", "aod"]);
     let text = std::fs::read_to_string(place.path("haze.toml")).unwrap();
     place.file("haze.toml", (text + "range = [0, 100]\n").as_bytes());
@@ -23,7 +23,7 @@ fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&usual, more].concat()
 }
 
-fn train(place: &Place, more: &[&str]) -> Said {
+fn train(place: &TestDir, more: &[&str]) -> Said {
     place.run(&arguments(more))
 }
 

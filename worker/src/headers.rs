@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dqa_pipelines::dataset::{DataSet, Picture};
 use dqa_pipelines::index::Header;
-use dqa_pipelines::place::{Addresses, PlaceError};
+use dqa_pipelines::store::{StoreError, StoreResolver};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
@@ -24,8 +24,8 @@ pub fn read(
     dataset: &DataSet,
     pictures: Vec<usize>,
     bytes_max: u64,
-) -> BoxStream<'_, (usize, Result<Header, PlaceError>)> {
-    let addresses = Arc::new(Addresses::default());
+) -> BoxStream<'_, (usize, Result<Header, StoreError>)> {
+    let addresses = Arc::new(StoreResolver::default());
     let limits = Arc::new(Limits { bytes_max, ..Limits::none() });
     let one = move |index: usize| {
         let (addresses, limits) = (addresses.clone(), limits.clone());
@@ -50,7 +50,12 @@ pub fn judged(header: Option<&Header>, picture: &Picture, limits: &Limits) -> Op
     Some(checked.map_or_else(|error| unreadable(&error), |_| header.clone()))
 }
 
-async fn read_one(addresses: &Addresses, uri: &str, picture: &Picture, limits: &Limits) -> Result<Header, PlaceError> {
+async fn read_one(
+    addresses: &StoreResolver,
+    uri: &str,
+    picture: &Picture,
+    limits: &Limits,
+) -> Result<Header, StoreError> {
     if let Err(error) = limits.check_bytes(picture.bytes) {
         return Ok(unreadable(&error));
     }

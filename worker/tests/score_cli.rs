@@ -17,13 +17,13 @@ const LEARNED: [&str; 4] = ["--model", "model", "--prompts", "model/prompts.safe
 const HANDCRAFTED: [&str; 3] = ["--model", "model", "--handcrafted"];
 
 /// A folder to run the program in, so that paths in its output are short and the same everywhere.
-struct Place(tempfile::TempDir);
+struct Folder(tempfile::TempDir);
 
-impl Place {
+impl Folder {
     /// With `model` and two folders: `good` and, with a file that is no picture and ones that cannot be scored,
     /// `mixed`.
-    fn new() -> Place {
-        let place = Place(tempfile::tempdir().unwrap());
+    fn new() -> Folder {
+        let place = Folder(tempfile::tempdir().unwrap());
         std::os::unix::fs::symlink(hf::cached("tiny", "cli").canonicalize().unwrap(), place.path("model")).unwrap();
         let scene = Picture::synthetic(1, 320, 240).png();
         place.file("good/a.png", &Picture::synthetic(2, 224, 224).png());
@@ -136,7 +136,7 @@ fn masked(line: &str) -> String {
 
 #[test]
 fn pictures_are_scored_in_each_format() {
-    let place = Place::new();
+    let place = Folder::new();
     for format in ["table", "csv", "json"] {
         let good = place.score(&["good"], &["--format", format]);
         assert_snapshot!(format!("good_{format}"), shown(&good));
@@ -147,7 +147,7 @@ fn pictures_are_scored_in_each_format() {
 
 #[test]
 fn what_cannot_run_says_why_and_what_to_do() {
-    let place = Place::new();
+    let place = Folder::new();
     std::fs::create_dir(place.path("nothing")).unwrap();
     let other = PromptShape { width_v: 192, ..ClipShape::TINY.prompts() };
     let other = dqa_testkit::formula::weights("cli", &dqa_testkit::spec::prompt_spec(&other));
@@ -183,12 +183,12 @@ fn what_cannot_run_says_why_and_what_to_do() {
 #[test]
 fn without_cuda_a_gpu_is_refused() {
     let arguments = [&["good", "--device", "cuda:0"], &HANDCRAFTED[..]].concat();
-    assert_snapshot!(Place::new().transcript(&[&arguments]));
+    assert_snapshot!(Folder::new().transcript(&[&arguments]));
 }
 
 #[test]
 fn a_wrong_configuration_says_where() {
-    let place = Place::new();
+    let place = Folder::new();
     let wrong = [
         ("key", "[score]\nmodels = \"model\"\n"),
         ("kind", "[score]\nbatch = [1, 2]\n"),
@@ -210,14 +210,14 @@ fn a_wrong_configuration_says_where() {
 
 #[test]
 fn help_fits() {
-    let output = Place::new().command(&["--help"]).output().unwrap();
+    let output = Folder::new().command(&["--help"]).output().unwrap();
     assert!(text(&output.stdout).lines().all(|line| line.len() <= 100));
     assert_snapshot!(shown(&output));
 }
 
 #[test]
 fn json_has_these_keys_and_no_others() {
-    let place = Place::new();
+    let place = Folder::new();
     let keys = |row: &Value| row.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let all = ["error", "height", "image", "score", "width", "windows"];
     for row in place.json(&["good", "mixed"], &[]) {
@@ -236,7 +236,7 @@ fn json_has_these_keys_and_no_others() {
 
 #[test]
 fn csv_can_be_read_back() {
-    let place = Place::new();
+    let place = Folder::new();
     let name = "a, \"quoted\"\nname.png";
     place.file(name, &std::fs::read(place.path("good/a.png")).unwrap());
     let output = place.score(&[name, "mixed/small.png"], &["--format", "csv", "--windows"]);
@@ -257,7 +257,7 @@ fn csv_can_be_read_back() {
 
 #[test]
 fn a_path_is_a_file_a_folder_or_a_glob_and_is_told_as_given() {
-    let place = Place::new();
+    let place = Folder::new();
     let images = |inputs: &[&str]| -> Vec<String> {
         place.json(inputs, &[]).iter().map(|row| row["image"].as_str().unwrap().to_owned()).collect()
     };
@@ -273,13 +273,13 @@ fn a_path_is_a_file_a_folder_or_a_glob_and_is_told_as_given() {
 
 #[test]
 fn a_file_without_an_end_is_too_large() {
-    let rows = Place::new().json(&["/dev/zero"], &["--bytes-max", "1000"]);
+    let rows = Folder::new().json(&["/dev/zero"], &["--bytes-max", "1000"]);
     assert_eq!(rows[0]["error"]["code"], "too_large");
 }
 
 #[test]
 fn a_flag_beats_the_environment_and_that_the_file() {
-    let place = Place::new();
+    let place = Folder::new();
     place.file("dqa.toml", b"[score]\nmodel = \"model\"\nhandcrafted = true\nformat = \"csv\"\ndtype = \"bf16\"\n");
     let run = |arguments: &[&str], environment: &[(&str, &str)]| {
         let arguments = [&["good/a.png", "--config", "dqa.toml"], arguments].concat();
@@ -305,7 +305,7 @@ fn a_flag_beats_the_environment_and_that_the_file() {
 
 #[test]
 fn an_empty_variable_is_not_set() {
-    let place = Place::new();
+    let place = Folder::new();
     let arguments = [&["good/a.png"], &LEARNED[..]].concat();
     let empty = ["DQA_WINDOWS", "DQA_HANDCRAFTED", "DQA_DTYPE", "DQA_BATCH", "DQA_CONFIG"].map(|name| (name, ""));
     let output = place.command(&arguments).envs(empty).output().unwrap();
@@ -316,7 +316,7 @@ fn an_empty_variable_is_not_set() {
 
 #[test]
 fn one_source_of_sentences_drops_the_other_s_value_from_further_away() {
-    let place = Place::new();
+    let place = Folder::new();
     place.file("learned.toml", b"[score]\nmodel = \"model\"\nprompts = \"model/prompts.safetensors\"\n");
     place.file("handcrafted.toml", b"[score]\nmodel = \"model\"\nhandcrafted = true\n");
     let prompts = "model/prompts.safetensors";
@@ -345,13 +345,13 @@ fn one_source_of_sentences_drops_the_other_s_value_from_further_away() {
 
 #[test]
 fn a_dry_run_tells_what_would_be_scored() {
-    let place = Place::new();
+    let place = Folder::new();
     assert_snapshot!(shown(&place.score(&["good", "missing.png"], &["--dry-run", "--format", "json"])));
 }
 
 #[test]
 fn other_models_give_other_scores() {
-    let place = Place::new();
+    let place = Folder::new();
     let score = |rows: &[Value]| rows[1]["score"].as_f64().unwrap();
     let learned = score(&place.json(&["good"], &[]));
     let bf16 = score(&place.json(&["good"], &["--dtype", "bf16"]));
@@ -365,7 +365,7 @@ fn other_models_give_other_scores() {
 
 #[test]
 fn no_colour_where_it_is_not_wanted() {
-    let place = Place::new();
+    let place = Folder::new();
     for arguments in [&["good"][..], &["mixed", "--model", "model", "--handcrafted"]] {
         let output = place.command(arguments).envs([("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]).output().unwrap();
         assert!(!output.stdout.contains(&b'\x1b') && !output.stderr.contains(&b'\x1b'), "{}", shown(&output));
@@ -391,7 +391,7 @@ fn end(mut program: std::process::Child) -> (Option<i32>, String) {
 
 #[test]
 fn a_closed_pipe_ends_the_program_as_if_all_were_done() {
-    let place = Place::new();
+    let place = Folder::new();
     let scene = std::fs::read(place.path("mixed/good.png")).unwrap();
     for i in 0..200 {
         place.file(&format!("many/{i}-{}.png", "long".repeat(50)), &scene);
@@ -413,7 +413,7 @@ fn a_closed_pipe_ends_the_program_as_if_all_were_done() {
 
 #[test]
 fn nobody_reading_standard_error_does_not_stop_the_scores() {
-    let place = Place::new();
+    let place = Folder::new();
     let out = place.path("scores.csv");
     let arguments = [&["mixed", "--format", "csv"], &LEARNED[..]].concat();
     let mut command = place.command(&arguments);
@@ -426,7 +426,7 @@ fn nobody_reading_standard_error_does_not_stop_the_scores() {
 
 #[test]
 fn a_full_disk_is_an_error() {
-    let place = Place::new();
+    let place = Folder::new();
     for format in ["table", "csv", "json"] {
         let arguments = [&["good", "--format", format], &LEARNED[..]].concat();
         let mut command = place.command(&arguments);
@@ -452,7 +452,7 @@ fn each_odd_file_has_its_row() {
     pictures.retain(|path| path.extension().is_some()); // the licences have none
     pictures.sort();
 
-    let output = Place::new().score(&[folder.to_str().unwrap()], &["--format", "json"]);
+    let output = Folder::new().score(&[folder.to_str().unwrap()], &["--format", "json"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
     let rows = rows(&output);

@@ -12,8 +12,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
 use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::parts::{self, Found, PartCounts};
-use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::{Shard, ShardPicture};
+use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::scores::{PartColumns, ScoreRow};
 use dqa_testkit::{Picture, chain, hf};
 use dqa_worker::decode::Limits;
@@ -26,7 +26,7 @@ const HANGS: Duration = Duration::from_secs(60);
 
 struct Desk {
     dir: tempfile::TempDir,
-    store: Place,
+    store: Store,
     scorer: Arc<ShardScorer>,
     fingerprint: String,
 }
@@ -41,7 +41,7 @@ impl Desk {
         let settings =
             Settings { batch: Some(8), decode_threads: 2, picture_bytes_max: 64 << 20, limits: Limits::default() };
         Desk {
-            store: Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap(),
+            store: Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap(),
             fingerprint: scorer.fingerprint().to_string(),
             scorer: Arc::new(ShardScorer::new(Arc::new(scorer), settings, "cpu".to_owned())),
             dir,

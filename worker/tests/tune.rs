@@ -10,7 +10,7 @@ use arrow::datatypes::Float64Type;
 use candle_core::Device;
 use dqa_model::{Batcher, ClipWeights, Options, Prepared, PromptMode, Prompts, Scorer};
 use dqa_pipelines::dataset::{self, DataSet, Definition};
-use dqa_pipelines::place::Place;
+use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tune::{SceneTexts, Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, Tune, WeightsDtype};
 use dqa_testkit::{Picture, hf};
@@ -53,8 +53,8 @@ impl Bench {
         Bench { runner: Runner::new(start, machine(1 << 20)), dir, runtime, data }
     }
 
-    fn store(&self, name: &str) -> Place {
-        Place::create(self.dir.path().join(name).to_str().unwrap(), Path::new("")).unwrap()
+    fn store(&self, name: &str) -> Store {
+        Store::create(self.dir.path().join(name).to_str().unwrap(), Path::new("")).unwrap()
     }
 
     fn trial(&self, setup: &Setup) -> Trial {
@@ -63,12 +63,12 @@ impl Bench {
         Trial::plan(&self.data, (&splits, 1), self.runner.start().model(), setup).unwrap()
     }
 
-    fn run(&self, trial: &Trial, store: &Place) -> Result<TrialRecord, TrainError> {
+    fn run(&self, trial: &Trial, store: &Store) -> Result<TrialRecord, TrainError> {
         self.runner.run(trial, store, self.runtime.handle(), &mut |_| ())
     }
 
     /// The files of a trial that do not say when or how fast.
-    fn learned(&self, trial: &Trial, store: &Place) -> BTreeMap<String, Vec<u8>> {
+    fn learned(&self, trial: &Trial, store: &Store) -> BTreeMap<String, Vec<u8>> {
         let objects = self.runtime.block_on(store.list_sorted(&format!("trials/{}", trial.name()))).unwrap();
         let timeless = |key: &str| !key.ends_with("trial.json") && !key.ends_with("epochs.parquet");
         let read = |key: String| {
@@ -78,7 +78,7 @@ impl Bench {
         objects.into_iter().filter(|object| timeless(&object.key)).map(|object| read(object.key)).collect()
     }
 
-    fn column(&self, trial: &Trial, store: &Place, file: &str, column: &str) -> Vec<Option<f64>> {
+    fn column(&self, trial: &Trial, store: &Store, file: &str, column: &str) -> Vec<Option<f64>> {
         let bytes = self.runtime.block_on(store.get(&trial.key(file))).unwrap();
         let batches = parquet_file::read(bytes).unwrap();
         let values = batches.iter().flat_map(|batch| {

@@ -10,7 +10,7 @@ use clap::builder::BoolishValueParser;
 use dqa_pipelines::cause;
 use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, Picture, check};
 use dqa_pipelines::index::{Header, Index};
-use dqa_pipelines::place::PlaceError;
+use dqa_pipelines::store::StoreError;
 use dqa_worker::decode::{ErrorCode, Limits};
 use dqa_worker::headers;
 use dqa_worker::program::{Done, Format, Unwritten, advise, note};
@@ -73,7 +73,7 @@ async fn load(name: &str) -> anyhow::Result<(Definition, DataSet)> {
     let loaded = loaded.with_context(|| format!("cannot load data set `{}`", definition.name));
     let missing = format!("its data should be at {}; DQA_DATA names the folder of data sets", definition.root);
     let dataset = loaded.map_err(|error| match error.downcast_ref::<DatasetError>() {
-        Some(DatasetError::Place(PlaceError::Folder { .. })) => advise(error, missing),
+        Some(DatasetError::Store(StoreError::Folder { .. })) => advise(error, missing),
         _ => error,
     })?;
     Ok((definition, dataset))

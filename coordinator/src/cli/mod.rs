@@ -37,7 +37,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
-use dqa_pipelines::place::{Place, PlaceError};
+use dqa_pipelines::store::{Store, StoreError};
 use dqa_worker::program;
 
 use control::Control;
@@ -142,17 +142,17 @@ struct StoreArgs {
 
 impl StoreArgs {
     /// A store to read; a local one must be there.
-    async fn open(&self) -> anyhow::Result<Place> {
-        StoreArgs::checked(Place::open(&self.store, Path::new(""))).await.context("cannot open the store")
+    async fn open(&self) -> anyhow::Result<Store> {
+        StoreArgs::checked(Store::open(&self.store, Path::new(""))).await.context("cannot open the store")
     }
 
     /// A store to write; a local one is made where there is none.
-    async fn create(&self) -> anyhow::Result<Place> {
-        StoreArgs::checked(Place::create(&self.store, Path::new(""))).await.context("cannot open the store")
+    async fn create(&self) -> anyhow::Result<Store> {
+        StoreArgs::checked(Store::create(&self.store, Path::new(""))).await.context("cannot open the store")
     }
 
     /// One that answers: said before anything is read or computed.
-    async fn checked(store: Result<Place, PlaceError>) -> Result<Place, PlaceError> {
+    async fn checked(store: Result<Store, StoreError>) -> Result<Store, StoreError> {
         let store = store?;
         store.check().await?;
         Ok(store)

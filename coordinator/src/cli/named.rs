@@ -3,8 +3,8 @@
 
 use dqa_pipelines::dataset::{DataSet, Definition};
 use dqa_pipelines::names::DatasetName;
-use dqa_pipelines::place::Place;
 use dqa_pipelines::registry::{self, RegistryError, Requested};
+use dqa_pipelines::store::Store;
 use dqa_worker::program::advise;
 
 /// Data sets whose names may come to stand for others.
@@ -25,7 +25,7 @@ impl RedefineArgs {
     /// Registers data sets that have been loaded, or only checks them if nothing is to be written.
     pub(super) async fn register<'a>(
         &self,
-        store: &Place,
+        store: &Store,
         datasets: impl IntoIterator<Item = (&'a Definition, &'a DataSet)>,
         used_by: &str,
         is_dry: bool,

@@ -5,10 +5,10 @@ use std::io::{Write, stdout};
 
 use anyhow::{anyhow, bail};
 use clap::ValueEnum;
-use dqa_pipelines::place::Place;
 use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind, text};
 use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::store::Store;
 use dqa_proto::v1;
 use dqa_stats::Test;
 use dqa_worker::program::{Done, Format, Unwritten, advise};
@@ -224,7 +224,7 @@ impl ReportArgs {
     }
 
     /// What a run ends with: its reports in the store, the leaderboard last on the terminal.
-    pub(super) async fn make_and_show(&self, store: &Place, record: &RunRecord) -> anyhow::Result<()> {
+    pub(super) async fn make_and_show(&self, store: &Store, record: &RunRecord) -> anyhow::Result<()> {
         let mut report = self.make_and_write(store, record).await?;
         report.correlations.retain(report::is_in_summary);
         let tables = [Table::Correlations, Table::Leaderboard];
@@ -232,7 +232,7 @@ impl ReportArgs {
         Ok(self.show(&report, if self.format == Format::Table { &tables } else { &tables[1..] })?)
     }
 
-    async fn make_and_write(&self, store: &Place, record: &RunRecord) -> anyhow::Result<Report> {
+    async fn make_and_write(&self, store: &Store, record: &RunRecord) -> anyhow::Result<Report> {
         let report = report::make(store, record, &self.options()).await.map_err(advised)?;
         report.write(store).await?;
         Ok(report)

@@ -4,8 +4,8 @@
 
 use anyhow::bail;
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::place::Place;
 use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::store::Store;
 use dqa_proto::v1;
 use dqa_worker::program::{advise, note};
 
@@ -38,7 +38,7 @@ impl RunSelector {
     ///
     /// # Errors
     /// Where the store fails; where there is no such run, or more than one.
-    pub(super) async fn record(&self, store: &Place) -> anyhow::Result<RunRecord> {
+    pub(super) async fn record(&self, store: &Store) -> anyhow::Result<RunRecord> {
         let name = self.given();
         let record = find(store, name).await?;
         say(name, record.name.as_str());
@@ -94,7 +94,7 @@ impl RunsSelector {
     ///
     /// # Errors
     /// As [`RunSelector::record`], and where a run is named twice.
-    pub(super) async fn records(&self, store: &Place) -> anyhow::Result<Vec<RunRecord>> {
+    pub(super) async fn records(&self, store: &Store) -> anyhow::Result<Vec<RunRecord>> {
         let names = self.given();
         let mut records: Vec<RunRecord> = Vec::new();
         for name in each(names) {
@@ -156,7 +156,7 @@ fn joined(names: &[RunName]) -> String {
     names.iter().map(RunName::as_str).collect::<Vec<_>>().join(",")
 }
 
-async fn find(store: &Place, name: Option<&RunName>) -> anyhow::Result<RunRecord> {
+async fn find(store: &Store, name: Option<&RunName>) -> anyhow::Result<RunRecord> {
     let found = match name {
         Some(name) => RunRecord::read(store, name).await,
         None => RunRecord::last_used(store).await,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::causes;
-use dqa_pipelines::place::{Place, StoreFault};
+use dqa_pipelines::store::{Store, StoreFault};
 use dqa_worker::net::{TlsArgs, Token, Tokens, listen_address};
 use dqa_worker::program::{Done, note, print_error};
 use dqa_worker::telemetry;
@@ -93,7 +93,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
 }
 
 /// The store, once it answers.
-async fn store(args: &StoreArgs) -> anyhow::Result<Place> {
+async fn store(args: &StoreArgs) -> anyhow::Result<Store> {
     let started = Instant::now();
     loop {
         match args.create().await {

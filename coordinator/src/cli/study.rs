@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::names::StudyName;
-use dqa_pipelines::place::Place;
+use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{Definition, Outcome, Overrides};
 use dqa_pipelines::tune::Splits;
 use dqa_worker::program::{Done, Format, Unwritten, advise, command_line, host, note};
@@ -183,7 +183,7 @@ fn name(args: &Args, datasets: &[DataSet]) -> anyhow::Result<StudyName> {
     text.parse().context("the study's file is no name; --name takes one")
 }
 
-async fn show_plan(name: &StudyName, plan: &Plan, store: &Place) -> anyhow::Result<()> {
+async fn show_plan(name: &StudyName, plan: &Plan, store: &Store) -> anyhow::Result<()> {
     note(format_args!("study {name}: {}", plan.definition.title));
     for divided in &plan.datasets {
         let (data, first) = (&divided.data, &divided.splits.splits[0]);
@@ -228,7 +228,7 @@ fn advised(error: StudyRunError) -> anyhow::Error {
             Some(hint) => return advise(error.into(), hint),
             None => return error.into(),
         },
-        StudyRunError::Train { .. } | StudyRunError::Evaluate { .. } | StudyRunError::Place(_) => {
+        StudyRunError::Train { .. } | StudyRunError::Evaluate { .. } | StudyRunError::Store(_) => {
             "the same command goes on from here: what was trained and tested is kept"
         }
         StudyRunError::Stored(_) => "remove that file: the same command makes it again",

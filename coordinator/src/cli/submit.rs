@@ -12,11 +12,11 @@ use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, Check, Definition};
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::registry;
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::status::RunStatus;
+use dqa_pipelines::store::Store;
 use dqa_pipelines::trained_on::TrainedOn;
 use dqa_worker::cli::{Loaded, ModelArgs};
 use dqa_worker::program::{Done, advise, command_line, host, note};
@@ -196,7 +196,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
 }
 
 /// Says that the run was interrupted, how far it is, and what goes on with it. A store that does not answer is not waited for.
-async fn say_interrupted(store: &Place, run: &RunName, signal: Signal) {
+async fn say_interrupted(store: &Store, run: &RunName, signal: Signal) {
     let status = async { anyhow::Ok(RunStatus::read(store, RunRecord::read(store, run).await?).await?) };
     match tokio::time::timeout(SAY_WITHIN, status).await {
         Ok(Ok(status)) => {
@@ -249,7 +249,7 @@ fn advised(error: PrepareError) -> anyhow::Error {
 /// The run's record as it is before its shards are scored. A run of the same name goes on under it.
 async fn record(
     args: &Args,
-    store: &Place,
+    store: &Store,
     requested: &Requested,
     (work, trained_on): (&Work, &TrainedOn),
 ) -> anyhow::Result<RunRecord> {
@@ -310,7 +310,7 @@ fn warn_of_leaks(leaks: &[String]) {
 
 /// Scores what is missing, part by part.
 async fn score(
-    store: &Place,
+    store: &Store,
     work: &Work,
     retry_failed: bool,
     scorer: Arc<ShardScorer>,

@@ -8,12 +8,12 @@ use dqa_pipelines::causes;
 use dqa_pipelines::dataset::Definition;
 use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::{DatasetName, NameError, RunName};
-use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions};
 use dqa_pipelines::run::{Request as RunAsked, RunError, RunRecord, RunState};
 use dqa_pipelines::sql::Selection;
+use dqa_pipelines::store::Store;
 use dqa_proto::v1::coordinator_service_server::CoordinatorService;
 use dqa_proto::v1::{self, DeviceClass};
 use dqa_proto::{PROTOCOL_VERSION, hint, refused};
@@ -62,7 +62,7 @@ pub(super) fn line(error: impl Into<anyhow::Error>) -> String {
 
 pub(super) fn of_record(error: RunError) -> Status {
     match error {
-        RunError::Place(error) => unanswered(&error),
+        RunError::Store(error) => unanswered(&error),
         RunError::Unknown { .. } => advised(Code::NotFound, "unknown_run", error),
         RunError::NoRuns { .. } => advised(Code::NotFound, "no_runs", error),
         RunError::Ambiguous { .. } => advised(Code::InvalidArgument, "ambiguous_run", error),
@@ -431,7 +431,7 @@ fn redefined(names: &[String]) -> Result<Vec<DatasetName>, Status> {
 fn unregistered(error: RegistryError) -> Status {
     let advice = error.hint();
     let status = match error {
-        RegistryError::Place(error) => return unanswered(&error),
+        RegistryError::Store(error) => return unanswered(&error),
         RegistryError::Run(error) => return of_record(error),
         error => refused(Code::AlreadyExists, "other_dataset", line(error)),
     };
@@ -570,7 +570,7 @@ async fn watch(desk: Arc<Desk>, run: Arc<Running>, out: mpsc::Sender<Result<v1::
 }
 
 /// The report that is asked for, made now of what is in the store.
-async fn made(store: &Place, records: &[RunRecord], request: &v1::GetReportRequest) -> Result<Report, Status> {
+async fn made(store: &Store, records: &[RunRecord], request: &v1::GetReportRequest) -> Result<Report, Status> {
     report::require_complete(store, records).await.map_err(of_report)?;
     let options = if request.options.is_empty() {
         ReportOptions::of_run(&records[0])

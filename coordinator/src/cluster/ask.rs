@@ -118,7 +118,7 @@ fn shown(group: GroupAgreement) -> v1::GroupAgreement {
 fn of_sql(error: SqlError) -> Status {
     let advice = error.hint();
     let status = match error {
-        SqlError::Place(error) => return unanswered(&error),
+        SqlError::Store(error) => return unanswered(&error),
         SqlError::Run(error) => return super::api::of_record(error),
         SqlError::NoPart { .. } => refused(Code::DataLoss, "no_part", line(error)),
         SqlError::Table { .. } => refused(Code::Internal, "internal", line(error)),

@@ -12,11 +12,11 @@ use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{Check, Definition};
 use dqa_pipelines::model::ModelSpec;
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::plan::Shard;
 use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{Counts, RUNS, RunRecord, RunState};
+use dqa_pipelines::store::{Store, StoreError};
 use dqa_proto::v1::{self, DeviceClass};
 use dqa_worker::models::Training;
 use futures::FutureExt;
@@ -153,7 +153,7 @@ impl Running {
     }
 
     /// A shard of the board, as it is scored.
-    pub(super) fn shard(&self, store: &Place, at: usize) -> Option<Shard> {
+    pub(super) fn shard(&self, store: &Store, at: usize) -> Option<Shard> {
         let live = self.live();
         let plan = live.plan.as_ref()?;
         let part = &plan.work.parts[*plan.pieces.get(at)?];
@@ -250,7 +250,7 @@ impl Running {
     ///
     /// # Errors
     /// Where the store fails: then nothing is changed.
-    pub(super) async fn change(&self, store: &Place, with: impl FnOnce(&mut RunRecord)) -> Result<(), run::RunError> {
+    pub(super) async fn change(&self, store: &Store, with: impl FnOnce(&mut RunRecord)) -> Result<(), run::RunError> {
         let mut record = self.record();
         // For those who read the record: how far it was when this became of it.
         let counts = {
@@ -483,7 +483,7 @@ async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, work: Work) -> Result<(), S
     }
     run::dropped(&record, &work).iter().for_each(|line| info!("{line}"));
     let training =
-        patient(async || Training::of_stored(&desk.store, &request.model).await, PlaceError::may_pass).await?;
+        patient(async || Training::of_stored(&desk.store, &request.model).await, StoreError::may_pass).await?;
     let (trained_on, unreadable) = training.known();
     if let Some(why) = unreadable {
         warn!(why, "the model's training is not known");
@@ -539,7 +539,7 @@ async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, work: Work) -> Result<(), S
 }
 
 fn may_pass(error: &dqa_pipelines::run::RunError) -> bool {
-    matches!(error, dqa_pipelines::run::RunError::Place(error) if error.may_pass())
+    matches!(error, dqa_pipelines::run::RunError::Store(error) if error.may_pass())
 }
 
 /// Counts every part, writes the record and the reports.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use dqa_pipelines::causes;
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::plan::Shard;
 use dqa_pipelines::progress::Counter;
+use dqa_pipelines::store::{Store, StoreError};
 use dqa_proto::v1::{Acknowledge, AttendResponse, DeviceClass, Drain, Poll, Stop, attend_response};
 use dqa_proto::{hint, refused};
 use dqa_worker::cluster::{Flight, Order, class_name};
@@ -37,7 +37,7 @@ const CLASSES: [DeviceClass; 2] = [DeviceClass::Cpu, DeviceClass::Cuda];
 pub(super) struct Desk {
     /// The coordinator's name.
     pub(super) id: String,
-    pub(super) store: Place,
+    pub(super) store: Store,
     /// Counts how far runs are that are not on the board.
     pub(super) counter: Counter,
     pub(super) roots: Roots,
@@ -52,7 +52,7 @@ pub(super) struct Desk {
 }
 
 /// A store's failure as users see it.
-pub(super) fn unanswered(error: &PlaceError) -> Status {
+pub(super) fn unanswered(error: &StoreError) -> Status {
     let status = refused(Code::Unavailable, "store", causes(error).to_string());
     hint(status, error.hint().unwrap_or("look whether the coordinator can reach its store, and try again"))
 }
@@ -66,7 +66,7 @@ impl Desk {
     /// Ballista's own.
     pub(super) async fn open(
         id: String,
-        store: Place,
+        store: Store,
         roots: Roots,
         (policy, term): (Policy, u64),
         flight: Flight,
@@ -304,7 +304,7 @@ impl Desk {
         });
     }
 
-    async fn write_failed(&self, shard: &Shard, code: &str, message: &str) -> Result<u64, PlaceError> {
+    async fn write_failed(&self, shard: &Shard, code: &str, message: &str) -> Result<u64, StoreError> {
         Ok(shard::write_failed(&self.store, shard, code, message).await?.failed)
     }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dqa_pipelines::causes;
-use dqa_pipelines::place::{Creation, Place, PlaceError};
+use dqa_pipelines::store::{Creation, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
@@ -49,7 +49,7 @@ enum Election {
 
 /// A coordinator's place among those of its store.
 pub(super) struct Lead {
-    store: Place,
+    store: Store,
     own: Leader,
     election: Election,
 }
@@ -59,14 +59,14 @@ fn key(term: u64) -> String {
 }
 
 impl Lead {
-    pub(super) fn new(store: Place, id: String) -> Lead {
+    pub(super) fn new(store: Store, id: String) -> Lead {
         let process = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
         let own = Leader { id, term: 0, beat: 0, ended: true, process };
         Lead { store, own, election: Election::Creation }
     }
 
     /// Finds out how the store decides between two coordinators, and says so where it is not the usual way.
-    pub(super) async fn probe(&mut self) -> Result<(), PlaceError> {
+    pub(super) async fn probe(&mut self) -> Result<(), StoreError> {
         let lease = "coordinators take turns by a lease that is written and read again: start one at a time on this store; of two, \
             one ends some seconds after it finds the other";
         match self.store.probe_creation().await? {
@@ -105,7 +105,7 @@ impl Lead {
         &mut self,
         last: &mut Option<(Leader, Instant)>,
         seen: &impl Fn(&str),
-    ) -> Result<bool, PlaceError> {
+    ) -> Result<bool, StoreError> {
         let newest = self.newest().await?;
         let term = match newest {
             None => 1,
@@ -136,7 +136,7 @@ impl Lead {
     }
 
     /// Makes a candidate's object: whether it, and no other, leads.
-    async fn is_made(&self, candidate: &Leader) -> Result<bool, PlaceError> {
+    async fn is_made(&self, candidate: &Leader) -> Result<bool, StoreError> {
         let (key, text) = (key(candidate.term), text(candidate));
         if self.election == Election::Creation {
             return match self.store.create_object(&key, text).await {
@@ -190,7 +190,7 @@ impl Lead {
         }
     }
 
-    async fn newest(&self) -> Result<Option<Leader>, PlaceError> {
+    async fn newest(&self) -> Result<Option<Leader>, StoreError> {
         let listed = self.store.list_sorted(LEADERS).await?;
         let Some(newest) = listed.last() else {
             return Ok(None);
@@ -229,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn one_of_two_leads_and_the_other_follows_it() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let lead = |id: &str| Lead::new(store.clone(), id.to_owned());
         let (mut a, mut b) = (lead("a"), lead("b"));
         assert_eq!(a.wait(|_| {}).await, 1);
@@ -250,7 +250,7 @@ mod tests {
     #[tokio::test]
     async fn of_many_who_try_at_once_one_leads() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let tries = (0..16).map(|at| {
             let mut lead = Lead::new(store.clone(), format!("c{at}"));
             async move { lead.try_to_lead(&mut None, &|_| {}).await.unwrap() }
@@ -262,7 +262,7 @@ mod tests {
     #[tokio::test]
     async fn where_the_store_does_not_decide_one_of_two_keeps_its_lease() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let lead = |id: &str| Lead { election: Election::Lease, ..Lead::new(store.clone(), id.to_owned()) };
         let (mut a, mut b) = (lead("a"), lead("b"));
         let (mut last_a, mut last_b) = (None, None);

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use dqa_pipelines::causes;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
-use dqa_pipelines::place::{Place, PlaceError};
+use dqa_pipelines::store::{Store, StoreError};
 use dqa_proto::refused;
 use dqa_proto::v1::{PutModelFileRequest, put_model_file_request};
 use tokio::sync::mpsc;
@@ -49,7 +49,7 @@ pub(super) fn check(spec: &ModelSpec) -> Result<(), Status> {
 ///
 /// # Errors
 /// Where the store fails.
-pub(super) async fn missing(store: &Place, files: Vec<ModelFile>) -> Result<Vec<ModelFile>, PlaceError> {
+pub(super) async fn missing(store: &Store, files: Vec<ModelFile>) -> Result<Vec<ModelFile>, StoreError> {
     let mut missing = Vec::new();
     for file in files {
         match store.head(&file.key()).await {
@@ -66,7 +66,7 @@ pub(super) async fn missing(store: &Place, files: Vec<ModelFile>) -> Result<Vec<
 ///
 /// # Errors
 /// What is no file, or another one; a store that fails.
-pub(super) async fn put(store: &Place, mut pieces: Streaming<PutModelFileRequest>) -> Result<(), Status> {
+pub(super) async fn put(store: &Store, mut pieces: Streaming<PutModelFileRequest>) -> Result<(), Status> {
     let wrong = |why: &str| refused(Code::InvalidArgument, "bad_model_file", why);
     let first = pieces.message().await?.and_then(|message| message.content);
     let Some(put_model_file_request::Content::File(file)) = first else {

@@ -27,8 +27,8 @@ use datafusion::physical_plan::{
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use dqa_pipelines::causes;
-use dqa_pipelines::place::Place;
 use dqa_pipelines::sql::{self, Selection, SqlError};
+use dqa_pipelines::store::Store;
 use dqa_worker::cluster::JOB_FILES_KEPT;
 use futures::{StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
@@ -91,7 +91,7 @@ impl QueryError {
 /// As [`sql::session`].
 pub(super) async fn session(
     carrier: &Carrier,
-    store: &Place,
+    store: &Store,
     selection: &Selection,
 ) -> Result<SessionContext, SqlError> {
     let partitions = carrier.query_tasks().clamp(1, PARTITIONS_MAX);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
 use dqa_pipelines::causes;
-use dqa_pipelines::place::Place;
+use dqa_pipelines::store::Store;
 use dqa_proto::refused;
 use dqa_proto::v1::DESCRIPTORS;
 use dqa_proto::v1::coordinator_service_server::CoordinatorServiceServer;
@@ -40,7 +40,7 @@ const TAKE_UP_EVERY: Duration = Duration::from_secs(60);
 /// How a coordinator is set up.
 pub struct Settings {
     /// Where results are kept.
-    pub store: Place,
+    pub store: Store,
     /// Where it listens.
     pub listen: SocketAddr,
     /// Its name among those of its store: the same after it was started again. None: this machine's, with the port.
@@ -158,7 +158,7 @@ async fn told_to_end() -> anyhow::Result<Ended> {
 
 /// Waits for the lead, and works until it is lost.
 async fn work(
-    store: &Place,
+    store: &Store,
     front: &Front,
     (roots, policy, flight): (Roots, Policy, Flight),
     lead: &mut Lead,

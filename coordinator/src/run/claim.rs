@@ -5,8 +5,8 @@
 
 use dqa_pipelines::causes;
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::process::{BEAT_EVERY, Process};
+use dqa_pipelines::store::{Store, StoreError};
 use dqa_worker::program::host;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
@@ -15,7 +15,7 @@ use tracing::warn;
 /// A claim on a run.
 #[derive(Debug)]
 pub struct Claim {
-    store: Place,
+    store: Store,
     run: RunName,
     own: Process,
     beats: JoinHandle<()>,
@@ -26,7 +26,7 @@ pub struct Claim {
 pub enum ClaimError {
     /// The store failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// Another process works on it.
     #[error("run `{run}` is being scored by process {} on {} since {:.0}", process.id, process.host, process.since)]
     Taken {
@@ -41,7 +41,7 @@ impl ClaimError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            ClaimError::Place(_) => None,
+            ClaimError::Store(_) => None,
             ClaimError::Taken { run, process } => Some(format!(
                 "`dqa-coord status {run}` says how far it is; to go on with it here, end process {} on {} first",
                 process.id, process.host
@@ -55,7 +55,7 @@ impl Claim {
     ///
     /// # Errors
     /// Where another process works on the run, or the store fails.
-    pub async fn take(store: &Place, run: &RunName) -> Result<Claim, ClaimError> {
+    pub async fn take(store: &Store, run: &RunName) -> Result<Claim, ClaimError> {
         let own = Process::here(host());
         if let Some((process, written)) = Process::find(store, run).await?
             && !process.is_same(&own)
@@ -90,7 +90,7 @@ impl Drop for Claim {
     }
 }
 
-async fn beat(store: Place, run: RunName, mut own: Process) {
+async fn beat(store: Store, run: RunName, mut own: Process) {
     loop {
         tokio::time::sleep(BEAT_EVERY).await;
         own.beat += 1;
@@ -109,7 +109,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_is_claimed_until_its_process_ends() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let run: RunName = "r".parse().unwrap();
         let claim = Claim::take(&store, &run).await.unwrap();
         assert!(Process::find(&store, &run).await.unwrap().is_some());

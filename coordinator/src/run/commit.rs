@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use dqa_pipelines::place::Place;
 use dqa_pipelines::progress::PartListing;
 use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::store::Store;
 use jiff::Timestamp;
 use tracing::info;
 
@@ -14,7 +14,7 @@ use super::{RunError, Work};
 ///
 /// # Errors
 /// Where a part is not whole; where the store fails. The run then stays as it is and can be submitted again.
-pub async fn commit(store: &Place, work: &mut Work, mut record: RunRecord) -> Result<RunRecord, RunError> {
+pub async fn commit(store: &Store, work: &mut Work, mut record: RunRecord) -> Result<RunRecord, RunError> {
     // Before they are counted: a part that is replaced meanwhile is another than was listed.
     let listing = PartListing::read(store, std::slice::from_ref(&record)).await?;
     work.look(store).await?;
@@ -34,7 +34,7 @@ pub async fn commit(store: &Place, work: &mut Work, mut record: RunRecord) -> Re
 
 /// Removes parts of the run's model, data sets and algorithms that no run's record names: they hold older versions of rows
 /// that the run's own parts hold, and whoever reads the whole table would count those twice.
-async fn remove_replaced(store: &Place, work: &Work) -> Result<(), RunError> {
+async fn remove_replaced(store: &Store, work: &Work) -> Result<(), RunError> {
     if work.others.is_empty() {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use dqa_model::Views;
 use dqa_pipelines::dataset::{DataSet, Picture};
 use dqa_pipelines::index::{Header, Index};
 use dqa_pipelines::limits::PictureLimits;
-use dqa_pipelines::place::Place;
+use dqa_pipelines::store::Store;
 use dqa_worker::decode::Limits;
 use dqa_worker::headers;
 use futures::StreamExt;
@@ -20,7 +20,7 @@ const HEADERS_KEPT_EVERY: usize = 50_000;
 /// # Errors
 /// Where the store fails; where headers could not be read for a reason that may pass.
 pub async fn index(
-    store: &Place,
+    store: &Store,
     dataset: &DataSet,
     bytes_max: u64,
     mut each: impl FnMut(usize),
@@ -34,7 +34,7 @@ pub async fn index(
 
 /// Reads the headers of the pictures that the index lacks.
 async fn read(
-    store: &Place,
+    store: &Store,
     dataset: &DataSet,
     bytes_max: u64,
     index: &mut Index,

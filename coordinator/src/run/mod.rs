@@ -22,14 +22,14 @@ pub use roots::{Elsewhere, Roots};
 pub use work::{Part, State, Work};
 
 use dqa_pipelines::dataset::DataSet;
-use dqa_pipelines::place::PlaceError;
+use dqa_pipelines::store::StoreError;
 
 /// What a run can fail with beside its shards.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The store failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// The store failed, or holds a record that is none.
     #[error(transparent)]
     Record(#[from] dqa_pipelines::run::RunError),
@@ -44,7 +44,7 @@ pub enum RunError {
         pictures: usize,
         /// The first that failed.
         #[source]
-        source: PlaceError,
+        source: StoreError,
     },
     /// Rows in are not rows out.
     #[error("{missing} of {parts} parts of run `{run}` are not whole")]
@@ -71,8 +71,8 @@ impl RunError {
     /// Whether another try may do better: a store did not answer.
     pub fn may_pass(&self) -> bool {
         match self {
-            RunError::Place(error) | RunError::Headers { source: error, .. } => error.may_pass(),
-            RunError::Record(dqa_pipelines::run::RunError::Place(error)) => error.may_pass(),
+            RunError::Store(error) | RunError::Headers { source: error, .. } => error.may_pass(),
+            RunError::Record(dqa_pipelines::run::RunError::Store(error)) => error.may_pass(),
             RunError::Record(_) | RunError::Incomplete { .. } => false,
         }
     }

@@ -6,9 +6,9 @@ use std::time::Instant;
 use dqa_model::Views;
 use dqa_pipelines::dataset::{self, Check, DatasetError, Definition};
 use dqa_pipelines::limits::PictureLimits;
-use dqa_pipelines::place::Place;
 use dqa_pipelines::plan::Terms;
 use dqa_pipelines::run::{DatasetSpec, RunRecord};
+use dqa_pipelines::store::Store;
 use dqa_worker::decode::Limits;
 use dqa_worker::headers;
 
@@ -136,7 +136,7 @@ pub trait Watch: Send {
 ///
 /// # Errors
 /// Data sets that cannot be had or are not complete; a store that fails.
-pub async fn prepare(store: &Place, asked: &Asked, watch: &mut dyn Watch) -> Result<Work, PrepareError> {
+pub async fn prepare(store: &Store, asked: &Asked, watch: &mut dyn Watch) -> Result<Work, PrepareError> {
     let mut loaded = Vec::new();
     for definition in &asked.definitions {
         let dataset = dataset::load(definition).await;

@@ -10,8 +10,8 @@ use dqa_pipelines::dataset::{self, Definition};
 use dqa_pipelines::digest;
 use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::place::Place;
 use dqa_pipelines::run::{Counts, DatasetSpec, RunError, RunRecord, RunSpec, RunState};
+use dqa_pipelines::store::Store;
 use dqa_pipelines::trained_on::TrainedOn;
 use dqa_worker::models;
 use jiff::Timestamp;
@@ -107,7 +107,7 @@ impl Requested {
     /// Where the store fails or a record is not one.
     pub async fn find(
         &self,
-        store: &Place,
+        store: &Store,
         name: Option<&RunName>,
         found: Option<&Work>,
     ) -> Result<(RunName, Option<RunRecord>), RunError> {
@@ -266,7 +266,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_that_an_earlier_version_named_goes_on() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Place::open(dir.path().to_str().unwrap(), std::path::Path::new("")).unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), std::path::Path::new("")).unwrap();
         let base = requested("s3://bucket/haze");
         let (older, default) = (base.older_name_there(), base.default_name());
         assert_ne!(older, default);

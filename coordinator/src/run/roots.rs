@@ -7,7 +7,7 @@ use url::Url;
 /// What addresses must begin with.
 #[derive(Clone, Debug)]
 pub struct Roots {
-    roots: Vec<Place>,
+    roots: Vec<Location>,
     /// Where none is listed: whether addresses of this machine are taken too.
     takes_local: bool,
     takes_any: bool,
@@ -15,7 +15,7 @@ pub struct Roots {
 
 /// An address without another way to write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct Location {
     /// `file` for paths.
     scheme: String,
     host: String,
@@ -41,7 +41,7 @@ impl Roots {
     /// # Errors
     /// What is no address.
     pub fn below(roots: &[String], takes_local: bool) -> Result<Roots, Elsewhere> {
-        let place = |root: &String| Place::of(root).ok_or_else(|| Elsewhere { address: root.clone() });
+        let place = |root: &String| Location::of(root).ok_or_else(|| Elsewhere { address: root.clone() });
         Ok(Roots {
             takes_any: roots.is_empty(),
             roots: roots.iter().map(place).collect::<Result<_, _>>()?,
@@ -54,18 +54,18 @@ impl Roots {
     /// # Errors
     /// Where it is not, or could be read in two ways.
     pub fn check(&self, address: &str) -> Result<(), Elsewhere> {
-        let is_below = |place: &Place| {
+        let is_below = |place: &Location| {
             let is_open = self.takes_any && (self.takes_local || place.scheme != "file");
             is_open || self.roots.iter().any(|root| place.is_below(root))
         };
-        let place = Place::of(address).filter(is_below);
+        let place = Location::of(address).filter(is_below);
         place.map(drop).ok_or_else(|| Elsewhere { address: address.to_owned() })
     }
 }
 
-impl Place {
+impl Location {
     /// None for what is no absolute address, or has parts that lead up or are written in escapes.
-    fn of(address: &str) -> Option<Place> {
+    fn of(address: &str) -> Option<Location> {
         let is_odd = |c: char| c.is_control() || c == '\\';
         let lower = address.to_ascii_lowercase();
         if address.contains(is_odd) || lower.contains("%2e") || lower.contains("%2f") || lower.contains("%5c") {
@@ -80,7 +80,7 @@ impl Place {
             };
             let folders: Option<Vec<Option<String>>> = path.components().map(plain).collect();
             let folders = folders.filter(|_| path.is_absolute())?.into_iter().flatten().collect();
-            return Some(Place { scheme: "file".to_owned(), host: String::new(), folders });
+            return Some(Location { scheme: "file".to_owned(), host: String::new(), folders });
         }
         // Before the parser resolves them.
         if address.split('/').any(|part| part == ".." || part == ".") {
@@ -90,10 +90,10 @@ impl Place {
         let folders = url.path_segments()?.filter(|part| !part.is_empty());
         let folders = folders.map(percent_decode).collect::<Option<_>>()?;
         let host = url.host_str().unwrap_or_default().to_owned();
-        Some(Place { scheme: url.scheme().to_owned(), host, folders })
+        Some(Location { scheme: url.scheme().to_owned(), host, folders })
     }
 
-    fn is_below(&self, root: &Place) -> bool {
+    fn is_below(&self, root: &Location) -> bool {
         self.scheme == root.scheme && self.host == root.host && self.folders.starts_with(&root.folders)
     }
 }

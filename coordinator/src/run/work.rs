@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
 use dqa_pipelines::parts::{self, Found, PartCounts};
-use dqa_pipelines::place::{Place, PlaceError};
 use dqa_pipelines::plan::{self, Cut, Prefix, Shard, Terms};
 use dqa_pipelines::registry::Requested;
 use dqa_pipelines::run::{Counts, PartRef};
+use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::tables::scores;
 use tracing::warn;
 
@@ -82,7 +82,7 @@ impl Work {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn look(&mut self, store: &Place) -> Result<(), PlaceError> {
+    pub async fn look(&mut self, store: &Store) -> Result<(), StoreError> {
         let listed = self.listed(store).await?;
         let there: HashSet<&str> = listed.values().flatten().map(|(key, _)| key.as_str()).collect();
         let listed_at: Vec<usize> =
@@ -125,12 +125,12 @@ impl Work {
     }
 
     /// The shards that are still to be scored, as many as are asked for at a time.
-    pub fn shards<'a>(&'a self, store: &'a Place, retry_failed: bool) -> impl Iterator<Item = Shard> + 'a {
+    pub fn shards<'a>(&'a self, store: &'a Store, retry_failed: bool) -> impl Iterator<Item = Shard> + 'a {
         self.parts.iter().filter_map(move |part| self.shard(part, store, retry_failed))
     }
 
     /// A part's shard, if it is still to be scored.
-    pub fn shard(&self, part: &Part, store: &Place, retry_failed: bool) -> Option<Shard> {
+    pub fn shard(&self, part: &Part, store: &Store, retry_failed: bool) -> Option<Shard> {
         let State::Missing { reuse } = &part.state else {
             return None;
         };
@@ -180,7 +180,7 @@ impl Work {
     }
 
     /// By the folder of an algorithm's parts: those of the run's model, with what their names say of their pictures.
-    async fn listed(&self, store: &Place) -> Result<BTreeMap<String, Vec<(String, Prefix)>>, PlaceError> {
+    async fn listed(&self, store: &Store) -> Result<BTreeMap<String, Vec<(String, Prefix)>>, StoreError> {
         let mut listed = BTreeMap::new();
         for part in &self.parts {
             let folder = self.folder(part);

@@ -8,7 +8,7 @@ mod work;
 pub use plan::Plan;
 pub use work::Happens;
 
-use dqa_pipelines::place::PlaceError;
+use dqa_pipelines::store::StoreError;
 use dqa_pipelines::study::{StoredError, StudyError};
 use dqa_pipelines::tune::{RecordError, SplitsError, TrialError};
 use dqa_worker::study::EvaluateError;
@@ -22,7 +22,7 @@ pub enum StudyRunError {
     Study(#[from] StudyError),
     /// The store failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// A trial's record cannot be had.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use dqa_model::Views;
 use dqa_pipelines::dataset::DataSet;
-use dqa_pipelines::place::Place;
+use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{DatasetFacts, Definition, Evaluation, Line, Pool, evaluation_key};
 use dqa_pipelines::tune::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord};
 use dqa_worker::tune::Start;
@@ -185,7 +185,7 @@ impl Plan {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn look(&self, store: &Place) -> Result<Counts, StudyRunError> {
+    pub async fn look(&self, store: &Store) -> Result<Counts, StudyRunError> {
         let mut counts = Counts { trials: (0, self.trials.len()), evaluations: (0, self.evaluations.len()) };
         for (name, _) in &self.trials {
             let record = TrialRecord::find(store, name).await?;
@@ -199,7 +199,7 @@ impl Plan {
 }
 
 /// Whether the store has a test.
-pub(super) async fn is_there(store: &Place, evaluation: &str) -> Result<bool, StudyRunError> {
+pub(super) async fn is_there(store: &Store, evaluation: &str) -> Result<bool, StudyRunError> {
     match store.head(&evaluation_key(evaluation)).await {
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),

@@ -1,7 +1,7 @@
 //! Makes what a study lacks, and reads its result.
 
 use dqa_pipelines::names::StudyName;
-use dqa_pipelines::place::Place;
+use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{Line, LineOutcome, Outcome, Scored, SplitOutcome, evaluation_key, scored};
 use dqa_pipelines::tables::predictions::PREDICTIONS;
 use dqa_pipelines::tune::{TrialRecord, trial_key};
@@ -54,7 +54,7 @@ impl Plan {
     pub async fn run(
         &self,
         name: StudyName,
-        store: &Place,
+        store: &Store,
         machine: Machine,
         watch: &mut dyn FnMut(Happens<'_>),
     ) -> Result<Outcome, StudyRunError> {
@@ -90,7 +90,7 @@ impl Plan {
 
     async fn train(
         &self,
-        store: &Place,
+        store: &Store,
         machine: &Machine,
         watch: &mut dyn FnMut(Happens<'_>),
     ) -> Result<(), StudyRunError> {
@@ -117,7 +117,7 @@ impl Plan {
 
     async fn test(
         &self,
-        store: &Place,
+        store: &Store,
         machine: &Machine,
         watch: &mut dyn FnMut(Happens<'_>),
     ) -> Result<(), StudyRunError> {
@@ -140,7 +140,7 @@ impl Plan {
         Ok(())
     }
 
-    async fn judge(&self, line: &Line, trial: Option<&str>, store: &Place) -> Result<Judge, StudyRunError> {
+    async fn judge(&self, line: &Line, trial: Option<&str>, store: &Store) -> Result<Judge, StudyRunError> {
         let start = self.start(line);
         let Some(name) = trial else { return Ok(Judge::handcrafted(start)) };
         let record = TrialRecord::find(store, name).await?.expect("trials come before tests");
@@ -149,7 +149,7 @@ impl Plan {
     }
 
     /// What a line got on a split.
-    async fn result(&self, at: usize, split: usize, store: &Place) -> Result<SplitOutcome, StudyRunError> {
+    async fn result(&self, at: usize, split: usize, store: &Store) -> Result<SplitOutcome, StudyRunError> {
         let line = &self.lines[at];
         let cell = &self.cells[at][split - 1];
         let key = match (&cell.evaluation, &cell.trial) {

@@ -9,7 +9,7 @@ use super::mat::MatError;
 use super::members::TarError;
 use super::table::RowAt;
 use crate::names::{AlgorithmName, DatasetName, NameError};
-use crate::place::PlaceError;
+use crate::store::StoreError;
 
 /// Why there is no data set.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ pub enum DatasetError {
     Layout(#[from] LayoutError),
     /// The place of pictures or labels failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// A tar that pictures cannot be read from.
     #[error("cannot take pictures from the tar {address}")]
     Tar {
@@ -389,8 +389,8 @@ impl From<DatasetError> for Misfit {
     }
 }
 
-impl From<PlaceError> for Misfit {
-    fn from(error: PlaceError) -> Misfit {
+impl From<StoreError> for Misfit {
+    fn from(error: StoreError) -> Misfit {
         Misfit::Other(error.into())
     }
 }
@@ -398,6 +398,6 @@ impl From<PlaceError> for Misfit {
 impl DatasetError {
     /// Whether another try may do better: a store did not answer.
     pub fn may_pass(&self) -> bool {
-        matches!(self, DatasetError::Place(error) if error.may_pass())
+        matches!(self, DatasetError::Store(error) if error.may_pass())
     }
 }

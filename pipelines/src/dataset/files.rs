@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use super::error::DatasetError;
 use super::left_out::Filter;
 use super::members::{self, TarError};
-use crate::place::{Listed, Object, Place, Unusable};
+use crate::store::{Listed, Object, Store, Unusable};
 
 /// Tars whose headers are read at once: each waits for one answer after the other, and a store gives many as fast as one.
 const TARS_MAX: usize = 64;
@@ -58,7 +58,7 @@ pub(super) enum Entry {
 /// All that is below `folder`, some at a time. `filter` tells clutter, which is not looked into. `is_opened` says whether
 /// the members of the tar with this key count; where not, the tar is a file itself.
 pub(super) fn list<'a>(
-    place: &'a Place,
+    place: &'a Store,
     folder: &str,
     filter: &Filter,
     is_opened: impl Fn(&str) -> bool + Send + 'a,
@@ -95,7 +95,7 @@ fn entry(listed: Listed, filter: &Filter) -> Entry {
 }
 
 /// The members of a tar.
-pub(super) async fn open(place: &Place, tar: &Object, filter: &Filter) -> Result<Vec<Entry>, DatasetError> {
+pub(super) async fn open(place: &Store, tar: &Object, filter: &Filter) -> Result<Vec<Entry>, DatasetError> {
     let broken = |source| DatasetError::Tar { address: place.address(&tar.key), source };
     if let Some((_, with)) = COMPRESSED.iter().find(|(end, _)| tar.key.ends_with(end)) {
         let why = broken(TarError::Compressed { with });

@@ -17,7 +17,7 @@ use super::fault::{FaultKind, Faults, NAMED_MAX};
 use super::paths::Meant;
 use super::table::{self, Form, RowAt, Table};
 use super::{DataSet, Picture, Raters};
-use crate::place::Place;
+use crate::store::Store;
 
 /// Tables that are read at once: exBeDDE has one for each of 167 hazy pictures.
 const READS_MAX: usize = 64;
@@ -73,14 +73,14 @@ impl Scale {
 /// Gives the pictures, sorted by algorithm and scene, their labels. `files` are the tables that the definition's layout
 /// of them matches. What it returns is to be said.
 pub(super) async fn label(
-    root: &Place,
+    root: &Store,
     definition: &Definition,
     files: Vec<String>,
     pictures: &mut [Picture],
     faults: &mut Faults,
 ) -> Result<Vec<String>, DatasetError> {
     let Some(labels) = &definition.labels else { return Ok(Vec::new()) };
-    let place = labels.root.as_ref().map(|root| Place::open(root, Path::new(""))).transpose()?;
+    let place = labels.root.as_ref().map(|root| Store::open(root, Path::new(""))).transpose()?;
     let place = place.as_ref().unwrap_or(root);
     let is_layout = labels.file.contains('{');
     let files = if is_layout { files } else { vec![labels.file.clone()] };
@@ -116,7 +116,7 @@ struct Tables {
     names: Option<Table>,
 }
 
-async fn read(place: &Place, labels: &LabelsDefinition, file: &str) -> Result<Tables, DatasetError> {
+async fn read(place: &Store, labels: &LabelsDefinition, file: &str) -> Result<Tables, DatasetError> {
     let form = Form::of(Some(labels));
     let names = match &labels.image_file {
         Some(file) => Some(table::open_labels(place, file, form).await?),
@@ -204,7 +204,7 @@ pub async fn unused_labels(data: &DataSet) -> Option<String> {
     if data.is_labelled {
         return None;
     }
-    let parent = data.root.url().join("..").ok().and_then(|url| Place::open(url.as_str(), Path::new("")).ok());
+    let parent = data.root.url().join("..").ok().and_then(|url| Store::open(url.as_str(), Path::new("")).ok());
     for place in [Some(data.root.clone()), parent].into_iter().flatten() {
         for file in ["labels.csv", "labels.xlsx", "labels.parquet"] {
             let Ok(table) = table::open(&place, file, Form::default()).await else { continue };

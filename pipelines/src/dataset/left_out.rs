@@ -12,7 +12,7 @@ use super::fault::NAMED_MAX;
 use super::layout::Layout;
 use crate::file_names::{Clutter, clutter};
 use crate::names::nfc;
-use crate::place::UnusableKind;
+use crate::store::UnusableKind;
 
 /// What is left out, of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -19,7 +19,7 @@ use super::{Picture, SceneKey};
 use crate::cause;
 use crate::file_names::is_picture;
 use crate::names::{AlgorithmName, nfc};
-use crate::place::{Object, Place, UnusableKind};
+use crate::store::{Object, Store, UnusableKind};
 
 /// Keys that are shown of what is there and is no picture.
 const SEEN_MAX: usize = 5;
@@ -144,7 +144,7 @@ struct Rule {
 
 /// A place to list, and what is looked for there. The first rule that matches counts.
 struct Source {
-    place: Place,
+    place: Store,
     rules: Vec<Rule>,
 }
 
@@ -184,7 +184,7 @@ pub(super) fn input_picture(object: &Object) -> Picture {
 }
 
 /// Lists the places of a definition whose pictures are laid out so.
-pub(super) async fn list(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<Found, DatasetError> {
+pub(super) async fn list(root: &Store, definition: &Definition, layouts: &[Layout]) -> Result<Found, DatasetError> {
     let scene =
         definition.scene.as_deref().map(|text| Layout::new(text, definition.name_in_files().as_str())).transpose()?;
     check_layouts(definition, layouts, scene.as_ref())?;
@@ -217,9 +217,9 @@ pub(super) async fn list(root: &Place, definition: &Definition, layouts: &[Layou
     Ok(lister.found)
 }
 
-fn tables(root: &Place, definition: &Definition) -> Result<Vec<String>, DatasetError> {
+fn tables(root: &Store, definition: &Definition) -> Result<Vec<String>, DatasetError> {
     let Some(labels) = &definition.labels else { return Ok(Vec::new()) };
-    let own = labels.root.as_ref().map(|root| Place::open(root, Path::new(""))).transpose()?;
+    let own = labels.root.as_ref().map(|root| Store::open(root, Path::new(""))).transpose()?;
     let place = own.as_ref().unwrap_or(root);
     Ok([Some(&labels.file), labels.image_file.as_ref()].into_iter().flatten().map(|file| place.address(file)).collect())
 }
@@ -246,7 +246,7 @@ fn check_layouts(definition: &Definition, layouts: &[Layout], scene: Option<&Lay
     }
 }
 
-fn sources(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<Vec<Source>, DatasetError> {
+fn sources(root: &Store, definition: &Definition, layouts: &[Layout]) -> Result<Vec<Source>, DatasetError> {
     let layout = |text: &str| Layout::new(text, definition.name_in_files().as_str());
     let mut sources = vec![Source { place: root.clone(), rules: Vec::new() }];
     let mut add = |address: Option<&String>, role, text: &str| -> Result<(), DatasetError> {
@@ -259,7 +259,7 @@ fn sources(root: &Place, definition: &Definition, layouts: &[Layout]) -> Result<
         }
         match address {
             None => sources[0].rules.push(rule),
-            Some(address) => sources.push(Source { place: Place::open(address, Path::new(""))?, rules: vec![rule] }),
+            Some(address) => sources.push(Source { place: Store::open(address, Path::new(""))?, rules: vec![rule] }),
         }
         Ok(())
     };
@@ -312,7 +312,7 @@ struct Lister<'d> {
     /// Whether dehazed pictures' scenes belong to groups.
     has_groups: bool,
     hazy: InputNumbers,
-    root: &'d Place,
+    root: &'d Store,
     /// Picture files that a layout matches but for their extension.
     other_extensions: Vec<File>,
     found: Found,

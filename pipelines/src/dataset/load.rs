@@ -16,7 +16,7 @@ use super::listing::{self, Found};
 use super::{DataSet, Picture, Scene, SceneKey, manifest, mos_mat, set_apart};
 use crate::file_names::is_picture;
 use crate::names::{AlgorithmName, nfc};
-use crate::place::Place;
+use crate::store::Store;
 
 /// Layouts in use, one of which a folder without a definition must have.
 const USUAL: [&str; 4] = [
@@ -41,14 +41,14 @@ pub(super) fn is_usual(layout: &str) -> bool {
 /// # Errors
 /// Where the definition contradicts itself or what is there; where a place or a table fails; where there is no picture.
 pub async fn load(definition: &Definition) -> Result<DataSet, DatasetError> {
-    load_from(Place::open(&definition.root, Path::new(""))?, definition).await
+    load_from(Store::open(&definition.root, Path::new(""))?, definition).await
 }
 
 /// As [`load`], from a place that is open.
 ///
 /// # Errors
 /// As [`load`].
-pub async fn load_from(root: Place, definition: &Definition) -> Result<DataSet, DatasetError> {
+pub async fn load_from(root: Store, definition: &Definition) -> Result<DataSet, DatasetError> {
     let mut definition = definition.clone();
     let mut found = if let Some(importer) = definition.importer {
         mos_mat::list(&root, &definition, importer).await?
@@ -97,14 +97,14 @@ pub async fn load_from(root: Place, definition: &Definition) -> Result<DataSet, 
 }
 
 pub(super) fn sort(pictures: &mut [Picture]) {
-    type Place<'p> = (&'p AlgorithmName, &'p str, Option<&'p str>, &'p str);
-    fn place(picture: &Picture) -> Place<'_> {
+    type SortKey<'p> = (&'p AlgorithmName, &'p str, Option<&'p str>, &'p str);
+    fn sort_key(picture: &Picture) -> SortKey<'_> {
         (&picture.algorithm, &picture.scene, picture.scene_group.as_deref(), &picture.image)
     }
-    pictures.sort_unstable_by(|a, b| place(a).cmp(&place(b)));
+    pictures.sort_unstable_by(|a, b| sort_key(a).cmp(&sort_key(b)));
 }
 
-fn empty(root: &Place, definition: &Definition, found: Found) -> DatasetError {
+fn empty(root: &Store, definition: &Definition, found: Found) -> DatasetError {
     if let Some(broken) = found.broken_tar {
         return broken;
     }
@@ -147,7 +147,7 @@ pub(super) fn scenes(pictures: &[Picture], all_absent: &[(AlgorithmName, SceneKe
 
 /// The only usual layout that every picture below the root matches, but for a few strays. Where there are only tars, the
 /// members of the first one with pictures say it, so that no other is read for this.
-async fn detect(root: &Place, definition: &Definition) -> Result<String, DatasetError> {
+async fn detect(root: &Store, definition: &Definition) -> Result<String, DatasetError> {
     let mut loose = Fit::of(&USUAL, definition, |_| true)?;
     let mut tars = Vec::new();
     let filter = Filter::default();
@@ -242,7 +242,7 @@ impl Fit {
     }
 
     /// The only layout that matches all, or all but strays.
-    fn decide(self, root: &Place) -> Result<String, DatasetError> {
+    fn decide(self, root: &Store) -> Result<String, DatasetError> {
         let with_strays = self.with_strays().map(ToString::to_string);
         let Fit { layouts, pictures, unlike, unusable } = self;
         let undetected = |why| DatasetError::Undetected { root: root.url().to_string(), why };

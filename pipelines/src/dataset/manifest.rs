@@ -18,7 +18,7 @@ use super::paths::plain;
 use super::table::{self, Form, RowAt, Table};
 use super::{Picture, SceneKey};
 use crate::cause;
-use crate::place::{Addresses, Object, Place, PlaceError, plain_name};
+use crate::store::{Object, Store, StoreError, StoreResolver, plain_name};
 
 /// Files looked at together: as many requests as a store answers about as fast as one.
 const HEADS_MAX: usize = 64;
@@ -36,7 +36,7 @@ struct Columns {
 }
 
 /// The pictures that the manifest names and that are there, with their labels.
-pub(super) async fn list(root: &Place, definition: &Definition, file: &str) -> Result<Found, DatasetError> {
+pub(super) async fn list(root: &Store, definition: &Definition, file: &str) -> Result<Found, DatasetError> {
     let table = table::open(root, file, Form::of(definition.labels.as_ref())).await;
     let rows = table.and_then(|table| Columns::of(&table)?.rows(definition, &table));
     let rows = rows.map_err(|misfit| misfit.of_pictures(root.address(file)))?;
@@ -77,7 +77,7 @@ fn is_elsewhere(uri: &str) -> bool {
     uri.contains("://") || uri.starts_with('/')
 }
 
-fn address(root: &Place, uri: &str) -> String {
+fn address(root: &Store, uri: &str) -> String {
     match uri {
         _ if uri.contains("://") => uri.to_owned(),
         _ if uri.starts_with('/') => url::Url::from_file_path(uri).map_or_else(|()| uri.to_owned(), String::from),
@@ -93,9 +93,9 @@ enum Looked {
 }
 
 /// What is there. An error is the store's: it did not answer, whatever the file.
-async fn look(root: &Place, uri: &str) -> Result<Looked, DatasetError> {
+async fn look(root: &Store, uri: &str) -> Result<Looked, DatasetError> {
     let looked = if is_elsewhere(uri) {
-        static PLACES: std::sync::LazyLock<Addresses> = std::sync::LazyLock::new(Addresses::default);
+        static PLACES: std::sync::LazyLock<StoreResolver> = std::sync::LazyLock::new(StoreResolver::default);
         PLACES.head(&address(root, uri)).await
     } else {
         root.head(&plain(uri)).await
@@ -109,11 +109,11 @@ async fn look(root: &Place, uri: &str) -> Result<Looked, DatasetError> {
 }
 
 /// Whether an error is one file's, so that others may be had: it may not be read, or its address is none.
-fn is_of_file(error: &PlaceError) -> bool {
+fn is_of_file(error: &StoreError) -> bool {
     let is_no_url = |source: &(dyn std::error::Error + Send + Sync + 'static)| {
         source.is::<url::ParseError>() || source.is::<std::str::Utf8Error>()
     };
-    error.is_of_object() || matches!(error, PlaceError::Address { source, .. } if is_no_url(&**source))
+    error.is_of_object() || matches!(error, StoreError::Address { source, .. } if is_no_url(&**source))
 }
 
 /// How an absent file is named.
@@ -122,7 +122,7 @@ fn absent(uri: &str, why: Option<String>) -> String {
 }
 
 /// Numbers of the hazy inputs, by their uris: many pictures share one.
-async fn inputs(root: &Place, rows: &[Row], found: &mut Found) -> Result<HashMap<String, u32>, DatasetError> {
+async fn inputs(root: &Store, rows: &[Row], found: &mut Found) -> Result<HashMap<String, u32>, DatasetError> {
     let mut uris: Vec<&String> = rows.iter().filter_map(|row| row.hazy_uri.as_ref()).collect();
     uris.sort();
     uris.dedup();

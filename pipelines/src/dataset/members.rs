@@ -13,7 +13,7 @@ use tar::{EntryType, Header};
 
 use super::error::DatasetError;
 use crate::causes;
-use crate::place::{Extent, Object, Place};
+use crate::store::{Extent, Object, Store};
 
 /// Of a header; what members hold is padded to it.
 const BLOCK: u64 = 512;
@@ -124,7 +124,7 @@ pub(super) struct Contents {
 }
 
 /// What is in a tar, as far as it can be read. An error is the place's.
-pub(super) async fn list(place: &Place, tar: &Object) -> Result<Contents, DatasetError> {
+pub(super) async fn list(place: &Store, tar: &Object) -> Result<Contents, DatasetError> {
     let mut walk = Walk { place, tar, ahead: Bytes::new(), ahead_offset: 0 };
     let (mut contents, mut headers) = (Contents::default(), Vec::new());
     match read(&mut walk, &mut contents, &mut headers).await {
@@ -189,7 +189,7 @@ fn take_last_of_each(contents: &mut Contents, headers: &[u64]) {
 
 /// A tar with what of it was read last.
 struct Walk<'t> {
-    place: &'t Place,
+    place: &'t Store,
     tar: &'t Object,
     ahead: Bytes,
     ahead_offset: u64,

@@ -46,7 +46,7 @@ pub use source::{DatasetSource, SourceDifference, canonical_address};
 pub use table::{RowAt, cells::Decimal};
 
 use crate::names::{AlgorithmName, DatasetName, near};
-use crate::place::Place;
+use crate::store::Store;
 
 /// Stands for every algorithm of a data set among the names of some.
 pub const ALL: &str = "all";
@@ -57,7 +57,7 @@ pub struct DataSet {
     /// Its name, in tables and on the command line.
     pub name: DatasetName,
     /// Where its pictures are; their keys are below it.
-    pub root: Place,
+    pub root: Store,
     /// The dehazed pictures, sorted by algorithm, scene, image.
     pub pictures: Vec<Picture>,
     /// Every scene of the data set, also those that no selected algorithm has, by key.
@@ -167,7 +167,7 @@ impl Picture {
 
 impl DataSet {
     /// Of pictures alone, in any order: without labels to miss, without inputs.
-    pub fn new(name: DatasetName, root: Place, mut pictures: Vec<Picture>) -> DataSet {
+    pub fn new(name: DatasetName, root: Store, mut pictures: Vec<Picture>) -> DataSet {
         load::sort(&mut pictures);
         DataSet {
             definition: Definition::new(name.clone(), root.url().to_string()).to_toml(),

@@ -17,12 +17,12 @@ use super::paths::{Meant, Paths, plain};
 use super::table::{self, Form, RowAt, Table};
 use super::{Picture, SceneKey};
 use crate::file_names::is_picture;
-use crate::place::{Object, Place};
+use crate::store::{Object, Store};
 
 const FILE: &str = "MOS.mat";
 
 /// The pictures that `MOS.mat` names, with their labels.
-pub(super) async fn list(root: &Place, definition: &Definition, importer: Importer) -> Result<Found, DatasetError> {
+pub(super) async fn list(root: &Store, definition: &Definition, importer: Importer) -> Result<Found, DatasetError> {
     let file = definition.labels.as_ref().map_or(FILE, |labels| &labels.file);
     let of_labels = |misfit: Misfit| misfit.of_labels(root.address(file));
     let table = table::open_labels(root, file, Form::of(definition.labels.as_ref())).await?;
@@ -35,7 +35,7 @@ pub(super) async fn list(root: &Place, definition: &Definition, importer: Import
 }
 
 /// All that is named as a picture, by key.
-async fn pictures(root: &Place, found: &mut Found) -> Result<Vec<Object>, DatasetError> {
+async fn pictures(root: &Store, found: &mut Found) -> Result<Vec<Object>, DatasetError> {
     let mut pictures = Vec::new();
     let filter = Filter::default();
     let mut entries = files::list(root, "", &filter, |_| false);

@@ -27,7 +27,7 @@ use self::kind::{HEAD_BYTES, Kind};
 use super::definition::LabelsDefinition;
 use super::error::{DatasetError, LabelError, Misfit};
 use super::mat::{self, Value};
-use crate::place::Place;
+use crate::store::Store;
 use crate::tables::parquet_file;
 
 /// Bytes of a table: 10 million rows of text. It is read into memory whole.
@@ -83,7 +83,7 @@ impl fmt::Display for RowAt {
 }
 
 /// A file's bytes, if they may be a table's: of a large one the beginning is looked at first.
-pub(super) async fn fetch(place: &Place, file: &str) -> Result<Bytes, Misfit> {
+pub(super) async fn fetch(place: &Store, file: &str) -> Result<Bytes, Misfit> {
     let size = place.head(file).await?.bytes;
     if size > HEAD_BYTES {
         let limit = match kind::kind(file, &place.get_first(file, HEAD_BYTES).await?)? {
@@ -101,7 +101,7 @@ pub(super) async fn fetch(place: &Place, file: &str) -> Result<Bytes, Misfit> {
 ///
 /// # Errors
 /// Where the place fails, or the file is no table.
-pub(super) async fn open(place: &Place, file: &str, form: Form<'_>) -> Result<Table, Misfit> {
+pub(super) async fn open(place: &Store, file: &str, form: Form<'_>) -> Result<Table, Misfit> {
     Ok(Table::read(file, fetch(place, file).await?, form)?)
 }
 
@@ -109,7 +109,7 @@ pub(super) async fn open(place: &Place, file: &str, form: Form<'_>) -> Result<Ta
 ///
 /// # Errors
 /// As [`open`], with the file's address.
-pub(super) async fn open_labels(place: &Place, file: &str, form: Form<'_>) -> Result<Table, DatasetError> {
+pub(super) async fn open_labels(place: &Store, file: &str, form: Form<'_>) -> Result<Table, DatasetError> {
     open(place, file, form).await.map_err(|misfit| misfit.of_labels(place.address(file)))
 }
 

@@ -520,7 +520,7 @@ async fn a_large_listing_is_matched_and_checked() {
         hazy: None,
     };
     let all = (0..20).flat_map(|a| (0..5000).filter(move |s| a != 3 || s % 7 > 0).map(move |s| picture(a, s)));
-    let data = DataSet::new("d".parse().unwrap(), Place::open("/", Path::new("")).unwrap(), all.collect());
+    let data = DataSet::new("d".parse().unwrap(), Store::open("/", Path::new("")).unwrap(), all.collect());
     let check = unlooked(&data);
     assert_eq!((check.counts.expected, check.counts.missing), (100_000, 715));
     let text = check.to_string();

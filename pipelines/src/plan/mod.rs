@@ -199,7 +199,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::place::Place;
+    use crate::store::Store;
 
     fn picture(algorithm: u8, number: u16) -> Picture {
         Picture {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn dataset(pictures: &BTreeSet<(u8, u16)>) -> DataSet {
-        let root = Place::open("/", Path::new("")).unwrap();
+        let root = Store::open("/", Path::new("")).unwrap();
         DataSet::new("d".parse().unwrap(), root, pictures.iter().map(|(a, n)| picture(*a, *n)).collect())
     }
 

@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use super::ReportError;
 use crate::names::{DatasetName, RunName};
-use crate::place::Place;
 use crate::run::{DatasetSpec, RunRecord};
+use crate::store::Store;
 use dqa_stats::{self as stats, ScoreColumns};
 
 use pictures::Matched;
@@ -238,7 +238,7 @@ pub struct Compared {
 ///
 /// # Errors
 /// Every [`CompareError`].
-pub async fn compare(store: &Place, records: &[RunRecord], options: &CompareOptions) -> Result<Compared, CompareError> {
+pub async fn compare(store: &Store, records: &[RunRecord], options: &CompareOptions) -> Result<Compared, CompareError> {
     if !(2..=RUNS_MAX).contains(&records.len()) {
         return Err(CompareError::Count(records.len()));
     }

@@ -6,8 +6,8 @@
 use std::fmt::Write;
 
 use super::ReportError;
-use crate::place::Place;
 use crate::run::{RUNS, RunRecord, RunState};
+use crate::store::Store;
 use crate::tables::comparisons::COMPARISONS;
 use crate::tables::correlations::CORRELATIONS;
 use crate::tables::cross_dataset::CROSS_DATASET;
@@ -25,7 +25,7 @@ const REPORTS: [&str; 4] = [CORRELATIONS, LEADERBOARD, COMPARISONS, CROSS_DATASE
 ///
 /// # Errors
 /// Where the store fails.
-pub(super) async fn write(store: &Place, record: &RunRecord) -> Result<(), ReportError> {
+pub(super) async fn write(store: &Store, record: &RunRecord) -> Result<(), ReportError> {
     let key = format!("{RUNS}/{}/{SCORES}.sql", record.name);
     store.put(&key, scores(store, record).into()).await?;
     let records = RunRecord::all(store).await?;
@@ -46,7 +46,7 @@ pub(super) async fn write(store: &Place, record: &RunRecord) -> Result<(), Repor
 }
 
 /// The view of a run's rows. The folders' keys are not columns of it, as they are none of the table.
-fn scores(store: &Place, record: &RunRecord) -> String {
+fn scores(store: &Store, record: &RunRecord) -> String {
     let (run, updated) = (&record.name, record.updated);
     let mut text =
         format!("-- The scores of run {run}, as of {updated:.0}: the rows of exactly its parts. For DuckDB.\n");
@@ -61,7 +61,7 @@ fn scores(store: &Place, record: &RunRecord) -> String {
     text + "], union_by_name = true, hive_partitioning = false);\n"
 }
 
-fn report(store: &Place, table: &str, key: &str) -> String {
+fn report(store: &Store, table: &str, key: &str) -> String {
     let file = quoted(&address(store, key));
     format!("CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet({file}, hive_partitioning = false);\n")
 }
@@ -71,7 +71,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// An object as DuckDB names it: a path, or a URL with nothing escaped.
-fn address(store: &Place, key: &str) -> String {
+fn address(store: &Store, key: &str) -> String {
     let url = store.url();
     if let (true, Ok(folder)) = (store.is_local(), url.to_file_path()) {
         return folder.join(key).display().to_string();
@@ -94,9 +94,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().canonicalize().unwrap().join("a store é");
         std::fs::create_dir(&folder).unwrap();
-        let local = Place::open(folder.to_str().unwrap(), Path::new("")).unwrap();
+        let local = Store::open(folder.to_str().unwrap(), Path::new("")).unwrap();
         assert_eq!(address(&local, "scores/p.parquet"), folder.join("scores/p.parquet").display().to_string());
-        let remote = Place::of(Arc::new(InMemory::new()), Url::parse("s3://bucket/").unwrap());
+        let remote = Store::of(Arc::new(InMemory::new()), Url::parse("s3://bucket/").unwrap());
         assert_eq!(address(&remote, "scores/p.parquet"), "s3://bucket/scores/p.parquet");
         assert_eq!(quoted("o'hare"), "'o''hare'");
     }

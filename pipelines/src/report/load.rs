@@ -17,8 +17,8 @@ use rayon::slice::ParallelSliceMut;
 
 use super::ReportError;
 use crate::names::{AlgorithmName, DatasetName};
-use crate::place::Place;
 use crate::run::{PartRef, RunRecord};
+use crate::store::Store;
 use crate::tables::parquet_file::StoredFile;
 use crate::tables::scores::SCHEMA;
 
@@ -130,7 +130,7 @@ impl Scenes {
 ///
 /// # Errors
 /// A part that is not there, cannot be read, has other rows than were planned, or is of another model.
-pub(super) async fn load(store: &Place, record: &RunRecord, dataset: &DatasetName) -> Result<Rows, ReportError> {
+pub(super) async fn load(store: &Store, record: &RunRecord, dataset: &DatasetName) -> Result<Rows, ReportError> {
     let mut parts: Vec<&PartRef> = record.parts.iter().filter(|part| part.dataset == *dataset).collect();
     parts.sort_by(|a, b| a.algorithm.cmp(&b.algorithm));
     let read = |part: PartRef| {
@@ -159,7 +159,7 @@ pub(super) async fn load(store: &Place, record: &RunRecord, dataset: &DatasetNam
 /// # Errors
 /// A part that is not there, cannot be read, or has other rows than were planned.
 pub(super) async fn read(
-    store: Place,
+    store: Store,
     part: PartRef,
     columns: &'static [&'static str],
 ) -> Result<Vec<RecordBatch>, ReportError> {

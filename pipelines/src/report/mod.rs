@@ -20,10 +20,10 @@ use datafusion::error::DataFusionError;
 use parquet::errors::ParquetError;
 
 use crate::names::{AlgorithmName, DatasetName, RunName};
-use crate::place::{Place, PlaceError};
 use crate::run::{RunError, RunRecord, RunState};
 use crate::sql::SqlError;
 use crate::status::RunStatus;
+use crate::store::{Store, StoreError};
 use crate::tables::comparisons::{self as comparisons_table, COMPARISONS, ComparisonRow};
 use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
 use crate::tables::cross_dataset::{self as cross_dataset_table, CROSS_DATASET, CrossDatasetRow};
@@ -106,7 +106,7 @@ impl ReportOptions {
 pub enum ReportError {
     /// The store failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// A run's record cannot be had.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -254,7 +254,7 @@ pub struct Report {
 ///
 /// # Errors
 /// A run that is not complete; a part that is missing, damaged, or not the run's; a store that fails.
-pub async fn make(store: &Place, record: &RunRecord, options: &ReportOptions) -> Result<Report, ReportError> {
+pub async fn make(store: &Store, record: &RunRecord, options: &ReportOptions) -> Result<Report, ReportError> {
     make_with(store, record, options, true).await
 }
 
@@ -262,12 +262,12 @@ pub async fn make(store: &Place, record: &RunRecord, options: &ReportOptions) ->
 ///
 /// # Errors
 /// As [`make`].
-pub async fn rank(store: &Place, record: &RunRecord, options: &ReportOptions) -> Result<Report, ReportError> {
+pub async fn rank(store: &Store, record: &RunRecord, options: &ReportOptions) -> Result<Report, ReportError> {
     make_with(store, record, options, false).await
 }
 
 async fn make_with(
-    store: &Place,
+    store: &Store,
     record: &RunRecord,
     options: &ReportOptions,
     with_correlations: bool,
@@ -309,7 +309,7 @@ async fn make_with(
 ///
 /// # Errors
 /// A run that is not complete; a store that fails.
-pub async fn require_complete(store: &Place, records: &[RunRecord]) -> Result<(), ReportError> {
+pub async fn require_complete(store: &Store, records: &[RunRecord]) -> Result<(), ReportError> {
     let Some(record) = records.iter().find(|record| record.state != RunState::Complete) else {
         return Ok(());
     };
@@ -354,7 +354,7 @@ impl Report {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn write(&self, store: &Place) -> Result<(), ReportError> {
+    pub async fn write(&self, store: &Store) -> Result<(), ReportError> {
         let tables = [
             (CORRELATIONS, correlations_table::to_batch(&self.correlations)),
             (LEADERBOARD, leaderboard_table::to_batch(&self.leaderboard)),

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 
 use super::{RUNS, RunError, RunRecord};
 use crate::names::{self, RunName};
-use crate::place::Place;
+use crate::store::Store;
 
 /// Names that an error shows.
 const SHOWN_MAX: usize = 8;
@@ -16,7 +16,7 @@ impl RunRecord {
     /// # Errors
     /// Where the store fails or the record is not one; where there is no such run, with names near to it; where several begin
     /// so, with their names.
-    pub async fn read(store: &Place, name: &RunName) -> Result<RunRecord, RunError> {
+    pub async fn read(store: &Store, name: &RunName) -> Result<RunRecord, RunError> {
         if let Some(record) = RunRecord::find(store, name).await? {
             return Ok(record);
         }
@@ -51,7 +51,7 @@ impl RunRecord {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn any(store: &Place) -> Result<bool, RunError> {
+    pub async fn any(store: &Store) -> Result<bool, RunError> {
         Ok(!store.folders(RUNS).await?.is_empty())
     }
 
@@ -59,7 +59,7 @@ impl RunRecord {
     ///
     /// # Errors
     /// Where the store fails, a record is not one, or there is no run.
-    pub async fn last_used(store: &Place) -> Result<RunRecord, RunError> {
+    pub async fn last_used(store: &Store) -> Result<RunRecord, RunError> {
         let records = RunRecord::all(store).await?;
         let last = records.into_iter().min_by_key(|record| Reverse((record.updated, record.created)));
         last.ok_or_else(|| RunError::NoRuns { store: store.url().to_string() })
@@ -73,7 +73,7 @@ impl RunError {
             RunError::Unknown { .. } => Some("`dqa-coord runs` lists them"),
             RunError::Ambiguous { .. } => Some("give more of the name; `dqa-coord runs` lists them all"),
             RunError::NoRuns { .. } => Some("`dqa-coord submit` makes one; --store says where they are kept"),
-            RunError::Place(_) | RunError::Record { .. } => None,
+            RunError::Store(_) | RunError::Record { .. } => None,
         }
     }
 }
@@ -89,9 +89,9 @@ mod tests {
     use crate::limits::PictureLimits;
     use crate::run::{Counts, RunSpec, RunState};
 
-    async fn store(runs: &[(&str, i64, i64)]) -> (Place, tempfile::TempDir) {
+    async fn store(runs: &[(&str, i64, i64)]) -> (Store, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
-        let store = Place::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         for (name, created, updated) in runs {
             let spec = RunSpec {
                 datasets: Vec::new(),
@@ -117,7 +117,7 @@ mod tests {
         (store, dir)
     }
 
-    async fn found(store: &Place, text: &str) -> Result<String, String> {
+    async fn found(store: &Store, text: &str) -> Result<String, String> {
         let read = RunRecord::read(store, &text.parse().unwrap()).await;
         read.map(|record| record.name.to_string()).map_err(|error| error.to_string())
     }
@@ -139,7 +139,7 @@ mod tests {
         let (store, _dir) = store(&[("a", 1, 9), ("b", 5, 5), ("c", 2, 2)]).await;
         assert_eq!(RunRecord::last_used(&store).await.unwrap().name.as_str(), "a");
         let empty = tempfile::tempdir().unwrap();
-        let store = Place::open(empty.path().to_str().unwrap(), Path::new("")).unwrap();
+        let store = Store::open(empty.path().to_str().unwrap(), Path::new("")).unwrap();
         let error = RunRecord::last_used(&store).await.unwrap_err();
         assert!(matches!(error, RunError::NoRuns { .. }), "{error}");
     }

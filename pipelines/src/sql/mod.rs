@@ -30,10 +30,10 @@ pub use stores::Stores;
 use self::mixing::{Mixed, SelectedRuns};
 use self::run_scores::RunScores;
 use crate::names::RunName;
-use crate::place::{Place, PlaceError};
 use crate::progress::Counter;
 use crate::run::{RunError, RunRecord, RunState};
 use crate::status::RunStatus;
+use crate::store::{Store, StoreError};
 use crate::tables::comparisons::{self, COMPARISONS};
 use crate::tables::correlations::{self, CORRELATIONS};
 use crate::tables::cross_dataset::{self, CROSS_DATASET};
@@ -72,7 +72,7 @@ impl Selection {
 pub enum SqlError {
     /// The store failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// A run's record cannot be had.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -125,7 +125,7 @@ impl SqlError {
             SqlError::NoPart { .. } => {
                 Some("submit the run again: what is missing is scored again, the rest is not".to_owned())
             }
-            SqlError::Place(_) | SqlError::Table { .. } => None,
+            SqlError::Store(_) | SqlError::Table { .. } => None,
         }
     }
 }
@@ -161,7 +161,7 @@ impl From<DataFusionError> for Said {
 ///
 /// # Errors
 /// Where the store fails, there is no such run, or a complete run lacks a part.
-pub async fn session(store: &Place, selection: &Selection) -> Result<SessionContext, SqlError> {
+pub async fn session(store: &Store, selection: &Selection) -> Result<SessionContext, SqlError> {
     let context =
         SessionContext::new_with_config(SessionConfig::from(ConfigOptions::new()).with_information_schema(true));
     let url = Url::parse(STORE).expect("it is a URL");
@@ -175,7 +175,7 @@ pub async fn session(store: &Place, selection: &Selection) -> Result<SessionCont
 ///
 /// # Errors
 /// As [`session`].
-pub async fn fill_session(context: &SessionContext, store: &Place, selection: &Selection) -> Result<(), SqlError> {
+pub async fn fill_session(context: &SessionContext, store: &Store, selection: &Selection) -> Result<(), SqlError> {
     fill(context, store, own_address, selection).await
 }
 
@@ -189,7 +189,7 @@ pub fn runtime() -> Result<Arc<RuntimeEnv>, DataFusionError> {
 
 async fn fill(
     context: &SessionContext,
-    store: &Place,
+    store: &Store,
     address: Address,
     selection: &Selection,
 ) -> Result<(), SqlError> {
@@ -275,7 +275,7 @@ pub const TABLES: [&str; 11] = [
 ];
 
 /// The keys of the objects in a folder.
-async fn present(store: &Place, folder: &str) -> Result<BTreeSet<String>, PlaceError> {
+async fn present(store: &Store, folder: &str) -> Result<BTreeSet<String>, StoreError> {
     Ok(store.list_sorted(folder).await?.into_iter().map(|object| object.key).collect())
 }
 
@@ -316,9 +316,9 @@ fn files(
 }
 
 /// Where a session finds an object of a store.
-type Address = fn(&Place, &str) -> Url;
+type Address = fn(&Store, &str) -> Url;
 
-fn session_address(store: &Place, key: &str) -> Url {
+fn session_address(store: &Store, key: &str) -> Url {
     let mut url = Url::parse(STORE).expect("it is a URL");
     let path = store.path(key);
     let parts: Vec<_> = path.parts().collect();
@@ -326,7 +326,7 @@ fn session_address(store: &Place, key: &str) -> Url {
     url
 }
 
-fn own_address(store: &Place, key: &str) -> Url {
+fn own_address(store: &Store, key: &str) -> Url {
     Url::parse(&store.address(key)).expect("it is a URL")
 }
 
@@ -379,11 +379,11 @@ mod tests {
     }
 
     /// Writes a part of so many rows.
-    async fn part(store: &Place, algorithm: &str, name: &str, rows: usize) -> PartRef {
+    async fn part(store: &Store, algorithm: &str, name: &str, rows: usize) -> PartRef {
         part_of(store, algorithm, name, (0..rows).map(row).collect()).await
     }
 
-    async fn part_of(store: &Place, algorithm: &str, name: &str, rows: Vec<ScoreRow>) -> PartRef {
+    async fn part_of(store: &Store, algorithm: &str, name: &str, rows: Vec<ScoreRow>) -> PartRef {
         let columns = PartColumns {
             dataset: "d".to_owned(),
             algorithm: algorithm.to_owned(),
@@ -400,7 +400,7 @@ mod tests {
         PartRef { key, dataset, algorithm, rows: rows.len() as u64, windows: 1 }
     }
 
-    async fn run(store: &Place, name: &str, second: i64, state: RunState, parts: Vec<PartRef>) {
+    async fn run(store: &Store, name: &str, second: i64, state: RunState, parts: Vec<PartRef>) {
         let created = jiff::Timestamp::from_second(second).unwrap();
         let dataset = DatasetSpec {
             name: "d".parse().unwrap(),
@@ -441,7 +441,7 @@ mod tests {
     }
 
     struct Fixture {
-        store: Place,
+        store: Store,
         _dir: tempfile::TempDir,
     }
 
@@ -450,7 +450,7 @@ mod tests {
         fn new() -> Fixture {
             let dir = tempfile::tempdir().unwrap();
             let folder = dir.path().join("a store%20é");
-            Fixture { store: Place::create(folder.to_str().unwrap(), Path::new("")).unwrap(), _dir: dir }
+            Fixture { store: Store::create(folder.to_str().unwrap(), Path::new("")).unwrap(), _dir: dir }
         }
 
         async fn shown(&self, selection: &Selection, sql: &str) -> String {

@@ -7,11 +7,11 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use object_store::ObjectStore;
 use url::Url;
 
-use crate::place::Addresses;
+use crate::store::StoreResolver;
 
 /// Opens a store when a plan first reads from it.
 #[derive(Debug, Default)]
-pub struct Stores(Addresses);
+pub struct Stores(StoreResolver);
 
 impl ObjectStoreRegistry for Stores {
     /// Addresses say all that there is to know; nothing is registered.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::definition::{Against, Definition};
 use super::lines::Line;
 use crate::names::StudyName;
-use crate::place::{Place, PlaceError};
+use crate::store::{Store, StoreError};
 use crate::tables::parquet_file;
 use crate::tables::studies::{self, STUDIES, StudyRow};
 use crate::tables::study_splits::{self, STUDY_SPLITS, StudySplitRow};
@@ -192,7 +192,7 @@ impl Outcome {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn write(&self, store: &Place) -> Result<(), PlaceError> {
+    pub async fn write(&self, store: &Store) -> Result<(), StoreError> {
         let definition = toml::to_string(&self.definition).expect("a definition has text for keys");
         let mut facts = vec![("dqa.study", self.name.to_string()), ("dqa.definition", definition)];
         facts.extend(self.provenance.iter().map(|(key, value)| (key.as_str(), value.clone())));

@@ -18,7 +18,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
 
-use crate::place::{Object, Place};
+use crate::store::{Object, Store};
 
 /// Rows of a group: one group's columns are what a reader holds at once.
 const GROUP_ROWS_MAX: usize = 1 << 17;
@@ -78,13 +78,13 @@ const FOOTER_BYTES: usize = 1 << 16;
 
 /// A file in a store, for a reader that wants some of its columns: it fetches those alone.
 pub struct StoredFile {
-    place: Place,
+    place: Store,
     object: Object,
 }
 
 impl StoredFile {
-    /// A file that a listing shows, or `Place::head`.
-    pub fn new(place: Place, object: Object) -> StoredFile {
+    /// A file that a listing shows, or `Store::head`.
+    pub fn new(place: Store, object: Object) -> StoredFile {
         StoredFile { place, object }
     }
 }

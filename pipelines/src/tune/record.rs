@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::setup::Setup;
 use super::trial::{ModelRef, TRIALS, Trial, trial_key};
 use crate::names::DatasetName;
-use crate::place::{Place, PlaceError};
+use crate::store::{Store, StoreError};
 use crate::trained_on::TrainedOn;
 use dqa_stats as stats;
 
@@ -120,7 +120,7 @@ impl Measures {
 pub enum RecordError {
     /// The store failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// A record that is not one.
     #[error("the record of trial `{trial}` cannot be read")]
     Json {
@@ -167,7 +167,7 @@ impl TrialRecord {
     ///
     /// # Errors
     /// Where the store fails or the record is not one.
-    pub async fn find(store: &Place, name: &str) -> Result<Option<TrialRecord>, RecordError> {
+    pub async fn find(store: &Store, name: &str) -> Result<Option<TrialRecord>, RecordError> {
         let bytes = match store.get(&trial_key(name, RECORD)).await {
             Err(error) if error.is_not_found() => return Ok(None),
             other => other?,
@@ -180,7 +180,7 @@ impl TrialRecord {
     ///
     /// # Errors
     /// Where the store fails or a record is not one.
-    pub async fn all(store: &Place) -> Result<Vec<TrialRecord>, RecordError> {
+    pub async fn all(store: &Store) -> Result<Vec<TrialRecord>, RecordError> {
         let mut records = Vec::new();
         for name in store.folders(TRIALS).await? {
             records.extend(TrialRecord::find(store, &name).await?);
@@ -193,7 +193,7 @@ impl TrialRecord {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn write(&self, store: &Place) -> Result<(), PlaceError> {
+    pub async fn write(&self, store: &Store) -> Result<(), StoreError> {
         let text = serde_json::to_vec_pretty(self).expect("a record has text for keys");
         store.put(&trial_key(&self.name, RECORD), text.into()).await
     }

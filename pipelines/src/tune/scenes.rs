@@ -68,7 +68,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::place::Place;
+    use crate::store::Store;
 
     fn dataset(scenes: &[(Option<&str>, &str)]) -> DataSet {
         let picture = |(group, scene): &(Option<&str>, &str)| Picture {
@@ -77,7 +77,7 @@ mod tests {
             mos: Some(1.0),
             ..Picture::new("a".parse().unwrap(), &format!("{}/{scene}.png", group.unwrap_or("")))
         };
-        let root = Place::open("/", Path::new("")).unwrap();
+        let root = Store::open("/", Path::new("")).unwrap();
         DataSet::new("d".parse().unwrap(), root, scenes.iter().map(picture).collect())
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::scenes::SceneTexts;
 use crate::digest;
 use crate::names::DatasetName;
-use crate::place::{Place, PlaceError};
+use crate::store::{Store, StoreError};
 
 /// Several ways to divide a data set's scenes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ pub struct Split {
 pub enum SplitsError {
     /// The store failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// Not JSON, or of another form.
     #[error("{origin} is no file of splits")]
     Json {
@@ -270,7 +270,7 @@ impl Splits {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn keep(&self, store: &Place) -> Result<(), SplitsError> {
+    pub async fn keep(&self, store: &Store) -> Result<(), SplitsError> {
         match store.head(&self.key()).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Ok(store.put(&self.key(), self.to_json().into()).await?),
@@ -359,7 +359,7 @@ mod tests {
             ..Picture::new("a".parse().unwrap(), &format!("{group}/{scene}.png"))
         };
         let shared = ["O", "NH"].into_iter().flat_map(|group| ["01", "02", "03"].map(|scene| picture(group, scene)));
-        let dataset = |pictures: Vec<Picture>| DataSet::new(name(), Place::open("/", Path::new("")).unwrap(), pictures);
+        let dataset = |pictures: Vec<Picture>| DataSet::new(name(), Store::open("/", Path::new("")).unwrap(), pictures);
         let scenes = SceneTexts::new(&dataset(shared.collect()));
         let resolved = |train: &str, test: &str, scenes: &SceneTexts| {
             let text = format!(r#"{{"dataset": "d", "splits": [{{"train": [{train}], "test": [{test}]}}]}}"#);

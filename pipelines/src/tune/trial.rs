@@ -331,7 +331,7 @@ mod tests {
     use super::super::setup::Init;
     use super::super::splits::SplitsOptions;
     use super::*;
-    use crate::place::Place;
+    use crate::store::Store;
 
     const LABELS: &str = "name = \"d\"\nroot = \"/\"\n[labels]\nfile = \"l.csv\"\nrange = [0, 100]\n";
 
@@ -342,7 +342,7 @@ mod tests {
             ..Picture::new(algorithm.parse().unwrap(), &format!("{algorithm}/s{scene:02}.png"))
         };
         let pictures = algorithms.iter().flat_map(|algorithm| (0..scenes).map(move |scene| picture(algorithm, scene)));
-        let root = Place::open("/", Path::new("")).unwrap();
+        let root = Store::open("/", Path::new("")).unwrap();
         let dataset = DataSet::new("d".parse().unwrap(), root, pictures.collect());
         DataSet { definition: LABELS.to_owned(), is_labelled: true, ..dataset }
     }

@@ -3,8 +3,8 @@
 
 use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
-use dqa_pipelines::place::Place;
 use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunRecord, RunSpec, RunState};
+use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{Failure, PartColumns, ScoreRow, Spread, part_key, to_batch};
 use futures::{StreamExt, TryStreamExt};
@@ -30,7 +30,7 @@ pub(crate) struct Shape {
 pub(crate) const FINGERPRINT: &str = "5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a";
 
 /// Writes the parts and the record of a run.
-pub(crate) async fn write(store: &Place, name: &str, shape: Shape) -> RunRecord {
+pub(crate) async fn write(store: &Store, name: &str, shape: Shape) -> RunRecord {
     let cell = |dataset| (0..shape.algorithms).map(move |algorithm| (dataset, algorithm));
     let cells = (0..shape.datasets).flat_map(cell).flat_map(|(dataset, algorithm)| {
         let starts = (0..shape.scenes).step_by(shape.part_rows_max);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use dqa_pipelines::parts;
-use dqa_pipelines::place::Addresses;
 use dqa_pipelines::plan::ShardPicture;
+use dqa_pipelines::store::StoreResolver;
 use dqa_pipelines::tables::scores::{ScoreRow, Spread};
 use dqa_proto::v1::{DeviceClass, FailureKind};
 use dqa_worker::cluster::{self, Order, Scorers, Seat, Settings, Trouble};
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     program::run(std::env::args_os().collect(), |arguments: Arguments| {
         let runtime = tokio::runtime::Builder::new_multi_thread().max_blocking_threads(4096).enable_all().build()?;
         let scorers =
-            Arc::new(StandIn { takes: Duration::from_millis(arguments.millis), addresses: Addresses::default() });
+            Arc::new(StandIn { takes: Duration::from_millis(arguments.millis), addresses: StoreResolver::default() });
         let workers: Vec<_> = (0..arguments.workers)
             .map(|_| {
                 let settings = Settings {
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 
 struct StandIn {
     takes: Duration,
-    addresses: Addresses,
+    addresses: StoreResolver,
 }
 
 impl Scorers for StandIn {

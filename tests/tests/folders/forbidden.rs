@@ -4,17 +4,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use dqa_tests::{Place, Said};
+use dqa_tests::{Said, TestDir};
 
 /// Nobody's.
 const USER: u32 = 65_534;
 
-fn mode(place: &Place, name: &str, mode: u32) {
+fn mode(place: &TestDir, name: &str, mode: u32) {
     std::fs::set_permissions(place.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Runs a command as somebody who may not read what has no mode; None, with a message, where that cannot be.
-fn run(place: &Place, arguments: &[&str]) -> Option<Said> {
+fn run(place: &TestDir, arguments: &[&str]) -> Option<Said> {
     let blocked = place.path("blocked");
     std::fs::write(&blocked, "x").unwrap();
     mode(place, "blocked", 0);
@@ -33,7 +33,7 @@ fn run(place: &Place, arguments: &[&str]) -> Option<Said> {
 
 #[test]
 fn a_folder_that_may_not_be_read_takes_nothing_with_it() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["aod", "dcp"]);
     mode(&place, "", 0o755);
     place.file("haze/lost+found/x", b"");
@@ -54,7 +54,7 @@ fn a_folder_that_may_not_be_read_takes_nothing_with_it() {
 }
 
 /// The model where everybody may read it: as the tests keep it, only its owner may.
-fn open_model(place: &Place) {
+fn open_model(place: &TestDir) {
     let kept = place.path("model").canonicalize().unwrap();
     std::fs::remove_file(place.path("model")).unwrap();
     for entry in kept.read_dir().unwrap() {
@@ -67,7 +67,7 @@ fn open_model(place: &Place) {
 
 #[test]
 fn a_picture_that_may_not_be_read_is_a_row() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["aod", "dcp"]);
     open_model(&place);
     std::fs::create_dir(place.path("store")).unwrap();

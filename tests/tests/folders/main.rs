@@ -6,11 +6,11 @@
 mod forbidden;
 mod odd_bucket;
 
-use dqa_tests::Place;
+use dqa_tests::TestDir;
 
 /// `haze` of two algorithms and three scenes, with what people's disks have beside it.
-fn littered() -> Place {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+fn littered() -> TestDir {
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["aod", "dcp"]);
     std::fs::remove_file(place.path("haze/labels.csv")).unwrap();
     for name in ["dcp/._s0.png", ".DS_Store", "@eaDir/dcp/s0.png/X.jpg", "dcp/.ipynb_checkpoints/s0-checkpoint.png"] {

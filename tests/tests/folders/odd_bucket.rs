@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
-use dqa_tests::Place;
+use dqa_tests::TestDir;
 
 /// Answers until the process ends.
 fn serve(folder: PathBuf, odd: &'static [&'static str]) -> String {
@@ -99,7 +99,7 @@ fn listing(folder: &Path, odd: &[&str], by_folder: bool) -> Vec<u8> {
 
 #[test]
 fn odd_keys_of_a_bucket_take_nothing_with_them() {
-    let place = Place::new(env!("CARGO_BIN_EXE_coord"));
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     place.haze(&["aod", "dcp"]);
     std::fs::rename(place.path("haze"), place.path("results")).unwrap();
     const ODD: [&str; 7] = [

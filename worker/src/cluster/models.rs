@@ -10,7 +10,7 @@ use candle_core::Device;
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
 use dqa_pipelines::causes;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
-use dqa_pipelines::place::{Addresses, Place, PlaceError};
+use dqa_pipelines::store::{Store, StoreError, StoreResolver};
 use dqa_proto::v1::{DeviceClass, FailureKind};
 use futures::StreamExt;
 use tokio::io::AsyncWriteExt;
@@ -111,7 +111,7 @@ impl Scorers for Models {
         seat.begin();
         scorer.score(&order.shard, &seat.runtime, &seat.stop).map_err(|error| {
             let kind = match &error {
-                ShardError::Place(_) => FailureKind::Store,
+                ShardError::Store(_) => FailureKind::Store,
                 ShardError::Model { .. } => FailureKind::Device,
                 ShardError::OtherModel { .. } => FailureKind::Model,
                 ShardError::Stopped { .. } => FailureKind::Stopped,
@@ -139,7 +139,7 @@ fn build(spec: &ModelSpec, weights: &ClipWeights, prompts: &PromptMode, device: 
 /// Models' files on this node.
 struct Files {
     cache: PathBuf,
-    addresses: Addresses,
+    addresses: StoreResolver,
     /// One file is fetched at a time: all devices want the same.
     fetching: Mutex<()>,
 }
@@ -147,7 +147,7 @@ struct Files {
 impl Files {
     fn new(cache: PathBuf) -> Files {
         remove_partial(&cache);
-        Files { cache, addresses: Addresses::default(), fetching: Mutex::default() }
+        Files { cache, addresses: StoreResolver::default(), fetching: Mutex::default() }
     }
 
     fn open(&self, store: &str, spec: &ModelSpec, runtime: &Handle) -> Result<(ClipWeights, PromptMode), Trouble> {
@@ -182,7 +182,7 @@ impl Files {
         if path.metadata().is_ok_and(|found| found.len() == file.bytes) {
             return Ok(path);
         }
-        let of_store = |error: PlaceError| {
+        let of_store = |error: StoreError| {
             let kind = if error.is_not_found() { FailureKind::Model } else { FailureKind::Store };
             Trouble::new(kind, error)
         };
@@ -193,7 +193,7 @@ impl Files {
                 info!(file = file.name, bytes = file.bytes, "model's file fetched");
                 Ok(path)
             }
-            Err(DownloadError::Place(error)) => Err(of_store(error)),
+            Err(DownloadError::Store(error)) => Err(of_store(error)),
             Err(error @ DownloadError::Content { .. }) => Err(Trouble::new(FailureKind::Model, error)),
             Err(error) => Err(Trouble::new(FailureKind::Store, error)),
         }
@@ -245,7 +245,7 @@ fn shipped(name: &str) -> anyhow::Result<String> {
 #[derive(Debug, thiserror::Error)]
 enum DownloadError {
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     #[error("the store broke off in {key}")]
     Broken {
         key: String,
@@ -262,7 +262,7 @@ enum DownloadError {
     },
 }
 
-async fn download(store: &Place, file: &ModelFile, cache: &Path) -> Result<tempfile::NamedTempFile, DownloadError> {
+async fn download(store: &Store, file: &ModelFile, cache: &Path) -> Result<tempfile::NamedTempFile, DownloadError> {
     let cannot = |source| DownloadError::Cache { path: cache.to_owned(), source };
     std::fs::create_dir_all(cache).map_err(cannot)?;
     let whole = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(cache).map_err(cannot)?;

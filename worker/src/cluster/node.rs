@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use dqa_pipelines::causes;
 use dqa_pipelines::parts::{self, Found};
-use dqa_pipelines::place::Addresses;
+use dqa_pipelines::store::StoreResolver;
 use dqa_proto::v1::{DeviceClass, Failure, FailureKind, Finished, Report, Running, Scored, Totals, finished};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock};
@@ -86,7 +86,7 @@ pub trait Scorers: Send + Sync + 'static {
 pub(super) struct Node {
     scorers: Arc<dyn Scorers>,
     runtime: Handle,
-    addresses: Addresses,
+    addresses: StoreResolver,
     /// Read by who may have company, written by who must be alone.
     company: RwLock<()>,
     /// Orders on each device.
@@ -125,7 +125,7 @@ impl Node {
         Arc::new(Node {
             scorers,
             runtime,
-            addresses: Addresses::default(),
+            addresses: StoreResolver::default(),
             company: RwLock::new(()),
             load,
             work: Mutex::default(),

@@ -10,13 +10,13 @@ use super::{Format, PictureError};
 
 thread_local! {
     /// Where the panic was that this thread contains; none where it contains none.
-    static CONTAINED: RefCell<Option<Place>> = const { RefCell::new(None) };
+    static CONTAINED: RefCell<Option<Location>> = const { RefCell::new(None) };
 }
 
 static HOOK: Once = Once::new();
 
 /// Of a panic: unknown until there is one.
-type Place = Option<String>;
+type Location = Option<String>;
 
 /// Runs a decoder of `format`, and makes its panic an error.
 pub(super) fn contain<T>(format: Format, work: impl FnOnce() -> Result<T, PictureError>) -> Result<T, PictureError> {
@@ -40,7 +40,7 @@ pub(super) fn contain<T>(format: Format, work: impl FnOnce() -> Result<T, Pictur
 
 /// Keeps the place of a panic, if this thread contains it.
 fn note(info: &PanicHookInfo<'_>) -> bool {
-    let note = |contained: &RefCell<Option<Place>>| match contained.try_borrow_mut() {
+    let note = |contained: &RefCell<Option<Location>>| match contained.try_borrow_mut() {
         Ok(mut contained) if contained.is_some() => {
             let place = info.location().map(|location| format!("{}:{}", shown(location.file()), location.line()));
             *contained = Some(place);

@@ -5,7 +5,7 @@ use std::path::Path;
 use dqa_model::{header_bytes, parse_metadata, read_metadata};
 use dqa_pipelines::causes;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
-use dqa_pipelines::place::{Place, PlaceError};
+use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::trained_on::{METADATA_KEY, TrainedOn};
 
 use super::SHIPPED;
@@ -48,7 +48,7 @@ impl Training {
     ///
     /// # Errors
     /// When the store fails, or lacks a file.
-    pub async fn of_stored(store: &Place, model: &ModelSpec) -> Result<Training, PlaceError> {
+    pub async fn of_stored(store: &Store, model: &ModelSpec) -> Result<Training, StoreError> {
         let mut training = Training::NotRecorded;
         if model.weights.is_empty() {
             training = training.and(Training::of_weights(&model.name, &[] as &[&Path]));
@@ -62,7 +62,7 @@ impl Training {
         Ok(training)
     }
 
-    async fn of_object(store: &Place, file: &ModelFile) -> Result<Training, PlaceError> {
+    async fn of_object(store: &Store, file: &ModelFile) -> Result<Training, StoreError> {
         const LENGTH_BYTES: u64 = 8;
         let start = store.get_first(&file.key(), LENGTH_BYTES).await?;
         // Files of other kinds begin with what would be a length that no header has.

@@ -9,7 +9,7 @@ use std::io::{self, Write, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use dqa_pipelines::place::StoreFault;
+use dqa_pipelines::store::StoreFault;
 
 use crate::telemetry;
 

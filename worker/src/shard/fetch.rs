@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dqa_pipelines::place::{Addresses, PlaceError};
+use dqa_pipelines::store::{StoreError, StoreResolver};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -26,7 +26,7 @@ pub(crate) struct Fetched {
     /// BLAKE3 of the file.
     pub(crate) digest: Option<String>,
     /// What a store beyond this machine failed with, if it is not that it has no such object: another try may have it.
-    pub(crate) unanswered: Option<PlaceError>,
+    pub(crate) unanswered: Option<StoreError>,
     bytes: RefCell<Option<Result<Bytes, PictureError>>>,
 }
 
@@ -40,7 +40,7 @@ impl Fetched {
 /// The files at these addresses, with their lengths in bytes, in order: read ahead while the iterator's user does other
 /// things. To be used off the runtime's threads.
 pub(crate) fn ahead(
-    addresses: &Arc<Addresses>,
+    addresses: &Arc<StoreResolver>,
     wanted: Vec<(String, u64)>,
     limits: &Limits,
     runtime: &Handle,
@@ -84,14 +84,14 @@ enum ReadError {
     /// It is the picture's own failure.
     Picture(PictureError),
     /// A store beyond this machine did not answer, or cannot be reached as it is set up.
-    Store(PlaceError),
+    Store(StoreError),
 }
 
 fn unread() -> io::Error {
     io::ErrorKind::Interrupted.into()
 }
 
-async fn read(addresses: &Addresses, uri: &str, bytes: u64, bytes_max: u64) -> Result<Bytes, ReadError> {
+async fn read(addresses: &StoreResolver, uri: &str, bytes: u64, bytes_max: u64) -> Result<Bytes, ReadError> {
     if bytes > bytes_max {
         let error = PictureError::TooLarge { what: format!("{bytes} bytes"), limit: bytes_max };
         return Err(ReadError::Picture(error));
@@ -106,10 +106,10 @@ async fn read(addresses: &Addresses, uri: &str, bytes: u64, bytes_max: u64) -> R
 }
 
 /// What the store said: that it was reading this address is said around it.
-fn cause(error: PlaceError) -> Box<dyn std::error::Error + Send + Sync> {
+fn cause(error: StoreError) -> Box<dyn std::error::Error + Send + Sync> {
     match error {
-        PlaceError::Object { source, .. } => source.into(),
-        PlaceError::Store { source, .. } => source.into(),
+        StoreError::Object { source, .. } => source.into(),
+        StoreError::Store { source, .. } => source.into(),
         other => other.into(),
     }
 }

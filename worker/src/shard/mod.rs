@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use dqa_model::{ModelError, PictureScore, Scorer};
 use dqa_pipelines::causes;
 use dqa_pipelines::parts::{self, Found, PartError};
-use dqa_pipelines::place::{Addresses, Place, PlaceError};
 use dqa_pipelines::plan::{Shard, ShardPicture};
+use dqa_pipelines::store::{Store, StoreError, StoreResolver};
 use dqa_pipelines::tables::scores::{Failure, ScoreRow, Spread};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -33,7 +33,7 @@ use fetch::Fetched;
 pub enum ShardError {
     /// The store failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// The device or the model failed.
     #[error("the model failed on part {part}")]
     Model {
@@ -111,7 +111,7 @@ pub struct ShardScorer {
     scorer: Arc<Scorer>,
     fingerprint: String,
     settings: Settings,
-    addresses: Arc<Addresses>,
+    addresses: Arc<StoreResolver>,
     progress: Arc<Progress>,
     device: String,
 }
@@ -233,7 +233,7 @@ impl ShardScorer {
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn write_failed(store: &Place, shard: &Shard, code: &str, message: &str) -> Result<ShardOutcome, PlaceError> {
+pub async fn write_failed(store: &Store, shard: &Shard, code: &str, message: &str) -> Result<ShardOutcome, StoreError> {
     let started = Instant::now();
     // Somebody may have scored it after all.
     if !shard.retry_failed
@@ -275,14 +275,14 @@ pub async fn write_failed(store: &Place, shard: &Shard, code: &str, message: &st
 /// The shard's rows that older parts hold: of the same picture in the same version. Labels and addresses are the shard's.
 /// A part that cannot be read is none: its rows are scored again.
 /// One that a store did not answer about is waited for: its rows may be there.
-async fn rows_known(store: &Place, shard: &Shard) -> Result<HashMap<String, ScoreRow>, PlaceError> {
+async fn rows_known(store: &Store, shard: &Shard) -> Result<HashMap<String, ScoreRow>, StoreError> {
     let wanted: HashMap<&str, &ShardPicture> =
         shard.pictures.iter().map(|picture| (picture.image.as_str(), picture)).collect();
     let mut known = HashMap::new();
     for key in &shard.reuse {
         let rows = match parts::rows(store, key).await {
             Ok(rows) => rows,
-            Err(PartError::Place(error)) if error.is_of_store() => return Err(error),
+            Err(PartError::Store(error)) if error.is_of_store() => return Err(error),
             Err(error) => {
                 warn!(error = %causes(&error), "an older part is not used");
                 continue;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use dqa_model::{
     Arithmetic, ClipWeights, ModelError, Options, PromptMode, Prompts, PromptsError, Scorer, ViewsError, WeightsError,
 };
-use dqa_pipelines::place::{Place, PlaceError};
+use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::study::{Evaluation, evaluation_key};
 use dqa_pipelines::tables::{evaluations, parquet_file};
 use dqa_pipelines::tune::{TrialRecord, trial_key};
@@ -31,7 +31,7 @@ pub struct Judge {
 pub enum EvaluateError {
     /// The store failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// What a trial learned cannot be kept here to be read.
     #[error("cannot write to the folder of temporary files")]
     Temporary(#[from] std::io::Error),
@@ -76,7 +76,7 @@ impl Judge {
     ///
     /// # Errors
     /// Where the store lacks it.
-    pub async fn of_trial(record: &TrialRecord, start: &Start, store: &Place) -> Result<Judge, EvaluateError> {
+    pub async fn of_trial(record: &TrialRecord, start: &Start, store: &Store) -> Result<Judge, EvaluateError> {
         // Weights and prompts are read from files, whatever kind of store they lie in.
         let folder = tempfile::tempdir()?;
         let weights = if record.setup.tune.changes_weights() {
@@ -107,7 +107,7 @@ impl Judge {
     pub fn evaluate(
         &self,
         evaluation: &Evaluation,
-        (store, runtime): (&Place, &Handle),
+        (store, runtime): (&Store, &Handle),
         machine: &Machine,
         each: &mut dyn FnMut(usize),
     ) -> Result<(), EvaluateError> {
@@ -128,6 +128,6 @@ impl Judge {
     }
 }
 
-async fn copy(store: &Place, key: &str, file: &Path) -> Result<(), EvaluateError> {
+async fn copy(store: &Store, key: &str, file: &Path) -> Result<(), EvaluateError> {
     Ok(std::fs::write(file, store.get(key).await?)?)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dqa_model::{Explained, Explainer, Options, Prepared, Scorer, Sees, Views};
-use dqa_pipelines::place::Addresses;
+use dqa_pipelines::store::StoreResolver;
 use dqa_pipelines::study::{Evaluation, Pooled};
 use dqa_pipelines::tables::evaluations::EvaluationRow;
 use tokio::runtime::Handle;
@@ -99,7 +99,7 @@ impl Test<'_> {
 
     fn files(&self) -> impl Iterator<Item = Fetched> + Send + use<> {
         let wanted = self.evaluation.pictures.iter().map(|picture| (picture.uri.clone(), picture.bytes)).collect();
-        fetch::ahead(&Arc::new(Addresses::default()), wanted, &self.machine.settings.limits, self.runtime)
+        fetch::ahead(&Arc::new(StoreResolver::default()), wanted, &self.machine.settings.limits, self.runtime)
     }
 
     fn failed(&self, place: usize, source: PictureError) -> EvaluateError {

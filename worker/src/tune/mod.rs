@@ -13,7 +13,7 @@ mod training;
 use candle_core::Device;
 use dqa_model::tune::TuneError;
 use dqa_model::{ModelError, Views, ViewsError};
-use dqa_pipelines::place::{Place, PlaceError};
+use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::tables::epochs::EpochRow;
 use dqa_pipelines::tune::{RecordError, Setup, Trial, TrialRecord};
 use tokio::runtime::Handle;
@@ -79,7 +79,7 @@ pub enum Event<'a> {
 pub enum TrainError {
     /// The store failed.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Store(#[from] StoreError),
     /// The trial's record cannot be had.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -189,7 +189,7 @@ impl Runner {
     pub fn run(
         &self,
         trial: &Trial,
-        store: &Place,
+        store: &Store,
         runtime: &Handle,
         each: &mut dyn FnMut(Event<'_>),
     ) -> Result<TrialRecord, TrainError> {

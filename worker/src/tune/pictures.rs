@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use dqa_model::{INPUT_SIDE, Rgb8, whole_view};
-use dqa_pipelines::place::Addresses;
+use dqa_pipelines::store::StoreResolver;
 use dqa_pipelines::tune::TrialPicture;
 use tokio::runtime::Handle;
 
@@ -40,7 +40,7 @@ impl Loaded {
 
 /// Pictures of trials, by address and version.
 pub(super) struct Pictures {
-    addresses: Arc<Addresses>,
+    addresses: Arc<StoreResolver>,
     threads: usize,
     limits: Limits,
     bytes_max: u64,
@@ -79,7 +79,7 @@ impl Pictures {
         Pictures { addresses: Arc::default(), threads: threads.max(1), limits, bytes_max, kept: Mutex::default() }
     }
 
-    pub(super) fn addresses(&self) -> &Arc<Addresses> {
+    pub(super) fn addresses(&self) -> &Arc<StoreResolver> {
         &self.addresses
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use dqa_model::tune::{Example, Step, Trainer, TuneError, TuneOptions, Tunes};
 use dqa_model::{INPUT_SIDE, Sees, Views, whole_view};
 use dqa_pipelines::causes;
-use dqa_pipelines::place::Place;
+use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::epochs::EpochRow;
 use dqa_pipelines::trained_on::TrainedOn;
 use dqa_pipelines::tune::{self, Measures, Select, Setup, Trial, TrialPicture, TrialRecord, Tune};
@@ -22,7 +22,7 @@ use crate::decode::PictureError;
 pub(super) struct Training<'a> {
     pub(super) runner: &'a Runner,
     pub(super) trial: &'a Trial,
-    pub(super) store: &'a Place,
+    pub(super) store: &'a Store,
     pub(super) runtime: &'a Handle,
     pub(super) views: Views,
     pub(super) trainer: Trainer,
@@ -37,7 +37,7 @@ impl<'a> Training<'a> {
     pub(super) fn begin(
         runner: &'a Runner,
         trial: &'a Trial,
-        (store, runtime): (&'a Place, &'a Handle),
+        (store, runtime): (&'a Store, &'a Handle),
         each: &mut dyn FnMut(Event<'_>),
     ) -> Result<Training<'a>, TrainError> {
         let views: Views = trial.setup.views.parse()?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, DataSet};
-use dqa_pipelines::place::Place;
+use dqa_pipelines::store::Store;
 use dqa_pipelines::tune::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
 use dqa_worker::program::{Done, Format, advise, note};
 use dqa_worker::tune::{Runner, Start, TrainError};
@@ -214,7 +214,7 @@ fn show_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &Runner)
     Ok(())
 }
 
-fn train(runner: &Runner, trial: &Trial, store: &Place, progress: &mut Progress) -> anyhow::Result<TrialRecord> {
+fn train(runner: &Runner, trial: &Trial, store: &Store, progress: &mut Progress) -> anyhow::Result<TrialRecord> {
     progress.trial(trial);
     let trained = runner.run(trial, store, &Handle::current(), &mut |event| progress.event(event));
     trained.map_err(|error| {
@@ -229,7 +229,7 @@ fn train(runner: &Runner, trial: &Trial, store: &Place, progress: &mut Progress)
 }
 
 /// Copies what was learned out of the store.
-async fn copy_out(args: &Args, store: &Place, record: &TrialRecord, trials: usize) -> anyhow::Result<()> {
+async fn copy_out(args: &Args, store: &Store, record: &TrialRecord, trials: usize) -> anyhow::Result<()> {
     let Some(out) = &args.out else { return Ok(()) };
     let folder = if trials == 1 { out.clone() } else { out.join(format!("split-{}", record.split)) };
     let shown = |path: &Path| format!("cannot write {}", path.display());

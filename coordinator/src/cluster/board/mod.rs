@@ -88,11 +88,11 @@ struct Shard {
     part: String,
     windows: u64,
     history: retry::History,
-    place: Place,
+    state: ShardState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum ShardState {
     Waits,
     Delayed(Time),
     Attempted(u64),
@@ -208,7 +208,7 @@ impl Board {
                 part: piece.part,
                 windows: piece.windows,
                 history: retry::History::default(),
-                place: Place::Waits,
+                state: ShardState::Waits,
             })
             .collect();
         let mut effects = Vec::new();
@@ -306,7 +306,7 @@ impl Board {
         let Some(shard) = self.runs.get_mut(&id.run).map(|run| &mut run.shards[id.at]) else {
             return effects;
         };
-        if shard.place != Place::GivenUp {
+        if shard.state != ShardState::GivenUp {
             return effects;
         }
         match rows {
@@ -379,11 +379,11 @@ impl Board {
         };
         let shard = &mut run.shards[id.at];
         if delay > Duration::ZERO {
-            shard.place = Place::Delayed(now + delay);
+            shard.state = ShardState::Delayed(now + delay);
             run.delayed.insert((now + delay, id.at));
             return;
         }
-        shard.place = Place::Waits;
+        shard.state = ShardState::Waits;
         // Before those that were never tried: it holds up the run's end.
         if shard.history.must_be_alone() { &mut run.suspects } else { &mut run.waiting }.push_front(id.at);
     }
@@ -392,11 +392,11 @@ impl Board {
         let Some(run) = self.runs.get_mut(&id.run) else {
             return;
         };
-        match run.shards[id.at].place {
-            Place::Delayed(when) => {
+        match run.shards[id.at].state {
+            ShardState::Delayed(when) => {
                 run.delayed.remove(&(when, id.at));
             }
-            Place::Waits => {
+            ShardState::Waits => {
                 run.waiting.retain(|at| *at != id.at);
                 run.suspects.retain(|at| *at != id.at);
             }
@@ -406,7 +406,7 @@ impl Board {
 
     fn give_up(&mut self, shard: ShardId, code: Code, message: String, effects: &mut Vec<Effect>) {
         if let Some(run) = self.runs.get_mut(&shard.run) {
-            run.shards[shard.at].place = Place::GivenUp;
+            run.shards[shard.at].state = ShardState::GivenUp;
         }
         effects.push(Effect::GiveUp { shard, code, message });
     }
@@ -416,7 +416,7 @@ impl Board {
             return;
         };
         let shard = &mut run.shards[id.at];
-        shard.place = Place::Over;
+        shard.state = ShardState::Over;
         run.over += 1;
         run.windows_over += shard.windows;
         effects.push(Effect::Done { shard: id, failed, after });
@@ -427,7 +427,7 @@ impl Board {
 
     fn begin(&mut self, attempt: u64, of: Attempt) {
         let run = self.runs.get_mut(&of.shard.run).expect("its shards go with a run");
-        run.shards[of.shard.at].place = Place::Attempted(attempt);
+        run.shards[of.shard.at].state = ShardState::Attempted(attempt);
         run.running += 1;
         run.windows_running += run.shards[of.shard.at].windows;
         if let Some(worker) = self.workers.get_mut(&of.worker) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dqa_proto::v1::{FailureKind, Finished, Hello, Report, Running, Totals, finished};
 
 use super::retry::{Policy, Trouble};
-use super::{Attempt, Board, Code, Effect, Place, ShardId, Time};
+use super::{Attempt, Board, Code, Effect, ShardId, ShardState, Time};
 
 /// Workers that are gone and remembered: one whose connection was away for a moment comes back under its name.
 const GONE_MAX: usize = 1024;
@@ -176,7 +176,7 @@ impl Board {
         for run in self.runs.values_mut() {
             while let Some((_, at)) = run.delayed.first().copied().filter(|(when, _)| *when <= now) {
                 run.delayed.pop_first();
-                run.shards[at].place = Place::Waits;
+                run.shards[at].state = ShardState::Waits;
                 if run.shards[at].history.must_be_alone() { &mut run.suspects } else { &mut run.waiting }.push_back(at);
             }
         }
@@ -209,8 +209,8 @@ impl Board {
             // Of an earlier coordinator, or of one that was given up too early: the part is there all the same.
             Some(finished::Outcome::Scored(scored)) => {
                 for shard in self.parts.get(&part).cloned().unwrap_or_default() {
-                    let place = self.runs[&shard.run].shards[shard.at].place;
-                    if matches!(place, Place::Waits | Place::Delayed(_)) {
+                    let place = self.runs[&shard.run].shards[shard.at].state;
+                    if matches!(place, ShardState::Waits | ShardState::Delayed(_)) {
                         self.unwait(shard);
                         self.over(shard, scored.failed, None, effects);
                     }
@@ -306,7 +306,7 @@ impl Board {
         for running in strange {
             let fits = |shard: &&ShardId| {
                 let run = &self.runs[&shard.run];
-                run.class == class && run.shards[shard.at].place == Place::Waits
+                run.class == class && run.shards[shard.at].state == ShardState::Waits
             };
             let Some(shard) = self.parts.get(&running.part).into_iter().flatten().find(fits).copied() else {
                 continue;

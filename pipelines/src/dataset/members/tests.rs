@@ -79,7 +79,7 @@ struct Listed {
 
 fn list_bytes(bytes: Vec<u8>) -> Listed {
     let store = Arc::new(Counted::default());
-    let place = Place::of(store.clone(), "memory:///".parse().unwrap());
+    let place = Store::of(store.clone(), "memory:///".parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let contents = runtime.block_on(async {
         place.put(KEY, bytes.into()).await.unwrap();

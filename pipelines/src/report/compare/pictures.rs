@@ -11,9 +11,9 @@ use rayon::slice::ParallelSliceMut;
 use super::{CompareError, LeftOut, ReportError};
 use crate::dataset::SceneKey;
 use crate::names::{AlgorithmName, DatasetName};
-use crate::place::Place;
 use crate::report::load;
 use crate::run::{PartRef, RunRecord};
+use crate::store::Store;
 
 /// Parts that are fetched and decoded at once.
 const PARTS_AT_ONCE: usize = 16;
@@ -100,7 +100,7 @@ impl Scenes {
 /// # Errors
 /// A part that cannot be read or is not the run's; pictures whose labels or scenes differ; none in common.
 pub(super) async fn matched(
-    store: &Place,
+    store: &Store,
     records: &[RunRecord],
     dataset: &DatasetName,
 ) -> Result<Matched, CompareError> {
@@ -125,7 +125,7 @@ struct RunName<'a> {
 }
 
 async fn read(
-    store: &Place,
+    store: &Store,
     record: &RunRecord,
     dataset: &DatasetName,
     (algorithms, scenes): (&[AlgorithmName], &mut Scenes),

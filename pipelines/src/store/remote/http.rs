@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use object_store::ClientOptions;
 use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService};
 
-use crate::place::odd_keys;
+use crate::store::odd_keys;
 
 /// Makes one client, and gives it to all who ask: for clients with equal options.
 #[derive(Debug, Default)]

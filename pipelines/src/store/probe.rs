@@ -10,7 +10,7 @@ use std::path::Path as FilePath;
 use bytes::Bytes;
 use tracing::debug;
 
-use super::{Place, PlaceError};
+use super::{Store, StoreError};
 use crate::causes;
 
 /// Objects that are made to see what happens, and removed.
@@ -26,15 +26,15 @@ pub enum Creation {
     /// It overwrites the object, and is told that it made it.
     Ignored,
     /// Nobody can make an object on the condition that there is none.
-    Refused(PlaceError),
+    Refused(StoreError),
 }
 
-impl Place {
+impl Store {
     /// Writes an object, makes it again, and removes it.
     ///
     /// # Errors
     /// Where nothing can be written at all, or the store does not answer.
-    pub async fn probe_creation(&self) -> Result<Creation, PlaceError> {
+    pub async fn probe_creation(&self) -> Result<Creation, StoreError> {
         let key = format!("{PROBES}/{:016x}", RandomState::new().hash_one(std::process::id()));
         self.put(&key, "dqa looks what this store does".into()).await?;
         let made = self.create_object(&key, "again".into()).await;
@@ -86,7 +86,7 @@ mod tests {
     #[tokio::test]
     async fn a_folder_on_this_machine_decides_and_the_probe_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::open(dir.path().to_str().unwrap(), FilePath::new("")).unwrap();
+        let place = Store::open(dir.path().to_str().unwrap(), FilePath::new("")).unwrap();
         assert!(matches!(place.probe_creation().await.unwrap(), Creation::Decided));
         assert!(place.list_sorted("").await.unwrap().is_empty());
     }

@@ -22,7 +22,7 @@ use object_store::path::Path;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 use url::Url;
 
-use super::PlaceError;
+use super::StoreError;
 use super::fault::StoreFault;
 use crate::causes;
 use contact::Contact;
@@ -61,13 +61,13 @@ impl Clients {
 ///
 /// # Errors
 /// An address of no known kind, or variables with which the store cannot be reached.
-pub(super) fn open(address: &str) -> Result<Remote, PlaceError> {
+pub(super) fn open(address: &str) -> Result<Remote, StoreError> {
     open_with(address, std::env::vars_os())
 }
 
 /// As [`open`], with other variables.
-fn open_with(address: &str, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Remote, PlaceError> {
-    let wrong = |source| PlaceError::Address { address: without_password(address), source };
+fn open_with(address: &str, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Remote, StoreError> {
+    let wrong = |source| StoreError::Address { address: without_password(address), source };
     let mut url = Url::parse(address).map_err(|source| wrong(source.into()))?;
     let is_azure = matches!(url.scheme(), "az" | "azure" | "abfs" | "abfss");
     if !is_azure && !matches!(url.scheme(), "s3" | "s3a" | "gs") {
@@ -91,7 +91,7 @@ fn open_with(address: &str, environment: impl Iterator<Item = (OsString, OsStrin
         url.set_path(&format!("{}/", url.path()));
     }
     let prefix = Path::from_url_path(url.path()).map_err(|source| wrong(source.into()))?;
-    let cannot = |source| PlaceError::Store { what: "open", address: url.to_string(), source };
+    let cannot = |source| StoreError::Store { what: "open", address: url.to_string(), source };
     let clients = match url.scheme() {
         "s3" | "s3a" => aws::clients(&url, &Variables::of("AWS_", environment)),
         "gs" => google::clients(&url, &Variables::of("GOOGLE_", environment)),

@@ -7,25 +7,25 @@ use std::sync::mpsc;
 
 use futures::StreamExt;
 
-use super::super::{Place, StoreFaultKind};
+use super::super::{Store, StoreFaultKind};
 use super::*;
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
-fn opened(address: &str, variables: Pairs) -> Result<Remote, PlaceError> {
+fn opened(address: &str, variables: Pairs) -> Result<Remote, StoreError> {
     open_with(address, variables.iter().map(|(name, value)| ((*name).into(), (*value).into())))
 }
 
 fn fault(address: &str, variables: Pairs) -> StoreFault {
     match opened(address, variables).map(|_| ()) {
-        Err(PlaceError::Store { source, .. }) => source,
+        Err(StoreError::Store { source, .. }) => source,
         other => panic!("{address} with {variables:?}: {other:?}"),
     }
 }
 
-async fn listed(address: &str, variables: Pairs<'_>) -> Result<usize, PlaceError> {
+async fn listed(address: &str, variables: Pairs<'_>) -> Result<usize, StoreError> {
     let Remote { objects, prefix, url } = opened(address, variables)?;
-    let place = Place { objects, prefix, url };
+    let place = Store { objects, prefix, url };
     place.check().await?;
     Ok(place.list("").count().await)
 }
@@ -87,7 +87,7 @@ async fn variables_of_other_programs_are_neither_sent_nor_able_to_break_anything
     variables.push(("OTHER".into(), bytes(b"\xff\xfe")));
     variables.push((bytes(b"AWS_\xff"), bytes(b"\xff")));
     let Remote { objects, prefix, url } = open_with("s3://b/x", variables.into_iter()).unwrap();
-    let place = Place { objects, prefix, url };
+    let place = Store { objects, prefix, url };
     place.check().await.unwrap();
     let head = heads.recv().unwrap();
     assert!(head.contains("credential=key/") && head.contains("/us-east-1/"), "{head}");
@@ -162,7 +162,7 @@ fn addresses_that_are_none_are_said_to_be_and_a_password_in_one_is_not_shown() {
         "https://s3.us-east-1.amazonaws.com/bucket",
     ] {
         let error = opened(address, &[]).map(|_| ()).unwrap_err();
-        assert!(matches!(error, PlaceError::Address { .. }), "{error:?}");
+        assert!(matches!(error, StoreError::Address { .. }), "{error:?}");
         assert!(!format!("{error} {error:?}").contains("hidden"), "{error:?}");
     }
 }

@@ -41,7 +41,7 @@ const PIECES_MAX: usize = 4;
 
 /// What an address or an object in it can fail with.
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
+pub enum StoreError {
     /// Not an address of a kind that is known, or one that this build leaves out.
     #[error("`{address}` is no address of a folder: it takes a path, or a URL with file://, s3://, gs:// or az://")]
     Address {
@@ -106,10 +106,10 @@ pub enum PlaceError {
     },
 }
 
-impl PlaceError {
+impl StoreError {
     /// Whether what was asked for is not there.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, PlaceError::Object { source: object_store::Error::NotFound { .. }, .. })
+        matches!(self, StoreError::Object { source: object_store::Error::NotFound { .. }, .. })
     }
 
     /// Whether somebody else had written there first.
@@ -117,43 +117,43 @@ impl PlaceError {
         let taken = |source: &object_store::Error| {
             matches!(source, object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })
         };
-        matches!(self, PlaceError::Object { source, .. } if taken(source))
+        matches!(self, StoreError::Object { source, .. } if taken(source))
     }
 
     /// Whether it says something of one object alone, so that others may be had: it is not there, or may not be read.
     pub fn is_of_object(&self) -> bool {
         match self {
-            PlaceError::Extent { .. } | PlaceError::Short { .. } => true,
-            PlaceError::Object { address, source, .. } => {
+            StoreError::Extent { .. } | StoreError::Short { .. } => true,
+            StoreError::Object { address, source, .. } => {
                 let is_refused = matches!(
                     source,
                     object_store::Error::PermissionDenied { .. } | object_store::Error::InvalidPath { .. }
                 );
                 address.starts_with("file://") || is_refused || self.is_not_found()
             }
-            PlaceError::Store { source, .. } => source.is_of_object(),
-            PlaceError::Address { .. } | PlaceError::Folder { .. } => false,
+            StoreError::Store { source, .. } => source.is_of_object(),
+            StoreError::Address { .. } | StoreError::Folder { .. } => false,
         }
     }
 
     /// Whether another try may do better: a store beyond this machine did not answer, or said that it is busy. What it
     /// said clearly (no such object, no permission) stays.
     pub fn may_pass(&self) -> bool {
-        if let PlaceError::Store { source, .. } = self {
+        if let StoreError::Store { source, .. } = self {
             return source.may_pass();
         }
-        let PlaceError::Object { address, source, .. } = self else {
+        let StoreError::Object { address, source, .. } = self else {
             return false;
         };
         !address.starts_with("file://") && matches!(source, object_store::Error::Generic { .. })
     }
 }
 
-impl PlaceError {
+impl StoreError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            PlaceError::Store { source, .. } => source.hint(),
+            StoreError::Store { source, .. } => source.hint(),
             _ => None,
         }
     }
@@ -161,7 +161,7 @@ impl PlaceError {
     /// Whether it says nothing of the object that was asked for: the store cannot be reached as it is set up, or did not
     /// answer.
     pub fn is_of_store(&self) -> bool {
-        self.may_pass() || matches!(self, PlaceError::Store { source, .. } if !source.is_of_object())
+        self.may_pass() || matches!(self, StoreError::Store { source, .. } if !source.is_of_object())
     }
 }
 
@@ -200,73 +200,73 @@ const WALK_BATCH: usize = 1024;
 
 /// A folder in an object store or on this machine. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct Store {
     objects: Arc<dyn ObjectStore>,
     prefix: Path,
     /// Ends with a slash.
     url: Url,
 }
 
-impl Place {
+impl Store {
     /// The folder at `address`: a URL, or a path that is taken from `base`. A local folder must be there.
     ///
     /// # Errors
     /// An address of no known kind; a local folder that is not there.
-    pub fn open(address: &str, base: &FilePath) -> Result<Place, PlaceError> {
+    pub fn open(address: &str, base: &FilePath) -> Result<Store, StoreError> {
         match local_path(address, base)? {
-            Some(path) => Place::local(&path),
-            None => Place::remote(address),
+            Some(path) => Store::local(&path),
+            None => Store::remote(address),
         }
     }
 
-    /// As [`Place::open`]; a local folder is made where there is none.
+    /// As [`Store::open`]; a local folder is made where there is none.
     ///
     /// # Errors
-    /// As [`Place::open`], and where the folder cannot be made.
-    pub fn create(address: &str, base: &FilePath) -> Result<Place, PlaceError> {
+    /// As [`Store::open`], and where the folder cannot be made.
+    pub fn create(address: &str, base: &FilePath) -> Result<Store, StoreError> {
         match local_path(address, base)? {
             Some(path) => {
-                std::fs::create_dir_all(&path).map_err(|source| PlaceError::Folder { path: path.clone(), source })?;
-                Place::local(&path)
+                std::fs::create_dir_all(&path).map_err(|source| StoreError::Folder { path: path.clone(), source })?;
+                Store::local(&path)
             }
-            None => Place::remote(address),
+            None => Store::remote(address),
         }
     }
 
     /// A store's top, whatever store it is; `url` ends with a slash.
-    pub fn of(objects: Arc<dyn ObjectStore>, url: Url) -> Place {
-        Place { objects, prefix: Path::default(), url }
+    pub fn of(objects: Arc<dyn ObjectStore>, url: Url) -> Store {
+        Store { objects, prefix: Path::default(), url }
     }
 
-    fn local(path: &FilePath) -> Result<Place, PlaceError> {
-        let folder = |source| PlaceError::Folder { path: path.to_owned(), source };
+    fn local(path: &FilePath) -> Result<Store, StoreError> {
+        let folder = |source| StoreError::Folder { path: path.to_owned(), source };
         let path = path.canonicalize().map_err(folder)?;
         if !path.is_dir() {
             return Err(folder(std::io::ErrorKind::NotADirectory.into()));
         }
         let url = Url::from_directory_path(&path).expect("a canonical path is absolute");
         let objects = LocalFileSystem::new_with_prefix(&path)
-            .map_err(|source| PlaceError::Address { address: url.to_string(), source: source.into() })?;
-        Ok(Place { objects: Arc::new(objects), prefix: Path::default(), url })
+            .map_err(|source| StoreError::Address { address: url.to_string(), source: source.into() })?;
+        Ok(Store { objects: Arc::new(objects), prefix: Path::default(), url })
     }
 
     /// Credentials and options come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`, ...).
     #[cfg(feature = "cloud")]
-    fn remote(address: &str) -> Result<Place, PlaceError> {
+    fn remote(address: &str) -> Result<Store, StoreError> {
         let remote::Remote { objects, prefix, url } = remote::open(address)?;
-        Ok(Place { objects, prefix, url })
+        Ok(Store { objects, prefix, url })
     }
 
     #[cfg(not(feature = "cloud"))]
-    fn remote(address: &str) -> Result<Place, PlaceError> {
-        Err(PlaceError::Address { address: address.to_owned(), source: "this build has local stores alone".into() })
+    fn remote(address: &str) -> Result<Store, StoreError> {
+        Err(StoreError::Address { address: address.to_owned(), source: "this build has local stores alone".into() })
     }
 
     /// Whether the folder can be listed: what is set up wrongly is said before anything is computed.
     ///
     /// # Errors
     /// Where the store does not answer or refuses.
-    pub async fn check(&self) -> Result<(), PlaceError> {
+    pub async fn check(&self) -> Result<(), StoreError> {
         if self.is_local() {
             return Ok(());
         }
@@ -291,7 +291,7 @@ impl Place {
         &self.objects
     }
 
-    /// An object's path in [`Place::objects`].
+    /// An object's path in [`Store::objects`].
     pub fn path(&self, key: &str) -> Path {
         let prefix = self.prefix.as_ref();
         let joined = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}/{key}") };
@@ -316,7 +316,7 @@ impl Place {
 
     /// All objects below `folder` (a key, or nothing for all), in no order. What cannot be an object is left out, but a
     /// folder that may not be read is an error.
-    pub fn list(&self, folder: &str) -> BoxStream<'static, Result<Object, PlaceError>> {
+    pub fn list(&self, folder: &str) -> BoxStream<'static, Result<Object, StoreError>> {
         let place = self.clone();
         let object = move |listed| match listed {
             Ok(Listed::Object(object)) => Some(Ok(object)),
@@ -336,7 +336,7 @@ impl Place {
         &self,
         folder: &str,
         enters: impl Fn(&str) -> bool + Send + Sync + 'static,
-    ) -> BoxStream<'static, Result<Listed, PlaceError>> {
+    ) -> BoxStream<'static, Result<Listed, StoreError>> {
         let (place, folder) = (self.clone(), folder.to_owned());
         let path = self.path(&folder);
         if let Some(root) = self.local_folder() {
@@ -349,7 +349,7 @@ impl Place {
         self.objects.list(Some(&path)).map(listed).boxed()
     }
 
-    fn walk(self, walk: Walk, folder: String) -> BoxStream<'static, Result<Listed, PlaceError>> {
+    fn walk(self, walk: Walk, folder: String) -> BoxStream<'static, Result<Listed, StoreError>> {
         let batches = futures::stream::try_unfold(walk, |mut walk| async move {
             // Not on the runtime's threads: a file system may keep one waiting.
             let looked =
@@ -383,7 +383,7 @@ impl Place {
     ///
     /// # Errors
     /// Where it is not there or the store fails.
-    pub async fn head(&self, key: &str) -> Result<Object, PlaceError> {
+    pub async fn head(&self, key: &str) -> Result<Object, StoreError> {
         let meta = self.objects.head(&self.path(key)).await.map_err(|source| self.failed("look at", key, source))?;
         Ok(self.object(&meta))
     }
@@ -392,7 +392,7 @@ impl Place {
     ///
     /// # Errors
     /// Where it is not there or the store fails.
-    pub async fn modified(&self, key: &str) -> Result<Timestamp, PlaceError> {
+    pub async fn modified(&self, key: &str) -> Result<Timestamp, StoreError> {
         let meta = self.objects.head(&self.path(key)).await.map_err(|source| self.failed("look at", key, source))?;
         let written = Timestamp::from_microsecond(meta.last_modified.timestamp_micros());
         Ok(written.unwrap_or(Timestamp::UNIX_EPOCH))
@@ -402,7 +402,7 @@ impl Place {
     ///
     /// # Errors
     /// Where it is not there or the store fails.
-    pub async fn get(&self, key: &str) -> Result<Bytes, PlaceError> {
+    pub async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
         let got = async { self.objects.get(&self.path(key)).await?.bytes().await };
         got.await.map_err(|source| self.failed("read", key, source))
     }
@@ -411,7 +411,7 @@ impl Place {
     ///
     /// # Errors
     /// Where it is not there or the store fails.
-    pub async fn get_first(&self, key: &str, bytes: u64) -> Result<Bytes, PlaceError> {
+    pub async fn get_first(&self, key: &str, bytes: u64) -> Result<Bytes, StoreError> {
         if bytes == 0 {
             return Ok(Bytes::new()); // stores refuse to be asked for nothing
         }
@@ -425,7 +425,7 @@ impl Place {
     ///
     /// # Errors
     /// Where it is not there, ends before the extent does, or the store fails.
-    pub async fn get_part(&self, key: &str, extent: Extent) -> Result<Bytes, PlaceError> {
+    pub async fn get_part(&self, key: &str, extent: Extent) -> Result<Bytes, StoreError> {
         if extent.bytes == 0 {
             return Ok(Bytes::new()); // stores refuse to be asked for nothing
         }
@@ -433,7 +433,7 @@ impl Place {
         let got = got.map_err(|source| self.failed("read", key, source))?;
         if got.len() as u64 != extent.bytes {
             let Extent { offset, bytes: wanted } = extent;
-            return Err(PlaceError::Short { address: self.address(key), offset, wanted, got: got.len() as u64 });
+            return Err(StoreError::Short { address: self.address(key), offset, wanted, got: got.len() as u64 });
         }
         Ok(got)
     }
@@ -442,7 +442,7 @@ impl Place {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), PlaceError> {
+    pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         let put = self.objects.put(&self.path(key), PutPayload::from_bytes(bytes)).await;
         put.map(drop).map_err(|source| self.failed("write", key, source))
     }
@@ -450,8 +450,8 @@ impl Place {
     /// Writes an object that is not there yet: of several who try, one succeeds.
     ///
     /// # Errors
-    /// Where the store fails, or somebody else was first ([`PlaceError::is_taken`]).
-    pub async fn create_object(&self, key: &str, bytes: Bytes) -> Result<(), PlaceError> {
+    /// Where the store fails, or somebody else was first ([`StoreError::is_taken`]).
+    pub async fn create_object(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
         let payload = PutPayload::from_bytes(bytes.clone());
         let put = self.objects.put_opts(&self.path(key), payload, PutMode::Create.into()).await;
         match put.map_err(|source| self.failed("create", key, source)) {
@@ -470,7 +470,7 @@ impl Place {
         Some(self.local_folder()?.join(key))
     }
 
-    fn create_file(&self, key: &str, path: &FilePath, bytes: &Bytes) -> Result<(), PlaceError> {
+    fn create_file(&self, key: &str, path: &FilePath, bytes: &Bytes) -> Result<(), StoreError> {
         probe::create_file(path, bytes).map_err(|error| {
             let source = if error.kind() == std::io::ErrorKind::AlreadyExists {
                 object_store::Error::AlreadyExists { path: key.to_owned(), source: error.into() }
@@ -489,7 +489,7 @@ impl Place {
         &self,
         key: &str,
         mut pieces: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
-    ) -> Result<(), PlaceError> {
+    ) -> Result<(), StoreError> {
         let failed = |source| self.failed("write", key, source);
         let upload = self.objects.put_multipart(&self.path(key)).await.map_err(failed)?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE_BYTES);
@@ -514,7 +514,7 @@ impl Place {
     ///
     /// # Errors
     /// Where it is not there or the store fails; later, in the stream, where it stops.
-    pub async fn get_stream(&self, key: &str) -> Result<BoxStream<'static, object_store::Result<Bytes>>, PlaceError> {
+    pub async fn get_stream(&self, key: &str) -> Result<BoxStream<'static, object_store::Result<Bytes>>, StoreError> {
         let got = self.objects.get(&self.path(key)).await;
         Ok(got.map_err(|source| self.failed("read", key, source))?.into_stream())
     }
@@ -523,7 +523,7 @@ impl Place {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn delete(&self, key: &str) -> Result<(), PlaceError> {
+    pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
         match self.objects.delete(&self.path(key)).await {
             Err(object_store::Error::NotFound { .. }) => Ok(()),
             other => other.map_err(|source| self.failed("remove", key, source)),
@@ -534,7 +534,7 @@ impl Place {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, PlaceError> {
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
         let path = self.path(folder);
         if let Some(root) = self.local_folder() {
             // The library gives up where one name is no key.
@@ -553,11 +553,11 @@ impl Place {
         Ok(names)
     }
 
-    /// All of [`Place::list`] at once, by key.
+    /// All of [`Store::list`] at once, by key.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn list_sorted(&self, folder: &str) -> Result<Vec<Object>, PlaceError> {
+    pub async fn list_sorted(&self, folder: &str) -> Result<Vec<Object>, StoreError> {
         let mut objects: Vec<Object> = self.list(folder).try_collect().await?;
         objects.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(objects)
@@ -583,15 +583,15 @@ impl Place {
     }
 
     /// A folder of this machine that cannot be listed.
-    fn io_failed(&self, folder: &str, source: std::io::Error) -> PlaceError {
+    fn io_failed(&self, folder: &str, source: std::io::Error) -> StoreError {
         self.failed("list", folder, object_store::Error::Generic { store: "file", source: source.into() })
     }
 
-    fn failed(&self, what: &'static str, key: &str, source: object_store::Error) -> PlaceError {
+    fn failed(&self, what: &'static str, key: &str, source: object_store::Error) -> StoreError {
         let address = self.address(key);
         match StoreFault::take(source) {
-            Ok(source) => PlaceError::Store { what, address, source },
-            Err(source) => PlaceError::Object { what, address, source },
+            Ok(source) => StoreError::Store { what, address, source },
+            Err(source) => StoreError::Object { what, address, source },
         }
     }
 }
@@ -599,23 +599,23 @@ impl Place {
 /// Objects and parts of them by their addresses, wherever they are: the one way to open a picture by its address. One
 /// client an address, made when it is first needed.
 #[derive(Debug, Default)]
-pub struct Addresses(Mutex<HashMap<String, Place>>);
+pub struct StoreResolver(Mutex<HashMap<String, Store>>);
 
 /// Where an address leads.
 struct Found {
     /// Everything on the address's machine or in its bucket.
-    place: Place,
+    place: Store,
     key: String,
     /// None: the whole object.
     extent: Option<Extent>,
 }
 
-impl Addresses {
+impl StoreResolver {
     /// What is at an address: an object's bytes, or those of a part of one.
     ///
     /// # Errors
     /// What is no address; where nothing is there or the store fails.
-    pub async fn read(&self, address: &str) -> Result<Bytes, PlaceError> {
+    pub async fn read(&self, address: &str) -> Result<Bytes, StoreError> {
         let Found { place, key, extent } = self.find(address)?;
         match extent {
             None => place.get(&key).await,
@@ -626,8 +626,8 @@ impl Addresses {
     /// The first `bytes` of what is at an address, or all where that is less.
     ///
     /// # Errors
-    /// As [`Addresses::read`].
-    pub async fn read_first(&self, address: &str, bytes: u64) -> Result<Bytes, PlaceError> {
+    /// As [`StoreResolver::read`].
+    pub async fn read_first(&self, address: &str, bytes: u64) -> Result<Bytes, StoreError> {
         let Found { place, key, extent } = self.find(address)?;
         match extent {
             None => place.get_first(&key, bytes).await,
@@ -638,53 +638,53 @@ impl Addresses {
     /// What a listing would show of what is at an address.
     ///
     /// # Errors
-    /// As [`Addresses::read`].
-    pub async fn head(&self, address: &str) -> Result<Object, PlaceError> {
+    /// As [`StoreResolver::read`].
+    pub async fn head(&self, address: &str) -> Result<Object, StoreError> {
         let Found { place, key, extent } = self.find(address)?;
         let object = place.head(&key).await?;
         let Some(extent) = extent else { return Ok(object) };
         if extent.range().end > object.bytes {
             let (wanted, got) = (extent.bytes, object.bytes.saturating_sub(extent.offset));
-            return Err(PlaceError::Short { address: place.address(&key), offset: extent.offset, wanted, got });
+            return Err(StoreError::Short { address: place.address(&key), offset: extent.offset, wanted, got });
         }
         Ok(object.part(plain_name(address), extent))
     }
 
-    fn find(&self, address: &str) -> Result<Found, PlaceError> {
-        let wrong = |source| PlaceError::Address { address: address.to_owned(), source };
+    fn find(&self, address: &str) -> Result<Found, StoreError> {
+        let wrong = |source| StoreError::Address { address: address.to_owned(), source };
         let url = Url::parse(address).map_err(|source| wrong(source.into()))?;
         let key = percent_decode_str(url.path().trim_start_matches('/')).decode_utf8();
         let key = key.map_err(|source| wrong(source.into()))?.into_owned();
-        let no_extent = || PlaceError::Extent { address: address.to_owned() };
+        let no_extent = || StoreError::Extent { address: address.to_owned() };
         let extent = url.fragment().map(|text| Extent::parse(text).ok_or_else(no_extent)).transpose()?;
         let origin = format!("{}://{}/", url.scheme(), url.authority());
         Ok(Found { place: self.open(&origin)?, key, extent })
     }
 
-    /// As [`Place::open`], of an address that means the same from everywhere.
+    /// As [`Store::open`], of an address that means the same from everywhere.
     ///
     /// # Errors
-    /// As [`Place::open`].
-    pub fn open(&self, address: &str) -> Result<Place, PlaceError> {
+    /// As [`Store::open`].
+    pub fn open(&self, address: &str) -> Result<Store, StoreError> {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = places.get(address) {
             return Ok(place.clone());
         }
-        let place = Place::open(address, FilePath::new(""))?;
+        let place = Store::open(address, FilePath::new(""))?;
         places.insert(address.to_owned(), place.clone());
         Ok(place)
     }
 }
 
 /// The path that an address means on this machine; None for another machine's.
-fn local_path(address: &str, base: &FilePath) -> Result<Option<PathBuf>, PlaceError> {
+fn local_path(address: &str, base: &FilePath) -> Result<Option<PathBuf>, StoreError> {
     if !address.contains("://") {
         return Ok(Some(base.join(address)));
     }
     if !address.starts_with("file://") {
         return Ok(None);
     }
-    let wrong = |source| PlaceError::Address { address: address.to_owned(), source };
+    let wrong = |source| StoreError::Address { address: address.to_owned(), source };
     let url = Url::parse(address).map_err(|source| wrong(source.into()))?;
     url.to_file_path().map(Some).map_err(|()| wrong("it has a host".into()))
 }
@@ -702,12 +702,12 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, name).unwrap();
         }
-        let place = Place::open(dir.path().to_str().unwrap(), FilePath::new("")).unwrap();
+        let place = Store::open(dir.path().to_str().unwrap(), FilePath::new("")).unwrap();
         let listed: Vec<String> = place.list_sorted("").await.unwrap().into_iter().map(|o| o.key).collect();
         let mut sorted = names.to_vec();
         sorted.sort();
         assert_eq!(listed, sorted);
-        let addresses = Addresses::default();
+        let addresses = StoreResolver::default();
         for name in names {
             assert_eq!(place.get(name).await.unwrap(), name);
             let address = place.address(name);
@@ -727,8 +727,8 @@ mod tests {
     async fn what_is_written_is_read_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let address = dir.path().join("new/store").display().to_string();
-        assert!(Place::open(&address, FilePath::new("")).is_err());
-        let place = Place::create(&address, FilePath::new("")).unwrap();
+        assert!(Store::open(&address, FilePath::new("")).is_err());
+        let place = Store::create(&address, FilePath::new("")).unwrap();
         place.put("a/b.txt", "one".into()).await.unwrap();
         place.put("a/b.txt", "other".into()).await.unwrap();
         assert_eq!(place.get_first("a/b.txt", 2).await.unwrap(), "ot");
@@ -744,8 +744,8 @@ mod tests {
     async fn parts_that_are_not_there_are_said_to_be_short() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("x.tar"), "0123456789").unwrap();
-        let place = Place::open(dir.path().to_str().unwrap(), FilePath::new("")).unwrap();
-        let addresses = Addresses::default();
+        let place = Store::open(dir.path().to_str().unwrap(), FilePath::new("")).unwrap();
+        let addresses = StoreResolver::default();
         let part = |offset, bytes| place.address_of_part("x.tar", Extent { offset, bytes }, "m");
         assert_eq!(addresses.read(&part(3, 7)).await.unwrap(), "3456789");
         assert!(addresses.read(&part(3, 0)).await.unwrap().is_empty());
@@ -761,7 +761,7 @@ mod tests {
     #[test]
     fn what_is_no_address_is_said_to_be_none() {
         for address in ["ftp://host/x", "s4://bucket/x", "file://host/x"] {
-            let error = Place::open(address, FilePath::new("")).unwrap_err();
+            let error = Store::open(address, FilePath::new("")).unwrap_err();
             assert!(error.to_string().contains(address), "{error}");
         }
     }

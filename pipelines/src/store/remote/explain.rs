@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-use object_store::Error as StoreError;
+use object_store::Error as ObjectError;
 use object_store::client::{HttpError, HttpErrorKind};
 
 use super::super::fault::{StoreFault, StoreFaultKind};
@@ -38,17 +38,17 @@ pub(super) struct Facts {
 impl Facts {
     /// A store's error as a fault, where its cause is one that the user can do something about. What is an answer about an
     /// object (there is none, there is one already) stays as it is.
-    pub(super) fn explain(&self, error: StoreError) -> StoreError {
+    pub(super) fn explain(&self, error: ObjectError) -> ObjectError {
         if StoreFault::of(&error).is_some() {
             return error;
         }
         let is_answer = matches!(
             error,
-            StoreError::AlreadyExists { .. }
-                | StoreError::Precondition { .. }
-                | StoreError::NotModified { .. }
-                | StoreError::InvalidPath { .. }
-                | StoreError::NotImplemented { .. }
+            ObjectError::AlreadyExists { .. }
+                | ObjectError::Precondition { .. }
+                | ObjectError::NotModified { .. }
+                | ObjectError::InvalidPath { .. }
+                | ObjectError::NotImplemented { .. }
         );
         if is_answer {
             return error;
@@ -57,7 +57,7 @@ impl Facts {
         let fault = match (&error, &answer) {
             // One byte of an empty object cannot be had: an answer too.
             (_, Some(answer)) if answer.status == 416 => None,
-            (StoreError::NotFound { .. }, answer) => answer.as_ref().and_then(|answer| self.missing_bucket(answer)),
+            (ObjectError::NotFound { .. }, answer) => answer.as_ref().and_then(|answer| self.missing_bucket(answer)),
             (_, Some(answer)) => Some(self.answered(answer)),
             (_, None) => self.unanswered(&error),
         };
@@ -210,7 +210,7 @@ impl Facts {
     }
 
     /// What a failed request for credentials was answered with, or what the network said.
-    pub(super) fn words(error: &StoreError) -> (Option<u16>, String) {
+    pub(super) fn words(error: &ObjectError) -> (Option<u16>, String) {
         match Answer::of(error) {
             Some(answer) => (Some(answer.status), answer.words()),
             None => (None, innermost(error)),
@@ -218,7 +218,7 @@ impl Facts {
     }
 
     /// An error without an answer: the network's, or a library's that cannot go on.
-    fn unanswered(&self, error: &StoreError) -> Option<StoreFault> {
+    fn unanswered(&self, error: &ObjectError) -> Option<StoreFault> {
         let http = chain(error).find_map(|cause| cause.downcast_ref::<HttpError>())?;
         if http.kind() == HttpErrorKind::Decode {
             return None;
@@ -247,12 +247,12 @@ impl Facts {
     }
 }
 
-fn innermost(error: &StoreError) -> String {
+fn innermost(error: &ObjectError) -> String {
     chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// An error and its causes.
-fn chain(error: &StoreError) -> impl Iterator<Item = &(dyn Error + 'static)> {
+fn chain(error: &ObjectError) -> impl Iterator<Item = &(dyn Error + 'static)> {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     std::iter::from_fn(move || {
         let cause = next?;
@@ -273,7 +273,7 @@ struct Answer {
 
 impl Answer {
     /// The answer in an error: the library gives it as text alone.
-    fn of(error: &StoreError) -> Option<Answer> {
+    fn of(error: &ObjectError) -> Option<Answer> {
         let text = error.to_string();
         if text.contains("redirect without LOCATION") {
             return Some(Answer { status: 301, ..Answer::default() });
@@ -334,7 +334,7 @@ mod tests {
         let text = format!(
             "Error performing GET https://s3.example.org/results in 3ms - Server returned non-2xx status code: {status}: {body}"
         );
-        let error = StoreError::Generic { store: "S3", source: text.into() };
+        let error = ObjectError::Generic { store: "S3", source: text.into() };
         StoreFault::take(facts(provider).explain(error)).unwrap()
     }
 

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::fmt;
 
-use object_store::Error as StoreError;
+use object_store::Error as ObjectError;
 
 /// What a store's failure is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,14 +98,14 @@ impl StoreFault {
     }
 
     /// As an error of the library that stores are reached by.
-    pub(super) fn into_store_error(self) -> StoreError {
-        StoreError::Generic { store: "remote", source: Box::new(self) }
+    pub(super) fn into_store_error(self) -> ObjectError {
+        ObjectError::Generic { store: "remote", source: Box::new(self) }
     }
 
     /// The fault in a store's error, if there is one in it.
-    pub(super) fn of(error: &StoreError) -> Option<&StoreFault> {
+    pub(super) fn of(error: &ObjectError) -> Option<&StoreFault> {
         match error {
-            StoreError::Generic { source, .. } => source.downcast_ref(),
+            ObjectError::Generic { source, .. } => source.downcast_ref(),
             _ => None,
         }
     }
@@ -114,11 +114,11 @@ impl StoreFault {
     ///
     /// # Errors
     /// The error itself, where there is none in it.
-    pub(super) fn take(error: StoreError) -> Result<StoreFault, StoreError> {
+    pub(super) fn take(error: ObjectError) -> Result<StoreFault, ObjectError> {
         match error {
-            StoreError::Generic { store, source } => match source.downcast() {
+            ObjectError::Generic { store, source } => match source.downcast() {
                 Ok(fault) => Ok(*fault),
-                Err(source) => Err(StoreError::Generic { store, source }),
+                Err(source) => Err(ObjectError::Generic { store, source }),
             },
             other => Err(other),
         }
