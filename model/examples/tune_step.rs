@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dqa_model::tune::{Example, Trainer, TuneOptions, Tunes};
-use dqa_model::{ClipWeights, PromptMode, Prompts, Rgb8, Sees};
+use dqa_model::train::{Example, Trainer, TuneOptions, Tunes};
+use dqa_model::{ClipWeights, PromptMode, Prompts, Rgb8, ViewMode};
 use dqa_testkit::Picture;
 
 fn main() {
@@ -17,7 +17,7 @@ fn main() {
     let weights = ClipWeights::open(dir).expect("a model");
     let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).expect("its prompts");
     let tunes = if tunes == "all" { Tunes::All } else { Tunes::Prompts };
-    let options = TuneOptions { tunes, sees: Sees::Both, ..TuneOptions::default() };
+    let options = TuneOptions { tunes, sees: ViewMode::Both, ..TuneOptions::default() };
     let mut trainer = Trainer::new(&weights, &PromptMode::Learned(prompts), &options).expect("a trainer");
     let picture = |seed| Rgb8::new(224, 224, Picture::synthetic(seed, 224, 224).rgb);
     let example = |i| Example { local: Some(picture(2 * i)), whole: Some(Arc::new(picture(2 * i + 1))), target: 0.5 };

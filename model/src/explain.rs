@@ -4,7 +4,7 @@
 //! up to rounding. Attention is the mean over heads. It knows no pixels: maps are over patches.
 
 use crate::score::{Operations, Options, PictureScore, Prepared, Scorer};
-use crate::views::Sees;
+use crate::views::ViewMode;
 use crate::visual::WindowTokens;
 use crate::{ClipWeights, ModelError, PromptMode};
 
@@ -116,10 +116,10 @@ struct Sequence {
 }
 
 impl Sequence {
-    fn new(sees: Sees, patches: usize) -> Sequence {
+    fn new(sees: ViewMode, patches: usize) -> Sequence {
         Sequence {
-            whole: if sees == Sees::Local { 0 } else { patches },
-            window: if sees == Sees::Global { 0 } else { patches },
+            whole: if sees == ViewMode::Local { 0 } else { patches },
+            window: if sees == ViewMode::Global { 0 } else { patches },
         }
     }
 

@@ -11,7 +11,7 @@ use crate::backend::Backing;
 use crate::kernels::lane::{Lanes, Lent, Windows};
 use crate::resize::whole_view;
 use crate::text::{normalise, text_features};
-use crate::views::{INPUT_SIDE, Origin, Sees};
+use crate::views::{INPUT_SIDE, Origin, ViewMode};
 use crate::visual::{Parts, VisualTower, WindowTokens};
 use crate::{ClipWeights, Fingerprint, ModelError, PromptMode, Rgb8, Views};
 
@@ -104,7 +104,7 @@ impl Prepared {
             return Err(TooSmall { width, height, side_min: views.side_min() });
         }
         // REFERENCE: the whole view is stretched to a square, its aspect is lost.
-        let whole = (views.sees != Sees::Local).then(|| whole_view(&picture, INPUT_SIDE));
+        let whole = (views.sees != ViewMode::Local).then(|| whole_view(&picture, INPUT_SIDE));
         Ok(Prepared { picture, whole, origins, window: views.window })
     }
 
@@ -119,9 +119,9 @@ impl Prepared {
     }
 
     /// Lends the windows at some of its origins, resized where they are not of the model's size.
-    pub(crate) fn with_windows<T>(&self, sees: Sees, origins: &[Origin], to: impl FnOnce(&Windows<'_>) -> T) -> T {
+    pub(crate) fn with_windows<T>(&self, sees: ViewMode, origins: &[Origin], to: impl FnOnce(&Windows<'_>) -> T) -> T {
         let whole = self.whole.as_ref();
-        if sees == Sees::Global {
+        if sees == ViewMode::Global {
             return to(&Windows { whole, local: &[] });
         }
         if self.window == INPUT_SIDE {
@@ -319,7 +319,7 @@ impl Scorer {
         mut each: impl FnMut(WindowTokens) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
         let shared = Arc::new(self.tower().shared(picture.whole.as_ref().unwrap_or(&picture.picture))?);
-        if self.views.sees == Sees::Global {
+        if self.views.sees == ViewMode::Global {
             return each(WindowTokens { shared, local: None });
         }
         for origins in picture.origins.chunks(WINDOWS_AT_ONCE) {

@@ -16,7 +16,7 @@ pub const INPUT_SIDE: u32 = 224;
 /// What one sequence of tokens holds besides the class token and the prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Sees {
+pub enum ViewMode {
     /// A window and the whole picture: the paper's model.
     Both,
     /// A window alone.
@@ -47,7 +47,7 @@ pub enum Placement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Views {
     /// Local, global or both.
-    pub sees: Sees,
+    pub sees: ViewMode,
     /// Side of a window in pixels.
     pub window: u32,
     /// Where the windows lie.
@@ -57,7 +57,7 @@ pub struct Views {
 impl Default for Views {
     /// The paper's: whole 224-pixel windows at stride 64, each with the whole picture.
     fn default() -> Views {
-        Views { sees: Sees::Both, window: INPUT_SIDE, placement: Placement::Stride(64) }
+        Views { sees: ViewMode::Both, window: INPUT_SIDE, placement: Placement::Stride(64) }
     }
 }
 
@@ -74,8 +74,8 @@ impl Views {
     /// The least side a picture may have: the window's, or one pixel where there are no windows.
     pub fn side_min(&self) -> u32 {
         match self.sees {
-            Sees::Global => 1,
-            Sees::Both | Sees::Local => self.window,
+            ViewMode::Global => 1,
+            ViewMode::Both | ViewMode::Local => self.window,
         }
     }
 
@@ -84,10 +84,10 @@ impl Views {
         self.origins(width, height).len()
     }
 
-    /// The windows of a picture of this size, in the order of their scores. [`Sees::Global`] has one, at (0, 0).
+    /// The windows of a picture of this size, in the order of their scores. [`ViewMode::Global`] has one, at (0, 0).
     /// Pixels right of and below the last window on the lattice are seen by the global view alone, as in the paper.
     pub fn origins(&self, width: u32, height: u32) -> Vec<Origin> {
-        if self.sees == Sees::Global {
+        if self.sees == ViewMode::Global {
             return vec![Origin { x: 0, y: 0 }];
         }
         if width < self.window || height < self.window {
@@ -172,9 +172,9 @@ impl Views {
             let new = match key {
                 "sees" => {
                     views.sees = match value {
-                        "both" => Sees::Both,
-                        "local" => Sees::Local,
-                        "global" => Sees::Global,
+                        "both" => ViewMode::Both,
+                        "local" => ViewMode::Local,
+                        "global" => ViewMode::Global,
                         _ => return Err(ViewsError::Unknown(part.into())),
                     };
                     None
@@ -211,9 +211,9 @@ impl Views {
 impl fmt::Display for Views {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sees = match self.sees {
-            Sees::Both => "both",
-            Sees::Local => "local",
-            Sees::Global => return f.write_str("sees=global"),
+            ViewMode::Both => "both",
+            ViewMode::Local => "local",
+            ViewMode::Global => return f.write_str("sees=global"),
         };
         write!(f, "sees={sees},window={},", self.window)?;
         match self.placement {
@@ -275,7 +275,7 @@ mod tests {
             (1u32..40).prop_map(Placement::Grid),
             (1u32..40, any::<u64>()).prop_map(|(windows, seed)| Placement::Random { windows, seed }),
         ];
-        (prop_oneof![Just(Sees::Both), Just(Sees::Local)], 32u32..500, placement)
+        (prop_oneof![Just(ViewMode::Both), Just(ViewMode::Local)], 32u32..500, placement)
             .prop_map(|(sees, window, placement)| Views { sees, window, placement })
     }
 

@@ -17,12 +17,12 @@ use crate::cpu::{Epilogue, Isa, PackedLinear, layer_norm_rows, linear_parallel};
 use crate::layers::{FoldedTower, NormTensors, PlainLayer, round_f16};
 use crate::patches::{Lattice, Normalised};
 use crate::text::normalise;
-use crate::views::{Origin, Sees};
+use crate::views::{Origin, ViewMode};
 use crate::{ClipWeights, ModelError, PromptMode, Rgb8};
 
 /// The frozen tower with its prompts, on one device.
 pub(crate) struct VisualTower {
-    sees: Sees,
+    sees: ViewMode,
     /// Patches along a side.
     grid: usize,
     /// Pixels along a patch's side.
@@ -125,7 +125,7 @@ impl Parts {
 }
 
 impl VisualTower {
-    pub(crate) fn new(parts: Parts, sees: Sees, backing: &Backing) -> Result<VisualTower> {
+    pub(crate) fn new(parts: Parts, sees: ViewMode, backing: &Backing) -> Result<VisualTower> {
         let Parts { layers, head, patch, class, positions, pre_norm } = parts;
         Ok(VisualTower {
             sees,
@@ -146,7 +146,7 @@ impl VisualTower {
     pub(crate) fn shared(&self, whole: &Rgb8) -> Result<Shared> {
         let d = self.embedding.class.len();
         let mut rows = self.embedding.class.clone();
-        if self.sees != Sees::Local {
+        if self.sees != ViewMode::Local {
             rows.extend(self.tokens(whole, &[Origin { x: 0, y: 0 }]));
         }
         let s = rows.len() / d;

@@ -8,8 +8,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use dqa_model::{
-    Activation, ClipWeights, Options, Prepared, PromptMode, Rgb8, Scorer, Sees, Views, WeightsForm, preferred_files,
-    weight_files,
+    Activation, ClipWeights, Options, Prepared, PromptMode, Rgb8, Scorer, ViewMode, Views, WeightsForm,
+    preferred_files, weight_files,
 };
 use flate2::read::GzDecoder;
 use tempfile::TempDir;
@@ -60,7 +60,7 @@ fn difference(weights: &ClipWeights, activation: &str, options: &Options) -> f32
         let rows = reference[activation][name].as_array().unwrap();
         rows.iter().flat_map(|row| row.as_array().unwrap()).map(|value| value.as_f64().unwrap() as f32).collect()
     };
-    let views = Views { sees: Sees::Global, ..Views::default() };
+    let views = Views { sees: ViewMode::Global, ..Views::default() };
     let options = Options { views, ..options.clone() };
     let scorer = Scorer::new(weights, &PromptMode::Handcrafted, &options).unwrap();
     let picture = scorer.picture_features(&Prepared::new(picture(), &views).unwrap()).unwrap().concat();

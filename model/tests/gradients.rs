@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use dqa_model::tune::{Example, Trainer, TuneOptions, Tunes};
-use dqa_model::{Activation, ClipConfig, ClipWeights, PromptInit, PromptMode, PromptShape, Prompts, Rgb8, Sees, Words};
+use dqa_model::train::{Example, Trainer, TuneOptions, Tunes};
+use dqa_model::{
+    Activation, ClipConfig, ClipWeights, PromptInit, PromptMode, PromptShape, Prompts, Rgb8, ViewMode, Words,
+};
 use dqa_testkit::{HfDir, Picture, hf};
 
 const TOKENS: &str = "text_model.embeddings.token_embedding.weight";
@@ -23,7 +25,7 @@ struct Model {
 }
 
 impl Model {
-    fn tiny(tunes: Tunes, sees: Sees) -> Model {
+    fn tiny(tunes: Tunes, sees: ViewMode) -> Model {
         let shape = dqa_testkit::ClipShape::TINY;
         let dir = HfDir { salt: "gradients", shape, shards: 1 };
         let tensors = |named: Vec<dqa_testkit::NamedTensor>| {
@@ -66,14 +68,14 @@ impl Model {
     }
 }
 
-fn batch(sees: Sees) -> Vec<Example> {
+fn batch(sees: ViewMode) -> Vec<Example> {
     let picture = |seed| {
         let picture = Picture::synthetic(seed, 224, 224);
         Rgb8::new(224, 224, picture.rgb)
     };
     let example = |i: u64| Example {
-        local: (sees != Sees::Global).then(|| picture(2 * i)),
-        whole: (sees != Sees::Local).then(|| Arc::new(picture(2 * i + 1))),
+        local: (sees != ViewMode::Global).then(|| picture(2 * i)),
+        whole: (sees != ViewMode::Local).then(|| Arc::new(picture(2 * i + 1))),
         target: 0.1 + 0.2 * i as f32,
     };
     (0..5).map(example).collect()
@@ -110,17 +112,17 @@ fn check(model: &Model, which: impl Fn(&str) -> bool) {
 
 #[test]
 fn every_gradient_of_the_prompts_is_a_slope() {
-    check(&Model::tiny(Tunes::Prompts, Sees::Both), |_| true);
+    check(&Model::tiny(Tunes::Prompts, ViewMode::Both), |_| true);
 }
 
 #[test]
 fn every_gradient_of_all_of_clip_is_a_slope() {
-    check(&Model::tiny(Tunes::All, Sees::Both), |name| !name.starts_with("prompt"));
+    check(&Model::tiny(Tunes::All, ViewMode::Both), |name| !name.starts_with("prompt"));
 }
 
 #[test]
 fn without_prompts_and_with_one_view_too() {
-    for sees in [Sees::Local, Sees::Global] {
+    for sees in [ViewMode::Local, ViewMode::Global] {
         let mut model = Model::tiny(Tunes::All, sees);
         model.prompts.clear();
         check(&model, |name| name.contains("embedding") || name.contains("pre_layrnorm"));
@@ -129,7 +131,7 @@ fn without_prompts_and_with_one_view_too() {
 
 #[test]
 fn gelu_has_slopes_too() {
-    let model = Model::tiny(Tunes::All, Sees::Global).with(Activation::Gelu);
+    let model = Model::tiny(Tunes::All, ViewMode::Global).with(Activation::Gelu);
     check(&model, |name| name.contains("layers.1.mlp.fc1"));
 }
 
@@ -145,7 +147,7 @@ fn our_gradients_are_candles_for_every_shape_of_prompts() {
     let words = Words { bad: "a hazy photo.".into(), good: "a clear photo of a scene.".into() };
     let shapes = [(8, 3, 8, 3), (4, 1, 6, 2), (0, 0, 5, 1), (3, 2, 0, 0)];
     let (quick, gelu) = (Activation::QuickGelu, Activation::Gelu);
-    let models = [(Sees::Both, quick), (Sees::Local, gelu), (Sees::Both, gelu), (Sees::Global, quick)];
+    let models = [(ViewMode::Both, quick), (ViewMode::Local, gelu), (ViewMode::Both, gelu), (ViewMode::Global, quick)];
     for ((text_len, text_depth, visual_len, visual_depth), (sees, activation)) in shapes.into_iter().zip(models) {
         let mut model = Model::tiny(Tunes::All, sees).with(activation);
         let weights = ClipWeights::from_tensors(model.config.clone(), model.weights.clone()).unwrap();
@@ -168,8 +170,8 @@ fn our_gradients_are_candles_for_every_shape_of_prompts() {
 
 #[test]
 fn what_learns_has_the_gradient_that_it_has_among_all() {
-    let batch = batch(Sees::Both);
-    let (_, all) = Model::tiny(Tunes::All, Sees::Both).trainer().gradients(&batch).unwrap();
+    let batch = batch(ViewMode::Both);
+    let (_, all) = Model::tiny(Tunes::All, ViewMode::Both).trainer().gradients(&batch).unwrap();
     let text = |name: &str| name.starts_with("prompts_text.") || name.starts_with("prompt_txt_");
     let visual = |name: &str| name.starts_with("prompts_vis.") || name.starts_with("prompt_vis_");
     let tower =
@@ -178,7 +180,7 @@ fn what_learns_has_the_gradient_that_it_has_among_all() {
     let kinds: [(Tunes, Learns<'_>); 3] =
         [(Tunes::Text, &text), (Tunes::Visual, &visual), (Tunes::Vision, &|name| visual(name) || tower(name))];
     for ((tunes, learns), plain_operations) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
-        let mut model = Model::tiny(tunes, Sees::Both);
+        let mut model = Model::tiny(tunes, ViewMode::Both);
         model.options.plain_operations = plain_operations;
         let (_, gradients) = model.trainer().gradients(&batch).unwrap();
         let wanted: Vec<&String> = all.keys().filter(|name| learns(name)).collect();
@@ -193,13 +195,13 @@ fn what_learns_has_the_gradient_that_it_has_among_all() {
 #[test]
 fn the_patch_embedding_learns_at_its_share_of_the_rate() {
     const PATCHES: &str = "vision_model.embeddings.patch_embedding.weight";
-    let mut model = Model::tiny(Tunes::All, Sees::Both);
+    let mut model = Model::tiny(Tunes::All, ViewMode::Both);
     let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let before = values(&model.weights[PATCHES]);
     let mut moved = |patch_lr| {
         model.options.patch_lr = patch_lr;
         let mut trainer = model.trainer();
-        trainer.step(&batch(Sees::Both), 1e-3).unwrap();
+        trainer.step(&batch(ViewMode::Both), 1e-3).unwrap();
         let after = values(&trainer.weights().get(PATCHES).unwrap());
         before.iter().zip(after).map(|(before, after)| f64::from(after - before).abs()).sum::<f64>()
     };
@@ -211,20 +213,20 @@ fn the_patch_embedding_learns_at_its_share_of_the_rate() {
 #[test]
 fn what_is_far_off_has_a_gradient_on_both_engines() {
     // exp(1.702 * 60) is infinite in f32: a slope made of it would be no number.
-    let mut model = Model::tiny(Tunes::Prompts, Sees::Both);
+    let mut model = Model::tiny(Tunes::Prompts, ViewMode::Both);
     let bias = "vision_model.encoder.layers.1.mlp.fc1.bias";
     let far = (&model.weights[bias] - 60.0).unwrap();
     model.weights.insert(bias.into(), far);
     for plain_operations in [false, true] {
         model.options.plain_operations = plain_operations;
-        model.trainer().step(&batch(Sees::Both), 1e-3).unwrap();
+        model.trainer().step(&batch(ViewMode::Both), 1e-3).unwrap();
     }
 }
 
 #[test]
 fn what_was_saved_goes_on_to_the_same_bits() {
-    let model = Model::tiny(Tunes::Prompts, Sees::Both);
-    let batch = batch(Sees::Both);
+    let model = Model::tiny(Tunes::Prompts, ViewMode::Both);
+    let batch = batch(ViewMode::Both);
     let mut whole = model.trainer();
     whole.step(&batch, 1e-3).unwrap();
     let saved = whole.save();
@@ -234,16 +236,16 @@ fn what_was_saved_goes_on_to_the_same_bits() {
     assert_eq!(resumed.steps(), 1);
     resumed.step(&batch, 1e-3).unwrap();
     assert_eq!(resumed.save(), whole.save());
-    let other = Model::tiny(Tunes::Text, Sees::Both);
+    let other = Model::tiny(Tunes::Text, ViewMode::Both);
     let error = other.trainer().restore(&saved).unwrap_err();
     assert!(error.to_string().starts_with("the saved state is not of this training"), "{error}");
 }
 
 #[test]
 fn no_number_stops_a_step_and_changes_nothing() {
-    let model = Model::tiny(Tunes::Prompts, Sees::Both);
+    let model = Model::tiny(Tunes::Prompts, ViewMode::Both);
     let mut trainer = model.trainer();
-    let mut batch = batch(Sees::Both);
+    let mut batch = batch(ViewMode::Both);
     batch[2].target = f32::NAN;
     let before = trainer.save();
     let error = trainer.step(&batch, 1e-3).unwrap_err();

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use dqa_model::tune::{Example, Trainer, TuneOptions, Tunes};
-use dqa_model::{ClipWeights, PromptMode, Prompts, Rgb8, Sees, Views, whole_view};
+use dqa_model::train::{Example, Trainer, TuneOptions, Tunes};
+use dqa_model::{ClipWeights, PromptMode, Prompts, Rgb8, ViewMode, Views, whole_view};
 use dqa_testkit::{Goldens, hf};
 
 /// The picture that the golden runs learn from: all its windows.
@@ -32,7 +32,7 @@ fn trainer(kind: &str, salt: &str, tunes: Tunes) -> Trainer {
     let dir = hf::cached(kind, salt);
     let weights = ClipWeights::open(&dir).unwrap();
     let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).unwrap();
-    let options = TuneOptions { tunes, sees: Sees::Both, ..TuneOptions::default() };
+    let options = TuneOptions { tunes, sees: ViewMode::Both, ..TuneOptions::default() };
     Trainer::new(&weights, &PromptMode::Learned(prompts), &options).unwrap()
 }
 

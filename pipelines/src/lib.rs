@@ -24,7 +24,7 @@ pub mod status;
 pub mod store;
 pub mod study;
 pub mod tables;
+pub mod train;
 pub mod trained_on;
-pub mod tune;
 
 pub use causes::{Causes, cause, causes};

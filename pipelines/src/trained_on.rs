@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{DataSet, DatasetSource, Definition};
 use crate::names::DatasetName;
-use crate::tune::{Select, Trial, TrialPicture};
+use crate::train::{Select, Trial, TrialPicture};
 
 pub use seen::{MatchedBy, SeenScenes};
 
@@ -65,7 +65,7 @@ pub struct SplitName {
     pub split: usize,
 }
 
-/// Scenes by the texts that splits name them by (`tune::SceneTexts`).
+/// Scenes by the texts that splits name them by (`train::SceneTexts`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Scenes {

@@ -19,4 +19,4 @@ pub mod program;
 pub mod shard;
 pub mod study;
 pub mod telemetry;
-pub mod tune;
+pub mod train;

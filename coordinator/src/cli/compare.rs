@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::names::DatasetName;
 use dqa_pipelines::report::compare::{self, CompareError, CompareOptions, CompareTable, Compared};
-use dqa_worker::program::{Done, Format, Unwritten, advise, note};
+use dqa_worker::program::{ExitStatus, Format, OutputError, note, with_hint};
 
 use super::report::advised as report_advised;
 use super::run_selector::RunsSelector;
@@ -54,7 +54,7 @@ enum TableArg {
     Leaderboards,
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let store = args.store.open().await?;
     if !args.runs.is_given() {
         return Err(advised(CompareError::Count(0)));
@@ -69,7 +69,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     match &args.output {
         None => {
             let mut out = stdout().lock();
-            out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten::from)?;
+            out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::from)?;
         }
         Some(path) => {
             // Under another name until it is whole.
@@ -80,7 +80,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }
 
 fn text(args: &Args, compared: &Compared) -> String {
@@ -110,7 +110,7 @@ fn advised(error: CompareError) -> anyhow::Error {
     match error {
         CompareError::Report(error) => report_advised(error),
         error => match error.hint() {
-            Some(hint) => advise(error.into(), hint),
+            Some(hint) => with_hint(error.into(), hint),
             None => anyhow!(error),
         },
     }

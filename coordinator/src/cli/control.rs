@@ -1,7 +1,7 @@
 //! `dqa-coord cancel`, `pause`, `resume` and `retry`: what becomes of a coordinator's run.
 
 use dqa_proto::v1;
-use dqa_worker::program::{Done, note};
+use dqa_worker::program::{ExitStatus, note};
 
 use super::remote::{RemoteArgs, given, refusal};
 use super::run_selector::NamedRun;
@@ -26,7 +26,7 @@ pub(super) enum Control {
     Retry,
 }
 
-pub(super) async fn run(args: &Args, control: Control) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args, control: Control) -> anyhow::Result<ExitStatus> {
     let mut client = args.remote.required()?;
     let name = args.run.remote(&mut client).await?.name;
     let run = match control {
@@ -39,5 +39,5 @@ pub(super) async fn run(args: &Args, control: Control) -> anyhow::Result<Done> {
     };
     let run = given(run.map_err(|status| refusal(&status))?)?;
     note(format_args!("{}", watch::line(&run)));
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }

@@ -13,7 +13,7 @@ use dqa_pipelines::index::{Header, Index};
 use dqa_pipelines::store::StoreError;
 use dqa_worker::decode::{ErrorCode, Limits};
 use dqa_worker::headers;
-use dqa_worker::program::{Done, Format, Unwritten, advise, note};
+use dqa_worker::program::{ExitStatus, Format, OutputError, note, with_hint};
 use futures::StreamExt;
 use serde::Serialize;
 
@@ -54,14 +54,14 @@ enum Action {
     List,
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let name = args.dataset.as_deref().unwrap_or_default();
     match args.action {
         Action::Check => check_one(load(name).await?.1, args).await,
         Action::Show => {
             let (definition, dataset) = load(name).await?;
             show(&definition, &dataset, args.format)?;
-            Ok(Done::All)
+            Ok(ExitStatus::All)
         }
         Action::List => list(args.format),
     }
@@ -73,13 +73,13 @@ async fn load(name: &str) -> anyhow::Result<(Definition, DataSet)> {
     let loaded = loaded.with_context(|| format!("cannot load data set `{}`", definition.name));
     let missing = format!("its data should be at {}; DQA_DATA names the folder of data sets", definition.root);
     let dataset = loaded.map_err(|error| match error.downcast_ref::<DatasetError>() {
-        Some(DatasetError::Store(StoreError::Folder { .. })) => advise(error, missing),
+        Some(DatasetError::Store(StoreError::Folder { .. })) => with_hint(error, missing),
         _ => error,
     })?;
     Ok((definition, dataset))
 }
 
-async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<Done> {
+async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<ExitStatus> {
     let algorithms = if args.algos == ["all"] { Algorithms::All } else { Algorithms::Named(args.algos.clone()) };
     let dataset = dataset.select(&algorithms)?;
     let mut index = Index::default();
@@ -94,7 +94,7 @@ async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<Done> {
     if let Some(labels) = dataset::unused_labels(&dataset).await {
         note(format_args!("hint: {labels} has labels; a definition takes them with a section [labels]"));
     }
-    Ok(if check.is_clean() { Done::All } else { Done::SomeFailed })
+    Ok(if check.is_clean() { ExitStatus::All } else { ExitStatus::SomeFailed })
 }
 
 async fn read_headers(dataset: &DataSet, index: &mut Index) -> anyhow::Result<()> {
@@ -112,7 +112,7 @@ async fn read_headers(dataset: &DataSet, index: &mut Index) -> anyhow::Result<()
     Ok(())
 }
 
-fn print_check(check: &Check, format: Format) -> Result<(), Unwritten> {
+fn print_check(check: &Check, format: Format) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     match format {
         Format::Table => write!(out, "{check}")?,
@@ -167,7 +167,7 @@ struct Shown<'a> {
     algorithms: BTreeMap<String, u64>,
 }
 
-fn show(definition: &Definition, dataset: &DataSet, format: Format) -> Result<(), Unwritten> {
+fn show(definition: &Definition, dataset: &DataSet, format: Format) -> Result<(), OutputError> {
     let mut algorithms: BTreeMap<String, u64> = BTreeMap::new();
     for picture in &dataset.pictures {
         *algorithms.entry(picture.algorithm.to_string()).or_default() += 1;
@@ -204,15 +204,15 @@ fn show(definition: &Definition, dataset: &DataSet, format: Format) -> Result<()
 }
 
 /// One that cannot be read is said to be so, and the rest are listed.
-fn list(format: Format) -> anyhow::Result<Done> {
-    let mut done = Done::All;
+fn list(format: Format) -> anyhow::Result<ExitStatus> {
+    let mut done = ExitStatus::All;
     let mut definitions = Vec::new();
     for name in dataset::names(Path::new("")) {
         match dataset::find(&name, Path::new("")) {
             Ok(definition) => definitions.push(definition),
             Err(error) => {
                 note(format_args!("{:#}", anyhow::Error::from(error)));
-                done = Done::SomeFailed;
+                done = ExitStatus::SomeFailed;
             }
         }
     }
@@ -220,7 +220,7 @@ fn list(format: Format) -> anyhow::Result<Done> {
     Ok(done)
 }
 
-fn print_list(definitions: &[Definition], format: Format) -> Result<(), Unwritten> {
+fn print_list(definitions: &[Definition], format: Format) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     if matches!(format, Format::Csv) {
         writeln!(out, "name,root")?;

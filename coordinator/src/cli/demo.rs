@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use clap::ValueEnum;
 use dqa_demo::{Algorithm, Demo, make};
 use dqa_pipelines::names::DatasetName;
-use dqa_worker::program::{Done, Unwritten, note};
+use dqa_worker::program::{ExitStatus, OutputError, note};
 
 use super::progress::Steps;
 
@@ -50,7 +50,7 @@ enum Action {
     Make,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let Action::Make = args.action;
     let demo = Demo {
         name: args.name.to_string(),
@@ -67,6 +67,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
         "{} scenes, {algorithms} algorithms, {} pictures; {} files written",
         demo.scenes, made.pictures, made.written
     ));
-    writeln!(stdout(), "{}", made.definition.display()).map_err(Unwritten::from)?;
-    Ok(Done::All)
+    writeln!(stdout(), "{}", made.definition.display()).map_err(OutputError::from)?;
+    Ok(ExitStatus::All)
 }

@@ -7,12 +7,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use dqa_pipelines::names::RunName;
-use dqa_worker::program::{Done, advise, note};
+use dqa_worker::program::{ExitStatus, note, with_hint};
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 
@@ -46,7 +46,7 @@ pub(super) fn tell_planned(run: &RunName) {
 
 /// Starts this process's command again in the background, and waits until its run is planned. What it says goes to a file:
 /// in the store's folder, or here where the store is not a local one.
-pub(super) async fn detach(store: &StoreArgs) -> anyhow::Result<Done> {
+pub(super) async fn detach(store: &StoreArgs) -> anyhow::Result<ExitStatus> {
     let log = log_file(store).await?;
     let shown = log.display().to_string();
     let (own, others) = UnixStream::pair().context("cannot make a socket for the process in the background")?;
@@ -71,7 +71,7 @@ pub(super) async fn detach(store: &StoreArgs) -> anyhow::Result<Done> {
         child.id()
     ));
     note(format_args!("`dqa-coord status {run} --store {} --watch` says how far it is", store.store));
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }
 
 async fn log_file(store: &StoreArgs) -> anyhow::Result<PathBuf> {
@@ -130,14 +130,14 @@ fn show(said: &mut File) {
 }
 
 /// As the other process ended, which has said why.
-fn ended(status: ExitStatus, log: &str) -> anyhow::Result<Done> {
+fn ended(status: process::ExitStatus, log: &str) -> anyhow::Result<ExitStatus> {
     match (status.code(), status.signal()) {
-        (Some(0), _) => Ok(Done::All),
-        (Some(code), _) => Ok(Done::Exit(u8::try_from(code).unwrap_or(2))),
+        (Some(0), _) => Ok(ExitStatus::All),
+        (Some(code), _) => Ok(ExitStatus::Exit(u8::try_from(code).unwrap_or(2))),
         (None, signal) => {
             let signal = signal.map(|number| format!(" by signal {number}")).unwrap_or_default();
             let error = anyhow!("the process in the background was ended{signal} before its run was planned");
-            Err(advise(error, format!("it wrote to {log}; the same command without --detach shows it here")))
+            Err(with_hint(error, format!("it wrote to {log}; the same command without --detach shows it here")))
         }
     }
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::ArgGroup;
-use dqa_model::{Explained, Prepared, Sees};
+use dqa_model::{Explained, Prepared, ViewMode};
 use dqa_worker::cli::{ModelArgs, read};
 use dqa_worker::decode::{Limits, decode};
 use dqa_worker::explain::{Drawing, Look, Shown, drawings};
-use dqa_worker::program::{Done, Format, Unwritten, advise, note};
+use dqa_worker::program::{ExitStatus, Format, OutputError, note, with_hint};
 use serde::Serialize;
 
 use super::progress::Steps;
@@ -45,7 +45,7 @@ pub(super) struct Args {
     format: Format,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let (name, views) = (args.image.display(), &args.model.views);
     let limits = Limits::of(args.model.limits.limits(), views.side_min());
     let bytes = read(&args.image, limits.bytes_max).with_context(|| format!("cannot score {name}"))?;
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     steps.finish();
     let title = args.image.file_name().unwrap_or_default().to_string_lossy();
     write_drawings(&args.out, &drawings(&title, &picture, &explained, &Shown { views: *views, look, window }))?;
-    let origins = if views.sees == Sees::Global { Vec::new() } else { views.origins(size.0, size.1) };
+    let origins = if views.sees == ViewMode::Global { Vec::new() } else { views.origins(size.0, size.1) };
     let rows = (0..explained.windows.len()).map(|window| {
         let attention = look.of(&explained.windows[window]);
         let origin = origins.get(window);
@@ -78,14 +78,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
         }
     });
     print(&explained, rows, args.format)?;
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }
 
 fn look(layer: Option<usize>, layers: usize) -> anyhow::Result<Look> {
     match layer {
         None => Ok(Look::Rollout),
         Some(layer) if (1..=layers).contains(&layer) => Ok(Look::Layer(layer - 1)),
-        Some(layer) => Err(advise(anyhow!("the model has no layer {layer}"), format!("its layers are 1 to {layers}"))),
+        Some(layer) => {
+            Err(with_hint(anyhow!("the model has no layer {layer}"), format!("its layers are 1 to {layers}")))
+        }
     }
 }
 
@@ -94,7 +96,7 @@ fn window(window: Option<usize>, windows: usize) -> anyhow::Result<Option<usize>
         None => Ok(window),
         Some(window) => {
             let error = anyhow!("the picture has no window {window}");
-            Err(advise(error, format!("its windows are 0 to {}", windows - 1)))
+            Err(with_hint(error, format!("its windows are 0 to {}", windows - 1)))
         }
     }
 }
@@ -128,7 +130,7 @@ struct Row {
     on_prompts: f32,
 }
 
-fn print(explained: &Explained, rows: impl Iterator<Item = Row>, format: Format) -> Result<(), Unwritten> {
+fn print(explained: &Explained, rows: impl Iterator<Item = Row>, format: Format) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     match format {
         Format::Table => {

@@ -3,7 +3,7 @@
 use dqa_pipelines::names::DatasetName;
 use dqa_pipelines::report::{self, Table, together};
 use dqa_proto::v1;
-use dqa_worker::program::Done;
+use dqa_worker::program::ExitStatus;
 
 use super::StoreArgs;
 use super::remote::{Client, RemoteArgs};
@@ -31,7 +31,7 @@ pub(super) struct Args {
     report: ReportArgs,
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     if let Some(mut client) = args.remote.client()? {
         return of_coordinator(args, &mut client).await;
     }
@@ -44,15 +44,15 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         report.only(dataset)?;
     }
     args.report.show(&report, &[Table::Leaderboard])?;
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }
 
-async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
+async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<ExitStatus> {
     let mut runs = args.runs.remote(client).await?.into_iter().map(|run| run.name);
     let first = runs.next().expect("one is chosen, or it was an error");
     let mut request = args.report.request(first, &[v1::Table::Leaderboard]);
     request.more_runs = runs.collect();
     request.dataset = args.dataset.as_ref().map(ToString::to_string).unwrap_or_default();
     report_command::print(&report_command::fetched(client, request).await?)?;
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }

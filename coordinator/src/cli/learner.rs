@@ -2,7 +2,7 @@
 
 use clap::builder::BoolishValueParser;
 use dqa_worker::cli::{LimitArgs, MachineArgs, device, shown};
-use dqa_worker::tune::Machine;
+use dqa_worker::train::TrainingResources;
 
 /// Flags that say where models learn and what of the machine they may take.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,10 +29,10 @@ pub(super) struct LearnerArgs {
 
 impl LearnerArgs {
     /// Opens the device and starts the threads.
-    pub(super) fn open(&self) -> anyhow::Result<Machine> {
+    pub(super) fn open(&self) -> anyhow::Result<TrainingResources> {
         let device = device(&self.device)?;
         self.machine.start_threads()?;
-        Ok(Machine {
+        Ok(TrainingResources {
             device_name: shown(&device, &self.device),
             settings: self.machine.settings(None, &device, self.limits.limits()),
             kept_bytes_max: self.kept_mib << 20,

@@ -12,7 +12,7 @@ use clap::builder::BoolishValueParser;
 use dqa_model::{ClipWeights, Isa, Options, PromptMode, Prompts, TextConfig, VisionConfig, fingerprint_of};
 use dqa_worker::cli::open_model;
 use dqa_worker::models::{self, Opened, Origin, Training};
-use dqa_worker::program::{Done, Unwritten};
+use dqa_worker::program::{ExitStatus, OutputError};
 use serde::Serialize;
 
 use training::ShownTraining;
@@ -149,11 +149,12 @@ struct Learned {
     dtype: String,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let Action::Show = args.action;
     let Opened { weights, origin } = open_model(&args.model, args.offline)?;
     let prompts = args.prompts.as_deref().map(|file| shown_prompts(file, &weights)).transpose()?;
-    let done = if prompts.as_ref().is_none_or(|prompts| prompts.fit) { Done::All } else { Done::SomeFailed };
+    let done =
+        if prompts.as_ref().is_none_or(|prompts| prompts.fit) { ExitStatus::All } else { ExitStatus::SomeFailed };
     let shown = shown(args, &weights, &origin, prompts)?;
     print(&shown, args.format)?;
     Ok(done)
@@ -260,7 +261,7 @@ fn learned(prompts: Prompts, weights: &ClipWeights, training: Training) -> anyho
     })
 }
 
-fn print(shown: &Shown, format: Format) -> Result<(), Unwritten> {
+fn print(shown: &Shown, format: Format) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     match format {
         Format::Json => writeln!(out, "{}", serde_json::to_string(shown).expect("it has text for keys"))?,

@@ -5,7 +5,7 @@ use dqa_pipelines::dataset::{DataSet, Definition};
 use dqa_pipelines::names::DatasetName;
 use dqa_pipelines::registry::{self, RegistryError, Requested};
 use dqa_pipelines::store::Store;
-use dqa_worker::program::advise;
+use dqa_worker::program::with_hint;
 
 /// Data sets whose names may come to stand for others.
 #[derive(clap::Args)]
@@ -44,7 +44,7 @@ impl RedefineArgs {
 /// A data set that cannot be used under its name, with what to do.
 pub(super) fn advised(error: RegistryError) -> anyhow::Error {
     match error.hint() {
-        Some(hint) => advise(error.into(), hint),
+        Some(hint) => with_hint(error.into(), hint),
         None => error.into(),
     }
 }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
 use dqa_proto::v1;
-use dqa_worker::program::{Format, Unwritten};
+use dqa_worker::program::{Format, OutputError};
 
 use super::remote::{Client, given, refusal};
 use super::run_summary::{self, RunSummary};
@@ -20,7 +20,7 @@ pub(super) fn pause(is_screen: bool) -> Duration {
 }
 
 /// Moves home, and clears to the end.
-pub(super) fn clear_screen() -> Result<(), Unwritten> {
+pub(super) fn clear_screen() -> Result<(), OutputError> {
     Ok(write!(stdout(), "\x1b[H\x1b[J")?)
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn keep_showing(
         }
         run_summary::print_all(&runs, format)?;
         if format == Format::Table {
-            writeln!(stdout()).map_err(Unwritten::from)?;
+            writeln!(stdout()).map_err(OutputError::from)?;
             workers::print(&mine.into_inner().workers, format)?;
         }
         if let Some(run) = runs.into_iter().next().filter(|_| ended) {

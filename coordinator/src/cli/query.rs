@@ -9,10 +9,10 @@ use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::run::RunRecord;
-use dqa_pipelines::sql::output::{self, OutputError};
+use dqa_pipelines::sql::output::{self, QueryOutputError};
 use dqa_pipelines::sql::{self, Selection, SqlError};
 use dqa_proto::v1;
-use dqa_worker::program::{Done, Unwritten, advise};
+use dqa_worker::program::{ExitStatus, OutputError, with_hint};
 
 use super::answer::{self, Failure};
 use super::remote::{Client, RemoteArgs, refusal};
@@ -86,10 +86,10 @@ impl From<Format> for output::Format {
     }
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     if args.runs.is_given() && args.sql.chars().all(char::is_alphabetic) {
         let error = anyhow!("`{}` is not a query", args.sql);
-        return Err(advise(error, "put the whole query in quotes: it is one argument, and runs follow it"));
+        return Err(with_hint(error, "put the whole query in quotes: it is one argument, and runs follow it"));
     }
     let usual = if args.remote.coordinator.is_some() { Engine::Cluster } else { Engine::Local };
     match args.engine.unwrap_or(usual) {
@@ -102,7 +102,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         }
         Engine::Local => write(args, of_store(args).await?).await?,
     }
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }
 
 async fn of_store(args: &Args) -> anyhow::Result<SendableRecordBatchStream> {
@@ -144,7 +144,7 @@ async fn of_workers(args: &Args, client: &mut Client, failure: Failure) -> anyho
 
 fn advised(error: SqlError) -> anyhow::Error {
     match error.hint() {
-        Some(hint) => advise(error.into(), hint),
+        Some(hint) => with_hint(error.into(), hint),
         None => error.into(),
     }
 }
@@ -153,7 +153,7 @@ async fn write(args: &Args, rows: SendableRecordBatchStream) -> anyhow::Result<(
     let format = args.format.into();
     match &args.output {
         None => match output::write_rows(rows, format, BufWriter::new(stdout())).await {
-            Err(OutputError::Write(error)) => Err(Unwritten::from(error).into()),
+            Err(QueryOutputError::Write(error)) => Err(OutputError::from(error).into()),
             other => Ok(other?),
         },
         Some(path) => {

@@ -8,7 +8,7 @@ use dqa_pipelines::model::{ModelFile, ModelSpec};
 use dqa_proto::v1::coordinator_service_client::CoordinatorServiceClient;
 use dqa_proto::v1::{self, put_model_file_request};
 use dqa_worker::net::{Caller, MESSAGE_BYTES_MAX, TlsArgs, Token, channel, said};
-use dqa_worker::program::{advise, note};
+use dqa_worker::program::{note, with_hint};
 use tokio::io::AsyncReadExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -50,7 +50,7 @@ impl RemoteArgs {
         let token = self.token_file.as_deref().map(Token::read).transpose()?;
         let to =
             channel(url, &self.tls.read()?, token.as_ref(), self.insecure).map_err(|error| match error.hint() {
-                Some(hint) => advise(error.into(), hint),
+                Some(hint) => with_hint(error.into(), hint),
                 None => error.into(),
             })?;
         let client = CoordinatorServiceClient::with_interceptor(to, Caller::new(token.as_ref()));
@@ -60,7 +60,8 @@ impl RemoteArgs {
     /// The coordinator that must be named.
     pub(super) fn required(&self) -> anyhow::Result<Client> {
         let client = self.client()?;
-        client.ok_or_else(|| advise(anyhow!("no coordinator is named"), "give --coordinator URL, or DQA_COORDINATOR"))
+        client
+            .ok_or_else(|| with_hint(anyhow!("no coordinator is named"), "give --coordinator URL, or DQA_COORDINATOR"))
     }
 }
 
@@ -77,7 +78,7 @@ pub(super) fn refusal(status: &Status) -> anyhow::Error {
         (error, None)
     };
     match hint.or(usual) {
-        Some(hint) => advise(error, hint),
+        Some(hint) => with_hint(error, hint),
         None => error,
     }
 }
@@ -92,7 +93,7 @@ pub(super) fn class(device: &str) -> anyhow::Result<v1::DeviceClass> {
     match device.split(':').next() {
         Some("cpu") => Ok(v1::DeviceClass::Cpu),
         Some("cuda") => Ok(v1::DeviceClass::Cuda),
-        _ => Err(advise(anyhow!("`{device}` is no class of devices"), "--device takes cpu or cuda")),
+        _ => Err(with_hint(anyhow!("`{device}` is no class of devices"), "--device takes cpu or cuda")),
     }
 }
 

@@ -11,7 +11,7 @@ use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
 use dqa_stats::Test;
-use dqa_worker::program::{Done, Format, Unwritten, advise};
+use dqa_worker::program::{ExitStatus, Format, OutputError, with_hint};
 
 use super::remote::{Client, RemoteArgs, refusal};
 use super::run_selector::RunSelector;
@@ -119,7 +119,7 @@ enum IntervalsArg {
     Bootstrap,
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     if args.engine == Engine::Cluster {
         return of_workers(args, &mut args.remote.required()?).await;
     }
@@ -137,13 +137,13 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         TableArg::CrossDataset => Table::CrossDataset,
     });
     args.report.show(&report, table.as_ref().map_or(&all, std::slice::from_ref))?;
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }
 
-async fn of_workers(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
+async fn of_workers(args: &Args, client: &mut Client) -> anyhow::Result<ExitStatus> {
     if args.table.is_some_and(|table| table != TableArg::Correlations) {
         let error = anyhow!("a cluster works out correlations, and no other table");
-        return Err(advise(error, "--engine local has them all"));
+        return Err(with_hint(error, "--engine local has them all"));
     }
     let request = v1::CorrelateRequest { name: args.run.remote(client).await?.name };
     let answer = client.correlate(request).await.map_err(|status| refusal(&status))?.into_inner();
@@ -154,7 +154,7 @@ async fn of_workers(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
         Format::Csv => text::csv(&groups),
     };
     print(&text)?;
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }
 
 fn group(group: v1::GroupAgreement) -> anyhow::Result<GroupAgreement> {
@@ -177,7 +177,7 @@ fn group(group: v1::GroupAgreement) -> anyhow::Result<GroupAgreement> {
     })
 }
 
-async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<Done> {
+async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<ExitStatus> {
     let run = args.run.remote(client).await?.name;
     let tables = match args.table {
         Some(TableArg::Correlations) => vec![v1::Table::Correlations],
@@ -190,7 +190,7 @@ async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<Done
     };
     let request = v1::GetReportRequest { write: true, ..args.report.request(run, &tables) };
     print(&fetched(client, request).await?)?;
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }
 
 /// A report's text, as its coordinator writes it.
@@ -200,7 +200,7 @@ pub(super) async fn fetched(client: &mut Client, request: v1::GetReportRequest) 
 }
 
 /// Writes text to standard output.
-pub(super) fn print(text: &str) -> Result<(), Unwritten> {
+pub(super) fn print(text: &str) -> Result<(), OutputError> {
     let mut out = stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
@@ -257,7 +257,7 @@ impl ReportArgs {
     }
 
     /// The tables for reading; as json and csv the first of them.
-    pub(super) fn show(&self, report: &Report, tables: &[Table]) -> Result<(), Unwritten> {
+    pub(super) fn show(&self, report: &Report, tables: &[Table]) -> Result<(), OutputError> {
         let text = match self.format {
             Format::Json => report.json(tables[0]),
             Format::Csv => report.csv(tables[0]),
@@ -273,7 +273,7 @@ impl ReportArgs {
 /// With what to do, where something can be done.
 pub(super) fn advised(error: ReportError) -> anyhow::Error {
     match error.hint() {
-        Some(hint) => advise(error.into(), hint),
+        Some(hint) => with_hint(error.into(), hint),
         None => error.into(),
     }
 }

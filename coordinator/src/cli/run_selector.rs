@@ -7,7 +7,7 @@ use dqa_pipelines::names::RunName;
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
-use dqa_worker::program::{advise, note};
+use dqa_worker::program::{note, with_hint};
 
 use super::remote::{Client, given, refusal};
 
@@ -162,7 +162,7 @@ async fn find(store: &Store, name: Option<&RunName>) -> anyhow::Result<RunRecord
         None => RunRecord::last_used(store).await,
     };
     found.map_err(|error| match error.hint() {
-        Some(hint) => advise(error.into(), hint),
+        Some(hint) => with_hint(error.into(), hint),
         None => error.into(),
     })
 }

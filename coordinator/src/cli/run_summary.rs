@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write, stdout};
 
 use dqa_pipelines::status::RunStatus;
 use dqa_proto::v1;
-use dqa_worker::program::{Format, Unwritten};
+use dqa_worker::program::{Format, OutputError};
 use serde::Serialize;
 
 use super::watch;
@@ -155,7 +155,7 @@ pub(super) fn print_one(run: &RunSummary, format: Format) -> anyhow::Result<()> 
     }
 }
 
-fn print_table(runs: &[RunSummary]) -> Result<(), Unwritten> {
+fn print_table(runs: &[RunSummary]) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     let columns = ("run", "state", "shards", "under way", "pictures", "failed", "windows/s", "updated");
     let (run, state, shards, way, pictures, failed, rate, updated) = columns;
@@ -186,7 +186,7 @@ fn print_table(runs: &[RunSummary]) -> Result<(), Unwritten> {
     Ok(out.flush()?)
 }
 
-fn print_lines(run: &RunSummary) -> Result<(), Unwritten> {
+fn print_lines(run: &RunSummary) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     writeln!(out, "run          {} ({})", run.run, run.state)?;
     writeln!(out, "data sets    {}", run.datasets)?;
@@ -238,7 +238,7 @@ pub(super) fn write_rows<T: Serialize + Default>(rows: &[T], format: Format) -> 
         }
     };
     let mut out = stdout().lock();
-    out.write_all(&bytes).and_then(|()| out.flush()).map_err(Unwritten::from)?;
+    out.write_all(&bytes).and_then(|()| out.flush()).map_err(OutputError::from)?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `dqa-coord runs`: what a store, or a coordinator, has been asked for.
 
 use dqa_pipelines::status::RunStatus;
-use dqa_worker::program::{Done, Format};
+use dqa_worker::program::{ExitStatus, Format};
 
 use super::remote::RemoteArgs;
 use super::run_summary::{self, RunSummary};
@@ -21,7 +21,7 @@ pub(super) struct Args {
     format: Format,
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let runs = match args.remote.client()? {
         Some(mut client) => overview::runs(&mut client).await?,
         None => {
@@ -30,5 +30,5 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         }
     };
     run_summary::print_all(&runs, args.format)?;
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }

@@ -8,7 +8,7 @@ use clap::builder::BoolishValueParser;
 use dqa_pipelines::causes;
 use dqa_pipelines::store::{Store, StoreFault};
 use dqa_worker::net::{TlsArgs, Token, Tokens, listen_address};
-use dqa_worker::program::{Done, note, print_error};
+use dqa_worker::program::{ExitStatus, note, print_error};
 use dqa_worker::telemetry;
 use tracing::warn;
 
@@ -62,7 +62,7 @@ pub(super) struct Args {
     otlp: Option<String>,
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let _exporter = args.otlp.as_deref().map(|url| telemetry::export("dqa-coord", url)).transpose()?;
     let tokens = Tokens {
         users: args.token_file.as_deref().map(Token::read).transpose()?,
@@ -71,7 +71,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let store = match store(&args.store).await {
         Err(error) if may_pass(&error) => {
             print_error(&error);
-            return Ok(Done::Restart);
+            return Ok(ExitStatus::Restart);
         }
         other => other?,
     };
@@ -87,8 +87,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         listening: Box::new(|address| note(format_args!("listening on {address}"))),
     };
     Ok(match cluster::serve(settings).await? {
-        Ended::Told => Done::All,
-        Ended::Followed => Done::Restart,
+        Ended::Told => ExitStatus::All,
+        Ended::Followed => ExitStatus::Restart,
     })
 }
 

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stdout};
 
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::status::RunStatus;
-use dqa_worker::program::{Done, Format, Unwritten};
+use dqa_worker::program::{ExitStatus, Format, OutputError};
 
 use super::remote::{Client, RemoteArgs};
 use super::run_selector::RunSelector;
@@ -32,7 +32,7 @@ pub(super) struct Args {
     format: Format,
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let run = match args.remote.client()? {
         Some(mut client) => of_coordinator(args, &mut client).await?,
         None => of_store(args).await?,
@@ -40,7 +40,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     if !args.watch {
         run_summary::print_one(&run, args.format)?;
     }
-    Ok(if run.has_failed_pictures() { Done::SomeFailed } else { Done::All })
+    Ok(if run.has_failed_pictures() { ExitStatus::SomeFailed } else { ExitStatus::All })
 }
 
 async fn of_coordinator(args: &Args, client: &mut Client) -> anyhow::Result<RunSummary> {
@@ -69,7 +69,7 @@ async fn of_store(args: &Args) -> anyhow::Result<RunSummary> {
             return Ok(run);
         }
         if !is_screen && args.format == Format::Table {
-            writeln!(stdout()).map_err(Unwritten::from)?;
+            writeln!(stdout()).map_err(OutputError::from)?;
         }
         tokio::time::sleep(overview::pause(is_screen)).await;
         record = RunRecord::read(&store, &record.name).await?;

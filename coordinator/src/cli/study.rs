@@ -11,10 +11,10 @@ use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::names::StudyName;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{Definition, Outcome, Overrides};
-use dqa_pipelines::tune::Splits;
-use dqa_worker::program::{Done, Format, Unwritten, advise, command_line, host, note};
+use dqa_pipelines::train::Splits;
+use dqa_worker::program::{ExitStatus, Format, OutputError, command_line, host, note, with_hint};
 use dqa_worker::study::EvaluateError;
-use dqa_worker::tune::{Machine, Runner, Start, TrainError};
+use dqa_worker::train::{BaseModel, Runner, TrainError, TrainingResources};
 
 use super::StoreArgs;
 use super::learner::LearnerArgs;
@@ -70,7 +70,7 @@ pub(super) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    #[command(flatten, next_help_heading = "Machine")]
+    #[command(flatten, next_help_heading = "TrainingResources")]
     learner: LearnerArgs,
 
     /// Leave out pictures that cannot be read, are not there or have no label, and say how many.
@@ -86,7 +86,7 @@ pub(super) struct Args {
     dry_run: bool,
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let given = splits(&args.splits)?;
     let definition = definition(args, given.first().map(|splits| splits.splits.len()))?;
     let mut datasets: Vec<DataSet> = Vec::new();
@@ -108,7 +108,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     args.redefine.register(&store, named, &format!("study {name}"), args.dry_run).await?;
     let plan = Plan::make(definition, datasets, given, args.learner.offline).map_err(advised)?;
     show_plan(&name, &plan, &store).await?;
-    let Some(machine) = machine else { return Ok(Done::All) };
+    let Some(machine) = machine else { return Ok(ExitStatus::All) };
     let mut progress = Progress::new();
     let outcome = plan.run(name, &store, machine, &mut |happens| progress.happens(&happens)).await;
     progress.finish();
@@ -153,7 +153,7 @@ fn leave_out(
     args: &Args,
     definition: &Definition,
     datasets: &mut [DataSet],
-    machine: Option<&Machine>,
+    machine: Option<&TrainingResources>,
 ) -> anyhow::Result<usize> {
     if !args.skip_unreadable {
         datasets.iter().try_for_each(usable::refuse)?;
@@ -162,7 +162,7 @@ fn leave_out(
     let setup = definition.setup(&definition.variant[0])?;
     let runner = match machine {
         Some(machine) => {
-            let start = Start::open(&definition.models[0], None, setup.seed, args.learner.offline)
+            let start = BaseModel::open(&definition.models[0], None, setup.seed, args.learner.offline)
                 .with_context(|| format!("cannot open the model {}", definition.models[0]))?;
             Some(Runner::new(start, machine.clone()))
         }
@@ -208,7 +208,7 @@ async fn show_plan(name: &StudyName, plan: &Plan, store: &Store) -> anyhow::Resu
     Ok(())
 }
 
-fn show(outcome: &Outcome, format: Format) -> Result<Done, Unwritten> {
+fn show(outcome: &Outcome, format: Format) -> Result<ExitStatus, OutputError> {
     let text = match format {
         Format::Table => outcome.text(),
         Format::Json => outcome.json(),
@@ -217,7 +217,7 @@ fn show(outcome: &Outcome, format: Format) -> Result<Done, Unwritten> {
     let mut out = stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }
 
 fn advised(error: StudyRunError) -> anyhow::Error {
@@ -225,7 +225,7 @@ fn advised(error: StudyRunError) -> anyhow::Error {
         StudyRunError::Train { source: TrainError::Unreadable { .. }, .. }
         | StudyRunError::Evaluate { source: EvaluateError::Picture { .. }, .. } => usable::SKIP,
         StudyRunError::Plan { source, .. } => match usable::hint(source, "--set label_range=[0,100]") {
-            Some(hint) => return advise(error.into(), hint),
+            Some(hint) => return with_hint(error.into(), hint),
             None => return error.into(),
         },
         StudyRunError::Train { .. } | StudyRunError::Evaluate { .. } | StudyRunError::Store(_) => {
@@ -234,7 +234,7 @@ fn advised(error: StudyRunError) -> anyhow::Error {
         StudyRunError::Stored(_) => "remove that file: the same command makes it again",
         _ => return error.into(),
     };
-    advise(error.into(), hint)
+    with_hint(error.into(), hint)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::trained_on::TrainedOn;
 use dqa_worker::cli::{Loaded, ModelArgs};
-use dqa_worker::program::{Done, advise, command_line, host, note};
+use dqa_worker::program::{ExitStatus, command_line, host, note, with_hint};
 use dqa_worker::shard::ShardScorer;
 
 use super::StoreArgs;
@@ -112,7 +112,7 @@ impl Args {
     }
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     if let Some(client) = args.remote.client()? {
         return remote::submit(args, client).await;
     }
@@ -157,7 +157,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     warn_of_leaks(&record.spec.training_leaks());
     if args.dry_run {
         registry::check(&store, &loaded_names, args.redefine.names()).await.map_err(named::advised)?;
-        return Ok(Done::All);
+        return Ok(ExitStatus::All);
     }
     let used_by = format!("run {}", record.name);
     registry::register(&store, &loaded_names, args.redefine.names(), &used_by).await.map_err(named::advised)?;
@@ -167,7 +167,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         detach::tell_planned(&record.name);
     } else {
         let claim = Claim::take(&store, &record.name).await.map_err(|error| match error.hint() {
-            Some(hint) => advise(error.into(), hint),
+            Some(hint) => with_hint(error.into(), hint),
             None => error.into(),
         })?;
         record.write(&store).await?;
@@ -192,7 +192,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         };
     }
     args.report.make_and_show(&store, &record).await?;
-    Ok(if record.counts.failed == 0 { Done::All } else { Done::SomeFailed })
+    Ok(if record.counts.failed == 0 { ExitStatus::All } else { ExitStatus::SomeFailed })
 }
 
 /// Says that the run was interrupted, how far it is, and what goes on with it. A store that does not answer is not waited for.
@@ -217,7 +217,10 @@ fn definitions(texts: &[String]) -> anyhow::Result<Vec<Definition>> {
     if let Some([first, second]) = definitions.array_windows().find(|[first, second]| first.name == second.name) {
         let (name, roots) = (&first.name, (&first.root, &second.root));
         let error = anyhow!("data set `{name}` is asked for twice: of {} and of {}", roots.0, roots.1);
-        return Err(advise(error, format!("NAME=PATH gives one of them another name, as `--datasets {name}-2=PATH`")));
+        return Err(with_hint(
+            error,
+            format!("NAME=PATH gives one of them another name, as `--datasets {name}-2=PATH`"),
+        ));
     }
     Ok(definitions)
 }
@@ -241,7 +244,7 @@ impl Watch for Notes {
 
 fn advised(error: PrepareError) -> anyhow::Error {
     match error.hint() {
-        Some(hint) => advise(error.into(), hint),
+        Some(hint) => with_hint(error.into(), hint),
         None => error.into(),
     }
 }
@@ -255,7 +258,7 @@ async fn record(
 ) -> anyhow::Result<RunRecord> {
     let (name, earlier) = requested.find(store, args.name.as_ref(), Some(work)).await?;
     let record = requested.record(name, earlier.as_ref(), provenance());
-    let mut record = record.map_err(|error| advise(error.into(), run::OtherRun::HINT))?;
+    let mut record = record.map_err(|error| with_hint(error.into(), run::OtherRun::HINT))?;
     run::record_plan(&mut record, work, trained_on);
     for line in earlier.iter().flat_map(|earlier| run::dropped(earlier, work)) {
         note(format_args!("{line}"));
@@ -334,7 +337,7 @@ async fn score(
         };
         let outcome = outcome
             .with_context(|| format!("cannot score part {}", shard.key()))
-            .map_err(|error| advise(error, "the same command goes on from here: what was scored is kept"))?;
+            .map_err(|error| with_hint(error, "the same command goes on from here: what was scored is kept"))?;
         progress.shard_done(shard.windows, &outcome);
     }
     progress.finish();

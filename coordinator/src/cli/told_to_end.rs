@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM for commands that go on later from what is in the store: they end, and say so.
 
 use anyhow::Context;
-use dqa_worker::program::Done;
+use dqa_worker::program::ExitStatus;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A signal that asked this process to end.
@@ -23,8 +23,8 @@ impl Signal {
     }
 
     /// How a shell tells a command that was ended by the signal: with 128 and the signal's number.
-    pub(super) fn done(self) -> Done {
-        Done::Exit(match self {
+    pub(super) fn done(self) -> ExitStatus {
+        ExitStatus::Exit(match self {
             Signal::Interrupt => 130,
             Signal::Terminate => 143,
         })

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use dqa_pipelines::dataset::{DataSet, FaultKind};
-use dqa_pipelines::tune::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialError};
+use dqa_pipelines::train::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialError};
 use dqa_worker::decode::PictureError;
-use dqa_worker::program::{advise, note};
-use dqa_worker::tune::Runner;
+use dqa_worker::program::{note, with_hint};
+use dqa_worker::train::Runner;
 use tokio::runtime::Handle;
 
 /// What to do about pictures that cannot be used.
@@ -24,7 +24,7 @@ pub(super) fn read_splits(file: &Path) -> anyhow::Result<Splits> {
 /// A trial that cannot be planned, with what to do; `range` is the flag that says where labels go.
 pub(super) fn advised(error: TrialError, range: &str) -> anyhow::Error {
     match hint(&error, range) {
-        Some(hint) => advise(error.into(), hint),
+        Some(hint) => with_hint(error.into(), hint),
         None => error.into(),
     }
 }
@@ -42,7 +42,7 @@ pub(super) fn hint(error: &TrialError, range: &str) -> Option<String> {
 pub(super) fn refuse(data: &DataSet) -> anyhow::Result<()> {
     match data.faults.iter().find(|fault| fault.kind.is_hole()) {
         None => Ok(()),
-        Some(fault) => Err(advise(anyhow!("data set `{}` is not complete: {fault}", data.name), SKIP)),
+        Some(fault) => Err(with_hint(anyhow!("data set `{}` is not complete: {fault}", data.name), SKIP)),
     }
 }
 
@@ -73,7 +73,7 @@ fn unreadable(data: &DataSet, setup: &Setup, runner: &Runner) -> anyhow::Result<
     let options = SplitsOptions { count: 1, test_share: 0.0, seed: 0 };
     let everything = Splits::make(&data.name, SceneTexts::new(data).labelled(), &options)?;
     let setup = Setup { without: Vec::new(), ..setup.clone() };
-    let trial = Trial::plan(data, (&everything, 1), runner.start().model(), &setup)?;
+    let trial = Trial::plan(data, (&everything, 1), runner.base().model(), &setup)?;
     let failed: Vec<(&str, PictureError)> =
         tokio::task::block_in_place(|| runner.unreadable(&trial, &Handle::current()))?;
     for (image, error) in &failed {

@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write, stdout};
 
 use dqa_proto::v1;
 use dqa_worker::cluster::class_name;
-use dqa_worker::program::{Done, Format, Unwritten, note};
+use dqa_worker::program::{ExitStatus, Format, OutputError, note};
 use serde::Serialize;
 use serde_json::json;
 
@@ -26,17 +26,17 @@ pub(super) struct Args {
     format: Format,
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let mut client = args.remote.required()?;
     if let Some(id) = &args.drain {
         let drained = client.drain_worker(v1::DrainWorkerRequest { id: id.clone() }).await;
         drained.map_err(|status| refusal(&status))?;
         note(format_args!("worker {id} drains"));
-        return Ok(Done::All);
+        return Ok(ExitStatus::All);
     }
     let workers = client.list_workers(v1::ListWorkersRequest {}).await.map_err(|status| refusal(&status))?;
     print(&workers.into_inner().workers, args.format)?;
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }
 
 /// Writes workers to standard output.
@@ -46,14 +46,14 @@ pub(super) fn print(workers: &[v1::Worker], format: Format) -> anyhow::Result<()
         Format::Json => {
             let lines: String = workers.iter().map(|worker| format!("{}\n", as_json(worker))).collect();
             let mut out = stdout().lock();
-            out.write_all(lines.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten::from)?;
+            out.write_all(lines.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::from)?;
             Ok(())
         }
         Format::Csv => write_rows(&workers.iter().map(WorkerRow::new).collect::<Vec<_>>(), format),
     }
 }
 
-fn print_table(workers: &[v1::Worker]) -> Result<(), Unwritten> {
+fn print_table(workers: &[v1::Worker]) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     writeln!(
         out,

@@ -1,4 +1,4 @@
-//! What users ask of a coordinator. It checks and answers; what is done is done by [`super::conduct`] and the board.
+//! What users ask of a coordinator. It checks and answers; what is done is done by [`super::lifecycle`] and the board.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,9 +26,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::info;
 
-use super::conduct::{self, Running};
-use super::desk::{Desk, unanswered};
-use super::serve::Front;
+use super::control_plane::{ControlPlane, unanswered};
+use super::lifecycle::{self, ActiveRun};
+use super::serve::LeaderGate;
 use super::{ask, model_files, view, wire};
 use crate::run::{OtherRun, Requested};
 
@@ -45,7 +45,7 @@ const PIXELS_LIMIT: u64 = 1 << 32;
 const BYTES_LIMIT: u64 = 64 << 30;
 
 /// The service of users.
-pub(super) struct Api(pub(super) Arc<Front>);
+pub(super) struct Api(pub(super) Arc<LeaderGate>);
 
 type Answer<T> = Result<Response<T>, Status>;
 type Watched = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
@@ -95,113 +95,113 @@ impl CoordinatorService for Api {
     type QueryStream = ReceiverStream<Result<v1::QueryResponse, Status>>;
 
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Answer<v1::SubmitResponse> {
-        let desk = self.0.desk()?;
+        let plane = self.0.plane()?;
         let asked = request.into_inner().run.ok_or_else(|| bad("no_run", "a submit says what run"))?;
-        let run = submit(&desk, asked).await?;
+        let run = submit(&plane, asked).await?;
         Ok(Response::new(v1::SubmitResponse { run: Some(run) }))
     }
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Answer<v1::GetRunResponse> {
-        let desk = self.0.desk()?;
-        let run = match found(&desk, &request.into_inner().name).await? {
-            Sought::Here(run) => view::of_running(&desk, &run).await?,
-            Sought::Stored(record) => view::of_record(&desk, *record).await?,
+        let plane = self.0.plane()?;
+        let run = match found(&plane, &request.into_inner().name).await? {
+            Sought::Here(run) => view::of_running(&plane, &run).await?,
+            Sought::Stored(record) => view::of_record(&plane, *record).await?,
         };
         Ok(Response::new(v1::GetRunResponse { run: Some(run) }))
     }
 
     async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Answer<Watched> {
-        let desk = self.0.desk()?;
-        let run = match found(&desk, &request.into_inner().name).await? {
+        let plane = self.0.plane()?;
+        let run = match found(&plane, &request.into_inner().name).await? {
             Sought::Here(run) => run,
             Sought::Stored(record) => {
-                let only = Ok(v1::WatchRunResponse { run: Some(view::of_record(&desk, *record).await?) });
+                let only = Ok(v1::WatchRunResponse { run: Some(view::of_record(&plane, *record).await?) });
                 return Ok(Response::new(Box::pin(futures::stream::iter([only]))));
             }
         };
         let (out, answers) = mpsc::channel(2);
-        tokio::spawn(watch(desk, run, out));
+        tokio::spawn(watch(plane, run, out));
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
     }
 
     async fn list_runs(&self, _: Request<v1::ListRunsRequest>) -> Answer<v1::ListRunsResponse> {
-        let desk = self.0.desk()?;
-        let (store, runtime) = (desk.store.clone(), Handle::current());
+        let plane = self.0.plane()?;
+        let (store, runtime) = (plane.store.clone(), Handle::current());
         // Records of large runs are large.
         let read = tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::all(&store))).await;
         let records = read.map_err(|panic| refused(Code::Internal, "internal", line(panic)))?.map_err(of_record)?;
-        Ok(Response::new(v1::ListRunsResponse { runs: view::of_records(&desk, records).await? }))
+        Ok(Response::new(v1::ListRunsResponse { runs: view::of_records(&plane, records).await? }))
     }
 
     async fn cancel_run(&self, request: Request<v1::CancelRunRequest>) -> Answer<v1::CancelRunResponse> {
-        let desk = self.0.desk()?;
-        let (run, _control) = commanded(&desk, &request.into_inner().name).await?;
+        let plane = self.0.plane()?;
+        let (run, _control) = commanded(&plane, &request.into_inner().name).await?;
         active(&run)?;
-        run.change(&desk.store, |record| record.state = RunState::Cancelled).await.map_err(changed)?;
+        run.change(&plane.store, |record| record.state = RunState::Cancelled).await.map_err(changed)?;
         if let Some(id) = run.id() {
-            desk.take_off(id);
+            plane.take_off(id);
         }
         run.cancel();
         info!(run = %run.name, "run called off");
-        Ok(Response::new(v1::CancelRunResponse { run: Some(view::of_running(&desk, &run).await?) }))
+        Ok(Response::new(v1::CancelRunResponse { run: Some(view::of_running(&plane, &run).await?) }))
     }
 
     async fn pause_run(&self, request: Request<v1::PauseRunRequest>) -> Answer<v1::PauseRunResponse> {
-        let desk = self.0.desk()?;
-        let (run, _control) = commanded(&desk, &request.into_inner().name).await?;
+        let plane = self.0.plane()?;
+        let (run, _control) = commanded(&plane, &request.into_inner().name).await?;
         active(&run)?;
-        run.change(&desk.store, |record| record.state = RunState::Paused).await.map_err(changed)?;
+        run.change(&plane.store, |record| record.state = RunState::Paused).await.map_err(changed)?;
         if let Some(id) = run.id() {
-            desk.act(|board, _| {
-                board.pause(id);
+            plane.act(|scheduler, _| {
+                scheduler.pause(id);
                 Vec::new()
             });
         }
-        Ok(Response::new(v1::PauseRunResponse { run: Some(view::of_running(&desk, &run).await?) }))
+        Ok(Response::new(v1::PauseRunResponse { run: Some(view::of_running(&plane, &run).await?) }))
     }
 
     async fn resume_run(&self, request: Request<v1::ResumeRunRequest>) -> Answer<v1::ResumeRunResponse> {
-        let desk = self.0.desk()?;
-        let (run, _control) = commanded(&desk, &request.into_inner().name).await?;
+        let plane = self.0.plane()?;
+        let (run, _control) = commanded(&plane, &request.into_inner().name).await?;
         let state = run.state();
         match state {
             RunState::Paused => {
                 let id = run.id();
                 let state = if id.is_some() { RunState::Running } else { RunState::Planning };
-                run.change(&desk.store, |record| record.state = state).await.map_err(changed)?;
+                run.change(&plane.store, |record| record.state = state).await.map_err(changed)?;
                 if let Some(id) = id {
-                    desk.act(|board, now| board.resume(id, now));
+                    plane.act(|scheduler, now| scheduler.resume(id, now));
                 }
             }
-            RunState::Cancelled | RunState::Failed => again(&desk, &run, |_| {}).await?,
+            RunState::Cancelled | RunState::Failed => again(&plane, &run, |_| {}).await?,
             RunState::Planning | RunState::Running | RunState::Complete | RunState::Interrupted => {}
         }
-        Ok(Response::new(v1::ResumeRunResponse { run: Some(view::of_running(&desk, &run).await?) }))
+        Ok(Response::new(v1::ResumeRunResponse { run: Some(view::of_running(&plane, &run).await?) }))
     }
 
     async fn retry_failed(&self, request: Request<v1::RetryFailedRequest>) -> Answer<v1::RetryFailedResponse> {
-        let desk = self.0.desk()?;
-        let (run, _control) = commanded(&desk, &request.into_inner().name).await?;
+        let plane = self.0.plane()?;
+        let (run, _control) = commanded(&plane, &request.into_inner().name).await?;
         if run.state().is_active() {
             let why = format!("run `{}` is not at its end", run.name);
             return Err(hint(refused(Code::FailedPrecondition, "active_run", why), "wait for it, or cancel it"));
         }
-        again(&desk, &run, |request| request.retry_failed = true).await?;
-        Ok(Response::new(v1::RetryFailedResponse { run: Some(view::of_running(&desk, &run).await?) }))
+        again(&plane, &run, |request| request.retry_failed = true).await?;
+        Ok(Response::new(v1::RetryFailedResponse { run: Some(view::of_running(&plane, &run).await?) }))
     }
 
     async fn get_report(&self, request: Request<v1::GetReportRequest>) -> Answer<v1::GetReportResponse> {
-        let desk = self.0.desk()?;
+        let plane = self.0.plane()?;
         let request = request.into_inner();
         if request.more_runs.len() >= RUNS_MAX {
             return Err(bad("too_much", format!("at most {RUNS_MAX} runs are ranked together")));
         }
-        let mut records = vec![stored(&desk, &request.name).await?];
+        let mut records = vec![stored(&plane, &request.name).await?];
         for name in &request.more_runs {
-            records.push(stored(&desk, name).await?);
+            records.push(stored(&plane, name).await?);
         }
         // It computes for seconds.
-        let (store, runtime) = (desk.store.clone(), Handle::current());
+        let (store, runtime) = (plane.store.clone(), Handle::current());
         let shown = move || text(runtime.block_on(made(&store, &records, &request))?, &request);
         let text = tokio::task::spawn_blocking(shown)
             .await
@@ -210,25 +210,25 @@ impl CoordinatorService for Api {
     }
 
     async fn query(&self, request: Request<v1::QueryRequest>) -> Answer<Self::QueryStream> {
-        let desk = self.0.desk()?;
+        let plane = self.0.plane()?;
         let request = request.into_inner();
-        let selection = selection(&desk, &request).await?;
-        let rows = ask::ask(&desk, &request.sql, &selection, request.mix_runs).await?;
+        let selection = selection(&plane, &request).await?;
+        let rows = ask::ask(&plane, &request.sql, &selection, request.mix_runs).await?;
         let (out, pieces) = mpsc::channel(ask::PIECES_MAX);
         tokio::spawn(ask::send(rows, out));
         Ok(Response::new(ReceiverStream::new(pieces)))
     }
 
     async fn correlate(&self, request: Request<v1::CorrelateRequest>) -> Answer<v1::CorrelateResponse> {
-        let desk = self.0.desk()?;
-        let record = stored(&desk, &request.into_inner().name).await?;
-        Ok(Response::new(v1::CorrelateResponse { groups: ask::correlate(&desk, &record).await? }))
+        let plane = self.0.plane()?;
+        let record = stored(&plane, &request.into_inner().name).await?;
+        Ok(Response::new(v1::CorrelateResponse { groups: ask::correlate(&plane, &record).await? }))
     }
 
     async fn list_workers(&self, _: Request<v1::ListWorkersRequest>) -> Answer<v1::ListWorkersResponse> {
-        let desk = self.0.desk()?;
-        let workers = desk.look(|board, now| {
-            let show = |worker: &super::board::Worker| v1::Worker {
+        let plane = self.0.plane()?;
+        let workers = plane.look(|scheduler, now| {
+            let show = |worker: &super::scheduler::Worker| v1::Worker {
                 id: worker.hello.id.clone(),
                 host: worker.hello.host.clone(),
                 program_version: worker.hello.program_version.clone(),
@@ -241,15 +241,15 @@ impl CoordinatorService for Api {
                 running: worker.running.clone(),
                 totals: Some(worker.totals),
             };
-            board.workers().map(show).collect()
+            scheduler.workers().map(show).collect()
         });
         Ok(Response::new(v1::ListWorkersResponse { workers }))
     }
 
     async fn drain_worker(&self, request: Request<v1::DrainWorkerRequest>) -> Answer<v1::DrainWorkerResponse> {
-        let desk = self.0.desk()?;
+        let plane = self.0.plane()?;
         let id = request.into_inner().id;
-        if !desk.drain(&id) {
+        if !plane.drain(&id) {
             let status = refused(Code::NotFound, "unknown_worker", format!("there is no worker `{id}`"));
             return Err(hint(status, "`dqa-coord workers` lists them"));
         }
@@ -260,12 +260,12 @@ impl CoordinatorService for Api {
         &self,
         request: Request<v1::FindModelFilesRequest>,
     ) -> Answer<v1::FindModelFilesResponse> {
-        let desk = self.0.desk()?;
+        let plane = self.0.plane()?;
         let files: Vec<_> = request.into_inner().files.into_iter().map(wire::file).collect();
         for file in &files {
             file.check().map_err(|error| bad("bad_model_file", line(error)))?;
         }
-        let missing = model_files::missing(&desk.store, files).await.map_err(|error| unanswered(&error))?;
+        let missing = model_files::missing(&plane.store, files).await.map_err(|error| unanswered(&error))?;
         let missing =
             missing.into_iter().map(|file| v1::ModelFile { name: file.name, digest: file.digest, bytes: file.bytes });
         let missing = missing.collect();
@@ -276,8 +276,8 @@ impl CoordinatorService for Api {
         &self,
         request: Request<Streaming<v1::PutModelFileRequest>>,
     ) -> Answer<v1::PutModelFileResponse> {
-        let desk = self.0.desk()?;
-        model_files::put(&desk.store, request.into_inner()).await?;
+        let plane = self.0.plane()?;
+        model_files::put(&plane.store, request.into_inner()).await?;
         Ok(Response::new(v1::PutModelFileResponse {}))
     }
 }
@@ -297,70 +297,70 @@ fn ago(time: std::time::Duration) -> String {
 
 /// A run that a request names.
 enum Sought {
-    Here(Arc<Running>),
+    Here(Arc<ActiveRun>),
     Stored(Box<RunRecord>),
 }
 
 /// The run of this name, or the only one whose name begins so, or without a name the one that was used last.
-async fn found(desk: &Arc<Desk>, text: &str) -> Result<Sought, Status> {
+async fn found(plane: &Arc<ControlPlane>, text: &str) -> Result<Sought, Status> {
     if !text.is_empty()
-        && let Some(run) = desk.run(&name(text)?)
+        && let Some(run) = plane.run(&name(text)?)
     {
         return Ok(Sought::Here(run));
     }
-    let record = stored(desk, text).await?;
-    Ok(desk.run(&record.name).map_or_else(|| Sought::Stored(Box::new(record)), Sought::Here))
+    let record = stored(plane, text).await?;
+    Ok(plane.run(&record.name).map_or_else(|| Sought::Stored(Box::new(record)), Sought::Here))
 }
 
 /// The same, as its record in the store has it.
-async fn stored(desk: &Arc<Desk>, text: &str) -> Result<RunRecord, Status> {
+async fn stored(plane: &Arc<ControlPlane>, text: &str) -> Result<RunRecord, Status> {
     if !text.is_empty() {
-        return RunRecord::read(&desk.store, &name(text)?).await.map_err(of_record);
+        return RunRecord::read(&plane.store, &name(text)?).await.map_err(of_record);
     }
-    let (store, runtime) = (desk.store.clone(), Handle::current());
+    let (store, runtime) = (plane.store.clone(), Handle::current());
     // Records of large runs are large.
     let last = tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::last_used(&store))).await;
     last.map_err(|panic| refused(Code::Internal, "internal", line(panic)))?.map_err(of_record)
 }
 
 /// A run that is here, or is taken from the store; one that has not ended is conducted.
-async fn known(desk: &Arc<Desk>, text: &str) -> Result<Arc<Running>, Status> {
+async fn known(plane: &Arc<ControlPlane>, text: &str) -> Result<Arc<ActiveRun>, Status> {
     let named = name(text)?;
-    let _finding = desk.finding.lock().await;
-    if let Some(run) = desk.run(&named) {
+    let _finding = plane.finding.lock().await;
+    if let Some(run) = plane.run(&named) {
         return Ok(run);
     }
-    let record = RunRecord::read(&desk.store, &named).await.map_err(of_record)?;
+    let record = RunRecord::read(&plane.store, &named).await.map_err(of_record)?;
     let name = record.name.clone();
-    if let Some(run) = desk.run(&name) {
+    if let Some(run) = plane.run(&name) {
         return Ok(run);
     }
     if record.request.is_none() {
         let why = format!("run `{name}` was made by one command, not by a coordinator");
         return Err(hint(refused(Code::FailedPrecondition, "local_run", why), "submit it to the coordinator"));
     }
-    let run = Running::new(record);
+    let run = ActiveRun::new(record);
     if run.state().is_active() {
-        conduct::start(desk, run.clone());
+        lifecycle::start(plane, run.clone());
     } else {
-        desk.keep_run(run.clone());
+        plane.keep_run(run.clone());
     }
     Ok(run)
 }
 
 /// A run, and the word on what becomes of it.
-async fn commanded(desk: &Arc<Desk>, text: &str) -> Result<(Arc<Running>, OwnedMutexGuard<()>), Status> {
+async fn commanded(plane: &Arc<ControlPlane>, text: &str) -> Result<(Arc<ActiveRun>, OwnedMutexGuard<()>), Status> {
     loop {
-        let run = known(desk, text).await?;
+        let run = known(plane, text).await?;
         let control = run.control().await;
         // It may have ended, and have been forgotten, while it was waited for.
-        if desk.run(&run.name).is_some_and(|kept| Arc::ptr_eq(&kept, &run)) {
+        if plane.run(&run.name).is_some_and(|kept| Arc::ptr_eq(&kept, &run)) {
             return Ok((run, control));
         }
     }
 }
 
-fn active(run: &Running) -> Result<(), Status> {
+fn active(run: &ActiveRun) -> Result<(), Status> {
     let state = run.state();
     if state.is_active() {
         return Ok(());
@@ -369,57 +369,61 @@ fn active(run: &Running) -> Result<(), Status> {
 }
 
 /// Begins a run again that had ended.
-async fn again(desk: &Arc<Desk>, run: &Arc<Running>, with: impl FnOnce(&mut RunAsked)) -> Result<(), Status> {
-    run.change(&desk.store, |record| {
+async fn again(
+    plane: &Arc<ControlPlane>,
+    run: &Arc<ActiveRun>,
+    with: impl FnOnce(&mut RunAsked),
+) -> Result<(), Status> {
+    run.change(&plane.store, |record| {
         record.state = RunState::Planning;
         (record.failure, record.hint) = (None, None);
         record.request.as_mut().map(with);
     })
     .await
     .map_err(changed)?;
-    conduct::start(desk, run.clone());
+    lifecycle::start(plane, run.clone());
     Ok(())
 }
 
-async fn submit(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<v1::Run, Status> {
-    let (requested, request) = checked(desk, asked.clone()).await?;
+async fn submit(plane: &Arc<ControlPlane>, asked: v1::RunRequest) -> Result<v1::Run, Status> {
+    let (requested, request) = checked(plane, asked.clone()).await?;
     let given = if asked.name.is_empty() { None } else { Some(name(&asked.name)?) };
-    let finding = desk.finding.lock().await;
-    let (name, stored) = requested.find(&desk.store, given.as_ref(), None).await.map_err(of_record)?;
-    let here = desk.run(&name);
+    let finding = plane.finding.lock().await;
+    let (name, stored) = requested.find(&plane.store, given.as_ref(), None).await.map_err(of_record)?;
+    let here = plane.run(&name);
     let earlier = here.as_ref().map(|run| run.record()).or(stored);
     let provenance =
         [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), dqa_worker::program::host())];
     let redefine = redefined(&asked.redefine)?;
     let named: Vec<registry::Requested> = requested.definitions.iter().map(registry::Requested::new).collect();
-    registry::check(&desk.store, &named, &redefine).await.map_err(unregistered)?;
+    registry::check(&plane.store, &named, &redefine).await.map_err(unregistered)?;
     let record = requested
         .record(name.clone(), earlier.as_ref(), provenance.into())
         .map_err(|error| hint(refused(Code::AlreadyExists, "other_run", line(error)), OtherRun::HINT))?;
     let record = RunRecord { request: Some(request.clone()), ..record };
-    if here.is_none() && desk.runs().iter().filter(|run| run.state().is_active()).count() >= ACTIVE_MAX {
+    if here.is_none() && plane.runs().iter().filter(|run| run.state().is_active()).count() >= ACTIVE_MAX {
         let why = format!("{ACTIVE_MAX} runs have not ended");
         return Err(hint(refused(Code::ResourceExhausted, "runs", why), "wait for some, or cancel them"));
     }
-    registry::register(&desk.store, &named, &redefine, &format!("run {name}")).await.map_err(unregistered)?;
+    registry::register(&plane.store, &named, &redefine, &format!("run {name}")).await.map_err(unregistered)?;
     if here.is_none() {
-        record.write(&desk.store).await.map_err(of_record)?;
-        let run = Running::new(record);
+        record.write(&plane.store).await.map_err(of_record)?;
+        let run = ActiveRun::new(record);
         info!(run = %name, priority = request.priority, device = request.device, "run submitted");
-        conduct::start(desk, run.clone());
-        return view::of_running(desk, &run).await;
+        lifecycle::start(plane, run.clone());
+        return view::of_running(plane, &run).await;
     }
     drop(finding);
-    let (run, _control) = commanded(desk, name.as_str()).await?;
+    let (run, _control) = commanded(plane, name.as_str()).await?;
     if !run.state().is_active() {
-        run.change(&desk.store, |own| *own = record).await.map_err(changed)?;
+        run.change(&plane.store, |own| *own = record).await.map_err(changed)?;
         info!(run = %name, priority = request.priority, device = request.device, "run submitted again");
-        conduct::start(desk, run.clone());
+        lifecycle::start(plane, run.clone());
     } else {
         // It is the run that was used last.
-        run.change(&desk.store, |_| {}).await.map_err(changed)?;
+        run.change(&plane.store, |_| {}).await.map_err(changed)?;
     }
-    view::of_running(desk, &run).await
+    view::of_running(plane, &run).await
 }
 
 fn redefined(names: &[String]) -> Result<Vec<DatasetName>, Status> {
@@ -442,7 +446,7 @@ fn unregistered(error: RegistryError) -> Status {
 }
 
 /// The runs that a query is of.
-async fn selection(desk: &Arc<Desk>, request: &v1::QueryRequest) -> Result<Selection, Status> {
+async fn selection(plane: &Arc<ControlPlane>, request: &v1::QueryRequest) -> Result<Selection, Status> {
     if request.all_runs {
         return Ok(Selection::All);
     }
@@ -455,7 +459,7 @@ async fn selection(desk: &Arc<Desk>, request: &v1::QueryRequest) -> Result<Selec
     }
     let mut runs: Vec<RunName> = Vec::new();
     for text in texts {
-        let name = stored(desk, text).await?.name;
+        let name = stored(plane, text).await?.name;
         if !runs.contains(&name) {
             runs.push(name);
         }
@@ -464,7 +468,7 @@ async fn selection(desk: &Arc<Desk>, request: &v1::QueryRequest) -> Result<Selec
 }
 
 /// What is asked for, if it is something that can be done.
-async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, RunAsked), Status> {
+async fn checked(plane: &Arc<ControlPlane>, asked: v1::RunRequest) -> Result<(Requested, RunAsked), Status> {
     if asked.replicates > REPLICATES_MAX || asked.shard_windows > SHARD_WINDOWS_LIMIT {
         let why = format!("at most {REPLICATES_MAX} replicates and {SHARD_WINDOWS_LIMIT} windows of a shard");
         return Err(bad("too_much", why));
@@ -488,7 +492,7 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, 
     for text in &asked.definitions {
         let definition = Definition::from_toml(text).map_err(|error| bad("bad_dataset", line(error)))?;
         for address in definition.addresses() {
-            desk.roots.check(address).map_err(|elsewhere| {
+            plane.roots.check(address).map_err(|elsewhere| {
                 let status = refused(Code::PermissionDenied, "root", elsewhere.to_string());
                 hint(status, "whoever runs the coordinator says with --roots where data sets may be")
             })?;
@@ -499,7 +503,7 @@ async fn checked(desk: &Arc<Desk>, asked: v1::RunRequest) -> Result<(Requested, 
         definitions.push(definition);
     }
     definitions.sort_by(|a, b| a.name.cmp(&b.name));
-    let missing = model_files::missing(&desk.store, model.files().cloned().collect()).await;
+    let missing = model_files::missing(&plane.store, model.files().cloned().collect()).await;
     if let Some(file) = missing.map_err(|error| unanswered(&error))?.first() {
         let why = format!("the model's file {} is not in the store", file.name);
         return Err(refused(Code::FailedPrecondition, "no_model_file", why));
@@ -550,11 +554,11 @@ fn limits(sent: Option<v1::PictureLimits>) -> Result<PictureLimits, Status> {
 }
 
 /// The run at every change, and once more at its end.
-async fn watch(desk: Arc<Desk>, run: Arc<Running>, out: mpsc::Sender<Result<v1::WatchRunResponse, Status>>) {
+async fn watch(plane: Arc<ControlPlane>, run: Arc<ActiveRun>, out: mpsc::Sender<Result<v1::WatchRunResponse, Status>>) {
     let mut changes = run.changes();
     loop {
         let has_ended = !run.state().is_active();
-        let shown = view::of_running(&desk, &run).await;
+        let shown = view::of_running(&plane, &run).await;
         let is_broken = shown.is_err();
         let answer = shown.map(|run| v1::WatchRunResponse { run: Some(run) });
         if out.send(answer).await.is_err() || has_ended || is_broken {

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
 use super::api::{self, line};
-use super::desk::{Desk, unanswered};
+use super::control_plane::{ControlPlane, unanswered};
 use super::query::{self, QueryError};
 
 /// Of one message of an answer.
@@ -32,12 +32,12 @@ pub(super) const PIECES_MAX: usize = 4;
 /// # Errors
 /// What is no query, or would change something; a store that fails.
 pub(super) async fn ask(
-    desk: &Arc<Desk>,
+    plane: &Arc<ControlPlane>,
     sql: &str,
     selection: &Selection,
     mix_runs: bool,
 ) -> Result<SendableRecordBatchStream, Status> {
-    let session = query::session(desk.carrier(), &desk.store, selection).await.map_err(of_sql)?;
+    let session = query::session(plane.backend(), &plane.store, selection).await.map_err(of_sql)?;
     let planned = if mix_runs { sql::query_mixing(&session, sql).await } else { sql::query(&session, sql).await };
     let frame = planned.map_err(of_sql)?;
     frame.execute_stream().await.map_err(|error| of_query(&error))
@@ -84,10 +84,13 @@ async fn pieces(
 ///
 /// # Errors
 /// A run that is not complete; workers that cannot.
-pub(super) async fn correlate(desk: &Arc<Desk>, record: &RunRecord) -> Result<Vec<v1::GroupAgreement>, Status> {
-    report::require_complete(&desk.store, std::slice::from_ref(record)).await.map_err(api::of_report)?;
+pub(super) async fn correlate(
+    plane: &Arc<ControlPlane>,
+    record: &RunRecord,
+) -> Result<Vec<v1::GroupAgreement>, Status> {
+    report::require_complete(&plane.store, std::slice::from_ref(record)).await.map_err(api::of_report)?;
     let selection = Selection::run(record.name.clone());
-    let session = query::session(desk.carrier(), &desk.store, &selection).await.map_err(of_sql)?;
+    let session = query::session(plane.backend(), &plane.store, &selection).await.map_err(of_sql)?;
     let groups = distributed::correlations(&session, record).await.map_err(|error| match error {
         ReportError::Sql(error) => of_sql(error),
         ReportError::Engine(error) => of_query(&error),

@@ -12,17 +12,17 @@
 
 mod api;
 mod ask;
-mod attend;
-mod board;
-mod carrier;
-mod conduct;
-mod desk;
-mod lead;
+mod ballista_backend;
+mod control_plane;
+mod election;
+mod lifecycle;
 mod model_files;
-mod places;
 mod query;
+mod scheduler;
 mod serve;
+mod session;
 mod stages;
+mod task_binder;
 mod view;
 mod wire;
 

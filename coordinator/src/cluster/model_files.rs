@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use super::desk::unanswered;
+use super::control_plane::unanswered;
 use super::wire;
 
 /// Of one file: CLIP ViT-L/14 has 1.7 GB.

@@ -36,7 +36,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::carrier::Carrier;
+use super::ballista_backend::BallistaBackend;
 use super::stages;
 
 /// Queries at once, of all users: each holds a plan for every stage here, and files on workers.
@@ -90,18 +90,18 @@ impl QueryError {
 /// # Errors
 /// As [`sql::session`].
 pub(super) async fn session(
-    carrier: &Carrier,
+    backend: &BallistaBackend,
     store: &Store,
     selection: &Selection,
 ) -> Result<SessionContext, SqlError> {
-    let partitions = carrier.query_tasks().clamp(1, PARTITIONS_MAX);
+    let partitions = backend.query_tasks().clamp(1, PARTITIONS_MAX);
     let runtime = sql::runtime().map_err(|error| SqlError::Query(error.into()))?;
     let state = SessionStateBuilder::new()
-        .with_config(carrier.config().with_target_partitions(partitions))
+        .with_config(backend.config().with_target_partitions(partitions))
         .with_runtime_env(runtime)
         .with_default_features()
         .with_optimizer_rules(ballista_default_optimizer_rules())
-        .with_query_planner(Arc::new(Planner { carrier: carrier.clone() }))
+        .with_query_planner(Arc::new(Planner { backend: backend.clone() }))
         .build();
     let context = SessionContext::new_with_state(state);
     sql::fill_session(&context, store, selection).await?;
@@ -110,7 +110,7 @@ pub(super) async fn session(
 
 /// Plans for workers.
 struct Planner {
-    carrier: Carrier,
+    backend: BallistaBackend,
 }
 
 impl fmt::Debug for Planner {
@@ -130,7 +130,7 @@ impl QueryPlanner for Planner {
             return Ok(plan);
         }
         let plan = stages::restated(plan, state.config_options())?;
-        Ok(Arc::new(OnWorkers::new(self.carrier.clone(), plan)))
+        Ok(Arc::new(OnWorkers::new(self.backend.clone(), plan)))
     }
 }
 
@@ -154,20 +154,20 @@ fn is_about_tables(plan: &LogicalPlan) -> Result<bool> {
 /// The step whose rows are made by workers. What is below it is not this process's to run.
 #[derive(Clone)]
 struct OnWorkers {
-    carrier: Carrier,
+    backend: BallistaBackend,
     plan: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
 impl OnWorkers {
-    fn new(carrier: Carrier, plan: Arc<dyn ExecutionPlan>) -> OnWorkers {
+    fn new(backend: BallistaBackend, plan: Arc<dyn ExecutionPlan>) -> OnWorkers {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(plan.schema()),
             Partitioning::UnknownPartitioning(1),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        OnWorkers { carrier, plan, properties: Arc::new(properties) }
+        OnWorkers { backend, plan, properties: Arc::new(properties) }
     }
 }
 
@@ -216,12 +216,12 @@ impl ExecutionPlan for OnWorkers {
     }
 
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (carrier, plan) = (self.carrier.clone(), self.plan.clone());
+        let (backend, plan) = (self.backend.clone(), self.plan.clone());
         let config = context.session_config().clone();
         let answer = async move {
             let failed = |error: QueryError| DataFusionError::External(error.into());
             let is_tls = config.ballista_use_tls();
-            let (query, locations) = work_out(&carrier, plan, config).await.map_err(failed)?;
+            let (query, locations) = work_out(&backend, plan, config).await.map_err(failed)?;
             Ok::<_, DataFusionError>(rows(query, locations, is_tls))
         };
         let rows = futures::stream::once(answer).try_flatten();
@@ -231,7 +231,7 @@ impl ExecutionPlan for OnWorkers {
 
 /// A query's job. Dropped, nobody waits for it any more.
 struct Query {
-    carrier: Carrier,
+    backend: BallistaBackend,
     job: JobId,
     has_ended: bool,
     runtime: Handle,
@@ -239,32 +239,32 @@ struct Query {
 
 impl Drop for Query {
     fn drop(&mut self) {
-        let (carrier, job, has_ended) = (self.carrier.clone(), self.job.clone(), self.has_ended);
-        self.runtime.spawn(async move { carrier.forget_query(job, has_ended).await });
+        let (backend, job, has_ended) = (self.backend.clone(), self.job.clone(), self.has_ended);
+        self.runtime.spawn(async move { backend.forget_query(job, has_ended).await });
     }
 }
 
 /// Has workers run a plan to its end; where its rows are then.
 async fn work_out(
-    carrier: &Carrier,
+    backend: &BallistaBackend,
     plan: Arc<dyn ExecutionPlan>,
     config: SessionConfig,
 ) -> Result<(Query, Vec<PartitionLocation>), QueryError> {
-    if carrier.query_tasks() == 0 {
+    if backend.query_tasks() == 0 {
         return Err(QueryError::NoWorkers);
     }
-    if carrier.queries() >= QUERIES_MAX {
+    if backend.queries() >= QUERIES_MAX {
         return Err(QueryError::Busy);
     }
     let (told, mut tells) = mpsc::channel(TOLD_MAX);
     let begun = Instant::now();
-    let job = carrier.carry_query(plan, config, told).await;
+    let job = backend.carry_query(plan, config, told).await;
     let job = job.map_err(|error| QueryError::Failed(causes(error.as_ref()).to_string()))?;
-    let mut query = Query { carrier: carrier.clone(), job, has_ended: false, runtime: Handle::current() };
+    let mut query = Query { backend: backend.clone(), job, has_ended: false, runtime: Handle::current() };
     let ended = tokio::select! {
         ended = end(&mut tells) => ended,
         () = tokio::time::sleep(QUERY_MAX) => Err(QueryError::Late),
-        () = nobody(carrier) => Err(QueryError::NoWorkers),
+        () = nobody(backend) => Err(QueryError::NoWorkers),
     };
     query.has_ended = matches!(ended, Ok(_) | Err(QueryError::Failed(_)));
     info!(job = %query.job, seconds = begun.elapsed().as_secs_f64(), answered = ended.is_ok(), "query");
@@ -284,11 +284,11 @@ async fn end(tells: &mut mpsc::Receiver<JobStatus>) -> Result<Vec<PartitionLocat
 }
 
 /// Until there has been no worker for queries for a while.
-async fn nobody(carrier: &Carrier) {
+async fn nobody(backend: &BallistaBackend) {
     let mut since = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        if carrier.query_tasks() > 0 {
+        if backend.query_tasks() > 0 {
             since = None;
         } else if since.get_or_insert_with(Instant::now).elapsed() >= NOBODY_MAX {
             return;
@@ -304,7 +304,7 @@ fn rows(
 ) -> impl futures::Stream<Item = Result<datafusion::arrow::array::RecordBatch>> + Send {
     let streams = futures::stream::iter(locations).then(move |location| {
         // The query is held, and with it its files, until its last row is read.
-        let flight = query.carrier.flight().clone();
+        let flight = query.backend.flight().clone();
         async move { flight.read(location, is_tls).await.map_err(gone) }
     });
     streams.try_flatten()

@@ -14,9 +14,9 @@ use dqa_proto::refused;
 use dqa_proto::v1::DESCRIPTORS;
 use dqa_proto::v1::coordinator_service_server::CoordinatorServiceServer;
 use dqa_proto::v1::worker_service_server::WorkerServiceServer;
-use dqa_worker::cluster::Flight;
+use dqa_worker::cluster::ShuffleClient;
 use dqa_worker::net::{Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Tokens, guarded, is_loopback};
-use dqa_worker::program::{advise, host};
+use dqa_worker::program::{host, with_hint};
 use dqa_worker::telemetry::metrics;
 use tokio::signal::unix::{SignalKind, signal};
 use tonic::service::Routes;
@@ -24,12 +24,12 @@ use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use super::api::Api;
-use super::attend::Attending;
-use super::board::Policy;
-use super::carrier::PollService;
-use super::conduct;
-use super::desk::Desk;
-use super::lead::Lead;
+use super::ballista_backend::PollService;
+use super::control_plane::ControlPlane;
+use super::election::Election;
+use super::lifecycle;
+use super::scheduler::Policy;
+use super::session::Attending;
 use crate::run::Roots;
 
 /// Calls under way have this long when the coordinator ends.
@@ -60,32 +60,32 @@ pub struct Settings {
 }
 
 /// What the services see: the desk of a coordinator that leads, or who does.
-pub(super) struct Front {
+pub(super) struct LeaderGate {
     id: String,
-    desk: RwLock<Result<Arc<Desk>, String>>,
+    plane: RwLock<Result<Arc<ControlPlane>, String>>,
 }
 
-impl Front {
+impl LeaderGate {
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
     /// # Errors
     /// `Unavailable`, where another leads.
-    pub(super) fn desk(&self) -> Result<Arc<Desk>, Status> {
-        let desk = self.desk.read().unwrap_or_else(PoisonError::into_inner);
-        desk.clone().map_err(|leader| {
+    pub(super) fn plane(&self) -> Result<Arc<ControlPlane>, Status> {
+        let plane = self.plane.read().unwrap_or_else(PoisonError::into_inner);
+        plane.clone().map_err(|leader| {
             let why = format!("coordinator {} stands by; {leader} leads", self.id);
             refused(Code::Unavailable, "stands_by", why)
         })
     }
 
-    fn set(&self, desk: Result<Arc<Desk>, String>) {
-        *self.desk.write().unwrap_or_else(PoisonError::into_inner) = desk;
+    fn set(&self, plane: Result<Arc<ControlPlane>, String>) {
+        *self.plane.write().unwrap_or_else(PoisonError::into_inner) = plane;
     }
 
     pub(super) fn polls(&self) -> Result<PollService, Status> {
-        Ok(self.desk()?.carrier().service())
+        Ok(self.plane()?.backend().service())
     }
 }
 
@@ -105,7 +105,7 @@ pub enum Ended {
 pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
     let Settings { store, listen, id, tls, tokens, insecure, roots, deadline, listening } = settings;
     let advised = |error: NetError| match error.hint() {
-        Some(hint) => advise(error.into(), hint),
+        Some(hint) => with_hint(error.into(), hint),
         None => error.into(),
     };
     let has_tokens = tokens.users.is_some() && tokens.workers.is_some();
@@ -114,12 +114,12 @@ pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
     let (address, ready) = (server.address(), server.ready());
     let roots = Roots::below(&roots, is_loopback(address.ip())).context("--roots takes addresses")?;
     let id = id.unwrap_or_else(|| format!("{}-{}", host(), address.port()));
-    let mut lead = Lead::new(store.clone(), id.clone());
-    lead.probe().await.context("cannot find out how the store decides who leads")?;
-    let front = Arc::new(Front { id: id.clone(), desk: RwLock::new(Err("none".to_owned())) });
+    let mut election = Election::new(store.clone(), id.clone());
+    election.probe().await.context("cannot find out how the store decides who leads")?;
+    let gate = Arc::new(LeaderGate { id: id.clone(), plane: RwLock::new(Err("none".to_owned())) });
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
-    let services = services(&front, &tokens, &tls)?.add_service(health_service);
+    let services = services(&gate, &tokens, &tls)?.add_service(health_service);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(services, async {
         let _ = stopped.await;
@@ -129,14 +129,14 @@ pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
     listening(address);
 
     let policy = Policy { deadline_min: deadline, ..Policy::default() };
-    let flight = Flight::new(tls.clone(), tokens.workers.as_ref());
+    let flight = ShuffleClient::new(tls.clone(), tokens.workers.as_ref());
     let ended = tokio::select! {
-        ended = work(&store, &front, (roots, policy, flight), &mut lead, &ready, &health) => ended,
+        ended = work(&store, &gate, (roots, policy, flight), &mut election, &ready, &health) => ended,
         signal = told_to_end() => signal,
     };
     ready.store(false, Relaxed);
     metrics::LEADS.set(0);
-    lead.end().await;
+    election.end().await;
     let _ = stop.send(());
     // Streams to workers do not end by themselves: they find the next coordinator.
     if let Ok(Ok(served)) = tokio::time::timeout(END_MAX, serving).await {
@@ -159,24 +159,24 @@ async fn told_to_end() -> anyhow::Result<Ended> {
 /// Waits for the lead, and works until it is lost.
 async fn work(
     store: &Store,
-    front: &Front,
-    (roots, policy, flight): (Roots, Policy, Flight),
-    lead: &mut Lead,
+    gate: &LeaderGate,
+    (roots, policy, flight): (Roots, Policy, ShuffleClient),
+    election: &mut Election,
     ready: &std::sync::atomic::AtomicBool,
     health: &tonic_health::server::HealthReporter,
 ) -> anyhow::Result<Ended> {
-    let term = lead.wait(|leader| front.set(Err(leader.to_owned()))).await;
-    let desk = Desk::open(front.id().to_owned(), store.clone(), roots, (policy, term), flight).await?;
-    front.set(Ok(desk.clone()));
+    let term = election.wait(|leader| gate.set(Err(leader.to_owned()))).await;
+    let plane = ControlPlane::open(gate.id().to_owned(), store.clone(), roots, (policy, term), flight).await?;
+    gate.set(Ok(plane.clone()));
     ready.store(true, Relaxed);
     metrics::LEADS.set(1);
     health.set_serving::<CoordinatorServiceServer<Api>>().await;
     let other = tokio::select! {
-        other = lead.keep() => other,
-        () = desk.tick() => "nobody".to_owned(),
-        () = take_up(&desk) => "nobody".to_owned(),
+        other = election.keep() => other,
+        () = plane.tick() => "nobody".to_owned(),
+        () = take_up(&plane) => "nobody".to_owned(),
     };
-    front.set(Err(other.clone()));
+    gate.set(Err(other.clone()));
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
     warn!(leader = other, "another coordinator leads now");
     Ok(Ended::Followed)
@@ -184,13 +184,13 @@ async fn work(
 
 /// Goes on with the store's runs that have not ended; again and again, since a coordinator that led before may have taken
 /// one up at its end.
-async fn take_up(desk: &Arc<Desk>) {
+async fn take_up(plane: &Arc<ControlPlane>) {
     let mut is_first = true;
     loop {
-        match conduct::take_up(desk).await {
+        match lifecycle::take_up(plane).await {
             Ok(()) if is_first => {
                 is_first = false;
-                desk.recovered();
+                plane.recovered();
             }
             Ok(()) => {}
             Err(error) => warn!(error = %causes(&error), "the store's runs cannot be read"),
@@ -199,14 +199,14 @@ async fn take_up(desk: &Arc<Desk>) {
     }
 }
 
-fn services(front: &Arc<Front>, tokens: &Tokens, tls: &Tls) -> anyhow::Result<Routes> {
+fn services(gate: &Arc<LeaderGate>, tokens: &Tokens, tls: &Tls) -> anyhow::Result<Routes> {
     let guard = |token| Guard::of(token).behind(tls);
     let (users, workers) = (guard(&tokens.users), guard(&tokens.workers));
-    let api = CoordinatorServiceServer::new(Api(front.clone()))
+    let api = CoordinatorServiceServer::new(Api(gate.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let attending = WorkerServiceServer::new(Attending(front.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let polls = SchedulerGrpcServer::new(super::carrier::Polls(front.clone()))
+    let attending = WorkerServiceServer::new(Attending(gate.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let polls = SchedulerGrpcServer::new(super::ballista_backend::PollGateway(gate.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let reflection = tonic_reflection::server::Builder::configure()

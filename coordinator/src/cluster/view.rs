@@ -8,18 +8,18 @@ use dqa_pipelines::status::RunStatus;
 use dqa_proto::v1;
 use tonic::Status;
 
-use super::conduct::Running;
-use super::desk::{Desk, unanswered};
+use super::control_plane::{ControlPlane, unanswered};
+use super::lifecycle::ActiveRun;
 use super::wire;
 
 /// A run of this coordinator.
 ///
 /// # Errors
 /// Where the store fails.
-pub(super) async fn of_running(desk: &Desk, run: &Arc<Running>) -> Result<v1::Run, Status> {
-    match run.on_board(desk) {
-        Some(shown) => Ok(by(desk, shown)),
-        None => of_record(desk, run.record()).await,
+pub(super) async fn of_running(plane: &ControlPlane, run: &Arc<ActiveRun>) -> Result<v1::Run, Status> {
+    match run.on_board(plane) {
+        Some(shown) => Ok(by(plane, shown)),
+        None => of_record(plane, run.record()).await,
     }
 }
 
@@ -27,8 +27,8 @@ pub(super) async fn of_running(desk: &Desk, run: &Arc<Running>) -> Result<v1::Ru
 ///
 /// # Errors
 /// Where the store fails.
-pub(super) async fn of_record(desk: &Desk, record: RunRecord) -> Result<v1::Run, Status> {
-    let mut shown = of_records(desk, vec![record]).await?;
+pub(super) async fn of_record(plane: &ControlPlane, record: RunRecord) -> Result<v1::Run, Status> {
+    let mut shown = of_records(plane, vec![record]).await?;
     Ok(shown.pop().expect("it is one for each record"))
 }
 
@@ -36,27 +36,27 @@ pub(super) async fn of_record(desk: &Desk, record: RunRecord) -> Result<v1::Run,
 ///
 /// # Errors
 /// Where the store fails.
-pub(super) async fn of_records(desk: &Desk, records: Vec<RunRecord>) -> Result<Vec<v1::Run>, Status> {
+pub(super) async fn of_records(plane: &ControlPlane, records: Vec<RunRecord>) -> Result<Vec<v1::Run>, Status> {
     let mut on_board = Vec::new();
     let mut others = Vec::new();
     for record in records {
-        let running = desk.run(&record.name);
-        on_board.push(running.as_ref().and_then(|run| run.on_board(desk)));
+        let running = plane.run(&record.name);
+        on_board.push(running.as_ref().and_then(|run| run.on_board(plane)));
         if on_board.last().is_some_and(Option::is_none) {
             // Its own record is newer than one that was read before.
             others.push(running.map_or(record, |run| run.record()));
         }
     }
-    let statuses = RunStatus::read_each(&desk.store, others, &desk.counter).await;
+    let statuses = RunStatus::read_each(&plane.store, others, &plane.counter).await;
     let mut stored = statuses.map_err(|error| unanswered(&error))?.into_iter();
-    let mut next_stored = || wire::stored_run(&stored.next().expect("it is one for each that is not on the board"));
+    let mut next_stored = || wire::stored_run(&stored.next().expect("it is one for each that is not on the scheduler"));
     let shown = on_board.into_iter().map(|shown| match shown {
-        Some(shown) => by(desk, shown),
+        Some(shown) => by(plane, shown),
         None => next_stored(),
     });
     Ok(shown.collect())
 }
 
-fn by(desk: &Desk, shown: v1::Run) -> v1::Run {
-    v1::Run { conductor: format!("coordinator {}", desk.id), ..shown }
+fn by(plane: &ControlPlane, shown: v1::Run) -> v1::Run {
+    v1::Run { conductor: format!("coordinator {}", plane.id), ..shown }
 }

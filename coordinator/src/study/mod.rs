@@ -6,13 +6,13 @@ mod plan;
 mod work;
 
 pub use plan::Plan;
-pub use work::Happens;
+pub use work::StudyEvent;
 
 use dqa_pipelines::store::StoreError;
 use dqa_pipelines::study::{StoredError, StudyError};
-use dqa_pipelines::tune::{RecordError, SplitsError, TrialError};
+use dqa_pipelines::train::{RecordError, SplitsError, TrialError};
 use dqa_worker::study::EvaluateError;
-use dqa_worker::tune::{StartError, TrainError};
+use dqa_worker::train::{BaseModelError, TrainError};
 
 /// Why a study stops. What was made until then is kept.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +31,12 @@ pub enum StudyRunError {
     Splits(#[from] SplitsError),
     /// A model cannot be begun with.
     #[error("cannot open the model {model}")]
-    Start {
+    BaseModel {
         /// As asked for.
         model: String,
         /// Why.
         #[source]
-        source: StartError,
+        source: BaseModelError,
     },
     /// The views of a training or a test are none.
     #[error("the views `{views}` of `{variant}` mean nothing")]

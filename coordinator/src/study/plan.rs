@@ -6,8 +6,8 @@ use dqa_model::Views;
 use dqa_pipelines::dataset::DataSet;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{DatasetFacts, Definition, Evaluation, Line, Pool, evaluation_key};
-use dqa_pipelines::tune::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord};
-use dqa_worker::tune::Start;
+use dqa_pipelines::train::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord};
+use dqa_worker::train::BaseModel;
 
 use super::{StudyError, StudyRunError};
 
@@ -25,7 +25,7 @@ pub struct Plan {
     pub(super) trials: Vec<(String, (usize, usize))>,
     /// Tests by name, as trials.
     pub(super) evaluations: Vec<(String, (usize, usize))>,
-    starts: HashMap<(String, u64), Start>,
+    starts: HashMap<(String, u64), BaseModel>,
 }
 
 /// A data set with its splits.
@@ -99,8 +99,8 @@ impl Plan {
         for line in &self.lines {
             let (model, seed) = start_key(line);
             if !self.starts.contains_key(&(model.clone(), seed)) {
-                let opened = Start::open(&model, None, seed, offline);
-                let start = opened.map_err(|source| StudyRunError::Start { model: model.clone(), source })?;
+                let opened = BaseModel::open(&model, None, seed, offline);
+                let start = opened.map_err(|source| StudyRunError::BaseModel { model: model.clone(), source })?;
                 self.starts.insert((model, seed), start);
             }
         }
@@ -168,7 +168,7 @@ impl Plan {
     }
 
     /// What a line begins with.
-    pub(super) fn start(&self, line: &Line) -> &Start {
+    pub(super) fn start(&self, line: &Line) -> &BaseModel {
         &self.starts[&start_key(line)]
     }
 
@@ -243,7 +243,7 @@ fn divide(data: DataSet, given: Option<Splits>, count: u32, setup: &Setup) -> Re
     // Labels become targets in one place: where a training is planned. This one has all pictures.
     let all = SplitsOptions { count: 1, test_share: 0.0, ..SplitsOptions::default() };
     let all = Splits::make(&data.name, scenes.labelled(), &all)?;
-    let model = dqa_pipelines::tune::ModelRef { name: String::new(), digest: String::new(), prompts: None };
+    let model = dqa_pipelines::train::ModelRef { name: String::new(), digest: String::new(), prompts: None };
     let setup = Setup { label_range: setup.label_range, ..Setup::default() };
     let planned = Trial::plan(&data, (&all, 1), &model, &setup);
     let wrong = |source| StudyRunError::Plan { variant: format!("data set {}", data.name), source };

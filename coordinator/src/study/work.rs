@@ -4,9 +4,9 @@ use dqa_pipelines::names::StudyName;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{Line, LineOutcome, Outcome, Scored, SplitOutcome, evaluation_key, scored};
 use dqa_pipelines::tables::predictions::PREDICTIONS;
-use dqa_pipelines::tune::{TrialRecord, trial_key};
-use dqa_worker::study::Judge;
-use dqa_worker::tune::{Event, Machine, Runner};
+use dqa_pipelines::train::{TrialRecord, trial_key};
+use dqa_worker::study::Evaluator;
+use dqa_worker::train::{Event, Runner, TrainingResources};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
@@ -15,7 +15,7 @@ use super::plan::{Plan, is_there};
 
 /// What happens in a study, for whoever watches.
 #[derive(Debug)]
-pub enum Happens<'a> {
+pub enum StudyEvent<'a> {
     /// A training begins, goes on, or is found to be there.
     Trial {
         /// From 1.
@@ -55,14 +55,14 @@ impl Plan {
         &self,
         name: StudyName,
         store: &Store,
-        machine: Machine,
-        watch: &mut dyn FnMut(Happens<'_>),
+        resources: TrainingResources,
+        watch: &mut dyn FnMut(StudyEvent<'_>),
     ) -> Result<Outcome, StudyRunError> {
         for divided in &self.datasets {
             divided.splits.keep(store).await?;
         }
-        self.train(store, &machine, watch).await?;
-        self.test(store, &machine, watch).await?;
+        self.train(store, &resources, watch).await?;
+        self.test(store, &resources, watch).await?;
         let mut lines = Vec::new();
         for at in 0..self.lines.len() {
             let mut splits = Vec::new();
@@ -77,7 +77,7 @@ impl Plan {
             datasets: self.datasets.iter().map(|divided| divided.data.name.to_string()).collect(),
             test_to_train: self.test_to_train(),
             provenance: vec![
-                ("dqa.device".to_owned(), machine.device_name),
+                ("dqa.device".to_owned(), resources.device_name),
                 (
                     "dqa.splits".to_owned(),
                     self.datasets.iter().map(|divided| divided.splits.key()).collect::<Vec<_>>().join(", "),
@@ -91,26 +91,26 @@ impl Plan {
     async fn train(
         &self,
         store: &Store,
-        machine: &Machine,
-        watch: &mut dyn FnMut(Happens<'_>),
+        resources: &TrainingResources,
+        watch: &mut dyn FnMut(StudyEvent<'_>),
     ) -> Result<(), StudyRunError> {
         let Some((_, (first, _))) = self.trials.first() else { return Ok(()) };
-        let mut runner = Runner::new(self.start(&self.lines[*first]).clone(), machine.clone());
+        let mut runner = Runner::new(self.start(&self.lines[*first]).clone(), resources.clone());
         for (number, (name, (at, split))) in (1..).zip(&self.trials) {
             let line = &self.lines[*at];
-            watch(Happens::Trial { number, of: self.trials.len(), line, split: *split });
+            watch(StudyEvent::Trial { number, of: self.trials.len(), line, split: *split });
             if let Some(record) = TrialRecord::find(store, name).await?.filter(TrialRecord::is_complete) {
-                watch(Happens::Trained(&record, true));
+                watch(StudyEvent::Trained(&record, true));
                 continue;
             }
             let trial = self.trial(*at, *split)?.expect("it was planned");
             runner.restart(self.start(line).clone());
             let trained = block_in_place(|| {
-                runner.run(&trial, store, &Handle::current(), &mut |event| watch(Happens::Training(event)))
+                runner.run(&trial, store, &Handle::current(), &mut |event| watch(StudyEvent::Training(event)))
             });
             let variant = line.variant.clone();
             let record = trained.map_err(|source| StudyRunError::Train { variant, split: *split, source })?;
-            watch(Happens::Trained(&record, false));
+            watch(StudyEvent::Trained(&record, false));
         }
         Ok(())
     }
@@ -118,8 +118,8 @@ impl Plan {
     async fn test(
         &self,
         store: &Store,
-        machine: &Machine,
-        watch: &mut dyn FnMut(Happens<'_>),
+        resources: &TrainingResources,
+        watch: &mut dyn FnMut(StudyEvent<'_>),
     ) -> Result<(), StudyRunError> {
         for (number, (name, (at, split))) in (1..).zip(&self.evaluations) {
             if is_there(store, name).await? {
@@ -129,22 +129,22 @@ impl Plan {
             let trial = self.cells[*at][split - 1].trial.as_deref();
             let evaluation = self.evaluation(*at, *split, trial).expect("it was planned");
             let (of, pictures) = (self.evaluations.len(), evaluation.pictures.len());
-            watch(Happens::Test { number, of, line, pictures });
+            watch(StudyEvent::Test { number, of, line, pictures });
             let judge = self.judge(line, trial, store).await?;
             let tested = block_in_place(|| {
-                let each = &mut |done| watch(Happens::Tested(done));
-                judge.evaluate(&evaluation, (store, &Handle::current()), machine, each)
+                let each = &mut |done| watch(StudyEvent::Tested(done));
+                judge.evaluate(&evaluation, (store, &Handle::current()), resources, each)
             });
             tested.map_err(|source| StudyRunError::Evaluate { variant: line.variant.clone(), source })?;
         }
         Ok(())
     }
 
-    async fn judge(&self, line: &Line, trial: Option<&str>, store: &Store) -> Result<Judge, StudyRunError> {
+    async fn judge(&self, line: &Line, trial: Option<&str>, store: &Store) -> Result<Evaluator, StudyRunError> {
         let start = self.start(line);
-        let Some(name) = trial else { return Ok(Judge::handcrafted(start)) };
+        let Some(name) = trial else { return Ok(Evaluator::handcrafted(start)) };
         let record = TrialRecord::find(store, name).await?.expect("trials come before tests");
-        let judge = Judge::of_trial(&record, start, store).await;
+        let judge = Evaluator::of_trial(&record, start, store).await;
         judge.map_err(|source| StudyRunError::Evaluate { variant: line.variant.clone(), source })
     }
 

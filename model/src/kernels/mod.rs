@@ -25,7 +25,7 @@ use candle_core::{Error, Result};
 use half::{bf16, f16};
 
 use crate::visual::Parts;
-use crate::{Activation, Arithmetic, Operations, Options, Sees};
+use crate::{Activation, Arithmetic, Operations, Options, ViewMode};
 use lane::{KernelLanes, Lanes};
 use steps::Step;
 use tower::KernelTower;
@@ -100,8 +100,8 @@ pub(crate) fn lanes(parts: &Parts, options: &Options) -> Result<Option<Arc<dyn L
 }
 
 /// Views in a sequence.
-pub(crate) fn views_of(sees: Sees) -> usize {
-    if sees == Sees::Both { 2 } else { 1 }
+pub(crate) fn views_of(sees: ViewMode) -> usize {
+    if sees == ViewMode::Both { 2 } else { 1 }
 }
 
 fn built<M: Machine>(machine: M, parts: &Parts, views: usize) -> Result<Option<Arc<dyn Lanes>>> {

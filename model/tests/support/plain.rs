@@ -5,7 +5,7 @@
 
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::{sigmoid, softmax};
-use dqa_model::{Origin, Placement, Rgb8, Sees, Views, whole_view};
+use dqa_model::{Origin, Placement, Rgb8, ViewMode, Views, whole_view};
 
 use super::Model;
 
@@ -74,7 +74,7 @@ pub(crate) struct PlainPicture {
 /// A model in plain form.
 pub(crate) struct PlainForm<'a> {
     pub(crate) model: &'a Model,
-    pub(crate) sees: Sees,
+    pub(crate) sees: ViewMode,
     pub(crate) oddities: &'a Oddities,
 }
 
@@ -99,7 +99,7 @@ impl PlainForm<'_> {
     /// Windows as pictures of 224 pixels.
     fn windows(&self, picture: &Rgb8, views: &Views) -> Vec<Rgb8> {
         let origins = match (self.sees, views.placement) {
-            (Sees::Global, _) => return vec![picture.clone()],
+            (ViewMode::Global, _) => return vec![picture.clone()],
             (_, Placement::Stride(stride)) => self.on_lattice(picture, views.window, stride as usize),
             _ => views.origins(picture.width(), picture.height()),
         };
@@ -269,10 +269,10 @@ impl PlainForm<'_> {
         };
         let class = self.weight("vision_model.embeddings.class_embedding").unsqueeze(0);
         let mut parts = vec![repeated(&(class.unwrap() + self.positions(0, 1)).unwrap())];
-        if self.sees != Sees::Global {
+        if self.sees != ViewMode::Global {
             parts.push(self.tokens(windows, true));
         }
-        if self.sees != Sees::Local {
+        if self.sees != ViewMode::Local {
             let tokens = self.tokens(std::slice::from_ref(whole), self.oddities.whole_has_the_windows_positions);
             parts.push(repeated(&tokens.squeeze(0).unwrap()));
         }

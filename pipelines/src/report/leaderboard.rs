@@ -13,7 +13,7 @@ use dqa_stats::{self as stats, Comparison, Rank, Ranking, SceneScores};
 pub(super) const NOT_TESTABLE: &str = "not testable";
 
 /// A data set's tables, and what those over all data sets are made of.
-pub(super) struct Board {
+pub(super) struct Leaderboard {
     pub(super) table: Vec<LeaderboardRow>,
     pub(super) comparisons: Vec<ComparisonRow>,
     /// Algorithms are numbered by their places in the run's list.
@@ -26,7 +26,7 @@ pub(super) fn of(
     head: &Head<'_>,
     (algorithms, hazy): (&[AlgorithmName], Option<&AlgorithmName>),
     options: &ReportOptions,
-) -> Board {
+) -> Leaderboard {
     // Without a score there is nothing to compare.
     let scored = |place: &usize| rows.score[rows.algorithms[*place].1.clone()].iter().any(|score| !score.is_nan());
     let places: Vec<usize> = (0..rows.algorithms.len()).filter(scored).collect();
@@ -53,12 +53,12 @@ pub(super) fn of(
     let dataset = Some(head.dataset.to_string());
     let comparisons = pairs(&ranking, head, algorithms, options);
     let comparisons = comparisons.map(|row| ComparisonRow { dataset: dataset.clone(), ..row }).collect();
-    Board { table, comparisons, ranking }
+    Leaderboard { table, comparisons, ranking }
 }
 
 /// The tables over all data sets, each counting the same; empty where there is only one.
 pub(super) fn across(
-    boards: &[Board],
+    boards: &[Leaderboard],
     head: &Head<'_>,
     algorithms: &[AlgorithmName],
     options: &ReportOptions,

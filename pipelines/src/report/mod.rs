@@ -335,7 +335,7 @@ fn assemble(
     record: &RunRecord,
     options: &ReportOptions,
     algorithms: &[AlgorithmName],
-    (correlations, boards): (Vec<CorrelationRow>, Vec<leaderboard::Board>),
+    (correlations, boards): (Vec<CorrelationRow>, Vec<leaderboard::Leaderboard>),
 ) -> Report {
     let tables: Vec<&[LeaderboardRow]> = boards.iter().map(|board| board.table.as_slice()).collect();
     let cross_dataset = cross_dataset::of(&tables);

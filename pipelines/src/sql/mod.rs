@@ -46,7 +46,7 @@ use crate::tables::runs::{self, RUNS, RunRow};
 use crate::tables::scores::{self, SCORES};
 use crate::tables::studies::{self, STUDIES};
 use crate::tables::study_splits::{self, STUDY_SPLITS};
-use crate::tune::TRIALS;
+use crate::train::TRIALS;
 
 /// The store's address within a session, whatever kind of store it is.
 const STORE: &str = "dqa://store/";

@@ -35,7 +35,7 @@ pub enum Format {
 
 /// Why rows are not all written.
 #[derive(Debug, thiserror::Error)]
-pub enum OutputError {
+pub enum QueryOutputError {
     /// The query failed on its way.
     #[error("the query failed")]
     Query(#[source] Said),
@@ -54,7 +54,7 @@ pub enum OutputError {
 ///
 /// # Errors
 /// As [`write_rows`].
-pub async fn write(frame: DataFrame, format: Format, to: impl Write + Send) -> Result<(), OutputError> {
+pub async fn write(frame: DataFrame, format: Format, to: impl Write + Send) -> Result<(), QueryOutputError> {
     write_rows(frame.execute_stream().await.map_err(failed)?, format, to).await
 }
 
@@ -66,27 +66,27 @@ pub async fn write_rows(
     mut batches: SendableRecordBatchStream,
     format: Format,
     mut to: impl Write + Send,
-) -> Result<(), OutputError> {
+) -> Result<(), QueryOutputError> {
     let schema: SchemaRef = batches.schema();
     if format == Format::Parquet {
-        let mut writer = parquet_file::writer(&schema, &[], &mut to).map_err(OutputError::Parquet)?;
+        let mut writer = parquet_file::writer(&schema, &[], &mut to).map_err(QueryOutputError::Parquet)?;
         while let Some(batch) = batches.try_next().await.map_err(failed)? {
-            writer.write(&batch).map_err(OutputError::Parquet)?;
+            writer.write(&batch).map_err(QueryOutputError::Parquet)?;
         }
-        writer.close().map_err(OutputError::Parquet)?;
-        return to.flush().map_err(OutputError::Write);
+        writer.close().map_err(QueryOutputError::Parquet)?;
+        return to.flush().map_err(QueryOutputError::Write);
     }
     let mut text = Text { format, schema, waiting: Vec::new(), begun: false };
     while let Some(batch) = batches.try_next().await.map_err(failed)? {
-        let encoded = text.encode(batch).map_err(OutputError::Encode)?;
-        to.write_all(&encoded).map_err(OutputError::Write)?;
+        let encoded = text.encode(batch).map_err(QueryOutputError::Encode)?;
+        to.write_all(&encoded).map_err(QueryOutputError::Write)?;
     }
-    let encoded = text.end().map_err(OutputError::Encode)?;
-    to.write_all(&encoded).and_then(|()| to.flush()).map_err(OutputError::Write)
+    let encoded = text.end().map_err(QueryOutputError::Encode)?;
+    to.write_all(&encoded).and_then(|()| to.flush()).map_err(QueryOutputError::Write)
 }
 
-fn failed(error: DataFusionError) -> OutputError {
-    OutputError::Query(error.into())
+fn failed(error: DataFusionError) -> QueryOutputError {
+    QueryOutputError::Query(error.into())
 }
 
 /// Batches as text.
@@ -145,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    async fn written(sql: &str, format: Format) -> Result<Vec<u8>, OutputError> {
+    async fn written(sql: &str, format: Format) -> Result<Vec<u8>, QueryOutputError> {
         let context = SessionContext::new_with_config(SessionConfig::new().with_batch_size(1000));
         let mut bytes = Vec::new();
         write(context.sql(sql).await.unwrap(), format, &mut bytes).await?;
@@ -195,8 +195,8 @@ mod tests {
     #[tokio::test]
     async fn what_fails_on_the_way_is_told_apart() {
         let fails = "SELECT 1 / (value - 5000) FROM generate_series(1, 9000)";
-        assert!(matches!(written(fails, Format::Json).await.unwrap_err(), OutputError::Query(_)));
-        assert!(matches!(written("SELECT [1, 2]", Format::Csv).await.unwrap_err(), OutputError::Encode(_)));
+        assert!(matches!(written(fails, Format::Json).await.unwrap_err(), QueryOutputError::Query(_)));
+        assert!(matches!(written("SELECT [1, 2]", Format::Csv).await.unwrap_err(), QueryOutputError::Encode(_)));
         struct Closed;
         impl Write for Closed {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -207,6 +207,6 @@ mod tests {
             }
         }
         let frame = SessionContext::new().sql("SELECT 1").await.unwrap();
-        assert!(matches!(write(frame, Format::Csv, Closed).await.unwrap_err(), OutputError::Write(_)));
+        assert!(matches!(write(frame, Format::Csv, Closed).await.unwrap_err(), QueryOutputError::Write(_)));
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evaluation::Pool;
 use crate::names::near;
-use crate::tune::{Select, Setup, SetupError};
+use crate::train::{Select, Setup, SetupError};
 
 /// The studies that come with the program: name and text.
 pub const READY: [(&str, &str); 6] = [
@@ -274,7 +274,7 @@ fn setting(text: &str) -> Result<(String, toml::Value), StudyError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tune::Tune;
+    use crate::train::Tune;
 
     #[test]
     fn every_study_that_comes_with_the_program_can_be_read() {

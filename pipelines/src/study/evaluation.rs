@@ -14,7 +14,7 @@ use crate::digest;
 use crate::names::DatasetName;
 use crate::tables::evaluations::EVALUATIONS;
 use crate::tables::parquet_file;
-use crate::tune::{Measures, TrialPicture};
+use crate::train::{Measures, TrialPicture};
 
 /// Another one is another way to score or pool: evaluations of an older one are not taken for done.
 const VERSION: u32 = 1;

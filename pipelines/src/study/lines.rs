@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::definition::{Definition, LeaveOut, StudyError, Variant};
 use super::evaluation::Pool;
 use crate::names::{AlgorithmName, DatasetName};
-use crate::tune::Setup;
+use crate::train::Setup;
 
 /// What of a data set decides the lines.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use crate::store::{Store, StoreError};
 use crate::tables::parquet_file;
 use crate::tables::studies::{self, STUDIES, StudyRow};
 use crate::tables::study_splits::{self, STUDY_SPLITS, StudySplitRow};
-use crate::tune::Measures;
+use crate::train::Measures;
 use dqa_stats::{OverSplits, over_splits};
 
 /// A study with its results.

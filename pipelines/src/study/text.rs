@@ -7,7 +7,7 @@ use super::{Line, Outcome, Pool};
 use crate::report::text::Side::{self, Left, Right};
 use crate::report::text::{aligned, interval, number, p_value};
 use crate::tables::studies::{self, StudyRow};
-use crate::tune::{Select, Setup};
+use crate::train::{Select, Setup};
 
 /// A column: its head, its side, and what a row has in it.
 type Column = (&'static str, Side, fn(&StudyRow) -> String);

@@ -12,9 +12,9 @@ use dqa_pipelines::plan::ShardPicture;
 use dqa_pipelines::store::StoreResolver;
 use dqa_pipelines::tables::scores::{ScoreRow, Spread};
 use dqa_proto::v1::{DeviceClass, FailureKind};
-use dqa_worker::cluster::{self, Order, Scorers, Seat, Settings, Trouble};
+use dqa_worker::cluster::{self, DeviceSlot, Settings, ShardExecutor, ShardFailure, ShardTask};
 use dqa_worker::net::Tls;
-use dqa_worker::program::{self, Done};
+use dqa_worker::program::{self, ExitStatus};
 use dqa_worker::shard::ShardOutcome;
 
 /// Workers that score nothing.
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
             runtime.block_on(worker)??;
         }
         runtime.shutdown_background();
-        Ok(Done::All)
+        Ok(ExitStatus::All)
     })
 }
 
@@ -71,7 +71,7 @@ struct StandIn {
     addresses: StoreResolver,
 }
 
-impl Scorers for StandIn {
+impl ShardExecutor for StandIn {
     fn class(&self) -> DeviceClass {
         DeviceClass::Cpu
     }
@@ -80,7 +80,7 @@ impl Scorers for StandIn {
         vec!["stand-in".to_owned()]
     }
 
-    fn score(&self, order: &Order, seat: &Seat) -> Result<ShardOutcome, Trouble> {
+    fn score(&self, order: &ShardTask, seat: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
         let started = Instant::now();
         seat.begin();
         std::thread::sleep(self.takes);
@@ -100,7 +100,7 @@ impl Scorers for StandIn {
             raters: picture.raters,
         };
         let rows: Vec<ScoreRow> = shard.pictures.iter().map(row).collect();
-        let of_store = |error| Trouble::new(FailureKind::Store, error);
+        let of_store = |error| ShardFailure::new(FailureKind::Store, error);
         let store = self.addresses.open(&shard.store).map_err(of_store)?;
         let (key, part) = (shard.key(), parts::encode(shard, &rows, &[]));
         seat.runtime.block_on(store.put(&key, part)).map_err(of_store)?;

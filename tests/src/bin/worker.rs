@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use dqa_proto::v1::{DeviceClass, FailureKind};
 use dqa_worker::cli::run;
 use dqa_worker::cluster::models::Models;
-use dqa_worker::cluster::{Order, Scorers, Seat, Trouble};
+use dqa_worker::cluster::{DeviceSlot, ShardExecutor, ShardFailure, ShardTask};
 use dqa_worker::program;
 use dqa_worker::shard::ShardOutcome;
 
@@ -67,7 +67,7 @@ struct Faulty {
     faults: Faults,
 }
 
-impl Scorers for Faulty {
+impl ShardExecutor for Faulty {
     fn class(&self) -> DeviceClass {
         self.models.class()
     }
@@ -76,7 +76,7 @@ impl Scorers for Faulty {
         self.models.devices()
     }
 
-    fn score(&self, order: &Order, seat: &Seat) -> Result<ShardOutcome, Trouble> {
+    fn score(&self, order: &ShardTask, seat: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
         let has = |image: &Option<String>| {
             image.as_ref().is_some_and(|image| order.shard.pictures.iter().any(|picture| picture.image.contains(image)))
         };
@@ -94,7 +94,7 @@ impl Scorers for Faulty {
         assert!(!has(&self.faults.panic), "a panic to order");
         if has(&self.faults.broken) {
             let message = "CUDA_ERROR_ILLEGAL_ADDRESS, to order".to_owned();
-            return Err(Trouble { kind: FailureKind::Device, message, is_fatal: true });
+            return Err(ShardFailure { kind: FailureKind::Device, message, is_fatal: true });
         }
         self.models.score(order, seat)
     }

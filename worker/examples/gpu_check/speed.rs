@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 use candle_core::Device;
 use dqa_model::device::{self, Ceilings};
-use dqa_model::tune::{Example, Trainer, TuneOptions, Tunes};
+use dqa_model::train::{Example, Trainer, TuneOptions, Tunes};
 use dqa_model::{Arithmetic, Prepared, Rgb8, Views};
 use dqa_testkit::Picture;
 use dqa_worker::decode::Limits;

@@ -14,7 +14,7 @@ use dqa_pipelines::trained_on::TrainedOn;
 use crate::decode::Limits;
 use crate::engine::Settings;
 use crate::models::{self, OpenError, Opened, Training};
-use crate::program::{advise, note};
+use crate::program::{note, with_hint};
 
 /// Flags that say with what to score.
 #[derive(Clone, Debug, clap::Args)]
@@ -221,16 +221,16 @@ pub fn device(name: &str) -> anyhow::Result<Device> {
         return Ok(Device::Cpu);
     }
     let Some(ordinal) = name.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok()) else {
-        return Err(advise(anyhow!("`{name}` is no device"), "--device takes cpu, or cuda:0 and so on"));
+        return Err(with_hint(anyhow!("`{name}` is no device"), "--device takes cpu, or cuda:0 and so on"));
     };
     if !cfg!(feature = "cuda") {
         let error = anyhow!("device {name} was asked for, and this program was built without CUDA");
-        return Err(advise(error, "build it with --features cuda, or score with --device cpu"));
+        return Err(with_hint(error, "build it with --features cuda, or score with --device cpu"));
     }
     dqa_model::device::open_cuda(ordinal).map_err(|error| {
         let hint =
             "nvidia-smi lists the GPUs; CUDA's libraries are looked for in LD_LIBRARY_PATH; --device cpu runs here";
-        advise(anyhow!(error), hint)
+        with_hint(anyhow!(error), hint)
     })
 }
 
@@ -251,7 +251,7 @@ fn open_prompts(file: &Path, config: &ClipConfig) -> anyhow::Result<Prompts> {
 
 fn advised(error: OpenError) -> anyhow::Error {
     match error.hint() {
-        Some(hint) => advise(error.into(), hint),
+        Some(hint) => with_hint(error.into(), hint),
         None => error.into(),
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::decode::{ErrorCode, PictureError};
 use crate::engine::Outcome;
-use crate::program::{Format, Unwritten};
+use crate::program::{Format, OutputError};
 
 /// Writes results in one format. The last step before the pipe: what it fails with is the pipe's fault.
 pub(super) struct Output {
@@ -41,7 +41,7 @@ impl Failure {
 }
 
 impl Output {
-    pub(super) fn new(format: Format, with_windows: bool) -> Result<Output, Unwritten> {
+    pub(super) fn new(format: Format, with_windows: bool) -> Result<Output, OutputError> {
         let mut output = Output { out: BufWriter::new(stdout().lock()), format, with_windows };
         match format {
             Format::Table => writeln!(output.out, "{:>8} {:>7} {:>11}  image", "score", "windows", "size"),
@@ -55,7 +55,7 @@ impl Output {
     }
 
     /// Writes one picture's result and sends it off.
-    pub(super) fn write(&mut self, image: &Path, outcome: &Outcome) -> Result<(), Unwritten> {
+    pub(super) fn write(&mut self, image: &Path, outcome: &Outcome) -> Result<(), OutputError> {
         let scored = outcome.score.as_ref().ok();
         let row = Row {
             image: &image.to_string_lossy(),

@@ -13,9 +13,9 @@ use dqa_proto::v1::DeviceClass;
 
 use super::model::{MachineArgs, device, shown};
 use crate::cluster::models::{Models, Seats};
-use crate::cluster::{self, Ended, Scorers, Settings};
+use crate::cluster::{self, Ended, Settings, ShardExecutor};
 use crate::net::{TlsArgs, Token, listen_address, url_host};
-use crate::program::{Done, advise};
+use crate::program::{ExitStatus, with_hint};
 use crate::telemetry;
 
 /// EX_TEMPFAIL of sysexits.h: start me again.
@@ -111,7 +111,7 @@ impl NoLimitArgs {
         };
         let variable = name.to_uppercase().replace('-', "_");
         let error = anyhow!("a worker takes no --{name} (DQA_{variable}): each run says how large its pictures may be");
-        Err(advise(error, "give it to `dqa-coord submit`; --picture-mib bounds a worker's memory"))
+        Err(with_hint(error, "give it to `dqa-coord submit`; --picture-mib bounds a worker's memory"))
     }
 }
 
@@ -119,7 +119,7 @@ impl NoLimitArgs {
 ///
 /// # Errors
 /// As [`run_with`], and for devices that are not there.
-pub fn run(args: &Args) -> anyhow::Result<Done> {
+pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     run_with(args, Arc::new(models(args)?))
 }
 
@@ -146,7 +146,7 @@ pub fn models(args: &Args) -> anyhow::Result<Models> {
 ///
 /// # Errors
 /// As [`cluster::run`].
-pub fn run_with(args: &Args, scorers: Arc<dyn Scorers>) -> anyhow::Result<Done> {
+pub fn run_with(args: &Args, scorers: Arc<dyn ShardExecutor>) -> anyhow::Result<ExitStatus> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let settings = Settings {
         coordinators: args.coordinator.clone(),
@@ -169,8 +169,8 @@ pub fn run_with(args: &Args, scorers: Arc<dyn Scorers>) -> anyhow::Result<Done> 
     // What reads ahead for nobody any more is not waited for.
     runtime.shutdown_background();
     Ok(match ended? {
-        Ended::Drained => Done::All,
-        Ended::Broken => Done::Restart,
+        Ended::Drained => ExitStatus::All,
+        Ended::Broken => ExitStatus::Restart,
     })
 }
 
@@ -193,7 +193,7 @@ fn devices(text: &str) -> anyhow::Result<(DeviceClass, Vec<(String, Device)>)> {
     for name in text.split(',').map(str::trim) {
         if !name.starts_with("cuda:") {
             let error = anyhow!("`{text}` names no devices that one worker can have");
-            return Err(advise(error, "--devices takes cpu, or cuda:0,cuda:1 and so on, or cuda:all"));
+            return Err(with_hint(error, "--devices takes cpu, or cuda:0,cuda:1 and so on, or cuda:all"));
         }
         if found.iter().any(|(other, _)| other == name) {
             bail!("device {name} is named twice");
@@ -207,7 +207,7 @@ fn usual_cache() -> anyhow::Result<PathBuf> {
     let caches = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
         (Some(caches), _) if !caches.is_empty() => PathBuf::from(caches),
         (_, Some(home)) => PathBuf::from(home).join(".cache"),
-        _ => return Err(advise(anyhow!("there is no folder for caches"), "give --cache, or set HOME")),
+        _ => return Err(with_hint(anyhow!("there is no folder for caches"), "give --cache, or set HOME")),
     };
     Ok(caches.join("dqa/models"))
 }

@@ -15,7 +15,7 @@ use super::model::{Loaded, ModelArgs};
 use super::output::Output;
 use super::progress::Progress;
 use crate::engine::{self, Report, Settings};
-use crate::program::{Done, Format, Unwritten, note};
+use crate::program::{ExitStatus, Format, OutputError, note};
 
 /// Scores pictures and prints one result each.
 #[derive(clap::Args)]
@@ -41,21 +41,21 @@ pub(super) struct Args {
     dry_run: bool,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let inputs = Inputs::of(&args.paths)?;
     inputs.lines().for_each(|line| note(format_args!("{line}")));
     let are_all = inputs.are_all();
     let Loaded { scorer, settings, .. } = args.model.load()?;
     if args.dry_run {
         print_plan(&inputs.pictures)?;
-        return Ok(Done::All);
+        return Ok(ExitStatus::All);
     }
     let report = score(args, &scorer, &settings, inputs.pictures)?;
     print_report(&report, settings.decode_threads);
-    Ok(if report.failed == 0 && are_all { Done::All } else { Done::SomeFailed })
+    Ok(if report.failed == 0 && are_all { ExitStatus::All } else { ExitStatus::SomeFailed })
 }
 
-fn print_plan(pictures: &[PathBuf]) -> Result<(), Unwritten> {
+fn print_plan(pictures: &[PathBuf]) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     for picture in pictures {
         writeln!(out, "{}", picture.display())?;

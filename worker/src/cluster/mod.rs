@@ -11,21 +11,21 @@
 //! all and its content does not depend on who makes it, so that a worker may die, be given up too early or do a thing
 //! twice, and nothing is lost or wrong.
 
-mod attend;
 mod codec;
-mod flight;
 pub mod models;
 mod node;
-mod order;
 mod poll;
 mod run;
+mod session;
+mod shard_task;
+mod shuffle_client;
 mod sweep;
 
 pub use codec::Codec;
-pub use flight::Flight;
-pub use node::{Scorers, Seat, Trouble};
-pub use order::Order;
+pub use node::{DeviceSlot, ShardExecutor, ShardFailure};
 pub use run::{Ended, RunError, Settings, run};
+pub use shard_task::ShardTask;
+pub use shuffle_client::ShuffleClient;
 pub use sweep::JOB_FILES_KEPT;
 
 use dqa_proto::v1::{DeviceClass, FailureKind};

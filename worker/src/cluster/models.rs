@@ -17,8 +17,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 use tracing::info;
 
-use super::Order;
-use super::node::{Scorers, Seat, Trouble};
+use super::ShardTask;
+use super::node::{DeviceSlot, ShardExecutor, ShardFailure};
 use crate::engine::Settings;
 use crate::models;
 use crate::shard::{ShardError, ShardOutcome, ShardScorer};
@@ -56,7 +56,7 @@ impl Models {
         Models { class, seats, loaded, files: Files::new(cache) }
     }
 
-    fn scorer(&self, order: &Order, seat: &Seat) -> Result<ShardScorer, Trouble> {
+    fn scorer(&self, order: &ShardTask, seat: &DeviceSlot) -> Result<ShardScorer, ShardFailure> {
         let loading = {
             let mut entries = self.loaded[seat.device].lock().unwrap_or_else(PoisonError::into_inner);
             let fingerprint = &order.model.fingerprint;
@@ -77,13 +77,13 @@ impl Models {
         Ok(slot.get().expect("it was set just now").counted_in(seat.progress.clone()))
     }
 
-    fn load(&self, order: &Order, seat: &Seat) -> Result<ShardScorer, Trouble> {
+    fn load(&self, order: &ShardTask, seat: &DeviceSlot) -> Result<ShardScorer, ShardFailure> {
         let Seats { device, shown, settings } = &self.seats[seat.device];
-        let wrong = |error| Trouble::new(FailureKind::Model, error);
+        let wrong = |error| ShardFailure::new(FailureKind::Model, error);
         let (weights, prompts) = self.files.open(&order.shard.store, &order.model, &seat.runtime)?;
         // The files are the run's: what fails now is this machine.
         let scorer = build(&order.model, &weights, &prompts, device);
-        let scorer = scorer.map_err(|error| Trouble::new(FailureKind::Device, error))?;
+        let scorer = scorer.map_err(|error| ShardFailure::new(FailureKind::Device, error))?;
         let found = scorer.fingerprint().to_string();
         if found != order.model.fingerprint {
             let wanted = &order.model.fingerprint;
@@ -97,7 +97,7 @@ impl Models {
     }
 }
 
-impl Scorers for Models {
+impl ShardExecutor for Models {
     fn class(&self) -> DeviceClass {
         self.class
     }
@@ -106,7 +106,7 @@ impl Scorers for Models {
         self.seats.iter().map(|seat| seat.shown.clone()).collect()
     }
 
-    fn score(&self, order: &Order, seat: &Seat) -> Result<ShardOutcome, Trouble> {
+    fn score(&self, order: &ShardTask, seat: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
         let scorer = self.scorer(order, seat)?;
         seat.begin();
         scorer.score(&order.shard, &seat.runtime, &seat.stop).map_err(|error| {
@@ -118,7 +118,7 @@ impl Scorers for Models {
             };
             // An error poisons a CUDA context: whatever comes after it in this process fails too.
             let is_fatal = kind == FailureKind::Device && !self.seats[seat.device].device.is_cpu();
-            Trouble { is_fatal, ..Trouble::new(kind, error) }
+            ShardFailure { is_fatal, ..ShardFailure::new(kind, error) }
         })
     }
 }
@@ -150,14 +150,14 @@ impl Files {
         Files { cache, addresses: StoreResolver::default(), fetching: Mutex::default() }
     }
 
-    fn open(&self, store: &str, spec: &ModelSpec, runtime: &Handle) -> Result<(ClipWeights, PromptMode), Trouble> {
-        let wrong = |error: anyhow::Error| Trouble::new(FailureKind::Model, error);
+    fn open(&self, store: &str, spec: &ModelSpec, runtime: &Handle) -> Result<(ClipWeights, PromptMode), ShardFailure> {
+        let wrong = |error: anyhow::Error| ShardFailure::new(FailureKind::Model, error);
         let fetch = |file: &ModelFile| self.fetch(store, file, runtime);
         let weights = if spec.weights.is_empty() {
             models::weights(&shipped(&spec.name).map_err(wrong)?, true).map_err(|error| wrong(error.into()))?
         } else {
             let files: Vec<PathBuf> = spec.weights.iter().map(fetch).collect::<Result<_, _>>()?;
-            let here = |error: anyhow::Error| Trouble::new(FailureKind::Internal, error);
+            let here = |error: anyhow::Error| ShardFailure::new(FailureKind::Internal, error);
             let folder = self.folder(spec, &files).map_err(here)?;
             ClipWeights::open(&folder).map_err(|error| here(error.into()))?
         };
@@ -173,8 +173,8 @@ impl Files {
     }
 
     /// A file of this node with the content that the digest says: from the cache, or from the store.
-    fn fetch(&self, store: &str, file: &ModelFile, runtime: &Handle) -> Result<PathBuf, Trouble> {
-        file.check().map_err(|error| Trouble::new(FailureKind::Model, error))?;
+    fn fetch(&self, store: &str, file: &ModelFile, runtime: &Handle) -> Result<PathBuf, ShardFailure> {
+        file.check().map_err(|error| ShardFailure::new(FailureKind::Model, error))?;
         // The name's ending says what is in a file.
         let path = self.cache.join(format!("{}-{}", &file.digest[..32], file.name));
         let _alone = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,18 +184,18 @@ impl Files {
         }
         let of_store = |error: StoreError| {
             let kind = if error.is_not_found() { FailureKind::Model } else { FailureKind::Store };
-            Trouble::new(kind, error)
+            ShardFailure::new(kind, error)
         };
         let store = self.addresses.open(store).map_err(of_store)?;
         match runtime.block_on(download(&store, file, &self.cache)) {
             Ok(whole) => {
-                whole.persist(&path).map_err(|error| Trouble::new(FailureKind::Internal, error))?;
+                whole.persist(&path).map_err(|error| ShardFailure::new(FailureKind::Internal, error))?;
                 info!(file = file.name, bytes = file.bytes, "model's file fetched");
                 Ok(path)
             }
             Err(DownloadError::Store(error)) => Err(of_store(error)),
-            Err(error @ DownloadError::Content { .. }) => Err(Trouble::new(FailureKind::Model, error)),
-            Err(error) => Err(Trouble::new(FailureKind::Store, error)),
+            Err(error @ DownloadError::Content { .. }) => Err(ShardFailure::new(FailureKind::Model, error)),
+            Err(error) => Err(ShardFailure::new(FailureKind::Store, error)),
         }
     }
 

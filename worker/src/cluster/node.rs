@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock};
 use tracing::{Instrument, error, info, info_span, warn};
 
-use super::{Order, kind_name};
+use super::{ShardTask, kind_name};
 use crate::shard::operator::{Cause, Scores};
 use crate::shard::{Progress, ShardOutcome, Stop};
 use crate::telemetry::metrics;
@@ -28,7 +28,7 @@ const NOTICE_MAX: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Where one shard is scored.
-pub struct Seat {
+pub struct DeviceSlot {
     /// Which of the devices.
     pub device: usize,
     /// Reads for it.
@@ -40,7 +40,7 @@ pub struct Seat {
     begun: Arc<OnceLock<Instant>>,
 }
 
-impl Seat {
+impl DeviceSlot {
     /// The model is there, and the shard goes to the device: from now on it has its deadline.
     pub fn begin(&self) {
         self.begun.get_or_init(Instant::now);
@@ -50,7 +50,7 @@ impl Seat {
 /// Why a shard was not scored.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Trouble {
+pub struct ShardFailure {
     /// What kind of trouble.
     pub kind: FailureKind,
     /// What happened, with its causes.
@@ -59,32 +59,32 @@ pub struct Trouble {
     pub is_fatal: bool,
 }
 
-impl Trouble {
+impl ShardFailure {
     /// Of a kind, with all its causes.
-    pub fn new(kind: FailureKind, error: impl Into<anyhow::Error>) -> Trouble {
+    pub fn new(kind: FailureKind, error: impl Into<anyhow::Error>) -> ShardFailure {
         let error: anyhow::Error = error.into();
-        Trouble { kind, message: causes(error.as_ref()).to_string(), is_fatal: false }
+        ShardFailure { kind, message: causes(error.as_ref()).to_string(), is_fatal: false }
     }
 }
 
 /// What scores a shard on a seat. Here it is a model on a device; tests put in others.
-pub trait Scorers: Send + Sync + 'static {
+pub trait ShardExecutor: Send + Sync + 'static {
     /// What the devices are.
     fn class(&self) -> DeviceClass;
 
     /// The devices, as they are shown.
     fn devices(&self) -> Vec<String>;
 
-    /// Scores a shard and writes its part. Blocks. Says with [`Seat::begin`] when it is on the device.
+    /// Scores a shard and writes its part. Blocks. Says with [`DeviceSlot::begin`] when it is on the device.
     ///
     /// # Errors
     /// Where it could not, with what kind of trouble it was.
-    fn score(&self, order: &Order, seat: &Seat) -> Result<ShardOutcome, Trouble>;
+    fn score(&self, order: &ShardTask, seat: &DeviceSlot) -> Result<ShardOutcome, ShardFailure>;
 }
 
 /// What a worker has under way.
 pub(super) struct Node {
-    scorers: Arc<dyn Scorers>,
+    scorers: Arc<dyn ShardExecutor>,
     runtime: Handle,
     addresses: StoreResolver,
     /// Read by who may have company, written by who must be alone.
@@ -120,7 +120,7 @@ struct Attempt {
 }
 
 impl Node {
-    pub(super) fn new(scorers: Arc<dyn Scorers>, runtime: Handle) -> Arc<Node> {
+    pub(super) fn new(scorers: Arc<dyn ShardExecutor>, runtime: Handle) -> Arc<Node> {
         let load = scorers.devices().iter().map(|_| AtomicUsize::new(0)).collect();
         Arc::new(Node {
             scorers,
@@ -252,7 +252,7 @@ impl Node {
     }
 
     /// Scores an order on the device that has the least to do.
-    async fn attempt(self: &Arc<Node>, order: Order) -> Result<ShardOutcome, Trouble> {
+    async fn attempt(self: &Arc<Node>, order: ShardTask) -> Result<ShardOutcome, ShardFailure> {
         let (alone, beside);
         if order.alone {
             alone = self.company.write().await;
@@ -263,27 +263,31 @@ impl Node {
         }
         let (stop, progress, begun) = self.of(order.attempt);
         if stop.is_stopped() {
-            return Err(Trouble { kind: FailureKind::Stopped, message: "told to stop".to_owned(), is_fatal: false });
+            return Err(ShardFailure {
+                kind: FailureKind::Stopped,
+                message: "told to stop".to_owned(),
+                is_fatal: false,
+            });
         }
         if let Some(outcome) = self.done_already(&order).await? {
             return Ok(outcome);
         }
         let device = (0..self.load.len()).min_by_key(|device| self.load[*device].load(Relaxed)).unwrap_or(0);
         self.load[device].fetch_add(1, Relaxed);
-        let seat = Seat { device, runtime: self.runtime.clone(), stop, progress, begun };
+        let seat = DeviceSlot { device, runtime: self.runtime.clone(), stop, progress, begun };
         let scorers = self.scorers.clone();
         let span = tracing::Span::current();
         let scored = tokio::task::spawn_blocking(move || span.in_scope(|| scorers.score(&order, &seat))).await;
         self.load[device].fetch_sub(1, Relaxed);
-        scored.unwrap_or_else(|panic| Err(Trouble::new(FailureKind::Internal, panic)))
+        scored.unwrap_or_else(|panic| Err(ShardFailure::new(FailureKind::Internal, panic)))
     }
 
     /// Somebody else may have made the part: a worker that was given up too early.
-    async fn done_already(&self, order: &Order) -> Result<Option<ShardOutcome>, Trouble> {
+    async fn done_already(&self, order: &ShardTask) -> Result<Option<ShardOutcome>, ShardFailure> {
         if order.shard.retry_failed {
             return Ok(None);
         }
-        let of_store = |error| Trouble::new(FailureKind::Store, error);
+        let of_store = |error| ShardFailure::new(FailureKind::Store, error);
         let store = self.addresses.open(&order.shard.store).map_err(of_store)?;
         let (key, rows) = (order.shard.key(), order.shard.pictures.len() as u64);
         let found = parts::find(&store, &key, rows).await.map_err(of_store)?;
@@ -301,7 +305,7 @@ impl Node {
         (of.stop.clone(), of.progress.clone(), of.begun.clone())
     }
 
-    fn begin(&self, order: &Order) {
+    fn begin(&self, order: &ShardTask) {
         let attempt = Attempt {
             part: order.shard.part.part.clone(),
             since: Instant::now(),
@@ -315,7 +319,7 @@ impl Node {
         self.changed.notify_one();
     }
 
-    fn end(&self, id: u64, part: String, result: &Result<ShardOutcome, Trouble>) {
+    fn end(&self, id: u64, part: String, result: &Result<ShardOutcome, ShardFailure>) {
         let mut work = self.work();
         let attempt = work.running.remove(&id);
         if let Some(attempt) = &attempt {
@@ -362,7 +366,7 @@ struct Ending<'a> {
     node: &'a Node,
     attempt: u64,
     part: String,
-    result: Result<ShardOutcome, Trouble>,
+    result: Result<ShardOutcome, ShardFailure>,
 }
 
 impl Drop for Ending<'_> {
@@ -376,7 +380,7 @@ pub(super) struct Rows(pub(super) Arc<Node>);
 #[async_trait]
 impl Scores for Rows {
     async fn score(&self, row: &str) -> Result<ShardOutcome, Cause> {
-        let order = Order::from_text(row)?;
+        let order = ShardTask::from_text(row)?;
         let node = self.0.clone();
         let span = info_span!("shard", run = order.run, part = order.shard.part.part, attempt = order.attempt);
         // On the process's own runtime: what reads and writes stores outlives Ballista's.
@@ -386,21 +390,24 @@ impl Scores for Rows {
 }
 
 impl Node {
-    async fn take(self: &Arc<Node>, order: Order) -> Result<ShardOutcome, Trouble> {
-        let lost =
-            Trouble { kind: FailureKind::Internal, message: "its task was broken off".to_owned(), is_fatal: false };
+    async fn take(self: &Arc<Node>, order: ShardTask) -> Result<ShardOutcome, ShardFailure> {
+        let lost = ShardFailure {
+            kind: FailureKind::Internal,
+            message: "its task was broken off".to_owned(),
+            is_fatal: false,
+        };
         self.begin(&order);
         let (attempt, part) = (order.attempt, order.shard.part.part.clone());
         let mut ending = Ending { node: self, attempt, part, result: Err(lost) };
         let result = if self.is_draining.load(Relaxed) {
             let message = "the worker is ending".to_owned();
-            Err(Trouble { kind: FailureKind::HandedBack, message, is_fatal: false })
+            Err(ShardFailure { kind: FailureKind::HandedBack, message, is_fatal: false })
         } else {
             self.attempt(order).await
         };
         let told = match &result {
             Ok(outcome) => Ok(outcome.clone()),
-            Err(trouble) => Err(Trouble { message: trouble.message.clone(), ..*trouble }),
+            Err(trouble) => Err(ShardFailure { message: trouble.message.clone(), ..*trouble }),
         };
         ending.result = told;
         drop(ending);

@@ -30,7 +30,7 @@ use tower::{Service, ServiceExt};
 use tracing::debug;
 
 use super::node::{Node, Rows};
-use super::{Codec, Flight};
+use super::{Codec, ShuffleClient};
 use crate::net::{Caller, MESSAGE_BYTES_MAX, Tls, Token};
 use crate::shard::operator::Scoring;
 
@@ -61,7 +61,7 @@ impl Executing {
     /// Polls for ever; why it ended.
     pub(super) async fn run(self, coordinators: Vec<Channel>, node: Arc<Node>, wake: Arc<Notify>) -> anyhow::Error {
         let scoring = Arc::new(Scoring::by(Arc::new(Rows(node))));
-        let flight = Flight::new(self.tls, self.token.as_ref());
+        let flight = ShuffleClient::new(self.tls, self.token.as_ref());
         let config = move || flight.configure(SessionConfig::new_with_ballista().with_extension(scoring.clone()));
         let registration = ExecutorRegistration {
             id: self.id,

@@ -17,12 +17,12 @@ use tonic::Status;
 use tonic::service::Routes;
 use tracing::{error, info, warn};
 
-use super::attend::Attendance;
-use super::node::{Node, Scorers};
+use super::node::{Node, ShardExecutor};
 use super::poll::Executing;
+use super::session::Session;
 use super::sweep::sweep;
 use crate::net::{Caller, Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Token, channel, guarded, host_of, said};
-use crate::program::{advise, host};
+use crate::program::{host, with_hint};
 
 /// A shard has this long to stop after it was told to, when the worker ends.
 const HAND_BACK_MAX: Duration = Duration::from_secs(20);
@@ -80,7 +80,7 @@ pub enum RunError {
 ///
 /// # Errors
 /// Where it cannot listen, or the coordinator does not want it.
-pub async fn run(settings: Settings, scorers: Arc<dyn Scorers>) -> anyhow::Result<Ended> {
+pub async fn run(settings: Settings, scorers: Arc<dyn ShardExecutor>) -> anyhow::Result<Ended> {
     let Settings { tls, token, insecure, .. } = &settings;
     let guard = Guard::of(token);
     let server = Server::bind(settings.listen, tls.clone(), token.is_some(), *insecure, guard);
@@ -102,7 +102,7 @@ pub async fn run(settings: Settings, scorers: Arc<dyn Scorers>) -> anyhow::Resul
     let (devices, poll, drain) = (scorers.devices(), Arc::new(Notify::new()), Arc::new(Notify::new()));
     let slots = settings.slots * devices.len();
     let id = format!("{}-{}-{:08x}", host(), std::process::id(), rand::random::<u32>());
-    let attendance = Attendance {
+    let attendance = Session {
         node: node.clone(),
         hello: Hello {
             protocol_version: PROTOCOL_VERSION,
@@ -146,7 +146,7 @@ pub async fn run(settings: Settings, scorers: Arc<dyn Scorers>) -> anyhow::Resul
             let hint = refusal.metadata().get(dqa_proto::HINT).and_then(|hint| hint.to_str().ok()).map(str::to_owned);
             let error = anyhow::Error::from(RunError::Refused(refusal));
             Err(match hint {
-                Some(hint) => advise(error, hint),
+                Some(hint) => with_hint(error, hint),
                 None => error,
             })
         }
@@ -159,7 +159,7 @@ pub async fn run(settings: Settings, scorers: Arc<dyn Scorers>) -> anyhow::Resul
 /// Errors with what to do.
 pub(crate) fn advised(error: NetError) -> anyhow::Error {
     match error.hint() {
-        Some(hint) => advise(error.into(), hint),
+        Some(hint) => with_hint(error.into(), hint),
         None => error.into(),
     }
 }

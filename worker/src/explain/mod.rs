@@ -6,7 +6,7 @@ mod sheet;
 
 pub use sheet::{Drawing, drawings};
 
-use dqa_model::{Attention, Explained, Origin, Sees, Views, WindowLook};
+use dqa_model::{Attention, Explained, Origin, ViewMode, Views, WindowLook};
 
 /// Which attention of the class token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Maps {
         let shown_windows = shown.windows(explained.windows.len());
         let looks: Vec<&Attention> =
             explained.windows[shown_windows.clone()].iter().map(|window| shown.look.of(window)).collect();
-        let whole = (views.sees != Sees::Local).then(|| {
+        let whole = (views.sees != ViewMode::Local).then(|| {
             let mut mean = vec![0.0; explained.grid * explained.grid];
             for attention in &looks {
                 let even = in_even_shares(&attention.whole);
@@ -92,7 +92,7 @@ impl Maps {
             laid.add((0, 0), size, &mean, explained.grid);
             laid.mean()
         });
-        if views.sees == Sees::Global {
+        if views.sees == ViewMode::Global {
             return Maps { whole, windows: None, scores: None };
         }
         let side = views.window as usize;

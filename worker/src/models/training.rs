@@ -119,8 +119,8 @@ impl Training {
 mod tests {
     use std::collections::BTreeSet;
 
+    use dqa_pipelines::train::{Splits, SplitsOptions};
     use dqa_pipelines::trained_on::{Scenes, SplitName, TrainingSet};
-    use dqa_pipelines::tune::{Splits, SplitsOptions};
 
     use super::*;
 

@@ -9,7 +9,7 @@ use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::{Arg, Command};
 use toml::{Table, Value};
 
-use super::advise;
+use super::with_hint;
 
 /// Settings that exclude each other: giving one on the command line or in the environment drops the other's value.
 const EXCLUSIVE: [(&str, &str); 2] = [("prompts", "handcrafted"), ("handcrafted", "prompts")];
@@ -31,11 +31,11 @@ pub(super) fn with_file(program: &Command, arguments: Vec<OsString>) -> anyhow::
     for (name, table) in &tables {
         let Value::Table(table) = table else {
             let error = anyhow!("`{name}` in the configuration {shown} is in no section");
-            return Err(advise(error, "put it below a line with a command's name, as in [score]"));
+            return Err(with_hint(error, "put it below a line with a command's name, as in [score]"));
         };
         if !program.get_subcommands().any(|c| c.get_name() == name) {
             let error = anyhow!("the configuration {shown} has an unknown section `{name}`");
-            return Err(advise(error, "a section has the name of a command, as in [score]"));
+            return Err(with_hint(error, "a section has the name of a command, as in [score]"));
         }
         if name == command.get_name() {
             all.extend(to_arguments(command, table, &arguments, &shown)?);
@@ -112,7 +112,7 @@ fn to_arguments(command: &Command, table: &Table, given: &[OsString], shown: &st
     for (key, value) in table {
         let Some(arg) = arg_of(key) else {
             let error = anyhow!("the configuration {shown} has an unknown key `{key}`");
-            return Err(advise(error, "keys are the flags that `--help` lists, without the dashes"));
+            return Err(with_hint(error, "keys are the flags that `--help` lists, without the dashes"));
         };
         let excluded = EXCLUSIVE.iter().any(|(own, other)| own == key && is_on(other));
         if is_given(key) || excluded {

@@ -15,7 +15,7 @@ use crate::telemetry;
 
 /// How a command that ran ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Done {
+pub enum ExitStatus {
     /// All that was asked for: exit code 0.
     All,
     /// It went to its end, and some rows failed: exit code 1.
@@ -40,9 +40,9 @@ pub enum Format {
 /// Standard output did not take a result.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the results")]
-pub struct Unwritten(#[from] io::Error);
+pub struct OutputError(#[from] io::Error);
 
-impl Unwritten {
+impl OutputError {
     /// Its reader went away: it has seen what it wanted.
     fn is_closed_pipe(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
@@ -60,13 +60,13 @@ pub fn command_line() -> String {
 }
 
 /// Runs a program; the first of `arguments` is its name. `act` gets what the rest say.
-pub fn run<C: Parser>(arguments: Vec<OsString>, act: impl FnOnce(C) -> anyhow::Result<Done>) -> ExitCode {
+pub fn run<C: Parser>(arguments: Vec<OsString>, act: impl FnOnce(C) -> anyhow::Result<ExitStatus>) -> ExitCode {
     telemetry::log(log_level(&C::command(), &arguments));
     match parse(arguments).and_then(act) {
-        Ok(Done::All) => ExitCode::SUCCESS,
-        Ok(Done::SomeFailed) => ExitCode::from(1),
-        Ok(Done::Restart) => ExitCode::from(75),
-        Ok(Done::Exit(code)) => ExitCode::from(code),
+        Ok(ExitStatus::All) => ExitCode::SUCCESS,
+        Ok(ExitStatus::SomeFailed) => ExitCode::from(1),
+        Ok(ExitStatus::Restart) => ExitCode::from(75),
+        Ok(ExitStatus::Exit(code)) => ExitCode::from(code),
         Err(error) if error.chain().any(is_closed_pipe) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&error);
@@ -87,7 +87,7 @@ fn log_level(program: &clap::Command, arguments: &[OsString]) -> &'static str {
 }
 
 fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.downcast_ref().is_some_and(Unwritten::is_closed_pipe)
+    cause.downcast_ref().is_some_and(OutputError::is_closed_pipe)
 }
 
 fn parse<C: Parser>(arguments: Vec<OsString>) -> anyhow::Result<C> {
@@ -147,6 +147,6 @@ impl std::error::Error for Advised {
 }
 
 /// Puts a hint with an error.
-pub fn advise(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
+pub fn with_hint(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
     Advised { error, hint: hint.into() }.into()
 }

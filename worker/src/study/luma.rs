@@ -1,11 +1,11 @@
 //! How much there is to see in a window: the standard deviation of its luma.
 
-use dqa_model::{Rgb8, Sees, Views};
+use dqa_model::{Rgb8, ViewMode, Views};
 
 /// In each window of a picture.
 pub(super) fn deviations(picture: &Rgb8, views: &Views) -> Vec<f64> {
     let (width, height) = (picture.width(), picture.height());
-    let size = if views.sees == Sees::Global { (width, height) } else { (views.window, views.window) };
+    let size = if views.sees == ViewMode::Global { (width, height) } else { (views.window, views.window) };
     views.origins(width, height).iter().map(|origin| deviation(picture, (origin.x, origin.y), size)).collect()
 }
 

@@ -13,15 +13,15 @@ use dqa_model::{
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::study::{Evaluation, evaluation_key};
 use dqa_pipelines::tables::{evaluations, parquet_file};
-use dqa_pipelines::tune::{TrialRecord, trial_key};
+use dqa_pipelines::train::{TrialRecord, trial_key};
 use tokio::runtime::Handle;
 
 use crate::decode::PictureError;
-use crate::tune::{Machine, Start};
+use crate::train::{BaseModel, TrainingResources};
 use score::Test;
 
 /// A model that is tested.
-pub struct Judge {
+pub struct Evaluator {
     weights: ClipWeights,
     prompts: PromptMode,
 }
@@ -66,17 +66,17 @@ pub enum EvaluateError {
     },
 }
 
-impl Judge {
+impl Evaluator {
     /// The model as it is before it learns, with the plain sentences.
-    pub fn handcrafted(start: &Start) -> Judge {
-        Judge { weights: start.weights().clone(), prompts: PromptMode::Handcrafted }
+    pub fn handcrafted(base: &BaseModel) -> Evaluator {
+        Evaluator { weights: base.weights().clone(), prompts: PromptMode::Handcrafted }
     }
 
     /// What a complete trial that began with `start` has learned.
     ///
     /// # Errors
     /// Where the store lacks it.
-    pub async fn of_trial(record: &TrialRecord, start: &Start, store: &Store) -> Result<Judge, EvaluateError> {
+    pub async fn of_trial(record: &TrialRecord, base: &BaseModel, store: &Store) -> Result<Evaluator, EvaluateError> {
         // Weights and prompts are read from files, whatever kind of store they lie in.
         let folder = tempfile::tempdir()?;
         let weights = if record.setup.tune.changes_weights() {
@@ -86,7 +86,7 @@ impl Judge {
             // Mapped: the files go when the model does.
             ClipWeights::open(folder.path())?
         } else {
-            start.weights().clone()
+            base.weights().clone()
         };
         let config = weights.config();
         let prompts = if record.setup.depths(config.text.layers, config.vision.layers) == (0, 0) {
@@ -96,7 +96,7 @@ impl Judge {
             copy(store, &trial_key(&record.name, "prompts.safetensors"), &file).await?;
             PromptMode::Learned(Prompts::open(&file, config)?)
         };
-        Ok(Judge { weights, prompts })
+        Ok(Evaluator { weights, prompts })
     }
 
     /// Makes a test and writes it to the store. Blocks: it belongs on a thread of its own; `runtime` does its reading and
@@ -108,20 +108,20 @@ impl Judge {
         &self,
         evaluation: &Evaluation,
         (store, runtime): (&Store, &Handle),
-        machine: &Machine,
+        resources: &TrainingResources,
         each: &mut dyn FnMut(usize),
     ) -> Result<(), EvaluateError> {
         let wrong = |source| EvaluateError::Views { views: evaluation.views.clone(), source };
         let views = evaluation.views.parse().map_err(wrong)?;
-        let (device, arithmetic) = (machine.device.clone(), Arithmetic::F32);
+        let (device, arithmetic) = (resources.device.clone(), Arithmetic::F32);
         let options = Options { views, arithmetic, device, ..Options::default() };
         let scorer = Arc::new(Scorer::new(&self.weights, &self.prompts, &options)?);
         let fingerprint = scorer.fingerprint().to_string();
         let name = evaluation.name();
         let key = evaluation_key(&name);
-        let test = Test { judge: self, evaluation, name, runtime, machine };
+        let test = Test { judge: self, evaluation, name, runtime, resources };
         let rows = if evaluation.looks { test.look(&options, each)? } else { test.score(&scorer, each)? };
-        let facts = [("dqa.device", machine.device_name.clone()), ("dqa.fingerprint", fingerprint)];
+        let facts = [("dqa.device", resources.device_name.clone()), ("dqa.fingerprint", fingerprint)];
         let file = parquet_file::write(&evaluations::SCHEMA, &[evaluations::to_batch(&rows)], &facts);
         let file = file.expect("memory takes what is made to the schema");
         Ok(runtime.block_on(store.put(&key, file))?)

@@ -5,27 +5,27 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dqa_model::{Explained, Explainer, Options, Prepared, Scorer, Sees, Views};
+use dqa_model::{Explained, Explainer, Options, Prepared, Scorer, ViewMode, Views};
 use dqa_pipelines::store::StoreResolver;
 use dqa_pipelines::study::{Evaluation, Pooled};
 use dqa_pipelines::tables::evaluations::EvaluationRow;
 use tokio::runtime::Handle;
 
 use super::luma::deviations;
-use super::{EvaluateError, Judge};
+use super::{EvaluateError, Evaluator};
 use crate::decode::{self, Limits, PictureError};
 use crate::engine::{self, Outcome};
 use crate::shard::fetch::{self, Fetched};
-use crate::tune::Machine;
+use crate::train::TrainingResources;
 
 /// A test with what it runs on.
 pub(super) struct Test<'a> {
-    pub(super) judge: &'a Judge,
+    pub(super) judge: &'a Evaluator,
     pub(super) evaluation: &'a Evaluation,
     /// The evaluation's.
     pub(super) name: String,
     pub(super) runtime: &'a Handle,
-    pub(super) machine: &'a Machine,
+    pub(super) resources: &'a TrainingResources,
 }
 
 /// A picture on its way, with the deviation of luma in each of its windows once it is read.
@@ -41,7 +41,7 @@ impl Test<'_> {
         scorer: &Arc<Scorer>,
         each: &mut dyn FnMut(usize),
     ) -> Result<Vec<EvaluationRow>, EvaluateError> {
-        let (settings, views) = (&self.machine.settings, scorer.views());
+        let (settings, views) = (&self.resources.settings, scorer.views());
         let sources = self.files().map(|fetched| Looked { fetched, deviations: RefCell::default() });
         let fetch = |looked: &Looked| {
             let bytes = looked.fetched.take()?;
@@ -79,7 +79,7 @@ impl Test<'_> {
     ) -> Result<Vec<EvaluationRow>, EvaluateError> {
         let explainer = Explainer::new(&self.judge.weights, &self.judge.prompts, options)?;
         let views = &options.views;
-        let limits = Limits { side_min: views.side_min(), ..self.machine.settings.limits.clone() };
+        let limits = Limits { side_min: views.side_min(), ..self.resources.settings.limits.clone() };
         let mut rows = Vec::with_capacity(self.evaluation.pictures.len());
         for fetched in self.files() {
             let decoded = fetched.take().and_then(|bytes| decode::decode(&bytes, &limits));
@@ -99,7 +99,7 @@ impl Test<'_> {
 
     fn files(&self) -> impl Iterator<Item = Fetched> + Send + use<> {
         let wanted = self.evaluation.pictures.iter().map(|picture| (picture.uri.clone(), picture.bytes)).collect();
-        fetch::ahead(&Arc::new(StoreResolver::default()), wanted, &self.machine.settings.limits, self.runtime)
+        fetch::ahead(&Arc::new(StoreResolver::default()), wanted, &self.resources.settings.limits, self.runtime)
     }
 
     fn failed(&self, place: usize, source: PictureError) -> EvaluateError {
@@ -138,7 +138,7 @@ impl Test<'_> {
 fn attention(explained: &Explained, views: &Views) -> Vec<f64> {
     let on_window = |look: &dqa_model::WindowLook| look.rollout.window.iter().copied().map(f64::from).sum();
     match views.sees {
-        Sees::Global => vec![1.0; explained.windows.len()],
+        ViewMode::Global => vec![1.0; explained.windows.len()],
         _ => explained.windows.iter().map(on_window).collect(),
     }
 }

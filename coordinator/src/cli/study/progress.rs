@@ -4,12 +4,12 @@
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use dqa_pipelines::tune::TrialRecord;
+use dqa_pipelines::train::TrialRecord;
 use dqa_worker::program::note;
-use dqa_worker::tune::Event;
+use dqa_worker::train::Event;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::study::Happens;
+use crate::study::StudyEvent;
 
 /// Between two plain lines within a training or a test.
 const PLAIN_EVERY: Duration = Duration::from_secs(30);
@@ -49,21 +49,21 @@ impl Progress {
         }
     }
 
-    pub(super) fn happens(&mut self, happens: &Happens<'_>) {
+    pub(super) fn happens(&mut self, happens: &StudyEvent<'_>) {
         match happens {
-            Happens::Trial { number, of, line, split } => {
+            StudyEvent::Trial { number, of, line, split } => {
                 (self.number, self.of) = (*number, *of);
                 self.epochs = line.setup.as_ref().map_or(0, |setup| setup.epochs);
                 self.now = format!("training {number}/{of}: {} for {}, split {split}", line.variant, line.group);
             }
-            Happens::Training(event) => self.training(event),
-            Happens::Trained(record, was_there) => self.trained(record, *was_there),
-            Happens::Test { number, of, line, pictures } => {
+            StudyEvent::Training(event) => self.training(event),
+            StudyEvent::Trained(record, was_there) => self.trained(record, *was_there),
+            StudyEvent::Test { number, of, line, pictures } => {
                 self.now = format!("test {number}/{of}: {} for {}", line.variant, line.group);
                 self.pictures = *pictures;
                 self.line(&format!("{}, {pictures} pictures, {}", self.now, line.views));
             }
-            Happens::Tested(done) => self.within(*done as u64, self.pictures as u64, "pictures"),
+            StudyEvent::Tested(done) => self.within(*done as u64, self.pictures as u64, "pictures"),
         }
     }
 

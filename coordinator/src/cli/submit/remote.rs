@@ -3,7 +3,7 @@
 
 use dqa_pipelines::report::ReportIntervals;
 use dqa_proto::v1;
-use dqa_worker::program::{Done, advise, note};
+use dqa_worker::program::{ExitStatus, note, with_hint};
 
 use super::{Args, definitions, warn_of_leaks};
 use crate::cli::remote::{Client, class, given, model, refusal, send_model};
@@ -15,7 +15,7 @@ const LIMITS_SINCE: u32 = 2;
 /// The first version of the protocol with hazy inputs that are scored, and data sets that are defined anew.
 const HAZY_SINCE: u32 = 3;
 
-pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Done> {
+pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<ExitStatus> {
     let definitions = definitions(&args.datasets)?;
     let device = class(&args.model.device)?;
     let identified = args.model.identify()?;
@@ -43,18 +43,18 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
     };
     if args.dry_run {
         let error = anyhow::anyhow!("a coordinator plans when it is asked to score");
-        return Err(advise(error, "leave out --dry-run, or --coordinator"));
+        return Err(with_hint(error, "leave out --dry-run, or --coordinator"));
     }
     let protocol_version = send_model(&mut client, &identified.files).await?;
     if !limits.is_default() && protocol_version < LIMITS_SINCE {
         let error = anyhow::anyhow!(
             "the coordinator is of an older version, which knows no --pixels-max, --side-max or --bytes-max"
         );
-        return Err(advise(error, "install this version there, or leave them out"));
+        return Err(with_hint(error, "install this version there, or leave them out"));
     }
     if (args.with_hazy || !args.redefine.names().is_empty()) && protocol_version < HAZY_SINCE {
         let error = anyhow::anyhow!("the coordinator is of an older version, which knows no --with-hazy or --redefine");
-        return Err(advise(error, "install this version there, or leave them out"));
+        return Err(with_hint(error, "install this version there, or leave them out"));
     }
     let answer = client.submit(v1::SubmitRequest { run: Some(run) }).await.map_err(|status| refusal(&status))?;
     let run = given(answer.into_inner().run)?;
@@ -73,19 +73,19 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Do
             let error = anyhow::anyhow!("{}", run.failure).context(format!("run {} failed", run.name));
             let resume = format!("`dqa-coord resume {}` goes on with it", run.name);
             let advice = if run.hint.is_empty() { resume } else { run.hint };
-            return Err(advise(error, advice));
+            return Err(with_hint(error, advice));
         }
     }
     if args.detach {
         let coordinator = args.remote.coordinator.as_deref().unwrap_or_default();
         note(format_args!("run {} is planned and goes on there", run.name));
         note(format_args!("`dqa-coord status {} --watch --coordinator {coordinator}` says how far it is", run.name));
-        return Ok(Done::All);
+        return Ok(ExitStatus::All);
     }
     // As in this process: what is shown is what the store has.
     let request = v1::GetReportRequest { write: true, ..args.report.request(run.name.clone(), &[]) };
     let text = report::fetched(&mut client, request).await?;
     report::print(&text)?;
     let failed = run.progress.is_some_and(|progress| progress.pictures_failed > 0);
-    Ok(if failed { Done::SomeFailed } else { Done::All })
+    Ok(if failed { ExitStatus::SomeFailed } else { ExitStatus::All })
 }

@@ -11,9 +11,9 @@ use anyhow::Context;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::store::Store;
-use dqa_pipelines::tune::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
-use dqa_worker::program::{Done, Format, advise, note};
-use dqa_worker::tune::{Runner, Start, TrainError};
+use dqa_pipelines::train::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
+use dqa_worker::program::{ExitStatus, Format, note, with_hint};
+use dqa_worker::train::{BaseModel, Runner, TrainError};
 use tokio::runtime::Handle;
 
 use super::StoreArgs;
@@ -79,7 +79,7 @@ pub(super) struct Args {
     #[command(flatten)]
     setup: SetupArgs,
 
-    #[command(flatten, next_help_heading = "Machine")]
+    #[command(flatten, next_help_heading = "TrainingResources")]
     learner: LearnerArgs,
 
     /// How results are written.
@@ -91,7 +91,7 @@ pub(super) struct Args {
     dry_run: bool,
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let mut setup = args.setup.setup()?;
     let definition = dataset::find(&args.dataset, Path::new(""))?;
     let loaded = dataset::load(&definition).await;
@@ -99,7 +99,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let store = args.store.create().await?;
     args.redefine.register(&store, [(&definition, &data)], "a training", true).await?;
     let runner = runner(args, &setup)?;
-    setup = runner.start().resolve(&setup);
+    setup = runner.base().resolve(&setup);
     let skipped = if args.skip_unreadable {
         usable::skip(&mut data, &setup, (!args.dry_run).then_some(&runner))?
     } else {
@@ -110,7 +110,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     let trials = trials(args, &data, &splits, (&runner, &setup))?;
     show_plan(&data, &splits, &trials, &runner)?;
     if args.dry_run {
-        return Ok(Done::All);
+        return Ok(ExitStatus::All);
     }
     args.redefine.register(&store, [(&definition, &data)], "a training", false).await?;
     splits.keep(&store).await?;
@@ -124,12 +124,12 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     }
     progress.finish();
     Results { setup: &setup, splits: &splits, records: &records, skipped }.show(args.format)?;
-    Ok(Done::All)
+    Ok(ExitStatus::All)
 }
 
 fn runner(args: &Args, setup: &Setup) -> anyhow::Result<Runner> {
     let machine = args.learner.open()?;
-    let start = Start::open(&args.model, args.prompts.as_deref(), setup.seed, args.learner.offline);
+    let start = BaseModel::open(&args.model, args.prompts.as_deref(), setup.seed, args.learner.offline);
     Ok(Runner::new(start.with_context(|| format!("cannot open the model {}", args.model))?, machine))
 }
 
@@ -160,7 +160,7 @@ fn trials(
         args.split.iter().map(number).collect::<Result<_, _>>()?
     };
     let plan = |number| {
-        Trial::plan(data, (splits, number), runner.start().model(), setup)
+        Trial::plan(data, (splits, number), runner.base().model(), setup)
             .map_err(|error| usable::advised(error, "--label-range 0,100"))
     };
     numbers.into_iter().map(plan).collect()
@@ -224,7 +224,7 @@ fn train(runner: &Runner, trial: &Trial, store: &Store, progress: &mut Progress)
             TrainError::Checkpoint { .. } => "remove it to train from the beginning",
             _ => "the same command goes on from the last whole epoch",
         };
-        advise(anyhow::Error::from(error).context(format!("cannot train split {}", trial.split)), hint)
+        with_hint(anyhow::Error::from(error).context(format!("cannot train split {}", trial.split)), hint)
     })
 }
 

@@ -5,9 +5,9 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use dqa_pipelines::tables::epochs::EpochRow;
-use dqa_pipelines::tune::Trial;
+use dqa_pipelines::train::Trial;
 use dqa_worker::program::note;
-use dqa_worker::tune::Event;
+use dqa_worker::train::Event;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Between two plain lines within an epoch.

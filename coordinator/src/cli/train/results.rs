@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::io::{Write, stdout};
 
-use dqa_pipelines::tune::{Measures, Select, Setup, Splits, TrialRecord};
+use dqa_pipelines::train::{Measures, Select, Setup, Splits, TrialRecord};
 use dqa_stats::{OverSplits, over_splits};
-use dqa_worker::program::{Format, Unwritten};
+use dqa_worker::program::{Format, OutputError};
 use serde::Serialize;
 
 /// The trials of one setup.
@@ -41,7 +41,7 @@ type Values = [Option<f64>; 5];
 const ENDS: [(f64, f64); 5] = [(-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (0.0, 1.0)];
 
 impl Results<'_> {
-    pub(super) fn show(&self, format: Format) -> Result<(), Unwritten> {
+    pub(super) fn show(&self, format: Format) -> Result<(), OutputError> {
         let text = match format {
             Format::Table => self.text(),
             Format::Json => self.rows().iter().map(|row| json(row) + "\n").collect(),

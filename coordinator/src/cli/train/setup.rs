@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use dqa_model::Views;
-use dqa_pipelines::tune::{Init, Schedule, Select, Setup, Tune, WeightsDtype};
+use dqa_pipelines::train::{Init, Schedule, Select, Setup, Tune, WeightsDtype};
 
 /// How a training learns. A flag wins over the file, and that over the authors' protocol.
 #[derive(Clone, Debug, clap::Args)]

@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use dqa_model::tune::{Example, Step, Trainer, TuneError, TuneOptions, Tunes};
-use dqa_model::{INPUT_SIDE, Sees, Views, whole_view};
+use dqa_model::train::{Example, Step, Trainer, TuneError, TuneOptions, Tunes};
+use dqa_model::{INPUT_SIDE, ViewMode, Views, whole_view};
 use dqa_pipelines::causes;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::epochs::EpochRow;
+use dqa_pipelines::train::{self, Measures, Select, Setup, Trial, TrialPicture, TrialRecord, Tune};
 use dqa_pipelines::trained_on::TrainedOn;
-use dqa_pipelines::tune::{self, Measures, Select, Setup, Trial, TrialPicture, TrialRecord, Tune};
 use tokio::runtime::Handle;
 use tracing::info;
 
@@ -57,12 +57,12 @@ impl<'a> Training<'a> {
             }
         }
         let learnable = trainer.learnable() as u64;
-        let mut trained_on = runner.start.trained_on().clone();
+        let mut trained_on = runner.base.trained_on().clone();
         trained_on.add(&TrainedOn::of_trial(trial));
         let record = match runtime.block_on(TrialRecord::find(store, &name))? {
             // An earlier version may have begun it, which recorded nothing.
             Some(record) => TrialRecord { trained_on, ..record },
-            None => TrialRecord::begun(trial, learnable, trained_on, outcome::provenance(&runner.machine)),
+            None => TrialRecord::begun(trial, learnable, trained_on, outcome::provenance(&runner.resources)),
         };
         runtime.block_on(record.write(store))?;
         each(Event::Begun { learnable, epochs_done: history.epochs.len() as u32 });
@@ -93,7 +93,7 @@ impl<'a> Training<'a> {
         let (trial, views) = (self.trial, self.views);
         let setup = &trial.setup;
         let order: Vec<&TrialPicture> =
-            tune::order(setup.seed, epoch, trial.train.len()).into_iter().map(|at| &trial.train[at]).collect();
+            train::order(setup.seed, epoch, trial.train.len()).into_iter().map(|at| &trial.train[at]).collect();
         let steps = trial.steps_per_epoch();
         let make = |picture: &TrialPicture, loaded: &Loaded| example(picture, loaded, &views, (setup.seed, epoch));
         let mut seen = Seen::default();
@@ -159,11 +159,11 @@ impl<'a> Training<'a> {
 
 /// Before anything was learned.
 pub(super) fn trainer(runner: &Runner, setup: &Setup, views: Views) -> Result<Trainer, TrainError> {
-    let prompts = runner.start.prompts(setup)?;
-    let device = runner.machine.device.clone();
+    let prompts = runner.base.prompts(setup)?;
+    let device = runner.resources.device.clone();
     let (tunes, patch_lr) = (tunes(setup.tune), setup.patch_lr);
     let options = TuneOptions { tunes, sees: views.sees, patch_lr, device, ..TuneOptions::default() };
-    Trainer::new(runner.start.weights(), &prompts, &options).map_err(TrainError::Tune)
+    Trainer::new(runner.base.weights(), &prompts, &options).map_err(TrainError::Tune)
 }
 
 /// All pictures are decoded once, before anything is learned from some of them.
@@ -216,13 +216,13 @@ fn example(
         return Err(PictureError::TooSmall { width, height, side_min });
     };
     let window = || {
-        let (x, y) = tune::crop(seed, epoch, &picture.image, room);
+        let (x, y) = train::crop(seed, epoch, &picture.image, room);
         let window = loaded.picture.crop(x, y, views.window);
         if views.window == INPUT_SIDE { window } else { whole_view(&window, INPUT_SIDE) }
     };
     Ok(Example {
-        local: (views.sees != Sees::Global).then(window),
-        whole: (views.sees != Sees::Local).then(|| loaded.whole()),
+        local: (views.sees != ViewMode::Global).then(window),
+        whole: (views.sees != ViewMode::Local).then(|| loaded.whole()),
         target: picture.target,
     })
 }

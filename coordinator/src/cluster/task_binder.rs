@@ -53,7 +53,7 @@ impl Offer {
 }
 
 /// Where jobs go.
-pub(super) struct Places {
+pub(super) struct TaskBinder {
     jobs: Mutex<Jobs>,
     workers: Arc<dyn Workers>,
 }
@@ -73,9 +73,9 @@ struct Jobs {
     queries: VecDeque<JobId>,
 }
 
-impl Places {
-    pub(super) fn new(workers: Arc<dyn Workers>) -> Places {
-        Places { jobs: Mutex::default(), workers }
+impl TaskBinder {
+    pub(super) fn new(workers: Arc<dyn Workers>) -> TaskBinder {
+        TaskBinder { jobs: Mutex::default(), workers }
     }
 
     pub(super) fn workers(&self) -> &Arc<dyn Workers> {
@@ -226,14 +226,14 @@ impl Jobs {
     }
 }
 
-impl fmt::Debug for Places {
+impl fmt::Debug for TaskBinder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Places")
+        f.write_str("TaskBinder")
     }
 }
 
 #[async_trait]
-impl DistributionPolicy for Places {
+impl DistributionPolicy for TaskBinder {
     /// A worker gets a job that is placed with it, one a poll, since an answer has a most size and it polls again at once;
     /// then tasks of queries.
     async fn bind_tasks(

@@ -2,12 +2,12 @@
 //! windows under way, so that a small run does not wait for a large one. A worker has as many shards as it has slots: what
 //! waits, waits here, where it can be given to whoever is free first.
 
-use super::{Attempt, Board, Effect, RunId, ShardId, Time, Worker};
+use super::{Attempt, Effect, RunId, Scheduler, ShardId, Time, Worker};
 
 /// Shards that are looked at for a worker before it is given none: some may have failed on it.
 const LOOKS_MAX: usize = 64;
 
-impl Board {
+impl Scheduler {
     /// To every worker that has room: first to who has the most.
     pub(super) fn assign(&mut self, now: Time, effects: &mut Vec<Effect>) {
         let room = |(id, worker): (&String, &Worker)| (worker.room(now), id.clone());

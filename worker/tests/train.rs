@@ -12,11 +12,11 @@ use dqa_model::{Batcher, ClipWeights, Options, Prepared, PromptMode, Prompts, Sc
 use dqa_pipelines::dataset::{self, DataSet, Definition};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::parquet_file;
-use dqa_pipelines::tune::{SceneTexts, Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, Tune, WeightsDtype};
+use dqa_pipelines::train::{SceneTexts, Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, Tune, WeightsDtype};
 use dqa_testkit::{Picture, hf};
 use dqa_worker::decode::{self, Limits};
 use dqa_worker::engine::Settings;
-use dqa_worker::tune::{Event, Machine, Runner, Start, TrainError};
+use dqa_worker::train::{BaseModel, Event, Runner, TrainError, TrainingResources};
 use tokio::runtime::Runtime;
 
 const SCENES: usize = 6;
@@ -49,7 +49,7 @@ impl Bench {
         let runtime = Runtime::new().unwrap();
         let data = runtime.block_on(dataset::load(&definition_at(dir.path()))).unwrap();
         let model = hf::cached("tiny", "tune");
-        let start = Start::open(model.to_str().unwrap(), None, 0, true).unwrap();
+        let start = BaseModel::open(model.to_str().unwrap(), None, 0, true).unwrap();
         Bench { runner: Runner::new(start, machine(1 << 20)), dir, runtime, data }
     }
 
@@ -60,7 +60,7 @@ impl Bench {
     fn trial(&self, setup: &Setup) -> Trial {
         let options = SplitsOptions { test_share: 0.34, ..SplitsOptions::default() };
         let splits = Splits::make(&self.data.name, SceneTexts::new(&self.data).labelled(), &options).unwrap();
-        Trial::plan(&self.data, (&splits, 1), self.runner.start().model(), setup).unwrap()
+        Trial::plan(&self.data, (&splits, 1), self.runner.base().model(), setup).unwrap()
     }
 
     fn run(&self, trial: &Trial, store: &Store) -> Result<TrialRecord, TrainError> {
@@ -93,10 +93,10 @@ fn definition_at(dir: &Path) -> Definition {
 }
 
 /// That keeps about three of the pictures decoded.
-fn machine(kept_bytes_max: u64) -> Machine {
+fn machine(kept_bytes_max: u64) -> TrainingResources {
     let settings =
         Settings { batch: Some(8), decode_threads: 2, picture_bytes_max: 8 << 20, limits: Limits::default() };
-    Machine { device: Device::Cpu, device_name: "cpu".to_owned(), settings, kept_bytes_max }
+    TrainingResources { device: Device::Cpu, device_name: "cpu".to_owned(), settings, kept_bytes_max }
 }
 
 /// Small enough for a test: 8 pictures train in two steps, 4 test.
@@ -143,7 +143,7 @@ fn what_is_kept_in_memory_and_how_many_threads_decode_change_nothing() {
     bench.run(&trial, &few).unwrap();
     let mut machine = machine(1 << 30);
     machine.settings.decode_threads = 5;
-    let runner = Runner::new(bench.runner.start().clone(), machine);
+    let runner = Runner::new(bench.runner.base().clone(), machine);
     runner.run(&trial, &all, bench.runtime.handle(), &mut |_| ()).unwrap();
     assert_eq!(bench.learned(&trial, &few), bench.learned(&trial, &all));
     let other = bench.trial(&Setup { seed: 1, ..setup() });

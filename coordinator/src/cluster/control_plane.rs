@@ -1,5 +1,5 @@
 //! The board with what its decisions act on: workers' streams, Ballista, the runs' plans. Whatever happens goes through
-//! [`Desk::act`], one thing at a time; what comes of it is done here.
+//! [`ControlPlane::act`], one thing at a time; what comes of it is done here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,7 +12,7 @@ use dqa_pipelines::progress::Counter;
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_proto::v1::{Acknowledge, AttendResponse, DeviceClass, Drain, Poll, Stop, attend_response};
 use dqa_proto::{hint, refused};
-use dqa_worker::cluster::{Flight, Order, class_name};
+use dqa_worker::cluster::{ShardTask, ShuffleClient, class_name};
 use dqa_worker::net::MESSAGE_BYTES_MAX;
 use dqa_worker::shard;
 use dqa_worker::telemetry::metrics;
@@ -20,10 +20,10 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status};
 use tracing::{error, info, warn};
 
-use super::board::{Board, Effect, Policy, RunId, ShardId, Time, Worker};
-use super::carrier::Carrier;
-use super::conduct::{Event, Running};
-use super::places::{Offer, Workers};
+use super::ballista_backend::BallistaBackend;
+use super::lifecycle::{ActiveRun, Event};
+use super::scheduler::{Effect, Policy, RunId, Scheduler, ShardId, Time, Worker};
+use super::task_binder::{Offer, Workers};
 use crate::run::Roots;
 
 /// Messages on their way to one worker; one that takes none of so many is cut off, and comes back.
@@ -34,21 +34,21 @@ const ORDER_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 4;
 const CLASSES: [DeviceClass; 2] = [DeviceClass::Cpu, DeviceClass::Cuda];
 
 /// A leading coordinator's state. None of it is missed when the process is killed.
-pub(super) struct Desk {
+pub(super) struct ControlPlane {
     /// The coordinator's name.
     pub(super) id: String,
     pub(super) store: Store,
     /// Counts how far runs are that are not on the board.
     pub(super) counter: Counter,
     pub(super) roots: Roots,
-    board: Mutex<Board>,
+    scheduler: Mutex<Scheduler>,
     started: Instant,
     streams: Mutex<HashMap<String, mpsc::Sender<AttendResponse>>>,
-    runs: Mutex<BTreeMap<RunName, Arc<Running>>>,
+    runs: Mutex<BTreeMap<RunName, Arc<ActiveRun>>>,
     /// Held while a run is looked for and, if it is not here, taken from the store: it must not be here twice.
     pub(super) finding: tokio::sync::Mutex<()>,
-    by_id: Mutex<HashMap<RunId, Arc<Running>>>,
-    carrier: OnceLock<Carrier>,
+    by_id: Mutex<HashMap<RunId, Arc<ActiveRun>>>,
+    backend: OnceLock<BallistaBackend>,
 }
 
 /// A store's failure as users see it.
@@ -61,7 +61,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Desk {
+impl ControlPlane {
     /// # Errors
     /// Ballista's own.
     pub(super) async fn open(
@@ -69,28 +69,28 @@ impl Desk {
         store: Store,
         roots: Roots,
         (policy, term): (Policy, u64),
-        flight: Flight,
-    ) -> anyhow::Result<Arc<Desk>> {
-        let desk = Arc::new(Desk {
+        flight: ShuffleClient,
+    ) -> anyhow::Result<Arc<ControlPlane>> {
+        let plane = Arc::new(ControlPlane {
             id,
             store,
             counter: Counter::default(),
             roots,
-            board: Mutex::new(Board::new(policy, term)),
+            scheduler: Mutex::new(Scheduler::new(policy, term)),
             started: Instant::now(),
             streams: Mutex::default(),
             runs: Mutex::default(),
             finding: tokio::sync::Mutex::default(),
             by_id: Mutex::default(),
-            carrier: OnceLock::new(),
+            backend: OnceLock::new(),
         });
-        let carrier = Carrier::start(Arc::new(Streams(Arc::downgrade(&desk))), flight).await?;
-        let _ = desk.carrier.set(carrier);
-        Ok(desk)
+        let backend = BallistaBackend::start(Arc::new(Streams(Arc::downgrade(&plane))), flight).await?;
+        let _ = plane.backend.set(backend);
+        Ok(plane)
     }
 
-    pub(super) fn carrier(&self) -> &Carrier {
-        self.carrier.get().expect("it is set before anyone has the desk")
+    pub(super) fn backend(&self) -> &BallistaBackend {
+        self.backend.get().expect("it is set before anyone has the plane")
     }
 
     fn now(&self) -> Time {
@@ -98,25 +98,25 @@ impl Desk {
     }
 
     /// Looks at the board.
-    pub(super) fn look<T>(&self, at: impl FnOnce(&Board, Time) -> T) -> T {
-        at(&locked(&self.board), self.now())
+    pub(super) fn look<T>(&self, at: impl FnOnce(&Scheduler, Time) -> T) -> T {
+        at(&locked(&self.scheduler), self.now())
     }
 
     /// Changes the board, and does what comes of it.
-    pub(super) fn act(self: &Arc<Desk>, with: impl FnOnce(&mut Board, Time) -> Vec<Effect>) {
-        let effects = with(&mut locked(&self.board), self.now());
+    pub(super) fn act(self: &Arc<ControlPlane>, with: impl FnOnce(&mut Scheduler, Time) -> Vec<Effect>) {
+        let effects = with(&mut locked(&self.scheduler), self.now());
         effects.into_iter().for_each(|effect| self.effect(effect));
     }
 
     /// Puts a run on the board. What comes of it is done once the desk knows whose run it is.
     pub(super) fn put_on(
-        self: &Arc<Desk>,
-        run: &Arc<Running>,
-        with: impl FnOnce(&mut Board, Time) -> (RunId, Vec<Effect>),
+        self: &Arc<ControlPlane>,
+        run: &Arc<ActiveRun>,
+        with: impl FnOnce(&mut Scheduler, Time) -> (RunId, Vec<Effect>),
     ) -> RunId {
         let (id, effects) = {
-            let mut board = locked(&self.board);
-            let (id, effects) = with(&mut board, self.now());
+            let mut scheduler = locked(&self.scheduler);
+            let (id, effects) = with(&mut scheduler, self.now());
             locked(&self.by_id).insert(id, run.clone());
             (id, effects)
         };
@@ -125,38 +125,38 @@ impl Desk {
     }
 
     /// Takes a run off the board, and stops what is under way for it.
-    pub(super) fn take_off(self: &Arc<Desk>, id: RunId) {
-        self.act(|board, now| board.remove(id, now));
+    pub(super) fn take_off(self: &Arc<ControlPlane>, id: RunId) {
+        self.act(|scheduler, now| scheduler.remove(id, now));
         locked(&self.by_id).remove(&id);
     }
 
     /// The runs that this coordinator works on, and those that it has ended.
-    pub(super) fn run(&self, name: &RunName) -> Option<Arc<Running>> {
+    pub(super) fn run(&self, name: &RunName) -> Option<Arc<ActiveRun>> {
         locked(&self.runs).get(name).cloned()
     }
 
-    pub(super) fn runs(&self) -> Vec<Arc<Running>> {
+    pub(super) fn runs(&self) -> Vec<Arc<ActiveRun>> {
         locked(&self.runs).values().cloned().collect()
     }
 
-    pub(super) fn keep_run(&self, run: Arc<Running>) {
+    pub(super) fn keep_run(&self, run: Arc<ActiveRun>) {
         locked(&self.runs).insert(run.name.clone(), run);
     }
 
     /// A run that has ended is in the store.
-    pub(super) fn forget_run(&self, run: &Arc<Running>) {
+    pub(super) fn forget_run(&self, run: &Arc<ActiveRun>) {
         let mut runs = locked(&self.runs);
         if runs.get(&run.name).is_some_and(|kept| Arc::ptr_eq(kept, run)) {
             runs.remove(&run.name);
         }
     }
 
-    fn of(&self, id: RunId) -> Option<Arc<Running>> {
+    fn of(&self, id: RunId) -> Option<Arc<ActiveRun>> {
         locked(&self.by_id).get(&id).cloned()
     }
 
     /// `None` if the run has left the board.
-    fn shard(&self, id: ShardId) -> Option<(Arc<Running>, Shard)> {
+    fn shard(&self, id: ShardId) -> Option<(Arc<ActiveRun>, Shard)> {
         let run = self.of(id.run)?;
         let shard = run.shard(&self.store, id.at)?;
         Some((run, shard))
@@ -193,44 +193,44 @@ impl Desk {
     }
 
     /// A worker's stream has ended, and it has opened no other.
-    pub(super) fn leave(self: &Arc<Desk>, worker: &str) {
-        self.act(|board, now| board.leave(worker, now));
-        if !self.look(|board, _| board.knows(worker)) {
+    pub(super) fn leave(self: &Arc<ControlPlane>, worker: &str) {
+        self.act(|scheduler, now| scheduler.leave(worker, now));
+        if !self.look(|scheduler, _| scheduler.knows(worker)) {
             self.gone(worker.to_owned());
         }
     }
 
     /// A worker comes no more, and queries do not wait for it.
     fn gone(&self, worker: String) {
-        let carrier = self.carrier().clone();
-        tokio::spawn(async move { carrier.lose(&worker).await });
+        let backend = self.backend().clone();
+        tokio::spawn(async move { backend.lose(&worker).await });
     }
 
     pub(super) fn drain(&self, worker: &str) -> bool {
-        let is_here = self.look(|board, _| board.knows(worker));
+        let is_here = self.look(|scheduler, _| scheduler.knows(worker));
         if is_here {
             self.tell(worker, attend_response::Message::Drain(Drain {}));
         }
         is_here
     }
 
-    fn effect(self: &Arc<Desk>, effect: Effect) {
+    fn effect(self: &Arc<ControlPlane>, effect: Effect) {
         match effect {
             Effect::Order { attempt, shard, worker, alone, deadline } => {
                 self.order(attempt, shard, worker, alone, deadline);
             }
             Effect::Stop { worker, attempts } => self.tell(&worker, attend_response::Message::Stop(Stop { attempts })),
             Effect::Acknowledge { worker, attempts } => {
-                let carrier = self.carrier().clone();
+                let backend = self.backend().clone();
                 let ended = attempts.clone();
                 tokio::spawn(async move {
-                    futures::future::join_all(ended.into_iter().map(|attempt| carrier.ended(attempt))).await;
+                    futures::future::join_all(ended.into_iter().map(|attempt| backend.ended(attempt))).await;
                 });
                 self.tell(&worker, attend_response::Message::Acknowledge(Acknowledge { attempts }));
             }
             Effect::Forget { attempt } => {
-                let carrier = self.carrier().clone();
-                tokio::spawn(async move { carrier.forget(attempt).await });
+                let backend = self.backend().clone();
+                tokio::spawn(async move { backend.forget(attempt).await });
             }
             Effect::Done { shard, failed, after } => {
                 metrics::SHARDS_DONE.inc();
@@ -267,11 +267,11 @@ impl Desk {
     }
 
     /// Has Ballista carry an order to its worker.
-    fn order(self: &Arc<Desk>, attempt: u64, id: ShardId, worker: String, alone: bool, deadline: Duration) {
-        let desk = self.clone();
+    fn order(self: &Arc<ControlPlane>, attempt: u64, id: ShardId, worker: String, alone: bool, deadline: Duration) {
+        let plane = self.clone();
         tokio::spawn(async move {
-            let Some((run, shard)) = desk.shard(id) else { return };
-            let order = Order {
+            let Some((run, shard)) = plane.shard(id) else { return };
+            let order = ShardTask {
                 attempt,
                 run: run.name.to_string(),
                 model: run.model(),
@@ -282,25 +282,25 @@ impl Desk {
             let text = order.to_text();
             if text.len() > ORDER_BYTES_MAX {
                 let why = format!("an order of {} MiB cannot be sent: take fewer --shard-windows", text.len() >> 20);
-                desk.act(|board, now| board.uncarried(attempt, why, true, now));
-            } else if let Err(error) = desk.carrier().carry(attempt, worker, text).await {
+                plane.act(|scheduler, now| scheduler.uncarried(attempt, why, true, now));
+            } else if let Err(error) = plane.backend().carry(attempt, worker, text).await {
                 let why = causes(error.as_ref()).to_string();
-                desk.act(|board, now| board.uncarried(attempt, why, false, now));
+                plane.act(|scheduler, now| scheduler.uncarried(attempt, why, false, now));
             }
         });
     }
 
     /// Writes a shard's rows that say why there are no scores.
-    fn give_up(self: &Arc<Desk>, id: ShardId, code: String, message: String) {
+    fn give_up(self: &Arc<ControlPlane>, id: ShardId, code: String, message: String) {
         metrics::SHARDS_QUARANTINED.inc();
-        let desk = self.clone();
+        let plane = self.clone();
         tokio::spawn(async move {
-            let Some((run, shard)) = desk.shard(id) else { return };
+            let Some((run, shard)) = plane.shard(id) else { return };
             error!(run = %run.name, part = shard.part.part, code, why = message, "shard given up: its rows say so");
-            let written = desk.write_failed(&shard, &code, &message).await;
+            let written = plane.write_failed(&shard, &code, &message).await;
             let rows =
                 written.map_err(|error| warn!(error = %causes(&error), "its rows are not written; it is tried again"));
-            desk.act(|board, now| board.given_up(id, rows, now));
+            plane.act(|scheduler, now| scheduler.given_up(id, rows, now));
         });
     }
 
@@ -309,19 +309,19 @@ impl Desk {
     }
 
     /// Lets time pass on the board until the process ends.
-    pub(super) async fn tick(self: &Arc<Desk>) {
+    pub(super) async fn tick(self: &Arc<ControlPlane>) {
         let mut every = tokio::time::interval(TICK_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             every.tick().await;
-            self.act(Board::tick);
+            self.act(Scheduler::tick);
             self.measure();
         }
     }
 
     fn measure(&self) {
         for class in CLASSES {
-            let demand = self.look(|board, _| board.demand(class));
+            let demand = self.look(|scheduler, _| scheduler.demand(class));
             let set = |metric: &prometheus::IntGaugeVec, value: usize| {
                 metric.with_label_values(&[class_name(class)]).set(i64::try_from(value).unwrap_or(i64::MAX));
             };
@@ -337,45 +337,47 @@ impl Desk {
     }
 
     /// Every run of the store is on the board.
-    pub(super) fn recovered(self: &Arc<Desk>) {
+    pub(super) fn recovered(self: &Arc<ControlPlane>) {
         info!("every run of the store is known");
-        self.act(|board, _| {
-            board.recovered();
+        self.act(|scheduler, _| {
+            scheduler.recovered();
             Vec::new()
         });
     }
 }
 
 /// The desk as Ballista needs it.
-struct Streams(std::sync::Weak<Desk>);
+struct Streams(std::sync::Weak<ControlPlane>);
 
 impl Workers for Streams {
     fn wake(&self, worker: &str) {
-        if let Some(desk) = self.0.upgrade() {
-            desk.tell(worker, attend_response::Message::Poll(Poll {}));
+        if let Some(plane) = self.0.upgrade() {
+            plane.tell(worker, attend_response::Message::Poll(Poll {}));
         }
     }
 
     fn fetched(&self, attempt: u64) {
-        if let Some(desk) = self.0.upgrade() {
-            desk.act(|board, _| {
-                board.fetched(attempt);
+        if let Some(plane) = self.0.upgrade() {
+            plane.act(|scheduler, _| {
+                scheduler.fetched(attempt);
                 Vec::new()
             });
         }
     }
 
     fn knows(&self, worker: &str) -> bool {
-        self.0.upgrade().is_some_and(|desk| desk.look(|board, _| board.knows(worker)))
+        self.0.upgrade().is_some_and(|plane| plane.look(|scheduler, _| scheduler.knows(worker)))
     }
 
     fn offer(&self, worker: &str) -> Option<Offer> {
-        self.0.upgrade()?.look(|board, _| board.workers().find(|of| of.hello.id == worker).and_then(offer))
+        self.0.upgrade()?.look(|scheduler, _| scheduler.workers().find(|of| of.hello.id == worker).and_then(offer))
     }
 
     fn offers(&self) -> Vec<(String, Offer)> {
-        let offers = |board: &Board| board.workers().filter_map(|of| Some((of.hello.id.clone(), offer(of)?))).collect();
-        self.0.upgrade().map(|desk| desk.look(|board, _| offers(board))).unwrap_or_default()
+        let offers = |scheduler: &Scheduler| {
+            scheduler.workers().filter_map(|of| Some((of.hello.id.clone(), offer(of)?))).collect()
+        };
+        self.0.upgrade().map(|plane| plane.look(|scheduler, _| offers(scheduler))).unwrap_or_default()
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) use effect::Effect;
 pub(crate) use retry::{Code, Policy};
 pub(crate) use workers::Worker;
 
-use retry::Trouble;
+use retry::ShardFailure;
 
 /// Since the coordinator started.
 pub(crate) type Time = Duration;
@@ -41,7 +41,7 @@ pub(crate) struct ShardId {
 
 /// A shard as the board needs it.
 #[derive(Clone, Debug)]
-pub(crate) struct Piece {
+pub(crate) struct ShardSummary {
     /// Its part's name.
     pub(crate) part: String,
     /// Windows planned.
@@ -50,7 +50,7 @@ pub(crate) struct Piece {
 
 /// The board.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub(crate) struct Scheduler {
     policy: Policy,
     runs: BTreeMap<RunId, Run>,
     workers: BTreeMap<String, Worker>,
@@ -124,14 +124,18 @@ impl Attempt {
     }
 
     /// What is wrong with it, if it takes too long.
-    fn overdue(&self, policy: &Policy, now: Time) -> Option<(Trouble, &'static str)> {
+    fn overdue(&self, policy: &Policy, now: Time) -> Option<(ShardFailure, &'static str)> {
         let late = |since: Time, limit: Duration| now.saturating_sub(since) > limit;
         match (self.taken, self.begun) {
-            (None, _) => late(self.since, policy.untaken_max).then_some((Trouble::Untaken, "its worker never took it")),
+            (None, _) => {
+                late(self.since, policy.untaken_max).then_some((ShardFailure::Untaken, "its worker never took it"))
+            }
             (Some(taken), None) => late(taken, policy.loading_max)
-                .then_some((Trouble::Of(FailureKind::Internal), "its worker does not get the model loaded")),
-            (_, Some(begun)) => late(begun, self.deadline + policy.late_max)
-                .then_some((Trouble::Of(FailureKind::Deadline), "its worker neither finished it nor gave it back")),
+                .then_some((ShardFailure::Of(FailureKind::Internal), "its worker does not get the model loaded")),
+            (_, Some(begun)) => late(begun, self.deadline + policy.late_max).then_some((
+                ShardFailure::Of(FailureKind::Deadline),
+                "its worker neither finished it nor gave it back",
+            )),
         }
     }
 }
@@ -166,10 +170,10 @@ pub(crate) struct Demand {
     pub(crate) running: usize,
 }
 
-impl Board {
+impl Scheduler {
     /// An empty one. Attempts are numbered from `term` on, so that no two coordinators of a store use one number.
-    pub(crate) fn new(policy: Policy, term: u64) -> Board {
-        Board {
+    pub(crate) fn new(policy: Policy, term: u64) -> Scheduler {
+        Scheduler {
             policy,
             runs: BTreeMap::new(),
             workers: BTreeMap::new(),
@@ -193,7 +197,7 @@ impl Board {
         &mut self,
         class: DeviceClass,
         priority: i32,
-        pieces: Vec<Piece>,
+        pieces: Vec<ShardSummary>,
         is_paused: bool,
         now: Time,
     ) -> (RunId, Vec<Effect>) {
@@ -294,7 +298,7 @@ impl Board {
     /// An attempt could not be handed to its worker; a hopeless one cannot be handed to any.
     pub(crate) fn uncarried(&mut self, attempt: u64, message: String, is_hopeless: bool, now: Time) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let trouble = if is_hopeless { Trouble::Hopeless } else { Trouble::Untaken };
+        let trouble = if is_hopeless { ShardFailure::Hopeless } else { ShardFailure::Untaken };
         self.failed(attempt, trouble, message, now, &mut effects);
         self.assign(now, &mut effects);
         effects
@@ -325,7 +329,7 @@ impl Board {
     }
 
     /// An attempt did not succeed.
-    fn failed(&mut self, attempt: u64, trouble: Trouble, message: String, now: Time, effects: &mut Vec<Effect>) {
+    fn failed(&mut self, attempt: u64, trouble: ShardFailure, message: String, now: Time, effects: &mut Vec<Effect>) {
         let Some(of) = self.end(attempt) else {
             return;
         };

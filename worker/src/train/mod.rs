@@ -1,32 +1,32 @@
 //! Trains: a trial's pictures in; prompts (or a model), how it went and what it says of the test out, in the store.
 //!
-//! [`Start`] is what it begins with, [`Runner`] runs trials one after the other. An epoch is determined by its number and the
+//! [`BaseModel`] is what it begins with, [`Runner`] runs trials one after the other. An epoch is determined by its number and the
 //! state before it, so what was killed goes on from its last checkpoint to the same weights. What to train is decided
 //! elsewhere.
 
+mod base_model;
 mod checkpoint;
 mod outcome;
 mod pictures;
-mod start;
 mod training;
 
 use candle_core::Device;
-use dqa_model::tune::TuneError;
+use dqa_model::train::TuneError;
 use dqa_model::{ModelError, Views, ViewsError};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::tables::epochs::EpochRow;
-use dqa_pipelines::tune::{RecordError, Setup, Trial, TrialRecord};
+use dqa_pipelines::train::{RecordError, Setup, Trial, TrialRecord};
 use tokio::runtime::Handle;
 
 use crate::decode::PictureError;
 use crate::engine::Settings;
+pub use base_model::{BaseModel, BaseModelError};
 use pictures::Pictures;
-pub use start::{Start, StartError};
 use training::Training;
 
-/// What a training may take of the machine.
+/// What a training may take of the resources.
 #[derive(Clone, Debug)]
-pub struct Machine {
+pub struct TrainingResources {
     /// Where the model learns and is tested.
     pub device: Device,
     /// The device, for the record.
@@ -85,7 +85,7 @@ pub enum TrainError {
     Record(#[from] RecordError),
     /// There is nothing to begin with.
     #[error(transparent)]
-    Start(#[from] StartError),
+    BaseModel(#[from] BaseModelError),
     /// It was planned from another model.
     #[error("trial `{trial}` begins with model {wanted}, and this is {loaded}")]
     OtherModel {
@@ -158,27 +158,27 @@ fn kept(epoch: u32) -> String {
 
 /// Trains trials that begin with one model.
 pub struct Runner {
-    start: Start,
-    machine: Machine,
+    base: BaseModel,
+    resources: TrainingResources,
     pictures: Pictures,
 }
 
 impl Runner {
     /// With the model that all trials begin with.
-    pub fn new(start: Start, machine: Machine) -> Runner {
-        let Settings { decode_threads, limits, .. } = &machine.settings;
-        let pictures = Pictures::new(*decode_threads, limits.clone(), machine.kept_bytes_max);
-        Runner { start, machine, pictures }
+    pub fn new(base: BaseModel, resources: TrainingResources) -> Runner {
+        let Settings { decode_threads, limits, .. } = &resources.settings;
+        let pictures = Pictures::new(*decode_threads, limits.clone(), resources.kept_bytes_max);
+        Runner { base, resources, pictures }
     }
 
     /// What the trials begin with.
-    pub fn start(&self) -> &Start {
-        &self.start
+    pub fn base(&self) -> &BaseModel {
+        &self.base
     }
 
     /// Begins with another model, and keeps the pictures.
-    pub fn restart(&mut self, start: Start) {
-        self.start = start;
+    pub fn restart(&mut self, base: BaseModel) {
+        self.base = base;
     }
 
     /// Trains and tests a trial and writes all of it to the store; one that is complete there is done. Blocks: it belongs
@@ -199,8 +199,8 @@ impl Runner {
             runtime.block_on(store.delete(&trial.key(checkpoint::CHECKPOINT)))?;
             return Ok(record);
         }
-        if trial.model.digest != self.start.model().digest {
-            let (wanted, loaded) = (trial.model.digest.clone(), self.start.model().digest.clone());
+        if trial.model.digest != self.base.model().digest {
+            let (wanted, loaded) = (trial.model.digest.clone(), self.base.model().digest.clone());
             return Err(TrainError::OtherModel { trial: name, wanted, loaded });
         }
         Training::begin(self, trial, (store, runtime), each)?.run(each)

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use dqa_model::{INPUT_SIDE, Rgb8, whole_view};
 use dqa_pipelines::store::StoreResolver;
-use dqa_pipelines::tune::TrialPicture;
+use dqa_pipelines::train::TrialPicture;
 use tokio::runtime::Handle;
 
 use crate::decode::{self, Limits, PictureError};

@@ -48,7 +48,7 @@ pub(crate) enum Effect {
         /// From its assignment, where this coordinator made it.
         after: Option<Duration>,
     },
-    /// A shard is given up: write rows that say so, then [`super::Board::given_up`].
+    /// A shard is given up: write rows that say so, then [`super::Scheduler::given_up`].
     GiveUp {
         /// Which.
         shard: ShardId,

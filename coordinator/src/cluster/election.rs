@@ -2,7 +2,7 @@
 //! object that is not there yet is the one thing that nearly every store does for one of many only. The leader writes a beat
 //! into its own; who sees no new beat for long enough makes the next.
 //!
-//! A store that does not decide (found out by [`Lead::probe`]) has the object written, and read again after a time: a lease
+//! A store that does not decide (found out by [`Election::probe`]) has the object written, and read again after a time: a lease
 //! that two who start at once may both have, until the next beat shows one of them that the other has overwritten it.
 //!
 //! Two that both think that they lead do no harm: parts do not depend on who has them made. It is work done twice, until
@@ -40,7 +40,7 @@ pub(super) struct Leader {
 
 /// The way in which one of several coordinators comes to lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Election {
+enum ElectionMethod {
     /// One of them makes the object.
     Creation,
     /// Both write it, and one finds the other's.
@@ -48,21 +48,21 @@ enum Election {
 }
 
 /// A coordinator's place among those of its store.
-pub(super) struct Lead {
+pub(super) struct Election {
     store: Store,
     own: Leader,
-    election: Election,
+    method: ElectionMethod,
 }
 
 fn key(term: u64) -> String {
     format!("{LEADERS}/{term:010}.json")
 }
 
-impl Lead {
-    pub(super) fn new(store: Store, id: String) -> Lead {
+impl Election {
+    pub(super) fn new(store: Store, id: String) -> Election {
         let process = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
         let own = Leader { id, term: 0, beat: 0, ended: true, process };
-        Lead { store, own, election: Election::Creation }
+        Election { store, own, method: ElectionMethod::Creation }
     }
 
     /// Finds out how the store decides between two coordinators, and says so where it is not the usual way.
@@ -78,11 +78,11 @@ impl Lead {
             }
             Creation::Ignored => {
                 warn!("the store ignores conditional puts (If-None-Match: *): {lease}");
-                self.election = Election::Lease;
+                self.method = ElectionMethod::Lease;
             }
             Creation::Refused(error) => {
                 warn!(error = %causes(&error), "the store refuses conditional puts (If-None-Match: *): {lease}");
-                self.election = Election::Lease;
+                self.method = ElectionMethod::Lease;
             }
         }
         Ok(())
@@ -138,7 +138,7 @@ impl Lead {
     /// Makes a candidate's object: whether it, and no other, leads.
     async fn is_made(&self, candidate: &Leader) -> Result<bool, StoreError> {
         let (key, text) = (key(candidate.term), text(candidate));
-        if self.election == Election::Creation {
+        if self.method == ElectionMethod::Creation {
             return match self.store.create_object(&key, text).await {
                 Ok(()) => Ok(true),
                 Err(error) if error.is_taken() => Ok(false),
@@ -230,12 +230,12 @@ mod tests {
     async fn one_of_two_leads_and_the_other_follows_it() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
-        let lead = |id: &str| Lead::new(store.clone(), id.to_owned());
-        let (mut a, mut b) = (lead("a"), lead("b"));
+        let election = |id: &str| Election::new(store.clone(), id.to_owned());
+        let (mut a, mut b) = (election("a"), election("b"));
         assert_eq!(a.wait(|_| {}).await, 1);
         assert!(!b.try_to_lead(&mut None, &|id| assert_eq!(id, "a")).await.unwrap());
         // It was killed and started again: it does not wait for itself.
-        let mut again = lead("a");
+        let mut again = election("a");
         assert_eq!(again.wait(|_| {}).await, 2);
         // A leader that does not beat is followed after a time; one that has gone home at once.
         let leader = again.newest().await.unwrap().unwrap();
@@ -252,8 +252,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let tries = (0..16).map(|at| {
-            let mut lead = Lead::new(store.clone(), format!("c{at}"));
-            async move { lead.try_to_lead(&mut None, &|_| {}).await.unwrap() }
+            let mut election = Election::new(store.clone(), format!("c{at}"));
+            async move { election.try_to_lead(&mut None, &|_| {}).await.unwrap() }
         });
         let led = futures::future::join_all(tries).await;
         assert_eq!(led.into_iter().filter(|led| *led).count(), 1);
@@ -263,8 +263,9 @@ mod tests {
     async fn where_the_store_does_not_decide_one_of_two_keeps_its_lease() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
-        let lead = |id: &str| Lead { election: Election::Lease, ..Lead::new(store.clone(), id.to_owned()) };
-        let (mut a, mut b) = (lead("a"), lead("b"));
+        let election =
+            |id: &str| Election { method: ElectionMethod::Lease, ..Election::new(store.clone(), id.to_owned()) };
+        let (mut a, mut b) = (election("a"), election("b"));
         let (mut last_a, mut last_b) = (None, None);
         let (a_leads, b_leads) = tokio::join!(a.try_to_lead(&mut last_a, &|_| {}), b.try_to_lead(&mut last_b, &|_| {}));
         let (a_leads, b_leads) = (a_leads.unwrap(), b_leads.unwrap());

@@ -1,8 +1,8 @@
 //! Ballista as a carrier: each attempt is a job of one task, for the worker that the board chose; each query is a job of
-//! many, for all of them. It decides nothing; [`super::places`] says which worker gets which task.
+//! many, for all of them. It decides nothing; [`super::task_binder`] says which worker gets which task.
 //!
 //! For shards Ballista's own retries, placement and cancellation are not relied on: a job that is forgotten is cancelled
-//! here, its worker is told through [`super::attend`], and the shard's next attempt is another job. A query's tasks are
+//! here, its worker is told through [`super::session`], and the shard's next attempt is another job. A query's tasks are
 //! Ballista's to try again.
 
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use dqa_pipelines::causes;
 use dqa_proto::refused;
-use dqa_worker::cluster::{Codec, Flight};
+use dqa_worker::cluster::{Codec, ShuffleClient};
 use dqa_worker::net::said;
 use dqa_worker::shard::operator;
 use tonic::{Code, Request, Response, Status};
 use tracing::warn;
 
-use super::places::{Places, Workers};
-use super::serve::Front;
+use super::serve::LeaderGate;
+use super::task_binder::{TaskBinder, Workers};
 
-type Scheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
+type BallistaScheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
 
 /// Finished jobs are kept this long: their plans hold the shards' text.
 const JOBS_KEPT_SECONDS: u64 = 2;
@@ -46,21 +46,21 @@ const POLL_MAX: Duration = Duration::from_secs(10);
 
 /// Ballista's scheduler, in this process.
 #[derive(Clone)]
-pub(super) struct Carrier {
-    scheduler: Scheduler,
+pub(super) struct BallistaBackend {
+    scheduler: BallistaScheduler,
     session: Arc<SessionContext>,
-    places: Arc<Places>,
-    flight: Flight,
+    binder: Arc<TaskBinder>,
+    flight: ShuffleClient,
 }
 
-impl Carrier {
-    /// Starts Ballista's scheduler, which is served by [`Carrier::service`].
+impl BallistaBackend {
+    /// Starts Ballista's scheduler, which is served by [`BallistaBackend::service`].
     ///
     /// # Errors
     /// Ballista's own.
-    pub(super) async fn start(workers: Arc<dyn Workers>, flight: Flight) -> anyhow::Result<Carrier> {
-        let places = Arc::new(Places::new(workers));
-        let (policy, ready) = (places.clone(), places.clone());
+    pub(super) async fn start(workers: Arc<dyn Workers>, flight: ShuffleClient) -> anyhow::Result<BallistaBackend> {
+        let binder = Arc::new(TaskBinder::new(workers));
+        let (policy, ready) = (binder.clone(), binder.clone());
         let session_config = self::config(&flight);
         let produced = session_config.clone();
         let config = SchedulerConfig {
@@ -84,7 +84,7 @@ impl Carrier {
         let cluster = BallistaCluster::new_from_config(&config).await?;
         let scheduler = create_scheduler(cluster, Arc::new(config)).await?;
         let session = Arc::new(SessionContext::new_with_config(session_config));
-        Ok(Carrier { scheduler, session, places, flight })
+        Ok(BallistaBackend { scheduler, session, binder, flight })
     }
 
     /// Hands an order to Ballista, for this worker.
@@ -94,7 +94,7 @@ impl Carrier {
     pub(super) async fn carry(&self, attempt: u64, worker: String, order: String) -> anyhow::Result<()> {
         let plan = operator::plan(order)?;
         let job = self.scheduler.submit_physical_plan("shard", self.session.clone(), plan, None).await?;
-        if !self.places.place(attempt, worker, job.clone()) {
+        if !self.binder.place(attempt, worker, job.clone()) {
             self.cancel(job).await;
         }
         Ok(())
@@ -102,14 +102,14 @@ impl Carrier {
 
     /// Nobody waits for this attempt any more.
     pub(super) async fn forget(&self, attempt: u64) {
-        if let Some(job) = self.places.forget(attempt) {
+        if let Some(job) = self.binder.forget(attempt) {
             self.cancel(job).await;
         }
     }
 
     /// This attempt's outcome is known. Its job ends by itself, unless its worker does not poll again.
     pub(super) async fn ended(&self, attempt: u64) {
-        let Some(job) = self.places.take(attempt) else {
+        let Some(job) = self.binder.take(attempt) else {
             return;
         };
         tokio::time::sleep(POLL_MAX).await;
@@ -137,13 +137,13 @@ impl Carrier {
     ) -> anyhow::Result<JobId> {
         let session = Arc::new(SessionContext::new_with_config(config));
         let job = self.scheduler.submit_physical_plan("query", session, plan, Some(told)).await?;
-        self.places.open(job.clone());
+        self.binder.open(job.clone());
         Ok(job)
     }
 
     /// Nobody waits for this query any more: its tasks are not handed out, its files are removed.
     pub(super) async fn forget_query(&self, job: JobId, has_ended: bool) {
-        self.places.close(&job);
+        self.binder.close(&job);
         if has_ended {
             self.scheduler.state.executor_manager.clean_up_job_data(job);
         } else {
@@ -161,32 +161,32 @@ impl Carrier {
 
     /// Of queries that are under way.
     pub(super) fn queries(&self) -> usize {
-        self.places.queries()
+        self.binder.queries()
     }
 
     /// Tasks of queries that all workers together take at once.
     pub(super) fn query_tasks(&self) -> usize {
-        self.places.workers().offers().iter().map(|(_, offer)| offer.query_tasks).sum()
+        self.binder.workers().offers().iter().map(|(_, offer)| offer.query_tasks).sum()
     }
 
     /// For sessions whose plans it is to carry. All workers' ports are encrypted, or none is: Ballista knows no more.
     pub(super) fn config(&self) -> SessionConfig {
-        let is_tls = self.places.workers().offers().iter().any(|(_, offer)| offer.serves_tls);
+        let is_tls = self.binder.workers().offers().iter().any(|(_, offer)| offer.serves_tls);
         config(&self.flight).with_ballista_use_tls(is_tls)
     }
 
     /// The way to what queries have written.
-    pub(super) fn flight(&self) -> &Flight {
+    pub(super) fn flight(&self) -> &ShuffleClient {
         &self.flight
     }
 
     /// What workers may ask of it: they poll, and nothing else.
     pub(super) fn service(&self) -> PollService {
-        PollService { scheduler: self.scheduler.clone(), workers: self.places.workers().clone() }
+        PollService { scheduler: self.scheduler.clone(), workers: self.binder.workers().clone() }
     }
 }
 
-fn config(flight: &Flight) -> SessionConfig {
+fn config(flight: &ShuffleClient) -> SessionConfig {
     let config = SessionConfig::new_with_ballista()
         .with_round_robin_repartition(false)
         .set_str("ballista.scheduler.max_partitions_per_task", "1");
@@ -194,11 +194,11 @@ fn config(flight: &Flight) -> SessionConfig {
 }
 
 /// Ballista's service as workers see it, wherever the lead is.
-pub(super) struct Polls(pub(super) Arc<Front>);
+pub(super) struct PollGateway(pub(super) Arc<LeaderGate>);
 
 /// The same of a coordinator that leads.
 pub(super) struct PollService {
-    scheduler: Scheduler,
+    scheduler: BallistaScheduler,
     workers: Arc<dyn Workers>,
 }
 
@@ -206,7 +206,7 @@ pub(super) struct PollService {
 macro_rules! refuse {
     ($($method:ident: $request:ident -> $response:ident),+ $(,)?) => {
         #[async_trait]
-        impl SchedulerGrpc for Polls {
+        impl SchedulerGrpc for PollGateway {
             type ExecuteQueryPushStream = futures::stream::Empty<Result<protobuf::GetJobStatusResult, Status>>;
 
             async fn poll_work(&self, request: Request<PollWorkParams>) -> Result<Response<PollWorkResult>, Status> {

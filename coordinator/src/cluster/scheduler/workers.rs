@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use dqa_proto::v1::{FailureKind, Finished, Hello, Report, Running, Totals, finished};
 
-use super::retry::{Policy, Trouble};
-use super::{Attempt, Board, Code, Effect, ShardId, ShardState, Time};
+use super::retry::{Policy, ShardFailure};
+use super::{Attempt, Code, Effect, Scheduler, ShardId, ShardState, Time};
 
 /// Workers that are gone and remembered: one whose connection was away for a moment comes back under its name.
 const GONE_MAX: usize = 1024;
@@ -64,7 +64,7 @@ impl Worker {
     }
 }
 
-impl Board {
+impl Scheduler {
     /// A worker is here, for the first time or again.
     pub(crate) fn join(&mut self, hello: Hello, now: Time) -> Vec<Effect> {
         let id = hello.id.clone();
@@ -121,7 +121,7 @@ impl Board {
         let untaken: Vec<u64> = worker.attempts.iter().filter(is_untaken).copied().collect();
         for attempt in untaken {
             let message = "its worker left before it took it".to_owned();
-            self.failed(attempt, Trouble::Of(FailureKind::HandedBack), message, now, effects);
+            self.failed(attempt, ShardFailure::Of(FailureKind::HandedBack), message, now, effects);
         }
     }
 
@@ -186,7 +186,7 @@ impl Board {
             self.lose(&id, why, now, effects);
         }
         let overdue = |(id, attempt): (&u64, &Attempt)| Some((*id, attempt.overdue(&self.policy, now)?));
-        let overdue: Vec<(u64, (Trouble, &'static str))> = self.attempts.iter().filter_map(overdue).collect();
+        let overdue: Vec<(u64, (ShardFailure, &'static str))> = self.attempts.iter().filter_map(overdue).collect();
         for (attempt, (trouble, message)) in overdue {
             let worker = self.attempts[&attempt].worker.clone();
             effects.push(Effect::Stop { worker, attempts: vec![attempt] });
@@ -217,10 +217,10 @@ impl Board {
                 }
             }
             Some(finished::Outcome::Failure(failure)) if is_its => {
-                self.failed(attempt, Trouble::Of(failure.kind()), failure.message, now, effects);
+                self.failed(attempt, ShardFailure::Of(failure.kind()), failure.message, now, effects);
             }
             None if is_its => {
-                let trouble = Trouble::Of(FailureKind::Internal);
+                let trouble = ShardFailure::Of(FailureKind::Internal);
                 self.failed(attempt, trouble, "its worker did not say".to_owned(), now, effects);
             }
             _ => {}

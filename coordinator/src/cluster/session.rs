@@ -16,8 +16,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
-use super::desk::Desk;
-use super::serve::Front;
+use super::control_plane::ControlPlane;
+use super::serve::LeaderGate;
 
 /// A worker says hello at once, or is none.
 const HELLO_MAX: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ const REPORT_EVERY_MILLIS: u32 = 2000;
 const SLOTS_MAX: u32 = 4096;
 
 /// The service of workers.
-pub(super) struct Attending(pub(super) Arc<Front>);
+pub(super) struct Attending(pub(super) Arc<LeaderGate>);
 
 type Answers = Pin<Box<dyn Stream<Item = Result<AttendResponse, Status>> + Send>>;
 
@@ -34,7 +34,7 @@ impl WorkerService for Attending {
     type AttendStream = Answers;
 
     async fn attend(&self, request: Request<Streaming<AttendRequest>>) -> Result<Response<Answers>, Status> {
-        let desk = self.0.desk()?;
+        let plane = self.0.plane()?;
         let mut reports = request.into_inner();
         let hello = tokio::time::timeout(HELLO_MAX, reports.message()).await;
         let hello = hello.map_err(|_| Status::deadline_exceeded("a worker begins with a hello"))??;
@@ -44,19 +44,19 @@ impl WorkerService for Attending {
         check(&hello)?;
         let id = hello.id.clone();
         info!(worker = id, slots = hello.slots, devices = ?hello.devices, "worker joins");
-        let mut orders = desk.stream(&id);
-        desk.act(|board, now| board.join(hello, now));
+        let mut orders = plane.stream(&id);
+        plane.act(|scheduler, now| scheduler.join(hello, now));
         let (out, answers) = mpsc::channel(4);
         let welcome = Welcome { coordinator_id: self.0.id().to_owned(), report_every_millis: REPORT_EVERY_MILLIS };
         let welcome = AttendResponse { message: Some(attend_response::Message::Welcome(welcome)) };
         out.send(Ok(welcome)).await.map_err(|_| Status::cancelled("the worker went away"))?;
         tokio::spawn(async move {
-            let why = listen(&desk, &id, &mut reports, &mut orders, &out).await;
+            let why = listen(&plane, &id, &mut reports, &mut orders, &out).await;
             drop(orders);
             info!(worker = id, why, "stream ends");
             // Another stream may have taken its place by now; then the worker has not left.
-            if desk.is_cut_off(&id) {
-                desk.leave(&id);
+            if plane.is_cut_off(&id) {
+                plane.leave(&id);
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
@@ -65,7 +65,7 @@ impl WorkerService for Attending {
 
 /// Hears a worker's reports and hands it what the desk has to say, until one side stops; why.
 async fn listen(
-    desk: &Arc<Desk>,
+    plane: &Arc<ControlPlane>,
     id: &str,
     reports: &mut Streaming<AttendRequest>,
     orders: &mut mpsc::Receiver<AttendResponse>,
@@ -75,15 +75,15 @@ async fn listen(
         tokio::select! {
             heard = reports.message() => match heard {
                 Ok(Some(AttendRequest { message: Some(attend_request::Message::Report(report)) })) => {
-                    desk.act(|board, now| board.report(id, report, now));
+                    plane.act(|scheduler, now| scheduler.report(id, report, now));
                 }
                 Ok(Some(_)) => {}
-                Ok(None) => { desk.close(id, orders); return "the worker closed it".to_owned() }
-                Err(status) => { desk.close(id, orders); return said(&status) }
+                Ok(None) => { plane.close(id, orders); return "the worker closed it".to_owned() }
+                Err(status) => { plane.close(id, orders); return said(&status) }
             },
             order = orders.recv() => match order {
                 Some(order) => if out.send(Ok(order)).await.is_err() {
-                    desk.close(id, orders);
+                    plane.close(id, orders);
                     return "the worker is gone".to_owned();
                 },
                 None => return "it was cut off".to_owned(),

@@ -9,13 +9,13 @@ use dqa_model::{Arithmetic, ClipWeights, Options, PromptMode, Scorer, with_metad
 use dqa_pipelines::tables::epochs::{self, EPOCHS};
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::predictions::{self, PREDICTIONS, PredictionRow};
+use dqa_pipelines::train::{Kept, Measures, Select, TrialPicture, TrialRecord, TrialState, WeightsDtype};
 use dqa_pipelines::trained_on::METADATA_KEY;
-use dqa_pipelines::tune::{Kept, Measures, Select, TrialPicture, TrialRecord, TrialState, WeightsDtype};
 use jiff::Timestamp;
 
 use super::checkpoint::CHECKPOINT;
 use super::training::{Training, unreadable};
-use super::{Event, Machine, StartError, TrainError};
+use super::{BaseModelError, Event, TrainError, TrainingResources};
 use crate::decode::PictureError;
 use crate::engine::{self, Outcome};
 use crate::program::host;
@@ -34,7 +34,7 @@ pub(super) fn scorer(
     weights: &ClipWeights,
     prompts: &PromptMode,
 ) -> Result<Arc<Scorer>, TrainError> {
-    let device = training.runner.machine.device.clone();
+    let device = training.runner.resources.device.clone();
     let options = Options { views: training.views, arithmetic: Arithmetic::F32, device, ..Options::default() };
     Ok(Arc::new(Scorer::new(weights, prompts, &options)?))
 }
@@ -51,7 +51,7 @@ pub(super) fn predict(
     let sources = fetch::ahead(known.addresses(), wanted, known.limits(), training.runtime);
     let mut scored = Vec::with_capacity(pictures.len());
     let mut failed = None;
-    let settings = &training.runner.machine.settings;
+    let settings = &training.runner.resources.settings;
     engine::run(scorer, settings, sources, Fetched::take, |fetched, Outcome { score, .. }| match score {
         Ok(score) => {
             scored.push(Prediction { score: score.score, windows: score.windows.len() as u64 });
@@ -151,7 +151,7 @@ fn write_files(
     let recorded = |file| with_metadata(file, &[(METADATA_KEY, &trained_on)]);
     let mut files = Vec::new();
     if let PromptMode::Learned(prompts) = prompts {
-        files.push(("prompts.safetensors".to_owned(), recorded(prompts.to_bytes().map_err(StartError::from)?)));
+        files.push(("prompts.safetensors".to_owned(), recorded(prompts.to_bytes().map_err(BaseModelError::from)?)));
     }
     if trial.setup.tune.changes_weights() {
         let dtype = match trial.setup.weights_dtype {
@@ -189,11 +189,11 @@ fn write_files(
 }
 
 /// Who trains, on what.
-pub(super) fn provenance(machine: &Machine) -> BTreeMap<String, String> {
+pub(super) fn provenance(resources: &TrainingResources) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("host".to_owned(), host()),
-        ("device".to_owned(), machine.device_name.clone()),
+        ("device".to_owned(), resources.device_name.clone()),
         ("command".to_owned(), crate::program::command_line()),
     ])
 }

@@ -10,11 +10,11 @@ use super::prompts::Entering;
 use crate::Rgb8;
 use crate::cpu::Epilogue;
 use crate::patches::Normalised;
-use crate::views::{INPUT_SIDE, Origin, Sees};
+use crate::views::{INPUT_SIDE, Origin, ViewMode};
 
 /// The tower's tensors, ready for a step.
 pub(super) struct Visual {
-    sees: Sees,
+    sees: ViewMode,
     width: usize,
     grid: usize,
     patch: usize,
@@ -62,7 +62,7 @@ pub(super) struct Memory {
 }
 
 impl Visual {
-    pub(super) fn new(source: Source<'_>, sees: Sees) -> Visual {
+    pub(super) fn new(source: Source<'_>, sees: ViewMode) -> Visual {
         let config = &source.weights.config().vision;
         let heads = Heads { count: config.heads, width: config.width, is_causal: false };
         let layer = |layer| {
@@ -91,7 +91,7 @@ impl Visual {
     }
 
     fn parts(&self) -> usize {
-        if self.sees == Sees::Both { 2 } else { 1 }
+        if self.sees == ViewMode::Both { 2 } else { 1 }
     }
 
     /// Rows before prompts join.
@@ -183,8 +183,8 @@ impl Visual {
 
     fn pictures<'a>(&self, example: &'a Example) -> impl Iterator<Item = &'a Rgb8> {
         let sees = self.sees;
-        let local = example.local.as_ref().filter(|_| sees != Sees::Global);
-        local.into_iter().chain(example.whole.as_deref().filter(|_| sees != Sees::Local))
+        let local = example.local.as_ref().filter(|_| sees != ViewMode::Global);
+        local.into_iter().chain(example.whole.as_deref().filter(|_| sees != ViewMode::Local))
     }
 
     /// Rows before the first layer, into `memory.kept[0].x`.

@@ -28,7 +28,7 @@ const WELCOME_MAX: Duration = Duration::from_secs(10);
 type Client = WorkerServiceClient<InterceptedService<Channel, Caller>>;
 
 /// What the stream is for.
-pub(super) struct Attendance {
+pub(super) struct Session {
     pub(super) node: Arc<Node>,
     pub(super) hello: Hello,
     /// Wakes Ballista's poll.
@@ -39,7 +39,7 @@ pub(super) struct Attendance {
     pub(super) drain: Arc<Notify>,
 }
 
-impl Attendance {
+impl Session {
     /// Attends for ever, at one of `coordinators` after the other.
     ///
     /// # Errors

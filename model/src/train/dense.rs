@@ -17,7 +17,7 @@ use super::text::{TOKEN_EMBEDDING, occurring};
 use super::trainer::LOGIT_SCALE;
 use crate::patches::Normalised;
 use crate::text::normalise;
-use crate::views::{Origin, Sees};
+use crate::views::{Origin, ViewMode};
 use crate::{Activation, ClipConfig, PromptShape, Rgb8, VisionConfig};
 
 /// Activations that are in memory at once, by the estimate of [`window_bytes`].
@@ -29,7 +29,7 @@ const WINDOWS_AT_ONCE: usize = 32;
 /// Both towers' tensors on a device.
 pub(super) struct Dense {
     config: ClipConfig,
-    sees: Sees,
+    sees: ViewMode,
     device: Device,
     shape: Option<PromptShape>,
     frozen: BTreeMap<String, Tensor>,
@@ -110,7 +110,7 @@ impl Dense {
     }
 
     fn windows_at_once(&self) -> usize {
-        let views = if self.sees == Sees::Both { 2 } else { 1 };
+        let views = if self.sees == ViewMode::Both { 2 } else { 1 };
         let prompts = self.shape.map_or(0, |shape| shape.visual_len);
         let tokens = 1 + views * self.config.patches() + prompts;
         (ACTIVATION_BYTES / window_bytes(&self.config.vision, tokens)).clamp(1, WINDOWS_AT_ONCE)
@@ -212,9 +212,9 @@ impl Dense {
         let local = || gather(&|example| pixels(example.local.as_ref().expect(missing)));
         let whole = || gather(&|example| pixels(example.whole.as_ref().expect(missing)));
         match self.sees {
-            Sees::Both => Ok(vec![local()?, whole()?]),
-            Sees::Local => Ok(vec![local()?]),
-            Sees::Global => Ok(vec![whole()?]),
+            ViewMode::Both => Ok(vec![local()?, whole()?]),
+            ViewMode::Local => Ok(vec![local()?]),
+            ViewMode::Global => Ok(vec![whole()?]),
         }
     }
 

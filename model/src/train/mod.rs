@@ -19,7 +19,7 @@ use std::sync::Arc;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::views::Sees;
+use crate::views::ViewMode;
 use crate::{ModelError, Rgb8};
 
 pub use trainer::Trainer;
@@ -79,7 +79,7 @@ pub struct TuneOptions {
     /// What learns.
     pub tunes: Tunes,
     /// What the model looks at while it learns.
-    pub sees: Sees,
+    pub sees: ViewMode,
     /// The share of the learning rate at which the patch embedding learns, where it does. All its inputs are large and alike (a
     /// patch's mean), so that one step moves its outputs more than those of any other product.
     pub patch_lr: f64,
@@ -94,7 +94,7 @@ impl Default for TuneOptions {
     fn default() -> TuneOptions {
         TuneOptions {
             tunes: Tunes::Prompts,
-            sees: Sees::Both,
+            sees: ViewMode::Both,
             patch_lr: 1.0,
             device: Device::Cpu,
             plain_operations: false,

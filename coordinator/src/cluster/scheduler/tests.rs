@@ -12,8 +12,8 @@ fn hello(id: &str, class: DeviceClass, slots: u32) -> Hello {
     Hello { protocol_version: 1, id: id.to_owned(), device: class.into(), slots, ..Hello::default() }
 }
 
-fn pieces(run: &str, count: usize) -> Vec<Piece> {
-    (0..count).map(|at| Piece { part: format!("{run}-{at}"), windows: 10 }).collect()
+fn pieces(run: &str, count: usize) -> Vec<ShardSummary> {
+    (0..count).map(|at| ShardSummary { part: format!("{run}-{at}"), windows: 10 }).collect()
 }
 
 fn seconds(time: u64) -> Time {
@@ -22,7 +22,7 @@ fn seconds(time: u64) -> Time {
 
 /// Workers that do what they are told, and what becomes of it. Time is in seconds.
 struct World {
-    board: Board,
+    scheduler: Scheduler,
     now: Time,
     /// Attempts that each living worker has: attempt and part.
     has: BTreeMap<String, BTreeMap<u64, String>>,
@@ -39,10 +39,10 @@ struct World {
 
 impl World {
     fn new(slots: u32) -> World {
-        let mut board = Board::new(Policy::default(), 1);
-        board.recovered();
+        let mut scheduler = Scheduler::new(Policy::default(), 1);
+        scheduler.recovered();
         World {
-            board,
+            scheduler,
             now: Time::ZERO,
             has: BTreeMap::new(),
             finished: BTreeMap::new(),
@@ -59,7 +59,7 @@ impl World {
 
     fn add(&mut self, run: &str, class: DeviceClass, priority: i32, count: usize) -> RunId {
         let pieces = pieces(run, count);
-        let (id, effects) = self.board.add(class, priority, pieces.clone(), false, self.now);
+        let (id, effects) = self.scheduler.add(class, priority, pieces.clone(), false, self.now);
         self.parts.extend(pieces.into_iter().enumerate().map(|(at, piece)| (ShardId { run: id, at }, piece.part)));
         self.effects(effects);
         id
@@ -69,7 +69,7 @@ impl World {
         self.has.insert(id.to_owned(), BTreeMap::new());
         self.finished.entry(id.to_owned()).or_default();
         self.class.insert(id.to_owned(), class);
-        let effects = self.board.join(hello(id, class, self.slots), self.now);
+        let effects = self.scheduler.join(hello(id, class, self.slots), self.now);
         self.effects(effects);
         self.report(id);
     }
@@ -84,13 +84,13 @@ impl World {
         });
         let finished = self.finished.get(id).cloned().unwrap_or_default();
         let report = Report { running: running.collect(), finished, draining: false, totals: None };
-        let effects = self.board.report(id, report, self.now);
+        let effects = self.scheduler.report(id, report, self.now);
         self.effects(effects);
     }
 
     /// It has what it was ordered to do, and did not come to say so.
     fn fetch(&mut self, id: &str) {
-        self.has[id].keys().for_each(|attempt| self.board.fetched(*attempt));
+        self.has[id].keys().for_each(|attempt| self.scheduler.fetched(*attempt));
     }
 
     fn finish(&mut self, id: &str, attempt: u64, outcome: finished::Outcome) {
@@ -104,14 +104,14 @@ impl World {
         self.has.remove(id);
         self.finished.remove(id);
         if closes {
-            let effects = self.board.leave(id, self.now);
+            let effects = self.scheduler.leave(id, self.now);
             self.effects(effects);
         }
     }
 
     fn pass(&mut self, time: Duration) {
         self.now += time;
-        let effects = self.board.tick(self.now);
+        let effects = self.scheduler.tick(self.now);
         self.effects(effects);
     }
 
@@ -120,7 +120,7 @@ impl World {
             match effect {
                 Effect::Order { attempt, shard, worker, alone, .. } => {
                     let class = self.class[&worker];
-                    assert_eq!(self.board.runs[&shard.run].class, class, "a run is scored on its class of devices");
+                    assert_eq!(self.scheduler.runs[&shard.run].class, class, "a run is scored on its class of devices");
                     if alone {
                         self.alone.insert(attempt);
                     }
@@ -142,7 +142,7 @@ impl World {
                 Effect::Done { shard, .. } => *self.done.entry(shard).or_default() += 1,
                 Effect::GiveUp { shard, .. } => {
                     self.given_up.insert(shard);
-                    let effects = self.board.given_up(shard, Ok(1), self.now);
+                    let effects = self.scheduler.given_up(shard, Ok(1), self.now);
                     self.effects(effects);
                 }
                 Effect::Ended { run } => assert!(self.ended.insert(run), "a run ends once"),
@@ -152,9 +152,9 @@ impl World {
                 Effect::Forget { .. } | Effect::Failed { .. } | Effect::Lost { .. } => {}
             }
         }
-        for worker in self.board.workers.values() {
+        for worker in self.scheduler.workers.values() {
             assert!(worker.attempts.len() <= worker.hello.slots as usize, "no more than it takes");
-            let alone = worker.attempts.iter().any(|attempt| self.board.attempts[attempt].alone);
+            let alone = worker.attempts.iter().any(|attempt| self.scheduler.attempts[attempt].alone);
             assert!(!alone || worker.attempts.len() == 1, "alone is alone");
         }
     }
@@ -175,7 +175,7 @@ impl World {
 }
 
 #[derive(Clone, Debug)]
-enum Happens {
+enum SimulatedEvent {
     Time(u64),
     Report(usize),
     Scored(usize),
@@ -185,7 +185,7 @@ enum Happens {
     Starts(usize),
 }
 
-fn happens() -> impl Strategy<Value = Happens> {
+fn happens() -> impl Strategy<Value = SimulatedEvent> {
     let worker = 0..4usize;
     let kind = prop_oneof![
         Just(FailureKind::Store),
@@ -195,13 +195,13 @@ fn happens() -> impl Strategy<Value = Happens> {
         Just(FailureKind::HandedBack),
     ];
     prop_oneof![
-        4 => (1..5u64).prop_map(Happens::Time),
-        6 => worker.clone().prop_map(Happens::Report),
-        6 => worker.clone().prop_map(Happens::Scored),
-        2 => (worker.clone(), kind).prop_map(|(worker, kind)| Happens::Fails(worker, kind)),
-        1 => worker.clone().prop_map(Happens::Dies),
-        1 => worker.clone().prop_map(Happens::FallsSilent),
-        3 => worker.prop_map(Happens::Starts),
+        4 => (1..5u64).prop_map(SimulatedEvent::Time),
+        6 => worker.clone().prop_map(SimulatedEvent::Report),
+        6 => worker.clone().prop_map(SimulatedEvent::Scored),
+        2 => (worker.clone(), kind).prop_map(|(worker, kind)| SimulatedEvent::Fails(worker, kind)),
+        1 => worker.clone().prop_map(SimulatedEvent::Dies),
+        1 => worker.clone().prop_map(SimulatedEvent::FallsSilent),
+        3 => worker.prop_map(SimulatedEvent::Starts),
     ]
 }
 
@@ -219,22 +219,22 @@ proptest! {
         for event in happens {
             let first = |world: &World, worker: usize| world.has.get(&ids[worker])?.keys().next().copied();
             match event {
-                Happens::Time(time) => world.pass(seconds(time)),
-                Happens::Report(worker) => world.report(&ids[worker]),
-                Happens::Scored(worker) => {
+                SimulatedEvent::Time(time) => world.pass(seconds(time)),
+                SimulatedEvent::Report(worker) => world.report(&ids[worker]),
+                SimulatedEvent::Scored(worker) => {
                     if let Some(attempt) = first(&world, worker) {
                         world.finish(&ids[worker], attempt, finished::Outcome::Scored(Scored::default()));
                     }
                 }
-                Happens::Fails(worker, kind) => {
+                SimulatedEvent::Fails(worker, kind) => {
                     if let Some(attempt) = first(&world, worker) {
                         let failure = Failure { kind: kind.into(), message: String::new() };
                         world.finish(&ids[worker], attempt, finished::Outcome::Failure(failure));
                     }
                 }
-                Happens::Dies(worker) => world.lose(&ids[worker], true),
-                Happens::FallsSilent(worker) => world.lose(&ids[worker], false),
-                Happens::Starts(worker) => {
+                SimulatedEvent::Dies(worker) => world.lose(&ids[worker], true),
+                SimulatedEvent::FallsSilent(worker) => world.lose(&ids[worker], false),
+                SimulatedEvent::Starts(worker) => {
                     if !world.has.contains_key(&ids[worker]) {
                         generation += 1;
                         ids[worker] = format!("w{worker}-{generation}");
@@ -250,10 +250,10 @@ proptest! {
         prop_assert_eq!(&world.ended, &runs.into_iter().collect::<BTreeSet<_>>());
         prop_assert_eq!(world.done.len(), 17);
         prop_assert!(world.done.values().all(|count| *count == 1), "{:?}", world.done);
-        prop_assert!(world.board.attempts.is_empty());
+        prop_assert!(world.scheduler.attempts.is_empty());
         prop_assert!(world.broken.is_empty());
         for run in runs {
-            let tally = world.board.tally(run);
+            let tally = world.scheduler.tally(run);
             prop_assert_eq!((tally.over, tally.running, tally.retrying), (tally.shards, 0, 0));
         }
     }
@@ -263,11 +263,11 @@ proptest! {
         let mut world = World::new(4);
         let low = world.add("low", DeviceClass::Cpu, 0, 40);
         let (a, b) = (world.add("a", DeviceClass::Cpu, 5, a), world.add("b", DeviceClass::Cpu, 5, b));
-        let counts = [a, b].map(|run| world.board.tally(run).shards);
+        let counts = [a, b].map(|run| world.scheduler.tally(run).shards);
         world.join("w", DeviceClass::Cpu);
-        let running = [a, b].map(|run| world.board.tally(run).running);
+        let running = [a, b].map(|run| world.scheduler.tally(run).running);
         prop_assert_eq!(running.iter().sum::<usize>(), counts.iter().sum::<usize>().min(4));
-        prop_assert_eq!(world.board.tally(low).running, 4 - running.iter().sum::<usize>());
+        prop_assert_eq!(world.scheduler.tally(low).running, 4 - running.iter().sum::<usize>());
         if counts.iter().all(|count| *count >= 2) {
             prop_assert_eq!(running, [2, 2]);
         }
@@ -327,7 +327,7 @@ fn a_shard_that_no_worker_has_fetched_kills_none() {
     for generation in 0..20 {
         let id = format!("w{generation}");
         world.join(&id, DeviceClass::Cpu);
-        assert_eq!(world.board.tally(run).running, 1, "it is ordered");
+        assert_eq!(world.scheduler.tally(run).running, 1, "it is ordered");
         world.lose(&id, true);
         world.pass(seconds(4));
     }
@@ -340,13 +340,13 @@ fn a_shard_that_no_worker_has_fetched_kills_none() {
 
 #[test]
 fn what_a_worker_has_from_an_earlier_coordinator_goes_on() {
-    let mut board = Board::new(Policy::default(), 2);
-    board.join(hello("w", DeviceClass::Cpu, 2), Time::ZERO);
+    let mut scheduler = Scheduler::new(Policy::default(), 2);
+    scheduler.join(hello("w", DeviceClass::Cpu, 2), Time::ZERO);
     let running = |part: &str| Running { attempt: 77, part: part.to_owned(), windows_done: 3, scoring: true };
     let report = |part: &str| Report { running: vec![running(part)], ..Report::default() };
-    let effects = board.report("w", report("r-1"), seconds(1));
+    let effects = scheduler.report("w", report("r-1"), seconds(1));
     assert_eq!(effects, [], "its run may still be planned");
-    let (run, effects) = board.add(DeviceClass::Cpu, 0, pieces("r", 2), false, seconds(2));
+    let (run, effects) = scheduler.add(DeviceClass::Cpu, 0, pieces("r", 2), false, seconds(2));
     let orders: Vec<&Effect> = effects.iter().filter(|effect| matches!(effect, Effect::Order { .. })).collect();
     assert!(
         matches!(orders[..], [Effect::Order { shard: ShardId { at: 0, .. }, .. }]),
@@ -357,11 +357,11 @@ fn what_a_worker_has_from_an_earlier_coordinator_goes_on() {
         part: "r-1".to_owned(),
         outcome: Some(finished::Outcome::Scored(Scored { rows: 4, ..Scored::default() })),
     };
-    let effects = board.report("w", Report { finished: vec![finished], ..Report::default() }, seconds(3));
+    let effects = scheduler.report("w", Report { finished: vec![finished], ..Report::default() }, seconds(3));
     let done = Effect::Done { shard: ShardId { run, at: 1 }, failed: 0, after: Some(seconds(1)) };
     assert!(effects.contains(&done), "{effects:?}");
-    board.recovered();
-    let effects = board.report("w", report("nobody's"), seconds(4));
+    scheduler.recovered();
+    let effects = scheduler.report("w", report("nobody's"), seconds(4));
     assert!(effects.contains(&Effect::Stop { worker: "w".to_owned(), attempts: vec![77] }), "{effects:?}");
 }
 
@@ -386,10 +386,10 @@ fn a_worker_that_drains_leaves_what_it_never_took_to_others_and_is_not_lost() {
     let run = world.add("r", DeviceClass::Cpu, 0, 1);
     world.join("w", DeviceClass::Cpu);
     assert_eq!(world.has["w"].len(), 1, "it is ordered");
-    let effects = world.board.report("w", Report { draining: true, ..Report::default() }, world.now);
+    let effects = world.scheduler.report("w", Report { draining: true, ..Report::default() }, world.now);
     world.effects(effects);
     world.lose("w", true);
-    assert!(!world.board.knows("w"), "it has gone home");
+    assert!(!world.scheduler.knows("w"), "it has gone home");
     world.join("other", DeviceClass::Cpu);
     assert_eq!(world.has["other"].len(), 1, "at once");
     world.work_to_the_end(&["other"]);
@@ -419,10 +419,10 @@ fn a_run_that_is_removed_leaves_nothing() {
     let run = world.add("r", DeviceClass::Cpu, 0, 9);
     world.join("w", DeviceClass::Cpu);
     assert_eq!(world.has["w"].len(), 2);
-    let effects = world.board.remove(run, world.now);
+    let effects = world.scheduler.remove(run, world.now);
     world.effects(effects);
     assert!(world.has["w"].is_empty(), "it was told to stop");
-    assert!(world.board.attempts.is_empty() && world.board.parts.is_empty());
+    assert!(world.scheduler.attempts.is_empty() && world.scheduler.parts.is_empty());
     world.work_to_the_end(&["w"]);
     assert!(world.done.is_empty());
 }
@@ -463,7 +463,7 @@ fn a_connection_that_was_away_is_no_death() {
     world.join("w", DeviceClass::Cpu);
     for _ in 0..20 {
         world.report("w");
-        let effects = world.board.leave("w", world.now);
+        let effects = world.scheduler.leave("w", world.now);
         world.effects(effects);
         world.pass(seconds(5));
         world.has.get_mut("w").unwrap().clear();
@@ -482,7 +482,7 @@ fn what_another_class_has_is_not_adopted() {
     world.has.get_mut("w").unwrap().insert(99, "r-0".to_owned());
     world.report("w");
     assert!(world.has["w"].is_empty(), "it is told to stop");
-    assert_eq!(world.board.tally(run).running, 0);
+    assert_eq!(world.scheduler.tally(run).running, 0);
 }
 
 #[test]

@@ -25,8 +25,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, mpsc, watch};
 use tracing::{Instrument, error, info, info_span, warn};
 
-use super::board::{Piece, RunId};
-use super::desk::Desk;
+use super::control_plane::ControlPlane;
+use super::scheduler::{RunId, ShardSummary};
 use super::wire;
 use crate::run::{self, Asked, Roots, State, Watch, Work};
 
@@ -52,17 +52,17 @@ pub(super) enum Event {
 }
 
 /// A run that this coordinator works on.
-pub(super) struct Running {
+pub(super) struct ActiveRun {
     pub(super) name: RunName,
     /// Held while what the record says is changed, here and in the store: one thing at a time becomes of a run.
     control: Arc<tokio::sync::Mutex<()>>,
-    state: Mutex<Live>,
+    state: Mutex<LiveRun>,
     events: mpsc::UnboundedSender<(Option<RunId>, Event)>,
     inbox: tokio::sync::Mutex<mpsc::UnboundedReceiver<(Option<RunId>, Event)>>,
     changes: watch::Sender<u64>,
 }
 
-struct Live {
+struct LiveRun {
     record: RunRecord,
     plan: Option<Plan>,
     counts: Counts,
@@ -81,13 +81,13 @@ struct Plan {
     parts_total: u64,
 }
 
-impl Running {
-    pub(super) fn new(record: RunRecord) -> Arc<Running> {
+impl ActiveRun {
+    pub(super) fn new(record: RunRecord) -> Arc<ActiveRun> {
         let (events, inbox) = mpsc::unbounded_channel();
-        Arc::new(Running {
+        Arc::new(ActiveRun {
             name: record.name.clone(),
             control: Arc::default(),
-            state: Mutex::new(Live {
+            state: Mutex::new(LiveRun {
                 counts: record.counts,
                 record,
                 plan: None,
@@ -100,7 +100,7 @@ impl Running {
         })
     }
 
-    fn live(&self) -> MutexGuard<'_, Live> {
+    fn live(&self) -> MutexGuard<'_, LiveRun> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -176,11 +176,11 @@ impl Running {
     }
 
     /// Remembers how far it is, for the rate.
-    pub(super) fn sample(&self, desk: &Desk) {
+    pub(super) fn sample(&self, plane: &ControlPlane) {
         let Some(id) = self.id() else {
             return;
         };
-        let done = desk.look(|board, _| board.tally(id).windows_done);
+        let done = plane.look(|scheduler, _| scheduler.tally(id).windows_done);
         let mut live = self.live();
         let now = Instant::now();
         let has_changed = live.samples.back().is_none_or(|(_, before)| *before != done);
@@ -195,8 +195,8 @@ impl Running {
     }
 
     /// The run by what the board knows of it; None where it is not there: it is being planned, or has ended.
-    pub(super) fn on_board(&self, desk: &Desk) -> Option<v1::Run> {
-        let tally = self.id().map(|id| desk.look(|board, _| board.tally(id)));
+    pub(super) fn on_board(&self, plane: &ControlPlane) -> Option<v1::Run> {
+        let tally = self.id().map(|id| plane.look(|scheduler, _| scheduler.tally(id)));
         let live = self.live();
         if !live.record.state.is_active() {
             return None;
@@ -269,7 +269,7 @@ impl Running {
     }
 
     /// Until it is on the board, or has ended.
-    pub(super) async fn planned(self: Arc<Running>) {
+    pub(super) async fn planned(self: Arc<ActiveRun>) {
         let mut changes = self.changes();
         while self.id().is_none() && self.state().is_active() {
             if changes.changed().await.is_err() {
@@ -286,12 +286,12 @@ impl Running {
 
 /// Conducts a run until it has ended, on a thread of its own: planning, counting and reporting compute for seconds. One
 /// that is conducted already is begun again when that has ended, if it is to be.
-pub(super) fn start(desk: &Arc<Desk>, run: Arc<Running>) {
-    desk.keep_run(run.clone());
-    let (desk, span, runtime) = (desk.clone(), info_span!("run", run = %run.name), Handle::current());
+pub(super) fn start(plane: &Arc<ControlPlane>, run: Arc<ActiveRun>) {
+    plane.keep_run(run.clone());
+    let (plane, span, runtime) = (plane.clone(), info_span!("run", run = %run.name), Handle::current());
     let thread = std::thread::Builder::new().name("run".to_owned());
     let conducted = thread.spawn(move || {
-        let conducting = AssertUnwindSafe(to_the_end(&desk, &run)).catch_unwind();
+        let conducting = AssertUnwindSafe(to_the_end(&plane, &run)).catch_unwind();
         if runtime.block_on(conducting.instrument(span)).is_err() {
             error!(run = %run.name, "its conductor panicked; started again, the coordinator takes it up");
         }
@@ -305,37 +305,37 @@ pub(super) fn start(desk: &Arc<Desk>, run: Arc<Running>) {
 ///
 /// # Errors
 /// Where the store fails.
-pub(super) async fn take_up(desk: &Arc<Desk>) -> Result<(), dqa_pipelines::run::RunError> {
+pub(super) async fn take_up(plane: &Arc<ControlPlane>) -> Result<(), dqa_pipelines::run::RunError> {
     let mut planned = Vec::new();
-    for name in desk.store.folders(RUNS).await? {
+    for name in plane.store.folders(RUNS).await? {
         let Ok(name) = name.parse() else { continue };
-        let _finding = desk.finding.lock().await;
-        if desk.run(&name).is_some() {
+        let _finding = plane.finding.lock().await;
+        if plane.run(&name).is_some() {
             continue;
         }
-        let found = RunRecord::find(&desk.store, &name).await?;
+        let found = RunRecord::find(&plane.store, &name).await?;
         let Some(record) = found.filter(|record| record.request.is_some() && record.state.is_active()) else {
             continue;
         };
         info!(run = %record.name, state = %record.state, "run taken up");
-        let run = Running::new(record);
+        let run = ActiveRun::new(record);
         planned.push(run.clone().planned());
-        start(desk, run);
+        start(plane, run);
     }
     futures::future::join_all(planned).await;
     Ok(())
 }
 
-async fn to_the_end(desk: &Arc<Desk>, run: &Arc<Running>) {
+async fn to_the_end(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) {
     let mut inbox = run.inbox.lock().await;
     // What was said of it before it was begun again is old.
     while inbox.try_recv().is_ok() {}
     if !run.state().is_active() {
         return;
     }
-    let ended = conduct(desk, run, &mut inbox).await;
+    let ended = conduct(plane, run, &mut inbox).await;
     if let Some(id) = run.id() {
-        desk.take_off(id);
+        plane.take_off(id);
     }
     run.live().plan = None;
     if let Err(Stopped::Failed(error)) = ended {
@@ -343,24 +343,24 @@ async fn to_the_end(desk: &Arc<Desk>, run: &Arc<Running>) {
         warn!(why, "run failed");
         let of_plan = error.downcast_ref().and_then(run::PrepareError::hint).map(str::to_owned);
         let hint = of_plan.or_else(|| error.downcast_ref().and_then(RegistryError::hint));
-        fail(desk, run, &why, hint.as_deref()).await;
+        fail(plane, run, &why, hint.as_deref()).await;
     }
     // Who has a word on it finds it here, or looks for it again.
     let _control = run.control().await;
     if !run.state().is_active() {
-        desk.forget_run(run);
+        plane.forget_run(run);
     }
 }
 
 /// Writes that a run has failed, unless something else has become of it.
-async fn fail(desk: &Desk, run: &Running, why: &str, hint: Option<&str>) {
+async fn fail(plane: &ControlPlane, run: &ActiveRun, why: &str, hint: Option<&str>) {
     let mut tries = 0;
     loop {
         let control = run.control().await;
         if !run.state().is_active() {
             return;
         }
-        let failed = run.change(&desk.store, |record| {
+        let failed = run.change(&plane.store, |record| {
             record.state = RunState::Failed;
             record.failure = Some(why.to_owned());
             record.hint = hint.map(str::to_owned);
@@ -387,14 +387,14 @@ impl<E: Into<anyhow::Error>> From<E> for Stopped {
 
 type Inbox = mpsc::UnboundedReceiver<(Option<RunId>, Event)>;
 
-async fn conduct(desk: &Arc<Desk>, run: &Arc<Running>, inbox: &mut Inbox) -> Result<(), Stopped> {
+async fn conduct(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, inbox: &mut Inbox) -> Result<(), Stopped> {
     let mut plans = 0;
     loop {
         plans += 1;
-        let asked = asked(&run.record(), &desk.roots)?;
+        let asked = asked(&run.record(), &plane.roots)?;
         let work = {
             let planned =
-                patient(async || run::prepare(&desk.store, &asked, &mut Lines).await, run::PrepareError::may_pass);
+                patient(async || run::prepare(&plane.store, &asked, &mut Lines).await, run::PrepareError::may_pass);
             tokio::select! {
                 work = planned => work?,
                 () = cancelled(inbox) => return Err(Stopped::Cancelled),
@@ -403,8 +403,9 @@ async fn conduct(desk: &Arc<Desk>, run: &Arc<Running>, inbox: &mut Inbox) -> Res
         // Their manifests have been read: now it is known whether they have labels.
         let named: Vec<registry::Requested> = asked.definitions.iter().map(registry::Requested::new).collect();
         let (named, used_by) = (work.registered(&named), format!("run {}", run.name));
-        patient(async || registry::register(&desk.store, &named, &[], &used_by).await, RegistryError::may_pass).await?;
-        begin(desk, run, work).await?;
+        patient(async || registry::register(&plane.store, &named, &[], &used_by).await, RegistryError::may_pass)
+            .await?;
+        begin(plane, run, work).await?;
         let id = run.id();
         loop {
             match inbox.recv().await {
@@ -414,7 +415,7 @@ async fn conduct(desk: &Arc<Desk>, run: &Arc<Running>, inbox: &mut Inbox) -> Res
                 Some(_) => {}
             }
         }
-        match complete(desk, run).await {
+        match complete(plane, run).await {
             // Another run of the same pictures has replaced some of them.
             Err(Stopped::Failed(error)) if plans < PLANS_MAX && is_incomplete(&error) => {
                 warn!(error = %causes(error.as_ref()), "parts are gone: the run is planned again");
@@ -474,7 +475,7 @@ fn asked(record: &RunRecord, roots: &Roots) -> anyhow::Result<Asked> {
 }
 
 /// Writes the plan into the record, and puts what is missing on the board.
-async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, work: Work) -> Result<(), Stopped> {
+async fn begin(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: Work) -> Result<(), Stopped> {
     let _control = run.control().await;
     let mut record = run.record();
     let request = record.request.clone().context("the run's record lacks its request")?;
@@ -483,7 +484,7 @@ async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, work: Work) -> Result<(), S
     }
     run::dropped(&record, &work).iter().for_each(|line| info!("{line}"));
     let training =
-        patient(async || Training::of_stored(&desk.store, &request.model).await, StoreError::may_pass).await?;
+        patient(async || Training::of_stored(&plane.store, &request.model).await, StoreError::may_pass).await?;
     let (trained_on, unreadable) = training.known();
     if let Some(why) = unreadable {
         warn!(why, "the model's training is not known");
@@ -496,15 +497,15 @@ async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, work: Work) -> Result<(), S
         record.state = RunState::Running;
     }
     record.updated = Timestamp::now();
-    patient(async || record.write(&desk.store).await, may_pass).await?;
+    patient(async || record.write(&plane.store).await, may_pass).await?;
     let pieces: Vec<usize> =
         (0..work.parts.len()).filter(|at| matches!(work.parts[*at].state, State::Missing { .. })).collect();
     let on_board = pieces.iter().map(|at| {
         let part = &work.parts[*at];
         let name = part.key.rsplit('/').next().unwrap_or_default().trim_end_matches(".parquet");
-        Piece { part: name.to_owned(), windows: part.cut.windows }
+        ShardSummary { part: name.to_owned(), windows: part.cut.windows }
     });
-    let on_board: Vec<Piece> = on_board.collect();
+    let on_board: Vec<ShardSummary> = on_board.collect();
     info!(shards = work.parts.len(), missing = pieces.len(), pictures = record.counts.pictures, "run planned");
     let missing_windows: u64 = on_board.iter().map(|piece| piece.windows).sum();
     {
@@ -527,8 +528,8 @@ async fn begin(desk: &Arc<Desk>, run: &Arc<Running>, work: Work) -> Result<(), S
         DeviceClass::Unspecified => return Err(anyhow!("`{}` is no class of devices", request.device).into()),
         class => class,
     };
-    desk.put_on(run, |board, now| {
-        let (id, effects) = board.add(class, request.priority, on_board, is_paused, now);
+    plane.put_on(run, |scheduler, now| {
+        let (id, effects) = scheduler.add(class, request.priority, on_board, is_paused, now);
         if let Some(plan) = &mut run.live().plan {
             plan.id = Some(id);
         }
@@ -543,20 +544,20 @@ fn may_pass(error: &dqa_pipelines::run::RunError) -> bool {
 }
 
 /// Counts every part, writes the record and the reports.
-async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
+async fn complete(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) -> Result<(), Stopped> {
     let control = run.control().await;
     if !run.state().is_active() {
         return Err(Stopped::Cancelled);
     }
     let plan = run.live().plan.take().context("a run ends with its plan")?;
     if let Some(id) = plan.id {
-        desk.take_off(id);
+        plane.take_off(id);
     }
     let mut work = plan.work;
     let mut record = run.record();
     record.request.as_mut().context("the run's record lacks its request")?.retry_failed = false;
     (record.failure, record.hint) = (None, None);
-    let commit = patient(async || run::commit(&desk.store, &mut work, record.clone()).await, run::RunError::may_pass);
+    let commit = patient(async || run::commit(&plane.store, &mut work, record.clone()).await, run::RunError::may_pass);
     let record = commit.await?;
     drop(work);
     // Before anyone is answered so: whoever sees that a run is complete finds it in the log.
@@ -569,8 +570,8 @@ async fn complete(desk: &Arc<Desk>, run: &Arc<Running>) -> Result<(), Stopped> {
     drop(control);
     let options = ReportOptions::of_run(&record);
     let reported = async {
-        let report = report::make(&desk.store, &record, &options).await?;
-        report.write(&desk.store).await
+        let report = report::make(&plane.store, &record, &options).await?;
+        report.write(&plane.store).await
     };
     if let Err(error) = reported.await {
         // The scores are there; `report` makes it again.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use dqa_model::{
     ClipConfig, ClipWeights, ConfigError, PromptInit, PromptMode, PromptShape, Prompts, PromptsError, Words,
 };
+use dqa_pipelines::train::{Init, ModelRef, PromptsRef, Setup};
 use dqa_pipelines::trained_on::TrainedOn;
-use dqa_pipelines::tune::{Init, ModelRef, PromptsRef, Setup};
 
 use crate::models::{self, OpenError, Training};
 use crate::program::note;
@@ -16,7 +16,7 @@ const NEW: &str = "new:";
 
 /// A model before it learns. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Start {
+pub struct BaseModel {
     weights: ClipWeights,
     prompts: Option<Prompts>,
     model: ModelRef,
@@ -25,7 +25,7 @@ pub struct Start {
 
 /// Why there is nothing to begin with.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum BaseModelError {
     /// The model, or prompts to begin with, cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -37,18 +37,18 @@ pub enum StartError {
     Prompts(#[from] PromptsError),
 }
 
-impl Start {
+impl BaseModel {
     /// `model`: as [`models::weights`] takes it, or `new:CONFIG.json`, whose weights are drawn by `seed`. `prompts`: as
     /// [`models::prompts`] takes it, to begin with; None: new ones.
     ///
     /// # Errors
-    /// Every [`StartError`].
-    pub fn open(model: &str, prompts: Option<&Path>, seed: u64, offline: bool) -> Result<Start, StartError> {
+    /// Every [`BaseModelError`].
+    pub fn open(model: &str, prompts: Option<&Path>, seed: u64, offline: bool) -> Result<BaseModel, BaseModelError> {
         let weights = match model.strip_prefix(NEW) {
             Some(config) => ClipWeights::initial(ClipConfig::read(&PathBuf::from(config))?, seed),
             None => models::weights(model, offline)?,
         };
-        let prompts = prompts.map(|file| Ok::<_, StartError>((file, models::prompts(file, weights.config())?)));
+        let prompts = prompts.map(|file| Ok::<_, BaseModelError>((file, models::prompts(file, weights.config())?)));
         let prompts = prompts.transpose()?;
         let prompts_ref = match &prompts {
             None => None,
@@ -62,7 +62,7 @@ impl Start {
             note(format_args!("warning: {unreadable}"));
         }
         let model = ModelRef { name: model.to_owned(), digest: weights.digest().to_string(), prompts: prompts_ref };
-        Ok(Start { weights, prompts: prompts.map(|(_, prompts)| prompts), model, trained_on })
+        Ok(BaseModel { weights, prompts: prompts.map(|(_, prompts)| prompts), model, trained_on })
     }
 
     /// What it is, for a trial.
@@ -100,7 +100,7 @@ impl Start {
     ///
     /// # Errors
     /// Where the model takes no such prompts.
-    pub fn prompts(&self, setup: &Setup) -> Result<PromptMode, StartError> {
+    pub fn prompts(&self, setup: &Setup) -> Result<PromptMode, BaseModelError> {
         if let Some(prompts) = &self.prompts {
             return Ok(PromptMode::Learned(prompts.clone()));
         }

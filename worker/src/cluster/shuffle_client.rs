@@ -20,15 +20,15 @@ const AGAIN_MILLIS: u64 = 250;
 
 /// Reads what workers have written for others.
 #[derive(Clone)]
-pub struct Flight {
+pub struct ShuffleClient {
     endpoint: EndpointOverrideFn,
 }
 
-impl Flight {
+impl ShuffleClient {
     /// With the workers' token.
-    pub fn new(tls: Tls, token: Option<&Token>) -> Flight {
+    pub fn new(tls: Tls, token: Option<&Token>) -> ShuffleClient {
         let agent = flight_name(token);
-        Flight {
+        ShuffleClient {
             endpoint: Arc::new(move |endpoint| {
                 let is_tls = endpoint.uri().scheme_str() == Some("https");
                 let endpoint = endpoint.user_agent(agent.clone())?.connect_timeout(CONNECT_MAX);

@@ -101,7 +101,7 @@ impl fmt::Display for Code {
 
 /// Why an attempt did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum ShardFailure {
     /// Its worker says so.
     Of(FailureKind),
     /// It never came to its worker.
@@ -110,19 +110,19 @@ pub(super) enum Trouble {
     Hopeless,
 }
 
-impl Trouble {
+impl ShardFailure {
     /// As logs and metrics have it.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Trouble::Of(kind) => kind_name(kind),
-            Trouble::Untaken => "untaken",
-            Trouble::Hopeless => "hopeless",
+            ShardFailure::Of(kind) => kind_name(kind),
+            ShardFailure::Untaken => "untaken",
+            ShardFailure::Hopeless => "hopeless",
         }
     }
 
     /// Whether it tells of its worker, if other shards there go the same way.
     pub(super) fn is_of_worker(self) -> bool {
-        matches!(self, Trouble::Of(FailureKind::Device | FailureKind::Internal | FailureKind::Unspecified))
+        matches!(self, ShardFailure::Of(FailureKind::Device | FailureKind::Internal | FailureKind::Unspecified))
     }
 }
 
@@ -150,14 +150,14 @@ impl History {
     /// After an attempt on `worker`; `others`: how many there are on which it has not failed.
     pub(super) fn after(
         &mut self,
-        trouble: Trouble,
+        trouble: ShardFailure,
         (worker, attempt): (&str, u64),
         others: usize,
         policy: &Policy,
     ) -> Verdict {
-        let Trouble::Of(kind) = trouble else {
+        let ShardFailure::Of(kind) = trouble else {
             self.untaken += 1;
-            let is_over = trouble == Trouble::Hopeless || self.untaken >= policy.untaken_times_max;
+            let is_over = trouble == ShardFailure::Hopeless || self.untaken >= policy.untaken_times_max;
             return if is_over { Verdict::Break } else { Verdict::Again(Duration::ZERO) };
         };
         let code = match kind {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// An attempt at a shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Order {
+pub struct ShardTask {
     /// Of this coordinator: another for every try.
     pub attempt: u64,
     /// The run that it is for, for logs.
@@ -21,7 +21,7 @@ pub struct Order {
     pub shard: Shard,
 }
 
-impl Order {
+impl ShardTask {
     /// As the row of a plan.
     ///
     /// # Panics
@@ -34,7 +34,7 @@ impl Order {
     ///
     /// # Errors
     /// What is no order.
-    pub fn from_text(text: &str) -> Result<Order, serde_json::Error> {
+    pub fn from_text(text: &str) -> Result<ShardTask, serde_json::Error> {
         serde_json::from_str(text)
     }
 }
