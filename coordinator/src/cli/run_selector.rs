@@ -66,7 +66,7 @@ impl RunSelector {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct RunsSelector {
     /// The runs, or how their names begin; several follow each other, or are joined by commas [default: the run that was used
-    /// last].
+    /// last; `compare` takes two or more].
     #[arg(value_name = "RUN", value_delimiter = ',')]
     runs: Vec<RunName>,
 

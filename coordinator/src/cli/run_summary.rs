@@ -4,6 +4,7 @@
 
 use std::io::{BufWriter, Write, stdout};
 
+use dqa_pipelines::run::RunState;
 use dqa_pipelines::status::RunStatus;
 use dqa_proto::v1;
 use dqa_worker::program::{Format, OutputError};
@@ -131,6 +132,17 @@ impl RunSummary {
             pictures_failed: progress.pictures_failed,
             windows_per_second: Some(progress.windows_per_second),
         }
+    }
+
+    /// Returns a sentence that says that the run is not complete, and how far it is; None for a complete run.
+    pub(super) fn shortfall(&self) -> Option<String> {
+        let RunSummary { run, state, shards, shards_done, pictures, pictures_done, .. } = self;
+        (*state != RunState::Complete.to_string()).then(|| {
+            format!(
+                "run {run} is {state}, and its results are not complete: {shards_done} of {shards} parts and \
+                 {pictures_done} of {pictures} pictures are in the store"
+            )
+        })
     }
 
     /// Whether some of its pictures have no score.
