@@ -48,6 +48,7 @@ build:
 # Time the forward pass and the decoders.
 bench:
     cargo bench -p dqa-model
+    cargo bench -p dqa-engine
 
 # Kill workers, coordinators, stores and networks under runs: just soak 200 1 2 3
 soak scenes="200" *seeds:
