@@ -18,7 +18,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "dqa.pod" -}}
 serviceAccountName: {{ .Release.Name }}
 automountServiceAccountToken: false
-# Else a Service `dqa-...` would set variables DQA_..., as the programs' flags do.
+# Otherwise a Service `dqa-...` would set variables DQA_..., which the programs read as flags.
 enableServiceLinks: false
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets: {{ toYaml . | nindent 2 }}
