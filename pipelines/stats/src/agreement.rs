@@ -1,4 +1,5 @@
-//! Agreement of scores with labels: all measures of one table with their intervals, by jackknife or bootstrap over scenes.
+//! Agreement of scores with labels: all measures of one table with their intervals, by jackknife or bootstrap over
+//! scenes.
 
 use rayon::join;
 
@@ -12,9 +13,9 @@ use crate::pearson::{plcc, rmse};
 use crate::scene_sums::SceneSums;
 use crate::spearman;
 
-/// Up to this many rows, SRCC and KRCC are ranked again in each bootstrap replicate, which takes about a second for 1,000
-/// replicates of this many rows on two cores. In larger tables it would take minutes, and both are linearised; the two methods
-/// agree well at much smaller sizes.
+/// Up to this many rows, SRCC and KRCC are ranked again in each bootstrap replicate, which takes about a second for
+/// 1,000 replicates of this many rows on two cores. In larger tables it would take minutes, and both are linearised;
+/// the two methods agree well at much smaller sizes.
 const RANKED_ROWS_MAX: usize = 20_000;
 
 /// How intervals are computed.
@@ -58,8 +59,8 @@ pub struct Agreement {
     pub pairwise_accuracy: Option<Estimate>,
 }
 
-/// Computes every measure with its interval over scenes. Scenes are assumed to be independent draws from the scenes that the
-/// statement is about.
+/// Computes every measure with its interval over scenes. Scenes are assumed to be independent draws from the scenes
+/// that the statement is about.
 ///
 /// # Examples
 /// ```

@@ -1,9 +1,9 @@
 //! SRCC at the level of algorithms: whether scores order the algorithms as labels do, with an interval over scenes.
 //!
-//! The rank correlation of a few algorithms jumps where two means change places, so the jackknife, which measures the effect of
-//! a small change of the scenes, mostly finds no effect (it covered 57 to 96% in simulations). Random halves of the scenes change
-//! enough (Shao and Wu 1989), and the interval contains both Student's and the central percentiles of the halves. It errs on
-//! the wide side.
+//! The rank correlation of a few algorithms jumps where two means change places, so the jackknife, which measures the
+//! effect of a small change of the scenes, mostly finds no effect (it covered 57 to 96% in simulations). Random halves
+//! of the scenes change enough (Shao and Wu 1989), and the interval contains both Student's and the central percentiles
+//! of the halves. It errs on the wide side.
 
 use rand::seq::SliceRandom;
 
@@ -37,9 +37,9 @@ impl PictureSums {
     }
 }
 
-/// Returns the SRCC of the algorithms' mean scores with their mean labels, each mean over the pictures that the algorithm has.
-/// `algorithm` is the algorithm of each row, as an id of the caller's choice. The algorithms count as fixed: the interval is
-/// over scenes. `None` if there are fewer than two algorithms or a side is constant.
+/// Returns the SRCC of the algorithms' mean scores with their mean labels, each mean over the pictures that the
+/// algorithm has. `algorithm` is the algorithm of each row, as an id of the caller's choice. The algorithms count as
+/// fixed: the interval is over scenes. `None` if there are fewer than two algorithms or a side is constant.
 ///
 /// # Panics
 /// If `algorithm` and the table have different lengths.
@@ -85,8 +85,8 @@ fn half_sample_interval(value: f64, halves: &mut [f64], groups: usize, level: f6
     }
     halves.sort_unstable_by(f64::total_cmp);
     let drawn = groups / 2;
-    // The squared deviation of a half, times this factor, estimates the variance over all scenes: what was not drawn deviates
-    // as far in the other direction.
+    // The squared deviation of a half, times this factor, estimates the variance over all scenes: what was not drawn
+    // deviates as far in the other direction.
     let factor = drawn as f64 / (groups - drawn) as f64;
     let squares: f64 = halves.iter().map(|half| (half - value).powi(2)).sum();
     let error = (factor * squares / halves.len() as f64).sqrt();
@@ -108,7 +108,8 @@ mod tests {
     use super::*;
     use crate::columns::Columns;
 
-    /// Returns rows of six algorithms that are a tenth apart in score and label, with noise of the given width in each scene.
+    /// Returns rows of six algorithms that are a tenth apart in score and label, with noise of the given width in each
+    /// scene.
     fn rows(scenes: u32, noise: f64) -> (Vec<f64>, Vec<f64>, Vec<u32>, Vec<u32>) {
         let (mut score, mut mos, mut scene, mut algorithm) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for s in 0..scenes {

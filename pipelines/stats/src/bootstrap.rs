@@ -1,4 +1,5 @@
-//! The cluster bootstrap: scenes are drawn with replacement, each with all of its rows, and the measure is computed again.
+//! The cluster bootstrap: scenes are drawn with replacement, each with all of its rows, and the measure is computed
+//! again.
 
 use rand::distr::{Distribution, Uniform};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -6,12 +7,12 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use crate::estimate::{Interval, IntervalMethod, NoInterval};
 use crate::scene_groups::{assign_groups, stream_rng};
 
-/// More scenes than this are assigned at random to this many blocks, which are drawn whole. This adds 1.1% of noise to the
-/// width of an interval, as much as 10,000 replicates do, and a replicate costs the same for any number of scenes.
+/// More scenes than this are assigned at random to this many blocks, which are drawn whole. This adds 1.1% of noise to
+/// the width of an interval, as much as 10,000 replicates do, and a replicate costs the same for any number of scenes.
 const UNITS_MAX: usize = 4096;
 
-/// Parameters of a bootstrap over scenes. Each replicate has its own random stream, so results do not depend on the number of
-/// threads.
+/// Parameters of a bootstrap over scenes. Each replicate has its own random stream, so results do not depend on the
+/// number of threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Bootstrap {
     /// The number of bootstrap samples.
@@ -29,13 +30,14 @@ impl Default for Bootstrap {
 }
 
 impl Bootstrap {
-    /// Returns the resampling unit of each scene and the number of units. Up to [`UNITS_MAX`] scenes are units themselves.
+    /// Returns the resampling unit of each scene and the number of units. Up to [`UNITS_MAX`] scenes are units
+    /// themselves.
     pub(crate) fn resampling_units(&self, scenes: usize) -> (Vec<u32>, usize) {
         assign_groups(scenes, UNITS_MAX, self.seed)
     }
 
-    /// Calls `measure` for each replicate with the number of times that each of `units` was drawn. `S` is a buffer that the
-    /// replicates of a thread share.
+    /// Calls `measure` for each replicate with the number of times that each of `units` was drawn. `S` is a buffer that
+    /// the replicates of a thread share.
     pub(crate) fn replicates<S, T: Send>(
         &self,
         units: usize,
@@ -79,8 +81,8 @@ impl Bootstrap {
         let tail = (1.0 - self.level) / 2.0;
         let (n, mean) = (values.len() as f64, values.iter().sum::<f64>() / values.len() as f64);
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        // The rank of a quantile among the replicates is binomial: the quantiles one standard deviation of that rank below
-        // and above are two standard errors apart.
+        // The rank of a quantile among the replicates is binomial: the quantiles one standard deviation of that rank
+        // below and above are two standard errors apart.
         let rank_deviation = (n * tail * (1.0 - tail)).sqrt() / (n - 1.0);
         let quantile_error = |probability: f64| {
             let above = sorted_quantile(&values, probability + rank_deviation);

@@ -16,8 +16,8 @@ pub struct Columns<'a> {
     pub scene: &'a [u32],
 }
 
-/// A table together with the order of each of its columns. Sorting takes most of the time of most measures, so a caller that
-/// takes several measures of one table sorts it once.
+/// A table together with the order of each of its columns. Sorting takes most of the time of most measures, so a caller
+/// that takes several measures of one table sorts it once.
 pub struct SortedColumns<'a> {
     pub(crate) columns: Columns<'a>,
     pub(crate) score: DenseRanks,

@@ -1,5 +1,5 @@
-//! Dense ranks of a column: 0 for the least value, the same rank for equal values. One sort yields all that rank measures
-//! need, and groups the rows of a column of ids (scenes, algorithms).
+//! Dense ranks of a column: 0 for the least value, the same rank for equal values. One sort yields all that rank
+//! measures need, and groups the rows of a column of ids (scenes, algorithms).
 
 use rayon::slice::ParallelSliceMut;
 

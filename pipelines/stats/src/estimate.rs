@@ -1,5 +1,5 @@
-//! Estimates with confidence intervals, and the reason where an interval is missing. All intervals of this crate have these
-//! types.
+//! Estimates with confidence intervals, and the reason where an interval is missing. All intervals of this crate have
+//! these types.
 
 use crate::student_t::two_sided_quantile;
 
@@ -11,11 +11,11 @@ pub const SCENES_MIN: usize = 5;
 pub enum IntervalMethod {
     /// Student's t with the standard error of the jackknife over scenes.
     JackknifeT,
-    /// As [`JackknifeT`](Self::JackknifeT), with the effect of each scene on the measure taken to first order: for tables so
-    /// large that computing the measure again without each scene takes too long.
+    /// As [`JackknifeT`](Self::JackknifeT), with the effect of each scene on the measure taken to first order: for
+    /// tables so large that computing the measure again without each scene takes too long.
     LinearisedJackknifeT,
-    /// As [`JackknifeT`](Self::JackknifeT), over groups of scenes that are left out together: for measures that take long to
-    /// compute.
+    /// As [`JackknifeT`](Self::JackknifeT), over groups of scenes that are left out together: for measures that take
+    /// long to compute.
     GroupJackknifeT,
     /// Student's t with the standard error of a mean of independent values.
     StudentT,
@@ -23,8 +23,8 @@ pub enum IntervalMethod {
     CombinedT,
     /// Student's t and percentiles over random halves of the scenes.
     HalfSamples,
-    /// Wilson's interval of a proportion, with the effective sample size: the number of independent pairs that would have the
-    /// same standard error.
+    /// Wilson's interval of a proportion, with the effective sample size: the number of independent pairs that would
+    /// have the same standard error.
     Wilson,
     /// Percentiles of the measure over bootstrap samples of the scenes.
     Bootstrap,
@@ -56,7 +56,8 @@ pub enum NoInterval {
     TooFewScenes,
     /// The measure is undefined without one of the scenes, or in most bootstrap samples.
     Undefined,
-    /// The measure is at the end of its scale, with all scenes or without one of them, so its distance from there is unknown.
+    /// The measure is at the end of its scale, with all scenes or without one of them, so its distance from there is
+    /// unknown.
     Perfect,
     /// The measure is the same whichever scene is left out.
     Constant,
@@ -88,8 +89,8 @@ pub struct Interval {
     pub standard_error: f64,
     /// The degrees of freedom of the standard error: for the jackknife, the number of scenes less 1.
     pub degrees_of_freedom: f64,
-    /// For a bootstrap, the larger of the standard errors of `low` and `high` that come from the number of draws. `None` for
-    /// methods without randomness.
+    /// For a bootstrap, the larger of the standard errors of `low` and `high` that come from the number of draws.
+    /// `None` for methods without randomness.
     pub monte_carlo_error: Option<f64>,
     /// How the interval was computed.
     pub method: IntervalMethod,
@@ -134,8 +135,8 @@ impl Scale {
         }
     }
 
-    /// Returns the derivative of [`inverse`](Self::inverse) at the measure's `value`: by how much the measure changes per unit
-    /// on this scale.
+    /// Returns the derivative of [`inverse`](Self::inverse) at the measure's `value`: by how much the measure changes
+    /// per unit on this scale.
     pub fn inverse_derivative(self, value: f64) -> f64 {
         match self {
             Scale::Plain => 1.0,
@@ -155,8 +156,8 @@ pub struct StandardError {
 }
 
 impl Interval {
-    /// Returns Student's t interval around `value`, symmetric on `scale`. `standard_error` is on that scale; `level` is the
-    /// nominal coverage, such as 0.95.
+    /// Returns Student's t interval around `value`, symmetric on `scale`. `standard_error` is on that scale; `level` is
+    /// the nominal coverage, such as 0.95.
     pub fn student(
         value: f64,
         standard_error: StandardError,
@@ -177,9 +178,9 @@ impl Interval {
         }
     }
 
-    /// Returns Wilson's interval (1927) around the proportion `value`, from 0 to 1, with as many independent trials as would
-    /// have the given standard error, and Student's t in place of the normal quantile (Korn and Graubard 1998). A proportion
-    /// of 0 or 1 has no standard error of its own and counts as `trials_at_end` trials.
+    /// Returns Wilson's interval (1927) around the proportion `value`, from 0 to 1, with as many independent trials as
+    /// would have the given standard error, and Student's t in place of the normal quantile (Korn and Graubard 1998). A
+    /// proportion of 0 or 1 has no standard error of its own and counts as `trials_at_end` trials.
     pub fn wilson(value: f64, standard_error: StandardError, level: f64, trials_at_end: f64) -> Interval {
         let StandardError { error, degrees_of_freedom } = standard_error;
         let at_end = value <= 0.0 || value >= 1.0;
@@ -199,7 +200,8 @@ impl Interval {
     }
 }
 
-/// Returns the mean of independent `values`, one for each scene, with Student's interval at `level`. `None` without values.
+/// Returns the mean of independent `values`, one for each scene, with Student's interval at `level`. `None` without
+/// values.
 ///
 /// # Examples
 /// ```
@@ -225,8 +227,8 @@ pub fn mean_estimate(values: &[f64], level: f64) -> Option<Estimate> {
     Some(Estimate { value: mean, interval: Ok(interval) })
 }
 
-/// Returns the standard error of a weighted sum of independent estimates, given as (weight, standard error), with the degrees
-/// of freedom of Satterthwaite (1946).
+/// Returns the standard error of a weighted sum of independent estimates, given as (weight, standard error), with the
+/// degrees of freedom of Satterthwaite (1946).
 pub fn combine_standard_errors(parts: impl Iterator<Item = (f64, StandardError)> + Clone) -> StandardError {
     let variance = |(weight, part): (f64, StandardError)| (weight * part.error).powi(2);
     let sum: f64 = parts.clone().map(variance).sum();
@@ -234,8 +236,8 @@ pub fn combine_standard_errors(parts: impl Iterator<Item = (f64, StandardError)>
     StandardError { error: sum.sqrt(), degrees_of_freedom: if squares > 0.0 { sum * sum / squares } else { 1.0 } }
 }
 
-/// Returns the weighted sum of the correlations of several data sets, given as (weight, estimate) with weights that sum to 1,
-/// with Student's interval on Fisher's scale. The data sets count as fixed.
+/// Returns the weighted sum of the correlations of several data sets, given as (weight, estimate) with weights that sum
+/// to 1, with Student's interval on Fisher's scale. The data sets count as fixed.
 pub fn weighted_correlation(parts: &[(f64, Estimate)], level: f64) -> Estimate {
     let (value, standard_error) = weighted_sum(parts);
     let interval = standard_error.and_then(|standard_error| {
@@ -250,8 +252,8 @@ pub fn weighted_correlation(parts: &[(f64, Estimate)], level: f64) -> Estimate {
     Estimate { value, interval }
 }
 
-/// Returns the weighted sum of the proportions of several data sets, given as (weight, estimate) with weights that sum to 1,
-/// with Wilson's interval. `scenes` is the number of scenes of all data sets together.
+/// Returns the weighted sum of the proportions of several data sets, given as (weight, estimate) with weights that sum
+/// to 1, with Wilson's interval. `scenes` is the number of scenes of all data sets together.
 pub fn weighted_share(parts: &[(f64, Estimate)], level: f64, scenes: u64) -> Estimate {
     let (value, standard_error) = weighted_sum(parts);
     let interval = standard_error.map(|error| Interval::wilson(value, error, level, scenes as f64));

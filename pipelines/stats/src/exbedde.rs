@@ -1,6 +1,6 @@
-//! The evaluation protocol of exBeDDE, as in its authors' `assess_IQA_metric.m`: within each hazy group (the outputs of ten
-//! algorithms for one hazy picture) SRCC and KRCC of the scores, and PLCC and RMSE of a five-parameter logistic that is fitted
-//! to the group; then the mean over the groups of each city, then the mean over cities.
+//! The evaluation protocol of exBeDDE, as in its authors' `assess_IQA_metric.m`: within each hazy group (the outputs of
+//! ten algorithms for one hazy picture) SRCC and KRCC of the scores, and PLCC and RMSE of a five-parameter logistic
+//! that is fitted to the group; then the mean over the groups of each city, then the mean over cities.
 
 use crate::columns::Columns;
 use crate::dense_ranks::DenseRanks;
@@ -13,12 +13,12 @@ use crate::logistic::{FitStatus, Logistic, LogisticFit, WeightedRows};
 use crate::pearson::plcc;
 use crate::spearman::srcc;
 
-/// Groups with fewer pictures are left out: five parameters fit any five pictures exactly, so noise would have a PLCC of 1. The
-/// authors' groups have ten pictures.
+/// Groups with fewer pictures are left out: five parameters fit any five pictures exactly, so noise would have a PLCC
+/// of 1. The authors' groups have ten pictures.
 pub const GROUP_PICTURES_MIN: usize = 6;
 
-/// The protocol's measures in the order SRCC, KRCC, PLCC, RMSE. PLCC and RMSE are those of the fitted scores; RMSE is in the unit
-/// of the labels.
+/// The protocol's measures in the order SRCC, KRCC, PLCC, RMSE. PLCC and RMSE are those of the fitted scores; RMSE is
+/// in the unit of the labels.
 pub type ExbeddeMeasures = [Estimate; 4];
 
 /// The result for one city.
@@ -64,17 +64,17 @@ pub struct Exbedde {
     pub cities: Vec<ExbeddeCity>,
     /// The counts over all cities.
     pub counts: ExbeddeCounts,
-    /// The mean over the cities that have measures, each with equal weight; `None` without such a city. The cities count as
-    /// fixed: the interval is over the groups within them.
+    /// The mean over the cities that have measures, each with equal weight; `None` without such a city. The cities
+    /// count as fixed: the interval is over the groups within them.
     pub mean: Option<ExbeddeMeasures>,
 }
 
-/// Computes the measures of exBeDDE's protocol. The table's scenes are the hazy groups; `city` is the city of each row, as an id
-/// of the caller's choice; `level` is the nominal coverage of the intervals.
+/// Computes the measures of exBeDDE's protocol. The table's scenes are the hazy groups; `city` is the city of each row,
+/// as an id of the caller's choice; `level` is the nominal coverage of the intervals.
 ///
-/// REFERENCE: a curve with five parameters fits about ten pictures closely whatever they are, and where its only start, all ones,
-/// leads depends on the scale of the scores. PLCC and RMSE of this protocol are comparable with published values, not with those
-/// of a pooled fit; PLCC has no sign, as published.
+/// REFERENCE: a curve with five parameters fits about ten pictures closely whatever they are, and where its only start,
+/// all ones, leads depends on the scale of the scores. PLCC and RMSE of this protocol are comparable with published
+/// values, not with those of a pooled fit; PLCC has no sign, as published.
 ///
 /// # Panics
 /// If a value is NaN or the lengths differ.
@@ -159,7 +159,8 @@ fn mean_over_cities(cities: &[Vec<[f64; 4]>], measure: usize, level: f64) -> Opt
     Some(Estimate { value, interval })
 }
 
-/// Fits the five-parameter curve by one descent from all ones, with the rows as they are: as the authors call MATLAB's `fitnlm`.
+/// Fits the five-parameter curve by one descent from all ones, with the rows as they are: as the authors call MATLAB's
+/// `fitnlm`.
 fn fit_from_ones(x: &[f64], y: &[f64]) -> LogisticFit {
     if x.len() < GROUP_PICTURES_MIN {
         return LogisticFit::not_fitted(Logistic::Five, FitStatus::TooFewRows);
@@ -176,7 +177,8 @@ fn fit_from_ones(x: &[f64], y: &[f64]) -> LogisticFit {
 mod tests {
     use super::*;
 
-    /// Three groups of ten in two cities. The numbers come from SciPy's `spearmanr`, `kendalltau` and `leastsq` from ones.
+    /// Three groups of ten in two cities. The numbers come from SciPy's `spearmanr`, `kendalltau` and `leastsq` from
+    /// ones.
     #[test]
     fn groups_are_fitted_separately_and_cities_have_equal_weight() {
         let (mut score, mut mos, mut scene, mut city) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

@@ -1,9 +1,9 @@
 //! The delete-one jackknife over scenes: measures without each scene in turn, and the intervals that follow from them
-//! (MacKinnon, Nielsen and Webb 2023: the cluster jackknife, with Student's t of as many degrees of freedom as scenes less 1).
-//! It involves no randomness.
+//! (MacKinnon, Nielsen and Webb 2023: the cluster jackknife, with Student's t of as many degrees of freedom as scenes
+//! less 1). It involves no randomness.
 //!
-//! KRCC, PLCC, RMSE and pairwise accuracy are exact for any table, because what a scene adds to them is a sum. SRCC is computed
-//! again without each scene where that takes little time, and to first order in larger tables.
+//! KRCC, PLCC, RMSE and pairwise accuracy are exact for any table, because what a scene adds to them is a sum. SRCC is
+//! computed again without each scene where that takes little time, and to first order in larger tables.
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use rayon::join;
@@ -20,8 +20,8 @@ use crate::spearman;
 /// Up to this many rows times scenes, SRCC is ranked again without each scene, which takes some tenths of a second.
 const RANKED_WORK_MAX: usize = 40_000_000;
 
-/// Up to this many scenes, SRCC is ranked again whatever the number of rows: with few scenes the first order is not accurate
-/// enough.
+/// Up to this many scenes, SRCC is ranked again whatever the number of rows: with few scenes the first order is not
+/// accurate enough.
 const RANKED_SCENES_MAX: usize = 50;
 
 /// A measure over all scenes and without each of them.
@@ -36,11 +36,12 @@ pub struct LeaveOneOut {
 }
 
 impl LeaveOneOut {
-    /// Returns the jackknife standard error on `scale`: sqrt((S - 1) / S * the sum of squares of the values without each of S
-    /// scenes about their mean), with S - 1 degrees of freedom.
+    /// Returns the jackknife standard error on `scale`: sqrt((S - 1) / S * the sum of squares of the values without
+    /// each of S scenes about their mean), with S - 1 degrees of freedom.
     ///
     /// # Errors
-    /// If there are too few scenes, or the measure is undefined or at the end of its range without one of them, or constant.
+    /// If there are too few scenes, or the measure is undefined or at the end of its range without one of them, or
+    /// constant.
     pub fn standard_error(&self, scale: Scale) -> Result<StandardError, NoInterval> {
         if self.without.len() < SCENES_MIN {
             return Err(NoInterval::TooFewScenes);
@@ -69,9 +70,9 @@ impl LeaveOneOut {
         Estimate { value: self.value, interval }
     }
 
-    /// Returns the value, a root mean square, with Student's interval on the logarithmic scale. Squares are skewed and have
-    /// long tails, so their standard error is as uncertain as that of half as many scenes: the interval has (S - 1) / 2 degrees
-    /// of freedom and covers 92 to 97% in simulations, where S - 1 covered 89 to 95%.
+    /// Returns the value, a root mean square, with Student's interval on the logarithmic scale. Squares are skewed and
+    /// have long tails, so their standard error is as uncertain as that of half as many scenes: the interval has (S -
+    /// 1) / 2 degrees of freedom and covers 92 to 97% in simulations, where S - 1 covered 89 to 95%.
     pub fn root_mean_square_estimate(&self, level: f64) -> Estimate {
         let interval = self.standard_error(Scale::Logarithm).map(|error| {
             let halved = StandardError { degrees_of_freedom: error.degrees_of_freedom / 2.0, ..error };
@@ -92,8 +93,8 @@ impl LeaveOneOut {
         Estimate { value: self.value, interval }
     }
 
-    /// Returns the difference to another measure of the same scenes, scene by scene, so that its standard error does not
-    /// include what both have in common. `None` if the numbers of scenes differ.
+    /// Returns the difference to another measure of the same scenes, scene by scene, so that its standard error does
+    /// not include what both have in common. `None` if the numbers of scenes differ.
     pub fn minus(&self, other: &LeaveOneOut) -> Option<LeaveOneOut> {
         if self.without.len() != other.without.len() {
             return None;
@@ -158,8 +159,8 @@ fn leave_out_srcc(score: &DenseRanks, mos: &DenseRanks, scene: &DenseRanks) -> O
     Some(LeaveOneOut { value, without, method: IntervalMethod::JackknifeT })
 }
 
-/// Computes SRCC, and SRCC without each scene to first order in the influence of its rows. The step is taken on Fisher's scale,
-/// which has no ends.
+/// Computes SRCC, and SRCC without each scene to first order in the influence of its rows. The step is taken on
+/// Fisher's scale, which has no ends.
 fn leave_out_srcc_linearised(score: &DenseRanks, mos: &DenseRanks, scene: &DenseRanks) -> Option<LeaveOneOut> {
     let (value, influence) = spearman::influence(score, mos)?;
     let method = IntervalMethod::LinearisedJackknifeT;
@@ -199,8 +200,8 @@ fn leave_out_krcc(
     Some(LeaveOneOut { value, without, method: IntervalMethod::JackknifeT })
 }
 
-/// Computes PLCC, RMSE and pairwise accuracy. The sums without a scene are those before it plus those after it: nothing is
-/// subtracted, so nothing cancels.
+/// Computes PLCC, RMSE and pairwise accuracy. The sums without a scene are those before it plus those after it: nothing
+/// is subtracted, so nothing cancels.
 fn leave_out_sums(table: &SortedColumns<'_>, pairs: &[PairCounts]) -> [Option<LeaveOneOut>; 3] {
     let scenes = SceneSums::by_scene(table, pairs);
     let mut after = vec![SceneSums::default(); scenes.len() + 1];
@@ -288,8 +289,8 @@ mod tests {
     const RMSE: [f64; 3] = [2.2267858002062075, 1.3013301266181811, 3.810389768571675];
     const PAIRS: [f64; 3] = [0.6666666666666666, 0.20368233739011798, 0.9398981519892489];
 
-    /// Six scenes of two pictures. The numbers come from an independent NumPy implementation of the jackknife t interval and of
-    /// Wilson's interval with the effective sample size; RMSE has 2.5 degrees of freedom.
+    /// Six scenes of two pictures. The numbers come from an independent NumPy implementation of the jackknife t
+    /// interval and of Wilson's interval with the effective sample size; RMSE has 2.5 degrees of freedom.
     #[test]
     fn intervals_are_the_references() {
         let score = [0.10, 0.42, 0.35, 0.30, 0.55, 0.75, 0.20, 0.61, 0.48, 0.90, 0.15, 0.70];

@@ -1,5 +1,5 @@
-//! Kendall's tau-b (KRCC): concordant pairs of rows less discordant ones, divided by a scale that allows for ties. Counts are
-//! exact integers, so the coefficient does not depend on the order of rows.
+//! Kendall's tau-b (KRCC): concordant pairs of rows less discordant ones, divided by a scale that allows for ties.
+//! Counts are exact integers, so the coefficient does not depend on the order of rows.
 
 use std::iter::repeat_n;
 
@@ -13,8 +13,8 @@ const INSERTION_MAX: usize = 24;
 /// The halves of a merge sort run on two threads from this many items on.
 const PARALLEL_ITEMS_MIN: usize = 1 << 15;
 
-/// Returns Kendall's rank correlation coefficient tau-b of `x` and `y`, from -1 to 1 (Kendall 1945), in n log n steps by
-/// Knight's method (1966). `None` if there are fewer than two rows or a side is constant.
+/// Returns Kendall's rank correlation coefficient tau-b of `x` and `y`, from -1 to 1 (Kendall 1945), in n log n steps
+/// by Knight's method (1966). `None` if there are fewer than two rows or a side is constant.
 ///
 /// # Panics
 /// If a value is NaN or the lengths differ.
@@ -87,8 +87,8 @@ fn runs_tied_in_both<'a>(x: &'a DenseRanks, y: &'a DenseRanks, rows: &'a [u32]) 
     rows.chunk_by(move |&a, &b| both(a) == both(b))
 }
 
-/// Sorts stably by `key`. Calls `report` for each item with the number of items before it whose key is not larger (in total,
-/// over several calls for one item), and returns the sum of these numbers. `spare` is as long as `items`.
+/// Sorts stably by `key`. Calls `report` for each item with the number of items before it whose key is not larger (in
+/// total, over several calls for one item), and returns the sum of these numbers. `spare` is as long as `items`.
 fn sort_counting<T, K, F>(items: &mut [T], spare: &mut [T], key: &K, report: &F) -> u64
 where
     T: Copy + Send,
@@ -126,8 +126,8 @@ fn insert_counting<T: Copy>(items: &mut [T], key: &impl Fn(&T) -> u32, report: &
     total
 }
 
-/// Merges `left` and the right half of `items` into `items`, whose left half is free; the write position never overtakes the
-/// read position.
+/// Merges `left` and the right half of `items` into `items`, whose left half is free; the write position never
+/// overtakes the read position.
 fn merge_counting<T: Copy>(
     items: &mut [T],
     left: &[T],
@@ -154,8 +154,8 @@ fn merge_counting<T: Copy>(
     total
 }
 
-/// Returns, for each row, the number of rows with which it forms a concordant pair less the number with which it forms a
-/// discordant one.
+/// Returns, for each row, the number of rows with which it forms a concordant pair less the number with which it forms
+/// a discordant one.
 pub(crate) fn row_concordance(x: &DenseRanks, y: &DenseRanks) -> Vec<i64> {
     #[derive(Clone, Copy)]
     struct Item {

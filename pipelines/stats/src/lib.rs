@@ -1,18 +1,18 @@
-//! Statistics of image quality metrics: how well the scores of a metric agree with mean opinion scores, and which of several
-//! algorithms scores best, each with confidence intervals and tests that account for scenes.
+//! Statistics of image quality metrics: how well the scores of a metric agree with mean opinion scores, and which of
+//! several algorithms scores best, each with confidence intervals and tests that account for scenes.
 //!
-//! The crate is pure: it takes slices and returns numbers. It reads no files and no clock, and randomness comes only from seeds;
-//! results do not depend on the number of threads.
+//! The crate is pure: it takes slices and returns numbers. It reads no files and no clock, and randomness comes only
+//! from seeds; results do not depend on the number of threads.
 //!
 //! | Question | Function |
 //! |---|---|
 //! | How well do scores agree with labels? | [`srcc`], [`krcc`], [`plcc`], [`rmse`], [`pairwise_accuracy`] |
-//! | How uncertain are these measures? | [`estimate_agreement`]: jackknife or bootstrap over scenes |
-//! | What are PLCC and RMSE after a logistic fit? | [`fit_logistic`], [`estimate_logistic_fits`], [`fit_logistics_vqeg`] |
+//! | How uncertain are these measures? | [`estimate_agreement`] |
+//! | What are PLCC and RMSE after a logistic fit? | [`estimate_logistic_fits`], [`fit_logistics_vqeg`] |
 //! | Do scores order the algorithms as labels do? | [`algorithm_srcc`] |
 //! | Which of two metrics agrees better? | [`paired_differences`] |
 //! | Which algorithm is best, and is that significant? | [`rank_algorithms`], [`rank_across_data_sets`] |
-//! | What is the mean over several data sets or splits? | [`weighted_correlation`], [`weighted_share`], [`split_summary`] |
+//! | What is the mean over data sets or splits? | [`weighted_correlation`], [`weighted_share`], [`split_summary`] |
 //! | What does exBeDDE's own protocol report? | [`exbedde`] |
 //!
 //! # Agreement with labels
@@ -53,8 +53,8 @@
 //! let ranking = rank_algorithms(&table, None, &RankOptions::default());
 //! for standing in &ranking.standings {
 //!     let rank = standing.rank.as_ref().expect("there is no hazy input");
-//!     let (number, score) = (standing.algorithm, standing.adjusted.value);
-//!     println!("{}. algorithm {number}: {score:.3}, ranks {} to {}, {}", rank.rank, rank.best, rank.worst, rank.groups);
+//!     println!("{}. algorithm {}: {:.3}", rank.rank, standing.algorithm, standing.adjusted.value);
+//!     println!("   ranks {} to {} are not ruled out, letters {}", rank.best, rank.worst, rank.groups);
 //! }
 //! let significant = ranking.comparisons.iter().filter(|pair| pair.significant);
 //! assert_eq!(significant.map(|pair| (pair.first, pair.second)).collect::<Vec<_>>(), [(0, 2), (1, 2)]);
@@ -62,11 +62,11 @@
 //!
 //! # Conventions
 //!
-//! - Measures are signed. Callers pass labels for which higher is better; no measure is made positive here, except in exBeDDE's
-//!   protocol, whose PLCC has no sign.
+//! - Measures are signed. Callers pass labels for which higher is better; no measure is made positive here, except in
+//!   exBeDDE's protocol, whose PLCC has no sign.
 //! - A measure that is undefined (fewer than two rows, or a constant side) is `None`.
-//! - Values must not be NaN, except for missing scores in [`SceneScores`]. The caller decides which rows to leave out; a NaN
-//!   panics.
+//! - Values must not be NaN, except for missing scores in [`SceneScores`]. The caller decides which rows to leave out;
+//!   a NaN panics.
 //! - A missing interval has its reason in [`Estimate::interval`].
 
 mod agreement;

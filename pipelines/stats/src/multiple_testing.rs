@@ -1,7 +1,7 @@
 //! Corrections of p-values for the number of tests.
 
-/// Returns p-values corrected by Holm's method (1979): the smallest is multiplied by the number of tests, the next by one less,
-/// and so on; none is smaller than the one before it, and none exceeds 1.
+/// Returns p-values corrected by Holm's method (1979): the smallest is multiplied by the number of tests, the next by
+/// one less, and so on; none is smaller than the one before it, and none exceeds 1.
 pub(crate) fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
@@ -20,9 +20,9 @@ pub(crate) fn holm_of_known(p: &[Option<f64>]) -> Vec<Option<f64>> {
     p.iter().map(|p| p.and_then(|_| corrected.next())).collect()
 }
 
-/// Returns which tests can be significant at all, given the smallest p-value that each can have: the largest set in which every
-/// smallest p-value times the size of the set is below `alpha` (Tarone 1990). The other tests cannot be rejected whatever the
-/// data are, so the correction need not count them.
+/// Returns which tests can be significant at all, given the smallest p-value that each can have: the largest set in
+/// which every smallest p-value times the size of the set is below `alpha` (Tarone 1990). The other tests cannot be
+/// rejected whatever the data are, so the correction need not count them.
 pub(crate) fn testable(smallest: &[f64], alpha: f64) -> Vec<bool> {
     let testable_count = |count: usize| smallest.iter().filter(|p| **p * (count as f64) < alpha).count();
     let count = (1..=smallest.len()).find(|&count| testable_count(count) <= count).unwrap_or(1);
@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn tests_that_cannot_be_significant_leave_the_correction() {
-        // 28 pairs of Wilcoxon's test: if all share equally many scenes, 11 are needed; fewer beside pairs that share few.
+        // 28 pairs of Wilcoxon's test: if all share equally many scenes, 11 are needed; fewer beside pairs that share
+        // few.
         let p = |scenes: i32| 0.5_f64.powi(scenes - 1);
         assert_eq!(testable(&[p(10); 28], 0.05), [false; 28]);
         assert_eq!(testable(&[p(11); 28], 0.05), [true; 28]);

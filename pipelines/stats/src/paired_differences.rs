@@ -1,13 +1,14 @@
-//! Paired comparison of several columns of scores of the same pictures: which agrees better with the labels. A column may come
-//! from a model, a prompt or a metric; this module does not know which.
+//! Paired comparison of several columns of scores of the same pictures: which agrees better with the labels. A column
+//! may come from a model, a prompt or a metric; this module does not know which.
 //!
-//! The difference of two coefficients is taken on the coefficients' own scale. Its standard error is that of the jackknife over
-//! scenes of the difference itself: both coefficients are computed without each scene in turn, so the error does not include
-//! what the columns have in common (scenes and labels). Interval and p-value are Student's, with as many degrees of freedom as
-//! scenes less 1 (MacKinnon, Nielsen and Webb 2023), so the interval excludes 0 exactly where p is below 1 less the level.
+//! The difference of two coefficients is taken on the coefficients' own scale. Its standard error is that of the
+//! jackknife over scenes of the difference itself: both coefficients are computed without each scene in turn, so the
+//! error does not include what the columns have in common (scenes and labels). Interval and p-value are Student's, with
+//! as many degrees of freedom as scenes less 1 (MacKinnon, Nielsen and Webb 2023), so the interval excludes 0 exactly
+//! where p is below 1 less the level.
 //!
-//! Assumptions: scenes are independent draws from the scenes that the statement is about; columns, algorithms and raters are
-//! fixed.
+//! Assumptions: scenes are independent draws from the scenes that the statement is about; columns, algorithms and
+//! raters are fixed.
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
@@ -87,8 +88,8 @@ impl Measure {
     }
 }
 
-/// Computes every measure of each column, and its difference for each of `pairs` of column indices. `level` is the nominal
-/// coverage of the intervals, such as 0.95.
+/// Computes every measure of each column, and its difference for each of `pairs` of column indices. `level` is the
+/// nominal coverage of the intervals, such as 0.95.
 ///
 /// # Panics
 /// If a value is NaN, the lengths differ, or a pair contains an unknown column.
@@ -261,7 +262,8 @@ mod tests {
             let (scores, mos) = (vec![column(|row| row.0), column(|row| row.1)], column(|row| row.2));
             let scene: Vec<u32> = rows.iter().map(|row| row.3).collect();
             let columns = ScoreColumns { scores: &scores, mos: &mos, scene: &scene };
-            let (one, other) = (paired_differences(&columns, &[(0, 1)], 0.95), paired_differences(&columns, &[(1, 0)], 0.95));
+            let one = paired_differences(&columns, &[(0, 1)], 0.95);
+            let other = paired_differences(&columns, &[(1, 0)], 0.95);
             type Plain = fn(&[f64], &[f64]) -> Option<f64>;
             let plain: [Plain; 3] = [srcc, plcc, krcc];
             for ((one, other), plain) in one.iter().zip(&other).zip(plain) {

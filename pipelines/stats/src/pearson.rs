@@ -1,7 +1,8 @@
 //! Pearson's correlation (PLCC) and the root mean squared error (RMSE).
 
-/// Returns Pearson's linear correlation coefficient of `x` and `y`, from -1 to 1. It stays accurate where values are large
-/// compared with their differences, such as 10⁹ + 0.001. `None` if there are fewer than two rows or a side is constant.
+/// Returns Pearson's linear correlation coefficient of `x` and `y`, from -1 to 1. It stays accurate where values are
+/// large compared with their differences, such as 10⁹ + 0.001. `None` if there are fewer than two rows or a side is
+/// constant.
 ///
 /// # Panics
 /// If a value is NaN or the lengths differ.
@@ -21,8 +22,8 @@ pub fn plcc(x: &[f64], y: &[f64]) -> Option<f64> {
     moments.plcc()
 }
 
-/// Returns the root of the mean squared difference of `x` and `y`, in the unit of the columns, which should be the same for
-/// both. `None` without rows.
+/// Returns the root of the mean squared difference of `x` and `y`, in the unit of the columns, which should be the same
+/// for both. `None` without rows.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -67,8 +68,8 @@ impl ColumnScale {
     }
 }
 
-/// Weighted sums over the rows of two columns, from which PLCC follows. Each column may be in a unit of its own; for accuracy,
-/// values should lie around 0.
+/// Weighted sums over the rows of two columns, from which PLCC follows. Each column may be in a unit of its own; for
+/// accuracy, values should lie around 0.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Moments {
     /// Sum of the weights.

@@ -1,5 +1,5 @@
-//! Sums over the rows of a scene, from which jackknife and bootstrap add up PLCC, RMSE and pairwise accuracy of any choice of
-//! scenes without reading the rows again.
+//! Sums over the rows of a scene, from which jackknife and bootstrap add up PLCC, RMSE and pairwise accuracy of any
+//! choice of scenes without reading the rows again.
 
 use crate::columns::{Columns, SortedColumns};
 use crate::kendall::PairCounts;
@@ -14,8 +14,8 @@ pub(crate) struct SceneSums {
     concordant_pairs: f64,
     /// Pairs with different labels.
     pairs: f64,
-    /// The sum of the rows' influence on SRCC: the change of SRCC times the number of all rows. Only the linearised bootstrap
-    /// sets it.
+    /// The sum of the rows' influence on SRCC: the change of SRCC times the number of all rows. Only the linearised
+    /// bootstrap sets it.
     pub(crate) srcc_influence: f64,
     /// The same for KRCC.
     pub(crate) krcc_influence: f64,

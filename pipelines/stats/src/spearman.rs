@@ -1,10 +1,11 @@
-//! Spearman's rank correlation (SRCC): Pearson's correlation of ranks, where equal values share the mean of their ranks.
-//! Twice a rank less its mean is an integer, so sums are exact and the coefficient does not depend on the order of rows.
+//! Spearman's rank correlation (SRCC): Pearson's correlation of ranks, where equal values share the mean of their
+//! ranks. Twice a rank less its mean is an integer, so sums are exact and the coefficient does not depend on the order
+//! of rows.
 
 use crate::dense_ranks::DenseRanks;
 
-/// Returns Spearman's rank correlation coefficient of `x` and `y`, from -1 to 1 (Spearman 1904). Ties share the mean of their
-/// ranks, as in SciPy's `spearmanr`. `None` if there are fewer than two rows or a side is constant.
+/// Returns Spearman's rank correlation coefficient of `x` and `y`, from -1 to 1 (Spearman 1904). Ties share the mean of
+/// their ranks, as in SciPy's `spearmanr`. `None` if there are fewer than two rows or a side is constant.
 ///
 /// # Panics
 /// If a value is NaN or the lengths differ.
@@ -53,9 +54,9 @@ fn sum_of_squares(midranks: &[i64], counts: impl Iterator<Item = u32>) -> i128 {
         .sum()
 }
 
-/// Returns SRCC from sums over rows of ranks less their mean: the sum of the products and the sum of squares of each side.
-/// All three may be scaled by one common factor. For callers that add up rows which are not in one place.
-/// `None` if a side is constant.
+/// Returns SRCC from sums over rows of ranks less their mean: the sum of the products and the sum of squares of each
+/// side. All three may be scaled by one common factor. For callers that add up rows which are not in one place. `None`
+/// if a side is constant.
 pub fn srcc_from_sums(products: i128, squares_x: i128, squares_y: i128) -> Option<f64> {
     let scale = (squares_x as f64 * squares_y as f64).sqrt();
     (scale > 0.0).then(|| (products as f64 / scale).clamp(-1.0, 1.0))
@@ -131,8 +132,8 @@ fn mean_square(dense: &DenseRanks, shares: &[f64]) -> f64 {
     sum / dense.rows() as f64
 }
 
-/// Returns, for each dense rank, the sum of `value` over the rows above it, ties counting half, divided by the number of all
-/// rows.
+/// Returns, for each dense rank, the sum of `value` over the rows above it, ties counting half, divided by the number
+/// of all rows.
 fn mean_above(dense: &DenseRanks, value: impl Fn(usize) -> f64) -> Vec<f64> {
     let n = dense.rows() as f64;
     let mut sums = vec![0.0; dense.counts.len()];

@@ -1,8 +1,8 @@
 //! The mean of a measure over several train/test splits of one data set, with an interval.
 //!
-//! Splits of one data set share most of their training scenes, so their results are not independent and a plain t interval is
-//! too narrow. This is the corrected resampled t-test of Nadeau and Bengio (Machine Learning 52, 2003): the variance of the mean
-//! of J splits is (1/J + test/train) times the sample variance, with J - 1 degrees of freedom.
+//! Splits of one data set share most of their training scenes, so their results are not independent and a plain t
+//! interval is too narrow. This is the corrected resampled t-test of Nadeau and Bengio (Machine Learning 52, 2003): the
+//! variance of the mean of J splits is (1/J + test/train) times the sample variance, with J - 1 degrees of freedom.
 
 use crate::student_t::{two_sided_p, two_sided_quantile};
 
@@ -20,7 +20,8 @@ pub struct SplitSummary {
     pub deviation: Option<f64>,
     /// The 95% interval of the mean (low, high), by the corrected t; `None` with fewer than two splits.
     pub interval: Option<(f64, f64)>,
-    /// The two-sided p-value of a mean of 0, by the corrected t; `None` with fewer than two splits, and if all values are 0.
+    /// The two-sided p-value of a mean of 0, by the corrected t; `None` with fewer than two splits, and if all values
+    /// are 0.
     pub p: Option<f64>,
 }
 
@@ -31,8 +32,8 @@ impl SplitSummary {
     }
 }
 
-/// Summarises `values`, one for each split. `test_to_train` is the number of test scenes divided by the number of training
-/// scenes. `None` without values.
+/// Summarises `values`, one for each split. `test_to_train` is the number of test scenes divided by the number of
+/// training scenes. `None` without values.
 ///
 /// # Panics
 /// If a value is NaN.

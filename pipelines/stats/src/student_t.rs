@@ -1,10 +1,10 @@
-//! Student's t distribution: two-sided p-values, quantiles and the distribution function. Degrees of freedom need not be
-//! whole numbers (Satterthwaite's are not).
+//! Student's t distribution: two-sided p-values, quantiles and the distribution function. Degrees of freedom need not
+//! be whole numbers (Satterthwaite's are not).
 
 use std::f64::consts::SQRT_2;
 
-/// Above this many degrees of freedom the series around the normal distribution has more correct digits than the continued
-/// fraction: the first term that it omits is of the order of the inverse of their cube.
+/// Above this many degrees of freedom the series around the normal distribution has more correct digits than the
+/// continued fraction: the first term that it omits is of the order of the inverse of their cube.
 const SERIES_DEGREES_OF_FREEDOM_MIN: f64 = 30_000.0;
 
 /// Returns the probability that a t variable exceeds `t` in absolute value.

@@ -287,7 +287,8 @@ fn weighted_krcc(x: &DenseRanks, y: &DenseRanks, weights: &[u32]) -> Option<f64>
     kendall::weighted_coefficient(x, y, weights, &mut Default::default())
 }
 
-/// Generates rows that are correlated within scenes: score and label share the scene's level. Labels take some 90 values.
+/// Generates rows that are correlated within scenes: score and label share the scene's level. Labels take some 90
+/// values.
 pub(crate) fn table(rows: usize, scenes: u32, seed: u64) -> (Vec<f64>, Vec<f64>, Vec<u32>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let level: Vec<f64> = (0..scenes).map(|_| rng.random::<f64>()).collect();

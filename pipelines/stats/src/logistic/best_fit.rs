@@ -1,22 +1,22 @@
-//! The logistic curve of least squares through labels over scores. It rises where the PLCC of the rows is positive and falls
-//! where it is negative, and PLCC after the fit keeps that sign.
+//! The logistic curve of least squares through labels over scores. It rises where the PLCC of the rows is positive and
+//! falls where it is negative, and PLCC after the fit keeps that sign.
 
 use super::curve::{FitStatus, Logistic, LogisticFit, check_fittable, direction};
 use super::curve_search::{Curve, Points, WIDTH_MIN};
 use crate::dense_ranks::DenseRanks;
 use crate::pearson::{ColumnScale, plcc};
 
-/// More points than this are averaged into this many before the fit. Each average is over neighbours by score in so small a part
-/// of the range that the curve is straight within it. PLCC and RMSE are still over all rows.
+/// More points than this are averaged into this many before the fit. Each average is over neighbours by score in so
+/// small a part of the range that the curve is straight within it. PLCC and RMSE are still over all rows.
 const POINTS_MAX: usize = 4096;
 
-/// With more points than this, the search for the best curve runs on [`COARSE_POINTS`] points; on all points the curve is then
-/// only improved.
+/// With more points than this, the search for the best curve runs on [`COARSE_POINTS`] points; on all points the curve
+/// is then only improved.
 const SEARCHED_POINTS_MAX: usize = 2048;
 const COARSE_POINTS: usize = 512;
 
-/// Fits a curve to labels `y` over scores `x` by least squares. The curve is monotone, as ITU-T P.1401 asks, and its bend spans
-/// at least a fifth of the range of the scores.
+/// Fits a curve to labels `y` over scores `x` by least squares. The curve is monotone, as ITU-T P.1401 asks, and its
+/// bend spans at least a fifth of the range of the scores.
 ///
 /// # Panics
 /// If a value is NaN or the lengths differ.
@@ -160,7 +160,8 @@ mod tests {
         }
     }
 
-    /// The best curves of these points have an infinite height, with a bend far outside the points or a width beyond them.
+    /// The best curves of these points have an infinite height, with a bend far outside the points or a width beyond
+    /// them.
     #[test]
     fn curves_at_infinity_are_approximated() {
         let x: Vec<f64> = (0..200).map(|i| f64::from(i) / 50.0 - 2.0).collect();

@@ -37,8 +37,8 @@ pub(crate) fn sigmoid(t: f64) -> f64 {
     1.0 / (1.0 + (-t).exp())
 }
 
-/// The fewest rows for each parameter of a curve. With fewer, the curve follows the noise of the rows, which raises PLCC by
-/// about (parameters - 2) / (2 rows) even if scores and labels are unrelated.
+/// The fewest rows for each parameter of a curve. With fewer, the curve follows the noise of the rows, which raises
+/// PLCC by about (parameters - 2) / (2 rows) even if scores and labels are unrelated.
 pub const ROWS_PER_PARAMETER: usize = 10;
 
 /// How a fit ended.
@@ -75,8 +75,8 @@ pub struct LogisticFit {
     pub status: FitStatus,
     /// b1, b2, ... in the units of the rows; empty if nothing was fitted.
     pub parameters: Vec<f64>,
-    /// Pearson's correlation of fitted scores and labels. Fits over a whole table give it the sign of the correlation of scores
-    /// and labels.
+    /// Pearson's correlation of fitted scores and labels. Fits over a whole table give it the sign of the correlation
+    /// of scores and labels.
     pub plcc: Option<f64>,
     /// The root of the mean squared difference of fitted scores and labels, in the unit of the labels.
     pub rmse: Option<f64>,

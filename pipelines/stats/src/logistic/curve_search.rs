@@ -1,10 +1,11 @@
-//! The search for a logistic curve through points. Given where a curve bends and how wide the bend is, its height, level and
-//! slope are a linear fit in closed form. The search therefore runs over bend and width alone (variable projection, Golub and
-//! Pereyra 1973): it is quicker than a search over all parameters, and avoids the long valleys in which height and bend grow
-//! together.
+//! The search for a logistic curve through points. Given where a curve bends and how wide the bend is, its height,
+//! level and slope are a linear fit in closed form. The search therefore runs over bend and width alone (variable
+//! projection, Golub and Pereyra 1973): it is quicker than a search over all parameters, and avoids the long valleys in
+//! which height and bend grow together.
 //!
-//! A curve rises over the whole range of the points, or stays level: ITU-T P.1401 asks for a monotone map of scores to labels.
-//! Its bend is at least [`WIDTH_MIN`] wide: a narrower bend is a step between a few pictures, which follows their noise.
+//! A curve rises over the whole range of the points, or stays level: ITU-T P.1401 asks for a monotone map of scores to
+//! labels. Its bend is at least [`WIDTH_MIN`] wide: a narrower bend is a step between a few pictures, which follows
+//! their noise.
 
 use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt};
 use nalgebra::storage::Owned;
@@ -18,7 +19,8 @@ const DESCENTS: usize = 2;
 const TRIAL_PATIENCE: usize = 8;
 const PATIENCE: usize = 60;
 
-/// A descent ends at a step that lowers the squared residual by less than this share, which is beyond any reported digit.
+/// A descent ends at a step that lowers the squared residual by less than this share, which is beyond any reported
+/// digit.
 const TOLERANCE: f64 = 1e-10;
 
 /// The same for a curve whose residual is only compared with that of another curve to its third digit.
@@ -27,21 +29,22 @@ const ROUGH_TOLERANCE: f64 = 1e-6;
 /// The number of starting bends between the points.
 const BENDS: usize = 24;
 
-/// The distances of starting bends outside the points, in widths. At the largest a curve is all but exponential, which is where
-/// some fits end.
+/// The distances of starting bends outside the points, in widths. At the largest a curve is all but exponential, which
+/// is where some fits end.
 const OUTSIDE: [f64; 3] = [1.0, 4.0, 12.0];
 
-/// The largest distance of a bend from the points, in widths: there a curve is exponential to the seventh digit, and its height
-/// still has digits left.
+/// The largest distance of a bend from the points, in widths: there a curve is exponential to the seventh digit, and
+/// its height still has digits left.
 const OUTSIDE_MAX: f64 = 16.0;
 
-/// The smallest width of a bend, as a share of the range that holds nine tenths of the rows. A logistic takes 4.4 widths from a
-/// tenth to nine tenths of its height, so at this width it rises over a fifth of the scores: anything steeper is a step that a
-/// handful of pictures decide (without this bound, half of all five-parameter fits ended within a 200th of the range).
+/// The smallest width of a bend, as a share of the range that holds nine tenths of the rows. A logistic takes 4.4
+/// widths from a tenth to nine tenths of its height, so at this width it rises over a fifth of the scores: anything
+/// steeper is a step that a handful of pictures decide (without this bound, half of all five-parameter fits ended
+/// within a 200th of the range).
 pub(super) const WIDTH_MIN: f64 = 0.05;
 
-/// The largest width of a bend, as a multiple of the range of the points: a curve is then a parabola or a cubic to the fourth
-/// digit.
+/// The largest width of a bend, as a multiple of the range of the points: a curve is then a parabola or a cubic to the
+/// fourth digit.
 const WIDTH_MAX: f64 = 10.0;
 
 /// The starting widths, as multiples of the range that holds nine tenths of the points.
@@ -113,7 +116,8 @@ impl Points {
         if range > 0.0 { range } else { self.x[self.x.len() - 1] - self.x[0] }
     }
 
-    /// Returns the best curve, with a straight line added to the bend if `has_slope`. There must be at least two points.
+    /// Returns the best curve, with a straight line added to the bend if `has_slope`. There must be at least two
+    /// points.
     pub(super) fn best_curve(&self, has_slope: bool) -> Curve {
         let starts = self.starts(has_slope).into_iter();
         let mut trials: Vec<Candidate<'_>> = starts.map(|start| start.descend(TOLERANCE, TRIAL_PATIENCE)).collect();
@@ -192,8 +196,8 @@ struct Candidate<'a> {
     residual: f64,
 }
 
-/// How height and slope are restricted so that a curve rises: height * steepness + slope must not be negative where the step is
-/// least steep, nor where it is steepest.
+/// How height and slope are restricted so that a curve rises: height * steepness + slope must not be negative where the
+/// step is least steep, nor where it is steepest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Monotony {
     /// The unconstrained fit rises.
@@ -283,8 +287,8 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    /// Returns the height of the curve whose slope is minus `steepness` times the height, and by how much it lowers the squared
-    /// residual.
+    /// Returns the height of the curve whose slope is minus `steepness` times the height, and by how much it lowers the
+    /// squared residual.
     fn level_fit(&self, values: &[f64], steepness: f64) -> (f64, f64) {
         let product = weighted_product(&self.points.weight, &self.step, values)
             - steepness * weighted_product(&self.points.weight, &self.points.x, values);
@@ -321,8 +325,8 @@ impl<'a> Candidate<'a> {
         }
         let (up, reduction_up) = self.level_fit(y, least);
         let (down, reduction_down) = self.level_fit(y, most);
-        // A curve that is level where the step is least steep rises elsewhere if its height is positive, and one that is level
-        // where the step is steepest rises if it is negative.
+        // A curve that is level where the step is least steep rises elsewhere if its height is positive, and one that
+        // is level where the step is steepest rises if it is negative.
         match (up > 0.0, down < 0.0) {
             (true, true) if reduction_up < reduction_down => Monotony::LevelAt(Steepness::Most),
             (true, _) => Monotony::LevelAt(Steepness::Least),
@@ -344,8 +348,8 @@ impl<'a> Candidate<'a> {
         candidate
     }
 
-    /// Returns the derivatives of the constrained slope, per unit of height, by the bend and by the logarithm of the width;
-    /// both are 0 where no constraint ties the slope to the height.
+    /// Returns the derivatives of the constrained slope, per unit of height, by the bend and by the logarithm of the
+    /// width; both are 0 where no constraint ties the slope to the height.
     fn constrained_slope_derivatives(&self) -> (f64, f64) {
         let Monotony::LevelAt(place) = self.constraint else { return (0.0, 0.0) };
         let Curve { bend, width, .. } = self.curve;

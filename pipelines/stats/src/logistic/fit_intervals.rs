@@ -1,5 +1,5 @@
-//! Intervals of PLCC and RMSE after a logistic fit. The curve is fitted again without each of several groups of scenes, starting
-//! from the curve of all rows, so the intervals include the uncertainty of the fit itself.
+//! Intervals of PLCC and RMSE after a logistic fit. The curve is fitted again without each of several groups of scenes,
+//! starting from the curve of all rows, so the intervals include the uncertainty of the fit itself.
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
@@ -12,8 +12,8 @@ use crate::jackknife::LeaveOneOut;
 use crate::pearson::Moments;
 use crate::scene_groups::assign_groups;
 
-/// Up to this many scenes, each is left out by itself; more are assigned to this many groups. Student's t of 24 degrees of
-/// freedom is 5% wider than that of many, and this many fits take about as long as the search for the curve.
+/// Up to this many scenes, each is left out by itself; more are assigned to this many groups. Student's t of 24 degrees
+/// of freedom is 5% wider than that of many, and this many fits take about as long as the search for the curve.
 const GROUPS_MAX: usize = 25;
 
 /// More points than this are averaged for these fits. The effect of a group on PLCC is the same to the third digit.

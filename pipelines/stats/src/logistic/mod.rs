@@ -1,5 +1,5 @@
-//! Logistic curves that map scores to labels before PLCC and RMSE are taken: the best monotone curve ([`best_fit`]), the curve
-//! of published code ([`single_start`]), and intervals of PLCC and RMSE after the fit ([`fit_intervals`]).
+//! Logistic curves that map scores to labels before PLCC and RMSE are taken: the best monotone curve ([`best_fit`]),
+//! the curve of published code ([`single_start`]), and intervals of PLCC and RMSE after the fit ([`fit_intervals`]).
 
 mod best_fit;
 mod curve;

@@ -1,5 +1,6 @@
-//! A fit by one descent of least squares from a given start, over all parameters of a logistic at once, as published code
-//! does it. It may end at a worse curve than the best one, or not converge. Its curve is not constrained to be monotone.
+//! A fit by one descent of least squares from a given start, over all parameters of a logistic at once, as published
+//! code does it. It may end at a worse curve than the best one, or not converge. Its curve is not constrained to be
+//! monotone.
 
 use levenberg_marquardt::{LeastSquaresProblem, LevenbergMarquardt};
 use nalgebra::storage::Owned;
@@ -12,10 +13,10 @@ use crate::pearson::plcc;
 /// More rows than this are averaged into this many before the descent.
 const ROWS_MAX: usize = 4096;
 
-/// Fits the curves of four and five parameters by one descent from the usual start, as published code does: for four parameters
-/// the start of VQEG's final report of 2000, b = max(y), min(y), mean(x), sd(x); for five that of Sheikh, Sabir and Bovik (2006),
-/// b = max(y) - min(y), 1 / sd(x), mean(x), 0, mean(y). PLCC has the sign of the PLCC of scores and labels; papers print its
-/// absolute value.
+/// Fits the curves of four and five parameters by one descent from the usual start, as published code does: for four
+/// parameters the start of VQEG's final report of 2000, b = max(y), min(y), mean(x), sd(x); for five that of Sheikh,
+/// Sabir and Bovik (2006), b = max(y) - min(y), 1 / sd(x), mean(x), 0, mean(y). PLCC has the sign of the PLCC of scores
+/// and labels; papers print its absolute value.
 pub fn fit_logistics_vqeg(table: &SortedColumns<'_>) -> [LogisticFit; 2] {
     let Columns { score: x, mos: y, .. } = table.columns;
     let raw_plcc = plcc(x, y);
@@ -151,7 +152,8 @@ mod tests {
         }
     }
 
-    /// By scipy.optimize.curve_fit from the same start, for x = i / 60 and y = 3 sigmoid(8 (x - 0.4)) + (37 i % 11 - 5) / 10.
+    /// By scipy.optimize.curve_fit from the same start, for x = i / 60 and y = 3 sigmoid(8 (x - 0.4)) + (37 i % 11 - 5)
+    /// / 10.
     #[test]
     fn one_descent_from_the_usual_start_is_scipys() {
         let x: Vec<f64> = (0..60).map(|i| f64::from(i) / 60.0).collect();

@@ -1,11 +1,11 @@
-//! The compact letter display: letters of groups, such that two algorithms share a letter if and only if they do not differ
-//! significantly.
+//! The compact letter display: letters of groups, such that two algorithms share a letter if and only if they do not
+//! differ significantly.
 
 use super::comparison::Comparison;
 
-/// Returns the letters of each of `ranked`, in their order (Piepho 2004, "An algorithm for a letter-based representation of
-/// all-pairwise comparisons"). A group that contains both algorithms of a significant pair is split in two, one without each; a
-/// group that another contains is dropped.
+/// Returns the letters of each of `ranked`, in their order (Piepho 2004, "An algorithm for a letter-based
+/// representation of all-pairwise comparisons"). A group that contains both algorithms of a significant pair is split
+/// in two, one without each; a group that another contains is dropped.
 pub(super) fn compact_letter_display(ranked: &[usize], comparisons: &[Comparison]) -> Vec<String> {
     let position = |number: usize| ranked.iter().position(|&other| other == number).expect("both of a pair are ranked");
     let mut groups: Vec<Vec<usize>> = vec![(0..ranked.len()).collect()];

@@ -1,5 +1,5 @@
-//! The comparison of two algorithms: the difference of their adjusted scores with its interval, unit-free effect sizes, the
-//! smallest difference that the scenes can detect, and equivalence.
+//! The comparison of two algorithms: the difference of their adjusted scores with its interval, unit-free effect sizes,
+//! the smallest difference that the scenes can detect, and equivalence.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,8 @@ pub const POWER: f64 = 0.8;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignificanceTest {
-    /// Random flips of the signs of the scenes' deviations, with the largest difference of all pairs and step-down correction
-    /// (Westfall and Young 1993). All pairs have one pooled variance.
+    /// Random flips of the signs of the scenes' deviations, with the largest difference of all pairs and step-down
+    /// correction (Westfall and Young 1993). All pairs have one pooled variance.
     #[default]
     MaxDifference,
     /// As [`MaxDifference`](Self::MaxDifference), with Student's t of each pair as the statistic.
@@ -44,14 +44,14 @@ pub struct Comparison {
     pub second: usize,
     /// The number of scenes of which both have a score.
     pub scenes: u64,
-    /// The adjusted score of the first algorithm less that of the second. The interval holds for this pair alone, without a
-    /// correction for the number of pairs.
+    /// The adjusted score of the first algorithm less that of the second. The interval holds for this pair alone,
+    /// without a correction for the number of pairs.
     pub difference: Estimate,
-    /// The matched-pairs rank-biserial correlation of the common scenes, from -1 to 1 (Kerby 2014); `None` without common
-    /// scenes.
+    /// The matched-pairs rank-biserial correlation of the common scenes, from -1 to 1 (Kerby 2014); `None` without
+    /// common scenes.
     pub rank_biserial: Option<f64>,
-    /// The share of the common scenes in which the first algorithm has the higher score, equal scores counting half; `None`
-    /// without common scenes.
+    /// The share of the common scenes in which the first algorithm has the higher score, equal scores counting half;
+    /// `None` without common scenes.
     pub probability_of_superiority: Option<f64>,
     /// The two-sided p-value of this pair alone.
     pub p: f64,
@@ -69,7 +69,8 @@ pub struct Comparison {
     pub significant: bool,
 }
 
-/// Two one-sided t-tests of equivalence (Schuirmann 1987). A small p-value shows that the difference lies within the margin.
+/// Two one-sided t-tests of equivalence (Schuirmann 1987). A small p-value shows that the difference lies within the
+/// margin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Equivalence {
     /// The largest difference that counts as equivalent, in the unit of the scores.

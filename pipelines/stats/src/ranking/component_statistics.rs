@@ -1,5 +1,5 @@
-//! Statistics of one component of one data set: each algorithm's estimates and each pair's difference. Rankings within a data
-//! set and across data sets are both computed from them.
+//! Statistics of one component of one data set: each algorithm's estimates and each pair's difference. Rankings within
+//! a data set and across data sets are both computed from them.
 
 use rand::seq::SliceRandom;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
@@ -14,8 +14,9 @@ use crate::estimate::{
 };
 use crate::scene_groups::stream_rng;
 
-/// Up to this many scenes, each has its own sign; more are assigned at random to [`BLOCKS`], each of which has one sign. A t of
-/// 1,023 degrees of freedom is as good as normal, and the time of flips does not grow with the number of scenes.
+/// Up to this many scenes, each has its own sign; more are assigned at random to [`BLOCKS`], each of which has one
+/// sign. A t of 1,023 degrees of freedom is as good as normal, and the time of flips does not grow with the number of
+/// scenes.
 const SCENES_MAX: usize = 4096;
 
 /// The number of blocks of scenes if there are more than [`SCENES_MAX`].

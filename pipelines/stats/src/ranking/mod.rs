@@ -1,6 +1,6 @@
-//! The statistics of a leaderboard: the order of the algorithms by their adjusted scores (the additive model), and which of
-//! the differences of these scores exceed chance over scenes. The same quantity is ranked, tested and given an interval, so a
-//! rank always lies within its own range.
+//! The statistics of a leaderboard: the order of the algorithms by their adjusted scores (the additive model), and
+//! which of the differences of these scores exceed chance over scenes. The same quantity is ranked, tested and given an
+//! interval, so a rank always lies within its own range.
 
 mod additive_model;
 mod algorithm_group;

@@ -23,8 +23,8 @@ pub(super) fn test_pairs(components: &[&ComponentStatistics], comparisons: &mut 
     }
 }
 
-/// Tests pairs by sign flips. The testable pairs are corrected together; a pair without enough common scenes only has a p-value
-/// of its own.
+/// Tests pairs by sign flips. The testable pairs are corrected together; a pair without enough common scenes only has a
+/// p-value of its own.
 fn test_sign_flips(components: &[&ComponentStatistics], comparisons: &mut [Comparison], options: &RankOptions) {
     let alpha = 1.0 - options.level;
     let draws = Draws { count: options.draws, seed: options.seed };
@@ -84,7 +84,8 @@ fn contrast(components: &[&ComponentStatistics], (first, second): (usize, usize)
     Contrast { pairs, statistic }
 }
 
-/// Returns the standard error of the mean difference over the data sets; `None` if a data set has fewer than two common scenes.
+/// Returns the standard error of the mean difference over the data sets; `None` if a data set has fewer than two common
+/// scenes.
 fn difference_error(components: &[&ComponentStatistics], (first, second): (usize, usize)) -> Option<StandardError> {
     let weight = 1.0 / components.len() as f64;
     let errors = components.iter().map(|component| component.pair(first, second).0.error.map(|error| (weight, error)));
@@ -120,8 +121,8 @@ fn test_signed_ranks(components: &[&ComponentStatistics], comparisons: &mut [Com
     }
 }
 
-/// Returns the p-value of the mean rank-biserial correlation `effect` over data sets, and the smallest p-value that their numbers
-/// of scenes allow: for one data set by the signed-rank test, for several by the normal approximation.
+/// Returns the p-value of the mean rank-biserial correlation `effect` over data sets, and the smallest p-value that
+/// their numbers of scenes allow: for one data set by the signed-rank test, for several by the normal approximation.
 fn signed_rank_p(data_sets: &[&CommonScenes], effect: f64) -> (f64, f64) {
     let normal_p = |z: f64| libm::erfc(z.abs() / std::f64::consts::SQRT_2);
     match data_sets {

@@ -34,8 +34,9 @@ impl Ranking {
     }
 }
 
-/// Ranks the algorithms of a data set by adjusted score and tests all pairs. The row `hazy` is the unprocessed input: it stands
-/// in the order, but has no rank and takes no part in the tests; the other algorithms have their gain over it.
+/// Ranks the algorithms of a data set by adjusted score and tests all pairs. The row `hazy` is the unprocessed input:
+/// it stands in the order, but has no rank and takes no part in the tests; the other algorithms have their gain over
+/// it.
 ///
 /// Scenes are assumed to be independent draws from the scenes that the statement is about; the algorithms are fixed.
 ///
@@ -82,12 +83,12 @@ pub fn rank_algorithms(scores: &SceneScores<'_>, hazy: Option<usize>, options: &
     Ranking { standings, comparisons, components, hazy }
 }
 
-/// Ranks the algorithms that have a score on every data set by the mean of their adjusted scores, with equal weight for each
-/// data set. `rankings` are those of the data sets, with the same numbers for the same algorithms. Two algorithms are compared
-/// only if common scenes connect them on every data set.
+/// Ranks the algorithms that have a score on every data set by the mean of their adjusted scores, with equal weight for
+/// each data set. `rankings` are those of the data sets, with the same numbers for the same algorithms. Two algorithms
+/// are compared only if common scenes connect them on every data set.
 ///
-/// Signs are flipped for the scenes of all data sets, so tests are stratified by data set: intervals and p-values hold for these
-/// data sets, and not for others that might have been chosen.
+/// Signs are flipped for the scenes of all data sets, so tests are stratified by data set: intervals and p-values hold
+/// for these data sets, and not for others that might have been chosen.
 pub fn rank_across_data_sets(rankings: &[&Ranking], options: &RankOptions) -> Ranking {
     let hazy = rankings.iter().find_map(|ranking| ranking.hazy);
     let (mut standings, mut comparisons) = (Vec::new(), Vec::new());
@@ -102,8 +103,8 @@ pub fn rank_across_data_sets(rankings: &[&Ranking], options: &RankOptions) -> Ra
     Ranking { standings, comparisons, components: Vec::new(), hazy }
 }
 
-/// Groups the algorithms that have a score on every data set by their components there. Returns, for each group, the index of
-/// the component in each ranking, and the algorithms in ascending order; the largest group is first.
+/// Groups the algorithms that have a score on every data set by their components there. Returns, for each group, the
+/// index of the component in each ranking, and the algorithms in ascending order; the largest group is first.
 fn common_groups(rankings: &[&Ranking], hazy: Option<usize>) -> Vec<(Vec<usize>, Vec<usize>)> {
     let mut groups: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
     let mut algorithms: Vec<usize> = rankings

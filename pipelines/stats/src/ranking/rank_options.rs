@@ -7,7 +7,8 @@ use super::comparison::SignificanceTest;
 pub struct RankOptions {
     /// The test of differences.
     pub test: SignificanceTest,
-    /// The nominal coverage of intervals. A difference is significant if its corrected p-value is below 1 less this level.
+    /// The nominal coverage of intervals. A difference is significant if its corrected p-value is below 1 less this
+    /// level.
     pub level: f64,
     /// The number of sign flips that are drawn if there are too many to enumerate.
     pub draws: u32,

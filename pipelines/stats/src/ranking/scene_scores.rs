@@ -5,11 +5,11 @@
 pub struct SceneScores<'a> {
     /// The number of algorithms, which are the rows.
     pub algorithms: usize,
-    /// The number of scenes, which are the columns. Random signs are drawn in their order, so it should depend on nothing but
-    /// the scenes' names.
+    /// The number of scenes, which are the columns. Random signs are drawn in their order, so it should depend on
+    /// nothing but the scenes' names.
     pub scenes: usize,
-    /// (algorithms, scenes), row-major: an algorithm's mean score over its pictures of a scene, higher being better; NaN if it
-    /// has no score of the scene.
+    /// (algorithms, scenes), row-major: an algorithm's mean score over its pictures of a scene, higher being better;
+    /// NaN if it has no score of the scene.
     pub scores: &'a [f64],
 }
 

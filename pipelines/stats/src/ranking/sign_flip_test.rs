@@ -1,10 +1,10 @@
-//! The sign-flip test of all pairwise differences: the signs of the scenes' deviations are flipped at random, those of all
-//! algorithms of a scene together, and each difference is compared with the largest statistic of all pairs in each flip
-//! (step-down: Westfall and Young 1993, algorithm 2.8). If two algorithms are equal, a scene's difference is as likely as its
-//! negative; the test assumes that the deviations are symmetric.
+//! The sign-flip test of all pairwise differences: the signs of the scenes' deviations are flipped at random, those of
+//! all algorithms of a scene together, and each difference is compared with the largest statistic of all pairs in each
+//! flip (step-down: Westfall and Young 1993, algorithm 2.8). If two algorithms are equal, a scene's difference is as
+//! likely as its negative; the test assumes that the deviations are symmetric.
 //!
-//! All flips are enumerated if there are few, and otherwise drawn from a seed. The time of a flip is proportional to algorithms
-//! times units plus pairs.
+//! All flips are enumerated if there are few, and otherwise drawn from a seed. The time of a flip is proportional to
+//! algorithms times units plus pairs.
 
 use rand::RngCore;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -73,11 +73,11 @@ pub(super) struct StratumPair {
 /// The statistic of a pair.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Statistic {
-    /// The difference divided by its standard deviation if the deviations of all algorithms had the same variance. Flips do not
-    /// change this standard deviation.
+    /// The difference divided by its standard deviation if the deviations of all algorithms had the same variance.
+    /// Flips do not change this standard deviation.
     Difference { deviation: f64 },
-    /// Student's t with these degrees of freedom, as a normal deviate: so that pairs over few scenes, whose t has longer tails,
-    /// do not outweigh the others.
+    /// Student's t with these degrees of freedom, as a normal deviate: so that pairs over few scenes, whose t has
+    /// longer tails, do not outweigh the others.
     T { degrees_of_freedom: f64 },
 }
 
@@ -103,14 +103,14 @@ pub(super) struct FlipTest {
     pub(super) p: Vec<f64>,
     /// (contrasts): the p-values corrected for all contrasts.
     pub(super) p_corrected: Vec<f64>,
-    /// The statistic that a contrast must exceed to be significant among all of them if all algorithms are equal: flips of the
-    /// contributions without the observed differences.
+    /// The statistic that a contrast must exceed to be significant among all of them if all algorithms are equal: flips
+    /// of the contributions without the observed differences.
     pub(super) critical: f64,
 }
 
 impl Contrast {
-    /// Returns the statistic for the given differences in the strata. `is_centred` says that they were flipped without the
-    /// observed differences.
+    /// Returns the statistic for the given differences in the strata. `is_centred` says that they were flipped without
+    /// the observed differences.
     fn statistic(&self, differences: impl Iterator<Item = f64>, is_centred: bool) -> f64 {
         match self.statistic {
             Statistic::Difference { deviation } => differences.sum::<f64>().abs() / deviation,
@@ -135,8 +135,8 @@ impl Contrast {
     }
 }
 
-/// Returns the number of flips of this many units, including the one that flips nothing. The smallest possible p-value is its
-/// inverse.
+/// Returns the number of flips of this many units, including the one that flips nothing. The smallest possible p-value
+/// is its inverse.
 pub(super) fn flip_count(units: usize, draws: u32) -> u64 {
     if units <= UNITS_ENUMERATED_MAX { 1 << units.saturating_sub(1) } else { u64::from(draws) + 1 }
 }
@@ -172,8 +172,8 @@ pub(super) fn test_contrasts(strata: &[&Stratum], contrasts: &[Contrast], level:
 struct Tally {
     /// (contrasts): the flips whose statistic of the contrast is at least the observed one.
     as_large: Vec<u32>,
-    /// (contrasts): the flips in which the contrast's statistic, or that of a contrast with a smaller observed statistic, is at
-    /// least the contrast's observed statistic.
+    /// (contrasts): the flips in which the contrast's statistic, or that of a contrast with a smaller observed
+    /// statistic, is at least the contrast's observed statistic.
     as_large_in_rest: Vec<u32>,
     /// (flips): the largest centred statistic.
     maxima: Vec<f64>,
@@ -247,8 +247,8 @@ impl Flip {
         }
     }
 
-    /// Draws the signs of flip `number` and adds up the contributions. Flip 0 flips nothing. If flips are enumerated, the last
-    /// unit keeps its sign, because flipping all units does not change the statistics.
+    /// Draws the signs of flip `number` and adds up the contributions. Flip 0 flips nothing. If flips are enumerated,
+    /// the last unit keeps its sign, because flipping all units does not change the statistics.
     fn draw_signs(&mut self, strata: &[&Stratum], number: u64, units: usize, seed: u64) {
         let is_enumerated = units <= UNITS_ENUMERATED_MAX;
         let mut rng = stream_rng(seed, number);
@@ -294,8 +294,8 @@ impl Flip {
         }
     }
 
-    /// Returns the observed difference with the signs of the units. It is spread evenly over the units in which both algorithms
-    /// have a score.
+    /// Returns the observed difference with the signs of the units. It is spread evenly over the units in which both
+    /// algorithms have a score.
     fn flipped_difference(&self, stratum: &Stratum, index: usize, pair: &StratumPair) -> f64 {
         let flipped = &self.flipped[index];
         let count: u32 = match &stratum.presence {

@@ -11,8 +11,8 @@ pub struct Rank {
     pub best: u32,
     /// The worst rank that is not ruled out: the last rank less the number of significantly worse algorithms.
     pub worst: u32,
-    /// The letters of the compact letter display, `a` first. Two algorithms share a letter if and only if they do not differ
-    /// significantly.
+    /// The letters of the compact letter display, `a` first. Two algorithms share a letter if and only if they do not
+    /// differ significantly.
     pub groups: String,
     /// Whether the difference to any other algorithm could have been significant; true for a single algorithm.
     pub testable: bool,
@@ -29,7 +29,8 @@ pub struct Standing {
     pub component: u32,
     /// The number of scenes of which the algorithm has a score.
     pub scenes: u64,
-    /// The smallest number of scenes that it shares with another ranked algorithm of the component; `None` without another.
+    /// The smallest number of scenes that it shares with another ranked algorithm of the component; `None` without
+    /// another.
     pub common_scenes: Option<u64>,
     /// The mean score over the algorithm's scenes, each with equal weight.
     pub mean: Estimate,

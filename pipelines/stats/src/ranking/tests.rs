@@ -43,8 +43,9 @@ fn algorithms_that_differ_by_noise_share_a_letter() {
     }
 }
 
-/// One algorithm is slightly better in 38 of 40 scenes and fails in the others, so that its mean is lower and its signed ranks
-/// are higher. By Wilcoxon's test alone, the algorithm with the highest mean would have the range of ranks 2 to 2.
+/// One algorithm is slightly better in 38 of 40 scenes and fails in the others, so that its mean is lower and its
+/// signed ranks are higher. By Wilcoxon's test alone, the algorithm with the highest mean would have the range of ranks
+/// 2 to 2.
 #[test]
 fn a_rank_lies_within_its_own_range_where_mean_and_signed_ranks_disagree() {
     let base = |scene: usize| 0.3 + 0.5 * ((scene * 7) % 40) as f64 / 40.0;
@@ -209,10 +210,12 @@ fn only_algorithms_of_all_data_sets_are_ranked_across_them() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Whichever scores are missing and whichever test is used, a rank lies within its range and p-values are consistent.
+    /// Whichever scores are missing and whichever test is used, a rank lies within its range and p-values are
+    /// consistent.
     #[test]
     fn a_rank_lies_within_its_own_range(
-        values in prop::collection::vec(-1.0..1.0_f64, 60), holes in prop::collection::vec(prop::bool::weighted(0.2), 60),
+        values in prop::collection::vec(-1.0..1.0_f64, 60),
+        holes in prop::collection::vec(prop::bool::weighted(0.2), 60),
         skew in 0.0..3.0_f64, test in 0..3_usize, with_holes in any::<bool>()
     ) {
         let scores: Vec<f64> = (0..60)
@@ -221,7 +224,8 @@ proptest! {
                 if with_holes && holes[cell] { HOLE } else { score }
             })
             .collect();
-        let ranking = ranked(5, &scores, [SignificanceTest::MaxDifference, SignificanceTest::MaxT, SignificanceTest::Wilcoxon][test]);
+        let test = [SignificanceTest::MaxDifference, SignificanceTest::MaxT, SignificanceTest::Wilcoxon][test];
+        let ranking = ranked(5, &scores, test);
         for standing in &ranking.standings {
             let rank = standing.rank.as_ref().unwrap();
             prop_assert!(rank.best <= rank.rank && rank.rank <= rank.worst);

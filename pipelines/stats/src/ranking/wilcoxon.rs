@@ -1,12 +1,12 @@
-//! Wilcoxon's signed-rank test: whether paired differences lie around zero. Differences of zero are left out. Differences that
-//! are equal but for rounding are ties, such as 0.3 - 0.2 and 0.2 - 0.1.
+//! Wilcoxon's signed-rank test: whether paired differences lie around zero. Differences of zero are left out.
+//! Differences that are equal but for rounding are ties, such as 0.3 - 0.2 and 0.2 - 0.1.
 
-/// Up to this many differences the exact distribution is computed, with ties; above, the normal approximation is accurate
-/// enough.
+/// Up to this many differences the exact distribution is computed, with ties; above, the normal approximation is
+/// accurate enough.
 const EXACT_MAX: usize = 50;
 
-/// Differences that differ by less than this share of the values are ties: means of a dozen numbers have an error of several
-/// units in the last place, 2e-16.
+/// Differences that differ by less than this share of the values are ties: means of a dozen numbers have an error of
+/// several units in the last place, 2e-16.
 const TOLERANCE: f64 = 1e-12;
 
 /// The statistics of the test.
@@ -16,7 +16,8 @@ pub(super) struct SignedRank {
     pub(super) effect: f64,
     /// The standard deviation of `effect` if each sign is random.
     pub(super) effect_deviation: f64,
-    /// Twice the sum of the ranks of positive differences, which is an integer although ties share the mean of their ranks.
+    /// Twice the sum of the ranks of positive differences, which is an integer although ties share the mean of their
+    /// ranks.
     positive: u64,
     /// Twice the sum of all ranks.
     all: u64,
