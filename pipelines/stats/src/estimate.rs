@@ -1,36 +1,39 @@
-//! A number, how sure it is, and why an interval is missing where it is. Every interval of the statistics is one of these.
+//! Estimates with confidence intervals, and the reason where an interval is missing. All intervals of this crate have
+//! these types.
 
-use super::student::two_sided_quantile;
+use crate::student_t::two_sided_quantile;
 
-/// With fewer scenes there is no interval: four or fewer values do not say how far the next ones lie.
+/// The fewest scenes that yield an interval: four or fewer values say too little about how far apart further ones lie.
 pub const SCENES_MIN: usize = 5;
 
-/// How an interval was made.
+/// How an interval was computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntervalMethod {
     /// Student's t with the standard error of the jackknife over scenes.
     JackknifeT,
-    /// The same, where what a scene moves the measure by is taken to first order: for tables whose measure is too much work
-    /// to be taken again without each scene.
+    /// As [`JackknifeT`](Self::JackknifeT), with the effect of each scene on the measure taken to first order: for
+    /// tables so large that computing the measure again without each scene takes too long.
     LinearisedJackknifeT,
-    /// The same over groups of scenes, which are left out together: for measures that are much work each time.
+    /// As [`JackknifeT`](Self::JackknifeT), over groups of scenes that are left out together: for measures that take
+    /// long to compute.
     GroupJackknifeT,
     /// Student's t with the standard error of a mean of independent values.
     StudentT,
-    /// Student's t with the standard errors of several data sets together, which count as fixed.
+    /// Student's t with the combined standard errors of several data sets, which count as fixed.
     CombinedT,
     /// Student's t and percentiles over random halves of the scenes.
     HalfSamples,
-    /// Wilson's interval of a share, with the number of pairs that would be as sure if all were independent.
+    /// Wilson's interval of a proportion, with the effective sample size: the number of independent pairs that would
+    /// have the same standard error.
     Wilson,
-    /// Percentiles of the measure of scenes that were drawn.
+    /// Percentiles of the measure over bootstrap samples of the scenes.
     Bootstrap,
-    /// The same, where what a scene moves the measure by is taken to first order.
+    /// As [`Bootstrap`](Self::Bootstrap), with the effect of each scene on the measure taken to first order.
     LinearisedBootstrap,
 }
 
 impl IntervalMethod {
-    /// As tables have it.
+    /// Returns the method's name in tables.
     pub fn as_str(self) -> &'static str {
         match self {
             IntervalMethod::JackknifeT => "jackknife_t",
@@ -46,23 +49,24 @@ impl IntervalMethod {
     }
 }
 
-/// Why a number has no interval.
+/// Why an estimate has no interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoInterval {
-    /// Fewer than [`SCENES_MIN`] scenes.
+    /// There are fewer than [`SCENES_MIN`] scenes.
     TooFewScenes,
-    /// The measure is not defined without one of the scenes, or in most draws.
+    /// The measure is undefined without one of the scenes, or in most bootstrap samples.
     Undefined,
-    /// The measure is at the end of its scale, with all scenes or without one of them: how far it is from there is not known.
+    /// The measure is at the end of its scale, with all scenes or without one of them, so its distance from there is
+    /// unknown.
     Perfect,
     /// The measure is the same whichever scene is left out.
     Constant,
-    /// A mean over data sets, one of which has no interval.
+    /// The estimate is a mean over data sets, one of which has no interval.
     MissingInDataset,
 }
 
 impl NoInterval {
-    /// As tables have it.
+    /// Returns the reason's name in tables.
     pub fn as_str(self) -> &'static str {
         match self {
             NoInterval::TooFewScenes => "too_few_scenes",
@@ -74,47 +78,47 @@ impl NoInterval {
     }
 }
 
-/// The values that are not ruled out at the level that was asked for.
+/// A two-sided confidence interval, at the level that the caller asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
-    /// The least of them.
+    /// The lower end.
     pub low: f64,
-    /// The greatest of them.
+    /// The upper end.
     pub high: f64,
-    /// The standard error, in the measure's own unit.
-    pub error: f64,
-    /// Degrees of freedom of the standard error: scenes less 1 for the jackknife.
-    pub freedom: f64,
-    /// Of a bootstrap: the standard error of `low` and of `high` by the number of draws, whichever is greater. None: no chance
-    /// is in the interval.
+    /// The standard error of the estimate, in the measure's own unit.
+    pub standard_error: f64,
+    /// The degrees of freedom of the standard error: for the jackknife, the number of scenes less 1.
+    pub degrees_of_freedom: f64,
+    /// For a bootstrap, the larger of the standard errors of `low` and `high` that come from the number of draws.
+    /// `None` for methods without randomness.
     pub monte_carlo_error: Option<f64>,
-    /// How it was made.
+    /// How the interval was computed.
     pub method: IntervalMethod,
 }
 
-/// A number and how sure it is.
+/// A number with its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Of all rows.
+    /// The measure over all rows.
     pub value: f64,
-    /// Or why there is none.
+    /// The interval, or why it is missing.
     pub interval: Result<Interval, NoInterval>,
 }
 
-/// On which scale an estimate is nearly normal: its interval is symmetric there.
+/// The scale on which an estimate is nearly normal, so that its interval is symmetric there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// The measure's own: means.
+    /// The measure's own scale: for means.
     Plain,
-    /// Fisher's z, the inverse hyperbolic tangent: correlations.
+    /// Fisher's z, the inverse hyperbolic tangent: for correlations.
     Fisher,
-    /// The logarithm: RMSE and what else is positive.
+    /// The natural logarithm: for RMSE and other positive measures.
     Logarithm,
 }
 
 impl Scale {
-    /// The value on this scale; not finite at the measure's ends.
-    pub fn of(self, value: f64) -> f64 {
+    /// Maps a measure's value to this scale. The result is not finite at the ends of the measure's range.
+    pub fn transform(self, value: f64) -> f64 {
         match self {
             Scale::Plain => value,
             Scale::Fisher => value.atanh(),
@@ -122,8 +126,8 @@ impl Scale {
         }
     }
 
-    /// The measure's value.
-    pub fn back(self, scaled: f64) -> f64 {
+    /// Maps a value on this scale back to the measure.
+    pub fn inverse(self, scaled: f64) -> f64 {
         match self {
             Scale::Plain => scaled,
             Scale::Fisher => scaled.tanh(),
@@ -131,8 +135,9 @@ impl Scale {
         }
     }
 
-    /// By how much the measure moves where the scaled value moves by one, at the measure's `value`.
-    pub fn unit(self, value: f64) -> f64 {
+    /// Returns the derivative of [`inverse`](Self::inverse) at the measure's `value`: by how much the measure changes
+    /// per unit on this scale.
+    pub fn inverse_derivative(self, value: f64) -> f64 {
         match self {
             Scale::Plain => 1.0,
             Scale::Fisher => 1.0 - value * value,
@@ -144,49 +149,66 @@ impl Scale {
 /// A standard error and its degrees of freedom.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StandardError {
-    /// In the unit of the scale that it is used on.
+    /// The standard error, in the unit of the scale on which it is used.
     pub error: f64,
-    /// Scenes less 1, mostly.
-    pub freedom: f64,
+    /// The degrees of freedom, usually the number of scenes less 1.
+    pub degrees_of_freedom: f64,
 }
 
 impl Interval {
-    /// Student's interval of `value`, symmetric on `scale`, where its standard error is `of`.
-    pub fn student(value: f64, of: StandardError, scale: Scale, level: f64, method: IntervalMethod) -> Interval {
-        let reach = two_sided_quantile(level, of.freedom) * of.error;
-        let middle = scale.of(value);
+    /// Returns Student's t interval around `value`, symmetric on `scale`. `standard_error` is on that scale; `level` is
+    /// the nominal coverage, such as 0.95.
+    pub fn student(
+        value: f64,
+        standard_error: StandardError,
+        scale: Scale,
+        level: f64,
+        method: IntervalMethod,
+    ) -> Interval {
+        let StandardError { error, degrees_of_freedom } = standard_error;
+        let half_width = two_sided_quantile(level, degrees_of_freedom) * error;
+        let centre = scale.transform(value);
         Interval {
-            low: scale.back(middle - reach),
-            high: scale.back(middle + reach),
-            error: of.error * scale.unit(value),
-            freedom: of.freedom,
+            low: scale.inverse(centre - half_width),
+            high: scale.inverse(centre + half_width),
+            standard_error: error * scale.inverse_derivative(value),
+            degrees_of_freedom,
             monte_carlo_error: None,
             method,
         }
     }
 
-    /// Wilson's interval of the share `value`, whose standard error is `of`: with as many independent trials as would have that
-    /// error, and Student's t for the normal quantile (Korn and Graubard 1998). A share of 0 or 1 has no standard error of
-    /// its own and counts `trials_at_end`.
-    pub fn wilson(value: f64, of: StandardError, level: f64, trials_at_end: f64) -> Interval {
+    /// Returns Wilson's interval (1927) around the proportion `value`, from 0 to 1, with as many independent trials as
+    /// would have the given standard error, and Student's t in place of the normal quantile (Korn and Graubard 1998). A
+    /// proportion of 0 or 1 has no standard error of its own and counts as `trials_at_end` trials.
+    pub fn wilson(value: f64, standard_error: StandardError, level: f64, trials_at_end: f64) -> Interval {
+        let StandardError { error, degrees_of_freedom } = standard_error;
         let at_end = value <= 0.0 || value >= 1.0;
-        let trials = if at_end { trials_at_end } else { value * (1.0 - value) / (of.error * of.error) };
-        let t2 = two_sided_quantile(level, of.freedom).powi(2);
-        let middle = (value + t2 / (2.0 * trials)) / (1.0 + t2 / trials);
+        let trials = if at_end { trials_at_end } else { value * (1.0 - value) / (error * error) };
+        let t2 = two_sided_quantile(level, degrees_of_freedom).powi(2);
+        let centre = (value + t2 / (2.0 * trials)) / (1.0 + t2 / trials);
         let spread = value * (1.0 - value) / trials + t2 / (4.0 * trials * trials);
-        let reach = (t2 * spread).sqrt() / (1.0 + t2 / trials);
+        let half_width = (t2 * spread).sqrt() / (1.0 + t2 / trials);
         Interval {
-            low: (middle - reach).max(0.0),
-            high: (middle + reach).min(1.0),
-            error: of.error,
-            freedom: of.freedom,
+            low: (centre - half_width).max(0.0),
+            high: (centre + half_width).min(1.0),
+            standard_error: error,
+            degrees_of_freedom,
             monte_carlo_error: None,
             method: IntervalMethod::Wilson,
         }
     }
 }
 
-/// The mean of independent `values`, one for each scene, with Student's interval.
+/// Returns the mean of independent `values`, one for each scene, with Student's interval at `level`. `None` without
+/// values.
+///
+/// # Examples
+/// ```
+/// let mean = dqa_stats::mean_estimate(&[0.2, 0.5, 0.4, 0.9, 0.6, 0.1], 0.95).unwrap();
+/// assert!((mean.value - 0.45).abs() < 1e-12);
+/// assert!(mean.interval.unwrap().low < 0.15);
+/// ```
 pub fn mean_estimate(values: &[f64], level: f64) -> Option<Estimate> {
     let n = values.len() as f64;
     if values.is_empty() {
@@ -200,52 +222,56 @@ pub fn mean_estimate(values: &[f64], level: f64) -> Option<Estimate> {
     if variance <= 0.0 {
         return Some(Estimate { value: mean, interval: Err(NoInterval::Constant) });
     }
-    let of = StandardError { error: (variance / n).sqrt(), freedom: n - 1.0 };
-    let interval = Interval::student(mean, of, Scale::Plain, level, IntervalMethod::StudentT);
+    let standard_error = StandardError { error: (variance / n).sqrt(), degrees_of_freedom: n - 1.0 };
+    let interval = Interval::student(mean, standard_error, Scale::Plain, level, IntervalMethod::StudentT);
     Some(Estimate { value: mean, interval: Ok(interval) })
 }
 
-/// Of a weighted sum of independent estimates (weight, standard error, degrees of freedom): its standard error, with the degrees
-/// of freedom of Satterthwaite (1946).
-pub fn combined(parts: impl Iterator<Item = (f64, StandardError)> + Clone) -> StandardError {
-    let variance = |(weight, of): (f64, StandardError)| (weight * of.error).powi(2);
+/// Returns the standard error of a weighted sum of independent estimates, given as (weight, standard error), with the
+/// degrees of freedom of Satterthwaite (1946).
+pub fn combine_standard_errors(parts: impl Iterator<Item = (f64, StandardError)> + Clone) -> StandardError {
+    let variance = |(weight, part): (f64, StandardError)| (weight * part.error).powi(2);
     let sum: f64 = parts.clone().map(variance).sum();
-    let squares: f64 = parts.map(|part| variance(part).powi(2) / part.1.freedom).sum();
-    StandardError { error: sum.sqrt(), freedom: if squares > 0.0 { sum * sum / squares } else { 1.0 } }
+    let squares: f64 = parts.map(|part| variance(part).powi(2) / part.1.degrees_of_freedom).sum();
+    StandardError { error: sum.sqrt(), degrees_of_freedom: if squares > 0.0 { sum * sum / squares } else { 1.0 } }
 }
 
-/// The sum of (weight, estimate) of several data sets' correlations, whose weights sum to 1, with Student's interval on Fisher's
-/// scale.
+/// Returns the weighted sum of the correlations of several data sets, given as (weight, estimate) with weights that sum
+/// to 1, with Student's interval on Fisher's scale. The data sets count as fixed.
 pub fn weighted_correlation(parts: &[(f64, Estimate)], level: f64) -> Estimate {
-    let (value, of) = weighted(parts);
-    let interval = of.and_then(|of| {
+    let (value, standard_error) = weighted_sum(parts);
+    let interval = standard_error.and_then(|standard_error| {
         let scale = Scale::Fisher;
         if value.abs() >= 1.0 {
             return Err(NoInterval::Perfect);
         }
-        let of = StandardError { error: of.error / scale.unit(value), ..of };
-        Ok(Interval::student(value, of, scale, level, IntervalMethod::CombinedT))
+        let error = standard_error.error / scale.inverse_derivative(value);
+        let standard_error = StandardError { error, ..standard_error };
+        Ok(Interval::student(value, standard_error, scale, level, IntervalMethod::CombinedT))
     });
     Estimate { value, interval }
 }
 
-/// The same of shares, with Wilson's interval; `scenes` are those of all data sets.
+/// Returns the weighted sum of the proportions of several data sets, given as (weight, estimate) with weights that sum
+/// to 1, with Wilson's interval. `scenes` is the number of scenes of all data sets together.
 pub fn weighted_share(parts: &[(f64, Estimate)], level: f64, scenes: u64) -> Estimate {
-    let (value, of) = weighted(parts);
-    Estimate { value, interval: of.map(|of| Interval::wilson(value, of, level, scenes as f64)) }
+    let (value, standard_error) = weighted_sum(parts);
+    let interval = standard_error.map(|error| Interval::wilson(value, error, level, scenes as f64));
+    Estimate { value, interval }
 }
 
-fn weighted(parts: &[(f64, Estimate)]) -> (f64, Result<StandardError, NoInterval>) {
+fn weighted_sum(parts: &[(f64, Estimate)]) -> (f64, Result<StandardError, NoInterval>) {
     let value = parts.iter().map(|(weight, estimate)| weight * estimate.value).sum();
-    let error = |(weight, estimate): &(f64, Estimate)| {
+    let part_error = |(weight, estimate): &(f64, Estimate)| {
         let interval = estimate.interval.map_err(|_| NoInterval::MissingInDataset)?;
-        Ok((*weight, StandardError { error: interval.error, freedom: interval.freedom }))
+        let Interval { standard_error: error, degrees_of_freedom, .. } = interval;
+        Ok((*weight, StandardError { error, degrees_of_freedom }))
     };
-    let of = parts.iter().map(error).collect::<Result<Vec<_>, _>>().and_then(|errors| {
-        let of = combined(errors.into_iter());
-        if of.error > 0.0 { Ok(of) } else { Err(NoInterval::Constant) }
+    let standard_error = parts.iter().map(part_error).collect::<Result<Vec<_>, _>>().and_then(|errors| {
+        let combined = combine_standard_errors(errors.into_iter());
+        if combined.error > 0.0 { Ok(combined) } else { Err(NoInterval::Constant) }
     });
-    (value, of)
+    (value, standard_error)
 }
 
 #[cfg(test)]
@@ -267,17 +293,17 @@ mod tests {
     #[test]
     fn wilson_of_independent_trials_is_the_textbooks() {
         // scipy.stats.binomtest(7, 10).proportion_ci(method="wilson"): with z, so with very many degrees of freedom.
-        let of = StandardError { error: (0.7_f64 * 0.3 / 10.0).sqrt(), freedom: 1e9 };
-        let interval = Interval::wilson(0.7, of, 0.95, 10.0);
+        let standard_error = StandardError { error: (0.7_f64 * 0.3 / 10.0).sqrt(), degrees_of_freedom: 1e9 };
+        let interval = Interval::wilson(0.7, standard_error, 0.95, 10.0);
         assert!((interval.low - 0.3967781).abs() < 1e-6 && (interval.high - 0.8922087).abs() < 1e-6, "{interval:?}");
-        let all = Interval::wilson(1.0, StandardError { error: 0.0, freedom: 1e9 }, 0.95, 10.0);
+        let all = Interval::wilson(1.0, StandardError { error: 0.0, degrees_of_freedom: 1e9 }, 0.95, 10.0);
         assert!((all.low - 0.7224672).abs() < 1e-6 && all.high > 1.0 - 1e-12, "{all:?}");
     }
 
     #[test]
     fn equal_parts_have_their_degrees_of_freedom_together() {
-        let part = (0.5, StandardError { error: 0.2, freedom: 4.0 });
-        let both = combined([part, part].into_iter());
-        assert!((both.error - 0.2 / 2.0_f64.sqrt()).abs() < 1e-12 && (both.freedom - 8.0).abs() < 1e-12);
+        let part = (0.5, StandardError { error: 0.2, degrees_of_freedom: 4.0 });
+        let both = combine_standard_errors([part, part].into_iter());
+        assert!((both.error - 0.2 / 2.0_f64.sqrt()).abs() < 1e-12 && (both.degrees_of_freedom - 8.0).abs() < 1e-12);
     }
 }

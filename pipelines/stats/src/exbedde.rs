@@ -1,43 +1,49 @@
-//! exBeDDE's own protocol, as its authors' `assess_IQA_metric.m` has it: within each hazy group (the outputs of ten
-//! algorithms for one hazy picture) SRCC and KRCC of the scores, PLCC and RMSE of a five-parameter logistic that is fitted
-//! to that group; then the mean of a city's groups, then the mean of cities.
+//! The evaluation protocol of exBeDDE, as in its authors' `assess_IQA_metric.m`: within each hazy group (the outputs of
+//! ten algorithms for one hazy picture) SRCC and KRCC of the scores, and PLCC and RMSE of a five-parameter logistic
+//! that is fitted to the group; then the mean over the groups of each city, then the mean over cities.
 
-use super::descent::Rows;
-use super::estimate::{
-    Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN, Scale, StandardError, combined, mean_estimate,
+use crate::columns::Columns;
+use crate::dense_ranks::DenseRanks;
+use crate::estimate::{
+    Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN, Scale, StandardError, combine_standard_errors,
+    mean_estimate,
 };
-use super::{Columns, Fit, FitStatus, Levels, Logistic, krcc, plcc, srcc};
+use crate::kendall::krcc;
+use crate::logistic::{FitStatus, Logistic, LogisticFit, WeightedRows};
+use crate::pearson::plcc;
+use crate::spearman::srcc;
 
-/// A group of fewer pictures is left out: five parameters go through five pictures whatever they are, and noise has a PLCC of
-/// 1. The authors' groups have ten.
+/// Groups with fewer pictures are left out: five parameters fit any five pictures exactly, so noise would have a PLCC
+/// of 1. The authors' groups have ten pictures.
 pub const GROUP_PICTURES_MIN: usize = 6;
 
-/// The protocol's measures, in the order srcc, krcc, plcc, rmse; PLCC and RMSE are of fitted scores, RMSE in the labels' unit.
+/// The protocol's measures in the order SRCC, KRCC, PLCC, RMSE. PLCC and RMSE are those of the fitted scores; RMSE is
+/// in the unit of the labels.
 pub type ExbeddeMeasures = [Estimate; 4];
 
-/// One city's.
+/// The result for one city.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExbeddeCity {
-    /// Its number, as the caller has it.
+    /// The caller's id of the city.
     pub city: u32,
-    /// What the measures are of, and what is left out.
+    /// The groups that the measures cover, and those that were left out.
     pub counts: ExbeddeCounts,
-    /// Mean of the groups, with Student's interval over them; None where no group has measures.
+    /// The means over the groups, with Student's interval over groups; `None` if no group has measures.
     pub measures: Option<ExbeddeMeasures>,
 }
 
-/// Hazy groups and their pictures.
+/// Counts of hazy groups and their pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ExbeddeCounts {
-    /// Groups in the means.
+    /// Groups that the means cover.
     pub scenes: u64,
-    /// Their pictures.
+    /// Pictures of these groups.
     pub pictures: u64,
-    /// Of these groups, those whose fit had not converged.
+    /// Those of these groups whose fit did not converge.
     pub not_converged: u64,
-    /// Groups left out: fewer than [`GROUP_PICTURES_MIN`] pictures.
+    /// Groups left out because they have fewer than [`GROUP_PICTURES_MIN`] pictures.
     pub too_small: u64,
-    /// Groups left out: scores or labels are all the same.
+    /// Groups left out because their scores or their labels are all equal.
     pub constant: u64,
 }
 
@@ -51,53 +57,56 @@ impl ExbeddeCounts {
     }
 }
 
-/// The protocol's result.
+/// The result of the protocol.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exbedde {
-    /// By number.
+    /// The result for each city, in ascending order of city id.
     pub cities: Vec<ExbeddeCity>,
-    /// Of all cities.
+    /// The counts over all cities.
     pub counts: ExbeddeCounts,
-    /// Mean of the cities that have measures, each counting the same; None where there is none. The cities count as fixed: the
-    /// interval is over the groups within them.
+    /// The mean over the cities that have measures, each with equal weight; `None` without such a city. The cities
+    /// count as fixed: the interval is over the groups within them.
     pub mean: Option<ExbeddeMeasures>,
 }
 
-/// Measures by exBeDDE's protocol; `city` is each row's.
+/// Computes the measures of exBeDDE's protocol. The table's scenes are the hazy groups; `city` is the city of each row,
+/// as an id of the caller's choice; `level` is the nominal coverage of the intervals.
 ///
-/// REFERENCE: a curve of five parameters through about ten pictures holds them closely whatever they are, and where its
-/// one start of ones leads depends on the scores' scale. PLCC and RMSE of this protocol are comparable with published
-/// ones, not with those of a pooled fit; PLCC has no sign, as published.
+/// REFERENCE: a curve with five parameters fits about ten pictures closely whatever they are, and where its only start,
+/// all ones, leads depends on the scale of the scores. PLCC and RMSE of this protocol are comparable with published
+/// values, not with those of a pooled fit; PLCC has no sign, as published.
 ///
 /// # Panics
-/// Where a value is NaN or the lengths differ.
+/// If a value is NaN or the lengths differ.
 pub fn exbedde(columns: &Columns<'_>, city: &[u32], level: f64) -> Exbedde {
-    columns.check();
-    assert_eq!(city.len(), columns.score.len(), "columns of one table");
+    columns.assert_equal_lengths();
+    assert_eq!(city.len(), columns.score.len(), "columns have unequal lengths");
     let mut result = Exbedde { cities: Vec::new(), counts: ExbeddeCounts::default(), mean: None };
-    let mut groups_of_cities = Vec::new();
-    for rows in Levels::of_numbers(city).groups() {
-        let number = |of: &[u32]| rows.iter().map(|&row| of[row as usize]).collect::<Vec<_>>();
-        let value = |of: &[f64]| rows.iter().map(|&row| of[row as usize]).collect::<Vec<_>>();
-        let (score, mos, scene) = (value(columns.score), value(columns.mos), number(columns.scene));
-        let (groups, counts) = of_groups(&Columns { score: &score, mos: &mos, scene: &scene });
+    let mut groups_by_city = Vec::new();
+    for rows in DenseRanks::from_ids(city).groups() {
+        let scene: Vec<u32> = rows.iter().map(|&row| columns.scene[row as usize]).collect();
+        let (score, mos) = (select(columns.score, rows), select(columns.mos, rows));
+        let (groups, counts) = measure_groups(&Columns { score: &score, mos: &mos, scene: &scene });
         result.counts.add(&counts);
-        let measures = each(|measure| mean_estimate(&column(&groups, measure), level));
+        let measures = for_each_measure(|measure| mean_estimate(&group_values(&groups, measure), level));
         result.cities.push(ExbeddeCity { city: city[rows[0] as usize], counts, measures });
         if !groups.is_empty() {
-            groups_of_cities.push(groups);
+            groups_by_city.push(groups);
         }
     }
-    result.mean = each(|measure| mean_of_cities(&groups_of_cities, measure, level));
+    result.mean = for_each_measure(|measure| mean_over_cities(&groups_by_city, measure, level));
     result
 }
 
-/// Each group's measures, and what became of the groups.
-fn of_groups(columns: &Columns<'_>) -> (Vec<[f64; 4]>, ExbeddeCounts) {
+fn select(column: &[f64], rows: &[u32]) -> Vec<f64> {
+    rows.iter().map(|&row| column[row as usize]).collect()
+}
+
+/// Returns the measures of each group that has them, and the counts of all groups.
+fn measure_groups(columns: &Columns<'_>) -> (Vec<[f64; 4]>, ExbeddeCounts) {
     let (mut groups, mut counts) = (Vec::new(), ExbeddeCounts::default());
-    for rows in Levels::of_numbers(columns.scene).groups() {
-        let value = |of: &[f64]| rows.iter().map(|&row| of[row as usize]).collect::<Vec<_>>();
-        let (score, mos) = (value(columns.score), value(columns.mos));
+    for rows in DenseRanks::from_ids(columns.scene).groups() {
+        let (score, mos) = (select(columns.score, rows), select(columns.mos, rows));
         let fit = fit_from_ones(&score, &mos);
         match (srcc(&score, &mos), krcc(&score, &mos), fit.plcc, fit.rmse) {
             (Some(srcc), Some(krcc), Some(plcc), Some(rmse)) => {
@@ -113,61 +122,65 @@ fn of_groups(columns: &Columns<'_>) -> (Vec<[f64; 4]>, ExbeddeCounts) {
     (groups, counts)
 }
 
-fn each(of: impl Fn(usize) -> Option<Estimate>) -> Option<ExbeddeMeasures> {
-    Some([of(0)?, of(1)?, of(2)?, of(3)?])
+fn for_each_measure(estimate: impl Fn(usize) -> Option<Estimate>) -> Option<ExbeddeMeasures> {
+    Some([estimate(0)?, estimate(1)?, estimate(2)?, estimate(3)?])
 }
 
-fn column(groups: &[[f64; 4]], measure: usize) -> Vec<f64> {
+fn group_values(groups: &[[f64; 4]], measure: usize) -> Vec<f64> {
     groups.iter().map(|group| group[measure]).collect()
 }
 
-/// Stratified: the standard errors of the cities' means together.
-fn mean_of_cities(cities: &[Vec<[f64; 4]>], measure: usize, level: f64) -> Option<Estimate> {
+/// Returns the stratified mean: the standard errors of the cities' means are combined.
+fn mean_over_cities(cities: &[Vec<[f64; 4]>], measure: usize, level: f64) -> Option<Estimate> {
     if cities.is_empty() {
         return None;
     }
     let count = cities.len() as f64;
     let (mut value, mut parts, mut groups) = (0.0, Vec::new(), 0);
     for city in cities {
-        let values = column(city, measure);
+        let values = group_values(city, measure);
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         value += mean / count;
         groups += values.len();
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        parts.push((1.0 / count, StandardError { error: (squares / (n - 1.0) / n).sqrt(), freedom: n - 1.0 }));
+        let error = (squares / (n - 1.0) / n).sqrt();
+        parts.push((1.0 / count, StandardError { error, degrees_of_freedom: n - 1.0 }));
     }
-    let is_known = groups >= SCENES_MIN && cities.iter().all(|city| city.len() > 1);
-    let of = combined(parts.into_iter());
-    let interval = match is_known {
-        false => Err(NoInterval::TooFewScenes),
-        true if of.error > 0.0 => Ok(Interval::student(value, of, Scale::Plain, level, IntervalMethod::StudentT)),
-        true => Err(NoInterval::Constant),
+    let has_error = groups >= SCENES_MIN && cities.iter().all(|city| city.len() > 1);
+    let combined = combine_standard_errors(parts.into_iter());
+    let interval = if !has_error {
+        Err(NoInterval::TooFewScenes)
+    } else if combined.error > 0.0 {
+        Ok(Interval::student(value, combined, Scale::Plain, level, IntervalMethod::StudentT))
+    } else {
+        Err(NoInterval::Constant)
     };
     Some(Estimate { value, interval })
 }
 
-/// The curve of five parameters that one descent from ones comes to, with nothing changed in the rows: MATLAB's `fitnlm` as the
-/// authors call it.
-fn fit_from_ones(x: &[f64], y: &[f64]) -> Fit {
+/// Fits the five-parameter curve by one descent from all ones, with the rows as they are: as the authors call MATLAB's
+/// `fitnlm`.
+fn fit_from_ones(x: &[f64], y: &[f64]) -> LogisticFit {
     if x.len() < GROUP_PICTURES_MIN {
-        return Fit::nothing(Logistic::Five, FitStatus::TooFewRows);
+        return LogisticFit::not_fitted(Logistic::Five, FitStatus::TooFewRows);
     }
     if plcc(x, y).is_none() {
-        return Fit::nothing(Logistic::Five, FitStatus::Constant);
+        return LogisticFit::not_fitted(Logistic::Five, FitStatus::Constant);
     }
-    let rows = Rows { x, y, weight: &vec![1.0; x.len()] };
+    let rows = WeightedRows { x, y, weight: &vec![1.0; x.len()] };
     let (parameters, status) = rows.descend(Logistic::Five, vec![1.0; 5]);
-    Fit::of(Logistic::Five, status, parameters, x, y)
+    LogisticFit::from_parameters(Logistic::Five, status, parameters, x, y)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Three groups of ten in two cities; the numbers are of SciPy's `spearmanr`, `kendalltau` and `leastsq` from ones.
+    /// Three groups of ten in two cities. The numbers come from SciPy's `spearmanr`, `kendalltau` and `leastsq` from
+    /// ones.
     #[test]
-    fn groups_are_fitted_alone_and_cities_count_the_same() {
+    fn groups_are_fitted_separately_and_cities_have_equal_weight() {
         let (mut score, mut mos, mut scene, mut city) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for group in 0..3_u32 {
             for i in 0..10_u32 {
@@ -183,9 +196,9 @@ mod tests {
         let counts = ExbeddeCounts { scenes: 3, pictures: 30, ..ExbeddeCounts::default() };
         assert_eq!(result.counts, counts);
         assert_eq!(result.cities.iter().map(|city| city.counts.scenes).collect::<Vec<_>>(), [2, 1]);
-        let wanted = [0.9303030303030302, 0.8222222222222222, 0.9790846250574463, 0.05411851705134675];
-        for (estimate, wanted) in result.mean.unwrap().iter().zip(wanted) {
-            assert!((estimate.value - wanted).abs() < 1e-5, "{estimate:?} for {wanted}");
+        let expected = [0.9303030303030302, 0.8222222222222222, 0.9790846250574463, 0.05411851705134675];
+        for (estimate, expected) in result.mean.unwrap().iter().zip(expected) {
+            assert!((estimate.value - expected).abs() < 1e-5, "{estimate:?}, expected {expected}");
             assert_eq!(estimate.interval, Err(NoInterval::TooFewScenes));
         }
     }
@@ -203,26 +216,28 @@ mod tests {
             }
         }
         let result = exbedde(&Columns { score: &score, mos: &mos, scene: &scene }, &city, 0.95);
-        let of_groups = |from: usize, to: usize| -> Vec<f64> {
-            (from..to).map(|group| srcc(&score[group * 10..][..10], &mos[group * 10..][..10]).unwrap()).collect()
+        let group_srcc = |groups: std::ops::Range<usize>| -> Vec<f64> {
+            groups.map(|group| srcc(&score[group * 10..][..10], &mos[group * 10..][..10]).unwrap()).collect()
         };
-        let (first, second) = (of_groups(0, 6), of_groups(6, 10));
-        let variance = |of: &[f64]| {
-            let mean = of.iter().sum::<f64>() / of.len() as f64;
-            of.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (of.len() - 1) as f64 / of.len() as f64
+        let (first, second) = (group_srcc(0..6), group_srcc(6..10));
+        let variance = |values: &[f64]| {
+            let n = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / n;
+            values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0) / n
         };
         let mean = result.mean.unwrap()[0].interval.unwrap();
-        assert!((mean.error - (variance(&first) + variance(&second)).sqrt() / 2.0).abs() < 1e-12);
+        assert!((mean.standard_error - (variance(&first) + variance(&second)).sqrt() / 2.0).abs() < 1e-12);
         // Welch's degrees of freedom.
         let (a, b) = (variance(&first), variance(&second));
-        assert!((mean.freedom - (a + b).powi(2) / (a * a / 5.0 + b * b / 3.0)).abs() < 1e-9);
-        let cities: Vec<_> =
-            result.cities.iter().map(|city| city.measures.unwrap()[0].interval.map(|of| of.freedom)).collect();
+        assert!((mean.degrees_of_freedom - (a + b).powi(2) / (a * a / 5.0 + b * b / 3.0)).abs() < 1e-9);
+        let srcc_freedom =
+            |city: &ExbeddeCity| city.measures.unwrap()[0].interval.map(|interval| interval.degrees_of_freedom);
+        let cities: Vec<_> = result.cities.iter().map(srcc_freedom).collect();
         assert_eq!(cities, [Ok(5.0), Err(NoInterval::TooFewScenes)]);
     }
 
     #[test]
-    fn groups_without_measures_are_counted_by_why_and_left_out() {
+    fn groups_without_measures_are_counted_by_reason_and_left_out() {
         let five = [1.0, 2.0, 3.0, 4.0, 5.0];
         let score = [&five[..], &[2.0; 6], &[1.0, 3.0, 2.0, 5.0, 4.0, 6.0]].concat();
         let mos = [&five[..], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]].concat();

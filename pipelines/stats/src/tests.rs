@@ -1,4 +1,4 @@
-//! The measures against SciPy's numbers and against laws.
+//! Tests of the measures against SciPy's numbers and against laws.
 
 use std::path::Path;
 
@@ -7,18 +7,19 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::dense_ranks::DenseRanks;
 
 struct SharedTable {
     names: Vec<String>,
-    /// By name, as in `names`.
+    /// In the order of `names`.
     columns: Vec<Vec<f64>>,
 }
 
-/// A CSV file's columns but for the first, which names a group.
+/// Reads the columns of a CSV file but the first, which names a group.
 fn shared_table(name: &str) -> Option<SharedTable> {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/stats")).join(name);
     if !path.exists() {
-        eprintln!("skipped: {} is not here", path.display());
+        eprintln!("skipped: {} is missing", path.display());
         return None;
     }
     let mut reader = csv::Reader::from_path(path).unwrap();
@@ -45,27 +46,29 @@ fn measures_are_scipys_on_real_sets() {
         let Some(SharedTable { names, columns }) = shared_table(&format!("{set}.csv")) else { return };
         let mos = &columns[0];
         for (name, x) in names.iter().zip(&columns).skip(1) {
-            let wanted = |measure: &str| expected[set][name][measure].as_f64().unwrap();
+            let expected = |measure: &str| expected[set][name][measure].as_f64().unwrap();
             for (measure, value) in [("srcc", srcc(x, mos)), ("krcc", krcc(x, mos)), ("plcc", plcc(x, mos))] {
-                let difference = value.unwrap() - wanted(measure);
+                let difference = value.unwrap() - expected(measure);
                 assert!(difference.abs() < 1e-9, "{set} {name} {measure}: {difference:e}");
             }
-            for (fit, suffix) in fits(x, mos).iter().zip(["4pl", "5pl"]) {
-                // The sign is that of the rows as they are; the expected numbers have none.
-                assert_eq!(fit.plcc.unwrap() < 0.0, wanted("plcc") < 0.0, "{set} {name}");
+            for (fit, suffix) in fit_logistics(x, mos).iter().zip(["4pl", "5pl"]) {
+                // The sign is that of scores and labels; the expected numbers have none.
+                assert_eq!(fit.plcc.unwrap() < 0.0, expected("plcc") < 0.0, "{set} {name}");
                 let (plcc, rmse) = (fit.plcc.unwrap().abs(), fit.rmse.unwrap());
-                let (plcc_wanted, rmse_wanted) = (wanted(&format!("plcc_{suffix}")), wanted(&format!("rmse_{suffix}")));
-                eprintln!("{set} {name} {suffix} {:?} {:e} {:e}", fit.status, plcc - plcc_wanted, rmse_wanted - rmse);
-                // The expected curves are the best of any width and direction: these rise, and bend less sharply.
-                assert!(plcc > plcc_wanted - 5e-3, "{set} {name} {suffix}: PLCC {plcc} for {plcc_wanted}");
-                assert!(rmse < rmse_wanted * 1.01, "{set} {name} {suffix}: RMSE {rmse} for {rmse_wanted}");
-                assert!(plcc > wanted("plcc").abs() - 1e-6, "{set} {name} {suffix}: PLCC {plcc} is below a line's");
+                let plcc_expected = expected(&format!("plcc_{suffix}"));
+                let rmse_expected = expected(&format!("rmse_{suffix}"));
+                let (plcc_gain, rmse_gain) = (plcc - plcc_expected, rmse_expected - rmse);
+                eprintln!("{set} {name} {suffix} {:?} {plcc_gain:e} {rmse_gain:e}", fit.status);
+                // The expected curves are the best of any width and direction: ours are monotone and bend less sharply.
+                assert!(plcc > plcc_expected - 5e-3, "{set} {name} {suffix}: PLCC {plcc}, expected {plcc_expected}");
+                assert!(rmse < rmse_expected * 1.01, "{set} {name} {suffix}: RMSE {rmse}, expected {rmse_expected}");
+                assert!(plcc > expected("plcc").abs() - 1e-6, "{set} {name} {suffix}: PLCC {plcc} is below a line's");
             }
         }
     }
 }
 
-/// Two columns of whole numbers, full of ties, and what SciPy says of them.
+/// Two columns of integers with many ties, and SciPy's measures of them.
 struct Tied {
     x: &'static [i8],
     y: &'static [i8],
@@ -118,14 +121,14 @@ fn reals(values: &[i8]) -> Vec<f64> {
 fn measures_are_scipys_where_values_are_tied() {
     for Tied { x, y, srcc: s, krcc: k, plcc: p, rmse: r } in TIED {
         let (x, y) = (reals(x), reals(y));
-        for (value, wanted) in [(srcc(&x, &y), s), (krcc(&x, &y), k), (plcc(&x, &y), p), (rmse(&x, &y), r)] {
-            assert!((value.unwrap() - wanted).abs() < 1e-12, "{value:?} for {wanted}");
+        for (value, expected) in [(srcc(&x, &y), s), (krcc(&x, &y), k), (plcc(&x, &y), p), (rmse(&x, &y), r)] {
+            assert!((value.unwrap() - expected).abs() < 1e-12, "{value:?}, expected {expected}");
         }
     }
 }
 
 #[test]
-fn what_is_not_defined_is_none() {
+fn undefined_measures_are_none() {
     let side = [0.1; 5];
     let other = [1.0, 2.0, 3.0, 4.0, 5.0];
     for (x, y) in [(&side[..], &other[..]), (&other, &side), (&side, &side), (&[1.0], &[2.0]), (&[], &[])] {
@@ -139,25 +142,25 @@ fn what_is_not_defined_is_none() {
 fn plcc_holds_for_values_that_are_large_or_tiny() {
     let x = [1.0, 4.0, 2.0, 8.0, 5.0, 7.0];
     let y = [0.5, 0.25, 0.75, 1.5, 1.25, 1.0];
-    let wanted = plcc(&x, &y).unwrap();
+    let expected = plcc(&x, &y).unwrap();
     for (shift, scale) in [(1e9, 1e-3), (0.0, 1e-200), (0.0, 1e200), (-1e15, 1.0)] {
-        // Of what is left after rounding, the same is expected.
+        // Shifting rounds the values; the expected correlation is that of the rounded ones.
         let moved = x.map(|x| shift + scale * x);
         let back = moved.map(|moved| (moved - shift) / scale);
-        let wanted = if shift == 0.0 { wanted } else { plcc(&back, &y).unwrap() };
-        assert!((plcc(&moved, &y).unwrap() - wanted).abs() < 1e-12, "{shift} {scale}");
+        let expected = if shift == 0.0 { expected } else { plcc(&back, &y).unwrap() };
+        assert!((plcc(&moved, &y).unwrap() - expected).abs() < 1e-12, "{shift} {scale}");
     }
 }
 
 #[test]
-fn coefficients_of_the_same_order_are_one() {
+fn rank_measures_of_equal_orders_are_one() {
     let x: Vec<f64> = (0..1000).map(|i| f64::from(i * 7919 % 1009 / 3)).collect();
-    let turned: Vec<f64> = x.iter().map(|x| -x).collect();
+    let reversed: Vec<f64> = x.iter().map(|x| -x).collect();
     assert_eq!((srcc(&x, &x), krcc(&x, &x)), (Some(1.0), Some(1.0)));
-    assert_eq!((srcc(&x, &turned), krcc(&x, &turned)), (Some(-1.0), Some(-1.0)));
+    assert_eq!((srcc(&x, &reversed), krcc(&x, &reversed)), (Some(-1.0), Some(-1.0)));
 }
 
-/// Tau-b by its definition.
+/// Computes tau-b by its definition.
 fn tau_of_all_pairs(x: &[f64], y: &[f64]) -> Option<f64> {
     let sign = |a: f64, b: f64| a.partial_cmp(&b).unwrap() as i64;
     let (mut sum, mut untied_x, mut untied_y) = (0, 0, 0);
@@ -173,7 +176,7 @@ fn tau_of_all_pairs(x: &[f64], y: &[f64]) -> Option<f64> {
     (scale > 0.0).then(|| sum as f64 / scale)
 }
 
-/// Rows of few values, so that ties are many.
+/// Generates rows of few distinct values, so that many are tied.
 fn tied_rows() -> impl Strategy<Value = Vec<(i8, i8, u32)>> {
     prop::collection::vec((-6..6_i8, -4..9_i8, 0..9_u32), 0..80)
 }
@@ -198,21 +201,21 @@ proptest! {
     }
 
     #[test]
-    fn rank_measures_see_only_order(rows in tied_rows()) {
+    fn rank_measures_depend_on_order_alone(rows in tied_rows()) {
         let (x, y, _) = columns_of(&rows);
-        let risen: Vec<f64> = x.iter().map(|x| x.exp() * 1e3 - 7.0).collect();
-        let turned: Vec<f64> = x.iter().map(|x| -x).collect();
+        let increasing: Vec<f64> = x.iter().map(|x| x.exp() * 1e3 - 7.0).collect();
+        let reversed: Vec<f64> = x.iter().map(|x| -x).collect();
         for measure in [srcc, krcc] {
-            prop_assert_eq!(measure(&risen, &y), measure(&x, &y));
-            prop_assert_eq!(measure(&turned, &y).map(|value| -value), measure(&x, &y));
+            prop_assert_eq!(measure(&increasing, &y), measure(&x, &y));
+            prop_assert_eq!(measure(&reversed, &y).map(|value| -value), measure(&x, &y));
             prop_assert_eq!(measure(&y, &x), measure(&x, &y));
         }
     }
 
     #[test]
-    fn the_order_of_rows_is_irrelevant(rows in tied_rows(), by in 0..80_usize) {
+    fn the_order_of_rows_is_irrelevant(rows in tied_rows(), rotation in 0..80_usize) {
         let mut other = rows.clone();
-        other.rotate_left(by.min(rows.len()));
+        other.rotate_left(rotation.min(rows.len()));
         other.reverse();
         let ((x, y, scene), (x2, y2, scene2)) = (columns_of(&rows), columns_of(&other));
         prop_assert_eq!(srcc(&x, &y), srcc(&x2, &y2));
@@ -229,86 +232,91 @@ proptest! {
         let repeated = |values: &[f64]| -> Vec<f64> {
             values.iter().zip(&weights).flat_map(|(&value, &weight)| vec![value; weight as usize]).collect()
         };
-        let (levels_x, levels_y) = (Levels::of(&x), Levels::of(&y));
-        let weighted_srcc = spearman::weighted(&levels_x, &levels_y, &weights, &mut Default::default());
-        let weighted_krcc = kendall::weighted(&levels_x, &levels_y, &weights, &mut Default::default());
+        let (ranks_x, ranks_y) = (DenseRanks::from_values(&x), DenseRanks::from_values(&y));
+        let weighted_srcc = weighted_srcc(&ranks_x, &ranks_y, &weights);
+        let weighted_krcc = weighted_krcc(&ranks_x, &ranks_y, &weights);
         prop_assert_eq!(weighted_srcc, srcc(&repeated(&x), &repeated(&y)));
         prop_assert_eq!(weighted_krcc, krcc(&repeated(&x), &repeated(&y)));
     }
 
     #[test]
-    fn influence_is_the_derivative_by_a_rows_weight(rows in tied_rows(), at in 0..80_usize) {
+    fn influence_is_the_derivative_by_a_rows_weight(rows in tied_rows(), index in 0..80_usize) {
         const STEP: u32 = 1_000_000;
         let (x, y, _) = columns_of(&rows);
-        let (levels_x, levels_y) = (Levels::of(&x), Levels::of(&y));
-        let of = [
-            (spearman::influence(&levels_x, &levels_y), spearman_of_weights as fn(&Levels, &Levels, &[u32]) -> Option<f64>),
-            (kendall::influence(&levels_x, &levels_y), kendall_of_weights),
+        let (ranks_x, ranks_y) = (DenseRanks::from_values(&x), DenseRanks::from_values(&y));
+        type Weighted = fn(&DenseRanks, &DenseRanks, &[u32]) -> Option<f64>;
+        let measures = [
+            (spearman::influence(&ranks_x, &ranks_y), weighted_srcc as Weighted),
+            (kendall::influence(&ranks_x, &ranks_y), weighted_krcc),
         ];
-        for (influence, weighted) in of {
+        for (influence, weighted) in measures {
             let Some((value, influence)) = influence else { return Ok(()) };
             prop_assert!(near(Some(influence.iter().sum()), Some(0.0)));
-            let row = at % x.len();
+            let row = index % x.len();
             let mut weights = vec![STEP; x.len()];
             weights[row] += STEP / 1000;
-            let moved = weighted(&levels_x, &levels_y, &weights).unwrap() - value;
-            // A thousandth of one row in n.
+            let moved = weighted(&ranks_x, &ranks_y, &weights).unwrap() - value;
+            // The weight of one of n rows grew by a thousandth.
             let expected = influence[row] / x.len() as f64 / 1000.0;
-            prop_assert!((moved - expected).abs() < 2e-5 / x.len() as f64, "{} for {}", moved, expected);
+            prop_assert!((moved - expected).abs() < 2e-5 / x.len() as f64, "{}, expected {}", moved, expected);
         }
     }
 
     #[test]
     fn pairwise_accuracy_is_its_definition(rows in prop::collection::vec((-6..6_i8, -4..9_i8, 0..2_u32), 0..300)) {
         let (score, mos, scene) = columns_of(&rows);
-        let mut wanted = PairwiseAccuracy { agree: 0, disagree: 0, tied: 0 };
+        let mut expected = PairwiseAccuracy { agree: 0, disagree: 0, tied: 0 };
         for i in 0..score.len() {
             for j in (0..i).filter(|&j| scene[i] == scene[j] && mos[i] != mos[j]) {
                 let alike = (score[i] - score[j]) * (mos[i] - mos[j]);
-                wanted.agree += u64::from(alike > 0.0);
-                wanted.disagree += u64::from(alike < 0.0);
-                wanted.tied += u64::from(alike == 0.0);
+                expected.agree += u64::from(alike > 0.0);
+                expected.disagree += u64::from(alike < 0.0);
+                expected.tied += u64::from(alike == 0.0);
             }
         }
         let accuracy = pairwise_accuracy(&Columns { score: &score, mos: &mos, scene: &scene });
-        prop_assert_eq!(accuracy, wanted.value().map(|_| wanted));
+        prop_assert_eq!(accuracy, expected.value().map(|_| expected));
     }
 }
 
-fn spearman_of_weights(x: &Levels, y: &Levels, weights: &[u32]) -> Option<f64> {
-    spearman::weighted(x, y, weights, &mut Default::default())
+fn weighted_srcc(x: &DenseRanks, y: &DenseRanks, weights: &[u32]) -> Option<f64> {
+    spearman::weighted_coefficient(x, y, weights, &mut Default::default())
 }
 
-fn kendall_of_weights(x: &Levels, y: &Levels, weights: &[u32]) -> Option<f64> {
-    kendall::weighted(x, y, weights, &mut Default::default())
+fn weighted_krcc(x: &DenseRanks, y: &DenseRanks, weights: &[u32]) -> Option<f64> {
+    kendall::weighted_coefficient(x, y, weights, &mut Default::default())
 }
 
-/// Rows that hang together within scenes: score and label share the scene's level. Labels are of 90 values.
-pub(super) fn table(rows: usize, scenes: u32, seed: u64) -> (Vec<f64>, Vec<f64>, Vec<u32>) {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let level: Vec<f64> = (0..scenes).map(|_| random.random::<f64>()).collect();
+/// Generates rows that are correlated within scenes: score and label share the scene's level. Labels take some 90
+/// values.
+pub(crate) fn table(rows: usize, scenes: u32, seed: u64) -> (Vec<f64>, Vec<f64>, Vec<u32>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let level: Vec<f64> = (0..scenes).map(|_| rng.random::<f64>()).collect();
     let (mut score, mut mos, mut scene) = (Vec::new(), Vec::new(), Vec::new());
     for row in 0..rows {
-        let of = row as u32 % scenes;
-        let quality = level[of as usize] + random.random::<f64>();
-        score.push(quality + 0.6 * random.random::<f64>());
-        mos.push(((quality + 0.4 * random.random::<f64>()) * 37.5).floor());
-        scene.push(of * 3 + 1);
+        let scene_index = row as u32 % scenes;
+        let quality = level[scene_index as usize] + rng.random::<f64>();
+        score.push(quality + 0.6 * rng.random::<f64>());
+        mos.push(((quality + 0.4 * rng.random::<f64>()) * 37.5).floor());
+        scene.push(scene_index * 3 + 1);
     }
     (score, mos, scene)
 }
 
 #[test]
-fn large_tables_are_counted_exactly_by_any_number_of_threads() {
+fn results_do_not_depend_on_the_number_of_threads() {
     let (x, y, scene) = table(100_000, 700, 1);
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     let bootstrap = Bootstrap { replicates: 20, ..Bootstrap::default() };
     let columns = Columns { score: &x, mos: &y, scene: &scene };
     for resampling in [Resampling::Jackknife { level: 0.95 }, Resampling::Bootstrap(bootstrap)] {
-        let one = pool(1).install(|| intervals(&columns.sorted(), &resampling));
-        assert_eq!(one, pool(3).install(|| intervals(&columns.sorted(), &resampling)));
+        let one = pool(1).install(|| estimate_agreement(&columns.sorted(), &resampling));
+        assert_eq!(one, pool(3).install(|| estimate_agreement(&columns.sorted(), &resampling)));
         assert_eq!(one.krcc.unwrap().value, krcc(&x, &y).unwrap());
     }
-    // Sums over a Fenwick tree, which does not share a line with the merge sort.
-    assert_eq!(krcc(&x, &y), kendall_of_weights(&Levels::of(&x), &Levels::of(&y), &vec![1; x.len()]));
+    // The Fenwick tree shares no code with the merge sort.
+    assert_eq!(
+        krcc(&x, &y),
+        weighted_krcc(&DenseRanks::from_values(&x), &DenseRanks::from_values(&y), &vec![1; x.len()])
+    );
 }

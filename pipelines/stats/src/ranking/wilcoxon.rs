@@ -1,20 +1,23 @@
-//! Wilcoxon's signed-rank test: do the differences of pairs lie around zero? Differences of zero are left out. Differences that
-//! are equal but for rounding are equal: 0.3 - 0.2 and 0.2 - 0.1 are ties.
+//! Wilcoxon's signed-rank test: whether paired differences lie around zero. Differences of zero are left out.
+//! Differences that are equal but for rounding are ties, such as 0.3 - 0.2 and 0.2 - 0.1.
 
-/// Up to this many differences the distribution is counted out, ties and all; above, the normal one is near enough.
+/// Up to this many differences the exact distribution is computed, with ties; above, the normal approximation is
+/// accurate enough.
 const EXACT_MAX: usize = 50;
 
-/// Of the values: means of some dozen numbers are off by some units of the last digit, 2e-16.
+/// Differences that differ by less than this share of the values are ties: means of a dozen numbers have an error of
+/// several units in the last place, 2e-16.
 const TOLERANCE: f64 = 1e-12;
 
-/// What the test says.
+/// The statistics of the test.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SignedRank {
-    /// Ranks of positive differences less those of negative ones, over all ranks: -1 to 1.
+    /// The ranks of positive differences less those of negative ones, divided by the sum of all ranks: from -1 to 1.
     pub(super) effect: f64,
-    /// Standard deviation of `effect` were every sign a coin's.
+    /// The standard deviation of `effect` if each sign is random.
     pub(super) effect_deviation: f64,
-    /// Twice the sum of the ranks of positive differences: whole where ties share a rank's mean.
+    /// Twice the sum of the ranks of positive differences, which is an integer although ties share the mean of their
+    /// ranks.
     positive: u64,
     /// Twice the sum of all ranks.
     all: u64,
@@ -23,21 +26,21 @@ pub(super) struct SignedRank {
 }
 
 impl SignedRank {
-    /// Two-sided.
+    /// Returns the two-sided p-value.
     pub(super) fn p(&self) -> f64 {
         if self.all == 0 {
             1.0
         } else if self.ranks.is_empty() {
             libm::erfc((self.effect / self.effect_deviation).abs() / std::f64::consts::SQRT_2)
         } else {
-            exact(&self.ranks, self.positive.min(self.all - self.positive))
+            exact_p(&self.ranks, self.positive.min(self.all - self.positive))
         }
     }
 }
 
-/// Tests differences of values of which none is larger in absolute value than `size`.
-pub(super) fn signed_rank(differences: &[f64], size: f64) -> SignedRank {
-    let tolerance = TOLERANCE * size;
+/// Ranks differences of values of which none exceeds `value_max` in absolute value.
+pub(super) fn signed_rank(differences: &[f64], value_max: f64) -> SignedRank {
+    let tolerance = TOLERANCE * value_max;
     let mut sorted: Vec<f64> = differences.iter().copied().filter(|difference| difference.abs() > tolerance).collect();
     sorted.sort_unstable_by(|a, b| a.abs().total_cmp(&b.abs()));
     let (mut positive, mut all, mut squares, mut before) = (0, 0, 0.0, 0);
@@ -60,8 +63,8 @@ pub(super) fn signed_rank(differences: &[f64], size: f64) -> SignedRank {
     SignedRank { effect, effect_deviation: squares.sqrt() / all as f64, positive, all, ranks }
 }
 
-/// The share of all choices of signs in which the lesser of both sums is at most `least`.
-fn exact(ranks: &[u64], least: u64) -> f64 {
+/// Returns the share of all assignments of signs in which the lesser of both rank sums is at most `least`.
+fn exact_p(ranks: &[u64], least: u64) -> f64 {
     let all: u64 = ranks.iter().sum();
     let mut shares = vec![0.0; all as usize + 1];
     shares[0] = 1.0;
@@ -80,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn p_is_scipys_counted_out_and_by_the_normal_distribution() {
+    fn p_is_scipys_by_the_exact_and_the_normal_distribution() {
         let few = [1.2, -0.4, 0.7, 2.2, -0.1, 0.9, 0.35, -1.1, 3.0, 0.6];
         assert!((signed_rank(&few, 5.0).p() - 0.10546875).abs() < 1e-12);
         let many: Vec<f64> = (0..120).map(|i| f64::from(i * 37 % 41 - 18) / 10.0).collect();
@@ -88,33 +91,33 @@ mod tests {
     }
 
     #[test]
-    fn ties_are_counted_out_over_all_signs() {
+    fn ties_are_enumerated_over_all_signs() {
         let differences = [1.0, 1.0, -1.0, 2.0, 2.0, 2.0, -3.0, 3.0, 0.0, 4.0];
         let test = signed_rank(&differences, 5.0);
-        // 38 of the 512 choices of signs have a sum as low or lower, and as many as high.
+        // Of the 512 assignments of signs, 38 have a sum as low or lower, and 38 one as high or higher.
         assert_eq!(test.p(), 76.0 / 512.0);
         // Ranks 2, 2, 2, 5, 5, 5, 7.5, 7.5, 9, of which one 2 and one 7.5 are negative.
         assert_eq!(test.effect, 26.0 / 45.0);
     }
 
-    /// exact.py of the review: the decimals that were meant have ties, their differences in binary have none.
+    /// The decimals have ties; their differences in binary floating point do not.
     #[test]
-    fn ties_that_rounding_broke_are_ties() {
+    fn differences_that_differ_by_rounding_are_ties() {
         let (a, b) = ([0.3, 0.2, 0.9, 0.7, 0.5, 0.1, 0.6], [0.2, 0.1, 0.8, 0.8, 0.4, 0.1 + 1e-17, 0.4]);
         let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-        let meant = [1.0, 1.0, 1.0, -1.0, 1.0, 0.0, 2.0];
+        let decimal = [1.0, 1.0, 1.0, -1.0, 1.0, 0.0, 2.0];
         assert_ne!(differences[0], differences[1]);
-        assert_eq!(signed_rank(&differences, 0.9), signed_rank(&meant, 9.0));
+        assert_eq!(signed_rank(&differences, 0.9), signed_rank(&decimal, 9.0));
     }
 
     #[test]
-    fn no_difference_is_no_evidence() {
+    fn without_differences_p_is_one() {
         let test = signed_rank(&[0.0, 0.0], 5.0);
         assert_eq!((test.p(), test.effect, test.effect_deviation), (1.0, 0.0, 0.0));
         assert_eq!(signed_rank(&[], 0.0).p(), 1.0);
         let test = signed_rank(&[1.0, 2.0, 3.0], 5.0);
         assert_eq!((test.p(), test.effect), (0.25, 1.0));
-        // Over the 8 choices of signs the effect's squares are twice 1, 4/9, 1/9 and 0.
+        // Over the 8 assignments of signs, the effect's squares are 1, 4/9, 1/9 and 0, twice each.
         assert!((test.effect_deviation.powi(2) - 14.0 / 36.0).abs() < 1e-15);
     }
 }
