@@ -6,16 +6,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use dqa_pipelines::file_names::{clutter, is_picture};
 use glob::Pattern;
 use walkdir::WalkDir;
-
-use crate::decode::PictureError;
 
 /// Named of each kind of what is not scored.
 const NAMED_MAX: usize = 5;
@@ -215,27 +211,6 @@ fn is_glob(path: &Path) -> bool {
 
 fn is_clutter(name: &OsStr) -> bool {
     clutter(&name.to_string_lossy()).is_some()
-}
-
-/// A picture's file, if it is not over the limit.
-///
-/// # Errors
-/// A file that cannot be read, or is larger.
-pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PictureError> {
-    let io = |source| PictureError::Io { path: path.display().to_string(), source };
-    let too_large = |what| Err(PictureError::TooLarge { what, limit: bytes_max });
-    let file = File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
-    if length > bytes_max {
-        return too_large(format!("{length} bytes"));
-    }
-    // A pipe or a device has no length: it is read until the limit shows.
-    let mut bytes = Vec::with_capacity(length as usize);
-    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > bytes_max {
-        return too_large(format!("{} bytes or more", bytes.len()));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

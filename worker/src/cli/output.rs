@@ -3,11 +3,10 @@
 use std::io::{self, BufWriter, StdoutLock, Write, stdout};
 use std::path::Path;
 
+use dqa_engine::decode::{ErrorCode, PictureError};
+use dqa_engine::inference::Outcome;
+use dqa_service::program::{Format, OutputError};
 use serde::Serialize;
-
-use crate::decode::{ErrorCode, PictureError};
-use crate::engine::Outcome;
-use crate::program::{Format, OutputError};
 
 /// Writes results in one format. The last step before the pipe: what it fails with is the pipe's fault.
 pub(super) struct Output {

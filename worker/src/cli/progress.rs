@@ -3,9 +3,8 @@
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
+use dqa_service::program::note;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use crate::program::note;
 
 /// Between two plain lines: a log of a long run stays readable.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);

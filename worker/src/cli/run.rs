@@ -10,13 +10,13 @@ use candle_core::Device;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::limits::PictureLimits;
 use dqa_proto::v1::DeviceClass;
+use dqa_service::model_args::{MachineArgs, device, shown};
+use dqa_service::net::{TlsArgs, Token, listen_address, url_host};
+use dqa_service::program::{ExitStatus, with_hint};
+use dqa_service::telemetry;
 
-use super::model::{MachineArgs, device, shown};
 use crate::cluster::models::{Models, Seats};
 use crate::cluster::{self, Ended, Settings, ShardExecutor};
-use crate::net::{TlsArgs, Token, listen_address, url_host};
-use crate::program::{ExitStatus, with_hint};
-use crate::telemetry;
 
 /// EX_TEMPFAIL of sysexits.h: start me again.
 pub const RESTART: u8 = 75;

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
+use dqa_engine::fetch::read_file;
+use dqa_engine::inference::{self, Report, Settings};
 use dqa_model::Scorer;
+use dqa_service::model_args::{Loaded, ModelArgs};
+use dqa_service::program::{ExitStatus, Format, OutputError, note};
 
-use super::inputs::{Inputs, read};
-use super::model::{Loaded, ModelArgs};
+use super::inputs::Inputs;
 use super::output::Output;
 use super::progress::Progress;
-use crate::engine::{self, Report, Settings};
-use crate::program::{ExitStatus, Format, OutputError, note};
 
 /// Scores pictures and prints one result each.
 #[derive(clap::Args)]
@@ -67,8 +68,8 @@ fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<P
     let mut output = Output::new(args.format, args.windows)?;
     let mut progress = Progress::new(pictures.len());
     let mut unwritten = None;
-    let fetch = |path: &PathBuf| read(path, args.model.limits.bytes_max);
-    let report = engine::run(scorer, settings, pictures.into_iter(), fetch, |path, outcome| {
+    let fetch = |path: &PathBuf| read_file(path, args.model.limits.bytes_max);
+    let report = inference::run(scorer, settings, pictures.into_iter(), fetch, |path, outcome| {
         progress.picture(outcome.score.as_ref().ok().map(|s| s.windows.len()));
         unwritten = progress.around(|| output.write(&path, &outcome)).err();
         if unwritten.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use candle_core::Device;
+use dqa_engine::inference::Settings;
+use dqa_engine::models;
+use dqa_engine::shard::{ShardError, ShardOutcome, ShardScorer};
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
 use dqa_pipelines::causes;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
 use dqa_pipelines::store::{Store, StoreError, StoreResolver};
 use dqa_proto::v1::{DeviceClass, FailureKind};
+use dqa_service::cluster::ShardTask;
 use futures::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 use tracing::info;
 
-use super::ShardTask;
 use super::node::{DeviceSlot, ShardExecutor, ShardFailure};
-use crate::engine::Settings;
-use crate::models;
-use crate::shard::{ShardError, ShardOutcome, ShardScorer};
 
 /// Models kept loaded on each device: a run's, and that of another beside it.
 const LOADED_MAX: usize = 2;

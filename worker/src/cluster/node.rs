@@ -9,18 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use dqa_engine::shard::operator::{Cause, Scores};
+use dqa_engine::shard::{Progress, ShardOutcome, Stop};
 use dqa_pipelines::causes;
 use dqa_pipelines::parts::{self, Found};
 use dqa_pipelines::store::StoreResolver;
 use dqa_proto::v1::{DeviceClass, Failure, FailureKind, Finished, Report, Running, Scored, Totals, finished};
+use dqa_service::cluster::ShardTask;
+use dqa_service::telemetry::metrics;
+use dqa_service::wire::kind_name;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock};
 use tracing::{Instrument, error, info, info_span, warn};
-
-use super::{ShardTask, kind_name};
-use crate::shard::operator::{Cause, Scores};
-use crate::shard::{Progress, ShardOutcome, Stop};
-use crate::telemetry::metrics;
 
 /// A shard that is past its deadline has this long to notice: a picture's time on the slowest machine. Then its device is
 /// taken for wedged.

@@ -21,7 +21,10 @@ use ballista_executor::executor::Executor;
 use ballista_executor::metrics::ExecutorMetricsCollector;
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use dqa_engine::shard::operator::Scoring;
 use dqa_pipelines::{causes, sql};
+use dqa_service::cluster::{Codec, ShuffleClient};
+use dqa_service::net::{Caller, MESSAGE_BYTES_MAX, Tls, Token};
 use http_body_util::{BodyExt, Full};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
@@ -30,9 +33,6 @@ use tower::{Service, ServiceExt};
 use tracing::debug;
 
 use super::node::{Node, Rows};
-use super::{Codec, ShuffleClient};
-use crate::net::{Caller, MESSAGE_BYTES_MAX, Tls, Token};
-use crate::shard::operator::Scoring;
 
 /// Between two tries of one request.
 const AGAIN: Duration = Duration::from_millis(300);

@@ -10,6 +10,8 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use ballista_executor::flight_service::BallistaFlightService;
 use dqa_proto::PROTOCOL_VERSION;
 use dqa_proto::v1::Hello;
+use dqa_service::cluster::tasks;
+use dqa_service::program::{host, with_hint};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -21,8 +23,9 @@ use super::node::{Node, ShardExecutor};
 use super::poll::Executing;
 use super::session::Session;
 use super::sweep::sweep;
-use crate::net::{Caller, Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Token, channel, guarded, host_of, said};
-use crate::program::{host, with_hint};
+use dqa_service::net::{
+    Caller, Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Token, channel, guarded, host_of, said,
+};
 
 /// A shard has this long to stop after it was told to, when the worker ends.
 const HAND_BACK_MAX: Duration = Duration::from_secs(20);
@@ -123,7 +126,7 @@ pub async fn run(settings: Settings, scorers: Arc<dyn ShardExecutor>) -> anyhow:
         id: id.clone(),
         host: settings.advertise.clone().unwrap_or_else(|| advertised(address)),
         port: address.port(),
-        tasks: super::tasks(slots, settings.query_tasks),
+        tasks: tasks(slots, settings.query_tasks),
         work_dir: work_dir.clone(),
         tls: tls.clone(),
         token: token.clone(),

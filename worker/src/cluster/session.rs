@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use dqa_proto::v1::worker_service_client::WorkerServiceClient;
 use dqa_proto::v1::{AttendRequest, AttendResponse, FailureKind, Hello, attend_request, attend_response};
+use dqa_service::net::{Caller, said};
+use dqa_service::telemetry::metrics;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::interceptor::InterceptedService;
@@ -15,8 +17,6 @@ use tonic::{Code, Status, Streaming};
 use tracing::{info, warn};
 
 use super::node::Node;
-use crate::net::{Caller, said};
-use crate::telemetry::metrics;
 
 /// Between two tries: at first, and at most.
 const AGAIN_MIN: Duration = Duration::from_millis(200);

@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use dqa_pipelines::causes;
+use dqa_service::cluster::JOB_FILES_KEPT;
 use tracing::{debug, warn};
-
-/// After a job's last write. A query has half of it to run, and the rest to be read.
-pub const JOB_FILES_KEPT: Duration = Duration::from_secs(3600);
 
 /// Jobs' files are looked through so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);

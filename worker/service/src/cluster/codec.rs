@@ -1,0 +1,49 @@
+//! The scoring step on the wire. All else of a plan is Ballista's to write.
+
+use std::sync::Arc;
+
+use ballista_core::serde::BallistaPhysicalExtensionCodec;
+use datafusion::common::Result;
+use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
+use dqa_engine::shard::operator::ScoreExec;
+
+/// What the step is written as; Ballista's own are protocol buffers, which never begin so.
+const SCORE: &[u8] = b"\0dqa.ScoreExec.1";
+
+/// Ballista's codec with the scoring step.
+#[derive(Debug, Default)]
+pub struct Codec {
+    ballista: BallistaPhysicalExtensionCodec,
+}
+
+impl PhysicalExtensionCodec for Codec {
+    fn try_decode(
+        &self,
+        bytes: &[u8],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        context: &TaskContext,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (bytes, inputs) {
+            (SCORE, [input]) => Ok(Arc::new(ScoreExec::new(input.clone()))),
+            (SCORE, _) => Err(DataFusionError::Internal("ScoreExec has one input".to_owned())),
+            _ => self.ballista.try_decode(bytes, inputs, context, converter),
+        }
+    }
+
+    fn try_encode(
+        &self,
+        node: Arc<dyn ExecutionPlan>,
+        bytes: &mut Vec<u8>,
+        converter: &dyn PhysicalProtoConverterExtension,
+    ) -> Result<()> {
+        if node.is::<ScoreExec>() {
+            bytes.extend_from_slice(SCORE);
+            return Ok(());
+        }
+        self.ballista.try_encode(node, bytes, converter)
+    }
+}
