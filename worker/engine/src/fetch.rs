@@ -1,5 +1,5 @@
-//! Reads pictures ahead of the engine, several at once and in order. What lies ready is bounded in bytes; [`read_ahead`]
-//! sees to it that this bound cannot stop it.
+//! Reads pictures ahead of inference, several at once and in order. The bytes that are ready are bounded; `read_ahead` makes
+//! sure that this bound cannot cause a deadlock.
 
 mod read_ahead;
 
@@ -16,77 +16,78 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::decode::{Limits, PictureError};
 
-/// Requests under way at once: enough for a GPU's hunger at a store's usual 50 ms an answer.
+/// Concurrent requests: enough to keep a GPU busy at a store's usual latency of 50 ms.
 const REQUESTS_MAX: usize = 32;
 
-/// For files that were read and not yet decoded. One larger than this goes alone.
+/// KiB of files that were read and not yet decoded. A larger file is read alone.
 const AHEAD_KIB_MAX: u32 = 64 << 10;
 
-/// A picture's bytes on their way to the engine.
+/// A picture's bytes on their way to inference.
 pub(crate) struct Fetched {
-    /// Of the file in the list that was to be read.
-    pub(crate) place: usize,
-    /// BLAKE3 of the file.
+    /// Index of the file in the list given to [`ahead`].
+    pub(crate) index: usize,
+    /// BLAKE3 digest of the file.
     pub(crate) digest: Option<String>,
-    /// What a store beyond this machine failed with, if it is not that it has no such object: another try may have it.
-    pub(crate) unanswered: Option<StoreError>,
+    /// Error of a remote store that did not answer, rather than answer that the object is missing: another attempt may
+    /// succeed.
+    pub(crate) store_error: Option<StoreError>,
     bytes: RefCell<Option<Result<Bytes, PictureError>>>,
 }
 
 impl Fetched {
-    /// The bytes; once.
+    /// Takes the bytes; may be called once.
     pub(crate) fn take(&self) -> Result<Vec<u8>, PictureError> {
-        self.bytes.take().expect("the engine asks for a picture once").map(Vec::from)
+        self.bytes.take().expect("a picture's bytes are taken once").map(Vec::from)
     }
 }
 
-/// The files at these addresses, with their lengths in bytes, in order: read ahead while the iterator's user does other
-/// things. To be used off the runtime's threads.
+/// Reads files ahead of the iterator's consumer, in order. `files` are their addresses and lengths in bytes. The iterator
+/// blocks, so use it outside the runtime's threads.
 pub(crate) fn ahead(
-    addresses: &Arc<StoreResolver>,
-    wanted: Vec<(String, u64)>,
+    resolver: &Arc<StoreResolver>,
+    files: Vec<(String, u64)>,
     limits: &Limits,
     runtime: &Handle,
 ) -> impl Iterator<Item = Fetched> + Send + use<> {
-    let room = Arc::new(Semaphore::new(AHEAD_KIB_MAX as usize));
+    let permits = Arc::new(Semaphore::new(AHEAD_KIB_MAX as usize));
     let (started, mut ahead) = mpsc::channel(REQUESTS_MAX);
-    let sized = wanted.into_iter().map(|(uri, bytes)| {
+    let sized = files.into_iter().map(|(uri, bytes)| {
         let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).clamp(1, AHEAD_KIB_MAX);
         ((uri, bytes), kib)
     });
-    let (addresses, bytes_max, spawner) = (addresses.clone(), limits.bytes_max, runtime.clone());
-    // Tasks, not futures: they go on while nobody polls them.
+    let (resolver, bytes_max, spawner) = (resolver.clone(), limits.bytes_max, runtime.clone());
+    // Tasks, not futures: they make progress while nobody polls them.
     let start = move |(uri, bytes): (String, u64)| {
-        let addresses = addresses.clone();
-        spawner.spawn(async move { read(&addresses, &uri, bytes, bytes_max).await })
+        let resolver = resolver.clone();
+        spawner.spawn(async move { read(&resolver, &uri, bytes, bytes_max).await })
     };
-    runtime.spawn(read_ahead::start_in_order(sized, room, started, start));
+    runtime.spawn(read_ahead::start_in_order(sized, permits, started, start));
     let runtime = runtime.clone();
-    let mut place = 0;
+    let mut index = 0;
     std::iter::from_fn(move || {
         let (read, _share) = runtime.block_on(async {
             let (task, share) = ahead.recv().await?;
             Some((task.await.expect("reading does not panic"), share))
         })?;
         let digest = read.as_ref().ok().map(|bytes| blake3::hash(bytes).to_hex().to_string());
-        let (bytes, unanswered) = match read {
+        let (bytes, store_error) = match read {
             Ok(bytes) => (Ok(bytes), None),
             Err(ReadError::Picture(error)) => (Err(error), None),
             Err(ReadError::Store(error)) => {
                 (Err(PictureError::Io { path: String::new(), source: unread() }), Some(error))
             }
         };
-        let fetched = Fetched { place, digest, unanswered, bytes: RefCell::new(Some(bytes)) };
-        place += 1;
+        let fetched = Fetched { index, digest, store_error, bytes: RefCell::new(Some(bytes)) };
+        index += 1;
         Some(fetched)
     })
 }
 
-/// Why a picture's bytes are not here.
+/// Why a picture cannot be read.
 enum ReadError {
-    /// It is the picture's own failure.
+    /// The picture's own failure.
     Picture(PictureError),
-    /// A store beyond this machine did not answer, or cannot be reached as it is set up.
+    /// A remote store does not answer, or cannot be reached as it is configured.
     Store(StoreError),
 }
 
@@ -94,12 +95,12 @@ fn unread() -> io::Error {
     io::ErrorKind::Interrupted.into()
 }
 
-async fn read(addresses: &StoreResolver, uri: &str, bytes: u64, bytes_max: u64) -> Result<Bytes, ReadError> {
+async fn read(resolver: &StoreResolver, uri: &str, bytes: u64, bytes_max: u64) -> Result<Bytes, ReadError> {
     if bytes > bytes_max {
         let error = PictureError::TooLarge { what: format!("{bytes} bytes"), limit: bytes_max };
         return Err(ReadError::Picture(error));
     }
-    addresses.read(uri).await.map_err(|error| {
+    resolver.read(uri).await.map_err(|error| {
         if error.is_of_store() {
             return ReadError::Store(error);
         }
@@ -108,7 +109,7 @@ async fn read(addresses: &StoreResolver, uri: &str, bytes: u64, bytes_max: u64) 
     })
 }
 
-/// What the store said: that it was reading this address is said around it.
+/// Returns the cause below the error that names the address, which `PictureError::Io` names already.
 fn cause(error: StoreError) -> Box<dyn std::error::Error + Send + Sync> {
     match error {
         StoreError::Object { source, .. } => source.into(),

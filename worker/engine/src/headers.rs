@@ -1,6 +1,6 @@
-//! Pictures' headers, for planning: the first bytes of each, many at once, and the rest only where a header needs it.
+//! Reads pictures' headers for planning: the first bytes of many pictures at once, and the rest only if a header needs it.
 //!
-//! What a header says is read without limits and kept; whether a run's limits and views take it is said by [`judged`].
+//! Headers are read and kept without a run's limits; [`check`] says whether a run's limits and views accept one.
 
 use std::sync::Arc;
 
@@ -12,33 +12,33 @@ use futures::stream::BoxStream;
 
 use crate::decode::{self, Limits, PictureError};
 
-/// Requests under way at once: a store answers each in tens of milliseconds, whatever the others do.
+/// Concurrent requests: a store answers each in tens of milliseconds, independently of the others.
 const REQUESTS_MAX: usize = 64;
 
-/// What is read first. Most headers end within the first few hundred bytes; a camera's JPEG has a preview before its.
+/// Length of the first read. Most headers end within a few hundred bytes; a camera's JPEG has a preview before its header.
 const FIRST_BYTES: u64 = 64 << 10;
 
-/// The header of each of `pictures` (places in `dataset.pictures`), in their order; of a file of more than `bytes_max` that it
-/// is too large. An error is the store's, and may pass.
+/// Reads the header of each of `pictures` (indices in `dataset.pictures`), in their order. A file of more than `bytes_max` is
+/// unreadable: too large. An error is the store's, and another attempt may succeed.
 pub fn read(
     dataset: &DataSet,
     pictures: Vec<usize>,
     bytes_max: u64,
 ) -> BoxStream<'_, (usize, Result<Header, StoreError>)> {
-    let addresses = Arc::new(StoreResolver::default());
+    let resolver = Arc::new(StoreResolver::default());
     let limits = Arc::new(Limits { bytes_max, ..Limits::none() });
     let one = move |index: usize| {
-        let (addresses, limits) = (addresses.clone(), limits.clone());
+        let (resolver, limits) = (resolver.clone(), limits.clone());
         let picture = &dataset.pictures[index];
         let uri = dataset.uri(picture);
-        async move { (index, read_one(&addresses, &uri, picture, &limits).await) }
+        async move { (index, read_one(&resolver, &uri, picture, &limits).await) }
     };
     futures::stream::iter(pictures).map(one).buffered(REQUESTS_MAX).boxed()
 }
 
-/// What a run with these limits finds of a picture with this header: the header, or that it is too large or too small. None
-/// where nothing is known.
-pub fn judged(header: Option<&Header>, picture: &Picture, limits: &Limits) -> Option<Header> {
+/// Returns a picture's header as a run with these limits sees it: unreadable if the picture is too large or too small. None
+/// if the header is not known.
+pub fn check(header: Option<&Header>, picture: &Picture, limits: &Limits) -> Option<Header> {
     if let Err(error) = limits.check_bytes(picture.bytes) {
         return Some(unreadable(&error));
     }
@@ -51,7 +51,7 @@ pub fn judged(header: Option<&Header>, picture: &Picture, limits: &Limits) -> Op
 }
 
 async fn read_one(
-    addresses: &StoreResolver,
+    resolver: &StoreResolver,
     uri: &str,
     picture: &Picture,
     limits: &Limits,
@@ -59,11 +59,11 @@ async fn read_one(
     if let Err(error) = limits.check_bytes(picture.bytes) {
         return Ok(unreadable(&error));
     }
-    let first = addresses.read_first(uri, FIRST_BYTES.min(picture.bytes)).await?;
+    let first = resolver.read_first(uri, FIRST_BYTES.min(picture.bytes)).await?;
     let probed = match decode::probe(&first, limits) {
         Ok(header) => Ok(header),
-        // The header goes on behind what was read (a TIFF's may be at its end): the file's own fault only in full.
-        Err(_) if picture.bytes > FIRST_BYTES => decode::probe(&addresses.read(uri).await?, limits),
+        // The header continues behind the first bytes (a TIFF's may be at the file's end), so only the whole file decides.
+        Err(_) if picture.bytes > FIRST_BYTES => decode::probe(&resolver.read(uri).await?, limits),
         Err(error) => Err(error),
     };
     Ok(match probed {
@@ -97,8 +97,8 @@ mod tests {
             hazy: None,
         };
         let code = |header: Option<&Header>, limits: PictureLimits, side_min| {
-            let judged = judged(header, &picture, &Limits::of(limits, side_min));
-            judged.map(|header| header.error().map_or("size".to_owned(), |(code, _)| code.to_owned()))
+            let checked = check(header, &picture, &Limits::new(limits, side_min));
+            checked.map(|header| header.error().map_or("size".to_owned(), |(code, _)| code.to_owned()))
         };
         let (usual, header) = (PictureLimits::default(), Header::Size { width: 300, height: 200 });
         let known = |limits, side_min| code(Some(&header), limits, side_min).unwrap();

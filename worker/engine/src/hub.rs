@@ -1,15 +1,15 @@
-//! Where a model's files are: at a path, or in a repository of the Hugging Face hub, through the hub's own cache.
+//! The files of a model: at a path, or in a repository of the Hugging Face hub, through the hub's own cache.
 //!
-//! It fetches whole files of one commit and returns the folder that they lie in. It does not open weights, and it never takes
-//! another revision or another model than the one that was asked for. Variables, order and layout are those of the Python
-//! library `huggingface_hub`: what one of the two has downloaded, the other uses.
+//! It downloads whole files of one commit and returns their folder. It does not open weights, and it never takes another
+//! revision or another model than the requested one. Environment variables, their order and the cache's layout are those of
+//! the Python library `huggingface_hub`, so that each of the two uses the other's downloads.
 
 mod cache;
 mod client;
 mod download;
 mod error;
-mod patience;
 mod progress;
+mod retry;
 mod settings;
 
 use std::fmt;
@@ -20,12 +20,12 @@ use dqa_model::{ConfigError, PreferredFiles, preferred_files, shards_of};
 use cache::RepoCache;
 use client::{Client, Listing};
 pub use error::{HubError, Refusal};
-pub use settings::{Settings, Token};
+pub use settings::{HubSettings, Token};
 
 const SCHEME: &str = "hf:";
-/// Of transformers, and of other libraries that are no models of ours.
+/// The configuration of transformers, and of other libraries whose models are not supported.
 const CONFIG: &str = "config.json";
-/// Names in a message: enough to see what a repository is.
+/// File names in a message: enough to recognize a repository.
 const NAMES_MAX: usize = 12;
 
 /// A repository of the hub at a revision.
@@ -42,75 +42,81 @@ struct ModelId {
 pub struct Snapshot {
     /// `owner/name`
     pub repo: String,
-    /// As asked for: a branch, a tag, a `refs/pr/N` or a commit.
+    /// The revision as given: a branch, a tag, a `refs/pr/N` or a commit.
     pub revision: String,
-    /// What it stands for.
+    /// The revision's commit.
     pub commit: String,
-    /// Where the files are.
+    /// The folder of the files.
     pub folder: PathBuf,
-    /// The model's files in the folder: the configuration, the weights or their index, and its shards. There may be others
-    /// beside them.
+    /// The model's files in the folder: the configuration, the weights or their index, and the shards. The folder may have
+    /// other files too.
     pub files: Vec<String>,
 }
 
 impl Snapshot {
-    /// The weights, or their index: what is to be opened.
+    /// Returns the path of the weights or their index, which is the file to open.
     pub fn weights(&self) -> PathBuf {
         self.folder.join(&self.files[1])
     }
 }
 
-/// Says whether a configuration is of a model that can be used, before its weights are downloaded.
+/// Checks whether a configuration's model is supported, before its weights are downloaded.
 pub type Check<'a> = &'a (dyn Fn(&Path) -> Result<(), ConfigError> + Sync);
 
-/// The files of `hf:owner/name[@revision]` in the hub's cache; None for a path. What is in the cache is taken without asking the
-/// hub; what is not is downloaded, unless `offline` or the environment says that nothing may be.
+/// Returns the files of `hf:owner/name[@revision]` in the hub's cache, and None for a path. A model in the cache is used
+/// without a request to the hub; another one is downloaded, unless `offline` or the environment forbids it.
 ///
 /// # Errors
-/// Every [`HubError`] but that of paths.
+/// Fails with any [`HubError`] except [`HubError::NoPath`].
 pub fn snapshot(model: &str, offline: bool, check: Check) -> Result<Option<Snapshot>, HubError> {
-    // A path never waits for the environment: a machine may have no home.
+    // A path needs no environment: a machine may have no home directory.
     let Some(id) = ModelId::parse(model)? else {
         return Ok(None);
     };
-    let mut settings = Settings::from_env()?;
+    let mut settings = HubSettings::from_env()?;
     if offline {
         settings.offline = Some("--offline");
     }
     snapshot_in(&settings, &id, check).map(Some)
 }
 
-/// As [`snapshot`] of a model of the hub, with settings that are not the environment's.
+/// Returns the files of a model of the hub as [`snapshot`] does, with given settings.
 ///
 /// # Errors
-/// As [`snapshot`].
-pub fn snapshot_with(settings: &Settings, model: &str, check: Check) -> Result<Snapshot, HubError> {
+/// Fails as [`snapshot`] does.
+pub fn snapshot_with(settings: &HubSettings, model: &str, check: Check) -> Result<Snapshot, HubError> {
     let id = ModelId::parse(model)?.ok_or_else(|| HubError::BadId { id: model.to_owned() })?;
     snapshot_in(settings, &id, check)
 }
 
-/// A path that is there.
+/// Returns the path of a model on this machine.
 ///
 /// # Errors
-/// [`HubError::NoPath`].
-pub fn local(model: &str) -> Result<PathBuf, HubError> {
+/// Fails with [`HubError::NoPath`] if it does not exist.
+pub fn existing_path(model: &str) -> Result<PathBuf, HubError> {
     let path = PathBuf::from(model);
     if path.exists() { Ok(path) } else { Err(HubError::NoPath { path }) }
 }
 
-fn snapshot_in(settings: &Settings, id: &ModelId, check: Check) -> Result<Snapshot, HubError> {
+fn snapshot_in(settings: &HubSettings, id: &ModelId, check: Check) -> Result<Snapshot, HubError> {
     let cache = RepoCache::new(&settings.cache, &id.repo);
     if let Some(snapshot) = id.cached(&cache)? {
         return Ok(snapshot);
     }
     if let Some(by) = settings.offline {
-        if let Some(config) = id.config_there(&cache) {
+        if let Some(config) = id.cached_config(&cache) {
             check(&config)?;
         }
         let (repo, revision) = (id.repo.clone(), id.revision.clone());
-        return Err(HubError::NotCached { has: id.there(&cache), repo, revision, cache: settings.cache.clone(), by });
+        return Err(HubError::NotCached {
+            has: id.describe_cached(&cache),
+            repo,
+            revision,
+            cache: settings.cache.clone(),
+            by,
+        });
     }
-    // On a thread of its own: the caller may be within a runtime, which must not be blocked by another one.
+    // A runtime must not be started within another one, which the caller may run in, so the download has its own thread.
     std::thread::scope(|scope| {
         let work = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -121,10 +127,10 @@ fn snapshot_in(settings: &Settings, id: &ModelId, check: Check) -> Result<Snapsh
     })
 }
 
-/// Asks the hub for the revision's commit and its list of files, then gets what is needed of that very commit: a push meanwhile
-/// cannot mix two versions in one folder.
+/// Asks the hub for the revision's commit and its files, then downloads the model's files of that commit. So a push in the
+/// meantime cannot mix two versions in one folder.
 async fn download(
-    settings: &Settings,
+    settings: &HubSettings,
     id: &ModelId,
     cache: &RepoCache,
     check: Check<'_>,
@@ -137,10 +143,10 @@ async fn download(
         revision: id.revision.clone(),
         has: listed(listed_files.iter().map(String::as_str)),
     };
-    let mut chosen = chosen(has, true).ok_or_else(no_model)?;
+    let mut chosen = model_files(has, true).ok_or_else(no_model)?;
     if chosen.config == CONFIG {
         let config = client.get(&commit, CONFIG).await?;
-        match self::chosen(has, false) {
+        match model_files(has, false) {
             Some(other) if !is_clip(&config) => chosen = other,
             _ => check(&config)?,
         }
@@ -157,7 +163,7 @@ async fn download(
             files.push(shard);
         }
     }
-    // So that the revision is found by its name from now on.
+    // The revision is found in the cache by its name from now on.
     let path = cache.root().join("refs").join(&id.revision);
     cache.set_ref(&id.revision, &commit).map_err(|source| HubError::Cache { path, source })?;
     progress::note(format_args!("{} at {} is commit {commit}", id.repo, id.revision));
@@ -165,7 +171,7 @@ async fn download(
     Ok(Snapshot { repo: id.repo.clone(), revision: id.revision.clone(), commit, folder, files })
 }
 
-/// The first names of a list, and how many there are.
+/// Returns the first names of a list, and their number.
 fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     match names.len() {
@@ -176,7 +182,7 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 impl ModelId {
-    /// `None` for what does not begin with `hf:`.
+    /// Parses `hf:owner/name[@revision]`. Returns None if the text does not begin with `hf:`.
     fn parse(model: &str) -> Result<Option<ModelId>, HubError> {
         let Some(id) = model.strip_prefix(SCHEME) else {
             return Ok(None);
@@ -190,7 +196,7 @@ impl ModelId {
         Ok(Some(ModelId { repo: repo.to_owned(), revision: revision.to_owned() }))
     }
 
-    /// The model if all its files are in the cache, in whichever form.
+    /// Returns the model if all its files are in the cache, in any supported form.
     fn cached(&self, cache: &RepoCache) -> Result<Option<Snapshot>, HubError> {
         let Some(commit) = cache.commit(&self.revision) else { return Ok(None) };
         let folder = cache.snapshot(&commit);
@@ -199,7 +205,7 @@ impl ModelId {
             let shards = || shards_of(&folder.join(name)).is_ok_and(|shards| shards.iter().all(|shard| has(shard)));
             has(name) && (!name.ends_with(".index.json") || shards())
         };
-        let Some(chosen) = chosen(is_whole, is_clip(&folder.join(CONFIG))) else { return Ok(None) };
+        let Some(chosen) = model_files(is_whole, is_clip(&folder.join(CONFIG))) else { return Ok(None) };
         let mut files = vec![chosen.config.to_owned(), chosen.weights.to_owned()];
         if chosen.is_index {
             files.extend(shards_of(&folder.join(chosen.weights))?);
@@ -207,13 +213,13 @@ impl ModelId {
         Ok(Some(Snapshot { repo: self.repo.clone(), revision: self.revision.clone(), commit, folder, files }))
     }
 
-    /// The configuration, where the cache has it.
-    fn config_there(&self, cache: &RepoCache) -> Option<PathBuf> {
+    /// Returns the configuration's path if the cache has it.
+    fn cached_config(&self, cache: &RepoCache) -> Option<PathBuf> {
         Some(cache.snapshot(&cache.commit(&self.revision)?).join(CONFIG)).filter(|path| path.exists())
     }
 
-    /// What the cache has of it, for a message.
-    fn there(&self, cache: &RepoCache) -> String {
+    /// Returns what the cache has of the model, for a message.
+    fn describe_cached(&self, cache: &RepoCache) -> String {
         let revisions = cache.revisions();
         match cache.commit(&self.revision) {
             Some(commit) => {
@@ -223,25 +229,25 @@ impl ModelId {
                 names.sort();
                 format!("it has {}", listed(names.iter().map(String::as_str)))
             }
-            None if revisions.is_empty() => "it has nothing of it".to_owned(),
+            None if revisions.is_empty() => "it has nothing of this repository".to_owned(),
             None => format!("it has the revision {}", revisions.join(", ")),
         }
     }
 }
 
-/// Which of a repository's files are the model; `is_clip`: whether its `config.json` is of a CLIP of transformers.
-fn chosen(has: impl Fn(&str) -> bool, is_clip: bool) -> Option<PreferredFiles> {
+/// Returns which of a repository's files are the model. `is_clip`: whether its `config.json` describes a CLIP of transformers.
+fn model_files(has: impl Fn(&str) -> bool, is_clip: bool) -> Option<PreferredFiles> {
     preferred_files(|name| has(name) && (is_clip || name != CONFIG))
 }
 
-/// Whether a `config.json` is of a CLIP of transformers. In a repository of OpenCLIP's it may be another library's.
+/// Returns whether a `config.json` describes a CLIP of transformers. In an OpenCLIP repository it may be another library's.
 fn is_clip(config: &Path) -> bool {
     let text = std::fs::read(config).unwrap_or_default();
     let value: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
     value.get("model_type").and_then(serde_json::Value::as_str) == Some("clip")
 }
 
-/// Whether `name` can be one part of an id: what the hub allows, and no way out of the cache's folder.
+/// Returns whether `name` is a valid part of an id: the hub allows it, and it stays within the cache's folder.
 fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && !name.starts_with('.') && !name.contains("..") && name.chars().all(allowed)
@@ -266,7 +272,7 @@ mod tests {
     const INDEX: &str = "model.safetensors.index.json";
 
     /// A cache with the given files of `owner/name` at `main`.
-    fn cache(files: &[(&str, &str)]) -> (tempfile::TempDir, Settings) {
+    fn cache(files: &[(&str, &str)]) -> (tempfile::TempDir, HubSettings) {
         let home = tempfile::tempdir().unwrap();
         let root = home.path().join("models--owner--name");
         fs::create_dir_all(root.join("refs")).unwrap();
@@ -276,25 +282,25 @@ mod tests {
         for (name, content) in files {
             fs::write(snapshot.join(name), content).unwrap();
         }
-        let settings = Settings {
+        let settings = HubSettings {
             endpoint: "http://127.0.0.1:9".parse().unwrap(),
             cache: home.path().to_owned(),
             token: None,
             offline: Some("--offline"),
             idle_max: Duration::from_secs(1),
-            first_wait: Duration::ZERO,
+            initial_backoff: Duration::ZERO,
         };
         (home, settings)
     }
 
-    fn offline(settings: &Settings, id: &str) -> Result<PathBuf, HubError> {
+    fn offline(settings: &HubSettings, id: &str) -> Result<PathBuf, HubError> {
         snapshot_with(settings, id, &|_| Ok(())).map(|snapshot| snapshot.folder)
     }
 
     fn resolve(model: &str) -> Result<PathBuf, HubError> {
         match super::snapshot(model, true, &|_| Ok(()))? {
             Some(snapshot) => Ok(snapshot.weights()),
-            None => local(model),
+            None => existing_path(model),
         }
     }
 
@@ -349,7 +355,7 @@ mod tests {
              and copy the cache"
         );
         assert!(text("hf:owner/name@refs/pr/21").contains("`owner/name` at `refs/pr/21` (it has the revision main)"));
-        assert!(text("hf:other/name").contains("`other/name` at `main` (it has nothing of it)"));
+        assert!(text("hf:other/name").contains("`other/name` at `main` (it has nothing of this repository)"));
     }
 
     #[test]
@@ -372,7 +378,7 @@ mod tests {
                     "`{id}` is not the name of a model of the hub: write `hf:owner/name` or `hf:owner/name@revision`"
                 )
             );
-            assert!(!error.retry());
+            assert!(!error.is_transient());
         }
     }
 

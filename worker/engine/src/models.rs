@@ -1,8 +1,8 @@
-//! Weights and prompts by the name that a user gives them: a path, `hf:OWNER/NAME` of the hub, or `dqa:NAME`, which is in
-//! the program. What each is for is in configs/models.
+//! Opens weights and prompts by name: a path, `hf:OWNER/NAME` of the hub, or `dqa:NAME`, which is bundled with the program.
+//! configs/models describes the bundled models.
 
-mod sniff;
-mod training;
+mod file_kind;
+mod recorded_training;
 
 use std::path::{Path, PathBuf};
 
@@ -11,25 +11,25 @@ use dqa_model::{
 };
 
 use crate::hub::{self, HubError, Snapshot};
-pub use sniff::{Kind, Role, Tensors};
-pub use training::Training;
+pub use file_kind::{FileKind, FileRole, TensorKind};
+pub use recorded_training::RecordedTraining;
 
-/// What a name begins with whose files are in the program.
+/// Prefix of the names of bundled models.
 const SCHEME: &str = "dqa:";
-/// What `dqa-coord train` calls prompts.
+/// File name of prompts that `dqa-coord train` writes.
 const PROMPTS: &str = "prompts.safetensors";
-/// Names in a message: enough to see what a folder is.
+/// File names in a message: enough to recognize a folder.
 const NAMES_MAX: usize = 12;
 
-/// A model that is in the program.
+/// A model that is bundled with the program.
 struct Shipped {
     name: &'static str,
     config: &'static str,
     weights: &'static [u8],
     prompts: &'static [u8],
-    /// What both learned from, as `TrainedOn`.
+    /// The training data of weights and prompts, a `TrainedOn` as JSON.
     trained_on: &'static str,
-    /// What whoever reads its scores must know.
+    /// Remark that goes with the model's scores.
     remark: &'static str,
 }
 
@@ -42,49 +42,49 @@ const SHIPPED: [Shipped; 1] = [Shipped {
     remark: "dqa:small learned from synthetic pictures and pseudo-labels: it is for trying things out",
 }];
 
-/// Why there is no such model, or no such prompts.
+/// Why a model or prompts cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A name of nothing that is in the program.
+    /// No bundled model has the name.
     #[error("`{name}` is not in this program, which has `{}`", SHIPPED[0].name)]
     NotShipped {
-        /// As given.
+        /// The name as given.
         name: String,
     },
-    /// The model is nowhere.
+    /// The model's files are not available.
     #[error(transparent)]
     Hub(#[from] HubError),
-    /// A file is something else than what it was given as.
-    #[error("`{}` is {}", path.display(), kind.instead_of(*role))]
-    Other {
+    /// A file's kind does not fit the role that it was given in.
+    #[error("`{}` is {}", path.display(), kind.mismatch_message(*role))]
+    WrongKind {
         /// The file.
         path: PathBuf,
-        /// What it is.
-        kind: Kind,
-        /// What it was given as.
-        role: Role,
+        /// The file's kind.
+        kind: FileKind,
+        /// The role that it was given in.
+        role: FileRole,
     },
-    /// Prompts are a file.
-    #[error("`{}` is a folder, and prompts are a file{}", path.display(), in_folder(path, *has_prompts))]
+    /// A folder was given as prompts.
+    #[error("`{}` is a folder, and prompts are a file{}", path.display(), prompts_in(path, *has_prompts))]
     PromptsFolder {
-        /// As given.
+        /// The path as given.
         path: PathBuf,
-        /// Whether a file of the usual name is in it.
+        /// Whether the folder has a file of the usual name.
         has_prompts: bool,
     },
-    /// The model's files cannot be read.
+    /// The model's files are invalid.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// The prompts cannot be read, or are none for this model.
+    /// The prompts are invalid, or do not fit the model.
     #[error(transparent)]
     Prompts(#[from] PromptsError),
 }
 
 impl OpenError {
-    /// What to do about it, where it does not say that itself.
+    /// Returns what to do about it, unless the message says it already.
     pub fn hint(&self) -> Option<String> {
         match self {
-            OpenError::Weights(WeightsError::NoWeights { dir }) => Some(of_folder(dir)),
+            OpenError::Weights(WeightsError::NoWeights { dir }) => Some(describe_folder(dir)),
             OpenError::Prompts(PromptsError::Tensors { .. } | PromptsError::Depth { .. }) => Some(
                 "prompts fit the model that they were learned with: `dqa-coord model show MODEL` says what a model is"
                     .to_owned(),
@@ -94,13 +94,13 @@ impl OpenError {
     }
 }
 
-/// A sentence's end for a folder that was given as prompts.
-fn in_folder(folder: &Path, has_prompts: bool) -> String {
+/// Returns the end of the sentence for a folder that was given as prompts.
+fn prompts_in(folder: &Path, has_prompts: bool) -> String {
     if has_prompts { format!(": give {}", folder.join(PROMPTS).display()) } else { String::new() }
 }
 
-/// What a folder without weights is.
-fn of_folder(folder: &Path) -> String {
+/// Describes a folder without weights.
+fn describe_folder(folder: &Path) -> String {
     let entries = |folder: &Path| {
         let mut names: Vec<String> = std::fs::read_dir(folder)
             .into_iter()
@@ -125,17 +125,17 @@ fn of_folder(folder: &Path) -> String {
     }
 }
 
-/// A model's weights, and where they are from.
+/// A model's weights and their origin.
 pub struct Opened {
     /// The weights.
     pub weights: ClipWeights,
-    /// Where they are from.
+    /// The origin.
     pub origin: Origin,
 }
 
-/// Where a model is from.
+/// The origin of a model.
 pub enum Origin {
-    /// The program itself.
+    /// The model is bundled with the program.
     Program,
     /// A folder or a file.
     Path(PathBuf),
@@ -148,13 +148,13 @@ impl Origin {
         if shipped(model)?.is_some() {
             return Ok(Origin::Program);
         }
-        Ok(match hub::snapshot(model, offline, &check)? {
+        Ok(match hub::snapshot(model, offline, &check_config)? {
             Some(snapshot) => Origin::Hub(snapshot),
-            None => Origin::Path(hub::local(model)?),
+            None => Origin::Path(hub::existing_path(model)?),
         })
     }
 
-    /// What is opened; None where it is in the program.
+    /// Returns the path to open. None for a bundled model.
     fn path(&self) -> Option<PathBuf> {
         match self {
             Origin::Program => None,
@@ -164,67 +164,67 @@ impl Origin {
     }
 }
 
-/// A model by its name: a directory or file, `hf:OWNER/NAME[@REVISION]`, or `dqa:NAME`.
+/// Opens a model by its name: a folder or file, `hf:OWNER/NAME[@REVISION]`, or `dqa:NAME`.
 ///
 /// # Errors
-/// Every [`OpenError`] but that of prompts.
+/// Fails with any [`OpenError`] except those of prompts.
 pub fn open(model: &str, offline: bool) -> Result<Opened, OpenError> {
     let origin = Origin::find(model, offline)?;
     let weights = match (origin.path(), shipped(model)?) {
         (Some(path), _) => {
-            look_at_model(&path)?;
+            check_model_files(&path)?;
             ClipWeights::open(&path)?
         }
         (None, own) => {
-            let own = own.expect("what has no path is in the program");
+            let own = own.expect("a model without a path is bundled");
             ClipWeights::parse(own.config, own.weights, Path::new(own.name))?
         }
     };
     Ok(Opened { weights, origin })
 }
 
-/// As [`open`], the weights alone.
+/// Opens a model as [`open`] does, and returns its weights alone.
 ///
 /// # Errors
-/// As [`open`].
+/// Fails as [`open`] does.
 pub fn weights(model: &str, offline: bool) -> Result<ClipWeights, OpenError> {
     Ok(open(model, offline)?.weights)
 }
 
-/// Refuses files that are no model, and says what they are.
-fn look_at_model(path: &Path) -> Result<(), OpenError> {
+/// Fails if the files' kinds show that they are not a model.
+fn check_model_files(path: &Path) -> Result<(), OpenError> {
     let (folder, weights) = if path.is_dir() {
         let Some(files) = preferred_files(|name| path.join(name).exists()) else { return Ok(()) };
-        look_at(&path.join(files.config), Role::Config)?;
+        check_kind(&path.join(files.config), FileRole::Config)?;
         (path, path.join(files.weights))
     } else {
         (path.parent().unwrap_or(path), path.to_owned())
     };
-    if matches!(Kind::of(&weights), Ok(Kind::Json))
+    if matches!(FileKind::detect(&weights), Ok(FileKind::Json))
         && let Ok(shards) = shards_of(&weights)
     {
-        return shards.iter().try_for_each(|shard| look_at(&folder.join(shard), Role::Weights));
+        return shards.iter().try_for_each(|shard| check_kind(&folder.join(shard), FileRole::Weights));
     }
-    look_at(&weights, Role::Weights)
+    check_kind(&weights, FileRole::Weights)
 }
 
-fn look_at(path: &Path, role: Role) -> Result<(), OpenError> {
-    match Kind::of(path) {
-        Ok(kind) if !kind.may_be(role) => Err(OpenError::Other { path: path.to_owned(), kind, role }),
-        // What cannot be read, whoever opens it says.
+fn check_kind(path: &Path, role: FileRole) -> Result<(), OpenError> {
+    match FileKind::detect(path) {
+        Ok(kind) if !kind.may_be(role) => Err(OpenError::WrongKind { path: path.to_owned(), kind, role }),
+        // A file that cannot be read fails when it is opened.
         _ => Ok(()),
     }
 }
 
-/// Whether the configuration of a model of the hub is of one that is run.
-fn check(config: &Path) -> Result<(), ConfigError> {
+/// Checks that the configuration of a model of the hub is supported.
+fn check_config(config: &Path) -> Result<(), ConfigError> {
     ClipConfig::read(config).map(drop)
 }
 
-/// The files of a model's weights, its configuration first; none where they are in the program.
+/// Returns the files of a model's weights, the configuration first. A bundled model has none.
 ///
 /// # Errors
-/// As [`weights()`].
+/// Fails as [`weights()`] does.
 pub fn files(model: &str, offline: bool) -> Result<Vec<PathBuf>, OpenError> {
     match Origin::find(model, offline)?.path() {
         None => Ok(Vec::new()),
@@ -232,10 +232,10 @@ pub fn files(model: &str, offline: bool) -> Result<Vec<PathBuf>, OpenError> {
     }
 }
 
-/// Prompts for a model of this configuration: of a file, or those that belong to `dqa:NAME`.
+/// Opens prompts for a model of this configuration: those of a file, or those of `dqa:NAME`.
 ///
 /// # Errors
-/// [`OpenError::NotShipped`], [`OpenError::Other`], [`OpenError::PromptsFolder`] and [`OpenError::Prompts`].
+/// Fails with [`OpenError::NotShipped`], [`OpenError::WrongKind`], [`OpenError::PromptsFolder`] or [`OpenError::Prompts`].
 pub fn prompts(file: &Path, config: &ClipConfig) -> Result<Prompts, OpenError> {
     match file.to_str().map_or(Ok(None), shipped)? {
         Some(own) => Ok(Prompts::parse(own.prompts, Path::new(own.name), config)?),
@@ -243,18 +243,18 @@ pub fn prompts(file: &Path, config: &ClipConfig) -> Result<Prompts, OpenError> {
             Err(OpenError::PromptsFolder { path: file.to_owned(), has_prompts: file.join(PROMPTS).exists() })
         }
         None => {
-            look_at(file, Role::Prompts)?;
+            check_kind(file, FileRole::Prompts)?;
             Ok(Prompts::open(file, config)?)
         }
     }
 }
 
-/// What results must say of a model that is in the program.
+/// Returns the remark that goes with the results of a bundled model.
 pub fn remark(model: &str) -> Option<&'static str> {
     SHIPPED.iter().find(|own| own.name == model).map(|own| own.remark)
 }
 
-/// `None` for what is no name of the program's own.
+/// Returns the bundled model of a name. None if the name has not the prefix of bundled models.
 fn shipped(name: &str) -> Result<Option<&'static Shipped>, OpenError> {
     if !name.starts_with(SCHEME) {
         return Ok(None);

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
 use dqa_engine::decode::{ErrorCode, Limits, PictureError, probe};
-use dqa_engine::inference::{self, Outcome, Report, Settings};
+use dqa_engine::inference::{self, InferenceReport, InferenceSettings, PictureOutcome};
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
 use dqa_testkit::{Picture, hf};
 use image::{DynamicImage, ImageFormat, RgbImage};
@@ -85,8 +85,8 @@ fn scorer(views: &str) -> Arc<Scorer> {
 
 static SCORER: LazyLock<Arc<Scorer>> = LazyLock::new(|| scorer(""));
 
-fn settings(decode_threads: usize, batch: usize, picture_bytes_max: u64) -> Settings {
-    Settings { batch: Some(batch), decode_threads, picture_bytes_max, limits: Limits::default() }
+fn settings(decode_threads: usize, batch: usize, picture_bytes_max: u64) -> InferenceSettings {
+    InferenceSettings { batch: Some(batch), decode_threads, picture_bytes_max, limits: Limits::default() }
 }
 
 fn fetch(sample: &usize) -> Result<Vec<u8>, PictureError> {
@@ -97,14 +97,14 @@ fn fetch(sample: &usize) -> Result<Vec<u8>, PictureError> {
 /// What can be compared of an outcome: size, and score and windows to the bit or a code.
 type Row = (Option<(u32, u32)>, Result<(u64, Vec<u32>), ErrorCode>);
 
-fn row(outcome: &Outcome) -> Row {
+fn row(outcome: &PictureOutcome) -> Row {
     let scored = |score: &dqa_model::PictureScore| {
         (score.score.to_bits(), score.windows.iter().map(|window| window.to_bits()).collect())
     };
     (outcome.size, outcome.score.as_ref().map(scored).map_err(PictureError::code))
 }
 
-fn run(settings: &Settings, samples: &[usize]) -> (Vec<(usize, Row)>, Report) {
+fn run(settings: &InferenceSettings, samples: &[usize]) -> (Vec<(usize, Row)>, InferenceReport) {
     let mut rows = Vec::new();
     let report = inference::run(&SCORER, settings, samples.iter().copied(), fetch, |sample, outcome| {
         rows.push((sample, row(&outcome)));
@@ -214,7 +214,7 @@ fn a_panic_of_the_caller_ends_the_run() {
     let counted = outcomes.clone();
     let end = ends(move || {
         let fetch = |source: &usize| if *source < 5 { fetch(&GOOD) } else { panic!("fetch panics") };
-        let each = |source, _: Outcome| {
+        let each = |source, _: PictureOutcome| {
             assert_eq!(source, counted.fetch_add(1, SeqCst));
             ControlFlow::Continue(())
         };
@@ -278,7 +278,7 @@ fn no_more_is_in_flight_than_the_budget_allows_and_no_less() {
             changed.notify_all();
             Ok(files[*i].clone())
         };
-        let each = |i, outcome: Outcome| {
+        let each = |i, outcome: PictureOutcome| {
             outcome.score.unwrap();
             let mut state = state.lock().unwrap();
             while i == 0 && state.fetched < fetched_first {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use dqa_engine::decode::Limits;
-use dqa_engine::inference::Settings;
-use dqa_engine::shard::operator::{self, Scoring};
+use dqa_engine::inference::InferenceSettings;
+use dqa_engine::shard::operator::{self, RowScorerExtension};
 use dqa_engine::shard::{ShardOutcome, ShardScorer};
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
 use dqa_pipelines::limits::PictureLimits;
@@ -38,8 +38,12 @@ impl Desk {
         let weights = ClipWeights::open(&model).unwrap();
         let prompts = Prompts::open(&model.join("prompts.safetensors"), weights.config()).unwrap();
         let scorer = Scorer::new(&weights, &PromptMode::Learned(prompts), &Options::default()).unwrap();
-        let settings =
-            Settings { batch: Some(8), decode_threads: 2, picture_bytes_max: 64 << 20, limits: Limits::default() };
+        let settings = InferenceSettings {
+            batch: Some(8),
+            decode_threads: 2,
+            picture_bytes_max: 64 << 20,
+            limits: Limits::default(),
+        };
         Desk {
             store: Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap(),
             fingerprint: scorer.fingerprint().to_string(),
@@ -82,7 +86,7 @@ impl Desk {
     }
 
     async fn try_score(&self, shard: &Shard) -> Result<ShardOutcome, datafusion::error::DataFusionError> {
-        let config = SessionConfig::new().with_extension(Arc::new(Scoring::by(self.scorer.clone())));
+        let config = SessionConfig::new().with_extension(Arc::new(RowScorerExtension::new(self.scorer.clone())));
         let session = SessionContext::new_with_config(config);
         let batches = collect(operator::plan(shard.to_text())?, session.task_ctx()).await?;
         Ok(operator::outcomes(&batches)?.pop().unwrap())

@@ -9,8 +9,8 @@ use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
 use candle_core::Device;
 use dqa_engine::decode::{self, Limits};
-use dqa_engine::inference::Settings;
-use dqa_engine::train::{BaseModel, Event, Runner, TrainError, TrainingResources};
+use dqa_engine::inference::InferenceSettings;
+use dqa_engine::train::{BaseModel, TrainError, TrainingEvent, TrainingResources, TrialRunner};
 use dqa_model::{Batcher, ClipWeights, Options, Prepared, PromptMode, Prompts, Scorer};
 use dqa_pipelines::dataset::{self, DataSet, Definition};
 use dqa_pipelines::store::Store;
@@ -26,7 +26,7 @@ struct Bench {
     dir: tempfile::TempDir,
     runtime: Runtime,
     data: DataSet,
-    runner: Runner,
+    runner: TrialRunner,
 }
 
 impl Bench {
@@ -50,7 +50,7 @@ impl Bench {
         let data = runtime.block_on(dataset::load(&definition_at(dir.path()))).unwrap();
         let model = hf::cached("tiny", "tune");
         let start = BaseModel::open(model.to_str().unwrap(), None, 0, true).unwrap();
-        Bench { runner: Runner::new(start, machine(1 << 20)), dir, runtime, data }
+        Bench { runner: TrialRunner::new(start, machine(1 << 20)), dir, runtime, data }
     }
 
     fn store(&self, name: &str) -> Store {
@@ -95,7 +95,7 @@ fn definition_at(dir: &Path) -> Definition {
 /// That keeps about three of the pictures decoded.
 fn machine(kept_bytes_max: u64) -> TrainingResources {
     let settings =
-        Settings { batch: Some(8), decode_threads: 2, picture_bytes_max: 8 << 20, limits: Limits::default() };
+        InferenceSettings { batch: Some(8), decode_threads: 2, picture_bytes_max: 8 << 20, limits: Limits::default() };
     TrainingResources { device: Device::Cpu, device_name: "cpu".to_owned(), settings, kept_bytes_max }
 }
 
@@ -114,13 +114,13 @@ fn a_training_that_was_cut_off_ends_with_the_same_bytes() {
         let key = trial.key("checkpoint.safetensors");
         let kill = async || cut.put(&key, whole.get(&key).await.unwrap()).await.unwrap();
         let record = bench.runner.run(&trial, &whole, bench.runtime.handle(), &mut |event| match event {
-            Event::Epoch(row) if row.epoch == after => bench.runtime.block_on(kill()),
+            TrainingEvent::Epoch(row) if row.epoch == after => bench.runtime.block_on(kill()),
             _ => {}
         });
         assert!(record.unwrap().is_complete());
         let mut done = None;
         let again = bench.runner.run(&trial, &cut, bench.runtime.handle(), &mut |event| {
-            if let Event::Begun { epochs_done, .. } = event {
+            if let TrainingEvent::Begun { epochs_done, .. } = event {
                 done = Some(epochs_done);
             }
         });
@@ -143,7 +143,7 @@ fn what_is_kept_in_memory_and_how_many_threads_decode_change_nothing() {
     bench.run(&trial, &few).unwrap();
     let mut machine = machine(1 << 30);
     machine.settings.decode_threads = 5;
-    let runner = Runner::new(bench.runner.base().clone(), machine);
+    let runner = TrialRunner::new(bench.runner.base().clone(), machine);
     runner.run(&trial, &all, bench.runtime.handle(), &mut |_| ()).unwrap();
     assert_eq!(bench.learned(&trial, &few), bench.learned(&trial, &all));
     let other = bench.trial(&Setup { seed: 1, ..setup() });

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 use candle_core::Device;
 use dqa_engine::decode::Limits;
-use dqa_engine::inference::{self, Settings};
+use dqa_engine::inference::{self, InferenceSettings};
 use dqa_model::device::{self, Ceilings};
 use dqa_model::train::{Example, Trainer, TuneOptions, Tunes};
 use dqa_model::{Arithmetic, Prepared, Rgb8, Views};
@@ -97,7 +97,8 @@ fn jpeg(picture: &Picture) -> anyhow::Result<Vec<u8>> {
 /// From files to scores, as `dqa-worker score` goes.
 pub(crate) fn files(gpu: &Device, model: &Model, args: &Args, findings: &mut Findings) -> anyhow::Result<()> {
     let decode_threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let settings = Settings { batch: None, decode_threads, picture_bytes_max: 2 << 30, limits: Limits::default() };
+    let settings =
+        InferenceSettings { batch: None, decode_threads, picture_bytes_max: 2 << 30, limits: Limits::default() };
     for kind in ["640x480.png", "640x480.jpg", "1920x1080.png", "1920x1080.jpg"] {
         let count = if kind.starts_with('6') { args.pictures * 8 } else { args.pictures };
         let paths = written(&args.out.join("pictures").join(kind), kind, count)?;

@@ -1,5 +1,5 @@
-//! The last line: a panic of a decoder is one picture's error, not the worker's end. It prints nothing but that: its message
-//! goes into the error, with the place in the decoder. Other panics print as ever.
+//! Contains panics of decoders: a panic becomes one picture's error instead of the end of the process. Its message and source
+//! location go into the error, and nothing is printed. Other panics are printed as usual.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -9,51 +9,52 @@ use std::sync::Once;
 use super::{Format, PictureError};
 
 thread_local! {
-    /// Where the panic was that this thread contains; none where it contains none.
+    /// The location of the panic that this thread contains. None while the thread contains no panics.
     static CONTAINED: RefCell<Option<Location>> = const { RefCell::new(None) };
 }
 
 static HOOK: Once = Once::new();
 
-/// Of a panic: unknown until there is one.
+/// A panic's source location. None until there is a panic.
 type Location = Option<String>;
 
-/// Runs a decoder of `format`, and makes its panic an error.
+/// Runs a decoder of `format` and turns its panic into an error.
 pub(super) fn contain<T>(format: Format, work: impl FnOnce() -> Result<T, PictureError>) -> Result<T, PictureError> {
     HOOK.call_once(|| {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if !note(info) {
+            if !record(info) {
                 usual(info);
             }
         }));
     });
     let outer = CONTAINED.replace(Some(None));
     let result = catch_unwind(AssertUnwindSafe(work));
-    let place = CONTAINED.replace(outer).flatten();
+    let location = CONTAINED.replace(outer).flatten();
     result.unwrap_or_else(|payload| {
         let message = message(&*payload);
-        let message = place.map_or(message.clone(), |place| format!("{message} (at {place})"));
+        let message = location.map_or(message.clone(), |location| format!("{message} (at {location})"));
         Err(PictureError::Internal { format, message })
     })
 }
 
-/// Keeps the place of a panic, if this thread contains it.
-fn note(info: &PanicHookInfo<'_>) -> bool {
-    let note = |contained: &RefCell<Option<Location>>| match contained.try_borrow_mut() {
+/// Records the location of a panic if this thread contains it, and returns whether it does.
+fn record(info: &PanicHookInfo<'_>) -> bool {
+    let record = |contained: &RefCell<Option<Location>>| match contained.try_borrow_mut() {
         Ok(mut contained) if contained.is_some() => {
-            let place = info.location().map(|location| format!("{}:{}", shown(location.file()), location.line()));
-            *contained = Some(place);
+            let location =
+                info.location().map(|location| format!("{}:{}", short_path(location.file()), location.line()));
+            *contained = Some(location);
             true
         }
         _ => false,
     };
-    // A thread that is at its end has no such place any more, and contains nothing.
-    CONTAINED.try_with(note).unwrap_or(false)
+    // A thread that is ending has no thread locals any more, and contains no panics.
+    CONTAINED.try_with(record).unwrap_or(false)
 }
 
-/// A source's path without where this machine keeps its packages: `tiff-0.11.3/src/decoder/mod.rs`.
-fn shown(file: &str) -> &str {
+/// Returns a source file's path without the folder of packages on this machine: `tiff-0.11.3/src/decoder/mod.rs`.
+fn short_path(file: &str) -> &str {
     let package = file.split_once("/registry/src/").and_then(|(_, path)| path.split_once('/'));
     package.map_or(file, |(_, path)| path)
 }
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
     use crate::decode::ErrorCode;
 
-    /// Stands for a decoder with a bug.
+    /// A decoder with a bug.
     fn decoder(bytes: &[u8]) -> Result<u8, PictureError> {
         Ok(bytes[7])
     }
@@ -88,8 +89,8 @@ mod tests {
     #[test]
     fn packages_are_named_without_where_they_lie() {
         let file = "/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/png-0.18.1/src/lib.rs";
-        assert_eq!(shown(file), "png-0.18.1/src/lib.rs");
-        assert_eq!(shown("worker/engine/src/decode/png.rs"), "worker/engine/src/decode/png.rs");
+        assert_eq!(short_path(file), "png-0.18.1/src/lib.rs");
+        assert_eq!(short_path("worker/engine/src/decode/png.rs"), "worker/engine/src/decode/png.rs");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Why a picture could not be had. Owns the stable codes that a failed row carries through tables and logs; each variant
-//! says what was tried on what, and its cause is its `source`.
+//! The errors of pictures, with the stable codes that failed rows have in tables and logs. Each variant's cause is its
+//! `source`.
 
 use std::error::Error;
 use std::fmt;
@@ -10,35 +10,35 @@ use serde::{Deserialize, Serialize};
 
 use super::Format;
 
-/// What a decoder said.
-pub type Cause = Box<dyn Error + Send + Sync>;
+/// A decoder's error.
+pub(super) type Cause = Box<dyn Error + Send + Sync>;
 
-/// Stable name of a kind of [`PictureError`], the same in tables, logs and reports.
+/// The stable code of a [`PictureError`], the same in tables, logs and reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// No known signature, or an empty file.
     NotAnImage,
-    /// A known format that is not read, or a variant of a read one that is not.
+    /// A known format that is not supported, or an unsupported variant of a supported one.
     UnsupportedFormat,
     /// The file ends before the picture does.
     Truncated,
     /// The file contradicts itself or its format.
     Corrupt,
-    /// More bytes, pixels or side than allowed.
+    /// More bytes or pixels, or a longer side, than allowed.
     TooLarge,
     /// A side too short for one window.
     TooSmall,
-    /// The bytes could not be had.
+    /// The file cannot be read.
     Io,
-    /// The model's score is no number.
+    /// The model's score is not finite.
     NotFinite,
-    /// Our fault: a decoder panicked.
+    /// A bug of dqa's: a decoder panicked.
     Internal,
 }
 
 impl ErrorCode {
-    /// The code as it is written everywhere.
+    /// Returns the code's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotAnImage => "not_an_image",
@@ -60,7 +60,7 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// Why a picture could not be had. [`PictureError::code`] is stable; the message is for people.
+/// Why a picture has no score. [`PictureError::code`] is stable; the message is for people.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     /// No known signature, or an empty file.
@@ -69,10 +69,10 @@ pub enum PictureError {
         /// What was found instead.
         what: &'static str,
     },
-    /// A known format or variant that is not read.
+    /// A known format or variant that is not supported.
     #[error("{what} is not read here; {advice}")]
     UnsupportedFormat {
-        /// The format or variant by its name.
+        /// Name of the format or variant.
         what: String,
         /// What to do about it.
         advice: &'static str,
@@ -80,22 +80,22 @@ pub enum PictureError {
     /// The file ends before the picture does.
     #[error("{format} file ends before its picture does; fetch it again")]
     Truncated {
-        /// The format its signature names.
+        /// The format by the file's signature.
         format: Format,
-        /// What the decoder said.
+        /// The decoder's error.
         #[source]
         cause: Cause,
     },
     /// The file contradicts itself or its format.
     #[error("{format} file is damaged; fetch it again or leave it out")]
     Corrupt {
-        /// The format its signature names.
+        /// The format by the file's signature.
         format: Format,
-        /// What the decoder said.
+        /// The decoder's error.
         #[source]
         cause: Cause,
     },
-    /// More bytes, pixels or side than allowed.
+    /// More bytes or pixels, or a longer side, than allowed.
     #[error("picture is too large: {what}, over the limit of {limit}")]
     TooLarge {
         /// The size that is over the limit, with its unit.
@@ -106,37 +106,37 @@ pub enum PictureError {
     /// A side too short for one window.
     #[error("picture is too small: {width}x{height}, and each side must be {side_min} or more to hold one window")]
     TooSmall {
-        /// Pixels in a row.
+        /// Width in pixels.
         width: u32,
-        /// Rows.
+        /// Height in pixels.
         height: u32,
-        /// The limit that was not met.
+        /// The shortest side that is allowed, in pixels.
         side_min: u32,
     },
-    /// The bytes could not be had.
+    /// The file cannot be read.
     #[error("cannot read {path}")]
     Io {
         /// The picture's path or address.
         path: String,
-        /// What the file system or the store said.
+        /// The error of the file system or the store.
         #[source]
         source: io::Error,
     },
-    /// The model's score is no number: an overflow in its arithmetic, or weights that hold one.
+    /// The model's score is not finite: its arithmetic overflowed, or its weights are not finite.
     #[error("score is not finite; score it again in f32, and check the model's weights if that is the same")]
     NotFinite,
-    /// Our fault: a decoder panicked.
+    /// A bug of dqa's: a decoder panicked.
     #[error("decoder of {format} panicked: {message}; this is a bug, please report it with the file")]
     Internal {
-        /// The format its signature names.
+        /// The format by the file's signature.
         format: Format,
-        /// What it panicked with.
+        /// The panic's message.
         message: String,
     },
 }
 
 impl PictureError {
-    /// The stable code of this error.
+    /// Returns the stable code.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NotAnImage { .. } => ErrorCode::NotAnImage,
@@ -151,12 +151,12 @@ impl PictureError {
         }
     }
 
-    /// The error with its causes, on one line.
+    /// Returns the error with its causes on one line.
     pub fn line(&self) -> String {
         causes(self).to_string()
     }
 
-    /// Whether the same attempt may succeed later: only reading may, and not where the path itself is wrong.
+    /// Returns whether another attempt may succeed: only reading may, unless the path itself is wrong.
     pub fn is_transient(&self) -> bool {
         use io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied};
         match self {
@@ -171,7 +171,7 @@ impl PictureError {
         Self::UnsupportedFormat { what: what.into(), advice: "convert the picture to PNG" }
     }
 
-    /// The error for a camera's own format.
+    /// Returns the error for a camera's own format.
     pub(super) fn camera_raw(kind: &str) -> Self {
         Self::UnsupportedFormat { what: format!("camera RAW ({kind})"), advice: "develop the picture to PNG or TIFF" }
     }
@@ -184,8 +184,8 @@ impl PictureError {
         Self::Corrupt { format, cause: cause.into() }
     }
 
-    /// A decoder's error with an unexpected end of file anywhere down its chain of causes is a truncation.
-    pub(super) fn of_decoder(format: Format, cause: impl Into<Cause>) -> Self {
+    /// Converts a decoder's error: an unexpected end of file anywhere in its chain of causes is a truncation.
+    pub(super) fn from_decoder(format: Format, cause: impl Into<Cause>) -> Self {
         let cause = cause.into();
         let mut next: Option<&(dyn Error + 'static)> = Some(cause.as_ref());
         while let Some(error) = next {

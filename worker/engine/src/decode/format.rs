@@ -1,13 +1,13 @@
-//! Which format a file has, by its first bytes and never by its name.
+//! Detects a file's format by its first bytes, never by its name.
 
 use std::fmt;
 
 use super::{PictureError, pnm, signature};
 
-/// A format that is read.
+/// A supported format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// Portable Network Graphics; of an animated one, the default image.
+    /// Portable Network Graphics; the default image of an animated one.
     Png,
     /// Baseline, extended and progressive JPEG of 8 bits.
     Jpeg,
@@ -38,8 +38,11 @@ impl fmt::Display for Format {
 }
 
 impl Format {
-    /// The format of a file.
-    pub fn of(bytes: &[u8]) -> Result<Self, PictureError> {
+    /// Detects the format of a file.
+    ///
+    /// # Errors
+    /// Fails if the file is not a picture of a supported format.
+    pub fn detect(bytes: &[u8]) -> Result<Self, PictureError> {
         if bytes.is_empty() {
             return Err(PictureError::NotAnImage { what: "the file is empty" });
         }
@@ -52,7 +55,7 @@ impl Format {
         if bytes.starts_with(b"BM") {
             return Ok(Self::Bmp);
         }
-        // Canon's RAW is a TIFF with a mark of its own.
+        // Canon's RAW is a TIFF with a marker of its own.
         if bytes.starts_with(b"II*\0") && bytes.get(8..10) == Some(b"CR") {
             return Err(PictureError::camera_raw("CR2"));
         }
@@ -68,6 +71,6 @@ impl Format {
         if pnm::is_pnm(bytes) {
             return Ok(Self::Pnm);
         }
-        Err(signature::unread(bytes))
+        Err(signature::unsupported(bytes))
     }
 }

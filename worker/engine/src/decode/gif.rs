@@ -8,7 +8,7 @@ use ::gif::{DecodeOptions, Decoder, DecodingError, Frame, MemoryLimit};
 use super::{Format, Header, Limits, PictureError, pixel_count};
 
 const FORMAT: Format = Format::Gif;
-/// For texts and colour profiles between the frames.
+/// Memory for texts and colour profiles between the frames, in bytes.
 const METADATA_BYTES_MAX: u64 = 16 << 20;
 
 pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
@@ -20,7 +20,7 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
     if width == 0 || height == 0 || frame.2 == 0 || frame.3 == 0 {
         return Err(PictureError::corrupt(FORMAT, "a side is zero"));
     }
-    // The frame's indices, the canvas's, and RGB.
+    // The frame's indices, the canvas's indices, and RGB.
     Ok(Header { format: FORMAT, width, height, decode_bytes: pixel_count(width, height) * 5 })
 }
 
@@ -49,8 +49,8 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureEr
 
 fn open(bytes: &[u8]) -> Result<Decoder<Cursor<&[u8]>>, PictureError> {
     let mut options = DecodeOptions::new();
-    let most = METADATA_BYTES_MAX + bytes.len() as u64;
-    options.set_memory_limit(NonZeroU64::new(most).map_or(MemoryLimit::Unlimited, MemoryLimit::Bytes));
+    let memory_max = METADATA_BYTES_MAX + bytes.len() as u64;
+    options.set_memory_limit(NonZeroU64::new(memory_max).map_or(MemoryLimit::Unlimited, MemoryLimit::Bytes));
     options.read_info(Cursor::new(bytes)).map_err(gif_error)
 }
 
@@ -62,7 +62,7 @@ fn first_frame(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Frame<'static>, P
         .ok_or_else(|| PictureError::truncated(FORMAT, "it ends before its first frame"))
 }
 
-/// The screen, made larger where the first frame reaches beyond it.
+/// Returns the size of the screen, enlarged if the first frame reaches beyond it.
 fn canvas(decoder: &Decoder<Cursor<&[u8]>>, (left, top, width, height): (u16, u16, u16, u16)) -> (u64, u64) {
     let side = |screen: u16, start: u16, length: u16| u64::from(screen).max(u64::from(start) + u64::from(length));
     (side(decoder.width(), left, width), side(decoder.height(), top, height))
@@ -70,9 +70,9 @@ fn canvas(decoder: &Decoder<Cursor<&[u8]>>, (left, top, width, height): (u16, u1
 
 fn gif_error(error: DecodingError) -> PictureError {
     match error {
-        DecodingError::Io(error) => PictureError::of_decoder(FORMAT, error),
+        DecodingError::Io(error) => PictureError::from_decoder(FORMAT, error),
         DecodingError::UnexpectedEof | DecodingError::EndCodeNotFound => PictureError::truncated(FORMAT, error),
-        // As text: its cause says the same again.
+        // As text, since its cause repeats the message.
         other => PictureError::corrupt(FORMAT, other.to_string()),
     }
 }

@@ -116,7 +116,7 @@ fn contained<T>(format: Format, work: impl FnOnce() -> Result<T, PictureError>) 
 type Decompressed = ((u32, u32), bool, Vec<u8>);
 
 fn decompress(bytes: &[u8], format: Format) -> Result<Decompressed, PictureError> {
-    let failed = |error| PictureError::of_decoder(format, error);
+    let failed = |error| PictureError::from_decoder(format, error);
     let decompress = Decompress::with_err(strict_errors()).from_mem(bytes).map_err(failed)?;
     let (width, height) = decompress.size();
     let is_cmyk = decompress.components().len() == 4;

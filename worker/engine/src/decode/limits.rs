@@ -1,11 +1,10 @@
-//! How large a picture may be. Owns the numbers and their checks, which come before any allocation that a file's header
-//! could dictate.
+//! The limits of a picture and their checks, which precede any allocation that depends on a file's header.
 
 use dqa_pipelines::limits::PictureLimits;
 
 use super::PictureError;
 
-/// Bounds on one picture. The defaults hold a decode thread to about 1 GiB.
+/// Limits of one picture. With the defaults a decode thread uses at most about 1 GiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most pixels.
@@ -20,18 +19,18 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self::of(PictureLimits::default(), 224)
+        Self::new(PictureLimits::default(), 224)
     }
 }
 
 impl Limits {
-    /// A run's limits, with the shortest side that its views leave room for a window.
-    pub fn of(limits: PictureLimits, side_min: u32) -> Self {
+    /// Creates a run's limits. `side_min` is the shortest side that has room for a window of its views.
+    pub fn new(limits: PictureLimits, side_min: u32) -> Self {
         let PictureLimits { pixels_max, side_max, bytes_max } = limits;
         Self { pixels_max, side_max, bytes_max, side_min }
     }
 
-    /// None but what a picture can have at all: for headers that are looked at before it is known for which run.
+    /// Creates limits that accept every picture, for headers that are read before the run is known.
     pub(crate) fn none() -> Self {
         Self { pixels_max: u64::MAX, side_max: u32::MAX, bytes_max: u64::MAX, side_min: 0 }
     }
@@ -39,7 +38,7 @@ impl Limits {
     /// Checks a file's length.
     ///
     /// # Errors
-    /// [`PictureError::TooLarge`].
+    /// Fails with [`PictureError::TooLarge`].
     pub(crate) fn check_bytes(&self, length: u64) -> Result<(), PictureError> {
         if length > self.bytes_max {
             return Err(PictureError::TooLarge { what: format!("{length} bytes"), limit: self.bytes_max });
@@ -47,10 +46,10 @@ impl Limits {
         Ok(())
     }
 
-    /// Checks a picture's sides, which are wide integers, since headers hold what no `u32` does.
+    /// Checks a picture's sides, which are wide integers, since headers may have sides beyond `u32`.
     ///
     /// # Errors
-    /// [`PictureError::TooLarge`] or [`PictureError::TooSmall`].
+    /// Fails with [`PictureError::TooLarge`] or [`PictureError::TooSmall`].
     pub(crate) fn check_size(&self, width: u64, height: u64) -> Result<(u32, u32), PictureError> {
         let side = width.max(height);
         if side > u64::from(self.side_max) {

@@ -1,10 +1,10 @@
-//! Pictures in: encoded bytes -> [`Rgb8`], with the pixels that Pillow 13's `Image.open(f).convert("RGB")` has. Alpha is
-//! dropped without compositing, gray repeated, palettes expanded, EXIF orientation ignored. Deviations of Pillow from
-//! what one would expect are marked `REFERENCE`.
+//! Decodes pictures: encoded bytes -> [`Rgb8`], with the same pixels as Pillow 13's `Image.open(f).convert("RGB")`. Alpha is
+//! dropped without compositing, gray is repeated, palettes are expanded, EXIF orientation is ignored. Unexpected behaviour of
+//! Pillow that is reproduced is marked `REFERENCE`.
 //!
-//! Owns: which formats are read, how large a picture may be, what each failure is called. Refuses to know where bytes
-//! come from. Invariant: no input panics out of here, none is scored with made-up pixels, and no header makes memory be
-//! taken before the limits have been checked. Synchronous: it belongs on a decode thread.
+//! This module defines the supported formats, the limits of a picture and the codes of failures. It does not know where bytes
+//! come from. Invariant: no input causes a panic outside this module, no picture gets made-up pixels, and no memory is
+//! allocated by a header's numbers before the limits are checked. It is synchronous: call it on a decode thread.
 
 mod bmp;
 mod contain;
@@ -22,30 +22,30 @@ mod webp;
 
 use contain::contain;
 use dqa_model::Rgb8;
-pub use error::{Cause, ErrorCode, PictureError};
+pub use error::{ErrorCode, PictureError};
 pub use format::Format;
 pub use limits::Limits;
 
-/// What a file's header says.
+/// The contents of a file's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The format, by signature.
     pub format: Format,
-    /// Pixels in a row of the decoded picture.
+    /// Width of the decoded picture in pixels.
     pub width: u32,
-    /// Rows of the decoded picture.
+    /// Height of the decoded picture in pixels.
     pub height: u32,
-    /// A bound on the memory that decoding takes at once: the decoder's samples and the RGB result, without the file.
+    /// Upper bound of the memory of decoding in bytes: the decoder's samples and the RGB result, without the file.
     pub decode_bytes: u64,
 }
 
 /// Reads a file's header and checks it against the limits, before any large allocation.
 ///
 /// # Errors
-/// Those of [`decode`] that a header can show.
+/// Fails as [`decode`] does, as far as the header shows it.
 pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
     limits.check_bytes(bytes.len() as u64)?;
-    let format = Format::of(bytes)?;
+    let format = Format::detect(bytes)?;
     contain(format, || match format {
         Format::Png => png::probe(bytes, limits),
         Format::Jpeg => jpeg::probe(bytes, limits),
@@ -60,7 +60,7 @@ pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
 /// Decodes a file's first picture to RGB.
 ///
 /// # Errors
-/// [`PictureError`], each kind with a stable [`ErrorCode`]; never `Io`.
+/// Fails with any [`PictureError`] except `Io`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, PictureError> {
     let header = probe(bytes, limits)?;
     contain(header.format, || {
@@ -77,12 +77,12 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, PictureError> {
     })
 }
 
-/// Pixels of a picture that has passed the limits.
+/// Returns the number of pixels of a picture within the limits.
 fn pixel_count(width: u32, height: u32) -> u64 {
     u64::from(width) * u64::from(height)
 }
 
-/// `N` bytes of a header at a place, or none where the file ends before.
-fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+/// Returns `N` bytes at an offset. None if the file ends before.
+fn bytes_at<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+    bytes.get(offset..offset.checked_add(N)?)?.try_into().ok()
 }

@@ -1,13 +1,13 @@
-//! Netpbm's PBM, PGM and PPM, plain and raw: the first picture of the file, with Pillow's meaning of maximal values.
+//! Netpbm's PBM, PGM and PPM, plain and raw: the first picture of the file, with maximal values interpreted as Pillow does.
 
 use super::convert::{clip_u16, from_gray};
 use super::{Format, Header, Limits, PictureError, pixel_count};
 
 const FORMAT: Format = Format::Pnm;
-/// Digits of a number.
-const TOKEN_MAX: usize = 10;
+/// Digits of a number in the header.
+const DIGITS_MAX: usize = 10;
 
-/// Whether a file is one of these: a text may begin with `P6` too.
+/// Returns whether a file is one of these formats: a text may begin with `P6` too.
 pub(super) fn is_pnm(bytes: &[u8]) -> bool {
     let [b'P', b'1'..=b'6', space, rest @ ..] = bytes else { return false };
     is_space(*space) && rest.iter().find(|byte| !is_space(**byte)).is_none_or(|byte| matches!(byte, b'0'..=b'9' | b'#'))
@@ -24,14 +24,14 @@ enum Kind {
     Color,
 }
 
-/// What stands before the samples.
+/// The header before the samples.
 struct Head {
     kind: Kind,
     is_plain: bool,
     width: u64,
     height: u64,
     maximum: u16,
-    samples_at: usize,
+    samples_offset: usize,
 }
 
 pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
@@ -40,14 +40,14 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
     if width == 0 || height == 0 {
         return Err(PictureError::corrupt(FORMAT, "a side is zero"));
     }
-    // Samples, and RGB.
+    // One or three samples a pixel, and RGB.
     Ok(Header { format: FORMAT, width, height, decode_bytes: pixel_count(width, height) * 4 })
 }
 
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureError> {
     let head = head(bytes)?;
     let pixels = header.width as usize * header.height as usize;
-    let rest = bytes.get(head.samples_at..).unwrap_or_default();
+    let rest = bytes.get(head.samples_offset..).unwrap_or_default();
     let count = if head.kind == Kind::Color { pixels * 3 } else { pixels };
     let samples = match (head.kind, head.is_plain) {
         (Kind::Bitmap, true) => plain_bits(rest, count)?,
@@ -67,30 +67,30 @@ fn head(bytes: &[u8]) -> Result<Head, PictureError> {
         Some(b'5') => (Kind::Gray, false),
         _ => (Kind::Color, false),
     };
-    let mut at = 3;
-    let width = number(bytes, &mut at)?;
-    let height = number(bytes, &mut at)?;
-    let maximum = if kind == Kind::Bitmap { 1 } else { number(bytes, &mut at)? };
+    let mut offset = 3;
+    let width = number(bytes, &mut offset)?;
+    let height = number(bytes, &mut offset)?;
+    let maximum = if kind == Kind::Bitmap { 1 } else { number(bytes, &mut offset)? };
     let maximum = u16::try_from(maximum).ok().filter(|maximum| *maximum > 0);
     let maximum = maximum.ok_or_else(|| PictureError::corrupt(FORMAT, "its maximal value is not from 1 to 65535"))?;
-    Ok(Head { kind, is_plain, width, height, maximum, samples_at: at })
+    Ok(Head { kind, is_plain, width, height, maximum, samples_offset: offset })
 }
 
-/// A number of the header, with the one space behind it. A comment runs from `#` to the end of its line.
-fn number(bytes: &[u8], at: &mut usize) -> Result<u64, PictureError> {
+/// Reads a number of the header and the one space behind it. A comment runs from `#` to the end of its line.
+fn number(bytes: &[u8], offset: &mut usize) -> Result<u64, PictureError> {
     let mut digits = String::new();
     loop {
-        let Some(&byte) = bytes.get(*at) else {
+        let Some(&byte) = bytes.get(*offset) else {
             return Err(PictureError::truncated(FORMAT, "it ends within its header"));
         };
-        *at += 1;
+        *offset += 1;
         match byte {
-            b'0'..=b'9' if digits.len() < TOKEN_MAX => digits.push(byte.into()),
+            b'0'..=b'9' if digits.len() < DIGITS_MAX => digits.push(byte.into()),
             b'#' => {
-                while bytes.get(*at).is_some_and(|byte| !matches!(byte, b'\r' | b'\n')) {
-                    *at += 1;
+                while bytes.get(*offset).is_some_and(|byte| !matches!(byte, b'\r' | b'\n')) {
+                    *offset += 1;
                 }
-                *at += 1;
+                *offset += 1;
             }
             _ if is_space(byte) && digits.is_empty() => {}
             _ if is_space(byte) => return digits.parse().map_err(|error| PictureError::corrupt(FORMAT, error)),
@@ -103,7 +103,7 @@ fn too_few(found: usize, expected: usize) -> PictureError {
     PictureError::truncated(FORMAT, format!("it should have {expected} samples and has {found}"))
 }
 
-/// Digits 0 and 1, with or without space between them. 1 is black.
+/// Reads digits 0 and 1, with or without space between them. 1 is black.
 fn plain_bits(bytes: &[u8], count: usize) -> Result<Vec<u8>, PictureError> {
     let mut samples = Vec::with_capacity(count);
     for byte in without_comments(bytes) {
@@ -130,7 +130,7 @@ fn raw_bits(bytes: &[u8], width: usize, height: usize) -> Result<Vec<u8>, Pictur
 fn plain_samples(bytes: &[u8], count: usize, head: &Head) -> Result<Vec<u8>, PictureError> {
     let mut samples = Vec::with_capacity(count);
     let mut value: Option<u64> = None;
-    // The space ends a number that the file ends with.
+    // The extra space ends a number at the end of the file.
     for byte in without_comments(bytes).chain([b' ']) {
         if samples.len() == count {
             break;
@@ -166,12 +166,12 @@ fn raw_samples(bytes: &[u8], count: usize, head: &Head) -> Result<Vec<u8>, Pictu
 // REFERENCE: of more than 8 bits, colours are scaled to 255, but gray is scaled to 65535 and then clipped to 255. Halves are
 // rounded to even, as Python does; a raw sample over the maximal value is the maximal value.
 fn eight_bits(sample: u16, head: &Head) -> u8 {
-    let most = if head.kind == Kind::Gray && head.maximum > 255 { 65535.0 } else { 255.0 };
-    let scaled = (f64::from(sample) / f64::from(head.maximum) * most).round_ties_even().min(most);
+    let maximum = if head.kind == Kind::Gray && head.maximum > 255 { 65535.0 } else { 255.0 };
+    let scaled = (f64::from(sample) / f64::from(head.maximum) * maximum).round_ties_even().min(maximum);
     clip_u16(scaled as u16)
 }
 
-/// Bytes without what lies from a `#` to the end of its line.
+/// Returns the bytes without comments, which run from `#` to the end of the line.
 fn without_comments(bytes: &[u8]) -> impl Iterator<Item = u8> {
     let mut is_comment = false;
     bytes.iter().copied().filter(move |byte| match byte {

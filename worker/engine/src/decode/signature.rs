@@ -1,16 +1,16 @@
-//! What a file is that is not read: formats that people do have deserve a better word than "not a picture", and files that
-//! are none say how they came about. By the first bytes.
+//! Recognizes unsupported files by their first bytes, so that the error names the format, or says what a file is that is not a
+//! picture and how it came about.
 
 use super::PictureError;
 
-/// What to do with a picture in a format that is not read.
+/// Advice for pictures in unsupported formats.
 const CONVERT: &str = "convert the picture to PNG";
 const DEVELOP: &str = "develop the picture to PNG or TIFF";
 const TAKE_FRAME: &str = "save the frame that is meant as PNG";
 const DRAW: &str = "draw it to PNG";
 const SAVE_PIXELS: &str = "save its pixels as PNG";
 
-/// Formats by the bytes that they begin with.
+/// Unsupported formats: first bytes, name, advice.
 const KNOWN: &[(&[u8], &str, &str)] = &[
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000", CONVERT),
     (b"\xff\x4f\xff\x51", "JPEG 2000", CONVERT),
@@ -63,7 +63,7 @@ const KNOWN: &[(&[u8], &str, &str)] = &[
     (b"\x89HDF\r\n\x1a\n", "HDF5 file", SAVE_PIXELS),
 ];
 
-/// Files that are no pictures, whatever they are named.
+/// Files that are not pictures: first bytes, description.
 const OTHERS: &[(&[u8], &str)] = &[
     (b"version https://git-lfs.github.com/spec/", "it is a Git LFS pointer, so run `git lfs pull`"),
     (b"\0\x05\x16\x07", "it is an AppleDouble file, which macOS leaves beside the picture itself"),
@@ -79,43 +79,43 @@ const OTHERS: &[(&[u8], &str)] = &[
     (b"\x7fELF", "it is a program"),
 ];
 
-/// Looked at for words; a web page says what it is within that.
+/// Bytes that are searched for words; a web page can be recognized within them.
 const HEAD_BYTES: usize = 1024;
 
-/// The error for a file that none of our decoders reads.
-pub(super) fn unread(bytes: &[u8]) -> PictureError {
-    let of_format = |what: &str, advice| PictureError::UnsupportedFormat { what: what.to_owned(), advice };
+/// Returns the error for a file that no decoder reads.
+pub(super) fn unsupported(bytes: &[u8]) -> PictureError {
+    let unsupported_format = |what: &str, advice| PictureError::UnsupportedFormat { what: what.to_owned(), advice };
     if let Some((what, advice)) = media_container(bytes) {
-        return of_format(what, advice);
+        return unsupported_format(what, advice);
     }
     if let Some((_, what, advice)) = KNOWN.iter().find(|(magic, ..)| bytes.starts_with(magic)) {
-        return of_format(what, advice);
+        return unsupported_format(what, advice);
     }
     if let Some((_, what)) = OTHERS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return PictureError::NotAnImage { what };
     }
     // PCX: a version, run-length encoding, and a number of bits.
     if let [0x0a, 0 | 2..=5, 1, 1 | 2 | 4 | 8, ..] = bytes {
-        return of_format("PCX", CONVERT);
+        return unsupported_format("PCX", CONVERT);
     }
     if bytes.get(128..132) == Some(b"DICM") {
-        return of_format("DICOM", CONVERT);
+        return unsupported_format("DICOM", CONVERT);
     }
     if bytes.get(40..44) == Some(b" EMF") && bytes.starts_with(b"\x01\0\0\0") {
-        return of_format("EMF", DRAW);
+        return unsupported_format("EMF", DRAW);
     }
     if bytes.ends_with(b"TRUEVISION-XFILE.\0") {
-        return of_format("TGA", CONVERT);
+        return unsupported_format("TGA", CONVERT);
     }
     if bytes.iter().all(|byte| *byte == 0) {
         return PictureError::NotAnImage {
             what: "all its bytes are zero, as after a download that failed; fetch it again",
         };
     }
-    text(bytes, of_format)
+    describe_text(bytes, unsupported_format)
 }
 
-/// Formats that begin with a box or a chunk that names them.
+/// Recognizes formats that begin with a box or a chunk that names them.
 fn media_container(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     if bytes.starts_with(b"RIFF") {
         return match bytes.get(8..12)? {
@@ -142,8 +142,8 @@ fn media_container(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// What a text is, by its first words.
-fn text(bytes: &[u8], of_format: impl Fn(&str, &'static str) -> PictureError) -> PictureError {
+/// Recognizes a text by its first words.
+fn describe_text(bytes: &[u8], unsupported_format: impl Fn(&str, &'static str) -> PictureError) -> PictureError {
     let unknown = PictureError::NotAnImage { what: "its first bytes are of no known format" };
     let head = bytes.get(..HEAD_BYTES).unwrap_or(bytes);
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
@@ -154,7 +154,7 @@ fn text(bytes: &[u8], of_format: impl Fn(&str, &'static str) -> PictureError) ->
     let words = String::from_utf8_lossy(head).trim_start().to_ascii_lowercase();
     let begins = |starts: &[&str]| starts.iter().any(|start| words.starts_with(start));
     let what = if begins(&["<svg"]) || begins(&["<?xml", "<!--", "<!doctype svg"]) && words.contains("<svg") {
-        return of_format("SVG", DRAW);
+        return unsupported_format("SVG", DRAW);
     } else if begins(&["<!doctype html", "<html", "<head", "<body", "<script"]) || words.contains("<html") {
         "it is a web page, as of a download that was refused; fetch it again"
     } else if begins(&["<?xml", "<error"]) {

@@ -10,7 +10,7 @@ use super::convert::{first_three, image_error};
 use super::{Format, Header, Limits, PictureError, bytes_at, pixel_count};
 
 const FORMAT: Format = Format::WebP;
-/// Of an animation frame's flags.
+/// Bit in the flags of an animation's frame.
 const DO_NOT_BLEND: u8 = 0b10;
 
 pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
@@ -18,7 +18,7 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
     let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| image_error(FORMAT, error))?;
     let (width, height) = decoder.dimensions();
     let (width, height) = limits.check_size(width.into(), height.into())?;
-    // The canvas and a frame as RGBA, then RGB.
+    // The canvas and a frame as RGBA, and the result as RGB.
     Ok(Header { format: FORMAT, width, height, decode_bytes: pixel_count(width, height) * 11 })
 }
 
@@ -39,29 +39,29 @@ pub(super) fn decode(bytes: &[u8], _header: &Header) -> Result<Vec<u8>, PictureE
     }
 }
 
-/// The file itself, or, if animated, a copy whose first frame asks not to be blended with the canvas.
+/// Returns the file, or, if it is animated, a copy whose first frame is not blended with the canvas.
 // REFERENCE: Pillow (libwebp) copies the first frame, colours under full transparency too; the decoder blends it.
 fn without_blending(bytes: &[u8]) -> Cow<'_, [u8]> {
-    let mut at = 12;
-    while let (Some(kind), Some(length)) = (bytes_at::<4>(bytes, at), bytes_at(bytes, at + 4)) {
-        // Flags come after the frame's place, size and duration, of three bytes each.
-        let flags_at = at + 8 + 15;
-        if kind == *b"ANMF" && flags_at < bytes.len() {
+    let mut offset = 12;
+    while let (Some(kind), Some(length)) = (bytes_at::<4>(bytes, offset), bytes_at(bytes, offset + 4)) {
+        // The flags come after the frame's position, size and duration, of three bytes each.
+        let flags_offset = offset + 8 + 15;
+        if kind == *b"ANMF" && flags_offset < bytes.len() {
             let mut patched = bytes.to_vec();
-            patched[flags_at] |= DO_NOT_BLEND;
+            patched[flags_offset] |= DO_NOT_BLEND;
             return Cow::Owned(patched);
         }
         // Chunks have an even number of bytes.
-        at += 8 + (u32::from_le_bytes(length) as usize).next_multiple_of(2);
+        offset += 8 + (u32::from_le_bytes(length) as usize).next_multiple_of(2);
     }
     Cow::Borrowed(bytes)
 }
 
-/// The decoder would only notice a cut where it happens to read; the container says how long the file is.
+/// Checks the length that the container states: the decoder would notice a truncation only where it happens to read.
 fn check_complete(bytes: &[u8]) -> Result<(), PictureError> {
-    let said = bytes_at(bytes, 4).map_or(u64::MAX, |length| u64::from(u32::from_le_bytes(length)) + 8);
-    if said > bytes.len() as u64 {
-        let cause = format!("it should have {said} bytes and has {}", bytes.len());
+    let stated = bytes_at(bytes, 4).map_or(u64::MAX, |length| u64::from(u32::from_le_bytes(length)) + 8);
+    if stated > bytes.len() as u64 {
+        let cause = format!("it should have {stated} bytes and has {}", bytes.len());
         return Err(PictureError::truncated(FORMAT, cause));
     }
     Ok(())

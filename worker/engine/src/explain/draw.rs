@@ -9,42 +9,42 @@ use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_wid
 
 use super::Map;
 
-/// The widest and the highest that a picture is on a sheet, in pixels.
-const PANEL: (u32, u32) = (560, 420);
+/// Largest width and height of a picture on a sheet, in pixels.
+const PANEL_MAX: (u32, u32) = (560, 420);
 
 const MARGIN: u32 = 12;
-const LINE: u32 = 20;
-const BAR: u32 = 10;
+const LINE_HEIGHT: u32 = 20;
+const BAR_HEIGHT: u32 = 10;
 const INK: Rgb<u8> = Rgb([30, 30, 30]);
 const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 
 /// One picture of a sheet.
 pub(super) struct Panel {
-    /// Above it.
+    /// The line above the picture.
     pub(super) caption: String,
-    /// In its size.
+    /// The picture in its own size.
     pub(super) picture: RgbImage,
-    /// Below it: what the two ends of the scale of colours mean; none where colours mean nothing.
+    /// The labels of the two ends of the colour scale below the picture. None if the picture has no scale.
     pub(super) scale: Option<(String, String)>,
 }
 
-/// The picture as it is.
-pub(super) fn plain(picture: &Rgb8) -> RgbImage {
+/// Returns the picture as an image.
+pub(super) fn to_image(picture: &Rgb8) -> RgbImage {
     RgbImage::from_raw(picture.width(), picture.height(), picture.pixels().to_vec())
         .expect("a picture has three bytes a pixel")
 }
 
-/// The map in colours over the picture in gray, from `range.0` (violet) to `range.1` (yellow). Where the map has no value,
-/// the picture alone, darker.
-pub(super) fn over(picture: &Rgb8, map: &Map, range: (f32, f32)) -> RgbImage {
-    let mut drawn = plain(picture);
+/// Draws the map in colours, from `range.0` (violet) to `range.1` (yellow), over the picture in gray. Where the map has no
+/// value, the picture is drawn darker.
+pub(super) fn overlay(picture: &Rgb8, map: &Map, range: (f32, f32)) -> RgbImage {
+    let mut drawn = to_image(picture);
     let width = (range.1 - range.0).max(f32::MIN_POSITIVE);
     for (pixel, value) in drawn.pixels_mut().zip(&map.values) {
         let [r, g, b] = pixel.0.map(f32::from);
         let gray = 0.299 * r + 0.587 * g + 0.114 * b;
         pixel.0 = if value.is_finite() {
             let heat = colour(((value - range.0) / width).clamp(0.0, 1.0));
-            // The picture with a third of its contrast, so that its bright places are not taken for hot ones.
+            // The picture has a third of its contrast, so that its bright areas do not look hot.
             heat.map(|heat| (0.35 * gray + 20.0 + 0.57 * 255.0 * heat) as u8)
         } else {
             [(0.6 * gray) as u8; 3]
@@ -53,8 +53,8 @@ pub(super) fn over(picture: &Rgb8, map: &Map, range: (f32, f32)) -> RgbImage {
     drawn
 }
 
-/// A colour of the scale, 0 to 1: hue goes from violet to yellow and lightness rises evenly with it, so that it reads in
-/// print and for colour-blind eyes (a cubehelix: Green 2011).
+/// Returns the colour of a value from 0 to 1: hue goes from violet to yellow and lightness rises evenly with it, so that the
+/// scale is readable in print and for colour-blind readers (a cubehelix: Green 2011).
 fn colour(value: f32) -> [f32; 3] {
     let light = 0.14 + 0.7 * value;
     let angle = std::f32::consts::TAU * (0.12 - 0.62 * value);
@@ -64,39 +64,42 @@ fn colour(value: f32) -> [f32; 3] {
         .map(|(c, s)| (light + swing * (c * cos + s * sin)).clamp(0.0, 1.0))
 }
 
-/// All panels side by side, at most `columns` in a row, under a title.
+/// Draws all panels side by side, at most `columns` in a row, under a title.
 pub(super) fn sheet(title: &str, panels: &[Panel], columns: u32) -> RgbImage {
     let (width, height) = panels[0].picture.dimensions();
-    let fit = (f64::from(PANEL.0) / f64::from(width)).min(f64::from(PANEL.1) / f64::from(height));
+    let fit = (f64::from(PANEL_MAX.0) / f64::from(width)).min(f64::from(PANEL_MAX.1) / f64::from(height));
     let side = |length: u32| ((f64::from(length) * fit).round() as u32).max(1);
-    // Captions and scales have room at any aspect.
-    let (inner, high) = (side(width), side(height));
-    let cell = (inner.max(42 * glyph_width()) + MARGIN, LINE + high + BAR + 6 + LINE + MARGIN);
+    // A cell has room for caption and scale at any aspect ratio.
+    let (panel_width, panel_height) = (side(width), side(height));
+    let cell = (
+        panel_width.max(42 * glyph_width()) + MARGIN,
+        LINE_HEIGHT + panel_height + BAR_HEIGHT + 6 + LINE_HEIGHT + MARGIN,
+    );
     let columns = columns.min(panels.len() as u32);
     let rows = (panels.len() as u32).div_ceil(columns);
-    let mut sheet = RgbImage::from_pixel(MARGIN + columns * cell.0, MARGIN + LINE + rows * cell.1, PAPER);
+    let mut sheet = RgbImage::from_pixel(MARGIN + columns * cell.0, MARGIN + LINE_HEIGHT + rows * cell.1, PAPER);
     write(&mut sheet, (MARGIN, MARGIN / 2), title);
     for (number, panel) in (0..).zip(panels) {
-        let (x, y) = (MARGIN + number % columns * cell.0, MARGIN + LINE + number / columns * cell.1);
+        let (x, y) = (MARGIN + number % columns * cell.0, MARGIN + LINE_HEIGHT + number / columns * cell.1);
         write(&mut sheet, (x, y), &panel.caption);
-        let small = imageops::resize(&panel.picture, inner, high, FilterType::Triangle);
-        imageops::replace(&mut sheet, &small, x.into(), (y + LINE).into());
+        let small = imageops::resize(&panel.picture, panel_width, panel_height, FilterType::Triangle);
+        imageops::replace(&mut sheet, &small, x.into(), (y + LINE_HEIGHT).into());
         if let Some((low, most)) = &panel.scale {
-            let top = y + LINE + high + 3;
-            let length = inner.max(200);
-            for at in 0..length {
-                let heat = colour(at as f32 / (length - 1) as f32).map(|value| (255.0 * value) as u8);
-                (0..BAR).for_each(|row| put(&mut sheet, (x + at, top + row), Rgb(heat)));
+            let top = y + LINE_HEIGHT + panel_height + 3;
+            let length = panel_width.max(200);
+            for column in 0..length {
+                let heat = colour(column as f32 / (length - 1) as f32).map(|value| (255.0 * value) as u8);
+                (0..BAR_HEIGHT).for_each(|row| set_pixel(&mut sheet, (x + column, top + row), Rgb(heat)));
             }
-            write(&mut sheet, (x, top + BAR), low);
+            write(&mut sheet, (x, top + BAR_HEIGHT), low);
             let right = (x + length).saturating_sub(most.len() as u32 * glyph_width());
-            write(&mut sheet, (right, top + BAR), most);
+            write(&mut sheet, (right, top + BAR_HEIGHT), most);
         }
     }
     sheet
 }
 
-/// As a PNG file.
+/// Encodes a picture as a PNG file.
 pub(super) fn png(picture: &RgbImage) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
     picture.write_to(&mut file, ImageFormat::Png).expect("memory takes any picture");
@@ -107,7 +110,8 @@ fn glyph_width() -> u32 {
     get_raster_width(FontWeight::Regular, RasterHeight::Size16) as u32
 }
 
-/// Text with its top left at a place; what does not fit is cut off, and what is not ASCII is a question mark.
+/// Draws text with its top left corner at (x, y). Text beyond the sheet is cut off; a character outside the font becomes a
+/// question mark.
 fn write(sheet: &mut RgbImage, (x, y): (u32, u32), text: &str) {
     for (number, letter) in (0..).zip(text.chars()) {
         let glyph = |letter| get_raster(letter, FontWeight::Regular, RasterHeight::Size16);
@@ -117,14 +121,14 @@ fn write(sheet: &mut RgbImage, (x, y): (u32, u32), text: &str) {
                 let shade = |paper: u8, full: u8| paper - (u16::from(paper - full) * u16::from(*ink) / 255) as u8;
                 let dot = [0, 1, 2].map(|channel| shade(PAPER.0[channel], INK.0[channel]));
                 if *ink > 0 {
-                    put(sheet, (x + number * glyph_width() + dx, y + dy), Rgb(dot));
+                    set_pixel(sheet, (x + number * glyph_width() + dx, y + dy), Rgb(dot));
                 }
             }
         }
     }
 }
 
-fn put(sheet: &mut RgbImage, (x, y): (u32, u32), colour: Rgb<u8>) {
+fn set_pixel(sheet: &mut RgbImage, (x, y): (u32, u32), colour: Rgb<u8>) {
     if let Some(pixel) = sheet.get_pixel_mut_checked(x, y) {
         *pixel = colour;
     }
@@ -149,12 +153,12 @@ mod tests {
     fn a_map_colours_what_it_covers() {
         let picture = Rgb8::new(3, 1, [[90, 90, 90]; 3].concat());
         let map = Map { width: 3, height: 1, values: vec![f32::NAN, 1.0, 2.0] };
-        let drawn = over(&picture, &map, (1.0, 2.0));
+        let drawn = overlay(&picture, &map, (1.0, 2.0));
         let [none, cold, hot] = [0, 1, 2].map(|x| drawn.get_pixel(x, 0).0);
         assert_eq!(none, [54; 3]);
         assert!(cold[2] > cold[1] && hot[0] > hot[2] && hot[1] > cold[1], "{cold:?} {hot:?}");
-        // A scale without width is drawn, and is no division by zero.
-        assert_eq!(over(&picture, &map, (1.0, 1.0)).get_pixel(1, 0).0, cold);
+        // A scale of width zero is not a division by zero.
+        assert_eq!(overlay(&picture, &map, (1.0, 1.0)).get_pixel(1, 0).0, cold);
     }
 
     #[test]

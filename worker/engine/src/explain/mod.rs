@@ -1,5 +1,5 @@
-//! Where a model looks, over the picture: [`Maps`] lays what windows say of their patches back where the windows are, and
-//! [`drawings`] makes pictures of it. What attention is, the model knows.
+//! Attention maps over a picture: [`Maps`] puts the attention on windows' patches back at the windows' places, and
+//! [`drawings`] renders them. The model defines attention.
 
 mod draw;
 mod sheet;
@@ -8,153 +8,154 @@ pub use sheet::{Drawing, drawings};
 
 use dqa_model::{Attention, Explained, Origin, ViewMode, Views, WindowLook};
 
-/// Which attention of the class token.
+/// The layer of the class token's attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// Through all layers.
+pub enum AttentionLayer {
+    /// Attention through all layers (rollout).
     Rollout,
-    /// Of one layer; 0 is the first.
+    /// Attention in one layer; 0 is the first.
     Layer(usize),
 }
 
-impl Look {
-    /// Of a window.
+impl AttentionLayer {
+    /// Returns a window's attention.
     ///
     /// # Panics
-    /// On a layer that the model has not.
-    pub fn of(self, window: &WindowLook) -> &Attention {
+    /// Panics if the model does not have the layer.
+    pub fn select(self, window: &WindowLook) -> &Attention {
         match self {
-            Look::Rollout => &window.rollout,
-            Look::Layer(layer) => &window.layers[layer],
+            AttentionLayer::Rollout => &window.rollout,
+            AttentionLayer::Layer(layer) => &window.layers[layer],
         }
     }
 }
 
-/// What is to be drawn of a picture.
+/// What to draw of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// How the picture was seen.
+pub struct MapOptions {
+    /// The views that the picture was scored with.
     pub views: Views,
-    /// Which attention.
-    pub look: Look,
-    /// That of this window alone, from 0; None: the mean of all.
+    /// The layer of the attention.
+    pub layer: AttentionLayer,
+    /// The window to draw, from 0. None draws the mean of all.
     pub window: Option<usize>,
 }
 
-impl Shown {
-    /// Which of so many windows.
+impl MapOptions {
+    /// Returns the range of drawn windows among `count`.
     fn windows(&self, count: usize) -> std::ops::Range<usize> {
         self.window.map_or(0..count, |window| window..window + 1)
     }
 }
 
-/// A number for each pixel.
+/// A value for each pixel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map {
-    /// Pixels.
+    /// Width in pixels.
     pub width: usize,
-    /// Pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// `height * width`, row-major; NaN where nothing looks.
+    /// (height, width), row-major; NaN where no window covers the pixel.
     pub values: Vec<f32>,
 }
 
-/// What can be drawn over a picture. Attention on a patch is in units of an even share of its view: 1 is what each patch
-/// of a view would get if all got the same.
+/// The maps of a picture. Attention on a patch is in units of an even share of its view: 1 is what each patch of a view would
+/// get if all patches got the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Maps {
-    /// On the whole picture, the mean over windows that are shown; none where it is not seen.
+    /// Attention on the whole view, the mean over the drawn windows. None if views are local.
     pub whole: Option<Map>,
-    /// On windows, each laid back at its place, the mean where they overlap; none where only the whole picture is seen.
+    /// Attention on the windows at their places, the mean where they overlap. None if views are global.
     pub windows: Option<Map>,
-    /// The mean score of the windows that cover a pixel; none where only the whole picture is seen.
+    /// The mean score of the windows that cover a pixel. None if views are global.
     pub scores: Option<Map>,
 }
 
 impl Maps {
-    /// Of a picture of `size` (width, height).
+    /// Computes the maps of a picture of `size` (width, height).
     ///
     /// # Panics
-    /// On a window or a layer that there is not.
-    pub fn new(explained: &Explained, shown: &Shown, size: (u32, u32)) -> Maps {
+    /// Panics if the window or the layer does not exist.
+    pub fn new(explained: &Explained, options: &MapOptions, size: (u32, u32)) -> Maps {
         let size = (size.0 as usize, size.1 as usize);
-        let views = &shown.views;
-        let shown_windows = shown.windows(explained.windows.len());
-        let looks: Vec<&Attention> =
-            explained.windows[shown_windows.clone()].iter().map(|window| shown.look.of(window)).collect();
+        let views = &options.views;
+        let drawn = options.windows(explained.windows.len());
+        let attentions: Vec<&Attention> =
+            explained.windows[drawn.clone()].iter().map(|window| options.layer.select(window)).collect();
         let whole = (views.sees != ViewMode::Local).then(|| {
             let mut mean = vec![0.0; explained.grid * explained.grid];
-            for attention in &looks {
-                let even = in_even_shares(&attention.whole);
-                mean.iter_mut().zip(even).for_each(|(mean, on)| *mean += on / looks.len() as f32);
+            for attention in &attentions {
+                let shares = in_even_shares(&attention.whole);
+                mean.iter_mut().zip(shares).for_each(|(mean, share)| *mean += share / attentions.len() as f32);
             }
-            let mut laid = Laid::new(size);
-            laid.add((0, 0), size, &mean, explained.grid);
-            laid.mean()
+            let mut map = MapAccumulator::new(size);
+            map.add((0, 0), size, &mean, explained.grid);
+            map.mean()
         });
         if views.sees == ViewMode::Global {
             return Maps { whole, windows: None, scores: None };
         }
         let side = views.window as usize;
-        let (mut windows, mut scores) = (Laid::new(size), Laid::new(size));
-        let origins = &views.origins(size.0 as u32, size.1 as u32)[shown_windows.clone()];
-        let of_windows = origins.iter().zip(looks).zip(&explained.score.windows[shown_windows]);
-        for ((Origin { x, y }, attention), score) in of_windows {
-            let at = (*x as usize, *y as usize);
-            windows.add(at, (side, side), &in_even_shares(&attention.window), explained.grid);
-            scores.add(at, (side, side), &[*score], 1);
+        let (mut windows, mut scores) = (MapAccumulator::new(size), MapAccumulator::new(size));
+        let origins = &views.origins(size.0 as u32, size.1 as u32)[drawn.clone()];
+        let drawn_windows = origins.iter().zip(attentions).zip(&explained.score.windows[drawn]);
+        for ((Origin { x, y }, attention), score) in drawn_windows {
+            let origin = (*x as usize, *y as usize);
+            windows.add(origin, (side, side), &in_even_shares(&attention.window), explained.grid);
+            scores.add(origin, (side, side), &[*score], 1);
         }
         Maps { whole, windows: Some(windows.mean()), scores: Some(scores.mean()) }
     }
 }
 
+/// Returns the attention on a view's patches in units of an even share.
 fn in_even_shares(view: &[f32]) -> Vec<f32> {
     let sum: f32 = view.iter().sum();
-    // A view that gets nothing at all is looked at evenly.
-    view.iter().map(|on| if sum > 0.0 { on * view.len() as f32 / sum } else { 1.0 }).collect()
+    // A view without any attention counts as evenly attended.
+    view.iter().map(|share| if sum > 0.0 { share * view.len() as f32 / sum } else { 1.0 }).collect()
 }
 
 impl Map {
-    /// The values that two in a hundred are below, and above: one odd patch does not take the whole scale.
+    /// Returns the 2nd and the 98th percentile, so that one extreme patch does not take the whole scale.
     pub fn range(&self) -> (f32, f32) {
-        let mut there: Vec<f32> = self.values.iter().copied().filter(|value| value.is_finite()).collect();
-        if there.is_empty() {
+        let mut values: Vec<f32> = self.values.iter().copied().filter(|value| value.is_finite()).collect();
+        if values.is_empty() {
             return (0.0, 0.0);
         }
-        let last = there.len() - 1;
-        let mut at = |place: usize| *there.select_nth_unstable_by(place, f32::total_cmp).1;
-        (at(last / 50), at(last - last / 50))
+        let last = values.len() - 1;
+        let mut nth = |index: usize| *values.select_nth_unstable_by(index, f32::total_cmp).1;
+        (nth(last / 50), nth(last - last / 50))
     }
 }
 
-/// Maps of parts of a picture, laid over one another.
-struct Laid {
+/// The mean of overlapping maps of parts of a picture.
+struct MapAccumulator {
     width: usize,
     height: usize,
     sums: Vec<f32>,
     counts: Vec<u32>,
 }
 
-impl Laid {
-    fn new((width, height): (usize, usize)) -> Laid {
-        Laid { width, height, sums: vec![0.0; width * height], counts: vec![0; width * height] }
+impl MapAccumulator {
+    fn new((width, height): (usize, usize)) -> MapAccumulator {
+        MapAccumulator { width, height, sums: vec![0.0; width * height], counts: vec![0; width * height] }
     }
 
-    /// `values` (grid, grid) over a part that begins at `at`; between the patches' middles they go over smoothly.
-    fn add(&mut self, at: (usize, usize), size: (usize, usize), values: &[f32], grid: usize) {
-        let places = |length: usize| -> Vec<(usize, usize, f32)> {
-            let place = |pixel: usize| {
-                let at = ((pixel as f32 + 0.5) * grid as f32 / length as f32 - 0.5).clamp(0.0, (grid - 1) as f32);
-                let first = at as usize;
-                (first, (first + 1).min(grid - 1), at - first as f32)
+    /// Adds `values` (grid, grid) over a part of the picture, interpolated linearly between the patches' centres.
+    fn add(&mut self, origin: (usize, usize), size: (usize, usize), values: &[f32], grid: usize) {
+        let weights = |length: usize| -> Vec<(usize, usize, f32)> {
+            let weight = |pixel: usize| {
+                let position = ((pixel as f32 + 0.5) * grid as f32 / length as f32 - 0.5).clamp(0.0, (grid - 1) as f32);
+                let first = position as usize;
+                (first, (first + 1).min(grid - 1), position - first as f32)
             };
-            (0..length).map(place).collect()
+            (0..length).map(weight).collect()
         };
-        let columns = places(size.0);
-        for (dy, (above, below, down)) in places(size.1).into_iter().enumerate() {
+        let columns = weights(size.0);
+        for (dy, (above, below, down)) in weights(size.1).into_iter().enumerate() {
             let (above, below) = (&values[above * grid..][..grid], &values[below * grid..][..grid]);
             let row: Vec<f32> = above.iter().zip(below).map(|(a, b)| a + (b - a) * down).collect();
-            let start = (at.1 + dy) * self.width + at.0;
+            let start = (origin.1 + dy) * self.width + origin.0;
             let sums = self.sums[start..].iter_mut().zip(&mut self.counts[start..]);
             for ((sum, count), (left, right, across)) in sums.zip(&columns) {
                 *sum += row[*left] + (row[*right] - row[*left]) * across;
@@ -183,7 +184,7 @@ mod tests {
         Attention { class: 0.0, whole, window, prompts: 0.0 }
     }
 
-    /// One layer, that says what the rollout does not.
+    /// Returns windows with one layer, which differs from the rollout.
     fn explained(windows: Vec<Attention>, scores: Vec<f32>) -> Explained {
         let nothing = || attention(vec![0.0; GRID * GRID], vec![0.0; GRID * GRID]);
         let windows = windows.into_iter().map(|rollout| WindowLook { layers: vec![nothing()], rollout }).collect();
@@ -206,7 +207,7 @@ mod tests {
         // Windows of 64 at (0, 0) and (40, 0) of 120 x 70: 16 columns and 6 rows are in none.
         let views: Views = "window=64,stride=40".parse().unwrap();
         let explained = explained(vec![attention(hot(0), hot(5)), attention(hot(0), hot(14))], vec![0.25, 0.75]);
-        let all = Shown { views, look: Look::Rollout, window: None };
+        let all = MapOptions { views, layer: AttentionLayer::Rollout, window: None };
         let maps = Maps::new(&explained, &all, (120, 70));
         let [whole, windows, scores] = [maps.whole, maps.windows, maps.scores].map(Option::unwrap);
         assert!(whole.values.iter().all(|value| value.is_finite()));
@@ -220,9 +221,10 @@ mod tests {
             "in patch 14 of the second window, which none covers: {x}, {y}"
         );
         assert_eq!([scores.values[0], scores.values[50], scores.values[100]], [0.25, 0.5, 0.75]);
-        let layer = Maps::new(&explained, &Shown { look: Look::Layer(0), ..all }, (120, 70)).whole.unwrap();
+        let layer =
+            Maps::new(&explained, &MapOptions { layer: AttentionLayer::Layer(0), ..all }, (120, 70)).whole.unwrap();
         assert_eq!(layer.range(), (1.0, 1.0), "nothing at all is even");
-        let one = Maps::new(&explained, &Shown { window: Some(1), ..all }, (120, 70));
+        let one = Maps::new(&explained, &MapOptions { window: Some(1), ..all }, (120, 70));
         let [windows, scores] = [one.windows, one.scores].map(Option::unwrap);
         assert_eq!([empty(&windows), empty(&scores)], [120 * 70 - 64 * 64; 2]);
         assert_eq!([scores.values[50], scores.values[100]], [0.75, 0.75]);
@@ -232,7 +234,7 @@ mod tests {
     fn what_is_not_seen_is_not_drawn() {
         let seen = |sees: &str, whole: Vec<f32>, window: Vec<f32>| {
             let explained = explained(vec![attention(whole, window)], vec![0.5]);
-            let shown = Shown { views: sees.parse().unwrap(), look: Look::Rollout, window: None };
+            let shown = MapOptions { views: sees.parse().unwrap(), layer: AttentionLayer::Rollout, window: None };
             let maps = Maps::new(&explained, &shown, (224, 224));
             [maps.whole.is_some(), maps.windows.is_some(), maps.scores.is_some()]
         };
@@ -249,7 +251,7 @@ mod tests {
             let views: Views = "window=64,stride=24".parse().unwrap();
             let windows = views.windows(width, height);
             let looks = vec![attention(weights.clone(), weights.clone()); windows];
-            let shown = Shown { views, look: Look::Rollout, window: None };
+            let shown = MapOptions { views, layer: AttentionLayer::Rollout, window: None };
             let maps = Maps::new(&explained(looks, vec![0.5; windows]), &shown, (width, height));
             let shares = in_even_shares(&weights);
             prop_assert!((shares.iter().sum::<f32>() / shares.len() as f32 - 1.0).abs() < 1e-5);

@@ -1,35 +1,35 @@
-//! Starts work ahead of who uses its results, in order, with a bound on what lies ready. Knows neither what the work is nor
-//! which executor runs it, so that its test can try the order of every step.
+//! Starts tasks ahead of the consumer of their results, in order, with a bound on the size of the results that are ready. It
+//! knows neither what the tasks do nor which executor runs them, so that its test can try the order of every step.
 //!
-//! Invariant: a share of the room is taken in the results' order, and before the work is started. So every share that is out
-//! belongs to an earlier result than the one that waits for room, and using those results gives the room back. Work that
-//! took its own share could leave none to the result that is used next.
+//! Invariant: permits are acquired in the results' order, and before the task is started. So every permit in use belongs to an
+//! earlier result than the one that waits for permits, and consuming those results releases them. Tasks that acquired their
+//! own permits could leave none for the result that is consumed next.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// Work that was started, with the share of the room that its result takes until it is used.
+/// A started task, with the permits that its result holds until it is consumed.
 pub(super) type Started<H> = (H, OwnedSemaphorePermit);
 
-/// Calls `start` for each of `wanted`, which are handed to it with the room that they take, as soon as there is room. Ends
-/// early if nobody receives what is started.
+/// Calls `start` for each of `inputs`, which come with the permits that they take, as soon as there are permits. Ends early
+/// if the receiver is gone.
 pub(super) async fn start_in_order<W, H>(
-    wanted: impl IntoIterator<Item = (W, u32)>,
-    room: Arc<Semaphore>,
+    inputs: impl IntoIterator<Item = (W, u32)>,
+    permits: Arc<Semaphore>,
     started: mpsc::Sender<Started<H>>,
     start: impl Fn(W) -> H,
 ) {
-    for (work, size) in wanted {
-        // The place first: nothing is started that could not be handed on.
-        let Ok(place) = started.reserve().await else {
+    for (input, size) in inputs {
+        // The place in the channel comes first: nothing is started that could not be handed on.
+        let Ok(slot) = started.reserve().await else {
             return;
         };
-        let share = room.clone().acquire_many_owned(size).await.expect("the room is never closed");
+        let share = permits.clone().acquire_many_owned(size).await.expect("the semaphore is never closed");
         if started.is_closed() {
             return;
         }
-        place.send((start(work), share));
+        slot.send((start(input), share));
     }
 }
 
@@ -49,12 +49,12 @@ mod tests {
 
     /// Sizes that do not fit together.
     const SIZES: [u32; 5] = [2, 3, 3, 1, 2];
-    const ROOM: usize = 3;
+    const PERMITS: usize = 3;
     /// Orders of steps that each test tries.
     const ORDERS: usize = 3000;
 
-    /// An executor of one thread that asks `choose` which of the tasks that can go on does so. That is all there is to the
-    /// order of steps: between two awaits a task shares nothing.
+    /// An executor of one thread that asks `choose` which of the runnable tasks runs next. This covers every order of steps:
+    /// between two awaits a task shares nothing.
     struct Orders<'a> {
         choose: &'a mut dyn FnMut(usize) -> usize,
         tasks: Vec<Option<Pin<Box<dyn Future<Output = ()>>>>>,
@@ -73,20 +73,20 @@ mod tests {
     }
 
     impl Orders<'_> {
-        /// Whether all tasks end; otherwise they wait for each other.
+        /// Returns whether all tasks end; otherwise they are deadlocked.
         fn run(mut self) -> bool {
             loop {
                 for task in self.new.take() {
                     self.tasks.push(Some(task));
                     self.woken.push(Arc::new(Woken(AtomicBool::new(true))));
                 }
-                let can_go_on: Vec<usize> = (0..self.tasks.len())
+                let runnable: Vec<usize> = (0..self.tasks.len())
                     .filter(|task| self.tasks[*task].is_some() && self.woken[*task].0.load(SeqCst))
                     .collect();
-                if can_go_on.is_empty() {
+                if runnable.is_empty() {
                     return self.tasks.iter().all(Option::is_none);
                 }
-                let chosen = can_go_on[(self.choose)(can_go_on.len())];
+                let chosen = runnable[(self.choose)(runnable.len())];
                 self.woken[chosen].0.store(false, SeqCst);
                 let waker = Waker::from(self.woken[chosen].clone());
                 let task = self.tasks[chosen].as_mut().expect("it has not ended");
@@ -97,7 +97,7 @@ mod tests {
         }
     }
 
-    /// Runs what `make` starts in many orders of steps; how many ended and how many deadlocked.
+    /// Runs the tasks that `make` starts in many orders of steps; returns how many orders ended and how many deadlocked.
     fn in_many_orders(make: impl Fn(&NewTasks)) -> (usize, usize) {
         let mut ended = 0;
         for seed in 0..ORDERS {
@@ -111,7 +111,7 @@ mod tests {
         (ended, ORDERS - ended)
     }
 
-    /// A task's result, when it has one.
+    /// Starts a task, and returns a future of its result.
     fn spawn<T: 'static, W: Future<Output = T> + 'static>(
         new: &NewTasks,
         work: W,
@@ -123,27 +123,27 @@ mod tests {
         async move { result.await.expect("it ends") }
     }
 
-    /// Reads, and uses the first results in order.
+    /// Reads ahead, and consumes the first `used` results in order.
     fn read(new: &NewTasks, used: usize) {
-        let room = Arc::new(Semaphore::new(ROOM));
+        let permits = Arc::new(Semaphore::new(PERMITS));
         let (started, mut next) = mpsc::channel(2);
         let tasks = new.clone();
-        let start = move |place: usize| {
+        let start = move |index: usize| {
             spawn(&tasks, async move {
                 tokio::task::yield_now().await;
-                place
+                index
             })
         };
-        let dispatcher = spawn(new, start_in_order(SIZES.into_iter().enumerate(), room.clone(), started, start));
+        let dispatcher = spawn(new, start_in_order(SIZES.into_iter().enumerate(), permits.clone(), started, start));
         new.borrow_mut().push_back(Box::pin(async move {
-            for place in 0..used {
+            for index in 0..used {
                 let (task, share) = next.recv().await.expect("it was started");
-                assert_eq!(task.await, place);
+                assert_eq!(task.await, index);
                 drop(share);
             }
             drop(next);
             dispatcher.await;
-            assert_eq!(room.available_permits(), ROOM, "every share was given back");
+            assert_eq!(permits.available_permits(), PERMITS, "every share was given back");
         }));
     }
 
@@ -161,14 +161,15 @@ mod tests {
         }
     }
 
-    /// The fault that this module mends: tasks that take their own shares may leave none to the one that is awaited.
+    /// The deadlock that this module prevents: tasks that acquire their own permits may leave none for the one that is
+    /// awaited.
     #[test]
     fn shares_that_tasks_take_themselves_deadlock() {
         let (ended, deadlocked) = in_many_orders(|new| {
-            let room = Arc::new(Semaphore::new(ROOM));
+            let permits = Arc::new(Semaphore::new(PERMITS));
             let take = |size: u32| {
-                let room = room.clone();
-                spawn(new, async move { room.acquire_many_owned(size).await.expect("it is never closed") })
+                let permits = permits.clone();
+                spawn(new, async move { permits.acquire_many_owned(size).await.expect("it is never closed") })
             };
             let tasks: Vec<_> = SIZES.into_iter().map(take).collect();
             new.borrow_mut().push_back(Box::pin(async move {

@@ -1,13 +1,13 @@
-//! One repository in the hub's cache, laid out as the Python library `huggingface_hub` does it:
+//! One repository in the hub's cache, in the layout of the Python library `huggingface_hub`:
 //!
 //! ```text
-//! models--OWNER--NAME/refs/main                    the commit that a name stands for
+//! models--OWNER--NAME/refs/main                    the commit of a branch or a tag
 //! models--OWNER--NAME/blobs/ETAG                   contents
-//! models--OWNER--NAME/snapshots/COMMIT/config.json links to them
-//! .locks/models--OWNER--NAME/ETAG.lock             who writes ETAG
+//! models--OWNER--NAME/snapshots/COMMIT/config.json links to blobs
+//! .locks/models--OWNER--NAME/ETAG.lock             locked by the process that writes ETAG
 //! ```
 //!
-//! What has the name of a blob is whole: it gets that name when it has been checked.
+//! A blob is complete: a file gets a blob's name only once it has been checked.
 
 use std::fs::{self, File};
 use std::io;
@@ -30,7 +30,7 @@ impl RepoCache {
         self.cache.join(&self.folder)
     }
 
-    /// The commit that a branch, a tag or a commit stands for here.
+    /// Returns the commit of a branch, a tag or a commit, as far as the cache knows it.
     pub(super) fn commit(&self, revision: &str) -> Option<String> {
         let named = fs::read_to_string(self.root().join("refs").join(revision)).ok();
         let commit = named.map_or_else(|| revision.to_owned(), |text| text.trim().to_owned());
@@ -45,7 +45,7 @@ impl RepoCache {
         self.root().join("blobs").join(etag)
     }
 
-    /// The revisions that have a name here.
+    /// Returns the branches and tags that the cache knows.
     pub(super) fn revisions(&self) -> Vec<String> {
         let refs = self.root().join("refs");
         let files = walkdir::WalkDir::new(&refs).into_iter().flatten().filter(|entry| entry.file_type().is_file());
@@ -55,7 +55,7 @@ impl RepoCache {
         names
     }
 
-    /// Has a branch or a tag stand for a commit from now on.
+    /// Records the commit of a branch or a tag.
     pub(super) fn set_ref(&self, revision: &str, commit: &str) -> io::Result<()> {
         let path = self.root().join("refs").join(revision);
         if revision == commit || fs::read_to_string(&path).is_ok_and(|text| text == commit) {
@@ -63,21 +63,21 @@ impl RepoCache {
         }
         let folder = path.parent().expect("it is below `refs`");
         fs::create_dir_all(folder)?;
-        // Another process may read it meanwhile.
+        // Another process may read the file at the same time, so it is replaced in one step.
         let mut new = tempfile::Builder::new().permissions(default_permissions()).tempfile_in(folder)?;
         io::Write::write_all(&mut new, commit.as_bytes())?;
         new.persist(&path)?;
         Ok(())
     }
 
-    /// The file that whoever writes a blob locks.
+    /// Opens the file that a process locks while it writes a blob.
     pub(super) fn lock_file(&self, etag: &str) -> io::Result<File> {
         let folder = self.cache.join(".locks").join(&self.folder);
         fs::create_dir_all(&folder)?;
         File::options().create(true).append(true).open(folder.join(format!("{etag}.lock")))
     }
 
-    /// Has `file` of a commit's snapshot lead to a blob.
+    /// Links `file` of a commit's snapshot to a blob.
     pub(super) fn link(&self, commit: &str, file: &str, etag: &str) -> io::Result<PathBuf> {
         let path = self.snapshot(commit).join(file);
         let folder = path.parent().expect("it is below the snapshot");
@@ -91,9 +91,9 @@ impl RepoCache {
                     if path.exists() {
                         return Ok(path); // another process was faster
                     }
-                    fs::remove_file(&path)?; // a link to a blob that somebody removed
+                    fs::remove_file(&path)?; // a link to a blob that was deleted
                 }
-                // A file system without links, where the Python library copies too.
+                // The file system has no links; the Python library copies too.
                 Err(_) => {
                     let copy = tempfile::Builder::new().permissions(default_permissions()).tempfile_in(folder)?;
                     fs::copy(self.blob(etag), copy.path())?;
@@ -105,17 +105,17 @@ impl RepoCache {
     }
 }
 
-/// What a file gets that is made without a word about it; the process's umask is taken off.
+/// Returns the permissions of a file that is created without any given; the system applies the process's umask.
 fn default_permissions() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o666)
 }
 
-/// Whether a text is the name of a commit, and so of a folder of a snapshot.
+/// Returns whether a text is the name of a commit, and so of a snapshot's folder.
 pub(super) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// Whether an ETag can be a blob's name.
+/// Returns whether an ETag can be a blob's name.
 pub(super) fn is_blob_name(etag: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !etag.is_empty() && etag.len() <= 200 && !etag.starts_with('.') && etag.chars().all(plain)

@@ -1,5 +1,5 @@
-//! Requests to the hub: the list of a repository's files, and the files. The token goes to the hub, and to nobody that the hub
-//! redirects to. Every wait has an end.
+//! Requests to the hub: the list of a repository's files, and the files. The token is sent to the hub only, never to a server
+//! that it redirects to. Every wait is bounded.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,63 +10,66 @@ use reqwest::{Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 
 use super::cache::{self, RepoCache};
-use super::download::Download;
-use super::patience::{Failure, Patience};
-use super::settings::Settings;
+use super::download::{Download, LINKED_ETAG, RemoteFile};
+use super::retry::{AttemptError, Backoff};
+use super::settings::HubSettings;
 use super::{HubError, ModelId, Refusal};
 
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// A list of files is small: what takes longer is no answer.
+/// A list of files is small: an answer that takes longer is given up.
 const LIST_MAX: Duration = Duration::from_secs(60);
 const LIST_BYTES_MAX: usize = 32 << 20;
 const REDIRECTS_MAX: usize = 10;
 
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 const ERROR_MESSAGE: HeaderName = HeaderName::from_static("x-error-message");
-pub(super) const LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// What a repository has at a revision.
+/// The files of a repository at a revision.
 pub(super) struct Listing {
     pub(super) commit: String,
     pub(super) files: Vec<String>,
 }
 
-/// Asks the hub about one repository.
+/// A client for one repository.
 pub(super) struct Client<'a> {
     http: reqwest::Client,
-    settings: &'a Settings,
-    pub(super) id: &'a ModelId,
+    settings: &'a HubSettings,
+    id: &'a ModelId,
     cache: &'a RepoCache,
 }
 
 impl<'a> Client<'a> {
-    pub(super) fn new(settings: &'a Settings, id: &'a ModelId, cache: &'a RepoCache) -> Result<Client<'a>, HubError> {
+    pub(super) fn new(
+        settings: &'a HubSettings,
+        id: &'a ModelId,
+        cache: &'a RepoCache,
+    ) -> Result<Client<'a>, HubError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("dqa/", env!("CARGO_PKG_VERSION"), "; rust"))
             .connect_timeout(CONNECT_MAX)
             .read_timeout(settings.idle_max)
-            // Each redirect is looked at: what comes with it says what the file is, and where it leads decides who sees the token.
+            // Redirects are followed here: their headers describe the file, and their target decides who sees the token.
             .redirect(redirect::Policy::none())
             .build()
-            .map_err(|source| unreachable(settings, "the hub", source))?;
+            .map_err(|source| HubError::unreachable(&settings.endpoint, "the hub", source))?;
         Ok(Client { http, settings, id, cache })
     }
 
-    /// The revision's commit and its files.
+    /// Returns the revision's commit and its files.
     pub(super) async fn list(&self) -> Result<Listing, HubError> {
         let url = self.url(&["api", "models"], &["revision", &self.id.revision]);
         let what = "the list of files";
-        let mut patience = Patience::new(self.settings.first_wait);
+        let mut backoff = Backoff::new(self.settings.initial_backoff);
         loop {
             match self.try_list(&url, what).await {
                 Ok(listing) => return Ok(listing),
-                Err(failure) => patience.after(failure, false).await?,
+                Err(failure) => backoff.wait(failure, false).await?,
             }
         }
     }
 
-    async fn try_list(&self, url: &Url, what: &str) -> Result<Listing, Failure> {
+    async fn try_list(&self, url: &Url, what: &str) -> Result<Listing, AttemptError> {
         #[derive(Deserialize)]
         struct Info {
             sha: String,
@@ -80,67 +83,69 @@ impl<'a> Client<'a> {
         let work = async {
             let (mut response, url) = self.follow(url.clone(), what).await?;
             let mut text = Vec::new();
-            while let Some(piece) = response.chunk().await.map_err(|source| self.broken(what, source))? {
+            while let Some(piece) = response.chunk().await.map_err(|source| self.interrupted(what, source))? {
                 text.extend_from_slice(&piece);
                 if text.len() > LIST_BYTES_MAX {
-                    return Err(self.not_a_hub(&url, "an endless answer").into());
+                    return Err(HubError::not_a_hub(&url, "an endless answer").into());
                 }
             }
-            Ok::<_, Failure>((text, url))
+            Ok::<_, AttemptError>((text, url))
         };
         let (text, url) = match tokio::time::timeout(LIST_MAX, work).await {
             Ok(answer) => answer?,
             Err(_) => {
                 let error = HubError::Slow { endpoint: self.settings.endpoint.to_string() };
-                return Err(Failure::Again { error, wait: None });
+                return Err(AttemptError::Transient { error, wait: None });
             }
         };
         let info: Info = serde_json::from_slice(&text).map_err(|_| {
             let is_page = text.trim_ascii_start().first() == Some(&b'<');
-            self.not_a_hub(&url, if is_page { "a web page" } else { "something other than a list of files" })
+            HubError::not_a_hub(&url, if is_page { "a web page" } else { "something other than a list of files" })
         })?;
         if !cache::is_commit(&info.sha) {
-            return Err(self.not_a_hub(&url, "a list of files of no commit").into());
+            return Err(HubError::not_a_hub(&url, "a list of files without a commit").into());
         }
         Ok(Listing { commit: info.sha, files: info.siblings.into_iter().map(|file| file.rfilename).collect() })
     }
 
-    /// The file in the snapshot of `commit`, downloaded where it is not there.
+    /// Returns the file's path in the snapshot of `commit`; downloads it if it is missing.
     pub(super) async fn get(&self, commit: &str, file: &str) -> Result<PathBuf, HubError> {
         let path = self.cache.snapshot(commit).join(file);
         if path.exists() {
             return Ok(path);
         }
-        let mut download = Download::new(self.cache, commit, file);
-        let mut patience = Patience::new(self.settings.first_wait);
+        let remote = RemoteFile { repo: &self.id.repo, endpoint: &self.settings.endpoint, commit, file };
+        let mut download = Download::new(self.cache, remote);
+        let mut backoff = Backoff::new(self.settings.initial_backoff);
         loop {
             match self.try_get(&mut download).await {
                 Ok(etag) => {
                     return self.cache.link(commit, file, &etag).map_err(|source| HubError::Cache { path, source });
                 }
                 Err(failure) => {
-                    let gained = download.gained();
-                    patience.after(failure, gained).await?;
+                    let made_progress = download.made_progress();
+                    backoff.wait(failure, made_progress).await?;
                 }
             }
         }
     }
 
-    /// Has the blob in the cache, and gives its name.
-    async fn try_get(&self, download: &mut Download<'_>) -> Result<String, Failure> {
-        let what = format!("`{}`", download.file);
-        let mut names = vec!["resolve", download.commit];
-        names.extend(download.file.split('/'));
+    /// Downloads the file's blob into the cache, and returns the blob's name.
+    async fn try_get(&self, download: &mut Download<'_>) -> Result<String, AttemptError> {
+        let RemoteFile { commit, file, .. } = download.remote;
+        let what = format!("`{file}`");
+        let mut names = vec!["resolve", commit];
+        names.extend(file.split('/'));
         let mut url = self.url(&[], &names);
         for _ in 0..REDIRECTS_MAX {
             let from = download.len();
             let response = self.send(&url, from, &what).await?;
             if let Some(target) = location(&url, &response) {
-                let says = response.headers().contains_key(LINKED_ETAG) || !self.settings.is_hub(&target);
-                if says && self.settings.is_hub(&url) {
-                    // What the file is stands here; a storage server does not know it.
-                    download.learn(response.headers(), true, &url, self).await?;
-                    if let Some(etag) = download.finish(self)? {
+                let describes_file = response.headers().contains_key(LINKED_ETAG) || !self.settings.is_hub(&target);
+                if describes_file && self.settings.is_hub(&url) {
+                    // Only the hub's redirect describes the file; a storage server does not know it.
+                    download.identify(response.headers(), true, &url).await?;
+                    if let Some(etag) = download.finish()? {
                         return Ok(etag);
                     }
                 }
@@ -148,41 +153,41 @@ impl<'a> Client<'a> {
                 continue;
             }
             if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-                download.forget()?; // what is here is not a part of that file
+                download.discard_partial()?; // it is not a part of that file
             }
-            let response = self.accepted(&url, response, &what)?;
+            let response = self.check_status(&url, response, &what)?;
             if !download.is_known() {
-                download.learn(response.headers(), false, &url, self).await?;
-                if let Some(etag) = download.finish(self)? {
+                download.identify(response.headers(), false, &url).await?;
+                if let Some(etag) = download.finish()? {
                     return Ok(etag);
                 }
                 if download.len() > from {
-                    return Err(Failure::Now); // an earlier process's part is here
+                    return Err(AttemptError::Restart); // from the end of an earlier process's part
                 }
             }
-            download.receive(response, from, self, &what).await?;
-            return download.finish(self)?.ok_or_else(|| {
-                let error = HubError::Short { file: download.file.to_owned(), repo: self.id.repo.clone() };
-                Failure::Again { error, wait: None }
+            download.receive(response, from, &what).await?;
+            return download.finish()?.ok_or_else(|| {
+                let error = HubError::Short { file: file.to_owned(), repo: self.id.repo.clone() };
+                AttemptError::Transient { error, wait: None }
             });
         }
-        Err(self.not_a_hub(&url, "redirects without an end").into())
+        Err(HubError::not_a_hub(&url, "too many redirects").into())
     }
 
-    /// An answer behind its redirects, and where it was.
-    async fn follow(&self, mut url: Url, what: &str) -> Result<(Response, Url), Failure> {
+    /// Returns the response behind all redirects, and its address.
+    async fn follow(&self, mut url: Url, what: &str) -> Result<(Response, Url), AttemptError> {
         for _ in 0..REDIRECTS_MAX {
             let response = self.send(&url, 0, what).await?;
             match location(&url, &response) {
                 Some(target) => url = target,
-                None => return Ok((self.accepted(&url, response, what)?, url)),
+                None => return Ok((self.check_status(&url, response, what)?, url)),
             }
         }
-        Err(self.not_a_hub(&url, "redirects without an end").into())
+        Err(HubError::not_a_hub(&url, "too many redirects").into())
     }
 
-    async fn send(&self, url: &Url, from: u64, what: &str) -> Result<Response, Failure> {
-        // A length is checked against the file's own: nothing may be compressed on its way.
+    async fn send(&self, url: &Url, from: u64, what: &str) -> Result<Response, AttemptError> {
+        // The received length is compared with the file's, so nothing may be compressed in transit.
         let mut request = self.http.get(url.clone()).header(header::ACCEPT_ENCODING, "identity");
         if from > 0 {
             request = request.header(header::RANGE, format!("bytes={from}-"));
@@ -190,11 +195,11 @@ impl<'a> Client<'a> {
         if let Some(token) = self.settings.token.as_ref().filter(|_| self.settings.is_hub(url)) {
             request = request.header(header::AUTHORIZATION, token.header.clone());
         }
-        request.send().await.map_err(|source| self.broken(what, source))
+        request.send().await.map_err(|source| self.interrupted(what, source))
     }
 
-    /// The answer, if it is one.
-    fn accepted(&self, url: &Url, response: Response, what: &str) -> Result<Response, Failure> {
+    /// Returns a successful response, and turns another one into an error.
+    fn check_status(&self, url: &Url, response: Response, what: &str) -> Result<Response, AttemptError> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -208,11 +213,11 @@ impl<'a> Client<'a> {
             status: status.as_u16(),
             wait,
         };
-        // A storage server's address is signed for some minutes: the next try gets another one.
+        // A storage server's address is signed for some minutes: the next attempt gets another one.
         let is_transient = matches!(status.as_u16(), 408 | 416 | 429 | 500 | 502 | 503 | 504);
         if is_transient || !self.settings.is_hub(url) {
             let wait = retry_after(headers);
-            return Err(Failure::Again { error: busy(wait), wait });
+            return Err(AttemptError::Transient { error: busy(wait), wait });
         }
         let code = text(ERROR_CODE);
         let token = self.settings.token.as_ref().map(|token| token.origin.clone());
@@ -226,22 +231,18 @@ impl<'a> Client<'a> {
             (StatusCode::UNAUTHORIZED, _) if token.is_some() && code != "RepoNotFound" => Refusal::Token { token },
             (StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND, _) => Refusal::Repository { token },
             (StatusCode::FORBIDDEN, _) => Refusal::Forbidden { said: text(ERROR_MESSAGE).to_owned(), token },
-            _ => return Err(self.not_a_hub(url, &format!("the status {status}")).into()),
+            _ => return Err(HubError::not_a_hub(url, &format!("the status {status}")).into()),
         };
         let (repo, revision) = (self.id.repo.clone(), self.id.revision.clone());
         let endpoint = self.settings.endpoint.to_string();
         Err(HubError::Refused { repo, revision, endpoint, why: Box::new(why) }.into())
     }
 
-    pub(super) fn broken(&self, what: &str, source: reqwest::Error) -> Failure {
-        Failure::Again { error: unreachable(self.settings, what, source), wait: None }
+    fn interrupted(&self, what: &str, source: reqwest::Error) -> AttemptError {
+        AttemptError::Transient { error: HubError::unreachable(&self.settings.endpoint, what, source), wait: None }
     }
 
-    pub(super) fn not_a_hub(&self, url: &Url, found: &str) -> HubError {
-        HubError::NotAHub { url: plain(url), found: found.to_owned() }
-    }
-
-    /// `ENDPOINT/before/OWNER/NAME/after`
+    /// Returns the address `ENDPOINT/before/OWNER/NAME/after`.
     fn url(&self, before: &[&str], after: &[&str]) -> Url {
         let mut url = self.settings.endpoint.clone();
         let mut segments = url.path_segments_mut().expect("its scheme is http or https");
@@ -251,26 +252,13 @@ impl<'a> Client<'a> {
     }
 }
 
-fn unreachable(settings: &Settings, what: &str, source: reqwest::Error) -> HubError {
-    // The address of a storage server is signed: whoever has it can read the file.
-    let source = source.without_url();
-    HubError::Unreachable { what: what.to_owned(), endpoint: settings.endpoint.to_string(), source: Box::new(source) }
-}
-
-/// Where a redirect leads.
+/// Returns the target of a redirect.
 fn location(url: &Url, response: &Response) -> Option<Url> {
     if !response.status().is_redirection() {
         return None;
     }
     let target = url.join(response.headers().get(header::LOCATION)?.to_str().ok()?).ok()?;
     matches!(target.scheme(), "http" | "https").then_some(target)
-}
-
-/// Without what may be a signature.
-fn plain(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    url.to_string()
 }
 
 fn host(url: &Url) -> String {
@@ -280,7 +268,7 @@ fn host(url: &Url) -> String {
     }
 }
 
-/// How long the server wants to be left alone: seconds or a date, else what is left of a window of counted requests.
+/// Returns the wait that the server asks for: seconds or a date, else the rest of a rate limit's window.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(after) = text(header::RETRY_AFTER) {

@@ -1,5 +1,6 @@
-//! A file's way into the cache: written beside its blob, and given the blob's name when its length and its digest are those that the
-//! hub stated. What an earlier process left is gone on with. One process writes at a time, where the file system has locks.
+//! The download of a file into the cache: into a partial file beside the blob, which gets the blob's name once its length and
+//! digest are those that the hub stated. A download resumes a partial file that an earlier process left. One process writes
+//! at a time if the file system has locks.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -11,79 +12,89 @@ use reqwest::{Response, StatusCode, Url};
 
 use super::HubError;
 use super::cache::{self, RepoCache};
-use super::client::{Client, LINKED_ETAG};
-use super::patience::Failure;
 use super::progress::{Progress, note};
+use super::retry::AttemptError;
 
-/// Longer than a server's silence: after that another process's download does not go on.
+/// Longer than a server may be silent: after this the other process's download is stuck.
 const LOCK_IDLE_MAX: Duration = Duration::from_secs(120);
-const LOCK_LOOK_EVERY: Duration = Duration::from_millis(200);
+const LOCK_POLL_EVERY: Duration = Duration::from_millis(200);
 const REPO_COMMIT: HeaderName = HeaderName::from_static("x-repo-commit");
+pub(super) const LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
+
+/// A file of a repository at a commit.
+#[derive(Clone, Copy)]
+pub(super) struct RemoteFile<'a> {
+    /// `owner/name`
+    pub(super) repo: &'a str,
+    /// The hub's address.
+    pub(super) endpoint: &'a Url,
+    pub(super) commit: &'a str,
+    pub(super) file: &'a str,
+}
 
 /// A file on its way into the cache.
 pub(super) struct Download<'a> {
     cache: &'a RepoCache,
-    pub(super) file: &'a str,
-    pub(super) commit: &'a str,
+    pub(super) remote: RemoteFile<'a>,
     content: Option<Content>,
-    /// The most bytes that were there, so that a server that breaks off at the same place each time is given up.
-    furthest: u64,
+    /// Largest length so far, so that a server that breaks off at the same place each time is given up.
+    len_max: u64,
     corrupted: u32,
 }
 
-/// What the hub says of a file's content, and where it is written.
+/// The content as the hub describes it, and the partial file.
 struct Content {
     etag: String,
     size: Option<u64>,
     partial: PathBuf,
-    /// Held while this process writes `partial`; None where another one does, which has another `partial`.
+    /// Held while this process writes `partial`. None if another process holds it; then `partial` is this process's own.
     _lock: Option<File>,
 }
 
 impl<'a> Download<'a> {
-    /// Nothing is known of its content yet.
-    pub(super) fn new(cache: &'a RepoCache, commit: &'a str, file: &'a str) -> Download<'a> {
-        Download { cache, file, commit, content: None, furthest: 0, corrupted: 0 }
+    /// Creates a download of unknown content.
+    pub(super) fn new(cache: &'a RepoCache, remote: RemoteFile<'a>) -> Download<'a> {
+        Download { cache, remote, content: None, len_max: 0, corrupted: 0 }
     }
 
-    /// Whether its content is known.
+    /// Returns whether the hub has described the content.
     pub(super) fn is_known(&self) -> bool {
         self.content.is_some()
     }
 
-    /// Bytes that are here.
+    /// Returns the length of the partial file.
     pub(super) fn len(&self) -> u64 {
         self.content.as_ref().and_then(|content| fs::metadata(&content.partial).ok()).map_or(0, |found| found.len())
     }
 
-    /// Whether there is more than ever before.
-    pub(super) fn gained(&mut self) -> bool {
+    /// Returns whether the partial file is longer than at any earlier call.
+    pub(super) fn made_progress(&mut self) -> bool {
         let len = self.len();
-        let gained = len > self.furthest;
-        self.furthest = self.furthest.max(len);
-        gained
+        let made_progress = len > self.len_max;
+        self.len_max = self.len_max.max(len);
+        made_progress
     }
 
-    /// Takes from an answer's headers what the file is. Of a redirect, its length is the redirect's own.
-    pub(super) async fn learn(
+    /// Reads the file's ETag and length from a response's headers. The `Content-Length` of a redirect is ignored: it is the
+    /// redirect's own.
+    pub(super) async fn identify(
         &mut self,
         headers: &HeaderMap,
         is_redirect: bool,
         url: &Url,
-        client: &Client<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), AttemptError> {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        if text(REPO_COMMIT).is_some_and(|commit| commit != self.commit) {
-            return Err(client.not_a_hub(url, "a file of another commit").into());
+        if text(REPO_COMMIT).is_some_and(|commit| commit != self.remote.commit) {
+            return Err(HubError::not_a_hub(url, "a file of another commit").into());
         }
         let etag = text(LINKED_ETAG).or_else(|| text(header::ETAG));
         let etag = etag.map(|etag| etag.trim().trim_start_matches("W/").trim_matches('"'));
         let Some(etag) = etag.filter(|etag| cache::is_blob_name(etag)) else {
             if is_redirect {
-                return Ok(()); // to a mirror, which says it itself
+                return Ok(()); // to a mirror, whose own response describes the file
             }
-            return Err(client.not_a_hub(url, "a file without an ETag").into());
+            return Err(HubError::not_a_hub(url, "a file without an ETag").into());
         };
         if self.content.as_ref().is_some_and(|content| content.etag == etag) {
             return Ok(());
@@ -93,7 +104,7 @@ impl<'a> Download<'a> {
         self.content = None;
         let blobs = self.cache.blob("");
         fs::create_dir_all(&blobs).map_err(|source| HubError::Cache { path: blobs, source })?;
-        let lock = lock(self.cache, etag, self.file).await?;
+        let lock = lock(self.cache, etag, self.remote.file).await?;
         let name = match &lock {
             Some(_) => format!("{etag}.incomplete"),
             None => format!("{etag}.{}.incomplete", std::process::id()),
@@ -103,8 +114,8 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    /// Removes what is here.
-    pub(super) fn forget(&self) -> Result<(), HubError> {
+    /// Deletes the partial file.
+    pub(super) fn discard_partial(&self) -> Result<(), HubError> {
         let Some(content) = &self.content else { return Ok(()) };
         match fs::remove_file(&content.partial) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -114,44 +125,43 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// Writes an answer's body behind what is here.
-    pub(super) async fn receive(
-        &mut self,
-        mut response: Response,
-        from: u64,
-        client: &Client<'_>,
-        what: &str,
-    ) -> Result<(), Failure> {
-        let content = self.content.as_ref().expect("what the file is was learned from the headers");
-        let at =
+    /// Appends a response's body to the partial file.
+    pub(super) async fn receive(&mut self, mut response: Response, from: u64, what: &str) -> Result<(), AttemptError> {
+        let content = self.content.as_ref().expect("the file was identified by the headers");
+        let start =
             if response.status() == StatusCode::PARTIAL_CONTENT { range_start(response.headers()) } else { Some(0) };
-        let Some(mut at) = at.filter(|at| *at <= from) else {
-            self.forget()?;
-            let error = client.not_a_hub(response.url(), "another part of the file than was asked for");
-            return Err(Failure::Again { error, wait: None });
+        let Some(mut position) = start.filter(|start| *start <= from) else {
+            self.discard_partial()?;
+            let error = HubError::not_a_hub(response.url(), "another part of the file than was requested");
+            return Err(AttemptError::Transient { error, wait: None });
         };
         let cannot = |source| HubError::Cache { path: content.partial.clone(), source };
         let mut out =
             File::options().create(true).write(true).truncate(false).open(&content.partial).map_err(cannot)?;
-        // From here on what is behind is not known to be the same.
-        out.set_len(at).and_then(|()| out.seek(SeekFrom::Start(at))).map_err(cannot)?;
-        let total = content.size.or_else(|| Some(at + response.content_length()?));
-        let mut progress = Progress::new(&format!("{} of {}", self.file, client.id.repo), at, total);
-        while let Some(piece) = response.chunk().await.map_err(|source| client.broken(what, source))? {
+        // The bytes behind the start are not known to be the same.
+        out.set_len(position).and_then(|()| out.seek(SeekFrom::Start(position))).map_err(cannot)?;
+        let total = content.size.or_else(|| Some(position + response.content_length()?));
+        let mut progress = Progress::new(&format!("{} of {}", self.remote.file, self.remote.repo), position, total);
+        let interrupted = |source| AttemptError::Transient {
+            error: HubError::unreachable(self.remote.endpoint, what, source),
+            wait: None,
+        };
+        while let Some(piece) = response.chunk().await.map_err(interrupted)? {
             out.write_all(&piece).map_err(cannot)?;
-            at += piece.len() as u64;
-            progress.at(at);
-            if content.size.is_some_and(|size| at > size) {
+            position += piece.len() as u64;
+            progress.set_position(position);
+            if content.size.is_some_and(|size| position > size) {
                 break; // it is not this file
             }
         }
-        // A machine that loses power must not keep a blob's name without its content.
+        // After a loss of power a blob's name must not stand for a file without its content.
         out.sync_all().map_err(cannot)?;
         Ok(())
     }
 
-    /// The blob's name, if it is there, or if what is here is the whole file. What is too long or another content goes.
-    pub(super) fn finish(&mut self, client: &Client<'_>) -> Result<Option<String>, Failure> {
+    /// Returns the blob's name if the blob exists, or if the partial file is complete and becomes it. A partial file that is
+    /// too long or has another digest is deleted.
+    pub(super) fn finish(&mut self) -> Result<Option<String>, AttemptError> {
         let Some(Content { etag, size, partial, .. }) = &self.content else { return Ok(None) };
         let blob = self.cache.blob(etag);
         if blob.exists() {
@@ -173,61 +183,61 @@ impl<'a> Download<'a> {
             fs::rename(partial, &blob).map_err(cannot)?;
             return Ok(Some(etag.clone()));
         };
-        self.forget()?;
+        self.discard_partial()?;
         self.corrupted += 1;
-        self.furthest = 0;
-        let error = HubError::Corrupt { file: self.file.to_owned(), repo: client.id.repo.clone(), found };
-        // Once may be a part of an earlier process, or a cable; twice is the same content again.
-        if self.corrupted > 1 { Err(error.into()) } else { Err(Failure::Again { error, wait: None }) }
+        self.len_max = 0;
+        let error = HubError::Corrupt { file: self.remote.file.to_owned(), repo: self.remote.repo.to_owned(), found };
+        // The first time an earlier process's part or the transfer may be at fault; the second time it is the server.
+        if self.corrupted > 1 { Err(error.into()) } else { Err(AttemptError::Transient { error, wait: None }) }
     }
 }
 
-/// The right to write a blob, once nobody else has it. None where another process has it and does not go on, or where the
-/// file system has no locks: this one then downloads for itself.
+/// Waits for the lock on a blob. Returns None if another process holds it without progress, or if the file system has no
+/// locks: this process then downloads into a partial file of its own.
 async fn lock(cache: &RepoCache, etag: &str, file: &str) -> Result<Option<File>, HubError> {
     let open = cache.lock_file(etag);
     let lock = open.map_err(|source| HubError::Cache { path: cache.root().join("../.locks"), source })?;
-    let mut looked = (0, tokio::time::Instant::now());
-    let mut is_said = false;
+    let mut last_growth = (0, tokio::time::Instant::now());
+    let mut is_noted = false;
     loop {
         match lock.try_lock() {
             Ok(()) => return Ok(Some(lock)),
             Err(fs::TryLockError::Error(_)) => return Ok(None),
             Err(fs::TryLockError::WouldBlock) => {}
         }
-        if !is_said {
+        if !is_noted {
             note(format_args!("another process downloads {file}; waiting for it"));
-            is_said = true;
+            is_noted = true;
         }
         let len = partial_bytes(cache, etag);
-        if len != looked.0 {
-            looked = (len, tokio::time::Instant::now());
-        } else if looked.1.elapsed() > LOCK_IDLE_MAX {
+        if len != last_growth.0 {
+            last_growth = (len, tokio::time::Instant::now());
+        } else if last_growth.1.elapsed() > LOCK_IDLE_MAX {
             note(format_args!("the other process does not go on with {file}; downloading it here"));
             return Ok(None);
         }
-        tokio::time::sleep(LOCK_LOOK_EVERY).await;
+        tokio::time::sleep(LOCK_POLL_EVERY).await;
     }
 }
 
-/// Bytes of a blob that processes write, of whatever kind they are.
+/// Returns the length of all partial files of a blob, of all processes.
 fn partial_bytes(cache: &RepoCache, etag: &str) -> u64 {
     let entries = fs::read_dir(cache.blob("")).into_iter().flatten().flatten();
-    let of_it = entries.filter(|entry| {
+    let partial = entries.filter(|entry| {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         name.starts_with(etag) && name.ends_with(".incomplete")
     });
-    of_it.filter_map(|entry| entry.metadata().ok()).map(|found| found.len()).sum()
+    partial.filter_map(|entry| entry.metadata().ok()).map(|found| found.len()).sum()
 }
 
-/// The first byte of `bytes 100-199/200`.
+/// Returns the first position of a range: 100 for `bytes 100-199/200`.
 fn range_start(headers: &HeaderMap) -> Option<u64> {
     let range = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
     range.strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
 }
 
-/// The ETag of a file in Git LFS is its content's digest; that of another file is Git's.
+/// Returns whether an ETag is a SHA-256 digest. That of a file in Git LFS is; that of another file is Git's own.
 fn is_sha256(etag: &str) -> bool {
     etag.len() == 64 && etag.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }

@@ -1,72 +1,74 @@
-//! Why there is no model of the hub: each a sentence that says what to do.
+//! Errors of the hub. Each message says what to do.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dqa_model::{ConfigError, WeightsError};
 
+use reqwest::Url;
+
 use super::{ModelId, SCHEME};
 
-/// Why there are no files of a model. [`HubError::retry`] says whether another try may help.
+/// Why a model's files are not available. [`HubError::is_transient`] says whether another attempt may succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// `hf:` is not followed by a repository and, at will, a revision.
+    /// `hf:` is not followed by a repository and an optional revision.
     #[error("`{id}` is not the name of a model of the hub: write `hf:owner/name` or `hf:owner/name@revision`")]
     BadId {
         /// As given.
         id: String,
     },
-    /// A path leads nowhere.
+    /// A path does not exist.
     #[error("there is no file or folder `{}`{}", path.display(), suggested(path))]
     NoPath {
         /// As given.
         path: PathBuf,
     },
-    /// Nobody's home is known.
-    #[error("the hub's cache has no place: none of HF_HUB_CACHE, HF_HOME and HOME is set")]
+    /// The user's home directory is unknown.
+    #[error("the hub's cache has no folder: none of HF_HUB_CACHE, HF_HOME and HOME is set")]
     Home,
-    /// A variable is no address.
+    /// HF_ENDPOINT is not an address.
     #[error("HF_ENDPOINT is `{value}`, which is not an address: write it as `https://huggingface.co`")]
     Endpoint {
         /// As given.
         value: String,
     },
     /// A token cannot be sent.
-    #[error("the token in {origin} has characters that no token has: take a new one from the hub's settings")]
+    #[error("the token in {origin} has characters that are invalid in a token: take a new one from the hub's settings")]
     Token {
         /// The variable or the file.
         origin: String,
     },
-    /// The token's file is there and cannot be read.
+    /// The token's file exists and cannot be read.
     #[error(
-        "cannot read the hub's token in `{}`; HF_HUB_DISABLE_IMPLICIT_TOKEN=1 does without, for what is public",
+        "cannot read the hub's token in `{}`; HF_HUB_DISABLE_IMPLICIT_TOKEN=1 goes without it, for public models",
         path.display()
     )]
     TokenFile {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Offline, and files are not in the cache.
+    /// dqa is offline, and the cache lacks files of the model.
     #[error(
         "the cache `{}` has no complete model of `{repo}` at `{revision}` ({has}), and dqa is offline ({by}); run it once \
          without, or `hf download {repo} --revision {revision}` on a machine with a network and copy the cache",
         cache.display()
     )]
     NotCached {
-        /// What is there of it.
+        /// The files of the model in the cache.
         has: String,
         /// `owner/name`
         repo: String,
-        /// As asked for.
+        /// The revision as given.
         revision: String,
         /// The cache's folder.
         cache: PathBuf,
-        /// Who said so: `--offline`, or a variable.
+        /// The reason for being offline: `--offline`, or a variable.
         by: &'static str,
     },
-    /// The repository has no weights that are read.
+    /// The repository has no weights in a supported form.
     #[error(
         "`{repo}` at the revision `{revision}` has no model that dqa reads: it has {has}, and needs config.json with \
          model.safetensors or pytorch_model.bin (or shards with their index), or open_clip_config.json with \
@@ -75,12 +77,12 @@ pub enum HubError {
     NoModel {
         /// `owner/name`
         repo: String,
-        /// As asked for.
+        /// The revision as given.
         revision: String,
-        /// Its files.
+        /// The repository's files.
         has: String,
     },
-    /// The repository's configuration is of a model that dqa does not run; no weights were downloaded.
+    /// dqa does not support the configuration of the repository's model; no weights were downloaded.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The repository has no such file, although its index or its list names it.
@@ -90,22 +92,22 @@ pub enum HubError {
         file: String,
         /// `owner/name`
         repo: String,
-        /// As asked for.
+        /// The revision as given.
         revision: String,
     },
-    /// The hub does not give it to whoever asks.
+    /// The hub denies access.
     #[error("the hub refuses `{repo}` at `{revision}`: {}", why.sentence(repo, revision, endpoint))]
     Refused {
         /// `owner/name`
         repo: String,
-        /// As asked for.
+        /// The revision as given.
         revision: String,
         /// The hub's address.
         endpoint: String,
-        /// Why.
+        /// The reason.
         why: Box<Refusal>,
     },
-    /// The hub, or the server that has its files, answers that it cannot answer now.
+    /// The hub or its storage server is temporarily unavailable.
     #[error("{host} answers with the status {status} to {what} of `{repo}`{}", waiting(wait))]
     Busy {
         /// A file, or the list of files.
@@ -114,38 +116,38 @@ pub enum HubError {
         repo: String,
         /// The server.
         host: String,
-        /// Of HTTP.
+        /// HTTP status.
         status: u16,
-        /// How long it wants to be left alone.
+        /// The wait that the server asks for.
         wait: Option<Duration>,
     },
-    /// There is no connection, or it broke off.
+    /// The connection cannot be established, or was interrupted.
     #[error("cannot get {what} from the hub {endpoint} (HF_ENDPOINT is its address, HTTPS_PROXY that of a proxy)")]
     Unreachable {
         /// A file, or the list of files.
         what: String,
         /// The hub's address.
         endpoint: String,
-        /// What happened.
+        /// The cause.
         source: Box<reqwest::Error>,
     },
-    /// The list of files does not come to its end.
+    /// The list of files does not arrive in time.
     #[error("the hub {endpoint} takes more than a minute to list files")]
     Slow {
         /// The hub's address.
         endpoint: String,
     },
-    /// Something else answers there.
+    /// The server is not a hub.
     #[error(
         "{url} answers with {found}: it is not a Hugging Face hub, or a proxy or a login page is between; see HF_ENDPOINT"
     )]
     NotAHub {
-        /// What was asked, without signatures.
+        /// The requested address without signatures.
         url: String,
-        /// What came.
+        /// What the server sent.
         found: String,
     },
-    /// A file ended too early, without a word.
+    /// A file ended too early, without an error.
     #[error("`{file}` of `{repo}` ended too early")]
     Short {
         /// The file.
@@ -153,14 +155,14 @@ pub enum HubError {
         /// `owner/name`
         repo: String,
     },
-    /// A file is not the one that the hub announced; it is not in the cache.
+    /// A file differs from the hub's description; it was deleted.
     #[error("`{file}` of `{repo}` arrived as {found}, and was thrown away")]
     Corrupt {
         /// The file.
         file: String,
         /// `owner/name`
         repo: String,
-        /// What came and what should have.
+        /// The received and the expected content.
         found: String,
     },
     /// The cache cannot be read or written.
@@ -168,39 +170,39 @@ pub enum HubError {
     Cache {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A repository's index of shards cannot be used.
+    /// A repository's index of shards is invalid.
     #[error(transparent)]
     Index(#[from] WeightsError),
 }
 
-/// Why the hub refuses.
+/// Why the hub denies access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is none, or nobody without a right to it may know; `token` is where the token came from.
+    /// The repository does not exist, or is hidden from users without access.
     Repository {
-        /// A variable or a file.
+        /// The variable or the file of the token, if one was sent.
         token: Option<String>,
     },
     /// The repository has no such revision.
     Revision,
-    /// Its owner wants to be asked first.
+    /// The owner grants access on request.
     Gated {
-        /// Where the token came from.
+        /// The variable or the file of the token, if one was sent.
         token: Option<String>,
     },
-    /// The token is not valid.
+    /// The token is invalid.
     Token {
-        /// Where it came from.
+        /// The variable or the file of the token.
         token: Option<String>,
     },
-    /// Something else.
+    /// Another reason.
     Forbidden {
-        /// What the hub said.
+        /// The hub's message.
         said: String,
-        /// Where the token came from.
+        /// The variable or the file of the token, if one was sent.
         token: Option<String>,
     },
 }
@@ -211,10 +213,12 @@ impl Refusal {
         let page = format!("{}/{repo}", endpoint.trim_end_matches('/'));
         match self {
             Refusal::Repository { token: None } => {
-                format!("there is no such model (is it spelled so at {page}?), or it is private or gated; then {LOGIN}")
+                format!(
+                    "there is no such model (compare the spelling at {page}), or it is private or gated: then {LOGIN}"
+                )
             }
             Refusal::Repository { token: Some(token) } => format!(
-                "there is no such model (is it spelled so at {page}?), or the token of {token} has no right to see it"
+                "there is no such model (compare the spelling at {page}), or the token of {token} has no access to it"
             ),
             Refusal::Revision => {
                 format!("it has no branch, tag or commit `{revision}`; {page}/tree/main lists those that it has")
@@ -228,23 +232,23 @@ impl Refusal {
             Refusal::Token { token } => {
                 let token = token.as_deref().unwrap_or("this user");
                 format!(
-                    "the token of {token} is not valid or has expired: take a new one, or remove it for what is public"
+                    "the token of {token} is invalid or has expired: take a new one, or remove it if the model is public"
                 )
             }
             Refusal::Forbidden { said, token } => {
-                let said = if said.is_empty() { "it says no more" } else { said };
-                let token = token.as_ref().map_or(String::new(), |token| format!(" (asked with the token of {token})"));
+                let said = if said.is_empty() { "the hub gives no reason" } else { said };
+                let token = token.as_ref().map_or(String::new(), |token| format!(" (with the token of {token})"));
                 format!("forbidden: {said}{token}")
             }
         }
     }
 }
 
-/// A sentence's end for a path that looks like a model of the hub.
+/// Returns the end of the sentence for a path that looks like a model of the hub.
 fn suggested(path: &Path) -> String {
     let text = path.to_string_lossy();
-    let of_url = ["https://huggingface.co/", "http://huggingface.co/", "https://hf.co/", "hf://"];
-    let bare = of_url.iter().find_map(|start| text.strip_prefix(start)).unwrap_or(&text).trim_end_matches('/');
+    let prefixes = ["https://huggingface.co/", "http://huggingface.co/", "https://hf.co/", "hf://"];
+    let bare = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(&text).trim_end_matches('/');
     let bare = bare.strip_suffix("/tree/main").unwrap_or(bare).replace("/tree/", "@");
     match ModelId::parse(&format!("{SCHEME}{bare}")) {
         Ok(Some(_)) => format!("; the hub's model is written `hf:{bare}`"),
@@ -257,8 +261,21 @@ fn waiting(wait: &Option<Duration>) -> String {
 }
 
 impl HubError {
-    /// Whether another try may help: when the hub could not be asked, answered that it is busy, or sent something broken.
-    pub fn retry(&self) -> bool {
+    pub(super) fn unreachable(endpoint: &Url, what: &str, source: reqwest::Error) -> HubError {
+        // The address of a storage server is signed: it gives access to the file, so it is not shown.
+        let source = source.without_url();
+        HubError::Unreachable { what: what.to_owned(), endpoint: endpoint.to_string(), source: Box::new(source) }
+    }
+
+    /// The query of `url` is not shown: it may be a signature.
+    pub(super) fn not_a_hub(url: &Url, found: &str) -> HubError {
+        let mut url = url.clone();
+        url.set_query(None);
+        HubError::NotAHub { url: url.to_string(), found: found.to_owned() }
+    }
+
+    /// Returns whether another attempt may succeed: the hub could not be reached, was busy, or sent a damaged file.
+    pub fn is_transient(&self) -> bool {
         matches!(
             self,
             HubError::Unreachable { .. }

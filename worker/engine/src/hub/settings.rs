@@ -1,6 +1,5 @@
-//! Where the hub is, where its cache is and who asks: from the variables that the hub's own tools read, in the order of the
-//! Python library `huggingface_hub` (its `constants.py` and `utils/_auth.py`). A variable that is set to nothing counts as
-//! absent.
+//! The hub's address, its cache and the token, from the variables that the hub's own tools read, in the order of the Python
+//! library `huggingface_hub` (its `constants.py` and `utils/_auth.py`). An empty variable counts as unset.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,26 +12,26 @@ use reqwest::header::HeaderValue;
 use super::HubError;
 
 const ENDPOINT: &str = "https://huggingface.co";
-/// Between two reads of one answer; the Python library waits 10 s, and gives up where dqa resumes.
+/// Longest silence within a response. The Python library waits 10 s and gives up; dqa resumes.
 const IDLE_MAX: Duration = Duration::from_secs(30);
-/// Before the second try; each next wait is twice as long.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Wait before the second attempt; each next wait is twice as long.
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 
-/// How the hub is used.
+/// How to reach the hub, and where its cache is.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// The hub's address; never with a `/` at its end.
+pub struct HubSettings {
+    /// The hub's address, without a `/` at its end.
     pub endpoint: Url,
     /// The cache's folder, with a folder `models--OWNER--NAME` for each repository.
     pub cache: PathBuf,
-    /// Who asks.
+    /// The access token, if there is one.
     pub token: Option<Token>,
-    /// Why nothing is asked of the hub, if so: `--offline`, or a variable's name.
+    /// The reason to send no requests, if there is one: `--offline`, or a variable's name.
     pub offline: Option<&'static str>,
-    /// The longest silence of a server in the middle of an answer.
+    /// Longest silence of a server within a response.
     pub idle_max: Duration,
-    /// The wait before the second try.
-    pub first_wait: Duration,
+    /// Wait before the second attempt.
+    pub initial_backoff: Duration,
 }
 
 /// An access token; it is never printed.
@@ -40,7 +39,7 @@ pub struct Settings {
 pub struct Token {
     /// `Bearer` and the token.
     pub(super) header: HeaderValue,
-    /// The variable or the file that it is from.
+    /// The variable or the file that the token was read from.
     pub(super) origin: String,
 }
 
@@ -51,10 +50,10 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// `None` for an empty text.
+    /// Creates a token. Returns None for an empty text.
     ///
     /// # Errors
-    /// [`HubError::Token`] for a text that cannot be sent.
+    /// Fails with [`HubError::Token`] if the text cannot be sent in a header.
     pub fn new(text: &str, origin: &str) -> Result<Option<Token>, HubError> {
         let text = text.trim();
         if text.is_empty() {
@@ -70,36 +69,36 @@ impl Token {
     }
 }
 
-/// A variable's value by its name.
+/// Returns a variable's value by its name.
 type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-impl Settings {
-    /// From the environment.
+impl HubSettings {
+    /// Reads the settings from the environment.
     ///
     /// # Errors
-    /// [`HubError::Home`], [`HubError::Endpoint`] and [`HubError::Token`].
-    pub fn from_env() -> Result<Settings, HubError> {
-        Settings::read(&|name| std::env::var_os(name))
+    /// Fails with [`HubError::Home`], [`HubError::Endpoint`], [`HubError::Token`] or [`HubError::TokenFile`].
+    pub fn from_env() -> Result<HubSettings, HubError> {
+        HubSettings::read(&|name| std::env::var_os(name))
     }
 
-    fn read(variables: Variables) -> Result<Settings, HubError> {
+    fn read(variables: Variables) -> Result<HubSettings, HubError> {
         let home = folder("HF_HOME", variables).map_or_else(|| default_home(variables), Ok);
         let cache = match folder("HF_HUB_CACHE", variables).or_else(|| folder("HUGGINGFACE_HUB_CACHE", variables)) {
             Some(cache) => cache,
             None => home.as_ref().map_err(|()| HubError::Home)?.join("hub"),
         };
         let idle_max = text("HF_HUB_DOWNLOAD_TIMEOUT", variables).and_then(|seconds| seconds.trim().parse().ok());
-        Ok(Settings {
+        Ok(HubSettings {
             endpoint: endpoint(variables)?,
             cache,
             token: token(home.ok().as_deref(), variables)?,
             offline: offline(variables),
             idle_max: idle_max.filter(|seconds| *seconds > 0).map_or(IDLE_MAX, Duration::from_secs),
-            first_wait: FIRST_WAIT,
+            initial_backoff: INITIAL_BACKOFF,
         })
     }
 
-    /// Whether the address is the hub's, so that it may see the token: the endpoint's own, or the public hub's, to which
+    /// Returns whether an address is the hub's and may receive the token: the endpoint's own, or the public hub's, to which
     /// mirrors redirect.
     pub(super) fn is_hub(&self, url: &Url) -> bool {
         let public = url.scheme() == "https"
@@ -122,7 +121,7 @@ fn is_true(value: &str) -> bool {
 }
 
 fn offline(variables: Variables) -> Option<&'static str> {
-    // As there: TRANSFORMERS_OFFLINE counts only where HF_HUB_OFFLINE says nothing.
+    // As in the Python library: TRANSFORMERS_OFFLINE counts only if HF_HUB_OFFLINE is unset.
     let names = ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"];
     let name = names.into_iter().find(|name| value(name, variables).is_some())?;
     text(name, variables).is_some_and(|value| is_true(&value)).then_some(name)
@@ -130,12 +129,12 @@ fn offline(variables: Variables) -> Option<&'static str> {
 
 fn endpoint(variables: Variables) -> Result<Url, HubError> {
     let text = value("HF_ENDPOINT", variables).map_or_else(|| ENDPOINT.into(), |v| v.to_string_lossy().into_owned());
-    let wrong = || HubError::Endpoint { value: text.clone() };
-    let url = Url::parse(text.trim().trim_end_matches('/')).map_err(|_| wrong())?;
-    if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(wrong()) }
+    let invalid = || HubError::Endpoint { value: text.clone() };
+    let url = Url::parse(text.trim().trim_end_matches('/')).map_err(|_| invalid())?;
+    if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(invalid()) }
 }
 
-/// Where `huggingface_hub` keeps its files when no variable of its own says it; an error where nobody has a home.
+/// Returns the default folder of `huggingface_hub`. Fails if the user has no home directory.
 fn default_home(variables: Variables) -> Result<PathBuf, ()> {
     let caches = match folder("XDG_CACHE_HOME", variables) {
         Some(caches) => caches,
@@ -148,13 +147,13 @@ fn user_home(variables: Variables) -> Option<PathBuf> {
     value("HOME", variables).map(PathBuf::from).or_else(std::env::home_dir)
 }
 
-/// A folder that a variable names, with `~` and other variables in it replaced, as the Python library does.
+/// Returns the folder that a variable names, with `~` and variables in it expanded, as the Python library does.
 fn folder(name: &str, variables: Variables) -> Option<PathBuf> {
     let value = value(name, variables)?;
     let Some(text) = value.to_str() else {
         return Some(PathBuf::from(value));
     };
-    let text = expanded(text, variables);
+    let text = expand(text, variables);
     match (text.strip_prefix('~'), user_home(variables)) {
         (Some(""), Some(home)) => Some(home),
         (Some(rest), Some(home)) if rest.starts_with('/') => Some(home.join(rest.trim_start_matches('/'))),
@@ -162,13 +161,13 @@ fn folder(name: &str, variables: Variables) -> Option<PathBuf> {
     }
 }
 
-/// `$NAME` and `${NAME}` replaced; those of unknown variables stay.
-fn expanded(text: &str, variables: Variables) -> String {
-    let mut done = String::new();
+/// Expands `$NAME` and `${NAME}`; those of unknown variables stay.
+fn expand(text: &str, variables: Variables) -> String {
+    let mut expanded = String::new();
     let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        done.push_str(&rest[..at]);
-        let after = &rest[at + 1..];
+    while let Some(dollar) = rest.find('$') {
+        expanded.push_str(&rest[..dollar]);
+        let after = &rest[dollar + 1..];
         let (name, len) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
             Some((name, _)) => (name, name.len() + 2),
             None => {
@@ -177,12 +176,12 @@ fn expanded(text: &str, variables: Variables) -> String {
             }
         };
         match variables(name).filter(|_| !name.is_empty()).and_then(|value| value.into_string().ok()) {
-            Some(value) => done.push_str(&value),
-            None => done.push_str(&rest[at..at + 1 + len]),
+            Some(value) => expanded.push_str(&value),
+            None => expanded.push_str(&rest[dollar..dollar + 1 + len]),
         }
         rest = &after[len..];
     }
-    done + rest
+    expanded + rest
 }
 
 fn token(home: Option<&Path>, variables: Variables) -> Result<Option<Token>, HubError> {
@@ -192,7 +191,7 @@ fn token(home: Option<&Path>, variables: Variables) -> Result<Option<Token>, Hub
     for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"] {
         if let Some(value) = value(name, variables) {
             let text = value.into_string().map_err(|_| HubError::Token { origin: name.to_owned() })?;
-            // As there: a variable of blanks alone ends the search for a variable, not for the file.
+            // As in the Python library: a blank variable ends the search for a variable, not for the file.
             match Token::new(&text, name)? {
                 Some(token) => return Ok(Some(token)),
                 None => break,
@@ -213,9 +212,9 @@ fn token(home: Option<&Path>, variables: Variables) -> Result<Option<Token>, Hub
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Settings, HubError> {
+    fn read(variables: &[(&str, &str)]) -> Result<HubSettings, HubError> {
         let found = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
-        Settings::read(&found)
+        HubSettings::read(&found)
     }
 
     fn cache(variables: &[(&str, &str)]) -> String {

@@ -1,6 +1,6 @@
-//! Bytes that pictures in flight may take together. First come, first served, by one taker: no picture waits for a
-//! later one, so the oldest can always go on. Its tests run under loom, which tries the orders of steps and fails where
-//! none can go on.
+//! The bytes that pictures in flight may take together. One thread takes shares, in the pictures' order: no picture waits for
+//! a later one, so the oldest can always proceed. The tests run under loom, which tries the interleavings of the threads and
+//! fails on a deadlock.
 
 use std::sync::{Arc, PoisonError};
 #[cfg(not(test))]
@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 #[cfg(test)]
 use loom::sync::{Condvar, Mutex, MutexGuard};
 
-/// A number of bytes to share out.
+/// A number of bytes that are shared out.
 pub(super) struct Budget {
     bytes_max: u64,
     state: Mutex<State>,
@@ -21,7 +21,7 @@ struct State {
     closed: bool,
 }
 
-/// A share, given back when dropped.
+/// A share of the budget, returned when it is dropped.
 pub(super) struct Share {
     budget: Arc<Budget>,
     bytes: u64,
@@ -33,8 +33,8 @@ impl Budget {
         Arc::new(Budget { bytes_max, state, changed: Condvar::new() })
     }
 
-    /// Waits until `bytes` are free. More than there is in all means all of it: such a picture goes alone. None when
-    /// the budget was closed.
+    /// Waits until `bytes` are free and takes them. A picture of more bytes than the whole budget takes all of it, so that it
+    /// runs alone. Returns None when the budget was closed.
     pub(super) fn take(self: &Arc<Budget>, bytes: u64) -> Option<Share> {
         let bytes = bytes.min(self.bytes_max);
         let mut state = self.lock();
@@ -48,18 +48,18 @@ impl Budget {
         Some(Share { budget: self.clone(), bytes })
     }
 
-    /// Ends every wait, now and later.
+    /// Ends every wait, present and future.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
     }
 
-    /// Whether there is nobody left to take for.
+    /// Returns whether the run is over.
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
-    // The numbers are whole at every unlock, also where a thread panicked.
+    /// Locks the state, which is consistent at every unlock, also after a panic.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -80,9 +80,9 @@ mod tests {
 
     use super::*;
 
-    const ROOM: u64 = 100;
+    const BYTES_MAX: u64 = 100;
 
-    /// Orders in which a thread is interrupted up to twice: what deadlocks does so in one of them.
+    /// Runs `test` in all interleavings with up to two preemptions: a deadlock shows in one of them.
     fn in_every_order(test: impl Fn() + Sync + Send + 'static) {
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(2);
@@ -92,12 +92,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_waits_and_what_is_too_large_goes_alone() {
         in_every_order(|| {
-            let budget = Budget::new(ROOM);
+            let budget = Budget::new(BYTES_MAX);
             let first = budget.take(60);
             let taker = budget.clone();
             let waiting = thread::spawn(move || taker.take(1000).map(|share| share.bytes));
             drop(first);
-            assert_eq!(waiting.join().unwrap(), Some(ROOM));
+            assert_eq!(waiting.join().unwrap(), Some(BYTES_MAX));
             assert_eq!(budget.lock().taken, 0);
         });
     }
@@ -115,10 +115,10 @@ mod tests {
         });
     }
 
-    /// A channel.
+    /// A channel, of loom's primitives.
     #[derive(Default)]
     struct Queue {
-        /// What is in it, and whether more may come.
+        /// The queued items, and whether the sender is done.
         state: Mutex<(VecDeque<(usize, Share)>, bool)>,
         changed: Condvar,
     }
@@ -143,16 +143,16 @@ mod tests {
         }
     }
 
-    /// The engine's threads, reduced to how they wait: one takes shares in order, one decodes, one uses the results in
-    /// order; it may end early, as a device that fails does.
-    fn engine(sizes: &'static [u64], used: usize) {
-        let budget = Budget::new(ROOM);
+    /// The threads of a run, reduced to how they wait: one takes shares in order, one decodes, one uses the results in order
+    /// and may end early, as a failing device does.
+    fn run(sizes: &'static [u64], used: usize) {
+        let budget = Budget::new(BYTES_MAX);
         let (jobs, decoded) = (Arc::new(Queue::default()), Arc::new(Queue::default()));
         let (taker, jobs_in) = (budget.clone(), jobs.clone());
         let fetcher = thread::spawn(move || {
-            for (at, bytes) in sizes.iter().enumerate() {
+            for (index, bytes) in sizes.iter().enumerate() {
                 match taker.take(*bytes) {
-                    Some(share) => jobs_in.push((at, share)),
+                    Some(share) => jobs_in.push((index, share)),
                     None => break,
                 }
             }
@@ -167,9 +167,9 @@ mod tests {
         });
         let mut outcomes = Vec::new();
         while outcomes.len() < used
-            && let Some((at, share)) = decoded.pop()
+            && let Some((index, share)) = decoded.pop()
         {
-            outcomes.push(at);
+            outcomes.push(index);
             drop(share);
         }
         budget.close();
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn the_oldest_picture_can_always_go_on() {
         const SIZES: &[u64] = &[60, 70, 1000];
-        in_every_order(|| engine(SIZES, SIZES.len()));
-        in_every_order(|| engine(SIZES, 1));
+        in_every_order(|| run(SIZES, SIZES.len()));
+        in_every_order(|| run(SIZES, 1));
     }
 }

@@ -1,8 +1,8 @@
-//! The scoring engine: fetch -> decode -> batch -> device -> mean, the same for a command and for a shard.
+//! Inference: fetch -> decode -> batch -> device -> mean, the same for a command and for a shard.
 //!
-//! Pictures go through in order, each with one outcome: rows in = rows out. One thread fetches and reads headers, some
+//! Pictures are processed in order, each with one outcome: rows in = rows out. One thread fetches and reads headers, some
 //! decode, and the calling thread drives the device, so that it never waits for a decoder that another picture keeps
-//! busy. Memory is bounded by a budget of bytes for pictures in flight, not by the data set.
+//! busy. Memory is bounded by a budget of bytes for pictures in flight, not by the size of the data set.
 
 mod budget;
 mod report;
@@ -17,52 +17,52 @@ use dqa_model::{Batcher, ModelError, PictureScore, Prepared, Scorer};
 
 use crate::decode::{self, Limits, PictureError};
 use budget::{Budget, Share};
-pub use report::Report;
+pub use report::InferenceReport;
 use report::Stopwatch;
 
-/// What the engine may take of the machine.
+/// The resources of a run, and the limits of its pictures.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// Windows on the device at once; if not said, as many as fill it.
+pub struct InferenceSettings {
+    /// Windows on the device at once. By default as many as fill it.
     pub batch: Option<usize>,
-    /// Threads that decode.
+    /// Number of decode threads.
     pub decode_threads: usize,
-    /// For fetched and decoded pictures in flight; one encoded file more may have been read ahead. A picture larger than
-    /// this goes alone.
+    /// Bytes of fetched and decoded pictures in flight; one more encoded file may have been read ahead. A picture larger
+    /// than this runs alone.
     pub picture_bytes_max: u64,
-    /// What a picture may be.
+    /// Limits of a picture.
     pub limits: Limits,
 }
 
-/// A picture's way's end.
+/// The result of a picture.
 #[derive(Debug)]
-pub struct Outcome {
-    /// Width and height in pixels, where the header could be read.
+pub struct PictureOutcome {
+    /// Width and height in pixels, if the header could be read.
     pub size: Option<(u32, u32)>,
-    /// Its score, or why there is none.
+    /// The score, or why the picture has none.
     pub score: Result<PictureScore, PictureError>,
 }
 
-/// Pictures that are fetched but not decoded, for each thread that decodes: enough that it never waits for a fetch of a typical
-/// size.
+/// Pictures that are fetched and not yet decoded, for each decode thread: enough that it never waits for a fetch of a
+/// typical size.
 const FETCHED_MAX: usize = 2;
 
 /// Pictures between fetch and outcome. The device is made to finish its batch rather than let more than this pile up
 /// behind one unfinished picture.
 const IN_FLIGHT_MAX: usize = 4096;
 
-/// Runs pictures through `scorer`, in order: `fetch` reads the bytes of each of `sources`, `each` gets its outcome and
-/// may break the run off.
+/// Scores pictures in order: `fetch` reads the bytes of each of `sources`, and `each` receives its outcome and may end the
+/// run early.
 ///
 /// # Errors
-/// Only where the device or the model fails; a picture's own failure is its outcome.
+/// Fails if the device or the model fails. A picture's own failure is its outcome.
 pub fn run<T: Send>(
     scorer: &Arc<Scorer>,
-    settings: &Settings,
+    settings: &InferenceSettings,
     sources: impl Iterator<Item = T> + Send,
     fetch: impl Fn(&T) -> Result<Vec<u8>, PictureError> + Send,
-    each: impl FnMut(T, Outcome) -> ControlFlow<()>,
-) -> Result<Report, ModelError> {
+    each: impl FnMut(T, PictureOutcome) -> ControlFlow<()>,
+) -> Result<InferenceReport, ModelError> {
     let started = Instant::now();
     let limits = Limits { side_min: scorer.views().side_min(), ..settings.limits.clone() };
     let budget = Budget::new(settings.picture_bytes_max);
@@ -79,7 +79,7 @@ pub fn run<T: Send>(
             let (limits, decoding, views, budget) = (&limits, &decoding, scorer.views(), &budget);
             scope.spawn(move || {
                 for job in jobs {
-                    // The run is over: the pictures in the queue are for nobody.
+                    // The run is over: nobody waits for the pictures in the queue.
                     if budget.is_closed() {
                         return;
                     }
@@ -87,19 +87,19 @@ pub fn run<T: Send>(
                         let picture = decode::decode(&job.bytes, limits)?;
                         Ok(Prepared::new(picture, views).expect("the limits leave room for a window"))
                     });
-                    // The receiver is gone only where the run has failed.
+                    // The receiver is gone only if the run has failed.
                     let _ = job.done.send(Decoded { size: Some(job.size), prepared, share: Some(job.share) });
                 }
             });
         }
         drop(jobs);
         let device = DeviceThread { batcher, waiting: VecDeque::new(), each };
-        // A failed device leaves its threads waiting: for the budget, or to hand on a picture.
+        // A failed device leaves the other threads waiting for the budget, or for a free place in a channel.
         let _close = CloseOnDrop(&budget);
         let pictures = pictures;
         device.run(&pictures)
     })?;
-    Ok(Report { wall: started.elapsed(), fetching: fetching.total(), decoding: decoding.total(), ..report })
+    Ok(InferenceReport { wall: started.elapsed(), fetching: fetching.total(), decoding: decoding.total(), ..report })
 }
 
 /// Closes the budget however the device thread ends.
@@ -119,11 +119,11 @@ struct Job {
     done: Sender<Decoded>,
 }
 
-/// A picture as the device gets it.
+/// A picture as the device thread receives it.
 struct Decoded {
     size: Option<(u32, u32)>,
     prepared: Result<Prepared, PictureError>,
-    /// Of the budget, for as long as the pixels are needed.
+    /// The share of the budget, held for as long as the pixels are needed.
     share: Option<Share>,
 }
 
@@ -145,7 +145,7 @@ struct Fetcher<'a, F> {
 }
 
 impl<F> Fetcher<'_, F> {
-    /// Sends each picture to the decoders, and its place in the order to the device.
+    /// Sends each picture to the decode threads, and the receiver of its result to the device thread.
     fn run<T>(&self, sources: impl Iterator<Item = T>, jobs: &Sender<Job>, pictures: &Sender<(T, Receiver<Decoded>)>)
     where
         F: Fn(&T) -> Result<Vec<u8>, PictureError>,
@@ -157,7 +157,7 @@ impl<F> Fetcher<'_, F> {
                 let header = decode::probe(&bytes, self.limits)?;
                 Ok((bytes, header))
             });
-            // Its place in the order comes before its decoding: the budget goes to the oldest.
+            // The receiver is queued before the budget is taken, so that shares go to the oldest picture first.
             if pictures.send((source, decoded)).is_err() {
                 return;
             }
@@ -181,7 +181,7 @@ impl<F> Fetcher<'_, F> {
 /// The thread that owns the device.
 struct DeviceThread<T, E> {
     batcher: Batcher<()>,
-    /// In order: what the batcher has not finished, and failures behind it.
+    /// In order: the pictures that the batcher has not finished, and the failures behind them.
     waiting: VecDeque<Waiting<T>>,
     each: E,
 }
@@ -189,16 +189,16 @@ struct DeviceThread<T, E> {
 struct Waiting<T> {
     source: T,
     size: Option<(u32, u32)>,
-    /// None: the batcher has it.
+    /// None if the batcher has the picture.
     failure: Option<PictureError>,
 }
 
-impl<T, E: FnMut(T, Outcome) -> ControlFlow<()>> DeviceThread<T, E> {
-    fn run(mut self, pictures: &Receiver<(T, Receiver<Decoded>)>) -> Result<Report, ModelError> {
-        let mut report = Report::default();
+impl<T, E: FnMut(T, PictureOutcome) -> ControlFlow<()>> DeviceThread<T, E> {
+    fn run(mut self, pictures: &Receiver<(T, Receiver<Decoded>)>) -> Result<InferenceReport, ModelError> {
+        let mut report = InferenceReport::default();
         let (waiting, device) = (Stopwatch::default(), Stopwatch::default());
-        let mut go_on = ControlFlow::Continue(());
-        while go_on.is_continue()
+        let mut flow = ControlFlow::Continue(());
+        while flow.is_continue()
             && let Some((source, decoded)) = waiting.time(|| {
                 let (source, decoded) = pictures.recv().ok()?;
                 Some((source, decoded.recv().expect("a decode thread answers every job")))
@@ -217,21 +217,21 @@ impl<T, E: FnMut(T, Outcome) -> ControlFlow<()>> DeviceThread<T, E> {
             if self.waiting.len() >= IN_FLIGHT_MAX {
                 device.time(|| self.batcher.flush())?;
             }
-            go_on = self.hand_out(&mut report);
+            flow = self.hand_out(&mut report);
         }
-        if go_on.is_continue() {
+        if flow.is_continue() {
             device.time(|| self.batcher.flush())?;
-            go_on = self.hand_out(&mut report);
+            flow = self.hand_out(&mut report);
         }
-        assert!(go_on.is_break() || self.waiting.is_empty(), "every picture has an outcome");
+        assert!(flow.is_break() || self.waiting.is_empty(), "every picture has an outcome");
         report.windows = self.batcher.windows_scored();
         report.waiting = waiting.total();
         report.device = device.total();
         Ok(report)
     }
 
-    /// Hands out what is finished, in order.
-    fn hand_out(&mut self, report: &mut Report) -> ControlFlow<()> {
+    /// Hands out the finished pictures, in order.
+    fn hand_out(&mut self, report: &mut InferenceReport) -> ControlFlow<()> {
         while let Some(front) = self.waiting.front_mut() {
             let score = match front.failure.take() {
                 Some(error) => Err(error),
@@ -246,7 +246,7 @@ impl<T, E: FnMut(T, Outcome) -> ControlFlow<()>> DeviceThread<T, E> {
             };
             report.pictures += 1;
             report.failed += u64::from(score.is_err());
-            (self.each)(source, Outcome { size, score })?;
+            (self.each)(source, PictureOutcome { size, score })?;
         }
         ControlFlow::Continue(())
     }

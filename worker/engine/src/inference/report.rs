@@ -1,42 +1,42 @@
-//! Where a run's time went.
+//! The counts and times of a run.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Of one run of the engine.
+/// The counts and times of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Pictures that have their outcome.
+pub struct InferenceReport {
+    /// Pictures with an outcome.
     pub pictures: u64,
-    /// Of them, those without a score.
+    /// Pictures without a score.
     pub failed: u64,
     /// Windows scored.
     pub windows: u64,
-    /// From first to last.
+    /// Wall time of the run.
     pub wall: Duration,
-    /// The device thread, waiting for a decoded picture.
+    /// Time that the device thread waited for a decoded picture.
     pub waiting: Duration,
-    /// The device thread, embedding and scoring.
+    /// Time that the device thread embedded and scored.
     pub device: Duration,
-    /// Summed over the decode threads.
+    /// Time of decoding, summed over the decode threads.
     pub decoding: Duration,
-    /// The fetch thread, reading.
+    /// Time that the fetch thread read.
     pub fetching: Duration,
 }
 
-impl Report {
-    /// Windows scored per second of wall time.
+impl InferenceReport {
+    /// Returns the windows scored per second of wall time.
     pub fn windows_per_second(&self) -> f64 {
         self.windows as f64 / self.wall.as_secs_f64().max(1e-9)
     }
 
-    /// Pictures done per second of wall time.
+    /// Returns the pictures done per second of wall time.
     pub fn pictures_per_second(&self) -> f64 {
         self.pictures as f64 / self.wall.as_secs_f64().max(1e-9)
     }
 }
 
-/// Time that several threads add to.
+/// A sum of times that several threads add to.
 #[derive(Default)]
 pub(super) struct Stopwatch(AtomicU64);
 

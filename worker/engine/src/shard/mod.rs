@@ -1,7 +1,7 @@
-//! Scores a shard: the pictures it names in, one part in the store out.
+//! Shard scoring: reads the pictures that a shard names and writes one part to the store.
 //!
-//! [`ShardScorer`] does it; [`operator`] is the same as a step of a DataFusion plan, so that this process and a cluster run
-//! one plan. Rows that an older part holds already are taken over, the others go through the engine.
+//! [`ShardScorer`] scores shards; `operator` makes it a step of a DataFusion plan, so that this process and a cluster run the
+//! same plan. Rows that an older part holds are reused, the other pictures are scored.
 
 #[cfg(feature = "operator")]
 pub mod operator;
@@ -24,134 +24,135 @@ use tracing::{debug, info, warn};
 
 use crate::decode::{ErrorCode, Limits};
 use crate::fetch::{self, Fetched};
-use crate::inference::{self, Outcome, Settings};
+use crate::inference::{self, InferenceSettings, PictureOutcome};
 use crate::provenance::host;
 
-/// Why a shard could not be scored. A picture's failure is a row, not this.
+/// Why a shard cannot be scored. A picture's failure is a row, not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum ShardError {
-    /// The store failed.
+    /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The device or the model failed.
+    /// The device or the model fails.
     #[error("the model failed on part {part}")]
     Model {
-        /// Whose pictures were being scored.
+        /// The part that was being made.
         part: String,
-        /// What failed.
+        /// The model's error.
         #[source]
         source: ModelError,
     },
-    /// It was planned for another model.
+    /// The shard was planned for another model.
     #[error("part {part} is for model {wanted}, and this worker has {loaded}")]
     OtherModel {
-        /// What was to be made.
+        /// The part that was to be made.
         part: String,
         /// The fingerprint that the plan names.
         wanted: String,
-        /// The fingerprint of the model here.
+        /// The fingerprint of the loaded model.
         loaded: String,
     },
-    /// It was told to stop.
+    /// Scoring was stopped by its [`StopFlag`].
     #[error("part {part} was stopped")]
     Stopped {
-        /// What was being made.
+        /// The part that was being made.
         part: String,
     },
 }
 
-/// Tells a shard that is being scored to stop, at its next picture.
+/// Stops the scoring of a shard at its next picture.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct StopFlag(Arc<AtomicBool>);
 
-impl Stop {
-    /// From now on.
+impl StopFlag {
+    /// Requests the stop.
     pub fn stop(&self) {
         self.0.store(true, Relaxed);
     }
 
-    /// Whether it was told.
+    /// Returns whether the stop was requested.
     pub fn is_stopped(&self) -> bool {
         self.0.load(Relaxed)
     }
 }
 
-/// What became of a shard.
+/// The result of a scored shard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShardOutcome {
-    /// The part in the store.
+    /// Key of the part in the store.
     pub key: String,
-    /// Rows in it.
+    /// Rows in the part.
     pub rows: u64,
-    /// Of them, those without a score.
+    /// Rows without a score.
     pub failed: u64,
-    /// Of them, those taken over from older parts.
+    /// Rows that were reused from older parts.
     pub reused: u64,
     /// Windows scored.
     pub windows: u64,
-    /// From the shard's arrival to its part's.
+    /// Wall time from the start to the written part.
     pub wall: Duration,
 }
 
-/// Counts that grow while shards are scored, for whoever watches.
+/// Counters that grow while shards are scored, for progress displays and reports.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct ScoringProgress {
     /// Windows of the pictures that are done.
     pub windows: AtomicU64,
     /// Pictures done.
     pub pictures: AtomicU64,
-    /// Of them, those without a score.
+    /// Pictures without a score.
     pub failed: AtomicU64,
 }
 
-/// A model and what it may take of the machine, ready for shards. Cheap to clone.
+/// A loaded model with its settings, ready to score shards. Cheap to clone.
 #[derive(Clone)]
 pub struct ShardScorer {
     scorer: Arc<Scorer>,
     fingerprint: String,
-    settings: Settings,
-    addresses: Arc<StoreResolver>,
-    progress: Arc<Progress>,
+    settings: InferenceSettings,
+    resolver: Arc<StoreResolver>,
+    progress: Arc<ScoringProgress>,
     device: String,
 }
 
 impl ShardScorer {
-    /// With a loaded model; `device` is where it runs, for the record. Of the settings the limits are each shard's own.
-    pub fn new(scorer: Arc<Scorer>, settings: Settings, device: String) -> ShardScorer {
+    /// Creates a scorer of a loaded model. `device` names the device in records. The settings' limits are replaced by each
+    /// shard's own.
+    pub fn new(scorer: Arc<Scorer>, settings: InferenceSettings, device: String) -> ShardScorer {
         ShardScorer {
             device,
             fingerprint: scorer.fingerprint().to_string(),
             scorer,
             settings,
-            addresses: Arc::default(),
+            resolver: Arc::default(),
             progress: Arc::default(),
         }
     }
 
-    /// The same, counted elsewhere.
-    pub fn counted_in(&self, progress: Arc<Progress>) -> ShardScorer {
+    /// Returns the same scorer with other counters.
+    pub fn with_progress(&self, progress: Arc<ScoringProgress>) -> ShardScorer {
         ShardScorer { progress, ..self.clone() }
     }
 
-    /// How far it is.
-    pub fn progress(&self) -> Arc<Progress> {
+    /// Returns the counters.
+    pub fn progress(&self) -> Arc<ScoringProgress> {
         self.progress.clone()
     }
 
-    /// Scores a shard and writes its part. Blocks: it belongs on a thread of its own; `runtime` does its reading.
+    /// Scores a shard and writes its part. Blocks: call it on a thread of its own; `runtime` does the reading.
     ///
     /// # Errors
-    /// Where the store or the device fails, the shard is for another model, or it was told to stop. A picture that fails is
-    /// a row, but for one that a store beyond this machine did not answer about: that is the store's failure.
-    pub fn score(&self, shard: &Shard, runtime: &Handle, stop: &Stop) -> Result<ShardOutcome, ShardError> {
+    /// Fails if the store or the device fails, if the shard is for another model, or if `stop` was requested. A picture that
+    /// fails is a row, unless a remote store did not answer: that is the store's failure.
+    pub fn score(&self, shard: &Shard, runtime: &Handle, stop: &StopFlag) -> Result<ShardOutcome, ShardError> {
         let started = Instant::now();
         let part = &shard.part.part;
         if shard.part.fingerprint != self.fingerprint {
             let (wanted, loaded) = (shard.part.fingerprint.clone(), self.fingerprint.clone());
             return Err(ShardError::OtherModel { part: part.clone(), wanted, loaded });
         }
-        let store = self.addresses.open(&shard.store)?;
-        let mut known = runtime.block_on(rows_known(&store, shard))?;
+        let store = self.resolver.open(&shard.store)?;
+        let mut known = runtime.block_on(reusable_rows(&store, shard))?;
         let missing: Vec<&ShardPicture> =
             shard.pictures.iter().filter(|picture| !known.contains_key(&picture.image)).collect();
         let reused = known.len() as u64;
@@ -160,7 +161,7 @@ impl ShardScorer {
         })?;
         let rows: Vec<ScoreRow> = shard.pictures.iter().filter_map(|picture| known.remove(&picture.image)).collect();
         let failed = rows.iter().filter(|row| row.score.is_err()).count() as u64;
-        let facts = self.facts(started);
+        let facts = self.provenance(started);
         runtime.block_on(store.put(&shard.key(), parts::encode(shard, &rows, &facts)))?;
         let outcome = ShardOutcome {
             key: shard.key(),
@@ -174,8 +175,8 @@ impl ShardScorer {
         Ok(outcome)
     }
 
-    /// Who made a part, on what, when.
-    fn facts(&self, started: Instant) -> Vec<(String, String)> {
+    /// Returns the part's metadata: where, when and by which version it was made.
+    fn provenance(&self, started: Instant) -> Vec<(String, String)> {
         let facts = [
             ("dqa.version", env!("CARGO_PKG_VERSION").to_owned()),
             ("dqa.host", host()),
@@ -187,30 +188,30 @@ impl ShardScorer {
         facts.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
 
-    /// Hands each missing picture's row to `each`; how many windows were scored.
+    /// Scores the missing pictures, hands each row to `each`, and returns the number of scored windows.
     fn score_missing(
         &self,
         shard: &Shard,
         missing: &[&ShardPicture],
         runtime: &Handle,
-        stop: &Stop,
+        stop: &StopFlag,
         mut each: impl FnMut(ScoreRow),
     ) -> Result<u64, ShardError> {
         if missing.is_empty() {
             return Ok(0);
         }
-        let wanted = missing.iter().map(|picture| (picture.uri.clone(), picture.bytes)).collect();
-        // The order's and not those of this process: parts of one name have one content, whoever makes them.
-        let limits = Limits::of(shard.limits, self.scorer.views().side_min());
-        let settings = Settings { limits, ..self.settings.clone() };
-        let sources = fetch::ahead(&self.addresses, wanted, &settings.limits, runtime);
-        let mut unanswered = None;
+        let files = missing.iter().map(|picture| (picture.uri.clone(), picture.bytes)).collect();
+        // The shard's limits and not this process's: parts of one name have one content, whichever process makes them.
+        let limits = Limits::new(shard.limits, self.scorer.views().side_min());
+        let settings = InferenceSettings { limits, ..self.settings.clone() };
+        let sources = fetch::ahead(&self.resolver, files, &settings.limits, runtime);
+        let mut store_error = None;
         let run = inference::run(&self.scorer, &settings, sources, Fetched::take, |fetched, outcome| {
-            unanswered = fetched.unanswered;
-            if stop.is_stopped() || unanswered.is_some() {
+            store_error = fetched.store_error;
+            if stop.is_stopped() || store_error.is_some() {
                 return ControlFlow::Break(());
             }
-            let row = row(missing[fetched.place], fetched.digest, outcome);
+            let row = row(missing[fetched.index], fetched.digest, outcome);
             self.progress.windows.fetch_add(u64::try_from(row.windows).unwrap_or(0), Relaxed);
             self.progress.pictures.fetch_add(1, Relaxed);
             self.progress.failed.fetch_add(u64::from(row.score.is_err()), Relaxed);
@@ -219,7 +220,7 @@ impl ShardScorer {
             ControlFlow::Continue(())
         });
         let report = run.map_err(|source| ShardError::Model { part: shard.part.part.clone(), source })?;
-        match unanswered {
+        match store_error {
             Some(error) => Err(error.into()),
             None if stop.is_stopped() => Err(ShardError::Stopped { part: shard.part.part.clone() }),
             None => Ok(report.windows),
@@ -227,21 +228,21 @@ impl ShardScorer {
     }
 }
 
-/// Writes the part of a shard that nobody could score: what older parts hold is taken over, every other picture is a row
-/// with this code and message.
+/// Writes the part of a shard that no worker could score: rows of older parts are reused, every other picture becomes a row
+/// with this error code and message.
 ///
 /// # Errors
-/// Where the store fails.
+/// Fails if the store fails.
 pub async fn write_failed(store: &Store, shard: &Shard, code: &str, message: &str) -> Result<ShardOutcome, StoreError> {
     let started = Instant::now();
-    // Somebody may have scored it after all.
+    // An earlier attempt may have written the part after it was given up.
     if !shard.retry_failed
         && let Found::Whole(counts) = parts::find(store, &shard.key(), shard.pictures.len() as u64).await?
     {
         let (key, wall, rows) = (shard.key(), started.elapsed(), counts.rows);
         return Ok(ShardOutcome { key, rows, failed: counts.failed, reused: rows, windows: 0, wall });
     }
-    let mut known = rows_known(store, shard).await?;
+    let mut known = reusable_rows(store, shard).await?;
     let reused = known.len() as u64;
     let failed = |picture: &ShardPicture| ScoreRow {
         scene: picture.scene.clone(),
@@ -271,11 +272,11 @@ pub async fn write_failed(store: &Store, shard: &Shard, code: &str, message: &st
     })
 }
 
-/// The shard's rows that older parts hold: of the same picture in the same version. Labels and addresses are the shard's.
-/// A part that cannot be read is none: its rows are scored again.
-/// One that a store did not answer about is waited for: its rows may be there.
-async fn rows_known(store: &Store, shard: &Shard) -> Result<HashMap<String, ScoreRow>, StoreError> {
-    let wanted: HashMap<&str, &ShardPicture> =
+/// Returns the shard's rows that older parts hold, of the same picture in the same version. Labels and addresses are the
+/// shard's. A part that cannot be read is skipped, and its rows are scored again; if the store does not answer, the call
+/// fails, since the rows may be there.
+async fn reusable_rows(store: &Store, shard: &Shard) -> Result<HashMap<String, ScoreRow>, StoreError> {
+    let pictures: HashMap<&str, &ShardPicture> =
         shard.pictures.iter().map(|picture| (picture.image.as_str(), picture)).collect();
     let mut known = HashMap::new();
     for key in &shard.reuse {
@@ -288,37 +289,38 @@ async fn rows_known(store: &Store, shard: &Shard) -> Result<HashMap<String, Scor
             }
         };
         for row in rows {
-            let Some(picture) = wanted.get(row.image.as_str()).filter(|picture| picture.version == row.version) else {
+            let Some(picture) = pictures.get(row.image.as_str()).filter(|picture| picture.version == row.version)
+            else {
                 continue;
             };
-            if stands(&row, picture, shard) {
-                known.insert(row.image.clone(), renamed(row, picture));
+            if is_reusable(&row, picture, shard) {
+                known.insert(row.image.clone(), with_labels_of(row, picture));
             }
         }
     }
     Ok(known)
 }
 
-/// Whether scoring the picture again would give this row: it was made with limits that may have been others.
-fn stands(row: &ScoreRow, picture: &ShardPicture, shard: &Shard) -> bool {
+/// Returns whether scoring the picture again would give this row, which may have been made with other limits.
+fn is_reusable(row: &ScoreRow, picture: &ShardPicture, shard: &Shard) -> bool {
     match &row.score {
         Err(failure) => !shard.retry_failed && failure.code != ErrorCode::TooLarge.as_str(),
         Ok(_) => {
             let side = |pixels: Option<i32>| pixels.and_then(|pixels| u64::try_from(pixels).ok()).unwrap_or(0);
-            let limits = Limits::of(shard.limits, 0);
+            let limits = Limits::new(shard.limits, 0);
             let is_taken = limits.check_size(side(row.width), side(row.height)).is_ok();
             is_taken && limits.check_bytes(picture.bytes).is_ok()
         }
     }
 }
 
-/// What was measured, with all else as the plan has it.
-fn renamed(measured: ScoreRow, picture: &ShardPicture) -> ScoreRow {
+/// Returns a measured row with the plan's labels and addresses.
+fn with_labels_of(measured: ScoreRow, picture: &ShardPicture) -> ScoreRow {
     let ShardPicture { scene, scene_group, image, uri, version, mos, raters, bytes: _ } = picture.clone();
     ScoreRow { scene, scene_group, image, uri, version, mos, raters, ..measured }
 }
 
-fn row(picture: &ShardPicture, digest: Option<String>, outcome: Outcome) -> ScoreRow {
+fn row(picture: &ShardPicture, digest: Option<String>, outcome: PictureOutcome) -> ScoreRow {
     let side = |pixels: u32| i32::try_from(pixels).ok();
     ScoreRow {
         scene: picture.scene.clone(),

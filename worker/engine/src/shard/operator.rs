@@ -1,5 +1,5 @@
-//! Scoring as a step of a DataFusion plan. Its input is one row, a shard or an order of one as text; its output is one row, what became of
-//! it. A source in memory with the step above it is sliced by any scheduler as it should be; a source of our own is not.
+//! Shard scoring as a step of a DataFusion plan. Its input is one row, a shard or a shard task as text; its output is one row,
+//! the shard's outcome. Every scheduler can slice a source in memory with this step above it, unlike a source of our own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,55 +23,55 @@ use dqa_pipelines::plan::Shard;
 use futures::TryStreamExt;
 use tokio::runtime::Handle;
 
-use super::{ShardOutcome, ShardScorer, Stop};
+use super::{ShardOutcome, ShardScorer, StopFlag};
 
-/// What the step hands its rows to; it is an extension of the session.
+/// The session extension that scores the step's rows.
 #[derive(Clone)]
-pub struct Scoring(Arc<dyn Scores>);
+pub struct RowScorerExtension(Arc<dyn RowScorer>);
 
-/// Who scores a row.
+/// Scores a row of the step's input.
 #[async_trait]
-pub trait Scores: Send + Sync {
-    /// Scores what the row says.
+pub trait RowScorer: Send + Sync {
+    /// Scores the shard that the row contains.
     ///
     /// # Errors
-    /// Where it could not be scored; a picture's failure is none.
-    async fn score(&self, row: &str) -> Result<ShardOutcome, Cause>;
+    /// Fails if the shard cannot be scored; a picture's failure is not an error.
+    async fn score(&self, row: &str) -> Result<ShardOutcome, BoxError>;
 }
 
-/// What went wrong, whatever it was.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+/// An error of any type.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-impl Scoring {
-    /// By this one.
-    pub fn by(scores: Arc<dyn Scores>) -> Scoring {
-        Scoring(scores)
+impl RowScorerExtension {
+    /// Creates the extension of a scorer.
+    pub fn new(scorer: Arc<dyn RowScorer>) -> RowScorerExtension {
+        RowScorerExtension(scorer)
     }
 }
 
 /// Rows are shards as text, scored one after the other.
 #[async_trait]
-impl Scores for ShardScorer {
-    async fn score(&self, row: &str) -> Result<ShardOutcome, Cause> {
+impl RowScorer for ShardScorer {
+    async fn score(&self, row: &str) -> Result<ShardOutcome, BoxError> {
         let shard = Shard::from_text(row)?;
         let (scorer, runtime) = (self.clone(), Handle::current());
         // The device has a thread of its own for as long as the shard takes.
-        Ok(tokio::task::spawn_blocking(move || ShardScorer::score(&scorer, &shard, &runtime, &Stop::default()))
+        Ok(tokio::task::spawn_blocking(move || ShardScorer::score(&scorer, &shard, &runtime, &StopFlag::default()))
             .await??)
     }
 }
 
-/// Scores the rows of its input with the session's [`Scoring`].
+/// Scores the rows of its input with the session's [`RowScorerExtension`].
 #[derive(Clone, Debug)]
 pub struct ScoreExec {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
-/// The plan of one row: a shard, or an order of one, as text.
+/// Returns the plan of one row: a shard or a shard task as text.
 ///
 /// # Errors
-/// None that a shard can cause: DataFusion's own.
+/// Fails only by DataFusion's own errors; no shard causes one.
 pub fn plan(row: String) -> Result<Arc<dyn ExecutionPlan>> {
     let column: ArrayRef = Arc::new(StringArray::from(vec![row]));
     let row = RecordBatch::try_new(spec_schema(), vec![column])?;
@@ -79,15 +79,15 @@ pub fn plan(row: String) -> Result<Arc<dyn ExecutionPlan>> {
     Ok(Arc::new(ScoreExec::new(source)))
 }
 
-/// What a plan's result says became of its shards.
+/// Reads the outcomes of shards from a plan's result.
 ///
 /// # Errors
-/// Where it is no result of [`ScoreExec`].
+/// Fails if the batches are not a result of [`ScoreExec`].
 pub fn outcomes(batches: &[RecordBatch]) -> Result<Vec<ShardOutcome>> {
     let mut outcomes = Vec::new();
     for batch in batches {
         if batch.schema().fields() != outcome_schema().fields() {
-            return Err(DataFusionError::Internal("a plan that scores has another result".to_owned()));
+            return Err(DataFusionError::Internal("the result of a scoring plan has an unexpected schema".to_owned()));
         }
         let count = |column: usize, row| batch.column(column).as_primitive::<UInt64Type>().value(row);
         outcomes.extend((0..batch.num_rows()).map(|row| ShardOutcome {
@@ -132,7 +132,7 @@ fn to_batch(outcome: &ShardOutcome) -> Result<RecordBatch> {
 }
 
 impl ScoreExec {
-    /// Above a plan whose rows are shards as text.
+    /// Creates the step above a plan whose rows are shards as text.
     pub fn new(input: Arc<dyn ExecutionPlan>) -> ScoreExec {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(outcome_schema()),
@@ -143,10 +143,10 @@ impl ScoreExec {
         ScoreExec { input, properties: Arc::new(properties) }
     }
 
-    fn over(mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_input(mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
             (Some(input), true) => Ok(Arc::new(ScoreExec::new(input))),
-            _ => Err(DataFusionError::Internal("ScoreExec has one input".to_owned())),
+            _ => Err(DataFusionError::Internal("ScoreExec takes one input".to_owned())),
         }
     }
 }
@@ -170,7 +170,7 @@ impl ExecutionPlan for ScoreExec {
         vec![&self.input]
     }
 
-    /// A shard is not to be spread over partitions.
+    /// A shard must not be split over partitions.
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
         vec![false]
     }
@@ -187,25 +187,25 @@ impl ExecutionPlan for ScoreExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        ScoreExec::over(children)
+        ScoreExec::with_input(children)
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        ScoreExec::over(children)
+        ScoreExec::with_input(children)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let scorer = context
             .session_config()
-            .get_extension::<Scoring>()
-            .ok_or_else(|| DataFusionError::Configuration("this session has no model to score with".to_owned()))?;
+            .get_extension::<RowScorerExtension>()
+            .ok_or_else(|| DataFusionError::Configuration("the session has no RowScorerExtension".to_owned()))?;
         let shards = self.input.execute(partition, context)?;
         let batches = shards.and_then(move |batch| score(scorer.clone(), batch));
         Ok(Box::pin(RecordBatchStreamAdapter::new(outcome_schema(), batches)))
     }
 }
 
-async fn score(scorer: Arc<Scoring>, batch: RecordBatch) -> Result<RecordBatch> {
+async fn score(scorer: Arc<RowScorerExtension>, batch: RecordBatch) -> Result<RecordBatch> {
     let mut outcomes = Vec::new();
     for row in batch.column(0).as_string::<i32>().iter().flatten() {
         outcomes.push(to_batch(&scorer.0.score(row).await.map_err(DataFusionError::External)?)?);

@@ -1,8 +1,8 @@
-//! How much there is to see in a window: the standard deviation of its luma.
+//! The contrast of a window: the standard deviation of its luma.
 
 use dqa_model::{Rgb8, ViewMode, Views};
 
-/// In each window of a picture.
+/// Returns the standard deviation of luma in each window of a picture.
 pub(super) fn deviations(picture: &Rgb8, views: &Views) -> Vec<f64> {
     let (width, height) = (picture.width(), picture.height());
     let size = if views.sees == ViewMode::Global { (width, height) } else { (views.window, views.window) };

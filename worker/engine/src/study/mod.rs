@@ -1,8 +1,8 @@
-//! Tests that a study asks for: a trained model, or one that has learned nothing, on some pictures, with its cost. What to
-//! test is decided elsewhere.
+//! The evaluations of a study: a trained or untrained model scores some pictures, and the time is measured. What to evaluate
+//! is decided elsewhere.
 
+mod evaluation;
 mod luma;
-mod score;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,72 +18,72 @@ use tokio::runtime::Handle;
 
 use crate::decode::PictureError;
 use crate::train::{BaseModel, TrainingResources};
-use score::Test;
+use evaluation::EvaluationRun;
 
-/// A model that is tested.
+/// A model to evaluate.
 pub struct Evaluator {
     weights: ClipWeights,
     prompts: PromptMode,
 }
 
-/// Why there is no test.
+/// Why an evaluation fails.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
-    /// The store failed.
+    /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What a trial learned cannot be kept here to be read.
+    /// A trial's files cannot be copied to this machine.
     #[error("cannot write to the folder of temporary files")]
     Temporary(#[from] std::io::Error),
-    /// A trial's weights are none.
+    /// A trial's weights are invalid.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// A trial's prompts are none.
+    /// A trial's prompts are invalid.
     #[error(transparent)]
     Prompts(#[from] PromptsError),
-    /// The test's views are none.
-    #[error("the views `{views}` mean nothing")]
+    /// The evaluation's views are invalid.
+    #[error("the views `{views}` are invalid")]
     Views {
-        /// As asked for.
+        /// The views as given.
         views: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: ViewsError,
     },
     /// The model cannot be built, or fails.
     #[error("the model failed")]
     Model(#[from] ModelError),
-    /// A picture has no score: the test would be of others than it says.
+    /// A picture has no score, so the evaluation would cover other pictures than it names.
     #[error("{image} has no score in the test with {views}")]
     Picture {
-        /// Which.
+        /// The picture.
         image: String,
-        /// How it was looked at.
+        /// The evaluation's views.
         views: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<PictureError>,
     },
 }
 
 impl Evaluator {
-    /// The model as it is before it learns, with the plain sentences.
+    /// Creates the evaluator of an untrained model with handcrafted prompts.
     pub fn handcrafted(base: &BaseModel) -> Evaluator {
         Evaluator { weights: base.weights().clone(), prompts: PromptMode::Handcrafted }
     }
 
-    /// What a complete trial that began with `start` has learned.
+    /// Loads what a complete trial that began with `base` has learned.
     ///
     /// # Errors
-    /// Where the store lacks it.
+    /// Fails if the store lacks a file of the trial, or the file is invalid.
     pub async fn of_trial(record: &TrialRecord, base: &BaseModel, store: &Store) -> Result<Evaluator, EvaluateError> {
-        // Weights and prompts are read from files, whatever kind of store they lie in.
+        // Weights and prompts are read from local files, whatever kind of store has them.
         let folder = tempfile::tempdir()?;
         let weights = if record.setup.tune.changes_weights() {
             for file in ["config.json", "model.safetensors"] {
                 copy(store, &trial_key(&record.name, file), &folder.path().join(file)).await?;
             }
-            // Mapped: the files go when the model does.
+            // The files are memory-mapped: they are freed with the model.
             ClipWeights::open(folder.path())?
         } else {
             base.weights().clone()
@@ -99,11 +99,11 @@ impl Evaluator {
         Ok(Evaluator { weights, prompts })
     }
 
-    /// Makes a test and writes it to the store. Blocks: it belongs on a thread of its own; `runtime` does its reading and
-    /// writing. `each` is told how many pictures are done.
+    /// Evaluates the model and writes the rows to the store. Blocks: call it on a thread of its own; `runtime` does the reading
+    /// and writing. Calls `each` with the number of pictures that are done.
     ///
     /// # Errors
-    /// Every [`EvaluateError`]; nothing is written then.
+    /// Fails with any [`EvaluateError`]; nothing is written then.
     pub fn evaluate(
         &self,
         evaluation: &Evaluation,
@@ -111,16 +111,16 @@ impl Evaluator {
         resources: &TrainingResources,
         each: &mut dyn FnMut(usize),
     ) -> Result<(), EvaluateError> {
-        let wrong = |source| EvaluateError::Views { views: evaluation.views.clone(), source };
-        let views = evaluation.views.parse().map_err(wrong)?;
+        let invalid = |source| EvaluateError::Views { views: evaluation.views.clone(), source };
+        let views = evaluation.views.parse().map_err(invalid)?;
         let (device, arithmetic) = (resources.device.clone(), Arithmetic::F32);
         let options = Options { views, arithmetic, device, ..Options::default() };
         let scorer = Arc::new(Scorer::new(&self.weights, &self.prompts, &options)?);
         let fingerprint = scorer.fingerprint().to_string();
         let name = evaluation.name();
         let key = evaluation_key(&name);
-        let test = Test { judge: self, evaluation, name, runtime, resources };
-        let rows = if evaluation.looks { test.look(&options, each)? } else { test.score(&scorer, each)? };
+        let run = EvaluationRun { evaluator: self, evaluation, name, runtime, resources };
+        let rows = if evaluation.looks { run.score_with_attention(&options, each)? } else { run.score(&scorer, each)? };
         let facts = [("dqa.device", resources.device_name.clone()), ("dqa.fingerprint", fingerprint)];
         let file = parquet_file::write(&evaluations::SCHEMA, &[evaluations::to_batch(&rows)], &facts);
         let file = file.expect("memory takes what is made to the schema");

@@ -1,4 +1,4 @@
-//! What a training begins with: CLIP's weights, found or new, and prompts, given or new.
+//! The model that a training begins with: CLIP's weights, pretrained or random, and prompts, given or new.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use dqa_pipelines::train::{Init, ModelRef, PromptsRef, Setup};
 use dqa_pipelines::trained_on::TrainedOn;
 
 use crate::console::note;
-use crate::models::{self, OpenError, Training};
+use crate::models::{self, OpenError, RecordedTraining};
 
-/// What stands before the path of a configuration whose weights are to be new.
-const NEW: &str = "new:";
+/// Prefix of the path of a configuration whose weights are drawn at random.
+const RANDOM_SCHEME: &str = "new:";
 
-/// A model before it learns. Cheap to clone.
+/// A model before training. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct BaseModel {
     weights: ClipWeights,
@@ -23,28 +23,28 @@ pub struct BaseModel {
     trained_on: TrainedOn,
 }
 
-/// Why there is nothing to begin with.
+/// Why a model to begin with cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BaseModelError {
-    /// The model, or prompts to begin with, cannot be opened.
+    /// The model or the prompts cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The configuration of a new model cannot be read.
+    /// The configuration of a random model cannot be read.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The model takes no such prompts.
+    /// The prompts do not fit the model.
     #[error(transparent)]
     Prompts(#[from] PromptsError),
 }
 
 impl BaseModel {
-    /// `model`: as [`models::weights`] takes it, or `new:CONFIG.json`, whose weights are drawn by `seed`. `prompts`: as
-    /// [`models::prompts`] takes it, to begin with; None: new ones.
+    /// Opens a model: a name as [`models::weights`] takes it, or `new:CONFIG.json`, whose weights are drawn by `seed`.
+    /// `prompts` is a file as [`models::prompts`] takes it; without it the prompts are new.
     ///
     /// # Errors
-    /// Every [`BaseModelError`].
+    /// Fails with any [`BaseModelError`].
     pub fn open(model: &str, prompts: Option<&Path>, seed: u64, offline: bool) -> Result<BaseModel, BaseModelError> {
-        let weights = match model.strip_prefix(NEW) {
+        let weights = match model.strip_prefix(RANDOM_SCHEME) {
             Some(config) => ClipWeights::initial(ClipConfig::read(&PathBuf::from(config))?, seed),
             None => models::weights(model, offline)?,
         };
@@ -56,8 +56,10 @@ impl BaseModel {
                 Some(PromptsRef { name: file.display().to_string(), digest: prompts.digest()?.to_string() })
             }
         };
-        let of_prompts = prompts.as_ref().map_or(Training::NotRecorded, |(file, _)| Training::of_prompts(file));
-        let (trained_on, unreadable) = Training::of_weights(model, weights.files()).and(of_prompts).known();
+        let prompts_training =
+            prompts.as_ref().map_or(RecordedTraining::NotRecorded, |(file, _)| RecordedTraining::of_prompts(file));
+        let (trained_on, unreadable) =
+            RecordedTraining::of_weights(model, weights.files()).and(prompts_training).known();
         if let Some(unreadable) = unreadable {
             note(format_args!("warning: {unreadable}"));
         }
@@ -65,22 +67,22 @@ impl BaseModel {
         Ok(BaseModel { weights, prompts: prompts.map(|(_, prompts)| prompts), model, trained_on })
     }
 
-    /// What it is, for a trial.
+    /// Returns the model's name and digests, for a trial.
     pub fn model(&self) -> &ModelRef {
         &self.model
     }
 
-    /// What it has learned from before.
+    /// Returns the scenes that the model has already learned from.
     pub fn trained_on(&self) -> &TrainedOn {
         &self.trained_on
     }
 
-    /// CLIP's weights.
+    /// Returns CLIP's weights.
     pub fn weights(&self) -> &ClipWeights {
         &self.weights
     }
 
-    /// The setup with what given prompts decide: their shape and words.
+    /// Returns the setup with the shape and words of given prompts, which override its own.
     pub fn resolve(&self, setup: &Setup) -> Setup {
         let Some(prompts) = &self.prompts else { return setup.clone() };
         let (shape, words) = (prompts.shape(), prompts.words());
@@ -96,10 +98,10 @@ impl BaseModel {
         }
     }
 
-    /// The prompts that a setup begins with.
+    /// Returns the prompts that a setup begins with.
     ///
     /// # Errors
-    /// Where the model takes no such prompts.
+    /// Fails if the prompts do not fit the model.
     pub fn prompts(&self, setup: &Setup) -> Result<PromptMode, BaseModelError> {
         if let Some(prompts) = &self.prompts {
             return Ok(PromptMode::Learned(prompts.clone()));

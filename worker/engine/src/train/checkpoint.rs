@@ -1,5 +1,5 @@
-//! How far a training is, as one object: the trainer's state after an epoch, the epochs so far, and the best state where the
-//! epoch is selected. Written with one atomic put, so a training that was killed goes on from the last whole epoch.
+//! A training's checkpoint as one object: the trainer's state after an epoch, the epochs so far, and the best state if the
+//! setup selects an epoch. It is written with one atomic put, so a training that was killed resumes from its last whole epoch.
 
 use std::collections::HashMap;
 
@@ -10,32 +10,32 @@ use safetensors::tensor::TensorView;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-/// Its file in a trial's folder.
+/// The checkpoint's file in a trial's folder.
 pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
 
 const FACTS: &str = "dqa.checkpoint";
 
-/// What the best state's tensors and facts begin with; those of the last epoch have their plain names.
+/// Prefix of the names of the best state's tensors and facts; those of the last epoch have no prefix.
 const BEST: &str = "best.";
 
-/// The epochs that were trained, and the best of them where one is selected.
+/// The epochs so far, and the best of them if the setup selects one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct History {
     pub(super) epochs: Vec<EpochRow>,
     pub(super) best: Option<Best>,
 }
 
-/// The state that is kept if no epoch is better.
+/// The best state so far.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Best {
     pub(super) epoch: u32,
-    /// None: not defined.
+    /// None if the SRCC is undefined.
     pub(super) srcc: Option<f64>,
-    /// `Trainer::save`.
+    /// The result of `Trainer::save`.
     pub(super) state: Vec<u8>,
 }
 
-/// As TOML, which keeps a number's last digit: `serde_json` reads it to within one.
+/// The checkpoint's metadata, as TOML, which keeps a number's last digit: `serde_json` may change it by one.
 #[derive(Serialize, Deserialize)]
 struct Facts {
     trial: String,
@@ -50,7 +50,7 @@ struct BestFacts {
 }
 
 impl History {
-    /// Whether an epoch with this SRCC is to be kept: of equal ones the first.
+    /// Returns whether an epoch with this SRCC becomes the best. Of equal epochs the first is the best.
     pub(super) fn is_better(&self, srcc: Option<f64>) -> bool {
         match (self.best.as_ref().map(|best| best.srcc), srcc) {
             (None, _) | (Some(None), Some(_)) => true,
@@ -59,7 +59,7 @@ impl History {
         }
     }
 
-    /// With the trainer's state after the last epoch.
+    /// Returns the checkpoint's bytes, with the trainer's state after the last epoch.
     pub(super) fn to_bytes(&self, trial: &str, state: &[u8]) -> Bytes {
         let best = self.best.as_ref().map(|best| BestFacts { epoch: best.epoch, srcc: best.srcc });
         let facts = Facts { trial: trial.to_owned(), epochs: self.epochs.clone(), best };
@@ -75,16 +75,16 @@ impl History {
         all.to_bytes().into()
     }
 
-    /// The history and the trainer's state of a checkpoint of this trial.
+    /// Reads the history and the trainer's state from a checkpoint of this trial.
     ///
     /// # Errors
-    /// Where it is none, or of another trial: why.
+    /// Fails if the bytes are not a checkpoint, or belong to another trial; the text says why.
     pub(super) fn parse(bytes: &[u8], trial: &str) -> Result<(History, Vec<u8>), String> {
         let mut file = File::parse(bytes).map_err(|error| causes(&error).to_string())?;
-        let facts = file.facts.remove(FACTS).ok_or("it has no facts of dqa")?;
+        let facts = file.facts.remove(FACTS).ok_or("it has no metadata of dqa")?;
         let facts: Facts = toml::from_str(&facts).map_err(|error| causes(&error).to_string())?;
         if facts.trial != trial {
-            return Err(format!("it is of trial `{}`", facts.trial));
+            return Err(format!("it belongs to trial `{}`", facts.trial));
         }
         let best = facts.best.map(|BestFacts { epoch, srcc }| {
             let state = file.clone().renamed(|name| name.strip_prefix(BEST).map(str::to_owned)).to_bytes();
@@ -95,7 +95,7 @@ impl History {
     }
 }
 
-/// Tensors and facts of a safetensors file.
+/// Tensors and metadata of a safetensors file.
 #[derive(Clone)]
 struct File<'a> {
     tensors: Vec<(String, TensorView<'a>)>,
@@ -109,7 +109,7 @@ impl<'a> File<'a> {
         Ok(File { tensors: tensors.tensors(), facts: metadata.metadata().clone().unwrap_or_default() })
     }
 
-    /// Under other names; what gets none is left out.
+    /// Renames tensors and facts, and drops those for which `name` returns None.
     fn renamed(self, name: impl Fn(&str) -> Option<String>) -> File<'a> {
         File {
             tensors: self.tensors.into_iter().filter_map(|(old, tensor)| Some((name(&old)?, tensor))).collect(),
@@ -131,7 +131,7 @@ mod tests {
 
     use super::*;
 
-    /// As a trainer has it.
+    /// Returns a state in the form that a trainer saves.
     fn state(step: u8) -> Vec<u8> {
         let bytes = [step; 4];
         let tensor = || TensorView::new(Dtype::F32, vec![1], &bytes).unwrap();

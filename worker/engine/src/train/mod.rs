@@ -1,13 +1,14 @@
-//! Trains: a trial's pictures in; prompts (or a model), how it went and what it says of the test out, in the store.
+//! Training: reads a trial's pictures and writes prompts (or a model), its epochs and its predictions to the store.
 //!
-//! [`BaseModel`] is what it begins with, [`Runner`] runs trials one after the other. An epoch is determined by its number and the
-//! state before it, so what was killed goes on from its last checkpoint to the same weights. What to train is decided
-//! elsewhere.
+//! A training begins with a [`BaseModel`]; [`TrialRunner`] runs trials one after the other. An epoch is determined by its
+//! number and the state before it, so a training that was killed resumes from its last checkpoint and ends with the same
+//! weights. What to train is decided elsewhere.
 
 mod base_model;
 mod checkpoint;
 mod outcome;
 mod pictures;
+mod predictor;
 mod training;
 
 use candle_core::Device;
@@ -19,183 +20,193 @@ use dqa_pipelines::train::{RecordError, Setup, Trial, TrialRecord};
 use tokio::runtime::Handle;
 
 use crate::decode::PictureError;
-use crate::inference::Settings;
+use crate::inference::InferenceSettings;
 pub use base_model::{BaseModel, BaseModelError};
 use pictures::Pictures;
 use training::Training;
 
-/// What a training may take of the resources.
+/// The share of the machine that a training may use.
 #[derive(Clone, Debug)]
 pub struct TrainingResources {
-    /// Where the model learns and is tested.
+    /// The device that the model is trained and tested on.
     pub device: Device,
-    /// The device, for the record.
+    /// The device's name in records.
     pub device_name: String,
-    /// For tests, and what pictures may be.
-    pub settings: Settings,
-    /// For decoded pictures that are kept from one epoch to the next.
+    /// InferenceSettings of inference in tests, and the limits of pictures.
+    pub settings: InferenceSettings,
+    /// Bytes of decoded pictures that are kept from one epoch to the next.
     pub kept_bytes_max: u64,
 }
 
-/// What happens in a training, for whoever watches.
+/// An event of a training, for progress displays.
 #[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
-    /// Pictures are decoded once, to know that all can be.
+pub enum TrainingEvent<'a> {
+    /// Pictures are decoded once, to find out that all can be.
     Checking {
-        /// Still to be looked at.
+        /// Pictures that are still to be decoded.
         left: usize,
     },
-    /// It begins, or goes on after so many epochs.
+    /// The training starts or resumes.
     Begun {
-        /// Numbers that learn.
+        /// Number of scalars that are trained.
         learnable: u64,
-        /// Epochs that an earlier run has made.
+        /// Epochs that an earlier process made.
         epochs_done: u32,
     },
     /// A step was made.
     Step {
-        /// Of which epoch.
+        /// The step's epoch, from 1.
         epoch: u32,
-        /// From 1.
+        /// Number of the step in its epoch, from 1.
         step: u64,
-        /// Of so many.
+        /// Steps of an epoch.
         steps: u64,
-        /// Mean squared error of its batch.
+        /// Mean squared error of the step's batch.
         loss: f64,
     },
-    /// So many held-out pictures were scored.
+    /// Some held-out pictures were scored.
     Testing {
-        /// Done.
+        /// Pictures that were scored.
         done: u64,
-        /// Of so many.
+        /// All held-out pictures.
         pictures: u64,
     },
     /// An epoch is over and its checkpoint is written.
     Epoch(&'a EpochRow),
 }
 
-/// Why a training stops.
+/// Why a training fails.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The store failed.
+    /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The trial's record cannot be had.
+    /// The trial's record cannot be read or written.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// There is nothing to begin with.
+    /// The model to begin with cannot be opened.
     #[error(transparent)]
     BaseModel(#[from] BaseModelError),
-    /// It was planned from another model.
+    /// The trial was planned with another model.
     #[error("trial `{trial}` begins with model {wanted}, and this is {loaded}")]
     OtherModel {
-        /// Which trial.
+        /// The trial's name.
         trial: String,
-        /// The model's digest as planned.
+        /// The digest of the planned model.
         wanted: String,
-        /// As it is here.
+        /// The digest of the model that was loaded.
         loaded: String,
     },
-    /// The setup's views are none.
-    #[error("the setup's `views` mean nothing")]
+    /// The setup's views are invalid.
+    #[error("the setup's `views` are invalid")]
     Views(#[from] ViewsError),
-    /// What lies under the checkpoint's name.
-    #[error("the checkpoint {key} cannot be gone on from: {why}")]
+    /// The checkpoint is damaged, or belongs to something else.
+    #[error("cannot resume from the checkpoint {key}: {why}")]
     Checkpoint {
         /// The object in the store.
         key: String,
-        /// What is wrong with it.
+        /// Why it is unusable.
         why: String,
     },
-    /// Pictures that cannot be had.
+    /// Pictures cannot be read or decoded.
     #[error("{count} of {pictures} pictures of the trial cannot be read; the first is {image}")]
     Unreadable {
-        /// How many.
+        /// Number of unreadable pictures.
         count: usize,
-        /// Of how many.
+        /// Number of the trial's pictures.
         pictures: usize,
-        /// The first.
+        /// The first unreadable picture.
         image: String,
-        /// What is wrong with it.
+        /// Why the first one is unreadable.
         #[source]
         source: Box<PictureError>,
     },
-    /// What was learned gives no score.
-    #[error("the training left the numbers: after epoch {epoch} the score of {image} is none; {}", kept(*epoch))]
+    /// The learned state gives a picture no finite score.
+    #[error("the training diverged: after epoch {epoch} the score of {image} is not finite; {}", kept_state(*epoch))]
     NoScore {
-        /// Which epoch.
+        /// The last epoch, from 1.
         epoch: u32,
-        /// Whose score.
+        /// The picture.
         image: String,
     },
     /// The model cannot be built, or fails in a test.
     #[error("the model failed")]
     Model(#[from] ModelError),
-    /// The model cannot learn.
+    /// The trainer fails.
     #[error("the model cannot learn")]
     Tune(#[source] TuneError),
-    /// The loss or a gradient is no number.
-    #[error("the training left the numbers in epoch {epoch}, step {step} of {steps}; {}", kept(*epoch))]
+    /// The loss or a gradient is not finite.
+    #[error("the training diverged in epoch {epoch}, step {step} of {steps}; {}", kept_state(*epoch))]
     Diverged {
-        /// Which epoch.
+        /// The epoch, from 1.
         epoch: u32,
-        /// Which step of the epoch, from 1.
+        /// The step in its epoch, from 1.
         step: u64,
         /// Steps of an epoch.
         steps: u64,
-        /// What is not finite.
+        /// The value that is not finite.
         #[source]
         source: TuneError,
     },
 }
 
-fn kept(epoch: u32) -> String {
+impl TrainError {
+    fn unreadable(trial: &Trial, image: &str, source: PictureError) -> TrainError {
+        let pictures = trial.pictures().count();
+        TrainError::Unreadable { count: 1, pictures, image: image.to_owned(), source: Box::new(source) }
+    }
+}
+
+/// Says which state is left when a training fails in `epoch`.
+fn kept_state(epoch: u32) -> String {
     match epoch {
         1 => "no epoch was finished".to_owned(),
         _ => format!("the checkpoint of epoch {} is kept", epoch - 1),
     }
 }
 
-/// Trains trials that begin with one model.
-pub struct Runner {
+/// Runs trials that begin with one model.
+pub struct TrialRunner {
     base: BaseModel,
     resources: TrainingResources,
     pictures: Pictures,
 }
 
-impl Runner {
-    /// With the model that all trials begin with.
-    pub fn new(base: BaseModel, resources: TrainingResources) -> Runner {
-        let Settings { decode_threads, limits, .. } = &resources.settings;
+impl TrialRunner {
+    /// Creates a runner of trials that begin with `base`.
+    pub fn new(base: BaseModel, resources: TrainingResources) -> TrialRunner {
+        let InferenceSettings { decode_threads, limits, .. } = &resources.settings;
         let pictures = Pictures::new(*decode_threads, limits.clone(), resources.kept_bytes_max);
-        Runner { base, resources, pictures }
+        TrialRunner { base, resources, pictures }
     }
 
-    /// What the trials begin with.
+    /// Returns the model that the trials begin with.
     pub fn base(&self) -> &BaseModel {
         &self.base
     }
 
-    /// Begins with another model, and keeps the pictures.
-    pub fn restart(&mut self, base: BaseModel) {
+    /// Replaces the model that the trials begin with. Decoded pictures are kept.
+    pub fn set_base(&mut self, base: BaseModel) {
         self.base = base;
     }
 
-    /// Trains and tests a trial and writes all of it to the store; one that is complete there is done. Blocks: it belongs
-    /// on a thread of its own; `runtime` does its reading and writing.
+    /// Trains and tests a trial and writes its results to the store; returns the record of a trial that is complete there.
+    /// Blocks: call it on a thread of its own; `runtime` does the reading and writing.
     ///
     /// # Errors
-    /// Every [`TrainError`]. The store then has the last whole epoch, from which the same call goes on.
+    /// Fails with any [`TrainError`]. The store then has the checkpoint of the last whole epoch, from which the same call
+    /// resumes.
     pub fn run(
         &self,
         trial: &Trial,
         store: &Store,
         runtime: &Handle,
-        each: &mut dyn FnMut(Event<'_>),
+        each: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<TrialRecord, TrainError> {
         let name = trial.name();
         if let Some(record) = runtime.block_on(TrialRecord::find(store, &name))?.filter(TrialRecord::is_complete) {
-            // Where it was killed between the two: a checkpoint is three times what learns.
+            // A process that was killed between the record and this leaves the checkpoint, which is three times as large as
+            // the learned tensors.
             runtime.block_on(store.delete(&trial.key(checkpoint::CHECKPOINT)))?;
             return Ok(record);
         }
@@ -203,22 +214,24 @@ impl Runner {
             let (wanted, loaded) = (trial.model.digest.clone(), self.base.model().digest.clone());
             return Err(TrainError::OtherModel { trial: name, wanted, loaded });
         }
-        Training::begin(self, trial, (store, runtime), each)?.run(each)
+        let mut training = Training::begin(self, trial, (store, runtime), each)?;
+        training.run(each)?;
+        outcome::write(training, each)
     }
 
-    /// How many numbers learn by this setup.
+    /// Returns the number of scalars that a setup trains.
     ///
     /// # Errors
-    /// Where the model does not take it.
+    /// Fails if the setup does not fit the model.
     pub fn learnable(&self, setup: &Setup) -> Result<u64, TrainError> {
         Ok(training::trainer(self, setup, setup.views.parse()?)?.learnable() as u64)
     }
 
-    /// The pictures of a trial that cannot be decoded, or have no room for a window, with why. What was looked at is not
-    /// looked at again. Blocks.
+    /// Returns the pictures of a trial that cannot be decoded or are smaller than a window, each with its error. A picture
+    /// that was decoded before is not decoded again. Blocks.
     ///
     /// # Errors
-    /// Where the setup's views mean nothing.
+    /// Fails if the setup's views are invalid.
     pub fn unreadable<'a>(
         &self,
         trial: &'a Trial,

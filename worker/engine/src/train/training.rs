@@ -1,5 +1,6 @@
-//! One training on its way: epochs of steps, each epoch tested and its state written; then the kept state and its outcome.
+//! A training in progress: epochs of steps, each epoch tested and its checkpoint written.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -14,13 +15,14 @@ use tokio::runtime::Handle;
 use tracing::info;
 
 use super::checkpoint::{Best, CHECKPOINT, History};
-use super::outcome::{self, Prediction};
-use super::pictures::Loaded;
-use super::{Event, Runner, TrainError};
+use super::pictures::DecodedPicture;
+use super::predictor::{Prediction, Predictor, measures};
+use super::{TrainError, TrainingEvent, TrainingResources, TrialRunner};
 use crate::decode::PictureError;
+use crate::provenance::{command_line, host};
 
 pub(super) struct Training<'a> {
-    pub(super) runner: &'a Runner,
+    pub(super) runner: &'a TrialRunner,
     pub(super) trial: &'a Trial,
     pub(super) store: &'a Store,
     pub(super) runtime: &'a Handle,
@@ -28,17 +30,17 @@ pub(super) struct Training<'a> {
     pub(super) trainer: Trainer,
     pub(super) record: TrialRecord,
     pub(super) history: History,
-    /// What the last epoch's test said, if that was in this run.
-    last: Option<Vec<Prediction>>,
+    /// The held-out pictures' scores after the last epoch, if this run tested it.
+    pub(super) last: Option<Vec<Prediction>>,
 }
 
 impl<'a> Training<'a> {
-    /// From the beginning, or from the checkpoint that the store has.
+    /// Starts a training from the beginning, or from the checkpoint in the store.
     pub(super) fn begin(
-        runner: &'a Runner,
+        runner: &'a TrialRunner,
         trial: &'a Trial,
         (store, runtime): (&'a Store, &'a Handle),
-        each: &mut dyn FnMut(Event<'_>),
+        each: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Training<'a>, TrainError> {
         let views: Views = trial.setup.views.parse()?;
         check_pictures(runner, trial, views.side_min(), runtime, each)?;
@@ -50,9 +52,9 @@ impl<'a> Training<'a> {
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
             Ok(bytes) => {
-                let wrong = |why: String| TrainError::Checkpoint { key: key.clone(), why };
-                let (earlier, state) = History::parse(&bytes, &name).map_err(wrong)?;
-                trainer.restore(&state).map_err(|error| wrong(causes(&error).to_string()))?;
+                let invalid = |why: String| TrainError::Checkpoint { key: key.clone(), why };
+                let (earlier, state) = History::parse(&bytes, &name).map_err(invalid)?;
+                trainer.restore(&state).map_err(|error| invalid(causes(&error).to_string()))?;
                 history = earlier;
             }
         }
@@ -60,18 +62,19 @@ impl<'a> Training<'a> {
         let mut trained_on = runner.base.trained_on().clone();
         trained_on.add(&TrainedOn::of_trial(trial));
         let record = match runtime.block_on(TrialRecord::find(store, &name))? {
-            // An earlier version may have begun it, which recorded nothing.
+            // An earlier version of dqa, which did not record it, may have started the trial.
             Some(record) => TrialRecord { trained_on, ..record },
-            None => TrialRecord::begun(trial, learnable, trained_on, outcome::provenance(&runner.resources)),
+            None => TrialRecord::begun(trial, learnable, trained_on, provenance(&runner.resources)),
         };
         runtime.block_on(record.write(store))?;
-        each(Event::Begun { learnable, epochs_done: history.epochs.len() as u32 });
+        each(TrainingEvent::Begun { learnable, epochs_done: history.epochs.len() as u32 });
         Ok(Training { runner, trial, store, runtime, views, trainer, record, history, last: None })
     }
 
-    /// The epochs that are left, and then the outcome.
-    pub(super) fn run(mut self, each: &mut dyn FnMut(Event<'_>)) -> Result<TrialRecord, TrainError> {
-        let setup = &self.trial.setup;
+    /// Makes the epochs that are left.
+    pub(super) fn run(&mut self, each: &mut dyn FnMut(TrainingEvent<'_>)) -> Result<(), TrainError> {
+        let trial = self.trial;
+        let setup = &trial.setup;
         for epoch in self.history.epochs.len() as u32 + 1..=setup.epochs {
             let mut row = self.learn(epoch, each)?;
             self.last = None;
@@ -82,38 +85,49 @@ impl<'a> Training<'a> {
             self.history.epochs.push(row);
             let bytes = self.history.to_bytes(&self.record.name, &self.trainer.save());
             self.runtime.block_on(self.store.put(&self.trial.key(CHECKPOINT), bytes))?;
-            each(Event::Epoch(self.history.epochs.last().expect("an epoch was pushed")));
+            each(TrainingEvent::Epoch(self.history.epochs.last().expect("an epoch was pushed")));
         }
-        let last = self.last.take();
-        outcome::write(self, last, each)
+        Ok(())
     }
 
-    /// The steps of an epoch.
-    fn learn(&mut self, epoch: u32, each: &mut dyn FnMut(Event<'_>)) -> Result<EpochRow, TrainError> {
+    /// Returns what scores pictures under the training's states.
+    pub(super) fn predictor(&self) -> Predictor<'a> {
+        Predictor {
+            trial: self.trial,
+            pictures: &self.runner.pictures,
+            resources: &self.runner.resources,
+            views: self.views,
+            runtime: self.runtime,
+        }
+    }
+
+    /// Makes the steps of an epoch.
+    fn learn(&mut self, epoch: u32, each: &mut dyn FnMut(TrainingEvent<'_>)) -> Result<EpochRow, TrainError> {
         let (trial, views) = (self.trial, self.views);
         let setup = &trial.setup;
         let order: Vec<&TrialPicture> =
-            train::order(setup.seed, epoch, trial.train.len()).into_iter().map(|at| &trial.train[at]).collect();
+            train::order(setup.seed, epoch, trial.train.len()).into_iter().map(|index| &trial.train[index]).collect();
         let steps = trial.steps_per_epoch();
-        let make = |picture: &TrialPicture, loaded: &Loaded| example(picture, loaded, &views, (setup.seed, epoch));
-        let mut seen = Seen::default();
+        let make =
+            |picture: &TrialPicture, decoded: &DecodedPicture| example(picture, decoded, &views, (setup.seed, epoch));
+        let mut epoch_stats = EpochStats::default();
         let mut batch = Vec::with_capacity(setup.batch_size as usize);
         let trainer = &mut self.trainer;
-        let ended = self.runner.pictures.each_ahead(&order, self.runtime, make, |at, made| {
+        let ended = self.runner.pictures.each_ahead(&order, self.runtime, make, |index, made| {
             match made {
                 Ok(example) => batch.push(example),
-                Err(source) => return ControlFlow::Break(unreadable(trial, &order[at].image, source)),
+                Err(source) => return ControlFlow::Break(TrainError::unreadable(trial, &order[index].image, source)),
             }
-            if batch.len() < setup.batch_size as usize && at + 1 < order.len() {
+            if batch.len() < setup.batch_size as usize && index + 1 < order.len() {
                 return ControlFlow::Continue(());
             }
-            let step = seen.steps + 1;
-            let lr = setup.lr_at(u64::from(epoch - 1) * steps + seen.steps, steps);
+            let step = epoch_stats.steps + 1;
+            let lr = setup.lr_at(u64::from(epoch - 1) * steps + epoch_stats.steps, steps);
             let started = Instant::now();
             match trainer.step(&batch, lr) {
                 Ok(made) => {
-                    each(Event::Step { epoch, step, steps, loss: made.loss });
-                    seen.add(&batch, &made, lr, started);
+                    each(TrainingEvent::Step { epoch, step, steps, loss: made.loss });
+                    epoch_stats.add(&batch, &made, lr, started);
                 }
                 Err(source @ TuneError::NotFinite { .. }) => {
                     return ControlFlow::Break(TrainError::Diverged { epoch, step, steps, source });
@@ -125,20 +139,21 @@ impl<'a> Training<'a> {
         });
         match ended {
             ControlFlow::Break(error) => Err(error),
-            ControlFlow::Continue(()) => Ok(seen.row(&self.record.name, epoch)),
+            ControlFlow::Continue(()) => Ok(epoch_stats.row(&self.record.name, epoch)),
         }
     }
 
-    /// The held-out pictures under the state that the epoch ended with, and whether that is the best.
-    fn test(&mut self, row: &mut EpochRow, each: &mut dyn FnMut(Event<'_>)) -> Result<(), TrainError> {
+    /// Scores the held-out pictures under the state at the end of the epoch, and keeps the state if it is the best.
+    fn test(&mut self, row: &mut EpochRow, each: &mut dyn FnMut(TrainingEvent<'_>)) -> Result<(), TrainError> {
         let held_out = self.trial.held_out();
         if held_out.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
-        let scorer = outcome::scorer(self, &self.trainer.weights(), &self.trainer.prompts())?;
-        let predictions = outcome::predict(self, &scorer, (held_out, row.epoch), each)?;
-        let measures = outcome::measures(held_out, &predictions);
+        let predictor = self.predictor();
+        let scorer = predictor.scorer(&self.trainer.weights(), &self.trainer.prompts())?;
+        let predictions = predictor.predict(&scorer, (held_out, row.epoch), each)?;
+        let measures = measures(held_out, &predictions);
         row.held_out = Some(self.held_out_name().to_owned());
         row.held_out_srcc = measures.srcc;
         row.held_out_plcc = measures.plcc;
@@ -157,8 +172,8 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Before anything was learned.
-pub(super) fn trainer(runner: &Runner, setup: &Setup, views: Views) -> Result<Trainer, TrainError> {
+/// Returns the trainer of a setup in its initial state.
+pub(super) fn trainer(runner: &TrialRunner, setup: &Setup, views: Views) -> Result<Trainer, TrainError> {
     let prompts = runner.base.prompts(setup)?;
     let device = runner.resources.device.clone();
     let (tunes, patch_lr) = (tunes(setup.tune), setup.patch_lr);
@@ -166,16 +181,18 @@ pub(super) fn trainer(runner: &Runner, setup: &Setup, views: Views) -> Result<Tr
     Trainer::new(runner.base.weights(), &prompts, &options).map_err(TrainError::Tune)
 }
 
-/// All pictures are decoded once, before anything is learned from some of them.
+/// Decodes all pictures once, so that an unreadable one fails the trial before anything is learned.
 fn check_pictures(
-    runner: &Runner,
+    runner: &TrialRunner,
     trial: &Trial,
     side_min: u32,
     runtime: &Handle,
-    each: &mut dyn FnMut(Event<'_>),
+    each: &mut dyn FnMut(TrainingEvent<'_>),
 ) -> Result<(), TrainError> {
-    let mut failed =
-        runner.pictures.check(trial.pictures(), side_min, runtime, |left| each(Event::Checking { left })).into_iter();
+    let mut failed = runner
+        .pictures
+        .check(trial.pictures(), side_min, runtime, |left| each(TrainingEvent::Checking { left }))
+        .into_iter();
     match failed.next() {
         None => Ok(()),
         Some((picture, source)) => Err(TrainError::Unreadable {
@@ -185,12 +202,6 @@ fn check_pictures(
             source: Box::new(source),
         }),
     }
-}
-
-/// A picture that could be read before.
-pub(super) fn unreadable(trial: &Trial, image: &str, source: PictureError) -> TrainError {
-    let pictures = trial.pictures().count();
-    TrainError::Unreadable { count: 1, pictures, image: image.to_owned(), source: Box::new(source) }
 }
 
 fn tunes(tune: Tune) -> Tunes {
@@ -203,49 +214,50 @@ fn tunes(tune: Tune) -> Tunes {
     }
 }
 
-/// What is seen of a picture in an epoch: a random window where windows are looked at, the whole where that is.
+/// Returns what an epoch learns from a picture: a random window unless the views are global, and the whole picture unless
+/// they are local.
 fn example(
     picture: &TrialPicture,
-    loaded: &Loaded,
+    decoded: &DecodedPicture,
     views: &Views,
     (seed, epoch): (u64, u32),
 ) -> Result<Example, PictureError> {
-    let (width, height, side_min) = (loaded.picture.width(), loaded.picture.height(), views.side_min());
+    let (width, height, side_min) = (decoded.picture.width(), decoded.picture.height(), views.side_min());
     let Some(room) = width.checked_sub(side_min).zip(height.checked_sub(side_min)) else {
-        // It changed since it was looked at.
+        // The picture changed since it was checked.
         return Err(PictureError::TooSmall { width, height, side_min });
     };
     let window = || {
         let (x, y) = train::crop(seed, epoch, &picture.image, room);
-        let window = loaded.picture.crop(x, y, views.window);
+        let window = decoded.picture.crop(x, y, views.window);
         if views.window == INPUT_SIDE { window } else { whole_view(&window, INPUT_SIDE) }
     };
     Ok(Example {
         local: (views.sees != ViewMode::Global).then(window),
-        whole: (views.sees != ViewMode::Local).then(|| loaded.whole()),
+        whole: (views.sees != ViewMode::Local).then(|| decoded.whole_view()),
         target: picture.target,
     })
 }
 
-/// What an epoch has seen so far.
+/// Sums over the steps of an epoch so far.
 #[derive(Default)]
-struct Seen {
+struct EpochStats {
     steps: u64,
     scores: Vec<f64>,
     targets: Vec<f64>,
-    squares: f64,
+    squared_errors: f64,
     seconds: f64,
     lr: f64,
     gradient_norms: f64,
     gradient_norm_max: f64,
 }
 
-impl Seen {
+impl EpochStats {
     fn add(&mut self, batch: &[Example], step: &Step, lr: f64, started: Instant) {
         self.steps += 1;
         self.scores.extend(step.scores.iter().map(|score| f64::from(*score)));
         self.targets.extend(batch.iter().map(|example| f64::from(example.target)));
-        self.squares += step.loss * batch.len() as f64;
+        self.squared_errors += step.loss * batch.len() as f64;
         self.seconds += started.elapsed().as_secs_f64();
         self.lr = lr;
         self.gradient_norms += step.gradient_norm;
@@ -258,7 +270,7 @@ impl Seen {
         EpochRow {
             trial: trial.to_owned(),
             epoch,
-            loss: self.squares / windows,
+            loss: self.squared_errors / windows,
             train_srcc: srcc,
             train_plcc: plcc,
             train_krcc: krcc,
@@ -270,4 +282,14 @@ impl Seen {
             ..EpochRow::default()
         }
     }
+}
+
+/// Returns what a trial's record says of this process.
+fn provenance(resources: &TrainingResources) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("host".to_owned(), host()),
+        ("device".to_owned(), resources.device_name.clone()),
+        ("command".to_owned(), command_line()),
+    ])
 }

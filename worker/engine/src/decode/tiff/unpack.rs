@@ -149,7 +149,7 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 fn zstd_frame(packed: &[u8], bytes: &mut [u8], needed: usize) -> Result<usize, PictureError> {
     use std::io::Read;
-    let failed = |error| PictureError::of_decoder(FORMAT, error);
+    let failed = |error| PictureError::from_decoder(FORMAT, error);
     let mut decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(failed)?;
     decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed)?;
     let mut written = 0;

@@ -1,4 +1,5 @@
-//! What is recorded of what a model, or prompts, learned from. Most models of others say nothing of it: that is no error.
+//! The record of the training data in a model's or prompts' files. Most models of other projects have none, which is not an
+//! error.
 
 use std::path::Path;
 
@@ -10,106 +11,108 @@ use dqa_pipelines::trained_on::{METADATA_KEY, TrainedOn};
 
 use super::SHIPPED;
 
-/// What a file, or a model in the program, says of its training.
+/// What a file, or a bundled model, says about its training data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Training {
-    /// It says it.
+pub enum RecordedTraining {
+    /// The record.
     Recorded(TrainedOn),
-    /// It says nothing.
+    /// There is no record.
     NotRecorded,
-    /// It says something that this program cannot read.
+    /// The record cannot be read by this version.
     Unreadable {
         /// The file.
         file: String,
-        /// What is wrong, with its causes.
+        /// The error with its causes.
         why: String,
     },
 }
 
-impl Training {
+impl RecordedTraining {
     /// Returns what the files of a model's weights say.
-    pub fn of_weights(model: &str, files: &[impl AsRef<Path>]) -> Training {
+    pub fn of_weights(model: &str, files: &[impl AsRef<Path>]) -> RecordedTraining {
         if let Some(own) = SHIPPED.iter().find(|own| own.name == model) {
-            return Training::of_text(own.name, Some(own.trained_on));
+            return RecordedTraining::of_text(own.name, Some(own.trained_on));
         }
         let tensors = files.iter().map(AsRef::as_ref).filter(|file| file.extension().is_none_or(|end| end != "json"));
-        tensors.map(Training::of_file).fold(Training::NotRecorded, Training::and)
+        tensors.map(RecordedTraining::of_file).fold(RecordedTraining::NotRecorded, RecordedTraining::and)
     }
 
     /// Returns what a file of prompts says.
-    pub fn of_prompts(file: &Path) -> Training {
+    pub fn of_prompts(file: &Path) -> RecordedTraining {
         match SHIPPED.iter().find(|own| Some(own.name) == file.to_str()) {
-            Some(own) => Training::of_text(own.name, Some(own.trained_on)),
-            None => Training::of_file(file),
+            Some(own) => RecordedTraining::of_text(own.name, Some(own.trained_on)),
+            None => RecordedTraining::of_file(file),
         }
     }
 
-    /// Returns what the files of a run's model in a store say. Of each its beginning alone is read.
+    /// Returns what the files of a run's model in a store say. Only the beginning of each file is read.
     ///
     /// # Errors
-    /// When the store fails, or lacks a file.
-    pub async fn of_stored(store: &Store, model: &ModelSpec) -> Result<Training, StoreError> {
-        let mut training = Training::NotRecorded;
+    /// Fails if the store fails or lacks a file.
+    pub async fn of_stored(store: &Store, model: &ModelSpec) -> Result<RecordedTraining, StoreError> {
+        let mut training = RecordedTraining::NotRecorded;
         if model.weights.is_empty() {
-            training = training.and(Training::of_weights(&model.name, &[] as &[&Path]));
+            training = training.and(RecordedTraining::of_weights(&model.name, &[] as &[&Path]));
         }
         if let (None, Some(name)) = (&model.prompts, &model.prompts_name) {
-            training = training.and(Training::of_prompts(Path::new(name)));
+            training = training.and(RecordedTraining::of_prompts(Path::new(name)));
         }
         for file in model.files() {
-            training = training.and(Training::of_object(store, file).await?);
+            training = training.and(RecordedTraining::of_object(store, file).await?);
         }
         Ok(training)
     }
 
-    async fn of_object(store: &Store, file: &ModelFile) -> Result<Training, StoreError> {
+    async fn of_object(store: &Store, file: &ModelFile) -> Result<RecordedTraining, StoreError> {
         const LENGTH_BYTES: u64 = 8;
         let start = store.get_first(&file.key(), LENGTH_BYTES).await?;
-        // Files of other kinds begin with what would be a length that no header has.
-        let Some(header) = header_bytes(&start) else { return Ok(Training::NotRecorded) };
+        // The first 8 bytes of other kinds of files are not a plausible length of a header.
+        let Some(header) = header_bytes(&start) else { return Ok(RecordedTraining::NotRecorded) };
         let start = store.get_first(&file.key(), LENGTH_BYTES + header).await?;
         let texts = parse_metadata(start.get(LENGTH_BYTES as usize..).unwrap_or_default());
-        Ok(Training::of_text(&file.name, texts.get(METADATA_KEY).map(String::as_str)))
+        Ok(RecordedTraining::of_text(&file.name, texts.get(METADATA_KEY).map(String::as_str)))
     }
 
-    fn of_file(file: &Path) -> Training {
+    fn of_file(file: &Path) -> RecordedTraining {
         let name = file.display().to_string();
         match read_metadata(file) {
-            Ok(texts) => Training::of_text(&name, texts.get(METADATA_KEY).map(String::as_str)),
-            Err(error) => Training::Unreadable { file: name, why: causes(&error).to_string() },
+            Ok(texts) => RecordedTraining::of_text(&name, texts.get(METADATA_KEY).map(String::as_str)),
+            Err(error) => RecordedTraining::Unreadable { file: name, why: causes(&error).to_string() },
         }
     }
 
-    fn of_text(file: &str, text: Option<&str>) -> Training {
+    fn of_text(file: &str, text: Option<&str>) -> RecordedTraining {
         match text.map(TrainedOn::parse) {
-            None => Training::NotRecorded,
-            Some(Ok(trained_on)) => Training::Recorded(trained_on),
-            Some(Err(error)) => Training::Unreadable { file: file.to_owned(), why: causes(&error).to_string() },
+            None => RecordedTraining::NotRecorded,
+            Some(Ok(trained_on)) => RecordedTraining::Recorded(trained_on),
+            Some(Err(error)) => RecordedTraining::Unreadable { file: file.to_owned(), why: causes(&error).to_string() },
         }
     }
 
-    /// Returns both together: of weights and prompts, or of several files.
-    pub fn and(self, other: Training) -> Training {
+    /// Returns the union of two records: of weights and prompts, or of several files.
+    pub fn and(self, other: RecordedTraining) -> RecordedTraining {
         match (self, other) {
-            (unreadable @ Training::Unreadable { .. }, _) | (_, unreadable @ Training::Unreadable { .. }) => unreadable,
-            (Training::NotRecorded, other) | (other, Training::NotRecorded) => other,
-            (Training::Recorded(mut all), Training::Recorded(other)) => {
+            (unreadable @ RecordedTraining::Unreadable { .. }, _)
+            | (_, unreadable @ RecordedTraining::Unreadable { .. }) => unreadable,
+            (RecordedTraining::NotRecorded, other) | (other, RecordedTraining::NotRecorded) => other,
+            (RecordedTraining::Recorded(mut all), RecordedTraining::Recorded(other)) => {
                 all.add(&other);
-                Training::Recorded(all)
+                RecordedTraining::Recorded(all)
             }
         }
     }
 
-    /// Returns what is known, which is nothing where nothing can be read; and what has to be said about that.
+    /// Returns the known training data, which is empty if the record is missing or unreadable, and a warning if it is
+    /// unreadable.
     pub fn known(self) -> (TrainedOn, Option<String>) {
         match self {
-            Training::Recorded(trained_on) => (trained_on, None),
-            Training::NotRecorded => (TrainedOn::default(), None),
-            Training::Unreadable { file, why } => {
-                let said = format!(
+            RecordedTraining::Recorded(trained_on) => (trained_on, None),
+            RecordedTraining::NotRecorded => (TrainedOn::default(), None),
+            RecordedTraining::Unreadable { file, why } => {
+                let warning = format!(
                     "what {file} was trained on cannot be read, so scenes that it has seen are not marked: {why}"
                 );
-                (TrainedOn::default(), Some(said))
+                (TrainedOn::default(), Some(warning))
             }
         }
     }
@@ -124,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// As tools/make-small-model makes it: the scenes that train in the first split of each data set.
+    /// Returns the record that tools/make-small-model writes: the training scenes of the first split of each data set.
     fn record_of_the_small_model() -> TrainedOn {
         let set = |name: &str, scenes: usize, seed: u32, test_share: f64| {
             let dataset = name.parse().unwrap();
@@ -160,24 +163,24 @@ mod tests {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/models/small/trained_on.json");
             std::fs::write(path, expected.to_json() + "\n").unwrap();
         }
-        let expected = Training::Recorded(expected);
+        let expected = RecordedTraining::Recorded(expected);
         // Not `assert_eq`: it would print 3,014 names.
         assert!(
-            Training::of_weights("dqa:small", &[] as &[&Path]) == expected,
+            RecordedTraining::of_weights("dqa:small", &[] as &[&Path]) == expected,
             "set DQA_WRITE_RECORD to write it anew"
         );
-        assert!(Training::of_prompts(Path::new("dqa:small")) == expected);
+        assert!(RecordedTraining::of_prompts(Path::new("dqa:small")) == expected);
     }
 
     #[test]
     fn what_is_recorded_adds_up_and_what_cannot_be_read_is_said() {
         let small = record_of_the_small_model();
-        let recorded = Training::Recorded(small.clone());
-        assert_eq!(Training::NotRecorded.and(recorded.clone()).and(recorded.clone()), recorded);
-        let later = Training::of_text("p.safetensors", Some(r#"{"version": 9, "datasets": []}"#));
+        let recorded = RecordedTraining::Recorded(small.clone());
+        assert_eq!(RecordedTraining::NotRecorded.and(recorded.clone()).and(recorded.clone()), recorded);
+        let later = RecordedTraining::of_text("p.safetensors", Some(r#"{"version": 9, "datasets": []}"#));
         let (known, said) = recorded.and(later).known();
         assert!(known.is_empty());
         assert!(said.unwrap().starts_with("what p.safetensors was trained on cannot be read"));
-        assert_eq!(Training::NotRecorded.known(), (TrainedOn::default(), None));
+        assert_eq!(RecordedTraining::NotRecorded.known(), (TrainedOn::default(), None));
     }
 }
