@@ -3,7 +3,7 @@
 use dqa_proto::v1::{DeviceClass, FailureKind};
 
 /// Returns a device class's name in flags, records and metrics.
-pub fn class_name(class: DeviceClass) -> &'static str {
+pub fn device_class_name(class: DeviceClass) -> &'static str {
     match class {
         DeviceClass::Unspecified => "any",
         DeviceClass::Cpu => "cpu",
@@ -12,7 +12,7 @@ pub fn class_name(class: DeviceClass) -> &'static str {
 }
 
 /// Returns a failure kind's name in logs and metrics.
-pub fn kind_name(kind: FailureKind) -> &'static str {
+pub fn failure_kind_name(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Unspecified | FailureKind::Internal => "internal",
         FailureKind::Store => "store",

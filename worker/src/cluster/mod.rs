@@ -1,22 +1,23 @@
-//! A worker of a cluster: one process a node, with all its devices.
+//! A worker of a cluster: one process per node, with all its devices.
 //!
 //! ```text
 //! coordinator -ShardTask (Ballista's poll)-> Node -DeviceSlot-> ShardExecutor -part-> store
 //!             <-Report (Attend)--------------|
 //! ```
 //!
-//! `node` runs shard tasks and keeps the state of what is under way; `session` reports it to the coordinator and receives
-//! requests to stop; `poll` fetches shard tasks through Ballista, and tasks of queries, whose files `sweep` removes;
-//! `models` loads the runs' models. Which shard is scored where is decided elsewhere. A part is written whole or not at
-//! all and its content does not depend on who makes it, so that a worker may die, be given up too early or do a thing
-//! twice, and nothing is lost or wrong.
+//! `node` runs shard tasks and keeps the state of the attempts; `session` reports it to the coordinator and receives requests
+//! to stop; `ballista_executor` fetches shard tasks and the tasks of queries through Ballista, and `job_files` deletes their
+//! old files; `model_executor` loads the runs' models. Which shard is scored where is decided elsewhere. A part is written
+//! whole or not at all, and its content does not depend on its writer. So a worker may die, be given up too early or score a
+//! shard twice, and nothing is lost or wrong.
 
-pub mod models;
+mod ballista_executor;
+mod job_files;
+mod model_executor;
 mod node;
-mod poll;
 mod run;
 mod session;
-mod sweep;
 
+pub use model_executor::{DeviceConfig, ModelExecutor};
 pub use node::{DeviceSlot, ShardExecutor, ShardFailure};
-pub use run::{Ended, RunError, Settings, run};
+pub use run::{ExitReason, RunError, WorkerSettings, run};

@@ -112,7 +112,7 @@ fn kernels(gpu: &Device, findings: &mut Findings) -> anyhow::Result<()> {
 
 fn main() -> anyhow::Result<()> {
     let args = <Args as clap::Parser>::parse();
-    std::fs::create_dir_all(&args.out).context("cannot make the folder for what is found")?;
+    std::fs::create_dir_all(&args.out).context("cannot create the folder of the findings")?;
     let gpu = device::open_cuda(args.ordinal)?;
     let mut findings = Findings { path: args.out.join("gpu-check.json"), ..Findings::default() };
     let model = Model::formula("vit-b-32")?;

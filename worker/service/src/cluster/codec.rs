@@ -1,4 +1,4 @@
-//! The scoring step on the wire. All else of a plan is Ballista's to write.
+//! Encodes the scoring step of a plan. Ballista encodes the rest.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 use dqa_engine::shard::operator::ScoreExec;
 
-/// What the step is written as; Ballista's own are protocol buffers, which never begin so.
+/// The encoding of the step. Ballista's own steps are protocol buffers, which never begin with a zero byte.
 const SCORE: &[u8] = b"\0dqa.ScoreExec.1";
 
-/// Ballista's codec with the scoring step.
+/// Ballista's codec, extended by the scoring step.
 #[derive(Debug, Default)]
 pub struct Codec {
     ballista: BallistaPhysicalExtensionCodec,
@@ -29,7 +29,7 @@ impl PhysicalExtensionCodec for Codec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match (bytes, inputs) {
             (SCORE, [input]) => Ok(Arc::new(ScoreExec::new(input.clone()))),
-            (SCORE, _) => Err(DataFusionError::Internal("ScoreExec has one input".to_owned())),
+            (SCORE, _) => Err(DataFusionError::Internal("ScoreExec takes one input".to_owned())),
             _ => self.ballista.try_decode(bytes, inputs, context, converter),
         }
     }

@@ -11,11 +11,12 @@ pub use shuffle_client::ShuffleClient;
 
 use std::time::Duration;
 
-/// How long a worker keeps a job's files after their last write. A query has half of it to run, and the rest to be read.
-pub const JOB_FILES_KEPT: Duration = Duration::from_secs(3600);
+/// How long a worker keeps a job's files after their last write. A query may run for half of it; the rest is for reading its
+/// result.
+pub const JOB_FILES_RETENTION: Duration = Duration::from_secs(3600);
 
-/// Returns how many tasks Ballista may give a worker at once: two for each slot, so that a shard never waits for the end of
-/// another's task, and those of queries beside them.
-pub fn tasks(slots: usize, query_tasks: usize) -> usize {
+/// Returns the number of tasks that Ballista may assign to a worker at once: two for each device slot, so that a shard never
+/// waits for the end of another's task, and the tasks of queries.
+pub fn task_slots(slots: usize, query_tasks: usize) -> usize {
     2 * slots + query_tasks
 }

@@ -1,39 +1,39 @@
-//! What a worker is asked: a shard, with which model, until when. It is the row of the plan that Ballista carries.
+//! The task of scoring a shard: the shard, the model, the deadline. It is the row of the plan that Ballista carries.
 
 use dqa_pipelines::model::ModelSpec;
 use dqa_pipelines::plan::Shard;
 use serde::{Deserialize, Serialize};
 
-/// An attempt at a shard.
+/// One attempt at a shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShardTask {
-    /// Of this coordinator: another for every try.
+    /// The attempt's number, unique within a coordinator's process.
     pub attempt: u64,
-    /// The run that it is for, for logs.
+    /// The run's name, for logs.
     pub run: String,
-    /// What to score with.
+    /// The model to score with.
     pub model: ModelSpec,
-    /// After so many seconds it is given up.
+    /// Seconds on the device after which the attempt is given up.
     pub deadline_seconds: u64,
-    /// Beside it the worker scores nothing: it, or what ran beside it, has killed a worker.
+    /// Whether the worker scores nothing else at the same time: the shard, or one beside it, has killed a worker before.
     pub alone: bool,
-    /// What to score.
+    /// The shard to score.
     pub shard: Shard,
 }
 
 impl ShardTask {
-    /// As the row of a plan.
+    /// Returns the task as the row of a plan.
     ///
     /// # Panics
-    /// Never: it has text for keys.
+    /// Never panics: the keys are text.
     pub fn to_text(&self) -> String {
-        serde_json::to_string(self).expect("an order has text for keys")
+        serde_json::to_string(self).expect("a shard task has text for keys")
     }
 
-    /// From the row of a plan.
+    /// Parses the row of a plan.
     ///
     /// # Errors
-    /// What is no order.
+    /// Fails if the text is not a shard task.
     pub fn from_text(text: &str) -> Result<ShardTask, serde_json::Error> {
         serde_json::from_str(text)
     }

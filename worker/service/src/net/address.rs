@@ -1,54 +1,54 @@
-//! Addresses of ports: where a program listens, and under which host others find it. IPv6 addresses are in brackets
-//! wherever a port or a URL is around them.
+//! Addresses of ports: the one that a program listens on, and the host that others use. IPv6 addresses are in brackets
+//! wherever they stand beside a port or in a URL.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
-/// A text that is no address to listen on, or no host to be found under.
+/// Why a text is not an address to listen on, or not a host.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    /// A host alone, or a port alone.
+    /// The text is a host without a port, or a port without a host.
     #[error(
         "`{text}` is not a host with a port, as in 127.0.0.1:7070 or [::1]:7070; with port 0 the system chooses one"
     )]
     NoPort {
-        /// As given.
+        /// The text as given.
         text: String,
     },
-    /// It is not known where the address ends.
+    /// The end of the IPv6 address is ambiguous.
     #[error("`{text}` has an IPv6 address without brackets; with a port it is written as in [::1]:7070")]
     NoBrackets {
-        /// As given.
+        /// The text as given.
         text: String,
     },
-    /// A name that nobody knows. The cause is within: an argument's error is one sentence.
+    /// The host name does not resolve. The cause is part of the message, since an argument's error is one sentence.
     #[error("the host name `{host}` does not resolve ({source})")]
     Unresolved {
         /// The name.
         host: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Something else than a name or an IP address.
-    #[error("`{text}` is not a host alone: it takes a name or an IP address, without a scheme, a port or a zone")]
+    /// The text is neither a name nor an IP address.
+    #[error("`{text}` is not a host: expected a name or an IP address, without a scheme, a port or a zone")]
     NotHost {
-        /// As given.
+        /// The text as given.
         text: String,
     },
 }
 
-/// The address that `text` means: an IP address or a host name, with a port.
+/// Parses an IP address or a host name with a port.
 ///
 /// # Errors
-/// What lacks a port; a name that does not resolve.
+/// Fails if the port is missing, or the name does not resolve.
 pub fn listen_address(text: &str) -> Result<SocketAddr, AddressError> {
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
     let no_port = || AddressError::NoPort { text: text.to_owned() };
     let (host, port) = text.rsplit_once(':').ok_or_else(no_port)?;
-    if ip(text).is_some() || host.is_empty() {
+    if parse_ip(text).is_some() || host.is_empty() {
         // The last group of an IPv6 address may be its port as well.
         let is_bare = text.parse::<Ipv6Addr>().is_ok();
         return Err(if is_bare { AddressError::NoBrackets { text: text.to_owned() } } else { no_port() });
@@ -62,13 +62,13 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, AddressError> {
     found.next().ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))
 }
 
-/// A host as it stands in a URL: a name, an IPv4 address, or an IPv6 address, which is put in brackets.
+/// Parses a host and returns it as written in a URL: a name, an IPv4 address, or an IPv6 address in brackets.
 ///
 /// # Errors
-/// What is no host alone.
+/// Fails if the text is not a host.
 pub fn url_host(text: &str) -> Result<String, AddressError> {
-    if let Some(ip) = ip(text) {
-        return Ok(host_of(ip));
+    if let Some(ip) = parse_ip(text) {
+        return Ok(format_host(ip));
     }
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if text.is_empty() || !text.chars().all(is_name) {
@@ -77,21 +77,21 @@ pub fn url_host(text: &str) -> Result<String, AddressError> {
     Ok(text.to_owned())
 }
 
-/// An IP address as it stands in a URL.
-pub fn host_of(ip: IpAddr) -> String {
+/// Returns an IP address as written in a URL.
+pub fn format_host(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     }
 }
 
-/// Whether only programs of this machine reach an address.
+/// Returns whether only programs on this machine can reach an address.
 pub fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
-/// An IP address, in brackets or not.
-fn ip(text: &str) -> Option<IpAddr> {
+/// Parses an IP address with or without brackets.
+fn parse_ip(text: &str) -> Option<IpAddr> {
     let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     match inside {
         Some(inside) => inside.parse().ok().map(IpAddr::V6),

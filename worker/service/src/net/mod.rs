@@ -1,88 +1,89 @@
-//! What the cluster's programs do alike on the network: one port each with TLS and tokens ([`Server`]), and channels to
-//! others ([`channel`]). It refuses to be open to a network without either.
+//! The network side of both programs: one port each with TLS and tokens ([`Server`]), and gRPC channels to other programs
+//! ([`channel`]). A port without TLS or tokens is refused unless it is on loopback.
 
 mod address;
-mod client;
+mod channel;
 mod server;
-mod status;
+mod status_text;
 mod tls;
 mod token;
 
-pub use address::{AddressError, host_of, is_loopback, listen_address, url_host};
-pub use client::{Caller, channel};
+pub use address::{AddressError, format_host, is_loopback, listen_address, url_host};
+pub use channel::{AuthInterceptor, channel};
 pub use server::{Guarded, Server, guarded};
-pub use status::said;
+pub use status_text::status_text;
 pub use tls::{Tls, TlsArgs};
-pub use token::{Guard, Token, Tokens, flight_name};
+pub use token::{Guard, Token, Tokens, flight_user_agent};
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Of one message, in bytes: a shard's order of some thousand pictures has one or two MiB.
+/// Largest gRPC message in bytes: a shard task of some thousand pictures has one or two MiB.
 pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
 
-/// Why a port or a channel cannot be had.
+/// Why a port or a channel cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
-    /// A file of a certificate, a key or a token.
+    /// The file of a certificate, a key or a token cannot be read.
     #[error("cannot read the {what} {}", path.display())]
     File {
-        /// What it should hold.
+        /// What the file should contain.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// A token that could be guessed.
-    #[error("the token in {} has less than {} characters", path.display(), token::CHARACTERS_MIN)]
+    /// A token is too short to be secure.
+    #[error("the token in {} has fewer than {} characters", path.display(), token::CHARACTERS_MIN)]
     ShortToken {
-        /// Its file.
+        /// The token's file.
         path: PathBuf,
     },
-    /// A certificate without its key, or the other way round.
+    /// A certificate was given without its key, or a key without its certificate.
     #[error("a certificate needs its key, and a key its certificate")]
     HalfIdentity,
-    /// A port that others can reach, without TLS or tokens.
+    /// A port that other machines can reach would have no TLS or no tokens.
     #[error("{address} can be reached from other machines, and {lacks}")]
     Open {
-        /// Where it was to listen.
+        /// The port's address.
         address: SocketAddr,
-        /// What is missing.
+        /// What the port lacks.
         lacks: &'static str,
     },
-    /// The address is taken, or not this machine's.
-    #[error("cannot listen on {address}{}", why_not(.source.kind()))]
+    /// The address is in use, or not this machine's.
+    #[error("cannot listen on {address}{}", listen_reason(.source.kind()))]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// Not an address of a program.
+    /// The text is not the address of a coordinator.
     #[error(
-        "`{url}` is no address of a coordinator: it takes http://HOST:PORT or https://HOST:PORT, with an IPv6 address in brackets"
+        "`{url}` is not the address of a coordinator: expected http://HOST:PORT or https://HOST:PORT, with an IPv6 address in \
+         brackets"
     )]
     Url {
-        /// As given.
+        /// The text as given.
         url: String,
     },
-    /// A token would go over the network in the clear.
+    /// The token would be sent over an unencrypted network.
     #[error("the token would be sent to {url} unencrypted")]
     ClearToken {
         /// The coordinator.
         url: String,
     },
-    /// TLS or HTTP/2 cannot be set up so.
+    /// TLS or HTTP/2 cannot be configured.
     #[error("cannot set up the connection")]
     Transport(#[from] tonic::transport::Error),
 }
 
 impl NetError {
-    /// What to do about it.
+    /// Returns what to do about the error.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             NetError::Open { .. } => {
@@ -105,7 +106,8 @@ impl NetError {
     }
 }
 
-fn why_not(kind: ErrorKind) -> &'static str {
+/// Returns the end of the sentence for common errors of a port.
+fn listen_reason(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::AddrInUse => ": another program has this port",
         ErrorKind::AddrNotAvailable => ": it is not an address of this machine",

@@ -1,4 +1,4 @@
-//! A program's one port: its gRPC services, each behind its guard, and over HTTP/1.1 `/metrics`, `/healthz` and `/readyz`.
+//! A program's port: its gRPC services, each behind a guard, and over HTTP/1.1 `/metrics`, `/healthz` and `/readyz`.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -19,9 +19,9 @@ use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use super::{Guard, NetError, Tls};
 use crate::telemetry;
 
-/// Streams of one connection: a worker has two, a user a few.
+/// Streams of one connection. A worker uses two, a user a few.
 const STREAMS_MAX: u32 = 256;
-/// Two of these without an answer, and a connection is closed.
+/// Interval of keep-alive pings, and the time that each may take: an unanswered connection is closed after 10 s.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// A service behind its guard.
@@ -32,7 +32,7 @@ pub fn guarded<S>(service: S, guard: Guard) -> Guarded<S> {
     InterceptedService::new(service, guard)
 }
 
-/// A port that is bound and not yet served.
+/// A port that is bound but not served yet.
 pub struct Server {
     listener: TcpListener,
     tls: Tls,
@@ -41,10 +41,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds it. Beyond loopback it takes TLS and the guard of a token, unless `insecure` says otherwise.
+    /// Binds a port. An address beyond loopback requires TLS and tokens unless `insecure` is set.
     ///
     /// # Errors
-    /// An open port; an address that is taken.
+    /// Fails if the port would be open without TLS or tokens, or if the address cannot be bound.
     pub async fn bind(
         address: SocketAddr,
         tls: Tls,
@@ -53,7 +53,7 @@ impl Server {
         metrics: Guard,
     ) -> Result<Server, NetError> {
         if !super::is_loopback(address.ip()) && !insecure {
-            let lacks = match (tls.serves(), has_tokens) {
+            let lacks = match (tls.has_identity(), has_tokens) {
                 (false, false) => "it has neither TLS nor tokens",
                 (false, true) => "it has no TLS",
                 (true, false) => "it has no tokens",
@@ -67,25 +67,25 @@ impl Server {
         Ok(Server { listener, tls, metrics, ready: Arc::default() })
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// Returns the address, with the port that the system chose for port 0.
     ///
     /// # Panics
-    /// Never: it is bound.
+    /// Never panics: the port is bound.
     pub fn address(&self) -> SocketAddr {
         self.listener.local_addr().expect("it is bound")
     }
 
-    /// Whether it says that it is ready; set by whoever knows.
+    /// Returns the flag that `/readyz` reports.
     pub fn ready(&self) -> Arc<AtomicBool> {
         self.ready.clone()
     }
 
-    /// Serves until `stop` is there; calls under way may end.
+    /// Serves until `stop` completes; calls in progress may end.
     ///
     /// # Errors
-    /// Certificates that do not fit; a port that is lost.
+    /// Fails if the certificates are invalid, or if the port is lost.
     pub async fn serve(self, services: Routes, stop: impl Future<Output = ()>) -> Result<(), NetError> {
-        let http = Http { metrics: self.metrics.behind(&self.tls), ready: self.ready };
+        let http = Http { metrics: self.metrics.with_tls(&self.tls), ready: self.ready };
         let pages = Router::new()
             .route("/metrics", get(metrics))
             .route("/healthz", get(|| async { "alive\n" }))
@@ -97,7 +97,7 @@ impl Server {
             .max_concurrent_streams(STREAMS_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE));
-        if let Some(tls) = self.tls.server() {
+        if let Some(tls) = self.tls.server_config() {
             builder = builder.tls_config(tls)?;
         }
         let routes = Routes::from(services.prepare().into_axum_router().merge(pages));
@@ -115,7 +115,8 @@ struct Http {
 async fn metrics(State(http): State<Http>, request: axum::extract::Request) -> Result<String, StatusCode> {
     let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     let connection = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>();
-    let is_certified = connection.and_then(TlsConnectInfo::peer_certs).is_some_and(|of| !of.is_empty());
+    let is_certified =
+        connection.and_then(TlsConnectInfo::peer_certs).is_some_and(|certificates| !certificates.is_empty());
     if http.metrics.admits(is_certified, authorization, None) {
         Ok(telemetry::metrics::text())
     } else {

@@ -1,4 +1,4 @@
-//! TLS by rustls: who a program is, and whom it trusts.
+//! TLS by rustls: a program's identity, and the authority that it trusts.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
 
 use super::NetError;
 
-/// Flags of certificates.
+/// Flags for certificates.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(skip)]
 pub struct TlsArgs {
@@ -14,16 +14,16 @@ pub struct TlsArgs {
     #[arg(long, env = "DQA_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 
-    /// Its key (PEM).
+    /// The certificate's key (PEM).
     #[arg(long, env = "DQA_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// Who signs the others' certificates (PEM). A program that listens then takes only callers with one: mutual TLS.
+    /// The authority of the other programs' certificates (PEM). A port then accepts only callers with one: mutual TLS.
     #[arg(long, env = "DQA_TLS_CA", value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
 }
 
-/// Certificates as they were read.
+/// Certificates that were read from their files.
 #[derive(Clone, Default)]
 pub struct Tls {
     identity: Option<Identity>,
@@ -34,34 +34,34 @@ impl TlsArgs {
     /// Reads the files.
     ///
     /// # Errors
-    /// A file that cannot be read; half an identity.
+    /// Fails if a file cannot be read, or if a certificate is given without its key or a key without its certificate.
     pub fn read(&self) -> Result<Tls, NetError> {
         let identity = match (&self.tls_cert, &self.tls_key) {
             (Some(certificate), Some(key)) => {
-                Some(Identity::from_pem(file("certificate", certificate)?, file("key", key)?))
+                Some(Identity::from_pem(read_file("certificate", certificate)?, read_file("key", key)?))
             }
             (None, None) => None,
             _ => return Err(NetError::HalfIdentity),
         };
-        let authority = self.tls_ca.as_deref().map(|path| file("certificate authority", path)).transpose()?;
+        let authority = self.tls_ca.as_deref().map(|path| read_file("certificate authority", path)).transpose()?;
         Ok(Tls { identity, authority: authority.map(Certificate::from_pem) })
     }
 }
 
 impl Tls {
-    /// Whether a port with it is encrypted.
-    pub fn serves(&self) -> bool {
+    /// Returns whether a port with these certificates is encrypted.
+    pub fn has_identity(&self) -> bool {
         self.identity.is_some()
     }
 
-    /// Whether callers need a certificate too.
+    /// Returns whether callers need a certificate too.
     pub fn is_mutual(&self) -> bool {
         self.identity.is_some() && self.authority.is_some()
     }
 
-    /// For a port. With an authority a caller's certificate must be one of its; that there is one, each service's guard
-    /// sees to.
-    pub fn server(&self) -> Option<ServerTlsConfig> {
+    /// Returns the configuration of a port. With an authority, a caller's certificate must be signed by it; each service's
+    /// guard makes sure that there is one.
+    pub fn server_config(&self) -> Option<ServerTlsConfig> {
         let config = ServerTlsConfig::new().identity(self.identity.clone()?);
         Some(match &self.authority {
             Some(authority) => config.client_ca_root(authority.clone()).client_auth_optional(true),
@@ -69,8 +69,8 @@ impl Tls {
         })
     }
 
-    /// For a channel: it trusts the authority, or else those that the system trusts.
-    pub fn client(&self) -> ClientTlsConfig {
+    /// Returns the configuration of a channel, which trusts the authority, or else the system's authorities.
+    pub fn client_config(&self) -> ClientTlsConfig {
         let config = match &self.authority {
             Some(authority) => ClientTlsConfig::new().ca_certificate(authority.clone()),
             None => ClientTlsConfig::new().with_native_roots(),
@@ -82,6 +82,6 @@ impl Tls {
     }
 }
 
-fn file(what: &'static str, path: &Path) -> Result<Vec<u8>, NetError> {
+fn read_file(what: &'static str, path: &Path) -> Result<Vec<u8>, NetError> {
     std::fs::read(path).map_err(|source| NetError::File { what, path: path.to_owned(), source })
 }

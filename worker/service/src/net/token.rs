@@ -1,4 +1,4 @@
-//! Bearer tokens: one for users, one for workers. They are compared by digest, in constant time, and never shown.
+//! Bearer tokens: one for users, one for workers. They are compared by digest, in constant time, and never printed.
 
 use std::fmt;
 use std::path::Path;
@@ -9,10 +9,10 @@ use tonic::{Code, Request, Status};
 
 use super::{NetError, Tls};
 
-/// 96 bits in base 64.
+/// 16 characters in base 64 are 96 bits.
 pub(super) const CHARACTERS_MIN: usize = 16;
 
-/// A secret that whoever calls must show.
+/// A secret that callers must present.
 #[derive(Clone)]
 pub struct Token {
     secret: String,
@@ -26,10 +26,10 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// The first line of a file.
+    /// Reads a token from the first line of a file.
     ///
     /// # Errors
-    /// A file that cannot be read; a token of fewer than 16 characters.
+    /// Fails if the file cannot be read, or if the token has fewer than 16 characters.
     pub fn read(path: &Path) -> Result<Token, NetError> {
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|source| NetError::File { what: "token", path: path.to_owned(), source })?;
@@ -40,20 +40,20 @@ impl Token {
         Ok(Token { secret: secret.to_owned(), digest: blake3::hash(secret.as_bytes()) })
     }
 
-    /// The header's value.
+    /// Returns the value of the `authorization` header.
     pub fn header(&self) -> String {
         format!("Bearer {}", self.secret)
     }
 
-    /// Whether a header's value is this token's. The comparison takes the same time for every wrong one.
-    pub fn is(&self, header: Option<&str>) -> bool {
+    /// Returns whether a header's value is this token's. The comparison takes the same time for every wrong value.
+    pub fn matches(&self, header: Option<&str>) -> bool {
         let given = header.and_then(|value| value.strip_prefix("Bearer "));
         given.is_some_and(|given| blake3::hash(given.trim().as_bytes()) == self.digest)
     }
 
-    /// What stands for the token where a client has no place for a header of ours: Ballista's, of shuffled data, names
-    /// only its user agent. It cannot be turned back.
-    fn flight(&self) -> String {
+    /// Returns a key that is derived from the token, for a client that cannot send our header: Ballista's client for shuffled
+    /// data sends only its user agent. The token cannot be computed from it.
+    fn flight_key(&self) -> String {
         blake3::derive_key("dqa 2026 worker token for flight", self.secret.as_bytes())
             .iter()
             .map(|byte| format!("{byte:02x}"))
@@ -61,55 +61,56 @@ impl Token {
     }
 }
 
-/// What Ballista's client calls itself, to be let in by another worker.
-pub fn flight_name(token: Option<&Token>) -> String {
-    token.map_or_else(|| "dqa-flight".to_owned(), |token| format!("dqa-flight/{}", token.flight()))
+/// Returns the user agent by which another worker admits Ballista's client.
+pub fn flight_user_agent(token: Option<&Token>) -> String {
+    token.map_or_else(|| "dqa-flight".to_owned(), |token| format!("dqa-flight/{}", token.flight_key()))
 }
 
-/// Who may call what.
+/// The tokens of a coordinator.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens {
-    /// For those who ask for runs.
+    /// The token of the users' service.
     pub users: Option<Token>,
-    /// For workers.
+    /// The token of the workers' services.
     pub workers: Option<Token>,
 }
 
-/// Lets in who shows one of some tokens, and a certificate where they are asked for; everyone, where nothing is.
+/// Admits callers with one of the tokens, and with a certificate if the port requires one. A guard without tokens admits
+/// everyone.
 #[derive(Clone, Debug)]
 pub struct Guard {
     tokens: Vec<Token>,
     flight: Option<String>,
-    takes_certified_only: bool,
+    requires_certificate: bool,
 }
 
 impl Guard {
-    /// For whoever has one of these.
-    pub fn of<'a>(tokens: impl IntoIterator<Item = &'a Token>) -> Guard {
-        Guard { tokens: tokens.into_iter().cloned().collect(), flight: None, takes_certified_only: false }
+    /// Creates a guard that admits callers with one of the tokens.
+    pub fn new<'a>(tokens: impl IntoIterator<Item = &'a Token>) -> Guard {
+        Guard { tokens: tokens.into_iter().cloned().collect(), flight: None, requires_certificate: false }
     }
 
-    /// For other workers' shuffle readers.
-    pub fn flight(token: Option<&Token>) -> Guard {
-        Guard { flight: token.map(|token| flight_name(Some(token))), ..Guard::of(token) }
+    /// Creates a guard that admits other workers' shuffle clients.
+    pub fn for_flight(token: Option<&Token>) -> Guard {
+        Guard { flight: token.map(|token| flight_user_agent(Some(token))), ..Guard::new(token) }
     }
 
-    /// The same, behind a port with these certificates: if they name an authority, only who has one of its certificates.
-    /// The port itself lets others in, for those who look whether it is alive.
-    pub fn behind(self, tls: &Tls) -> Guard {
-        Guard { takes_certified_only: tls.is_mutual(), ..self }
+    /// Returns the guard for a port with these certificates: with an authority it requires a certificate of it. The port
+    /// itself accepts other callers, for health checks.
+    pub fn with_tls(self, tls: &Tls) -> Guard {
+        Guard { requires_certificate: tls.is_mutual(), ..self }
     }
 
-    /// Whether these headers let in, from a caller with a certificate or without.
+    /// Returns whether a caller with these headers is admitted.
     pub fn admits(&self, is_certified: bool, authorization: Option<&str>, agent: Option<&str>) -> bool {
-        let by_agent = |name: &String| {
+        let is_agent = |name: &String| {
             let first = agent.unwrap_or("").split(' ').next().unwrap_or("");
             blake3::hash(first.as_bytes()) == blake3::hash(name.as_bytes())
         };
         let has_token = self.tokens.is_empty()
-            || self.tokens.iter().any(|token| token.is(authorization))
-            || self.flight.as_ref().is_some_and(by_agent);
-        has_token && (is_certified || !self.takes_certified_only)
+            || self.tokens.iter().any(|token| token.matches(authorization))
+            || self.flight.as_ref().is_some_and(is_agent);
+        has_token && (is_certified || !self.requires_certificate)
     }
 }
 
@@ -120,12 +121,12 @@ impl Interceptor for Guard {
         if self.admits(is_certified, header("authorization"), header("user-agent")) {
             return Ok(request);
         }
-        let why = if self.takes_certified_only && !is_certified {
-            "there is no certificate"
+        let why = if self.requires_certificate && !is_certified {
+            "the certificate is missing"
         } else if header("authorization").is_none() {
-            "there is no token"
+            "the token is missing"
         } else {
-            "the token is not the right one"
+            "the token is invalid"
         };
         Err(refused(Code::Unauthenticated, "unauthenticated", why))
     }
@@ -144,26 +145,26 @@ mod tests {
     #[test]
     fn only_the_right_token_is_let_in() {
         let (users, workers) = (token("a-secret-of-users-1\n"), token("a-secret-of-workers"));
-        let guard = Guard::of([&users]);
+        let guard = Guard::new([&users]);
         assert!(guard.admits(false, Some("Bearer a-secret-of-users-1"), None));
         for wrong in ["Bearer a-secret-of-workers", "a-secret-of-users-1", "Bearer ", "Bearer a-secret-of-users-12"] {
             assert!(!guard.admits(false, Some(wrong), None), "{wrong}");
         }
         assert!(
-            !guard.admits(false, None, Some(&flight_name(Some(&users)))),
+            !guard.admits(false, None, Some(&flight_user_agent(Some(&users)))),
             "only shuffle readers come by their name"
         );
-        let flight = Guard::flight(Some(&workers));
-        assert!(flight.admits(false, None, Some(&(flight_name(Some(&workers)) + " tonic/0.14"))));
-        assert!(!flight.admits(false, None, Some(&flight_name(Some(&users)))));
+        let flight = Guard::for_flight(Some(&workers));
+        assert!(flight.admits(false, None, Some(&(flight_user_agent(Some(&workers)) + " tonic/0.14"))));
+        assert!(!flight.admits(false, None, Some(&flight_user_agent(Some(&users)))));
         assert!(!flight.admits(false, None, Some("dqa-flight")));
-        assert!(Guard::of([]).admits(false, None, None));
+        assert!(Guard::new([]).admits(false, None, None));
     }
 
     #[test]
     fn it_is_not_shown() {
         assert_eq!(format!("{:?}", token("a-secret-of-users-1")), "Token");
-        assert!(!flight_name(Some(&token("a-secret-of-users-1"))).contains("secret"));
+        assert!(!flight_user_agent(Some(&token("a-secret-of-users-1"))).contains("secret"));
     }
 
     #[test]

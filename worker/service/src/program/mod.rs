@@ -1,5 +1,5 @@
-//! What every program of dqa does alike: arguments from the command line, the environment and a configuration file; exit
-//! codes; errors with their causes and what to do; logs.
+//! The runtime of a command: arguments from the command line, the environment and a configuration file; exit status; error
+//! messages with causes and hints; logs.
 
 mod config;
 
@@ -18,40 +18,40 @@ use crate::telemetry;
 /// How a command that ran ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// All that was asked for: exit code 0.
+    /// Everything succeeded: exit code 0.
     All,
-    /// It went to its end, and some rows failed: exit code 1.
+    /// The command finished, and some rows failed: exit code 1.
     SomeFailed,
-    /// It could not go on, and another process can: exit code 75, EX_TEMPFAIL of sysexits.h.
+    /// The process cannot continue, and another one can: exit code 75, EX_TEMPFAIL of sysexits.h.
     Restart,
-    /// It said why, and ends with this exit code.
+    /// The command has printed its message and ends with this exit code.
     Exit(u8),
 }
 
-/// How results are written.
+/// The format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For reading.
+pub enum OutputFormat {
+    /// A table for reading.
     Table,
-    /// One object a line.
+    /// One JSON object per line.
     Json,
-    /// With a header.
+    /// CSV with a header.
     Csv,
 }
 
-/// Standard output did not take a result.
+/// A result cannot be written to standard output.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the results")]
 pub struct OutputError(#[from] io::Error);
 
 impl OutputError {
-    /// Its reader went away: it has seen what it wanted.
+    /// Returns whether the reader closed the pipe, which is not a failure: it has read enough.
     fn is_closed_pipe(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
 }
 
-/// Runs a program; the first of `arguments` is its name. `act` gets what the rest say.
+/// Runs a program: parses `arguments`, the first of which is the program's name, and calls `act` with the result.
 pub fn run<C: Parser>(arguments: Vec<OsString>, act: impl FnOnce(C) -> anyhow::Result<ExitStatus>) -> ExitCode {
     telemetry::log(log_level(&C::command(), &arguments));
     match parse(arguments).and_then(act) {
@@ -67,10 +67,10 @@ pub fn run<C: Parser>(arguments: Vec<OsString>, act: impl FnOnce(C) -> anyhow::R
     }
 }
 
-/// Commands that run for days say what they do. Ballista's scheduler complains that it cannot call a worker to cancel a
-/// task; the coordinator tells it in another way.
+/// Returns the default log filter: commands that run for days log what they do. Ballista's scheduler warns that it cannot call
+/// a worker to cancel a task; the coordinator stops the worker's attempt in another way, so that log is off.
 fn log_level(program: &clap::Command, arguments: &[OsString]) -> &'static str {
-    match config::name_of_command(program, arguments) {
+    match config::command_name(program, arguments) {
         Some("serve" | "run") => {
             "warn,dqa_coordinator=info,dqa_engine=info,dqa_service=info,dqa_worker=info,ballista_scheduler::state::executor_manager=off"
         }
@@ -87,52 +87,52 @@ fn parse<C: Parser>(arguments: Vec<OsString>) -> anyhow::Result<C> {
     let parsed = parser.try_get_matches_from(config::with_file(&C::command(), arguments)?);
     match parsed.and_then(|matches| C::from_arg_matches(&matches)) {
         Ok(parsed) => Ok(parsed),
-        // Prints help and version too; those exit 0, a wrong argument 2.
+        // This also prints help and version, with exit code 0; an invalid argument exits with 2.
         Err(error) => error.exit(),
     }
 }
 
-/// The chain of causes, then what to do.
+/// Prints an error, the chain of its causes, and the hint.
 pub fn print_error(error: &anyhow::Error) {
     note(format_args!("error: {error}"));
-    let mut said = error.to_string();
+    let mut printed = error.to_string();
     for cause in error.chain().skip(1) {
-        // Some causes draw what they mean under the line that they found it in.
+        // Some causes have several lines: they mark the place in the text below it.
         let cause = cause.to_string();
-        // And some errors print their causes themselves.
-        if said.contains(cause.trim_end()) {
+        // Some errors contain their causes' text already.
+        if printed.contains(cause.trim_end()) {
             continue;
         }
-        said.clone_from(&cause);
+        printed.clone_from(&cause);
         note(format_args!("  caused by: {}", cause.trim_end().replace('\n', "\n    ")));
     }
-    if let Some(advised) = error.chain().find_map(|cause| cause.downcast_ref::<Advised>()) {
-        note(format_args!("hint: {}", advised.hint));
+    if let Some(with_hint) = error.chain().find_map(|cause| cause.downcast_ref::<ErrorWithHint>()) {
+        note(format_args!("hint: {}", with_hint.hint));
     } else if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref::<StoreFault>()?.hint()) {
         note(format_args!("hint: {hint}"));
     }
 }
 
-/// An error with what to do about it. In a chain of causes it stands for the error alone: the hint comes last.
+/// An error with a hint. It is displayed as the error alone; `print_error` prints the hint last.
 #[derive(Debug)]
-struct Advised {
+struct ErrorWithHint {
     error: anyhow::Error,
     hint: String,
 }
 
-impl fmt::Display for Advised {
+impl fmt::Display for ErrorWithHint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl std::error::Error for Advised {
+impl std::error::Error for ErrorWithHint {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.error.source()
     }
 }
 
-/// Puts a hint with an error.
+/// Adds a hint to an error.
 pub fn with_hint(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
-    Advised { error, hint: hint.into() }.into()
+    ErrorWithHint { error, hint: hint.into() }.into()
 }

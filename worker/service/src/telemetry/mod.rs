@@ -1,4 +1,4 @@
-//! What programs tell about themselves: logs on standard error, traces to a collector if one is named, and `metrics`.
+//! Logs on standard error, traces to a collector if one is given, and `metrics`.
 
 #[cfg(feature = "network")]
 pub mod metrics;
@@ -17,14 +17,14 @@ pub use traces::{Exporter, export};
 
 type Export = Option<Box<dyn Layer<Registry> + Send + Sync>>;
 
-/// What collectors get: runs and shards, not what libraries do.
+/// The filter of exported spans: runs and shards, nothing of libraries.
 const EXPORTED: &str = "off,dqa_coordinator=info,dqa_engine=info,dqa_worker=info";
 
-/// Where spans go beside the log, once it is known.
+/// Handle for the layer that exports spans, which is set once the collector is known.
 static EXPORT: OnceLock<reload::Handle<Export, Registry>> = OnceLock::new();
 
-/// Starts the log on standard error, at `level` where RUST_LOG says nothing. Of several commands in one process the
-/// first has done it.
+/// Starts the log on standard error, with the filter `level` unless RUST_LOG is set. A second call in the same process has no
+/// effect.
 pub fn log(level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt::layer()
@@ -32,7 +32,7 @@ pub fn log(level: &str) {
         .log_internal_errors(false) // it would report a closed pipe to that pipe, and panic
         .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     let (export, handle) = reload::Layer::new(None::<Box<dyn Layer<Registry> + Send + Sync>>);
-    // The filter is around what is put in later: a filter cannot be put in itself.
+    // The filter encloses the layer that is set later: a reloaded layer cannot bring a filter of its own.
     let export = export.with_filter(EnvFilter::new(EXPORTED));
     if tracing_subscriber::registry().with(export).with(lines.with_filter(filter)).try_init().is_ok() {
         let _ = EXPORT.set(handle);

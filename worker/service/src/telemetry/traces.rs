@@ -9,7 +9,7 @@ use tracing_subscriber::Layer;
 
 use super::EXPORT;
 
-/// Spans on their way to a collector. What is under way is sent when it is dropped.
+/// Exports spans to a collector. Pending spans are sent when it is dropped.
 pub struct Exporter(SdkTracerProvider);
 
 impl Drop for Exporter {
@@ -23,7 +23,7 @@ impl Drop for Exporter {
 /// Sends spans of `service` to the collector at `url` (OTLP over gRPC).
 ///
 /// # Errors
-/// An address that is none.
+/// Fails if `url` is not an address.
 pub fn export(service: &'static str, url: &str) -> anyhow::Result<Exporter> {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(url).build()?;
     let provider = SdkTracerProvider::builder()

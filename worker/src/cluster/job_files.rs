@@ -1,22 +1,22 @@
-//! Removes the files of jobs from a worker's folder. The coordinator does so for queries that end well; of shards' jobs, of
-//! which there are as many as shards, it tells nobody.
+//! Deletes the files of old jobs from a worker's folder. The coordinator deletes those of queries that succeed, but not those
+//! of shards' jobs, one per shard.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use dqa_pipelines::causes;
-use dqa_service::cluster::JOB_FILES_KEPT;
+use dqa_service::cluster::JOB_FILES_RETENTION;
 use tracing::{debug, warn};
 
-/// Jobs' files are looked through so often.
+/// Interval of the sweeps.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
 
-/// Sweeps until the process ends.
+/// Deletes old files at intervals until the process ends.
 pub(super) async fn sweep(folder: PathBuf) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         let folder = folder.clone();
-        let swept = tokio::task::spawn_blocking(move || remove_older(&folder, SystemTime::now() - JOB_FILES_KEPT));
+        let swept = tokio::task::spawn_blocking(move || delete_older(&folder, SystemTime::now() - JOB_FILES_RETENTION));
         match swept.await {
             Ok(Ok(0)) => {}
             Ok(Ok(jobs)) => debug!(jobs, "old jobs' files removed"),
@@ -26,8 +26,8 @@ pub(super) async fn sweep(folder: PathBuf) {
     }
 }
 
-/// Removes the folders in which nothing was written since; how many.
-fn remove_older(folder: &Path, since: SystemTime) -> std::io::Result<usize> {
+/// Deletes the folders in which nothing was written since a time, and returns their number.
+fn delete_older(folder: &Path, since: SystemTime) -> std::io::Result<usize> {
     let mut removed = 0;
     for job in std::fs::read_dir(folder)? {
         let job = job?;
@@ -39,7 +39,7 @@ fn remove_older(folder: &Path, since: SystemTime) -> std::io::Result<usize> {
     Ok(removed)
 }
 
-/// Of anything in a folder. What is removed meanwhile is nothing.
+/// Returns the time of the last write in a folder. Files that are deleted meanwhile are ignored.
 fn last_write(folder: &Path) -> std::io::Result<SystemTime> {
     let mut last = SystemTime::UNIX_EPOCH;
     for entry in walk(folder) {
@@ -52,16 +52,17 @@ fn last_write(folder: &Path) -> std::io::Result<SystemTime> {
     Ok(last)
 }
 
+/// Returns the folder and everything below it.
 fn walk(folder: &Path) -> Vec<PathBuf> {
-    let mut all = vec![folder.to_owned()];
-    let mut at = 0;
-    while at < all.len() {
-        if let Ok(entries) = std::fs::read_dir(&all[at]) {
-            all.extend(entries.flatten().map(|entry| entry.path()));
+    let mut paths = vec![folder.to_owned()];
+    let mut next = 0;
+    while next < paths.len() {
+        if let Ok(entries) = std::fs::read_dir(&paths[next]) {
+            paths.extend(entries.flatten().map(|entry| entry.path()));
         }
-        at += 1;
+        next += 1;
     }
-    all
+    paths
 }
 
 #[cfg(test)]
@@ -86,10 +87,10 @@ mod tests {
         file("long/2/0/data.arrow", 0);
         file("new/1/0/data.arrow", 0);
         file("beside", 9);
-        assert_eq!(remove_older(dir.path(), SystemTime::now() - JOB_FILES_KEPT).unwrap(), 1);
+        assert_eq!(delete_older(dir.path(), SystemTime::now() - JOB_FILES_RETENTION).unwrap(), 1);
         let mut left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["beside", "long", "new"]);
-        assert!(remove_older(&dir.path().join("none"), SystemTime::now()).is_err());
+        assert!(delete_older(&dir.path().join("none"), SystemTime::now()).is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! Channels to other programs. They connect when they are first used, again whenever they must, and notice a peer that
-//! is gone without a word.
+//! gRPC channels to other programs. They connect on first use, reconnect when necessary, and detect a peer that disappeared
+//! silently.
 
 use std::time::Duration;
 
@@ -10,31 +10,31 @@ use tonic::{Request, Status};
 
 use super::{NetError, Tls, Token};
 
-/// A peer that does not answer for this long is gone: well within the time after which a coordinator gives a worker up.
-const SILENT_MAX: Duration = Duration::from_secs(5);
+/// Keep-alive timeout: well below the time after which a coordinator gives a worker up.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// Calls with a token.
+/// Adds the token to each call.
 #[derive(Clone)]
-pub struct Caller(Option<MetadataValue<Ascii>>);
+pub struct AuthInterceptor(Option<MetadataValue<Ascii>>);
 
-impl Caller {
-    /// With this token, where there is one.
-    pub fn new(token: Option<&Token>) -> Caller {
-        Caller(token.and_then(|token| {
+impl AuthInterceptor {
+    /// Creates an interceptor that adds the token, if there is one.
+    pub fn new(token: Option<&Token>) -> AuthInterceptor {
+        AuthInterceptor(token.and_then(|token| {
             let mut value: MetadataValue<Ascii> = token.header().parse().ok()?;
             value.set_sensitive(true);
             Some(value)
         }))
     }
 
-    /// The header's value.
+    /// Returns the value of the `authorization` header.
     pub fn header(&self) -> Option<&MetadataValue<Ascii>> {
         self.0.as_ref()
     }
 }
 
-impl Interceptor for Caller {
+impl Interceptor for AuthInterceptor {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(header) = &self.0 {
             request.metadata_mut().insert("authorization", header.clone());
@@ -43,26 +43,26 @@ impl Interceptor for Caller {
     }
 }
 
-/// To the program at `url`. A token goes over an unencrypted channel only within this machine, or where `insecure` says
-/// that it may.
+/// Opens a channel to the program at `url`. A token is sent over an unencrypted channel only within this machine, or if
+/// `insecure` permits it.
 ///
 /// # Errors
-/// What is no address; a token that would be sent in the clear; certificates that are none.
+/// Fails if `url` is not an address, if the token would be sent unencrypted, or if the certificates are invalid.
 pub fn channel(url: &str, tls: &Tls, token: Option<&Token>, insecure: bool) -> Result<Channel, NetError> {
-    let wrong = || NetError::Url { url: url.to_owned() };
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| wrong())?;
-    let (scheme, host) = (endpoint.uri().scheme_str(), endpoint.uri().host().ok_or_else(wrong)?);
+    let invalid = || NetError::Url { url: url.to_owned() };
+    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|_| invalid())?;
+    let (scheme, host) = (endpoint.uri().scheme_str(), endpoint.uri().host().ok_or_else(invalid)?);
     let endpoint = match scheme {
-        Some("https") => endpoint.tls_config(tls.client())?,
+        Some("https") => endpoint.tls_config(tls.client_config())?,
         Some("http") if token.is_none() || insecure || is_loopback(host) => endpoint,
         Some("http") => return Err(NetError::ClearToken { url: url.to_owned() }),
-        _ => return Err(wrong()),
+        _ => return Err(invalid()),
     };
     Ok(endpoint
         .connect_timeout(CONNECT_MAX)
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(SILENT_MAX)
-        .keep_alive_timeout(SILENT_MAX)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true)
         .connect_lazy())
 }

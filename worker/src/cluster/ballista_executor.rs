@@ -1,5 +1,5 @@
-//! Ballista's side of a worker: its poll loop over a transport of our own, which carries the token and does not give up.
-//! A status that were lost would leave a job running for ever.
+//! Ballista's executor in a worker: its poll loop over a transport of our own, which adds the token and retries without limit.
+//! A lost task status would leave a job running forever.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -21,10 +21,10 @@ use ballista_executor::executor::Executor;
 use ballista_executor::metrics::ExecutorMetricsCollector;
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use dqa_engine::shard::operator::Scoring;
+use dqa_engine::shard::operator::RowScorerExtension;
 use dqa_pipelines::{causes, sql};
 use dqa_service::cluster::{Codec, ShuffleClient};
-use dqa_service::net::{Caller, MESSAGE_BYTES_MAX, Tls, Token};
+use dqa_service::net::{AuthInterceptor, MESSAGE_BYTES_MAX, Tls, Token};
 use http_body_util::{BodyExt, Full};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
@@ -32,37 +32,37 @@ use tonic::transport::Channel;
 use tower::{Service, ServiceExt};
 use tracing::debug;
 
-use super::node::{Node, Rows};
+use super::node::{Node, TaskRowScorer};
 
-/// Between two tries of one request.
-const AGAIN: Duration = Duration::from_millis(300);
+/// Wait between attempts at one request.
+const RETRY_AFTER: Duration = Duration::from_millis(300);
 
-/// A request's answer is not waited for longer: a scheduler answers in milliseconds, or is gone.
+/// Time that the scheduler has to answer a request: it answers in milliseconds, or is gone.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
-/// A task's outcome is there a little after its end; on a machine that is busy, later.
-const SETTLED_AFTER: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(95)];
+/// Ballista records a task's status a few milliseconds after the task's end, and later on a busy machine.
+const POLL_AFTER: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(95)];
 
-/// What Ballista must know of a worker.
-pub(super) struct Executing {
-    /// The worker's, in every message.
+/// Ballista's executor.
+pub(super) struct BallistaExecutor {
+    /// The worker's id, which every message has.
     pub(super) id: String,
-    /// Where others fetch what it has shuffled.
+    /// The host from which others fetch shuffled data.
     pub(super) host: String,
     pub(super) port: u16,
-    /// Tasks that it is ready to take: more than its shards, so that a shard never waits for a query's task.
-    pub(super) tasks: usize,
+    /// Tasks at once: more than the shards at once, so that a shard never waits for a query's task.
+    pub(super) task_slots: usize,
     pub(super) work_dir: String,
     pub(super) tls: Tls,
     pub(super) token: Option<Token>,
 }
 
-impl Executing {
-    /// Polls for ever; why it ended.
+impl BallistaExecutor {
+    /// Polls without end; returns an error if Ballista's loop ends.
     pub(super) async fn run(self, coordinators: Vec<Channel>, node: Arc<Node>, wake: Arc<Notify>) -> anyhow::Error {
-        let scoring = Arc::new(Scoring::by(Arc::new(Rows(node))));
-        let flight = ShuffleClient::new(self.tls, self.token.as_ref());
-        let config = move || flight.configure(SessionConfig::new_with_ballista().with_extension(scoring.clone()));
+        let scorer = Arc::new(RowScorerExtension::new(Arc::new(TaskRowScorer(node))));
+        let shuffle = ShuffleClient::new(self.tls, self.token.as_ref());
+        let config = move || shuffle.configure(SessionConfig::new_with_ballista().with_extension(scorer.clone()));
         let registration = ExecutorRegistration {
             id: self.id,
             host: Some(self.host),
@@ -70,7 +70,7 @@ impl Executing {
             grpc_port: 0,
             specification: Some(ExecutorSpecification {
                 resources: vec![ExecutorResource {
-                    resource: Some(Resource::Vcores(u32::try_from(self.tasks).unwrap_or(u32::MAX))),
+                    resource: Some(Resource::Vcores(u32::try_from(self.task_slots).unwrap_or(u32::MAX))),
                 }],
             }),
             os_info: Some(ExecutorOperatingSystemSpecification::default().into()),
@@ -86,14 +86,15 @@ impl Executing {
             Arc::new(|_| sql::runtime()),
             Arc::new(config),
             Arc::new(functions),
-            Arc::new(Told { poll: wake.clone(), runtime: Handle::current() }),
-            self.tasks,
+            Arc::new(TaskEndNotifier { poll: wake.clone(), runtime: Handle::current() }),
+            self.task_slots,
         ));
         let codec: BallistaCodec<LogicalPlanNode, PhysicalPlanNode> =
             BallistaCodec::new(Arc::new(BallistaLogicalExtensionCodec::default()), Arc::new(Codec::default()));
-        let transport = Transport { coordinators: coordinators.into(), caller: Caller::new(self.token.as_ref()) };
+        let transport =
+            Transport { coordinators: coordinators.into(), auth: AuthInterceptor::new(self.token.as_ref()) };
         let client = SchedulerGrpcClient::new(transport).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let tasks = Arc::new(Semaphore::new(self.tasks));
+        let tasks = Arc::new(Semaphore::new(self.task_slots));
         let ended =
             execution_loop::poll_loop(client, executor, codec, Some(wake), Some(tasks), Default::default()).await;
         match ended {
@@ -103,14 +104,14 @@ impl Executing {
     }
 }
 
-/// Polls soon after a task has ended: only a poll tells that it has, and the next would be in a second. Nothing is logged:
-/// Ballista would log every plan, and a shard's is always the same.
-struct Told {
+/// Wakes the poll loop after a task has ended: only a poll reports the end, and the next one would be in a second. It replaces
+/// Ballista's collector, which would log every plan, although a shard's plan is always the same.
+struct TaskEndNotifier {
     poll: Arc<Notify>,
     runtime: Handle,
 }
 
-impl ExecutorMetricsCollector for Told {
+impl ExecutorMetricsCollector for TaskEndNotifier {
     fn record_stage(
         &self,
         job: &ballista_core::JobId,
@@ -121,8 +122,8 @@ impl ExecutorMetricsCollector for Told {
         debug!(%job, stage, task, "task ended");
         let poll = self.poll.clone();
         self.runtime.spawn(async move {
-            // Its outcome is put down after this is called.
-            for wait in SETTLED_AFTER {
+            // Ballista records the status after this call.
+            for wait in POLL_AFTER {
                 tokio::time::sleep(wait).await;
                 poll.notify_one();
             }
@@ -130,11 +131,11 @@ impl ExecutorMetricsCollector for Told {
     }
 }
 
-/// Sends each request until somebody has answered it: to the coordinators in turn, with the token.
+/// Sends each request, with the token, to the coordinators in turn until one answers.
 #[derive(Clone)]
 struct Transport {
     coordinators: Arc<[Channel]>,
-    caller: Caller,
+    auth: AuthInterceptor,
 }
 
 type Request = http::Request<tonic::body::Body>;
@@ -158,31 +159,33 @@ impl Service<Request> for Transport {
 impl Transport {
     async fn send(self, request: Request) -> Response {
         let (mut head, body) = request.into_parts();
-        let header = self.caller.header().and_then(|header| header.to_str().ok()?.parse::<http::HeaderValue>().ok());
+        let header = self.auth.header().and_then(|header| header.to_str().ok()?.parse::<http::HeaderValue>().ok());
         if let Some(mut header) = header {
             header.set_sensitive(true);
             head.headers.insert(http::header::AUTHORIZATION, header);
         }
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        let mut tries = 0;
+        let mut attempt = 0;
         loop {
-            let mut channel = self.coordinators[tries % self.coordinators.len()].clone();
-            let whole = Full::new(body.clone()).map_err(|never| match never {});
-            let request = http::Request::from_parts(head.clone(), tonic::body::Body::new(whole));
+            let mut channel = self.coordinators[attempt % self.coordinators.len()].clone();
+            let body = Full::new(body.clone()).map_err(|never| match never {});
+            let request = http::Request::from_parts(head.clone(), tonic::body::Body::new(body));
             let answer = tokio::time::timeout(ANSWER_MAX, async { channel.ready().await?.call(request).await }).await;
             match answer {
-                Ok(Ok(response)) if !stands_by(&response) => return response,
-                Ok(Ok(_)) => debug!(tries, "this coordinator stands by"),
-                Ok(Err(error)) => debug!(error = %causes(&error), tries, "a request is sent again"),
-                Err(_) => debug!(tries, "a request was not answered and is sent again"),
+                Ok(Ok(response)) if !is_standby(&response) => return response,
+                Ok(Ok(_)) => debug!(tries = attempt, "the coordinator is on standby"),
+                Ok(Err(error)) => {
+                    debug!(error = %causes(&error), tries = attempt, "a request failed and is sent again")
+                }
+                Err(_) => debug!(tries = attempt, "a request was not answered and is sent again"),
             }
-            tries += 1;
-            tokio::time::sleep(AGAIN).await;
+            attempt += 1;
+            tokio::time::sleep(RETRY_AFTER).await;
         }
     }
 }
 
-/// gRPC's UNAVAILABLE, as the head of an answer without a body.
-fn stands_by(response: &Response) -> bool {
+/// Returns whether a response is gRPC's UNAVAILABLE, which a coordinator on standby sends in the headers, without a body.
+fn is_standby(response: &Response) -> bool {
     response.headers().get("grpc-status").is_some_and(|status| status == "14")
 }
