@@ -5,9 +5,9 @@ use std::sync::Arc;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use dqa_engine::shard::operator::{self, Scoring};
+use dqa_engine::shard::{ShardOutcome, ShardScorer};
 use dqa_pipelines::plan::Shard;
-use dqa_worker::shard::operator::{self, Scoring};
-use dqa_worker::shard::{ShardOutcome, ShardScorer};
 
 /// Scores shards in this process, as the plan that a cluster would run.
 pub struct Local {

@@ -109,7 +109,9 @@ impl Cluster {
     }
 
     fn environment(&self, command: &mut Command) {
-        command.env("DQA_STORE", &self.store).env("RUST_LOG", "warn,dqa_coordinator=info,dqa_worker=info");
+        command
+            .env("DQA_STORE", &self.store)
+            .env("RUST_LOG", "warn,dqa_coordinator=info,dqa_engine=info,dqa_worker=info");
         if let Some(s3) = &self.s3 {
             command.envs(s3.env());
         }

@@ -327,7 +327,7 @@ fn another_model_is_never_scored_with() {
     std::fs::write(&largest, wrong).unwrap();
     cluster.start_worker(&[]);
     let failed = cluster.wait_for("r", is("failed"));
-    assert!(failed["failure"].as_str().unwrap().contains("is not what its name says"), "{failed}");
+    assert!(failed["failure"].as_str().unwrap().contains("does not match its name"), "{failed}");
     let refused = cluster.store(&["query", "SELECT count(*) AS n FROM scores", "--format", "json"]).ends_with(0);
     assert!(refused.out.contains("0"), "nothing is scored: {}", refused.out);
 

@@ -8,12 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dqa_engine::hub::{HubError, Refusal, Settings, Snapshot, Token, snapshot_with};
 use dqa_testkit::ClipShape;
 use dqa_testkit::hf::{HfDir, config_json};
 use dqa_testkit::torch::{Py, TorchSave};
 use dqa_tests::hub::{Access, Fault, Hub, Model, Request, sha256};
 use dqa_tests::{Said, TestDir};
-use dqa_worker::hub::{HubError, Refusal, Settings, Snapshot, Token, snapshot_with};
 
 const NAME: &str = "hf:openai/clip-vit-base-patch32";
 const REPO: &str = "openai/clip-vit-base-patch32";

@@ -112,7 +112,7 @@ fn a_port_that_cannot_be_had_is_one_sentence() {
         }
     }
     let advertised = worker(&["--advertise", "http://node-1"]).ends_with(2).err;
-    assert!(advertised.contains("`http://node-1` is not a host alone"), "{advertised}");
+    assert!(advertised.contains("`http://node-1` is not a host"), "{advertised}");
 }
 
 #[test]

@@ -12,9 +12,9 @@ use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
 use dqa_proto::v1::coordinator_service_client::CoordinatorServiceClient;
 use dqa_proto::v1::worker_service_client::WorkerServiceClient;
 use dqa_proto::v1::{AttendRequest, DeviceClass, Hello, ListWorkersRequest, attend_request};
+use dqa_service::net::{Caller, TlsArgs, Token, channel, flight_name};
 use dqa_tests::certificates::{Authority, Files};
 use dqa_tests::cluster::{Cluster, Programs, free_port};
-use dqa_worker::net::{Caller, TlsArgs, Token, channel, flight_name};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
@@ -249,7 +249,7 @@ fn a_worker_with_a_wrong_token_or_certificate_does_not_register() {
     guarded.cluster.run = right.iter().map(|flag| flag.replace("workers.token", "users.token")).collect();
     let wrong = guarded.cluster.start_worker(&[]);
     assert_eq!(guarded.cluster.end_of(wrong), 2, "it is not started again");
-    assert!(guarded.cluster.said().contains("the coordinator refused this worker: the token is not the right one"));
+    assert!(guarded.cluster.said().contains("the coordinator refused this worker: the token is invalid"));
     let strange = guarded.stranger.flags();
     guarded.cluster.run = ["--token-file", "workers.token"].map(str::to_owned).into_iter().chain(strange).collect();
     let stranger = guarded.cluster.start_worker(&[]);
@@ -270,7 +270,7 @@ fn an_open_port_is_refused() {
             &["serve", "--listen", "0.0.0.0:0", "--token-file", "users.token", "--worker-token-file", "users.token"][..],
             "it has no TLS",
         ),
-        (&["serve", "--token-file", "short.token"][..], "has less than 16 characters"),
+        (&["serve", "--token-file", "short.token"][..], "has fewer than 16 characters"),
         (&["serve", "--tls-cert", "users.token"][..], "a certificate needs its key"),
         (&["serve", "--token-file", "none.token"][..], "cannot read the token none.token"),
     ] {

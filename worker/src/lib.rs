@@ -1,22 +1,5 @@
-//! How pictures are scored: bytes in, scores out, on one machine.
-//!
-//! [`decode`] turns a file into pixels, [`engine`] takes pictures through the model with bounded memory, [`shard`] makes a
-//! part of a shard, [`tune`] trains, [`study`] tests what was trained, [`explain`] draws where a model looks, [`headers`]
-//! reads sizes for planning, [`models`] opens a model by its name, [`hub`] finds those of the hub. [`cluster`] takes shards
-//! from a coordinator. [`cli`] is the `dqa-worker` program; [`program`], [`net`] and [`telemetry`] are what all programs
-//! share. What to score is decided elsewhere.
+//! The worker: [`cluster`] takes shards from a coordinator and scores them on this machine's devices; [`cli`] is the
+//! `dqa-worker` program. Scoring itself is dqa-engine's, and what both programs share is dqa-service's.
 
 pub mod cli;
 pub mod cluster;
-pub mod decode;
-pub mod engine;
-pub mod explain;
-pub mod headers;
-pub mod hub;
-pub mod models;
-pub mod net;
-pub mod program;
-pub mod shard;
-pub mod study;
-pub mod telemetry;
-pub mod train;

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::names::DatasetName;
 use dqa_pipelines::report::compare::{self, CompareError, CompareOptions, CompareTable, Compared};
-use dqa_worker::program::{ExitStatus, Format, OutputError, note, with_hint};
+use dqa_service::program::{ExitStatus, Format, OutputError, note, with_hint};
 
 use super::report::advised as report_advised;
 use super::run_selector::RunsSelector;

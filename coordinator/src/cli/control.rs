@@ -1,7 +1,7 @@
 //! `dqa-coord cancel`, `pause`, `resume` and `retry`: what becomes of a coordinator's run.
 
 use dqa_proto::v1;
-use dqa_worker::program::{ExitStatus, note};
+use dqa_service::program::{ExitStatus, note};
 
 use super::remote::{RemoteArgs, given, refusal};
 use super::run_selector::NamedRun;

@@ -7,13 +7,13 @@ use std::path::Path;
 use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
+use dqa_engine::decode::{ErrorCode, Limits};
+use dqa_engine::headers;
 use dqa_pipelines::cause;
 use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, Picture, check};
 use dqa_pipelines::index::{Header, Index};
 use dqa_pipelines::store::StoreError;
-use dqa_worker::decode::{ErrorCode, Limits};
-use dqa_worker::headers;
-use dqa_worker::program::{ExitStatus, Format, OutputError, note, with_hint};
+use dqa_service::program::{ExitStatus, Format, OutputError, note, with_hint};
 use futures::StreamExt;
 use serde::Serialize;
 

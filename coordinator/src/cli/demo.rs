@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use clap::ValueEnum;
 use dqa_demo::{Algorithm, Demo, make};
 use dqa_pipelines::names::DatasetName;
-use dqa_worker::program::{ExitStatus, OutputError, note};
+use dqa_service::program::{ExitStatus, OutputError, note};
 
 use super::progress::Steps;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use dqa_pipelines::names::RunName;
-use dqa_worker::program::{ExitStatus, note, with_hint};
+use dqa_service::program::{ExitStatus, note, with_hint};
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::ArgGroup;
+use dqa_engine::decode::{Limits, decode};
+use dqa_engine::explain::{Drawing, Look, Shown, drawings};
+use dqa_engine::fetch::read_file;
 use dqa_model::{Explained, Prepared, ViewMode};
-use dqa_worker::cli::{ModelArgs, read};
-use dqa_worker::decode::{Limits, decode};
-use dqa_worker::explain::{Drawing, Look, Shown, drawings};
-use dqa_worker::program::{ExitStatus, Format, OutputError, note, with_hint};
+use dqa_service::model_args::ModelArgs;
+use dqa_service::program::{ExitStatus, Format, OutputError, note, with_hint};
 use serde::Serialize;
 
 use super::progress::Steps;
@@ -48,7 +49,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let (name, views) = (args.image.display(), &args.model.views);
     let limits = Limits::of(args.model.limits.limits(), views.side_min());
-    let bytes = read(&args.image, limits.bytes_max).with_context(|| format!("cannot score {name}"))?;
+    let bytes = read_file(&args.image, limits.bytes_max).with_context(|| format!("cannot score {name}"))?;
     let picture = decode(&bytes, &limits).with_context(|| format!("cannot score {name}"))?;
     let size = (picture.width(), picture.height());
     let prepared = Prepared::new(picture.clone(), views).with_context(|| format!("cannot score {name}"))?;

@@ -2,7 +2,7 @@
 //! exported for the commands that have a use for it, does not concern them.
 
 use clap::Arg;
-use dqa_worker::program::note;
+use dqa_service::program::note;
 
 /// The flag, which takes nothing.
 pub(super) fn coordinator() -> Arg {

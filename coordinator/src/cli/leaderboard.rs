@@ -3,7 +3,7 @@
 use dqa_pipelines::names::DatasetName;
 use dqa_pipelines::report::{self, Table, together};
 use dqa_proto::v1;
-use dqa_worker::program::ExitStatus;
+use dqa_service::program::ExitStatus;
 
 use super::StoreArgs;
 use super::remote::{Client, RemoteArgs};

@@ -1,8 +1,8 @@
 //! What commands that train may take of the machine.
 
 use clap::builder::BoolishValueParser;
-use dqa_worker::cli::{LimitArgs, MachineArgs, device, shown};
-use dqa_worker::train::TrainingResources;
+use dqa_engine::train::TrainingResources;
+use dqa_service::model_args::{LimitArgs, MachineArgs, device, shown};
 
 /// Flags that say where models learn and what of the machine they may take.
 #[derive(Clone, Debug, clap::Args)]

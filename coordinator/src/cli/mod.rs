@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use dqa_pipelines::store::{Store, StoreError};
-use dqa_worker::program;
+use dqa_service::program;
 
 use control::Control;
 

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
+use dqa_engine::models::{self, Opened, Origin, Training};
 use dqa_model::{ClipWeights, Isa, Options, PromptMode, Prompts, TextConfig, VisionConfig, fingerprint_of};
-use dqa_worker::cli::open_model;
-use dqa_worker::models::{self, Opened, Origin, Training};
-use dqa_worker::program::{ExitStatus, OutputError};
+use dqa_service::model_args::open_model;
+use dqa_service::program::{ExitStatus, OutputError};
 use serde::Serialize;
 
 use training::ShownTraining;

@@ -5,7 +5,7 @@ use dqa_pipelines::dataset::{DataSet, Definition};
 use dqa_pipelines::names::DatasetName;
 use dqa_pipelines::registry::{self, RegistryError, Requested};
 use dqa_pipelines::store::Store;
-use dqa_worker::program::with_hint;
+use dqa_service::program::with_hint;
 
 /// Data sets whose names may come to stand for others.
 #[derive(clap::Args)]

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
 use dqa_proto::v1;
-use dqa_worker::program::{Format, OutputError};
+use dqa_service::program::{Format, OutputError};
 
 use super::remote::{Client, given, refusal};
 use super::run_summary::{self, RunSummary};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use dqa_worker::program::note;
-use dqa_worker::shard::{self, ShardOutcome};
+use dqa_engine::shard::{self, ShardOutcome};
+use dqa_service::program::note;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Between two plain lines: a log of a long run stays readable.

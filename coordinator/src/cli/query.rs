@@ -12,7 +12,7 @@ use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::sql::output::{self, QueryOutputError};
 use dqa_pipelines::sql::{self, Selection, SqlError};
 use dqa_proto::v1;
-use dqa_worker::program::{ExitStatus, OutputError, note, with_hint};
+use dqa_service::program::{ExitStatus, OutputError, note, with_hint};
 
 use super::answer::{self, Failure};
 use super::remote::{Client, RemoteArgs, refusal};

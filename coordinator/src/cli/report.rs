@@ -10,8 +10,8 @@ use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOp
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
+use dqa_service::program::{ExitStatus, Format, OutputError, note, with_hint};
 use dqa_stats::Test;
-use dqa_worker::program::{ExitStatus, Format, OutputError, note, with_hint};
 
 use super::remote::{Client, RemoteArgs, refusal};
 use super::run_selector::RunSelector;

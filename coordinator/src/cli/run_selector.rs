@@ -7,7 +7,7 @@ use dqa_pipelines::names::RunName;
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
-use dqa_worker::program::{note, with_hint};
+use dqa_service::program::{note, with_hint};
 
 use super::remote::{Client, given, refusal};
 

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write, stdout};
 use dqa_pipelines::run::RunState;
 use dqa_pipelines::status::RunStatus;
 use dqa_proto::v1;
-use dqa_worker::program::{Format, OutputError};
+use dqa_service::program::{Format, OutputError};
 use serde::Serialize;
 
 use super::watch;

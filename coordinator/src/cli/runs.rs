@@ -1,7 +1,7 @@
 //! `dqa-coord runs`: what a store, or a coordinator, has been asked for.
 
 use dqa_pipelines::status::RunStatus;
-use dqa_worker::program::{ExitStatus, Format};
+use dqa_service::program::{ExitStatus, Format};
 
 use super::remote::RemoteArgs;
 use super::run_summary::{self, RunSummary};

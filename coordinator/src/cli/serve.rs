@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::causes;
 use dqa_pipelines::store::{Store, StoreFault};
-use dqa_worker::net::{TlsArgs, Token, Tokens, listen_address};
-use dqa_worker::program::{ExitStatus, note, print_error};
-use dqa_worker::telemetry;
+use dqa_service::net::{TlsArgs, Token, Tokens, listen_address};
+use dqa_service::program::{ExitStatus, note, print_error};
+use dqa_service::telemetry;
 use tracing::warn;
 
 use super::StoreArgs;

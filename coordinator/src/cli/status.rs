@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stdout};
 
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::status::RunStatus;
-use dqa_worker::program::{ExitStatus, Format, OutputError};
+use dqa_service::program::{ExitStatus, Format, OutputError};
 
 use super::remote::{Client, RemoteArgs};
 use super::run_selector::RunSelector;

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::builder::BoolishValueParser;
+use dqa_engine::study::EvaluateError;
+use dqa_engine::train::{BaseModel, Runner, TrainError, TrainingResources};
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::names::StudyName;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{Definition, Outcome, Overrides};
 use dqa_pipelines::train::Splits;
-use dqa_worker::program::{ExitStatus, Format, OutputError, command_line, host, note, with_hint};
-use dqa_worker::study::EvaluateError;
-use dqa_worker::train::{BaseModel, Runner, TrainError, TrainingResources};
+use dqa_service::program::{ExitStatus, Format, OutputError, command_line, host, note, with_hint};
 
 use super::StoreArgs;
 use super::learner::LearnerArgs;

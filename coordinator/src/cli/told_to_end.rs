@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM for commands that go on later from what is in the store: they end, and say so.
 
 use anyhow::Context;
-use dqa_worker::program::ExitStatus;
+use dqa_service::program::ExitStatus;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A signal that asked this process to end.

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
+use dqa_engine::decode::PictureError;
+use dqa_engine::train::Runner;
 use dqa_pipelines::dataset::{DataSet, FaultKind};
 use dqa_pipelines::train::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialError};
-use dqa_worker::decode::PictureError;
-use dqa_worker::program::{note, with_hint};
-use dqa_worker::train::Runner;
+use dqa_service::program::{note, with_hint};
 use tokio::runtime::Handle;
 
 /// What to do about pictures that cannot be used.

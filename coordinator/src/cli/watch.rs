@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use dqa_pipelines::causes;
 use dqa_proto::v1::{self, RunState};
-use dqa_worker::net::said;
-use dqa_worker::program::note;
+use dqa_service::net::said;
+use dqa_service::program::note;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tonic::Code;
 

@@ -3,8 +3,8 @@
 use std::io::{BufWriter, Write, stdout};
 
 use dqa_proto::v1;
-use dqa_worker::cluster::class_name;
-use dqa_worker::program::{ExitStatus, Format, OutputError, note};
+use dqa_service::program::{ExitStatus, Format, OutputError, note};
+use dqa_service::wire::class_name;
 use serde::Serialize;
 use serde_json::json;
 

@@ -17,7 +17,7 @@ use dqa_pipelines::store::Store;
 use dqa_proto::v1::coordinator_service_server::CoordinatorService;
 use dqa_proto::v1::{self, DeviceClass};
 use dqa_proto::{PROTOCOL_VERSION, hint, refused};
-use dqa_worker::cluster::class_name;
+use dqa_service::wire::class_name;
 use futures::Stream;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -393,7 +393,7 @@ async fn submit(plane: &Arc<ControlPlane>, asked: v1::RunRequest) -> Result<v1::
     let here = plane.run(&name);
     let earlier = here.as_ref().map(|run| run.record()).or(stored);
     let provenance =
-        [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), dqa_worker::program::host())];
+        [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), dqa_service::program::host())];
     let redefine = redefined(&asked.redefine)?;
     let named: Vec<registry::Requested> = requested.definitions.iter().map(registry::Requested::new).collect();
     registry::check(&plane.store, &named, &redefine).await.map_err(unregistered)?;

@@ -22,11 +22,11 @@ use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
+use dqa_engine::shard::operator;
 use dqa_pipelines::causes;
 use dqa_proto::refused;
-use dqa_worker::cluster::{Codec, ShuffleClient};
-use dqa_worker::net::said;
-use dqa_worker::shard::operator;
+use dqa_service::cluster::{Codec, ShuffleClient};
+use dqa_service::net::said;
 use tonic::{Code, Request, Response, Status};
 use tracing::warn;
 

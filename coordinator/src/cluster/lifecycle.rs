@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use dqa_engine::models::Training;
 use dqa_model::Views;
 use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{Check, Definition};
@@ -18,7 +19,6 @@ use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{Counts, RUNS, RunRecord, RunState};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_proto::v1::{self, DeviceClass};
-use dqa_worker::models::Training;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;

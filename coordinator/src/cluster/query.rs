@@ -29,7 +29,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use dqa_pipelines::causes;
 use dqa_pipelines::sql::{self, Selection, SqlError};
 use dqa_pipelines::store::Store;
-use dqa_worker::cluster::JOB_FILES_KEPT;
+use dqa_service::cluster::JOB_FILES_KEPT;
 use futures::{StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;

@@ -14,7 +14,7 @@ use ballista_scheduler::cluster::{BoundTask, DistributionPolicy};
 use ballista_scheduler::state::execution_graph::{TaskDescription, create_task_info};
 use ballista_scheduler::state::task_manager::JobInfoCache;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use dqa_worker::cluster::tasks;
+use dqa_service::cluster::tasks;
 
 /// Who is told that Ballista has a task for a worker, that the worker has fetched it, and who it knows.
 pub(super) trait Workers: Send + Sync + 'static {

@@ -7,7 +7,7 @@ use dqa_pipelines::causes;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::process::{BEAT_EVERY, Process};
 use dqa_pipelines::store::{Store, StoreError};
-use dqa_worker::program::host;
+use dqa_service::program::host;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tracing::warn;

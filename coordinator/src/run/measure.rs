@@ -1,12 +1,12 @@
 //! Sizes of a data set's pictures: from the index in the store, and from the headers of those that are new.
 
+use dqa_engine::decode::Limits;
+use dqa_engine::headers;
 use dqa_model::Views;
 use dqa_pipelines::dataset::{DataSet, Picture};
 use dqa_pipelines::index::{Header, Index};
 use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::store::Store;
-use dqa_worker::decode::Limits;
-use dqa_worker::headers;
 use futures::StreamExt;
 
 use super::{Measured, RunError};

@@ -3,14 +3,14 @@
 
 use std::time::Instant;
 
+use dqa_engine::decode::Limits;
+use dqa_engine::headers;
 use dqa_model::Views;
 use dqa_pipelines::dataset::{self, Check, DatasetError, Definition};
 use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::plan::Terms;
 use dqa_pipelines::run::{DatasetSpec, RunRecord};
 use dqa_pipelines::store::Store;
-use dqa_worker::decode::Limits;
-use dqa_worker::headers;
 
 use super::select::{Selected, select};
 use super::{Elsewhere, Roots, RunError, Work, index, measure};

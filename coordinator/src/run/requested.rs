@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use dqa_engine::models;
 use dqa_pipelines::dataset::{self, Definition};
 use dqa_pipelines::digest;
 use dqa_pipelines::limits::PictureLimits;
@@ -13,7 +14,6 @@ use dqa_pipelines::names::RunName;
 use dqa_pipelines::run::{Counts, DatasetSpec, RunError, RunRecord, RunSpec, RunState};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::trained_on::TrainedOn;
-use dqa_worker::models;
 use jiff::Timestamp;
 
 use super::Work;

@@ -8,11 +8,11 @@ mod work;
 pub use plan::Plan;
 pub use work::StudyEvent;
 
+use dqa_engine::study::EvaluateError;
+use dqa_engine::train::{BaseModelError, TrainError};
 use dqa_pipelines::store::StoreError;
 use dqa_pipelines::study::{StoredError, StudyError};
 use dqa_pipelines::train::{RecordError, SplitsError, TrialError};
-use dqa_worker::study::EvaluateError;
-use dqa_worker::train::{BaseModelError, TrainError};
 
 /// Why a study stops. What was made until then is kept.
 #[derive(Debug, thiserror::Error)]

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use dqa_engine::train::BaseModel;
 use dqa_model::Views;
 use dqa_pipelines::dataset::DataSet;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{DatasetFacts, Definition, Evaluation, Line, Pool, evaluation_key};
 use dqa_pipelines::train::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord};
-use dqa_worker::train::BaseModel;
 
 use super::{StudyError, StudyRunError};
 

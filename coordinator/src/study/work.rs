@@ -1,12 +1,12 @@
 //! Makes what a study lacks, and reads its result.
 
+use dqa_engine::study::Evaluator;
+use dqa_engine::train::{Event, Runner, TrainingResources};
 use dqa_pipelines::names::StudyName;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{Line, LineOutcome, Outcome, Scored, SplitOutcome, evaluation_key, scored};
 use dqa_pipelines::tables::predictions::PREDICTIONS;
 use dqa_pipelines::train::{TrialRecord, trial_key};
-use dqa_worker::study::Evaluator;
-use dqa_worker::train::{Event, Runner, TrainingResources};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use dqa_engine::shard::ShardOutcome;
 use dqa_pipelines::parts;
 use dqa_pipelines::plan::ShardPicture;
 use dqa_pipelines::store::StoreResolver;
 use dqa_pipelines::tables::scores::{ScoreRow, Spread};
 use dqa_proto::v1::{DeviceClass, FailureKind};
-use dqa_worker::cluster::{self, DeviceSlot, Settings, ShardExecutor, ShardFailure, ShardTask};
-use dqa_worker::net::Tls;
-use dqa_worker::program::{self, ExitStatus};
-use dqa_worker::shard::ShardOutcome;
+use dqa_service::cluster::ShardTask;
+use dqa_service::net::Tls;
+use dqa_service::program::{self, ExitStatus};
+use dqa_worker::cluster::{self, DeviceSlot, Settings, ShardExecutor, ShardFailure};
 
 /// Workers that score nothing.
 #[derive(Parser)]

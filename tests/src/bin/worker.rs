@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use dqa_engine::shard::ShardOutcome;
 use dqa_proto::v1::{DeviceClass, FailureKind};
+use dqa_service::cluster::ShardTask;
+use dqa_service::program;
 use dqa_worker::cli::run;
 use dqa_worker::cluster::models::Models;
-use dqa_worker::cluster::{DeviceSlot, ShardExecutor, ShardFailure, ShardTask};
-use dqa_worker::program;
-use dqa_worker::shard::ShardOutcome;
+use dqa_worker::cluster::{DeviceSlot, ShardExecutor, ShardFailure};
 
 #[derive(Parser)]
 #[command(name = "dqa-worker")]

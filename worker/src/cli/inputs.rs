@@ -1,13 +1,11 @@
-//! Which files a command line means: files as named, folders with the pictures below them, globs; and their bytes.
+//! Finds the pictures of a command line: files, folders with all pictures below them, and globs.
 //!
-//! Nothing that lies beside pictures ends the command: what cannot be scored is counted and told, and the rest goes on. A file
-//! that is named outright is taken whatever it is called.
+//! Other files beside pictures do not fail the command: files that cannot be scored are counted and reported, and the rest is
+//! scored. A file that is given by its own name is taken whatever its name is.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -15,42 +13,40 @@ use dqa_pipelines::file_names::{clutter, is_picture};
 use glob::Pattern;
 use walkdir::WalkDir;
 
-use crate::decode::PictureError;
+/// Names that are reported of each kind of skipped entry.
+const NAMES_MAX: usize = 5;
 
-/// Named of each kind of what is not scored.
-const NAMED_MAX: usize = 5;
-
-/// The pictures to score, in the order of the arguments and by name within one; and what is not scored.
+/// The pictures to score, in the order of the arguments and by name within each; and the skipped entries.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
     pub(super) pictures: Vec<PathBuf>,
-    left: BTreeMap<Left, LeftOut>,
+    skipped: BTreeMap<SkipReason, Skipped>,
 }
 
-/// Kinds of what is not scored.
+/// Why an entry is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Left {
-    /// What it holds is not known.
+enum SkipReason {
+    /// A folder or a file that cannot be read.
     Unreadable,
-    /// Links that lead nowhere or in a circle; pipes, sockets, devices.
-    NoFile,
-    /// Hidden files and folders, and what systems and tools keep for themselves.
+    /// A broken or circular link, a pipe, a socket or a device.
+    NotAFile,
+    /// A hidden file or folder, or one of an operating system or a tool.
     Clutter,
-    /// Files that are not named as pictures.
-    Other,
+    /// A file whose name is not a picture's.
+    OtherName,
 }
 
 #[derive(Debug, Default)]
-struct LeftOut {
+struct Skipped {
     count: usize,
-    /// The first few.
-    named: Vec<String>,
+    /// The first names, at most [`NAMES_MAX`].
+    names: Vec<String>,
 }
 
 impl Inputs {
-    /// A file that is not there is taken as it is named: it becomes a row with an error. An argument that names no
-    /// picture at all ends the command.
-    pub(super) fn of(arguments: &[PathBuf]) -> anyhow::Result<Inputs> {
+    /// Finds the pictures of the arguments. A missing file becomes a row with an error. An argument without any picture is an
+    /// error of the command.
+    pub(super) fn find(arguments: &[PathBuf]) -> anyhow::Result<Inputs> {
         let mut inputs = Inputs::default();
         for argument in arguments {
             let before = inputs.pictures.len();
@@ -62,46 +58,46 @@ impl Inputs {
                 inputs.add_glob(argument)?;
             }
             if inputs.pictures.len() == before {
-                let left: Vec<String> = inputs.lines().collect();
-                let left = if left.is_empty() { String::new() } else { format!(" ({})", left.join("; ")) };
-                bail!("no picture in {}{left}", argument.display());
+                let skipped: Vec<String> = inputs.skipped_lines().collect();
+                let skipped = if skipped.is_empty() { String::new() } else { format!(" ({})", skipped.join("; ")) };
+                bail!("no picture in {}{skipped}", argument.display());
             }
         }
         Ok(inputs)
     }
 
-    /// What is said of what is not scored.
-    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
-        let line = |(kind, LeftOut { count, named }): (&Left, &LeftOut)| {
-            let more = if *count > named.len() { ", ..." } else { "" };
-            let named = named.join(", ");
-            match kind {
-                Left::Unreadable => format!("{count} folders or files cannot be looked into: {named}{more}"),
-                Left::NoFile => format!("{count} entries are no files: {named}{more}"),
-                Left::Clutter => {
-                    format!("passed over {count} hidden files and folders, or of systems and tools: {named}{more}")
+    /// Returns a line for each kind of skipped entry.
+    pub(super) fn skipped_lines(&self) -> impl Iterator<Item = String> {
+        let line = |(reason, Skipped { count, names }): (&SkipReason, &Skipped)| {
+            let more = if *count > names.len() { ", ..." } else { "" };
+            let names = names.join(", ");
+            match reason {
+                SkipReason::Unreadable => format!("{count} folders or files cannot be read: {names}{more}"),
+                SkipReason::NotAFile => format!("{count} entries are not files: {names}{more}"),
+                SkipReason::Clutter => {
+                    format!("skipped {count} hidden files and folders, or of systems and tools: {names}{more}")
                 }
-                Left::Other => format!("passed over {count} files that are not named as pictures"),
+                SkipReason::OtherName => format!("skipped {count} files that are not named as pictures"),
             }
         };
-        self.left.iter().map(line)
+        self.skipped.iter().map(line)
     }
 
-    /// Whether there may be pictures that are not among these.
-    pub(super) fn are_all(&self) -> bool {
-        !self.left.contains_key(&Left::Unreadable)
+    /// Returns whether every folder could be read, so that no picture is missing.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.skipped.contains_key(&SkipReason::Unreadable)
     }
 
-    fn leave(&mut self, kind: Left, name: impl fmt::Display) {
-        let left = self.left.entry(kind).or_default();
-        left.count += 1;
-        if left.named.len() < NAMED_MAX {
-            left.named.push(name.to_string());
+    fn skip(&mut self, reason: SkipReason, name: impl fmt::Display) {
+        let skipped = self.skipped.entry(reason).or_default();
+        skipped.count += 1;
+        if skipped.names.len() < NAMES_MAX {
+            skipped.names.push(name.to_string());
         }
     }
 
-    /// Everything below a folder that is named as a picture, by name. Clutter is not looked into; the folder itself is named
-    /// outright.
+    /// Adds all files below a folder that are named as pictures, in the order of their names. Clutter is skipped, except for
+    /// the folder itself, which the user named.
     fn add_folder(&mut self, folder: &Path) {
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let mut entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
@@ -109,7 +105,7 @@ impl Inputs {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
-                    self.fail(&error);
+                    self.skip_unreadable(&error);
                     continue;
                 }
             };
@@ -118,47 +114,47 @@ impl Inputs {
                 continue;
             }
             if is_clutter(entry.file_name()) {
-                self.leave(Left::Clutter, path.display());
+                self.skip(SkipReason::Clutter, path.display());
                 if is_folder {
                     entries.skip_current_dir();
                 }
             } else if is_folder {
-                // The link's own circle is found by the walk; a link to a folder above it would take in the whole disk.
+                // The walk detects a link's own circle; a link to a folder above this one would take in the whole disk.
                 if entry.path_is_symlink() && path.canonicalize().is_ok_and(|target| whole.starts_with(target)) {
-                    self.leave(Left::NoFile, format_args!("{} ({CIRCLE})", path.display()));
+                    self.skip(SkipReason::NotAFile, format_args!("{} ({CIRCLE})", path.display()));
                     entries.skip_current_dir();
                 }
             } else if !entry.file_type().is_file() {
-                self.leave(Left::NoFile, format_args!("{} ({SPECIAL})", path.display()));
+                self.skip(SkipReason::NotAFile, format_args!("{} ({SPECIAL})", path.display()));
             } else if is_picture(&path.to_string_lossy()) {
                 self.pictures.push(entry.into_path());
             } else {
-                self.leave(Left::Other, path.display());
+                self.skip(SkipReason::OtherName, path.display());
             }
         }
     }
 
-    /// An entry that cannot be looked at. A link that is named as a picture and leads nowhere is a picture that is not there.
-    fn fail(&mut self, error: &walkdir::Error) {
+    /// Skips an entry that cannot be read. A broken link that is named as a picture counts as a missing picture.
+    fn skip_unreadable(&mut self, error: &walkdir::Error) {
         let path = error.path().unwrap_or(Path::new(""));
         let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
         let cause = || error.io_error().map(ToString::to_string).unwrap_or_default();
         if error.depth() > 0 && is_clutter(path.file_name().unwrap_or_default()) {
-            self.leave(Left::Clutter, path.display());
+            self.skip(SkipReason::Clutter, path.display());
         } else if error.loop_ancestor().is_some() {
-            self.leave(Left::NoFile, format_args!("{} ({CIRCLE})", path.display()));
+            self.skip(SkipReason::NotAFile, format_args!("{} ({CIRCLE})", path.display()));
         } else if is_link && is_picture(&path.to_string_lossy()) {
             self.pictures.push(path.to_owned());
         } else {
-            let kind = if is_link { Left::NoFile } else { Left::Unreadable };
-            self.leave(kind, format_args!("{} ({})", path.display(), cause()));
+            let reason = if is_link { SkipReason::NotAFile } else { SkipReason::Unreadable };
+            self.skip(reason, format_args!("{} ({})", path.display(), cause()));
         }
     }
 
     fn add_glob(&mut self, pattern: &Path) -> anyhow::Result<()> {
-        let text = pattern.to_str().with_context(|| format!("the glob {} is no UTF-8", pattern.display()))?;
-        let paths = glob::glob(text).with_context(|| format!("`{text}` is no glob"))?;
-        let means = |part: &OsStr| {
+        let text = pattern.to_str().with_context(|| format!("the glob {} is not valid UTF-8", pattern.display()))?;
+        let paths = glob::glob(text).with_context(|| format!("`{text}` is not a valid glob"))?;
+        let names = |part: &OsStr| {
             let part = part.to_string_lossy();
             text.split('/').any(|wanted| {
                 let is_hidden =
@@ -170,26 +166,26 @@ impl Inputs {
             let path = match path {
                 Ok(path) => path,
                 Err(error) => {
-                    self.leave(Left::Unreadable, format_args!("{} ({})", error.path().display(), error.error()));
+                    self.skip(SkipReason::Unreadable, format_args!("{} ({})", error.path().display(), error.error()));
                     continue;
                 }
             };
-            if path.iter().any(|part| is_clutter(part) && !means(part)) {
-                self.leave(Left::Clutter, path.display());
+            if path.iter().any(|part| is_clutter(part) && !names(part)) {
+                self.skip(SkipReason::Clutter, path.display());
             } else if path.is_dir() {
                 self.add_folder(&path);
             } else if path.exists() && !path.is_file() {
-                self.leave(Left::NoFile, format_args!("{} ({SPECIAL})", path.display()));
+                self.skip(SkipReason::NotAFile, format_args!("{} ({SPECIAL})", path.display()));
             } else {
                 self.pictures.push(path);
             }
         }
-        self.add_names_that_are_no_text(pattern);
+        self.add_names_beyond_utf8(pattern);
         Ok(())
     }
 
-    /// A glob passes over names that are not UTF-8, without a word.
-    fn add_names_that_are_no_text(&mut self, pattern: &Path) {
+    /// Adds the pictures whose names are not valid UTF-8, which globs skip silently.
+    fn add_names_beyond_utf8(&mut self, pattern: &Path) {
         let Some(Ok(last)) = pattern.file_name().and_then(OsStr::to_str).map(Pattern::new) else { return };
         let parent = pattern.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folders = glob::glob(&parent.to_string_lossy()).into_iter().flatten().flatten();
@@ -206,7 +202,7 @@ impl Inputs {
     }
 }
 
-const CIRCLE: &str = "it leads to a folder that it is in";
+const CIRCLE: &str = "a link to a folder that contains it";
 const SPECIAL: &str = "a pipe, a socket or a device";
 
 fn is_glob(path: &Path) -> bool {
@@ -217,33 +213,12 @@ fn is_clutter(name: &OsStr) -> bool {
     clutter(&name.to_string_lossy()).is_some()
 }
 
-/// A picture's file, if it is not over the limit.
-///
-/// # Errors
-/// A file that cannot be read, or is larger.
-pub fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PictureError> {
-    let io = |source| PictureError::Io { path: path.display().to_string(), source };
-    let too_large = |what| Err(PictureError::TooLarge { what, limit: bytes_max });
-    let file = File::open(path).map_err(io)?;
-    let length = file.metadata().map_err(io)?.len();
-    if length > bytes_max {
-        return too_large(format!("{length} bytes"));
-    }
-    // A pipe or a device has no length: it is read until the limit shows.
-    let mut bytes = Vec::with_capacity(length as usize);
-    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > bytes_max {
-        return too_large(format!("{} bytes or more", bytes.len()));
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn names(arguments: &[PathBuf]) -> Vec<String> {
-        let inputs = Inputs::of(arguments).unwrap();
+        let inputs = Inputs::find(arguments).unwrap();
         inputs.pictures.iter().map(|p| p.file_name().unwrap().to_str().unwrap().to_owned()).collect()
     }
 
@@ -255,12 +230,12 @@ mod tests {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
         assert_eq!(names(&[dir.path().into()]), ["a.jpg", "b.PNG", "odd[1].png", "c.webp"]);
-        let lines: Vec<String> = Inputs::of(&[dir.path().into()]).unwrap().lines().collect();
-        assert_eq!(lines, ["passed over 1 files that are not named as pictures"]);
+        let lines: Vec<String> = Inputs::find(&[dir.path().into()]).unwrap().skipped_lines().collect();
+        assert_eq!(lines, ["skipped 1 files that are not named as pictures"]);
         assert_eq!(names(&[dir.path().join("*.jpg"), dir.path().join("labels.csv")]), ["a.jpg", "labels.csv"]);
         assert_eq!(names(&[dir.path().join("odd[1].png")]), ["odd[1].png"], "a file's name before a glob");
         assert_eq!(names(&[dir.path().join("none.png")]), ["none.png"], "a row with an error");
-        let none = Inputs::of(&[dir.path().join("*.gif")]).err().unwrap();
+        let none = Inputs::find(&[dir.path().join("*.gif")]).err().unwrap();
         assert!(none.to_string().starts_with("no picture in "));
     }
 
@@ -278,9 +253,9 @@ mod tests {
         assert_eq!(names(&[root.join("*")]), ["1.png", "2.JFIF", "3.heic"]);
         assert_eq!(names(&[root.join("._*")]), ["._1.png"], "as it was asked for");
         assert_eq!(names(&[root.join(".ipynb_checkpoints")]), ["1.png"], "as it was asked for");
-        let inputs = Inputs::of(&[root]).unwrap();
-        assert_eq!(inputs.left[&Left::Clutter].count, 4);
-        assert!(inputs.are_all());
+        let inputs = Inputs::find(&[root]).unwrap();
+        assert_eq!(inputs.skipped[&SkipReason::Clutter].count, 4);
+        assert!(inputs.is_complete());
     }
 
     #[cfg(unix)]
@@ -299,10 +274,10 @@ mod tests {
         symlink("nowhere", root.join("readme")).unwrap();
         symlink("nowhere", root.join("2.png")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(root.join("s.png")).unwrap();
-        let inputs = Inputs::of(std::slice::from_ref(&root)).unwrap();
+        let inputs = Inputs::find(std::slice::from_ref(&root)).unwrap();
         assert_eq!(inputs.pictures.len(), 3, "a link to nowhere is a picture that is not there: {:?}", inputs.pictures);
-        assert_eq!((inputs.left[&Left::NoFile].count, inputs.left[&Left::Other].count), (4, 1));
-        assert!(inputs.are_all());
-        assert_eq!(Inputs::of(&[root.join("*.png")]).unwrap().pictures.len(), 3);
+        assert_eq!((inputs.skipped[&SkipReason::NotAFile].count, inputs.skipped[&SkipReason::OtherName].count), (4, 1));
+        assert!(inputs.is_complete());
+        assert_eq!(Inputs::find(&[root.join("*.png")]).unwrap().pictures.len(), 3);
     }
 }

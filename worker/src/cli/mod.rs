@@ -1,7 +1,6 @@
 //! The `dqa-worker` program and its commands.
 
 mod inputs;
-mod model;
 mod output;
 mod progress;
 pub mod run;
@@ -11,11 +10,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-pub use inputs::read;
-pub use model::{Identified, LimitArgs, Loaded, MachineArgs, ModelArgs, device, open_model, shown};
-
-use crate::program;
+use dqa_service::program;
 
 /// Scores dehazed pictures with CLIP-DQA, without a reference.
 #[derive(Parser)]

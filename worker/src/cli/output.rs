@@ -1,18 +1,17 @@
-//! Results on standard output, one line a picture as soon as it is known.
+//! Results on standard output, one line per picture as soon as it is known.
 
 use std::io::{self, BufWriter, StdoutLock, Write, stdout};
 use std::path::Path;
 
+use dqa_engine::decode::{ErrorCode, PictureError};
+use dqa_engine::inference::PictureOutcome;
+use dqa_service::program::{OutputError, OutputFormat};
 use serde::Serialize;
 
-use crate::decode::{ErrorCode, PictureError};
-use crate::engine::Outcome;
-use crate::program::{Format, OutputError};
-
-/// Writes results in one format. The last step before the pipe: what it fails with is the pipe's fault.
+/// Writes results in one format. An error is one of the pipe that it writes to.
 pub(super) struct Output {
     out: BufWriter<StdoutLock<'static>>,
-    format: Format,
+    format: OutputFormat,
     with_windows: bool,
 }
 
@@ -35,27 +34,27 @@ struct Failure {
 }
 
 impl Failure {
-    fn of(error: &PictureError) -> Failure {
+    fn new(error: &PictureError) -> Failure {
         Failure { code: error.code(), message: error.line() }
     }
 }
 
 impl Output {
-    pub(super) fn new(format: Format, with_windows: bool) -> Result<Output, OutputError> {
+    pub(super) fn new(format: OutputFormat, with_windows: bool) -> Result<Output, OutputError> {
         let mut output = Output { out: BufWriter::new(stdout().lock()), format, with_windows };
         match format {
-            Format::Table => writeln!(output.out, "{:>8} {:>7} {:>11}  image", "score", "windows", "size"),
-            Format::Csv => {
+            OutputFormat::Table => writeln!(output.out, "{:>8} {:>7} {:>11}  image", "score", "windows", "size"),
+            OutputFormat::Csv => {
                 let windows = if with_windows { ",window_scores" } else { "" };
                 writeln!(output.out, "image,score,windows,width,height,error_code,error_message{windows}")
             }
-            Format::Json => Ok(()),
+            OutputFormat::Json => Ok(()),
         }?;
         Ok(output)
     }
 
-    /// Writes one picture's result and sends it off.
-    pub(super) fn write(&mut self, image: &Path, outcome: &Outcome) -> Result<(), OutputError> {
+    /// Writes one picture's result and flushes it.
+    pub(super) fn write(&mut self, image: &Path, outcome: &PictureOutcome) -> Result<(), OutputError> {
         let scored = outcome.score.as_ref().ok();
         let row = Row {
             image: &image.to_string_lossy(),
@@ -63,13 +62,13 @@ impl Output {
             windows: scored.map_or(0, |s| s.windows.len()),
             width: outcome.size.map(|(width, _)| width),
             height: outcome.size.map(|(_, height)| height),
-            error: outcome.score.as_ref().err().map(Failure::of),
+            error: outcome.score.as_ref().err().map(Failure::new),
             window_scores: self.with_windows.then(|| scored.map(|s| &s.windows[..])),
         };
         match self.format {
-            Format::Json => self.json(&row),
-            Format::Csv => self.csv(&row),
-            Format::Table => self.table(&row),
+            OutputFormat::Json => self.json(&row),
+            OutputFormat::Csv => self.csv(&row),
+            OutputFormat::Table => self.table(&row),
         }?;
         Ok(self.out.flush()?)
     }

@@ -1,13 +1,12 @@
-//! How far a run is, on standard error: a bar on a terminal, a plain line now and then elsewhere.
+//! Progress of a command on standard error: a bar on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
+use dqa_service::program::note;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::program::note;
-
-/// Between two plain lines: a log of a long run stays readable.
+/// Interval of plain lines, so that the log of a long run stays short.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct Progress {
@@ -31,8 +30,8 @@ impl Progress {
         Progress { bar, pictures: pictures as u64, done: 0, windows: 0, failed: 0, started: now, last_line: now }
     }
 
-    /// One more picture is done, with so many windows, or none.
-    pub(super) fn picture(&mut self, windows: Option<usize>) {
+    /// Counts a picture with its number of windows; None if it failed.
+    pub(super) fn add_picture(&mut self, windows: Option<usize>) {
         self.done += 1;
         self.windows += windows.unwrap_or(0) as u64;
         self.failed += u64::from(windows.is_none());
@@ -53,8 +52,8 @@ impl Progress {
         }
     }
 
-    /// Lets `print` write to standard output without the bar in its way.
-    pub(super) fn around<T>(&self, print: impl FnOnce() -> T) -> T {
+    /// Hides the bar while `print` writes to standard output.
+    pub(super) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         match &self.bar {
             Some(bar) => bar.suspend(print),
             None => print(),

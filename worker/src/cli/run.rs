@@ -1,4 +1,4 @@
-//! `dqa-worker run`: this machine's devices at a coordinator's service.
+//! `dqa-worker run`: scores shards for a coordinator on this machine's devices.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,21 +10,20 @@ use candle_core::Device;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::limits::PictureLimits;
 use dqa_proto::v1::DeviceClass;
+use dqa_service::model_args::{MachineArgs, device_label, open_device};
+use dqa_service::net::{TlsArgs, Token, listen_address, url_host};
+use dqa_service::program::{ExitStatus, with_hint};
+use dqa_service::telemetry;
 
-use super::model::{MachineArgs, device, shown};
-use crate::cluster::models::{Models, Seats};
-use crate::cluster::{self, Ended, Settings, ShardExecutor};
-use crate::net::{TlsArgs, Token, listen_address, url_host};
-use crate::program::{ExitStatus, with_hint};
-use crate::telemetry;
+use crate::cluster::{self, DeviceConfig, ExitReason, ModelExecutor, ShardExecutor, WorkerSettings};
 
-/// EX_TEMPFAIL of sysexits.h: start me again.
+/// EX_TEMPFAIL of sysexits.h: asks the supervisor for a restart.
 pub const RESTART: u8 = 75;
 
-/// Scores shards for a coordinator until it is told to end.
+/// Scores shards for a coordinator until it is asked to end.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The coordinator: http://HOST:PORT or https://HOST:PORT; several, joined by commas, of which one leads.
+    /// The coordinator: http://HOST:PORT or https://HOST:PORT; or several, joined by commas, one of which leads.
     #[arg(long, env = "DQA_COORDINATOR", value_delimiter = ',', required = true, value_name = "URL")]
     pub coordinator: Vec<String>,
 
@@ -36,15 +35,15 @@ pub struct Args {
     #[arg(long, env = "DQA_SLOTS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub slots: u32,
 
-    /// Tasks of cluster queries at once [default: one a core].
+    /// Tasks of cluster queries at once [default: one per core].
     #[arg(long, env = "DQA_QUERY_TASKS", value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub query_tasks: Option<u32>,
 
-    /// Where it listens, for metrics, health and what queries shuffle: HOST:PORT, an IPv6 address in brackets.
+    /// The address to listen on, for metrics, health and shuffled data: HOST:PORT, an IPv6 address in brackets.
     #[arg(long, env = "DQA_LISTEN", default_value = "127.0.0.1:0", value_parser = listen_address, value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
-    /// How other workers find it [default: what it listens on, or this machine's name].
+    /// The host under which other workers reach it [default: the address that it listens on, or this machine's name].
     #[arg(long, env = "DQA_ADVERTISE", value_parser = url_host, value_name = "HOST")]
     pub advertise: Option<String>,
 
@@ -56,43 +55,43 @@ pub struct Args {
     #[command(flatten)]
     pub tls: TlsArgs,
 
-    /// Go without TLS or tokens on a network that is trusted.
+    /// Go without TLS or tokens, on a trusted network.
     #[arg(long, env = "DQA_INSECURE", value_parser = BoolishValueParser::new())]
     pub insecure: bool,
 
-    /// Where models are kept [default: $XDG_CACHE_HOME/dqa/models, or ~/.cache/dqa/models].
+    /// The cache of models [default: $XDG_CACHE_HOME/dqa/models, or ~/.cache/dqa/models].
     #[arg(long, env = "DQA_CACHE", value_name = "DIR")]
     pub cache: Option<PathBuf>,
 
-    /// Where queries shuffle [default: the system's folder for temporary files].
+    /// The folder in which queries shuffle [default: the system's folder for temporary files].
     #[arg(long, env = "DQA_WORK_DIR", value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
 
-    /// Seconds that shards under way have to end when it is told to end; after that they are handed back.
+    /// Seconds that running shards have to finish when the worker is asked to end; after that they are handed back.
     #[arg(long, env = "DQA_DRAIN_WITHIN", default_value_t = 120, value_name = "SECONDS")]
     pub drain_within: u64,
 
-    /// Windows on a device at once [default: as many as fill it: on the CPU 8 a thread, at least 16].
+    /// Windows on a device at once [default: as many as fill it; on the CPU 8 per thread, at least 16].
     #[arg(long, env = "DQA_BATCH", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch: Option<u32>,
 
-    /// What of the machine.
+    /// The share of the machine.
     #[command(flatten)]
     pub machine: MachineArgs,
 
     #[command(flatten)]
-    limits: NoLimitArgs,
+    limits: RemovedLimitArgs,
 
     /// A collector of traces (OTLP over gRPC).
     #[arg(long, env = "DQA_OTLP", value_name = "URL")]
     pub otlp: Option<String>,
 }
 
-/// Limits of pictures, which a worker had in earlier versions. They are the runs' own: with limits of its own a worker would
-/// make a part whose name promises another content.
+/// Limits of pictures, which a worker had in earlier versions. Limits belong to runs: with its own limits a worker would write
+/// a part whose content does not match its name.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
-struct NoLimitArgs {
+struct RemovedLimitArgs {
     #[arg(long, env = "DQA_PIXELS_MAX", hide = true)]
     pixels_max: Option<String>,
 
@@ -103,7 +102,7 @@ struct NoLimitArgs {
     bytes_max: Option<String>,
 }
 
-impl NoLimitArgs {
+impl RemovedLimitArgs {
     fn refuse(&self) -> anyhow::Result<()> {
         let given = [("pixels-max", &self.pixels_max), ("side-max", &self.side_max), ("bytes-max", &self.bytes_max)];
         let Some((name, _)) = given.iter().find(|(_, value)| value.is_some()) else {
@@ -118,37 +117,37 @@ impl NoLimitArgs {
 /// Runs a worker with models on its devices.
 ///
 /// # Errors
-/// As [`run_with`], and for devices that are not there.
+/// Fails as [`run_with`] and [`model_executor`] do.
 pub fn run(args: &Args) -> anyhow::Result<ExitStatus> {
-    run_with(args, Arc::new(models(args)?))
+    run_with(args, Arc::new(model_executor(args)?))
 }
 
-/// Models on the devices that are named.
+/// Creates the executor of models on the given devices.
 ///
 /// # Errors
-/// Devices that are not there; a cache that cannot be used.
-pub fn models(args: &Args) -> anyhow::Result<Models> {
+/// Fails if a device is not available, or if the cache cannot be used.
+pub fn model_executor(args: &Args) -> anyhow::Result<ModelExecutor> {
     args.limits.refuse()?;
     args.machine.start_threads()?;
-    let (class, devices) = devices(&args.devices)?;
-    let cache = args.cache.clone().map_or_else(usual_cache, Ok)?;
-    std::fs::create_dir_all(&cache).with_context(|| format!("cannot make the cache {}", cache.display()))?;
+    let (class, devices) = open_devices(&args.devices)?;
+    let cache = args.cache.clone().map_or_else(default_cache, Ok)?;
+    std::fs::create_dir_all(&cache).with_context(|| format!("cannot create the cache {}", cache.display()))?;
     let cache = cache.canonicalize().with_context(|| format!("cannot use the cache {}", cache.display()))?;
-    let seats = devices.into_iter().map(|(name, device)| Seats {
-        shown: shown(&device, &name),
+    let devices = devices.into_iter().map(|(name, device)| DeviceConfig {
+        label: device_label(&device, &name),
         settings: args.machine.settings(args.batch, &device, PictureLimits::default()),
         device,
     });
-    Ok(Models::new(class, seats.collect(), cache))
+    Ok(ModelExecutor::new(class, devices.collect(), cache))
 }
 
-/// Runs a worker that scores with these.
+/// Runs a worker with a given executor.
 ///
 /// # Errors
-/// As [`cluster::run`].
-pub fn run_with(args: &Args, scorers: Arc<dyn ShardExecutor>) -> anyhow::Result<ExitStatus> {
+/// Fails as [`cluster::run`] does.
+pub fn run_with(args: &Args, executor: Arc<dyn ShardExecutor>) -> anyhow::Result<ExitStatus> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let settings = Settings {
+    let settings = WorkerSettings {
         coordinators: args.coordinator.clone(),
         listen: args.listen,
         advertise: args.advertise.clone(),
@@ -164,17 +163,18 @@ pub fn run_with(args: &Args, scorers: Arc<dyn ShardExecutor>) -> anyhow::Result<
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let ended = runtime.block_on(async {
         let _exporter = args.otlp.as_deref().map(|url| telemetry::export("dqa-worker", url)).transpose()?;
-        cluster::run(settings, scorers).await
+        cluster::run(settings, executor).await
     });
-    // What reads ahead for nobody any more is not waited for.
+    // Do not wait for reads whose results nobody needs any more.
     runtime.shutdown_background();
     Ok(match ended? {
-        Ended::Drained => ExitStatus::All,
-        Ended::Broken => ExitStatus::Restart,
+        ExitReason::Drained => ExitStatus::All,
+        ExitReason::Broken => ExitStatus::Restart,
     })
 }
 
-fn devices(text: &str) -> anyhow::Result<(DeviceClass, Vec<(String, Device)>)> {
+/// Opens the devices of the flag `--devices`.
+fn open_devices(text: &str) -> anyhow::Result<(DeviceClass, Vec<(String, Device)>)> {
     if text == "cpu" {
         return Ok((DeviceClass::Cpu, vec![("cpu".to_owned(), Device::Cpu)]));
     }
@@ -182,7 +182,7 @@ fn devices(text: &str) -> anyhow::Result<(DeviceClass, Vec<(String, Device)>)> {
     if text == "cuda:all" {
         for ordinal in 0.. {
             let name = format!("cuda:{ordinal}");
-            match device(&name) {
+            match open_device(&name) {
                 Ok(device) => found.push((name, device)),
                 Err(error) if ordinal == 0 => return Err(error),
                 Err(_) => break,
@@ -192,22 +192,22 @@ fn devices(text: &str) -> anyhow::Result<(DeviceClass, Vec<(String, Device)>)> {
     }
     for name in text.split(',').map(str::trim) {
         if !name.starts_with("cuda:") {
-            let error = anyhow!("`{text}` names no devices that one worker can have");
+            let error = anyhow!("invalid devices `{text}`");
             return Err(with_hint(error, "--devices takes cpu, or cuda:0,cuda:1 and so on, or cuda:all"));
         }
         if found.iter().any(|(other, _)| other == name) {
-            bail!("device {name} is named twice");
+            bail!("device {name} is given twice");
         }
-        found.push((name.to_owned(), device(name)?));
+        found.push((name.to_owned(), open_device(name)?));
     }
     Ok((DeviceClass::Cuda, found))
 }
 
-fn usual_cache() -> anyhow::Result<PathBuf> {
+fn default_cache() -> anyhow::Result<PathBuf> {
     let caches = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
         (Some(caches), _) if !caches.is_empty() => PathBuf::from(caches),
         (_, Some(home)) => PathBuf::from(home).join(".cache"),
-        _ => return Err(with_hint(anyhow!("there is no folder for caches"), "give --cache, or set HOME")),
+        _ => return Err(with_hint(anyhow!("no folder for caches is known"), "give --cache, or set HOME")),
     };
     Ok(caches.join("dqa/models"))
 }

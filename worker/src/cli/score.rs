@@ -1,4 +1,4 @@
-//! `dqa-worker score`: pictures in, one result each out.
+//! `dqa-worker score`: scores pictures and prints one result each.
 
 use std::io::{BufWriter, Write, stdout};
 use std::ops::ControlFlow;
@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
+use dqa_engine::fetch::read_file;
+use dqa_engine::inference::{self, InferenceReport, InferenceSettings};
 use dqa_model::Scorer;
+use dqa_service::model_args::{LoadedModel, ModelArgs};
+use dqa_service::program::{ExitStatus, OutputError, OutputFormat, note};
 
-use super::inputs::{Inputs, read};
-use super::model::{Loaded, ModelArgs};
+use super::inputs::Inputs;
 use super::output::Output;
 use super::progress::Progress;
-use crate::engine::{self, Report, Settings};
-use crate::program::{ExitStatus, Format, OutputError, note};
 
 /// Scores pictures and prints one result each.
 #[derive(clap::Args)]
@@ -32,27 +33,27 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_WINDOWS", value_parser = BoolishValueParser::new())]
     windows: bool,
 
-    /// How results are written.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// OutputFormat of the results.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
 
-    /// Say what would be scored, and stop.
+    /// Print what would be scored, and stop.
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
-    let inputs = Inputs::of(&args.paths)?;
-    inputs.lines().for_each(|line| note(format_args!("{line}")));
-    let are_all = inputs.are_all();
-    let Loaded { scorer, settings, .. } = args.model.load()?;
+    let inputs = Inputs::find(&args.paths)?;
+    inputs.skipped_lines().for_each(|line| note(format_args!("{line}")));
+    let is_complete = inputs.is_complete();
+    let LoadedModel { scorer, settings, .. } = args.model.load()?;
     if args.dry_run {
         print_plan(&inputs.pictures)?;
         return Ok(ExitStatus::All);
     }
     let report = score(args, &scorer, &settings, inputs.pictures)?;
     print_report(&report, settings.decode_threads);
-    Ok(if report.failed == 0 && are_all { ExitStatus::All } else { ExitStatus::SomeFailed })
+    Ok(if report.failed == 0 && is_complete { ExitStatus::All } else { ExitStatus::SomeFailed })
 }
 
 fn print_plan(pictures: &[PathBuf]) -> Result<(), OutputError> {
@@ -63,24 +64,29 @@ fn print_plan(pictures: &[PathBuf]) -> Result<(), OutputError> {
     Ok(out.flush()?)
 }
 
-fn score(args: &Args, scorer: &Arc<Scorer>, settings: &Settings, pictures: Vec<PathBuf>) -> anyhow::Result<Report> {
+fn score(
+    args: &Args,
+    scorer: &Arc<Scorer>,
+    settings: &InferenceSettings,
+    pictures: Vec<PathBuf>,
+) -> anyhow::Result<InferenceReport> {
     let mut output = Output::new(args.format, args.windows)?;
     let mut progress = Progress::new(pictures.len());
-    let mut unwritten = None;
-    let fetch = |path: &PathBuf| read(path, args.model.limits.bytes_max);
-    let report = engine::run(scorer, settings, pictures.into_iter(), fetch, |path, outcome| {
-        progress.picture(outcome.score.as_ref().ok().map(|s| s.windows.len()));
-        unwritten = progress.around(|| output.write(&path, &outcome)).err();
-        if unwritten.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    let mut write_error = None;
+    let fetch = |path: &PathBuf| read_file(path, args.model.limits.bytes_max);
+    let report = inference::run(scorer, settings, pictures.into_iter(), fetch, |path, outcome| {
+        progress.add_picture(outcome.score.as_ref().ok().map(|s| s.windows.len()));
+        write_error = progress.suspend(|| output.write(&path, &outcome)).err();
+        if write_error.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     progress.finish();
-    match unwritten {
+    match write_error {
         Some(error) => Err(error.into()),
         None => Ok(report),
     }
 }
 
-fn print_report(report: &Report, decode_threads: usize) {
+fn print_report(report: &InferenceReport, decode_threads: usize) {
     let share = |part: Duration| 100.0 * part.as_secs_f64() / report.wall.as_secs_f64().max(1e-9);
     note(format_args!(
         "{} pictures ({} failed), {} windows in {:.1} s: {:.1} windows/s, {:.2} pictures/s",

@@ -1,7 +1,8 @@
-//! What a worker has under way: orders, each on a seat at a device, and what became of them until the coordinator knows.
+//! The state of a worker: the attempts that run on its device slots, and the finished ones until the coordinator acknowledges
+//! them.
 //!
-//! It refuses what it cannot do without a wrong result, stops what is for nobody any more, and ends the process where a
-//! device does not come back: only that frees it.
+//! A node refuses a shard task whose result would be wrong, stops attempts that the coordinator gave up, and ends the process
+//! if a device hangs: nothing else frees the device.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -9,39 +10,39 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use dqa_engine::shard::operator::{BoxError, RowScorer};
+use dqa_engine::shard::{ScoringProgress, ShardOutcome, StopFlag};
 use dqa_pipelines::causes;
 use dqa_pipelines::parts::{self, Found};
 use dqa_pipelines::store::StoreResolver;
 use dqa_proto::v1::{DeviceClass, Failure, FailureKind, Finished, Report, Running, Scored, Totals, finished};
+use dqa_service::cluster::ShardTask;
+use dqa_service::telemetry::metrics;
+use dqa_service::wire::failure_kind_name;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock};
 use tracing::{Instrument, error, info, info_span, warn};
 
-use super::{ShardTask, kind_name};
-use crate::shard::operator::{Cause, Scores};
-use crate::shard::{Progress, ShardOutcome, Stop};
-use crate::telemetry::metrics;
+/// Time that an attempt past its deadline has to stop: a picture's time on the slowest machine. After it the device counts as
+/// hung.
+const STOP_MAX: Duration = Duration::from_secs(30);
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// A shard that is past its deadline has this long to notice: a picture's time on the slowest machine. Then its device is
-/// taken for wedged.
-const NOTICE_MAX: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Where one shard is scored.
+/// A slot on a device, for one shard.
 pub struct DeviceSlot {
-    /// Which of the devices.
+    /// Index of the device.
     pub device: usize,
-    /// Reads for it.
+    /// The runtime that reads pictures.
     pub runtime: Handle,
-    /// Told when it is for nobody any more.
-    pub stop: Stop,
-    /// Counts as it goes.
-    pub progress: Arc<Progress>,
+    /// Set when the attempt must stop.
+    pub stop: StopFlag,
+    /// Counters of the attempt.
+    pub progress: Arc<ScoringProgress>,
     begun: Arc<OnceLock<Instant>>,
 }
 
 impl DeviceSlot {
-    /// The model is there, and the shard goes to the device: from now on it has its deadline.
+    /// Marks the beginning of scoring on the device, once the model is loaded. The attempt's deadline counts from it.
     pub fn begin(&self) {
         self.begun.get_or_init(Instant::now);
     }
@@ -51,58 +52,58 @@ impl DeviceSlot {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ShardFailure {
-    /// What kind of trouble.
+    /// The kind of failure.
     pub kind: FailureKind,
-    /// What happened, with its causes.
+    /// The error with its causes.
     pub message: String,
-    /// Whether this process can score no more.
+    /// Whether this process cannot score any more.
     pub is_fatal: bool,
 }
 
 impl ShardFailure {
-    /// Of a kind, with all its causes.
+    /// Creates a failure of an error with all its causes.
     pub fn new(kind: FailureKind, error: impl Into<anyhow::Error>) -> ShardFailure {
         let error: anyhow::Error = error.into();
         ShardFailure { kind, message: causes(error.as_ref()).to_string(), is_fatal: false }
     }
 }
 
-/// What scores a shard on a seat. Here it is a model on a device; tests put in others.
+/// Scores a shard on a device slot. The program's executor runs models on devices; tests use others.
 pub trait ShardExecutor: Send + Sync + 'static {
-    /// What the devices are.
+    /// Returns the class of the devices.
     fn class(&self) -> DeviceClass;
 
-    /// The devices, as they are shown.
+    /// Returns the devices' labels.
     fn devices(&self) -> Vec<String>;
 
-    /// Scores a shard and writes its part. Blocks. Says with [`DeviceSlot::begin`] when it is on the device.
+    /// Scores a shard and writes its part. Blocks. Calls [`DeviceSlot::begin`] when the shard goes to the device.
     ///
     /// # Errors
-    /// Where it could not, with what kind of trouble it was.
-    fn score(&self, order: &ShardTask, seat: &DeviceSlot) -> Result<ShardOutcome, ShardFailure>;
+    /// Fails if the shard cannot be scored, with the kind of failure.
+    fn score(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardOutcome, ShardFailure>;
 }
 
-/// What a worker has under way.
+/// The state of a worker.
 pub(super) struct Node {
-    scorers: Arc<dyn ShardExecutor>,
+    executor: Arc<dyn ShardExecutor>,
     runtime: Handle,
-    addresses: StoreResolver,
-    /// Read by who may have company, written by who must be alone.
-    company: RwLock<()>,
-    /// Orders on each device.
+    resolver: StoreResolver,
+    /// Shared by ordinary attempts; held exclusively by an attempt that must run alone.
+    exclusivity: RwLock<()>,
+    /// Number of attempts on each device.
     load: Vec<AtomicUsize>,
-    work: Mutex<Work>,
+    attempts: Mutex<Attempts>,
     changed: Notify,
     is_draining: AtomicBool,
-    /// That it drains is in a report.
-    has_told: AtomicBool,
+    /// Whether a report has said that the worker drains.
+    is_drain_reported: AtomicBool,
     is_broken: AtomicBool,
 }
 
 #[derive(Default)]
-struct Work {
+struct Attempts {
     running: BTreeMap<u64, Attempt>,
-    /// Until the coordinator has acknowledged them.
+    /// Finished attempts that the coordinator has not acknowledged.
     finished: BTreeMap<u64, Finished>,
     totals: Totals,
 }
@@ -110,158 +111,158 @@ struct Work {
 struct Attempt {
     part: String,
     since: Instant,
-    /// Since when it is on the device.
+    /// When scoring on the device began.
     begun: Arc<OnceLock<Instant>>,
     deadline: Duration,
-    stop: Stop,
-    /// Why it was told to stop.
-    stopped: Option<FailureKind>,
-    progress: Arc<Progress>,
+    stop: StopFlag,
+    /// Why the attempt was stopped.
+    stop_reason: Option<FailureKind>,
+    progress: Arc<ScoringProgress>,
 }
 
 impl Node {
-    pub(super) fn new(scorers: Arc<dyn ShardExecutor>, runtime: Handle) -> Arc<Node> {
-        let load = scorers.devices().iter().map(|_| AtomicUsize::new(0)).collect();
+    pub(super) fn new(executor: Arc<dyn ShardExecutor>, runtime: Handle) -> Arc<Node> {
+        let load = executor.devices().iter().map(|_| AtomicUsize::new(0)).collect();
         Arc::new(Node {
-            scorers,
+            executor,
             runtime,
-            addresses: StoreResolver::default(),
-            company: RwLock::new(()),
+            resolver: StoreResolver::default(),
+            exclusivity: RwLock::new(()),
             load,
-            work: Mutex::default(),
+            attempts: Mutex::default(),
             changed: Notify::new(),
             is_draining: AtomicBool::new(false),
-            has_told: AtomicBool::new(false),
+            is_drain_reported: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
         })
     }
 
-    fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All that the coordinator may want to know.
+    /// Returns the whole state for the coordinator.
     pub(super) fn report(&self) -> Report {
-        let work = self.work();
-        let running = work.running.iter().map(|(attempt, of)| Running {
-            attempt: *attempt,
-            part: of.part.clone(),
-            windows_done: of.progress.windows.load(Relaxed),
-            scoring: of.begun.get().is_some(),
+        let attempts = self.attempts();
+        let running = attempts.running.iter().map(|(id, attempt)| Running {
+            attempt: *id,
+            part: attempt.part.clone(),
+            windows_done: attempt.progress.windows.load(Relaxed),
+            scoring: attempt.begun.get().is_some(),
         });
-        let mut totals = work.totals;
-        for of in work.running.values() {
-            add(&mut totals, &of.progress);
+        let mut totals = attempts.totals;
+        for attempt in attempts.running.values() {
+            add(&mut totals, &attempt.progress);
         }
         let draining = self.is_draining.load(Relaxed);
-        self.has_told.store(draining, Relaxed);
+        self.is_drain_reported.store(draining, Relaxed);
         Report {
             running: running.collect(),
-            finished: work.finished.values().cloned().collect(),
+            finished: attempts.finished.values().cloned().collect(),
             draining,
             totals: Some(totals),
         }
     }
 
-    /// Until there is something new to report.
+    /// Waits until there is something new to report.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// The coordinator knows these outcomes.
+    /// Forgets these finished attempts, which the coordinator has acknowledged.
     pub(super) fn acknowledge(&self, attempts: &[u64]) {
-        self.work().finished.retain(|attempt, _| !attempts.contains(attempt));
+        self.attempts().finished.retain(|attempt, _| !attempts.contains(attempt));
         self.changed.notify_one();
     }
 
-    /// These attempts are for nobody any more.
-    pub(super) fn stop(&self, attempts: &[u64], why: FailureKind) {
-        for (attempt, of) in &mut self.work().running {
-            if attempts.contains(attempt) && of.stopped.is_none() {
-                info!(attempt, part = of.part, "told to stop");
-                of.stopped = Some(why);
-                of.stop.stop();
+    /// Stops attempts, with the reason for their failure.
+    pub(super) fn stop(&self, ids: &[u64], reason: FailureKind) {
+        for (id, attempt) in &mut self.attempts().running {
+            if ids.contains(id) && attempt.stop_reason.is_none() {
+                info!(attempt = id, part = attempt.part, "told to stop");
+                attempt.stop_reason = Some(reason);
+                attempt.stop.stop();
             }
         }
     }
 
-    /// Takes no more orders.
+    /// Accepts no more shard tasks from now on.
     pub(super) fn drain(&self) {
         self.is_draining.store(true, Relaxed);
         self.changed.notify_one();
     }
 
-    /// Gives back what is under way.
+    /// Stops all attempts and hands their shards back.
     pub(super) fn hand_back(&self) {
-        let attempts: Vec<u64> = self.work().running.keys().copied().collect();
-        self.stop(&attempts, FailureKind::HandedBack);
+        let ids: Vec<u64> = self.attempts().running.keys().copied().collect();
+        self.stop(&ids, FailureKind::HandedBack);
     }
 
-    /// Whether nothing is under way, and the coordinator knows all outcomes.
+    /// Returns whether no attempt runs and the coordinator has acknowledged all outcomes.
     pub(super) fn is_idle(&self) -> bool {
-        let work = self.work();
-        work.running.is_empty() && work.finished.is_empty()
+        let attempts = self.attempts();
+        attempts.running.is_empty() && attempts.finished.is_empty()
     }
 
-    /// Whether the coordinator has been told that it drains.
-    pub(super) fn has_told_of_drain(&self) -> bool {
-        self.has_told.load(Relaxed)
+    /// Returns whether a report has said that the worker drains.
+    pub(super) fn is_drain_reported(&self) -> bool {
+        self.is_drain_reported.load(Relaxed)
     }
 
-    /// Whether anything is under way.
+    /// Returns whether any attempt runs.
     pub(super) fn is_scoring(&self) -> bool {
-        !self.work().running.is_empty()
+        !self.attempts().running.is_empty()
     }
 
-    /// Whether its device can do no more.
+    /// Returns whether a device is unusable.
     pub(super) fn is_broken(&self) -> bool {
         self.is_broken.load(Relaxed)
     }
 
-    /// Looks after deadlines on a thread of its own, which nothing that hangs can hold up. Ends the process with `code`
-    /// where a shard does not stop.
-    pub(super) fn watch(self: &Arc<Node>, code: i32) {
+    /// Checks deadlines on a thread of its own, which a hung runtime cannot block. Ends the process with `exit_code` if an
+    /// attempt does not stop.
+    pub(super) fn watch_deadlines(self: &Arc<Node>, exit_code: i32) {
         let node = Arc::downgrade(self);
         std::thread::spawn(move || {
             while let Some(node) = node.upgrade() {
                 if let Some(part) = node.overdue() {
                     error!(part, "the device does not come back; this process ends, for its supervisor to start again");
-                    std::process::exit(code);
+                    std::process::exit(exit_code);
                 }
                 drop(node);
-                std::thread::sleep(LOOK_EVERY);
+                std::thread::sleep(CHECK_EVERY);
             }
         });
     }
 
-    /// Stops what is past its deadline; the part of one that was told so and goes on.
+    /// Stops attempts that are past their deadline. Returns the part of an attempt that has not stopped in time.
     fn overdue(&self) -> Option<String> {
-        for (attempt, of) in &mut self.work().running {
-            let on_device = of.begun.get().map_or(Duration::ZERO, Instant::elapsed);
-            let late = on_device.saturating_sub(of.deadline);
-            if late > Duration::ZERO && of.stopped.is_none() {
-                warn!(attempt, part = of.part, "past its deadline");
-                of.stopped = Some(FailureKind::Deadline);
-                of.stop.stop();
+        for (id, attempt) in &mut self.attempts().running {
+            let on_device = attempt.begun.get().map_or(Duration::ZERO, Instant::elapsed);
+            let late = on_device.saturating_sub(attempt.deadline);
+            if late > Duration::ZERO && attempt.stop_reason.is_none() {
+                warn!(attempt = id, part = attempt.part, "past its deadline");
+                attempt.stop_reason = Some(FailureKind::Deadline);
+                attempt.stop.stop();
             }
-            if late > NOTICE_MAX {
-                return Some(of.part.clone());
+            if late > STOP_MAX {
+                return Some(attempt.part.clone());
             }
         }
         None
     }
 
-    /// Scores an order on the device that has the least to do.
-    async fn attempt(self: &Arc<Node>, order: ShardTask) -> Result<ShardOutcome, ShardFailure> {
-        let (alone, beside);
-        if order.alone {
-            alone = self.company.write().await;
-            let _ = &alone;
+    /// Scores a shard on the device with the fewest attempts.
+    async fn attempt(self: &Arc<Node>, task: ShardTask) -> Result<ShardOutcome, ShardFailure> {
+        let (exclusive, shared);
+        if task.alone {
+            exclusive = self.exclusivity.write().await;
+            let _ = &exclusive;
         } else {
-            beside = self.company.read().await;
-            let _ = &beside;
+            shared = self.exclusivity.read().await;
+            let _ = &shared;
         }
-        let (stop, progress, begun) = self.of(order.attempt);
+        let (stop, progress, begun) = self.handles(task.attempt);
         if stop.is_stopped() {
             return Err(ShardFailure {
                 kind: FailureKind::Stopped,
@@ -269,28 +270,28 @@ impl Node {
                 is_fatal: false,
             });
         }
-        if let Some(outcome) = self.done_already(&order).await? {
+        if let Some(outcome) = self.find_part(&task).await? {
             return Ok(outcome);
         }
         let device = (0..self.load.len()).min_by_key(|device| self.load[*device].load(Relaxed)).unwrap_or(0);
         self.load[device].fetch_add(1, Relaxed);
-        let seat = DeviceSlot { device, runtime: self.runtime.clone(), stop, progress, begun };
-        let scorers = self.scorers.clone();
+        let slot = DeviceSlot { device, runtime: self.runtime.clone(), stop, progress, begun };
+        let executor = self.executor.clone();
         let span = tracing::Span::current();
-        let scored = tokio::task::spawn_blocking(move || span.in_scope(|| scorers.score(&order, &seat))).await;
+        let scored = tokio::task::spawn_blocking(move || span.in_scope(|| executor.score(&task, &slot))).await;
         self.load[device].fetch_sub(1, Relaxed);
         scored.unwrap_or_else(|panic| Err(ShardFailure::new(FailureKind::Internal, panic)))
     }
 
-    /// Somebody else may have made the part: a worker that was given up too early.
-    async fn done_already(&self, order: &ShardTask) -> Result<Option<ShardOutcome>, ShardFailure> {
-        if order.shard.retry_failed {
+    /// Returns the outcome of a part that is in the store already: a worker that was given up too early may have written it.
+    async fn find_part(&self, task: &ShardTask) -> Result<Option<ShardOutcome>, ShardFailure> {
+        if task.shard.retry_failed {
             return Ok(None);
         }
-        let of_store = |error| ShardFailure::new(FailureKind::Store, error);
-        let store = self.addresses.open(&order.shard.store).map_err(of_store)?;
-        let (key, rows) = (order.shard.key(), order.shard.pictures.len() as u64);
-        let found = parts::find(&store, &key, rows).await.map_err(of_store)?;
+        let store_failure = |error| ShardFailure::new(FailureKind::Store, error);
+        let store = self.resolver.open(&task.shard.store).map_err(store_failure)?;
+        let (key, rows) = (task.shard.key(), task.shard.pictures.len() as u64);
+        let found = parts::find(&store, &key, rows).await.map_err(store_failure)?;
         Ok(match found {
             Found::Whole(counts) => {
                 Some(ShardOutcome { key, rows, failed: counts.failed, reused: rows, windows: 0, wall: Duration::ZERO })
@@ -299,31 +300,32 @@ impl Node {
         })
     }
 
-    fn of(&self, attempt: u64) -> (Stop, Arc<Progress>, Arc<OnceLock<Instant>>) {
-        let work = self.work();
-        let of = &work.running[&attempt];
-        (of.stop.clone(), of.progress.clone(), of.begun.clone())
+    /// Returns what a running attempt shares with its device slot.
+    fn handles(&self, id: u64) -> (StopFlag, Arc<ScoringProgress>, Arc<OnceLock<Instant>>) {
+        let attempts = self.attempts();
+        let attempt = &attempts.running[&id];
+        (attempt.stop.clone(), attempt.progress.clone(), attempt.begun.clone())
     }
 
-    fn begin(&self, order: &ShardTask) {
+    fn begin(&self, task: &ShardTask) {
         let attempt = Attempt {
-            part: order.shard.part.part.clone(),
+            part: task.shard.part.part.clone(),
             since: Instant::now(),
             begun: Arc::default(),
-            deadline: Duration::from_secs(order.deadline_seconds),
-            stop: Stop::default(),
-            stopped: None,
+            deadline: Duration::from_secs(task.deadline_seconds),
+            stop: StopFlag::default(),
+            stop_reason: None,
             progress: Arc::default(),
         };
-        self.work().running.insert(order.attempt, attempt);
+        self.attempts().running.insert(task.attempt, attempt);
         self.changed.notify_one();
     }
 
     fn end(&self, id: u64, part: String, result: &Result<ShardOutcome, ShardFailure>) {
-        let mut work = self.work();
-        let attempt = work.running.remove(&id);
+        let mut attempts = self.attempts();
+        let attempt = attempts.running.remove(&id);
         if let Some(attempt) = &attempt {
-            add(&mut work.totals, &attempt.progress);
+            add(&mut attempts.totals, &attempt.progress);
             metrics::SHARD_SECONDS.observe(attempt.since.elapsed().as_secs_f64());
         }
         let outcome = match result {
@@ -340,77 +342,76 @@ impl Node {
                     seconds: outcome.wall.as_secs_f64(),
                 })
             }
-            Err(trouble) => {
-                let told = attempt.and_then(|attempt| attempt.stopped);
-                let kind = told.filter(|_| trouble.kind == FailureKind::Stopped).unwrap_or(trouble.kind);
-                metrics::SHARDS.with_label_values(&[kind_name(kind)]).inc();
-                warn!(part, kind = kind_name(kind), why = trouble.message, "shard not scored");
-                self.is_broken.fetch_or(trouble.is_fatal, Relaxed);
-                finished::Outcome::Failure(Failure { kind: kind.into(), message: trouble.message.clone() })
+            Err(failure) => {
+                let stop_reason = attempt.and_then(|attempt| attempt.stop_reason);
+                let kind = stop_reason.filter(|_| failure.kind == FailureKind::Stopped).unwrap_or(failure.kind);
+                metrics::SHARDS.with_label_values(&[failure_kind_name(kind)]).inc();
+                warn!(part, kind = failure_kind_name(kind), why = failure.message, "shard not scored");
+                self.is_broken.fetch_or(failure.is_fatal, Relaxed);
+                finished::Outcome::Failure(Failure { kind: kind.into(), message: failure.message.clone() })
             }
         };
-        work.finished.insert(id, Finished { attempt: id, part, outcome: Some(outcome) });
-        drop(work);
+        attempts.finished.insert(id, Finished { attempt: id, part, outcome: Some(outcome) });
+        drop(attempts);
         self.changed.notify_one();
     }
 }
 
-fn add(totals: &mut Totals, progress: &Progress) {
+/// Adds an attempt's counters to the totals.
+fn add(totals: &mut Totals, progress: &ScoringProgress) {
     totals.windows += progress.windows.load(Relaxed);
     totals.pictures += progress.pictures.load(Relaxed);
     totals.pictures_failed += progress.failed.load(Relaxed);
 }
 
-/// Ends an attempt however its task ends.
-struct Ending<'a> {
+/// Records the end of an attempt when it is dropped, however its task ends.
+struct AttemptGuard<'a> {
     node: &'a Node,
     attempt: u64,
     part: String,
     result: Result<ShardOutcome, ShardFailure>,
 }
 
-impl Drop for Ending<'_> {
+impl Drop for AttemptGuard<'_> {
     fn drop(&mut self) {
         self.node.end(self.attempt, std::mem::take(&mut self.part), &self.result);
     }
 }
 
-pub(super) struct Rows(pub(super) Arc<Node>);
+/// Scores rows that are shard tasks.
+pub(super) struct TaskRowScorer(pub(super) Arc<Node>);
 
 #[async_trait]
-impl Scores for Rows {
-    async fn score(&self, row: &str) -> Result<ShardOutcome, Cause> {
-        let order = ShardTask::from_text(row)?;
+impl RowScorer for TaskRowScorer {
+    async fn score(&self, row: &str) -> Result<ShardOutcome, BoxError> {
+        let task = ShardTask::from_text(row)?;
         let node = self.0.clone();
-        let span = info_span!("shard", run = order.run, part = order.shard.part.part, attempt = order.attempt);
-        // On the process's own runtime: what reads and writes stores outlives Ballista's.
-        let task = self.0.runtime.spawn(async move { node.take(order).await }.instrument(span));
-        Ok(task.await??)
+        let span = info_span!("shard", run = task.run, part = task.shard.part.part, attempt = task.attempt);
+        // On the process's own runtime: connections to stores outlive Ballista's runtimes.
+        let scoring = self.0.runtime.spawn(async move { node.run(task).await }.instrument(span));
+        Ok(scoring.await??)
     }
 }
 
 impl Node {
-    async fn take(self: &Arc<Node>, order: ShardTask) -> Result<ShardOutcome, ShardFailure> {
-        let lost = ShardFailure {
-            kind: FailureKind::Internal,
-            message: "its task was broken off".to_owned(),
-            is_fatal: false,
-        };
-        self.begin(&order);
-        let (attempt, part) = (order.attempt, order.shard.part.part.clone());
-        let mut ending = Ending { node: self, attempt, part, result: Err(lost) };
+    /// Runs an attempt at a shard.
+    async fn run(self: &Arc<Node>, task: ShardTask) -> Result<ShardOutcome, ShardFailure> {
+        let lost =
+            ShardFailure { kind: FailureKind::Internal, message: "the task was aborted".to_owned(), is_fatal: false };
+        self.begin(&task);
+        let (attempt, part) = (task.attempt, task.shard.part.part.clone());
+        let mut guard = AttemptGuard { node: self, attempt, part, result: Err(lost) };
         let result = if self.is_draining.load(Relaxed) {
             let message = "the worker is ending".to_owned();
             Err(ShardFailure { kind: FailureKind::HandedBack, message, is_fatal: false })
         } else {
-            self.attempt(order).await
+            self.attempt(task).await
         };
-        let told = match &result {
+        guard.result = match &result {
             Ok(outcome) => Ok(outcome.clone()),
-            Err(trouble) => Err(ShardFailure { message: trouble.message.clone(), ..*trouble }),
+            Err(failure) => Err(ShardFailure { message: failure.message.clone(), ..*failure }),
         };
-        ending.result = told;
-        drop(ending);
+        drop(guard);
         result
     }
 }

@@ -1,7 +1,7 @@
-//! A worker's life: it opens its port, attends a coordinator, takes orders, and drains when it is told to end.
+//! Runs a worker: it opens its port, keeps a session with a coordinator, scores shards, and drains when it is asked to end.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,197 +10,216 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use ballista_executor::flight_service::BallistaFlightService;
 use dqa_proto::PROTOCOL_VERSION;
 use dqa_proto::v1::Hello;
+use dqa_service::cluster::task_slots;
+use dqa_service::program::{host, with_hint};
+use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tonic::Status;
 use tonic::service::Routes;
+use tonic::transport::Channel;
 use tracing::{error, info, warn};
 
+use super::ballista_executor::BallistaExecutor;
+use super::job_files::sweep;
 use super::node::{Node, ShardExecutor};
-use super::poll::Executing;
 use super::session::Session;
-use super::sweep::sweep;
-use crate::net::{Caller, Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Token, channel, guarded, host_of, said};
-use crate::program::{host, with_hint};
+use dqa_service::net::{
+    AuthInterceptor, Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Token, channel, format_host, guarded, status_text,
+};
 
-/// A shard has this long to stop after it was told to, when the worker ends.
+/// Time that a shard has to stop when the worker hands it back.
 const HAND_BACK_MAX: Duration = Duration::from_secs(20);
-/// An outcome has this long to reach the coordinator.
+/// Time that an outcome has to reach the coordinator.
 const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(5);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const POLL_EVERY: Duration = Duration::from_millis(100);
 
-/// How a worker is set up.
-pub struct Settings {
-    /// Coordinators, of which one leads.
+/// The configuration of a worker.
+pub struct WorkerSettings {
+    /// Addresses of the coordinators, one of which leads.
     pub coordinators: Vec<String>,
-    /// Where the worker listens.
+    /// The address that the worker listens on.
     pub listen: SocketAddr,
-    /// How other workers find it, as it stands in a URL.
+    /// The host under which other workers reach it, as written in a URL.
     pub advertise: Option<String>,
     /// Shards at once on each device.
     pub slots: usize,
-    /// Tasks of queries at once.
+    /// Query tasks at once.
     pub query_tasks: usize,
     /// The workers' token.
     pub token: Option<Token>,
     /// Certificates.
     pub tls: Tls,
-    /// Whether it may be open to a network without token or TLS.
+    /// Whether the port may be open to a network without tokens or TLS.
     pub insecure: bool,
-    /// Where queries shuffle.
+    /// The folder in which queries shuffle.
     pub work_dir: PathBuf,
-    /// Shards under way have this long to end when the worker is told to.
+    /// Time that running shards have to finish when the worker is asked to end.
     pub drain_within: Duration,
-    /// The exit code that asks its supervisor to start it again.
+    /// The exit code that asks the supervisor for a restart.
     pub restart_code: i32,
 }
 
-/// How a worker ended.
+/// Why a worker ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It was told to, and owes nothing.
+pub enum ExitReason {
+    /// It was asked to end, and all its shards are finished or handed back.
     Drained,
-    /// Its device can do no more; another process can.
+    /// A device is unusable for this process; another process can use it.
     Broken,
 }
 
 /// Why a worker cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Its port, or the way to the coordinator.
+    /// Its port or a channel to a coordinator cannot be opened.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// The coordinator does not want it.
-    #[error("the coordinator refused this worker: {}", said(.0))]
+    /// The coordinator refused the worker.
+    #[error("the coordinator refused this worker: {}", status_text(.0))]
     Refused(Status),
 }
 
-/// Runs a worker until it is told to end.
+/// Runs a worker until it is asked to end.
 ///
 /// # Errors
-/// Where it cannot listen, or the coordinator does not want it.
-pub async fn run(settings: Settings, scorers: Arc<dyn ShardExecutor>) -> anyhow::Result<Ended> {
-    let Settings { tls, token, insecure, .. } = &settings;
-    let guard = Guard::of(token);
-    let server = Server::bind(settings.listen, tls.clone(), token.is_some(), *insecure, guard);
-    let server = server.await.map_err(advised)?;
+/// Fails if the worker cannot listen, or if the coordinator refuses it.
+pub async fn run(settings: WorkerSettings, executor: Arc<dyn ShardExecutor>) -> anyhow::Result<ExitReason> {
+    let WorkerSettings { tls, token, insecure, .. } = &settings;
+    let server = Server::bind(settings.listen, tls.clone(), token.is_some(), *insecure, Guard::new(token));
+    let server = server.await.map_err(with_own_hint)?;
+    let channels = open_channels(&settings)?;
+    let folder = create_folder(&settings.work_dir)?;
+    let node = Node::new(executor.clone(), Handle::current());
+    node.watch_deadlines(settings.restart_code);
+    let (poll, drain) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let hello = hello(&settings, executor.as_ref());
     let address = server.address();
-    let channels = settings.coordinators.iter().map(|url| {
-        let to = channel(url, tls, token.as_ref(), *insecure)?;
-        Ok((url.clone(), to))
-    });
-    let channels: Vec<_> = channels.collect::<Result<_, NetError>>().map_err(advised)?;
-    std::fs::create_dir_all(&settings.work_dir)
-        .with_context(|| format!("cannot make the folder {}", settings.work_dir.display()))?;
-    let folder = tempfile::Builder::new().prefix("dqa-worker-").tempdir_in(&settings.work_dir);
-    let folder = folder.with_context(|| format!("cannot use the folder {}", settings.work_dir.display()))?;
-    let work_dir = folder.path().display().to_string();
-
-    let node = Node::new(scorers.clone(), Handle::current());
-    node.watch(settings.restart_code);
-    let (devices, poll, drain) = (scorers.devices(), Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let slots = settings.slots * devices.len();
-    let id = format!("{}-{}-{:08x}", host(), std::process::id(), rand::random::<u32>());
-    let attendance = Session {
-        node: node.clone(),
-        hello: Hello {
-            protocol_version: PROTOCOL_VERSION,
-            id: id.clone(),
-            host: host(),
-            program_version: env!("CARGO_PKG_VERSION").to_owned(),
-            device: scorers.class().into(),
-            devices,
-            slots: u32::try_from(slots).unwrap_or(u32::MAX),
-            query_tasks: u32::try_from(settings.query_tasks).unwrap_or(u32::MAX),
-            serves_tls: tls.serves(),
-        },
-        poll: poll.clone(),
-        ready: server.ready(),
-        drain: drain.clone(),
-    };
-    let executing = Executing {
-        id: id.clone(),
-        host: settings.advertise.clone().unwrap_or_else(|| advertised(address)),
+    info!(id = hello.id, %address, slots = hello.slots, devices = ?hello.devices, "worker starts");
+    let ballista = BallistaExecutor {
+        id: hello.id.clone(),
+        host: settings.advertise.clone().unwrap_or_else(|| advertised_host(address)),
         port: address.port(),
-        tasks: super::tasks(slots, settings.query_tasks),
-        work_dir: work_dir.clone(),
+        task_slots: task_slots(hello.slots as usize, settings.query_tasks),
+        work_dir: folder.path().display().to_string(),
         tls: tls.clone(),
         token: token.clone(),
     };
-    let flight = FlightServiceServer::new(BallistaFlightService::new(work_dir))
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let (_, health) = tonic_health::server::health_reporter();
-    let services = Routes::new(guarded(flight, Guard::flight(token.as_ref()).behind(tls))).add_service(health);
-    info!(id, %address, slots, devices = ?attendance.hello.devices, "worker starts");
-
-    let to = channels.iter().map(|(_, channel)| channel.clone()).collect();
+    let services = services(&settings, &ballista.work_dir);
+    let coordinators = channels.iter().map(|(_, channel)| channel.clone()).collect();
+    let session =
+        Session { node: node.clone(), hello, poll: poll.clone(), ready: server.ready(), drain: drain.clone() };
     tokio::select! {
         served = server.serve(services, std::future::pending()) => {
-            served.map_err(advised)?;
+            served.map_err(with_own_hint)?;
             anyhow::bail!("the port was closed")
         }
-        refusal = attendance.attend(channels, Caller::new(token.as_ref())) => {
-            error!(code = ?refusal.code(), why = said(&refusal), "refused");
-            let hint = refusal.metadata().get(dqa_proto::HINT).and_then(|hint| hint.to_str().ok()).map(str::to_owned);
-            let error = anyhow::Error::from(RunError::Refused(refusal));
-            Err(match hint {
-                Some(hint) => with_hint(error, hint),
-                None => error,
-            })
-        }
-        ended = executing.run(to, node.clone(), poll) => Err(ended),
-        () = sweep(folder.path().to_owned()) => unreachable!("it sweeps for ever"),
+        refusal = session.run(channels, AuthInterceptor::new(token.as_ref())) => Err(refused(refusal)),
+        ended = ballista.run(coordinators, node.clone(), poll) => Err(ended),
+        () = sweep(folder.path().to_owned()) => unreachable!("the sweep does not end"),
         ended = until_ended(&node, &drain, settings.drain_within) => ended,
     }
 }
 
-/// Errors with what to do.
-pub(crate) fn advised(error: NetError) -> anyhow::Error {
+/// Opens a channel to each coordinator, with its address.
+fn open_channels(settings: &WorkerSettings) -> anyhow::Result<Vec<(String, Channel)>> {
+    let open =
+        |url: &String| Ok((url.clone(), channel(url, &settings.tls, settings.token.as_ref(), settings.insecure)?));
+    settings.coordinators.iter().map(open).collect::<Result<_, NetError>>().map_err(with_own_hint)
+}
+
+/// Creates the folder that queries shuffle in, which is deleted when it is dropped.
+fn create_folder(work_dir: &Path) -> anyhow::Result<TempDir> {
+    std::fs::create_dir_all(work_dir).with_context(|| format!("cannot create the folder {}", work_dir.display()))?;
+    let folder = tempfile::Builder::new().prefix("dqa-worker-").tempdir_in(work_dir);
+    folder.with_context(|| format!("cannot use the folder {}", work_dir.display()))
+}
+
+/// Returns the first message of a session.
+fn hello(settings: &WorkerSettings, executor: &dyn ShardExecutor) -> Hello {
+    let devices = executor.devices();
+    let slots = settings.slots * devices.len();
+    Hello {
+        protocol_version: PROTOCOL_VERSION,
+        id: format!("{}-{}-{:08x}", host(), std::process::id(), rand::random::<u32>()),
+        host: host(),
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        device: executor.class().into(),
+        devices,
+        slots: u32::try_from(slots).unwrap_or(u32::MAX),
+        query_tasks: u32::try_from(settings.query_tasks).unwrap_or(u32::MAX),
+        serves_tls: settings.tls.has_identity(),
+    }
+}
+
+/// Returns the services of the worker's port: shuffled data, and health.
+fn services(settings: &WorkerSettings, work_dir: &str) -> Routes {
+    let flight = FlightServiceServer::new(BallistaFlightService::new(work_dir.to_owned()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let guard = Guard::for_flight(settings.token.as_ref()).with_tls(&settings.tls);
+    let (_, health) = tonic_health::server::health_reporter();
+    Routes::new(guarded(flight, guard)).add_service(health)
+}
+
+/// Returns the error of a coordinator's refusal, with the hint that the coordinator sent.
+fn refused(refusal: Status) -> anyhow::Error {
+    error!(code = ?refusal.code(), why = status_text(&refusal), "refused");
+    let hint = refusal.metadata().get(dqa_proto::HINT).and_then(|hint| hint.to_str().ok()).map(str::to_owned);
+    let error = anyhow::Error::from(RunError::Refused(refusal));
+    match hint {
+        Some(hint) => with_hint(error, hint),
+        None => error,
+    }
+}
+
+/// Adds the error's own hint, if it has one.
+fn with_own_hint(error: NetError) -> anyhow::Error {
     match error.hint() {
         Some(hint) => with_hint(error.into(), hint),
         None => error.into(),
     }
 }
 
-/// Under which name others find a port that is bound here.
-fn advertised(address: SocketAddr) -> String {
-    if address.ip().is_unspecified() { host() } else { host_of(address.ip()) }
+/// Returns the host under which other machines reach a port of this one.
+fn advertised_host(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() { host() } else { format_host(address.ip()) }
 }
 
-/// Until a signal, the coordinator or a broken device ends this worker, and it has told what became of its shards.
-async fn until_ended(node: &Arc<Node>, drain: &Notify, within: Duration) -> anyhow::Result<Ended> {
+/// Waits until a signal, the coordinator or a broken device ends the worker, then drains it and reports all outcomes.
+async fn until_ended(node: &Arc<Node>, drain: &Notify, within: Duration) -> anyhow::Result<ExitReason> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     let why = tokio::select! {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
         () = drain.notified() => "the coordinator",
-        () = until(|| node.is_broken()) => "a broken device",
+        () = wait_until(|| node.is_broken()) => "a broken device",
     };
     info!(why, "draining");
     node.drain();
     let is_broken = node.is_broken();
-    // What runs beside a broken device's shard may be on another device: it may end too. Slurm sends SIGTERM twice.
+    // Shards on other devices than the broken one may finish too. A second SIGTERM has no effect, as Slurm sends two; a
+    // SIGINT ends the wait.
     let in_time = tokio::select! {
-        () = until(|| !node.is_scoring()) => true,
+        () = wait_until(|| !node.is_scoring()) => true,
         () = tokio::time::sleep(within) => false,
         _ = interrupt.recv() => false,
     };
     if !in_time {
         warn!("shards are handed back");
         node.hand_back();
-        let _ = tokio::time::timeout(HAND_BACK_MAX, until(|| !node.is_scoring())).await;
+        let _ = tokio::time::timeout(HAND_BACK_MAX, wait_until(|| !node.is_scoring())).await;
     }
-    let has_told = || node.is_idle() && node.has_told_of_drain();
-    let _ = tokio::time::timeout(ACKNOWLEDGE_MAX, until(has_told)).await;
+    let is_acknowledged = || node.is_idle() && node.is_drain_reported();
+    let _ = tokio::time::timeout(ACKNOWLEDGE_MAX, wait_until(is_acknowledged)).await;
     info!("worker ends");
-    Ok(if is_broken { Ended::Broken } else { Ended::Drained })
+    Ok(if is_broken { ExitReason::Broken } else { ExitReason::Drained })
 }
 
-async fn until(is_so: impl Fn() -> bool) {
-    while !is_so() {
-        tokio::time::sleep(LOOK_EVERY).await;
+async fn wait_until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::time::sleep(POLL_EVERY).await;
     }
 }

@@ -1,7 +1,7 @@
 //! What `model show` says of what weights and prompts were trained on.
 
+use dqa_engine::models::Training;
 use dqa_pipelines::trained_on::{Scenes, TrainedOn, TrainingSet};
-use dqa_worker::models::Training;
 use serde::Serialize;
 
 use super::grouped;

@@ -3,7 +3,7 @@
 
 use dqa_pipelines::report::ReportIntervals;
 use dqa_proto::v1;
-use dqa_worker::program::{ExitStatus, note, with_hint};
+use dqa_service::program::{ExitStatus, note, with_hint};
 
 use super::{Args, definitions, warn_of_leaks};
 use crate::cli::remote::{Client, class, given, model, refusal, send_model};

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::builder::BoolishValueParser;
+use dqa_engine::train::{BaseModel, Runner, TrainError};
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::train::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
-use dqa_worker::program::{ExitStatus, Format, note, with_hint};
-use dqa_worker::train::{BaseModel, Runner, TrainError};
+use dqa_service::program::{ExitStatus, Format, note, with_hint};
 use tokio::runtime::Handle;
 
 use super::StoreArgs;

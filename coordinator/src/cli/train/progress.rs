@@ -4,10 +4,10 @@
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
+use dqa_engine::train::Event;
 use dqa_pipelines::tables::epochs::EpochRow;
 use dqa_pipelines::train::Trial;
-use dqa_worker::program::note;
-use dqa_worker::train::Event;
+use dqa_service::program::note;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Between two plain lines within an epoch.

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::{Write, stdout};
 
 use dqa_pipelines::train::{Measures, Select, Setup, Splits, TrialRecord};
+use dqa_service::program::{Format, OutputError};
 use dqa_stats::{OverSplits, over_splits};
-use dqa_worker::program::{Format, OutputError};
 use serde::Serialize;
 
 /// The trials of one setup.

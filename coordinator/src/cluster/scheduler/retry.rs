@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use dqa_proto::v1::{DeviceClass, FailureKind};
-use dqa_worker::cluster::kind_name;
+use dqa_service::wire::kind_name;
 
 /// What the board goes by.
 #[derive(Clone, Debug)]

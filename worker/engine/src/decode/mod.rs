@@ -1,0 +1,88 @@
+//! Decodes pictures: encoded bytes -> [`Rgb8`], with the same pixels as Pillow 13's `Image.open(f).convert("RGB")`. Alpha is
+//! dropped without compositing, gray is repeated, palettes are expanded, EXIF orientation is ignored. Unexpected behaviour of
+//! Pillow that is reproduced is marked `REFERENCE`.
+//!
+//! This module defines the supported formats, the limits of a picture and the codes of failures. It does not know where bytes
+//! come from. Invariant: no input causes a panic outside this module, no picture gets made-up pixels, and no memory is
+//! allocated by a header's numbers before the limits are checked. It is synchronous: call it on a decode thread.
+
+mod bmp;
+mod contain;
+mod convert;
+mod error;
+mod format;
+mod gif;
+mod jpeg;
+mod limits;
+mod png;
+mod pnm;
+mod signature;
+mod tiff;
+mod webp;
+
+use contain::contain;
+use dqa_model::Rgb8;
+pub use error::{ErrorCode, PictureError};
+pub use format::Format;
+pub use limits::Limits;
+
+/// The contents of a file's header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The format, by signature.
+    pub format: Format,
+    /// Width of the decoded picture in pixels.
+    pub width: u32,
+    /// Height of the decoded picture in pixels.
+    pub height: u32,
+    /// Upper bound of the memory of decoding in bytes: the decoder's samples and the RGB result, without the file.
+    pub decode_bytes: u64,
+}
+
+/// Reads a file's header and checks it against the limits, before any large allocation.
+///
+/// # Errors
+/// Fails as [`decode`] does, as far as the header shows it.
+pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
+    limits.check_bytes(bytes.len() as u64)?;
+    let format = Format::detect(bytes)?;
+    contain(format, || match format {
+        Format::Png => png::probe(bytes, limits),
+        Format::Jpeg => jpeg::probe(bytes, limits),
+        Format::Bmp => bmp::probe(bytes, limits),
+        Format::Tiff => tiff::probe(bytes, limits),
+        Format::WebP => webp::probe(bytes, limits),
+        Format::Gif => gif::probe(bytes, limits),
+        Format::Pnm => pnm::probe(bytes, limits),
+    })
+}
+
+/// Decodes a file's first picture to RGB.
+///
+/// # Errors
+/// Fails with any [`PictureError`] except `Io`.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, PictureError> {
+    let header = probe(bytes, limits)?;
+    contain(header.format, || {
+        let pixels = match header.format {
+            Format::Png => png::decode(bytes, &header)?,
+            Format::Jpeg => jpeg::decode(bytes, &header)?,
+            Format::Bmp => bmp::decode(bytes, &header)?,
+            Format::Tiff => tiff::decode(bytes, &header)?,
+            Format::WebP => webp::decode(bytes, &header)?,
+            Format::Gif => gif::decode(bytes, &header)?,
+            Format::Pnm => pnm::decode(bytes, &header)?,
+        };
+        Ok(Rgb8::new(header.width, header.height, pixels))
+    })
+}
+
+/// Returns the number of pixels of a picture within the limits.
+fn pixel_count(width: u32, height: u32) -> u64 {
+    u64::from(width) * u64::from(height)
+}
+
+/// Returns `N` bytes at an offset. None if the file ends before.
+fn bytes_at<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+    bytes.get(offset..offset.checked_add(N)?)?.try_into().ok()
+}

@@ -1,0 +1,213 @@
+//! A shard, through the step of a plan that scores it: its part has each picture's row, and what older parts hold is not
+//! scored again.
+
+#![allow(clippy::unwrap_used)] // helpers too
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::physical_plan::collect;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use dqa_engine::decode::Limits;
+use dqa_engine::inference::InferenceSettings;
+use dqa_engine::shard::operator::{self, RowScorerExtension};
+use dqa_engine::shard::{ShardOutcome, ShardScorer};
+use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
+use dqa_pipelines::limits::PictureLimits;
+use dqa_pipelines::parts::{self, Found, PartCounts};
+use dqa_pipelines::plan::{Shard, ShardPicture};
+use dqa_pipelines::store::Store;
+use dqa_pipelines::tables::scores::{PartColumns, ScoreRow};
+use dqa_testkit::{Picture, chain, hf};
+
+/// Longer than any shard here takes, by far.
+const HANGS: Duration = Duration::from_secs(60);
+
+struct Desk {
+    dir: tempfile::TempDir,
+    store: Store,
+    scorer: Arc<ShardScorer>,
+    fingerprint: String,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let dir = tempfile::tempdir().unwrap();
+        let model = hf::cached("tiny", "system");
+        let weights = ClipWeights::open(&model).unwrap();
+        let prompts = Prompts::open(&model.join("prompts.safetensors"), weights.config()).unwrap();
+        let scorer = Scorer::new(&weights, &PromptMode::Learned(prompts), &Options::default()).unwrap();
+        let settings = InferenceSettings {
+            batch: Some(8),
+            decode_threads: 2,
+            picture_bytes_max: 64 << 20,
+            limits: Limits::default(),
+        };
+        Desk {
+            store: Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap(),
+            fingerprint: scorer.fingerprint().to_string(),
+            scorer: Arc::new(ShardScorer::new(Arc::new(scorer), settings, "cpu".to_owned())),
+            dir,
+        }
+    }
+
+    /// Writes a picture and plans it.
+    fn picture(&self, name: &str, file: &[u8]) -> ShardPicture {
+        std::fs::write(self.dir.path().join(name), file).unwrap();
+        ShardPicture {
+            scene: name.to_owned(),
+            scene_group: None,
+            image: name.to_owned(),
+            uri: self.store.address(name),
+            bytes: file.len() as u64,
+            version: "1".to_owned(),
+            mos: Some(0.5),
+            raters: None,
+        }
+    }
+
+    fn shard(&self, part: &str, pictures: &[ShardPicture], reuse: &[&Shard]) -> Shard {
+        Shard {
+            store: self.store.url().to_string(),
+            part: PartColumns {
+                dataset: "d".to_owned(),
+                algorithm: "a".to_owned(),
+                fingerprint: self.fingerprint.clone(),
+                part: part.to_owned(),
+            },
+            reuse: reuse.iter().map(|shard| shard.key()).collect(),
+            retry_failed: false,
+            pictures: pictures.to_vec(),
+            windows: 1,
+            facts: Vec::new(),
+            limits: PictureLimits::default(),
+        }
+    }
+
+    async fn try_score(&self, shard: &Shard) -> Result<ShardOutcome, datafusion::error::DataFusionError> {
+        let config = SessionConfig::new().with_extension(Arc::new(RowScorerExtension::new(self.scorer.clone())));
+        let session = SessionContext::new_with_config(config);
+        let batches = collect(operator::plan(shard.to_text())?, session.task_ctx()).await?;
+        Ok(operator::outcomes(&batches)?.pop().unwrap())
+    }
+
+    /// What became of it, and the rows of its part.
+    async fn score(&self, shard: &Shard) -> (ShardOutcome, Vec<ScoreRow>) {
+        let outcome = self.try_score(shard).await.unwrap();
+        let counts = PartCounts { rows: outcome.rows, failed: outcome.failed };
+        let found = parts::find(&self.store, &shard.key(), shard.pictures.len() as u64).await.unwrap();
+        assert_eq!(found, Found::Whole(counts));
+        (outcome, parts::rows(&self.store, &shard.key()).await.unwrap())
+    }
+}
+
+fn png(seed: u64) -> Vec<u8> {
+    Picture::synthetic(seed, 320, 240).png()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_picture_has_its_row_in_order() {
+    let desk = Desk::new();
+    let gone = ShardPicture { uri: desk.store.address("gone.png"), ..desk.picture("b.png", b"") };
+    let pictures = [desk.picture("c.png", &png(1)), gone, desk.picture("a.png", b"no picture")];
+    let (outcome, rows) = desk.score(&desk.shard("p", &pictures, &[])).await;
+    assert_eq!((outcome.rows, outcome.failed, outcome.reused, outcome.windows), (3, 2, 0, 2));
+    assert_eq!(rows.iter().map(|row| row.image.as_str()).collect::<Vec<_>>(), ["c.png", "b.png", "a.png"]);
+    let spread = rows[0].score.clone().unwrap();
+    assert!(spread.min <= spread.score && spread.score <= spread.max && spread.std <= spread.max - spread.min);
+    assert_eq!((rows[0].width, rows[0].height, rows[0].windows), (Some(320), Some(240), 2));
+    assert_eq!(rows[0].digest, Some(blake3::hash(&png(1)).to_string()));
+    let code = |row: &ScoreRow| row.score.clone().unwrap_err().code;
+    assert_eq!((code(&rows[1]), code(&rows[2])), ("io".to_owned(), "not_an_image".to_owned()));
+    assert_eq!((&rows[1].digest, rows[2].digest.is_some()), (&None, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_part_holds_is_taken_over() {
+    let desk = Desk::new();
+    let (one, bad) = (desk.picture("1.png", &png(1)), desk.picture("bad.png", b"no picture"));
+    let old = desk.shard("old", &[one.clone(), bad.clone()], &[]);
+    let (_, old_rows) = desk.score(&old).await;
+
+    let labelled = ShardPicture { mos: Some(0.9), scene: "other".to_owned(), ..one.clone() };
+    let new = desk.shard("new", &[bad.clone(), labelled, desk.picture("2.png", &png(2))], &[&old]);
+    let (outcome, rows) = desk.score(&new).await;
+    assert_eq!((outcome.reused, outcome.windows), (2, 2), "only 2.png is scored");
+    assert_eq!(rows[0], old_rows[1], "failures too");
+    assert_eq!(rows[1], ScoreRow { mos: Some(0.9), scene: "other".to_owned(), ..old_rows[0].clone() });
+
+    let changed = ShardPicture { version: "2".to_owned(), ..one.clone() };
+    let (outcome, _) = desk.score(&desk.shard("changed", &[changed, bad.clone()], &[&old])).await;
+    assert_eq!((outcome.reused, outcome.windows), (1, 2), "another version is another picture");
+
+    std::fs::write(desk.dir.path().join("bad.png"), png(3)).unwrap();
+    let retried = Shard { retry_failed: true, ..desk.shard("old", &[one, bad], &[&old]) };
+    let (outcome, rows) = desk.score(&retried).await;
+    assert_eq!((outcome.reused, outcome.failed), (1, 0), "what failed is tried again");
+    assert_eq!(rows[0], old_rows[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_part_that_cannot_be_read_is_none() {
+    let desk = Desk::new();
+    let pictures = [desk.picture("1.png", &png(1))];
+    let (gone, damaged) = (desk.shard("gone", &pictures, &[]), desk.shard("damaged", &pictures, &[]));
+    desk.store.put(&damaged.key(), "no parquet".into()).await.unwrap();
+    let (outcome, _) = desk.score(&desk.shard("p", &pictures, &[&gone, &damaged])).await;
+    assert_eq!((outcome.reused, outcome.windows), (0, 2));
+}
+
+/// Files of which three fill what may lie ready: reading the next first must leave room for the one that is used next.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_pictures_do_not_wait_for_each_other() {
+    let desk = Desk::new();
+    // What counts is the length that the plan names.
+    let large = |at: usize| ShardPicture { bytes: 20 << 20, ..desk.picture(&format!("{at:02}.png"), b"no picture") };
+    let pictures: Vec<ShardPicture> = (0..48).map(large).collect();
+    for part in 0..20 {
+        let shard = desk.shard(&format!("p{part}"), &pictures, &[]);
+        let scored = tokio::time::timeout(HANGS, desk.score(&shard)).await;
+        let (outcome, rows) = scored.expect("reading ahead waits for itself");
+        assert_eq!((outcome.rows, outcome.failed), (48, 48));
+        assert!(rows.iter().zip(&pictures).all(|(row, picture)| row.image == picture.image));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_for_another_model_is_refused() {
+    let desk = Desk::new();
+    let mut shard = desk.shard("p", &[desk.picture("1.png", &png(1))], &[]);
+    shard.part.fingerprint = "ab".repeat(32);
+    let error = desk.try_score(&shard).await.unwrap_err();
+    assert!(chain(&error).contains(&format!("is for model {}", shard.part.fingerprint)), "{}", chain(&error));
+    assert_eq!(parts::find(&desk.store, &shard.key(), 1).await.unwrap(), Found::Nothing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_is_scored_by_its_own_limits() {
+    let desk = Desk::new();
+    let (small, large) = (desk.picture("small.png", &png(1)), desk.picture("large.png", &png(2)));
+    let large = ShardPicture { bytes: 1 << 20, ..large };
+    let pictures = [small, large];
+    let codes = |rows: &[ScoreRow]| rows.iter().map(|row| row.score.clone().err().map(|f| f.code)).collect::<Vec<_>>();
+    let too_large = || Some("too_large".to_owned());
+    let usual = PictureLimits::default();
+
+    let limited =
+        Shard { limits: PictureLimits { bytes_max: 1 << 19, ..usual }, ..desk.shard("limited", &pictures, &[]) };
+    let (outcome, rows) = desk.score(&limited).await;
+    assert_eq!((outcome.failed, codes(&rows)), (1, vec![None, too_large()]));
+
+    // What had no score for a limit's sake is scored where there is none, and the rest is taken over.
+    let all = desk.shard("all", &pictures, &[&limited]);
+    let (outcome, rows) = desk.score(&all).await;
+    assert_eq!((outcome.reused, codes(&rows)), (1, vec![None, None]));
+
+    // And a score that is there does not make a picture less large.
+    for limits in [PictureLimits { side_max: 300, ..usual }, PictureLimits { pixels_max: 76_799, ..usual }] {
+        let again = Shard { limits, ..desk.shard("again", &pictures, &[&all]) };
+        let (outcome, rows) = desk.score(&again).await;
+        assert_eq!((outcome.reused, codes(&rows)), (0, vec![too_large(), too_large()]));
+    }
+}

@@ -1,0 +1,40 @@
+//! The task of scoring a shard: the shard, the model, the deadline. It is the row of the plan that Ballista carries.
+
+use dqa_pipelines::model::ModelSpec;
+use dqa_pipelines::plan::Shard;
+use serde::{Deserialize, Serialize};
+
+/// One attempt at a shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShardTask {
+    /// The attempt's number, unique within a coordinator's process.
+    pub attempt: u64,
+    /// The run's name, for logs.
+    pub run: String,
+    /// The model to score with.
+    pub model: ModelSpec,
+    /// Seconds on the device after which the attempt is given up.
+    pub deadline_seconds: u64,
+    /// Whether the worker scores nothing else at the same time: the shard, or one beside it, has killed a worker before.
+    pub alone: bool,
+    /// The shard to score.
+    pub shard: Shard,
+}
+
+impl ShardTask {
+    /// Returns the task as the row of a plan.
+    ///
+    /// # Panics
+    /// Never panics: the keys are text.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("a shard task has text for keys")
+    }
+
+    /// Parses the row of a plan.
+    ///
+    /// # Errors
+    /// Fails if the text is not a shard task.
+    pub fn from_text(text: &str) -> Result<ShardTask, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}

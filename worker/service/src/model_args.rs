@@ -1,0 +1,300 @@
+//! The flags that choose a model, a device and the share of the machine that a command may use.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use candle_core::Device;
+use clap::builder::BoolishValueParser;
+use dqa_engine::decode::Limits;
+use dqa_engine::inference::InferenceSettings;
+use dqa_engine::models::{self, OpenError, Opened, RecordedTraining};
+use dqa_model::{Arithmetic, ClipConfig, ClipWeights, Explainer, Isa, Options, PromptMode, Prompts, Scorer, Views};
+use dqa_pipelines::limits::PictureLimits;
+use dqa_pipelines::model::{ModelFile, ModelSpec};
+use dqa_pipelines::trained_on::TrainedOn;
+
+use crate::program::{note, with_hint};
+
+/// Flags that choose the model.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct ModelArgs {
+    /// CLIP: a folder or a file in Hugging Face's, OpenAI's or OpenCLIP's form; hf:OWNER/NAME or hf:OWNER/NAME@REVISION, from the
+    /// hub through its cache; or dqa:small, a small model for trying things out. `dqa-coord model show` says what it is.
+    #[arg(long, env = "DQA_MODEL", value_name = "MODEL")]
+    pub model: String,
+
+    /// Learned prompts: safetensors, or the authors' PyTorch checkpoint; dqa:small for those of that model.
+    #[arg(long, env = "DQA_PROMPTS", value_name = "FILE")]
+    pub prompts: Option<PathBuf>,
+
+    /// Use no learned prompts, but the sentences "bad photo." and "good photo.".
+    #[arg(long, env = "DQA_HANDCRAFTED", value_parser = BoolishValueParser::new())]
+    pub handcrafted: bool,
+
+    /// The views of a picture: sees=both|local|global, window=N, and one of stride=N, grid=N,
+    /// random=N with seed=N; joined by commas.
+    #[arg(long, env = "DQA_VIEWS", default_value_t = Views::default(), value_name = "VIEWS")]
+    pub views: Views,
+
+    /// The device that the model runs on: cpu, or cuda:N.
+    #[arg(long, env = "DQA_DEVICE", default_value = "cpu")]
+    pub device: String,
+
+    /// The class of arithmetic: f32 (of record), bf16 or f16.
+    #[arg(long, env = "DQA_DTYPE", default_value_t = Arithmetic::F32)]
+    pub dtype: Arithmetic,
+
+    /// Windows on the device at once [default: as many as fill it; on the CPU 8 per thread, at least 16].
+    #[arg(long, env = "DQA_BATCH", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub batch: Option<u32>,
+
+    /// The share of the machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+
+    /// The limits of a picture.
+    #[command(flatten)]
+    pub limits: LimitArgs,
+
+    /// Take hf: models from the hub's cache only, as HF_HUB_OFFLINE=1 does.
+    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
+    pub offline: bool,
+}
+
+/// Flags that limit the share of the machine that a command may use.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct MachineArgs {
+    /// Compute threads, on the CPU [default: one per core].
+    #[arg(long, env = "DQA_THREADS", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: Option<u32>,
+
+    /// Decode threads [default: one per core, at most 8 if the model runs on the CPU].
+    #[arg(long, env = "DQA_DECODE_THREADS", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub decode_threads: Option<u32>,
+
+    /// MiB for pictures in flight; a larger picture is processed alone.
+    #[arg(long, env = "DQA_PICTURE_MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub picture_mib: u64,
+}
+
+/// Flags that limit a picture's size. A larger picture has no score.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct LimitArgs {
+    /// Maximum number of pixels of a picture.
+    #[arg(long, env = "DQA_PIXELS_MAX", default_value_t = PictureLimits::default().pixels_max, value_parser = clap::value_parser!(u64).range(1..))]
+    pub pixels_max: u64,
+
+    /// Maximum length of a picture's side in pixels.
+    #[arg(long, env = "DQA_SIDE_MAX", default_value_t = PictureLimits::default().side_max, value_parser = clap::value_parser!(u32).range(1..))]
+    pub side_max: u32,
+
+    /// Maximum size of a picture's file in bytes.
+    #[arg(long, env = "DQA_BYTES_MAX", default_value_t = PictureLimits::default().bytes_max, value_parser = clap::value_parser!(u64).range(1..))]
+    pub bytes_max: u64,
+}
+
+/// A model that is ready to score.
+pub struct LoadedModel {
+    /// The model on its device.
+    pub scorer: Arc<Scorer>,
+    /// Settings of inference.
+    pub settings: InferenceSettings,
+    /// The device with the properties that matter for its speed and arithmetic: `cpu (avx512, 2 threads)`.
+    pub device: String,
+    /// The model's training data, as far as its files record it.
+    pub trained_on: TrainedOn,
+}
+
+/// A model's description and files, for a process on another machine that loads it.
+pub struct IdentifiedModel {
+    /// The model's description.
+    pub spec: ModelSpec,
+    /// The model's files and their paths on this machine.
+    pub files: Vec<(ModelFile, PathBuf)>,
+}
+
+/// Computes the digest of a model's file.
+fn describe(path: &Path) -> anyhow::Result<ModelFile> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_mmap_rayon(path).with_context(cannot)?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let bytes = std::fs::metadata(path).with_context(cannot)?.len();
+    let file = ModelFile { name, digest: hasher.finalize().to_hex().to_string(), bytes };
+    file.check().with_context(|| format!("{} cannot be sent", path.display()))?;
+    Ok(file)
+}
+
+impl ModelArgs {
+    /// Opens the device and loads the model, and describes it on standard error.
+    ///
+    /// # Errors
+    /// Fails if the device is not available, or if the model or the prompts cannot be read or do not fit.
+    pub fn load(&self) -> anyhow::Result<LoadedModel> {
+        let device = open_device(&self.device)?;
+        self.machine.start_threads()?;
+        let (weights, prompts, options) = open(self, &device)?;
+        let trained_on = self.trained_on(&weights);
+        let scorer = Arc::new(Scorer::new(&weights, &prompts, &options).context("cannot build the model")?);
+        let label = device_label(&device, &self.device);
+        note(format_args!(
+            "model {} with {}, {}, {} on {label}, fingerprint {}",
+            self.model,
+            self.prompts.as_ref().map_or("handcrafted prompts".to_owned(), |p| p.display().to_string()),
+            self.views,
+            self.dtype,
+            scorer.fingerprint()
+        ));
+        if !device.is_cpu() && self.dtype == Arithmetic::F32 {
+            note(format_args!("f32 on a GPU is the check of record, and slow: --dtype f16 runs on kernels of our own"));
+        }
+        let settings = self.machine.settings(self.batch, &device, self.limits.limits());
+        Ok(LoadedModel { scorer, settings, device: label, trained_on })
+    }
+
+    /// Returns the training data of weights and prompts, as far as their files record it, and warns of an unreadable record.
+    fn trained_on(&self, weights: &ClipWeights) -> TrainedOn {
+        let prompts = self.prompts.as_deref().map_or(RecordedTraining::NotRecorded, RecordedTraining::of_prompts);
+        let (trained_on, unreadable) = RecordedTraining::of_weights(&self.model, weights.files()).and(prompts).known();
+        if let Some(unreadable) = unreadable {
+            note(format_args!("warning: {unreadable}"));
+        }
+        trained_on
+    }
+
+    /// Describes the model for a process that loads it on another machine. The files are read, but the model is not built.
+    ///
+    /// # Errors
+    /// Fails if the model or the prompts cannot be read or do not fit.
+    pub fn identify(&self) -> anyhow::Result<IdentifiedModel> {
+        let (weights, prompts, options) = open(self, &Device::Cpu)?;
+        let fingerprint = dqa_model::fingerprint_of(&weights, &prompts, &options).context("cannot read the model")?;
+        let described = |path: PathBuf| Ok((describe(&path)?, path));
+        let is_bundled = |path: &PathBuf| path.to_str().is_some_and(|name| name.starts_with("dqa:"));
+        let weights: Vec<_> =
+            models::files(&self.model, self.offline)?.into_iter().map(described).collect::<anyhow::Result<_>>()?;
+        let prompts = self.prompts.clone().filter(|path| !is_bundled(path)).map(described).transpose()?;
+        let spec = ModelSpec {
+            name: self.model.clone(),
+            prompts_name: self.prompts.as_ref().map(|path| path.display().to_string()),
+            weights: weights.iter().map(|(file, _)| file.clone()).collect(),
+            prompts: prompts.as_ref().map(|(file, _)| file.clone()),
+            views: self.views.to_string(),
+            dtype: self.dtype.to_string(),
+            fingerprint: fingerprint.to_string(),
+        };
+        Ok(IdentifiedModel { spec, files: weights.into_iter().chain(prompts).collect() })
+    }
+
+    /// Opens the device and loads the model for attention maps.
+    ///
+    /// # Errors
+    /// Fails as [`ModelArgs::load`] does.
+    pub fn explainer(&self) -> anyhow::Result<Explainer> {
+        let device = open_device(&self.device)?;
+        self.machine.start_threads()?;
+        let (weights, prompts, options) = open(self, &device)?;
+        Explainer::new(&weights, &prompts, &options).context("cannot build the model")
+    }
+}
+
+/// Returns a device's name with the properties that matter for its speed and arithmetic.
+pub fn device_label(device: &Device, name: &str) -> String {
+    if device.is_cpu() {
+        return format!("cpu ({}, {} threads)", Isa::current(), rayon::current_num_threads());
+    }
+    match dqa_model::device::description(device) {
+        Some(description) => format!("{name} ({description})"),
+        None => name.to_owned(),
+    }
+}
+
+/// Opens a device by its name: `cpu`, `cuda:0` and so on.
+///
+/// # Errors
+/// Fails if the name is unknown, or the device is not available.
+pub fn open_device(name: &str) -> anyhow::Result<Device> {
+    if name == "cpu" {
+        return Ok(Device::Cpu);
+    }
+    let Some(ordinal) = name.strip_prefix("cuda:").and_then(|n| n.parse::<usize>().ok()) else {
+        return Err(with_hint(anyhow!("unknown device `{name}`"), "--device takes cpu, or cuda:0 and so on"));
+    };
+    if !cfg!(feature = "cuda") {
+        let error = anyhow!("device {name} was requested, but this program was built without CUDA");
+        return Err(with_hint(error, "build it with --features cuda, or score with --device cpu"));
+    }
+    dqa_model::device::open_cuda(ordinal).map_err(|error| {
+        let hint =
+            "nvidia-smi lists the GPUs; CUDA's libraries are searched for in LD_LIBRARY_PATH; --device cpu always works";
+        with_hint(anyhow!(error), hint)
+    })
+}
+
+/// Opens a model by its name.
+///
+/// # Errors
+/// Fails, with a hint, if the model does not exist or cannot be read.
+pub fn open_model(model: &str, offline: bool) -> anyhow::Result<Opened> {
+    models::open(model, offline).map_err(with_own_hint).with_context(|| format!("cannot open the model {model}"))
+}
+
+/// Opens prompts for a model of this configuration. An error has a hint.
+fn open_prompts(file: &Path, config: &ClipConfig) -> anyhow::Result<Prompts> {
+    models::prompts(file, config)
+        .map_err(with_own_hint)
+        .with_context(|| format!("cannot open the prompts {}", file.display()))
+}
+
+fn with_own_hint(error: OpenError) -> anyhow::Error {
+    match error.hint() {
+        Some(hint) => with_hint(error.into(), hint),
+        None => error.into(),
+    }
+}
+
+/// Opens weights and prompts, and returns them with the options that they run with.
+fn open(args: &ModelArgs, device: &Device) -> anyhow::Result<(ClipWeights, PromptMode, Options)> {
+    let weights = open_model(&args.model, args.offline)?.weights;
+    let prompts = match &args.prompts {
+        None => PromptMode::Handcrafted,
+        Some(file) => PromptMode::Learned(open_prompts(file, weights.config())?),
+    };
+    let options = Options { views: args.views, arithmetic: args.dtype, device: device.clone(), ..Options::default() };
+    Ok((weights, prompts, options))
+}
+
+impl MachineArgs {
+    /// Starts the compute threads. Call it once, before anything is computed.
+    ///
+    /// # Errors
+    /// Fails if the threads cannot be started.
+    pub fn start_threads(&self) -> anyhow::Result<()> {
+        let Some(threads) = self.threads else { return Ok(()) };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads as usize);
+        pool.build_global().context("cannot start threads")
+    }
+
+    /// Returns the settings of inference. `batch` is the number of windows on the device at once; None fills the device.
+    pub fn settings(&self, batch: Option<u32>, device: &Device, limits: PictureLimits) -> InferenceSettings {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let decoders = if device.is_cpu() { cores.min(8) } else { cores };
+        InferenceSettings {
+            batch: batch.map(|b| b as usize),
+            decode_threads: self.decode_threads.map_or(decoders, |t| t as usize),
+            picture_bytes_max: self.picture_mib << 20,
+            limits: Limits::new(limits, Limits::default().side_min),
+        }
+    }
+}
+
+impl LimitArgs {
+    /// Returns the limits.
+    pub fn limits(&self) -> PictureLimits {
+        PictureLimits { pixels_max: self.pixels_max, side_max: self.side_max, bytes_max: self.bytes_max }
+    }
+}

@@ -1,0 +1,138 @@
+//! The runtime of a command: arguments from the command line, the environment and a configuration file; exit status; error
+//! messages with causes and hints; logs.
+
+mod config;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+pub use dqa_engine::console::note;
+pub use dqa_engine::provenance::{command_line, host};
+use dqa_pipelines::store::StoreFault;
+
+use crate::telemetry;
+
+/// How a command that ran ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// Everything succeeded: exit code 0.
+    All,
+    /// The command finished, and some rows failed: exit code 1.
+    SomeFailed,
+    /// The process cannot continue, and another one can: exit code 75, EX_TEMPFAIL of sysexits.h.
+    Restart,
+    /// The command has printed its message and ends with this exit code.
+    Exit(u8),
+}
+
+/// The format of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// A table for reading.
+    Table,
+    /// One JSON object per line.
+    Json,
+    /// CSV with a header.
+    Csv,
+}
+
+/// A result cannot be written to standard output.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the results")]
+pub struct OutputError(#[from] io::Error);
+
+impl OutputError {
+    /// Returns whether the reader closed the pipe, which is not a failure: it has read enough.
+    fn is_closed_pipe(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
+/// Runs a program: parses `arguments`, the first of which is the program's name, and calls `act` with the result.
+pub fn run<C: Parser>(arguments: Vec<OsString>, act: impl FnOnce(C) -> anyhow::Result<ExitStatus>) -> ExitCode {
+    telemetry::log(log_level(&C::command(), &arguments));
+    match parse(arguments).and_then(act) {
+        Ok(ExitStatus::All) => ExitCode::SUCCESS,
+        Ok(ExitStatus::SomeFailed) => ExitCode::from(1),
+        Ok(ExitStatus::Restart) => ExitCode::from(75),
+        Ok(ExitStatus::Exit(code)) => ExitCode::from(code),
+        Err(error) if error.chain().any(is_closed_pipe) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Returns the default log filter: commands that run for days log what they do. Ballista's scheduler warns that it cannot call
+/// a worker to cancel a task; the coordinator stops the worker's attempt in another way, so that log is off.
+fn log_level(program: &clap::Command, arguments: &[OsString]) -> &'static str {
+    match config::command_name(program, arguments) {
+        Some("serve" | "run") => {
+            "warn,dqa_coordinator=info,dqa_engine=info,dqa_service=info,dqa_worker=info,ballista_scheduler::state::executor_manager=off"
+        }
+        _ => "warn",
+    }
+}
+
+fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref().is_some_and(OutputError::is_closed_pipe)
+}
+
+fn parse<C: Parser>(arguments: Vec<OsString>) -> anyhow::Result<C> {
+    let parser = config::parser(C::command(), &arguments);
+    let parsed = parser.try_get_matches_from(config::with_file(&C::command(), arguments)?);
+    match parsed.and_then(|matches| C::from_arg_matches(&matches)) {
+        Ok(parsed) => Ok(parsed),
+        // This also prints help and version, with exit code 0; an invalid argument exits with 2.
+        Err(error) => error.exit(),
+    }
+}
+
+/// Prints an error, the chain of its causes, and the hint.
+pub fn print_error(error: &anyhow::Error) {
+    note(format_args!("error: {error}"));
+    let mut printed = error.to_string();
+    for cause in error.chain().skip(1) {
+        // Some causes have several lines: they mark the place in the text below it.
+        let cause = cause.to_string();
+        // Some errors contain their causes' text already.
+        if printed.contains(cause.trim_end()) {
+            continue;
+        }
+        printed.clone_from(&cause);
+        note(format_args!("  caused by: {}", cause.trim_end().replace('\n', "\n    ")));
+    }
+    if let Some(with_hint) = error.chain().find_map(|cause| cause.downcast_ref::<ErrorWithHint>()) {
+        note(format_args!("hint: {}", with_hint.hint));
+    } else if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref::<StoreFault>()?.hint()) {
+        note(format_args!("hint: {hint}"));
+    }
+}
+
+/// An error with a hint. It is displayed as the error alone; `print_error` prints the hint last.
+#[derive(Debug)]
+struct ErrorWithHint {
+    error: anyhow::Error,
+    hint: String,
+}
+
+impl fmt::Display for ErrorWithHint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for ErrorWithHint {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Adds a hint to an error.
+pub fn with_hint(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
+    ErrorWithHint { error, hint: hint.into() }.into()
+}
