@@ -5,9 +5,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table, distributed, together};
+use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table, together};
 use dqa_pipelines::run::{RunRecord, RunState};
-use dqa_pipelines::sql::{self, Selection};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::correlations::CorrelationRow;
 use dqa_pipelines::tables::parquet_file;
@@ -67,25 +66,6 @@ async fn rewrite(store: &Store, record: &RunRecord, change: impl Fn(&mut Vec<Sco
 /// The rows of one kind of group of the pooled protocol.
 fn groups<'a>(report: &'a Report, kind: &'a str) -> impl Iterator<Item = &'a CorrelationRow> {
     report.correlations.iter().filter(move |row| row.protocol == "pooled" && row.group_kind == kind)
-}
-
-#[tokio::test]
-async fn queries_make_the_same_pooled_rows() {
-    let (_dir, store) = store();
-    let record = synthetic::write(&store, "r", SMALL).await;
-    let report = make(&store, &record).await;
-    let context = sql::session(&store, &Selection::run(record.name.clone())).await.unwrap();
-    let groups = distributed::correlations(&context, &record).await.unwrap();
-    let pooled: Vec<&CorrelationRow> = report.correlations.iter().filter(|row| row.protocol == "pooled").collect();
-    assert_eq!(groups.len(), pooled.len());
-    for (group, row) in groups.iter().zip(pooled) {
-        let of = (Some(group.dataset.as_str()), group.group_kind.as_str(), &group.group_name);
-        assert_eq!(of, (row.dataset.as_deref(), row.group_kind.as_str(), &row.group_name));
-        let counts = [group.pictures, group.failed, group.unlabelled, group.n];
-        assert_eq!(counts, [row.pictures, row.failed, row.unlabelled, row.n], "{of:?}");
-        assert_eq!(group.srcc, row.srcc, "{of:?}");
-        assert!((group.plcc.unwrap() - row.plcc.unwrap()).abs() < 1e-12, "{of:?}");
-    }
 }
 
 #[tokio::test]

@@ -9,9 +9,9 @@ use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::run::RunRecord;
-use dqa_pipelines::sql::output::{self, QueryOutputError};
-use dqa_pipelines::sql::{self, Selection, SqlError};
 use dqa_proto::v1;
+use dqa_query::output::{self, QueryOutputError};
+use dqa_query::{self as sql, Selection, SqlError};
 use dqa_worker::program::{ExitStatus, OutputError, with_hint};
 
 use super::answer::{self, Failure};

@@ -5,11 +5,11 @@ use std::io::{Write, stdout};
 
 use anyhow::{anyhow, bail};
 use clap::ValueEnum;
-use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind, text};
 use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
+use dqa_query::distributed::{GroupAgreement, GroupKind, text};
 use dqa_stats::Test;
 use dqa_worker::program::{ExitStatus, Format, OutputError, with_hint};
 

@@ -6,22 +6,19 @@
 pub mod compare;
 mod correlations;
 mod cross_dataset;
-pub mod distributed;
 mod duckdb;
 mod held_out;
 mod leaderboard;
 mod leaderboard_text;
 mod load;
-pub(crate) mod text;
+mod text;
 mod together;
 
 use arrow::array::RecordBatch;
-use datafusion::error::DataFusionError;
 use parquet::errors::ParquetError;
 
 use crate::names::{AlgorithmName, DatasetName, RunName};
 use crate::run::{RunError, RunRecord, RunState};
-use crate::sql::SqlError;
 use crate::status::RunStatus;
 use crate::store::{Store, StoreError};
 use crate::tables::comparisons::{self as comparisons_table, COMPARISONS, ComparisonRow};
@@ -110,12 +107,6 @@ pub enum ReportError {
     /// A run's record cannot be had.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// A query failed, here or on the cluster that it ran on.
-    #[error(transparent)]
-    Sql(#[from] SqlError),
-    /// What runs a session's queries failed.
-    #[error("the query failed")]
-    Engine(#[source] DataFusionError),
     /// The run has not been scored to its end.
     #[error("run `{run}` is {state}, and its results are not complete{}", after_colon(extent))]
     Unfinished {
@@ -319,7 +310,10 @@ pub async fn require_complete(store: &Store, records: &[RunRecord]) -> Result<()
 }
 
 /// As [`require_complete`], by the record alone.
-fn check_complete(record: &RunRecord) -> Result<(), ReportError> {
+///
+/// # Errors
+/// The record says that the run is not complete.
+pub fn check_complete(record: &RunRecord) -> Result<(), ReportError> {
     if record.state == RunState::Complete {
         return Ok(());
     }

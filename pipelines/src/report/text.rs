@@ -9,16 +9,9 @@ use crate::tables::comparisons;
 use crate::tables::correlations::{self, CorrelationRow};
 use crate::tables::cross_dataset;
 use crate::tables::leaderboard;
+use crate::text_table::Alignment::{Left, Right};
+use crate::text_table::{format_interval, format_number, format_rows};
 use dqa_stats::GROUP_PICTURES_MIN;
-
-/// Where a cell stands in its column.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Side {
-    Left,
-    Right,
-}
-
-use Side::{Left, Right};
 
 /// One of the tables of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,13 +71,13 @@ impl Report {
         let heads = ["pictures of", "n", "scenes", "SRCC", "95% interval", "KRCC", "PLCC", "PLCC 4", "PLCC 5", "pairs"];
         let mut lines = vec![heads.map(str::to_owned).to_vec()];
         lines.extend(self.correlations.iter().map(agreement_line));
-        let mut sides = [Right; 10];
-        sides[0] = Left;
+        let mut alignments = [Right; 10];
+        alignments[0] = Left;
         format!(
             "Agreement with labels\n{}\nn: pictures with score and label. PLCC 4, PLCC 5: after a logistic fit of 4, 5 \
              parameters to the row's own pictures\n(40, 50 or more); ~ where it did not converge. pairs: of two pictures of \
              one scene, how often the score orders them as\nthe labels do.\n{}",
-            aligned(&lines, &sides),
+            format_rows(&lines, &alignments),
             self.protocols_text()
         )
     }
@@ -98,10 +91,10 @@ impl Report {
         for row in &self.cross_dataset {
             let mut cells = vec![row.measure.clone(), row.dataset_a.clone(), row.dataset_b.clone()];
             cells.push(row.algorithms.to_string());
-            cells.extend([row.srcc, row.krcc, row.plcc].map(number));
+            cells.extend([row.srcc, row.krcc, row.plcc].map(format_number));
             lines.push(cells);
         }
-        let table = aligned(&lines, &[Left, Left, Left, Right, Right, Right, Right]);
+        let table = format_rows(&lines, &[Left, Left, Left, Right, Right, Right, Right]);
         format!("Do data sets rank the algorithms alike? Correlations of the algorithms' means\n{table}")
     }
 
@@ -185,7 +178,7 @@ fn agreement_line(row: &CorrelationRow) -> Vec<String> {
     };
     let fitted = |value: Option<f64>, status: &Option<String>| {
         let open = status.as_deref() == Some("not_converged");
-        if open { format!("~{}", number(value)) } else { number(value) }
+        if open { format!("~{}", format_number(value)) } else { format_number(value) }
     };
     vec![
         match (held_out::described(row).or(row.group_name.as_deref()), row.protocol.as_str()) {
@@ -195,13 +188,13 @@ fn agreement_line(row: &CorrelationRow) -> Vec<String> {
         },
         row.n.to_string(),
         row.scenes.to_string(),
-        number(row.srcc),
+        format_number(row.srcc),
         agreement_interval(row),
-        number(row.krcc),
-        number(row.plcc),
+        format_number(row.krcc),
+        format_number(row.plcc),
         fitted(row.plcc_logistic4, &row.logistic4_status),
         fitted(row.plcc_logistic5, &row.logistic5_status),
-        number(row.pairwise_accuracy),
+        format_number(row.pairwise_accuracy),
     ]
 }
 
@@ -209,37 +202,6 @@ fn agreement_line(row: &CorrelationRow) -> Vec<String> {
 fn agreement_interval(row: &CorrelationRow) -> String {
     match (row.srcc_low.zip(row.srcc_high), &row.srcc_interval) {
         (None, Some(reason)) => reason.replace('_', " "),
-        _ => interval(row.srcc_low, row.srcc_high),
+        _ => format_interval(row.srcc_low, row.srcc_high),
     }
-}
-
-/// Four digits tell apart what the intervals do.
-pub(crate) fn number(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| format!("{value:.4}"))
-}
-
-pub(crate) fn interval(low: Option<f64>, high: Option<f64>) -> String {
-    low.zip(high).map_or("-".to_owned(), |(low, high)| format!("{low:.4} to {high:.4}"))
-}
-
-pub(crate) fn p_value(p: f64) -> String {
-    if p < 0.0001 { "<0.0001".to_owned() } else { format!("{p:.4}") }
-}
-
-/// Lines with columns of equal width, two spaces apart.
-pub(crate) fn aligned(lines: &[Vec<String>], sides: &[Side]) -> String {
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..sides.len()).map(width).collect();
-    let mut text = String::new();
-    for line in lines {
-        let mut laid = String::new();
-        for ((cell, side), width) in line.iter().zip(sides).zip(&widths) {
-            let _ = match side {
-                Left => write!(laid, "  {cell:width$}"),
-                Right => write!(laid, "  {cell:>width$}"),
-            };
-        }
-        let _ = writeln!(text, "{}", laid.trim_end());
-    }
-    text
 }

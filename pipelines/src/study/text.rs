@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use super::definition::Against;
 use super::{Line, Outcome, Pool};
-use crate::report::text::Side::{self, Left, Right};
-use crate::report::text::{aligned, interval, number, p_value};
 use crate::tables::studies::{self, StudyRow};
+use crate::text_table::Alignment::{self, Left, Right};
+use crate::text_table::{format_interval, format_number, format_p_value, format_rows};
 use crate::train::{Select, Setup};
 
 /// A column: its head, its side, and what a row has in it.
-type Column = (&'static str, Side, fn(&StudyRow) -> String);
+type Column = (&'static str, Alignment, fn(&StudyRow) -> String);
 
 impl Outcome {
     /// The rows as JSON, one object a line.
@@ -36,8 +36,8 @@ impl Outcome {
             let _ = writeln!(text, "tested on {}, {} splits", tested[0].tested_on, tested[0].splits);
             let mut lines = vec![columns.iter().map(|(head, _, _)| (*head).to_owned()).collect::<Vec<_>>()];
             lines.extend(tested.iter().map(|row| columns.iter().map(|(_, _, cell)| cell(row)).collect()));
-            let sides: Vec<Side> = columns.iter().map(|(_, side, _)| *side).collect();
-            let _ = writeln!(text, "{}", aligned(&lines, &sides));
+            let alignments: Vec<Alignment> = columns.iter().map(|(_, alignment, _)| *alignment).collect();
+            let _ = writeln!(text, "{}", format_rows(&lines, &alignments));
         }
         if self.definition.across {
             text += &self.matrix(&rows);
@@ -55,16 +55,16 @@ impl Outcome {
                     && row.trained_on.as_ref() == Some(trained_on)
                     && row.tested_on == *tested_on
             };
-            number(rows.iter().find(is).and_then(|row| row.srcc))
+            format_number(rows.iter().find(is).and_then(|row| row.srcc))
         };
         let mut lines = vec![[vec!["trained on \\ tested on".to_owned()], self.datasets.clone()].concat()];
         for trained_on in &self.datasets {
             let cells = self.datasets.iter().map(|tested_on| cell(trained_on, tested_on));
             lines.push(std::iter::once(trained_on.clone()).chain(cells).collect());
         }
-        let mut sides = vec![Right; lines[0].len()];
-        sides[0] = Left;
-        format!("SRCC of `{}`\n{}\n", first.variant, aligned(&lines, &sides))
+        let mut alignments = vec![Right; lines[0].len()];
+        alignments[0] = Left;
+        format!("SRCC of `{}`\n{}\n", first.variant, format_rows(&lines, &alignments))
     }
 
     /// How the numbers were come by.
@@ -171,18 +171,18 @@ fn columns(rows: &[StudyRow], across: bool) -> Vec<Column> {
     }
     let numbers: [Column; 9] = [
         ("n", Right, |row| format!("{:.1}", row.pictures)),
-        ("SRCC", Right, |row| number(row.srcc)),
-        ("+-", Right, |row| number(row.srcc_std)),
-        ("95% interval", Right, |row| interval(row.srcc_low, row.srcc_high)),
-        ("PLCC", Right, |row| number(row.plcc)),
-        ("KRCC", Right, |row| number(row.krcc)),
-        ("RMSE", Right, |row| number(row.rmse)),
+        ("SRCC", Right, |row| format_number(row.srcc)),
+        ("+-", Right, |row| format_number(row.srcc_std)),
+        ("95% interval", Right, |row| format_interval(row.srcc_low, row.srcc_high)),
+        ("PLCC", Right, |row| format_number(row.plcc)),
+        ("KRCC", Right, |row| format_number(row.krcc)),
+        ("RMSE", Right, |row| format_number(row.rmse)),
         ("more", Right, |row| row.srcc_more.map_or("-".to_owned(), |more| format!("{more:+.4}"))),
-        ("p", Right, |row| row.srcc_more_p.map_or("-".to_owned(), p_value)),
+        ("p", Right, |row| row.srcc_more_p.map_or("-".to_owned(), format_p_value)),
     ];
     columns.extend(numbers);
     if rows.iter().any(|row| row.paper.is_some()) {
-        columns.push(("paper", Right, |row| number(row.paper)));
+        columns.push(("paper", Right, |row| format_number(row.paper)));
     }
     if rows.iter().any(|row| row.seconds.is_some()) {
         columns.push(("windows", Right, |row| format!("{:.1}", row.windows)));

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{AgreementRow, BoardsRow, Compared, ComparedDataset, LeftOut, pairs};
-use crate::report::text::{Side, aligned, interval, number, p_value};
+use crate::text_table::{Alignment, format_interval, format_number, format_p_value, format_rows};
 
-use Side::{Left, Right};
+use Alignment::{Left, Right};
 
 /// One of the tables of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Compared {
                 lines.push(self.agreement_line(row, place == 0));
             }
         }
-        let sides = [Left, Right, Right, Left, Left, Right, Right, Left, Right, Right, Right, Right, Right];
+        let alignments = [Left, Right, Right, Left, Left, Right, Right, Left, Right, Right, Right, Right, Right];
         let corrected = if pairs(self.records.len(), self.options.only_to_first).len() > 1 {
             "\nand corrected for the pairs of runs (Holm), not for groups and measures"
         } else {
@@ -104,7 +104,7 @@ impl Compared {
         format!(
             "Agreement with labels, on the pictures that all runs scored\n{}n: pictures with a label. difference: of the second less \
              the first, its interval and p by the jackknife over scenes,\nwhich both share, with Student's t{corrected}.\n",
-            aligned(&lines, &sides)
+            format_rows(&lines, &alignments)
         )
     }
 
@@ -116,7 +116,7 @@ impl Compared {
         };
         let once = |text: String| if is_first { text } else { String::new() };
         let p = match (row.p_corrected, row.interval_missing) {
-            (Some(p), _) => p_value(p),
+            (Some(p), _) => format_p_value(p),
             (None, Some("constant")) => "equal".to_owned(),
             (None, _) => "-".to_owned(),
         };
@@ -126,13 +126,13 @@ impl Compared {
             once(row.scenes.to_string()),
             row.measure.to_uppercase(),
             self.letter_of(&row.run_a),
-            number(row.value_a),
-            interval(row.value_a_low, row.value_a_high),
+            format_number(row.value_a),
+            format_interval(row.value_a_low, row.value_a_high),
             self.letter_of(&row.run_b),
-            number(row.value_b),
-            interval(row.value_b_low, row.value_b_high),
+            format_number(row.value_b),
+            format_interval(row.value_b_low, row.value_b_high),
             row.difference.map_or("-".to_owned(), |value| format!("{value:+.4}")),
-            interval(row.difference_low, row.difference_high),
+            format_interval(row.difference_low, row.difference_high),
             p,
         ]
     }
@@ -160,8 +160,8 @@ impl Compared {
                 row.dataset.clone(),
                 runs,
                 row.algorithms.to_string(),
-                number(row.srcc),
-                number(row.krcc),
+                format_number(row.srcc),
+                format_number(row.krcc),
                 row.pairs.to_string(),
                 row.pairs_reversed.to_string(),
                 row.reversed_count().to_string(),
@@ -169,9 +169,9 @@ impl Compared {
                 row.significant_in_b_only.to_string(),
             ]);
         }
-        let mut sides = [Right; 10];
-        (sides[0], sides[1]) = (Left, Left);
-        let mut text = format!("Do the runs rank the algorithms alike?\n{}", aligned(&lines, &sides));
+        let mut alignments = [Right; 10];
+        (alignments[0], alignments[1]) = (Left, Left);
+        let mut text = format!("Do the runs rank the algorithms alike?\n{}", format_rows(&lines, &alignments));
         text += "SRCC, KRCC: of the algorithms' scores. reversed: pairs of algorithms in the other order; of these those that differ\n\
                  significantly in both runs. only first, only second: pairs that differ significantly in one run alone.\n";
         for row in self.boards.iter().filter(|row| !row.reversed_significantly.is_empty()) {

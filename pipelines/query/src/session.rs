@@ -3,12 +3,6 @@
 //! `scores` holds the rows of each run that is asked, with its name. Rows of several runs are only aggregated where that means
 //! something (`mixing.rs`): a query that takes unlike models together is refused.
 
-pub mod aggregates;
-mod mixing;
-pub mod output;
-mod run_scores;
-mod stores;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -23,30 +17,32 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use dqa_pipelines::names::RunName;
 use url::Url;
 
-pub use stores::Stores;
+use dqa_pipelines::progress::Counter;
+use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::status::RunStatus;
+use dqa_pipelines::store::{Store, StoreError};
+use dqa_pipelines::tables::comparisons::{self, COMPARISONS};
+use dqa_pipelines::tables::correlations::{self, CORRELATIONS};
+use dqa_pipelines::tables::cross_dataset::{self, CROSS_DATASET};
+use dqa_pipelines::tables::epochs::{self, EPOCHS};
+use dqa_pipelines::tables::evaluations::{self, EVALUATIONS};
+use dqa_pipelines::tables::leaderboard::{self, LEADERBOARD};
+use dqa_pipelines::tables::predictions::{self, PREDICTIONS};
+use dqa_pipelines::tables::report_key;
+use dqa_pipelines::tables::runs::{self, RUNS, RunRow};
+use dqa_pipelines::tables::scores::{self, SCORES};
+use dqa_pipelines::tables::studies::{self, STUDIES};
+use dqa_pipelines::tables::study_splits::{self, STUDY_SPLITS};
+use dqa_pipelines::train::TRIALS;
 
-use self::mixing::{Mixed, SelectedRuns};
-use self::run_scores::RunScores;
-use crate::names::RunName;
-use crate::progress::Counter;
-use crate::run::{RunError, RunRecord, RunState};
-use crate::status::RunStatus;
-use crate::store::{Store, StoreError};
-use crate::tables::comparisons::{self, COMPARISONS};
-use crate::tables::correlations::{self, CORRELATIONS};
-use crate::tables::cross_dataset::{self, CROSS_DATASET};
-use crate::tables::epochs::{self, EPOCHS};
-use crate::tables::evaluations::{self, EVALUATIONS};
-use crate::tables::leaderboard::{self, LEADERBOARD};
-use crate::tables::predictions::{self, PREDICTIONS};
-use crate::tables::report_key;
-use crate::tables::runs::{self, RUNS, RunRow};
-use crate::tables::scores::{self, SCORES};
-use crate::tables::studies::{self, STUDIES};
-use crate::tables::study_splits::{self, STUDY_SPLITS};
-use crate::train::TRIALS;
+use crate::aggregates;
+use crate::aggregation_check::SelectedRuns;
+use crate::error::SqlError;
+use crate::scores_table::{self, RunScores};
+use crate::store_registry::StoreRegistry;
 
 /// The store's address within a session, whatever kind of store it is.
 const STORE: &str = "dqa://store/";
@@ -64,94 +60,6 @@ impl Selection {
     /// One run.
     pub fn run(name: RunName) -> Selection {
         Selection::Runs(vec![name])
-    }
-}
-
-/// Why a store cannot be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum SqlError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A run's record cannot be had.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// A run's result is not whole.
-    #[error("run `{run}` is complete, but its part {key} is not in the store")]
-    NoPart {
-        /// Which run.
-        run: String,
-        /// The object that was looked for.
-        key: String,
-    },
-    /// A table that DataFusion does not take.
-    #[error("cannot make the table `{table}`")]
-    Table {
-        /// Which table.
-        table: &'static str,
-        /// What DataFusion said.
-        #[source]
-        source: Said,
-    },
-    /// A query that is none, or that would change something.
-    #[error("the query cannot be run")]
-    Query(#[source] Said),
-    /// An aggregate over rows of runs that must not be taken together.
-    #[error("`{expression}` takes rows of the runs `{first}` and `{second}` together, {why}")]
-    Mixed {
-        /// The aggregate or window function.
-        expression: String,
-        /// A run.
-        first: String,
-        /// Another.
-        second: String,
-        /// Why that is wrong.
-        why: String,
-    },
-}
-
-impl SqlError {
-    /// Returns what to do about it, where something can be done.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            SqlError::Run(error) => error.hint().map(str::to_owned),
-            SqlError::Query(_) => {
-                Some(format!("the tables are {}; `DESCRIBE scores` lists a table's columns", TABLES.join(", ")))
-            }
-            SqlError::Mixed { first, .. } => Some(format!(
-                "add run or fingerprint to GROUP BY (or PARTITION BY), ask one with WHERE run = '{first}' or --run {first}, or \
-                 have them taken together by --mix-runs"
-            )),
-            SqlError::NoPart { .. } => {
-                Some("submit the run again: what is missing is scored again, the rest is not".to_owned())
-            }
-            SqlError::Store(_) | SqlError::Table { .. } => None,
-        }
-    }
-}
-
-impl From<Mixed> for SqlError {
-    fn from(mixed: Mixed) -> SqlError {
-        let [first, second] = mixed.runs;
-        let why = match mixed.fingerprints {
-            Some([a, b]) => {
-                let short = |text: &str| text.chars().take(8).collect::<String>();
-                format!("and they are of unlike models (fingerprints {}... and {}...)", short(&a), short(&b))
-            }
-            None => "and pictures that they share would count twice".to_owned(),
-        };
-        SqlError::Mixed { expression: mixed.expression, first, second, why }
-    }
-}
-
-/// What DataFusion said. Its errors print their causes too, so their chain would say everything again and again.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Said(String);
-
-impl From<DataFusionError> for Said {
-    fn from(error: DataFusionError) -> Said {
-        Said(error.strip_backtrace())
     }
 }
 
@@ -184,7 +92,7 @@ pub async fn fill_session(context: &SessionContext, store: &Store, selection: &S
 /// # Errors
 /// DataFusion's own.
 pub fn runtime() -> Result<Arc<RuntimeEnv>, DataFusionError> {
-    Ok(Arc::new(RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(Stores::default())).build()?))
+    Ok(Arc::new(RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(StoreRegistry::default())).build()?))
 }
 
 async fn fill(
@@ -294,7 +202,7 @@ fn scores(
         runs.push((record.name.to_string(), there.into_iter().map(|part| part.key.clone()).collect()));
     }
     if runs.is_empty() {
-        return Ok(Ok(Arc::new(EmptyTable::new(run_scores::SCHEMA.clone()))));
+        return Ok(Ok(Arc::new(EmptyTable::new(scores_table::SCHEMA.clone()))));
     }
     let tables = runs.into_iter().map(|(run, keys)| Ok((run, files(keys)?))).collect::<Result<_, _>>();
     Ok(tables.map(|tables| Arc::new(RunScores(tables)) as _))
@@ -349,12 +257,12 @@ mod tests {
     use arrow::util::pretty::pretty_format_batches;
 
     use super::*;
-    use crate::dataset::Raters;
-    use crate::limits::PictureLimits;
-    use crate::run::{Counts, DatasetSpec, PartRef, RunSpec};
-    use crate::tables::leaderboard::LeaderboardRow;
-    use crate::tables::parquet_file;
-    use crate::tables::scores::{Failure, PartColumns, ScoreRow, Spread, part_key};
+    use dqa_pipelines::dataset::Raters;
+    use dqa_pipelines::limits::PictureLimits;
+    use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunSpec};
+    use dqa_pipelines::tables::leaderboard::LeaderboardRow;
+    use dqa_pipelines::tables::parquet_file;
+    use dqa_pipelines::tables::scores::{Failure, PartColumns, ScoreRow, Spread, part_key};
 
     fn row(number: usize) -> ScoreRow {
         let score = number as f64 / 10.0;

@@ -15,8 +15,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::run::{Counts, DatasetSpec, PartRef, RunSpec, RunState};
-use crate::tables::scores::{self, Failure, PartColumns, SCORES, ScoreRow, Spread};
+use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunSpec, RunState};
+use dqa_pipelines::tables::scores::{self, Failure, PartColumns, SCORES, ScoreRow, Spread};
 
 const DATASETS: [&str; 2] = ["dhq", "o-haze"];
 const ALGORITHMS: [&str; 5] = ["aod", "dcp", "gca", "gdn", "msbdn"];
@@ -138,7 +138,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
             device: "cpu".to_owned(),
             shard_windows_max: 100,
             remark: None,
-            limits: crate::limits::PictureLimits::default(),
+            limits: dqa_pipelines::limits::PictureLimits::default(),
         },
         fingerprint: "f".to_owned(),
         counts: Counts { pictures: rows, windows: rows, scored: rows, failed: 0 },
@@ -299,16 +299,16 @@ fn scores_of_other_pictures_are_refused() {
     let whole = record(&pictures);
     let mut more = whole.clone();
     more.parts[0].rows += 1;
-    assert!(matches!(refused(&more), ReportError::Rows { planned: 15, found: 14, .. }));
+    assert!(matches!(refused(&more), CorrelationsError::Report(ReportError::Rows { planned: 15, found: 14, .. })));
     let mut less = whole.clone();
     less.parts.pop();
-    assert!(matches!(refused(&less), ReportError::Rows { planned: 0, found: 13, .. }));
+    assert!(matches!(refused(&less), CorrelationsError::Report(ReportError::Rows { planned: 0, found: 13, .. })));
     let other = RunRecord { fingerprint: "g".to_owned(), ..whole.clone() };
-    assert!(matches!(refused(&other), ReportError::Rows { found: 0, .. }));
+    assert!(matches!(refused(&other), CorrelationsError::Report(ReportError::Rows { found: 0, .. })));
     let running = RunRecord { state: RunState::Running, ..whole.clone() };
-    assert!(matches!(refused(&running), ReportError::Unfinished { .. }));
+    assert!(matches!(refused(&running), CorrelationsError::Report(ReportError::Unfinished { .. })));
     let empty = SessionContext::new();
-    assert!(matches!(run(correlations(&empty, &whole)).unwrap_err(), ReportError::Sql(_)));
+    assert!(matches!(run(correlations(&empty, &whole)).unwrap_err(), CorrelationsError::Sql(_)));
 }
 
 /// The columns by which rows lie finely enough that a group is in many partitions.
@@ -368,14 +368,14 @@ async fn no_group_is_in_one_partition() {
             let context = &context;
             async move { context.sql(&query).await.unwrap().create_physical_plan().await.unwrap() }
         };
-        assert_spread(&plan(plan::cells("f", &datasets)).await);
+        assert_spread(&plan(correlation_sql::cells("f", &datasets)).await);
         let ranges = ranges(&cells(&context, &record(&pictures)).await.unwrap());
         for kind in GroupKind::EACH {
-            let plan = plan(plan::sums(kind, Scope { fingerprint: "f", datasets: &ranges })).await;
+            let plan = plan(correlation_sql::sums(kind, Scope { fingerprint: "f", datasets: &ranges })).await;
             assert_spread(&plan);
         }
         // One group, all of the rows; as an executor gets it.
-        let plan = plan(plan::sums(GroupKind::All, Scope { fingerprint: "f", datasets: &ranges })).await;
+        let plan = plan(correlation_sql::sums(GroupKind::All, Scope { fingerprint: "f", datasets: &ranges })).await;
         let plan = physical_plan_from_bytes(&physical_plan_to_bytes(plan).unwrap(), &context.task_ctx()).unwrap();
         let rows = collect_partitioned(plan.clone(), context.task_ctx()).await.unwrap();
         assert_eq!(rows.iter().flatten().map(RecordBatch::num_rows).sum::<usize>(), 1);

@@ -11,7 +11,7 @@
 //! they meet; pictures of one score do meet, and their task holds them: it is the scores that must mostly differ.
 
 use super::GroupKind;
-use crate::tables::scores::SCORES;
+use dqa_pipelines::tables::scores::SCORES;
 
 /// Of a column's range: many times the partitions of a cluster, so that clustered values still spread, and few enough that
 /// a table of a group's buckets is small.
@@ -19,31 +19,31 @@ const BUCKETS: f64 = 1024.0;
 
 /// Which rows of `scores`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scope<'a> {
-    pub(super) fingerprint: &'a str,
-    pub(super) datasets: &'a [Ranges],
+pub(crate) struct Scope<'a> {
+    pub(crate) fingerprint: &'a str,
+    pub(crate) datasets: &'a [Ranges],
 }
 
 /// Where the values of a data set's labelled pictures lie.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Ranges {
-    pub(super) dataset: String,
-    pub(super) score: Range,
-    pub(super) mos: Range,
+pub(crate) struct Ranges {
+    pub(crate) dataset: String,
+    pub(crate) score: Range,
+    pub(crate) mos: Range,
 }
 
 /// From the least value to the greatest.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Range {
-    pub(super) low: f64,
-    pub(super) high: f64,
+pub(crate) struct Range {
+    pub(crate) low: f64,
+    pub(crate) high: f64,
 }
 
 impl Range {
     /// That of no values.
-    pub(super) const NONE: Range = Range { low: f64::INFINITY, high: f64::NEG_INFINITY };
+    pub(crate) const NONE: Range = Range { low: f64::INFINITY, high: f64::NEG_INFINITY };
 
-    pub(super) fn with(self, other: Range) -> Range {
+    pub(crate) fn with(self, other: Range) -> Range {
         Range { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
@@ -59,7 +59,7 @@ impl Range {
 }
 
 /// How many pictures there are of each algorithm and scene group, and where their values lie.
-pub(super) fn cells(fingerprint: &str, datasets: &[&str]) -> String {
+pub(crate) fn cells(fingerprint: &str, datasets: &[&str]) -> String {
     format!(
         "SELECT arrow_cast(dataset, 'Utf8') AS dataset, arrow_cast(algorithm, 'Utf8') AS algorithm,
                 arrow_cast(scene_group, 'Utf8') AS scene_group,
@@ -84,7 +84,7 @@ pub(super) fn cells(fingerprint: &str, datasets: &[&str]) -> String {
 ///   ranks needs no more of a label's pictures than the sum of their scores' ranks.
 /// - `label_ranks`, `label_buckets`, `label_places`: the same for the labels' ranks, but nothing is joined back: what a
 ///   bucket's place adds to its sums is a polynomial of the place.
-pub(super) fn sums(kind: GroupKind, scope: Scope<'_>) -> String {
+pub(crate) fn sums(kind: GroupKind, scope: Scope<'_>) -> String {
     let names: Vec<&str> = scope.datasets.iter().map(|ranges| ranges.dataset.as_str()).collect();
     let covered = covered(scope.fingerprint, &names);
     let (name, named) = group_name(kind);

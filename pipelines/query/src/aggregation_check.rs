@@ -18,16 +18,16 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Case, Distinct, Expr, Join, LogicalPlan, Operator, Union};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
-use crate::status::RunStatus;
-use crate::tables::runs::{self, RUNS, RunRow};
-use crate::tables::scores::SCORES;
+use dqa_pipelines::status::RunStatus;
+use dqa_pipelines::tables::runs::{self, RUNS, RunRow};
+use dqa_pipelines::tables::scores::SCORES;
 
 const FINGERPRINT: &str = "fingerprint";
-const RUN: &str = super::run_scores::RUN;
+const RUN: &str = crate::scores_table::RUN;
 
 /// The runs of a session.
 #[derive(Debug)]
-pub(super) struct SelectedRuns {
+pub(crate) struct SelectedRuns {
     rows: Vec<RunRow>,
     /// The table `runs`: what a run's name determines.
     table: RecordBatch,
@@ -37,17 +37,17 @@ pub(super) struct SelectedRuns {
 
 /// Rows of two runs that an aggregate would take together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mixed {
+pub(crate) struct Mixed {
     /// The aggregate or window function.
-    pub(super) expression: String,
+    pub(crate) expression: String,
     /// The two runs.
-    pub(super) runs: [String; 2],
+    pub(crate) runs: [String; 2],
     /// Their fingerprints, if they are unlike; if not, the runs share parts.
-    pub(super) fingerprints: Option<[String; 2]>,
+    pub(crate) fingerprints: Option<[String; 2]>,
 }
 
 impl SelectedRuns {
-    pub(super) fn new(statuses: &[RunStatus]) -> SelectedRuns {
+    pub(crate) fn new(statuses: &[RunStatus]) -> SelectedRuns {
         let rows: Vec<RunRow> = statuses.iter().map(RunRow::from).collect();
         let mut by_part: HashMap<&str, Vec<usize>> = HashMap::new();
         for (run, status) in statuses.iter().enumerate() {
@@ -65,7 +65,7 @@ impl SelectedRuns {
     }
 
     /// Looks for an aggregate over rows that must not be together.
-    pub(super) fn check(&self, plan: &LogicalPlan) -> Result<(), Mixed> {
+    pub(crate) fn check(&self, plan: &LogicalPlan) -> Result<(), Mixed> {
         let unlike = self.rows.windows(2).any(|pair| pair[0].fingerprint != pair[1].fingerprint);
         if unlike || !self.shared.is_empty() { self.sources(plan).map(drop) } else { Ok(()) }
     }
@@ -528,9 +528,9 @@ mod tests {
     use datafusion::prelude::SessionContext;
 
     use super::*;
-    use crate::progress::Progress;
-    use crate::run::RunRecord;
-    use crate::tables::leaderboard::{self, LEADERBOARD};
+    use dqa_pipelines::progress::Progress;
+    use dqa_pipelines::run::RunRecord;
+    use dqa_pipelines::tables::leaderboard::{self, LEADERBOARD};
 
     /// A run with its fingerprint and its parts.
     fn record(name: &str, fingerprint: &str, parts: &[&str]) -> RunRecord {
@@ -551,9 +551,9 @@ mod tests {
 
     async fn checked(records: &[RunRecord], sql: &str) -> Result<(), Mixed> {
         let context = SessionContext::new();
-        super::super::aggregates::register(&context);
+        crate::aggregates::register(&context);
         for (name, schema) in [
-            (SCORES, super::super::run_scores::SCHEMA.clone()),
+            (SCORES, crate::scores_table::SCHEMA.clone()),
             (RUNS, runs::SCHEMA.clone()),
             (LEADERBOARD, leaderboard::SCHEMA.clone()),
         ] {

@@ -7,7 +7,7 @@
 //! Of the table `correlations`, these are the pooled rows: `all`, `algorithm` and `scene_group`. The other measures, the
 //! intervals and exBeDDE's protocol need a group's pictures in one place and are left out.
 
-mod plan;
+mod correlation_sql;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -16,15 +16,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, AsArray, PrimitiveArray, RecordBatch};
 use arrow::datatypes::{ArrowPrimitiveType, Decimal128Type, Float64Type, Int64Type};
+use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use serde::Serialize;
 
-use self::plan::{Range, Ranges, Scope};
-use super::{ReportError, check_complete};
-use crate::names::{AlgorithmName, DatasetName};
-use crate::run::RunRecord;
-use crate::sql;
+use self::correlation_sql::{Range, Ranges, Scope};
+use crate::error::SqlError;
+use dqa_pipelines::names::{AlgorithmName, DatasetName};
+use dqa_pipelines::report::{ReportError, check_complete};
+use dqa_pipelines::run::RunRecord;
 use dqa_stats::{self as stats, Moments};
+
+/// Why a run's correlations could not be computed.
+#[derive(Debug, thiserror::Error)]
+pub enum CorrelationsError {
+    /// The run is not complete, or the rows of `scores` are not those of the run.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// DataFusion refused a query.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    /// A query failed while it ran, in this process or on the cluster.
+    #[error("the query failed")]
+    Engine(#[source] DataFusionError),
+}
 
 /// What the pictures of a group have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -76,11 +91,14 @@ pub struct GroupAgreement {
 
 /// The agreement of a complete run's scores with labels: by data set in the run's order, all of its pictures first, then
 /// by algorithm, then by scene group. None of a data set without a label. `context` has the run's `scores`
-/// ([`sql::session`] of the run) and decides where the queries run.
+/// ([`session`](crate::session) of the run) and decides where the queries run.
 ///
 /// # Errors
 /// A run that is not complete; `scores` that are not the run's; an engine that fails.
-pub async fn correlations(context: &SessionContext, record: &RunRecord) -> Result<Vec<GroupAgreement>, ReportError> {
+pub async fn correlations(
+    context: &SessionContext,
+    record: &RunRecord,
+) -> Result<Vec<GroupAgreement>, CorrelationsError> {
     check_complete(record)?;
     let cells = cells(context, record).await?;
     check_rows(record, &cells)?;
@@ -116,13 +134,13 @@ struct Cell {
     mos: Range,
 }
 
-async fn cells(context: &SessionContext, record: &RunRecord) -> Result<Vec<Cell>, ReportError> {
+async fn cells(context: &SessionContext, record: &RunRecord) -> Result<Vec<Cell>, CorrelationsError> {
     let datasets = record.spec.dataset_names();
     let mut cells = Vec::new();
     if datasets.is_empty() {
         return Ok(cells);
     }
-    for batch in collect(context, &plan::cells(&record.fingerprint, &datasets)).await? {
+    for batch in collect(context, &correlation_sql::cells(&record.fingerprint, &datasets)).await? {
         let text = |name: &str, row| text(&batch, name, row);
         let count = |name, row| whole(&batch, name, row);
         let real = |name: &str, row| value::<Float64Type>(&batch, name, row);
@@ -240,9 +258,9 @@ async fn sums(
     context: &SessionContext,
     kind: GroupKind,
     scope: Scope<'_>,
-) -> Result<BTreeMap<(String, String), Sums>, ReportError> {
+) -> Result<BTreeMap<(String, String), Sums>, CorrelationsError> {
     let mut sums = BTreeMap::new();
-    for batch in collect(context, &plan::sums(kind, scope)).await? {
+    for batch in collect(context, &correlation_sql::sums(kind, scope)).await? {
         for row in 0..batch.num_rows() {
             let text = |name| text(&batch, name, row).unwrap_or_default();
             sums.insert((text("dataset"), text("name")), sums_of(&batch, row));
@@ -284,9 +302,9 @@ fn measure(group: &mut GroupAgreement, sums: &Sums) -> Result<(), ReportError> {
     Ok(())
 }
 
-async fn collect(context: &SessionContext, query: &str) -> Result<Vec<RecordBatch>, ReportError> {
-    let frame = sql::query(context, query).await?;
-    frame.collect().await.map_err(ReportError::Engine)
+async fn collect(context: &SessionContext, query: &str) -> Result<Vec<RecordBatch>, CorrelationsError> {
+    let frame = crate::query(context, query).await?;
+    frame.collect().await.map_err(CorrelationsError::Engine)
 }
 
 /// A row's number; None: NULL.

@@ -7,13 +7,13 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use object_store::ObjectStore;
 use url::Url;
 
-use crate::store::StoreResolver;
+use dqa_pipelines::store::StoreResolver;
 
 /// Opens a store when a plan first reads from it.
 #[derive(Debug, Default)]
-pub struct Stores(StoreResolver);
+pub(crate) struct StoreRegistry(StoreResolver);
 
-impl ObjectStoreRegistry for Stores {
+impl ObjectStoreRegistry for StoreRegistry {
     /// Addresses say all that there is to know; nothing is registered.
     fn register_store(&self, _: &Url, _: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
         None

@@ -14,8 +14,8 @@ use datafusion::prelude::DataFrame;
 use futures::TryStreamExt;
 use parquet::errors::ParquetError;
 
-use super::Said;
-use crate::tables::parquet_file;
+use crate::error::DataFusionMessage;
+use dqa_pipelines::tables::parquet_file;
 
 /// Rows of a table for reading: its columns are as wide as these need, and more rows are another table below.
 const TABLE_ROWS_MAX: usize = 8192;
@@ -38,7 +38,7 @@ pub enum Format {
 pub enum QueryOutputError {
     /// The query failed on its way.
     #[error("the query failed")]
-    Query(#[source] Said),
+    Query(#[source] DataFusionMessage),
     /// The format has no way to write a column.
     #[error("the rows cannot be written in this format")]
     Encode(#[source] ArrowError),

@@ -1,7 +1,7 @@
 //! Groups' agreement as text: a table for reading, JSON, CSV.
 
 use super::{GroupAgreement, GroupKind};
-use crate::report::text::{Side, aligned, number};
+use dqa_pipelines::text_table::{Alignment, format_number, format_rows};
 
 /// In the order in which they are declared.
 const COLUMNS: [&str; 9] =
@@ -32,13 +32,13 @@ pub fn table(groups: &[GroupAgreement]) -> String {
             (Some(name), _) => format!("  {name}"),
             (None, _) => group.dataset.clone(),
         };
-        vec![name, group.n.to_string(), number(group.srcc), number(group.plcc)]
+        vec![name, group.n.to_string(), format_number(group.srcc), format_number(group.plcc)]
     }));
     format!(
         "Agreement with labels\n{}\nn: pictures with score and label. Left out, as a group's pictures would have to meet on one \
          machine: intervals, KRCC,\nRMSE, PLCC after a fit, pairs of a scene, exBeDDE's protocol, leaderboards. `--engine local` \
          has them.\n",
-        aligned(&lines, &[Side::Left, Side::Right, Side::Right, Side::Right])
+        format_rows(&lines, &[Alignment::Left, Alignment::Right, Alignment::Right, Alignment::Right])
     )
 }
 

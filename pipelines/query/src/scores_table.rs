@@ -15,13 +15,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 
-use crate::tables::scores;
+use dqa_pipelines::tables::scores;
 
 /// The column that is not in the files, before those that are.
-pub(super) const RUN: &str = "run";
+pub(crate) const RUN: &str = "run";
 
 /// The table's columns.
-pub(super) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+pub(crate) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let mut fields = vec![Arc::new(Field::new(RUN, DataType::Utf8, false))];
     fields.extend(scores::SCHEMA.fields().iter().cloned());
     Arc::new(Schema::new(fields))
@@ -29,7 +29,7 @@ pub(super) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 
 /// The rows of runs, each with the table of its parts.
 #[derive(Debug)]
-pub(super) struct RunScores(pub(super) Vec<(String, Arc<dyn TableProvider>)>);
+pub(crate) struct RunScores(pub(crate) Vec<(String, Arc<dyn TableProvider>)>);
 
 #[async_trait]
 impl TableProvider for RunScores {

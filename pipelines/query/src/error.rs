@@ -1,0 +1,96 @@
+//! Why a store cannot be queried.
+
+use datafusion::error::DataFusionError;
+use dqa_pipelines::run::RunError;
+use dqa_pipelines::store::StoreError;
+
+use crate::aggregation_check::Mixed;
+use crate::session::TABLES;
+
+/// Why a store cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A run's record cannot be had.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A run's result is not whole.
+    #[error("run `{run}` is complete, but its part {key} is not in the store")]
+    NoPart {
+        /// Which run.
+        run: String,
+        /// The object that was looked for.
+        key: String,
+    },
+    /// A table that DataFusion does not take.
+    #[error("cannot make the table `{table}`")]
+    Table {
+        /// Which table.
+        table: &'static str,
+        /// What DataFusion said.
+        #[source]
+        source: DataFusionMessage,
+    },
+    /// A query that is none, or that would change something.
+    #[error("the query cannot be run")]
+    Query(#[source] DataFusionMessage),
+    /// An aggregate over rows of runs that must not be taken together.
+    #[error("`{expression}` takes rows of the runs `{first}` and `{second}` together, {why}")]
+    Mixed {
+        /// The aggregate or window function.
+        expression: String,
+        /// A run.
+        first: String,
+        /// Another.
+        second: String,
+        /// Why that is wrong.
+        why: String,
+    },
+}
+
+impl SqlError {
+    /// Returns what to do about it, where something can be done.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            SqlError::Run(error) => error.hint().map(str::to_owned),
+            SqlError::Query(_) => {
+                Some(format!("the tables are {}; `DESCRIBE scores` lists a table's columns", TABLES.join(", ")))
+            }
+            SqlError::Mixed { first, .. } => Some(format!(
+                "add run or fingerprint to GROUP BY (or PARTITION BY), ask one with WHERE run = '{first}' or --run {first}, or \
+                 have them taken together by --mix-runs"
+            )),
+            SqlError::NoPart { .. } => {
+                Some("submit the run again: what is missing is scored again, the rest is not".to_owned())
+            }
+            SqlError::Store(_) | SqlError::Table { .. } => None,
+        }
+    }
+}
+
+impl From<Mixed> for SqlError {
+    fn from(mixed: Mixed) -> SqlError {
+        let [first, second] = mixed.runs;
+        let why = match mixed.fingerprints {
+            Some([a, b]) => {
+                let short = |text: &str| text.chars().take(8).collect::<String>();
+                format!("and they are of unlike models (fingerprints {}... and {}...)", short(&a), short(&b))
+            }
+            None => "and pictures that they share would count twice".to_owned(),
+        };
+        SqlError::Mixed { expression: mixed.expression, first, second, why }
+    }
+}
+
+/// The text of an error of DataFusion. Its errors print their causes themselves, so the chain of sources would repeat the text.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DataFusionMessage(String);
+
+impl From<DataFusionError> for DataFusionMessage {
+    fn from(error: DataFusionError) -> DataFusionMessage {
+        DataFusionMessage(error.strip_backtrace())
+    }
+}
