@@ -1,4 +1,4 @@
-//! The statistics as SQL aggregates: `srcc(score, mos)` and so on, with NULL where a measure is not defined. Rows where a
+//! The statistics as SQL aggregates: `srcc(score, mos)` and so on, with NULL where a measure is not defined. MeasureAccumulator where a
 //! side is NULL or NaN are left out.
 //!
 //! A rank measure needs all of its rows at once, so a group's state is its rows, and so is what partitions merge.
@@ -25,7 +25,7 @@ pub fn register(context: &SessionContext) {
 /// Every one of them.
 pub fn all() -> impl Iterator<Item = AggregateUDF> {
     Measure::ALL.into_iter().map(|measure| {
-        AggregateUDF::from(Function { measure, signature: Signature::user_defined(Volatility::Immutable) })
+        AggregateUDF::from(MeasureFunction { measure, signature: Signature::user_defined(Volatility::Immutable) })
     })
 }
 
@@ -70,11 +70,11 @@ impl Measure {
         }
     }
 
-    fn by_scene(self) -> bool {
+    fn needs_scenes(self) -> bool {
         self == Measure::PairwiseAccuracy
     }
 
-    fn of(self, rows: &Rows) -> Option<f64> {
+    fn compute(self, rows: &MeasureAccumulator) -> Option<f64> {
         let (x, y) = (rows.score.as_slice(), rows.mos.as_slice());
         match self {
             Measure::Srcc => stats::srcc(x, y),
@@ -94,12 +94,12 @@ impl Measure {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Function {
+struct MeasureFunction {
     measure: Measure,
     signature: Signature,
 }
 
-impl AggregateUDFImpl for Function {
+impl AggregateUDFImpl for MeasureFunction {
     fn name(&self) -> &str {
         self.measure.name()
     }
@@ -116,18 +116,18 @@ impl AggregateUDFImpl for Function {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let is_number = |data_type: &DataType| data_type.is_numeric() || data_type.is_null();
         match types {
-            [score, mos] if !self.measure.by_scene() && is_number(score) && is_number(mos) => {
+            [score, mos] if !self.measure.needs_scenes() && is_number(score) && is_number(mos) => {
                 Ok(vec![DataType::Float64; 2])
             }
             [score, mos, scene]
-                if self.measure.by_scene() && is_number(score) && is_number(mos) && !scene.is_nested() =>
+                if self.measure.needs_scenes() && is_number(score) && is_number(mos) && !scene.is_nested() =>
             {
                 Ok(vec![DataType::Float64, DataType::Float64, DataType::Utf8])
             }
             _ => {
-                let takes = if self.measure.by_scene() { "(score, mos, scene)" } else { "(score, mos)" };
+                let takes = if self.measure.needs_scenes() { "(score, mos, scene)" } else { "(score, mos)" };
                 let given: Vec<String> = types.iter().map(ToString::to_string).collect();
-                plan_err!("{} takes {takes}, the first two of them numbers, not ({})", self.name(), given.join(", "))
+                plan_err!("{} takes {takes}, the first two of them scene_indices, not ({})", self.name(), given.join(", "))
             }
         }
     }
@@ -136,15 +136,15 @@ impl AggregateUDFImpl for Function {
         if args.is_distinct {
             return not_impl_err!("{} of DISTINCT rows", self.name());
         }
-        Ok(Box::new(Rows::new(self.measure)))
+        Ok(Box::new(MeasureAccumulator::new(self.measure)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        let state = Rows::new(self.measure).take_lists();
+        let state = MeasureAccumulator::new(self.measure).take_lists();
         let field = |(name, list): (&str, ListArray)| {
             Arc::new(Field::new(format_state_name(args.name, name), list.data_type().clone(), false))
         };
-        Ok(STATE.into_iter().zip(state).map(field).collect())
+        Ok(STATE_FIELDS.into_iter().zip(state).map(field).collect())
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -153,49 +153,49 @@ impl AggregateUDFImpl for Function {
 }
 
 /// What a group's state is called: the last two only where scenes matter.
-const STATE: [&str; 4] = ["score", "mos", "scene", "scene_names"];
+const STATE_FIELDS: [&str; 4] = ["score", "mos", "scene", "scene_names"];
 
 /// A group's rows.
 #[derive(Debug)]
-struct Rows {
+struct MeasureAccumulator {
     measure: Measure,
     score: Vec<f64>,
     mos: Vec<f64>,
     /// Numbers from `numbers`; empty where scenes do not matter.
     scene: Vec<u32>,
-    numbers: HashMap<Box<str>, u32>,
+    scene_indices: HashMap<Box<str>, u32>,
 }
 
-impl Rows {
-    fn new(measure: Measure) -> Rows {
-        Rows { measure, score: Vec::new(), mos: Vec::new(), scene: Vec::new(), numbers: HashMap::new() }
+impl MeasureAccumulator {
+    fn new(measure: Measure) -> MeasureAccumulator {
+        MeasureAccumulator { measure, score: Vec::new(), mos: Vec::new(), scene: Vec::new(), scene_indices: HashMap::new() }
     }
 
-    fn number(&mut self, scene: &str) -> u32 {
-        if let Some(&number) = self.numbers.get(scene) {
+    fn scene_index(&mut self, scene: &str) -> u32 {
+        if let Some(&number) = self.scene_indices.get(scene) {
             return number;
         }
-        let number = u32::try_from(self.numbers.len()).expect("memory holds fewer names");
-        self.numbers.insert(scene.into(), number);
+        let number = u32::try_from(self.scene_indices.len()).expect("memory holds fewer names");
+        self.scene_indices.insert(scene.into(), number);
         number
     }
 
     /// The rows as lists of one element each, for another's [`Accumulator::merge_batch`]. None are left.
     fn take_lists(&mut self) -> Vec<ListArray> {
-        let rows = std::mem::replace(self, Rows::new(self.measure));
+        let rows = std::mem::replace(self, MeasureAccumulator::new(self.measure));
         let mut lists =
-            vec![one_list(Arc::new(Float64Array::from(rows.score))), one_list(Arc::new(Float64Array::from(rows.mos)))];
-        if self.measure.by_scene() {
-            let mut names: Vec<(Box<str>, u32)> = rows.numbers.into_iter().collect();
+            vec![single_list(Arc::new(Float64Array::from(rows.score))), single_list(Arc::new(Float64Array::from(rows.mos)))];
+        if self.measure.needs_scenes() {
+            let mut names: Vec<(Box<str>, u32)> = rows.scene_indices.into_iter().collect();
             names.sort_unstable_by_key(|(_, number)| *number);
-            lists.push(one_list(Arc::new(UInt32Array::from(rows.scene))));
-            lists.push(one_list(Arc::new(StringArray::from_iter_values(names.into_iter().map(|(name, _)| name)))));
+            lists.push(single_list(Arc::new(UInt32Array::from(rows.scene))));
+            lists.push(single_list(Arc::new(StringArray::from_iter_values(names.into_iter().map(|(name, _)| name)))));
         }
         lists
     }
 }
 
-impl Accumulator for Rows {
+impl Accumulator for MeasureAccumulator {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let (score, mos) = (values[0].as_primitive::<Float64Type>(), values[1].as_primitive::<Float64Type>());
         let scene = values.get(2).map(|scene| scene.as_string::<i32>());
@@ -208,7 +208,7 @@ impl Accumulator for Rows {
             self.score.push(x);
             self.mos.push(y);
             if let Some(scene) = scene {
-                let number = self.number(scene.value(row));
+                let number = self.scene_index(scene.value(row));
                 self.scene.push(number);
             }
         }
@@ -220,12 +220,12 @@ impl Accumulator for Rows {
         for group in 0..lists[0].len() {
             self.score.extend_from_slice(lists[0].value(group).as_primitive::<Float64Type>().values());
             self.mos.extend_from_slice(lists[1].value(group).as_primitive::<Float64Type>().values());
-            if self.measure.by_scene() {
+            if self.measure.needs_scenes() {
                 let names = lists[3].value(group);
-                let numbers: Vec<u32> =
-                    names.as_string::<i32>().iter().flatten().map(|name| self.number(name)).collect();
+                let scene_indices: Vec<u32> =
+                    names.as_string::<i32>().iter().flatten().map(|name| self.scene_index(name)).collect();
                 let scene = lists[2].value(group);
-                self.scene.extend(scene.as_primitive::<UInt32Type>().values().iter().map(|&of| numbers[of as usize]));
+                self.scene.extend(scene.as_primitive::<UInt32Type>().values().iter().map(|&index| indices[index as usize]));
             }
         }
         Ok(())
@@ -236,16 +236,16 @@ impl Accumulator for Rows {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::Float64(self.measure.of(self)))
+        Ok(ScalarValue::Float64(self.measure.compute(self)))
     }
 
     fn size(&self) -> usize {
-        let names: usize = self.numbers.keys().map(|name| name.len() + size_of::<(Box<str>, u32)>()).sum();
+        let names: usize = self.scene_indices.keys().map(|name| name.len() + size_of::<(Box<str>, u32)>()).sum();
         size_of_val(self) + 8 * (self.score.capacity() + self.mos.capacity()) + 4 * self.scene.capacity() + names
     }
 }
 
-fn one_list(items: ArrayRef) -> ListArray {
+fn single_list(items: ArrayRef) -> ListArray {
     let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
     ListArray::new(field, OffsetBuffer::from_lengths([items.len()]), items, None)
 }
@@ -304,7 +304,7 @@ mod tests {
 
         /// What `measure` is of the rows that `keep` keeps.
         fn wanted(&self, measure: Measure, keep: impl Fn(usize) -> bool) -> Option<f64> {
-            let mut rows = Rows::new(measure);
+            let mut rows = MeasureAccumulator::new(measure);
             for row in (0..ROWS).filter(|&row| keep(row)) {
                 if let (Some(score), Some(mos)) = (self.score[row].filter(|score| !score.is_nan()), self.mos[row]) {
                     rows.score.push(score);
@@ -312,12 +312,12 @@ mod tests {
                     rows.scene.push(row as u32 % 40);
                 }
             }
-            measure.of(&rows)
+            measure.compute(&rows)
         }
     }
 
     fn call(measure: Measure) -> String {
-        format!("{}(score, mos{})", measure.name(), if measure.by_scene() { ", scene" } else { "" })
+        format!("{}(score, mos{})", measure.name(), if measure.needs_scenes() { ", scene" } else { "" })
     }
 
     /// The numbers of the last column.
@@ -349,7 +349,7 @@ mod tests {
             let sql = format!("SELECT {} FROM t", call(measure));
             assert_near(&numbers(&context, &sql).await, &[table.wanted(measure, |_| true)], &sql);
             let sql = format!("SELECT algorithm, {} FROM t GROUP BY algorithm ORDER BY 1", call(measure));
-            let wanted: Vec<_> = (0..3).map(|of| table.wanted(measure, |row| row % 3 == of)).collect();
+            let wanted: Vec<_> = (0..3).map(|group| table.wanted(measure, |row| row % 3 == group)).collect();
             assert_near(&numbers(&context, &sql).await, &wanted, &sql);
             let sql = format!("SELECT {} FILTER (WHERE algorithm <> 'dcp') FROM t", call(measure));
             assert_near(&numbers(&context, &sql).await, &[table.wanted(measure, |row| row % 3 != 1)], &sql);
@@ -363,7 +363,7 @@ mod tests {
         for measure in [Measure::Krcc, Measure::PairwiseAccuracy] {
             let sql =
                 format!("SELECT scene, {} FROM t GROUP BY 1 ORDER BY CAST(substr(scene, 2) AS INT)", call(measure));
-            let wanted: Vec<_> = (0..40).map(|of| table.wanted(measure, |row| row % 40 == of)).collect();
+            let wanted: Vec<_> = (0..40).map(|group| table.wanted(measure, |row| row % 40 == group)).collect();
             assert_near(&numbers(&context, &sql).await, &wanted, &sql);
         }
     }
@@ -399,7 +399,7 @@ mod tests {
             ("SELECT srcc(score) FROM t", "srcc takes (score, mos)"),
             (
                 "SELECT krcc(scene, mos) FROM t",
-                "krcc takes (score, mos), the first two of them numbers, not (Utf8, Int32)",
+                "krcc takes (score, mos), the first two of them scene_indices, not (Utf8, Int32)",
             ),
             ("SELECT pairwise_accuracy(score, mos) FROM t", "pairwise_accuracy takes (score, mos, scene)"),
         ] {

@@ -2,7 +2,7 @@
 //! are on unlike scales, and runs that share parts have the same rows twice. It looks at a query's logical plan, before
 //! anything is read, and knows which runs a session has.
 //!
-//! From below, each step of a plan is given its [`Source`]s: the runs whose rows may reach it, and the columns that say
+//! From input, each step of a plan is given its [`RowSource`]s: the runs whose rows may reach it, and the columns that say
 //! which run a row is of. A filter removes runs, a join by such columns makes two sources one, and an aggregate or window
 //! function must be grouped so that no group has two runs that must not be together. What is not understood counts as
 //! mixed.
@@ -23,7 +23,7 @@ use dqa_pipelines::tables::runs::{self, RUNS, RunRow};
 use dqa_pipelines::tables::scores::SCORES;
 
 const FINGERPRINT: &str = "fingerprint";
-const RUN: &str = crate::scores_table::RUN;
+const RUN_COLUMN: &str = crate::scores_table::RUN_COLUMN;
 
 /// The runs of a session.
 #[derive(Debug)]
@@ -32,12 +32,12 @@ pub(crate) struct SelectedRuns {
     /// The table `runs`: what a run's name determines.
     table: RecordBatch,
     /// Pairs of runs, the lower one first, that share parts.
-    shared: BTreeSet<(usize, usize)>,
+    sharing_pairs: BTreeSet<(usize, usize)>,
 }
 
 /// Rows of two runs that an aggregate would take together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mixed {
+pub(crate) struct MixedRuns {
     /// The aggregate or window function.
     pub(crate) expression: String,
     /// The two runs.
@@ -55,100 +55,100 @@ impl SelectedRuns {
                 by_part.entry(&part.key).or_default().push(run);
             }
         }
-        let mut shared = BTreeSet::new();
+        let mut sharing_pairs = BTreeSet::new();
         for runs in by_part.values() {
-            for (at, first) in runs.iter().enumerate() {
-                shared.extend(runs[at + 1..].iter().filter(|second| *second != first).map(|second| (*first, *second)));
+            for (index, first) in runs.iter().enumerate() {
+                sharing_pairs.extend(runs[index + 1..].iter().filter(|second| *second != first).map(|second| (*first, *second)));
             }
         }
-        SelectedRuns { table: runs::to_batch(&rows), rows, shared }
+        SelectedRuns { table: runs::to_batch(&rows), rows, sharing_pairs }
     }
 
     /// Looks for an aggregate over rows that must not be together.
-    pub(crate) fn check(&self, plan: &LogicalPlan) -> Result<(), Mixed> {
+    pub(crate) fn check(&self, plan: &LogicalPlan) -> Result<(), MixedRuns> {
         let unlike = self.rows.windows(2).any(|pair| pair[0].fingerprint != pair[1].fingerprint);
-        if unlike || !self.shared.is_empty() { self.sources(plan).map(drop) } else { Ok(()) }
+        if unlike || !self.sharing_pairs.is_empty() { self.row_sources(plan).map(drop) } else { Ok(()) }
     }
 
-    /// Whether rows of these two must not be taken together. `with_shared`: not if they share rows either.
-    fn conflict(&self, a: usize, b: usize, with_shared: bool) -> bool {
-        let is_shared = || with_shared && self.shared.contains(&(a.min(b), a.max(b)));
+    /// Whether rows of these two must not be taken together. `include_shared`: not if they share rows either.
+    fn is_conflict(&self, a: usize, b: usize, include_shared: bool) -> bool {
+        let is_shared = || include_shared && self.sharing_pairs.contains(&(a.min(b), a.max(b)));
         a != b && (self.rows[a].fingerprint != self.rows[b].fingerprint || is_shared())
     }
 
     /// The sources whose rows are in what a plan gives.
-    fn sources(&self, plan: &LogicalPlan) -> Result<Vec<Source>, Mixed> {
+    fn row_sources(&self, plan: &LogicalPlan) -> Result<Vec<RowSource>, MixedRuns> {
         self.check_subqueries(plan)?;
         match plan {
             LogicalPlan::TableScan(scan) => {
                 let name = scan.table_name.table();
-                Ok(self.scanned(name, &scan.projected_schema).into_iter().collect())
+                Ok(self.table_source(name, &scan.projected_schema).into_iter().collect())
             }
             LogicalPlan::Projection(step) => {
-                let below = self.sources(&step.input)?;
-                Ok(below.into_iter().map(|source| self.project(source, &step.expr, step.input.schema())).collect())
+                let input = self.row_sources(&step.input)?;
+                Ok(input.into_iter().map(|source| self.project(source, &step.expr, step.input.schema())).collect())
             }
             LogicalPlan::Filter(step) => {
-                let below = self.sources(&step.input)?;
-                Ok(self.filter(below, &step.predicate, step.input.schema()))
+                let input = self.row_sources(&step.input)?;
+                Ok(self.filter(input, &step.predicate, step.input.schema()))
             }
             LogicalPlan::Aggregate(step) => self.aggregate(step),
             LogicalPlan::Window(step) => {
-                let below = self.sources(&step.input)?;
+                let input = self.row_sources(&step.input)?;
                 for expr in &step.window_expr {
-                    self.check_window(expr, &below, step.input.schema())?;
+                    self.check_window(expr, &input, step.input.schema())?;
                 }
-                Ok(below)
+                Ok(input)
             }
             LogicalPlan::Join(step) => self.join(step),
             LogicalPlan::Union(step) => self.union(step),
             LogicalPlan::Distinct(Distinct::All(input)) => {
-                let below = self.sources(input)?;
-                Ok(below.into_iter().map(|source| Source { is_distinct: true, ..source }).collect())
+                let input = self.row_sources(input)?;
+                Ok(input.into_iter().map(|source| RowSource { is_distinct: true, ..source }).collect())
             }
             LogicalPlan::Distinct(Distinct::On(step)) => {
-                let below = self.sources(&step.input)?;
+                let input = self.row_sources(&step.input)?;
                 let schema = step.input.schema();
-                Ok(below.into_iter().map(|source| self.project(source, &step.select_expr, schema)).collect())
+                Ok(input.into_iter().map(|source| self.project(source, &step.select_expr, schema)).collect())
             }
             // The columns are those of the input.
-            LogicalPlan::SubqueryAlias(step) => self.sources(&step.input),
-            LogicalPlan::Subquery(step) => self.sources(&step.subquery),
-            LogicalPlan::Sort(step) => self.sources(&step.input),
-            LogicalPlan::Limit(step) => self.sources(&step.input),
-            LogicalPlan::Repartition(step) => self.sources(&step.input),
+            LogicalPlan::SubqueryAlias(step) => self.row_sources(&step.input),
+            LogicalPlan::Subquery(step) => self.row_sources(&step.subquery),
+            LogicalPlan::Sort(step) => self.row_sources(&step.input),
+            LogicalPlan::Limit(step) => self.row_sources(&step.input),
+            LogicalPlan::Repartition(step) => self.row_sources(&step.input),
             other => {
-                let mut below = Vec::new();
+                let mut input = Vec::new();
                 for input in other.inputs() {
-                    below.extend(self.sources(input)?);
+                    input.extend(self.row_sources(input)?);
                 }
-                Ok(below.into_iter().map(|source| Source { columns: BTreeMap::new(), ..source }).collect())
+                Ok(input.into_iter().map(|source| RowSource { columns: BTreeMap::new(), ..source }).collect())
             }
         }
     }
 
     /// A table's source, if its rows are of runs.
-    fn scanned(&self, name: &str, schema: &DFSchema) -> Option<Source> {
+    fn table_source(&self, name: &str, schema: &DFSchema) -> Option<RowSource> {
         let kind = match name {
-            RUNS => Kind::Runs,
-            SCORES => Kind::Scores,
-            _ => Kind::Report,
+            RUNS => RowKind::Runs,
+            SCORES => RowKind::Scores,
+            _ => RowKind::Report,
         };
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        if kind == Kind::Report && !names.contains(&RUN) {
+        if kind == RowKind::Report && !names.contains(&RUN_COLUMN) {
             return None;
         }
         let is_known = |name: &str| match kind {
-            Kind::Runs => true,
-            Kind::Scores | Kind::Report => [RUN, FINGERPRINT].contains(&name),
+            RowKind::Runs => true,
+            RowKind::Scores | RowKind::Report => [RUN_COLUMN, FINGERPRINT].contains(&name),
         };
         let known = names.iter().enumerate().filter(|(_, name)| is_known(name));
-        let columns = known.filter_map(|(at, name)| {
+        let columns = known.filter_map(|(index, name)| {
             let column = self.table.column_by_name(name)?;
             let values = (0..self.rows.len()).map(|run| ScalarValue::try_from_array(column, run).ok());
-            Some((at, values.collect::<Option<Vec<_>>>()?))
+            Some((index, values.collect::<Option<Vec<_>>>()?))
         });
-        Some(Source {
+        Some(RowSource {
             kind,
             runs: (0..self.rows.len()).collect(),
             columns: columns.collect(),
@@ -157,28 +157,28 @@ impl SelectedRuns {
         })
     }
 
-    fn project(&self, source: Source, exprs: &[Expr], schema: &DFSchema) -> Source {
+    fn project(&self, source: RowSource, exprs: &[Expr], schema: &DFSchema) -> RowSource {
         let columns = exprs.iter().enumerate();
-        let columns = columns.filter_map(|(at, expr)| Some((at, self.values(&source, expr, schema)?))).collect();
-        Source { columns, ..source }
+        let columns = columns.filter_map(|(index, expr)| Some((index, self.values_by_run(&source, expr, schema)?))).collect();
+        RowSource { columns, ..source }
     }
 
     /// What an expression is for each run, if the run determines it. A run that is not among the source's has NULL.
-    fn values(&self, source: &Source, expr: &Expr, schema: &DFSchema) -> Option<Vec<ScalarValue>> {
-        let of = |run| {
+    fn values_by_run(&self, source: &RowSource, expr: &Expr, schema: &DFSchema) -> Option<Vec<ScalarValue>> {
+        let value = |run| {
             if !source.runs.contains(&run) {
                 return Some(ScalarValue::Null);
             }
-            match self.restricted(source, run, expr, schema) {
+            match self.simplify_for_run(source, run, expr, schema) {
                 Expr::Literal(value, _) => Some(value),
                 _ => None,
             }
         };
-        (0..self.rows.len()).map(of).collect()
+        (0..self.rows.len()).map(value).collect()
     }
 
     /// An expression for the rows of one run, as far as it can be simplified.
-    fn restricted(&self, source: &Source, run: usize, expr: &Expr, schema: &DFSchema) -> Expr {
+    fn simplify_for_run(&self, source: &RowSource, run: usize, expr: &Expr, schema: &DFSchema) -> Expr {
         let replaced = expr.clone().transform(|expr| {
             let value = match &expr {
                 Expr::Column(column) => source.column(column, schema).map(|values| values[run].clone()),
@@ -204,41 +204,41 @@ impl SelectedRuns {
     }
 
     /// Leaves the runs that may pass a predicate, and makes one of sources that it equates.
-    fn filter(&self, mut sources: Vec<Source>, predicate: &Expr, schema: &DFSchema) -> Vec<Source> {
+    fn filter(&self, mut sources: Vec<RowSource>, predicate: &Expr, schema: &DFSchema) -> Vec<RowSource> {
         for source in &mut sources {
-            self.keep(source, predicate, schema);
+            self.retain_matching_runs(source, predicate, schema);
         }
         for conjunct in split_conjunction(predicate) {
             if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = conjunct {
-                self.pin(&mut sources, (left, right), schema);
-                self.pin(&mut sources, (right, left), schema);
-                self.equate(&mut sources, (left, right), schema, true);
+                self.pin_to_outer_row(&mut sources, (left, right), schema);
+                self.pin_to_outer_row(&mut sources, (right, left), schema);
+                self.merge_equated(&mut sources, (left, right), schema, true);
             }
         }
         sources
     }
 
-    fn keep(&self, source: &mut Source, predicate: &Expr, schema: &DFSchema) {
-        let passes = |run: &usize| !is_false_or_null(&self.restricted(source, *run, predicate, schema));
+    fn retain_matching_runs(&self, source: &mut RowSource, predicate: &Expr, schema: &DFSchema) {
+        let passes = |run: &usize| !is_false_or_null(&self.simplify_for_run(source, *run, predicate, schema));
         source.runs = source.runs.iter().copied().filter(passes).collect();
     }
 
     /// A row of an outer query is of one run.
-    fn pin(&self, sources: &mut [Source], (own, outer): (&Expr, &Expr), schema: &DFSchema) {
+    fn pin_to_outer_row(&self, sources: &mut [RowSource], (own, outer): (&Expr, &Expr), schema: &DFSchema) {
         if !outer.contains_outer() || outer.any_column_refs() {
             return;
         }
         for source in sources {
-            let values = self.values(source, own, schema);
-            source.is_pinned |= values.is_some_and(|values| self.clash(source, &[values], &source.runs).is_none());
+            let values = self.values_by_run(source, own, schema);
+            source.is_pinned |= values.is_some_and(|values| self.find_conflict(source, &[values], &source.runs).is_none());
         }
     }
 
     /// Makes one source of two of which rows meet where these are equal, if they are then of runs that may be together.
-    /// `with_columns`: the second's columns are as they are, and not NULL where nothing met.
-    fn equate(&self, sources: &mut Vec<Source>, (left, right): (&Expr, &Expr), schema: &DFSchema, with_columns: bool) {
+    /// `is_inner`: the second's columns are as they are, and not NULL where nothing matches.
+    fn merge_equated(&self, sources: &mut Vec<RowSource>, (left, right): (&Expr, &Expr), schema: &DFSchema, is_inner: bool) {
         let find = |expr: &Expr| {
-            let is_of = |source: &Source| expr.any_column_refs() && self.values(source, expr, schema).is_some();
+            let is_of = |source: &RowSource| expr.any_column_refs() && self.values_by_run(source, expr, schema).is_some();
             sources.iter().position(is_of)
         };
         let (Some(first), Some(second)) = (find(left), find(right)) else { return };
@@ -246,121 +246,121 @@ impl SelectedRuns {
             return;
         }
         // What is known of runs is put to the rows of runs.
-        let is_swapped = with_columns && sources[first].kind == Kind::Runs;
+        let is_swapped = is_inner && sources[first].kind == RowKind::Runs;
         let (first, second, left, right) =
             if is_swapped { (second, first, right, left) } else { (first, second, left, right) };
         let (Some(ours), Some(theirs)) =
-            (self.values(&sources[first], left, schema), self.values(&sources[second], right, schema))
+            (self.values_by_run(&sources[first], left, schema), self.values_by_run(&sources[second], right, schema))
         else {
             return;
         };
-        let meets = |a: usize| -> Vec<usize> {
+        let matching_runs = |a: usize| -> Vec<usize> {
             sources[second].runs.iter().copied().filter(|b| ours[a] == theirs[*b]).collect()
         };
-        let met: BTreeMap<usize, Vec<usize>> = sources[first].runs.iter().map(|a| (*a, meets(*a))).collect();
-        if met.iter().any(|(a, others)| others.iter().any(|b| self.conflict(*a, *b, true))) {
+        let matches: BTreeMap<usize, Vec<usize>> = sources[first].runs.iter().map(|a| (*a, matching_runs(*a))).collect();
+        if matches.iter().any(|(a, others)| others.iter().any(|b| self.is_conflict(*a, *b, true))) {
             return;
         }
         let first = if second < first { first - 1 } else { first };
         let second = sources.remove(second);
         let first = &mut sources[first];
-        if with_columns {
-            first.runs.retain(|run| met.get(run).is_some_and(|others| !others.is_empty()));
-            for (at, values) in second.columns {
+        if is_inner {
+            first.runs.retain(|run| matches.get(run).is_some_and(|others| !others.is_empty()));
+            for (index, values) in second.columns {
                 let value = |run: usize| -> Option<ScalarValue> {
-                    let Some(others) = met.get(&run).filter(|others| !others.is_empty()) else {
+                    let Some(others) = matches.get(&run).filter(|others| !others.is_empty()) else {
                         return Some(ScalarValue::Null);
                     };
                     let same = others.iter().all(|other| values[*other] == values[others[0]]);
                     same.then(|| values[others[0]].clone())
                 };
                 if let Some(values) = (0..self.rows.len()).map(value).collect() {
-                    first.columns.insert(at, values);
+                    first.columns.insert(index, values);
                 }
             }
         }
-        if second.kind == Kind::Scores {
-            first.kind = Kind::Scores;
+        if second.kind == RowKind::Scores {
+            first.kind = RowKind::Scores;
         }
         first.is_distinct &= second.is_distinct;
     }
 
-    fn aggregate(&self, step: &Aggregate) -> Result<Vec<Source>, Mixed> {
+    fn aggregate(&self, step: &Aggregate) -> Result<Vec<RowSource>, MixedRuns> {
         let schema = step.input.schema();
-        let mut above = Vec::new();
-        for below in self.sources(&step.input)? {
-            let source = self.project(below.clone(), &step.group_expr, schema);
+        let mut output = Vec::new();
+        for input in self.row_sources(&step.input)? {
+            let source = self.project(input.clone(), &step.group_expr, schema);
             let keys: Vec<Vec<ScalarValue>> = source.columns.values().cloned().collect();
             for expr in &step.aggr_expr {
-                self.check_aggregate(expr, &below, &keys, schema)?;
+                self.check_aggregate(expr, &input, &keys, schema)?;
             }
-            // Without a key, rows above are of no run: each is a number that was checked.
+            // Without a key, rows output are of no run: each is a number that was checked.
             if step.aggr_expr.is_empty() || !keys.is_empty() {
-                above.push(Source { is_distinct: true, ..source });
+                output.push(RowSource { is_distinct: true, ..source });
             }
         }
-        Ok(above)
+        Ok(output)
     }
 
     fn check_aggregate(
         &self,
         expr: &Expr,
-        source: &Source,
+        source: &RowSource,
         keys: &[Vec<ScalarValue>],
         schema: &DFSchema,
-    ) -> Result<(), Mixed> {
+    ) -> Result<(), MixedRuns> {
         let Expr::AggregateFunction(function) = expr.clone().unalias() else {
-            return self.refuse(expr, source, keys, &source.runs);
+            return self.check_groups(expr, source, keys, &source.runs);
         };
         // How many unlike values there are is the same however often each is there.
         if function.func.name() == "count" && (function.params.distinct || source.is_distinct) {
             return Ok(());
         }
         let is_in = |run: &usize| {
-            let is_off = |expr: &Expr| is_false_or_null(&self.restricted(source, *run, expr, schema));
-            let is_null = |expr: &Expr| is_null(&self.restricted(source, *run, expr, schema));
+            let is_off = |expr: &Expr| is_false_or_null(&self.simplify_for_run(source, *run, expr, schema));
+            let is_null = |expr: &Expr| is_null(&self.simplify_for_run(source, *run, expr, schema));
             !function.params.filter.as_deref().is_some_and(is_off) && !function.params.args.iter().any(is_null)
         };
         let runs = source.runs.iter().copied().filter(is_in).collect();
-        self.refuse(expr, source, keys, &runs)
+        self.check_groups(expr, source, keys, &runs)
     }
 
-    fn check_window(&self, expr: &Expr, sources: &[Source], schema: &DFSchema) -> Result<(), Mixed> {
+    fn check_window(&self, expr: &Expr, sources: &[RowSource], schema: &DFSchema) -> Result<(), MixedRuns> {
         let Expr::WindowFunction(function) = expr.clone().unalias() else { return Ok(()) };
         if matches!(&function.fun, WindowFunctionDefinition::WindowUDF(fun) if fun.name() == "row_number") {
             return Ok(());
         }
         for source in sources {
             let keys: Vec<Vec<ScalarValue>> =
-                function.params.partition_by.iter().filter_map(|key| self.values(source, key, schema)).collect();
-            self.refuse(expr, source, &keys, &source.runs)?;
+                function.params.partition_by.iter().filter_map(|key| self.values_by_run(source, key, schema)).collect();
+            self.check_groups(expr, source, &keys, &source.runs)?;
         }
         Ok(())
     }
 
-    fn refuse(
+    fn check_groups(
         &self,
         expr: &Expr,
-        source: &Source,
+        source: &RowSource,
         keys: &[Vec<ScalarValue>],
         runs: &BTreeSet<usize>,
-    ) -> Result<(), Mixed> {
-        let Some((a, b)) = self.clash(source, keys, runs) else { return Ok(()) };
+    ) -> Result<(), MixedRuns> {
+        let Some((a, b)) = self.find_conflict(source, keys, runs) else { return Ok(()) };
         let (a, b) = (&self.rows[a], &self.rows[b]);
         let fingerprints = (a.fingerprint != b.fingerprint).then(|| [a.fingerprint.clone(), b.fingerprint.clone()]);
         let runs = [a.run.clone(), b.run.clone()];
-        Err(Mixed { expression: expr.schema_name().to_string(), runs, fingerprints })
+        Err(MixedRuns { expression: expr.schema_name().to_string(), runs, fingerprints })
     }
 
     /// Two runs that have the same keys and must not be together.
-    fn clash(&self, source: &Source, keys: &[Vec<ScalarValue>], runs: &BTreeSet<usize>) -> Option<(usize, usize)> {
-        if source.is_pinned || source.kind == Kind::Runs {
+    fn find_conflict(&self, source: &RowSource, keys: &[Vec<ScalarValue>], runs: &BTreeSet<usize>) -> Option<(usize, usize)> {
+        if source.is_pinned || source.kind == RowKind::Runs {
             return None;
         }
         let mut groups: HashMap<Vec<&ScalarValue>, Vec<usize>> = HashMap::new();
         for run in runs {
             let group = groups.entry(keys.iter().map(|values| &values[*run]).collect()).or_default();
-            if let Some(other) = group.iter().find(|other| self.conflict(**other, *run, source.kind == Kind::Scores)) {
+            if let Some(other) = group.iter().find(|other| self.is_conflict(**other, *run, source.kind == RowKind::Scores)) {
                 return Some((*other, *run));
             }
             group.push(*run);
@@ -368,15 +368,15 @@ impl SelectedRuns {
         None
     }
 
-    fn join(&self, step: &Join) -> Result<Vec<Source>, Mixed> {
-        let (mut left, mut right) = (self.sources(&step.left)?, self.sources(&step.right)?);
+    fn join(&self, step: &Join) -> Result<Vec<RowSource>, MixedRuns> {
+        let (mut left, mut right) = (self.row_sources(&step.left)?, self.row_sources(&step.right)?);
         let columns = step.left.schema().fields().len();
         for source in &mut right {
-            source.columns = std::mem::take(&mut source.columns).into_iter().map(|(at, v)| (at + columns, v)).collect();
+            source.columns = std::mem::take(&mut source.columns).into_iter().map(|(index, v)| (index + columns, v)).collect();
         }
         let Ok(schema) = step.left.schema().join(step.right.schema()) else {
             left.extend(right);
-            return Ok(left.into_iter().map(|source| Source { columns: BTreeMap::new(), ..source }).collect());
+            return Ok(left.into_iter().map(|source| RowSource { columns: BTreeMap::new(), ..source }).collect());
         };
         let (keeps_left, keeps_right) = match step.join_type {
             JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi => (false, false),
@@ -387,16 +387,16 @@ impl SelectedRuns {
         let is_anti = matches!(step.join_type, JoinType::LeftAnti | JoinType::RightAnti);
         if let Some(filter) = step.filter.as_ref().filter(|_| !is_anti) {
             let filtered = left.iter_mut().filter(|_| !keeps_left).chain(right.iter_mut().filter(|_| !keeps_right));
-            filtered.for_each(|source| self.keep(source, filter, &schema));
+            filtered.for_each(|source| self.retain_matching_runs(source, filter, &schema));
         }
         // Rows that met no others are left alone, so that what is equal has to do with the side that goes on without.
         match step.join_type {
             JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => return Ok(left),
             JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
-                let back = |(at, values): (usize, Vec<ScalarValue>)| (at - columns, values);
-                let moved = |source: Source| {
+                let back = |(index, values): (usize, Vec<ScalarValue>)| (index - columns, values);
+                let moved = |source: RowSource| {
                     let columns = source.columns.into_iter().map(back).collect();
-                    Source { columns, ..source }
+                    RowSource { columns, ..source }
                 };
                 return Ok(right.into_iter().map(moved).collect());
             }
@@ -412,34 +412,34 @@ impl SelectedRuns {
         let equal: Vec<(&Expr, &Expr)> = step.on.iter().map(|(left, right)| (left, right)).chain(equal).collect();
         for (ours, theirs) in equal {
             match step.join_type {
-                JoinType::Left => self.equate(&mut both, (ours, theirs), &schema, false),
-                JoinType::Right => self.equate(&mut both, (theirs, ours), &schema, false),
-                JoinType::Inner => self.equate(&mut both, (ours, theirs), &schema, true),
+                JoinType::Left => self.merge_equated(&mut both, (ours, theirs), &schema, false),
+                JoinType::Right => self.merge_equated(&mut both, (theirs, ours), &schema, false),
+                JoinType::Inner => self.merge_equated(&mut both, (ours, theirs), &schema, true),
                 _ => {}
             }
         }
         Ok(both)
     }
 
-    fn union(&self, step: &Union) -> Result<Vec<Source>, Mixed> {
-        let mut all: Option<Source> = None;
+    fn union(&self, step: &Union) -> Result<Vec<RowSource>, MixedRuns> {
+        let mut all: Option<RowSource> = None;
         for input in &step.inputs {
-            let below = self.sources(input)?;
-            let is_one = below.len() == 1;
-            for mut source in below {
+            let input = self.row_sources(input)?;
+            let is_one = input.len() == 1;
+            for mut source in input {
                 if !is_one {
                     source.columns.clear();
                 }
                 all = Some(match all.take() {
                     None => source,
-                    Some(before) => before.and(source),
+                    Some(before) => before.union(source),
                 });
             }
         }
         Ok(all.into_iter().collect())
     }
 
-    fn check_subqueries(&self, plan: &LogicalPlan) -> Result<(), Mixed> {
+    fn check_subqueries(&self, plan: &LogicalPlan) -> Result<(), MixedRuns> {
         let mut found = Vec::new();
         for expr in plan.expressions() {
             let walked = expr.apply(|expr| {
@@ -454,13 +454,13 @@ impl SelectedRuns {
             });
             walked.expect("looking does not fail");
         }
-        found.iter().try_for_each(|query| self.sources(&query.subquery).map(drop))
+        found.iter().try_for_each(|query| self.row_sources(&query.subquery).map(drop))
     }
 }
 
 /// What rows are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum RowKind {
     /// Scores: of runs that share parts the same rows are there twice.
     Scores,
     /// A table of reports, of which each run has its own.
@@ -471,8 +471,8 @@ enum Kind {
 
 /// The rows of runs, as they are in what a step of a plan gives.
 #[derive(Clone, Debug)]
-struct Source {
-    kind: Kind,
+struct RowSource {
+    kind: RowKind,
     /// Those whose rows may be there.
     runs: BTreeSet<usize>,
     /// The columns that a row's run determines, by their places, and what they are for each run.
@@ -483,27 +483,27 @@ struct Source {
     is_pinned: bool,
 }
 
-impl Source {
+impl RowSource {
     fn column(&self, column: &Column, schema: &DFSchema) -> Option<&Vec<ScalarValue>> {
         self.columns.get(&schema.maybe_index_of_column(column)?)
     }
 
     /// The rows of both.
-    fn and(mut self, other: Source) -> Source {
+    fn union(mut self, other: RowSource) -> RowSource {
         let both: Vec<usize> = self.runs.intersection(&other.runs).copied().collect();
         let mut columns = BTreeMap::new();
-        for (at, mut values) in std::mem::take(&mut self.columns) {
-            let Some(others) = other.columns.get(&at) else { continue };
+        for (index, mut values) in std::mem::take(&mut self.columns) {
+            let Some(others) = other.columns.get(&index) else { continue };
             if both.iter().any(|run| values[*run] != others[*run]) {
                 continue;
             }
             for run in &other.runs {
                 values[*run].clone_from(&others[*run]);
             }
-            columns.insert(at, values);
+            columns.insert(index, values);
         }
-        Source {
-            kind: if self.kind == Kind::Runs { other.kind } else { self.kind },
+        RowSource {
+            kind: if self.kind == RowKind::Runs { other.kind } else { self.kind },
             runs: self.runs.union(&other.runs).copied().collect(),
             columns,
             is_distinct: false,
@@ -549,7 +549,7 @@ mod tests {
         serde_json::from_value(record).unwrap()
     }
 
-    async fn checked(records: &[RunRecord], sql: &str) -> Result<(), Mixed> {
+    async fn check(records: &[RunRecord], sql: &str) -> Result<(), MixedRuns> {
         let context = SessionContext::new();
         crate::aggregates::register(&context);
         for (name, schema) in [
@@ -603,10 +603,10 @@ mod tests {
             "SELECT avg(l.mean_score) FROM leaderboard l JOIN scores s ON l.algorithm = s.algorithm WHERE s.run = 'a'",
             "SELECT avg(score) FROM (SELECT * FROM scores ORDER BY score LIMIT 5)",
         ] {
-            let mixed = checked(&two_models(), sql).await.expect_err(sql);
+            let mixed = check(&two_models(), sql).await.expect_err(sql);
             assert!(mixed.fingerprints.is_some(), "{sql}: {mixed:?}");
             // Of one model, whatever runs, all is answered.
-            assert_eq!(checked(&two_models()[..2], sql).await, Ok(()), "{sql}");
+            assert_eq!(check(&two_models()[..2], sql).await, Ok(()), "{sql}");
         }
     }
 
@@ -652,7 +652,7 @@ mod tests {
              GROUP BY l.run, l.algorithm",
             "SELECT avg(value) FROM generate_series(1, 3)",
         ] {
-            assert_eq!(checked(&two_models(), sql).await, Ok(()), "{sql}");
+            assert_eq!(check(&two_models(), sql).await, Ok(()), "{sql}");
         }
     }
 
@@ -660,11 +660,11 @@ mod tests {
     async fn rows_that_two_runs_share_do_not_count_twice() {
         let records = [record("a", "aa11", &["p1"]), record("more", "aa11", &["p1", "p2"])];
         for sql in ["SELECT avg(score) FROM scores", "SELECT fingerprint, count(*) FROM scores GROUP BY 1"] {
-            let mixed = checked(&records, sql).await.expect_err(sql);
+            let mixed = check(&records, sql).await.expect_err(sql);
             assert_eq!((mixed.runs, mixed.fingerprints), (["a".to_owned(), "more".to_owned()], None), "{sql}");
         }
         for sql in ["SELECT run, avg(score) FROM scores GROUP BY 1", "SELECT avg(mean_score) FROM leaderboard"] {
-            assert_eq!(checked(&records, sql).await, Ok(()), "{sql}");
+            assert_eq!(check(&records, sql).await, Ok(()), "{sql}");
         }
     }
 }

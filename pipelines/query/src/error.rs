@@ -4,7 +4,7 @@ use datafusion::error::DataFusionError;
 use dqa_pipelines::run::RunError;
 use dqa_pipelines::store::StoreError;
 
-use crate::aggregation_check::Mixed;
+use crate::aggregation_check::MixedRuns;
 use crate::session::TABLES;
 
 /// Why a store cannot be asked.
@@ -18,7 +18,7 @@ pub enum SqlError {
     Run(#[from] RunError),
     /// A run's result is not whole.
     #[error("run `{run}` is complete, but its part {key} is not in the store")]
-    NoPart {
+    MissingPart {
         /// Which run.
         run: String,
         /// The object that was looked for.
@@ -38,7 +38,7 @@ pub enum SqlError {
     Query(#[source] DataFusionMessage),
     /// An aggregate over rows of runs that must not be taken together.
     #[error("`{expression}` takes rows of the runs `{first}` and `{second}` together, {why}")]
-    Mixed {
+    MixedRuns {
         /// The aggregate or window function.
         expression: String,
         /// A run.
@@ -58,11 +58,11 @@ impl SqlError {
             SqlError::Query(_) => {
                 Some(format!("the tables are {}; `DESCRIBE scores` lists a table's columns", TABLES.join(", ")))
             }
-            SqlError::Mixed { first, .. } => Some(format!(
+            SqlError::MixedRuns { first, .. } => Some(format!(
                 "add run or fingerprint to GROUP BY (or PARTITION BY), ask one with WHERE run = '{first}' or --run {first}, or \
                  have them taken together by --mix-runs"
             )),
-            SqlError::NoPart { .. } => {
+            SqlError::MissingPart { .. } => {
                 Some("submit the run again: what is missing is scored again, the rest is not".to_owned())
             }
             SqlError::Store(_) | SqlError::Table { .. } => None,
@@ -70,8 +70,8 @@ impl SqlError {
     }
 }
 
-impl From<Mixed> for SqlError {
-    fn from(mixed: Mixed) -> SqlError {
+impl From<MixedRuns> for SqlError {
+    fn from(mixed: MixedRuns) -> SqlError {
         let [first, second] = mixed.runs;
         let why = match mixed.fingerprints {
             Some([a, b]) => {
@@ -80,7 +80,7 @@ impl From<Mixed> for SqlError {
             }
             None => "and pictures that they share would count twice".to_owned(),
         };
-        SqlError::Mixed { expression: mixed.expression, first, second, why }
+        SqlError::MixedRuns { expression: mixed.expression, first, second, why }
     }
 }
 

@@ -2,7 +2,7 @@
 //! too large for one machine. It only reads. Everything that depends on DataFusion and is not an engine is in this crate.
 //!
 //! ```text
-//! Selection -session-> SessionContext -query-> DataFrame -output-> table, JSON, CSV or Parquet
+//! Selection -open_session-> SessionContext -query-> DataFrame -output-> table, JSON, CSV or Parquet
 //! ```
 //!
 //! `scores` holds the rows of each selected run, with the run's name. Rows of several runs are aggregated only if the result is meaningful
@@ -18,4 +18,4 @@ mod session;
 mod store_registry;
 
 pub use error::{DataFusionMessage, SqlError};
-pub use session::{Selection, TABLES, fill_session, query, query_mixing, runtime, session};
+pub use session::{Selection, TABLES, register_tables, query, query_mixing, new_runtime, open_session};

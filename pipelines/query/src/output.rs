@@ -22,7 +22,7 @@ const TABLE_ROWS_MAX: usize = 8192;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum OutputFormat {
     /// For reading.
     Table,
     /// One object a line, with every column.
@@ -54,8 +54,8 @@ pub enum QueryOutputError {
 ///
 /// # Errors
 /// As [`write_rows`].
-pub async fn write(frame: DataFrame, format: Format, to: impl Write + Send) -> Result<(), QueryOutputError> {
-    write_rows(frame.execute_stream().await.map_err(failed)?, format, to).await
+pub async fn write(frame: DataFrame, format: OutputFormat, writer: impl Write + Send) -> Result<(), QueryOutputError> {
+    write_rows(frame.execute_stream().await.map_err(query_error)?, format, writer).await
 }
 
 /// Writes a query's rows, whoever runs it.
@@ -64,78 +64,78 @@ pub async fn write(frame: DataFrame, format: Format, to: impl Write + Send) -> R
 /// Where the query fails, a column's type is not for the format (lists in CSV), or `to` fails.
 pub async fn write_rows(
     mut batches: SendableRecordBatchStream,
-    format: Format,
-    mut to: impl Write + Send,
+    format: OutputFormat,
+    mut writer: impl Write + Send,
 ) -> Result<(), QueryOutputError> {
     let schema: SchemaRef = batches.schema();
-    if format == Format::Parquet {
-        let mut writer = parquet_file::writer(&schema, &[], &mut to).map_err(QueryOutputError::Parquet)?;
-        while let Some(batch) = batches.try_next().await.map_err(failed)? {
-            writer.write(&batch).map_err(QueryOutputError::Parquet)?;
+    if format == OutputFormat::Parquet {
+        let mut parquet_writer = parquet_file::writer(&schema, &[], &mut writer).map_err(QueryOutputError::Parquet)?;
+        while let Some(batch) = batches.try_next().await.map_err(query_error)? {
+            parquet_writer.write(&batch).map_err(QueryOutputError::Parquet)?;
         }
-        writer.close().map_err(QueryOutputError::Parquet)?;
-        return to.flush().map_err(QueryOutputError::Write);
+        parquet_writer.close().map_err(QueryOutputError::Parquet)?;
+        return writer.flush().map_err(QueryOutputError::Write);
     }
-    let mut text = Text { format, schema, waiting: Vec::new(), begun: false };
-    while let Some(batch) = batches.try_next().await.map_err(failed)? {
-        let encoded = text.encode(batch).map_err(QueryOutputError::Encode)?;
-        to.write_all(&encoded).map_err(QueryOutputError::Write)?;
+    let mut encoder = TextEncoder { format, schema, pending: Vec::new(), has_output: false };
+    while let Some(batch) = batches.try_next().await.map_err(query_error)? {
+        let encoded = encoder.encode(batch).map_err(QueryOutputError::Encode)?;
+        writer.write_all(&encoded).map_err(QueryOutputError::Write)?;
     }
-    let encoded = text.end().map_err(QueryOutputError::Encode)?;
-    to.write_all(&encoded).and_then(|()| to.flush()).map_err(QueryOutputError::Write)
+    let encoded = encoder.finish().map_err(QueryOutputError::Encode)?;
+    writer.write_all(&encoded).and_then(|()| writer.flush()).map_err(QueryOutputError::Write)
 }
 
-fn failed(error: DataFusionError) -> QueryOutputError {
+fn query_error(error: DataFusionError) -> QueryOutputError {
     QueryOutputError::Query(error.into())
 }
 
 /// Batches as text.
-struct Text {
-    format: Format,
+struct TextEncoder {
+    format: OutputFormat,
     schema: SchemaRef,
     /// For the next table.
-    waiting: Vec<RecordBatch>,
+    pending: Vec<RecordBatch>,
     /// Whether something was written.
-    begun: bool,
+    has_output: bool,
 }
 
-impl Text {
+impl TextEncoder {
     fn encode(&mut self, batch: RecordBatch) -> Result<Vec<u8>, ArrowError> {
         match self.format {
-            Format::Table => {
-                self.waiting.push(batch);
-                let rows: usize = self.waiting.iter().map(RecordBatch::num_rows).sum();
-                if rows >= TABLE_ROWS_MAX { self.table() } else { Ok(Vec::new()) }
+            OutputFormat::Table => {
+                self.pending.push(batch);
+                let rows: usize = self.pending.iter().map(RecordBatch::num_rows).sum();
+                if rows >= TABLE_ROWS_MAX { self.encode_pending() } else { Ok(Vec::new()) }
             }
-            Format::Csv => {
+            OutputFormat::Csv => {
                 let mut encoded = Vec::new();
-                csv::WriterBuilder::new().with_header(!self.begun).build(&mut encoded).write(&batch)?;
-                self.begun = true;
+                csv::WriterBuilder::new().with_header(!self.has_output).build(&mut encoded).write(&batch)?;
+                self.has_output = true;
                 Ok(encoded)
             }
-            Format::Json => {
+            OutputFormat::Json => {
                 let builder = json::WriterBuilder::new().with_explicit_nulls(true);
                 let mut writer = builder.build::<_, json::writer::LineDelimited>(Vec::new());
                 writer.write(&batch)?;
                 Ok(writer.into_inner())
             }
-            Format::Parquet => unreachable!("it is no text"),
+            OutputFormat::Parquet => unreachable!("it is no text"),
         }
     }
 
     /// What is left, and a header where there were no rows.
-    fn end(&mut self) -> Result<Vec<u8>, ArrowError> {
+    fn finish(&mut self) -> Result<Vec<u8>, ArrowError> {
         match self.format {
-            Format::Table if !self.begun || !self.waiting.is_empty() => self.table(),
-            Format::Csv if !self.begun => self.encode(RecordBatch::new_empty(self.schema.clone())),
+            OutputFormat::Table if !self.has_output || !self.pending.is_empty() => self.encode_pending(),
+            OutputFormat::Csv if !self.has_output => self.encode(RecordBatch::new_empty(self.schema.clone())),
             _ => Ok(Vec::new()),
         }
     }
 
-    fn table(&mut self) -> Result<Vec<u8>, ArrowError> {
-        let waiting = std::mem::take(&mut self.waiting);
-        self.begun = true;
-        Ok(format!("{}\n", pretty_format_batches_with_schema(self.schema.clone(), &waiting)?).into())
+    fn encode_pending( self) -> Result<Vec<u8>, ArrowError> {
+        let pending = std::mem::take(&mut self.pending);
+        self.has_output = true;
+        Ok(format!("{}\n", pretty_format_batches_with_schema(self.schema.clone(), &pending)?).into())
     }
 }
 
@@ -145,14 +145,14 @@ mod tests {
 
     use super::*;
 
-    async fn written(sql: &str, format: Format) -> Result<Vec<u8>, QueryOutputError> {
+    async fn written(sql: &str, format: OutputFormat) -> Result<Vec<u8>, QueryOutputError> {
         let context = SessionContext::new_with_config(SessionConfig::new().with_batch_size(1000));
         let mut bytes = Vec::new();
         write(context.sql(sql).await.unwrap(), format, &mut bytes).await?;
         Ok(bytes)
     }
 
-    async fn text(sql: &str, format: Format) -> String {
+    async fn text(sql: &str, format: OutputFormat) -> String {
         String::from_utf8(written(sql, format).await.unwrap()).unwrap()
     }
 
@@ -161,42 +161,42 @@ mod tests {
 
     #[tokio::test]
     async fn rows_are_text_of_three_kinds() {
-        assert_eq!(text(ROWS, Format::Csv).await, "number,name\n0.1,\"a,\"\"b\"\n,\n-3e-7,é\n");
+        assert_eq!(text(ROWS, OutputFormat::Csv).await, "number,name\n0.1,\"a,\"\"b\"\n,\n-3e-7,é\n");
         assert_eq!(
-            text(ROWS, Format::Json).await,
+            text(ROWS, OutputFormat::Json).await,
             "{\"number\":0.1,\"name\":\"a,\\\"b\"}\n{\"number\":null,\"name\":null}\n{\"number\":-3.0e-7,\"name\":\"é\"}\n"
         );
-        insta::assert_snapshot!("table", text(ROWS, Format::Table).await);
+        insta::assert_snapshot!("table", text(ROWS, OutputFormat::Table).await);
     }
 
     #[tokio::test]
     async fn parquet_gives_the_rows_back() {
-        let batches = parquet_file::read(written(ROWS, Format::Parquet).await.unwrap().into()).unwrap();
+        let batches = parquet_file::read(written(ROWS, OutputFormat::Parquet).await.unwrap().into()).unwrap();
         let shown = arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string() + "\n";
-        assert_eq!(shown, text(ROWS, Format::Table).await);
+        assert_eq!(shown, text(ROWS, OutputFormat::Table).await);
     }
 
     #[tokio::test]
     async fn no_rows_still_have_a_header() {
         let sql = "SELECT 1 AS one WHERE false";
-        assert_eq!(text(sql, Format::Csv).await, "one\n");
-        assert_eq!(text(sql, Format::Json).await, "");
-        assert_eq!(text(sql, Format::Table).await, "+-----+\n| one |\n+-----+\n+-----+\n");
+        assert_eq!(text(sql, OutputFormat::Csv).await, "one\n");
+        assert_eq!(text(sql, OutputFormat::Json).await, "");
+        assert_eq!(text(sql, OutputFormat::Table).await, "+-----+\n| one |\n+-----+\n+-----+\n");
     }
 
     #[tokio::test]
     async fn many_rows_are_written_as_they_come() {
         let sql = "SELECT * FROM generate_series(1, 20000)";
-        assert_eq!(text(sql, Format::Csv).await.lines().count(), 20_001);
+        assert_eq!(text(sql, OutputFormat::Csv).await.lines().count(), 20_001);
         // Three tables, each with three rules and a header.
-        assert_eq!(text(sql, Format::Table).await.lines().count(), 20_000 + 3 * 4);
+        assert_eq!(text(sql, OutputFormat::Table).await.lines().count(), 20_000 + 3 * 4);
     }
 
     #[tokio::test]
     async fn what_fails_on_the_way_is_told_apart() {
         let fails = "SELECT 1 / (value - 5000) FROM generate_series(1, 9000)";
-        assert!(matches!(written(fails, Format::Json).await.unwrap_err(), QueryOutputError::Query(_)));
-        assert!(matches!(written("SELECT [1, 2]", Format::Csv).await.unwrap_err(), QueryOutputError::Encode(_)));
+        assert!(matches!(written(fails, OutputFormat::Json).await.unwrap_err(), QueryOutputError::Query(_)));
+        assert!(matches!(written("SELECT [1, 2]", OutputFormat::Csv).await.unwrap_err(), QueryOutputError::Encode(_)));
         struct Closed;
         impl Write for Closed {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -207,6 +207,6 @@ mod tests {
             }
         }
         let frame = SessionContext::new().sql("SELECT 1").await.unwrap();
-        assert!(matches!(write(frame, Format::Csv, Closed).await.unwrap_err(), QueryOutputError::Write(_)));
+        assert!(matches!(write(frame, OutputFormat::Csv, Closed).await.unwrap_err(), QueryOutputError::Write(_)));
     }
 }

@@ -18,21 +18,21 @@ use datafusion::physical_plan::union::UnionExec;
 use dqa_pipelines::tables::scores;
 
 /// The column that is not in the files, before those that are.
-pub(crate) const RUN: &str = "run";
+pub(crate) const RUN_COLUMN: &str = "run";
 
 /// The table's columns.
 pub(crate) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let mut fields = vec![Arc::new(Field::new(RUN, DataType::Utf8, false))];
+    let mut fields = vec![Arc::new(Field::new(RUN_COLUMN, DataType::Utf8, false))];
     fields.extend(scores::SCHEMA.fields().iter().cloned());
     Arc::new(Schema::new(fields))
 });
 
 /// The rows of runs, each with the table of its parts.
 #[derive(Debug)]
-pub(crate) struct RunScores(pub(crate) Vec<(String, Arc<dyn TableProvider>)>);
+pub(crate) struct ScoresTable(pub(crate) Vec<(String, Arc<dyn TableProvider>)>);
 
 #[async_trait]
-impl TableProvider for RunScores {
+impl TableProvider for ScoresTable {
     fn schema(&self) -> SchemaRef {
         SCHEMA.clone()
     }
@@ -42,7 +42,7 @@ impl TableProvider for RunScores {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let is_of_files = |filter: &&Expr| filter.column_refs().iter().all(|column| column.name != RUN);
+        let is_of_files = |filter: &&Expr| filter.column_refs().iter().all(|column| column.name != RUN_COLUMN);
         // The files leave out what cannot match; the filter itself stays above.
         let answer = |filter| match is_of_files(filter) {
             true => TableProviderFilterPushDown::Inexact,
@@ -60,10 +60,10 @@ impl TableProvider for RunScores {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..SCHEMA.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
-        let of_files: Vec<usize> = wanted.iter().filter(|at| **at > 0).map(|at| at - 1).collect();
+        let file_columns: Vec<usize> = wanted.iter().filter(|at| **at > 0).map(|at| at - 1).collect();
         let mut inputs = Vec::with_capacity(self.0.len());
         for (run, parts) in &self.0 {
-            let rows = parts.scan(state, Some(&of_files), filters, limit).await?;
+            let rows = parts.scan(state, Some(&file_columns), filters, limit).await?;
             let mut at = 0;
             let columns = wanted.iter().map(|column| {
                 let name = SCHEMA.field(*column).name().clone();

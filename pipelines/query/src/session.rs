@@ -41,11 +41,11 @@ use dqa_pipelines::train::TRIALS;
 use crate::aggregates;
 use crate::aggregation_check::SelectedRuns;
 use crate::error::SqlError;
-use crate::scores_table::{self, RunScores};
+use crate::scores_table::{self, ScoresTable};
 use crate::store_registry::StoreRegistry;
 
 /// The store's address within a session, whatever kind of store it is.
-const STORE: &str = "dqa://store/";
+const STORE_URL: &str = "dqa://store/";
 
 /// Which runs are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,36 +69,36 @@ impl Selection {
 ///
 /// # Errors
 /// Where the store fails, there is no such run, or a complete run lacks a part.
-pub async fn session(store: &Store, selection: &Selection) -> Result<SessionContext, SqlError> {
+pub async fn open_session(store: &Store, selection: &Selection) -> Result<SessionContext, SqlError> {
     let context =
         SessionContext::new_with_config(SessionConfig::from(ConfigOptions::new()).with_information_schema(true));
-    let url = Url::parse(STORE).expect("it is a URL");
+    let url = Url::parse(STORE_URL).expect("it is a URL");
     context.register_object_store(&url, store.objects().clone());
-    fill(&context, store, session_address, selection).await?;
+    register_selection(&context, store, session_url, selection).await?;
     Ok(context)
 }
 
 /// The same in a session of the caller's, with the files at the store's own addresses: its plans can be run by others. Its
-/// runtime, as theirs, finds stores by address ([`runtime`]).
+/// runtime, as theirs, finds stores by address ([`new_runtime`]).
 ///
 /// # Errors
-/// As [`session`].
-pub async fn fill_session(context: &SessionContext, store: &Store, selection: &Selection) -> Result<(), SqlError> {
-    fill(context, store, own_address, selection).await
+/// As [`open_session`].
+pub async fn register_tables(context: &SessionContext, store: &Store, selection: &Selection) -> Result<(), SqlError> {
+    register_selection(context, store, store_url, selection).await
 }
 
 /// A runtime that reads tables wherever they are.
 ///
 /// # Errors
 /// DataFusion's own.
-pub fn runtime() -> Result<Arc<RuntimeEnv>, DataFusionError> {
+pub fn new_runtime() -> Result<Arc<RuntimeEnv>, DataFusionError> {
     Ok(Arc::new(RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(StoreRegistry::default())).build()?))
 }
 
-async fn fill(
+async fn register_selection(
     context: &SessionContext,
     store: &Store,
-    address: Address,
+    object_url: ObjectUrl,
     selection: &Selection,
 ) -> Result<(), SqlError> {
     let records = match selection {
@@ -115,9 +115,9 @@ async fn fill(
     let statuses = RunStatus::read_each(store, records.clone(), &Counter::default()).await?;
     let selected = SelectedRuns::new(&statuses);
     context.state_ref().write().config_mut().set_extension(Arc::new(selected));
-    let files = |keys: BTreeSet<String>, schema: &SchemaRef| files(keys.iter().map(|key| address(store, key)), schema);
-    let here = present(store, SCORES).await?;
-    register(context, SCORES, scores(&records, &here, |keys| files(keys, &scores::SCHEMA))?)?;
+    let files = |keys: BTreeSet<String>, schema: &SchemaRef| parquet_table(keys.iter().map(|key| object_url(store, key)), schema);
+    let stored_keys = list_keys(store, SCORES).await?;
+    register(context, SCORES, scores_table(&records, &stored_keys, |keys| files(keys, &scores::SCHEMA))?)?;
     let rows: Vec<RunRow> = statuses.iter().map(RunRow::from).collect();
     let rows = MemTable::try_new(runs::SCHEMA.clone(), vec![vec![runs::to_batch(&rows)]]);
     register(context, RUNS, rows.map(|table| Arc::new(table) as _))?;
@@ -127,20 +127,20 @@ async fn fill(
         (COMPARISONS, &comparisons::SCHEMA),
         (CROSS_DATASET, &cross_dataset::SCHEMA),
     ] {
-        let here = present(store, table).await?;
-        let keys = records.iter().map(|record| report_key(table, &record.name)).filter(|key| here.contains(key));
+        let stored_keys = list_keys(store, table).await?;
+        let keys = records.iter().map(|record| report_key(table, &record.name)).filter(|key| stored_keys.contains(key));
         register(context, table, files(keys.collect(), schema))?;
     }
-    let here = present(store, TRIALS).await?;
+    let stored_keys = list_keys(store, TRIALS).await?;
     for (table, schema) in [(EPOCHS, &epochs::SCHEMA), (PREDICTIONS, &predictions::SCHEMA)] {
         let file = format!("/{table}.parquet");
-        let keys = here.iter().filter(|key| key.ends_with(&file)).cloned();
+        let keys = stored_keys.iter().filter(|key| key.ends_with(&file)).cloned();
         register(context, table, files(keys.collect(), schema))?;
     }
     for (table, schema) in
         [(EVALUATIONS, &evaluations::SCHEMA), (STUDIES, &studies::SCHEMA), (STUDY_SPLITS, &study_splits::SCHEMA)]
     {
-        register(context, table, files(present(store, table).await?, schema))?;
+        register(context, table, files(list_keys(store, table).await?, schema))?;
     }
     Ok(())
 }
@@ -183,21 +183,21 @@ pub const TABLES: [&str; 11] = [
 ];
 
 /// The keys of the objects in a folder.
-async fn present(store: &Store, folder: &str) -> Result<BTreeSet<String>, StoreError> {
+async fn list_keys(store: &Store, folder: &str) -> Result<BTreeSet<String>, StoreError> {
     Ok(store.list_sorted(folder).await?.into_iter().map(|object| object.key).collect())
 }
 
-/// The rows of `records`, each run's by itself. A run that is not complete has those of its parts that are `here`.
-fn scores(
+/// The rows of `records`, each run's by itself. A run that is not complete has those of its parts that are `stored_keys`.
+fn scores_table(
     records: &[RunRecord],
-    here: &BTreeSet<String>,
+    stored_keys: &BTreeSet<String>,
     files: impl Fn(BTreeSet<String>) -> Result<Arc<dyn TableProvider>, DataFusionError>,
 ) -> Result<Result<Arc<dyn TableProvider>, DataFusionError>, SqlError> {
     let mut runs = Vec::new();
     for record in records {
-        let (there, missing): (Vec<_>, Vec<_>) = record.parts.iter().partition(|part| here.contains(&part.key));
+        let (there, missing): (Vec<_>, Vec<_>) = record.parts.iter().partition(|part| stored_keys.contains(&part.key));
         if let (RunState::Complete, Some(part)) = (record.state, missing.first()) {
-            return Err(SqlError::NoPart { run: record.name.to_string(), key: part.key.clone() });
+            return Err(SqlError::MissingPart { run: record.name.to_string(), key: part.key.clone() });
         }
         runs.push((record.name.to_string(), there.into_iter().map(|part| part.key.clone()).collect()));
     }
@@ -205,11 +205,11 @@ fn scores(
         return Ok(Ok(Arc::new(EmptyTable::new(scores_table::SCHEMA.clone()))));
     }
     let tables = runs.into_iter().map(|(run, keys)| Ok((run, files(keys)?))).collect::<Result<_, _>>();
-    Ok(tables.map(|tables| Arc::new(RunScores(tables)) as _))
+    Ok(tables.map(|tables| Arc::new(ScoresTable(tables)) as _))
 }
 
 /// Files as one table.
-fn files(
+fn parquet_table(
     urls: impl ExactSizeIterator<Item = Url>,
     schema: &SchemaRef,
 ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
@@ -224,17 +224,17 @@ fn files(
 }
 
 /// Where a session finds an object of a store.
-type Address = fn(&Store, &str) -> Url;
+type ObjectUrl = fn(&Store, &str) -> Url;
 
-fn session_address(store: &Store, key: &str) -> Url {
-    let mut url = Url::parse(STORE).expect("it is a URL");
+fn session_url(store: &Store, key: &str) -> Url {
+    let mut url = Url::parse(STORE_URL).expect("it is a URL");
     let path = store.path(key);
     let parts: Vec<_> = path.parts().collect();
     url.path_segments_mut().expect("it has a path").clear().extend(parts.iter().map(AsRef::as_ref));
     url
 }
 
-fn own_address(store: &Store, key: &str) -> Url {
+fn store_url(store: &Store, key: &str) -> Url {
     Url::parse(&store.address(key)).expect("it is a URL")
 }
 
@@ -262,7 +262,7 @@ mod tests {
     use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunSpec};
     use dqa_pipelines::tables::leaderboard::LeaderboardRow;
     use dqa_pipelines::tables::parquet_file;
-    use dqa_pipelines::tables::scores::{Failure, PartColumns, ScoreRow, Spread, part_key};
+    use dqa_pipelines::tables::scores::{ScoringFailure, PartColumns, ScoreRow, PictureScore, part_key};
 
     fn row(number: usize) -> ScoreRow {
         let score = number as f64 / 10.0;
@@ -277,9 +277,9 @@ mod tests {
             height: None,
             windows: 1,
             score: if number == 3 {
-                Err(Failure { code: "io".to_owned(), message: "gone".to_owned() })
+                Err(ScoringFailure { code: "io".to_owned(), message: "gone".to_owned() })
             } else {
-                Ok(Spread { score, std: 0.0, min: score, max: score })
+                Ok(PictureScore { score, std: 0.0, min: score, max: score })
             },
             mos: (number != 5).then_some(100.0 - score),
             raters: None,
@@ -362,13 +362,13 @@ mod tests {
         }
 
         async fn shown(&self, selection: &Selection, sql: &str) -> String {
-            let context = session(&self.store, selection).await.unwrap();
+            let context = open_session(&self.store, selection).await.unwrap();
             let batches = query(&context, sql).await.unwrap().collect().await.unwrap();
             pretty_format_batches(&batches).unwrap().to_string()
         }
 
         async fn rows(&self, selection: &Selection) -> i64 {
-            let context = session(&self.store, selection).await.unwrap();
+            let context = open_session(&self.store, selection).await.unwrap();
             let frame = query(&context, "SELECT count(*) FROM scores").await.unwrap();
             frame.collect().await.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0)
         }
@@ -447,9 +447,9 @@ mod tests {
         ");
         // One that shares rows: they count once for each, and not together.
         run(store, "again", 4, RunState::Complete, vec![shared]).await;
-        let context = session(store, &Selection::All).await.unwrap();
+        let context = open_session(store, &Selection::All).await.unwrap();
         let error = query(&context, "SELECT count(*) FROM scores").await.unwrap_err();
-        assert!(matches!(&error, SqlError::Mixed { .. }) && error.hint().is_some(), "{error}");
+        assert!(matches!(&error, SqlError::MixedRuns { .. }) && error.hint().is_some(), "{error}");
         let frame = query_mixing(&context, "SELECT count(*) FROM scores").await.unwrap();
         let count = frame.collect().await.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0);
         assert_eq!(count, 20 + 12 + 7 + 10);
@@ -461,9 +461,9 @@ mod tests {
         let part = part(&fixture.store, "dcp", "p1", 3).await;
         fixture.store.delete(&part.key).await.unwrap();
         run(&fixture.store, "r", 1, RunState::Complete, vec![part]).await;
-        let error = session(&fixture.store, &Selection::All).await.err().unwrap();
-        assert!(matches!(error, SqlError::NoPart { .. }), "{error}");
-        assert!(matches!(session(&fixture.store, &of("q")).await.err().unwrap(), SqlError::Run(_)));
+        let error = open_session(&fixture.store, &Selection::All).await.err().unwrap();
+        assert!(matches!(error, SqlError::MissingPart { .. }), "{error}");
+        assert!(matches!(open_session(&fixture.store, &of("q")).await.err().unwrap(), SqlError::Run(_)));
     }
 
     #[tokio::test]
@@ -474,7 +474,7 @@ mod tests {
         let board = LeaderboardRow { run: "r".to_owned(), algorithm: "dcp".to_owned(), ..LeaderboardRow::default() };
         let file = parquet_file::write(&leaderboard::SCHEMA, &[leaderboard::to_batch(&[board])], &[]).unwrap();
         fixture.store.put(&report_key(LEADERBOARD, &"r".parse().unwrap()), file).await.unwrap();
-        let context = session(&fixture.store, &Selection::All).await.unwrap();
+        let context = open_session(&fixture.store, &Selection::All).await.unwrap();
         let sql = "SELECT algorithm, count(*), srcc(score, mos) FROM scores WHERE dataset = 'd' GROUP BY 1 ORDER BY 1";
         let batches = query(&context, sql).await.unwrap().collect().await.unwrap();
         assert_eq!(batches[0].column(2).as_primitive::<Float64Type>().values(), &[-1.0, -1.0]);
@@ -499,8 +499,8 @@ mod tests {
         let fixture = Fixture::new();
         let parts = vec![part(&fixture.store, "dcp", "p1", 8).await, part(&fixture.store, "aod", "p2", 8).await];
         run(&fixture.store, "r", 86_400, RunState::Complete, parts).await;
-        let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime().unwrap());
-        fill_session(&context, &fixture.store, &of("r")).await.unwrap();
+        let context = SessionContext::new_with_config_rt(SessionConfig::new(), new_runtime().unwrap());
+        register_tables(&context, &fixture.store, &of("r")).await.unwrap();
         let sql =
             "SELECT algorithm, count(*), srcc(score, mos), count(DISTINCT part) FROM scores GROUP BY 1 ORDER BY 1";
         let batches = query(&context, sql).await.unwrap().collect().await.unwrap();
@@ -517,7 +517,7 @@ mod tests {
     #[tokio::test]
     async fn a_query_only_reads() {
         let fixture = Fixture::new();
-        let context = session(&fixture.store, &Selection::All).await.unwrap();
+        let context = open_session(&fixture.store, &Selection::All).await.unwrap();
         for sql in [
             "CREATE TABLE t AS SELECT 1",
             "DROP TABLE scores",

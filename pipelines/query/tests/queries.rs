@@ -9,7 +9,7 @@ use arrow::datatypes::Float64Type;
 use dqa_pipelines::report::{self, ReportIntervals, ReportOptions};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::correlations::CorrelationRow;
-use dqa_query::{Selection, distributed, query, session};
+use dqa_query::{Selection, distributed, query, open_session};
 use dqa_stats::Test;
 use graded::graded;
 use synthetic::Shape;
@@ -40,7 +40,7 @@ async fn queries_make_the_same_pooled_rows() {
         margin: None,
     };
     let report = report::make(&store, &record, &options).await.unwrap();
-    let context = session(&store, &Selection::run(record.name.clone())).await.unwrap();
+    let context = open_session(&store, &Selection::run(record.name.clone())).await.unwrap();
     let groups = distributed::correlations(&context, &record).await.unwrap();
     let pooled: Vec<&CorrelationRow> = report.correlations.iter().filter(|row| row.protocol == "pooled").collect();
     assert_eq!(groups.len(), pooled.len());
@@ -61,7 +61,7 @@ async fn comparisons_are_a_table_of_the_store() {
     let record = graded(&store, shape).await;
     let options = ReportOptions { margin: Some(0.2), ..ReportOptions::default() };
     report::make(&store, &record, &options).await.unwrap().write(&store).await.unwrap();
-    let context = session(&store, &Selection::run(record.name.clone())).await.unwrap();
+    let context = open_session(&store, &Selection::run(record.name.clone())).await.unwrap();
     let sql = "SELECT count(*), max(difference) FROM comparisons WHERE testable AND dataset = 'set0'";
     let batches = query(&context, sql).await.unwrap().collect().await.unwrap();
     assert!(batches[0].column(1).as_primitive::<Float64Type>().value(0) > 0.14);

@@ -1,5 +1,5 @@
-//! Leaderboards and comparisons as text for a terminal. Each says what is ranked, how it was tested, and where too few scenes could
-//! not show anything.
+//! Leaderboards and comparisons as text for a terminal. The text says what is ranked, how it was tested, and where
+//! there are too few scenes to show a difference.
 
 use std::fmt::Write;
 
@@ -11,10 +11,10 @@ use dqa_stats::Test;
 
 use Alignment::{Left, Right};
 
-/// With fewer common scenes no test of one pair can be significant at 5%: the smallest p of five is 0.0625.
+/// With fewer common scenes no test of a pair can be significant at 5%: the smallest p of five scenes is 0.0625.
 const FEW_SCENES: u64 = 6;
 
-/// A column's head, its side, and its cells.
+/// A column: heading, alignment and cells.
 type Column = (&'static str, Alignment, Vec<String>);
 
 impl Report {
@@ -36,7 +36,7 @@ impl Report {
         text
     }
 
-    /// How many scenes the comparisons rest on, where that is not the same for all.
+    /// Returns the number of common scenes that the comparisons are based on, if it is not the same for all.
     fn scenes_text(&self, dataset: &Option<String>) -> String {
         let common = || self.comparisons.iter().filter(|row| row.dataset == *dataset).map(|row| row.common_scenes);
         let (Some(least), Some(most)) = (common().min(), common().max()) else { return String::new() };
@@ -117,7 +117,7 @@ fn is_few(row: &LeaderboardRow) -> bool {
     row.common_scenes.is_some_and(|scenes| scenes < FEW_SCENES)
 }
 
-/// The table of each component, and of those without a score.
+/// Returns the table of each component, and of the algorithms without a score.
 fn components_text(board: &[LeaderboardRow]) -> String {
     let mut text = String::new();
     let connected = board.iter().filter_map(|row| row.component).max().unwrap_or(0);
@@ -134,8 +134,8 @@ fn components_text(board: &[LeaderboardRow]) -> String {
 }
 
 fn board_text(board: &[LeaderboardRow]) -> String {
-    let column = |head, side, cell: &dyn Fn(&LeaderboardRow) -> String| -> Column {
-        (head, side, board.iter().map(cell).collect())
+    let column = |context, side, cell: &dyn Fn(&LeaderboardRow) -> String| -> Column {
+        (context, side, board.iter().map(cell).collect())
     };
     let within = |row: &LeaderboardRow| match row.rank_best.zip(row.rank_worst) {
         Some((best, worst)) => format!("{best}-{worst}"),
@@ -167,8 +167,8 @@ fn board_text(board: &[LeaderboardRow]) -> String {
 }
 
 fn pairs_text(pairs: &[ComparisonRow]) -> String {
-    let column = |head, side, cell: &dyn Fn(&ComparisonRow) -> String| -> Column {
-        (head, side, pairs.iter().map(cell).collect())
+    let column = |context, side, cell: &dyn Fn(&ComparisonRow) -> String| -> Column {
+        (context, side, pairs.iter().map(cell).collect())
     };
     let p = |p: Option<f64>| p.map_or("-".to_owned(), format_p_value);
     let finding = |row: &ComparisonRow| match (row.significant, row.testable) {

@@ -3,7 +3,7 @@
 use dqa_pipelines::run::{PartRef, RunRecord};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::parquet_file;
-use dqa_pipelines::tables::scores::{ScoreRow, Spread, from_batch};
+use dqa_pipelines::tables::scores::{PictureScore, ScoreRow, from_batch};
 
 use crate::synthetic::{self, Shape, encode};
 
@@ -40,6 +40,6 @@ pub(crate) async fn replace_rows(
 }
 
 pub(crate) fn with_score(mut row: ScoreRow, score: f64) -> ScoreRow {
-    row.score = Ok(Spread { score, std: 0.0, min: score, max: score });
+    row.score = Ok(PictureScore { score, std: 0.0, min: score, max: score });
     row
 }

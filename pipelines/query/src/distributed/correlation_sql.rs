@@ -19,14 +19,14 @@ const BUCKETS: f64 = 1024.0;
 
 /// Which rows of `scores`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scope<'a> {
+pub(crate) struct RowFilter<'a> {
     pub(crate) fingerprint: &'a str,
-    pub(crate) datasets: &'a [Ranges],
+    pub(crate) datasets: &'a [DatasetRanges],
 }
 
 /// Where the values of a data set's labelled pictures lie.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Ranges {
+pub(crate) struct DatasetRanges {
     pub(crate) dataset: String,
     pub(crate) score: Range,
     pub(crate) mos: Range,
@@ -48,7 +48,7 @@ impl Range {
     }
 
     /// SQL for the bucket of `column`. A width that is beyond the numbers, or nearly none, is one bucket.
-    fn bucket(self, column: &str) -> String {
+    fn bucket_sql(self, column: &str) -> String {
         let per_unit = BUCKETS / (self.high - self.low);
         if per_unit.is_normal() {
             format!("floor(({column} - ({:e})) * {per_unit:e})", self.low)
@@ -59,7 +59,7 @@ impl Range {
 }
 
 /// How many pictures there are of each algorithm and scene group, and where their values lie.
-pub(crate) fn cells(fingerprint: &str, datasets: &[&str]) -> String {
+pub(crate) fn cells_query(fingerprint: &str, datasets: &[&str]) -> String {
     format!(
         "SELECT arrow_cast(dataset, 'Utf8') AS dataset, arrow_cast(algorithm, 'Utf8') AS algorithm,
                 arrow_cast(scene_group, 'Utf8') AS scene_group,
@@ -69,7 +69,7 @@ pub(crate) fn cells(fingerprint: &str, datasets: &[&str]) -> String {
                 min(mos) FILTER (WHERE score IS NOT NULL) AS mos_low,
                 max(mos) FILTER (WHERE score IS NOT NULL) AS mos_high
          FROM {SCORES} WHERE {} GROUP BY 1, 2, 3",
-        covered(fingerprint, datasets)
+        row_condition(fingerprint, datasets)
     )
 }
 
@@ -84,11 +84,11 @@ pub(crate) fn cells(fingerprint: &str, datasets: &[&str]) -> String {
 ///   ranks needs no more of a label's pictures than the sum of their scores' ranks.
 /// - `label_ranks`, `label_buckets`, `label_places`: the same for the labels' ranks, but nothing is joined back: what a
 ///   bucket's place adds to its sums is a polynomial of the place.
-pub(crate) fn sums(kind: GroupKind, scope: Scope<'_>) -> String {
-    let names: Vec<&str> = scope.datasets.iter().map(|ranges| ranges.dataset.as_str()).collect();
-    let covered = covered(scope.fingerprint, &names);
-    let (name, named) = group_name(kind);
-    let (score_bucket, mos_bucket) = (bucket(scope, "score", |of| of.score), bucket(scope, "mos", |of| of.mos));
+pub(crate) fn rank_sums_query(kind: GroupKind, filter: RowFilter<'_>) -> String {
+    let names: Vec<&str> = filter.datasets.iter().map(|ranges| ranges.dataset.as_str()).collect();
+    let covered = row_condition(filter.fingerprint, &names);
+    let (name, named) = group_name_sql(kind);
+    let (score_bucket, mos_bucket) = (bucket_sql(filter, "score", |ranges| ranges.score), bucket_sql(filter, "mos", |ranges| ranges.mos));
     let big = "DECIMAL(38, 0)";
     format!(
         "WITH pictures AS (
@@ -152,7 +152,7 @@ FROM label_places GROUP BY dataset, name"
 
 /// SQL for a group's name, and for which pictures have one. What pictures are sorted by is never NULL, and the planner is to
 /// know it: it would sort them again for a join that sorts, which puts NULL first where windows put it last.
-fn group_name(kind: GroupKind) -> (&'static str, &'static str) {
+fn group_name_sql(kind: GroupKind) -> (&'static str, &'static str) {
     match kind {
         GroupKind::All => ("''", "TRUE"),
         GroupKind::Algorithm => ("arrow_cast(algorithm, 'Utf8')", "TRUE"),
@@ -161,13 +161,13 @@ fn group_name(kind: GroupKind) -> (&'static str, &'static str) {
 }
 
 /// SQL for the bucket of `column`; never NULL, as names.
-fn bucket(scope: Scope<'_>, column: &str, range: fn(&Ranges) -> Range) -> String {
-    let case = |of: &Ranges| format!(" WHEN {} THEN {}", quoted(&of.dataset), range(of).bucket(column));
-    let cases: String = scope.datasets.iter().map(case).collect();
+fn bucket_sql(filter: RowFilter<'_>, column: &str, range: fn(&DatasetRanges) -> Range) -> String {
+    let case = |ranges: &DatasetRanges| format!(" WHEN {} THEN {}", quoted(&ranges.dataset), range(ranges).bucket_sql(column));
+    let cases: String = filter.datasets.iter().map(case).collect();
     format!("coalesce(CAST(CASE dataset{cases} END AS INT), 0)")
 }
 
-fn covered(fingerprint: &str, datasets: &[&str]) -> String {
+fn row_condition(fingerprint: &str, datasets: &[&str]) -> String {
     let names: Vec<String> = datasets.iter().map(|name| quoted(name)).collect();
     format!("fingerprint = {} AND dataset IN ({})", quoted(fingerprint), names.join(", "))
 }

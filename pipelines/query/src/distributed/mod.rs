@@ -10,7 +10,7 @@
 mod correlation_sql;
 #[cfg(test)]
 mod tests;
-pub mod text;
+pub mod agreement_text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use serde::Serialize;
 
-use self::correlation_sql::{Range, Ranges, Scope};
+use self::correlation_sql::{Range, DatasetRanges, RowFilter};
 use crate::error::SqlError;
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
 use dqa_pipelines::report::{ReportError, check_complete};
@@ -100,22 +100,22 @@ pub async fn correlations(
     record: &RunRecord,
 ) -> Result<Vec<GroupAgreement>, CorrelationsError> {
     check_complete(record)?;
-    let cells = cells(context, record).await?;
+    let cells = fetch_cells(context, record).await?;
     check_rows(record, &cells)?;
-    let mut groups = groups(record, &cells);
-    let datasets = ranges(&cells);
+    let mut groups = count_groups(record, &cells);
+    let datasets = dataset_ranges(&cells);
     if datasets.is_empty() {
         return Ok(groups);
     }
     for kind in GroupKind::EACH {
-        let scope = Scope { fingerprint: &record.fingerprint, datasets: &datasets };
-        let mut sums = sums(context, kind, scope).await?;
+        let filter = RowFilter { fingerprint: &record.fingerprint, datasets: &datasets };
+        let mut sums = fetch_rank_sums(context, kind, filter).await?;
         let is_asked = |group: &GroupAgreement| {
             group.group_kind == kind && datasets.iter().any(|ranges| ranges.dataset == group.dataset)
         };
         for group in groups.iter_mut().filter(|group| is_asked(group)) {
             let name = group.group_name.clone().unwrap_or_default();
-            measure(group, &sums.remove(&(group.dataset.clone(), name)).unwrap_or_default())?;
+            set_coefficients(group, &sums.remove(&(group.dataset.clone(), name)).unwrap_or_default())?;
         }
     }
     Ok(groups)
@@ -123,7 +123,7 @@ pub async fn correlations(
 
 /// The pictures of one algorithm and one scene group.
 #[derive(Debug)]
-struct Cell {
+struct CellCounts {
     dataset: String,
     algorithm: String,
     scene_group: Option<String>,
@@ -134,21 +134,21 @@ struct Cell {
     mos: Range,
 }
 
-async fn cells(context: &SessionContext, record: &RunRecord) -> Result<Vec<Cell>, CorrelationsError> {
+async fn fetch_cells(context: &SessionContext, record: &RunRecord) -> Result<Vec<CellCounts>, CorrelationsError> {
     let datasets = record.spec.dataset_names();
     let mut cells = Vec::new();
     if datasets.is_empty() {
         return Ok(cells);
     }
-    for batch in collect(context, &correlation_sql::cells(&record.fingerprint, &datasets)).await? {
-        let text = |name: &str, row| text(&batch, name, row);
-        let count = |name, row| whole(&batch, name, row);
-        let real = |name: &str, row| value::<Float64Type>(&batch, name, row);
+    for batch in collect(context, &correlation_sql::cells_query(&record.fingerprint, &datasets)).await? {
+        let text = |name: &str, row| text_at(&batch, name, row);
+        let count = |name, row| count_at(&batch, name, row);
+        let real = |name: &str, row| value_at::<Float64Type>(&batch, name, row);
         let range = |low, high, row| {
             let ends = real(low, row).zip(real(high, row));
             ends.map_or(Range::NONE, |(low, high)| Range { low, high })
         };
-        cells.extend((0..batch.num_rows()).map(|row| Cell {
+        cells.extend((0..batch.num_rows()).map(|row| CellCounts {
             dataset: text("dataset", row).unwrap_or_default(),
             algorithm: text("algorithm", row).unwrap_or_default(),
             scene_group: text("scene_group", row),
@@ -163,7 +163,7 @@ async fn cells(context: &SessionContext, record: &RunRecord) -> Result<Vec<Cell>
 }
 
 /// Rows in = rows out, for each algorithm of each data set: `scores` may be those of other runs.
-fn check_rows(record: &RunRecord, cells: &[Cell]) -> Result<(), ReportError> {
+fn check_rows(record: &RunRecord, cells: &[CellCounts]) -> Result<(), ReportError> {
     let mut planned: BTreeMap<(&DatasetName, &AlgorithmName), u64> = BTreeMap::new();
     for part in &record.parts {
         *planned.entry((&part.dataset, &part.algorithm)).or_default() += part.rows;
@@ -172,60 +172,60 @@ fn check_rows(record: &RunRecord, cells: &[Cell]) -> Result<(), ReportError> {
     for cell in cells {
         *found.entry((&cell.dataset, &cell.algorithm)).or_default() += cell.pictures;
     }
-    let wrong = |what: String, planned, found| Err(ReportError::Rows { what, planned, found });
+    let mismatch = |what: String, planned, found| Err(ReportError::Rows { what, planned, found });
     for ((dataset, algorithm), planned) in planned {
         let found = found.remove(&(dataset.as_str(), algorithm.as_str())).unwrap_or_default();
         if found != planned {
-            return wrong(format!("algorithm `{algorithm}` of data set `{dataset}`"), planned, found);
+            return mismatch(format!("algorithm `{algorithm}` of data set `{dataset}`"), planned, found);
         }
     }
     match found.first_key_value() {
         None => Ok(()),
         Some(((dataset, algorithm), found)) => {
-            wrong(format!("algorithm `{algorithm}` of data set `{dataset}`"), 0, *found)
+            mismatch(format!("algorithm `{algorithm}` of data set `{dataset}`"), 0, *found)
         }
     }
 }
 
 /// Of the data sets whose scores differ and whose labels do: on the others no measure is defined, and a constant score
 /// would be one bucket of all pictures.
-fn ranges(cells: &[Cell]) -> Vec<Ranges> {
+fn dataset_ranges(cells: &[CellCounts]) -> Vec<DatasetRanges> {
     let mut ranges: BTreeMap<&str, (Range, Range)> = BTreeMap::new();
     for cell in cells.iter().filter(|cell| cell.n > 0) {
         let (score, mos) = ranges.entry(&cell.dataset).or_insert((Range::NONE, Range::NONE));
         (*score, *mos) = (score.with(cell.score), mos.with(cell.mos));
     }
     let differ = ranges.into_iter().filter(|(_, (score, mos))| score.low < score.high && mos.low < mos.high);
-    differ.map(|(dataset, (score, mos))| Ranges { dataset: dataset.to_owned(), score, mos }).collect()
+    differ.map(|(dataset, (score, mos))| DatasetRanges { dataset: dataset.to_owned(), score, mos }).collect()
 }
 
 /// The groups with their counts, not yet measured.
-fn groups(record: &RunRecord, cells: &[Cell]) -> Vec<GroupAgreement> {
+fn count_groups(record: &RunRecord, cells: &[CellCounts]) -> Vec<GroupAgreement> {
     let mut groups = Vec::new();
     for dataset in &record.spec.datasets {
-        let cells: Vec<&Cell> = cells.iter().filter(|cell| cell.dataset == dataset.name.as_str()).collect();
+        let cells: Vec<&CellCounts> = cells.iter().filter(|cell| cell.dataset == dataset.name.as_str()).collect();
         if cells.iter().all(|cell| cell.n == 0) {
             continue;
         }
-        groups.push(counted(GroupKind::All, None, &cells));
+        groups.push(count_group(GroupKind::All, None, &cells));
         let algorithms: BTreeSet<&str> = cells.iter().map(|cell| cell.algorithm.as_str()).collect();
         for name in algorithms {
-            let own: Vec<&Cell> = cells.iter().copied().filter(|cell| cell.algorithm == name).collect();
-            groups.push(counted(GroupKind::Algorithm, Some(name), &own));
+            let own: Vec<&CellCounts> = cells.iter().copied().filter(|cell| cell.algorithm == name).collect();
+            groups.push(count_group(GroupKind::Algorithm, Some(name), &own));
         }
         let scene_groups: BTreeSet<&str> = cells.iter().filter_map(|cell| cell.scene_group.as_deref()).collect();
         for name in scene_groups {
-            let own: Vec<&Cell> =
+            let own: Vec<&CellCounts> =
                 cells.iter().copied().filter(|cell| cell.scene_group.as_deref() == Some(name)).collect();
-            groups.push(counted(GroupKind::SceneGroup, Some(name), &own));
+            groups.push(count_group(GroupKind::SceneGroup, Some(name), &own));
         }
     }
     groups
 }
 
 /// A group of `cells`, of which there is one.
-fn counted(group_kind: GroupKind, group_name: Option<&str>, cells: &[&Cell]) -> GroupAgreement {
-    let count = |of: fn(&Cell) -> u64| cells.iter().map(|cell| of(cell)).sum();
+fn count_group(group_kind: GroupKind, group_name: Option<&str>, cells: &[&CellCounts]) -> GroupAgreement {
+    let count = |field: fn(&CellCounts) -> u64| cells.iter().map(|cell| field(cell)).sum();
     GroupAgreement {
         dataset: cells[0].dataset.clone(),
         group_kind,
@@ -241,7 +241,7 @@ fn counted(group_kind: GroupKind, group_name: Option<&str>, cells: &[&Cell]) -> 
 
 /// What a group's coefficients are made of.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
+struct RankSums {
     n: u64,
     /// Of scores' ranks, each doubled.
     score_squares: i128,
@@ -254,30 +254,30 @@ struct Sums {
 }
 
 /// By data set and group's name, which is empty for [`GroupKind::All`].
-async fn sums(
+async fn fetch_rank_sums(
     context: &SessionContext,
     kind: GroupKind,
-    scope: Scope<'_>,
-) -> Result<BTreeMap<(String, String), Sums>, CorrelationsError> {
+    filter: RowFilter<'_>,
+) -> Result<BTreeMap<(String, String), RankSums>, CorrelationsError> {
     let mut sums = BTreeMap::new();
-    for batch in collect(context, &correlation_sql::sums(kind, scope)).await? {
+    for batch in collect(context, &correlation_sql::rank_sums_query(kind, filter)).await? {
         for row in 0..batch.num_rows() {
-            let text = |name| text(&batch, name, row).unwrap_or_default();
-            sums.insert((text("dataset"), text("name")), sums_of(&batch, row));
+            let text = |name| text_at(&batch, name, row).unwrap_or_default();
+            sums.insert((text("dataset"), text("name")), rank_sums_at(&batch, row));
         }
     }
     Ok(sums)
 }
 
-fn sums_of(batch: &RecordBatch, row: usize) -> Sums {
-    let n = whole(batch, "n", row);
-    let big = |name| value::<Decimal128Type>(batch, name, row).unwrap_or_default();
-    let real = |name| value::<Float64Type>(batch, name, row);
+fn rank_sums_at(batch: &RecordBatch, row: usize) -> RankSums {
+    let n = count_at(batch, "n", row);
+    let big = |name| value_at::<Decimal128Type>(batch, name, row).unwrap_or_default();
+    let real = |name| value_at::<Float64Type>(batch, name, row);
     let moments = || {
         let (x, y, xx, yy, xy) = (real("x")?, real("y")?, real("xx")?, real("yy")?, real("xy")?);
         Some(Moments { n: n as f64, x, y, xx, yy, xy })
     };
-    Sums {
+    RankSums {
         n,
         score_squares: big("score_squares"),
         mos_squares: big("mos_squares"),
@@ -286,7 +286,7 @@ fn sums_of(batch: &RecordBatch, row: usize) -> Sums {
     }
 }
 
-fn measure(group: &mut GroupAgreement, sums: &Sums) -> Result<(), ReportError> {
+fn set_coefficients(group: &mut GroupAgreement, sums: &RankSums) -> Result<(), ReportError> {
     if sums.n != group.n {
         let name = group.group_name.as_deref().unwrap_or("all");
         let what = format!("group `{name}` of data set `{}`", group.dataset);
@@ -294,8 +294,8 @@ fn measure(group: &mut GroupAgreement, sums: &Sums) -> Result<(), ReportError> {
     }
     let n = i128::from(sums.n);
     // The mean of twice a rank is n + 1: what is left of the sums is about the mean, and still exact.
-    let of_mean = n * (n + 1) * (n + 1);
-    let about_mean = |sum: i128| sum - of_mean;
+    let mean_share = n * (n + 1) * (n + 1);
+    let about_mean = |sum: i128| sum - mean_share;
     group.srcc =
         stats::srcc_of_sums(about_mean(sums.products), about_mean(sums.score_squares), about_mean(sums.mos_squares));
     group.plcc = sums.moments.and_then(|moments| moments.plcc());
@@ -308,18 +308,18 @@ async fn collect(context: &SessionContext, query: &str) -> Result<Vec<RecordBatc
 }
 
 /// A row's number; None: NULL.
-fn value<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str, row: usize) -> Option<T::Native> {
+fn value_at<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str, row: usize) -> Option<T::Native> {
     let column: &PrimitiveArray<T> = batch[name].as_primitive();
     column.is_valid(row).then(|| column.value(row))
 }
 
 /// A row's count.
-fn whole(batch: &RecordBatch, name: &str, row: usize) -> u64 {
-    let count = value::<Int64Type>(batch, name, row).unwrap_or_default();
+fn count_at(batch: &RecordBatch, name: &str, row: usize) -> u64 {
+    let count = value_at::<Int64Type>(batch, name, row).unwrap_or_default();
     u64::try_from(count).expect("a count is not negative")
 }
 
-fn text(batch: &RecordBatch, name: &str, row: usize) -> Option<String> {
+fn text_at(batch: &RecordBatch, name: &str, row: usize) -> Option<String> {
     let column = batch[name].as_string::<i32>();
     column.is_valid(row).then(|| column.value(row).to_owned())
 }

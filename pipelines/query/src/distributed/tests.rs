@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunSpec, RunState};
-use dqa_pipelines::tables::scores::{self, Failure, PartColumns, SCORES, ScoreRow, Spread};
+use dqa_pipelines::tables::scores::{self, ScoringFailure, PartColumns, SCORES, ScoreRow, PictureScore};
 
 const DATASETS: [&str; 2] = ["dhq", "o-haze"];
 const ALGORITHMS: [&str; 5] = ["aod", "dcp", "gca", "gdn", "msbdn"];
@@ -35,8 +35,8 @@ struct Picture {
 
 impl Picture {
     fn row(&self) -> ScoreRow {
-        let spread = |score| Spread { score, std: 0.0, min: score, max: score };
-        let failure = || Failure { code: "io".to_owned(), message: "gone".to_owned() };
+        let spread = |score| PictureScore { score, std: 0.0, min: score, max: score };
+        let failure = || ScoringFailure { code: "io".to_owned(), message: "gone".to_owned() };
         ScoreRow {
             scene: "s".to_owned(),
             scene_group: CITIES[self.city].map(str::to_owned),
@@ -368,14 +368,14 @@ async fn no_group_is_in_one_partition() {
             let context = &context;
             async move { context.sql(&query).await.unwrap().create_physical_plan().await.unwrap() }
         };
-        assert_spread(&plan(correlation_sql::cells("f", &datasets)).await);
-        let ranges = ranges(&cells(&context, &record(&pictures)).await.unwrap());
+        assert_spread(&plan(correlation_sql::cells_query("f", &datasets)).await);
+        let ranges = dataset_ranges(&cells(&context, &record(&pictures)).await.unwrap());
         for kind in GroupKind::EACH {
-            let plan = plan(correlation_sql::sums(kind, Scope { fingerprint: "f", datasets: &ranges })).await;
+            let plan = plan(correlation_sql::rank_sums_query(kind, RowFilter { fingerprint: "f", datasets: &ranges })).await;
             assert_spread(&plan);
         }
         // One group, all of the rows; as an executor gets it.
-        let plan = plan(correlation_sql::sums(GroupKind::All, Scope { fingerprint: "f", datasets: &ranges })).await;
+        let plan = plan(correlation_sql::rank_sums_query(GroupKind::All, RowFilter { fingerprint: "f", datasets: &ranges })).await;
         let plan = physical_plan_from_bytes(&physical_plan_to_bytes(plan).unwrap(), &context.task_ctx()).unwrap();
         let rows = collect_partitioned(plan.clone(), context.task_ctx()).await.unwrap();
         assert_eq!(rows.iter().flatten().map(RecordBatch::num_rows).sum::<usize>(), 1);

@@ -1,8 +1,9 @@
-//! The scores of one data set of a run, in columns: what reports are made of. It owns rows in = rows out: every part of the
-//! run's record is there, has the rows that were planned, and is of the record's model. Some 28 bytes a row.
+//! The scores of one data set of a run, in columns, about 28 bytes a row. Reports are computed from them. Loading
+//! checks that every part of the run's record is in the store, has the planned number of rows, and was scored by the
+//! record's model.
 //!
-//! The same rows give the same columns, whatever the shards' sizes, their order or who scored them: groups and scenes are
-//! numbered by their sorted names, and an algorithm's rows lie by scene, score and label.
+//! The columns do not depend on the size or order of the shards or on the machine that scored them: groups and scenes
+//! are numbered by their sorted names, and the rows of an algorithm are sorted by scene, score and label.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,52 +16,52 @@ use parquet::errors::ParquetError;
 use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
-use super::ReportError;
+use super::error::ReportError;
 use crate::names::{AlgorithmName, DatasetName};
 use crate::run::{PartRef, RunRecord};
 use crate::store::Store;
 use crate::tables::parquet_file::StoredFile;
 use crate::tables::scores::SCHEMA;
 
-/// Parts that are fetched and decoded at once: enough to hide a remote store's delay, few enough to hold.
+/// Parts that are fetched and decoded at once. 16 hide the latency of a remote store and fit in memory.
 const PARTS_AT_ONCE: usize = 16;
 
-/// Rows of a batch while a part is decoded.
+/// Rows of a record batch while a part is decoded.
 const BATCH_ROWS: usize = 1 << 14;
 
-/// What is read of a part; the rest stays in the store.
+/// The columns that are read. The other columns are not fetched.
 const COLUMNS: [&str; 7] = ["dataset", "algorithm", "fingerprint", "scene", "scene_group", "score", "mos"];
 
-/// The number of the group of a scene that has none.
+/// The group number of a scene without a group.
 pub(super) const NO_GROUP: u32 = u32::MAX;
 
-/// The rows of a data set, those of one algorithm after those of another.
+/// The rows of a data set, grouped by algorithm.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
-    /// Whose outputs, and which rows those are; by name.
+pub(super) struct DatasetScores {
+    /// Each algorithm with the range of its rows, sorted by name.
     pub(super) algorithms: Vec<(AlgorithmName, Range<usize>)>,
-    /// Groups of scenes by their numbers.
-    pub(super) groups: Names,
-    /// Scenes by their numbers.
-    pub(super) scenes: Scenes,
-    /// What each picture shows.
+    /// Names of scene groups with their numbers.
+    pub(super) groups: NameIndex,
+    /// Names of scenes with their numbers.
+    pub(super) scenes: SceneIndex,
+    /// The scene number of each row.
     pub(super) scene: Vec<u32>,
-    /// In which group that is, or [`NO_GROUP`].
+    /// The group number of each row's scene, or [`NO_GROUP`].
     pub(super) group: Vec<u32>,
-    /// NaN: the picture failed.
+    /// NaN if the picture failed.
     pub(super) score: Vec<f64>,
-    /// NaN: there is no label.
+    /// NaN if the picture has no label.
     pub(super) mos: Vec<f64>,
 }
 
-/// Texts and their numbers: while rows are read in the order of their appearance, then in that of the texts.
+/// Names with their numbers. Numbers follow the first appearance while rows are read, and the sorted names afterwards.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names {
+pub(super) struct NameIndex {
     numbers: HashMap<Box<str>, u32>,
 }
 
-impl Names {
-    fn number(&mut self, name: &str) -> u32 {
+impl NameIndex {
+    fn get_or_insert(&mut self, name: &str) -> u32 {
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }
@@ -69,8 +70,9 @@ impl Names {
         number
     }
 
-    /// Numbers the texts in their order, from `first`, and says so in `numbers`, by the earlier one.
-    fn sort(&mut self, first: u32, numbers: &mut [u32]) {
+    /// Renumbers the names in sorted order, starting at `first`, and stores each name's new number in `numbers` at the
+    /// old number.
+    fn renumber_sorted(&mut self, first: u32, numbers: &mut [u32]) {
         let mut names: Vec<(&Box<str>, &mut u32)> = self.numbers.iter_mut().collect();
         names.sort_unstable();
         for (new, (_, number)) in (first..).zip(names) {
@@ -79,7 +81,7 @@ impl Names {
         }
     }
 
-    /// By name.
+    /// Returns the names with their numbers, sorted by name.
     pub(super) fn sorted(&self) -> Vec<(&str, u32)> {
         let mut names: Vec<(&str, u32)> = self.numbers.iter().map(|(name, number)| (&**name, *number)).collect();
         names.sort_unstable();
@@ -87,17 +89,17 @@ impl Names {
     }
 }
 
-/// Scenes and their numbers: while rows are read in the order of their appearance, then in that of (group, name), those
-/// without a group first. Those of two groups are two, whatever their names.
+/// Scenes with their numbers. Numbers follow the first appearance while rows are read, and the sorted (group, name)
+/// afterwards, scenes without a group first. Scenes of two groups are different even if their names are equal.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Scenes {
-    by_group: HashMap<u32, Names>,
+pub(super) struct SceneIndex {
+    by_group: HashMap<u32, NameIndex>,
     count: u32,
 }
 
-impl Scenes {
-    /// Of the scene `name` in the group of this number, or [`NO_GROUP`].
-    fn number(&mut self, group: u32, name: &str) -> u32 {
+impl SceneIndex {
+    /// Returns the number of the scene `name` in the group with this number, or in [`NO_GROUP`].
+    fn get_or_insert(&mut self, group: u32, name: &str) -> u32 {
         let numbers = &mut self.by_group.entry(group).or_default().numbers;
         if let Some(number) = numbers.get(name) {
             return *number;
@@ -112,59 +114,64 @@ impl Scenes {
         self.count as usize
     }
 
-    /// Numbers the scenes by the sorted names of their groups and their own. Returns the number of each earlier one.
-    fn sort(&mut self, groups: &Names) -> Vec<u32> {
+    /// Renumbers the scenes by the sorted names of their groups and then their own names. Returns the new number of
+    /// each old number.
+    fn renumber_sorted(&mut self, groups: &NameIndex) -> Vec<u32> {
         let mut numbers = vec![0; self.len()];
         let by_name = std::iter::once(NO_GROUP).chain(groups.sorted().into_iter().map(|(_, group)| group));
         let mut next = 0;
         for group in by_name {
             let Some(names) = self.by_group.get_mut(&group) else { continue };
-            names.sort(next, &mut numbers);
+            names.renumber_sorted(next, &mut numbers);
             next += names.numbers.len() as u32;
         }
         numbers
     }
 }
 
-/// A data set's rows of a run.
+/// Loads a run's rows of a data set.
 ///
 /// # Errors
-/// A part that is not there, cannot be read, has other rows than were planned, or is of another model.
-pub(super) async fn load(store: &Store, record: &RunRecord, dataset: &DatasetName) -> Result<Rows, ReportError> {
+/// A part is missing, cannot be read, has another number of rows than planned, or was scored by another model.
+pub(super) async fn load(
+    store: &Store,
+    record: &RunRecord,
+    dataset: &DatasetName,
+) -> Result<DatasetScores, ReportError> {
     let mut parts: Vec<&PartRef> = record.parts.iter().filter(|part| part.dataset == *dataset).collect();
     parts.sort_by(|a, b| a.algorithm.cmp(&b.algorithm));
     let read = |part: PartRef| {
         let store = store.clone();
-        async move { tokio::spawn(read(store, part, &COLUMNS)).await.expect("reading does not panic") }
+        async move { tokio::spawn(read_part(store, part, &COLUMNS)).await.expect("reading does not panic") }
     };
     let mut reads = futures::stream::iter(parts.iter().map(|part| read((*part).clone()))).buffered(PARTS_AT_ONCE);
-    let mut rows = Rows::default();
-    let mut unlike = Vec::new();
+    let mut rows = DatasetScores::default();
+    let mut mismatched = Vec::new();
     for part in &parts {
         let batches = reads.next().await.expect("one for each part")?;
-        if let Some(difference) = difference(&batches, part, &record.fingerprint) {
-            unlike.push(format!("{}: {difference}", part.key));
+        if let Some(difference) = find_mismatch(&batches, part, &record.fingerprint) {
+            mismatched.push(format!("{}: {difference}", part.key));
         } else {
             rows.append(part, &batches);
         }
     }
-    if !unlike.is_empty() {
-        return Err(ReportError::UnlikeParts { run: record.name.to_string(), unlike });
+    if !mismatched.is_empty() {
+        return Err(ReportError::MismatchedParts { run: record.name.to_string(), mismatched });
     }
-    Ok(tokio::task::spawn_blocking(|| rows.in_order()).await.expect("sorting does not panic"))
+    Ok(tokio::task::spawn_blocking(|| rows.into_sorted()).await.expect("sorting does not panic"))
 }
 
-/// Some of a part's columns; the rest stays in the store.
+/// Reads some columns of a part.
 ///
 /// # Errors
-/// A part that is not there, cannot be read, or has other rows than were planned.
-pub(super) async fn read(
+/// The part is missing, cannot be read, or has another number of rows than planned.
+pub(super) async fn read_part(
     store: Store,
     part: PartRef,
     columns: &'static [&'static str],
 ) -> Result<Vec<RecordBatch>, ReportError> {
     let object = match store.head(&part.key).await {
-        Err(error) if error.is_not_found() => return Err(ReportError::NoPart { key: part.key }),
+        Err(error) if error.is_not_found() => return Err(ReportError::MissingPart { key: part.key }),
         other => other?,
     };
     let decode = async {
@@ -186,31 +193,31 @@ pub(super) async fn read(
     Ok(batches)
 }
 
-/// What a part is of, where that is not what its record says.
-pub(super) fn difference(batches: &[RecordBatch], part: &PartRef, fingerprint: &str) -> Option<String> {
+/// Returns how a part differs from its record, or None if it matches.
+pub(super) fn find_mismatch(batches: &[RecordBatch], part: &PartRef, fingerprint: &str) -> Option<String> {
     let expected =
         [("dataset", part.dataset.as_str()), ("algorithm", part.algorithm.as_str()), ("fingerprint", fingerprint)];
     expected.into_iter().find_map(|(name, expected)| {
         let other = batches.iter().find_map(|batch| {
             let column = batch[name].as_dictionary::<Int32Type>();
             let values = column.values().as_string::<i32>();
-            // One value in a part: its dictionary says it all.
+            // A part has one value in each of these columns, so its dictionary is enough.
             values.iter().flatten().find(|value| *value != expected).map(str::to_owned)
         });
         other.map(|other| format!("{name} {other} instead of {expected}"))
     })
 }
 
-impl Rows {
+impl DatasetScores {
     pub(super) fn len(&self) -> usize {
         self.scene.len()
     }
 
-    /// The rows in the order that depends on nothing but them.
-    fn in_order(mut self) -> Rows {
-        let scenes = self.scenes.sort(&self.groups);
+    /// Sorts the rows into an order that depends on nothing but the rows themselves.
+    fn into_sorted(mut self) -> DatasetScores {
+        let scenes = self.scenes.renumber_sorted(&self.groups);
         let mut groups = vec![0; self.groups.numbers.len()];
-        self.groups.sort(0, &mut groups);
+        self.groups.renumber_sorted(0, &mut groups);
         let by_group = std::mem::take(&mut self.scenes.by_group).into_iter();
         let numbered = |(group, names)| (if group == NO_GROUP { NO_GROUP } else { groups[group as usize] }, names);
         self.scenes.by_group = by_group.map(numbered).collect();
@@ -230,14 +237,14 @@ impl Rows {
                 continue;
             }
             order.par_sort_unstable_by(compare);
-            fn sorted<T: Copy>(column: &mut [T], order: &[usize], range: &Range<usize>) {
+            fn permute<T: Copy>(column: &mut [T], order: &[usize], range: &Range<usize>) {
                 let moved: Vec<T> = order.iter().map(|&row| column[row]).collect();
                 column[range.clone()].copy_from_slice(&moved);
             }
-            sorted(&mut self.scene, &order, range);
-            sorted(&mut self.group, &order, range);
-            sorted(&mut self.score, &order, range);
-            sorted(&mut self.mos, &order, range);
+            permute(&mut self.scene, &order, range);
+            permute(&mut self.group, &order, range);
+            permute(&mut self.score, &order, range);
+            permute(&mut self.mos, &order, range);
         }
         self
     }
@@ -262,29 +269,29 @@ impl Rows {
         let start = self.group.len();
         append_groups(&mut self.group, &mut self.groups, text("scene_group"));
         let scenes = text("scene").iter().zip(&self.group[start..]);
-        self.scene.extend(scenes.map(|(scene, group)| self.scenes.number(*group, scene.unwrap_or_default())));
+        self.scene.extend(scenes.map(|(scene, group)| self.scenes.get_or_insert(*group, scene.unwrap_or_default())));
         self.score.extend(real("score").iter().map(|score| score.unwrap_or(f64::NAN)));
         self.mos.extend(real("mos").iter().map(|mos| mos.unwrap_or(f64::NAN)));
     }
 }
 
-/// Rows of one group often lie together: the number before is mostly the one.
-fn append_groups(column: &mut Vec<u32>, groups: &mut Names, texts: &StringArray) {
+/// Appends group numbers. Consecutive rows mostly have the same group, so the previous number is tried first.
+fn append_groups(column: &mut Vec<u32>, groups: &mut NameIndex, texts: &StringArray) {
     let mut last: Option<(&str, u32)> = None;
     for text in texts {
         let number = match (text, last) {
             (None, _) => NO_GROUP,
             (Some(text), Some((before, number))) if text == before => number,
-            (Some(text), _) => groups.number(text),
+            (Some(text), _) => groups.get_or_insert(text),
         };
         last = text.map(|text| (text, number)).or(last);
         column.push(number);
     }
 }
 
-impl Rows {
-    /// Returns each scene by its number, as `group/name` or `name`.
-    pub(super) fn scene_texts(&self) -> Vec<String> {
+impl DatasetScores {
+    /// Returns the name of each scene number, as `group/name` or `name`.
+    pub(super) fn scene_names(&self) -> Vec<String> {
         let groups: HashMap<u32, &str> =
             self.groups.sorted().into_iter().map(|(name, number)| (number, name)).collect();
         let mut texts = vec![String::new(); self.scenes.len()];
@@ -297,9 +304,10 @@ impl Rows {
         texts
     }
 
-    /// Returns the rows of some scenes, by their numbers, which stay.
-    pub(super) fn of_scenes(&self, is_wanted: impl Fn(u32) -> bool) -> Rows {
-        let mut part = Rows { groups: self.groups.clone(), scenes: self.scenes.clone(), ..Rows::default() };
+    /// Returns the rows of the scenes that pass the filter. Scene numbers do not change.
+    pub(super) fn filter_scenes(&self, is_wanted: impl Fn(u32) -> bool) -> DatasetScores {
+        let mut part =
+            DatasetScores { groups: self.groups.clone(), scenes: self.scenes.clone(), ..DatasetScores::default() };
         for (algorithm, range) in &self.algorithms {
             let start = part.len();
             for row in range.clone().filter(|row| is_wanted(self.scene[*row])) {

@@ -1,5 +1,5 @@
-//! A table of reports as a struct: its fields are the columns. Their types are those that every reader has: text, whole
-//! numbers of 64 bits with a sign, floating-point numbers of 64 bits, true or false.
+//! The macro `table!`: defines a report table by a struct whose fields are the columns. Only column types that every
+//! Parquet reader supports are used: text, signed 64-bit integers, 64-bit floating-point numbers and booleans.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray
 use arrow::datatypes::{DataType, TimeUnit};
 use jiff::Timestamp;
 
-/// What a field can be.
+/// A type of column.
 pub(super) trait Cell {
     const TYPE: DataType;
     const NULLABLE: bool = false;
@@ -52,7 +52,7 @@ impl Cell for bool {
 }
 
 impl Cell for Timestamp {
-    // In UTC. The type with a zone is one that readers differ about.
+    // The time is UTC. Readers differ in how they handle timestamps with a time zone.
     const TYPE: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
     fn column<'a>(cells: impl Iterator<Item = &'a Self>) -> ArrayRef {
@@ -60,7 +60,7 @@ impl Cell for Timestamp {
     }
 }
 
-/// The row's struct, `SCHEMA` and `to_batch` of a table.
+/// Defines the row's struct, `SCHEMA` and `to_batch` of a table.
 macro_rules! table {
     ($(#[$doc:meta])* $row:ident { $($(#[$field_doc:meta])* $field:ident: $cell:ty,)* }) => {
         $(#[$doc])*
@@ -72,14 +72,14 @@ macro_rules! table {
         /// The table's columns.
         pub static SCHEMA: std::sync::LazyLock<arrow::datatypes::SchemaRef> = std::sync::LazyLock::new(|| {
             use arrow::datatypes::{Field, Schema};
-            use $crate::tables::row::Cell;
+            use $crate::tables::table_macro::Cell;
             let fields = vec![$(Field::new(stringify!($field), <$cell>::TYPE, <$cell>::NULLABLE)),*];
             std::sync::Arc::new(Schema::new(fields))
         });
 
-        /// Rows as a batch of [`SCHEMA`].
+        /// Returns the rows as a batch of [`SCHEMA`].
         pub fn to_batch(rows: &[$row]) -> arrow::array::RecordBatch {
-            use $crate::tables::row::Cell;
+            use $crate::tables::table_macro::Cell;
             let columns = vec![$(<$cell>::column(rows.iter().map(|row| &row.$field))),*];
             arrow::array::RecordBatch::try_new(SCHEMA.clone(), columns).expect("the columns are made to the schema")
         }

@@ -1,5 +1,5 @@
-//! What a store knows of a trial: `trials/<name>/trial.json`. Beside it lie what was learned, how it went and what it says of
-//! the test; all of them are there where the record says that the trial is complete.
+//! A trial's record in a store: `trials/<name>/trial.json`. The same folder has the trained weights or prompts, the
+//! table of epochs and the predictions for the test. All of them exist if the record says that the trial is complete.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,11 +14,11 @@ use crate::store::{Store, StoreError};
 use crate::trained_on::TrainedOn;
 use dqa_stats as stats;
 
-/// How far a trial is.
+/// The state of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrialState {
-    /// Begun; `checkpoint.safetensors` has the last epoch.
+    /// Started. `checkpoint.safetensors` has the state after the last epoch.
     Running,
     /// Trained and tested.
     Complete,
@@ -33,78 +33,79 @@ impl fmt::Display for TrialState {
     }
 }
 
-/// A trial with its outcome.
+/// A trial's inputs and outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialRecord {
-    /// Its name: `Trial::name`.
+    /// The trial's name (`Trial::name`).
     pub name: String,
-    /// How far it is.
+    /// The trial's state.
     pub state: TrialState,
-    /// When it began.
+    /// When the trial started.
     pub created: Timestamp,
     /// When this record was written.
     pub updated: Timestamp,
-    /// Whose pictures.
+    /// The data set's name.
     pub dataset: DatasetName,
-    /// Which of the splits, from 1.
+    /// The split's number, from 1.
     pub split: usize,
-    /// The digest of all the splits: their object is `splits/<dataset>-<splits>.json`.
+    /// The digest of all splits. Their object is `splits/<dataset>-<splits>.json`.
     pub splits: String,
-    /// What it began with.
+    /// The initial model.
     pub model: ModelRef,
-    /// How it learned.
+    /// The settings.
     pub setup: Setup,
-    /// The labels' range that was 0 to 1 for the model.
+    /// The label range that was mapped to 0 to 1.
     pub label_range: [f64; 2],
-    /// Pictures that trained, validated, tested.
+    /// Numbers of training, validation and test pictures.
     pub pictures: [usize; 3],
-    /// Numbers that learned.
+    /// Number of trained parameters.
     pub learnable: u64,
-    /// What came of it; None while it is running.
-    pub kept: Option<Kept>,
-    /// All that what it learned has seen: of this training, and of what it began with. Empty in records of earlier versions.
+    /// The kept epoch, or None while the trial is running.
+    pub kept: Option<KeptEpoch>,
+    /// What the trained model has seen: the pictures of this training and those of the initial model. Empty in records
+    /// of earlier versions.
     #[serde(default, skip_serializing_if = "TrainedOn::is_empty")]
     pub trained_on: TrainedOn,
-    /// The program and machine that trained, by setting.
+    /// The program and machine that ran the training, by setting.
     pub provenance: BTreeMap<String, String>,
 }
 
-/// The state that was kept of a training.
+/// The epoch whose state was kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Kept {
-    /// Of which epoch, by the setup's `select`.
+pub struct KeptEpoch {
+    /// The epoch's number, chosen by the setup's `select`.
     pub epoch: u32,
-    /// That epoch's mean squared error.
+    /// The epoch's mean squared error.
     pub loss: f64,
-    /// Of that epoch's windows, each before its step.
+    /// Measures of the epoch's training windows, each scored before its step.
     pub train: Measures,
-    /// Of the pictures that selected it, where there are such.
+    /// Measures of the pictures that selected the epoch, if there are any.
     pub validation: Option<Measures>,
-    /// Of the test's pictures; None where there are none.
+    /// Measures of the test pictures, or None without a test.
     pub test: Option<Measures>,
 }
 
-/// Agreement of scores with labels from 0 to 1. None where a measure is not defined.
+/// Agreement of scores with labels from 0 to 1. A measure is None if it is undefined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
-    /// Pictures.
+    /// Number of pictures.
     pub n: usize,
     /// Spearman's rank correlation.
     pub srcc: Option<f64>,
-    /// Pearson's correlation of score and label as they are.
+    /// Pearson's correlation of unfitted scores and labels.
     pub plcc: Option<f64>,
     /// Kendall's tau-b.
     pub krcc: Option<f64>,
-    /// Root of the mean squared difference.
+    /// Root mean squared difference.
     pub rmse: Option<f64>,
 }
 
 impl Measures {
-    /// Of two columns.
+    /// Computes the measures of two columns.
     ///
     /// # Panics
-    /// Where a value is NaN or the lengths differ.
-    pub fn of(scores: &[f64], targets: &[f64]) -> Measures {
+    /// A value is NaN, or the lengths differ.
+    pub fn compute(scores: &[f64], targets: &[f64]) -> Measures {
         Measures {
             n: scores.len(),
             srcc: stats::srcc(scores, targets),
@@ -115,29 +116,29 @@ impl Measures {
     }
 }
 
-/// A record that cannot be had.
+/// Why a trial's record could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum RecordError {
+pub enum TrialRecordError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A record that is not one.
+    /// The record is not valid JSON of a trial.
     #[error("the record of trial `{trial}` cannot be read")]
     Json {
-        /// Whose.
+        /// The trial's name.
         trial: String,
-        /// What is wrong with it.
+        /// The parser's error.
         #[source]
         source: serde_json::Error,
     },
 }
 
-/// The record's file in a trial's folder.
+/// The record's file name in a trial's folder.
 const RECORD: &str = "trial.json";
 
 impl TrialRecord {
-    /// Of a trial that begins now.
-    pub fn begun(
+    /// Returns the record of a trial that starts now.
+    pub fn new(
         trial: &Trial,
         learnable: u64,
         trained_on: TrainedOn,
@@ -163,24 +164,24 @@ impl TrialRecord {
         }
     }
 
-    /// What a store knows of the trial of this name; None: nothing.
+    /// Reads the record of the trial with this name. Returns None if the store has none.
     ///
     /// # Errors
-    /// Where the store fails or the record is not one.
-    pub async fn find(store: &Store, name: &str) -> Result<Option<TrialRecord>, RecordError> {
+    /// The store fails, or the record is invalid.
+    pub async fn find(store: &Store, name: &str) -> Result<Option<TrialRecord>, TrialRecordError> {
         let bytes = match store.get(&trial_key(name, RECORD)).await {
             Err(error) if error.is_not_found() => return Ok(None),
             other => other?,
         };
-        let wrong = |source| RecordError::Json { trial: name.to_owned(), source };
-        serde_json::from_slice(&bytes).map(Some).map_err(wrong)
+        let invalid = |source| TrialRecordError::Json { trial: name.to_owned(), source };
+        serde_json::from_slice(&bytes).map(Some).map_err(invalid)
     }
 
-    /// All trials of a store, oldest first.
+    /// Reads the records of all trials of a store, oldest first.
     ///
     /// # Errors
-    /// Where the store fails or a record is not one.
-    pub async fn all(store: &Store) -> Result<Vec<TrialRecord>, RecordError> {
+    /// The store fails, or a record is invalid.
+    pub async fn all(store: &Store) -> Result<Vec<TrialRecord>, TrialRecordError> {
         let mut records = Vec::new();
         for name in store.folders(TRIALS).await? {
             records.extend(TrialRecord::find(store, &name).await?);
@@ -189,16 +190,16 @@ impl TrialRecord {
         Ok(records)
     }
 
-    /// Writes the record, whole or not at all.
+    /// Writes the record atomically.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// The store fails.
     pub async fn write(&self, store: &Store) -> Result<(), StoreError> {
         let text = serde_json::to_vec_pretty(self).expect("a record has text for keys");
         store.put(&trial_key(&self.name, RECORD), text.into()).await
     }
 
-    /// Whether it is trained and tested.
+    /// Returns whether the trial is trained and tested.
     pub fn is_complete(&self) -> bool {
         self.state == TrialState::Complete
     }

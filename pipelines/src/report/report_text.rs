@@ -1,4 +1,5 @@
-//! Reports as text for a terminal: what a reader needs to judge a number stands with it (pictures, intervals, the model).
+//! The report tables as text for a terminal, JSON and CSV. The text shows what a reader needs to judge a number: the
+//! number of pictures, the interval, the model.
 
 use std::fmt::Write;
 
@@ -16,9 +17,9 @@ use dqa_stats::GROUP_PICTURES_MIN;
 /// One of the tables of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// Agreement with labels.
+    /// Correlations of scores with labels.
     Correlations,
-    /// The algorithms in order.
+    /// The algorithms by rank.
     Leaderboard,
     /// Every pair of algorithms.
     Comparisons,
@@ -27,7 +28,7 @@ pub enum Table {
 }
 
 impl Report {
-    /// A table's rows as JSON, one object a line.
+    /// Returns the rows of a table as JSON, one object per line.
     pub fn json(&self, table: Table) -> String {
         fn lines<R: Serialize>(rows: &[R]) -> String {
             let line = |row| serde_json::to_string(row).expect("a row has text for keys") + "\n";
@@ -41,7 +42,7 @@ impl Report {
         }
     }
 
-    /// A table's rows as CSV with a header; what is not defined is empty.
+    /// Returns the rows of a table as CSV with a header. An undefined value is an empty field.
     pub fn csv(&self, table: Table) -> String {
         let batch = match table {
             Table::Correlations => correlations::to_batch(&self.correlations),
@@ -54,7 +55,7 @@ impl Report {
         String::from_utf8(bytes).expect("what was written is text")
     }
 
-    /// A table for reading; empty where there is nothing to say.
+    /// Returns a table as aligned text. It is empty if the table has nothing to show.
     pub fn text(&self, table: Table) -> String {
         match table {
             Table::Correlations => self.correlations_text(),
@@ -98,8 +99,8 @@ impl Report {
         format!("Do data sets rank the algorithms alike? Correlations of the algorithms' means\n{table}")
     }
 
-    /// What was scored with what, and what is missing: without it a number cannot be compared with another.
-    pub fn foot(&self) -> String {
+    /// Returns the footnotes: the model, settings and failures that are needed to compare a number with another.
+    pub fn footnotes(&self) -> String {
         let (record, options) = (&self.record, self.options);
         let spec = &record.spec;
         let mut text = match options.intervals {
@@ -124,16 +125,16 @@ impl Report {
         if let Some(remark) = &spec.remark {
             let _ = writeln!(text, "NOTE: {remark}");
         }
-        text + &held_out::notes(spec)
+        text + &held_out::training_notes(spec)
     }
 }
 
 impl Report {
-    /// What the protocols of the table are, of those that it has.
+    /// Explains the protocols that the table contains.
     fn protocols_text(&self) -> String {
         let has = |protocol: &str| self.correlations.iter().any(|row| row.protocol == protocol);
-        let of = |row: fn(&CorrelationRow) -> Option<u64>| -> u64 {
-            self.correlations.iter().filter(|row| row.group_kind == "all").filter_map(row).sum()
+        let total = |count: fn(&CorrelationRow) -> Option<u64>| -> u64 {
+            self.correlations.iter().filter(|row| row.group_kind == "all").filter_map(count).sum()
         };
         let mut text = String::new();
         if has(VQEG) {
@@ -142,13 +143,13 @@ impl Report {
         if has(EXBEDDE) {
             text += "by exbedde: mean over scenes, each of which is fitted alone; its n are the pictures of these scenes.\n";
         }
-        let (small, constant) = (of(|row| row.scenes_too_small), of(|row| row.scenes_constant));
+        let (small, constant) = (total(|row| row.scenes_too_small), total(|row| row.scenes_constant));
         if small + constant > 0 {
             let _ = writeln!(
                 text,
                 "left out by exbedde: {small} scenes with fewer than {GROUP_PICTURES_MIN} pictures, {constant} with equal scores or \
                  labels ({} pictures in all).",
-                of(|row| row.left_out)
+                total(|row| row.left_out)
             );
         }
         if has("mean_of_datasets") {
@@ -157,7 +158,7 @@ impl Report {
         text
     }
 
-    /// How far the ends of SRCC's intervals are off by the number of draws.
+    /// Returns the largest error of the bounds of SRCC intervals that is due to the finite number of draws.
     fn monte_carlo_error(&self) -> String {
         let errors = self.correlations.iter().filter_map(|row| row.srcc_monte_carlo_error);
         let greatest = errors.fold(0.0, f64::max);
@@ -181,7 +182,7 @@ fn agreement_line(row: &CorrelationRow) -> Vec<String> {
         if open { format!("~{}", format_number(value)) } else { format_number(value) }
     };
     vec![
-        match (held_out::described(row).or(row.group_name.as_deref()), row.protocol.as_str()) {
+        match (held_out::row_label(row).or(row.group_name.as_deref()), row.protocol.as_str()) {
             (None, _) => of_all,
             (Some(name), "pooled") => format!("  {name}"),
             (Some(name), protocol) => format!("  {name} by {protocol}"),
@@ -198,7 +199,7 @@ fn agreement_line(row: &CorrelationRow) -> Vec<String> {
     ]
 }
 
-/// Of SRCC, or why there is none.
+/// Returns the interval of SRCC, or the reason why it is missing.
 fn agreement_interval(row: &CorrelationRow) -> String {
     match (row.srcc_low.zip(row.srcc_high), &row.srcc_interval) {
         (None, Some(reason)) => reason.replace('_', " "),

@@ -1,4 +1,4 @@
-//! Which scenes of a data set a model has seen while it was trained.
+//! Finds the scenes of a data set that a model saw in training.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,49 +9,49 @@ use super::{Scenes, TrainedOn, TrainingSet};
 use crate::dataset::{DatasetSource, SceneKey};
 use crate::names::DatasetName;
 
-/// How sure it is that two data sets are one.
+/// How two data sets were found to be the same, in increasing certainty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MatchedBy {
-    /// The names are the same, and the pictures are elsewhere: a folder that was moved, or another data set.
+    /// The names are equal, but the pictures are elsewhere: the folder was moved, or it is another data set.
     Name,
-    /// The pictures are in the same place.
+    /// The pictures are in the same folder.
     Root,
-    /// The content's source is the same.
+    /// The sources are equal.
     Source,
 }
 
-/// The scenes of a run's data set that its model has seen in training.
+/// The scenes of a run's data set that its model saw in training.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenScenes {
-    /// The data sets that it learned from, by name.
+    /// The names of the data sets that it was trained on.
     pub trained_on: BTreeSet<DatasetName>,
-    /// How they are known to be this one: of several the surest.
+    /// How they were found to be this data set. Of several matches, the most certain one.
     pub matched_by: MatchedBy,
-    /// Where their pictures were, where only the name is the same.
+    /// The former locations of the pictures, if only the names are equal.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub elsewhere: BTreeSet<String>,
-    /// The scenes whose pictures trained it, as `group/name` or `name`.
+    /// Scenes whose pictures were used for training, as `group/name` or `name`.
     pub train: BTreeSet<String>,
-    /// The scenes that only chose the epoch that was kept.
+    /// Scenes that only selected the epoch that was kept.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub selection: BTreeSet<String>,
-    /// Scenes of the run's data set.
+    /// Number of scenes of the run's data set.
     pub scenes: u64,
 }
 
 impl TrainedOn {
-    /// Finds the scenes of a data set that were seen; None: none of `scenes`.
-    pub fn seen_in(
+    /// Returns which of `scenes` were seen, or None if none was.
+    pub fn find_seen(
         &self,
         (dataset, source): (&DatasetName, &DatasetSource),
         scenes: &BTreeSet<SceneKey>,
     ) -> Option<SeenScenes> {
         let mut seen: Option<SeenScenes> = None;
         for set in &self.datasets {
-            let Some(matched_by) = set.matches(dataset, source) else { continue };
-            let train = set.train.among(scenes);
-            let selection: BTreeSet<String> = set.selection.among(scenes);
+            let Some(matched_by) = set.match_dataset(dataset, source) else { continue };
+            let train = set.train.intersect(scenes);
+            let selection: BTreeSet<String> = set.selection.intersect(scenes);
             if train.is_empty() && selection.is_empty() {
                 continue;
             }
@@ -62,7 +62,7 @@ impl TrainedOn {
                     .source
                     .iter()
                     .filter(|_| matched_by == MatchedBy::Name)
-                    .map(|of| of.root.clone())
+                    .map(|source| source.root.clone())
                     .collect(),
                 train,
                 selection,
@@ -81,7 +81,7 @@ impl TrainedOn {
 }
 
 impl TrainingSet {
-    fn matches(&self, dataset: &DatasetName, source: &DatasetSource) -> Option<MatchedBy> {
+    fn match_dataset(&self, dataset: &DatasetName, source: &DatasetSource) -> Option<MatchedBy> {
         match &self.source {
             Some(own) if own.differences(source).is_empty() => Some(MatchedBy::Source),
             Some(own) if own.root == source.root => Some(MatchedBy::Root),
@@ -91,9 +91,9 @@ impl TrainingSet {
 }
 
 impl Scenes {
-    /// Those of `scenes` that are among these. Splits name a scene with its group only where groups share names, which may
-    /// differ between two states of a data set, so either text means it.
-    fn among(&self, scenes: &BTreeSet<SceneKey>) -> BTreeSet<String> {
+    /// Returns those of `scenes` that are in this set. Splits include the group in a scene's name only if groups share
+    /// names, and this may change when the data set changes, so both spellings match.
+    fn intersect(&self, scenes: &BTreeSet<SceneKey>) -> BTreeSet<String> {
         let is_among = |scene: &&SceneKey| match self {
             Scenes::Named(names) => names.contains(&*scene.name) || names.contains(&scene.to_string()),
             Scenes::Counted { count } => *count > 0,
@@ -103,7 +103,7 @@ impl Scenes {
 }
 
 impl SeenScenes {
-    /// Adds what was seen of other scenes, or in other trainings, of the same data set.
+    /// Adds scenes of the same data set that were seen in another training.
     pub fn add(&mut self, other: &SeenScenes) {
         self.trained_on.extend(other.trained_on.iter().cloned());
         self.matched_by = self.matched_by.max(other.matched_by);
@@ -114,17 +114,17 @@ impl SeenScenes {
         self.scenes = self.scenes.max(other.scenes);
     }
 
-    /// Whether a scene was seen, by its text.
+    /// Returns whether the scene with this name was seen.
     pub fn contains(&self, scene: &str) -> bool {
         self.train.contains(scene) || self.selection.contains(scene)
     }
 
-    /// How many were seen.
+    /// Returns the number of seen scenes.
     pub fn count(&self) -> u64 {
         (self.train.len() + self.selection.len()) as u64
     }
 
-    /// Says it for people, of the data set of this name: a sentence without its full stop.
+    /// Returns a sentence about the seen scenes, without a full stop, for a data set of this name.
     pub fn sentence<'a>(&'a self, dataset: &'a DatasetName) -> impl fmt::Display + 'a {
         Sentence { seen: self, dataset }
     }
@@ -204,7 +204,7 @@ mod tests {
     fn scenes_are_found_by_source_by_place_and_by_name() {
         let trained_on = on(vec![set("haze", Some("file:///a/"), &["1", "2"], &["2", "3"])]);
         let scenes = keys(&[(None, "1"), (None, "2"), (None, "3"), (None, "4")]);
-        let seen = |name: &str, source: &DatasetSource| trained_on.seen_in((&name.parse().unwrap(), source), &scenes);
+        let seen = |name: &str, source: &DatasetSource| trained_on.find_seen((&name.parse().unwrap(), source), &scenes);
         let found = seen("haze", &source("file:///a/")).unwrap();
         assert_eq!((found.matched_by, found.count(), found.scenes), (MatchedBy::Source, 3, 4));
         assert_eq!((found.train.len(), found.selection.len()), (2, 1), "2 trained, whatever else it did");
@@ -222,14 +222,14 @@ mod tests {
         assert!(said.ends_with("judge it by the 1 held-out scenes"), "{said}");
         assert_eq!(seen("other", &source("file:///b/")), None);
         let others = keys(&[(None, "7")]);
-        assert_eq!(trained_on.seen_in((&"haze".parse().unwrap(), &source("file:///a/")), &others), None);
+        assert_eq!(trained_on.find_seen((&"haze".parse().unwrap(), &source("file:///a/")), &others), None);
     }
 
     #[test]
     fn a_scene_is_found_with_its_group_and_without() {
         let found = |train: &[&str], scenes: &[(Option<&str>, &str)]| {
             let trained_on = on(vec![set("d", Some("file:///r/"), train, &[])]);
-            let seen = trained_on.seen_in((&"d".parse().unwrap(), &source("file:///r/")), &keys(scenes));
+            let seen = trained_on.find_seen((&"d".parse().unwrap(), &source("file:///r/")), &keys(scenes));
             seen.map(|seen| seen.train.into_iter().collect::<Vec<_>>()).unwrap_or_default()
         };
         assert_eq!(found(&["o/1"], &[(Some("o"), "1"), (Some("n"), "1")]), ["o/1"]);
@@ -241,7 +241,7 @@ mod tests {
         let mut set = set("d", Some("file:///r/"), &[], &[]);
         set.train = Scenes::Counted { count: 1_000_000 };
         let seen = on(vec![set])
-            .seen_in((&"d".parse().unwrap(), &source("file:///r/")), &keys(&[(None, "1"), (None, "2")]))
+            .find_seen((&"d".parse().unwrap(), &source("file:///r/")), &keys(&[(None, "1"), (None, "2")]))
             .unwrap();
         assert_eq!(seen.count(), 2);
         assert!(seen.sentence(&"d".parse().unwrap()).to_string().contains("no scene is held out"));
@@ -269,10 +269,10 @@ mod tests {
     #[test]
     fn a_record_has_a_greatest_length() {
         let names: Vec<String> = (0..100_000).map(|number| format!("scene-{number:08}")).collect();
-        assert_eq!(Scenes::of(names), Scenes::Counted { count: 100_000 });
+        assert_eq!(Scenes::from_names(names), Scenes::Counted { count: 100_000 });
         let many = |dataset: usize| {
             let names = (0..60_000).map(|scene| format!("scene-{scene:08}"));
-            TrainingSet { train: Scenes::of(names), ..set(&format!("d{dataset}"), None, &[], &[]) }
+            TrainingSet { train: Scenes::from_names(names), ..set(&format!("d{dataset}"), None, &[], &[]) }
         };
         let text = on((0..6).map(many).collect()).to_json();
         let read = TrainedOn::parse(&text).unwrap();

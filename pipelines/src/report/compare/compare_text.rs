@@ -1,10 +1,13 @@
-//! A comparison of runs as text: runs have letters, and each line is a measure of a pair of them.
+//! A comparison of runs as text, JSON and CSV. In the text, runs have letters, and each line is a measure of a pair of
+//! runs.
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{AgreementRow, BoardsRow, Compared, ComparedDataset, LeftOut, pairs};
+use super::rows::{AgreementRow, ComparedDataset, ExcludedCounts, RankAgreementRow};
+use super::{RunComparison, pairs};
+use crate::report::held_out::HELD_OUT;
 use crate::text_table::{Alignment, format_interval, format_number, format_p_value, format_rows};
 
 use Alignment::{Left, Right};
@@ -12,25 +15,25 @@ use Alignment::{Left, Right};
 /// One of the tables of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompareTable {
-    /// Agreement with labels.
+    /// Agreement of the scores with labels.
     Agreement,
-    /// Agreement of the leaderboards.
+    /// Agreement of the leaderboards with each other.
     Leaderboards,
 }
 
-impl Compared {
-    /// A table's rows as JSON, one object a line.
+impl RunComparison {
+    /// Returns the rows of a table as JSON, one object per line.
     pub fn json(&self, table: CompareTable) -> String {
         fn lines<R: Serialize>(rows: &[R]) -> String {
             rows.iter().map(|row| serde_json::to_string(row).expect("a row has text for keys") + "\n").collect()
         }
         match table {
             CompareTable::Agreement => lines(&self.agreement),
-            CompareTable::Leaderboards => lines(&self.boards),
+            CompareTable::Leaderboards => lines(&self.rank_agreement),
         }
     }
 
-    /// A table's rows as CSV with a header; what is not defined is empty.
+    /// Returns the rows of a table as CSV with a header. An undefined value is an empty field.
     pub fn csv(&self, table: CompareTable) -> String {
         fn lines<R: Serialize>(rows: &[R]) -> String {
             let mut writer = csv::Writer::from_writer(Vec::new());
@@ -39,34 +42,34 @@ impl Compared {
         }
         match table {
             CompareTable::Agreement => lines(&self.agreement),
-            CompareTable::Leaderboards => lines(&self.boards),
+            CompareTable::Leaderboards => lines(&self.rank_agreement),
         }
     }
 
-    /// The tables for reading.
+    /// Returns the tables as aligned text.
     pub fn text(&self, tables: &[CompareTable]) -> String {
-        let mut text = self.head();
+        let mut text = self.header();
         for table in tables {
             text += "\n";
             text += &match table {
                 CompareTable::Agreement => self.agreement_text(),
-                CompareTable::Leaderboards => self.boards_text(),
+                CompareTable::Leaderboards => self.rank_agreement_text(),
             };
         }
-        text + &self.foot()
+        text + &self.footnotes()
     }
 
-    /// Which letter stands for which run, and with what that was scored.
-    fn head(&self) -> String {
+    /// Returns the run of each letter with its model and settings.
+    fn header(&self) -> String {
         let width = self.records.iter().map(|record| record.name.as_str().len()).max().unwrap_or(0);
         let mut text = String::new();
-        for (place, record) in self.records.iter().enumerate() {
+        for (index, record) in self.records.iter().enumerate() {
             let spec = &record.spec;
             let prompts = spec.prompts.as_deref().unwrap_or("none (handcrafted)");
             let _ = writeln!(
                 text,
                 "{}  {:width$}  model {}, prompts {prompts}, views {}, {}, fingerprint {}",
-                letter(place),
+                letter(index),
                 record.name.as_str(),
                 spec.model,
                 spec.views,
@@ -78,8 +81,8 @@ impl Compared {
     }
 
     fn letter_of(&self, run: &str) -> String {
-        let place = self.records.iter().position(|record| record.name.as_str() == run);
-        place.map_or_else(|| run.to_owned(), letter)
+        let index = self.records.iter().position(|record| record.name.as_str() == run);
+        index.map_or_else(|| run.to_owned(), letter)
     }
 
     fn agreement_text(&self) -> String {
@@ -91,8 +94,8 @@ impl Compared {
         let mut lines = vec![heads.map(str::to_owned).collect::<Vec<String>>()];
         let group = |row: &AgreementRow| (row.dataset.clone(), row.group_kind, row.group_name.clone());
         for rows in self.agreement.chunk_by(|a, b| group(a) == group(b)) {
-            for (place, row) in rows.iter().enumerate() {
-                lines.push(self.agreement_line(row, place == 0));
+            for (index, row) in rows.iter().enumerate() {
+                lines.push(self.agreement_line(row, index == 0));
             }
         }
         let alignments = [Left, Right, Right, Left, Left, Right, Right, Left, Right, Right, Right, Right, Right];
@@ -111,7 +114,7 @@ impl Compared {
     fn agreement_line(&self, row: &AgreementRow, is_first: bool) -> Vec<String> {
         let name = match (row.group_kind, &row.group_name) {
             ("all", _) => row.dataset.clone(),
-            (super::super::HELD_OUT, _) => "  held out of training".to_owned(),
+            (HELD_OUT, _) => "  held out of training".to_owned(),
             (_, name) => format!("  {}", name.as_deref().unwrap_or_default()),
         };
         let once = |text: String| if is_first { text } else { String::new() };
@@ -137,8 +140,8 @@ impl Compared {
         ]
     }
 
-    fn boards_text(&self) -> String {
-        if self.boards.is_empty() {
+    fn rank_agreement_text(&self) -> String {
+        if self.rank_agreement.is_empty() {
             return "Leaderboards: there are no two algorithms to rank\n".to_owned();
         }
         let heads = [
@@ -154,7 +157,7 @@ impl Compared {
             "only second",
         ];
         let mut lines = vec![heads.map(str::to_owned).to_vec()];
-        for row in &self.boards {
+        for row in &self.rank_agreement {
             let runs = format!("{} and {}", self.letter_of(&row.run_a), self.letter_of(&row.run_b));
             lines.push(vec![
                 row.dataset.clone(),
@@ -174,18 +177,18 @@ impl Compared {
         let mut text = format!("Do the runs rank the algorithms alike?\n{}", format_rows(&lines, &alignments));
         text += "SRCC, KRCC: of the algorithms' scores. reversed: pairs of algorithms in the other order; of these those that differ\n\
                  significantly in both runs. only first, only second: pairs that differ significantly in one run alone.\n";
-        for row in self.boards.iter().filter(|row| !row.reversed_significantly.is_empty()) {
+        for row in self.rank_agreement.iter().filter(|row| !row.reversed_significantly.is_empty()) {
             let (a, b) = (self.letter_of(&row.run_a), self.letter_of(&row.run_b));
             let _ = writeln!(text, "{}: {a} has {}; {b} the reverse", row.dataset, row.reversed_significantly);
         }
         text
     }
 
-    /// What is left out, and what a reader must know of the runs.
-    fn foot(&self) -> String {
+    /// Returns the excluded pictures and the notes on the runs.
+    fn footnotes(&self) -> String {
         let mut text = String::new();
         for dataset in &self.datasets {
-            if let Some(line) = dataset.left_out_line() {
+            if let Some(line) = dataset.excluded_line() {
                 let _ = writeln!(text, "{line}");
             }
         }
@@ -195,45 +198,45 @@ impl Compared {
         text
     }
 
-    /// What has to be known to judge the comparison: runs of one fingerprint, scenes that were seen in training, remarks.
+    /// Returns what is needed to judge the comparison: runs of equal fingerprints, scenes seen in training, remarks.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        for (place, record) in self.records.iter().enumerate() {
-            let same = self.records[..place].iter().position(|other| other.fingerprint == record.fingerprint);
+        for (index, record) in self.records.iter().enumerate() {
+            let same = self.records[..index].iter().position(|other| other.fingerprint == record.fingerprint);
             if let Some(same) = same {
                 notes.push(format!(
                     "runs {} and {} are of one fingerprint: the same model, prompts, views and arithmetic",
                     letter(same),
-                    letter(place)
+                    letter(index)
                 ));
             }
         }
-        for (place, record) in self.records.iter().enumerate() {
+        for (index, record) in self.records.iter().enumerate() {
             let compared =
                 |spec: &&crate::run::DatasetSpec| self.datasets.iter().any(|dataset| dataset.name == spec.name);
             for spec in record.spec.datasets.iter().filter(compared) {
                 if let Some(seen) = &spec.seen_in_training {
-                    notes.push(format!("run {}: {}", letter(place), seen.sentence(&spec.name)));
+                    notes.push(format!("run {}: {}", letter(index), seen.sentence(&spec.name)));
                 }
             }
         }
-        for (place, record) in self.records.iter().enumerate() {
-            notes.extend(record.spec.remark.iter().map(|remark| format!("run {}: {remark}", letter(place))));
+        for (index, record) in self.records.iter().enumerate() {
+            notes.extend(record.spec.remark.iter().map(|remark| format!("run {}: {remark}", letter(index))));
         }
         notes
     }
 }
 
-impl BoardsRow {
+impl RankAgreementRow {
     fn reversed_count(&self) -> usize {
         self.reversed_significantly.split("; ").filter(|pair| !pair.is_empty()).count()
     }
 }
 
 impl ComparedDataset {
-    /// Which pictures are not compared; None: all are.
-    pub fn left_out_line(&self) -> Option<String> {
-        let LeftOut { not_in_all, other_file, failed, unlabelled } = self.left_out;
+    /// Returns which pictures are not compared, or None if all are.
+    pub fn excluded_line(&self) -> Option<String> {
+        let ExcludedCounts { not_in_all, other_file, failed, unlabelled } = self.excluded;
         let mut parts = Vec::new();
         for (count, what) in [
             (not_in_all, "not in every run"),
@@ -249,7 +252,7 @@ impl ComparedDataset {
     }
 }
 
-/// A, B, and so on.
-fn letter(place: usize) -> String {
-    char::from(b'A' + u8::try_from(place).expect("as many as are compared")).to_string()
+/// Returns A for the first run, B for the second, and so on.
+fn letter(index: usize) -> String {
+    char::from(b'A' + u8::try_from(index).expect("as many as are compared")).to_string()
 }

@@ -1,25 +1,25 @@
-//! A study's table as text, JSON and CSV: every setting that made a number stands with it.
+//! A study's table as text, JSON and CSV. The text lists every setting that produced the numbers.
 
 use std::fmt::Write;
 
-use super::definition::Against;
-use super::{Line, Outcome, Pool};
+use super::definition::Baseline;
+use super::{Line, Pooling, StudyOutcome};
 use crate::tables::studies::{self, StudyRow};
 use crate::text_table::Alignment::{self, Left, Right};
 use crate::text_table::{format_interval, format_number, format_p_value, format_rows};
 use crate::train::{Select, Setup};
 
-/// A column: its head, its side, and what a row has in it.
+/// A column: heading, alignment and the cell of a row.
 type Column = (&'static str, Alignment, fn(&StudyRow) -> String);
 
-impl Outcome {
-    /// The rows as JSON, one object a line.
+impl StudyOutcome {
+    /// Returns the rows as JSON, one object per line.
     pub fn json(&self) -> String {
         let line = |row: &StudyRow| serde_json::to_string(row).expect("a row has text for keys") + "\n";
         self.rows().iter().map(line).collect()
     }
 
-    /// The rows as CSV with a header; what is not defined is empty.
+    /// Returns the rows as CSV with a header. An undefined value is an empty field.
     pub fn csv(&self) -> String {
         let mut bytes = Vec::new();
         let batch = studies::to_batch(&self.rows());
@@ -27,7 +27,7 @@ impl Outcome {
         String::from_utf8(bytes).expect("what was written is text")
     }
 
-    /// For reading: a table for each group, the matrix of a study across data sets, and what made them.
+    /// Returns the study as text: a table for each group, the matrix of a study across data sets, and the settings.
     pub fn text(&self) -> String {
         let rows = self.rows();
         let mut text = format!("{}\n{}\n\n", self.definition.title, self.definition.about.trim_end());
@@ -42,10 +42,10 @@ impl Outcome {
         if self.definition.across {
             text += &self.matrix(&rows);
         }
-        text + &self.foot()
+        text + &self.footnotes()
     }
 
-    /// SRCC of training on one data set and testing on another, of the first trained variant.
+    /// Returns the SRCC of training on one data set and testing on another, for the first trained variant.
     fn matrix(&self, rows: &[StudyRow]) -> String {
         let Some(first) = rows.iter().find(|row| row.trained_on.is_some()) else { return String::new() };
         let cell = |trained_on: &String, tested_on: &String| {
@@ -67,15 +67,15 @@ impl Outcome {
         format!("SRCC of `{}`\n{}\n", first.variant, format_rows(&lines, &alignments))
     }
 
-    /// How the numbers were come by.
-    fn foot(&self) -> String {
+    /// Explains how the numbers were computed.
+    fn footnotes(&self) -> String {
         let mut text = String::from(
             "n: pictures of a test. Means over splits, +- their deviation. 95% intervals of the mean and p: t corrected for \
              splits that share\nscenes (Nadeau and Bengio 2003). more: SRCC less that of ",
         );
         text += match self.definition.against {
-            Against::First => "the first row",
-            Against::Previous => "the row before",
+            Baseline::First => "the first row",
+            Baseline::Previous => "the row before",
         };
         text += " on the same pictures, paired over splits; p is not\ncorrected for the number of rows.\n";
         if let Some(paper) = &self.definition.paper {
@@ -98,7 +98,7 @@ impl Outcome {
         text
     }
 
-    /// The first trained variant's settings, and where the others differ.
+    /// Lists the first trained variant's settings, and for the other variants those that differ.
     fn settings(&self) -> String {
         let mut seen: Vec<&str> = Vec::new();
         let mut base: Option<Vec<String>> = None;
@@ -112,7 +112,7 @@ impl Outcome {
             let _ = match &base {
                 Some(base) if line.setup.is_some() => {
                     let others: Vec<String> = settings.into_iter().filter(|setting| !base.contains(setting)).collect();
-                    // One training, tested in the same way: seen on other data sets.
+                    // Lines with the same settings, tested on other data sets, are not listed again.
                     if others.is_empty() { Ok(()) } else { writeln!(text, "of {}: {}", line.variant, others.join(" ")) }
                 }
                 _ => writeln!(text, "setup of {}: {}", line.variant, settings.join(" ")),
@@ -125,15 +125,15 @@ impl Outcome {
     }
 }
 
-/// Training and test of a line, key by key.
+/// Returns the settings of a line's training and test, key by key.
 fn settings(line: &Line) -> Vec<String> {
     let mut settings: Vec<String> = match &line.setup {
         None => vec!["nothing learns;".to_owned()],
-        // Which algorithms are left out is in each line.
+        // The excluded algorithms are shown in each line.
         Some(setup) => {
             let toml = Setup { without: Vec::new(), ..setup.clone() }.to_toml();
             let mut settings: Vec<String> = toml.lines().map(|line| line.replace(" = ", "=")).collect();
-            // What a setup leaves to the model or the data set is said too: another variant may set it.
+            // Settings that depend on the model or data set are listed too, because another variant may set them.
             let left = [
                 ("text_depth", setup.text_depth.is_none()),
                 ("visual_depth", setup.visual_depth.is_none()),
@@ -143,11 +143,11 @@ fn settings(line: &Line) -> Vec<String> {
             settings
         }
     };
-    let of_training = line.setup.as_ref().is_some_and(|setup| setup.views == line.views);
-    if !of_training {
+    let has_training_views = line.setup.as_ref().is_some_and(|setup| setup.views == line.views);
+    if !has_training_views {
         settings.push(format!("test views=\"{}\"", line.views));
     }
-    if line.pool != Pool::Mean {
+    if line.pool != Pooling::Mean {
         settings.push(format!("pool=\"{}\"", line.pool));
     }
     if line.setup.as_ref().is_some_and(|setup| !setup.without.is_empty()) {
@@ -156,7 +156,7 @@ fn settings(line: &Line) -> Vec<String> {
     settings
 }
 
-/// The columns that have something to say.
+/// Returns the columns that have content.
 fn columns(rows: &[StudyRow], across: bool) -> Vec<Column> {
     let mut columns: Vec<Column> = Vec::new();
     if across {

@@ -1,11 +1,11 @@
-//! Views for those who read a store with DuckDB: a run's `scores.sql` names exactly its parts, because the files of `scores`
-//! hold the rows of all runs; `latest.sql` has the views of the complete run that was used last.
+//! SQL views for reading a store with DuckDB. The folder `scores` holds the rows of all runs, so a run's `scores.sql` names exactly
+//! the run's parts. `latest.sql` has the views of the complete run that was used last.
 //!
-//! They are made of the records and can be made again at any time: nothing of dqa reads them.
+//! The views are derived from the records and can be written again at any time. dqa itself does not read them.
 
 use std::fmt::Write;
 
-use super::ReportError;
+use super::error::ReportError;
 use crate::run::{RUNS, RunRecord, RunState};
 use crate::store::Store;
 use crate::tables::comparisons::COMPARISONS;
@@ -15,16 +15,16 @@ use crate::tables::leaderboard::LEADERBOARD;
 use crate::tables::report_key;
 use crate::tables::scores::SCORES;
 
-/// In the store's folder.
+/// The key of the latest run's views, at the top of the store.
 const LATEST: &str = "latest.sql";
 
-/// The tables of reports of which a run may have a file.
+/// The report tables. A run has at most one file of each.
 const REPORTS: [&str; 4] = [CORRELATIONS, LEADERBOARD, COMPARISONS, CROSS_DATASET];
 
-/// Writes the views of a complete run, and those of the complete run that was used last.
+/// Writes the views of a complete run, and `latest.sql` for the complete run that was used last.
 ///
 /// # Errors
-/// Where the store fails.
+/// The store fails.
 pub(super) async fn write(store: &Store, record: &RunRecord) -> Result<(), ReportError> {
     let key = format!("{RUNS}/{}/{SCORES}.sql", record.name);
     store.put(&key, scores(store, record).into()).await?;
@@ -45,7 +45,7 @@ pub(super) async fn write(store: &Store, record: &RunRecord) -> Result<(), Repor
     Ok(())
 }
 
-/// The view of a run's rows. The folders' keys are not columns of it, as they are none of the table.
+/// Returns the view of a run's rows. Hive partitioning is off: the folders' keys are not columns of the table `scores`.
 fn scores(store: &Store, record: &RunRecord) -> String {
     let (run, updated) = (&record.name, record.updated);
     let mut text =
@@ -70,7 +70,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// An object as DuckDB names it: a path, or a URL with nothing escaped.
+/// Returns an object's address as DuckDB expects it: a path, or a URL without percent-encoding.
 fn address(store: &Store, key: &str) -> String {
     let url = store.url();
     if let (true, Ok(folder)) = (store.is_local(), url.to_file_path()) {

@@ -1,54 +1,57 @@
-//! Whether runs rank the algorithms of a data set alike: each run's leaderboard is made of the pictures that all have scored.
+//! Agreement between the leaderboards of runs: whether they rank the algorithms of a data set alike. Each leaderboard
+//! is computed from the pictures that all runs have scored.
 
-use super::pictures::Matched;
-use super::{BoardsRow, Head};
-use crate::report::ReportOptions;
+use super::CompareContext;
+use super::join_pictures::JoinedPictures;
+use super::rows::RankAgreementRow;
+use crate::report::options::ReportOptions;
 use dqa_stats::{self as stats, SceneScores};
 
-/// A run's leaderboard.
-struct Board {
-    /// What each algorithm is ranked by, by its place among those that are compared.
+/// The leaderboard of one run.
+struct RunLeaderboard {
+    /// The adjusted score of each algorithm that is compared.
     scores: Vec<f64>,
-    /// Of each pair of algorithms, earlier before later: whether they differ significantly.
+    /// For each pair of algorithms, lower index first, whether they differ significantly.
     significant: Vec<((usize, usize), bool)>,
 }
 
-/// A row for each pair of runs; none where there are fewer than two algorithms.
-pub(super) fn rows(matched: &Matched, head: &Head<'_>) -> Vec<BoardsRow> {
-    let hazy: Vec<&str> = head.specs().filter_map(|spec| Some(spec.hazy.as_ref()?.as_str())).collect();
+/// Returns a row for each pair of runs. There is none if there are fewer than two algorithms.
+pub(super) fn compute(joined: &JoinedPictures, context: &CompareContext<'_>) -> Vec<RankAgreementRow> {
+    let hazy: Vec<&str> = context.specs().filter_map(|spec| Some(spec.hazy.as_ref()?.as_str())).collect();
     let is_ranked = |number: &u32| {
-        let name = matched.algorithms[*number as usize].as_str();
-        !hazy.contains(&name) && matched.algorithm.contains(number)
+        let name = joined.algorithms[*number as usize].as_str();
+        !hazy.contains(&name) && joined.algorithm.contains(number)
     };
-    let algorithms: Vec<u32> = (0..matched.algorithms.len() as u32).filter(is_ranked).collect();
+    let algorithms: Vec<u32> = (0..joined.algorithms.len() as u32).filter(is_ranked).collect();
     if algorithms.len() < 2 {
         return Vec::new();
     }
-    let boards: Vec<Board> = matched.scores.iter().map(|scores| board(matched, scores, &algorithms)).collect();
-    let names: Vec<&str> = algorithms.iter().map(|&number| matched.algorithms[number as usize].as_str()).collect();
+    let leaderboards: Vec<RunLeaderboard> =
+        joined.scores.iter().map(|scores| run_leaderboard(joined, scores, &algorithms)).collect();
+    let names: Vec<&str> = algorithms.iter().map(|&number| joined.algorithms[number as usize].as_str()).collect();
     let row = |(a, b): (usize, usize)| {
-        let row = BoardsRow {
-            dataset: head.dataset.to_string(),
-            run_a: head.run(a),
-            run_b: head.run(b),
-            ..side_by_side(&boards[a], &boards[b], &names)
+        let row = RankAgreementRow {
+            dataset: context.dataset.to_string(),
+            run_a: context.run(a),
+            run_b: context.run(b),
+            ..compare_pair(&leaderboards[a], &leaderboards[b], &names)
         };
         Some(row)
     };
-    head.pairs().into_iter().filter_map(row).collect()
+    context.pairs().into_iter().filter_map(row).collect()
 }
 
-/// The leaderboard of one column of scores.
-fn board(matched: &Matched, scores: &[f64], algorithms: &[u32]) -> Board {
-    let scenes = matched.scenes.len();
+/// Computes the leaderboard of one column of scores.
+fn run_leaderboard(joined: &JoinedPictures, scores: &[f64], algorithms: &[u32]) -> RunLeaderboard {
+    let scenes = joined.scenes.len();
     let mut sums = vec![(0.0, 0.0); algorithms.len() * scenes];
     for (row, score) in scores.iter().enumerate() {
-        let Ok(place) = algorithms.binary_search(&matched.algorithm[row]) else { continue };
-        let (sum, count) = &mut sums[place * scenes + matched.scene[row] as usize];
+        let Ok(index) = algorithms.binary_search(&joined.algorithm[row]) else { continue };
+        let (sum, count) = &mut sums[index * scenes + joined.scene[row] as usize];
         *sum += score;
         *count += 1.0;
     }
-    // 0 / 0 is the NaN that a hole is.
+    // A scene without scores gives 0 / 0, which is NaN as intended.
     let means: Vec<f64> = sums.into_iter().map(|(sum, count)| sum / count).collect();
     let matrix = SceneScores { algorithms: algorithms.len(), scenes, scores: &means };
     let ranking = stats::rank(&matrix, None, &ReportOptions::default().ranking());
@@ -57,14 +60,14 @@ fn board(matched: &Matched, scores: &[f64], algorithms: &[u32]) -> Board {
         ranked[standing.algorithm] = standing.adjusted.value;
     }
     let significant = ranking.comparisons.iter().map(|pair| ((pair.first, pair.second), pair.significant));
-    Board { scores: ranked, significant: significant.collect() }
+    RunLeaderboard { scores: ranked, significant: significant.collect() }
 }
 
-impl Board {
-    /// 1: the first is significantly better, -1: the second, 0: neither.
+impl RunLeaderboard {
+    /// Returns 1 if the first is significantly better, -1 if the second is, and 0 otherwise.
     fn verdict(&self, pair: (usize, usize)) -> i8 {
-        let is_pair = |of: &&((usize, usize), bool)| of.0 == pair || of.0 == (pair.1, pair.0);
-        let is_significant = self.significant.iter().find(is_pair).is_some_and(|of| of.1);
+        let is_pair = |entry: &&((usize, usize), bool)| entry.0 == pair || entry.0 == (pair.1, pair.0);
+        let is_significant = self.significant.iter().find(is_pair).is_some_and(|entry| entry.1);
         if is_significant { self.order(pair) } else { 0 }
     }
 
@@ -77,7 +80,7 @@ impl Board {
     }
 }
 
-fn side_by_side(a: &Board, b: &Board, names: &[&str]) -> BoardsRow {
+fn compare_pair(a: &RunLeaderboard, b: &RunLeaderboard, names: &[&str]) -> RankAgreementRow {
     let pairs: Vec<(usize, usize)> =
         (0..names.len()).flat_map(|first| (first + 1..names.len()).map(move |second| (first, second))).collect();
     let count =
@@ -90,7 +93,7 @@ fn side_by_side(a: &Board, b: &Board, names: &[&str]) -> BoardsRow {
             format!("{} > {}", names[first], names[second])
         })
         .collect();
-    BoardsRow {
+    RankAgreementRow {
         dataset: String::new(),
         run_a: String::new(),
         run_b: String::new(),
@@ -109,15 +112,15 @@ fn side_by_side(a: &Board, b: &Board, names: &[&str]) -> BoardsRow {
 mod tests {
     use super::*;
 
-    fn board(scores: &[f64], significant: &[(usize, usize)]) -> Board {
-        Board { scores: scores.to_vec(), significant: significant.iter().map(|&pair| (pair, true)).collect() }
+    fn leaderboard(scores: &[f64], significant: &[(usize, usize)]) -> RunLeaderboard {
+        RunLeaderboard { scores: scores.to_vec(), significant: significant.iter().map(|&pair| (pair, true)).collect() }
     }
 
     #[test]
     fn orders_and_verdicts_are_counted() {
-        let a = board(&[0.9, 0.5, 0.4, 0.1], &[(0, 1), (0, 3), (1, 3)]);
-        let b = board(&[0.2, 0.6, 0.7, 0.1], &[(1, 0), (2, 3)]);
-        let row = side_by_side(&a, &b, &["w", "x", "y", "z"]);
+        let a = leaderboard(&[0.9, 0.5, 0.4, 0.1], &[(0, 1), (0, 3), (1, 3)]);
+        let b = leaderboard(&[0.2, 0.6, 0.7, 0.1], &[(1, 0), (2, 3)]);
+        let row = compare_pair(&a, &b, &["w", "x", "y", "z"]);
         assert_eq!((row.pairs, row.pairs_reversed), (6, 3), "w and x, w and y, x and y");
         assert_eq!(row.reversed_significantly, "w > x");
         assert_eq!((row.significant_in_a_only, row.significant_in_b_only), (2, 1));

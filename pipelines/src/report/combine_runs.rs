@@ -1,30 +1,33 @@
-//! Several runs in one report: only where one model scored them all and their data sets are the same. Pure.
+//! Combines several runs into one record for a common report. All of them must have been scored by one model, and data sets of one
+//! name must be equal. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ReportError, check_complete};
+use super::completeness::check_complete;
+use super::error::ReportError;
 use crate::names::{AlgorithmName, DatasetName};
 use crate::run::{PartRef, RunRecord};
 
-/// Runs as one, which is not stored: `first` with the data sets and algorithms of `others`. What several of them have is
-/// taken once.
+/// Returns a record, which is not stored, of `first` with the data sets and algorithms of `others`. Parts that several
+/// runs share are taken once.
 ///
 /// # Errors
-/// A run that is not complete; runs of unlike models, or of unlike data sets of one name: says what differs.
-pub fn together(first: &RunRecord, others: &[RunRecord]) -> Result<RunRecord, ReportError> {
+/// A run is not complete, or the runs have different models or different data sets of one name. The error lists the
+/// differences.
+pub fn combine_runs(first: &RunRecord, others: &[RunRecord]) -> Result<RunRecord, ReportError> {
     check_complete(first)?;
     let mut all = first.clone();
     for other in others {
         check_complete(other)?;
         let differences = differences(&all, other);
         if !differences.is_empty() {
-            return Err(ReportError::UnlikeRuns {
+            return Err(ReportError::IncomparableRuns {
                 first: all.name.to_string(),
                 second: other.name.to_string(),
                 differences,
             });
         }
-        add(&mut all, other);
+        merge_into(&mut all, other);
     }
     all.counts.pictures = all.parts.iter().map(|part| part.rows).sum();
     Ok(all)
@@ -48,16 +51,16 @@ fn differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
             differences.push(format!("{field} of data set {} ({} and {})", dataset.name, a.trim(), b.trim()));
         }
     }
-    let of_b = parts(b);
-    for (cell, of_a) in &parts(a) {
-        if of_b.get(cell).is_some_and(|of_b| of_b != of_a) {
+    let parts_of_b = parts(b);
+    for (cell, parts_of_a) in &parts(a) {
+        if parts_of_b.get(cell).is_some_and(|parts_of_b| parts_of_b != parts_of_a) {
             differences.push(format!("both have {} on data set {}, of different pictures or labels", cell.1, cell.0));
         }
     }
     differences
 }
 
-/// The parts of each data set's algorithms: what is the same has the same name.
+/// Returns the keys of the parts by data set and algorithm. Equal keys mean equal content.
 fn parts(run: &RunRecord) -> BTreeMap<(&DatasetName, &AlgorithmName), BTreeSet<&str>> {
     let mut parts: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
     for part in &run.parts {
@@ -66,27 +69,27 @@ fn parts(run: &RunRecord) -> BTreeMap<(&DatasetName, &AlgorithmName), BTreeSet<&
     parts
 }
 
-fn add(all: &mut RunRecord, other: &RunRecord) {
+fn merge_into(all: &mut RunRecord, other: &RunRecord) {
     let joined = format!("{}+{}", all.name, other.name);
-    // Names have a greatest length.
+    // The joined name may be longer than a name may be.
     all.name = joined.parse().unwrap_or_else(|_| all.name.clone());
     for dataset in &other.spec.datasets {
-        match all.spec.datasets.iter_mut().find(|have| have.name == dataset.name) {
-            Some(have) => {
-                let new = dataset.algorithms.iter().filter(|name| !have.algorithms.contains(name)).cloned();
+        match all.spec.datasets.iter_mut().find(|known| known.name == dataset.name) {
+            Some(known) => {
+                let new = dataset.algorithms.iter().filter(|name| !known.algorithms.contains(name)).cloned();
                 let new: Vec<AlgorithmName> = new.collect();
-                have.algorithms.extend(new);
-                match (&mut have.seen_in_training, &dataset.seen_in_training) {
-                    (Some(have), Some(seen)) => have.add(seen),
-                    (have @ None, Some(seen)) => *have = Some(seen.clone()),
+                known.algorithms.extend(new);
+                match (&mut known.seen_in_training, &dataset.seen_in_training) {
+                    (Some(known), Some(seen)) => known.add(seen),
+                    (known @ None, Some(seen)) => *known = Some(seen.clone()),
                     (_, None) => {}
                 }
             }
             None => all.spec.datasets.push(dataset.clone()),
         }
     }
-    let have: BTreeSet<String> = all.parts.iter().map(|part| part.key.clone()).collect();
-    let new: Vec<PartRef> = other.parts.iter().filter(|part| !have.contains(&part.key)).cloned().collect();
+    let known: BTreeSet<String> = all.parts.iter().map(|part| part.key.clone()).collect();
+    let new: Vec<PartRef> = other.parts.iter().filter(|part| !known.contains(&part.key)).cloned().collect();
     all.parts.extend(new);
     if all.spec.remark.is_none() {
         all.spec.remark.clone_from(&other.spec.remark);

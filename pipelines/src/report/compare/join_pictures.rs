@@ -1,5 +1,6 @@
-//! The scores of one data set by several runs, picture by picture. A picture is the same in two runs if its algorithm, its
-//! name and its file's content are; what is not in all runs, or was not scored by all, is left out and counted.
+//! Joins the scores of one data set by several runs, picture by picture. A picture is the same in two runs if its
+//! algorithm, its name and the content of its file are equal. Pictures that are not in all runs, or that a run failed
+//! to score, are excluded and counted.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,56 +9,59 @@ use arrow::datatypes::Float64Type;
 use futures::StreamExt;
 use rayon::slice::ParallelSliceMut;
 
-use super::{CompareError, LeftOut, ReportError};
+use super::error::CompareError;
+use super::rows::ExcludedCounts;
 use crate::dataset::SceneKey;
 use crate::names::{AlgorithmName, DatasetName};
-use crate::report::load;
+use crate::report::dataset_scores;
+use crate::report::error::ReportError;
 use crate::run::{PartRef, RunRecord};
 use crate::store::Store;
 
 /// Parts that are fetched and decoded at once.
 const PARTS_AT_ONCE: usize = 16;
 
-/// What is read of a part.
+/// The columns that are read.
 const COLUMNS: [&str; 10] =
     ["dataset", "algorithm", "fingerprint", "scene", "scene_group", "image", "version", "digest", "score", "mos"];
 
-/// The number of the group of a scene that has none.
+/// The group number of a scene without a group.
 const NO_GROUP: u32 = u32::MAX;
 
-/// The pictures that every run has scored, in the order of scenes, algorithms and names.
-pub(super) struct Matched {
-    /// By number.
+/// The pictures that every run has scored, sorted by scene, algorithm and name.
+pub(super) struct JoinedPictures {
+    /// Algorithms by number.
     pub(super) algorithms: Vec<AlgorithmName>,
-    /// By number, in their order.
+    /// Scenes by number, sorted.
     pub(super) scenes: Vec<SceneKey>,
-    /// By number, in their order.
+    /// Scene groups by number, sorted.
     pub(super) groups: Vec<String>,
-    /// Who made each picture.
+    /// The algorithm of each picture.
     pub(super) algorithm: Vec<u32>,
-    /// What it shows.
+    /// The scene of each picture.
     pub(super) scene: Vec<u32>,
-    /// The group of its scene, or [`NO_GROUP`].
+    /// The group of each picture's scene, or [`NO_GROUP`].
     pub(super) group: Vec<u32>,
-    /// Its label; NaN: none.
+    /// The label of each picture, or NaN.
     pub(super) mos: Vec<f64>,
-    /// Its score by each run.
+    /// For each run, the score of each picture.
     pub(super) scores: Vec<Vec<f64>>,
-    pub(super) left_out: LeftOut,
+    pub(super) excluded: ExcludedCounts,
 }
 
-/// A picture in one run. In the order of algorithm and name.
+/// A picture in one run.
 struct Picture {
     algorithm: u32,
     image: Box<str>,
-    /// In [`Scenes`].
+    /// A number from [`SceneIndex`].
     scene: u32,
-    /// Half of the digest of the file, or of its version where it was not read: another one is another file.
+    /// The first half of the file's digest, or of the version's digest if the file was not read. Different values mean
+    /// different files.
     content: u128,
     is_read: bool,
-    /// NaN: it failed.
+    /// NaN if the picture failed.
     score: f64,
-    /// NaN: there is none.
+    /// NaN if the picture has no label.
     mos: f64,
 }
 
@@ -67,20 +71,20 @@ impl Picture {
     }
 
     fn is_file_of(&self, other: &Picture) -> bool {
-        // A failed picture may not have been read: then it is left out as one that failed.
+        // A failed picture may not have been read. It is then excluded as failed, not as a different file.
         self.is_read != other.is_read || self.content == other.content
     }
 }
 
-/// Scenes of all runs, in the order of their appearance.
+/// The scenes of all runs, in the order of their first appearance.
 #[derive(Default)]
-struct Scenes {
+struct SceneIndex {
     numbers: HashMap<Option<Box<str>>, HashMap<Box<str>, u32>>,
     keys: Vec<SceneKey>,
 }
 
-impl Scenes {
-    fn number(&mut self, group: Option<&str>, name: &str) -> u32 {
+impl SceneIndex {
+    fn get_or_insert(&mut self, group: Option<&str>, name: &str) -> u32 {
         let names = match self.numbers.get_mut(&group.map(Box::from)) {
             Some(names) => names,
             None => self.numbers.entry(group.map(Box::from)).or_default(),
@@ -95,31 +99,31 @@ impl Scenes {
     }
 }
 
-/// Reads a data set of each run and matches its pictures.
+/// Reads a data set of each run and joins the pictures.
 ///
 /// # Errors
-/// A part that cannot be read or is not the run's; pictures whose labels or scenes differ; none in common.
-pub(super) async fn matched(
+/// A part cannot be read or is not the run's; labels or scenes of a picture differ; no picture is in all runs.
+pub(super) async fn read_and_join(
     store: &Store,
     records: &[RunRecord],
     dataset: &DatasetName,
-) -> Result<Matched, CompareError> {
+) -> Result<JoinedPictures, CompareError> {
     let parts = records.iter().flat_map(|record| &record.parts).filter(|part| part.dataset == *dataset);
     let algorithms: BTreeSet<AlgorithmName> = parts.map(|part| part.algorithm.clone()).collect();
     let algorithms: Vec<AlgorithmName> = algorithms.into_iter().collect();
-    let mut scenes = Scenes::default();
+    let mut scenes = SceneIndex::default();
     let mut runs = Vec::new();
     for record in records {
         let mut pictures = read(store, record, dataset, (&algorithms, &mut scenes)).await?;
         pictures.par_sort_unstable_by(|a, b| a.key().cmp(&b.key()));
         runs.push(pictures);
     }
-    let names: Vec<RunName<'_>> = records.iter().map(|record| RunName { dataset, record }).collect();
-    join(&runs, &names, (algorithms, &scenes.keys))
+    let run_datasets: Vec<RunDataset<'_>> = records.iter().map(|record| RunDataset { dataset, record }).collect();
+    merge_join(&runs, &run_datasets, (algorithms, &scenes.keys))
 }
 
-/// Who a column is of, for errors.
-struct RunName<'a> {
+/// A run with the data set that is joined, for error messages.
+struct RunDataset<'a> {
     dataset: &'a DatasetName,
     record: &'a RunRecord,
 }
@@ -128,32 +132,32 @@ async fn read(
     store: &Store,
     record: &RunRecord,
     dataset: &DatasetName,
-    (algorithms, scenes): (&[AlgorithmName], &mut Scenes),
+    (algorithms, scenes): (&[AlgorithmName], &mut SceneIndex),
 ) -> Result<Vec<Picture>, ReportError> {
     let parts: Vec<&PartRef> = record.parts.iter().filter(|part| part.dataset == *dataset).collect();
     let read = |part: PartRef| {
         let store = store.clone();
-        async move { tokio::spawn(load::read(store, part, &COLUMNS)).await.expect("reading does not panic") }
+        async move { tokio::spawn(dataset_scores::read_part(store, part, &COLUMNS)).await.expect("reading does not panic") }
     };
     let mut reads = futures::stream::iter(parts.iter().map(|part| read((*part).clone()))).buffered(PARTS_AT_ONCE);
     let mut pictures = Vec::new();
-    let mut unlike = Vec::new();
+    let mut mismatched = Vec::new();
     for part in &parts {
         let batches = reads.next().await.expect("one for each part")?;
-        if let Some(difference) = load::difference(&batches, part, &record.fingerprint) {
-            unlike.push(format!("{}: {difference}", part.key));
+        if let Some(difference) = dataset_scores::find_mismatch(&batches, part, &record.fingerprint) {
+            mismatched.push(format!("{}: {difference}", part.key));
         }
         let algorithm = algorithms.binary_search(&part.algorithm).expect("they are of all parts") as u32;
         batches.iter().for_each(|batch| append(&mut pictures, batch, algorithm, scenes));
     }
-    if unlike.is_empty() {
+    if mismatched.is_empty() {
         Ok(pictures)
     } else {
-        Err(ReportError::UnlikeParts { run: record.name.to_string(), unlike })
+        Err(ReportError::MismatchedParts { run: record.name.to_string(), mismatched })
     }
 }
 
-fn append(pictures: &mut Vec<Picture>, batch: &RecordBatch, algorithm: u32, scenes: &mut Scenes) {
+fn append(pictures: &mut Vec<Picture>, batch: &RecordBatch, algorithm: u32, scenes: &mut SceneIndex) {
     let text = |name| batch[name].as_string::<i32>();
     let real = |name| batch[name].as_primitive::<Float64Type>();
     let (scene, group, image) = (text("scene"), text("scene_group"), text("image"));
@@ -167,7 +171,7 @@ fn append(pictures: &mut Vec<Picture>, batch: &RecordBatch, algorithm: u32, scen
         pictures.push(Picture {
             algorithm,
             image: image.value(row).into(),
-            scene: scenes.number(group, scene.value(row)),
+            scene: scenes.get_or_insert(group, scene.value(row)),
             content: half_digest(content, is_read),
             is_read,
             score: value(score),
@@ -176,7 +180,7 @@ fn append(pictures: &mut Vec<Picture>, batch: &RecordBatch, algorithm: u32, scen
     }
 }
 
-/// 128 bits tell files apart: a digest's own, or those of a version's text.
+/// Returns 128 bits that identify a file: half of its content digest, or of the digest of its version.
 fn half_digest(text: &str, is_digest: bool) -> u128 {
     let own = is_digest.then(|| text.get(..32)).flatten().and_then(|half| u128::from_str_radix(half, 16).ok());
     own.unwrap_or_else(|| {
@@ -185,111 +189,115 @@ fn half_digest(text: &str, is_digest: bool) -> u128 {
     })
 }
 
-/// Runs over the sorted pictures of all runs at once.
-fn join(
-    runs: &[Vec<Picture>],
-    names: &[RunName<'_>],
+/// Merges the pictures of all runs, each of which is sorted by algorithm and name.
+fn merge_join(
+    pictures_by_run: &[Vec<Picture>],
+    runs: &[RunDataset<'_>],
     (algorithms, scenes): (Vec<AlgorithmName>, &[SceneKey]),
-) -> Result<Matched, CompareError> {
-    let mut next = vec![0_usize; runs.len()];
-    let mut left_out = LeftOut::default();
-    let mut differences: [Option<Difference<'_>>; 2] = [None, None];
+) -> Result<JoinedPictures, CompareError> {
+    let mut next = vec![0_usize; pictures_by_run.len()];
+    let mut excluded = ExcludedCounts::default();
+    let mut conflicts: [Option<Conflict<'_>>; 2] = [None, None];
     let mut found: Vec<(u32, u32, &str, f64, Vec<f64>)> = Vec::new();
-    while let Some(least) = next.iter().zip(runs).filter_map(|(next, run)| Some(run.get(*next)?.key())).min() {
-        let same: Vec<Option<&Picture>> =
-            next.iter().zip(runs).map(|(next, run)| run.get(*next).filter(|picture| picture.key() == least)).collect();
+    while let Some(least) = next.iter().zip(pictures_by_run).filter_map(|(next, run)| Some(run.get(*next)?.key())).min()
+    {
+        let same: Vec<Option<&Picture>> = next
+            .iter()
+            .zip(pictures_by_run)
+            .map(|(next, run)| run.get(*next).filter(|picture| picture.key() == least))
+            .collect();
         same.iter().zip(&mut next).filter(|(picture, _)| picture.is_some()).for_each(|(_, next)| *next += 1);
         let Some(pictures) = same.into_iter().collect::<Option<Vec<&Picture>>>() else {
-            left_out.not_in_all += 1;
+            excluded.not_in_all += 1;
             continue;
         };
         let first = pictures[0];
-        if let Some(place) = pictures.iter().position(|picture| picture.scene != first.scene) {
-            Difference::note(&mut differences[0], ("scene", place), (first, pictures[place]));
+        if let Some(index) = pictures.iter().position(|picture| picture.scene != first.scene) {
+            Conflict::record(&mut conflicts[0], ("scene", index), (first, pictures[index]));
         }
         let labelled = pictures.iter().position(|picture| !picture.mos.is_nan());
-        let mos = labelled.map_or(f64::NAN, |place| pictures[place].mos);
-        if let Some(place) = pictures.iter().position(|picture| !picture.mos.is_nan() && picture.mos != mos) {
-            Difference::note(&mut differences[1], ("label", place), (pictures[labelled.unwrap_or(0)], pictures[place]));
+        let mos = labelled.map_or(f64::NAN, |index| pictures[index].mos);
+        if let Some(index) = pictures.iter().position(|picture| !picture.mos.is_nan() && picture.mos != mos) {
+            Conflict::record(&mut conflicts[1], ("label", index), (pictures[labelled.unwrap_or(0)], pictures[index]));
         }
         if !pictures.iter().all(|picture| picture.is_file_of(first)) {
-            left_out.other_file += 1;
+            excluded.other_file += 1;
         } else if pictures.iter().any(|picture| picture.score.is_nan()) {
-            left_out.failed += 1;
+            excluded.failed += 1;
         } else {
-            left_out.unlabelled += u64::from(mos.is_nan());
+            excluded.unlabelled += u64::from(mos.is_nan());
             let scores = pictures.iter().map(|picture| picture.score).collect();
             found.push((first.scene, first.algorithm, &first.image, mos, scores));
         }
     }
-    if let Some(difference) = differences.into_iter().flatten().next() {
-        return Err(difference.error(names, (&algorithms, scenes)));
+    if let Some(difference) = conflicts.into_iter().flatten().next() {
+        return Err(difference.error(runs, (&algorithms, scenes)));
     }
-    if found.is_empty() && left_out.failed == 0 {
-        return Err(nothing_in_common(names, left_out));
+    if found.is_empty() && excluded.failed == 0 {
+        return Err(nothing_in_common(runs, excluded));
     }
-    Ok(columns(found, (algorithms, scenes), (runs.len(), left_out)))
+    Ok(into_columns(found, (algorithms, scenes), (runs.len(), excluded)))
 }
 
-/// Pictures whose scenes or labels differ between two runs.
-struct Difference<'a> {
+/// Pictures whose scene or label differs between two runs.
+struct Conflict<'a> {
     what: &'static str,
-    place: usize,
+    index: usize,
     count: usize,
     first: &'a Picture,
     second: &'a Picture,
 }
 
-impl<'a> Difference<'a> {
-    fn note(
-        known: &mut Option<Difference<'a>>,
-        (what, place): (&'static str, usize),
+impl<'a> Conflict<'a> {
+    fn record(
+        known: &mut Option<Conflict<'a>>,
+        (what, index): (&'static str, usize),
         (first, second): (&'a Picture, &'a Picture),
     ) {
-        known.get_or_insert(Difference { what, place, count: 0, first, second }).count += 1;
+        known.get_or_insert(Conflict { what, index, count: 0, first, second }).count += 1;
     }
 
-    fn error(&self, names: &[RunName<'_>], (algorithms, scenes): (&[AlgorithmName], &[SceneKey])) -> CompareError {
-        let shown = |picture: &Picture| match self.what {
+    fn error(&self, runs: &[RunDataset<'_>], (algorithms, scenes): (&[AlgorithmName], &[SceneKey])) -> CompareError {
+        let value = |picture: &Picture| match self.what {
             "scene" => scenes[picture.scene as usize].to_string(),
             _ => picture.mos.to_string(),
         };
-        CompareError::Unlike {
-            dataset: names[0].dataset.clone(),
-            first: names[0].record.name.clone(),
-            second: names[self.place].record.name.clone(),
+        CompareError::ConflictingPictures {
+            dataset: runs[0].dataset.clone(),
+            first: runs[0].record.name.clone(),
+            second: runs[self.index].record.name.clone(),
             what: self.what,
             count: self.count,
             algorithm: algorithms[self.first.algorithm as usize].to_string(),
             image: self.first.image.to_string(),
-            of_first: shown(self.first),
-            of_second: shown(self.second),
+            first_value: value(self.first),
+            second_value: value(self.second),
         }
     }
 }
 
-fn nothing_in_common(names: &[RunName<'_>], left_out: LeftOut) -> CompareError {
-    let root = |name: &RunName<'_>| super::spec_of(name.record, name.dataset).map(|spec| spec.root.clone());
-    let other = names.iter().position(|name| root(name) != root(&names[0]));
-    let place = other.unwrap_or(1);
-    let roots = [root(&names[0]), root(&names[place])].map(Option::unwrap_or_default);
-    let mut why = match left_out.other_file {
+fn nothing_in_common(runs: &[RunDataset<'_>], excluded: ExcludedCounts) -> CompareError {
+    let root = |run: &RunDataset<'_>| super::spec_of(run.record, run.dataset).map(|spec| spec.root.clone());
+    let other = runs.iter().position(|run| root(run) != root(&runs[0]));
+    let index = other.unwrap_or(1);
+    let roots = [root(&runs[0]), root(&runs[index])].map(Option::unwrap_or_default);
+    let mut why = match excluded.other_file {
         0 => "no name is in both".to_owned(),
-        files => format!("{files} names stand for another file in each"),
+        files => format!("{files} runs stand for another file in each"),
     };
     if other.is_some() {
         why += &format!("; their folders are {} and {}", roots[0], roots[1]);
     }
-    let run = |place: usize| names[place].record.name.clone();
-    CompareError::NoPicture { dataset: names[0].dataset.clone(), first: run(0), second: run(place), why }
+    let name = |index: usize| runs[index].record.name.clone();
+    CompareError::NoCommonPicture { dataset: runs[0].dataset.clone(), first: name(0), second: name(index), why }
 }
 
-/// Columns in an order that depends on names alone.
-fn columns(
+/// Sorts the joined pictures into columns, in an order that depends only on names.
+fn into_columns(
     mut found: Vec<(u32, u32, &str, f64, Vec<f64>)>,
     (algorithms, scenes): (Vec<AlgorithmName>, &[SceneKey]),
-    (runs, left_out): (usize, LeftOut),
-) -> Matched {
+    (runs, excluded): (usize, ExcludedCounts),
+) -> JoinedPictures {
     let mut order: Vec<usize> = (0..scenes.len()).collect();
     order.sort_unstable_by(|&a, &b| (&scenes[a].group, &scenes[a].name).cmp(&(&scenes[b].group, &scenes[b].name)));
     let mut number = vec![0; scenes.len()];
@@ -300,12 +308,12 @@ fn columns(
     let groups: BTreeSet<&str> = scenes.iter().filter_map(|scene| scene.group.as_deref()).collect();
     let groups: Vec<String> = groups.into_iter().map(str::to_owned).collect();
     let group_of = |scene: &SceneKey| {
-        let place =
+        let index =
             scene.group.as_deref().and_then(|group| groups.binary_search_by(|known| known.as_str().cmp(group)).ok());
-        place.map_or(NO_GROUP, |place| place as u32)
+        index.map_or(NO_GROUP, |index| index as u32)
     };
     let group_of: Vec<u32> = scenes.iter().map(group_of).collect();
-    Matched {
+    JoinedPictures {
         algorithm: found.iter().map(|row| row.1).collect(),
         scene: found.iter().map(|row| row.0).collect(),
         group: found.iter().map(|row| group_of[row.0 as usize]).collect(),
@@ -314,6 +322,6 @@ fn columns(
         algorithms,
         scenes,
         groups,
-        left_out,
+        excluded,
     }
 }
