@@ -1,7 +1,7 @@
-//! The statistics as SQL aggregates: `srcc(score, mos)` and so on, with NULL where a measure is not defined. MeasureAccumulator where a
-//! side is NULL or NaN are left out.
+//! The statistics as SQL aggregates, such as `srcc(score, mos)`. An undefined measure is NULL. Rows with a NULL or NaN
+//! score or label are ignored.
 //!
-//! A rank measure needs all of its rows at once, so a group's state is its rows, and so is what partitions merge.
+//! A rank measure needs all rows of a group at once, so the state of a group, which partitions merge, is its rows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,19 +17,19 @@ use datafusion::prelude::SessionContext;
 
 use dqa_stats::{self as stats, Columns, Logistic};
 
-/// Makes the statistics known to `context`.
+/// Registers the aggregates with `context`.
 pub fn register(context: &SessionContext) {
     all().for_each(|function| context.register_udaf(function));
 }
 
-/// Every one of them.
+/// Returns all aggregates.
 pub fn all() -> impl Iterator<Item = AggregateUDF> {
     Measure::ALL.into_iter().map(|measure| {
         AggregateUDF::from(MeasureFunction { measure, signature: Signature::user_defined(Volatility::Immutable) })
     })
 }
 
-/// What an aggregate takes of its rows.
+/// The measure that an aggregate computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Measure {
     Srcc,
@@ -112,7 +112,7 @@ impl AggregateUDFImpl for MeasureFunction {
         Ok(DataType::Float64)
     }
 
-    /// Numbers of any kind, and a scene of any kind that can be written as text.
+    /// Accepts numbers of any type, and a scene of any type that can be cast to text.
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let is_number = |data_type: &DataType| data_type.is_numeric() || data_type.is_null();
         match types {
@@ -127,7 +127,11 @@ impl AggregateUDFImpl for MeasureFunction {
             _ => {
                 let takes = if self.measure.needs_scenes() { "(score, mos, scene)" } else { "(score, mos)" };
                 let given: Vec<String> = types.iter().map(ToString::to_string).collect();
-                plan_err!("{} takes {takes}, the first two of them scene_indices, not ({})", self.name(), given.join(", "))
+                plan_err!(
+                    "{} takes {takes}, the first two of them scene_indices, not ({})",
+                    self.name(),
+                    given.join(", ")
+                )
             }
         }
     }
@@ -152,23 +156,29 @@ impl AggregateUDFImpl for MeasureFunction {
     }
 }
 
-/// What a group's state is called: the last two only where scenes matter.
+/// Names of the state's fields. The last two are only used by measures that need scenes.
 const STATE_FIELDS: [&str; 4] = ["score", "mos", "scene", "scene_names"];
 
-/// A group's rows.
+/// The rows of a group.
 #[derive(Debug)]
 struct MeasureAccumulator {
     measure: Measure,
     score: Vec<f64>,
     mos: Vec<f64>,
-    /// Numbers from `numbers`; empty where scenes do not matter.
+    /// Values of `scene_indices`. Empty if the measure does not need scenes.
     scene: Vec<u32>,
     scene_indices: HashMap<Box<str>, u32>,
 }
 
 impl MeasureAccumulator {
     fn new(measure: Measure) -> MeasureAccumulator {
-        MeasureAccumulator { measure, score: Vec::new(), mos: Vec::new(), scene: Vec::new(), scene_indices: HashMap::new() }
+        MeasureAccumulator {
+            measure,
+            score: Vec::new(),
+            mos: Vec::new(),
+            scene: Vec::new(),
+            scene_indices: HashMap::new(),
+        }
     }
 
     fn scene_index(&mut self, scene: &str) -> u32 {
@@ -180,11 +190,13 @@ impl MeasureAccumulator {
         number
     }
 
-    /// The rows as lists of one element each, for another's [`Accumulator::merge_batch`]. None are left.
+    /// Takes the rows out, as lists of one element each for the [`Accumulator::merge_batch`] of another accumulator.
     fn take_lists(&mut self) -> Vec<ListArray> {
         let rows = std::mem::replace(self, MeasureAccumulator::new(self.measure));
-        let mut lists =
-            vec![single_list(Arc::new(Float64Array::from(rows.score))), single_list(Arc::new(Float64Array::from(rows.mos)))];
+        let mut lists = vec![
+            single_list(Arc::new(Float64Array::from(rows.score))),
+            single_list(Arc::new(Float64Array::from(rows.mos))),
+        ];
         if self.measure.needs_scenes() {
             let mut names: Vec<(Box<str>, u32)> = rows.scene_indices.into_iter().collect();
             names.sort_unstable_by_key(|(_, number)| *number);
@@ -225,7 +237,9 @@ impl Accumulator for MeasureAccumulator {
                 let scene_indices: Vec<u32> =
                     names.as_string::<i32>().iter().flatten().map(|name| self.scene_index(name)).collect();
                 let scene = lists[2].value(group);
-                self.scene.extend(scene.as_primitive::<UInt32Type>().values().iter().map(|&index| indices[index as usize]));
+                self.scene.extend(
+                    scene.as_primitive::<UInt32Type>().values().iter().map(|&index| scene_indices[index as usize]),
+                );
             }
         }
         Ok(())

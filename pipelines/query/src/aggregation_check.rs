@@ -1,23 +1,26 @@
-//! What keeps an aggregate from taking rows of several runs together that do not belong together: scores of unlike models
-//! are on unlike scales, and runs that share parts have the same rows twice. It looks at a query's logical plan, before
-//! anything is read, and knows which runs a session has.
+//! Refuses queries that aggregate rows of several runs that do not belong together: scores of different models are on
+//! different scales, and runs that share parts have the same rows twice. The check looks at a query's logical plan
+//! before anything is read, and knows the runs of the session.
 //!
-//! From input, each step of a plan is given its [`RowSource`]s: the runs whose rows may reach it, and the columns that say
-//! which run a row is of. A filter removes runs, a join by such columns makes two sources one, and an aggregate or window
-//! function must be grouped so that no group has two runs that must not be together. What is not understood counts as
-//! mixed.
+//! The check walks the plan from the tables up and determines the [`RowSource`]s of each step: the runs that its rows
+//! may come from, and the columns that identify a row's run. A filter removes runs, and a join on such columns merges
+//! two sources. An aggregate or window function must be grouped so that no group can have rows of two conflicting runs.
+//! A plan that is not understood counts as mixing runs.
+
+mod row_source;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow::array::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, JoinType, ScalarValue};
+use datafusion::common::{DFSchema, JoinType, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunctionDefinition;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Case, Distinct, Expr, Join, LogicalPlan, Operator, Union};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
+use self::row_source::{RowKind, RowSource};
 use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::tables::runs::{self, RUNS, RunRow};
 use dqa_pipelines::tables::scores::SCORES;
@@ -29,20 +32,20 @@ const RUN_COLUMN: &str = crate::scores_table::RUN_COLUMN;
 #[derive(Debug)]
 pub(crate) struct SelectedRuns {
     rows: Vec<RunRow>,
-    /// The table `runs`: what a run's name determines.
+    /// The table `runs`: the values that a run's name determines.
     table: RecordBatch,
-    /// Pairs of runs, the lower one first, that share parts.
+    /// Pairs of runs that share parts, lower index first.
     sharing_pairs: BTreeSet<(usize, usize)>,
 }
 
-/// Rows of two runs that an aggregate would take together.
+/// Two runs whose rows an aggregate would combine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MixedRuns {
     /// The aggregate or window function.
     pub(crate) expression: String,
-    /// The two runs.
+    /// The names of the two runs.
     pub(crate) runs: [String; 2],
-    /// Their fingerprints, if they are unlike; if not, the runs share parts.
+    /// Their fingerprints, if they differ. If not, the runs share parts.
     pub(crate) fingerprints: Option<[String; 2]>,
 }
 
@@ -58,25 +61,27 @@ impl SelectedRuns {
         let mut sharing_pairs = BTreeSet::new();
         for runs in by_part.values() {
             for (index, first) in runs.iter().enumerate() {
-                sharing_pairs.extend(runs[index + 1..].iter().filter(|second| *second != first).map(|second| (*first, *second)));
+                sharing_pairs
+                    .extend(runs[index + 1..].iter().filter(|second| *second != first).map(|second| (*first, *second)));
             }
         }
         SelectedRuns { table: runs::to_batch(&rows), rows, sharing_pairs }
     }
 
-    /// Looks for an aggregate over rows that must not be together.
+    /// Returns an error if the plan aggregates rows of conflicting runs.
     pub(crate) fn check(&self, plan: &LogicalPlan) -> Result<(), MixedRuns> {
         let unlike = self.rows.windows(2).any(|pair| pair[0].fingerprint != pair[1].fingerprint);
         if unlike || !self.sharing_pairs.is_empty() { self.row_sources(plan).map(drop) } else { Ok(()) }
     }
 
-    /// Whether rows of these two must not be taken together. `include_shared`: not if they share rows either.
+    /// Returns whether rows of two runs must not be aggregated together: their models differ or, with `include_shared`,
+    /// they share parts.
     fn is_conflict(&self, a: usize, b: usize, include_shared: bool) -> bool {
         let is_shared = || include_shared && self.sharing_pairs.contains(&(a.min(b), a.max(b)));
         a != b && (self.rows[a].fingerprint != self.rows[b].fingerprint || is_shared())
     }
 
-    /// The sources whose rows are in what a plan gives.
+    /// Returns the sources of a plan's rows.
     fn row_sources(&self, plan: &LogicalPlan) -> Result<Vec<RowSource>, MixedRuns> {
         self.check_subqueries(plan)?;
         match plan {
@@ -111,23 +116,23 @@ impl SelectedRuns {
                 let schema = step.input.schema();
                 Ok(input.into_iter().map(|source| self.project(source, &step.select_expr, schema)).collect())
             }
-            // The columns are those of the input.
+            // These steps keep the columns of their input.
             LogicalPlan::SubqueryAlias(step) => self.row_sources(&step.input),
             LogicalPlan::Subquery(step) => self.row_sources(&step.subquery),
             LogicalPlan::Sort(step) => self.row_sources(&step.input),
             LogicalPlan::Limit(step) => self.row_sources(&step.input),
             LogicalPlan::Repartition(step) => self.row_sources(&step.input),
             other => {
-                let mut input = Vec::new();
+                let mut sources = Vec::new();
                 for input in other.inputs() {
-                    input.extend(self.row_sources(input)?);
+                    sources.extend(self.row_sources(input)?);
                 }
-                Ok(input.into_iter().map(|source| RowSource { columns: BTreeMap::new(), ..source }).collect())
+                Ok(sources.into_iter().map(|source| RowSource { columns: BTreeMap::new(), ..source }).collect())
             }
         }
     }
 
-    /// A table's source, if its rows are of runs.
+    /// Returns the source of a table's rows, or None if the rows do not belong to runs.
     fn table_source(&self, name: &str, schema: &DFSchema) -> Option<RowSource> {
         let kind = match name {
             RUNS => RowKind::Runs,
@@ -159,11 +164,13 @@ impl SelectedRuns {
 
     fn project(&self, source: RowSource, exprs: &[Expr], schema: &DFSchema) -> RowSource {
         let columns = exprs.iter().enumerate();
-        let columns = columns.filter_map(|(index, expr)| Some((index, self.values_by_run(&source, expr, schema)?))).collect();
+        let columns =
+            columns.filter_map(|(index, expr)| Some((index, self.values_by_run(&source, expr, schema)?))).collect();
         RowSource { columns, ..source }
     }
 
-    /// What an expression is for each run, if the run determines it. A run that is not among the source's has NULL.
+    /// Returns the value of an expression for each run, if the run determines it. Runs that are not in the source have
+    /// NULL.
     fn values_by_run(&self, source: &RowSource, expr: &Expr, schema: &DFSchema) -> Option<Vec<ScalarValue>> {
         let value = |run| {
             if !source.runs.contains(&run) {
@@ -177,7 +184,7 @@ impl SelectedRuns {
         (0..self.rows.len()).map(value).collect()
     }
 
-    /// An expression for the rows of one run, as far as it can be simplified.
+    /// Simplifies an expression as far as possible for the rows of one run.
     fn simplify_for_run(&self, source: &RowSource, run: usize, expr: &Expr, schema: &DFSchema) -> Expr {
         let replaced = expr.clone().transform(|expr| {
             let value = match &expr {
@@ -186,7 +193,8 @@ impl SelectedRuns {
             };
             match (value, expr) {
                 (Some(value), _) => Ok(Transformed::yes(Expr::Literal(value, None))),
-                // The simplifier does not compare a CASE's own expression with what it is to be.
+                // The simplifier does not evaluate `CASE base WHEN value`, so it is rewritten as `CASE WHEN base =
+                // value`.
                 (None, Expr::Case(Case { expr: Some(base), when_then_expr, else_expr })) => {
                     let equal =
                         |(when, then): (Box<Expr>, Box<Expr>)| (Box::new(base.as_ref().clone().eq(*when)), then);
@@ -203,7 +211,7 @@ impl SelectedRuns {
         simplifier.simplify(coerced).unwrap_or(expr)
     }
 
-    /// Leaves the runs that may pass a predicate, and makes one of sources that it equates.
+    /// Removes the runs that cannot pass a predicate, and merges sources that it equates.
     fn filter(&self, mut sources: Vec<RowSource>, predicate: &Expr, schema: &DFSchema) -> Vec<RowSource> {
         for source in &mut sources {
             self.retain_matching_runs(source, predicate, schema);
@@ -223,29 +231,38 @@ impl SelectedRuns {
         source.runs = source.runs.iter().copied().filter(passes).collect();
     }
 
-    /// A row of an outer query is of one run.
+    /// Marks the sources whose rows are limited to one run by equality with a column of an outer query.
     fn pin_to_outer_row(&self, sources: &mut [RowSource], (own, outer): (&Expr, &Expr), schema: &DFSchema) {
         if !outer.contains_outer() || outer.any_column_refs() {
             return;
         }
         for source in sources {
             let values = self.values_by_run(source, own, schema);
-            source.is_pinned |= values.is_some_and(|values| self.find_conflict(source, &[values], &source.runs).is_none());
+            source.is_pinned |=
+                values.is_some_and(|values| self.find_conflict(source, &[values], &source.runs).is_none());
         }
     }
 
-    /// Makes one source of two of which rows meet where these are equal, if they are then of runs that may be together.
-    /// `is_inner`: the second's columns are as they are, and not NULL where nothing matches.
-    fn merge_equated(&self, sources: &mut Vec<RowSource>, (left, right): (&Expr, &Expr), schema: &DFSchema, is_inner: bool) {
+    /// Merges two sources whose rows are matched where these expressions are equal, if the matched runs do not
+    /// conflict. `is_inner` says that the second source's columns are not NULL in unmatched rows, because there are
+    /// none.
+    fn merge_equated(
+        &self,
+        sources: &mut Vec<RowSource>,
+        (left, right): (&Expr, &Expr),
+        schema: &DFSchema,
+        is_inner: bool,
+    ) {
         let find = |expr: &Expr| {
-            let is_of = |source: &RowSource| expr.any_column_refs() && self.values_by_run(source, expr, schema).is_some();
+            let is_of =
+                |source: &RowSource| expr.any_column_refs() && self.values_by_run(source, expr, schema).is_some();
             sources.iter().position(is_of)
         };
         let (Some(first), Some(second)) = (find(left), find(right)) else { return };
         if first == second {
             return;
         }
-        // What is known of runs is put to the rows of runs.
+        // The columns of the table `runs` are added to the rows of the other source, not the reverse.
         let is_swapped = is_inner && sources[first].kind == RowKind::Runs;
         let (first, second, left, right) =
             if is_swapped { (second, first, right, left) } else { (first, second, left, right) };
@@ -257,7 +274,8 @@ impl SelectedRuns {
         let matching_runs = |a: usize| -> Vec<usize> {
             sources[second].runs.iter().copied().filter(|b| ours[a] == theirs[*b]).collect()
         };
-        let matches: BTreeMap<usize, Vec<usize>> = sources[first].runs.iter().map(|a| (*a, matching_runs(*a))).collect();
+        let matches: BTreeMap<usize, Vec<usize>> =
+            sources[first].runs.iter().map(|a| (*a, matching_runs(*a))).collect();
         if matches.iter().any(|(a, others)| others.iter().any(|b| self.is_conflict(*a, *b, true))) {
             return;
         }
@@ -294,7 +312,7 @@ impl SelectedRuns {
             for expr in &step.aggr_expr {
                 self.check_aggregate(expr, &input, &keys, schema)?;
             }
-            // Without a key, rows output are of no run: each is a number that was checked.
+            // Without a group key, the output row belongs to no run: it is a number that was checked.
             if step.aggr_expr.is_empty() || !keys.is_empty() {
                 output.push(RowSource { is_distinct: true, ..source });
             }
@@ -312,7 +330,7 @@ impl SelectedRuns {
         let Expr::AggregateFunction(function) = expr.clone().unalias() else {
             return self.check_groups(expr, source, keys, &source.runs);
         };
-        // How many unlike values there are is the same however often each is there.
+        // The number of distinct values does not depend on how often each occurs.
         if function.func.name() == "count" && (function.params.distinct || source.is_distinct) {
             return Ok(());
         }
@@ -352,15 +370,22 @@ impl SelectedRuns {
         Err(MixedRuns { expression: expr.schema_name().to_string(), runs, fingerprints })
     }
 
-    /// Two runs that have the same keys and must not be together.
-    fn find_conflict(&self, source: &RowSource, keys: &[Vec<ScalarValue>], runs: &BTreeSet<usize>) -> Option<(usize, usize)> {
+    /// Returns two conflicting runs that have equal keys.
+    fn find_conflict(
+        &self,
+        source: &RowSource,
+        keys: &[Vec<ScalarValue>],
+        runs: &BTreeSet<usize>,
+    ) -> Option<(usize, usize)> {
         if source.is_pinned || source.kind == RowKind::Runs {
             return None;
         }
         let mut groups: HashMap<Vec<&ScalarValue>, Vec<usize>> = HashMap::new();
         for run in runs {
             let group = groups.entry(keys.iter().map(|values| &values[*run]).collect()).or_default();
-            if let Some(other) = group.iter().find(|other| self.is_conflict(**other, *run, source.kind == RowKind::Scores)) {
+            if let Some(other) =
+                group.iter().find(|other| self.is_conflict(**other, *run, source.kind == RowKind::Scores))
+            {
                 return Some((*other, *run));
             }
             group.push(*run);
@@ -372,7 +397,8 @@ impl SelectedRuns {
         let (mut left, mut right) = (self.row_sources(&step.left)?, self.row_sources(&step.right)?);
         let columns = step.left.schema().fields().len();
         for source in &mut right {
-            source.columns = std::mem::take(&mut source.columns).into_iter().map(|(index, v)| (index + columns, v)).collect();
+            source.columns =
+                std::mem::take(&mut source.columns).into_iter().map(|(index, v)| (index + columns, v)).collect();
         }
         let Ok(schema) = step.left.schema().join(step.right.schema()) else {
             left.extend(right);
@@ -389,7 +415,7 @@ impl SelectedRuns {
             let filtered = left.iter_mut().filter(|_| !keeps_left).chain(right.iter_mut().filter(|_| !keeps_right));
             filtered.for_each(|source| self.retain_matching_runs(source, filter, &schema));
         }
-        // Rows that met no others are left alone, so that what is equal has to do with the side that goes on without.
+        // Unmatched rows are not returned, so the equality only matters for the side that is returned.
         match step.join_type {
             JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => return Ok(left),
             JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
@@ -458,60 +484,6 @@ impl SelectedRuns {
     }
 }
 
-/// What rows are of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RowKind {
-    /// Scores: of runs that share parts the same rows are there twice.
-    Scores,
-    /// A table of reports, of which each run has its own.
-    Report,
-    /// The table `runs` itself.
-    Runs,
-}
-
-/// The rows of runs, as they are in what a step of a plan gives.
-#[derive(Clone, Debug)]
-struct RowSource {
-    kind: RowKind,
-    /// Those whose rows may be there.
-    runs: BTreeSet<usize>,
-    /// The columns that a row's run determines, by their places, and what they are for each run.
-    columns: BTreeMap<usize, Vec<ScalarValue>>,
-    /// No row is there twice.
-    is_distinct: bool,
-    /// All rows are of one run, whichever it is.
-    is_pinned: bool,
-}
-
-impl RowSource {
-    fn column(&self, column: &Column, schema: &DFSchema) -> Option<&Vec<ScalarValue>> {
-        self.columns.get(&schema.maybe_index_of_column(column)?)
-    }
-
-    /// The rows of both.
-    fn union(mut self, other: RowSource) -> RowSource {
-        let both: Vec<usize> = self.runs.intersection(&other.runs).copied().collect();
-        let mut columns = BTreeMap::new();
-        for (index, mut values) in std::mem::take(&mut self.columns) {
-            let Some(others) = other.columns.get(&index) else { continue };
-            if both.iter().any(|run| values[*run] != others[*run]) {
-                continue;
-            }
-            for run in &other.runs {
-                values[*run].clone_from(&others[*run]);
-            }
-            columns.insert(index, values);
-        }
-        RowSource {
-            kind: if self.kind == RowKind::Runs { other.kind } else { self.kind },
-            runs: self.runs.union(&other.runs).copied().collect(),
-            columns,
-            is_distinct: false,
-            is_pinned: false,
-        }
-    }
-}
-
 fn is_null(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(value, _) if value.is_null())
 }
@@ -521,150 +493,4 @@ fn is_false_or_null(expr: &Expr) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use datafusion::datasource::empty::EmptyTable;
-    use datafusion::prelude::SessionContext;
-
-    use super::*;
-    use dqa_pipelines::progress::Progress;
-    use dqa_pipelines::run::RunRecord;
-    use dqa_pipelines::tables::leaderboard::{self, LEADERBOARD};
-
-    /// A run with its fingerprint and its parts.
-    fn record(name: &str, fingerprint: &str, parts: &[&str]) -> RunRecord {
-        let part =
-            |key: &&str| serde_json::json!({ "key": key, "dataset": "d", "algorithm": "dcp", "rows": 1, "windows": 1 });
-        let time = "2026-01-01T00:00:00Z";
-        let spec = serde_json::json!({
-            "datasets": [], "model": format!("model-{fingerprint}"), "prompts": null, "views": "both", "dtype": "f32",
-            "device": "cpu", "shard_windows_max": 1, "remark": null,
-        });
-        let record = serde_json::json!({
-            "name": name, "state": "complete", "created": time, "updated": time, "spec": spec, "fingerprint": fingerprint,
-            "counts": { "pictures": 1, "windows": 1, "scored": 1, "failed": 0 }, "provenance": {},
-            "parts": parts.iter().map(part).collect::<Vec<_>>(),
-        });
-        serde_json::from_value(record).unwrap()
-    }
-
-    async fn check(records: &[RunRecord], sql: &str) -> Result<(), MixedRuns> {
-        let context = SessionContext::new();
-        crate::aggregates::register(&context);
-        for (name, schema) in [
-            (SCORES, crate::scores_table::SCHEMA.clone()),
-            (RUNS, runs::SCHEMA.clone()),
-            (LEADERBOARD, leaderboard::SCHEMA.clone()),
-        ] {
-            context.register_table(name, Arc::new(EmptyTable::new(schema))).unwrap();
-        }
-        let frame = context.sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-        let status = |record: &RunRecord| RunStatus {
-            record: record.clone(),
-            state: record.state,
-            progress: Progress::default(),
-            conductor: None,
-        };
-        let statuses: Vec<RunStatus> = records.iter().map(status).collect();
-        SelectedRuns::new(&statuses).check(frame.logical_plan())
-    }
-
-    /// Two runs of one model, and one of another.
-    fn two_models() -> Vec<RunRecord> {
-        vec![record("a", "aa11", &["p1"]), record("a2", "aa11", &["p2"]), record("b", "bb22", &["p3"])]
-    }
-
-    #[tokio::test]
-    async fn rows_of_two_models_are_not_taken_together() {
-        for sql in [
-            "SELECT avg(score) FROM scores",
-            "SELECT count(*) FROM scores",
-            "SELECT algorithm, srcc(score, mos) FROM scores GROUP BY 1",
-            "SELECT avg(score) FROM scores WHERE algorithm = 'dcp' OR run = 'a'",
-            "SELECT avg(score) FROM scores WHERE run IN ('a', 'b')",
-            "SELECT avg(score) FROM scores WHERE fingerprint LIKE '%2' OR run LIKE 'a_'",
-            "SELECT avg(s) FROM (SELECT score AS s FROM scores)",
-            "SELECT avg(m) FROM (SELECT run, avg(score) AS m FROM scores GROUP BY run)",
-            "SELECT avg(score) FROM (SELECT DISTINCT image, score FROM scores)",
-            "SELECT image, rank() OVER (ORDER BY score) FROM scores",
-            "SELECT image, score - avg(score) OVER (PARTITION BY algorithm) FROM scores",
-            "SELECT algorithm FROM scores GROUP BY algorithm HAVING avg(score) > 0.5",
-            "SELECT run, avg(score) FROM scores GROUP BY ROLLUP (run)",
-            "SELECT image FROM scores WHERE score > (SELECT avg(score) FROM scores)",
-            "WITH best AS (SELECT algorithm, max(score) AS m FROM scores GROUP BY 1) SELECT * FROM best",
-            "SELECT avg(a.score - b.score) FROM scores a JOIN scores b ON a.image = b.image WHERE a.run = 'a'",
-            "SELECT avg(a.score) FROM scores a LEFT JOIN scores b ON a.image = b.image AND a.run = 'a'",
-            "SELECT avg(score) FROM (SELECT * FROM scores WHERE run = 'a' UNION ALL SELECT * FROM scores WHERE run = 'b')",
-            "SELECT avg(score) FILTER (WHERE run <> 'a') FROM scores",
-            "SELECT substr(fingerprint, 3, 0) AS f, avg(score) FROM scores GROUP BY 1",
-            "SELECT r.state, avg(s.score) FROM scores s JOIN runs r USING (run) GROUP BY r.state",
-            "SELECT avg(mean_score) FROM leaderboard",
-            "SELECT avg(l.mean_score) FROM leaderboard l JOIN scores s ON l.algorithm = s.algorithm WHERE s.run = 'a'",
-            "SELECT avg(score) FROM (SELECT * FROM scores ORDER BY score LIMIT 5)",
-        ] {
-            let mixed = check(&two_models(), sql).await.expect_err(sql);
-            assert!(mixed.fingerprints.is_some(), "{sql}: {mixed:?}");
-            // Of one model, whatever runs, all is answered.
-            assert_eq!(check(&two_models()[..2], sql).await, Ok(()), "{sql}");
-        }
-    }
-
-    #[tokio::test]
-    async fn what_tells_the_models_apart_is_answered() {
-        for sql in [
-            "SELECT * FROM scores",
-            "SELECT image, score FROM scores ORDER BY score DESC LIMIT 5",
-            "SELECT run, avg(score) FROM scores GROUP BY run",
-            "SELECT fingerprint, algorithm, avg(score), count(*) FROM scores GROUP BY 1, 2",
-            "SELECT left(fingerprint, 2) AS f, avg(score) FROM scores GROUP BY f",
-            "SELECT CASE WHEN run = 'b' THEN 'other' ELSE 'ours' END AS which, avg(score) FROM scores GROUP BY 1",
-            "SELECT avg(score) FROM scores WHERE run = 'a'",
-            "SELECT avg(score) FROM scores WHERE fingerprint LIKE 'aa%'",
-            "SELECT avg(score) FROM scores WHERE run IN ('a', 'a2') AND algorithm = 'dcp'",
-            "SELECT avg(score) FROM scores WHERE run <> 'b'",
-            "SELECT avg(score) FROM scores WHERE (run = 'a' AND mos > 1) OR (run = 'a2' AND mos < 1)",
-            "SELECT algorithm, avg(score) FILTER (WHERE run = 'a') - avg(score) FILTER (WHERE run = 'b') FROM scores GROUP BY 1",
-            "SELECT avg(d) FROM (SELECT algorithm, avg(score) FILTER (WHERE run = 'a') - avg(score) FILTER (WHERE run = 'b')
-             AS d FROM scores GROUP BY 1)",
-            "SELECT avg(CASE WHEN run = 'a' THEN score END) AS a, avg(CASE run WHEN 'b' THEN score END) AS b FROM scores",
-            "SELECT count(DISTINCT image) FROM scores",
-            "SELECT count(*) FROM (SELECT DISTINCT algorithm FROM scores)",
-            "SELECT DISTINCT algorithm FROM scores",
-            "SELECT algorithm FROM scores GROUP BY algorithm",
-            "SELECT image, rank() OVER (PARTITION BY run ORDER BY score) FROM scores",
-            "SELECT row_number() OVER (ORDER BY image) FROM scores",
-            "SELECT which, avg(score) FROM (SELECT 'a' AS which, score FROM scores WHERE run = 'a'
-             UNION ALL SELECT 'b', score FROM scores WHERE run = 'b') GROUP BY which",
-            "SELECT avg(a.score - b.score) FROM scores a JOIN scores b ON a.image = b.image WHERE a.run = 'a' AND b.run = 'b'",
-            "SELECT avg(a.score - b.score) FROM scores a JOIN scores b ON a.image = b.image AND a.run = 'a' AND b.run = 'b'",
-            "SELECT a.run, avg(a.score * b.score) FROM scores a JOIN scores b ON a.image = b.image AND a.run = b.run GROUP BY 1",
-            "SELECT a.run, avg(a.score * b.score) FROM scores a, scores b WHERE a.image = b.image AND b.run = a.run GROUP BY 1",
-            "SELECT r.model, avg(s.score) FROM scores s JOIN runs r USING (run) GROUP BY r.model",
-            "SELECT r.model, avg(s.score) FROM runs r JOIN scores s ON r.run = s.run GROUP BY r.model",
-            "SELECT avg(s.score) FROM runs r JOIN scores s ON r.run = s.run WHERE r.model = 'model-bb22'",
-            "SELECT count(*), max(updated) FROM runs",
-            "SELECT run, max(mean_score) FROM leaderboard GROUP BY run",
-            "WITH m AS (SELECT run, avg(score) AS mean FROM scores GROUP BY run)
-             SELECT s.image FROM scores s JOIN m ON s.run = m.run WHERE s.score > m.mean",
-            "SELECT image FROM scores s WHERE score > (SELECT avg(score) FROM scores t WHERE t.run = s.run)",
-            "SELECT l.run, l.algorithm, avg(s.score) FROM leaderboard l JOIN scores s ON l.run = s.run AND l.algorithm = s.algorithm
-             GROUP BY l.run, l.algorithm",
-            "SELECT avg(value) FROM generate_series(1, 3)",
-        ] {
-            assert_eq!(check(&two_models(), sql).await, Ok(()), "{sql}");
-        }
-    }
-
-    #[tokio::test]
-    async fn rows_that_two_runs_share_do_not_count_twice() {
-        let records = [record("a", "aa11", &["p1"]), record("more", "aa11", &["p1", "p2"])];
-        for sql in ["SELECT avg(score) FROM scores", "SELECT fingerprint, count(*) FROM scores GROUP BY 1"] {
-            let mixed = check(&records, sql).await.expect_err(sql);
-            assert_eq!((mixed.runs, mixed.fingerprints), (["a".to_owned(), "more".to_owned()], None), "{sql}");
-        }
-        for sql in ["SELECT run, avg(score) FROM scores GROUP BY 1", "SELECT avg(mean_score) FROM leaderboard"] {
-            assert_eq!(check(&records, sql).await, Ok(()), "{sql}");
-        }
-    }
-}
+mod tests;

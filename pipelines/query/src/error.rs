@@ -7,51 +7,51 @@ use dqa_pipelines::store::StoreError;
 use crate::aggregation_check::MixedRuns;
 use crate::session::TABLES;
 
-/// Why a store cannot be asked.
+/// Why a store cannot be queried.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A run's record cannot be had.
+    /// A run's record could not be read.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// A run's result is not whole.
+    /// A complete run lacks a part.
     #[error("run `{run}` is complete, but its part {key} is not in the store")]
     MissingPart {
-        /// Which run.
+        /// The run's name.
         run: String,
-        /// The object that was looked for.
+        /// The missing part's key.
         key: String,
     },
-    /// A table that DataFusion does not take.
+    /// DataFusion rejected a table.
     #[error("cannot make the table `{table}`")]
     Table {
-        /// Which table.
+        /// The table's name.
         table: &'static str,
-        /// What DataFusion said.
+        /// DataFusion's error.
         #[source]
         source: DataFusionMessage,
     },
-    /// A query that is none, or that would change something.
+    /// The query is invalid or not read-only.
     #[error("the query cannot be run")]
     Query(#[source] DataFusionMessage),
-    /// An aggregate over rows of runs that must not be taken together.
+    /// An aggregate combines rows of conflicting runs.
     #[error("`{expression}` takes rows of the runs `{first}` and `{second}` together, {why}")]
     MixedRuns {
         /// The aggregate or window function.
         expression: String,
         /// A run.
         first: String,
-        /// Another.
+        /// Another run.
         second: String,
-        /// Why that is wrong.
+        /// Why their rows must not be combined.
         why: String,
     },
 }
 
 impl SqlError {
-    /// Returns what to do about it, where something can be done.
+    /// Returns what the user can do about the error, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
             SqlError::Run(error) => error.hint().map(str::to_owned),
@@ -84,7 +84,7 @@ impl From<MixedRuns> for SqlError {
     }
 }
 
-/// The text of an error of DataFusion. Its errors print their causes themselves, so the chain of sources would repeat the text.
+/// The text of a DataFusion error. Such an error prints its causes itself, so its chain of sources would repeat them.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct DataFusionMessage(String);

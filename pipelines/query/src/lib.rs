@@ -1,12 +1,13 @@
-//! SQL over a store of runs: the store's tables by name, the statistics of `dqa-stats` as aggregates, and correlations of runs that are
-//! too large for one machine. It only reads. Everything that depends on DataFusion and is not an engine is in this crate.
+//! SQL over a store of runs: the store's tables by name, the statistics of `dqa-stats` as aggregates, and correlations
+//! of runs that are too large for one machine. Queries are read-only. Except for the engines that run plans, all code
+//! that depends on DataFusion is in this crate.
 //!
 //! ```text
 //! Selection -open_session-> SessionContext -query-> DataFrame -output-> table, JSON, CSV or Parquet
 //! ```
 //!
-//! `scores` holds the rows of each selected run, with the run's name. Rows of several runs are aggregated only if the result is meaningful
-//! (`aggregation_check.rs`): a query that combines scores of different models is refused.
+//! `scores` holds the rows of each selected run, with the run's name. Rows of several runs are aggregated only if the
+//! result is meaningful (`aggregation_check.rs`): a query that combines scores of different models is refused.
 
 pub mod aggregates;
 mod aggregation_check;
@@ -18,4 +19,4 @@ mod session;
 mod store_registry;
 
 pub use error::{DataFusionMessage, SqlError};
-pub use session::{Selection, TABLES, register_tables, query, query_mixing, new_runtime, open_session};
+pub use session::{Selection, TABLES, new_runtime, open_session, query, query_mixing, register_tables};

@@ -1,4 +1,4 @@
-//! A query's rows as they come, in a format. Memory holds a few batches of them, never all.
+//! Writes the rows of a query in a format as they arrive. Only a few batches are in memory at a time.
 
 use std::io::{self, Write};
 
@@ -17,35 +17,35 @@ use parquet::errors::ParquetError;
 use crate::error::DataFusionMessage;
 use dqa_pipelines::tables::parquet_file;
 
-/// Rows of a table for reading: its columns are as wide as these need, and more rows are another table below.
+/// Maximum rows of one text table. Column widths are fitted to these rows, and further rows start another table.
 const TABLE_ROWS_MAX: usize = 8192;
 
-/// How rows are written.
+/// The output format of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputFormat {
-    /// For reading.
+    /// Aligned text for a terminal.
     Table,
-    /// One object a line, with every column.
+    /// One JSON object per line, with every column.
     Json,
-    /// With a header; NULL is nothing.
+    /// CSV with a header. NULL is an empty field.
     Csv,
-    /// As the store's own tables.
+    /// Parquet, as in the store's own tables.
     Parquet,
 }
 
-/// Why rows are not all written.
+/// Why not all rows could be written.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryOutputError {
-    /// The query failed on its way.
+    /// The query failed while it ran.
     #[error("the query failed")]
     Query(#[source] DataFusionMessage),
-    /// The format has no way to write a column.
+    /// The format does not support a column's type.
     #[error("the rows cannot be written in this format")]
     Encode(#[source] ArrowError),
-    /// No Parquet of the rows.
+    /// The rows could not be encoded as Parquet.
     #[error("the rows cannot be written as Parquet")]
     Parquet(#[source] ParquetError),
-    /// The place that they go to did not take them.
+    /// Writing to the output failed.
     #[error("cannot write the rows")]
     Write(#[source] io::Error),
 }
@@ -53,15 +53,15 @@ pub enum QueryOutputError {
 /// Runs a query and writes its rows.
 ///
 /// # Errors
-/// As [`write_rows`].
+/// The same as [`write_rows`].
 pub async fn write(frame: DataFrame, format: OutputFormat, writer: impl Write + Send) -> Result<(), QueryOutputError> {
     write_rows(frame.execute_stream().await.map_err(query_error)?, format, writer).await
 }
 
-/// Writes a query's rows, whoever runs it.
+/// Writes the rows of a query that any engine runs.
 ///
 /// # Errors
-/// Where the query fails, a column's type is not for the format (lists in CSV), or `to` fails.
+/// The query fails, the format does not support a column's type (lists in CSV), or writing fails.
 pub async fn write_rows(
     mut batches: SendableRecordBatchStream,
     format: OutputFormat,
@@ -89,13 +89,13 @@ fn query_error(error: DataFusionError) -> QueryOutputError {
     QueryOutputError::Query(error.into())
 }
 
-/// Batches as text.
+/// Encodes batches as text.
 struct TextEncoder {
     format: OutputFormat,
     schema: SchemaRef,
-    /// For the next table.
+    /// Rows of the next text table.
     pending: Vec<RecordBatch>,
-    /// Whether something was written.
+    /// Whether any output was produced.
     has_output: bool,
 }
 
@@ -119,11 +119,11 @@ impl TextEncoder {
                 writer.write(&batch)?;
                 Ok(writer.into_inner())
             }
-            OutputFormat::Parquet => unreachable!("it is no text"),
+            OutputFormat::Parquet => unreachable!("Parquet is not a text format"),
         }
     }
 
-    /// What is left, and a header where there were no rows.
+    /// Returns the remaining rows, or a header if there were no rows.
     fn finish(&mut self) -> Result<Vec<u8>, ArrowError> {
         match self.format {
             OutputFormat::Table if !self.has_output || !self.pending.is_empty() => self.encode_pending(),
@@ -132,7 +132,7 @@ impl TextEncoder {
         }
     }
 
-    fn encode_pending( self) -> Result<Vec<u8>, ArrowError> {
+    fn encode_pending(&mut self) -> Result<Vec<u8>, ArrowError> {
         let pending = std::mem::take(&mut self.pending);
         self.has_output = true;
         Ok(format!("{}\n", pretty_format_batches_with_schema(self.schema.clone(), &pending)?).into())

@@ -1,5 +1,5 @@
-//! The table `scores` of one or more runs: the rows of each run's parts with the run's name before them. The files do not say
-//! which runs they belong to, because runs share them; a part that two of the runs name is there once for each.
+//! The table `scores` of one or more runs: the rows of each run's parts, with the run's name as the first column. The
+//! files do not contain the run, because runs share them. A part of two runs appears once for each run.
 
 use std::sync::{Arc, LazyLock};
 
@@ -17,7 +17,7 @@ use datafusion::physical_plan::union::UnionExec;
 
 use dqa_pipelines::tables::scores;
 
-/// The column that is not in the files, before those that are.
+/// The first column, which is not in the files.
 pub(crate) const RUN_COLUMN: &str = "run";
 
 /// The table's columns.
@@ -27,7 +27,7 @@ pub(crate) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(fields))
 });
 
-/// The rows of runs, each with the table of its parts.
+/// The runs, each with the table of its parts.
 #[derive(Debug)]
 pub(crate) struct ScoresTable(pub(crate) Vec<(String, Arc<dyn TableProvider>)>);
 
@@ -43,7 +43,7 @@ impl TableProvider for ScoresTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         let is_of_files = |filter: &&Expr| filter.column_refs().iter().all(|column| column.name != RUN_COLUMN);
-        // The files leave out what cannot match; the filter itself stays above.
+        // The files skip rows that cannot match. The filter itself remains above the scan.
         let answer = |filter| match is_of_files(filter) {
             true => TableProviderFilterPushDown::Inexact,
             false => TableProviderFilterPushDown::Unsupported,

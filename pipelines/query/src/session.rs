@@ -1,7 +1,5 @@
-//! SQL over a store: its tables by name, and the statistics as aggregates. It only reads.
-//!
-//! `scores` holds the rows of each run that is asked, with its name. Rows of several runs are only aggregated where that means
-//! something (`mixing.rs`): a query that takes unlike models together is refused.
+//! DataFusion sessions over a store: registers the tables of the selected runs and the aggregates, and plans read-only
+//! queries.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -44,31 +42,31 @@ use crate::error::SqlError;
 use crate::scores_table::{self, ScoresTable};
 use crate::store_registry::StoreRegistry;
 
-/// The store's address within a session, whatever kind of store it is.
+/// The store's address within a session, whatever its real address is.
 const STORE_URL: &str = "dqa://store/";
 
-/// Which runs are asked.
+/// The runs of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// Every run of the store.
     All,
-    /// These.
+    /// The runs with these names.
     Runs(Vec<RunName>),
 }
 
 impl Selection {
-    /// One run.
+    /// Selects one run.
     pub fn run(name: RunName) -> Selection {
         Selection::Runs(vec![name])
     }
 }
 
-/// A session in which a store's tables have their names: `scores`, `runs`, `correlations`, `leaderboard`,
-/// `comparisons`, `cross_dataset`, and whatever the selection `epochs` and `predictions` of all trials, `evaluations`, `studies` and
-/// `study_splits`.
+/// Opens a session with the store's tables: `scores`, `runs`, `correlations`, `leaderboard`, `comparisons` and
+/// `cross_dataset` of the selected runs; and, whatever the selection, `epochs` and `predictions` of all trials,
+/// `evaluations`, `studies` and `study_splits`.
 ///
 /// # Errors
-/// Where the store fails, there is no such run, or a complete run lacks a part.
+/// The store fails, a run does not exist, or a complete run lacks a part.
 pub async fn open_session(store: &Store, selection: &Selection) -> Result<SessionContext, SqlError> {
     let context =
         SessionContext::new_with_config(SessionConfig::from(ConfigOptions::new()).with_information_schema(true));
@@ -78,19 +76,19 @@ pub async fn open_session(store: &Store, selection: &Selection) -> Result<Sessio
     Ok(context)
 }
 
-/// The same in a session of the caller's, with the files at the store's own addresses: its plans can be run by others. Its
-/// runtime, as theirs, finds stores by address ([`new_runtime`]).
+/// Registers the same tables in a session of the caller, with files at the store's real addresses, so that other
+/// processes can run its plans. The runtime of all these processes must find stores by address ([`new_runtime`]).
 ///
 /// # Errors
-/// As [`open_session`].
+/// The same as [`open_session`].
 pub async fn register_tables(context: &SessionContext, store: &Store, selection: &Selection) -> Result<(), SqlError> {
     register_selection(context, store, store_url, selection).await
 }
 
-/// A runtime that reads tables wherever they are.
+/// Returns a runtime that opens stores by their addresses.
 ///
 /// # Errors
-/// DataFusion's own.
+/// Any error of DataFusion.
 pub fn new_runtime() -> Result<Arc<RuntimeEnv>, DataFusionError> {
     Ok(Arc::new(RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(StoreRegistry::default())).build()?))
 }
@@ -115,7 +113,9 @@ async fn register_selection(
     let statuses = RunStatus::read_each(store, records.clone(), &Counter::default()).await?;
     let selected = SelectedRuns::new(&statuses);
     context.state_ref().write().config_mut().set_extension(Arc::new(selected));
-    let files = |keys: BTreeSet<String>, schema: &SchemaRef| parquet_table(keys.iter().map(|key| object_url(store, key)), schema);
+    let files = |keys: BTreeSet<String>, schema: &SchemaRef| {
+        parquet_table(keys.iter().map(|key| object_url(store, key)), schema)
+    };
     let stored_keys = list_keys(store, SCORES).await?;
     register(context, SCORES, scores_table(&records, &stored_keys, |keys| files(keys, &scores::SCHEMA))?)?;
     let rows: Vec<RunRow> = statuses.iter().map(RunRow::from).collect();
@@ -145,11 +145,10 @@ async fn register_selection(
     Ok(())
 }
 
-/// Plans a query. It may read and explain, and nothing else; and it may not aggregate rows of runs that must not be taken
-/// together.
+/// Plans a query. It must be read-only, and it must not aggregate rows of conflicting runs.
 ///
 /// # Errors
-/// Where it is no SQL, names what is not there, would change something, or mixes runs.
+/// The query is invalid, names an unknown table or column, is not read-only, or mixes runs.
 pub async fn query(context: &SessionContext, sql: &str) -> Result<DataFrame, SqlError> {
     let frame = query_mixing(context, sql).await?;
     if let Some(selected) = context.state_ref().read().config().get_extension::<SelectedRuns>() {
@@ -158,16 +157,16 @@ pub async fn query(context: &SessionContext, sql: &str) -> Result<DataFrame, Sql
     Ok(frame)
 }
 
-/// As [`query`], of somebody who wants rows of several runs taken together.
+/// Plans a query as [`query`] does, but permits aggregates over rows of several runs.
 ///
 /// # Errors
-/// As [`query`], but for what mixes runs.
+/// The same as [`query`], except for mixed runs.
 pub async fn query_mixing(context: &SessionContext, sql: &str) -> Result<DataFrame, SqlError> {
     let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     context.sql_with_options(sql, only_reads).await.map_err(|error| SqlError::Query(error.into()))
 }
 
-/// The tables' names.
+/// Names of the tables.
 pub const TABLES: [&str; 11] = [
     SCORES,
     RUNS,
@@ -182,12 +181,12 @@ pub const TABLES: [&str; 11] = [
     STUDY_SPLITS,
 ];
 
-/// The keys of the objects in a folder.
+/// Returns the keys of the objects in a folder.
 async fn list_keys(store: &Store, folder: &str) -> Result<BTreeSet<String>, StoreError> {
     Ok(store.list_sorted(folder).await?.into_iter().map(|object| object.key).collect())
 }
 
-/// The rows of `records`, each run's by itself. A run that is not complete has those of its parts that are `stored_keys`.
+/// Returns the table `scores` of `records`. A run that is not complete has the rows of its parts in `stored_keys`.
 fn scores_table(
     records: &[RunRecord],
     stored_keys: &BTreeSet<String>,
@@ -208,7 +207,7 @@ fn scores_table(
     Ok(tables.map(|tables| Arc::new(ScoresTable(tables)) as _))
 }
 
-/// Files as one table.
+/// Returns a table of Parquet files.
 fn parquet_table(
     urls: impl ExactSizeIterator<Item = Url>,
     schema: &SchemaRef,
@@ -223,7 +222,7 @@ fn parquet_table(
     Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
-/// Where a session finds an object of a store.
+/// Returns the URL by which a session finds an object of the store.
 type ObjectUrl = fn(&Store, &str) -> Url;
 
 fn session_url(store: &Store, key: &str) -> Url {
@@ -262,7 +261,7 @@ mod tests {
     use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunSpec};
     use dqa_pipelines::tables::leaderboard::LeaderboardRow;
     use dqa_pipelines::tables::parquet_file;
-    use dqa_pipelines::tables::scores::{ScoringFailure, PartColumns, ScoreRow, PictureScore, part_key};
+    use dqa_pipelines::tables::scores::{PartColumns, PictureScore, ScoreRow, ScoringFailure, part_key};
 
     fn row(number: usize) -> ScoreRow {
         let score = number as f64 / 10.0;

@@ -1,4 +1,5 @@
-//! Object stores by their addresses, for plans that run where nobody has registered them: on a cluster's workers.
+//! Opens object stores by address, for plans that run in processes where no store was registered, such as a cluster's
+//! workers.
 
 use std::sync::Arc;
 
@@ -9,19 +10,19 @@ use url::Url;
 
 use dqa_pipelines::store::StoreResolver;
 
-/// Opens a store when a plan first reads from it.
+/// An object store registry that opens a store when a plan first reads from it.
 #[derive(Debug, Default)]
 pub(crate) struct StoreRegistry(StoreResolver);
 
 impl ObjectStoreRegistry for StoreRegistry {
-    /// Addresses say all that there is to know; nothing is registered.
+    /// Ignores the store: an address is sufficient to open it.
     fn register_store(&self, _: &Url, _: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
         None
     }
 
     fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
         let origin = format!("{}://{}/", url.scheme(), url.authority());
-        let place = self.0.open(&origin).map_err(|error| DataFusionError::External(error.into()))?;
-        Ok(place.objects().clone())
+        let store = self.0.open(&origin).map_err(|error| DataFusionError::External(error.into()))?;
+        Ok(store.objects().clone())
     }
 }

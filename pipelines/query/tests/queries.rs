@@ -9,7 +9,7 @@ use arrow::datatypes::Float64Type;
 use dqa_pipelines::report::{self, ReportIntervals, ReportOptions};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::correlations::CorrelationRow;
-use dqa_query::{Selection, distributed, query, open_session};
+use dqa_query::{Selection, distributed, open_session, query};
 use dqa_stats::Test;
 use graded::graded;
 use synthetic::Shape;

@@ -1,18 +1,18 @@
-//! Groups' agreement as text: a table for reading, JSON, CSV.
+//! Correlations of groups as aligned text, JSON and CSV.
 
 use super::{GroupAgreement, GroupKind};
 use dqa_pipelines::text_table::{Alignment, format_number, format_rows};
 
-/// In the order in which they are declared.
+/// Column names, in the order of the struct's fields.
 const COLUMNS: [&str; 9] =
     ["dataset", "group_kind", "group_name", "pictures", "failed", "unlabelled", "n", "srcc", "plcc"];
 
-/// One object a line.
+/// Returns the groups as JSON, one object per line.
 pub fn json(groups: &[GroupAgreement]) -> String {
     groups.iter().map(|group| serde_json::to_string(group).expect("a row has text for keys") + "\n").collect()
 }
 
-/// With a header; what is not defined is empty.
+/// Returns the groups as CSV with a header. An undefined value is an empty field.
 pub fn csv(groups: &[GroupAgreement]) -> String {
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     writer.write_record(COLUMNS).expect("memory takes text");
@@ -20,7 +20,7 @@ pub fn csv(groups: &[GroupAgreement]) -> String {
     String::from_utf8(writer.into_inner().expect("memory takes it")).expect("what was written is text")
 }
 
-/// For reading, with what it leaves out.
+/// Returns the groups as aligned text, with a note on what is missing.
 pub fn table(groups: &[GroupAgreement]) -> String {
     if groups.is_empty() {
         return "Agreement with labels: none, as no picture with a score has a label\n".to_owned();

@@ -1,30 +1,32 @@
-//! The queries that the statistics are made of: SQL with nothing but standard functions, so that any engine that plans it
-//! can run it. Pure. What they must not do: bring the pictures of a group to one place. Only tables with a row for each
-//! group, or for each group and bucket, may be collected.
+//! The SQL queries that compute the sums behind the coefficients. They use only standard functions, so that any engine
+//! can plan and run them. Pure. They must not bring all pictures of a group to one place: only tables with a row for
+//! each group, or for each group and bucket, may be collected.
 //!
-//! Ranks are made by buckets. A column's range over a data set is cut into [`BUCKETS`] of equal width: a function that
-//! never falls, so equal values share a bucket and buckets lie in the values' order. A rank is one inside the bucket plus
-//! the pictures of the buckets before. Sums of ranks are of twice the rank, a whole number, and exact: what grows with the
-//! cube of a group's pictures is DECIMAL, the rest holds in 64 bits up to 2³¹ pictures.
+//! Ranks are computed by buckets. A column's range over a data set is cut into [`BUCKETS`] of equal width. The bucket
+//! is a non-decreasing function of the value, so equal values share a bucket and buckets are ordered as the values are.
+//! A rank is the rank inside the bucket plus the number of pictures in lower buckets. Sums are of twice the rank, which
+//! is an integer, and are exact: sums that grow with the cube of a group's pictures are DECIMAL, the others fit in 64
+//! bits for up to 2³¹ pictures.
 //!
-//! Equal values cannot be in several buckets. Labels, of which many are equal, are summed up within each partition before
-//! they meet; pictures of one score do meet, and their task holds them: it is the scores that must mostly differ.
+//! Equal values cannot be spread over several buckets. Labels, of which many are equal, are aggregated within each
+//! partition first. Pictures with equal scores do meet in one task, which holds them in memory, so most scores must
+//! differ.
 
 use super::GroupKind;
 use dqa_pipelines::tables::scores::SCORES;
 
-/// Of a column's range: many times the partitions of a cluster, so that clustered values still spread, and few enough that
-/// a table of a group's buckets is small.
+/// Buckets of a column's range: many times the partitions of a cluster, so that clustered values still spread, and few
+/// enough that a table of a group's buckets is small.
 const BUCKETS: f64 = 1024.0;
 
-/// Which rows of `scores`.
+/// The rows of `scores` to use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowFilter<'a> {
     pub(crate) fingerprint: &'a str,
     pub(crate) datasets: &'a [DatasetRanges],
 }
 
-/// Where the values of a data set's labelled pictures lie.
+/// The ranges of scores and labels of a data set's labelled pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DatasetRanges {
     pub(crate) dataset: String,
@@ -32,7 +34,7 @@ pub(crate) struct DatasetRanges {
     pub(crate) mos: Range,
 }
 
-/// From the least value to the greatest.
+/// The range from the smallest to the largest value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Range {
     pub(crate) low: f64,
@@ -40,14 +42,14 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// That of no values.
+    /// The range of no values.
     pub(crate) const NONE: Range = Range { low: f64::INFINITY, high: f64::NEG_INFINITY };
 
     pub(crate) fn with(self, other: Range) -> Range {
         Range { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
-    /// SQL for the bucket of `column`. A width that is beyond the numbers, or nearly none, is one bucket.
+    /// Returns SQL for the bucket of `column`. If the range is infinite or nearly empty, there is one bucket.
     fn bucket_sql(self, column: &str) -> String {
         let per_unit = BUCKETS / (self.high - self.low);
         if per_unit.is_normal() {
@@ -58,7 +60,7 @@ impl Range {
     }
 }
 
-/// How many pictures there are of each algorithm and scene group, and where their values lie.
+/// Returns the query for the numbers of pictures and the ranges of values by algorithm and scene group.
 pub(crate) fn cells_query(fingerprint: &str, datasets: &[&str]) -> String {
     format!(
         "SELECT arrow_cast(dataset, 'Utf8') AS dataset, arrow_cast(algorithm, 'Utf8') AS algorithm,
@@ -73,85 +75,42 @@ pub(crate) fn cells_query(fingerprint: &str, datasets: &[&str]) -> String {
     )
 }
 
-/// The sums of each group that its coefficients are made of: one row a group.
+/// Returns the query for the sums of each group that its coefficients are computed from, one row per group.
 ///
-/// - `labelled`: the pictures, with their buckets.
-/// - `buckets`, `placed`: of each bucket of scores, the pictures before it; and its group's means (nearly) and ranges.
-/// - `ranked`: the pictures with the rank of their score inside its bucket. With equal scores, `rank` is the first's place
-///   and `count` the last's: together twice the mean.
-/// - `measured`: that rank in the group. Score and label less a value near to their mean, the second pass of Pearson's.
-/// - `labels`: the pictures of each label. Labels have many equal values, so this is where most rows end; a product of
-///   ranks needs no more of a label's pictures than the sum of their scores' ranks.
-/// - `label_ranks`, `label_buckets`, `label_places`: the same for the labels' ranks, but nothing is joined back: what a
-///   bucket's place adds to its sums is a polynomial of the place.
+/// - `labelled`: the pictures with their buckets.
+/// - `buckets`, `placed`: for each bucket of scores, the number of pictures in lower buckets; and its group's
+/// approximate
+/// means and ranges.
+/// - `ranked`: the pictures with the rank of their score inside its bucket. Among equal scores, `rank` is the position
+/// of the first and `count` that of the last, so their sum is twice the mean rank.
+/// - `measured`: that rank within the group. Score and label minus a value near their mean, for the second pass of
+/// Pearson's correlation.
+/// - `labels`: the pictures of each label. Labels have many equal values, so this step removes most rows. A product of
+/// ranks needs only the sum of the score ranks of a label's pictures.
+/// - `label_ranks`, `label_buckets`, `label_places`: the same for the ranks of labels, but without a join: the
+/// contribution of a bucket's position to its sums is a polynomial of the position.
 pub(crate) fn rank_sums_query(kind: GroupKind, filter: RowFilter<'_>) -> String {
     let names: Vec<&str> = filter.datasets.iter().map(|ranges| ranges.dataset.as_str()).collect();
     let covered = row_condition(filter.fingerprint, &names);
     let (name, named) = group_name_sql(kind);
-    let (score_bucket, mos_bucket) = (bucket_sql(filter, "score", |ranges| ranges.score), bucket_sql(filter, "mos", |ranges| ranges.mos));
+    let (score_bucket, mos_bucket) =
+        (bucket_sql(filter, "score", |ranges| ranges.score), bucket_sql(filter, "mos", |ranges| ranges.mos));
     let big = "DECIMAL(38, 0)";
     format!(
-        "WITH pictures AS (
-  -- Plus zero: a negative zero, which sorts by itself, becomes the other one.
-  SELECT arrow_cast(dataset, 'Utf8') AS dataset, {name} AS name, score + 0e0 AS score, mos + 0e0 AS mos
-  FROM {SCORES} WHERE {covered} AND {named} AND score IS NOT NULL AND mos IS NOT NULL
-), labelled AS (
-  SELECT dataset, name, score, mos, {score_bucket} AS score_bucket, {mos_bucket} AS mos_bucket FROM pictures
-), buckets AS (
-  SELECT dataset, name, score_bucket, count(*) AS n,
-         sum(score) AS score_sum, min(score) AS score_low, max(score) AS score_high,
-         sum(mos) AS mos_sum, min(mos) AS mos_low, max(mos) AS mos_high
-  FROM labelled GROUP BY dataset, name, score_bucket
-), group_buckets AS (
-  SELECT dataset, name, score_bucket, sum(n) OVER in_order - n AS before,
-         sum(score_sum) OVER of_group / sum(n) OVER of_group AS score_mean,
-         sum(mos_sum) OVER of_group / sum(n) OVER of_group AS mos_mean,
-         min(score_low) OVER of_group AS score_low, max(score_high) OVER of_group AS score_high,
-         min(mos_low) OVER of_group AS mos_low, max(mos_high) OVER of_group AS mos_high
-  FROM buckets
-  WINDOW of_group AS (PARTITION BY dataset, name), in_order AS (PARTITION BY dataset, name ORDER BY score_bucket)
-), placed AS (
-  -- Rounding can put a mean outside of the range; inside, a difference to it is as exact as one between two values.
-  SELECT dataset, name, score_bucket, before,
-         greatest(score_low, least(score_high, score_mean)) AS score_centre, score_high - score_low AS score_width,
-         greatest(mos_low, least(mos_high, mos_mean)) AS mos_centre, mos_high - mos_low AS mos_width
-  FROM group_buckets
-), ranked AS (
-  SELECT dataset, name, score_bucket, mos_bucket, score, mos,
-         CAST(rank() OVER in_order AS BIGINT) + count(*) OVER in_order AS twice_rank
-  FROM labelled WINDOW in_order AS (PARTITION BY dataset, name, score_bucket ORDER BY score)
-), measured AS (
-  SELECT ranked.dataset, ranked.name, mos_bucket, mos, 2 * before + twice_rank AS twice_rank,
-         (score - score_centre) / nullif(score_width, 0e0) AS x, (mos - mos_centre) / nullif(mos_width, 0e0) AS y
-  FROM placed JOIN ranked ON placed.dataset = ranked.dataset AND placed.name = ranked.name
-       AND placed.score_bucket = ranked.score_bucket
-), labels AS (
-  SELECT dataset, name, mos_bucket, mos, count(*) AS n, sum(twice_rank) AS score_ranks,
-         sum(CAST(twice_rank AS {big}) * twice_rank) AS score_squares,
-         sum(x) AS x, sum(y) AS y, sum(x * x) AS xx, sum(y * y) AS yy, sum(x * y) AS xy
-  FROM measured GROUP BY dataset, name, mos_bucket, mos
-), label_ranks AS (
-  SELECT *, 2 * sum(n) OVER (PARTITION BY dataset, name, mos_bucket ORDER BY mos) - n + 1 AS twice_rank FROM labels
-), label_buckets AS (
-  SELECT dataset, name, mos_bucket, sum(n) AS n, sum(score_ranks) AS score_ranks, sum(score_squares) AS score_squares,
-         sum(n * twice_rank) AS mos_ranks, sum(CAST(n * twice_rank AS {big}) * twice_rank) AS mos_squares,
-         sum(CAST(score_ranks AS {big}) * twice_rank) AS products,
-         sum(x) AS x, sum(y) AS y, sum(xx) AS xx, sum(yy) AS yy, sum(xy) AS xy
-  FROM label_ranks GROUP BY dataset, name, mos_bucket
-), label_places AS (
-  SELECT *, CAST(2 * (sum(n) OVER (PARTITION BY dataset, name ORDER BY mos_bucket) - n) AS {big}) AS twice_before
-  FROM label_buckets
-)
-SELECT dataset, name, sum(n) AS n, sum(score_squares) AS score_squares,
-       sum(mos_squares + 2 * twice_before * mos_ranks + twice_before * twice_before * n) AS mos_squares,
-       sum(products + twice_before * score_ranks) AS products,
-       sum(x) AS x, sum(y) AS y, sum(xx) AS xx, sum(yy) AS yy, sum(xy) AS xy
-FROM label_places GROUP BY dataset, name"
+        include_str!("rank_sums.sql"),
+        SCORES = SCORES,
+        big = big,
+        covered = covered,
+        mos_bucket = mos_bucket,
+        name = name,
+        named = named,
+        score_bucket = score_bucket
     )
 }
 
-/// SQL for a group's name, and for which pictures have one. What pictures are sorted by is never NULL, and the planner is to
-/// know it: it would sort them again for a join that sorts, which puts NULL first where windows put it last.
+/// Returns SQL for a group's name and for the condition that a picture has one. Sort keys must never be NULL, and the
+/// planner must know this: otherwise it sorts the pictures again for a sort-merge join, which puts NULL first where
+/// windows put it last.
 fn group_name_sql(kind: GroupKind) -> (&'static str, &'static str) {
     match kind {
         GroupKind::All => ("''", "TRUE"),
@@ -160,9 +119,10 @@ fn group_name_sql(kind: GroupKind) -> (&'static str, &'static str) {
     }
 }
 
-/// SQL for the bucket of `column`; never NULL, as names.
+/// Returns SQL for the bucket of `column`. Like group names, it is never NULL.
 fn bucket_sql(filter: RowFilter<'_>, column: &str, range: fn(&DatasetRanges) -> Range) -> String {
-    let case = |ranges: &DatasetRanges| format!(" WHEN {} THEN {}", quoted(&ranges.dataset), range(ranges).bucket_sql(column));
+    let case =
+        |ranges: &DatasetRanges| format!(" WHEN {} THEN {}", quoted(&ranges.dataset), range(ranges).bucket_sql(column));
     let cases: String = filter.datasets.iter().map(case).collect();
     format!("coalesce(CAST(CASE dataset{cases} END AS INT), 0)")
 }

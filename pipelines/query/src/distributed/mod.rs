@@ -1,16 +1,16 @@
-//! SRCC and PLCC of a run's groups for stores that one machine cannot hold: queries that spread each group over all
-//! partitions, for a session whose engine may be a cluster. The numbers are those of [`report::make`](super::make): SRCC to
-//! the bit, PLCC but for rounding. What runs the queries is not known here.
+//! SRCC and PLCC of a run's groups for stores that do not fit on one machine. The queries spread each group over all
+//! partitions, and the session may run them on a cluster. The results equal those of [`dqa_pipelines::report::make`]:
+//! SRCC exactly, PLCC up to rounding. This module does not know the engine.
 //!
-//! `RunRecord` -cells-> groups and their counts -sums-> [`GroupAgreement`]
+//! `RunRecord` -cells-> groups and their counts -rank sums-> [`GroupAgreement`]
 //!
-//! Of the table `correlations`, these are the pooled rows: `all`, `algorithm` and `scene_group`. The other measures, the
-//! intervals and exBeDDE's protocol need a group's pictures in one place and are left out.
+//! The results are the pooled rows `all`, `algorithm` and `scene_group` of the table `correlations`. The other
+//! measures, the intervals and the exBeDDE protocol need all pictures of a group in one place and are left out.
 
+pub mod agreement_text;
 mod correlation_sql;
 #[cfg(test)]
 mod tests;
-pub mod agreement_text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use serde::Serialize;
 
-use self::correlation_sql::{Range, DatasetRanges, RowFilter};
+use self::correlation_sql::{DatasetRanges, Range, RowFilter};
 use crate::error::SqlError;
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
 use dqa_pipelines::report::{ReportError, check_complete};
@@ -41,22 +41,22 @@ pub enum CorrelationsError {
     Engine(#[source] DataFusionError),
 }
 
-/// What the pictures of a group have in common.
+/// The kind of a group of pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupKind {
-    /// The data set.
+    /// All pictures of the data set.
     All,
-    /// Who made them.
+    /// The pictures of one algorithm.
     Algorithm,
-    /// The group of what they show.
+    /// The pictures of one scene group.
     SceneGroup,
 }
 
 impl GroupKind {
     const EACH: [GroupKind; 3] = [GroupKind::All, GroupKind::Algorithm, GroupKind::SceneGroup];
 
-    /// As in the table `correlations`.
+    /// Returns the value of the column `group_kind` in the table `correlations`.
     pub fn as_str(self) -> &'static str {
         match self {
             GroupKind::All => "all",
@@ -66,35 +66,36 @@ impl GroupKind {
     }
 }
 
-/// How well the scores of a group agree with its labels. Its columns are named and mean as in the table `correlations`.
+/// The agreement of a group's scores with its labels. Columns have the same names and meanings as in the table
+/// `correlations`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GroupAgreement {
-    /// Of which data set.
+    /// The data set's name.
     pub dataset: String,
-    /// What its pictures have in common.
+    /// The kind of the group.
     pub group_kind: GroupKind,
-    /// The algorithm or scene group; None for [`GroupKind::All`].
+    /// The algorithm or scene group, or None for [`GroupKind::All`].
     pub group_name: Option<String>,
-    /// Rows of the scores.
+    /// Number of pictures, which is the number of rows in `scores`.
     pub pictures: u64,
-    /// Of them, those without a score.
+    /// Number of pictures without a score.
     pub failed: u64,
-    /// Of those with a score, those without a label.
+    /// Number of pictures with a score and without a label.
     pub unlabelled: u64,
-    /// Those with both: what the measures are of.
+    /// Number of pictures with score and label, from which the measures are computed.
     pub n: u64,
-    /// Spearman's rank correlation; None where it is not defined.
+    /// Spearman's rank correlation, or None if it is undefined.
     pub srcc: Option<f64>,
-    /// Pearson's correlation; None where it is not defined.
+    /// Pearson's correlation, or None if it is undefined.
     pub plcc: Option<f64>,
 }
 
-/// The agreement of a complete run's scores with labels: by data set in the run's order, all of its pictures first, then
-/// by algorithm, then by scene group. None of a data set without a label. `context` has the run's `scores`
-/// ([`session`](crate::session) of the run) and decides where the queries run.
+/// Computes the agreement of a complete run's scores with labels. Rows are sorted by data set in the run's order, then
+/// all pictures, algorithms and scene groups. A data set without labels has no rows. `context` has the table `scores`
+/// of the run ([`open_session`](crate::open_session)) and decides where the queries run.
 ///
 /// # Errors
-/// A run that is not complete; `scores` that are not the run's; an engine that fails.
+/// The run is not complete, the rows of `scores` are not those of the run, or the engine fails.
 pub async fn correlations(
     context: &SessionContext,
     record: &RunRecord,
@@ -121,7 +122,7 @@ pub async fn correlations(
     Ok(groups)
 }
 
-/// The pictures of one algorithm and one scene group.
+/// Counts and ranges of the pictures of one algorithm and one scene group.
 #[derive(Debug)]
 struct CellCounts {
     dataset: String,
@@ -162,7 +163,8 @@ async fn fetch_cells(context: &SessionContext, record: &RunRecord) -> Result<Vec
     Ok(cells)
 }
 
-/// Rows in = rows out, for each algorithm of each data set: `scores` may be those of other runs.
+/// Checks that each algorithm of each data set has the planned number of rows, because `scores` may be those of other
+/// runs.
 fn check_rows(record: &RunRecord, cells: &[CellCounts]) -> Result<(), ReportError> {
     let mut planned: BTreeMap<(&DatasetName, &AlgorithmName), u64> = BTreeMap::new();
     for part in &record.parts {
@@ -187,8 +189,8 @@ fn check_rows(record: &RunRecord, cells: &[CellCounts]) -> Result<(), ReportErro
     }
 }
 
-/// Of the data sets whose scores differ and whose labels do: on the others no measure is defined, and a constant score
-/// would be one bucket of all pictures.
+/// Returns the ranges of the data sets whose scores differ and whose labels differ. On other data sets no measure is
+/// defined, and a constant score would put all pictures into one bucket.
 fn dataset_ranges(cells: &[CellCounts]) -> Vec<DatasetRanges> {
     let mut ranges: BTreeMap<&str, (Range, Range)> = BTreeMap::new();
     for cell in cells.iter().filter(|cell| cell.n > 0) {
@@ -199,7 +201,7 @@ fn dataset_ranges(cells: &[CellCounts]) -> Vec<DatasetRanges> {
     differ.map(|(dataset, (score, mos))| DatasetRanges { dataset: dataset.to_owned(), score, mos }).collect()
 }
 
-/// The groups with their counts, not yet measured.
+/// Returns the groups with their counts, without coefficients.
 fn count_groups(record: &RunRecord, cells: &[CellCounts]) -> Vec<GroupAgreement> {
     let mut groups = Vec::new();
     for dataset in &record.spec.datasets {
@@ -223,7 +225,7 @@ fn count_groups(record: &RunRecord, cells: &[CellCounts]) -> Vec<GroupAgreement>
     groups
 }
 
-/// A group of `cells`, of which there is one.
+/// Adds up the counts of a group. `cells` is not empty.
 fn count_group(group_kind: GroupKind, group_name: Option<&str>, cells: &[&CellCounts]) -> GroupAgreement {
     let count = |field: fn(&CellCounts) -> u64| cells.iter().map(|cell| field(cell)).sum();
     GroupAgreement {
@@ -239,21 +241,21 @@ fn count_group(group_kind: GroupKind, group_name: Option<&str>, cells: &[&CellCo
     }
 }
 
-/// What a group's coefficients are made of.
+/// The sums that a group's coefficients are computed from.
 #[derive(Clone, Copy, Debug, Default)]
 struct RankSums {
     n: u64,
-    /// Of scores' ranks, each doubled.
+    /// Sum of squares of the doubled ranks of scores.
     score_squares: i128,
-    /// Of labels' ranks, each doubled.
+    /// Sum of squares of the doubled ranks of labels.
     mos_squares: i128,
-    /// Of both.
+    /// Sum of products of the doubled ranks of scores and labels.
     products: i128,
-    /// None where a side is constant.
+    /// None if scores or labels are constant.
     moments: Option<Moments>,
 }
 
-/// By data set and group's name, which is empty for [`GroupKind::All`].
+/// Returns the sums by data set and group name. The name is empty for [`GroupKind::All`].
 async fn fetch_rank_sums(
     context: &SessionContext,
     kind: GroupKind,
@@ -293,7 +295,7 @@ fn set_coefficients(group: &mut GroupAgreement, sums: &RankSums) -> Result<(), R
         return Err(ReportError::Rows { what, planned: group.n, found: sums.n });
     }
     let n = i128::from(sums.n);
-    // The mean of twice a rank is n + 1: what is left of the sums is about the mean, and still exact.
+    // The mean of a doubled rank is n + 1. Subtracting it gives central sums, which are still exact.
     let mean_share = n * (n + 1) * (n + 1);
     let about_mean = |sum: i128| sum - mean_share;
     group.srcc =
@@ -307,13 +309,13 @@ async fn collect(context: &SessionContext, query: &str) -> Result<Vec<RecordBatc
     frame.collect().await.map_err(CorrelationsError::Engine)
 }
 
-/// A row's number; None: NULL.
+/// Returns a row's value, or None for NULL.
 fn value_at<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str, row: usize) -> Option<T::Native> {
     let column: &PrimitiveArray<T> = batch[name].as_primitive();
     column.is_valid(row).then(|| column.value(row))
 }
 
-/// A row's count.
+/// Returns a row's count.
 fn count_at(batch: &RecordBatch, name: &str, row: usize) -> u64 {
     let count = value_at::<Int64Type>(batch, name, row).unwrap_or_default();
     u64::try_from(count).expect("a count is not negative")

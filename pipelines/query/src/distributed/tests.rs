@@ -1,4 +1,5 @@
-//! The queries against the statistics, and their plans: nowhere are a group's pictures in one place.
+//! Compares the queries with the statistics, and checks that their plans never bring all pictures of a group to one
+//! place.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunSpec, RunState};
-use dqa_pipelines::tables::scores::{self, ScoringFailure, PartColumns, SCORES, ScoreRow, PictureScore};
+use dqa_pipelines::tables::scores::{self, PartColumns, PictureScore, SCORES, ScoreRow, ScoringFailure};
 
 const DATASETS: [&str; 2] = ["dhq", "o-haze"];
 const ALGORITHMS: [&str; 5] = ["aod", "dcp", "gca", "gdn", "msbdn"];
@@ -63,12 +64,12 @@ impl Picture {
     }
 }
 
-/// A session as DataFusion's own is, but for many small batches in several partitions.
+/// Returns the configuration of a local session, but with many small batches in several partitions.
 fn local() -> SessionConfig {
     SessionConfig::new().with_target_partitions(PARTITIONS).with_batch_size(1000)
 }
 
-/// A session as Ballista's is: joins by sorting, nothing that only one process can know.
+/// Returns the configuration of a Ballista session: sort-merge joins, and nothing that requires a single process.
 fn cluster() -> SessionConfig {
     local()
         .with_round_robin_repartition(false)
@@ -77,7 +78,7 @@ fn cluster() -> SessionConfig {
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
 }
 
-/// The table `scores` of the pictures, in some partitions.
+/// Returns a session whose table `scores` has the pictures, in several partitions.
 fn context(config: SessionConfig, pictures: &[Picture]) -> SessionContext {
     let mut schema = scores::SCHEMA.clone();
     let mut partitions = vec![Vec::new(); PARTITIONS];
@@ -151,7 +152,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
     }
 }
 
-/// Each group is the statistics of its pictures.
+/// Asserts that each group has the statistics of its pictures.
 fn assert_same(groups: &[GroupAgreement], pictures: &[Picture]) {
     for group in groups {
         let own: Vec<&Picture> = pictures.iter().filter(|picture| picture.is_of(group)).collect();
@@ -186,7 +187,7 @@ fn made(pictures: &[Picture]) -> Vec<GroupAgreement> {
     one
 }
 
-/// Few values, both zeros, and such as differ by little beside their size.
+/// Returns a few values, among them both zeros and values whose differences are small relative to their size.
 fn values() -> impl Strategy<Value = Option<f64>> {
     prop_oneof![
         1 => Just(None),
@@ -210,7 +211,7 @@ fn pictures() -> impl Strategy<Value = Vec<Picture>> {
 }
 
 proptest! {
-    // Each is four queries, whose planning takes the time, and up to 20 groups.
+    // Each case runs four queries, whose planning dominates the time, over up to 20 groups.
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
@@ -228,7 +229,7 @@ fn groups_are_in_the_runs_order_and_what_is_not_defined_is_none() {
         picture(1, 1, Some(0.25), Some(2.0)),
         picture(0, 1, None, Some(3.0)),
         picture(2, 2, Some(0.5), None),
-        // No label on this data set.
+        // This data set has no labels.
         Picture { dataset: 0, algorithm: 0, city: 0, score: Some(0.5), mos: None },
     ];
     let groups = made(&pictures);
@@ -254,7 +255,7 @@ fn both_zeros_are_one_value() {
     let picture = |score, mos| Picture { dataset: 0, algorithm: 0, city: 0, score: Some(score), mos: Some(mos) };
     let pictures = [picture(0.0, -0.0), picture(-0.0, 0.0), picture(0.0, 0.0), picture(-0.0, -1.0), picture(1.0, -0.0)];
     made(&pictures);
-    // A column of both is constant.
+    // The scores or the labels are constant.
     assert_eq!(made(&[picture(0.0, 1.0), picture(-0.0, 2.0)])[0].plcc, None);
 }
 
@@ -269,7 +270,7 @@ fn values_that_no_width_divides_are_one_bucket() {
     assert_eq!(groups[0].srcc, Some(1.0));
 }
 
-/// Scores that are nearly all different and lie close together, labels of few values or of many.
+/// Returns scores that are nearly all different and close together, and labels of few or many values.
 fn many(rows: usize, levels: f64) -> Vec<Picture> {
     let mut random = ChaCha8Rng::seed_from_u64(11);
     let mut picture = |row: usize| {
@@ -311,10 +312,10 @@ fn scores_of_other_pictures_are_refused() {
     assert!(matches!(run(correlations(&empty, &whole)).unwrap_err(), CorrelationsError::Sql(_)));
 }
 
-/// The columns by which rows lie finely enough that a group is in many partitions.
+/// Columns whose partitioning spreads a group over many partitions.
 const FINE: [&str; 3] = ["score_bucket", "mos_bucket", "mos"];
 
-/// Whether an operator gives a row for each picture or each label, not only for groups and their buckets.
+/// Returns whether an operator returns a row for each picture or each label, and not only for groups and their buckets.
 fn has_many_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let groups = plan.downcast_ref::<AggregateExec>().map(|aggregate| aggregate.group_expr().expr());
     if groups.is_some_and(|groups| groups.iter().all(|(_, name)| name != "mos")) {
@@ -323,7 +324,7 @@ fn has_many_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.children().is_empty() || plan.children().into_iter().any(has_many_rows)
 }
 
-/// No operator brings many rows to one partition, or all of a group's.
+/// Asserts that no operator brings many rows, or all rows of a group, to one partition.
 fn assert_spread(plan: &Arc<dyn ExecutionPlan>) {
     let shown = || displayable(plan.as_ref()).one_line().to_string();
     for (place, child) in plan.children().into_iter().enumerate() {
@@ -342,7 +343,7 @@ fn assert_spread(plan: &Arc<dyn ExecutionPlan>) {
     }
 }
 
-/// The operators that see many rows and made them in order: windows and joins. Of each, the rows of each partition.
+/// Collects the row counts by partition of the windows and joins, which are the operators that sort many rows.
 fn rows_by_partition(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Vec<usize>>) {
     plan.children().into_iter().for_each(|child| rows_by_partition(child, found));
     let is_heavy = plan.name().contains("Window") || plan.name().contains("Join");
@@ -369,13 +370,16 @@ async fn no_group_is_in_one_partition() {
             async move { context.sql(&query).await.unwrap().create_physical_plan().await.unwrap() }
         };
         assert_spread(&plan(correlation_sql::cells_query("f", &datasets)).await);
-        let ranges = dataset_ranges(&cells(&context, &record(&pictures)).await.unwrap());
+        let ranges = dataset_ranges(&fetch_cells(&context, &record(&pictures)).await.unwrap());
         for kind in GroupKind::EACH {
-            let plan = plan(correlation_sql::rank_sums_query(kind, RowFilter { fingerprint: "f", datasets: &ranges })).await;
+            let plan =
+                plan(correlation_sql::rank_sums_query(kind, RowFilter { fingerprint: "f", datasets: &ranges })).await;
             assert_spread(&plan);
         }
-        // One group, all of the rows; as an executor gets it.
-        let plan = plan(correlation_sql::rank_sums_query(GroupKind::All, RowFilter { fingerprint: "f", datasets: &ranges })).await;
+        // A plan over all rows as one group, serialized as an executor receives it.
+        let plan =
+            plan(correlation_sql::rank_sums_query(GroupKind::All, RowFilter { fingerprint: "f", datasets: &ranges }))
+                .await;
         let plan = physical_plan_from_bytes(&physical_plan_to_bytes(plan).unwrap(), &context.task_ctx()).unwrap();
         let rows = collect_partitioned(plan.clone(), context.task_ctx()).await.unwrap();
         assert_eq!(rows.iter().flatten().map(RecordBatch::num_rows).sum::<usize>(), 1);
