@@ -94,7 +94,8 @@ impl Index {
             other => other?,
         };
         let read = || -> Result<Index, String> {
-            let decoders = parquet_file::fact(&bytes, DECODERS_FACT).map_err(|error| causes(&error).to_string())?;
+            let decoders =
+                parquet_file::footer_value(&bytes, DECODERS_FACT).map_err(|error| causes(&error).to_string())?;
             let batches = parquet_file::read(bytes).map_err(|error| causes(&error).to_string())?;
             let mut index = Index::decode(&batches).map_err(|error| causes(&error).to_string())?;
             if decoders != Some(DECODERS.to_string()) {

@@ -19,11 +19,11 @@ pub mod progress;
 pub mod registry;
 pub mod report;
 pub mod run;
-pub mod sql;
 pub mod status;
 pub mod store;
 pub mod study;
 pub mod tables;
+pub mod text_table;
 pub mod train;
 pub mod trained_on;
 

@@ -363,7 +363,7 @@ async fn of_parts(store: &Store, name: &DatasetName) -> Result<Option<Registered
     let Some(part) = objects.into_iter().find(|object| object.key.ends_with(".parquet")) else { return Ok(None) };
     let bytes = store.get(&part.key).await?;
     // A part that cannot be read says nothing; whoever needs its rows says so.
-    let fact = |name| parquet_file::fact(&bytes, name).ok().flatten();
+    let fact = |name| parquet_file::footer_value(&bytes, name).ok().flatten();
     let Some(spec) = fact("dqa.spec").and_then(|spec| serde_json::from_str::<RunSpec>(&spec).ok()) else {
         return Ok(None);
     };

@@ -1,8 +1,9 @@
-//! What a model, or prompts, learned from: which scenes of which data sets trained it, and which chose the epoch that was
-//! kept. It travels as JSON in the metadata of the files that hold what was learned. Scores of those scenes say nothing of
-//! scenes that were not seen, and [`TrainedOn::seen_in`] finds them in a data set. Pure.
+//! What a model or prompts were trained on: which scenes of which data sets were used for training, and which selected
+//! the epoch that was kept. The record is stored as JSON in the metadata of files with trained weights or prompts.
+//! Scores of seen scenes say nothing about unseen ones; [`TrainedOn::find_seen`] finds the seen scenes of a data set.
+//! Pure.
 
-mod seen;
+mod seen_scenes;
 
 use std::collections::BTreeSet;
 
@@ -12,85 +13,85 @@ use crate::dataset::{DataSet, DatasetSource, Definition};
 use crate::names::DatasetName;
 use crate::train::{Select, Trial, TrialPicture};
 
-pub use seen::{MatchedBy, SeenScenes};
+pub use seen_scenes::{MatchedBy, SeenScenes};
 
-/// Where a safetensors file's metadata has it.
+/// The metadata key in a safetensors file.
 pub const METADATA_KEY: &str = "dqa.trained_on";
 
-/// Another one means another form.
+/// Version of the record's format.
 const VERSION: u32 = 1;
 
-/// Longest text that is read: far more than names of every scene of any data set with labels.
+/// Maximum length of a record: far more than the names of all scenes of any data set with labels.
 const TEXT_BYTES_MAX: usize = 4 << 20;
 
-/// Longest that the names of a data set's scenes may be in a file: 100,000 short names. Of more only their number is kept, and
-/// every scene of that data set is taken for seen.
+/// Maximum length of the scene names of one data set in a record: about 100,000 short names. With more, only the number
+/// of scenes is kept, and every scene of that data set counts as seen.
 const NAMES_BYTES_MAX: usize = 1 << 20;
 
-/// What a model or prompts learned from. Empty: nothing is recorded.
+/// What a model or prompts were trained on. Empty if nothing is recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainedOn {
     version: u32,
-    /// Each data set once, by name and source.
+    /// The data sets, each once by name and source.
     pub datasets: Vec<TrainingSet>,
 }
 
-/// A data set that was learned from.
+/// A data set that was used for training.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrainingSet {
-    /// Its name.
+    /// The data set's name.
     pub dataset: DatasetName,
-    /// What its name stood for; None: it is not on a disk any more, as `remark` says.
+    /// What the name stood for, or None if the data set is not available any more, as `remark` explains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<DatasetSource>,
-    /// The splits whose scenes these are.
+    /// The splits that the scenes come from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub splits: Vec<SplitName>,
-    /// The scenes whose pictures changed what was learned.
+    /// Scenes whose pictures changed the parameters.
     pub train: Scenes,
-    /// The scenes whose pictures chose the epoch that was kept.
+    /// Scenes whose pictures selected the epoch that was kept.
     #[serde(default, skip_serializing_if = "Scenes::is_empty")]
     pub selection: Scenes,
-    /// What else is known of it, for people.
+    /// A remark for readers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
 }
 
-/// Names one of several splits of a data set.
+/// Identifies one of several splits of a data set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SplitName {
-    /// Of all the splits (`Splits::digest`).
+    /// The digest of all splits (`Splits::digest`).
     pub splits: String,
-    /// From 1.
+    /// The split's number, from 1.
     pub split: usize,
 }
 
-/// Scenes by the texts that splits name them by (`train::SceneTexts`).
+/// Scenes by their names in splits (`train::SceneNames`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Scenes {
-    /// All of them.
+    /// The names of all scenes.
     Named(BTreeSet<String>),
-    /// Too many to be named.
+    /// More scenes than can be named.
     Counted {
-        /// How many.
+        /// Number of scenes.
         count: u64,
     },
 }
 
-/// A record that cannot be read.
+/// Why a record could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainedOnError {
-    /// It is longer than any that is written.
+    /// The record is too long.
     #[error("it has {bytes} bytes, and a record has at most {TEXT_BYTES_MAX}")]
     TooLong {
-        /// Its length.
+        /// Length in bytes.
         bytes: usize,
     },
-    /// It is not JSON, or has another form.
+    /// The text is not JSON or has an unexpected structure.
     #[error("it is not a record of a training")]
     Json(#[from] serde_json::Error),
-    /// A later version wrote it.
+    /// A later version of the program wrote the record.
     #[error("it is of version {0}, and this program knows version {VERSION}: use the program that made the prompts")]
     Version(u32),
 }
@@ -116,7 +117,7 @@ pub fn source_of(dataset: &DataSet) -> DatasetSource {
 }
 
 impl Scenes {
-    fn of(names: impl IntoIterator<Item = String>) -> Scenes {
+    fn from_names(names: impl IntoIterator<Item = String>) -> Scenes {
         let names: BTreeSet<String> = names.into_iter().collect();
         if names.iter().map(String::len).sum::<usize>() > NAMES_BYTES_MAX {
             return Scenes::Counted { count: names.len() as u64 };
@@ -124,7 +125,7 @@ impl Scenes {
         Scenes::Named(names)
     }
 
-    /// How many there are.
+    /// Returns the number of scenes.
     pub fn len(&self) -> u64 {
         match self {
             Scenes::Named(names) => names.len() as u64,
@@ -132,15 +133,15 @@ impl Scenes {
         }
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no scenes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     fn add(&mut self, other: &Scenes) {
         let all = match (&*self, other) {
-            (Scenes::Named(a), Scenes::Named(b)) => Scenes::of(a.union(b).cloned()),
-            // Their names may be the same: as many as the larger has, at least.
+            (Scenes::Named(a), Scenes::Named(b)) => Scenes::from_names(a.union(b).cloned()),
+            // The sets may overlap, so the union has at least as many scenes as the larger one.
             (a, b) => Scenes::Counted { count: a.len().max(b.len()) },
         };
         *self = all;
@@ -148,9 +149,10 @@ impl Scenes {
 }
 
 impl TrainedOn {
-    /// Returns what is known of a training by itself.
-    pub fn of_trial(trial: &Trial) -> TrainedOn {
-        let scenes = |pictures: &[TrialPicture]| Scenes::of(pictures.iter().map(|picture| picture.scene.clone()));
+    /// Returns the record of a single training.
+    pub fn from_trial(trial: &Trial) -> TrainedOn {
+        let scenes =
+            |pictures: &[TrialPicture]| Scenes::from_names(pictures.iter().map(|picture| picture.scene.clone()));
         let selection = match trial.setup.select {
             Select::Last => Scenes::default(),
             Select::BestOnValidation | Select::BestOnTest => scenes(trial.held_out()),
@@ -166,10 +168,10 @@ impl TrainedOn {
         TrainedOn { datasets: vec![set], ..TrainedOn::default() }
     }
 
-    /// Reads what [`TrainedOn::to_json`] wrote.
+    /// Parses what [`TrainedOn::to_json`] wrote.
     ///
     /// # Errors
-    /// When it is too long, has another form, or is of a later version.
+    /// The text is too long, has an unexpected structure, or is of a later version.
     pub fn parse(text: &str) -> Result<TrainedOn, TrainedOnError> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -185,7 +187,7 @@ impl TrainedOn {
         Ok(serde_json::from_str(text)?)
     }
 
-    /// Writes it as JSON, which is never longer than what is read: the same for the same content.
+    /// Returns the record as JSON, never longer than the maximum that can be read. Equal records give equal texts.
     pub fn to_json(&self) -> String {
         let mut short = self.clone();
         loop {
@@ -199,12 +201,12 @@ impl TrainedOn {
         }
     }
 
-    /// Whether nothing is recorded.
+    /// Returns whether nothing is recorded.
     pub fn is_empty(&self) -> bool {
         self.datasets.is_empty()
     }
 
-    /// Adds what another model or other prompts learned from.
+    /// Adds what another model or other prompts were trained on.
     pub fn add(&mut self, other: &TrainedOn) {
         for set in &other.datasets {
             let known =

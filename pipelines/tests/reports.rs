@@ -5,9 +5,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table, distributed, together};
+use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table, combine_runs};
 use dqa_pipelines::run::{RunRecord, RunState};
-use dqa_pipelines::sql::{self, Selection};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::correlations::CorrelationRow;
 use dqa_pipelines::tables::parquet_file;
@@ -70,25 +69,6 @@ fn groups<'a>(report: &'a Report, kind: &'a str) -> impl Iterator<Item = &'a Cor
 }
 
 #[tokio::test]
-async fn queries_make_the_same_pooled_rows() {
-    let (_dir, store) = store();
-    let record = synthetic::write(&store, "r", SMALL).await;
-    let report = make(&store, &record).await;
-    let context = sql::session(&store, &Selection::run(record.name.clone())).await.unwrap();
-    let groups = distributed::correlations(&context, &record).await.unwrap();
-    let pooled: Vec<&CorrelationRow> = report.correlations.iter().filter(|row| row.protocol == "pooled").collect();
-    assert_eq!(groups.len(), pooled.len());
-    for (group, row) in groups.iter().zip(pooled) {
-        let of = (Some(group.dataset.as_str()), group.group_kind.as_str(), &group.group_name);
-        assert_eq!(of, (row.dataset.as_deref(), row.group_kind.as_str(), &row.group_name));
-        let counts = [group.pictures, group.failed, group.unlabelled, group.n];
-        assert_eq!(counts, [row.pictures, row.failed, row.unlabelled, row.n], "{of:?}");
-        assert_eq!(group.srcc, row.srcc, "{of:?}");
-        assert!((group.plcc.unwrap() - row.plcc.unwrap()).abs() < 1e-12, "{of:?}");
-    }
-}
-
-#[tokio::test]
 async fn scenes_of_groups_may_share_names() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
@@ -126,7 +106,7 @@ async fn every_row_is_counted_once_in_each_kind_of_group() {
     assert_eq!(groups(&report, "scene_group").count(), 20);
     let of_datasets = report.leaderboard.iter().filter(|row| row.dataset.is_some());
     assert_eq!(of_datasets.map(|row| row.pictures).sum::<u64>(), record.counts.pictures);
-    assert_eq!(report.leaderboard.len(), 18, "two data sets and both together");
+    assert_eq!(report.leaderboard.len(), 18, "two data sets and both combine_runs");
 }
 
 #[tokio::test]
@@ -262,7 +242,7 @@ async fn every_measure_has_an_interval_or_the_reason_for_none() {
     let row = groups(&drawn, "all").next().unwrap();
     assert_eq!((row.srcc_interval.as_deref(), row.replicates, row.seed), (Some("bootstrap"), Some(200), Some(7)));
     assert!(row.srcc_monte_carlo_error.unwrap() > 0.0);
-    assert!(drawn.foot().contains("200 draws, seed 7; the ends of SRCC have a Monte-Carlo error of up to 0.0"));
+    assert!(drawn.footnotes().contains("200 draws, seed 7; the ends of SRCC have a Monte-Carlo error of up to 0.0"));
 }
 
 #[tokio::test]
@@ -320,7 +300,7 @@ async fn requests_of_older_versions_are_read() {
         "device": "cpu", "priority": 0, "allow_missing": false, "retry_failed": false, "replicates": 1000, "seed": 0
     });
     let record: RunRecord = serde_json::from_value(json).unwrap();
-    assert_eq!(ReportOptions::of_run(&record).intervals, ReportIntervals::Jackknife);
+    assert_eq!(ReportOptions::from_run(&record).intervals, ReportIntervals::Jackknife);
 }
 
 #[tokio::test]
@@ -343,7 +323,8 @@ async fn what_has_no_score_has_no_rank_and_takes_none() {
     let before = make(&store, &record).await;
     let mut rows = part_rows(&store, &record.parts[5].key).await;
     for row in &mut rows {
-        row.score = Err(dqa_pipelines::tables::scores::Failure { code: "io".to_owned(), message: "gone".to_owned() });
+        row.score =
+            Err(dqa_pipelines::tables::scores::ScoringFailure { code: "io".to_owned(), message: "gone".to_owned() });
     }
     let (part, bytes, _) = encode(0, 5, 0, &rows);
     assert_eq!(part, record.parts[5]);
@@ -383,7 +364,7 @@ async fn a_part_that_is_not_as_planned_is_refused() {
     assert!(error.contains(&key) && error.contains("algorithm algo02 instead of algo01"), "{error}");
 
     store.delete(&key).await.unwrap();
-    assert!(matches!(refused(&store, &record).await, ReportError::NoPart { key: of } if of == key));
+    assert!(matches!(refused(&store, &record).await, ReportError::MissingPart { key: of } if of == key));
 
     store.put(&key, whole).await.unwrap();
     make(&store, &record).await;
@@ -414,9 +395,9 @@ async fn runs_of_one_model_together_are_as_one_run() {
     let record = synthetic::write(&store, "r", SMALL).await;
     let first = with_algorithms(&record, "first", |name| name < "algo04");
     let second = with_algorithms(&record, "second", |name| name > "algo01");
-    let both = together(&first, &[second]).unwrap();
+    let both = combine_runs(&first, &[second]).unwrap();
     assert_eq!(both.name.as_str(), "first+second");
-    let mut report = report::rank(&store, &both, &OPTIONS).await.unwrap();
+    let mut report = report::make_leaderboards(&store, &both, &OPTIONS).await.unwrap();
     report.leaderboard.iter_mut().for_each(|row| row.run = "r".to_owned());
     assert_eq!(report.leaderboard, make(&store, &record).await.leaderboard);
 }
@@ -428,8 +409,8 @@ async fn unlike_runs_are_not_put_together_and_it_is_said_why() {
     let differences = |change: &dyn Fn(&mut RunRecord)| {
         let mut other = record.clone();
         change(&mut other);
-        match together(&record, &[other]) {
-            Err(ReportError::UnlikeRuns { differences, .. }) => differences.join("; "),
+        match combine_runs(&record, &[other]) {
+            Err(ReportError::IncomparableRuns { differences, .. }) => differences.join("; "),
             other => panic!("{other:?}"),
         }
     };
@@ -455,11 +436,11 @@ async fn tables_for_reading_say_what_a_number_is_worth() {
     let mut report = make(&store, &record).await;
     report.correlations.retain(|row| row.group_kind != "scene_group");
     let texts = [Table::Correlations, Table::CrossDataset, Table::Leaderboard].map(|table| report.text(table));
-    insta::assert_snapshot!(texts.join("\n") + &report.foot());
-    report.only(&"set1".parse().unwrap()).unwrap();
+    insta::assert_snapshot!(texts.join("\n") + &report.footnotes());
+    report.retain_dataset(&"set1".parse().unwrap()).unwrap();
     assert_eq!(report.csv(Table::Leaderboard).lines().count(), 6);
     assert_eq!(report.json(Table::Leaderboard).lines().count(), 5);
-    let error = report.only(&"set9".parse().unwrap()).unwrap_err().to_string();
+    let error = report.retain_dataset(&"set9".parse().unwrap()).unwrap_err().to_string();
     assert!(error.contains("set0, set1"), "{error}");
 }
 

@@ -9,15 +9,14 @@ use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::run::RunRecord;
-use dqa_pipelines::sql::output::{self, QueryOutputError};
-use dqa_pipelines::sql::{self, Selection, SqlError};
 use dqa_proto::v1;
-use dqa_service::program::{ExitStatus, OutputError, note, with_hint};
+use dqa_query::output::{self, QueryOutputError};
+use dqa_query::{self as sql, Selection, SqlError};
+use dqa_service::program::{ExitStatus, OutputError, with_hint};
 
 use super::answer::{self, Failure};
 use super::remote::{Client, RemoteArgs, refusal};
 use super::run_selector::RunsSelector;
-use super::run_summary::RunSummary;
 use super::{Engine, StoreArgs, overview};
 
 /// Asks a store by SQL. `scores` and the tables of reports hold one run, unless several are asked: then the rows of each are
@@ -117,9 +116,6 @@ async fn of_store(args: &Args) -> anyhow::Result<SendableRecordBatchStream> {
         Selection::All
     };
     let context = sql::session(&store, &selection).await.map_err(advised)?;
-    for incomplete in sql::incomplete_runs(&context) {
-        note(format_args!("warning: {incomplete}"));
-    }
     let planned = match args.mix_runs {
         true => sql::query_mixing(&context, &args.sql).await,
         false => sql::query(&context, &args.sql).await,
@@ -139,11 +135,7 @@ async fn of_workers(args: &Args, client: &mut Client, failure: Failure) -> anyho
         let is_empty = !args.runs.is_given() && overview::runs(client).await?.is_empty();
         request.all_runs = is_empty;
         if !is_empty {
-            let runs = args.runs.remote(client).await?;
-            for incomplete in runs.iter().filter_map(|run| RunSummary::of_coordinator(run).shortfall()) {
-                note(format_args!("warning: {incomplete}"));
-            }
-            request.runs = runs.into_iter().map(|run| run.name).collect();
+            request.runs = args.runs.remote(client).await?.into_iter().map(|run| run.name).collect();
         }
     }
     let answer = client.query(request).await.map_err(|status| refusal(&status))?;

@@ -4,14 +4,14 @@
 use std::io::{Write, stdout};
 
 use anyhow::{anyhow, bail};
-use clap::{ValueEnum, value_parser};
-use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind, text};
+use clap::ValueEnum;
 use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
-use dqa_service::program::{ExitStatus, Format, OutputError, note, with_hint};
+use dqa_query::distributed::{GroupAgreement, GroupKind, text};
 use dqa_stats::Test;
+use dqa_service::program::{ExitStatus, Format, OutputError, with_hint};
 
 use super::remote::{Client, RemoteArgs, refusal};
 use super::run_selector::RunSelector;
@@ -66,7 +66,7 @@ pub(super) struct ReportArgs {
     intervals: Option<IntervalsArg>,
 
     /// Draws of scenes, with --intervals bootstrap [default: 10000].
-    #[arg(long, env = "DQA_REPLICATES", value_name = "N", value_parser = value_parser!(u32).range(2..))]
+    #[arg(long, env = "DQA_REPLICATES", value_name = "N")]
     replicates: Option<u32>,
 
     /// Of all draws, those of a bootstrap and of flipped signs: the same seed, the same numbers [default: 0].
@@ -240,9 +240,6 @@ impl ReportArgs {
 
     pub(super) fn options(&self) -> ReportOptions {
         let usual = ReportOptions::default();
-        if matches!((self.intervals, self.replicates), (Some(IntervalsArg::Jackknife), Some(_))) {
-            note(format_args!("--replicates is not used: the jackknife draws nothing"));
-        }
         let intervals = match self.intervals {
             Some(IntervalsArg::Jackknife) => ReportIntervals::Jackknife,
             Some(IntervalsArg::Bootstrap) => ReportIntervals::Bootstrap,

@@ -7,12 +7,12 @@ use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::causes;
-use dqa_pipelines::report::distributed::{self, GroupAgreement, GroupKind};
-use dqa_pipelines::report::{self, ReportError};
+use dqa_pipelines::report;
 use dqa_pipelines::run::RunRecord;
-use dqa_pipelines::sql::{self, Selection, SqlError};
 use dqa_proto::v1::{self, QueryResponse};
 use dqa_proto::{hint, refused};
+use dqa_query::distributed::{self, CorrelationsError, GroupAgreement, GroupKind};
+use dqa_query::{self as sql, Selection, SqlError};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
@@ -92,9 +92,9 @@ pub(super) async fn correlate(
     let selection = Selection::run(record.name.clone());
     let session = query::session(plane.backend(), &plane.store, &selection).await.map_err(of_sql)?;
     let groups = distributed::correlations(&session, record).await.map_err(|error| match error {
-        ReportError::Sql(error) => of_sql(error),
-        ReportError::Engine(error) => of_query(&error),
-        error => api::of_report(error),
+        CorrelationsError::Sql(error) => of_sql(error),
+        CorrelationsError::Engine(error) => of_query(&error),
+        CorrelationsError::Report(error) => api::of_report(error),
     })?;
     Ok(groups.into_iter().map(shown).collect())
 }

@@ -27,8 +27,8 @@ use datafusion::physical_plan::{
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use dqa_pipelines::causes;
-use dqa_pipelines::sql::{self, Selection, SqlError};
 use dqa_pipelines::store::Store;
+use dqa_query::{self as sql, Selection, SqlError};
 use dqa_service::cluster::JOB_FILES_KEPT;
 use futures::{StreamExt, TryStreamExt};
 use tokio::runtime::Handle;

@@ -1,20 +1,22 @@
-//! How well the scores of a data set agree with its labels: in all, for each algorithm, for each group of scenes; and by
-//! the protocol that the data set's authors report by. Pure.
+//! Correlations of scores with labels on one data set: for all pictures, each algorithm and each group of scenes, and
+//! by the protocol that the data set's authors use. Pure.
 
 use dqa_stats::{self as stats, Columns, Estimate, ExbeddeCounts, ExbeddeMeasures, Fit, FitStatus, SortedColumns};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use super::load::Rows;
-use super::{Head, LEVEL, ReportIntervals, ReportOptions};
+use super::dataset_scores::DatasetScores;
+use super::options::{LEVEL, ReportOptions};
+use super::row_context::RowContext;
+use crate::run::ReportIntervals;
 use crate::tables::correlations::CorrelationRow;
 
-/// The name of exBeDDE's protocol, in a data set's definition and in the table.
+/// The exBeDDE protocol, as named in a data set's definition and in the table.
 pub const EXBEDDE: &str = "exbedde";
 
-/// The name of the protocol that fits as published code does: VQEG's start, one descent.
+/// The VQEG protocol, which fits as published code does: the usual start and one descent.
 pub const VQEG: &str = "vqeg";
 
-/// Which of a data set's rows.
+/// A group of a data set's rows.
 #[derive(Clone, Copy, Debug)]
 enum Group<'a> {
     All,
@@ -22,22 +24,22 @@ enum Group<'a> {
     Scenes(&'a str, u32),
 }
 
-/// The rows of a group that have both score and label, and how many have not.
+/// The rows of a group that have both a score and a label, and the numbers of the others.
 #[derive(Default)]
-struct Labelled {
+struct LabelledScores {
     score: Vec<f64>,
     mos: Vec<f64>,
     scene: Vec<u32>,
-    /// By its place in [`Rows::algorithms`].
+    /// Indices into [`DatasetScores::algorithms`].
     algorithm: Vec<u32>,
     scene_group: Vec<u32>,
     failed: u64,
     unlabelled: u64,
 }
 
-impl Labelled {
-    fn of(rows: &Rows, group: Group<'_>) -> Labelled {
-        let mut labelled = Labelled::default();
+impl LabelledScores {
+    fn from_group(rows: &DatasetScores, group: Group<'_>) -> LabelledScores {
+        let mut labelled = LabelledScores::default();
         for (algorithm, (_, range)) in rows.algorithms.iter().enumerate() {
             if !matches!(group, Group::Algorithm(other) if other != algorithm) {
                 range.clone().for_each(|row| labelled.add(rows, row, algorithm, group));
@@ -46,7 +48,7 @@ impl Labelled {
         labelled
     }
 
-    fn add(&mut self, rows: &Rows, row: usize, algorithm: usize, group: Group<'_>) {
+    fn add(&mut self, rows: &DatasetScores, row: usize, algorithm: usize, group: Group<'_>) {
         if matches!(group, Group::Scenes(_, other) if other != rows.group[row]) {
             return;
         }
@@ -67,21 +69,20 @@ impl Labelled {
         Columns { score: &self.score, mos: &self.mos, scene: &self.scene }
     }
 
-    /// How many algorithms its rows are of.
-    fn algorithms(&self) -> u64 {
+    fn algorithm_count(&self) -> u64 {
         let mut algorithms = self.algorithm.clone();
         algorithms.sort_unstable();
         algorithms.dedup();
         algorithms.len() as u64
     }
 
-    /// A row of the table without measures.
-    fn row(&self, head: &Head<'_>, protocol: &str) -> CorrelationRow {
+    /// Returns a table row without measures.
+    fn new_row(&self, context: &RowContext<'_>, protocol: &str) -> CorrelationRow {
         let n = self.score.len() as u64;
         CorrelationRow {
-            run: head.run.to_string(),
-            fingerprint: head.fingerprint.to_owned(),
-            dataset: Some(head.dataset.to_string()),
+            run: context.run.to_string(),
+            fingerprint: context.fingerprint.to_owned(),
+            dataset: Some(context.dataset.to_string()),
             protocol: protocol.to_owned(),
             group_kind: "all".to_owned(),
             pictures: n + self.failed + self.unlabelled,
@@ -94,22 +95,22 @@ impl Labelled {
     }
 }
 
-/// What is said of one data set.
+/// The correlations of one data set.
 #[derive(Default)]
 pub(super) struct Agreement {
-    /// The table's rows; none where no row with a score has a label.
+    /// The table's rows. Empty if no picture has both a score and a label.
     pub(super) table: Vec<CorrelationRow>,
-    /// The whole data set's measures, for the means over data sets.
-    pub(super) overall: Option<Overall>,
+    /// The measures of all pictures, for the means over data sets.
+    pub(super) overall: Option<DatasetAgreement>,
 }
 
-/// A data set's row of all pictures, with the estimates that means over data sets are of.
-pub(super) struct Overall {
+/// The row of all pictures of a data set, with the estimates that enter the means over data sets.
+pub(super) struct DatasetAgreement {
     row: CorrelationRow,
     estimates: [Option<Estimate>; Measure::ALL.len()],
 }
 
-/// The measures of which there are means over data sets.
+/// The measures whose means over data sets are reported.
 #[derive(Clone, Copy, PartialEq)]
 enum Measure {
     Srcc,
@@ -117,7 +118,7 @@ enum Measure {
     Plcc,
     PlccLogistic4,
     PlccLogistic5,
-    Pairs,
+    PairwiseAccuracy,
     AlgorithmSrcc,
 }
 
@@ -128,14 +129,14 @@ impl Measure {
         Measure::Plcc,
         Measure::PlccLogistic4,
         Measure::PlccLogistic5,
-        Measure::Pairs,
+        Measure::PairwiseAccuracy,
         Measure::AlgorithmSrcc,
     ];
 
-    /// Puts the estimate where it stands in the table.
+    /// Writes the estimate into the measure's columns.
     #[rustfmt::skip]
-    fn put(self, row: &mut CorrelationRow, estimate: Option<Estimate>) {
-        let cells = cells(estimate);
+    fn set(self, row: &mut CorrelationRow, estimate: Option<Estimate>) {
+        let cells = estimate_cells(estimate);
         match self {
             Measure::Srcc => (row.srcc, row.srcc_low, row.srcc_high, row.srcc_interval) = cells,
             Measure::Krcc => (row.krcc, row.krcc_low, row.krcc_high, row.krcc_interval) = cells,
@@ -146,7 +147,7 @@ impl Measure {
             Measure::PlccLogistic5 => {
                 (row.plcc_logistic5, row.plcc_logistic5_low, row.plcc_logistic5_high, row.plcc_logistic5_interval) = cells;
             }
-            Measure::Pairs => {
+            Measure::PairwiseAccuracy => {
                 (row.pairwise_accuracy, row.pairwise_accuracy_low, row.pairwise_accuracy_high,
                  row.pairwise_accuracy_interval) = cells;
             }
@@ -157,16 +158,21 @@ impl Measure {
     }
 }
 
-pub(super) fn of(rows: &Rows, head: &Head<'_>, protocol: Option<&str>, options: &ReportOptions) -> Agreement {
-    let all = Labelled::of(rows, Group::All);
+pub(super) fn compute(
+    rows: &DatasetScores,
+    context: &RowContext<'_>,
+    protocol: Option<&str>,
+    options: &ReportOptions,
+) -> Agreement {
+    let all = LabelledScores::from_group(rows, Group::All);
     if all.score.is_empty() {
         return Agreement::default();
     }
     let table = all.columns().sorted();
-    let overall = pooled((&all, &table), rows, (head, Group::All), options);
+    let overall = pooled((&all, &table), rows, (context, Group::All), options);
     let by_protocols = || {
-        let by_protocol = protocol.filter(|protocol| *protocol == EXBEDDE).map(|_| exbedde(&all, rows, head));
-        vqeg((&all, &table), head, &overall.row)
+        let by_protocol = protocol.filter(|protocol| *protocol == EXBEDDE).map(|_| exbedde(&all, rows, context));
+        vqeg((&all, &table), context, &overall.row)
             .into_iter()
             .chain(by_protocol.into_iter().flatten())
             .collect::<Vec<_>>()
@@ -176,8 +182,8 @@ pub(super) fn of(rows: &Rows, head: &Head<'_>, protocol: Option<&str>, options: 
     let scenes = names.iter().map(|(name, number)| Group::Scenes(name, *number));
     let groups: Vec<Group> = algorithms.chain(scenes).collect();
     let of_group = |group: &Group<'_>| {
-        let labelled = Labelled::of(rows, *group);
-        pooled((&labelled, &labelled.columns().sorted()), rows, (head, *group), options).row
+        let labelled = LabelledScores::from_group(rows, *group);
+        pooled((&labelled, &labelled.columns().sorted()), rows, (context, *group), options).row
     };
     let (of_groups, by_protocols) = rayon::join(|| groups.par_iter().map(of_group).collect::<Vec<_>>(), by_protocols);
     let mut table = vec![overall.row.clone()];
@@ -186,19 +192,23 @@ pub(super) fn of(rows: &Rows, head: &Head<'_>, protocol: Option<&str>, options: 
     Agreement { table, overall: Some(overall) }
 }
 
-/// The row of all pictures; None where none has both score and label.
-pub(super) fn of_all(rows: &Rows, head: &Head<'_>, options: &ReportOptions) -> Option<CorrelationRow> {
-    let all = Labelled::of(rows, Group::All);
-    (!all.score.is_empty()).then(|| pooled((&all, &all.columns().sorted()), rows, (head, Group::All), options).row)
+/// Returns the row of all pictures, or None if no picture has both a score and a label.
+pub(super) fn pooled_row(
+    rows: &DatasetScores,
+    context: &RowContext<'_>,
+    options: &ReportOptions,
+) -> Option<CorrelationRow> {
+    let all = LabelledScores::from_group(rows, Group::All);
+    (!all.score.is_empty()).then(|| pooled((&all, &all.columns().sorted()), rows, (context, Group::All), options).row)
 }
 
-/// Computes a group's row: its pictures taken together. `table` has the columns of `labelled`.
+/// Computes a group's row from all of its pictures together. `table` has the columns of `labelled`.
 fn pooled(
-    (labelled, table): (&Labelled, &SortedColumns<'_>),
-    rows: &Rows,
-    (head, group): (&Head<'_>, Group<'_>),
+    (labelled, table): (&LabelledScores, &SortedColumns<'_>),
+    rows: &DatasetScores,
+    (context, group): (&RowContext<'_>, Group<'_>),
     options: &ReportOptions,
-) -> Overall {
+) -> DatasetAgreement {
     let intervals = stats::intervals(table, &options.resampling());
     let [four, five] = stats::fit_estimates(table, LEVEL);
     let (group_kind, group_name) = match group {
@@ -211,13 +221,13 @@ fn pooled(
         group_kind: group_kind.to_owned(),
         group_name,
         scenes: intervals.scenes,
-        algorithms: Some(labelled.algorithms()),
+        algorithms: Some(labelled.algorithm_count()),
         logistic4_status: Some(four.fit.status.as_str().to_owned()),
         logistic5_status: Some(five.fit.status.as_str().to_owned()),
         level: Some(LEVEL),
         replicates: is_bootstrap.then_some(options.replicates),
         seed: is_bootstrap.then_some(options.seed),
-        ..labelled.row(head, "pooled")
+        ..labelled.new_row(context, "pooled")
     };
     let interval = intervals.srcc.and_then(|srcc| srcc.interval.ok());
     row.rank_interval_method = interval.map(|interval| interval.method.as_str().to_owned());
@@ -230,24 +240,25 @@ fn pooled(
         intervals.pairwise_accuracy,
         stats::algorithm_srcc(table, &labelled.algorithm, LEVEL),
     ];
-    Measure::ALL.into_iter().zip(estimates).for_each(|(measure, estimate)| measure.put(&mut row, estimate));
-    (row.rmse, row.rmse_low, row.rmse_high, row.rmse_interval) = cells(intervals.rmse);
+    Measure::ALL.into_iter().zip(estimates).for_each(|(measure, estimate)| measure.set(&mut row, estimate));
+    (row.rmse, row.rmse_low, row.rmse_high, row.rmse_interval) = estimate_cells(intervals.rmse);
     (row.rmse_logistic4, row.rmse_logistic4_low, row.rmse_logistic4_high, row.rmse_logistic4_interval) =
-        cells(four.rmse);
+        estimate_cells(four.rmse);
     (row.rmse_logistic5, row.rmse_logistic5_low, row.rmse_logistic5_high, row.rmse_logistic5_interval) =
-        cells(five.rmse);
+        estimate_cells(five.rmse);
     row.srcc_monte_carlo_error = monte_carlo_error(intervals.srcc);
     row.krcc_monte_carlo_error = monte_carlo_error(intervals.krcc);
     row.plcc_monte_carlo_error = monte_carlo_error(intervals.plcc);
     row.rmse_monte_carlo_error = monte_carlo_error(intervals.rmse);
     row.pairwise_accuracy_monte_carlo_error = monte_carlo_error(intervals.pairwise_accuracy);
-    Overall { row, estimates }
+    DatasetAgreement { row, estimates }
 }
 
-/// The whole data set's fits as published code makes them; None where it has too few pictures for either.
+/// Returns the row with the fits of all pictures as published code computes them, or None if there are too few pictures
+/// for either fit.
 fn vqeg(
-    (labelled, table): (&Labelled, &SortedColumns<'_>),
-    head: &Head<'_>,
+    (labelled, table): (&LabelledScores, &SortedColumns<'_>),
+    context: &RowContext<'_>,
     pooled: &CorrelationRow,
 ) -> Option<CorrelationRow> {
     let [four, five] = stats::fits_vqeg(table);
@@ -261,21 +272,21 @@ fn vqeg(
         rmse_logistic4: four.rmse,
         plcc_logistic5: five.plcc,
         rmse_logistic5: five.rmse,
-        ..labelled.row(head, VQEG)
+        ..labelled.new_row(context, VQEG)
     })
 }
 
-/// An estimate as three columns.
-pub(super) fn spread(estimate: Option<Estimate>) -> (Option<f64>, Option<f64>, Option<f64>) {
-    let (value, low, high, _) = cells(estimate);
+/// Returns the value of an estimate and the bounds of its interval.
+pub(super) fn estimate_columns(estimate: Option<Estimate>) -> (Option<f64>, Option<f64>, Option<f64>) {
+    let (value, low, high, _) = estimate_cells(estimate);
     (value, low, high)
 }
 
-/// Value, ends of the interval, and how that was made or why there is none.
-type Cells = (Option<f64>, Option<f64>, Option<f64>, Option<String>);
+/// Value, lower bound, upper bound, and the method of the interval or the reason why it is missing.
+type EstimateCells = (Option<f64>, Option<f64>, Option<f64>, Option<String>);
 
-fn cells(estimate: Option<Estimate>) -> Cells {
-    let Some(Estimate { value, interval }) = estimate else { return Cells::default() };
+fn estimate_cells(estimate: Option<Estimate>) -> EstimateCells {
+    let Some(Estimate { value, interval }) = estimate else { return EstimateCells::default() };
     match interval {
         Ok(interval) => {
             (Some(value), Some(interval.low), Some(interval.high), Some(interval.method.as_str().to_owned()))
@@ -288,50 +299,57 @@ fn monte_carlo_error(estimate: Option<Estimate>) -> Option<f64> {
     estimate?.interval.ok()?.monte_carlo_error
 }
 
-/// exBeDDE's protocol: a row for each city, then their mean. Its PLCC and RMSE are after a fit, so they stand where those
-/// of the 5-parameter fit do; it has not converged where that of one picture's outputs has not. `n` and `scenes` are those that
-/// the means are of.
-fn exbedde(labelled: &Labelled, rows: &Rows, head: &Head<'_>) -> Vec<CorrelationRow> {
+/// Returns the rows of the exBeDDE protocol: one for each city, then their mean. Its PLCC and RMSE are computed after a
+/// fit, so they are stored in the columns of the 5-parameter fit. The status is not converged if the fit of any
+/// picture's outputs did not converge. `n` and `scenes` count what the means are computed from.
+fn exbedde(labelled: &LabelledScores, rows: &DatasetScores, context: &RowContext<'_>) -> Vec<CorrelationRow> {
     let result = stats::exbedde(&labelled.columns(), &labelled.scene_group, LEVEL);
     let names = rows.groups.sorted();
     let mut table = Vec::new();
     for city in &result.cities {
         let name = names.iter().find(|(_, number)| *number == city.city).map(|(name, _)| (*name).to_owned());
-        let in_city = Labelled::of(rows, Group::Scenes("", city.city));
-        let row =
-            CorrelationRow { group_kind: "scene_group".to_owned(), group_name: name, ..in_city.row(head, EXBEDDE) };
-        table.push(with_measures(row, &city.counts, city.measures));
+        let in_city = LabelledScores::from_group(rows, Group::Scenes("", city.city));
+        let row = CorrelationRow {
+            group_kind: "scene_group".to_owned(),
+            group_name: name,
+            ..in_city.new_row(context, EXBEDDE)
+        };
+        table.push(with_exbedde_measures(row, &city.counts, city.measures));
     }
-    table.push(with_measures(labelled.row(head, EXBEDDE), &result.counts, result.mean));
+    table.push(with_exbedde_measures(labelled.new_row(context, EXBEDDE), &result.counts, result.mean));
     table
 }
 
-fn with_measures(mut row: CorrelationRow, counts: &ExbeddeCounts, measures: Option<ExbeddeMeasures>) -> CorrelationRow {
+fn with_exbedde_measures(
+    mut row: CorrelationRow,
+    counts: &ExbeddeCounts,
+    measures: Option<ExbeddeMeasures>,
+) -> CorrelationRow {
     row.left_out = Some(row.n - counts.pictures);
     row.n = counts.pictures;
     row.scenes = counts.scenes;
     row.scenes_too_small = Some(counts.too_small);
     row.scenes_constant = Some(counts.constant);
     let Some([srcc, krcc, plcc, rmse]) = measures else { return row };
-    Measure::Srcc.put(&mut row, Some(srcc));
-    Measure::Krcc.put(&mut row, Some(krcc));
-    Measure::PlccLogistic5.put(&mut row, Some(plcc));
+    Measure::Srcc.set(&mut row, Some(srcc));
+    Measure::Krcc.set(&mut row, Some(krcc));
+    Measure::PlccLogistic5.set(&mut row, Some(plcc));
     (row.rmse_logistic5, row.rmse_logistic5_low, row.rmse_logistic5_high, row.rmse_logistic5_interval) =
-        cells(Some(rmse));
+        estimate_cells(Some(rmse));
     let status = if counts.not_converged == 0 { FitStatus::Converged } else { FitStatus::NotConverged };
     row.logistic5_status = Some(status.as_str().to_owned());
     row.level = Some(LEVEL);
     row
 }
 
-/// The means over data sets: each counting the same, and each by its pictures. The data sets count as fixed: an interval says how
-/// sure the mean over just these is, and nothing of others.
-pub(super) fn means(datasets: &[Overall]) -> Vec<CorrelationRow> {
+/// Returns the rows of means over data sets: one with equal weights, one weighted by the numbers of pictures. The data
+/// sets are fixed, not a sample: an interval covers the mean over exactly these data sets.
+pub(super) fn means_over_datasets(datasets: &[DatasetAgreement]) -> Vec<CorrelationRow> {
     if datasets.len() < 2 {
         return Vec::new();
     }
     let mean = |protocol: &str, weight: fn(&CorrelationRow) -> f64| {
-        let count = |of: fn(&CorrelationRow) -> u64| datasets.iter().map(|dataset| of(&dataset.row)).sum();
+        let count = |field: fn(&CorrelationRow) -> u64| datasets.iter().map(|dataset| field(&dataset.row)).sum();
         let mut row = CorrelationRow {
             run: datasets[0].row.run.clone(),
             fingerprint: datasets[0].row.fingerprint.clone(),
@@ -348,15 +366,16 @@ pub(super) fn means(datasets: &[Overall]) -> Vec<CorrelationRow> {
         };
         let total: f64 = datasets.iter().map(|dataset| weight(&dataset.row)).sum();
         let weights: Vec<f64> = datasets.iter().map(|dataset| weight(&dataset.row) / total).collect();
-        for (place, measure) in Measure::ALL.into_iter().enumerate() {
-            // One that is not defined on a data set has no mean: leaving that data set out would flatter.
-            let estimates: Option<Vec<Estimate>> = datasets.iter().map(|dataset| dataset.estimates[place]).collect();
+        for (index, measure) in Measure::ALL.into_iter().enumerate() {
+            // A measure that is undefined on one data set has no mean. Leaving that data set out would flatter the
+            // result.
+            let estimates: Option<Vec<Estimate>> = datasets.iter().map(|dataset| dataset.estimates[index]).collect();
             let parts = estimates.map(|estimates| weights.iter().copied().zip(estimates).collect::<Vec<_>>());
             let estimate = parts.map(|parts| match measure {
-                Measure::Pairs => stats::weighted_share(&parts, LEVEL, row.scenes),
+                Measure::PairwiseAccuracy => stats::weighted_share(&parts, LEVEL, row.scenes),
                 _ => stats::weighted_correlation(&parts, LEVEL),
             });
-            measure.put(&mut row, estimate);
+            measure.set(&mut row, estimate);
         }
         row
     };

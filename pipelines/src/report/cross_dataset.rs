@@ -1,16 +1,16 @@
-//! Whether data sets rank the algorithms alike, by scores and by labels. Pure.
+//! Agreement between data sets: whether they rank the algorithms alike, by scores and by labels. Pure.
 
 use crate::tables::cross_dataset::CrossDatasetRow;
 use crate::tables::leaderboard::LeaderboardRow;
 use dqa_stats as stats;
 
-/// The table's rows; `boards` are the leaderboards of the run's data sets.
-pub(super) fn of(boards: &[&[LeaderboardRow]]) -> Vec<CrossDatasetRow> {
+/// Returns a row for each pair of data sets and each measure. `leaderboards` has one leaderboard for each data set of the run.
+pub(super) fn compute(leaderboards: &[&[LeaderboardRow]]) -> Vec<CrossDatasetRow> {
     let measures: [(&str, Measure); 2] = [("score", |row| row.adjusted_score), ("mos", |row| row.mean_mos)];
     let mut table = Vec::new();
     for (name, measure) in measures {
-        for (place, a) in boards.iter().enumerate() {
-            for b in &boards[place + 1..] {
+        for (index, a) in leaderboards.iter().enumerate() {
+            for b in &leaderboards[index + 1..] {
                 table.extend(compare(a, b, measure).map(|row| CrossDatasetRow { measure: name.to_owned(), ..row }));
             }
         }
@@ -20,11 +20,11 @@ pub(super) fn of(boards: &[&[LeaderboardRow]]) -> Vec<CrossDatasetRow> {
 
 type Measure = fn(&LeaderboardRow) -> Option<f64>;
 
-/// None where no algorithm has the measure on both.
+/// Compares two leaderboards. Returns None if no algorithm has the measure on both data sets.
 fn compare(a: &[LeaderboardRow], b: &[LeaderboardRow], measure: Measure) -> Option<CrossDatasetRow> {
     let both = |row: &LeaderboardRow| {
         let other = b.iter().find(|other| other.algorithm == row.algorithm)?;
-        // The hazy input is no algorithm.
+        // The hazy input has no rank and is not compared.
         row.rank.and(other.rank)?;
         Some((measure(row)?, measure(other)?))
     };

@@ -1,21 +1,21 @@
-//! Leaderboards and comparisons as text for a terminal. Each says what is ranked, how it was tested, and where too few scenes could
-//! not show anything.
+//! Leaderboards and comparisons as text for a terminal. The text says what is ranked, how it was tested, and where
+//! there are too few scenes to show a difference.
 
 use std::fmt::Write;
 
 use super::Report;
-use super::text::{Side, aligned, interval, number, p_value};
 use crate::tables::comparisons::ComparisonRow;
 use crate::tables::leaderboard::LeaderboardRow;
+use crate::text_table::{Alignment, format_interval, format_number, format_p_value, format_rows};
 use dqa_stats::Test;
 
-use Side::{Left, Right};
+use Alignment::{Left, Right};
 
-/// With fewer common scenes no test of one pair can be significant at 5%: the smallest p of five is 0.0625.
+/// With fewer common scenes no test of a pair can be significant at 5%: the smallest p of five scenes is 0.0625.
 const FEW_SCENES: u64 = 6;
 
-/// A column's head, its side, and its cells.
-type Column = (&'static str, Side, Vec<String>);
+/// A column: heading, alignment and cells.
+type Column = (&'static str, Alignment, Vec<String>);
 
 impl Report {
     pub(super) fn leaderboard_text(&self) -> String {
@@ -36,7 +36,7 @@ impl Report {
         text
     }
 
-    /// How many scenes the comparisons rest on, where that is not the same for all.
+    /// Returns the number of common scenes that the comparisons are based on, if it is not the same for all.
     fn scenes_text(&self, dataset: &Option<String>) -> String {
         let common = || self.comparisons.iter().filter(|row| row.dataset == *dataset).map(|row| row.common_scenes);
         let (Some(least), Some(most)) = (common().min(), common().max()) else { return String::new() };
@@ -117,7 +117,7 @@ fn is_few(row: &LeaderboardRow) -> bool {
     row.common_scenes.is_some_and(|scenes| scenes < FEW_SCENES)
 }
 
-/// The table of each component, and of those without a score.
+/// Returns the table of each component, and of the algorithms without a score.
 fn components_text(board: &[LeaderboardRow]) -> String {
     let mut text = String::new();
     let connected = board.iter().filter_map(|row| row.component).max().unwrap_or(0);
@@ -134,8 +134,8 @@ fn components_text(board: &[LeaderboardRow]) -> String {
 }
 
 fn board_text(board: &[LeaderboardRow]) -> String {
-    let column = |head, side, cell: &dyn Fn(&LeaderboardRow) -> String| -> Column {
-        (head, side, board.iter().map(cell).collect())
+    let column = |context, side, cell: &dyn Fn(&LeaderboardRow) -> String| -> Column {
+        (context, side, board.iter().map(cell).collect())
     };
     let within = |row: &LeaderboardRow| match row.rank_best.zip(row.rank_worst) {
         Some((best, worst)) => format!("{best}-{worst}"),
@@ -146,31 +146,31 @@ fn board_text(board: &[LeaderboardRow]) -> String {
         column("within", Right, &within),
         column("group", Left, &|row| row.rank_group.clone().unwrap_or_default()),
         column("algorithm", Left, &|row| row.algorithm.clone()),
-        column("score", Right, &|row| number(row.adjusted_score)),
-        column("95% interval", Right, &|row| interval(row.adjusted_score_low, row.adjusted_score_high)),
+        column("score", Right, &|row| format_number(row.adjusted_score)),
+        column("95% interval", Right, &|row| format_interval(row.adjusted_score_low, row.adjusted_score_high)),
     ];
-    if board.iter().any(|row| number(row.mean_score) != number(row.adjusted_score)) {
-        columns.push(column("own mean", Right, &|row| number(row.mean_score)));
+    if board.iter().any(|row| format_number(row.mean_score) != format_number(row.adjusted_score)) {
+        columns.push(column("own mean", Right, &|row| format_number(row.mean_score)));
     }
     if board.iter().any(|row| row.gain.is_some()) {
-        columns.push(column("gain", Right, &|row| number(row.gain)));
-        columns.push(column("95% interval", Right, &|row| interval(row.gain_low, row.gain_high)));
+        columns.push(column("gain", Right, &|row| format_number(row.gain)));
+        columns.push(column("95% interval", Right, &|row| format_interval(row.gain_low, row.gain_high)));
     }
     columns.extend([
-        column("mos", Right, &|row| number(row.mean_mos)),
+        column("mos", Right, &|row| format_number(row.mean_mos)),
         column("scenes", Right, &|row| format!("{}{}", row.scenes, if is_few(row) { "*" } else { "" })),
         column("pictures", Right, &|row| row.pictures.to_string()),
         column("failed", Right, &|row| row.failed.to_string()),
-        column("p next", Right, &|row| row.p_next.map_or("-".to_owned(), p_value)),
+        column("p next", Right, &|row| row.p_next.map_or("-".to_owned(), format_p_value)),
     ]);
     table(&columns)
 }
 
 fn pairs_text(pairs: &[ComparisonRow]) -> String {
-    let column = |head, side, cell: &dyn Fn(&ComparisonRow) -> String| -> Column {
-        (head, side, pairs.iter().map(cell).collect())
+    let column = |context, side, cell: &dyn Fn(&ComparisonRow) -> String| -> Column {
+        (context, side, pairs.iter().map(cell).collect())
     };
-    let p = |p: Option<f64>| p.map_or("-".to_owned(), p_value);
+    let p = |p: Option<f64>| p.map_or("-".to_owned(), format_p_value);
     let finding = |row: &ComparisonRow| match (row.significant, row.testable) {
         (true, _) => "differ",
         (false, true) => "not shown",
@@ -180,14 +180,14 @@ fn pairs_text(pairs: &[ComparisonRow]) -> String {
         column("algorithm", Left, &|row| row.algorithm_a.clone()),
         column("less", Left, &|row| row.algorithm_b.clone()),
         column("scenes", Right, &|row| row.common_scenes.to_string()),
-        column("difference", Right, &|row| number(Some(row.difference))),
-        column("95% interval", Right, &|row| interval(row.difference_low, row.difference_high)),
-        column("rank-biserial", Right, &|row| number(row.rank_biserial)),
-        column("superiority", Right, &|row| number(row.probability_of_superiority)),
-        column("p", Right, &|row| p_value(row.p)),
-        column("smallest p", Right, &|row| p_value(row.p_smallest)),
+        column("difference", Right, &|row| format_number(Some(row.difference))),
+        column("95% interval", Right, &|row| format_interval(row.difference_low, row.difference_high)),
+        column("rank-biserial", Right, &|row| format_number(row.rank_biserial)),
+        column("superiority", Right, &|row| format_number(row.probability_of_superiority)),
+        column("p", Right, &|row| format_p_value(row.p)),
+        column("smallest p", Right, &|row| format_p_value(row.p_smallest)),
         column("corrected", Right, &|row| p(row.p_corrected)),
-        column("detectable", Right, &|row| number(row.minimum_detectable_difference)),
+        column("detectable", Right, &|row| format_number(row.minimum_detectable_difference)),
     ];
     if pairs.iter().any(|row| row.equivalence_margin.is_some()) {
         columns.push(column("equivalent", Right, &|row| p(row.equivalence_p_corrected)));
@@ -200,5 +200,5 @@ fn table(columns: &[Column]) -> String {
     let rows = columns.first().map_or(0, |column| column.2.len());
     let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|column| column.0.to_owned()).collect()];
     lines.extend((0..rows).map(|row| columns.iter().map(|column| column.2[row].clone()).collect()));
-    aligned(&lines, &columns.iter().map(|column| column.1).collect::<Vec<_>>())
+    format_rows(&lines, &columns.iter().map(|column| column.1).collect::<Vec<_>>())
 }

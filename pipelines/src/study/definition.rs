@@ -1,15 +1,15 @@
-//! A study as it is written down: a TOML file in `configs/studies`, or one of the user's. docs/studies.md explains the keys.
+//! The definition of a study: a TOML file in `configs/studies` or a user's file. docs/studies.md explains the keys.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::evaluation::Pool;
+use super::evaluation::Pooling;
 use crate::names::near;
 use crate::train::{Select, Setup, SetupError};
 
-/// The studies that come with the program: name and text.
-pub const READY: [(&str, &str); 6] = [
+/// The studies that are compiled into the program: name and text.
+pub const BUNDLED: [(&str, &str); 6] = [
     ("ablation", include_str!("../../../configs/studies/ablation.toml")),
     ("cross-dataset", include_str!("../../../configs/studies/cross-dataset.toml")),
     ("windows", include_str!("../../../configs/studies/windows.toml")),
@@ -21,58 +21,58 @@ pub const READY: [(&str, &str); 6] = [
 /// A study.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Definition {
-    /// One line: what it asks.
+pub struct StudyDefinition {
+    /// One line that states the question.
     pub title: String,
-    /// What a reader of its table must know.
+    /// What a reader needs to know about the table.
     #[serde(default)]
     pub about: String,
-    /// Data sets that are trained on: names from configs/datasets, definitions or folders.
+    /// The data sets to train on: names from configs/datasets, definitions or folders.
     #[serde(default)]
     pub datasets: Vec<String>,
-    /// Models that trainings begin with.
+    /// The models that trainings start from.
     #[serde(default = "models")]
     pub models: Vec<String>,
-    /// 80/20 splits by scene of each data set.
+    /// Number of splits of each data set, 80/20 by scene.
     #[serde(default = "splits")]
     pub splits: u32,
-    /// What the variants' `paper` figures are of.
+    /// What the `paper` figures of the variants measure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paper: Option<String>,
-    /// Each variant is tested on every data set, not on its own alone.
+    /// Whether each variant is tested on every data set, and not only on the one that it was trained on.
     #[serde(default)]
     pub across: bool,
-    /// Algorithms that are left out of the training and tested on.
+    /// Algorithms that are excluded from training and tested on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leave_out: Option<LeaveOut>,
     /// What each line is compared with.
     #[serde(default)]
-    pub against: Against,
-    /// The training setup that all variants begin with.
+    pub against: Baseline,
+    /// The training setup that all variants share.
     #[serde(default)]
     pub base: toml::Table,
-    /// What is compared.
+    /// The variants to compare.
     pub variant: Vec<Variant>,
 }
 
-/// What a line's `more` and `p` are against.
+/// The baseline of a line's columns `more` and `p`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Against {
+pub enum Baseline {
     /// The first line that is tested on the same pictures.
     #[default]
     First,
-    /// The line before: for variants that add one thing after the other.
+    /// The previous line, for variants that add one change after the other.
     Previous,
 }
 
-/// Which algorithms are left out.
+/// The algorithms to exclude from training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum LeaveOut {
     /// `"each"`: every algorithm of a data set, one at a time.
     Each(Each),
-    /// Families by name, one at a time; of a family that a data set has nothing of there is no line.
+    /// Families of algorithms by name, one at a time. A family without algorithms in a data set has no line there.
     Families(BTreeMap<String, Vec<String>>),
 }
 
@@ -80,28 +80,28 @@ pub enum LeaveOut {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Each {
-    /// As it is written.
+    /// The only value.
     Each,
 }
 
-/// One of what is compared.
+/// A variant of a study.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
-    /// What it is called in the table.
+    /// The variant's name in the table.
     pub name: String,
-    /// False: nothing learns, the sentences stand as they are.
+    /// False if nothing is trained and the model uses the handcrafted sentences.
     #[serde(default = "yes")]
     pub train: bool,
     /// Keys of the training setup that differ from `base`.
     #[serde(default)]
     pub set: toml::Table,
-    /// Views of the test, where they are not those of the training; then its cost is measured too.
+    /// Views of the test, if they differ from those of the training. The cost of such a test is measured too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub views: Option<String>,
-    /// How a picture's score is made of its windows'.
+    /// How the scores of windows are combined into a picture's score.
     #[serde(default)]
-    pub pool: Pool,
+    pub pool: Pooling,
     /// The paper's figure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paper: Option<f64>,
@@ -119,88 +119,88 @@ fn yes() -> bool {
     true
 }
 
-/// What the command line changes of a study; what is empty changes nothing.
+/// Changes to a study from the command line. An empty field changes nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
-    /// Other data sets.
+    /// Replaces the data sets.
     pub datasets: Vec<String>,
-    /// Other models.
+    /// Replaces the models.
     pub models: Vec<String>,
-    /// Another number of splits.
+    /// Replaces the number of splits.
     pub splits: Option<u32>,
-    /// Keys of `base`, as `key=value` in TOML; a bare word is a text. What a variant sets itself stays.
+    /// Keys of `base`, as `key=value` in TOML. An unquoted word is a string. A variant's own keys take precedence.
     pub set: Vec<String>,
 }
 
-/// A study that cannot be run.
+/// Why a study cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum StudyError {
-    /// Not TOML, an unknown key, or a value of the wrong kind.
-    #[error("{origin} is no study")]
+    /// The text is not TOML, has an unknown key or a value of the wrong type.
+    #[error("{origin} is not a valid study")]
     Toml {
         /// The file.
         origin: String,
-        /// Where and why.
+        /// The parser's error with its position.
         #[source]
         source: Box<toml::de::Error>,
     },
-    /// The setup of a variant is none.
+    /// The setup of a variant is invalid.
     #[error("variant `{variant}` of the study cannot be trained")]
     Setup {
-        /// Which.
+        /// The variant's name.
         variant: String,
-        /// Why.
+        /// The setup's error.
         #[source]
         source: SetupError,
     },
-    /// What is said of it means nothing.
+    /// The definition is inconsistent.
     #[error("{0}")]
-    Means(String),
-    /// No study of this name comes with the program.
-    #[error("there is no study `{name}`{}; there are {}, or a path to a .toml", nearest(near), READY.map(|(name, _)| name).join(", "))]
+    Invalid(String),
+    /// No bundled study has this name.
+    #[error("there is no study `{name}`{}; there are {}, or a path to a .toml", suggestion(near), BUNDLED.map(|(name, _)| name).join(", "))]
     Unknown {
-        /// As given.
+        /// The given name.
         name: String,
-        /// Names that are like it.
+        /// Similar names.
         near: Vec<String>,
     },
 }
 
-fn nearest(near: &[String]) -> String {
+fn suggestion(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!(" (near to it: {})", near.join(", ")) }
 }
 
-impl Definition {
-    /// One of [`READY`].
+impl StudyDefinition {
+    /// Returns one of [`BUNDLED`].
     ///
     /// # Errors
-    /// Where there is none of this name.
-    pub fn ready(name: &str) -> Result<Definition, StudyError> {
-        match READY.iter().find(|(known, _)| *known == name) {
-            Some((_, text)) => Definition::parse(text, name),
+    /// No bundled study has this name.
+    pub fn bundled(name: &str) -> Result<StudyDefinition, StudyError> {
+        match BUNDLED.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => StudyDefinition::parse(text, name),
             None => {
-                let near = near(name, READY.map(|(name, _)| name)).into_iter().map(str::to_owned).collect();
+                let near = near(name, BUNDLED.map(|(name, _)| name)).into_iter().map(str::to_owned).collect();
                 Err(StudyError::Unknown { name: name.to_owned(), near })
             }
         }
     }
 
-    /// From TOML; `origin` says where it came from, for errors.
+    /// Parses a definition from TOML. `origin` names the source in errors.
     ///
     /// # Errors
-    /// Where it is no TOML, has an unknown key, or a setup that cannot be trained with.
-    pub fn parse(text: &str, origin: &str) -> Result<Definition, StudyError> {
-        let wrong = |source| StudyError::Toml { origin: origin.to_owned(), source: Box::new(source) };
-        let definition: Definition = toml::from_str(text).map_err(wrong)?;
+    /// The text is not TOML, has an unknown key, or has an invalid setup.
+    pub fn parse(text: &str, origin: &str) -> Result<StudyDefinition, StudyError> {
+        let invalid = |source| StudyError::Toml { origin: origin.to_owned(), source: Box::new(source) };
+        let definition: StudyDefinition = toml::from_str(text).map_err(invalid)?;
         definition.check()?;
         Ok(definition)
     }
 
-    /// With what the command line changes.
+    /// Applies changes from the command line.
     ///
     /// # Errors
-    /// Where a key is none of a setup's, or its value means nothing.
-    pub fn changed(mut self, overrides: &Overrides) -> Result<Definition, StudyError> {
+    /// A key is not one of a setup's, or its value is invalid.
+    pub fn with_overrides(mut self, overrides: &Overrides) -> Result<StudyDefinition, StudyError> {
         if !overrides.datasets.is_empty() {
             self.datasets.clone_from(&overrides.datasets);
         }
@@ -209,7 +209,7 @@ impl Definition {
         }
         self.splits = overrides.splits.unwrap_or(self.splits);
         for text in &overrides.set {
-            let (key, value) = setting(text)?;
+            let (key, value) = parse_setting(text)?;
             self.base.insert(key, value);
         }
         self.check()?;
@@ -217,54 +217,58 @@ impl Definition {
     }
 
     fn check(&self) -> Result<(), StudyError> {
-        let means = |text: &str| Err(StudyError::Means(text.to_owned()));
+        let invalid = |text: &str| Err(StudyError::Invalid(text.to_owned()));
         if self.variant.is_empty() || self.models.is_empty() || self.splits == 0 {
-            return means("a study takes at least one variant, one model and one split");
+            return invalid("a study takes at least one variant, one model and one split");
         }
-        for (at, variant) in self.variant.iter().enumerate() {
-            if self.variant[..at].iter().any(|other| other.name == variant.name) {
-                return means(&format!("two variants of the study are called `{}`", variant.name));
+        for (index, variant) in self.variant.iter().enumerate() {
+            if self.variant[..index].iter().any(|other| other.name == variant.name) {
+                return invalid(&format!("two variants of the study are called `{}`", variant.name));
             }
             if !variant.train && !variant.set.is_empty() {
-                return means(&format!("variant `{}` is not trained, so its `set` has no effect", variant.name));
+                return invalid(&format!("variant `{}` is not trained, so its `set` has no effect", variant.name));
             }
             let setup = self.setup(variant)?;
             if !variant.train && setup.words != Setup::default().words {
-                return means(&format!("variant `{}` is not trained, so its sentences are the paper's", variant.name));
+                return invalid(&format!(
+                    "variant `{}` is not trained, so its sentences are the paper's",
+                    variant.name
+                ));
             }
         }
         match &self.leave_out {
-            Some(_) if self.across => means("a study is either `across` data sets or has `leave_out`, not both"),
+            Some(_) if self.across => invalid("a study is either `across` data sets or has `leave_out`, not both"),
             Some(LeaveOut::Families(families)) if families.values().any(Vec::is_empty) => {
-                means("a family of `leave_out` takes at least one algorithm")
+                invalid("a family of `leave_out` takes at least one algorithm")
             }
             _ => Ok(()),
         }
     }
 
-    /// The setup that a variant is trained with.
+    /// Returns the training setup of a variant.
     ///
     /// # Errors
-    /// Where it cannot be.
+    /// The setup is invalid.
     pub fn setup(&self, variant: &Variant) -> Result<Setup, StudyError> {
         let mut table = self.base.clone();
         table.extend(variant.set.clone());
         let origin = format!("variant `{}`", variant.name);
         let setup = Setup::parse(&toml::to_string(&table).expect("a table has text for keys"), &origin);
         let setup = setup.map_err(|source| StudyError::Setup { variant: variant.name.clone(), source })?;
-        // Nobody looks at the others: a test costs all windows of all its pictures, an epoch one of each.
+        // If the last epoch is kept, intermediate tests are not used, and they are expensive: a test scores all windows
+        // of its pictures, an epoch one window of each picture.
         let test_every = if setup.select == Select::Last { setup.epochs } else { setup.test_every };
         Ok(Setup { test_every, ..setup })
     }
 }
 
-/// `key=value` as TOML; a value that is none is a text.
-fn setting(text: &str) -> Result<(String, toml::Value), StudyError> {
-    let wrong = || StudyError::Means(format!("`{text}` is no setting: it takes key=value, as in epochs=3"));
-    let (key, value) = text.split_once('=').ok_or_else(wrong)?;
+/// Parses `key=value` with a TOML value. A value that is not TOML is a string.
+fn parse_setting(text: &str) -> Result<(String, toml::Value), StudyError> {
+    let invalid = || StudyError::Invalid(format!("invalid setting `{text}`: expected key=value, as in epochs=3"));
+    let (key, value) = text.split_once('=').ok_or_else(invalid)?;
     let (key, value) = (key.trim(), value.trim());
     if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return Err(wrong());
+        return Err(invalid());
     }
     let parsed = toml::from_str::<toml::Table>(&format!("{key} = {value}"));
     let parsed = parsed.ok().filter(|table| table.len() == 1).and_then(|mut table| table.remove(key));
@@ -278,17 +282,17 @@ mod tests {
 
     #[test]
     fn every_study_that_comes_with_the_program_can_be_read() {
-        for (name, _) in READY {
-            let study = Definition::ready(name).unwrap();
+        for (name, _) in BUNDLED {
+            let study = StudyDefinition::bundled(name).unwrap();
             assert!(!study.title.is_empty() && !study.about.is_empty(), "{name}");
         }
-        let error = Definition::ready("ablations").unwrap_err().to_string();
+        let error = StudyDefinition::bundled("ablations").unwrap_err().to_string();
         assert!(error.starts_with("there is no study `ablations` (near to it: ablation)"), "{error}");
     }
 
     #[test]
     fn the_ablation_has_the_papers_figures() {
-        let study = Definition::ready("ablation").unwrap();
+        let study = StudyDefinition::bundled("ablation").unwrap();
         let paper: Vec<f64> = study.variant.iter().filter_map(|variant| variant.paper).collect();
         assert_eq!(paper, [0.3630, 0.8392, 0.8925, 0.9179]);
         let tunes: Vec<Tune> = study.variant[1..].iter().map(|variant| study.setup(variant).unwrap().tune).collect();
@@ -301,8 +305,8 @@ mod tests {
             "title = \"t\"\n[base]\nepochs = 9\n[[variant]]\nname = \"a\"\n[[variant]]\nname = \"b\"\nset.lr = 0.5\n";
         let set = ["epochs=2", "lr=1e-3", "tune=text", "words=[\"a\", \"b\"]"].map(str::to_owned).to_vec();
         let overrides = Overrides { splits: Some(3), models: vec!["m".to_owned()], set, ..Overrides::default() };
-        let study = Definition::parse(text, "x").unwrap().changed(&overrides).unwrap();
-        let [a, b] = [0, 1].map(|at| study.setup(&study.variant[at]).unwrap());
+        let study = StudyDefinition::parse(text, "x").unwrap().with_overrides(&overrides).unwrap();
+        let [a, b] = [0, 1].map(|index| study.setup(&study.variant[index]).unwrap());
         assert_eq!((a.epochs, a.lr, a.tune), (2, 1e-3, Tune::Text));
         assert_eq!(a.words, ["a", "b"]);
         assert_eq!((b.epochs, b.lr), (2, 0.5));
@@ -311,7 +315,7 @@ mod tests {
 
     #[test]
     fn what_means_nothing_is_refused() {
-        let refused = |text: &str| dqa_chain(&Definition::parse(text, "x.toml").unwrap_err());
+        let refused = |text: &str| dqa_chain(&StudyDefinition::parse(text, "x.toml").unwrap_err());
         let variant = "[[variant]]\nname = \"a\"\n";
         assert!(refused(&format!("titel = \"t\"\n{variant}")).contains("titel"));
         assert!(refused(&format!("title = \"t\"\n[base]\nepoch = 1\n{variant}")).contains("epoch"));
@@ -323,7 +327,7 @@ mod tests {
         assert!(refused(&format!("title = \"t\"\nacross = true\nleave_out = \"each\"\n{variant}")).contains("either"));
         for text in ["lr", "=1", "a b=1"] {
             let set = Overrides { set: vec![text.to_owned()], ..Overrides::default() };
-            assert!(Definition::ready("ablation").unwrap().changed(&set).is_err(), "{text}");
+            assert!(StudyDefinition::bundled("ablation").unwrap().with_overrides(&set).is_err(), "{text}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! One test of a model on some pictures: a unit of work beside the trial, named by its content as a part is. It is made
-//! once and read by every line that asks for it, with whatever pooling.
+//! A test of a model on some pictures. Like a trial, it is a unit of work whose name is a digest of its inputs. It is
+//! computed once and read by every line that needs it, with any pooling.
 
 use std::fmt;
 
@@ -16,72 +16,79 @@ use crate::tables::evaluations::EVALUATIONS;
 use crate::tables::parquet_file;
 use crate::train::{Measures, TrialPicture};
 
-/// Another one is another way to score or pool: evaluations of an older one are not taken for done.
+/// Version of scoring and pooling. Raising it invalidates evaluations of older versions.
 const VERSION: u32 = 1;
 
-/// How a picture's score is made of its windows'.
+/// How the scores of a picture's windows are combined into its score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Pool {
-    /// Their mean: the paper's.
+pub enum Pooling {
+    /// The mean, as in the paper.
     #[default]
     Mean,
-    /// Their median.
+    /// The median.
     Median,
-    /// The mean of the lowest quarter of them, at least one.
+    /// The mean of the lowest quarter, at least one window.
     LowestQuarter,
-    /// Their mean, weighted by the standard deviation of each window's luma: what has content counts more than sky.
+    /// The mean weighted by the standard deviation of each window's luma, so that windows with content count more than
+    /// sky.
     Contrast,
-    /// Their mean, weighted by how far each is from the middle of all: what stands out counts more.
+    /// The mean weighted by each score's distance from the median, so that outliers count more.
     Spread,
-    /// Their mean, weighted by how much of what the class token sees through all layers is the window itself, and not the
-    /// whole picture or the prompts.
+    /// The mean weighted by the share of the class token's attention, rolled out through all layers, that is on the
+    /// window itself and not on the whole picture or the prompts.
     Attention,
 }
 
-impl Pool {
-    /// All of them.
-    pub const ALL: [Pool; 6] =
-        [Pool::Mean, Pool::Median, Pool::LowestQuarter, Pool::Contrast, Pool::Spread, Pool::Attention];
+impl Pooling {
+    /// All variants.
+    pub const ALL: [Pooling; 6] = [
+        Pooling::Mean,
+        Pooling::Median,
+        Pooling::LowestQuarter,
+        Pooling::Contrast,
+        Pooling::Spread,
+        Pooling::Attention,
+    ];
 }
 
-impl fmt::Display for Pool {
-    /// As it is written in TOML.
+impl fmt::Display for Pooling {
+    /// Writes the variant as in TOML.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Pool::Mean => "mean",
-            Pool::Median => "median",
-            Pool::LowestQuarter => "lowest-quarter",
-            Pool::Contrast => "contrast",
-            Pool::Spread => "spread",
-            Pool::Attention => "attention",
+            Pooling::Mean => "mean",
+            Pooling::Median => "median",
+            Pooling::LowestQuarter => "lowest-quarter",
+            Pooling::Contrast => "contrast",
+            Pooling::Spread => "spread",
+            Pooling::Attention => "attention",
         })
     }
 }
 
-/// A picture's score by each [`Pool`].
+/// A picture's score by each [`Pooling`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pooled {
-    /// [`Pool::Mean`]
+pub struct PooledScores {
+    /// [`Pooling::Mean`]
     pub mean: f64,
-    /// [`Pool::Median`]
+    /// [`Pooling::Median`]
     pub median: f64,
-    /// [`Pool::LowestQuarter`]
+    /// [`Pooling::LowestQuarter`]
     pub lowest_quarter: f64,
-    /// [`Pool::Contrast`]
+    /// [`Pooling::Contrast`]
     pub contrast: f64,
-    /// [`Pool::Spread`]
+    /// [`Pooling::Spread`]
     pub spread: f64,
-    /// [`Pool::Attention`], where it was looked at.
+    /// [`Pooling::Attention`], if attention was computed.
     pub attention: Option<f64>,
 }
 
-impl Pooled {
-    /// Of windows with these scores, deviations of luma and, where it was looked at, attention.
+impl PooledScores {
+    /// Computes the scores from the windows' scores, standard deviations of luma and, if computed, attention.
     ///
     /// # Panics
-    /// Where there is no window, or not one deviation for each.
-    pub fn of(scores: &[f32], deviations: &[f64], attention: Option<&[f64]>) -> Pooled {
+    /// There is no window, or the numbers of windows and deviations differ.
+    pub fn compute(scores: &[f32], deviations: &[f64], attention: Option<&[f64]>) -> PooledScores {
         assert!(!scores.is_empty() && scores.len() == deviations.len(), "a picture has windows, each with a deviation");
         let scores: Vec<f64> = scores.iter().map(|score| f64::from(*score)).collect();
         let n = scores.len();
@@ -91,7 +98,7 @@ impl Pooled {
         let median = (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0;
         let lowest = n.div_ceil(4);
         let from_middle: Vec<f64> = scores.iter().map(|score| (score - median).abs()).collect();
-        Pooled {
+        PooledScores {
             mean,
             median,
             lowest_quarter: sorted[..lowest].iter().sum::<f64>() / lowest as f64,
@@ -102,35 +109,35 @@ impl Pooled {
     }
 }
 
-/// None where no weight is above 0.
+/// Returns the weighted mean, or None if no weight is positive.
 fn weighted(scores: &[f64], weights: &[f64]) -> Option<f64> {
     let sum: f64 = weights.iter().sum();
     (sum > 0.0).then(|| scores.iter().zip(weights).map(|(score, weight)| score * weight).sum::<f64>() / sum)
 }
 
-/// A test to be made.
+/// A test to compute.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
-    /// Whose scores: a trial's name, or `handcrafted-` and the model's digest.
-    pub judge: String,
-    /// Whose pictures.
+    /// What computes the scores: a trial's name, or `handcrafted-` and the model's digest.
+    pub evaluator: String,
+    /// The data set's name.
     pub dataset: DatasetName,
-    /// What the model looks at.
+    /// The views of a picture.
     pub views: String,
-    /// Whether its attention is looked at too: it then runs in plain operations, which take longer.
-    pub looks: bool,
-    /// They.
+    /// Whether attention is computed too. The model then runs in plain tensor operations, which take longer.
+    pub with_attention: bool,
+    /// The pictures to score.
     pub pictures: Vec<TrialPicture>,
 }
 
 impl Evaluation {
-    /// `<data set>-<digest>`: the same for the same test.
+    /// Returns `<data set>-<digest>`. Equal tests have equal names.
     pub fn name(&self) -> String {
         let mut hasher = Hasher::new_derive_key("dqa 2026 name of an evaluation");
         let mut field = |bytes: &[u8]| digest::field(&mut hasher, bytes);
         field(&VERSION.to_le_bytes());
-        [self.judge.as_str(), self.dataset.as_str(), &self.views].iter().for_each(|text| field(text.as_bytes()));
-        field(&[u8::from(self.looks)]);
+        [self.evaluator.as_str(), self.dataset.as_str(), &self.views].iter().for_each(|text| field(text.as_bytes()));
+        field(&[u8::from(self.with_attention)]);
         for picture in &self.pictures {
             for text in [picture.algorithm.as_str(), &picture.scene, &picture.image, &picture.uri, &picture.version] {
                 field(text.as_bytes());
@@ -143,77 +150,78 @@ impl Evaluation {
     }
 }
 
-/// An evaluation's object in a store.
+/// Returns the key of an evaluation's object in a store.
 pub fn evaluation_key(name: &str) -> String {
     format!("{EVALUATIONS}/{name}.parquet")
 }
 
-/// A picture that was tested.
+/// A picture with its score and label.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scored {
-    /// Who made it.
+pub struct ScoredPicture {
+    /// The algorithm that produced the picture.
     pub algorithm: String,
-    /// What it shows.
+    /// The scene's name.
     pub scene: String,
-    /// Its label, 0 to 1.
+    /// The label, 0 to 1.
     pub target: f64,
-    /// What the model says, 0 to 1.
+    /// The predicted score, 0 to 1.
     pub score: f64,
-    /// Windows.
+    /// Number of windows.
     pub windows: u64,
-    /// Of the device; None where it was not measured.
+    /// Time on the device in seconds, or None if it was not measured.
     pub seconds: Option<f64>,
 }
 
-impl Scored {
-    /// How scores agree with labels.
-    pub fn measures(pictures: &[Scored]) -> Measures {
-        let column = |of: fn(&Scored) -> f64| pictures.iter().map(of).collect::<Vec<_>>();
-        Measures::of(&column(|picture| picture.score), &column(|picture| picture.target))
+impl ScoredPicture {
+    /// Computes the agreement of scores with labels.
+    pub fn measures(pictures: &[ScoredPicture]) -> Measures {
+        let column = |of: fn(&ScoredPicture) -> f64| pictures.iter().map(of).collect::<Vec<_>>();
+        Measures::compute(&column(|picture| picture.score), &column(|picture| picture.target))
     }
 }
 
-/// A file of the store that is not what it should be.
+/// Why a file of scored pictures could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum StoredError {
-    /// No Parquet.
+pub enum ScoredFileError {
+    /// The file is not valid Parquet.
     #[error("{key} cannot be read")]
     Parquet {
-        /// The object.
+        /// The object's key.
         key: String,
-        /// Why.
+        /// The reader's error.
         #[source]
         source: ParquetError,
     },
-    /// Another table.
+    /// A column is missing or has the wrong type.
     #[error("{key} has no column `{column}` of its type")]
     Column {
-        /// The object.
+        /// The object's key.
         key: String,
-        /// Which.
+        /// The column's name.
         column: &'static str,
     },
 }
 
-/// The pictures of a file of the table `predictions` or `evaluations`, which is the object `key`. Of a table of
-/// predictions the pool is the mean, and nothing is known of time.
+/// Reads the scored pictures from a file of the table `predictions` or `evaluations`. `key` is the object's key, for
+/// errors. A file of predictions has only mean scores and no times.
 ///
 /// # Errors
-/// Where it is another file.
-pub fn scored(key: &str, bytes: Bytes, pool: Pool) -> Result<Vec<Scored>, StoredError> {
-    let batches = parquet_file::read(bytes).map_err(|source| StoredError::Parquet { key: key.to_owned(), source })?;
+/// The file is not of one of these tables.
+pub fn read_scored_pictures(key: &str, bytes: Bytes, pool: Pooling) -> Result<Vec<ScoredPicture>, ScoredFileError> {
+    let batches =
+        parquet_file::read(bytes).map_err(|source| ScoredFileError::Parquet { key: key.to_owned(), source })?;
     let mut pictures = Vec::new();
     for batch in &batches {
-        let wrong = |column| move || StoredError::Column { key: key.to_owned(), column };
+        let wrong = |column| move || ScoredFileError::Column { key: key.to_owned(), column };
         let is_prediction = batch.column_by_name("score").is_some();
         let score = match pool {
-            Pool::Mean if is_prediction => "score",
-            Pool::Mean => "mean",
-            Pool::Median => "median",
-            Pool::LowestQuarter => "lowest_quarter",
-            Pool::Contrast => "contrast",
-            Pool::Spread => "spread",
-            Pool::Attention => "attention",
+            Pooling::Mean if is_prediction => "score",
+            Pooling::Mean => "mean",
+            Pooling::Median => "median",
+            Pooling::LowestQuarter => "lowest_quarter",
+            Pooling::Contrast => "contrast",
+            Pooling::Spread => "spread",
+            Pooling::Attention => "attention",
         };
         let text = |column| strings(batch, column).ok_or_else(wrong(column));
         let number = |column| floats(batch, column).ok_or_else(wrong(column));
@@ -222,13 +230,13 @@ pub fn scored(key: &str, bytes: Bytes, pool: Pool) -> Result<Vec<Scored>, Stored
         let windows = batch.column_by_name("windows").and_then(|column| column.as_primitive_opt::<Int64Type>());
         let windows = windows.ok_or_else(wrong("windows"))?;
         let seconds = if is_prediction { None } else { Some(number("seconds")?) };
-        pictures.extend((0..batch.num_rows()).map(|at| Scored {
-            algorithm: algorithms[at].clone(),
-            scene: scenes[at].clone(),
-            target: targets[at],
-            score: scores[at],
-            windows: windows.value(at).unsigned_abs(),
-            seconds: seconds.as_ref().map(|seconds| seconds[at]),
+        pictures.extend((0..batch.num_rows()).map(|index| ScoredPicture {
+            algorithm: algorithms[index].clone(),
+            scene: scenes[index].clone(),
+            target: targets[index],
+            score: scores[index],
+            windows: windows.value(index).unsigned_abs(),
+            seconds: seconds.as_ref().map(|seconds| seconds[index]),
         }));
     }
     Ok(pictures)
@@ -236,12 +244,12 @@ pub fn scored(key: &str, bytes: Bytes, pool: Pool) -> Result<Vec<Scored>, Stored
 
 fn strings(batch: &RecordBatch, column: &str) -> Option<Vec<String>> {
     let column = batch.column_by_name(column)?.as_string_opt::<i32>()?;
-    Some((0..column.len()).map(|at| column.value(at).to_owned()).collect())
+    Some((0..column.len()).map(|index| column.value(index).to_owned()).collect())
 }
 
 fn floats(batch: &RecordBatch, column: &str) -> Option<Vec<f64>> {
     let column = batch.column_by_name(column)?.as_primitive_opt::<Float64Type>().filter(|c| c.null_count() == 0)?;
-    Some((0..column.len()).map(|at| column.value(at)).collect())
+    Some((0..column.len()).map(|index| column.value(index)).collect())
 }
 
 #[cfg(test)]
@@ -253,23 +261,23 @@ mod tests {
 
     #[test]
     fn pools_are_what_they_say() {
-        let pooled = Pooled::of(&[0.5, 0.25, 1.0, 0.25], &[0.0, 1.0, 3.0, 0.0], Some(&[1.0, 0.0, 1.0, 0.0]));
+        let pooled = PooledScores::compute(&[0.5, 0.25, 1.0, 0.25], &[0.0, 1.0, 3.0, 0.0], Some(&[1.0, 0.0, 1.0, 0.0]));
         assert_eq!((pooled.mean, pooled.median, pooled.lowest_quarter), (0.5, 0.375, 0.25));
         assert_eq!(pooled.contrast, (0.25 + 3.0) / 4.0);
         // Distances from 0.375: 0.125, 0.125, 0.625, 0.125.
         assert_eq!(pooled.spread, (0.125 * 0.5 + 0.125 * 0.25 * 2.0 + 0.625) / 1.0);
         assert_eq!(pooled.attention, Some(0.75));
-        assert_eq!(Pooled::of(&[0.5; 5], &[0.0; 5], None).contrast, 0.5, "nothing has weight: the mean");
+        assert_eq!(PooledScores::compute(&[0.5; 5], &[0.0; 5], None).contrast, 0.5, "nothing has weight: the mean");
     }
 
     proptest! {
         #[test]
         fn a_pool_lies_between_the_windows(windows in proptest::collection::vec((0.0..1.0f32, 0.0..80.0f64), 1..40)) {
             let (scores, deviations): (Vec<f32>, Vec<f64>) = windows.into_iter().unzip();
-            let pooled = Pooled::of(&scores, &deviations, Some(&deviations));
+            let pooled = PooledScores::compute(&scores, &deviations, Some(&deviations));
             let low = f64::from(scores.iter().copied().fold(f32::INFINITY, f32::min)) - 1e-9;
             let high = f64::from(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max)) + 1e-9;
-            let Pooled { mean, median, lowest_quarter, contrast, spread, attention } = pooled;
+            let PooledScores { mean, median, lowest_quarter, contrast, spread, attention } = pooled;
             for score in [mean, median, lowest_quarter, contrast, spread, attention.unwrap()] {
                 prop_assert!((low..=high).contains(&score), "{pooled:?}");
             }
@@ -290,10 +298,10 @@ mod tests {
             target: 0.5,
         };
         let base = Evaluation {
-            judge: "d-1-ab".to_owned(),
+            evaluator: "d-1-ab".to_owned(),
             dataset: "d".parse().unwrap(),
             views: "stride=64".to_owned(),
-            looks: false,
+            with_attention: false,
             pictures: vec![picture.clone()],
         };
         let other = |change: &dyn Fn(&mut Evaluation)| {
@@ -303,9 +311,9 @@ mod tests {
         };
         let names = [
             base.name(),
-            other(&|e| e.judge = "d-2-ab".to_owned()),
+            other(&|e| e.evaluator = "d-2-ab".to_owned()),
             other(&|e| e.views = "stride=32".to_owned()),
-            other(&|e| e.looks = true),
+            other(&|e| e.with_attention = true),
             other(&|e| e.pictures.push(picture.clone())),
             other(&|e| e.pictures[0].version = "v2".to_owned()),
             other(&|e| e.pictures[0].target = 0.25),
@@ -332,14 +340,18 @@ mod tests {
         };
         let file = |row| parquet_file::write(&evaluations::SCHEMA, &[evaluations::to_batch(&[row])], &[]).unwrap();
         let bytes = file(row.clone());
-        for (pool, score) in Pool::ALL.into_iter().zip([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) {
-            let read = scored("k", bytes.clone(), pool).unwrap();
+        for (pool, score) in Pooling::ALL.into_iter().zip([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) {
+            let read = read_scored_pictures("k", bytes.clone(), pool).unwrap();
             let algorithm = "dcp".to_owned();
-            let want = Scored { algorithm, scene: "s".to_owned(), target: 0.75, score, windows: 4, seconds: Some(2.0) };
+            let want =
+                ScoredPicture { algorithm, scene: "s".to_owned(), target: 0.75, score, windows: 4, seconds: Some(2.0) };
             assert_eq!(read, [want]);
         }
         let unlooked = file(EvaluationRow { attention: None, ..row });
-        assert!(scored("k", unlooked, Pool::Attention).is_err(), "what was not looked at is no weight");
-        assert!(scored("k", Bytes::from_static(b"no"), Pool::Mean).is_err());
+        assert!(
+            read_scored_pictures("k", unlooked, Pooling::Attention).is_err(),
+            "what was not looked at is no weight"
+        );
+        assert!(read_scored_pictures("k", Bytes::from_static(b"no"), Pooling::Mean).is_err());
     }
 }

@@ -1,79 +1,85 @@
-//! The lines of a study's table: what is trained, on what, and what it is tested on. Each is filled over the splits.
+//! The lines of a study's table: what is trained, on which data set, and what it is tested on. A line aggregates over
+//! the splits.
 
 use std::collections::BTreeMap;
 
-use super::definition::{Definition, LeaveOut, StudyError, Variant};
-use super::evaluation::Pool;
+use super::definition::{LeaveOut, StudyDefinition, StudyError, Variant};
+use super::evaluation::Pooling;
 use crate::names::{AlgorithmName, DatasetName};
 use crate::train::Setup;
 
-/// What of a data set decides the lines.
+/// The properties of a data set that determine the lines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatasetFacts {
-    /// Its name.
+    /// The data set's name.
     pub name: DatasetName,
-    /// Whose pictures it has, by name.
+    /// The data set's algorithms, sorted by name.
     pub algorithms: Vec<AlgorithmName>,
 }
 
 /// A line of the table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// What is tested: lines of one group are tested on the same pictures, and compared with the group's first.
+    /// Lines of one group are tested on the same pictures and compared with the group's first line.
     pub group: String,
     /// The variant's name.
     pub variant: String,
-    /// The model that it begins with.
+    /// The initial model.
     pub model: String,
-    /// How it is trained; None: not at all.
+    /// The training setup, or None if nothing is trained.
     pub setup: Option<Setup>,
-    /// Of the setup, also where nothing is trained: a new model's weights are drawn by it.
+    /// The setup's seed. It is also set if nothing is trained, because it determines the weights of a new model.
     pub seed: u64,
-    /// Of the data sets: the one that it is trained on; None: nothing is trained.
+    /// Index of the data set to train on, or None if nothing is trained.
     pub trained_on: Option<usize>,
-    /// Of the data sets: the one that has the test's pictures.
+    /// Index of the data set with the test pictures.
     pub tested_on: usize,
-    /// Only their pictures are tested; None: all.
+    /// The algorithms whose pictures are tested, or None for all.
     pub algorithms: Option<Vec<String>>,
-    /// Views of the setup, also where nothing is trained.
+    /// The setup's views. They are also set if nothing is trained.
     pub training_views: String,
-    /// Views of the test: what they do not say is as in the training.
+    /// The views of the test. Unspecified values are those of the training.
     pub views: String,
-    /// Whether the test is one of its own, whose cost is measured, and not the training's.
+    /// Whether the test is separate from the training's own test, and its cost is measured.
     pub is_measured: bool,
-    /// How a picture's score is made of its windows'.
-    pub pool: Pool,
+    /// How the scores of windows are combined into a picture's score.
+    pub pool: Pooling,
     /// The paper's figure.
     pub paper: Option<f64>,
 }
 
 impl Line {
-    /// Whether what the training says of its own test is the line's result.
+    /// Returns whether the result of the training's own test is the line's result.
     pub fn is_trials_own_test(&self) -> bool {
-        self.trained_on == Some(self.tested_on) && !self.is_measured && self.pool == Pool::Mean
+        self.trained_on == Some(self.tested_on) && !self.is_measured && self.pool == Pooling::Mean
     }
 }
 
-impl Definition {
-    /// The lines, group after group.
+impl StudyDefinition {
+    /// Returns the lines, group after group.
     ///
     /// # Errors
-    /// Where the data sets do not suffice for what is asked.
+    /// The data sets are not sufficient for the study.
     pub fn lines(&self, datasets: &[DatasetFacts]) -> Result<Vec<Line>, StudyError> {
         if datasets.is_empty() {
-            return Err(StudyError::Means("the study names no data set: --datasets takes some".to_owned()));
+            return Err(StudyError::Invalid("the study names no data set: --datasets takes some".to_owned()));
         }
         if self.across && datasets.len() < 2 {
             let message = "a study across data sets takes at least two: --datasets takes them, joined by commas";
-            return Err(StudyError::Means(message.to_owned()));
+            return Err(StudyError::Invalid(message.to_owned()));
         }
         let mut lines = Vec::new();
         for (tested_on, dataset) in datasets.iter().enumerate() {
             match &self.leave_out {
-                None => self.of_dataset(datasets, tested_on, &mut lines)?,
+                None => self.push_dataset_lines(datasets, tested_on, &mut lines)?,
                 Some(leave_out) => {
                     for (family, algorithms) in families(leave_out, dataset)? {
-                        self.of_family(tested_on, format!("{}: {family}", dataset.name), &algorithms, &mut lines)?;
+                        self.push_family_lines(
+                            tested_on,
+                            format!("{}: {family}", dataset.name),
+                            &algorithms,
+                            &mut lines,
+                        )?;
                     }
                 }
             }
@@ -81,12 +87,18 @@ impl Definition {
         Ok(lines)
     }
 
-    /// Every variant, tested on one data set; trained on it, and where the study is across on each of the others.
-    fn of_dataset(&self, datasets: &[DatasetFacts], tested_on: usize, lines: &mut Vec<Line>) -> Result<(), StudyError> {
-        let others = (0..datasets.len()).filter(|at| self.across && *at != tested_on);
+    /// Adds the lines of every variant tested on one data set: trained on that data set and, if the study is across
+    /// data sets, on each other one.
+    fn push_dataset_lines(
+        &self,
+        datasets: &[DatasetFacts],
+        tested_on: usize,
+        lines: &mut Vec<Line>,
+    ) -> Result<(), StudyError> {
+        let others = (0..datasets.len()).filter(|index| self.across && *index != tested_on);
         for trained_on in std::iter::once(tested_on).chain(others) {
             for (model, variant) in self.models_and_variants() {
-                // What is not trained is the same whatever it was not trained on.
+                // An untrained variant has the same result whatever the training data set, so it has one line.
                 if !variant.train && trained_on != tested_on {
                     continue;
                 }
@@ -98,8 +110,9 @@ impl Definition {
         Ok(())
     }
 
-    /// Every variant, tested on some algorithms' pictures: trained with all, then without those.
-    fn of_family(
+    /// Adds the lines of every variant tested on the pictures of some algorithms: trained with all algorithms, then
+    /// without these.
+    fn push_family_lines(
         &self,
         tested_on: usize,
         group: String,
@@ -129,7 +142,7 @@ impl Definition {
         self.models.iter().flat_map(|model| self.variant.iter().map(move |variant| (model, variant)))
     }
 
-    /// Without the data sets.
+    /// Returns a line without its data sets.
     fn line(&self, variant: &Variant, model: &str, group: String) -> Result<Line, StudyError> {
         let setup = self.setup(variant)?;
         Ok(Line {
@@ -150,20 +163,21 @@ impl Definition {
     }
 }
 
-/// The families of a data set's algorithms that are left out, by name.
+/// Returns the families of a data set's algorithms that are excluded from training, by name.
 fn families(leave_out: &LeaveOut, dataset: &DatasetFacts) -> Result<BTreeMap<String, Vec<String>>, StudyError> {
-    let known = |name: &String| dataset.algorithms.iter().any(|algorithm| algorithm.as_str() == name);
+    let exists = |name: &String| dataset.algorithms.iter().any(|algorithm| algorithm.as_str() == name);
     let families: BTreeMap<String, Vec<String>> = match leave_out {
         LeaveOut::Each(_) => dataset.algorithms.iter().map(|name| (name.to_string(), vec![name.to_string()])).collect(),
         LeaveOut::Families(families) => {
-            let here = |members: &Vec<String>| members.iter().filter(|name| known(name)).cloned().collect::<Vec<_>>();
-            let families = families.iter().map(|(family, members)| (family.clone(), here(members)));
+            let existing =
+                |members: &Vec<String>| members.iter().filter(|name| exists(name)).cloned().collect::<Vec<_>>();
+            let families = families.iter().map(|(family, members)| (family.clone(), existing(members)));
             families.filter(|(_, members)| !members.is_empty()).collect()
         }
     };
     if families.is_empty() || families.values().any(|members| members.len() == dataset.algorithms.len()) {
         let message = "some algorithms must be left out and some must stay";
-        return Err(StudyError::Means(format!("data set `{}` cannot be studied so: {message}", dataset.name)));
+        return Err(StudyError::Invalid(format!("data set `{}` cannot be studied so: {message}", dataset.name)));
     }
     Ok(families)
 }
@@ -178,8 +192,8 @@ mod tests {
         DatasetFacts { name: name.parse().unwrap(), algorithms }
     }
 
-    fn study(more: &str) -> Definition {
-        Definition::parse(&format!("title = \"t\"\nmodels = [\"m\"]\n{more}"), "x").unwrap()
+    fn study(more: &str) -> StudyDefinition {
+        StudyDefinition::parse(&format!("title = \"t\"\nmodels = [\"m\"]\n{more}"), "x").unwrap()
     }
 
     const TWO: &str = "[[variant]]\nname = \"plain\"\ntrain = false\n[[variant]]\nname = \"learned\"\n";
@@ -227,7 +241,7 @@ mod tests {
         let text = "[[variant]]\nname = \"a\"\n[[variant]]\nname = \"b\"\nviews = \"grid=4\"\n\
                     [[variant]]\nname = \"c\"\npool = \"median\"\n";
         let overrides = Overrides { models: vec!["m".to_owned(), "n".to_owned()], ..Overrides::default() };
-        let lines = study(text).changed(&overrides).unwrap().lines(&[facts("d", &["x"])]).unwrap();
+        let lines = study(text).with_overrides(&overrides).unwrap().lines(&[facts("d", &["x"])]).unwrap();
         assert_eq!(lines.iter().map(|line| line.model.as_str()).collect::<String>(), "mmmnnn");
         assert_eq!(lines[..3].iter().map(Line::is_trials_own_test).collect::<Vec<_>>(), [true, false, false]);
         assert!(lines[1].is_measured && lines[1].views == "grid=4");

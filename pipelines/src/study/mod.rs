@@ -1,20 +1,22 @@
-//! Studies: questions that take many trainings. A study is a grid of trials (data set, split, variant, seed) and of tests of
-//! what they learned, that ends in one table.
+//! Studies: questions that need many trainings. A study is a grid of trials (data set, split, variant, seed) and of
+//! tests of the trained models, and its result is one table.
 //!
 //! ```text
-//! Definition -lines-> Line x split -> Trial, Evaluation -(trained and scored elsewhere)-> Scored -> Outcome -> tables
+//! StudyDefinition -lines-> Line x split -> Trial, Evaluation -(trained and scored elsewhere)-> ScoredPicture -> StudyOutcome -> tables
 //! ```
 //!
-//! Trials and evaluations are named by their content: a study that is run again makes nothing that is there, and studies
-//! share what is equal. Pure: it reads no file but the definitions that come with the program.
+//! The names of trials and evaluations are digests of their inputs, so running a study again repeats no work, and
+//! studies share equal trials. Pure: the only files read are the definitions that are compiled into the program.
 
 mod definition;
 mod evaluation;
 mod lines;
 mod outcome;
-mod text;
+mod study_text;
 
-pub use definition::{Definition, LeaveOut, Overrides, READY, StudyError, Variant};
-pub use evaluation::{Evaluation, Pool, Pooled, Scored, StoredError, evaluation_key, scored};
+pub use definition::{BUNDLED, LeaveOut, Overrides, StudyDefinition, StudyError, Variant};
+pub use evaluation::{
+    Evaluation, PooledScores, Pooling, ScoredFileError, ScoredPicture, evaluation_key, read_scored_pictures,
+};
 pub use lines::{DatasetFacts, Line};
-pub use outcome::{LineOutcome, Outcome, SplitOutcome};
+pub use outcome::{LineOutcome, SplitOutcome, StudyOutcome};

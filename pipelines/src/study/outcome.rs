@@ -1,8 +1,9 @@
-//! What a study found, as tables: each line's measures over the splits, and its difference to another line of its group.
+//! The result of a study as tables: each line's measures over the splits, and its difference to the baseline line of
+//! its group.
 
 use serde::{Deserialize, Serialize};
 
-use super::definition::{Against, Definition};
+use super::definition::{Baseline, StudyDefinition};
 use super::lines::Line;
 use crate::names::StudyName;
 use crate::store::{Store, StoreError};
@@ -14,58 +15,58 @@ use dqa_stats::{OverSplits, over_splits};
 
 /// A study with its results.
 #[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Its name in the store.
+pub struct StudyOutcome {
+    /// The study's name in the store.
     pub name: StudyName,
-    /// What it is.
-    pub definition: Definition,
-    /// The data sets' names, in the order that lines count them in.
+    /// The study's definition.
+    pub definition: StudyDefinition,
+    /// Names of the data sets, in the order of the lines' indices.
     pub datasets: Vec<String>,
-    /// Scenes of a test over scenes of its training, of each data set.
+    /// For each data set, the number of test scenes divided by the number of training scenes.
     pub test_to_train: Vec<f64>,
-    /// The program and machine that made it, by setting.
+    /// The program and machine that ran the study, by setting.
     pub provenance: Vec<(String, String)>,
-    /// As in the definition.
+    /// The results, in the order of the lines.
     pub lines: Vec<LineOutcome>,
 }
 
 /// A line with its results.
 #[derive(Clone, Debug)]
 pub struct LineOutcome {
-    /// What was tested.
+    /// The line.
     pub line: Line,
-    /// By split, from 1.
+    /// Results by split, in the order of split numbers from 1.
     pub splits: Vec<SplitOutcome>,
 }
 
 /// A line's result on one split.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SplitOutcome {
-    /// The training.
+    /// The trial's name.
     pub trial: Option<String>,
-    /// The test, where it is not the training's.
+    /// The evaluation's name, if the test is not the trial's own.
     pub evaluation: Option<String>,
     /// The epoch that was kept.
     pub epoch: Option<u32>,
-    /// Agreement with labels.
+    /// Agreement of scores with labels.
     pub measures: Measures,
-    /// Windows of all pictures.
+    /// Number of windows of all pictures.
     pub windows: u64,
-    /// Time of the device for them.
+    /// Time on the device for all windows in seconds.
     pub seconds: Option<f64>,
 }
 
 type Measure = fn(&Measures) -> Option<f64>;
 
 impl LineOutcome {
-    /// Over the splits that have the measure.
-    fn over(&self, measure: Measure, test_to_train: f64) -> Option<OverSplits> {
+    /// Aggregates a measure over the splits where it is defined.
+    fn over_splits(&self, measure: Measure, test_to_train: f64) -> Option<OverSplits> {
         let values: Vec<f64> = self.splits.iter().filter_map(|split| measure(&split.measures)).collect();
         over_splits(&values, test_to_train)
     }
 
-    /// SRCC less that of `other`, over the splits that have both.
-    fn more_than(&self, other: &LineOutcome, test_to_train: f64) -> Option<OverSplits> {
+    /// Aggregates SRCC minus that of `other` over the splits where both are defined.
+    fn srcc_gain_over(&self, other: &LineOutcome, test_to_train: f64) -> Option<OverSplits> {
         let pairs = self.splits.iter().zip(&other.splits);
         let more = pairs.filter_map(|(own, other)| Some(own.measures.srcc? - other.measures.srcc?));
         over_splits(&more.collect::<Vec<_>>(), test_to_train)
@@ -76,23 +77,23 @@ impl LineOutcome {
     }
 }
 
-impl Outcome {
-    /// Where algorithms are left out, with lines for the mean over all that were: of one algorithm's pictures of a test there
-    /// are few.
+impl StudyOutcome {
+    /// For studies that exclude algorithms, adds lines with the mean over the excluded algorithms or families, because
+    /// the test has only few pictures of a single algorithm.
     #[must_use]
-    pub fn with_means(mut self) -> Outcome {
+    pub fn with_means(mut self) -> StudyOutcome {
         if self.definition.leave_out.is_none() {
             return self;
         }
         let mut means: Vec<LineOutcome> = Vec::new();
         for outcome in &self.lines {
-            let is_like = |other: &&LineOutcome| {
+            let is_equivalent = |other: &&LineOutcome| {
                 let (a, b) = (&outcome.line, &other.line);
                 a.tested_on == b.tested_on && a.variant == b.variant && a.model == b.model
             };
-            let like: Vec<&LineOutcome> = self.lines.iter().filter(is_like).collect();
-            if std::ptr::eq(like[0], outcome) {
-                means.push(mean_of(&like, &self.datasets[outcome.line.tested_on]));
+            let equivalents: Vec<&LineOutcome> = self.lines.iter().filter(is_equivalent).collect();
+            if std::ptr::eq(equivalents[0], outcome) {
+                means.push(mean_outcome(&equivalents, &self.datasets[outcome.line.tested_on]));
             }
         }
         self.lines.extend(means);
@@ -100,15 +101,16 @@ impl Outcome {
         self
     }
 
-    /// The table `studies`.
+    /// Returns the rows of the table `studies`.
     pub fn rows(&self) -> Vec<StudyRow> {
         let groups = self.lines.chunk_by(|a, b| a.line.group == b.line.group);
-        let other = |at: usize| match self.definition.against {
-            Against::First => 0,
-            Against::Previous => at.saturating_sub(1),
+        let other = |index: usize| match self.definition.against {
+            Baseline::First => 0,
+            Baseline::Previous => index.saturating_sub(1),
         };
-        let row = |group: &[LineOutcome], at: usize| self.row(&group[at], (at > 0).then(|| &group[other(at)]));
-        let rows = groups.flat_map(|group| (0..group.len()).map(move |at| row(group, at)));
+        let row =
+            |group: &[LineOutcome], index: usize| self.row(&group[index], (index > 0).then(|| &group[other(index)]));
+        let rows = groups.flat_map(|group| (0..group.len()).map(move |index| row(group, index)));
         rows.zip(1..).map(|(row, line)| StudyRow { line, ..row }).collect()
     }
 
@@ -116,12 +118,12 @@ impl Outcome {
         let line = &outcome.line;
         let ratio = self.test_to_train[line.tested_on];
         let measures: [Measure; 4] = [|m| m.srcc, |m| m.plcc, |m| m.krcc, |m| m.rmse];
-        let [srcc, plcc, krcc, rmse] = measures.map(|measure| outcome.over(measure, ratio));
-        let [srcc, plcc, krcc] = [srcc, plcc, krcc].map(|over| Parts::within(over, (-1.0, 1.0)));
-        let rmse = Parts::within(rmse, (0.0, 1.0));
-        let more = other.and_then(|other| outcome.more_than(other, ratio));
+        let [srcc, plcc, krcc, rmse] = measures.map(|measure| outcome.over_splits(measure, ratio));
+        let [srcc, plcc, krcc] = [srcc, plcc, krcc].map(|over| MeasureColumns::clamped(over, (-1.0, 1.0)));
+        let rmse = MeasureColumns::clamped(rmse, (0.0, 1.0));
+        let more = other.and_then(|other| outcome.srcc_gain_over(other, ratio));
         let p = more.and_then(|more| more.p);
-        let more = Parts::within(more, (-2.0, 2.0));
+        let more = MeasureColumns::clamped(more, (-2.0, 2.0));
         let pictures = outcome.pictures();
         let seconds: Option<f64> = outcome.splits.iter().map(|split| split.seconds).sum();
         StudyRow {
@@ -130,7 +132,7 @@ impl Outcome {
             group: line.group.clone(),
             variant: line.variant.clone(),
             model: line.model.clone(),
-            trained_on: line.trained_on.map(|at| self.datasets[at].clone()),
+            trained_on: line.trained_on.map(|index| self.datasets[index].clone()),
             tested_on: self.datasets[line.tested_on].clone(),
             algorithms: line.algorithms.as_ref().map(|names| names.join(",")),
             views: line.views.clone(),
@@ -165,9 +167,9 @@ impl Outcome {
         }
     }
 
-    /// The table `study_splits`.
+    /// Returns the rows of the table `study_splits`.
     pub fn split_rows(&self) -> Vec<StudySplitRow> {
-        let of_line = |(outcome, line): (&LineOutcome, u32)| {
+        let line_rows = |(outcome, line): (&LineOutcome, u32)| {
             let rows = outcome.splits.iter().zip(1..).map(move |(split, number)| StudySplitRow {
                 study: self.name.to_string(),
                 line,
@@ -185,21 +187,21 @@ impl Outcome {
             });
             rows.collect::<Vec<_>>()
         };
-        self.lines.iter().zip(1..).flat_map(of_line).collect()
+        self.lines.iter().zip(1..).flat_map(line_rows).collect()
     }
 
-    /// Writes both tables, over those of an earlier study of this name.
+    /// Writes both tables, replacing those of an earlier study of this name.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// The store fails.
     pub async fn write(&self, store: &Store) -> Result<(), StoreError> {
         let definition = toml::to_string(&self.definition).expect("a definition has text for keys");
-        let mut facts = vec![("dqa.study", self.name.to_string()), ("dqa.definition", definition)];
-        facts.extend(self.provenance.iter().map(|(key, value)| (key.as_str(), value.clone())));
+        let mut metadata = vec![("dqa.study", self.name.to_string()), ("dqa.definition", definition)];
+        metadata.extend(self.provenance.iter().map(|(key, value)| (key.as_str(), value.clone())));
         for (table, batch) in
             [(STUDIES, studies::to_batch(&self.rows())), (STUDY_SPLITS, study_splits::to_batch(&self.split_rows()))]
         {
-            let file = parquet_file::write(&batch.schema(), std::slice::from_ref(&batch), &facts);
+            let file = parquet_file::write(&batch.schema(), std::slice::from_ref(&batch), &metadata);
             let key = format!("{table}/by_study={}/{table}.parquet", self.name);
             store.put(&key, file.expect("memory takes what is made to the schema")).await?;
         }
@@ -207,10 +209,10 @@ impl Outcome {
     }
 }
 
-/// The mean over the algorithms or families that like lines leave out, split by split.
-fn mean_of(like: &[&LineOutcome], dataset: &str) -> LineOutcome {
-    let mean_on = |at: usize| {
-        let splits: Vec<&SplitOutcome> = like.iter().map(|outcome| &outcome.splits[at]).collect();
+/// Returns the mean over lines that differ only in the excluded algorithms or families, split by split.
+fn mean_outcome(equivalents: &[&LineOutcome], dataset: &str) -> LineOutcome {
+    let mean_on = |index: usize| {
+        let splits: Vec<&SplitOutcome> = equivalents.iter().map(|outcome| &outcome.splits[index]).collect();
         let mean = |measure: Measure| {
             let values: Vec<f64> = splits.iter().filter_map(|split| measure(&split.measures)).collect();
             (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
@@ -224,27 +226,27 @@ fn mean_of(like: &[&LineOutcome], dataset: &str) -> LineOutcome {
             ..SplitOutcome::default()
         }
     };
-    let mut line = like[0].line.clone();
+    let mut line = equivalents[0].line.clone();
     line.group = format!("{dataset}: mean");
-    line.algorithms = Some(vec![format!("mean of {}", like.len())]);
+    line.algorithms = Some(vec![format!("mean of {}", equivalents.len())]);
     if let Some(setup) = line.setup.as_mut() {
         setup.without.clear();
     }
-    LineOutcome { line, splits: (0..like[0].splits.len()).map(mean_on).collect() }
+    LineOutcome { line, splits: (0..equivalents[0].splits.len()).map(mean_on).collect() }
 }
 
 /// The columns of a measure.
-struct Parts {
+struct MeasureColumns {
     mean: Option<f64>,
     std: Option<f64>,
     low: Option<f64>,
     high: Option<f64>,
 }
 
-impl Parts {
-    fn within(over: Option<OverSplits>, ends: (f64, f64)) -> Parts {
+impl MeasureColumns {
+    fn clamped(over: Option<OverSplits>, ends: (f64, f64)) -> MeasureColumns {
         let (low, high) = over.and_then(|over| over.interval_within(ends)).unzip();
-        Parts { mean: over.map(|over| over.mean), std: over.and_then(|over| over.deviation), low, high }
+        MeasureColumns { mean: over.map(|over| over.mean), std: over.and_then(|over| over.deviation), low, high }
     }
 }
 
@@ -254,26 +256,26 @@ pub(super) mod tests {
     use super::*;
 
     /// A study of two data sets, one line not trained, with made-up results.
-    pub(in crate::study) fn outcome(across: bool, srcc: impl Fn(usize, usize) -> Option<f64>) -> Outcome {
+    pub(in crate::study) fn outcome(across: bool, srcc: impl Fn(usize, usize) -> Option<f64>) -> StudyOutcome {
         let text = "title = \"What?\"\nabout = \"Made up.\"\nmodels = [\"m\"]\nsplits = 3\npaper = \"SRCC on d\"\n[base]\nepochs = 2\n\
                     [[variant]]\nname = \"plain\"\ntrain = false\npaper = 0.25\n[[variant]]\nname = \"learned\"\nset.tune = \"text\"\n";
-        let mut definition = Definition::parse(text, "x").unwrap();
+        let mut definition = StudyDefinition::parse(text, "x").unwrap();
         definition.across = across;
         let facts = ["a", "b"].map(|name| DatasetFacts { name: name.parse().unwrap(), algorithms: Vec::new() });
         let lines = definition.lines(&facts).unwrap();
-        let split = |at: usize, split: usize, line: &Line| SplitOutcome {
+        let split = |index: usize, split: usize, line: &Line| SplitOutcome {
             trial: line.trained_on.map(|_| format!("t{split}")),
             epoch: line.trained_on.map(|_| 2),
-            measures: Measures { n: 10, srcc: srcc(at, split), plcc: Some(0.5), krcc: None, rmse: Some(0.1) },
+            measures: Measures { n: 10, srcc: srcc(index, split), plcc: Some(0.5), krcc: None, rmse: Some(0.1) },
             windows: 40,
             seconds: Some(0.5),
             ..SplitOutcome::default()
         };
-        let of_line = |(at, line): (usize, Line)| LineOutcome {
-            splits: (0..3).map(|number| split(at, number, &line)).collect(),
+        let of_line = |(index, line): (usize, Line)| LineOutcome {
+            splits: (0..3).map(|number| split(index, number, &line)).collect(),
             line,
         };
-        Outcome {
+        StudyOutcome {
             name: "made-up".parse().unwrap(),
             datasets: vec!["a".to_owned(), "b".to_owned()],
             test_to_train: vec![0.25; 2],
@@ -303,10 +305,10 @@ pub(super) mod tests {
     fn a_line_may_be_compared_with_the_one_before() {
         let mut outcome = outcome(false, |line, _| Some([0.1, 0.4, 0.6, 0.9][line]));
         outcome.lines.iter_mut().for_each(|outcome| outcome.line.group = "a".to_owned());
-        let more = |outcome: &Outcome| outcome.rows().iter().map(|row| row.srcc_more).collect::<Vec<_>>();
+        let more = |outcome: &StudyOutcome| outcome.rows().iter().map(|row| row.srcc_more).collect::<Vec<_>>();
         assert_eq!(more(&outcome)[0], None);
         assert!((more(&outcome)[3].unwrap() - 0.8).abs() < 1e-12);
-        outcome.definition.against = Against::Previous;
+        outcome.definition.against = Baseline::Previous;
         assert_eq!(more(&outcome)[0], None);
         assert!((more(&outcome)[3].unwrap() - 0.3).abs() < 1e-12);
     }

@@ -1,5 +1,5 @@
-//! The table `comparisons`: every pair of algorithms of a leaderboard, the difference of their adjusted scores, and what the
-//! scenes can say of it.
+//! The table `comparisons`: for every pair of algorithms of a leaderboard, the difference of their adjusted scores and
+//! its significance.
 
 /// The table's name and its folder in a store.
 pub const COMPARISONS: &str = "comparisons";
@@ -7,51 +7,53 @@ pub const COMPARISONS: &str = "comparisons";
 table! {
     /// A row of the table.
     ComparisonRow {
-        /// Of which run.
+        /// The run's name.
         run: String,
-        /// Of the model that scored: 64 digits.
+        /// Fingerprint of the model that scored: 64 digits.
         fingerprint: String,
-        /// On which data set; None: over all of the run, each counting the same.
+        /// The data set, or None for all data sets of the run with equal weights.
         dataset: Option<String>,
-        /// The one with the higher adjusted score.
+        /// The algorithm with the higher adjusted score.
         algorithm_a: String,
-        /// The other.
+        /// The other algorithm.
         algorithm_b: String,
-        /// Scenes that both have a score of.
+        /// Number of scenes that both algorithms have a score for.
         common_scenes: u64,
-        /// Adjusted score of the first less that of the second.
+        /// Adjusted score of the first algorithm minus that of the second.
         difference: f64,
-        /// The interval's lower end; None where there are too few scenes for one. It is of this pair alone: not corrected.
+        /// Lower bound of the interval, or None with too few scenes. The interval is for this pair alone, not corrected.
         difference_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         difference_high: Option<f64>,
-        /// Of differences: `max_difference`, `max_t` or `wilcoxon`.
+        /// Test of the difference: `max_difference`, `max_t` or `wilcoxon`.
         test: String,
-        /// Ranks of the positive differences of common scenes less those of the negative ones, over all: -1 to 1.
+        /// Rank-biserial correlation over common scenes: sum of the ranks of positive differences minus that of
+        /// negative ones, divided by the sum of all ranks. From -1 to 1.
         rank_biserial: Option<f64>,
-        /// Share of the common scenes in which the first has the higher score; equal ones count half.
+        /// Share of the common scenes in which the first algorithm has the higher score. Ties count half.
         probability_of_superiority: Option<f64>,
-        /// Two-sided, of this pair alone.
+        /// Two-sided p-value, for this pair alone.
         p: f64,
-        /// Corrected for the testable pairs of the leaderboard; None where this is none.
+        /// The p-value corrected for all testable pairs of the leaderboard, or None if this pair is not testable.
         p_corrected: Option<f64>,
-        /// The smallest `p` that so many common scenes can give.
+        /// The smallest `p` that is possible with this number of common scenes.
         p_smallest: f64,
-        /// The difference that the corrected test finds with a power of 80%; None where the pair is not testable.
+        /// The difference that the corrected test detects with a power of 80%, or None if the pair is not testable.
         minimum_detectable_difference: Option<f64>,
-        /// The margin within which a difference does not matter, where one was asked for.
+        /// The requested margin within which a difference does not matter.
         equivalence_margin: Option<f64>,
-        /// That the difference is outside of the margin: two one-sided t tests.
+        /// P-value of the hypothesis that the difference is outside the margin: two one-sided t tests.
         equivalence_p: Option<f64>,
-        /// The same, corrected for all pairs with an interval (Holm).
+        /// That p-value corrected for all pairs with an interval (Holm).
         equivalence_p_corrected: Option<f64>,
-        /// Whether the pair's scenes could show a difference at all; the others are not in the correction.
+        /// Whether the pair's scenes can show a difference at all. Pairs that are not testable do not enter the
+        /// correction.
         testable: bool,
-        /// Whether the corrected p is below 1 less `level`.
+        /// Whether the corrected p-value is below 1 - `level`.
         significant: bool,
-        /// Share of the intervals that hold the true value.
+        /// Confidence level of the intervals.
         level: f64,
-        /// Of the draws of signs.
+        /// Seed of the random sign flips.
         seed: u32,
     }
 }

@@ -1,145 +1,147 @@
-//! The table `correlations`: how well scores agree with labels. One row for each data set, protocol and group of pictures.
+//! The table `correlations`: agreement of scores with labels. One row for each data set, protocol and group of
+//! pictures.
 
 /// The table's name and its folder in a store.
 pub const CORRELATIONS: &str = "correlations";
 
 table! {
-    /// A row of the table. A measure is None where it is not defined. A column `..._interval` says how the measure's interval
-    /// was made (`stats::IntervalMethod`) or why there is none (`stats::NoInterval`).
+    /// A row of the table. A measure is None if it is undefined. A column `..._interval` has the method of the
+    /// measure's interval (`stats::IntervalMethod`) or the reason why it is missing (`stats::NoInterval`).
     CorrelationRow {
-        /// Of which run.
+        /// The run's name.
         run: String,
-        /// Of the model that scored: 64 digits.
+        /// Fingerprint of the model that scored: 64 digits.
         fingerprint: String,
-        /// Of which data set; None: a mean over the data sets.
+        /// The data set, or None for a mean over the data sets.
         dataset: Option<String>,
-        /// How the measures were come by: `pooled`, `exbedde`, `mean_of_datasets`, `mean_by_pictures`.
+        /// How the measures were computed: `pooled`, `exbedde`, `mean_of_datasets`, `mean_by_pictures`.
         protocol: String,
-        /// What the pictures have in common: `all`, `algorithm`, `scene_group`; `held_out` of what the model was
-        /// trained on, or `seen` in training.
+        /// The kind of group: `all`, `algorithm`, `scene_group`, `held_out` for scenes that the model did not see in
+        /// training, or `seen` for those that it saw.
         group_kind: String,
-        /// The algorithm or scene group; None for the other kinds.
+        /// The algorithm or scene group. None for the other kinds.
         group_name: Option<String>,
-        /// Rows of the scores.
+        /// Number of pictures, which is the number of rows in `scores`.
         pictures: u64,
-        /// Of them, those without a score.
+        /// Number of pictures without a score.
         failed: u64,
-        /// Of those with a score, those without a label.
+        /// Number of pictures with a score and without a label.
         unlabelled: u64,
-        /// Those with both: what the measures are of.
+        /// Number of pictures with score and label, from which the measures are computed.
         n: u64,
-        /// What the `n` pictures show.
+        /// Number of scenes of the `n` pictures.
         scenes: u64,
-        /// By `exbedde`: pictures with score and label in scenes that have too few of them, or whose scores or labels are all the
-        /// same. 0 by other protocols; None in tables of older versions.
+        /// Protocol `exbedde`: number of pictures with score and label in scenes that have too few of them, or whose
+        /// scores or labels are all equal. 0 for other protocols. None in tables of older versions.
         left_out: Option<u64>,
-        /// By `exbedde`: scenes that were left out because they have too few pictures.
+        /// Protocol `exbedde`: number of scenes excluded because they have too few pictures.
         scenes_too_small: Option<u64>,
-        /// By `exbedde`: scenes that were left out because their scores or labels are all the same.
+        /// Protocol `exbedde`: number of scenes excluded because their scores or labels are all equal.
         scenes_constant: Option<u64>,
         /// Spearman's rank correlation.
         srcc: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         srcc_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         srcc_high: Option<f64>,
-        /// How the interval was made, or why there is none.
+        /// Method of the interval, or the reason why it is missing.
         srcc_interval: Option<String>,
-        /// Of a bootstrap: the standard error of the interval's ends by the number of draws.
+        /// Bootstrap only: standard error of the bounds due to the finite number of draws.
         srcc_monte_carlo_error: Option<f64>,
         /// Kendall's tau-b.
         krcc: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         krcc_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         krcc_high: Option<f64>,
-        /// How the interval was made, or why there is none.
+        /// Method of the interval, or the reason why it is missing.
         krcc_interval: Option<String>,
-        /// Of a bootstrap: the standard error of the interval's ends by the number of draws.
+        /// Bootstrap only: standard error of the bounds due to the finite number of draws.
         krcc_monte_carlo_error: Option<f64>,
-        /// Pearson's correlation of score and label as they are.
+        /// Pearson's correlation of unfitted scores and labels.
         plcc: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         plcc_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         plcc_high: Option<f64>,
-        /// How the interval was made, or why there is none.
+        /// Method of the interval, or the reason why it is missing.
         plcc_interval: Option<String>,
-        /// Of a bootstrap: the standard error of the interval's ends by the number of draws.
+        /// Bootstrap only: standard error of the bounds due to the finite number of draws.
         plcc_monte_carlo_error: Option<f64>,
-        /// Root of the mean squared difference of score and label as they are: only where both have one range.
+        /// Root mean squared difference of unfitted scores and labels. Meaningful only if both have the same range.
         rmse: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         rmse_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         rmse_high: Option<f64>,
-        /// How the interval was made, or why there is none.
+        /// Method of the interval, or the reason why it is missing.
         rmse_interval: Option<String>,
-        /// Of a bootstrap: the standard error of the interval's ends by the number of draws.
+        /// Bootstrap only: standard error of the bounds due to the finite number of draws.
         rmse_monte_carlo_error: Option<f64>,
         /// Pearson's correlation after the 4-parameter logistic fit of the group's own rows.
         plcc_logistic4: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         plcc_logistic4_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         plcc_logistic4_high: Option<f64>,
-        /// How the interval was made, or why there is none.
+        /// Method of the interval, or the reason why it is missing.
         plcc_logistic4_interval: Option<String>,
-        /// RMSE after it, in the labels' units.
+        /// RMSE after that fit, in units of the labels.
         rmse_logistic4: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         rmse_logistic4_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         rmse_logistic4_high: Option<f64>,
-        /// How the interval was made, or why there is none.
+        /// Method of the interval, or the reason why it is missing.
         rmse_logistic4_interval: Option<String>,
-        /// How the fit ended (`stats::FitStatus`); None where none was asked for.
+        /// How the fit ended (`stats::FitStatus`), or None if no fit was requested.
         logistic4_status: Option<String>,
         /// Pearson's correlation after the 5-parameter logistic fit.
         plcc_logistic5: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         plcc_logistic5_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         plcc_logistic5_high: Option<f64>,
-        /// How the interval was made, or why there is none.
+        /// Method of the interval, or the reason why it is missing.
         plcc_logistic5_interval: Option<String>,
-        /// RMSE after it, in the labels' units.
+        /// RMSE after that fit, in units of the labels.
         rmse_logistic5: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         rmse_logistic5_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         rmse_logistic5_high: Option<f64>,
-        /// How the interval was made, or why there is none.
+        /// Method of the interval, or the reason why it is missing.
         rmse_logistic5_interval: Option<String>,
         /// How the fit ended.
         logistic5_status: Option<String>,
-        /// Of two pictures of one scene with different labels: how often the score orders them alike, 0 to 1.
+        /// Share of pairs of pictures of one scene with different labels that the score orders as the labels do, 0 to
+        /// 1.
         pairwise_accuracy: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         pairwise_accuracy_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         pairwise_accuracy_high: Option<f64>,
-        /// How the interval was made, or why there is none.
+        /// Method of the interval, or the reason why it is missing.
         pairwise_accuracy_interval: Option<String>,
-        /// Of a bootstrap: the standard error of the interval's ends by the number of draws.
+        /// Bootstrap only: standard error of the bounds due to the finite number of draws.
         pairwise_accuracy_monte_carlo_error: Option<f64>,
-        /// Algorithms among the `n` pictures; None in means over data sets and by `exbedde`.
+        /// Number of algorithms of the `n` pictures. None in means over data sets and for `exbedde`.
         algorithms: Option<u64>,
         /// Spearman's correlation of the algorithms' mean scores with their mean labels.
         algorithm_srcc: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         algorithm_srcc_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         algorithm_srcc_high: Option<f64>,
-        /// How the interval was made, or why there is none.
+        /// Method of the interval, or the reason why it is missing.
         algorithm_srcc_interval: Option<String>,
-        /// How the interval of SRCC was made, as older versions have it; None where there is none.
+        /// The method of the SRCC interval, as in tables of older versions. None if there is no interval.
         rank_interval_method: Option<String>,
-        /// The level of the intervals; None where there are none.
+        /// Confidence level of the intervals. None if there are no intervals.
         level: Option<f64>,
-        /// Draws of the bootstrap; None: the intervals are not of a bootstrap.
+        /// Number of bootstrap draws. None if the intervals are not from a bootstrap.
         replicates: Option<u32>,
-        /// Of the bootstrap.
+        /// Seed of the bootstrap.
         seed: Option<u32>,
     }
 }

@@ -1,4 +1,5 @@
-//! The table `cross_dataset`: do two data sets rank the algorithms alike? One row for each pair of data sets and measure.
+//! The table `cross_dataset`: agreement between the rankings of algorithms on two data sets. One row for each pair of
+//! data sets and measure.
 
 /// The table's name and its folder in a store.
 pub const CROSS_DATASET: &str = "cross_dataset";
@@ -6,23 +7,24 @@ pub const CROSS_DATASET: &str = "cross_dataset";
 table! {
     /// A row of the table.
     CrossDatasetRow {
-        /// Of which run.
+        /// The run's name.
         run: String,
-        /// Of the model that scored: 64 digits.
+        /// Fingerprint of the model that scored: 64 digits.
         fingerprint: String,
-        /// What the algorithms are compared by: `score`, adjusted for scenes, or `mos`, the mean over scenes.
+        /// What the algorithms are ranked by: `score`, adjusted for scenes, or `mos`, the mean over scenes.
         measure: String,
-        /// One data set, the earlier one of the run.
+        /// The data set that comes first in the run.
         dataset_a: String,
-        /// The other.
+        /// The other data set.
         dataset_b: String,
-        /// Algorithms that both have.
+        /// Number of algorithms on both data sets.
         algorithms: u64,
-        /// Spearman's correlation of the algorithms' means on the one with those on the other; None under two.
+        /// Spearman's correlation of the algorithms' values on the two data sets, or None with fewer than two
+        /// algorithms.
         srcc: Option<f64>,
-        /// Kendall's tau-b of them.
+        /// Kendall's tau-b of these values.
         krcc: Option<f64>,
-        /// Pearson's correlation of them.
+        /// Pearson's correlation of these values.
         plcc: Option<f64>,
     }
 }

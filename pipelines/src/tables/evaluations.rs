@@ -1,4 +1,4 @@
-//! The table `evaluations`: what a model says of pictures in a test that a study made. One row for each picture.
+//! The table `evaluations`: scores of a model in a test of a study. One row for each picture.
 
 /// The table's name and its folder in a store.
 pub const EVALUATIONS: &str = "evaluations";
@@ -6,40 +6,40 @@ pub const EVALUATIONS: &str = "evaluations";
 table! {
     /// A row of the table.
     EvaluationRow {
-        /// The test: the file's name.
+        /// The evaluation's name, which is also the file's name.
         evaluation: String,
-        /// Whose scores: a trial's name, or `handcrafted-` and the digest of a model.
+        /// What computed the scores: a trial's name, or `handcrafted-` and the digest of a model.
         judge: String,
-        /// Whose picture it is among the data sets.
+        /// The picture's data set.
         dataset: String,
-        /// What the model looked at.
+        /// The views of the picture.
         views: String,
-        /// Who made the picture.
+        /// The algorithm that produced the picture.
         algorithm: String,
-        /// What it shows.
+        /// The scene's name.
         scene: String,
-        /// Its name within the data set.
+        /// The picture's name within the data set.
         image: String,
         /// The label on its own scale, higher is better.
         mos: f64,
-        /// The label from 0 to 1.
+        /// The label mapped to 0 to 1.
         target: f64,
-        /// Windows.
+        /// Number of windows.
         windows: u64,
         /// Mean of the windows' scores.
         mean: f64,
-        /// Their median.
+        /// Median of the windows' scores.
         median: f64,
-        /// Mean of the lowest quarter of them.
+        /// Mean of the lowest quarter of the windows' scores.
         lowest_quarter: f64,
-        /// Their mean, weighted by the standard deviation of each window's luma.
+        /// Mean of the windows' scores weighted by the standard deviation of each window's luma.
         contrast: f64,
-        /// Their mean, weighted by each one's distance from the median.
+        /// Mean of the windows' scores weighted by each score's distance from the median.
         spread: f64,
-        /// Their mean, weighted by how much of the class token's rolled-out attention is on the window itself; None: not looked
-        /// at.
+        /// Mean of the windows' scores weighted by the share of the class token's rolled-out attention that is on the
+        /// window itself. None if attention was not computed.
         attention: Option<f64>,
-        /// The picture's share of the time that the device took, by windows, on the machine that made the test.
+        /// The picture's share, by windows, of the time on the device in seconds, on the machine that ran the test.
         seconds: f64,
     }
 }

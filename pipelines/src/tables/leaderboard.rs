@@ -1,4 +1,5 @@
-//! The table `leaderboard`: the algorithms of each data set by their adjusted scores, and which ranks are inside the noise.
+//! The table `leaderboard`: the algorithms of each data set by their adjusted scores, and the range of ranks that noise
+//! allows.
 
 /// The table's name and its folder in a store.
 pub const LEADERBOARD: &str = "leaderboard";
@@ -6,66 +7,70 @@ pub const LEADERBOARD: &str = "leaderboard";
 table! {
     /// A row of the table.
     LeaderboardRow {
-        /// Of which run.
+        /// The run's name.
         run: String,
-        /// Of the model that scored: 64 digits.
+        /// Fingerprint of the model that scored: 64 digits.
         fingerprint: String,
-        /// On which data set; None: over all of the run, each counting the same.
+        /// The data set, or None for all data sets of the run with equal weights.
         dataset: Option<String>,
-        /// By adjusted score among the algorithms of one component, 1 is best; None for the hazy input, where the
-        /// algorithm has no score, or not on all data sets.
+        /// Rank by adjusted score among the algorithms of one component, 1 is best. None for the hazy input and for an
+        /// algorithm that has no score, or does not have one on all data sets.
         rank: Option<u32>,
-        /// 1 and the algorithms that are significantly better.
+        /// The best possible rank: 1 plus the number of significantly better algorithms.
         rank_best: Option<u32>,
-        /// The last rank less the algorithms that are significantly worse.
+        /// The worst possible rank: the last rank minus the number of significantly worse algorithms.
         rank_worst: Option<u32>,
-        /// Letters: two algorithms that share one do not differ significantly; `not testable` where so few scenes
-        /// could not show a difference to any other algorithm.
+        /// Letters: two algorithms that share a letter do not differ significantly. `not testable` if the scenes are
+        /// too few to show a difference to any other algorithm.
         rank_group: Option<String>,
-        /// Which algorithm.
+        /// The algorithm's name.
         algorithm: String,
-        /// Its pictures.
+        /// Number of the algorithm's pictures.
         pictures: u64,
-        /// Of them, those without a score.
+        /// Number of its pictures without a score.
         failed: u64,
-        /// Scenes that it has a score for.
+        /// Number of scenes that it has a score for.
         scenes: u64,
-        /// Mean over its scenes of their pictures' mean; over all data sets: the mean of these. Not what is ranked.
+        /// Mean over its scenes of the mean score of their pictures. Over all data sets, the mean of these means. It is
+        /// not used for ranking.
         mean_score: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         mean_score_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         mean_score_high: Option<f64>,
-        /// The mean label, in the same way; None where no picture with a score has one, and over all data sets.
+        /// The mean label, computed in the same way. None if no picture with a score has a label, and over all data
+        /// sets.
         mean_mos: Option<f64>,
-        /// That the next rank is no worse: two-sided, corrected for the number of pairs; None for the last.
+        /// Two-sided p-value of no difference to the next rank, corrected for the number of pairs. None for the last
+        /// rank.
         p_next: Option<f64>,
-        /// Share of the intervals that hold the true value.
+        /// Confidence level of the intervals.
         level: f64,
-        /// Draws of the bootstrap.
+        /// Number of bootstrap draws.
         replicates: u32,
-        /// Of all draws.
+        /// Seed of all random draws.
         seed: u32,
-        /// The mean score over all scenes of the data set, those that the algorithm lacks filled in by the least-squares fit
-        /// score = algorithm + scene. What is ranked.
+        /// The mean score over all scenes of the data set. Scenes that the algorithm lacks are filled in by the
+        /// least-squares fit score = algorithm + scene. Algorithms are ranked by it.
         adjusted_score: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         adjusted_score_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         adjusted_score_high: Option<f64>,
-        /// The adjusted score less that of the hazy input; None without one.
+        /// The adjusted score minus that of the hazy input. None without a hazy input.
         gain: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         gain_low: Option<f64>,
-        /// The interval's upper end.
+        /// Upper bound of the interval.
         gain_high: Option<f64>,
-        /// How the intervals of the scores were made: `student_t`; None where there is none.
+        /// Method of the intervals of scores: `student_t`. None if there is no interval.
         interval_method: Option<String>,
-        /// Why the adjusted score has no interval: `too_few_scenes`; None where it has one.
+        /// Why the adjusted score has no interval: `too_few_scenes`. None if it has one.
         interval_missing: Option<String>,
-        /// The fewest scenes that it has in common with another ranked algorithm; None without another.
+        /// The smallest number of scenes in common with another ranked algorithm. None if there is no other.
         common_scenes: Option<u64>,
-        /// Algorithms of one component are connected through common scenes; 1 is the largest. Ranks are within it.
+        /// Component of algorithms that are connected through common scenes. 1 is the largest. Ranks are within a
+        /// component.
         component: Option<u32>,
     }
 }

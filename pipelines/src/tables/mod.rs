@@ -1,8 +1,8 @@
-//! The Parquet tables that a store holds: their columns, how they are written, how they are read back. Each table's page
-//! in `docs/tables.md` is the contract with those who read them with other tools.
+//! The Parquet tables in a store: their columns, writing and reading. The description of each table in `docs/tables.md`
+//! is the contract with readers that use other tools.
 
 #[macro_use]
-mod row;
+mod table_macro;
 
 pub mod comparisons;
 pub mod correlations;
@@ -19,7 +19,8 @@ pub mod study_splits;
 
 use crate::names::RunName;
 
-/// A run's file of one of the tables of reports. As with the scores, the path's key is not named as the column is.
+/// Returns the key of a run's file of a report table. As with the scores, the key in the path (`by_run`) has another name than the
+/// column (`run`).
 pub fn report_key(table: &str, run: &RunName) -> String {
     format!("{table}/by_run={run}/{table}.parquet")
 }

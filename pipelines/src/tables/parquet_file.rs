@@ -1,4 +1,5 @@
-//! Parquet as every table here is written: zstd, dictionaries, page statistics, the writer's facts in the footer.
+//! Parquet files as all tables use them: zstd compression, dictionaries, page statistics, metadata of the writer in the
+//! footer.
 
 use std::io::Write;
 use std::ops::Range;
@@ -20,84 +21,84 @@ use parquet::file::properties::WriterProperties;
 
 use crate::store::{Object, Store};
 
-/// Rows of a group: one group's columns are what a reader holds at once.
+/// Rows per row group. A reader holds the columns of one row group in memory.
 const GROUP_ROWS_MAX: usize = 1 << 17;
 
-/// `batches` as one file, with `facts` in its footer.
+/// Returns `batches` as one Parquet file with `metadata` in its footer.
 ///
 /// # Errors
-/// Where a batch has another schema.
-pub fn write(schema: &SchemaRef, batches: &[RecordBatch], facts: &[(&str, String)]) -> Result<Bytes, ParquetError> {
-    let mut writer = writer(schema, facts, Vec::new())?;
+/// A batch has another schema.
+pub fn write(schema: &SchemaRef, batches: &[RecordBatch], metadata: &[(&str, String)]) -> Result<Bytes, ParquetError> {
+    let mut writer = writer(schema, metadata, Vec::new())?;
     for batch in batches {
         writer.write(batch)?;
     }
     Ok(writer.into_inner()?.into())
 }
 
-/// A file in the making, for batches that come one by one.
+/// Returns a writer for batches that arrive one by one.
 ///
 /// # Errors
-/// Where `to` fails.
+/// Writing to `output` fails.
 pub fn writer<W: Write + Send>(
     schema: &SchemaRef,
-    facts: &[(&str, String)],
-    to: W,
+    metadata: &[(&str, String)],
+    output: W,
 ) -> Result<ArrowWriter<W>, ParquetError> {
-    let facts = facts.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone())).collect();
+    let entries = metadata.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone())).collect();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
         .set_created_by(concat!("dqa ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_key_value_metadata(Some(facts))
+        .set_key_value_metadata(Some(entries))
         .build();
-    ArrowWriter::try_new(to, schema.clone(), Some(properties))
+    ArrowWriter::try_new(output, schema.clone(), Some(properties))
 }
 
-/// All rows of a file.
+/// Reads all rows of a file.
 ///
 /// # Errors
-/// Where it is no Parquet file.
+/// The file is not valid Parquet.
 pub fn read(bytes: Bytes) -> Result<Vec<RecordBatch>, ParquetError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()?;
     Ok(reader.collect::<Result<_, _>>()?)
 }
 
-/// What the writer of a file noted in its footer under this name.
+/// Returns the value that the writer stored in the footer under this name.
 ///
 /// # Errors
-/// Where it is no Parquet file.
-pub fn fact(bytes: &Bytes, name: &str) -> Result<Option<String>, ParquetError> {
+/// The file is not valid Parquet.
+pub fn footer_value(bytes: &Bytes, name: &str) -> Result<Option<String>, ParquetError> {
     let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes)?;
-    let facts = metadata.file_metadata().key_value_metadata().into_iter().flatten();
-    Ok(facts.filter(|fact| fact.key == name).find_map(|fact| fact.value.clone()))
+    let entries = metadata.file_metadata().key_value_metadata().into_iter().flatten();
+    Ok(entries.filter(|entry| entry.key == name).find_map(|entry| entry.value.clone()))
 }
 
-/// What a reader asks for first, from a file's end: the footer of a part is smaller, so one request has it.
+/// Bytes at the end of a file that a reader requests first: 64 KiB. The footer of a part is smaller, so one request fetches it.
 const FOOTER_BYTES: usize = 1 << 16;
 
-/// A file in a store, for a reader that wants some of its columns: it fetches those alone.
+/// A file in a store for reading some columns: only their bytes are fetched.
 pub struct StoredFile {
-    place: Store,
+    store: Store,
     object: Object,
 }
 
 impl StoredFile {
-    /// A file that a listing shows, or `Store::head`.
-    pub fn new(place: Store, object: Object) -> StoredFile {
-        StoredFile { place, object }
+    /// Returns the file of an object from a listing or from `Store::head`.
+    pub fn new(store: Store, object: Object) -> StoredFile {
+        StoredFile { store, object }
     }
 }
 
 impl AsyncFileReader for StoredFile {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        let path = self.place.path(&self.object.key);
-        async move { Ok(self.place.objects().get_range(&path, range).await?) }.boxed()
+        let path = self.store.path(&self.object.key);
+        async move { Ok(self.store.objects().get_range(&path, range).await?) }.boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        let path = self.place.path(&self.object.key);
-        async move { Ok(self.place.objects().get_ranges(&path, &ranges).await?) }.boxed()
+        let path = self.store.path(&self.object.key);
+        async move { Ok(self.store.objects().get_ranges(&path, &ranges).await?) }.boxed()
     }
 
     fn get_metadata<'a>(

@@ -1,31 +1,32 @@
-//! The table `predictions`: what a trained model says of pictures of scenes that it has not learned from. One row for each
-//! picture of a trial's test.
+//! The table `predictions`: scores of a trained model for pictures of scenes that it was not trained on. One row for
+//! each picture of a trial's test.
 
-/// The table's name, and its file's in a trial's folder.
+/// The name of the table, and of its file in a trial's folder.
 pub const PREDICTIONS: &str = "predictions";
 
 table! {
     /// A row of the table.
     PredictionRow {
-        /// Of which trial.
+        /// The trial's name.
         trial: String,
-        /// Whose picture.
+        /// The algorithm that produced the picture.
         algorithm: String,
-        /// What it shows.
+        /// The scene's name.
         scene: String,
-        /// Its name within the data set.
+        /// The picture's name within the data set.
         image: String,
         /// The label on its own scale, higher is better.
         mos: f64,
-        /// The label as it is learned, 0 to 1.
+        /// The label mapped to 0 to 1, which the model is trained on.
         target: f64,
-        /// Mean over all windows, 0 to 1.
+        /// Mean score over all windows, 0 to 1.
         score: f64,
-        /// Windows.
+        /// Number of windows.
         windows: u64,
-        /// The epoch whose state gave the score.
+        /// The epoch whose state computed the score.
         epoch: u32,
-        /// By which rule it was kept: `last`, `best-on-validation`, or `best-on-test`, which is optimistic.
+        /// The rule by which the epoch was chosen: `last`, `best-on-validation`, or `best-on-test`, which is
+        /// optimistic.
         select: String,
     }
 }

@@ -1,4 +1,4 @@
-//! The table `runs`: what the runs' records say. It is made for SQL when it is asked for; no file holds it.
+//! The table `runs`: the records of the runs. It is built in memory for SQL queries and not stored in a file.
 
 use jiff::Timestamp;
 
@@ -8,45 +8,45 @@ use crate::status::RunStatus;
 pub const RUNS: &str = "runs";
 
 table! {
-    /// A run.
+    /// A row of the table.
     RunRow {
-        /// Its name.
+        /// The run's name.
         run: String,
-        /// `planning`, `running`, `paused`, `complete`, `cancelled`, `failed` or `interrupted`.
+        /// The run's state: `planning`, `running`, `paused`, `complete`, `cancelled`, `failed` or `interrupted`.
         state: String,
-        /// When it was first planned.
+        /// When the run was first planned.
         created: Timestamp,
-        /// When its record was last written.
+        /// When the record was last written.
         updated: Timestamp,
-        /// Of the model that scored: 64 digits.
+        /// Fingerprint of the model that scored: 64 digits.
         fingerprint: String,
-        /// CLIP's weights.
+        /// The CLIP weights.
         model: String,
-        /// The learned prompts; None: the handcrafted sentences.
+        /// The learned prompts, or None for the handcrafted sentences.
         prompts: Option<String>,
-        /// Which parts of a picture are looked at.
+        /// The views of a picture.
         views: String,
         /// The class of arithmetic.
         dtype: String,
-        /// Where the model ran.
+        /// The device that the model ran on.
         device: String,
-        /// What the results are to say of the model.
+        /// A remark that is shown with the results.
         remark: Option<String>,
-        /// Names, joined by commas.
+        /// Names of the data sets, joined by commas.
         datasets: String,
-        /// Rows in.
+        /// Number of planned rows.
         pictures: u64,
-        /// Rows with a score, in the parts that are in the store.
+        /// Number of rows with a score in the parts that are in the store.
         scored: u64,
-        /// Rows with an error, in the parts that are in the store.
+        /// Number of rows with an error in the parts that are in the store.
         failed: u64,
-        /// Windows planned.
+        /// Number of planned windows.
         windows: u64,
-        /// Files of scores that were planned.
+        /// Number of planned parts.
         parts: u64,
-        /// Of them, those that are in the store.
+        /// Number of parts that are in the store.
         parts_done: u64,
-        /// Windows that were planned for those.
+        /// Number of windows that were planned for these parts.
         windows_done: u64,
     }
 }

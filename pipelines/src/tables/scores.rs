@@ -1,5 +1,5 @@
-//! The table `scores`: one row for each picture of a run, scored or failed. A file of it is a part: the rows of one
-//! shard, all of one data set, one algorithm and one fingerprint.
+//! The table `scores`: one row for each picture of a run, scored or failed. Each file is a part: the rows of one shard,
+//! which have one data set, one algorithm and one fingerprint.
 
 use std::sync::{Arc, LazyLock};
 
@@ -12,95 +12,96 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::Raters;
 
-/// Of the columns and what they mean. Part of every part's name: raise it with each change of either. A column that only
-/// some parts have, as [`RATERS`], is no change: what a part has is in its name already.
+/// Version of the columns and their meaning. It is part of every part's name: raise it with each change of either. A
+/// column that only some parts have, such as [`RATERS`], is not a change, because the name of a part already determines
+/// whether it has the column.
 pub const SCORES_VERSION: u32 = 1;
 
 /// The folder of the table in a store.
 pub const SCORES: &str = "scores";
 
-/// The folder of one algorithm's parts. Its keys are not named as columns are: pyarrow refuses a column that is in both
-/// the path and the file, and the file has them all, so that one part can be read by itself.
+/// Returns the folder of one algorithm's parts. The keys in the path have other names than the columns: pyarrow refuses
+/// a column that is in both the path and the file, and the file has all columns, so that a part can be read by itself.
 pub fn part_folder(dataset: &str, algorithm: &str) -> String {
     format!("{}/by_algorithm={algorithm}", dataset_folder(dataset))
 }
 
-/// The folder of a data set's parts.
+/// Returns the folder of a data set's parts.
 pub fn dataset_folder(dataset: &str) -> String {
     format!("{SCORES}/by_dataset={dataset}")
 }
 
-/// A part's object in the store.
+/// Returns the key of a part's object in the store.
 pub fn part_key(dataset: &str, algorithm: &str, part: &str) -> String {
     format!("{}/{part}.parquet", part_folder(dataset, algorithm))
 }
 
-/// A row of the table. The columns that are the same in a whole part are in [`PartColumns`].
+/// A row of the table. The columns with one value for the whole part are in [`PartColumns`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoreRow {
-    /// What the picture shows.
+    /// The scene that the picture shows.
     pub scene: String,
-    /// The group that its scene is reported in.
+    /// The group that the scene is reported in.
     pub scene_group: Option<String>,
-    /// Its key below the data set's root.
+    /// The picture's key below the data set's root.
     pub image: String,
-    /// Its address.
+    /// The picture's address.
     pub uri: String,
-    /// The store's version of the file when it was planned.
+    /// The store's version of the file when the picture was planned.
     pub version: String,
-    /// BLAKE3 of the file, 64 digits; None where it could not be read.
+    /// BLAKE3 digest of the file, 64 digits. None if the file could not be read.
     pub digest: Option<String>,
-    /// Pixels, where the header could be read.
+    /// Width in pixels. None if the header could not be read.
     pub width: Option<i32>,
-    /// Pixels, where the header could be read.
+    /// Height in pixels. None if the header could not be read.
     pub height: Option<i32>,
-    /// Windows scored; 0 for a failed row.
+    /// Number of scored windows. 0 for a failed picture.
     pub windows: i32,
-    /// What the model says, or why it says nothing.
-    pub score: Result<Spread, Failure>,
-    /// The label; higher is better.
+    /// The score, or why there is none.
+    pub score: Result<PictureScore, ScoringFailure>,
+    /// The label, higher is better.
     pub mos: Option<f64>,
-    /// Whose mean the label is, where it is one.
+    /// The raters whose mean the label is, if it is a mean.
     pub raters: Option<Raters>,
 }
 
-/// A picture's score and how its windows' scores lie around it.
+/// A picture's score and the distribution of its windows' scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread {
+pub struct PictureScore {
     /// Mean over the windows, 0 to 1, higher is better.
     pub score: f64,
-    /// Standard deviation over the windows (of the population: divided by their number).
+    /// Population standard deviation over the windows.
     pub std: f64,
-    /// The worst window's score.
+    /// The lowest score of a window.
     pub min: f64,
-    /// The best window's score.
+    /// The highest score of a window.
     pub max: f64,
 }
 
 /// Why a picture has no score.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Stable, for machines.
+pub struct ScoringFailure {
+    /// A stable code for programs.
     pub code: String,
-    /// For people.
+    /// A message for readers.
     pub message: String,
 }
 
-/// What is the same in all rows of a part.
+/// The columns with one value for the whole part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartColumns {
-    /// The data set.
+    /// The data set's name.
     pub dataset: String,
-    /// The algorithm.
+    /// The algorithm's name.
     pub algorithm: String,
-    /// Of the model that scored: 64 digits.
+    /// Fingerprint of the model that scored: 64 digits.
     pub fingerprint: String,
-    /// The part's name: its file's, without `.parquet`.
+    /// The part's name: the file's name without `.parquet`.
     pub part: String,
 }
 
-/// The columns of [`ScoreRow::raters`]. A part has them if one of its labels is a mean; to readers of the table they are NULL in
-/// the others, so that a store's earlier parts stay as they are.
+/// The columns of [`ScoreRow::raters`]. A part has them if any of its labels is a mean. In the other parts readers see
+/// NULL, so earlier parts of a store stay unchanged.
 pub const RATERS: [&str; 2] = ["mos_raters", "mos_std"];
 
 /// The columns of a part without [`RATERS`].
@@ -139,23 +140,25 @@ pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-/// Rows as a batch of [`SCHEMA`], without [`RATERS`] if no row has any.
+/// Returns the rows as a batch of [`SCHEMA`], without [`RATERS`] if no row has raters.
 pub fn to_batch(part: &PartColumns, rows: &[ScoreRow]) -> RecordBatch {
-    let same = |value: &str| -> ArrayRef {
+    let constant = |value: &str| -> ArrayRef {
         let keys = Int32Array::from(vec![0; rows.len()]);
         Arc::new(DictionaryArray::<Int32Type>::new(keys, Arc::new(StringArray::from(vec![value]))))
     };
-    let text = |of: &dyn Fn(&ScoreRow) -> Option<String>| -> ArrayRef {
-        Arc::new(rows.iter().map(of).collect::<StringArray>())
+    let text = |cell: &dyn Fn(&ScoreRow) -> Option<String>| -> ArrayRef {
+        Arc::new(rows.iter().map(cell).collect::<StringArray>())
     };
-    let whole =
-        |of: &dyn Fn(&ScoreRow) -> Option<i32>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Int32Array>()) };
-    let real =
-        |of: &dyn Fn(&ScoreRow) -> Option<f64>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Float64Array>()) };
-    let spread = |of: fn(&Spread) -> f64| real(&move |row| row.score.as_ref().ok().map(of));
+    let whole = |cell: &dyn Fn(&ScoreRow) -> Option<i32>| -> ArrayRef {
+        Arc::new(rows.iter().map(cell).collect::<Int32Array>())
+    };
+    let real = |cell: &dyn Fn(&ScoreRow) -> Option<f64>| -> ArrayRef {
+        Arc::new(rows.iter().map(cell).collect::<Float64Array>())
+    };
+    let statistic = |value: fn(&PictureScore) -> f64| real(&move |row| row.score.as_ref().ok().map(value));
     let mut columns = vec![
-        same(&part.dataset),
-        same(&part.algorithm),
+        constant(&part.dataset),
+        constant(&part.algorithm),
         text(&|row| Some(row.scene.clone())),
         text(&|row| row.scene_group.clone()),
         text(&|row| Some(row.image.clone())),
@@ -165,17 +168,17 @@ pub fn to_batch(part: &PartColumns, rows: &[ScoreRow]) -> RecordBatch {
         whole(&|row| row.width),
         whole(&|row| row.height),
         whole(&|row| Some(row.windows)),
-        spread(|s| s.score),
-        spread(|s| s.std),
-        spread(|s| s.min),
-        spread(|s| s.max),
+        statistic(|s| s.score),
+        statistic(|s| s.std),
+        statistic(|s| s.min),
+        statistic(|s| s.max),
         real(&|row| row.mos),
         Arc::new(rows.iter().map(|row| row.raters.map(|raters| i64::from(raters.count))).collect::<Int64Array>()),
         real(&|row| row.raters.and_then(|raters| raters.std)),
         text(&|row| row.score.as_ref().err().map(|f| f.code.clone())),
         text(&|row| row.score.as_ref().err().map(|f| f.message.clone())),
-        same(&part.fingerprint),
-        same(&part.part),
+        constant(&part.fingerprint),
+        constant(&part.part),
     ];
     let mut schema = SCHEMA.clone();
     if rows.iter().all(|row| row.raters.is_none()) {
@@ -186,18 +189,18 @@ pub fn to_batch(part: &PartColumns, rows: &[ScoreRow]) -> RecordBatch {
     RecordBatch::try_new(schema, columns).expect("the columns are made to the schema")
 }
 
-/// The rows of a batch of [`SCHEMA`], with or without [`RATERS`].
+/// Returns the rows of a batch of [`SCHEMA`], with or without [`RATERS`].
 ///
 /// # Errors
-/// Where a column other than [`RATERS`] is missing, or one is of another type.
+/// A column other than [`RATERS`] is missing, or a column has another type.
 pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ScoreRow>, ArrowError> {
     let column = |name: &str| {
         batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("there is no column `{name}`")))
     };
-    let wrong = |name: &str| ArrowError::SchemaError(format!("column `{name}` is of another type"));
-    let text = |name: &'static str| column(name)?.as_string_opt::<i32>().ok_or_else(|| wrong(name));
-    let whole = |name: &'static str| column(name)?.as_primitive_opt::<Int32Type>().ok_or_else(|| wrong(name));
-    let real = |name: &'static str| column(name)?.as_primitive_opt::<Float64Type>().ok_or_else(|| wrong(name));
+    let wrong_type = |name: &str| ArrowError::SchemaError(format!("column `{name}` is of another type"));
+    let text = |name: &'static str| column(name)?.as_string_opt::<i32>().ok_or_else(|| wrong_type(name));
+    let whole = |name: &'static str| column(name)?.as_primitive_opt::<Int32Type>().ok_or_else(|| wrong_type(name));
+    let real = |name: &'static str| column(name)?.as_primitive_opt::<Float64Type>().ok_or_else(|| wrong_type(name));
     let texts = |array: &StringArray, i| array.is_valid(i).then(|| array.value(i).to_owned());
     let reals = |array: &Float64Array, i| array.is_valid(i).then(|| array.value(i));
     let wholes = |array: &Int32Array, i| array.is_valid(i).then(|| array.value(i));
@@ -206,7 +209,7 @@ pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ScoreRow>, ArrowError> {
     let (width, height, windows) = (whole("width")?, whole("height")?, whole("windows")?);
     let (score, std, min, max) = (real("score")?, real("score_std")?, real("score_min")?, real("score_max")?);
     let raters = batch.column_by_name(RATERS[0]).map(|column| column.as_primitive_opt::<Int64Type>());
-    let raters = raters.map(|column| column.ok_or_else(|| wrong(RATERS[0]))).transpose()?;
+    let raters = raters.map(|column| column.ok_or_else(|| wrong_type(RATERS[0]))).transpose()?;
     let deviation = raters.map(|_| real(RATERS[1])).transpose()?;
     let raters = |i| {
         let raters = raters.filter(|raters| raters.is_valid(i))?;
@@ -225,9 +228,12 @@ pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ScoreRow>, ArrowError> {
         height: wholes(height, i),
         windows: windows.value(i),
         score: if score.is_valid(i) {
-            Ok(Spread { score: score.value(i), std: std.value(i), min: min.value(i), max: max.value(i) })
+            Ok(PictureScore { score: score.value(i), std: std.value(i), min: min.value(i), max: max.value(i) })
         } else {
-            Err(Failure { code: texts(code, i).unwrap_or_default(), message: texts(message, i).unwrap_or_default() })
+            Err(ScoringFailure {
+                code: texts(code, i).unwrap_or_default(),
+                message: texts(message, i).unwrap_or_default(),
+            })
         },
         mos: reals(mos, i),
         raters: raters(i),

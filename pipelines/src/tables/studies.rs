@@ -1,86 +1,87 @@
-//! The table `studies`: what a study found. One row for each line of its table, over all splits.
+//! The table `studies`: the result of a study. One row for each line of the study, aggregated over all splits.
 
 /// The table's name and its folder in a store.
 pub const STUDIES: &str = "studies";
 
 table! {
-    /// A row of the table. Means, deviations and intervals are over splits; None where a measure is not defined, a deviation
-    /// and an interval also under two splits.
+    /// A row of the table. Means, deviations and intervals are over splits. They are None if the measure is undefined;
+    /// deviations and intervals also with fewer than two splits.
     StudyRow {
-        /// Of which study.
+        /// The study's name.
         study: String,
-        /// Its place in the study's table, from 1.
+        /// The line's number in the study's table, from 1.
         line: u32,
-        /// What was tested: rows of one group were tested on the same pictures.
+        /// The group of lines that were tested on the same pictures.
         group: String,
-        /// What was tried.
+        /// The variant's name.
         variant: String,
-        /// The model that it began with.
+        /// The initial model.
         model: String,
-        /// The data set that it was trained on; None: nothing was trained.
+        /// The data set that the model was trained on, or None if nothing was trained.
         trained_on: Option<String>,
-        /// The data set that has the test's pictures.
+        /// The data set with the test pictures.
         tested_on: String,
-        /// The algorithms whose pictures were tested, joined by commas, or `mean of N`: mean over the N rows that leave some out;
-        /// None: all.
+        /// The algorithms whose pictures were tested, joined by commas, or `mean of N` for the mean over N rows with
+        /// excluded algorithms. None for all algorithms.
         algorithms: Option<String>,
-        /// What the model looked at in the test.
+        /// The views of the test.
         views: String,
-        /// How pictures' scores were made of windows' (`study::Pool`).
+        /// How the scores of windows were combined into a picture's score (`study::Pooling`).
         pool: String,
-        /// Which epoch was kept; `best-on-test` is optimistic. None: nothing was trained.
+        /// The rule by which the epoch was chosen; `best-on-test` is optimistic. None if nothing was trained.
         select: Option<String>,
-        /// All settings of the training, as JSON; None: nothing was trained.
+        /// All settings of the training as JSON. None if nothing was trained.
         setup: Option<String>,
-        /// Splits.
+        /// Number of splits.
         splits: u32,
-        /// Pictures of a test, mean over splits.
+        /// Number of test pictures, mean over splits.
         pictures: f64,
         /// Spearman's rank correlation, mean over splits.
         srcc: Option<f64>,
         /// Standard deviation between splits.
         srcc_std: Option<f64>,
-        /// The mean's 95% interval's lower end (`stats::over_splits`).
+        /// Lower bound of the 95% interval of the mean (`stats::over_splits`).
         srcc_low: Option<f64>,
-        /// Its upper end.
+        /// Upper bound of the interval.
         srcc_high: Option<f64>,
-        /// Pearson's correlation of score and label as they are.
+        /// Pearson's correlation of unfitted scores and labels.
         plcc: Option<f64>,
         /// Standard deviation between splits.
         plcc_std: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         plcc_low: Option<f64>,
-        /// Its upper end.
+        /// Upper bound of the interval.
         plcc_high: Option<f64>,
         /// Kendall's tau-b.
         krcc: Option<f64>,
         /// Standard deviation between splits.
         krcc_std: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         krcc_low: Option<f64>,
-        /// Its upper end.
+        /// Upper bound of the interval.
         krcc_high: Option<f64>,
-        /// Root of the mean squared difference of score and label, both 0 to 1.
+        /// Root mean squared difference of score and label, both from 0 to 1.
         rmse: Option<f64>,
         /// Standard deviation between splits.
         rmse_std: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         rmse_low: Option<f64>,
-        /// Its upper end.
+        /// Upper bound of the interval.
         rmse_high: Option<f64>,
-        /// SRCC less that of the group's first row, mean over the splits; None for that row.
+        /// SRCC minus that of the baseline row, mean over the splits. None for a row without a baseline.
         srcc_more: Option<f64>,
-        /// The interval's lower end.
+        /// Lower bound of the interval.
         srcc_more_low: Option<f64>,
-        /// Its upper end.
+        /// Upper bound of the interval.
         srcc_more_high: Option<f64>,
-        /// That there is no difference: two-sided, paired over splits, corrected t; not corrected for many rows.
+        /// Two-sided p-value of no difference, paired over splits, by the corrected t test. Not corrected for the
+        /// number of rows.
         srcc_more_p: Option<f64>,
-        /// Windows of a picture, mean.
+        /// Mean number of windows of a picture.
         windows: f64,
-        /// Time of the device for a picture, mean; None where it was not measured.
+        /// Mean time on the device for a picture in seconds. None if it was not measured.
         seconds: Option<f64>,
-        /// The paper's SRCC.
+        /// SRCC in the paper.
         paper: Option<f64>,
     }
 }

@@ -1,36 +1,37 @@
-//! The table `study_splits`: what a study's rows are means of. One row for each line of its table and split.
+//! The table `study_splits`: the results on single splits that the rows of `studies` average. One row for each line and
+//! split.
 
 /// The table's name and its folder in a store.
 pub const STUDY_SPLITS: &str = "study_splits";
 
 table! {
-    /// A row of the table. A measure is None where it is not defined.
+    /// A row of the table. A measure is None if it is undefined.
     StudySplitRow {
-        /// Of which study.
+        /// The study's name.
         study: String,
-        /// As in the table `studies`.
+        /// The line's number, as in the table `studies`.
         line: u32,
-        /// Which split of the data set that was tested, from 1.
+        /// The split's number, from 1, of the data set with the test pictures.
         split: u32,
-        /// The training; None: nothing was trained.
+        /// The trial's name, or None if nothing was trained.
         trial: Option<String>,
-        /// The test; None: the training's own.
+        /// The evaluation's name, or None if the trial's own test was used.
         evaluation: Option<String>,
-        /// The epoch that was kept; None: nothing was trained.
+        /// The kept epoch, or None if nothing was trained.
         epoch: Option<u32>,
-        /// Pictures tested.
+        /// Number of test pictures.
         n: u64,
         /// Spearman's rank correlation.
         srcc: Option<f64>,
-        /// Pearson's.
+        /// Pearson's correlation.
         plcc: Option<f64>,
         /// Kendall's tau-b.
         krcc: Option<f64>,
-        /// Root of the mean squared difference of score and label.
+        /// Root mean squared difference of score and label.
         rmse: Option<f64>,
-        /// Windows of all pictures.
+        /// Number of windows of all pictures.
         windows: u64,
-        /// Time of the device for them; None where it was not measured.
+        /// Time on the device for them in seconds. None if it was not measured.
         seconds: Option<f64>,
     }
 }

@@ -1,22 +1,23 @@
-//! Training as it is planned and recorded: which scenes learn and which test ([`Splits`]), everything that determines what
-//! is learned ([`Setup`]), and one training of one split ([`Trial`]), named by its content as a part is.
+//! Planning and recording of training: which scenes are for training and which for testing ([`Splits`]), the settings
+//! that determine what is learned ([`Setup`]), and a single training on one split ([`Trial`]), whose name is a digest
+//! of its inputs, like a part's.
 //!
 //! ```text
 //! DataSet + Splits + Setup + model -plan-> Trial -(trained elsewhere)-> TrialRecord, tables
 //! ```
 //!
-//! Pure: how a model learns, and on what, is not known here.
+//! Pure. How a model is trained, and on which hardware, is in other crates.
 
-mod chance;
-mod record;
-mod scenes;
+mod random;
+mod scene_names;
 mod setup;
 mod splits;
 mod trial;
+mod trial_record;
 
-pub use chance::{crop, order};
-pub use record::{Kept, Measures, RecordError, TrialRecord, TrialState};
-pub use scenes::SceneTexts;
+pub use random::{crop_offset, shuffled_order};
+pub use scene_names::SceneNames;
 pub use setup::{Init, Schedule, Select, Setup, SetupError, Tune, WeightsDtype};
 pub use splits::{Split, Splits, SplitsError, SplitsOptions};
 pub use trial::{ModelRef, PromptsRef, TRIALS, Trial, TrialError, TrialPicture, trial_key};
+pub use trial_record::{KeptEpoch, Measures, TrialRecord, TrialRecordError, TrialState};

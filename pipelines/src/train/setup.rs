@@ -1,66 +1,70 @@
-//! What is learned and how: everything beside the pictures, the model and the split that determines the outcome of a
-//! training. The defaults are the authors' protocol.
+//! The settings of a training: everything except the pictures, the model and the split that determines the outcome. The
+//! defaults are the protocol of the CLIP-DQA authors.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A training's settings: TOML, every key optional.
+/// The settings of a training, as TOML in which every key is optional.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Setup {
-    /// What learns.
+    /// Which parameters are trained.
     pub tune: Tune,
-    /// Text prompts in a layer.
+    /// Text prompts per layer.
     pub text_len: u32,
-    /// Layers of the text tower with prompts, from the first. None: all where text prompts learn, else none.
+    /// Number of layers of the text tower that have prompts, counted from the first. None: all layers if text prompts
+    /// are trained, else none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text_depth: Option<u32>,
-    /// Visual prompts in a layer.
+    /// Visual prompts per layer.
     pub visual_len: u32,
-    /// Layers of the visual tower with prompts, from the first. None: all where visual prompts learn, else none.
+    /// Number of layers of the visual tower that have prompts, counted from the first. None: all layers if visual
+    /// prompts are trained, else none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visual_depth: Option<u32>,
-    /// What new prompts are before they learn.
+    /// The initial values of new prompts.
     pub init: Init,
-    /// The sentences for a bad and a good picture.
+    /// The sentences for a bad and for a good picture.
     pub words: [String; 2],
-    /// What the model looks at, as `dqa_model::Views` reads it: in training a random window where it looks at windows,
-    /// in tests all of them.
+    /// The views of a picture, in the syntax of `dqa_model::Views`. If these include windows, training uses one random
+    /// window and tests use all windows.
     pub views: String,
-    /// Adam's learning rate, at its highest.
+    /// The maximum learning rate of Adam.
     pub lr: f64,
-    /// The share of it at which the patch embedding learns, where it does.
+    /// The learning rate of the patch embedding relative to `lr`, if the patch embedding is trained.
     pub patch_lr: f64,
-    /// How the learning rate goes on.
+    /// How the learning rate changes after the warm-up.
     pub schedule: Schedule,
-    /// Epochs in which the learning rate rises to its highest, before the schedule begins.
+    /// Epochs of linear warm-up to the maximum learning rate, before the schedule begins.
     pub warmup_epochs: u32,
-    /// Pictures of a step.
+    /// Pictures per step.
     pub batch_size: u32,
-    /// Times that each picture is seen.
+    /// Passes over the training pictures.
     pub epochs: u32,
     /// Which epoch's state is kept.
     pub select: Select,
-    /// Of the training scenes: the share that validates instead, where the epoch is selected so.
+    /// The share of the training scenes that is used for validation instead, if the epoch is selected on validation
+    /// scenes.
     pub validation_share: f64,
-    /// Algorithms whose pictures are not trained on; the test has them.
+    /// Algorithms whose pictures are excluded from training, but not from the test.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
-    /// The least and the most that a label can be, higher being better, where the data set does not say.
+    /// The lowest and the highest possible label, higher is better. Used if the data set does not define the range.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label_range: Option<[f64; 2]>,
-    /// Epochs from one test on held-out pictures to the next; the last epoch is always tested.
+    /// Number of epochs between tests on held-out pictures. The last epoch is always tested.
     pub test_every: u32,
-    /// Of all chance in the training: new prompts, new weights, the order of pictures, windows, validation scenes.
+    /// Seed of all random draws of the training: new prompts, new weights, the order of pictures, windows, validation
+    /// scenes.
     pub seed: u64,
-    /// As what CLIP's weights are written, where they learn.
+    /// The number format of CLIP's weights in the output file, if they are trained.
     pub weights_dtype: WeightsDtype,
 }
 
 impl Default for Setup {
-    /// The authors' protocol, but for the epoch that is kept: they keep the one that is best on the test.
+    /// The authors' protocol, except for the epoch that is kept: the authors keep the epoch that is best on the test.
     fn default() -> Setup {
         Setup {
             tune: Tune::Prompts,
@@ -88,8 +92,8 @@ impl Default for Setup {
     }
 }
 
-/// A kind of setting as one word, the same in TOML, on the command line and in tables.
-macro_rules! word {
+/// Defines an enum whose variants are written as one word, the same in TOML, on the command line and in tables.
+macro_rules! word_enum {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +102,7 @@ macro_rules! word {
         }
 
         impl $type {
-            /// All of them, as they are written.
+            /// All variants as they are written.
             pub const WORDS: &[&str] = &[$($word),*];
         }
 
@@ -121,66 +125,67 @@ macro_rules! word {
     };
 }
 
-word!(
-    /// What learns.
+word_enum!(
+    /// Which parameters are trained.
     Tune {
         /// The text prompts and their linear layers.
         Text = "text",
         /// The visual prompts and their linear layers.
         Visual = "visual",
-        /// The prompts of both towers and their linear layers: CLIP-DQA.
+        /// The prompts of both towers and their linear layers, as in CLIP-DQA.
         Prompts = "prompts",
-        /// The visual tower's own weights, with the temperature and the visual prompts.
+        /// The weights of the visual tower, the temperature and the visual prompts.
         Vision = "vision",
-        /// All of CLIP's weights, and all prompts.
+        /// All of CLIP's weights and all prompts.
         All = "all",
     }
 );
 
 impl Tune {
-    /// Whether CLIP's own weights learn.
+    /// Returns whether CLIP's own weights are trained.
     pub fn changes_weights(self) -> bool {
         matches!(self, Tune::Vision | Tune::All)
     }
 
-    /// Whether the prompts of a tower learn, `Text` or `Visual`.
-    fn reaches(self, tower: Tune) -> bool {
+    /// Returns whether the prompts of a tower are trained. `tower` is `Text` or `Visual`.
+    fn trains_prompts_of(self, tower: Tune) -> bool {
         self == tower || matches!(self, Tune::Prompts | Tune::All) || (self, tower) == (Tune::Vision, Tune::Visual)
     }
 }
 
-word!(
-    /// How the learning rate goes on after the warm-up.
+word_enum!(
+    /// How the learning rate changes after the warm-up.
     Schedule {
-        /// As it is: the authors'.
+        /// It stays constant, as in the authors' protocol.
         Constant = "constant",
-        /// Down to 0 on half a cosine.
+        /// It decays to 0 along half a cosine.
         Cosine = "cosine",
     }
 );
-word!(
+word_enum!(
     /// Which epoch's state is kept.
     Select {
-        /// The last: nothing is chosen by its result.
+        /// The last epoch: no result influences the choice.
         Last = "last",
-        /// The one with the highest SRCC on scenes of the training split that are held out for it.
+        /// The epoch with the highest SRCC on training scenes that are held out for validation.
         BestOnValidation = "best-on-validation",
-        /// The one with the highest SRCC on the test, as the authors do: optimistic, for the test has been looked at.
+        /// The epoch with the highest SRCC on the test, as the authors do. The result is optimistic, because the test
+        /// chose the epoch.
         BestOnTest = "best-on-test",
     }
 );
-word!(
-    /// As what weights are written.
+word_enum!(
+    /// The number format of written weights.
     WeightsDtype {
-        /// As they are learned.
+        /// As trained.
         F32 = "f32",
-        /// Half the size; values are rounded.
+        /// Half the size, with rounded values.
         F16 = "f16",
     }
 );
 
 impl Select {
-    /// The rule with what a reader of its results must know.
+    /// Returns the rule with a warning if its results are optimistic.
     pub fn described(self) -> &'static str {
         match self {
             Select::Last => "last epoch",
@@ -190,13 +195,13 @@ impl Select {
     }
 }
 
-/// What new prompts are before they learn: `random`, or `words:` and words. Prompts that were given stay as they are.
+/// The initial values of new prompts: `random`, or `words:` followed by words. Given prompts keep their values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Init {
-    /// Normal values.
+    /// Normally distributed values.
     #[default]
     Random,
-    /// The text prompts begin as these words; the visual ones as random.
+    /// Text prompts start as the embeddings of these words, visual prompts as random values.
     Words(String),
 }
 
@@ -233,118 +238,119 @@ impl<'de> Deserialize<'de> for Init {
     }
 }
 
-/// Settings that cannot be trained with.
+/// Why settings are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// Not TOML, an unknown key, or a value of the wrong kind.
-    #[error("{origin} is no training setup")]
+    /// The text is not TOML, has an unknown key or a value of the wrong type.
+    #[error("{origin} is not a valid training setup")]
     Toml {
         /// The file.
         origin: String,
-        /// Where and why.
+        /// The parser's error with its position.
         #[source]
         source: Box<toml::de::Error>,
     },
-    /// A value that means nothing.
+    /// A value is invalid.
     #[error("the setup's `{key}` is {value}: {needed}")]
     Value {
-        /// Which key.
+        /// The key of the value.
         key: &'static str,
-        /// As given.
+        /// The value.
         value: String,
-        /// What it must be.
+        /// What is expected.
         needed: &'static str,
     },
 }
 
 impl Setup {
-    /// From TOML; `origin` says where it came from, for errors.
+    /// Parses settings from TOML. `origin` names the source in errors.
     ///
     /// # Errors
-    /// Where it is no TOML, has an unknown key, or a value that means nothing.
+    /// The text is not TOML, has an unknown key or an invalid value.
     pub fn parse(text: &str, origin: &str) -> Result<Setup, SetupError> {
-        let wrong = |source| SetupError::Toml { origin: origin.to_owned(), source: Box::new(source) };
-        let setup: Setup = toml::from_str(text).map_err(wrong)?;
+        let invalid = |source| SetupError::Toml { origin: origin.to_owned(), source: Box::new(source) };
+        let setup: Setup = toml::from_str(text).map_err(invalid)?;
         setup.check()?;
         Ok(setup)
     }
 
-    /// As TOML, every key, for records and tables.
+    /// Returns the settings as TOML with every key, for records and tables.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a setup has text for keys")
     }
 
-    /// Whether it can be trained with, as far as can be known without a model.
+    /// Checks the settings as far as is possible without a model.
     ///
     /// # Errors
-    /// With the key that means nothing.
+    /// The first key whose value is invalid.
     pub fn check(&self) -> Result<(), SetupError> {
-        let wrong =
+        let invalid =
             |key, value: &dyn fmt::Display, needed| Err(SetupError::Value { key, value: value.to_string(), needed });
         let at_least_1 = [("batch_size", self.batch_size), ("epochs", self.epochs), ("test_every", self.test_every)];
         for (key, value) in at_least_1 {
             if value == 0 {
-                return wrong(key, &value, "it takes a whole number of at least 1");
+                return invalid(key, &value, "it takes a whole number of at least 1");
             }
         }
         if !(self.lr > 0.0 && self.lr.is_finite()) {
-            return wrong("lr", &self.lr, "it takes a number above 0");
+            return invalid("lr", &self.lr, "it takes a number above 0");
         }
         if !(0.0..=1.0).contains(&self.patch_lr) {
-            return wrong("patch_lr", &self.patch_lr, "it takes a share of the learning rate, 0 to 1");
+            return invalid("patch_lr", &self.patch_lr, "it takes a share of the learning rate, 0 to 1");
         }
         if self.warmup_epochs >= self.epochs {
-            return wrong("warmup_epochs", &self.warmup_epochs, "it takes fewer than there are epochs");
+            return invalid("warmup_epochs", &self.warmup_epochs, "it takes fewer than there are epochs");
         }
         if !(self.validation_share > 0.0 && self.validation_share < 1.0) {
-            return wrong("validation_share", &self.validation_share, "it takes a share between 0 and 1");
+            return invalid("validation_share", &self.validation_share, "it takes a share between 0 and 1");
         }
         if self.tune == Tune::Text && self.text_depth == Some(0) {
-            return wrong("text_depth", &0, "the text prompts are to learn, so there must be some");
+            return invalid("text_depth", &0, "the text prompts are to learn, so there must be some");
         }
         if self.tune == Tune::Visual && self.visual_depth == Some(0) {
-            return wrong("visual_depth", &0, "the visual prompts are to learn, so there must be some");
+            return invalid("visual_depth", &0, "the visual prompts are to learn, so there must be some");
         }
         if self.tune == Tune::Prompts && (self.text_depth, self.visual_depth) == (Some(0), Some(0)) {
-            return wrong("text_depth", &0, "prompts are to learn, so one tower must have some");
+            return invalid("text_depth", &0, "prompts are to learn, so one tower must have some");
         }
-        // A tower has one layer or more: with prompts or without, whatever the model.
+        // A tower has at least one layer, so depths for one layer show whether it has prompts, whatever the model.
         let (text_depth, visual_depth) = self.depths(1, 1);
         for (key, length, depth) in
             [("text_len", self.text_len, text_depth), ("visual_len", self.visual_len, visual_depth)]
         {
             if length == 0 && depth > 0 {
-                return wrong(key, &length, "it takes at least 1; a tower without prompts has depth 0");
+                return invalid(key, &length, "it takes at least 1; a tower without prompts has depth 0");
             }
         }
         if text_depth + visual_depth == 0 && self.words != Setup::default().words {
             let words = self.words.join(",");
-            return wrong("words", &words, "without prompts the sentences are `bad photo.` and `good photo.`");
+            return invalid("words", &words, "without prompts the sentences are `bad photo.` and `good photo.`");
         }
         if text_depth == 0 && self.init != Init::Random {
-            return wrong("init", &self.init, "there are no text prompts that could begin as words");
+            return invalid("init", &self.init, "there are no text prompts that could begin as words");
         }
         if let Some([low, high]) = self.label_range.filter(|[low, high]| !(low < high && (high - low).is_finite())) {
-            return wrong("label_range", &format!("{low} to {high}"), "it takes two numbers, the lower one first");
+            return invalid("label_range", &format!("{low} to {high}"), "it takes two numbers, the lower one first");
         }
         match self.words.iter().find(|words| words.trim().is_empty()) {
-            Some(words) => wrong("words", words, "it takes two sentences, for a bad and a good picture"),
+            Some(words) => invalid("words", words, "it takes two sentences, for a bad and a good picture"),
             None => Ok(()),
         }
     }
 
-    /// Layers with prompts in the text and the visual tower, which have so many layers.
+    /// Returns the numbers of layers with prompts in the text and the visual tower, given the numbers of layers of the
+    /// towers.
     pub fn depths(&self, text_layers: usize, visual_layers: usize) -> (usize, usize) {
         let depth = |given: Option<u32>, tower: Tune, layers: usize| match given {
             Some(depth) => depth as usize,
-            None if self.tune.reaches(tower) => layers,
+            None if self.tune.trains_prompts_of(tower) => layers,
             None => 0,
         };
         (depth(self.text_depth, Tune::Text, text_layers), depth(self.visual_depth, Tune::Visual, visual_layers))
     }
 
-    /// The learning rate of a step, counted from 0 over all epochs.
-    pub fn lr_at(&self, step: u64, steps_per_epoch: u64) -> f64 {
+    /// Returns the learning rate of a step. Steps are counted from 0 over all epochs.
+    pub fn learning_rate_at(&self, step: u64, steps_per_epoch: u64) -> f64 {
         let warmup = u64::from(self.warmup_epochs) * steps_per_epoch;
         if step < warmup {
             return self.lr * (step + 1) as f64 / warmup as f64;
@@ -420,10 +426,10 @@ mod tests {
     #[test]
     fn the_learning_rate_rises_and_falls() {
         let setup = Setup { lr: 1.0, epochs: 3, warmup_epochs: 1, schedule: Schedule::Cosine, ..Setup::default() };
-        let rates: Vec<f64> = (0..12).map(|step| setup.lr_at(step, 4)).collect();
+        let rates: Vec<f64> = (0..12).map(|step| setup.learning_rate_at(step, 4)).collect();
         assert_eq!(rates[..5], [0.25, 0.5, 0.75, 1.0, 1.0]);
         assert!((rates[8] - 0.5).abs() < 1e-12, "half way down");
         assert!(rates[4..].windows(2).all(|pair| pair[1] < pair[0]) && rates[11] > 0.0);
-        assert_eq!(Setup::default().lr_at(0, 4), 1e-4);
+        assert_eq!(Setup::default().learning_rate_at(0, 4), 1e-4);
     }
 }

@@ -1,5 +1,5 @@
-//! Which scenes train and which test: a file that is made once, shown, and used again. All pictures of a scene, by
-//! whatever algorithm, are on one side.
+//! Train and test splits of a data set's scenes: a file that is made once, shown, and used again. All pictures of a
+//! scene, by any algorithm, are on the same side.
 
 use std::collections::BTreeSet;
 
@@ -8,33 +8,34 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::scenes::SceneTexts;
+use super::scene_names::SceneNames;
 use crate::digest;
 use crate::names::DatasetName;
 use crate::store::{Store, StoreError};
 
-/// Several ways to divide a data set's scenes.
+/// Several splits of a data set's scenes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Splits {
-    /// Of which data set.
+    /// The data set's name.
     pub dataset: DatasetName,
-    /// How they were made; None: by hand.
+    /// How the splits were drawn, or None if they were made by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<SplitsOptions>,
-    /// They are numbered from 1.
+    /// The splits, numbered from 1.
     pub splits: Vec<Split>,
 }
 
-/// How splits are made.
+/// How splits are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitsOptions {
-    /// How many.
+    /// Number of splits.
     pub count: u32,
-    /// The share of the scenes that test: 0 to 1, at least one scene; 0: none, all train.
+    /// The share of scenes for the test, from 0 to less than 1. It is rounded to at least one scene, but 0 means that
+    /// all scenes train.
     pub test_share: f64,
-    /// Of ChaCha8.
+    /// Seed of the ChaCha8 generator.
     pub seed: u64,
 }
 
@@ -45,90 +46,90 @@ impl Default for SplitsOptions {
     }
 }
 
-/// One way to divide them.
+/// One split into training and test scenes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
-    /// Scenes that are learned from, sorted.
+    /// Training scenes, sorted.
     pub train: Vec<String>,
-    /// Scenes that are tested on, sorted.
+    /// Test scenes, sorted.
     pub test: Vec<String>,
 }
 
-/// Splits that cannot be used.
+/// Why splits cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SplitsError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Not JSON, or of another form.
-    #[error("{origin} is no file of splits")]
+    /// The file is not JSON or has an unexpected structure.
+    #[error("{origin} is not a valid splits file")]
     Json {
         /// The file.
         origin: String,
-        /// Where and why.
+        /// The parser's error with its position.
         #[source]
         source: serde_json::Error,
     },
-    /// A scene is on both sides, or twice on one.
+    /// A scene is on both sides, or twice on one side.
     #[error("split {number} of data set `{dataset}` has the scene `{scene}` twice")]
-    Twice {
-        /// Of which data set.
+    DuplicateScene {
+        /// The data set's name.
         dataset: DatasetName,
-        /// Which split, from 1.
+        /// The split's number, from 1.
         number: usize,
-        /// Which scene.
+        /// The scene.
         scene: String,
     },
-    /// A split without anything to learn from.
+    /// A split has no training scenes.
     #[error("split {number} of data set `{dataset}` has no scene to train on")]
-    Empty {
-        /// Of which data set.
+    NoTrainingScene {
+        /// The data set's name.
         dataset: DatasetName,
-        /// Which split, from 1.
+        /// The split's number, from 1.
         number: usize,
     },
-    /// Of another data set.
+    /// The splits belong to another data set.
     #[error("the splits are of data set `{found}`, not of `{dataset}`")]
     OtherDataset {
-        /// What is to be trained on.
+        /// The data set to train on.
         dataset: DatasetName,
-        /// What the file is of.
+        /// The data set in the file.
         found: DatasetName,
     },
-    /// Scenes that the data set has not, or not with labels.
+    /// The data set lacks scenes, or labelled pictures of them.
     #[error("split {number} names {count} scenes that data set `{dataset}` has no labelled picture of, as `{scene}`")]
-    Lacking {
-        /// Of which data set.
+    UnknownScenes {
+        /// The data set's name.
         dataset: DatasetName,
-        /// Which split, from 1.
+        /// The split's number, from 1.
         number: usize,
-        /// How many.
+        /// Number of unknown scenes.
         count: usize,
-        /// The first.
+        /// The first unknown scene.
         scene: String,
     },
-    /// No split of this number.
+    /// The split number is out of range.
     #[error("there is no split {number} of data set `{dataset}`: they are 1 to {count}")]
-    Number {
-        /// Of which data set.
+    UnknownSplit {
+        /// The data set's name.
         dataset: DatasetName,
-        /// As asked for.
+        /// The requested number.
         number: usize,
-        /// How many there are.
+        /// The number of splits.
         count: usize,
     },
-    /// Options that no split can be made by.
+    /// No split can be drawn with these options.
     #[error("{0}")]
     Options(String),
 }
 
 impl Splits {
-    /// Divides scenes at random; the same arguments give the same splits, in whatever order the scenes are given.
+    /// Draws splits at random. Equal arguments give equal splits, in whatever order the scenes are given.
     ///
     /// # Errors
-    /// Where a side that is to have scenes would have none.
-    pub fn make<S: AsRef<str>>(
+    /// A side that must have scenes would have none.
+    pub fn draw<S: AsRef<str>>(
         dataset: &DatasetName,
         scenes: impl IntoIterator<Item = S>,
         options: &SplitsOptions,
@@ -156,7 +157,7 @@ impl Splits {
         let split = |number: u64| {
             let mut shuffled: Vec<&str> = scenes.iter().copied().collect();
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(number); // a split more changes no other
+            rng.set_stream(number); // adding a split does not change the others
             shuffled.shuffle(&mut rng);
             let side = |scenes: &[&str]| {
                 let mut side: Vec<String> = scenes.iter().map(|scene| (*scene).to_owned()).collect();
@@ -166,71 +167,71 @@ impl Splits {
             Split { train: side(&shuffled[tests..]), test: side(&shuffled[..tests]) }
         };
         let splits = (0..u64::from(count)).map(split).collect();
-        Splits { dataset: dataset.clone(), made: Some(*options), splits }.checked()
+        Splits { dataset: dataset.clone(), made: Some(*options), splits }.validate()
     }
 
-    /// From a file's text; `origin` says which, for errors.
+    /// Parses a splits file. `origin` names the file in errors.
     ///
     /// # Errors
-    /// Where it is no file of splits, or a scene is on both sides of one.
+    /// The text is not a valid splits file, or a scene is on both sides of a split.
     pub fn parse(text: &[u8], origin: &str) -> Result<Splits, SplitsError> {
-        let wrong = |source| SplitsError::Json { origin: origin.to_owned(), source };
-        serde_json::from_slice::<Splits>(text).map_err(wrong)?.checked()
+        let invalid = |source| SplitsError::Json { origin: origin.to_owned(), source };
+        serde_json::from_slice::<Splits>(text).map_err(invalid)?.validate()
     }
 
-    /// As a file.
+    /// Returns the text of a splits file.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("splits have text for keys") + "\n"
     }
 
-    fn checked(self) -> Result<Splits, SplitsError> {
-        for (at, split) in self.splits.iter().enumerate() {
+    fn validate(self) -> Result<Splits, SplitsError> {
+        for (index, split) in self.splits.iter().enumerate() {
             let mut seen = BTreeSet::new();
             if let Some(scene) = split.train.iter().chain(&split.test).find(|scene| !seen.insert(scene.as_str())) {
                 let (dataset, scene) = (self.dataset.clone(), scene.clone());
-                return Err(SplitsError::Twice { dataset, number: at + 1, scene });
+                return Err(SplitsError::DuplicateScene { dataset, number: index + 1, scene });
             }
             if split.train.is_empty() {
-                return Err(SplitsError::Empty { dataset: self.dataset, number: at + 1 });
+                return Err(SplitsError::NoTrainingScene { dataset: self.dataset, number: index + 1 });
             }
         }
         Ok(self)
     }
 
-    /// The same, with the data set's own texts for its scenes: a file may name them with or without their group. A name
-    /// that several groups share, without a group, stands for all of these.
+    /// Replaces the scene names of a file by the data set's own names, which may or may not include the group. A name
+    /// without a group that several groups share stands for the scenes of all these groups.
     ///
     /// # Errors
-    /// Where a scene is then on both sides.
-    pub fn resolved(self, scenes: &SceneTexts) -> Result<Splits, SplitsError> {
+    /// A scene is then on both sides.
+    pub fn with_scene_names(self, scenes: &SceneNames) -> Result<Splits, SplitsError> {
         let resolve = |side: Vec<String>| {
-            let is_plain = side.iter().all(|text| scenes.meant(text) == [text]);
+            let is_plain = side.iter().all(|text| scenes.resolve(text) == [text]);
             if is_plain {
-                return side; // in the order of the file, which its digest is of
+                return side; // keeps the order of the file, which enters its digest
             }
-            let mut side: Vec<String> = side.iter().flat_map(|text| scenes.meant(text)).map(str::to_owned).collect();
+            let mut side: Vec<String> = side.iter().flat_map(|text| scenes.resolve(text)).map(str::to_owned).collect();
             side.sort();
             side
         };
         let split = |split: Split| Split { train: resolve(split.train), test: resolve(split.test) };
-        Splits { splits: self.splits.into_iter().map(split).collect(), ..self }.checked()
+        Splits { splits: self.splits.into_iter().map(split).collect(), ..self }.validate()
     }
 
-    /// Whether they are of this data set, whose scenes with labelled pictures these are.
+    /// Checks that the splits are of this data set. `scenes` are its scenes with labelled pictures.
     ///
     /// # Errors
-    /// With the first scene that it has not.
+    /// The splits are of another data set, or name a scene that is not in `scenes`.
     pub fn check_scenes(&self, dataset: &DatasetName, scenes: &BTreeSet<String>) -> Result<(), SplitsError> {
         if self.dataset != *dataset {
             return Err(SplitsError::OtherDataset { dataset: dataset.clone(), found: self.dataset.clone() });
         }
-        for (at, split) in self.splits.iter().enumerate() {
-            let mut lacking = split.train.iter().chain(&split.test).filter(|scene| !scenes.contains(*scene));
-            if let Some(scene) = lacking.next() {
-                return Err(SplitsError::Lacking {
+        for (index, split) in self.splits.iter().enumerate() {
+            let mut unknown = split.train.iter().chain(&split.test).filter(|scene| !scenes.contains(*scene));
+            if let Some(scene) = unknown.next() {
+                return Err(SplitsError::UnknownScenes {
                     dataset: dataset.clone(),
-                    number: at + 1,
-                    count: 1 + lacking.count(),
+                    number: index + 1,
+                    count: 1 + unknown.count(),
                     scene: scene.clone(),
                 });
             }
@@ -238,17 +239,17 @@ impl Splits {
         Ok(())
     }
 
-    /// The split of this number, from 1.
+    /// Returns the split with this number, from 1.
     ///
     /// # Errors
-    /// Where there are not so many.
+    /// The number is out of range.
     pub fn split(&self, number: usize) -> Result<&Split, SplitsError> {
-        let split = number.checked_sub(1).and_then(|at| self.splits.get(at));
+        let split = number.checked_sub(1).and_then(|index| self.splits.get(index));
         let count = self.splits.len();
-        split.ok_or_else(|| SplitsError::Number { dataset: self.dataset.clone(), number, count })
+        split.ok_or_else(|| SplitsError::UnknownSplit { dataset: self.dataset.clone(), number, count })
     }
 
-    /// Of which scene is on which side: 16 digits.
+    /// Returns the digest of the assignment of scenes to sides: 16 hexadecimal digits.
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new_derive_key("dqa 2026 splits");
         digest::field(&mut hasher, self.dataset.as_str().as_bytes());
@@ -261,16 +262,16 @@ impl Splits {
         hasher.finalize().to_hex()[..16].to_owned()
     }
 
-    /// Their object in a store.
+    /// Returns the key of the splits' object in a store.
     pub fn key(&self) -> String {
         format!("splits/{}-{}.json", self.dataset, self.digest())
     }
 
-    /// Writes them to a store, unless they are there.
+    /// Writes the splits to a store unless they are already there.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn keep(&self, store: &Store) -> Result<(), SplitsError> {
+    /// The store fails.
+    pub async fn write_if_missing(&self, store: &Store) -> Result<(), SplitsError> {
         match store.head(&self.key()).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Ok(store.put(&self.key(), self.to_json().into()).await?),
@@ -297,7 +298,7 @@ mod tests {
     }
 
     fn make(scenes: &BTreeSet<String>, options: &SplitsOptions) -> Splits {
-        Splits::make(&name(), scenes, options).unwrap()
+        Splits::draw(&name(), scenes, options).unwrap()
     }
 
     proptest! {
@@ -324,7 +325,7 @@ mod tests {
             let more = make(&scenes, &SplitsOptions { count: 5, ..options });
             prop_assert_eq!(&few.splits[..], &more.splits[..3]);
             prop_assert_ne!(few.digest(), more.digest());
-            let backwards = Splits::make(&name(), scenes.iter().rev(), &options).unwrap();
+            let backwards = Splits::draw(&name(), scenes.iter().rev(), &options).unwrap();
             prop_assert_eq!(few, backwards);
         }
     }
@@ -347,7 +348,7 @@ mod tests {
         let error = Splits::parse(text.as_bytes(), "f.json").unwrap_err();
         assert_eq!(error.to_string(), "split 2 of data set `d` has the scene `a` twice");
         let error = Splits::parse(br#"{"dataset": "d", "splits": [{"train": [], "test": ["a"]}]}"#, "f").unwrap_err();
-        assert!(matches!(error, SplitsError::Empty { number: 1, .. }));
+        assert!(matches!(error, SplitsError::NoTrainingScene { number: 1, .. }));
         assert!(Splits::parse(b"{}", "f.json").is_err());
     }
 
@@ -360,10 +361,10 @@ mod tests {
         };
         let shared = ["O", "NH"].into_iter().flat_map(|group| ["01", "02", "03"].map(|scene| picture(group, scene)));
         let dataset = |pictures: Vec<Picture>| DataSet::new(name(), Store::open("/", Path::new("")).unwrap(), pictures);
-        let scenes = SceneTexts::new(&dataset(shared.collect()));
-        let resolved = |train: &str, test: &str, scenes: &SceneTexts| {
+        let scenes = SceneNames::new(&dataset(shared.collect()));
+        let resolved = |train: &str, test: &str, scenes: &SceneNames| {
             let text = format!(r#"{{"dataset": "d", "splits": [{{"train": [{train}], "test": [{test}]}}]}}"#);
-            Splits::parse(text.as_bytes(), "f.json").unwrap().resolved(scenes)
+            Splits::parse(text.as_bytes(), "f.json").unwrap().with_scene_names(scenes)
         };
         let splits = resolved(r#""03", "O/01""#, r#""02""#, &scenes).unwrap();
         assert_eq!(splits.splits[0].train, ["NH/03", "O/01", "O/03"]);
@@ -372,7 +373,7 @@ mod tests {
         let error = resolved(r#""01""#, r#""O/01""#, &scenes).unwrap_err();
         assert!(error.to_string().contains("has the scene `O/01` twice"), "{error}");
         // Where names differ nothing changes, and the group may be named.
-        let apart = SceneTexts::new(&dataset(vec![picture("O", "o1"), picture("NH", "n1")]));
+        let apart = SceneNames::new(&dataset(vec![picture("O", "o1"), picture("NH", "n1")]));
         let splits = resolved(r#""o1""#, r#""NH/n1""#, &apart).unwrap();
         assert_eq!((&splits.splits[0].train, &splits.splits[0].test), (&vec!["o1".to_owned()], &vec!["n1".to_owned()]));
     }
@@ -388,6 +389,6 @@ mod tests {
         assert!(splits.check_scenes(&"e".parse().unwrap(), &scenes(&["a", "b", "c"])).is_err());
         assert!(splits.split(0).is_err() && splits.split(2).is_err() && splits.split(1).is_ok());
         let one = BTreeSet::from(["a".to_owned()]);
-        assert!(Splits::make(&name(), &one, &SplitsOptions::default()).is_err());
+        assert!(Splits::draw(&name(), &one, &SplitsOptions::default()).is_err());
     }
 }

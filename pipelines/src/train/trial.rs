@@ -1,13 +1,14 @@
-//! A training as a unit of work: its pictures with their targets, the model it begins with, its settings. As with a part,
-//! its name is a digest of everything that determines its outcome: where its record says that it is complete, it is done.
+//! A training as a unit of work: its pictures with their targets, the initial model and the settings. As with a part,
+//! its name is a digest of everything that determines its outcome, and it is done if its record says that it is
+//! complete.
 
 use std::collections::BTreeSet;
 
 use blake3::Hasher;
 use serde::{Deserialize, Serialize};
 
-use super::chance;
-use super::scenes::SceneTexts;
+use super::random;
+use super::scene_names::SceneNames;
 use super::setup::{Select, Setup, SetupError};
 use super::splits::{Splits, SplitsError};
 use crate::dataset::{DataSet, DatasetSource, Definition, Picture};
@@ -18,146 +19,147 @@ use crate::trained_on::source_of;
 /// The folder of trials in a store.
 pub const TRIALS: &str = "trials";
 
-/// Another one is another way to learn: trials of an older one are not taken for done.
+/// Version of the training method. Raising it invalidates the trials of older versions.
 const VERSION: u32 = 1;
 
-/// One training: of one split, with one setup, from one model.
+/// A training on one split with one setup, starting from one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// Whose pictures.
+    /// The data set's name.
     pub dataset: DatasetName,
-    /// What the data set's name stands for. No part of the trial's name: the pictures' addresses are.
+    /// What the data set's name stands for. It is not part of the trial's name, which already includes the pictures'
+    /// addresses.
     #[serde(default)]
     pub source: Option<DatasetSource>,
-    /// Which of the splits, from 1.
+    /// The split's number, from 1.
     pub split: usize,
-    /// The digest of all the splits (`Splits::digest`).
+    /// The digest of all splits (`Splits::digest`).
     pub splits: String,
-    /// What it begins with.
+    /// The initial model.
     pub model: ModelRef,
-    /// How it learns.
+    /// The settings.
     pub setup: Setup,
-    /// The labels' range that is 0 to 1 for the model.
+    /// The label range that is mapped to 0 to 1.
     pub label_range: [f64; 2],
-    /// Pictures that are learned from.
+    /// Training pictures.
     pub train: Vec<TrialPicture>,
-    /// Pictures that select the epoch; none unless the setup selects so.
+    /// Pictures that select the epoch. Empty unless the setup selects on validation scenes.
     pub validation: Vec<TrialPicture>,
-    /// Pictures that are tested on.
+    /// Test pictures.
     pub test: Vec<TrialPicture>,
 }
 
-/// The model that a training begins with.
+/// The model that a training starts from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelRef {
-    /// As it was asked for: a directory, `hf:OWNER/NAME`, `new:CONFIG.json`.
+    /// The model as requested: a directory, `hf:OWNER/NAME` or `new:CONFIG.json`.
     pub name: String,
-    /// Of the weights: 64 digits.
+    /// Digest of the weights: 64 digits.
     pub digest: String,
-    /// Prompts that it begins with; None: new ones.
+    /// The initial prompts, or None for new ones.
     pub prompts: Option<PromptsRef>,
 }
 
-/// Prompts that a training begins with.
+/// The prompts that a training starts from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromptsRef {
-    /// The file.
+    /// The prompts file.
     pub name: String,
-    /// Of the prompts: 64 digits.
+    /// Digest of the prompts: 64 digits.
     pub digest: String,
 }
 
 /// A picture of a trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialPicture {
-    /// Who made it.
+    /// The algorithm that produced the picture.
     pub algorithm: AlgorithmName,
-    /// What it shows: one of [`SceneTexts`].
+    /// The scene's name, one of [`SceneNames`].
     pub scene: String,
-    /// Its name within the data set.
+    /// The picture's name within the data set.
     pub image: String,
-    /// Where it is.
+    /// The picture's address.
     pub uri: String,
-    /// Length in bytes.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// The version that was planned.
+    /// The version of the file when the trial was planned.
     pub version: String,
     /// The label on its own scale, higher is better.
     pub mos: f64,
-    /// The label as the model learns it, 0 (bad) to 1 (good).
+    /// The label mapped to 0 (bad) to 1 (good), which the model is trained on.
     pub target: f32,
 }
 
-/// Why there is no such trial.
+/// Why a trial could not be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
-    /// The setup means nothing.
+    /// The setup is invalid.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// The splits are not the data set's.
+    /// The splits are invalid for the data set.
     #[error(transparent)]
     Splits(#[from] SplitsError),
-    /// Pictures without labels among those of the split.
+    /// Pictures of the split have no label.
     #[error("{count} of {pictures} pictures of data set `{dataset}` have no label, as {image}")]
     Unlabelled {
-        /// Which data set.
+        /// The data set's name.
         dataset: DatasetName,
-        /// How many.
+        /// Number of pictures without a label.
         count: usize,
-        /// Of how many in the split.
+        /// Number of pictures in the split.
         pictures: usize,
-        /// The first.
+        /// The first picture without a label.
         image: String,
     },
-    /// Nobody says which labels are the worst and the best.
+    /// The range of the labels is unknown.
     #[error(
         "data set `{0}` does not say from where to where its labels go: `range` in [labels], or the setup's `label_range`"
     )]
-    NoRange(DatasetName),
-    /// A label outside of the range.
+    NoLabelRange(DatasetName),
+    /// A label is outside the range.
     #[error("the label {mos} of {image} is outside of the labels' range {low} to {high}")]
-    Outside {
-        /// Whose label.
+    LabelOutOfRange {
+        /// The picture.
         image: String,
-        /// As turned.
+        /// The label, after it was turned so that higher is better.
         mos: f64,
-        /// The range's lower end.
+        /// Lower end of the range.
         low: f64,
-        /// Its upper end.
+        /// Upper end of the range.
         high: f64,
     },
-    /// An algorithm that is to be left out and is not there.
-    #[error("`without` names `{algorithm}`, and data set `{dataset}` has no such algorithm{}", nearest(near))]
+    /// An algorithm to exclude does not exist.
+    #[error("`without` names `{algorithm}`, and data set `{dataset}` has no such algorithm{}", suggestion(near))]
     UnknownAlgorithm {
-        /// Which data set.
+        /// The data set's name.
         dataset: DatasetName,
-        /// As given.
+        /// The given name.
         algorithm: String,
-        /// Names that are like it.
+        /// Similar names.
         near: Vec<String>,
     },
-    /// A side that the setup needs and that has no picture.
+    /// A side that the setup needs has no pictures.
     #[error("split {split} of data set `{dataset}` has no picture {what}")]
-    Nothing {
-        /// Which data set.
+    NoPictures {
+        /// The data set's name.
         dataset: DatasetName,
-        /// Which split.
+        /// The split's number.
         split: usize,
-        /// To do what with.
+        /// The purpose of the missing pictures.
         what: &'static str,
     },
 }
 
-fn nearest(near: &[String]) -> String {
+fn suggestion(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("; near to it: {}", near.join(", ")) }
 }
 
 impl Trial {
-    /// The training on split `split` (from 1) of `splits`, from `model`, by `setup`. All of a scene's pictures that the
-    /// data set has are taken; those of the setup's `without` only to test on.
+    /// Plans the training on split number `split` (from 1) of `splits`, starting from `model`. All pictures of a scene
+    /// are used; those of the algorithms in the setup's `without` only in the test.
     ///
     /// # Errors
-    /// Where setup or splits mean nothing for this data set, and where a picture of the split has no label.
+    /// The setup or the splits are invalid for this data set, or a picture of the split has no label.
     pub fn plan(
         dataset: &DataSet,
         (splits, split): (&Splits, usize),
@@ -166,26 +168,28 @@ impl Trial {
     ) -> Result<Trial, TrialError> {
         setup.check()?;
         let sides = splits.split(split)?;
-        let scenes = SceneTexts::new(dataset);
+        let scenes = SceneNames::new(dataset);
         splits.check_scenes(&dataset.name, scenes.labelled())?;
         check_without(dataset, &setup.without)?;
-        let label_range = range(dataset).or(setup.label_range).ok_or(TrialError::NoRange(dataset.name.clone()))?;
+        let label_range =
+            defined_label_range(dataset).or(setup.label_range).ok_or(TrialError::NoLabelRange(dataset.name.clone()))?;
         let validating: BTreeSet<String> = match setup.select {
             Select::BestOnValidation => {
                 let count = (sides.train.len() as f64 * setup.validation_share).round() as usize;
-                // One at least, and one left to train on; of a single scene none, which is refused below.
+                // At least one scene validates and one remains for training. A split with a single scene has no
+                // validation scene and is refused below.
                 let count = count.max(1).min(sides.train.len().saturating_sub(1));
-                chance::validation(setup.seed, split, &sides.train, count).into_iter().collect()
+                random::choose_validation_scenes(setup.seed, split, &sides.train, count).into_iter().collect()
             }
             _ => BTreeSet::new(),
         };
         let training: BTreeSet<&str> = sides.train.iter().map(String::as_str).collect();
         let testing: BTreeSet<&str> = sides.test.iter().map(String::as_str).collect();
         let without: BTreeSet<&str> = setup.without.iter().map(String::as_str).collect();
-        let texts: Vec<String> = dataset.pictures.iter().map(|picture| scenes.of(picture)).collect();
-        check_labels(dataset, &texts, |scene| training.contains(scene) || testing.contains(scene))?;
+        let scene_names: Vec<String> = dataset.pictures.iter().map(|picture| scenes.name_of(picture)).collect();
+        check_labels(dataset, &scene_names, |scene| training.contains(scene) || testing.contains(scene))?;
         let pictures = |wanted: &dyn Fn(&Picture, &str) -> bool| {
-            let pictures = dataset.pictures.iter().zip(&texts).filter(|(picture, scene)| wanted(picture, scene));
+            let pictures = dataset.pictures.iter().zip(&scene_names).filter(|(picture, scene)| wanted(picture, scene));
             let pictures = pictures.map(|(picture, scene)| trial_picture(dataset, (picture, scene), label_range));
             pictures.collect::<Result<Vec<_>, _>>()
         };
@@ -203,12 +207,12 @@ impl Trial {
             validation: pictures(&|picture, scene| learns(picture, scene) && validating.contains(scene))?,
             test: pictures(&|_, scene| testing.contains(scene))?,
         };
-        trial.has_what_it_needs()?;
+        trial.check_not_empty()?;
         Ok(trial)
     }
 
-    fn has_what_it_needs(&self) -> Result<(), TrialError> {
-        let nothing = |what| Err(TrialError::Nothing { dataset: self.dataset.clone(), split: self.split, what });
+    fn check_not_empty(&self) -> Result<(), TrialError> {
+        let nothing = |what| Err(TrialError::NoPictures { dataset: self.dataset.clone(), split: self.split, what });
         match self.setup.select {
             _ if self.train.is_empty() => nothing("to train on"),
             Select::BestOnValidation if self.validation.is_empty() => nothing("to validate on"),
@@ -217,23 +221,24 @@ impl Trial {
         }
     }
 
-    /// The pictures that each epoch is tested on: those that validate, so that the test stays unseen; else the test's.
+    /// Returns the pictures that each epoch is tested on: the validation pictures if there are any, so that the test
+    /// stays unseen, else the test pictures.
     pub fn held_out(&self) -> &[TrialPicture] {
         if self.setup.select == Select::BestOnValidation { &self.validation } else { &self.test }
     }
 
-    /// All pictures: those that train, validate, test.
+    /// Returns all pictures: training, validation, test.
     pub fn pictures(&self) -> impl Iterator<Item = &TrialPicture> {
         self.train.iter().chain(&self.validation).chain(&self.test)
     }
 
-    /// Steps of an epoch; the last has what is left.
+    /// Returns the number of steps per epoch. The last step may have fewer pictures.
     pub fn steps_per_epoch(&self) -> u64 {
         self.train.len().div_ceil(self.setup.batch_size as usize) as u64
     }
 
-    /// `<data set>-<split>-<digest>`: the same for the same training, another one where anything differs that
-    /// determines what is learned or how it is tested. Where the model came from does not count, what it is does.
+    /// Returns `<data set>-<split>-<digest>`. The name changes with anything that determines what is learned or how it
+    /// is tested. The model's content counts, but not its location.
     pub fn name(&self) -> String {
         let mut hasher = Hasher::new_derive_key("dqa 2026 name of a trial");
         let mut field = |bytes: &[u8]| digest::field(&mut hasher, bytes);
@@ -242,7 +247,7 @@ impl Trial {
         field(&(self.split as u64).to_le_bytes());
         field(self.model.digest.as_bytes());
         field(self.model.prompts.as_ref().map_or("", |prompts| &prompts.digest).as_bytes());
-        // Where no epoch is selected, how often is tested on the way changes nothing that is kept.
+        // If the last epoch is kept, the number of intermediate tests has no effect on the result.
         let test_every = if self.setup.select == Select::Last { 1 } else { self.setup.test_every };
         let setup = Setup { test_every, ..self.setup.clone() };
         field(&serde_json::to_vec(&setup).expect("a setup has text for keys"));
@@ -257,24 +262,24 @@ impl Trial {
                 field(&picture.mos.to_bits().to_le_bytes());
             }
         }
-        // With what is around it, a name is a file name.
+        // The data set's name is cut so that the trial's name stays a valid file name.
         let dataset = &self.dataset.as_str()[..self.dataset.as_str().len().min(60)];
         format!("{dataset}-{}-{}", self.split, &hasher.finalize().to_hex()[..32])
     }
 
-    /// The object `file` of the trial in a store.
+    /// Returns the key of the trial's file `file` in a store.
     pub fn key(&self, file: &str) -> String {
         trial_key(&self.name(), file)
     }
 }
 
-/// The object `file` of the trial `name` in a store.
+/// Returns the key of the file `file` of the trial `name` in a store.
 pub fn trial_key(name: &str, file: &str) -> String {
     format!("{TRIALS}/{name}/{file}")
 }
 
-/// The range that the data set's definition gives its labels.
-fn range(dataset: &DataSet) -> Option<[f64; 2]> {
+/// Returns the label range of the data set's definition.
+fn defined_label_range(dataset: &DataSet) -> Option<[f64; 2]> {
     let definition: Definition = toml::from_str(&dataset.definition).ok()?;
     definition.labels?.range
 }
@@ -310,7 +315,7 @@ fn trial_picture(
 ) -> Result<TrialPicture, TrialError> {
     let mos = picture.mos.expect("pictures without labels were refused");
     if !(low..=high).contains(&mos) {
-        return Err(TrialError::Outside { image: picture.image.to_string(), mos, low, high });
+        return Err(TrialError::LabelOutOfRange { image: picture.image.to_string(), mos, low, high });
     }
     Ok(TrialPicture {
         algorithm: picture.algorithm.clone(),
@@ -348,7 +353,7 @@ mod tests {
     }
 
     fn splits(dataset: &DataSet) -> Splits {
-        Splits::make(&dataset.name, SceneTexts::new(dataset).labelled(), &SplitsOptions::default()).unwrap()
+        Splits::draw(&dataset.name, SceneNames::new(dataset).labelled(), &SplitsOptions::default()).unwrap()
     }
 
     fn model() -> ModelRef {

@@ -6,7 +6,7 @@ use dqa_pipelines::names::{AlgorithmName, DatasetName};
 use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunRecord, RunSpec, RunState};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::parquet_file;
-use dqa_pipelines::tables::scores::{Failure, PartColumns, ScoreRow, Spread, part_key, to_batch};
+use dqa_pipelines::tables::scores::{PartColumns, PictureScore, ScoreRow, ScoringFailure, part_key, to_batch};
 use futures::{StreamExt, TryStreamExt};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -136,7 +136,7 @@ fn row(dataset: usize, algorithm: usize, scene: usize, labelled: bool) -> ScoreR
     let mos = (of_picture.random_range(-0.8..0.8) + quality).mul_add(10.0, 50.0).round();
     let failed = of_picture.random_bool(0.001);
     let unlabelled = of_picture.random_bool(0.01);
-    let spread = Spread { score, std: 0.05, min: score - 0.1, max: score + 0.1 };
+    let spread = PictureScore { score, std: 0.05, min: score - 0.1, max: score + 0.1 };
     ScoreRow {
         scene: format!("scene_{scene:06}"),
         scene_group: Some(format!("city{}", scene % 10)),
@@ -148,7 +148,7 @@ fn row(dataset: usize, algorithm: usize, scene: usize, labelled: bool) -> ScoreR
         height: (!failed).then_some(480),
         windows: if failed { 0 } else { 15 },
         score: if failed {
-            Err(Failure { code: "truncated".to_owned(), message: "the file ends too early".to_owned() })
+            Err(ScoringFailure { code: "truncated".to_owned(), message: "the file ends too early".to_owned() })
         } else {
             Ok(spread)
         },

@@ -1,0 +1,99 @@
+//! Why a store cannot be queried.
+
+use datafusion::error::DataFusionError;
+use dqa_pipelines::run::RunError;
+use dqa_pipelines::store::StoreError;
+
+use crate::aggregation_check::MixedRuns;
+use crate::session::TABLES;
+
+/// Why a store cannot be queried.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A run's record could not be read.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A complete run lacks a part.
+    #[error("run `{run}` is complete, but its part {key} is not in the store")]
+    MissingPart {
+        /// The run's name.
+        run: String,
+        /// The missing part's key.
+        key: String,
+    },
+    /// DataFusion rejected a table.
+    #[error("cannot make the table `{table}`")]
+    Table {
+        /// The table's name.
+        table: &'static str,
+        /// DataFusion's error.
+        #[source]
+        source: DataFusionMessage,
+    },
+    /// The query is invalid or not read-only.
+    #[error("the query cannot be run")]
+    Query(#[source] DataFusionMessage),
+    /// An aggregate combines rows of conflicting runs.
+    #[error("`{expression}` takes rows of the runs `{first}` and `{second}` together, {why}")]
+    MixedRuns {
+        /// The columns that tell the runs apart: grouping by one of them separates their rows.
+        columns: &'static str,
+        /// The aggregate or window function.
+        expression: String,
+        /// A run.
+        first: String,
+        /// Another run.
+        second: String,
+        /// Why their rows must not be combined.
+        why: String,
+    },
+}
+
+impl SqlError {
+    /// Returns what the user can do about the error, if anything.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            SqlError::Run(error) => error.hint().map(str::to_owned),
+            SqlError::Query(_) => {
+                Some(format!("the tables are {}; `DESCRIBE scores` lists a table's columns", TABLES.join(", ")))
+            }
+            SqlError::MixedRuns { columns, first, .. } => Some(format!(
+                "add {columns} to GROUP BY (or PARTITION BY), ask one with WHERE run = '{first}' or --run {first}, or \
+                 have them taken together by --mix-runs"
+            )),
+            SqlError::MissingPart { .. } => {
+                Some("submit the run again: what is missing is scored again, the rest is not".to_owned())
+            }
+            SqlError::Store(_) | SqlError::Table { .. } => None,
+        }
+    }
+}
+
+impl From<MixedRuns> for SqlError {
+    fn from(mixed: MixedRuns) -> SqlError {
+        let [first, second] = mixed.runs;
+        let (columns, why) = match mixed.fingerprints {
+            Some([a, b]) => {
+                let short = |text: &str| text.chars().take(8).collect::<String>();
+                let why = format!("and they are of unlike models (fingerprints {}... and {}...)", short(&a), short(&b));
+                ("run or fingerprint", why)
+            }
+            None => ("run", "and pictures that they share would count twice".to_owned()),
+        };
+        SqlError::MixedRuns { columns, expression: mixed.expression, first, second, why }
+    }
+}
+
+/// The text of a DataFusion error. Such an error prints its causes itself, so its chain of sources would repeat them.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DataFusionMessage(String);
+
+impl From<DataFusionError> for DataFusionMessage {
+    fn from(error: DataFusionError) -> DataFusionMessage {
+        DataFusionMessage(error.strip_backtrace())
+    }
+}

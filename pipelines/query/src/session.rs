@@ -1,0 +1,542 @@
+//! DataFusion sessions over a store: registers the tables of the selected runs and the aggregates, and plans read-only
+//! queries.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::common::config::ConfigOptions;
+use datafusion::datasource::MemTable;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::error::DataFusionError;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use dqa_pipelines::names::RunName;
+use url::Url;
+
+use dqa_pipelines::progress::Counter;
+use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::status::RunStatus;
+use dqa_pipelines::store::{Store, StoreError};
+use dqa_pipelines::tables::comparisons::{self, COMPARISONS};
+use dqa_pipelines::tables::correlations::{self, CORRELATIONS};
+use dqa_pipelines::tables::cross_dataset::{self, CROSS_DATASET};
+use dqa_pipelines::tables::epochs::{self, EPOCHS};
+use dqa_pipelines::tables::evaluations::{self, EVALUATIONS};
+use dqa_pipelines::tables::leaderboard::{self, LEADERBOARD};
+use dqa_pipelines::tables::predictions::{self, PREDICTIONS};
+use dqa_pipelines::tables::report_key;
+use dqa_pipelines::tables::runs::{self, RUNS, RunRow};
+use dqa_pipelines::tables::scores::{self, SCORES};
+use dqa_pipelines::tables::studies::{self, STUDIES};
+use dqa_pipelines::tables::study_splits::{self, STUDY_SPLITS};
+use dqa_pipelines::train::TRIALS;
+
+use crate::aggregates;
+use crate::aggregation_check::SelectedRuns;
+use crate::error::SqlError;
+use crate::scores_table::{self, ScoresTable};
+use crate::store_registry::StoreRegistry;
+
+/// The store's address within a session, whatever its real address is.
+const STORE_URL: &str = "dqa://store/";
+
+/// The runs of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Every run of the store.
+    All,
+    /// The runs with these names.
+    Runs(Vec<RunName>),
+}
+
+impl Selection {
+    /// Selects one run.
+    pub fn run(name: RunName) -> Selection {
+        Selection::Runs(vec![name])
+    }
+}
+
+/// Opens a session with the store's tables: `scores`, `runs`, `correlations`, `leaderboard`, `comparisons` and
+/// `cross_dataset` of the selected runs; and, whatever the selection, `epochs` and `predictions` of all trials,
+/// `evaluations`, `studies` and `study_splits`.
+///
+/// # Errors
+/// The store fails, a run does not exist, or a complete run lacks a part.
+pub async fn open_session(store: &Store, selection: &Selection) -> Result<SessionContext, SqlError> {
+    let context =
+        SessionContext::new_with_config(SessionConfig::from(ConfigOptions::new()).with_information_schema(true));
+    let url = Url::parse(STORE_URL).expect("it is a URL");
+    context.register_object_store(&url, store.objects().clone());
+    register_selection(&context, store, session_url, selection).await?;
+    Ok(context)
+}
+
+/// Registers the same tables in a session of the caller, with files at the store's real addresses, so that other
+/// processes can run its plans. The runtime of all these processes must find stores by address ([`new_runtime`]).
+///
+/// # Errors
+/// The same as [`open_session`].
+pub async fn register_tables(context: &SessionContext, store: &Store, selection: &Selection) -> Result<(), SqlError> {
+    register_selection(context, store, store_url, selection).await
+}
+
+/// Returns a runtime that opens stores by their addresses.
+///
+/// # Errors
+/// Any error of DataFusion.
+pub fn new_runtime() -> Result<Arc<RuntimeEnv>, DataFusionError> {
+    Ok(Arc::new(RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(StoreRegistry::default())).build()?))
+}
+
+async fn register_selection(
+    context: &SessionContext,
+    store: &Store,
+    object_url: ObjectUrl,
+    selection: &Selection,
+) -> Result<(), SqlError> {
+    let records = match selection {
+        Selection::All => RunRecord::all(store).await?,
+        Selection::Runs(names) => {
+            let mut records = Vec::new();
+            for name in names {
+                records.push(RunRecord::read(store, name).await?);
+            }
+            records
+        }
+    };
+    aggregates::register(context);
+    let statuses = RunStatus::read_each(store, records.clone(), &Counter::default()).await?;
+    let selected = SelectedRuns::new(&statuses);
+    context.state_ref().write().config_mut().set_extension(Arc::new(selected));
+    let files = |keys: BTreeSet<String>, schema: &SchemaRef| {
+        parquet_table(keys.iter().map(|key| object_url(store, key)), schema)
+    };
+    let stored_keys = list_keys(store, SCORES).await?;
+    register(context, SCORES, scores_table(&records, &stored_keys, |keys| files(keys, &scores::SCHEMA))?)?;
+    let rows: Vec<RunRow> = statuses.iter().map(RunRow::from).collect();
+    let rows = MemTable::try_new(runs::SCHEMA.clone(), vec![vec![runs::to_batch(&rows)]]);
+    register(context, RUNS, rows.map(|table| Arc::new(table) as _))?;
+    for (table, schema) in [
+        (CORRELATIONS, &correlations::SCHEMA),
+        (LEADERBOARD, &leaderboard::SCHEMA),
+        (COMPARISONS, &comparisons::SCHEMA),
+        (CROSS_DATASET, &cross_dataset::SCHEMA),
+    ] {
+        let stored_keys = list_keys(store, table).await?;
+        let keys = records.iter().map(|record| report_key(table, &record.name)).filter(|key| stored_keys.contains(key));
+        register(context, table, files(keys.collect(), schema))?;
+    }
+    let stored_keys = list_keys(store, TRIALS).await?;
+    for (table, schema) in [(EPOCHS, &epochs::SCHEMA), (PREDICTIONS, &predictions::SCHEMA)] {
+        let file = format!("/{table}.parquet");
+        let keys = stored_keys.iter().filter(|key| key.ends_with(&file)).cloned();
+        register(context, table, files(keys.collect(), schema))?;
+    }
+    for (table, schema) in
+        [(EVALUATIONS, &evaluations::SCHEMA), (STUDIES, &studies::SCHEMA), (STUDY_SPLITS, &study_splits::SCHEMA)]
+    {
+        register(context, table, files(list_keys(store, table).await?, schema))?;
+    }
+    Ok(())
+}
+
+/// Plans a query. It must be read-only, and it must not aggregate rows of conflicting runs.
+///
+/// # Errors
+/// The query is invalid, names an unknown table or column, is not read-only, or mixes runs.
+pub async fn query(context: &SessionContext, sql: &str) -> Result<DataFrame, SqlError> {
+    let frame = query_mixing(context, sql).await?;
+    if let Some(selected) = context.state_ref().read().config().get_extension::<SelectedRuns>() {
+        selected.check(frame.logical_plan())?;
+    }
+    Ok(frame)
+}
+
+/// Returns a sentence for each run of a session that is not complete: its missing parts have no rows in the tables.
+pub fn shortfalls(context: &SessionContext) -> Vec<String> {
+    let selected = context.state_ref().read().config().get_extension::<SelectedRuns>();
+    selected.map_or_else(Vec::new, |selected| selected.shortfalls.clone())
+}
+
+/// Plans a query as [`query`] does, but permits aggregates over rows of several runs.
+///
+/// # Errors
+/// The same as [`query`], except for mixed runs.
+pub async fn query_mixing(context: &SessionContext, sql: &str) -> Result<DataFrame, SqlError> {
+    let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    context.sql_with_options(sql, only_reads).await.map_err(|error| SqlError::Query(error.into()))
+}
+
+/// Names of the tables.
+pub const TABLES: [&str; 11] = [
+    SCORES,
+    RUNS,
+    CORRELATIONS,
+    LEADERBOARD,
+    COMPARISONS,
+    CROSS_DATASET,
+    EPOCHS,
+    PREDICTIONS,
+    EVALUATIONS,
+    STUDIES,
+    STUDY_SPLITS,
+];
+
+/// Returns the keys of the objects in a folder.
+async fn list_keys(store: &Store, folder: &str) -> Result<BTreeSet<String>, StoreError> {
+    Ok(store.list_sorted(folder).await?.into_iter().map(|object| object.key).collect())
+}
+
+/// Returns the table `scores` of `records`. A run that is not complete has the rows of its parts in `stored_keys`.
+fn scores_table(
+    records: &[RunRecord],
+    stored_keys: &BTreeSet<String>,
+    files: impl Fn(BTreeSet<String>) -> Result<Arc<dyn TableProvider>, DataFusionError>,
+) -> Result<Result<Arc<dyn TableProvider>, DataFusionError>, SqlError> {
+    let mut runs = Vec::new();
+    for record in records {
+        let (there, missing): (Vec<_>, Vec<_>) = record.parts.iter().partition(|part| stored_keys.contains(&part.key));
+        if let (RunState::Complete, Some(part)) = (record.state, missing.first()) {
+            return Err(SqlError::MissingPart { run: record.name.to_string(), key: part.key.clone() });
+        }
+        runs.push((record.name.to_string(), there.into_iter().map(|part| part.key.clone()).collect()));
+    }
+    if runs.is_empty() {
+        return Ok(Ok(Arc::new(EmptyTable::new(scores_table::SCHEMA.clone()))));
+    }
+    let tables = runs.into_iter().map(|(run, keys)| Ok((run, files(keys)?))).collect::<Result<_, _>>();
+    Ok(tables.map(|tables| Arc::new(ScoresTable(tables)) as _))
+}
+
+/// Returns a table of Parquet files.
+fn parquet_table(
+    urls: impl ExactSizeIterator<Item = Url>,
+    schema: &SchemaRef,
+) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    if urls.len() == 0 {
+        return Ok(Arc::new(EmptyTable::new(schema.clone())));
+    }
+    let urls = urls.map(|url| ListingTableUrl::try_new(url, None)).collect::<Result<_, _>>()?;
+    let config = ListingTableConfig::new_with_multi_paths(urls)
+        .with_listing_options(ListingOptions::new(Arc::new(ParquetFormat::new())))
+        .with_schema(schema.clone());
+    Ok(Arc::new(ListingTable::try_new(config)?))
+}
+
+/// Returns the URL by which a session finds an object of the store.
+type ObjectUrl = fn(&Store, &str) -> Url;
+
+fn session_url(store: &Store, key: &str) -> Url {
+    let mut url = Url::parse(STORE_URL).expect("it is a URL");
+    let path = store.path(key);
+    let parts: Vec<_> = path.parts().collect();
+    url.path_segments_mut().expect("it has a path").clear().extend(parts.iter().map(AsRef::as_ref));
+    url
+}
+
+fn store_url(store: &Store, key: &str) -> Url {
+    Url::parse(&store.address(key)).expect("it is a URL")
+}
+
+fn register(
+    context: &SessionContext,
+    name: &'static str,
+    table: Result<Arc<dyn TableProvider>, DataFusionError>,
+) -> Result<(), SqlError> {
+    let failed = |error: DataFusionError| SqlError::Table { table: name, source: error.into() };
+    context.register_table(name, table.map_err(failed)?).map(drop).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use arrow::array::AsArray;
+    use arrow::datatypes::{Float64Type, Int64Type};
+    use arrow::util::pretty::pretty_format_batches;
+
+    use super::*;
+    use dqa_pipelines::dataset::Raters;
+    use dqa_pipelines::limits::PictureLimits;
+    use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunSpec};
+    use dqa_pipelines::tables::leaderboard::LeaderboardRow;
+    use dqa_pipelines::tables::parquet_file;
+    use dqa_pipelines::tables::scores::{PartColumns, PictureScore, ScoreRow, ScoringFailure, part_key};
+
+    fn row(number: usize) -> ScoreRow {
+        let score = number as f64 / 10.0;
+        ScoreRow {
+            scene: format!("s{}", number % 3),
+            scene_group: None,
+            image: format!("{number}.png"),
+            uri: format!("file:///{number}.png"),
+            version: "v".to_owned(),
+            digest: None,
+            width: None,
+            height: None,
+            windows: 1,
+            score: if number == 3 {
+                Err(ScoringFailure { code: "io".to_owned(), message: "gone".to_owned() })
+            } else {
+                Ok(PictureScore { score, std: 0.0, min: score, max: score })
+            },
+            mos: (number != 5).then_some(100.0 - score),
+            raters: None,
+        }
+    }
+
+    /// Writes a part of so many rows.
+    async fn part(store: &Store, algorithm: &str, name: &str, rows: usize) -> PartRef {
+        part_of(store, algorithm, name, (0..rows).map(row).collect()).await
+    }
+
+    async fn part_of(store: &Store, algorithm: &str, name: &str, rows: Vec<ScoreRow>) -> PartRef {
+        let columns = PartColumns {
+            dataset: "d".to_owned(),
+            algorithm: algorithm.to_owned(),
+            fingerprint: "f".to_owned(),
+            part: name.to_owned(),
+        };
+        let batch = scores::to_batch(&columns, &rows);
+        let failed = rows.iter().filter(|row| row.score.is_err()).count();
+        let facts = [("dqa.part", name.to_owned()), ("dqa.failed", failed.to_string())];
+        let file = parquet_file::write(&batch.schema(), &[batch], &facts).unwrap();
+        let key = part_key("d", algorithm, name);
+        store.put(&key, file).await.unwrap();
+        let (dataset, algorithm) = ("d".parse().unwrap(), algorithm.parse().unwrap());
+        PartRef { key, dataset, algorithm, rows: rows.len() as u64, windows: 1 }
+    }
+
+    async fn run(store: &Store, name: &str, second: i64, state: RunState, parts: Vec<PartRef>) {
+        let created = jiff::Timestamp::from_second(second).unwrap();
+        let dataset = DatasetSpec {
+            name: "d".parse().unwrap(),
+            root: "file:///d".to_owned(),
+            algorithms: Vec::new(),
+            protocol: None,
+            definition: String::new(),
+            seen_in_training: None,
+            hazy: None,
+        };
+        let spec = RunSpec {
+            datasets: vec![dataset],
+            model: "m".to_owned(),
+            prompts: None,
+            views: "both".to_owned(),
+            dtype: "f32".to_owned(),
+            device: "cpu".to_owned(),
+            shard_windows_max: 100,
+            remark: None,
+            limits: PictureLimits::default(),
+        };
+        let record = RunRecord {
+            name: name.parse().unwrap(),
+            state,
+            created,
+            updated: created,
+            spec,
+            fingerprint: "f".to_owned(),
+            counts: Counts { pictures: 20, windows: 20, scored: 18, failed: 2 },
+            counted: None,
+            provenance: BTreeMap::new(),
+            parts,
+            request: None,
+            failure: None,
+            hint: None,
+        };
+        record.write(store).await.unwrap();
+    }
+
+    struct Fixture {
+        store: Store,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Fixture {
+        /// In a folder whose name an address must escape.
+        fn new() -> Fixture {
+            let dir = tempfile::tempdir().unwrap();
+            let folder = dir.path().join("a store%20é");
+            Fixture { store: Store::create(folder.to_str().unwrap(), Path::new("")).unwrap(), _dir: dir }
+        }
+
+        async fn shown(&self, selection: &Selection, sql: &str) -> String {
+            let context = open_session(&self.store, selection).await.unwrap();
+            let batches = query(&context, sql).await.unwrap().collect().await.unwrap();
+            pretty_format_batches(&batches).unwrap().to_string()
+        }
+
+        async fn rows(&self, selection: &Selection) -> i64 {
+            let context = open_session(&self.store, selection).await.unwrap();
+            let frame = query(&context, "SELECT count(*) FROM scores").await.unwrap();
+            frame.collect().await.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0)
+        }
+    }
+
+    fn of(run: &str) -> Selection {
+        Selection::run(run.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn parts_with_and_without_raters_are_one_table() {
+        let fixture = Fixture::new();
+        let store = &fixture.store;
+        let rated =
+            |number| ScoreRow { raters: Some(Raters { count: 3, std: (number > 0).then_some(0.5) }), ..row(number) };
+        let parts =
+            vec![part(store, "aod", "p1", 2).await, part_of(store, "dcp", "p2", (0..2).map(rated).collect()).await];
+        let [old, new] = [0, 1].map(|at| parts[at].key.clone());
+        run(store, "first", 1, RunState::Complete, parts).await;
+        let sql = "SELECT algorithm, image, mos, mos_raters, mos_std FROM scores ORDER BY 1, 2";
+        insta::assert_snapshot!(fixture.shown(&of("first"), sql).await, @"
+        +-----------+-------+-------+------------+---------+
+        | algorithm | image | mos   | mos_raters | mos_std |
+        +-----------+-------+-------+------------+---------+
+        | aod       | 0.png | 100.0 |            |         |
+        | aod       | 1.png | 99.9  |            |         |
+        | dcp       | 0.png | 100.0 | 3          |         |
+        | dcp       | 1.png | 99.9  | 3          | 0.5     |
+        +-----------+-------+-------+------------+---------+
+        ");
+        let columns = |file: &[arrow::array::RecordBatch]| file[0].num_columns();
+        let [old, new] = [store.get(&old).await.unwrap(), store.get(&new).await.unwrap()]
+            .map(|bytes| parquet_file::read(bytes).unwrap());
+        assert_eq!(columns(&new), columns(&old) + scores::RATERS.len(), "what has no raters is as it was");
+        let read = scores::from_batch(&new[0]).unwrap();
+        assert_eq!(read, (0..2).map(rated).collect::<Vec<_>>());
+        assert_eq!(scores::from_batch(&old[0]).unwrap(), (0..2).map(row).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn each_run_has_its_own_rows() {
+        let fixture = Fixture::new();
+        let store = &fixture.store;
+        let (shared, old) = (part(store, "dcp", "p1", 10).await, part(store, "aod", "p2", 10).await);
+        let new = part(store, "aod", "p3", 12).await;
+        run(store, "first", 1, RunState::Complete, vec![shared.clone(), old.clone()]).await;
+        run(store, "second", 2, RunState::Complete, vec![new.clone()]).await;
+        // A newer run that is under way: of what it shares with complete ones, nothing is taken from it.
+        let missing = PartRef { key: part_key("d", "aod", "p4"), ..new };
+        let begun = PartRef { algorithm: "gca".parse().unwrap(), ..part(store, "gca", "p5", 7).await };
+        run(store, "third", 3, RunState::Running, vec![missing, begun]).await;
+        assert_eq!(fixture.rows(&of("first")).await, 20);
+        assert_eq!(fixture.rows(&of("second")).await, 12);
+        assert_eq!(fixture.rows(&of("third")).await, 7);
+        assert_eq!(fixture.rows(&Selection::All).await, 20 + 12 + 7);
+        let both = Selection::Runs(vec!["first".parse().unwrap(), "second".parse().unwrap()]);
+        insta::assert_snapshot!(
+            fixture.shown(&both, "SELECT run, algorithm, count(*) AS n FROM scores GROUP BY 1, 2 ORDER BY 1, 2").await,
+            @"
+        +--------+-----------+----+
+        | run    | algorithm | n  |
+        +--------+-----------+----+
+        | first  | aod       | 10 |
+        | first  | dcp       | 10 |
+        | second | aod       | 12 |
+        +--------+-----------+----+
+        "
+        );
+        let second = "SELECT run, image FROM scores WHERE run = 'second' AND windows > 0 ORDER BY image LIMIT 1";
+        insta::assert_snapshot!(fixture.shown(&both, second).await, @"
+        +--------+-------+
+        | run    | image |
+        +--------+-------+
+        | second | 0.png |
+        +--------+-------+
+        ");
+        // One that shares rows: they count once for each, and not together.
+        run(store, "again", 4, RunState::Complete, vec![shared]).await;
+        let context = open_session(store, &Selection::All).await.unwrap();
+        let error = query(&context, "SELECT count(*) FROM scores").await.unwrap_err();
+        assert!(matches!(&error, SqlError::MixedRuns { .. }) && error.hint().is_some(), "{error}");
+        let frame = query_mixing(&context, "SELECT count(*) FROM scores").await.unwrap();
+        let count = frame.collect().await.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0);
+        assert_eq!(count, 20 + 12 + 7 + 10);
+    }
+
+    #[tokio::test]
+    async fn a_complete_run_without_a_part_is_an_error() {
+        let fixture = Fixture::new();
+        let part = part(&fixture.store, "dcp", "p1", 3).await;
+        fixture.store.delete(&part.key).await.unwrap();
+        run(&fixture.store, "r", 1, RunState::Complete, vec![part]).await;
+        let error = open_session(&fixture.store, &Selection::All).await.err().unwrap();
+        assert!(matches!(error, SqlError::MissingPart { .. }), "{error}");
+        assert!(matches!(open_session(&fixture.store, &of("q")).await.err().unwrap(), SqlError::Run(_)));
+    }
+
+    #[tokio::test]
+    async fn tables_are_there_by_their_names() {
+        let fixture = Fixture::new();
+        let parts = vec![part(&fixture.store, "dcp", "p1", 8).await, part(&fixture.store, "aod", "p2", 8).await];
+        run(&fixture.store, "r", 86_400, RunState::Complete, parts).await;
+        let board = LeaderboardRow { run: "r".to_owned(), algorithm: "dcp".to_owned(), ..LeaderboardRow::default() };
+        let file = parquet_file::write(&leaderboard::SCHEMA, &[leaderboard::to_batch(&[board])], &[]).unwrap();
+        fixture.store.put(&report_key(LEADERBOARD, &"r".parse().unwrap()), file).await.unwrap();
+        let context = open_session(&fixture.store, &Selection::All).await.unwrap();
+        let sql = "SELECT algorithm, count(*), srcc(score, mos) FROM scores WHERE dataset = 'd' GROUP BY 1 ORDER BY 1";
+        let batches = query(&context, sql).await.unwrap().collect().await.unwrap();
+        assert_eq!(batches[0].column(2).as_primitive::<Float64Type>().values(), &[-1.0, -1.0]);
+        insta::assert_snapshot!("runs", fixture.shown(&of("r"), "SELECT * FROM runs").await);
+        insta::assert_snapshot!(
+            "leaderboard",
+            fixture.shown(&of("r"), "SELECT run, algorithm, rank FROM leaderboard").await
+        );
+        for empty in [CORRELATIONS, CROSS_DATASET] {
+            let rows = query(&context, &format!("SELECT * FROM {empty}")).await.unwrap().collect().await.unwrap();
+            assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 0);
+        }
+        let shown = fixture.shown(&Selection::All, "SHOW TABLES").await;
+        for table in TABLES {
+            assert!(shown.contains(table), "{table} in {shown}");
+        }
+    }
+
+    /// As a coordinator and its workers see them: nothing is registered with the session.
+    #[tokio::test]
+    async fn tables_are_at_addresses_that_others_can_read() {
+        let fixture = Fixture::new();
+        let parts = vec![part(&fixture.store, "dcp", "p1", 8).await, part(&fixture.store, "aod", "p2", 8).await];
+        run(&fixture.store, "r", 86_400, RunState::Complete, parts).await;
+        let context = SessionContext::new_with_config_rt(SessionConfig::new(), new_runtime().unwrap());
+        register_tables(&context, &fixture.store, &of("r")).await.unwrap();
+        let sql =
+            "SELECT algorithm, count(*), srcc(score, mos), count(DISTINCT part) FROM scores GROUP BY 1 ORDER BY 1";
+        let batches = query(&context, sql).await.unwrap().collect().await.unwrap();
+        assert_eq!(pretty_format_batches(&batches).unwrap().to_string(), fixture.shown(&of("r"), sql).await);
+        assert_eq!(batches[0].num_rows(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_empty_store_has_empty_tables() {
+        let fixture = Fixture::new();
+        assert_eq!(fixture.rows(&Selection::All).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_query_only_reads() {
+        let fixture = Fixture::new();
+        let context = open_session(&fixture.store, &Selection::All).await.unwrap();
+        for sql in [
+            "CREATE TABLE t AS SELECT 1",
+            "DROP TABLE scores",
+            "INSERT INTO runs SELECT * FROM runs",
+            "COPY runs TO 'x.csv'",
+            "SET datafusion.execution.batch_size = 1",
+            "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION '/tmp'",
+            "SELECT nothing FROM scores",
+            "SELEC 1",
+        ] {
+            assert!(matches!(query(&context, sql).await.unwrap_err(), SqlError::Query(_)), "{sql}");
+        }
+        for sql in ["EXPLAIN SELECT srcc(score, mos) FROM scores", "DESCRIBE scores", "SHOW TABLES"] {
+            query(&context, sql).await.unwrap().collect().await.unwrap();
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Queries over stores of synthetic runs: they agree with the reports that `dqa-pipelines` makes.
+
+#![allow(clippy::unwrap_used)] // helpers too
+
+use std::path::Path;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Float64Type;
+use dqa_pipelines::report::{self, ReportIntervals, ReportOptions};
+use dqa_pipelines::store::Store;
+use dqa_pipelines::tables::correlations::CorrelationRow;
+use dqa_query::{Selection, distributed, open_session, query};
+use dqa_stats::Test;
+use graded::graded;
+use synthetic::Shape;
+use tempfile::TempDir;
+
+#[allow(dead_code)] // shared with the tests of dqa-pipelines
+#[path = "../../tests/support/graded.rs"]
+mod graded;
+#[path = "../../tests/support/synthetic.rs"]
+mod synthetic;
+
+fn store() -> (TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+    (dir, store)
+}
+
+#[tokio::test]
+async fn queries_make_the_same_pooled_rows() {
+    let (_dir, store) = store();
+    let shape = Shape { datasets: 2, algorithms: 6, scenes: 120, part_rows_max: 50, labelled: true };
+    let record = synthetic::write(&store, "r", shape).await;
+    let options = ReportOptions {
+        intervals: ReportIntervals::Jackknife,
+        replicates: 60,
+        seed: 7,
+        test: Test::MaxDifference,
+        margin: None,
+    };
+    let report = report::make(&store, &record, &options).await.unwrap();
+    let context = open_session(&store, &Selection::run(record.name.clone())).await.unwrap();
+    let groups = distributed::correlations(&context, &record).await.unwrap();
+    let pooled: Vec<&CorrelationRow> = report.correlations.iter().filter(|row| row.protocol == "pooled").collect();
+    assert_eq!(groups.len(), pooled.len());
+    for (group, row) in groups.iter().zip(pooled) {
+        let group_id = (Some(group.dataset.as_str()), group.group_kind.as_str(), &group.group_name);
+        assert_eq!(group_id, (row.dataset.as_deref(), row.group_kind.as_str(), &row.group_name));
+        let counts = [group.pictures, group.failed, group.unlabelled, group.n];
+        assert_eq!(counts, [row.pictures, row.failed, row.unlabelled, row.n], "{group_id:?}");
+        assert_eq!(group.srcc, row.srcc, "{group_id:?}");
+        assert!((group.plcc.unwrap() - row.plcc.unwrap()).abs() < 1e-12, "{group_id:?}");
+    }
+}
+
+#[tokio::test]
+async fn comparisons_are_a_table_of_the_store() {
+    let (_dir, store) = store();
+    let shape = Shape { datasets: 2, algorithms: 4, scenes: 20, part_rows_max: 1000, labelled: true };
+    let record = graded(&store, shape).await;
+    let options = ReportOptions { margin: Some(0.2), ..ReportOptions::default() };
+    report::make(&store, &record, &options).await.unwrap().write(&store).await.unwrap();
+    let context = open_session(&store, &Selection::run(record.name.clone())).await.unwrap();
+    let sql = "SELECT count(*), max(difference) FROM comparisons WHERE testable AND dataset = 'set0'";
+    let batches = query(&context, sql).await.unwrap().collect().await.unwrap();
+    assert!(batches[0].column(1).as_primitive::<Float64Type>().value(0) > 0.14);
+}

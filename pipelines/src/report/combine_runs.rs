@@ -1,0 +1,101 @@
+//! Combines several runs into one record for a common report. All of them must have been scored by one model, and data sets of one
+//! name must be equal. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::completeness::check_complete;
+use super::error::ReportError;
+use crate::names::{AlgorithmName, DatasetName};
+use crate::run::{PartRef, RunRecord};
+
+/// Returns a record, which is not stored, of `first` with the data sets and algorithms of `others`. Parts that several
+/// runs share are taken once.
+///
+/// # Errors
+/// A run is not complete, or the runs have different models or different data sets of one name. The error lists the
+/// differences.
+pub fn combine_runs(first: &RunRecord, others: &[RunRecord]) -> Result<RunRecord, ReportError> {
+    check_complete(first)?;
+    let mut all = first.clone();
+    for other in others {
+        check_complete(other)?;
+        let differences = differences(&all, other);
+        if !differences.is_empty() {
+            return Err(ReportError::IncomparableRuns {
+                first: all.name.to_string(),
+                second: other.name.to_string(),
+                differences,
+            });
+        }
+        merge_into(&mut all, other);
+    }
+    all.counts.pictures = all.parts.iter().map(|part| part.rows).sum();
+    Ok(all)
+}
+
+fn differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
+    let mut differences = Vec::new();
+    if a.fingerprint != b.fingerprint {
+        differences.push(format!("fingerprint ({} and {})", a.fingerprint, b.fingerprint));
+        differences.extend(a.spec.differs(&b.spec));
+    }
+    for dataset in &a.spec.datasets {
+        let Some(other) = b.spec.datasets.iter().find(|other| other.name == dataset.name) else { continue };
+        let protocol = |protocol: &Option<String>| protocol.clone().unwrap_or_else(|| "pooled".to_owned());
+        let fields = [
+            ("root", dataset.root.clone(), other.root.clone()),
+            ("protocol", protocol(&dataset.protocol), protocol(&other.protocol)),
+            ("definition", dataset.definition.clone(), other.definition.clone()),
+        ];
+        for (field, a, b) in fields.iter().filter(|(_, a, b)| a != b) {
+            differences.push(format!("{field} of data set {} ({} and {})", dataset.name, a.trim(), b.trim()));
+        }
+    }
+    if a.fingerprint != b.fingerprint {
+        // The keys of parts contain the fingerprint, so they say nothing about the pictures.
+        return differences;
+    }
+    let parts_of_b = parts(b);
+    for (cell, parts_of_a) in &parts(a) {
+        if parts_of_b.get(cell).is_some_and(|parts_of_b| parts_of_b != parts_of_a) {
+            differences.push(format!("both have {} on data set {}, of different pictures or labels", cell.1, cell.0));
+        }
+    }
+    differences
+}
+
+/// Returns the keys of the parts by data set and algorithm. Equal keys mean equal content.
+fn parts(run: &RunRecord) -> BTreeMap<(&DatasetName, &AlgorithmName), BTreeSet<&str>> {
+    let mut parts: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
+    for part in &run.parts {
+        parts.entry((&part.dataset, &part.algorithm)).or_default().insert(&part.key);
+    }
+    parts
+}
+
+fn merge_into(all: &mut RunRecord, other: &RunRecord) {
+    let joined = format!("{}+{}", all.name, other.name);
+    // The joined name may be longer than a name may be.
+    all.name = joined.parse().unwrap_or_else(|_| all.name.clone());
+    for dataset in &other.spec.datasets {
+        match all.spec.datasets.iter_mut().find(|known| known.name == dataset.name) {
+            Some(known) => {
+                let new = dataset.algorithms.iter().filter(|name| !known.algorithms.contains(name)).cloned();
+                let new: Vec<AlgorithmName> = new.collect();
+                known.algorithms.extend(new);
+                match (&mut known.seen_in_training, &dataset.seen_in_training) {
+                    (Some(known), Some(seen)) => known.add(seen),
+                    (known @ None, Some(seen)) => *known = Some(seen.clone()),
+                    (_, None) => {}
+                }
+            }
+            None => all.spec.datasets.push(dataset.clone()),
+        }
+    }
+    let known: BTreeSet<String> = all.parts.iter().map(|part| part.key.clone()).collect();
+    let new: Vec<PartRef> = other.parts.iter().filter(|part| !known.contains(&part.key)).cloned().collect();
+    all.parts.extend(new);
+    if all.spec.remark.is_none() {
+        all.spec.remark.clone_from(&other.spec.remark);
+    }
+}

@@ -1,0 +1,208 @@
+//! The report tables as text for a terminal, JSON and CSV. The text shows what a reader needs to judge a number: the
+//! number of pictures, the interval, the model.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::{EXBEDDE, Report, ReportIntervals, VQEG, held_out};
+use crate::tables::comparisons;
+use crate::tables::correlations::{self, CorrelationRow};
+use crate::tables::cross_dataset;
+use crate::tables::leaderboard;
+use crate::text_table::Alignment::{Left, Right};
+use crate::text_table::{format_interval, format_number, format_rows};
+use dqa_stats::GROUP_PICTURES_MIN;
+
+/// One of the tables of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Correlations of scores with labels.
+    Correlations,
+    /// The algorithms by rank.
+    Leaderboard,
+    /// Every pair of algorithms.
+    Comparisons,
+    /// Agreement between data sets.
+    CrossDataset,
+}
+
+impl Report {
+    /// Returns the rows of a table as JSON, one object per line.
+    pub fn json(&self, table: Table) -> String {
+        fn lines<R: Serialize>(rows: &[R]) -> String {
+            let line = |row| serde_json::to_string(row).expect("a row has text for keys") + "\n";
+            rows.iter().map(line).collect()
+        }
+        match table {
+            Table::Correlations => lines(&self.correlations),
+            Table::Leaderboard => lines(&self.leaderboard),
+            Table::Comparisons => lines(&self.comparisons),
+            Table::CrossDataset => lines(&self.cross_dataset),
+        }
+    }
+
+    /// Returns the rows of a table as CSV with a header. An undefined value is an empty field.
+    pub fn csv(&self, table: Table) -> String {
+        let batch = match table {
+            Table::Correlations => correlations::to_batch(&self.correlations),
+            Table::Leaderboard => leaderboard::to_batch(&self.leaderboard),
+            Table::Comparisons => comparisons::to_batch(&self.comparisons),
+            Table::CrossDataset => cross_dataset::to_batch(&self.cross_dataset),
+        };
+        let mut bytes = Vec::new();
+        arrow::csv::Writer::new(&mut bytes).write(&batch).expect("memory takes text and numbers");
+        String::from_utf8(bytes).expect("what was written is text")
+    }
+
+    /// Returns a table as aligned text. It is empty if the table has nothing to show.
+    pub fn text(&self, table: Table) -> String {
+        match table {
+            Table::Correlations => self.correlations_text(),
+            Table::Leaderboard => self.leaderboard_text(),
+            Table::Comparisons => self.comparisons_text(),
+            Table::CrossDataset => self.cross_dataset_text(),
+        }
+    }
+
+    fn correlations_text(&self) -> String {
+        if self.correlations.is_empty() {
+            return "Agreement with labels: none, as no picture with a score has a label\n".to_owned();
+        }
+        let heads = ["pictures of", "n", "scenes", "SRCC", "95% interval", "KRCC", "PLCC", "PLCC 4", "PLCC 5", "pairs"];
+        let mut lines = vec![heads.map(str::to_owned).to_vec()];
+        lines.extend(self.correlations.iter().map(agreement_line));
+        let mut alignments = [Right; 10];
+        alignments[0] = Left;
+        format!(
+            "Agreement with labels\n{}\nn: pictures with score and label. PLCC 4, PLCC 5: after a logistic fit of 4, 5 \
+             parameters to the row's own pictures\n(40, 50 or more); ~ where it did not converge. pairs: of two pictures of \
+             one scene, how often the score orders them as\nthe labels do.\n{}",
+            format_rows(&lines, &alignments),
+            self.protocols_text()
+        )
+    }
+
+    fn cross_dataset_text(&self) -> String {
+        if self.cross_dataset.is_empty() {
+            return String::new();
+        }
+        let heads = ["by", "data set", "and", "algorithms", "SRCC", "KRCC", "PLCC"];
+        let mut lines = vec![heads.map(str::to_owned).to_vec()];
+        for row in &self.cross_dataset {
+            let mut cells = vec![row.measure.clone(), row.dataset_a.clone(), row.dataset_b.clone()];
+            cells.push(row.algorithms.to_string());
+            cells.extend([row.srcc, row.krcc, row.plcc].map(format_number));
+            lines.push(cells);
+        }
+        let table = format_rows(&lines, &[Left, Left, Left, Right, Right, Right, Right]);
+        format!("Do data sets rank the algorithms alike? Correlations of the algorithms' means\n{table}")
+    }
+
+    /// Returns the footnotes: the model, settings and failures that are needed to compare a number with another.
+    pub fn footnotes(&self) -> String {
+        let (record, options) = (&self.record, self.options);
+        let spec = &record.spec;
+        let mut text = match options.intervals {
+            ReportIntervals::Jackknife => {
+                "95% intervals: Student's t over scenes; of correlations by jackknife, of pairs by Wilson's method.\n"
+                    .to_owned()
+            }
+            ReportIntervals::Bootstrap => format!(
+                "95% intervals of correlations: bootstrap over scenes, {} draws, seed {}{}.\n",
+                options.replicates,
+                options.seed,
+                self.monte_carlo_error()
+            ),
+        };
+        let prompts = spec.prompts.as_deref().unwrap_or("none (handcrafted)");
+        let _ = writeln!(text, "run {}, fingerprint {}", record.name, record.fingerprint);
+        let _ = writeln!(text, "model {}, prompts {prompts}, views {}, {}", spec.model, spec.views, spec.dtype);
+        let failed: u64 = self.leaderboard.iter().filter(|row| row.dataset.is_some()).map(|row| row.failed).sum();
+        if failed > 0 {
+            let _ = writeln!(text, "failed: {failed} pictures have no score and are in no mean");
+        }
+        if let Some(remark) = &spec.remark {
+            let _ = writeln!(text, "NOTE: {remark}");
+        }
+        text + &held_out::training_notes(spec)
+    }
+}
+
+impl Report {
+    /// Explains the protocols that the table contains.
+    fn protocols_text(&self) -> String {
+        let has = |protocol: &str| self.correlations.iter().any(|row| row.protocol == protocol);
+        let total = |count: fn(&CorrelationRow) -> Option<u64>| -> u64 {
+            self.correlations.iter().filter(|row| row.group_kind == "all").filter_map(count).sum()
+        };
+        let mut text = String::new();
+        if has(VQEG) {
+            text += "by vqeg: the fit of published code (one descent from the usual start), to compare with published figures.\n";
+        }
+        if has(EXBEDDE) {
+            text += "by exbedde: mean over scenes, each of which is fitted alone; its n are the pictures of these scenes.\n";
+        }
+        let (small, constant) = (total(|row| row.scenes_too_small), total(|row| row.scenes_constant));
+        if small + constant > 0 {
+            let _ = writeln!(
+                text,
+                "left out by exbedde: {small} scenes with fewer than {GROUP_PICTURES_MIN} pictures, {constant} with equal scores or \
+                 labels ({} pictures in all).",
+                total(|row| row.left_out)
+            );
+        }
+        if has("mean_of_datasets") {
+            text += "means: over these data sets, which count as fixed; an interval says nothing of other data sets.\n";
+        }
+        text
+    }
+
+    /// Returns the largest error of the bounds of SRCC intervals that is due to the finite number of draws.
+    fn monte_carlo_error(&self) -> String {
+        let errors = self.correlations.iter().filter_map(|row| row.srcc_monte_carlo_error);
+        let greatest = errors.fold(0.0, f64::max);
+        if greatest > 0.0 {
+            format!("; the ends of SRCC have a Monte-Carlo error of up to {greatest:.4}")
+        } else {
+            String::new()
+        }
+    }
+}
+
+fn agreement_line(row: &CorrelationRow) -> Vec<String> {
+    let of_all = match (&row.dataset, row.protocol.as_str()) {
+        (Some(dataset), "pooled") => dataset.clone(),
+        (Some(dataset), protocol) => format!("{dataset} by {protocol}"),
+        (None, "mean_by_pictures") => "mean by pictures".to_owned(),
+        (None, _) => "mean of data sets".to_owned(),
+    };
+    let fitted = |value: Option<f64>, status: &Option<String>| {
+        let open = status.as_deref() == Some("not_converged");
+        if open { format!("~{}", format_number(value)) } else { format_number(value) }
+    };
+    vec![
+        match (held_out::row_label(row).or(row.group_name.as_deref()), row.protocol.as_str()) {
+            (None, _) => of_all,
+            (Some(name), "pooled") => format!("  {name}"),
+            (Some(name), protocol) => format!("  {name} by {protocol}"),
+        },
+        row.n.to_string(),
+        row.scenes.to_string(),
+        format_number(row.srcc),
+        agreement_interval(row),
+        format_number(row.krcc),
+        format_number(row.plcc),
+        fitted(row.plcc_logistic4, &row.logistic4_status),
+        fitted(row.plcc_logistic5, &row.logistic5_status),
+        format_number(row.pairwise_accuracy),
+    ]
+}
+
+/// Returns the interval of SRCC, or the reason why it is missing.
+fn agreement_interval(row: &CorrelationRow) -> String {
+    match (row.srcc_low.zip(row.srcc_high), &row.srcc_interval) {
+        (None, Some(reason)) => reason.replace('_', " "),
+        _ => format_interval(row.srcc_low, row.srcc_high),
+    }
+}
