@@ -23,8 +23,8 @@ pub struct Causes<'a> {
 }
 
 impl<'a> Causes<'a> {
-    /// The same after a text that the error is the cause of, as one of its causes.
-    pub fn after(self, text: &'a str) -> Causes<'a> {
+    /// Shows the error as a cause of `text`: `text` comes first, and causes that it contains are left out.
+    pub fn with_prefix(self, text: &'a str) -> Causes<'a> {
         Causes { before: text, ..self }
     }
 }
@@ -82,8 +82,8 @@ mod tests {
         // An error that prints its cause, with a cause of its own.
         assert_eq!(shown(&["External: no answer", "no answer", "refused"]), "External: no answer: refused");
         assert_eq!(shown(&["a", "one\n   two\r\n\nthree"]), "a: one two three");
-        assert_eq!(causes(&chain(&["b", "c"])).after("a").to_string(), "a: b: c");
-        assert_eq!(causes(&chain(&["b", "c"])).after("a: c").to_string(), "a: c: b");
+        assert_eq!(causes(&chain(&["b", "c"])).with_prefix("a").to_string(), "a: b: c");
+        assert_eq!(causes(&chain(&["b", "c"])).with_prefix("a: c").to_string(), "a: c: b");
         assert_eq!(shown(&["", "a", "", "b"]), "a: b", "an empty text says nothing");
     }
 

@@ -71,7 +71,7 @@ const PARTIAL: [&str; 14] = [
 
 /// What systems and tools leave beside people's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clutter {
+pub enum ClutterKind {
     /// A name with a leading dot: `._0001.png`, `.ipynb_checkpoints`, `.DS_Store`.
     Hidden,
     /// What a system keeps for itself: `Thumbs.db`, `@eaDir`, `__MACOSX`.
@@ -89,15 +89,15 @@ pub fn is_picture(name: &str) -> bool {
 }
 
 /// What a part of a path is, if it is none of people's.
-pub fn clutter(part: &str) -> Option<Clutter> {
+pub fn clutter_kind(part: &str) -> Option<ClutterKind> {
     if part.starts_with('.') && part != "." && part != ".." {
-        return Some(Clutter::Hidden);
+        return Some(ClutterKind::Hidden);
     }
     let is_system = SYSTEM.iter().any(|known| known.eq_ignore_ascii_case(part))
         || part.starts_with("~$") // Office's, of a file that is open
         || part.ends_with("_$folder$"); // Hadoop's, for a folder in a bucket
     if is_system {
-        return Some(Clutter::System);
+        return Some(ClutterKind::System);
     }
     let ends = |end: &&str| {
         part.len()
@@ -105,7 +105,7 @@ pub fn clutter(part: &str) -> Option<Clutter> {
             .and_then(|at| part.get(at..))
             .is_some_and(|last| last.eq_ignore_ascii_case(end))
     };
-    PARTIAL.iter().any(ends).then_some(Clutter::Partial)
+    PARTIAL.iter().any(ends).then_some(ClutterKind::Partial)
 }
 
 #[cfg(test)]
@@ -125,16 +125,16 @@ mod tests {
     #[test]
     fn clutter_is_known_by_its_name() {
         for name in ["._0001.png", ".DS_Store", ".ipynb_checkpoints", ".nfs0000012", "..png"] {
-            assert_eq!(clutter(name), Some(Clutter::Hidden), "{name}");
+            assert_eq!(clutter_kind(name), Some(ClutterKind::Hidden), "{name}");
         }
         for name in ["Thumbs.db", "THUMBS.DB", "@eaDir", "lost+found", "~$mos.xlsx", "Icon\r", "dcp_$folder$"] {
-            assert_eq!(clutter(name), Some(Clutter::System), "{name}");
+            assert_eq!(clutter_kind(name), Some(ClutterKind::System), "{name}");
         }
         for name in ["0001.png.part", "0001.PNG.crdownload", "x.png.3f2a.partial"] {
-            assert_eq!(clutter(name), Some(Clutter::Partial), "{name}");
+            assert_eq!(clutter_kind(name), Some(ClutterKind::Partial), "{name}");
         }
         for name in ["dcp", "0001.png", ".", "..", "", "a.b", "~x.png", "雾t", "日.!本"] {
-            assert_eq!(clutter(name), None, "{name}");
+            assert_eq!(clutter_kind(name), None, "{name}");
         }
     }
 }

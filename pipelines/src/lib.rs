@@ -7,18 +7,19 @@
 mod causes;
 pub mod dataset;
 pub mod digest;
+mod error_traits;
 pub mod file_names;
-pub mod index;
-pub mod limits;
-pub mod model;
+pub mod header_index;
+pub mod model_spec;
 pub mod names;
 pub mod parts;
+pub mod picture_limits;
 pub mod plan;
-pub mod process;
 pub mod progress;
 pub mod registry;
 pub mod report;
 pub mod run;
+pub mod run_process;
 pub mod sql;
 pub mod status;
 pub mod store;
@@ -28,3 +29,4 @@ pub mod train;
 pub mod trained_on;
 
 pub use causes::{Causes, cause, causes};
+pub use error_traits::{Hint, Retryable};

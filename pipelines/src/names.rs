@@ -115,8 +115,8 @@ pub(crate) fn has_other_forms(text: &str) -> bool {
     !text.is_ascii() && is_nfd_quick(text.chars()) != IsNormalized::Yes
 }
 
-/// The names in `all` that are near to `text`, nearest first, at most three: for errors.
-pub fn near<'a>(text: &str, all: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+/// Returns the names in `all` that are similar to `text`, the most similar first, at most three.
+pub fn similar_names<'a>(text: &str, all: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let folded = text.to_lowercase();
     let mut scored: Vec<(f64, &str)> = all
         .into_iter()
@@ -124,7 +124,12 @@ pub fn near<'a>(text: &str, all: impl IntoIterator<Item = &'a str>) -> Vec<&'a s
         .filter(|(likeness, _)| *likeness > 0.75)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    scored.into_iter().take(3).map(|(_, name)| name).collect()
+    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+}
+
+/// Returns the end of an error about an unknown name: the similar names that exist, or nothing.
+pub fn suggestion(similar: &[String]) -> String {
+    if similar.is_empty() { String::new() } else { format!("; similar names: {}", similar.join(", ")) }
 }
 
 #[cfg(test)]
@@ -152,11 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn near_names_are_found_whatever_their_case() {
+    fn similar_names_are_found_in_any_case() {
         let all = ["dehazeformer", "AOD-Net", "dcp", "DCPDN"];
-        assert_eq!(near("dehazformer", all), ["dehazeformer"]);
-        assert_eq!(near("aodnet", all), ["AOD-Net"]);
-        assert_eq!(near("dcpd", all), ["DCPDN", "dcp"]);
-        assert!(near("xyz", all).is_empty());
+        assert_eq!(similar_names("dehazformer", all), ["dehazeformer"]);
+        assert_eq!(similar_names("aodnet", all), ["AOD-Net"]);
+        assert_eq!(similar_names("dcpd", all), ["DCPDN", "dcp"]);
+        assert!(similar_names("xyz", all).is_empty());
     }
 }

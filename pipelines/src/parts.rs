@@ -23,11 +23,11 @@ pub struct PartCounts {
 
 /// What is found under a part's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum PartState {
     /// The part, whole.
-    Whole(PartCounts),
+    Complete(PartCounts),
     /// Nothing.
-    Nothing,
+    Missing,
     /// Something else: it is to be written again.
     Damaged(String),
 }
@@ -73,28 +73,31 @@ pub fn encode(shard: &Shard, rows: &[ScoreRow], made: &[(String, String)]) -> By
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn find(store: &Store, key: &str, rows: u64) -> Result<Found, StoreError> {
+pub async fn inspect(store: &Store, key: &str, rows: u64) -> Result<PartState, StoreError> {
     let bytes = match store.get(key).await {
-        Err(error) if error.is_not_found() => return Ok(Found::Nothing),
+        Err(error) if error.is_not_found() => return Ok(PartState::Missing),
         other => other?,
     };
-    Ok(match inspect(&bytes, key) {
-        Ok(counts) if counts.rows == rows => Found::Whole(counts),
-        Ok(counts) => Found::Damaged(format!("it has {} rows of {rows}", counts.rows)),
-        Err(error) => Found::Damaged(causes(&error).to_string()),
+    Ok(match read_footer(&bytes, key) {
+        Ok(counts) if counts.rows == rows => PartState::Complete(counts),
+        Ok(counts) => PartState::Damaged(format!("it has {} rows of {rows}", counts.rows)),
+        Err(error) => PartState::Damaged(causes(&error).to_string()),
     })
 }
 
-/// As [`find`], of many parts with their rows: what there is under each name, in their order.
+/// As [`inspect`], of many parts with their rows: what there is under each name, in their order.
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn find_all(store: &Store, parts: impl IntoIterator<Item = (String, u64)>) -> Result<Vec<Found>, StoreError> {
-    let one = |(key, rows): (String, u64)| async move { find(store, &key, rows).await };
+pub async fn inspect_all(
+    store: &Store,
+    parts: impl IntoIterator<Item = (String, u64)>,
+) -> Result<Vec<PartState>, StoreError> {
+    let one = |(key, rows): (String, u64)| async move { inspect(store, &key, rows).await };
     futures::stream::iter(parts).map(one).buffered(FINDS_MAX).try_collect().await
 }
 
-fn inspect(bytes: &Bytes, key: &str) -> Result<PartCounts, ParquetError> {
+fn read_footer(bytes: &Bytes, key: &str) -> Result<PartCounts, ParquetError> {
     let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes)?;
     let file = metadata.file_metadata();
     let fact = |name: &str| {
@@ -114,7 +117,7 @@ fn inspect(bytes: &Bytes, key: &str) -> Result<PartCounts, ParquetError> {
 ///
 /// # Errors
 /// Where the store fails or the file is no part.
-pub async fn rows(store: &Store, key: &str) -> Result<Vec<ScoreRow>, PartError> {
+pub async fn read_rows(store: &Store, key: &str) -> Result<Vec<ScoreRow>, PartError> {
     let damaged = |source| PartError::Damaged { key: key.to_owned(), source };
     let batches = parquet_file::read(store.get(key).await?).map_err(damaged)?;
     let mut rows = Vec::new();
@@ -154,7 +157,7 @@ mod tests {
             pictures: (0..pictures).map(picture).collect(),
             windows: 1,
             facts: vec![("dqa.host".to_owned(), "here".to_owned())],
-            limits: crate::limits::PictureLimits::default(),
+            limits: crate::picture_limits::PictureLimits::default(),
         }
     }
 
@@ -184,7 +187,7 @@ mod tests {
             let rows: Vec<ScoreRow> = shard.pictures.iter().zip(&scores).map(|(p, s)| row(p, *s)).collect();
             let bytes = encode(&shard, &rows, &[]);
             let failed = scores.iter().filter(|score| score.is_none()).count() as u64;
-            prop_assert_eq!(inspect(&bytes, &shard.key()).unwrap(), PartCounts { rows: rows.len() as u64, failed });
+            prop_assert_eq!(read_footer(&bytes, &shard.key()).unwrap(), PartCounts { rows: rows.len() as u64, failed });
             let batches = parquet_file::read(bytes).unwrap();
             let back: Vec<ScoreRow> = batches.iter().flat_map(|batch| scores::from_batch(batch).unwrap()).collect();
             prop_assert_eq!(back, rows);
@@ -205,14 +208,14 @@ mod tests {
         let shard = shard(3);
         let rows: Vec<ScoreRow> = shard.pictures.iter().map(|picture| row(picture, Some(0.5))).collect();
         let (key, bytes) = (shard.key(), encode(&shard, &rows, &[]));
-        assert_eq!(find(&store, &key, 3).await.unwrap(), Found::Nothing);
+        assert_eq!(inspect(&store, &key, 3).await.unwrap(), PartState::Missing);
         store.put(&key, bytes.clone()).await.unwrap();
-        assert_eq!(find(&store, &key, 3).await.unwrap(), Found::Whole(PartCounts { rows: 3, failed: 0 }));
-        assert!(matches!(find(&store, &key, 4).await.unwrap(), Found::Damaged(_)));
+        assert_eq!(inspect(&store, &key, 3).await.unwrap(), PartState::Complete(PartCounts { rows: 3, failed: 0 }));
+        assert!(matches!(inspect(&store, &key, 4).await.unwrap(), PartState::Damaged(_)));
         store.put(&key, bytes.slice(..bytes.len() - 9)).await.unwrap();
-        assert!(matches!(find(&store, &key, 3).await.unwrap(), Found::Damaged(_)));
+        assert!(matches!(inspect(&store, &key, 3).await.unwrap(), PartState::Damaged(_)));
         let other = key.replace("f-s-1", "f-s-2");
         store.put(&other, bytes).await.unwrap();
-        assert!(matches!(find(&store, &other, 3).await.unwrap(), Found::Damaged(_)));
+        assert!(matches!(inspect(&store, &other, 3).await.unwrap(), PartState::Damaged(_)));
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! One listing says which parts are there. How many pictures of a part failed is in the part's footer. Where the listing is
 //! still the one that a record was counted by ([`RunRecord::counted`]), the record has the sum and no footer is read; and a
-//! process that asks again ([`Counter`]) reads each footer once.
+//! process that asks again ([`ProgressCounter`]) reads each footer once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::digest;
-use crate::parts::{self, Found};
+use crate::parts::{self, PartState};
 use crate::run::{PartRef, RunRecord};
 use crate::store::{Object, Store, StoreError};
 use crate::tables::scores;
@@ -21,7 +21,7 @@ use crate::tables::scores;
 /// Data sets that are listed at once.
 const LISTINGS_MAX: usize = 8;
 
-/// Parts that a [`Counter`] remembers: some 200 MB. It forgets all of them where there are more.
+/// Parts that a [`ProgressCounter`] remembers: some 200 MB. It forgets all of them where there are more.
 const KNOWN_MAX: usize = 1 << 20;
 
 /// What of a run is in the store.
@@ -50,15 +50,15 @@ impl Progress {
     }
 
     /// Whether every part is there. A run that was not planned yet has none, and is not whole.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.parts > 0 && self.parts_done == self.parts
     }
 
-    fn add(&mut self, part: &PartRef, found: &Found) {
+    fn add(&mut self, part: &PartRef, found: &PartState) {
         self.parts += 1;
         self.windows += part.windows;
         self.pictures += part.rows;
-        if let Found::Whole(counts) = found {
+        if let PartState::Complete(counts) = found {
             self.parts_done += 1;
             self.windows_done += part.windows;
             self.scored += counts.rows - counts.failed;
@@ -103,18 +103,19 @@ impl PartListing {
     }
 }
 
-/// Counts how far runs are, and remembers what it found in each version of a part.
+/// RunCounts how far runs are, and remembers what it found in each version of a part.
 #[derive(Debug, Default)]
-pub struct Counter(Mutex<HashMap<String, (String, Found)>>);
+pub struct ProgressCounter(Mutex<HashMap<String, (String, PartState)>>);
 
-impl Counter {
+impl ProgressCounter {
     /// How far each of these runs is, in their order.
     ///
     /// # Errors
     /// Where the store fails.
     pub async fn count(&self, store: &Store, records: &[RunRecord]) -> Result<Vec<Progress>, StoreError> {
         let listing = PartListing::read(store, records).await?;
-        let counted: Vec<Option<Progress>> = records.iter().map(|record| counted_before(record, &listing)).collect();
+        let counted: Vec<Option<Progress>> =
+            records.iter().map(|record| progress_by_record(record, &listing)).collect();
         let open = records.iter().zip(&counted).filter(|(_, counted)| counted.is_none());
         let open: Vec<&RunRecord> = open.map(|(record, _)| record).collect();
         self.look(store, &listing, &open).await?;
@@ -123,7 +124,7 @@ impl Counter {
             let mut progress = Progress::default();
             for part in &record.parts {
                 let found = known.get(&part.key).filter(|(version, _)| listing.version(&part.key) == Some(version));
-                progress.add(part, found.map_or(&Found::Nothing, |(_, found)| found));
+                progress.add(part, found.map_or(&PartState::Missing, |(_, found)| found));
             }
             progress
         };
@@ -134,7 +135,7 @@ impl Counter {
     async fn look(&self, store: &Store, listing: &PartListing, records: &[&RunRecord]) -> Result<(), StoreError> {
         let unknown = self.unknown(listing, records);
         let parts: Vec<(String, u64)> = unknown.iter().map(|(key, (_, rows))| (key.clone(), *rows)).collect();
-        let found = parts::find_all(store, parts).await?;
+        let found = parts::inspect_all(store, parts).await?;
         let found = unknown.into_iter().zip(found).map(|((key, (version, _)), found)| (key, (version, found)));
         self.known().extend(found);
         Ok(())
@@ -156,13 +157,13 @@ impl Counter {
         unknown
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, (String, Found)>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, (String, PartState)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// How far a run is, by its record alone: where the parts are those that the record was counted by.
-fn counted_before(record: &RunRecord, listing: &PartListing) -> Option<Progress> {
+fn progress_by_record(record: &RunRecord, listing: &PartListing) -> Option<Progress> {
     record.counted.as_ref().filter(|counted| listing.digest(&record.parts).as_ref() == Some(counted))?;
     let parts = record.parts.len() as u64;
     let windows = record.parts.iter().map(|part| part.windows).sum();
@@ -211,12 +212,12 @@ mod tests {
         let listing = PartListing::read(&store, std::slice::from_ref(&counted)).await.unwrap();
         counted.counted = listing.digest(&parts);
         let records = [counted, record("s", &parts), record("t", &[])];
-        let counter = Counter::default();
+        let counter = ProgressCounter::default();
         let planned = Progress { parts: 2, windows: 70, pictures: 7, ..Progress::default() };
         let whole = Progress { parts_done: 2, windows_done: 70, scored: 6, failed: 1, ..planned };
         let found = counter.count(&store, &records).await.unwrap();
         assert_eq!(found, [whole, planned, Progress::default()], "the second was never counted, and is looked into");
-        assert!(whole.is_whole() && !planned.is_whole() && !Progress::default().is_whole());
+        assert!(whole.is_complete() && !planned.is_complete() && !Progress::default().is_complete());
 
         store.put(&parts[1].key, "another part".into()).await.unwrap();
         let found = counter.count(&store, &records).await.unwrap();

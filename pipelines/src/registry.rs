@@ -3,6 +3,7 @@
 //!
 //! A store of an older version has no such objects: there the records of its runs say it, and where there is none, a part.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -11,9 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{DataSet, DatasetSource, Definition, SourceDifference};
 use crate::names::DatasetName;
-use crate::run::{DatasetSpec, RunError, RunRecord, RunSpec};
+use crate::run::{DatasetSpec, RunRecord, RunRecordError, RunSpec};
 use crate::store::{Store, StoreError};
 use crate::tables::{parquet_file, scores};
+use crate::{Hint, Retryable};
 
 /// The folder of data sets in a store.
 pub const DATASETS: &str = "datasets";
@@ -23,7 +25,7 @@ const TRIES_MAX: u32 = 3;
 
 /// A data set of a store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Registered {
+pub struct RegisteredDataset {
     /// Its name.
     pub name: DatasetName,
     /// What its pictures are.
@@ -43,7 +45,7 @@ pub struct Registered {
 
 /// A data set that is to be used in a store.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Requested {
+pub struct RequestedDataset {
     name: DatasetName,
     source: DatasetSource,
     labels: Labels,
@@ -65,7 +67,7 @@ pub enum RegistryError {
     Store(#[from] StoreError),
     /// The store failed, or holds an invalid record of a run.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] RunRecordError),
     /// An object that is not what it should be.
     #[error("cannot read {key}")]
     Invalid {
@@ -79,7 +81,7 @@ pub enum RegistryError {
     #[error("the store has another data set `{}`: {} of {}; {} was asked for; they differ in {differences}", known.name, known.source, known.origin(), requested)]
     Another {
         /// What the store has.
-        known: Box<Registered>,
+        known: Box<RegisteredDataset>,
         /// What was asked for.
         requested: Box<DatasetSource>,
         /// The keys that differ, with both values.
@@ -97,38 +99,40 @@ pub enum RegistryError {
     #[error("data set `{}` had labels ({}) for {}, and has none now", known.name, known.labels.as_deref().unwrap_or("in its manifest"), known.origin())]
     Unlabelled {
         /// What the store has.
-        known: Box<Registered>,
+        known: Box<RegisteredDataset>,
     },
 }
 
-impl RegistryError {
-    /// Returns what to do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            RegistryError::Another { known, .. } => Some(format!(
+impl Hint for RegistryError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
+            RegistryError::Another { known, .. } => format!(
                 "NAME=PATH in --datasets gives this one another name, as `--datasets {0}-2=PATH`; if it is the same data set, \
                  moved or with a corrected layout, `--redefine {0}` goes on with it and scores nothing again",
                 known.name
-            )),
-            RegistryError::Unlabelled { known } => Some(format!(
+            ),
+            RegistryError::Unlabelled { known } => format!(
                 "name the definition that has the labels; `--redefine {}` goes on without them, and its reports lose them",
                 known.name
-            )),
-            RegistryError::Invalid { .. } => Some("remove that object: it is made again".to_owned()),
-            RegistryError::Store(_) | RegistryError::Run(_) | RegistryError::NotRequested { .. } => None,
-        }
+            ),
+            RegistryError::Invalid { .. } => "delete that object: it is written again".to_owned(),
+            RegistryError::Store(_) | RegistryError::Run(_) | RegistryError::NotRequested { .. } => return None,
+        };
+        Some(Cow::Owned(hint))
     }
+}
 
-    /// Whether another try may do better: a store did not answer.
-    pub fn may_pass(&self) -> bool {
+impl Retryable for RegistryError {
+    fn is_retryable(&self) -> bool {
         match self {
-            RegistryError::Store(error) | RegistryError::Run(RunError::Store(error)) => error.may_pass(),
+            RegistryError::Store(error) => error.is_retryable(),
+            RegistryError::Run(error) => error.is_retryable(),
             _ => false,
         }
     }
 }
 
-impl Registered {
+impl RegisteredDataset {
     fn origin(&self) -> String {
         match self.since {
             Some(since) => format!("{} ({})", self.used_by, since.strftime("%Y-%m-%d %H:%M")),
@@ -144,13 +148,13 @@ impl Registered {
         self.source.differences(source)
     }
 
-    fn of_run(spec: &DatasetSpec, used_by: String, since: Option<Timestamp>) -> Registered {
+    fn from_run(spec: &DatasetSpec, used_by: String, since: Option<Timestamp>) -> RegisteredDataset {
         let labels = match Definition::from_toml(&spec.definition).map(|definition| labels(&definition)) {
             Ok(Labels::Named(labels)) => Some(labels),
             _ => None,
         };
         let source = spec.source();
-        Registered { name: spec.name.clone(), source, other_roots: Vec::new(), labels, used_by, since }
+        RegisteredDataset { name: spec.name.clone(), source, other_roots: Vec::new(), labels, used_by, since }
     }
 }
 
@@ -163,20 +167,20 @@ fn labels(definition: &Definition) -> Labels {
     }
 }
 
-impl Requested {
+impl RequestedDataset {
     /// Its name.
     pub fn name(&self) -> &DatasetName {
         &self.name
     }
 
     /// A data set as it is defined, before it was read.
-    pub fn new(definition: &Definition) -> Requested {
-        Requested { name: definition.name.clone(), source: definition.source(), labels: labels(definition) }
+    pub fn new(definition: &Definition) -> RequestedDataset {
+        RequestedDataset { name: definition.name.clone(), source: definition.source(), labels: labels(definition) }
     }
 
     /// The same when it has been read.
     #[must_use]
-    pub fn loaded(mut self, dataset: &DataSet) -> Requested {
+    pub fn loaded(mut self, dataset: &DataSet) -> RequestedDataset {
         if self.labels == Labels::Unknown {
             let named = || Labels::Named(self.source.manifest.clone().unwrap_or_default());
             self.labels = if dataset.is_labelled { named() } else { Labels::Absent };
@@ -184,7 +188,7 @@ impl Requested {
         self
     }
 
-    fn check(&self, known: &Registered) -> Result<(), RegistryError> {
+    fn check(&self, known: &RegisteredDataset) -> Result<(), RegistryError> {
         let differences = known.differences(&self.source);
         if !differences.is_empty() {
             let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
@@ -201,7 +205,7 @@ impl Requested {
     }
 
     /// What takes the place of `known` in the store.
-    fn registered(&self, used_by: &str, known: Option<&Registered>) -> Registered {
+    fn registered(&self, used_by: &str, known: Option<&RegisteredDataset>) -> RegisteredDataset {
         let labels = match &self.labels {
             Labels::Named(labels) => Some(labels.clone()),
             Labels::Absent => None,
@@ -214,14 +218,14 @@ impl Requested {
             if self.source.layout.len() > source.layout.len() {
                 source.layout.clone_from(&self.source.layout);
             }
-            return Registered { source, labels, ..same.clone() };
+            return RegisteredDataset { source, labels, ..same.clone() };
         }
         let mut other_roots = Vec::new();
         if let Some(known) = known.filter(|_| differs_by.iter().all(|difference| difference.key == "root")) {
             other_roots.extend(known.other_roots.clone());
             other_roots.push(known.source.root.clone());
         }
-        Registered {
+        RegisteredDataset {
             name: self.name.clone(),
             source: self.source.clone(),
             other_roots,
@@ -232,7 +236,7 @@ impl Requested {
     }
 }
 
-impl fmt::Display for Requested {
+impl fmt::Display for RequestedDataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.source)
     }
@@ -242,7 +246,11 @@ impl fmt::Display for Requested {
 ///
 /// # Errors
 /// A name that stands for another source, or had labels; a store that fails.
-pub async fn check(store: &Store, requested: &[Requested], redefine: &[DatasetName]) -> Result<(), RegistryError> {
+pub async fn check(
+    store: &Store,
+    requested: &[RequestedDataset],
+    redefine: &[DatasetName],
+) -> Result<(), RegistryError> {
     check_redefined(requested, redefine)?;
     for one in requested.iter().filter(|one| !redefine.contains(&one.name)) {
         known(store, &one.name).await?.1.iter().try_for_each(|known| one.check(known))?;
@@ -250,7 +258,7 @@ pub async fn check(store: &Store, requested: &[Requested], redefine: &[DatasetNa
     Ok(())
 }
 
-fn check_redefined(requested: &[Requested], redefine: &[DatasetName]) -> Result<(), RegistryError> {
+fn check_redefined(requested: &[RequestedDataset], redefine: &[DatasetName]) -> Result<(), RegistryError> {
     match redefine.iter().find(|name| requested.iter().all(|one| one.name != **name)) {
         None => Ok(()),
         Some(name) => Err(RegistryError::NotRequested {
@@ -266,7 +274,7 @@ fn check_redefined(requested: &[Requested], redefine: &[DatasetName]) -> Result<
 /// As [`check`]. What was registered before stays.
 pub async fn register(
     store: &Store,
-    requested: &[Requested],
+    requested: &[RequestedDataset],
     redefine: &[DatasetName],
     used_by: &str,
 ) -> Result<(), RegistryError> {
@@ -283,7 +291,7 @@ pub async fn register(
 /// Whether it is registered now; not where somebody else was first.
 async fn register_one(
     store: &Store,
-    requested: &Requested,
+    requested: &RequestedDataset,
     is_redefined: bool,
     used_by: &str,
 ) -> Result<bool, RegistryError> {
@@ -302,10 +310,10 @@ async fn register_one(
         return Ok(true);
     }
     let (key, bytes) = (key(&requested.name), Bytes::from(bytes));
-    match store.create_object(&key, bytes.clone()).await {
+    match store.put_if_absent(&key, bytes.clone()).await {
         Ok(()) => Ok(true),
-        Err(error) if error.is_taken() => Ok(false),
-        Err(error) if error.may_pass() => Err(error.into()),
+        Err(error) if error.is_already_exists() => Ok(false),
+        Err(error) if error.is_retryable() => Err(error.into()),
         Err(_) => {
             // The store may have no conditional puts. It is written and then read again: of two at once, the one that finds the
             // other's is refused. What else is wrong with the store, this says.
@@ -320,7 +328,7 @@ fn key(name: &DatasetName) -> String {
 }
 
 /// What a name stands for in the store, and whether an object says so. In an older store several runs may say several things.
-async fn known(store: &Store, name: &DatasetName) -> Result<(bool, Vec<Registered>), RegistryError> {
+async fn known(store: &Store, name: &DatasetName) -> Result<(bool, Vec<RegisteredDataset>), RegistryError> {
     match store.get(&key(name)).await {
         Ok(bytes) => {
             let invalid = |source| RegistryError::Invalid { key: key(name), source };
@@ -329,13 +337,13 @@ async fn known(store: &Store, name: &DatasetName) -> Result<(bool, Vec<Registere
         Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error.into()),
     }
-    let mut known: Vec<Registered> = Vec::new();
-    for record in RunRecord::all(store).await? {
+    let mut known: Vec<RegisteredDataset> = Vec::new();
+    for record in RunRecord::read_all(store).await? {
         // A run that was never planned has left nothing under the name.
         let Some(spec) = record.spec.datasets.iter().find(|spec| spec.name == *name && !record.parts.is_empty()) else {
             continue;
         };
-        let registered = Registered::of_run(spec, format!("run {}", record.name), Some(record.created));
+        let registered = RegisteredDataset::from_run(spec, format!("run {}", record.name), Some(record.created));
         let same = known.iter_mut().find(|known| known.source.differences(&registered.source).is_empty());
         match same {
             Some(known) => known.labels = known.labels.take().or(registered.labels),
@@ -343,13 +351,13 @@ async fn known(store: &Store, name: &DatasetName) -> Result<(bool, Vec<Registere
         }
     }
     if known.is_empty() {
-        known.extend(of_parts(store, name).await?);
+        known.extend(from_parts(store, name).await?);
     }
     Ok((false, known))
 }
 
 /// What the first part under the name says of the run that made it.
-async fn of_parts(store: &Store, name: &DatasetName) -> Result<Option<Registered>, RegistryError> {
+async fn from_parts(store: &Store, name: &DatasetName) -> Result<Option<RegisteredDataset>, RegistryError> {
     let objects = store.list_sorted(&scores::dataset_folder(name.as_str())).await?;
     let Some(part) = objects.into_iter().find(|object| object.key.ends_with(".parquet")) else { return Ok(None) };
     let bytes = store.get(&part.key).await?;
@@ -360,7 +368,7 @@ async fn of_parts(store: &Store, name: &DatasetName) -> Result<Option<Registered
     };
     let used_by = fact("dqa.run").map_or_else(|| format!("the part {}", part.key), |run| format!("run {run}"));
     let spec = spec.datasets.iter().find(|spec| spec.name == *name);
-    Ok(spec.map(|spec| Registered::of_run(spec, used_by, None)))
+    Ok(spec.map(|spec| RegisteredDataset::from_run(spec, used_by, None)))
 }
 
 #[cfg(test)]
@@ -373,8 +381,8 @@ mod tests {
         Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap()
     }
 
-    fn requested(text: &str) -> Requested {
-        Requested::new(&toml::from_str(&format!("name = \"out\"\n{text}")).unwrap())
+    fn requested(text: &str) -> RequestedDataset {
+        RequestedDataset::new(&toml::from_str(&format!("name = \"out\"\n{text}")).unwrap())
     }
 
     const FIRST: &str = "root = \"s3://b/o1/out\"\n";

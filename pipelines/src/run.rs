@@ -10,9 +10,10 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::PictureLimits;
-use crate::model::ModelSpec;
-use crate::names::{AlgorithmName, DatasetName, RunName};
+use crate::Retryable;
+use crate::model_spec::ModelSpec;
+use crate::names::{AlgorithmName, DatasetName, RunName, suggestion};
+use crate::picture_limits::PictureLimits;
 use crate::store::{Store, StoreError};
 use crate::trained_on::SeenScenes;
 
@@ -81,7 +82,7 @@ pub struct RunRecord {
     pub fingerprint: String,
     /// What was planned, and what of it was done when it was last counted. How far a run is now says
     /// [`crate::progress`].
-    pub counts: Counts,
+    pub counts: RunCounts,
     /// Of the parts that `counts` was counted over, in their versions; None: not all of them were there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<String>,
@@ -91,7 +92,7 @@ pub struct RunRecord {
     pub parts: Vec<PartRef>,
     /// What a coordinator was asked, to go on with it after it was started again; None: the run was made by one command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<Request>,
+    pub request: Option<RunRequest>,
     /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -102,7 +103,7 @@ pub struct RunRecord {
 
 /// What a coordinator was asked beside what is in the [`RunSpec`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Request {
+pub struct RunRequest {
     /// The model for those who load it elsewhere.
     pub model: ModelSpec,
     /// The algorithms that were named; none: all.
@@ -175,7 +176,7 @@ impl RunSpec {
     }
 
     /// What two runs were scored with that differs, for people: `views sees=both,... and sees=local,...`.
-    pub fn differs(&self, other: &RunSpec) -> Vec<String> {
+    pub fn differences(&self, other: &RunSpec) -> Vec<String> {
         let prompts = |spec: &RunSpec| spec.prompts.clone().unwrap_or_else(|| "handcrafted".to_owned());
         let pairs = [
             ("model", self.model.clone(), other.model.clone()),
@@ -211,7 +212,7 @@ pub struct DatasetSpec {
 
 /// Of a run's rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct RunCounts {
     /// Pictures planned: rows in.
     pub pictures: u64,
     /// Windows planned.
@@ -239,7 +240,7 @@ pub struct PartRef {
 
 /// What a run's record can fail with.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub enum RunRecordError {
     /// The store failed, or there is no such run.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -253,14 +254,14 @@ pub enum RunError {
         source: serde_json::Error,
     },
     /// No run of this name.
-    #[error("there is no run `{run}` in {store}{}", nearest(near))]
+    #[error("there is no run `{run}` in {store}{}", suggestion(similar))]
     Unknown {
         /// As asked for.
         run: String,
         /// The store's address.
         store: String,
-        /// Names that are like it.
-        near: Vec<String>,
+        /// Similar names that exist.
+        similar: Vec<String>,
     },
     /// Several runs have names that begin as the one that was asked for.
     #[error("several runs have names that begin with `{run}`: {}{}", candidates.join(", "), and_more(*more))]
@@ -280,17 +281,19 @@ pub enum RunError {
     },
 }
 
+impl Retryable for RunRecordError {
+    fn is_retryable(&self) -> bool {
+        matches!(self, RunRecordError::Store(error) if error.is_retryable())
+    }
+}
+
 fn and_more(more: usize) -> String {
     if more == 0 { String::new() } else { format!(" and {more} more") }
 }
 
-fn nearest(near: &[String]) -> String {
-    if near.is_empty() { String::new() } else { format!("; near to it: {}", near.join(", ")) }
-}
-
 impl RunRecord {
     /// Whether a coordinator was asked for it. If not, a command scores it in its own process.
-    pub fn is_of_coordinator(&self) -> bool {
+    pub fn is_managed_by_coordinator(&self) -> bool {
         self.request.is_some()
     }
 
@@ -302,12 +305,12 @@ impl RunRecord {
     ///
     /// # Errors
     /// Where the store fails or the record is not one.
-    pub async fn find(store: &Store, name: &RunName) -> Result<Option<RunRecord>, RunError> {
+    pub async fn find(store: &Store, name: &RunName) -> Result<Option<RunRecord>, RunRecordError> {
         let bytes = match store.get(&RunRecord::key(name)).await {
             Err(error) if error.is_not_found() => return Ok(None),
             other => other?,
         };
-        let wrong = |source| RunError::Record { run: name.to_string(), source };
+        let wrong = |source| RunRecordError::Record { run: name.to_string(), source };
         serde_json::from_slice(&bytes).map(Some).map_err(wrong)
     }
 
@@ -315,8 +318,8 @@ impl RunRecord {
     ///
     /// # Errors
     /// Where the store fails or a record is not one.
-    pub async fn all(store: &Store) -> Result<Vec<RunRecord>, RunError> {
-        let names: Vec<RunName> = store.folders(RUNS).await?.iter().filter_map(|name| name.parse().ok()).collect();
+    pub async fn read_all(store: &Store) -> Result<Vec<RunRecord>, RunRecordError> {
+        let names: Vec<RunName> = store.list_folders(RUNS).await?.iter().filter_map(|name| name.parse().ok()).collect();
         let read = names.into_iter().map(|name| async move { RunRecord::find(store, &name).await });
         let found: Vec<Option<RunRecord>> = futures::stream::iter(read).buffered(READS_MAX).try_collect().await?;
         let mut records: Vec<RunRecord> = found.into_iter().flatten().collect();
@@ -328,7 +331,7 @@ impl RunRecord {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn write(&self, store: &Store) -> Result<(), RunError> {
+    pub async fn write(&self, store: &Store) -> Result<(), RunRecordError> {
         let text = serde_json::to_vec_pretty(self).expect("a record has text for keys");
         Ok(store.put(&RunRecord::key(&self.name), text.into()).await?)
     }

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::names::RunName;
-use crate::process::Process;
-use crate::progress::{Counter, Progress};
-use crate::run::{RunError, RunRecord, RunState};
+use crate::progress::{Progress, ProgressCounter};
+use crate::run::{RunRecord, RunRecordError, RunState};
+use crate::run_process::RunProcess;
 use crate::store::{Store, StoreError};
 
 /// The folder of coordinators in a store. Each writes a beat into its own object as long as it leads.
@@ -29,14 +29,14 @@ pub struct RunStatus {
     /// How far it is.
     pub progress: Progress,
     /// Who works on it, as far as the store says; None for a run that has ended.
-    pub conductor: Option<Conductor>,
+    pub owner: Option<RunOwner>,
 }
 
 /// Who works on a run that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Conductor {
+pub enum RunOwner {
     /// A process, by a command.
-    Process(Process),
+    Process(RunProcess),
     /// The coordinator of the store that led last.
     Coordinator {
         /// Its name.
@@ -48,14 +48,14 @@ pub enum Conductor {
     },
 }
 
-impl fmt::Display for Conductor {
+impl fmt::Display for RunOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Conductor::Process(process) => {
+            RunOwner::Process(process) => {
                 write!(f, "process {} on {} since {:.0}", process.id, process.host, process.since)
             }
-            Conductor::Coordinator { id, seen, has_ended: true } => write!(f, "coordinator {id}, ended at {seen:.0}"),
-            Conductor::Coordinator { id, seen, .. } => write!(f, "coordinator {id}, last seen at {seen:.0}"),
+            RunOwner::Coordinator { id, seen, has_ended: true } => write!(f, "coordinator {id}, ended at {seen:.0}"),
+            RunOwner::Coordinator { id, seen, .. } => write!(f, "coordinator {id}, last seen at {seen:.0}"),
         }
     }
 }
@@ -74,7 +74,7 @@ impl RunStatus {
     /// # Errors
     /// Where the store fails.
     pub async fn read(store: &Store, record: RunRecord) -> Result<RunStatus, StoreError> {
-        let mut statuses = RunStatus::read_each(store, vec![record], &Counter::default()).await?;
+        let mut statuses = RunStatus::read_each(store, vec![record], &ProgressCounter::default()).await?;
         Ok(statuses.pop().expect("it is one for each record"))
     }
 
@@ -82,8 +82,8 @@ impl RunStatus {
     ///
     /// # Errors
     /// Where the store fails or a record is not one.
-    pub async fn read_all(store: &Store) -> Result<Vec<RunStatus>, RunError> {
-        Ok(RunStatus::read_each(store, RunRecord::all(store).await?, &Counter::default()).await?)
+    pub async fn read_all(store: &Store) -> Result<Vec<RunStatus>, RunRecordError> {
+        Ok(RunStatus::read_each(store, RunRecord::read_all(store).await?, &ProgressCounter::default()).await?)
     }
 
     /// How each of these runs stands, in their order. Who asks again gives the same `counter`.
@@ -93,25 +93,25 @@ impl RunStatus {
     pub async fn read_each(
         store: &Store,
         records: Vec<RunRecord>,
-        counter: &Counter,
+        counter: &ProgressCounter,
     ) -> Result<Vec<RunStatus>, StoreError> {
         // Before the parts: a process that ends between the two has left all of them.
         let processes = processes(store, &records).await?;
-        let has_remote = records.iter().any(|record| record.state.is_active() && record.is_of_coordinator());
+        let has_remote = records.iter().any(|record| record.state.is_active() && record.is_managed_by_coordinator());
         let coordinator = if has_remote { coordinator(store).await? } else { None };
         let progress = counter.count(store, &records).await?;
         let now = Timestamp::now();
-        let status = |((record, process), progress): ((RunRecord, Option<(Process, Timestamp)>), Progress)| {
-            let process = process.filter(|(process, written)| process.works(*written, now));
-            let (state, conductor) = match (record.state.is_active(), record.is_of_coordinator()) {
+        let status = |((record, process), progress): ((RunRecord, Option<(RunProcess, Timestamp)>), Progress)| {
+            let process = process.filter(|(process, written)| process.is_alive(*written, now));
+            let (state, owner) = match (record.state.is_active(), record.is_managed_by_coordinator()) {
                 (false, _) => (record.state, None),
                 (true, true) => (record.state, coordinator.clone()),
                 (true, false) => match process {
-                    Some((process, _)) => (record.state, Some(Conductor::Process(process))),
+                    Some((process, _)) => (record.state, Some(RunOwner::Process(process))),
                     None => (RunState::Interrupted, None),
                 },
             };
-            RunStatus { record, state, progress, conductor }
+            RunStatus { record, state, progress, owner }
         };
         Ok(records.into_iter().zip(processes).zip(progress).map(status).collect())
     }
@@ -126,18 +126,16 @@ impl RunStatus {
     pub fn advice(&self) -> Option<String> {
         let run = &self.record.name;
         match self.state {
-            RunState::Complete if self.progress.is_whole() => None,
+            RunState::Complete if self.progress.is_complete() => None,
             RunState::Complete | RunState::Interrupted => Some(
                 "`dqa-coord submit` with the same arguments goes on from there; what was scored is kept".to_owned(),
             ),
             RunState::Failed | RunState::Cancelled | RunState::Paused => {
                 Some(format!("`dqa-coord resume {run}` on its coordinator goes on with it; what was scored is kept"))
             }
-            RunState::Planning | RunState::Running => match &self.conductor {
-                Some(Conductor::Process(_)) => {
-                    Some(format!("wait for it: `dqa-coord status {run}` says how far it is"))
-                }
-                Some(Conductor::Coordinator { .. }) | None => Some(format!(
+            RunState::Planning | RunState::Running => match &self.owner {
+                Some(RunOwner::Process(_)) => Some(format!("wait for it: `dqa-coord status {run}` says how far it is")),
+                Some(RunOwner::Coordinator { .. }) | None => Some(format!(
                     "wait for it: `dqa-coord status {run}` says how far it is. If its coordinator is gone, start it again: \
                      `dqa-coord serve` on this store goes on with it"
                 )),
@@ -151,7 +149,7 @@ impl RunStatus {
         if progress.parts == 0 {
             return "its parts are not planned yet".to_owned();
         }
-        if progress.is_whole() {
+        if progress.is_complete() {
             return format!("all {} parts are in the store, but the run has not been completed", progress.parts);
         }
         format!(
@@ -165,13 +163,13 @@ impl RunStatus {
 }
 
 /// The process that the store names for each run that a command works on.
-async fn processes(store: &Store, records: &[RunRecord]) -> Result<Vec<Option<(Process, Timestamp)>>, StoreError> {
-    let is_local = |record: &RunRecord| record.state.is_active() && !record.is_of_coordinator();
+async fn processes(store: &Store, records: &[RunRecord]) -> Result<Vec<Option<(RunProcess, Timestamp)>>, StoreError> {
+    let is_local = |record: &RunRecord| record.state.is_active() && !record.is_managed_by_coordinator();
     let names: Vec<Option<RunName>> =
         records.iter().map(|record| is_local(record).then(|| record.name.clone())).collect();
     let find = |name: Option<RunName>| async move {
         match name {
-            Some(name) => Process::find(store, &name).await,
+            Some(name) => RunProcess::find(store, &name).await,
             None => Ok(None),
         }
     };
@@ -179,7 +177,7 @@ async fn processes(store: &Store, records: &[RunRecord]) -> Result<Vec<Option<(P
 }
 
 /// The coordinator that led last; None where the store never had one.
-async fn coordinator(store: &Store) -> Result<Option<Conductor>, StoreError> {
+async fn coordinator(store: &Store) -> Result<Option<RunOwner>, StoreError> {
     let listed = store.list_sorted(COORDINATORS).await?;
     let Some(newest) = listed.last() else { return Ok(None) };
     let found = async { Ok::<_, StoreError>((store.get(&newest.key).await?, store.modified(&newest.key).await?)) };
@@ -188,5 +186,5 @@ async fn coordinator(store: &Store) -> Result<Option<Conductor>, StoreError> {
         other => other?,
     };
     let leader: Option<Leader> = serde_json::from_slice(&bytes).ok();
-    Ok(leader.map(|Leader { id, ended }| Conductor::Coordinator { id, seen, has_ended: ended }))
+    Ok(leader.map(|Leader { id, ended }| RunOwner::Coordinator { id, seen, has_ended: ended }))
 }

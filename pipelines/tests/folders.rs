@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use dqa_pipelines::causes;
-use dqa_pipelines::dataset::{Check, DataSet, DatasetError, check, find, load};
+use dqa_pipelines::dataset::{CheckReport, DataSet, DatasetError, check, find_definition, load};
 
 struct Dir(tempfile::TempDir);
 
@@ -47,7 +47,7 @@ impl Dir {
     }
 
     async fn load(&self, text: &str) -> Result<DataSet, DatasetError> {
-        load(&find(text, self.0.path())?).await
+        load(&find_definition(text, self.0.path())?).await
     }
 
     async fn define(&self, toml: &str) -> Result<DataSet, DatasetError> {
@@ -56,7 +56,7 @@ impl Dir {
     }
 }
 
-fn unlooked(data: &DataSet) -> Check {
+fn unlooked(data: &DataSet) -> CheckReport {
     check(data, &|_| None)
 }
 
@@ -256,7 +256,7 @@ mod unix {
         std::fs::create_dir_all(dir.path("links/dcp")).unwrap();
         symlink("../.git/annex/x", dir.path("links/dcp/0001.png")).unwrap();
         let said = causes(&dir.load("links").await.unwrap_err()).to_string();
-        assert!(said.contains("no pictures") && said.contains("dcp/0001.png (it leads nowhere)"), "{said}");
+        assert!(said.contains("no pictures") && said.contains("dcp/0001.png (it is a broken link)"), "{said}");
         std::fs::create_dir_all(dir.path("hidden/.git")).unwrap();
         dir.file("hidden/.git/x.png");
         let said = causes(&dir.load("hidden").await.unwrap_err()).to_string();

@@ -1,19 +1,20 @@
 //! Whether a data set is whole: every algorithm has every scene once, labelled, readable, of its input's size. Pure:
 //! what was found is in the [`DataSet`], sizes are asked of the caller.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::{DataSet, Fault, LeftOut, Picture, left_out};
-use crate::index::Header;
-use crate::names::{AlgorithmName, DatasetName, nfc};
+use super::data_set::DataSet;
+use super::fault::Fault;
+use super::header::PictureHeader;
+use super::picture::{Picture, by_stem, distinct};
+use super::skipped::{self, SkippedFiles};
+use crate::names::{AlgorithmName, DatasetName};
 
 /// The matrix of algorithms and scenes, as far as it has problems.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Check {
+pub struct CheckReport {
     /// Of which data set.
     pub dataset: DatasetName,
     /// The algorithms that were asked for, by name.
@@ -21,17 +22,17 @@ pub struct Check {
     /// Scenes of the data set.
     pub scenes: u64,
     /// Of all cells.
-    pub counts: Counts,
+    pub counts: CheckCounts,
     /// Of each algorithm, in the order of `algorithms`.
-    pub by_algorithm: Vec<Counts>,
+    pub by_algorithm: Vec<CheckCounts>,
     /// The cells with problems, by scene and algorithm.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<CheckCell>,
     /// Pictures whose hazy input is not there. No problem: no score needs it.
     pub without_hazy: u64,
     /// What else was found.
     pub faults: Vec<Fault>,
     /// What of the folder is left out, and is no fault.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<SkippedFiles>,
     /// What is said though nothing is wrong: see [`DataSet::notes`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -39,21 +40,21 @@ pub struct Check {
 
 /// One algorithm's pictures of one scene.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Cell {
+pub struct CheckCell {
     /// Whose pictures.
     pub algorithm: AlgorithmName,
     /// Of what: a [`SceneKey`](super::SceneKey) as text.
     pub scene: String,
     /// How many, and what is wrong with them.
     #[serde(flatten)]
-    pub counts: Counts,
+    pub counts: CheckCounts,
     /// What can be said of each problem that a count does not say.
     pub details: Vec<String>,
 }
 
 /// Pictures of a cell, an algorithm or a data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub struct CheckCounts {
     /// Pictures that should be there.
     pub expected: u64,
     /// Pictures that are there, without duplicates.
@@ -70,13 +71,13 @@ pub struct Counts {
     pub unreadable: u64,
 }
 
-impl Counts {
+impl CheckCounts {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
         self.missing + self.duplicate + self.unlabelled + self.unlike_input + self.unreadable == 0
     }
 
-    fn add(&mut self, other: &Counts) {
+    fn add(&mut self, other: &CheckCounts) {
         self.expected += other.expected;
         self.present += other.present;
         self.missing += other.missing;
@@ -87,7 +88,7 @@ impl Counts {
     }
 }
 
-impl Check {
+impl CheckReport {
     /// Whether every algorithm has every scene once, labelled, readable, of its input's size, and no picture is named
     /// that is not there, nor in a tar that cannot be read.
     pub fn is_complete(&self) -> bool {
@@ -96,7 +97,7 @@ impl Check {
 
     /// What is to be said though nothing is wrong, in lines: what is left out, and then the notes.
     pub fn remarks(&self) -> Vec<String> {
-        let mut lines = left_out::lines(&self.left_out);
+        let mut lines = skipped::lines(&self.left_out);
         lines.extend(self.notes.iter().cloned());
         lines
     }
@@ -109,12 +110,12 @@ impl Check {
 
 /// What is wrong with a data set. `header` says what is known of a picture, dehazed or input; None: it was not looked at,
 /// which is no problem.
-pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<Header>) -> Check {
-    let mut check = Check {
+pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<PictureHeader>) -> CheckReport {
+    let mut check = CheckReport {
         dataset: data.name.clone(),
         algorithms: data.algorithms(),
         scenes: data.scenes.len() as u64,
-        counts: Counts::default(),
+        counts: CheckCounts::default(),
         by_algorithm: Vec::new(),
         cells: Vec::new(),
         without_hazy: 0,
@@ -123,12 +124,12 @@ pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<Header>) -> Che
         notes: data.notes.clone(),
     };
     for pictures in data.pictures.chunk_by(|a, b| a.algorithm == b.algorithm) {
-        let mut of_algorithm = Counts::default();
+        let mut of_algorithm = CheckCounts::default();
         let mut rest = pictures;
         for scene in &data.scenes {
             let (run, after) = rest.split_at(rest.partition_point(|picture| picture.scene_key() <= scene.key));
             rest = after;
-            let mut cell = Cell {
+            let mut cell = CheckCell {
                 algorithm: pictures[0].algorithm.clone(),
                 scene: scene.key.to_string(),
                 counts: presence(run, scene.pictures),
@@ -152,38 +153,16 @@ pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<Header>) -> Che
     check
 }
 
-fn presence(run: &[Picture], expected: u32) -> Counts {
+fn presence(run: &[Picture], expected: u32) -> CheckCounts {
     let present = distinct(run) as u64;
     let expected = u64::from(expected);
-    Counts {
+    CheckCounts {
         expected,
         present,
         missing: expected.saturating_sub(present),
         duplicate: run.len() as u64 - present,
-        ..Counts::default()
+        ..CheckCounts::default()
     }
-}
-
-/// How many pictures these files are: files that differ only in folder, extension or Unicode's form are one.
-pub(super) fn distinct(run: &[Picture]) -> usize {
-    match run {
-        [] | [_] => run.len(),
-        _ => by_stem(run).len(),
-    }
-}
-
-fn by_stem(run: &[Picture]) -> HashMap<Cow<'_, str>, Vec<&str>> {
-    let mut stems: HashMap<Cow<str>, Vec<&str>> = HashMap::new();
-    for picture in run {
-        stems.entry(nfc(stem(&picture.image))).or_default().push(&picture.image);
-    }
-    stems
-}
-
-/// A key's file name without its extension.
-pub(super) fn stem(key: &str) -> &str {
-    let file = key.rsplit('/').next().unwrap_or(key);
-    file.rsplit_once('.').map_or(file, |(stem, _)| stem)
 }
 
 fn duplicates(run: &[Picture]) -> Vec<String> {
@@ -199,20 +178,20 @@ fn duplicates(run: &[Picture]) -> Vec<String> {
     texts
 }
 
-fn look(data: &DataSet, picture: &Picture, header: &dyn Fn(&Picture) -> Option<Header>, cell: &mut Cell) {
+fn look(data: &DataSet, picture: &Picture, header: &dyn Fn(&Picture) -> Option<PictureHeader>, cell: &mut CheckCell) {
     let image = &picture.image;
     if data.is_labelled && picture.mos.is_none() {
         cell.counts.unlabelled += 1;
         cell.details.push(format!("{image} has no label"));
     }
     match header(picture) {
-        Some(Header::Unreadable { code, message }) => {
+        Some(PictureHeader::Unreadable { code, message }) => {
             cell.counts.unreadable += 1;
             cell.details.push(format!("{image}: {code}: {message}"));
         }
-        Some(Header::Size { width, height }) => {
+        Some(PictureHeader::Size { width, height }) => {
             let hazy = picture.hazy.and_then(|hazy| header(&data.inputs[hazy as usize]));
-            if let Some(Header::Size { width: w, height: h }) = hazy
+            if let Some(PictureHeader::Size { width: w, height: h }) = hazy
                 && (w, h) != (width, height)
             {
                 cell.counts.unlike_input += 1;
@@ -231,9 +210,9 @@ const LINE_MAX: usize = 120;
 
 const LEGEND: &str = ". whole  - missing  d duplicate  u unlabelled  s size unlike its input  x unreadable";
 
-impl fmt::Display for Check {
+impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Counts { expected, present, .. } = self.counts;
+        let CheckCounts { expected, present, .. } = self.counts;
         let (algorithms, scenes) = (self.algorithms.len(), self.scenes);
         writeln!(
             f,
@@ -264,7 +243,7 @@ impl fmt::Display for Check {
     }
 }
 
-impl Check {
+impl CheckReport {
     fn write_algorithms(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let width = self.algorithms.iter().map(|name| name.as_str().len()).max().unwrap_or(0).max("algorithm".len());
         writeln!(f, "\n{:width$}  pictures  missing  duplicate  unlabelled  unlike input  unreadable", "algorithm")?;
@@ -288,7 +267,7 @@ impl Check {
         write!(f, "{:width$}", "scene")?;
         let names: String = self.algorithms.iter().map(|name| format!("  {name:0$}", column_width(name))).collect();
         writeln!(f, "{}", names.trim_end())?;
-        let scenes: Vec<&[Cell]> = self.cells.chunk_by(|a, b| a.scene == b.scene).collect();
+        let scenes: Vec<&[CheckCell]> = self.cells.chunk_by(|a, b| a.scene == b.scene).collect();
         for cells in scenes.iter().take(SHOWN_MAX) {
             let mut line = format!("{:width$}", cells[0].scene);
             for name in &self.algorithms {
@@ -330,7 +309,7 @@ fn column_width(name: &AlgorithmName) -> usize {
     name.as_str().len().max(2)
 }
 
-fn marks(counts: &Counts) -> String {
+fn marks(counts: &CheckCounts) -> String {
     let all = [
         ('-', counts.missing),
         ('d', counts.duplicate),

@@ -12,10 +12,12 @@ use std::path::{Path, PathBuf};
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::error::{DatasetError, LabelError};
-use super::table::cells::Decimal;
+use super::error::DatasetError;
+use super::label_error::LabelError;
+use super::table::TableFormat;
 use super::table::encoding;
-use crate::names::{AlgorithmName, DatasetName, NameError, near};
+use super::table::numbers::Decimal;
+use crate::names::{AlgorithmName, DatasetName, NameError, similar_names};
 
 /// Where definitions are looked for by name, from the working directory.
 const DEFINITIONS: &str = "configs/datasets";
@@ -206,12 +208,12 @@ fn one_or_more<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) 
 }
 
 /// The definition that `text` means: a name in `configs/datasets`, else a path to a `.toml`, a folder or a manifest
-/// (`.csv`, `.parquet`), or a folder's URL; or `NAME=` and one of these, for another name than its own. Paths are taken from
+/// (`.csv`, `.parquet`), or a folder's URL; or `NAME=` and one of these, for another name than its own. PathIndex are taken from
 /// `base`, the working directory.
 ///
 /// # Errors
 /// With near names, where it means nothing; where a definition cannot be read.
-pub fn find(text: &str, base: &Path) -> Result<Definition, DatasetError> {
+pub fn find_definition(text: &str, base: &Path) -> Result<Definition, DatasetError> {
     match text.split_once('=') {
         // A file's own name may have the sign.
         Some((name, rest)) if !name.contains(['/', '\\', ':']) && !base.join(text).exists() => {
@@ -246,13 +248,13 @@ fn find_named(text: &str, base: &Path, given: Option<&DatasetName>) -> Result<De
     if is_table(text) && path.is_file() {
         return manifest(&path, given);
     }
-    let all = names(base);
-    let near = near(text, all.iter().map(String::as_str)).into_iter().map(str::to_owned).collect();
-    Err(DatasetError::Unknown { text: text.to_owned(), searched: DEFINITIONS.to_owned(), near })
+    let all = definition_names(base);
+    let similar = similar_names(text, all.iter().map(String::as_str));
+    Err(DatasetError::Unknown { text: text.to_owned(), searched: DEFINITIONS.to_owned(), similar })
 }
 
-/// The names that [`find`] knows definitions of, sorted.
-pub fn names(base: &Path) -> Vec<String> {
+/// The names that [`find_definition`] knows definitions of, sorted.
+pub fn definition_names(base: &Path) -> Vec<String> {
     let Ok(files) = base.join(DEFINITIONS).read_dir() else { return Vec::new() };
     let files = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
     let mut names: Vec<String> = files.filter_map(|file| file.strip_suffix(".toml").map(str::to_owned)).collect();
@@ -314,6 +316,13 @@ fn absolute(address: &str, folder: &Path, data: &str) -> String {
     std::path::absolute(&joined).unwrap_or(joined).display().to_string()
 }
 
+impl LabelsDefinition {
+    /// Returns what the definition says about the format of its tables.
+    pub(super) fn table_format(&self) -> TableFormat<'_> {
+        TableFormat { encoding: self.encoding.as_deref(), sheet: self.sheet.as_deref(), decimal: self.decimal }
+    }
+}
+
 impl Definition {
     /// Of a folder of which nothing else is known.
     pub fn new(name: DatasetName, root: String) -> Definition {
@@ -332,6 +341,11 @@ impl Definition {
             hazy: None,
             clear: None,
         }
+    }
+
+    /// Returns what the definition says about the format of its tables.
+    pub(super) fn table_format(&self) -> TableFormat<'_> {
+        self.labels.as_ref().map(LabelsDefinition::table_format).unwrap_or_default()
     }
 
     /// Returns the name that the data set has in its own files.

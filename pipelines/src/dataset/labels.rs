@@ -10,13 +10,16 @@ use std::path::Path;
 use arrow::array::{Array, LargeStringArray};
 use futures::{StreamExt, TryStreamExt};
 
-use self::matching::{Matcher, Subject};
+use self::matching::{LabelTarget, Matcher};
+use super::data_set::DataSet;
 use super::definition::{Definition, Direction, LabelsDefinition, Repeated, contradiction};
-use super::error::{DatasetError, LabelError, Misfit};
+use super::error::{DatasetError, UnlocatedError};
 use super::fault::{FaultKind, Faults, NAMED_MAX};
-use super::paths::Meant;
-use super::table::{self, Form, RowAt, Table};
-use super::{DataSet, Picture, Raters};
+use super::label_error::LabelError;
+use super::path_index::PathMatch;
+use super::picture::{Picture, Raters};
+use super::table::row_position::RowPosition;
+use super::table::{self, Table, TableFormat};
 use crate::store::Store;
 
 /// Tables that are read at once: exBeDDE has one for each of 167 hazy pictures.
@@ -30,29 +33,29 @@ const LIKELY: [&str; 8] = ["filename", "file_name", "file", "image_name", "name"
 struct Label {
     /// Which of the tables.
     file: usize,
-    row: RowAt,
-    subject: Subject,
+    row: RowPosition,
+    subject: LabelTarget,
     /// NaN: none.
     mos: f64,
 }
 
 /// What stored labels mean.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
+pub(super) struct LabelScale {
     pub(super) direction: Direction,
     pub(super) range: Option<[f64; 2]>,
 }
 
-impl Scale {
-    pub(super) fn of(labels: Option<&LabelsDefinition>) -> Scale {
-        Scale {
+impl LabelScale {
+    pub(super) fn from_definition(labels: Option<&LabelsDefinition>) -> LabelScale {
+        LabelScale {
             direction: labels.map_or(Direction::Higher, |labels| labels.direction),
             range: labels.and_then(|labels| labels.range),
         }
     }
 
     /// A label with higher as better; None for a row that has none.
-    pub(super) fn turn(self, row: RowAt, image: &str, mos: f64) -> Result<Option<f64>, LabelError> {
+    pub(super) fn orient(self, row: RowPosition, image: &str, mos: f64) -> Result<Option<f64>, LabelError> {
         if mos.is_nan() {
             return Ok(None);
         }
@@ -80,8 +83,8 @@ pub(super) async fn label(
     faults: &mut Faults,
 ) -> Result<Vec<String>, DatasetError> {
     let Some(labels) = &definition.labels else { return Ok(Vec::new()) };
-    let place = labels.root.as_ref().map(|root| Store::open(root, Path::new(""))).transpose()?;
-    let place = place.as_ref().unwrap_or(root);
+    let store = labels.root.as_ref().map(|root| Store::open(root, Path::new(""))).transpose()?;
+    let store = store.as_ref().unwrap_or(root);
     let is_layout = labels.file.contains('{');
     let files = if is_layout { files } else { vec![labels.file.clone()] };
     if files.is_empty() {
@@ -89,13 +92,13 @@ pub(super) async fn label(
         return Err(DatasetError::Labels { file: labels.file.clone(), source: why });
     }
     let has_groups = pictures.iter().any(|picture| picture.scene_group.is_some());
-    let tables = files.iter().map(|file| read(place, labels, file));
+    let tables = files.iter().map(|file| read(store, labels, file));
     let tables: Vec<Tables> = futures::stream::iter(tables).buffered(READS_MAX).try_collect().await?;
     let (mut rows, mut comments) = (Vec::new(), 0);
     for (number, (file, tables)) in files.iter().zip(&tables).enumerate() {
         let folder = if is_layout { file.rsplit_once('/').map(|(folder, _)| folder) } else { None };
         let of = Columns { definition, labels, folder, has_groups };
-        rows.extend(tables.rows(number, &of).map_err(|misfit| misfit.of_labels(place.address(file)))?);
+        rows.extend(tables.rows(number, &of).map_err(|misfit| misfit.into_labels_error(store.address(file)))?);
         comments += tables.labels.comments();
     }
     let mut notes = Vec::new();
@@ -104,7 +107,7 @@ pub(super) async fn label(
     }
     let wrong = |file: Option<usize>, source| {
         let file = file.map_or(&labels.file, |number| &files[number]);
-        DatasetError::Labels { file: place.address(file), source }
+        DatasetError::Labels { file: store.address(file), source }
     };
     notes.extend(give(definition, labels, &rows, pictures, faults).map_err(|(file, source)| wrong(file, source))?);
     Ok(notes)
@@ -116,13 +119,13 @@ struct Tables {
     names: Option<Table>,
 }
 
-async fn read(place: &Store, labels: &LabelsDefinition, file: &str) -> Result<Tables, DatasetError> {
-    let form = Form::of(Some(labels));
+async fn read(store: &Store, labels: &LabelsDefinition, file: &str) -> Result<Tables, DatasetError> {
+    let form = labels.table_format();
     let names = match &labels.image_file {
-        Some(file) => Some(table::open_labels(place, file, form).await?),
+        Some(file) => Some(table::open_labels(store, file, form).await?),
         None => None,
     };
-    Ok(Tables { labels: table::open_labels(place, file, form).await?, names })
+    Ok(Tables { labels: table::open_labels(store, file, form).await?, names })
 }
 
 /// What says which columns a table's are.
@@ -135,7 +138,7 @@ struct Columns<'d> {
 }
 
 impl Tables {
-    fn rows(&self, file: usize, of: &Columns<'_>) -> Result<Vec<Label>, Misfit> {
+    fn rows(&self, file: usize, of: &Columns<'_>) -> Result<Vec<Label>, UnlocatedError> {
         let names = self.names.as_ref().unwrap_or(&self.labels);
         let subjects = self.subjects(names, of)?;
         let mos = self.labels.numbers(&of.labels.mos).map_err(|error| match error {
@@ -152,7 +155,7 @@ impl Tables {
         Ok(rows.map(|(at, (subject, mos))| Label { file, row: self.labels.row(at), subject, mos: *mos }).collect())
     }
 
-    fn subjects(&self, names: &Table, of: &Columns<'_>) -> Result<Vec<Subject>, Misfit> {
+    fn subjects(&self, names: &Table, of: &Columns<'_>) -> Result<Vec<LabelTarget>, UnlocatedError> {
         let labels = of.labels;
         let by_scene = labels.scene.is_some() || labels.algorithm.is_some() || labels.group.is_some();
         if by_scene && labels.image.is_some() {
@@ -170,7 +173,7 @@ impl Tables {
             let scenes = texts(names, scene)?.into_iter().zip(texts(names, algorithm)?).enumerate();
             let subject = |(at, (scene, algorithm))| {
                 let group = groups.as_ref().filter(|groups| groups.is_valid(at)).map(|groups| groups.value(at));
-                Subject::Scene { scene, algorithm, group: group.map(|group| group.trim().to_owned()) }
+                LabelTarget::Scene { scene, algorithm, group: group.map(|group| group.trim().to_owned()) }
             };
             return Ok(scenes.map(subject).collect());
         }
@@ -178,7 +181,7 @@ impl Tables {
             return Err(no_subjects(names).into());
         }
         let within = |path: String| of.folder.map(|folder| format!("{folder}/{path}")).unwrap_or(path);
-        Ok(texts(names, image)?.into_iter().map(|path| Subject::Path(within(path))).collect())
+        Ok(texts(names, image)?.into_iter().map(|path| LabelTarget::Path(within(path))).collect())
     }
 }
 
@@ -205,11 +208,11 @@ pub async fn unused_labels(data: &DataSet) -> Option<String> {
         return None;
     }
     let parent = data.root.url().join("..").ok().and_then(|url| Store::open(url.as_str(), Path::new("")).ok());
-    for place in [Some(data.root.clone()), parent].into_iter().flatten() {
+    for store in [Some(data.root.clone()), parent].into_iter().flatten() {
         for file in ["labels.csv", "labels.xlsx", "labels.parquet"] {
-            let Ok(table) = table::open(&place, file, Form::default()).await else { continue };
+            let Ok(table) = table::open(&store, file, TableFormat::default()).await else { continue };
             if table.has("mos") && (table.has("image") || table.has("scene") && table.has("algorithm")) {
-                return Some(place.address(file));
+                return Some(store.address(file));
             }
         }
     }
@@ -234,7 +237,7 @@ pub(super) fn texts(table: &Table, column: &str) -> Result<Vec<String>, LabelErr
 
 /// The labels of one picture.
 #[derive(Clone, Copy, Default)]
-struct Given {
+struct Ratings {
     count: u32,
     mean: f64,
     /// Sum of squares about the mean.
@@ -242,7 +245,7 @@ struct Given {
     last: f64,
 }
 
-impl Given {
+impl Ratings {
     fn add(&mut self, mos: f64) {
         self.count += 1;
         let off = mos - self.mean;
@@ -265,27 +268,27 @@ fn give(
     pictures: &mut [Picture],
     faults: &mut Faults,
 ) -> Result<Vec<String>, (Option<usize>, LabelError)> {
-    let subjects: Vec<&Subject> = rows.iter().map(|label| &label.subject).collect();
+    let subjects: Vec<&LabelTarget> = rows.iter().map(|label| &label.subject).collect();
     let matcher = Matcher::new(definition, pictures);
     let (meant, how) = matcher.find(&subjects, &labels.ignore);
-    let of = |kind: Meant| {
+    let of = |kind: PathMatch| {
         subjects.iter().zip(&meant).filter(move |(_, meant)| **meant == kind).map(|(subject, _)| *subject)
     };
-    let without: Vec<&Subject> = of(Meant::Nothing).collect();
+    let without: Vec<&LabelTarget> = of(PathMatch::Nothing).collect();
     let hint = if without.is_empty() { None } else { matcher.explain(&without) };
-    let is_any = meant.iter().any(|meant| matches!(meant, Meant::One(_)));
+    let is_any = meant.iter().any(|meant| matches!(meant, PathMatch::One(_)));
     if rows.is_empty() {
         return Err((None, LabelError::Content("it has a header and no rows".to_owned())));
     }
     if !is_any {
         let named = subjects.iter().take(NAMED_MAX).map(|subject| format!("`{}`", subject.text())).collect();
-        let ambiguous = of(Meant::Several).count();
+        let ambiguous = of(PathMatch::Several).count();
         let fits = (ambiguous > 0).then(|| format!("{ambiguous} of them fit more than one picture"));
         let hint = fits.or(hint).map(|hint| format!("; {hint}")).unwrap_or_default();
         return Err((None, LabelError::NoMatch { rows: rows.len() as u64, named, hint }));
     }
     without.iter().for_each(|subject| faults.add(FaultKind::LabelWithoutPicture, subject.text()));
-    of(Meant::Several).for_each(|subject| faults.add(FaultKind::AmbiguousLabel, subject.text()));
+    of(PathMatch::Several).for_each(|subject| faults.add(FaultKind::AmbiguousLabel, subject.text()));
     if let Some(hint) = hint {
         faults.explain(FaultKind::LabelWithoutPicture, hint);
     }
@@ -297,16 +300,16 @@ fn give(
 fn take(
     labels: &LabelsDefinition,
     rows: &[Label],
-    meant: &[Meant],
+    meant: &[PathMatch],
     pictures: &mut [Picture],
 ) -> Result<Vec<String>, (Option<usize>, LabelError)> {
-    let scale = Scale::of(Some(labels));
-    let mut given = vec![Given::default(); pictures.len()];
+    let scale = LabelScale::from_definition(Some(labels));
+    let mut given = vec![Ratings::default(); pictures.len()];
     let (mut blank, mut repeated) = (0_u64, 0_u64);
     for (label, meant) in rows.iter().zip(meant) {
-        let Meant::One(number) = *meant else { continue };
+        let PathMatch::One(number) = *meant else { continue };
         let (image, given) = (&pictures[number as usize].image, &mut given[number as usize]);
-        let mos = scale.turn(label.row, image, label.mos).map_err(|error| (Some(label.file), error))?;
+        let mos = scale.orient(label.row, image, label.mos).map_err(|error| (Some(label.file), error))?;
         let Some(mos) = mos else {
             blank += 1;
             continue;
@@ -314,7 +317,7 @@ fn take(
         if labels.repeated.is_none() && given.count > 0 {
             if given.last != mos {
                 let (first, second) = (given.last, mos);
-                let error = LabelError::Twice { row: label.row, image: image.to_string(), first, second };
+                let error = LabelError::Duplicate { row: label.row, image: image.to_string(), first, second };
                 return Err((Some(label.file), error));
             }
             repeated += 1;

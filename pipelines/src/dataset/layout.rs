@@ -30,22 +30,26 @@ pub struct LayoutError {
 
 /// What a layout can capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum CaptureName {
     Algorithm,
     Scene,
     Image,
     Group,
 }
 
-impl Name {
-    const ALL: [(&'static str, Name); 4] =
-        [("algorithm", Name::Algorithm), ("scene", Name::Scene), ("image", Name::Image), ("group", Name::Group)];
+impl CaptureName {
+    const ALL: [(&'static str, CaptureName); 4] = [
+        ("algorithm", CaptureName::Algorithm),
+        ("scene", CaptureName::Scene),
+        ("image", CaptureName::Image),
+        ("group", CaptureName::Group),
+    ];
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    Capture(Name),
+    Capture(CaptureName),
     Anything,
 }
 
@@ -82,21 +86,21 @@ pub struct Captures<'a> {
 }
 
 impl<'a> Captures<'a> {
-    pub(super) fn get(&self, name: Name) -> Option<&'a str> {
+    pub(super) fn get(&self, name: CaptureName) -> Option<&'a str> {
         match name {
-            Name::Algorithm => self.algorithm,
-            Name::Scene => self.scene,
-            Name::Image => self.image,
-            Name::Group => self.group,
+            CaptureName::Algorithm => self.algorithm,
+            CaptureName::Scene => self.scene,
+            CaptureName::Image => self.image,
+            CaptureName::Group => self.group,
         }
     }
 
-    fn set(&mut self, name: Name, text: &'a str) {
+    fn set(&mut self, name: CaptureName, text: &'a str) {
         let slot = match name {
-            Name::Algorithm => &mut self.algorithm,
-            Name::Scene => &mut self.scene,
-            Name::Image => &mut self.image,
-            Name::Group => &mut self.group,
+            CaptureName::Algorithm => &mut self.algorithm,
+            CaptureName::Scene => &mut self.scene,
+            CaptureName::Image => &mut self.image,
+            CaptureName::Group => &mut self.group,
         };
         *slot = Some(text);
     }
@@ -118,7 +122,7 @@ impl Layout {
         Ok(Layout { text: text.to_owned(), parts, extension })
     }
 
-    pub(super) fn captures(&self, name: Name) -> bool {
+    pub(super) fn captures(&self, name: CaptureName) -> bool {
         self.parts.iter().flatten().any(|piece| *piece == Piece::Capture(name))
     }
 
@@ -269,7 +273,7 @@ fn push_braces(pieces: &mut Vec<Piece>, name: &str) -> Result<(), String> {
     if matches!(pieces.last(), Some(Piece::Capture(_) | Piece::Anything)) {
         return Err(format!("nothing tells `{{{name}}}` from what is before it"));
     }
-    let known = Name::ALL.iter().find(|(known, _)| *known == name);
+    let known = CaptureName::ALL.iter().find(|(known, _)| *known == name);
     pieces.push(match known {
         Some((_, capture)) => Piece::Capture(*capture),
         None if name.is_empty() => Piece::Anything,
@@ -291,7 +295,7 @@ fn read_parts<'a>(parts: &[Vec<Piece>], path: &'a str) -> Option<Captures<'a>> {
 }
 
 /// Takes what is known off both ends, then each piece in braces off the right end, as short as the text before it lets it
-/// be. The rightmost place of a text leaves the most for what is before, so a place that is taken never has to be given
+/// be. The rightmost store of a text leaves the most for what is before, so a store that is taken never has to be given
 /// back.
 fn read_part<'a>(part: &[Piece], text: &'a str, captures: &mut Captures<'a>) -> Option<()> {
     let (mut rest, mut begin, mut end) = (text, 0, part.len());
@@ -307,7 +311,7 @@ fn read_part<'a>(part: &[Piece], text: &'a str, captures: &mut Captures<'a>) -> 
         }
         let from = match part[begin..end].last() {
             None => 0,
-            Some(Piece::Text(before)) => place_before(rest, before)?,
+            Some(Piece::Text(before)) => split_point(rest, before)?,
             Some(_) => unreachable!("two pieces in braces have text between them"),
         };
         let (before, taken) = rest.split_at(from);
@@ -332,7 +336,7 @@ fn known<'p>(piece: &'p Piece, captures: &Captures<'p>) -> Option<&'p str> {
 }
 
 /// The end of the last `before` in `rest` that has something after it.
-fn place_before(rest: &str, before: &str) -> Option<usize> {
+fn split_point(rest: &str, before: &str) -> Option<usize> {
     let last = rest.chars().next_back()?;
     Some(rest[..rest.len() - last.len_utf8()].rfind(before)? + before.len())
 }
@@ -345,7 +349,7 @@ mod tests {
 
     fn read<'a>(layout: &str, path: &'a str) -> Option<[&'a str; 4]> {
         let captures = Layout::new(layout, "dhq").unwrap().read(path)?;
-        Some(Name::ALL.map(|(_, name)| captures.get(name).unwrap_or("")))
+        Some(CaptureName::ALL.map(|(_, name)| captures.get(name).unwrap_or("")))
     }
 
     #[test]
@@ -449,7 +453,7 @@ mod tests {
             };
             let path = layout.write(&all).unwrap();
             let read = layout.read(&path).unwrap();
-            for (_, name) in Name::ALL {
+            for (_, name) in CaptureName::ALL {
                 let expected = if layout.captures(name) { all.get(name) } else { None };
                 prop_assert_eq!(read.get(name), expected, "{} from {}", texts[at], path);
             }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::definition::{Definition, Importer};
-use super::load::is_usual;
+use super::layout_detection::is_usual;
 use crate::names::AlgorithmName;
 use crate::run::DatasetSpec;
 

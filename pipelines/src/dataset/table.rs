@@ -1,18 +1,18 @@
 //! Columns of a file by name: text with separators, a workbook, Parquet or MATLAB. It knows how to read text and numbers from
 //! them, not what they mean. What a file is, its first bytes say.
 
-pub(super) mod cells;
 mod delimited;
 pub(super) mod encoding;
+mod file_kind;
 mod grid;
-mod kind;
-mod sheet;
+pub(super) mod numbers;
+pub(super) mod row_position;
 #[cfg(test)]
 mod tests;
+mod workbook;
 #[cfg(test)]
 pub(super) use tests::workbook as workbook_for_tests;
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, LargeStringArray, RecordBatch};
@@ -20,13 +20,14 @@ use arrow::compute::{CastOptions, cast_with_options, concat};
 use arrow::datatypes::{DataType, Field, Float64Type};
 use bytes::Bytes;
 
-use self::cells::{Decimal, Written};
 use self::delimited::Delimited;
+use self::file_kind::{FileKind, HEAD_BYTES};
 use self::grid::Grid;
-use self::kind::{HEAD_BYTES, Kind};
-use super::definition::LabelsDefinition;
-use super::error::{DatasetError, LabelError, Misfit};
-use super::mat::{self, Value};
+use self::numbers::{Decimal, NumberFormat};
+use self::row_position::RowPosition;
+use super::error::{DatasetError, UnlocatedError};
+use super::label_error::LabelError;
+use super::matlab_file::{self, Value};
 use crate::store::Store;
 use crate::tables::parquet_file;
 
@@ -52,79 +53,55 @@ enum Content {
 
 /// What the definition says of a file, where it does not say it itself.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Form<'d> {
+pub(super) struct TableFormat<'d> {
     pub(super) encoding: Option<&'d str>,
     pub(super) sheet: Option<&'d str>,
     pub(super) decimal: Option<Decimal>,
 }
 
-impl<'d> Form<'d> {
-    pub(super) fn of(labels: Option<&'d LabelsDefinition>) -> Form<'d> {
-        let form = |labels: &'d LabelsDefinition| Form {
-            encoding: labels.encoding.as_deref(),
-            sheet: labels.sheet.as_deref(),
-            decimal: labels.decimal,
-        };
-        labels.map(form).unwrap_or_default()
-    }
-}
-
-/// Where a row is in its file, as whoever opens it counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowAt {
-    unit: &'static str,
-    number: u64,
-}
-
-impl fmt::Display for RowAt {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} {}", self.unit, self.number)
-    }
-}
-
 /// A file's bytes, if they may be a table's: of a large one the beginning is looked at first.
-pub(super) async fn fetch(place: &Store, file: &str) -> Result<Bytes, Misfit> {
-    let size = place.head(file).await?.bytes;
+pub(super) async fn fetch(store: &Store, file: &str) -> Result<Bytes, UnlocatedError> {
+    let size = store.head(file).await?.bytes;
     if size > HEAD_BYTES {
-        let limit = match kind::kind(file, &place.get_first(file, HEAD_BYTES).await?)? {
-            Kind::Workbook => sheet::WORKBOOK_BYTES_MAX,
+        let limit = match file_kind::kind(file, &store.get_first(file, HEAD_BYTES).await?)? {
+            FileKind::Workbook => workbook::WORKBOOK_BYTES_MAX,
             _ => TABLE_BYTES_MAX,
         };
         if size > limit {
             return Err(LabelError::Large { bytes: size, limit }.into());
         }
     }
-    Ok(place.get(file).await?)
+    Ok(store.get(file).await?)
 }
 
-/// The table in a file of a place.
+/// The table in a file of a store.
 ///
 /// # Errors
-/// Where the place fails, or the file is no table.
-pub(super) async fn open(place: &Store, file: &str, form: Form<'_>) -> Result<Table, Misfit> {
-    Ok(Table::read(file, fetch(place, file).await?, form)?)
+/// Where the store fails, or the file is no table.
+pub(super) async fn open(store: &Store, file: &str, form: TableFormat<'_>) -> Result<Table, UnlocatedError> {
+    Ok(Table::read(file, fetch(store, file).await?, form)?)
 }
 
-/// The table of labels in a file of a place.
+/// The table of labels in a file of a store.
 ///
 /// # Errors
 /// As [`open`], with the file's address.
-pub(super) async fn open_labels(place: &Store, file: &str, form: Form<'_>) -> Result<Table, DatasetError> {
-    open(place, file, form).await.map_err(|misfit| misfit.of_labels(place.address(file)))
+pub(super) async fn open_labels(store: &Store, file: &str, form: TableFormat<'_>) -> Result<Table, DatasetError> {
+    open(store, file, form).await.map_err(|misfit| misfit.into_labels_error(store.address(file)))
 }
 
 impl Table {
-    pub(super) fn read(file: &str, bytes: Bytes, form: Form) -> Result<Table, LabelError> {
+    pub(super) fn read(file: &str, bytes: Bytes, form: TableFormat) -> Result<Table, LabelError> {
         let head = &bytes[..bytes.len().min(HEAD_BYTES as usize)];
-        let kind = kind::kind(file, head)?;
-        if let (Some(sheet), false) = (form.sheet, kind == Kind::Workbook) {
+        let kind = file_kind::kind(file, head)?;
+        if let (Some(sheet), false) = (form.sheet, kind == FileKind::Workbook) {
             return Err(LabelError::Content(format!("it has no sheet `{sheet}`: it is no workbook")));
         }
         let content = match kind {
-            Kind::Text => Content::Delimited(delimited::read(file, &bytes, form.encoding)?),
-            Kind::Workbook => Content::Sheet(sheet::read(bytes, form.sheet)?),
-            Kind::Parquet => Content::Columns(columns(&parquet_file::read(bytes)?)?),
-            Kind::Mat => Content::Variables(mat::read(&bytes)?),
+            FileKind::Text => Content::Delimited(delimited::read(file, &bytes, form.encoding)?),
+            FileKind::Workbook => Content::Sheet(workbook::read(bytes, form.sheet)?),
+            FileKind::Parquet => Content::Columns(columns(&parquet_file::read(bytes)?)?),
+            FileKind::Mat => Content::Variables(matlab_file::read(&bytes)?),
         };
         Ok(Table { content, decimal: form.decimal })
     }
@@ -152,9 +129,9 @@ impl Table {
         if exact.is_empty() { of(&|name| folded(name) == folded(column)) } else { exact }
     }
 
-    fn place(&self, column: &str) -> Result<usize, LabelError> {
+    fn store(&self, column: &str) -> Result<usize, LabelError> {
         match self.places(column)[..] {
-            [place] => Ok(place),
+            [store] => Ok(store),
             [] => Err(self.lacks(column)),
             _ => Err(LabelError::Content(format!("more than one of its columns is called `{column}`"))),
         }
@@ -164,10 +141,10 @@ impl Table {
     pub(super) fn texts(&self, column: &str) -> Result<LargeStringArray, LabelError> {
         match &self.content {
             Content::Delimited(Delimited { grid, .. }) | Content::Sheet(grid) => {
-                Ok(grid.columns[self.place(column)?].clone())
+                Ok(grid.columns[self.store(column)?].clone())
             }
             Content::Columns(columns) => {
-                let array = &columns[self.place(column)?].1;
+                let array = &columns[self.store(column)?].1;
                 if array.data_type().is_floating() {
                     // 1 of a scene, not 1.0: a column of whole numbers with a gap has become one of real ones.
                     let numbers = cast(array, column, &DataType::Float64, "text")?;
@@ -186,14 +163,14 @@ impl Table {
     /// A column as numbers; NaN where a row has none.
     pub(super) fn numbers(&self, column: &str) -> Result<Float64Array, LabelError> {
         let has_semicolons = matches!(&self.content, Content::Delimited(table) if table.separator == b';');
-        let written = Written { decimal: self.decimal, has_semicolons };
-        let read = |texts: &LargeStringArray| cells::numbers(texts, column, |at| self.row(at), written);
+        let written = NumberFormat { decimal: self.decimal, has_semicolons };
+        let read = |texts: &LargeStringArray| numbers::numbers(texts, column, |at| self.row(at), written);
         match &self.content {
             Content::Delimited(Delimited { grid, .. }) | Content::Sheet(grid) => {
-                read(&grid.columns[self.place(column)?])
+                read(&grid.columns[self.store(column)?])
             }
             Content::Columns(columns) => {
-                let array = &columns[self.place(column)?].1;
+                let array = &columns[self.store(column)?].1;
                 let is_text = |data_type: &DataType| {
                     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
                 };
@@ -215,8 +192,8 @@ impl Table {
     }
 
     /// Where a row is.
-    pub(super) fn row(&self, at: usize) -> RowAt {
-        self.grid().map_or(RowAt { unit: "row", number: at as u64 + 1 }, |grid| grid.row(at))
+    pub(super) fn row(&self, at: usize) -> RowPosition {
+        self.grid().map_or(RowPosition { unit: "row", number: at as u64 + 1 }, |grid| grid.row(at))
     }
 
     /// Lines below the header that are passed over as comments.

@@ -9,8 +9,8 @@ use blake3::Hasher;
 
 use crate::dataset::{DataSet, Picture, Raters};
 use crate::digest;
-use crate::limits::PictureLimits;
 use crate::names::AlgorithmName;
+use crate::picture_limits::PictureLimits;
 use crate::tables::scores::SCORES_VERSION;
 
 pub use shard::{Shard, ShardPicture};
@@ -19,16 +19,16 @@ pub use shard::{Shard, ShardPicture};
 /// lost with a machine and a part is still large enough to be read well.
 pub const SHARD_WINDOWS_MAX: u64 = 2048;
 
-/// Bits of a picture's place. 2^64 places: two pictures of a million share one with odds of 1 to 10^7, and even then they
+/// Bits of a picture's place. 2^64 hashes: two pictures of a million share one with odds of 1 to 10^7, and even then they
 /// are only not cut apart.
-const PLACE_BITS: u32 = u64::BITS;
+const HASH_BITS: u32 = u64::BITS;
 
 /// A shard, before anything is copied for it: some pictures of one algorithm.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// The places that are in it: those that begin with these bits.
-    pub prefix: Prefix,
-    /// Its pictures, as places in [`DataSet::pictures`], ascending.
+pub struct ShardCut {
+    /// The hashes that are in it: those that begin with these bits.
+    pub prefix: HashPrefix,
+    /// Its pictures, as hashes in [`DataSet::pictures`], ascending.
     pub pictures: Vec<u32>,
     /// Windows to be scored, by the pictures' headers; one for a picture without a readable header.
     pub windows: u64,
@@ -36,36 +36,36 @@ pub struct Cut {
 
 /// The first bits of a picture's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Prefix {
+pub struct HashPrefix {
     bits: u64,
     length: u32,
 }
 
-impl Prefix {
-    const ALL: Prefix = Prefix { bits: 0, length: 0 };
+impl HashPrefix {
+    const ALL: HashPrefix = HashPrefix { bits: 0, length: 0 };
 
-    fn child(self, bit: u64) -> Prefix {
-        Prefix { bits: self.bits << 1 | bit, length: self.length + 1 }
+    fn child(self, bit: u64) -> HashPrefix {
+        HashPrefix { bits: self.bits << 1 | bit, length: self.length + 1 }
     }
 
     /// Whether a place is in both: one is the beginning of the other.
-    pub fn overlaps(self, other: Prefix) -> bool {
+    pub fn overlaps(self, other: HashPrefix) -> bool {
         let shared = self.length.min(other.length);
-        let beginning = |p: Prefix| p.bits.checked_shr(p.length - shared).unwrap_or(0);
+        let beginning = |p: HashPrefix| p.bits.checked_shr(p.length - shared).unwrap_or(0);
         beginning(self) == beginning(other)
     }
 
-    /// As [`Prefix`]'s text: `s`, and then the bits.
-    pub fn parse(text: &str) -> Option<Prefix> {
+    /// As [`HashPrefix`]'s text: `s`, and then the bits.
+    pub fn parse(text: &str) -> Option<HashPrefix> {
         let bits = text.strip_prefix('s')?;
-        let length = u32::try_from(bits.len()).ok().filter(|length| *length <= PLACE_BITS)?;
+        let length = u32::try_from(bits.len()).ok().filter(|length| *length <= HASH_BITS)?;
         let good = bits.bytes().all(|bit| matches!(bit, b'0' | b'1'));
         let value = if bits.is_empty() { 0 } else { u64::from_str_radix(bits, 2).ok()? };
-        good.then_some(Prefix { bits: value, length })
+        good.then_some(HashPrefix { bits: value, length })
     }
 }
 
-impl std::fmt::Display for Prefix {
+impl std::fmt::Display for HashPrefix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("s")?;
         (0..self.length).rev().try_for_each(|bit| write!(f, "{}", self.bits >> bit & 1))
@@ -76,24 +76,24 @@ impl std::fmt::Display for Prefix {
 ///
 /// # Panics
 /// Where the two lengths differ.
-pub fn cut(dataset: &DataSet, pictures: Range<usize>, windows: &[u32], windows_max: u64) -> Vec<Cut> {
+pub fn cut_shards(dataset: &DataSet, pictures: Range<usize>, windows: &[u32], windows_max: u64) -> Vec<ShardCut> {
     assert_eq!(pictures.len(), windows.len(), "each picture has its windows");
-    let mut places: Vec<Placed> = pictures
+    let mut hashes: Vec<HashedPicture> = pictures
         .zip(windows)
-        .map(|(index, windows)| Placed {
-            place: place(&dataset.pictures[index]),
+        .map(|(index, windows)| HashedPicture {
+            place: name_hash(&dataset.pictures[index]),
             index: u32::try_from(index).expect("a data set has less than 2^32 pictures"),
             windows: (*windows).max(1),
         })
         .collect();
-    places.sort_unstable_by_key(|placed| (placed.place, placed.index));
+    hashes.sort_unstable_by_key(|hashed| (hashed.place, hashed.index));
     let mut cuts = Vec::new();
-    divide(&places, Prefix::ALL, windows_max, &mut cuts);
+    split(&hashes, HashPrefix::ALL, windows_max, &mut cuts);
     cuts
 }
 
 /// Where each algorithm's pictures are in a data set, in its order.
-pub fn algorithms(dataset: &DataSet) -> Vec<(AlgorithmName, Range<usize>)> {
+pub fn algorithm_ranges(dataset: &DataSet) -> Vec<(AlgorithmName, Range<usize>)> {
     let mut start = 0;
     let by_algorithm = dataset.pictures.chunk_by(|a, b| a.algorithm == b.algorithm);
     let range = |pictures: &[Picture]| {
@@ -104,38 +104,38 @@ pub fn algorithms(dataset: &DataSet) -> Vec<(AlgorithmName, Range<usize>)> {
     by_algorithm.map(range).collect()
 }
 
-struct Placed {
+struct HashedPicture {
     place: u64,
     index: u32,
     windows: u32,
 }
 
 /// By the picture's name alone: its other properties change, its place does not.
-fn place(picture: &Picture) -> u64 {
+fn name_hash(picture: &Picture) -> u64 {
     let digest = blake3::hash(picture.image.as_bytes());
     u64::from_be_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
 }
 
-fn divide(places: &[Placed], prefix: Prefix, windows_max: u64, cuts: &mut Vec<Cut>) {
-    let windows: u64 = places.iter().map(|placed| u64::from(placed.windows)).sum();
-    if places.is_empty() {
+fn split(hashes: &[HashedPicture], prefix: HashPrefix, windows_max: u64, cuts: &mut Vec<ShardCut>) {
+    let windows: u64 = hashes.iter().map(|hashed| u64::from(hashed.windows)).sum();
+    if hashes.is_empty() {
         return;
     }
-    if windows <= windows_max || places.len() == 1 || prefix.length == PLACE_BITS {
-        let mut pictures: Vec<u32> = places.iter().map(|placed| placed.index).collect();
+    if windows <= windows_max || hashes.len() == 1 || prefix.length == HASH_BITS {
+        let mut pictures: Vec<u32> = hashes.iter().map(|hashed| hashed.index).collect();
         pictures.sort_unstable();
-        cuts.push(Cut { prefix, pictures, windows });
+        cuts.push(ShardCut { prefix, pictures, windows });
         return;
     }
-    let bit = PLACE_BITS - 1 - prefix.length;
-    let half = places.partition_point(|placed| placed.place >> bit & 1 == 0);
-    divide(&places[..half], prefix.child(0), windows_max, cuts);
-    divide(&places[half..], prefix.child(1), windows_max, cuts);
+    let bit = HASH_BITS - 1 - prefix.length;
+    let half = hashes.partition_point(|hashed| hashed.place >> bit & 1 == 0);
+    split(&hashes[..half], prefix.child(0), windows_max, cuts);
+    split(&hashes[half..], prefix.child(1), windows_max, cuts);
 }
 
 /// What scores pictures: which model, and how large a picture may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct ScoringSettings {
     /// Of the model: 64 digits.
     pub fingerprint: String,
     /// What is larger has no score.
@@ -144,8 +144,8 @@ pub struct Terms {
 
 /// The name of the part that holds a shard's rows: the model, the prefix, and a digest of all else that determines its
 /// content. Where it is, the shard is done.
-pub fn part_name(dataset: &DataSet, cut: &Cut, terms: &Terms) -> String {
-    let fingerprint = &terms.fingerprint;
+pub fn part_name(dataset: &DataSet, cut: &ShardCut, settings: &ScoringSettings) -> String {
+    let fingerprint = &settings.fingerprint;
     let mut hasher = Hasher::new_derive_key("dqa 2026 name of a part");
     let mut field = |bytes: &[u8]| digest::field(&mut hasher, bytes);
     field(&SCORES_VERSION.to_le_bytes());
@@ -169,26 +169,26 @@ pub fn part_name(dataset: &DataSet, cut: &Cut, terms: &Terms) -> String {
         }
     }
     // Only what differs from the default: parts of older versions keep their names.
-    if !terms.limits.is_default() {
-        let PictureLimits { pixels_max, side_max, bytes_max } = terms.limits;
+    if !settings.limits.is_default() {
+        let PictureLimits { pixels_max, side_max, bytes_max } = settings.limits;
         field(b"limits");
         field(&pixels_max.to_le_bytes());
         field(&side_max.to_le_bytes());
         field(&bytes_max.to_le_bytes());
     }
     let digest = hasher.finalize().to_hex();
-    format!("{}-{}-{}", model_of(fingerprint), cut.prefix, &digest[..32])
+    format!("{}-{}-{}", model_prefix(fingerprint), cut.prefix, &digest[..32])
 }
 
 /// What a part's name says of its model: the fingerprint's beginning.
-pub fn model_of(fingerprint: &str) -> &str {
+pub fn model_prefix(fingerprint: &str) -> &str {
     &fingerprint[..fingerprint.len().min(12)]
 }
 
 /// The prefix that a part's name holds, if it is one of this model.
-pub fn prefix_of(part: &str, fingerprint: &str) -> Option<Prefix> {
-    let rest = part.strip_prefix(model_of(fingerprint))?.strip_prefix('-')?;
-    Prefix::parse(rest.split_once('-')?.0)
+pub fn hash_prefix_of_part(part: &str, fingerprint: &str) -> Option<HashPrefix> {
+    let rest = part.strip_prefix(model_prefix(fingerprint))?.strip_prefix('-')?;
+    HashPrefix::parse(rest.split_once('-')?.0)
 }
 
 #[cfg(test)]
@@ -223,23 +223,23 @@ mod tests {
 
     /// From the picture's name, so that it stays when others come and go.
     fn windows(picture: &Picture) -> u32 {
-        15 + (place(picture) % 400) as u32
+        15 + (name_hash(picture) % 400) as u32
     }
 
-    fn plan(dataset: &DataSet, max: u64) -> Vec<Cut> {
+    fn plan(dataset: &DataSet, max: u64) -> Vec<ShardCut> {
         let cut_one = |(_, range): (AlgorithmName, Range<usize>)| {
             let windows: Vec<u32> = dataset.pictures[range.clone()].iter().map(windows).collect();
-            cut(dataset, range, &windows, max)
+            cut_shards(dataset, range, &windows, max)
         };
-        algorithms(dataset).into_iter().flat_map(cut_one).collect()
+        algorithm_ranges(dataset).into_iter().flat_map(cut_one).collect()
     }
 
     fn names(dataset: &DataSet, max: u64) -> BTreeSet<String> {
-        plan(dataset, max).iter().map(|cut| part_name(dataset, cut, &terms("0123456789abcdef"))).collect()
+        plan(dataset, max).iter().map(|cut| part_name(dataset, cut, &settings("0123456789abcdef"))).collect()
     }
 
-    fn terms(fingerprint: &str) -> Terms {
-        Terms { fingerprint: fingerprint.to_owned(), limits: PictureLimits::default() }
+    fn settings(fingerprint: &str) -> ScoringSettings {
+        ScoringSettings { fingerprint: fingerprint.to_owned(), limits: PictureLimits::default() }
     }
 
     fn pictures() -> impl Strategy<Value = BTreeSet<(u8, u16)>> {
@@ -282,9 +282,9 @@ mod tests {
 
         #[test]
         fn a_prefix_reads_as_it_is_written(bits: u64, length in 0..=64u32) {
-            let prefix = Prefix { bits: bits.checked_shr(64 - length).unwrap_or(0), length };
-            prop_assert_eq!(Prefix::parse(&prefix.to_string()), Some(prefix));
-            prop_assert!(prefix.overlaps(Prefix::ALL) && prefix.overlaps(prefix));
+            let prefix = HashPrefix { bits: bits.checked_shr(64 - length).unwrap_or(0), length };
+            prop_assert_eq!(HashPrefix::parse(&prefix.to_string()), Some(prefix));
+            prop_assert!(prefix.overlaps(HashPrefix::ALL) && prefix.overlaps(prefix));
             if length < 64 {
                 prop_assert!(prefix.overlaps(prefix.child(1)) && !prefix.child(0).overlaps(prefix.child(1)));
             }
@@ -318,10 +318,10 @@ mod tests {
             assert_eq!(all.iter().filter(|other| *other == one).count(), 1, "{i}");
         }
         let cut = &plan(&base, 4000)[0];
-        let name = |terms: &Terms| part_name(&base, cut, terms);
-        assert_ne!(name(&terms(&"1".repeat(64))), name(&terms(&"2".repeat(64))));
+        let name = |settings: &ScoringSettings| part_name(&base, cut, settings);
+        assert_ne!(name(&settings(&"1".repeat(64))), name(&settings(&"2".repeat(64))));
         let usual = PictureLimits::default();
-        let limited = |limits: PictureLimits| name(&Terms { limits, ..terms("0123456789abcdef") });
+        let limited = |limits: PictureLimits| name(&ScoringSettings { limits, ..settings("0123456789abcdef") });
         let names = BTreeSet::from([
             limited(usual),
             limited(PictureLimits { pixels_max: 1 << 20, ..usual }),
@@ -338,9 +338,9 @@ mod tests {
         let dataset = dataset(&(0..200).map(|n| (0, n)).collect());
         let fingerprint = "ab".repeat(32);
         for cut in plan(&dataset, 2000) {
-            let name = part_name(&dataset, &cut, &terms(&fingerprint));
-            assert_eq!(prefix_of(&name, &fingerprint), Some(cut.prefix));
-            assert_eq!(prefix_of(&name, &"cd".repeat(32)), None);
+            let name = part_name(&dataset, &cut, &settings(&fingerprint));
+            assert_eq!(hash_prefix_of_part(&name, &fingerprint), Some(cut.prefix));
+            assert_eq!(hash_prefix_of_part(&name, &"cd".repeat(32)), None);
         }
     }
 

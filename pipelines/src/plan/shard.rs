@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cut, Terms, part_name};
+use super::{ScoringSettings, ShardCut, part_name};
 use crate::dataset::{DataSet, Raters};
-use crate::limits::PictureLimits;
+use crate::picture_limits::PictureLimits;
 use crate::tables::scores::{self, PartColumns};
 
 /// A unit of work: score these pictures, write one part.
@@ -52,16 +52,16 @@ pub struct ShardPicture {
 }
 
 impl Shard {
-    /// The shard of a cut, to be written to `store` on these terms.
-    pub fn of(dataset: &DataSet, cut: &Cut, store: &str, terms: &Terms) -> Shard {
+    /// The shard of a cut, to be written to `store` on these settings.
+    pub fn new(dataset: &DataSet, cut: &ShardCut, store: &str, settings: &ScoringSettings) -> Shard {
         let pictures: Vec<_> = cut.pictures.iter().map(|index| &dataset.pictures[*index as usize]).collect();
         Shard {
             store: store.to_owned(),
             part: PartColumns {
                 dataset: dataset.name.to_string(),
                 algorithm: pictures[0].algorithm.to_string(),
-                fingerprint: terms.fingerprint.clone(),
-                part: part_name(dataset, cut, terms),
+                fingerprint: settings.fingerprint.clone(),
+                part: part_name(dataset, cut, settings),
             },
             reuse: Vec::new(),
             retry_failed: false,
@@ -80,7 +80,7 @@ impl Shard {
                 .collect(),
             windows: cut.windows,
             facts: Vec::new(),
-            limits: terms.limits,
+            limits: settings.limits,
         }
     }
 

@@ -20,7 +20,7 @@ use datafusion::error::DataFusionError;
 use parquet::errors::ParquetError;
 
 use crate::names::{AlgorithmName, DatasetName, RunName};
-use crate::run::{RunError, RunRecord, RunState};
+use crate::run::{RunRecord, RunRecordError, RunState};
 use crate::sql::SqlError;
 use crate::status::RunStatus;
 use crate::store::{Store, StoreError};
@@ -109,7 +109,7 @@ pub enum ReportError {
     Store(#[from] StoreError),
     /// A run's record cannot be had.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] RunRecordError),
     /// A query failed, here or on the cluster that it ran on.
     #[error(transparent)]
     Sql(#[from] SqlError),

@@ -1,10 +1,12 @@
 //! Finding the run that a user means: by its name, by how its name begins, or the one that was used last. Every command and
 //! the coordinator look runs up here, so that one text means one run everywhere.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
-use super::{RUNS, RunError, RunRecord};
-use crate::names::{self, RunName};
+use super::{RUNS, RunRecord, RunRecordError};
+use crate::Hint;
+use crate::names::{RunName, similar_names};
 use crate::store::Store;
 
 /// Names that an error shows.
@@ -16,18 +18,17 @@ impl RunRecord {
     /// # Errors
     /// Where the store fails or the record is not one; where there is no such run, with names near to it; where several begin
     /// so, with their names.
-    pub async fn read(store: &Store, name: &RunName) -> Result<RunRecord, RunError> {
+    pub async fn find_by_prefix(store: &Store, name: &RunName) -> Result<RunRecord, RunRecordError> {
         if let Some(record) = RunRecord::find(store, name).await? {
             return Ok(record);
         }
-        let all = store.folders(RUNS).await?;
+        let all = store.list_folders(RUNS).await?;
         let mut names: Vec<&str> =
             all.iter().map(String::as_str).filter(|other| other.starts_with(name.as_str())).collect();
         names.sort_unstable();
         let unknown = || {
-            let near = names::near(name.as_str(), all.iter().map(String::as_str));
-            let near = near.into_iter().map(str::to_owned).collect();
-            RunError::Unknown { run: name.to_string(), store: store.url().to_string(), near }
+            let similar = similar_names(name.as_str(), all.iter().map(String::as_str));
+            RunRecordError::Unknown { run: name.to_string(), store: store.url().to_string(), similar }
         };
         match names[..] {
             [] => Err(unknown()),
@@ -42,7 +43,7 @@ impl RunRecord {
                 let more = names.len().saturating_sub(SHOWN_MAX);
                 names.truncate(SHOWN_MAX);
                 let candidates = names.into_iter().map(str::to_owned).collect();
-                Err(RunError::Ambiguous { run: name.to_string(), candidates, more })
+                Err(RunRecordError::Ambiguous { run: name.to_string(), candidates, more })
             }
         }
     }
@@ -51,30 +52,30 @@ impl RunRecord {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn any(store: &Store) -> Result<bool, RunError> {
-        Ok(!store.folders(RUNS).await?.is_empty())
+    pub async fn any_exists(store: &Store) -> Result<bool, RunRecordError> {
+        Ok(!store.list_folders(RUNS).await?.is_empty())
     }
 
     /// Returns the record of the run that was used last: submitted, scored or completed.
     ///
     /// # Errors
     /// Where the store fails, a record is not one, or there is no run.
-    pub async fn last_used(store: &Store) -> Result<RunRecord, RunError> {
-        let records = RunRecord::all(store).await?;
+    pub async fn last_used(store: &Store) -> Result<RunRecord, RunRecordError> {
+        let records = RunRecord::read_all(store).await?;
         let last = records.into_iter().min_by_key(|record| Reverse((record.updated, record.created)));
-        last.ok_or_else(|| RunError::NoRuns { store: store.url().to_string() })
+        last.ok_or_else(|| RunRecordError::NoRuns { store: store.url().to_string() })
     }
 }
 
-impl RunError {
-    /// Returns what to do about it, where something can be done.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            RunError::Unknown { .. } => Some("`dqa-coord runs` lists them"),
-            RunError::Ambiguous { .. } => Some("give more of the name; `dqa-coord runs` lists them all"),
-            RunError::NoRuns { .. } => Some("`dqa-coord submit` makes one; --store says where they are kept"),
-            RunError::Store(_) | RunError::Record { .. } => None,
-        }
+impl Hint for RunRecordError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
+            RunRecordError::Unknown { .. } => "`dqa-coord runs` lists them",
+            RunRecordError::Ambiguous { .. } => "give more of the name; `dqa-coord runs` lists them all",
+            RunRecordError::NoRuns { .. } => "`dqa-coord submit` creates one; --store names the store to look in",
+            RunRecordError::Store(_) | RunRecordError::Record { .. } => return None,
+        };
+        Some(Cow::Borrowed(hint))
     }
 }
 
@@ -86,8 +87,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::limits::PictureLimits;
-    use crate::run::{Counts, RunSpec, RunState};
+    use crate::picture_limits::PictureLimits;
+    use crate::run::{RunCounts, RunSpec, RunState};
 
     async fn store(runs: &[(&str, i64, i64)]) -> (Store, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
@@ -107,7 +108,7 @@ mod tests {
             // As in a file: other fields may be added to a record.
             let mut record = serde_json::json!({
                 "name": name, "state": RunState::Complete, "spec": spec, "fingerprint": "f", "parts": [],
-                "counts": Counts::default(), "provenance": BTreeMap::<String, String>::new(),
+                "counts": RunCounts::default(), "provenance": BTreeMap::<String, String>::new(),
             });
             record["created"] = serde_json::to_value(Timestamp::from_second(*created).unwrap()).unwrap();
             record["updated"] = serde_json::to_value(Timestamp::from_second(*updated).unwrap()).unwrap();
@@ -118,7 +119,7 @@ mod tests {
     }
 
     async fn found(store: &Store, text: &str) -> Result<String, String> {
-        let read = RunRecord::read(store, &text.parse().unwrap()).await;
+        let read = RunRecord::find_by_prefix(store, &text.parse().unwrap()).await;
         read.map(|record| record.name.to_string()).map_err(|error| error.to_string())
     }
 
@@ -141,6 +142,6 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         let store = Store::open(empty.path().to_str().unwrap(), Path::new("")).unwrap();
         let error = RunRecord::last_used(&store).await.unwrap_err();
-        assert!(matches!(error, RunError::NoRuns { .. }), "{error}");
+        assert!(matches!(error, RunRecordError::NoRuns { .. }), "{error}");
     }
 }

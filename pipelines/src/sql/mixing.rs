@@ -564,7 +564,7 @@ mod tests {
             record: record.clone(),
             state: record.state,
             progress: Progress::default(),
-            conductor: None,
+            owner: None,
         };
         let statuses: Vec<RunStatus> = records.iter().map(status).collect();
         SelectedRuns::new(&statuses).check(frame.logical_plan())

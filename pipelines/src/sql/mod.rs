@@ -9,6 +9,7 @@ pub mod output;
 mod run_scores;
 mod stores;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -29,9 +30,10 @@ pub use stores::Stores;
 
 use self::mixing::{Mixed, SelectedRuns};
 use self::run_scores::RunScores;
+use crate::Hint;
 use crate::names::RunName;
-use crate::progress::Counter;
-use crate::run::{RunError, RunRecord, RunState};
+use crate::progress::ProgressCounter;
+use crate::run::{RunRecord, RunRecordError, RunState};
 use crate::status::RunStatus;
 use crate::store::{Store, StoreError};
 use crate::tables::comparisons::{self, COMPARISONS};
@@ -75,7 +77,7 @@ pub enum SqlError {
     Store(#[from] StoreError),
     /// A run's record cannot be had.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] RunRecordError),
     /// A run's result is not whole.
     #[error("run `{run}` is complete, but its part {key} is not in the store")]
     NoPart {
@@ -114,7 +116,7 @@ impl SqlError {
     /// Returns what to do about it, where something can be done.
     pub fn hint(&self) -> Option<String> {
         match self {
-            SqlError::Run(error) => error.hint().map(str::to_owned),
+            SqlError::Run(error) => error.hint().map(Cow::into_owned),
             SqlError::Query(_) => {
                 Some(format!("the tables are {}; `DESCRIBE scores` lists a table's columns", TABLES.join(", ")))
             }
@@ -165,7 +167,7 @@ pub async fn session(store: &Store, selection: &Selection) -> Result<SessionCont
     let context =
         SessionContext::new_with_config(SessionConfig::from(ConfigOptions::new()).with_information_schema(true));
     let url = Url::parse(STORE).expect("it is a URL");
-    context.register_object_store(&url, store.objects().clone());
+    context.register_object_store(&url, store.object_store().clone());
     fill(&context, store, session_address, selection).await?;
     Ok(context)
 }
@@ -194,17 +196,17 @@ async fn fill(
     selection: &Selection,
 ) -> Result<(), SqlError> {
     let records = match selection {
-        Selection::All => RunRecord::all(store).await?,
+        Selection::All => RunRecord::read_all(store).await?,
         Selection::Runs(names) => {
             let mut records = Vec::new();
             for name in names {
-                records.push(RunRecord::read(store, name).await?);
+                records.push(RunRecord::find_by_prefix(store, name).await?);
             }
             records
         }
     };
     aggregates::register(context);
-    let statuses = RunStatus::read_each(store, records.clone(), &Counter::default()).await?;
+    let statuses = RunStatus::read_each(store, records.clone(), &ProgressCounter::default()).await?;
     let selected = SelectedRuns::new(&statuses);
     context.state_ref().write().config_mut().set_extension(Arc::new(selected));
     let files = |keys: BTreeSet<String>, schema: &SchemaRef| files(keys.iter().map(|key| address(store, key)), schema);
@@ -320,7 +322,7 @@ type Address = fn(&Store, &str) -> Url;
 
 fn session_address(store: &Store, key: &str) -> Url {
     let mut url = Url::parse(STORE).expect("it is a URL");
-    let path = store.path(key);
+    let path = store.object_path(key);
     let parts: Vec<_> = path.parts().collect();
     url.path_segments_mut().expect("it has a path").clear().extend(parts.iter().map(AsRef::as_ref));
     url
@@ -350,8 +352,8 @@ mod tests {
 
     use super::*;
     use crate::dataset::Raters;
-    use crate::limits::PictureLimits;
-    use crate::run::{Counts, DatasetSpec, PartRef, RunSpec};
+    use crate::picture_limits::PictureLimits;
+    use crate::run::{DatasetSpec, PartRef, RunCounts, RunSpec};
     use crate::tables::leaderboard::LeaderboardRow;
     use crate::tables::parquet_file;
     use crate::tables::scores::{Failure, PartColumns, ScoreRow, Spread, part_key};
@@ -429,7 +431,7 @@ mod tests {
             updated: created,
             spec,
             fingerprint: "f".to_owned(),
-            counts: Counts { pictures: 20, windows: 20, scored: 18, failed: 2 },
+            counts: RunCounts { pictures: 20, windows: 20, scored: 18, failed: 2 },
             counted: None,
             provenance: BTreeMap::new(),
             parts,

@@ -22,6 +22,6 @@ impl ObjectStoreRegistry for Stores {
     fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
         let origin = format!("{}://{}/", url.scheme(), url.authority());
         let place = self.0.open(&origin).map_err(|error| DataFusionError::External(error.into()))?;
-        Ok(place.objects().clone())
+        Ok(place.object_store().clone())
     }
 }

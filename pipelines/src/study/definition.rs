@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::Pool;
-use crate::names::near;
+use crate::names::{similar_names, suggestion};
 use crate::train::{Select, Setup, SetupError};
 
 /// The studies that come with the program: name and text.
@@ -157,17 +157,13 @@ pub enum StudyError {
     #[error("{0}")]
     Means(String),
     /// No study of this name comes with the program.
-    #[error("there is no study `{name}`{}; there are {}, or a path to a .toml", nearest(near), READY.map(|(name, _)| name).join(", "))]
+    #[error("there is no study `{name}`{}; there are {}, or a path to a .toml", suggestion(similar), READY.map(|(name, _)| name).join(", "))]
     Unknown {
         /// As given.
         name: String,
         /// Names that are like it.
-        near: Vec<String>,
+        similar: Vec<String>,
     },
-}
-
-fn nearest(near: &[String]) -> String {
-    if near.is_empty() { String::new() } else { format!(" (near to it: {})", near.join(", ")) }
 }
 
 impl Definition {
@@ -179,8 +175,8 @@ impl Definition {
         match READY.iter().find(|(known, _)| *known == name) {
             Some((_, text)) => Definition::parse(text, name),
             None => {
-                let near = near(name, READY.map(|(name, _)| name)).into_iter().map(str::to_owned).collect();
-                Err(StudyError::Unknown { name: name.to_owned(), near })
+                let similar = similar_names(name, READY.map(|(name, _)| name));
+                Err(StudyError::Unknown { name: name.to_owned(), similar })
             }
         }
     }
@@ -283,7 +279,7 @@ mod tests {
             assert!(!study.title.is_empty() && !study.about.is_empty(), "{name}");
         }
         let error = Definition::ready("ablations").unwrap_err().to_string();
-        assert!(error.starts_with("there is no study `ablations` (near to it: ablation)"), "{error}");
+        assert!(error.starts_with("there is no study `ablations`; similar names: ablation"), "{error}");
     }
 
     #[test]

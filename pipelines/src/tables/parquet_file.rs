@@ -91,13 +91,13 @@ impl StoredFile {
 
 impl AsyncFileReader for StoredFile {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        let path = self.place.path(&self.object.key);
-        async move { Ok(self.place.objects().get_range(&path, range).await?) }.boxed()
+        let path = self.place.object_path(&self.object.key);
+        async move { Ok(self.place.object_store().get_range(&path, range).await?) }.boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        let path = self.place.path(&self.object.key);
-        async move { Ok(self.place.objects().get_ranges(&path, &ranges).await?) }.boxed()
+        let path = self.place.object_path(&self.object.key);
+        async move { Ok(self.place.object_store().get_ranges(&path, &ranges).await?) }.boxed()
     }
 
     fn get_metadata<'a>(

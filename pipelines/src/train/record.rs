@@ -182,7 +182,7 @@ impl TrialRecord {
     /// Where the store fails or a record is not one.
     pub async fn all(store: &Store) -> Result<Vec<TrialRecord>, RecordError> {
         let mut records = Vec::new();
-        for name in store.folders(TRIALS).await? {
+        for name in store.list_folders(TRIALS).await? {
             records.extend(TrialRecord::find(store, &name).await?);
         }
         records.sort_by_key(|record| record.created);

@@ -12,7 +12,7 @@ use super::setup::{Select, Setup, SetupError};
 use super::splits::{Splits, SplitsError};
 use crate::dataset::{DataSet, DatasetSource, Definition, Picture};
 use crate::digest;
-use crate::names::{AlgorithmName, DatasetName, near};
+use crate::names::{AlgorithmName, DatasetName, similar_names, suggestion};
 use crate::trained_on::source_of;
 
 /// The folder of trials in a store.
@@ -127,14 +127,14 @@ pub enum TrialError {
         high: f64,
     },
     /// An algorithm that is to be left out and is not there.
-    #[error("`without` names `{algorithm}`, and data set `{dataset}` has no such algorithm{}", nearest(near))]
+    #[error("`without` names `{algorithm}`, and data set `{dataset}` has no such algorithm{}", suggestion(similar))]
     UnknownAlgorithm {
         /// Which data set.
         dataset: DatasetName,
         /// As given.
         algorithm: String,
         /// Names that are like it.
-        near: Vec<String>,
+        similar: Vec<String>,
     },
     /// A side that the setup needs and that has no picture.
     #[error("split {split} of data set `{dataset}` has no picture {what}")]
@@ -146,10 +146,6 @@ pub enum TrialError {
         /// To do what with.
         what: &'static str,
     },
-}
-
-fn nearest(near: &[String]) -> String {
-    if near.is_empty() { String::new() } else { format!("; near to it: {}", near.join(", ")) }
 }
 
 impl Trial {
@@ -284,8 +280,8 @@ fn check_without(dataset: &DataSet, without: &[String]) -> Result<(), TrialError
     let Some(unknown) = without.iter().find(|name| all.iter().all(|known| known.as_str() != name.as_str())) else {
         return Ok(());
     };
-    let near = near(unknown, all.iter().map(AlgorithmName::as_str)).into_iter().map(str::to_owned).collect();
-    Err(TrialError::UnknownAlgorithm { dataset: dataset.name.clone(), algorithm: unknown.clone(), near })
+    let similar = similar_names(unknown, all.iter().map(AlgorithmName::as_str));
+    Err(TrialError::UnknownAlgorithm { dataset: dataset.name.clone(), algorithm: unknown.clone(), similar })
 }
 
 fn check_labels(dataset: &DataSet, scenes: &[String], is_in: impl Fn(&str) -> bool) -> Result<(), TrialError> {
@@ -430,7 +426,7 @@ mod tests {
         assert_eq!(plan(&no_range, &with_range).label_range, [0.0, 200.0]);
         assert_eq!(plan(&dataset(20, &["a"]), &with_range).label_range, [0.0, 100.0], "the data set knows better");
         let unknown = Setup { without: vec!["dcpp".to_owned()], ..Setup::default() };
-        assert!(fail(&dataset(20, &["dcp"]), &unknown).contains("near to it: dcp"));
+        assert!(fail(&dataset(20, &["dcp"]), &unknown).contains("similar names: dcp"));
         let all = Setup { without: vec!["a".to_owned()], ..Setup::default() };
         assert!(fail(&dataset(20, &["a"]), &all).contains("to train on"));
         let validates = Setup { select: Select::BestOnValidation, ..Setup::default() };

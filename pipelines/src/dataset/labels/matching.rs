@@ -3,10 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::dataset::Picture;
 use crate::dataset::definition::{Definition, Ignore};
-use crate::dataset::listing::Names;
-use crate::dataset::paths::{Meant, Paths, plain};
+use crate::dataset::found_pictures::NameInterner;
+use crate::dataset::path_index::{PathIndex, PathMatch, plain};
+use crate::dataset::picture::Picture;
 use crate::file_names::is_picture;
 use crate::names::nfc;
 
@@ -15,17 +15,17 @@ const EXPLAINED_MAX: usize = 20;
 
 /// What a label says it is of.
 #[derive(Clone, Debug)]
-pub(super) enum Subject {
+pub(super) enum LabelTarget {
     Path(String),
     Scene { scene: String, algorithm: String, group: Option<String> },
 }
 
-impl Subject {
+impl LabelTarget {
     pub(super) fn text(&self) -> String {
         match self {
-            Subject::Path(path) => path.clone(),
-            Subject::Scene { scene, algorithm, group: None } => format!("{scene} by {algorithm}"),
-            Subject::Scene { scene, algorithm, group: Some(group) } => format!("{group}/{scene} by {algorithm}"),
+            LabelTarget::Path(path) => path.clone(),
+            LabelTarget::Scene { scene, algorithm, group: None } => format!("{scene} by {algorithm}"),
+            LabelTarget::Scene { scene, algorithm, group: Some(group) } => format!("{group}/{scene} by {algorithm}"),
         }
     }
 }
@@ -70,7 +70,7 @@ fn without_zeros(text: &str) -> String {
 
 /// Ways in which labels' names were not as pictures' are, with how many they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct MatchStats {
     without_extension: u64,
     other_extension: u64,
     other_case_of_extension: u64,
@@ -78,7 +78,7 @@ pub(super) struct Found {
     ignoring: u64,
 }
 
-impl Found {
+impl MatchStats {
     /// A line for each.
     pub(super) fn notes(&self, ignore: &[Ignore]) -> Vec<String> {
         let ignored = ignore.iter().map(|ignore| match ignore {
@@ -113,21 +113,21 @@ impl<'d> Matcher<'d> {
     }
 
     /// What each of the labels means, and how it was found where that is not by its name alone.
-    pub(super) fn find(&self, subjects: &[&Subject], ignore: &[Ignore]) -> (Vec<Meant>, Found) {
-        let mut found = Found::default();
+    pub(super) fn find(&self, subjects: &[&LabelTarget], ignore: &[Ignore]) -> (Vec<PathMatch>, MatchStats) {
+        let mut found = MatchStats::default();
         let mut meant = self.find_by(subjects, Leniency::default());
         for (subject, meant) in subjects.iter().zip(&meant) {
             found.other_unicode_form += u64::from(self.is_other_unicode_form(subject, *meant));
         }
         let extension = Leniency { extension: true, ..Leniency::default() };
-        let again = |meant: &mut Vec<Meant>, leniency: Leniency, count: &mut dyn FnMut(&Subject, u32)| {
-            let left: Vec<usize> = (0..meant.len()).filter(|at| meant[*at] == Meant::Nothing).collect();
+        let again = |meant: &mut Vec<PathMatch>, leniency: Leniency, count: &mut dyn FnMut(&LabelTarget, u32)| {
+            let left: Vec<usize> = (0..meant.len()).filter(|at| meant[*at] == PathMatch::Nothing).collect();
             if left.is_empty() {
                 return;
             }
             let again = self.find_by(&left.iter().map(|at| subjects[*at]).collect::<Vec<_>>(), leniency);
             for (at, now) in left.into_iter().zip(again) {
-                if let Meant::One(number) = now {
+                if let PathMatch::One(number) = now {
                     count(subjects[at], number);
                 }
                 meant[at] = now;
@@ -141,8 +141,8 @@ impl<'d> Matcher<'d> {
         (meant, found)
     }
 
-    fn count_extension(&self, subject: &Subject, number: u32, found: &mut Found) {
-        let (Subject::Path(text) | Subject::Scene { scene: text, .. }) = subject;
+    fn count_extension(&self, subject: &LabelTarget, number: u32, found: &mut MatchStats) {
+        let (LabelTarget::Path(text) | LabelTarget::Scene { scene: text, .. }) = subject;
         let of = |path: &str| path.rsplit_once('.').map(|(_, extension)| extension.to_owned());
         let picture = of(&self.pictures[number as usize].image);
         let count = match of(text).filter(|_| is_picture(text)) {
@@ -155,33 +155,33 @@ impl<'d> Matcher<'d> {
         *count += 1;
     }
 
-    fn is_other_unicode_form(&self, subject: &Subject, meant: Meant) -> bool {
-        let Meant::One(number) = meant else { return false };
+    fn is_other_unicode_form(&self, subject: &LabelTarget, meant: PathMatch) -> bool {
+        let PathMatch::One(number) = meant else { return false };
         let picture = &self.pictures[number as usize];
         let (text, own) = match subject {
-            Subject::Path(path) => (plain(path), &*picture.image),
-            Subject::Scene { scene, .. } => (scene.clone(), &*picture.scene),
+            LabelTarget::Path(path) => (plain(path), &*picture.image),
+            LabelTarget::Scene { scene, .. } => (scene.clone(), &*picture.scene),
         };
         let is_decomposed = |text: &str| nfc(text) != text;
         let is_same = own.ends_with(&*text) || text.ends_with(own);
         !is_same && (is_decomposed(&text) || is_decomposed(own))
     }
 
-    fn find_by(&self, subjects: &[&Subject], leniency: Leniency) -> Vec<Meant> {
-        let is_path = |subject: &&&Subject| matches!(subject, Subject::Path(_));
+    fn find_by(&self, subjects: &[&LabelTarget], leniency: Leniency) -> Vec<PathMatch> {
+        let is_path = |subject: &&&LabelTarget| matches!(subject, LabelTarget::Path(_));
         let keys: Vec<String> = match subjects.iter().any(|subject| is_path(&subject)) {
             true => self.pictures.iter().map(|picture| leniency.applied(&picture.image)).collect(),
             false => Vec::new(),
         };
-        let paths = Paths::new(keys.iter().map(String::as_str));
+        let paths = PathIndex::new(keys.iter().map(String::as_str));
         let scenes = match subjects.iter().all(|subject| is_path(&subject)) {
-            true => Scenes::default(),
-            false => Scenes::new(self.pictures, leniency),
+            true => SceneIndex::default(),
+            false => SceneIndex::new(self.pictures, leniency),
         };
-        let mut names = Names::new(self.definition);
-        let find = |subject: &&Subject| match subject {
-            Subject::Path(path) => find_path(&paths, path, leniency),
-            Subject::Scene { scene, algorithm, group } => {
+        let mut names = NameInterner::new(self.definition);
+        let find = |subject: &&LabelTarget| match subject {
+            LabelTarget::Path(path) => find_path(&paths, path, leniency),
+            LabelTarget::Scene { scene, algorithm, group } => {
                 // An algorithm's name in the table may be an alias; one that is no name is nobody's.
                 let algorithm =
                     names.algorithm(algorithm, "").map_or_else(|_| algorithm.clone(), |name| name.to_string());
@@ -192,7 +192,7 @@ impl<'d> Matcher<'d> {
     }
 
     /// Why these labels have no picture, as far as it shows, and what to do about it.
-    pub(super) fn explain(&self, subjects: &[&Subject]) -> Option<String> {
+    pub(super) fn explain(&self, subjects: &[&LabelTarget]) -> Option<String> {
         let zeros = Leniency { extension: true, zeros: true, case: false };
         let case = Leniency { extension: true, zeros: false, case: true };
         let both = Leniency { extension: true, zeros: true, case: true };
@@ -204,7 +204,7 @@ impl<'d> Matcher<'d> {
         for (leniency, differ, option) in causes {
             let meant = self.find_by(subjects, leniency);
             let mut fits = subjects.iter().zip(&meant).filter_map(|(subject, meant)| match meant {
-                Meant::One(number) => Some((subject, *number)),
+                PathMatch::One(number) => Some((subject, *number)),
                 _ => None,
             });
             if let Some((subject, number)) = fits.next() {
@@ -220,16 +220,16 @@ impl<'d> Matcher<'d> {
         self.explain_parts(subjects)
     }
 
-    fn own_text(&self, subject: &Subject, number: u32) -> String {
+    fn own_text(&self, subject: &LabelTarget, number: u32) -> String {
         let picture = &self.pictures[number as usize];
         match subject {
-            Subject::Path(_) => picture.image.to_string(),
-            Subject::Scene { .. } => format!("{} by {}", picture.scene_key(), picture.algorithm),
+            LabelTarget::Path(_) => picture.image.to_string(),
+            LabelTarget::Scene { .. } => format!("{} by {}", picture.scene_key(), picture.algorithm),
         }
     }
 
     /// Where one part of a label is right. A picture that is only not there needs no explanation.
-    fn explain_parts(&self, subjects: &[&Subject]) -> Option<String> {
+    fn explain_parts(&self, subjects: &[&LabelTarget]) -> Option<String> {
         let leniency = Leniency { extension: true, zeros: true, case: true };
         let file = |path: &str| leniency.applied(path.rsplit('/').next().unwrap_or(path));
         let by_file: HashMap<String, &str> =
@@ -238,7 +238,7 @@ impl<'d> Matcher<'d> {
         let mut is_any_only_absent = false;
         for subject in subjects.iter().take(EXPLAINED_MAX) {
             match subject {
-                Subject::Path(path) => {
+                LabelTarget::Path(path) => {
                     let path = plain(path);
                     let image = by_file.get(&file(&path));
                     let is_known = folders(&path).last().is_some_and(|folder| known.contains(folder));
@@ -251,7 +251,7 @@ impl<'d> Matcher<'d> {
                         _ => is_any_only_absent |= is_known,
                     }
                 }
-                Subject::Scene { scene, algorithm, .. } => {
+                LabelTarget::Scene { scene, algorithm, .. } => {
                     let is_scene = |picture: &&Picture| leniency.applied(&picture.scene) == leniency.applied(scene);
                     let is_algorithm = |picture: &&Picture| picture.algorithm.as_str() == algorithm.as_str();
                     let of_algorithm = self.pictures.iter().find(is_algorithm);
@@ -277,8 +277,8 @@ impl<'d> Matcher<'d> {
         }
         let first = self.pictures.first().filter(|_| !is_any_only_absent)?;
         let like = match subjects.first()? {
-            Subject::Path(_) => first.image.to_string(),
-            Subject::Scene { .. } => format!("{} by {}", first.scene_key(), first.algorithm),
+            LabelTarget::Path(_) => first.image.to_string(),
+            LabelTarget::Scene { .. } => format!("{} by {}", first.scene_key(), first.algorithm),
         };
         Some(format!("a picture is `{like}`"))
     }
@@ -290,9 +290,9 @@ fn folders(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The picture of a path; of an address also as it is without its escapes and its query.
-fn find_path(paths: &Paths<'_>, path: &str, leniency: Leniency) -> Meant {
+fn find_path(paths: &PathIndex<'_>, path: &str, leniency: Leniency) -> PathMatch {
     let found = paths.find(&leniency.applied(path));
-    if found != Meant::Nothing || !path.contains("://") {
+    if found != PathMatch::Nothing || !path.contains("://") {
         return found;
     }
     let Ok(url) = url::Url::parse(path.trim()) else { return found };
@@ -302,13 +302,13 @@ fn find_path(paths: &Paths<'_>, path: &str, leniency: Leniency) -> Meant {
 
 /// Pictures by algorithm and scene.
 #[derive(Default)]
-struct Scenes {
+struct SceneIndex {
     numbers: HashMap<(String, String), Vec<u32>>,
 }
 
-impl Scenes {
-    fn new(pictures: &[Picture], leniency: Leniency) -> Scenes {
-        let mut scenes = Scenes::default();
+impl SceneIndex {
+    fn new(pictures: &[Picture], leniency: Leniency) -> SceneIndex {
+        let mut scenes = SceneIndex::default();
         for (number, picture) in (0..).zip(pictures) {
             let key = (algorithm(picture.algorithm.as_str(), leniency), leniency.applied(&picture.scene));
             scenes.numbers.entry(key).or_default().push(number);
@@ -316,7 +316,7 @@ impl Scenes {
         scenes
     }
 
-    fn find(&self, pictures: &[Picture], leniency: Leniency, of: (&str, &str, Option<&str>)) -> Meant {
+    fn find(&self, pictures: &[Picture], leniency: Leniency, of: (&str, &str, Option<&str>)) -> PathMatch {
         let (scene, by, group) = of;
         let by = algorithm(by, leniency);
         let numbers = |scene: &str| self.numbers.get(&(by.clone(), leniency.applied(scene)));
@@ -325,9 +325,9 @@ impl Scenes {
             own.is_some_and(|own| leniency.applied(own) == leniency.applied(group))
         };
         let one = |found: Vec<u32>| match found[..] {
-            [] => Meant::Nothing,
-            [number] => Meant::One(number),
-            _ => Meant::Several,
+            [] => PathMatch::Nothing,
+            [number] => PathMatch::One(number),
+            _ => PathMatch::Several,
         };
         match (numbers(scene), group) {
             (Some(numbers), None) => one(numbers.clone()),
@@ -337,9 +337,9 @@ impl Scenes {
             // `O-HAZE/01`, as scenes are shown.
             (None, None) => match scene.rsplit_once('/') {
                 Some((group, scene)) => self.find(pictures, leniency, (scene, &by, Some(group))),
-                None => Meant::Nothing,
+                None => PathMatch::Nothing,
             },
-            (None, Some(_)) => Meant::Nothing,
+            (None, Some(_)) => PathMatch::Nothing,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::causes;
 use crate::dataset::table::workbook_for_tests;
-use crate::dataset::{DataSet, DatasetError, FaultKind, Raters, check, find, load};
+use crate::dataset::{DataSet, DatasetError, FaultKind, Raters, check, find_definition, load};
 
 const SCENES: [&str; 3] = ["0001", "0002", "caf\u{e9}"];
 const MOS: [(&str, [f64; 3]); 2] = [("aod", [1.5, 2.0, 3.0]), ("dcp", [3.5, 2.25, 4.0])];
@@ -35,7 +35,7 @@ impl Case {
         self.file(&format!("results/{file}"), content.as_ref());
         let layout = "name = \"labels\"\nroot = \"results\"\nlayout = \"{algorithm}/{scene}.png\"\n";
         self.file("d.toml", format!("{layout}[labels]\nfile = \"{file}\"\n{options}").as_bytes());
-        load(&find(&self.0.path().join("d.toml").display().to_string(), Path::new("/"))?).await
+        load(&find_definition(&self.0.path().join("d.toml").display().to_string(), Path::new("/"))?).await
     }
 
     async fn error(&self, file: &str, content: impl AsRef<[u8]>, options: &str) -> String {
@@ -209,7 +209,9 @@ async fn labels_of_no_picture_say_why() {
         "name = \"d\"\nroot = \"results\"\nlayout = \"{algorithm}/{scene}.{ext}\"\n[labels]\nfile = \"l.csv\"\n";
     case.file("results/l.csv", b"image,mos\ndcp/0002,1\ndcp/0001,2\n");
     case.file("e.toml", layout.as_bytes());
-    let data = load(&find(&case.0.path().join("e.toml").display().to_string(), Path::new("/")).unwrap()).await.unwrap();
+    let data = load(&find_definition(&case.0.path().join("e.toml").display().to_string(), Path::new("/")).unwrap())
+        .await
+        .unwrap();
     assert_eq!(data.faults[0].to_string(), "1 labels fit more than one picture: dcp/0001");
 }
 
@@ -331,7 +333,7 @@ async fn a_large_file_is_refused_before_it_is_read() {
     let layout =
         "name = \"d\"\nroot = \"results\"\nlayout = \"{algorithm}/{scene}.png\"\n[labels]\nfile = \"huge.csv\"\n";
     case.file("d.toml", layout.as_bytes());
-    let definition = find(&case.0.path().join("d.toml").display().to_string(), Path::new("/")).unwrap();
+    let definition = find_definition(&case.0.path().join("d.toml").display().to_string(), Path::new("/")).unwrap();
     let error = causes(&load(&definition).await.unwrap_err()).to_string();
     assert!(error.contains("it has 3221225472 bytes") && error.contains("is it the right file?"), "{error}");
 }

@@ -5,7 +5,7 @@ use csv::{Position, ReaderBuilder, StringRecord};
 use super::encoding::decode;
 use super::grid::{Grid, Rows, is_number};
 use crate::causes;
-use crate::dataset::error::LabelError;
+use crate::dataset::label_error::LabelError;
 
 /// What separates cells; of two that would do, the first.
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];

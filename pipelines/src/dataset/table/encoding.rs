@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, GBK, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-use crate::dataset::error::LabelError;
+use crate::dataset::label_error::LabelError;
 
 /// Characters of a line that an error shows.
 const SHOWN_MAX: usize = 60;
@@ -69,7 +69,7 @@ fn wrong(bytes: &[u8], encoding: &'static Encoding, text: &str) -> LabelError {
     let at = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
     let (before, rest) = bytes.split_at(at);
     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
-    let begin = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+    let begin = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |store| store + 1);
     let end = at + rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
     let reading = |encoding: &'static Encoding| {
         let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes[begin..end])?;

@@ -2,9 +2,9 @@
 
 use arrow::array::{LargeStringArray, LargeStringBuilder};
 
-use super::RowAt;
-use super::cells::plain;
-use crate::dataset::error::LabelError;
+use super::numbers::plain;
+use super::row_position::RowPosition;
+use crate::dataset::label_error::LabelError;
 
 /// A header and the columns below it.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    pub(super) fn row(&self, at: usize) -> RowAt {
-        RowAt { unit: self.unit, number: self.places.get(at + 1).copied().unwrap_or_default() }
+    pub(super) fn row(&self, at: usize) -> RowPosition {
+        RowPosition { unit: self.unit, number: self.places.get(at + 1).copied().unwrap_or_default() }
     }
 
     /// Whether what is taken for the header has numbers in it, which names of columns are not.
@@ -49,14 +49,14 @@ impl Rows {
     ///
     /// # Errors
     /// A row that has more cells than the header.
-    pub(super) fn push<'c>(&mut self, place: u64, cells: impl Iterator<Item = &'c str>) -> Result<(), LabelError> {
+    pub(super) fn push<'c>(&mut self, store: u64, cells: impl Iterator<Item = &'c str>) -> Result<(), LabelError> {
         let mut cells: Vec<&str> = cells.map(plain).collect();
         if cells.iter().all(|cell| cell.is_empty()) {
             return Ok(());
         }
         if self.places.is_empty() {
             self.header = cells.into_iter().map(str::to_owned).collect();
-            self.places.push(place);
+            self.places.push(store);
             self.columns = self.header.iter().map(|_| LargeStringBuilder::new()).collect();
             return Ok(());
         }
@@ -69,9 +69,9 @@ impl Rows {
         }
         if cells.len() > self.header.len() {
             let (cells, header) = (cells.len(), self.header.len());
-            return Err(LabelError::Ragged { row: RowAt { unit: self.unit, number: place }, cells, header });
+            return Err(LabelError::Ragged { row: RowPosition { unit: self.unit, number: store }, cells, header });
         }
-        self.places.push(place);
+        self.places.push(store);
         for (at, column) in self.columns.iter_mut().enumerate() {
             column.append_option(cells.get(at).filter(|cell| !cell.is_empty()));
         }

@@ -15,7 +15,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::run::{Counts, DatasetSpec, PartRef, RunSpec, RunState};
+use crate::run::{DatasetSpec, PartRef, RunCounts, RunSpec, RunState};
 use crate::tables::scores::{self, Failure, PartColumns, SCORES, ScoreRow, Spread};
 
 const DATASETS: [&str; 2] = ["dhq", "o-haze"];
@@ -138,10 +138,10 @@ fn record(pictures: &[Picture]) -> RunRecord {
             device: "cpu".to_owned(),
             shard_windows_max: 100,
             remark: None,
-            limits: crate::limits::PictureLimits::default(),
+            limits: crate::picture_limits::PictureLimits::default(),
         },
         fingerprint: "f".to_owned(),
-        counts: Counts { pictures: rows, windows: rows, scored: rows, failed: 0 },
+        counts: RunCounts { pictures: rows, windows: rows, scored: rows, failed: 0 },
         counted: None,
         provenance: [].into(),
         parts: parts.into_iter().map(part).collect(),

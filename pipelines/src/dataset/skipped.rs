@@ -10,15 +10,15 @@ use serde::Serialize;
 
 use super::fault::NAMED_MAX;
 use super::layout::Layout;
-use crate::file_names::{Clutter, clutter};
+use crate::file_names::{ClutterKind, clutter_kind};
 use crate::names::nfc;
 use crate::store::UnusableKind;
 
 /// What is left out, of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
+pub struct SkippedFiles {
     /// Which kind.
-    pub kind: LeftOutKind,
+    pub kind: SkipReason,
     /// How many files, or folders with all that is in them.
     pub count: u64,
     /// The first few.
@@ -28,7 +28,7 @@ pub struct LeftOut {
 /// Kinds of what is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LeftOutKind {
+pub enum SkipReason {
     /// Pictures that lie above the folders of algorithms, or in none of them: a teaser at the top.
     Stray,
     /// Files whose names are no text, have control characters, or cannot be an object's key.
@@ -53,47 +53,47 @@ pub enum LeftOutKind {
     Other,
 }
 
-impl LeftOutKind {
+impl SkipReason {
     /// Whether it is nobody's loss: one line for all of these.
     fn is_passed_over(self) -> bool {
-        self >= LeftOutKind::Hidden
+        self >= SkipReason::Hidden
     }
 
     fn text(self, count: u64) -> &'static str {
         let one = count == 1;
         match self {
-            LeftOutKind::Stray if one => "picture lies outside of the algorithms' folders and is left out",
-            LeftOutKind::Stray => "pictures lie outside of the algorithms' folders and are left out",
-            LeftOutKind::Name if one => "file is left out for its name",
-            LeftOutKind::Name => "files are left out for their names",
-            LeftOutKind::Link if one => "link is not followed",
-            LeftOutKind::Link => "links are not followed",
-            LeftOutKind::Special if one => "entry is no file",
-            LeftOutKind::Special => "entries are no files",
-            LeftOutKind::Member if one => "member of a tar is left out",
-            LeftOutKind::Member => "members of tars are left out",
-            LeftOutKind::Gone if one => "file went away while it was listed",
-            LeftOutKind::Gone => "files went away while they were listed",
-            LeftOutKind::Hidden => "hidden",
-            LeftOutKind::System => "of systems and tools",
-            LeftOutKind::Partial => "not whole yet",
-            LeftOutKind::Marker => "markers of folders",
-            LeftOutKind::Other => "not named as pictures",
+            SkipReason::Stray if one => "picture lies outside of the algorithms' folders and is left out",
+            SkipReason::Stray => "pictures lie outside of the algorithms' folders and are left out",
+            SkipReason::Name if one => "file is left out for its name",
+            SkipReason::Name => "files are left out for their names",
+            SkipReason::Link if one => "link is not followed",
+            SkipReason::Link => "links are not followed",
+            SkipReason::Special if one => "entry is no file",
+            SkipReason::Special => "entries are no files",
+            SkipReason::Member if one => "member of a tar is left out",
+            SkipReason::Member => "members of tars are left out",
+            SkipReason::Gone if one => "file went away while it was listed",
+            SkipReason::Gone => "files went away while they were listed",
+            SkipReason::Hidden => "hidden",
+            SkipReason::System => "of systems and tools",
+            SkipReason::Partial => "not whole yet",
+            SkipReason::Marker => "markers of folders",
+            SkipReason::Other => "not named as pictures",
         }
     }
 }
 
-impl From<Clutter> for LeftOutKind {
-    fn from(clutter: Clutter) -> LeftOutKind {
+impl From<ClutterKind> for SkipReason {
+    fn from(clutter: ClutterKind) -> SkipReason {
         match clutter {
-            Clutter::Hidden => LeftOutKind::Hidden,
-            Clutter::System => LeftOutKind::System,
-            Clutter::Partial => LeftOutKind::Partial,
+            ClutterKind::Hidden => SkipReason::Hidden,
+            ClutterKind::System => SkipReason::System,
+            ClutterKind::Partial => SkipReason::Partial,
         }
     }
 }
 
-impl fmt::Display for LeftOut {
+impl fmt::Display for SkippedFiles {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let more = if self.count > self.named.len() as u64 { ", ..." } else { "" };
         write!(f, "{} {}: {}{more}", self.count, self.kind.text(self.count), self.named.join(", "))
@@ -101,7 +101,7 @@ impl fmt::Display for LeftOut {
 }
 
 /// What is said of it all: a line for what might be missed, and one for what is nobody's loss.
-pub(super) fn lines(all: &[LeftOut]) -> Vec<String> {
+pub(super) fn lines(all: &[SkippedFiles]) -> Vec<String> {
     let mut lines: Vec<String> =
         all.iter().filter(|left| !left.kind.is_passed_over()).map(ToString::to_string).collect();
     let passed_over = all.iter().filter(|left| left.kind.is_passed_over()).map(|left| {
@@ -118,16 +118,16 @@ pub(super) fn lines(all: &[LeftOut]) -> Vec<String> {
 
 /// Collects what is left out.
 #[derive(Debug, Default)]
-pub(super) struct LeftOuts {
-    all: Vec<LeftOut>,
+pub(super) struct SkippedCollector {
+    all: Vec<SkippedFiles>,
     /// In a bucket and in a tar a folder is met with each of its files.
     folders: HashSet<Box<str>>,
 }
 
-impl LeftOuts {
-    pub(super) fn add(&mut self, kind: LeftOutKind, name: impl Into<String>) {
+impl SkippedCollector {
+    pub(super) fn add(&mut self, kind: SkipReason, name: impl Into<String>) {
         let at = self.all.iter().position(|left| left.kind == kind).unwrap_or_else(|| {
-            self.all.push(LeftOut { kind, count: 0, named: Vec::new() });
+            self.all.push(SkippedFiles { kind, count: 0, named: Vec::new() });
             self.all.len() - 1
         });
         let left = &mut self.all[at];
@@ -137,7 +137,7 @@ impl LeftOuts {
         }
     }
 
-    /// Clutter; a folder counts once, whatever it holds.
+    /// ClutterKind; a folder counts once, whatever it holds.
     pub(super) fn add_clutter(&mut self, left: Left<'_>) {
         let is_new = !left.is_folder || self.folders.insert(left.name.into());
         if is_new {
@@ -147,7 +147,7 @@ impl LeftOuts {
     }
 
     /// By kind; the names in order, so that they are the same in each listing that finds the same few.
-    pub(super) fn into_sorted(mut self) -> Vec<LeftOut> {
+    pub(super) fn into_sorted(mut self) -> Vec<SkippedFiles> {
         self.all.sort_by_key(|left| left.kind);
         self.all.iter_mut().for_each(|left| left.named.sort());
         self.all
@@ -156,7 +156,7 @@ impl LeftOuts {
 
 /// What of a key is clutter.
 pub(super) struct Left<'k> {
-    kind: Clutter,
+    kind: ClutterKind,
     /// The key up to the part that is.
     name: &'k str,
     /// Whether more follows.
@@ -165,20 +165,20 @@ pub(super) struct Left<'k> {
 
 /// Tells what is clutter from what a layout names as it does: `.thumbs/{scene}.png` means hidden files.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Filter(Arc<[Layout]>);
+pub(super) struct ClutterFilter(Arc<[Layout]>);
 
-impl Filter {
-    pub(super) fn new(layouts: Vec<Layout>) -> Filter {
-        Filter(layouts.into())
+impl ClutterFilter {
+    pub(super) fn new(layouts: Vec<Layout>) -> ClutterFilter {
+        ClutterFilter(layouts.into())
     }
 
     /// What of a key is clutter; None: it counts.
-    pub(super) fn leaves_out<'k>(&self, key: &'k str) -> Option<Left<'k>> {
+    pub(super) fn find_clutter<'k>(&self, key: &'k str) -> Option<Left<'k>> {
         let mut end = 0;
         for (at, part) in key.split('/').enumerate() {
             end += part.len();
             let is_meant = || self.0.iter().any(|layout| layout.names(at, &nfc(part)));
-            if let Some(kind) = clutter(part).filter(|_| !is_meant()) {
+            if let Some(kind) = clutter_kind(part).filter(|_| !is_meant()) {
                 return Some(Left { kind, name: &key[..end], is_folder: end < key.len() });
             }
             end += 1;
@@ -186,20 +186,20 @@ impl Filter {
         None
     }
 
-    /// As [`Filter::leaves_out`], of a folder's key.
-    pub(super) fn leaves_out_folder<'k>(&self, key: &'k str) -> Option<Left<'k>> {
-        self.leaves_out(key).map(|left| Left { is_folder: true, ..left })
+    /// As [`ClutterFilter::find_clutter`], of a folder's key.
+    pub(super) fn find_clutter_folder<'k>(&self, key: &'k str) -> Option<Left<'k>> {
+        self.find_clutter(key).map(|left| Left { is_folder: true, ..left })
     }
 }
 
-impl From<UnusableKind> for LeftOutKind {
-    fn from(kind: UnusableKind) -> LeftOutKind {
+impl From<UnusableKind> for SkipReason {
+    fn from(kind: UnusableKind) -> SkipReason {
         match kind {
-            UnusableKind::Name | UnusableKind::Unreadable => LeftOutKind::Name,
-            UnusableKind::Link => LeftOutKind::Link,
-            UnusableKind::Special => LeftOutKind::Special,
-            UnusableKind::Gone => LeftOutKind::Gone,
-            UnusableKind::Marker => LeftOutKind::Marker,
+            UnusableKind::Name | UnusableKind::Unreadable => SkipReason::Name,
+            UnusableKind::Link => SkipReason::Link,
+            UnusableKind::Special => SkipReason::Special,
+            UnusableKind::Gone => SkipReason::Gone,
+            UnusableKind::Marker => SkipReason::Marker,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The process that works on a local run, as the store has it: `runs/<run>/process.json`, which the process writes when it
-//! begins, writes again every [`BEAT_EVERY`], and removes when it ends by itself. Without that object, or with one whose
+//! begins, writes again every [`HEARTBEAT_INTERVAL`], and removes when it ends by itself. Without that object, or with one whose
 //! process is gone, nobody works on the run.
 //!
 //! A reader on the same machine looks whether the process lives. From elsewhere it can only see how long ago the object
@@ -16,15 +16,15 @@ use crate::run::RUNS;
 use crate::store::{Store, StoreError};
 
 /// Between two writes of the object.
-pub const BEAT_EVERY: Duration = Duration::from_secs(10);
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A process of another machine whose object is older than this is gone. 5 minutes: 30 beats, and more than clocks of a
 /// reader and a store differ by.
-pub const SILENT_MAX: Duration = Duration::from_secs(300);
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A process that works on a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
+pub struct RunProcess {
     /// The machine's name, for people.
     pub host: String,
     /// Its number on that machine.
@@ -33,14 +33,14 @@ pub struct Process {
     pub since: Timestamp,
     /// What tells it from others of its number.
     #[serde(flatten)]
-    pub identity: Identity,
+    pub identity: ProcessIdentity,
     /// How often the object was written.
     pub beat: u64,
 }
 
 /// Where a process runs and when it was started, as its kernel says; None where the kernel does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub struct ProcessIdentity {
     /// Of the kernel's boot and of the processes that see each other: the same for two processes exactly where a number
     /// means the same process to both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,19 +50,19 @@ pub struct Identity {
     pub started: Option<u64>,
 }
 
-impl Process {
+impl RunProcess {
     /// This process, from now on.
-    pub fn here(host: String) -> Process {
+    pub fn current(host: String) -> RunProcess {
         let id = std::process::id();
-        let identity = Identity { machine: machine(), started: start_time(id) };
-        Process { host, id, since: Timestamp::now(), identity, beat: 0 }
+        let identity = ProcessIdentity { machine: machine(), started: start_time(id) };
+        RunProcess { host, id, since: Timestamp::now(), identity, beat: 0 }
     }
 
     /// The process that the store names for a run, with when it said so last; None where it names none.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn find(store: &Store, run: &RunName) -> Result<Option<(Process, Timestamp)>, StoreError> {
+    pub async fn find(store: &Store, run: &RunName) -> Result<Option<(RunProcess, Timestamp)>, StoreError> {
         let key = key(run);
         let found = async { Ok::<_, StoreError>((store.get(&key).await?, store.modified(&key).await?)) };
         match found.await {
@@ -91,17 +91,17 @@ impl Process {
     }
 
     /// Whether two are the same process.
-    pub fn is_same(&self, other: &Process) -> bool {
+    pub fn is_same(&self, other: &RunProcess) -> bool {
         (self.id, &self.host, &self.identity) == (other.id, &other.host, &other.identity)
     }
 
     /// Whether the process works: on this machine, whether it lives; elsewhere, whether it has said so not long ago.
-    pub fn works(&self, written: Timestamp, now: Timestamp) -> bool {
-        self.works_as_seen_from(machine().as_deref(), start_time, written, now)
+    pub fn is_alive(&self, written: Timestamp, now: Timestamp) -> bool {
+        self.is_alive_as_seen_from(machine().as_deref(), start_time, written, now)
     }
 
-    /// As [`Process::works`], by a reader on `machine` who finds the start of each process that lives there by `start_time`.
-    fn works_as_seen_from(
+    /// As [`RunProcess::is_alive`], by a reader on `machine` who finds the start of each process that lives there by `start_time`.
+    fn is_alive_as_seen_from(
         &self,
         machine: Option<&str>,
         start_time: impl Fn(u32) -> Option<u64>,
@@ -112,7 +112,7 @@ impl Process {
         if is_here && self.identity.started.is_some() {
             return start_time(self.id) == self.identity.started;
         }
-        now.duration_since(written).unsigned_abs() <= SILENT_MAX || written > now
+        now.duration_since(written).unsigned_abs() <= HEARTBEAT_TIMEOUT || written > now
     }
 }
 
@@ -142,12 +142,12 @@ fn start_time(id: u32) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn process(machine: Option<&str>, started: Option<u64>) -> Process {
-        Process {
+    fn process(machine: Option<&str>, started: Option<u64>) -> RunProcess {
+        RunProcess {
             host: "h".to_owned(),
             id: 7,
             since: Timestamp::UNIX_EPOCH,
-            identity: Identity { machine: machine.map(str::to_owned), started },
+            identity: ProcessIdentity { machine: machine.map(str::to_owned), started },
             beat: 0,
         }
     }
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn on_the_same_machine_only_the_process_itself_works() {
         let own = process(Some("m"), Some(5));
-        let seen = |start: Option<u64>, now| own.works_as_seen_from(Some("m"), |_| start, at(0), at(now));
+        let seen = |start: Option<u64>, now| own.is_alive_as_seen_from(Some("m"), |_| start, at(0), at(now));
         assert!(seen(Some(5), 0));
         assert!(seen(Some(5), 1_000_000), "one that lives works, however long it is silent");
         assert!(!seen(None, 0), "it has ended");
@@ -170,8 +170,8 @@ mod tests {
     fn from_elsewhere_it_works_as_long_as_it_says_so() {
         for (of, from) in [(Some("m"), Some("n")), (None, Some("n")), (Some("m"), None), (None, None)] {
             let own = process(of, Some(5));
-            let seen = |now| own.works_as_seen_from(from, |_| unreachable!("it is not here"), at(1000), at(now));
-            let silent_max = i64::try_from(SILENT_MAX.as_secs()).unwrap();
+            let seen = |now| own.is_alive_as_seen_from(from, |_| unreachable!("it is not here"), at(1000), at(now));
+            let silent_max = i64::try_from(HEARTBEAT_TIMEOUT.as_secs()).unwrap();
             assert!(seen(1000) && seen(1000 + silent_max));
             assert!(seen(0), "the store's clock is before this one");
             assert!(!seen(1001 + silent_max));
@@ -180,10 +180,10 @@ mod tests {
 
     #[test]
     fn this_process_lives() {
-        let own = Process::here("h".to_owned());
+        let own = RunProcess::current("h".to_owned());
         assert_eq!(own.identity.started.is_some(), cfg!(target_os = "linux"));
-        assert!(own.works(Timestamp::now(), Timestamp::now()));
+        assert!(own.is_alive(Timestamp::now(), Timestamp::now()));
         let text = serde_json::to_string(&own).unwrap();
-        assert!(serde_json::from_str::<Process>(&text).unwrap().is_same(&own), "{text}");
+        assert!(serde_json::from_str::<RunProcess>(&text).unwrap().is_same(&own), "{text}");
     }
 }

@@ -8,17 +8,19 @@ use std::sync::Arc;
 use arrow::array::{Array, Float64Array, LargeStringArray};
 use futures::{StreamExt, TryStreamExt};
 
-use super::check::stem;
 use super::definition::Definition;
-use super::error::{DatasetError, LabelError, Misfit};
+use super::error::{DatasetError, UnlocatedError};
 use super::fault::FaultKind;
-use super::labels::Scale;
-use super::listing::{Found, Names, input_picture};
-use super::paths::plain;
-use super::table::{self, Form, RowAt, Table};
-use super::{Picture, SceneKey};
+use super::found_pictures::{FoundPictures, NameInterner, input_picture};
+use super::label_error::LabelError;
+use super::labels::LabelScale;
+use super::path_index::plain;
+use super::picture::{Picture, file_stem};
+use super::scene::SceneKey;
+use super::table::row_position::RowPosition;
+use super::table::{self, Table};
 use crate::cause;
-use crate::store::{Object, Store, StoreError, StoreResolver, plain_name};
+use crate::store::{Object, Store, StoreError, StoreResolver, member_path};
 
 /// Files looked at together: as many requests as a store answers about as fast as one.
 const HEADS_MAX: usize = 64;
@@ -36,11 +38,11 @@ struct Columns {
 }
 
 /// The pictures that the manifest names and that are there, with their labels.
-pub(super) async fn list(root: &Store, definition: &Definition, file: &str) -> Result<Found, DatasetError> {
-    let table = table::open(root, file, Form::of(definition.labels.as_ref())).await;
+pub(super) async fn list(root: &Store, definition: &Definition, file: &str) -> Result<FoundPictures, DatasetError> {
+    let table = table::open(root, file, definition.table_format()).await;
     let rows = table.and_then(|table| Columns::of(&table)?.rows(definition, &table));
-    let rows = rows.map_err(|misfit| misfit.of_pictures(root.address(file)))?;
-    let mut found = Found::default();
+    let rows = rows.map_err(|misfit| misfit.into_pictures_error(root.address(file)))?;
+    let mut found = FoundPictures::default();
     let hazy = inputs(root, &rows, &mut found).await?;
     let looks = rows.iter().map(|row| look(root, &row.uri));
     let objects: Vec<Looked> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
@@ -113,7 +115,7 @@ fn is_of_file(error: &StoreError) -> bool {
     let is_no_url = |source: &(dyn std::error::Error + Send + Sync + 'static)| {
         source.is::<url::ParseError>() || source.is::<std::str::Utf8Error>()
     };
-    error.is_of_object() || matches!(error, StoreError::Address { source, .. } if is_no_url(&**source))
+    error.is_object_specific() || matches!(error, StoreError::Address { source, .. } if is_no_url(&**source))
 }
 
 /// How an absent file is named.
@@ -122,7 +124,7 @@ fn absent(uri: &str, why: Option<String>) -> String {
 }
 
 /// Numbers of the hazy inputs, by their uris: many pictures share one.
-async fn inputs(root: &Store, rows: &[Row], found: &mut Found) -> Result<HashMap<String, u32>, DatasetError> {
+async fn inputs(root: &Store, rows: &[Row], found: &mut FoundPictures) -> Result<HashMap<String, u32>, DatasetError> {
     let mut uris: Vec<&String> = rows.iter().filter_map(|row| row.hazy_uri.as_ref()).collect();
     uris.sort();
     uris.dedup();
@@ -170,9 +172,9 @@ impl Columns {
         })
     }
 
-    fn rows(&self, definition: &Definition, table: &Table) -> Result<Vec<Row>, Misfit> {
-        let scale = Scale::of(definition.labels.as_ref());
-        let mut names = Names::new(definition);
+    fn rows(&self, definition: &Definition, table: &Table) -> Result<Vec<Row>, UnlocatedError> {
+        let scale = LabelScale::from_definition(definition.labels.as_ref());
+        let mut names = NameInterner::new(definition);
         let mut images = HashSet::new();
         let mut rows = Vec::new();
         for at in 0..self.uri.len() {
@@ -193,7 +195,12 @@ impl Columns {
         Ok(rows)
     }
 
-    fn row(&self, (at, row): (usize, RowAt), scale: Scale, names: &mut Names) -> Result<Row, Misfit> {
+    fn row(
+        &self,
+        (at, row): (usize, RowPosition),
+        scale: LabelScale,
+        names: &mut NameInterner,
+    ) -> Result<Row, UnlocatedError> {
         let must = |column: &LargeStringArray, name: &str| {
             let blank = || LabelError::Blank { row, column: name.to_owned() };
             cell(column, at).map(str::to_owned).ok_or_else(blank)
@@ -201,9 +208,10 @@ impl Columns {
         let may =
             |column: &Option<LargeStringArray>| column.as_ref().and_then(|column| cell(column, at)).map(str::to_owned);
         let (algorithm, uri) = (must(&self.algorithm, "algorithm")?, must(&self.uri, "uri")?);
-        let image = may(&self.image).unwrap_or_else(|| if is_elsewhere(&uri) { plain_name(&uri) } else { plain(&uri) });
-        let scene = may(&self.scene).unwrap_or_else(|| stem(&image).to_owned());
-        let mos = self.mos.as_ref().map(|mos| scale.turn(row, &image, mos.value(at))).transpose()?.flatten();
+        let image =
+            may(&self.image).unwrap_or_else(|| if is_elsewhere(&uri) { member_path(&uri) } else { plain(&uri) });
+        let scene = may(&self.scene).unwrap_or_else(|| file_stem(&image).to_owned());
+        let mos = self.mos.as_ref().map(|mos| scale.orient(row, &image, mos.value(at))).transpose()?.flatten();
         Ok(Row {
             algorithm: names.algorithm(&algorithm, &image)?,
             scene: names.text(&scene),

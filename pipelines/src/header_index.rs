@@ -9,10 +9,9 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{Array, AsArray, RecordBatch, StringArray, UInt32Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
-use serde::{Deserialize, Serialize};
 
 use crate::causes;
-use crate::dataset::Picture;
+use crate::dataset::{Picture, PictureHeader};
 use crate::digest;
 use crate::names::DatasetName;
 use crate::store::{Store, StoreError};
@@ -20,57 +19,19 @@ use crate::tables::parquet_file;
 
 /// The version of the decoders, which is raised whenever they read, or refuse, other files than before. 2: GIF and PNM; TIFF
 /// with JPEG, Zstandard, planes in tiles and tiles in strips' tags.
-pub const DECODERS: u32 = 2;
+pub const DECODER_VERSION: u32 = 2;
 
 /// The name in the index's footer of the version that made it.
-const DECODERS_FACT: &str = "dqa.decoders";
-
-/// What a picture's header says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Header {
-    /// In pixels.
-    Size {
-        /// Pixels in a row.
-        width: u32,
-        /// Rows.
-        height: u32,
-    },
-    /// Nothing that could be scored.
-    Unreadable {
-        /// Stable, for machines.
-        code: String,
-        /// For people.
-        message: String,
-    },
-}
-
-impl Header {
-    /// Width and height in pixels.
-    pub fn size(&self) -> Option<(u32, u32)> {
-        match self {
-            Header::Size { width, height } => Some((*width, *height)),
-            Header::Unreadable { .. } => None,
-        }
-    }
-
-    /// Code and message.
-    pub fn error(&self) -> Option<(&str, &str)> {
-        match self {
-            Header::Size { .. } => None,
-            Header::Unreadable { code, message } => Some((code, message)),
-        }
-    }
-}
+const DECODER_VERSION_KEY: &str = "dqa.decoders";
 
 /// Codes that a run's own limits and views give: what they say of one run is not true of another, so that the index has sizes
 /// instead.
-const JUDGED: [&str; 2] = ["too_large", "too_small"];
+const RUN_DEPENDENT_CODES: [&str; 2] = ["too_large", "too_small"];
 
 /// The headers that are known. Some 40 bytes a picture.
 #[derive(Debug, Default)]
-pub struct Index {
-    headers: HashMap<u128, Header>,
+pub struct HeaderIndex {
+    headers: HashMap<u128, PictureHeader>,
 }
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -83,28 +44,29 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     ]))
 });
 
-impl Index {
+impl HeaderIndex {
     /// The index of a data set; empty where there is none, or none that can be read.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn read(store: &Store, dataset: &DatasetName) -> Result<Index, StoreError> {
+    pub async fn read(store: &Store, dataset: &DatasetName) -> Result<HeaderIndex, StoreError> {
         let bytes = match store.get(&key(dataset)).await {
-            Err(error) if error.is_not_found() => return Ok(Index::default()),
+            Err(error) if error.is_not_found() => return Ok(HeaderIndex::default()),
             other => other?,
         };
-        let read = || -> Result<Index, String> {
-            let decoders = parquet_file::fact(&bytes, DECODERS_FACT).map_err(|error| causes(&error).to_string())?;
+        let read = || -> Result<HeaderIndex, String> {
+            let decoders =
+                parquet_file::fact(&bytes, DECODER_VERSION_KEY).map_err(|error| causes(&error).to_string())?;
             let batches = parquet_file::read(bytes).map_err(|error| causes(&error).to_string())?;
-            let mut index = Index::decode(&batches).map_err(|error| causes(&error).to_string())?;
-            if decoders != Some(DECODERS.to_string()) {
+            let mut index = HeaderIndex::decode(&batches).map_err(|error| causes(&error).to_string())?;
+            if decoders != Some(DECODER_VERSION.to_string()) {
                 index.headers.retain(|_, header| header.size().is_some());
             }
             Ok(index)
         };
         Ok(read().unwrap_or_else(|error| {
             tracing::warn!(%dataset, error, "the index of headers is damaged and is made again");
-            Index::default()
+            HeaderIndex::default()
         }))
     }
 
@@ -113,12 +75,13 @@ impl Index {
     /// # Errors
     /// Where the store fails.
     pub async fn write(&self, store: &Store, dataset: &DatasetName) -> Result<(), StoreError> {
-        let mut known: Vec<(&u128, &Header)> = self.headers.iter().collect();
+        let mut known: Vec<(&u128, &PictureHeader)> = self.headers.iter().collect();
         known.sort_unstable_by_key(|(identity, _)| **identity);
         let number =
-            |of: fn(&Header) -> Option<u32>| known.iter().map(|(_, header)| of(header)).collect::<UInt32Array>();
-        let text =
-            |of: fn(&Header) -> Option<&str>| known.iter().map(|(_, header)| of(header)).collect::<StringArray>();
+            |of: fn(&PictureHeader) -> Option<u32>| known.iter().map(|(_, header)| of(header)).collect::<UInt32Array>();
+        let text = |of: fn(&PictureHeader) -> Option<&str>| {
+            known.iter().map(|(_, header)| of(header)).collect::<StringArray>()
+        };
         let picture: StringArray = known.iter().map(|(identity, _)| Some(format!("{identity:032x}"))).collect();
         let columns: Vec<Arc<dyn Array>> = vec![
             Arc::new(picture),
@@ -128,24 +91,24 @@ impl Index {
             Arc::new(text(|header| header.error().map(|(_, message)| message))),
         ];
         let batch = RecordBatch::try_new(SCHEMA.clone(), columns).expect("the columns are made to the schema");
-        let facts = [(DECODERS_FACT, DECODERS.to_string())];
+        let facts = [(DECODER_VERSION_KEY, DECODER_VERSION.to_string())];
         let bytes = parquet_file::write(&SCHEMA, &[batch], &facts).expect("memory takes what is made to the schema");
         store.put(&key(dataset), bytes).await
     }
 
     /// What is known of a picture, in this version.
-    pub fn get(&self, picture: &Picture) -> Option<&Header> {
+    pub fn get(&self, picture: &Picture) -> Option<&PictureHeader> {
         self.headers.get(&identity(picture))
     }
 
     /// Adds what was read. That a picture is too large or too small is not kept.
-    pub fn insert(&mut self, picture: &Picture, header: Header) {
-        if !is_judged(&header) {
+    pub fn insert(&mut self, picture: &Picture, header: PictureHeader) {
+        if !is_run_dependent(&header) {
             self.headers.insert(identity(picture), header);
         }
     }
 
-    fn decode(batches: &[RecordBatch]) -> Result<Index, ArrowError> {
+    fn decode(batches: &[RecordBatch]) -> Result<HeaderIndex, ArrowError> {
         let mut headers = HashMap::new();
         for batch in batches {
             if batch.schema().fields() != SCHEMA.fields() {
@@ -158,22 +121,22 @@ impl Index {
                 let picture = picture.map_err(|error| ArrowError::ParseError(causes(&error).to_string()))?;
                 let header = if text(3).is_valid(row) {
                     let (code, message) = (text(3).value(row).to_owned(), text(4).value(row).to_owned());
-                    Header::Unreadable { code, message }
+                    PictureHeader::Unreadable { code, message }
                 } else {
-                    Header::Size { width: number(1).value(row), height: number(2).value(row) }
+                    PictureHeader::Size { width: number(1).value(row), height: number(2).value(row) }
                 };
                 // Older versions kept it: these are read again.
-                if !is_judged(&header) {
+                if !is_run_dependent(&header) {
                     headers.insert(picture, header);
                 }
             }
         }
-        Ok(Index { headers })
+        Ok(HeaderIndex { headers })
     }
 }
 
-fn is_judged(header: &Header) -> bool {
-    header.error().is_some_and(|(code, _)| JUDGED.contains(&code))
+fn is_run_dependent(header: &PictureHeader) -> bool {
+    header.error().is_some_and(|(code, _)| RUN_DEPENDENT_CODES.contains(&code))
 }
 
 fn key(dataset: &DatasetName) -> String {
@@ -216,34 +179,36 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let name: DatasetName = "d".parse().unwrap();
-        let mut index = Index::read(&store, &name).await.unwrap();
+        let mut index = HeaderIndex::read(&store, &name).await.unwrap();
         let (good, bad) = (picture("1.png", "v"), picture("2.png", "v"));
-        let unreadable = Header::Unreadable { code: "corrupt".into(), message: "it is".into() };
-        index.insert(&good, Header::Size { width: 640, height: 480 });
+        let unreadable = PictureHeader::Unreadable { code: "corrupt".into(), message: "it is".into() };
+        index.insert(&good, PictureHeader::Size { width: 640, height: 480 });
         index.insert(&bad, unreadable.clone());
         index.write(&store, &name).await.unwrap();
-        let index = Index::read(&store, &name).await.unwrap();
-        assert_eq!(index.get(&good), Some(&Header::Size { width: 640, height: 480 }));
+        let index = HeaderIndex::read(&store, &name).await.unwrap();
+        assert_eq!(index.get(&good), Some(&PictureHeader::Size { width: 640, height: 480 }));
         assert_eq!(index.get(&bad), Some(&unreadable));
         assert_eq!(index.get(&picture("1.png", "w")), None, "it changed");
         // A limit of one run is none of the next.
-        let mut index = Index::default();
-        for code in JUDGED {
-            index.insert(&good, Header::Unreadable { code: code.into(), message: "it is".into() });
+        let mut index = HeaderIndex::default();
+        for code in RUN_DEPENDENT_CODES {
+            index.insert(&good, PictureHeader::Unreadable { code: code.into(), message: "it is".into() });
             assert_eq!(index.get(&good), None);
         }
 
         let file = store.get(&key(&name)).await.unwrap();
-        for decoders in
-            [vec![], vec![(DECODERS_FACT, "1".to_owned())], vec![(DECODERS_FACT, (DECODERS + 1).to_string())]]
-        {
+        for decoders in [
+            vec![],
+            vec![(DECODER_VERSION_KEY, "1".to_owned())],
+            vec![(DECODER_VERSION_KEY, (DECODER_VERSION + 1).to_string())],
+        ] {
             let other = parquet_file::write(&SCHEMA, &parquet_file::read(file.clone()).unwrap(), &decoders).unwrap();
             store.put(&key(&name), other).await.unwrap();
-            let index = Index::read(&store, &name).await.unwrap();
-            assert_eq!(index.get(&good), Some(&Header::Size { width: 640, height: 480 }), "{decoders:?}");
+            let index = HeaderIndex::read(&store, &name).await.unwrap();
+            assert_eq!(index.get(&good), Some(&PictureHeader::Size { width: 640, height: 480 }), "{decoders:?}");
             assert_eq!(index.get(&bad), None, "other decoders may read it: {decoders:?}");
         }
         store.put(&key(&name), "no parquet".into()).await.unwrap();
-        assert_eq!(Index::read(&store, &name).await.unwrap().get(&good), None);
+        assert_eq!(HeaderIndex::read(&store, &name).await.unwrap().get(&good), None);
     }
 }

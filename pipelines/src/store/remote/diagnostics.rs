@@ -1,17 +1,17 @@
-//! What the answers and silences of S3, Google Cloud Storage and Azure mean for who uses them. No value of an environment's
-//! variable is in a sentence, but a region's and a server's address.
+//! Turns error responses of S3, Google Cloud Storage and Azure, and connections without a response, into faults that say what
+//! the user can change. A message shows no value of an environment variable except a region and a server's address.
 
 use std::error::Error;
 
 use object_store::Error as ObjectError;
 use object_store::client::{HttpError, HttpErrorKind};
 
-use super::super::fault::{StoreFault, StoreFaultKind};
+use crate::store::fault::{StoreFault, StoreFaultKind};
 
-/// Of a server's own words that are shown.
-const WORDS_MAX: usize = 200;
+/// Characters of a server's message that are shown.
+const MESSAGE_CHARS_MAX: usize = 200;
 
-/// Whose store it is.
+/// The provider of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Provider {
     S3,
@@ -19,30 +19,30 @@ pub(super) enum Provider {
     Azure,
 }
 
-/// What is known of a store when one of its answers is explained.
+/// The settings of a store that explain its error responses.
 #[derive(Clone, Debug)]
-pub(super) struct Facts {
+pub(super) struct StoreContext {
     pub(super) provider: Provider,
     /// Bucket or container.
     pub(super) bucket: String,
     /// The server's address, without a path.
     pub(super) server: String,
-    /// The variable that says the server's address, where one does.
+    /// The variable that holds the server's address, if one is set.
     pub(super) server_variable: Option<String>,
-    /// That requests are signed for.
+    /// The region that requests are signed for.
     pub(super) region: String,
-    /// The variable that the region is from; None: it is the usual one.
+    /// The variable that holds the region. None for the default region.
     pub(super) region_variable: Option<String>,
 }
 
-impl Facts {
-    /// A store's error as a fault, where its cause is one that the user can do something about. What is an answer about an
-    /// object (there is none, there is one already) stays as it is.
+impl StoreContext {
+    /// Turns a store's error into a fault, if the user can do something about its cause. A response about an object (it does
+    /// not exist, it exists already) stays as it is.
     pub(super) fn explain(&self, error: ObjectError) -> ObjectError {
-        if StoreFault::of(&error).is_some() {
+        if StoreFault::find(&error).is_some() {
             return error;
         }
-        let is_answer = matches!(
+        let is_about_object = matches!(
             error,
             ObjectError::AlreadyExists { .. }
                 | ObjectError::Precondition { .. }
@@ -50,60 +50,63 @@ impl Facts {
                 | ObjectError::InvalidPath { .. }
                 | ObjectError::NotImplemented { .. }
         );
-        if is_answer {
+        if is_about_object {
             return error;
         }
-        let answer = Answer::of(&error);
-        let fault = match (&error, &answer) {
-            // One byte of an empty object cannot be had: an answer too.
-            (_, Some(answer)) if answer.status == 416 => None,
-            (ObjectError::NotFound { .. }, answer) => answer.as_ref().and_then(|answer| self.missing_bucket(answer)),
-            (_, Some(answer)) => Some(self.answered(answer)),
-            (_, None) => self.unanswered(&error),
+        let response = ErrorResponse::parse(&error);
+        let fault = match (&error, &response) {
+            // An empty object does not have one byte to read, which is a response about the object too.
+            (_, Some(response)) if response.status == 416 => None,
+            (ObjectError::NotFound { .. }, response) => {
+                response.as_ref().and_then(|response| self.missing_bucket(response))
+            }
+            (_, Some(response)) => Some(self.explain_response(response)),
+            (_, None) => self.explain_no_response(&error),
         };
-        fault.map_or(error, StoreFault::into_store_error)
+        fault.map_or(error, StoreFault::into_object_error)
     }
 
-    fn missing_bucket(&self, answer: &Answer) -> Option<StoreFault> {
+    fn missing_bucket(&self, response: &ErrorResponse) -> Option<StoreFault> {
         let (what, codes) = match self.provider {
             Provider::S3 | Provider::Google => ("bucket", ["NoSuchBucket", "NoSuchBucketException"]),
             Provider::Azure => ("container", ["ContainerNotFound", "ContainerBeingDeleted"]),
         };
-        let is_missing = codes.contains(&answer.code.as_str()) || answer.message.contains("specified bucket does not");
+        let is_missing =
+            codes.contains(&response.code.as_str()) || response.message.contains("specified bucket does not");
         is_missing.then(|| {
             StoreFault::new(
                 StoreFaultKind::Bucket,
                 format!("the {what} `{}` does not exist on {}", self.bucket, self.server),
             )
-            .hint_at(format!("make the {what}, or correct the address; dqa makes no {what}s"))
-            .caused_by(answer.words())
+            .with_hint(format!("create the {what}, or correct the address; dqa creates no {what}s"))
+            .with_cause(response.text())
         })
     }
 
-    /// A server's answer that is an error.
-    fn answered(&self, answer: &Answer) -> StoreFault {
-        if let Some(fault) = self.missing_bucket(answer) {
+    /// Explains an error response.
+    fn explain_response(&self, response: &ErrorResponse) -> StoreFault {
+        if let Some(fault) = self.missing_bucket(response) {
             return fault;
         }
-        if matches!(answer.status, 408 | 429 | 500 | 502..=599) {
-            let message = format!("{} cannot answer at the moment (status {})", self.server, answer.status);
-            return StoreFault::new(StoreFaultKind::Unanswered, message).caused_by(answer.words());
+        if matches!(response.status, 408 | 429 | 500 | 502..=599) {
+            let message = format!("{} is temporarily unavailable (status {})", self.server, response.status);
+            return StoreFault::new(StoreFaultKind::Unavailable, message).with_cause(response.text());
         }
         let fault = match self.provider {
-            Provider::S3 => self.answered_by_s3(answer),
-            Provider::Google => self.answered_by_google(answer),
-            Provider::Azure => self.answered_by_azure(answer),
+            Provider::S3 => self.explain_s3(response),
+            Provider::Google => self.explain_google(response),
+            Provider::Azure => self.explain_azure(response),
         };
-        fault.unwrap_or_else(|| self.answered_otherwise(answer)).caused_by(answer.words())
+        fault.unwrap_or_else(|| self.explain_status(response)).with_cause(response.text())
     }
 
-    fn answered_by_s3(&self, answer: &Answer) -> Option<StoreFault> {
+    fn explain_s3(&self, response: &ErrorResponse) -> Option<StoreFault> {
         let refused = |message: String| StoreFault::new(StoreFaultKind::Refused, message);
-        let region = answer.region.as_deref().filter(|region| *region != self.region);
+        let region = response.region.as_deref().filter(|region| *region != self.region);
         let is_about_region = matches!(
-            answer.code.as_str(),
+            response.code.as_str(),
             "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException"
-        ) || answer.status == 301;
+        ) || response.status == 301;
         if is_about_region {
             let own = match &self.region_variable {
                 Some(variable) => format!("`{}` ({variable})", self.region),
@@ -112,38 +115,37 @@ impl Facts {
             return Some(match region {
                 Some(region) => {
                     refused(format!("the bucket `{}` is in the region `{region}`, not in {own}", self.bucket))
-                        .hint_at(format!("export AWS_REGION={region}"))
+                        .with_hint(format!("export AWS_REGION={region}"))
                 }
                 None => refused(format!("the bucket `{}` is in another region than {own}", self.bucket))
-                    .hint_at("set AWS_REGION to the bucket's region"),
+                    .with_hint("set AWS_REGION to the bucket's region"),
             });
         }
-        let fault = match answer.code.as_str() {
-            "InvalidAccessKeyId" => {
-                refused(format!("{} does not know the key in AWS_ACCESS_KEY_ID", self.server)).hint_at(self.key_hint())
-            }
+        let fault = match response.code.as_str() {
+            "InvalidAccessKeyId" => refused(format!("{} does not know the key in AWS_ACCESS_KEY_ID", self.server))
+                .with_hint(self.key_hint()),
             "SignatureDoesNotMatch" => {
                 refused("AWS_SECRET_ACCESS_KEY is not the secret of the key in AWS_ACCESS_KEY_ID".to_owned())
-                    .hint_at(self.key_hint())
+                    .with_hint(self.key_hint())
             }
             "ExpiredToken" | "TokenRefreshRequired" | "RequestExpired" => {
-                refused("the session of the credentials is over (AWS_SESSION_TOKEN)".to_owned())
-                    .hint_at("get new credentials and export them, AWS_SESSION_TOKEN with them")
+                refused("the session of the credentials has expired (AWS_SESSION_TOKEN)".to_owned())
+                    .with_hint("get new credentials and export them, AWS_SESSION_TOKEN with them")
             }
             "InvalidToken" => refused("AWS_SESSION_TOKEN does not belong to the key in AWS_ACCESS_KEY_ID".to_owned())
-                .hint_at("export all three of one session, or unset AWS_SESSION_TOKEN for a lasting key"),
+                .with_hint("export all three of one session, or unset AWS_SESSION_TOKEN for a lasting key"),
             "RequestTimeTooSkewed" => {
-                let server = answer.time.as_ref().map(|time| format!(", which is {time}")).unwrap_or_default();
-                refused(format!("this machine's clock is too far from the store's{server}"))
-                    .hint_at("set this machine's clock (timedatectl set-ntp true)")
+                let server = response.time.as_ref().map(|time| format!(", which is {time}")).unwrap_or_default();
+                refused(format!("this machine's clock differs too much from the store's{server}"))
+                    .with_hint("set this machine's clock (timedatectl set-ntp true)")
             }
             "InvalidObjectState" => StoreFault::new(
                 StoreFaultKind::Denied,
                 "the object is archived, and cannot be read as it is".to_owned(),
             )
-            .hint_at("restore it from Glacier first, or leave it out of the data set"),
+            .with_hint("restore it from Glacier first, or leave it out of the data set"),
             "NotImplemented" => {
-                StoreFault::new(StoreFaultKind::Unsupported, format!("{} does not do this", self.server))
+                StoreFault::new(StoreFaultKind::Unsupported, format!("{} does not support this operation", self.server))
             }
             _ => return None,
         };
@@ -159,42 +161,45 @@ impl Facts {
         }
     }
 
-    fn answered_by_google(&self, answer: &Answer) -> Option<StoreFault> {
-        (answer.status == 401).then(|| {
+    fn explain_google(&self, response: &ErrorResponse) -> Option<StoreFault> {
+        (response.status == 401).then(|| {
             StoreFault::new(StoreFaultKind::Refused, "Google Cloud Storage does not accept the credentials".to_owned())
-                .hint_at("GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT names a file with a valid key")
+                .with_hint("GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT names a file with a valid key")
         })
     }
 
-    fn answered_by_azure(&self, answer: &Answer) -> Option<StoreFault> {
+    fn explain_azure(&self, response: &ErrorResponse) -> Option<StoreFault> {
         let refused = |message: &str| StoreFault::new(StoreFaultKind::Refused, message);
-        match answer.code.as_str() {
+        match response.code.as_str() {
             "AuthenticationFailed" | "InvalidAuthenticationInfo" => {
                 let message = "Azure does not accept the credentials (AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, \
                     AZURE_STORAGE_SAS_TOKEN), or this machine's clock is wrong";
-                Some(refused(message).hint_at("the key must be one of the account that is named"))
+                Some(refused(message).with_hint("the key must be one of the account that is named"))
             }
-            "NoAuthenticationInformation" | "PublicAccessNotPermitted" => Some(
-                refused("Azure wants credentials")
-                    .hint_at("export AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, or a client's id and secret"),
-            ),
+            "NoAuthenticationInformation" | "PublicAccessNotPermitted" => {
+                Some(refused("Azure wants credentials").with_hint(
+                    "export AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, or a client's id and secret",
+                ))
+            }
             _ => None,
         }
     }
 
-    fn answered_otherwise(&self, answer: &Answer) -> StoreFault {
-        let is_denied = matches!(answer.status, 401 | 403);
-        if answer.status == 501 || answer.status == 405 {
-            let fault = StoreFault::new(StoreFaultKind::Unsupported, format!("{} does not do this", self.server));
+    fn explain_status(&self, response: &ErrorResponse) -> StoreFault {
+        let is_denied = matches!(response.status, 401 | 403);
+        if response.status == 501 || response.status == 405 {
+            let fault = StoreFault::new(
+                StoreFaultKind::Unsupported,
+                format!("{} does not support this operation", self.server),
+            );
             return match (self.provider, &self.server_variable) {
-                (Provider::Google, Some(variable)) => {
-                    fault.hint_at(format!("the server that {variable} names must speak Google's XML API, as dqa does"))
-                }
+                (Provider::Google, Some(variable)) => fault
+                    .with_hint(format!("the server that {variable} names must speak Google's XML API, as dqa does")),
                 _ => fault,
             };
         }
         if !is_denied {
-            let message = format!("{} refuses the request (status {})", self.server, answer.status);
+            let message = format!("{} refuses the request (status {})", self.server, response.status);
             return StoreFault::new(StoreFaultKind::Refused, message);
         }
         let (verb, kind) = match self.provider {
@@ -206,19 +211,19 @@ impl Facts {
             StoreFaultKind::Denied,
             format!("{} does not allow this in the {verb} `{}`", self.server, self.bucket),
         )
-        .hint_at(format!("the credentials need {kind} on it (a data set needs to be listed and read alone)"))
+        .with_hint(format!("the credentials need {kind} on it (a data set needs to be listed and read alone)"))
     }
 
-    /// What a failed request for credentials was answered with, or what the network said.
-    pub(super) fn words(error: &ObjectError) -> (Option<u16>, String) {
-        match Answer::of(error) {
-            Some(answer) => (Some(answer.status), answer.words()),
+    /// Returns the status and message of a failed request for credentials, or the message of the network.
+    pub(super) fn response_text(error: &ObjectError) -> (Option<u16>, String) {
+        match ErrorResponse::parse(error) {
+            Some(response) => (Some(response.status), response.text()),
             None => (None, innermost(error)),
         }
     }
 
-    /// An error without an answer: the network's, or a library's that cannot go on.
-    fn unanswered(&self, error: &ObjectError) -> Option<StoreFault> {
+    /// Explains an error without a response: one of the network or of the library.
+    fn explain_no_response(&self, error: &ObjectError) -> Option<StoreFault> {
         let http = chain(error).find_map(|cause| cause.downcast_ref::<HttpError>())?;
         if http.kind() == HttpErrorKind::Decode {
             return None;
@@ -235,7 +240,7 @@ impl Facts {
         } else if let Some(variable) = &self.server_variable {
             format!("{variable} says where the store is")
         } else {
-            "is this machine on the network? HTTPS_PROXY names a proxy".to_owned()
+            "check this machine's network; HTTPS_PROXY names a proxy".to_owned()
         };
         let proxies = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
         let proxy = proxies.iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
@@ -243,7 +248,7 @@ impl Facts {
             Some(proxy) => format!("{hint}; requests go through the proxy in {proxy} (NO_PROXY lists exceptions)"),
             None => hint,
         };
-        Some(StoreFault::new(StoreFaultKind::Unanswered, message).hint_at(hint).caused_by(innermost))
+        Some(StoreFault::new(StoreFaultKind::Unavailable, message).with_hint(hint).with_cause(innermost))
     }
 }
 
@@ -251,7 +256,7 @@ fn innermost(error: &ObjectError) -> String {
     chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
-/// An error and its causes.
+/// Iterates over an error and its causes.
 fn chain(error: &ObjectError) -> impl Iterator<Item = &(dyn Error + 'static)> {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     std::iter::from_fn(move || {
@@ -261,9 +266,9 @@ fn chain(error: &ObjectError) -> impl Iterator<Item = &(dyn Error + 'static)> {
     })
 }
 
-/// A server's answer that is an error.
+/// An error response of a server.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Answer {
+struct ErrorResponse {
     status: u16,
     code: String,
     message: String,
@@ -271,43 +276,43 @@ struct Answer {
     time: Option<String>,
 }
 
-impl Answer {
-    /// The answer in an error: the library gives it as text alone.
-    fn of(error: &ObjectError) -> Option<Answer> {
+impl ErrorResponse {
+    /// Parses the response in an error. The library hands it on as text only.
+    fn parse(error: &ObjectError) -> Option<ErrorResponse> {
         let text = error.to_string();
         if text.contains("redirect without LOCATION") {
-            return Some(Answer { status: 301, ..Answer::default() });
+            return Some(ErrorResponse { status: 301, ..ErrorResponse::default() });
         }
         let (_, after) = text.split_once("status code: ")?;
         let status = after.get(..3)?.parse().ok()?;
         let body = after.split_once(": ").map_or("", |(_, body)| body);
-        let of = |name| element(body, name).filter(|text| !text.is_empty());
-        Some(Answer {
+        let field = |name| element(body, name).filter(|text| !text.is_empty());
+        Some(ErrorResponse {
             status,
-            code: of("Code").unwrap_or_default(),
-            message: of("Message").unwrap_or_default(),
-            region: of("Region"),
-            time: of("ServerTime"),
+            code: field("Code").unwrap_or_default(),
+            message: field("Message").unwrap_or_default(),
+            region: field("Region"),
+            time: field("ServerTime"),
         })
     }
 
-    /// What the server said, in one line.
-    fn words(&self) -> String {
-        let words = match (self.code.as_str(), self.message.as_str()) {
-            ("", "") => format!("the server answered with status {}", self.status),
+    /// Returns the server's message on one line.
+    fn text(&self) -> String {
+        let text = match (self.code.as_str(), self.message.as_str()) {
+            ("", "") => format!("the server responded with status {}", self.status),
             ("", message) => message.to_owned(),
             (code, message) if message.is_empty() || code == message => code.to_owned(),
             (code, message) => format!("{code}: {message}"),
         };
-        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        match words.char_indices().nth(WORDS_MAX) {
-            Some((end, _)) => format!("{}...", &words[..end]),
-            None => words,
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        match text.char_indices().nth(MESSAGE_CHARS_MAX) {
+            Some((end, _)) => format!("{}...", &text[..end]),
+            None => text,
         }
     }
 }
 
-/// The text of the first XML element of this name.
+/// Returns the text of the first XML element with this name.
 fn element(body: &str, name: &str) -> Option<String> {
     let (_, after) = body.split_once(&format!("<{name}>"))?;
     let (text, _) = after.split_once(&format!("</{name}>"))?;
@@ -318,9 +323,10 @@ fn element(body: &str, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Hint, Retryable};
 
-    fn facts(provider: Provider) -> Facts {
-        Facts {
+    fn context(provider: Provider) -> StoreContext {
+        StoreContext {
             provider,
             bucket: "results".to_owned(),
             server: "https://s3.example.org".to_owned(),
@@ -335,7 +341,7 @@ mod tests {
             "Error performing GET https://s3.example.org/results in 3ms - Server returned non-2xx status code: {status}: {body}"
         );
         let error = ObjectError::Generic { store: "S3", source: text.into() };
-        StoreFault::take(facts(provider).explain(error)).unwrap()
+        StoreFault::extract(context(provider).explain(error)).unwrap()
     }
 
     fn xml(code: &str, more: &str) -> String {
@@ -365,8 +371,20 @@ mod tests {
                 StoreFaultKind::Bucket,
                 "the bucket `results` does not exist",
             ),
-            (Provider::S3, "501 Not Implemented", "NotImplemented", StoreFaultKind::Unsupported, "does not do this"),
-            (Provider::S3, "503 Service Unavailable", "SlowDown", StoreFaultKind::Unanswered, "at the moment"),
+            (
+                Provider::S3,
+                "501 Not Implemented",
+                "NotImplemented",
+                StoreFaultKind::Unsupported,
+                "does not support this operation",
+            ),
+            (
+                Provider::S3,
+                "503 Service Unavailable",
+                "SlowDown",
+                StoreFaultKind::Unavailable,
+                "temporarily unavailable",
+            ),
             (
                 Provider::Azure,
                 "403 Forbidden",
@@ -381,7 +399,7 @@ mod tests {
             let fault = explained(provider, status, &xml(code, secret));
             assert_eq!(fault.kind(), kind, "{fault}");
             assert!(fault.to_string().contains(says), "{fault}");
-            assert_eq!(fault.may_pass(), kind == StoreFaultKind::Unanswered);
+            assert_eq!(fault.is_retryable(), kind == StoreFaultKind::Unavailable);
             let said = anyhow_like(&fault);
             assert!(said.contains("words & more") && !said.contains("AKIASECRET"), "{said}");
         }
@@ -399,7 +417,7 @@ mod tests {
             &xml("AuthorizationHeaderMalformed", "<Region>eu-central-1</Region>"),
         );
         assert!(fault.to_string().contains("is in the region `eu-central-1`, not in `us-east-1`"), "{fault}");
-        assert_eq!(fault.hint(), Some("export AWS_REGION=eu-central-1"));
+        assert_eq!(fault.hint().as_deref(), Some("export AWS_REGION=eu-central-1"));
     }
 
     #[test]

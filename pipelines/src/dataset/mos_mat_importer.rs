@@ -5,40 +5,46 @@
 
 use futures::TryStreamExt;
 
-use super::check::stem;
 use super::definition::{Definition, Importer};
-use super::error::{DatasetError, LabelError, Misfit};
+use super::error::{DatasetError, UnlocatedError};
 use super::fault::FaultKind;
-use super::files;
-use super::labels::{Scale, texts};
-use super::left_out::Filter;
-use super::listing::{Found, Names, input_picture};
-use super::paths::{Meant, Paths, plain};
-use super::table::{self, Form, RowAt, Table};
-use super::{Picture, SceneKey};
+use super::found_pictures::{FoundPictures, NameInterner, input_picture};
+use super::label_error::LabelError;
+use super::labels::{LabelScale, texts};
+use super::listing_with_tars;
+use super::path_index::{PathIndex, PathMatch, plain};
+use super::picture::{Picture, file_stem};
+use super::scene::SceneKey;
+use super::skipped::ClutterFilter;
+use super::table::row_position::RowPosition;
+use super::table::{self, Table};
 use crate::file_names::is_picture;
 use crate::store::{Object, Store};
 
 const FILE: &str = "MOS.mat";
 
 /// The pictures that `MOS.mat` names, with their labels.
-pub(super) async fn list(root: &Store, definition: &Definition, importer: Importer) -> Result<Found, DatasetError> {
+pub(super) async fn list(
+    root: &Store,
+    definition: &Definition,
+    importer: Importer,
+) -> Result<FoundPictures, DatasetError> {
     let file = definition.labels.as_ref().map_or(FILE, |labels| &labels.file);
-    let of_labels = |misfit: Misfit| misfit.of_labels(root.address(file));
-    let table = table::open_labels(root, file, Form::of(definition.labels.as_ref())).await?;
-    let mut found = Found::default();
+    let into_labels_error = |misfit: UnlocatedError| misfit.into_labels_error(root.address(file));
+    let table = table::open_labels(root, file, definition.table_format()).await?;
+    let mut found = FoundPictures::default();
     let objects = pictures(root, &mut found).await?;
     let mut import = Import { importer, objects: &objects, inputs: vec![None; objects.len()], found };
-    let rows = rows(&table, definition, importer).map_err(|error| of_labels(error.into()))?;
-    import.take(&rows, definition).map_err(of_labels)?;
+    let rows = rows(&table, definition, importer).map_err(|error| into_labels_error(error.into()))?;
+    import.take(&rows, definition).map_err(into_labels_error)?;
     Ok(import.found)
 }
 
 /// All that is named as a picture, by key.
-async fn pictures(root: &Store, found: &mut Found) -> Result<Vec<Object>, DatasetError> {
+async fn pictures(root: &Store, found: &mut FoundPictures) -> Result<Vec<Object>, DatasetError> {
     let mut pictures = Vec::new();
-    let filter = Filter::default();
-    let mut entries = files::list(root, "", &filter, |_| false);
+    let filter = ClutterFilter::default();
+    let mut entries = listing_with_tars::list(root, "", &filter, |_| false);
     while let Some(entries) = entries.try_next().await? {
         for entry in entries {
             match found.file(entry, &filter) {
@@ -54,7 +60,7 @@ async fn pictures(root: &Store, found: &mut Found) -> Result<Vec<Object>, Datase
 
 /// A row of `MOS.mat`.
 struct Row {
-    at: RowAt,
+    at: RowPosition,
     dehazed: String,
     hazy: Option<String>,
     mos: f64,
@@ -91,7 +97,7 @@ impl Row {
     fn made_by(&self, importer: Importer) -> Result<(String, String), LabelError> {
         let dehazed = plain(&self.dehazed);
         let hazy = self.hazy.as_deref().map(plain);
-        let (image, hazy) = (stem(&dehazed), hazy.as_deref().map(stem));
+        let (image, hazy) = (file_stem(&dehazed), hazy.as_deref().map(file_stem));
         let algorithms = match importer {
             Importer::Dhq => 7,
             Importer::Shrq => 8,
@@ -115,19 +121,19 @@ struct Import<'d> {
     objects: &'d [Object],
     /// The number of the input that an object became.
     inputs: Vec<Option<u32>>,
-    found: Found,
+    found: FoundPictures,
 }
 
 impl Import<'_> {
-    fn take(&mut self, rows: &[Row], definition: &Definition) -> Result<(), Misfit> {
-        let scale = Scale::of(definition.labels.as_ref());
-        let paths = Paths::new(self.objects.iter().map(|object| object.key.as_str()));
-        let mut names = Names::new(definition);
+    fn take(&mut self, rows: &[Row], definition: &Definition) -> Result<(), UnlocatedError> {
+        let scale = LabelScale::from_definition(definition.labels.as_ref());
+        let paths = PathIndex::new(self.objects.iter().map(|object| object.key.as_str()));
+        let mut names = NameInterner::new(definition);
         let mut is_taken = vec![false; self.objects.len()];
         for row in rows {
             let (algorithm, scene) = row.made_by(self.importer)?;
             let (algorithm, scene) = (names.algorithm(&algorithm, &row.dehazed)?, names.text(&scene));
-            let Meant::One(number) = paths.find(&row.dehazed) else {
+            let PathMatch::One(number) = paths.find(&row.dehazed) else {
                 self.found.faults.add(FaultKind::Absent, plain(&row.dehazed));
                 self.found.absent.push((algorithm, SceneKey::ungrouped(scene)));
                 continue;
@@ -145,7 +151,7 @@ impl Import<'_> {
                 uri: None,
                 bytes: object.bytes,
                 version: object.version.as_str().into(),
-                mos: scale.turn(row.at, &object.key, row.mos)?,
+                mos: scale.orient(row.at, &object.key, row.mos)?,
                 raters: None,
                 hazy,
             });
@@ -158,8 +164,8 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn input(&mut self, meant: Meant) -> Option<u32> {
-        let Meant::One(number) = meant else { return None };
+    fn input(&mut self, meant: PathMatch) -> Option<u32> {
+        let PathMatch::One(number) = meant else { return None };
         let (object, inputs) = (&self.objects[number as usize], &mut self.found.inputs);
         Some(*self.inputs[number as usize].get_or_insert_with(|| {
             inputs.push(input_picture(object));

@@ -1,5 +1,5 @@
 //! MATLAB's level 5 files (what `save` writes up to `-v7`), read strictly: numbers, text, cells and structs, plain or
-//! compressed, of either byte order. Written after MathWorks' "MAT-File Format". It knows nothing of what is in them.
+//! compressed, of either byte order. NumberFormat after MathWorks' "MAT-File Format". It knows nothing of what is in them.
 //!
 //! Every length is checked against the bytes that are there before anything is taken; what is compressed may become at
 //! most `INFLATED_MAX`. A value of another class (objects, functions, sparse and complex numbers) is passed over by

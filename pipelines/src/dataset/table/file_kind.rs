@@ -1,12 +1,12 @@
 //! What a file of labels is, by its first bytes and not its name: people call a workbook `.csv`, and a page that says
 //! "not found" too.
 
-use crate::dataset::error::LabelError;
-use crate::dataset::mat::MatError;
+use crate::dataset::label_error::LabelError;
+use crate::dataset::matlab_file::MatError;
 
 /// Kinds of files that tables are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     /// Cells separated by something, in some encoding.
     Text,
     Parquet,
@@ -46,7 +46,7 @@ const NO_TABLES: [(&[u8], &str); 20] = [
 ///
 /// # Errors
 /// With what it is, where no table is read from it.
-pub(super) fn kind(file: &str, head: &[u8]) -> Result<Kind, LabelError> {
+pub(super) fn kind(file: &str, head: &[u8]) -> Result<FileKind, LabelError> {
     if head.iter().all(u8::is_ascii_whitespace) {
         return Err(LabelError::NoTable { what: "empty" });
     }
@@ -63,17 +63,17 @@ pub(super) fn kind(file: &str, head: &[u8]) -> Result<Kind, LabelError> {
     if head.starts_with(b"PK") {
         let is_numpy = head.windows(4).take(100).any(|bytes| bytes == b".npy");
         let what = "a NumPy archive (.npz): save it as CSV with the pictures' names";
-        return if is_numpy { Err(LabelError::NoTable { what }) } else { Ok(Kind::Workbook) };
+        return if is_numpy { Err(LabelError::NoTable { what }) } else { Ok(FileKind::Workbook) };
     }
     let name = file.to_ascii_lowercase();
     if head.starts_with(b"\xd0\xcf\x11\xe0") {
-        return Ok(Kind::Workbook);
+        return Ok(FileKind::Workbook);
     }
     if head.starts_with(b"PAR1") || name.ends_with(".parquet") {
-        return Ok(Kind::Parquet);
+        return Ok(FileKind::Parquet);
     }
     if name.ends_with(".mat") || matches!(head.get(124..128), Some([0, 1, b'I', b'M'] | [1, 0, b'M', b'I'])) {
-        return Ok(Kind::Mat);
+        return Ok(FileKind::Mat);
     }
     let head = String::from_utf8_lossy(head);
     let text = head.trim_start_matches('\u{feff}').trim_start();
@@ -86,5 +86,5 @@ pub(super) fn kind(file: &str, head: &[u8]) -> Result<Kind, LabelError> {
     if name.ends_with(".json") || name.ends_with(".jsonl") || text.starts_with('{') || is_list {
         return Err(LabelError::NoTable { what: "JSON: save it as CSV (pandas: `read_json`, `to_csv`)" });
     }
-    Ok(Kind::Text)
+    Ok(FileKind::Text)
 }

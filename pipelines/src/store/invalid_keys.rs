@@ -1,9 +1,9 @@
-//! Keys of a bucket that are no paths: with `//`, a control character, a slash at an end. Anything may be a key, and the
-//! library's paths may not: for one such key it gives up a page of a listing with all that is in it. So they are escaped in a
-//! listing's answer, before the library reads it, and found again in what it made of it.
+//! Keys of a bucket that are not valid paths for `object_store`: with `//`, a control character, or a slash at an end. A
+//! bucket allows any key, but one such key makes `object_store` drop a whole page of a listing. So invalid keys are escaped in
+//! a listing's response before `object_store` parses it, and unescaped afterwards.
 //!
-//! It owns that escape both ways. It knows the answers of S3, Google Cloud Storage and Azure as far as keys are in them, and
-//! leaves an answer as it is that it cannot read or that has no such key.
+//! This module owns that escape both ways. It knows where S3, Google Cloud Storage and Azure put keys in their responses, and
+//! leaves a response unchanged if it cannot parse it or if all its keys are valid.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,12 +17,12 @@ use quick_xml::escape::unescape;
 use quick_xml::events::Event;
 use quick_xml::reader::Reader;
 
-use super::walk::{Unusable, UnusableKind, marker, shown};
+use super::entry::{UnusableEntry, UnusableKind, escape_path};
 
-/// Begins an escaped key. The character is for private use: no key has it by chance.
+/// Starts an escaped key. The character is reserved for private use, so no key has it by chance.
 const ESCAPE: &str = "\u{e000}dqa-odd-key-";
 
-/// Makes clients whose listings have all keys.
+/// Creates HTTP clients whose listings have all keys.
 #[derive(Debug, Default)]
 pub(super) struct Connector;
 
@@ -32,6 +32,7 @@ impl HttpConnector for Connector {
     }
 }
 
+/// Escapes the invalid keys in responses to list requests.
 #[derive(Debug)]
 struct Client(HttpClient);
 
@@ -47,13 +48,13 @@ impl HttpService for Client {
         }
         let (parts, body) = response.into_parts();
         let body = body.bytes().await?;
-        let body = escaped(&body).map_or(body, Bytes::from);
+        let body = escape_keys(&body).map_or(body, Bytes::from);
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)))
     }
 }
 
-/// A listing's answer with its odd keys escaped; None: as it is.
-fn escaped(body: &[u8]) -> Option<String> {
+/// Returns a listing's response with its invalid keys escaped. None if it stays unchanged.
+fn escape_keys(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let mut reader = Reader::from_str(text);
     let (mut parents, mut written, mut taken) = (Vec::new(), String::new(), 0);
@@ -74,7 +75,7 @@ fn escaped(body: &[u8]) -> Option<String> {
                 let end = begin + raw.len();
                 let raw = text.get(begin..end)?;
                 let key = unescape(raw).ok()?;
-                if is_odd_key(&key, is_prefix) {
+                if is_invalid(&key, is_prefix) {
                     written.push_str(&text[taken..begin]);
                     written.push_str(ESCAPE);
                     written.extend(utf8_percent_encode(&key, NON_ALPHANUMERIC));
@@ -91,35 +92,40 @@ fn escaped(body: &[u8]) -> Option<String> {
     (taken > 0).then(|| written + &text[taken..])
 }
 
-/// Whether the library would not read it, or take it for another.
-fn is_odd_key(key: &str, is_prefix: bool) -> bool {
+/// Returns whether `object_store` would reject the key, or parse it as another one.
+fn is_invalid(key: &str, is_prefix: bool) -> bool {
     let key = if is_prefix { key.strip_suffix('/').unwrap_or(key) } else { key };
     Path::parse(key).map_or(true, |path| path.as_ref() != key)
 }
 
-/// Whether a part of a path is an escaped key.
-pub(super) fn is_odd(part: &str) -> bool {
+/// Returns whether a segment of a path is an escaped key.
+pub(super) fn is_escaped(part: &str) -> bool {
     part.starts_with(ESCAPE)
 }
 
-/// What of a listing is an escaped key, below `prefix`.
-pub(super) fn find(location: &str, prefix: &str) -> Option<Unusable> {
+/// Unescapes a location of a listing below `prefix`. None if it is not an escaped key.
+pub(super) fn find(location: &str, prefix: &str) -> Option<UnusableEntry> {
     let escaped = location.strip_prefix(ESCAPE)?;
     let key = percent_decode_str(escaped).decode_utf8_lossy();
     let below = key.strip_prefix(prefix).filter(|_| !prefix.is_empty()).and_then(|rest| rest.strip_prefix('/'));
     let key = below.unwrap_or(&key);
     if key.is_empty() {
-        return Some(marker("./".to_owned())); // of the folder that is listed
+        return Some(UnusableEntry::marker("./".to_owned())); // stands for the listed folder
     }
-    if let Some(folder) = key.strip_suffix('/').filter(|folder| !is_odd_key(folder, false)) {
-        return Some(marker(format!("{folder}/")));
+    if let Some(folder) = key.strip_suffix('/').filter(|folder| !is_invalid(folder, false)) {
+        return Some(UnusableEntry::marker(format!("{folder}/")));
     }
     let why = if key.chars().any(char::is_control) {
         "its key has a control character"
     } else {
-        "its key is no path (`//`, `.`, `..`, or a slash at an end)"
+        "its key is not a valid path (`//`, `.`, `..`, or a slash at an end)"
     };
-    Some(Unusable { key: key.to_owned(), shown: shown(key.as_ref()), kind: UnusableKind::Name, why: why.to_owned() })
+    Some(UnusableEntry {
+        key: key.to_owned(),
+        shown: escape_path(key.as_ref()),
+        kind: UnusableKind::Name,
+        why: why.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -129,12 +135,12 @@ mod tests {
     fn keys(answer: &str) -> Vec<String> {
         let parts = answer.split("<Key>").skip(1).map(|part| part.split("</Key>").next().unwrap());
         parts
-            .map(|key| find(key, "results").map_or(key.to_owned(), |odd| format!("{} {:?}", odd.shown, odd.kind)))
+            .map(|key| find(key, "results").map_or(key.to_owned(), |entry| format!("{} {:?}", entry.shown, entry.kind)))
             .collect()
     }
 
     #[test]
-    fn odd_keys_are_escaped_in_a_listing_and_found_again() {
+    fn invalid_keys_are_escaped_in_a_listing_and_found_again() {
         let answer = "<?xml version='1.0'?><ListBucketResult xmlns='x'><Prefix>results/</Prefix>\
             <Contents><Key>results/a&amp;b.png</Key><Size>1</Size></Contents>\
             <Contents><Key>results/notes//old &amp; new.txt</Key></Contents>\
@@ -142,7 +148,7 @@ mod tests {
             <Contents><Key>/results/x.png</Key></Contents>\
             <Contents><Key>results/a&#x9;b</Key></Contents>\
             <Contents><Key>results/雾.png</Key></Contents></ListBucketResult>";
-        let found = escaped(answer.as_bytes()).unwrap();
+        let found = escape_keys(answer.as_bytes()).unwrap();
         assert_eq!(
             keys(&found),
             [
@@ -162,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_odd_key_or_is_no_listing_stays() {
+    fn a_response_without_invalid_keys_is_unchanged() {
         for body in [
             &b"<ListBucketResult><Contents><Key>a/b.png</Key></Contents><CommonPrefixes><Prefix>a/</Prefix>\
                </CommonPrefixes></ListBucketResult>"[..],
@@ -173,12 +179,12 @@ mod tests {
             b"no XML",
             b"<a><Contents><Key>a//b",
         ] {
-            assert_eq!(escaped(body), None, "{}", String::from_utf8_lossy(body));
+            assert_eq!(escape_keys(body), None, "{}", String::from_utf8_lossy(body));
         }
         let prefixes = b"<R><CommonPrefixes><Prefix>a//</Prefix></CommonPrefixes><CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes></R>";
-        let found = escaped(prefixes).unwrap();
+        let found = escape_keys(prefixes).unwrap();
         assert!(found.contains(&format!("<Prefix>{ESCAPE}a%2F%2F</Prefix>")) && found.contains("<Prefix>b/</Prefix>"));
         let blobs = b"<E><Blobs><Blob><Name>a//b</Name><Properties/></Blob></Blobs></E>";
-        assert!(escaped(blobs).unwrap().contains(ESCAPE));
+        assert!(escape_keys(blobs).unwrap().contains(ESCAPE));
     }
 }

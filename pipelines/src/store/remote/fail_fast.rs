@@ -1,5 +1,4 @@
-//! A store that is asked by an impatient client until it has answered once, and by a patient one from then on; and that says
-//! what its errors mean.
+//! A store that fails quickly until it has answered once and waits patiently from then on, and whose errors are explained.
 
 use std::fmt;
 use std::ops::Range;
@@ -17,57 +16,58 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
-use super::super::fault::{StoreFault, StoreFaultKind};
-use super::Clients;
-use super::explain::Facts;
+use super::client::Clients;
+use super::diagnostics::StoreContext;
+use crate::store::fault::{StoreFault, StoreFaultKind};
 
-/// All tries of the first contact together: connections that are taken and never answered would otherwise take 30 s each.
-const CONTACT_MAX: Duration = Duration::from_secs(20);
+/// Limit of all attempts at the first answer together. A server that accepts connections and never answers would otherwise
+/// take 30 s for each.
+const FIRST_ANSWER_MAX: Duration = Duration::from_secs(20);
 
-/// The store.
+/// A remote store with a quick and a patient client.
 #[derive(Clone, Debug)]
-pub(super) struct Contact(Arc<Inner>);
+pub(super) struct FailFastStore(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     patient: Arc<dyn ObjectStore>,
     quick: Arc<dyn ObjectStore>,
-    facts: Facts,
+    context: StoreContext,
     has_answered: AtomicBool,
 }
 
-impl Contact {
-    pub(super) fn new(clients: Clients) -> Contact {
-        let Clients { patient, quick, facts } = clients;
-        Contact(Arc::new(Inner { patient, quick, facts, has_answered: AtomicBool::new(false) }))
+impl FailFastStore {
+    pub(super) fn new(clients: Clients) -> FailFastStore {
+        let Clients { patient, quick, context } = clients;
+        FailFastStore(Arc::new(Inner { patient, quick, context, has_answered: AtomicBool::new(false) }))
     }
 
     fn explain(&self, error: Error) -> Error {
-        self.0.facts.explain(error)
+        self.0.context.explain(error)
     }
 
-    /// The patient client, once the store is known to answer: a read of one byte shows it, whether or not there is one.
+    /// Returns the patient client, after the quick one has read one byte at `path`. The object need not exist.
     async fn client(&self, path: &Path) -> Result<&Arc<dyn ObjectStore>> {
         if self.0.has_answered.load(Relaxed) {
             return Ok(&self.0.patient);
         }
         let options = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
-        let asked = self.0.quick.get_opts(path, options);
-        let Ok(answer) = tokio::time::timeout(CONTACT_MAX, asked).await else {
-            let (server, seconds) = (&self.0.facts.server, CONTACT_MAX.as_secs());
-            let message = format!("{server} takes connections and does not answer within {seconds} s");
-            let mut fault = StoreFault::new(StoreFaultKind::Unanswered, message);
-            if let Some(variable) = &self.0.facts.server_variable {
-                fault = fault.hint_at(format!("{variable} says where the store is"));
+        let first_read = self.0.quick.get_opts(path, options);
+        let Ok(answer) = tokio::time::timeout(FIRST_ANSWER_MAX, first_read).await else {
+            let (server, seconds) = (&self.0.context.server, FIRST_ANSWER_MAX.as_secs());
+            let message = format!("{server} accepts connections and does not answer within {seconds} s");
+            let mut fault = StoreFault::new(StoreFaultKind::Unavailable, message);
+            if let Some(variable) = &self.0.context.server_variable {
+                fault = fault.with_hint(format!("{variable} says where the store is"));
             }
-            return Err(fault.into_store_error());
+            return Err(fault.into_object_error());
         };
         if let Err(error) = answer {
             let error = self.explain(error);
-            // What is not allowed of this object may be of others.
-            let stays =
+            // An operation that is not allowed on this object may be allowed on others.
+            let is_final =
                 |fault: &StoreFault| !matches!(fault.kind(), StoreFaultKind::Denied | StoreFaultKind::Unsupported);
-            if StoreFault::of(&error).is_some_and(stays) {
+            if StoreFault::find(&error).is_some_and(is_final) {
                 return Err(error);
             }
         }
@@ -75,34 +75,34 @@ impl Contact {
         Ok(&self.0.patient)
     }
 
-    /// The patient client's stream, once the store is known to answer.
+    /// Returns a stream of the patient client, once the store has answered.
     fn stream<T: Send + 'static>(
         &self,
         prefix: Option<&Path>,
         start: impl FnOnce(&Arc<dyn ObjectStore>) -> BoxStream<'static, Result<T>> + Send + 'static,
     ) -> BoxStream<'static, Result<T>> {
-        let (store, explaining) = (self.clone(), self.clone());
-        let prefix = within(prefix);
-        async move { store.client(&prefix).await.map(start) }
+        let (store, explainer) = (self.clone(), self.clone());
+        let path = probe_path(prefix);
+        async move { store.client(&path).await.map(start) }
             .try_flatten_stream()
-            .map_err(move |error| explaining.explain(error))
+            .map_err(move |error| explainer.explain(error))
             .boxed()
     }
 }
 
-/// A name in a folder: servers over a file system fail when the folder itself is read.
-fn within(folder: Option<&Path>) -> Path {
+/// Returns a path inside the folder to read from: servers over a file system fail when the folder itself is read.
+fn probe_path(folder: Option<&Path>) -> Path {
     folder.cloned().unwrap_or_default().join("dqa-looks")
 }
 
-impl fmt::Display for Contact {
+impl fmt::Display for FailFastStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.patient.fmt(f)
     }
 }
 
 #[async_trait]
-impl ObjectStore for Contact {
+impl ObjectStore for FailFastStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let put = self.client(location).await?.put_opts(location, payload, options);
         put.await.map_err(|error| self.explain(error))
@@ -115,7 +115,7 @@ impl ObjectStore for Contact {
     ) -> Result<Box<dyn MultipartUpload>> {
         let upload = self.client(location).await?.put_multipart_opts(location, options).await;
         let upload = upload.map_err(|error| self.explain(error))?;
-        Ok(Box::new(Upload { upload, store: self.clone() }))
+        Ok(Box::new(ExplainedUpload { upload, store: self.clone() }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -148,7 +148,7 @@ impl ObjectStore for Contact {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let listed = self.client(&within(prefix)).await?.list_with_delimiter(prefix);
+        let listed = self.client(&probe_path(prefix)).await?.list_with_delimiter(prefix);
         listed.await.map_err(|error| self.explain(error))
     }
 
@@ -158,15 +158,15 @@ impl ObjectStore for Contact {
     }
 }
 
-/// An object on its way, whose errors are explained.
+/// A multipart upload whose errors are explained.
 #[derive(Debug)]
-struct Upload {
+struct ExplainedUpload {
     upload: Box<dyn MultipartUpload>,
-    store: Contact,
+    store: FailFastStore,
 }
 
 #[async_trait]
-impl MultipartUpload for Upload {
+impl MultipartUpload for ExplainedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let store = self.store.clone();
         self.upload.put_part(data).map_err(move |error| store.explain(error)).boxed()

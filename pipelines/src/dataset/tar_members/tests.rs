@@ -71,35 +71,35 @@ impl ObjectStore for Counted {
 
 const KEY: &str = "some/x.tar";
 
-struct Listed {
+struct TarListing {
     contents: Contents,
     requests: u64,
     bytes: u64,
 }
 
-fn list_bytes(bytes: Vec<u8>) -> Listed {
-    let store = Arc::new(Counted::default());
-    let place = Store::of(store.clone(), "memory:///".parse().unwrap());
+fn list_bytes(bytes: Vec<u8>) -> TarListing {
+    let counted = Arc::new(Counted::default());
+    let store = Store::from_object_store(counted.clone(), "memory:///".parse().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let contents = runtime.block_on(async {
-        place.put(KEY, bytes.into()).await.unwrap();
-        list(&place, &place.head(KEY).await.unwrap()).await.unwrap()
+        store.put(KEY, bytes.into()).await.unwrap();
+        list(&store, &store.head(KEY).await.unwrap()).await.unwrap()
     });
-    Listed { contents, requests: store.requests.load(SeqCst), bytes: store.bytes.load(SeqCst) }
+    TarListing { contents, requests: counted.requests.load(SeqCst), bytes: counted.bytes.load(SeqCst) }
 }
 
-impl Listed {
+impl TarListing {
     /// Of a tar that is whole.
     fn members(self) -> Vec<Member> {
-        assert!(self.contents.broken.is_none() && self.contents.unfit.is_empty(), "{:?}", self.contents);
+        assert!(self.contents.broken.is_none() && self.contents.unusable.is_empty(), "{:?}", self.contents);
         self.contents.members
     }
 }
 
 /// What is said of a tar, or of its only unfit member.
 fn refused(bytes: Vec<u8>) -> String {
-    let Contents { unfit, broken, .. } = list_bytes(bytes).contents;
-    let mut said = unfit.into_iter().map(|(_, error)| error).chain(broken).map(|error| error.to_string());
+    let Contents { unusable, broken, .. } = list_bytes(bytes).contents;
+    let mut said = unusable.into_iter().map(|(_, error)| error).chain(broken).map(|error| error.to_string());
     let only = said.next().unwrap();
     assert_eq!(said.next(), None, "after {only}");
     only
@@ -132,7 +132,7 @@ fn tar_of_header(name: &[u8], kind: EntryType, content: &[u8]) -> Vec<u8> {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Written {
+enum NumberFormat {
     /// Long names in a member of their own.
     Gnu,
     /// Long names in two pieces, as far as they go.
@@ -141,9 +141,9 @@ enum Written {
     Pax,
 }
 
-fn append(tar: &mut Builder<Vec<u8>>, name: &str, content: &[u8], written: Written) {
+fn append(tar: &mut Builder<Vec<u8>>, name: &str, content: &[u8], written: NumberFormat) {
     match written {
-        Written::Ustar => {
+        NumberFormat::Ustar => {
             let mut header = Header::new_ustar();
             header.set_size(content.len() as u64);
             if header.set_path(name).is_ok() {
@@ -151,7 +151,7 @@ fn append(tar: &mut Builder<Vec<u8>>, name: &str, content: &[u8], written: Writt
                 return tar.append(&header, content).unwrap();
             }
         }
-        Written::Pax => {
+        NumberFormat::Pax => {
             let bytes = content.len().to_string();
             let records: [(&str, &[u8]); 3] =
                 [("SCHILY.xattr.a", b"\n\n1 b=\n"), ("path", name.as_bytes()), ("size", bytes.as_bytes())];
@@ -163,16 +163,16 @@ fn append(tar: &mut Builder<Vec<u8>>, name: &str, content: &[u8], written: Writt
             header.set_cksum();
             return tar.append(&header, content).unwrap();
         }
-        Written::Gnu => {}
+        NumberFormat::Gnu => {}
     }
     tar.append_data(&mut header(content.len()), name, content).unwrap();
 }
 
-fn members() -> impl Strategy<Value = BTreeMap<String, (usize, Written, bool)>> {
+fn members() -> impl Strategy<Value = BTreeMap<String, (usize, NumberFormat, bool)>> {
     let part = "[a-zA-Zé#%&+= 0-9_-]{1,40}";
     let name = (proptest::collection::vec(part, 1..9), "\\.(png|json|cls|x\\.png)")
         .prop_map(|(parts, end)| format!("{}{end}", parts.join("/")));
-    let written = prop_oneof![Just(Written::Gnu), Just(Written::Ustar), Just(Written::Pax)];
+    let written = prop_oneof![Just(NumberFormat::Gnu), Just(NumberFormat::Ustar), Just(NumberFormat::Pax)];
     let size = prop_oneof![0..3usize, 510..515usize, 1000..1030usize, 0..200_000usize];
     proptest::collection::btree_map(name, (size, written, any::<bool>()), 0..12)
 }
@@ -196,8 +196,8 @@ proptest! {
         let listed = list_bytes(bytes.clone()).members();
         let names: Vec<&str> = listed.iter().map(|member| member.name.as_str()).collect();
         prop_assert_eq!(names, wanted.keys().map(String::as_str).collect::<Vec<_>>());
-        for Member { name, extent } in &listed {
-            let range = extent.range().start as usize..extent.range().end as usize;
+        for Member { name, range } in &listed {
+            let range = range.as_range().start as usize..range.as_range().end as usize;
             prop_assert_eq!(&bytes[range], content(name, wanted[name].0));
         }
     }
@@ -286,7 +286,7 @@ fn names_are_as_if_the_tar_was_a_folder() {
     let old = tar_of_header(b"folder/", EntryType::Regular, b"");
     assert_eq!(list_bytes(old).members(), [], "a folder of a tar before there were types");
     let listed = list_bytes(tar_of_header(b"././a//b.png", EntryType::Regular, b"1")).members();
-    assert_eq!(listed, [Member { name: "a/b.png".into(), extent: Extent { offset: 512, bytes: 1 } }]);
+    assert_eq!(listed, [Member { name: "a/b.png".into(), range: ByteRange { offset: 512, bytes: 1 } }]);
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn an_unfit_member_takes_no_other_with_it() {
     let contents = list_bytes(tar.into_inner().unwrap()).contents;
     let names = |names: &[Member]| names.iter().map(|member| member.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&contents.members), ["4.png", "1.png"], "the last of two of one name");
-    let unfit: Vec<&str> = contents.unfit.iter().map(|(name, _)| name.as_str()).collect();
+    let unfit: Vec<&str> = contents.unusable.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(unfit, ["\u{fffd}\u{fffd}.png", "l.png", "/3.png", "1.png"]);
     assert!(contents.broken.is_none());
 }

@@ -2,7 +2,7 @@
 //! what makes a tar unfit to be read by range; it refuses to read what members hold.
 //!
 //! - Members are listed in the tar's order, each name once, without `..` and relative to the tar.
-//! - Every listed extent is within the tar. What else is in it is told: a member that is unfit, and where the tar breaks off.
+//! - Every listed range is within the tar. What else is in it is told: a member that is unfit, and where the tar breaks off.
 //! - Names are those of a pax record, else GNU's long ones, else the header's with ustar's prefix. Lengths are those of a
 //!   pax record, else the header's.
 
@@ -12,8 +12,9 @@ use bytes::Bytes;
 use tar::{EntryType, Header};
 
 use super::error::DatasetError;
+use super::tar_error::TarError;
 use crate::causes;
-use crate::store::{Extent, Object, Store};
+use crate::store::{ByteRange, Object, Store};
 
 /// Of a header; what members hold is padded to it.
 const BLOCK: u64 = 512;
@@ -29,87 +30,12 @@ const EXTENSION_BYTES_MAX: u64 = 1 << 20;
 const COMPRESSED: [(&[u8], &str); 4] =
     [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2")];
 
-/// What is wrong with a tar.
-#[derive(Debug, thiserror::Error)]
-pub enum TarError {
-    /// No range of it is a picture.
-    #[error(
-        "it is compressed with {with}, so that no picture in it can be read by itself; unpack it to a .tar, or name it in `skip`"
-    )]
-    Compressed {
-        /// The program that did it.
-        with: &'static str,
-    },
-    /// It ends too early.
-    #[error(
-        "it ends at offset {end}, before {what} at offset {offset} is whole; it was cut off: copy it or write it again"
-    )]
-    Truncated {
-        /// What is not whole.
-        what: String,
-        /// Where its header is or should be.
-        offset: u64,
-        /// The tar's length.
-        end: u64,
-    },
-    /// What should be a header is none.
-    #[error("there is no header at offset {offset}: {why}; copy the tar or write it again")]
-    Header {
-        /// Where.
-        offset: u64,
-        /// What is wrong.
-        why: String,
-    },
-    /// A member without bytes of its own in one piece.
-    #[error("`{name}` at offset {offset} is {kind}, no file; write the tar again {remedy}")]
-    Kind {
-        /// The member.
-        name: String,
-        /// Of its header.
-        offset: u64,
-        /// What it is.
-        kind: String,
-        /// How it would be a file, or gone.
-        remedy: &'static str,
-    },
-    /// A name that is not below the tar, or no text.
-    #[error("the name `{name}` at offset {offset} {why}; write the tar again with names below its folder")]
-    Name {
-        /// As stored.
-        name: String,
-        /// Of its header.
-        offset: u64,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// Two members of one name.
-    #[error(
-        "`{name}` is there twice, at the offsets {first} and {second}, and only the last is taken, as it would be unpacked"
-    )]
-    Twice {
-        /// Of both.
-        name: String,
-        /// The header of one.
-        first: u64,
-        /// The header of the other.
-        second: u64,
-    },
-    /// More after what says that it ends.
-    #[error(
-        "it goes on at offset {offset}, behind its end; join tars with `tar --concatenate`, not `cat`, or keep them apart"
-    )]
-    Joined {
-        /// The first byte behind the end that is not zero.
-        offset: u64,
-    },
-}
-
 /// A file in a tar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     /// Below the tar, as if that were a folder.
     pub(super) name: String,
-    pub(super) extent: Extent,
+    pub(super) range: ByteRange,
 }
 
 /// What is in a tar.
@@ -118,14 +44,14 @@ pub(super) struct Contents {
     /// Its files; its folders are passed over.
     pub(super) members: Vec<Member>,
     /// Members that cannot be read, with their names.
-    pub(super) unfit: Vec<(String, TarError)>,
+    pub(super) unusable: Vec<(String, TarError)>,
     /// Why it cannot be read to its end.
     pub(super) broken: Option<TarError>,
 }
 
-/// What is in a tar, as far as it can be read. An error is the place's.
-pub(super) async fn list(place: &Store, tar: &Object) -> Result<Contents, DatasetError> {
-    let mut walk = Walk { place, tar, ahead: Bytes::new(), ahead_offset: 0 };
+/// What is in a tar, as far as it can be read. An error is the store's.
+pub(super) async fn list(store: &Store, tar: &Object) -> Result<Contents, DatasetError> {
+    let mut walk = Walk { store, tar, ahead: Bytes::new(), ahead_offset: 0 };
     let (mut contents, mut headers) = (Contents::default(), Vec::new());
     match read(&mut walk, &mut contents, &mut headers).await {
         Ok(()) => {}
@@ -142,7 +68,7 @@ async fn read(walk: &mut Walk<'_>, contents: &mut Contents, headers: &mut Vec<u6
     let mut offset = 0;
     while let Some(block) = walk.header(offset).await? {
         let header = Header::from_byte_slice(&block);
-        let data = Extent { offset: offset + BLOCK, bytes: walk.check(said.bytes(header, offset))? };
+        let data = ByteRange { offset: offset + BLOCK, bytes: walk.check(said.bytes(header, offset))? };
         let what = || format!("`{}` of {} bytes", String::from_utf8_lossy(&header.path_bytes()), data.bytes);
         let next = data.bytes.checked_next_multiple_of(BLOCK).and_then(|padded| data.offset.checked_add(padded));
         let next = next.filter(|next| *next <= walk.tar.bytes).ok_or_else(|| walk.truncated(what(), offset))?;
@@ -155,11 +81,11 @@ async fn read(walk: &mut Walk<'_>, contents: &mut Contents, headers: &mut Vec<u6
             EntryType::GNULongLink | EntryType::XGlobalHeader => {}
             kind => match std::mem::take(&mut said).member(header, kind, offset) {
                 Ok(Some(name)) => {
-                    contents.members.push(Member { name, extent: data });
+                    contents.members.push(Member { name, range: data });
                     headers.push(offset);
                 }
                 Ok(None) => {}
-                Err((name, error)) => contents.unfit.push((name, error)),
+                Err((name, error)) => contents.unusable.push((name, error)),
             },
         }
         offset = next;
@@ -181,7 +107,7 @@ fn take_last_of_each(contents: &mut Contents, headers: &[u64]) {
         let (first, second) = (*header.next().expect("each member has a header"), last[&member.name]);
         if first != second {
             let name = member.name.clone();
-            contents.unfit.push((name.clone(), TarError::Twice { name, first, second }));
+            contents.unusable.push((name.clone(), TarError::Duplicate { name, first, second }));
         }
         first == second
     });
@@ -189,7 +115,7 @@ fn take_last_of_each(contents: &mut Contents, headers: &[u64]) {
 
 /// A tar with what of it was read last.
 struct Walk<'t> {
-    place: &'t Store,
+    store: &'t Store,
     tar: &'t Object,
     ahead: Bytes,
     ahead_offset: u64,
@@ -197,7 +123,7 @@ struct Walk<'t> {
 
 impl Walk<'_> {
     fn failed(&self, source: TarError) -> DatasetError {
-        DatasetError::Tar { address: self.place.address(&self.tar.key), source }
+        DatasetError::Tar { address: self.store.address(&self.tar.key), source }
     }
 
     fn check<T>(&self, checked: Result<T, TarError>) -> Result<T, DatasetError> {
@@ -209,21 +135,20 @@ impl Walk<'_> {
     }
 
     /// Bytes that are within the tar, with more behind them for the next call.
-    async fn read(&mut self, extent: Extent) -> Result<Bytes, DatasetError> {
-        let range = extent.range();
-        let is_there =
-            |walk: &Self| walk.ahead_offset <= range.start && range.end <= walk.ahead_offset + walk.ahead.len() as u64;
-        if !is_there(self) {
-            let bytes = extent.bytes.max(READ_AHEAD).min(self.tar.bytes - extent.offset);
-            self.ahead = self.place.get_part(&self.tar.key, Extent { offset: extent.offset, bytes }).await?;
-            self.ahead_offset = extent.offset;
+    async fn read(&mut self, range: ByteRange) -> Result<Bytes, DatasetError> {
+        let offsets = range.as_range();
+        let buffered = self.ahead_offset..self.ahead_offset + self.ahead.len() as u64;
+        if offsets.start < buffered.start || offsets.end > buffered.end {
+            let bytes = range.bytes.max(READ_AHEAD).min(self.tar.bytes - range.offset);
+            self.ahead = self.store.get_range(&self.tar.key, ByteRange { offset: range.offset, bytes }).await?;
+            self.ahead_offset = range.offset;
         }
-        let begin = (range.start - self.ahead_offset) as usize;
-        Ok(self.ahead.slice(begin..begin + extent.bytes as usize))
+        let begin = (range.offset - self.ahead_offset) as usize;
+        Ok(self.ahead.slice(begin..begin + range.bytes as usize))
     }
 
     async fn refuse_compressed(&mut self) -> Result<(), DatasetError> {
-        let first = self.read(Extent { offset: 0, bytes: self.tar.bytes.min(BLOCK) }).await?;
+        let first = self.read(ByteRange { offset: 0, bytes: self.tar.bytes.min(BLOCK) }).await?;
         match COMPRESSED.iter().find(|(magic, _)| first.starts_with(magic)) {
             Some((_, with)) => Err(self.failed(TarError::Compressed { with })),
             None => Ok(()),
@@ -235,7 +160,7 @@ impl Walk<'_> {
         if offset + BLOCK > self.tar.bytes {
             return Err(self.truncated("the next header or the last block".to_owned(), offset));
         }
-        let block = self.read(Extent { offset, bytes: BLOCK }).await?;
+        let block = self.read(ByteRange { offset, bytes: BLOCK }).await?;
         if block.iter().all(|byte| *byte == 0) {
             self.refuse_joined(offset + BLOCK).await?;
             return Ok(None);
@@ -252,15 +177,15 @@ impl Walk<'_> {
 
     /// Writers pad a tar with zeros, 10 KiB for most: a tar that was joined to it begins within what is looked at here.
     async fn refuse_joined(&mut self, end: u64) -> Result<(), DatasetError> {
-        let rest = self.read(Extent { offset: end, bytes: (self.tar.bytes - end).min(READ_AHEAD) }).await?;
+        let rest = self.read(ByteRange { offset: end, bytes: (self.tar.bytes - end).min(READ_AHEAD) }).await?;
         match rest.iter().position(|byte| *byte != 0) {
-            Some(at) => Err(self.failed(TarError::Joined { offset: end + at as u64 })),
+            Some(at) => Err(self.failed(TarError::TrailingData { offset: end + at as u64 })),
             None => Ok(()),
         }
     }
 
     /// What a long name or pax records hold, with the header at `offset`.
-    async fn extension(&mut self, data: Extent, offset: u64) -> Result<Bytes, DatasetError> {
+    async fn extension(&mut self, data: ByteRange, offset: u64) -> Result<Bytes, DatasetError> {
         if data.bytes > EXTENSION_BYTES_MAX {
             let why = format!("it is followed by a name or records of {} bytes", data.bytes);
             return Err(self.failed(TarError::Header { offset, why }));
@@ -269,7 +194,7 @@ impl Walk<'_> {
     }
 
     /// A text that may end with zeros.
-    async fn text(&mut self, data: Extent, offset: u64) -> Result<Vec<u8>, DatasetError> {
+    async fn text(&mut self, data: ByteRange, offset: u64) -> Result<Vec<u8>, DatasetError> {
         let bytes = self.extension(data, offset).await?;
         Ok(bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
     }

@@ -1,12 +1,11 @@
 //! What a cell's text means as a number, and what stands for none. A comma is a decimal sign only where nothing else can be
 //! meant, or where the definition says so.
 
+use arrow::array::{Array, Float64Array, LargeStringArray};
 use serde::{Deserialize, Serialize};
 
-use arrow::array::{Array, Float64Array, LargeStringArray};
-
-use super::RowAt;
-use crate::dataset::error::LabelError;
+use super::row_position::RowPosition;
+use crate::dataset::label_error::LabelError;
 
 /// The sign before the decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +39,7 @@ pub(super) fn plain(cell: &str) -> &str {
 
 /// How a column's numbers are written.
 #[derive(Clone, Copy)]
-pub(super) struct Written {
+pub(super) struct NumberFormat {
     /// As the definition says.
     pub(super) decimal: Option<Decimal>,
     /// Whether cells are separated by semicolons, as they are where commas are decimal signs.
@@ -54,8 +53,8 @@ pub(super) struct Written {
 pub(super) fn numbers(
     texts: &LargeStringArray,
     column: &str,
-    row: impl Fn(usize) -> RowAt,
-    written: Written,
+    row: impl Fn(usize) -> RowPosition,
+    written: NumberFormat,
 ) -> Result<Float64Array, LabelError> {
     let cells = || (0..texts.len()).map(|at| (at, if texts.is_valid(at) { plain(texts.value(at)) } else { "" }));
     let wrong = |at: usize, value: &str, why: &'static str| LabelError::Value {
@@ -122,17 +121,17 @@ pub(super) fn is_none(cell: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn read(cells: &[&str], written: Written) -> Result<Vec<f64>, String> {
+    fn read(cells: &[&str], written: NumberFormat) -> Result<Vec<f64>, String> {
         let texts = LargeStringArray::from(cells.to_vec());
-        let row = |at| RowAt { unit: "line", number: at as u64 + 2 };
+        let row = |at| RowPosition { unit: "line", number: at as u64 + 2 };
         numbers(&texts, "mos", row, written).map(|numbers| numbers.values().to_vec()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn numbers_are_read_as_they_are_meant_or_refused() {
-        let usual = Written { decimal: None, has_semicolons: false };
-        let comma = Written { decimal: Some(Decimal::Comma), ..usual };
-        let semicolons = Written { has_semicolons: true, ..usual };
+        let usual = NumberFormat { decimal: None, has_semicolons: false };
+        let comma = NumberFormat { decimal: Some(Decimal::Comma), ..usual };
+        let semicolons = NumberFormat { has_semicolons: true, ..usual };
         for (cells, written, expected) in [
             (&["3.5", " 4 ", "-1e2", "\u{2212}2", "+.5"][..], usual, Ok(vec![3.5, 4.0, -100.0, -2.0, 0.5])),
             (&["3,5", "4", "2,125"], usual, Ok(vec![3.5, 4.0, 2.125])),
@@ -144,7 +143,7 @@ mod tests {
             (&["3,5", "2.25"], usual, Err("line 3: `2.25` in the column `mos` has a point")),
             (&["1.234,5"], semicolons, Err("separators of thousands")),
             (&["1,234,567"], comma, Err("separators of thousands")),
-            (&["3,5"], Written { decimal: Some(Decimal::Point), ..usual }, Err("has a comma")),
+            (&["3,5"], NumberFormat { decimal: Some(Decimal::Point), ..usual }, Err("has a comma")),
             (&["1", "good"], usual, Err("line 3: `good` in the column `mos` is not a number")),
             (&["85%"], usual, Err("percentage")),
             (&["4 5 3"], usual, Err("not one number")),

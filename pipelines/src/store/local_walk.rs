@@ -1,10 +1,9 @@
-//! The files below a folder of this machine, as objects. It owns what of a file system cannot be one, and goes on: one name
-//! that is not UTF-8, one link that leads nowhere, one folder that may not be read takes nothing else with it.
+//! Walks the files below a local folder as objects. This module owns which entries of a file system cannot be objects, and
+//! goes on after each: a name that is not UTF-8, a broken link or an unreadable folder hides no other entry.
 //!
-//! - Links are followed; one that leads back to a folder that it is in is not.
-//! - Every entry is handed on: as an object, as what cannot be one, or within a folder that is not entered.
+//! - Links are followed, except those that lead to a folder that contains them.
+//! - Every entry is reported: as an object, as unusable, or inside a folder that is not entered.
 
-use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
@@ -15,85 +14,56 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use walkdir::{DirEntry, IntoIter, WalkDir};
 
+use super::entry::{UnusableEntry, UnusableKind, escape_path};
 use crate::causes;
 
-/// What a listing finds that cannot be had as an object, or holds some.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unusable {
-    /// Its path below the folder, as far as it is text: to be judged by.
-    pub key: String,
-    /// Its path as it can be shown, whatever it holds.
-    pub shown: String,
-    /// What it is.
-    pub kind: UnusableKind,
-    /// Why it cannot be had.
-    pub why: String,
-}
-
-/// Kinds of what cannot be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnusableKind {
-    /// A file whose name cannot be an object's key.
-    Name,
-    /// A link that leads nowhere or in a circle.
-    Link,
-    /// A named pipe, a socket, a device.
-    Special,
-    /// What was there when its folder was listed, and not when it was looked at.
-    Gone,
-    /// Not looked into: what it holds is not known.
-    Unreadable,
-    /// An object that stands for a folder in a bucket.
-    Marker,
-}
-
 /// A step of a walk.
-pub(super) enum Step {
+pub(super) enum WalkStep {
     File(ObjectMeta),
-    /// A folder that is not entered.
-    Skipped(String),
-    Unusable(Unusable),
+    /// The key of a folder that is not entered.
+    SkippedFolder(String),
+    Unusable(UnusableEntry),
 }
 
-/// Whether the folder of that key is entered.
+/// Returns whether the folder with a key is entered.
 pub(super) type Enters = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// Later than any that a store's time can be.
+/// The limit of the modification times that `object_store` can represent, from 1970.
 const TIME_MAX: Duration = Duration::from_secs(8_000_000_000_000);
 
-pub(super) struct Walk {
-    /// Without links, as far as it is there.
+pub(super) struct LocalWalk {
+    /// The folder to walk, with its links resolved if it exists.
     start: PathBuf,
-    /// What keys begin below.
+    /// The folder that keys are relative to.
     root: PathBuf,
     entries: IntoIter,
     enters: Enters,
 }
 
-impl Walk {
-    /// Through the folder `below` the root (a key, or nothing), if it is there.
-    pub(super) fn new(root: PathBuf, below: &str, enters: Enters) -> Walk {
+impl LocalWalk {
+    /// Walks the folder with the key `below` (empty for the root). A missing folder has no entries.
+    pub(super) fn new(root: PathBuf, below: &str, enters: Enters) -> LocalWalk {
         let folder = root.join(below);
         let entries = WalkDir::new(&folder).min_depth(1).follow_links(true).into_iter();
-        Walk { start: folder.canonicalize().unwrap_or(folder), root, entries, enters }
+        LocalWalk { start: folder.canonicalize().unwrap_or(folder), root, entries, enters }
     }
 
     fn below<'p>(&self, path: &'p FilePath) -> &'p FilePath {
         path.strip_prefix(&self.root).unwrap_or(path)
     }
 
-    fn unusable(&self, path: &FilePath, kind: UnusableKind, why: impl Into<String>) -> Step {
+    fn unusable(&self, path: &FilePath, kind: UnusableKind, why: impl Into<String>) -> WalkStep {
         let path = self.below(path).as_os_str();
         let key = path.to_string_lossy().into_owned();
-        Step::Unusable(Unusable { key, shown: shown(path), kind, why: why.into() })
+        WalkStep::Unusable(UnusableEntry { key, shown: escape_path(path), kind, why: why.into() })
     }
 
-    /// An entry that could not be looked at; None: the folder to walk through is not there.
-    fn failed(&self, error: walkdir::Error) -> Option<io::Result<Step>> {
+    /// Returns the step for an entry that cannot be read. None if the folder to walk does not exist.
+    fn error_step(&self, error: walkdir::Error) -> Option<io::Result<WalkStep>> {
         let is_start = error.depth() == 0;
         let path = error.path().unwrap_or(&self.root).to_owned();
         if error.loop_ancestor().is_some() {
-            return Some(Ok(self.unusable(&path, UnusableKind::Link, CIRCLE)));
+            return Some(Ok(self.unusable(&path, UnusableKind::Link, CYCLE)));
         }
         let error = error.into_io_error()?;
         match error.kind() {
@@ -103,11 +73,11 @@ impl Walk {
         }
     }
 
-    fn unreadable(&self, path: &FilePath, error: &io::Error) -> Step {
+    fn unreadable(&self, path: &FilePath, error: &io::Error) -> WalkStep {
         let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
         let (kind, why) = match error.kind() {
-            io::ErrorKind::NotFound if is_link => (UnusableKind::Link, "it leads nowhere".to_owned()),
-            io::ErrorKind::NotFound => (UnusableKind::Gone, "it went while its folder was listed".to_owned()),
+            io::ErrorKind::NotFound if is_link => (UnusableKind::Link, "it is a broken link".to_owned()),
+            io::ErrorKind::NotFound => (UnusableKind::Gone, "it was deleted while its folder was listed".to_owned()),
             io::ErrorKind::PermissionDenied => (UnusableKind::Unreadable, causes(error).to_string()),
             _ if is_link => (UnusableKind::Link, causes(error).to_string()),
             _ => (UnusableKind::Unreadable, causes(error).to_string()),
@@ -115,20 +85,20 @@ impl Walk {
         self.unusable(path, kind, why)
     }
 
-    /// Whether a link to a folder leads to one that it is in.
-    fn is_circle(&self, entry: &DirEntry) -> bool {
+    /// Returns whether a link leads to a folder that contains it.
+    fn is_cycle(&self, entry: &DirEntry) -> bool {
         entry.path_is_symlink() && entry.path().canonicalize().is_ok_and(|target| self.start.starts_with(target))
     }
 
-    /// None: it is entered.
-    fn folder(&mut self, entry: &DirEntry) -> Option<Step> {
+    /// Returns the step for a folder. None if it is entered.
+    fn folder(&mut self, entry: &DirEntry) -> Option<WalkStep> {
         let below = self.below(entry.path());
         let step = if !(self.enters)(&below.to_string_lossy()) {
-            Step::Skipped(shown(below.as_os_str()))
-        } else if self.is_circle(entry) {
-            self.unusable(entry.path(), UnusableKind::Link, CIRCLE)
+            WalkStep::SkippedFolder(escape_path(below.as_os_str()))
+        } else if self.is_cycle(entry) {
+            self.unusable(entry.path(), UnusableKind::Link, CYCLE)
         } else if let Err(why) = key(below) {
-            // What it holds could not be named either.
+            // The files in it could not be named either.
             self.unusable(entry.path(), UnusableKind::Unreadable, why)
         } else {
             return None;
@@ -137,7 +107,7 @@ impl Walk {
         Some(step)
     }
 
-    fn file(&self, entry: &DirEntry) -> Step {
+    fn file(&self, entry: &DirEntry) -> WalkStep {
         let path = entry.path();
         let metadata = match entry.metadata() {
             Ok(metadata) => metadata,
@@ -147,14 +117,14 @@ impl Walk {
             }
         };
         if !metadata.is_file() {
-            return self.unusable(path, UnusableKind::Special, special(&metadata));
+            return self.unusable(path, UnusableKind::Special, special_kind(&metadata));
         }
-        match (file_key(self.below(path)), changed(&metadata)) {
+        match (file_key(self.below(path)), modified(&metadata)) {
             (Err(why), _) => self.unusable(path, UnusableKind::Name, why),
-            (_, None) => self.unusable(path, UnusableKind::Unreadable, "its time of change cannot be told"),
-            (Ok(location), Some(changed)) => Step::File(ObjectMeta {
+            (_, None) => self.unusable(path, UnusableKind::Unreadable, "its modification time is out of range"),
+            (Ok(location), Some(modified)) => WalkStep::File(ObjectMeta {
                 location,
-                last_modified: changed.into(),
+                last_modified: modified.into(),
                 size: metadata.len(),
                 e_tag: None,
                 version: None,
@@ -163,16 +133,16 @@ impl Walk {
     }
 }
 
-const CIRCLE: &str = "it leads to a folder that it is in";
+const CYCLE: &str = "it is a link to a folder that contains it";
 
-impl Iterator for Walk {
-    type Item = io::Result<Step>;
+impl Iterator for LocalWalk {
+    type Item = io::Result<WalkStep>;
 
-    fn next(&mut self) -> Option<io::Result<Step>> {
+    fn next(&mut self) -> Option<io::Result<WalkStep>> {
         loop {
             let entry = match self.entries.next()? {
                 Ok(entry) => entry,
-                Err(error) => return self.failed(error),
+                Err(error) => return self.error_step(error),
             };
             if entry.file_type().is_dir() {
                 match self.folder(&entry) {
@@ -185,8 +155,8 @@ impl Iterator for Walk {
     }
 }
 
-/// The names of the folders directly in a folder that can be part of a key, sorted; none, if it is not there.
-pub(super) fn folders(folder: &FilePath) -> io::Result<Vec<String>> {
+/// Returns the names of the folders directly in a folder that can be part of a key, sorted. A missing folder has none.
+pub(super) fn list_folders(folder: &FilePath) -> io::Result<Vec<String>> {
     let entries = match folder.read_dir() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -201,7 +171,7 @@ pub(super) fn folders(folder: &FilePath) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The path as a key, or why it is none.
+/// Returns the path as a key, or why it cannot be one.
 fn key(below: &FilePath) -> Result<Path, &'static str> {
     let text = below.to_str().ok_or("its name is not UTF-8 (`convmv` renames it, `unzip -O` unpacks it rightly)")?;
     Path::parse(text).map_err(|_| "its name has a control character")
@@ -209,40 +179,23 @@ fn key(below: &FilePath) -> Result<Path, &'static str> {
 
 fn file_key(below: &FilePath) -> Result<Path, &'static str> {
     let key = key(below)?;
-    // The store takes such a name for an upload that is not finished, and neither lists nor opens it.
+    // `object_store` takes such a name for an unfinished upload, and neither lists nor opens it.
     let is_upload = key
         .filename()
         .and_then(|name| name.rsplit_once('#'))
         .is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
-    if is_upload { Err("its name ends in `#` and a number, as an upload's that is not finished") } else { Ok(key) }
+    if is_upload { Err("its name ends in `#` and a number, like that of an unfinished upload") } else { Ok(key) }
 }
 
-/// An object that stands for a folder in a bucket: some tools make one for each.
-pub(super) fn marker(key: String) -> Unusable {
-    Unusable { shown: key.clone(), key, kind: UnusableKind::Marker, why: "it stands for a folder".to_owned() }
-}
-
-/// With escapes for what is not text.
-pub(super) fn shown(path: &OsStr) -> String {
-    let mut text = String::new();
-    for chunk in path.as_encoded_bytes().utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if character.is_control() { text.extend(character.escape_default()) } else { text.push(character) }
-        }
-        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
-    }
-    text
-}
-
-/// The file's time of change, if a store's time can say it.
-fn changed(metadata: &Metadata) -> Option<SystemTime> {
-    let changed = metadata.modified().ok()?;
-    let distance = changed.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_else(|error| error.duration());
-    (distance < TIME_MAX).then_some(changed)
+/// Returns the file's modification time, if `object_store` can represent it.
+fn modified(metadata: &Metadata) -> Option<SystemTime> {
+    let modified = metadata.modified().ok()?;
+    let distance = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_else(|error| error.duration());
+    (distance < TIME_MAX).then_some(modified)
 }
 
 #[cfg(unix)]
-fn special(metadata: &Metadata) -> &'static str {
+fn special_kind(metadata: &Metadata) -> &'static str {
     use std::os::unix::fs::FileTypeExt;
     let kind = metadata.file_type();
     if kind.is_fifo() {
@@ -255,25 +208,26 @@ fn special(metadata: &Metadata) -> &'static str {
 }
 
 #[cfg(not(unix))]
-fn special(_metadata: &Metadata) -> &'static str {
-    "it is no file"
+fn special_kind(_metadata: &Metadata) -> &'static str {
+    "it is not a regular file"
 }
 
 #[cfg(all(test, unix))]
 #[allow(clippy::unwrap_used)] // helpers too
 mod tests {
+    use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
 
     use super::*;
 
     fn walked(root: &FilePath, enters: impl Fn(&str) -> bool + Send + Sync + 'static) -> Vec<String> {
-        let walk = Walk::new(root.canonicalize().unwrap(), "", Arc::new(enters));
+        let walk = LocalWalk::new(root.canonicalize().unwrap(), "", Arc::new(enters));
         let mut steps: Vec<String> = walk
             .map(|step| match step.unwrap() {
-                Step::File(meta) => meta.location.to_string(),
-                Step::Skipped(key) => format!("{key} skipped"),
-                Step::Unusable(Unusable { shown, kind, why, .. }) => format!("{shown} {kind:?}: {why}"),
+                WalkStep::File(meta) => meta.location.to_string(),
+                WalkStep::SkippedFolder(key) => format!("{key} skipped"),
+                WalkStep::Unusable(UnusableEntry { shown, kind, why, .. }) => format!("{shown} {kind:?}: {why}"),
             })
             .collect();
         steps.sort();
@@ -281,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_an_object_is_told_and_the_rest_goes_on() {
+    fn unusable_entries_are_reported_and_hide_no_others() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         std::fs::create_dir_all(root.join("dcp")).unwrap();
@@ -310,11 +264,11 @@ mod tests {
                 "dcp/3.png",
                 "dcp/\\xce\\xed.png Name: its name is not UTF-8 (`convmv` renames it, `unzip -O` unpacks it rightly)",
                 "dcp/a\\tb.png Name: its name has a control character",
-                "dcp/above Link: it leads to a folder that it is in",
-                "dcp/all Link: it leads to a folder that it is in",
-                "dcp/gone.png Link: it leads nowhere",
-                "dcp/x.png#7 Name: its name ends in `#` and a number, as an upload's that is not finished",
-                "disk Link: it leads to a folder that it is in",
+                "dcp/above Link: it is a link to a folder that contains it",
+                "dcp/all Link: it is a link to a folder that contains it",
+                "dcp/gone.png Link: it is a broken link",
+                "dcp/x.png#7 Name: its name ends in `#` and a number, like that of an unfinished upload",
+                "disk Link: it is a link to a folder that contains it",
                 "s.png Special: it is a socket",
                 "self Link: Too many levels of symbolic links (os error 40)",
             ]
@@ -322,26 +276,26 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_empty() {
+    fn a_missing_folder_is_empty() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(folders(&dir.path().join("none")).unwrap().is_empty());
+        assert!(list_folders(&dir.path().join("none")).unwrap().is_empty());
         for name in [&b"b"[..], b"a", b"\xce", b"c\n"] {
             std::fs::create_dir(dir.path().join(OsStr::from_bytes(name))).unwrap();
         }
         std::fs::write(dir.path().join("file"), "").unwrap();
-        assert_eq!(folders(dir.path()).unwrap(), ["a", "b"]);
+        assert_eq!(list_folders(dir.path()).unwrap(), ["a", "b"]);
         let dir = tempfile::tempdir().unwrap();
         assert!(walked(dir.path(), |_| true).is_empty());
-        let walk = Walk::new(dir.path().to_owned(), "none", Arc::new(|_| true));
+        let walk = LocalWalk::new(dir.path().to_owned(), "none", Arc::new(|_| true));
         assert_eq!(walk.count(), 0);
     }
 
     #[test]
-    fn a_folder_that_goes_or_may_not_be_read_is_told() {
+    fn a_folder_that_is_deleted_or_unreadable_is_reported() {
         let dir = tempfile::tempdir().unwrap();
-        let walk = Walk::new(dir.path().to_owned(), "", Arc::new(|_| true));
+        let walk = LocalWalk::new(dir.path().to_owned(), "", Arc::new(|_| true));
         let kind = |error: io::ErrorKind| match walk.unreadable(&dir.path().join("dcp"), &error.into()) {
-            Step::Unusable(Unusable { key, kind, .. }) => (key, kind),
+            WalkStep::Unusable(UnusableEntry { key, kind, .. }) => (key, kind),
             _ => panic!("it cannot be had"),
         };
         assert_eq!(kind(io::ErrorKind::NotFound), ("dcp".to_owned(), UnusableKind::Gone));

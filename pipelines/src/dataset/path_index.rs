@@ -4,35 +4,35 @@
 use std::collections::HashMap;
 
 /// Keys to find by paths.
-pub(super) struct Paths<'k> {
+pub(super) struct PathIndex<'k> {
     keys: Vec<&'k str>,
-    whole: HashMap<&'k str, Meant>,
+    whole: HashMap<&'k str, PathMatch>,
     by_file: HashMap<&'k str, Vec<u32>>,
 }
 
 /// What a path means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meant {
+pub(super) enum PathMatch {
     Nothing,
     /// The key of this number.
     One(u32),
     Several,
 }
 
-impl<'k> Paths<'k> {
-    pub(super) fn new(keys: impl Iterator<Item = &'k str>) -> Paths<'k> {
+impl<'k> PathIndex<'k> {
+    pub(super) fn new(keys: impl Iterator<Item = &'k str>) -> PathIndex<'k> {
         let keys: Vec<&str> = keys.collect();
         let mut whole = HashMap::with_capacity(keys.len());
         let mut by_file: HashMap<&str, Vec<u32>> = HashMap::with_capacity(keys.len());
         for (number, key) in (0..).zip(&keys) {
-            whole.entry(*key).and_modify(|meant| *meant = Meant::Several).or_insert(Meant::One(number));
+            whole.entry(*key).and_modify(|meant| *meant = PathMatch::Several).or_insert(PathMatch::One(number));
             by_file.entry(key.rsplit('/').next().unwrap_or(key)).or_default().push(number);
         }
-        Paths { keys, whole, by_file }
+        PathIndex { keys, whole, by_file }
     }
 
     /// The key that the path is, or that it ends with, or else the only one that ends with it; folder by folder.
-    pub(super) fn find(&self, path: &str) -> Meant {
+    pub(super) fn find(&self, path: &str) -> PathMatch {
         let path = plain(path);
         // `results//dcp/./1.png` is `results/dcp/1.png`.
         let is_part = |part: &&str| !part.is_empty() && *part != ".";
@@ -47,9 +47,9 @@ impl<'k> Paths<'k> {
         };
         let mut found = same_file.into_iter().flatten().filter(ends_so);
         match (found.next(), found.next()) {
-            (Some(number), None) => Meant::One(*number),
-            (Some(_), Some(_)) => Meant::Several,
-            (None, _) => Meant::Nothing,
+            (Some(number), None) => PathMatch::One(*number),
+            (Some(_), Some(_)) => PathMatch::Several,
+            (None, _) => PathMatch::Nothing,
         }
     }
 }
@@ -67,20 +67,20 @@ mod tests {
     #[test]
     fn paths_of_any_form_are_found() {
         let keys = ["Dehaze/0001.png", "Dehaze/0002.png", "a/x.png", "b/x.png", "x/c/y.png", "y.png"];
-        let paths = Paths::new(keys.into_iter());
+        let paths = PathIndex::new(keys.into_iter());
         for (path, meant) in [
-            ("Dehaze/0001.png", Meant::One(0)),
-            ("Dehaze\\0002.png", Meant::One(1)),
-            (".\\Dehaze\\0002.png ", Meant::One(1)),
-            ("D:\\sets\\DHQ\\Dehaze\\0002.png", Meant::One(1)),
-            ("0001.png", Meant::One(0)),
-            ("x.png", Meant::Several),
-            ("b/x.png", Meant::One(3)),
-            ("c/y.png", Meant::One(5)), // `y.png` is a whole key, and the path ends with it
-            ("001.png", Meant::Nothing),
-            ("haze/0001.png", Meant::Nothing),
-            ("", Meant::Nothing),
-            ("Dehaze//./0002.png", Meant::One(1)),
+            ("Dehaze/0001.png", PathMatch::One(0)),
+            ("Dehaze\\0002.png", PathMatch::One(1)),
+            (".\\Dehaze\\0002.png ", PathMatch::One(1)),
+            ("D:\\sets\\DHQ\\Dehaze\\0002.png", PathMatch::One(1)),
+            ("0001.png", PathMatch::One(0)),
+            ("x.png", PathMatch::Several),
+            ("b/x.png", PathMatch::One(3)),
+            ("c/y.png", PathMatch::One(5)), // `y.png` is a whole key, and the path ends with it
+            ("001.png", PathMatch::Nothing),
+            ("haze/0001.png", PathMatch::Nothing),
+            ("", PathMatch::Nothing),
+            ("Dehaze//./0002.png", PathMatch::One(1)),
         ] {
             assert_eq!(paths.find(path), meant, "{path}");
         }

@@ -8,7 +8,7 @@ use calamine::{Data, Reader, Sheets, open_workbook_auto_from_rs};
 
 use super::grid::{Grid, Rows};
 use crate::causes;
-use crate::dataset::error::LabelError;
+use crate::dataset::label_error::LabelError;
 
 /// Bytes of a workbook: some hundred times any table of labels. It is unpacked in memory.
 pub(super) const WORKBOOK_BYTES_MAX: u64 = 64 << 20;
