@@ -1,7 +1,8 @@
-//! What the headers of a data set's pictures say, kept beside the results: `index/by_dataset=<name>/headers.parquet`. The
-//! next plan reads only the headers of pictures that changed. A cache: without it, a plan is slower and the same.
+//! A cache of the headers of a data set's pictures, stored beside the results as `index/by_dataset=<name>/headers.parquet`.
+//! The next plan reads only the headers of pictures that changed. Without the cache a plan is slower, and the same.
 //!
-//! What another version of the decoders could not read is not taken from it: this version may. Sizes are kept.
+//! Sizes are used whatever version wrote them. Errors are used only if the same version of the decoders wrote them: another
+//! version may be able to read those pictures.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -17,18 +18,17 @@ use crate::names::DatasetName;
 use crate::store::{Store, StoreError};
 use crate::tables::parquet_file;
 
-/// The version of the decoders, which is raised whenever they read, or refuse, other files than before. 2: GIF and PNM; TIFF
-/// with JPEG, Zstandard, planes in tiles and tiles in strips' tags.
+/// The version of the decoders. Raise it whenever they read or refuse other files than before. Version 2 added GIF and PNM, and
+/// TIFF with JPEG, Zstandard, planes in tiles, and tiles in the tags of strips.
 pub const DECODER_VERSION: u32 = 2;
 
-/// The name in the index's footer of the version that made it.
+/// The key in the index's Parquet footer of the decoder version that wrote it.
 const DECODER_VERSION_KEY: &str = "dqa.decoders";
 
-/// Codes that a run's own limits and views give: what they say of one run is not true of another, so that the index has sizes
-/// instead.
+/// Error codes that depend on a run's limits and views. They may not hold for another run, so the index does not store them.
 const RUN_DEPENDENT_CODES: [&str; 2] = ["too_large", "too_small"];
 
-/// The headers that are known. Some 40 bytes a picture.
+/// The known headers of a data set, about 40 bytes a picture.
 #[derive(Debug, Default)]
 pub struct HeaderIndex {
     headers: HashMap<u128, PictureHeader>,
@@ -45,10 +45,10 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 });
 
 impl HeaderIndex {
-    /// The index of a data set; empty where there is none, or none that can be read.
+    /// Reads the index of a data set. It is empty if it does not exist, or is damaged.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn read(store: &Store, dataset: &DatasetName) -> Result<HeaderIndex, StoreError> {
         let bytes = match store.get(&key(dataset)).await {
             Err(error) if error.is_not_found() => return Ok(HeaderIndex::default()),
@@ -65,15 +65,15 @@ impl HeaderIndex {
             Ok(index)
         };
         Ok(read().unwrap_or_else(|error| {
-            tracing::warn!(%dataset, error, "the index of headers is damaged and is made again");
+            tracing::warn!(%dataset, error, "the index of headers is damaged and is rebuilt");
             HeaderIndex::default()
         }))
     }
 
-    /// Keeps what is known. Nothing is forgotten: a plan may be of a few of the data set's algorithms.
+    /// Writes all known headers. None is dropped: a plan may cover only some of the data set's algorithms.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn write(&self, store: &Store, dataset: &DatasetName) -> Result<(), StoreError> {
         let mut known: Vec<(&u128, &PictureHeader)> = self.headers.iter().collect();
         known.sort_unstable_by_key(|(identity, _)| **identity);
@@ -96,12 +96,12 @@ impl HeaderIndex {
         store.put(&key(dataset), bytes).await
     }
 
-    /// What is known of a picture, in this version.
+    /// Returns the header of a picture in its current version, if it is known.
     pub fn get(&self, picture: &Picture) -> Option<&PictureHeader> {
         self.headers.get(&identity(picture))
     }
 
-    /// Adds what was read. That a picture is too large or too small is not kept.
+    /// Adds a header that was read. Errors that depend on a run (too large, too small) are not stored.
     pub fn insert(&mut self, picture: &Picture, header: PictureHeader) {
         if !is_run_dependent(&header) {
             self.headers.insert(identity(picture), header);
@@ -125,7 +125,7 @@ impl HeaderIndex {
                 } else {
                     PictureHeader::Size { width: number(1).value(row), height: number(2).value(row) }
                 };
-                // Older versions kept it: these are read again.
+                // Older versions of dqa stored such errors: those pictures are read again.
                 if !is_run_dependent(&header) {
                     headers.insert(picture, header);
                 }
@@ -143,11 +143,11 @@ fn key(dataset: &DatasetName) -> String {
     format!("index/by_dataset={dataset}/headers.parquet")
 }
 
-/// Of one picture in one version.
+/// Returns the key of one version of one picture.
 fn identity(picture: &Picture) -> u128 {
     let mut hasher = blake3::Hasher::new();
     for field in [&*picture.image, picture.uri.as_deref().unwrap_or(""), &*picture.version] {
-        digest::field(&mut hasher, field.as_bytes());
+        digest::update_field(&mut hasher, field.as_bytes());
     }
     let digest = hasher.finalize();
     u128::from_le_bytes(digest.as_bytes()[..16].try_into().expect("a digest has 32 bytes"))

@@ -1,4 +1,5 @@
-//! What is computed: data sets, plans, tables, statistics, reports, SQL. Who computes it and on what is not known here.
+//! What is computed: data sets, plans, tables, statistics, reports, SQL. This crate does not know which process computes it,
+//! or on which device.
 //!
 //! ```text
 //! DataSet -plan-> Shard -(scored elsewhere)-> Part -commit-> Run -report-> Correlations, Leaderboard

@@ -1,33 +1,33 @@
-//! A run's model for those who load it elsewhere: its files in the store by their content, and the fingerprint that it
-//! must have. What a model is, this does not know.
+//! Describes a run's model to the workers that load it: its files in the store by digest, and the fingerprint that the loaded
+//! model must have. This module does not know what a model is.
 
 use serde::{Deserialize, Serialize};
 
-/// The folder of models' files in a store.
+/// The folder of model files in a store.
 pub const MODELS: &str = "models";
 
-/// A file by its content.
+/// A model file, identified by its content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelFile {
-    /// Without folders.
+    /// The file name, without folders.
     pub name: String,
-    /// BLAKE3: 64 digits.
+    /// The BLAKE3 digest: 64 hexadecimal digits.
     pub digest: String,
-    /// Its length.
+    /// Length in bytes.
     pub bytes: u64,
 }
 
-/// Why a file is none that may be in a store.
+/// Why a model file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelFileError {
-    /// A name that leads elsewhere.
-    #[error("`{name}` is no name of a model's file")]
+    /// The name could name a file elsewhere.
+    #[error("`{name}` is not a valid name of a model file")]
     Name {
         /// As given.
         name: String,
     },
-    /// Not 64 digits.
-    #[error("`{digest}` is no digest: it takes 64 hexadecimal digits")]
+    /// The digest is not 64 hexadecimal digits.
+    #[error("`{digest}` is not a valid digest: expected 64 hexadecimal digits")]
     Digest {
         /// As given.
         digest: String,
@@ -37,27 +37,27 @@ pub enum ModelFileError {
 /// The model that a run scores with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelSpec {
-    /// As the user named it.
+    /// The name that the user gave.
     pub name: String,
-    /// As the user named the prompts; None: the handcrafted sentences.
+    /// The name that the user gave for the prompts. None for the handcrafted sentences.
     pub prompts_name: Option<String>,
-    /// CLIP's files; none: it is in the program.
+    /// CLIP's files. Empty if the model is built into the program.
     pub weights: Vec<ModelFile>,
-    /// The prompts' file; None: they are in the program, or handcrafted.
+    /// The prompts' file. None if the prompts are built into the program, or handcrafted.
     pub prompts: Option<ModelFile>,
-    /// Which parts of a picture are looked at.
+    /// The views of a picture that the model scores.
     pub views: String,
     /// The class of arithmetic.
     pub dtype: String,
-    /// Of weights, prompts, views and arithmetic: 64 digits.
+    /// The digest of weights, prompts, views and arithmetic: 64 hexadecimal digits.
     pub fingerprint: String,
 }
 
 impl ModelFile {
-    /// Whether it can be a file in a store and a node's folder: its name leads nowhere else, its digest is one.
+    /// Checks that the file can be written to a store and to a node's folder.
     ///
     /// # Errors
-    /// Where it cannot.
+    /// If the name or the digest is invalid.
     pub fn check(&self) -> Result<(), ModelFileError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if self.name.is_empty() || self.name.starts_with('.') || self.name.len() > 128 || !self.name.chars().all(plain)
@@ -71,14 +71,14 @@ impl ModelFile {
         Ok(())
     }
 
-    /// Its object in a store.
+    /// Returns the key of the file's object in a store.
     pub fn key(&self) -> String {
         format!("{MODELS}/{}", self.digest)
     }
 }
 
 impl ModelSpec {
-    /// Every file that has to be in the store.
+    /// Iterates over the files that the store must hold.
     pub fn files(&self) -> impl Iterator<Item = &ModelFile> {
         self.weights.iter().chain(&self.prompts)
     }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_digests_lead_nowhere_else() {
+    fn names_and_digests_that_could_name_other_files_are_refused() {
         let file = |name: &str, digest: &str| ModelFile { name: name.to_owned(), digest: digest.to_owned(), bytes: 1 };
         let digest = "0a".repeat(32);
         file("model-00001-of-00002.safetensors", &digest).check().unwrap();

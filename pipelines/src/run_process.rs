@@ -1,9 +1,9 @@
-//! The process that works on a local run, as the store has it: `runs/<run>/process.json`, which the process writes when it
-//! begins, writes again every [`HEARTBEAT_INTERVAL`], and removes when it ends by itself. Without that object, or with one whose
-//! process is gone, nobody works on the run.
+//! The process that works on a local run. It writes the object `runs/<run>/process.json` when it starts, writes it again every
+//! [`HEARTBEAT_INTERVAL`], and deletes it when it ends by itself. A run without that object, or whose process is gone, is not
+//! being worked on.
 //!
-//! A reader on the same machine looks whether the process lives. From elsewhere it can only see how long ago the object
-//! was written, by the store's clock.
+//! A reader on the same machine checks whether the process is alive. A reader elsewhere only sees how long ago the object was
+//! written, by the store's clock.
 
 use std::fs;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::names::RunName;
 use crate::run::RUNS;
 use crate::store::{Store, StoreError};
 
-/// Between two writes of the object.
+/// Time between two writes of the object.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A process of another machine whose object is older than this is gone. 5 minutes: 30 beats, and more than clocks of a
-/// reader and a store differ by.
+/// A process of another machine is considered gone when its object is older than this. 5 minutes are 30 heartbeats, and more
+/// than the clocks of a reader and a store differ by.
 pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A process that works on a run.
@@ -27,80 +27,81 @@ pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(300);
 pub struct RunProcess {
     /// The machine's name, for people.
     pub host: String,
-    /// Its number on that machine.
+    /// The process ID.
     pub id: u32,
-    /// When it began to work on the run.
+    /// When it started to work on the run.
     pub since: Timestamp,
-    /// What tells it from others of its number.
+    /// Distinguishes the process from others with the same ID.
     #[serde(flatten)]
     pub identity: ProcessIdentity,
-    /// How often the object was written.
+    /// The number of heartbeats so far.
     pub beat: u64,
 }
 
-/// Where a process runs and when it was started, as its kernel says; None where the kernel does not.
+/// Where a process runs and when it was started, as reported by its kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessIdentity {
-    /// Of the kernel's boot and of the processes that see each other: the same for two processes exactly where a number
-    /// means the same process to both.
+    /// Identifies the kernel's boot and the PID namespace: equal for two processes exactly if a process ID means the same
+    /// process to both. None if the kernel does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<String>,
-    /// The kernel's time of the process's start. Numbers are used again, but not at the same time.
+    /// When the process was started, in the kernel's ticks. Process IDs are reused, but not with the same start. None if the
+    /// kernel does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<u64>,
 }
 
 impl RunProcess {
-    /// This process, from now on.
+    /// Describes the current process, starting now.
     pub fn current(host: String) -> RunProcess {
         let id = std::process::id();
         let identity = ProcessIdentity { machine: machine(), started: start_time(id) };
         RunProcess { host, id, since: Timestamp::now(), identity, beat: 0 }
     }
 
-    /// The process that the store names for a run, with when it said so last; None where it names none.
+    /// Reads the process of a run and when it was last written. None if there is no such object.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn find(store: &Store, run: &RunName) -> Result<Option<(RunProcess, Timestamp)>, StoreError> {
         let key = key(run);
         let found = async { Ok::<_, StoreError>((store.get(&key).await?, store.modified(&key).await?)) };
         match found.await {
             Err(error) if error.is_not_found() => Ok(None),
-            // One that is not whole, or of a later version, says that somebody was there and not who.
+            // An incomplete object, or one of a later version, does not say which process it was.
             Ok((bytes, written)) => Ok(serde_json::from_slice(&bytes).ok().map(|process| (process, written))),
             Err(error) => Err(error),
         }
     }
 
-    /// Writes that this process works on a run.
+    /// Writes this process as the one that works on a run.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn write(&self, store: &Store, run: &RunName) -> Result<(), StoreError> {
         let text = serde_json::to_vec(self).expect("a process has text for keys");
         store.put(&key(run), text.into()).await
     }
 
-    /// Removes what a process wrote of a run.
+    /// Deletes the object of the process that worked on a run.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn remove(store: &Store, run: &RunName) -> Result<(), StoreError> {
+    /// If the store fails.
+    pub async fn delete(store: &Store, run: &RunName) -> Result<(), StoreError> {
         store.delete(&key(run)).await
     }
 
-    /// Whether two are the same process.
+    /// Returns whether two descriptions are of the same process.
     pub fn is_same(&self, other: &RunProcess) -> bool {
         (self.id, &self.host, &self.identity) == (other.id, &other.host, &other.identity)
     }
 
-    /// Whether the process works: on this machine, whether it lives; elsewhere, whether it has said so not long ago.
+    /// Returns whether the process is alive: on the same machine by asking the kernel, elsewhere by its last heartbeat.
     pub fn is_alive(&self, written: Timestamp, now: Timestamp) -> bool {
         self.is_alive_as_seen_from(machine().as_deref(), start_time, written, now)
     }
 
-    /// As [`RunProcess::is_alive`], by a reader on `machine` who finds the start of each process that lives there by `start_time`.
+    /// As [`RunProcess::is_alive`], for a reader on `machine` on which `start_time` returns when a living process was started.
     fn is_alive_as_seen_from(
         &self,
         machine: Option<&str>,
@@ -122,18 +123,18 @@ fn key(run: &RunName) -> String {
 
 fn machine() -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    // A container counts its processes by itself.
-    let numbers = fs::read_link("/proc/self/ns/pid").ok()?;
-    Some(format!("{} {}", boot.trim(), numbers.display()))
+    // Each container has a PID namespace of its own.
+    let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), namespace.display()))
 }
 
-/// When a process was started, in the kernel's ticks; None for one that has ended, whether or not its parent has noticed.
+/// Returns when a process was started, in the kernel's ticks. None if it has ended, even if its parent has not waited for it.
 fn start_time(id: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The second field is the program's name in brackets, with any characters in it.
+    // The second field is the program's name in parentheses, which may hold any characters.
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
     let has_ended = matches!(fields.next()?, "Z" | "X" | "x");
-    // The first of these was the third field, and the start is the twenty-second.
+    // The first of these fields was the third, and the start is the twenty-second.
     let start = fields.nth(18)?.parse().ok()?;
     (!has_ended).then_some(start)
 }
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn on_the_same_machine_only_the_process_itself_works() {
+    fn on_the_same_machine_only_the_process_itself_is_alive() {
         let own = process(Some("m"), Some(5));
         let seen = |start: Option<u64>, now| own.is_alive_as_seen_from(Some("m"), |_| start, at(0), at(now));
         assert!(seen(Some(5), 0));
@@ -167,10 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn from_elsewhere_it_works_as_long_as_it_says_so() {
-        for (of, from) in [(Some("m"), Some("n")), (None, Some("n")), (Some("m"), None), (None, None)] {
-            let own = process(of, Some(5));
-            let seen = |now| own.is_alive_as_seen_from(from, |_| unreachable!("it is not here"), at(1000), at(now));
+    fn from_elsewhere_a_process_is_alive_while_its_heartbeat_is_recent() {
+        for (own_machine, reader) in [(Some("m"), Some("n")), (None, Some("n")), (Some("m"), None), (None, None)] {
+            let own = process(own_machine, Some(5));
+            let seen = |now| own.is_alive_as_seen_from(reader, |_| unreachable!("it is not here"), at(1000), at(now));
             let silent_max = i64::try_from(HEARTBEAT_TIMEOUT.as_secs()).unwrap();
             assert!(seen(1000) && seen(1000 + silent_max));
             assert!(seen(0), "the store's clock is before this one");
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_lives() {
+    fn this_process_is_alive() {
         let own = RunProcess::current("h".to_owned());
         assert_eq!(own.identity.started.is_some(), cfg!(target_os = "linux"));
         assert!(own.is_alive(Timestamp::now(), Timestamp::now()));

@@ -1,5 +1,5 @@
-//! A run as it stands: its record, how far it is by what is in the store, and who works on it. What is said of a run, by
-//! whatever command, is said of this.
+//! The status of a run: its record, its progress by what is in the store, and the process that works on it. Every command that
+//! shows runs shows this.
 
 use std::fmt;
 
@@ -13,37 +13,37 @@ use crate::run::{RunRecord, RunRecordError, RunState};
 use crate::run_process::RunProcess;
 use crate::store::{Store, StoreError};
 
-/// The folder of coordinators in a store. Each writes a beat into its own object as long as it leads.
+/// The folder of coordinators in a store. Each writes heartbeats into its own object while it leads.
 pub const COORDINATORS: &str = "coordinators";
 
-/// Objects of processes that are read at once.
+/// Process objects that are read at the same time.
 const READS_MAX: usize = 16;
 
-/// A run as it stands.
+/// The status of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunStatus {
-    /// What is written of it.
+    /// The run's record.
     pub record: RunRecord,
     /// The record's state, or [`RunState::Interrupted`].
     pub state: RunState,
-    /// How far it is.
+    /// How much of it is in the store.
     pub progress: Progress,
-    /// Who works on it, as far as the store says; None for a run that has ended.
+    /// The process that works on it, as recorded in the store. None for a run that has ended.
     pub owner: Option<RunOwner>,
 }
 
-/// Who works on a run that has not ended.
+/// The process that works on a run that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunOwner {
-    /// A process, by a command.
+    /// The process of a command.
     Process(RunProcess),
     /// The coordinator of the store that led last.
     Coordinator {
         /// Its name.
         id: String,
-        /// When it said last that it leads, by the store's clock.
+        /// The time of its last heartbeat, by the store's clock.
         seen: Timestamp,
-        /// It said that it ended.
+        /// Whether it has reported that it ended.
         has_ended: bool,
     },
 }
@@ -60,7 +60,7 @@ impl fmt::Display for RunOwner {
     }
 }
 
-/// What a coordinator writes of itself, as far as it is of interest here.
+/// The fields of a coordinator's object that matter here.
 #[derive(Deserialize)]
 struct Leader {
     id: String,
@@ -69,33 +69,34 @@ struct Leader {
 }
 
 impl RunStatus {
-    /// How a run stands now.
+    /// Reads the current status of a run.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn read(store: &Store, record: RunRecord) -> Result<RunStatus, StoreError> {
         let mut statuses = RunStatus::read_each(store, vec![record], &ProgressCounter::default()).await?;
         Ok(statuses.pop().expect("it is one for each record"))
     }
 
-    /// How all runs of a store stand, oldest first.
+    /// Reads the current status of all runs of a store, the oldest first.
     ///
     /// # Errors
-    /// Where the store fails or a record is not one.
+    /// If the store fails, or a record is invalid.
     pub async fn read_all(store: &Store) -> Result<Vec<RunStatus>, RunRecordError> {
         Ok(RunStatus::read_each(store, RunRecord::read_all(store).await?, &ProgressCounter::default()).await?)
     }
 
-    /// How each of these runs stands, in their order. Who asks again gives the same `counter`.
+    /// Reads the current status of each of these runs, in their order. Pass the same `counter` on later calls, so that it
+    /// reads only what changed.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn read_each(
         store: &Store,
         records: Vec<RunRecord>,
         counter: &ProgressCounter,
     ) -> Result<Vec<RunStatus>, StoreError> {
-        // Before the parts: a process that ends between the two has left all of them.
+        // Before the parts are listed: a process that ends between the two has written all its parts.
         let processes = processes(store, &records).await?;
         let has_remote = records.iter().any(|record| record.state.is_active() && record.is_managed_by_coordinator());
         let coordinator = if has_remote { coordinator(store).await? } else { None };
@@ -116,13 +117,13 @@ impl RunStatus {
         Ok(records.into_iter().zip(processes).zip(progress).map(status).collect())
     }
 
-    /// What to do, as far as something is to be done: of a run that goes on nothing is.
+    /// Returns what the user can do about the run. None if it is being worked on and its record has no hint.
     pub fn hint(&self) -> Option<String> {
-        let goes_on = matches!(self.state, RunState::Planning | RunState::Running);
-        self.record.hint.clone().or_else(|| if goes_on { None } else { self.advice() })
+        let is_in_progress = matches!(self.state, RunState::Planning | RunState::Running);
+        self.record.hint.clone().or_else(|| if is_in_progress { None } else { self.advice() })
     }
 
-    /// What to do to have the run completed, or to see it complete; None for one that is.
+    /// Returns how to get the run completed. None if it is complete.
     pub fn advice(&self) -> Option<String> {
         let run = &self.record.name;
         match self.state {
@@ -143,8 +144,8 @@ impl RunStatus {
         }
     }
 
-    /// How far it is, for people: `4 of 14 parts and 8 of 28 pictures are in the store`.
-    pub fn extent(&self) -> String {
+    /// Returns the progress as text for people: `4 of 14 parts and 8 of 28 pictures are in the store`.
+    pub fn progress_text(&self) -> String {
         let progress = &self.progress;
         if progress.parts == 0 {
             return "its parts are not planned yet".to_owned();
@@ -162,7 +163,7 @@ impl RunStatus {
     }
 }
 
-/// The process that the store names for each run that a command works on.
+/// Reads the process of each run that a command scores.
 async fn processes(store: &Store, records: &[RunRecord]) -> Result<Vec<Option<(RunProcess, Timestamp)>>, StoreError> {
     let is_local = |record: &RunRecord| record.state.is_active() && !record.is_managed_by_coordinator();
     let names: Vec<Option<RunName>> =
@@ -176,7 +177,7 @@ async fn processes(store: &Store, records: &[RunRecord]) -> Result<Vec<Option<(R
     futures::stream::iter(names).map(find).buffered(READS_MAX).try_collect().await
 }
 
-/// The coordinator that led last; None where the store never had one.
+/// Reads the coordinator that led last. None if the store never had one.
 async fn coordinator(store: &Store) -> Result<Option<RunOwner>, StoreError> {
     let listed = store.list_sorted(COORDINATORS).await?;
     let Some(newest) = listed.last() else { return Ok(None) };

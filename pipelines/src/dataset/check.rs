@@ -1,5 +1,5 @@
-//! Whether a data set is whole: every algorithm has every scene once, labelled, readable, of its input's size. Pure:
-//! what was found is in the [`DataSet`], sizes are asked of the caller.
+//! Checks whether a data set is complete: every algorithm has every scene once, labelled, readable, and of its input's size.
+//! The check is pure: files are in the [`DataSet`], and the caller passes a function that returns headers.
 
 use std::fmt;
 
@@ -12,28 +12,29 @@ use super::picture::{Picture, by_stem, distinct};
 use super::skipped::{self, SkippedFiles};
 use crate::names::{AlgorithmName, DatasetName};
 
-/// The matrix of algorithms and scenes, as far as it has problems.
+/// The problems in the matrix of algorithms and scenes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CheckReport {
-    /// Of which data set.
+    /// The data set's name.
     pub dataset: DatasetName,
-    /// The algorithms that were asked for, by name.
+    /// The selected algorithms, by name.
     pub algorithms: Vec<AlgorithmName>,
-    /// Scenes of the data set.
+    /// The number of scenes of the data set.
     pub scenes: u64,
-    /// Of all cells.
+    /// Sums over all cells.
     pub counts: CheckCounts,
-    /// Of each algorithm, in the order of `algorithms`.
+    /// Sums over the cells of each algorithm, in the order of `algorithms`.
     pub by_algorithm: Vec<CheckCounts>,
     /// The cells with problems, by scene and algorithm.
     pub cells: Vec<CheckCell>,
-    /// Pictures whose hazy input is not there. No problem: no score needs it.
+    /// Pictures without a hazy input. This is not a problem: no score needs the input.
     pub without_hazy: u64,
-    /// What else was found.
+    /// Problems that belong to no cell.
     pub faults: Vec<Fault>,
-    /// What of the folder is left out, and is no fault.
-    pub left_out: Vec<SkippedFiles>,
-    /// What is said though nothing is wrong: see [`DataSet::notes`].
+    /// Files that were skipped without being a fault.
+    #[serde(rename = "left_out")]
+    pub skipped: Vec<SkippedFiles>,
+    /// Notes that are not problems: see [`DataSet::notes`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -41,27 +42,27 @@ pub struct CheckReport {
 /// One algorithm's pictures of one scene.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CheckCell {
-    /// Whose pictures.
+    /// The algorithm.
     pub algorithm: AlgorithmName,
-    /// Of what: a [`SceneKey`](super::SceneKey) as text.
+    /// The scene: a [`SceneKey`](super::SceneKey) as text.
     pub scene: String,
-    /// How many, and what is wrong with them.
+    /// The number of pictures, and of each problem.
     #[serde(flatten)]
     pub counts: CheckCounts,
-    /// What can be said of each problem that a count does not say.
+    /// A description of each problem that has more to say than its count.
     pub details: Vec<String>,
 }
 
-/// Pictures of a cell, an algorithm or a data set.
+/// The pictures and problems of a cell, an algorithm or a data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CheckCounts {
-    /// Pictures that should be there.
+    /// Pictures that should exist.
     pub expected: u64,
-    /// Pictures that are there, without duplicates.
+    /// Pictures that exist, without duplicates.
     pub present: u64,
-    /// Pictures that are not there.
+    /// Pictures that do not exist.
     pub missing: u64,
-    /// Files that are one picture with another file.
+    /// Files that are the same picture as another file.
     pub duplicate: u64,
     /// Pictures without a label, in a data set that has labels.
     pub unlabelled: u64,
@@ -72,7 +73,7 @@ pub struct CheckCounts {
 }
 
 impl CheckCounts {
-    /// Whether nothing is wrong.
+    /// Returns whether there are no problems.
     pub fn is_clean(&self) -> bool {
         self.missing + self.duplicate + self.unlabelled + self.unlike_input + self.unreadable == 0
     }
@@ -89,27 +90,27 @@ impl CheckCounts {
 }
 
 impl CheckReport {
-    /// Whether every algorithm has every scene once, labelled, readable, of its input's size, and no picture is named
-    /// that is not there, nor in a tar that cannot be read.
+    /// Returns whether every algorithm has every scene once, labelled, readable and of its input's size, and no named picture
+    /// is missing or in a tar that cannot be read.
     pub fn is_complete(&self) -> bool {
-        self.counts.is_clean() && !self.faults.iter().any(|fault| fault.kind.is_hole())
+        self.counts.is_clean() && !self.faults.iter().any(|fault| fault.kind.is_missing_data())
     }
 
-    /// What is to be said though nothing is wrong, in lines: what is left out, and then the notes.
+    /// Returns the remarks that are not problems, one a line: skipped files, and then the notes.
     pub fn remarks(&self) -> Vec<String> {
-        let mut lines = skipped::lines(&self.left_out);
+        let mut lines = skipped::lines(&self.skipped);
         lines.extend(self.notes.iter().cloned());
         lines
     }
 
-    /// Whether it is complete and nothing else is wrong either.
+    /// Returns whether the data set is complete and has no other problem.
     pub fn is_clean(&self) -> bool {
         self.is_complete() && self.faults.is_empty()
     }
 }
 
-/// What is wrong with a data set. `header` says what is known of a picture, dehazed or input; None: it was not looked at,
-/// which is no problem.
+/// Checks a data set. `header` returns the header of a dehazed picture or an input, or None if it was not read, which is not a
+/// problem.
 pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<PictureHeader>) -> CheckReport {
     let mut check = CheckReport {
         dataset: data.name.clone(),
@@ -120,11 +121,11 @@ pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<PictureHeader>)
         cells: Vec::new(),
         without_hazy: 0,
         faults: data.faults.clone(),
-        left_out: data.left_out.clone(),
+        skipped: data.skipped.clone(),
         notes: data.notes.clone(),
     };
     for pictures in data.pictures.chunk_by(|a, b| a.algorithm == b.algorithm) {
-        let mut of_algorithm = CheckCounts::default();
+        let mut algorithm_counts = CheckCounts::default();
         let mut rest = pictures;
         for scene in &data.scenes {
             let (run, after) = rest.split_at(rest.partition_point(|picture| picture.scene_key() <= scene.key));
@@ -136,15 +137,15 @@ pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<PictureHeader>)
                 details: duplicates(run),
             };
             for picture in run {
-                look(data, picture, header, &mut cell);
+                check_picture(data, picture, header, &mut cell);
             }
-            of_algorithm.add(&cell.counts);
+            algorithm_counts.add(&cell.counts);
             if !cell.counts.is_clean() {
                 check.cells.push(cell);
             }
         }
-        check.counts.add(&of_algorithm);
-        check.by_algorithm.push(of_algorithm);
+        check.counts.add(&algorithm_counts);
+        check.by_algorithm.push(algorithm_counts);
     }
     check.cells.sort_by(|a, b| a.scene.cmp(&b.scene).then_with(|| a.algorithm.cmp(&b.algorithm)));
     if !data.inputs.is_empty() {
@@ -178,7 +179,12 @@ fn duplicates(run: &[Picture]) -> Vec<String> {
     texts
 }
 
-fn look(data: &DataSet, picture: &Picture, header: &dyn Fn(&Picture) -> Option<PictureHeader>, cell: &mut CheckCell) {
+fn check_picture(
+    data: &DataSet,
+    picture: &Picture,
+    header: &dyn Fn(&Picture) -> Option<PictureHeader>,
+    cell: &mut CheckCell,
+) {
     let image = &picture.image;
     if data.is_labelled && picture.mos.is_none() {
         cell.counts.unlabelled += 1;
@@ -202,10 +208,10 @@ fn look(data: &DataSet, picture: &Picture, header: &dyn Fn(&Picture) -> Option<P
     }
 }
 
-/// Scenes, or cells, that are shown of a large matrix.
+/// Scenes, cells or details that are shown of a large matrix.
 const SHOWN_MAX: usize = 40;
 
-/// Characters of a line, so that a matrix is read and not unravelled.
+/// Maximum characters of a line of the matrix, so that it does not wrap.
 const LINE_MAX: usize = 120;
 
 const LEGEND: &str = ". whole  - missing  d duplicate  u unlabelled  s size unlike its input  x unreadable";
@@ -261,7 +267,7 @@ impl CheckReport {
         self.cells.iter().map(|cell| cell.scene.chars().count()).max().unwrap_or(0).max("scene".len())
     }
 
-    /// Scenes with problems, and under each algorithm what they are.
+    /// Writes the scenes with problems, with the marks of each algorithm's problems.
     fn write_matrix(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let width = self.scene_width();
         write!(f, "{:width$}", "scene")?;
@@ -304,7 +310,8 @@ impl CheckReport {
     }
 }
 
-/// Of a name, or of the marks that are seen together: a duplicate has no label of its own.
+/// Returns the width of an algorithm's column: of its name, or of the two marks that occur together (a duplicate has no label
+/// of its own).
 fn column_width(name: &AlgorithmName) -> usize {
     name.as_str().len().max(2)
 }

@@ -1,4 +1,4 @@
-//! A data set as it was found: pictures of algorithms, by scene.
+//! A data set as it was found: the pictures of algorithms, and the scenes that they show.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,62 +11,62 @@ use super::skipped::{self, SkippedFiles};
 use crate::names::{AlgorithmName, DatasetName, similar_names};
 use crate::store::Store;
 
-/// Stands for every algorithm of a data set among the names of some.
+/// The name that selects every algorithm of a data set.
 pub const ALL: &str = "all";
 
-/// A data set as it was found: every picture that is listed or expected, in the order of algorithm, scene, image.
+/// A data set as it was found.
 #[derive(Clone, Debug)]
 pub struct DataSet {
-    /// Its name, in tables and on the command line.
+    /// The name in tables and on the command line.
     pub name: DatasetName,
-    /// Where its pictures are; their keys are below it.
+    /// The folder that the pictures' keys are relative to.
     pub root: Store,
     /// The dehazed pictures, sorted by algorithm, scene, image.
     pub pictures: Vec<Picture>,
-    /// Every scene of the data set, also those that no selected algorithm has, by key.
+    /// All scenes by key, including those that no selected algorithm has.
     pub scenes: Vec<Scene>,
-    /// What the algorithms were given, each as a picture of an algorithm `hazy`: see [`Picture::hazy`].
+    /// The hazy inputs of the algorithms, as pictures of an algorithm `hazy`: see [`Picture::hazy`].
     pub inputs: Vec<Picture>,
-    /// The folder that was recognised as that of the inputs; None: they are named by the definition, or there are none.
+    /// The folder that was recognised as the inputs' folder. None if the definition names the inputs, or there are none.
     pub inputs_from: Option<AlgorithmName>,
-    /// The algorithm of [`DataSet::pictures`] whose pictures are the inputs, if they are to be scored.
+    /// The algorithm of [`DataSet::pictures`] whose pictures are the inputs, if these are scored.
     pub hazy_rows: Option<AlgorithmName>,
-    /// Pictures that lie where an algorithm's would and are inputs or references: only asked for by name are they scored.
+    /// Folders of inputs or references beside the algorithms' folders. They are scored only if they are selected by name.
     pub excluded: Vec<ExcludedFolder>,
-    /// Whether it has labels: then a picture without one is a fault.
+    /// Whether the data set has labels. Then a picture without one is a problem.
     pub is_labelled: bool,
-    /// The protocol of its own that it is also reported by.
+    /// The data set's own protocol, by which it is also reported.
     pub protocol: Option<Protocol>,
-    /// Its definition as TOML, for a run's record.
+    /// The definition as TOML, for a run's record.
     pub definition: String,
-    /// What was found and is no picture, or was named and is not there.
+    /// Files that are not pictures of the data set, and pictures that were named and are missing.
     pub faults: Vec<Fault>,
-    /// What was found and is left out, and is no fault.
-    pub left_out: Vec<SkippedFiles>,
-    /// What was taken though it is not written as it should be, or was passed over: nothing is wrong, and it is said.
+    /// Files that were skipped without being a fault.
+    pub skipped: Vec<SkippedFiles>,
+    /// Notes about input that was accepted although it is irregular.
     pub notes: Vec<String>,
 }
 
 /// A scene of a data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scene {
-    /// Which.
+    /// The scene's key.
     pub key: SceneKey,
-    /// How many pictures of it the algorithm with the most has: what a complete algorithm has.
+    /// Pictures of the scene by the algorithm that has most of them: a complete algorithm has as many.
     pub pictures: u32,
 }
 
-/// Which algorithms of a data set are asked for.
+/// A selection of a data set's algorithms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AlgorithmSelection {
-    /// All that it has.
+    /// All algorithms.
     All,
-    /// These; one that it lacks is an error.
+    /// These algorithms. An unknown name is an error.
     Named(Vec<String>),
 }
 
 impl DataSet {
-    /// Of pictures alone, in any order: without labels to miss, without inputs.
+    /// Creates a data set of pictures in any order, without labels and inputs.
     pub fn new(name: DatasetName, root: Store, mut pictures: Vec<Picture>) -> DataSet {
         sort(&mut pictures);
         DataSet {
@@ -82,45 +82,45 @@ impl DataSet {
             is_labelled: false,
             protocol: None,
             faults: Vec::new(),
-            left_out: Vec::new(),
+            skipped: Vec::new(),
             notes: Vec::new(),
         }
     }
 
-    /// What is said of what is left out: a line for each kind that might be missed, and one for what is passed over.
-    pub fn left_out_lines(&self) -> Vec<String> {
-        skipped::lines(&self.left_out)
+    /// Describes the skipped files: a line for each kind that the user might miss, and one for all others.
+    pub fn skipped_lines(&self) -> Vec<String> {
+        skipped::lines(&self.skipped)
     }
 
-    /// A picture's address.
+    /// Returns a picture's address.
     pub fn uri(&self, picture: &Picture) -> String {
         picture.uri.as_ref().map_or_else(|| self.root.address(&picture.image), ToString::to_string)
     }
 
-    /// The algorithms that it has pictures of, by name.
+    /// Returns the algorithms that have pictures, sorted by name.
     pub fn algorithms(&self) -> Vec<AlgorithmName> {
         self.pictures.chunk_by(|a, b| a.algorithm == b.algorithm).map(|run| run[0].algorithm.clone()).collect()
     }
 
-    /// Whether it can be asked for the pictures of that algorithm.
+    /// Returns whether an algorithm can be selected by this name.
     pub fn has_algorithm(&self, name: &str) -> bool {
         let excluded = self.excluded.iter().map(|folder| &folder.name);
         name == ALL || self.algorithms().iter().chain(excluded).any(|known| known.as_str() == name)
     }
 
-    /// Its inputs as a data set of their own, for what is done with every picture of one.
+    /// Returns the inputs as a data set of their own.
     pub fn inputs_as_data_set(&self) -> DataSet {
         DataSet { pictures: self.inputs.clone(), ..DataSet::new(self.name.clone(), self.root.clone(), Vec::new()) }
     }
 
-    /// Only what these algorithms made; the scenes stay. What was set apart is an algorithm's where it is named; `all` stands for
-    /// all others.
+    /// Keeps only the pictures of these algorithms, and all scenes. A name can also select an excluded folder; `all` selects
+    /// everything but the excluded folders.
     ///
     /// # Errors
-    /// With near names, where it has no pictures of one of them.
+    /// If the data set has no algorithm of one of the names, with similar names.
     pub fn select(mut self, algorithms: &AlgorithmSelection) -> Result<DataSet, DatasetError> {
         let AlgorithmSelection::Named(named) = algorithms else { return Ok(self) };
-        self.include_excluded(|name| named.iter().any(|asked| asked == name.as_str()));
+        self.include_excluded(|name| named.iter().any(|selected| selected == name.as_str()));
         let all = self.algorithms();
         let is_known = |name: &String| name == ALL || all.iter().any(|known| known.as_str() == name);
         let unknown = named.iter().find(|name| !is_known(name));
@@ -141,62 +141,64 @@ impl DataSet {
         Ok(self)
     }
 
-    /// Brings pictures back that were set apart, of these names.
-    pub(super) fn include_excluded(&mut self, is_asked: impl Fn(&AlgorithmName) -> bool) {
-        let apart = std::mem::take(&mut self.excluded);
-        let (asked, rest): (Vec<ExcludedFolder>, Vec<ExcludedFolder>) =
-            apart.into_iter().partition(|folder| is_asked(&folder.name));
+    /// Includes the excluded folders whose names are selected.
+    pub(super) fn include_excluded(&mut self, is_selected: impl Fn(&AlgorithmName) -> bool) {
+        let excluded = std::mem::take(&mut self.excluded);
+        let (included, rest): (Vec<ExcludedFolder>, Vec<ExcludedFolder>) =
+            excluded.into_iter().partition(|folder| is_selected(&folder.name));
         self.excluded = rest;
-        if asked.is_empty() {
+        if included.is_empty() {
             return;
         }
-        let notes: Vec<String> = asked.iter().map(ExcludedFolder::note).collect();
+        let notes: Vec<String> = included.iter().map(ExcludedFolder::note).collect();
         self.notes.retain(|note| !notes.contains(note));
-        self.pictures.extend(asked.into_iter().flat_map(|folder| folder.pictures));
+        self.pictures.extend(included.into_iter().flat_map(|folder| folder.pictures));
         sort(&mut self.pictures);
-        // The matrix has the scenes that only these have, too.
+        // Scenes that only these folders have are part of the matrix too.
         for scene in scenes(&self.pictures, &[]) {
             match self.scenes.binary_search_by(|known| known.key.cmp(&scene.key)) {
-                Ok(at) => self.scenes[at].pictures = self.scenes[at].pictures.max(scene.pictures),
-                Err(at) => self.scenes.insert(at, scene),
+                Ok(index) => self.scenes[index].pictures = self.scenes[index].pictures.max(scene.pictures),
+                Err(index) => self.scenes.insert(index, scene),
             }
         }
     }
 }
 
-/// What the pictures of a folder are that are no algorithm's.
+/// Kinds of folders that are not an algorithm's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExcludedKind {
-    /// What the algorithms were given.
+    /// The inputs of the algorithms.
     Hazy,
     /// The same scenes without haze.
     Clear,
 }
 
-/// Pictures that lie where an algorithm's would, and are none.
+/// A folder of pictures beside the algorithms' folders that is not an algorithm's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExcludedFolder {
-    /// The name that they would have as an algorithm's.
+    /// The name that the folder would have as an algorithm.
     pub name: AlgorithmName,
-    /// What they are.
+    /// What the pictures are.
     pub kind: ExcludedKind,
-    /// In the order of a data set's pictures.
+    /// The pictures, in the order of a data set's pictures.
     pub pictures: Vec<Picture>,
 }
 
 impl ExcludedFolder {
+    /// Returns the note that the folder is excluded.
     pub(super) fn note(&self) -> String {
-        let what = match self.kind {
+        let content = match self.kind {
             ExcludedKind::Hazy => "the hazy inputs",
             ExcludedKind::Clear => "references without haze",
         };
         let (name, count) = (&self.name, self.pictures.len());
         format!(
-            "`{name}` ({count} pictures) is taken for {what} and not ranked as an algorithm; --algos all,{name} does rank it"
+            "`{name}` ({count} pictures) is taken for {content} and not ranked as an algorithm; --algos all,{name} ranks it"
         )
     }
 }
 
+/// Sorts pictures by algorithm, scene and image.
 pub(super) fn sort(pictures: &mut [Picture]) {
     type SortKey<'p> = (&'p AlgorithmName, &'p str, Option<&'p str>, &'p str);
     fn sort_key(picture: &Picture) -> SortKey<'_> {
@@ -205,14 +207,15 @@ pub(super) fn sort(pictures: &mut [Picture]) {
     pictures.sort_unstable_by(|a, b| sort_key(a).cmp(&sort_key(b)));
 }
 
-/// Every scene, with how many pictures of it the algorithm has that should have most.
-pub(super) fn scenes(pictures: &[Picture], all_absent: &[(AlgorithmName, SceneKey)]) -> Vec<Scene> {
+/// Returns all scenes, each with the pictures that the algorithm with most of them has or should have. `missing` are pictures
+/// that were named and do not exist.
+pub(super) fn scenes(pictures: &[Picture], missing: &[(AlgorithmName, SceneKey)]) -> Vec<Scene> {
     let mut absent: HashMap<(AlgorithmName, SceneKey), u32> = HashMap::new();
-    for (algorithm, scene) in all_absent {
+    for (algorithm, scene) in missing {
         *absent.entry((algorithm.clone(), scene.clone())).or_default() += 1;
     }
     let mut scenes: BTreeMap<SceneKey, u32> = BTreeMap::new();
-    for run in pictures.chunk_by(|a, b| a.algorithm == b.algorithm && a.is_of_scene(b)) {
+    for run in pictures.chunk_by(|a, b| a.algorithm == b.algorithm && a.has_scene_of(b)) {
         let scene = run[0].scene_key();
         let absent = absent.remove(&(run[0].algorithm.clone(), scene.clone())).unwrap_or_default();
         let count = distinct(run) as u32 + absent;

@@ -30,7 +30,7 @@ pub(super) struct FoundPictures {
     /// The first few keys that are no pictures of the data set.
     pub(super) seen: Vec<String>,
     pub(super) faults: Faults,
-    pub(super) left_out: SkippedCollector,
+    pub(super) skipped: SkippedCollector,
     /// The first of the tars that cannot be read: the reason where there are no pictures.
     pub(super) broken_tar: Option<DatasetError>,
     /// What is said though nothing is wrong.
@@ -50,14 +50,14 @@ impl FoundPictures {
             Entry::File(file) => return Some(file),
             Entry::Clutter { key, is_folder } => {
                 let left = if is_folder { filter.find_clutter_folder(&key) } else { filter.find_clutter(&key) };
-                left.into_iter().for_each(|left| self.left_out.add_clutter(left));
+                left.into_iter().for_each(|left| self.skipped.add_clutter(left));
             }
             Entry::Unusable(unusable) => {
                 let said = format!("{}: {}", unusable.shown, unusable.why);
                 match unusable.kind {
                     UnusableKind::Unreadable => self.faults.add(FaultKind::Unreadable, said.clone()),
-                    UnusableKind::Marker => self.left_out.add(SkipReason::Marker, unusable.shown),
-                    kind => self.left_out.add(kind.into(), said.clone()),
+                    UnusableKind::Marker => self.skipped.add(SkipReason::Marker, unusable.shown),
+                    kind => self.skipped.add(kind.into(), said.clone()),
                 }
                 if unusable.kind != UnusableKind::Marker {
                     self.see(&said);
@@ -65,7 +65,7 @@ impl FoundPictures {
             }
             Entry::UnusableMember { key, why } => {
                 self.see(&key);
-                self.left_out.add(SkipReason::Member, format!("{key}: {why}"));
+                self.skipped.add(SkipReason::Member, format!("{key}: {why}"));
             }
             Entry::BrokenTar { key, address, why } => {
                 let why_not = cause(&why).to_string();

@@ -7,19 +7,19 @@ use super::picture::Picture;
 use super::scene::SceneKey;
 use crate::names::AlgorithmName;
 
-/// The hazy inputs as rows of a run.
+/// The pictures of the hazy inputs as an algorithm of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HazyRows {
-    /// The name under which they stand.
+    /// The algorithm name of the rows.
     pub name: AlgorithmName,
-    /// The inputs of one scene each.
+    /// The inputs that belong to one scene.
     pub pictures: Vec<Picture>,
-    /// Inputs that no picture, or pictures of several scenes, were made from: they are of no row.
-    pub left_out: usize,
+    /// The number of inputs without rows: those of no picture, or of pictures of several scenes.
+    pub unused_inputs: usize,
 }
 
 impl DataSet {
-    /// Returns the inputs as rows of an algorithm `hazy`, or of another name where an algorithm has that one. Each is of the
+    /// Returns the inputs as rows of an algorithm `hazy`, or of another name if an algorithm has that name. Each belongs to the
     /// scene of the pictures that were made from it.
     pub fn hazy_rows(&self) -> HazyRows {
         let mut scenes: Vec<BTreeSet<SceneKey>> = vec![BTreeSet::new(); self.inputs.len()];
@@ -40,11 +40,11 @@ impl DataSet {
             Some(Picture { algorithm: name.clone(), scene, scene_group, mos: None, hazy: None, ..input.clone() })
         };
         let pictures: Vec<Picture> = self.inputs.iter().zip(&scenes).filter_map(row).collect();
-        let left_out = self.inputs.len() - pictures.len();
-        HazyRows { name, pictures, left_out }
+        let unused_inputs = self.inputs.len() - pictures.len();
+        HazyRows { name, pictures, unused_inputs }
     }
 
-    /// Adds the inputs' rows, if an algorithm of theirs is not there already.
+    /// Adds the inputs' rows, unless the folder of the inputs is already among the algorithms.
     pub fn add_hazy_rows(&mut self, rows: HazyRows) {
         let is_there = |name: &AlgorithmName| self.algorithms().contains(name);
         if let Some(name) = self.inputs_from.clone().filter(is_there) {

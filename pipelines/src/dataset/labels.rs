@@ -290,7 +290,7 @@ fn give(
     without.iter().for_each(|subject| faults.add(FaultKind::LabelWithoutPicture, subject.text()));
     of(PathMatch::Several).for_each(|subject| faults.add(FaultKind::AmbiguousLabel, subject.text()));
     if let Some(hint) = hint {
-        faults.explain(FaultKind::LabelWithoutPicture, hint);
+        faults.set_hint(FaultKind::LabelWithoutPicture, hint);
     }
     let mut notes = how.notes(&labels.ignore);
     notes.extend(take(labels, rows, &meant, pictures)?);

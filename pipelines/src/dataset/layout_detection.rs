@@ -11,28 +11,28 @@ use crate::file_names::is_picture;
 use crate::names::nfc;
 use crate::store::Store;
 
-/// Layouts in use, one of which a folder without a definition must have.
-const USUAL: [&str; 4] = [
+/// Common layouts. A folder without a definition must have one of these.
+const COMMON_LAYOUTS: [&str; 4] = [
     "{algorithm}/{scene}.{ext}",
     "{scene}_{algorithm}.{ext}",
     "{algorithm}/imgs/{image}.{ext}",
     "{dataset}/{algorithm}/imgs/{image}.{ext}",
 ];
 
-/// Ways to put pictures into tars, one of which a folder of nothing else must have: a tar for each algorithm, several for
-/// each, or some for all.
-const USUAL_IN_TARS: [&str; 3] =
+/// Common layouts of pictures in tars, one of which a folder that only has tars must have: one tar for each algorithm, several
+/// for each, or several for all.
+const COMMON_TAR_LAYOUTS: [&str; 3] =
     ["{algorithm}.tar/{scene}.{ext}", "{algorithm}/{}.tar/{scene}.{ext}", "{}.tar/{algorithm}/{scene}.{ext}"];
 
-/// Whether a layout is one that is found without a definition.
-pub(super) fn is_usual(layout: &str) -> bool {
-    USUAL.contains(&layout) || USUAL_IN_TARS.contains(&layout)
+/// Returns whether a layout is found without a definition.
+pub(super) fn is_common_layout(layout: &str) -> bool {
+    COMMON_LAYOUTS.contains(&layout) || COMMON_TAR_LAYOUTS.contains(&layout)
 }
 
-/// The only usual layout that every picture below the root matches, but for a few strays. Where there are only tars, the
-/// members of the first one with pictures say it, so that no other is read for this.
-pub(super) async fn detect(root: &Store, definition: &Definition) -> Result<String, DatasetError> {
-    let mut loose = LayoutFit::of(&USUAL, definition, |_| true)?;
+/// Finds the only common layout that all pictures below the root match, except a few strays. If there are only tars, the first
+/// one with pictures decides, so that no other has to be read.
+pub(super) async fn detect_layout(root: &Store, definition: &Definition) -> Result<String, DatasetError> {
+    let mut loose = LayoutFit::new(&COMMON_LAYOUTS, definition, |_| true)?;
     let mut tars = Vec::new();
     let filter = ClutterFilter::default();
     let mut entries = listing_with_tars::list(root, "", &filter, |_| false);
@@ -42,7 +42,7 @@ pub(super) async fn detect(root: &Store, definition: &Definition) -> Result<Stri
                 Entry::File(file) if listing_with_tars::uncompressed_tar_key(&file.object.key).is_some() => {
                     tars.push(file.object)
                 }
-                entry => loose.take(entry),
+                entry => loose.count(entry),
             }
         }
     }
@@ -54,13 +54,13 @@ pub(super) async fn detect(root: &Store, definition: &Definition) -> Result<Stri
         listing_with_tars::uncompressed_tar_key(&nfc(key)).is_some_and(|tar| layout.enters(&tar))
     };
     let mut in_tars =
-        LayoutFit::of(&USUAL_IN_TARS, definition, |layout| tars.iter().all(|tar| enters(layout, &tar.key)))?;
+        LayoutFit::new(&COMMON_TAR_LAYOUTS, definition, |layout| tars.iter().all(|tar| enters(layout, &tar.key)))?;
     let mut broken = None;
     for tar in &tars {
         for entry in listing_with_tars::open(root, tar, &filter).await? {
             match entry {
                 Entry::BrokenTar { why, .. } => broken = broken.or(Some(why)),
-                entry => in_tars.take(entry),
+                entry => in_tars.count(entry),
             }
         }
         if in_tars.pictures > 0 {
@@ -73,21 +73,21 @@ pub(super) async fn detect(root: &Store, definition: &Definition) -> Result<Stri
     }
 }
 
-/// How many pictures each of some layouts matches.
+/// The number of pictures that each of some layouts matches.
 struct LayoutFit {
     layouts: Vec<(Layout, u64)>,
     pictures: u64,
-    /// A picture that none matches.
-    unlike: Option<String>,
-    /// The first entry that cannot be had.
+    /// The first picture that no layout matches.
+    unmatched: Option<String>,
+    /// The first entry that cannot be read.
     unusable: Option<String>,
 }
 
-/// Pictures beside the algorithms' folders that leave a small bare folder recognisable.
+/// Maximum number of pictures outside the algorithms' folders in a small folder whose layout is detected.
 const STRAYS_MAX: u64 = 5;
 
 impl LayoutFit {
-    fn of(
+    fn new(
         texts: &[&str],
         definition: &Definition,
         is_possible: impl Fn(&Layout) -> bool,
@@ -96,10 +96,10 @@ impl LayoutFit {
         let mut layouts = layouts.collect::<Result<Vec<Layout>, _>>()?;
         layouts.retain(is_possible);
         let layouts = layouts.into_iter().map(|layout| (layout, 0)).collect();
-        Ok(LayoutFit { layouts, pictures: 0, unlike: None, unusable: None })
+        Ok(LayoutFit { layouts, pictures: 0, unmatched: None, unusable: None })
     }
 
-    fn take(&mut self, entry: Entry) {
+    fn count(&mut self, entry: Entry) {
         let key = match entry {
             Entry::File(file) => file.object.key,
             Entry::Unusable(unusable) => {
@@ -112,32 +112,32 @@ impl LayoutFit {
             return;
         }
         self.pictures += 1;
-        let mut is_usual = false;
+        let mut is_matched = false;
         for (layout, count) in &mut self.layouts {
             if layout.read(&nfc(&key)).is_some() {
                 *count += 1;
-                is_usual = true;
+                is_matched = true;
             }
         }
-        if !is_usual {
-            self.unlike.get_or_insert(key);
+        if !is_matched {
+            self.unmatched.get_or_insert(key);
         }
     }
 
-    /// The layout that most match, if the rest are few enough to be strays.
-    fn with_strays(&self) -> Option<&Layout> {
+    /// Returns the layout that most pictures match, if the others are few enough to be strays.
+    fn layout_with_strays(&self) -> Option<&Layout> {
         let (most, count) = self.layouts.iter().max_by_key(|(_, count)| *count)?;
         let is_only = self.layouts.iter().filter(|(_, other)| other == count).count() == 1;
         let strays = self.pictures - count;
-        // A teaser and some figures beside a small set, or one in twenty.
+        // A teaser and some figures beside a small set, or one picture in twenty.
         let are_few = strays <= STRAYS_MAX && strays * 2 <= *count || strays * 20 <= *count;
         (is_only && are_few).then_some(most)
     }
 
-    /// The only layout that matches all, or all but strays.
+    /// Returns the only layout that matches all pictures, or all but strays.
     fn decide(self, root: &Store) -> Result<String, DatasetError> {
-        let with_strays = self.with_strays().map(ToString::to_string);
-        let LayoutFit { layouts, pictures, unlike, unusable } = self;
+        let with_strays = self.layout_with_strays().map(ToString::to_string);
+        let LayoutFit { layouts, pictures, unmatched, unusable } = self;
         let undetected = |why| DatasetError::Undetected { root: root.url().to_string(), why };
         let mut whole = layouts.iter().filter(|(_, count)| *count == pictures);
         match (pictures, whole.next(), whole.next()) {
@@ -152,9 +152,10 @@ impl LayoutFit {
                 }
                 let counts = layouts.iter().filter(|(_, count)| *count > 0);
                 let counts: Vec<String> = counts.map(|(layout, count)| format!("{count} as {layout}")).collect();
-                let counts = if counts.is_empty() { "none in a usual way".to_owned() } else { counts.join(", ") };
-                let unlike = unlike.map(|key| format!(", and there is {key}")).unwrap_or_default();
-                Err(undetected(format!("of {pictures} pictures {counts}{unlike}")))
+                let counts =
+                    if counts.is_empty() { "none match a common layout".to_owned() } else { counts.join(", ") };
+                let unmatched = unmatched.map(|key| format!(", and there is {key}")).unwrap_or_default();
+                Err(undetected(format!("of {pictures} pictures {counts}{unmatched}")))
             }
         }
     }

@@ -224,10 +224,10 @@ impl LayoutScanner<'_> {
         let parts = key.split('/').count();
         if !is_picture(key) {
             if !self.tables.contains(&source.store.address(key)) {
-                self.found.left_out.add(SkipReason::Other, file.object.key);
+                self.found.skipped.add(SkipReason::Other, file.object.key);
             }
         } else if has_pictures && file.uri.is_none() && layouts().all(|layout| parts < layout.depth()) {
-            self.found.left_out.add(SkipReason::Stray, file.object.key);
+            self.found.skipped.add(SkipReason::Stray, file.object.key);
         } else if layouts().any(|layout| layout.read_other_extension(&nfc(key)).is_some()) {
             self.other_extensions.push(file);
         } else if has_pictures {

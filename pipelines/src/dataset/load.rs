@@ -1,4 +1,4 @@
-//! From a definition to a data set: opens its store, finds its pictures by whichever of the ways it names, labels them.
+//! Loads a data set: opens its store, finds its pictures in the way that the definition names, and labels them.
 
 use std::path::Path;
 
@@ -7,19 +7,19 @@ use super::definition::Definition;
 use super::error::DatasetError;
 use super::found_pictures::FoundPictures;
 use super::layout::Layout;
-use super::layout_detection::detect;
+use super::layout_detection::detect_layout;
 use super::{excluded_folders, labels, layout_scan, manifest_reader, mos_mat_importer, skipped};
 use crate::store::Store;
 
-/// The data set that a definition describes, as it is now: lists its places and reads its labels, but no picture.
+/// Loads the data set that a definition describes: lists its stores and reads its labels, but no picture.
 ///
 /// # Errors
-/// Where the definition contradicts itself or what is there; where a store or a table fails; where there is no picture.
+/// If the definition contradicts itself or the files; if a store or a table cannot be read; if there are no pictures.
 pub async fn load(definition: &Definition) -> Result<DataSet, DatasetError> {
     load_from_store(Store::open(&definition.root, Path::new(""))?, definition).await
 }
 
-/// As [`load`], from a store that is open.
+/// Loads a data set as [`load`] does, from a store that is already open.
 ///
 /// # Errors
 /// As [`load`].
@@ -31,14 +31,14 @@ pub async fn load_from_store(root: Store, definition: &Definition) -> Result<Dat
         manifest_reader::list(&root, &definition, file).await?
     } else {
         if definition.layout.is_empty() {
-            definition.layout = vec![detect(&root, &definition).await?];
+            definition.layout = vec![detect_layout(&root, &definition).await?];
         }
         let layout = |text: &String| Layout::new(text, definition.name_in_files().as_str());
         let layouts = definition.layout.iter().map(layout).collect::<Result<Vec<_>, _>>()?;
         layout_scan::list(&root, &definition, &layouts).await?
     };
     if found.pictures.is_empty() {
-        return Err(empty(&root, &definition, found));
+        return Err(no_pictures(&root, &definition, found));
     }
     sort(&mut found.pictures);
     let has_own_labels = definition.importer.is_some() || definition.manifest.is_some();
@@ -60,10 +60,10 @@ pub async fn load_from_store(root: Store, definition: &Definition) -> Result<Dat
         hazy_rows: None,
         excluded: Vec::new(),
         faults: found.faults.into_sorted(),
-        left_out: found.left_out.into_sorted(),
+        skipped: found.skipped.into_sorted(),
         notes: found.notes,
     };
-    // A table names whose each picture is.
+    // A table names the algorithm of each picture, so that no folder is excluded.
     if !has_own_labels {
         excluded_folders::exclude(&mut data, &definition);
     }
@@ -71,11 +71,12 @@ pub async fn load_from_store(root: Store, definition: &Definition) -> Result<Dat
     Ok(data)
 }
 
-fn empty(root: &Store, definition: &Definition, found: FoundPictures) -> DatasetError {
+/// Returns the error of a data set without pictures.
+fn no_pictures(root: &Store, definition: &Definition, found: FoundPictures) -> DatasetError {
     if let Some(broken) = found.broken_tar {
         return broken;
     }
-    let left_out = skipped::lines(&found.left_out.into_sorted());
+    let skipped = skipped::lines(&found.skipped.into_sorted());
     let seen = if !found.seen.is_empty() {
         let layouts = if definition.layout.is_empty() {
             String::new()
@@ -83,10 +84,10 @@ fn empty(root: &Store, definition: &Definition, found: FoundPictures) -> Dataset
             format!(", not {}", definition.layout.join(", "))
         };
         format!("{} has {}{layouts}", root.url(), found.seen.join(", "))
-    } else if left_out.is_empty() {
+    } else if skipped.is_empty() {
         format!("{} has no files", root.url())
     } else {
-        format!("{} has nothing else than {}", root.url(), left_out.join("; "))
+        format!("{} only has {}", root.url(), skipped.join("; "))
     };
     DatasetError::Empty { name: definition.name.clone(), seen }
 }

@@ -9,43 +9,43 @@ use serde::{Deserialize, Serialize};
 use super::scene::SceneKey;
 use crate::names::{AlgorithmName, nfc};
 
-/// One algorithm's output for one scene, as listed: its content has not been looked at.
+/// An algorithm's output for a scene, as listed. Its content has not been read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
-    /// Who made it.
+    /// The algorithm that made it.
     pub algorithm: AlgorithmName,
-    /// What it shows: the unit of the bootstrap and of comparisons between algorithms.
+    /// The scene that it shows: the unit of resampling and of comparisons between algorithms.
     pub scene: Arc<str>,
-    /// A group of scenes that is reported by itself (a city, a kind of haze). Scenes of two groups are two, whatever their
-    /// names: see [`Picture::scene_key`].
+    /// A group of scenes that is reported by itself (a city, a kind of haze). Scenes of different groups are different,
+    /// even with the same name: see [`Picture::scene_key`].
     pub scene_group: Option<Arc<str>>,
-    /// Its key below the root, through a tar as through a folder; its identity within the data set.
+    /// Its key below the root, where a tar counts as a folder. It identifies the picture within the data set.
     pub image: Box<str>,
-    /// Its address, where its key does not say it: it is not below the root, or in a tar.
+    /// Its address, if it cannot be derived from the key: the picture is not below the root, or is in a tar.
     pub uri: Option<Box<str>>,
     /// Length in bytes.
     pub bytes: u64,
-    /// Another one means other content (`Object::version`).
+    /// Changes whenever the content does (`Object::version`).
     pub version: Box<str>,
     /// The label, turned so that higher is better.
     pub mos: Option<f64>,
-    /// Whose mean the label is, where it is one.
+    /// The ratings that the label is the mean of, if it is one.
     pub raters: Option<Raters>,
-    /// The hazy picture that it was made from: its store in [`DataSet::inputs`].
+    /// The index of its hazy input in [`DataSet::inputs`](super::DataSet::inputs).
     pub hazy: Option<u32>,
 }
 
-/// What is kept of the ratings that a label is the mean of.
+/// Statistics of the ratings that a label is the mean of.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Raters {
-    /// How many there are.
+    /// The number of ratings.
     pub count: u32,
-    /// Their standard deviation (of the sample: divided by their number less one); None of a single one.
+    /// Their sample standard deviation (divided by their number less one). None for a single rating.
     pub std: Option<f64>,
 }
 
 impl Picture {
-    /// A picture of which no more is known than who made it and its key, whose file name is its scene's.
+    /// Creates a picture from an algorithm and a key whose file name is the scene's name.
     pub fn new(algorithm: AlgorithmName, image: &str) -> Picture {
         Picture {
             algorithm,
@@ -61,18 +61,18 @@ impl Picture {
         }
     }
 
-    /// What it shows, told apart from scenes of the same name in other groups.
+    /// Returns the key of its scene, which includes the group.
     pub fn scene_key(&self) -> SceneKey {
         SceneKey { name: self.scene.clone(), group: self.scene_group.clone() }
     }
 
-    /// Whether both show the same.
-    pub fn is_of_scene(&self, other: &Picture) -> bool {
+    /// Returns whether both pictures show the same scene.
+    pub fn has_scene_of(&self, other: &Picture) -> bool {
         self.scene == other.scene && self.scene_group == other.scene_group
     }
 }
 
-/// How many pictures these files are: files that differ only in folder, extension or Unicode's form are one.
+/// Returns how many different pictures these files are. Files that differ only in folder, extension or Unicode form are one.
 pub(super) fn distinct(run: &[Picture]) -> usize {
     match run {
         [] | [_] => run.len(),
@@ -80,6 +80,7 @@ pub(super) fn distinct(run: &[Picture]) -> usize {
     }
 }
 
+/// Groups the keys of pictures by file name without extension, in NFC.
 pub(super) fn by_stem(run: &[Picture]) -> HashMap<Cow<'_, str>, Vec<&str>> {
     let mut stems: HashMap<Cow<str>, Vec<&str>> = HashMap::new();
     for picture in run {
@@ -88,7 +89,7 @@ pub(super) fn by_stem(run: &[Picture]) -> HashMap<Cow<'_, str>, Vec<&str>> {
     stems
 }
 
-/// A key's file name without its extension.
+/// Returns a key's file name without its extension.
 pub(super) fn file_stem(key: &str) -> &str {
     let file = key.rsplit('/').next().unwrap_or(key);
     file.rsplit_once('.').map_or(file, |(stem, _)| stem)

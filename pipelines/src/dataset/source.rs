@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::definition::{Definition, Importer};
-use super::layout_detection::is_usual;
+use super::layout_detection::is_common_layout;
 use crate::names::AlgorithmName;
 use crate::run::DatasetSpec;
 
@@ -109,7 +109,7 @@ impl DatasetSource {
     fn has_layouts_of(&self, other: &DatasetSource) -> bool {
         let is_bare =
             |source: &DatasetSource| source.layout.is_empty() && source.importer.is_none() && source.manifest.is_none();
-        let is_found = |source: &DatasetSource| matches!(&source.layout[..], [layout] if is_usual(layout));
+        let is_found = |source: &DatasetSource| matches!(&source.layout[..], [layout] if is_common_layout(layout));
         if is_bare(self) || is_bare(other) {
             return (is_bare(self) || is_found(self)) && (is_bare(other) || is_found(other));
         }

@@ -111,7 +111,7 @@ async fn a_folder_is_enough_where_it_can_be_laid_out_in_one_way_only() {
             &["dcp/1.png", "a_dcp.png"],
             Err("of 2 pictures 1 as {algorithm}/{scene}.{ext}, 1 as {scene}_{algorithm}.{ext}"),
         ),
-        (&["dcp/x/1.png"], Err("none in a usual way, and there is dcp/x/1.png")),
+        (&["dcp/x/1.png"], Err("none match a common layout, and there is dcp/x/1.png")),
         (&["notes.txt"], Err("no pictures")),
     ];
     for (files, expected) in cases {
@@ -364,7 +364,7 @@ async fn dhq_is_imported_by_its_numbers() {
     let check = unlooked(&data);
     assert!(!check.is_complete());
     assert_eq!((check.counts.missing, &*check.cells[0].scene), (1, "0002"));
-    assert_eq!(data.faults[0].to_string(), "1 files that a table names are not there: Dehaze/0010.png");
+    assert_eq!(data.faults[0].to_string(), "1 files that a table names are missing: Dehaze/0010.png");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Cuts a data set into shards. Pure: no IO, no clock, the same input gives the same shards; see `README.md` beside this
-//! file for why they are cut as they are.
+//! Cuts a data set into shards. The plan is pure: it uses no IO and no clock, and the same input gives the same shards. The
+//! `README.md` beside this file explains the algorithm.
 
 mod shard;
 
@@ -15,26 +15,26 @@ use crate::tables::scores::SCORES_VERSION;
 
 pub use shard::{Shard, ShardPicture};
 
-/// Windows that a shard has at most, unless one picture has more: minutes on a CPU, a second on a GPU, so that little is
-/// lost with a machine and a part is still large enough to be read well.
+/// Maximum number of windows in a shard, unless one picture has more. It takes minutes on a CPU and a second on a GPU, so that
+/// a lost machine loses little, and a part is still large enough to be read efficiently.
 pub const SHARD_WINDOWS_MAX: u64 = 2048;
 
-/// Bits of a picture's place. 2^64 hashes: two pictures of a million share one with odds of 1 to 10^7, and even then they
-/// are only not cut apart.
+/// Bits of a picture's hash. Among a million pictures, two share one of 2^64 hashes with odds of 1 to 10^7. Then they only
+/// cannot be cut into two shards.
 const HASH_BITS: u32 = u64::BITS;
 
-/// A shard, before anything is copied for it: some pictures of one algorithm.
+/// A planned shard: some pictures of one algorithm, by their numbers in the data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardCut {
-    /// The hashes that are in it: those that begin with these bits.
+    /// The first bits of the hashes of its pictures.
     pub prefix: HashPrefix,
-    /// Its pictures, as hashes in [`DataSet::pictures`], ascending.
+    /// Indices of its pictures in [`DataSet::pictures`], ascending.
     pub pictures: Vec<u32>,
-    /// Windows to be scored, by the pictures' headers; one for a picture without a readable header.
+    /// Windows to score, by the pictures' headers. A picture without a readable header counts as one.
     pub windows: u64,
 }
 
-/// The first bits of a picture's place.
+/// The first bits of a picture's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HashPrefix {
     bits: u64,
@@ -48,20 +48,20 @@ impl HashPrefix {
         HashPrefix { bits: self.bits << 1 | bit, length: self.length + 1 }
     }
 
-    /// Whether a place is in both: one is the beginning of the other.
+    /// Returns whether a hash can have both prefixes: one is the beginning of the other.
     pub fn overlaps(self, other: HashPrefix) -> bool {
         let shared = self.length.min(other.length);
         let beginning = |p: HashPrefix| p.bits.checked_shr(p.length - shared).unwrap_or(0);
         beginning(self) == beginning(other)
     }
 
-    /// As [`HashPrefix`]'s text: `s`, and then the bits.
+    /// Parses the text that [`HashPrefix`] displays as: `s`, followed by the bits.
     pub fn parse(text: &str) -> Option<HashPrefix> {
         let bits = text.strip_prefix('s')?;
         let length = u32::try_from(bits.len()).ok().filter(|length| *length <= HASH_BITS)?;
-        let good = bits.bytes().all(|bit| matches!(bit, b'0' | b'1'));
+        let is_binary = bits.bytes().all(|bit| matches!(bit, b'0' | b'1'));
         let value = if bits.is_empty() { 0 } else { u64::from_str_radix(bits, 2).ok()? };
-        good.then_some(HashPrefix { bits: value, length })
+        is_binary.then_some(HashPrefix { bits: value, length })
     }
 }
 
@@ -72,27 +72,28 @@ impl std::fmt::Display for HashPrefix {
     }
 }
 
-/// Cuts the pictures of one algorithm, `pictures` of `dataset`. `windows` says how many each has, in the same order.
+/// Cuts the pictures of one algorithm, `pictures` of `dataset`, into shards. `windows` has the number of windows of each
+/// picture, in the same order.
 ///
 /// # Panics
-/// Where the two lengths differ.
+/// If the two lengths differ.
 pub fn cut_shards(dataset: &DataSet, pictures: Range<usize>, windows: &[u32], windows_max: u64) -> Vec<ShardCut> {
     assert_eq!(pictures.len(), windows.len(), "each picture has its windows");
     let mut hashes: Vec<HashedPicture> = pictures
         .zip(windows)
         .map(|(index, windows)| HashedPicture {
-            place: name_hash(&dataset.pictures[index]),
+            hash: name_hash(&dataset.pictures[index]),
             index: u32::try_from(index).expect("a data set has less than 2^32 pictures"),
             windows: (*windows).max(1),
         })
         .collect();
-    hashes.sort_unstable_by_key(|hashed| (hashed.place, hashed.index));
+    hashes.sort_unstable_by_key(|hashed| (hashed.hash, hashed.index));
     let mut cuts = Vec::new();
     split(&hashes, HashPrefix::ALL, windows_max, &mut cuts);
     cuts
 }
 
-/// Where each algorithm's pictures are in a data set, in its order.
+/// Returns the range of each algorithm's pictures in a data set, in its order.
 pub fn algorithm_ranges(dataset: &DataSet) -> Vec<(AlgorithmName, Range<usize>)> {
     let mut start = 0;
     let by_algorithm = dataset.pictures.chunk_by(|a, b| a.algorithm == b.algorithm);
@@ -105,12 +106,12 @@ pub fn algorithm_ranges(dataset: &DataSet) -> Vec<(AlgorithmName, Range<usize>)>
 }
 
 struct HashedPicture {
-    place: u64,
+    hash: u64,
     index: u32,
     windows: u32,
 }
 
-/// By the picture's name alone: its other properties change, its place does not.
+/// Returns the hash of a picture's name. It does not change when other properties of the picture do.
 fn name_hash(picture: &Picture) -> u64 {
     let digest = blake3::hash(picture.image.as_bytes());
     u64::from_be_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
@@ -128,26 +129,26 @@ fn split(hashes: &[HashedPicture], prefix: HashPrefix, windows_max: u64, cuts: &
         return;
     }
     let bit = HASH_BITS - 1 - prefix.length;
-    let half = hashes.partition_point(|hashed| hashed.place >> bit & 1 == 0);
+    let half = hashes.partition_point(|hashed| hashed.hash >> bit & 1 == 0);
     split(&hashes[..half], prefix.child(0), windows_max, cuts);
     split(&hashes[half..], prefix.child(1), windows_max, cuts);
 }
 
-/// What scores pictures: which model, and how large a picture may be.
+/// The settings that determine a part's rows besides its pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScoringSettings {
-    /// Of the model: 64 digits.
+    /// The model's fingerprint: 64 hexadecimal digits.
     pub fingerprint: String,
-    /// What is larger has no score.
+    /// The limits on a picture's size. A larger picture gets no score.
     pub limits: PictureLimits,
 }
 
-/// The name of the part that holds a shard's rows: the model, the prefix, and a digest of all else that determines its
-/// content. Where it is, the shard is done.
+/// Returns the name of the part that holds a shard's rows: the model, the prefix, and a digest of everything else that
+/// determines its content. If the part exists, the shard is done.
 pub fn part_name(dataset: &DataSet, cut: &ShardCut, settings: &ScoringSettings) -> String {
     let fingerprint = &settings.fingerprint;
     let mut hasher = Hasher::new_derive_key("dqa 2026 name of a part");
-    let mut field = |bytes: &[u8]| digest::field(&mut hasher, bytes);
+    let mut field = |bytes: &[u8]| digest::update_field(&mut hasher, bytes);
     field(&SCORES_VERSION.to_le_bytes());
     field(fingerprint.as_bytes());
     field(dataset.name.as_str().as_bytes());
@@ -160,7 +161,7 @@ pub fn part_name(dataset: &DataSet, cut: &ShardCut, settings: &ScoringSettings) 
         field(dataset.uri(picture).as_bytes());
         field(picture.version.as_bytes());
         field(&picture.mos.unwrap_or(0.0).to_bits().to_le_bytes());
-        // Only where there are raters: parts of labels without them keep their names.
+        // Hashed only if there are raters, so that parts whose labels have none keep their names.
         if let Some(Raters { count, std }) = picture.raters {
             field(b"raters");
             field(&count.to_le_bytes());
@@ -168,7 +169,7 @@ pub fn part_name(dataset: &DataSet, cut: &ShardCut, settings: &ScoringSettings) 
             field(&std.unwrap_or(0.0).to_bits().to_le_bytes());
         }
     }
-    // Only what differs from the default: parts of older versions keep their names.
+    // Hashed only if they differ from the default, so that parts of older versions keep their names.
     if !settings.limits.is_default() {
         let PictureLimits { pixels_max, side_max, bytes_max } = settings.limits;
         field(b"limits");
@@ -180,12 +181,12 @@ pub fn part_name(dataset: &DataSet, cut: &ShardCut, settings: &ScoringSettings) 
     format!("{}-{}-{}", model_prefix(fingerprint), cut.prefix, &digest[..32])
 }
 
-/// What a part's name says of its model: the fingerprint's beginning.
+/// Returns the beginning of the fingerprint, which a part's name starts with.
 pub fn model_prefix(fingerprint: &str) -> &str {
     &fingerprint[..fingerprint.len().min(12)]
 }
 
-/// The prefix that a part's name holds, if it is one of this model.
+/// Parses the hash prefix in a part's name. None if the part is of another model.
 pub fn hash_prefix_of_part(part: &str, fingerprint: &str) -> Option<HashPrefix> {
     let rest = part.strip_prefix(model_prefix(fingerprint))?.strip_prefix('-')?;
     HashPrefix::parse(rest.split_once('-')?.0)
@@ -221,7 +222,7 @@ mod tests {
         DataSet::new("d".parse().unwrap(), root, pictures.iter().map(|(a, n)| picture(*a, *n)).collect())
     }
 
-    /// From the picture's name, so that it stays when others come and go.
+    /// Derives a number of windows from the picture's name, so that it does not depend on other pictures.
     fn windows(picture: &Picture) -> u32 {
         15 + (name_hash(picture) % 400) as u32
     }
@@ -255,8 +256,8 @@ mod tests {
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..dataset.pictures.len() as u32).collect::<Vec<_>>());
             for cut in &cuts {
-                let of: BTreeSet<_> = cut.pictures.iter().map(|i| &dataset.pictures[*i as usize].algorithm).collect();
-                prop_assert_eq!(of.len(), 1);
+                let algorithms: BTreeSet<_> = cut.pictures.iter().map(|i| &dataset.pictures[*i as usize].algorithm).collect();
+                prop_assert_eq!(algorithms.len(), 1);
                 let sum: u64 = cut.pictures.iter().map(|i| u64::from(windows(&dataset.pictures[*i as usize]))).sum();
                 prop_assert_eq!(cut.windows, sum);
                 prop_assert!(sum <= max || cut.pictures.len() == 1);
@@ -329,7 +330,7 @@ mod tests {
             limited(PictureLimits { bytes_max: 1 << 20, ..usual }),
         ]);
         assert_eq!(names.len(), 4);
-        // As every version before has named it: what is in a store is found again.
+        // The name in every earlier version: parts of existing stores must be found again.
         assert_eq!(limited(usual), "0123456789ab-s-bd5f86c9b82db0f6f083212f1dfa48ae");
     }
 

@@ -1,5 +1,5 @@
-//! Finding the run that a user means: by its name, by how its name begins, or the one that was used last. Every command and
-//! the coordinator look runs up here, so that one text means one run everywhere.
+//! Finds the run that a user means: by its name, by the beginning of its name, or the one that was used last. All commands and
+//! the coordinator look runs up here, so that a text means the same run everywhere.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -9,15 +9,15 @@ use crate::Hint;
 use crate::names::{RunName, similar_names};
 use crate::store::Store;
 
-/// Names that an error shows.
+/// Maximum number of names that an error shows.
 const SHOWN_MAX: usize = 8;
 
 impl RunRecord {
-    /// Returns the record of the run of this name, or else of the only run whose name begins so.
+    /// Returns the record of the run with this name, or else of the only run whose name begins with it.
     ///
     /// # Errors
-    /// Where the store fails or the record is not one; where there is no such run, with names near to it; where several begin
-    /// so, with their names.
+    /// If the store fails, or the record is invalid; if there is no such run, with similar names; if several names begin with
+    /// the text, with these names.
     pub async fn find_by_prefix(store: &Store, name: &RunName) -> Result<RunRecord, RunRecordError> {
         if let Some(record) = RunRecord::find(store, name).await? {
             return Ok(record);
@@ -48,18 +48,18 @@ impl RunRecord {
         }
     }
 
-    /// Whether a store has runs.
+    /// Returns whether a store has runs.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn any_exists(store: &Store) -> Result<bool, RunRecordError> {
         Ok(!store.list_folders(RUNS).await?.is_empty())
     }
 
-    /// Returns the record of the run that was used last: submitted, scored or completed.
+    /// Returns the record of the run that was submitted, scored or completed last.
     ///
     /// # Errors
-    /// Where the store fails, a record is not one, or there is no run.
+    /// If the store fails, a record is invalid, or there is no run.
     pub async fn last_used(store: &Store) -> Result<RunRecord, RunRecordError> {
         let records = RunRecord::read_all(store).await?;
         let last = records.into_iter().min_by_key(|record| Reverse((record.updated, record.created)));
@@ -105,7 +105,7 @@ mod tests {
                 remark: None,
                 limits: PictureLimits::default(),
             };
-            // As in a file: other fields may be added to a record.
+            // Built as JSON, because other fields may be added to a record.
             let mut record = serde_json::json!({
                 "name": name, "state": RunState::Complete, "spec": spec, "fingerprint": "f", "parts": [],
                 "counts": RunCounts::default(), "provenance": BTreeMap::<String, String>::new(),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_wins_over_what_begins_so_and_ambiguity_is_told() {
+    async fn a_whole_name_wins_over_a_prefix_and_ambiguity_is_an_error() {
         let (store, _dir) = store(&[("haze-12", 1, 1), ("haze-34", 2, 2), ("haze", 3, 3), ("paper", 4, 4)]).await;
         assert_eq!(found(&store, "haze").await.unwrap(), "haze");
         assert_eq!(found(&store, "haze-1").await.unwrap(), "haze-12");

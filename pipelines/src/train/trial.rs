@@ -232,7 +232,7 @@ impl Trial {
     /// determines what is learned or how it is tested. Where the model came from does not count, what it is does.
     pub fn name(&self) -> String {
         let mut hasher = Hasher::new_derive_key("dqa 2026 name of a trial");
-        let mut field = |bytes: &[u8]| digest::field(&mut hasher, bytes);
+        let mut field = |bytes: &[u8]| digest::update_field(&mut hasher, bytes);
         field(&VERSION.to_le_bytes());
         field(self.dataset.as_str().as_bytes());
         field(&(self.split as u64).to_le_bytes());
