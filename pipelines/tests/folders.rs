@@ -91,7 +91,7 @@ async fn clutter_is_passed_over_and_counted() {
         (&["System Volume Information/x.png"], "passed over: 1 of systems and tools (System Volume Information/)"),
         (&["dcp/Thumbs.db", "~$mos.xlsx"], "passed over: 2 of systems and tools (dcp/Thumbs.db, ...)"),
         (&["dcp/Icon\r"], "passed over: 1 of systems and tools (dcp/Icon\r)"),
-        (&["dcp/0004.png.crdownload", "aod/0004.png.part"], "passed over: 2 not whole yet (aod/0004.png.part, ...)"),
+        (&["dcp/0004.png.crdownload", "aod/0004.png.part"], "passed over: 2 incomplete (aod/0004.png.part, ...)"),
         (&["notes.txt", "logs/train.log"], "passed over: 2 not named as pictures (logs/train.log, ...)"),
     ];
     for (files, line) in cases {
@@ -105,10 +105,11 @@ async fn clutter_is_passed_over_and_counted() {
 async fn strays_at_the_top_are_named() {
     let dir = Dir::new();
     dir.file("results/teaser.png");
-    assert_six(&dir, &["1 picture lies outside of the algorithms' folders and is left out: teaser.png"]).await;
+    assert_six(&dir, &["1 picture is outside the algorithms' folders and is left out: teaser.png"]).await;
     dir.file("results/graphical_abstract.jpg"); // which could be of the algorithm `abstract`
     dir.file("results/ICON.PNG");
-    let line = "3 pictures lie outside of the algorithms' folders and are left out: ICON.PNG, graphical_abstract.jpg, teaser.png";
+    let line =
+        "3 pictures are outside the algorithms' folders and are left out: ICON.PNG, graphical_abstract.jpg, teaser.png";
     assert_six(&dir, &[line]).await;
 
     ["graphical_abstract.jpg", "ICON.PNG"].iter().for_each(|name| {
@@ -244,7 +245,7 @@ mod unix {
     async fn sockets_are_no_pictures_and_nothing_hangs() {
         let dir = Dir::new();
         let _socket = std::os::unix::net::UnixListener::bind(dir.path("results/dcp/s.png")).unwrap();
-        assert_six(&dir, &["1 entry is no file: dcp/s.png: it is a socket"]).await;
+        assert_six(&dir, &["1 entry is not a file: dcp/s.png: it is a socket"]).await;
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! What keeps a data set from being known: its definition, its store, its labels. A picture that is missing or cannot be
-//! read is none of these: the data set is known, and not whole.
+//! Why a data set cannot be loaded: its definition, its store, its labels. A picture that is missing or unreadable is not such
+//! an error: the data set is loaded, and is incomplete.
 
 use super::label_error::{LabelError, list};
 use super::layout::LayoutError;
@@ -8,135 +8,137 @@ use crate::Retryable;
 use crate::names::{AlgorithmName, DatasetName, NameError, suggestion};
 use crate::store::StoreError;
 
-/// Why there is no data set.
+/// Why a data set cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
-    /// Neither the name of a definition nor a path.
+    /// The text is neither the name of a definition nor a path.
     #[error(
         "there is no data set `{text}`: it is neither a definition in {searched} nor a folder nor a file{}",
         suggestion(similar)
     )]
     Unknown {
-        /// As asked for.
+        /// The text that was given.
         text: String,
-        /// Where definitions were looked for.
+        /// The folder in which definitions were searched.
         searched: String,
         /// Similar names that exist.
         similar: Vec<String>,
     },
-    /// A definition's file that cannot be read.
+    /// The file of a definition cannot be read.
     #[error("cannot read the definition {path}")]
     Read {
         /// The file.
         path: String,
-        /// What the file system said.
+        /// The error of the file system.
         #[source]
         source: std::io::Error,
     },
-    /// A definition that is not TOML, or has a key that is unknown or of another type.
+    /// A definition is not TOML, or has an unknown key or a value of the wrong type.
     #[error("{path} does not define a data set")]
     Definition {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         #[source]
         source: Box<toml::de::Error>,
     },
-    /// A definition that contradicts itself.
-    #[error("the definition of data set `{name}` does not hold together: {why}")]
+    /// A definition contradicts itself.
+    #[error("the definition of data set `{name}` contradicts itself: {why}")]
     Contradiction {
-        /// Which.
+        /// The data set's name.
         name: DatasetName,
-        /// What is wrong.
+        /// The contradiction.
         why: String,
     },
-    /// What stands before `=` and is no name.
-    #[error("`{text}` does not give a data set a name, and is no path")]
+    /// The text before `=` is not a valid name.
+    #[error("`{text}` is neither NAME=PATH with a valid name nor a path")]
     Name {
-        /// As given.
+        /// The text that was given.
         text: String,
-        /// What is wrong with the name.
+        /// Why the name is invalid.
         #[source]
         source: NameError,
     },
-    /// A folder that a data set cannot be named after.
-    #[error("the folder {address} gives its data set no name; NAME={address} does, or a definition with one")]
+    /// A data set cannot be named after its folder.
+    #[error(
+        "the data set in the folder {address} has no valid name; give one by NAME={address}, or write a definition"
+    )]
     Unnamed {
         /// The folder.
         address: String,
-        /// What is wrong with its name.
+        /// Why the folder's name is invalid.
         #[source]
         source: NameError,
     },
-    /// A layout of the definition is none.
+    /// A layout of the definition is invalid.
     #[error(transparent)]
     Layout(#[from] LayoutError),
     /// The store of pictures or labels failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A tar that pictures cannot be read from.
-    #[error("cannot take pictures from the tar {address}")]
+    /// A tar cannot be read.
+    #[error("cannot read pictures from the tar {address}")]
     Tar {
-        /// The tar.
+        /// The tar's address.
         address: String,
-        /// What is wrong with it.
+        /// Why it cannot be read.
         #[source]
         source: TarError,
     },
-    /// A bare folder that is laid out in no known way, or in several.
-    #[error("cannot tell how {root} is laid out: {why}; write a definition with a layout")]
+    /// A folder without a definition matches no common layout, or several.
+    #[error("cannot detect the layout of {root}: {why}; write a definition with a layout")]
     Undetected {
         /// The folder.
         root: String,
-        /// What was seen.
+        /// The files that were seen.
         why: String,
     },
-    /// Nothing there is a picture of the data set.
+    /// No file is a picture of the data set.
     #[error("data set `{name}` has no pictures: {seen}")]
     Empty {
-        /// Which.
+        /// The data set's name.
         name: DatasetName,
-        /// What is there instead.
+        /// The files that were found instead.
         seen: String,
     },
-    /// What a path has in an algorithm's store is no name.
-    #[error("`{image}` names no algorithm; an alias would: [algorithms] \"{text}\" = \"A-NAME\"")]
+    /// The algorithm in a path is not a valid name.
+    #[error("`{image}` does not name a valid algorithm; add an alias: [algorithms] \"{text}\" = \"A-NAME\"")]
     Algorithm {
-        /// Whose path it is.
+        /// The picture's path.
         image: String,
-        /// As found.
+        /// The algorithm in the path.
         text: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         #[source]
         source: NameError,
     },
-    /// An algorithm that was asked for and that the data set lacks.
+    /// The data set does not have the requested algorithm.
     #[error("data set `{dataset}` has no algorithm `{algorithm}`{}", similar_or_all(similar, all))]
     UnknownAlgorithm {
-        /// Where it was looked for.
+        /// The data set's name.
         dataset: DatasetName,
-        /// As asked for.
+        /// The requested algorithm.
         algorithm: String,
         /// Similar names that exist.
         similar: Vec<String>,
-        /// All that there are.
+        /// All algorithms of the data set.
         all: Vec<AlgorithmName>,
     },
-    /// Labels that cannot be used.
-    #[error("cannot take labels from {file}")]
+    /// A table of labels cannot be used.
+    #[error("cannot read labels from {file}")]
     Labels {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// Why it cannot be used.
         #[source]
         source: LabelError,
     },
-    /// A list of pictures that cannot be used.
-    #[error("cannot take pictures from {file}")]
+    /// A table of pictures cannot be used.
+    #[error("cannot read pictures from {file}")]
     Pictures {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// Why it cannot be used.
         #[source]
         source: LabelError,
     },
@@ -146,14 +148,14 @@ fn similar_or_all(similar: &[String], all: &[AlgorithmName]) -> String {
     if similar.is_empty() { format!("; it has {}", list(all)) } else { suggestion(similar) }
 }
 
-/// A table that is wrong, before it is said which, or anything else.
+/// An error in a table whose file is not known yet, or any other error.
 pub(super) enum UnlocatedError {
     Table(LabelError),
     Other(DatasetError),
 }
 
 impl UnlocatedError {
-    /// As the error of that file of labels.
+    /// Completes the error with the file of labels.
     pub(super) fn into_labels_error(self, file: String) -> DatasetError {
         match self {
             UnlocatedError::Table(source) => DatasetError::Labels { file, source },
@@ -161,7 +163,7 @@ impl UnlocatedError {
         }
     }
 
-    /// As the error of that list of pictures.
+    /// Completes the error with the file of pictures.
     pub(super) fn into_pictures_error(self, file: String) -> DatasetError {
         match self {
             UnlocatedError::Table(source) => DatasetError::Pictures { file, source },

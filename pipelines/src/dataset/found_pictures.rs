@@ -1,4 +1,4 @@
-//! Pictures as they are found: what every way of finding them collects.
+//! What every way of finding pictures collects: pictures, inputs, and everything that is not a picture of the data set.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -15,25 +15,25 @@ use crate::cause;
 use crate::names::{AlgorithmName, nfc};
 use crate::store::{Object, UnusableKind};
 
-/// Keys that are shown of what is there and is no picture.
+/// Keys that an error shows of files that are not pictures of the data set.
 const SEEN_MAX: usize = 5;
 
-/// What was found of a data set.
+/// The files that were found for a data set.
 #[derive(Default)]
 pub(super) struct FoundPictures {
     pub(super) pictures: Vec<Picture>,
     pub(super) inputs: Vec<Picture>,
-    /// Tables of labels that the definition's layout of them matches.
+    /// Tables that match the definition's layout of labels.
     pub(super) label_files: Vec<String>,
-    /// Pictures that were named and are not there: whose, and of what.
+    /// Pictures that were named and do not exist, by algorithm and scene.
     pub(super) absent: Vec<(AlgorithmName, SceneKey)>,
-    /// The first few keys that are no pictures of the data set.
+    /// The first few keys that are not pictures of the data set.
     pub(super) seen: Vec<String>,
     pub(super) faults: Faults,
     pub(super) skipped: SkippedCollector,
-    /// The first of the tars that cannot be read: the reason where there are no pictures.
+    /// The error of the first tar that cannot be read, to be reported if there are no pictures.
     pub(super) broken_tar: Option<DatasetError>,
-    /// What is said though nothing is wrong.
+    /// Notes about input that was accepted although it is irregular.
     pub(super) notes: Vec<String>,
 }
 
@@ -44,23 +44,23 @@ impl FoundPictures {
         }
     }
 
-    /// The file of an entry. What is none is counted where it belongs.
+    /// Returns the file of an entry. An entry that is not a file is counted as skipped or as a fault.
     pub(super) fn file(&mut self, entry: Entry, filter: &ClutterFilter) -> Option<File> {
         match entry {
             Entry::File(file) => return Some(file),
             Entry::Clutter { key, is_folder } => {
-                let left = if is_folder { filter.find_clutter_folder(&key) } else { filter.find_clutter(&key) };
-                left.into_iter().for_each(|left| self.skipped.add_clutter(left));
+                let clutter = if is_folder { filter.find_clutter_folder(&key) } else { filter.find_clutter(&key) };
+                clutter.into_iter().for_each(|clutter| self.skipped.add_clutter(clutter));
             }
             Entry::Unusable(unusable) => {
-                let said = format!("{}: {}", unusable.shown, unusable.why);
+                let text = format!("{}: {}", unusable.shown, unusable.why);
                 match unusable.kind {
-                    UnusableKind::Unreadable => self.faults.add(FaultKind::Unreadable, said.clone()),
+                    UnusableKind::Unreadable => self.faults.add(FaultKind::Unreadable, text.clone()),
                     UnusableKind::Marker => self.skipped.add(SkipReason::Marker, unusable.shown),
-                    kind => self.skipped.add(kind.into(), said.clone()),
+                    kind => self.skipped.add(kind.into(), text.clone()),
                 }
                 if unusable.kind != UnusableKind::Marker {
-                    self.see(&said);
+                    self.see(&text);
                 }
             }
             Entry::UnusableMember { key, why } => {
@@ -68,9 +68,9 @@ impl FoundPictures {
                 self.skipped.add(SkipReason::Member, format!("{key}: {why}"));
             }
             Entry::BrokenTar { key, address, why } => {
-                let why_not = cause(&why).to_string();
+                let cause = cause(&why).to_string();
                 self.see(&key);
-                self.faults.add(FaultKind::Tar, format!("{address}: {why_not}"));
+                self.faults.add(FaultKind::Tar, format!("{address}: {cause}"));
                 self.broken_tar.get_or_insert(why);
             }
         }
@@ -78,9 +78,9 @@ impl FoundPictures {
     }
 }
 
-/// Texts that many pictures share, once each.
+/// Interns names that many pictures share, so that each is stored once.
 pub(super) struct NameInterner<'d> {
-    /// By names in NFC.
+    /// Aliases by their names in NFC.
     aliases: BTreeMap<Cow<'d, str>, &'d AlgorithmName>,
     algorithms: HashMap<String, AlgorithmName>,
     texts: HashSet<Arc<str>>,
@@ -92,7 +92,7 @@ impl<'d> NameInterner<'d> {
         NameInterner { aliases, algorithms: HashMap::new(), texts: HashSet::new() }
     }
 
-    /// The algorithm that `image` calls `text`.
+    /// Returns the algorithm that the path `image` calls `text`.
     pub(super) fn algorithm(&mut self, text: &str, image: &str) -> Result<AlgorithmName, DatasetError> {
         if let Some(known) = self.algorithms.get(text) {
             return Ok(known.clone());
@@ -109,7 +109,7 @@ impl<'d> NameInterner<'d> {
         Ok(name)
     }
 
-    /// In NFC, so that scenes are one that look the same.
+    /// Interns a text in NFC, so that scenes whose names look the same are one.
     pub(super) fn text(&mut self, text: &str) -> Arc<str> {
         let text = &*nfc(text);
         if let Some(known) = self.texts.get(text) {
@@ -121,7 +121,7 @@ impl<'d> NameInterner<'d> {
     }
 }
 
-/// An input below the root, of a scene of its own.
+/// Creates the picture of an input below the root, whose scene is named after its file.
 pub(super) fn input_picture(object: &Object) -> Picture {
     Picture {
         algorithm: "hazy".parse().expect("it is a name"),

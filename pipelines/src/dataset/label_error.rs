@@ -6,188 +6,186 @@ use parquet::errors::ParquetError;
 use super::matlab_file::MatError;
 use super::table::row_position::RowPosition;
 
-/// What is wrong with a table of labels or of pictures.
+/// Why a table of labels or pictures cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
-    /// Of a kind that no table is read from.
-    #[error("it is {what} (what is read: CSV and the like, .xlsx, .xls, .ods, Parquet, MATLAB up to -v7)")]
+    /// The file is of a kind that is not read as a table.
+    #[error("it is {what} (supported: CSV and the like, .xlsx, .xls, .ods, Parquet, MATLAB up to -v7)")]
     NoTable {
-        /// What it is, and what to do about it.
+        /// The kind of file, and what the user can do about it.
         what: &'static str,
     },
-    /// Larger than any table.
-    #[error("it has {bytes} bytes, and a table of its kind may have {limit}: is it the right file?")]
+    /// The file is too large for a table.
+    #[error("it has {bytes} bytes, and the limit for its kind of table is {limit}: is it the right file?")]
     Large {
-        /// Its size.
+        /// The file's size in bytes.
         bytes: u64,
-        /// The limit.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// An encoding that is not known.
-    #[error(
-        "`{0}` is no encoding that is known; utf-8, utf-16le, gbk, big5, shift_jis, euc-kr and windows-1252 are some"
-    )]
+    /// The encoding is unknown.
+    #[error("unknown encoding `{0}`: expected one like utf-8, utf-16le, gbk, big5, shift_jis, euc-kr or windows-1252")]
     Encoding(String),
-    /// Bytes that are not of the encoding.
+    /// The text does not have the encoding.
     #[error("its line {line} is not {encoding}{}", readings_text(readings))]
     NotText {
-        /// The first such line, from 1.
+        /// The number of the first invalid line, from 1.
         line: u64,
-        /// What the file should be.
+        /// The expected encoding.
         encoding: String,
-        /// Other encodings, and what the line is in each.
+        /// Other encodings, with the line as each would read it.
         readings: Vec<(String, String)>,
     },
-    /// A row that has more cells than the header.
+    /// A row has more cells than the header.
     #[error("{row} has {cells} cells, and the header {header}")]
     Ragged {
-        /// Which row.
+        /// The row.
         row: RowPosition,
-        /// Its cells.
+        /// The number of its cells.
         cells: usize,
-        /// The header's.
+        /// The number of the header's cells.
         header: usize,
     },
-    /// Data where the names of columns should be.
+    /// The first row has data instead of names of columns.
     #[error("it has no header: its first row is `{first}`; a row above it must name the columns, as `image,mos`")]
     Header {
         /// The first row.
         first: String,
     },
-    /// A workbook that cannot be read.
-    #[error("it is no workbook that can be read (.xlsx, .xlsb, .xls, .ods): {0}")]
+    /// A workbook cannot be read.
+    #[error("it is not a valid workbook (.xlsx, .xlsb, .xls, .ods): {0}")]
     Workbook(String),
-    /// A sheet that it lacks.
+    /// A workbook does not have the sheet.
     #[error("it has no sheet `{sheet}`; it has {}", list(has))]
     Sheet {
-        /// As asked for.
+        /// The requested sheet.
         sheet: String,
-        /// All that there are.
+        /// All sheets.
         has: Vec<String>,
     },
-    /// A cell that is no number.
+    /// A cell is not a number.
     #[error("{row}: `{value}` in the column `{column}` {why}")]
     Value {
-        /// Which row.
+        /// The row.
         row: RowPosition,
-        /// Which column.
+        /// The column.
         column: String,
-        /// The cell.
+        /// The cell's text.
         value: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         why: &'static str,
     },
-    /// Columns that are more than memory takes.
-    #[error("its columns cannot be put together")]
+    /// The batches of a column cannot be joined.
+    #[error("its columns cannot be joined")]
     Arrow(#[from] ArrowError),
-    /// Columns that it lacks, with what says which they are.
+    /// The table lacks columns, and the definition can name others.
     #[error("it has no {lacks}; it has {}; {hint}", list(has))]
     Columns {
-        /// What it lacks.
+        /// The missing columns.
         lacks: String,
-        /// All that there are.
+        /// All columns.
         has: Vec<String>,
-        /// What to do.
+        /// How the definition names other columns.
         hint: String,
     },
-    /// Not Parquet.
-    #[error("it is no Parquet file that can be read")]
+    /// The Parquet file is invalid.
+    #[error("it is not a valid Parquet file")]
     Parquet(#[from] ParquetError),
-    /// Not MATLAB's.
-    #[error("it is no MATLAB file that can be read")]
+    /// The MATLAB file is invalid.
+    #[error("it is not a MATLAB file that can be read")]
     Mat(#[from] MatError),
-    /// A column that it lacks.
+    /// The table lacks a column.
     #[error("it has no column `{column}`; it has {}", list(has))]
     Column {
-        /// As asked for.
+        /// The requested column.
         column: String,
-        /// All that there are.
+        /// All columns.
         has: Vec<String>,
     },
-    /// A column that is not what it should be.
+    /// A column has the wrong type.
     #[error("its column `{column}` is not {wanted}: {why}")]
     Type {
-        /// Which.
+        /// The column.
         column: String,
-        /// What it should be.
+        /// The expected type.
         wanted: &'static str,
-        /// What it is.
+        /// What was found.
         why: String,
     },
-    /// Columns of unequal length.
+    /// The columns have different lengths.
     #[error("its columns have {rows} and {other} rows")]
     Lengths {
-        /// Of the first.
+        /// The length of the first.
         rows: usize,
-        /// Of another.
+        /// The length of another.
         other: usize,
     },
-    /// A label beyond what the definition says.
-    #[error("{row}: the label {mos} of `{image}` is outside of {low} to {high}")]
+    /// A label is outside the definition's range.
+    #[error("{row}: the label {mos} of `{image}` is outside {low} to {high}")]
     Range {
-        /// Which row.
+        /// The row.
         row: RowPosition,
-        /// Whose.
+        /// The picture.
         image: String,
-        /// As stored.
+        /// The label as stored.
         mos: f64,
-        /// The least allowed.
+        /// The minimum.
         low: f64,
-        /// The most allowed.
+        /// The maximum.
         high: f64,
     },
-    /// A label that is no number to compare with others.
+    /// A label is infinite.
     #[error("{row}: the label {mos} of `{image}` is not finite")]
     Infinite {
-        /// Which row.
+        /// The row.
         row: RowPosition,
-        /// Whose.
+        /// The picture.
         image: String,
-        /// As stored.
+        /// The label as stored.
         mos: f64,
     },
-    /// Two labels for one picture.
+    /// A picture has two different labels.
     #[error(
         "{row}: `{image}` has two labels: {first} and {second}; if each row is one person's rating, `repeated = \"mean\"` in \
-         [labels] takes their mean"
+         [labels] uses their mean"
     )]
     Duplicate {
-        /// The row of the second.
+        /// The row of the second label.
         row: RowPosition,
-        /// Whose.
+        /// The picture.
         image: String,
-        /// One.
+        /// The first label.
         first: f64,
-        /// The other.
+        /// The second label.
         second: f64,
     },
-    /// A row that does not say which picture it is of.
+    /// A row does not name its picture.
     #[error("{row} has no `{column}`")]
     Blank {
-        /// Which row.
+        /// The row.
         row: RowPosition,
-        /// What it lacks.
+        /// The column that is empty.
         column: String,
     },
-    /// Labels of which none is of a picture.
-    #[error("none of its {rows} rows is of a picture: {}{hint}", list(named))]
+    /// No label belongs to a picture.
+    #[error("none of its {rows} rows matches a picture: {}{hint}", list(named))]
     NoMatch {
-        /// Rows of all files.
+        /// The number of rows in all files.
         rows: u64,
-        /// The first few.
+        /// The pictures that the first few rows name.
         named: Vec<String>,
-        /// Why they are not, and what to do.
+        /// The possible cause, and what the user can do.
         hint: String,
     },
-    /// Rows without any label.
+    /// No row has a label.
     #[error("none of its {rows} rows has a label in the column `{column}`")]
     NoLabel {
-        /// Rows of all files.
+        /// The number of rows in all files.
         rows: u64,
         /// The column of labels.
         column: String,
     },
-    /// Anything else that is wrong with its content.
+    /// The content is invalid for another reason.
     #[error("{0}")]
     Content(String),
 }
@@ -196,10 +194,10 @@ fn readings_text(readings: &[(String, String)]) -> String {
     let reading = |(encoding, text): &(String, String)| format!("\"{encoding}\" reads `{text}`");
     let readings: Vec<String> = readings.iter().map(reading).collect();
     let which = if readings.is_empty() { String::new() } else { format!(" ({})", readings.join(", ")) };
-    format!(": save it as UTF-8, or say its `encoding` in [labels]{which}")
+    format!(": save it as UTF-8, or set its `encoding` in [labels]{which}")
 }
 
-/// The first few, so that an error stays readable.
+/// Joins the first 20 items, so that an error stays readable.
 pub(super) fn list<T: ToString>(all: &[T]) -> String {
     let shown: Vec<String> = all.iter().take(20).map(T::to_string).collect();
     let more = if all.len() > shown.len() { ", ..." } else { "" };

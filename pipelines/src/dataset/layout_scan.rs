@@ -1,5 +1,5 @@
-//! Pictures from a listing: each file is what the first layout that matches its key says. It holds what it keeps, the
-//! pictures and inputs, and no more of the listing than the files at hand.
+//! Finds pictures by layouts: the first layout that matches a file's key decides what the file is. Only the found pictures and
+//! inputs are held in memory, and one batch of the listing.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -18,13 +18,13 @@ use crate::file_names::is_picture;
 use crate::names::{AlgorithmName, nfc};
 use crate::store::Store;
 
-/// What an object is that a layout matches.
+/// The role of a file that a layout matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Labels,
     Hazy,
-    /// It belongs there, and is no algorithm's.
-    PassedOver,
+    /// The file belongs to the data set, but is not an algorithm's.
+    Ignored,
     Picture,
 }
 
@@ -33,32 +33,32 @@ struct Rule {
     layout: Layout,
 }
 
-/// A store to list, and what is looked for there. The first rule that matches counts.
+/// A store to list, and the rules for its files. The first rule that matches a file is used.
 struct ScanRoot {
     store: Store,
     rules: Vec<Rule>,
 }
 
 impl ScanRoot {
-    /// Whether pictures may be in the tar of that key. One that is passed over by its own name is left alone.
+    /// Returns whether the tar with this key may contain pictures. A tar that a rule ignores by its own name is not opened.
     fn opens(&self, key: &str) -> bool {
         let key = &*nfc(key);
         let Some(tar) = listing_with_tars::uncompressed_tar_key(key) else { return false };
-        let is_skipped = |rule: &Rule| rule.role == Role::PassedOver && rule.layout.read(key).is_some();
+        let is_skipped = |rule: &Rule| rule.role == Role::Ignored && rule.layout.read(key).is_some();
         let enters = |rule: &Rule| matches!(rule.role, Role::Hazy | Role::Picture) && rule.layout.enters(&tar);
         self.rules.iter().any(enters) && !self.rules.iter().any(is_skipped)
     }
 }
 
-/// Hazy pictures by what they share with dehazed ones.
+/// Indices of hazy pictures by the captures that they share with dehazed ones.
 #[derive(Default)]
 struct InputIndex {
-    by: Vec<CaptureName>,
-    /// By the texts of these names.
-    numbers: HashMap<Vec<Box<str>>, u32>,
+    captures: Vec<CaptureName>,
+    /// Indices of inputs by the texts of `captures`.
+    indices: HashMap<Vec<Box<str>>, u32>,
 }
 
-/// Lists the places of a definition whose pictures are laid out so.
+/// Lists the stores of a definition and finds the pictures that match the layouts.
 pub(super) async fn list(
     root: &Store,
     definition: &Definition,
@@ -68,7 +68,7 @@ pub(super) async fn list(
         definition.scene.as_deref().map(|text| Layout::new(text, definition.name_in_files().as_str())).transpose()?;
     check_layouts(definition, layouts, scene.as_ref())?;
     let sources = sources(root, definition, layouts)?;
-    let mut lister = LayoutScanner {
+    let mut scanner = LayoutScanner {
         tables: tables(root, definition)?,
         names: NameInterner::new(definition),
         has_groups: layouts.iter().chain(&scene).any(|layout| layout.captures(CaptureName::Group)),
@@ -84,16 +84,16 @@ pub(super) async fn list(
             let mut entries = listing_with_tars::list(&source.store, &folder, &filter, |key| source.opens(key));
             while let Some(entries) = entries.try_next().await? {
                 for entry in entries {
-                    if let Some(file) = lister.found.file(entry, &filter) {
-                        lister.take(source, file)?;
+                    if let Some(file) = scanner.found.file(entry, &filter) {
+                        scanner.take(source, file)?;
                     }
                 }
             }
         }
     }
-    lister.take_other_extensions(layouts)?;
-    lister.link(layouts);
-    Ok(lister.found)
+    scanner.accept_other_extensions(layouts)?;
+    scanner.link_inputs(layouts);
+    Ok(scanner.found)
 }
 
 fn tables(root: &Store, definition: &Definition) -> Result<Vec<String>, DatasetError> {
@@ -111,7 +111,7 @@ fn check_layouts(definition: &Definition, layouts: &[Layout], scene: Option<&Lay
         } else if !has_scene && !has_image {
             "has neither {scene} nor {image}"
         } else if has_scene && scene.is_some() {
-            "has {scene} already; `scene` is for layouts that have only {image}"
+            "already has {scene}; `scene` is for layouts that only have {image}"
         } else {
             continue;
         };
@@ -133,7 +133,7 @@ fn sources(root: &Store, definition: &Definition, layouts: &[Layout]) -> Result<
         if role == Role::Labels && rule.layout.is_in_tars() {
             return Err(contradiction(
                 definition,
-                format!("the labels `{text}` would be in tars; they are read from files"),
+                format!("the labels `{text}` would be in tars; labels are only read from files"),
             ));
         }
         match address {
@@ -148,20 +148,20 @@ fn sources(root: &Store, definition: &Definition, layouts: &[Layout]) -> Result<
     if let Some(InputsDefinition { root, layout: text }) = &definition.hazy {
         add(root.as_ref(), Role::Hazy, text)?;
         if input_key(&layout(text)?, true).is_empty() {
-            let why = format!("the layout `{text}` has nothing that a dehazed picture's has too");
+            let why = format!("the layout `{text}` has no capture in common with the dehazed pictures' layouts");
             return Err(contradiction(definition, why));
         }
     }
     let clear = definition.clear.iter().filter(|clear| clear.root.is_none()).map(|clear| &clear.layout);
     for text in clear.chain(&definition.skip) {
-        add(None, Role::PassedOver, text)?;
+        add(None, Role::Ignored, text)?;
     }
     let pictures = layouts.iter().map(|layout| Rule { role: Role::Picture, layout: layout.clone() });
     sources[0].rules.extend(pictures);
     Ok(sources)
 }
 
-/// What inputs of that layout are known by: the image or the scene, and the group, if dehazed pictures are in groups too.
+/// Returns the captures that identify inputs of a layout: the image or the scene, and the group if dehazed pictures have groups.
 fn input_key(layout: &Layout, has_groups: bool) -> Vec<CaptureName> {
     let captured = |name: &CaptureName| layout.captures(*name);
     let shown = [CaptureName::Image, CaptureName::Scene].into_iter().find(captured);
@@ -169,7 +169,7 @@ fn input_key(layout: &Layout, has_groups: bool) -> Vec<CaptureName> {
     shown.into_iter().chain(group).collect()
 }
 
-/// The folders that hold all that the rules can match, none within another.
+/// Returns the folders that contain everything that the rules can match, none of them inside another.
 fn folders(rules: &[Rule]) -> Vec<String> {
     let mut folders: Vec<String> = rules.iter().map(|rule| rule.layout.folder()).collect();
     folders.sort();
@@ -186,13 +186,13 @@ struct LayoutScanner<'d> {
     /// Addresses of the tables that the definition names.
     tables: Vec<String>,
     names: NameInterner<'d>,
-    /// Over `{image}`.
+    /// The layout that reads the scene from an `{image}`.
     scene: Option<Layout>,
-    /// Whether dehazed pictures' scenes belong to groups.
+    /// Whether the scenes of dehazed pictures belong to groups.
     has_groups: bool,
     hazy: InputIndex,
     root: &'d Store,
-    /// Picture files that a layout matches but for their extension.
+    /// Picture files that a layout matches except for their extension.
     other_extensions: Vec<File>,
     found: FoundPictures,
 }
@@ -204,20 +204,20 @@ impl LayoutScanner<'_> {
             let Some(captures) = rule.layout.read(key) else { continue };
             match rule.role {
                 Role::Labels => self.found.label_files.push(file.object.key.clone()),
-                Role::PassedOver => {}
-                Role::Hazy => self.input(source, rule, captures, &file),
-                Role::Picture if self.picture(captures, &file)? => {}
+                Role::Ignored => {}
+                Role::Hazy => self.add_input(source, rule, captures, &file),
+                Role::Picture if self.add_picture(captures, &file)? => {}
                 Role::Picture => continue,
             }
             return Ok(());
         }
         self.found.see(&file.object.key);
-        self.unmatched(source, file);
+        self.add_unmatched(source, file);
         Ok(())
     }
 
-    /// A file that no rule matches.
-    fn unmatched(&mut self, source: &ScanRoot, file: File) {
+    /// Records a file that no rule matches.
+    fn add_unmatched(&mut self, source: &ScanRoot, file: File) {
         let key = &file.object.key;
         let layouts = || source.rules.iter().filter(|rule| rule.role == Role::Picture).map(|rule| &rule.layout);
         let has_pictures = layouts().next().is_some();
@@ -235,9 +235,9 @@ impl LayoutScanner<'_> {
         }
     }
 
-    /// Takes the pictures of an algorithm none of whose files has the extension that the layout names: its author saved
-    /// JPEGs. Beside files that have it, those of another extension are a fault.
-    fn take_other_extensions(&mut self, layouts: &[Layout]) -> Result<(), DatasetError> {
+    /// Accepts pictures with another extension than the layout's if no file of their algorithm has the layout's extension:
+    /// the author saved JPEGs. Beside files that have it, files with another extension are a fault.
+    fn accept_other_extensions(&mut self, layouts: &[Layout]) -> Result<(), DatasetError> {
         let mut others = std::mem::take(&mut self.other_extensions);
         if others.is_empty() {
             return Ok(());
@@ -245,20 +245,20 @@ impl LayoutScanner<'_> {
         others.sort_by(|a, b| a.object.key.cmp(&b.object.key));
         let has_named: HashSet<AlgorithmName> =
             self.found.pictures.iter().map(|picture| picture.algorithm.clone()).collect();
-        let mut taken = Vec::new();
+        let mut accepted = Vec::new();
         for file in others {
             let key = nfc(&file.object.key).into_owned();
             let captures = layouts.iter().find_map(|layout| layout.read_other_extension(&key));
             let is_new = |name: AlgorithmName| !has_named.contains(&name);
             let text = captures.as_ref().and_then(|captures| captures.algorithm);
-            let is_whole = text.is_some_and(|text| self.names.algorithm(text, &key).is_ok_and(is_new));
+            let is_consistent = text.is_some_and(|text| self.names.algorithm(text, &key).is_ok_and(is_new));
             match captures {
-                Some(captures) if is_whole && self.picture(captures, &file)? => taken.push(file.object.key),
+                Some(captures) if is_consistent && self.add_picture(captures, &file)? => accepted.push(file.object.key),
                 _ => self.found.faults.add(FaultKind::Extension, file.object.key),
             }
         }
-        if let Some(first) = taken.first() {
-            let count = taken.len();
+        if let Some(first) = accepted.first() {
+            let count = accepted.len();
             self.found
                 .notes
                 .push(format!("{count} pictures are taken though the layout names another extension: {first}, ..."));
@@ -266,17 +266,17 @@ impl LayoutScanner<'_> {
         Ok(())
     }
 
-    fn input(&mut self, source: &ScanRoot, rule: &Rule, captures: Captures, file: &File) {
+    fn add_input(&mut self, source: &ScanRoot, rule: &Rule, captures: Captures, file: &File) {
         let object = &file.object;
-        self.hazy.by = input_key(&rule.layout, self.has_groups);
+        self.hazy.captures = input_key(&rule.layout, self.has_groups);
         let text = |name: &CaptureName| captures.get(*name).unwrap_or_default();
-        let key: Vec<Box<str>> = self.hazy.by.iter().map(|name| text(name).into()).collect();
-        if self.hazy.numbers.contains_key(&key) {
+        let key: Vec<Box<str>> = self.hazy.captures.iter().map(|name| text(name).into()).collect();
+        if self.hazy.indices.contains_key(&key) {
             self.found.faults.add(FaultKind::SecondInput, object.key.clone());
             return;
         }
-        self.hazy.numbers.insert(key, self.found.inputs.len() as u32);
-        let scene = self.hazy.by.first().map_or("", text);
+        self.hazy.indices.insert(key, self.found.inputs.len() as u32);
+        let scene = self.hazy.captures.first().map_or("", text);
         let address = source.store.address(&object.key);
         let is_below_root = address == self.root.address(&object.key);
         let elsewhere = if is_below_root { None } else { Some(address.into()) };
@@ -287,13 +287,13 @@ impl LayoutScanner<'_> {
         });
     }
 
-    /// Whether it is one.
-    fn picture(&mut self, captures: Captures, file: &File) -> Result<bool, DatasetError> {
+    /// Adds a dehazed picture. Returns false if the captures do not name its algorithm and scene.
+    fn add_picture(&mut self, captures: Captures, file: &File) -> Result<bool, DatasetError> {
         let object = &file.object;
         let (mut scene, mut group) = (captures.scene.or(captures.image), captures.group);
         if let (Some(layout), Some(image)) = (&self.scene, captures.image) {
-            let Some(of_image) = layout.read(image) else { return Ok(false) };
-            (scene, group) = (of_image.scene, group.or(of_image.group));
+            let Some(captures) = layout.read(image) else { return Ok(false) };
+            (scene, group) = (captures.scene, group.or(captures.group));
         }
         let (Some(algorithm), Some(scene)) = (captures.algorithm, scene) else { return Ok(false) };
         self.found.pictures.push(Picture {
@@ -311,16 +311,17 @@ impl LayoutScanner<'_> {
         Ok(true)
     }
 
-    /// Gives the pictures their inputs: these may be listed after them.
-    fn link(&mut self, layouts: &[Layout]) {
+    /// Links the pictures to their inputs, which may be listed after them.
+    fn link_inputs(&mut self, layouts: &[Layout]) {
         for picture in &mut self.found.pictures {
-            picture.hazy = self.hazy.of(picture, layouts);
+            picture.hazy = self.hazy.find(picture, layouts);
         }
     }
 }
 
 impl InputIndex {
-    fn of(&self, picture: &Picture, layouts: &[Layout]) -> Option<u32> {
+    /// Returns the index of a picture's input.
+    fn find(&self, picture: &Picture, layouts: &[Layout]) -> Option<u32> {
         let image = nfc(&picture.image);
         let text = |name: &CaptureName| match name {
             CaptureName::Image => {
@@ -330,7 +331,7 @@ impl InputIndex {
             CaptureName::Group => picture.scene_group.as_deref(),
             _ => Some(&*picture.scene),
         };
-        let key: Option<Vec<Box<str>>> = self.by.iter().map(|name| text(name).map(Into::into)).collect();
-        self.numbers.get(&key?).copied()
+        let key: Option<Vec<Box<str>>> = self.captures.iter().map(|name| text(name).map(Into::into)).collect();
+        self.indices.get(&key?).copied()
     }
 }

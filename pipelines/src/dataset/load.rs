@@ -44,7 +44,7 @@ pub async fn load_from_store(root: Store, definition: &Definition) -> Result<Dat
     let has_own_labels = definition.importer.is_some() || definition.manifest.is_some();
     if !has_own_labels {
         let files = std::mem::take(&mut found.label_files);
-        let notes = labels::label(&root, &definition, files, &mut found.pictures, &mut found.faults).await?;
+        let notes = labels::attach_labels(&root, &definition, files, &mut found.pictures, &mut found.faults).await?;
         found.notes.extend(notes);
     }
     let mut data = DataSet {

@@ -1,6 +1,6 @@
-//! Pictures from a manifest: a CSV or Parquet table with the columns `algorithm`, `uri` and, where they are known,
-//! `dataset`, `scene`, `scene_group`, `image`, `mos`, `hazy_uri`. An uri is an URL or a path from the manifest's folder.
-//! Rows of other data sets are passed over; each file is looked at once, for its version.
+//! Reads a manifest of pictures: a CSV or Parquet table with the columns `algorithm`, `uri` and, if they are known, `dataset`,
+//! `scene`, `scene_group`, `image`, `mos`, `hazy_uri`. A URI is a URL or a path relative to the manifest's folder. Rows of other
+//! data sets are skipped. Each file is requested once, for its version.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use super::table::{self, Table};
 use crate::cause;
 use crate::store::{Object, Store, StoreError, StoreResolver, member_path};
 
-/// Files looked at together: as many requests as a store answers about as fast as one.
+/// Files whose versions are requested at the same time: a store answers so many requests about as fast as one.
 const HEADS_MAX: usize = 64;
 
-/// The columns of a manifest, as far as it has them.
+/// The columns of a manifest.
 struct Columns {
     algorithm: LargeStringArray,
     uri: LargeStringArray,
@@ -37,27 +37,27 @@ struct Columns {
     mos: Option<Float64Array>,
 }
 
-/// The pictures that the manifest names and that are there, with their labels.
+/// Lists the existing pictures of a manifest, with their labels.
 pub(super) async fn list(root: &Store, definition: &Definition, file: &str) -> Result<FoundPictures, DatasetError> {
     let table = table::open(root, file, definition.table_format()).await;
     let rows = table.and_then(|table| Columns::of(&table)?.rows(definition, &table));
     let rows = rows.map_err(|misfit| misfit.into_pictures_error(root.address(file)))?;
     let mut found = FoundPictures::default();
     let hazy = inputs(root, &rows, &mut found).await?;
-    let looks = rows.iter().map(|row| look(root, &row.uri));
-    let objects: Vec<Looked> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
+    let requests = rows.iter().map(|row| request(root, &row.uri));
+    let objects: Vec<FileState> = futures::stream::iter(requests).buffered(HEADS_MAX).try_collect().await?;
     for (row, object) in rows.into_iter().zip(objects) {
         let object = match object {
-            Looked::Object(object) => object,
-            Looked::Absent(why) => {
-                let name = absent(&row.uri, why);
+            FileState::Present(object) => object,
+            FileState::Absent(why) => {
+                let name = absent_name(&row.uri, why);
                 found.see(&name);
                 found.faults.add(FaultKind::Absent, name);
                 found.absent.push((row.algorithm, SceneKey { name: row.scene, group: row.scene_group }));
                 continue;
             }
         };
-        let is_below_root = !is_elsewhere(&row.uri) && plain(&row.uri) == row.image;
+        let is_below_root = !is_absolute(&row.uri) && plain(&row.uri) == row.image;
         found.pictures.push(Picture {
             algorithm: row.algorithm,
             scene: row.scene,
@@ -74,8 +74,8 @@ pub(super) async fn list(root: &Store, definition: &Definition, file: &str) -> R
     Ok(found)
 }
 
-/// Whether the manifest's folder does not matter to it.
-fn is_elsewhere(uri: &str) -> bool {
+/// Returns whether a URI does not depend on the manifest's folder.
+fn is_absolute(uri: &str) -> bool {
     uri.contains("://") || uri.starts_with('/')
 }
 
@@ -87,66 +87,66 @@ fn address(root: &Store, uri: &str) -> String {
     }
 }
 
-/// What a look at a file found.
-enum Looked {
-    Object(Object),
-    /// It is not there, or not to be had: why, where that is more than that it is not there.
+/// The result of requesting a file.
+enum FileState {
+    Present(Object),
+    /// The file is missing, or cannot be read for this reason.
     Absent(Option<String>),
 }
 
-/// What is there. An error is the store's: it did not answer, whatever the file.
-async fn look(root: &Store, uri: &str) -> Result<Looked, DatasetError> {
-    let looked = if is_elsewhere(uri) {
-        static PLACES: std::sync::LazyLock<StoreResolver> = std::sync::LazyLock::new(StoreResolver::default);
-        PLACES.head(&address(root, uri)).await
+/// Requests a file. An error concerns the store and not the file.
+async fn request(root: &Store, uri: &str) -> Result<FileState, DatasetError> {
+    let result = if is_absolute(uri) {
+        static RESOLVER: std::sync::LazyLock<StoreResolver> = std::sync::LazyLock::new(StoreResolver::default);
+        RESOLVER.head(&address(root, uri)).await
     } else {
         root.head(&plain(uri)).await
     };
-    match looked {
-        Ok(object) => Ok(Looked::Object(object)),
-        Err(error) if error.is_not_found() => Ok(Looked::Absent(None)),
-        Err(error) if is_of_file(&error) => Ok(Looked::Absent(Some(cause(&error).to_string()))),
+    match result {
+        Ok(object) => Ok(FileState::Present(object)),
+        Err(error) if error.is_not_found() => Ok(FileState::Absent(None)),
+        Err(error) if is_file_specific(&error) => Ok(FileState::Absent(Some(cause(&error).to_string()))),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether an error is one file's, so that others may be had: it may not be read, or its address is none.
-fn is_of_file(error: &StoreError) -> bool {
+/// Returns whether an error concerns one file, so that others may be available: it cannot be read, or its address is invalid.
+fn is_file_specific(error: &StoreError) -> bool {
     let is_no_url = |source: &(dyn std::error::Error + Send + Sync + 'static)| {
         source.is::<url::ParseError>() || source.is::<std::str::Utf8Error>()
     };
     error.is_object_specific() || matches!(error, StoreError::Address { source, .. } if is_no_url(&**source))
 }
 
-/// How an absent file is named.
-fn absent(uri: &str, why: Option<String>) -> String {
+/// Returns the name of an absent file for a fault.
+fn absent_name(uri: &str, why: Option<String>) -> String {
     why.map_or_else(|| uri.to_owned(), |why| format!("{uri} ({why})"))
 }
 
-/// Numbers of the hazy inputs, by their uris: many pictures share one.
+/// Adds the hazy inputs, each once although many pictures share it, and returns their indices by URI.
 async fn inputs(root: &Store, rows: &[Row], found: &mut FoundPictures) -> Result<HashMap<String, u32>, DatasetError> {
     let mut uris: Vec<&String> = rows.iter().filter_map(|row| row.hazy_uri.as_ref()).collect();
     uris.sort();
     uris.dedup();
-    let looks = uris.iter().map(|uri| look(root, uri));
-    let objects: Vec<Looked> = futures::stream::iter(looks).buffered(HEADS_MAX).try_collect().await?;
+    let requests = uris.iter().map(|uri| request(root, uri));
+    let objects: Vec<FileState> = futures::stream::iter(requests).buffered(HEADS_MAX).try_collect().await?;
     let mut numbers = HashMap::new();
     for (uri, object) in uris.into_iter().zip(objects) {
         let object = match object {
-            Looked::Object(object) => object,
-            Looked::Absent(why) => {
-                found.faults.add(FaultKind::Absent, absent(uri, why));
+            FileState::Present(object) => object,
+            FileState::Absent(why) => {
+                found.faults.add(FaultKind::Absent, absent_name(uri, why));
                 continue;
             }
         };
         numbers.insert(uri.clone(), found.inputs.len() as u32);
-        let uri = Some(address(root, uri).into()).filter(|_| is_elsewhere(uri));
+        let uri = Some(address(root, uri).into()).filter(|_| is_absolute(uri));
         found.inputs.push(Picture { uri, ..input_picture(&object) });
     }
     Ok(numbers)
 }
 
-/// A picture as the manifest has it.
+/// A picture in the manifest.
 struct Row {
     algorithm: crate::names::AlgorithmName,
     scene: Arc<str>,
@@ -208,8 +208,7 @@ impl Columns {
         let may =
             |column: &Option<LargeStringArray>| column.as_ref().and_then(|column| cell(column, at)).map(str::to_owned);
         let (algorithm, uri) = (must(&self.algorithm, "algorithm")?, must(&self.uri, "uri")?);
-        let image =
-            may(&self.image).unwrap_or_else(|| if is_elsewhere(&uri) { member_path(&uri) } else { plain(&uri) });
+        let image = may(&self.image).unwrap_or_else(|| if is_absolute(&uri) { member_path(&uri) } else { plain(&uri) });
         let scene = may(&self.scene).unwrap_or_else(|| file_stem(&image).to_owned());
         let mos = self.mos.as_ref().map(|mos| scale.orient(row, &image, mos.value(at))).transpose()?.flatten();
         Ok(Row {
@@ -233,7 +232,7 @@ impl Columns {
     }
 }
 
-/// A cell's text; None where it has none.
+/// Returns a cell's text. None if the cell is empty.
 fn cell(column: &LargeStringArray, at: usize) -> Option<&str> {
     column.is_valid(at).then(|| column.value(at).trim()).filter(|text| !text.is_empty())
 }

@@ -1,65 +1,65 @@
-//! MATLAB's level 5 files (what `save` writes up to `-v7`), read strictly: numbers, text, cells and structs, plain or
-//! compressed, of either byte order. NumberFormat after MathWorks' "MAT-File Format". It knows nothing of what is in them.
+//! Reads MATLAB's level 5 files (written by `save` up to `-v7`) strictly: numbers, text, cells and structs, plain or compressed,
+//! in either byte order, as specified in MathWorks' "MAT-File Format". This module does not know what the values mean.
 //!
-//! Every length is checked against the bytes that are there before anything is taken; what is compressed may become at
-//! most `INFLATED_MAX`. A value of another class (objects, functions, sparse and complex numbers) is passed over by
-//! its length: a file may hold such beside what is wanted.
+//! Every length is checked against the available bytes before memory is allocated. Compressed values may expand to at most
+//! `INFLATED_MAX`. A value of another class (objects, functions, sparse and complex numbers) is skipped by its length, because
+//! a file may hold one beside the labels.
 
 use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
-/// Bytes that a file's compressed values may become: thousands of times what any table of labels takes.
+/// Maximum size of a file's inflated values in bytes: thousands of times that of any table of labels.
 const INFLATED_MAX: u64 = 256 << 20;
 
-/// Cells in cells, fields in fields. The files of this field have 2.
+/// Maximum nesting of cells and fields. Files of known data sets have 2 levels.
 const DEPTH_MAX: usize = 16;
 
-/// Values in a file, empty cells too, which take no bytes of their own in a struct that lies about its size.
+/// Maximum number of values in a file. Empty cells count: they take no bytes in a struct with a false size.
 const VALUES_MAX: usize = 16 << 20;
 
 const HEADER_BYTES: usize = 128;
 
-/// Why a file is no MATLAB file, or cannot be read.
+/// Why a MATLAB file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum MatError {
-    /// Level 7.3 is HDF5.
+    /// The file is of level 7.3, which is HDF5.
     #[error("it is a MATLAB 7.3 file (HDF5), which is not read: in MATLAB, `load` it and `save('labels.mat', '-v7')`")]
     Hdf5,
-    /// No header of level 5.
+    /// The file does not have a header of level 5.
     #[error("it does not begin as a MATLAB file of level 5")]
     Header,
-    /// Something ends before it should.
+    /// An element extends beyond the end of the file or of its parent.
     #[error("{what} at byte {at} goes beyond its end")]
     Short {
-        /// What was read.
+        /// The element.
         what: &'static str,
-        /// Where it begins, from the file's beginning, or its own when it was compressed.
+        /// Its offset in the file, or in the inflated value.
         at: usize,
     },
-    /// Something that is not as the format has it.
-    #[error("{what} at byte {at} is wrong")]
+    /// An element does not follow the format.
+    #[error("{what} at byte {at} is invalid")]
     Wrong {
-        /// What was read.
+        /// The element.
         what: &'static str,
-        /// Where it begins, from the file's beginning, or its own when it was compressed.
+        /// Its offset in the file, or in the inflated value.
         at: usize,
     },
-    /// What is compressed does not unpack.
-    #[error("what is compressed at byte {at} cannot be unpacked")]
+    /// A compressed value cannot be inflated.
+    #[error("the compressed data at byte {at} cannot be unpacked")]
     Zlib {
-        /// Where it begins.
+        /// The offset of the data.
         at: usize,
-        /// What is wrong with it.
+        /// Why it is invalid.
         #[source]
         source: std::io::Error,
     },
-    /// More than any table of labels has.
-    #[error("it holds more than is taken: {0}")]
+    /// The file exceeds a limit.
+    #[error("it exceeds the limit of {0}")]
     Large(&'static str),
 }
 
-/// A value. Of arrays all elements, column by column, whatever their shape.
+/// A value. Arrays have all elements, column by column, whatever their shape.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     /// Numbers of any class, and logical values.
@@ -69,11 +69,11 @@ pub(super) enum Value {
     Cells(Vec<Value>),
     /// Each field with its value in every element.
     Struct(Vec<(String, Vec<Value>)>),
-    /// Of a class that is not read.
+    /// A value of a class that is not read.
     Other(&'static str),
 }
 
-/// The variables of a file, by name, in its order.
+/// Reads the variables of a file with their names, in the file's order.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<(String, Value)>, MatError> {
     read_within(bytes, INFLATED_MAX)
 }
@@ -135,20 +135,20 @@ const UTF32: u32 = 18;
 
 const COMPLEX: u32 = 0x800;
 
-/// A tagged piece of a file.
+/// A tagged element of a file.
 struct Element<'a> {
     kind: u32,
     data: &'a [u8],
-    /// Where its data begins.
+    /// The offset of its data.
     at: usize,
 }
 
-/// Reads the pieces of a file or of a value one after the other.
+/// Reads the elements of a file or a value one after the other.
 struct Cursor<'a, 'c> {
     bytes: &'a [u8],
     at: usize,
     is_big: bool,
-    /// Made so far in the whole file.
+    /// The number of values read so far in the whole file.
     values: &'c mut usize,
     depth: usize,
 }
@@ -171,7 +171,7 @@ impl<'a> Cursor<'a, '_> {
         Ok(if self.is_big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     }
 
-    /// The next piece, and past it. A small one has its length in its first word and its data in its second.
+    /// Reads the next element. A small one has its length in the first word and its data in the second.
     fn element(&mut self) -> Result<Element<'a>, MatError> {
         let begin = self.at;
         let tag = self.word(begin)?;
@@ -182,7 +182,7 @@ impl<'a> Cursor<'a, '_> {
         };
         let end = at.checked_add(length).filter(|end| *end <= self.bytes.len());
         let end = end.ok_or(MatError::Short { what: "a piece", at: begin })?;
-        // What is compressed is not padded; the last piece need not be.
+        // Compressed elements are not padded, and the last element need not be.
         let next = if kind == COMPRESSED { end } else { begin + (end - begin).next_multiple_of(8) };
         self.at = next.min(self.bytes.len());
         Ok(Element { kind, data: &self.bytes[at..end], at })
@@ -193,10 +193,10 @@ impl<'a> Cursor<'a, '_> {
         if kinds.contains(&element.kind) { Ok(element) } else { Err(MatError::Wrong { what, at: element.at }) }
     }
 
-    /// A value and its name. The cursor is within it.
+    /// Reads the array that the cursor is in, and returns its name and value.
     fn matrix(mut self) -> Result<(String, Value), MatError> {
         if self.at == self.bytes.len() {
-            return Ok((String::new(), Value::Numbers(Vec::new()))); // an empty cell is nothing but a tag
+            return Ok((String::new(), Value::Numbers(Vec::new()))); // an empty cell has only a tag
         }
         *self.values += 1;
         if *self.values > VALUES_MAX || self.depth > DEPTH_MAX {
@@ -205,7 +205,7 @@ impl<'a> Cursor<'a, '_> {
         let flags = self.expect(&[UINT32], "an array's flags")?;
         let flags = self.word(flags.at)?;
         if flags & 0xff == 17 {
-            return Ok((String::new(), Value::Other("an object"))); // has no shape; a `string` is one
+            return Ok((String::new(), Value::Other("an object"))); // an object has no shape; a `string` is an object
         }
         let shape = self.shape()?;
         let name = self.expect(&[INT8, UTF8], "an array's name")?;
@@ -236,7 +236,7 @@ impl<'a> Cursor<'a, '_> {
     }
 
     fn cells(&mut self, count: usize) -> Result<Vec<Value>, MatError> {
-        // Not with_capacity(count): a shape can say anything; each cell takes 8 bytes of the file at least.
+        // Not with_capacity(count), because a shape may be false. Each cell takes at least 8 bytes of the file.
         let mut cells = Vec::new();
         for _ in 0..count {
             let element = self.expect(&[MATRIX], "a cell")?;
@@ -259,7 +259,7 @@ impl<'a> Cursor<'a, '_> {
         let mut fields: Vec<(String, Vec<Value>)> =
             names.data.chunks(length).map(|bytes| (name(bytes), Vec::new())).collect();
         if fields.is_empty() {
-            return Ok(Value::Struct(fields)); // whatever its count, nothing follows
+            return Ok(Value::Struct(fields)); // no values follow, whatever the count
         }
         for _ in 0..count {
             for (_, values) in &mut fields {
@@ -314,7 +314,7 @@ impl<'a> Cursor<'a, '_> {
                     .collect::<Vec<f64>>()
             };
         }
-        // A double may be stored as a byte, if nothing is lost.
+        // A double may be stored as a smaller type if it is exact.
         let numbers = match element.kind {
             INT8 => decode!(i8),
             UINT8 => decode!(u8),

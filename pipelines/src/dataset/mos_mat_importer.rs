@@ -1,7 +1,7 @@
-//! DHQ and SHRQ: the pictures are those of `MOS.mat`, a table of dehazed names, hazy names and labels. Its names are
-//! paths with backslashes. Which algorithm made a picture is said by its number (DHQ) or its name.
+//! Imports DHQ and SHRQ, whose pictures are those of `MOS.mat`: a table of dehazed names, hazy names and labels. The names are
+//! paths with backslashes. The algorithm of a picture follows from its number (DHQ) or its name.
 //!
-//! DHQ does not name its seven algorithms; they are `algorithm1` to `algorithm7` unless the definition has aliases.
+//! DHQ does not name its seven algorithms: they are `algorithm1` to `algorithm7` unless the definition has aliases.
 
 use futures::TryStreamExt;
 
@@ -23,7 +23,7 @@ use crate::store::{Object, Store};
 
 const FILE: &str = "MOS.mat";
 
-/// The pictures that `MOS.mat` names, with their labels.
+/// Lists the pictures of `MOS.mat`, with their labels.
 pub(super) async fn list(
     root: &Store,
     definition: &Definition,
@@ -40,7 +40,7 @@ pub(super) async fn list(
     Ok(import.found)
 }
 
-/// All that is named as a picture, by key.
+/// Lists all files with the name of a picture, sorted by key.
 async fn pictures(root: &Store, found: &mut FoundPictures) -> Result<Vec<Object>, DatasetError> {
     let mut pictures = Vec::new();
     let filter = ClutterFilter::default();
@@ -60,7 +60,7 @@ async fn pictures(root: &Store, found: &mut FoundPictures) -> Result<Vec<Object>
 
 /// A row of `MOS.mat`.
 struct Row {
-    at: RowPosition,
+    position: RowPosition,
     dehazed: String,
     hazy: Option<String>,
     mos: f64,
@@ -71,7 +71,7 @@ fn rows(table: &Table, definition: &Definition, importer: Importer) -> Result<Ve
     let mos = table.numbers(labels.map_or("MOS", |labels| &labels.mos))?;
     let image = labels.and_then(|labels| labels.image.as_deref()).unwrap_or("Dehaze_name");
     let dehazed = match importer {
-        // Its numbers say it all: row 1 is `Dehaze/0001.png`.
+        // Row 1 is `Dehaze/0001.png`.
         Importer::Dhq if !table.has(image) => (1..=mos.len()).map(|number| format!("Dehaze/{number:04}.png")).collect(),
         _ => texts(table, image)?,
     };
@@ -85,16 +85,16 @@ fn rows(table: &Table, definition: &Definition, importer: Importer) -> Result<Ve
     let mut hazy = hazy.map(Vec::into_iter);
     let rows = dehazed.into_iter().zip(mos.values()).enumerate();
     Ok(rows
-        .map(|(at, (dehazed, mos))| {
+        .map(|(index, (dehazed, mos))| {
             let hazy = hazy.as_mut().and_then(Iterator::next);
-            Row { at: table.row(at), dehazed, hazy, mos: *mos }
+            Row { position: table.row(index), dehazed, hazy, mos: *mos }
         })
         .collect())
 }
 
 impl Row {
-    /// The algorithm as found, and the scene.
-    fn made_by(&self, importer: Importer) -> Result<(String, String), LabelError> {
+    /// Returns the name of the algorithm in the file, and the scene.
+    fn algorithm_and_scene(&self, importer: Importer) -> Result<(String, String), LabelError> {
         let dehazed = plain(&self.dehazed);
         let hazy = self.hazy.as_deref().map(plain);
         let (image, hazy) = (file_stem(&dehazed), hazy.as_deref().map(file_stem));
@@ -106,20 +106,23 @@ impl Row {
             let (scene, algorithm) = ((number - 1) / algorithms + 1, (number - 1) % algorithms + 1);
             return Ok((format!("algorithm{algorithm}"), hazy.map_or_else(|| format!("{scene:04}"), str::to_owned)));
         }
-        let of_hazy = hazy.and_then(|hazy| Some((image.strip_prefix(hazy)?.strip_prefix('_')?, hazy)));
-        let of_name = || image.rsplit_once('_').map(|(scene, algorithm)| (algorithm, hazy.unwrap_or(scene)));
-        match of_hazy.or_else(of_name) {
+        let from_hazy = hazy.and_then(|hazy| Some((image.strip_prefix(hazy)?.strip_prefix('_')?, hazy)));
+        let from_image = || image.rsplit_once('_').map(|(scene, algorithm)| (algorithm, hazy.unwrap_or(scene)));
+        match from_hazy.or_else(from_image) {
             Some((algorithm, scene)) => Ok((algorithm.to_owned(), scene.to_owned())),
-            None => Err(LabelError::Content(format!("`{}` neither has a number nor names an algorithm", self.dehazed))),
+            None => Err(LabelError::Content(format!(
+                "`{}` has neither a number nor the name of an algorithm",
+                self.dehazed
+            ))),
         }
     }
 }
 
 struct Import<'d> {
     importer: Importer,
-    /// By key.
+    /// The picture files, sorted by key.
     objects: &'d [Object],
-    /// The number of the input that an object became.
+    /// The index of the input of each object, if it is one.
     inputs: Vec<Option<u32>>,
     found: FoundPictures,
 }
@@ -131,7 +134,7 @@ impl Import<'_> {
         let mut names = NameInterner::new(definition);
         let mut is_taken = vec![false; self.objects.len()];
         for row in rows {
-            let (algorithm, scene) = row.made_by(self.importer)?;
+            let (algorithm, scene) = row.algorithm_and_scene(self.importer)?;
             let (algorithm, scene) = (names.algorithm(&algorithm, &row.dehazed)?, names.text(&scene));
             let PathMatch::One(number) = paths.find(&row.dehazed) else {
                 self.found.faults.add(FaultKind::Absent, plain(&row.dehazed));
@@ -151,7 +154,7 @@ impl Import<'_> {
                 uri: None,
                 bytes: object.bytes,
                 version: object.version.as_str().into(),
-                mos: scale.orient(row.at, &object.key, row.mos)?,
+                mos: scale.orient(row.position, &object.key, row.mos)?,
                 raters: None,
                 hazy,
             });

@@ -1,22 +1,22 @@
-//! Which of many keys a path means that somebody wrote into a table: with backslashes, with the folders of another
-//! machine before it, or with no folders at all.
+//! Finds the key that a path in a table means. The path may have backslashes, the folders of another machine before it, or no
+//! folders at all.
 
 use std::collections::HashMap;
 
-/// Keys to find by paths.
+/// An index of keys that are found by paths.
 pub(super) struct PathIndex<'k> {
     keys: Vec<&'k str>,
     whole: HashMap<&'k str, PathMatch>,
     by_file: HashMap<&'k str, Vec<u32>>,
 }
 
-/// What a path means.
+/// The result of looking up a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PathMatch {
-    Nothing,
-    /// The key of this number.
+    None,
+    /// The key with this index.
     One(u32),
-    Several,
+    Ambiguous,
 }
 
 impl<'k> PathIndex<'k> {
@@ -25,13 +25,14 @@ impl<'k> PathIndex<'k> {
         let mut whole = HashMap::with_capacity(keys.len());
         let mut by_file: HashMap<&str, Vec<u32>> = HashMap::with_capacity(keys.len());
         for (number, key) in (0..).zip(&keys) {
-            whole.entry(*key).and_modify(|meant| *meant = PathMatch::Several).or_insert(PathMatch::One(number));
+            whole.entry(*key).and_modify(|meant| *meant = PathMatch::Ambiguous).or_insert(PathMatch::One(number));
             by_file.entry(key.rsplit('/').next().unwrap_or(key)).or_default().push(number);
         }
         PathIndex { keys, whole, by_file }
     }
 
-    /// The key that the path is, or that it ends with, or else the only one that ends with it; folder by folder.
+    /// Finds the key that equals the path or is its end, or else the only key that ends with the path. Whole folders are
+    /// compared.
     pub(super) fn find(&self, path: &str) -> PathMatch {
         let path = plain(path);
         // `results//dcp/./1.png` is `results/dcp/1.png`.
@@ -48,13 +49,13 @@ impl<'k> PathIndex<'k> {
         let mut found = same_file.into_iter().flatten().filter(ends_so);
         match (found.next(), found.next()) {
             (Some(number), None) => PathMatch::One(*number),
-            (Some(_), Some(_)) => PathMatch::Several,
-            (None, _) => PathMatch::Nothing,
+            (Some(_), Some(_)) => PathMatch::Ambiguous,
+            (None, _) => PathMatch::None,
         }
     }
 }
 
-/// With slashes, and without what says where it begins.
+/// Returns a path with slashes, and without `./` or `/` at its start.
 pub(super) fn plain(path: &str) -> String {
     let path = path.trim().replace('\\', "/");
     path.trim_start_matches("./").trim_start_matches('/').to_owned()
@@ -74,12 +75,12 @@ mod tests {
             (".\\Dehaze\\0002.png ", PathMatch::One(1)),
             ("D:\\sets\\DHQ\\Dehaze\\0002.png", PathMatch::One(1)),
             ("0001.png", PathMatch::One(0)),
-            ("x.png", PathMatch::Several),
+            ("x.png", PathMatch::Ambiguous),
             ("b/x.png", PathMatch::One(3)),
             ("c/y.png", PathMatch::One(5)), // `y.png` is a whole key, and the path ends with it
-            ("001.png", PathMatch::Nothing),
-            ("haze/0001.png", PathMatch::Nothing),
-            ("", PathMatch::Nothing),
+            ("001.png", PathMatch::None),
+            ("haze/0001.png", PathMatch::None),
+            ("", PathMatch::None),
             ("Dehaze//./0002.png", PathMatch::One(1)),
         ] {
             assert_eq!(paths.find(path), meant, "{path}");

@@ -1,6 +1,6 @@
-//! What is found below a data set's root and left out of it, and is no fault: the clutter of systems and tools, files that are
-//! no pictures, names that nothing can be called by. Counted, and the first few named. Where a picture is lost by it, the
-//! check finds a hole.
+//! Files below a data set's root that are skipped without being a fault: the clutter of systems and tools, files that are not
+//! pictures, names that no address can hold. Each reason is counted, and the first few files are named. If a picture is lost
+//! this way, the check reports it as missing.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,69 +14,69 @@ use crate::file_names::{ClutterKind, clutter_kind};
 use crate::names::nfc;
 use crate::store::UnusableKind;
 
-/// What is left out, of one kind.
+/// The files that are skipped for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SkippedFiles {
-    /// Which kind.
+    /// The reason.
     pub kind: SkipReason,
-    /// How many files, or folders with all that is in them.
+    /// The number of files, or of folders with everything in them.
     pub count: u64,
-    /// The first few.
+    /// The first few, as examples.
     pub named: Vec<String>,
 }
 
-/// Kinds of what is left out.
+/// Why files are skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
-    /// Pictures that lie above the folders of algorithms, or in none of them: a teaser at the top.
+    /// Pictures outside the algorithms' folders: a teaser at the top.
     Stray,
-    /// Files whose names are no text, have control characters, or cannot be an object's key.
+    /// Files whose names are not UTF-8, have control characters, or cannot be an object's key.
     Name,
-    /// Links that lead nowhere or in a circle.
+    /// Links that are broken or part of a cycle.
     Link,
-    /// Named pipes, sockets, devices.
+    /// Named pipes, sockets and devices.
     Special,
-    /// Members of tars that cannot be read: of two of one name, links, names that are no text.
+    /// Members of tars that cannot be read: links, duplicate names, names that are not UTF-8.
     Member,
-    /// Files that went away while their folder was listed.
+    /// Files that were deleted while their folder was listed.
     Gone,
     /// Hidden files and folders.
     Hidden,
-    /// What a system or a tool keeps for itself.
+    /// Files that an operating system or a tool created for itself.
     System,
-    /// Files that are not whole yet.
+    /// Incomplete files.
     Partial,
     /// Objects that stand for folders in a bucket.
     Marker,
-    /// Files that are not named as pictures.
+    /// Files whose names are not those of pictures.
     Other,
 }
 
 impl SkipReason {
-    /// Whether it is nobody's loss: one line for all of these.
-    fn is_passed_over(self) -> bool {
+    /// Returns whether the user will not miss the files, so that one line reports all of them.
+    fn is_harmless(self) -> bool {
         self >= SkipReason::Hidden
     }
 
     fn text(self, count: u64) -> &'static str {
         let one = count == 1;
         match self {
-            SkipReason::Stray if one => "picture lies outside of the algorithms' folders and is left out",
-            SkipReason::Stray => "pictures lie outside of the algorithms' folders and are left out",
+            SkipReason::Stray if one => "picture is outside the algorithms' folders and is left out",
+            SkipReason::Stray => "pictures are outside the algorithms' folders and are left out",
             SkipReason::Name if one => "file is left out for its name",
             SkipReason::Name => "files are left out for their names",
             SkipReason::Link if one => "link is not followed",
             SkipReason::Link => "links are not followed",
-            SkipReason::Special if one => "entry is no file",
-            SkipReason::Special => "entries are no files",
+            SkipReason::Special if one => "entry is not a file",
+            SkipReason::Special => "entries are not files",
             SkipReason::Member if one => "member of a tar is left out",
             SkipReason::Member => "members of tars are left out",
-            SkipReason::Gone if one => "file went away while it was listed",
-            SkipReason::Gone => "files went away while they were listed",
+            SkipReason::Gone if one => "file was deleted while it was listed",
+            SkipReason::Gone => "files were deleted while they were listed",
             SkipReason::Hidden => "hidden",
             SkipReason::System => "of systems and tools",
-            SkipReason::Partial => "not whole yet",
+            SkipReason::Partial => "incomplete",
             SkipReason::Marker => "markers of folders",
             SkipReason::Other => "not named as pictures",
         }
@@ -100,70 +100,70 @@ impl fmt::Display for SkippedFiles {
     }
 }
 
-/// What is said of it all: a line for what might be missed, and one for what is nobody's loss.
+/// Describes skipped files: a line for each reason that the user might care about, and one for all harmless ones.
 pub(super) fn lines(all: &[SkippedFiles]) -> Vec<String> {
     let mut lines: Vec<String> =
-        all.iter().filter(|left| !left.kind.is_passed_over()).map(ToString::to_string).collect();
-    let passed_over = all.iter().filter(|left| left.kind.is_passed_over()).map(|left| {
-        let example = left.named.first().map_or("", String::as_str);
-        let example = if left.count == 1 { example.to_owned() } else { format!("{example}, ...") };
-        format!("{} {} ({example})", left.count, left.kind.text(left.count))
+        all.iter().filter(|files| !files.kind.is_harmless()).map(ToString::to_string).collect();
+    let harmless = all.iter().filter(|files| files.kind.is_harmless()).map(|files| {
+        let example = files.named.first().map_or("", String::as_str);
+        let example = if files.count == 1 { example.to_owned() } else { format!("{example}, ...") };
+        format!("{} {} ({example})", files.count, files.kind.text(files.count))
     });
-    let passed_over: Vec<String> = passed_over.collect();
-    if !passed_over.is_empty() {
-        lines.push(format!("passed over: {}", passed_over.join(", ")));
+    let harmless: Vec<String> = harmless.collect();
+    if !harmless.is_empty() {
+        lines.push(format!("passed over: {}", harmless.join(", ")));
     }
     lines
 }
 
-/// Collects what is left out.
+/// Collects skipped files.
 #[derive(Debug, Default)]
 pub(super) struct SkippedCollector {
     all: Vec<SkippedFiles>,
-    /// In a bucket and in a tar a folder is met with each of its files.
+    /// Folders that were counted: a bucket and a tar list a folder again with each of its files.
     folders: HashSet<Box<str>>,
 }
 
 impl SkippedCollector {
     pub(super) fn add(&mut self, kind: SkipReason, name: impl Into<String>) {
-        let at = self.all.iter().position(|left| left.kind == kind).unwrap_or_else(|| {
+        let at = self.all.iter().position(|files| files.kind == kind).unwrap_or_else(|| {
             self.all.push(SkippedFiles { kind, count: 0, named: Vec::new() });
             self.all.len() - 1
         });
-        let left = &mut self.all[at];
-        left.count += 1;
-        if left.named.len() < NAMED_MAX {
-            left.named.push(name.into());
+        let files = &mut self.all[at];
+        files.count += 1;
+        if files.named.len() < NAMED_MAX {
+            files.named.push(name.into());
         }
     }
 
-    /// ClutterKind; a folder counts once, whatever it holds.
-    pub(super) fn add_clutter(&mut self, left: Left<'_>) {
-        let is_new = !left.is_folder || self.folders.insert(left.name.into());
+    /// Adds clutter. A folder counts once, whatever it holds.
+    pub(super) fn add_clutter(&mut self, clutter: ClutterMatch<'_>) {
+        let is_new = !clutter.is_folder || self.folders.insert(clutter.name.into());
         if is_new {
-            let slash = if left.is_folder { "/" } else { "" };
-            self.add(left.kind.into(), format!("{}{slash}", left.name));
+            let slash = if clutter.is_folder { "/" } else { "" };
+            self.add(clutter.kind.into(), format!("{}{slash}", clutter.name));
         }
     }
 
-    /// By kind; the names in order, so that they are the same in each listing that finds the same few.
+    /// Returns the files sorted by reason, with sorted names, so that the result does not depend on the order of a listing.
     pub(super) fn into_sorted(mut self) -> Vec<SkippedFiles> {
-        self.all.sort_by_key(|left| left.kind);
-        self.all.iter_mut().for_each(|left| left.named.sort());
+        self.all.sort_by_key(|files| files.kind);
+        self.all.iter_mut().for_each(|files| files.named.sort());
         self.all
     }
 }
 
-/// What of a key is clutter.
-pub(super) struct Left<'k> {
+/// The clutter in a key.
+pub(super) struct ClutterMatch<'k> {
     kind: ClutterKind,
-    /// The key up to the part that is.
+    /// The key up to the segment that is clutter.
     name: &'k str,
-    /// Whether more follows.
+    /// Whether more segments follow.
     is_folder: bool,
 }
 
-/// Tells what is clutter from what a layout names as it does: `.thumbs/{scene}.png` means hidden files.
+/// Finds clutter, except names that a layout spells out: `.thumbs/{scene}.png` includes hidden files.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ClutterFilter(Arc<[Layout]>);
 
@@ -172,23 +172,23 @@ impl ClutterFilter {
         ClutterFilter(layouts.into())
     }
 
-    /// What of a key is clutter; None: it counts.
-    pub(super) fn find_clutter<'k>(&self, key: &'k str) -> Option<Left<'k>> {
+    /// Returns the first segment of a key that is clutter. None if no segment is.
+    pub(super) fn find_clutter<'k>(&self, key: &'k str) -> Option<ClutterMatch<'k>> {
         let mut end = 0;
-        for (at, part) in key.split('/').enumerate() {
+        for (index, part) in key.split('/').enumerate() {
             end += part.len();
-            let is_meant = || self.0.iter().any(|layout| layout.names(at, &nfc(part)));
-            if let Some(kind) = clutter_kind(part).filter(|_| !is_meant()) {
-                return Some(Left { kind, name: &key[..end], is_folder: end < key.len() });
+            let is_in_layout = || self.0.iter().any(|layout| layout.names_part(index, &nfc(part)));
+            if let Some(kind) = clutter_kind(part).filter(|_| !is_in_layout()) {
+                return Some(ClutterMatch { kind, name: &key[..end], is_folder: end < key.len() });
             }
             end += 1;
         }
         None
     }
 
-    /// As [`ClutterFilter::find_clutter`], of a folder's key.
-    pub(super) fn find_clutter_folder<'k>(&self, key: &'k str) -> Option<Left<'k>> {
-        self.find_clutter(key).map(|left| Left { is_folder: true, ..left })
+    /// As [`ClutterFilter::find_clutter`], for the key of a folder.
+    pub(super) fn find_clutter_folder<'k>(&self, key: &'k str) -> Option<ClutterMatch<'k>> {
+        self.find_clutter(key).map(|found| ClutterMatch { is_folder: true, ..found })
     }
 }
 

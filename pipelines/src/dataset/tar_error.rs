@@ -1,76 +1,76 @@
 //! Errors in a tar.
 
-/// What is wrong with a tar.
+/// Why a tar or one of its members cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TarError {
-    /// No range of it is a picture.
+    /// The tar is compressed, so that no range of it is a picture.
     #[error(
         "it is compressed with {with}, so that no picture in it can be read by itself; unpack it to a .tar, or name it in `skip`"
     )]
     Compressed {
-        /// The program that did it.
+        /// The program that compressed it.
         with: &'static str,
     },
-    /// It ends too early.
+    /// The tar ends too early.
     #[error(
-        "it ends at offset {end}, before {what} at offset {offset} is whole; it was cut off: copy it or write it again"
+        "it ends at offset {end}, before the end of {what} at offset {offset}; it is truncated: copy it or write it again"
     )]
     Truncated {
-        /// What is not whole.
+        /// The truncated entry.
         what: String,
-        /// Where its header is or should be.
+        /// The offset of its header.
         offset: u64,
         /// The tar's length.
         end: u64,
     },
-    /// What should be a header is none.
+    /// A header is missing or invalid.
     #[error("there is no header at offset {offset}: {why}; copy the tar or write it again")]
     Header {
-        /// Where.
+        /// The header's offset.
         offset: u64,
-        /// What is wrong.
+        /// Why it is invalid.
         why: String,
     },
-    /// A member without bytes of its own in one piece.
-    #[error("`{name}` at offset {offset} is {kind}, no file; write the tar again {remedy}")]
+    /// The content of a member is not one range of the tar.
+    #[error("`{name}` at offset {offset} is {kind}, not a file; write the tar again {remedy}")]
     Kind {
-        /// The member.
+        /// The member's name.
         name: String,
-        /// Of its header.
+        /// The header's offset.
         offset: u64,
-        /// What it is.
+        /// The member's kind.
         kind: String,
-        /// How it would be a file, or gone.
+        /// How the tar must be written.
         remedy: &'static str,
     },
-    /// A name that is not below the tar, or no text.
+    /// A member's name is not UTF-8, or not a path below the tar.
     #[error("the name `{name}` at offset {offset} {why}; write the tar again with names below its folder")]
     Name {
-        /// As stored.
+        /// The name.
         name: String,
-        /// Of its header.
+        /// The header's offset.
         offset: u64,
-        /// What is wrong with it.
+        /// Why it is invalid.
         why: &'static str,
     },
-    /// Two members of one name.
+    /// Two members have the same name.
     #[error(
-        "`{name}` is there twice, at the offsets {first} and {second}, and only the last is taken, as it would be unpacked"
+        "`{name}` occurs twice, at the offsets {first} and {second}, and only the last is used, as when the tar is unpacked"
     )]
     Duplicate {
-        /// Of both.
+        /// The name.
         name: String,
-        /// The header of one.
+        /// The offset of the first header.
         first: u64,
-        /// The header of the other.
+        /// The offset of the last header.
         second: u64,
     },
-    /// More after what says that it ends.
+    /// The tar has data after its end marker.
     #[error(
-        "it goes on at offset {offset}, behind its end; join tars with `tar --concatenate`, not `cat`, or keep them apart"
+        "it continues at offset {offset}, after its end; join tars with `tar --concatenate`, not `cat`, or keep them apart"
     )]
     TrailingData {
-        /// The first byte behind the end that is not zero.
+        /// The offset of the first byte after the end that is not zero.
         offset: u64,
     },
 }

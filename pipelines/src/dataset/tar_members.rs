@@ -1,10 +1,10 @@
-//! The members of a tar, from its headers: a name, an offset and a length each. It owns the walk from header to header and
-//! what makes a tar unfit to be read by range; it refuses to read what members hold.
+//! Lists the members of a tar from its headers: name, offset and length of each. This module owns the walk from header to header,
+//! and what makes a member unreadable by range. It does not read the content of members.
 //!
-//! - Members are listed in the tar's order, each name once, without `..` and relative to the tar.
-//! - Every listed range is within the tar. What else is in it is told: a member that is unfit, and where the tar breaks off.
-//! - Names are those of a pax record, else GNU's long ones, else the header's with ustar's prefix. Lengths are those of a
-//!   pax record, else the header's.
+//! - Members are listed in the tar's order, each name once, relative to the tar and without `..`.
+//! - Every listed range is within the tar. Unusable members, and the place where a tar breaks off, are reported.
+//! - A member's name is the one in a pax record, else GNU's long name, else the header's with ustar's prefix. Its length is the
+//!   one in a pax record, else the header's.
 
 use std::collections::HashMap;
 
@@ -16,40 +16,43 @@ use super::tar_error::TarError;
 use crate::causes;
 use crate::store::{ByteRange, Object, Store};
 
-/// Of a header; what members hold is padded to it.
+/// Length of a header in bytes. The content of members is padded to it.
 const BLOCK: u64 = 512;
 
-/// Read at a time: some headers where members are small; where they are large, no more of each than planning reads of a
+/// Bytes that are read at a time: several headers if members are small, and no more of a large member than planning reads of a
 /// picture anyway.
 const READ_AHEAD: u64 = 64 << 10;
 
-/// Of a long name or of pax records. Beyond it they are no names, and reading them would be reading the tar.
+/// Maximum length of a long name or of pax records in bytes. Longer ones are not names, and reading them would read the tar.
 const EXTENSION_BYTES_MAX: u64 = 1 << 20;
 
-/// How compressed files begin.
+/// The first bytes of compressed files, and the programs that wrote them.
 const COMPRESSED: [(&[u8], &str); 4] =
     [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2")];
 
 /// A file in a tar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
-    /// Below the tar, as if that were a folder.
+    /// The path below the tar, as if the tar were a folder.
     pub(super) name: String,
     pub(super) range: ByteRange,
 }
 
-/// What is in a tar.
+/// The content of a tar.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    /// Its files; its folders are passed over.
+    /// Its files. Folders are left out.
     pub(super) members: Vec<Member>,
-    /// Members that cannot be read, with their names.
+    /// Names of members that cannot be read, with the reasons.
     pub(super) unusable: Vec<(String, TarError)>,
-    /// Why it cannot be read to its end.
+    /// Why the tar cannot be read to its end, if it cannot.
     pub(super) broken: Option<TarError>,
 }
 
-/// What is in a tar, as far as it can be read. An error is the store's.
+/// Lists a tar as far as it can be read.
+///
+/// # Errors
+/// If the store fails.
 pub(super) async fn list(store: &Store, tar: &Object) -> Result<Contents, DatasetError> {
     let mut walk = Walk { store, tar, ahead: Bytes::new(), ahead_offset: 0 };
     let (mut contents, mut headers) = (Contents::default(), Vec::new());
@@ -58,28 +61,28 @@ pub(super) async fn list(store: &Store, tar: &Object) -> Result<Contents, Datase
         Err(DatasetError::Tar { source, .. }) => contents.broken = Some(source),
         Err(error) => return Err(error),
     }
-    take_last_of_each(&mut contents, &headers);
+    keep_last_of_each(&mut contents, &headers);
     Ok(contents)
 }
 
 async fn read(walk: &mut Walk<'_>, contents: &mut Contents, headers: &mut Vec<u64>) -> Result<(), DatasetError> {
     walk.refuse_compressed().await?;
-    let mut said = Said::default();
+    let mut extended = ExtendedHeader::default();
     let mut offset = 0;
     while let Some(block) = walk.header(offset).await? {
         let header = Header::from_byte_slice(&block);
-        let data = ByteRange { offset: offset + BLOCK, bytes: walk.check(said.bytes(header, offset))? };
+        let data = ByteRange { offset: offset + BLOCK, bytes: walk.check(extended.bytes(header, offset))? };
         let what = || format!("`{}` of {} bytes", String::from_utf8_lossy(&header.path_bytes()), data.bytes);
         let next = data.bytes.checked_next_multiple_of(BLOCK).and_then(|padded| data.offset.checked_add(padded));
         let next = next.filter(|next| *next <= walk.tar.bytes).ok_or_else(|| walk.truncated(what(), offset))?;
         match header.entry_type() {
-            EntryType::GNULongName => said.name = Some(walk.text(data, offset).await?),
+            EntryType::GNULongName => extended.name = Some(walk.text(data, offset).await?),
             EntryType::XHeader => {
                 let records = walk.extension(data, offset).await?;
-                walk.check(said.take_pax(&records, offset))?;
+                walk.check(extended.read_pax(&records, offset))?;
             }
             EntryType::GNULongLink | EntryType::XGlobalHeader => {}
-            kind => match std::mem::take(&mut said).member(header, kind, offset) {
+            kind => match std::mem::take(&mut extended).member(header, kind, offset) {
                 Ok(Some(name)) => {
                     contents.members.push(Member { name, range: data });
                     headers.push(offset);
@@ -93,8 +96,8 @@ async fn read(walk: &mut Walk<'_>, contents: &mut Contents, headers: &mut Vec<u6
     Ok(())
 }
 
-/// Of members of one name the last would be unpacked over the others; it is taken, and the others are told.
-fn take_last_of_each(contents: &mut Contents, headers: &[u64]) {
+/// Keeps the last of the members with the same name, which would be unpacked over the others, and reports the others.
+fn keep_last_of_each(contents: &mut Contents, headers: &[u64]) {
     let mut last = HashMap::with_capacity(headers.len());
     for (member, header) in contents.members.iter().zip(headers) {
         last.insert(member.name.clone(), *header);
@@ -113,7 +116,7 @@ fn take_last_of_each(contents: &mut Contents, headers: &[u64]) {
     });
 }
 
-/// A tar with what of it was read last.
+/// A tar, and the bytes of it that were read last.
 struct Walk<'t> {
     store: &'t Store,
     tar: &'t Object,
@@ -134,7 +137,7 @@ impl Walk<'_> {
         self.failed(TarError::Truncated { what, offset, end: self.tar.bytes })
     }
 
-    /// Bytes that are within the tar, with more behind them for the next call.
+    /// Reads a range of the tar, and the bytes after it for the next call.
     async fn read(&mut self, range: ByteRange) -> Result<Bytes, DatasetError> {
         let offsets = range.as_range();
         let buffered = self.ahead_offset..self.ahead_offset + self.ahead.len() as u64;
@@ -155,18 +158,18 @@ impl Walk<'_> {
         }
     }
 
-    /// The header at `offset`; None at the tar's end.
+    /// Reads the header at `offset`. None at the tar's end.
     async fn header(&mut self, offset: u64) -> Result<Option<Bytes>, DatasetError> {
         if offset + BLOCK > self.tar.bytes {
             return Err(self.truncated("the next header or the last block".to_owned(), offset));
         }
         let block = self.read(ByteRange { offset, bytes: BLOCK }).await?;
         if block.iter().all(|byte| *byte == 0) {
-            self.refuse_joined(offset + BLOCK).await?;
+            self.refuse_trailing_data(offset + BLOCK).await?;
             return Ok(None);
         }
         let header = Header::from_byte_slice(&block);
-        // The checksum's own eight bytes count as spaces.
+        // The eight bytes of the checksum itself count as spaces.
         let sum = |bytes: &[u8]| bytes.iter().map(|byte| u32::from(*byte)).sum::<u32>();
         if header.cksum().ok() != Some(sum(&block[..148]) + 8 * u32::from(b' ') + sum(&block[156..])) {
             let why = "its checksum is not that of its bytes".to_owned();
@@ -175,16 +178,17 @@ impl Walk<'_> {
         Ok(Some(block))
     }
 
-    /// Writers pad a tar with zeros, 10 KiB for most: a tar that was joined to it begins within what is looked at here.
-    async fn refuse_joined(&mut self, end: u64) -> Result<(), DatasetError> {
+    /// Refuses a tar with data after its end. Programs pad a tar with zeros, most to 10 KiB, so that an appended tar starts within
+    /// the bytes that are checked here.
+    async fn refuse_trailing_data(&mut self, end: u64) -> Result<(), DatasetError> {
         let rest = self.read(ByteRange { offset: end, bytes: (self.tar.bytes - end).min(READ_AHEAD) }).await?;
         match rest.iter().position(|byte| *byte != 0) {
-            Some(at) => Err(self.failed(TarError::TrailingData { offset: end + at as u64 })),
+            Some(index) => Err(self.failed(TarError::TrailingData { offset: end + index as u64 })),
             None => Ok(()),
         }
     }
 
-    /// What a long name or pax records hold, with the header at `offset`.
+    /// Reads a long name or pax records, whose header is at `offset`.
     async fn extension(&mut self, data: ByteRange, offset: u64) -> Result<Bytes, DatasetError> {
         if data.bytes > EXTENSION_BYTES_MAX {
             let why = format!("it is followed by a name or records of {} bytes", data.bytes);
@@ -193,37 +197,37 @@ impl Walk<'_> {
         self.read(data).await
     }
 
-    /// A text that may end with zeros.
+    /// Reads a text that may be padded with zeros.
     async fn text(&mut self, data: ByteRange, offset: u64) -> Result<Vec<u8>, DatasetError> {
         let bytes = self.extension(data, offset).await?;
         Ok(bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
     }
 }
 
-/// What the headers before a member's own say of it.
+/// What the headers before a member's own header say about it.
 #[derive(Default)]
-struct Said {
+struct ExtendedHeader {
     name: Option<Vec<u8>>,
     pax_name: Option<Vec<u8>>,
     pax_bytes: Option<u64>,
     is_sparse: bool,
 }
 
-impl Said {
-    /// The length of what follows a header.
+impl ExtendedHeader {
+    /// Returns the length of the content after a header.
     fn bytes(&self, header: &Header, offset: u64) -> Result<u64, TarError> {
-        let of_header =
+        let header_bytes =
             header.entry_size().map_err(|error| TarError::Header { offset, why: causes(&error).to_string() })?;
-        // What is said of a member is not said of the names and records before it.
-        let is_before = matches!(
+        // A length for a member does not apply to the names and records before it.
+        let is_extension = matches!(
             header.entry_type(),
             EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader | EntryType::XGlobalHeader
         );
-        Ok(if is_before { of_header } else { self.pax_bytes.unwrap_or(of_header) })
+        Ok(if is_extension { header_bytes } else { self.pax_bytes.unwrap_or(header_bytes) })
     }
 
-    /// The tar crate cuts records at line ends, and values (a file's attributes) may hold some.
-    fn take_pax(&mut self, mut records: &[u8], offset: u64) -> Result<(), TarError> {
+    /// Reads pax records. The `tar` crate splits records at line ends, which values (a file's attributes) may contain.
+    fn read_pax(&mut self, mut records: &[u8], offset: u64) -> Result<(), TarError> {
         let unreadable =
             || TarError::Header { offset, why: "it is followed by pax records that cannot be read".to_owned() };
         while !records.is_empty() {
@@ -241,10 +245,10 @@ impl Said {
         Ok(())
     }
 
-    /// The name of a file; None for a folder. An error has the name as far as it is text.
+    /// Returns the name of a file. None for a folder. An error has the name with bytes that are not UTF-8 replaced.
     fn member(self, header: &Header, kind: EntryType, offset: u64) -> Result<Option<String>, (String, TarError)> {
         let name = self.pax_name.or(self.name).unwrap_or_else(|| header.path_bytes().into_owned());
-        // Tars older than the type say it by the slash.
+        // Tars from before the type for folders end their names in a slash.
         if kind.is_dir() || name.ends_with(b"/") {
             return Ok(None);
         }
@@ -254,7 +258,7 @@ impl Said {
         };
         match kind {
             _ if self.is_sparse => unfit("a sparse file", "without --sparse"),
-            EntryType::Regular | EntryType::Continuous => match plain_name(&name, offset) {
+            EntryType::Regular | EntryType::Continuous => match normalize_name(&name, offset) {
                 Ok(name) => Ok(Some(name)),
                 Err(error) => Err((String::from_utf8_lossy(&name).into_owned(), error)),
             },
@@ -266,11 +270,11 @@ impl Said {
     }
 }
 
-/// `20 path=dcp/s1.png\n`: the number is the length of all of it.
+/// A pax record: `20 path=dcp/s1.png\n`. The number is the length of the whole record.
 struct PaxRecord<'r> {
     key: &'r [u8],
     value: &'r [u8],
-    /// The records behind it.
+    /// The records after it.
     rest: &'r [u8],
 }
 
@@ -285,8 +289,8 @@ impl PaxRecord<'_> {
     }
 }
 
-/// A name as a key's end: `./a//b` is `a/b`.
-fn plain_name(name: &[u8], offset: u64) -> Result<String, TarError> {
+/// Normalizes a member's name as the end of a key: `./a//b` becomes `a/b`.
+fn normalize_name(name: &[u8], offset: u64) -> Result<String, TarError> {
     let wrong = |why| TarError::Name { name: String::from_utf8_lossy(name).into_owned(), offset, why };
     let text = std::str::from_utf8(name).map_err(|_| wrong("is not UTF-8"))?;
     if text.starts_with('/') {

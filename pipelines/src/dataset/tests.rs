@@ -140,7 +140,7 @@ async fn what_is_not_known_is_an_error_with_near_names() {
     assert!(error("exbede").ends_with("similar names: exbedde"), "{}", error("exbede"));
     assert!(error("nothing/of.toml").contains("nothing/of.toml"));
     assert!(error("bad.toml").contains("layuot"), "{}", error("bad.toml"));
-    assert!(error("two.toml").contains("only one can say"), "{}", error("two.toml"));
+    assert!(error("two.toml").contains("only one of layout"), "{}", error("two.toml"));
     assert!(error("dhq").contains("should define `dhq`"), "{}", error("dhq"));
     assert_eq!(super::definition_names(dir.0.path()), ["dhq", "exbedde"]);
     dir.pictures(["r/dehazeformer/1.png", "r/dcp/1.png"]);

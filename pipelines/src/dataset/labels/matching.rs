@@ -1,5 +1,5 @@
-//! Which picture each label is of. What can be meant in one way only is found: by the end of a path, whatever its Unicode form
-//! and extension. Where more would be needed the label stays without a picture, and what would be needed is said.
+//! Matches labels to pictures. A label matches if it can mean only one picture: by the end of a path, in any Unicode form and
+//! with any extension. Otherwise the label stays without a picture, and a hint says what the definition would have to allow.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,10 +10,10 @@ use crate::dataset::picture::Picture;
 use crate::file_names::is_picture;
 use crate::names::nfc;
 
-/// Labels whose parts are looked for among all pictures: the first ones show what is wrong with all.
+/// Labels whose parts are compared with all pictures for a hint: the first ones usually show the cause for all.
 const EXPLAINED_MAX: usize = 20;
 
-/// What a label says it is of.
+/// The picture that a label names.
 #[derive(Clone, Debug)]
 pub(super) enum LabelTarget {
     Path(String),
@@ -30,7 +30,7 @@ impl LabelTarget {
     }
 }
 
-/// What of a name does not count.
+/// The differences between names that are ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Leniency {
     extension: bool,
@@ -51,7 +51,7 @@ impl Leniency {
     }
 }
 
-/// Without zeros before numbers, and without the point of a whole number that was read as a real one.
+/// Removes leading zeros of numbers, and the `.0` of a whole number that was read as a real one.
 fn without_zeros(text: &str) -> String {
     let whole = text.strip_suffix(".0").filter(|whole| whole.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or(text);
     let mut plain = String::with_capacity(whole.len());
@@ -68,7 +68,7 @@ fn without_zeros(text: &str) -> String {
     plain
 }
 
-/// Ways in which labels' names were not as pictures' are, with how many they are.
+/// Counts of labels that matched although their names differ from the pictures' names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct MatchStats {
     without_extension: u64,
@@ -79,7 +79,7 @@ pub(super) struct MatchStats {
 }
 
 impl MatchStats {
-    /// A line for each.
+    /// Returns a note for each difference that occurred.
     pub(super) fn notes(&self, ignore: &[Ignore]) -> Vec<String> {
         let ignored = ignore.iter().map(|ignore| match ignore {
             Ignore::Zeros => "leading zeros",
@@ -100,10 +100,10 @@ impl MatchStats {
     }
 }
 
-/// Finds pictures by what labels say.
+/// Finds the pictures that labels name.
 pub(super) struct Matcher<'d> {
     definition: &'d Definition,
-    /// Sorted by algorithm and scene.
+    /// The pictures, sorted by algorithm and scene.
     pictures: &'d [Picture],
 }
 
@@ -112,7 +112,7 @@ impl<'d> Matcher<'d> {
         Matcher { definition, pictures }
     }
 
-    /// What each of the labels means, and how it was found where that is not by its name alone.
+    /// Finds the picture of each label, first with equal names and then with the ignored differences.
     pub(super) fn find(&self, subjects: &[&LabelTarget], ignore: &[Ignore]) -> (Vec<PathMatch>, MatchStats) {
         let mut found = MatchStats::default();
         let mut meant = self.find_by(subjects, Leniency::default());
@@ -121,7 +121,7 @@ impl<'d> Matcher<'d> {
         }
         let extension = Leniency { extension: true, ..Leniency::default() };
         let again = |meant: &mut Vec<PathMatch>, leniency: Leniency, count: &mut dyn FnMut(&LabelTarget, u32)| {
-            let left: Vec<usize> = (0..meant.len()).filter(|at| meant[*at] == PathMatch::Nothing).collect();
+            let left: Vec<usize> = (0..meant.len()).filter(|at| meant[*at] == PathMatch::None).collect();
             if left.is_empty() {
                 return;
             }
@@ -143,9 +143,9 @@ impl<'d> Matcher<'d> {
 
     fn count_extension(&self, subject: &LabelTarget, number: u32, found: &mut MatchStats) {
         let (LabelTarget::Path(text) | LabelTarget::Scene { scene: text, .. }) = subject;
-        let of = |path: &str| path.rsplit_once('.').map(|(_, extension)| extension.to_owned());
-        let picture = of(&self.pictures[number as usize].image);
-        let count = match of(text).filter(|_| is_picture(text)) {
+        let extension = |path: &str| path.rsplit_once('.').map(|(_, extension)| extension.to_owned());
+        let picture = extension(&self.pictures[number as usize].image);
+        let count = match extension(text).filter(|_| is_picture(text)) {
             None => &mut found.without_extension,
             Some(own) if picture.is_some_and(|picture| picture.eq_ignore_ascii_case(&own)) => {
                 &mut found.other_case_of_extension
@@ -182,7 +182,7 @@ impl<'d> Matcher<'d> {
         let find = |subject: &&LabelTarget| match subject {
             LabelTarget::Path(path) => find_path(&paths, path, leniency),
             LabelTarget::Scene { scene, algorithm, group } => {
-                // An algorithm's name in the table may be an alias; one that is no name is nobody's.
+                // An algorithm's name in the table may be an alias. An invalid name matches no algorithm.
                 let algorithm =
                     names.algorithm(algorithm, "").map_or_else(|_| algorithm.clone(), |name| name.to_string());
                 scenes.find(self.pictures, leniency, (scene, &algorithm, group.as_deref()))
@@ -191,7 +191,7 @@ impl<'d> Matcher<'d> {
         subjects.iter().map(find).collect()
     }
 
-    /// Why these labels have no picture, as far as it shows, and what to do about it.
+    /// Returns the likely reason why these labels have no picture, and what the user can do about it.
     pub(super) fn explain(&self, subjects: &[&LabelTarget]) -> Option<String> {
         let zeros = Leniency { extension: true, zeros: true, case: false };
         let case = Leniency { extension: true, zeros: false, case: true };
@@ -209,10 +209,10 @@ impl<'d> Matcher<'d> {
             });
             if let Some((subject, number)) = fits.next() {
                 let (count, image) = (1 + fits.count(), &self.pictures[number as usize].image);
-                let of = self.own_text(subject, number);
+                let name = self.own_text(subject, number);
                 return Some(format!(
-                    "{count} of them differ from pictures in {differ} (`{}` and `{of}` of {image}): `{option}` in [labels] \
-                     takes these",
+                    "{count} of them differ from pictures in {differ} (`{}` and `{name}` of {image}): `{option}` in [labels] \
+                     accepts these",
                     subject.text()
                 ));
             }
@@ -228,7 +228,7 @@ impl<'d> Matcher<'d> {
         }
     }
 
-    /// Where one part of a label is right. A picture that is only not there needs no explanation.
+    /// Explains labels of which one part is right. A picture that is only missing needs no explanation.
     fn explain_parts(&self, subjects: &[&LabelTarget]) -> Option<String> {
         let leniency = Leniency { extension: true, zeros: true, case: true };
         let file = |path: &str| leniency.applied(path.rsplit('/').next().unwrap_or(path));
@@ -254,8 +254,8 @@ impl<'d> Matcher<'d> {
                 LabelTarget::Scene { scene, algorithm, .. } => {
                     let is_scene = |picture: &&Picture| leniency.applied(&picture.scene) == leniency.applied(scene);
                     let is_algorithm = |picture: &&Picture| picture.algorithm.as_str() == algorithm.as_str();
-                    let of_algorithm = self.pictures.iter().find(is_algorithm);
-                    match (of_algorithm, self.pictures.iter().any(|picture| is_scene(&picture))) {
+                    let known_algorithm = self.pictures.iter().find(is_algorithm);
+                    match (known_algorithm, self.pictures.iter().any(|picture| is_scene(&picture))) {
                         (Some(_), true) => is_any_only_absent = true,
                         (Some(first), false) => {
                             return Some(format!(
@@ -265,7 +265,7 @@ impl<'d> Matcher<'d> {
                         }
                         (None, true) => {
                             return Some(format!(
-                                "there is a scene `{scene}` and no algorithm `{algorithm}`; an alias would be: [algorithms] \
+                                "there is a scene `{scene}` and no algorithm `{algorithm}`; add an alias: [algorithms] \
                                  \"{algorithm}\" = \"{}\"",
                                 self.pictures[0].algorithm
                             ));
@@ -284,15 +284,15 @@ impl<'d> Matcher<'d> {
     }
 }
 
-/// The folders of a path, the last one last.
+/// Iterates over the folders of a path, from the first to the last.
 fn folders(path: &str) -> impl Iterator<Item = &str> {
     path.rsplit_once('/').map_or("", |(folders, _)| folders).split('/').filter(|folder| !folder.is_empty())
 }
 
-/// The picture of a path; of an address also as it is without its escapes and its query.
+/// Finds the picture of a path. An address is also looked up without its escapes and its query.
 fn find_path(paths: &PathIndex<'_>, path: &str, leniency: Leniency) -> PathMatch {
     let found = paths.find(&leniency.applied(path));
-    if found != PathMatch::Nothing || !path.contains("://") {
+    if found != PathMatch::None || !path.contains("://") {
         return found;
     }
     let Ok(url) = url::Url::parse(path.trim()) else { return found };
@@ -300,7 +300,7 @@ fn find_path(paths: &PathIndex<'_>, path: &str, leniency: Leniency) -> PathMatch
     paths.find(&leniency.applied(&path))
 }
 
-/// Pictures by algorithm and scene.
+/// Indices of pictures by algorithm and scene.
 #[derive(Default)]
 struct SceneIndex {
     numbers: HashMap<(String, String), Vec<u32>>,
@@ -316,8 +316,8 @@ impl SceneIndex {
         scenes
     }
 
-    fn find(&self, pictures: &[Picture], leniency: Leniency, of: (&str, &str, Option<&str>)) -> PathMatch {
-        let (scene, by, group) = of;
+    fn find(&self, pictures: &[Picture], leniency: Leniency, target: (&str, &str, Option<&str>)) -> PathMatch {
+        let (scene, by, group) = target;
         let by = algorithm(by, leniency);
         let numbers = |scene: &str| self.numbers.get(&(by.clone(), leniency.applied(scene)));
         let is_in = |number: &u32, group: &str| {
@@ -325,21 +325,21 @@ impl SceneIndex {
             own.is_some_and(|own| leniency.applied(own) == leniency.applied(group))
         };
         let one = |found: Vec<u32>| match found[..] {
-            [] => PathMatch::Nothing,
+            [] => PathMatch::None,
             [number] => PathMatch::One(number),
-            _ => PathMatch::Several,
+            _ => PathMatch::Ambiguous,
         };
         match (numbers(scene), group) {
             (Some(numbers), None) => one(numbers.clone()),
             (Some(numbers), Some(group)) => {
                 one(numbers.iter().copied().filter(|number| is_in(number, group)).collect())
             }
-            // `O-HAZE/01`, as scenes are shown.
+            // `O-HAZE/01`, the form in which scenes are shown.
             (None, None) => match scene.rsplit_once('/') {
                 Some((group, scene)) => self.find(pictures, leniency, (scene, &by, Some(group))),
-                None => PathMatch::Nothing,
+                None => PathMatch::None,
             },
-            (None, Some(_)) => PathMatch::Nothing,
+            (None, Some(_)) => PathMatch::None,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What a file of labels is, by its first bytes and not its name: people call a workbook `.csv`, and a page that says
-//! "not found" too.
+//! Detects the kind of a table's file from its first bytes and not from its name: a file called `.csv` may be a workbook, or a
+//! web page that says "not found".
 
 use crate::dataset::label_error::LabelError;
 use crate::dataset::matlab_file::MatError;
@@ -7,7 +7,7 @@ use crate::dataset::matlab_file::MatError;
 /// Kinds of files that tables are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileKind {
-    /// Cells separated by something, in some encoding.
+    /// Cells with some separator, in some encoding.
     Text,
     Parquet,
     Mat,
@@ -15,10 +15,10 @@ pub(super) enum FileKind {
     Workbook,
 }
 
-/// Bytes that tell kinds apart.
+/// Bytes at the start of a file from which its kind is detected.
 pub(super) const HEAD_BYTES: u64 = 64 << 10;
 
-/// Beginnings of files that are no table.
+/// First bytes of files that are not tables.
 const NO_TABLES: [(&[u8], &str); 20] = [
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself: `git lfs pull` fetches it"),
     (b"\x1f\x8b", "compressed (gzip): unpack it"),
@@ -42,10 +42,10 @@ const NO_TABLES: [(&[u8], &str); 20] = [
     (b"SQLite format 3", "a SQLite database: save its table as CSV"),
 ];
 
-/// What a file is that begins with these bytes.
+/// Returns the kind of a file that begins with these bytes.
 ///
 /// # Errors
-/// With what it is, where no table is read from it.
+/// If the file is not a table, with what it is.
 pub(super) fn kind(file: &str, head: &[u8]) -> Result<FileKind, LabelError> {
     if head.iter().all(u8::is_ascii_whitespace) {
         return Err(LabelError::NoTable { what: "empty" });
@@ -79,7 +79,7 @@ pub(super) fn kind(file: &str, head: &[u8]) -> Result<FileKind, LabelError> {
     let text = head.trim_start_matches('\u{feff}').trim_start();
     if text.starts_with('<') {
         let is_page = text.chars().take(1024).collect::<String>().to_ascii_lowercase().contains("<html");
-        let page = "a web page: what was downloaded is not the file (sign in, or take the link to the raw file)";
+        let page = "a web page: what was downloaded is not the file (sign in, or use the link to the raw file)";
         return Err(LabelError::NoTable { what: if is_page { page } else { "XML: save its table as CSV" } });
     }
     let is_list = text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(['{', '[', '"', ']']));

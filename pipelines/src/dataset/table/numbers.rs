@@ -1,5 +1,5 @@
-//! What a cell's text means as a number, and what stands for none. A comma is a decimal sign only where nothing else can be
-//! meant, or where the definition says so.
+//! Parses the numbers of a column, and the texts that stand for no number. A comma is a decimal separator only if it cannot mean
+//! anything else, or if the definition says so.
 
 use arrow::array::{Array, Float64Array, LargeStringArray};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::row_position::RowPosition;
 use crate::dataset::label_error::LabelError;
 
-/// The sign before the decimals.
+/// The decimal separator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decimal {
     /// `3,5`
@@ -18,13 +18,13 @@ pub enum Decimal {
     Point,
 }
 
-/// What people and programs write where there is no number.
+/// Texts that people and programs write for a missing number.
 const NONE: [&str; 16] = [
     "", "na", "n/a", "#n/a", "<na>", "nan", "-", "--", "\u{2013}", "\u{2014}", "null", "none", "nil", "?", ".",
     "missing",
 ];
 
-/// A cell's text without what is around it.
+/// Returns a cell's text without white space and quotation marks around it.
 pub(super) fn plain(cell: &str) -> &str {
     let cell = cell.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}' | '\u{200e}'));
     const QUOTES: [(char, &[char]); 4] = [
@@ -37,19 +37,19 @@ pub(super) fn plain(cell: &str) -> &str {
     quoted.map_or(cell, str::trim)
 }
 
-/// How a column's numbers are written.
+/// The format of a column's numbers.
 #[derive(Clone, Copy)]
 pub(super) struct NumberFormat {
-    /// As the definition says.
+    /// The definition's decimal separator.
     pub(super) decimal: Option<Decimal>,
-    /// Whether cells are separated by semicolons, as they are where commas are decimal signs.
+    /// Whether cells are separated by semicolons, as in files with commas as decimal separators.
     pub(super) has_semicolons: bool,
 }
 
-/// A column's numbers; NaN where there is none.
+/// Parses a column's numbers. NaN in rows without one.
 ///
 /// # Errors
-/// With the first row that is no number, or that could be two.
+/// If a row is not a number, or is ambiguous, with the first such row.
 pub(super) fn numbers(
     texts: &LargeStringArray,
     column: &str,

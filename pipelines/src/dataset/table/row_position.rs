@@ -1,8 +1,8 @@
-//! Where a row is in its file.
+//! The position of a row in its file.
 
 use std::fmt;
 
-/// Where a row is in its file, as whoever opens it counts.
+/// The position of a row in its file, as a program that opens the file shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowPosition {
     pub(in crate::dataset) unit: &'static str,

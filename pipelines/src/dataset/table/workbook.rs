@@ -1,4 +1,4 @@
-//! Workbooks: Excel's `.xlsx`, `.xlsb` and `.xls`, and OpenDocument's `.ods`, by the crate calamine. One sheet of one file.
+//! Reads one sheet of a workbook: Excel's `.xlsx`, `.xlsb` and `.xls`, and OpenDocument's `.ods`, with the crate calamine.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -10,16 +10,16 @@ use super::grid::{Grid, Rows};
 use crate::causes;
 use crate::dataset::label_error::LabelError;
 
-/// Bytes of a workbook: some hundred times any table of labels. It is unpacked in memory.
+/// Maximum size of a workbook in bytes: hundreds of times that of any table of labels. It is unpacked in memory.
 pub(super) const WORKBOOK_BYTES_MAX: u64 = 64 << 20;
 
-/// Cells of a sheet: Excel's rows by some columns.
+/// Maximum number of cells of a sheet: Excel's rows by 16 columns.
 const CELLS_MAX: usize = 1 << 24;
 
-/// The cells of a sheet; without a name, of the first.
+/// Reads the cells of a sheet, or of the first sheet if no name is given.
 ///
 /// # Errors
-/// What is no workbook, has not that sheet, or has more cells than any table of labels.
+/// If the file is not a workbook, does not have the sheet, or has too many cells.
 pub(super) fn read(bytes: Bytes, sheet: Option<&str>) -> Result<Grid, LabelError> {
     let unreadable = |source: calamine::Error| LabelError::Workbook(source.to_string());
     let mut book = open(bytes)?;
@@ -30,7 +30,7 @@ pub(super) fn read(bytes: Bytes, sheet: Option<&str>) -> Result<Grid, LabelError
         Some(name) => return Err(LabelError::Sheet { sheet: name.to_owned(), has: sheets }),
     };
     let cells = match &mut book {
-        // Not as a range: one stray cell in the last corner would make it of 17 billion.
+        // Not as a range: one stray cell in the last corner would give it 17 billion cells.
         Sheets::Xlsx(book) => {
             let mut reader = book.worksheet_cells_reader(&sheet).map_err(|error| unreadable(error.into()))?;
             let mut cells = Cells::default();
@@ -55,11 +55,9 @@ pub(super) fn read(bytes: Bytes, sheet: Option<&str>) -> Result<Grid, LabelError
 
 fn open(bytes: Bytes) -> Result<Sheets<Cursor<Bytes>>, LabelError> {
     open_workbook_auto_from_rs(Cursor::new(bytes.clone())).map_err(|_| {
-        // Of the kinds, what the most common one says of it.
+        // The error for the most common kind of workbook.
         let error = calamine::open_workbook_from_rs::<calamine::Xlsx<_>, _>(Cursor::new(bytes)).err();
-        LabelError::Workbook(
-            error.map_or_else(|| "its kind is not known".to_owned(), |error| causes(&error).to_string()),
-        )
+        LabelError::Workbook(error.map_or_else(|| "its kind is unknown".to_owned(), |error| causes(&error).to_string()))
     })
 }
 
@@ -97,7 +95,7 @@ impl Cells {
     }
 }
 
-/// As it would be in a CSV: whole numbers without a point.
+/// Returns a cell as it would be in a CSV: whole numbers without a decimal point.
 fn text(value: &Data) -> String {
     match value {
         Data::DateTime(_) | Data::DateTimeIso(_) => format!("{value} (a date)"),
