@@ -122,7 +122,7 @@ async fn labels_and_inputs_are_found_through_tars() {
         assert_eq!(faults, ["1 picture files match no layout: 0.tar/odd.png"]);
     }
     let toml = "layout = \"{}.tar/{algorithm}/{scene}.png\"\n[labels]\nfile = \"{}.tar/{scene}.csv\"";
-    assert!(causes(&dir.define(toml).await.unwrap_err()).to_string().contains("they are read from files"));
+    assert!(causes(&dir.define(toml).await.unwrap_err()).to_string().contains("labels are only read from files"));
 }
 
 #[tokio::test]

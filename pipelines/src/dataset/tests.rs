@@ -252,7 +252,7 @@ async fn labels_are_turned_and_held_to_their_range() {
     assert_eq!(mos(table, "direction = \"lower\"").await.unwrap(), [Some(-1.0), Some(-2.0), None]);
     assert_eq!(mos(table, "direction = \"lower\"\nrange = [0, 5]").await.unwrap(), [Some(4.0), Some(3.0), None]);
     for (table, more, part) in [
-        (table, "range = [0, 1]", "the label 2 of `b/1.png` is outside of 0 to 1"),
+        (table, "range = [0, 1]", "the label 2 of `b/1.png` is outside 0 to 1"),
         (table, "mos = \"score\"", "no column `score`; it has image, mos"),
         (table, "image = \"image\"\nscene = \"s\"", "not both"),
         ("image,mos\na/1.png,good\n", "", "line 2: `good` in the column `mos` is not a number"),
