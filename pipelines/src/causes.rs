@@ -1,16 +1,16 @@
-//! An error with its causes on one line, for logs, records and whatever else is not read by people at a terminal.
+//! Shows an error with its causes on one line, for logs, records and all text that is not for a terminal.
 
 use std::error::Error;
 use std::fmt;
 
-/// Shows an error and its causes as `cannot read a.png: the store does not answer: connection refused`. A cause that is in
-/// what was said before it is left out: some libraries print their causes within their own message.
+/// Shows an error and its causes as `cannot read a.png: the store does not answer: connection refused`. A cause that the text
+/// before it contains is left out: some libraries print their causes inside their own message.
 pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> Causes<'a> {
     Causes { before: "", error }
 }
 
-/// Shows what caused an error without its own message, for a text that says already what was tried on what. An error without a
-/// cause is its own.
+/// Shows the causes of an error without its own message, for a text that already says what failed on what. An error without a
+/// cause is shown itself.
 pub fn cause<'a>(error: &'a (dyn Error + 'static)) -> Causes<'a> {
     causes(error.source().unwrap_or(error))
 }
@@ -23,26 +23,26 @@ pub struct Causes<'a> {
 }
 
 impl<'a> Causes<'a> {
-    /// The same after a text that the error is the cause of, as one of its causes.
-    pub fn after(self, text: &'a str) -> Causes<'a> {
+    /// Shows the error as a cause of `text`: `text` comes first, and causes that it contains are left out.
+    pub fn with_prefix(self, text: &'a str) -> Causes<'a> {
         Causes { before: text, ..self }
     }
 }
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut said = one_line(self.before);
+        let mut shown = one_line(self.before);
         let mut next = Some(self.error);
         while let Some(error) = next {
             let text = one_line(&error.to_string());
-            if said.is_empty() {
-                said = text;
-            } else if !said.contains(&text) {
-                said = format!("{said}: {text}");
+            if shown.is_empty() {
+                shown = text;
+            } else if !shown.contains(&text) {
+                shown = format!("{shown}: {text}");
             }
             next = error.source();
         }
-        f.write_str(&said)
+        f.write_str(&shown)
     }
 }
 
@@ -52,7 +52,7 @@ impl fmt::Debug for Causes<'_> {
     }
 }
 
-/// Several lines, of which the later ones may be indented, as one.
+/// Joins lines, which may be indented, into one.
 fn one_line(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -75,15 +75,15 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_is_said_once() {
+    fn every_cause_is_shown_once() {
         let shown = |texts: &[&'static str]| causes(&chain(texts)).to_string();
         assert_eq!(shown(&["cannot read a"]), "cannot read a");
         assert_eq!(shown(&["cannot read a", "no answer", "refused"]), "cannot read a: no answer: refused");
         // An error that prints its cause, with a cause of its own.
         assert_eq!(shown(&["External: no answer", "no answer", "refused"]), "External: no answer: refused");
         assert_eq!(shown(&["a", "one\n   two\r\n\nthree"]), "a: one two three");
-        assert_eq!(causes(&chain(&["b", "c"])).after("a").to_string(), "a: b: c");
-        assert_eq!(causes(&chain(&["b", "c"])).after("a: c").to_string(), "a: c: b");
+        assert_eq!(causes(&chain(&["b", "c"])).with_prefix("a").to_string(), "a: b: c");
+        assert_eq!(causes(&chain(&["b", "c"])).with_prefix("a: c").to_string(), "a: c: b");
         assert_eq!(shown(&["", "a", "", "b"]), "a: b", "an empty text says nothing");
     }
 

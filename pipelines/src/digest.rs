@@ -1,8 +1,8 @@
-//! Digests of lists of texts.
+//! Digests of lists of fields.
 
 use blake3::Hasher;
 
-/// Length and content: no two lists of fields have the same bytes.
-pub fn field(hasher: &mut Hasher, content: &[u8]) {
+/// Hashes the length and the content of a field, so that no two lists of fields hash the same bytes.
+pub fn update_field(hasher: &mut Hasher, content: &[u8]) {
     hasher.update(&(content.len() as u64).to_le_bytes()).update(content);
 }

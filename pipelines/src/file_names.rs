@@ -1,8 +1,8 @@
-//! What a file's name says, before anything is read: whether it is a picture, and whether it is what systems and tools
-//! leave beside people's files. One list of each, for data sets and for scoring files. It knows no files, only texts.
+//! Classifies files by their names: pictures, and the clutter of systems and tools. Data sets and the scoring of files use the
+//! same lists. This module reads no files, only names.
 
-/// Extensions of pictures. Those of formats that are not read are among them: such a picture is scored, and its row says
-/// so; it is not passed over.
+/// Extensions of pictures, including formats that cannot be decoded: the row of such a picture has an error, so that it is
+/// not silently left out.
 const PICTURES: [&str; 81] = [
     // Read.
     "png", "apng", "jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "pjpeg", "pjp", "bmp", "dib", "tif", "tiff", "webp",
@@ -14,7 +14,7 @@ const PICTURES: [&str; 81] = [
     "fff", "iiq", "kdc", "dcr", "mrw", "erf", "mef", "rwl", "gpr",
 ];
 
-/// Names of files and folders that systems keep for themselves, in lower case.
+/// Names of files and folders that operating systems create for themselves, in lower case.
 const SYSTEM: [&str; 33] = [
     "__macosx",
     "icon\r",
@@ -51,7 +51,7 @@ const SYSTEM: [&str; 33] = [
     "aquota.user",
 ];
 
-/// Ends of the names of files that are not whole yet, in lower case.
+/// Suffixes of incomplete files, in lower case.
 const PARTIAL: [&str; 14] = [
     ".part",
     ".partial",
@@ -69,43 +69,43 @@ const PARTIAL: [&str; 14] = [
     ".rsync-partial",
 ];
 
-/// What systems and tools leave beside people's files.
+/// Kinds of files and folders that are not the user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clutter {
-    /// A name with a leading dot: `._0001.png`, `.ipynb_checkpoints`, `.DS_Store`.
+pub enum ClutterKind {
+    /// The name has a leading dot: `._0001.png`, `.ipynb_checkpoints`, `.DS_Store`.
     Hidden,
-    /// What a system keeps for itself: `Thumbs.db`, `@eaDir`, `__MACOSX`.
+    /// An operating system or a tool created it for itself: `Thumbs.db`, `@eaDir`, `__MACOSX`.
     System,
-    /// A file that is not whole yet: `0001.png.part`.
+    /// The file is incomplete: `0001.png.part`.
     Partial,
 }
 
-/// Whether a file is named as a picture.
+/// Returns whether a file's name is a picture's.
 pub fn is_picture(name: &str) -> bool {
-    // Windows drops blanks at the end of a name, and other systems that are given them by it do not.
+    // Windows ignores blanks at the end of a name; other systems keep them.
     name.trim_end().rsplit_once('.').is_some_and(|(_, extension)| {
         !extension.contains('/') && PICTURES.iter().any(|known| known.eq_ignore_ascii_case(extension))
     })
 }
 
-/// What a part of a path is, if it is none of people's.
-pub fn clutter(part: &str) -> Option<Clutter> {
+/// Returns the kind of clutter that one segment of a path is. None if it is the user's.
+pub fn clutter_kind(part: &str) -> Option<ClutterKind> {
     if part.starts_with('.') && part != "." && part != ".." {
-        return Some(Clutter::Hidden);
+        return Some(ClutterKind::Hidden);
     }
     let is_system = SYSTEM.iter().any(|known| known.eq_ignore_ascii_case(part))
         || part.starts_with("~$") // Office's, of a file that is open
         || part.ends_with("_$folder$"); // Hadoop's, for a folder in a bucket
     if is_system {
-        return Some(Clutter::System);
+        return Some(ClutterKind::System);
     }
-    let ends = |end: &&str| {
+    let ends_with = |end: &&str| {
         part.len()
             .checked_sub(end.len())
-            .and_then(|at| part.get(at..))
+            .and_then(|start| part.get(start..))
             .is_some_and(|last| last.eq_ignore_ascii_case(end))
     };
-    PARTIAL.iter().any(ends).then_some(Clutter::Partial)
+    PARTIAL.iter().any(ends_with).then_some(ClutterKind::Partial)
 }
 
 #[cfg(test)]
@@ -125,16 +125,16 @@ mod tests {
     #[test]
     fn clutter_is_known_by_its_name() {
         for name in ["._0001.png", ".DS_Store", ".ipynb_checkpoints", ".nfs0000012", "..png"] {
-            assert_eq!(clutter(name), Some(Clutter::Hidden), "{name}");
+            assert_eq!(clutter_kind(name), Some(ClutterKind::Hidden), "{name}");
         }
         for name in ["Thumbs.db", "THUMBS.DB", "@eaDir", "lost+found", "~$mos.xlsx", "Icon\r", "dcp_$folder$"] {
-            assert_eq!(clutter(name), Some(Clutter::System), "{name}");
+            assert_eq!(clutter_kind(name), Some(ClutterKind::System), "{name}");
         }
         for name in ["0001.png.part", "0001.PNG.crdownload", "x.png.3f2a.partial"] {
-            assert_eq!(clutter(name), Some(Clutter::Partial), "{name}");
+            assert_eq!(clutter_kind(name), Some(ClutterKind::Partial), "{name}");
         }
         for name in ["dcp", "0001.png", ".", "..", "", "a.b", "~x.png", "雾t", "日.!本"] {
-            assert_eq!(clutter(name), None, "{name}");
+            assert_eq!(clutter_kind(name), None, "{name}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What is computed: data sets, plans, tables, statistics, reports, SQL. Who computes it and on what is not known here.
+//! What is computed: data sets, plans, tables, statistics, reports, SQL. This crate does not know which process computes it,
+//! or on which device.
 //!
 //! ```text
 //! DataSet -plan-> Shard -(scored elsewhere)-> Part -commit-> Run -report-> Correlations, Leaderboard
@@ -7,18 +8,19 @@
 mod causes;
 pub mod dataset;
 pub mod digest;
+mod error_traits;
 pub mod file_names;
-pub mod index;
-pub mod limits;
-pub mod model;
+pub mod header_index;
+pub mod model_spec;
 pub mod names;
 pub mod parts;
+pub mod picture_limits;
 pub mod plan;
-pub mod process;
 pub mod progress;
 pub mod registry;
 pub mod report;
 pub mod run;
+pub mod run_process;
 pub mod status;
 pub mod store;
 pub mod study;
@@ -28,3 +30,4 @@ pub mod train;
 pub mod trained_on;
 
 pub use causes::{Causes, cause, causes};
+pub use error_traits::{Hint, Retryable};

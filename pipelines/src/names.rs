@@ -1,5 +1,5 @@
-//! Names as types: of a data set, an algorithm, a run. What passes here is safe as a folder, an object key, a Hive
-//! partition and a word on a command line, the same everywhere, with nothing to escape.
+//! Names of data sets, algorithms, runs and studies, as types. A valid name can be a folder, an object key, a Hive partition
+//! and a word on a command line without being escaped.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,16 +9,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick, is_nfd_quick};
 
-/// Longest name, in bytes: with what is put around it, still a file name.
+/// Maximum length of a name in bytes. A file name made from it stays below the limits of file systems.
 const NAME_BYTES_MAX: usize = 100;
 
-/// A text that is no name.
+/// A text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no name for {what}: it takes 1 to {NAME_BYTES_MAX} letters, digits and . _ + - and begins with a letter or digit"
+    "`{text}` is not a valid name for {what}: expected 1 to {NAME_BYTES_MAX} letters, digits and . _ + -, starting with a letter or digit"
 )]
 pub struct NameError {
-    /// What was to be named.
+    /// What the name is for, with its article.
     pub what: &'static str,
     /// As given.
     pub text: String,
@@ -39,7 +39,7 @@ macro_rules! name {
         pub struct $type(Arc<str>);
 
         impl $type {
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -80,29 +80,29 @@ macro_rules! name {
 }
 
 name!(
-    /// Of a data set. Cheap to clone.
+    /// The name of a data set. Cheap to clone.
     DatasetName,
     "a data set"
 );
 name!(
-    /// Of a dehazing algorithm. Cheap to clone.
+    /// The name of a dehazing algorithm. Cheap to clone.
     AlgorithmName,
     "an algorithm"
 );
 name!(
-    /// Of a run. Cheap to clone.
+    /// The name of a run. Cheap to clone.
     RunName,
     "a run"
 );
 
 name!(
-    /// Of a study. Cheap to clone.
+    /// The name of a study. Cheap to clone.
     StudyName,
     "a study"
 );
 
-/// Returns `text` in Unicode's form NFC, in which names are compared: macOS writes `é` as `e` and an accent, Linux and
-/// Windows as one character. Addresses stay as they are.
+/// Returns `text` in Unicode's normal form NFC, in which names are compared: macOS writes `é` as `e` and an accent, Linux and
+/// Windows as one character. Addresses are not normalized.
 pub fn nfc(text: &str) -> Cow<'_, str> {
     if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
         return Cow::Borrowed(text);
@@ -110,21 +110,26 @@ pub fn nfc(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.nfc().collect())
 }
 
-/// Whether what is the same in NFC may be written otherwise.
+/// Returns whether a text that is equal in NFC may be written differently.
 pub(crate) fn has_other_forms(text: &str) -> bool {
     !text.is_ascii() && is_nfd_quick(text.chars()) != IsNormalized::Yes
 }
 
-/// The names in `all` that are near to `text`, nearest first, at most three: for errors.
-pub fn near<'a>(text: &str, all: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+/// Returns the names in `all` that are similar to `text`, the most similar first, at most three.
+pub fn similar_names<'a>(text: &str, all: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let folded = text.to_lowercase();
     let mut scored: Vec<(f64, &str)> = all
         .into_iter()
         .map(|name| (strsim::jaro_winkler(&folded, &name.to_lowercase()), name))
-        .filter(|(likeness, _)| *likeness > 0.75)
+        .filter(|(similarity, _)| *similarity > 0.75)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-    scored.into_iter().take(3).map(|(_, name)| name).collect()
+    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+}
+
+/// Returns the end of an error about an unknown name: the similar names that exist, or nothing.
+pub fn suggestion(similar: &[String]) -> String {
+    if similar.is_empty() { String::new() } else { format!("; similar names: {}", similar.join(", ")) }
 }
 
 #[cfg(test)]
@@ -152,11 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn near_names_are_found_whatever_their_case() {
+    fn similar_names_are_found_in_any_case() {
         let all = ["dehazeformer", "AOD-Net", "dcp", "DCPDN"];
-        assert_eq!(near("dehazformer", all), ["dehazeformer"]);
-        assert_eq!(near("aodnet", all), ["AOD-Net"]);
-        assert_eq!(near("dcpd", all), ["DCPDN", "dcp"]);
-        assert!(near("xyz", all).is_empty());
+        assert_eq!(similar_names("dehazformer", all), ["dehazeformer"]);
+        assert_eq!(similar_names("aodnet", all), ["AOD-Net"]);
+        assert_eq!(similar_names("dcpd", all), ["DCPDN", "dcp"]);
+        assert!(similar_names("xyz", all).is_empty());
     }
 }

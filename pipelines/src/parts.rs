@@ -1,5 +1,5 @@
-//! Parts: a shard's rows as one Parquet file. Rows in = rows out is checked here, when a part is written and each time it
-//! is taken for done.
+//! A part holds the rows of a shard as one Parquet file. This module checks "rows in = rows out" when a part is written, and
+//! each time a part is accepted as complete.
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
@@ -12,109 +12,113 @@ use crate::store::{Store, StoreError};
 use crate::tables::parquet_file;
 use crate::tables::scores::{self, ScoreRow};
 
-/// What a part's footer says of it.
+/// The counts in a part's footer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartCounts {
-    /// Rows, scored and failed.
+    /// All rows, scored and failed.
     pub rows: u64,
-    /// Of them, those without a score.
+    /// Rows without a score.
     pub failed: u64,
 }
 
-/// What is found under a part's name.
+/// The state of a part in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// The part, whole.
-    Whole(PartCounts),
-    /// Nothing.
-    Nothing,
-    /// Something else: it is to be written again.
+pub enum PartState {
+    /// The part exists with all its rows.
+    Complete(PartCounts),
+    /// The part does not exist.
+    Missing,
+    /// The object is not the part, for this reason. It must be written again.
     Damaged(String),
 }
 
-/// Why a part's rows cannot be had.
+/// Why a part's rows cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PartError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The file is not what its name says.
+    /// The object is not a part.
     #[error("part {key} cannot be read")]
     Damaged {
-        /// The object in the store.
+        /// The object's key.
         key: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         #[source]
         source: ParquetError,
     },
 }
 
-/// Parts looked at at once: a store answers each in tens of milliseconds, whatever the others do.
-const FINDS_MAX: usize = 64;
+/// Parts that are inspected at the same time: a store answers each request in tens of milliseconds.
+const INSPECTIONS_MAX: usize = 64;
 
 const PART: &str = "dqa.part";
 const FAILED: &str = "dqa.failed";
 
-/// The part of a shard, with who made it in its footer.
+/// Encodes the part of a shard. `provenance` goes into its footer: the programs and machines that made it.
 ///
 /// # Panics
-/// Where `rows` are not the shard's pictures, one each, in their order: a part like that must never be written.
-pub fn encode(shard: &Shard, rows: &[ScoreRow], made: &[(String, String)]) -> Bytes {
+/// If `rows` are not the shard's pictures, one row for each, in their order: such a part must never be written.
+pub fn encode(shard: &Shard, rows: &[ScoreRow], provenance: &[(String, String)]) -> Bytes {
     let same = shard.pictures.iter().map(|picture| &picture.image).eq(rows.iter().map(|row| &row.image));
     assert!(same, "rows in = rows out: part {} has {} of {}", shard.part.part, rows.len(), shard.pictures.len());
     let failed = rows.iter().filter(|row| row.score.is_err()).count();
     let mut facts = vec![(PART, shard.part.part.clone()), (FAILED, failed.to_string())];
-    facts.extend(shard.facts.iter().chain(made).map(|(name, value)| (name.as_str(), value.clone())));
+    facts.extend(shard.facts.iter().chain(provenance).map(|(name, value)| (name.as_str(), value.clone())));
     let batch = scores::to_batch(&shard.part, rows);
     parquet_file::write(&batch.schema(), &[batch], &facts).expect("memory takes what is made to the schema")
 }
 
-/// What there is under the name of a part of so many rows.
+/// Reads the footer of a part and compares it with the part's name and number of rows.
 ///
 /// # Errors
-/// Where the store fails.
-pub async fn find(store: &Store, key: &str, rows: u64) -> Result<Found, StoreError> {
+/// If the store fails.
+pub async fn inspect(store: &Store, key: &str, rows: u64) -> Result<PartState, StoreError> {
     let bytes = match store.get(key).await {
-        Err(error) if error.is_not_found() => return Ok(Found::Nothing),
+        Err(error) if error.is_not_found() => return Ok(PartState::Missing),
         other => other?,
     };
-    Ok(match inspect(&bytes, key) {
-        Ok(counts) if counts.rows == rows => Found::Whole(counts),
-        Ok(counts) => Found::Damaged(format!("it has {} rows of {rows}", counts.rows)),
-        Err(error) => Found::Damaged(causes(&error).to_string()),
+    Ok(match read_footer(&bytes, key) {
+        Ok(counts) if counts.rows == rows => PartState::Complete(counts),
+        Ok(counts) => PartState::Damaged(format!("it has {} of {rows} rows", counts.rows)),
+        Err(error) => PartState::Damaged(causes(&error).to_string()),
     })
 }
 
-/// As [`find`], of many parts with their rows: what there is under each name, in their order.
+/// Inspects many parts, given as keys and numbers of rows, and returns their states in the same order.
 ///
 /// # Errors
-/// Where the store fails.
-pub async fn find_all(store: &Store, parts: impl IntoIterator<Item = (String, u64)>) -> Result<Vec<Found>, StoreError> {
-    let one = |(key, rows): (String, u64)| async move { find(store, &key, rows).await };
-    futures::stream::iter(parts).map(one).buffered(FINDS_MAX).try_collect().await
+/// If the store fails.
+pub async fn inspect_all(
+    store: &Store,
+    parts: impl IntoIterator<Item = (String, u64)>,
+) -> Result<Vec<PartState>, StoreError> {
+    let one = |(key, rows): (String, u64)| async move { inspect(store, &key, rows).await };
+    futures::stream::iter(parts).map(one).buffered(INSPECTIONS_MAX).try_collect().await
 }
 
-fn inspect(bytes: &Bytes, key: &str) -> Result<PartCounts, ParquetError> {
+fn read_footer(bytes: &Bytes, key: &str) -> Result<PartCounts, ParquetError> {
     let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes)?;
     let file = metadata.file_metadata();
     let fact = |name: &str| {
         let facts = file.key_value_metadata().into_iter().flatten();
         facts.filter(|fact| fact.key == name).find_map(|fact| fact.value.as_deref())
     };
-    let name = fact(PART).ok_or_else(|| ParquetError::General("it is no part of dqa".to_owned()))?;
+    let name = fact(PART).ok_or_else(|| ParquetError::General("it is not a part written by dqa".to_owned()))?;
     if !key.ends_with(&format!("/{name}.parquet")) {
         return Err(ParquetError::General(format!("it is part {name}")));
     }
     let failed = fact(FAILED).and_then(|count| count.parse().ok());
-    let failed = failed.ok_or_else(|| ParquetError::General("it does not say how many rows failed".to_owned()))?;
+    let failed =
+        failed.ok_or_else(|| ParquetError::General("its footer lacks the number of failed rows".to_owned()))?;
     Ok(PartCounts { rows: u64::try_from(file.num_rows()).unwrap_or(0), failed })
 }
 
-/// A part's rows.
+/// Reads the rows of a part.
 ///
 /// # Errors
-/// Where the store fails or the file is no part.
-pub async fn rows(store: &Store, key: &str) -> Result<Vec<ScoreRow>, PartError> {
+/// If the store fails, or the object is not a part.
+pub async fn read_rows(store: &Store, key: &str) -> Result<Vec<ScoreRow>, PartError> {
     let damaged = |source| PartError::Damaged { key: key.to_owned(), source };
     let batches = parquet_file::read(store.get(key).await?).map_err(damaged)?;
     let mut rows = Vec::new();
@@ -154,7 +158,7 @@ mod tests {
             pictures: (0..pictures).map(picture).collect(),
             windows: 1,
             facts: vec![("dqa.host".to_owned(), "here".to_owned())],
-            limits: crate::limits::PictureLimits::default(),
+            limits: crate::picture_limits::PictureLimits::default(),
         }
     }
 
@@ -184,7 +188,7 @@ mod tests {
             let rows: Vec<ScoreRow> = shard.pictures.iter().zip(&scores).map(|(p, s)| row(p, *s)).collect();
             let bytes = encode(&shard, &rows, &[]);
             let failed = scores.iter().filter(|score| score.is_none()).count() as u64;
-            prop_assert_eq!(inspect(&bytes, &shard.key()).unwrap(), PartCounts { rows: rows.len() as u64, failed });
+            prop_assert_eq!(read_footer(&bytes, &shard.key()).unwrap(), PartCounts { rows: rows.len() as u64, failed });
             let batches = parquet_file::read(bytes).unwrap();
             let back: Vec<ScoreRow> = batches.iter().flat_map(|batch| scores::from_batch(batch).unwrap()).collect();
             prop_assert_eq!(back, rows);
@@ -193,26 +197,26 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "rows in = rows out")]
-    fn a_row_less_is_never_written() {
+    fn a_part_with_a_missing_row_is_never_written() {
         let shard = shard(2);
         encode(&shard, &[row(&shard.pictures[0], None)], &[]);
     }
 
     #[tokio::test]
-    async fn only_the_part_itself_is_taken_for_it() {
+    async fn only_the_part_itself_is_complete() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let shard = shard(3);
         let rows: Vec<ScoreRow> = shard.pictures.iter().map(|picture| row(picture, Some(0.5))).collect();
         let (key, bytes) = (shard.key(), encode(&shard, &rows, &[]));
-        assert_eq!(find(&store, &key, 3).await.unwrap(), Found::Nothing);
+        assert_eq!(inspect(&store, &key, 3).await.unwrap(), PartState::Missing);
         store.put(&key, bytes.clone()).await.unwrap();
-        assert_eq!(find(&store, &key, 3).await.unwrap(), Found::Whole(PartCounts { rows: 3, failed: 0 }));
-        assert!(matches!(find(&store, &key, 4).await.unwrap(), Found::Damaged(_)));
+        assert_eq!(inspect(&store, &key, 3).await.unwrap(), PartState::Complete(PartCounts { rows: 3, failed: 0 }));
+        assert!(matches!(inspect(&store, &key, 4).await.unwrap(), PartState::Damaged(_)));
         store.put(&key, bytes.slice(..bytes.len() - 9)).await.unwrap();
-        assert!(matches!(find(&store, &key, 3).await.unwrap(), Found::Damaged(_)));
+        assert!(matches!(inspect(&store, &key, 3).await.unwrap(), PartState::Damaged(_)));
         let other = key.replace("f-s-1", "f-s-2");
         store.put(&other, bytes).await.unwrap();
-        assert!(matches!(find(&store, &other, 3).await.unwrap(), Found::Damaged(_)));
+        assert!(matches!(inspect(&store, &other, 3).await.unwrap(), PartState::Damaged(_)));
     }
 }

@@ -1,10 +1,9 @@
-//! How far a run is: how many of its parts, windows and pictures are in the store. This is the one place where that is
-//! counted; every command and table that shows such numbers takes them from here. It knows nothing of who works on a run
-//! ([`crate::status`]).
+//! The progress of runs: how many of a run's parts, windows and pictures are in the store. Every command and table that shows
+//! these numbers takes them from this module. It does not know which process works on a run ([`crate::status`]).
 //!
-//! One listing says which parts are there. How many pictures of a part failed is in the part's footer. Where the listing is
-//! still the one that a record was counted by ([`RunRecord::counted`]), the record has the sum and no footer is read; and a
-//! process that asks again ([`Counter`]) reads each footer once.
+//! One listing shows which parts exist. The number of failed pictures is in each part's footer. If the listing is the one that
+//! the record was counted from ([`RunRecord::counted`]), the record has the sum and no footer is read. A [`ProgressCounter`]
+//! that is used again reads each footer once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,52 +12,52 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::digest;
-use crate::parts::{self, Found};
+use crate::parts::{self, PartState};
 use crate::run::{PartRef, RunRecord};
 use crate::store::{Object, Store, StoreError};
 use crate::tables::scores;
 
-/// Data sets that are listed at once.
+/// Data sets that are listed at the same time.
 const LISTINGS_MAX: usize = 8;
 
-/// Parts that a [`Counter`] remembers: some 200 MB. It forgets all of them where there are more.
+/// Parts that a [`ProgressCounter`] remembers: about 200 MB. When there are more, it forgets all of them.
 const KNOWN_MAX: usize = 1 << 20;
 
-/// What of a run is in the store.
+/// How much of a run is in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// Parts that were planned.
+    /// Planned parts.
     pub parts: u64,
-    /// Parts that are there and whole.
+    /// Complete parts in the store.
     pub parts_done: u64,
-    /// Windows that were planned.
+    /// Planned windows.
     pub windows: u64,
-    /// Windows that were planned for the parts that are there.
+    /// Planned windows of the complete parts.
     pub windows_done: u64,
-    /// Pictures that were planned.
+    /// Planned pictures.
     pub pictures: u64,
-    /// Pictures with a score, in the parts that are there.
+    /// Pictures with a score, in the complete parts.
     pub scored: u64,
-    /// Pictures with an error, in the parts that are there.
+    /// Pictures with an error, in the complete parts.
     pub failed: u64,
 }
 
 impl Progress {
-    /// Pictures with a row: scored and failed.
+    /// Returns the number of pictures with a row, scored or failed.
     pub fn pictures_done(&self) -> u64 {
         self.scored + self.failed
     }
 
-    /// Whether every part is there. A run that was not planned yet has none, and is not whole.
-    pub fn is_whole(&self) -> bool {
+    /// Returns whether every part is complete. A run that is not planned yet has no parts, and is not complete.
+    pub fn is_complete(&self) -> bool {
         self.parts > 0 && self.parts_done == self.parts
     }
 
-    fn add(&mut self, part: &PartRef, found: &Found) {
+    fn add(&mut self, part: &PartRef, found: &PartState) {
         self.parts += 1;
         self.windows += part.windows;
         self.pictures += part.rows;
-        if let Found::Whole(counts) = found {
+        if let PartState::Complete(counts) = found {
             self.parts_done += 1;
             self.windows_done += part.windows;
             self.scored += counts.rows - counts.failed;
@@ -67,15 +66,15 @@ impl Progress {
     }
 }
 
-/// The parts that a store holds of some data sets: what one listing shows of each.
+/// The parts of some data sets in a store: the version of each, by key.
 #[derive(Clone, Debug, Default)]
 pub struct PartListing(HashMap<String, String>);
 
 impl PartListing {
-    /// Lists the parts of all data sets that the records name: each data set once.
+    /// Lists the parts of all data sets that the records name, each data set once.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn read(store: &Store, records: &[RunRecord]) -> Result<PartListing, StoreError> {
         let datasets: BTreeSet<&str> =
             records.iter().flat_map(|record| &record.parts).map(|part| part.dataset.as_str()).collect();
@@ -86,61 +85,67 @@ impl PartListing {
         Ok(PartListing(listed.into_iter().flatten().map(|object| (object.key, object.version)).collect()))
     }
 
-    /// The version of a part's object; None where it is not there.
+    /// Returns the version of a part's object. None if it does not exist.
     fn version(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str)
     }
 
-    /// A digest of which versions of these parts are there: as long as it is the same, so are the parts' counts. None where
-    /// one is missing.
+    /// Returns a digest of the versions of these parts. While it stays the same, so do the parts' counts. None if a part is
+    /// missing.
     pub fn digest(&self, parts: &[PartRef]) -> Option<String> {
         let mut hasher = blake3::Hasher::new();
         for part in parts {
-            digest::field(&mut hasher, part.key.as_bytes());
-            digest::field(&mut hasher, self.version(&part.key)?.as_bytes());
+            digest::update_field(&mut hasher, part.key.as_bytes());
+            digest::update_field(&mut hasher, self.version(&part.key)?.as_bytes());
         }
         Some(hasher.finalize().to_hex().to_string())
     }
 }
 
-/// Counts how far runs are, and remembers what it found in each version of a part.
+/// Counts the progress of runs, and remembers the state of each version of a part.
 #[derive(Debug, Default)]
-pub struct Counter(Mutex<HashMap<String, (String, Found)>>);
+pub struct ProgressCounter(Mutex<HashMap<String, (String, PartState)>>);
 
-impl Counter {
-    /// How far each of these runs is, in their order.
+impl ProgressCounter {
+    /// Returns the progress of each of these runs, in their order.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn count(&self, store: &Store, records: &[RunRecord]) -> Result<Vec<Progress>, StoreError> {
         let listing = PartListing::read(store, records).await?;
-        let counted: Vec<Option<Progress>> = records.iter().map(|record| counted_before(record, &listing)).collect();
+        let counted: Vec<Option<Progress>> =
+            records.iter().map(|record| progress_by_record(record, &listing)).collect();
         let open = records.iter().zip(&counted).filter(|(_, counted)| counted.is_none());
         let open: Vec<&RunRecord> = open.map(|(record, _)| record).collect();
-        self.look(store, &listing, &open).await?;
+        self.inspect_new(store, &listing, &open).await?;
         let known = self.known();
         let count = |record: &RunRecord| {
             let mut progress = Progress::default();
             for part in &record.parts {
                 let found = known.get(&part.key).filter(|(version, _)| listing.version(&part.key) == Some(version));
-                progress.add(part, found.map_or(&Found::Nothing, |(_, found)| found));
+                progress.add(part, found.map_or(&PartState::Missing, |(_, found)| found));
             }
             progress
         };
         Ok(records.iter().zip(&counted).map(|(record, counted)| counted.unwrap_or_else(|| count(record))).collect())
     }
 
-    /// Looks into the parts that are listed and were not looked into in this version. Runs share parts: each is looked at once.
-    async fn look(&self, store: &Store, listing: &PartListing, records: &[&RunRecord]) -> Result<(), StoreError> {
+    /// Inspects the listed parts whose current version was not inspected yet. A part that several runs share is inspected once.
+    async fn inspect_new(
+        &self,
+        store: &Store,
+        listing: &PartListing,
+        records: &[&RunRecord],
+    ) -> Result<(), StoreError> {
         let unknown = self.unknown(listing, records);
         let parts: Vec<(String, u64)> = unknown.iter().map(|(key, (_, rows))| (key.clone(), *rows)).collect();
-        let found = parts::find_all(store, parts).await?;
+        let found = parts::inspect_all(store, parts).await?;
         let found = unknown.into_iter().zip(found).map(|((key, (version, _)), found)| (key, (version, found)));
         self.known().extend(found);
         Ok(())
     }
 
-    /// Versions and planned rows of the parts that were not looked into in this version, by key.
+    /// Returns versions and planned rows, by key, of the parts whose current version was not inspected yet.
     fn unknown(&self, listing: &PartListing, records: &[&RunRecord]) -> BTreeMap<String, (String, u64)> {
         let mut known = self.known();
         if known.len() > KNOWN_MAX {
@@ -156,13 +161,13 @@ impl Counter {
         unknown
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, (String, Found)>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, (String, PartState)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How far a run is, by its record alone: where the parts are those that the record was counted by.
-fn counted_before(record: &RunRecord, listing: &PartListing) -> Option<Progress> {
+/// Returns the progress that the record holds, if the store has exactly the parts that the record was counted from.
+fn progress_by_record(record: &RunRecord, listing: &PartListing) -> Option<Progress> {
     record.counted.as_ref().filter(|counted| listing.digest(&record.parts).as_ref() == Some(counted))?;
     let parts = record.parts.len() as u64;
     let windows = record.parts.iter().map(|part| part.windows).sum();
@@ -199,11 +204,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_record_counts_as_long_as_its_parts_are_those_that_it_was_counted_over() {
+    async fn a_record_is_used_while_its_parts_are_those_that_it_was_counted_from() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let parts = [part("p", 3), part("q", 4)];
-        // No parts at all inside: whoever looks into them finds them damaged.
+        // The objects are not parts, so an inspection finds them damaged.
         for part in &parts {
             store.put(&part.key, "no part".into()).await.unwrap();
         }
@@ -211,16 +216,16 @@ mod tests {
         let listing = PartListing::read(&store, std::slice::from_ref(&counted)).await.unwrap();
         counted.counted = listing.digest(&parts);
         let records = [counted, record("s", &parts), record("t", &[])];
-        let counter = Counter::default();
+        let counter = ProgressCounter::default();
         let planned = Progress { parts: 2, windows: 70, pictures: 7, ..Progress::default() };
         let whole = Progress { parts_done: 2, windows_done: 70, scored: 6, failed: 1, ..planned };
         let found = counter.count(&store, &records).await.unwrap();
-        assert_eq!(found, [whole, planned, Progress::default()], "the second was never counted, and is looked into");
-        assert!(whole.is_whole() && !planned.is_whole() && !Progress::default().is_whole());
+        assert_eq!(found, [whole, planned, Progress::default()], "the second was never counted, and is inspected");
+        assert!(whole.is_complete() && !planned.is_complete() && !Progress::default().is_complete());
 
         store.put(&parts[1].key, "another part".into()).await.unwrap();
         let found = counter.count(&store, &records).await.unwrap();
-        assert_eq!(found[0], planned, "of another version: it is looked into");
+        assert_eq!(found[0], planned, "another version is inspected");
         store.delete(&parts[0].key).await.unwrap();
         assert_eq!(PartListing::read(&store, &records).await.unwrap().digest(&parts), None, "one is missing");
     }

@@ -1,8 +1,9 @@
-//! What the names of data sets stand for in a store: `datasets/<name>.json` for each. Everything that a store keeps under a
-//! data set's name is of one source, so that no row of one data set is ever taken for a row of another.
+//! The registry of a store's data sets: `datasets/<name>.json` says which source a name stands for. Everything that a store
+//! keeps under a data set's name comes from one source, so that a row of one data set is never taken for a row of another.
 //!
-//! A store of an older version has no such objects: there the records of its runs say it, and where there is none, a part.
+//! Stores of older versions have no such objects. There the records of runs say it, or a part if there are no records.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -11,39 +12,40 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::{DataSet, DatasetSource, Definition, SourceDifference};
 use crate::names::DatasetName;
-use crate::run::{DatasetSpec, RunError, RunRecord, RunSpec};
+use crate::run::{DatasetSpec, RunRecord, RunRecordError, RunSpec};
 use crate::store::{Store, StoreError};
 use crate::tables::{parquet_file, scores};
+use crate::{Hint, Retryable};
 
 /// The folder of data sets in a store.
 pub const DATASETS: &str = "datasets";
 
-/// Of several who register a name at once one is first; the others read what it wrote.
-const TRIES_MAX: u32 = 3;
+/// Attempts at registering a name. If several processes register it at once, one succeeds and the others read its object.
+const ATTEMPTS_MAX: u32 = 3;
 
-/// A data set of a store.
+/// A registered data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Registered {
-    /// Its name.
+pub struct RegisteredDataset {
+    /// The data set's name.
     pub name: DatasetName,
-    /// What its pictures are.
+    /// The source of its pictures.
     pub source: DatasetSource,
-    /// Other addresses of the root: the data set moved, or is mounted elsewhere too.
+    /// Other addresses of the root, if the data set was moved or is mounted in several places.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_roots: Vec<String>,
-    /// Where its labels are; None: it has none.
+    /// The file of its labels. None if it has no labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<String>,
-    /// What first used it: `run dhq-1a2b3c4d`.
+    /// The first user of the name: `run dhq-1a2b3c4d`.
     pub used_by: String,
-    /// When that was, where it is known.
+    /// When the name was first used, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
 }
 
-/// A data set that is to be used in a store.
+/// A data set that is about to be used in a store.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Requested {
+pub struct RequestedDataset {
     name: DatasetName,
     source: DatasetSource,
     labels: Labels,
@@ -51,7 +53,7 @@ pub struct Requested {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Labels {
-    /// A manifest that has not been read may have them.
+    /// A manifest that has not been read yet may have labels.
     Unknown,
     Absent,
     Named(String),
@@ -63,51 +65,50 @@ pub enum RegistryError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store failed, or holds an invalid record of a run.
+    /// A run's record is invalid, or the store failed.
     #[error(transparent)]
-    Run(#[from] RunError),
-    /// An object that is not what it should be.
+    Run(#[from] RunRecordError),
+    /// The object of a data set is invalid.
     #[error("cannot read {key}")]
     Invalid {
-        /// The object.
+        /// The object's key.
         key: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         #[source]
         source: serde_json::Error,
     },
-    /// The name stands for another source in the store.
+    /// The name stands for another source.
     #[error("the store has another data set `{}`: {} of {}; {} was asked for; they differ in {differences}", known.name, known.source, known.origin(), requested)]
     Another {
-        /// What the store has.
-        known: Box<Registered>,
-        /// Whether that has labels and this has none.
+        /// The registered data set.
+        known: Box<RegisteredDataset>,
+        /// Whether it has labels and the requested data set has none.
         loses_labels: bool,
-        /// What was asked for.
+        /// The requested source.
         requested: Box<DatasetSource>,
         /// The keys that differ, with both values.
         differences: String,
     },
-    /// A name that is to be defined anew, of a data set that is not asked for.
+    /// A name to redefine is not one of the requested data sets.
     #[error("--redefine names `{name}`, and the data sets that are asked for are {}", requested.join(", "))]
     NotRequested {
-        /// Which name.
+        /// The name to redefine.
         name: DatasetName,
-        /// The data sets that are.
+        /// The requested data sets.
         requested: Vec<String>,
     },
-    /// Labels that would vanish.
+    /// The registered data set has labels, and the requested one has none.
     #[error("data set `{}` had labels ({}) for {}, and has none now", known.name, known.labels.as_deref().unwrap_or("in its manifest"), known.origin())]
     Unlabelled {
-        /// What the store has.
-        known: Box<Registered>,
+        /// The registered data set.
+        known: Box<RegisteredDataset>,
     },
 }
 
-impl RegistryError {
-    /// Returns what to do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            RegistryError::Another { known, loses_labels, .. } => Some(format!(
+impl Hint for RegistryError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
+            RegistryError::Another { known, loses_labels, .. } => format!(
                 "NAME=PATH in --datasets gives this one another name, as `--datasets {0}-2=PATH`; if it is the same data set, \
                  moved or with a corrected layout, `--redefine {0}` goes on with it and scores nothing again{1}",
                 known.name,
@@ -117,26 +118,29 @@ impl RegistryError {
                     ),
                     _ => String::new(),
                 }
-            )),
-            RegistryError::Unlabelled { known } => Some(format!(
+            ),
+            RegistryError::Unlabelled { known } => format!(
                 "name the definition that has the labels; `--redefine {}` goes on without them, and its reports lose them",
                 known.name
-            )),
-            RegistryError::Invalid { .. } => Some("remove that object: it is made again".to_owned()),
-            RegistryError::Store(_) | RegistryError::Run(_) | RegistryError::NotRequested { .. } => None,
-        }
+            ),
+            RegistryError::Invalid { .. } => "delete that object: it is written again".to_owned(),
+            RegistryError::Store(_) | RegistryError::Run(_) | RegistryError::NotRequested { .. } => return None,
+        };
+        Some(Cow::Owned(hint))
     }
+}
 
-    /// Whether another try may do better: a store did not answer.
-    pub fn may_pass(&self) -> bool {
+impl Retryable for RegistryError {
+    fn is_retryable(&self) -> bool {
         match self {
-            RegistryError::Store(error) | RegistryError::Run(RunError::Store(error)) => error.may_pass(),
+            RegistryError::Store(error) => error.is_retryable(),
+            RegistryError::Run(error) => error.is_retryable(),
             _ => false,
         }
     }
 }
 
-impl Registered {
+impl RegisteredDataset {
     fn origin(&self) -> String {
         match self.since {
             Some(since) => format!("{} ({})", self.used_by, since.strftime("%Y-%m-%d %H:%M")),
@@ -144,7 +148,7 @@ impl Registered {
         }
     }
 
-    /// Returns how a source differs from this one, wherever it is known to be.
+    /// Returns how a source differs from this one. A known other root is no difference.
     fn differences(&self, source: &DatasetSource) -> Vec<SourceDifference> {
         if self.other_roots.contains(&source.root) {
             return self.source.differences(&DatasetSource { root: self.source.root.clone(), ..source.clone() });
@@ -152,13 +156,13 @@ impl Registered {
         self.source.differences(source)
     }
 
-    fn of_run(spec: &DatasetSpec, used_by: String, since: Option<Timestamp>) -> Registered {
+    fn from_run(spec: &DatasetSpec, used_by: String, since: Option<Timestamp>) -> RegisteredDataset {
         let labels = match Definition::from_toml(&spec.definition).map(|definition| labels(&definition)) {
             Ok(Labels::Named(labels)) => Some(labels),
             _ => None,
         };
         let source = spec.source();
-        Registered { name: spec.name.clone(), source, other_roots: Vec::new(), labels, used_by, since }
+        RegisteredDataset { name: spec.name.clone(), source, other_roots: Vec::new(), labels, used_by, since }
     }
 }
 
@@ -171,20 +175,20 @@ fn labels(definition: &Definition) -> Labels {
     }
 }
 
-impl Requested {
-    /// Its name.
+impl RequestedDataset {
+    /// Returns the data set's name.
     pub fn name(&self) -> &DatasetName {
         &self.name
     }
 
-    /// A data set as it is defined, before it was read.
-    pub fn new(definition: &Definition) -> Requested {
-        Requested { name: definition.name.clone(), source: definition.source(), labels: labels(definition) }
+    /// Creates a request from a definition, before the data set is read.
+    pub fn new(definition: &Definition) -> RequestedDataset {
+        RequestedDataset { name: definition.name.clone(), source: definition.source(), labels: labels(definition) }
     }
 
-    /// The same when it has been read.
+    /// Completes the request with what the loaded data set shows: whether its manifest has labels.
     #[must_use]
-    pub fn loaded(mut self, dataset: &DataSet) -> Requested {
+    pub fn with_loaded(mut self, dataset: &DataSet) -> RequestedDataset {
         if self.labels == Labels::Unknown {
             let named = || Labels::Named(self.source.manifest.clone().unwrap_or_default());
             self.labels = if dataset.is_labelled { named() } else { Labels::Absent };
@@ -192,7 +196,7 @@ impl Requested {
         self
     }
 
-    fn check(&self, known: &Registered) -> Result<(), RegistryError> {
+    fn check(&self, known: &RegisteredDataset) -> Result<(), RegistryError> {
         let differences = known.differences(&self.source);
         if !differences.is_empty() {
             let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
@@ -209,28 +213,28 @@ impl Requested {
         Ok(())
     }
 
-    /// What takes the place of `known` in the store.
-    fn registered(&self, used_by: &str, known: Option<&Registered>) -> Registered {
+    /// Returns what replaces `known` in the store.
+    fn to_registered(&self, used_by: &str, known: Option<&RegisteredDataset>) -> RegisteredDataset {
         let labels = match &self.labels {
             Labels::Named(labels) => Some(labels.clone()),
             Labels::Absent => None,
             Labels::Unknown => known.and_then(|known| known.labels.clone()),
         };
-        let differs_by: Vec<SourceDifference> = known.map_or_else(Vec::new, |known| known.differences(&self.source));
-        if let Some(same) = known.filter(|_| differs_by.is_empty()) {
+        let differences: Vec<SourceDifference> = known.map_or_else(Vec::new, |known| known.differences(&self.source));
+        if let Some(same) = known.filter(|_| differences.is_empty()) {
             let mut source = same.source.clone();
             source.algorithms.extend(self.source.algorithms.clone());
             if self.source.layout.len() > source.layout.len() {
                 source.layout.clone_from(&self.source.layout);
             }
-            return Registered { source, labels, ..same.clone() };
+            return RegisteredDataset { source, labels, ..same.clone() };
         }
         let mut other_roots = Vec::new();
-        if let Some(known) = known.filter(|_| differs_by.iter().all(|difference| difference.key == "root")) {
+        if let Some(known) = known.filter(|_| differences.iter().all(|difference| difference.key == "root")) {
             other_roots.extend(known.other_roots.clone());
             other_roots.push(known.source.root.clone());
         }
-        Registered {
+        RegisteredDataset {
             name: self.name.clone(),
             source: self.source.clone(),
             other_roots,
@@ -241,25 +245,29 @@ impl Requested {
     }
 }
 
-impl fmt::Display for Requested {
+impl fmt::Display for RequestedDataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.source)
     }
 }
 
-/// Checks that each name stands for nothing else in the store, and writes nothing. Names in `redefine` may.
+/// Checks that no name stands for another source in the store, except the names in `redefine`. Writes nothing.
 ///
 /// # Errors
-/// A name that stands for another source, or had labels; a store that fails.
-pub async fn check(store: &Store, requested: &[Requested], redefine: &[DatasetName]) -> Result<(), RegistryError> {
+/// If a name stands for another source, or had labels that are gone; if the store fails.
+pub async fn check(
+    store: &Store,
+    requested: &[RequestedDataset],
+    redefine: &[DatasetName],
+) -> Result<(), RegistryError> {
     check_redefined(requested, redefine)?;
-    for one in requested.iter().filter(|one| !redefine.contains(&one.name)) {
-        known(store, &one.name).await?.1.iter().try_for_each(|known| one.check(known))?;
+    for dataset in requested.iter().filter(|dataset| !redefine.contains(&dataset.name)) {
+        registered(store, &dataset.name).await?.1.iter().try_for_each(|known| dataset.check(known))?;
     }
     Ok(())
 }
 
-fn check_redefined(requested: &[Requested], redefine: &[DatasetName]) -> Result<(), RegistryError> {
+fn check_redefined(requested: &[RequestedDataset], redefine: &[DatasetName]) -> Result<(), RegistryError> {
     match redefine.iter().find(|name| requested.iter().all(|one| one.name != **name)) {
         None => Ok(()),
         Some(name) => Err(RegistryError::NotRequested {
@@ -269,55 +277,56 @@ fn check_redefined(requested: &[Requested], redefine: &[DatasetName]) -> Result<
     }
 }
 
-/// Makes each name stand for its source in the store from now on, unless it stands for another.
+/// Registers the source of each name in the store, unless the name stands for another source.
 ///
 /// # Errors
-/// As [`check`]. What was registered before stays.
+/// As [`check`]. Names that were registered before the error stay registered.
 pub async fn register(
     store: &Store,
-    requested: &[Requested],
+    requested: &[RequestedDataset],
     redefine: &[DatasetName],
     used_by: &str,
 ) -> Result<(), RegistryError> {
-    for one in requested {
-        let mut tries = 0;
-        while !register_one(store, one, redefine.contains(&one.name), used_by).await? {
-            tries += 1;
-            assert!(tries < TRIES_MAX, "an object that is taken can be read");
+    for dataset in requested {
+        let mut attempts = 0;
+        while !register_one(store, dataset, redefine.contains(&dataset.name), used_by).await? {
+            attempts += 1;
+            assert!(attempts < ATTEMPTS_MAX, "an object that exists can be read");
         }
     }
     Ok(())
 }
 
-/// Whether it is registered now; not where somebody else was first.
+/// Registers one name. Returns false if another process may have registered it first, so that the caller must check again.
 async fn register_one(
     store: &Store,
-    requested: &Requested,
+    requested: &RequestedDataset,
     is_redefined: bool,
     used_by: &str,
 ) -> Result<bool, RegistryError> {
-    let (is_object, known) = known(store, &requested.name).await?;
+    let (has_object, known) = registered(store, &requested.name).await?;
     if !is_redefined {
         known.iter().try_for_each(|known| requested.check(known))?;
     }
     let first = known.first();
-    let registered = requested.registered(used_by, first);
-    if is_object && first == Some(&registered) {
+    let registered = requested.to_registered(used_by, first);
+    if has_object && first == Some(&registered) {
         return Ok(true);
     }
     let bytes = serde_json::to_vec_pretty(&registered).expect("it has text for keys");
-    if is_object {
+    if has_object {
         store.put(&key(&requested.name), bytes.into()).await?;
         return Ok(true);
     }
     let (key, bytes) = (key(&requested.name), Bytes::from(bytes));
-    match store.create_object(&key, bytes.clone()).await {
+    match store.put_if_absent(&key, bytes.clone()).await {
         Ok(()) => Ok(true),
-        Err(error) if error.is_taken() => Ok(false),
-        Err(error) if error.may_pass() => Err(error.into()),
+        Err(error) if error.is_already_exists() => Ok(false),
+        Err(error) if error.is_retryable() => Err(error.into()),
         Err(_) => {
-            // The store may have no conditional puts. It is written and then read again: of two at once, the one that finds the
-            // other's is refused. What else is wrong with the store, this says.
+            // The store may not support conditional writes. So the object is written and then read again: of two processes that
+            // do this at once, the one that finds the other's object is refused. Any other failure of the store fails this
+            // write too.
             store.put(&key, bytes).await?;
             Ok(false)
         }
@@ -328,8 +337,9 @@ fn key(name: &DatasetName) -> String {
     format!("{DATASETS}/{name}.json")
 }
 
-/// What a name stands for in the store, and whether an object says so. In an older store several runs may say several things.
-async fn known(store: &Store, name: &DatasetName) -> Result<(bool, Vec<Registered>), RegistryError> {
+/// Returns what a name stands for in the store, and whether the registry has an object for it. The runs of a store of an older
+/// version may have used several sources under one name.
+async fn registered(store: &Store, name: &DatasetName) -> Result<(bool, Vec<RegisteredDataset>), RegistryError> {
     match store.get(&key(name)).await {
         Ok(bytes) => {
             let invalid = |source| RegistryError::Invalid { key: key(name), source };
@@ -338,13 +348,13 @@ async fn known(store: &Store, name: &DatasetName) -> Result<(bool, Vec<Registere
         Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error.into()),
     }
-    let mut known: Vec<Registered> = Vec::new();
-    for record in RunRecord::all(store).await? {
-        // A run that was never planned has left nothing under the name.
+    let mut known: Vec<RegisteredDataset> = Vec::new();
+    for record in RunRecord::read_all(store).await? {
+        // A run that was never planned has no parts under the name.
         let Some(spec) = record.spec.datasets.iter().find(|spec| spec.name == *name && !record.parts.is_empty()) else {
             continue;
         };
-        let registered = Registered::of_run(spec, format!("run {}", record.name), Some(record.created));
+        let registered = RegisteredDataset::from_run(spec, format!("run {}", record.name), Some(record.created));
         let same = known.iter_mut().find(|known| known.source.differences(&registered.source).is_empty());
         match same {
             Some(known) => known.labels = known.labels.take().or(registered.labels),
@@ -352,24 +362,24 @@ async fn known(store: &Store, name: &DatasetName) -> Result<(bool, Vec<Registere
         }
     }
     if known.is_empty() {
-        known.extend(of_parts(store, name).await?);
+        known.extend(from_first_part(store, name).await?);
     }
     Ok((false, known))
 }
 
-/// What the first part under the name says of the run that made it.
-async fn of_parts(store: &Store, name: &DatasetName) -> Result<Option<Registered>, RegistryError> {
+/// Returns the source that the first part under the name records, for the run that made it.
+async fn from_first_part(store: &Store, name: &DatasetName) -> Result<Option<RegisteredDataset>, RegistryError> {
     let objects = store.list_sorted(&scores::dataset_folder(name.as_str())).await?;
     let Some(part) = objects.into_iter().find(|object| object.key.ends_with(".parquet")) else { return Ok(None) };
     let bytes = store.get(&part.key).await?;
-    // A part that cannot be read says nothing; whoever needs its rows says so.
-    let fact = |name| parquet_file::footer_value(&bytes, name).ok().flatten();
+    // A part that cannot be read is reported when its rows are needed.
+    let fact = |name| parquet_file::fact(&bytes, name).ok().flatten();
     let Some(spec) = fact("dqa.spec").and_then(|spec| serde_json::from_str::<RunSpec>(&spec).ok()) else {
         return Ok(None);
     };
     let used_by = fact("dqa.run").map_or_else(|| format!("the part {}", part.key), |run| format!("run {run}"));
     let spec = spec.datasets.iter().find(|spec| spec.name == *name);
-    Ok(spec.map(|spec| Registered::of_run(spec, used_by, None)))
+    Ok(spec.map(|spec| RegisteredDataset::from_run(spec, used_by, None)))
 }
 
 #[cfg(test)]
@@ -382,8 +392,8 @@ mod tests {
         Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap()
     }
 
-    fn requested(text: &str) -> Requested {
-        Requested::new(&toml::from_str(&format!("name = \"out\"\n{text}")).unwrap())
+    fn requested(text: &str) -> RequestedDataset {
+        RequestedDataset::new(&toml::from_str(&format!("name = \"out\"\n{text}")).unwrap())
     }
 
     const FIRST: &str = "root = \"s3://b/o1/out\"\n";
@@ -405,7 +415,7 @@ mod tests {
         assert!(error.hint().unwrap().contains("--redefine out"));
         assert!(check(&store, std::slice::from_ref(&second), &[]).await.is_err());
         register(&store, std::slice::from_ref(&second), &["out".parse().unwrap()], "run c").await.unwrap();
-        // It was said that they are the same, and stays so.
+        // Both roots stay registered as the same data set.
         check(&store, &[second], &[]).await.unwrap();
         check(&store, &[first], &[]).await.unwrap();
         let third = requested("root = \"s3://b/o3/out\"\n");
@@ -415,7 +425,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_layout_takes_the_place_of_the_first() {
+    async fn a_redefined_layout_replaces_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(&dir);
         let layout = |layout: &str| requested(&format!("{FIRST}layout = {layout}\n"));
@@ -429,7 +439,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn labels_come_freely_and_do_not_vanish() {
+    async fn labels_can_be_added_and_do_not_vanish() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(&dir);
         let (bare, labelled) = (requested(FIRST), requested(LABELLED));
@@ -444,13 +454,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_many_who_register_at_once_one_is_first() {
+    async fn one_of_many_concurrent_registrations_succeeds() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(&dir);
-        let tries = (0..8).map(|at| {
+        let tries = (0..8).map(|number| {
             let store = store.clone();
             async move {
-                let one = requested(&format!("root = \"s3://b/o{at}/out\"\n"));
+                let one = requested(&format!("root = \"s3://b/o{number}/out\"\n"));
                 register(&store, &[one], &[], "run").await.is_ok()
             }
         });

@@ -1,5 +1,5 @@
-//! A run's record: what was asked for, with what, on which machine, and which parts are its result. It is all that a
-//! store knows of a run; the parts are shared by every run whose plan names them.
+//! A run's record: what was requested, with which model, on which machines, and which parts are the result. It is all that a
+//! store knows about a run. Parts are shared by all runs whose plans name them.
 
 mod lookup;
 
@@ -10,41 +10,42 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::PictureLimits;
-use crate::model::ModelSpec;
-use crate::names::{AlgorithmName, DatasetName, RunName};
+use crate::Retryable;
+use crate::model_spec::ModelSpec;
+use crate::names::{AlgorithmName, DatasetName, RunName, suggestion};
+use crate::picture_limits::PictureLimits;
 use crate::store::{Store, StoreError};
 use crate::trained_on::SeenScenes;
 
 /// The folder of runs in a store.
 pub const RUNS: &str = "runs";
 
-/// Records read at once.
+/// Records that are read at the same time.
 const READS_MAX: usize = 16;
 
-/// How far a run is.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
-    /// Asked for, and its shards are not cut yet.
+    /// Requested, but its shards are not planned yet.
     Planning,
-    /// Planned, and not all of its parts are there.
+    /// Planned, but not all of its parts are complete.
     Running,
-    /// The same, and no more is handed out until it is resumed.
+    /// As [`RunState::Running`], but no shard is scheduled until the run is resumed.
     Paused,
-    /// Every part is there and was counted.
+    /// Every part is complete and was counted.
     Complete,
-    /// It was called off.
+    /// A user cancelled it.
     Cancelled,
-    /// It cannot go on by itself; [`RunRecord::failure`] says why.
+    /// It cannot continue by itself; [`RunRecord::failure`] says why.
     Failed,
-    /// A command began it, and no process works on it any more. No record says so: it is found out when a record is read
+    /// A command started it, and its process has ended. No record has this state: it is detected when a record is read
     /// ([`crate::status::RunStatus`]).
     Interrupted,
 }
 
 impl RunState {
-    /// Whether a coordinator has something to do for it.
+    /// Returns whether the run has not ended.
     pub fn is_active(self) -> bool {
         matches!(self, RunState::Planning | RunState::Running | RunState::Paused)
     }
@@ -64,70 +65,69 @@ impl fmt::Display for RunState {
     }
 }
 
-/// What a run is: `runs/<name>/run.json` in a store.
+/// The record of a run: `runs/<name>/run.json` in a store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// Its name.
+    /// The run's name.
     pub name: RunName,
-    /// How far it is.
+    /// The state when the record was written.
     pub state: RunState,
-    /// When it was first planned.
+    /// When the run was first planned.
     pub created: Timestamp,
     /// When this record was written.
     pub updated: Timestamp,
-    /// What was asked for, resolved: every setting that made the scores.
+    /// The resolved request: every setting that determines the scores.
     pub spec: RunSpec,
-    /// Of weights, prompts, views and arithmetic: 64 digits.
+    /// The digest of weights, prompts, views and arithmetic: 64 hexadecimal digits.
     pub fingerprint: String,
-    /// What was planned, and what of it was done when it was last counted. How far a run is now says
-    /// [`crate::progress`].
-    pub counts: Counts,
-    /// Of the parts that `counts` was counted over, in their versions; None: not all of them were there.
+    /// What was planned, and what was done when the parts were last counted. [`crate::progress`] has the current numbers.
+    pub counts: RunCounts,
+    /// The digest of the versions of the parts that `counts` was counted from. None if some were missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<String>,
     /// The programs and machines that took part, by setting.
     pub provenance: BTreeMap<String, String>,
     /// Every part of the result, in the order of the plan.
     pub parts: Vec<PartRef>,
-    /// What a coordinator was asked, to go on with it after it was started again; None: the run was made by one command.
+    /// The request to a coordinator, so that it can continue the run after a restart. None if a command scores the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<Request>,
-    /// Why it failed, if it did.
+    pub request: Option<RunRequest>,
+    /// Why the run failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// What to do about the failure, where that is known.
+    /// What the user can do about the failure, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// What a coordinator was asked beside what is in the [`RunSpec`].
+/// A request to a coordinator: what it needs in addition to the [`RunSpec`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Request {
-    /// The model for those who load it elsewhere.
+pub struct RunRequest {
+    /// The model, for the workers that load it.
     pub model: ModelSpec,
-    /// The algorithms that were named; none: all.
+    /// The requested algorithms. Empty for all.
     pub algorithms: Vec<String>,
     /// The class of devices: cpu or cuda.
     pub device: String,
-    /// Runs of a higher priority go first.
+    /// Runs with a higher priority are scheduled first.
     pub priority: i32,
-    /// Score what is there of a matrix that is not complete.
+    /// Whether to score a data set with missing pictures.
     pub allow_missing: bool,
-    /// Score pictures again that have no score.
+    /// Whether to score pictures again that failed.
     pub retry_failed: bool,
-    /// Score the hazy inputs too.
+    /// Whether to score the hazy inputs too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub with_hazy: bool,
-    /// Of the reports.
+    /// The method of the reports' intervals.
     #[serde(default)]
     pub intervals: ReportIntervals,
-    /// Of the reports: draws of a bootstrap.
+    /// Replicates of the reports' bootstrap.
     pub replicates: u32,
-    /// Of the reports: of a bootstrap's draws.
+    /// The seed of the reports' bootstrap.
     pub seed: u32,
 }
 
-/// What the intervals of a run's correlations are made from. Requests of before there was a choice are answered by jackknife.
+/// The method of the intervals of a run's correlations. Requests of older versions, which had no choice, use the jackknife.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportIntervals {
@@ -138,26 +138,26 @@ pub enum ReportIntervals {
     Bootstrap,
 }
 
-/// What was asked for.
+/// The resolved request of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
-    /// The data sets, as they were resolved.
+    /// The resolved data sets.
     pub datasets: Vec<DatasetSpec>,
     /// CLIP's weights: a directory, or `hf:OWNER/NAME@REVISION`.
     pub model: String,
-    /// The learned prompts' file; None: the handcrafted sentences.
+    /// The file of learned prompts. None for the handcrafted sentences.
     pub prompts: Option<String>,
-    /// Which parts of a picture are looked at.
+    /// The views of a picture that the model scores.
     pub views: String,
     /// The class of arithmetic.
     pub dtype: String,
-    /// Where the model ran.
+    /// The device that the model ran on.
     pub device: String,
-    /// Most windows of a shard.
+    /// Maximum number of windows in a shard.
     pub shard_windows_max: u64,
-    /// What the model is, for those who read the results: an untrained one says so here.
+    /// A remark on the model for readers of the results: an untrained model says so here.
     pub remark: Option<String>,
-    /// How large a picture may be.
+    /// The limits on a picture's size.
     #[serde(default, skip_serializing_if = "PictureLimits::is_default")]
     pub limits: PictureLimits,
 }
@@ -168,14 +168,14 @@ impl RunSpec {
         self.datasets.iter().map(|dataset| dataset.name.as_str()).collect()
     }
 
-    /// Says which data sets have scenes that were seen in training: a sentence for each, without its full stop.
+    /// Returns a sentence, without a full stop, for each data set that has scenes seen in training.
     pub fn training_leaks(&self) -> Vec<String> {
         let seen = |dataset: &DatasetSpec| Some(dataset.seen_in_training.as_ref()?.sentence(&dataset.name).to_string());
         self.datasets.iter().filter_map(seen).collect()
     }
 
-    /// What two runs were scored with that differs, for people: `views sees=both,... and sees=local,...`.
-    pub fn differs(&self, other: &RunSpec) -> Vec<String> {
+    /// Returns the settings that differ between two runs, for people: `views (sees=both,... and sees=local,...)`.
+    pub fn differences(&self, other: &RunSpec) -> Vec<String> {
         let prompts = |spec: &RunSpec| spec.prompts.clone().unwrap_or_else(|| "handcrafted".to_owned());
         let pairs = [
             ("model", self.model.clone(), other.model.clone()),
@@ -191,30 +191,30 @@ impl RunSpec {
 /// A data set of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DatasetSpec {
-    /// Its name.
+    /// The data set's name.
     pub name: DatasetName,
-    /// Where its pictures are.
+    /// The address of the folder of its pictures.
     pub root: String,
-    /// The algorithms that were asked for.
+    /// The requested algorithms.
     pub algorithms: Vec<AlgorithmName>,
-    /// The protocol of its own that it is also reported by (`exbedde`).
+    /// The data set's own protocol (`exbedde`), by which it is also reported.
     pub protocol: Option<String>,
-    /// Its definition as TOML, for the record.
+    /// The definition as TOML.
     pub definition: String,
-    /// Its scenes that the model or its prompts have seen in training; None: none, or nothing is recorded of the training.
+    /// The scenes that the model or its prompts have seen in training. None if there are none, or if nothing is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_in_training: Option<SeenScenes>,
-    /// The name under which the hazy inputs' rows stand in the run; None: they were not asked for.
+    /// The algorithm name of the hazy inputs' rows in the run. None if the inputs are not scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hazy: Option<AlgorithmName>,
 }
 
-/// Of a run's rows.
+/// The numbers of a run's pictures, windows and rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Pictures planned: rows in.
+pub struct RunCounts {
+    /// Planned pictures: the rows in.
     pub pictures: u64,
-    /// Windows planned.
+    /// Planned windows.
     pub windows: u64,
     /// Rows with a score, when last counted.
     pub scored: u64,
@@ -222,57 +222,57 @@ pub struct Counts {
     pub failed: u64,
 }
 
-/// One part of a run's result.
+/// One part of a run's result, as planned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartRef {
-    /// The part's object in the store.
+    /// The key of the part's object in the store.
     pub key: String,
-    /// Whose pictures.
+    /// The data set of its pictures.
     pub dataset: DatasetName,
-    /// Whose outputs.
+    /// The algorithm that made its pictures.
     pub algorithm: AlgorithmName,
-    /// Pictures in it.
+    /// Planned pictures.
     pub rows: u64,
-    /// Windows that were planned for it.
+    /// Planned windows.
     pub windows: u64,
 }
 
-/// What a run's record can fail with.
+/// Why a run's record cannot be found, read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The store failed, or there is no such run.
+pub enum RunRecordError {
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A record that is not one.
+    /// The record is invalid.
     #[error("the record of run `{run}` cannot be read")]
     Record {
-        /// Whose.
+        /// The run's name.
         run: String,
-        /// What is wrong with it.
+        /// Why it is invalid.
         #[source]
         source: serde_json::Error,
     },
-    /// No run of this name.
-    #[error("there is no run `{run}` in {store}{}", nearest(near))]
+    /// The run does not exist.
+    #[error("there is no run `{run}` in {store}{}", suggestion(similar))]
     Unknown {
-        /// As asked for.
+        /// The name that was given.
         run: String,
         /// The store's address.
         store: String,
-        /// Names that are like it.
-        near: Vec<String>,
+        /// Similar names that exist.
+        similar: Vec<String>,
     },
-    /// Several runs have names that begin as the one that was asked for.
+    /// Several runs have names that begin with the given text.
     #[error("several runs have names that begin with `{run}`: {}{}", candidates.join(", "), and_more(*more))]
     Ambiguous {
-        /// As asked for.
+        /// The text that was given.
         run: String,
-        /// The first of them.
+        /// The first names.
         candidates: Vec<String>,
-        /// How many more there are.
+        /// The number of further names.
         more: usize,
     },
-    /// There is no run, and the one that was used last is asked for.
+    /// The store has no runs, so there is no last used one.
     #[error("there are no runs in {store}")]
     NoRuns {
         /// The store's address.
@@ -280,17 +280,19 @@ pub enum RunError {
     },
 }
 
+impl Retryable for RunRecordError {
+    fn is_retryable(&self) -> bool {
+        matches!(self, RunRecordError::Store(error) if error.is_retryable())
+    }
+}
+
 fn and_more(more: usize) -> String {
     if more == 0 { String::new() } else { format!(" and {more} more") }
 }
 
-fn nearest(near: &[String]) -> String {
-    if near.is_empty() { String::new() } else { format!("; near to it: {}", near.join(", ")) }
-}
-
 impl RunRecord {
-    /// Whether a coordinator was asked for it. If not, a command scores it in its own process.
-    pub fn is_of_coordinator(&self) -> bool {
+    /// Returns whether a coordinator manages the run. If not, a command scores it in its own process.
+    pub fn is_managed_by_coordinator(&self) -> bool {
         self.request.is_some()
     }
 
@@ -298,25 +300,25 @@ impl RunRecord {
         format!("{RUNS}/{name}/run.json")
     }
 
-    /// The record of a run; None where there is no such run.
+    /// Reads the record of a run. None if the run does not exist.
     ///
     /// # Errors
-    /// Where the store fails or the record is not one.
-    pub async fn find(store: &Store, name: &RunName) -> Result<Option<RunRecord>, RunError> {
+    /// If the store fails, or the record is invalid.
+    pub async fn find(store: &Store, name: &RunName) -> Result<Option<RunRecord>, RunRecordError> {
         let bytes = match store.get(&RunRecord::key(name)).await {
             Err(error) if error.is_not_found() => return Ok(None),
             other => other?,
         };
-        let wrong = |source| RunError::Record { run: name.to_string(), source };
+        let wrong = |source| RunRecordError::Record { run: name.to_string(), source };
         serde_json::from_slice(&bytes).map(Some).map_err(wrong)
     }
 
-    /// All runs of a store, oldest first.
+    /// Reads the records of all runs of a store, the oldest first.
     ///
     /// # Errors
-    /// Where the store fails or a record is not one.
-    pub async fn all(store: &Store) -> Result<Vec<RunRecord>, RunError> {
-        let names: Vec<RunName> = store.folders(RUNS).await?.iter().filter_map(|name| name.parse().ok()).collect();
+    /// If the store fails, or a record is invalid.
+    pub async fn read_all(store: &Store) -> Result<Vec<RunRecord>, RunRecordError> {
+        let names: Vec<RunName> = store.list_folders(RUNS).await?.iter().filter_map(|name| name.parse().ok()).collect();
         let read = names.into_iter().map(|name| async move { RunRecord::find(store, &name).await });
         let found: Vec<Option<RunRecord>> = futures::stream::iter(read).buffered(READS_MAX).try_collect().await?;
         let mut records: Vec<RunRecord> = found.into_iter().flatten().collect();
@@ -324,11 +326,11 @@ impl RunRecord {
         Ok(records)
     }
 
-    /// Writes the record, whole or not at all.
+    /// Writes the record atomically.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn write(&self, store: &Store) -> Result<(), RunError> {
+    /// If the store fails.
+    pub async fn write(&self, store: &Store) -> Result<(), RunRecordError> {
         let text = serde_json::to_vec_pretty(self).expect("a record has text for keys");
         Ok(store.put(&RunRecord::key(&self.name), text.into()).await?)
     }

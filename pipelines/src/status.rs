@@ -1,5 +1,5 @@
-//! A run as it stands: its record, how far it is by what is in the store, and who works on it. What is said of a run, by
-//! whatever command, is said of this.
+//! The status of a run: its record, its progress by what is in the store, and the process that works on it. Every command that
+//! shows runs shows this.
 
 use std::fmt;
 
@@ -8,59 +8,59 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::names::RunName;
-use crate::process::Process;
-use crate::progress::{Counter, Progress};
-use crate::run::{RunError, RunRecord, RunState};
+use crate::progress::{Progress, ProgressCounter};
+use crate::run::{RunRecord, RunRecordError, RunState};
+use crate::run_process::RunProcess;
 use crate::store::{Store, StoreError};
 
-/// The folder of coordinators in a store. Each writes a beat into its own object as long as it leads.
+/// The folder of coordinators in a store. Each writes heartbeats into its own object while it leads.
 pub const COORDINATORS: &str = "coordinators";
 
-/// Objects of processes that are read at once.
+/// Process objects that are read at the same time.
 const READS_MAX: usize = 16;
 
-/// A run as it stands.
+/// The status of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunStatus {
-    /// What is written of it.
+    /// The run's record.
     pub record: RunRecord,
     /// The record's state, or [`RunState::Interrupted`].
     pub state: RunState,
-    /// How far it is.
+    /// How much of it is in the store.
     pub progress: Progress,
-    /// Who works on it, as far as the store says; None for a run that has ended.
-    pub conductor: Option<Conductor>,
+    /// The process that works on it, as recorded in the store. None for a run that has ended.
+    pub owner: Option<RunOwner>,
 }
 
-/// Who works on a run that has not ended.
+/// The process that works on a run that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Conductor {
-    /// A process, by a command.
-    Process(Process),
+pub enum RunOwner {
+    /// The process of a command.
+    Process(RunProcess),
     /// The coordinator of the store that led last.
     Coordinator {
         /// Its name.
         id: String,
-        /// When it said last that it leads, by the store's clock.
+        /// The time of its last heartbeat, by the store's clock.
         seen: Timestamp,
-        /// It said that it ended.
+        /// Whether it has reported that it ended.
         has_ended: bool,
     },
 }
 
-impl fmt::Display for Conductor {
+impl fmt::Display for RunOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Conductor::Process(process) => {
+            RunOwner::Process(process) => {
                 write!(f, "process {} on {} since {:.0}", process.id, process.host, process.since)
             }
-            Conductor::Coordinator { id, seen, has_ended: true } => write!(f, "coordinator {id}, ended at {seen:.0}"),
-            Conductor::Coordinator { id, seen, .. } => write!(f, "coordinator {id}, last seen at {seen:.0}"),
+            RunOwner::Coordinator { id, seen, has_ended: true } => write!(f, "coordinator {id}, ended at {seen:.0}"),
+            RunOwner::Coordinator { id, seen, .. } => write!(f, "coordinator {id}, last seen at {seen:.0}"),
         }
     }
 }
 
-/// What a coordinator writes of itself, as far as it is of interest here.
+/// The fields of a coordinator's object that matter here.
 #[derive(Deserialize)]
 struct Leader {
     id: String,
@@ -69,75 +69,74 @@ struct Leader {
 }
 
 impl RunStatus {
-    /// How a run stands now.
+    /// Reads the current status of a run.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn read(store: &Store, record: RunRecord) -> Result<RunStatus, StoreError> {
-        let mut statuses = RunStatus::read_each(store, vec![record], &Counter::default()).await?;
+        let mut statuses = RunStatus::read_each(store, vec![record], &ProgressCounter::default()).await?;
         Ok(statuses.pop().expect("it is one for each record"))
     }
 
-    /// How all runs of a store stand, oldest first.
+    /// Reads the current status of all runs of a store, the oldest first.
     ///
     /// # Errors
-    /// Where the store fails or a record is not one.
-    pub async fn read_all(store: &Store) -> Result<Vec<RunStatus>, RunError> {
-        Ok(RunStatus::read_each(store, RunRecord::all(store).await?, &Counter::default()).await?)
+    /// If the store fails, or a record is invalid.
+    pub async fn read_all(store: &Store) -> Result<Vec<RunStatus>, RunRecordError> {
+        Ok(RunStatus::read_each(store, RunRecord::read_all(store).await?, &ProgressCounter::default()).await?)
     }
 
-    /// How each of these runs stands, in their order. Who asks again gives the same `counter`.
+    /// Reads the current status of each of these runs, in their order. Pass the same `counter` on later calls, so that it
+    /// reads only what changed.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn read_each(
         store: &Store,
         records: Vec<RunRecord>,
-        counter: &Counter,
+        counter: &ProgressCounter,
     ) -> Result<Vec<RunStatus>, StoreError> {
-        // Before the parts: a process that ends between the two has left all of them.
+        // Before the parts are listed: a process that ends between the two has written all its parts.
         let processes = processes(store, &records).await?;
-        let has_remote = records.iter().any(|record| record.state.is_active() && record.is_of_coordinator());
+        let has_remote = records.iter().any(|record| record.state.is_active() && record.is_managed_by_coordinator());
         let coordinator = if has_remote { coordinator(store).await? } else { None };
         let progress = counter.count(store, &records).await?;
         let now = Timestamp::now();
-        let status = |((record, process), progress): ((RunRecord, Option<(Process, Timestamp)>), Progress)| {
-            let process = process.filter(|(process, written)| process.works(*written, now));
-            let (state, conductor) = match (record.state.is_active(), record.is_of_coordinator()) {
+        let status = |((record, process), progress): ((RunRecord, Option<(RunProcess, Timestamp)>), Progress)| {
+            let process = process.filter(|(process, written)| process.is_alive(*written, now));
+            let (state, owner) = match (record.state.is_active(), record.is_managed_by_coordinator()) {
                 (false, _) => (record.state, None),
                 (true, true) => (record.state, coordinator.clone()),
                 (true, false) => match process {
-                    Some((process, _)) => (record.state, Some(Conductor::Process(process))),
+                    Some((process, _)) => (record.state, Some(RunOwner::Process(process))),
                     None => (RunState::Interrupted, None),
                 },
             };
-            RunStatus { record, state, progress, conductor }
+            RunStatus { record, state, progress, owner }
         };
         Ok(records.into_iter().zip(processes).zip(progress).map(status).collect())
     }
 
-    /// What to do, as far as something is to be done: of a run that goes on nothing is.
+    /// Returns what the user can do about the run. None if it is being worked on and its record has no hint.
     pub fn hint(&self) -> Option<String> {
-        let goes_on = matches!(self.state, RunState::Planning | RunState::Running);
-        self.record.hint.clone().or_else(|| if goes_on { None } else { self.advice() })
+        let is_in_progress = matches!(self.state, RunState::Planning | RunState::Running);
+        self.record.hint.clone().or_else(|| if is_in_progress { None } else { self.advice() })
     }
 
-    /// What to do to have the run completed, or to see it complete; None for one that is.
+    /// Returns how to get the run completed. None if it is complete.
     pub fn advice(&self) -> Option<String> {
         let run = &self.record.name;
         match self.state {
-            RunState::Complete if self.progress.is_whole() => None,
+            RunState::Complete if self.progress.is_complete() => None,
             RunState::Complete | RunState::Interrupted => Some(
                 "`dqa-coord submit` with the same arguments goes on from there; what was scored is kept".to_owned(),
             ),
             RunState::Failed | RunState::Cancelled | RunState::Paused => {
                 Some(format!("`dqa-coord resume {run}` on its coordinator goes on with it; what was scored is kept"))
             }
-            RunState::Planning | RunState::Running => match &self.conductor {
-                Some(Conductor::Process(_)) => {
-                    Some(format!("wait for it: `dqa-coord status {run}` says how far it is"))
-                }
-                Some(Conductor::Coordinator { .. }) | None => Some(format!(
+            RunState::Planning | RunState::Running => match &self.owner {
+                Some(RunOwner::Process(_)) => Some(format!("wait for it: `dqa-coord status {run}` says how far it is")),
+                Some(RunOwner::Coordinator { .. }) | None => Some(format!(
                     "wait for it: `dqa-coord status {run}` says how far it is. If its coordinator is gone, start it again: \
                      `dqa-coord serve` on this store goes on with it"
                 )),
@@ -145,18 +144,18 @@ impl RunStatus {
         }
     }
 
-    /// Returns a sentence that says that the run is not complete, and how far it is.
+    /// Returns a sentence that says that the run is not complete, and how much of it is in the store.
     pub fn shortfall(&self) -> String {
-        format!("run {} is {}, and its results are not complete: {}", self.record.name, self.state, self.extent())
+        format!("run {} is {}, and its results are not complete: {}", self.record.name, self.state, self.progress_text())
     }
 
-    /// How far it is, for people: `4 of 14 parts and 8 of 28 pictures are in the store`.
-    pub fn extent(&self) -> String {
+    /// Returns the progress as text for people: `4 of 14 parts and 8 of 28 pictures are in the store`.
+    pub fn progress_text(&self) -> String {
         let progress = &self.progress;
         if progress.parts == 0 {
             return "its parts are not planned yet".to_owned();
         }
-        if progress.is_whole() {
+        if progress.is_complete() {
             return format!("all {} parts are in the store, but the run has not been completed", progress.parts);
         }
         format!(
@@ -169,22 +168,22 @@ impl RunStatus {
     }
 }
 
-/// The process that the store names for each run that a command works on.
-async fn processes(store: &Store, records: &[RunRecord]) -> Result<Vec<Option<(Process, Timestamp)>>, StoreError> {
-    let is_local = |record: &RunRecord| record.state.is_active() && !record.is_of_coordinator();
+/// Reads the process of each run that a command scores.
+async fn processes(store: &Store, records: &[RunRecord]) -> Result<Vec<Option<(RunProcess, Timestamp)>>, StoreError> {
+    let is_local = |record: &RunRecord| record.state.is_active() && !record.is_managed_by_coordinator();
     let names: Vec<Option<RunName>> =
         records.iter().map(|record| is_local(record).then(|| record.name.clone())).collect();
     let find = |name: Option<RunName>| async move {
         match name {
-            Some(name) => Process::find(store, &name).await,
+            Some(name) => RunProcess::find(store, &name).await,
             None => Ok(None),
         }
     };
     futures::stream::iter(names).map(find).buffered(READS_MAX).try_collect().await
 }
 
-/// The coordinator that led last; None where the store never had one.
-async fn coordinator(store: &Store) -> Result<Option<Conductor>, StoreError> {
+/// Reads the coordinator that led last. None if the store never had one.
+async fn coordinator(store: &Store) -> Result<Option<RunOwner>, StoreError> {
     let listed = store.list_sorted(COORDINATORS).await?;
     let Some(newest) = listed.last() else { return Ok(None) };
     let found = async { Ok::<_, StoreError>((store.get(&newest.key).await?, store.modified(&newest.key).await?)) };
@@ -193,5 +192,5 @@ async fn coordinator(store: &Store) -> Result<Option<Conductor>, StoreError> {
         other => other?,
     };
     let leader: Option<Leader> = serde_json::from_slice(&bytes).ok();
-    Ok(leader.map(|Leader { id, ended }| Conductor::Coordinator { id, seen, has_ended: ended }))
+    Ok(leader.map(|Leader { id, ended }| RunOwner::Coordinator { id, seen, has_ended: ended }))
 }

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use dqa_pipelines::causes;
-use dqa_pipelines::dataset::{Check, DataSet, DatasetError, check, find, load};
+use dqa_pipelines::dataset::{CheckReport, DataSet, DatasetError, check, find_definition, load};
 
 struct Dir(tempfile::TempDir);
 
@@ -47,7 +47,7 @@ impl Dir {
     }
 
     async fn load(&self, text: &str) -> Result<DataSet, DatasetError> {
-        load(&find(text, self.0.path())?).await
+        load(&find_definition(text, self.0.path())?).await
     }
 
     async fn define(&self, toml: &str) -> Result<DataSet, DatasetError> {
@@ -56,7 +56,7 @@ impl Dir {
     }
 }
 
-fn unlooked(data: &DataSet) -> Check {
+fn unlooked(data: &DataSet) -> CheckReport {
     check(data, &|_| None)
 }
 
@@ -71,7 +71,7 @@ async fn assert_six(dir: &Dir, lines: &[&str]) {
         let check = unlooked(&data);
         assert_eq!((check.counts.present, check.counts.expected), (6, 6), "{what}: {check}");
         assert!(check.is_clean(), "{what}: {check}");
-        assert_eq!(data.left_out_lines(), lines, "{what}");
+        assert_eq!(data.skipped_lines(), lines, "{what}");
     }
 }
 
@@ -91,7 +91,7 @@ async fn clutter_is_passed_over_and_counted() {
         (&["System Volume Information/x.png"], "passed over: 1 of systems and tools (System Volume Information/)"),
         (&["dcp/Thumbs.db", "~$mos.xlsx"], "passed over: 2 of systems and tools (dcp/Thumbs.db, ...)"),
         (&["dcp/Icon\r"], "passed over: 1 of systems and tools (dcp/Icon\r)"),
-        (&["dcp/0004.png.crdownload", "aod/0004.png.part"], "passed over: 2 not whole yet (aod/0004.png.part, ...)"),
+        (&["dcp/0004.png.crdownload", "aod/0004.png.part"], "passed over: 2 incomplete (aod/0004.png.part, ...)"),
         (&["notes.txt", "logs/train.log"], "passed over: 2 not named as pictures (logs/train.log, ...)"),
     ];
     for (files, line) in cases {
@@ -105,10 +105,11 @@ async fn clutter_is_passed_over_and_counted() {
 async fn strays_at_the_top_are_named() {
     let dir = Dir::new();
     dir.file("results/teaser.png");
-    assert_six(&dir, &["1 picture lies outside of the algorithms' folders and is left out: teaser.png"]).await;
+    assert_six(&dir, &["1 picture is outside the algorithms' folders and is left out: teaser.png"]).await;
     dir.file("results/graphical_abstract.jpg"); // which could be of the algorithm `abstract`
     dir.file("results/ICON.PNG");
-    let line = "3 pictures lie outside of the algorithms' folders and are left out: ICON.PNG, graphical_abstract.jpg, teaser.png";
+    let line =
+        "3 pictures are outside the algorithms' folders and are left out: ICON.PNG, graphical_abstract.jpg, teaser.png";
     assert_six(&dir, &[line]).await;
 
     ["graphical_abstract.jpg", "ICON.PNG"].iter().for_each(|name| {
@@ -154,7 +155,7 @@ async fn every_name_of_a_picture_is_one() {
         ["dcp", "aod"].iter().for_each(|algorithm| dir.file(format!("results/{algorithm}/x{number}.{extension}")));
     }
     let check = unlooked(&dir.load("results").await.unwrap());
-    assert_eq!((check.counts.present, check.counts.expected, check.left_out.len()), (28, 28, 0), "{check}");
+    assert_eq!((check.counts.present, check.counts.expected, check.skipped.len()), (28, 28, 0), "{check}");
     // The definition has `.png` alone.
     let check = unlooked(&dir.load("d.toml").await.unwrap());
     assert_eq!((check.counts.present, check.faults[0].count), (6, 22), "{check}");
@@ -213,41 +214,38 @@ mod unix {
         dir.file(format!("results/aod/{}.png", "n".repeat(251)));
         let data = dir.load("results").await.unwrap();
         assert_eq!(data.pictures.len(), 10);
-        assert!(data.left_out_lines()[0].starts_with("3 files are left out for their names"), "{:?}", data.left_out);
+        assert!(data.skipped_lines()[0].starts_with("3 files are left out for their names"), "{:?}", data.skipped);
         // What is in a folder that cannot be named is not known.
         dir.file(OsStr::from_bytes(b"results/\xb0\xb5/0001.png"));
         let check = unlooked(&dir.load("results").await.unwrap());
         assert!(!check.is_clean() && check.counts.present == 10);
-        assert!(
-            check.faults[0].to_string().starts_with("1 folders or files cannot be looked into: \\xb0\\xb5: "),
-            "{check}"
-        );
+        assert!(check.faults[0].to_string().starts_with("1 folders or files cannot be read: \\xb0\\xb5: "), "{check}");
     }
 
     #[tokio::test]
     async fn links_are_followed_and_circles_are_not() {
         let dir = Dir::new();
         symlink("..", dir.path("results/dcp/all")).unwrap();
-        assert_six(&dir, &["1 link is not followed: dcp/all: it leads to a folder that it is in"]).await;
+        assert_six(&dir, &["1 link is not followed: dcp/all: it is a link to a folder that contains it"]).await;
         symlink("../../gone", dir.path("results/dcp/old.png")).unwrap();
         symlink("/", dir.path("results/disk")).unwrap();
         symlink("self", dir.path("results/self")).unwrap();
         let data = dir.load("results").await.unwrap();
-        assert_eq!((data.pictures.len(), data.left_out[0].count), (6, 4), "{:?}", data.left_out);
+        assert_eq!((data.pictures.len(), data.skipped[0].count), (6, 4), "{:?}", data.skipped);
         // Other links are files and folders.
         std::fs::rename(dir.path("results/aod"), dir.path("elsewhere")).unwrap();
         symlink("../elsewhere", dir.path("results/aod")).unwrap();
         std::fs::rename(dir.path("results/dcp/0001.png"), dir.path("one.png")).unwrap();
         symlink("../../one.png", dir.path("results/dcp/0001.png")).unwrap();
         let data = dir.load("results").await.unwrap();
-        assert_eq!((data.pictures.len(), data.left_out[0].count), (6, 4), "{:?}", data.left_out);
+        assert_eq!((data.pictures.len(), data.skipped[0].count), (6, 4), "{:?}", data.skipped);
     }
 
     #[tokio::test]
     async fn sockets_are_no_pictures_and_nothing_hangs() {
         let dir = Dir::new();
         let _socket = std::os::unix::net::UnixListener::bind(dir.path("results/dcp/s.png")).unwrap();
-        assert_six(&dir, &["1 entry is no file: dcp/s.png: it is a socket"]).await;
+        assert_six(&dir, &["1 entry is not a file: dcp/s.png: it is a socket"]).await;
     }
 
     #[tokio::test]
@@ -256,7 +254,7 @@ mod unix {
         std::fs::create_dir_all(dir.path("links/dcp")).unwrap();
         symlink("../.git/annex/x", dir.path("links/dcp/0001.png")).unwrap();
         let said = causes(&dir.load("links").await.unwrap_err()).to_string();
-        assert!(said.contains("no pictures") && said.contains("dcp/0001.png (it leads nowhere)"), "{said}");
+        assert!(said.contains("no pictures") && said.contains("dcp/0001.png (it is a broken link)"), "{said}");
         std::fs::create_dir_all(dir.path("hidden/.git")).unwrap();
         dir.file("hidden/.git/x.png");
         let said = causes(&dir.load("hidden").await.unwrap_err()).to_string();
@@ -322,13 +320,13 @@ async fn a_broken_tar_takes_no_other_with_it() {
         assert!(!check.is_complete());
         let fault = check.faults[0].to_string();
         assert!(
-            fault.starts_with("3 tars cannot be read, and nothing of them is taken: file://")
+            fault.starts_with("3 tars cannot be read, and none of their members is used: file://")
                 && fault.contains("results/dcp.tar: it ends at offset 1280"),
             "{fault}"
         );
         assert!(fault.contains("ffa.tar.gz: it is compressed with gzip") && fault.contains("old.tar: "), "{fault}");
         assert_eq!(
-            data.left_out_lines(),
+            data.skipped_lines(),
             ["passed over: 1 hidden (aod.tar/._1.png), 1 of systems and tools (aod.tar/__MACOSX/), \
               1 not named as pictures (aod.tar/read.me)"]
         );
@@ -356,7 +354,7 @@ async fn an_unfit_member_is_told_and_the_tar_is_read_on() {
     dir.text("results/dcp.tar", tar.into_inner().unwrap());
     let data = dir.load("results").await.unwrap();
     assert_eq!(data.pictures.iter().map(|picture| &*picture.scene).collect::<Vec<_>>(), ["1", "4"]);
-    let lines = data.left_out_lines();
+    let lines = data.skipped_lines();
     assert!(lines[0].starts_with("3 members of tars are left out: dcp.tar: "), "{lines:?}");
     assert!(
         lines[0].contains("is absolute") && lines[0].contains("is not UTF-8") && lines[0].contains("symbolic link")

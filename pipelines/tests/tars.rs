@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers too
 
 use dqa_pipelines::causes;
-use dqa_pipelines::dataset::{DataSet, DatasetError, Picture, check, find, load};
+use dqa_pipelines::dataset::{DataSet, DatasetError, Picture, check, find_definition, load};
 use dqa_pipelines::store::StoreResolver;
 
 struct Dir(tempfile::TempDir);
@@ -32,7 +32,7 @@ impl Dir {
     }
 
     async fn load(&self, text: &str) -> Result<DataSet, DatasetError> {
-        load(&find(text, self.0.path())?).await
+        load(&find_definition(text, self.0.path())?).await
     }
 
     async fn define(&self, toml: &str) -> Result<DataSet, DatasetError> {
@@ -122,7 +122,7 @@ async fn labels_and_inputs_are_found_through_tars() {
         assert_eq!(faults, ["1 picture files match no layout: 0.tar/odd.png"]);
     }
     let toml = "layout = \"{}.tar/{algorithm}/{scene}.png\"\n[labels]\nfile = \"{}.tar/{scene}.csv\"";
-    assert!(causes(&dir.define(toml).await.unwrap_err()).to_string().contains("they are read from files"));
+    assert!(causes(&dir.define(toml).await.unwrap_err()).to_string().contains("labels are only read from files"));
 }
 
 #[tokio::test]

@@ -159,5 +159,9 @@ fn gs_of_gcp_storage_emulator_is_told_apart() {
     let variables = [("GOOGLE_BASE_URL", &*emulator.url()), ("GOOGLE_SKIP_SIGNATURE", "true")];
     let cluster = Cluster::at(PROGRAMS, "gs://results/store", env(&variables));
     let said = cluster.store(&["runs"]).ends_with(2);
-    assert!(said.err.contains("does not do this") && said.err.contains("GOOGLE_BASE_URL"), "{}", said.err);
+    assert!(
+        said.err.contains("does not support this operation") && said.err.contains("GOOGLE_BASE_URL"),
+        "{}",
+        said.err
+    );
 }

@@ -247,7 +247,7 @@ fn algorithms_that_a_data_set_lacks_are_said() {
     let refused = submit(&place, "one,two", &["--algos", "a,both"]).ends_with(2);
     has(&refused, &["`two`", "`a`", "--allow-missing"]);
     let refused = submit(&place, "one,two", &["--algos", "bo,beee"]).ends_with(2);
-    has(&refused, &["`one` has no algorithm `bo`", "`two` has no algorithm `beee`", "near to it: bee"]);
+    has(&refused, &["`one` has no algorithm `bo`", "`two` has no algorithm `beee`", "similar names: bee"]);
     let taken = submit(&place, "one,two", &["--algos", "a", "--allow-missing"]).ends_with(0);
     has(&taken, &["data set two: it lacks the algorithms `a`, and is left out of the run"]);
     let taken = submit(&place, "one,two", &["--algos", "a,both", "--allow-missing"]).ends_with(0);

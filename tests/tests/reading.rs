@@ -72,7 +72,7 @@ fn the_beginning_of_a_name_is_enough() {
     let compared = Said::of(&compare.unwrap());
     assert!(compared.err.contains("reads the store store from here, and not by the coordinator"), "{}", compared.err);
     let near = place.run(&["report", "papr"]).ends_with(2);
-    assert!(near.err.contains("there is no run `papr`") && near.err.contains("near to it: paper"), "{}", near.err);
+    assert!(near.err.contains("there is no run `papr`") && near.err.contains("similar names: paper"), "{}", near.err);
 }
 
 /// Two models over the same pictures were twice as many rows, and their mean was of nothing.

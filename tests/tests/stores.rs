@@ -93,7 +93,7 @@ fn what_is_wrong_with_a_store_is_said_with_what_to_do() {
         ),
         ("s3://b/x", at(answering("403 Forbidden", secret)), ["AWS_SECRET_ACCESS_KEY is not the secret", "key"]),
         ("s3://b/x", at(answering("403 Forbidden", clock)), ["clock", "timedatectl"]),
-        ("s3://b/x", at(answering("404 Not Found", bucket)), ["the bucket `b` does not exist", "make the bucket"]),
+        ("s3://b/x", at(answering("404 Not Found", bucket)), ["the bucket `b` does not exist", "create the bucket"]),
         (
             "gs://b/x",
             vec![("GOOGLE_APPLICATION_CREDENTIALS", "/none.json")],
@@ -103,7 +103,7 @@ fn what_is_wrong_with_a_store_is_said_with_what_to_do() {
         (
             "az://b/x",
             azure(answering("404 Not Found", container)),
-            ["the container `b` does not exist", "make the container"],
+            ["the container `b` does not exist", "create the container"],
         ),
     ];
     let mut shown = String::new();

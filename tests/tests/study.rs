@@ -138,7 +138,7 @@ fn what_cannot_be_studied_says_why_and_what_to_do() {
     place.file("absent.toml", b"name = \"absent\"\nroot = \".\"\nmanifest = \"absent.csv\"\n");
     let calls: &[(&[&str], &str)] = &[
         (&["ablation", "--datasets", "absent.toml"], "is not complete"),
-        (&["ablations"], "there is no study `ablations` (near to it: ablation)"),
+        (&["ablations"], "there is no study `ablations`; similar names: ablation"),
         (&["own.toml"], "unknown field `epoch`"),
         (&["none.toml"], "cannot read the study none.toml"),
         (&["of-nothing.toml"], "--datasets takes some"),

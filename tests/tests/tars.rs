@@ -103,7 +103,7 @@ fn what_is_damaged_says_where_and_what_to_do() {
     let whole = std::fs::read(place.path("packed/dcp.tar")).unwrap();
     place.file("packed/dcp.tar", &whole[..whole.len() / 2]);
     let said = place.run(&place.submit("packed.toml", &[])).ends_with(2);
-    assert!(said.err.contains("packed/dcp.tar") && said.err.contains("it was cut off"), "{}", said.err);
+    assert!(said.err.contains("packed/dcp.tar") && said.err.contains("it is truncated"), "{}", said.err);
 
     std::fs::remove_file(place.path("packed/dcp.tar")).unwrap();
     place.file("packed/dcp.tar.gz", b"\x1f\x8b");

@@ -123,7 +123,7 @@ fn what_cannot_be_trained_says_why_and_what_to_do() {
     for (more, why) in [
         (&["--split", "11"][..], "1 to 10"),
         (&["--epochs", "0"], "epochs"),
-        (&["--without", "dpcc"], "near to it: dcp"),
+        (&["--without", "dpcc"], "similar names: dcp"),
         (&["--tune", "promts"], "[possible values: text, visual, prompts, vision, all]"),
         (&["--words", "bad."], "two values"),
     ] {

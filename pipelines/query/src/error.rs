@@ -1,7 +1,7 @@
 //! Why a store cannot be queried.
 
 use datafusion::error::DataFusionError;
-use dqa_pipelines::run::RunError;
+use dqa_pipelines::run::RunRecordError;
 use dqa_pipelines::store::StoreError;
 
 use crate::aggregation_check::MixedRuns;
@@ -15,7 +15,7 @@ pub enum SqlError {
     Store(#[from] StoreError),
     /// A run's record could not be read.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] RunRecordError),
     /// A complete run lacks a part.
     #[error("run `{run}` is complete, but its part {key} is not in the store")]
     MissingPart {

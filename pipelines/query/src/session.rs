@@ -18,7 +18,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use dqa_pipelines::names::RunName;
 use url::Url;
 
-use dqa_pipelines::progress::Counter;
+use dqa_pipelines::progress::ProgressCounter;
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::store::{Store, StoreError};
@@ -71,7 +71,7 @@ pub async fn open_session(store: &Store, selection: &Selection) -> Result<Sessio
     let context =
         SessionContext::new_with_config(SessionConfig::from(ConfigOptions::new()).with_information_schema(true));
     let url = Url::parse(STORE_URL).expect("it is a URL");
-    context.register_object_store(&url, store.objects().clone());
+    context.register_object_store(&url, store.object_store().clone());
     register_selection(&context, store, session_url, selection).await?;
     Ok(context)
 }
@@ -100,17 +100,17 @@ async fn register_selection(
     selection: &Selection,
 ) -> Result<(), SqlError> {
     let records = match selection {
-        Selection::All => RunRecord::all(store).await?,
+        Selection::All => RunRecord::read_all(store).await?,
         Selection::Runs(names) => {
             let mut records = Vec::new();
             for name in names {
-                records.push(RunRecord::read(store, name).await?);
+                records.push(RunRecord::find_by_prefix(store, name).await?);
             }
             records
         }
     };
     aggregates::register(context);
-    let statuses = RunStatus::read_each(store, records.clone(), &Counter::default()).await?;
+    let statuses = RunStatus::read_each(store, records.clone(), &ProgressCounter::default()).await?;
     let selected = SelectedRuns::new(&statuses);
     context.state_ref().write().config_mut().set_extension(Arc::new(selected));
     let files = |keys: BTreeSet<String>, schema: &SchemaRef| {
@@ -233,7 +233,7 @@ type ObjectUrl = fn(&Store, &str) -> Url;
 
 fn session_url(store: &Store, key: &str) -> Url {
     let mut url = Url::parse(STORE_URL).expect("it is a URL");
-    let path = store.path(key);
+    let path = store.object_path(key);
     let parts: Vec<_> = path.parts().collect();
     url.path_segments_mut().expect("it has a path").clear().extend(parts.iter().map(AsRef::as_ref));
     url
@@ -263,8 +263,8 @@ mod tests {
 
     use super::*;
     use dqa_pipelines::dataset::Raters;
-    use dqa_pipelines::limits::PictureLimits;
-    use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunSpec};
+    use dqa_pipelines::picture_limits::PictureLimits;
+    use dqa_pipelines::run::{RunCounts, DatasetSpec, PartRef, RunSpec};
     use dqa_pipelines::tables::leaderboard::LeaderboardRow;
     use dqa_pipelines::tables::parquet_file;
     use dqa_pipelines::tables::scores::{PartColumns, PictureScore, ScoreRow, ScoringFailure, part_key};
@@ -342,7 +342,7 @@ mod tests {
             updated: created,
             spec,
             fingerprint: "f".to_owned(),
-            counts: Counts { pictures: 20, windows: 20, scored: 18, failed: 2 },
+            counts: RunCounts { pictures: 20, windows: 20, scored: 18, failed: 2 },
             counted: None,
             provenance: BTreeMap::new(),
             parts,

@@ -23,6 +23,6 @@ impl ObjectStoreRegistry for StoreRegistry {
     fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
         let origin = format!("{}://{}/", url.scheme(), url.authority());
         let store = self.0.open(&origin).map_err(|error| DataFusionError::External(error.into()))?;
-        Ok(store.objects().clone())
+        Ok(store.object_store().clone())
     }
 }

@@ -1,66 +1,68 @@
-//! Whether a data set is whole: every algorithm has every scene once, labelled, readable, of its input's size. Pure:
-//! what was found is in the [`DataSet`], sizes are asked of the caller.
+//! Checks whether a data set is complete: every algorithm has every scene once, labelled, readable, and of its input's size.
+//! The check is pure: files are in the [`DataSet`], and the caller passes a function that returns headers.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::{DataSet, Fault, LeftOut, Picture, left_out};
-use crate::index::Header;
-use crate::names::{AlgorithmName, DatasetName, nfc};
+use super::data_set::DataSet;
+use super::fault::Fault;
+use super::header::PictureHeader;
+use super::picture::{Picture, by_stem, distinct};
+use super::skipped::{self, SkippedFiles};
+use crate::names::{AlgorithmName, DatasetName};
 
-/// The matrix of algorithms and scenes, as far as it has problems.
+/// The problems in the matrix of algorithms and scenes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Check {
-    /// Of which data set.
+pub struct CheckReport {
+    /// The data set's name.
     pub dataset: DatasetName,
-    /// The algorithms that were asked for, by name.
+    /// The selected algorithms, by name.
     pub algorithms: Vec<AlgorithmName>,
-    /// Scenes of the data set.
+    /// The number of scenes of the data set.
     pub scenes: u64,
-    /// Of all cells.
-    pub counts: Counts,
-    /// Of each algorithm, in the order of `algorithms`.
-    pub by_algorithm: Vec<Counts>,
+    /// Sums over all cells.
+    pub counts: CheckCounts,
+    /// Sums over the cells of each algorithm, in the order of `algorithms`.
+    pub by_algorithm: Vec<CheckCounts>,
     /// The cells with problems, by scene and algorithm.
-    pub cells: Vec<Cell>,
-    /// Pictures whose hazy input is not there. No problem: no score needs it.
+    pub cells: Vec<CheckCell>,
+    /// Pictures without a hazy input. This is not a problem: no score needs the input.
     pub without_hazy: u64,
-    /// What else was found.
+    /// Problems that belong to no cell.
     pub faults: Vec<Fault>,
-    /// What of the folder is left out, and is no fault.
-    pub left_out: Vec<LeftOut>,
-    /// What is said though nothing is wrong: see [`DataSet::notes`].
+    /// Files that were skipped without being a fault.
+    #[serde(rename = "left_out")]
+    pub skipped: Vec<SkippedFiles>,
+    /// Notes that are not problems: see [`DataSet::notes`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
 /// One algorithm's pictures of one scene.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Cell {
-    /// Whose pictures.
+pub struct CheckCell {
+    /// The algorithm.
     pub algorithm: AlgorithmName,
-    /// Of what: a [`SceneKey`](super::SceneKey) as text.
+    /// The scene: a [`SceneKey`](super::SceneKey) as text.
     pub scene: String,
-    /// How many, and what is wrong with them.
+    /// The number of pictures, and of each problem.
     #[serde(flatten)]
-    pub counts: Counts,
-    /// What can be said of each problem that a count does not say.
+    pub counts: CheckCounts,
+    /// A description of each problem that has more to say than its count.
     pub details: Vec<String>,
 }
 
-/// Pictures of a cell, an algorithm or a data set.
+/// The pictures and problems of a cell, an algorithm or a data set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Pictures that should be there.
+pub struct CheckCounts {
+    /// Pictures that should exist.
     pub expected: u64,
-    /// Pictures that are there, without duplicates.
+    /// Pictures that exist, without duplicates.
     pub present: u64,
-    /// Pictures that are not there.
+    /// Pictures that do not exist.
     pub missing: u64,
-    /// Files that are one picture with another file.
+    /// Files that are the same picture as another file.
     pub duplicate: u64,
     /// Pictures without a label, in a data set that has labels.
     pub unlabelled: u64,
@@ -70,13 +72,13 @@ pub struct Counts {
     pub unreadable: u64,
 }
 
-impl Counts {
-    /// Whether nothing is wrong.
+impl CheckCounts {
+    /// Returns whether there are no problems.
     pub fn is_clean(&self) -> bool {
         self.missing + self.duplicate + self.unlabelled + self.unlike_input + self.unreadable == 0
     }
 
-    fn add(&mut self, other: &Counts) {
+    fn add(&mut self, other: &CheckCounts) {
         self.expected += other.expected;
         self.present += other.present;
         self.missing += other.missing;
@@ -87,63 +89,63 @@ impl Counts {
     }
 }
 
-impl Check {
-    /// Whether every algorithm has every scene once, labelled, readable, of its input's size, and no picture is named
-    /// that is not there, nor in a tar that cannot be read.
+impl CheckReport {
+    /// Returns whether every algorithm has every scene once, labelled, readable and of its input's size, and no named picture
+    /// is missing or in a tar that cannot be read.
     pub fn is_complete(&self) -> bool {
-        self.counts.is_clean() && !self.faults.iter().any(|fault| fault.kind.is_hole())
+        self.counts.is_clean() && !self.faults.iter().any(|fault| fault.kind.is_missing_data())
     }
 
-    /// What is to be said though nothing is wrong, in lines: what is left out, and then the notes.
+    /// Returns the remarks that are not problems, one a line: skipped files, and then the notes.
     pub fn remarks(&self) -> Vec<String> {
-        let mut lines = left_out::lines(&self.left_out);
+        let mut lines = skipped::lines(&self.skipped);
         lines.extend(self.notes.iter().cloned());
         lines
     }
 
-    /// Whether it is complete and nothing else is wrong either.
+    /// Returns whether the data set is complete and has no other problem.
     pub fn is_clean(&self) -> bool {
         self.is_complete() && self.faults.is_empty()
     }
 }
 
-/// What is wrong with a data set. `header` says what is known of a picture, dehazed or input; None: it was not looked at,
-/// which is no problem.
-pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<Header>) -> Check {
-    let mut check = Check {
+/// Checks a data set. `header` returns the header of a dehazed picture or an input, or None if it was not read, which is not a
+/// problem.
+pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<PictureHeader>) -> CheckReport {
+    let mut check = CheckReport {
         dataset: data.name.clone(),
         algorithms: data.algorithms(),
         scenes: data.scenes.len() as u64,
-        counts: Counts::default(),
+        counts: CheckCounts::default(),
         by_algorithm: Vec::new(),
         cells: Vec::new(),
         without_hazy: 0,
         faults: data.faults.clone(),
-        left_out: data.left_out.clone(),
+        skipped: data.skipped.clone(),
         notes: data.notes.clone(),
     };
     for pictures in data.pictures.chunk_by(|a, b| a.algorithm == b.algorithm) {
-        let mut of_algorithm = Counts::default();
+        let mut algorithm_counts = CheckCounts::default();
         let mut rest = pictures;
         for scene in &data.scenes {
             let (run, after) = rest.split_at(rest.partition_point(|picture| picture.scene_key() <= scene.key));
             rest = after;
-            let mut cell = Cell {
+            let mut cell = CheckCell {
                 algorithm: pictures[0].algorithm.clone(),
                 scene: scene.key.to_string(),
                 counts: presence(run, scene.pictures),
                 details: duplicates(run),
             };
             for picture in run {
-                look(data, picture, header, &mut cell);
+                check_picture(data, picture, header, &mut cell);
             }
-            of_algorithm.add(&cell.counts);
+            algorithm_counts.add(&cell.counts);
             if !cell.counts.is_clean() {
                 check.cells.push(cell);
             }
         }
-        check.counts.add(&of_algorithm);
-        check.by_algorithm.push(of_algorithm);
+        check.counts.add(&algorithm_counts);
+        check.by_algorithm.push(algorithm_counts);
     }
     check.cells.sort_by(|a, b| a.scene.cmp(&b.scene).then_with(|| a.algorithm.cmp(&b.algorithm)));
     if !data.inputs.is_empty() {
@@ -152,38 +154,16 @@ pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<Header>) -> Che
     check
 }
 
-fn presence(run: &[Picture], expected: u32) -> Counts {
+fn presence(run: &[Picture], expected: u32) -> CheckCounts {
     let present = distinct(run) as u64;
     let expected = u64::from(expected);
-    Counts {
+    CheckCounts {
         expected,
         present,
         missing: expected.saturating_sub(present),
         duplicate: run.len() as u64 - present,
-        ..Counts::default()
+        ..CheckCounts::default()
     }
-}
-
-/// How many pictures these files are: files that differ only in folder, extension or Unicode's form are one.
-pub(super) fn distinct(run: &[Picture]) -> usize {
-    match run {
-        [] | [_] => run.len(),
-        _ => by_stem(run).len(),
-    }
-}
-
-fn by_stem(run: &[Picture]) -> HashMap<Cow<'_, str>, Vec<&str>> {
-    let mut stems: HashMap<Cow<str>, Vec<&str>> = HashMap::new();
-    for picture in run {
-        stems.entry(nfc(stem(&picture.image))).or_default().push(&picture.image);
-    }
-    stems
-}
-
-/// A key's file name without its extension.
-pub(super) fn stem(key: &str) -> &str {
-    let file = key.rsplit('/').next().unwrap_or(key);
-    file.rsplit_once('.').map_or(file, |(stem, _)| stem)
 }
 
 fn duplicates(run: &[Picture]) -> Vec<String> {
@@ -199,20 +179,25 @@ fn duplicates(run: &[Picture]) -> Vec<String> {
     texts
 }
 
-fn look(data: &DataSet, picture: &Picture, header: &dyn Fn(&Picture) -> Option<Header>, cell: &mut Cell) {
+fn check_picture(
+    data: &DataSet,
+    picture: &Picture,
+    header: &dyn Fn(&Picture) -> Option<PictureHeader>,
+    cell: &mut CheckCell,
+) {
     let image = &picture.image;
     if data.is_labelled && picture.mos.is_none() {
         cell.counts.unlabelled += 1;
         cell.details.push(format!("{image} has no label"));
     }
     match header(picture) {
-        Some(Header::Unreadable { code, message }) => {
+        Some(PictureHeader::Unreadable { code, message }) => {
             cell.counts.unreadable += 1;
             cell.details.push(format!("{image}: {code}: {message}"));
         }
-        Some(Header::Size { width, height }) => {
+        Some(PictureHeader::Size { width, height }) => {
             let hazy = picture.hazy.and_then(|hazy| header(&data.inputs[hazy as usize]));
-            if let Some(Header::Size { width: w, height: h }) = hazy
+            if let Some(PictureHeader::Size { width: w, height: h }) = hazy
                 && (w, h) != (width, height)
             {
                 cell.counts.unlike_input += 1;
@@ -223,17 +208,17 @@ fn look(data: &DataSet, picture: &Picture, header: &dyn Fn(&Picture) -> Option<H
     }
 }
 
-/// Scenes, or cells, that are shown of a large matrix.
+/// Scenes, cells or details that are shown of a large matrix.
 const SHOWN_MAX: usize = 40;
 
-/// Characters of a line, so that a matrix is read and not unravelled.
+/// Maximum characters of a line of the matrix, so that it does not wrap.
 const LINE_MAX: usize = 120;
 
 const LEGEND: &str = ". whole  - missing  d duplicate  u unlabelled  s size unlike its input  x unreadable";
 
-impl fmt::Display for Check {
+impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Counts { expected, present, .. } = self.counts;
+        let CheckCounts { expected, present, .. } = self.counts;
         let (algorithms, scenes) = (self.algorithms.len(), self.scenes);
         writeln!(
             f,
@@ -264,7 +249,7 @@ impl fmt::Display for Check {
     }
 }
 
-impl Check {
+impl CheckReport {
     fn write_algorithms(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let width = self.algorithms.iter().map(|name| name.as_str().len()).max().unwrap_or(0).max("algorithm".len());
         writeln!(f, "\n{:width$}  pictures  missing  duplicate  unlabelled  unlike input  unreadable", "algorithm")?;
@@ -282,13 +267,13 @@ impl Check {
         self.cells.iter().map(|cell| cell.scene.chars().count()).max().unwrap_or(0).max("scene".len())
     }
 
-    /// Scenes with problems, and under each algorithm what they are.
+    /// Writes the scenes with problems, with the marks of each algorithm's problems.
     fn write_matrix(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let width = self.scene_width();
         write!(f, "{:width$}", "scene")?;
         let names: String = self.algorithms.iter().map(|name| format!("  {name:0$}", column_width(name))).collect();
         writeln!(f, "{}", names.trim_end())?;
-        let scenes: Vec<&[Cell]> = self.cells.chunk_by(|a, b| a.scene == b.scene).collect();
+        let scenes: Vec<&[CheckCell]> = self.cells.chunk_by(|a, b| a.scene == b.scene).collect();
         for cells in scenes.iter().take(SHOWN_MAX) {
             let mut line = format!("{:width$}", cells[0].scene);
             for name in &self.algorithms {
@@ -325,12 +310,13 @@ impl Check {
     }
 }
 
-/// Of a name, or of the marks that are seen together: a duplicate has no label of its own.
+/// Returns the width of an algorithm's column: of its name, or of the two marks that occur together (a duplicate has no label
+/// of its own).
 fn column_width(name: &AlgorithmName) -> usize {
     name.as_str().len().max(2)
 }
 
-fn marks(counts: &Counts) -> String {
+fn marks(counts: &CheckCounts) -> String {
     let all = [
         ('-', counts.missing),
         ('d', counts.duplicate),

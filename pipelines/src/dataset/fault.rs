@@ -1,23 +1,24 @@
-//! What a data set has that it should not have, or lacks though it was named: counted, and the first few named. What
-//! can be read from the pictures themselves (a scene that an algorithm lacks) is the check's, not a fault.
+//! Faults of a data set: files that it should not have, and pictures that were named and are missing. Each kind is counted, and
+//! the first few are named. Problems that follow from the pictures themselves (a scene that an algorithm lacks) are the
+//! check's, not faults.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Named of each kind: enough to see what they have in common.
+/// Examples of each kind: enough to see what they have in common.
 pub(super) const NAMED_MAX: usize = 5;
 
 /// Faults of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// What is wrong.
+    /// The kind.
     pub kind: FaultKind,
-    /// How many there are.
+    /// The number of faults.
     pub count: u64,
-    /// The first few.
+    /// The first few, as examples.
     pub named: Vec<String>,
-    /// What the cause may be, and what to do about it.
+    /// The possible cause, and what the user can do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -28,25 +29,25 @@ pub struct Fault {
 pub enum FaultKind {
     /// Files named as pictures that no layout of the definition matches.
     Unmatched,
-    /// Files of pictures that a layout would match with another extension.
+    /// Pictures that a layout matches except for the extension.
     Extension,
-    /// Labels of pictures that are not there.
+    /// Labels whose pictures do not exist.
     LabelWithoutPicture,
-    /// Labels that fit more than one picture; none of these gets it.
+    /// Labels that fit several pictures; none of the pictures gets the label.
     AmbiguousLabel,
-    /// Files that a table of pictures names and that are not there.
+    /// Files that a table of pictures names and that do not exist.
     Absent,
-    /// Hazy files for a scene that has one already.
+    /// Further hazy files for a scene that has one.
     SecondInput,
-    /// Folders and files that may not be read, so that it is not known what they hold.
+    /// Folders and files that cannot be read, so that their content is unknown.
     Unreadable,
-    /// Tars that cannot be read to their ends: nothing of them is taken.
+    /// Tars that cannot be read to their ends. None of their members is used.
     Tar,
 }
 
 impl FaultKind {
-    /// Whether pictures are lost that were named: the data set is not complete.
-    pub fn is_hole(self) -> bool {
+    /// Returns whether named pictures are missing, so that the data set is not complete.
+    pub fn is_missing_data(self) -> bool {
         matches!(self, FaultKind::Absent | FaultKind::Tar)
     }
 
@@ -54,14 +55,14 @@ impl FaultKind {
         match self {
             FaultKind::Unmatched => "picture files match no layout",
             FaultKind::Extension => {
-                "picture files match a layout but for its extension (`.{ext}` there matches that of any picture)"
+                "picture files match a layout except for its extension (`.{ext}` matches the extension of any picture)"
             }
             FaultKind::LabelWithoutPicture => "labels have no picture",
             FaultKind::AmbiguousLabel => "labels fit more than one picture",
-            FaultKind::Absent => "files that a table names are not there",
-            FaultKind::SecondInput => "inputs are of a scene that has one already",
-            FaultKind::Unreadable => "folders or files cannot be looked into",
-            FaultKind::Tar => "tars cannot be read, and nothing of them is taken",
+            FaultKind::Absent => "files that a table names are missing",
+            FaultKind::SecondInput => "inputs are of a scene that already has one",
+            FaultKind::Unreadable => "folders or files cannot be read",
+            FaultKind::Tar => "tars cannot be read, and none of their members is used",
         }
     }
 }
@@ -80,23 +81,23 @@ pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
     pub(super) fn add(&mut self, kind: FaultKind, name: impl Into<String>) {
-        let at = self.0.iter().position(|fault| fault.kind == kind).unwrap_or_else(|| {
+        let index = self.0.iter().position(|fault| fault.kind == kind).unwrap_or_else(|| {
             self.0.push(Fault { kind, count: 0, named: Vec::new(), hint: None });
             self.0.len() - 1
         });
-        let fault = &mut self.0[at];
+        let fault = &mut self.0[index];
         fault.count += 1;
         if fault.named.len() < NAMED_MAX {
             fault.named.push(name.into());
         }
     }
 
-    /// What the cause of the faults of a kind may be.
-    pub(super) fn explain(&mut self, kind: FaultKind, hint: String) {
+    /// Sets the hint of the faults of a kind.
+    pub(super) fn set_hint(&mut self, kind: FaultKind, hint: String) {
         self.0.iter_mut().filter(|fault| fault.kind == kind).for_each(|fault| fault.hint = Some(hint.clone()));
     }
 
-    /// By kind; the names in order, so that they are the same in each listing that finds the same few.
+    /// Returns the faults sorted by kind, with sorted names, so that the result does not depend on the order of a listing.
     pub(super) fn into_sorted(mut self) -> Vec<Fault> {
         self.0.sort_by_key(|fault| fault.kind);
         self.0.iter_mut().for_each(|fault| fault.named.sort());

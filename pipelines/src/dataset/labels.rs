@@ -1,5 +1,5 @@
-//! Labels: from tables to the pictures that they are of, turned so that higher is better. No row disappears: each gives its
-//! picture a label, or is counted as a fault or in a note, or is an error.
+//! Gives the pictures their labels from tables, converted so that higher is better. No row disappears: each gives its picture a
+//! label, is counted as a fault or in a note, or is an error.
 
 mod matching;
 #[cfg(test)]
@@ -10,49 +10,52 @@ use std::path::Path;
 use arrow::array::{Array, LargeStringArray};
 use futures::{StreamExt, TryStreamExt};
 
-use self::matching::{Matcher, Subject};
+use self::matching::{LabelTarget, Matcher};
+use super::data_set::DataSet;
 use super::definition::{Definition, Direction, LabelsDefinition, Repeated, contradiction};
-use super::error::{DatasetError, LabelError, Misfit};
+use super::error::{DatasetError, UnlocatedError};
 use super::fault::{FaultKind, Faults, NAMED_MAX};
-use super::paths::Meant;
-use super::table::{self, Form, RowAt, Table};
-use super::{DataSet, Picture, Raters};
+use super::label_error::LabelError;
+use super::path_index::PathMatch;
+use super::picture::{Picture, Raters};
+use super::table::row_position::RowPosition;
+use super::table::{self, Table, TableFormat};
 use crate::store::Store;
 
-/// Tables that are read at once: exBeDDE has one for each of 167 hazy pictures.
+/// Tables that are read at the same time: exBeDDE has one for each of 167 hazy pictures.
 const READS_MAX: usize = 64;
 
-/// Names of columns that people give to pictures and that are no default, to be shown where a table has one of them.
+/// Common names for a column of pictures that are not the default. An error suggests one that the table has.
 const LIKELY: [&str; 8] = ["filename", "file_name", "file", "image_name", "name", "img", "path", "picture"];
 
-/// A row of a table.
+/// The label in a row of a table.
 #[derive(Debug)]
 struct Label {
-    /// Which of the tables.
+    /// The index of the table.
     file: usize,
-    row: RowAt,
-    subject: Subject,
-    /// NaN: none.
+    row: RowPosition,
+    subject: LabelTarget,
+    /// NaN if the row has no label.
     mos: f64,
 }
 
-/// What stored labels mean.
+/// The meaning of stored labels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
+pub(super) struct LabelScale {
     pub(super) direction: Direction,
     pub(super) range: Option<[f64; 2]>,
 }
 
-impl Scale {
-    pub(super) fn of(labels: Option<&LabelsDefinition>) -> Scale {
-        Scale {
+impl LabelScale {
+    pub(super) fn from_definition(labels: Option<&LabelsDefinition>) -> LabelScale {
+        LabelScale {
             direction: labels.map_or(Direction::Higher, |labels| labels.direction),
             range: labels.and_then(|labels| labels.range),
         }
     }
 
-    /// A label with higher as better; None for a row that has none.
-    pub(super) fn turn(self, row: RowAt, image: &str, mos: f64) -> Result<Option<f64>, LabelError> {
+    /// Converts a label so that higher is better. None if the row has no label.
+    pub(super) fn orient(self, row: RowPosition, image: &str, mos: f64) -> Result<Option<f64>, LabelError> {
         if mos.is_nan() {
             return Ok(None);
         }
@@ -70,9 +73,9 @@ impl Scale {
     }
 }
 
-/// Gives the pictures, sorted by algorithm and scene, their labels. `files` are the tables that the definition's layout
-/// of them matches. What it returns is to be said.
-pub(super) async fn label(
+/// Gives the pictures, sorted by algorithm and scene, their labels. `files` are the tables that match the definition's layout of
+/// labels. Returns notes for the user.
+pub(super) async fn attach_labels(
     root: &Store,
     definition: &Definition,
     files: Vec<String>,
@@ -80,65 +83,65 @@ pub(super) async fn label(
     faults: &mut Faults,
 ) -> Result<Vec<String>, DatasetError> {
     let Some(labels) = &definition.labels else { return Ok(Vec::new()) };
-    let place = labels.root.as_ref().map(|root| Store::open(root, Path::new(""))).transpose()?;
-    let place = place.as_ref().unwrap_or(root);
+    let store = labels.root.as_ref().map(|root| Store::open(root, Path::new(""))).transpose()?;
+    let store = store.as_ref().unwrap_or(root);
     let is_layout = labels.file.contains('{');
     let files = if is_layout { files } else { vec![labels.file.clone()] };
     if files.is_empty() {
-        let why = LabelError::Content("no file is laid out so".to_owned());
+        let why = LabelError::Content("no file matches this layout".to_owned());
         return Err(DatasetError::Labels { file: labels.file.clone(), source: why });
     }
     let has_groups = pictures.iter().any(|picture| picture.scene_group.is_some());
-    let tables = files.iter().map(|file| read(place, labels, file));
+    let tables = files.iter().map(|file| read(store, labels, file));
     let tables: Vec<Tables> = futures::stream::iter(tables).buffered(READS_MAX).try_collect().await?;
     let (mut rows, mut comments) = (Vec::new(), 0);
     for (number, (file, tables)) in files.iter().zip(&tables).enumerate() {
         let folder = if is_layout { file.rsplit_once('/').map(|(folder, _)| folder) } else { None };
-        let of = Columns { definition, labels, folder, has_groups };
-        rows.extend(tables.rows(number, &of).map_err(|misfit| misfit.of_labels(place.address(file)))?);
+        let columns = Columns { definition, labels, folder, has_groups };
+        rows.extend(tables.rows(number, &columns).map_err(|misfit| misfit.into_labels_error(store.address(file)))?);
         comments += tables.labels.comments();
     }
     let mut notes = Vec::new();
     if comments > 0 {
-        notes.push(format!("{comments} lines of labels begin with # and are passed over"));
+        notes.push(format!("{comments} lines of labels begin with # and are skipped"));
     }
     let wrong = |file: Option<usize>, source| {
         let file = file.map_or(&labels.file, |number| &files[number]);
-        DatasetError::Labels { file: place.address(file), source }
+        DatasetError::Labels { file: store.address(file), source }
     };
-    notes.extend(give(definition, labels, &rows, pictures, faults).map_err(|(file, source)| wrong(file, source))?);
+    notes.extend(assign(definition, labels, &rows, pictures, faults).map_err(|(file, source)| wrong(file, source))?);
     Ok(notes)
 }
 
-/// A file of labels, and that of its pictures' names if it is another.
+/// A table of labels, and the table of its pictures' names if that is another.
 struct Tables {
     labels: Table,
     names: Option<Table>,
 }
 
-async fn read(place: &Store, labels: &LabelsDefinition, file: &str) -> Result<Tables, DatasetError> {
-    let form = Form::of(Some(labels));
+async fn read(store: &Store, labels: &LabelsDefinition, file: &str) -> Result<Tables, DatasetError> {
+    let form = labels.table_format();
     let names = match &labels.image_file {
-        Some(file) => Some(table::open_labels(place, file, form).await?),
+        Some(file) => Some(table::open_labels(store, file, form).await?),
         None => None,
     };
-    Ok(Tables { labels: table::open_labels(place, file, form).await?, names })
+    Ok(Tables { labels: table::open_labels(store, file, form).await?, names })
 }
 
-/// What says which columns a table's are.
+/// The definition of a table's columns.
 struct Columns<'d> {
     definition: &'d Definition,
     labels: &'d LabelsDefinition,
-    /// That the table names pictures in.
+    /// The folder that the table's paths are relative to.
     folder: Option<&'d str>,
     has_groups: bool,
 }
 
 impl Tables {
-    fn rows(&self, file: usize, of: &Columns<'_>) -> Result<Vec<Label>, Misfit> {
+    fn rows(&self, file: usize, columns: &Columns<'_>) -> Result<Vec<Label>, UnlocatedError> {
         let names = self.names.as_ref().unwrap_or(&self.labels);
-        let subjects = self.subjects(names, of)?;
-        let mos = self.labels.numbers(&of.labels.mos).map_err(|error| match error {
+        let subjects = self.subjects(names, columns)?;
+        let mos = self.labels.numbers(&columns.labels.mos).map_err(|error| match error {
             LabelError::Column { column, has } => {
                 let which = "`mos = \"...\"` in [labels] says which column has the labels".to_owned();
                 LabelError::Columns { lacks: format!("column `{column}`"), has, hint: which }
@@ -152,12 +155,12 @@ impl Tables {
         Ok(rows.map(|(at, (subject, mos))| Label { file, row: self.labels.row(at), subject, mos: *mos }).collect())
     }
 
-    fn subjects(&self, names: &Table, of: &Columns<'_>) -> Result<Vec<Subject>, Misfit> {
-        let labels = of.labels;
+    fn subjects(&self, names: &Table, columns: &Columns<'_>) -> Result<Vec<LabelTarget>, UnlocatedError> {
+        let labels = columns.labels;
         let by_scene = labels.scene.is_some() || labels.algorithm.is_some() || labels.group.is_some();
         if by_scene && labels.image.is_some() {
             let why = "labels have a column `image` or the columns `scene` and `algorithm`, not both";
-            return Err(contradiction(of.definition, why).into());
+            return Err(contradiction(columns.definition, why).into());
         }
         let image = labels.image.as_deref().unwrap_or("image");
         let [scene, algorithm] = [(&labels.scene, "scene"), (&labels.algorithm, "algorithm")]
@@ -165,24 +168,24 @@ impl Tables {
         let has_scenes = names.has(scene) && names.has(algorithm);
         if by_scene || (labels.image.is_none() && !names.has(image) && has_scenes) {
             let group = labels.group.as_deref();
-            let usual = ["group", "scene_group"].into_iter().find(|usual| of.has_groups && names.has(usual));
+            let usual = ["group", "scene_group"].into_iter().find(|usual| columns.has_groups && names.has(usual));
             let groups = group.or(usual).map(|group| names.texts(group)).transpose()?;
             let scenes = texts(names, scene)?.into_iter().zip(texts(names, algorithm)?).enumerate();
             let subject = |(at, (scene, algorithm))| {
                 let group = groups.as_ref().filter(|groups| groups.is_valid(at)).map(|groups| groups.value(at));
-                Subject::Scene { scene, algorithm, group: group.map(|group| group.trim().to_owned()) }
+                LabelTarget::Scene { scene, algorithm, group: group.map(|group| group.trim().to_owned()) }
             };
             return Ok(scenes.map(subject).collect());
         }
         if labels.image.is_none() && !names.has(image) {
             return Err(no_subjects(names).into());
         }
-        let within = |path: String| of.folder.map(|folder| format!("{folder}/{path}")).unwrap_or(path);
-        Ok(texts(names, image)?.into_iter().map(|path| Subject::Path(within(path))).collect())
+        let within = |path: String| columns.folder.map(|folder| format!("{folder}/{path}")).unwrap_or(path);
+        Ok(texts(names, image)?.into_iter().map(|path| LabelTarget::Path(within(path))).collect())
     }
 }
 
-/// A table that does not say which pictures its rows are of.
+/// Returns the error of a table that does not name the pictures of its rows.
 fn no_subjects(names: &Table) -> LabelError {
     match names.lacks("image") {
         LabelError::Column { has, .. } => {
@@ -199,32 +202,33 @@ fn no_subjects(names: &Table) -> LabelError {
     }
 }
 
-/// A table of labels beside the pictures of a data set that takes none: to hint at, not to guess with.
+/// Returns the address of a table of labels beside the pictures of a data set without labels, for a hint. It is never used
+/// without the definition.
 pub async fn unused_labels(data: &DataSet) -> Option<String> {
     if data.is_labelled {
         return None;
     }
     let parent = data.root.url().join("..").ok().and_then(|url| Store::open(url.as_str(), Path::new("")).ok());
-    for place in [Some(data.root.clone()), parent].into_iter().flatten() {
+    for store in [Some(data.root.clone()), parent].into_iter().flatten() {
         for file in ["labels.csv", "labels.xlsx", "labels.parquet"] {
-            let Ok(table) = table::open(&place, file, Form::default()).await else { continue };
+            let Ok(table) = table::open(&store, file, TableFormat::default()).await else { continue };
             if table.has("mos") && (table.has("image") || table.has("scene") && table.has("algorithm")) {
-                return Some(place.address(file));
+                return Some(store.address(file));
             }
         }
     }
     None
 }
 
-/// A column that every row has.
+/// Reads a column in which every row has a text.
 pub(super) fn texts(table: &Table, column: &str) -> Result<Vec<String>, LabelError> {
     let texts: LargeStringArray = table.texts(column)?;
-    let blank = |at: usize| LabelError::Blank { row: table.row(at), column: column.to_owned() };
+    let blank = |index: usize| LabelError::Blank { row: table.row(index), column: column.to_owned() };
     let text = |(at, text): (usize, Option<&str>)| match text.map(str::trim).filter(|text| !text.is_empty()) {
         None => Err(blank(at)),
         Some(text) if text.contains('\n') => {
             let row = table.row(at);
-            let why = format!("{row}: its `{column}` goes over several lines: a quotation mark is not closed");
+            let why = format!("{row}: its `{column}` spans several lines: a quotation mark is not closed");
             Err(LabelError::Content(why))
         }
         Some(text) => Ok(text.to_owned()),
@@ -232,17 +236,17 @@ pub(super) fn texts(table: &Table, column: &str) -> Result<Vec<String>, LabelErr
     texts.iter().enumerate().map(text).collect()
 }
 
-/// The labels of one picture.
+/// The mean and spread of the labels of one picture.
 #[derive(Clone, Copy, Default)]
-struct Given {
+struct Ratings {
     count: u32,
     mean: f64,
-    /// Sum of squares about the mean.
+    /// The sum of squared deviations from the mean.
     squares: f64,
     last: f64,
 }
 
-impl Given {
+impl Ratings {
     fn add(&mut self, mos: f64) {
         self.count += 1;
         let off = mos - self.mean;
@@ -257,56 +261,56 @@ impl Given {
     }
 }
 
-/// With the number of the file that an error is of, if it is of one.
-fn give(
+/// Matches labels to pictures and assigns them. An error has the index of its file, if it concerns one.
+fn assign(
     definition: &Definition,
     labels: &LabelsDefinition,
     rows: &[Label],
     pictures: &mut [Picture],
     faults: &mut Faults,
 ) -> Result<Vec<String>, (Option<usize>, LabelError)> {
-    let subjects: Vec<&Subject> = rows.iter().map(|label| &label.subject).collect();
+    let subjects: Vec<&LabelTarget> = rows.iter().map(|label| &label.subject).collect();
     let matcher = Matcher::new(definition, pictures);
     let (meant, how) = matcher.find(&subjects, &labels.ignore);
-    let of = |kind: Meant| {
+    let subjects_with = |kind: PathMatch| {
         subjects.iter().zip(&meant).filter(move |(_, meant)| **meant == kind).map(|(subject, _)| *subject)
     };
-    let without: Vec<&Subject> = of(Meant::Nothing).collect();
+    let without: Vec<&LabelTarget> = subjects_with(PathMatch::None).collect();
     let hint = if without.is_empty() { None } else { matcher.explain(&without) };
-    let is_any = meant.iter().any(|meant| matches!(meant, Meant::One(_)));
+    let is_any = meant.iter().any(|meant| matches!(meant, PathMatch::One(_)));
     if rows.is_empty() {
         return Err((None, LabelError::Content("it has a header and no rows".to_owned())));
     }
     if !is_any {
         let named = subjects.iter().take(NAMED_MAX).map(|subject| format!("`{}`", subject.text())).collect();
-        let ambiguous = of(Meant::Several).count();
+        let ambiguous = subjects_with(PathMatch::Ambiguous).count();
         let fits = (ambiguous > 0).then(|| format!("{ambiguous} of them fit more than one picture"));
         let hint = fits.or(hint).map(|hint| format!("; {hint}")).unwrap_or_default();
         return Err((None, LabelError::NoMatch { rows: rows.len() as u64, named, hint }));
     }
     without.iter().for_each(|subject| faults.add(FaultKind::LabelWithoutPicture, subject.text()));
-    of(Meant::Several).for_each(|subject| faults.add(FaultKind::AmbiguousLabel, subject.text()));
+    subjects_with(PathMatch::Ambiguous).for_each(|subject| faults.add(FaultKind::AmbiguousLabel, subject.text()));
     if let Some(hint) = hint {
-        faults.explain(FaultKind::LabelWithoutPicture, hint);
+        faults.set_hint(FaultKind::LabelWithoutPicture, hint);
     }
     let mut notes = how.notes(&labels.ignore);
-    notes.extend(take(labels, rows, &meant, pictures)?);
+    notes.extend(assign_matched(labels, rows, &meant, pictures)?);
     Ok(notes)
 }
 
-fn take(
+fn assign_matched(
     labels: &LabelsDefinition,
     rows: &[Label],
-    meant: &[Meant],
+    meant: &[PathMatch],
     pictures: &mut [Picture],
 ) -> Result<Vec<String>, (Option<usize>, LabelError)> {
-    let scale = Scale::of(Some(labels));
-    let mut given = vec![Given::default(); pictures.len()];
+    let scale = LabelScale::from_definition(Some(labels));
+    let mut given = vec![Ratings::default(); pictures.len()];
     let (mut blank, mut repeated) = (0_u64, 0_u64);
     for (label, meant) in rows.iter().zip(meant) {
-        let Meant::One(number) = *meant else { continue };
+        let PathMatch::One(number) = *meant else { continue };
         let (image, given) = (&pictures[number as usize].image, &mut given[number as usize]);
-        let mos = scale.turn(label.row, image, label.mos).map_err(|error| (Some(label.file), error))?;
+        let mos = scale.orient(label.row, image, label.mos).map_err(|error| (Some(label.file), error))?;
         let Some(mos) = mos else {
             blank += 1;
             continue;
@@ -314,7 +318,7 @@ fn take(
         if labels.repeated.is_none() && given.count > 0 {
             if given.last != mos {
                 let (first, second) = (given.last, mos);
-                let error = LabelError::Twice { row: label.row, image: image.to_string(), first, second };
+                let error = LabelError::Duplicate { row: label.row, image: image.to_string(), first, second };
                 return Err((Some(label.file), error));
             }
             repeated += 1;
@@ -331,7 +335,7 @@ fn take(
     }
     let counts = [
         (blank, "rows have no label (an empty cell, N/A, NaN, -)"),
-        (repeated, "rows repeat a label that is there already"),
+        (repeated, "rows repeat the label of an earlier row"),
     ];
     let notes = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
     Ok(notes.collect())

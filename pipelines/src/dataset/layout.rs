@@ -1,51 +1,55 @@
-//! Layouts: what a file's path says of it. `{scene}_{algorithm}.png` over `park_He09.png` is scene `park`, algorithm
-//! `He09`. It knows no files, only texts.
+//! Layouts are patterns over the paths of files: `{scene}_{algorithm}.png` matches `park_He09.png` with the scene `park` and the
+//! algorithm `He09`. This module reads no files, only paths.
 //!
-//! - Between `/` a layout and a path have the same number of parts; nothing in braces takes in a `/` or is empty.
-//! - `{algorithm}`, `{scene}`, `{image}`, `{group}` are captured; `{}` is anything; `{dataset}` is the data set's name;
-//!   `{ext}` is an extension of a picture's, in any case. A plain extension (`.png`) matches in any case too.
-//! - What can be read in several ways is read with the right ones as short as can be: in `a_b_c.png`, `{scene}_{algorithm}`
-//!   has the algorithm `c`.
-//! - A capture that occurs again is the same text again: `{group}/{group}_clear.png`.
-//! - A part before the last that ends in `.tar` is a tar's, and what is behind it is in the tar: `{algorithm}.tar/{scene}.png`.
+//! - A layout and a path have the same number of parts between `/`. A capture contains no `/` and is not empty.
+//! - `{algorithm}`, `{scene}`, `{image}` and `{group}` are captures. `{}` matches anything; `{dataset}` is the data set's name;
+//!   `{ext}` is the extension of a picture, in any case. A literal extension (`.png`) matches in any case too.
+//! - If a path can be read in several ways, the captures on the right are as short as possible: in `a_b_c.png`,
+//!   `{scene}_{algorithm}` has the algorithm `c`.
+//! - A capture that occurs again must match the same text: `{group}/{group}_clear.png`.
+//! - A part before the last that ends in `.tar` is a tar, and the parts after it are in the tar: `{algorithm}.tar/{scene}.png`.
 //!
-//! Layouts are in Unicode's NFC, and so must paths be that they read.
+//! Layouts are in Unicode's NFC, and the paths that they read must be too.
 //!
-//! There is no going back while matching: each piece of text between braces is looked for once, from the right.
+//! Matching does not backtrack: each text between captures is searched once, from the right.
 
 use std::fmt;
 
 use crate::file_names::is_picture;
 use crate::names::{has_other_forms, nfc};
 
-/// A text that is no layout.
+/// A text is not a valid layout.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{layout}` is no layout: {why}")]
+#[error("`{layout}` is not a valid layout: {why}")]
 pub struct LayoutError {
-    /// As given.
+    /// The text that was given.
     pub layout: String,
-    /// What is wrong.
+    /// Why it is invalid.
     pub why: String,
 }
 
-/// What a layout can capture.
+/// The captures of a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum CaptureName {
     Algorithm,
     Scene,
     Image,
     Group,
 }
 
-impl Name {
-    const ALL: [(&'static str, Name); 4] =
-        [("algorithm", Name::Algorithm), ("scene", Name::Scene), ("image", Name::Image), ("group", Name::Group)];
+impl CaptureName {
+    const ALL: [(&'static str, CaptureName); 4] = [
+        ("algorithm", CaptureName::Algorithm),
+        ("scene", CaptureName::Scene),
+        ("image", CaptureName::Image),
+        ("group", CaptureName::Group),
+    ];
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    Capture(Name),
+    Capture(CaptureName),
     Anything,
 }
 
@@ -53,60 +57,60 @@ enum Piece {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     text: String,
-    /// Between slashes. In one, two pieces in braces have text between them.
+    /// The parts between slashes. Within a part, two pieces in braces have text between them.
     parts: Vec<Vec<Piece>>,
     extension: Extension,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Extension {
-    /// The layout ends in none.
+    /// The layout has no extension.
     None,
-    /// With its dot.
+    /// A literal extension with its dot.
     Text(String),
     /// `.{ext}`.
     Picture,
 }
 
-/// What a path says.
+/// The texts that a layout captures from a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Captures<'a> {
-    /// `{algorithm}`
+    /// The text of `{algorithm}`.
     pub algorithm: Option<&'a str>,
-    /// `{scene}`
+    /// The text of `{scene}`.
     pub scene: Option<&'a str>,
-    /// `{image}`
+    /// The text of `{image}`.
     pub image: Option<&'a str>,
-    /// `{group}`
+    /// The text of `{group}`.
     pub group: Option<&'a str>,
 }
 
 impl<'a> Captures<'a> {
-    pub(super) fn get(&self, name: Name) -> Option<&'a str> {
+    pub(super) fn get(&self, name: CaptureName) -> Option<&'a str> {
         match name {
-            Name::Algorithm => self.algorithm,
-            Name::Scene => self.scene,
-            Name::Image => self.image,
-            Name::Group => self.group,
+            CaptureName::Algorithm => self.algorithm,
+            CaptureName::Scene => self.scene,
+            CaptureName::Image => self.image,
+            CaptureName::Group => self.group,
         }
     }
 
-    fn set(&mut self, name: Name, text: &'a str) {
+    fn set(&mut self, name: CaptureName, text: &'a str) {
         let slot = match name {
-            Name::Algorithm => &mut self.algorithm,
-            Name::Scene => &mut self.scene,
-            Name::Image => &mut self.image,
-            Name::Group => &mut self.group,
+            CaptureName::Algorithm => &mut self.algorithm,
+            CaptureName::Scene => &mut self.scene,
+            CaptureName::Image => &mut self.image,
+            CaptureName::Group => &mut self.group,
         };
         *slot = Some(text);
     }
 }
 
 impl Layout {
-    /// The layout that `text` says, in the data set of that name.
+    /// Parses a layout of the data set with the name `dataset`.
     ///
     /// # Errors
-    /// Braces that are not closed or hold an unknown name; two in a row, which nothing could tell apart.
+    /// If braces are not closed or hold an unknown name, or if two follow each other without text between them.
     pub fn new(text: &str, dataset: &str) -> Result<Layout, LayoutError> {
         let wrong = |why: String| LayoutError { layout: text.to_owned(), why };
         let normal = nfc(text);
@@ -118,26 +122,26 @@ impl Layout {
         Ok(Layout { text: text.to_owned(), parts, extension })
     }
 
-    pub(super) fn captures(&self, name: Name) -> bool {
+    pub(super) fn captures(&self, name: CaptureName) -> bool {
         self.parts.iter().flatten().any(|piece| *piece == Piece::Capture(name))
     }
 
-    /// How many parts are the path of a tar, if the rest is in one.
+    /// Returns the number of parts of a tar's path, if the remaining parts are inside it.
     fn tar_parts(&self) -> Option<usize> {
         let is_tar = |part: &Vec<Piece>| matches!(part.last(), Some(Piece::Text(text)) if text.ends_with(".tar"));
         self.parts[..self.parts.len() - 1].iter().position(is_tar).map(|at| at + 1)
     }
 
-    /// How many parts its paths have.
+    /// Returns the number of parts of the layout's paths.
     pub(super) fn depth(&self) -> usize {
         self.parts.len()
     }
 
-    /// Whether that part of a path is named in the layout as what it is: hidden by a dot, or all of it.
-    pub(super) fn names(&self, at: usize, part: &str) -> bool {
-        let Some([Piece::Text(text), rest @ ..]) = self.parts.get(at).map(Vec::as_slice) else { return false };
+    /// Returns whether the layout spells out the part of a path at `index`: its leading dot, or all of it.
+    pub(super) fn names_part(&self, index: usize, part: &str) -> bool {
+        let Some([Piece::Text(text), rest @ ..]) = self.parts.get(index).map(Vec::as_slice) else { return false };
         let end = match &self.extension {
-            Extension::Text(extension) if at + 1 == self.parts.len() => extension.as_str(),
+            Extension::Text(extension) if index + 1 == self.parts.len() => extension.as_str(),
             _ => "",
         };
         if text.starts_with('.') && part.starts_with(text.as_str()) {
@@ -146,34 +150,34 @@ impl Layout {
         rest.is_empty() && part.strip_prefix(text.as_str()).is_some_and(|rest| rest.eq_ignore_ascii_case(end))
     }
 
-    /// Whether paths of this layout are in tars.
+    /// Returns whether the layout's paths are in tars.
     pub(super) fn is_in_tars(&self) -> bool {
         self.tar_parts().is_some()
     }
 
-    /// Whether the tar of that path may hold paths of this layout.
+    /// Returns whether the tar with this path may contain paths of the layout.
     pub(super) fn enters(&self, tar: &str) -> bool {
         let Some(count) = self.tar_parts() else { return false };
         read_parts(&self.parts[..count], tar).is_some()
     }
 
-    /// The folder that all paths of this layout are in, or the tars that they are in, as far as it is known.
+    /// Returns the folder that contains all paths of the layout, or their tars, as far as it is known.
     pub(super) fn folder(&self) -> String {
         let folders = self.parts[..self.tar_parts().unwrap_or(self.parts.len()) - 1].iter();
         let known = folders.map_while(|part| match part.as_slice() {
-            // A folder on a disk may be named in another form.
+            // A folder on a disk may have its name in another Unicode form.
             [Piece::Text(text)] if !has_other_forms(text) => Some(text.as_str()),
             _ => None,
         });
         known.collect::<Vec<_>>().join("/")
     }
 
-    /// What `path` says; None where it is laid out otherwise.
+    /// Matches a path. None if it has another layout.
     pub fn read<'a>(&self, path: &'a str) -> Option<Captures<'a>> {
         read_parts(&self.parts, self.extension.strip(path)?)
     }
 
-    /// As [`Layout::read`], of a path with the extension of another kind of picture than the layout names.
+    /// As [`Layout::read`], for a path whose extension is that of another kind of picture than the layout's.
     pub(super) fn read_other_extension<'a>(&self, path: &'a str) -> Option<Captures<'a>> {
         let Extension::Text(extension) = &self.extension else { return None };
         let is_other = is_picture(extension) && is_picture(path) && self.extension.strip(path).is_none();
@@ -181,11 +185,11 @@ impl Layout {
         read_parts(&self.parts, stem)
     }
 
-    /// The path that says this, with `.png` for `{ext}` and `x` for `{}`; None where a capture is not given.
+    /// Returns the path with these captures, with `.png` for `{ext}` and `x` for `{}`. None if a capture is missing.
     pub fn write(&self, captures: &Captures) -> Option<String> {
         let mut path = String::new();
-        for (at, part) in self.parts.iter().enumerate() {
-            if at > 0 {
+        for (index, part) in self.parts.iter().enumerate() {
+            if index > 0 {
                 path.push('/');
             }
             for piece in part {
@@ -225,7 +229,7 @@ impl Extension {
     }
 }
 
-/// A layout's extension is what follows its last dot, if that holds no braces, or `{ext}`.
+/// Splits off a layout's extension: the text after its last dot if it has no braces, or `{ext}`.
 fn split_extension(text: &str) -> (&str, Extension) {
     match text.rfind('.') {
         Some(dot) if &text[dot..] == ".{ext}" => (&text[..dot], Extension::Picture),
@@ -267,15 +271,17 @@ fn push_text(pieces: &mut Vec<Piece>, text: &str) {
 
 fn push_braces(pieces: &mut Vec<Piece>, name: &str) -> Result<(), String> {
     if matches!(pieces.last(), Some(Piece::Capture(_) | Piece::Anything)) {
-        return Err(format!("nothing tells `{{{name}}}` from what is before it"));
+        return Err(format!("no text separates `{{{name}}}` from the braces before it"));
     }
-    let known = Name::ALL.iter().find(|(known, _)| *known == name);
+    let known = CaptureName::ALL.iter().find(|(known, _)| *known == name);
     pieces.push(match known {
         Some((_, capture)) => Piece::Capture(*capture),
         None if name.is_empty() => Piece::Anything,
-        None if name == "ext" => return Err("`{ext}` is only known at the end, after a dot".to_owned()),
+        None if name == "ext" => return Err("`{ext}` is only allowed at the end, after a dot".to_owned()),
         None => {
-            return Err(format!("`{{{name}}}` is not known; there are {{algorithm}} {{scene}} {{image}} {{group}} {{dataset}} {{ext}} {{}}"));
+            return Err(format!(
+                "unknown `{{{name}}}`: expected {{algorithm}} {{scene}} {{image}} {{group}} {{dataset}} {{ext}} {{}}"
+            ));
         }
     });
     Ok(())
@@ -290,9 +296,8 @@ fn read_parts<'a>(parts: &[Vec<Piece>], path: &'a str) -> Option<Captures<'a>> {
     texts.next().is_none().then_some(captures)
 }
 
-/// Takes what is known off both ends, then each piece in braces off the right end, as short as the text before it lets it
-/// be. The rightmost place of a text leaves the most for what is before, so a place that is taken never has to be given
-/// back.
+/// Removes known texts from both ends, then each piece in braces from the right end, as short as the text before it allows. The
+/// rightmost position of a text leaves most for the pieces before it, so that matching never has to backtrack.
 fn read_part<'a>(part: &[Piece], text: &'a str, captures: &mut Captures<'a>) -> Option<()> {
     let (mut rest, mut begin, mut end) = (text, 0, part.len());
     while let Some(known) = part.get(begin).and_then(|piece| known(piece, captures)) {
@@ -307,7 +312,7 @@ fn read_part<'a>(part: &[Piece], text: &'a str, captures: &mut Captures<'a>) -> 
         }
         let from = match part[begin..end].last() {
             None => 0,
-            Some(Piece::Text(before)) => place_before(rest, before)?,
+            Some(Piece::Text(before)) => split_point(rest, before)?,
             Some(_) => unreachable!("two pieces in braces have text between them"),
         };
         let (before, taken) = rest.split_at(from);
@@ -322,7 +327,7 @@ fn read_part<'a>(part: &[Piece], text: &'a str, captures: &mut Captures<'a>) -> 
     rest.is_empty().then_some(())
 }
 
-/// What a piece must read as, if that is known.
+/// Returns the text that a piece must match, if it is known.
 fn known<'p>(piece: &'p Piece, captures: &Captures<'p>) -> Option<&'p str> {
     match piece {
         Piece::Text(text) => Some(text),
@@ -331,8 +336,8 @@ fn known<'p>(piece: &'p Piece, captures: &Captures<'p>) -> Option<&'p str> {
     }
 }
 
-/// The end of the last `before` in `rest` that has something after it.
-fn place_before(rest: &str, before: &str) -> Option<usize> {
+/// Returns the end of the last `before` in `rest` that has text after it.
+fn split_point(rest: &str, before: &str) -> Option<usize> {
     let last = rest.chars().next_back()?;
     Some(rest[..rest.len() - last.len_utf8()].rfind(before)? + before.len())
 }
@@ -345,7 +350,7 @@ mod tests {
 
     fn read<'a>(layout: &str, path: &'a str) -> Option<[&'a str; 4]> {
         let captures = Layout::new(layout, "dhq").unwrap().read(path)?;
-        Some(Name::ALL.map(|(_, name)| captures.get(name).unwrap_or("")))
+        Some(CaptureName::ALL.map(|(_, name)| captures.get(name).unwrap_or("")))
     }
 
     #[test]
@@ -413,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_apart_or_is_not_known_is_refused() {
+    fn ambiguous_and_unknown_captures_are_refused() {
         for text in [
             "",
             "/a",
@@ -449,7 +454,7 @@ mod tests {
             };
             let path = layout.write(&all).unwrap();
             let read = layout.read(&path).unwrap();
-            for (_, name) in Name::ALL {
+            for (_, name) in CaptureName::ALL {
                 let expected = if layout.captures(name) { all.get(name) } else { None };
                 prop_assert_eq!(read.get(name), expected, "{} from {}", texts[at], path);
             }

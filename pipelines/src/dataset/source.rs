@@ -1,8 +1,8 @@
-//! What a data set's name stands for: which file is which picture, of which algorithm and scene. Two definitions with one
-//! source name the same pictures in the same way, whatever else they say.
+//! The source of a data set: which file is which picture, of which algorithm and scene. Two definitions with the same source
+//! name the same pictures in the same way, whatever else they say.
 //!
-//! Labels, the protocol, hazy and clear inputs, and `skip` are no part of it: with them the same picture is known by more,
-//! or is left out, but never becomes another one.
+//! Labels, the protocol, hazy and clear inputs, and `skip` do not belong to the source: they add to what is known of a picture,
+//! or skip it, but never turn it into another one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::definition::{Definition, Importer};
-use super::load::is_usual;
+use super::layout_detection::is_common_layout;
 use crate::names::AlgorithmName;
 use crate::run::DatasetSpec;
 
@@ -21,10 +21,10 @@ use crate::run::DatasetSpec;
 pub struct DatasetSource {
     /// The address of the root folder, as [`canonical_address`] writes it.
     pub root: String,
-    /// How pictures' paths are made, with the data set's name for `{dataset}`; empty: found by looking.
+    /// The layouts, with the data set's name for `{dataset}`. Empty if the layout is detected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layout: Vec<String>,
-    /// How a scene is read from an `{image}`.
+    /// The layout that reads the scene from an `{image}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scene: Option<String>,
     /// The importer whose table names the pictures.
@@ -33,19 +33,19 @@ pub struct DatasetSource {
     /// The table of pictures below the root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
-    /// Algorithms' names by what paths and tables call them.
+    /// Aliases: names of algorithms by their names in paths and tables.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub algorithms: BTreeMap<String, AlgorithmName>,
 }
 
-/// One way in which two sources differ.
+/// One difference between two sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceDifference {
-    /// The definition's key.
+    /// The key in the definition.
     pub key: String,
-    /// What the one has.
+    /// The value in the first source.
     pub first: String,
-    /// What the other has.
+    /// The value in the second source.
     pub second: String,
 }
 
@@ -56,7 +56,7 @@ impl fmt::Display for SourceDifference {
 }
 
 impl Definition {
-    /// Returns what says which file is which picture of this data set.
+    /// Returns the source of this data set.
     pub fn source(&self) -> DatasetSource {
         let name = self.name_in_files();
         DatasetSource {
@@ -71,7 +71,7 @@ impl Definition {
 }
 
 impl DatasetSpec {
-    /// Returns the source of a data set in a run's record. A record of an older version has no more than its definition.
+    /// Returns the source of a data set in a run's record. Records of older versions only have its definition.
     pub fn source(&self) -> DatasetSource {
         let root = canonical_address(&self.root);
         match Definition::from_toml(&self.definition) {
@@ -82,8 +82,9 @@ impl DatasetSpec {
 }
 
 impl DatasetSource {
-    /// Returns how the two differ; empty: they are the same source. A layout more at the end and an alias more add pictures
-    /// and change none. A folder of which nothing is said is the same as with the usual layout that was found in it.
+    /// Returns the differences between two sources. Empty if they are the same. An additional layout at the end or an
+    /// additional alias is not a difference: it adds pictures and changes none. A folder without a layout is the same source
+    /// as the folder with the common layout that was detected in it.
     pub fn differences(&self, other: &DatasetSource) -> Vec<SourceDifference> {
         let text = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
         let importer = |source: &DatasetSource| {
@@ -109,7 +110,7 @@ impl DatasetSource {
     fn has_layouts_of(&self, other: &DatasetSource) -> bool {
         let is_bare =
             |source: &DatasetSource| source.layout.is_empty() && source.importer.is_none() && source.manifest.is_none();
-        let is_found = |source: &DatasetSource| matches!(&source.layout[..], [layout] if is_usual(layout));
+        let is_found = |source: &DatasetSource| matches!(&source.layout[..], [layout] if is_common_layout(layout));
         if is_bare(self) || is_bare(other) {
             return (is_bare(self) || is_found(self)) && (is_bare(other) || is_found(other));
         }
@@ -127,7 +128,7 @@ impl DatasetSource {
 }
 
 impl fmt::Display for DatasetSource {
-    /// `file:///data/out/ (layout {algorithm}/{scene}.png)`
+    /// Writes `file:///data/out/ (layout {algorithm}/{scene}.png)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let layout = self.shown_layout();
         let layout = if self.layout.is_empty() { layout } else { format!("layout {layout}") };
@@ -138,8 +139,8 @@ impl fmt::Display for DatasetSource {
     }
 }
 
-/// Returns the address of a folder in the one form that listings have: a URL with a slash at its end, of a folder of this
-/// machine without links, `.` and `..`. A remote store is not opened for it, and a folder need not be there.
+/// Returns the address of a folder in canonical form: a URL with a slash at its end, and for a local folder without links, `.`
+/// and `..`. No remote store is opened, and a local folder need not exist.
 pub fn canonical_address(address: &str) -> String {
     let path = match Url::parse(address) {
         Ok(url) if url.scheme() == "file" => url.to_file_path().ok(),
@@ -151,14 +152,14 @@ pub fn canonical_address(address: &str) -> String {
         }
         Err(_) => std::path::absolute(address).ok(),
     };
-    let url = path.and_then(|path| Url::from_directory_path(without_links(&path)).ok());
+    let url = path.and_then(|path| Url::from_directory_path(resolve_links(&path)).ok());
     url.map_or_else(|| address.to_owned(), Into::into)
 }
 
-/// The path of a folder without links, as far as there are folders.
-fn without_links(path: &Path) -> PathBuf {
-    let there = path.ancestors().find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
-    let Some((folder, canonical)) = there else { return path.to_owned() };
+/// Resolves the links in a path, as far as its folders exist.
+fn resolve_links(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
+    let Some((folder, canonical)) = existing else { return path.to_owned() };
     match path.strip_prefix(folder) {
         Ok(rest) if !rest.as_os_str().is_empty() => canonical.join(rest),
         _ => canonical,

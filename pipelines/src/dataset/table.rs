@@ -1,18 +1,18 @@
-//! Columns of a file by name: text with separators, a workbook, Parquet or MATLAB. It knows how to read text and numbers from
-//! them, not what they mean. What a file is, its first bytes say.
+//! Reads columns by name from text with separators, a workbook, Parquet or MATLAB. This module converts columns to text and
+//! numbers, and does not know their meaning. A file's first bytes decide what kind it is.
 
-pub(super) mod cells;
 mod delimited;
 pub(super) mod encoding;
+mod file_kind;
 mod grid;
-mod kind;
-mod sheet;
+pub(super) mod numbers;
+pub(super) mod row_position;
 #[cfg(test)]
 mod tests;
+mod workbook;
 #[cfg(test)]
 pub(super) use tests::workbook as workbook_for_tests;
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, LargeStringArray, RecordBatch};
@@ -20,17 +20,18 @@ use arrow::compute::{CastOptions, cast_with_options, concat};
 use arrow::datatypes::{DataType, Field, Float64Type};
 use bytes::Bytes;
 
-use self::cells::{Decimal, Written};
 use self::delimited::Delimited;
+use self::file_kind::{FileKind, HEAD_BYTES};
 use self::grid::Grid;
-use self::kind::{HEAD_BYTES, Kind};
-use super::definition::LabelsDefinition;
-use super::error::{DatasetError, LabelError, Misfit};
-use super::mat::{self, Value};
+use self::numbers::{Decimal, NumberFormat};
+use self::row_position::RowPosition;
+use super::error::{DatasetError, UnlocatedError};
+use super::label_error::LabelError;
+use super::matlab_file::{self, Value};
 use crate::store::Store;
 use crate::tables::parquet_file;
 
-/// Bytes of a table: 10 million rows of text. It is read into memory whole.
+/// Maximum size of a table in bytes: 10 million rows of text. The whole table is read into memory.
 pub(super) const TABLE_BYTES_MAX: u64 = 1 << 30;
 
 /// Columns of equal length.
@@ -46,85 +47,61 @@ enum Content {
     Delimited(Delimited),
     Sheet(Grid),
     Columns(Vec<(String, ArrayRef)>),
-    /// Values of any shape; which are columns shows when they are asked for.
+    /// Values of any shape. Whether one is a column shows when it is read.
     Variables(Vec<(String, Value)>),
 }
 
-/// What the definition says of a file, where it does not say it itself.
+/// What the definition says about the format of a table.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Form<'d> {
+pub(super) struct TableFormat<'d> {
     pub(super) encoding: Option<&'d str>,
     pub(super) sheet: Option<&'d str>,
     pub(super) decimal: Option<Decimal>,
 }
 
-impl<'d> Form<'d> {
-    pub(super) fn of(labels: Option<&'d LabelsDefinition>) -> Form<'d> {
-        let form = |labels: &'d LabelsDefinition| Form {
-            encoding: labels.encoding.as_deref(),
-            sheet: labels.sheet.as_deref(),
-            decimal: labels.decimal,
-        };
-        labels.map(form).unwrap_or_default()
-    }
-}
-
-/// Where a row is in its file, as whoever opens it counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowAt {
-    unit: &'static str,
-    number: u64,
-}
-
-impl fmt::Display for RowAt {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} {}", self.unit, self.number)
-    }
-}
-
-/// A file's bytes, if they may be a table's: of a large one the beginning is looked at first.
-pub(super) async fn fetch(place: &Store, file: &str) -> Result<Bytes, Misfit> {
-    let size = place.head(file).await?.bytes;
+/// Reads a file that may be a table. The beginning of a large one is checked first.
+pub(super) async fn fetch(store: &Store, file: &str) -> Result<Bytes, UnlocatedError> {
+    let size = store.head(file).await?.bytes;
     if size > HEAD_BYTES {
-        let limit = match kind::kind(file, &place.get_first(file, HEAD_BYTES).await?)? {
-            Kind::Workbook => sheet::WORKBOOK_BYTES_MAX,
+        let limit = match file_kind::kind(file, &store.get_first(file, HEAD_BYTES).await?)? {
+            FileKind::Workbook => workbook::WORKBOOK_BYTES_MAX,
             _ => TABLE_BYTES_MAX,
         };
         if size > limit {
             return Err(LabelError::Large { bytes: size, limit }.into());
         }
     }
-    Ok(place.get(file).await?)
+    Ok(store.get(file).await?)
 }
 
-/// The table in a file of a place.
+/// Reads the table in a file of a store.
 ///
 /// # Errors
-/// Where the place fails, or the file is no table.
-pub(super) async fn open(place: &Store, file: &str, form: Form<'_>) -> Result<Table, Misfit> {
-    Ok(Table::read(file, fetch(place, file).await?, form)?)
+/// If the store fails, or the file is not a table.
+pub(super) async fn open(store: &Store, file: &str, form: TableFormat<'_>) -> Result<Table, UnlocatedError> {
+    Ok(Table::read(file, fetch(store, file).await?, form)?)
 }
 
-/// The table of labels in a file of a place.
+/// Reads the table of labels in a file of a store.
 ///
 /// # Errors
 /// As [`open`], with the file's address.
-pub(super) async fn open_labels(place: &Store, file: &str, form: Form<'_>) -> Result<Table, DatasetError> {
-    open(place, file, form).await.map_err(|misfit| misfit.of_labels(place.address(file)))
+pub(super) async fn open_labels(store: &Store, file: &str, form: TableFormat<'_>) -> Result<Table, DatasetError> {
+    open(store, file, form).await.map_err(|misfit| misfit.into_labels_error(store.address(file)))
 }
 
 impl Table {
-    pub(super) fn read(file: &str, bytes: Bytes, form: Form) -> Result<Table, LabelError> {
+    pub(super) fn read(file: &str, bytes: Bytes, form: TableFormat) -> Result<Table, LabelError> {
         let head = &bytes[..bytes.len().min(HEAD_BYTES as usize)];
-        let kind = kind::kind(file, head)?;
-        if let (Some(sheet), false) = (form.sheet, kind == Kind::Workbook) {
-            return Err(LabelError::Content(format!("it has no sheet `{sheet}`: it is no workbook")));
+        let kind = file_kind::kind(file, head)?;
+        if let (Some(sheet), false) = (form.sheet, kind == FileKind::Workbook) {
+            return Err(LabelError::Content(format!("it has no sheet `{sheet}`: it is not a workbook")));
         }
         let content = match kind {
-            Kind::Text => Content::Delimited(delimited::read(file, &bytes, form.encoding)?),
-            Kind::Workbook => Content::Sheet(sheet::read(bytes, form.sheet)?),
-            Kind::Parquet => Content::Columns(columns(&parquet_file::read(bytes)?)?),
-            Kind::Mat => Content::Variables(mat::read(&bytes)?),
+            FileKind::Text => Content::Delimited(delimited::read(file, &bytes, form.encoding)?),
+            FileKind::Workbook => Content::Sheet(workbook::read(bytes, form.sheet)?),
+            FileKind::Parquet => Content::Columns(columns(&parquet_file::read(bytes)?)?),
+            FileKind::Mat => Content::Variables(matlab_file::read(&bytes)?),
         };
         Ok(Table { content, decimal: form.decimal })
     }
@@ -139,37 +116,37 @@ impl Table {
     pub(super) fn has(&self, column: &str) -> bool {
         match &self.content {
             Content::Variables(variables) => find(variables, column).is_some(),
-            _ => !self.places(column).is_empty(),
+            _ => !self.column_indices(column).is_empty(),
         }
     }
 
-    /// The columns of that name: by it exactly, or else without regard to case and blanks.
-    fn places(&self, column: &str) -> Vec<usize> {
+    /// Returns the columns with exactly this name, or else those that differ in case and blanks only.
+    fn column_indices(&self, column: &str) -> Vec<usize> {
         let names = self.names();
         let folded = |name: &str| name.trim().to_lowercase();
-        let of = |is: &dyn Fn(&str) -> bool| (0..names.len()).filter(|at| is(&names[*at])).collect::<Vec<_>>();
-        let exact = of(&|name| name.trim() == column.trim());
-        if exact.is_empty() { of(&|name| folded(name) == folded(column)) } else { exact }
+        let matching = |is: &dyn Fn(&str) -> bool| (0..names.len()).filter(|at| is(&names[*at])).collect::<Vec<_>>();
+        let exact = matching(&|name| name.trim() == column.trim());
+        if exact.is_empty() { matching(&|name| folded(name) == folded(column)) } else { exact }
     }
 
-    fn place(&self, column: &str) -> Result<usize, LabelError> {
-        match self.places(column)[..] {
-            [place] => Ok(place),
+    fn column_index(&self, column: &str) -> Result<usize, LabelError> {
+        match self.column_indices(column)[..] {
+            [index] => Ok(index),
             [] => Err(self.lacks(column)),
             _ => Err(LabelError::Content(format!("more than one of its columns is called `{column}`"))),
         }
     }
 
-    /// A column as text; None where a row has none.
+    /// Returns a column as text. Null in rows without one.
     pub(super) fn texts(&self, column: &str) -> Result<LargeStringArray, LabelError> {
         match &self.content {
             Content::Delimited(Delimited { grid, .. }) | Content::Sheet(grid) => {
-                Ok(grid.columns[self.place(column)?].clone())
+                Ok(grid.columns[self.column_index(column)?].clone())
             }
             Content::Columns(columns) => {
-                let array = &columns[self.place(column)?].1;
+                let array = &columns[self.column_index(column)?].1;
                 if array.data_type().is_floating() {
-                    // 1 of a scene, not 1.0: a column of whole numbers with a gap has become one of real ones.
+                    // Scene 1 and not 1.0: pandas turns a column of whole numbers with a gap into real ones.
                     let numbers = cast(array, column, &DataType::Float64, "text")?;
                     let numbers = numbers.as_primitive::<Float64Type>();
                     return Ok(numbers.iter().map(|number| number.map(|number| number.to_string())).collect());
@@ -183,17 +160,17 @@ impl Table {
         }
     }
 
-    /// A column as numbers; NaN where a row has none.
+    /// Returns a column as numbers. NaN in rows without one.
     pub(super) fn numbers(&self, column: &str) -> Result<Float64Array, LabelError> {
         let has_semicolons = matches!(&self.content, Content::Delimited(table) if table.separator == b';');
-        let written = Written { decimal: self.decimal, has_semicolons };
-        let read = |texts: &LargeStringArray| cells::numbers(texts, column, |at| self.row(at), written);
+        let written = NumberFormat { decimal: self.decimal, has_semicolons };
+        let read = |texts: &LargeStringArray| numbers::numbers(texts, column, |at| self.row(at), written);
         match &self.content {
             Content::Delimited(Delimited { grid, .. }) | Content::Sheet(grid) => {
-                read(&grid.columns[self.place(column)?])
+                read(&grid.columns[self.column_index(column)?])
             }
             Content::Columns(columns) => {
-                let array = &columns[self.place(column)?].1;
+                let array = &columns[self.column_index(column)?].1;
                 let is_text = |data_type: &DataType| {
                     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
                 };
@@ -214,12 +191,12 @@ impl Table {
         }
     }
 
-    /// Where a row is.
-    pub(super) fn row(&self, at: usize) -> RowAt {
-        self.grid().map_or(RowAt { unit: "row", number: at as u64 + 1 }, |grid| grid.row(at))
+    /// Returns the position of a row in the file.
+    pub(super) fn row(&self, at: usize) -> RowPosition {
+        self.grid().map_or(RowPosition { unit: "row", number: at as u64 + 1 }, |grid| grid.row(at))
     }
 
-    /// Lines below the header that are passed over as comments.
+    /// Returns the number of comment lines below the header.
     pub(super) fn comments(&self) -> u64 {
         match &self.content {
             Content::Delimited(table) => table.comments,
@@ -234,7 +211,7 @@ impl Table {
         }
     }
 
-    /// Of columns; MATLAB's with their fields.
+    /// Returns the names of all columns; those of MATLAB's structs with their fields.
     pub(super) fn names(&self) -> Vec<String> {
         match &self.content {
             Content::Delimited(Delimited { grid, .. }) | Content::Sheet(grid) => grid.header.clone(),
@@ -253,7 +230,7 @@ impl Table {
 fn columns(batches: &[RecordBatch]) -> Result<Vec<(String, ArrayRef)>, LabelError> {
     let Some(first) = batches.first() else { return Ok(Vec::new()) };
     let column = |at: usize, field: &Arc<Field>| {
-        // Joined, text may pass the 2 GiB that short offsets reach.
+        // Joined text may exceed the 2 GiB that 32-bit offsets reach.
         let long = |array: &ArrayRef| match array.data_type() {
             DataType::Utf8 => cast_with_options(array, &DataType::LargeUtf8, &CastOptions::default()),
             _ => Ok(array.clone()),
@@ -276,7 +253,7 @@ fn cast(array: &ArrayRef, column: &str, to: &DataType, wanted: &'static str) -> 
     cast_with_options(array, to, &strict).map_err(|why| wrong_type(column, wanted, why.to_string()))
 }
 
-/// A variable, or `variable.field`: of a struct array the field of each element.
+/// Finds a variable, or a field `variable.field`, which has a value for each element of a struct array.
 fn find<'v>(variables: &'v [(String, Value)], column: &str) -> Option<Vec<&'v Value>> {
     let by_name = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value);
     if let Some(value) = by_name(column) {
@@ -291,7 +268,7 @@ fn find<'v>(variables: &'v [(String, Value)], column: &str) -> Option<Vec<&'v Va
     }
 }
 
-/// A char array's rows, or cells of one row each.
+/// Reads the rows of a char array, or cells of one row each.
 fn texts(values: &[&Value]) -> Result<LargeStringArray, &'static str> {
     let all = match values {
         [Value::Text(rows)] => rows.iter().map(String::as_str).collect::<Vec<_>>(),
@@ -311,7 +288,7 @@ fn one_text(value: &Value) -> Result<&str, &'static str> {
     }
 }
 
-/// An array's numbers, or cells of one number each.
+/// Reads the numbers of an array, or cells of one number each.
 fn numbers(values: &[&Value]) -> Result<Float64Array, &'static str> {
     let all = match values {
         [Value::Numbers(numbers)] => numbers.clone(),

@@ -8,8 +8,10 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 
 use super::*;
 use crate::causes;
-use crate::index::Header;
+use crate::dataset::PictureHeader;
+use crate::store::Store;
 use crate::tables::parquet_file;
+use std::collections::BTreeSet;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 const READY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/datasets");
@@ -54,7 +56,7 @@ impl Dir {
     }
 
     fn find(&self, text: &str) -> Result<Definition, DatasetError> {
-        find(text, self.0.path())
+        find_definition(text, self.0.path())
     }
 
     async fn load(&self, text: &str) -> Result<DataSet, DatasetError> {
@@ -68,7 +70,7 @@ impl Dir {
     }
 }
 
-fn unlooked(data: &DataSet) -> Check {
+fn unlooked(data: &DataSet) -> CheckReport {
     check(data, &|_| None)
 }
 
@@ -94,7 +96,7 @@ async fn the_least_definition_is_enough() {
     assert!(!check.is_complete());
     assert_eq!((check.counts.expected, check.counts.present, check.counts.missing), (4, 3, 1));
     assert_eq!((&*check.cells[0].scene, check.cells[0].algorithm.as_str()), ("rail_way", "Lai12"));
-    assert_eq!(find(&dir.path("d.toml").display().to_string(), Path::new("/")).unwrap().name, data.name);
+    assert_eq!(find_definition(&dir.path("d.toml").display().to_string(), Path::new("/")).unwrap().name, data.name);
     let again: Definition = toml::from_str(&data.definition).unwrap();
     assert_eq!(load(&again).await.unwrap().pictures, data.pictures, "the record's definition is the whole definition");
 }
@@ -109,7 +111,7 @@ async fn a_folder_is_enough_where_it_can_be_laid_out_in_one_way_only() {
             &["dcp/1.png", "a_dcp.png"],
             Err("of 2 pictures 1 as {algorithm}/{scene}.{ext}, 1 as {scene}_{algorithm}.{ext}"),
         ),
-        (&["dcp/x/1.png"], Err("none in a usual way, and there is dcp/x/1.png")),
+        (&["dcp/x/1.png"], Err("none match a common layout, and there is dcp/x/1.png")),
         (&["notes.txt"], Err("no pictures")),
     ];
     for (files, expected) in cases {
@@ -135,16 +137,17 @@ async fn what_is_not_known_is_an_error_with_near_names() {
     dir.file("bad.toml", "name = \"x\"\nroot = \".\"\nlayuot = \"y\"");
     dir.file("two.toml", "name = \"x\"\nroot = \".\"\nlayout = \"{algorithm}/{scene}.png\"\nimporter = \"dhq\"");
     let error = |text: &str| causes(&dir.find(text).unwrap_err()).to_string();
-    assert!(error("exbede").ends_with("near to it: exbedde"), "{}", error("exbede"));
+    assert!(error("exbede").ends_with("similar names: exbedde"), "{}", error("exbede"));
     assert!(error("nothing/of.toml").contains("nothing/of.toml"));
     assert!(error("bad.toml").contains("layuot"), "{}", error("bad.toml"));
-    assert!(error("two.toml").contains("only one can say"), "{}", error("two.toml"));
+    assert!(error("two.toml").contains("only one of layout"), "{}", error("two.toml"));
     assert!(error("dhq").contains("should define `dhq`"), "{}", error("dhq"));
-    assert_eq!(super::names(dir.0.path()), ["dhq", "exbedde"]);
+    assert_eq!(super::definition_names(dir.0.path()), ["dhq", "exbedde"]);
     dir.pictures(["r/dehazeformer/1.png", "r/dcp/1.png"]);
-    let select = async |name: &str| dir.load("r").await.unwrap().select(&Algorithms::Named(vec![name.to_owned()]));
+    let select =
+        async |name: &str| dir.load("r").await.unwrap().select(&AlgorithmSelection::Named(vec![name.to_owned()]));
     assert_eq!(names(&select("dcp").await.unwrap()), ["dcp"]);
-    assert!(causes(&select("dehazefromer").await.unwrap_err()).to_string().ends_with("near to it: dehazeformer"));
+    assert!(causes(&select("dehazefromer").await.unwrap_err()).to_string().ends_with("similar names: dehazeformer"));
     assert!(causes(&select("xyz").await.unwrap_err()).to_string().ends_with("it has dcp, dehazeformer"));
 }
 
@@ -195,9 +198,9 @@ async fn the_check_finds_every_kind_of_problem() {
         .await
         .unwrap();
     let header = |picture: &Picture| match &*picture.image {
-        "c/1.png" => Some(Header::Unreadable { code: "corrupt".into(), message: "it ends early".into() }),
-        "c/2.png" => Some(Header::Size { width: 10, height: 20 }),
-        _ => Some(Header::Size { width: 20, height: 10 }),
+        "c/1.png" => Some(PictureHeader::Unreadable { code: "corrupt".into(), message: "it ends early".into() }),
+        "c/2.png" => Some(PictureHeader::Size { width: 10, height: 20 }),
+        _ => Some(PictureHeader::Size { width: 20, height: 10 }),
     };
     let check = check(&data, &header);
     insta::assert_snapshot!(check, @"
@@ -249,7 +252,7 @@ async fn labels_are_turned_and_held_to_their_range() {
     assert_eq!(mos(table, "direction = \"lower\"").await.unwrap(), [Some(-1.0), Some(-2.0), None]);
     assert_eq!(mos(table, "direction = \"lower\"\nrange = [0, 5]").await.unwrap(), [Some(4.0), Some(3.0), None]);
     for (table, more, part) in [
-        (table, "range = [0, 1]", "the label 2 of `b/1.png` is outside of 0 to 1"),
+        (table, "range = [0, 1]", "the label 2 of `b/1.png` is outside 0 to 1"),
         (table, "mos = \"score\"", "no column `score`; it has image, mos"),
         (table, "image = \"image\"\nscene = \"s\"", "not both"),
         ("image,mos\na/1.png,good\n", "", "line 2: `good` in the column `mos` is not a number"),
@@ -361,7 +364,7 @@ async fn dhq_is_imported_by_its_numbers() {
     let check = unlooked(&data);
     assert!(!check.is_complete());
     assert_eq!((check.counts.missing, &*check.cells[0].scene), (1, "0002"));
-    assert_eq!(data.faults[0].to_string(), "1 files that a table names are not there: Dehaze/0010.png");
+    assert_eq!(data.faults[0].to_string(), "1 files that a table names are missing: Dehaze/0010.png");
 }
 
 #[tokio::test]

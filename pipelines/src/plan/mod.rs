@@ -1,5 +1,5 @@
-//! Cuts a data set into shards. Pure: no IO, no clock, the same input gives the same shards; see `README.md` beside this
-//! file for why they are cut as they are.
+//! Cuts a data set into shards. The plan is pure: it uses no IO and no clock, and the same input gives the same shards. The
+//! `README.md` beside this file explains the algorithm.
 
 mod shard;
 
@@ -9,91 +9,92 @@ use blake3::Hasher;
 
 use crate::dataset::{DataSet, Picture, Raters};
 use crate::digest;
-use crate::limits::PictureLimits;
 use crate::names::AlgorithmName;
+use crate::picture_limits::PictureLimits;
 use crate::tables::scores::SCORES_VERSION;
 
 pub use shard::{Shard, ShardPicture};
 
-/// Windows that a shard has at most, unless one picture has more: minutes on a CPU, a second on a GPU, so that little is
-/// lost with a machine and a part is still large enough to be read well.
+/// Maximum number of windows in a shard, unless one picture has more. It takes minutes on a CPU and a second on a GPU, so that
+/// a lost machine loses little, and a part is still large enough to be read efficiently.
 pub const SHARD_WINDOWS_MAX: u64 = 2048;
 
-/// Bits of a picture's place. 2^64 places: two pictures of a million share one with odds of 1 to 10^7, and even then they
-/// are only not cut apart.
-const PLACE_BITS: u32 = u64::BITS;
+/// Bits of a picture's hash. Among a million pictures, two share one of 2^64 hashes with odds of 1 to 10^7. Then they only
+/// cannot be cut into two shards.
+const HASH_BITS: u32 = u64::BITS;
 
-/// A shard, before anything is copied for it: some pictures of one algorithm.
+/// A planned shard: some pictures of one algorithm, by their numbers in the data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// The places that are in it: those that begin with these bits.
-    pub prefix: Prefix,
-    /// Its pictures, as places in [`DataSet::pictures`], ascending.
+pub struct ShardCut {
+    /// The first bits of the hashes of its pictures.
+    pub prefix: HashPrefix,
+    /// Indices of its pictures in [`DataSet::pictures`], ascending.
     pub pictures: Vec<u32>,
-    /// Windows to be scored, by the pictures' headers; one for a picture without a readable header.
+    /// Windows to score, by the pictures' headers. A picture without a readable header counts as one.
     pub windows: u64,
 }
 
-/// The first bits of a picture's place.
+/// The first bits of a picture's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Prefix {
+pub struct HashPrefix {
     bits: u64,
     length: u32,
 }
 
-impl Prefix {
-    const ALL: Prefix = Prefix { bits: 0, length: 0 };
+impl HashPrefix {
+    const ALL: HashPrefix = HashPrefix { bits: 0, length: 0 };
 
-    fn child(self, bit: u64) -> Prefix {
-        Prefix { bits: self.bits << 1 | bit, length: self.length + 1 }
+    fn child(self, bit: u64) -> HashPrefix {
+        HashPrefix { bits: self.bits << 1 | bit, length: self.length + 1 }
     }
 
-    /// Whether a place is in both: one is the beginning of the other.
-    pub fn overlaps(self, other: Prefix) -> bool {
+    /// Returns whether a hash can have both prefixes: one is the beginning of the other.
+    pub fn overlaps(self, other: HashPrefix) -> bool {
         let shared = self.length.min(other.length);
-        let beginning = |p: Prefix| p.bits.checked_shr(p.length - shared).unwrap_or(0);
+        let beginning = |p: HashPrefix| p.bits.checked_shr(p.length - shared).unwrap_or(0);
         beginning(self) == beginning(other)
     }
 
-    /// As [`Prefix`]'s text: `s`, and then the bits.
-    pub fn parse(text: &str) -> Option<Prefix> {
+    /// Parses the text that [`HashPrefix`] displays as: `s`, followed by the bits.
+    pub fn parse(text: &str) -> Option<HashPrefix> {
         let bits = text.strip_prefix('s')?;
-        let length = u32::try_from(bits.len()).ok().filter(|length| *length <= PLACE_BITS)?;
-        let good = bits.bytes().all(|bit| matches!(bit, b'0' | b'1'));
+        let length = u32::try_from(bits.len()).ok().filter(|length| *length <= HASH_BITS)?;
+        let is_binary = bits.bytes().all(|bit| matches!(bit, b'0' | b'1'));
         let value = if bits.is_empty() { 0 } else { u64::from_str_radix(bits, 2).ok()? };
-        good.then_some(Prefix { bits: value, length })
+        is_binary.then_some(HashPrefix { bits: value, length })
     }
 }
 
-impl std::fmt::Display for Prefix {
+impl std::fmt::Display for HashPrefix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("s")?;
         (0..self.length).rev().try_for_each(|bit| write!(f, "{}", self.bits >> bit & 1))
     }
 }
 
-/// Cuts the pictures of one algorithm, `pictures` of `dataset`. `windows` says how many each has, in the same order.
+/// Cuts the pictures of one algorithm, `pictures` of `dataset`, into shards. `windows` has the number of windows of each
+/// picture, in the same order.
 ///
 /// # Panics
-/// Where the two lengths differ.
-pub fn cut(dataset: &DataSet, pictures: Range<usize>, windows: &[u32], windows_max: u64) -> Vec<Cut> {
+/// If the two lengths differ.
+pub fn cut_shards(dataset: &DataSet, pictures: Range<usize>, windows: &[u32], windows_max: u64) -> Vec<ShardCut> {
     assert_eq!(pictures.len(), windows.len(), "each picture has its windows");
-    let mut places: Vec<Placed> = pictures
+    let mut hashes: Vec<HashedPicture> = pictures
         .zip(windows)
-        .map(|(index, windows)| Placed {
-            place: place(&dataset.pictures[index]),
+        .map(|(index, windows)| HashedPicture {
+            hash: name_hash(&dataset.pictures[index]),
             index: u32::try_from(index).expect("a data set has less than 2^32 pictures"),
             windows: (*windows).max(1),
         })
         .collect();
-    places.sort_unstable_by_key(|placed| (placed.place, placed.index));
+    hashes.sort_unstable_by_key(|hashed| (hashed.hash, hashed.index));
     let mut cuts = Vec::new();
-    divide(&places, Prefix::ALL, windows_max, &mut cuts);
+    split(&hashes, HashPrefix::ALL, windows_max, &mut cuts);
     cuts
 }
 
-/// Where each algorithm's pictures are in a data set, in its order.
-pub fn algorithms(dataset: &DataSet) -> Vec<(AlgorithmName, Range<usize>)> {
+/// Returns the range of each algorithm's pictures in a data set, in its order.
+pub fn algorithm_ranges(dataset: &DataSet) -> Vec<(AlgorithmName, Range<usize>)> {
     let mut start = 0;
     let by_algorithm = dataset.pictures.chunk_by(|a, b| a.algorithm == b.algorithm);
     let range = |pictures: &[Picture]| {
@@ -104,50 +105,50 @@ pub fn algorithms(dataset: &DataSet) -> Vec<(AlgorithmName, Range<usize>)> {
     by_algorithm.map(range).collect()
 }
 
-struct Placed {
-    place: u64,
+struct HashedPicture {
+    hash: u64,
     index: u32,
     windows: u32,
 }
 
-/// By the picture's name alone: its other properties change, its place does not.
-fn place(picture: &Picture) -> u64 {
+/// Returns the hash of a picture's name. It does not change when other properties of the picture do.
+fn name_hash(picture: &Picture) -> u64 {
     let digest = blake3::hash(picture.image.as_bytes());
     u64::from_be_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
 }
 
-fn divide(places: &[Placed], prefix: Prefix, windows_max: u64, cuts: &mut Vec<Cut>) {
-    let windows: u64 = places.iter().map(|placed| u64::from(placed.windows)).sum();
-    if places.is_empty() {
+fn split(hashes: &[HashedPicture], prefix: HashPrefix, windows_max: u64, cuts: &mut Vec<ShardCut>) {
+    let windows: u64 = hashes.iter().map(|hashed| u64::from(hashed.windows)).sum();
+    if hashes.is_empty() {
         return;
     }
-    if windows <= windows_max || places.len() == 1 || prefix.length == PLACE_BITS {
-        let mut pictures: Vec<u32> = places.iter().map(|placed| placed.index).collect();
+    if windows <= windows_max || hashes.len() == 1 || prefix.length == HASH_BITS {
+        let mut pictures: Vec<u32> = hashes.iter().map(|hashed| hashed.index).collect();
         pictures.sort_unstable();
-        cuts.push(Cut { prefix, pictures, windows });
+        cuts.push(ShardCut { prefix, pictures, windows });
         return;
     }
-    let bit = PLACE_BITS - 1 - prefix.length;
-    let half = places.partition_point(|placed| placed.place >> bit & 1 == 0);
-    divide(&places[..half], prefix.child(0), windows_max, cuts);
-    divide(&places[half..], prefix.child(1), windows_max, cuts);
+    let bit = HASH_BITS - 1 - prefix.length;
+    let half = hashes.partition_point(|hashed| hashed.hash >> bit & 1 == 0);
+    split(&hashes[..half], prefix.child(0), windows_max, cuts);
+    split(&hashes[half..], prefix.child(1), windows_max, cuts);
 }
 
-/// What scores pictures: which model, and how large a picture may be.
+/// The settings that determine a part's rows besides its pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// Of the model: 64 digits.
+pub struct ScoringSettings {
+    /// The model's fingerprint: 64 hexadecimal digits.
     pub fingerprint: String,
-    /// What is larger has no score.
+    /// The limits on a picture's size. A larger picture gets no score.
     pub limits: PictureLimits,
 }
 
-/// The name of the part that holds a shard's rows: the model, the prefix, and a digest of all else that determines its
-/// content. Where it is, the shard is done.
-pub fn part_name(dataset: &DataSet, cut: &Cut, terms: &Terms) -> String {
-    let fingerprint = &terms.fingerprint;
+/// Returns the name of the part that holds a shard's rows: the model, the prefix, and a digest of everything else that
+/// determines its content. If the part exists, the shard is done.
+pub fn part_name(dataset: &DataSet, cut: &ShardCut, settings: &ScoringSettings) -> String {
+    let fingerprint = &settings.fingerprint;
     let mut hasher = Hasher::new_derive_key("dqa 2026 name of a part");
-    let mut field = |bytes: &[u8]| digest::field(&mut hasher, bytes);
+    let mut field = |bytes: &[u8]| digest::update_field(&mut hasher, bytes);
     field(&SCORES_VERSION.to_le_bytes());
     field(fingerprint.as_bytes());
     field(dataset.name.as_str().as_bytes());
@@ -160,7 +161,7 @@ pub fn part_name(dataset: &DataSet, cut: &Cut, terms: &Terms) -> String {
         field(dataset.uri(picture).as_bytes());
         field(picture.version.as_bytes());
         field(&picture.mos.unwrap_or(0.0).to_bits().to_le_bytes());
-        // Only where there are raters: parts of labels without them keep their names.
+        // Hashed only if there are raters, so that parts whose labels have none keep their names.
         if let Some(Raters { count, std }) = picture.raters {
             field(b"raters");
             field(&count.to_le_bytes());
@@ -168,27 +169,27 @@ pub fn part_name(dataset: &DataSet, cut: &Cut, terms: &Terms) -> String {
             field(&std.unwrap_or(0.0).to_bits().to_le_bytes());
         }
     }
-    // Only what differs from the default: parts of older versions keep their names.
-    if !terms.limits.is_default() {
-        let PictureLimits { pixels_max, side_max, bytes_max } = terms.limits;
+    // Hashed only if they differ from the default, so that parts of older versions keep their names.
+    if !settings.limits.is_default() {
+        let PictureLimits { pixels_max, side_max, bytes_max } = settings.limits;
         field(b"limits");
         field(&pixels_max.to_le_bytes());
         field(&side_max.to_le_bytes());
         field(&bytes_max.to_le_bytes());
     }
     let digest = hasher.finalize().to_hex();
-    format!("{}-{}-{}", model_of(fingerprint), cut.prefix, &digest[..32])
+    format!("{}-{}-{}", model_prefix(fingerprint), cut.prefix, &digest[..32])
 }
 
-/// What a part's name says of its model: the fingerprint's beginning.
-pub fn model_of(fingerprint: &str) -> &str {
+/// Returns the beginning of the fingerprint, which a part's name starts with.
+pub fn model_prefix(fingerprint: &str) -> &str {
     &fingerprint[..fingerprint.len().min(12)]
 }
 
-/// The prefix that a part's name holds, if it is one of this model.
-pub fn prefix_of(part: &str, fingerprint: &str) -> Option<Prefix> {
-    let rest = part.strip_prefix(model_of(fingerprint))?.strip_prefix('-')?;
-    Prefix::parse(rest.split_once('-')?.0)
+/// Parses the hash prefix in a part's name. None if the part is of another model.
+pub fn hash_prefix_of_part(part: &str, fingerprint: &str) -> Option<HashPrefix> {
+    let rest = part.strip_prefix(model_prefix(fingerprint))?.strip_prefix('-')?;
+    HashPrefix::parse(rest.split_once('-')?.0)
 }
 
 #[cfg(test)]
@@ -221,25 +222,25 @@ mod tests {
         DataSet::new("d".parse().unwrap(), root, pictures.iter().map(|(a, n)| picture(*a, *n)).collect())
     }
 
-    /// From the picture's name, so that it stays when others come and go.
+    /// Derives a number of windows from the picture's name, so that it does not depend on other pictures.
     fn windows(picture: &Picture) -> u32 {
-        15 + (place(picture) % 400) as u32
+        15 + (name_hash(picture) % 400) as u32
     }
 
-    fn plan(dataset: &DataSet, max: u64) -> Vec<Cut> {
+    fn plan(dataset: &DataSet, max: u64) -> Vec<ShardCut> {
         let cut_one = |(_, range): (AlgorithmName, Range<usize>)| {
             let windows: Vec<u32> = dataset.pictures[range.clone()].iter().map(windows).collect();
-            cut(dataset, range, &windows, max)
+            cut_shards(dataset, range, &windows, max)
         };
-        algorithms(dataset).into_iter().flat_map(cut_one).collect()
+        algorithm_ranges(dataset).into_iter().flat_map(cut_one).collect()
     }
 
     fn names(dataset: &DataSet, max: u64) -> BTreeSet<String> {
-        plan(dataset, max).iter().map(|cut| part_name(dataset, cut, &terms("0123456789abcdef"))).collect()
+        plan(dataset, max).iter().map(|cut| part_name(dataset, cut, &settings("0123456789abcdef"))).collect()
     }
 
-    fn terms(fingerprint: &str) -> Terms {
-        Terms { fingerprint: fingerprint.to_owned(), limits: PictureLimits::default() }
+    fn settings(fingerprint: &str) -> ScoringSettings {
+        ScoringSettings { fingerprint: fingerprint.to_owned(), limits: PictureLimits::default() }
     }
 
     fn pictures() -> impl Strategy<Value = BTreeSet<(u8, u16)>> {
@@ -255,8 +256,8 @@ mod tests {
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..dataset.pictures.len() as u32).collect::<Vec<_>>());
             for cut in &cuts {
-                let of: BTreeSet<_> = cut.pictures.iter().map(|i| &dataset.pictures[*i as usize].algorithm).collect();
-                prop_assert_eq!(of.len(), 1);
+                let algorithms: BTreeSet<_> = cut.pictures.iter().map(|i| &dataset.pictures[*i as usize].algorithm).collect();
+                prop_assert_eq!(algorithms.len(), 1);
                 let sum: u64 = cut.pictures.iter().map(|i| u64::from(windows(&dataset.pictures[*i as usize]))).sum();
                 prop_assert_eq!(cut.windows, sum);
                 prop_assert!(sum <= max || cut.pictures.len() == 1);
@@ -282,9 +283,9 @@ mod tests {
 
         #[test]
         fn a_prefix_reads_as_it_is_written(bits: u64, length in 0..=64u32) {
-            let prefix = Prefix { bits: bits.checked_shr(64 - length).unwrap_or(0), length };
-            prop_assert_eq!(Prefix::parse(&prefix.to_string()), Some(prefix));
-            prop_assert!(prefix.overlaps(Prefix::ALL) && prefix.overlaps(prefix));
+            let prefix = HashPrefix { bits: bits.checked_shr(64 - length).unwrap_or(0), length };
+            prop_assert_eq!(HashPrefix::parse(&prefix.to_string()), Some(prefix));
+            prop_assert!(prefix.overlaps(HashPrefix::ALL) && prefix.overlaps(prefix));
             if length < 64 {
                 prop_assert!(prefix.overlaps(prefix.child(1)) && !prefix.child(0).overlaps(prefix.child(1)));
             }
@@ -318,10 +319,10 @@ mod tests {
             assert_eq!(all.iter().filter(|other| *other == one).count(), 1, "{i}");
         }
         let cut = &plan(&base, 4000)[0];
-        let name = |terms: &Terms| part_name(&base, cut, terms);
-        assert_ne!(name(&terms(&"1".repeat(64))), name(&terms(&"2".repeat(64))));
+        let name = |settings: &ScoringSettings| part_name(&base, cut, settings);
+        assert_ne!(name(&settings(&"1".repeat(64))), name(&settings(&"2".repeat(64))));
         let usual = PictureLimits::default();
-        let limited = |limits: PictureLimits| name(&Terms { limits, ..terms("0123456789abcdef") });
+        let limited = |limits: PictureLimits| name(&ScoringSettings { limits, ..settings("0123456789abcdef") });
         let names = BTreeSet::from([
             limited(usual),
             limited(PictureLimits { pixels_max: 1 << 20, ..usual }),
@@ -329,7 +330,7 @@ mod tests {
             limited(PictureLimits { bytes_max: 1 << 20, ..usual }),
         ]);
         assert_eq!(names.len(), 4);
-        // As every version before has named it: what is in a store is found again.
+        // The name in every earlier version: parts of existing stores must be found again.
         assert_eq!(limited(usual), "0123456789ab-s-bd5f86c9b82db0f6f083212f1dfa48ae");
     }
 
@@ -338,9 +339,9 @@ mod tests {
         let dataset = dataset(&(0..200).map(|n| (0, n)).collect());
         let fingerprint = "ab".repeat(32);
         for cut in plan(&dataset, 2000) {
-            let name = part_name(&dataset, &cut, &terms(&fingerprint));
-            assert_eq!(prefix_of(&name, &fingerprint), Some(cut.prefix));
-            assert_eq!(prefix_of(&name, &"cd".repeat(32)), None);
+            let name = part_name(&dataset, &cut, &settings(&fingerprint));
+            assert_eq!(hash_prefix_of_part(&name, &fingerprint), Some(cut.prefix));
+            assert_eq!(hash_prefix_of_part(&name, &"cd".repeat(32)), None);
         }
     }
 

@@ -1,10 +1,10 @@
-//! A shard as it is handed to whoever scores it: one row of text, the same in this process and on a cluster.
+//! A shard as it is sent to the process that scores it: one row of text, the same locally and on a cluster.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cut, Terms, part_name};
+use super::{ScoringSettings, ShardCut, part_name};
 use crate::dataset::{DataSet, Raters};
-use crate::limits::PictureLimits;
+use crate::picture_limits::PictureLimits;
 use crate::tables::scores::{self, PartColumns};
 
 /// A unit of work: score these pictures, write one part.
@@ -12,19 +12,19 @@ use crate::tables::scores::{self, PartColumns};
 pub struct Shard {
     /// The address of the store.
     pub store: String,
-    /// What is the same in all its rows.
+    /// The columns that are the same in all rows of the part.
     pub part: PartColumns,
-    /// Parts in the store that may hold some of its rows already.
+    /// Names of parts in the store that may already hold some of the rows.
     pub reuse: Vec<String>,
-    /// Whether rows with an error are scored again where they are found.
+    /// Whether to score pictures again whose rows in those parts have an error.
     pub retry_failed: bool,
-    /// The pictures, each a row of the part, in this order.
+    /// The pictures, one for each row of the part, in this order.
     pub pictures: Vec<ShardPicture>,
-    /// Windows to be scored, by the pictures' headers.
+    /// Windows to score, by the pictures' headers.
     pub windows: u64,
-    /// What goes into the part's footer.
+    /// Keys and values for the part's footer.
     pub facts: Vec<(String, String)>,
-    /// How large a picture may be, whatever the limits of whoever scores it.
+    /// The limits on a picture's size. They replace the worker's own limits.
     #[serde(default)]
     pub limits: PictureLimits,
 }
@@ -32,36 +32,36 @@ pub struct Shard {
 /// A picture of a shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShardPicture {
-    /// What it shows.
+    /// The name of its scene.
     pub scene: String,
-    /// The group that its scene is reported in.
+    /// The group of its scene.
     pub scene_group: Option<String>,
     /// Its name within the data set.
     pub image: String,
-    /// Where it is.
+    /// Its address.
     pub uri: String,
     /// Length in bytes.
     pub bytes: u64,
-    /// The version that was planned.
+    /// The version when the shard was planned.
     pub version: String,
     /// The label; higher is better.
     pub mos: Option<f64>,
-    /// Whose mean the label is, where it is one.
+    /// The ratings that the label is the mean of, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raters: Option<Raters>,
 }
 
 impl Shard {
-    /// The shard of a cut, to be written to `store` on these terms.
-    pub fn of(dataset: &DataSet, cut: &Cut, store: &str, terms: &Terms) -> Shard {
+    /// Creates the shard of a cut, whose part is written to `store`.
+    pub fn new(dataset: &DataSet, cut: &ShardCut, store: &str, settings: &ScoringSettings) -> Shard {
         let pictures: Vec<_> = cut.pictures.iter().map(|index| &dataset.pictures[*index as usize]).collect();
         Shard {
             store: store.to_owned(),
             part: PartColumns {
                 dataset: dataset.name.to_string(),
                 algorithm: pictures[0].algorithm.to_string(),
-                fingerprint: terms.fingerprint.clone(),
-                part: part_name(dataset, cut, terms),
+                fingerprint: settings.fingerprint.clone(),
+                part: part_name(dataset, cut, settings),
             },
             reuse: Vec::new(),
             retry_failed: false,
@@ -80,24 +80,24 @@ impl Shard {
                 .collect(),
             windows: cut.windows,
             facts: Vec::new(),
-            limits: terms.limits,
+            limits: settings.limits,
         }
     }
 
-    /// The part's object in the store.
+    /// Returns the key of the part's object in the store.
     pub fn key(&self) -> String {
         scores::part_key(&self.part.dataset, &self.part.algorithm, &self.part.part)
     }
 
-    /// As text.
+    /// Encodes the shard as text.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).expect("a shard has text for keys")
     }
 
-    /// From [`Shard::to_text`].
+    /// Decodes the text of [`Shard::to_text`].
     ///
     /// # Errors
-    /// What no shard was written as.
+    /// If the text is not a shard.
     pub fn from_text(text: &str) -> Result<Shard, serde_json::Error> {
         serde_json::from_str(text)
     }

@@ -37,7 +37,7 @@ fn differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
     let mut differences = Vec::new();
     if a.fingerprint != b.fingerprint {
         differences.push(format!("fingerprint ({} and {})", a.fingerprint, b.fingerprint));
-        differences.extend(a.spec.differs(&b.spec));
+        differences.extend(a.spec.differences(&b.spec));
     }
     for dataset in &a.spec.datasets {
         let Some(other) = b.spec.datasets.iter().find(|other| other.name == dataset.name) else { continue };

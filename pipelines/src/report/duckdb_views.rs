@@ -28,7 +28,7 @@ const REPORTS: [&str; 4] = [CORRELATIONS, LEADERBOARD, COMPARISONS, CROSS_DATASE
 pub(super) async fn write(store: &Store, record: &RunRecord) -> Result<(), ReportError> {
     let key = format!("{RUNS}/{}/{SCORES}.sql", record.name);
     store.put(&key, scores(store, record).into()).await?;
-    let records = RunRecord::all(store).await?;
+    let records = RunRecord::read_all(store).await?;
     let complete = records.iter().filter(|record| record.state == RunState::Complete);
     if let Some(last) = complete.max_by_key(|record| (record.updated, record.created)) {
         let mut text = scores(store, last);
@@ -76,7 +76,7 @@ fn address(store: &Store, key: &str) -> String {
     if let (true, Ok(folder)) = (store.is_local(), url.to_file_path()) {
         return folder.join(key).display().to_string();
     }
-    format!("{}://{}/{}", url.scheme(), url.host_str().unwrap_or_default(), store.path(key))
+    format!("{}://{}/{}", url.scheme(), url.host_str().unwrap_or_default(), store.object_path(key))
 }
 
 #[cfg(test)]
@@ -96,7 +96,7 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         let local = Store::open(folder.to_str().unwrap(), Path::new("")).unwrap();
         assert_eq!(address(&local, "scores/p.parquet"), folder.join("scores/p.parquet").display().to_string());
-        let remote = Store::of(Arc::new(InMemory::new()), Url::parse("s3://bucket/").unwrap());
+        let remote = Store::from_object_store(Arc::new(InMemory::new()), Url::parse("s3://bucket/").unwrap());
         assert_eq!(address(&remote, "scores/p.parquet"), "s3://bucket/scores/p.parquet");
         assert_eq!(quoted("o'hare"), "'o''hare'");
     }

@@ -4,7 +4,7 @@ use parquet::errors::ParquetError;
 
 use super::options::REPLICATES_MIN;
 use crate::names::DatasetName;
-use crate::run::{RunError, RunRecord, RunState};
+use crate::run::{RunRecordError, RunRecord, RunState};
 use crate::store::StoreError;
 
 /// Why a report could not be made.
@@ -15,7 +15,7 @@ pub enum ReportError {
     Store(#[from] StoreError),
     /// A run's record could not be read.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(#[from] RunRecordError),
     /// The bootstrap has too few draws for an interval.
     #[error("expected {REPLICATES_MIN} or more replicates for the bootstrap, found {0}")]
     TooFewReplicates(u32),

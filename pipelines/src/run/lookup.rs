@@ -1,33 +1,34 @@
-//! Finding the run that a user means: by its name, by how its name begins, or the one that was used last. Every command and
-//! the coordinator look runs up here, so that one text means one run everywhere.
+//! Finds the run that a user means: by its name, by the beginning of its name, or the one that was used last. All commands and
+//! the coordinator look runs up here, so that a text means the same run everywhere.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
-use super::{RUNS, RunError, RunRecord, RunState};
-use crate::names::{self, RunName};
+use super::{RUNS, RunRecord, RunRecordError, RunState};
+use crate::Hint;
+use crate::names::{RunName, similar_names};
 use crate::store::Store;
 
-/// Names that an error shows.
+/// Maximum number of names that an error shows.
 const SHOWN_MAX: usize = 8;
 
 impl RunRecord {
-    /// Returns the record of the run of this name, or else of the only run whose name begins so.
+    /// Returns the record of the run with this name, or else of the only run whose name begins with it.
     ///
     /// # Errors
-    /// Where the store fails or the record is not one; where there is no such run, with names near to it; where several begin
-    /// so, with their names.
-    pub async fn read(store: &Store, name: &RunName) -> Result<RunRecord, RunError> {
+    /// If the store fails, or the record is invalid; if there is no such run, with similar names; if several names begin with
+    /// the text, with these names.
+    pub async fn find_by_prefix(store: &Store, name: &RunName) -> Result<RunRecord, RunRecordError> {
         if let Some(record) = RunRecord::find(store, name).await? {
             return Ok(record);
         }
-        let all = store.folders(RUNS).await?;
+        let all = store.list_folders(RUNS).await?;
         let mut names: Vec<&str> =
             all.iter().map(String::as_str).filter(|other| other.starts_with(name.as_str())).collect();
         names.sort_unstable();
         let unknown = || {
-            let near = names::near(name.as_str(), all.iter().map(String::as_str));
-            let near = near.into_iter().map(str::to_owned).collect();
-            RunError::Unknown { run: name.to_string(), store: store.url().to_string(), near }
+            let similar = similar_names(name.as_str(), all.iter().map(String::as_str));
+            RunRecordError::Unknown { run: name.to_string(), store: store.url().to_string(), similar }
         };
         match names[..] {
             [] => Err(unknown()),
@@ -42,42 +43,42 @@ impl RunRecord {
                 let more = names.len().saturating_sub(SHOWN_MAX);
                 names.truncate(SHOWN_MAX);
                 let candidates = names.into_iter().map(str::to_owned).collect();
-                Err(RunError::Ambiguous { run: name.to_string(), candidates, more })
+                Err(RunRecordError::Ambiguous { run: name.to_string(), candidates, more })
             }
         }
     }
 
-    /// Whether a store has runs.
+    /// Returns whether a store has runs.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn any(store: &Store) -> Result<bool, RunError> {
-        Ok(!store.folders(RUNS).await?.is_empty())
+    /// If the store fails.
+    pub async fn any_exists(store: &Store) -> Result<bool, RunRecordError> {
+        Ok(!store.list_folders(RUNS).await?.is_empty())
     }
 
-    /// Returns the record of the run that was used last: submitted, scored or completed. A run that failed before it was
-    /// planned has no rows, and is taken only if there is no other.
+    /// Returns the record of the run that was submitted, scored or completed last. A run that failed before it was planned
+    /// has no rows, and is returned only if there is no other.
     ///
     /// # Errors
-    /// Where the store fails, a record is not one, or there is no run.
-    pub async fn last_used(store: &Store) -> Result<RunRecord, RunError> {
-        let records = RunRecord::all(store).await?;
+    /// If the store fails, a record is invalid, or there is no run.
+    pub async fn last_used(store: &Store) -> Result<RunRecord, RunRecordError> {
+        let records = RunRecord::read_all(store).await?;
         let was_planned = |record: &RunRecord| record.state != RunState::Failed || !record.parts.is_empty();
         let key = |record: &RunRecord| Reverse((was_planned(record), record.updated, record.created));
         let last = records.into_iter().min_by_key(key);
-        last.ok_or_else(|| RunError::NoRuns { store: store.url().to_string() })
+        last.ok_or_else(|| RunRecordError::NoRuns { store: store.url().to_string() })
     }
 }
 
-impl RunError {
-    /// Returns what to do about it, where something can be done.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            RunError::Unknown { .. } => Some("`dqa-coord runs` lists them"),
-            RunError::Ambiguous { .. } => Some("give more of the name; `dqa-coord runs` lists them all"),
-            RunError::NoRuns { .. } => Some("`dqa-coord submit` makes one; --store says where they are kept"),
-            RunError::Store(_) | RunError::Record { .. } => None,
-        }
+impl Hint for RunRecordError {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        let hint = match self {
+            RunRecordError::Unknown { .. } => "`dqa-coord runs` lists them",
+            RunRecordError::Ambiguous { .. } => "give more of the name; `dqa-coord runs` lists them all",
+            RunRecordError::NoRuns { .. } => "`dqa-coord submit` creates one; --store names the store to look in",
+            RunRecordError::Store(_) | RunRecordError::Record { .. } => return None,
+        };
+        Some(Cow::Borrowed(hint))
     }
 }
 
@@ -89,8 +90,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::limits::PictureLimits;
-    use crate::run::{Counts, RunSpec};
+    use crate::picture_limits::PictureLimits;
+    use crate::run::{RunCounts, RunSpec};
 
     async fn store(runs: &[(&str, i64, i64)]) -> (Store, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
@@ -107,10 +108,10 @@ mod tests {
                 remark: None,
                 limits: PictureLimits::default(),
             };
-            // As in a file: other fields may be added to a record.
+            // Built as JSON, because other fields may be added to a record.
             let mut record = serde_json::json!({
                 "name": name, "state": RunState::Complete, "spec": spec, "fingerprint": "f", "parts": [],
-                "counts": Counts::default(), "provenance": BTreeMap::<String, String>::new(),
+                "counts": RunCounts::default(), "provenance": BTreeMap::<String, String>::new(),
             });
             record["created"] = serde_json::to_value(Timestamp::from_second(*created).unwrap()).unwrap();
             record["updated"] = serde_json::to_value(Timestamp::from_second(*updated).unwrap()).unwrap();
@@ -121,12 +122,12 @@ mod tests {
     }
 
     async fn found(store: &Store, text: &str) -> Result<String, String> {
-        let read = RunRecord::read(store, &text.parse().unwrap()).await;
+        let read = RunRecord::find_by_prefix(store, &text.parse().unwrap()).await;
         read.map(|record| record.name.to_string()).map_err(|error| error.to_string())
     }
 
     #[tokio::test]
-    async fn a_name_wins_over_what_begins_so_and_ambiguity_is_told() {
+    async fn a_whole_name_wins_over_a_prefix_and_ambiguity_is_an_error() {
         let (store, _dir) = store(&[("haze-12", 1, 1), ("haze-34", 2, 2), ("haze", 3, 3), ("paper", 4, 4)]).await;
         assert_eq!(found(&store, "haze").await.unwrap(), "haze");
         assert_eq!(found(&store, "haze-1").await.unwrap(), "haze-12");
@@ -149,6 +150,6 @@ mod tests {
         let empty = tempfile::tempdir().unwrap();
         let store = Store::open(empty.path().to_str().unwrap(), Path::new("")).unwrap();
         let error = RunRecord::last_used(&store).await.unwrap_err();
-        assert!(matches!(error, RunError::NoRuns { .. }), "{error}");
+        assert!(matches!(error, RunRecordError::NoRuns { .. }), "{error}");
     }
 }

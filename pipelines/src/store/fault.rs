@@ -1,49 +1,52 @@
-//! Why a store beyond this machine did not do what was asked, in a sentence that names what to change, with a hint. It
-//! travels inside the errors of the library that stores are reached by.
+//! Why a remote store failed: a sentence that names what to change, with a hint. A [`StoreFault`] travels inside the errors
+//! of the `object_store` library.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
 use object_store::Error as ObjectError;
 
-/// What a store's failure is about.
+use crate::{Hint, Retryable};
+
+/// Kinds of failures of a remote store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreFaultKind {
-    /// The environment's variables do not say how to reach the store.
+    /// The environment variables do not say how to reach the store.
     Setup,
-    /// The store did not answer, or said that it cannot at the moment.
-    Unanswered,
+    /// The store did not answer, or reported that it is unavailable.
+    Unavailable,
     /// The store does not accept the credentials, the region or the time of the requests.
     Refused,
-    /// The store knows who asks, and does not allow it.
+    /// The store accepts the credentials, but does not allow the operation.
     Denied,
     /// The bucket or container does not exist.
     Bucket,
-    /// The store does not do what was asked.
+    /// The store does not support the operation.
     Unsupported,
 }
 
-/// A store's failure with what to do about it.
+/// The failure of a remote store, with what the user can do about it.
 #[derive(Debug)]
 pub struct StoreFault {
     kind: StoreFaultKind,
     message: String,
     hint: Option<String>,
-    /// The server's words, or the network's.
-    source: Option<Said>,
+    /// The message of the server or of the network.
+    source: Option<Message>,
 }
 
-/// What a server or the network said.
+/// The message of a server or of the network.
 #[derive(Debug)]
-struct Said(String);
+struct Message(String);
 
-impl fmt::Display for Said {
+impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Error for Said {}
+impl Error for Message {}
 
 impl fmt::Display for StoreFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,7 +56,7 @@ impl fmt::Display for StoreFault {
 
 impl Error for StoreFault {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|said| said as &(dyn Error + 'static))
+        self.source.as_ref().map(|message| message as &(dyn Error + 'static))
     }
 }
 
@@ -62,59 +65,49 @@ impl StoreFault {
         StoreFault { kind, message: message.into(), hint: None, source: None }
     }
 
-    /// The environment's variables do not say how to reach the store.
+    /// Creates a fault of the kind [`StoreFaultKind::Setup`].
     pub(super) fn setup(message: impl Into<String>) -> StoreFault {
         StoreFault::new(StoreFaultKind::Setup, message)
     }
 
-    pub(super) fn hint_at(mut self, hint: impl Into<String>) -> StoreFault {
+    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> StoreFault {
         self.hint = Some(hint.into());
         self
     }
 
-    pub(super) fn caused_by(mut self, said: impl Into<String>) -> StoreFault {
-        self.source = Some(Said(said.into()));
+    pub(super) fn with_cause(mut self, message: impl Into<String>) -> StoreFault {
+        self.source = Some(Message(message.into()));
         self
     }
 
-    /// What it is about.
+    /// Returns the kind of the failure.
     pub fn kind(&self) -> StoreFaultKind {
         self.kind
     }
 
-    /// What to do about it.
-    pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
-    }
-
-    /// Whether another try may do better.
-    pub fn may_pass(&self) -> bool {
-        self.kind == StoreFaultKind::Unanswered
-    }
-
-    /// Whether it says something of one object alone: others may be allowed.
-    pub fn is_of_object(&self) -> bool {
+    /// Returns whether the fault concerns one object alone, so that others may be allowed.
+    pub fn is_object_specific(&self) -> bool {
         self.kind == StoreFaultKind::Denied
     }
 
-    /// As an error of the library that stores are reached by.
-    pub(super) fn into_store_error(self) -> ObjectError {
+    /// Wraps the fault in an error of `object_store`.
+    pub(super) fn into_object_error(self) -> ObjectError {
         ObjectError::Generic { store: "remote", source: Box::new(self) }
     }
 
-    /// The fault in a store's error, if there is one in it.
-    pub(super) fn of(error: &ObjectError) -> Option<&StoreFault> {
+    /// Returns the fault inside an error of `object_store`, if it has one.
+    pub(super) fn find(error: &ObjectError) -> Option<&StoreFault> {
         match error {
             ObjectError::Generic { source, .. } => source.downcast_ref(),
             _ => None,
         }
     }
 
-    /// Takes the fault out of a store's error.
+    /// Unwraps the fault from an error of `object_store`.
     ///
     /// # Errors
-    /// The error itself, where there is none in it.
-    pub(super) fn take(error: ObjectError) -> Result<StoreFault, ObjectError> {
+    /// Returns the error itself if it has no fault.
+    pub(super) fn extract(error: ObjectError) -> Result<StoreFault, ObjectError> {
         match error {
             ObjectError::Generic { store, source } => match source.downcast() {
                 Ok(fault) => Ok(*fault),
@@ -122,5 +115,17 @@ impl StoreFault {
             },
             other => Err(other),
         }
+    }
+}
+
+impl Retryable for StoreFault {
+    fn is_retryable(&self) -> bool {
+        self.kind == StoreFaultKind::Unavailable
+    }
+}
+
+impl Hint for StoreFault {
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        self.hint.as_deref().map(Cow::Borrowed)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::Pooling;
-use crate::names::near;
+use crate::names::{similar_names, suggestion};
 use crate::train::{Select, Setup, SetupError};
 
 /// The studies that are compiled into the program: name and text.
@@ -157,17 +157,13 @@ pub enum StudyError {
     #[error("{0}")]
     Invalid(String),
     /// No bundled study has this name.
-    #[error("there is no study `{name}`{}; there are {}, or a path to a .toml", suggestion(near), BUNDLED.map(|(name, _)| name).join(", "))]
+    #[error("there is no study `{name}`{}; there are {}, or a path to a .toml", suggestion(similar), BUNDLED.map(|(name, _)| name).join(", "))]
     Unknown {
         /// The given name.
         name: String,
         /// Similar names.
-        near: Vec<String>,
+        similar: Vec<String>,
     },
-}
-
-fn suggestion(near: &[String]) -> String {
-    if near.is_empty() { String::new() } else { format!(" (near to it: {})", near.join(", ")) }
 }
 
 impl StudyDefinition {
@@ -179,8 +175,8 @@ impl StudyDefinition {
         match BUNDLED.iter().find(|(known, _)| *known == name) {
             Some((_, text)) => StudyDefinition::parse(text, name),
             None => {
-                let near = near(name, BUNDLED.map(|(name, _)| name)).into_iter().map(str::to_owned).collect();
-                Err(StudyError::Unknown { name: name.to_owned(), near })
+                let similar = similar_names(name, BUNDLED.map(|(name, _)| name));
+                Err(StudyError::Unknown { name: name.to_owned(), similar })
             }
         }
     }
@@ -287,7 +283,7 @@ mod tests {
             assert!(!study.title.is_empty() && !study.about.is_empty(), "{name}");
         }
         let error = StudyDefinition::bundled("ablations").unwrap_err().to_string();
-        assert!(error.starts_with("there is no study `ablations` (near to it: ablation)"), "{error}");
+        assert!(error.starts_with("there is no study `ablations`; similar names: ablation"), "{error}");
     }
 
     #[test]

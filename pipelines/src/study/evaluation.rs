@@ -134,7 +134,7 @@ impl Evaluation {
     /// Returns `<data set>-<digest>`. Equal tests have equal names.
     pub fn name(&self) -> String {
         let mut hasher = Hasher::new_derive_key("dqa 2026 name of an evaluation");
-        let mut field = |bytes: &[u8]| digest::field(&mut hasher, bytes);
+        let mut field = |bytes: &[u8]| digest::update_field(&mut hasher, bytes);
         field(&VERSION.to_le_bytes());
         [self.evaluator.as_str(), self.dataset.as_str(), &self.views].iter().for_each(|text| field(text.as_bytes()));
         field(&[u8::from(self.with_attention)]);

@@ -92,13 +92,13 @@ impl StoredFile {
 
 impl AsyncFileReader for StoredFile {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        let path = self.store.path(&self.object.key);
-        async move { Ok(self.store.objects().get_range(&path, range).await?) }.boxed()
+        let path = self.store.object_path(&self.object.key);
+        async move { Ok(self.store.object_store().get_range(&path, range).await?) }.boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        let path = self.store.path(&self.object.key);
-        async move { Ok(self.store.objects().get_ranges(&path, &ranges).await?) }.boxed()
+        let path = self.store.object_path(&self.object.key);
+        async move { Ok(self.store.object_store().get_ranges(&path, &ranges).await?) }.boxed()
     }
 
     fn get_metadata<'a>(

@@ -9,10 +9,10 @@ use crate::digest;
 
 fn rng(purpose: &str, seed: u64, epoch: u32, picture: &str) -> ChaCha8Rng {
     let mut hasher = blake3::Hasher::new_derive_key("dqa 2026 chance in training");
-    digest::field(&mut hasher, purpose.as_bytes());
-    digest::field(&mut hasher, &seed.to_le_bytes());
-    digest::field(&mut hasher, &epoch.to_le_bytes());
-    digest::field(&mut hasher, picture.as_bytes());
+    digest::update_field(&mut hasher, purpose.as_bytes());
+    digest::update_field(&mut hasher, &seed.to_le_bytes());
+    digest::update_field(&mut hasher, &epoch.to_le_bytes());
+    digest::update_field(&mut hasher, picture.as_bytes());
     ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
 }
 

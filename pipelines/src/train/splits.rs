@@ -252,11 +252,11 @@ impl Splits {
     /// Returns the digest of the assignment of scenes to sides: 16 hexadecimal digits.
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new_derive_key("dqa 2026 splits");
-        digest::field(&mut hasher, self.dataset.as_str().as_bytes());
+        digest::update_field(&mut hasher, self.dataset.as_str().as_bytes());
         for split in &self.splits {
             for side in [&split.train, &split.test] {
-                digest::field(&mut hasher, &(side.len() as u64).to_le_bytes());
-                side.iter().for_each(|scene| digest::field(&mut hasher, scene.as_bytes()));
+                digest::update_field(&mut hasher, &(side.len() as u64).to_le_bytes());
+                side.iter().for_each(|scene| digest::update_field(&mut hasher, scene.as_bytes()));
             }
         }
         hasher.finalize().to_hex()[..16].to_owned()

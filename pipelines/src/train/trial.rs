@@ -13,7 +13,7 @@ use super::setup::{Select, Setup, SetupError};
 use super::splits::{Splits, SplitsError};
 use crate::dataset::{DataSet, DatasetSource, Definition, Picture};
 use crate::digest;
-use crate::names::{AlgorithmName, DatasetName, near};
+use crate::names::{AlgorithmName, DatasetName, similar_names, suggestion};
 use crate::trained_on::source_of;
 
 /// The folder of trials in a store.
@@ -129,14 +129,14 @@ pub enum TrialError {
         high: f64,
     },
     /// An algorithm to exclude does not exist.
-    #[error("`without` names `{algorithm}`, and data set `{dataset}` has no such algorithm{}", suggestion(near))]
+    #[error("`without` names `{algorithm}`, and data set `{dataset}` has no such algorithm{}", suggestion(similar))]
     UnknownAlgorithm {
         /// The data set's name.
         dataset: DatasetName,
         /// The given name.
         algorithm: String,
         /// Similar names.
-        near: Vec<String>,
+        similar: Vec<String>,
     },
     /// A side that the setup needs has no pictures.
     #[error("split {split} of data set `{dataset}` has no picture {what}")]
@@ -148,10 +148,6 @@ pub enum TrialError {
         /// The purpose of the missing pictures.
         what: &'static str,
     },
-}
-
-fn suggestion(near: &[String]) -> String {
-    if near.is_empty() { String::new() } else { format!("; near to it: {}", near.join(", ")) }
 }
 
 impl Trial {
@@ -241,7 +237,7 @@ impl Trial {
     /// is tested. The model's content counts, but not its location.
     pub fn name(&self) -> String {
         let mut hasher = Hasher::new_derive_key("dqa 2026 name of a trial");
-        let mut field = |bytes: &[u8]| digest::field(&mut hasher, bytes);
+        let mut field = |bytes: &[u8]| digest::update_field(&mut hasher, bytes);
         field(&VERSION.to_le_bytes());
         field(self.dataset.as_str().as_bytes());
         field(&(self.split as u64).to_le_bytes());
@@ -289,8 +285,8 @@ fn check_without(dataset: &DataSet, without: &[String]) -> Result<(), TrialError
     let Some(unknown) = without.iter().find(|name| all.iter().all(|known| known.as_str() != name.as_str())) else {
         return Ok(());
     };
-    let near = near(unknown, all.iter().map(AlgorithmName::as_str)).into_iter().map(str::to_owned).collect();
-    Err(TrialError::UnknownAlgorithm { dataset: dataset.name.clone(), algorithm: unknown.clone(), near })
+    let similar = similar_names(unknown, all.iter().map(AlgorithmName::as_str));
+    Err(TrialError::UnknownAlgorithm { dataset: dataset.name.clone(), algorithm: unknown.clone(), similar })
 }
 
 fn check_labels(dataset: &DataSet, scenes: &[String], is_in: impl Fn(&str) -> bool) -> Result<(), TrialError> {
@@ -435,7 +431,7 @@ mod tests {
         assert_eq!(plan(&no_range, &with_range).label_range, [0.0, 200.0]);
         assert_eq!(plan(&dataset(20, &["a"]), &with_range).label_range, [0.0, 100.0], "the data set knows better");
         let unknown = Setup { without: vec!["dcpp".to_owned()], ..Setup::default() };
-        assert!(fail(&dataset(20, &["dcp"]), &unknown).contains("near to it: dcp"));
+        assert!(fail(&dataset(20, &["dcp"]), &unknown).contains("similar names: dcp"));
         let all = Setup { without: vec!["a".to_owned()], ..Setup::default() };
         assert!(fail(&dataset(20, &["a"]), &all).contains("to train on"));
         let validates = Setup { select: Select::BestOnValidation, ..Setup::default() };

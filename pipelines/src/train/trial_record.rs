@@ -183,7 +183,7 @@ impl TrialRecord {
     /// The store fails, or a record is invalid.
     pub async fn all(store: &Store) -> Result<Vec<TrialRecord>, TrialRecordError> {
         let mut records = Vec::new();
-        for name in store.folders(TRIALS).await? {
+        for name in store.list_folders(TRIALS).await? {
             records.extend(TrialRecord::find(store, &name).await?);
         }
         records.sort_by_key(|record| record.created);

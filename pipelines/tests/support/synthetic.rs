@@ -1,9 +1,9 @@
 //! A run's scores by a formula, for tests and benchmarks of reports: labels with many ties, scores that follow them more
 //! or less, failed and unlabelled pictures among them.
 
-use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
-use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunRecord, RunSpec, RunState};
+use dqa_pipelines::picture_limits::PictureLimits;
+use dqa_pipelines::run::{DatasetSpec, PartRef, RunCounts, RunRecord, RunSpec, RunState};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{PartColumns, PictureScore, ScoreRow, ScoringFailure, part_key, to_batch};
@@ -89,7 +89,7 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
             limits: PictureLimits::default(),
         },
         fingerprint: FINGERPRINT.to_owned(),
-        counts: Counts { pictures, windows: pictures * 15, scored: pictures - failed, failed },
+        counts: RunCounts { pictures, windows: pictures * 15, scored: pictures - failed, failed },
         counted: None,
         provenance: [].into(),
         parts,

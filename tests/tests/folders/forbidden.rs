@@ -49,7 +49,7 @@ fn a_folder_that_may_not_be_read_takes_nothing_with_it() {
     mode(&place, "haze/ffa", 0);
     let said = run(&place, &check).unwrap().ends_with(1);
     assert!(said.out.contains("6 of 6 pictures"), "{}", said.out);
-    assert!(said.out.contains("1 folders or files cannot be looked into: ffa: Permission denied"), "{}", said.out);
+    assert!(said.out.contains("1 folders or files cannot be read: ffa: Permission denied"), "{}", said.out);
     ["haze/ffa", "haze/lost+found"].iter().for_each(|name| mode(&place, name, 0o755));
 }
 

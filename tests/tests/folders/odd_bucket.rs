@@ -126,7 +126,7 @@ fn odd_keys_of_a_bucket_take_nothing_with_them() {
     let said = dqa_tests::Said::of(&command.envs(variables).output().unwrap()).ends_with(0);
     assert!(said.out.contains("2 algorithms x 3 scenes, 6 of 6 pictures"), "{}{}", said.out, said.err);
     assert!(said.out.contains("3 files are left out for their names: dcp/../up.png: "), "{}", said.out);
-    assert!(said.out.contains("notes//old.txt: its key is no path"), "{}", said.out);
+    assert!(said.out.contains("notes//old.txt: its key is not a valid path"), "{}", said.out);
     assert!(
         said.out.contains("passed over: 1 hidden (dcp/.ipynb_checkpoints/), 3 markers of folders (./, ...)"),
         "{}",

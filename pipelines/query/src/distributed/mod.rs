@@ -122,7 +122,7 @@ pub async fn correlations(
     Ok(groups)
 }
 
-/// Counts and ranges of the pictures of one algorithm and one scene group.
+/// RunCounts and ranges of the pictures of one algorithm and one scene group.
 #[derive(Debug)]
 struct CellCounts {
     dataset: String,

@@ -16,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use dqa_pipelines::run::{Counts, DatasetSpec, PartRef, RunSpec, RunState};
+use dqa_pipelines::run::{RunCounts, DatasetSpec, PartRef, RunSpec, RunState};
 use dqa_pipelines::tables::scores::{self, PartColumns, PictureScore, SCORES, ScoreRow, ScoringFailure};
 
 const DATASETS: [&str; 2] = ["dhq", "o-haze"];
@@ -139,10 +139,10 @@ fn record(pictures: &[Picture]) -> RunRecord {
             device: "cpu".to_owned(),
             shard_windows_max: 100,
             remark: None,
-            limits: dqa_pipelines::limits::PictureLimits::default(),
+            limits: dqa_pipelines::picture_limits::PictureLimits::default(),
         },
         fingerprint: "f".to_owned(),
-        counts: Counts { pictures: rows, windows: rows, scored: rows, failed: 0 },
+        counts: RunCounts { pictures: rows, windows: rows, scored: rows, failed: 0 },
         counted: None,
         provenance: [].into(),
         parts: parts.into_iter().map(part).collect(),

@@ -1,36 +1,36 @@
-//! Which picture each label is of. What can be meant in one way only is found: by the end of a path, whatever its Unicode form
-//! and extension. Where more would be needed the label stays without a picture, and what would be needed is said.
+//! Matches labels to pictures. A label matches if it can mean only one picture: by the end of a path, in any Unicode form and
+//! with any extension. Otherwise the label stays without a picture, and a hint says what the definition would have to allow.
 
 use std::collections::{HashMap, HashSet};
 
-use crate::dataset::Picture;
 use crate::dataset::definition::{Definition, Ignore};
-use crate::dataset::listing::Names;
-use crate::dataset::paths::{Meant, Paths, plain};
+use crate::dataset::found_pictures::NameInterner;
+use crate::dataset::path_index::{PathIndex, PathMatch, plain};
+use crate::dataset::picture::Picture;
 use crate::file_names::is_picture;
 use crate::names::nfc;
 
-/// Labels whose parts are looked for among all pictures: the first ones show what is wrong with all.
+/// Labels whose parts are compared with all pictures for a hint: the first ones usually show the cause for all.
 const EXPLAINED_MAX: usize = 20;
 
-/// What a label says it is of.
+/// The picture that a label names.
 #[derive(Clone, Debug)]
-pub(super) enum Subject {
+pub(super) enum LabelTarget {
     Path(String),
     Scene { scene: String, algorithm: String, group: Option<String> },
 }
 
-impl Subject {
+impl LabelTarget {
     pub(super) fn text(&self) -> String {
         match self {
-            Subject::Path(path) => path.clone(),
-            Subject::Scene { scene, algorithm, group: None } => format!("{scene} by {algorithm}"),
-            Subject::Scene { scene, algorithm, group: Some(group) } => format!("{group}/{scene} by {algorithm}"),
+            LabelTarget::Path(path) => path.clone(),
+            LabelTarget::Scene { scene, algorithm, group: None } => format!("{scene} by {algorithm}"),
+            LabelTarget::Scene { scene, algorithm, group: Some(group) } => format!("{group}/{scene} by {algorithm}"),
         }
     }
 }
 
-/// What of a name does not count.
+/// The differences between names that are ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Leniency {
     extension: bool,
@@ -51,7 +51,7 @@ impl Leniency {
     }
 }
 
-/// Without zeros before numbers, and without the point of a whole number that was read as a real one.
+/// Removes leading zeros of numbers, and the `.0` of a whole number that was read as a real one.
 fn without_zeros(text: &str) -> String {
     let whole = text.strip_suffix(".0").filter(|whole| whole.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or(text);
     let mut plain = String::with_capacity(whole.len());
@@ -68,9 +68,9 @@ fn without_zeros(text: &str) -> String {
     plain
 }
 
-/// Ways in which labels' names were not as pictures' are, with how many they are.
+/// Counts of labels that matched although their names differ from the pictures' names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct MatchStats {
     without_extension: u64,
     other_extension: u64,
     other_case_of_extension: u64,
@@ -78,8 +78,8 @@ pub(super) struct Found {
     ignoring: u64,
 }
 
-impl Found {
-    /// A line for each.
+impl MatchStats {
+    /// Returns a note for each difference that occurred.
     pub(super) fn notes(&self, ignore: &[Ignore]) -> Vec<String> {
         let ignored = ignore.iter().map(|ignore| match ignore {
             Ignore::Zeros => "leading zeros",
@@ -100,10 +100,10 @@ impl Found {
     }
 }
 
-/// Finds pictures by what labels say.
+/// Finds the pictures that labels name.
 pub(super) struct Matcher<'d> {
     definition: &'d Definition,
-    /// Sorted by algorithm and scene.
+    /// The pictures, sorted by algorithm and scene.
     pictures: &'d [Picture],
 }
 
@@ -112,22 +112,22 @@ impl<'d> Matcher<'d> {
         Matcher { definition, pictures }
     }
 
-    /// What each of the labels means, and how it was found where that is not by its name alone.
-    pub(super) fn find(&self, subjects: &[&Subject], ignore: &[Ignore]) -> (Vec<Meant>, Found) {
-        let mut found = Found::default();
+    /// Finds the picture of each label, first with equal names and then with the ignored differences.
+    pub(super) fn find(&self, subjects: &[&LabelTarget], ignore: &[Ignore]) -> (Vec<PathMatch>, MatchStats) {
+        let mut found = MatchStats::default();
         let mut meant = self.find_by(subjects, Leniency::default());
         for (subject, meant) in subjects.iter().zip(&meant) {
             found.other_unicode_form += u64::from(self.is_other_unicode_form(subject, *meant));
         }
         let extension = Leniency { extension: true, ..Leniency::default() };
-        let again = |meant: &mut Vec<Meant>, leniency: Leniency, count: &mut dyn FnMut(&Subject, u32)| {
-            let left: Vec<usize> = (0..meant.len()).filter(|at| meant[*at] == Meant::Nothing).collect();
+        let again = |meant: &mut Vec<PathMatch>, leniency: Leniency, count: &mut dyn FnMut(&LabelTarget, u32)| {
+            let left: Vec<usize> = (0..meant.len()).filter(|at| meant[*at] == PathMatch::None).collect();
             if left.is_empty() {
                 return;
             }
             let again = self.find_by(&left.iter().map(|at| subjects[*at]).collect::<Vec<_>>(), leniency);
             for (at, now) in left.into_iter().zip(again) {
-                if let Meant::One(number) = now {
+                if let PathMatch::One(number) = now {
                     count(subjects[at], number);
                 }
                 meant[at] = now;
@@ -141,11 +141,11 @@ impl<'d> Matcher<'d> {
         (meant, found)
     }
 
-    fn count_extension(&self, subject: &Subject, number: u32, found: &mut Found) {
-        let (Subject::Path(text) | Subject::Scene { scene: text, .. }) = subject;
-        let of = |path: &str| path.rsplit_once('.').map(|(_, extension)| extension.to_owned());
-        let picture = of(&self.pictures[number as usize].image);
-        let count = match of(text).filter(|_| is_picture(text)) {
+    fn count_extension(&self, subject: &LabelTarget, number: u32, found: &mut MatchStats) {
+        let (LabelTarget::Path(text) | LabelTarget::Scene { scene: text, .. }) = subject;
+        let extension = |path: &str| path.rsplit_once('.').map(|(_, extension)| extension.to_owned());
+        let picture = extension(&self.pictures[number as usize].image);
+        let count = match extension(text).filter(|_| is_picture(text)) {
             None => &mut found.without_extension,
             Some(own) if picture.is_some_and(|picture| picture.eq_ignore_ascii_case(&own)) => {
                 &mut found.other_case_of_extension
@@ -155,34 +155,34 @@ impl<'d> Matcher<'d> {
         *count += 1;
     }
 
-    fn is_other_unicode_form(&self, subject: &Subject, meant: Meant) -> bool {
-        let Meant::One(number) = meant else { return false };
+    fn is_other_unicode_form(&self, subject: &LabelTarget, meant: PathMatch) -> bool {
+        let PathMatch::One(number) = meant else { return false };
         let picture = &self.pictures[number as usize];
         let (text, own) = match subject {
-            Subject::Path(path) => (plain(path), &*picture.image),
-            Subject::Scene { scene, .. } => (scene.clone(), &*picture.scene),
+            LabelTarget::Path(path) => (plain(path), &*picture.image),
+            LabelTarget::Scene { scene, .. } => (scene.clone(), &*picture.scene),
         };
         let is_decomposed = |text: &str| nfc(text) != text;
         let is_same = own.ends_with(&*text) || text.ends_with(own);
         !is_same && (is_decomposed(&text) || is_decomposed(own))
     }
 
-    fn find_by(&self, subjects: &[&Subject], leniency: Leniency) -> Vec<Meant> {
-        let is_path = |subject: &&&Subject| matches!(subject, Subject::Path(_));
+    fn find_by(&self, subjects: &[&LabelTarget], leniency: Leniency) -> Vec<PathMatch> {
+        let is_path = |subject: &&&LabelTarget| matches!(subject, LabelTarget::Path(_));
         let keys: Vec<String> = match subjects.iter().any(|subject| is_path(&subject)) {
             true => self.pictures.iter().map(|picture| leniency.applied(&picture.image)).collect(),
             false => Vec::new(),
         };
-        let paths = Paths::new(keys.iter().map(String::as_str));
+        let paths = PathIndex::new(keys.iter().map(String::as_str));
         let scenes = match subjects.iter().all(|subject| is_path(&subject)) {
-            true => Scenes::default(),
-            false => Scenes::new(self.pictures, leniency),
+            true => SceneIndex::default(),
+            false => SceneIndex::new(self.pictures, leniency),
         };
-        let mut names = Names::new(self.definition);
-        let find = |subject: &&Subject| match subject {
-            Subject::Path(path) => find_path(&paths, path, leniency),
-            Subject::Scene { scene, algorithm, group } => {
-                // An algorithm's name in the table may be an alias; one that is no name is nobody's.
+        let mut names = NameInterner::new(self.definition);
+        let find = |subject: &&LabelTarget| match subject {
+            LabelTarget::Path(path) => find_path(&paths, path, leniency),
+            LabelTarget::Scene { scene, algorithm, group } => {
+                // An algorithm's name in the table may be an alias. An invalid name matches no algorithm.
                 let algorithm =
                     names.algorithm(algorithm, "").map_or_else(|_| algorithm.clone(), |name| name.to_string());
                 scenes.find(self.pictures, leniency, (scene, &algorithm, group.as_deref()))
@@ -191,8 +191,8 @@ impl<'d> Matcher<'d> {
         subjects.iter().map(find).collect()
     }
 
-    /// Why these labels have no picture, as far as it shows, and what to do about it.
-    pub(super) fn explain(&self, subjects: &[&Subject]) -> Option<String> {
+    /// Returns the likely reason why these labels have no picture, and what the user can do about it.
+    pub(super) fn explain(&self, subjects: &[&LabelTarget]) -> Option<String> {
         let zeros = Leniency { extension: true, zeros: true, case: false };
         let case = Leniency { extension: true, zeros: false, case: true };
         let both = Leniency { extension: true, zeros: true, case: true };
@@ -204,15 +204,15 @@ impl<'d> Matcher<'d> {
         for (leniency, differ, option) in causes {
             let meant = self.find_by(subjects, leniency);
             let mut fits = subjects.iter().zip(&meant).filter_map(|(subject, meant)| match meant {
-                Meant::One(number) => Some((subject, *number)),
+                PathMatch::One(number) => Some((subject, *number)),
                 _ => None,
             });
             if let Some((subject, number)) = fits.next() {
                 let (count, image) = (1 + fits.count(), &self.pictures[number as usize].image);
-                let of = self.own_text(subject, number);
+                let name = self.own_text(subject, number);
                 return Some(format!(
-                    "{count} of them differ from pictures in {differ} (`{}` and `{of}` of {image}): `{option}` in [labels] \
-                     takes these",
+                    "{count} of them differ from pictures in {differ} (`{}` and `{name}` of {image}): `{option}` in [labels] \
+                     accepts these",
                     subject.text()
                 ));
             }
@@ -220,16 +220,16 @@ impl<'d> Matcher<'d> {
         self.explain_parts(subjects)
     }
 
-    fn own_text(&self, subject: &Subject, number: u32) -> String {
+    fn own_text(&self, subject: &LabelTarget, number: u32) -> String {
         let picture = &self.pictures[number as usize];
         match subject {
-            Subject::Path(_) => picture.image.to_string(),
-            Subject::Scene { .. } => format!("{} by {}", picture.scene_key(), picture.algorithm),
+            LabelTarget::Path(_) => picture.image.to_string(),
+            LabelTarget::Scene { .. } => format!("{} by {}", picture.scene_key(), picture.algorithm),
         }
     }
 
-    /// Where one part of a label is right. A picture that is only not there needs no explanation.
-    fn explain_parts(&self, subjects: &[&Subject]) -> Option<String> {
+    /// Explains labels of which one part is right. A picture that is only missing needs no explanation.
+    fn explain_parts(&self, subjects: &[&LabelTarget]) -> Option<String> {
         let leniency = Leniency { extension: true, zeros: true, case: true };
         let file = |path: &str| leniency.applied(path.rsplit('/').next().unwrap_or(path));
         let by_file: HashMap<String, &str> =
@@ -238,7 +238,7 @@ impl<'d> Matcher<'d> {
         let mut is_any_only_absent = false;
         for subject in subjects.iter().take(EXPLAINED_MAX) {
             match subject {
-                Subject::Path(path) => {
+                LabelTarget::Path(path) => {
                     let path = plain(path);
                     let image = by_file.get(&file(&path));
                     let is_known = folders(&path).last().is_some_and(|folder| known.contains(folder));
@@ -251,11 +251,11 @@ impl<'d> Matcher<'d> {
                         _ => is_any_only_absent |= is_known,
                     }
                 }
-                Subject::Scene { scene, algorithm, .. } => {
+                LabelTarget::Scene { scene, algorithm, .. } => {
                     let is_scene = |picture: &&Picture| leniency.applied(&picture.scene) == leniency.applied(scene);
                     let is_algorithm = |picture: &&Picture| picture.algorithm.as_str() == algorithm.as_str();
-                    let of_algorithm = self.pictures.iter().find(is_algorithm);
-                    match (of_algorithm, self.pictures.iter().any(|picture| is_scene(&picture))) {
+                    let known_algorithm = self.pictures.iter().find(is_algorithm);
+                    match (known_algorithm, self.pictures.iter().any(|picture| is_scene(&picture))) {
                         (Some(_), true) => is_any_only_absent = true,
                         (Some(first), false) => {
                             return Some(format!(
@@ -265,7 +265,7 @@ impl<'d> Matcher<'d> {
                         }
                         (None, true) => {
                             return Some(format!(
-                                "there is a scene `{scene}` and no algorithm `{algorithm}`; an alias would be: [algorithms] \
+                                "there is a scene `{scene}` and no algorithm `{algorithm}`; add an alias: [algorithms] \
                                  \"{algorithm}\" = \"{}\"",
                                 self.pictures[0].algorithm
                             ));
@@ -277,22 +277,22 @@ impl<'d> Matcher<'d> {
         }
         let first = self.pictures.first().filter(|_| !is_any_only_absent)?;
         let like = match subjects.first()? {
-            Subject::Path(_) => first.image.to_string(),
-            Subject::Scene { .. } => format!("{} by {}", first.scene_key(), first.algorithm),
+            LabelTarget::Path(_) => first.image.to_string(),
+            LabelTarget::Scene { .. } => format!("{} by {}", first.scene_key(), first.algorithm),
         };
         Some(format!("a picture is `{like}`"))
     }
 }
 
-/// The folders of a path, the last one last.
+/// Iterates over the folders of a path, from the first to the last.
 fn folders(path: &str) -> impl Iterator<Item = &str> {
     path.rsplit_once('/').map_or("", |(folders, _)| folders).split('/').filter(|folder| !folder.is_empty())
 }
 
-/// The picture of a path; of an address also as it is without its escapes and its query.
-fn find_path(paths: &Paths<'_>, path: &str, leniency: Leniency) -> Meant {
+/// Finds the picture of a path. An address is also looked up without its escapes and its query.
+fn find_path(paths: &PathIndex<'_>, path: &str, leniency: Leniency) -> PathMatch {
     let found = paths.find(&leniency.applied(path));
-    if found != Meant::Nothing || !path.contains("://") {
+    if found != PathMatch::None || !path.contains("://") {
         return found;
     }
     let Ok(url) = url::Url::parse(path.trim()) else { return found };
@@ -300,15 +300,15 @@ fn find_path(paths: &Paths<'_>, path: &str, leniency: Leniency) -> Meant {
     paths.find(&leniency.applied(&path))
 }
 
-/// Pictures by algorithm and scene.
+/// Indices of pictures by algorithm and scene.
 #[derive(Default)]
-struct Scenes {
+struct SceneIndex {
     numbers: HashMap<(String, String), Vec<u32>>,
 }
 
-impl Scenes {
-    fn new(pictures: &[Picture], leniency: Leniency) -> Scenes {
-        let mut scenes = Scenes::default();
+impl SceneIndex {
+    fn new(pictures: &[Picture], leniency: Leniency) -> SceneIndex {
+        let mut scenes = SceneIndex::default();
         for (number, picture) in (0..).zip(pictures) {
             let key = (algorithm(picture.algorithm.as_str(), leniency), leniency.applied(&picture.scene));
             scenes.numbers.entry(key).or_default().push(number);
@@ -316,8 +316,8 @@ impl Scenes {
         scenes
     }
 
-    fn find(&self, pictures: &[Picture], leniency: Leniency, of: (&str, &str, Option<&str>)) -> Meant {
-        let (scene, by, group) = of;
+    fn find(&self, pictures: &[Picture], leniency: Leniency, target: (&str, &str, Option<&str>)) -> PathMatch {
+        let (scene, by, group) = target;
         let by = algorithm(by, leniency);
         let numbers = |scene: &str| self.numbers.get(&(by.clone(), leniency.applied(scene)));
         let is_in = |number: &u32, group: &str| {
@@ -325,21 +325,21 @@ impl Scenes {
             own.is_some_and(|own| leniency.applied(own) == leniency.applied(group))
         };
         let one = |found: Vec<u32>| match found[..] {
-            [] => Meant::Nothing,
-            [number] => Meant::One(number),
-            _ => Meant::Several,
+            [] => PathMatch::None,
+            [number] => PathMatch::One(number),
+            _ => PathMatch::Ambiguous,
         };
         match (numbers(scene), group) {
             (Some(numbers), None) => one(numbers.clone()),
             (Some(numbers), Some(group)) => {
                 one(numbers.iter().copied().filter(|number| is_in(number, group)).collect())
             }
-            // `O-HAZE/01`, as scenes are shown.
+            // `O-HAZE/01`, the form in which scenes are shown.
             (None, None) => match scene.rsplit_once('/') {
                 Some((group, scene)) => self.find(pictures, leniency, (scene, &by, Some(group))),
-                None => Meant::Nothing,
+                None => PathMatch::None,
             },
-            (None, Some(_)) => Meant::Nothing,
+            (None, Some(_)) => PathMatch::None,
         }
     }
 }

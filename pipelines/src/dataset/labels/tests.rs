@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::causes;
 use crate::dataset::table::workbook_for_tests;
-use crate::dataset::{DataSet, DatasetError, FaultKind, Raters, check, find, load};
+use crate::dataset::{DataSet, DatasetError, FaultKind, Raters, check, find_definition, load};
 
 const SCENES: [&str; 3] = ["0001", "0002", "caf\u{e9}"];
 const MOS: [(&str, [f64; 3]); 2] = [("aod", [1.5, 2.0, 3.0]), ("dcp", [3.5, 2.25, 4.0])];
@@ -35,7 +35,7 @@ impl Case {
         self.file(&format!("results/{file}"), content.as_ref());
         let layout = "name = \"labels\"\nroot = \"results\"\nlayout = \"{algorithm}/{scene}.png\"\n";
         self.file("d.toml", format!("{layout}[labels]\nfile = \"{file}\"\n{options}").as_bytes());
-        load(&find(&self.0.path().join("d.toml").display().to_string(), Path::new("/"))?).await
+        load(&find_definition(&self.0.path().join("d.toml").display().to_string(), Path::new("/"))?).await
     }
 
     async fn error(&self, file: &str, content: impl AsRef<[u8]>, options: &str) -> String {
@@ -168,7 +168,7 @@ async fn zeros_that_a_spreadsheet_took_are_told_with_the_option_that_mends_it() 
     // All of them: an error.
     let no_cafe = by_scene.lines().filter(|line| line.is_ascii()).collect::<Vec<_>>().join("\n");
     let error = case.error("mos.csv", &no_cafe, "").await;
-    assert!(error.contains("none of its 4 rows is of a picture: `1 by aod`"), "{error}");
+    assert!(error.contains("none of its 4 rows matches a picture: `1 by aod`"), "{error}");
     assert!(error.contains("`ignore = \"zeros\"` in [labels]"), "{error}");
     // As real numbers, and in paths.
     assert_eq!(labels(&case.good("scene,algorithm,mos\n1.0,dcp,5\n", "ignore = \"zeros\"").await)[3], Some(5.0));
@@ -196,7 +196,7 @@ async fn labels_of_no_picture_say_why() {
     for (row, part) in [
         ("0002,DCP,1", "`ignore = \"case\"`"),
         ("0009,dcp,1", "`dcp` has no scene `0009`; it has `0001`"),
-        ("0002,He09,1", "there is a scene `0002` and no algorithm `He09`; an alias would be: [algorithms] \"He09\" ="),
+        ("0002,He09,1", "there is a scene `0002` and no algorithm `He09`; add an alias: [algorithms] \"He09\" ="),
     ] {
         let data = case.good(format!("{good}{row}\n"), "").await;
         let text = data.faults[0].to_string();
@@ -209,7 +209,9 @@ async fn labels_of_no_picture_say_why() {
         "name = \"d\"\nroot = \"results\"\nlayout = \"{algorithm}/{scene}.{ext}\"\n[labels]\nfile = \"l.csv\"\n";
     case.file("results/l.csv", b"image,mos\ndcp/0002,1\ndcp/0001,2\n");
     case.file("e.toml", layout.as_bytes());
-    let data = load(&find(&case.0.path().join("e.toml").display().to_string(), Path::new("/")).unwrap()).await.unwrap();
+    let data = load(&find_definition(&case.0.path().join("e.toml").display().to_string(), Path::new("/")).unwrap())
+        .await
+        .unwrap();
     assert_eq!(data.faults[0].to_string(), "1 labels fit more than one picture: dcp/0001");
 }
 
@@ -236,7 +238,7 @@ async fn rows_without_a_label_are_counted() {
     assert_whole(&data);
     assert_eq!(
         (&*data.notes[0], &*data.notes[2]),
-        ("1 lines of labels begin with # and are passed over", "1 rows repeat a label that is there already")
+        ("1 lines of labels begin with # and are skipped", "1 rows repeat the label of an earlier row")
     );
 }
 
@@ -275,7 +277,7 @@ async fn what_is_wrong_names_the_file_the_row_and_the_value() {
         (
             "image,mos\ndcp/0001.png,6\n",
             "range = [1, 5]",
-            &["line 2: the label 6 of `dcp/0001.png` is outside of 1 to 5"],
+            &["line 2: the label 6 of `dcp/0001.png` is outside 1 to 5"],
         ),
         ("image,mos\n,6\n", "", &["line 2 has no `image`"]),
         ("image,mos\ndcp/0001.png,4,5\n", "", &["line 2 has 3 cells, and the header 2", "semicolons"]),
@@ -296,7 +298,7 @@ async fn what_is_wrong_names_the_file_the_row_and_the_value() {
         ("image,mos\n\"dcp/0001.png,3\ndcp/0002.png,3\n", "", &["a quotation mark is not closed"]),
         ("image,mos\n", "", &["it has a header and no rows"]),
         ("", "", &["it is empty"]),
-        ("image,mos\ndcp/0001.png,3\n", "sheet = \"a\"", &["it is no workbook"]),
+        ("image,mos\ndcp/0001.png,3\n", "sheet = \"a\"", &["it is not a workbook"]),
         ("<!DOCTYPE html>\n<html>", "", &["a web page"]),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "", &["a Git LFS pointer", "git lfs pull"]),
         ("[{\"image\": \"dcp/0001.png\", \"mos\": 3}]", "", &["it is JSON", "Parquet"]),
@@ -331,7 +333,7 @@ async fn a_large_file_is_refused_before_it_is_read() {
     let layout =
         "name = \"d\"\nroot = \"results\"\nlayout = \"{algorithm}/{scene}.png\"\n[labels]\nfile = \"huge.csv\"\n";
     case.file("d.toml", layout.as_bytes());
-    let definition = find(&case.0.path().join("d.toml").display().to_string(), Path::new("/")).unwrap();
+    let definition = find_definition(&case.0.path().join("d.toml").display().to_string(), Path::new("/")).unwrap();
     let error = causes(&load(&definition).await.unwrap_err()).to_string();
     assert!(error.contains("it has 3221225472 bytes") && error.contains("is it the right file?"), "{error}");
 }
@@ -365,5 +367,5 @@ async fn workbooks_are_read_by_their_bytes() {
     let broken =
         [b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0".as_slice(), &(0..=255).collect::<Vec<u8>>().repeat(4)].concat();
     let error = case.error("mos.csv", broken, "").await;
-    assert!(error.contains("it is no workbook that can be read (.xlsx"), "{error}");
+    assert!(error.contains("it is not a valid workbook (.xlsx"), "{error}");
 }

@@ -1,34 +1,35 @@
-//! Text whose cells are separated by commas, semicolons, tabs or bars, as spreadsheets and programs of all countries write it.
+//! Reads text whose cells are separated by commas, semicolons, tabs or bars, as spreadsheets and programs of all countries write
+//! it.
 
 use csv::{Position, ReaderBuilder, StringRecord};
 
 use super::encoding::decode;
 use super::grid::{Grid, Rows, is_number};
 use crate::causes;
-use crate::dataset::error::LabelError;
+use crate::dataset::label_error::LabelError;
 
-/// What separates cells; of two that would do, the first.
+/// Possible separators. If two fit equally, the first is used.
 const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// Lines that show which of them does.
-const LOOKED_AT: usize = 50;
+/// Lines from which the separator is detected.
+const SAMPLE_LINES: usize = 50;
 
-/// Cells of a file, and what separates them.
+/// The cells of a file, and their separator.
 #[derive(Debug)]
 pub(super) struct Delimited {
     pub(super) grid: Grid,
     pub(super) separator: u8,
-    /// Lines below the header that begin with `#`.
+    /// The number of lines below the header that begin with `#`.
     pub(super) comments: u64,
 }
 
-/// A file's cells. Lines that begin with `#` are comments; the last before the first row may be the header.
+/// Reads the cells of a file. Lines that begin with `#` are comments; the last one before the first row may be the header.
 ///
 /// # Errors
-/// Text of another encoding; a row that has more cells than the header.
+/// If the text has another encoding, or a row has more cells than the header.
 pub(super) fn read(file: &str, bytes: &[u8], encoding: Option<&str>) -> Result<Delimited, LabelError> {
     let text = decode(bytes, encoding)?;
-    let head = Head::of(text.trim_start_matches('\u{feff}'));
+    let head = Head::parse(text.trim_start_matches('\u{feff}'));
     let separator = head.separator.unwrap_or_else(|| separator(file, head.rest));
     let mut rows = Rows::new("line");
     if let Some((line, header)) = head.header_in_comment(separator) {
@@ -49,7 +50,7 @@ pub(super) fn read(file: &str, bytes: &[u8], encoding: Option<&str>) -> Result<D
     Ok(Delimited { grid: rows.finish(), separator, comments })
 }
 
-/// Where a row begins: the reader counts blank lines and comments before it as its own.
+/// Returns the line where a row begins. The reader counts blank lines and comments before a row as part of it.
 fn line_of_row(text: &str, position: &Position) -> u64 {
     let mut line = position.line();
     let mut rest = text.get(position.byte() as usize..).unwrap_or_default();
@@ -79,11 +80,11 @@ fn reader(separator: u8) -> ReaderBuilder {
     builder
 }
 
-/// What is before a file's first row.
+/// The lines before a file's first row.
 struct Head<'t> {
-    /// Lines of it.
+    /// The number of these lines.
     lines: u64,
-    /// As Excel's `sep=;` says.
+    /// The separator in Excel's `sep=;`.
     separator: Option<u8>,
     /// The last comment, without its `#`.
     comment: Option<&'t str>,
@@ -91,7 +92,7 @@ struct Head<'t> {
 }
 
 impl<'t> Head<'t> {
-    fn of(text: &'t str) -> Head<'t> {
+    fn parse(text: &'t str) -> Head<'t> {
         let mut head = Head { lines: 0, separator: None, comment: None, rest: text };
         while !head.rest.is_empty() {
             let (line, rest) = head.rest.split_once('\n').unwrap_or((head.rest, ""));
@@ -109,7 +110,8 @@ impl<'t> Head<'t> {
         head
     }
 
-    /// NumPy's `savetxt` and others write the header as a comment: it has as many cells as the first row, which has numbers.
+    /// Returns the header if it is a comment, as NumPy's `savetxt` and others write it: it has as many cells as the first row,
+    /// and only the first row has numbers.
     fn header_in_comment(&self, separator: u8) -> Option<(u64, StringRecord)> {
         let record = |text: &str| reader(separator).comment(None).from_reader(text.as_bytes()).records().next()?.ok();
         let (header, first) = (record(self.comment?.trim_start())?, record(self.rest)?);
@@ -119,12 +121,12 @@ impl<'t> Head<'t> {
     }
 }
 
-/// What separates the header into the most cells in the most lines alike.
+/// Detects the separator: the one that splits most lines into the same number of cells as the header, and into most cells.
 fn separator(file: &str, text: &str) -> u8 {
     let cut = text.char_indices().nth(64 << 10).map_or(text.len(), |(at, _)| at);
     let fit = |separator: u8| {
         let records = reader(separator).from_reader(&text.as_bytes()[..cut]).into_records();
-        let widths: Vec<usize> = records.map_while(Result::ok).take(LOOKED_AT).map(|record| record.len()).collect();
+        let widths: Vec<usize> = records.map_while(Result::ok).take(SAMPLE_LINES).map(|record| record.len()).collect();
         let width = widths.first().copied().unwrap_or(0);
         let alike = widths.iter().filter(|other| **other == width).count();
         let is_named = separator == b'\t' && file.to_ascii_lowercase().ends_with(".tsv");

@@ -1,21 +1,21 @@
-//! Text from bytes: UTF-8, what a byte order mark says, or what the definition says. Nothing is guessed: bytes that are not
-//! UTF-8 are an error that shows what they would be.
+//! Decodes text: UTF-8, the encoding of a byte order mark, or the definition's. The encoding is never guessed: bytes that are
+//! not UTF-8 are an error that shows how other encodings would read them.
 
 use std::borrow::Cow;
 
 use encoding_rs::{Encoding, GBK, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-use crate::dataset::error::LabelError;
+use crate::dataset::label_error::LabelError;
 
-/// Characters of a line that an error shows.
+/// Maximum characters of a line that an error shows.
 const SHOWN_MAX: usize = 60;
 
-/// The encoding of that name, as web pages call it (`gbk`, `windows-1252`, `utf-16le`) or as Python does (`latin-1`, `cp936`,
+/// Returns the encoding with a name, as used by web pages (`gbk`, `windows-1252`, `utf-16le`) or by Python (`latin-1`, `cp936`,
 /// `utf-8-sig`).
-pub(in crate::dataset) fn named(name: &str) -> Option<&'static Encoding> {
+pub(in crate::dataset) fn find_encoding(name: &str) -> Option<&'static Encoding> {
     let name = name.trim().to_ascii_lowercase();
     let short = name.replace(['-', '_'], "");
-    let of_python = match short.as_str() {
+    let python_name = match short.as_str() {
         "utf8sig" => "utf-8",
         "cp936" | "ms936" => "gbk",
         "cp932" | "ms932" => "shift_jis",
@@ -24,30 +24,31 @@ pub(in crate::dataset) fn named(name: &str) -> Option<&'static Encoding> {
         "utf16" => "utf-16",
         short => short,
     };
-    Encoding::for_label(name.as_bytes()).or_else(|| Encoding::for_label(of_python.as_bytes()))
+    Encoding::for_label(name.as_bytes()).or_else(|| Encoding::for_label(python_name.as_bytes()))
 }
 
-/// A file's text, with `\n` or `\r\n` at the ends of its lines.
+/// Decodes a file's text, with `\n` or `\r\n` at the ends of its lines.
 ///
 /// # Errors
-/// With the first line that is not of the encoding.
+/// If a line does not have the encoding, with the first such line.
 pub(super) fn decode<'b>(bytes: &'b [u8], encoding: Option<&str>) -> Result<Cow<'b, str>, LabelError> {
     let bom = Encoding::for_bom(bytes).map(|(encoding, _)| encoding);
-    let given = encoding.map(|name| named(name).ok_or_else(|| LabelError::Encoding(name.to_owned()))).transpose()?;
+    let given =
+        encoding.map(|name| find_encoding(name).ok_or_else(|| LabelError::Encoding(name.to_owned()))).transpose()?;
     let said = bom.or(given);
     let encoding = said.or_else(|| unmarked_utf_16(bytes)).unwrap_or(UTF_8);
     let (text, _, has_errors) = encoding.decode(bytes);
     if text.contains('\0') || (has_errors && said.is_none() && bytes.contains(&0)) {
-        return Err(LabelError::NoTable { what: "neither text nor a file of another kind that is read" });
+        return Err(LabelError::NoTable { what: "neither text nor another supported kind of file" });
     }
     if has_errors {
-        return Err(wrong(bytes, encoding, &text));
+        return Err(invalid_text(bytes, encoding, &text));
     }
     let has_only_returns = text.contains('\r') && !text.contains('\n');
     Ok(if has_only_returns { Cow::Owned(text.replace('\r', "\n")) } else { text })
 }
 
-/// UTF-16 of a program that writes no mark: every other byte of its first ones is 0.
+/// Recognises UTF-16 without a byte order mark: every other byte at its start is 0.
 fn unmarked_utf_16(bytes: &[u8]) -> Option<&'static Encoding> {
     let head = &bytes[..bytes.len().min(64) & !1];
     let zeros = |at: usize| head.iter().skip(at).step_by(2).all(|byte| *byte == 0);
@@ -60,7 +61,8 @@ fn unmarked_utf_16(bytes: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-fn wrong(bytes: &[u8], encoding: &'static Encoding, text: &str) -> LabelError {
+/// Returns the error of the first line that does not have the encoding.
+fn invalid_text(bytes: &[u8], encoding: &'static Encoding, text: &str) -> LabelError {
     let (name, readings) = (encoding.name().to_owned(), Vec::new());
     if encoding != UTF_8 {
         let line = 1 + text.lines().position(|line| line.contains('\u{fffd}')).unwrap_or(0) as u64;
@@ -69,7 +71,7 @@ fn wrong(bytes: &[u8], encoding: &'static Encoding, text: &str) -> LabelError {
     let at = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
     let (before, rest) = bytes.split_at(at);
     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
-    let begin = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+    let begin = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |store| store + 1);
     let end = at + rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
     let reading = |encoding: &'static Encoding| {
         let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes[begin..end])?;
@@ -87,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_what_its_mark_or_the_definition_says() {
+    fn the_encoding_is_that_of_the_mark_or_the_definition() {
         let utf_16 = |text: &str, mark: &[u8]| {
             [mark, &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat()
         };

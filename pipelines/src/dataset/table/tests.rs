@@ -18,11 +18,11 @@ pub(in crate::dataset) fn workbook(sheets: &[(&str, &[Vec<String>])]) -> Vec<u8>
         );
         let row = |(at, cells): (usize, &Vec<String>)| {
             let cell = |(column, text): (usize, &String)| {
-                let place = format!("{}{}", char::from(b'A' + column as u8), at + 1);
+                let store = format!("{}{}", char::from(b'A' + column as u8), at + 1);
                 match text.parse::<f64>() {
-                    Ok(_) => format!("<c r=\"{place}\"><v>{text}</v></c>"),
+                    Ok(_) => format!("<c r=\"{store}\"><v>{text}</v></c>"),
                     Err(_) => {
-                        format!("<c r=\"{place}\" t=\"inlineStr\"><is><t xml:space=\"preserve\">{text}</t></is></c>")
+                        format!("<c r=\"{store}\" t=\"inlineStr\"><is><t xml:space=\"preserve\">{text}</t></is></c>")
                     }
                 }
             };
@@ -87,7 +87,7 @@ fn zip(files: Vec<(String, String)>) -> Vec<u8> {
 #[test]
 fn columns_are_found_by_their_names_whatever_their_case() {
     let table =
-        |text: &'static str| Table::read("t.csv", Bytes::from_static(text.as_bytes()), Form::default()).unwrap();
+        |text: &'static str| Table::read("t.csv", Bytes::from_static(text.as_bytes()), TableFormat::default()).unwrap();
     let one = table("Image ,MOS,Mos\na,1,2\n");
     assert!(one.has("image") && one.has("MOS") && !one.has("x"));
     assert_eq!(one.numbers("MOS").unwrap().values(), &[1.0], "exactly so");
@@ -104,6 +104,6 @@ fn a_stray_cell_far_away_takes_no_memory() {
     rows.splice(0..2, far);
     rows.push(vec!["stray".to_owned()]);
     let book = workbook(&[("s", &rows)]);
-    let grid = sheet::read(book.into(), None).unwrap();
+    let grid = workbook::read(book.into(), None).unwrap();
     assert_eq!((grid.columns[0].len(), grid.row(1).to_string()), (2, "row 1000001".to_owned()));
 }

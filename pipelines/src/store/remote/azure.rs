@@ -6,46 +6,46 @@ use object_store::CredentialProvider;
 use object_store::azure::{AzureConfigKey, AzureCredential, MicrosoftAzure, MicrosoftAzureBuilder};
 use url::Url;
 
-use super::super::fault::StoreFault;
-use super::credentials::{Fetched, Source};
-use super::explain::{Facts, Provider};
-use super::http::Single;
-use super::variables::Variables;
-use super::{Clients, check_endpoint, for_credentials, server_of, unusable};
+use super::client::{Clients, check_endpoint, credential_retries, invalid_variables, server_address};
+use super::credentials::{CredentialSource, FetchedCredentials};
+use super::diagnostics::{Provider, StoreContext};
+use super::environment::EnvVariables;
+use super::http_client::OwnConnector;
+use crate::store::fault::StoreFault;
 
 const EMULATOR: &str = "AZURE_STORAGE_USE_EMULATOR";
 const CONNECTION: &str = "AZURE_STORAGE_CONNECTION_STRING";
 type Known = Vec<(String, AzureConfigKey, String)>;
 
-pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, StoreFault> {
+pub(super) fn clients(url: &Url, variables: &EnvVariables) -> Result<Clients, StoreFault> {
     let mut known: Known = variables.known()?;
-    also_known(variables, &mut known);
+    add_aliases(variables, &mut known);
     let value = |wanted: AzureConfigKey| known.iter().find(|(_, key, _)| *key == wanted);
     let is_emulator = variables.is_on(EMULATOR);
     let in_address = url.host_str().and_then(|host| host.split_once('.')).map(|(account, _)| account.to_owned());
     let account = in_address.or_else(|| value(AzureConfigKey::AccountName).map(|(.., name)| name.clone()));
     if account.is_none() && !is_emulator {
         return Err(StoreFault::setup(
-            "AZURE_STORAGE_ACCOUNT_NAME is not set: which account has the container is not known",
+            "AZURE_STORAGE_ACCOUNT_NAME is not set: the account of the container is unknown",
         )
-        .hint_at("export AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"));
+        .with_hint("export AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"));
     }
     let endpoint = value(AzureConfigKey::Endpoint).filter(|_| !is_emulator);
     if let Some((name, _, endpoint)) = endpoint {
         check_endpoint(name, endpoint, "AZURE_ALLOW_HTTP", variables.is_on("AZURE_ALLOW_HTTP"))?;
     }
     let (server, server_variable) = match endpoint {
-        Some((name, _, endpoint)) => (server_of(endpoint), Some(name.clone())),
+        Some((name, _, endpoint)) => (server_address(endpoint), Some(name.clone())),
         None if is_emulator => {
-            // The one variable that the client itself looks at.
+            // The client itself reads this variable from the environment.
             let named =
                 std::env::var("AZURITE_BLOB_STORAGE_URL").unwrap_or_else(|_| "http://127.0.0.1:10000".to_owned());
-            (server_of(&named), Some("AZURITE_BLOB_STORAGE_URL".to_owned()))
+            (server_address(&named), Some("AZURITE_BLOB_STORAGE_URL".to_owned()))
         }
         None => (format!("https://{}.blob.core.windows.net", account.as_deref().unwrap_or_default()), None),
     };
     let container = if url.username().is_empty() { url.host_str().unwrap_or_default() } else { url.username() };
-    let facts = Facts {
+    let context = StoreContext {
         provider: Provider::Azure,
         bucket: container.to_owned(),
         server,
@@ -54,28 +54,28 @@ pub(super) fn clients(url: &Url, variables: &Variables) -> Result<Clients, Store
         region_variable: None,
     };
     let failed = |error| {
-        let alone = |key: &AzureConfigKey, value: &str| {
+        let fails_alone = |key: &AzureConfigKey, value: &str| {
             let builder = MicrosoftAzureBuilder::new().with_url(url.as_str()).with_account("account");
             builder.with_config(*key, value).build().is_err()
         };
-        unusable(&known, &error, alone)
+        invalid_variables(&known, &error, fails_alone)
     };
     let start = MicrosoftAzureBuilder::new().with_url(url.as_str());
     let mut builder = known.iter().fold(start, |builder, (_, key, value)| builder.with_config(*key, value));
-    if let Some(source) = source(variables, &known, &facts) {
-        let fetching = builder.clone().with_retry(for_credentials()).with_http_connector(Single);
+    if let Some(source) = source(variables, &known, &context) {
+        let fetching = builder.clone().with_retry(credential_retries()).with_http_connector(OwnConnector);
         let fetching: MicrosoftAzure = fetching.build().map_err(failed)?;
         let provider: Arc<dyn CredentialProvider<Credential = AzureCredential>> = fetching.credentials().clone();
-        builder = builder.with_credentials(Fetched::new(provider, source));
+        builder = builder.with_credentials(FetchedCredentials::new(provider, source));
     }
-    Clients::build(facts, |retry, shared| {
+    Clients::build(context, |retry, shared| {
         let client = builder.clone().with_retry(retry).with_http_connector(shared).build();
         Ok(Arc::new(client.map_err(failed)?))
     })
 }
 
-/// What Azure's own programs call it, where nothing else says it.
-fn also_known(variables: &Variables, known: &mut Known) {
+/// Adds the settings that are given only by the names of Azure's own programs.
+fn add_aliases(variables: &EnvVariables, known: &mut Known) {
     let mut add = |name: &str, key: AzureConfigKey, value: &str| {
         if !known.iter().any(|(_, other, _)| *other == key) && !value.is_empty() {
             known.push((name.to_owned(), key, value.to_owned()));
@@ -99,38 +99,38 @@ fn also_known(variables: &Variables, known: &mut Known) {
     }
 }
 
-/// Where credentials are fetched from; None: there are keys, or none are needed.
-fn source(variables: &Variables, known: &Known, facts: &Facts) -> Option<Source> {
+/// Returns the source of credentials. None if there are keys, or if none are needed.
+fn source(variables: &EnvVariables, known: &Known, context: &StoreContext) -> Option<CredentialSource> {
     let has_key = |wanted: AzureConfigKey| known.iter().any(|(_, key, _)| *key == wanted);
     let has_one = [AzureConfigKey::AccessKey, AzureConfigKey::SasKey, AzureConfigKey::Token].into_iter().any(has_key);
     if has_one || variables.is_on(EMULATOR) || variables.is_on("AZURE_SKIP_SIGNATURE") {
         return None;
     }
-    let asked = |from: &str, since: &str| {
-        Some(Source {
+    let service = |from: &str, variable: &str| {
+        Some(CredentialSource {
             missing: format!("{from} gives no credentials"),
-            hint: format!("it is asked since {since} is set and AZURE_STORAGE_ACCOUNT_KEY is not"),
+            hint: format!("it is used because {variable} is set and AZURE_STORAGE_ACCOUNT_KEY is not"),
             is_instance: false,
         })
     };
     if has_key(AzureConfigKey::ClientId) && has_key(AzureConfigKey::FederatedTokenFile) {
-        return asked("Azure's token service", "AZURE_FEDERATED_TOKEN_FILE");
+        return service("Azure's token service", "AZURE_FEDERATED_TOKEN_FILE");
     }
     if has_key(AzureConfigKey::ClientId) && has_key(AzureConfigKey::ClientSecret) {
-        return asked("Azure's token service", "AZURE_CLIENT_SECRET");
+        return service("Azure's token service", "AZURE_CLIENT_SECRET");
     }
     if variables.is_on("AZURE_USE_AZURE_CLI") {
-        return asked("the program `az`", "AZURE_USE_AZURE_CLI");
+        return service("the program `az`", "AZURE_USE_AZURE_CLI");
     }
-    Some(Source {
+    Some(CredentialSource {
         missing: format!(
             "there are no credentials for the container `{}`: neither AZURE_STORAGE_ACCOUNT_KEY nor \
              AZURE_STORAGE_SAS_TOKEN is set, nor AZURE_CLIENT_ID with AZURE_CLIENT_SECRET \
              and AZURE_TENANT_ID, and no managed identity gives any",
-            facts.bucket
+            context.bucket
         ),
-        hint: "export AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN; AZURE_USE_AZURE_CLI=true takes the login of `az`; for a \
-            container that is open to all: export AZURE_SKIP_SIGNATURE=true"
+        hint: "export AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN; AZURE_USE_AZURE_CLI=true uses the login of `az`; for a \
+            public container: export AZURE_SKIP_SIGNATURE=true"
             .to_owned(),
         is_instance: true,
     })

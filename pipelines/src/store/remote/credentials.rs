@@ -1,5 +1,5 @@
-//! Credentials that a client fetches: from an instance's or a container's service, a token service, a file's key. They are
-//! asked for with little patience, and what cannot be had is said with what was tried.
+//! Credentials that a client fetches: from the service of an instance or a container, from a token service, or with the key
+//! in a file. Fetching fails quickly, and the error says what was tried.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,66 +9,69 @@ use std::time::Duration;
 use async_trait::async_trait;
 use object_store::{CredentialProvider, Result};
 
-use super::super::fault::{StoreFault, StoreFaultKind};
-use super::explain::Facts;
+use super::diagnostics::StoreContext;
+use crate::store::fault::{StoreFault, StoreFaultKind};
 
-/// A service that takes the connection and does not answer.
+/// Time limit of a service that accepts the connection and does not answer.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-/// The metadata service is on the same host, or there is none.
-const WAIT_MAX_FOR_INSTANCE: Duration = Duration::from_secs(4);
+/// Time limit of the instance metadata service, which is on the same host or does not exist.
+const INSTANCE_WAIT_MAX: Duration = Duration::from_secs(4);
 
-/// Where credentials are looked for.
+/// A source of credentials.
 #[derive(Debug)]
-pub(super) struct Source {
-    /// A sentence for where they cannot be had from there.
+pub(super) struct CredentialSource {
+    /// The error message if the source has no credentials.
     pub(super) missing: String,
-    /// What to do about it.
+    /// What the user can do about it.
     pub(super) hint: String,
-    /// It is the last thing to try, which is not there on most machines.
+    /// Whether it is the instance metadata service: the last source to try, which most machines lack.
     pub(super) is_instance: bool,
 }
 
-/// Credentials from a source.
-pub(super) struct Fetched<C> {
+/// Credentials that are fetched from a source.
+pub(super) struct FetchedCredentials<C> {
     provider: Arc<dyn CredentialProvider<Credential = C>>,
-    source: Source,
-    has_given: AtomicBool,
+    source: CredentialSource,
+    has_succeeded: AtomicBool,
 }
 
-impl<C> Fetched<C> {
-    pub(super) fn new(provider: Arc<dyn CredentialProvider<Credential = C>>, source: Source) -> Arc<Fetched<C>> {
-        Arc::new(Fetched { provider, source, has_given: AtomicBool::new(false) })
+impl<C> FetchedCredentials<C> {
+    pub(super) fn new(
+        provider: Arc<dyn CredentialProvider<Credential = C>>,
+        source: CredentialSource,
+    ) -> Arc<FetchedCredentials<C>> {
+        Arc::new(FetchedCredentials { provider, source, has_succeeded: AtomicBool::new(false) })
     }
 }
 
-impl<C> fmt::Debug for Fetched<C> {
+impl<C> fmt::Debug for FetchedCredentials<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.source.fmt(f)
     }
 }
 
 #[async_trait]
-impl<C: Send + Sync + 'static> CredentialProvider for Fetched<C> {
+impl<C: Send + Sync + 'static> CredentialProvider for FetchedCredentials<C> {
     type Credential = C;
 
     async fn get_credential(&self) -> Result<Arc<C>> {
-        let wait_max = if self.source.is_instance { WAIT_MAX_FOR_INSTANCE } else { WAIT_MAX };
-        let (status, words) = match tokio::time::timeout(wait_max, self.provider.get_credential()).await {
+        let wait_max = if self.source.is_instance { INSTANCE_WAIT_MAX } else { WAIT_MAX };
+        let (status, message) = match tokio::time::timeout(wait_max, self.provider.get_credential()).await {
             Ok(Ok(credential)) => {
-                self.has_given.store(true, Relaxed);
+                self.has_succeeded.store(true, Relaxed);
                 return Ok(credential);
             }
-            Ok(Err(error)) => Facts::words(&error),
+            Ok(Err(error)) => StoreContext::response_text(&error),
             Err(_) => (None, format!("no answer within {} s", wait_max.as_secs())),
         };
-        let may_pass = self.has_given.load(Relaxed) || !self.source.is_instance;
+        let is_transient = self.has_succeeded.load(Relaxed) || !self.source.is_instance;
         let kind = match status {
             Some(400..=499) if !self.source.is_instance => StoreFaultKind::Refused,
-            _ if may_pass => StoreFaultKind::Unanswered,
+            _ if is_transient => StoreFaultKind::Unavailable,
             _ => StoreFaultKind::Setup,
         };
         let fault =
-            StoreFault::new(kind, self.source.missing.clone()).hint_at(self.source.hint.clone()).caused_by(words);
-        Err(fault.into_store_error())
+            StoreFault::new(kind, self.source.missing.clone()).with_hint(self.source.hint.clone()).with_cause(message);
+        Err(fault.into_object_error())
     }
 }

@@ -7,8 +7,10 @@ use std::sync::mpsc;
 
 use futures::StreamExt;
 
-use super::super::{Store, StoreFaultKind};
+use super::super::Store;
+use super::super::fault::{StoreFault, StoreFaultKind};
 use super::*;
+use crate::{Hint, Retryable};
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
@@ -25,12 +27,12 @@ fn fault(address: &str, variables: Pairs) -> StoreFault {
 
 async fn listed(address: &str, variables: Pairs<'_>) -> Result<usize, StoreError> {
     let Remote { objects, prefix, url } = opened(address, variables)?;
-    let place = Store { objects, prefix, url };
-    place.check().await?;
-    Ok(place.list("").count().await)
+    let store = Store { objects, prefix, url };
+    store.check().await?;
+    Ok(store.list("").count().await)
 }
 
-/// Answers every request alike, and hands on its head.
+/// ResponseFixer every request alike, and hands on its head.
 fn server(status: &'static str, head: &'static str, body: &'static str) -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -87,8 +89,8 @@ async fn variables_of_other_programs_are_neither_sent_nor_able_to_break_anything
     variables.push(("OTHER".into(), bytes(b"\xff\xfe")));
     variables.push((bytes(b"AWS_\xff"), bytes(b"\xff")));
     let Remote { objects, prefix, url } = open_with("s3://b/x", variables.into_iter()).unwrap();
-    let place = Store { objects, prefix, url };
-    place.check().await.unwrap();
+    let store = Store { objects, prefix, url };
+    store.check().await.unwrap();
     let head = heads.recv().unwrap();
     assert!(head.contains("credential=key/") && head.contains("/us-east-1/"), "{head}");
     assert!(!head.contains("elsewhere") && !head.contains("security-token"), "{head}");
@@ -102,9 +104,9 @@ fn what_a_variable_cannot_be_is_said_with_its_name_and_without_its_value() {
         ("s3://b", &[("AWS_SECRET_ACCESS_KEY", "hidden-value")], "AWS_ACCESS_KEY_ID is not"),
         ("s3://b", &[("AWS_PROFILE", "hidden-value")], "AWS_PROFILE is set, and dqa does not read ~/.aws"),
         ("s3://b", &[("AWS_ENDPOINT", "http://hidden-value")], "AWS_ALLOW_HTTP is not set"),
-        ("s3://b", &[("AWS_ENDPOINT_URL", "hidden-value:9000")], "AWS_ENDPOINT_URL is no URL"),
-        ("s3://b", &[("AWS_SKIP_SIGNATURE", "hidden-value")], "AWS_SKIP_SIGNATURE has a value"),
-        ("s3://b", &[("AWS_TIMEOUT", "hidden-value"), keys[0], keys[1]], "AWS_TIMEOUT has a value"),
+        ("s3://b", &[("AWS_ENDPOINT_URL", "hidden-value:9000")], "AWS_ENDPOINT_URL is not a valid URL"),
+        ("s3://b", &[("AWS_SKIP_SIGNATURE", "hidden-value")], "AWS_SKIP_SIGNATURE has an invalid value"),
+        ("s3://b", &[("AWS_TIMEOUT", "hidden-value"), keys[0], keys[1]], "AWS_TIMEOUT has an invalid value"),
         ("s3://b", &[("AWS_EC2_METADATA_DISABLED", "true")], "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"),
         (
             "s3://b",
@@ -151,7 +153,7 @@ fn a_store_reads_the_variables_of_its_own_scheme() {
 }
 
 #[test]
-fn addresses_that_are_none_are_said_to_be_and_a_password_in_one_is_not_shown() {
+fn invalid_addresses_are_refused_and_their_passwords_not_shown() {
     for address in [
         "s3://",
         "s3://key:hidden@bucket/x",
@@ -188,7 +190,7 @@ async fn what_a_server_refuses_is_said_at_its_first_answer() {
         ];
         let error = listed("s3://b/x", &variables).await.unwrap_err();
         assert!(format!("{error:?}").contains(says), "{status}: {error:?}");
-        assert!(!error.may_pass() && !error.is_not_found() && error.is_of_store());
+        assert!(!error.is_retryable() && !error.is_not_found() && error.is_store_wide());
         assert_eq!(heads.try_iter().count(), 1, "it is not asked again");
     }
 }
@@ -200,7 +202,7 @@ async fn a_server_that_is_not_there_and_credentials_that_are_nowhere_are_said_so
     let keys = [("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")];
     let variables = [keys[0], keys[1], ("AWS_ALLOW_HTTP", "true"), ("AWS_ENDPOINT", endpoint.as_str())];
     let error = listed("s3://b", &variables).await.unwrap_err();
-    assert!(error.may_pass() && format!("{error:?}").contains("refused"), "{error:?}");
+    assert!(error.is_retryable() && format!("{error:?}").contains("refused"), "{error:?}");
     assert!(error.hint().unwrap().contains("AWS_ENDPOINT says where the store is"));
 
     let (server, _heads) = server("200 OK", "", NOTHING);
@@ -208,7 +210,7 @@ async fn a_server_that_is_not_there_and_credentials_that_are_nowhere_are_said_so
         [("AWS_ALLOW_HTTP", "true"), ("AWS_ENDPOINT", server.as_str()), ("AWS_METADATA_ENDPOINT", endpoint.as_str())];
     let error = listed("s3://b", &variables).await.unwrap_err();
     assert!(format!("{error:?}").contains("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"), "{error:?}");
-    assert!(error.hint().unwrap().contains("AWS_SKIP_SIGNATURE=true") && !error.may_pass());
+    assert!(error.hint().unwrap().contains("AWS_SKIP_SIGNATURE=true") && !error.is_retryable());
     let open = [("AWS_SKIP_SIGNATURE", "true"), variables[0], variables[1]];
     assert_eq!(listed("s3://b", &open).await.unwrap(), 0);
 }
@@ -237,5 +239,5 @@ async fn the_credentials_of_a_role_are_fetched_and_used() {
     let variables =
         [variables[0], variables[1], ("AWS_CONTAINER_CREDENTIALS_FULL_URI", service.as_str()), variables[3]];
     let error = listed("s3://b/x", &variables).await.unwrap_err();
-    assert!(format!("{error:?}").contains("gives no credentials") && !error.may_pass(), "{error:?}");
+    assert!(format!("{error:?}").contains("gives no credentials") && !error.is_retryable(), "{error:?}");
 }
