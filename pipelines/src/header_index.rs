@@ -56,7 +56,7 @@ impl HeaderIndex {
         };
         let read = || -> Result<HeaderIndex, String> {
             let decoders =
-                parquet_file::fact(&bytes, DECODER_VERSION_KEY).map_err(|error| causes(&error).to_string())?;
+                parquet_file::footer_value(&bytes, DECODER_VERSION_KEY).map_err(|error| causes(&error).to_string())?;
             let batches = parquet_file::read(bytes).map_err(|error| causes(&error).to_string())?;
             let mut index = HeaderIndex::decode(&batches).map_err(|error| causes(&error).to_string())?;
             if decoders != Some(DECODER_VERSION.to_string()) {

@@ -373,7 +373,7 @@ async fn from_first_part(store: &Store, name: &DatasetName) -> Result<Option<Reg
     let Some(part) = objects.into_iter().find(|object| object.key.ends_with(".parquet")) else { return Ok(None) };
     let bytes = store.get(&part.key).await?;
     // A part that cannot be read is reported when its rows are needed.
-    let fact = |name| parquet_file::fact(&bytes, name).ok().flatten();
+    let fact = |name| parquet_file::footer_value(&bytes, name).ok().flatten();
     let Some(spec) = fact("dqa.spec").and_then(|spec| serde_json::from_str::<RunSpec>(&spec).ok()) else {
         return Ok(None);
     };

@@ -7,7 +7,7 @@ use std::path::Path;
 use dqa_pipelines::report::{self, Report, ReportOptions, Table};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::leaderboard::LeaderboardRow;
-use dqa_stats::Test;
+use dqa_stats::SignificanceTest;
 use graded::{graded, replace_rows};
 use synthetic::Shape;
 use tempfile::TempDir;
@@ -112,7 +112,7 @@ async fn comparisons_are_a_table_of_the_store_and_say_what_scenes_can_show() {
 async fn five_scenes_show_nothing_and_say_so() {
     let (_dir, store) = store();
     let record = graded(&store, Shape { scenes: 5, ..SHAPE }).await;
-    for test in [Test::MaxDifference, Test::MaxT, Test::Wilcoxon] {
+    for test in [SignificanceTest::MaxDifference, SignificanceTest::MaxT, SignificanceTest::Wilcoxon] {
         let report = report::make(&store, &record, &ReportOptions { test, ..USUAL() }).await.unwrap();
         assert!(report.comparisons.iter().all(|pair| !pair.testable && !pair.significant && pair.p_smallest == 0.0625));
         assert!(report.leaderboard.iter().all(|row| row.rank_group.as_deref() == Some("not testable")));

@@ -11,7 +11,7 @@ use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::correlations::CorrelationRow;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{ScoreRow, from_batch};
-use dqa_stats::Test;
+use dqa_stats::SignificanceTest;
 use synthetic::{Shape, encode};
 use tempfile::TempDir;
 
@@ -23,7 +23,7 @@ const OPTIONS: ReportOptions = ReportOptions {
     intervals: ReportIntervals::Jackknife,
     replicates: 60,
     seed: 7,
-    test: Test::MaxDifference,
+    test: SignificanceTest::MaxDifference,
     margin: None,
 };
 

@@ -10,7 +10,7 @@ use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
 use dqa_query::distributed::{GroupAgreement, GroupKind, text};
-use dqa_stats::Test;
+use dqa_stats::SignificanceTest;
 use dqa_service::program::{ExitStatus, Format, OutputError, with_hint};
 
 use super::remote::{Client, RemoteArgs, refusal};
@@ -95,12 +95,12 @@ enum TestArg {
     Wilcoxon,
 }
 
-impl From<TestArg> for Test {
-    fn from(test: TestArg) -> Test {
+impl From<TestArg> for SignificanceTest {
+    fn from(test: TestArg) -> SignificanceTest {
         match test {
-            TestArg::MaxDifference => Test::MaxDifference,
-            TestArg::MaxT => Test::MaxT,
-            TestArg::Wilcoxon => Test::Wilcoxon,
+            TestArg::MaxDifference => SignificanceTest::MaxDifference,
+            TestArg::MaxT => SignificanceTest::MaxT,
+            TestArg::Wilcoxon => SignificanceTest::Wilcoxon,
         }
     }
 }

@@ -81,10 +81,10 @@ impl Measure {
             Measure::Krcc => stats::krcc(x, y),
             Measure::Plcc => stats::plcc(x, y),
             Measure::Rmse => stats::rmse(x, y),
-            Measure::PlccLogistic4 => stats::fit(Logistic::Four, x, y).plcc,
-            Measure::PlccLogistic5 => stats::fit(Logistic::Five, x, y).plcc,
-            Measure::RmseLogistic4 => stats::fit(Logistic::Four, x, y).rmse,
-            Measure::RmseLogistic5 => stats::fit(Logistic::Five, x, y).rmse,
+            Measure::PlccLogistic4 => stats::fit_logistic(Logistic::Four, x, y).plcc,
+            Measure::PlccLogistic5 => stats::fit_logistic(Logistic::Five, x, y).plcc,
+            Measure::RmseLogistic4 => stats::fit_logistic(Logistic::Four, x, y).rmse,
+            Measure::RmseLogistic5 => stats::fit_logistic(Logistic::Five, x, y).rmse,
             Measure::PairwiseAccuracy => {
                 let columns = Columns { score: x, mos: y, scene: &rows.scene };
                 stats::pairwise_accuracy(&columns).and_then(|accuracy| accuracy.value())

@@ -10,7 +10,7 @@ use dqa_pipelines::report::{self, ReportIntervals, ReportOptions};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::correlations::CorrelationRow;
 use dqa_query::{Selection, distributed, open_session, query};
-use dqa_stats::Test;
+use dqa_stats::SignificanceTest;
 use graded::graded;
 use synthetic::Shape;
 use tempfile::TempDir;
@@ -36,7 +36,7 @@ async fn queries_make_the_same_pooled_rows() {
         intervals: ReportIntervals::Jackknife,
         replicates: 60,
         seed: 7,
-        test: Test::MaxDifference,
+        test: SignificanceTest::MaxDifference,
         margin: None,
     };
     let report = report::make(&store, &record, &options).await.unwrap();

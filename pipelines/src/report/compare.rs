@@ -173,7 +173,7 @@ fn agreement(joined: &JoinedPictures, context: &CompareContext<'_>) -> Vec<Agree
         let scores: Vec<Vec<f64>> = joined.scores.iter().map(|scores| take(scores)).collect();
         let scene: Vec<u32> = group.rows.iter().map(|&row| joined.scene[row]).collect();
         let columns = ScoreColumns { scores: &scores, mos: &take(&joined.mos), scene: &scene };
-        let measures = stats::paired(&columns, &context.pairs(), context.options.level);
+        let measures = stats::paired_differences(&columns, &context.pairs(), context.options.level);
         let scenes = scene.iter().collect::<HashSet<_>>().len() as u64;
         measures
             .iter()
@@ -218,7 +218,7 @@ fn agreement_rows(
     context: &CompareContext<'_>,
 ) -> Vec<AgreementRow> {
     let spread = |index: usize| super::correlations::estimate_columns(measure.values[index]);
-    let row = |difference: &stats::Difference| {
+    let row = |difference: &stats::PairedDifference| {
         let (value_a, value_a_low, value_a_high) = spread(difference.first);
         let (value_b, value_b_low, value_b_high) = spread(difference.second);
         let (value, low, high) = super::correlations::estimate_columns(difference.estimate);
@@ -246,7 +246,7 @@ fn agreement_rows(
                 .estimate
                 .and_then(|estimate| estimate.interval.ok())
                 .map(|interval| interval.method.as_str()),
-            interval_missing: difference.missing().map(stats::NoInterval::as_str),
+            interval_missing: difference.missing_interval().map(stats::NoInterval::as_str),
             level: context.options.level,
         }
     };

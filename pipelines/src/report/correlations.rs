@@ -1,7 +1,7 @@
 //! Correlations of scores with labels on one data set: for all pictures, each algorithm and each group of scenes, and
 //! by the protocol that the data set's authors use. Pure.
 
-use dqa_stats::{self as stats, Columns, Estimate, ExbeddeCounts, ExbeddeMeasures, Fit, FitStatus, SortedColumns};
+use dqa_stats::{self as stats, Columns, Estimate, ExbeddeCounts, ExbeddeMeasures, FitStatus, LogisticFit, SortedColumns};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::dataset_scores::DatasetScores;
@@ -209,8 +209,8 @@ fn pooled(
     (context, group): (&RowContext<'_>, Group<'_>),
     options: &ReportOptions,
 ) -> DatasetAgreement {
-    let intervals = stats::intervals(table, &options.resampling());
-    let [four, five] = stats::fit_estimates(table, LEVEL);
+    let intervals = stats::estimate_agreement(table, &options.resampling());
+    let [four, five] = stats::estimate_logistic_fits(table, LEVEL);
     let (group_kind, group_name) = match group {
         Group::All => ("all", None),
         Group::Algorithm(algorithm) => ("algorithm", Some(rows.algorithms[algorithm].0.to_string())),
@@ -261,8 +261,8 @@ fn vqeg(
     context: &RowContext<'_>,
     pooled: &CorrelationRow,
 ) -> Option<CorrelationRow> {
-    let [four, five] = stats::fits_vqeg(table);
-    let status = |fit: &Fit| Some(fit.status.as_str().to_owned());
+    let [four, five] = stats::fit_logistics_vqeg(table);
+    let status = |fit: &LogisticFit| Some(fit.status.as_str().to_owned());
     (four.plcc.is_some() || five.plcc.is_some()).then(|| CorrelationRow {
         scenes: pooled.scenes,
         algorithms: pooled.algorithms,

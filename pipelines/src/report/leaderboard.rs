@@ -35,7 +35,7 @@ pub(super) fn compute(
     let scores: Vec<f64> = scored_algorithms.iter().flat_map(|&index| scene_means(rows, index, &rows.score)).collect();
     let matrix = SceneScores { algorithms: scored_algorithms.len(), scenes: rows.scenes.len(), scores: &scores };
     let hazy_row = scored_algorithms.iter().position(|&index| Some(&rows.algorithms[index].0) == hazy);
-    let mut ranking = stats::rank(&matrix, hazy_row, &options.ranking());
+    let mut ranking = stats::rank_algorithms(&matrix, hazy_row, &options.ranking());
     ranking.renumber(|row| {
         let name = &rows.algorithms[scored_algorithms[row]].0;
         algorithms.binary_search(name).expect("the run's list has every algorithm")
@@ -69,7 +69,7 @@ pub(super) fn compute_across_datasets(
         return (Vec::new(), Vec::new());
     }
     let rankings: Vec<&Ranking> = boards.iter().map(|board| &board.ranking).collect();
-    let ranking = stats::rank_across(&rankings, &options.ranking());
+    let ranking = stats::rank_across_data_sets(&rankings, &options.ranking());
     let of_algorithm = |algorithm: &AlgorithmName| {
         let count = |field: fn(&LeaderboardRow) -> u64| {
             let rows = boards.iter().flat_map(|board| &board.table);
@@ -153,11 +153,11 @@ fn comparison_rows<'a>(
             difference_high,
             test: options.test.as_str().to_owned(),
             rank_biserial: pair.rank_biserial,
-            probability_of_superiority: pair.superiority,
+            probability_of_superiority: pair.probability_of_superiority,
             p: pair.p,
             p_corrected: pair.p_corrected,
             p_smallest: pair.p_smallest,
-            minimum_detectable_difference: pair.detectable,
+            minimum_detectable_difference: pair.minimum_detectable_difference,
             equivalence_margin: options.margin,
             equivalence_p: pair.equivalence.map(|equivalence| equivalence.p),
             equivalence_p_corrected: pair.equivalence.map(|equivalence| equivalence.p_corrected),

@@ -7,7 +7,7 @@ use super::Report;
 use crate::tables::comparisons::ComparisonRow;
 use crate::tables::leaderboard::LeaderboardRow;
 use crate::text_table::{Alignment, format_interval, format_number, format_p_value, format_rows};
-use dqa_stats::Test;
+use dqa_stats::SignificanceTest;
 
 use Alignment::{Left, Right};
 
@@ -57,11 +57,11 @@ impl Report {
     fn leaderboard_foot(&self) -> String {
         let level = self.options.ranking().level;
         let test = match self.options.test {
-            Test::MaxDifference => {
+            SignificanceTest::MaxDifference => {
                 "flipped signs of scenes' deviations, largest difference of all pairs, step-down (Westfall and Young)"
             }
-            Test::MaxT => "flipped signs of scenes' deviations, largest t of all pairs, step-down (Westfall and Young)",
-            Test::Wilcoxon => "Wilcoxon's signed ranks over the scenes that both have, Holm's correction",
+            SignificanceTest::MaxT => "flipped signs of scenes' deviations, largest t of all pairs, step-down (Westfall and Young)",
+            SignificanceTest::Wilcoxon => "Wilcoxon's signed ranks over the scenes that both have, Holm's correction",
         };
         let mut text = format!(
             "score: the mean over all scenes; scenes that an algorithm lacks are filled in by the fit score = algorithm + scene.\n\

@@ -1,6 +1,6 @@
 //! How a report is computed: the kind of intervals, the test of differences and their seed.
 
-use dqa_stats::{Bootstrap, RankOptions, Resampling, Test};
+use dqa_stats::{Bootstrap, RankOptions, Resampling, SignificanceTest};
 
 use super::error::ReportError;
 use crate::run::{ReportIntervals, RunRecord};
@@ -22,7 +22,7 @@ pub struct ReportOptions {
     /// Seed of all random draws: the same seed gives the same report.
     pub seed: u32,
     /// The test of the difference between two algorithms.
-    pub test: Test,
+    pub test: SignificanceTest,
     /// The largest score difference that does not matter. If it is given, the report also tests whether algorithms are equivalent.
     pub margin: Option<f64>,
 }
@@ -33,7 +33,7 @@ impl Default for ReportOptions {
             intervals: ReportIntervals::Jackknife,
             replicates: 10_000,
             seed: 0,
-            test: Test::default(),
+            test: SignificanceTest::default(),
             margin: None,
         }
     }
@@ -76,7 +76,7 @@ impl ReportOptions {
             test: self.test,
             seed: self.seed.into(),
             level: LEVEL,
-            margin: self.margin,
+            equivalence_margin: self.margin,
             ..RankOptions::default()
         }
     }

@@ -11,7 +11,7 @@ use crate::tables::parquet_file;
 use crate::tables::studies::{self, STUDIES, StudyRow};
 use crate::tables::study_splits::{self, STUDY_SPLITS, StudySplitRow};
 use crate::train::Measures;
-use dqa_stats::{OverSplits, over_splits};
+use dqa_stats::{SplitSummary, split_summary};
 
 /// A study with its results.
 #[derive(Clone, Debug)]
@@ -60,16 +60,16 @@ type Measure = fn(&Measures) -> Option<f64>;
 
 impl LineOutcome {
     /// Aggregates a measure over the splits where it is defined.
-    fn over_splits(&self, measure: Measure, test_to_train: f64) -> Option<OverSplits> {
+    fn split_summary(&self, measure: Measure, test_to_train: f64) -> Option<SplitSummary> {
         let values: Vec<f64> = self.splits.iter().filter_map(|split| measure(&split.measures)).collect();
-        over_splits(&values, test_to_train)
+        split_summary(&values, test_to_train)
     }
 
     /// Aggregates SRCC minus that of `other` over the splits where both are defined.
-    fn srcc_gain_over(&self, other: &LineOutcome, test_to_train: f64) -> Option<OverSplits> {
+    fn srcc_gain_over(&self, other: &LineOutcome, test_to_train: f64) -> Option<SplitSummary> {
         let pairs = self.splits.iter().zip(&other.splits);
         let more = pairs.filter_map(|(own, other)| Some(own.measures.srcc? - other.measures.srcc?));
-        over_splits(&more.collect::<Vec<_>>(), test_to_train)
+        split_summary(&more.collect::<Vec<_>>(), test_to_train)
     }
 
     fn pictures(&self) -> u64 {
@@ -118,7 +118,7 @@ impl StudyOutcome {
         let line = &outcome.line;
         let ratio = self.test_to_train[line.tested_on];
         let measures: [Measure; 4] = [|m| m.srcc, |m| m.plcc, |m| m.krcc, |m| m.rmse];
-        let [srcc, plcc, krcc, rmse] = measures.map(|measure| outcome.over_splits(measure, ratio));
+        let [srcc, plcc, krcc, rmse] = measures.map(|measure| outcome.split_summary(measure, ratio));
         let [srcc, plcc, krcc] = [srcc, plcc, krcc].map(|over| MeasureColumns::clamped(over, (-1.0, 1.0)));
         let rmse = MeasureColumns::clamped(rmse, (0.0, 1.0));
         let more = other.and_then(|other| outcome.srcc_gain_over(other, ratio));
@@ -244,7 +244,7 @@ struct MeasureColumns {
 }
 
 impl MeasureColumns {
-    fn clamped(over: Option<OverSplits>, ends: (f64, f64)) -> MeasureColumns {
+    fn clamped(over: Option<SplitSummary>, ends: (f64, f64)) -> MeasureColumns {
         let (low, high) = over.and_then(|over| over.interval_within(ends)).unzip();
         MeasureColumns { mean: over.map(|over| over.mean), std: over.and_then(|over| over.deviation), low, high }
     }

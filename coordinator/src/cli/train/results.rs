@@ -5,7 +5,7 @@ use std::io::{Write, stdout};
 
 use dqa_pipelines::train::{Measures, Select, Setup, Splits, TrialRecord};
 use dqa_service::program::{Format, OutputError};
-use dqa_stats::{OverSplits, over_splits};
+use dqa_stats::{SplitSummary, split_summary};
 use serde::Serialize;
 
 /// The trials of one setup.
@@ -59,13 +59,13 @@ impl Results<'_> {
     }
 
     /// Of each measure that every split has.
-    fn over(&self) -> [Option<OverSplits>; 5] {
+    fn over(&self) -> [Option<SplitSummary>; 5] {
         let splits = self.records.iter().filter_map(|record| self.splits.splits.get(record.split - 1));
         let shares: Vec<f64> = splits.map(|split| split.test.len() as f64 / split.train.len() as f64).collect();
         let share = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
         std::array::from_fn(|measure| {
             let values: Option<Vec<f64>> = self.records.iter().map(|record| Self::values(record)[measure]).collect();
-            over_splits(&values?, share)
+            split_summary(&values?, share)
         })
     }
 
@@ -74,7 +74,7 @@ impl Results<'_> {
             return Vec::new();
         }
         let over = self.over();
-        let of = |value: &dyn Fn(&OverSplits) -> Option<f64>| -> Values {
+        let of = |value: &dyn Fn(&SplitSummary) -> Option<f64>| -> Values {
             std::array::from_fn(|measure| over[measure].as_ref().and_then(value))
         };
         let interval: [_; 5] =

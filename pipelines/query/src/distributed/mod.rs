@@ -299,7 +299,7 @@ fn set_coefficients(group: &mut GroupAgreement, sums: &RankSums) -> Result<(), R
     let mean_share = n * (n + 1) * (n + 1);
     let about_mean = |sum: i128| sum - mean_share;
     group.srcc =
-        stats::srcc_of_sums(about_mean(sums.products), about_mean(sums.score_squares), about_mean(sums.mos_squares));
+        stats::srcc_from_sums(about_mean(sums.products), about_mean(sums.score_squares), about_mean(sums.mos_squares));
     group.plcc = sums.moments.and_then(|moments| moments.plcc());
     Ok(())
 }

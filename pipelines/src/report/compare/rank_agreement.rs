@@ -54,7 +54,7 @@ fn run_leaderboard(joined: &JoinedPictures, scores: &[f64], algorithms: &[u32]) 
     // A scene without scores gives 0 / 0, which is NaN as intended.
     let means: Vec<f64> = sums.into_iter().map(|(sum, count)| sum / count).collect();
     let matrix = SceneScores { algorithms: algorithms.len(), scenes, scores: &means };
-    let ranking = stats::rank(&matrix, None, &ReportOptions::default().ranking());
+    let ranking = stats::rank_algorithms(&matrix, None, &ReportOptions::default().ranking());
     let mut ranked = vec![f64::NAN; algorithms.len()];
     for standing in &ranking.standings {
         ranked[standing.algorithm] = standing.adjusted.value;
