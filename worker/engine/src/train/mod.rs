@@ -32,7 +32,7 @@ pub struct TrainingResources {
     pub device: Device,
     /// The device's name in records.
     pub device_name: String,
-    /// InferenceSettings of inference in tests, and the limits of pictures.
+    /// Settings of inference in tests, and the limits of pictures.
     pub settings: InferenceSettings,
     /// Bytes of decoded pictures that are kept from one epoch to the next.
     pub kept_bytes_max: u64,
