@@ -1,8 +1,8 @@
 //! JPEG, with libjpeg's own arithmetic (mozjpeg), so that pixels equal Pillow's to the bit.
 //!
-//! libjpeg repairs a damaged file and only warns: a truncated file is filled with gray. Here every warning of made-up pixels
-//! is an error. libjpeg does not warn of a progressive file that lacks all of its last scans and yet has an end marker, which
-//! Pillow accepts too: that is a coarser picture, not a filled-in one.
+//! libjpeg repairs a damaged file and only warns: a truncated file is filled with gray. Here every warning of made-up
+//! pixels is an error. libjpeg does not warn of a progressive file that lacks all of its last scans and yet has an end
+//! marker, which Pillow accepts too: that is a coarser picture, not a filled-in one.
 //!
 //! Errors leave C code by unwinding, for which the `mozjpeg` crate is built.
 
@@ -17,8 +17,8 @@ use super::convert::from_cmyk;
 use super::{Format, Header, Limits, PictureError, bytes_at, pixel_count};
 
 const FORMAT: Format = Format::Jpeg;
-/// Maximum number of scans in a file. Encoders write about ten, and each takes a pass over all pixels, so that a small file
-/// of many empty scans could block a thread for hours.
+/// Maximum number of scans in a file. Encoders write about ten, and each takes a pass over all pixels, so that a small
+/// file of many empty scans could block a thread for hours.
 const SCANS_MAX: usize = 1000;
 
 /// The frame header (SOF).
@@ -168,8 +168,8 @@ impl TiffStream<'_> {
         Ok((columns as usize, samples))
     }
 
-    /// Returns the stream as a file of its own: Adobe's marker, which tells libjpeg the colour space, then the tables and the
-    /// stream. Other markers of the colour space are left out.
+    /// Returns the stream as a file of its own: Adobe's marker, which tells libjpeg the colour space, then the tables
+    /// and the stream. Other markers of the colour space are left out.
     fn to_file(&self) -> Result<Vec<u8>, PictureError> {
         let mut file = Vec::with_capacity(self.tables.len() + self.stream.len() + 32);
         file.extend(b"\xff\xd8\xff\xee\0\x0eAdobe\0\x64\0\0\0\0");

@@ -1,8 +1,8 @@
-//! TIFF, the first page, as libtiff reads it: strips and tiles, pixel by pixel or plane by plane, of gray, palette, RGB and
-//! CMYK; uncompressed, LZW, Deflate, PackBits, Zstandard and JPEG; classic TIFF and BigTIFF.
+//! TIFF, the first page, as libtiff reads it: strips and tiles, pixel by pixel or plane by plane, of gray, palette, RGB
+//! and CMYK; uncompressed, LZW, Deflate, PackBits, Zstandard and JPEG; classic TIFF and BigTIFF.
 //!
-//! The `tiff` crate is not used: it refuses tiles that end early, tiles in strips' tags, palettes and planes, and its JPEG
-//! arithmetic is not libjpeg's. Libraries do the decompression itself.
+//! The `tiff` crate is not used: it refuses tiles that end early, tiles in strips' tags, palettes and planes, and its
+//! JPEG arithmetic is not libjpeg's. Libraries do the decompression itself.
 
 mod directory;
 mod page;
@@ -88,7 +88,8 @@ fn packed<'a>(
             format!("it ends before byte {offset}, where a strip or tile begins"),
         ));
     };
-    // REFERENCE: without compression, Pillow takes the length from the picture's size, whatever lengths the file states.
+    // REFERENCE: without compression, Pillow takes the length from the picture's size, whatever lengths the file
+    // states.
     let length = if page.compression == Compression::None { Some(extent.needed_bytes(page) as u64) } else { length };
     let end =
         length.and_then(|length| usize::try_from(length).ok()).map_or(rest.len(), |length| length.min(rest.len()));

@@ -1,5 +1,5 @@
-//! A TIFF's first directory: its tags, without their meaning. The `tiff` crate can read directories too, but not those of
-//! pictures that it does not support, and it refuses pictures that libtiff reads.
+//! A TIFF's first directory: its tags, without their meaning. The `tiff` crate can read directories too, but not those
+//! of pictures that it does not support, and it refuses pictures that libtiff reads.
 //!
 //! Invariant: a tag's values are looked up in the file, and only as many are copied as the caller needs.
 

@@ -1,5 +1,5 @@
-//! A page by its tags: its size, its samples, and the offsets of its strips or tiles. Unsupported pages are refused with the
-//! name of the unsupported property.
+//! A page by its tags: its size, its samples, and the offsets of its strips or tiles. Unsupported pages are refused
+//! with the name of the unsupported property.
 
 use super::directory::{ByteOrder, Directory};
 use super::samples::{Depth, Layout, Meaning};
@@ -71,7 +71,8 @@ pub(super) enum Predictor {
     FloatingPoint,
 }
 
-/// The strips or tiles of a page, from left to right, from top to bottom, plane after plane. A strip is as wide as the page.
+/// The strips or tiles of a page, from left to right, from top to bottom, plane after plane. A strip is as wide as the
+/// page.
 pub(super) struct Grid {
     pub(super) chunk_width: u32,
     pub(super) chunk_height: u32,
@@ -306,8 +307,8 @@ fn unsupported_layout(
     ))
 }
 
-/// Maximum number of strips or tiles of a plane, since their offsets are held in memory. 100 million pixels in tiles of 16x16
-/// have 390,625.
+/// Maximum number of strips or tiles of a plane, since their offsets are held in memory. 100 million pixels in tiles of
+/// 16x16 have 390,625.
 const CHUNKS_MAX: u64 = 1 << 20;
 
 /// Maximum number of samples of a pixel.

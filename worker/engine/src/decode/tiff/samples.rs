@@ -77,8 +77,8 @@ impl Layout {
         }
     }
 
-    /// Writes the samples of a row to pixels of 8-bit samples. `row` has `stored` samples for each of `pixels`; a row of a
-    /// plane has one, which becomes the pixels' sample number `plane`. Numbers are in this machine's byte order.
+    /// Writes the samples of a row to pixels of 8-bit samples. `row` has `stored` samples for each of `pixels`; a row
+    /// of a plane has one, which becomes the pixels' sample number `plane`. Numbers are in this machine's byte order.
     pub(super) fn write_row(&self, row: &[u8], pixels: &mut [u8], plane: usize) {
         let used = self.used();
         if self.depth == Depth::U8 && self.stored == used && !self.is_planar && !self.white_is_zero {
@@ -106,13 +106,13 @@ impl Layout {
             Depth::U8 | Depth::I8 => row[index],
             Depth::U16 => {
                 let value = u16::from_ne_bytes([row[index * 2], row[index * 2 + 1]]);
-                // REFERENCE: of 16 bits, colours keep the high byte, but gray is clipped to 255. Pillow inverts 8-bit gray
-                // whose white is zero, but not 16-bit.
+                // REFERENCE: of 16 bits, colours keep the high byte, but gray is clipped to 255. Pillow inverts 8-bit
+                // gray whose white is zero, but not 16-bit.
                 return if self.meaning == Meaning::Gray { clip_u16(value) } else { (value >> 8) as u8 };
             }
             Depth::I16 => return i16::from_ne_bytes([row[index * 2], row[index * 2 + 1]]).clamp(0, 255) as u8,
-            // REFERENCE: clipped to 0..=255, cut towards zero, whatever range the samples have; unsigned 32-bit samples are
-            // read as signed.
+            // REFERENCE: clipped to 0..=255, cut towards zero, whatever range the samples have; unsigned 32-bit samples
+            // are read as signed.
             Depth::U32 | Depth::I32 => return i32::from_ne_bytes(four_bytes(row, index)).clamp(0, 255) as u8,
             Depth::F32 => return f32::from_ne_bytes(four_bytes(row, index)) as u8, // saturates as Pillow does
         };
@@ -139,7 +139,8 @@ fn four_bytes(row: &[u8], index: usize) -> [u8; 4] {
     std::array::from_fn(|byte| row[index * 4 + byte])
 }
 
-/// Orients a picture by its orientation tag: 1 is upright, 2 to 4 mirrored or rotated by 180 degrees, 5 to 8 transposed.
+/// Orients a picture by its orientation tag: 1 is upright, 2 to 4 mirrored or rotated by 180 degrees, 5 to 8
+/// transposed.
 pub(super) fn orient(rgb: Vec<u8>, (width, height): (usize, usize), orientation: u8) -> Vec<u8> {
     if orientation == 1 {
         return rgb;

@@ -1,7 +1,7 @@
 //! Unpacks one strip or tile: undoes compression and predictor, and converts numbers to this machine's byte order.
 //!
-//! Like libtiff, a decoder stops once it has the picture's own pixels: trailing bytes of a strip are ignored, and missing
-//! bytes beyond those pixels are not an error.
+//! Like libtiff, a decoder stops once it has the picture's own pixels: trailing bytes of a strip are ignored, and
+//! missing bytes beyond those pixels are not an error.
 
 use flate2::{Decompress, FlushDecompress, Status};
 use weezl::{BitOrder, LzwStatus, decode::Configuration};
@@ -45,7 +45,8 @@ pub(super) fn unpack(page: &Page<'_>, packed: &[u8], extent: &Extent) -> Result<
             is_ycbcr,
             components: stored,
             size_min: (extent.columns as u32, extent.rows as u32),
-            // REFERENCE: libtiff accepts a last strip that is longer than the picture, of whole blocks or as long as the others.
+            // REFERENCE: libtiff accepts a last strip that is longer than the picture, of whole blocks or as long as
+            // the others.
             size_max: (page.grid.chunk_width, page.grid.chunk_height.next_multiple_of(JPEG_ROWS)),
         };
         let (columns, bytes) = stream.decode()?;
@@ -206,7 +207,8 @@ fn undo_predictor(row: &mut [u8], page: &Page<'_>, stored: usize) {
     }
 }
 
-/// Restores floats: a row has all highest bytes first, then the next lower ones, each as the difference to the byte before.
+/// Restores floats: a row has all highest bytes first, then the next lower ones, each as the difference to the byte
+/// before.
 fn undo_float_predictor(row: &mut [u8], stored: usize) {
     for index in stored..row.len() {
         row[index] = row[index].wrapping_add(row[index - stored]);
