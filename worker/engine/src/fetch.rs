@@ -1,5 +1,5 @@
-//! Reads pictures ahead of inference, several at once and in order. The bytes that are ready are bounded; `read_ahead` makes
-//! sure that this bound cannot cause a deadlock.
+//! Reads pictures ahead of inference, several at once and in order. The bytes that are ready are bounded; `read_ahead`
+//! makes sure that this bound cannot cause a deadlock.
 
 mod read_ahead;
 
@@ -41,8 +41,8 @@ impl Fetched {
     }
 }
 
-/// Reads files ahead of the iterator's consumer, in order. `files` are their addresses and lengths in bytes. The iterator
-/// blocks, so use it outside the runtime's threads.
+/// Reads files ahead of the iterator's consumer, in order. `files` are their addresses and lengths in bytes. The
+/// iterator blocks, so use it outside the runtime's threads.
 pub(crate) fn ahead(
     resolver: &Arc<StoreResolver>,
     files: Vec<(String, u64)>,

@@ -1,4 +1,5 @@
-//! Reads pictures' headers for planning: the first bytes of many pictures at once, and the rest only if a header needs it.
+//! Reads pictures' headers for planning: the first bytes of many pictures at once, and the rest only if a header needs
+//! it.
 //!
 //! Headers are read and kept without a run's limits; [`check`] says whether a run's limits and views accept one.
 
@@ -15,11 +16,12 @@ use crate::decode::{self, Limits, PictureError};
 /// Concurrent requests: a store answers each in tens of milliseconds, independently of the others.
 const REQUESTS_MAX: usize = 64;
 
-/// Length of the first read. Most headers end within a few hundred bytes; a camera's JPEG has a preview before its header.
+/// Length of the first read. Most headers end within a few hundred bytes; a camera's JPEG has a preview before its
+/// header.
 const FIRST_BYTES: u64 = 64 << 10;
 
-/// Reads the header of each of `pictures` (indices in `dataset.pictures`), in their order. A file of more than `bytes_max` is
-/// unreadable: too large. An error is the store's, and another attempt may succeed.
+/// Reads the header of each of `pictures` (indices in `dataset.pictures`), in their order. A file of more than
+/// `bytes_max` is unreadable: too large. An error is the store's, and another attempt may succeed.
 pub fn read(
     dataset: &DataSet,
     pictures: Vec<usize>,
@@ -36,8 +38,8 @@ pub fn read(
     futures::stream::iter(pictures).map(one).buffered(REQUESTS_MAX).boxed()
 }
 
-/// Returns a picture's header as a run with these limits sees it: unreadable if the picture is too large or too small. None
-/// if the header is not known.
+/// Returns a picture's header as a run with these limits sees it: unreadable if the picture is too large or too small.
+/// None if the header is not known.
 pub fn check(header: Option<&Header>, picture: &Picture, limits: &Limits) -> Option<Header> {
     if let Err(error) = limits.check_bytes(picture.bytes) {
         return Some(unreadable(&error));
@@ -62,7 +64,8 @@ async fn read_one(
     let first = resolver.read_first(uri, FIRST_BYTES.min(picture.bytes)).await?;
     let probed = match decode::probe(&first, limits) {
         Ok(header) => Ok(header),
-        // The header continues behind the first bytes (a TIFF's may be at the file's end), so only the whole file decides.
+        // The header continues behind the first bytes (a TIFF's may be at the file's end), so only the whole file
+        // decides.
         Err(_) if picture.bytes > FIRST_BYTES => decode::probe(&resolver.read(uri).await?, limits),
         Err(error) => Err(error),
     };

@@ -1,8 +1,8 @@
 //! The files of a model: at a path, or in a repository of the Hugging Face hub, through the hub's own cache.
 //!
-//! It downloads whole files of one commit and returns their folder. It does not open weights, and it never takes another
-//! revision or another model than the requested one. Environment variables, their order and the cache's layout are those of
-//! the Python library `huggingface_hub`, so that each of the two uses the other's downloads.
+//! It downloads whole files of one commit and returns their folder. It does not open weights, and it never takes
+//! another revision or another model than the requested one. Environment variables, their order and the cache's layout
+//! are those of the Python library `huggingface_hub`, so that each of the two uses the other's downloads.
 
 mod cache;
 mod client;
@@ -48,8 +48,8 @@ pub struct Snapshot {
     pub commit: String,
     /// The folder of the files.
     pub folder: PathBuf,
-    /// The model's files in the folder: the configuration, the weights or their index, and the shards. The folder may have
-    /// other files too.
+    /// The model's files in the folder: the configuration, the weights or their index, and the shards. The folder may
+    /// have other files too.
     pub files: Vec<String>,
 }
 
@@ -63,8 +63,8 @@ impl Snapshot {
 /// Checks whether a configuration's model is supported, before its weights are downloaded.
 pub type Check<'a> = &'a (dyn Fn(&Path) -> Result<(), ConfigError> + Sync);
 
-/// Returns the files of `hf:owner/name[@revision]` in the hub's cache, and None for a path. A model in the cache is used
-/// without a request to the hub; another one is downloaded, unless `offline` or the environment forbids it.
+/// Returns the files of `hf:owner/name[@revision]` in the hub's cache, and None for a path. A model in the cache is
+/// used without a request to the hub; another one is downloaded, unless `offline` or the environment forbids it.
 ///
 /// # Errors
 /// Fails with any [`HubError`] except [`HubError::NoPath`].
@@ -116,7 +116,8 @@ fn snapshot_in(settings: &HubSettings, id: &ModelId, check: Check) -> Result<Sna
             by,
         });
     }
-    // A runtime must not be started within another one, which the caller may run in, so the download has its own thread.
+    // A runtime must not be started within another one, which the caller may run in, so the download has its own
+    // thread.
     std::thread::scope(|scope| {
         let work = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -127,8 +128,8 @@ fn snapshot_in(settings: &HubSettings, id: &ModelId, check: Check) -> Result<Sna
     })
 }
 
-/// Asks the hub for the revision's commit and its files, then downloads the model's files of that commit. So a push in the
-/// meantime cannot mix two versions in one folder.
+/// Asks the hub for the revision's commit and its files, then downloads the model's files of that commit. So a push in
+/// the meantime cannot mix two versions in one folder.
 async fn download(
     settings: &HubSettings,
     id: &ModelId,
@@ -235,12 +236,14 @@ impl ModelId {
     }
 }
 
-/// Returns which of a repository's files are the model. `is_clip`: whether its `config.json` describes a CLIP of transformers.
+/// Returns which of a repository's files are the model. `is_clip`: whether its `config.json` describes a CLIP of
+/// transformers.
 fn model_files(has: impl Fn(&str) -> bool, is_clip: bool) -> Option<PreferredFiles> {
     preferred_files(|name| has(name) && (is_clip || name != CONFIG))
 }
 
-/// Returns whether a `config.json` describes a CLIP of transformers. In an OpenCLIP repository it may be another library's.
+/// Returns whether a `config.json` describes a CLIP of transformers. In an OpenCLIP repository it may be another
+/// library's.
 fn is_clip(config: &Path) -> bool {
     let text = std::fs::read(config).unwrap_or_default();
     let value: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Opens weights and prompts by name: a path, `hf:OWNER/NAME` of the hub, or `dqa:NAME`, which is bundled with the program.
-//! configs/models describes the bundled models.
+//! Opens weights and prompts by name: a path, `hf:OWNER/NAME` of the hub, or `dqa:NAME`, which is bundled with the
+//! program. configs/models describes the bundled models.
 
 mod file_kind;
 mod recorded_training;
@@ -235,7 +235,8 @@ pub fn files(model: &str, offline: bool) -> Result<Vec<PathBuf>, OpenError> {
 /// Opens prompts for a model of this configuration: those of a file, or those of `dqa:NAME`.
 ///
 /// # Errors
-/// Fails with [`OpenError::NotShipped`], [`OpenError::WrongKind`], [`OpenError::PromptsFolder`] or [`OpenError::Prompts`].
+/// Fails with [`OpenError::NotShipped`], [`OpenError::WrongKind`], [`OpenError::PromptsFolder`] or
+/// [`OpenError::Prompts`].
 pub fn prompts(file: &Path, config: &ClipConfig) -> Result<Prompts, OpenError> {
     match file.to_str().map_or(Ok(None), shipped)? {
         Some(own) => Ok(Prompts::parse(own.prompts, Path::new(own.name), config)?),

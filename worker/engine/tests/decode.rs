@@ -210,7 +210,8 @@ fn a_cut_file_is_truncated_and_never_filled_in() {
         let whole = decode(&bytes, &any_size()).unwrap();
         for length in (0..bytes.len()).step_by(10) {
             match decode(&bytes[..length], &any_size()) {
-                // What follows the last row may be missing: PNG's last chunk, TIFF's tags are before its samples or not.
+                // What follows the last row may be missing: PNG's last chunk, TIFF's tags are before its samples or
+                // not.
                 Ok(picture) => assert!(picture == whole, "{format} cut to {length} of {}", bytes.len()),
                 Err(PictureError::Internal { message, .. }) => panic!("{format} cut to {length}: {message}"),
                 Err(error) if length > 16 && format != Format::Tiff => {

@@ -1,5 +1,5 @@
-//! A shard, through the step of a plan that scores it: its part has each picture's row, and what older parts hold is not
-//! scored again.
+//! A shard, through the step of a plan that scores it: its part has each picture's row, and what older parts hold is
+//! not scored again.
 
 #![allow(clippy::unwrap_used)] // helpers too
 

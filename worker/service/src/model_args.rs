@@ -20,8 +20,9 @@ use crate::program::{note, with_hint};
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct ModelArgs {
-    /// CLIP: a folder or a file in Hugging Face's, OpenAI's or OpenCLIP's form; hf:OWNER/NAME or hf:OWNER/NAME@REVISION, from the
-    /// hub through its cache; or dqa:small, a small model for trying things out. `dqa-coord model show` says what it is.
+    /// CLIP: a folder or a file in Hugging Face's, OpenAI's or OpenCLIP's form; hf:OWNER/NAME or
+    /// hf:OWNER/NAME@REVISION, from the hub through its cache; or dqa:small, a small model for trying things out.
+    /// `dqa-coord model show` says what it is.
     #[arg(long, env = "DQA_MODEL", value_name = "MODEL")]
     pub model: String,
 
@@ -156,7 +157,8 @@ impl ModelArgs {
         Ok(LoadedModel { scorer, settings, device: label, trained_on })
     }
 
-    /// Returns the training data of weights and prompts, as far as their files record it, and warns of an unreadable record.
+    /// Returns the training data of weights and prompts, as far as their files record it, and warns of an unreadable
+    /// record.
     fn trained_on(&self, weights: &ClipWeights) -> TrainedOn {
         let prompts = self.prompts.as_deref().map_or(RecordedTraining::NotRecorded, RecordedTraining::of_prompts);
         let (trained_on, unreadable) = RecordedTraining::of_weights(&self.model, weights.files()).and(prompts).known();
@@ -166,7 +168,8 @@ impl ModelArgs {
         trained_on
     }
 
-    /// Describes the model for a process that loads it on another machine. The files are read, but the model is not built.
+    /// Describes the model for a process that loads it on another machine. The files are read, but the model is not
+    /// built.
     ///
     /// # Errors
     /// Fails if the model or the prompts cannot be read or do not fit.
@@ -279,7 +282,8 @@ impl MachineArgs {
         pool.build_global().context("cannot start threads")
     }
 
-    /// Returns the settings of inference. `batch` is the number of windows on the device at once; None fills the device.
+    /// Returns the settings of inference. `batch` is the number of windows on the device at once; None fills the
+    /// device.
     pub fn settings(&self, batch: Option<u32>, device: &Device, limits: PictureLimits) -> InferenceSettings {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let decoders = if device.is_cpu() { cores.min(8) } else { cores };

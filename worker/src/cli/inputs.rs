@@ -1,7 +1,7 @@
 //! Finds the pictures of a command line: files, folders with all pictures below them, and globs.
 //!
-//! Other files beside pictures do not fail the command: files that cannot be scored are counted and reported, and the rest is
-//! scored. A file that is given by its own name is taken whatever its name is.
+//! Other files beside pictures do not fail the command: files that cannot be scored are counted and reported, and the
+//! rest is scored. A file that is given by its own name is taken whatever its name is.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -44,8 +44,8 @@ struct Skipped {
 }
 
 impl Inputs {
-    /// Finds the pictures of the arguments. A missing file becomes a row with an error. An argument without any picture is an
-    /// error of the command.
+    /// Finds the pictures of the arguments. A missing file becomes a row with an error. An argument without any picture
+    /// is an error of the command.
     pub(super) fn find(arguments: &[PathBuf]) -> anyhow::Result<Inputs> {
         let mut inputs = Inputs::default();
         for argument in arguments {
@@ -96,8 +96,8 @@ impl Inputs {
         }
     }
 
-    /// Adds all files below a folder that are named as pictures, in the order of their names. Clutter is skipped, except for
-    /// the folder itself, which the user named.
+    /// Adds all files below a folder that are named as pictures, in the order of their names. Clutter is skipped,
+    /// except for the folder itself, which the user named.
     fn add_folder(&mut self, folder: &Path) {
         let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let mut entries = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();

@@ -87,8 +87,8 @@ pub struct Args {
     pub otlp: Option<String>,
 }
 
-/// Limits of pictures, which a worker had in earlier versions. Limits belong to runs: with its own limits a worker would write
-/// a part whose content does not match its name.
+/// Limits of pictures, which a worker had in earlier versions. Limits belong to runs: with its own limits a worker
+/// would write a part whose content does not match its name.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 struct RemovedLimitArgs {

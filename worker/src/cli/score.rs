@@ -33,7 +33,7 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_WINDOWS", value_parser = BoolishValueParser::new())]
     windows: bool,
 
-    /// OutputFormat of the results.
+    /// Format of the results.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
     format: OutputFormat,
 

@@ -1,5 +1,5 @@
-//! Ballista's executor in a worker: its poll loop over a transport of our own, which adds the token and retries without limit.
-//! A lost task status would leave a job running forever.
+//! Ballista's executor in a worker: its poll loop over a transport of our own, which adds the token and retries without
+//! limit. A lost task status would leave a job running forever.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -105,8 +105,8 @@ impl BallistaExecutor {
     }
 }
 
-/// Wakes the poll loop after a task has ended: only a poll reports the end, and the next one would be in a second. It replaces
-/// Ballista's collector, which would log every plan, although a shard's plan is always the same.
+/// Wakes the poll loop after a task has ended: only a poll reports the end, and the next one would be in a second. It
+/// replaces Ballista's collector, which would log every plan, although a shard's plan is always the same.
 struct TaskEndNotifier {
     poll: Arc<Notify>,
     runtime: Handle,
@@ -186,7 +186,8 @@ impl Transport {
     }
 }
 
-/// Returns whether a response is gRPC's UNAVAILABLE, which a coordinator on standby sends in the headers, without a body.
+/// Returns whether a response is gRPC's UNAVAILABLE, which a coordinator on standby sends in the headers, without a
+/// body.
 fn is_standby(response: &Response) -> bool {
     response.headers().get("grpc-status").is_some_and(|status| status == "14")
 }

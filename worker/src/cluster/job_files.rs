@@ -1,5 +1,5 @@
-//! Deletes the files of old jobs from a worker's folder. The coordinator deletes those of queries that succeed, but not those
-//! of shards' jobs, one per shard.
+//! Deletes the files of old jobs from a worker's folder. The coordinator deletes those of queries that succeed, but not
+//! those of shards' jobs, one per shard.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

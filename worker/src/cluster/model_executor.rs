@@ -1,5 +1,5 @@
-//! Runs the runs' models on this node's devices. A model's files are downloaded from the store once per node, verified by their
-//! digests, and loaded. A model with another fingerprint than the run's is never used.
+//! Runs the runs' models on this node's devices. A model's files are downloaded from the store once per node, verified
+//! by their digests, and loaded. A model with another fingerprint than the run's is never used.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

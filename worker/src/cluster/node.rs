@@ -1,8 +1,8 @@
-//! The state of a worker: the attempts that run on its device slots, and the finished ones until the coordinator acknowledges
-//! them.
+//! The state of a worker: the attempts that run on its device slots, and the finished ones until the coordinator
+//! acknowledges them.
 //!
-//! A node refuses a shard task whose result would be wrong, stops attempts that the coordinator gave up, and ends the process
-//! if a device hangs: nothing else frees the device.
+//! A node refuses a shard task whose result would be wrong, stops attempts that the coordinator gave up, and ends the
+//! process if a device hangs: nothing else frees the device.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -23,8 +23,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock};
 use tracing::{Instrument, error, info, info_span, warn};
 
-/// Time that an attempt past its deadline has to stop: a picture's time on the slowest machine. After it the device counts as
-/// hung.
+/// Time that an attempt past its deadline has to stop: a picture's time on the slowest machine. After it the device
+/// counts as hung.
 const STOP_MAX: Duration = Duration::from_secs(30);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
@@ -219,8 +219,8 @@ impl Node {
         self.is_broken.load(Relaxed)
     }
 
-    /// Checks deadlines on a thread of its own, which a hung runtime cannot block. Ends the process with `exit_code` if an
-    /// attempt does not stop.
+    /// Checks deadlines on a thread of its own, which a hung runtime cannot block. Ends the process with `exit_code` if
+    /// an attempt does not stop.
     pub(super) fn watch_deadlines(self: &Arc<Node>, exit_code: i32) {
         let node = Arc::downgrade(self);
         std::thread::spawn(move || {
@@ -283,7 +283,8 @@ impl Node {
         scored.unwrap_or_else(|panic| Err(ShardFailure::new(FailureKind::Internal, panic)))
     }
 
-    /// Returns the outcome of a part that is in the store already: a worker that was given up too early may have written it.
+    /// Returns the outcome of a part that is in the store already: a worker that was given up too early may have
+    /// written it.
     async fn find_part(&self, task: &ShardTask) -> Result<Option<ShardOutcome>, ShardFailure> {
         if task.shard.retry_failed {
             return Ok(None);

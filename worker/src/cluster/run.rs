@@ -1,4 +1,5 @@
-//! Runs a worker: it opens its port, keeps a session with a coordinator, scores shards, and drains when it is asked to end.
+//! Runs a worker: it opens its port, keeps a session with a coordinator, scores shards, and drains when it is asked to
+//! end.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

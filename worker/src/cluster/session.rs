@@ -1,5 +1,5 @@
-//! The worker's session with its coordinator: a stream on which it reports its state and receives requests. A lost stream is
-//! reopened without limit. Each report is the whole state, so that a lost one does no harm.
+//! The worker's session with its coordinator: a stream on which it reports its state and receives requests. A lost
+//! stream is reopened without limit. Each report is the whole state, so that a lost one does no harm.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -40,8 +40,9 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Keeps a session with one of `coordinators` after the other. Returns only if the first answer is a refusal: another
-    /// version, or an invalid token. A later refusal may be temporary, while the coordinator is replaced, and is retried.
+    /// Keeps a session with one of `coordinators` after the other. Returns only if the first answer is a refusal:
+    /// another version, or an invalid token. A later refusal may be temporary, while the coordinator is replaced, and
+    /// is retried.
     pub(super) async fn run(&self, coordinators: Vec<(String, Channel)>, auth: AuthInterceptor) -> Status {
         let mut wait = BACKOFF_MIN;
         let mut was_welcome = false;

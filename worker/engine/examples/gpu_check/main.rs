@@ -1,5 +1,5 @@
-//! What a GPU does with CLIP-DQA, for `tools/gpu-check`: are the numbers right, and how fast is it. Prints a table, writes a
-//! JSON, and ends with 1 where a number that must hold does not.
+//! What a GPU does with CLIP-DQA, for `tools/gpu-check`: are the numbers right, and how fast is it. Prints a table,
+//! writes a JSON, and ends with 1 where a number that must hold does not.
 
 mod parity;
 mod speed;

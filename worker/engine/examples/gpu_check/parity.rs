@@ -83,7 +83,8 @@ pub(crate) fn company(gpu: &Device, model: &Model, findings: &mut Findings) -> a
     Ok(())
 }
 
-/// Whether 48 pictures have the same order in f16 as in f32 on the device, but for those that are nearer than the tolerance.
+/// Whether 48 pictures have the same order in f16 as in f32 on the device, but for those that are nearer than the
+/// tolerance.
 pub(crate) fn ranks(gpu: &Device, model: &Model, findings: &mut Findings) -> anyhow::Result<()> {
     let pictures = pictures(48);
     let of = |arithmetic| -> anyhow::Result<Vec<f64>> {

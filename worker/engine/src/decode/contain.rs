@@ -1,5 +1,5 @@
-//! Contains panics of decoders: a panic becomes one picture's error instead of the end of the process. Its message and source
-//! location go into the error, and nothing is printed. Other panics are printed as usual.
+//! Contains panics of decoders: a panic becomes one picture's error instead of the end of the process. Its message and
+//! source location go into the error, and nothing is printed. Other panics are printed as usual.
 
 use std::any::Any;
 use std::cell::RefCell;

@@ -33,8 +33,8 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureEr
     let palette = frame.palette.clone().or_else(|| decoder.global_palette().map(<[u8]>::to_vec)).unwrap_or_default();
     let mut indices = vec![0; columns * rows];
     decoder.read_into_buffer(&mut indices).map_err(gif_error)?;
-    // REFERENCE: the rest of the canvas is of the transparent colour, or the palette's first, whatever background the file
-    // asks for; transparent pixels of the frame have their palette's colour.
+    // REFERENCE: the rest of the canvas is of the transparent colour, or the palette's first, whatever background the
+    // file asks for; transparent pixels of the frame have their palette's colour.
     let width = header.width as usize;
     let mut canvas = vec![transparent; width * header.height as usize];
     for (y, row) in indices.chunks_exact(columns).enumerate() {

@@ -1,10 +1,10 @@
-//! JPEG, through libjpeg's own arithmetic (mozjpeg), so that pixels are Pillow's to the bit.
+//! JPEG, with libjpeg's own arithmetic (mozjpeg), so that pixels equal Pillow's to the bit.
 //!
-//! libjpeg repairs what it can and only warns: a cut file becomes gray filler. Here every warning that says pixels were
-//! made up is an error. What it does not warn of, and Pillow accepts too, is a progressive file that lacks its last scans
-//! whole and yet has an end marker: that is a coarser picture, not a filled-in one.
+//! libjpeg repairs a damaged file and only warns: a truncated file is filled with gray. Here every warning of made-up
+//! pixels is an error. libjpeg does not warn of a progressive file that lacks all of its last scans and yet has an end
+//! marker, which Pillow accepts too: that is a coarser picture, not a filled-in one.
 //!
-//! Errors leave C code by unwinding, as the `mozjpeg` crate is built for.
+//! Errors leave C code by unwinding, for which the `mozjpeg` crate is built.
 
 use std::any::Any;
 use std::ffi::c_int;
@@ -17,8 +17,8 @@ use super::convert::from_cmyk;
 use super::{Format, Header, Limits, PictureError, bytes_at, pixel_count};
 
 const FORMAT: Format = Format::Jpeg;
-/// Scans in one file. 1,000: encoders write ten or so, and each takes a pass over all pixels, so that a small file of
-/// many empty ones could hold a thread for hours.
+/// Maximum number of scans in a file. Encoders write about ten, and each takes a pass over all pixels, so that a small
+/// file of many empty scans could block a thread for hours.
 const SCANS_MAX: usize = 1000;
 
 /// The frame header (SOF).
@@ -37,7 +37,7 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
         return Err(PictureError::unsupported("JPEG whose height is not in its header"));
     }
     check_scans(bytes, frame, FORMAT)?;
-    // A progressive file is held as 16-bit coefficients, padded to whole blocks of at most 32 pixels.
+    // libjpeg holds a progressive file as 16-bit coefficients, padded to whole blocks of at most 32 pixels.
     let components = u64::from(frame.components);
     let padded = pixel_count(width + 31, height + 31);
     let coefficients = if frame.is_progressive { padded * components * 2 } else { 0 };
@@ -52,22 +52,22 @@ fn check_scans(bytes: &[u8], frame: Frame, format: Format) -> Result<(), Picture
     Ok(())
 }
 
-/// Walks the markers up to the frame header.
+/// Reads the markers up to the frame header.
 fn frame(bytes: &[u8], format: Format) -> Result<Frame, PictureError> {
     let short = || PictureError::truncated(format, "it ends before the JPEG frame header");
-    let mut at = 2;
+    let mut offset = 2;
     loop {
-        // Like libjpeg, pass over bytes that are no marker, and over fill bytes.
-        while bytes_at::<1>(bytes, at).ok_or_else(short)? != [0xff] {
-            at += 1;
+        // Like libjpeg, skip bytes that are not markers, and fill bytes.
+        while bytes_at::<1>(bytes, offset).ok_or_else(short)? != [0xff] {
+            offset += 1;
         }
-        while bytes_at::<1>(bytes, at).ok_or_else(short)? == [0xff] {
-            at += 1;
+        while bytes_at::<1>(bytes, offset).ok_or_else(short)? == [0xff] {
+            offset += 1;
         }
-        let [marker] = bytes_at(bytes, at).ok_or_else(short)?;
-        at += 1;
+        let [marker] = bytes_at(bytes, offset).ok_or_else(short)?;
+        offset += 1;
         match marker {
-            // Stuffing, TEM, restarts and SOI stand alone.
+            // Stuffing, TEM, restart and SOI markers have no length.
             0x00 | 0x01 | 0xd0..=0xd8 => continue,
             0xd9 | 0xda => return Err(PictureError::corrupt(format, "it has no JPEG frame header")),
             0xc0..=0xc2 => break,
@@ -77,10 +77,10 @@ fn frame(bytes: &[u8], format: Format) -> Result<Frame, PictureError> {
             0xf7 => return Err(PictureError::unsupported("JPEG-LS")),
             _ => {}
         }
-        at += usize::from(u16::from_be_bytes(bytes_at(bytes, at).ok_or_else(short)?));
+        offset += usize::from(u16::from_be_bytes(bytes_at(bytes, offset).ok_or_else(short)?));
     }
-    let is_progressive = bytes[at - 1] == 0xc2;
-    let [precision, h1, h0, w1, w0, components] = bytes_at(bytes, at + 2).ok_or_else(short)?;
+    let is_progressive = bytes[offset - 1] == 0xc2;
+    let [precision, h1, h0, w1, w0, components] = bytes_at(bytes, offset + 2).ok_or_else(short)?;
     if precision != 8 {
         return Err(PictureError::unsupported(format!("JPEG of {precision} bits")));
     }
@@ -104,7 +104,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureEr
     Ok(from_cmyk(&samples))
 }
 
-/// Runs libjpeg, whose errors unwind.
+/// Runs libjpeg and catches its errors, which unwind.
 fn contained<T>(format: Format, work: impl FnOnce() -> Result<T, PictureError>) -> Result<T, PictureError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result,
@@ -126,54 +126,54 @@ fn decompress(bytes: &[u8], format: Format) -> Result<Decompressed, PictureError
     Ok(((width as u32, height as u32), is_cmyk, samples))
 }
 
-/// A strip or tile of a TIFF: a stream that lacks the tables that it shares with the others.
-pub(super) struct WithinTiff<'a> {
+/// A JPEG stream in a strip or tile of a TIFF, without the tables that all streams of the page share.
+pub(super) struct TiffStream<'a> {
     pub(super) tables: &'a [u8],
     pub(super) stream: &'a [u8],
-    /// Three components are turned to RGB; otherwise components are samples as they are.
+    /// Whether the components are YCbCr and are converted to RGB; otherwise they are the samples.
     pub(super) is_ycbcr: bool,
     pub(super) components: usize,
-    /// Columns and rows that are of the picture.
-    pub(super) needed: (u32, u32),
-    /// Columns and rows that it may have.
-    pub(super) most: (u32, u32),
+    /// Columns and rows that belong to the picture.
+    pub(super) size_min: (u32, u32),
+    /// Columns and rows that the stream may have.
+    pub(super) size_max: (u32, u32),
 }
 
-impl WithinTiff<'_> {
-    /// The number of its columns, and its samples.
+impl TiffStream<'_> {
+    /// Decodes the stream; returns the number of columns and the samples.
     pub(super) fn decode(&self) -> Result<(usize, Vec<u8>), PictureError> {
         const FORMAT: Format = Format::Tiff;
-        let whole = self.whole()?;
-        let frame = frame(&whole, FORMAT)?;
-        check_scans(&whole, frame, FORMAT)?;
+        let file = self.to_file()?;
+        let frame = frame(&file, FORMAT)?;
+        check_scans(&file, frame, FORMAT)?;
         if usize::from(frame.components) != self.components {
             let (found, expected) = (frame.components, self.components);
             let cause = format!("a JPEG stream in it has {found} components, where a pixel has {expected} samples");
             return Err(PictureError::corrupt(FORMAT, cause));
         }
         let (columns, rows) = (u32::from(frame.width), u32::from(frame.height));
-        let fits = |size: u32, needed: u32, most: u32| (needed..=most).contains(&size);
-        if !fits(columns, self.needed.0, self.most.0) || !fits(rows, self.needed.1, self.most.1) {
-            let (width, height) = self.most;
+        let (min, max) = (self.size_min, self.size_max);
+        if !(min.0..=max.0).contains(&columns) || !(min.1..=max.1).contains(&rows) {
+            let (width, height) = max;
             let cause =
                 format!("a JPEG stream in it is of {columns}x{rows} pixels in a strip or tile of {width}x{height}");
             return Err(PictureError::corrupt(FORMAT, cause));
         }
-        let (size, _, samples) = contained(FORMAT, || decompress(&whole, FORMAT))?;
+        let (size, _, samples) = contained(FORMAT, || decompress(&file, FORMAT))?;
         if size != (columns, rows) {
             return Err(PictureError::corrupt(FORMAT, "a JPEG stream in it has two frame headers"));
         }
-        // One component comes as gray that is repeated.
+        // libjpeg returns one component as gray repeated to RGB.
         let samples = if self.components == 1 { samples.into_iter().step_by(3).collect() } else { samples };
         Ok((columns as usize, samples))
     }
 
-    /// The stream as a file of its own: the tables, then the stream, and before them the marker of Adobe's, by which libjpeg
-    /// is told what the components are. Other markers that would tell it otherwise are left out.
-    fn whole(&self) -> Result<Vec<u8>, PictureError> {
-        let mut whole = Vec::with_capacity(self.tables.len() + self.stream.len() + 32);
-        whole.extend(b"\xff\xd8\xff\xee\0\x0eAdobe\0\x64\0\0\0\0");
-        whole.push(u8::from(self.is_ycbcr));
+    /// Returns the stream as a file of its own: Adobe's marker, which tells libjpeg the colour space, then the tables
+    /// and the stream. Other markers of the colour space are left out.
+    fn to_file(&self) -> Result<Vec<u8>, PictureError> {
+        let mut file = Vec::with_capacity(self.tables.len() + self.stream.len() + 32);
+        file.extend(b"\xff\xd8\xff\xee\0\x0eAdobe\0\x64\0\0\0\0");
+        file.push(u8::from(self.is_ycbcr));
         for (part, name) in [(self.tables, "tables"), (self.stream, "stream")] {
             if part.is_empty() && name == "tables" {
                 continue;
@@ -181,31 +181,31 @@ impl WithinTiff<'_> {
             if !part.starts_with(b"\xff\xd8") {
                 return Err(PictureError::corrupt(Format::Tiff, format!("a JPEG {name} in it does not begin as one")));
             }
-            let mut at = 2;
-            while let Some([0xff, marker]) = bytes_at(part, at) {
+            let mut offset = 2;
+            while let Some([0xff, marker]) = bytes_at(part, offset) {
                 match marker {
-                    0xff => at += 1, // a fill byte
+                    0xff => offset += 1, // a fill byte
                     0xda => {
-                        whole.extend(&part[at..]);
+                        file.extend(&part[offset..]);
                         break;
                     }
                     0xd9 => break,
                     _ => {
-                        let length = bytes_at(part, at + 2).map_or(0, u16::from_be_bytes);
-                        let end = (at + 2 + usize::from(length)).min(part.len());
+                        let length = bytes_at(part, offset + 2).map_or(0, u16::from_be_bytes);
+                        let end = (offset + 2 + usize::from(length)).min(part.len());
                         if !matches!(marker, 0xe0 | 0xee) {
-                            whole.extend(&part[at..end]);
+                            file.extend(&part[offset..end]);
                         }
-                        at = end;
+                        offset = end;
                     }
                 }
             }
         }
-        Ok(whole)
+        Ok(file)
     }
 }
 
-/// What libjpeg gave up on, as the payload that unwinds through it.
+/// An error of libjpeg, as the payload that unwinds through it.
 struct Fault {
     code: c_int,
     message: String,
@@ -214,7 +214,7 @@ struct Fault {
 fn fault(format: Format, payload: Box<dyn Any + Send>) -> PictureError {
     let fault = match payload.downcast::<Fault>() {
         Ok(fault) => fault,
-        // A panic, which is contained further out.
+        // Another panic, which `contain` handles.
         Err(other) => resume_unwind(other),
     };
     match fault.code {
@@ -225,11 +225,11 @@ fn fault(format: Format, payload: Box<dyn Any + Send>) -> PictureError {
     }
 }
 
-/// libjpeg's error manager, with warnings about lost pixels made errors and nothing printed.
+/// Returns libjpeg's error manager, in which warnings of lost pixels are errors and nothing is printed.
 fn strict_errors() -> jpeg_error_mgr {
     // SAFETY: the struct is plain C data, for which zeros are valid; `jpeg_std_error` then fills it in.
     let mut errors: jpeg_error_mgr = unsafe { std::mem::zeroed() };
-    // SAFETY: a pointer to a whole struct is all that it needs.
+    // SAFETY: the function needs only a pointer to a complete struct.
     unsafe { ffi::jpeg_std_error(&mut errors) };
     errors.error_exit = Some(on_error);
     errors.emit_message = Some(on_message);
@@ -243,7 +243,7 @@ extern "C-unwind" fn on_error(common: &mut jpeg_common_struct) {
 
 extern "C-unwind" fn on_message(common: &mut jpeg_common_struct, level: c_int) {
     if level >= 0 {
-        return; // a trace
+        return; // a trace message
     }
     let fault = describe(common);
     // REFERENCE: Pillow accepts all but the first, and scores what libjpeg fills in.

@@ -1,10 +1,11 @@
-//! Decodes pictures: encoded bytes -> [`Rgb8`], with the same pixels as Pillow 13's `Image.open(f).convert("RGB")`. Alpha is
-//! dropped without compositing, gray is repeated, palettes are expanded, EXIF orientation is ignored. Unexpected behaviour of
-//! Pillow that is reproduced is marked `REFERENCE`.
+//! Decodes pictures: encoded bytes -> [`Rgb8`], with the same pixels as Pillow 13's `Image.open(f).convert("RGB")`.
+//! Alpha is dropped without compositing, gray is repeated, palettes are expanded, EXIF orientation is ignored.
+//! Unexpected behaviour of Pillow that is reproduced is marked `REFERENCE`.
 //!
-//! This module defines the supported formats, the limits of a picture and the codes of failures. It does not know where bytes
-//! come from. Invariant: no input causes a panic outside this module, no picture gets made-up pixels, and no memory is
-//! allocated by a header's numbers before the limits are checked. It is synchronous: call it on a decode thread.
+//! This module defines the supported formats, the limits of a picture and the codes of failures. It does not know where
+//! bytes come from. Invariant: no input causes a panic outside this module, no picture gets made-up pixels, and no
+//! memory is allocated by a header's numbers before the limits are checked. It is synchronous: call it on a decode
+//! thread.
 
 mod bmp;
 mod contain;

@@ -68,7 +68,8 @@ fn high_byte(sample: u16) -> u8 {
 }
 
 /// Checks that the file is complete up to its end chunk: the decoder stops after the last row.
-// REFERENCE: Pillow also accepts a file that ends between two chunks. Here that is a truncated file: its writer had more to write.
+// REFERENCE: Pillow also accepts a file that ends between two chunks. Here that is a truncated file: its writer had
+// more to write.
 fn check_end(bytes: &[u8]) -> Result<(), PictureError> {
     let mut offset = 8;
     while let (Some(length), Some(kind)) = (bytes_at(bytes, offset), bytes_at::<4>(bytes, offset + 4)) {

@@ -1,4 +1,5 @@
-//! Netpbm's PBM, PGM and PPM, plain and raw: the first picture of the file, with maximal values interpreted as Pillow does.
+//! Netpbm's PBM, PGM and PPM, plain and raw: the first picture of the file, with maximal values interpreted as Pillow
+//! does.
 
 use super::convert::{clip_u16, from_gray};
 use super::{Format, Header, Limits, PictureError, pixel_count};
@@ -163,8 +164,8 @@ fn raw_samples(bytes: &[u8], count: usize, head: &Head) -> Result<Vec<u8>, Pictu
     })
 }
 
-// REFERENCE: of more than 8 bits, colours are scaled to 255, but gray is scaled to 65535 and then clipped to 255. Halves are
-// rounded to even, as Python does; a raw sample over the maximal value is the maximal value.
+// REFERENCE: of more than 8 bits, colours are scaled to 255, but gray is scaled to 65535 and then clipped to 255.
+// Halves are rounded to even, as Python does; a raw sample over the maximal value is the maximal value.
 fn eight_bits(sample: u16, head: &Head) -> u8 {
     let maximum = if head.kind == Kind::Gray && head.maximum > 255 { 65535.0 } else { 255.0 };
     let scaled = (f64::from(sample) / f64::from(head.maximum) * maximum).round_ties_even().min(maximum);

@@ -1,5 +1,5 @@
-//! Recognizes unsupported files by their first bytes, so that the error names the format, or says what a file is that is not a
-//! picture and how it came about.
+//! Recognizes unsupported files by their first bytes, so that the error names the format, or says what a file is that
+//! is not a picture and how it came about.
 
 use super::PictureError;
 

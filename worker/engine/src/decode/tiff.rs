@@ -1,8 +1,8 @@
-//! TIFF, the first page, as libtiff reads it: strips and tiles, pixel by pixel or plane by plane, of gray, palette, RGB and
-//! CMYK; uncompressed, LZW, Deflate, PackBits, Zstandard and JPEG; classic and BigTIFF.
+//! TIFF, the first page, as libtiff reads it: strips and tiles, pixel by pixel or plane by plane, of gray, palette, RGB
+//! and CMYK; uncompressed, LZW, Deflate, PackBits, Zstandard and JPEG; classic TIFF and BigTIFF.
 //!
-//! The `tiff` crate is not used: it refuses tiles that end early, tiles in strips' tags, palettes and planes, and does not
-//! know JPEG's arithmetic. The compressions themselves are libraries'.
+//! The `tiff` crate is not used: it refuses tiles that end early, tiles in strips' tags, palettes and planes, and its
+//! JPEG arithmetic is not libjpeg's. Libraries do the decompression itself.
 
 mod directory;
 mod page;
@@ -23,17 +23,17 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
     Ok(Header { format: FORMAT, width, height, decode_bytes: decode_bytes(&page) })
 }
 
-/// One strip or tile; the used samples as 8 bits; RGB, and RGB turned.
+/// Returns the memory of decoding: one strip or tile, the used samples as 8 bits, RGB, and oriented RGB.
 fn decode_bytes(page: &Page<'_>) -> u64 {
     let chunk_pixels = pixel_count(page.grid.chunk_width, page.grid.chunk_height);
     let chunk_row_bytes = page.chunk_row_bytes() as u64;
     let chunk_bytes = match page.compression {
-        // A progressive stream is held as 16-bit coefficients, padded to whole blocks of at most 32 pixels.
+        // libjpeg holds a progressive stream as 16-bit coefficients, padded to whole blocks of at most 32 pixels.
         Compression::Jpeg { .. } => {
             let padded = pixel_count(page.grid.chunk_width + 31, page.grid.chunk_height + 2 * JPEG_ROWS);
             chunk_pixels * (page.layout.stored as u64 + 3) + 2 * padded * page.layout.stored as u64
         }
-        // What Zstandard has unpacked is there twice.
+        // Zstandard's window holds the unpacked bytes a second time.
         Compression::Zstd => 2 * chunk_row_bytes * u64::from(page.grid.chunk_height),
         _ => chunk_row_bytes * u64::from(page.grid.chunk_height),
     };
@@ -45,12 +45,12 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureEr
     // The limits were checked when the header was read.
     let limits = Limits { side_min: 0, side_max: u32::MAX, pixels_max: u64::MAX, bytes_max: u64::MAX };
     let page = Page::read(&directory, &limits)?;
-    let places = page.places(&directory)?;
+    let chunks = page.chunks(&directory)?;
     let (width, height) = (page.width as usize, page.height as usize);
     assert_eq!(width * height, header.width as usize * header.height as usize, "the header is this file's");
     let used = page.layout.used();
     let mut pixels = vec![0; width * height * used];
-    for (index, (offset, length)) in places.into_iter().enumerate() {
+    for (index, (offset, length)) in chunks.into_iter().enumerate() {
         let (plane, index) = (index / page.grid.chunks_of_a_plane(), index % page.grid.chunks_of_a_plane());
         if plane >= used {
             break;
@@ -64,14 +64,14 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureEr
         let chunk = unpack::unpack(&page, packed, &extent)?;
         for (y, row) in chunk.bytes.chunks_exact(chunk.row_bytes).take(rows).enumerate() {
             let start = ((chunk_y + y) * width + chunk_x) * used;
-            page.layout.put_row(row, &mut pixels[start..start + columns * used], plane);
+            page.layout.write_row(row, &mut pixels[start..start + columns * used], plane);
         }
     }
     let rgb = page.layout.to_rgb(pixels);
     Ok(samples::orient(rgb, (width, height), page.orientation))
 }
 
-/// The bytes of a strip or tile, as far as the file goes.
+/// Returns the packed bytes of a strip or tile, up to the end of the file.
 fn packed<'a>(
     bytes: &'a [u8],
     page: &Page<'_>,
@@ -88,7 +88,8 @@ fn packed<'a>(
             format!("it ends before byte {offset}, where a strip or tile begins"),
         ));
     };
-    // REFERENCE: where nothing is compressed, Pillow takes the size from the picture, whatever lengths the file tells.
+    // REFERENCE: without compression, Pillow takes the length from the picture's size, whatever lengths the file
+    // states.
     let length = if page.compression == Compression::None { Some(extent.needed_bytes(page) as u64) } else { length };
     let end =
         length.and_then(|length| usize::try_from(length).ok()).map_or(rest.len(), |length| length.min(rest.len()));

@@ -34,8 +34,8 @@ pub(super) fn to_image(picture: &Rgb8) -> RgbImage {
         .expect("a picture has three bytes a pixel")
 }
 
-/// Draws the map in colours, from `range.0` (violet) to `range.1` (yellow), over the picture in gray. Where the map has no
-/// value, the picture is drawn darker.
+/// Draws the map in colours, from `range.0` (violet) to `range.1` (yellow), over the picture in gray. Where the map has
+/// no value, the picture is drawn darker.
 pub(super) fn overlay(picture: &Rgb8, map: &Map, range: (f32, f32)) -> RgbImage {
     let mut drawn = to_image(picture);
     let width = (range.1 - range.0).max(f32::MIN_POSITIVE);
@@ -53,8 +53,8 @@ pub(super) fn overlay(picture: &Rgb8, map: &Map, range: (f32, f32)) -> RgbImage 
     drawn
 }
 
-/// Returns the colour of a value from 0 to 1: hue goes from violet to yellow and lightness rises evenly with it, so that the
-/// scale is readable in print and for colour-blind readers (a cubehelix: Green 2011).
+/// Returns the colour of a value from 0 to 1: hue goes from violet to yellow and lightness rises evenly with it, so
+/// that the scale is readable in print and for colour-blind readers (a cubehelix: Green 2011).
 fn colour(value: f32) -> [f32; 3] {
     let light = 0.14 + 0.7 * value;
     let angle = std::f32::consts::TAU * (0.12 - 0.62 * value);
@@ -110,8 +110,8 @@ fn glyph_width() -> u32 {
     get_raster_width(FontWeight::Regular, RasterHeight::Size16) as u32
 }
 
-/// Draws text with its top left corner at (x, y). Text beyond the sheet is cut off; a character outside the font becomes a
-/// question mark.
+/// Draws text with its top left corner at (x, y). Text beyond the sheet is cut off; a character outside the font
+/// becomes a question mark.
 fn write(sheet: &mut RgbImage, (x, y): (u32, u32), text: &str) {
     for (number, letter) in (0..).zip(text.chars()) {
         let glyph = |letter| get_raster(letter, FontWeight::Regular, RasterHeight::Size16);

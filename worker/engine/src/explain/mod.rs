@@ -59,8 +59,8 @@ pub struct Map {
     pub values: Vec<f32>,
 }
 
-/// The maps of a picture. Attention on a patch is in units of an even share of its view: 1 is what each patch of a view would
-/// get if all patches got the same.
+/// The maps of a picture. Attention on a patch is in units of an even share of its view: 1 is what each patch of a view
+/// would get if all patches got the same.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Maps {
     /// Attention on the whole view, the mean over the drawn windows. None if views are local.

@@ -1,9 +1,10 @@
-//! Starts tasks ahead of the consumer of their results, in order, with a bound on the size of the results that are ready. It
-//! knows neither what the tasks do nor which executor runs them, so that its test can try the order of every step.
+//! Starts tasks ahead of the consumer of their results, in order, with a bound on the size of the results that are
+//! ready. It knows neither what the tasks do nor which executor runs them, so that its test can try the order of every
+//! step.
 //!
-//! Invariant: permits are acquired in the results' order, and before the task is started. So every permit in use belongs to an
-//! earlier result than the one that waits for permits, and consuming those results releases them. Tasks that acquired their
-//! own permits could leave none for the result that is consumed next.
+//! Invariant: permits are acquired in the results' order, and before the task is started. So every permit in use
+//! belongs to an earlier result than the one that waits for permits, and consuming those results releases them. Tasks
+//! that acquired their own permits could leave none for the result that is consumed next.
 
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 /// A started task, with the permits that its result holds until it is consumed.
 pub(super) type Started<H> = (H, OwnedSemaphorePermit);
 
-/// Calls `start` for each of `inputs`, which come with the permits that they take, as soon as there are permits. Ends early
-/// if the receiver is gone.
+/// Calls `start` for each of `inputs`, which come with the permits that they take, as soon as there are permits. Ends
+/// early if the receiver is gone.
 pub(super) async fn start_in_order<W, H>(
     inputs: impl IntoIterator<Item = (W, u32)>,
     permits: Arc<Semaphore>,
@@ -53,8 +54,8 @@ mod tests {
     /// Orders of steps that each test tries.
     const ORDERS: usize = 3000;
 
-    /// An executor of one thread that asks `choose` which of the runnable tasks runs next. This covers every order of steps:
-    /// between two awaits a task shares nothing.
+    /// An executor of one thread that asks `choose` which of the runnable tasks runs next. This covers every order of
+    /// steps: between two awaits a task shares nothing.
     struct Orders<'a> {
         choose: &'a mut dyn FnMut(usize) -> usize,
         tasks: Vec<Option<Pin<Box<dyn Future<Output = ()>>>>>,
@@ -97,7 +98,8 @@ mod tests {
         }
     }
 
-    /// Runs the tasks that `make` starts in many orders of steps; returns how many orders ended and how many deadlocked.
+    /// Runs the tasks that `make` starts in many orders of steps; returns how many orders ended and how many
+    /// deadlocked.
     fn in_many_orders(make: impl Fn(&NewTasks)) -> (usize, usize) {
         let mut ended = 0;
         for seed in 0..ORDERS {

@@ -1,5 +1,5 @@
-//! Requests to the hub: the list of a repository's files, and the files. The token is sent to the hub only, never to a server
-//! that it redirects to. Every wait is bounded.
+//! Requests to the hub: the list of a repository's files, and the files. The token is sent to the hub only, never to a
+//! server that it redirects to. Every wait is bounded.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,7 +49,8 @@ impl<'a> Client<'a> {
             .user_agent(concat!("dqa/", env!("CARGO_PKG_VERSION"), "; rust"))
             .connect_timeout(CONNECT_MAX)
             .read_timeout(settings.idle_max)
-            // Redirects are followed here: their headers describe the file, and their target decides who sees the token.
+            // Redirects are followed here: their headers describe the file, and their target decides who sees the
+            // token.
             .redirect(redirect::Policy::none())
             .build()
             .map_err(|source| HubError::unreachable(&settings.endpoint, "the hub", source))?;

@@ -1,6 +1,6 @@
-//! The download of a file into the cache: into a partial file beside the blob, which gets the blob's name once its length and
-//! digest are those that the hub stated. A download resumes a partial file that an earlier process left. One process writes
-//! at a time if the file system has locks.
+//! The download of a file into the cache: into a partial file beside the blob, which gets the blob's name once its
+//! length and digest are those that the hub stated. A download resumes a partial file that an earlier process left. One
+//! process writes at a time if the file system has locks.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -48,7 +48,8 @@ struct Content {
     etag: String,
     size: Option<u64>,
     partial: PathBuf,
-    /// Held while this process writes `partial`. None if another process holds it; then `partial` is this process's own.
+    /// Held while this process writes `partial`. None if another process holds it; then `partial` is this process's
+    /// own.
     _lock: Option<File>,
 }
 
@@ -76,8 +77,8 @@ impl<'a> Download<'a> {
         made_progress
     }
 
-    /// Reads the file's ETag and length from a response's headers. The `Content-Length` of a redirect is ignored: it is the
-    /// redirect's own.
+    /// Reads the file's ETag and length from a response's headers. The `Content-Length` of a redirect is ignored: it is
+    /// the redirect's own.
     pub(super) async fn identify(
         &mut self,
         headers: &HeaderMap,
@@ -159,8 +160,8 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    /// Returns the blob's name if the blob exists, or if the partial file is complete and becomes it. A partial file that is
-    /// too long or has another digest is deleted.
+    /// Returns the blob's name if the blob exists, or if the partial file is complete and becomes it. A partial file
+    /// that is too long or has another digest is deleted.
     pub(super) fn finish(&mut self) -> Result<Option<String>, AttemptError> {
         let Some(Content { etag, size, partial, .. }) = &self.content else { return Ok(None) };
         let blob = self.cache.blob(etag);
@@ -192,8 +193,8 @@ impl<'a> Download<'a> {
     }
 }
 
-/// Waits for the lock on a blob. Returns None if another process holds it without progress, or if the file system has no
-/// locks: this process then downloads into a partial file of its own.
+/// Waits for the lock on a blob. Returns None if another process holds it without progress, or if the file system has
+/// no locks: this process then downloads into a partial file of its own.
 async fn lock(cache: &RepoCache, etag: &str, file: &str) -> Result<Option<File>, HubError> {
     let open = cache.lock_file(etag);
     let lock = open.map_err(|source| HubError::Cache { path: cache.root().join("../.locks"), source })?;

@@ -1,5 +1,5 @@
-//! Retries of requests to the hub: after the wait that the server asks for, else with exponential backoff, and a bounded number
-//! of times.
+//! Retries of requests to the hub: after the wait that the server asks for, else with exponential backoff, and a
+//! bounded number of times.
 
 use std::time::Duration;
 

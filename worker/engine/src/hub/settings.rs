@@ -1,5 +1,5 @@
-//! The hub's address, its cache and the token, from the variables that the hub's own tools read, in the order of the Python
-//! library `huggingface_hub` (its `constants.py` and `utils/_auth.py`). An empty variable counts as unset.
+//! The hub's address, its cache and the token, from the variables that the hub's own tools read, in the order of the
+//! Python library `huggingface_hub` (its `constants.py` and `utils/_auth.py`). An empty variable counts as unset.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -98,8 +98,8 @@ impl HubSettings {
         })
     }
 
-    /// Returns whether an address is the hub's and may receive the token: the endpoint's own, or the public hub's, to which
-    /// mirrors redirect.
+    /// Returns whether an address is the hub's and may receive the token: the endpoint's own, or the public hub's, to
+    /// which mirrors redirect.
     pub(super) fn is_hub(&self, url: &Url) -> bool {
         let public = url.scheme() == "https"
             && url.port_or_known_default() == Some(443)

@@ -1,6 +1,6 @@
-//! The bytes that pictures in flight may take together. One thread takes shares, in the pictures' order: no picture waits for
-//! a later one, so the oldest can always proceed. The tests run under loom, which tries the interleavings of the threads and
-//! fails on a deadlock.
+//! The bytes that pictures in flight may take together. One thread takes shares, in the pictures' order: no picture
+//! waits for a later one, so the oldest can always proceed. The tests run under loom, which tries the interleavings of
+//! the threads and fails on a deadlock.
 
 use std::sync::{Arc, PoisonError};
 #[cfg(not(test))]
@@ -33,8 +33,8 @@ impl Budget {
         Arc::new(Budget { bytes_max, state, changed: Condvar::new() })
     }
 
-    /// Waits until `bytes` are free and takes them. A picture of more bytes than the whole budget takes all of it, so that it
-    /// runs alone. Returns None when the budget was closed.
+    /// Waits until `bytes` are free and takes them. A picture of more bytes than the whole budget takes all of it, so
+    /// that it runs alone. Returns None when the budget was closed.
     pub(super) fn take(self: &Arc<Budget>, bytes: u64) -> Option<Share> {
         let bytes = bytes.min(self.bytes_max);
         let mut state = self.lock();
@@ -143,8 +143,8 @@ mod tests {
         }
     }
 
-    /// The threads of a run, reduced to how they wait: one takes shares in order, one decodes, one uses the results in order
-    /// and may end early, as a failing device does.
+    /// The threads of a run, reduced to how they wait: one takes shares in order, one decodes, one uses the results in
+    /// order and may end early, as a failing device does.
     fn run(sizes: &'static [u64], used: usize) {
         let budget = Budget::new(BYTES_MAX);
         let (jobs, decoded) = (Arc::new(Queue::default()), Arc::new(Queue::default()));

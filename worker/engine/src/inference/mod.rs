@@ -1,8 +1,8 @@
 //! Inference: fetch -> decode -> batch -> device -> mean, the same for a command and for a shard.
 //!
-//! Pictures are processed in order, each with one outcome: rows in = rows out. One thread fetches and reads headers, some
-//! decode, and the calling thread drives the device, so that it never waits for a decoder that another picture keeps
-//! busy. Memory is bounded by a budget of bytes for pictures in flight, not by the size of the data set.
+//! Pictures are processed in order, each with one outcome: rows in = rows out. One thread fetches and reads headers,
+//! some decode, and the calling thread drives the device, so that it never waits for a decoder that another picture
+//! keeps busy. Memory is bounded by a budget of bytes for pictures in flight, not by the size of the data set.
 
 mod budget;
 mod report;
@@ -27,8 +27,8 @@ pub struct InferenceSettings {
     pub batch: Option<usize>,
     /// Number of decode threads.
     pub decode_threads: usize,
-    /// Bytes of fetched and decoded pictures in flight; one more encoded file may have been read ahead. A picture larger
-    /// than this runs alone.
+    /// Bytes of fetched and decoded pictures in flight; one more encoded file may have been read ahead. A picture
+    /// larger than this runs alone.
     pub picture_bytes_max: u64,
     /// Limits of a picture.
     pub limits: Limits,
@@ -51,8 +51,8 @@ const FETCHED_MAX: usize = 2;
 /// behind one unfinished picture.
 const IN_FLIGHT_MAX: usize = 4096;
 
-/// Scores pictures in order: `fetch` reads the bytes of each of `sources`, and `each` receives its outcome and may end the
-/// run early.
+/// Scores pictures in order: `fetch` reads the bytes of each of `sources`, and `each` receives its outcome and may end
+/// the run early.
 ///
 /// # Errors
 /// Fails if the device or the model fails. A picture's own failure is its outcome.

@@ -1,5 +1,5 @@
-//! The kind of a file by its content, for error messages when a file that was given as a model or as prompts is neither. It
-//! reads the beginning and the end of a file, and no tensors.
+//! The kind of a file by its content, for error messages when a file that was given as a model or as prompts is
+//! neither. It reads the beginning and the end of a file, and no tensors.
 
 use std::collections::BTreeMap;
 use std::fmt;

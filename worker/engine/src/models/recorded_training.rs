@@ -1,5 +1,5 @@
-//! The record of the training data in a model's or prompts' files. Most models of other projects have none, which is not an
-//! error.
+//! The record of the training data in a model's or prompts' files. Most models of other projects have none, which is
+//! not an error.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Shard scoring: reads the pictures that a shard names and writes one part to the store.
 //!
-//! [`ShardScorer`] scores shards; `operator` makes it a step of a DataFusion plan, so that this process and a cluster run the
-//! same plan. Rows that an older part holds are reused, the other pictures are scored.
+//! [`ShardScorer`] scores shards; `operator` makes it a step of a DataFusion plan, so that this process and a cluster
+//! run the same plan. Rows that an older part holds are reused, the other pictures are scored.
 
 #[cfg(feature = "operator")]
 pub mod operator;
@@ -116,8 +116,8 @@ pub struct ShardScorer {
 }
 
 impl ShardScorer {
-    /// Creates a scorer of a loaded model. `device` names the device in records. The settings' limits are replaced by each
-    /// shard's own.
+    /// Creates a scorer of a loaded model. `device` names the device in records. The settings' limits are replaced by
+    /// each shard's own.
     pub fn new(scorer: Arc<Scorer>, settings: InferenceSettings, device: String) -> ShardScorer {
         ShardScorer {
             device,
@@ -142,8 +142,8 @@ impl ShardScorer {
     /// Scores a shard and writes its part. Blocks: call it on a thread of its own; `runtime` does the reading.
     ///
     /// # Errors
-    /// Fails if the store or the device fails, if the shard is for another model, or if `stop` was requested. A picture that
-    /// fails is a row, unless a remote store did not answer: that is the store's failure.
+    /// Fails if the store or the device fails, if the shard is for another model, or if `stop` was requested. A picture
+    /// that fails is a row, unless a remote store did not answer: that is the store's failure.
     pub fn score(&self, shard: &Shard, runtime: &Handle, stop: &StopFlag) -> Result<ShardOutcome, ShardError> {
         let started = Instant::now();
         let part = &shard.part.part;
@@ -228,8 +228,8 @@ impl ShardScorer {
     }
 }
 
-/// Writes the part of a shard that no worker could score: rows of older parts are reused, every other picture becomes a row
-/// with this error code and message.
+/// Writes the part of a shard that no worker could score: rows of older parts are reused, every other picture becomes a
+/// row with this error code and message.
 ///
 /// # Errors
 /// Fails if the store fails.
@@ -272,9 +272,9 @@ pub async fn write_failed(store: &Store, shard: &Shard, code: &str, message: &st
     })
 }
 
-/// Returns the shard's rows that older parts hold, of the same picture in the same version. Labels and addresses are the
-/// shard's. A part that cannot be read is skipped, and its rows are scored again; if the store does not answer, the call
-/// fails, since the rows may be there.
+/// Returns the shard's rows that older parts hold, of the same picture in the same version. Labels and addresses are
+/// the shard's. A part that cannot be read is skipped, and its rows are scored again; if the store does not answer, the
+/// call fails, since the rows may be there.
 async fn reusable_rows(store: &Store, shard: &Shard) -> Result<HashMap<String, ScoreRow>, StoreError> {
     let pictures: HashMap<&str, &ShardPicture> =
         shard.pictures.iter().map(|picture| (picture.image.as_str(), picture)).collect();

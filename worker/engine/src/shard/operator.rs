@@ -1,5 +1,6 @@
-//! Shard scoring as a step of a DataFusion plan. Its input is one row, a shard or a shard task as text; its output is one row,
-//! the shard's outcome. Every scheduler can slice a source in memory with this step above it, unlike a source of our own.
+//! Shard scoring as a step of a DataFusion plan. Its input is one row, a shard or a shard task as text; its output is
+//! one row, the shard's outcome. Every scheduler can slice a source in memory with this step above it, unlike a source
+//! of our own.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The scores of an evaluation's pictures: by inference as everywhere, or picture by picture with the model's attention.
+//! The scores of an evaluation's pictures: by inference as everywhere, or picture by picture with the model's
+//! attention.
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -134,8 +135,8 @@ impl EvaluationRun<'_> {
     }
 }
 
-/// Returns for each window the share of the class token's attention through all layers that falls on it. With global views
-/// the whole picture is the only window.
+/// Returns for each window the share of the class token's attention through all layers that falls on it. With global
+/// views the whole picture is the only window.
 fn attention(explained: &Explained, views: &Views) -> Vec<f64> {
     let on_window = |look: &dqa_model::WindowLook| look.rollout.window.iter().copied().map(f64::from).sum();
     match views.sees {

@@ -1,5 +1,5 @@
-//! The evaluations of a study: a trained or untrained model scores some pictures, and the time is measured. What to evaluate
-//! is decided elsewhere.
+//! The evaluations of a study: a trained or untrained model scores some pictures, and the time is measured. What to
+//! evaluate is decided elsewhere.
 
 mod evaluation;
 mod luma;
@@ -99,8 +99,8 @@ impl Evaluator {
         Ok(Evaluator { weights, prompts })
     }
 
-    /// Evaluates the model and writes the rows to the store. Blocks: call it on a thread of its own; `runtime` does the reading
-    /// and writing. Calls `each` with the number of pictures that are done.
+    /// Evaluates the model and writes the rows to the store. Blocks: call it on a thread of its own; `runtime` does the
+    /// reading and writing. Calls `each` with the number of pictures that are done.
     ///
     /// # Errors
     /// Fails with any [`EvaluateError`]; nothing is written then.

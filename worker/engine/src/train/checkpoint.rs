@@ -1,5 +1,6 @@
-//! A training's checkpoint as one object: the trainer's state after an epoch, the epochs so far, and the best state if the
-//! setup selects an epoch. It is written with one atomic put, so a training that was killed resumes from its last whole epoch.
+//! A training's checkpoint as one object: the trainer's state after an epoch, the epochs so far, and the best state if
+//! the setup selects an epoch. It is written with one atomic put, so a training that was killed resumes from its last
+//! whole epoch.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! Training: reads a trial's pictures and writes prompts (or a model), its epochs and its predictions to the store.
 //!
-//! A training begins with a [`BaseModel`]; [`TrialRunner`] runs trials one after the other. An epoch is determined by its
-//! number and the state before it, so a training that was killed resumes from its last checkpoint and ends with the same
-//! weights. What to train is decided elsewhere.
+//! A training begins with a [`BaseModel`]; [`TrialRunner`] runs trials one after the other. An epoch is determined by
+//! its number and the state before it, so a training that was killed resumes from its last checkpoint and ends with the
+//! same weights. What to train is decided elsewhere.
 
 mod base_model;
 mod checkpoint;
@@ -32,7 +32,7 @@ pub struct TrainingResources {
     pub device: Device,
     /// The device's name in records.
     pub device_name: String,
-    /// InferenceSettings of inference in tests, and the limits of pictures.
+    /// Settings of inference in tests, and the limits of pictures.
     pub settings: InferenceSettings,
     /// Bytes of decoded pictures that are kept from one epoch to the next.
     pub kept_bytes_max: u64,
@@ -190,12 +190,12 @@ impl TrialRunner {
         self.base = base;
     }
 
-    /// Trains and tests a trial and writes its results to the store; returns the record of a trial that is complete there.
-    /// Blocks: call it on a thread of its own; `runtime` does the reading and writing.
+    /// Trains and tests a trial and writes its results to the store; returns the record of a trial that is complete
+    /// there. Blocks: call it on a thread of its own; `runtime` does the reading and writing.
     ///
     /// # Errors
-    /// Fails with any [`TrainError`]. The store then has the checkpoint of the last whole epoch, from which the same call
-    /// resumes.
+    /// Fails with any [`TrainError`]. The store then has the checkpoint of the last whole epoch, from which the same
+    /// call resumes.
     pub fn run(
         &self,
         trial: &Trial,
@@ -205,8 +205,8 @@ impl TrialRunner {
     ) -> Result<TrialRecord, TrainError> {
         let name = trial.name();
         if let Some(record) = runtime.block_on(TrialRecord::find(store, &name))?.filter(TrialRecord::is_complete) {
-            // A process that was killed between the record and this leaves the checkpoint, which is three times as large as
-            // the learned tensors.
+            // A process that was killed between the record and this leaves the checkpoint, which is three times as
+            // large as the learned tensors.
             runtime.block_on(store.delete(&trial.key(checkpoint::CHECKPOINT)))?;
             return Ok(record);
         }
@@ -227,8 +227,8 @@ impl TrialRunner {
         Ok(training::trainer(self, setup, setup.views.parse()?)?.learnable() as u64)
     }
 
-    /// Returns the pictures of a trial that cannot be decoded or are smaller than a window, each with its error. A picture
-    /// that was decoded before is not decoded again. Blocks.
+    /// Returns the pictures of a trial that cannot be decoded or are smaller than a window, each with its error. A
+    /// picture that was decoded before is not decoded again. Blocks.
     ///
     /// # Errors
     /// Fails if the setup's views are invalid.

@@ -13,8 +13,8 @@ use super::predictor::{Prediction, measures};
 use super::training::Training;
 use super::{BaseModelError, TrainError, TrainingEvent};
 
-/// Writes the kept state, its test and the epochs of a training whose epochs are over; then the record, which completes the
-/// trial.
+/// Writes the kept state, its test and the epochs of a training whose epochs are over; then the record, which completes
+/// the trial.
 pub(super) fn write(
     mut training: Training<'_>,
     each: &mut dyn FnMut(TrainingEvent<'_>),
@@ -28,8 +28,8 @@ pub(super) fn write(
         training.trainer.restore(&best.state).map_err(TrainError::Tune)?;
     }
     let (weights, prompts) = kept_state(&training);
-    // After the last epoch the test's pictures were scored already, unless other pictures select the epoch or the weights
-    // were rounded since.
+    // After the last epoch the test's pictures were scored already, unless other pictures select the epoch or the
+    // weights were rounded since.
     let is_tested = epoch == epochs && trial.setup.select != Select::BestOnValidation && !is_rounded(&training);
     let scored = match last.filter(|_| is_tested) {
         Some(scored) => scored,

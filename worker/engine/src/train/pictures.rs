@@ -1,5 +1,5 @@
-//! The pictures of a training: read and decoded ahead, on threads of their own and in order, and kept decoded within a budget
-//! of bytes. Which pictures are kept affects only the time that an epoch takes.
+//! The pictures of a training: read and decoded ahead, on threads of their own and in order, and kept decoded within a
+//! budget of bytes. Which pictures are kept affects only the time that an epoch takes.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -87,8 +87,9 @@ impl Pictures {
         &self.limits
     }
 
-    /// Decodes every picture that was not decoded before, and returns those that cannot be decoded or have a side shorter
-    /// than `side_min`, each with its error. Calls `each` with the number of pictures that are still to be decoded.
+    /// Decodes every picture that was not decoded before, and returns those that cannot be decoded or have a side
+    /// shorter than `side_min`, each with its error. Calls `each` with the number of pictures that are still to be
+    /// decoded.
     pub(super) fn check<'a>(
         &self,
         pictures: impl Iterator<Item = &'a TrialPicture>,

@@ -1,5 +1,5 @@
-//! Scores of pictures under a training's state: by the ordinary scorer, over all windows, as any other program would have
-//! them.
+//! Scores of pictures under a training's state: by the ordinary scorer, over all windows, as any other program would
+//! have them.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

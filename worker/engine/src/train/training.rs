@@ -214,8 +214,8 @@ fn tunes(tune: Tune) -> Tunes {
     }
 }
 
-/// Returns what an epoch learns from a picture: a random window unless the views are global, and the whole picture unless
-/// they are local.
+/// Returns what an epoch learns from a picture: a random window unless the views are global, and the whole picture
+/// unless they are local.
 fn example(
     picture: &TrialPicture,
     decoded: &DecodedPicture,

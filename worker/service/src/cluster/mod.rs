@@ -1,5 +1,5 @@
-//! What Ballista carries between a coordinator and its workers: the [`ShardTask`] of a job, the [`Codec`] that writes its
-//! plan, and the [`ShuffleClient`] that reads the rows that workers keep for queries.
+//! What Ballista carries between a coordinator and its workers: the [`ShardTask`] of a job, the [`Codec`] that writes
+//! its plan, and the [`ShuffleClient`] that reads the rows that workers keep for queries.
 
 mod codec;
 mod shard_task;
@@ -11,12 +11,12 @@ pub use shuffle_client::ShuffleClient;
 
 use std::time::Duration;
 
-/// How long a worker keeps a job's files after their last write. A query may run for half of it; the rest is for reading its
-/// result.
+/// How long a worker keeps a job's files after their last write. A query may run for half of it; the rest is for
+/// reading its result.
 pub const JOB_FILES_RETENTION: Duration = Duration::from_secs(3600);
 
-/// Returns the number of tasks that Ballista may assign to a worker at once: two for each device slot, so that a shard never
-/// waits for the end of another's task, and the tasks of queries.
+/// Returns the number of tasks that Ballista may assign to a worker at once: two for each device slot, so that a shard
+/// never waits for the end of another's task, and the tasks of queries.
 pub fn task_slots(slots: usize, query_tasks: usize) -> usize {
     2 * slots + query_tasks
 }

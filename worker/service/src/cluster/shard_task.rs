@@ -15,7 +15,8 @@ pub struct ShardTask {
     pub model: ModelSpec,
     /// Seconds on the device after which the attempt is given up.
     pub deadline_seconds: u64,
-    /// Whether the worker scores nothing else at the same time: the shard, or one beside it, has killed a worker before.
+    /// Whether the worker scores nothing else at the same time: the shard, or one beside it, has killed a worker
+    /// before.
     pub alone: bool,
     /// The shard to score.
     pub shard: Shard,

@@ -37,7 +37,8 @@ impl ShuffleClient {
         }
     }
 
-    /// Configures a session so that its plans use this client. A job's own settings say whether workers' ports are encrypted.
+    /// Configures a session so that its plans use this client. A job's own settings say whether workers' ports are
+    /// encrypted.
     pub fn configure(&self, config: SessionConfig) -> SessionConfig {
         config.with_ballista_override_create_grpc_client_endpoint(self.endpoint.clone())
     }

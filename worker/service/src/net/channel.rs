@@ -1,5 +1,5 @@
-//! gRPC channels to other programs. They connect on first use, reconnect when necessary, and detect a peer that disappeared
-//! silently.
+//! gRPC channels to other programs. They connect on first use, reconnect when necessary, and detect a peer that
+//! disappeared silently.
 
 use std::time::Duration;
 

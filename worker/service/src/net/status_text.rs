@@ -1,5 +1,5 @@
-//! The text of a gRPC status. A status from the peer has its causes in its message; one that this side created for a failed
-//! connection has them as its sources.
+//! The text of a gRPC status. A status from the peer has its causes in its message; one that this side created for a
+//! failed connection has them as its sources.
 
 use std::error::Error;
 

@@ -59,8 +59,8 @@ impl Tls {
         self.identity.is_some() && self.authority.is_some()
     }
 
-    /// Returns the configuration of a port. With an authority, a caller's certificate must be signed by it; each service's
-    /// guard makes sure that there is one.
+    /// Returns the configuration of a port. With an authority, a caller's certificate must be signed by it; each
+    /// service's guard makes sure that there is one.
     pub fn server_config(&self) -> Option<ServerTlsConfig> {
         let config = ServerTlsConfig::new().identity(self.identity.clone()?);
         Some(match &self.authority {

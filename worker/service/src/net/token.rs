@@ -51,8 +51,8 @@ impl Token {
         given.is_some_and(|given| blake3::hash(given.trim().as_bytes()) == self.digest)
     }
 
-    /// Returns a key that is derived from the token, for a client that cannot send our header: Ballista's client for shuffled
-    /// data sends only its user agent. The token cannot be computed from it.
+    /// Returns a key that is derived from the token, for a client that cannot send our header: Ballista's client for
+    /// shuffled data sends only its user agent. The token cannot be computed from it.
     fn flight_key(&self) -> String {
         blake3::derive_key("dqa 2026 worker token for flight", self.secret.as_bytes())
             .iter()
@@ -75,8 +75,8 @@ pub struct Tokens {
     pub workers: Option<Token>,
 }
 
-/// Admits callers with one of the tokens, and with a certificate if the port requires one. A guard without tokens admits
-/// everyone.
+/// Admits callers with one of the tokens, and with a certificate if the port requires one. A guard without tokens
+/// admits everyone.
 #[derive(Clone, Debug)]
 pub struct Guard {
     tokens: Vec<Token>,
@@ -95,8 +95,8 @@ impl Guard {
         Guard { flight: token.map(|token| flight_user_agent(Some(token))), ..Guard::new(token) }
     }
 
-    /// Returns the guard for a port with these certificates: with an authority it requires a certificate of it. The port
-    /// itself accepts other callers, for health checks.
+    /// Returns the guard for a port with these certificates: with an authority it requires a certificate of it. The
+    /// port itself accepts other callers, for health checks.
     pub fn with_tls(self, tls: &Tls) -> Guard {
         Guard { requires_certificate: tls.is_mutual(), ..self }
     }

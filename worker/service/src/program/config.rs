@@ -1,5 +1,5 @@
-//! The configuration file. Its values are inserted as arguments before the given ones, so that there is one parser and one set
-//! of checks. A flag takes precedence over the environment, and the environment over the file.
+//! The configuration file. Its values are inserted as arguments before the given ones, so that there is one parser and
+//! one set of checks. A flag takes precedence over the environment, and the environment over the file.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -45,8 +45,8 @@ pub(super) fn with_file(program: &Command, arguments: Vec<OsString>) -> anyhow::
     Ok(all)
 }
 
-/// Returns the program's parser for these `arguments`. It ignores variables that are empty or turn a switch off, which clap
-/// would take as given, and those that a flag on the command line excludes.
+/// Returns the program's parser for these `arguments`. It ignores variables that are empty or turn a switch off, which
+/// clap would take as given, and those that a flag on the command line excludes.
 pub(super) fn parser(program: Command, arguments: &[OsString]) -> Command {
     let without_variable = |arg: Arg| arg.env(None::<&'static str>);
     let program = program.mut_args(|arg| if is_empty(&arg) { without_variable(arg) } else { arg });

@@ -1,5 +1,5 @@
-//! The runtime of a command: arguments from the command line, the environment and a configuration file; exit status; error
-//! messages with causes and hints; logs.
+//! The runtime of a command: arguments from the command line, the environment and a configuration file; exit status;
+//! error messages with causes and hints; logs.
 
 mod config;
 
@@ -67,8 +67,9 @@ pub fn run<C: Parser>(arguments: Vec<OsString>, act: impl FnOnce(C) -> anyhow::R
     }
 }
 
-/// Returns the default log filter: commands that run for days log what they do. Ballista's scheduler warns that it cannot call
-/// a worker to cancel a task; the coordinator stops the worker's attempt in another way, so that log is off.
+/// Returns the default log filter: commands that run for days log what they do. Ballista's scheduler warns that it
+/// cannot call a worker to cancel a task; the coordinator stops the worker's attempt in another way, so that log is
+/// off.
 fn log_level(program: &clap::Command, arguments: &[OsString]) -> &'static str {
     match config::command_name(program, arguments) {
         Some("serve" | "run") => {

@@ -1,5 +1,5 @@
-//! All metrics of both programs. They are labelled by device class, kind and outcome; never by picture, shard or run, whose
-//! number is unbounded.
+//! All metrics of both programs. They are labelled by device class, kind and outcome; never by picture, shard or run,
+//! whose number is unbounded.
 
 use std::sync::LazyLock;
 

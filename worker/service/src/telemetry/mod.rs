@@ -23,8 +23,8 @@ const EXPORTED: &str = "off,dqa_coordinator=info,dqa_engine=info,dqa_worker=info
 /// Handle for the layer that exports spans, which is set once the collector is known.
 static EXPORT: OnceLock<reload::Handle<Export, Registry>> = OnceLock::new();
 
-/// Starts the log on standard error, with the filter `level` unless RUST_LOG is set. A second call in the same process has no
-/// effect.
+/// Starts the log on standard error, with the filter `level` unless RUST_LOG is set. A second call in the same process
+/// has no effect.
 pub fn log(level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt::layer()

@@ -1,7 +1,7 @@
-//! A TIFF's first directory: its tags, and nothing of what they mean. The `tiff` crate has a reader of directories too, but
-//! shows none whose picture it does not take, and it refuses pictures that libtiff reads.
+//! A TIFF's first directory: its tags, without their meaning. The `tiff` crate can read directories too, but not those
+//! of pictures that it does not support, and it refuses pictures that libtiff reads.
 //!
-//! Invariant: what a tag claims to hold is looked up in the file, and copied only as far as the caller has use for it.
+//! Invariant: a tag's values are looked up in the file, and only as many are copied as the caller needs.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(super) struct Directory<'a> {
     entries: BTreeMap<u16, Entry>,
 }
 
-/// Which byte of a number comes first.
+/// The byte order of numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ByteOrder {
     Little,
@@ -24,20 +24,20 @@ pub(super) enum ByteOrder {
 struct Entry {
     kind: Kind,
     count: u64,
-    /// Where its values begin.
-    at: u64,
+    /// Offset of the values.
+    offset: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Whole numbers without sign, of so many bytes.
+    /// Unsigned integers, with their size in bytes.
     Unsigned(usize),
-    /// Anything else, of so many bytes.
+    /// Other values, with their size in bytes.
     Other(usize),
 }
 
 impl Kind {
-    fn of(code: u16) -> Option<Kind> {
+    fn from_code(code: u16) -> Option<Kind> {
         Some(match code {
             1 => Kind::Unsigned(1),
             3 => Kind::Unsigned(2),
@@ -60,10 +60,10 @@ impl Kind {
 
 impl ByteOrder {
     fn number(self, bytes: &[u8]) -> u64 {
-        let place = |sum: u64, byte: &u8| (sum << 8) | u64::from(*byte);
+        let append = |sum: u64, byte: &u8| (sum << 8) | u64::from(*byte);
         match self {
-            ByteOrder::Little => bytes.iter().rev().fold(0, place),
-            ByteOrder::Big => bytes.iter().fold(0, place),
+            ByteOrder::Little => bytes.iter().rev().fold(0, append),
+            ByteOrder::Big => bytes.iter().fold(0, append),
         }
     }
 
@@ -77,13 +77,13 @@ impl<'a> Directory<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<Directory<'a>, PictureError> {
         let order = if bytes.starts_with(b"II") { ByteOrder::Little } else { ByteOrder::Big };
         let short = || PictureError::truncated(FORMAT, "it ends within its directory");
-        let number = |at: u64, size: usize| {
-            let start = usize::try_from(at).ok()?;
+        let number = |offset: u64, size: usize| {
+            let start = usize::try_from(offset).ok()?;
             bytes.get(start..start.checked_add(size)?).map(|found| order.number(found))
         };
-        let two = |at| number(at, 2).ok_or_else(short);
-        let four = |at| number(at, 4).ok_or_else(short);
-        let eight = |at| number(at, 8).ok_or_else(short);
+        let two = |offset| number(offset, 2).ok_or_else(short);
+        let four = |offset| number(offset, 4).ok_or_else(short);
+        let eight = |offset| number(offset, 8).ok_or_else(short);
         let is_big = two(2)? == 43;
         let (start, count, first, entry_bytes, inline_bytes) = if is_big {
             if (two(4)?, two(6)?) != (8, 0) {
@@ -97,15 +97,16 @@ impl<'a> Directory<'a> {
         };
         let mut entries = BTreeMap::new();
         for index in 0..count {
-            let at = index.checked_mul(entry_bytes).and_then(|offset| first.checked_add(offset)).ok_or_else(short)?;
-            let tag = two(at)? as u16;
-            let kind = Kind::of(two(at + 2)? as u16);
-            let count = if is_big { eight(at + 4)? } else { four(at + 4)? };
-            let value = at + if is_big { 12 } else { 8 };
+            let position =
+                index.checked_mul(entry_bytes).and_then(|offset| first.checked_add(offset)).ok_or_else(short)?;
+            let tag = two(position)? as u16;
+            let kind = Kind::from_code(two(position + 2)? as u16);
+            let count = if is_big { eight(position + 4)? } else { four(position + 4)? };
+            let value = position + if is_big { 12 } else { 8 };
             let offset = if is_big { eight(value)? } else { four(value)? };
             let Some(kind) = kind else { continue };
             let is_inline = count.saturating_mul(kind.size() as u64) <= inline_bytes;
-            entries.entry(tag).or_insert(Entry { kind, count, at: if is_inline { value } else { offset } });
+            entries.entry(tag).or_insert(Entry { kind, count, offset: if is_inline { value } else { offset } });
         }
         if entries.is_empty() {
             return Err(PictureError::corrupt(FORMAT, format!("its directory at byte {start} is empty")));
@@ -121,12 +122,12 @@ impl<'a> Directory<'a> {
         self.entries.contains_key(&tag)
     }
 
-    /// How many values a tag says it has.
+    /// Returns the number of values that a tag states.
     pub(super) fn count(&self, tag: u16) -> u64 {
         self.entries.get(&tag).map_or(0, |entry| entry.count)
     }
 
-    /// The bytes of a tag's values.
+    /// Returns the bytes of a tag's values.
     pub(super) fn raw(&self, tag: u16) -> Result<Option<&'a [u8]>, PictureError> {
         let Some(entry) = self.entries.get(&tag) else {
             return Ok(None);
@@ -134,7 +135,7 @@ impl<'a> Directory<'a> {
         self.values(tag, entry, entry.count).map(Some)
     }
 
-    /// The first `max` whole numbers of a tag.
+    /// Returns the first `max` unsigned integers of a tag.
     pub(super) fn numbers(&self, tag: u16, max: usize) -> Result<Option<Vec<u64>>, PictureError> {
         let Some(entry) = self.entries.get(&tag) else {
             return Ok(None);
@@ -146,14 +147,14 @@ impl<'a> Directory<'a> {
         Ok(Some(values.chunks_exact(size).map(|value| self.order.number(value)).collect()))
     }
 
-    /// A tag's first number.
+    /// Returns a tag's first number.
     pub(super) fn number(&self, tag: u16) -> Result<Option<u64>, PictureError> {
         Ok(self.numbers(tag, 1)?.and_then(|numbers| numbers.first().copied()))
     }
 
     fn values(&self, tag: u16, entry: &Entry, count: u64) -> Result<&'a [u8], PictureError> {
         let values = || {
-            let start = usize::try_from(entry.at).ok()?;
+            let start = usize::try_from(entry.offset).ok()?;
             let length = usize::try_from(count).ok()?.checked_mul(entry.kind.size())?;
             self.bytes.get(start..start.checked_add(length)?)
         };

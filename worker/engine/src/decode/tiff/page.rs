@@ -1,4 +1,5 @@
-//! What a page's tags say: its size, its samples, and where its strips or tiles are. Refuses by name what is not read.
+//! A page by its tags: its size, its samples, and the offsets of its strips or tiles. Unsupported pages are refused
+//! with the name of the unsupported property.
 
 use super::directory::{ByteOrder, Directory};
 use super::samples::{Depth, Layout, Meaning};
@@ -32,11 +33,11 @@ mod tag {
     pub(super) const DNG_VERSION: u16 = 50706;
 }
 
-/// A page that is read.
+/// A supported page.
 pub(super) struct Page<'a> {
     pub(super) width: u32,
     pub(super) height: u32,
-    /// How it is to be turned, 1 to 8.
+    /// The orientation tag, 1 to 8.
     pub(super) orientation: u8,
     pub(super) order: ByteOrder,
     pub(super) layout: Layout,
@@ -45,7 +46,7 @@ pub(super) struct Page<'a> {
     pub(super) grid: Grid,
 }
 
-/// How the bytes of a strip or tile are packed.
+/// The compression of strips or tiles.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression<'a> {
     None,
@@ -53,24 +54,25 @@ pub(super) enum Compression<'a> {
     Deflate,
     PackBits,
     Zstd,
-    /// With the tables that all streams share, and whether its colours are YCbCr.
+    /// JPEG, with the tables that all streams share.
     Jpeg {
         tables: &'a [u8],
         is_ycbcr: bool,
     },
 }
 
-/// What was taken from each sample before it was compressed.
+/// The value that was subtracted from each sample before compression.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Predictor {
     None,
-    /// The sample to its left.
+    /// The sample to the left.
     Horizontal,
-    /// The same of a float's bytes, which are sorted by their weight.
+    /// The byte to the left, of floats whose bytes are sorted by significance.
     FloatingPoint,
 }
 
-/// The strips or tiles of a page, from left to right, from top to bottom, plane after plane. A strip is as wide as the page.
+/// The strips or tiles of a page, from left to right, from top to bottom, plane after plane. A strip is as wide as the
+/// page.
 pub(super) struct Grid {
     pub(super) chunk_width: u32,
     pub(super) chunk_height: u32,
@@ -88,7 +90,7 @@ impl Grid {
 }
 
 impl<'a> Page<'a> {
-    /// Reads what the tags say and checks it against the limits.
+    /// Reads a page from its tags and checks it against the limits.
     pub(super) fn read(directory: &Directory<'a>, limits: &Limits) -> Result<Page<'a>, PictureError> {
         refuse_camera_raw(directory)?;
         let side = |tag, name| {
@@ -120,24 +122,24 @@ impl<'a> Page<'a> {
         (self.grid.chunk_width as usize * samples * self.layout.depth.bits()).div_ceil(8)
     }
 
-    /// Where each strip or tile lies in the file, with its length if it is known.
-    pub(super) fn places(&self, directory: &Directory<'_>) -> Result<Vec<(u64, Option<u64>)>, PictureError> {
+    /// Returns the offset of each strip or tile in the file, with its length if it is known.
+    pub(super) fn chunks(&self, directory: &Directory<'_>) -> Result<Vec<(u64, Option<u64>)>, PictureError> {
         let planes = if self.layout.is_planar { self.layout.stored } else { 1 };
-        let wanted = self.grid.chunks_of_a_plane() * planes;
+        let expected = self.grid.chunks_of_a_plane() * planes;
         let kind = if self.grid.is_tiled { "tiles" } else { "strips" };
-        let offsets = directory.numbers(self.grid.offsets_tag, wanted)?.unwrap_or_default();
-        if offsets.len() < wanted {
-            let cause = format!("it should have {wanted} {kind} and has {}", offsets.len());
+        let offsets = directory.numbers(self.grid.offsets_tag, expected)?.unwrap_or_default();
+        if offsets.len() < expected {
+            let cause = format!("it should have {expected} {kind} and has {}", offsets.len());
             return Err(PictureError::corrupt(FORMAT, cause));
         }
-        // REFERENCE: libtiff goes without lengths too: what is missing or zero reaches as far as it can.
-        let counts = directory.numbers(self.grid.counts_tag, wanted)?.unwrap_or_default();
+        // REFERENCE: libtiff reads files without lengths too: a missing or zero length means the rest of the file.
+        let counts = directory.numbers(self.grid.counts_tag, expected)?.unwrap_or_default();
         let count = |index: usize| counts.get(index).copied().filter(|count| *count > 0);
         Ok(offsets.into_iter().enumerate().map(|(index, offset)| (offset, count(index))).collect())
     }
 }
 
-/// The first page of a camera's file is a preview, or sensor data that are no picture yet: neither is to be scored.
+/// Refuses a camera's file: its first page is a preview or sensor data, neither of which should be scored.
 // REFERENCE: Pillow reads the preview.
 fn refuse_camera_raw(directory: &Directory<'_>) -> Result<(), PictureError> {
     let is_preview = directory.number(tag::NEW_SUBFILE_TYPE)?.is_some_and(|kind| kind & 1 == 1);
@@ -151,7 +153,7 @@ fn refuse_camera_raw(directory: &Directory<'_>) -> Result<(), PictureError> {
     Ok(())
 }
 
-/// The tag by which the picture is to be turned.
+/// Returns the orientation of the picture.
 // REFERENCE: Pillow ignores orientation in JPEG, PNG and WebP but applies it to TIFF as it loads.
 fn orientation(directory: &Directory<'_>) -> Result<u8, PictureError> {
     let tag = directory.number(tag::ORIENTATION)?;
@@ -187,7 +189,7 @@ fn compression<'a>(directory: &Directory<'a>) -> Result<Compression<'a>, Picture
 }
 
 fn predictor(directory: &Directory<'_>, compression: Compression<'_>, depth: Depth) -> Result<Predictor, PictureError> {
-    // Others take no notice of the tag.
+    // The tag has no effect with other compressions.
     if !matches!(compression, Compression::Lzw | Compression::Deflate | Compression::Zstd) {
         return Ok(Predictor::None);
     }
@@ -203,14 +205,14 @@ fn predictor(directory: &Directory<'_>, compression: Compression<'_>, depth: Dep
 
 fn grid(directory: &Directory<'_>, (width, height): (u32, u32), limits: &Limits) -> Result<Grid, PictureError> {
     let any_size = Limits { side_min: 0, ..limits.clone() };
-    // REFERENCE: libtiff takes the tags of strips and those of tiles for one, and the tiles' size says which they are.
+    // REFERENCE: libtiff treats the tags of strips and of tiles as one; the size of tiles tells which they are.
     let either = |first, second| if directory.has(first) { first } else { second };
     let (offsets_tag, counts_tag) =
         (either(tag::TILE_OFFSETS, tag::STRIP_OFFSETS), either(tag::TILE_BYTE_COUNTS, tag::STRIP_BYTE_COUNTS));
     let (chunk_width, chunk_height, is_tiled) =
         match (directory.number(tag::TILE_WIDTH)?, directory.number(tag::TILE_LENGTH)?) {
             (Some(tile_width), Some(tile_height)) => {
-                // A tile may be larger than the picture, and it is unpacked whole.
+                // A tile may be larger than the picture, and is unpacked as a whole.
                 let (tile_width, tile_height) = any_size.check_size(tile_width, tile_height)?;
                 (tile_width, tile_height, true)
             }
@@ -229,7 +231,7 @@ fn grid(directory: &Directory<'_>, (width, height): (u32, u32), limits: &Limits)
     Ok(Grid { chunk_width, chunk_height, across, down, is_tiled, offsets_tag, counts_tag })
 }
 
-/// What the samples mean, for the kinds that Pillow reads and we do.
+/// Returns the layout of the samples, for the kinds that both Pillow and dqa read.
 fn layout(directory: &Directory<'_>, compression: Compression<'_>) -> Result<Layout, PictureError> {
     let photometric = directory.number(tag::PHOTOMETRIC)?.unwrap_or(0);
     let stored = directory.number(tag::SAMPLES_PER_PIXEL)?.unwrap_or(1);
@@ -239,34 +241,12 @@ fn layout(directory: &Directory<'_>, compression: Compression<'_>) -> Result<Lay
     let is_planar = stored > 1 && directory.number(tag::PLANAR_CONFIGURATION)? == Some(2);
     let is_even = |values: &[u64]| values.windows(2).all(|pair| pair[0] == pair[1]);
     let (bit, format) = (bits.first().copied().unwrap_or(1), formats.first().copied().unwrap_or(1));
-    let refused = || {
-        let colors = match photometric {
-            0 | 1 => "gray",
-            2 => "RGB",
-            3 => "palette",
-            4 => "mask",
-            5 => "CMYK",
-            6 => "YCbCr",
-            8..=10 => "CIE Lab",
-            32_844 | 32_845 => "LogLuv",
-            _ => "unknown",
-        };
-        let format = match format {
-            1 => "whole numbers",
-            2 => "signed numbers",
-            3 => "floats",
-            _ => "numbers of an unknown kind",
-        };
-        let packed = if matches!(compression, Compression::Jpeg { .. }) { " in JPEG" } else { "" };
-        PictureError::unsupported(format!(
-            "TIFF of {colors} colours with {stored} samples a pixel, {format} of {bit} bits{packed}"
-        ))
-    };
+    let refused = || unsupported_layout(photometric, stored, (bit, format), compression);
     if stored == 0 || stored > SAMPLES_MAX as u64 || !is_even(&bits) || !is_even(&formats) {
         return Err(refused());
     }
     let is_jpeg = matches!(compression, Compression::Jpeg { .. });
-    let depth = Depth::of(bit, format).ok_or_else(refused)?;
+    let depth = Depth::new(bit, format).ok_or_else(refused)?;
     if is_jpeg && depth != Depth::U8 {
         return Err(refused());
     }
@@ -297,20 +277,50 @@ fn layout(directory: &Directory<'_>, compression: Compression<'_>) -> Result<Lay
     Ok(Layout { meaning, depth, white_is_zero, stored: stored as usize, is_planar })
 }
 
-/// Strips or tiles of a plane. A million, where 100 million pixels in tiles of 16x16 have 390,625: where each lies is held in
-/// memory.
+/// Returns the error for an unsupported kind of samples.
+fn unsupported_layout(
+    photometric: u64,
+    stored: u64,
+    (bits, format): (u64, u64),
+    compression: Compression<'_>,
+) -> PictureError {
+    let colors = match photometric {
+        0 | 1 => "gray",
+        2 => "RGB",
+        3 => "palette",
+        4 => "mask",
+        5 => "CMYK",
+        6 => "YCbCr",
+        8..=10 => "CIE Lab",
+        32_844 | 32_845 => "LogLuv",
+        _ => "unknown",
+    };
+    let format = match format {
+        1 => "whole numbers",
+        2 => "signed numbers",
+        3 => "floats",
+        _ => "numbers of an unknown kind",
+    };
+    let packed = if matches!(compression, Compression::Jpeg { .. }) { " in JPEG" } else { "" };
+    PictureError::unsupported(format!(
+        "TIFF of {colors} colours with {stored} samples a pixel, {format} of {bits} bits{packed}"
+    ))
+}
+
+/// Maximum number of strips or tiles of a plane, since their offsets are held in memory. 100 million pixels in tiles of
+/// 16x16 have 390,625.
 const CHUNKS_MAX: u64 = 1 << 20;
 
-/// Samples of a pixel, of which more are refused.
+/// Maximum number of samples of a pixel.
 const SAMPLES_MAX: usize = 6;
 
 fn palette(directory: &Directory<'_>, bits: u64) -> Result<Vec<[u8; 3]>, PictureError> {
-    let said = directory.count(tag::COLOR_MAP);
-    // REFERENCE: Pillow takes what there is, also of a palette that is too short.
-    if said == 0 || !said.is_multiple_of(3) || said > 3 << bits {
-        return Err(PictureError::corrupt(FORMAT, format!("its palette has {said} entries")));
+    let stated = directory.count(tag::COLOR_MAP);
+    // REFERENCE: Pillow accepts a palette that is too short.
+    if stated == 0 || !stated.is_multiple_of(3) || stated > 3 << bits {
+        return Err(PictureError::corrupt(FORMAT, format!("its palette has {stated} entries")));
     }
-    let map = directory.numbers(tag::COLOR_MAP, said as usize)?.unwrap_or_default();
+    let map = directory.numbers(tag::COLOR_MAP, stated as usize)?.unwrap_or_default();
     // All reds come first, then greens, then blues, in 16 bits.
     let count = map.len() / 3;
     // REFERENCE: the high byte is kept, not rounded.

@@ -1,7 +1,7 @@
-//! The bytes of one strip or tile, unpacked: compression and predictor undone, numbers in this machine's byte order.
+//! Unpacks one strip or tile: undoes compression and predictor, and converts numbers to this machine's byte order.
 //!
-//! Like libtiff, a decoder stops where it has what it needs: what follows in a strip, and what its last bytes lack beyond
-//! the picture's own pixels, is of no account.
+//! Like libtiff, a decoder stops once it has the picture's own pixels: trailing bytes of a strip are ignored, and
+//! missing bytes beyond those pixels are not an error.
 
 use flate2::{Decompress, FlushDecompress, Status};
 use weezl::{BitOrder, LzwStatus, decode::Configuration};
@@ -11,42 +11,43 @@ use super::samples::Depth;
 use super::{FORMAT, PictureError};
 use crate::decode::jpeg;
 
-/// What a strip or tile holds.
+/// An unpacked strip or tile.
 pub(super) struct Chunk {
     pub(super) bytes: Vec<u8>,
     pub(super) row_bytes: usize,
 }
 
-/// The part of a strip or tile that is of the picture.
+/// The part of a strip or tile that belongs to the picture.
 pub(super) struct Extent {
     pub(super) columns: usize,
     pub(super) rows: usize,
 }
 
 impl Extent {
-    /// Up to the last pixel of the picture.
+    /// Returns the number of bytes up to the last pixel of the picture.
     pub(super) fn needed_bytes(&self, page: &Page<'_>) -> usize {
         let stored = if page.layout.is_planar { 1 } else { page.layout.stored };
         (self.rows - 1) * page.chunk_row_bytes() + (self.columns * stored * page.layout.depth.bits()).div_ceil(8)
     }
 }
 
-/// Rows of a JPEG's largest block.
+/// Height of a JPEG's largest block in pixels.
 pub(super) const JPEG_ROWS: u32 = 32;
 
-/// Unpacks the rows of one strip or tile that are of the picture. The first `needed` bytes are the picture's; the rest of the
-/// last row may be missing.
+/// Unpacks the rows of one strip or tile that belong to the picture. The rest of the last row beyond the picture may be
+/// missing.
 pub(super) fn unpack(page: &Page<'_>, packed: &[u8], extent: &Extent) -> Result<Chunk, PictureError> {
     let stored = if page.layout.is_planar { 1 } else { page.layout.stored };
     if let Compression::Jpeg { tables, is_ycbcr } = page.compression {
-        let stream = jpeg::WithinTiff {
+        let stream = jpeg::TiffStream {
             tables,
             stream: packed,
             is_ycbcr,
             components: stored,
-            needed: (extent.columns as u32, extent.rows as u32),
-            // REFERENCE: libtiff takes a last strip that is longer than the picture, of whole blocks or as long as the others.
-            most: (page.grid.chunk_width, page.grid.chunk_height.next_multiple_of(JPEG_ROWS)),
+            size_min: (extent.columns as u32, extent.rows as u32),
+            // REFERENCE: libtiff accepts a last strip that is longer than the picture, of whole blocks or as long as
+            // the others.
+            size_max: (page.grid.chunk_width, page.grid.chunk_height.next_multiple_of(JPEG_ROWS)),
         };
         let (columns, bytes) = stream.decode()?;
         return Ok(Chunk { bytes, row_bytes: columns * stored });
@@ -77,7 +78,7 @@ fn copy(packed: &[u8], bytes: &mut [u8]) -> usize {
     length
 }
 
-/// Runs and copies, each behind a byte that says how long it is.
+/// Unpacks PackBits: runs and copies, each after a byte with its length.
 fn pack_bits(packed: &[u8], bytes: &mut [u8]) -> usize {
     let (mut rest, mut written) = (packed, 0);
     while let [head, tail @ ..] = rest
@@ -105,7 +106,7 @@ fn pack_bits(packed: &[u8], bytes: &mut [u8]) -> usize {
 }
 
 fn lzw(packed: &[u8], bytes: &mut [u8], needed: usize) -> Result<usize, PictureError> {
-    // REFERENCE: libtiff knows files of before 1988 by their first code, whose bits are the other way round.
+    // REFERENCE: libtiff recognizes files from before 1988 by their first code, whose bits are reversed.
     let is_old = matches!(packed, [0, second, ..] if second & 1 == 1);
     let mut decoder = if is_old {
         Configuration::new(BitOrder::Lsb, 8).with_yield_on_full_buffer(true).build()
@@ -144,7 +145,7 @@ fn deflate(packed: &[u8], bytes: &mut [u8], needed: usize) -> Result<usize, Pict
     }
 }
 
-/// 128 MiB, Zstandard's own limit: of a window no more is touched than a strip has bytes.
+/// 128 MiB, Zstandard's own limit. No more of a window is touched than a strip has bytes.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
 fn zstd_frame(packed: &[u8], bytes: &mut [u8], needed: usize) -> Result<usize, PictureError> {
@@ -164,7 +165,7 @@ fn zstd_frame(packed: &[u8], bytes: &mut [u8], needed: usize) -> Result<usize, P
     Ok(written)
 }
 
-/// Makes numbers of what was stored in their place: differences, in the file's byte order.
+/// Restores the samples of a row from the stored differences, which are in the file's byte order.
 fn undo_predictor(row: &mut [u8], page: &Page<'_>, stored: usize) {
     let depth = page.layout.depth;
     if page.predictor == Predictor::FloatingPoint {
@@ -182,37 +183,40 @@ fn undo_predictor(row: &mut [u8], page: &Page<'_>, stored: usize) {
     if page.predictor == Predictor::Horizontal {
         match depth.bits() {
             8 => {
-                for at in stored..row.len() {
-                    row[at] = row[at].wrapping_add(row[at - stored]);
+                for index in stored..row.len() {
+                    row[index] = row[index].wrapping_add(row[index - stored]);
                 }
             }
             16 => {
                 let numbers = row.as_chunks_mut::<2>().0;
-                for at in stored..numbers.len() {
-                    let sum = u16::from_ne_bytes(numbers[at]).wrapping_add(u16::from_ne_bytes(numbers[at - stored]));
-                    numbers[at] = sum.to_ne_bytes();
+                for index in stored..numbers.len() {
+                    let sum =
+                        u16::from_ne_bytes(numbers[index]).wrapping_add(u16::from_ne_bytes(numbers[index - stored]));
+                    numbers[index] = sum.to_ne_bytes();
                 }
             }
             _ => {
                 let numbers = row.as_chunks_mut::<4>().0;
-                for at in stored..numbers.len() {
-                    let sum = u32::from_ne_bytes(numbers[at]).wrapping_add(u32::from_ne_bytes(numbers[at - stored]));
-                    numbers[at] = sum.to_ne_bytes();
+                for index in stored..numbers.len() {
+                    let sum =
+                        u32::from_ne_bytes(numbers[index]).wrapping_add(u32::from_ne_bytes(numbers[index - stored]));
+                    numbers[index] = sum.to_ne_bytes();
                 }
             }
         }
     }
 }
 
-/// All highest bytes of a row come first, then the next lower ones; each is the difference to the one before.
+/// Restores floats: a row has all highest bytes first, then the next lower ones, each as the difference to the byte
+/// before.
 fn undo_float_predictor(row: &mut [u8], stored: usize) {
-    for at in stored..row.len() {
-        row[at] = row[at].wrapping_add(row[at - stored]);
+    for index in stored..row.len() {
+        row[index] = row[index].wrapping_add(row[index - stored]);
     }
     let sorted = row.to_vec();
     let count = row.len() / 4;
-    for (at, number) in row.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        let bytes = std::array::from_fn(|weight| sorted[weight * count + at]);
+    for (index, number) in row.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        let bytes = std::array::from_fn(|weight| sorted[weight * count + index]);
         *number = f32::from_be_bytes(bytes).to_ne_bytes();
     }
 }
