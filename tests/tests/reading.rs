@@ -81,8 +81,8 @@ fn a_query_is_of_one_run_unless_several_are_asked() {
     for several in [&["--run", "paper,whole"][..], &["paper", "whole"], &["--all-runs"]] {
         assert_eq!(csv(&place, by_run, several).ends_with(0).out, "run,n,models\npaper,6,1\nwhole,6,1\n");
         let mixed = csv(&place, "SELECT algorithm, avg(score) AS mean FROM scores GROUP BY 1", several).ends_with(2);
-        assert!(mixed.err.contains("takes rows of the runs `paper` and `whole` together"), "{}", mixed.err);
-        assert!(mixed.err.contains("unlike models (fingerprints "), "{}", mixed.err);
+        assert!(mixed.err.contains("combines rows of the runs `paper` and `whole`"), "{}", mixed.err);
+        assert!(mixed.err.contains("different models (fingerprints "), "{}", mixed.err);
         assert!(mixed.err.contains("hint: add run or fingerprint to GROUP BY"), "{}", mixed.err);
         assert_eq!(mixed.out, "");
         let together = csv(&place, count, &[several, &["--mix-runs"]].concat()).ends_with(0);
