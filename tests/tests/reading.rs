@@ -89,7 +89,9 @@ fn a_query_is_of_one_run_unless_several_are_asked() {
         assert_eq!(together.out, "n,pictures\n12,6\n");
         // Of the other tables that hold several runs too.
         let boards = "SELECT avg(mean_score) AS mean FROM leaderboard";
-        assert!(csv(&place, boards, several).ends_with(2).err.contains("`paper` and `whole` together"));
+        assert!(
+            csv(&place, boards, several).ends_with(2).err.contains("combines rows of the runs `paper` and `whole`")
+        );
         let pinned = csv(&place, "SELECT count(*) AS n FROM scores WHERE run LIKE 'pa%'", several).ends_with(0);
         assert_eq!(pinned.out, "n\n6\n");
         let paired = csv(
@@ -105,7 +107,7 @@ fn a_query_is_of_one_run_unless_several_are_asked() {
     // One model in two runs: their pictures would count twice.
     place.run(&place.submit("haze.toml", &["--name", "small", "--algos", "dcp"])).ends_with(0);
     let twice = csv(&place, count, &["paper", "small"]).ends_with(2);
-    assert!(twice.err.contains("pictures that they share would count twice"), "{}", twice.err);
+    assert!(twice.err.contains("which share pictures that would count twice"), "{}", twice.err);
     let by_fingerprint = "SELECT fingerprint, count(*) AS n FROM scores GROUP BY 1";
     assert!(csv(&place, by_fingerprint, &["paper", "small"]).ends_with(2).err.contains("count twice"));
     assert_eq!(csv(&place, by_run, &["paper", "small"]).ends_with(0).out, "run,n,models\npaper,6,1\nsmall,3,1\n");
