@@ -1,5 +1,6 @@
-//! Writes a store with a run of so many synthetic rows, for `tools/bench-reports`:
-//! `cargo run --release -p dqa-pipelines --example synthetic_scores -- FOLDER ROWS`. 20 algorithms on 5 data sets.
+//! Writes a store with a run of the given number of synthetic rows, of 20 algorithms on 5 data sets, for
+//! `tools/bench-reports`:
+//! `cargo run --release -p dqa-pipelines --example synthetic_scores -- FOLDER ROWS`
 
 #![allow(clippy::unwrap_used)]
 

@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::plan::ShardPicture;
-    use crate::tables::scores::{PartColumns, PictureScore, ScoringFailure};
+    use crate::tables::scores::{PartColumns, ScoreStatistics, ScoringFailure};
 
     fn shard(pictures: usize) -> Shard {
         let picture = |i: usize| ShardPicture {
@@ -174,7 +174,7 @@ mod tests {
             height: score.map(|_| 300),
             windows: score.map_or(0, |_| 3),
             score: score
-                .map(|score| PictureScore { score, std: 0.1, min: 0.0, max: 1.0 })
+                .map(|score| ScoreStatistics { score, std: 0.1, min: 0.0, max: 1.0 })
                 .ok_or_else(|| ScoringFailure { code: "io".to_owned(), message: "gone".to_owned() }),
             mos: picture.mos,
             raters: picture.raters,

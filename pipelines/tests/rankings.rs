@@ -1,4 +1,5 @@
-//! Leaderboards and comparisons over stores of synthetic runs: unequal scenes, the hazy input, pairs that cannot be tested, equivalence.
+//! Tests leaderboards and comparisons over stores of synthetic runs: unequal scenes, the hazy input, pairs that cannot
+//! be tested, equivalence.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -34,7 +35,7 @@ fn row<'a>(report: &'a Report, algorithm: &str) -> &'a LeaderboardRow {
 async fn two_easy_scenes_do_not_win_a_leaderboard() {
     let (_dir, store) = store();
     let mut record = graded(&store, SHAPE).await;
-    // The worst algorithm has the two easiest scenes alone.
+    // Only the worst algorithm has the two easiest scenes.
     replace_rows(&store, &mut record, 3, |rows| rows[18..].to_vec()).await;
     let report = report::make(&store, &record, &USUAL()).await.unwrap();
     let last = row(&report, "algo03");

@@ -1,4 +1,5 @@
-//! Reports over stores of synthetic runs: rows in = rows out, what must not be mixed, and that other tools read the tables.
+//! Tests reports over stores of synthetic runs: every row is counted, mismatched parts and runs are refused, other
+//! tools can read the tables.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -63,7 +64,7 @@ async fn rewrite(store: &Store, record: &RunRecord, change: impl Fn(&mut Vec<Sco
     }
 }
 
-/// The rows of one kind of group of the pooled protocol.
+/// Returns the rows of one kind of group of the pooled protocol.
 fn groups<'a>(report: &'a Report, kind: &'a str) -> impl Iterator<Item = &'a CorrelationRow> {
     report.correlations.iter().filter(move |row| row.protocol == "pooled" && row.group_kind == kind)
 }
@@ -72,14 +73,14 @@ fn groups<'a>(report: &'a Report, kind: &'a str) -> impl Iterator<Item = &'a Cor
 async fn scenes_of_groups_may_share_names() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
-    // Both names sort alike within a city: rows are summed up in the order of scenes.
+    // Both spellings sort in the same order within a city, because sums follow the order of scenes.
     rewrite(&store, &record, |rows| {
         rows.iter_mut().for_each(|row| row.scene = format!("scene_{:04}", digits(&row.scene)));
     })
     .await;
     let apart = make(&store, &record).await;
     rewrite(&store, &record, |rows| {
-        // Of ten cities: the first of each is now `scene_000`.
+        // There are ten cities, and the first scene of each is now `scene_000`.
         rows.iter_mut().for_each(|row| row.scene = format!("scene_{:03}", digits(&row.scene) / 10));
     })
     .await;
@@ -122,7 +123,8 @@ async fn a_report_does_not_depend_on_how_the_rows_are_cut() {
     assert_eq!(report.cross_dataset, other.cross_dataset);
 }
 
-/// What a cluster, another shard size or another listing may change: which rows are in a part, and in which order.
+/// Applies changes that a cluster, another shard size or another listing may cause: which rows are in a part, and their
+/// order.
 #[tokio::test]
 async fn a_report_does_not_depend_on_the_order_of_rows() {
     for intervals in [ReportIntervals::Jackknife, ReportIntervals::Bootstrap] {
@@ -151,7 +153,7 @@ async fn better_algorithms_are_told_apart_and_equal_ones_are_not() {
     let report = make(&store, &record).await;
     for board in report.leaderboard.chunk_by(|a, b| a.dataset == b.dataset) {
         let group = |name: &str| board.iter().find(|row| row.algorithm == name).unwrap().rank_group.clone().unwrap();
-        // algo00 to algo02 are of one quality, algo03 to algo05 of a better one.
+        // algo00 to algo02 have equal quality, algo03 to algo05 a better one.
         assert_eq!(group("algo04"), "a");
         assert_eq!(group("algo01"), "b");
         assert_eq!((board[0].rank_best, board[0].rank_worst), (Some(1), Some(3)));
@@ -181,7 +183,7 @@ async fn over_all_data_sets_each_counts_the_same() {
     assert_eq!(mean("mean_by_pictures").n, a.n + b.n);
 }
 
-/// Value, ends and `..._interval` of each measure that has an interval.
+/// Returns the value, bounds and `..._interval` of each measure that has an interval.
 type Cells<'a> = (&'a str, Option<f64>, Option<f64>, Option<f64>, Option<&'a str>);
 
 #[rustfmt::skip]
@@ -232,7 +234,7 @@ async fn every_measure_has_an_interval_or_the_reason_for_none() {
         "combined_t combined_t combined_t  combined_t  combined_t  wilson combined_t"
     );
     assert_eq!(text(interval_of("exbedde")), "student_t student_t     student_t student_t  ");
-    // Published figures are of fits without a bound.
+    // Published figures come from fits without bounds on the parameters.
     let vqeg: Vec<_> = report.correlations.iter().filter(|row| row.protocol == "vqeg").collect();
     assert!(vqeg.len() == 2 && vqeg.iter().all(|row| row.plcc_logistic4.is_some() && row.plcc_logistic5.is_some()));
 
@@ -277,7 +279,7 @@ async fn exbedde_counts_the_pictures_that_it_measures() {
         assert_eq!(cities.iter().map(|row| row.n).sum::<u64>(), all.n);
         assert_eq!(cities.iter().map(|row| row.scenes_too_small.unwrap()).sum::<u64>(), all.scenes_too_small.unwrap());
         if algorithms == 5 {
-            // Five parameters through five pictures say nothing.
+            // A fit of five parameters to five pictures is meaningless.
             assert_eq!((all.n, all.scenes, all.scenes_too_small, all.srcc), (0, 0, Some(120), None));
             let text = report.text(Table::Correlations);
             assert!(text.contains("left out by exbedde: 120 scenes with fewer than 6 pictures"), "{text}");
@@ -357,7 +359,7 @@ async fn a_part_that_is_not_as_planned_is_refused() {
     let error = refused(&store, &record).await;
     assert!(matches!(error, ReportError::Rows { planned: 50, found: 49, .. }), "{error}");
 
-    // Another algorithm's rows under this one's name.
+    // The rows of another algorithm under this algorithm's name.
     let (_, bytes, _) = encode(0, 2, 50, &rows);
     store.put(&key, bytes).await.unwrap();
     let error = refused(&store, &record).await.to_string();
@@ -378,7 +380,7 @@ async fn a_part_that_is_not_as_planned_is_refused() {
     assert!(matches!(refused(&store, &running).await, ReportError::Unfinished { .. }));
 }
 
-/// The run's record with some of its algorithms alone.
+/// Returns the run's record with only some of its algorithms.
 fn with_algorithms(record: &RunRecord, name: &str, of: impl Fn(&str) -> bool) -> RunRecord {
     let mut record = RunRecord { name: name.parse().unwrap(), ..record.clone() };
     record.parts.retain(|part| of(part.algorithm.as_str()));
@@ -444,7 +446,8 @@ async fn tables_for_reading_say_what_a_number_is_worth() {
     assert!(error.contains("set0, set1"), "{error}");
 }
 
-/// A Python with the tools that tables are read by: the one that `DQA_PYTHON` names, which must have them, or another.
+/// Returns a Python that can import the libraries for reading the tables: the one in `DQA_PYTHON`, which must have
+/// them, or another one.
 fn python() -> Option<String> {
     if let Ok(named) = std::env::var("DQA_PYTHON") {
         return Some(named);
@@ -461,7 +464,7 @@ async fn duckdb_pandas_and_polars_open_every_table() {
         return;
     };
     let (dir, store) = store();
-    // Two runs of one model, so that each table is more than one file.
+    // Two runs of one model, so that each table has more than one file.
     let record = synthetic::write(&store, "r", SMALL).await;
     make(&store, &record).await.write(&store).await.unwrap();
     let part = with_algorithms(&record, "part", |name| name < "algo03");

@@ -88,15 +88,17 @@ fn a_query_is_of_one_run_unless_several_are_asked() {
     for several in [&["--run", "paper,whole"][..], &["paper", "whole"], &["--all-runs"]] {
         assert_eq!(csv(&place, by_run, several).ends_with(0).out, "run,n,models\npaper,6,1\nwhole,6,1\n");
         let mixed = csv(&place, "SELECT algorithm, avg(score) AS mean FROM scores GROUP BY 1", several).ends_with(2);
-        assert!(mixed.err.contains("takes rows of the runs `paper` and `whole` together"), "{}", mixed.err);
-        assert!(mixed.err.contains("unlike models (fingerprints "), "{}", mixed.err);
+        assert!(mixed.err.contains("combines rows of the runs `paper` and `whole`"), "{}", mixed.err);
+        assert!(mixed.err.contains("different models (fingerprints "), "{}", mixed.err);
         assert!(mixed.err.contains("hint: add run or fingerprint to GROUP BY"), "{}", mixed.err);
         assert_eq!(mixed.out, "");
         let together = csv(&place, count, &[several, &["--mix-runs"]].concat()).ends_with(0);
         assert_eq!(together.out, "n,pictures\n12,6\n");
         // Of the other tables that hold several runs too.
         let boards = "SELECT avg(mean_score) AS mean FROM leaderboard";
-        assert!(csv(&place, boards, several).ends_with(2).err.contains("`paper` and `whole` together"));
+        assert!(
+            csv(&place, boards, several).ends_with(2).err.contains("combines rows of the runs `paper` and `whole`")
+        );
         let pinned = csv(&place, "SELECT count(*) AS n FROM scores WHERE run LIKE 'pa%'", several).ends_with(0);
         assert_eq!(pinned.out, "n\n6\n");
         let paired = csv(
@@ -112,7 +114,7 @@ fn a_query_is_of_one_run_unless_several_are_asked() {
     // One model in two runs: their pictures would count twice.
     place.run(&place.submit("haze.toml", &["--name", "small", "--algos", "dcp"])).ends_with(0);
     let twice = csv(&place, count, &["paper", "small"]).ends_with(2);
-    assert!(twice.err.contains("pictures that they share would count twice"), "{}", twice.err);
+    assert!(twice.err.contains("which share pictures that would count twice"), "{}", twice.err);
     let by_fingerprint = "SELECT fingerprint, count(*) AS n FROM scores GROUP BY 1";
     let shared = csv(&place, by_fingerprint, &["paper", "small"]).ends_with(2);
     assert!(shared.err.contains("count twice") && shared.err.contains("add run to GROUP BY"), "{}", shared.err);

@@ -141,11 +141,11 @@ fn what_cannot_be_studied_says_why_and_what_to_do() {
         (&["ablations"], "there is no study `ablations`; similar names: ablation"),
         (&["own.toml"], "unknown field `epoch`"),
         (&["none.toml"], "cannot read the study none.toml"),
-        (&["of-nothing.toml"], "--datasets takes some"),
+        (&["of-nothing.toml"], "give some with --datasets"),
         (&["ablation"], "there is no data set `dhq`"),
         (&["ablation", "--datasets", "haze.toml", "--set", "sees=local"], "unknown field `sees`"),
         (&["cross-dataset", "--datasets", "haze.toml"], "at least two"),
-        (&["ablation", "--datasets", "haze.toml"], "does not say from where to where its labels go"),
+        (&["ablation", "--datasets", "haze.toml"], "does not define the range of its labels"),
         (
             &["ablation", "--datasets", "haze.toml", "--set", "views=zoom=2"],
             "the views `zoom=2` of `handcrafted` mean nothing",

@@ -25,7 +25,7 @@ pub enum SqlError {
         key: String,
     },
     /// DataFusion rejected a table.
-    #[error("cannot make the table `{table}`")]
+    #[error("cannot register the table `{table}`")]
     Table {
         /// The table's name.
         table: &'static str,
@@ -37,7 +37,7 @@ pub enum SqlError {
     #[error("the query cannot be run")]
     Query(#[source] DataFusionMessage),
     /// An aggregate combines rows of conflicting runs.
-    #[error("`{expression}` takes rows of the runs `{first}` and `{second}` together, {why}")]
+    #[error("`{expression}` combines rows of the runs `{first}` and `{second}`, {why}")]
     MixedRuns {
         /// The columns that tell the runs apart: grouping by one of them separates their rows.
         columns: &'static str,
@@ -61,11 +61,11 @@ impl SqlError {
                 Some(format!("the tables are {}; `DESCRIBE scores` lists a table's columns", TABLES.join(", ")))
             }
             SqlError::MixedRuns { columns, first, .. } => Some(format!(
-                "add {columns} to GROUP BY (or PARTITION BY), ask one with WHERE run = '{first}' or --run {first}, or \
-                 have them taken together by --mix-runs"
+                "add {columns} to GROUP BY (or PARTITION BY), select one run with WHERE run = '{first}' or --run {first}, \
+                 or combine them with --mix-runs"
             )),
             SqlError::MissingPart { .. } => {
-                Some("submit the run again: what is missing is scored again, the rest is not".to_owned())
+                Some("submit the run again: only missing parts are scored again".to_owned())
             }
             SqlError::Store(_) | SqlError::Table { .. } => None,
         }
@@ -78,10 +78,10 @@ impl From<MixedRuns> for SqlError {
         let (columns, why) = match mixed.fingerprints {
             Some([a, b]) => {
                 let short = |text: &str| text.chars().take(8).collect::<String>();
-                let why = format!("and they are of unlike models (fingerprints {}... and {}...)", short(&a), short(&b));
+                let why = format!("which have different models (fingerprints {}... and {}...)", short(&a), short(&b));
                 ("run or fingerprint", why)
             }
-            None => ("run", "and pictures that they share would count twice".to_owned()),
+            None => ("run", "which share pictures that would count twice".to_owned()),
         };
         SqlError::MixedRuns { columns, expression: mixed.expression, first, second, why }
     }

@@ -60,18 +60,18 @@ impl TableProvider for ScoresTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..SCHEMA.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
-        let file_columns: Vec<usize> = wanted.iter().filter(|at| **at > 0).map(|at| at - 1).collect();
+        let file_columns: Vec<usize> = wanted.iter().filter(|column| **column > 0).map(|column| column - 1).collect();
         let mut inputs = Vec::with_capacity(self.0.len());
         for (run, parts) in &self.0 {
             let rows = parts.scan(state, Some(&file_columns), filters, limit).await?;
-            let mut at = 0;
+            let mut file_column = 0;
             let columns = wanted.iter().map(|column| {
                 let name = SCHEMA.field(*column).name().clone();
                 let expr: Arc<dyn PhysicalExpr> = if *column == 0 {
                     Arc::new(Literal::new(ScalarValue::from(run.as_str())))
                 } else {
-                    at += 1;
-                    Arc::new(Column::new(&name, at - 1))
+                    file_column += 1;
+                    Arc::new(Column::new(&name, file_column - 1))
                 };
                 (expr, name)
             });

@@ -267,7 +267,7 @@ mod tests {
     use dqa_pipelines::run::{RunCounts, DatasetSpec, PartRef, RunSpec};
     use dqa_pipelines::tables::leaderboard::LeaderboardRow;
     use dqa_pipelines::tables::parquet_file;
-    use dqa_pipelines::tables::scores::{PartColumns, PictureScore, ScoreRow, ScoringFailure, part_key};
+    use dqa_pipelines::tables::scores::{PartColumns, ScoreRow, ScoreStatistics, ScoringFailure, part_key};
 
     fn row(number: usize) -> ScoreRow {
         let score = number as f64 / 10.0;
@@ -284,14 +284,14 @@ mod tests {
             score: if number == 3 {
                 Err(ScoringFailure { code: "io".to_owned(), message: "gone".to_owned() })
             } else {
-                Ok(PictureScore { score, std: 0.0, min: score, max: score })
+                Ok(ScoreStatistics { score, std: 0.0, min: score, max: score })
             },
             mos: (number != 5).then_some(100.0 - score),
             raters: None,
         }
     }
 
-    /// Writes a part of so many rows.
+    /// Writes a part with this number of rows.
     async fn part(store: &Store, algorithm: &str, name: &str, rows: usize) -> PartRef {
         part_of(store, algorithm, name, (0..rows).map(row).collect()).await
     }
@@ -359,7 +359,7 @@ mod tests {
     }
 
     impl Fixture {
-        /// In a folder whose name an address must escape.
+        /// Creates a store in a folder whose name must be escaped in URLs.
         fn new() -> Fixture {
             let dir = tempfile::tempdir().unwrap();
             let folder = dir.path().join("a store%20é");
@@ -421,7 +421,7 @@ mod tests {
         let new = part(store, "aod", "p3", 12).await;
         run(store, "first", 1, RunState::Complete, vec![shared.clone(), old.clone()]).await;
         run(store, "second", 2, RunState::Complete, vec![new.clone()]).await;
-        // A newer run that is under way: of what it shares with complete ones, nothing is taken from it.
+        // A newer run in progress. Parts that it shares with complete runs still belong to those runs.
         let missing = PartRef { key: part_key("d", "aod", "p4"), ..new };
         let begun = PartRef { algorithm: "gca".parse().unwrap(), ..part(store, "gca", "p5", 7).await };
         run(store, "third", 3, RunState::Running, vec![missing, begun]).await;
@@ -450,7 +450,7 @@ mod tests {
         | second | 0.png |
         +--------+-------+
         ");
-        // One that shares rows: they count once for each, and not together.
+        // A run that shares rows: they count once for each run, and must not be aggregated together.
         run(store, "again", 4, RunState::Complete, vec![shared]).await;
         let context = open_session(store, &Selection::All).await.unwrap();
         let error = query(&context, "SELECT count(*) FROM scores").await.unwrap_err();
@@ -498,7 +498,7 @@ mod tests {
         }
     }
 
-    /// As a coordinator and its workers see them: nothing is registered with the session.
+    /// Sessions as on a coordinator and its workers: no store is registered.
     #[tokio::test]
     async fn tables_are_at_addresses_that_others_can_read() {
         let fixture = Fixture::new();

@@ -179,7 +179,7 @@ pub(super) async fn read_part(
         let data_type =
             |schema: &Schema, name| schema.field_with_name(name).ok().map(|field| field.data_type().clone());
         if let Some(wrong) = columns.iter().find(|name| data_type(builder.schema(), name) != data_type(&SCHEMA, name)) {
-            return Err(ParquetError::General(format!("there is no column `{wrong}` of the table's type")));
+            return Err(ParquetError::General(format!("column `{wrong}` is missing or has another type")));
         }
         let columns = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         let batches = builder.with_projection(columns).with_batch_size(BATCH_ROWS).build()?;

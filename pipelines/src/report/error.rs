@@ -110,11 +110,11 @@ impl ReportError {
         let hint = match self {
             ReportError::Unfinished { advice, .. } => return advice.clone(),
             ReportError::MissingPart { .. } | ReportError::Part { .. } | ReportError::Rows { .. } => {
-                "submit the run again: what is missing or damaged is scored again, the rest is not"
+                "submit the run again: only missing or damaged parts are scored again"
             }
             ReportError::IncomparableRuns { .. } => {
-                "scores of unlike models or pictures cannot be ranked together: show each run alone, or see how far two \
-                 models agree with `dqa-coord compare`"
+                "scores of different models or pictures cannot be ranked together; report each run by itself, or see how far \
+                 two models agree with `dqa-coord compare`"
             }
             _ => return None,
         };

@@ -215,11 +215,11 @@ impl StudyDefinition {
     fn check(&self) -> Result<(), StudyError> {
         let invalid = |text: &str| Err(StudyError::Invalid(text.to_owned()));
         if self.variant.is_empty() || self.models.is_empty() || self.splits == 0 {
-            return invalid("a study takes at least one variant, one model and one split");
+            return invalid("a study needs at least one variant, one model and one split");
         }
         for (index, variant) in self.variant.iter().enumerate() {
             if self.variant[..index].iter().any(|other| other.name == variant.name) {
-                return invalid(&format!("two variants of the study are called `{}`", variant.name));
+                return invalid(&format!("two variants of the study have the name `{}`", variant.name));
             }
             if !variant.train && !variant.set.is_empty() {
                 return invalid(&format!("variant `{}` is not trained, so its `set` has no effect", variant.name));
@@ -227,7 +227,7 @@ impl StudyDefinition {
             let setup = self.setup(variant)?;
             if !variant.train && setup.words != Setup::default().words {
                 return invalid(&format!(
-                    "variant `{}` is not trained, so its sentences are the paper's",
+                    "variant `{}` is not trained, so it must use the paper's sentences",
                     variant.name
                 ));
             }
@@ -235,7 +235,7 @@ impl StudyDefinition {
         match &self.leave_out {
             Some(_) if self.across => invalid("a study is either `across` data sets or has `leave_out`, not both"),
             Some(LeaveOut::Families(families)) if families.values().any(Vec::is_empty) => {
-                invalid("a family of `leave_out` takes at least one algorithm")
+                invalid("a family of `leave_out` needs at least one algorithm")
             }
             _ => Ok(()),
         }

@@ -175,7 +175,7 @@ pub struct ScoredPicture {
 impl ScoredPicture {
     /// Computes the agreement of scores with labels.
     pub fn measures(pictures: &[ScoredPicture]) -> Measures {
-        let column = |of: fn(&ScoredPicture) -> f64| pictures.iter().map(of).collect::<Vec<_>>();
+        let column = |value: fn(&ScoredPicture) -> f64| pictures.iter().map(value).collect::<Vec<_>>();
         Measures::compute(&column(|picture| picture.score), &column(|picture| picture.target))
     }
 }
@@ -193,7 +193,7 @@ pub enum ScoredFileError {
         source: ParquetError,
     },
     /// A column is missing or has the wrong type.
-    #[error("{key} has no column `{column}` of its type")]
+    #[error("column `{column}` of {key} is missing or has another type")]
     Column {
         /// The object's key.
         key: String,
@@ -212,7 +212,7 @@ pub fn read_scored_pictures(key: &str, bytes: Bytes, pool: Pooling) -> Result<Ve
         parquet_file::read(bytes).map_err(|source| ScoredFileError::Parquet { key: key.to_owned(), source })?;
     let mut pictures = Vec::new();
     for batch in &batches {
-        let wrong = |column| move || ScoredFileError::Column { key: key.to_owned(), column };
+        let invalid = |column| move || ScoredFileError::Column { key: key.to_owned(), column };
         let is_prediction = batch.column_by_name("score").is_some();
         let score = match pool {
             Pooling::Mean if is_prediction => "score",
@@ -223,12 +223,12 @@ pub fn read_scored_pictures(key: &str, bytes: Bytes, pool: Pooling) -> Result<Ve
             Pooling::Spread => "spread",
             Pooling::Attention => "attention",
         };
-        let text = |column| strings(batch, column).ok_or_else(wrong(column));
-        let number = |column| floats(batch, column).ok_or_else(wrong(column));
+        let text = |column| strings(batch, column).ok_or_else(invalid(column));
+        let number = |column| floats(batch, column).ok_or_else(invalid(column));
         let (algorithms, scenes) = (text("algorithm")?, text("scene")?);
         let (targets, scores) = (number("target")?, number(score)?);
         let windows = batch.column_by_name("windows").and_then(|column| column.as_primitive_opt::<Int64Type>());
-        let windows = windows.ok_or_else(wrong("windows"))?;
+        let windows = windows.ok_or_else(invalid("windows"))?;
         let seconds = if is_prediction { None } else { Some(number("seconds")?) };
         pictures.extend((0..batch.num_rows()).map(|index| ScoredPicture {
             algorithm: algorithms[index].clone(),

@@ -62,10 +62,10 @@ impl StudyDefinition {
     /// The data sets are not sufficient for the study.
     pub fn lines(&self, datasets: &[DatasetFacts]) -> Result<Vec<Line>, StudyError> {
         if datasets.is_empty() {
-            return Err(StudyError::Invalid("the study names no data set: --datasets takes some".to_owned()));
+            return Err(StudyError::Invalid("the study names no data set: give some with --datasets".to_owned()));
         }
         if self.across && datasets.len() < 2 {
-            let message = "a study across data sets takes at least two: --datasets takes them, joined by commas";
+            let message = "a study across data sets needs at least two: give them with --datasets, joined by commas";
             return Err(StudyError::Invalid(message.to_owned()));
         }
         let mut lines = Vec::new();
@@ -176,8 +176,8 @@ fn families(leave_out: &LeaveOut, dataset: &DatasetFacts) -> Result<BTreeMap<Str
         }
     };
     if families.is_empty() || families.values().any(|members| members.len() == dataset.algorithms.len()) {
-        let message = "some algorithms must be left out and some must stay";
-        return Err(StudyError::Invalid(format!("data set `{}` cannot be studied so: {message}", dataset.name)));
+        let message = "some algorithms must be left out and some must remain";
+        return Err(StudyError::Invalid(format!("data set `{}` does not fit the study: {message}", dataset.name)));
     }
     Ok(families)
 }

@@ -292,7 +292,7 @@ pub(super) mod tests {
         assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [1, 2, 3, 4]);
         assert!((rows[0].srcc.unwrap() - 0.6).abs() < 1e-12 && (rows[0].srcc_std.unwrap() - 0.1).abs() < 1e-12);
         assert_eq!((rows[0].srcc_more, rows[2].srcc_more), (None, None), "the first of each group");
-        // The same difference on every split, whatever the splits differ by.
+        // The difference is the same on every split, whatever the level of the split.
         assert!((rows[1].srcc_more.unwrap() - 0.2).abs() < 1e-12);
         assert!(rows[1].srcc_more_p.unwrap() < 1e-6 && rows[3].srcc_more == Some(0.0));
         assert_eq!((rows[1].windows, rows[1].seconds, rows[1].pictures), (4.0, Some(0.05), 10.0));
@@ -317,7 +317,7 @@ pub(super) mod tests {
     fn what_was_left_out_has_a_mean_for_each_variant() {
         let mut outcome = outcome(false, |line, split| Some(0.1 * line as f64 + 0.01 * split as f64));
         outcome.definition.leave_out = Some(LeaveOut::Families(std::collections::BTreeMap::new()));
-        // As if both data sets' lines were of one, with an algorithm each.
+        // Treats the lines of both data sets as lines of one data set, with one algorithm each.
         outcome.lines.iter_mut().for_each(|outcome| outcome.line.tested_on = 0);
         let rows = outcome.with_means().rows();
         assert_eq!(rows.len(), 6);

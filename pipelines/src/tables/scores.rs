@@ -58,7 +58,7 @@ pub struct ScoreRow {
     /// Number of scored windows. 0 for a failed picture.
     pub windows: i32,
     /// The score, or why there is none.
-    pub score: Result<PictureScore, ScoringFailure>,
+    pub score: Result<ScoreStatistics, ScoringFailure>,
     /// The label, higher is better.
     pub mos: Option<f64>,
     /// The raters whose mean the label is, if it is a mean.
@@ -67,7 +67,7 @@ pub struct ScoreRow {
 
 /// A picture's score and the distribution of its windows' scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PictureScore {
+pub struct ScoreStatistics {
     /// Mean over the windows, 0 to 1, higher is better.
     pub score: f64,
     /// Population standard deviation over the windows.
@@ -155,7 +155,7 @@ pub fn to_batch(part: &PartColumns, rows: &[ScoreRow]) -> RecordBatch {
     let real = |cell: &dyn Fn(&ScoreRow) -> Option<f64>| -> ArrayRef {
         Arc::new(rows.iter().map(cell).collect::<Float64Array>())
     };
-    let statistic = |value: fn(&PictureScore) -> f64| real(&move |row| row.score.as_ref().ok().map(value));
+    let statistic = |value: fn(&ScoreStatistics) -> f64| real(&move |row| row.score.as_ref().ok().map(value));
     let mut columns = vec![
         constant(&part.dataset),
         constant(&part.algorithm),
@@ -195,9 +195,9 @@ pub fn to_batch(part: &PartColumns, rows: &[ScoreRow]) -> RecordBatch {
 /// A column other than [`RATERS`] is missing, or a column has another type.
 pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ScoreRow>, ArrowError> {
     let column = |name: &str| {
-        batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("there is no column `{name}`")))
+        batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("column `{name}` is missing")))
     };
-    let wrong_type = |name: &str| ArrowError::SchemaError(format!("column `{name}` is of another type"));
+    let wrong_type = |name: &str| ArrowError::SchemaError(format!("column `{name}` has another type"));
     let text = |name: &'static str| column(name)?.as_string_opt::<i32>().ok_or_else(|| wrong_type(name));
     let whole = |name: &'static str| column(name)?.as_primitive_opt::<Int32Type>().ok_or_else(|| wrong_type(name));
     let real = |name: &'static str| column(name)?.as_primitive_opt::<Float64Type>().ok_or_else(|| wrong_type(name));
@@ -228,7 +228,7 @@ pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ScoreRow>, ArrowError> {
         height: wholes(height, i),
         windows: windows.value(i),
         score: if score.is_valid(i) {
-            Ok(PictureScore { score: score.value(i), std: std.value(i), min: min.value(i), max: max.value(i) })
+            Ok(ScoreStatistics { score: score.value(i), std: std.value(i), min: min.value(i), max: max.value(i) })
         } else {
             Err(ScoringFailure {
                 code: texts(code, i).unwrap_or_default(),

@@ -118,7 +118,7 @@ macro_rules! word_enum {
             fn from_str(text: &str) -> Result<$type, String> {
                 match text {
                     $($word => Ok($type::$variant),)*
-                    _ => Err(format!("it takes one of {}", $type::WORDS.join(", "))),
+                    _ => Err(format!("expected one of {}", $type::WORDS.join(", "))),
                 }
             }
         }
@@ -221,7 +221,7 @@ impl FromStr for Init {
         match text.split_once(':') {
             None if text == "random" => Ok(Init::Random),
             Some(("words", words)) if !words.trim().is_empty() => Ok(Init::Words(words.to_owned())),
-            _ => Err("it takes `random`, or `words:` and words as in `words:a photo of`".to_owned()),
+            _ => Err("expected `random`, or `words:` and words as in `words:a photo of`".to_owned()),
         }
     }
 }
@@ -251,7 +251,7 @@ pub enum SetupError {
         source: Box<toml::de::Error>,
     },
     /// A value is invalid.
-    #[error("the setup's `{key}` is {value}: {needed}")]
+    #[error("invalid value {value} of the setup's `{key}`: {needed}")]
     Value {
         /// The key of the value.
         key: &'static str,
@@ -289,29 +289,29 @@ impl Setup {
         let at_least_1 = [("batch_size", self.batch_size), ("epochs", self.epochs), ("test_every", self.test_every)];
         for (key, value) in at_least_1 {
             if value == 0 {
-                return invalid(key, &value, "it takes a whole number of at least 1");
+                return invalid(key, &value, "expected a whole number of at least 1");
             }
         }
         if !(self.lr > 0.0 && self.lr.is_finite()) {
-            return invalid("lr", &self.lr, "it takes a number above 0");
+            return invalid("lr", &self.lr, "expected a number above 0");
         }
         if !(0.0..=1.0).contains(&self.patch_lr) {
-            return invalid("patch_lr", &self.patch_lr, "it takes a share of the learning rate, 0 to 1");
+            return invalid("patch_lr", &self.patch_lr, "expected a share of the learning rate, 0 to 1");
         }
         if self.warmup_epochs >= self.epochs {
-            return invalid("warmup_epochs", &self.warmup_epochs, "it takes fewer than there are epochs");
+            return invalid("warmup_epochs", &self.warmup_epochs, "expected fewer warm-up epochs than epochs");
         }
         if !(self.validation_share > 0.0 && self.validation_share < 1.0) {
-            return invalid("validation_share", &self.validation_share, "it takes a share between 0 and 1");
+            return invalid("validation_share", &self.validation_share, "expected a share between 0 and 1");
         }
         if self.tune == Tune::Text && self.text_depth == Some(0) {
-            return invalid("text_depth", &0, "the text prompts are to learn, so there must be some");
+            return invalid("text_depth", &0, "text prompts are trained, so there must be some");
         }
         if self.tune == Tune::Visual && self.visual_depth == Some(0) {
-            return invalid("visual_depth", &0, "the visual prompts are to learn, so there must be some");
+            return invalid("visual_depth", &0, "visual prompts are trained, so there must be some");
         }
         if self.tune == Tune::Prompts && (self.text_depth, self.visual_depth) == (Some(0), Some(0)) {
-            return invalid("text_depth", &0, "prompts are to learn, so one tower must have some");
+            return invalid("text_depth", &0, "prompts are trained, so one tower must have some");
         }
         // A tower has at least one layer, so depths for one layer show whether it has prompts, whatever the model.
         let (text_depth, visual_depth) = self.depths(1, 1);
@@ -319,7 +319,7 @@ impl Setup {
             [("text_len", self.text_len, text_depth), ("visual_len", self.visual_len, visual_depth)]
         {
             if length == 0 && depth > 0 {
-                return invalid(key, &length, "it takes at least 1; a tower without prompts has depth 0");
+                return invalid(key, &length, "expected at least 1; a tower without prompts has depth 0");
             }
         }
         if text_depth + visual_depth == 0 && self.words != Setup::default().words {
@@ -327,13 +327,13 @@ impl Setup {
             return invalid("words", &words, "without prompts the sentences are `bad photo.` and `good photo.`");
         }
         if text_depth == 0 && self.init != Init::Random {
-            return invalid("init", &self.init, "there are no text prompts that could begin as words");
+            return invalid("init", &self.init, "there are no text prompts that could start as words");
         }
         if let Some([low, high]) = self.label_range.filter(|[low, high]| !(low < high && (high - low).is_finite())) {
-            return invalid("label_range", &format!("{low} to {high}"), "it takes two numbers, the lower one first");
+            return invalid("label_range", &format!("{low} to {high}"), "expected two numbers, the lower one first");
         }
         match self.words.iter().find(|words| words.trim().is_empty()) {
-            Some(words) => invalid("words", words, "it takes two sentences, for a bad and a good picture"),
+            Some(words) => invalid("words", words, "expected two sentences, for a bad and a good picture"),
             None => Ok(()),
         }
     }
@@ -418,7 +418,7 @@ mod tests {
 
     #[test]
     fn a_tower_without_prompts_has_none_of_any_length() {
-        // As training goes on from text prompts alone.
+        // The settings of a training that continues from text prompts alone.
         let text = "tune = \"all\"\ntext_depth = 3\nvisual_depth = 0\nvisual_len = 0";
         assert_eq!(Setup::parse(text, "memory").unwrap().depths(3, 3), (3, 0));
     }

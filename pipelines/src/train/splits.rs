@@ -98,7 +98,9 @@ pub enum SplitsError {
         found: DatasetName,
     },
     /// The data set lacks scenes, or labelled pictures of them.
-    #[error("split {number} names {count} scenes that data set `{dataset}` has no labelled picture of, as `{scene}`")]
+    #[error(
+        "split {number} names {count} scenes that data set `{dataset}` has no labelled picture of, such as `{scene}`"
+    )]
     UnknownScenes {
         /// The data set's name.
         dataset: DatasetName,
@@ -110,7 +112,7 @@ pub enum SplitsError {
         scene: String,
     },
     /// The split number is out of range.
-    #[error("there is no split {number} of data set `{dataset}`: they are 1 to {count}")]
+    #[error("unknown split {number} of data set `{dataset}`: expected 1 to {count}")]
     UnknownSplit {
         /// The data set's name.
         dataset: DatasetName,
@@ -139,7 +141,7 @@ impl Splits {
         let SplitsOptions { count, test_share, seed } = *options;
         if count == 0 || !(0.0..1.0).contains(&test_share) {
             return Err(SplitsError::Options(
-                "splits take a count of at least 1 and a share of test scenes from 0 to less than 1".to_owned(),
+                "invalid split options: expected a count of at least 1 and a share of test scenes from 0 to less than 1".to_owned(),
             ));
         }
         if scenes.is_empty() {
@@ -372,7 +374,7 @@ mod tests {
         splits.check_scenes(&name(), scenes.labelled()).unwrap();
         let error = resolved(r#""01""#, r#""O/01""#, &scenes).unwrap_err();
         assert!(error.to_string().contains("has the scene `O/01` twice"), "{error}");
-        // Where names differ nothing changes, and the group may be named.
+        // If scene names are unique, nothing changes, and names with a group are accepted.
         let apart = SceneNames::new(&dataset(vec![picture("O", "o1"), picture("NH", "n1")]));
         let splits = resolved(r#""o1""#, r#""NH/n1""#, &apart).unwrap();
         assert_eq!((&splits.splits[0].train, &splits.splits[0].test), (&vec!["o1".to_owned()], &vec!["n1".to_owned()]));

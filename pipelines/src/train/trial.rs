@@ -100,7 +100,7 @@ pub enum TrialError {
     #[error(transparent)]
     Splits(#[from] SplitsError),
     /// Pictures of the split have no label.
-    #[error("{count} of {pictures} pictures of data set `{dataset}` have no label, as {image}")]
+    #[error("{count} of {pictures} pictures of data set `{dataset}` have no label, such as {image}")]
     Unlabelled {
         /// The data set's name.
         dataset: DatasetName,
@@ -113,7 +113,7 @@ pub enum TrialError {
     },
     /// The range of the labels is unknown.
     #[error(
-        "data set `{0}` does not say from where to where its labels go: `range` in [labels], or the setup's `label_range`"
+        "data set `{0}` does not define the range of its labels: set `range` in [labels], or the setup's `label_range`"
     )]
     NoLabelRange(DatasetName),
     /// A label is outside the range.

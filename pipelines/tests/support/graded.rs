@@ -3,11 +3,12 @@
 use dqa_pipelines::run::{PartRef, RunRecord};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::parquet_file;
-use dqa_pipelines::tables::scores::{PictureScore, ScoreRow, from_batch};
+use dqa_pipelines::tables::scores::{ScoreRow, ScoreStatistics, from_batch};
 
 use crate::synthetic::{self, Shape, encode};
 
-/// Writes a run whose scenes go from hard to easy, and in which algorithm k scores 0.05 less than algorithm k - 1, up to noise.
+/// Writes a run whose scenes go from hard to easy, and in which algorithm k scores 0.05 less than algorithm k - 1, plus
+/// noise.
 pub(crate) async fn graded(store: &Store, shape: Shape) -> RunRecord {
     let mut record = synthetic::write(store, "r", shape).await;
     for algorithm in 0..shape.algorithms {
@@ -40,6 +41,6 @@ pub(crate) async fn replace_rows(
 }
 
 pub(crate) fn with_score(mut row: ScoreRow, score: f64) -> ScoreRow {
-    row.score = Ok(PictureScore { score, std: 0.0, min: score, max: score });
+    row.score = Ok(ScoreStatistics { score, std: 0.0, min: score, max: score });
     row
 }

@@ -1,32 +1,32 @@
-//! A run's scores by a formula, for tests and benchmarks of reports: labels with many ties, scores that follow them more
-//! or less, failed and unlabelled pictures among them.
+//! Writes a run of synthetic scores for tests and benchmarks of reports: labels with many ties, scores that correlate
+//! with them, some failed and some unlabelled pictures.
 
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
 use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::run::{DatasetSpec, PartRef, RunCounts, RunRecord, RunSpec, RunState};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::parquet_file;
-use dqa_pipelines::tables::scores::{PartColumns, PictureScore, ScoreRow, ScoringFailure, part_key, to_batch};
+use dqa_pipelines::tables::scores::{PartColumns, ScoreRow, ScoreStatistics, ScoringFailure, part_key, to_batch};
 use futures::{StreamExt, TryStreamExt};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// How large a run.
+/// The size of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
-    /// Data sets `set0`, `set1`, ...
+    /// Number of data sets, named `set0`, `set1`, ...
     pub(crate) datasets: usize,
-    /// Algorithms `algo00`, `algo01`, ..., each with a picture of each scene.
+    /// Number of algorithms, named `algo00`, `algo01`, ... Each has a picture of each scene.
     pub(crate) algorithms: usize,
-    /// Of each data set.
+    /// Number of scenes of each data set.
     pub(crate) scenes: usize,
-    /// Most rows of a part.
+    /// Maximum rows of a part.
     pub(crate) part_rows_max: usize,
     /// Whether pictures have labels.
     pub(crate) labelled: bool,
 }
 
-/// The model of every synthetic run.
+/// The model's fingerprint in every synthetic run.
 pub(crate) const FINGERPRINT: &str = "5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a5e2a";
 
 /// Writes the parts and the record of a run.
@@ -99,7 +99,7 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
     }
 }
 
-/// A part of the store, its bytes and how many of its rows failed.
+/// Returns a part, its bytes and its number of failed rows.
 pub(crate) fn encode(
     dataset: usize,
     algorithm: usize,
@@ -124,7 +124,8 @@ pub(crate) fn encode(
     (reference, bytes, rows.iter().filter(|row| row.score.is_err()).count() as u64)
 }
 
-/// The picture that an algorithm made of a scene. Algorithms in threes have the same quality: their ranks are noise.
+/// Returns the row of an algorithm's picture of a scene. Each three consecutive algorithms have the same quality, so
+/// their order is noise.
 fn row(dataset: usize, algorithm: usize, scene: usize, labelled: bool) -> ScoreRow {
     let mut of_scene = ChaCha8Rng::seed_from_u64((dataset as u64) << 32 | scene as u64);
     let mut of_picture = of_scene.clone();
@@ -132,11 +133,11 @@ fn row(dataset: usize, algorithm: usize, scene: usize, labelled: bool) -> ScoreR
     let hardness: f64 = of_scene.random_range(-1.0..1.0);
     let quality = (algorithm / 3) as f64 * 0.3 + hardness + of_picture.random_range(-1.0..1.0);
     let score = 1.0 / (1.0 + (-quality + of_picture.random_range(-0.8..0.8)).exp());
-    // Labels are means of a few votes: they take few values.
+    // Labels are means of a few votes, so they take few values.
     let mos = (of_picture.random_range(-0.8..0.8) + quality).mul_add(10.0, 50.0).round();
     let failed = of_picture.random_bool(0.001);
     let unlabelled = of_picture.random_bool(0.01);
-    let spread = PictureScore { score, std: 0.05, min: score - 0.1, max: score + 0.1 };
+    let spread = ScoreStatistics { score, std: 0.05, min: score - 0.1, max: score + 0.1 };
     ScoreRow {
         scene: format!("scene_{scene:06}"),
         scene_group: Some(format!("city{}", scene % 10)),

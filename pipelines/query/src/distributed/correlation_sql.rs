@@ -79,16 +79,15 @@ pub(crate) fn cells_query(fingerprint: &str, datasets: &[&str]) -> String {
 ///
 /// - `labelled`: the pictures with their buckets.
 /// - `buckets`, `placed`: for each bucket of scores, the number of pictures in lower buckets; and its group's
-/// approximate
-/// means and ranges.
+///   approximate means and ranges.
 /// - `ranked`: the pictures with the rank of their score inside its bucket. Among equal scores, `rank` is the position
-/// of the first and `count` that of the last, so their sum is twice the mean rank.
+///   of the first and `count` that of the last, so their sum is twice the mean rank.
 /// - `measured`: that rank within the group. Score and label minus a value near their mean, for the second pass of
-/// Pearson's correlation.
+///   Pearson's correlation.
 /// - `labels`: the pictures of each label. Labels have many equal values, so this step removes most rows. A product of
-/// ranks needs only the sum of the score ranks of a label's pictures.
+///   ranks needs only the sum of the score ranks of a label's pictures.
 /// - `label_ranks`, `label_buckets`, `label_places`: the same for the ranks of labels, but without a join: the
-/// contribution of a bucket's position to its sums is a polynomial of the position.
+///   contribution of a bucket's position to its sums is a polynomial of the position.
 pub(crate) fn rank_sums_query(kind: GroupKind, filter: RowFilter<'_>) -> String {
     let names: Vec<&str> = filter.datasets.iter().map(|ranges| ranges.dataset.as_str()).collect();
     let covered = row_condition(filter.fingerprint, &names);

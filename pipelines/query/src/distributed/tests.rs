@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use dqa_pipelines::run::{RunCounts, DatasetSpec, PartRef, RunSpec, RunState};
-use dqa_pipelines::tables::scores::{self, PartColumns, PictureScore, SCORES, ScoreRow, ScoringFailure};
+use dqa_pipelines::tables::scores::{self, PartColumns, SCORES, ScoreRow, ScoreStatistics, ScoringFailure};
 
 const DATASETS: [&str; 2] = ["dhq", "o-haze"];
 const ALGORITHMS: [&str; 5] = ["aod", "dcp", "gca", "gdn", "msbdn"];
@@ -36,7 +36,7 @@ struct Picture {
 
 impl Picture {
     fn row(&self) -> ScoreRow {
-        let spread = |score| PictureScore { score, std: 0.0, min: score, max: score };
+        let spread = |score| ScoreStatistics { score, std: 0.0, min: score, max: score };
         let failure = || ScoringFailure { code: "io".to_owned(), message: "gone".to_owned() };
         ScoreRow {
             scene: "s".to_owned(),

@@ -75,7 +75,7 @@ impl CompareError {
                 Some("`dqa-coord runs` lists the runs of a store")
             }
             CompareError::NoCommonDataset { .. } | CompareError::NoCommonPicture { .. } => {
-                Some("submit the same data sets with each model; pictures are the same if their content is")
+                Some("submit the same data sets with each model; pictures are the same if their content is the same")
             }
             CompareError::ConflictingPictures { .. } => Some(
                 "the data set was changed between the runs: submit both again, and what is scored is not scored again",
