@@ -9,7 +9,6 @@ pub mod output;
 mod run_scores;
 mod stores;
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -116,7 +115,7 @@ impl SqlError {
     /// Returns what to do about it, where something can be done.
     pub fn hint(&self) -> Option<String> {
         match self {
-            SqlError::Run(error) => error.hint().map(Cow::into_owned),
+            SqlError::Run(error) => error.hint(),
             SqlError::Query(_) => {
                 Some(format!("the tables are {}; `DESCRIBE scores` lists a table's columns", TABLES.join(", ")))
             }

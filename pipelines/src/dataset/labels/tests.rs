@@ -140,7 +140,7 @@ async fn files_are_read_as_programs_write_them() {
     let error = case.error("mos.csv", &latin, "").await;
     assert!(error.contains("mos.csv") && error.contains("line 4 is not UTF-8"), "{error}");
     assert!(error.contains("\"windows-1252\" reads `aod/caf\u{e9}.png,3`"), "{error}");
-    assert!(case.error("mos.csv", usual(), "encoding = \"klingon\"").await.contains("`klingon` is no encoding"));
+    assert!(case.error("mos.csv", usual(), "encoding = \"klingon\"").await.contains("unknown encoding `klingon`"));
 }
 
 /// The rows below the header, each with its number before it.
