@@ -178,7 +178,10 @@ impl Columns {
         let mut images = HashSet::new();
         let mut rows = Vec::new();
         for index in 0..self.uri.len() {
-            if self.dataset.as_ref().is_some_and(|column| cell(column, index) != Some(definition.name_in_files().as_str()))
+            if self
+                .dataset
+                .as_ref()
+                .is_some_and(|column| cell(column, index) != Some(definition.name_in_files().as_str()))
             {
                 continue;
             }
@@ -205,10 +208,12 @@ impl Columns {
             let blank = || LabelError::Blank { row, column: name.to_owned() };
             cell(column, index).map(str::to_owned).ok_or_else(blank)
         };
-        let optional =
-            |column: &Option<LargeStringArray>| column.as_ref().and_then(|column| cell(column, index)).map(str::to_owned);
+        let optional = |column: &Option<LargeStringArray>| {
+            column.as_ref().and_then(|column| cell(column, index)).map(str::to_owned)
+        };
         let (algorithm, uri) = (required(&self.algorithm, "algorithm")?, required(&self.uri, "uri")?);
-        let image = optional(&self.image).unwrap_or_else(|| if is_absolute(&uri) { member_path(&uri) } else { plain(&uri) });
+        let image =
+            optional(&self.image).unwrap_or_else(|| if is_absolute(&uri) { member_path(&uri) } else { plain(&uri) });
         let scene = optional(&self.scene).unwrap_or_else(|| file_stem(&image).to_owned());
         let mos = self.mos.as_ref().map(|mos| scale.orient(row, &image, mos.value(index))).transpose()?.flatten();
         Ok(Row {

@@ -65,7 +65,8 @@ pub(super) fn numbers(
         why,
     };
     let has_comma = check_commas(&cells, format).map_err(|(index, why)| invalid(index, why))?;
-    let numbers = cells.iter().enumerate().map(|(index, cell)| number(cell, has_comma).map_err(|why| invalid(index, why)));
+    let numbers =
+        cells.iter().enumerate().map(|(index, cell)| number(cell, has_comma).map_err(|why| invalid(index, why)));
     numbers.collect::<Result<Vec<f64>, _>>().map(Float64Array::from)
 }
 
