@@ -1,6 +1,5 @@
 //! What an error can tell its handler beyond its message: whether another attempt may succeed, and what the user can do.
 
-use std::borrow::Cow;
 use std::error::Error;
 
 /// An error that knows whether the same operation may succeed when it is attempted again.
@@ -13,5 +12,5 @@ pub trait Retryable: Error {
 /// An error that knows what the user can do about it.
 pub trait Hint: Error {
     /// Returns what the user can do, as the text after `hint: `. None if nothing is known.
-    fn hint(&self) -> Option<Cow<'_, str>>;
+    fn hint(&self) -> Option<String>;
 }

@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(index.get(&good), Some(&PictureHeader::Size { width: 640, height: 480 }));
         assert_eq!(index.get(&bad), Some(&unreadable));
         assert_eq!(index.get(&picture("1.png", "w")), None, "it changed");
-        // A limit of one run is none of the next.
+        // An error from one run's limits does not hold for the next run.
         let mut index = HeaderIndex::default();
         for code in RUN_DEPENDENT_CODES {
             index.insert(&good, PictureHeader::Unreadable { code: code.into(), message: "it is".into() });

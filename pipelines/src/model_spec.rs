@@ -23,13 +23,13 @@ pub enum ModelFileError {
     /// The name could name a file elsewhere.
     #[error("`{name}` is not a valid name of a model file")]
     Name {
-        /// As given.
+        /// The name that was given.
         name: String,
     },
     /// The digest is not 64 hexadecimal digits.
     #[error("`{digest}` is not a valid digest: expected 64 hexadecimal digits")]
     Digest {
-        /// As given.
+        /// The digest that was given.
         digest: String,
     },
 }

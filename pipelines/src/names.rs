@@ -20,7 +20,7 @@ const NAME_BYTES_MAX: usize = 100;
 pub struct NameError {
     /// What the name is for, with its article.
     pub what: &'static str,
-    /// As given.
+    /// The text that was given.
     pub text: String,
 }
 

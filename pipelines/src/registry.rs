@@ -3,7 +3,6 @@
 //!
 //! Stores of older versions have no such objects. There the records of runs say it, or a part if there are no records.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -106,7 +105,7 @@ pub enum RegistryError {
 }
 
 impl Hint for RegistryError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
+    fn hint(&self) -> Option<String> {
         let hint = match self {
             RegistryError::Another { known, loses_labels, .. } => format!(
                 "NAME=PATH in --datasets gives this one another name, as `--datasets {0}-2=PATH`; if it is the same data set, \
@@ -126,7 +125,7 @@ impl Hint for RegistryError {
             RegistryError::Invalid { .. } => "delete that object: it is written again".to_owned(),
             RegistryError::Store(_) | RegistryError::Run(_) | RegistryError::NotRequested { .. } => return None,
         };
-        Some(Cow::Owned(hint))
+        Some(hint)
     }
 }
 

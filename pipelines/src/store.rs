@@ -1,5 +1,5 @@
 //! A folder on this machine, or in S3, Google Cloud Storage or Azure. Data sets are read from stores, and results are kept in
-//! one. This module owns how an address becomes an object store, and how an object's version is told. It does not know what
+//! one. This module owns how an address becomes an object store, and what an object's version is. It does not know what
 //! objects hold.
 //!
 //! A key is an object's path below the folder, with `/` between its parts.

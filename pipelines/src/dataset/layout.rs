@@ -129,7 +129,7 @@ impl Layout {
     /// Returns the number of parts of a tar's path, if the remaining parts are inside it.
     fn tar_parts(&self) -> Option<usize> {
         let is_tar = |part: &Vec<Piece>| matches!(part.last(), Some(Piece::Text(text)) if text.ends_with(".tar"));
-        self.parts[..self.parts.len() - 1].iter().position(is_tar).map(|at| at + 1)
+        self.parts[..self.parts.len() - 1].iter().position(is_tar).map(|index| index + 1)
     }
 
     /// Returns the number of parts of the layout's paths.

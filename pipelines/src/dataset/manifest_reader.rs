@@ -177,12 +177,15 @@ impl Columns {
         let mut names = NameInterner::new(definition);
         let mut images = HashSet::new();
         let mut rows = Vec::new();
-        for at in 0..self.uri.len() {
-            if self.dataset.as_ref().is_some_and(|column| cell(column, at) != Some(definition.name_in_files().as_str()))
+        for index in 0..self.uri.len() {
+            if self
+                .dataset
+                .as_ref()
+                .is_some_and(|column| cell(column, index) != Some(definition.name_in_files().as_str()))
             {
                 continue;
             }
-            let row = self.row((at, table.row(at)), scale, &mut names)?;
+            let row = self.row((index, table.row(index)), scale, &mut names)?;
             if !images.insert((row.algorithm.clone(), row.image.clone())) {
                 let why = format!("two rows are of `{}` by {}", row.image, row.algorithm);
                 return Err(LabelError::Content(why).into());
@@ -197,27 +200,29 @@ impl Columns {
 
     fn row(
         &self,
-        (at, row): (usize, RowPosition),
+        (index, row): (usize, RowPosition),
         scale: LabelScale,
         names: &mut NameInterner,
     ) -> Result<Row, UnlocatedError> {
-        let must = |column: &LargeStringArray, name: &str| {
+        let required = |column: &LargeStringArray, name: &str| {
             let blank = || LabelError::Blank { row, column: name.to_owned() };
-            cell(column, at).map(str::to_owned).ok_or_else(blank)
+            cell(column, index).map(str::to_owned).ok_or_else(blank)
         };
-        let may =
-            |column: &Option<LargeStringArray>| column.as_ref().and_then(|column| cell(column, at)).map(str::to_owned);
-        let (algorithm, uri) = (must(&self.algorithm, "algorithm")?, must(&self.uri, "uri")?);
-        let image = may(&self.image).unwrap_or_else(|| if is_absolute(&uri) { member_path(&uri) } else { plain(&uri) });
-        let scene = may(&self.scene).unwrap_or_else(|| file_stem(&image).to_owned());
-        let mos = self.mos.as_ref().map(|mos| scale.orient(row, &image, mos.value(at))).transpose()?.flatten();
+        let optional = |column: &Option<LargeStringArray>| {
+            column.as_ref().and_then(|column| cell(column, index)).map(str::to_owned)
+        };
+        let (algorithm, uri) = (required(&self.algorithm, "algorithm")?, required(&self.uri, "uri")?);
+        let image =
+            optional(&self.image).unwrap_or_else(|| if is_absolute(&uri) { member_path(&uri) } else { plain(&uri) });
+        let scene = optional(&self.scene).unwrap_or_else(|| file_stem(&image).to_owned());
+        let mos = self.mos.as_ref().map(|mos| scale.orient(row, &image, mos.value(index))).transpose()?.flatten();
         Ok(Row {
             algorithm: names.algorithm(&algorithm, &image)?,
             scene: names.text(&scene),
-            scene_group: may(&self.scene_group).map(|group| names.text(&group)),
+            scene_group: optional(&self.scene_group).map(|group| names.text(&group)),
             image,
             uri,
-            hazy_uri: may(&self.hazy_uri),
+            hazy_uri: optional(&self.hazy_uri),
             mos,
         })
     }
@@ -233,6 +238,6 @@ impl Columns {
 }
 
 /// Returns a cell's text. None if the cell is empty.
-fn cell(column: &LargeStringArray, at: usize) -> Option<&str> {
-    column.is_valid(at).then(|| column.value(at).trim()).filter(|text| !text.is_empty())
+fn cell(column: &LargeStringArray, index: usize) -> Option<&str> {
+    column.is_valid(index).then(|| column.value(index).trim()).filter(|text| !text.is_empty())
 }

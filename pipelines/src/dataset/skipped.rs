@@ -126,11 +126,11 @@ pub(super) struct SkippedCollector {
 
 impl SkippedCollector {
     pub(super) fn add(&mut self, kind: SkipReason, name: impl Into<String>) {
-        let at = self.all.iter().position(|files| files.kind == kind).unwrap_or_else(|| {
+        let index = self.all.iter().position(|files| files.kind == kind).unwrap_or_else(|| {
             self.all.push(SkippedFiles { kind, count: 0, named: Vec::new() });
             self.all.len() - 1
         });
-        let files = &mut self.all[at];
+        let files = &mut self.all[index];
         files.count += 1;
         if files.named.len() < NAMED_MAX {
             files.named.push(name.into());

@@ -1,7 +1,6 @@
 //! Finds the run that a user means: by its name, by the beginning of its name, or the one that was used last. All commands and
 //! the coordinator look runs up here, so that a text means the same run everywhere.
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use super::{RUNS, RunRecord, RunRecordError, RunState};
@@ -71,14 +70,14 @@ impl RunRecord {
 }
 
 impl Hint for RunRecordError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
+    fn hint(&self) -> Option<String> {
         let hint = match self {
             RunRecordError::Unknown { .. } => "`dqa-coord runs` lists them",
             RunRecordError::Ambiguous { .. } => "give more of the name; `dqa-coord runs` lists them all",
             RunRecordError::NoRuns { .. } => "`dqa-coord submit` creates one; --store names the store to look in",
             RunRecordError::Store(_) | RunRecordError::Record { .. } => return None,
         };
-        Some(Cow::Borrowed(hint))
+        Some(hint.to_owned())
     }
 }
 

@@ -1,6 +1,5 @@
 //! Errors of stores, of their addresses and of their objects.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 
 use super::fault::StoreFault;
@@ -12,7 +11,7 @@ pub enum StoreError {
     /// The address is of an unknown kind, or of one that this build leaves out.
     #[error("`{address}` is not a valid store address: expected a path, or a URL with file://, s3://, gs:// or az://")]
     Address {
-        /// As given.
+        /// The address that was given.
         address: String,
         /// Why it is invalid.
         #[source]
@@ -32,7 +31,7 @@ pub enum StoreError {
         "`{address}` has an invalid range of bytes: expected #offset=N&bytes=N&member=NAME; a `#` in a name is written %23"
     )]
     Range {
-        /// As given.
+        /// The address that was given.
         address: String,
     },
     /// An object ends before the end of a range that was found in it earlier.
@@ -125,7 +124,7 @@ impl Retryable for StoreError {
 }
 
 impl Hint for StoreError {
-    fn hint(&self) -> Option<Cow<'_, str>> {
+    fn hint(&self) -> Option<String> {
         match self {
             StoreError::Store { source, .. } => source.hint(),
             _ => None,

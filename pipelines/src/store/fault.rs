@@ -1,7 +1,6 @@
 //! Why a remote store failed: a sentence that names what to change, with a hint. A [`StoreFault`] travels inside the errors
 //! of the `object_store` library.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
@@ -125,7 +124,7 @@ impl Retryable for StoreFault {
 }
 
 impl Hint for StoreFault {
-    fn hint(&self) -> Option<Cow<'_, str>> {
-        self.hint.as_deref().map(Cow::Borrowed)
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
     }
 }

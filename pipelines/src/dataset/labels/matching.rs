@@ -126,11 +126,11 @@ impl<'d> Matcher<'d> {
                 return;
             }
             let again = self.find_by(&left.iter().map(|at| subjects[*at]).collect::<Vec<_>>(), leniency);
-            for (at, now) in left.into_iter().zip(again) {
-                if let PathMatch::One(number) = now {
-                    count(subjects[at], number);
+            for (index, found) in left.into_iter().zip(again) {
+                if let PathMatch::One(number) = found {
+                    count(subjects[index], number);
                 }
-                meant[at] = now;
+                meant[index] = found;
             }
         };
         again(&mut meant, extension, &mut |subject, number| self.count_extension(subject, number, &mut found));

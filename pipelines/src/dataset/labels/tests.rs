@@ -140,7 +140,7 @@ async fn files_are_read_as_programs_write_them() {
     let error = case.error("mos.csv", &latin, "").await;
     assert!(error.contains("mos.csv") && error.contains("line 4 is not UTF-8"), "{error}");
     assert!(error.contains("\"windows-1252\" reads `aod/caf\u{e9}.png,3`"), "{error}");
-    assert!(case.error("mos.csv", usual(), "encoding = \"klingon\"").await.contains("`klingon` is no encoding"));
+    assert!(case.error("mos.csv", usual(), "encoding = \"klingon\"").await.contains("unknown encoding `klingon`"));
 }
 
 /// The rows below the header, each with its number before it.
@@ -274,11 +274,7 @@ async fn what_is_wrong_names_the_file_the_row_and_the_value() {
     for (table, options, parts) in [
         ("image,mos\ndcp/0001.png,good\n", "", &["mos.csv", "line 2: `good` in the column `mos` is not a number"][..]),
         ("image,mos\n\n# x\ndcp/0001.png,inf\n", "", &["line 4: `inf` in the column `mos` is not finite"]),
-        (
-            "image,mos\ndcp/0001.png,6\n",
-            "range = [1, 5]",
-            &["line 2: the label 6 of `dcp/0001.png` is outside 1 to 5"],
-        ),
+        ("image,mos\ndcp/0001.png,6\n", "range = [1, 5]", &["line 2: the label 6 of `dcp/0001.png` is outside 1 to 5"]),
         ("image,mos\n,6\n", "", &["line 2 has no `image`"]),
         ("image,mos\ndcp/0001.png,4,5\n", "", &["line 2 has 3 cells, and the header 2", "semicolons"]),
         ("image,mos\ndcp/0001.png,85%\n", "", &["`85%` in the column `mos` is a percentage"]),

@@ -35,10 +35,10 @@ pub(super) fn decode<'b>(bytes: &'b [u8], encoding: Option<&str>) -> Result<Cow<
     let bom = Encoding::for_bom(bytes).map(|(encoding, _)| encoding);
     let given =
         encoding.map(|name| find_encoding(name).ok_or_else(|| LabelError::Encoding(name.to_owned()))).transpose()?;
-    let said = bom.or(given);
-    let encoding = said.or_else(|| unmarked_utf_16(bytes)).unwrap_or(UTF_8);
+    let declared = bom.or(given);
+    let encoding = declared.or_else(|| unmarked_utf_16(bytes)).unwrap_or(UTF_8);
     let (text, _, has_errors) = encoding.decode(bytes);
-    if text.contains('\0') || (has_errors && said.is_none() && bytes.contains(&0)) {
+    if text.contains('\0') || (has_errors && declared.is_none() && bytes.contains(&0)) {
         return Err(LabelError::NoTable { what: "neither text nor another supported kind of file" });
     }
     if has_errors {
@@ -68,11 +68,11 @@ fn invalid_text(bytes: &[u8], encoding: &'static Encoding, text: &str) -> LabelE
         let line = 1 + text.lines().position(|line| line.contains('\u{fffd}')).unwrap_or(0) as u64;
         return LabelError::NotText { line, encoding: name, readings };
     }
-    let at = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
-    let (before, rest) = bytes.split_at(at);
+    let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+    let (before, rest) = bytes.split_at(valid);
     let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
-    let begin = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |store| store + 1);
-    let end = at + rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
+    let begin = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    let end = valid + rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
     let reading = |encoding: &'static Encoding| {
         let text = encoding.decode_without_bom_handling_and_without_replacement(&bytes[begin..end])?;
         Some((encoding.name().to_lowercase(), text.chars().take(SHOWN_MAX).collect::<String>()))

@@ -72,8 +72,8 @@ impl Rows {
             return Err(LabelError::Ragged { row: RowPosition { unit: self.unit, number: store }, cells, header });
         }
         self.positions.push(store);
-        for (at, column) in self.columns.iter_mut().enumerate() {
-            column.append_option(cells.get(at).filter(|cell| !cell.is_empty()));
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            column.append_option(cells.get(index).filter(|cell| !cell.is_empty()));
         }
         Ok(())
     }

@@ -54,63 +54,77 @@ pub(super) fn numbers(
     texts: &LargeStringArray,
     column: &str,
     row: impl Fn(usize) -> RowPosition,
-    written: NumberFormat,
+    format: NumberFormat,
 ) -> Result<Float64Array, LabelError> {
-    let cells = || (0..texts.len()).map(|at| (at, if texts.is_valid(at) { plain(texts.value(at)) } else { "" }));
-    let wrong = |at: usize, value: &str, why: &'static str| LabelError::Value {
-        row: row(at),
+    let cell = |index: usize| if texts.is_valid(index) { plain(texts.value(index)) } else { "" };
+    let cells: Vec<&str> = (0..texts.len()).map(cell).collect();
+    let invalid = |index: usize, why: &'static str| LabelError::Value {
+        row: row(index),
         column: column.to_owned(),
-        value: value.to_owned(),
+        value: cells[index].to_owned(),
         why,
     };
-    let has = |sign: char| cells().find(|(_, cell)| cell.contains(sign) && !is_none(cell));
-    let with_comma = has(',');
-    if let Some((at, cell)) = with_comma {
-        if written.decimal == Some(Decimal::Point) {
-            return Err(wrong(at, cell, "has a comma, and `decimal = \".\"` says that numbers have points"));
-        }
-        let both =
-            cells().find(|(_, cell)| cell.contains(',') && (cell.contains('.') || cell.matches(',').count() > 1));
-        if let Some((at, cell)) = both {
-            return Err(wrong(at, cell, "has separators of thousands: write it without them"));
-        }
-        if let Some((at, cell)) = has('.') {
-            return Err(wrong(at, cell, "has a point, and other rows have commas: write all numbers in one way"));
-        }
-        let is_plain = |cell: &str| cell.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '-' | '+'));
-        let could_be_thousands = |cell: &str| {
-            let (whole, rest) = cell.split_once(',').unwrap_or((cell, ""));
-            let whole = whole.trim_start_matches(['-', '+']);
-            rest.len() == 3 && (1..=3).contains(&whole.len()) && !whole.starts_with('0') && is_plain(cell)
-        };
-        let is_sure = written.decimal.is_some() || written.has_semicolons;
-        if !is_sure && cells().filter(|(_, cell)| cell.contains(',')).all(|(_, cell)| could_be_thousands(cell)) {
-            let why =
-                "can be a number of thousands or one with decimals: `decimal = \",\"` in [labels] says the latter";
-            return Err(wrong(at, cell, why));
-        }
+    let has_comma = check_commas(&cells, format).map_err(|(index, why)| invalid(index, why))?;
+    let numbers =
+        cells.iter().enumerate().map(|(index, cell)| number(cell, has_comma).map_err(|why| invalid(index, why)));
+    numbers.collect::<Result<Vec<f64>, _>>().map(Float64Array::from)
+}
+
+/// Returns whether the column has commas as decimal separators.
+///
+/// # Errors
+/// If the commas may have another meaning, with the index of the first such cell and why.
+fn check_commas(cells: &[&str], format: NumberFormat) -> Result<bool, (usize, &'static str)> {
+    let first_with = |sign: char| cells.iter().position(|cell| cell.contains(sign) && !is_none(cell));
+    let Some(first) = first_with(',') else { return Ok(false) };
+    if format.decimal == Some(Decimal::Point) {
+        return Err((first, "has a comma, and `decimal = \".\"` says that numbers have points"));
     }
-    let number = |(at, cell): (usize, &str)| {
-        if is_none(cell) {
-            return Ok(f64::NAN);
-        }
-        let why = |cell: &str| match cell {
-            _ if cell.ends_with("(a date)") => "is what the spreadsheet made of a number: format its cells as numbers",
-            _ if cell.ends_with('%') => "is a percentage: write the number without the sign",
-            _ if cell.chars().any(char::is_whitespace) && cell.chars().any(|c| c.is_ascii_digit()) => {
-                "is not one number; ratings by several people take a row each, and `repeated = \"mean\"`"
-            }
-            _ => "is not a number",
-        };
-        let text = cell.replace('\u{2212}', "-");
-        let text = if with_comma.is_some() { text.replace(',', ".") } else { text };
-        match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(number),
-            Ok(_) => Err(wrong(at, cell, "is not finite")),
-            Err(_) => Err(wrong(at, cell, why(cell))),
-        }
+    let has_both = |cell: &&str| cell.contains(',') && (cell.contains('.') || cell.matches(',').count() > 1);
+    if let Some(index) = cells.iter().position(has_both) {
+        return Err((index, "has separators of thousands: write it without them"));
+    }
+    if let Some(index) = first_with('.') {
+        return Err((index, "has a point, and other rows have commas: write all numbers in one way"));
+    }
+    let is_plain = |cell: &str| cell.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '-' | '+'));
+    let could_be_thousands = |cell: &str| {
+        let (whole, rest) = cell.split_once(',').unwrap_or((cell, ""));
+        let whole = whole.trim_start_matches(['-', '+']);
+        rest.len() == 3 && (1..=3).contains(&whole.len()) && !whole.starts_with('0') && is_plain(cell)
     };
-    cells().map(number).collect::<Result<Vec<f64>, _>>().map(Float64Array::from)
+    let is_sure = format.decimal.is_some() || format.has_semicolons;
+    if !is_sure && cells.iter().filter(|cell| cell.contains(',')).all(|cell| could_be_thousands(cell)) {
+        return Err((
+            first,
+            "can be a number of thousands or one with decimals: `decimal = \",\"` in [labels] says the latter",
+        ));
+    }
+    Ok(true)
+}
+
+/// Parses one cell.
+///
+/// # Errors
+/// Returns why it is not a number.
+fn number(cell: &str, has_comma: bool) -> Result<f64, &'static str> {
+    if is_none(cell) {
+        return Ok(f64::NAN);
+    }
+    let text = cell.replace('\u{2212}', "-");
+    let text = if has_comma { text.replace(',', ".") } else { text };
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        Ok(_) => Err("is not finite"),
+        Err(_) if cell.ends_with("(a date)") => {
+            Err("is what the spreadsheet made of a number: format its cells as numbers")
+        }
+        Err(_) if cell.ends_with('%') => Err("is a percentage: write the number without the sign"),
+        Err(_) if cell.chars().any(char::is_whitespace) && cell.chars().any(|c| c.is_ascii_digit()) => {
+            Err("is not one number; ratings by several people take a row each, and `repeated = \"mean\"`")
+        }
+        Err(_) => Err("is not a number"),
+    }
 }
 
 pub(super) fn is_none(cell: &str) -> bool {

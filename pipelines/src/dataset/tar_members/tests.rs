@@ -270,7 +270,7 @@ fn what_is_unfit_is_refused_with_where_and_what_to_do() {
         (tar_of_header(b"a.png", EntryType::Link, b""), "with --hard-dereference"),
         (tar_of_header(b"a.png", EntryType::GNUSparse, b""), "without --sparse"),
         (sparse.into_inner().unwrap(), "`s.png` at offset 1024 is a sparse file"),
-        (tar_of_header(b"a.png", EntryType::Fifo, b""), "is of the type `6`, no file"),
+        (tar_of_header(b"a.png", EntryType::Fifo, b""), "is of the type `6`, not a file"),
         (tar_of_header(b"x", EntryType::XHeader, b"12 path=a.p\n9"), "pax records that cannot be read"),
         (tar_of_header(b"x", EntryType::XHeader, b"10 size=x\n"), "pax records that cannot be read"),
         (tar_of_header(b"x", EntryType::GNULongName, &vec![b'a'; 2 << 20]), "records of 2097152 bytes"),
