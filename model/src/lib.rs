@@ -4,59 +4,42 @@
 //! prepared pictures into scores. No files but the model's, no network, no async: those are the worker's.
 
 mod arithmetic;
-mod backend;
-mod batcher;
-mod checkpoint;
-mod config;
 mod cpu;
-mod dense;
-pub mod device;
 mod error;
-mod explain;
-mod files;
 mod fingerprint;
-mod initial;
-mod kernels;
-mod layers;
-mod metadata;
-mod mismatch;
-mod names;
-mod open_clip;
-mod patches;
+mod gpu;
 mod picture;
 mod prompts;
-mod prompts_file;
-mod prompts_init;
-mod resize;
-mod saved;
 mod score;
-mod text;
-pub mod tokens;
 mod torch;
+mod tower;
 pub mod train;
-mod views;
-mod visual;
 mod weights;
 
+/// Devices: how one is opened, what it is called, and what is measured on it. Without CUDA there is the CPU alone.
+pub mod device {
+    #[cfg(feature = "cuda")]
+    pub use crate::gpu::cuda::measure::{Ceilings, Profile, ceilings, kernel_checks, profile};
+    pub use crate::gpu::device::{NoDevice, description, open_cuda};
+    #[cfg(any(test, feature = "cuda"))]
+    pub use crate::gpu::kernel_checks::KernelCheck;
+}
+
 pub use arithmetic::Arithmetic;
-pub use batcher::Batcher;
-pub use checkpoint::CheckpointError;
-pub use config::{Activation, ClipConfig, ConfigError, TextConfig, VisionConfig};
 pub use cpu::Isa;
-use device::is_out_of_memory;
 pub use error::ModelError;
-pub use explain::{Attention, Explained, Explainer, WindowLook};
-pub use files::{PreferredFiles, preferred_files, shards_of};
 pub use fingerprint::{ALGORITHM_VERSION, Fingerprint, FingerprintError};
-pub use metadata::{header_bytes, parse_metadata, read_metadata, with_metadata};
-pub use mismatch::Mismatch;
-pub use picture::Rgb8;
-pub use prompts::{PROMPT_LEN_MAX, PromptMode, PromptShape, Prompts};
-pub use prompts_file::PromptsError;
-pub use prompts_init::PromptInit;
-pub use resize::whole_view;
-pub use score::{Operations, Options, PictureScore, Prepared, Scorer, TooSmall, fingerprint_of};
-pub use tokens::{TokensError, Words};
+pub use picture::{INPUT_SIDE, Origin, Placement, Rgb8, ViewMode, Views, ViewsError, whole_view};
+pub use prompts::{
+    PROMPT_LEN_MAX, PromptInit, PromptMode, PromptShape, Prompts, PromptsError, TokensError, Words, tokens,
+};
+pub use score::{
+    Attention, Batcher, Explained, Explainer, Operations, Options, PictureScore, Prepared, Scorer, TooSmall,
+    WindowLook, fingerprint_of,
+};
 pub use torch::TorchError;
-pub use views::{INPUT_SIDE, Origin, Placement, ViewMode, Views, ViewsError};
-pub use weights::{ClipWeights, WeightsError, WeightsForm, weight_files};
+pub use weights::{
+    Activation, CheckpointError, ClipConfig, ClipWeights, ConfigError, Mismatch, PreferredFiles, TextConfig,
+    VisionConfig, WeightsError, WeightsForm, header_bytes, list_shards, parse_metadata, preferred_files, read_metadata,
+    weight_files, with_metadata,
+};

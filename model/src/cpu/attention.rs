@@ -1,11 +1,12 @@
 //! Attention of one window: scaled queries over the window's own keys and the layer's constant prompt keys.
 
-use super::activations::Rows;
-use super::aligned::Aligned;
+use super::aligned_buffer::Aligned;
+use super::elementwise::softmax_rows;
 use super::gemm::{Epilogue, GemmScratch, Out, Product};
 use super::isa::Isa;
-use super::lanes::softmax_rows;
-use super::pack::{Operands, PANEL, Panels};
+use super::pack_activations::Rows;
+use super::pack_weights::{Operands, Panels};
+use super::panel::PANEL;
 
 /// A layer's prompts as every window sees them: they are keys and values only.
 #[derive(Default)]

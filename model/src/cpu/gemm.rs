@@ -5,14 +5,15 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use super::activations::{Part, Rows};
-use super::aligned::Aligned;
+use super::aligned_buffer::Aligned;
 #[cfg(target_arch = "x86_64")]
 use super::amx;
+use super::elementwise::{Tile, finish_add, finish_gelu, finish_silu, finish_store};
 use super::isa::Isa;
 use super::kernel::{BLOCK_ROWS, Kernel};
-use super::lanes::{Tile, finish_add, finish_gelu, finish_silu, finish_store};
-use super::pack::{Operands, PANEL, PackedLinear, Panels};
+use super::pack_activations::{Part, Rows};
+use super::pack_weights::{Operands, PackedLinear, Panels};
+use super::panel::PANEL;
 
 /// What happens to a finished sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

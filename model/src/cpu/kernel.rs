@@ -1,8 +1,9 @@
 //! The tile kernels behind one face: which one a packed weight takes, how it wants its activations, how it is called.
 
-use super::activations::{Part, pack_columns, pack_pairs, pack_tile_rows};
 use super::isa::Isa;
-use super::pack::{PANEL, PackedLinear, Panels};
+use super::pack_activations::{Part, pack_columns, pack_pairs, pack_tile_rows};
+use super::pack_weights::{PackedLinear, Panels};
+use super::panel::PANEL;
 use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx};

@@ -1,6 +1,6 @@
 //! The tile kernel in plain Rust: what every other kernel is compared with, and what runs where there is no AVX2.
 
-use super::pack::PANEL;
+use super::panel::PANEL;
 
 /// Rows of a tile.
 pub(super) const ROWS: usize = 4;

@@ -7,10 +7,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::TorchError;
+use super::error::TorchError;
 
 /// A file of a thousand tensors has some 1,010 entries.
 const ENTRIES_MAX: usize = 1 << 18;
+
+/// A zip archive's first bytes.
+pub(super) const ZIP: [u8; 4] = *b"PK\x03\x04";
 
 const END: [u8; 4] = *b"PK\x05\x06";
 const END_64: [u8; 4] = *b"PK\x06\x06";

@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::TorchError;
-use super::pickle::{Id, Node, Pickle};
-use super::tensors::TensorRef;
+use super::error::TorchError;
+use super::tensor_ref::TensorRef;
+use super::value::{Id, Node, Pickle};
 
 /// Deeper than any module of a published model.
 const DEPTH_MAX: usize = 64;

@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 
 use super::dictionaries::{self, Dictionary};
-use super::pickle::{Node, Pickle};
-use super::{Storages, TorchError};
+use super::error::TorchError;
+use super::pickle_vm;
+use super::tensor_ref::Storages;
+use super::value::{Node, Pickle};
 
 /// The magic number's pickle, after its protocol.
 const MAGIC: [u8; 12] = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -19,7 +21,7 @@ pub(super) fn is_legacy(file: &[u8]) -> bool {
 pub(super) fn read(file: &[u8]) -> Result<(Vec<Dictionary>, Storages), TorchError> {
     let mut at = 0;
     let mut next = || -> Result<Pickle<'_>, TorchError> {
-        let pickle = Pickle::read(&file[at..])?;
+        let pickle = pickle_vm::run(&file[at..])?;
         at += pickle.len;
         Ok(pickle)
     };

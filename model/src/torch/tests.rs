@@ -6,8 +6,14 @@ use std::io::Write;
 use dqa_testkit::torch::{Py, PyTensor, TorchSave, zip};
 use proptest::prelude::*;
 
-use super::*;
-use crate::checkpoint::CheckpointError;
+use std::path::Path;
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+use super::TorchError;
+use super::torch_file::{TorchFile, VIEWS_MAX};
+use crate::weights::checkpoint::{self, CheckpointError};
 
 fn read(bytes: &[u8]) -> Result<TorchFile, TorchError> {
     let mut file = tempfile::tempfile().unwrap();
@@ -375,7 +381,7 @@ fn errors_name_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.pth");
     std::fs::write(&path, b"PK\x03\x04").unwrap();
-    let Err(error) = TorchFile::open(&path) else { panic!("it was read") };
+    let Err(error) = checkpoint::open_torch(&path) else { panic!("it was read") };
     assert!(matches!(&error, CheckpointError::Torch { path: named, .. } if *named == path), "{error}");
     assert!(!error.retry());
 }

@@ -1,7 +1,7 @@
 //! Attention of a group of windows with what its backward pass needs: chances are kept, everything else is made again.
 
-use crate::cpu::strided::{Target, View, product};
-use crate::cpu::{Isa, gradients::softmax_backward, softmax_rows};
+use crate::cpu::strided_gemm::{Target, View, product};
+use crate::cpu::{Isa, elementwise_backward::softmax_backward, softmax_rows};
 
 /// How a group of windows lies in a layer: rows of a window follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! One layer of a tower, forward and backward, for a group of windows on one thread.
 //!
 //! Kept between the two passes are the outputs of the large products and the chances of attention; norms and activations
-//! are made again. Prompts that a layer replaces are its constant keys and values, as in [`crate::layers`].
+//! are made again. Prompts that a layer replaces are its constant keys and values, as in [`crate::tower::folded_layers`].
 
 use super::attention::{AttentionGradients, Forward, Group, Heads};
-use super::learned::{Gradients, add};
 use super::linear::{Linear, Norm, Source};
+use super::parameters::{Gradients, add};
 use crate::Activation;
-use crate::cpu::gradients::{gelu, gelu_backward, quick_gelu, quick_gelu_backward};
+use crate::cpu::elementwise_backward::{gelu, gelu_backward, quick_gelu, quick_gelu_backward};
 use crate::cpu::{Epilogue, GemmScratch, Isa};
 
 /// A layer with its tensors.

@@ -1,9 +1,9 @@
 //! Linear layers and norms that carry gradients, their own tensors frozen or learning.
 
-use super::learned::{Gradients, Learned, Slot};
+use super::parameters::{Gradients, Learned, Slot};
 use crate::ClipWeights;
-use crate::cpu::block::NormWeights;
-use crate::cpu::gradients::{NormGradients, column_sums, layer_norm_backward, layer_norm_gradients};
+use crate::cpu::elementwise_backward::{NormGradients, column_sums, layer_norm_backward, layer_norm_gradients};
+use crate::cpu::layer_ops::NormWeights;
 use crate::cpu::{Epilogue, GemmScratch, Isa, Operands, PackedLinear, add_transposed_product, layer_norm_rows, linear};
 
 /// Where a model's tensors come from: those that learn as they are now, the others as they were read.

@@ -3,23 +3,24 @@
 //! [`Trainer`] holds what learns and makes steps; which pictures, crops and epochs there are is its caller's business.
 
 mod attention;
-mod cpu;
-mod dense;
-mod head;
+mod candle_engine;
+mod cpu_engine;
 mod layer;
-mod learned;
 mod linear;
-mod prompts;
-mod text;
+mod loss;
+mod parameters;
+mod pass;
+mod prompt_projection;
+mod text_tower;
 mod trainer;
-mod visual;
+mod visual_tower;
 
 use std::sync::Arc;
 
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::views::ViewMode;
+use crate::picture::ViewMode;
 use crate::{ModelError, Rgb8};
 
 pub use trainer::Trainer;

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use candle_core::Device;
 
-use super::cpu::{Cpu, Fixed};
-use super::dense::{Dense, Passed};
-use super::learned::Learned;
-use super::text::{TOKEN_EMBEDDING, occurring};
+use super::candle_engine::Dense;
+use super::cpu_engine::Cpu;
+use super::parameters::Learned;
+use super::pass::{Fixed, Passed};
+use super::text_tower::{TOKEN_EMBEDDING, occurring};
 use super::{Example, Step, TuneError, TuneOptions, Tunes};
-use crate::tokens::sentence;
+use crate::prompts::tokens::sentence;
+use crate::score::scorer;
 use crate::{ClipWeights, ModelError, PromptMode, Prompts};
 
-pub(super) const LOGIT_SCALE: &str = "logit_scale";
 const PATCH_EMBEDDING: &str = "vision_model.embeddings.patch_embedding.weight";
 
 /// A model that learns.
@@ -39,7 +40,7 @@ impl Trainer {
     /// # Errors
     /// Where what is to learn is not there, or the model cannot be built.
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &TuneOptions) -> Result<Trainer, TuneError> {
-        crate::score::check(weights, prompts)?;
+        scorer::check(weights, prompts)?;
         let prompts = match prompts {
             PromptMode::Learned(prompts) => Some(prompts),
             PromptMode::Handcrafted => None,

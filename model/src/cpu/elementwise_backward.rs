@@ -1,0 +1,271 @@
+//! The backward passes of the elementwise arithmetic, compiled for each instruction set as [`super::elementwise`].
+
+use super::elementwise::{LANES, Norm, below, chunk, exp, fold, gelu as gelu_of, madd, sum_of, versions};
+use super::isa::Isa;
+
+/// Quick-GELU's factor.
+const QUICK_GELU: f32 = 1.702;
+
+#[inline(always)]
+fn sigmoid<const FMA: bool>(x: f32) -> f32 {
+    1.0 / (1.0 + exp::<FMA>(-x))
+}
+
+/// out = f(x, out), each number by itself.
+#[inline(always)]
+fn each(x: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
+    let (x_whole, x_rest) = x.as_chunks::<LANES>();
+    let (out_whole, out_rest) = out.as_chunks_mut::<LANES>();
+    for (x, out) in x_whole.iter().zip(out_whole) {
+        for i in 0..LANES {
+            out[i] = f(x[i], out[i]);
+        }
+    }
+    for (x, out) in x_rest.iter().zip(out_rest) {
+        *out = f(*x, *out);
+    }
+}
+
+#[inline(always)]
+fn quick_gelu_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
+    each(x, out, |x, _| x * sigmoid::<FMA>(QUICK_GELU * x));
+}
+
+versions! {
+    /// out = x sigmoid(1.702 x)
+    pub(crate) fn quick_gelu(x: &[f32], out: &mut [f32]) = quick_gelu_body
+}
+
+/// Its derivative: s + 1.702 x s (1 - s).
+#[inline(always)]
+fn quick_gelu_slope<const FMA: bool>(x: f32) -> f32 {
+    let s = sigmoid::<FMA>(QUICK_GELU * x);
+    madd::<FMA>(QUICK_GELU * x * s, 1.0 - s, s)
+}
+
+#[inline(always)]
+fn quick_gelu_backward_body<const FMA: bool>(x: &[f32], gradient: &mut [f32]) {
+    each(x, gradient, |x, gradient| gradient * quick_gelu_slope::<FMA>(x));
+}
+
+versions! {
+    /// The gradient at the output becomes that at the input, `x`.
+    pub(crate) fn quick_gelu_backward(x: &[f32], gradient: &mut [f32]) = quick_gelu_backward_body
+}
+
+#[inline(always)]
+fn gelu_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
+    each(x, out, |x, _| gelu_of::<FMA>(x));
+}
+
+versions! {
+    /// out = x times the normal distribution's share below x
+    pub(crate) fn gelu(x: &[f32], out: &mut [f32]) = gelu_body
+}
+
+/// Its derivative: the share below x, and x times the density there.
+#[inline(always)]
+fn gelu_slope<const FMA: bool>(x: f32) -> f32 {
+    /// 1 / sqrt(2 pi)
+    const DENSITY: f32 = 0.398_942_3;
+    madd::<FMA>(x * DENSITY, exp::<FMA>(-0.5 * x * x), below::<FMA>(x))
+}
+
+#[inline(always)]
+fn gelu_backward_body<const FMA: bool>(x: &[f32], gradient: &mut [f32]) {
+    each(x, gradient, |x, gradient| gradient * gelu_slope::<FMA>(x));
+}
+
+versions! {
+    /// The gradient at the output becomes that at the input, `x`.
+    pub(crate) fn gelu_backward(x: &[f32], gradient: &mut [f32]) = gelu_backward_body
+}
+
+/// Mean and 1 / deviation of a row.
+#[inline(always)]
+fn moments<const FMA: bool>(x: &[f32], eps: f32) -> (f32, f32) {
+    let n = x.len() as f32;
+    let mean = sum_of::<FMA>(x, |v| v) / n;
+    let variance = sum_of::<FMA>(x, |v| (v - mean) * (v - mean)) / n;
+    (mean, 1.0 / (variance + eps).sqrt())
+}
+
+/// Sum over a row of term(i).
+#[inline(always)]
+fn sum_at(len: usize, term: impl Fn(usize) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let whole = len / LANES * LANES;
+    for at in (0..whole).step_by(LANES) {
+        for (i, lane) in lanes.iter_mut().enumerate() {
+            *lane += term(at + i);
+        }
+    }
+    fold(lanes, |a, b| a + b) + (whole..len).map(term).sum::<f32>()
+}
+
+#[inline(always)]
+fn layer_norm_backward_body<const FMA: bool>(x: &[f32], norm: Norm<'_>, gradient: &[f32], out: &mut [f32]) {
+    let d = norm.weight.len();
+    let weight = norm.weight;
+    let rows = x.chunks_exact(d).zip(gradient.chunks_exact(d)).zip(out.chunks_exact_mut(d));
+    for ((x, g), out) in rows {
+        let (g, out) = (&g[..d], &mut out[..d]);
+        let (mean, scale) = moments::<FMA>(x, norm.eps);
+        let g_mean = sum_at(d, |i| g[i] * weight[i]) / d as f32;
+        let gx_mean = sum_at(d, |i| g[i] * weight[i] * (x[i] - mean)) * scale / d as f32;
+        for i in 0..d {
+            let normed = (x[i] - mean) * scale;
+            out[i] += scale * (g[i] * weight[i] - g_mean - normed * gx_mean);
+        }
+    }
+}
+
+versions! {
+    /// Adds to `out` the gradient at a layer norm's input x (rows, d), from that at its output.
+    pub(crate) fn layer_norm_backward(x: &[f32], norm: Norm<'_>, gradient: &[f32], out: &mut [f32]) = layer_norm_backward_body
+}
+
+/// Gradients of a layer norm's own parameters (d).
+pub(crate) struct NormGradients<'a> {
+    pub(crate) weight: &'a mut [f32],
+    pub(crate) bias: &'a mut [f32],
+}
+
+#[inline(always)]
+fn layer_norm_gradients_body<const FMA: bool>(x: &[f32], norm: Norm<'_>, gradient: &[f32], sums: NormGradients<'_>) {
+    let d = norm.weight.len();
+    let (weight, bias) = (&mut sums.weight[..d], &mut sums.bias[..d]);
+    for (x, g) in x.chunks_exact(d).zip(gradient.chunks_exact(d)) {
+        let (mean, scale) = moments::<FMA>(x, norm.eps);
+        for i in 0..d {
+            weight[i] += g[i] * (x[i] - mean) * scale;
+            bias[i] += g[i];
+        }
+    }
+}
+
+versions! {
+    /// Adds to `sums` the gradients of the norm's own parameters.
+    pub(crate) fn layer_norm_gradients(x: &[f32], norm: Norm<'_>, gradient: &[f32], sums: NormGradients<'_>) = layer_norm_gradients_body
+}
+
+#[inline(always)]
+fn softmax_backward_body<const FMA: bool>(chances: &[f32], width: usize, gradient: &mut [f32]) {
+    for (p, g) in chances.chunks_exact(width).zip(gradient.chunks_exact_mut(width)) {
+        let mut lanes = [0.0; LANES];
+        for at in (0..width).step_by(LANES) {
+            let (p, g) = (chunk(p, at), chunk(g, at));
+            for i in 0..LANES {
+                lanes[i] = madd::<FMA>(p[i], g[i], lanes[i]);
+            }
+        }
+        let mean = fold(lanes, |a, b| a + b);
+        for (p, g) in p.iter().zip(g) {
+            *g = p * (*g - mean);
+        }
+    }
+}
+
+versions! {
+    /// Rows of `width`, a multiple of 16: the gradient at what softmax gave (`chances`) becomes that at what it took.
+    pub(crate) fn softmax_backward(chances: &[f32], width: usize, gradient: &mut [f32]) = softmax_backward_body
+}
+
+#[inline(always)]
+fn column_sums_body<const FMA: bool>(x: &[f32], stride: usize, sums: &mut [f32]) {
+    for row in x.chunks(stride) {
+        for (sum, x) in sums.iter_mut().zip(row) {
+            *sum += x;
+        }
+    }
+}
+
+versions! {
+    /// Adds the first columns of rows `stride` apart to `sums`: a bias's gradient.
+    pub(crate) fn column_sums(x: &[f32], stride: usize, sums: &mut [f32]) = column_sums_body
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::elementwise::layer_norm_rows;
+    use super::*;
+
+    fn values(seed: u64, len: usize) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / 8_388_608.0 - 1.0
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    /// d (weights . f(x)) / d x[at] by differences.
+    fn slope(x: &[f32], weights: &[f32], at: usize, f: impl Fn(&[f32]) -> Vec<f32>) -> f64 {
+        let step = 1e-2;
+        let sum = |by: f32| {
+            let mut x = x.to_vec();
+            x[at] += by;
+            f(&x).iter().zip(weights).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum::<f64>()
+        };
+        (sum(step) - sum(-step)) / (2.0 * f64::from(step))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn backward_passes_are_slopes(seed: u64, d in 17usize..70) {
+            let (x, g) = (values(seed, d), values(!seed, d));
+            let (weight, bias) = (values(seed ^ 1, d), values(seed ^ 2, d));
+            let norm = Norm { weight: &weight, bias: &bias, eps: 1e-5 };
+            for isa in Isa::available() {
+                let mut norm_out = vec![0.0; d];
+                layer_norm_backward(isa, &x, norm, &g, &mut norm_out);
+                let (mut quick_out, mut gelu_out) = (g.clone(), g.clone());
+                quick_gelu_backward(isa, &x, &mut quick_out);
+                gelu_backward(isa, &x, &mut gelu_out);
+                for at in [0, d / 2, d - 1] {
+                    let want = slope(&x, &g, at, |x| {
+                        let mut out = vec![0.0; d];
+                        layer_norm_rows(isa, x, norm, &mut out);
+                        out
+                    });
+                    prop_assert!((f64::from(norm_out[at]) - want).abs() < 5e-3, "{isa} norm {} {want}", norm_out[at]);
+                    let want = slope(&x, &g, at, |x| {
+                        let mut out = vec![0.0; d];
+                        quick_gelu(isa, x, &mut out);
+                        out
+                    });
+                    prop_assert!((f64::from(quick_out[at]) - want).abs() < 1e-3, "{isa} quick {} {want}", quick_out[at]);
+                    let want = slope(&x, &g, at, |x| {
+                        let mut out = vec![0.0; d];
+                        gelu(isa, x, &mut out);
+                        out
+                    });
+                    prop_assert!((f64::from(gelu_out[at]) - want).abs() < 1e-3, "{isa} gelu {} {want}", gelu_out[at]);
+                }
+            }
+        }
+
+        #[test]
+        fn softmax_backward_is_a_slope(seed: u64) {
+            let (width, keys) = (32, 27);
+            let (x, g) = (values(seed, width), values(!seed, width));
+            for isa in Isa::available() {
+                let softmax = |x: &[f32]| {
+                    let mut out = x.to_vec();
+                    super::super::elementwise::softmax_rows(isa, &mut out, width, keys);
+                    out
+                };
+                let mut out = g.clone();
+                softmax_backward(isa, &softmax(&x), width, &mut out);
+                for at in [0, 5, keys - 1] {
+                    let want = slope(&x, &g, at, softmax);
+                    prop_assert!((f64::from(out[at]) - want).abs() < 1e-4, "{isa} {} {want}", out[at]);
+                }
+                prop_assert!(out[keys..].iter().all(|g| *g == 0.0));
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Products by cuBLASLt: `y = x W^T + b` with sums in f32. The algorithm is chosen once for a weight, for its largest batch, and
+//! used for smaller ones too, so that a row's numbers do not depend on how many rows there are.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::Result;
+use candle_core::cuda::WrapErr;
+use candle_core::cuda::cudarc::cublaslt::result::{self, CublasError};
+use candle_core::cuda::cudarc::cublaslt::sys::{
+    self, cublasComputeType_t, cublasLtEpilogue_t, cublasLtMatmulDescAttributes_t as Attribute,
+    cublasLtMatmulPreferenceAttributes_t, cudaDataType,
+};
+use candle_core::cuda::cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
+
+use crate::gpu::backend::{Element, Half};
+
+/// What cuBLASLt may use beside a product's own matrices: what NVIDIA advises for Hopper.
+const WORKSPACE_BYTES: usize = 32 << 20;
+
+/// cuBLASLt on one stream, whose products share a workspace.
+pub(super) struct Blas {
+    handle: Handle,
+    stream: Arc<CudaStream>,
+    workspace: CudaSlice<u8>,
+    half: Half,
+    /// By kind and rows.
+    plans: Mutex<HashMap<(Kind, usize), sys::cublasLtMatmulAlgo_t>>,
+}
+
+/// One product, matrices by their addresses.
+pub(super) struct Product {
+    /// (outputs, inputs)
+    pub(super) weight: u64,
+    /// (outputs)
+    pub(super) bias: Option<u64>,
+    /// (rows, inputs), rows `stride` elements apart.
+    pub(super) x: u64,
+    /// (rows, outputs)
+    pub(super) out: u64,
+    pub(super) outputs: usize,
+    pub(super) inputs: usize,
+    pub(super) rows: usize,
+    pub(super) rows_max: usize,
+    pub(super) stride: usize,
+}
+
+/// What decides an algorithm.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Kind {
+    outputs: usize,
+    inputs: usize,
+    rows_max: usize,
+    stride: usize,
+    is_biased: bool,
+    is_half: bool,
+    is_half_out: bool,
+}
+
+struct Handle(sys::cublasLtHandle_t);
+
+// NVIDIA: a handle may be used by several threads at once.
+unsafe impl Send for Handle {}
+unsafe impl Sync for Handle {}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody is left to tell.
+        let _ = unsafe { result::destroy_handle(self.0) };
+    }
+}
+
+/// A description of a product that is freed with it.
+struct Described {
+    product: sys::cublasLtMatmulDesc_t,
+    weight: sys::cublasLtMatrixLayout_t,
+    x: sys::cublasLtMatrixLayout_t,
+    out: sys::cublasLtMatrixLayout_t,
+}
+
+impl Drop for Described {
+    fn drop(&mut self) {
+        unsafe {
+            let _ = result::destroy_matmul_desc(self.product);
+            for layout in [self.weight, self.x, self.out] {
+                let _ = result::destroy_matrix_layout(layout);
+            }
+        }
+    }
+}
+
+fn failed(error: CublasError) -> candle_core::Error {
+    candle_core::Error::Msg(format!("cuBLASLt: {error:?}")).bt()
+}
+
+impl Blas {
+    pub(super) fn new(stream: Arc<CudaStream>, half: Half) -> Result<Blas> {
+        stream.context().bind_to_thread().w()?;
+        Ok(Blas {
+            handle: Handle(result::create_handle().map_err(failed)?),
+            workspace: stream.alloc_zeros(WORKSPACE_BYTES).w()?,
+            stream,
+            half,
+            plans: Mutex::default(),
+        })
+    }
+
+    fn data_type(&self, is_half: bool) -> cudaDataType {
+        match (is_half, self.half) {
+            (false, _) => cudaDataType::CUDA_R_32F,
+            (true, Half::F16) => cudaDataType::CUDA_R_16F,
+            (true, Half::Bf16) => cudaDataType::CUDA_R_16BF,
+        }
+    }
+
+    /// Row-major matrices are column-major ones transposed: out^T (outputs, rows) = W (outputs, inputs) x^T (inputs, rows).
+    fn described(&self, kind: Kind, rows: usize, bias: Option<u64>) -> std::result::Result<Described, CublasError> {
+        let set = |product, attribute, value: *const c_void, bytes| unsafe {
+            result::set_matmul_desc_attribute(product, attribute, value, bytes)
+        };
+        let layout = |is_half, rows: usize, columns: usize, stride: usize| {
+            result::create_matrix_layout(self.data_type(is_half), rows as u64, columns as u64, stride as i64)
+        };
+        let described = Described {
+            // Of f32 too, without TF32: that is another type.
+            product: result::create_matmul_desc(cublasComputeType_t::CUBLAS_COMPUTE_32F, cudaDataType::CUDA_R_32F)?,
+            weight: layout(kind.is_half, kind.inputs, kind.outputs, kind.inputs)?,
+            x: layout(kind.is_half, kind.inputs, rows, kind.stride)?,
+            out: layout(kind.is_half_out, kind.outputs, rows, kind.outputs)?,
+        };
+        let transposed = 1i32; // CUBLAS_OP_T
+        set(
+            described.product,
+            Attribute::CUBLASLT_MATMUL_DESC_TRANSA,
+            std::ptr::from_ref(&transposed).cast(),
+            size_of_val(&transposed),
+        )?;
+        if let Some(bias) = bias {
+            let epilogue = cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS;
+            set(
+                described.product,
+                Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE,
+                std::ptr::from_ref(&epilogue).cast(),
+                size_of_val(&epilogue),
+            )?;
+            set(
+                described.product,
+                Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                std::ptr::from_ref(&bias).cast(),
+                size_of_val(&bias),
+            )?;
+        }
+        Ok(described)
+    }
+
+    /// What the library advises for so many rows.
+    fn advised(&self, described: &Described) -> std::result::Result<sys::cublasLtMatmulAlgo_t, CublasError> {
+        unsafe {
+            let preference = result::create_matmul_pref()?;
+            let workspace = cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+            let bytes = WORKSPACE_BYTES;
+            let found = result::set_matmul_pref_attribute(
+                preference,
+                workspace,
+                std::ptr::from_ref(&bytes).cast(),
+                size_of_val(&bytes),
+            )
+            .and_then(|()| {
+                let Described { product, weight, x, out } = *described;
+                result::get_matmul_algo_heuristic(self.handle.0, product, weight, x, out, out, preference)
+            });
+            result::destroy_matmul_pref(preference)?;
+            Ok(found?.algo)
+        }
+    }
+
+    /// The algorithm of a kind of products: what is advised for the most rows, or, where that cannot do so many, for these.
+    fn plan(
+        &self,
+        kind: Kind,
+        product: &Product,
+        described: &Described,
+    ) -> std::result::Result<sys::cublasLtMatmulAlgo_t, CublasError> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans.get(&(kind, product.rows)) {
+            return Ok(*plan);
+        }
+        let most = match plans.get(&(kind, kind.rows_max)) {
+            Some(most) => *most,
+            None => self.advised(&self.described(kind, kind.rows_max, product.bias)?)?,
+        };
+        plans.insert((kind, kind.rows_max), most);
+        let plan = if self.can(&most, described) { most } else { self.advised(described)? };
+        plans.insert((kind, product.rows), plan);
+        Ok(plan)
+    }
+
+    /// Whether this algorithm does this product.
+    fn can(&self, plan: &sys::cublasLtMatmulAlgo_t, described: &Described) -> bool {
+        let Described { product, weight, x, out } = *described;
+        let mut checked: sys::cublasLtMatmulHeuristicResult_t = unsafe { std::mem::zeroed() };
+        let status =
+            unsafe { sys::cublasLtMatmulAlgoCheck(self.handle.0, product, weight, x, out, out, plan, &mut checked) };
+        status.result().is_ok() && checked.workspaceSize <= WORKSPACE_BYTES
+    }
+
+    /// I and O: elements of x and weight, and of out.
+    pub(super) fn product<I: Element, O: Element>(&self, product: &Product) -> Result<()> {
+        let Product { outputs, inputs, rows_max, stride, bias, .. } = *product;
+        let is_biased = bias.is_some();
+        let kind = Kind { outputs, inputs, rows_max, stride, is_biased, is_half: I::IS_HALF, is_half_out: O::IS_HALF };
+        self.stream.context().bind_to_thread().w()?;
+        self.multiply(kind, product).map_err(failed)
+    }
+
+    fn multiply(&self, kind: Kind, product: &Product) -> std::result::Result<(), CublasError> {
+        let described = self.described(kind, product.rows, product.bias)?;
+        let plan = self.plan(kind, product, &described)?;
+        let (one, zero) = (1f32, 0f32);
+        let (workspace, _order) = self.workspace.device_ptr(&self.stream);
+        unsafe {
+            result::matmul(
+                self.handle.0,
+                described.product,
+                std::ptr::from_ref(&one).cast(),
+                std::ptr::from_ref(&zero).cast(),
+                product.weight as *const c_void,
+                described.weight,
+                product.x as *const c_void,
+                described.x,
+                product.out as *const c_void,
+                described.out,
+                product.out as *mut c_void,
+                described.out,
+                &plan,
+                workspace as *mut c_void,
+                WORKSPACE_BYTES,
+                self.stream.cu_stream().cast(),
+            )
+        }
+    }
+}

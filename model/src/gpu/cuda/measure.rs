@@ -1,0 +1,167 @@
+//! What a card does, measured on it: for `tools/gpu-check`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use candle_core::cuda::WrapErr;
+use candle_core::cuda::cudarc::driver::result;
+use candle_core::{Device, Result};
+
+use super::cublas::Product;
+use super::{Cuda, OnDevice};
+use crate::gpu::backend::{Half, Machine};
+use crate::gpu::kernel_checks::{self, KernelCheck};
+use crate::gpu::pipeline::{KernelLanes, Lanes};
+use crate::gpu::tower::{KernelTower, views_of};
+use crate::tower::visual::Parts;
+use crate::{Arithmetic, ClipWeights, ModelError, Options, Prepared, PromptMode};
+
+/// What the card reaches at its best.
+#[derive(Clone, Debug)]
+pub struct Ceilings {
+    /// Of a product of 8192 x 8192 matrices in f16, sums in f32, TFLOP/s.
+    pub f16_tflops: f64,
+    /// The same in bf16.
+    pub bf16_tflops: f64,
+    /// From pinned memory, GB/s.
+    pub upload_gbs: f64,
+    /// From memory to memory on the device, bytes read and written, GB/s.
+    pub device_copy_gbs: f64,
+}
+
+/// Seconds that `work` takes on the device: the best of some tries after one that counts for nothing.
+fn best_seconds(machine: &Cuda, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    let mut best = f64::INFINITY;
+    for _ in 0..11 {
+        machine.stream.synchronize().w()?;
+        let start = Instant::now();
+        work()?;
+        machine.stream.synchronize().w()?;
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    Ok(best)
+}
+
+fn tflops(device: &Device, half: Half) -> Result<f64> {
+    const SIDE: usize = 8192;
+    const TIMES: usize = 4;
+    let machine = Cuda::new(device, half)?;
+    // Zeros cost the card less power than numbers, and it goes faster.
+    let numbers: Vec<u16> = (0..SIDE * SIDE).map(|i| half.round((i * 7919 % 1000) as f32 / 1000.0 - 0.5)).collect();
+    let (a, b) = (machine.put(&numbers)?, machine.put(&numbers)?);
+    let out: OnDevice<u16> = machine.room(SIDE * SIDE)?;
+    let product = Product {
+        weight: machine.address(&a, 0),
+        bias: None,
+        x: machine.address(&b, 0),
+        out: machine.address(&out, 0),
+        outputs: SIDE,
+        inputs: SIDE,
+        rows: SIDE,
+        rows_max: SIDE,
+        stride: SIDE,
+    };
+    let seconds = best_seconds(&machine, || {
+        for _ in 0..TIMES {
+            machine.blas.product::<u16, u16>(&product)?;
+        }
+        Ok(())
+    })?;
+    Ok(2.0 * (SIDE as f64).powi(3) * TIMES as f64 / seconds / 1e12)
+}
+
+/// Measures the card's ceilings; takes some seconds and 1 GB of its memory.
+///
+/// # Errors
+/// What the device fails with.
+pub fn ceilings(device: &Device) -> Result<Ceilings> {
+    const BYTES: usize = 256 << 20;
+    let machine = Cuda::new(device, Half::F16)?;
+    let mut slot = machine.slot(BYTES, 1, 1)?;
+    machine.stage(&mut slot)?.0.fill(1);
+    let upload = best_seconds(&machine, || machine.upload(&mut slot, BYTES, 1))?;
+    let (from, to): (OnDevice<u8>, OnDevice<u8>) = (machine.room(BYTES)?, machine.room(BYTES)?);
+    let copy = best_seconds(&machine, || {
+        let (from, to) = (machine.address(&from, 0), machine.address(&to, 0));
+        unsafe { result::memcpy_dtod_async(to, from, BYTES, machine.stream.cu_stream()) }.w()
+    })?;
+    Ok(Ceilings {
+        f16_tflops: tflops(device, Half::F16)?,
+        bf16_tflops: tflops(device, Half::Bf16)?,
+        upload_gbs: BYTES as f64 / upload / 1e9,
+        device_copy_gbs: 2.0 * BYTES as f64 / copy / 1e9,
+    })
+}
+
+/// Each kernel of ours against its twin in plain Rust, in both 16-bit formats, at the sizes of real batches too.
+///
+/// # Errors
+/// What the device fails with.
+pub fn kernel_checks(device: &Device) -> Result<Vec<KernelCheck>> {
+    let f16 = kernel_checks::run_all(&Cuda::new(device, Half::F16)?, true)?;
+    let bf16 = kernel_checks::run_all(&Cuda::new(device, Half::Bf16)?, true)?;
+    Ok([f16, bf16].concat())
+}
+
+/// Where the time of a forward pass goes.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// In the batch.
+    pub windows: usize,
+    /// Operations of its products and its attention.
+    pub flops: f64,
+    /// By kind of work, in milliseconds on the device. An event before and after each makes the sum longer than the pass.
+    pub milliseconds: Vec<(String, f64)>,
+    /// The whole pass, with nothing between its kernels, in milliseconds: the mean of some.
+    pub pass_milliseconds: f64,
+}
+
+/// Takes the time of a batch of `windows` windows of `picture`, which has as many at least; of fewer where the device has no
+/// memory for them. In 16 bits.
+///
+/// # Errors
+/// What the device fails with.
+///
+/// # Panics
+/// Where the arithmetic is f32, or the model is not one that our kernels fit.
+pub fn profile(
+    weights: &ClipWeights,
+    prompts: &PromptMode,
+    options: &Options,
+    picture: &Prepared,
+    windows: usize,
+) -> std::result::Result<Profile, ModelError> {
+    const PASSES: usize = 20;
+    let half = match options.arithmetic {
+        Arithmetic::F16 => Half::F16,
+        Arithmetic::Bf16 => Half::Bf16,
+        Arithmetic::F32 => panic!("our kernels are for 16 bits"),
+    };
+    let parts = Parts::read(weights, prompts)?;
+    let tower = KernelTower::new(Cuda::new(&options.device, half)?, &parts, views_of(options.views.sees))?;
+    let lanes = Arc::new(KernelLanes::new(tower));
+    let machine = &lanes.tower().machine;
+    let mut lane = lanes.clone().lend(windows)?;
+    let windows = lane.room();
+    let mut flops = 0.0;
+    let mut passes = |count: usize| -> Result<f64> {
+        let start = Instant::now();
+        for _ in 0..count {
+            if lane.is_full() {
+                lane.take(true)?;
+            }
+            let origins = &picture.origins[..windows];
+            picture.with_windows(options.views.sees, origins, |windows| lane.add(windows))?;
+            flops = lanes.tower().flops(windows, lane.patches());
+            lane.submit()?;
+        }
+        while lane.take(true)?.is_some() {}
+        Ok(start.elapsed().as_secs_f64() * 1e3 / count as f64)
+    };
+    passes(3)?;
+    let pass_milliseconds = passes(PASSES)?;
+    machine.clock.start();
+    passes(1)?;
+    let milliseconds = machine.clock.stop()?;
+    Ok(Profile { windows, flops, milliseconds, pass_milliseconds })
+}

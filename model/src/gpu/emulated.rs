@@ -1,0 +1,213 @@
+//! The kernels' own sources, run on the CPU: `model/kernels/host` stands in for the card. Each step is a process of its own,
+//! with the launch and the arguments that a GPU would get. Where there is no C++ compiler the tests say that they are skipped.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use candle_core::{Error, Result};
+use tempfile::TempDir;
+
+use super::backend::{Element, Half, Linear, Machine, RowsOf, Step};
+use super::kernel_checks;
+use super::kernel_launch::Argument;
+use super::reference::{Memory, Twin, TwinSlot};
+
+/// Kernels on the CPU; products are the twin's.
+struct Emulated {
+    twin: Twin,
+    program: &'static Path,
+}
+
+/// The kernels compiled for this machine, or none where there is nothing to compile them.
+fn program() -> Option<&'static Path> {
+    static PROGRAM: OnceLock<Option<(TempDir, PathBuf)>> = OnceLock::new();
+    let built = PROGRAM.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("kernels");
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+        let compile = |sanitizers: &[&str]| {
+            let mut compiler = Command::new(std::env::var_os("CXX").unwrap_or_else(|| "c++".into()));
+            compiler.args(["-std=c++17", "-O1", "-w", "-DDQA_HOST"]).args(sanitizers);
+            compiler.arg("-I").arg(&sources).arg(sources.join("host/main.cpp")).arg("-o").arg(&program).output()
+        };
+        // Without a compiler there is no test; without the sanitizers' libraries there is a weaker one.
+        let first = compile(&["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]).ok()?;
+        if !first.status.success() {
+            let second = compile(&[]).unwrap();
+            assert!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
+        }
+        Some((folder, program))
+    });
+    if built.is_none() {
+        eprintln!("skipped: no C++ compiler (CXX, or c++) to compile the kernels for this machine with");
+    }
+    built.as_ref().map(|(_, program)| program.as_path())
+}
+
+impl Emulated {
+    fn new(half: Half) -> Option<Emulated> {
+        Some(Emulated { twin: Twin::new(half), program: program()? })
+    }
+}
+
+/// Takes what a file holds.
+type Back<'a> = Box<dyn Fn(&[u8]) + 'a>;
+
+/// A buffer as a file, and back: a process may have changed it.
+struct File<'a> {
+    path: PathBuf,
+    back: Back<'a>,
+}
+
+fn file<'a, E: Element>(folder: &Path, n: usize, buffer: &'a Memory<E>) -> File<'a> {
+    let path = folder.join(n.to_string());
+    std::fs::write(&path, bytemuck::cast_slice::<E, u8>(&buffer.lock())).unwrap();
+    let back = move |bytes: &[u8]| buffer.lock().copy_from_slice(&bytemuck::pod_collect_to_vec::<u8, E>(bytes));
+    File { path, back: Box::new(back) }
+}
+
+impl Machine for Emulated {
+    type Of<E: Element> = Memory<E>;
+    type Slot = TwinSlot;
+
+    fn half(&self) -> Half {
+        self.twin.half()
+    }
+
+    fn processors(&self) -> Option<usize> {
+        None
+    }
+
+    fn shared_bytes_max(&self) -> usize {
+        usize::MAX
+    }
+
+    fn is_out_of_memory(_: &Error) -> bool {
+        false
+    }
+
+    fn room<E: Element>(&self, len: usize) -> Result<Memory<E>> {
+        self.twin.room(len)
+    }
+
+    fn put<E: Element>(&self, values: &[E]) -> Result<Memory<E>> {
+        self.twin.put(values)
+    }
+
+    fn get<E: Element>(&self, buffer: &Memory<E>) -> Result<Vec<E>> {
+        self.twin.get(buffer)
+    }
+
+    fn run(&self, step: &Step<'_, Emulated>) -> Result<()> {
+        let launch = step.launch(self.half());
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(self.program);
+        // What a process leaves behind is no leak.
+        command.env("ASAN_OPTIONS", "detect_leaks=0");
+        command.arg(&launch.kernel);
+        command.args([launch.blocks, launch.threads, launch.shared_bytes].map(|n| n.to_string()));
+        // A buffer that is given twice is one: a kernel writes in place.
+        let mut files: Vec<(*const (), File<'_>)> = Vec::new();
+        for argument in &launch.arguments {
+            let (at, start) = match argument {
+                Argument::U32(n) => {
+                    command.arg(n.to_string());
+                    continue;
+                }
+                Argument::F32(x) => {
+                    command.arg(format!("{x:e}"));
+                    continue;
+                }
+                Argument::Bytes(buffer) => (std::ptr::from_ref(*buffer).cast(), 0),
+                Argument::Halves(from) => (std::ptr::from_ref(from.buffer).cast(), 2 * from.start),
+                Argument::Places(buffer) => (std::ptr::from_ref(*buffer).cast(), 0),
+                Argument::Floats(buffer) => (std::ptr::from_ref(*buffer).cast(), 0),
+            };
+            let known = files.iter().position(|(known, _)| *known == at);
+            let place = known.unwrap_or_else(|| {
+                let n = files.len();
+                let new = match argument {
+                    Argument::Bytes(buffer) => file(folder.path(), n, buffer),
+                    Argument::Halves(from) => file(folder.path(), n, from.buffer),
+                    Argument::Places(buffer) => file(folder.path(), n, buffer),
+                    Argument::Floats(buffer) => file(folder.path(), n, buffer),
+                    Argument::U32(_) | Argument::F32(_) => unreachable!("numbers are no buffers"),
+                };
+                files.push((at, new));
+                n
+            });
+            command.arg(format!("@{}+{start}", files[place].1.path.display()));
+        }
+        let output = command.output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(Error::Msg(format!("{} ended with {}: {said}", launch.kernel, output.status)));
+        }
+        for (_, file) in files {
+            (file.back)(&std::fs::read(&file.path)?);
+        }
+        Ok(())
+    }
+
+    fn product<I: Element, O: Element>(
+        &self,
+        linear: &Linear<Emulated, I>,
+        x: RowsOf<'_, Memory<I>>,
+        out: &Memory<O>,
+    ) -> Result<()> {
+        let copy = |buffer: &Memory<u16>| self.twin.put(&buffer.lock());
+        let linear = Linear {
+            weight: self.twin.put(&linear.weight.lock())?,
+            bias: linear.bias.as_ref().map(copy).transpose()?,
+            outputs: linear.outputs,
+            inputs: linear.inputs,
+            rows_max: linear.rows_max,
+        };
+        self.twin.product(&linear, x, out)
+    }
+
+    fn slot(&self, bytes: usize, places: usize, features: usize) -> Result<TwinSlot> {
+        self.twin.slot(bytes, places, features)
+    }
+
+    fn stage<'a>(&self, slot: &'a mut TwinSlot) -> Result<(&'a mut [u8], &'a mut [u32])> {
+        self.twin.stage(slot)
+    }
+
+    fn upload(&self, slot: &mut TwinSlot, bytes: usize, places: usize) -> Result<()> {
+        self.twin.upload(slot, bytes, places)
+    }
+
+    fn uploaded<'a>(&self, slot: &'a TwinSlot) -> (&'a Memory<u8>, &'a Memory<u32>) {
+        self.twin.uploaded(slot)
+    }
+
+    fn download(&self, slot: &mut TwinSlot, features: &Memory<f32>, count: usize) -> Result<()> {
+        self.twin.download(slot, features, count)
+    }
+
+    fn is_done(&self, slot: &TwinSlot) -> Result<bool> {
+        self.twin.is_done(slot)
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.twin.settle()
+    }
+
+    fn features<'a>(&self, slot: &'a mut TwinSlot, count: usize) -> Result<&'a [f32]> {
+        self.twin.features(slot, count)
+    }
+}
+
+#[test]
+fn kernels_compute_what_their_twins_do() {
+    for half in [Half::F16, Half::Bf16] {
+        let Some(machine) = Emulated::new(half) else { return };
+        let checks = kernel_checks::run_all(&machine, false).unwrap();
+        let failed: Vec<_> = checks.iter().filter(|check| !check.holds()).collect();
+        assert!(failed.is_empty(), "{failed:#?}");
+        let largest = checks.iter().map(|check| check.difference / check.allowed.max(1e-12)).fold(0.0, f64::max);
+        assert!(largest > 0.0, "they are two computations");
+    }
+}

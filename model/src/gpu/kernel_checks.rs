@@ -1,0 +1,432 @@
+//! Kernels against their twins: random inputs of many shapes, outputs that hold NaN beforehand, so that what is not written
+//! shows, and what is written outside.
+
+use candle_core::Result;
+
+use super::backend::{
+    Assemble, Attention, BiasSilu, CONSTANT, Element, From, Half, Linear, Machine, Norm, Normed, Pixels, ResidualNorm,
+    RowsOf, Step, Strided,
+};
+use super::limits::{self, HEAD, WIDTHS};
+use super::reference::Twin;
+
+/// How far a kernel is from its twin.
+#[derive(Clone, Debug)]
+pub struct KernelCheck {
+    /// With the format.
+    pub kernel: String,
+    /// Of the inputs.
+    pub shape: String,
+    /// The largest |difference| / (1 + |value|); infinite where one wrote what the other did not.
+    pub difference: f64,
+    /// The largest that is rounding.
+    pub allowed: f64,
+}
+
+impl KernelCheck {
+    /// Whether the difference is rounding alone.
+    pub fn holds(&self) -> bool {
+        self.difference <= self.allowed
+    }
+}
+
+/// Numbers in no order, the same each time.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 32) as u32
+    }
+
+    /// In [-scale, scale).
+    fn floats(&mut self, len: usize, scale: f32) -> Vec<f32> {
+        (0..len).map(|_| ((self.next() >> 8) as f32 / 8_388_608.0 - 1.0) * scale).collect()
+    }
+
+    fn halves(&mut self, half: Half, len: usize, scale: f32) -> Vec<u16> {
+        self.floats(len, scale).into_iter().map(|x| half.round(x)).collect()
+    }
+}
+
+/// An output before it is written.
+fn nothing<M: Machine>(machine: &M, len: usize) -> Result<M::Of<u16>> {
+    machine.put(&vec![0x7fffu16; len])
+}
+
+fn nothing_f32<M: Machine>(machine: &M, len: usize) -> Result<M::Of<f32>> {
+    machine.put(&vec![f32::NAN; len])
+}
+
+fn widened<M: Machine>(machine: &M, buffer: &M::Of<u16>) -> Result<Vec<f32>> {
+    Ok(machine.get(buffer)?.into_iter().map(|bits| machine.half().widen(bits)).collect())
+}
+
+/// One kernel's inputs, which any machine can be given.
+trait Case {
+    fn kernel(&self) -> &'static str;
+    fn shape(&self) -> String;
+    /// In units of the half's last place, about, for a value of 1.
+    fn units(&self) -> f64;
+    /// Everything that it writes to.
+    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>>;
+}
+
+fn compared<M: Machine>(machine: &M, case: &impl Case) -> Result<KernelCheck> {
+    let twin = Twin::new(machine.half());
+    let (want, got) = (case.outputs(&twin)?, case.outputs(machine)?);
+    assert_eq!(want.len(), got.len());
+    let difference = |(want, got): (&f32, &f32)| match (want.is_nan(), got.is_nan()) {
+        (true, true) => 0.0,
+        (false, false) if want == got => 0.0,
+        (false, false) if want.is_finite() && got.is_finite() => {
+            f64::from((want - got).abs()) / (1.0 + f64::from(want.abs()))
+        }
+        _ => f64::INFINITY,
+    };
+    let unit = match machine.half() {
+        Half::F16 => 2f64.powi(-10),
+        Half::Bf16 => 2f64.powi(-7),
+    };
+    Ok(KernelCheck {
+        kernel: format!("{} {}", case.kernel(), machine.half().as_str()),
+        shape: case.shape(),
+        difference: want.iter().zip(&got).map(difference).fold(0.0, f64::max),
+        allowed: case.units() * unit,
+    })
+}
+
+struct AttentionCase {
+    windows: usize,
+    heads: usize,
+    rows: usize,
+    tokens: usize,
+    prompts: usize,
+    /// Of queries: softmax is sharp where they are large.
+    scale: f32,
+}
+
+impl Case for AttentionCase {
+    fn kernel(&self) -> &'static str {
+        "attention"
+    }
+
+    fn shape(&self) -> String {
+        let AttentionCase { windows, heads, rows, tokens, prompts, scale } = self;
+        format!("{windows} windows, {heads} heads, {rows} of {tokens} + {prompts} rows, queries to {scale}")
+    }
+
+    fn units(&self) -> f64 {
+        2.0
+    }
+
+    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>> {
+        let AttentionCase { windows, heads, rows, tokens, prompts, scale } = *self;
+        let (width, half) = (heads * HEAD, machine.half());
+        let mut random = Random(7);
+        // Queries apart, as in the last layer; a window has a row of NaN behind its own, which nobody may read.
+        let queries = machine.put(&random.halves(half, windows * rows * width, scale))?;
+        let mut projected = Vec::new();
+        for _ in 0..windows {
+            projected.extend(random.halves(half, tokens * 2 * width, 2.0));
+            projected.extend(vec![0x7fffu16; 2 * width]);
+        }
+        let projected = machine.put(&projected)?;
+        let constant = |random: &mut Random| machine.put(&random.halves(half, (prompts * width).max(1), 2.0));
+        let (prompt_keys, prompt_values) = (constant(&mut random)?, constant(&mut random)?);
+        let out = nothing(machine, windows * (rows + 1) * width)?;
+        machine.run(&Step::Attention(Attention {
+            queries: Strided { from: From::start(&queries), row: width, window: rows * width },
+            keys: Strided { from: From::start(&projected), row: 2 * width, window: (tokens + 1) * 2 * width },
+            values: From { buffer: &projected, start: width },
+            prompts: (&prompt_keys, &prompt_values),
+            out: Strided { from: From::start(&out), row: width, window: (rows + 1) * width },
+            windows,
+            heads,
+            rows,
+            tokens,
+            prompt_count: prompts,
+        }))?;
+        widened(machine, &out)
+    }
+}
+
+struct NormCase {
+    width: usize,
+    windows: usize,
+    tokens: usize,
+    active: usize,
+    /// x is wider than its rows, and what is normed is f32: as at the end.
+    last: bool,
+}
+
+fn norm<M: Machine>(machine: &M, random: &mut Random, width: usize) -> Result<Norm<M>> {
+    Ok(Norm {
+        weight: machine.put(&random.floats(width, 1.5))?,
+        bias: machine.put(&random.floats(width, 1.0))?,
+        eps: 1e-5,
+    })
+}
+
+impl Case for NormCase {
+    fn kernel(&self) -> &'static str {
+        if self.last { "last norm" } else { "residual norm" }
+    }
+
+    fn shape(&self) -> String {
+        format!("{} windows, {} of {} rows of {}", self.windows, self.active, self.tokens, self.width)
+    }
+
+    fn units(&self) -> f64 {
+        if self.last { 0.02 } else { 1.5 }
+    }
+
+    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>> {
+        let NormCase { width, windows, tokens, active, last } = *self;
+        let mut random = Random(11);
+        let (rows, stride) = (windows * tokens, if last { 3 * width } else { width });
+        let product = machine.put(&random.halves(machine.half(), rows * width, 3.0))?;
+        let bias = machine.put(&random.floats(width, 1.0))?;
+        let x = machine.put(&random.floats(rows * stride, 5.0))?;
+        let norm = norm(machine, &mut random, width)?;
+        // A row more, which is not to be written.
+        let half = nothing(machine, (rows + 1) * width)?;
+        let whole = nothing_f32(machine, (rows + 1) * width)?;
+        machine.run(&Step::ResidualNorm(ResidualNorm {
+            product: &product,
+            bias: &bias,
+            x: &x,
+            stride,
+            norm: &norm,
+            normed: if last { Normed::F32(&whole) } else { Normed::Half(&half) },
+            rows,
+            width,
+            tokens,
+            active,
+        }))?;
+        Ok([machine.get(&x)?, widened(machine, &half)?, machine.get(&whole)?].concat())
+    }
+}
+
+struct AssembleCase {
+    width: usize,
+    windows: usize,
+    views: usize,
+    patches: usize,
+    prompts: usize,
+}
+
+impl Case for AssembleCase {
+    fn kernel(&self) -> &'static str {
+        "assemble"
+    }
+
+    fn shape(&self) -> String {
+        let AssembleCase { width, windows, views, patches, prompts } = self;
+        format!("{windows} windows, {views} views of {patches} patches, {prompts} prompts, rows of {width}")
+    }
+
+    fn units(&self) -> f64 {
+        1.5
+    }
+
+    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>> {
+        let AssembleCase { width, windows, views, patches, prompts } = *self;
+        let mut random = Random(13);
+        let (tokens, embedded) = (1 + views * patches + prompts, 3 * patches);
+        let places: Vec<u32> = (0..windows * tokens)
+            .map(|r| match r % tokens {
+                0 => CONSTANT,
+                t if t > views * patches => CONSTANT | (t - views * patches) as u32,
+                _ => random.next() % embedded as u32,
+            })
+            .collect();
+        let x = nothing_f32(machine, (windows * tokens + 1) * width)?;
+        let normed = nothing(machine, (windows * tokens + 1) * width)?;
+        machine.run(&Step::Assemble(Assemble {
+            places: &machine.put(&places)?,
+            embedded: &machine.put(&random.floats(embedded * width, 2.0))?,
+            positions: &machine.put(&random.floats(patches * width, 1.0))?,
+            constants: &machine.put(&random.floats((1 + prompts) * width, 2.0))?,
+            pre_norm: &norm(machine, &mut random, width)?,
+            norm: &norm(machine, &mut random, width)?,
+            x: &x,
+            normed: &normed,
+            rows: windows * tokens,
+            width,
+            tokens,
+            patches,
+        }))?;
+        Ok([machine.get(&x)?, widened(machine, &normed)?].concat())
+    }
+}
+
+struct SiluCase {
+    rows: usize,
+    columns: usize,
+    scale: f32,
+}
+
+impl Case for SiluCase {
+    fn kernel(&self) -> &'static str {
+        "bias silu"
+    }
+
+    fn shape(&self) -> String {
+        format!("{} rows of {}, to {}", self.rows, self.columns, self.scale)
+    }
+
+    fn units(&self) -> f64 {
+        1.0
+    }
+
+    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>> {
+        let SiluCase { rows, columns, scale } = *self;
+        let mut random = Random(17);
+        let mut values = random.halves(machine.half(), rows * columns, scale);
+        values.extend([0x7fffu16; 8]);
+        let x = machine.put(&values)?;
+        let bias = machine.put(&random.floats(columns, 1.0))?;
+        machine.run(&Step::BiasSilu(BiasSilu { x: &x, bias: &bias, rows, columns }))?;
+        widened(machine, &x)
+    }
+}
+
+struct PixelsCase(usize);
+
+impl Case for PixelsCase {
+    fn kernel(&self) -> &'static str {
+        "pixels"
+    }
+
+    fn shape(&self) -> String {
+        format!("{} bytes", self.0)
+    }
+
+    fn units(&self) -> f64 {
+        0.0
+    }
+
+    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>> {
+        let mut random = Random(19);
+        let bytes: Vec<u8> = (0..self.0 + 16).map(|i| if i < 256 { i as u8 } else { random.next() as u8 }).collect();
+        let out = nothing(machine, self.0 + 16)?;
+        machine.run(&Step::Pixels(Pixels { bytes: &machine.put(&bytes)?, out: &out, count: self.0 }))?;
+        widened(machine, &out)
+    }
+}
+
+/// A library's product, not ours: that it is called with the right sizes, strides and formats.
+struct ProductCase {
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    stride: usize,
+    kind: ProductKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum ProductKind {
+    Biased,
+    Plain,
+    ToF32,
+    F32,
+}
+
+impl ProductCase {
+    fn result<M: Machine, I: Element, O: Element>(&self, machine: &M, weight: &[I], x: &[I]) -> Result<M::Of<O>> {
+        let mut random = Random(29);
+        let bias = (self.kind == ProductKind::Biased)
+            .then(|| machine.put(&random.halves(machine.half(), self.outputs, 1.0)))
+            .transpose()?;
+        let linear = Linear {
+            weight: machine.put(weight)?,
+            bias,
+            outputs: self.outputs,
+            inputs: self.inputs,
+            rows_max: self.rows.max(128),
+        };
+        let out = machine.room(self.rows * self.outputs)?;
+        let x = machine.put(x)?;
+        machine.product(&linear, RowsOf { buffer: &x, count: self.rows, stride: self.stride }, &out)?;
+        Ok(out)
+    }
+}
+
+impl Case for ProductCase {
+    fn kernel(&self) -> &'static str {
+        "product"
+    }
+
+    fn shape(&self) -> String {
+        let ProductCase { rows, inputs, outputs, stride, kind } = self;
+        format!("{rows} rows of {inputs}, {stride} apart, to {outputs}, {kind:?}")
+    }
+
+    fn units(&self) -> f64 {
+        if matches!(self.kind, ProductKind::Biased | ProductKind::Plain) { 2.0 } else { 0.02 }
+    }
+
+    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>> {
+        let mut random = Random(23);
+        let scale = (3.0 / self.inputs as f32).sqrt();
+        let weight = random.floats(self.outputs * self.inputs, scale);
+        let x = random.floats(self.rows * self.stride, 1.0);
+        let halves = |x: &[f32]| -> Vec<u16> { x.iter().map(|x| machine.half().round(*x)).collect() };
+        match self.kind {
+            ProductKind::F32 => machine.get(&self.result::<M, f32, f32>(machine, &weight, &x)?),
+            ProductKind::ToF32 => machine.get(&self.result::<M, u16, f32>(machine, &halves(&weight), &halves(&x))?),
+            _ => widened(machine, &self.result::<M, u16, u16>(machine, &halves(&weight), &halves(&x))?),
+        }
+    }
+}
+
+/// All of them. `large` adds the sizes of real batches, which take a CPU minutes.
+pub(crate) fn run_all<M: Machine>(machine: &M, large: bool) -> Result<Vec<KernelCheck>> {
+    let mut checks = Vec::new();
+    let attention =
+        |windows, heads, rows, tokens, prompts, scale| AttentionCase { windows, heads, rows, tokens, prompts, scale };
+    // Odd and even numbers around a tile of 16, a chunk of 64 and one of 112; the last layer's one query; B/16 and L/14.
+    let mut attentions = vec![
+        attention(2, 2, 99, 99, 8, 0.3),
+        attention(2, 2, 1, 99, 8, 0.3),
+        attention(1, 2, 50, 50, 8, 3.0),
+        attention(1, 1, 5, 1, 0, 0.3),
+        attention(1, 1, 64, 64, 0, 0.3),
+        attention(1, 1, 65, 64, 1, 0.3),
+        attention(1, 1, 113, 112, 0, 0.3),
+        attention(2, 1, 107, 99, 13, 0.3),
+        attention(1, 1, 130, 197, 8, 0.3),
+    ];
+    if large {
+        attentions.extend([attention(113, 12, 99, 99, 8, 0.3), attention(16, 12, 393, 393, 8, 0.3)]);
+        if limits::attention_shared_bytes(521) <= machine.shared_bytes_max() {
+            attentions.push(attention(4, 16, 513, 513, 8, 0.3));
+        }
+    }
+    for case in attentions {
+        checks.push(compared(machine, &case)?);
+    }
+    let windows = if large { 113 } else { 2 };
+    for width in WIDTHS {
+        for (tokens, active, last) in [(9, 9, false), (9, 5, false), (1, 1, true)] {
+            checks.push(compared(machine, &NormCase { width, windows, tokens, active, last })?);
+        }
+        for (views, prompts) in [(2, 0), (1, 3)] {
+            checks.push(compared(machine, &AssembleCase { width, windows, views, patches: 4, prompts })?);
+        }
+    }
+    for (rows, columns, scale) in [(3, 8, 1.0), (5, 3072, 20.0), (1, 768, 60_000.0)] {
+        checks.push(compared(machine, &SiluCase { rows, columns, scale })?);
+    }
+    for count in [256, 16 * 300] {
+        checks.push(compared(machine, &PixelsCase(count))?);
+    }
+    let rows = if large { 999 } else { 7 };
+    for kind in [ProductKind::Biased, ProductKind::Plain, ProductKind::ToF32, ProductKind::F32] {
+        for (inputs, outputs, stride) in [(768, 192, 768), (192, 768, 960)] {
+            checks.push(compared(machine, &ProductCase { rows, inputs, outputs, stride, kind })?);
+        }
+    }
+    Ok(checks)
+}

@@ -1,0 +1,156 @@
+//! How a step is launched: which kernel, how many threads, with what, in the order of its parameters. Pure.
+
+use super::backend::{Assemble, Attention, BiasSilu, Element, From, Half, Machine, Normed, Pixels, ResidualNorm, Step};
+use super::limits::{TILE, attention_shared_bytes, chunk_tiles};
+
+/// What a kernel is given.
+pub(crate) enum Argument<'a, M: Machine> {
+    Bytes(&'a M::Of<u8>),
+    Halves(From<'a, M::Of<u16>>),
+    Places(&'a M::Of<u32>),
+    Floats(&'a M::Of<f32>),
+    U32(u32),
+    F32(f32),
+}
+
+/// A kernel's call.
+pub(crate) struct Launch<'a, M: Machine> {
+    pub(crate) kernel: String,
+    pub(crate) blocks: u32,
+    pub(crate) threads: u32,
+    pub(crate) shared_bytes: u32,
+    pub(crate) arguments: Vec<Argument<'a, M>>,
+}
+
+impl<'a, M: Machine> Launch<'a, M> {
+    /// A pass over rows or values, without shared memory.
+    fn pass(kernel: String, blocks: usize, arguments: Vec<Argument<'a, M>>) -> Launch<'a, M> {
+        Launch { kernel, blocks: blocks as u32, threads: THREADS as u32, shared_bytes: 0, arguments }
+    }
+}
+
+/// Threads of a block in passes over rows and values.
+const THREADS: usize = 256;
+/// Rows of such a block: a warp has one.
+const ROWS: usize = THREADS / 32;
+/// The most warps of an attention block, as its kernel is compiled; 7 tiles are the 99 queries of ViT-B/32.
+const WARPS_MAX: usize = 7;
+/// The least: they also fetch the keys.
+const WARPS_MIN: usize = 4;
+
+fn number<M: Machine>(value: usize) -> Argument<'static, M> {
+    Argument::U32(u32::try_from(value).expect("a batch has fewer than 2^32 values"))
+}
+
+impl<'a, M: Machine> Step<'a, M> {
+    pub(crate) fn launch(&self, half: Half) -> Launch<'a, M> {
+        match self {
+            Step::Pixels(step) => step.launch(half),
+            Step::BiasSilu(step) => step.launch(half),
+            Step::Attention(step) => step.launch(half),
+            Step::ResidualNorm(step) => step.launch(half),
+            Step::Assemble(step) => step.launch(half),
+        }
+    }
+}
+
+fn whole<'a, E: Element, M: Machine>(buffer: &'a M::Of<E>) -> From<'a, M::Of<E>> {
+    From::start(buffer)
+}
+
+impl<'a, M: Machine> Pixels<'a, M> {
+    fn launch(&self, half: Half) -> Launch<'a, M> {
+        let vectors = self.count / 16;
+        let arguments = vec![Argument::Bytes(self.bytes), Argument::Halves(whole::<u16, M>(self.out)), number(vectors)];
+        Launch::pass(format!("pixels_{}", half.as_str()), vectors.div_ceil(THREADS), arguments)
+    }
+}
+
+impl<'a, M: Machine> BiasSilu<'a, M> {
+    fn launch(&self, half: Half) -> Launch<'a, M> {
+        let vectors = self.rows * self.columns / 8;
+        let arguments = vec![
+            Argument::Halves(whole::<u16, M>(self.x)),
+            Argument::Floats(self.bias),
+            number(vectors),
+            number(self.columns / 8),
+        ];
+        Launch::pass(format!("bias_silu_{}", half.as_str()), vectors.div_ceil(THREADS), arguments)
+    }
+}
+
+impl<'a, M: Machine> Attention<'a, M> {
+    fn launch(&self, half: Half) -> Launch<'a, M> {
+        let keys = self.tokens + self.prompt_count;
+        let warps = self.rows.div_ceil(TILE).clamp(WARPS_MIN, WARPS_MAX);
+        Launch {
+            kernel: format!("attention_{}_{}", half.as_str(), chunk_tiles(keys)),
+            blocks: (self.windows * self.heads) as u32,
+            threads: 32 * warps as u32,
+            shared_bytes: attention_shared_bytes(keys) as u32,
+            arguments: vec![
+                Argument::Halves(self.queries.from),
+                number(self.queries.row),
+                number(self.queries.window),
+                Argument::Halves(self.keys.from),
+                Argument::Halves(self.values),
+                number(self.keys.row),
+                number(self.keys.window),
+                Argument::Halves(whole::<u16, M>(self.prompts.0)),
+                Argument::Halves(whole::<u16, M>(self.prompts.1)),
+                Argument::Halves(self.out.from),
+                number(self.out.row),
+                number(self.out.window),
+                number(self.heads),
+                number(self.rows),
+                number(self.tokens),
+                number(self.prompt_count),
+            ],
+        }
+    }
+}
+
+impl<'a, M: Machine> ResidualNorm<'a, M> {
+    fn launch(&self, half: Half) -> Launch<'a, M> {
+        let (to, normed) = match self.normed {
+            Normed::Half(normed) => ("", Argument::Halves(whole::<u16, M>(normed))),
+            Normed::F32(normed) => ("f32_", Argument::Floats(normed)),
+        };
+        let arguments = vec![
+            Argument::Halves(whole::<u16, M>(self.product)),
+            Argument::Floats(self.bias),
+            Argument::Floats(self.x),
+            number(self.stride),
+            Argument::Floats(&self.norm.weight),
+            Argument::Floats(&self.norm.bias),
+            Argument::F32(self.norm.eps),
+            normed,
+            number(self.rows),
+            number(self.tokens),
+            number(self.active),
+        ];
+        Launch::pass(format!("residual_norm_{to}{}_{}", half.as_str(), self.width), self.rows.div_ceil(ROWS), arguments)
+    }
+}
+
+impl<'a, M: Machine> Assemble<'a, M> {
+    fn launch(&self, half: Half) -> Launch<'a, M> {
+        let arguments = vec![
+            Argument::Places(self.places),
+            Argument::Floats(self.embedded),
+            Argument::Floats(self.positions),
+            Argument::Floats(self.constants),
+            Argument::Floats(&self.pre_norm.weight),
+            Argument::Floats(&self.pre_norm.bias),
+            Argument::Floats(&self.norm.weight),
+            Argument::Floats(&self.norm.bias),
+            Argument::F32(self.norm.eps),
+            Argument::Floats(self.x),
+            Argument::Halves(whole::<u16, M>(self.normed)),
+            number(self.rows),
+            number(self.tokens),
+            number(self.patches),
+        ];
+        Launch::pass(format!("assemble_{}_{}", half.as_str(), self.width), self.rows.div_ceil(ROWS), arguments)
+    }
+}

@@ -1,0 +1,67 @@
+//! The visual tower in 16 bits on kernels of our own (`model/kernels/*.cu`), as a GPU runs it.
+//!
+//! [`tower`] says what is computed, step by step, and [`pipeline`] how batches come and go; both know a [`Machine`] alone. There
+//! are two: `cuda`, and [`reference`], which does the same with the same roundings in plain Rust, slowly. So the whole pass is
+//! tested without a GPU. What a kernel is launched with is made in `kernel_launch`, for the card and for the tests, which run the
+//! kernels' sources on the CPU.
+
+pub(crate) mod backend;
+pub(crate) mod batch_input;
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
+pub(crate) mod device;
+#[cfg(test)]
+mod emulated;
+#[cfg(any(test, feature = "cuda"))]
+pub(crate) mod kernel_checks;
+#[cfg(any(test, feature = "cuda"))]
+mod kernel_launch;
+pub(crate) mod limits;
+pub(crate) mod pipeline;
+pub(crate) mod reference;
+pub(crate) mod tower;
+
+use std::sync::Arc;
+
+use candle_core::Result;
+
+use crate::Arithmetic;
+use crate::score::options::{Operations, Options};
+use crate::tower::visual::Parts;
+use backend::{Half, Machine};
+use limits::misfit;
+use pipeline::{KernelLanes, Lanes};
+use tower::{KernelTower, views_of};
+
+/// The tower on these kernels, where they are asked for and fit.
+pub(crate) fn lanes(parts: &Parts, options: &Options) -> Result<Option<Arc<dyn Lanes>>> {
+    let half = match options.arithmetic {
+        Arithmetic::F32 => return Ok(None),
+        Arithmetic::F16 => Half::F16,
+        Arithmetic::Bf16 => Half::Bf16,
+    };
+    let views = views_of(options.views.sees);
+    match options.operations {
+        Operations::Candle => Ok(None),
+        Operations::Twins => built(reference::Twin::new(half), parts, views),
+        #[cfg(feature = "cuda")]
+        Operations::Own if options.device.is_cuda() => built(cuda::Cuda::new(&options.device, half)?, parts, views),
+        Operations::Own => Ok(None),
+    }
+}
+
+fn built<M: Machine>(machine: M, parts: &Parts, views: usize) -> Result<Option<Arc<dyn Lanes>>> {
+    let refused = |why: String| {
+        tracing::warn!(why, "this model runs in Candle's operations");
+        Ok(None)
+    };
+    let first = &parts.layers.layers[0];
+    if let Some(why) = misfit(parts.class.len(), first.heads, first.activation) {
+        return refused(why);
+    }
+    let tower = KernelTower::new(machine, parts, views)?;
+    match tower.misfit() {
+        Some(why) => refused(why),
+        None => Ok(Some(Arc::new(KernelLanes::new(tower)))),
+    }
+}

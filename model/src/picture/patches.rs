@@ -1,0 +1,94 @@
+//! Pixels to patches: each distinct patch of a run of windows once, normalised, in the order of the patch weights.
+
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+
+use super::rgb8::Rgb8;
+use super::views::Origin;
+
+// REFERENCE: ImageNet's mean and deviation, not CLIP's.
+pub(crate) const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+pub(crate) const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// A pixel's value by channel and byte: (byte / 255 - mean) / deviation, in f32 as PyTorch computes it.
+pub(crate) struct Normalised([[f32; 256]; 3]);
+
+impl Normalised {
+    pub(crate) fn new() -> Normalised {
+        Normalised(std::array::from_fn(|c| std::array::from_fn(|byte| (byte as f32 / 255.0 - MEAN[c]) / DEVIATION[c])))
+    }
+
+    /// Patches of `side` pixels at `corners`: (corners, 3 side side), channel by channel as the convolution's weight.
+    pub(crate) fn gather(&self, picture: &Rgb8, corners: &[Origin], side: usize) -> Vec<f32> {
+        let mut out = vec![0.0; corners.len() * 3 * side * side];
+        let row_bytes = picture.width() as usize * 3;
+        out.par_chunks_exact_mut(3 * side * side).zip(corners).for_each(|(out, corner)| {
+            for (c, plane) in out.chunks_exact_mut(side * side).enumerate() {
+                for (y, line) in plane.chunks_exact_mut(side).enumerate() {
+                    let at = (corner.y as usize + y) * row_bytes + corner.x as usize * 3;
+                    let pixels = picture.pixels()[at..at + 3 * side].chunks_exact(3);
+                    for (value, pixel) in line.iter_mut().zip(pixels) {
+                        *value = self.0[c][usize::from(pixel[c])];
+                    }
+                }
+            }
+        });
+        out
+    }
+}
+
+/// The distinct patches of some windows: at the paper's stride neighbours share most of theirs.
+pub(crate) struct Lattice {
+    /// Upper left corners, in order of first use.
+    pub(crate) corners: Vec<Origin>,
+    /// Per window its `grid * grid` patches, row-major, as places in `corners`.
+    pub(crate) of_window: Vec<u32>,
+}
+
+impl Lattice {
+    /// Windows of `grid * grid` patches of `side` pixels.
+    pub(crate) fn new(windows: &[Origin], grid: u32, side: u32) -> Lattice {
+        let mut lattice = Lattice { corners: Vec::new(), of_window: Vec::new() };
+        let mut known = HashMap::new();
+        for window in windows {
+            for i in 0..grid * grid {
+                let corner = Origin { x: window.x + i % grid * side, y: window.y + i / grid * side };
+                let place = *known.entry(corner).or_insert_with(|| {
+                    lattice.corners.push(corner);
+                    lattice.corners.len() as u32 - 1
+                });
+                lattice.of_window.push(place);
+            }
+        }
+        lattice
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Views;
+
+    #[test]
+    fn windows_at_stride_64_share_the_32_pixel_lattice() {
+        // VGA: 35 windows of 49 patches, on a lattice of 19 x 15 whole places.
+        let lattice = Lattice::new(&Views::default().origins(640, 480), 7, 32);
+        assert_eq!(lattice.of_window.len(), 35 * 49);
+        assert_eq!(lattice.corners.len(), 19 * 15);
+        // The third patch of the first window is the first of the second.
+        assert_eq!(lattice.of_window[2], lattice.of_window[49]);
+    }
+
+    #[test]
+    fn patches_are_normalised_planes() {
+        let pixels: Vec<u8> = (0..8 * 6 * 3).map(|i| i as u8).collect();
+        let picture = Rgb8::new(8, 6, pixels);
+        let out = Normalised::new().gather(&picture, &[Origin { x: 3, y: 2 }], 2);
+        for (i, got) in out.iter().enumerate() {
+            let (c, y, x) = (i / 4, i / 2 % 2, i % 2);
+            let byte = ((2 + y) * 8 + 3 + x) * 3 + c;
+            assert_eq!(*got, (byte as f32 / 255.0 - MEAN[c]) / DEVIATION[c]);
+        }
+    }
+}

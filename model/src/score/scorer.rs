@@ -1,0 +1,254 @@
+//! A picture's score: window features against the two sentences, averaged. [`super::Batcher`] makes batches of pictures.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use super::options::{Operations, Options};
+use super::prepared::Prepared;
+use crate::gpu::pipeline::{Lanes, Lent};
+use crate::picture::{INPUT_SIDE, Origin, ViewMode, Views};
+use crate::tower::backend::Backing;
+use crate::tower::text::{normalise, text_features};
+use crate::tower::visual::{Parts, VisualTower, WindowTokens};
+use crate::{ClipWeights, Fingerprint, ModelError, PromptMode};
+
+/// CLIP-DQA ready to score: both towers' weights folded, the sentences' features made.
+pub struct Scorer {
+    tower: Tower,
+    /// (embed) each, of length 1.
+    bad: Vec<f32>,
+    good: Vec<f32>,
+    /// exp(logit_scale)
+    scale: f64,
+    views: Views,
+    fingerprint: Fingerprint,
+}
+
+/// Who makes features of windows.
+enum Tower {
+    /// Tokens of windows are made on the CPU, and go through the layers in batches.
+    Tokens(Box<VisualTower>),
+    /// Pixels go to the device, in batches that are under way together.
+    Kernels(Arc<dyn Lanes>),
+}
+
+/// What a picture got.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PictureScore {
+    /// Mean of the windows' scores: 0 bad, 1 good.
+    pub score: f64,
+    /// By window, in the order of [`Views::origins`].
+    pub windows: Vec<f32>,
+}
+
+impl PictureScore {
+    pub(crate) fn of(windows: Vec<f32>) -> PictureScore {
+        let score = windows.iter().map(|s| f64::from(*s)).sum::<f64>() / windows.len() as f64;
+        PictureScore { score, windows }
+    }
+}
+
+/// The fingerprint that a [`Scorer`] of these has, without making one; the device has no part in it.
+pub fn fingerprint_of(
+    weights: &ClipWeights,
+    prompts: &PromptMode,
+    options: &Options,
+) -> Result<Fingerprint, ModelError> {
+    let prompts_digest = match prompts {
+        PromptMode::Learned(prompts) => prompts.digest()?.to_string(),
+        PromptMode::Handcrafted => "handcrafted".to_string(),
+    };
+    Ok(Fingerprint::of(&[
+        ("weights", weights.digest().as_bytes()),
+        ("prompts", prompts_digest.as_bytes()),
+        ("views", options.views.to_string().as_bytes()),
+        ("arithmetic", options.arithmetic.as_str().as_bytes()),
+    ]))
+}
+
+impl Scorer {
+    /// Reads all weights; the text tower runs once, here.
+    pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> Result<Scorer, ModelError> {
+        check(weights, prompts)?;
+        let text = text_features(weights, prompts)?;
+        let fingerprint = fingerprint_of(weights, prompts, options)?;
+        let parts = Parts::read(weights, prompts)?;
+        let tower = match crate::gpu::lanes(&parts, options)? {
+            Some(lanes) => Tower::Kernels(lanes),
+            None => {
+                let dense = options.operations != Operations::Own;
+                let backing = Backing { arithmetic: options.arithmetic, device: options.device.clone(), dense };
+                Tower::Tokens(Box::new(VisualTower::new(parts, options.views.sees, &backing)?))
+            }
+        };
+        Ok(Scorer {
+            tower,
+            bad: text.get(0)?.to_vec1()?,
+            good: text.get(1)?.to_vec1()?,
+            scale: f64::from(weights.get("logit_scale")?.to_scalar::<f32>()?).exp(),
+            views: options.views,
+            fingerprint,
+        })
+    }
+
+    /// What determines the scores: two equal fingerprints give the same scores, up to the device's rounding.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// As given.
+    pub fn views(&self) -> &Views {
+        &self.views
+    }
+
+    /// L2-normalised features (embed) of "bad photo" and "good photo".
+    pub fn text_features(&self) -> [&[f32]; 2] {
+        [&self.bad, &self.good]
+    }
+
+    /// Windows of a batch that fills the device.
+    pub fn batch_usual(&self) -> usize {
+        match &self.tower {
+            Tower::Tokens(tower) => tower.batch_usual(),
+            Tower::Kernels(lanes) => lanes.batch_usual(),
+        }
+    }
+
+    /// L2-normalised features (embed) of each window of one picture.
+    pub fn picture_features(&self, picture: &Prepared) -> Result<Vec<Vec<f32>>, ModelError> {
+        let mut features = Vec::new();
+        match self.lane(self.batch_usual())? {
+            None => {
+                let mut windows = Vec::new();
+                self.tokens(picture, |window| {
+                    windows.push(window);
+                    Ok(())
+                })?;
+                features = self.tower().features(&windows)?.to_vec2()?;
+            }
+            Some(mut lane) => {
+                let mut keep = |batch: Tensor| -> Result<(), ModelError> {
+                    features.extend(batch.to_vec2()?);
+                    Ok(())
+                };
+                self.feed(lane.as_mut(), picture, &mut keep)?;
+                self.finish(lane.as_mut(), &mut keep)?;
+            }
+        }
+        Ok(features)
+    }
+
+    /// For batches of `windows` windows, or fewer where the device has no memory for them; none where tokens are made here.
+    pub(crate) fn lane(&self, windows: usize) -> Result<Option<Box<dyn Lent>>, ModelError> {
+        match &self.tower {
+            Tower::Tokens(_) => Ok(None),
+            Tower::Kernels(lanes) => Ok(Some(lanes.clone().lend(windows)?)),
+        }
+    }
+
+    /// Puts a picture's windows into a lane's batches, and sends those that are full. `each` gets features (b, embed) of
+    /// length 1 of the batches that are done, in order.
+    pub(crate) fn feed(
+        &self,
+        lane: &mut dyn Lent,
+        picture: &Prepared,
+        each: &mut impl FnMut(Tensor) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        let mut done = 0;
+        while done < picture.windows() {
+            let origins = &picture.origins[done..picture.windows().min(done + lane.room())];
+            picture.with_windows(self.views.sees, origins, |windows| lane.add(windows))?;
+            done += origins.len();
+            if lane.room() == 0 {
+                lane.submit()?;
+                while let Some(features) = lane.take(lane.is_full())? {
+                    each(self.normalised(features)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what a lane's batch has, and waits for all that is under way.
+    pub(crate) fn finish(
+        &self,
+        lane: &mut dyn Lent,
+        each: &mut impl FnMut(Tensor) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        lane.submit()?;
+        while let Some(features) = lane.take(true)? {
+            each(self.normalised(features)?)?;
+        }
+        Ok(())
+    }
+
+    /// (b embed) -> (b, embed), each of length 1
+    fn normalised(&self, features: Vec<f32>) -> candle_core::Result<Tensor> {
+        let embed = self.bad.len();
+        normalise(&Tensor::from_vec(features, ((), embed), &Device::Cpu)?)
+    }
+
+    /// Scores of a batch of windows of any pictures.
+    pub(crate) fn score(&self, batch: &[WindowTokens]) -> Result<Vec<f32>, ModelError> {
+        self.scores(&self.tower().features(batch)?)
+    }
+
+    /// Of features (b, embed) of length 1.
+    pub(crate) fn scores(&self, features: &Tensor) -> Result<Vec<f32>, ModelError> {
+        let features: Vec<Vec<f32>> = features.to_vec2()?;
+        let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        // REFERENCE: the second column, "good photo", is the score.
+        // The second of a softmax over two is a logistic function of their difference.
+        let score = |f: &Vec<f32>| 1.0 / (1.0 + (self.scale * (cosine(f, &self.bad) - cosine(f, &self.good))).exp());
+        Ok(features.iter().map(|f| score(f) as f32).collect())
+    }
+
+    /// Where tokens are made here.
+    pub(crate) fn tower(&self) -> &VisualTower {
+        match &self.tower {
+            Tower::Tokens(tower) => tower,
+            Tower::Kernels(_) => unreachable!("a lane takes pixels"),
+        }
+    }
+
+    /// Hands a picture's windows to `each`, in order.
+    pub(crate) fn tokens(
+        &self,
+        picture: &Prepared,
+        mut each: impl FnMut(WindowTokens) -> Result<(), ModelError>,
+    ) -> Result<(), ModelError> {
+        let shared = Arc::new(self.tower().shared(picture.whole.as_ref().unwrap_or(&picture.picture))?);
+        if self.views.sees == ViewMode::Global {
+            return each(WindowTokens { shared, local: None });
+        }
+        for origins in picture.origins.chunks(WINDOWS_AT_ONCE) {
+            let tokens = if picture.window == INPUT_SIDE {
+                self.tower().windows(&picture.picture, origins)?
+            } else {
+                let resized =
+                    origins.iter().map(|o| self.tower().windows(&picture.resized(o), &[Origin { x: 0, y: 0 }]));
+                Tensor::cat(&resized.collect::<candle_core::Result<Vec<_>>>()?, 0)?
+            };
+            for i in 0..origins.len() {
+                each(WindowTokens { shared: shared.clone(), local: Some(tokens.get(i)?) })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Windows whose tokens are made together: 64 of ViT-B/32 are 10 MB, and share most of their patches.
+const WINDOWS_AT_ONCE: usize = 64;
+
+pub(crate) fn check(weights: &ClipWeights, prompts: &PromptMode) -> Result<(), ModelError> {
+    let config = weights.config();
+    let layers = config.vision.layers.min(config.text.layers);
+    if layers < 2 {
+        return Err(ModelError::TooFewLayers { layers });
+    }
+    if let PromptMode::Learned(prompts) = prompts {
+        prompts.check_fits(config)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! What a pickle's calls and persistent ids stand for, where PyTorch writes dictionaries and tensors with them. Nothing is called:
+//! a name that is not known here makes an object of which nothing is known.
+
+use super::error::TorchError;
+use super::pickle_vm::{OPCODES_MAX, PickleVm};
+use super::rebuild;
+use super::value::{Id, Node, Object};
+
+impl PickleVm<'_> {
+    /// What stands for a storage in PyTorch's pickles; anything else of that kind is looked into by nobody.
+    pub(super) fn persistent(&mut self, id: Id) -> Result<(), TorchError> {
+        let node = match &self.nodes[id as usize] {
+            Node::Tuple(parts) => match parts.first().map(|part| &self.nodes[*part as usize]) {
+                Some(Node::Str("storage")) => {
+                    let storage =
+                        rebuild::storage(&self.nodes, parts).ok_or_else(|| self.wrong("a storage is malformed"))?;
+                    Node::Storage(Box::new(storage))
+                }
+                // Before 1.6: a module's class, with its source text.
+                Some(Node::Str("module")) if parts.len() > 1 => {
+                    self.stack.push(parts[1]);
+                    return Ok(());
+                }
+                _ => Node::Opaque,
+            },
+            _ => Node::Opaque,
+        };
+        self.push(node);
+        Ok(())
+    }
+
+    /// What a class or function would make of its arguments, where it is one that PyTorch writes data with.
+    pub(super) fn call(&mut self, mut of: Id, mut arguments: Id) -> Result<(), TorchError> {
+        loop {
+            let parts: &[Id] = match &self.nodes[arguments as usize] {
+                Node::Tuple(parts) => parts,
+                _ => return Err(self.wrong("a call has no arguments")),
+            };
+            let Node::Global(module, name) = self.nodes[of as usize] else {
+                self.push(Node::Object(Box::<Object>::default()));
+                return Ok(());
+            };
+            let node = match (module, name) {
+                ("collections", "OrderedDict" | "defaultdict" | "Counter") | ("builtins" | "__builtin__", "dict") => {
+                    let pairs = listed_pairs(&self.nodes, parts);
+                    self.copied += pairs.len();
+                    if self.copied > OPCODES_MAX {
+                        return Err(TorchError::Limit(format!(
+                            "dictionaries are copied more than {OPCODES_MAX} times"
+                        )));
+                    }
+                    Node::Dict(pairs)
+                }
+                ("torch._utils", rebuild @ ("_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3")) => {
+                    match rebuild::tensor(&self.nodes, rebuild, parts) {
+                        Ok(Some(tensor)) => Node::Tensor(Box::new(tensor)),
+                        Ok(None) => Node::Opaque,
+                        Err(why) => return Err(self.wrong(why)),
+                    }
+                }
+                // They hand on what is inside.
+                ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")
+                | ("torch", "Size")
+                | ("torch.jit._pickle", _) => match parts.first() {
+                    Some(first) => {
+                        self.stack.push(*first);
+                        return Ok(());
+                    }
+                    None => Node::Opaque,
+                },
+                // (function, type, arguments, state): a tensor of a type of its own. What it is beside a tensor is not kept.
+                ("torch._tensor", "_rebuild_from_type_v2") if parts.len() == 4 => {
+                    (of, arguments) = (parts[0], parts[2]);
+                    // Only ever once: no function there calls this one again.
+                    match self.nodes[of as usize] {
+                        Node::Global("torch._tensor", _) => Node::Opaque,
+                        _ => continue,
+                    }
+                }
+                _ => Node::Object(Box::<Object>::default()),
+            };
+            self.push(node);
+            return Ok(());
+        }
+    }
+}
+
+/// The pairs in `[(key, value), ...]`, the last argument, where that is what a dictionary is made of.
+fn listed_pairs(nodes: &[Node<'_>], arguments: &[Id]) -> Vec<(Id, Id)> {
+    let Some(last) = arguments.last() else { return Vec::new() };
+    match &nodes[*last as usize] {
+        Node::Dict(pairs) => pairs.clone(),
+        Node::List(list) => {
+            let pair = |id: &Id| match &nodes[*id as usize] {
+                Node::Tuple(pair) if pair.len() == 2 => Some((pair[0], pair[1])),
+                Node::List(pair) if pair.len() == 2 => Some((pair[0], pair[1])),
+                _ => None,
+            };
+            list.iter().filter_map(pair).collect()
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,159 @@
+//! The folded layers in plain Candle operations, on any device and in any dtype: what runs where there are no kernels
+//! of our own, and what those are compared with.
+
+use candle_core::{D, DType, Device, Result, Tensor};
+use candle_nn::ops::{silu, softmax};
+
+use super::folded_layers::{Affine, FoldedLayer, NormTensors};
+use crate::Activation;
+
+/// Where the tensors live and what they are rounded to.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) device: Device,
+    pub(crate) dtype: DType,
+}
+
+impl Place {
+    pub(crate) fn put(&self, x: &Tensor) -> Result<Tensor> {
+        x.to_device(&self.device)?.to_dtype(self.dtype)
+    }
+
+    /// Norms stay in f32.
+    pub(crate) fn put_norm(&self, norm: NormTensors) -> Result<NormTensors> {
+        let put = |x: Tensor| x.to_device(&self.device);
+        Ok(NormTensors { weight: put(norm.weight)?, bias: put(norm.bias)?, eps: norm.eps })
+    }
+}
+
+/// `x W^T + b` with the weight laid out for the product.
+pub(crate) struct DenseLinear {
+    /// (in, out)
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl DenseLinear {
+    pub(crate) fn new(affine: &Affine, place: &Place) -> Result<DenseLinear> {
+        Ok(DenseLinear { weight: place.put(&affine.weight.t()?.contiguous()?)?, bias: place.put(&affine.bias)? })
+    }
+
+    /// (.., in) -> (.., out)
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (inputs, outputs) = self.weight.dims2()?;
+        let mut dims = x.dims().to_vec();
+        *dims.last_mut().expect("a linear's input has an axis") = outputs;
+        x.reshape(((), inputs))?.matmul(&self.weight)?.broadcast_add(&self.bias)?.reshape(dims)
+    }
+}
+
+/// One folded layer.
+pub(crate) struct DenseLayer {
+    heads: usize,
+    norm1: NormTensors,
+    query: DenseLinear,
+    key_value: DenseLinear,
+    /// Keys and values (1, heads, p, head).
+    prompts: Option<(Tensor, Tensor)>,
+    out: DenseLinear,
+    norm2: NormTensors,
+    up: DenseLinear,
+    activation: Activation,
+    down: DenseLinear,
+}
+
+impl DenseLayer {
+    pub(crate) fn new(folded: FoldedLayer, place: &Place) -> Result<DenseLayer> {
+        let heads = folded.heads;
+        let prompts = match &folded.prompts {
+            None => None,
+            Some((keys, values)) => {
+                let split = |x: &Tensor| split_heads(&place.put(x)?.unsqueeze(0)?, heads);
+                Some((split(keys)?, split(values)?))
+            }
+        };
+        Ok(DenseLayer {
+            heads,
+            prompts,
+            query: DenseLinear::new(&folded.query, place)?,
+            key_value: DenseLinear::new(&folded.key_value, place)?,
+            out: DenseLinear::new(&folded.out, place)?,
+            up: DenseLinear::new(&folded.up, place)?,
+            activation: folded.activation,
+            down: DenseLinear::new(&folded.down, place)?,
+            norm1: place.put_norm(folded.norm1)?,
+            norm2: place.put_norm(folded.norm2)?,
+        })
+    }
+
+    /// Queries, keys and values after the first norm: (.., d) -> (.., 3 d)
+    pub(crate) fn project(&self, x: &Tensor) -> Result<Tensor> {
+        let normed = self.norm1.forward(x)?;
+        Tensor::cat(&[self.query.forward(&normed)?, self.key_value.forward(&normed)?], D::Minus1)
+    }
+
+    /// x (b, t, d) -> (b, t, d). `shared` (b, s, 3 d) is what [`DenseLayer::project`] gives for the first s rows.
+    pub(crate) fn forward(&self, x: &Tensor, shared: Option<&Tensor>) -> Result<Tensor> {
+        Ok(self.watched(x, shared)?.0)
+    }
+
+    /// As [`DenseLayer::forward`], with what each row attends to: (b, heads, t, t + p), the prompts last.
+    pub(crate) fn watched(&self, x: &Tensor, shared: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
+        let (_, t, d) = x.dims3()?;
+        let projected = match shared {
+            None => self.project(x)?,
+            Some(shared) => {
+                let s = shared.dim(1)?;
+                Tensor::cat(&[shared, &self.project(&x.narrow(1, s, t - s)?)?], 1)?
+            }
+        };
+        let part = |i: usize| projected.narrow(2, i * d, d);
+        let (attended, attention) = self.attend(&part(0)?, &part(1)?, &part(2)?)?;
+        let x = (x + attended)?;
+        Ok(((&x + self.mlp(&x)?)?, attention))
+    }
+
+    /// The last layer for the first row alone: x (b, t, d) -> (b, d)
+    pub(crate) fn forward_class(&self, x: &Tensor) -> Result<Tensor> {
+        let d = x.dim(2)?;
+        let normed = self.norm1.forward(x)?;
+        let key_value = self.key_value.forward(&normed)?;
+        let query = self.query.forward(&normed.narrow(1, 0, 1)?.contiguous()?)?;
+        let class = x.narrow(1, 0, 1)?;
+        let (attended, _) = self.attend(&query, &key_value.narrow(2, 0, d)?, &key_value.narrow(2, d, d)?)?;
+        let class = (class + attended)?;
+        (&class + self.mlp(&class)?)?.squeeze(1)
+    }
+
+    /// q (b, n, d), k and v (b, t, d) -> (b, n, d), and the attention paid, (b, heads, n, t + p) in f32
+    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (b, n, d) = q.dims3()?;
+        let q = split_heads(q, self.heads)?;
+        let with = |own: &Tensor, constant: Option<&Tensor>| -> Result<Tensor> {
+            let own = split_heads(own, self.heads)?;
+            let Some(constant) = constant else { return Ok(own) };
+            let (_, h, p, head) = constant.dims4()?;
+            Tensor::cat(&[&own, &constant.expand((b, h, p, head))?.contiguous()?], 2)
+        };
+        let (keys, values) = self.prompts.as_ref().map(|(k, v)| (k, v)).unzip();
+        let (k, v) = (with(k, keys)?, with(v, values)?);
+        let scores = q.matmul(&k.t()?)?.to_dtype(DType::F32)?;
+        let attention = softmax(&scores, D::Minus1)?;
+        let attended = attention.to_dtype(v.dtype())?.matmul(&v)?;
+        Ok((self.out.forward(&attended.transpose(1, 2)?.reshape((b, n, d))?)?, attention))
+    }
+
+    fn mlp(&self, x: &Tensor) -> Result<Tensor> {
+        let hidden = self.up.forward(&self.norm2.forward(x)?)?;
+        self.down.forward(&match self.activation {
+            Activation::QuickGelu => silu(&hidden)?,
+            Activation::Gelu => hidden.gelu_erf()?,
+        })
+    }
+}
+
+/// (b, n, d) -> (b, heads, n, d / heads)
+fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
+    let (b, n, d) = x.dims3()?;
+    x.reshape((b, n, heads, d / heads))?.transpose(1, 2)?.contiguous()
+}

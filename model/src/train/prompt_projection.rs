@@ -1,0 +1,115 @@
+//! Prompts on their way into the towers: through their linear layers, rounded where they enter, and back.
+
+use half::f16;
+
+use super::parameters::{Gradients, Learned, Slot};
+use crate::Prompts;
+use crate::cpu::Isa;
+use crate::cpu::elementwise_backward::column_sums;
+use crate::cpu::strided_gemm::{Target, View, product};
+
+/// One tower's prompts by layer, (p, d) each, as they enter.
+pub(super) struct Entering {
+    pub(super) layers: Vec<Vec<f32>>,
+}
+
+/// The authors' names for one tower's prompts.
+#[derive(Clone, Copy)]
+pub(super) struct Names {
+    prompts: &'static str,
+    projections: &'static str,
+    /// The first layer whose prompts pass through f16.
+    rounded_from: usize,
+}
+
+// REFERENCE: the first text prompt enters in f32, all others through f16. Their gradients pass as they are: the authors'
+// code rounds them to f16 on the way back, which moves the norm of a gradient by less than 1e-3 of itself.
+pub(super) const TEXT: Names =
+    Names { prompts: "prompts_text", projections: "prompt_txt_projections", rounded_from: 1 };
+pub(super) const VISUAL: Names =
+    Names { prompts: "prompts_vis", projections: "prompt_vis_projections", rounded_from: 0 };
+
+/// A layer's three tensors, as they are now.
+struct Tensors<'a> {
+    /// (p, d)
+    prompts: Tensor<'a>,
+    /// (d, d)
+    weight: Tensor<'a>,
+    /// (d)
+    bias: Tensor<'a>,
+}
+
+struct Tensor<'a> {
+    values: std::borrow::Cow<'a, [f32]>,
+    slot: Option<Slot>,
+}
+
+impl Names {
+    fn tensors<'a>(&self, given: &Prompts, learned: &'a Learned, layer: usize) -> Tensors<'a> {
+        let tensor = |name: String| match learned.slot(&name) {
+            Some(slot) => Tensor { values: learned.values(slot).into(), slot: Some(slot) },
+            None => Tensor { values: given.values(&name).into(), slot: None },
+        };
+        Tensors {
+            prompts: tensor(format!("{}.{layer}", self.prompts)),
+            weight: tensor(format!("{}.{layer}.weight", self.projections)),
+            bias: tensor(format!("{}.{layer}.bias", self.projections)),
+        }
+    }
+
+    /// The prompts of `depth` layers as they enter.
+    pub(super) fn enter(&self, given: &Prompts, learned: &Learned, depth: usize) -> Entering {
+        let layer = |layer| {
+            let Tensors { prompts, weight, bias } = self.tensors(given, learned, layer);
+            let (p, d) = (prompts.values.len() / bias.values.len(), bias.values.len());
+            let mut out = bias.values.repeat(p);
+            let weight = View::rows(&weight.values, d, d, d).t();
+            product(View::rows(&prompts.values, p, d, d), weight, 1.0, Target::plus(&mut out, d));
+            if layer >= self.rounded_from {
+                out.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32());
+            }
+            out
+        };
+        Entering { layers: (0..depth).map(layer).collect() }
+    }
+
+    /// From the gradients at the prompts as they entered (p, d), those of what learns.
+    pub(super) fn backward(&self, given: &Prompts, learned: &Learned, gradients: &[Vec<f32>], sums: &mut Gradients) {
+        for (layer, gradient) in gradients.iter().enumerate() {
+            let Tensors { prompts, weight, bias } = self.tensors(given, learned, layer);
+            let d = bias.values.len();
+            let gradient = View::rows(gradient, gradient.len() / d, d, d);
+            if let Some(slot) = prompts.slot {
+                product(gradient, View::rows(&weight.values, d, d, d), 1.0, Target::plus(sums.of(slot), d));
+            }
+            if let Some(slot) = weight.slot {
+                let prompts = View::rows(&prompts.values, gradient.rows, d, d);
+                product(gradient.t(), prompts, 1.0, Target::plus(sums.of(slot), d));
+            }
+            if let Some(slot) = bias.slot {
+                column_sums(Isa::current(), gradient.values, d, sums.of(slot));
+            }
+        }
+    }
+}
+
+/// A sum for each layer of the shapes that entered.
+pub(super) fn zeros_like(entering: &Entering) -> Vec<Vec<f32>> {
+    entering.layers.iter().map(|rows| vec![0.0; rows.len()]).collect()
+}
+
+impl Prompts {
+    /// These prompts with other values for some tensors: name, shape, values.
+    pub(crate) fn with<'a>(&self, changed: impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])>) -> Prompts {
+        self.replaced(changed.map(|(name, shape, values)| {
+            let tensor = candle_core::Tensor::from_slice(values, shape, &candle_core::Device::Cpu);
+            (name.to_owned(), tensor.expect("as many values as the shape says"))
+        }))
+    }
+
+    /// A tensor's values, row-major.
+    pub(crate) fn values(&self, name: &str) -> Vec<f32> {
+        let values = self.tensors()[name].flatten_all().and_then(|tensor| tensor.to_vec1());
+        values.expect("prompts are f32 and in memory")
+    }
+}

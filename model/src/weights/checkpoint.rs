@@ -1,0 +1,280 @@
+//! Tensors as they lie in files, safetensors or PyTorch's, mapped into memory, or as bytes held in memory.
+//!
+//! It knows names, types and shapes as files state them, and not which of them a model needs. A mapped file must not
+//! change while it is in use: a file cut short under the program ends it with SIGBUS.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+use safetensors::{SafeTensorError, SafeTensors};
+use serde::Deserialize;
+
+use super::stored_tensor::{Stored, StoredMap};
+use crate::torch::{self, TorchError, TorchFile};
+
+/// Why a checkpoint's files cannot be read. [`CheckpointError::retry`] says whether another try may help.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The system refused to open, map or read the file.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is cut short or no safetensors file.
+    #[error("`{}` is cut short or no safetensors file", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its header.
+        source: SafeTensorError,
+    },
+    /// The file is of no kind that holds tensors.
+    #[error("`{}` is neither a safetensors file nor a PyTorch checkpoint{hint}", path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like, and what to do; empty where nobody can say.
+        hint: &'static str,
+    },
+    /// The file is PyTorch's, and cannot be read.
+    #[error("`{}` is a PyTorch checkpoint that cannot be read", path.display())]
+    Torch {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TorchError,
+    },
+    /// The index is not JSON of the form `{"weight_map": {"tensor": "file"}}`.
+    #[error("`{}` is no index of shards", path.display())]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The index names a shard that is not beside it.
+    #[error("`{}` names the shard `{shard}`, which is not beside it", index.display())]
+    NoShard {
+        /// The index.
+        index: PathBuf,
+        /// As named there.
+        shard: String,
+    },
+    /// A shard and the index do not agree on which tensors are in the shard.
+    #[error("`{}` and the shard `{shard}` disagree about the tensor `{tensor}`: {said}", index.display())]
+    WrongShard {
+        /// The index.
+        index: PathBuf,
+        /// A shard's file name.
+        shard: String,
+        /// The first tensor of which that is so.
+        tensor: String,
+        /// Who says what.
+        said: &'static str,
+    },
+}
+
+impl CheckpointError {
+    /// Whether another try may help: only when the system failed to read a file that is there.
+    pub fn retry(&self) -> bool {
+        matches!(self, CheckpointError::Read { source, .. } if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied))
+    }
+}
+
+/// All tensors of a safetensors file that is in memory; `origin` stands for its path in errors.
+pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<StoredMap, CheckpointError> {
+    let tensors =
+        SafeTensors::deserialize(file).map_err(|source| CheckpointError::Format { path: origin.to_owned(), source })?;
+    let stored = tensors
+        .iter()
+        .map(|(name, view)| (name.to_owned(), Stored::held(view.dtype(), view.shape().to_vec(), view.data().to_vec())));
+    Ok(stored.collect())
+}
+
+/// What a file is, by its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Safetensors,
+    /// A `torch.save` file or a TorchScript archive.
+    Torch,
+}
+
+/// What the file is; an error where it is of no kind that holds tensors.
+pub(crate) fn kind(path: &Path) -> Result<Kind, CheckpointError> {
+    let read = |source| CheckpointError::Read { path: path.to_owned(), source };
+    let found = std::fs::metadata(path).map_err(read)?;
+    if found.is_dir() {
+        return Err(read(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    // Opening a pipe waits for somebody to write to it.
+    if !found.is_file() {
+        let hint = ": it is a pipe or a device, and has to be a file on disk";
+        return Err(CheckpointError::Unknown { path: path.to_owned(), hint });
+    }
+    let file = File::open(path).map_err(read)?;
+    let mut head = Vec::new();
+    file.take(HEAD_BYTES).read_to_end(&mut head).map_err(read)?;
+    if torch::is_torch(&head) {
+        return Ok(Kind::Torch);
+    }
+    // The length of the header, which is JSON.
+    let header = head.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    if head.get(8) == Some(&b'{') && header <= HEADER_BYTES_MAX {
+        return Ok(Kind::Safetensors);
+    }
+    Err(CheckpointError::Unknown { path: path.to_owned(), hint: hint(&head) })
+}
+
+/// As the safetensors library has it.
+pub(crate) const HEADER_BYTES_MAX: u64 = 100_000_000;
+/// Bytes that tell what a file is.
+const HEAD_BYTES: u64 = 64;
+
+/// What is often found where a checkpoint should be.
+fn hint(head: &[u8]) -> &'static str {
+    let text = head.trim_ascii_start().to_ascii_lowercase();
+    if head.is_empty() {
+        ": it is empty"
+    } else if head.starts_with(b"version https://git-lfs") {
+        ": it is a pointer of Git LFS; run `git lfs pull` in its repository"
+    } else if text.starts_with(b"<!doctype") || text.starts_with(b"<html") || text.starts_with(b"<?xml") {
+        ": it is a web page, which was saved in place of the file"
+    } else if head.starts_with(&[0x1f, 0x8b]) {
+        ": it is compressed with gzip; unpack it"
+    } else if head.first() == Some(&0x80) && matches!(head.get(1), Some(2..=5)) {
+        ": it is a pickle that `torch.save` did not write; load it in Python and save it with `torch.save`"
+    } else {
+        ""
+    }
+}
+
+/// A file's bytes, mapped.
+pub(crate) fn map(path: &Path) -> Result<Mmap, CheckpointError> {
+    let read = |source| CheckpointError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(read)?;
+    // SAFETY: the map is read-only; that nobody shortens the file meanwhile is this module's stated condition.
+    unsafe { Mmap::map(&file) }.map_err(read)
+}
+
+/// All tensors of one safetensors file.
+pub(crate) fn open(path: &Path) -> Result<StoredMap, CheckpointError> {
+    let map = Arc::new(map(path)?);
+    let tensors =
+        SafeTensors::deserialize(&map).map_err(|source| CheckpointError::Format { path: path.to_owned(), source })?;
+    let start = map.as_ptr() as usize;
+    let stored = tensors.iter().map(|(name, view)| {
+        let offset = view.data().as_ptr() as usize - start;
+        let range = offset..offset + view.data().len();
+        (name.to_owned(), Stored::mapped(view.dtype(), view.shape().to_vec(), &map, range))
+    });
+    Ok(stored.collect())
+}
+
+/// Opens a PyTorch file and reads its pickle. Tensors' values stay in the mapped file.
+pub(crate) fn open_torch(path: &Path) -> Result<TorchFile, CheckpointError> {
+    let map = Arc::new(map(path)?);
+    TorchFile::read(map).map_err(|source| CheckpointError::Torch { path: path.to_owned(), source })
+}
+
+/// The texts beside the tensors of a safetensors file.
+pub(crate) fn metadata(file: &[u8], origin: &Path) -> Result<HashMap<String, String>, CheckpointError> {
+    let (_, metadata) = SafeTensors::read_metadata(file)
+        .map_err(|source| CheckpointError::Format { path: origin.to_owned(), source })?;
+    Ok(metadata.metadata().clone().unwrap_or_default())
+}
+
+/// All tensors of a file that holds one dictionary of them.
+fn open_any(path: &Path) -> Result<StoredMap, CheckpointError> {
+    if kind(path)? == Kind::Safetensors {
+        return open(path);
+    }
+    let mut file = open_torch(path)?;
+    let torch = |source| CheckpointError::Torch { path: path.to_owned(), source };
+    let [dictionary] = file.dictionaries() else {
+        let why = format!("a shard is one dictionary of tensors, and it has {}", file.dictionaries().len());
+        return Err(torch(TorchError::Archive(why)));
+    };
+    let tensors = dictionary.tensors.clone();
+    file.stored_all(&tensors).map_err(torch)
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Index {
+    fn read(index: &Path) -> Result<Index, CheckpointError> {
+        let text = std::fs::read_to_string(index)
+            .map_err(|source| CheckpointError::Read { path: index.to_owned(), source })?;
+        serde_json::from_str(&text).map_err(|source| CheckpointError::Index { path: index.to_owned(), source })
+    }
+}
+
+/// Whether a file is an index of shards.
+pub(crate) fn is_index(path: &Path) -> bool {
+    let is_json = || -> io::Result<bool> {
+        if !path.is_file() {
+            return Ok(false);
+        }
+        let mut first = [0];
+        File::open(path)?.read_exact(&mut first)?;
+        Ok(first == *b"{" && std::fs::metadata(path)?.len() < INDEX_BYTES_MAX)
+    };
+    is_json().unwrap_or(false) && Index::read(path).is_ok()
+}
+
+/// That of a model with a thousand tensors has 100 KB.
+const INDEX_BYTES_MAX: u64 = 64 << 20;
+
+/// The shards that an index names, each once; bare names alone, since an index is downloaded text and must not reach other
+/// folders.
+pub(crate) fn shards(index: &Path) -> Result<Vec<String>, CheckpointError> {
+    let names: BTreeSet<String> = Index::read(index)?.weight_map.into_values().collect();
+    match names.iter().find(|shard| !is_bare(shard)) {
+        Some(shard) => Err(CheckpointError::NoShard { index: index.to_owned(), shard: shard.clone() }),
+        None => Ok(names.into_iter().collect()),
+    }
+}
+
+fn is_bare(shard: &str) -> bool {
+    Path::new(shard).file_name().is_some_and(|name| name == shard)
+}
+
+/// All tensors of the shards that an index names; each must lie in the shard that the index says.
+pub(crate) fn open_shards(index: &Path) -> Result<StoredMap, CheckpointError> {
+    let Index { weight_map } = Index::read(index)?;
+    let mut names_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (tensor, shard) in &weight_map {
+        names_of.entry(shard).or_default().push(tensor);
+    }
+    let mut all = StoredMap::new();
+    for (shard, names) in names_of {
+        let path = index.with_file_name(shard);
+        if !is_bare(shard) || !path.exists() {
+            return Err(CheckpointError::NoShard { index: index.to_owned(), shard: shard.to_owned() });
+        }
+        let tensors = open_any(&path)?;
+        let wrong = |tensor: &str, said| CheckpointError::WrongShard {
+            index: index.to_owned(),
+            shard: shard.to_owned(),
+            tensor: tensor.to_owned(),
+            said,
+        };
+        if let Some(absent) = names.iter().find(|name| !tensors.contains_key(**name)) {
+            return Err(wrong(absent, "it is in the index, not in the shard"));
+        }
+        if let Some(surplus) = tensors.keys().find(|name| weight_map.get(*name).is_none_or(|said| said != shard)) {
+            return Err(wrong(surplus, "it is in the shard, but not there in the index"));
+        }
+        all.extend(tensors);
+    }
+    Ok(all)
+}
