@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use dqa_model::{Arithmetic, Batcher, ClipWeights, Operations, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer};
+use dqa_model::{Arithmetic, Batcher, ClipWeights, KernelSet, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer};
 use dqa_testkit::{Picture, hf};
 
 /// 12 windows at the paper's stride: 1 s of ViT-B/32 on two cores, so that all of it takes a minute.
@@ -17,20 +17,20 @@ const BATCH: usize = 12;
 struct Case {
     name: &'static str,
     arithmetic: Arithmetic,
-    operations: Operations,
+    kernels: KernelSet,
 }
 
 const CASES: [Case; 3] = [
-    Case { name: "f32", arithmetic: Arithmetic::F32, operations: Operations::Own },
-    Case { name: "bf16", arithmetic: Arithmetic::Bf16, operations: Operations::Own },
-    Case { name: "f32-candle", arithmetic: Arithmetic::F32, operations: Operations::Candle },
+    Case { name: "f32", arithmetic: Arithmetic::F32, kernels: KernelSet::Native },
+    Case { name: "bf16", arithmetic: Arithmetic::Bf16, kernels: KernelSet::Native },
+    Case { name: "f32-candle", arithmetic: Arithmetic::F32, kernels: KernelSet::Candle },
 ];
 
 fn scorer(kind: &str, case: &Case) -> Arc<Scorer> {
     let dir = hf::cached(kind, "golden");
     let weights = ClipWeights::open(&dir).expect("the testkit writes what the model reads");
     let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).expect("as the weights");
-    let options = Options { arithmetic: case.arithmetic, operations: case.operations, ..Options::default() };
+    let options = Options { arithmetic: case.arithmetic, kernels: case.kernels, ..Options::default() };
     Arc::new(Scorer::new(&weights, &PromptMode::Learned(prompts), &options).expect("the model is whole"))
 }
 

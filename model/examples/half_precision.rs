@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dqa_model::{
-    Arithmetic, Batcher, ClipWeights, Operations, Options, PictureScore, Prepared, PromptMode, Prompts, Rgb8, Scorer,
+    Arithmetic, Batcher, ClipWeights, KernelSet, Options, PictureScore, Prepared, PromptMode, Prompts, Rgb8, Scorer,
     Views,
 };
 use dqa_testkit::hf;
@@ -52,11 +52,11 @@ fn main() {
     let weights = ClipWeights::open(Path::new(&dir)).expect("a model");
     let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).expect("its prompts");
     let mode = PromptMode::Learned(prompts);
-    let of = |arithmetic, operations| {
-        let options = Options { views, arithmetic, operations, ..Options::default() };
+    let of = |arithmetic, kernels| {
+        let options = Options { views, arithmetic, kernels, ..Options::default() };
         scores(&Arc::new(Scorer::new(&weights, &mode, &options).expect("the model is whole")), &pictures)
     };
-    let exact = of(Arithmetic::F32, Operations::Own);
+    let exact = of(Arithmetic::F32, KernelSet::Native);
     let spread = exact.iter().map(|score| score.score);
     let (least, most) = (spread.clone().fold(1.0, f64::min), spread.fold(0.0, f64::max));
     println!("{} pictures, scores in f32 from {least:.4} to {most:.4}, {views}\n", pictures.len());
@@ -65,7 +65,7 @@ fn main() {
     );
     println!("|---|---|---|---|");
     for arithmetic in [Arithmetic::F16, Arithmetic::Bf16] {
-        let half = of(arithmetic, Operations::Twins);
+        let half = of(arithmetic, KernelSet::Reference);
         let pairs = exact.iter().zip(&half);
         let picture = pairs.clone().map(|(a, b)| (a.score - b.score).abs()).fold(0.0, f64::max);
         let window = pairs.flat_map(|(a, b)| a.windows.iter().zip(&b.windows));

@@ -5,19 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dqa_model::train::{Example, Trainer, TuneOptions, Tunes};
+use dqa_model::train::{Example, Trainable, Trainer, TrainerOptions};
 use dqa_model::{ClipWeights, PromptMode, Prompts, Rgb8, ViewMode};
 use dqa_testkit::Picture;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [dir, batch, steps, tunes] = &arguments[..] else { panic!("MODEL_DIR BATCH STEPS prompts|all") };
+    let [dir, batch, steps, trainable] = &arguments[..] else { panic!("MODEL_DIR BATCH STEPS prompts|all") };
     let (batch, steps): (u64, u32) = (batch.parse().expect("a number"), steps.parse().expect("a number"));
     let dir = Path::new(dir);
     let weights = ClipWeights::open(dir).expect("a model");
     let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).expect("its prompts");
-    let tunes = if tunes == "all" { Tunes::All } else { Tunes::Prompts };
-    let options = TuneOptions { tunes, sees: ViewMode::Both, ..TuneOptions::default() };
+    let trainable = if trainable == "all" { Trainable::All } else { Trainable::Prompts };
+    let options = TrainerOptions { trainable, sees: ViewMode::Both, ..TrainerOptions::default() };
     let mut trainer = Trainer::new(&weights, &PromptMode::Learned(prompts), &options).expect("a trainer");
     let picture = |seed| Rgb8::new(224, 224, Picture::synthetic(seed, 224, 224).rgb);
     let example = |i| Example { local: Some(picture(2 * i)), whole: Some(Arc::new(picture(2 * i + 1))), target: 0.5 };

@@ -35,7 +35,7 @@ impl Fingerprint {
     ///
     /// # Panics
     /// When a name occurs twice.
-    pub fn of(parts: &[(&str, &[u8])]) -> Fingerprint {
+    pub fn from_parts(parts: &[(&str, &[u8])]) -> Fingerprint {
         let version = ALGORITHM_VERSION.to_le_bytes();
         Self::combine(&[&[("algorithm version", version.as_slice())], parts].concat())
     }
@@ -60,7 +60,7 @@ impl Fingerprint {
     ///
     /// # Panics
     /// When a name occurs twice.
-    pub(crate) fn of_tensors(mut tensors: Vec<TensorBytes>) -> Fingerprint {
+    pub(crate) fn from_tensors(mut tensors: Vec<TensorBytes>) -> Fingerprint {
         tensors.sort_unstable_by_key(|tensor| tensor.name);
         assert!(tensors.windows(2).all(|pair| pair[0].name != pair[1].name), "a tensor is given twice");
         let digests: Vec<[u8; 32]> = tensors.par_iter().map(TensorBytes::digest).collect();
@@ -91,13 +91,13 @@ pub(crate) struct TensorBytes<'a> {
     pub(crate) dtype: &'static str,
     pub(crate) shape: &'a [usize],
     /// Row-major, little-endian.
-    pub(crate) bytes: Content<'a>,
+    pub(crate) bytes: TensorContent<'a>,
 }
 
 /// Bytes that are there, or are made while they are hashed: a model's are not all in memory at once.
-pub(crate) enum Content<'a> {
-    Plain(&'a [u8]),
-    Made(Box<dyn Fn() -> Vec<u8> + Sync + 'a>),
+pub(crate) enum TensorContent<'a> {
+    Borrowed(&'a [u8]),
+    Computed(Box<dyn Fn() -> Vec<u8> + Sync + 'a>),
 }
 
 impl TensorBytes<'_> {
@@ -108,8 +108,8 @@ impl TensorBytes<'_> {
         let shape: Vec<u8> = self.shape.iter().flat_map(|dim| (*dim as u64).to_le_bytes()).collect();
         field(&mut hasher, &shape);
         match &self.bytes {
-            Content::Plain(bytes) => field(&mut hasher, bytes),
-            Content::Made(make) => field(&mut hasher, &make()),
+            TensorContent::Borrowed(bytes) => field(&mut hasher, bytes),
+            TensorContent::Computed(make) => field(&mut hasher, &make()),
         }
         *hasher.finalize().as_bytes()
     }
@@ -189,14 +189,14 @@ mod tests {
             let moved = [&[byte], b.as_slice()].concat();
             let kept = [a.as_slice(), &[byte]].concat();
             prop_assert_ne!(
-                Fingerprint::of(&[("a", &kept), ("b", &b)]),
-                Fingerprint::of(&[("a", &a), ("b", &moved)])
+                Fingerprint::from_parts(&[("a", &kept), ("b", &b)]),
+                Fingerprint::from_parts(&[("a", &a), ("b", &moved)])
             );
         }
 
         #[test]
         fn the_order_of_parts_does_not_matter(a: Vec<u8>, b: Vec<u8>) {
-            prop_assert_eq!(Fingerprint::of(&[("a", &a), ("b", &b)]), Fingerprint::of(&[("b", &b), ("a", &a)]));
+            prop_assert_eq!(Fingerprint::from_parts(&[("a", &a), ("b", &b)]), Fingerprint::from_parts(&[("b", &b), ("a", &a)]));
         }
     }
 
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn every_property_of_a_tensor_matters() {
         let digest = |name, dtype, shape: &[usize], bytes: &[u8]| {
-            Fingerprint::of_tensors(vec![TensorBytes { name, dtype, shape, bytes: Content::Plain(bytes) }])
+            Fingerprint::from_tensors(vec![TensorBytes { name, dtype, shape, bytes: TensorContent::Borrowed(bytes) }])
         };
         let all = [
             digest("a", "F32", &[2, 1], &[0; 8]),

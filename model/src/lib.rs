@@ -20,7 +20,7 @@ mod weights;
 pub mod device {
     #[cfg(feature = "cuda")]
     pub use crate::gpu::cuda::measure::{Ceilings, Profile, ceilings, kernel_checks, profile};
-    pub use crate::gpu::device::{NoDevice, description, open_cuda};
+    pub use crate::gpu::device::{DeviceUnavailable, description, open_cuda};
     #[cfg(any(test, feature = "cuda"))]
     pub use crate::gpu::kernel_checks::KernelCheck;
 }
@@ -34,8 +34,8 @@ pub use prompts::{
     PROMPT_LEN_MAX, PromptInit, PromptMode, PromptShape, Prompts, PromptsError, TokensError, Words, tokens,
 };
 pub use score::{
-    Attention, Batcher, Explained, Explainer, Operations, Options, PictureScore, Prepared, Scorer, TooSmall,
-    WindowLook, fingerprint_of,
+    AttentionMap, Batcher, Explainer, Explanation, KernelSet, Options, PictureScore, PictureTooSmall, Prepared, Scorer,
+    WindowAttention, model_fingerprint,
 };
 pub use torch::TorchError;
 pub use weights::{

@@ -5,7 +5,7 @@
 
 mod support;
 
-use dqa_model::{Arithmetic, Operations, Options, Prepared, Rgb8, Words};
+use dqa_model::{Arithmetic, KernelSet, Options, Prepared, Rgb8, Words};
 use dqa_testkit::{ClipShape, PromptShape};
 use support::plain::Oddities;
 use support::{Difference, Model, options, picture, scores, views};
@@ -19,16 +19,16 @@ fn four_windows() -> Rgb8 {
 
 /// All backends agree with the plain form on this picture.
 fn agree(model: &Model, views_text: &str, picture: &Rgb8) {
-    for operations in [Operations::Own, Operations::Candle] {
-        let options = Options { operations, ..options(views_text) };
+    for kernels in [KernelSet::Native, KernelSet::Candle] {
+        let options = Options { kernels, ..options(views_text) };
         let difference = Difference::between(model, &options, &Oddities::AUTHORS, picture);
         assert!(
             difference.in_tolerances().iter().all(|d| *d <= 1.0),
-            "{:?} with {views_text}, {operations:?}: {difference:?}",
+            "{:?} with {views_text}, {kernels:?}: {difference:?}",
             model.shape
         );
     }
-    let twins = Options { operations: Operations::Twins, arithmetic: Arithmetic::F16, ..options(views_text) };
+    let twins = Options { kernels: KernelSet::Reference, arithmetic: Arithmetic::F16, ..options(views_text) };
     let Difference { feature, window, .. } = Difference::between(model, &twins, &Oddities::AUTHORS, picture);
     assert!(feature <= 1e-3 && window <= 3e-3, "{:?} with {views_text}, twins: {feature}, {window}", model.shape);
 }

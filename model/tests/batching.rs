@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use dqa_model::{
-    Arithmetic, ClipWeights, Isa, ModelError, Operations, Options, PictureScore, PromptMode, Prompts, Rgb8, Scorer,
+    Arithmetic, ClipWeights, Isa, KernelSet, ModelError, Options, PictureScore, PromptMode, Prompts, Rgb8, Scorer,
     Words,
 };
 use dqa_testkit::{ClipShape, HfDir, PromptShape};
@@ -132,8 +132,8 @@ fn the_fingerprint_does_not_change_otherwise() {
         HfDir { salt, shape, shards }.write(&dir);
         let clip = ClipWeights::open(&dir).unwrap();
         let prompts = PromptMode::Learned(Prompts::open(&dir.join("prompts.safetensors"), clip.config()).unwrap());
-        for operations in [Operations::Own, Operations::Candle] {
-            let options = Options { operations, ..options("stride=64,window=224") };
+        for kernels in [KernelSet::Native, KernelSet::Candle] {
+            let options = Options { kernels, ..options("stride=64,window=224") };
             prints.insert(fingerprint(&clip, &prompts, &options));
         }
         // What does not count where only the whole is seen.

@@ -6,11 +6,11 @@
 mod support;
 
 use candle_core::Tensor;
-use dqa_model::{Attention, Explained, Explainer, Prepared, Rgb8};
+use dqa_model::{AttentionMap, Explainer, Explanation, Prepared, Rgb8};
 use dqa_testkit::{ClipShape, PromptShape};
 use support::{Model, options, picture, scores};
 
-fn explain(model: &Model, views: &str, picture: &Rgb8) -> Explained {
+fn explain(model: &Model, views: &str, picture: &Rgb8) -> Explanation {
     let explainer = Explainer::new(&model.clip(), &model.mode(), &options(views)).unwrap();
     let mut windows = 0;
     let prepared = Prepared::new(picture.clone(), explainer.scorer().views()).unwrap();
@@ -28,7 +28,7 @@ fn models() -> Vec<Model> {
     models
 }
 
-fn all(explained: &Explained) -> impl Iterator<Item = &Attention> {
+fn all(explained: &Explanation) -> impl Iterator<Item = &AttentionMap> {
     explained.windows.iter().flat_map(|window| window.layers.iter().chain([&window.rollout]))
 }
 

@@ -154,7 +154,7 @@ fn gelu_gives_the_libraries_features() {
     for files in [vec![hf, HF[1]], vec![open_clip, ("open_clip_pytorch_model.bin", "open_clip_pytorch_model.bin")]] {
         let weights = open(&dir(&files));
         assert_eq!(weights.config().text.activation, Activation::Gelu);
-        assert!(weights.gpu_misfit().unwrap().contains("GELU"));
+        assert!(weights.gpu_unsupported_reason().unwrap().contains("GELU"));
         let difference = difference(&weights, "gelu", &Options::default());
         assert!(difference < 1e-5, "{files:?}: {difference}");
         digests.push(weights.digest());
@@ -165,14 +165,14 @@ fn gelu_gives_the_libraries_features() {
 
 #[test]
 fn gelu_runs_on_every_backend() {
-    use dqa_model::{Arithmetic, Operations};
+    use dqa_model::{Arithmetic, KernelSet};
     let weights = open(&dir(&[("config.gelu.json", "config.json"), HF[1]]));
-    let all = [Operations::Own, Operations::Candle, Operations::Twins];
+    let all = [KernelSet::Native, KernelSet::Candle, KernelSet::Reference];
     for (arithmetic, tolerance) in [(Arithmetic::F32, 1e-5), (Arithmetic::F16, 1e-2), (Arithmetic::Bf16, 4e-2)] {
-        for operations in all {
-            let options = Options { arithmetic, operations, ..Options::default() };
+        for kernels in all {
+            let options = Options { arithmetic, kernels, ..Options::default() };
             let difference = difference(&weights, "gelu", &options);
-            assert!(difference < tolerance, "{arithmetic} {operations:?}: {difference}");
+            assert!(difference < tolerance, "{arithmetic} {kernels:?}: {difference}");
         }
     }
 }

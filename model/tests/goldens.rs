@@ -8,7 +8,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use dqa_model::{Arithmetic, ClipWeights, Operations, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer, Views};
+use dqa_model::{Arithmetic, ClipWeights, KernelSet, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer, Views};
 use dqa_testkit::{Goldens, hf};
 use support::{in_each_instruction_set, scores};
 
@@ -62,11 +62,11 @@ fn low(arithmetic: Arithmetic) -> Options {
 }
 
 fn plain(arithmetic: Arithmetic) -> Options {
-    Options { operations: Operations::Candle, ..low(arithmetic) }
+    Options { kernels: KernelSet::Candle, ..low(arithmetic) }
 }
 
 fn twins(arithmetic: Arithmetic) -> Options {
-    Options { operations: Operations::Twins, ..low(arithmetic) }
+    Options { kernels: KernelSet::Reference, ..low(arithmetic) }
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod support;
 
 use std::path::Path;
 
-use dqa_model::{Options, Prepared, Rgb8, TooSmall, Views, whole_view};
+use dqa_model::{Options, PictureTooSmall, Prepared, Rgb8, Views, whole_view};
 use dqa_testkit::{ClipShape, Goldens};
 use support::plain::Oddities;
 use support::{Difference, Model, picture};
@@ -128,7 +128,7 @@ fn read(path: &Path) -> Rgb8 {
 fn a_picture_too_small_for_a_window_is_an_error() {
     for (width, height) in [(223, 400), (400, 223)] {
         let error = Prepared::new(picture(22, width, height), &Views::default()).err();
-        assert_eq!(error, Some(TooSmall { width: width as u32, height: height as u32, side_min: 224 }));
+        assert_eq!(error, Some(PictureTooSmall { width: width as u32, height: height as u32, side_min: 224 }));
     }
 }
 

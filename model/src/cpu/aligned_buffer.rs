@@ -9,13 +9,13 @@ struct Line([u8; 64]);
 
 /// Zeroed when it grows; keeps its memory between uses.
 #[derive(Default)]
-pub(super) struct Aligned {
+pub(super) struct AlignedBuffer {
     lines: Vec<Line>,
 }
 
-impl Aligned {
-    pub(super) fn zeroed<T: Pod>(len: usize) -> Aligned {
-        let mut buffer = Aligned::default();
+impl AlignedBuffer {
+    pub(super) fn zeroed<T: Pod>(len: usize) -> AlignedBuffer {
+        let mut buffer = AlignedBuffer::default();
         buffer.slice_mut::<T>(len);
         buffer
     }

@@ -189,23 +189,23 @@ fn granted() -> bool {
 fn multiplies_rightly() -> bool {
     let _tiles = Configured::new();
     // SAFETY: offered and granted, and the registers are configured.
-    check(|a, b, sums, first| unsafe { tile(&mut Hardware, SOME, a, b, sums, first) })
+    check(|a, b, sums, first| unsafe { tile(&mut Hardware, CHECKED_ROWS, a, b, sums, first) })
 }
 
 /// Rows of the check.
-const SOME: usize = 29;
+const CHECKED_ROWS: usize = 29;
 
 /// Small whole numbers, whose products and sums are exact in any order: (29, 96) x (96, 32), twice into one sum.
 fn check(multiply: impl Fn(&[u16], &[u16], &mut [f32], bool)) -> bool {
     const K: usize = 96;
     let value = |i: usize| (i * 7919 % 31) as f32 - 15.0;
     let bits = |x: f32| bf16::from_f32(x).to_bits();
-    let a: Vec<u16> = (0..ROWS * K).map(|i| if i < SOME * K { bits(value(i)) } else { 0 }).collect();
+    let a: Vec<u16> = (0..ROWS * K).map(|i| if i < CHECKED_ROWS * K { bits(value(i)) } else { 0 }).collect();
     let b: Vec<u16> = (0..K * PANEL).map(|i| bits(value(3 * i + 1))).collect();
     let mut sums = vec![f32::NAN; ROWS * PANEL];
     multiply(&a, &b, &mut sums, true);
     multiply(&a, &b, &mut sums, false);
-    sums[..SOME * PANEL].iter().enumerate().all(|(i, got)| {
+    sums[..CHECKED_ROWS * PANEL].iter().enumerate().all(|(i, got)| {
         let (row, column) = (i / PANEL, i % PANEL);
         let weight = |k: usize| value(3 * ((k / 2) * 2 * PANEL + 2 * column + k % 2) + 1);
         let want: f32 = (0..K).map(|k| value(row * K + k) * weight(k)).sum();
@@ -264,7 +264,7 @@ mod tests {
     fn the_kernel_addresses_its_tiles_rightly() {
         assert!(check(|a, b, sums, first| {
             let mut model = Model([[[0xff; 64]; 16]; 8]);
-            unsafe { tile(&mut model, SOME, a, b, sums, first) }
+            unsafe { tile(&mut model, CHECKED_ROWS, a, b, sums, first) }
         }));
     }
 
@@ -272,7 +272,7 @@ mod tests {
     fn the_check_sees_a_wrong_product() {
         assert!(!check(|a, b, sums, first| {
             let mut model = Model([[[0; 64]; 16]; 8]);
-            unsafe { tile(&mut model, SOME, a, b, sums, first) }
+            unsafe { tile(&mut model, CHECKED_ROWS, a, b, sums, first) }
             sums[100] += 1.0;
         }));
     }

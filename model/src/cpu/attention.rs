@@ -1,8 +1,8 @@
 //! Attention of one window: scaled queries over the window's own keys and the layer's constant prompt keys.
 
-use super::aligned_buffer::Aligned;
+use super::aligned_buffer::AlignedBuffer;
 use super::elementwise::softmax_rows;
-use super::gemm::{Epilogue, GemmScratch, Out, Product};
+use super::gemm::{Epilogue, GemmScratch, OutputRows, Product};
 use super::isa::Isa;
 use super::pack_activations::Rows;
 use super::pack_weights::{Operands, Panels};
@@ -37,9 +37,9 @@ pub(super) struct Attention<'a> {
 /// Buffers of one thread.
 #[derive(Default)]
 pub(super) struct AttentionScratch {
-    keys: Aligned,
-    values: Aligned,
-    scores: Aligned,
+    keys: AlignedBuffer,
+    values: AlignedBuffer,
+    scores: AlignedBuffer,
 }
 
 impl Attention<'_> {
@@ -69,12 +69,12 @@ impl Attention<'_> {
             };
             let rows = Rows { values: &self.queries[at..], stride: self.query_stride, k: head_width };
             let rows = Rows { values: &rows.values[..(queries - 1) * rows.stride + rows.k], ..rows };
-            product.run(rows, Epilogue::Store, Out { values: scores, stride: score_stride }, gemm);
+            product.run(rows, Epilogue::Store, OutputRows { values: scores, stride: score_stride }, gemm);
             softmax_rows(isa, scores, score_stride, keys);
             // (queries, keys) x (keys, head)
             let product = Product { panels: Panels::F32(packed_values), n: head_width, k_padded: keys, ..product };
             let rows = Rows { values: &scores[..(queries - 1) * score_stride + keys], stride: score_stride, k: keys };
-            product.run(rows, Epilogue::Store, Out { values: &mut out[at..], stride: self.width }, gemm);
+            product.run(rows, Epilogue::Store, OutputRows { values: &mut out[at..], stride: self.width }, gemm);
         }
     }
 

@@ -7,7 +7,7 @@ pub(super) const LANES: usize = 16;
 pub(super) type Lanes = [f32; LANES];
 
 /// Compiles `$body::<FMA>` for AVX-512, for AVX2 with FMA and for any CPU, and calls the one that `isa` names.
-macro_rules! versions {
+macro_rules! multiversion {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
         $(#[$doc])*
         $vis fn $name(isa: Isa, $($arg: $ty),*) {
@@ -35,7 +35,7 @@ macro_rules! versions {
         }
     };
 }
-pub(super) use versions;
+pub(super) use multiversion;
 
 #[inline(always)]
 pub(super) fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
@@ -90,22 +90,22 @@ pub(super) fn erf<const FMA: bool>(x: f32) -> f32 {
 
 /// The normal distribution's share below x.
 #[inline(always)]
-pub(super) fn below<const FMA: bool>(x: f32) -> f32 {
+pub(super) fn normal_cdf<const FMA: bool>(x: f32) -> f32 {
     0.5 + 0.5 * erf::<FMA>(x * std::f32::consts::FRAC_1_SQRT_2)
 }
 
 #[inline(always)]
 pub(super) fn gelu<const FMA: bool>(x: f32) -> f32 {
-    x * below::<FMA>(x)
+    x * normal_cdf::<FMA>(x)
 }
 
 #[inline(always)]
-pub(super) fn chunk(values: &[f32], at: usize) -> Lanes {
+pub(super) fn load_lanes(values: &[f32], at: usize) -> Lanes {
     values[at..at + LANES].try_into().expect("the slice has LANES values")
 }
 
 #[inline(always)]
-pub(super) fn fold(lanes: Lanes, f: impl Fn(f32, f32) -> f32) -> f32 {
+pub(super) fn reduce(lanes: Lanes, f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = lanes;
     let mut half = LANES / 2;
     while half > 0 {
@@ -118,16 +118,16 @@ pub(super) fn fold(lanes: Lanes, f: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 #[inline(always)]
-pub(super) fn sum_of<const FMA: bool>(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+pub(super) fn lane_sum<const FMA: bool>(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
     let whole = values.len() / LANES * LANES;
     for at in (0..whole).step_by(LANES) {
-        let v = chunk(values, at);
+        let v = load_lanes(values, at);
         for i in 0..LANES {
             lanes[i] += term(v[i]);
         }
     }
-    fold(lanes, |a, b| a + b) + values[whole..].iter().map(|v| term(*v)).sum::<f32>()
+    reduce(lanes, |a, b| a + b) + values[whole..].iter().map(|v| term(*v)).sum::<f32>()
 }
 
 /// Layer norm's own parameters.
@@ -142,8 +142,8 @@ pub(crate) struct Norm<'a> {
 fn layer_norm_body<const FMA: bool>(x: &[f32], norm: Norm<'_>, out: &mut [f32]) {
     let d = norm.weight.len();
     for (x, out) in x.chunks_exact(d).zip(out.chunks_exact_mut(d)) {
-        let mean = sum_of::<FMA>(x, |v| v) / d as f32;
-        let variance = sum_of::<FMA>(x, |v| (v - mean) * (v - mean)) / d as f32;
+        let mean = lane_sum::<FMA>(x, |v| v) / d as f32;
+        let variance = lane_sum::<FMA>(x, |v| (v - mean) * (v - mean)) / d as f32;
         let scale = 1.0 / (variance + norm.eps).sqrt();
         for i in 0..d {
             out[i] = madd::<FMA>((x[i] - mean) * scale, norm.weight[i], norm.bias[i]);
@@ -151,7 +151,7 @@ fn layer_norm_body<const FMA: bool>(x: &[f32], norm: Norm<'_>, out: &mut [f32]) 
     }
 }
 
-versions! {
+multiversion! {
     /// Rows of `norm.weight.len()` values: x (rows, d) -> out (rows, d), biased variance, as PyTorch.
     pub(crate) fn layer_norm_rows(x: &[f32], norm: Norm<'_>, out: &mut [f32]) = layer_norm_body
 }
@@ -162,24 +162,24 @@ fn softmax_body<const FMA: bool>(scores: &mut [f32], width: usize, keys: usize) 
         row[keys..].fill(f32::NEG_INFINITY);
         let mut lanes = [f32::NEG_INFINITY; LANES];
         for at in (0..width).step_by(LANES) {
-            let v = chunk(row, at);
+            let v = load_lanes(row, at);
             for i in 0..LANES {
                 lanes[i] = if v[i] > lanes[i] { v[i] } else { lanes[i] };
             }
         }
-        let max = fold(lanes, f32::max);
+        let max = reduce(lanes, f32::max);
         for v in row.iter_mut() {
             *v = exp::<FMA>(*v - max);
         }
         row[keys..].fill(0.0);
-        let scale = 1.0 / sum_of::<FMA>(row, |v| v);
+        let scale = 1.0 / lane_sum::<FMA>(row, |v| v);
         for v in row.iter_mut() {
             *v *= scale;
         }
     }
 }
 
-versions! {
+multiversion! {
     /// Softmax in place over the first `keys` of each row of `width` (a multiple of 16); the rest becomes 0.
     pub(crate) fn softmax_rows(scores: &mut [f32], width: usize, keys: usize) = softmax_body
 }
@@ -209,7 +209,7 @@ fn finish(tile: Tile<'_>, value: impl Fn(f32, f32) -> f32) {
         }
         // Through arrays: the compiler then sees that what is read and what is written do not overlap.
         for at in (0..PANEL).step_by(LANES) {
-            let (sums, bias, before) = (chunk(sums, at), chunk(tile.bias, at), chunk(out, at));
+            let (sums, bias, before) = (load_lanes(sums, at), load_lanes(tile.bias, at), load_lanes(out, at));
             let mut after = [0.0; LANES];
             for i in 0..LANES {
                 after[i] = value(sums[i] + bias[i], before[i]);
@@ -239,19 +239,19 @@ fn add_body<const FMA: bool>(tile: Tile<'_>) {
     finish(tile, |new, old| old + new)
 }
 
-versions! {
+multiversion! {
     /// out = sums + bias
     pub(super) fn finish_store(tile: Tile<'_>) = store_body
 }
-versions! {
+multiversion! {
     /// out = silu(sums + bias)
     pub(super) fn finish_silu(tile: Tile<'_>) = silu_body
 }
-versions! {
+multiversion! {
     /// out = gelu(sums + bias)
     pub(super) fn finish_gelu(tile: Tile<'_>) = gelu_body
 }
-versions! {
+multiversion! {
     /// out += sums + bias
     pub(super) fn finish_add(tile: Tile<'_>) = add_body
 }

@@ -1,6 +1,8 @@
 //! The backward passes of the elementwise arithmetic, compiled for each instruction set as [`super::elementwise`].
 
-use super::elementwise::{LANES, Norm, below, chunk, exp, fold, gelu as gelu_of, madd, sum_of, versions};
+use super::elementwise::{
+    LANES, Norm, exp, gelu as gelu_of, lane_sum, load_lanes, madd, multiversion, normal_cdf, reduce,
+};
 use super::isa::Isa;
 
 /// Quick-GELU's factor.
@@ -31,7 +33,7 @@ fn quick_gelu_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
     each(x, out, |x, _| x * sigmoid::<FMA>(QUICK_GELU * x));
 }
 
-versions! {
+multiversion! {
     /// out = x sigmoid(1.702 x)
     pub(crate) fn quick_gelu(x: &[f32], out: &mut [f32]) = quick_gelu_body
 }
@@ -48,7 +50,7 @@ fn quick_gelu_backward_body<const FMA: bool>(x: &[f32], gradient: &mut [f32]) {
     each(x, gradient, |x, gradient| gradient * quick_gelu_slope::<FMA>(x));
 }
 
-versions! {
+multiversion! {
     /// The gradient at the output becomes that at the input, `x`.
     pub(crate) fn quick_gelu_backward(x: &[f32], gradient: &mut [f32]) = quick_gelu_backward_body
 }
@@ -58,7 +60,7 @@ fn gelu_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
     each(x, out, |x, _| gelu_of::<FMA>(x));
 }
 
-versions! {
+multiversion! {
     /// out = x times the normal distribution's share below x
     pub(crate) fn gelu(x: &[f32], out: &mut [f32]) = gelu_body
 }
@@ -68,7 +70,7 @@ versions! {
 fn gelu_slope<const FMA: bool>(x: f32) -> f32 {
     /// 1 / sqrt(2 pi)
     const DENSITY: f32 = 0.398_942_3;
-    madd::<FMA>(x * DENSITY, exp::<FMA>(-0.5 * x * x), below::<FMA>(x))
+    madd::<FMA>(x * DENSITY, exp::<FMA>(-0.5 * x * x), normal_cdf::<FMA>(x))
 }
 
 #[inline(always)]
@@ -76,7 +78,7 @@ fn gelu_backward_body<const FMA: bool>(x: &[f32], gradient: &mut [f32]) {
     each(x, gradient, |x, gradient| gradient * gelu_slope::<FMA>(x));
 }
 
-versions! {
+multiversion! {
     /// The gradient at the output becomes that at the input, `x`.
     pub(crate) fn gelu_backward(x: &[f32], gradient: &mut [f32]) = gelu_backward_body
 }
@@ -85,14 +87,14 @@ versions! {
 #[inline(always)]
 fn moments<const FMA: bool>(x: &[f32], eps: f32) -> (f32, f32) {
     let n = x.len() as f32;
-    let mean = sum_of::<FMA>(x, |v| v) / n;
-    let variance = sum_of::<FMA>(x, |v| (v - mean) * (v - mean)) / n;
+    let mean = lane_sum::<FMA>(x, |v| v) / n;
+    let variance = lane_sum::<FMA>(x, |v| (v - mean) * (v - mean)) / n;
     (mean, 1.0 / (variance + eps).sqrt())
 }
 
 /// Sum over a row of term(i).
 #[inline(always)]
-fn sum_at(len: usize, term: impl Fn(usize) -> f32) -> f32 {
+fn indexed_sum(len: usize, term: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
     let whole = len / LANES * LANES;
     for at in (0..whole).step_by(LANES) {
@@ -100,7 +102,7 @@ fn sum_at(len: usize, term: impl Fn(usize) -> f32) -> f32 {
             *lane += term(at + i);
         }
     }
-    fold(lanes, |a, b| a + b) + (whole..len).map(term).sum::<f32>()
+    reduce(lanes, |a, b| a + b) + (whole..len).map(term).sum::<f32>()
 }
 
 #[inline(always)]
@@ -111,8 +113,8 @@ fn layer_norm_backward_body<const FMA: bool>(x: &[f32], norm: Norm<'_>, gradient
     for ((x, g), out) in rows {
         let (g, out) = (&g[..d], &mut out[..d]);
         let (mean, scale) = moments::<FMA>(x, norm.eps);
-        let g_mean = sum_at(d, |i| g[i] * weight[i]) / d as f32;
-        let gx_mean = sum_at(d, |i| g[i] * weight[i] * (x[i] - mean)) * scale / d as f32;
+        let g_mean = indexed_sum(d, |i| g[i] * weight[i]) / d as f32;
+        let gx_mean = indexed_sum(d, |i| g[i] * weight[i] * (x[i] - mean)) * scale / d as f32;
         for i in 0..d {
             let normed = (x[i] - mean) * scale;
             out[i] += scale * (g[i] * weight[i] - g_mean - normed * gx_mean);
@@ -120,7 +122,7 @@ fn layer_norm_backward_body<const FMA: bool>(x: &[f32], norm: Norm<'_>, gradient
     }
 }
 
-versions! {
+multiversion! {
     /// Adds to `out` the gradient at a layer norm's input x (rows, d), from that at its output.
     pub(crate) fn layer_norm_backward(x: &[f32], norm: Norm<'_>, gradient: &[f32], out: &mut [f32]) = layer_norm_backward_body
 }
@@ -144,31 +146,31 @@ fn layer_norm_gradients_body<const FMA: bool>(x: &[f32], norm: Norm<'_>, gradien
     }
 }
 
-versions! {
+multiversion! {
     /// Adds to `sums` the gradients of the norm's own parameters.
     pub(crate) fn layer_norm_gradients(x: &[f32], norm: Norm<'_>, gradient: &[f32], sums: NormGradients<'_>) = layer_norm_gradients_body
 }
 
 #[inline(always)]
-fn softmax_backward_body<const FMA: bool>(chances: &[f32], width: usize, gradient: &mut [f32]) {
-    for (p, g) in chances.chunks_exact(width).zip(gradient.chunks_exact_mut(width)) {
+fn softmax_backward_body<const FMA: bool>(probabilities: &[f32], width: usize, gradient: &mut [f32]) {
+    for (p, g) in probabilities.chunks_exact(width).zip(gradient.chunks_exact_mut(width)) {
         let mut lanes = [0.0; LANES];
         for at in (0..width).step_by(LANES) {
-            let (p, g) = (chunk(p, at), chunk(g, at));
+            let (p, g) = (load_lanes(p, at), load_lanes(g, at));
             for i in 0..LANES {
                 lanes[i] = madd::<FMA>(p[i], g[i], lanes[i]);
             }
         }
-        let mean = fold(lanes, |a, b| a + b);
+        let mean = reduce(lanes, |a, b| a + b);
         for (p, g) in p.iter().zip(g) {
             *g = p * (*g - mean);
         }
     }
 }
 
-versions! {
-    /// Rows of `width`, a multiple of 16: the gradient at what softmax gave (`chances`) becomes that at what it took.
-    pub(crate) fn softmax_backward(chances: &[f32], width: usize, gradient: &mut [f32]) = softmax_backward_body
+multiversion! {
+    /// Rows of `width`, a multiple of 16: the gradient at what softmax gave (`probabilities`) becomes that at what it took.
+    pub(crate) fn softmax_backward(probabilities: &[f32], width: usize, gradient: &mut [f32]) = softmax_backward_body
 }
 
 #[inline(always)]
@@ -180,7 +182,7 @@ fn column_sums_body<const FMA: bool>(x: &[f32], stride: usize, sums: &mut [f32])
     }
 }
 
-versions! {
+multiversion! {
     /// Adds the first columns of rows `stride` apart to `sums`: a bias's gradient.
     pub(crate) fn column_sums(x: &[f32], stride: usize, sums: &mut [f32]) = column_sums_body
 }

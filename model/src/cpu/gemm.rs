@@ -5,13 +5,13 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use super::aligned_buffer::Aligned;
+use super::aligned_buffer::AlignedBuffer;
 #[cfg(target_arch = "x86_64")]
 use super::amx;
 use super::elementwise::{Tile, finish_add, finish_gelu, finish_silu, finish_store};
 use super::isa::Isa;
 use super::kernel::{BLOCK_ROWS, Kernel};
-use super::pack_activations::{Part, Rows};
+use super::pack_activations::{Rows, TileInput};
 use super::pack_weights::{Operands, PackedLinear, Panels};
 use super::panel::PANEL;
 
@@ -35,8 +35,8 @@ const K_BLOCK: usize = 768;
 /// Buffers of one thread, kept between products.
 #[derive(Default)]
 pub(crate) struct GemmScratch {
-    packed: Aligned,
-    sums: Aligned,
+    packed: AlignedBuffer,
+    sums: AlignedBuffer,
 }
 
 /// `total` in parts of at most `max`, as equal as they can be: (start, length).
@@ -61,7 +61,7 @@ pub(crate) fn linear(weight: &PackedLinear, x: &[f32], epilogue: Epilogue, out: 
         bias: Some(&weight.bias),
     };
     let x = Rows { values: x, stride: k, k };
-    product.run(x, epilogue, Out { values: out, stride: n }, scratch);
+    product.run(x, epilogue, OutputRows { values: out, stride: n }, scratch);
 }
 
 /// As [`linear`], its rows over all threads.
@@ -79,8 +79,8 @@ pub(crate) fn linear_parallel(weight: &PackedLinear, x: &[f32], epilogue: Epilog
 pub(crate) fn add_transposed_product(y: &[f32], y_stride: usize, x: &[f32], k: usize, out: &mut [f32]) {
     #[derive(Default)]
     struct Scratch {
-        transposed: Aligned,
-        panels: Aligned,
+        transposed: AlignedBuffer,
+        panels: AlignedBuffer,
         gemm: GemmScratch,
     }
     thread_local! {
@@ -103,7 +103,7 @@ pub(crate) fn add_transposed_product(y: &[f32], y_stride: usize, x: &[f32], k: u
         let isa = Isa::current();
         let product = Product { isa, operands: Operands::F32, panels, n: k, k_padded: rows, bias: None };
         let y = Rows { values: transposed, stride: rows, k: rows };
-        product.run(y, Epilogue::Add, Out { values: out, stride: k }, gemm);
+        product.run(y, Epilogue::Add, OutputRows { values: out, stride: k }, gemm);
     });
 }
 
@@ -121,7 +121,7 @@ fn transpose(x: &[f32], stride: usize, n: usize, out: &mut [f32]) {
 }
 
 /// Where a product goes: rows `stride` apart.
-pub(super) struct Out<'a> {
+pub(super) struct OutputRows<'a> {
     pub(super) values: &'a mut [f32],
     pub(super) stride: usize,
 }
@@ -141,15 +141,15 @@ pub(super) struct Product<'a> {
 static NO_BIAS: [f32; PANEL] = [0.0; PANEL];
 
 impl Product<'_> {
-    pub(super) fn run(&self, x: Rows<'_>, epilogue: Epilogue, out: Out<'_>, scratch: &mut GemmScratch) {
-        let kernel = Kernel::of(self.panels, self.isa);
+    pub(super) fn run(&self, x: Rows<'_>, epilogue: Epilogue, out: OutputRows<'_>, scratch: &mut GemmScratch) {
+        let kernel = Kernel::select(self.panels, self.isa);
         #[cfg(target_arch = "x86_64")]
         let _tiles = (kernel == Kernel::Amx).then(amx::Configured::new);
         for (start, rows) in even_parts(x.count(), kernel.block_rows()) {
             let x = Rows { values: &x.values[start * x.stride..][..(rows - 1) * x.stride + x.k], ..x };
             let values = &mut out.values[start * out.stride..][..(rows - 1) * out.stride + self.n];
             let block = Block { kernel, product: self, x };
-            block.run(epilogue, Out { values, stride: out.stride }, scratch);
+            block.run(epilogue, OutputRows { values, stride: out.stride }, scratch);
         }
     }
 }
@@ -162,7 +162,7 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    fn run(&self, epilogue: Epilogue, out: Out<'_>, scratch: &mut GemmScratch) {
+    fn run(&self, epilogue: Epilogue, out: OutputRows<'_>, scratch: &mut GemmScratch) {
         let Block { kernel, product, x } = self;
         let tiles = even_parts(x.count(), kernel.tile_rows());
         let tile_count = tiles.clone().count();
@@ -179,7 +179,7 @@ impl Block<'_> {
             let k = K_BLOCK.min(product.k_padded - k_start);
             let (first, last) = (k_block == 0, k_block + 1 == k_blocks);
             for ((start, rows), packed) in tiles.clone().zip(packed.chunks_exact_mut(packed_stride)) {
-                let part = Part { x: *x, start, rows, k_start, k, operands: product.operands };
+                let part = TileInput { x: *x, start, rows, k_start, k, operands: product.operands };
                 kernel.pack(product.isa, part, &mut packed[..kernel.packed_len(rows, k)]);
             }
             for panel in 0..panel_count {
@@ -192,7 +192,7 @@ impl Block<'_> {
                     if last {
                         let stride = out.stride;
                         let values = &mut out.values[start * stride + panel * PANEL..];
-                        self.finish(epilogue, panel, &sums[..rows * PANEL], Out { values, stride });
+                        self.finish(epilogue, panel, &sums[..rows * PANEL], OutputRows { values, stride });
                     }
                 }
             }
@@ -200,7 +200,7 @@ impl Block<'_> {
     }
 
     /// sums (rows, PANEL) of a panel -> out, through bias and epilogue.
-    fn finish(&self, epilogue: Epilogue, panel: usize, sums: &[f32], out: Out<'_>) {
+    fn finish(&self, epilogue: Epilogue, panel: usize, sums: &[f32], out: OutputRows<'_>) {
         let isa = self.product.isa;
         let tile = Tile {
             sums,

@@ -1,7 +1,7 @@
 //! The tile kernels behind one face: which one a packed weight takes, how it wants its activations, how it is called.
 
 use super::isa::Isa;
-use super::pack_activations::{Part, pack_columns, pack_pairs, pack_tile_rows};
+use super::pack_activations::{TileInput, pack_columns, pack_pairs, pack_tile_rows};
 use super::pack_weights::{PackedLinear, Panels};
 use super::panel::PANEL;
 use super::portable;
@@ -32,7 +32,7 @@ pub(super) enum Kernel {
 impl Kernel {
     /// The best for these panels on this CPU.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn of(panels: Panels<'_>, isa: Isa) -> Kernel {
+    pub(super) fn select(panels: Panels<'_>, isa: Isa) -> Kernel {
         match panels {
             Panels::Bf16(_) if isa >= Isa::Amx => Kernel::Amx,
             Panels::Bf16(_) => Kernel::Bf16,
@@ -44,7 +44,7 @@ impl Kernel {
 
     /// The best for these panels on this CPU.
     #[cfg(not(target_arch = "x86_64"))]
-    pub(super) fn of(panels: Panels<'_>, _: Isa) -> Kernel {
+    pub(super) fn select(panels: Panels<'_>, _: Isa) -> Kernel {
         assert!(matches!(panels, Panels::F32(_)));
         Kernel::Portable
     }
@@ -82,7 +82,7 @@ impl Kernel {
     }
 
     /// Packs a tile's activations into [`Kernel::packed_len`] places.
-    pub(super) fn pack(self, isa: Isa, part: Part<'_>, packed: &mut [f32]) {
+    pub(super) fn pack(self, isa: Isa, part: TileInput<'_>, packed: &mut [f32]) {
         match self {
             #[cfg(target_arch = "x86_64")]
             Kernel::Bf16 => pack_pairs(isa, part, bytemuck::cast_slice_mut(packed)),
@@ -119,6 +119,6 @@ impl Kernel {
 impl PackedLinear {
     /// Rows that share a pass over the weight.
     pub(super) fn block_rows(&self) -> usize {
-        Kernel::of(self.panels(), self.isa).block_rows()
+        Kernel::select(self.panels(), self.isa).block_rows()
     }
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use candle_core::{CpuStorage, CustomOp1, InplaceOp1, Layout, Result, Shape, bail};
 use rayon::prelude::*;
 
-use super::aligned_buffer::Aligned;
+use super::aligned_buffer::AlignedBuffer;
 use super::attention::{Attention, AttentionScratch};
 use super::elementwise::{Norm, layer_norm_rows};
 use super::gemm::{Epilogue, GemmScratch, even_parts, linear};
@@ -51,11 +51,11 @@ pub(crate) struct MlpWeights {
 /// Buffers of one thread, kept between layers and batches.
 #[derive(Default)]
 struct Scratch {
-    normed: Aligned,
-    projected: Aligned,
-    attended: Aligned,
-    hidden: Aligned,
-    class: Aligned,
+    normed: AlignedBuffer,
+    projected: AlignedBuffer,
+    attended: AlignedBuffer,
+    hidden: AlignedBuffer,
+    class: AlignedBuffer,
     attention: AttentionScratch,
     gemm: GemmScratch,
 }
@@ -66,7 +66,7 @@ thread_local! {
 
 /// Runs `work` on groups of at most `group_max` windows in parallel: (first window, its rows, scratch). The rows of a
 /// group share each pass over the layer's weights; their activations are to stay in the cache.
-fn in_groups(
+fn for_each_group(
     x: &mut [f32],
     window_len: usize,
     group_max: usize,
@@ -94,16 +94,16 @@ fn cpu_f32<'a>(storage: &'a CpuStorage, layout: &Layout, name: &str) -> Result<&
 }
 
 /// What the first layer may take as done: the class and global rows' projections, the same for all windows of a picture.
-pub(crate) struct SharedProjection {
+pub(crate) struct WindowProjections {
     /// (shared rows, 3 d) of each window's picture.
-    pub(crate) of_window: Vec<std::sync::Arc<Vec<f32>>>,
+    pub(crate) per_window: Vec<std::sync::Arc<Vec<f32>>>,
 }
 
 /// A layer in place: x (b, tokens, d).
 pub(crate) struct LayerOp<'a> {
     pub(crate) attention: &'a AttentionWeights,
     pub(crate) mlp: &'a MlpWeights,
-    pub(crate) shared: Option<&'a SharedProjection>,
+    pub(crate) shared: Option<&'a WindowProjections>,
 }
 
 impl InplaceOp1 for LayerOp<'_> {
@@ -117,7 +117,7 @@ impl InplaceOp1 for LayerOp<'_> {
             (CpuStorage::F32(x), Some((start, end))) => &mut x[start..end],
             _ => bail!("clip-layer wants contiguous f32"),
         };
-        in_groups(x, tokens * d, self.mlp.up.block_rows() / tokens, |start, x, scratch| {
+        for_each_group(x, tokens * d, self.mlp.up.block_rows() / tokens, |start, x, scratch| {
             self.attend(start, x, tokens, scratch);
             self.mlp.run(x, scratch);
         });
@@ -139,7 +139,7 @@ impl LayerOp<'_> {
             Some(shared) => {
                 let windows = normed.chunks_exact(tokens * d).zip(projected.chunks_exact_mut(tokens * 3 * d));
                 for (w, (normed, projected)) in windows.enumerate() {
-                    let done = &shared.of_window[start + w];
+                    let done = &shared.per_window[start + w];
                     let (first, rest) = projected.split_at_mut(done.len());
                     first.copy_from_slice(done);
                     linear(&weights.projection, &normed[done.len() / 3..], Epilogue::Store, rest, &mut scratch.gemm);
@@ -209,7 +209,7 @@ impl CustomOp1 for LastLayerOp<'_> {
         let (b, tokens, d) = layout.shape().dims3()?;
         let x = cpu_f32(storage, layout, self.name())?;
         let mut out = vec![0.0; b * d];
-        in_groups(&mut out, d, self.mlp.up.block_rows() / tokens, |start, out, scratch| {
+        for_each_group(&mut out, d, self.mlp.up.block_rows() / tokens, |start, out, scratch| {
             let x = &x[start * tokens * d..][..out.len() * tokens];
             self.class_rows(x, tokens, out, scratch);
             self.mlp.run(out, scratch);

@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use super::elementwise::versions;
+use super::elementwise::multiversion;
 use super::isa::Isa;
 use super::pack_weights::Operands;
 
@@ -22,7 +22,7 @@ impl Rows<'_> {
 
 /// The part of the activations that one packed tile holds.
 #[derive(Clone, Copy)]
-pub(super) struct Part<'a> {
+pub(super) struct TileInput<'a> {
     pub(super) x: Rows<'a>,
     /// First row.
     pub(super) start: usize,
@@ -33,7 +33,7 @@ pub(super) struct Part<'a> {
     pub(super) operands: Operands,
 }
 
-impl Part<'_> {
+impl TileInput<'_> {
     /// Row `r` from `k_start` on: what exists of its `k` values.
     #[inline(always)]
     fn row(&self, r: usize) -> &[f32] {
@@ -47,7 +47,7 @@ const STRIP: usize = 64;
 
 /// Hands out each row in strips, zeros where the row has ended: (first input, row, values, how many count).
 #[inline(always)]
-fn in_strips(part: Part<'_>, mut each: impl FnMut(usize, usize, &[f32; STRIP], usize)) {
+fn for_each_strip(part: TileInput<'_>, mut each: impl FnMut(usize, usize, &[f32; STRIP], usize)) {
     for start in (0..part.k).step_by(STRIP) {
         let count = STRIP.min(part.k - start);
         for r in 0..part.rows {
@@ -67,8 +67,8 @@ fn in_strips(part: Part<'_>, mut each: impl FnMut(usize, usize, &[f32; STRIP], u
 
 /// (k, rows) of f32.
 #[inline(always)]
-fn pack_columns_body<const FMA: bool>(part: Part<'_>, packed: &mut [f32]) {
-    in_strips(part, |start, r, strip, count| {
+fn pack_columns_body<const FMA: bool>(part: TileInput<'_>, packed: &mut [f32]) {
+    for_each_strip(part, |start, r, strip, count| {
         let columns = packed[start * part.rows..].chunks_exact_mut(part.rows);
         for (x, column) in strip[..count].iter().zip(columns) {
             column[r] = match part.operands {
@@ -81,8 +81,8 @@ fn pack_columns_body<const FMA: bool>(part: Part<'_>, packed: &mut [f32]) {
 
 /// (k / 2, rows) of pairs of bf16.
 #[inline(always)]
-fn pack_pairs_body<const FMA: bool>(part: Part<'_>, packed: &mut [u32]) {
-    in_strips(part, |start, r, strip, count| {
+fn pack_pairs_body<const FMA: bool>(part: TileInput<'_>, packed: &mut [u32]) {
+    for_each_strip(part, |start, r, strip, count| {
         let mut pairs = [0; STRIP / 2];
         for (pair, [low, high]) in pairs.iter_mut().zip(strip.as_chunks().0) {
             *pair = bf16_bits(*low) | bf16_bits(*high) << 16;
@@ -96,7 +96,7 @@ fn pack_pairs_body<const FMA: bool>(part: Part<'_>, packed: &mut [u32]) {
 
 /// (rows, k) of bf16, zeros below and to the right.
 #[inline(always)]
-fn pack_tile_rows_body<const FMA: bool>(part: Part<'_>, packed: &mut [u16]) {
+fn pack_tile_rows_body<const FMA: bool>(part: TileInput<'_>, packed: &mut [u16]) {
     for (r, packed) in packed.chunks_exact_mut(part.k).enumerate() {
         let row = if r < part.rows { part.row(r) } else { &[] };
         let (filled, padding) = packed.split_at_mut(row.len());
@@ -115,9 +115,9 @@ fn bf16_bits(x: f32) -> u32 {
     if x.is_nan() { u32::from(bf16::NAN.to_bits()) } else { rounded }
 }
 
-versions! { pub(super) fn pack_columns(part: Part<'_>, packed: &mut [f32]) = pack_columns_body }
-versions! { pub(super) fn pack_pairs(part: Part<'_>, packed: &mut [u32]) = pack_pairs_body }
-versions! { pub(super) fn pack_tile_rows(part: Part<'_>, packed: &mut [u16]) = pack_tile_rows_body }
+multiversion! { pub(super) fn pack_columns(part: TileInput<'_>, packed: &mut [f32]) = pack_columns_body }
+multiversion! { pub(super) fn pack_pairs(part: TileInput<'_>, packed: &mut [u32]) = pack_pairs_body }
+multiversion! { pub(super) fn pack_tile_rows(part: TileInput<'_>, packed: &mut [u16]) = pack_tile_rows_body }
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::aligned_buffer::Aligned;
+use super::aligned_buffer::AlignedBuffer;
 use super::isa::Isa;
 use super::panel::{K_STEP, PANEL};
 
@@ -55,7 +55,7 @@ pub(crate) struct PackedLinear {
     pub(super) isa: Isa,
     /// Of pairs of bf16, not of f32.
     pairs: bool,
-    panels: Aligned,
+    panels: AlignedBuffer,
     /// Zeros where the linear has none; padded to whole panels.
     pub(super) bias: Vec<f32>,
 }
@@ -70,7 +70,7 @@ impl PackedLinear {
         let n_padded = n.next_multiple_of(PANEL);
         let at = |row: usize, col: usize| if row < n && col < k { weight[row * k + col] } else { 0.0 };
         let panels = if pairs {
-            let mut panels = Aligned::zeroed::<u16>(n_padded * k_padded);
+            let mut panels = AlignedBuffer::zeroed::<u16>(n_padded * k_padded);
             let values = panels.slice_mut::<u16>(n_padded * k_padded);
             values.par_chunks_mut(PANEL * k_padded).enumerate().for_each(|(panel, values)| {
                 for (pair, values) in values.chunks_exact_mut(2 * PANEL).enumerate() {
@@ -82,7 +82,7 @@ impl PackedLinear {
             });
             panels
         } else {
-            let mut panels = Aligned::zeroed::<f32>(n_padded * k_padded);
+            let mut panels = AlignedBuffer::zeroed::<f32>(n_padded * k_padded);
             let values = panels.slice_mut::<f32>(n_padded * k_padded);
             values.par_chunks_mut(PANEL * k_padded).enumerate().for_each(|(panel, values)| {
                 for (col, values) in values.chunks_exact_mut(PANEL).enumerate() {

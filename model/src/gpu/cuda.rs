@@ -19,7 +19,7 @@ use candle_core::cuda::cudarc::driver::{
 };
 use candle_core::{Device, Result};
 
-use super::backend::{Element, Half, Linear, Machine, RowsOf, Step};
+use super::backend::{Element, GpuBackend, Half, KernelOp, Linear, MatrixRows};
 use super::device;
 use super::kernel_launch::Argument;
 use clock::Clock;
@@ -31,7 +31,7 @@ mod ptx {
 }
 
 /// A GPU, in one 16-bit format.
-pub(crate) struct Cuda {
+pub(crate) struct CudaBackend {
     stream: Arc<CudaStream>,
     /// For what goes up. Before all that is freed: its end binds the context to the thread that this ends on.
     copies: Arc<CudaStream>,
@@ -45,19 +45,19 @@ pub(crate) struct Cuda {
 }
 
 /// Memory on the device. A kernel writes to it through its address.
-pub(crate) struct OnDevice<E>(CudaSlice<E>);
+pub(crate) struct DeviceBuffer<E>(CudaSlice<E>);
 
 /// A batch's way up and down.
 pub(crate) struct CudaSlot {
     bytes: PinnedHostSlice<u8>,
-    places: PinnedHostSlice<u32>,
+    row_indices: PinnedHostSlice<u32>,
     features: PinnedHostSlice<f32>,
-    uploaded_bytes: OnDevice<u8>,
-    uploaded_places: OnDevice<u32>,
+    uploaded_bytes: DeviceBuffer<u8>,
+    uploaded_row_indices: DeviceBuffer<u32>,
     /// After the upload, on the copies' stream.
-    is_up: CudaEvent,
+    upload_done: CudaEvent,
     /// After the features came down.
-    is_down: CudaEvent,
+    download_done: CudaEvent,
 }
 
 /// Our kernels of a format, loaded.
@@ -88,14 +88,14 @@ fn entries(ptx: &'static str) -> impl Iterator<Item = &'static str> {
     after.map(|text| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or(text))
 }
 
-impl Cuda {
-    pub(crate) fn new(device: &Device, half: Half) -> Result<Cuda> {
+impl CudaBackend {
+    pub(crate) fn new(device: &Device, half: Half) -> Result<CudaBackend> {
         let stream = device.as_cuda_device()?.cuda_stream();
         let context = stream.context().clone();
         let number =
             |attribute| Ok::<_, candle_core::Error>(usize::try_from(context.attribute(attribute).w()?).unwrap_or(0));
         let shared_bytes_max = number(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
-        Ok(Cuda {
+        Ok(CudaBackend {
             copies: context.new_stream().w()?,
             blas: Blas::new(stream.clone(), half)?,
             kernels: kernels(&context, half, shared_bytes_max)?,
@@ -108,14 +108,14 @@ impl Cuda {
     }
 
     /// Where a buffer lies. Its owner keeps it for as long as the stream may use it.
-    fn address<E: Element>(&self, buffer: &OnDevice<E>, start: usize) -> u64 {
+    fn address<E: Element>(&self, buffer: &DeviceBuffer<E>, start: usize) -> u64 {
         let (address, _order) = buffer.0.device_ptr(&self.stream);
         address + (start * size_of::<E>()) as u64
     }
 }
 
-impl Machine for Cuda {
-    type Of<E: Element> = OnDevice<E>;
+impl GpuBackend for CudaBackend {
+    type Buffer<E: Element> = DeviceBuffer<E>;
     type Slot = CudaSlot;
 
     fn half(&self) -> Half {
@@ -134,29 +134,29 @@ impl Machine for Cuda {
         device::is_out_of_memory(error)
     }
 
-    fn room<E: Element>(&self, len: usize) -> Result<OnDevice<E>> {
-        Ok(OnDevice(self.stream.alloc_zeros(len).w()?))
+    fn alloc<E: Element>(&self, len: usize) -> Result<DeviceBuffer<E>> {
+        Ok(DeviceBuffer(self.stream.alloc_zeros(len).w()?))
     }
 
-    fn put<E: Element>(&self, values: &[E]) -> Result<OnDevice<E>> {
-        Ok(OnDevice(self.stream.clone_htod(values).w()?))
+    fn upload<E: Element>(&self, values: &[E]) -> Result<DeviceBuffer<E>> {
+        Ok(DeviceBuffer(self.stream.clone_htod(values).w()?))
     }
 
-    fn get<E: Element>(&self, buffer: &OnDevice<E>) -> Result<Vec<E>> {
+    fn download<E: Element>(&self, buffer: &DeviceBuffer<E>) -> Result<Vec<E>> {
         let values = self.stream.clone_dtoh(&buffer.0).w()?;
         self.stream.synchronize().w()?;
         Ok(values)
     }
 
-    fn run(&self, step: &Step<'_, Cuda>) -> Result<()> {
-        self.clock.around(&self.stream, step.name(), || self.launch(step))
+    fn run(&self, op: &KernelOp<'_, CudaBackend>) -> Result<()> {
+        self.clock.around(&self.stream, op.name(), || self.launch(op))
     }
 
-    fn product<I: Element, O: Element>(
+    fn matmul<I: Element, O: Element>(
         &self,
-        linear: &Linear<Cuda, I>,
-        x: RowsOf<'_, OnDevice<I>>,
-        out: &OnDevice<O>,
+        linear: &Linear<CudaBackend, I>,
+        x: MatrixRows<'_, DeviceBuffer<I>>,
+        out: &DeviceBuffer<O>,
     ) -> Result<()> {
         let product = cublas::Product {
             weight: self.address(&linear.weight, 0),
@@ -169,74 +169,79 @@ impl Machine for Cuda {
             rows_max: linear.rows_max,
             stride: x.stride,
         };
-        self.clock.around(&self.stream, "products", || self.blas.product::<I, O>(&product))
+        self.clock.around(&self.stream, "products", || self.blas.matmul::<I, O>(&product))
     }
 
-    fn slot(&self, bytes: usize, places: usize, features: usize) -> Result<CudaSlot> {
+    fn alloc_slot(&self, bytes: usize, row_indices: usize, features: usize) -> Result<CudaSlot> {
         let context = self.stream.context();
         let event = || context.new_event(Some(CUevent_flags::CU_EVENT_BLOCKING_SYNC)).w();
         // Sound because it is written before it is sent, and for what comes down zeros are as good.
-        let (bytes_host, places_host, features_host) = unsafe {
+        let (bytes_host, row_indices_host, features_host) = unsafe {
             // Not write-combined: patches' rows are shorter than what such memory likes to be written in.
             let pinned = context.alloc_pinned_with_flags(bytes, 0).w()?;
-            (pinned, context.alloc_pinned_with_flags(places, 0).w()?, context.alloc_pinned_with_flags(features, 0).w()?)
+            (
+                pinned,
+                context.alloc_pinned_with_flags(row_indices, 0).w()?,
+                context.alloc_pinned_with_flags(features, 0).w()?,
+            )
         };
         let slot = CudaSlot {
             bytes: bytes_host,
-            places: places_host,
+            row_indices: row_indices_host,
             features: features_host,
-            uploaded_bytes: self.room(bytes)?,
-            uploaded_places: self.room(places)?,
-            is_up: event()?,
-            is_down: event()?,
+            uploaded_bytes: self.alloc(bytes)?,
+            uploaded_row_indices: self.alloc(row_indices)?,
+            upload_done: event()?,
+            download_done: event()?,
         };
         // The copies' stream may write from now on.
         self.stream.synchronize().w()?;
         Ok(slot)
     }
 
-    fn stage<'a>(&self, slot: &'a mut CudaSlot) -> Result<(&'a mut [u8], &'a mut [u32])> {
-        Ok((slot.bytes.as_mut_slice().w()?, slot.places.as_mut_slice().w()?))
+    fn staging_buffers<'a>(&self, slot: &'a mut CudaSlot) -> Result<(&'a mut [u8], &'a mut [u32])> {
+        Ok((slot.bytes.as_mut_slice().w()?, slot.row_indices.as_mut_slice().w()?))
     }
 
-    fn upload(&self, slot: &mut CudaSlot, bytes: usize, places: usize) -> Result<()> {
+    fn upload_slot(&self, slot: &mut CudaSlot, bytes: usize, row_indices: usize) -> Result<()> {
         let context = self.stream.context();
         context.bind_to_thread().w()?;
         // The batch that was in this slot is done, and its features were taken: nothing reads what is written over. What is
         // sent stays as it is until this batch is done.
         unsafe {
-            let (to_bytes, to_places) = (self.address(&slot.uploaded_bytes, 0), self.address(&slot.uploaded_places, 0));
-            let (from_bytes, from_places) = (slot.bytes.as_slice().w()?, slot.places.as_slice().w()?);
+            let (to_bytes, to_row_indices) =
+                (self.address(&slot.uploaded_bytes, 0), self.address(&slot.uploaded_row_indices, 0));
+            let (from_bytes, from_row_indices) = (slot.bytes.as_slice().w()?, slot.row_indices.as_slice().w()?);
             result::memcpy_htod_async(to_bytes, &from_bytes[..bytes], self.copies.cu_stream()).w()?;
-            result::memcpy_htod_async(to_places, &from_places[..places], self.copies.cu_stream()).w()?;
+            result::memcpy_htod_async(to_row_indices, &from_row_indices[..row_indices], self.copies.cu_stream()).w()?;
         }
-        slot.is_up.record(&self.copies).w()?;
-        self.stream.wait(&slot.is_up).w()
+        slot.upload_done.record(&self.copies).w()?;
+        self.stream.wait(&slot.upload_done).w()
     }
 
-    fn uploaded<'a>(&self, slot: &'a CudaSlot) -> (&'a OnDevice<u8>, &'a OnDevice<u32>) {
-        (&slot.uploaded_bytes, &slot.uploaded_places)
+    fn slot_inputs<'a>(&self, slot: &'a CudaSlot) -> (&'a DeviceBuffer<u8>, &'a DeviceBuffer<u32>) {
+        (&slot.uploaded_bytes, &slot.uploaded_row_indices)
     }
 
-    fn download(&self, slot: &mut CudaSlot, features: &OnDevice<f32>, count: usize) -> Result<()> {
+    fn download_features(&self, slot: &mut CudaSlot, features: &DeviceBuffer<f32>, count: usize) -> Result<()> {
         self.stream.context().bind_to_thread().w()?;
         let to = &mut slot.features.as_mut_slice().w()?[..count];
         // Read after the event alone.
         unsafe { result::memcpy_dtoh_async(to, self.address(features, 0), self.stream.cu_stream()) }.w()?;
-        slot.is_down.record(&self.stream).w()
+        slot.download_done.record(&self.stream).w()
     }
 
-    fn is_done(&self, slot: &CudaSlot) -> Result<bool> {
-        slot.is_down.try_is_complete().w()
+    fn features_ready(&self, slot: &CudaSlot) -> Result<bool> {
+        slot.download_done.try_is_complete().w()
     }
 
-    fn settle(&self) -> Result<()> {
+    fn synchronize(&self) -> Result<()> {
         self.copies.synchronize().w()?;
         self.stream.synchronize().w()
     }
 
-    fn features<'a>(&self, slot: &'a mut CudaSlot, count: usize) -> Result<&'a [f32]> {
-        slot.is_down.synchronize().w()?;
+    fn wait_for_features<'a>(&self, slot: &'a mut CudaSlot, count: usize) -> Result<&'a [f32]> {
+        slot.download_done.synchronize().w()?;
         Ok(&slot.features.as_slice().w()?[..count])
     }
 }
@@ -248,9 +253,9 @@ enum Value {
     F32(f32),
 }
 
-impl Cuda {
-    fn launch(&self, step: &Step<'_, Cuda>) -> Result<()> {
-        let launch = step.launch(self.half);
+impl CudaBackend {
+    fn launch(&self, op: &KernelOp<'_, CudaBackend>) -> Result<()> {
+        let launch = op.launch(self.half);
         let function = &self.kernels[launch.kernel.as_str()];
         let arguments: Vec<Value> = launch.arguments.iter().map(|argument| self.value(argument)).collect();
         let mut builder = self.stream.launch_builder(function);
@@ -271,11 +276,11 @@ impl Cuda {
         Ok(())
     }
 
-    fn value(&self, argument: &Argument<'_, Cuda>) -> Value {
+    fn value(&self, argument: &Argument<'_, CudaBackend>) -> Value {
         Value::Address(match argument {
             Argument::Bytes(buffer) => self.address(buffer, 0),
             Argument::Halves(from) => self.address(from.buffer, from.start),
-            Argument::Places(buffer) => self.address(buffer, 0),
+            Argument::RowIndices(buffer) => self.address(buffer, 0),
             Argument::Floats(buffer) => self.address(buffer, 0),
             Argument::U32(n) => return Value::U32(*n),
             Argument::F32(x) => return Value::F32(*x),

@@ -8,7 +8,7 @@ use super::cuda::driver;
 /// A device that cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no device cuda:{ordinal}: {why}")]
-pub struct NoDevice {
+pub struct DeviceUnavailable {
     /// Which was asked for.
     pub ordinal: usize,
     /// What is missing.
@@ -20,8 +20,8 @@ pub struct NoDevice {
 ///
 /// # Errors
 /// Where there is no such device, or this program was built without CUDA.
-pub fn open_cuda(ordinal: usize) -> std::result::Result<Device, NoDevice> {
-    opened(ordinal).map_err(|error| NoDevice { ordinal, why: why(&error) })
+pub fn open_cuda(ordinal: usize) -> std::result::Result<Device, DeviceUnavailable> {
+    opened(ordinal).map_err(|error| DeviceUnavailable { ordinal, why: why(&error) })
 }
 
 fn opened(ordinal: usize) -> Result<Device> {
@@ -35,7 +35,7 @@ fn opened(ordinal: usize) -> Result<Device> {
 fn why(error: &Error) -> String {
     match innermost(error) {
         #[cfg(feature = "cuda")]
-        Error::Cuda(error) => driver::why(error.as_ref()),
+        Error::CudaBackend(error) => driver::why(error.as_ref()),
         other => other.to_string(),
     }
 }
@@ -53,7 +53,7 @@ fn innermost(error: &Error) -> &Error {
 /// What the device calls itself, for a GPU: `NVIDIA H200, 132 processors`.
 pub fn description(device: &Device) -> Option<String> {
     #[cfg(feature = "cuda")]
-    if let Device::Cuda(device) = device {
+    if let Device::CudaBackend(device) = device {
         return driver::description(device).ok();
     }
     let _ = device;
@@ -64,7 +64,7 @@ pub fn description(device: &Device) -> Option<String> {
 pub(crate) fn is_out_of_memory(error: &Error) -> bool {
     match innermost(error) {
         #[cfg(feature = "cuda")]
-        Error::Cuda(error) => driver::is_out_of_memory(error.as_ref()),
+        Error::CudaBackend(error) => driver::is_out_of_memory(error.as_ref()),
         _ => false,
     }
 }

@@ -8,14 +8,14 @@ use std::sync::OnceLock;
 use candle_core::{Error, Result};
 use tempfile::TempDir;
 
-use super::backend::{Element, Half, Linear, Machine, RowsOf, Step};
+use super::backend::{Element, GpuBackend, Half, KernelOp, Linear, MatrixRows};
 use super::kernel_checks;
 use super::kernel_launch::Argument;
-use super::reference::{Memory, Twin, TwinSlot};
+use super::reference::{HostBuffer, Reference, ReferenceSlot};
 
 /// Kernels on the CPU; products are the twin's.
 struct Emulated {
-    twin: Twin,
+    reference: Reference,
     program: &'static Path,
 }
 
@@ -47,32 +47,32 @@ fn program() -> Option<&'static Path> {
 
 impl Emulated {
     fn new(half: Half) -> Option<Emulated> {
-        Some(Emulated { twin: Twin::new(half), program: program()? })
+        Some(Emulated { reference: Reference::new(half), program: program()? })
     }
 }
 
 /// Takes what a file holds.
-type Back<'a> = Box<dyn Fn(&[u8]) + 'a>;
+type Restore<'a> = Box<dyn Fn(&[u8]) + 'a>;
 
 /// A buffer as a file, and back: a process may have changed it.
 struct File<'a> {
     path: PathBuf,
-    back: Back<'a>,
+    back: Restore<'a>,
 }
 
-fn file<'a, E: Element>(folder: &Path, n: usize, buffer: &'a Memory<E>) -> File<'a> {
+fn file<'a, E: Element>(folder: &Path, n: usize, buffer: &'a HostBuffer<E>) -> File<'a> {
     let path = folder.join(n.to_string());
     std::fs::write(&path, bytemuck::cast_slice::<E, u8>(&buffer.lock())).unwrap();
     let back = move |bytes: &[u8]| buffer.lock().copy_from_slice(&bytemuck::pod_collect_to_vec::<u8, E>(bytes));
     File { path, back: Box::new(back) }
 }
 
-impl Machine for Emulated {
-    type Of<E: Element> = Memory<E>;
-    type Slot = TwinSlot;
+impl GpuBackend for Emulated {
+    type Buffer<E: Element> = HostBuffer<E>;
+    type Slot = ReferenceSlot;
 
     fn half(&self) -> Half {
-        self.twin.half()
+        self.reference.half()
     }
 
     fn processors(&self) -> Option<usize> {
@@ -87,20 +87,20 @@ impl Machine for Emulated {
         false
     }
 
-    fn room<E: Element>(&self, len: usize) -> Result<Memory<E>> {
-        self.twin.room(len)
+    fn alloc<E: Element>(&self, len: usize) -> Result<HostBuffer<E>> {
+        self.reference.alloc(len)
     }
 
-    fn put<E: Element>(&self, values: &[E]) -> Result<Memory<E>> {
-        self.twin.put(values)
+    fn upload<E: Element>(&self, values: &[E]) -> Result<HostBuffer<E>> {
+        self.reference.upload(values)
     }
 
-    fn get<E: Element>(&self, buffer: &Memory<E>) -> Result<Vec<E>> {
-        self.twin.get(buffer)
+    fn download<E: Element>(&self, buffer: &HostBuffer<E>) -> Result<Vec<E>> {
+        self.reference.download(buffer)
     }
 
-    fn run(&self, step: &Step<'_, Emulated>) -> Result<()> {
-        let launch = step.launch(self.half());
+    fn run(&self, op: &KernelOp<'_, Emulated>) -> Result<()> {
+        let launch = op.launch(self.half());
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(self.program);
         // What a process leaves behind is no leak.
@@ -121,7 +121,7 @@ impl Machine for Emulated {
                 }
                 Argument::Bytes(buffer) => (std::ptr::from_ref(*buffer).cast(), 0),
                 Argument::Halves(from) => (std::ptr::from_ref(from.buffer).cast(), 2 * from.start),
-                Argument::Places(buffer) => (std::ptr::from_ref(*buffer).cast(), 0),
+                Argument::RowIndices(buffer) => (std::ptr::from_ref(*buffer).cast(), 0),
                 Argument::Floats(buffer) => (std::ptr::from_ref(*buffer).cast(), 0),
             };
             let known = files.iter().position(|(known, _)| *known == at);
@@ -130,7 +130,7 @@ impl Machine for Emulated {
                 let new = match argument {
                     Argument::Bytes(buffer) => file(folder.path(), n, buffer),
                     Argument::Halves(from) => file(folder.path(), n, from.buffer),
-                    Argument::Places(buffer) => file(folder.path(), n, buffer),
+                    Argument::RowIndices(buffer) => file(folder.path(), n, buffer),
                     Argument::Floats(buffer) => file(folder.path(), n, buffer),
                     Argument::U32(_) | Argument::F32(_) => unreachable!("numbers are no buffers"),
                 };
@@ -150,61 +150,61 @@ impl Machine for Emulated {
         Ok(())
     }
 
-    fn product<I: Element, O: Element>(
+    fn matmul<I: Element, O: Element>(
         &self,
         linear: &Linear<Emulated, I>,
-        x: RowsOf<'_, Memory<I>>,
-        out: &Memory<O>,
+        x: MatrixRows<'_, HostBuffer<I>>,
+        out: &HostBuffer<O>,
     ) -> Result<()> {
-        let copy = |buffer: &Memory<u16>| self.twin.put(&buffer.lock());
+        let copy = |buffer: &HostBuffer<u16>| self.reference.upload(&buffer.lock());
         let linear = Linear {
-            weight: self.twin.put(&linear.weight.lock())?,
+            weight: self.reference.upload(&linear.weight.lock())?,
             bias: linear.bias.as_ref().map(copy).transpose()?,
             outputs: linear.outputs,
             inputs: linear.inputs,
             rows_max: linear.rows_max,
         };
-        self.twin.product(&linear, x, out)
+        self.reference.matmul(&linear, x, out)
     }
 
-    fn slot(&self, bytes: usize, places: usize, features: usize) -> Result<TwinSlot> {
-        self.twin.slot(bytes, places, features)
+    fn alloc_slot(&self, bytes: usize, row_indices: usize, features: usize) -> Result<ReferenceSlot> {
+        self.reference.alloc_slot(bytes, row_indices, features)
     }
 
-    fn stage<'a>(&self, slot: &'a mut TwinSlot) -> Result<(&'a mut [u8], &'a mut [u32])> {
-        self.twin.stage(slot)
+    fn staging_buffers<'a>(&self, slot: &'a mut ReferenceSlot) -> Result<(&'a mut [u8], &'a mut [u32])> {
+        self.reference.staging_buffers(slot)
     }
 
-    fn upload(&self, slot: &mut TwinSlot, bytes: usize, places: usize) -> Result<()> {
-        self.twin.upload(slot, bytes, places)
+    fn upload_slot(&self, slot: &mut ReferenceSlot, bytes: usize, row_indices: usize) -> Result<()> {
+        self.reference.upload_slot(slot, bytes, row_indices)
     }
 
-    fn uploaded<'a>(&self, slot: &'a TwinSlot) -> (&'a Memory<u8>, &'a Memory<u32>) {
-        self.twin.uploaded(slot)
+    fn slot_inputs<'a>(&self, slot: &'a ReferenceSlot) -> (&'a HostBuffer<u8>, &'a HostBuffer<u32>) {
+        self.reference.slot_inputs(slot)
     }
 
-    fn download(&self, slot: &mut TwinSlot, features: &Memory<f32>, count: usize) -> Result<()> {
-        self.twin.download(slot, features, count)
+    fn download_features(&self, slot: &mut ReferenceSlot, features: &HostBuffer<f32>, count: usize) -> Result<()> {
+        self.reference.download_features(slot, features, count)
     }
 
-    fn is_done(&self, slot: &TwinSlot) -> Result<bool> {
-        self.twin.is_done(slot)
+    fn features_ready(&self, slot: &ReferenceSlot) -> Result<bool> {
+        self.reference.features_ready(slot)
     }
 
-    fn settle(&self) -> Result<()> {
-        self.twin.settle()
+    fn synchronize(&self) -> Result<()> {
+        self.reference.synchronize()
     }
 
-    fn features<'a>(&self, slot: &'a mut TwinSlot, count: usize) -> Result<&'a [f32]> {
-        self.twin.features(slot, count)
+    fn wait_for_features<'a>(&self, slot: &'a mut ReferenceSlot, count: usize) -> Result<&'a [f32]> {
+        self.reference.wait_for_features(slot, count)
     }
 }
 
 #[test]
 fn kernels_compute_what_their_twins_do() {
     for half in [Half::F16, Half::Bf16] {
-        let Some(machine) = Emulated::new(half) else { return };
-        let checks = kernel_checks::run_all(&machine, false).unwrap();
+        let Some(backend) = Emulated::new(half) else { return };
+        let checks = kernel_checks::run_all(&backend, false).unwrap();
         let failed: Vec<_> = checks.iter().filter(|check| !check.holds()).collect();
         assert!(failed.is_empty(), "{failed:#?}");
         let largest = checks.iter().map(|check| check.difference / check.allowed.max(1e-12)).fold(0.0, f64::max);

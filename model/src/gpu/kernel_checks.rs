@@ -4,11 +4,11 @@
 use candle_core::Result;
 
 use super::backend::{
-    Assemble, Attention, BiasSilu, CONSTANT, Element, From, Half, Linear, Machine, Norm, Normed, Pixels, ResidualNorm,
-    RowsOf, Step, Strided,
+    Assemble, Attention, BiasSilu, BufferSlice, CONSTANT_ROW, Element, GpuBackend, Half, KernelOp, Linear, MatrixRows,
+    Norm, Normed, Pixels, ResidualNorm, Strided,
 };
 use super::limits::{self, HEAD, WIDTHS};
-use super::reference::Twin;
+use super::reference::Reference;
 
 /// How far a kernel is from its twin.
 #[derive(Clone, Debug)]
@@ -50,16 +50,16 @@ impl Random {
 }
 
 /// An output before it is written.
-fn nothing<M: Machine>(machine: &M, len: usize) -> Result<M::Of<u16>> {
-    machine.put(&vec![0x7fffu16; len])
+fn unwritten<B: GpuBackend>(backend: &B, len: usize) -> Result<B::Buffer<u16>> {
+    backend.upload(&vec![0x7fffu16; len])
 }
 
-fn nothing_f32<M: Machine>(machine: &M, len: usize) -> Result<M::Of<f32>> {
-    machine.put(&vec![f32::NAN; len])
+fn unwritten_f32<B: GpuBackend>(backend: &B, len: usize) -> Result<B::Buffer<f32>> {
+    backend.upload(&vec![f32::NAN; len])
 }
 
-fn widened<M: Machine>(machine: &M, buffer: &M::Of<u16>) -> Result<Vec<f32>> {
-    Ok(machine.get(buffer)?.into_iter().map(|bits| machine.half().widen(bits)).collect())
+fn widened<B: GpuBackend>(backend: &B, buffer: &B::Buffer<u16>) -> Result<Vec<f32>> {
+    Ok(backend.download(buffer)?.into_iter().map(|bits| backend.half().widen(bits)).collect())
 }
 
 /// One kernel's inputs, which any machine can be given.
@@ -69,12 +69,12 @@ trait Case {
     /// In units of the half's last place, about, for a value of 1.
     fn units(&self) -> f64;
     /// Everything that it writes to.
-    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>>;
+    fn outputs<B: GpuBackend>(&self, backend: &B) -> Result<Vec<f32>>;
 }
 
-fn compared<M: Machine>(machine: &M, case: &impl Case) -> Result<KernelCheck> {
-    let twin = Twin::new(machine.half());
-    let (want, got) = (case.outputs(&twin)?, case.outputs(machine)?);
+fn compare<B: GpuBackend>(backend: &B, case: &impl Case) -> Result<KernelCheck> {
+    let reference = Reference::new(backend.half());
+    let (want, got) = (case.outputs(&reference)?, case.outputs(backend)?);
     assert_eq!(want.len(), got.len());
     let difference = |(want, got): (&f32, &f32)| match (want.is_nan(), got.is_nan()) {
         (true, true) => 0.0,
@@ -84,12 +84,12 @@ fn compared<M: Machine>(machine: &M, case: &impl Case) -> Result<KernelCheck> {
         }
         _ => f64::INFINITY,
     };
-    let unit = match machine.half() {
+    let unit = match backend.half() {
         Half::F16 => 2f64.powi(-10),
         Half::Bf16 => 2f64.powi(-7),
     };
     Ok(KernelCheck {
-        kernel: format!("{} {}", case.kernel(), machine.half().as_str()),
+        kernel: format!("{} {}", case.kernel(), backend.half().as_str()),
         shape: case.shape(),
         difference: want.iter().zip(&got).map(difference).fold(0.0, f64::max),
         allowed: case.units() * unit,
@@ -120,34 +120,34 @@ impl Case for AttentionCase {
         2.0
     }
 
-    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>> {
+    fn outputs<B: GpuBackend>(&self, backend: &B) -> Result<Vec<f32>> {
         let AttentionCase { windows, heads, rows, tokens, prompts, scale } = *self;
-        let (width, half) = (heads * HEAD, machine.half());
+        let (width, half) = (heads * HEAD, backend.half());
         let mut random = Random(7);
         // Queries apart, as in the last layer; a window has a row of NaN behind its own, which nobody may read.
-        let queries = machine.put(&random.halves(half, windows * rows * width, scale))?;
+        let queries = backend.upload(&random.halves(half, windows * rows * width, scale))?;
         let mut projected = Vec::new();
         for _ in 0..windows {
             projected.extend(random.halves(half, tokens * 2 * width, 2.0));
             projected.extend(vec![0x7fffu16; 2 * width]);
         }
-        let projected = machine.put(&projected)?;
-        let constant = |random: &mut Random| machine.put(&random.halves(half, (prompts * width).max(1), 2.0));
+        let projected = backend.upload(&projected)?;
+        let constant = |random: &mut Random| backend.upload(&random.halves(half, (prompts * width).max(1), 2.0));
         let (prompt_keys, prompt_values) = (constant(&mut random)?, constant(&mut random)?);
-        let out = nothing(machine, windows * (rows + 1) * width)?;
-        machine.run(&Step::Attention(Attention {
-            queries: Strided { from: From::start(&queries), row: width, window: rows * width },
-            keys: Strided { from: From::start(&projected), row: 2 * width, window: (tokens + 1) * 2 * width },
-            values: From { buffer: &projected, start: width },
+        let out = unwritten(backend, windows * (rows + 1) * width)?;
+        backend.run(&KernelOp::Attention(Attention {
+            queries: Strided { slice: BufferSlice::start(&queries), row: width, window: rows * width },
+            keys: Strided { slice: BufferSlice::start(&projected), row: 2 * width, window: (tokens + 1) * 2 * width },
+            values: BufferSlice { buffer: &projected, start: width },
             prompts: (&prompt_keys, &prompt_values),
-            out: Strided { from: From::start(&out), row: width, window: (rows + 1) * width },
+            out: Strided { slice: BufferSlice::start(&out), row: width, window: (rows + 1) * width },
             windows,
             heads,
             rows,
             tokens,
             prompt_count: prompts,
         }))?;
-        widened(machine, &out)
+        widened(backend, &out)
     }
 }
 
@@ -160,10 +160,10 @@ struct NormCase {
     last: bool,
 }
 
-fn norm<M: Machine>(machine: &M, random: &mut Random, width: usize) -> Result<Norm<M>> {
+fn norm<B: GpuBackend>(backend: &B, random: &mut Random, width: usize) -> Result<Norm<B>> {
     Ok(Norm {
-        weight: machine.put(&random.floats(width, 1.5))?,
-        bias: machine.put(&random.floats(width, 1.0))?,
+        weight: backend.upload(&random.floats(width, 1.5))?,
+        bias: backend.upload(&random.floats(width, 1.0))?,
         eps: 1e-5,
     })
 }
@@ -181,18 +181,18 @@ impl Case for NormCase {
         if self.last { 0.02 } else { 1.5 }
     }
 
-    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>> {
+    fn outputs<B: GpuBackend>(&self, backend: &B) -> Result<Vec<f32>> {
         let NormCase { width, windows, tokens, active, last } = *self;
         let mut random = Random(11);
         let (rows, stride) = (windows * tokens, if last { 3 * width } else { width });
-        let product = machine.put(&random.halves(machine.half(), rows * width, 3.0))?;
-        let bias = machine.put(&random.floats(width, 1.0))?;
-        let x = machine.put(&random.floats(rows * stride, 5.0))?;
-        let norm = norm(machine, &mut random, width)?;
+        let product = backend.upload(&random.halves(backend.half(), rows * width, 3.0))?;
+        let bias = backend.upload(&random.floats(width, 1.0))?;
+        let x = backend.upload(&random.floats(rows * stride, 5.0))?;
+        let norm = norm(backend, &mut random, width)?;
         // A row more, which is not to be written.
-        let half = nothing(machine, (rows + 1) * width)?;
-        let whole = nothing_f32(machine, (rows + 1) * width)?;
-        machine.run(&Step::ResidualNorm(ResidualNorm {
+        let half = unwritten(backend, (rows + 1) * width)?;
+        let whole = unwritten_f32(backend, (rows + 1) * width)?;
+        backend.run(&KernelOp::ResidualNorm(ResidualNorm {
             product: &product,
             bias: &bias,
             x: &x,
@@ -204,7 +204,7 @@ impl Case for NormCase {
             tokens,
             active,
         }))?;
-        Ok([machine.get(&x)?, widened(machine, &half)?, machine.get(&whole)?].concat())
+        Ok([backend.download(&x)?, widened(backend, &half)?, backend.download(&whole)?].concat())
     }
 }
 
@@ -230,26 +230,26 @@ impl Case for AssembleCase {
         1.5
     }
 
-    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>> {
+    fn outputs<B: GpuBackend>(&self, backend: &B) -> Result<Vec<f32>> {
         let AssembleCase { width, windows, views, patches, prompts } = *self;
         let mut random = Random(13);
         let (tokens, embedded) = (1 + views * patches + prompts, 3 * patches);
-        let places: Vec<u32> = (0..windows * tokens)
+        let row_indices: Vec<u32> = (0..windows * tokens)
             .map(|r| match r % tokens {
-                0 => CONSTANT,
-                t if t > views * patches => CONSTANT | (t - views * patches) as u32,
+                0 => CONSTANT_ROW,
+                t if t > views * patches => CONSTANT_ROW | (t - views * patches) as u32,
                 _ => random.next() % embedded as u32,
             })
             .collect();
-        let x = nothing_f32(machine, (windows * tokens + 1) * width)?;
-        let normed = nothing(machine, (windows * tokens + 1) * width)?;
-        machine.run(&Step::Assemble(Assemble {
-            places: &machine.put(&places)?,
-            embedded: &machine.put(&random.floats(embedded * width, 2.0))?,
-            positions: &machine.put(&random.floats(patches * width, 1.0))?,
-            constants: &machine.put(&random.floats((1 + prompts) * width, 2.0))?,
-            pre_norm: &norm(machine, &mut random, width)?,
-            norm: &norm(machine, &mut random, width)?,
+        let x = unwritten_f32(backend, (windows * tokens + 1) * width)?;
+        let normed = unwritten(backend, (windows * tokens + 1) * width)?;
+        backend.run(&KernelOp::Assemble(Assemble {
+            row_indices: &backend.upload(&row_indices)?,
+            embedded: &backend.upload(&random.floats(embedded * width, 2.0))?,
+            positions: &backend.upload(&random.floats(patches * width, 1.0))?,
+            constants: &backend.upload(&random.floats((1 + prompts) * width, 2.0))?,
+            pre_norm: &norm(backend, &mut random, width)?,
+            norm: &norm(backend, &mut random, width)?,
             x: &x,
             normed: &normed,
             rows: windows * tokens,
@@ -257,7 +257,7 @@ impl Case for AssembleCase {
             tokens,
             patches,
         }))?;
-        Ok([machine.get(&x)?, widened(machine, &normed)?].concat())
+        Ok([backend.download(&x)?, widened(backend, &normed)?].concat())
     }
 }
 
@@ -280,15 +280,15 @@ impl Case for SiluCase {
         1.0
     }
 
-    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>> {
+    fn outputs<B: GpuBackend>(&self, backend: &B) -> Result<Vec<f32>> {
         let SiluCase { rows, columns, scale } = *self;
         let mut random = Random(17);
-        let mut values = random.halves(machine.half(), rows * columns, scale);
+        let mut values = random.halves(backend.half(), rows * columns, scale);
         values.extend([0x7fffu16; 8]);
-        let x = machine.put(&values)?;
-        let bias = machine.put(&random.floats(columns, 1.0))?;
-        machine.run(&Step::BiasSilu(BiasSilu { x: &x, bias: &bias, rows, columns }))?;
-        widened(machine, &x)
+        let x = backend.upload(&values)?;
+        let bias = backend.upload(&random.floats(columns, 1.0))?;
+        backend.run(&KernelOp::BiasSilu(BiasSilu { x: &x, bias: &bias, rows, columns }))?;
+        widened(backend, &x)
     }
 }
 
@@ -307,12 +307,12 @@ impl Case for PixelsCase {
         0.0
     }
 
-    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>> {
+    fn outputs<B: GpuBackend>(&self, backend: &B) -> Result<Vec<f32>> {
         let mut random = Random(19);
         let bytes: Vec<u8> = (0..self.0 + 16).map(|i| if i < 256 { i as u8 } else { random.next() as u8 }).collect();
-        let out = nothing(machine, self.0 + 16)?;
-        machine.run(&Step::Pixels(Pixels { bytes: &machine.put(&bytes)?, out: &out, count: self.0 }))?;
-        widened(machine, &out)
+        let out = unwritten(backend, self.0 + 16)?;
+        backend.run(&KernelOp::Pixels(Pixels { bytes: &backend.upload(&bytes)?, out: &out, count: self.0 }))?;
+        widened(backend, &out)
     }
 }
 
@@ -334,21 +334,26 @@ enum ProductKind {
 }
 
 impl ProductCase {
-    fn result<M: Machine, I: Element, O: Element>(&self, machine: &M, weight: &[I], x: &[I]) -> Result<M::Of<O>> {
+    fn result<B: GpuBackend, I: Element, O: Element>(
+        &self,
+        backend: &B,
+        weight: &[I],
+        x: &[I],
+    ) -> Result<B::Buffer<O>> {
         let mut random = Random(29);
         let bias = (self.kind == ProductKind::Biased)
-            .then(|| machine.put(&random.halves(machine.half(), self.outputs, 1.0)))
+            .then(|| backend.upload(&random.halves(backend.half(), self.outputs, 1.0)))
             .transpose()?;
         let linear = Linear {
-            weight: machine.put(weight)?,
+            weight: backend.upload(weight)?,
             bias,
             outputs: self.outputs,
             inputs: self.inputs,
             rows_max: self.rows.max(128),
         };
-        let out = machine.room(self.rows * self.outputs)?;
-        let x = machine.put(x)?;
-        machine.product(&linear, RowsOf { buffer: &x, count: self.rows, stride: self.stride }, &out)?;
+        let out = backend.alloc(self.rows * self.outputs)?;
+        let x = backend.upload(x)?;
+        backend.matmul(&linear, MatrixRows { buffer: &x, count: self.rows, stride: self.stride }, &out)?;
         Ok(out)
     }
 }
@@ -367,22 +372,24 @@ impl Case for ProductCase {
         if matches!(self.kind, ProductKind::Biased | ProductKind::Plain) { 2.0 } else { 0.02 }
     }
 
-    fn outputs<M: Machine>(&self, machine: &M) -> Result<Vec<f32>> {
+    fn outputs<B: GpuBackend>(&self, backend: &B) -> Result<Vec<f32>> {
         let mut random = Random(23);
         let scale = (3.0 / self.inputs as f32).sqrt();
         let weight = random.floats(self.outputs * self.inputs, scale);
         let x = random.floats(self.rows * self.stride, 1.0);
-        let halves = |x: &[f32]| -> Vec<u16> { x.iter().map(|x| machine.half().round(*x)).collect() };
+        let halves = |x: &[f32]| -> Vec<u16> { x.iter().map(|x| backend.half().round(*x)).collect() };
         match self.kind {
-            ProductKind::F32 => machine.get(&self.result::<M, f32, f32>(machine, &weight, &x)?),
-            ProductKind::ToF32 => machine.get(&self.result::<M, u16, f32>(machine, &halves(&weight), &halves(&x))?),
-            _ => widened(machine, &self.result::<M, u16, u16>(machine, &halves(&weight), &halves(&x))?),
+            ProductKind::F32 => backend.download(&self.result::<B, f32, f32>(backend, &weight, &x)?),
+            ProductKind::ToF32 => {
+                backend.download(&self.result::<B, u16, f32>(backend, &halves(&weight), &halves(&x))?)
+            }
+            _ => widened(backend, &self.result::<B, u16, u16>(backend, &halves(&weight), &halves(&x))?),
         }
     }
 }
 
 /// All of them. `large` adds the sizes of real batches, which take a CPU minutes.
-pub(crate) fn run_all<M: Machine>(machine: &M, large: bool) -> Result<Vec<KernelCheck>> {
+pub(crate) fn run_all<B: GpuBackend>(backend: &B, large: bool) -> Result<Vec<KernelCheck>> {
     let mut checks = Vec::new();
     let attention =
         |windows, heads, rows, tokens, prompts, scale| AttentionCase { windows, heads, rows, tokens, prompts, scale };
@@ -400,32 +407,32 @@ pub(crate) fn run_all<M: Machine>(machine: &M, large: bool) -> Result<Vec<Kernel
     ];
     if large {
         attentions.extend([attention(113, 12, 99, 99, 8, 0.3), attention(16, 12, 393, 393, 8, 0.3)]);
-        if limits::attention_shared_bytes(521) <= machine.shared_bytes_max() {
+        if limits::attention_shared_bytes(521) <= backend.shared_bytes_max() {
             attentions.push(attention(4, 16, 513, 513, 8, 0.3));
         }
     }
     for case in attentions {
-        checks.push(compared(machine, &case)?);
+        checks.push(compare(backend, &case)?);
     }
     let windows = if large { 113 } else { 2 };
     for width in WIDTHS {
         for (tokens, active, last) in [(9, 9, false), (9, 5, false), (1, 1, true)] {
-            checks.push(compared(machine, &NormCase { width, windows, tokens, active, last })?);
+            checks.push(compare(backend, &NormCase { width, windows, tokens, active, last })?);
         }
         for (views, prompts) in [(2, 0), (1, 3)] {
-            checks.push(compared(machine, &AssembleCase { width, windows, views, patches: 4, prompts })?);
+            checks.push(compare(backend, &AssembleCase { width, windows, views, patches: 4, prompts })?);
         }
     }
     for (rows, columns, scale) in [(3, 8, 1.0), (5, 3072, 20.0), (1, 768, 60_000.0)] {
-        checks.push(compared(machine, &SiluCase { rows, columns, scale })?);
+        checks.push(compare(backend, &SiluCase { rows, columns, scale })?);
     }
     for count in [256, 16 * 300] {
-        checks.push(compared(machine, &PixelsCase(count))?);
+        checks.push(compare(backend, &PixelsCase(count))?);
     }
     let rows = if large { 999 } else { 7 };
     for kind in [ProductKind::Biased, ProductKind::Plain, ProductKind::ToF32, ProductKind::F32] {
         for (inputs, outputs, stride) in [(768, 192, 768), (192, 768, 960)] {
-            checks.push(compared(machine, &ProductCase { rows, inputs, outputs, stride, kind })?);
+            checks.push(compare(backend, &ProductCase { rows, inputs, outputs, stride, kind })?);
         }
     }
     Ok(checks)

@@ -1,30 +1,32 @@
 //! How a step is launched: which kernel, how many threads, with what, in the order of its parameters. Pure.
 
-use super::backend::{Assemble, Attention, BiasSilu, Element, From, Half, Machine, Normed, Pixels, ResidualNorm, Step};
+use super::backend::{
+    Assemble, Attention, BiasSilu, BufferSlice, Element, GpuBackend, Half, KernelOp, Normed, Pixels, ResidualNorm,
+};
 use super::limits::{TILE, attention_shared_bytes, chunk_tiles};
 
 /// What a kernel is given.
-pub(crate) enum Argument<'a, M: Machine> {
-    Bytes(&'a M::Of<u8>),
-    Halves(From<'a, M::Of<u16>>),
-    Places(&'a M::Of<u32>),
-    Floats(&'a M::Of<f32>),
+pub(crate) enum Argument<'a, B: GpuBackend> {
+    Bytes(&'a B::Buffer<u8>),
+    Halves(BufferSlice<'a, B::Buffer<u16>>),
+    RowIndices(&'a B::Buffer<u32>),
+    Floats(&'a B::Buffer<f32>),
     U32(u32),
     F32(f32),
 }
 
 /// A kernel's call.
-pub(crate) struct Launch<'a, M: Machine> {
+pub(crate) struct Launch<'a, B: GpuBackend> {
     pub(crate) kernel: String,
     pub(crate) blocks: u32,
     pub(crate) threads: u32,
     pub(crate) shared_bytes: u32,
-    pub(crate) arguments: Vec<Argument<'a, M>>,
+    pub(crate) arguments: Vec<Argument<'a, B>>,
 }
 
-impl<'a, M: Machine> Launch<'a, M> {
+impl<'a, B: GpuBackend> Launch<'a, B> {
     /// A pass over rows or values, without shared memory.
-    fn pass(kernel: String, blocks: usize, arguments: Vec<Argument<'a, M>>) -> Launch<'a, M> {
+    fn pass(kernel: String, blocks: usize, arguments: Vec<Argument<'a, B>>) -> Launch<'a, B> {
         Launch { kernel, blocks: blocks as u32, threads: THREADS as u32, shared_bytes: 0, arguments }
     }
 }
@@ -38,39 +40,39 @@ const WARPS_MAX: usize = 7;
 /// The least: they also fetch the keys.
 const WARPS_MIN: usize = 4;
 
-fn number<M: Machine>(value: usize) -> Argument<'static, M> {
+fn number<B: GpuBackend>(value: usize) -> Argument<'static, B> {
     Argument::U32(u32::try_from(value).expect("a batch has fewer than 2^32 values"))
 }
 
-impl<'a, M: Machine> Step<'a, M> {
-    pub(crate) fn launch(&self, half: Half) -> Launch<'a, M> {
+impl<'a, B: GpuBackend> KernelOp<'a, B> {
+    pub(crate) fn launch(&self, half: Half) -> Launch<'a, B> {
         match self {
-            Step::Pixels(step) => step.launch(half),
-            Step::BiasSilu(step) => step.launch(half),
-            Step::Attention(step) => step.launch(half),
-            Step::ResidualNorm(step) => step.launch(half),
-            Step::Assemble(step) => step.launch(half),
+            KernelOp::Pixels(op) => op.launch(half),
+            KernelOp::BiasSilu(op) => op.launch(half),
+            KernelOp::Attention(op) => op.launch(half),
+            KernelOp::ResidualNorm(op) => op.launch(half),
+            KernelOp::Assemble(op) => op.launch(half),
         }
     }
 }
 
-fn whole<'a, E: Element, M: Machine>(buffer: &'a M::Of<E>) -> From<'a, M::Of<E>> {
-    From::start(buffer)
+fn whole<'a, E: Element, B: GpuBackend>(buffer: &'a B::Buffer<E>) -> BufferSlice<'a, B::Buffer<E>> {
+    BufferSlice::start(buffer)
 }
 
-impl<'a, M: Machine> Pixels<'a, M> {
-    fn launch(&self, half: Half) -> Launch<'a, M> {
+impl<'a, B: GpuBackend> Pixels<'a, B> {
+    fn launch(&self, half: Half) -> Launch<'a, B> {
         let vectors = self.count / 16;
-        let arguments = vec![Argument::Bytes(self.bytes), Argument::Halves(whole::<u16, M>(self.out)), number(vectors)];
+        let arguments = vec![Argument::Bytes(self.bytes), Argument::Halves(whole::<u16, B>(self.out)), number(vectors)];
         Launch::pass(format!("pixels_{}", half.as_str()), vectors.div_ceil(THREADS), arguments)
     }
 }
 
-impl<'a, M: Machine> BiasSilu<'a, M> {
-    fn launch(&self, half: Half) -> Launch<'a, M> {
+impl<'a, B: GpuBackend> BiasSilu<'a, B> {
+    fn launch(&self, half: Half) -> Launch<'a, B> {
         let vectors = self.rows * self.columns / 8;
         let arguments = vec![
-            Argument::Halves(whole::<u16, M>(self.x)),
+            Argument::Halves(whole::<u16, B>(self.x)),
             Argument::Floats(self.bias),
             number(vectors),
             number(self.columns / 8),
@@ -79,8 +81,8 @@ impl<'a, M: Machine> BiasSilu<'a, M> {
     }
 }
 
-impl<'a, M: Machine> Attention<'a, M> {
-    fn launch(&self, half: Half) -> Launch<'a, M> {
+impl<'a, B: GpuBackend> Attention<'a, B> {
+    fn launch(&self, half: Half) -> Launch<'a, B> {
         let keys = self.tokens + self.prompt_count;
         let warps = self.rows.div_ceil(TILE).clamp(WARPS_MIN, WARPS_MAX);
         Launch {
@@ -89,16 +91,16 @@ impl<'a, M: Machine> Attention<'a, M> {
             threads: 32 * warps as u32,
             shared_bytes: attention_shared_bytes(keys) as u32,
             arguments: vec![
-                Argument::Halves(self.queries.from),
+                Argument::Halves(self.queries.slice),
                 number(self.queries.row),
                 number(self.queries.window),
-                Argument::Halves(self.keys.from),
+                Argument::Halves(self.keys.slice),
                 Argument::Halves(self.values),
                 number(self.keys.row),
                 number(self.keys.window),
-                Argument::Halves(whole::<u16, M>(self.prompts.0)),
-                Argument::Halves(whole::<u16, M>(self.prompts.1)),
-                Argument::Halves(self.out.from),
+                Argument::Halves(whole::<u16, B>(self.prompts.0)),
+                Argument::Halves(whole::<u16, B>(self.prompts.1)),
+                Argument::Halves(self.out.slice),
                 number(self.out.row),
                 number(self.out.window),
                 number(self.heads),
@@ -110,14 +112,14 @@ impl<'a, M: Machine> Attention<'a, M> {
     }
 }
 
-impl<'a, M: Machine> ResidualNorm<'a, M> {
-    fn launch(&self, half: Half) -> Launch<'a, M> {
+impl<'a, B: GpuBackend> ResidualNorm<'a, B> {
+    fn launch(&self, half: Half) -> Launch<'a, B> {
         let (to, normed) = match self.normed {
-            Normed::Half(normed) => ("", Argument::Halves(whole::<u16, M>(normed))),
+            Normed::Half(normed) => ("", Argument::Halves(whole::<u16, B>(normed))),
             Normed::F32(normed) => ("f32_", Argument::Floats(normed)),
         };
         let arguments = vec![
-            Argument::Halves(whole::<u16, M>(self.product)),
+            Argument::Halves(whole::<u16, B>(self.product)),
             Argument::Floats(self.bias),
             Argument::Floats(self.x),
             number(self.stride),
@@ -133,10 +135,10 @@ impl<'a, M: Machine> ResidualNorm<'a, M> {
     }
 }
 
-impl<'a, M: Machine> Assemble<'a, M> {
-    fn launch(&self, half: Half) -> Launch<'a, M> {
+impl<'a, B: GpuBackend> Assemble<'a, B> {
+    fn launch(&self, half: Half) -> Launch<'a, B> {
         let arguments = vec![
-            Argument::Places(self.places),
+            Argument::RowIndices(self.row_indices),
             Argument::Floats(self.embedded),
             Argument::Floats(self.positions),
             Argument::Floats(self.constants),
@@ -146,7 +148,7 @@ impl<'a, M: Machine> Assemble<'a, M> {
             Argument::Floats(&self.norm.bias),
             Argument::F32(self.norm.eps),
             Argument::Floats(self.x),
-            Argument::Halves(whole::<u16, M>(self.normed)),
+            Argument::Halves(whole::<u16, B>(self.normed)),
             number(self.rows),
             number(self.tokens),
             number(self.patches),

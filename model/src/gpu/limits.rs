@@ -6,7 +6,7 @@ use crate::weights::clip_config::Activation;
 pub(crate) const HEAD: usize = 64;
 
 /// Why a model does not run on these kernels.
-pub(crate) fn misfit(width: usize, heads: usize, activation: Activation) -> Option<String> {
+pub(crate) fn unsupported_reason(width: usize, heads: usize, activation: Activation) -> Option<String> {
     if activation != Activation::QuickGelu {
         return Some(format!("{activation}, and the kernels are for {}", Activation::QuickGelu));
     }

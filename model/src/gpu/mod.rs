@@ -1,6 +1,6 @@
 //! The visual tower in 16 bits on kernels of our own (`model/kernels/*.cu`), as a GPU runs it.
 //!
-//! [`tower`] says what is computed, step by step, and [`pipeline`] how batches come and go; both know a [`Machine`] alone. There
+//! [`tower`] says what is computed, step by step, and [`pipeline`] how batches come and go; both know a [`GpuBackend`] alone. There
 //! are two: `cuda`, and [`reference`], which does the same with the same roundings in plain Rust, slowly. So the whole pass is
 //! tested without a GPU. What a kernel is launched with is made in `kernel_launch`, for the card and for the tests, which run the
 //! kernels' sources on the CPU.
@@ -26,42 +26,48 @@ use std::sync::Arc;
 use candle_core::Result;
 
 use crate::Arithmetic;
-use crate::score::options::{Operations, Options};
-use crate::tower::visual::Parts;
-use backend::{Half, Machine};
-use limits::misfit;
-use pipeline::{KernelLanes, Lanes};
-use tower::{KernelTower, views_of};
+use crate::score::options::{KernelSet, Options};
+use crate::tower::visual::VisualWeights;
+use backend::{GpuBackend, Half};
+use limits::unsupported_reason;
+use pipeline::{BackendPipelines, PipelinePool};
+use tower::{KernelTower, view_count};
 
 /// The tower on these kernels, where they are asked for and fit.
-pub(crate) fn lanes(parts: &Parts, options: &Options) -> Result<Option<Arc<dyn Lanes>>> {
+pub(crate) fn pipelines(parts: &VisualWeights, options: &Options) -> Result<Option<Arc<dyn PipelinePool>>> {
     let half = match options.arithmetic {
         Arithmetic::F32 => return Ok(None),
         Arithmetic::F16 => Half::F16,
         Arithmetic::Bf16 => Half::Bf16,
     };
-    let views = views_of(options.views.sees);
-    match options.operations {
-        Operations::Candle => Ok(None),
-        Operations::Twins => built(reference::Twin::new(half), parts, views),
+    let views = view_count(options.views.sees);
+    match options.kernels {
+        KernelSet::Candle => Ok(None),
+        KernelSet::Reference => build_pipelines(reference::Reference::new(half), parts, views),
         #[cfg(feature = "cuda")]
-        Operations::Own if options.device.is_cuda() => built(cuda::Cuda::new(&options.device, half)?, parts, views),
-        Operations::Own => Ok(None),
+        KernelSet::Native if options.device.is_cuda() => {
+            build_pipelines(cuda::CudaBackend::new(&options.device, half)?, parts, views)
+        }
+        KernelSet::Native => Ok(None),
     }
 }
 
-fn built<M: Machine>(machine: M, parts: &Parts, views: usize) -> Result<Option<Arc<dyn Lanes>>> {
+fn build_pipelines<B: GpuBackend>(
+    backend: B,
+    parts: &VisualWeights,
+    views: usize,
+) -> Result<Option<Arc<dyn PipelinePool>>> {
     let refused = |why: String| {
         tracing::warn!(why, "this model runs in Candle's operations");
         Ok(None)
     };
     let first = &parts.layers.layers[0];
-    if let Some(why) = misfit(parts.class.len(), first.heads, first.activation) {
+    if let Some(why) = unsupported_reason(parts.class.len(), first.heads, first.activation) {
         return refused(why);
     }
-    let tower = KernelTower::new(machine, parts, views)?;
-    match tower.misfit() {
+    let tower = KernelTower::new(backend, parts, views)?;
+    match tower.unsupported_reason() {
         Some(why) => refused(why),
-        None => Ok(Some(Arc::new(KernelLanes::new(tower)))),
+        None => Ok(Some(Arc::new(BackendPipelines::new(tower)))),
     }
 }

@@ -5,51 +5,51 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use candle_core::{Device, Error, Result, Tensor};
 
 use super::backend::{
-    Assemble, Attention, BiasSilu, CONSTANT, Element, Half, Linear, Machine, Norm, Normed, Pixels, ResidualNorm,
-    RowsOf, Step,
+    Assemble, Attention, BiasSilu, CONSTANT_ROW, Element, GpuBackend, Half, KernelOp, Linear, MatrixRows, Norm, Normed,
+    Pixels, ResidualNorm,
 };
 use super::limits::HEAD;
 
 /// The CPU in a GPU's place.
-pub(crate) struct Twin {
+pub(crate) struct Reference {
     half: Half,
     /// The most elements that a buffer may have: to test what becomes of a batch that is too large.
-    room_max: usize,
+    alloc_len_max: usize,
 }
 
-/// What [`Twin::room_max`] ends in.
-const NO_ROOM: &str = "a twin's buffer is too large";
+/// What [`Reference::alloc_len_max`] ends in.
+const OUT_OF_MEMORY: &str = "a twin's buffer is too large";
 
-impl Twin {
-    pub(crate) fn new(half: Half) -> Twin {
-        Twin { half, room_max: usize::MAX }
+impl Reference {
+    pub(crate) fn new(half: Half) -> Reference {
+        Reference { half, alloc_len_max: usize::MAX }
     }
 
     #[cfg(test)]
-    pub(super) fn with_room_max(self, room_max: usize) -> Twin {
-        Twin { room_max, ..self }
+    pub(super) fn with_alloc_len_max(self, alloc_len_max: usize) -> Reference {
+        Reference { alloc_len_max, ..self }
     }
 }
 
 /// A buffer in memory. A step locks those that it was given, one after the other.
-pub(crate) struct Memory<E>(Mutex<Vec<E>>);
+pub(crate) struct HostBuffer<E>(Mutex<Vec<E>>);
 
-impl<E: Element> Memory<E> {
+impl<E: Element> HostBuffer<E> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<E>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A batch that is computed while it is given.
-pub(crate) struct TwinSlot {
+pub(crate) struct ReferenceSlot {
     staged: (Vec<u8>, Vec<u32>),
-    uploaded: (Memory<u8>, Memory<u32>),
+    uploaded: (HostBuffer<u8>, HostBuffer<u32>),
     features: Vec<f32>,
 }
 
-impl Machine for Twin {
-    type Of<E: Element> = Memory<E>;
-    type Slot = TwinSlot;
+impl GpuBackend for Reference {
+    type Buffer<E: Element> = HostBuffer<E>;
+    type Slot = ReferenceSlot;
 
     fn half(&self) -> Half {
         self.half
@@ -64,41 +64,41 @@ impl Machine for Twin {
     }
 
     fn is_out_of_memory(error: &Error) -> bool {
-        matches!(error, Error::Msg(message) if message == NO_ROOM)
+        matches!(error, Error::Msg(message) if message == OUT_OF_MEMORY)
     }
 
-    fn room<E: Element>(&self, len: usize) -> Result<Memory<E>> {
-        if len > self.room_max {
-            return Err(Error::Msg(NO_ROOM.to_owned()));
+    fn alloc<E: Element>(&self, len: usize) -> Result<HostBuffer<E>> {
+        if len > self.alloc_len_max {
+            return Err(Error::Msg(OUT_OF_MEMORY.to_owned()));
         }
-        Ok(Memory(Mutex::new(vec![E::default(); len])))
+        Ok(HostBuffer(Mutex::new(vec![E::default(); len])))
     }
 
-    fn put<E: Element>(&self, values: &[E]) -> Result<Memory<E>> {
-        Ok(Memory(Mutex::new(values.to_vec())))
+    fn upload<E: Element>(&self, values: &[E]) -> Result<HostBuffer<E>> {
+        Ok(HostBuffer(Mutex::new(values.to_vec())))
     }
 
     #[cfg(any(test, feature = "cuda"))]
-    fn get<E: Element>(&self, buffer: &Memory<E>) -> Result<Vec<E>> {
+    fn download<E: Element>(&self, buffer: &HostBuffer<E>) -> Result<Vec<E>> {
         Ok(buffer.lock().clone())
     }
 
-    fn run(&self, step: &Step<'_, Twin>) -> Result<()> {
-        match step {
-            Step::Pixels(step) => self.pixels(step),
-            Step::BiasSilu(step) => self.bias_silu(step),
-            Step::Attention(step) => self.attention(step),
-            Step::ResidualNorm(step) => self.residual_norm(step),
-            Step::Assemble(step) => self.assemble(step),
+    fn run(&self, op: &KernelOp<'_, Reference>) -> Result<()> {
+        match op {
+            KernelOp::Pixels(op) => self.pixels(op),
+            KernelOp::BiasSilu(op) => self.bias_silu(op),
+            KernelOp::Attention(op) => self.attention(op),
+            KernelOp::ResidualNorm(op) => self.residual_norm(op),
+            KernelOp::Assemble(op) => self.assemble(op),
         }
         Ok(())
     }
 
-    fn product<I: Element, O: Element>(
+    fn matmul<I: Element, O: Element>(
         &self,
-        linear: &Linear<Twin, I>,
-        x: RowsOf<'_, Memory<I>>,
-        out: &Memory<O>,
+        linear: &Linear<Reference, I>,
+        x: MatrixRows<'_, HostBuffer<I>>,
+        out: &HostBuffer<O>,
     ) -> Result<()> {
         let tensor = |values: Vec<f32>, columns: usize| Tensor::from_vec(values, ((), columns), &Device::Cpu);
         let rows: Vec<I> = {
@@ -117,42 +117,42 @@ impl Machine for Twin {
         Ok(())
     }
 
-    fn slot(&self, bytes: usize, places: usize, features: usize) -> Result<TwinSlot> {
-        Ok(TwinSlot {
-            staged: (vec![0; bytes], vec![0; places]),
-            uploaded: (self.room(bytes)?, self.room(places)?),
+    fn alloc_slot(&self, bytes: usize, row_indices: usize, features: usize) -> Result<ReferenceSlot> {
+        Ok(ReferenceSlot {
+            staged: (vec![0; bytes], vec![0; row_indices]),
+            uploaded: (self.alloc(bytes)?, self.alloc(row_indices)?),
             features: vec![0.0; features],
         })
     }
 
-    fn stage<'a>(&self, slot: &'a mut TwinSlot) -> Result<(&'a mut [u8], &'a mut [u32])> {
+    fn staging_buffers<'a>(&self, slot: &'a mut ReferenceSlot) -> Result<(&'a mut [u8], &'a mut [u32])> {
         Ok((&mut slot.staged.0, &mut slot.staged.1))
     }
 
-    fn upload(&self, slot: &mut TwinSlot, bytes: usize, places: usize) -> Result<()> {
+    fn upload_slot(&self, slot: &mut ReferenceSlot, bytes: usize, row_indices: usize) -> Result<()> {
         slot.uploaded.0.lock()[..bytes].copy_from_slice(&slot.staged.0[..bytes]);
-        slot.uploaded.1.lock()[..places].copy_from_slice(&slot.staged.1[..places]);
+        slot.uploaded.1.lock()[..row_indices].copy_from_slice(&slot.staged.1[..row_indices]);
         Ok(())
     }
 
-    fn uploaded<'a>(&self, slot: &'a TwinSlot) -> (&'a Memory<u8>, &'a Memory<u32>) {
+    fn slot_inputs<'a>(&self, slot: &'a ReferenceSlot) -> (&'a HostBuffer<u8>, &'a HostBuffer<u32>) {
         (&slot.uploaded.0, &slot.uploaded.1)
     }
 
-    fn download(&self, slot: &mut TwinSlot, features: &Memory<f32>, count: usize) -> Result<()> {
+    fn download_features(&self, slot: &mut ReferenceSlot, features: &HostBuffer<f32>, count: usize) -> Result<()> {
         slot.features[..count].copy_from_slice(&features.lock()[..count]);
         Ok(())
     }
 
-    fn is_done(&self, _: &TwinSlot) -> Result<bool> {
+    fn features_ready(&self, _: &ReferenceSlot) -> Result<bool> {
         Ok(true)
     }
 
-    fn settle(&self) -> Result<()> {
+    fn synchronize(&self) -> Result<()> {
         Ok(())
     }
 
-    fn features<'a>(&self, slot: &'a mut TwinSlot, count: usize) -> Result<&'a [f32]> {
+    fn wait_for_features<'a>(&self, slot: &'a mut ReferenceSlot, count: usize) -> Result<&'a [f32]> {
         Ok(&slot.features[..count])
     }
 }
@@ -175,7 +175,7 @@ fn silu(x: f32) -> f32 {
 }
 
 /// x = (x - mean) / sqrt(variance + eps) weight + bias
-fn normalise(x: &mut [f32], norm: &Norm<Twin>) {
+fn normalise(x: &mut [f32], norm: &Norm<Reference>) {
     let mean = x.iter().sum::<f32>() / x.len() as f32;
     x.iter_mut().for_each(|x| *x -= mean);
     let variance = x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32;
@@ -185,7 +185,7 @@ fn normalise(x: &mut [f32], norm: &Norm<Twin>) {
     }
 }
 
-impl Twin {
+impl Reference {
     /// What a buffer's values are worth.
     fn floats<E: Element>(&self, values: &[E]) -> Vec<f32> {
         if E::IS_HALF {
@@ -204,44 +204,44 @@ impl Twin {
         }
     }
 
-    fn pixels(&self, step: &Pixels<'_, Twin>) {
-        let bytes = step.bytes.lock();
-        for (out, byte) in step.out.lock()[..step.count].iter_mut().zip(bytes.iter()) {
+    fn pixels(&self, op: &Pixels<'_, Reference>) {
+        let bytes = op.bytes.lock();
+        for (out, byte) in op.out.lock()[..op.count].iter_mut().zip(bytes.iter()) {
             *out = self.half.round((f32::from(*byte) - 128.0) / 64.0);
         }
     }
 
-    fn bias_silu(&self, step: &BiasSilu<'_, Twin>) {
-        let bias = step.bias.lock();
-        for row in step.x.lock()[..step.rows * step.columns].chunks_exact_mut(step.columns) {
+    fn bias_silu(&self, op: &BiasSilu<'_, Reference>) {
+        let bias = op.bias.lock();
+        for row in op.x.lock()[..op.rows * op.columns].chunks_exact_mut(op.columns) {
             for (x, bias) in row.iter_mut().zip(bias.iter()) {
                 *x = self.half.round(silu(self.half.widen(*x) + bias));
             }
         }
     }
 
-    fn attention(&self, step: &Attention<'_, Twin>) {
-        let width = step.heads * HEAD;
+    fn attention(&self, op: &Attention<'_, Reference>) {
+        let width = op.heads * HEAD;
         // Queries, keys and values may be one buffer.
-        let copy = |buffer: &Memory<u16>, start: usize| self.floats(&buffer.lock()[start..]);
-        let queries = copy(step.queries.from.buffer, step.queries.from.start);
-        let keys = copy(step.keys.from.buffer, step.keys.from.start);
-        let values = copy(step.values.buffer, step.values.start);
-        let (prompt_keys, prompt_values) = (copy(step.prompts.0, 0), copy(step.prompts.1, 0));
-        let mut out = step.out.from.buffer.lock();
-        for window in 0..step.windows {
-            let own = |t: usize| window * step.keys.window + t * step.keys.row;
-            for head in 0..step.heads {
+        let copy = |buffer: &HostBuffer<u16>, start: usize| self.floats(&buffer.lock()[start..]);
+        let queries = copy(op.queries.slice.buffer, op.queries.slice.start);
+        let keys = copy(op.keys.slice.buffer, op.keys.slice.start);
+        let values = copy(op.values.buffer, op.values.start);
+        let (prompt_keys, prompt_values) = (copy(op.prompts.0, 0), copy(op.prompts.1, 0));
+        let mut out = op.out.slice.buffer.lock();
+        for window in 0..op.windows {
+            let own = |t: usize| window * op.keys.window + t * op.keys.row;
+            for head in 0..op.heads {
                 let rows = |own_rows: &[f32], prompts: &[f32]| -> Vec<f32> {
-                    let own = (0..step.tokens).flat_map(|t| &own_rows[own(t) + head * HEAD..][..HEAD]);
-                    let prompts = (0..step.prompt_count).flat_map(|p| &prompts[p * width + head * HEAD..][..HEAD]);
+                    let own = (0..op.tokens).flat_map(|t| &own_rows[own(t) + head * HEAD..][..HEAD]);
+                    let prompts = (0..op.prompt_count).flat_map(|p| &prompts[p * width + head * HEAD..][..HEAD]);
                     own.chain(prompts).copied().collect()
                 };
                 let (keys, values) = (rows(&keys, &prompt_keys), rows(&values, &prompt_values));
-                for row in 0..step.rows {
-                    let query = &queries[window * step.queries.window + row * step.queries.row + head * HEAD..][..HEAD];
+                for row in 0..op.rows {
+                    let query = &queries[window * op.queries.window + row * op.queries.row + head * HEAD..][..HEAD];
                     let attended = self.attend(query, &keys, &values);
-                    let at = step.out.from.start + window * step.out.window + row * step.out.row + head * HEAD;
+                    let at = op.out.slice.start + window * op.out.window + row * op.out.row + head * HEAD;
                     self.write(&mut out[at..][..HEAD], &attended);
                 }
             }
@@ -262,44 +262,44 @@ impl Twin {
         sums.map(|sum| sum / total)
     }
 
-    fn residual_norm(&self, step: &ResidualNorm<'_, Twin>) {
-        let product = self.floats(&step.product.lock()[..step.rows * step.width]);
-        let bias = step.bias.lock();
-        let mut x = step.x.lock();
-        for (r, product) in product.chunks_exact(step.width).enumerate() {
-            let x = &mut x[r * step.stride..][..step.width];
-            if r % step.tokens < step.active {
+    fn residual_norm(&self, op: &ResidualNorm<'_, Reference>) {
+        let product = self.floats(&op.product.lock()[..op.rows * op.width]);
+        let bias = op.bias.lock();
+        let mut x = op.x.lock();
+        for (r, product) in product.chunks_exact(op.width).enumerate() {
+            let x = &mut x[r * op.stride..][..op.width];
+            if r % op.tokens < op.active {
                 for (x, (product, bias)) in x.iter_mut().zip(product.iter().zip(bias.iter())) {
                     *x += product + bias;
                 }
             }
             let mut row = x.to_vec();
-            normalise(&mut row, step.norm);
-            match &step.normed {
-                Normed::Half(normed) => self.write(&mut normed.lock()[r * step.width..][..step.width], &row),
-                Normed::F32(normed) => normed.lock()[r * step.width..][..step.width].copy_from_slice(&row),
+            normalise(&mut row, op.norm);
+            match &op.normed {
+                Normed::Half(normed) => self.write(&mut normed.lock()[r * op.width..][..op.width], &row),
+                Normed::F32(normed) => normed.lock()[r * op.width..][..op.width].copy_from_slice(&row),
             }
         }
     }
 
-    fn assemble(&self, step: &Assemble<'_, Twin>) {
-        let (places, embedded) = (step.places.lock(), step.embedded.lock());
-        let (positions, constants) = (step.positions.lock(), step.constants.lock());
-        let (mut x, mut normed) = (step.x.lock(), step.normed.lock());
-        for (r, place) in places[..step.rows].iter().enumerate() {
-            let mut row = if place & CONSTANT != 0 {
-                constants[(place & !CONSTANT) as usize * step.width..][..step.width].to_vec()
+    fn assemble(&self, op: &Assemble<'_, Reference>) {
+        let (row_indices, embedded) = (op.row_indices.lock(), op.embedded.lock());
+        let (positions, constants) = (op.positions.lock(), op.constants.lock());
+        let (mut x, mut normed) = (op.x.lock(), op.normed.lock());
+        for (r, place) in row_indices[..op.rows].iter().enumerate() {
+            let mut row = if place & CONSTANT_ROW != 0 {
+                constants[(place & !CONSTANT_ROW) as usize * op.width..][..op.width].to_vec()
             } else {
-                let position = (r % step.tokens + step.patches - 1) % step.patches;
-                let add = &positions[position * step.width..][..step.width];
-                let from = &embedded[*place as usize * step.width..][..step.width];
+                let position = (r % op.tokens + op.patches - 1) % op.patches;
+                let add = &positions[position * op.width..][..op.width];
+                let from = &embedded[*place as usize * op.width..][..op.width];
                 let mut row: Vec<f32> = from.iter().zip(add).map(|(x, add)| x + add).collect();
-                normalise(&mut row, step.pre_norm);
+                normalise(&mut row, op.pre_norm);
                 row
             };
-            x[r * step.width..][..step.width].copy_from_slice(&row);
-            normalise(&mut row, step.norm);
-            self.write(&mut normed[r * step.width..][..step.width], &row);
+            x[r * op.width..][..op.width].copy_from_slice(&row);
+            normalise(&mut row, op.norm);
+            self.write(&mut normed[r * op.width..][..op.width], &row);
         }
     }
 }

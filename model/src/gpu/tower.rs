@@ -1,4 +1,4 @@
-//! The visual tower as steps of a [`Machine`]: pixels of patches in, features out.
+//! The visual tower as steps of a [`GpuBackend`]: pixels of patches in, features out.
 //!
 //! A window's rows are its class token, the whole picture's patches, its own, and, where prompts end before the layers do, the
 //! last of them as rows, which are there from the start and enter with their layer: until then they are no keys, and nothing
@@ -7,23 +7,23 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::backend::{
-    Assemble, Attention, BiasSilu, Element, From, Linear, Machine, Norm, Normed, Pixels, ResidualNorm, RowsOf, Step,
-    Strided,
+    Assemble, Attention, BiasSilu, BufferSlice, Element, GpuBackend, KernelOp, Linear, MatrixRows, Norm, Normed,
+    Pixels, ResidualNorm, Strided,
 };
 use super::limits;
 use crate::picture::ViewMode;
 use crate::picture::patches::{DEVIATION, MEAN};
 use crate::tower::folded_layers::{Affine, FoldedLayer, NormTensors};
-use crate::tower::visual::Parts;
+use crate::tower::visual::VisualWeights;
 
 /// Views in a sequence.
-pub(crate) fn views_of(sees: ViewMode) -> usize {
+pub(crate) fn view_count(sees: ViewMode) -> usize {
     if sees == ViewMode::Both { 2 } else { 1 }
 }
 
 /// What decides the sizes of a batch's buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sizes {
+pub(crate) struct TowerSizes {
     /// Patches of one view.
     pub(crate) patches: usize,
     /// Views in a sequence: the whole picture, the window, or both.
@@ -39,7 +39,7 @@ pub(crate) struct Sizes {
     pub(crate) patch_bytes: usize,
 }
 
-impl Sizes {
+impl TowerSizes {
     /// Rows of a window.
     pub(crate) fn tokens(&self) -> usize {
         self.own_tokens() + self.prompt_rows
@@ -52,59 +52,59 @@ impl Sizes {
 }
 
 /// The second half of a layer, and the norm that follows it.
-struct Mlp<M: Machine> {
-    norm: Norm<M>,
-    up: Linear<M, u16>,
-    up_bias: M::Of<f32>,
-    down: Linear<M, u16>,
-    down_bias: M::Of<f32>,
+struct Mlp<B: GpuBackend> {
+    norm: Norm<B>,
+    up: Linear<B, u16>,
+    up_bias: B::Buffer<f32>,
+    down: Linear<B, u16>,
+    down_bias: B::Buffer<f32>,
 }
 
-struct Layer<M: Machine> {
-    norm: Norm<M>,
+struct Layer<B: GpuBackend> {
+    norm: Norm<B>,
     /// Queries, keys and values; in the last layer keys and values.
-    project: Linear<M, u16>,
+    project: Linear<B, u16>,
     /// Keys and values (p, width).
-    prompts: (M::Of<u16>, M::Of<u16>),
+    prompts: (B::Buffer<u16>, B::Buffer<u16>),
     prompt_count: usize,
-    out: Linear<M, u16>,
-    out_bias: M::Of<f32>,
-    mlp: Mlp<M>,
+    out: Linear<B, u16>,
+    out_bias: B::Buffer<f32>,
+    mlp: Mlp<B>,
 }
 
 /// The tower's weights on a machine.
-pub(crate) struct KernelTower<M: Machine> {
-    pub(crate) machine: M,
-    pub(crate) sizes: Sizes,
+pub(crate) struct KernelTower<B: GpuBackend> {
+    pub(crate) backend: B,
+    pub(crate) sizes: TowerSizes,
     /// Windows of a batch that fills the machine.
-    pub(crate) batch_usual: usize,
+    pub(crate) default_batch_size: usize,
     heads: usize,
-    patch: Linear<M, u16>,
-    positions: M::Of<f32>,
+    patch: Linear<B, u16>,
+    positions: B::Buffer<f32>,
     /// The class token, then the prompts that are rows.
-    constants: M::Of<f32>,
-    pre_norm: Norm<M>,
-    layers: Vec<Layer<M>>,
+    constants: B::Buffer<f32>,
+    pre_norm: Norm<B>,
+    layers: Vec<Layer<B>>,
     /// The layer in which the prompts that are rows enter.
     rows_enter: usize,
-    last: Layer<M>,
-    last_query: Linear<M, u16>,
-    post_norm: Norm<M>,
-    projection: Linear<M, f32>,
+    last: Layer<B>,
+    last_query: Linear<B, u16>,
+    post_norm: Norm<B>,
+    projection: Linear<B, f32>,
 }
 
 /// What a batch is computed in. Made once and used again.
-pub(crate) struct Buffers<M: Machine> {
-    patches: M::Of<u16>,
-    embedded: M::Of<f32>,
-    x: M::Of<f32>,
-    normed: M::Of<u16>,
-    projected: M::Of<u16>,
-    attended: M::Of<u16>,
-    hidden: M::Of<u16>,
-    product: M::Of<u16>,
-    class: M::Of<f32>,
-    pub(crate) features: M::Of<f32>,
+pub(crate) struct Buffers<B: GpuBackend> {
+    patches: B::Buffer<u16>,
+    embedded: B::Buffer<f32>,
+    x: B::Buffer<f32>,
+    normed: B::Buffer<u16>,
+    projected: B::Buffer<u16>,
+    attended: B::Buffer<u16>,
+    hidden: B::Buffer<u16>,
+    product: B::Buffer<u16>,
+    class: B::Buffer<f32>,
+    pub(crate) features: B::Buffer<f32>,
 }
 
 /// Windows of a batch whose products fill whole waves of tiles of 128 x 256 on so many processors, two of them.
@@ -114,40 +114,40 @@ fn whole_waves(processors: usize, tokens: usize, width: usize) -> usize {
 }
 
 /// Puts f32 tensors on a machine.
-struct Put<'a, M: Machine> {
-    machine: &'a M,
+struct Uploader<'a, B: GpuBackend> {
+    backend: &'a B,
     windows: usize,
 }
 
-impl<M: Machine> Put<'_, M> {
-    fn floats(&self, x: &Tensor) -> Result<M::Of<f32>> {
-        self.machine.put(&x.flatten_all()?.to_vec1::<f32>()?)
+impl<B: GpuBackend> Uploader<'_, B> {
+    fn floats(&self, x: &Tensor) -> Result<B::Buffer<f32>> {
+        self.backend.upload(&x.flatten_all()?.to_vec1::<f32>()?)
     }
 
-    fn halves(&self, x: &Tensor) -> Result<M::Of<u16>> {
-        let half = self.machine.half();
+    fn halves(&self, x: &Tensor) -> Result<B::Buffer<u16>> {
+        let half = self.backend.half();
         let bits: Vec<u16> = x.flatten_all()?.to_vec1::<f32>()?.into_iter().map(|x| half.round(x)).collect();
-        self.machine.put(&bits)
+        self.backend.upload(&bits)
     }
 
-    fn norm(&self, norm: &NormTensors) -> Result<Norm<M>> {
+    fn norm(&self, norm: &NormTensors) -> Result<Norm<B>> {
         Ok(Norm { weight: self.floats(&norm.weight)?, bias: self.floats(&norm.bias)?, eps: norm.eps as f32 })
     }
 
     /// A weight (outputs, inputs), given at most `rows` rows a window.
-    fn linear(&self, weight: &Tensor, bias: Option<&Tensor>, rows: usize) -> Result<Linear<M, u16>> {
+    fn linear(&self, weight: &Tensor, bias: Option<&Tensor>, rows: usize) -> Result<Linear<B, u16>> {
         let (outputs, inputs) = weight.dims2()?;
         let bias = bias.map(|bias| self.halves(bias)).transpose()?;
         Ok(Linear { weight: self.halves(weight)?, bias, outputs, inputs, rows_max: self.windows * rows })
     }
 
     /// `projection` is what the layer's norm goes through, given `rows` rows a window; what comes after it gets `rows_after`.
-    fn layer(&self, layer: &FoldedLayer, projection: &Affine, bias: bool, rows: [usize; 2]) -> Result<Layer<M>> {
+    fn layer(&self, layer: &FoldedLayer, projection: &Affine, bias: bool, rows: [usize; 2]) -> Result<Layer<B>> {
         let [rows, rows_after] = rows;
         let none = Tensor::zeros((0, projection.weight.dim(1)?), DType::F32, &Device::Cpu)?;
         let (keys, values) = layer.prompts.as_ref().map_or((&none, &none), |(keys, values)| (keys, values));
         // No buffer is empty.
-        let prompts = |x: &Tensor| if x.elem_count() == 0 { self.machine.room(1) } else { self.halves(x) };
+        let prompts = |x: &Tensor| if x.elem_count() == 0 { self.backend.alloc(1) } else { self.halves(x) };
         Ok(Layer {
             norm: self.norm(&layer.norm1)?,
             project: self.linear(&projection.weight, bias.then_some(&projection.bias), rows)?,
@@ -182,8 +182,8 @@ fn patch_weights(weight: &Tensor) -> Result<(Tensor, Tensor)> {
     Ok((scaled.pad_with_zeros(1, 0, bytes.next_multiple_of(16) - bytes)?, constant))
 }
 
-impl<M: Machine> KernelTower<M> {
-    pub(crate) fn new(machine: M, parts: &Parts, views: usize) -> Result<KernelTower<M>> {
+impl<B: GpuBackend> KernelTower<B> {
+    pub(crate) fn new(backend: B, parts: &VisualWeights, views: usize) -> Result<KernelTower<B>> {
         let (patches, width) = parts.positions.dims2()?;
         let layers = &parts.layers.layers;
         let (last, others) = layers.split_last().expect("the configuration has at least two layers");
@@ -192,7 +192,7 @@ impl<M: Machine> KernelTower<M> {
             None => (0, None),
         };
         let (patch_weight, patch_constant) = patch_weights(&parts.patch)?;
-        let sizes = Sizes {
+        let sizes = TowerSizes {
             patches,
             views,
             prompt_rows: rows.map_or(Ok(0), |rows| rows.dim(0))?,
@@ -203,41 +203,41 @@ impl<M: Machine> KernelTower<M> {
             patch_bytes: patch_weight.dim(1)?,
         };
         let tokens = sizes.tokens();
-        let batch_usual = machine.processors().map_or(16, |processors| whole_waves(processors, tokens, width));
-        let put = Put { machine: &machine, windows: batch_usual };
+        let default_batch_size = backend.processors().map_or(16, |processors| whole_waves(processors, tokens, width));
+        let uploader = Uploader { backend: &backend, windows: default_batch_size };
         let class = Tensor::from_slice(&parts.class, (1, width), &Device::Cpu)?;
         let constants = Tensor::cat(&[Some(&class), rows].into_iter().flatten().collect::<Vec<_>>(), 0)?;
         let projection = &parts.head.projection;
-        let built = others.iter().map(|layer| put.layer(layer, &layer.query_key_value()?, true, [tokens, tokens]));
+        let built = others.iter().map(|layer| uploader.layer(layer, &layer.query_key_value()?, true, [tokens, tokens]));
         Ok(KernelTower {
             heads: last.heads,
-            patch: put.linear(&patch_weight, None, patches)?,
-            positions: put.floats(&parts.positions.broadcast_add(&patch_constant)?)?,
-            constants: put.floats(&constants)?,
-            pre_norm: put.norm(&parts.pre_norm)?,
+            patch: uploader.linear(&patch_weight, None, patches)?,
+            positions: uploader.floats(&parts.positions.broadcast_add(&patch_constant)?)?,
+            constants: uploader.floats(&constants)?,
+            pre_norm: uploader.norm(&parts.pre_norm)?,
             layers: built.collect::<Result<_>>()?,
             rows_enter,
-            last: put.layer(last, &last.key_value, false, [tokens, 1])?,
-            last_query: put.linear(&last.query.weight, Some(&last.query.bias), 1)?,
-            post_norm: put.norm(&parts.head.norm)?,
+            last: uploader.layer(last, &last.key_value, false, [tokens, 1])?,
+            last_query: uploader.linear(&last.query.weight, Some(&last.query.bias), 1)?,
+            post_norm: uploader.norm(&parts.head.norm)?,
             projection: Linear {
-                weight: put.floats(projection)?,
+                weight: uploader.floats(projection)?,
                 bias: None,
                 outputs: sizes.embed,
                 inputs: width,
-                rows_max: batch_usual,
+                rows_max: default_batch_size,
             },
             sizes,
-            batch_usual,
-            machine,
+            default_batch_size,
+            backend,
         })
     }
 
     /// Why its sequences do not fit the machine.
-    pub(crate) fn misfit(&self) -> Option<String> {
+    pub(crate) fn unsupported_reason(&self) -> Option<String> {
         let prompts = self.layers.iter().chain([&self.last]).map(|layer| layer.prompt_count).max().unwrap_or(0);
         let (needed, there) =
-            (limits::attention_shared_bytes(self.sizes.tokens() + prompts), self.machine.shared_bytes_max());
+            (limits::attention_shared_bytes(self.sizes.tokens() + prompts), self.backend.shared_bytes_max());
         (needed > there)
             .then(|| format!("sequences that take {needed} bytes of shared memory, and this device has {there}"))
     }
@@ -245,9 +245,9 @@ impl<M: Machine> KernelTower<M> {
     /// Operations of products and attention in a batch of so many windows with so many patches in all.
     #[cfg(feature = "cuda")]
     pub(crate) fn flops(&self, windows: usize, patches: usize) -> f64 {
-        let Sizes { width, mlp_width, embed, patch_bytes, .. } = self.sizes;
+        let TowerSizes { width, mlp_width, embed, patch_bytes, .. } = self.sizes;
         let tokens = self.sizes.tokens();
-        let layer = |rows: usize, projections: usize, layer: &Layer<M>| {
+        let layer = |rows: usize, projections: usize, layer: &Layer<B>| {
             let weights = projections + rows * (width * width + 2 * width * mlp_width);
             2 * weights + 4 * rows * (tokens + layer.prompt_count) * width
         };
@@ -257,32 +257,32 @@ impl<M: Machine> KernelTower<M> {
     }
 
     /// For batches of so many windows with so many patches in all.
-    pub(crate) fn buffers(&self, windows: usize, patches: usize) -> Result<Buffers<M>> {
-        let Sizes { width, mlp_width, embed, patch_bytes, .. } = self.sizes;
-        let (machine, rows) = (&self.machine, windows * self.sizes.tokens());
+    pub(crate) fn buffers(&self, windows: usize, patches: usize) -> Result<Buffers<B>> {
+        let TowerSizes { width, mlp_width, embed, patch_bytes, .. } = self.sizes;
+        let (backend, rows) = (&self.backend, windows * self.sizes.tokens());
         Ok(Buffers {
-            patches: machine.room(patches * patch_bytes)?,
-            embedded: machine.room(patches * width)?,
-            x: machine.room(rows * width)?,
-            normed: machine.room(rows * width)?,
-            projected: machine.room(rows * 3 * width)?,
-            attended: machine.room(rows * width)?,
-            hidden: machine.room(rows * mlp_width)?,
-            product: machine.room(rows * width)?,
-            class: machine.room(windows * width)?,
-            features: machine.room(windows * embed)?,
+            patches: backend.alloc(patches * patch_bytes)?,
+            embedded: backend.alloc(patches * width)?,
+            x: backend.alloc(rows * width)?,
+            normed: backend.alloc(rows * width)?,
+            projected: backend.alloc(rows * 3 * width)?,
+            attended: backend.alloc(rows * width)?,
+            hidden: backend.alloc(rows * mlp_width)?,
+            product: backend.alloc(rows * width)?,
+            class: backend.alloc(windows * width)?,
+            features: backend.alloc(windows * embed)?,
         })
     }
 
     /// Features (windows, embed), not normalised, of the windows that are in the slot: bytes (patches, patch), places
     /// (windows, tokens).
-    pub(crate) fn run(&self, slot: &M::Slot, windows: usize, patches: usize, buffers: &Buffers<M>) -> Result<()> {
-        let (bytes, places) = self.machine.uploaded(slot);
+    pub(crate) fn run(&self, slot: &B::Slot, windows: usize, patches: usize, buffers: &Buffers<B>) -> Result<()> {
+        let (bytes, row_indices) = self.backend.slot_inputs(slot);
         self.embed(bytes, patches, buffers)?;
-        let Sizes { width, .. } = self.sizes;
+        let TowerSizes { width, .. } = self.sizes;
         let (tokens, own) = (self.sizes.tokens(), self.sizes.own_tokens());
-        self.machine.run(&Step::Assemble(Assemble {
-            places,
+        self.backend.run(&KernelOp::Assemble(Assemble {
+            row_indices,
             embedded: &buffers.embedded,
             positions: &self.positions,
             constants: &self.constants,
@@ -297,31 +297,31 @@ impl<M: Machine> KernelTower<M> {
         }))?;
         for (l, layer) in self.layers.iter().enumerate() {
             let active = if l < self.rows_enter { own } else { tokens };
-            let pass = Pass { tower: self, layer, buffers, windows, rows: tokens, active, stride: width };
+            let pass = LayerPass { tower: self, layer, buffers, windows, rows: tokens, active, stride: width };
             let next = self.layers.get(l + 1).unwrap_or(&self.last);
             pass.whole(&next.norm)?;
         }
         let pass =
-            Pass { tower: self, layer: &self.last, buffers, windows, rows: 1, active: 1, stride: tokens * width };
+            LayerPass { tower: self, layer: &self.last, buffers, windows, rows: 1, active: 1, stride: tokens * width };
         pass.class()?;
-        let class = RowsOf { buffer: &buffers.class, count: windows, stride: width };
-        self.machine.product(&self.projection, class, &buffers.features)
+        let class = MatrixRows { buffer: &buffers.class, count: windows, stride: width };
+        self.backend.matmul(&self.projection, class, &buffers.features)
     }
 
     /// Bytes (patches, patch) -> embedded (patches, width)
-    fn embed(&self, bytes: &M::Of<u8>, patches: usize, buffers: &Buffers<M>) -> Result<()> {
+    fn embed(&self, bytes: &B::Buffer<u8>, patches: usize, buffers: &Buffers<B>) -> Result<()> {
         let stride = self.sizes.patch_bytes;
         let out = &buffers.patches;
-        self.machine.run(&Step::Pixels(Pixels { bytes, out, count: patches * stride }))?;
-        self.machine.product(&self.patch, RowsOf { buffer: out, count: patches, stride }, &buffers.embedded)
+        self.backend.run(&KernelOp::Pixels(Pixels { bytes, out, count: patches * stride }))?;
+        self.backend.matmul(&self.patch, MatrixRows { buffer: out, count: patches, stride }, &buffers.embedded)
     }
 }
 
 /// A layer's way through a batch, for all rows of each window or for the first.
-struct Pass<'a, M: Machine> {
-    tower: &'a KernelTower<M>,
-    layer: &'a Layer<M>,
-    buffers: &'a Buffers<M>,
+struct LayerPass<'a, B: GpuBackend> {
+    tower: &'a KernelTower<B>,
+    layer: &'a Layer<B>,
+    buffers: &'a Buffers<B>,
     windows: usize,
     /// Rows of a window that go through.
     rows: usize,
@@ -331,14 +331,14 @@ struct Pass<'a, M: Machine> {
     stride: usize,
 }
 
-impl<M: Machine> Pass<'_, M> {
+impl<B: GpuBackend> LayerPass<'_, B> {
     /// Ends in the norm before the next layer.
-    fn whole(&self, next: &Norm<M>) -> Result<()> {
-        let Pass { layer, buffers, windows, rows, .. } = *self;
+    fn whole(&self, next: &Norm<B>) -> Result<()> {
+        let LayerPass { layer, buffers, windows, rows, .. } = *self;
         let width = self.tower.sizes.width;
-        self.product(&layer.project, &buffers.normed, width, &buffers.projected, windows * rows)?;
+        self.matmul(&layer.project, &buffers.normed, width, &buffers.projected, windows * rows)?;
         let strided = |start| Strided {
-            from: From { buffer: &buffers.projected, start },
+            slice: BufferSlice { buffer: &buffers.projected, start },
             row: 3 * width,
             window: rows * 3 * width,
         };
@@ -348,26 +348,27 @@ impl<M: Machine> Pass<'_, M> {
 
     /// The last layer, for each window's class token; ends in the norm after it.
     fn class(&self) -> Result<()> {
-        let Pass { tower, layer, buffers, windows, .. } = *self;
+        let LayerPass { tower, layer, buffers, windows, .. } = *self;
         let (width, tokens) = (tower.sizes.width, tower.sizes.tokens());
-        self.product(&layer.project, &buffers.normed, width, &buffers.projected, windows * tokens)?;
+        self.matmul(&layer.project, &buffers.normed, width, &buffers.projected, windows * tokens)?;
         // The first row of each window, where it lies. Queries are for the moment where hidden rows will be.
-        self.product(&tower.last_query, &buffers.normed, tokens * width, &buffers.hidden, windows)?;
-        let queries = Strided { from: From::start(&buffers.hidden), row: width, window: width };
-        let keys = Strided { from: From::start(&buffers.projected), row: 2 * width, window: tokens * 2 * width };
+        self.matmul(&tower.last_query, &buffers.normed, tokens * width, &buffers.hidden, windows)?;
+        let queries = Strided { slice: BufferSlice::start(&buffers.hidden), row: width, window: width };
+        let keys =
+            Strided { slice: BufferSlice::start(&buffers.projected), row: 2 * width, window: tokens * 2 * width };
         self.attend(queries, keys, width, tokens)?;
         self.rest(&tower.post_norm, Normed::F32(&buffers.class))
     }
 
-    fn attend(&self, queries: Strided<'_, M>, keys: Strided<'_, M>, values: usize, tokens: usize) -> Result<()> {
-        let Pass { tower, layer, buffers, windows, rows, .. } = *self;
+    fn attend(&self, queries: Strided<'_, B>, keys: Strided<'_, B>, values: usize, tokens: usize) -> Result<()> {
+        let LayerPass { tower, layer, buffers, windows, rows, .. } = *self;
         let width = tower.sizes.width;
-        tower.machine.run(&Step::Attention(Attention {
+        tower.backend.run(&KernelOp::Attention(Attention {
             queries,
-            values: From { buffer: &buffers.projected, start: values },
+            values: BufferSlice { buffer: &buffers.projected, start: values },
             keys,
             prompts: (&layer.prompts.0, &layer.prompts.1),
-            out: Strided { from: From::start(&buffers.attended), row: width, window: rows * width },
+            out: Strided { slice: BufferSlice::start(&buffers.attended), row: width, window: rows * width },
             windows,
             heads: tower.heads,
             rows,
@@ -377,26 +378,26 @@ impl<M: Machine> Pass<'_, M> {
     }
 
     /// From what was attended to the layer's end, and the norm that follows.
-    fn rest(&self, next: &Norm<M>, normed: Normed<'_, M>) -> Result<()> {
-        let Pass { tower, layer, buffers, windows, rows, .. } = *self;
+    fn rest(&self, next: &Norm<B>, normed: Normed<'_, B>) -> Result<()> {
+        let LayerPass { tower, layer, buffers, windows, rows, .. } = *self;
         let (width, mlp, count) = (tower.sizes.width, &layer.mlp, windows * rows);
-        self.product(&layer.out, &buffers.attended, width, &buffers.product, count)?;
+        self.matmul(&layer.out, &buffers.attended, width, &buffers.product, count)?;
         self.add(&layer.out_bias, &mlp.norm, Normed::Half(&buffers.normed))?;
-        self.product(&mlp.up, &buffers.normed, width, &buffers.hidden, count)?;
+        self.matmul(&mlp.up, &buffers.normed, width, &buffers.hidden, count)?;
         let columns = tower.sizes.mlp_width;
-        tower.machine.run(&Step::BiasSilu(BiasSilu {
+        tower.backend.run(&KernelOp::BiasSilu(BiasSilu {
             x: &buffers.hidden,
             bias: &mlp.up_bias,
             rows: count,
             columns,
         }))?;
-        self.product(&mlp.down, &buffers.hidden, columns, &buffers.product, count)?;
+        self.matmul(&mlp.down, &buffers.hidden, columns, &buffers.product, count)?;
         self.add(&mlp.down_bias, next, normed)
     }
 
-    fn add(&self, bias: &M::Of<f32>, norm: &Norm<M>, normed: Normed<'_, M>) -> Result<()> {
-        let Pass { tower, buffers, windows, rows, active, stride, .. } = *self;
-        tower.machine.run(&Step::ResidualNorm(ResidualNorm {
+    fn add(&self, bias: &B::Buffer<f32>, norm: &Norm<B>, normed: Normed<'_, B>) -> Result<()> {
+        let LayerPass { tower, buffers, windows, rows, active, stride, .. } = *self;
+        tower.backend.run(&KernelOp::ResidualNorm(ResidualNorm {
             product: &buffers.product,
             bias,
             x: &buffers.x,
@@ -410,22 +411,22 @@ impl<M: Machine> Pass<'_, M> {
         }))
     }
 
-    fn product<O: Element>(
+    fn matmul<O: Element>(
         &self,
-        linear: &Linear<M, u16>,
-        buffer: &M::Of<u16>,
+        linear: &Linear<B, u16>,
+        buffer: &B::Buffer<u16>,
         stride: usize,
-        out: &M::Of<O>,
+        out: &B::Buffer<O>,
         count: usize,
     ) -> Result<()> {
-        self.tower.machine.product(linear, RowsOf { buffer, count, stride }, out)
+        self.tower.backend.matmul(linear, MatrixRows { buffer, count, stride }, out)
     }
 }
 
 #[cfg(test)]
-impl KernelTower<super::reference::Twin> {
-    pub(super) fn with_room_max(mut self, room_max: usize) -> Self {
-        self.machine = self.machine.with_room_max(room_max);
+impl KernelTower<super::reference::Reference> {
+    pub(super) fn with_alloc_len_max(mut self, alloc_len_max: usize) -> Self {
+        self.backend = self.backend.with_alloc_len_max(alloc_len_max);
         self
     }
 }

@@ -12,11 +12,13 @@ pub(crate) const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 pub(crate) const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// A pixel's value by channel and byte: (byte / 255 - mean) / deviation, in f32 as PyTorch computes it.
-pub(crate) struct Normalised([[f32; 256]; 3]);
+pub(crate) struct PixelNormalizer([[f32; 256]; 3]);
 
-impl Normalised {
-    pub(crate) fn new() -> Normalised {
-        Normalised(std::array::from_fn(|c| std::array::from_fn(|byte| (byte as f32 / 255.0 - MEAN[c]) / DEVIATION[c])))
+impl PixelNormalizer {
+    pub(crate) fn new() -> PixelNormalizer {
+        PixelNormalizer(std::array::from_fn(|c| {
+            std::array::from_fn(|byte| (byte as f32 / 255.0 - MEAN[c]) / DEVIATION[c])
+        }))
     }
 
     /// Patches of `side` pixels at `corners`: (corners, 3 side side), channel by channel as the convolution's weight.
@@ -39,17 +41,17 @@ impl Normalised {
 }
 
 /// The distinct patches of some windows: at the paper's stride neighbours share most of theirs.
-pub(crate) struct Lattice {
+pub(crate) struct PatchLattice {
     /// Upper left corners, in order of first use.
     pub(crate) corners: Vec<Origin>,
     /// Per window its `grid * grid` patches, row-major, as places in `corners`.
-    pub(crate) of_window: Vec<u32>,
+    pub(crate) window_patches: Vec<u32>,
 }
 
-impl Lattice {
+impl PatchLattice {
     /// Windows of `grid * grid` patches of `side` pixels.
-    pub(crate) fn new(windows: &[Origin], grid: u32, side: u32) -> Lattice {
-        let mut lattice = Lattice { corners: Vec::new(), of_window: Vec::new() };
+    pub(crate) fn new(windows: &[Origin], grid: u32, side: u32) -> PatchLattice {
+        let mut lattice = PatchLattice { corners: Vec::new(), window_patches: Vec::new() };
         let mut known = HashMap::new();
         for window in windows {
             for i in 0..grid * grid {
@@ -58,7 +60,7 @@ impl Lattice {
                     lattice.corners.push(corner);
                     lattice.corners.len() as u32 - 1
                 });
-                lattice.of_window.push(place);
+                lattice.window_patches.push(place);
             }
         }
         lattice
@@ -73,18 +75,18 @@ mod tests {
     #[test]
     fn windows_at_stride_64_share_the_32_pixel_lattice() {
         // VGA: 35 windows of 49 patches, on a lattice of 19 x 15 whole places.
-        let lattice = Lattice::new(&Views::default().origins(640, 480), 7, 32);
-        assert_eq!(lattice.of_window.len(), 35 * 49);
+        let lattice = PatchLattice::new(&Views::default().origins(640, 480), 7, 32);
+        assert_eq!(lattice.window_patches.len(), 35 * 49);
         assert_eq!(lattice.corners.len(), 19 * 15);
         // The third patch of the first window is the first of the second.
-        assert_eq!(lattice.of_window[2], lattice.of_window[49]);
+        assert_eq!(lattice.window_patches[2], lattice.window_patches[49]);
     }
 
     #[test]
     fn patches_are_normalised_planes() {
         let pixels: Vec<u8> = (0..8 * 6 * 3).map(|i| i as u8).collect();
         let picture = Rgb8::new(8, 6, pixels);
-        let out = Normalised::new().gather(&picture, &[Origin { x: 3, y: 2 }], 2);
+        let out = PixelNormalizer::new().gather(&picture, &[Origin { x: 3, y: 2 }], 2);
         for (i, got) in out.iter().enumerate() {
             let (c, y, x) = (i / 4, i / 2 % 2, i % 2);
             let byte = ((2 + y) * 8 + 3 + x) * 3 + c;

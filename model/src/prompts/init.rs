@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::PromptsError;
 use super::learned_prompts::{Prompts, check_shape};
 use super::shape::PromptShape;
-use super::tensor_names::Tower;
+use super::tensor_names::PromptTower;
 use super::tokens::{Words, encode};
 use crate::ClipWeights;
 
@@ -52,11 +52,11 @@ impl Prompts {
             PromptInit::Words(words) => from_words(&mut tensors, weights, words, &shape)?,
             PromptInit::Random => {
                 let layers = Layers { depth: shape.text_depth, len: shape.text_len, width: config.text.width };
-                layers.random(&mut tensors, Tower::Text, seed)?;
+                layers.random(&mut tensors, PromptTower::Text, seed)?;
             }
         }
         let layers = Layers { depth: shape.visual_depth, len: shape.visual_len, width: config.vision.width };
-        layers.random(&mut tensors, Tower::Visual, seed)?;
+        layers.random(&mut tensors, PromptTower::Visual, seed)?;
         Prompts::from_tensors(tensors, words, config)
     }
 }
@@ -71,7 +71,7 @@ fn from_words(
     let ids = encode(words).map_err(|source| PromptsError::Words { origin: "the new set".to_owned(), source })?;
     let ids: Vec<u32> = ids.into_iter().cycle().take(shape.text_len).collect();
     let unchanged = Linear::identity(weights.config().text.width);
-    let (kind, projection) = Tower::Text.names();
+    let (kind, projection) = PromptTower::Text.names();
     for i in 0..shape.text_depth {
         let embedded = weights.rows("text_model.embeddings.token_embedding.weight", &ids);
         tensors.insert(format!("{kind}.{i}"), embedded);
@@ -88,7 +88,12 @@ struct Layers {
 }
 
 impl Layers {
-    fn random(&self, tensors: &mut BTreeMap<String, Tensor>, tower: Tower, seed: u64) -> Result<(), PromptsError> {
+    fn random(
+        &self,
+        tensors: &mut BTreeMap<String, Tensor>,
+        tower: PromptTower,
+        seed: u64,
+    ) -> Result<(), PromptsError> {
         let (kind, projection) = tower.names();
         let linear = Linear::random(self.width, seed, projection);
         for i in 0..self.depth {

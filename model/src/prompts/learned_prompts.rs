@@ -10,13 +10,13 @@ use std::path::Path;
 use candle_core::{DType, Tensor};
 
 use super::error::PromptsError;
-use super::prompts_file::{self, Content};
+use super::prompts_file::{self, TensorData};
 use super::shape::{PROMPT_LEN_MAX, PromptShape};
-use super::tensor_names::{Slot, Tower};
+use super::tensor_names::{PromptTensorName, PromptTower};
 use super::tokens::{Words, sentence};
 use crate::fingerprint::{self, Fingerprint, TensorBytes};
 use crate::weights::clip_config::ClipConfig;
-use crate::weights::mismatch::{Expected, Found, Mismatch};
+use crate::weights::mismatch::{ExpectedTensor, Mismatch, TensorInfo};
 
 /// What takes the places of the prompts.
 #[derive(Clone, Debug)]
@@ -81,10 +81,10 @@ impl Prompts {
         origin: &str,
     ) -> Result<Prompts, PromptsError> {
         let shape = PromptShape {
-            text_depth: depth(&tensors, Tower::Text),
-            visual_depth: depth(&tensors, Tower::Visual),
-            text_len: length(&tensors, Tower::Text),
-            visual_len: length(&tensors, Tower::Visual),
+            text_depth: depth(&tensors, PromptTower::Text),
+            visual_depth: depth(&tensors, PromptTower::Visual),
+            text_len: length(&tensors, PromptTower::Text),
+            visual_len: length(&tensors, PromptTower::Visual),
         };
         check_shape(&shape, config, origin)?;
         for words in [&words.bad, &words.good] {
@@ -142,7 +142,7 @@ impl Prompts {
     /// When `i` is not below the text tower's depth.
     pub fn text(&self, i: usize) -> candle_core::Result<Tensor> {
         assert!(i < self.shape.text_depth, "layer {i} has no text prompts");
-        self.projected(Tower::Text, i)
+        self.projected(PromptTower::Text, i)
     }
 
     /// The visual prompts of layer `i` after their linear layer, (visual_len, width), f32, not rounded.
@@ -154,10 +154,10 @@ impl Prompts {
     /// When `i` is not below the visual tower's depth.
     pub fn visual(&self, i: usize) -> candle_core::Result<Tensor> {
         assert!(i < self.shape.visual_depth, "layer {i} has no visual prompts");
-        self.projected(Tower::Visual, i)
+        self.projected(PromptTower::Visual, i)
     }
 
-    fn projected(&self, tower: Tower, i: usize) -> candle_core::Result<Tensor> {
+    fn projected(&self, tower: PromptTower, i: usize) -> candle_core::Result<Tensor> {
         let (kind, projection) = tower.names();
         let weight = &self.tensors[&format!("{projection}.{i}.weight")]; // (width, width): output, input
         let bias = &self.tensors[&format!("{projection}.{i}.bias")]; // (width)
@@ -175,9 +175,9 @@ impl Prompts {
             name: content.name,
             dtype: "F32",
             shape: content.shape,
-            bytes: fingerprint::Content::Plain(&content.bytes),
+            bytes: fingerprint::TensorContent::Borrowed(&content.bytes),
         });
-        let tensors = Fingerprint::of_tensors(tensors.collect());
+        let tensors = Fingerprint::from_tensors(tensors.collect());
         if self.words == Words::default() {
             return Ok(tensors);
         }
@@ -194,25 +194,25 @@ impl Prompts {
         Ok(prompts_file::to_bytes(&self.contents()?, &self.words))
     }
 
-    fn contents(&self) -> Result<Vec<Content<'_>>, PromptsError> {
+    fn contents(&self) -> Result<Vec<TensorData<'_>>, PromptsError> {
         let mut contents = Vec::with_capacity(self.tensors.len());
         for (name, tensor) in &self.tensors {
             let bytes =
                 fingerprint::f32_bytes(tensor).map_err(|source| PromptsError::Tensor { name: name.clone(), source })?;
-            contents.push(Content { name, shape: tensor.dims(), bytes });
+            contents.push(TensorData { name, shape: tensor.dims(), bytes });
         }
         Ok(contents)
     }
 }
 
 /// Layers of this tower that the tensors are of, from the first.
-fn depth(tensors: &BTreeMap<String, Tensor>, tower: Tower) -> usize {
-    let slots = tensors.keys().filter_map(|name| Slot::parse(name)).filter(|slot| slot.tower == tower);
-    slots.map(|slot| slot.layer + 1).max().unwrap_or(0)
+fn depth(tensors: &BTreeMap<String, Tensor>, tower: PromptTower) -> usize {
+    let names = tensors.keys().filter_map(|name| PromptTensorName::parse(name)).filter(|name| name.tower == tower);
+    names.map(|name| name.layer + 1).max().unwrap_or(0)
 }
 
 /// Prompts in a layer of this tower, by the first layer that has some; the others are compared with it later.
-fn length(tensors: &BTreeMap<String, Tensor>, tower: Tower) -> usize {
+fn length(tensors: &BTreeMap<String, Tensor>, tower: PromptTower) -> usize {
     let depth = depth(tensors, tower);
     let first = (0..depth).find_map(|i| tensors.get(&format!("{}.{i}", tower.names().0)));
     // None at all in a tower that has linear layers: every layer is missing, and 1 stands for a length that nobody can
@@ -223,8 +223,8 @@ fn length(tensors: &BTreeMap<String, Tensor>, tower: Tower) -> usize {
 /// Whether a model of this configuration has room for prompts of this shape.
 pub(crate) fn check_shape(shape: &PromptShape, config: &ClipConfig, origin: &str) -> Result<(), PromptsError> {
     let towers = [
-        (Tower::Text, shape.text_depth, config.text.layers, shape.text_len),
-        (Tower::Visual, shape.visual_depth, config.vision.layers, shape.visual_len),
+        (PromptTower::Text, shape.text_depth, config.text.layers, shape.text_len),
+        (PromptTower::Visual, shape.visual_depth, config.vision.layers, shape.visual_len),
     ];
     if shape.text_depth + shape.visual_depth == 0 {
         return Err(PromptsError::NoLayer { origin: origin.to_owned() });
@@ -248,30 +248,30 @@ fn check_tensors(
     shape: &PromptShape,
     origin: &str,
 ) -> Result<(), PromptsError> {
-    let found = tensors.iter().map(|(name, tensor)| (name.as_str(), found(tensor))).collect();
-    Mismatch::check(&expected(config, shape), found)
+    let found = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor_info(tensor))).collect();
+    Mismatch::compare(&expected(config, shape), found)
         .map_err(|source| PromptsError::Tensors { origin: origin.to_owned(), source })
 }
 
-fn found(tensor: &Tensor) -> Found {
-    Found {
+fn tensor_info(tensor: &Tensor) -> TensorInfo {
+    TensorInfo {
         shape: tensor.dims().to_vec(),
         dtype: format!("{:?}", tensor.dtype()),
         readable: matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16),
     }
 }
 
-fn expected(config: &ClipConfig, shape: &PromptShape) -> Vec<Expected> {
+fn expected(config: &ClipConfig, shape: &PromptShape) -> Vec<ExpectedTensor> {
     let mut list = Vec::with_capacity(3 * (shape.text_depth + shape.visual_depth));
     for (tower, depth, length, width) in [
-        (Tower::Text, shape.text_depth, shape.text_len, config.text.width),
-        (Tower::Visual, shape.visual_depth, shape.visual_len, config.vision.width),
+        (PromptTower::Text, shape.text_depth, shape.text_len, config.text.width),
+        (PromptTower::Visual, shape.visual_depth, shape.visual_len, config.vision.width),
     ] {
         let (kind, projection) = tower.names();
         for i in 0..depth {
-            list.push(Expected::new(format!("{kind}.{i}"), &[length, width]));
-            list.push(Expected::new(format!("{projection}.{i}.weight"), &[width, width]));
-            list.push(Expected::new(format!("{projection}.{i}.bias"), &[width]));
+            list.push(ExpectedTensor::new(format!("{kind}.{i}"), &[length, width]));
+            list.push(ExpectedTensor::new(format!("{projection}.{i}.weight"), &[width, width]));
+            list.push(ExpectedTensor::new(format!("{projection}.{i}.bias"), &[width]));
         }
     }
     list

@@ -12,18 +12,18 @@ use safetensors::tensor::TensorView;
 use tracing::info;
 
 use super::error::{PromptsError, WORDS_KEY};
-use super::tensor_names::Slot;
+use super::tensor_names::PromptTensorName;
 use super::tokens::Words;
 use crate::torch::Dictionary;
 use crate::weights::checkpoint::{self, CheckpointError, Kind};
 use crate::weights::mismatch::Mismatch;
-use crate::weights::stored_tensor::{Stored, StoredMap};
+use crate::weights::stored_tensor::{StoredTensor, TensorMap};
 
 /// The two buffers that the authors' module saves with its prompts: rows of CLIP's token embedding.
 const BUFFERS: [&str; 2] = ["token_prefix", "token_suffix"];
 
 /// What begins the names of what a checkpoint of a training has beside what it learns.
-const OF_TRAINING: [&str; 3] = ["mean.", "square.", "best."];
+const OPTIMIZER_PREFIXES: [&str; 3] = ["mean.", "square.", "best."];
 
 /// The prompts' tensors in a file, by their plain names, and the words.
 pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Tensor>, Words), PromptsError> {
@@ -43,15 +43,15 @@ pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<(BTreeMap<String, Tens
 }
 
 /// The prompts among a file's tensors.
-fn take(stored: &StoredMap, origin: &str) -> Result<BTreeMap<String, Tensor>, PromptsError> {
+fn take(stored: &TensorMap, origin: &str) -> Result<BTreeMap<String, Tensor>, PromptsError> {
     let selected = select(stored.keys(), origin)?;
     let tensor = |(name, plain): (&str, &str)| Ok((plain.to_owned(), tensor(&stored[name], name, plain, origin)?));
     selected.into_iter().map(tensor).collect()
 }
 
 /// A tensor of the name `name`, which is `plain` without its prefix, as f32 on the CPU.
-fn tensor(stored: &Stored, name: &str, plain: &str, origin: &str) -> Result<Tensor, PromptsError> {
-    if !stored.found().readable {
+fn tensor(stored: &StoredTensor, name: &str, plain: &str, origin: &str) -> Result<Tensor, PromptsError> {
+    if !stored.info().readable {
         let unreadable = vec![format!("{plain} is {}", stored.dtype_name())];
         let source = Mismatch { unreadable, ..Mismatch::default() };
         return Err(PromptsError::Tensors { origin: origin.to_owned(), source });
@@ -70,15 +70,15 @@ fn words(file: &[u8], path: &Path) -> Result<Words, PromptsError> {
 }
 
 /// A tensor's f32 values, little-endian.
-pub(crate) struct Content<'a> {
+pub(crate) struct TensorData<'a> {
     pub(crate) name: &'a str,
     pub(crate) shape: &'a [usize],
     pub(crate) bytes: Vec<u8>,
 }
 
 /// A safetensors file.
-pub(crate) fn to_bytes(tensors: &[Content], words: &Words) -> Vec<u8> {
-    let views = tensors.iter().map(|Content { name, shape, bytes }| {
+pub(crate) fn to_bytes(tensors: &[TensorData], words: &Words) -> Vec<u8> {
+    let views = tensors.iter().map(|TensorData { name, shape, bytes }| {
         let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes).expect("as many bytes as the shape says");
         (*name, view)
     });
@@ -97,7 +97,7 @@ fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
     let mut file = checkpoint::open_torch(path)?;
     let dictionaries: Vec<Dictionary> =
         file.dictionaries().iter().filter(|found| has_prompts(found)).cloned().collect();
-    let mut sets: Vec<(&str, BTreeMap<String, Stored>)> = Vec::new();
+    let mut sets: Vec<(&str, BTreeMap<String, StoredTensor>)> = Vec::new();
     for Dictionary { path: at, tensors } in &dictionaries {
         let mut set = BTreeMap::new();
         // Only what is selected: the authors' buffers are slices of a larger tensor.
@@ -116,7 +116,7 @@ fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
     match &sets[..] {
         [(_, set)] => {
             let tensor =
-                |(plain, stored): (&String, &Stored)| Ok((plain.clone(), tensor(stored, plain, plain, &origin)?));
+                |(plain, stored): (&String, &StoredTensor)| Ok((plain.clone(), tensor(stored, plain, plain, &origin)?));
             set.iter().map(tensor).collect()
         }
         [] => Err(PromptsError::NoPrompts { looked: looked(file.dictionaries()), origin }),
@@ -129,8 +129,8 @@ fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
 
 /// Whether prompts are in it that are not an optimizer's numbers about prompts.
 fn has_prompts(dictionary: &Dictionary) -> bool {
-    let of_optimizer = dictionary.path.split('.').any(|key| key.starts_with("optim"));
-    !of_optimizer && dictionary.tensors.keys().any(|name| split(name).is_some())
+    let is_optimizer = dictionary.path.split('.').any(|key| key.starts_with("optim"));
+    !is_optimizer && dictionary.tensors.keys().any(|name| name_prefix(name).is_some())
 }
 
 /// Where prompts were looked for in vain.
@@ -140,7 +140,7 @@ fn looked(dictionaries: &[Dictionary]) -> String {
         [] => "there are no tensors in it".to_owned(),
         [only] => {
             let names: Vec<&str> = only.tensors.keys().take(SHOWN).map(String::as_str).collect();
-            names_there(only.tensors.len(), &names)
+            describe_names(only.tensors.len(), &names)
         }
         _ => {
             let places: Vec<String> =
@@ -152,7 +152,7 @@ fn looked(dictionaries: &[Dictionary]) -> String {
 }
 
 /// `names` are the first of `count`.
-fn names_there(count: usize, names: &[&str]) -> String {
+fn describe_names(count: usize, names: &[&str]) -> String {
     let rest = if count > names.len() { ", ..." } else { "" };
     format!("its {count} tensors are {}{rest}", names.join(", "))
 }
@@ -164,13 +164,13 @@ pub(crate) fn select<'a>(
     origin: &str,
 ) -> Result<Vec<(&'a str, &'a str)>, PromptsError> {
     let mut names: Vec<&str> = names.into_iter().map(String::as_str).collect();
-    names.retain(|name| !OF_TRAINING.iter().any(|prefix| name.starts_with(prefix)));
+    names.retain(|name| !OPTIMIZER_PREFIXES.iter().any(|prefix| name.starts_with(prefix)));
     names.sort_unstable();
-    let prefixes: BTreeSet<&str> = names.iter().filter_map(|name| split(name)).collect();
+    let prefixes: BTreeSet<&str> = names.iter().filter_map(|name| name_prefix(name)).collect();
     let prefix = match prefixes.iter().collect::<Vec<_>>()[..] {
         [prefix] => *prefix,
         [] => {
-            let looked = names_there(names.len(), &names[..names.len().min(5)]);
+            let looked = describe_names(names.len(), &names[..names.len().min(5)]);
             return Err(PromptsError::NoPrompts { origin: origin.to_owned(), looked });
         }
         _ => {
@@ -187,7 +187,10 @@ pub(crate) fn select<'a>(
 }
 
 /// What stands before a learnable tensor's plain name: empty, or ending with a dot. `None` for other tensors.
-fn split(name: &str) -> Option<&str> {
+fn name_prefix(name: &str) -> Option<&str> {
     let starts = std::iter::once(0).chain(name.match_indices('.').map(|(dot, _)| dot + 1));
-    starts.map(|start| name.split_at(start)).find(|(_, plain)| Slot::parse(plain).is_some()).map(|(prefix, _)| prefix)
+    starts
+        .map(|start| name.split_at(start))
+        .find(|(_, plain)| PromptTensorName::parse(plain).is_some())
+        .map(|(prefix, _)| prefix)
 }

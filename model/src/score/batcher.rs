@@ -9,27 +9,27 @@ use super::prepared::Prepared;
 use super::scorer::{PictureScore, Scorer};
 use crate::ModelError;
 use crate::gpu::device::is_out_of_memory;
-use crate::gpu::pipeline::Lent;
+use crate::gpu::pipeline::PipelineLease;
 use crate::tower::visual::WindowTokens;
 
 /// Pictures in, scores out in the order of the pictures. Holds at most one batch and one picture's tokens, or the batches
 /// that a device has under way.
 pub struct Batcher<K> {
     scorer: Arc<Scorer>,
-    feed: Feed,
-    open: Open<K>,
+    input: Input,
+    open: OpenPictures<K>,
 }
 
 /// Windows on their way to the device.
-enum Feed {
+enum Input {
     /// As tokens, of which a batch goes through at once.
     Tokens { pending: Vec<WindowTokens>, windows_max: usize },
     /// As pixels.
-    Lane(Box<dyn Lent>),
+    Pipeline(Box<dyn PipelineLease>),
 }
 
 /// Pictures whose scores are not all there yet, and finished ones not yet taken.
-struct Open<K> {
+struct OpenPictures<K> {
     pictures: VecDeque<Picture<K>>,
     /// Windows that have been on the device.
     scored: u64,
@@ -41,7 +41,7 @@ struct Picture<K> {
     scores: Vec<f32>,
 }
 
-impl<K> Open<K> {
+impl<K> OpenPictures<K> {
     /// Scores of the next windows, in order.
     fn add(&mut self, scores: Vec<f32>) {
         self.scored += scores.len() as u64;
@@ -61,11 +61,11 @@ impl<K> Batcher<K> {
     /// A device that has no memory for one window, or fails.
     pub fn new(scorer: Arc<Scorer>, windows_max: usize) -> Result<Batcher<K>, ModelError> {
         assert!(windows_max > 0, "a batch has room for a window");
-        let feed = match scorer.lane(windows_max)? {
-            Some(lane) => Feed::Lane(lane),
-            None => Feed::Tokens { pending: Vec::with_capacity(windows_max), windows_max },
+        let input = match scorer.pipeline(windows_max)? {
+            Some(pipeline) => Input::Pipeline(pipeline),
+            None => Input::Tokens { pending: Vec::with_capacity(windows_max), windows_max },
         };
-        Ok(Batcher { scorer, feed, open: Open { pictures: VecDeque::new(), scored: 0 } })
+        Ok(Batcher { scorer, input, open: OpenPictures { pictures: VecDeque::new(), scored: 0 } })
     }
 
     /// Adds a picture; the device runs whenever a batch is full.
@@ -73,12 +73,14 @@ impl<K> Batcher<K> {
     /// # Errors
     /// What the device fails with.
     pub fn push(&mut self, key: K, picture: &Prepared) -> Result<(), ModelError> {
-        let Batcher { scorer, feed, open } = self;
+        let Batcher { scorer, input, open } = self;
         let windows = picture.windows();
         open.pictures.push_back(Picture { key, windows, scores: Vec::with_capacity(windows) });
-        match feed {
-            Feed::Lane(lane) => scorer.feed(lane.as_mut(), picture, &mut |features| score(scorer, open, &features)),
-            Feed::Tokens { pending, windows_max } => scorer.tokens(picture, |window| {
+        match input {
+            Input::Pipeline(pipeline) => {
+                scorer.submit_picture(pipeline.as_mut(), picture, &mut |features| score(scorer, open, &features))
+            }
+            Input::Tokens { pending, windows_max } => scorer.tokens(picture, |window| {
                 pending.push(window);
                 if pending.len() >= *windows_max { run(scorer, pending, windows_max, open) } else { Ok(()) }
             }),
@@ -90,10 +92,12 @@ impl<K> Batcher<K> {
     /// # Errors
     /// What the device fails with.
     pub fn flush(&mut self) -> Result<(), ModelError> {
-        let Batcher { scorer, feed, open } = self;
-        match feed {
-            Feed::Lane(lane) => scorer.finish(lane.as_mut(), &mut |features| score(scorer, open, &features)),
-            Feed::Tokens { pending, windows_max } => run(scorer, pending, windows_max, open),
+        let Batcher { scorer, input, open } = self;
+        match input {
+            Input::Pipeline(pipeline) => {
+                scorer.finish(pipeline.as_mut(), &mut |features| score(scorer, open, &features))
+            }
+            Input::Tokens { pending, windows_max } => run(scorer, pending, windows_max, open),
         }
     }
 
@@ -102,7 +106,7 @@ impl<K> Batcher<K> {
         let pictures = &mut self.open.pictures;
         pictures.front().filter(|picture| picture.scores.len() == picture.windows)?;
         let Picture { key, scores, .. } = pictures.pop_front()?;
-        Some((key, PictureScore::of(scores)))
+        Some((key, PictureScore::from_windows(scores)))
     }
 
     /// Windows scored so far.
@@ -111,7 +115,7 @@ impl<K> Batcher<K> {
     }
 }
 
-fn score<K>(scorer: &Scorer, open: &mut Open<K>, features: &Tensor) -> Result<(), ModelError> {
+fn score<K>(scorer: &Scorer, open: &mut OpenPictures<K>, features: &Tensor) -> Result<(), ModelError> {
     open.add(scorer.scores(features)?);
     Ok(())
 }
@@ -121,7 +125,7 @@ fn run<K>(
     scorer: &Scorer,
     pending: &mut Vec<WindowTokens>,
     windows_max: &mut usize,
-    open: &mut Open<K>,
+    open: &mut OpenPictures<K>,
 ) -> Result<(), ModelError> {
     while !pending.is_empty() {
         let batch = pending.len().min(*windows_max);

@@ -3,7 +3,7 @@
 //! It runs the tower in plain operations, which keep the attention that our kernels throw away; the scores are the same
 //! up to rounding. Attention is the mean over heads. It knows no pixels: maps are over patches.
 
-use super::options::{Operations, Options};
+use super::options::{KernelSet, Options};
 use super::prepared::Prepared;
 use super::scorer::{PictureScore, Scorer};
 use crate::picture::ViewMode;
@@ -18,28 +18,28 @@ pub struct Explainer {
 
 /// A picture's score, and where its windows' class tokens look.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Explained {
+pub struct Explanation {
     /// As a [`Scorer`] gives it, up to rounding.
     pub score: PictureScore,
     /// By window, in the order of [`crate::Views::origins`]; one where only the whole picture is seen.
-    pub windows: Vec<WindowLook>,
+    pub windows: Vec<WindowAttention>,
     /// Patches along a side of a view.
     pub grid: usize,
 }
 
 /// Where the class token of one window looks.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WindowLook {
+pub struct WindowAttention {
     /// By layer, first to last.
-    pub layers: Vec<Attention>,
+    pub layers: Vec<AttentionMap>,
     /// Through all layers: attention rollout (Abnar and Zuidema 2020), each layer half attention and half what goes
     /// past it. The prompts are where a path ends, since nothing of the picture is in them.
-    pub rollout: Attention,
+    pub rollout: AttentionMap,
 }
 
 /// How the class token divides its attention; all parts sum to 1.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Attention {
+pub struct AttentionMap {
     /// On itself.
     pub class: f32,
     /// On each patch of the whole picture, `grid * grid`, row-major; empty where it is not seen.
@@ -54,12 +54,12 @@ pub struct Attention {
 const WINDOWS_AT_ONCE: usize = 8;
 
 impl Explainer {
-    /// Reads all weights. They are [`Operations::Candle`], whatever `options` say.
+    /// Reads all weights. They are [`KernelSet::Candle`], whatever `options` say.
     ///
     /// # Errors
     /// As [`Scorer::new`].
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> Result<Explainer, ModelError> {
-        let options = Options { operations: Operations::Candle, ..options.clone() };
+        let options = Options { kernels: KernelSet::Candle, ..options.clone() };
         let layers = weights.config().vision.layers;
         Ok(Explainer { scorer: Scorer::new(weights, prompts, &options)?, layers })
     }
@@ -78,16 +78,16 @@ impl Explainer {
     ///
     /// # Errors
     /// What the device fails with.
-    pub fn explain(&self, picture: &Prepared, mut more: impl FnMut(usize)) -> Result<Explained, ModelError> {
+    pub fn explain(&self, picture: &Prepared, mut more: impl FnMut(usize)) -> Result<Explanation, ModelError> {
         let grid = self.scorer.tower().grid();
         let sequence = Sequence::new(self.scorer.views().sees, grid * grid);
         let (mut scores, mut windows, mut pending) = (Vec::new(), Vec::new(), Vec::new());
         let mut run = |batch: &[WindowTokens]| -> Result<(), ModelError> {
-            let (features, attention) = self.scorer.tower().watched(batch)?;
+            let (features, attention) = self.scorer.tower().with_attention(batch)?;
             scores.extend(self.scorer.scores(&features)?);
-            for of in 0..batch.len() {
+            for window in 0..batch.len() {
                 let layers: candle_core::Result<Vec<Rows>> =
-                    attention.iter().map(|layer| layer.get(of)?.to_vec2()).collect();
+                    attention.iter().map(|layer| layer.get(window)?.to_vec2()).collect();
                 windows.push(sequence.look(&layers?));
             }
             more(batch.len());
@@ -103,7 +103,7 @@ impl Explainer {
         if !pending.is_empty() {
             run(&pending)?;
         }
-        Ok(Explained { score: PictureScore::of(scores), windows, grid })
+        Ok(Explanation { score: PictureScore::from_windows(scores), windows, grid })
     }
 }
 
@@ -130,20 +130,20 @@ impl Sequence {
         1 + self.whole + self.window
     }
 
-    fn look(self, layers: &[Rows]) -> WindowLook {
+    fn look(self, layers: &[Rows]) -> WindowAttention {
         let rollout = self.rollout(layers);
-        WindowLook {
+        WindowAttention {
             layers: layers.iter().map(|layer| self.divided(&layer[0])).collect(),
             rollout: self.divided(&rollout),
         }
     }
 
     /// Of the attention on each token and then on prompts.
-    fn divided(self, on: &[f32]) -> Attention {
+    fn divided(self, on: &[f32]) -> AttentionMap {
         let (views, prompts) = on[1..].split_at(self.whole + self.window);
         let (whole, window) = views.split_at(self.whole);
         let (whole, window) = (whole.to_vec(), window.to_vec());
-        Attention { class: on[0], whole, window, prompts: prompts.iter().sum() }
+        AttentionMap { class: on[0], whole, window, prompts: prompts.iter().sum() }
     }
 
     /// How much of the class token's last row comes from each token before the first layer; and at the end, from prompts.

@@ -7,7 +7,7 @@ pub(crate) mod prepared;
 pub(crate) mod scorer;
 
 pub use batcher::Batcher;
-pub use explain::{Attention, Explained, Explainer, WindowLook};
-pub use options::{Operations, Options};
-pub use prepared::{Prepared, TooSmall};
-pub use scorer::{PictureScore, Scorer, fingerprint_of};
+pub use explain::{AttentionMap, Explainer, Explanation, WindowAttention};
+pub use options::{KernelSet, Options};
+pub use prepared::{PictureTooSmall, Prepared};
+pub use scorer::{PictureScore, Scorer, model_fingerprint};

@@ -15,20 +15,20 @@ pub struct Options {
     /// Where.
     pub device: Device,
     /// By what.
-    pub operations: Operations,
+    pub kernels: KernelSet,
 }
 
 /// What computes a model's visual tower.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Operations {
+pub enum KernelSet {
     /// Our own kernels: on the CPU in every class of arithmetic, on a GPU in 16 bits for the models that they fit. Else as
-    /// [`Operations::Candle`].
+    /// [`KernelSet::Candle`].
     #[default]
-    Own,
+    Native,
     /// Candle's: to look at what layers attend to, and to compare.
     Candle,
     /// What our GPU's kernels compute, in plain Rust on the CPU, in 16 bits: to test them.
-    Twins,
+    Reference,
 }
 
 impl Default for Options {
@@ -38,7 +38,7 @@ impl Default for Options {
             views: Views::default(),
             arithmetic: Arithmetic::F32,
             device: Device::Cpu,
-            operations: Operations::Own,
+            kernels: KernelSet::Native,
         }
     }
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::gpu::batch_input::Windows;
+use crate::gpu::batch_input::WindowSources;
 use crate::picture::{INPUT_SIDE, Origin, Rgb8, ViewMode, Views, whole_view};
 
 /// A picture with what the model needs besides its pixels; made away from the device, by [`Prepared::new`].
@@ -18,7 +18,7 @@ pub struct Prepared {
 /// A picture without room for one window. (The authors' code fails there too.)
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{width} x {height} pixels, and a window needs {side_min} on each side")]
-pub struct TooSmall {
+pub struct PictureTooSmall {
     /// Pixels.
     pub width: u32,
     /// Pixels.
@@ -29,12 +29,12 @@ pub struct TooSmall {
 
 impl Prepared {
     /// Resizes the whole view and lays out the windows.
-    pub fn new(picture: Rgb8, views: &Views) -> Result<Prepared, TooSmall> {
+    pub fn new(picture: Rgb8, views: &Views) -> Result<Prepared, PictureTooSmall> {
         let (width, height) = (picture.width(), picture.height());
         let origins = views.origins(width, height);
         // REFERENCE: an error, not a smaller window or a border.
         if origins.is_empty() {
-            return Err(TooSmall { width, height, side_min: views.side_min() });
+            return Err(PictureTooSmall { width, height, side_min: views.side_min() });
         }
         // REFERENCE: the whole view is stretched to a square, its aspect is lost.
         let whole = (views.sees != ViewMode::Local).then(|| whole_view(&picture, INPUT_SIDE));
@@ -52,16 +52,21 @@ impl Prepared {
     }
 
     /// Lends the windows at some of its origins, resized where they are not of the model's size.
-    pub(crate) fn with_windows<T>(&self, sees: ViewMode, origins: &[Origin], to: impl FnOnce(&Windows<'_>) -> T) -> T {
+    pub(crate) fn with_windows<T>(
+        &self,
+        sees: ViewMode,
+        origins: &[Origin],
+        to: impl FnOnce(&WindowSources<'_>) -> T,
+    ) -> T {
         let whole = self.whole.as_ref();
         if sees == ViewMode::Global {
-            return to(&Windows { whole, local: &[] });
+            return to(&WindowSources { whole, local: &[] });
         }
         if self.window == INPUT_SIDE {
-            return to(&Windows { whole, local: &[(&self.picture, origins)] });
+            return to(&WindowSources { whole, local: &[(&self.picture, origins)] });
         }
         let resized: Vec<Rgb8> = origins.par_iter().map(|origin| self.resized(origin)).collect();
         let each: Vec<_> = resized.iter().map(|window| (window, [Origin { x: 0, y: 0 }].as_slice())).collect();
-        to(&Windows { whole, local: &each })
+        to(&WindowSources { whole, local: &each })
     }
 }

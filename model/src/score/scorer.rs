@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::options::{Operations, Options};
+use super::options::{KernelSet, Options};
 use super::prepared::Prepared;
-use crate::gpu::pipeline::{Lanes, Lent};
+use crate::gpu::pipeline::{PipelineLease, PipelinePool};
 use crate::picture::{INPUT_SIDE, Origin, ViewMode, Views};
-use crate::tower::backend::Backing;
+use crate::tower::backend::BackendOptions;
 use crate::tower::text::{normalise, text_features};
-use crate::tower::visual::{Parts, VisualTower, WindowTokens};
+use crate::tower::visual::{VisualTower, VisualWeights, WindowTokens};
 use crate::{ClipWeights, Fingerprint, ModelError, PromptMode};
 
 /// CLIP-DQA ready to score: both towers' weights folded, the sentences' features made.
@@ -30,7 +30,7 @@ enum Tower {
     /// Tokens of windows are made on the CPU, and go through the layers in batches.
     Tokens(Box<VisualTower>),
     /// Pixels go to the device, in batches that are under way together.
-    Kernels(Arc<dyn Lanes>),
+    Pipelines(Arc<dyn PipelinePool>),
 }
 
 /// What a picture got.
@@ -43,14 +43,14 @@ pub struct PictureScore {
 }
 
 impl PictureScore {
-    pub(crate) fn of(windows: Vec<f32>) -> PictureScore {
+    pub(crate) fn from_windows(windows: Vec<f32>) -> PictureScore {
         let score = windows.iter().map(|s| f64::from(*s)).sum::<f64>() / windows.len() as f64;
         PictureScore { score, windows }
     }
 }
 
 /// The fingerprint that a [`Scorer`] of these has, without making one; the device has no part in it.
-pub fn fingerprint_of(
+pub fn model_fingerprint(
     weights: &ClipWeights,
     prompts: &PromptMode,
     options: &Options,
@@ -59,7 +59,7 @@ pub fn fingerprint_of(
         PromptMode::Learned(prompts) => prompts.digest()?.to_string(),
         PromptMode::Handcrafted => "handcrafted".to_string(),
     };
-    Ok(Fingerprint::of(&[
+    Ok(Fingerprint::from_parts(&[
         ("weights", weights.digest().as_bytes()),
         ("prompts", prompts_digest.as_bytes()),
         ("views", options.views.to_string().as_bytes()),
@@ -70,16 +70,17 @@ pub fn fingerprint_of(
 impl Scorer {
     /// Reads all weights; the text tower runs once, here.
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> Result<Scorer, ModelError> {
-        check(weights, prompts)?;
+        check_model(weights, prompts)?;
         let text = text_features(weights, prompts)?;
-        let fingerprint = fingerprint_of(weights, prompts, options)?;
-        let parts = Parts::read(weights, prompts)?;
-        let tower = match crate::gpu::lanes(&parts, options)? {
-            Some(lanes) => Tower::Kernels(lanes),
+        let fingerprint = model_fingerprint(weights, prompts, options)?;
+        let parts = VisualWeights::read(weights, prompts)?;
+        let tower = match crate::gpu::pipelines(&parts, options)? {
+            Some(pipelines) => Tower::Pipelines(pipelines),
             None => {
-                let dense = options.operations != Operations::Own;
-                let backing = Backing { arithmetic: options.arithmetic, device: options.device.clone(), dense };
-                Tower::Tokens(Box::new(VisualTower::new(parts, options.views.sees, &backing)?))
+                let use_candle = options.kernels != KernelSet::Native;
+                let backend_options =
+                    BackendOptions { arithmetic: options.arithmetic, device: options.device.clone(), use_candle };
+                Tower::Tokens(Box::new(VisualTower::new(parts, options.views.sees, &backend_options)?))
             }
         };
         Ok(Scorer {
@@ -108,17 +109,17 @@ impl Scorer {
     }
 
     /// Windows of a batch that fills the device.
-    pub fn batch_usual(&self) -> usize {
+    pub fn default_batch_size(&self) -> usize {
         match &self.tower {
-            Tower::Tokens(tower) => tower.batch_usual(),
-            Tower::Kernels(lanes) => lanes.batch_usual(),
+            Tower::Tokens(tower) => tower.default_batch_size(),
+            Tower::Pipelines(pipelines) => pipelines.default_batch_size(),
         }
     }
 
     /// L2-normalised features (embed) of each window of one picture.
     pub fn picture_features(&self, picture: &Prepared) -> Result<Vec<Vec<f32>>, ModelError> {
         let mut features = Vec::new();
-        match self.lane(self.batch_usual())? {
+        match self.pipeline(self.default_batch_size())? {
             None => {
                 let mut windows = Vec::new();
                 self.tokens(picture, |window| {
@@ -127,42 +128,42 @@ impl Scorer {
                 })?;
                 features = self.tower().features(&windows)?.to_vec2()?;
             }
-            Some(mut lane) => {
+            Some(mut pipeline) => {
                 let mut keep = |batch: Tensor| -> Result<(), ModelError> {
                     features.extend(batch.to_vec2()?);
                     Ok(())
                 };
-                self.feed(lane.as_mut(), picture, &mut keep)?;
-                self.finish(lane.as_mut(), &mut keep)?;
+                self.submit_picture(pipeline.as_mut(), picture, &mut keep)?;
+                self.finish(pipeline.as_mut(), &mut keep)?;
             }
         }
         Ok(features)
     }
 
     /// For batches of `windows` windows, or fewer where the device has no memory for them; none where tokens are made here.
-    pub(crate) fn lane(&self, windows: usize) -> Result<Option<Box<dyn Lent>>, ModelError> {
+    pub(crate) fn pipeline(&self, windows: usize) -> Result<Option<Box<dyn PipelineLease>>, ModelError> {
         match &self.tower {
             Tower::Tokens(_) => Ok(None),
-            Tower::Kernels(lanes) => Ok(Some(lanes.clone().lend(windows)?)),
+            Tower::Pipelines(pipelines) => Ok(Some(pipelines.clone().lease(windows)?)),
         }
     }
 
     /// Puts a picture's windows into a lane's batches, and sends those that are full. `each` gets features (b, embed) of
     /// length 1 of the batches that are done, in order.
-    pub(crate) fn feed(
+    pub(crate) fn submit_picture(
         &self,
-        lane: &mut dyn Lent,
+        pipeline: &mut dyn PipelineLease,
         picture: &Prepared,
         each: &mut impl FnMut(Tensor) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
         let mut done = 0;
         while done < picture.windows() {
-            let origins = &picture.origins[done..picture.windows().min(done + lane.room())];
-            picture.with_windows(self.views.sees, origins, |windows| lane.add(windows))?;
+            let origins = &picture.origins[done..picture.windows().min(done + pipeline.free_windows())];
+            picture.with_windows(self.views.sees, origins, |windows| pipeline.add(windows))?;
             done += origins.len();
-            if lane.room() == 0 {
-                lane.submit()?;
-                while let Some(features) = lane.take(lane.is_full())? {
+            if pipeline.free_windows() == 0 {
+                pipeline.submit()?;
+                while let Some(features) = pipeline.take(pipeline.is_full())? {
                     each(self.normalised(features)?)?;
                 }
             }
@@ -173,11 +174,11 @@ impl Scorer {
     /// Sends what a lane's batch has, and waits for all that is under way.
     pub(crate) fn finish(
         &self,
-        lane: &mut dyn Lent,
+        pipeline: &mut dyn PipelineLease,
         each: &mut impl FnMut(Tensor) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
-        lane.submit()?;
-        while let Some(features) = lane.take(true)? {
+        pipeline.submit()?;
+        while let Some(features) = pipeline.take(true)? {
             each(self.normalised(features)?)?;
         }
         Ok(())
@@ -208,7 +209,7 @@ impl Scorer {
     pub(crate) fn tower(&self) -> &VisualTower {
         match &self.tower {
             Tower::Tokens(tower) => tower,
-            Tower::Kernels(_) => unreachable!("a lane takes pixels"),
+            Tower::Pipelines(_) => unreachable!("a lane takes pixels"),
         }
     }
 
@@ -241,7 +242,7 @@ impl Scorer {
 /// Windows whose tokens are made together: 64 of ViT-B/32 are 10 MB, and share most of their patches.
 const WINDOWS_AT_ONCE: usize = 64;
 
-pub(crate) fn check(weights: &ClipWeights, prompts: &PromptMode) -> Result<(), ModelError> {
+pub(crate) fn check_model(weights: &ClipWeights, prompts: &PromptMode) -> Result<(), ModelError> {
     let config = weights.config();
     let layers = config.vision.layers.min(config.text.layers);
     if layers < 2 {

@@ -30,13 +30,13 @@ impl PickleVm<'_> {
     }
 
     /// What a class or function would make of its arguments, where it is one that PyTorch writes data with.
-    pub(super) fn call(&mut self, mut of: Id, mut arguments: Id) -> Result<(), TorchError> {
+    pub(super) fn call(&mut self, mut function: Id, mut arguments: Id) -> Result<(), TorchError> {
         loop {
             let parts: &[Id] = match &self.nodes[arguments as usize] {
                 Node::Tuple(parts) => parts,
                 _ => return Err(self.wrong("a call has no arguments")),
             };
-            let Node::Global(module, name) = self.nodes[of as usize] else {
+            let Node::Global(module, name) = self.nodes[function as usize] else {
                 self.push(Node::Object(Box::<Object>::default()));
                 return Ok(());
             };
@@ -70,9 +70,9 @@ impl PickleVm<'_> {
                 },
                 // (function, type, arguments, state): a tensor of a type of its own. What it is beside a tensor is not kept.
                 ("torch._tensor", "_rebuild_from_type_v2") if parts.len() == 4 => {
-                    (of, arguments) = (parts[0], parts[2]);
+                    (function, arguments) = (parts[0], parts[2]);
                     // Only ever once: no function there calls this one again.
-                    match self.nodes[of as usize] {
+                    match self.nodes[function as usize] {
                         Node::Global("torch._tensor", _) => Node::Opaque,
                         _ => continue,
                     }

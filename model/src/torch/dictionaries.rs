@@ -25,7 +25,7 @@ pub(crate) struct Dictionary {
 
 /// How a value is reached from its parent.
 #[derive(Clone, Copy)]
-enum Step<'a> {
+enum PathStep<'a> {
     Key(&'a str),
     Index(i64),
     /// A module's own dictionaries, which do not show in names.
@@ -34,10 +34,10 @@ enum Step<'a> {
 
 /// A value on the way.
 #[derive(Clone, Copy)]
-struct Stop<'a> {
+struct Visit<'a> {
     id: Id,
     parent: Option<usize>,
-    step: Step<'a>,
+    step: PathStep<'a>,
     depth: usize,
     /// The stop whose dictionary its tensors belong to.
     root: usize,
@@ -47,21 +47,28 @@ struct Stop<'a> {
 
 /// All dictionaries with tensors, from the root on outwards.
 pub(super) fn find(pickle: &Pickle<'_>) -> Result<Vec<Dictionary>, TorchError> {
-    let mut walk = Walk { pickle, stops: Vec::new(), seen: HashSet::new(), found: BTreeMap::new(), names_bytes: 0 };
-    walk.stops.push(Stop { id: pickle.root, parent: None, step: Step::Hidden, depth: 0, root: 0, is_module: false });
+    let mut walk = Walk { pickle, visits: Vec::new(), seen: HashSet::new(), found: BTreeMap::new(), names_bytes: 0 };
+    walk.visits.push(Visit {
+        id: pickle.root,
+        parent: None,
+        step: PathStep::Hidden,
+        depth: 0,
+        root: 0,
+        is_module: false,
+    });
     walk.seen.insert(pickle.root);
     let mut next = 0;
-    while next < walk.stops.len() {
+    while next < walk.visits.len() {
         walk.visit(next)?;
         next += 1;
     }
-    let Walk { stops, found, .. } = walk;
-    Ok(found.into_iter().map(|(root, tensors)| Dictionary { path: path(&stops, root, None), tensors }).collect())
+    let Walk { visits, found, .. } = walk;
+    Ok(found.into_iter().map(|(root, tensors)| Dictionary { path: path(&visits, root, None), tensors }).collect())
 }
 
 struct Walk<'p, 'a> {
     pickle: &'p Pickle<'a>,
-    stops: Vec<Stop<'a>>,
+    visits: Vec<Visit<'a>>,
     seen: HashSet<Id>,
     /// By the stop that they belong to.
     found: BTreeMap<usize, BTreeMap<String, TensorRef>>,
@@ -71,17 +78,17 @@ struct Walk<'p, 'a> {
 impl<'a> Walk<'_, 'a> {
     fn visit(&mut self, at: usize) -> Result<(), TorchError> {
         let pickle = self.pickle;
-        let stop = self.stops[at];
-        if stop.depth > DEPTH_MAX {
+        let visit = self.visits[at];
+        if visit.depth > DEPTH_MAX {
             return Ok(());
         }
-        match pickle.node(stop.id) {
+        match pickle.node(visit.id) {
             Node::Tuple(ids) => self.visit_list(at, ids),
             Node::List(ids) => self.visit_list(at, ids),
             Node::Dict(pairs) => return self.visit_pairs(at, pairs),
             Node::Object(object) => {
                 if let Some(state) = object.state {
-                    self.go(at, state, Step::Hidden, true);
+                    self.go(at, state, PathStep::Hidden, true);
                 }
                 return self.visit_pairs(at, &object.items);
             }
@@ -92,23 +99,23 @@ impl<'a> Walk<'_, 'a> {
 
     fn visit_list(&mut self, at: usize, ids: &[Id]) {
         for (i, id) in ids.iter().enumerate() {
-            self.go(at, *id, Step::Index(i as i64), false);
+            self.go(at, *id, PathStep::Index(i as i64), false);
         }
     }
 
     fn visit_pairs(&mut self, at: usize, pairs: &[(Id, Id)]) -> Result<(), TorchError> {
         let pickle = self.pickle;
-        let is_module = self.stops[at].is_module;
+        let is_module = self.visits[at].is_module;
         for (key, value) in pairs {
             let key = match pickle.node(*key) {
-                Node::Str(key) if key.len() <= KEY_BYTES_MAX => Step::Key(key),
-                Node::Int(key) => Step::Index(*key),
+                Node::Str(key) if key.len() <= KEY_BYTES_MAX => PathStep::Key(key),
+                Node::Int(key) => PathStep::Index(*key),
                 _ => continue,
             };
             match (pickle.node(*value), key) {
-                (Node::Tensor(tensor), Step::Key(key)) => self.add(at, key, tensor)?,
-                (Node::Dict(_), Step::Key("_parameters" | "_buffers" | "_modules")) if is_module => {
-                    self.go(at, *value, Step::Hidden, true);
+                (Node::Tensor(tensor), PathStep::Key(key)) => self.add(at, key, tensor)?,
+                (Node::Dict(_), PathStep::Key("_parameters" | "_buffers" | "_modules")) if is_module => {
+                    self.go(at, *value, PathStep::Hidden, true);
                 }
                 (Node::Object(_), step) => self.go(at, *value, step, is_module),
                 (_, step) => self.go(at, *value, step, false),
@@ -118,18 +125,18 @@ impl<'a> Walk<'_, 'a> {
     }
 
     /// Remembers to visit a value; `is_same` where it is a part of the module that `at` is of.
-    fn go(&mut self, at: usize, id: Id, step: Step<'a>, is_same: bool) {
+    fn go(&mut self, at: usize, id: Id, step: PathStep<'a>, is_same: bool) {
         let holds = matches!(self.pickle.node(id), Node::Tuple(_) | Node::List(_) | Node::Dict(_) | Node::Object(_));
         if holds && self.seen.insert(id) {
-            let root = if is_same { self.stops[at].root } else { self.stops.len() };
-            let depth = self.stops[at].depth + 1;
-            self.stops.push(Stop { id, parent: Some(at), step, depth, root, is_module: is_same });
+            let root = if is_same { self.visits[at].root } else { self.visits.len() };
+            let depth = self.visits[at].depth + 1;
+            self.visits.push(Visit { id, parent: Some(at), step, depth, root, is_module: is_same });
         }
     }
 
     fn add(&mut self, at: usize, key: &str, tensor: &TensorRef) -> Result<(), TorchError> {
-        let root = self.stops[at].root;
-        let mut name = path(&self.stops, at, Some(root));
+        let root = self.visits[at].root;
+        let mut name = path(&self.visits, at, Some(root));
         if !name.is_empty() {
             name.push('.');
         }
@@ -145,14 +152,14 @@ impl<'a> Walk<'_, 'a> {
 }
 
 /// The keys that lead to a stop, from the root of all or from another stop.
-fn path(stops: &[Stop<'_>], mut at: usize, from: Option<usize>) -> String {
+fn path(visits: &[Visit<'_>], mut at: usize, from: Option<usize>) -> String {
     let mut keys = Vec::new();
     while Some(at) != from {
-        let Stop { parent: Some(parent), step, .. } = stops[at] else { break };
+        let Visit { parent: Some(parent), step, .. } = visits[at] else { break };
         match step {
-            Step::Key(key) => keys.push(key.to_owned()),
-            Step::Index(i) => keys.push(i.to_string()),
-            Step::Hidden => {}
+            PathStep::Key(key) => keys.push(key.to_owned()),
+            PathStep::Index(i) => keys.push(i.to_string()),
+            PathStep::Hidden => {}
         }
         at = parent;
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::dictionaries::{self, Dictionary};
 use super::error::TorchError;
 use super::pickle_vm;
-use super::tensor_ref::Storages;
+use super::tensor_ref::StorageRanges;
 use super::value::{Node, Pickle};
 
 /// The magic number's pickle, after its protocol.
@@ -18,7 +18,7 @@ pub(super) fn is_legacy(file: &[u8]) -> bool {
 }
 
 /// The dictionaries in a file, and where each storage lies.
-pub(super) fn read(file: &[u8]) -> Result<(Vec<Dictionary>, Storages), TorchError> {
+pub(super) fn read(file: &[u8]) -> Result<(Vec<Dictionary>, StorageRanges), TorchError> {
     let mut at = 0;
     let mut next = || -> Result<Pickle<'_>, TorchError> {
         let pickle = pickle_vm::run(&file[at..])?;

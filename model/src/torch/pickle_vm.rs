@@ -377,23 +377,23 @@ impl<'a> PickleVm<'a> {
     fn object(&mut self, opcode: u8) -> Result<(), TorchError> {
         match opcode {
             b'R' | 0x81 => {
-                let (arguments, of) = (self.pop()?, self.pop()?);
-                self.call(of, arguments)?;
+                let (arguments, function) = (self.pop()?, self.pop()?);
+                self.call(function, arguments)?;
             }
             0x92 => {
-                let (_named, arguments, of) = (self.pop()?, self.pop()?, self.pop()?);
-                self.call(of, arguments)?;
+                let (_named, arguments, function) = (self.pop()?, self.pop()?, self.pop()?);
+                self.call(function, arguments)?;
             }
             b'b' => {
                 let state = self.pop()?;
-                let of = self.top()?;
+                let target = self.top()?;
                 // An object with slots has a pair: its dictionary, and theirs.
                 let state = match &self.nodes[state as usize] {
                     Node::Tuple(pair) if pair.len() == 2 => pair[0],
                     _ => state,
                 };
                 // An OrderedDict's own attributes are PyTorch's notes on versions.
-                if let Node::Object(object) = &mut self.nodes[of as usize] {
+                if let Node::Object(object) = &mut self.nodes[target as usize] {
                     object.state = Some(state);
                 }
             }
@@ -433,8 +433,8 @@ impl<'a> PickleVm<'a> {
     }
 
     fn append(&mut self, values: &[Id]) -> Result<(), TorchError> {
-        let of = self.top()?;
-        match &mut self.nodes[of as usize] {
+        let target = self.top()?;
+        match &mut self.nodes[target as usize] {
             Node::List(list) => list.extend_from_slice(values),
             Node::Object(_) | Node::Opaque => {}
             _ => return Err(self.wrong("it appends to what is no list")),
@@ -443,8 +443,8 @@ impl<'a> PickleVm<'a> {
     }
 
     fn set_items(&mut self, pairs: Vec<(Id, Id)>) -> Result<(), TorchError> {
-        let of = self.top()?;
-        match &mut self.nodes[of as usize] {
+        let target = self.top()?;
+        match &mut self.nodes[target as usize] {
             Node::Dict(items) => items.extend(pairs),
             Node::Object(object) => object.items.extend(pairs),
             Node::Opaque => {}

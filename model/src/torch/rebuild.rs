@@ -31,12 +31,12 @@ pub(super) fn storage(nodes: &[Node<'_>], parts: &[Id]) -> Option<Storage> {
     if key.len() > KEY_BYTES_MAX || is_part {
         return None;
     }
-    let (dtype, width) = of_storage(name);
+    let (dtype, width) = storage_dtype(name);
     Some(Storage { key, width, dtype, values })
 }
 
 /// The type of a storage's values, and their bytes.
-fn of_storage(name: &str) -> (Option<Dtype>, Option<usize>) {
+fn storage_dtype(name: &str) -> (Option<Dtype>, Option<usize>) {
     let dtype = match name {
         "FloatStorage" => Dtype::F32,
         "DoubleStorage" => Dtype::F64,
@@ -58,7 +58,7 @@ fn of_storage(name: &str) -> (Option<Dtype>, Option<usize>) {
 }
 
 /// The type that `torch.NAME` is.
-fn of_dtype(name: &str) -> Option<Dtype> {
+fn dtype_by_name(name: &str) -> Option<Dtype> {
     Some(match name {
         "float32" | "float" => Dtype::F32,
         "float64" | "double" => Dtype::F64,
@@ -86,7 +86,7 @@ pub(super) fn tensor(nodes: &[Node<'_>], rebuild: &str, parts: &[Id]) -> Result<
     let Some(Node::Storage(storage)) = part(0) else { return Ok(None) };
     let (dtype, storage_bytes) = match (rebuild, part(6)) {
         // Its storage has bytes.
-        ("_rebuild_tensor_v3", Some(Node::Global(_, name))) => match of_dtype(name) {
+        ("_rebuild_tensor_v3", Some(Node::Global(_, name))) => match dtype_by_name(name) {
             Some(dtype) => (dtype, Some(storage.values)),
             None => return Ok(None),
         },

@@ -6,7 +6,7 @@ use std::ops::Range;
 use safetensors::Dtype;
 
 /// Where each storage's bytes are, by its key.
-pub(super) type Storages = HashMap<String, Range<usize>>;
+pub(super) type StorageRanges = HashMap<String, Range<usize>>;
 
 /// A run of values of one type in the file.
 #[derive(Clone, Debug)]

@@ -12,8 +12,8 @@ use super::dictionaries::{self, Dictionary};
 use super::error::TorchError;
 use super::legacy;
 use super::pickle_vm;
-use super::tensor_ref::{Storages, TensorRef};
-use crate::weights::stored_tensor::{Stored, StoredMap};
+use super::tensor_ref::{StorageRanges, TensorRef};
+use crate::weights::stored_tensor::{StoredTensor, TensorMap};
 
 /// The most bytes of a pickle: that of a training with a long history has some 10 MB.
 const PICKLE_BYTES_MAX: usize = 256 << 20;
@@ -23,7 +23,7 @@ pub(super) const VIEWS_MAX: usize = 8;
 /// An open file.
 pub(crate) struct TorchFile {
     map: Arc<Mmap>,
-    storages: Storages,
+    storages: StorageRanges,
     dictionaries: Vec<Dictionary>,
     is_script: bool,
     /// Bytes that may still be copied, of tensors that do not lie in the file as they are.
@@ -82,13 +82,13 @@ impl TorchFile {
     }
 
     /// Each tensor of a dictionary, as [`TorchFile::stored`].
-    pub(crate) fn stored_all(&mut self, tensors: &BTreeMap<String, TensorRef>) -> Result<StoredMap, TorchError> {
+    pub(crate) fn stored_all(&mut self, tensors: &BTreeMap<String, TensorRef>) -> Result<TensorMap, TorchError> {
         tensors.iter().map(|(name, tensor)| Ok((name.clone(), self.stored(name, tensor)?))).collect()
     }
 
     /// A tensor's values: a part of the mapped file, or a copy where they do not lie there row by row. All copies together are
     /// no larger than the file.
-    pub(crate) fn stored(&mut self, name: &str, tensor: &TensorRef) -> Result<Stored, TorchError> {
+    pub(crate) fn stored(&mut self, name: &str, tensor: &TensorRef) -> Result<StoredTensor, TorchError> {
         let wrong = |why: String| TorchError::Tensor { name: name.to_owned(), why };
         let range = self.storages.get(&tensor.key);
         let range =
@@ -106,10 +106,10 @@ impl TorchFile {
         if tensor.is_contiguous() || values == 0 {
             let start = range.start + tensor.offset.min(range.len()) * tensor.width;
             let start = if values == 0 { range.start } else { start };
-            return Ok(Stored::mapped(dtype, shape, &self.map, start..start + bytes));
+            return Ok(StoredTensor::mapped(dtype, shape, &self.map, start..start + bytes));
         }
         self.copies_left = self.copies_left.checked_sub(bytes).ok_or_else(too_large)?;
-        Ok(Stored::held(dtype, shape, tensor.gathered(&self.map[range.clone()], values)))
+        Ok(StoredTensor::from_bytes(dtype, shape, tensor.gathered(&self.map[range.clone()], values)))
     }
 }
 

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Error, Result, Tensor};
 
-use super::candle_layers::{DenseLayer, Place};
+use super::candle_layers::{CandleLayer, TensorOptions};
 use super::folded_layers::{Affine, FoldedLayer, FoldedTower, NormTensors};
 use crate::Arithmetic;
 use crate::cpu::layer_ops::{
-    AttentionWeights, LastLayerOp, LayerOp, MlpWeights, NormWeights, PromptKeys, SharedProjection,
+    AttentionWeights, LastLayerOp, LayerOp, MlpWeights, NormWeights, PromptKeys, WindowProjections,
 };
 use crate::cpu::{Epilogue, Isa, Operands, PackedLinear, layer_norm_rows, linear_parallel};
 
 /// From the class token to features.
-pub(crate) struct Head {
+pub(crate) struct FeatureHead {
     pub(crate) norm: NormTensors,
     /// (embed, d)
     pub(crate) projection: Tensor,
@@ -22,22 +22,22 @@ pub(crate) struct Head {
 
 /// How the tower is to run.
 #[derive(Clone)]
-pub(crate) struct Backing {
+pub(crate) struct BackendOptions {
     pub(crate) arithmetic: Arithmetic,
     pub(crate) device: Device,
     /// Candle's operations also on the CPU.
-    pub(crate) dense: bool,
+    pub(crate) use_candle: bool,
 }
 
 /// Who multiplies.
 pub(crate) enum Backend {
     /// Our kernels; activations f32.
-    Cpu(Box<CpuLayers>),
+    Cpu(Box<CpuTower>),
     /// Candle's operations, on a GPU or for comparison.
-    Dense(Box<DenseLayers>),
+    Candle(Box<CandleTower>),
 }
 
-pub(crate) struct CpuLayers {
+pub(crate) struct CpuTower {
     layers: Vec<(AttentionWeights, MlpWeights)>,
     rows: Option<(usize, Tensor)>,
     last: (AttentionWeights, MlpWeights),
@@ -47,33 +47,33 @@ pub(crate) struct CpuLayers {
     projection: PackedLinear,
 }
 
-pub(crate) struct DenseLayers {
-    place: Place,
-    layers: Vec<DenseLayer>,
+pub(crate) struct CandleTower {
+    tensor_options: TensorOptions,
+    layers: Vec<CandleLayer>,
     rows: Option<(usize, Tensor)>,
-    last: DenseLayer,
+    last: CandleLayer,
     post_norm: NormTensors,
     /// (d, embed)
     projection: Tensor,
 }
 
 /// Queries, keys and values (s, 3 d) in the first layer of the rows that all windows of a picture share.
-pub(crate) enum Projection {
+pub(crate) enum SharedProjection {
     Cpu(Arc<Vec<f32>>),
-    Dense(Tensor),
+    Candle(Tensor),
 }
 
 impl Backend {
     /// Windows of a batch that fills the device: on the CPU some for each thread.
-    pub(crate) fn batch_usual(&self) -> usize {
+    pub(crate) fn default_batch_size(&self) -> usize {
         match self {
-            Backend::Dense(dense) if !dense.place.device.is_cpu() => 256,
+            Backend::Candle(candle) if !candle.tensor_options.device.is_cpu() => 256,
             _ => (8 * rayon::current_num_threads()).max(16),
         }
     }
 
     /// Rows before the first layer, (s, d) in f32 on the CPU: as the layers take them, and their part of the first.
-    pub(crate) fn project(&self, rows: Tensor) -> Result<(Tensor, Projection)> {
+    pub(crate) fn project(&self, rows: Tensor) -> Result<(Tensor, SharedProjection)> {
         match self {
             Backend::Cpu(cpu) => {
                 let attention = &cpu.layers[0].0;
@@ -82,45 +82,45 @@ impl Backend {
                 layer_norm_rows(Isa::current(), &values, attention.norm.as_norm(), &mut normed);
                 let mut projection = vec![0.0; rows.dim(0)? * attention.projection.outputs()];
                 linear_parallel(&attention.projection, &normed, Epilogue::Store, &mut projection);
-                Ok((rows, Projection::Cpu(Arc::new(projection))))
+                Ok((rows, SharedProjection::Cpu(Arc::new(projection))))
             }
-            Backend::Dense(dense) => {
-                let rows = dense.place.put(&rows)?;
-                let projection = dense.layers[0].project(&rows.unsqueeze(0)?)?.squeeze(0)?;
-                Ok((rows, Projection::Dense(projection)))
+            Backend::Candle(candle) => {
+                let rows = candle.tensor_options.convert(&rows)?;
+                let projection = candle.layers[0].project(&rows.unsqueeze(0)?)?.squeeze(0)?;
+                Ok((rows, SharedProjection::Candle(projection)))
             }
         }
     }
 
     /// Tokens in f32 on the CPU, as the layers take them.
-    pub(crate) fn put(&self, tokens: Tensor) -> Result<Tensor> {
+    pub(crate) fn convert(&self, tokens: Tensor) -> Result<Tensor> {
         match self {
             Backend::Cpu(_) => Ok(tokens),
-            Backend::Dense(dense) => dense.place.put(&tokens),
+            Backend::Candle(candle) => candle.tensor_options.convert(&tokens),
         }
     }
 
     /// x (b, t, d), the shared rows of each window first, with their projections -> (b, embed) in f32, of any length.
-    pub(crate) fn features<'a>(&self, x: Tensor, shared: impl Iterator<Item = &'a Projection>) -> Result<Tensor> {
+    pub(crate) fn features<'a>(&self, x: Tensor, shared: impl Iterator<Item = &'a SharedProjection>) -> Result<Tensor> {
         match self {
             Backend::Cpu(cpu) => cpu.features(x, shared),
-            Backend::Dense(dense) => dense.features(x, shared),
+            Backend::Candle(candle) => candle.features(x, shared),
         }
     }
 
     /// As [`Backend::features`], with what each row attends to in each layer: (b, t, t + p), the mean over heads, the
     /// prompts last. In Candle's operations alone: our kernels keep no attention.
-    pub(crate) fn watched(&self, x: Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+    pub(crate) fn with_attention(&self, x: Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         match self {
             Backend::Cpu(_) => unreachable!("an explainer is built on plain operations"),
-            Backend::Dense(dense) => dense.watched(x),
+            Backend::Candle(candle) => candle.with_attention(x),
         }
     }
 }
 
-impl CpuLayers {
+impl CpuTower {
     /// x (b, t, d) -> (b, embed), of any length.
-    fn features<'a>(&self, x: Tensor, shared: impl Iterator<Item = &'a Projection>) -> Result<Tensor> {
+    fn features<'a>(&self, x: Tensor, shared: impl Iterator<Item = &'a SharedProjection>) -> Result<Tensor> {
         let class = self.class(x, shared)?;
         let windows = class.dim(0)?;
         let class: Vec<f32> = class.flatten_all()?.to_vec1()?;
@@ -132,12 +132,12 @@ impl CpuLayers {
     }
 
     /// x (b, t, d) -> class rows (b, d) after the last layer.
-    fn class<'a>(&self, mut x: Tensor, shared: impl Iterator<Item = &'a Projection>) -> Result<Tensor> {
-        let of_window = shared.map(|shared| match shared {
-            Projection::Cpu(projection) => projection.clone(),
-            Projection::Dense(_) => unreachable!("a picture's tokens are made by the tower that scores it"),
+    fn class<'a>(&self, mut x: Tensor, shared: impl Iterator<Item = &'a SharedProjection>) -> Result<Tensor> {
+        let per_window = shared.map(|shared| match shared {
+            SharedProjection::Cpu(projection) => projection.clone(),
+            SharedProjection::Candle(_) => unreachable!("a picture's tokens are made by the tower that scores it"),
         });
-        let shared = SharedProjection { of_window: of_window.collect() };
+        let shared = WindowProjections { per_window: per_window.collect() };
         for (l, (attention, mlp)) in self.layers.iter().enumerate() {
             x = with_rows(x, l, self.rows.as_ref())?;
             x.inplace_op1(&LayerOp { attention, mlp, shared: (l == 0).then_some(&shared) })?;
@@ -148,9 +148,9 @@ impl CpuLayers {
     }
 }
 
-impl DenseLayers {
+impl CandleTower {
     /// x (b, t, d) -> (b, embed) in f32, of any length.
-    fn features<'a>(&self, x: Tensor, shared: impl Iterator<Item = &'a Projection>) -> Result<Tensor> {
+    fn features<'a>(&self, x: Tensor, shared: impl Iterator<Item = &'a SharedProjection>) -> Result<Tensor> {
         self.head(&self.class(x, shared)?)
     }
 
@@ -160,10 +160,10 @@ impl DenseLayers {
     }
 
     /// x (b, t, d) -> (b, embed) in f32, and each layer's (b, t, t + p)
-    fn watched(&self, mut x: Tensor) -> Result<(Tensor, Vec<Tensor>)> {
+    fn with_attention(&self, mut x: Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         let mut attention = Vec::with_capacity(self.layers.len() + 1);
         for (l, layer) in self.layers.iter().chain([&self.last]).enumerate() {
-            let (after, paid) = layer.watched(&with_rows(x, l, self.rows.as_ref())?, None)?;
+            let (after, paid) = layer.with_attention(&with_rows(x, l, self.rows.as_ref())?, None)?;
             attention.push(paid.mean(1)?);
             x = after;
         }
@@ -171,10 +171,10 @@ impl DenseLayers {
     }
 
     /// x (b, t, d) -> class rows (b, d) after the last layer.
-    fn class<'a>(&self, mut x: Tensor, shared: impl Iterator<Item = &'a Projection>) -> Result<Tensor> {
+    fn class<'a>(&self, mut x: Tensor, shared: impl Iterator<Item = &'a SharedProjection>) -> Result<Tensor> {
         let shared = shared.map(|shared| match shared {
-            Projection::Dense(projection) => projection,
-            Projection::Cpu(_) => unreachable!("a picture's tokens are made by the tower that scores it"),
+            SharedProjection::Candle(projection) => projection,
+            SharedProjection::Cpu(_) => unreachable!("a picture's tokens are made by the tower that scores it"),
         });
         let shared = Tensor::stack(&shared.collect::<Vec<_>>(), 0)?;
         for (l, layer) in self.layers.iter().enumerate() {
@@ -197,7 +197,7 @@ fn with_rows(x: Tensor, l: usize, rows: Option<&(usize, Tensor)>) -> Result<Tens
     }
 }
 
-impl Backing {
+impl BackendOptions {
     fn packed(&self, affine: &Affine, operands: Operands) -> Result<PackedLinear> {
         let (n, _) = affine.weight.dims2()?;
         let weight: Vec<f32> = affine.weight.flatten_all()?.to_vec1()?;
@@ -212,19 +212,19 @@ impl Backing {
     }
 
     /// The tower's layers, first to last, and what follows them.
-    pub(crate) fn build(&self, tower: FoldedTower, head: Head) -> Result<Backend> {
+    pub(crate) fn build(&self, tower: FoldedTower, head: FeatureHead) -> Result<Backend> {
         let FoldedTower { layers: mut folded, rows } = tower;
         let last = folded.pop().expect("the configuration has at least two layers");
-        if self.dense || !self.device.is_cpu() {
-            let place = Place { device: self.device.clone(), dtype: self.arithmetic.dtype() };
-            let layers = folded.into_iter().map(|l| DenseLayer::new(l, &place)).collect::<Result<_>>()?;
-            return Ok(Backend::Dense(Box::new(DenseLayers {
+        if self.use_candle || !self.device.is_cpu() {
+            let tensor_options = TensorOptions { device: self.device.clone(), dtype: self.arithmetic.dtype() };
+            let layers = folded.into_iter().map(|l| CandleLayer::new(l, &tensor_options)).collect::<Result<_>>()?;
+            return Ok(Backend::Candle(Box::new(CandleTower {
                 layers,
-                rows: rows.map(|(l, rows)| Ok::<_, Error>((l, place.put(&rows)?))).transpose()?,
-                last: DenseLayer::new(last, &place)?,
-                post_norm: place.put_norm(head.norm)?,
-                projection: head.projection.t()?.contiguous()?.to_device(&place.device)?,
-                place,
+                rows: rows.map(|(l, rows)| Ok::<_, Error>((l, tensor_options.convert(&rows)?))).transpose()?,
+                last: CandleLayer::new(last, &tensor_options)?,
+                post_norm: tensor_options.convert_norm(head.norm)?,
+                projection: head.projection.t()?.contiguous()?.to_device(&tensor_options.device)?,
+                tensor_options,
             })));
         }
         let layers = folded.into_iter().map(|layer| {
@@ -235,7 +235,7 @@ impl Backing {
         let last_query = self.packed(&last.query, self.operands())?;
         let key_value = Affine { weight: last.key_value.weight.clone(), bias: last.key_value.bias.clone() };
         let last = self.cpu_layer(last, &key_value)?;
-        Ok(Backend::Cpu(Box::new(CpuLayers {
+        Ok(Backend::Cpu(Box::new(CpuTower {
             layers,
             rows,
             last,

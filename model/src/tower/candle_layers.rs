@@ -9,33 +9,36 @@ use crate::Activation;
 
 /// Where the tensors live and what they are rounded to.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct TensorOptions {
     pub(crate) device: Device,
     pub(crate) dtype: DType,
 }
 
-impl Place {
-    pub(crate) fn put(&self, x: &Tensor) -> Result<Tensor> {
+impl TensorOptions {
+    pub(crate) fn convert(&self, x: &Tensor) -> Result<Tensor> {
         x.to_device(&self.device)?.to_dtype(self.dtype)
     }
 
     /// Norms stay in f32.
-    pub(crate) fn put_norm(&self, norm: NormTensors) -> Result<NormTensors> {
+    pub(crate) fn convert_norm(&self, norm: NormTensors) -> Result<NormTensors> {
         let put = |x: Tensor| x.to_device(&self.device);
         Ok(NormTensors { weight: put(norm.weight)?, bias: put(norm.bias)?, eps: norm.eps })
     }
 }
 
 /// `x W^T + b` with the weight laid out for the product.
-pub(crate) struct DenseLinear {
+pub(crate) struct CandleLinear {
     /// (in, out)
     weight: Tensor,
     bias: Tensor,
 }
 
-impl DenseLinear {
-    pub(crate) fn new(affine: &Affine, place: &Place) -> Result<DenseLinear> {
-        Ok(DenseLinear { weight: place.put(&affine.weight.t()?.contiguous()?)?, bias: place.put(&affine.bias)? })
+impl CandleLinear {
+    pub(crate) fn new(affine: &Affine, tensor_options: &TensorOptions) -> Result<CandleLinear> {
+        Ok(CandleLinear {
+            weight: tensor_options.convert(&affine.weight.t()?.contiguous()?)?,
+            bias: tensor_options.convert(&affine.bias)?,
+        })
     }
 
     /// (.., in) -> (.., out)
@@ -48,41 +51,41 @@ impl DenseLinear {
 }
 
 /// One folded layer.
-pub(crate) struct DenseLayer {
+pub(crate) struct CandleLayer {
     heads: usize,
     norm1: NormTensors,
-    query: DenseLinear,
-    key_value: DenseLinear,
+    query: CandleLinear,
+    key_value: CandleLinear,
     /// Keys and values (1, heads, p, head).
     prompts: Option<(Tensor, Tensor)>,
-    out: DenseLinear,
+    out: CandleLinear,
     norm2: NormTensors,
-    up: DenseLinear,
+    up: CandleLinear,
     activation: Activation,
-    down: DenseLinear,
+    down: CandleLinear,
 }
 
-impl DenseLayer {
-    pub(crate) fn new(folded: FoldedLayer, place: &Place) -> Result<DenseLayer> {
+impl CandleLayer {
+    pub(crate) fn new(folded: FoldedLayer, tensor_options: &TensorOptions) -> Result<CandleLayer> {
         let heads = folded.heads;
         let prompts = match &folded.prompts {
             None => None,
             Some((keys, values)) => {
-                let split = |x: &Tensor| split_heads(&place.put(x)?.unsqueeze(0)?, heads);
+                let split = |x: &Tensor| split_heads(&tensor_options.convert(x)?.unsqueeze(0)?, heads);
                 Some((split(keys)?, split(values)?))
             }
         };
-        Ok(DenseLayer {
+        Ok(CandleLayer {
             heads,
             prompts,
-            query: DenseLinear::new(&folded.query, place)?,
-            key_value: DenseLinear::new(&folded.key_value, place)?,
-            out: DenseLinear::new(&folded.out, place)?,
-            up: DenseLinear::new(&folded.up, place)?,
+            query: CandleLinear::new(&folded.query, tensor_options)?,
+            key_value: CandleLinear::new(&folded.key_value, tensor_options)?,
+            out: CandleLinear::new(&folded.out, tensor_options)?,
+            up: CandleLinear::new(&folded.up, tensor_options)?,
             activation: folded.activation,
-            down: DenseLinear::new(&folded.down, place)?,
-            norm1: place.put_norm(folded.norm1)?,
-            norm2: place.put_norm(folded.norm2)?,
+            down: CandleLinear::new(&folded.down, tensor_options)?,
+            norm1: tensor_options.convert_norm(folded.norm1)?,
+            norm2: tensor_options.convert_norm(folded.norm2)?,
         })
     }
 
@@ -92,13 +95,13 @@ impl DenseLayer {
         Tensor::cat(&[self.query.forward(&normed)?, self.key_value.forward(&normed)?], D::Minus1)
     }
 
-    /// x (b, t, d) -> (b, t, d). `shared` (b, s, 3 d) is what [`DenseLayer::project`] gives for the first s rows.
+    /// x (b, t, d) -> (b, t, d). `shared` (b, s, 3 d) is what [`CandleLayer::project`] gives for the first s rows.
     pub(crate) fn forward(&self, x: &Tensor, shared: Option<&Tensor>) -> Result<Tensor> {
-        Ok(self.watched(x, shared)?.0)
+        Ok(self.with_attention(x, shared)?.0)
     }
 
-    /// As [`DenseLayer::forward`], with what each row attends to: (b, heads, t, t + p), the prompts last.
-    pub(crate) fn watched(&self, x: &Tensor, shared: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
+    /// As [`CandleLayer::forward`], with what each row attends to: (b, heads, t, t + p), the prompts last.
+    pub(crate) fn with_attention(&self, x: &Tensor, shared: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
         let (_, t, d) = x.dims3()?;
         let projected = match shared {
             None => self.project(x)?,

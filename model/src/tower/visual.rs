@@ -2,7 +2,7 @@
 //!
 //! A window's sequence is its class token, the whole picture's tokens, then its own. (The paper has its own first:
 //! attention has no order, positions are in the embeddings.) The first two parts, and their projections in the first
-//! layer, are the same for every window of a picture and are made once: [`Shared`]. The prompts are constant keys and
+//! layer, are the same for every window of a picture and are made once: [`SharedTokens`]. The prompts are constant keys and
 //! values of each layer; where they end before the layers do, the last of them are rows at the end of the sequence
 //! ([`super::folded_layers`]).
 
@@ -11,12 +11,12 @@ use std::sync::Arc;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-use super::backend::{Backend, Backing, Head, Projection, norm_weights};
+use super::backend::{Backend, BackendOptions, FeatureHead, SharedProjection, norm_weights};
 use super::folded_layers::{FoldedTower, NormTensors, PlainLayer, round_f16};
 use super::text::normalise;
 use crate::cpu::layer_ops::NormWeights;
 use crate::cpu::{Epilogue, Isa, PackedLinear, layer_norm_rows, linear_parallel};
-use crate::picture::patches::{Lattice, Normalised};
+use crate::picture::patches::{PatchLattice, PixelNormalizer};
 use crate::picture::{Origin, ViewMode};
 use crate::{ClipWeights, ModelError, PromptMode, Rgb8};
 
@@ -27,7 +27,7 @@ pub(crate) struct VisualTower {
     grid: usize,
     /// Pixels along a patch's side.
     patch: usize,
-    pixels: Normalised,
+    pixels: PixelNormalizer,
     embedding: Embedding,
     backend: Backend,
 }
@@ -61,17 +61,17 @@ fn folded_layers(
 }
 
 /// What the windows of one picture have in common.
-pub(crate) struct Shared {
+pub(crate) struct SharedTokens {
     /// (s, d): class token, then the whole picture's, after the norm before the first layer.
     rows: Tensor,
     /// (s, 3 d): their queries, keys and values in the first layer.
-    projection: Projection,
+    projection: SharedProjection,
 }
 
 /// One window, ready for a batch.
 #[derive(Clone)]
 pub(crate) struct WindowTokens {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<SharedTokens>,
     /// (patches, d), or none where only the whole picture is seen.
     pub(crate) local: Option<Tensor>,
 }
@@ -88,9 +88,9 @@ struct Embedding {
 }
 
 /// The visual tower as it is read, all f32 on the CPU: what each backend is made of.
-pub(crate) struct Parts {
+pub(crate) struct VisualWeights {
     pub(crate) layers: FoldedTower,
-    pub(crate) head: Head,
+    pub(crate) head: FeatureHead,
     /// (d, 3, patch, patch)
     pub(crate) patch: Tensor,
     /// (d): class token with its position, after the norm.
@@ -100,8 +100,8 @@ pub(crate) struct Parts {
     pub(crate) pre_norm: NormTensors,
 }
 
-impl Parts {
-    pub(crate) fn read(weights: &ClipWeights, prompts: &PromptMode) -> std::result::Result<Parts, ModelError> {
+impl VisualWeights {
+    pub(crate) fn read(weights: &ClipWeights, prompts: &PromptMode) -> std::result::Result<VisualWeights, ModelError> {
         let config = &weights.config().vision;
         let pre_norm = NormTensors::read(weights, "vision_model.pre_layrnorm", config.eps)?;
         let layers = folded_layers(weights, prompts, &pre_norm)?;
@@ -110,9 +110,9 @@ impl Parts {
         let class: Vec<f32> = class.to_vec1()?;
         let mut normed_class = vec![0.0; class.len()];
         layer_norm_rows(Isa::current(), &class, norm_weights(&pre_norm)?.as_norm(), &mut normed_class);
-        Ok(Parts {
+        Ok(VisualWeights {
             layers,
-            head: Head {
+            head: FeatureHead {
                 norm: NormTensors::read(weights, "vision_model.post_layernorm", config.eps)?,
                 projection: weights.get("visual_projection.weight")?,
             },
@@ -125,25 +125,25 @@ impl Parts {
 }
 
 impl VisualTower {
-    pub(crate) fn new(parts: Parts, sees: ViewMode, backing: &Backing) -> Result<VisualTower> {
-        let Parts { layers, head, patch, class, positions, pre_norm } = parts;
+    pub(crate) fn new(parts: VisualWeights, sees: ViewMode, backend_options: &BackendOptions) -> Result<VisualTower> {
+        let VisualWeights { layers, head, patch, class, positions, pre_norm } = parts;
         Ok(VisualTower {
             sees,
             grid: positions.dim(0)?.isqrt(),
             patch: patch.dim(2)?,
-            pixels: Normalised::new(),
+            pixels: PixelNormalizer::new(),
             embedding: Embedding {
-                patch: backing.unbiased(patch.flatten_from(1)?)?,
+                patch: backend_options.unbiased(patch.flatten_from(1)?)?,
                 class,
                 positions: positions.flatten_all()?.to_vec1()?,
                 pre_norm: norm_weights(&pre_norm)?,
             },
-            backend: backing.build(layers, head)?,
+            backend: backend_options.build(layers, head)?,
         })
     }
 
     /// Tokens of the class and of the whole picture (224 x 224), and their part of the first layer.
-    pub(crate) fn shared(&self, whole: &Rgb8) -> Result<Shared> {
+    pub(crate) fn shared(&self, whole: &Rgb8) -> Result<SharedTokens> {
         let d = self.embedding.class.len();
         let mut rows = self.embedding.class.clone();
         if self.sees != ViewMode::Local {
@@ -151,7 +151,7 @@ impl VisualTower {
         }
         let s = rows.len() / d;
         let (rows, projection) = self.backend.project(Tensor::from_vec(rows, (s, d), &Device::Cpu)?)?;
-        Ok(Shared { rows, projection })
+        Ok(SharedTokens { rows, projection })
     }
 
     /// Tokens of windows of 224 pixels at `origins` of a picture: (windows, patches, d). A patch that several of them
@@ -160,14 +160,14 @@ impl VisualTower {
         let d = self.embedding.class.len();
         let tokens = self.tokens(picture, origins);
         let tokens = Tensor::from_vec(tokens, (origins.len(), self.grid * self.grid, d), &Device::Cpu)?;
-        self.backend.put(tokens)
+        self.backend.convert(tokens)
     }
 
     /// (windows, patches, d): embedding and position, after the norm before the first layer.
     fn tokens(&self, picture: &Rgb8, origins: &[Origin]) -> Vec<f32> {
         let embedding = &self.embedding;
         let d = embedding.class.len();
-        let lattice = Lattice::new(origins, self.grid as u32, self.patch as u32);
+        let lattice = PatchLattice::new(origins, self.grid as u32, self.patch as u32);
         let mut embedded = vec![0.0; lattice.corners.len() * d];
         // 64 patches of 32 pixels are 768 KiB: the gathered pixels of a large picture are never all in memory.
         let rows = 64;
@@ -176,9 +176,9 @@ impl VisualTower {
             linear_parallel(&embedding.patch, &pixels, Epilogue::Store, embedded);
         }
         // REFERENCE: a window's tokens and the whole picture's have the same positions, 1 to 49; prompts have none.
-        let mut tokens = vec![0.0; lattice.of_window.len() * d];
+        let mut tokens = vec![0.0; lattice.window_patches.len() * d];
         let window_len = embedding.positions.len();
-        let places = lattice.of_window.par_chunks_exact(self.grid * self.grid);
+        let places = lattice.window_patches.par_chunks_exact(self.grid * self.grid);
         tokens.par_chunks_exact_mut(window_len).zip(places).for_each(|(tokens, places)| {
             let mut sums = embedding.positions.clone();
             for (sum, place) in sums.chunks_exact_mut(d).zip(places) {
@@ -197,15 +197,15 @@ impl VisualTower {
         normalise(&self.backend.features(x, batch.iter().map(|w| &w.shared.projection))?)
     }
 
-    /// As [`VisualTower::features`], with what each row attends to in each layer ([`Backend::watched`]).
-    pub(crate) fn watched(&self, batch: &[WindowTokens]) -> Result<(Tensor, Vec<Tensor>)> {
-        let (features, attention) = self.backend.watched(sequences(batch)?)?;
+    /// As [`VisualTower::features`], with what each row attends to in each layer ([`Backend::with_attention`]).
+    pub(crate) fn with_attention(&self, batch: &[WindowTokens]) -> Result<(Tensor, Vec<Tensor>)> {
+        let (features, attention) = self.backend.with_attention(sequences(batch)?)?;
         Ok((normalise(&features)?, attention))
     }
 
     /// Windows of a batch that fills the device.
-    pub(crate) fn batch_usual(&self) -> usize {
-        self.backend.batch_usual()
+    pub(crate) fn default_batch_size(&self) -> usize {
+        self.backend.default_batch_size()
     }
 
     /// Patches along a side.

@@ -5,7 +5,7 @@ use crate::cpu::{Isa, elementwise_backward::softmax_backward, softmax_rows};
 
 /// How a group of windows lies in a layer: rows of a window follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Group {
+pub(super) struct WindowGroup {
     pub(super) windows: usize,
     /// Rows of a window: keys.
     pub(super) tokens: usize,
@@ -15,7 +15,7 @@ pub(super) struct Group {
 
 /// The constants of a layer's attention.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Heads {
+pub(super) struct MultiHeadAttention {
     pub(super) count: usize,
     /// Of all heads together.
     pub(super) width: usize,
@@ -42,19 +42,19 @@ impl Head {
     }
 }
 
-impl Heads {
+impl MultiHeadAttention {
     /// Keys of a row, its own window's and the prompts', padded for the vector loops.
-    fn keys(&self, group: Group, prompts: &[f32]) -> (usize, usize) {
+    fn keys(&self, group: WindowGroup, prompts: &[f32]) -> (usize, usize) {
         let keys = group.tokens + prompts.len() / (3 * self.width);
         (keys, keys.next_multiple_of(16))
     }
 
     /// Length of the chances of a group.
-    pub(super) fn chances(&self, group: Group, prompts: &[f32]) -> usize {
+    pub(super) fn probabilities(&self, group: WindowGroup, prompts: &[f32]) -> usize {
         group.windows * self.count * group.queries * self.keys(group, prompts).1
     }
 
-    fn each(&self, group: Group) -> impl Iterator<Item = (usize, usize, Head)> {
+    fn each(&self, group: WindowGroup) -> impl Iterator<Item = (usize, usize, Head)> {
         let (width, stride, rows) = (self.width / self.count, 3 * self.width, group.tokens);
         let count = self.count;
         (0..group.windows)
@@ -69,31 +69,31 @@ impl Heads {
     /// queries, d) and the chances.
     pub(super) fn forward(
         &self,
-        group: Group,
+        group: WindowGroup,
         projected: &[f32],
         prompts: &[f32],
-        chances: &mut [f32],
+        probabilities: &mut [f32],
         out: &mut [f32],
     ) {
         let (keys, width) = self.keys(group, prompts);
         let (tokens, queries) = (group.tokens, group.queries);
-        let chances = chances.chunks_exact_mut(queries * width);
-        for ((w, _, head), chances) in self.each(group).zip(chances) {
+        let probabilities = probabilities.chunks_exact_mut(queries * width);
+        for ((w, _, head), probabilities) in self.each(group).zip(probabilities) {
             let own = &projected[w * tokens * head.stride..];
             let q = head.part(own, 0, queries);
-            product(q, head.part(own, 1, head.rows).t(), self.scale(), Target::over(chances, width));
+            product(q, head.part(own, 1, head.rows).t(), self.scale(), Target::over(probabilities, width));
             if keys > tokens {
                 let k = head.part(prompts, 1, keys - tokens);
-                product(q, k.t(), self.scale(), Target::over(&mut chances[tokens..], width));
+                product(q, k.t(), self.scale(), Target::over(&mut probabilities[tokens..], width));
             }
             if self.is_causal {
-                for (row, scores) in chances.chunks_exact_mut(width).enumerate() {
+                for (row, scores) in probabilities.chunks_exact_mut(width).enumerate() {
                     scores[row + 1..].fill(f32::NEG_INFINITY);
                 }
             }
-            softmax_rows(Isa::current(), chances, width, keys);
+            softmax_rows(Isa::current(), probabilities, width, keys);
             let out = &mut out[w * queries * self.width + head.at..];
-            let p = |from: usize, keys| View::rows(&chances[from..], queries, keys, width);
+            let p = |from: usize, keys| View::rows(&probabilities[from..], queries, keys, width);
             product(p(0, tokens), head.part(own, 2, tokens), 1.0, Target::over(out, self.width));
             if keys > tokens {
                 product(
@@ -106,34 +106,34 @@ impl Heads {
         }
     }
 
-    /// Adds to `gradients` the gradients at what [`Heads::forward`] took, from that at its output.
+    /// Adds to `gradients` the gradients at what [`MultiHeadAttention::forward`] took, from that at its output.
     pub(super) fn backward(
         &self,
-        group: Group,
+        group: WindowGroup,
         forward: Forward<'_>,
         gradient: &[f32],
         gradients: AttentionGradients<'_>,
         scratch: &mut Vec<f32>,
     ) {
-        let Forward { projected, prompts, chances } = forward;
+        let Forward { projected, prompts, probabilities } = forward;
         let (keys, width) = self.keys(group, prompts);
         let (tokens, queries) = (group.tokens, group.queries);
         scratch.resize(queries * width, 0.0);
         let of_scores = &mut scratch[..];
-        for ((w, _, head), chances) in self.each(group).zip(chances.chunks_exact(queries * width)) {
+        for ((w, _, head), probabilities) in self.each(group).zip(probabilities.chunks_exact(queries * width)) {
             let own = &projected[w * tokens * head.stride..];
             let own_gradients = &mut gradients.projected[w * tokens * head.stride..][..tokens * head.stride];
             let g = View::rows(&gradient[w * queries * self.width + head.at..], queries, head.width, self.width);
             of_scores.fill(0.0);
             product(g, head.part(own, 2, tokens).t(), 1.0, Target::over(of_scores, width));
-            let p = |from: usize, keys| View::rows(&chances[from..], queries, keys, width);
+            let p = |from: usize, keys| View::rows(&probabilities[from..], queries, keys, width);
             product(p(0, tokens).t(), g, 1.0, head.part_mut(own_gradients, 2));
             if keys > tokens {
                 let values = head.part(prompts, 2, keys - tokens);
                 product(g, values.t(), 1.0, Target::over(&mut of_scores[tokens..], width));
                 product(p(tokens, keys - tokens).t(), g, 1.0, head.part_mut(gradients.prompts, 2));
             }
-            softmax_backward(Isa::current(), chances, width, of_scores);
+            softmax_backward(Isa::current(), probabilities, width, of_scores);
             let s = |from: usize, keys| View::rows(&of_scores[from..], queries, keys, width);
             let q = head.part(own, 0, queries);
             product(s(0, tokens), head.part(own, 1, tokens), self.scale(), head.part_mut(own_gradients, 0));
@@ -152,7 +152,7 @@ impl Heads {
 pub(super) struct Forward<'a> {
     pub(super) projected: &'a [f32],
     pub(super) prompts: &'a [f32],
-    pub(super) chances: &'a [f32],
+    pub(super) probabilities: &'a [f32],
 }
 
 /// Gradients at what a forward pass took, of the same shapes.

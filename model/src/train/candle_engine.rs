@@ -11,10 +11,10 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, D, Device, Layout, Result, Shape, Storage, Tensor, Var, bail};
 
 use super::Example;
-use super::parameters::{Learned, add};
-use super::pass::{Fixed, LOGIT_SCALE, Passed};
-use super::text_tower::{TOKEN_EMBEDDING, occurring};
-use crate::picture::patches::Normalised;
+use super::parameters::{Parameters, add};
+use super::pass::{LOGIT_SCALE, PassInputs, PassOutput};
+use super::text_tower::{TOKEN_EMBEDDING, distinct_tokens};
+use crate::picture::patches::PixelNormalizer;
 use crate::picture::{Origin, Rgb8, ViewMode};
 use crate::tower::folded_layers;
 use crate::tower::text::normalise;
@@ -27,26 +27,26 @@ const ACTIVATION_BYTES: usize = 5 << 30;
 const WINDOWS_AT_ONCE: usize = 32;
 
 /// Both towers' tensors on a device.
-pub(super) struct Dense {
+pub(super) struct CandleEngine {
     config: ClipConfig,
     sees: ViewMode,
     device: Device,
     shape: Option<PromptShape>,
     frozen: BTreeMap<String, Tensor>,
-    learned: BTreeMap<String, Var>,
+    parameters: BTreeMap<String, Var>,
     /// Of each sentence, as places in the token embedding's rows.
     tokens: [Vec<u32>; 2],
-    pixels: Normalised,
+    pixels: PixelNormalizer,
 }
 
-impl Dense {
-    pub(super) fn new(fixed: Fixed<'_>, learned: &Learned) -> Result<Dense> {
-        let Fixed { weights, prompts, sentences, options } = fixed;
+impl CandleEngine {
+    pub(super) fn new(inputs: PassInputs<'_>, parameters: &Parameters) -> Result<CandleEngine> {
+        let PassInputs { weights, prompts, sentences, options } = inputs;
         let device = options.device.clone();
-        let (ids, tokens) = occurring(sentences);
+        let (ids, tokens) = distinct_tokens(sentences);
         let mut frozen = BTreeMap::new();
         let mut freeze = |name: &str, shape: &[usize], values: Vec<f32>| -> Result<()> {
-            if learned.slot(name).is_none() {
+            if parameters.find(name).is_none() {
                 frozen.insert(name.to_owned(), Tensor::from_vec(values, shape, &device)?);
             }
             Ok(())
@@ -62,44 +62,44 @@ impl Dense {
         let var = |(name, shape, values): (&str, &[usize], &[f32])| -> Result<(String, Var)> {
             Ok((name.to_owned(), Var::from_slice(values, shape, &device)?))
         };
-        Ok(Dense {
+        Ok(CandleEngine {
             config: weights.config().clone(),
             sees: options.sees,
             shape: prompts.map(|prompts| *prompts.shape()),
             frozen,
-            learned: learned.iter().map(var).collect::<Result<_>>()?,
+            parameters: parameters.iter().map(var).collect::<Result<_>>()?,
             tokens: tokens.map(|sentence| sentence.into_iter().map(|token| token as u32).collect()),
-            pixels: Normalised::new(),
+            pixels: PixelNormalizer::new(),
             device,
         })
     }
 
     /// What learns, as it is now.
-    pub(super) fn update(&self, learned: &Learned) -> Result<()> {
-        for (name, shape, values) in learned.iter() {
-            self.learned[name].set(&Tensor::from_slice(values, shape, &self.device)?)?;
+    pub(super) fn update(&self, parameters: &Parameters) -> Result<()> {
+        for (name, shape, values) in parameters.iter() {
+            self.parameters[name].set(&Tensor::from_slice(values, shape, &self.device)?)?;
         }
         Ok(())
     }
 
     /// Squared errors, scores, and the gradients of the mean squared error.
-    pub(super) fn pass(&self, batch: &[Example], learned: &Learned) -> Result<Passed> {
-        let mut passed = Passed { errors: 0.0, scores: Vec::new(), gradients: learned.gradients() };
+    pub(super) fn pass(&self, batch: &[Example], parameters: &Parameters) -> Result<PassOutput> {
+        let mut output = PassOutput { errors: 0.0, scores: Vec::new(), gradients: parameters.gradients() };
         for examples in batch.chunks(self.windows_at_once()) {
             let targets: Vec<f32> = examples.iter().map(|example| example.target).collect();
             let targets = Tensor::from_vec(targets, examples.len(), &self.device)?;
             let scores = self.scores(examples)?;
             let errors = (&scores - targets)?.sqr()?.sum_all()?;
             let gradients = (&errors / batch.len() as f64)?.backward()?;
-            for (slot, (name, ..)) in learned.iter().enumerate() {
-                if let Some(gradient) = gradients.get(&self.learned[name]) {
-                    add(passed.gradients.of(slot), &gradient.flatten_all()?.to_vec1::<f32>()?);
+            for (id, (name, ..)) in parameters.iter().enumerate() {
+                if let Some(gradient) = gradients.get(&self.parameters[name]) {
+                    add(output.gradients.get_mut(id), &gradient.flatten_all()?.to_vec1::<f32>()?);
                 }
             }
-            passed.errors += f64::from(errors.to_scalar::<f32>()?);
-            passed.scores.extend(scores.to_vec1::<f32>()?);
+            output.errors += f64::from(errors.to_scalar::<f32>()?);
+            output.scores.extend(scores.to_vec1::<f32>()?);
         }
-        Ok(passed)
+        Ok(output)
     }
 
     fn windows_at_once(&self) -> usize {
@@ -242,7 +242,7 @@ impl Dense {
     }
 
     fn tensor(&self, name: &str) -> &Tensor {
-        self.learned.get(name).map_or_else(|| &self.frozen[name], Var::as_tensor)
+        self.parameters.get(name).map_or_else(|| &self.frozen[name], Var::as_tensor)
     }
 
     /// (p, d): a layer's prompts through their linear layer.
@@ -265,7 +265,7 @@ impl Dense {
         let mut dims = x.dims().to_vec();
         let inputs = std::mem::replace(dims.last_mut().expect("a product's input has an axis"), tensor.dim(0)?);
         let rows = x.reshape(((), inputs))?.contiguous()?;
-        let out = if self.learned.contains_key(weight) {
+        let out = if self.parameters.contains_key(weight) {
             rows.matmul(&tensor.t()?)?
         } else {
             rows.apply_op1(FrozenProduct { weight: tensor })?

@@ -1,6 +1,6 @@
 //! Linear layers and norms that carry gradients, their own tensors frozen or learning.
 
-use super::parameters::{Gradients, Learned, Slot};
+use super::parameters::{Gradients, ParameterId, Parameters};
 use crate::ClipWeights;
 use crate::cpu::elementwise_backward::{NormGradients, column_sums, layer_norm_backward, layer_norm_gradients};
 use crate::cpu::layer_ops::NormWeights;
@@ -10,16 +10,16 @@ use crate::cpu::{Epilogue, GemmScratch, Isa, Operands, PackedLinear, add_transpo
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) weights: &'a ClipWeights,
-    pub(super) learned: &'a Learned,
+    pub(super) parameters: &'a Parameters,
 }
 
 impl Source<'_> {
     pub(super) fn get(&self, name: &str) -> Vec<f32> {
-        self.slot(name).map_or_else(|| self.weights.values(name), |slot| self.learned.values(slot).to_vec())
+        self.find(name).map_or_else(|| self.weights.values(name), |id| self.parameters.values(id).to_vec())
     }
 
-    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
-        self.learned.slot(name)
+    pub(super) fn find(&self, name: &str) -> Option<ParameterId> {
+        self.parameters.find(name)
     }
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Linear {
     /// Of all parts.
     outputs: usize,
     /// Weight and bias of each part, where they learn.
-    slots: Vec<(Slot, Option<Slot>)>,
+    parameter_ids: Vec<(ParameterId, Option<ParameterId>)>,
 }
 
 impl Linear {
@@ -59,8 +59,8 @@ impl Linear {
                 transposed[k * outputs + n] = *value;
             }
         }
-        let slot = |(i, name): (usize, &String)| {
-            Some((source.slot(name)?, biases.get(i).map(|bias| source.slot(bias).expect("it learns with its weight"))))
+        let find = |(i, name): (usize, &String)| {
+            Some((source.find(name)?, biases.get(i).map(|bias| source.find(bias).expect("it learns with its weight"))))
         };
         let isa = Isa::current();
         Linear {
@@ -68,7 +68,7 @@ impl Linear {
             backward: PackedLinear::new(&transposed, None, inputs, Operands::F32, isa),
             inputs,
             outputs,
-            slots: weights.iter().enumerate().filter_map(slot).collect(),
+            parameter_ids: weights.iter().enumerate().filter_map(find).collect(),
         }
     }
 
@@ -77,7 +77,7 @@ impl Linear {
     }
 
     pub(super) fn learns(&self) -> bool {
-        !self.slots.is_empty()
+        !self.parameter_ids.is_empty()
     }
 
     /// x (rows, k) -> out (rows, n)
@@ -91,13 +91,13 @@ impl Linear {
     }
 
     /// Adds the gradients of its own tensors, if they learn: `gradient` (rows, n) at the output for the input x (rows, k).
-    pub(super) fn own(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
-        let part = self.outputs / self.slots.len().max(1);
-        for (i, (weight, bias)) in self.slots.iter().enumerate() {
+    pub(super) fn accumulate_gradients(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
+        let part = self.outputs / self.parameter_ids.len().max(1);
+        for (i, (weight, bias)) in self.parameter_ids.iter().enumerate() {
             let gradient = &gradient[i * part..];
-            add_transposed_product(gradient, self.outputs, x, self.inputs, sums.of(*weight));
+            add_transposed_product(gradient, self.outputs, x, self.inputs, sums.get_mut(*weight));
             if let Some(bias) = bias {
-                column_sums(Isa::current(), gradient, self.outputs, sums.of(*bias));
+                column_sums(Isa::current(), gradient, self.outputs, sums.get_mut(*bias));
             }
         }
     }
@@ -106,14 +106,14 @@ impl Linear {
 /// A layer norm.
 pub(super) struct Norm {
     values: NormWeights,
-    slots: Option<[Slot; 2]>,
+    parameter_ids: Option<[ParameterId; 2]>,
 }
 
 impl Norm {
     pub(super) fn new(source: Source<'_>, name: &str, eps: f64) -> Norm {
         let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
         Norm {
-            slots: source.slot(&weight).map(|slot| [slot, source.slot(&bias).expect("it learns with its weight")]),
+            parameter_ids: source.find(&weight).map(|id| [id, source.find(&bias).expect("it learns with its weight")]),
             values: NormWeights { weight: source.get(&weight), bias: source.get(&bias), eps: eps as f32 },
         }
     }
@@ -126,12 +126,12 @@ impl Norm {
     /// Adds to `out` the gradient at the input x, and its own.
     pub(super) fn backward(&self, x: &[f32], gradient: &[f32], out: &mut [f32], sums: &mut Gradients) {
         layer_norm_backward(Isa::current(), x, self.values.as_norm(), gradient, out);
-        self.own(x, gradient, sums);
+        self.accumulate_gradients(x, gradient, sums);
     }
 
     /// Adds the gradients of its own tensors, if they learn.
-    pub(super) fn own(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
-        if let Some([weight, bias]) = self.slots {
+    pub(super) fn accumulate_gradients(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
+        if let Some([weight, bias]) = self.parameter_ids {
             let [weight, bias] = sums.pair(weight, bias);
             layer_norm_gradients(Isa::current(), x, self.values.as_norm(), gradient, NormGradients { weight, bias });
         }

@@ -2,7 +2,7 @@
 
 /// What a batch is compared with and how.
 #[derive(Clone, Copy)]
-pub(super) struct Comparison<'a> {
+pub(super) struct ScoreLoss<'a> {
     /// (2, embed): "bad photo" and "good photo", each of length 1.
     pub(super) text: &'a [f32],
     /// exp(logit_scale)
@@ -13,7 +13,7 @@ pub(super) struct Comparison<'a> {
 
 /// What the backward passes need, and what is shown.
 #[derive(Default)]
-pub(super) struct HeadSums {
+pub(super) struct LossSums {
     /// Squared errors, summed.
     pub(super) errors: f64,
     /// In the windows' order.
@@ -24,9 +24,9 @@ pub(super) struct HeadSums {
     pub(super) scale: f64,
 }
 
-impl Comparison<'_> {
+impl ScoreLoss<'_> {
     /// A window's features before they are made of length 1 become the gradient there.
-    pub(super) fn window(&self, features: &mut [f32], target: f32, sums: &mut HeadSums) {
+    pub(super) fn window(&self, features: &mut [f32], target: f32, sums: &mut LossSums) {
         let (bad, good) = self.text.split_at(features.len());
         let length = features.iter().map(|f| f64::from(*f).powi(2)).sum::<f64>().sqrt();
         let unit: Vec<f64> = features.iter().map(|f| f64::from(*f) / length).collect();

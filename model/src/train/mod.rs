@@ -28,7 +28,7 @@ pub use trainer::Trainer;
 /// What learns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Tunes {
+pub enum Trainable {
     /// The text prompts and their linear layers.
     Text,
     /// The visual prompts and their linear layers.
@@ -43,42 +43,42 @@ pub enum Tunes {
     All,
 }
 
-impl Tunes {
+impl Trainable {
     /// Whether a tensor of this name learns.
     fn takes(self, name: &str) -> bool {
         let starts = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
         let text_prompt = starts(&["prompts_text.", "prompt_txt_"]);
         let visual_prompt = starts(&["prompts_vis.", "prompt_vis_"]);
         match self {
-            Tunes::Text => text_prompt,
-            Tunes::Visual => visual_prompt,
-            Tunes::Prompts => text_prompt || visual_prompt,
-            Tunes::Vision => visual_prompt || starts(&["vision_model.", "visual_projection.", "logit_scale"]),
-            Tunes::All => true,
+            Trainable::Text => text_prompt,
+            Trainable::Visual => visual_prompt,
+            Trainable::Prompts => text_prompt || visual_prompt,
+            Trainable::Vision => visual_prompt || starts(&["vision_model.", "visual_projection.", "logit_scale"]),
+            Trainable::All => true,
         }
     }
 
     /// Whether anything of the text tower learns.
     fn reaches_text(self) -> bool {
-        matches!(self, Tunes::Text | Tunes::Prompts | Tunes::All)
+        matches!(self, Trainable::Text | Trainable::Prompts | Trainable::All)
     }
 
     /// Whether anything of the visual tower learns.
     fn reaches_vision(self) -> bool {
-        self != Tunes::Text
+        self != Trainable::Text
     }
 
     /// Whether CLIP's own weights learn.
     pub fn changes_weights(self) -> bool {
-        matches!(self, Tunes::Vision | Tunes::All)
+        matches!(self, Trainable::Vision | Trainable::All)
     }
 }
 
 /// What a [`Trainer`] does.
 #[derive(Clone, Debug)]
-pub struct TuneOptions {
+pub struct TrainerOptions {
     /// What learns.
-    pub tunes: Tunes,
+    pub trainable: Trainable,
     /// What the model looks at while it learns.
     pub sees: ViewMode,
     /// The share of the learning rate at which the patch embedding learns, where it does. All its inputs are large and alike (a
@@ -87,18 +87,18 @@ pub struct TuneOptions {
     /// Where.
     pub device: Device,
     /// Candle's operations and gradients instead of our own also on the CPU: to compare the two.
-    pub plain_operations: bool,
+    pub use_candle: bool,
 }
 
-impl Default for TuneOptions {
+impl Default for TrainerOptions {
     /// The authors': prompts learn from both views, on the CPU.
-    fn default() -> TuneOptions {
-        TuneOptions {
-            tunes: Tunes::Prompts,
+    fn default() -> TrainerOptions {
+        TrainerOptions {
+            trainable: Trainable::Prompts,
             sees: ViewMode::Both,
             patch_lr: 1.0,
             device: Device::Cpu,
-            plain_operations: false,
+            use_candle: false,
         }
     }
 }
@@ -127,7 +127,7 @@ pub struct Step {
 
 /// Why learning stops.
 #[derive(Debug, thiserror::Error)]
-pub enum TuneError {
+pub enum TrainError {
     /// The model cannot be built.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::TuneError;
+use super::TrainError;
 
-/// A tensor's place in [`Learned`] and in [`Gradients`].
-pub(super) type Slot = usize;
+/// A tensor's place in [`Parameters`] and in [`Gradients`].
+pub(super) type ParameterId = usize;
 
 /// Adam's constants, PyTorch's defaults.
 const BETA1: f64 = 0.9;
@@ -29,20 +29,20 @@ struct Tensor {
 
 /// What learns, and how far it has come.
 #[derive(Default)]
-pub(super) struct Learned {
+pub(super) struct Parameters {
     tensors: Vec<Tensor>,
-    by_name: HashMap<String, Slot>,
+    by_name: HashMap<String, ParameterId>,
     pub(super) steps: u64,
 }
 
-/// Sums of gradients, by [`Slot`]; memory is taken for those that get one.
+/// Sums of gradients, by [`ParameterId`]; memory is taken for those that get one.
 #[derive(Clone, Default)]
 pub(super) struct Gradients {
     lengths: Vec<usize>,
     values: Vec<Vec<f32>>,
 }
 
-impl Learned {
+impl Parameters {
     pub(super) fn add(&mut self, name: &str, shape: &[usize], values: Vec<f32>) {
         assert_eq!(values.len(), shape.iter().product::<usize>(), "`{name}` has its shape");
         let zeros = vec![0.0; values.len()];
@@ -53,18 +53,18 @@ impl Learned {
     }
 
     /// Another share of the learning rate for a tensor, where it learns.
-    pub(super) fn at_share(&mut self, name: &str, share: f64) {
-        if let Some(slot) = self.slot(name) {
-            self.tensors[slot].share = share as f32;
+    pub(super) fn scale_learning_rate(&mut self, name: &str, share: f64) {
+        if let Some(id) = self.find(name) {
+            self.tensors[id].share = share as f32;
         }
     }
 
-    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
+    pub(super) fn find(&self, name: &str) -> Option<ParameterId> {
         self.by_name.get(name).copied()
     }
 
-    pub(super) fn values(&self, slot: Slot) -> &[f32] {
-        &self.tensors[slot].values
+    pub(super) fn values(&self, id: ParameterId) -> &[f32] {
+        &self.tensors[id].values
     }
 
     /// Name, shape and values of each.
@@ -72,7 +72,7 @@ impl Learned {
         self.tensors.iter().map(|t| (t.name.as_str(), t.shape.as_slice(), t.values.as_slice()))
     }
 
-    pub(super) fn numbers(&self) -> usize {
+    pub(super) fn value_count(&self) -> usize {
         self.tensors.iter().map(|t| t.values.len()).sum()
     }
 
@@ -83,7 +83,7 @@ impl Learned {
 
     /// One step of Adam with bias correction, as PyTorch's.
     pub(super) fn adam(&mut self, gradients: &mut Gradients, lr: f64) {
-        (0..self.tensors.len()).for_each(|slot| _ = gradients.of(slot));
+        (0..self.tensors.len()).for_each(|id| _ = gradients.get_mut(id));
         self.steps += 1;
         let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let (first, second) = (1.0 - BETA1.powi(steps), 1.0 - BETA2.powi(steps));
@@ -114,9 +114,9 @@ impl Learned {
         safetensors::serialize(views, Some(facts)).expect("tensors of distinct names")
     }
 
-    /// What [`Learned::save`] gave, of tensors of the same names and shapes. Where it fails nothing has changed.
-    pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<(), TuneError> {
-        let wrong = |what: &dyn std::fmt::Display| TuneError::State(what.to_string());
+    /// What [`Parameters::save`] gave, of tensors of the same names and shapes. Where it fails nothing has changed.
+    pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
+        let wrong = |what: &dyn std::fmt::Display| TrainError::State(what.to_string());
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(&error))?;
         let steps = header.metadata().as_ref().and_then(|facts| facts.get(STEPS)?.parse::<u64>().ok());
         let steps = steps.ok_or_else(|| wrong(&"it has no count of steps"))?;
@@ -147,21 +147,21 @@ impl Learned {
 const STEPS: &str = "dqa.steps";
 
 impl Gradients {
-    pub(super) fn of(&mut self, slot: Slot) -> &mut [f32] {
-        self.values[slot].resize(self.lengths[slot], 0.0);
-        &mut self.values[slot]
+    pub(super) fn get_mut(&mut self, id: ParameterId) -> &mut [f32] {
+        self.values[id].resize(self.lengths[id], 0.0);
+        &mut self.values[id]
     }
 
     /// Two at once.
-    pub(super) fn pair(&mut self, first: Slot, second: Slot) -> [&mut [f32]; 2] {
-        self.of(first);
-        self.of(second);
+    pub(super) fn pair(&mut self, first: ParameterId, second: ParameterId) -> [&mut [f32]; 2] {
+        self.get_mut(first);
+        self.get_mut(second);
         self.values.get_disjoint_mut([first, second]).expect("two tensors").map(Vec::as_mut_slice)
     }
 
     pub(super) fn add(&mut self, other: &Gradients) {
-        for (slot, values) in other.values.iter().enumerate().filter(|(_, values)| !values.is_empty()) {
-            add(self.of(slot), values);
+        for (id, values) in other.values.iter().enumerate().filter(|(_, values)| !values.is_empty()) {
+            add(self.get_mut(id), values);
         }
     }
 

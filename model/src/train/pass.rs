@@ -1,6 +1,6 @@
 //! What the two engines share: the inputs of a pass over a batch, and what it gives.
 
-use super::TuneOptions;
+use super::TrainerOptions;
 use super::parameters::Gradients;
 use crate::{ClipWeights, Prompts};
 
@@ -8,15 +8,15 @@ pub(super) const LOGIT_SCALE: &str = "logit_scale";
 
 /// What a training has besides what learns.
 #[derive(Clone, Copy)]
-pub(super) struct Fixed<'a> {
+pub(super) struct PassInputs<'a> {
     pub(super) weights: &'a ClipWeights,
     pub(super) prompts: Option<&'a Prompts>,
     pub(super) sentences: &'a [Vec<u32>; 2],
-    pub(super) options: &'a TuneOptions,
+    pub(super) options: &'a TrainerOptions,
 }
 
 /// What a batch gives.
-pub(super) struct Passed {
+pub(super) struct PassOutput {
     pub(super) errors: f64,
     pub(super) scores: Vec<f32>,
     pub(super) gradients: Gradients,

@@ -2,20 +2,20 @@
 
 use half::f16;
 
-use super::parameters::{Gradients, Learned, Slot};
+use super::parameters::{Gradients, ParameterId, Parameters};
 use crate::Prompts;
 use crate::cpu::Isa;
 use crate::cpu::elementwise_backward::column_sums;
 use crate::cpu::strided_gemm::{Target, View, product};
 
 /// One tower's prompts by layer, (p, d) each, as they enter.
-pub(super) struct Entering {
+pub(super) struct ProjectedPrompts {
     pub(super) layers: Vec<Vec<f32>>,
 }
 
 /// The authors' names for one tower's prompts.
 #[derive(Clone, Copy)]
-pub(super) struct Names {
+pub(super) struct PromptProjection {
     prompts: &'static str,
     projections: &'static str,
     /// The first layer whose prompts pass through f16.
@@ -24,10 +24,10 @@ pub(super) struct Names {
 
 // REFERENCE: the first text prompt enters in f32, all others through f16. Their gradients pass as they are: the authors'
 // code rounds them to f16 on the way back, which moves the norm of a gradient by less than 1e-3 of itself.
-pub(super) const TEXT: Names =
-    Names { prompts: "prompts_text", projections: "prompt_txt_projections", rounded_from: 1 };
-pub(super) const VISUAL: Names =
-    Names { prompts: "prompts_vis", projections: "prompt_vis_projections", rounded_from: 0 };
+pub(super) const TEXT: PromptProjection =
+    PromptProjection { prompts: "prompts_text", projections: "prompt_txt_projections", rounded_from: 1 };
+pub(super) const VISUAL: PromptProjection =
+    PromptProjection { prompts: "prompts_vis", projections: "prompt_vis_projections", rounded_from: 0 };
 
 /// A layer's three tensors, as they are now.
 struct Tensors<'a> {
@@ -41,14 +41,14 @@ struct Tensors<'a> {
 
 struct Tensor<'a> {
     values: std::borrow::Cow<'a, [f32]>,
-    slot: Option<Slot>,
+    id: Option<ParameterId>,
 }
 
-impl Names {
-    fn tensors<'a>(&self, given: &Prompts, learned: &'a Learned, layer: usize) -> Tensors<'a> {
-        let tensor = |name: String| match learned.slot(&name) {
-            Some(slot) => Tensor { values: learned.values(slot).into(), slot: Some(slot) },
-            None => Tensor { values: given.values(&name).into(), slot: None },
+impl PromptProjection {
+    fn tensors<'a>(&self, given: &Prompts, parameters: &'a Parameters, layer: usize) -> Tensors<'a> {
+        let tensor = |name: String| match parameters.find(&name) {
+            Some(id) => Tensor { values: parameters.values(id).into(), id: Some(id) },
+            None => Tensor { values: given.values(&name).into(), id: None },
         };
         Tensors {
             prompts: tensor(format!("{}.{layer}", self.prompts)),
@@ -58,9 +58,9 @@ impl Names {
     }
 
     /// The prompts of `depth` layers as they enter.
-    pub(super) fn enter(&self, given: &Prompts, learned: &Learned, depth: usize) -> Entering {
+    pub(super) fn project(&self, given: &Prompts, parameters: &Parameters, depth: usize) -> ProjectedPrompts {
         let layer = |layer| {
-            let Tensors { prompts, weight, bias } = self.tensors(given, learned, layer);
+            let Tensors { prompts, weight, bias } = self.tensors(given, parameters, layer);
             let (p, d) = (prompts.values.len() / bias.values.len(), bias.values.len());
             let mut out = bias.values.repeat(p);
             let weight = View::rows(&weight.values, d, d, d).t();
@@ -70,31 +70,37 @@ impl Names {
             }
             out
         };
-        Entering { layers: (0..depth).map(layer).collect() }
+        ProjectedPrompts { layers: (0..depth).map(layer).collect() }
     }
 
     /// From the gradients at the prompts as they entered (p, d), those of what learns.
-    pub(super) fn backward(&self, given: &Prompts, learned: &Learned, gradients: &[Vec<f32>], sums: &mut Gradients) {
+    pub(super) fn backward(
+        &self,
+        given: &Prompts,
+        parameters: &Parameters,
+        gradients: &[Vec<f32>],
+        sums: &mut Gradients,
+    ) {
         for (layer, gradient) in gradients.iter().enumerate() {
-            let Tensors { prompts, weight, bias } = self.tensors(given, learned, layer);
+            let Tensors { prompts, weight, bias } = self.tensors(given, parameters, layer);
             let d = bias.values.len();
             let gradient = View::rows(gradient, gradient.len() / d, d, d);
-            if let Some(slot) = prompts.slot {
-                product(gradient, View::rows(&weight.values, d, d, d), 1.0, Target::plus(sums.of(slot), d));
+            if let Some(id) = prompts.id {
+                product(gradient, View::rows(&weight.values, d, d, d), 1.0, Target::plus(sums.get_mut(id), d));
             }
-            if let Some(slot) = weight.slot {
+            if let Some(id) = weight.id {
                 let prompts = View::rows(&prompts.values, gradient.rows, d, d);
-                product(gradient.t(), prompts, 1.0, Target::plus(sums.of(slot), d));
+                product(gradient.t(), prompts, 1.0, Target::plus(sums.get_mut(id), d));
             }
-            if let Some(slot) = bias.slot {
-                column_sums(Isa::current(), gradient.values, d, sums.of(slot));
+            if let Some(id) = bias.id {
+                column_sums(Isa::current(), gradient.values, d, sums.get_mut(id));
             }
         }
     }
 }
 
 /// A sum for each layer of the shapes that entered.
-pub(super) fn zeros_like(entering: &Entering) -> Vec<Vec<f32>> {
+pub(super) fn zeros_like(entering: &ProjectedPrompts) -> Vec<Vec<f32>> {
     entering.layers.iter().map(|rows| vec![0.0; rows.len()]).collect()
 }
 

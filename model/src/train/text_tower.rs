@@ -1,11 +1,11 @@
 //! The text tower with gradients: two sentences, once a step, on one thread.
 
-use super::attention::{Group, Heads};
-use super::layer::{BackwardTo, Kept, Layer, Place, Scratch, zeros};
+use super::attention::{MultiHeadAttention, WindowGroup};
+use super::layer::{BackwardOutputs, Layer, LayerSpec, SavedActivations, Scratch, zeros};
 use super::linear::{Linear, Norm, Source};
 use super::loss::{to_unit, to_unit_backward};
-use super::parameters::{Gradients, Slot, add};
-use super::prompt_projection::Entering;
+use super::parameters::{Gradients, ParameterId, add};
+use super::prompt_projection::ProjectedPrompts;
 use crate::cpu::Epilogue;
 
 pub(super) const TOKEN_EMBEDDING: &str = "text_model.embeddings.token_embedding.weight";
@@ -24,11 +24,11 @@ pub(super) struct Text {
     embedding: Vec<f32>,
     positions: Vec<f32>,
     /// Of embedding and positions.
-    slots: Option<[Slot; 2]>,
+    parameter_ids: Option<[ParameterId; 2]>,
     layers: Vec<Layer>,
     norm: Norm,
     projection: Linear,
-    kept: Vec<Kept>,
+    saved: Vec<SavedActivations>,
     ended: Vec<f32>,
     /// (2, embed), of length 1, and the lengths that they had.
     features: Vec<f32>,
@@ -37,7 +37,7 @@ pub(super) struct Text {
 }
 
 /// The ids that occur in two sentences, each once, and the sentences as places in them.
-pub(super) fn occurring(sentences: &[Vec<u32>; 2]) -> (Vec<u32>, [Vec<usize>; 2]) {
+pub(super) fn distinct_tokens(sentences: &[Vec<u32>; 2]) -> (Vec<u32>, [Vec<usize>; 2]) {
     let mut ids: Vec<u32> = sentences.concat();
     ids.sort_unstable();
     ids.dedup();
@@ -49,21 +49,21 @@ pub(super) fn occurring(sentences: &[Vec<u32>; 2]) -> (Vec<u32>, [Vec<usize>; 2]
 impl Text {
     pub(super) fn new(source: Source<'_>, sentences: &[Vec<u32>; 2], prompt_len: usize) -> Text {
         let config = &source.weights.config().text;
-        let (ids, mut tokens) = occurring(sentences);
+        let (ids, mut tokens) = distinct_tokens(sentences);
         let ends = tokens.each_ref().map(|sentence| sentence.len() - 1);
         // The causal mask hides what follows a sentence's end from it.
         let longest = tokens.iter().map(Vec::len).max().expect("there are two");
         tokens.iter_mut().for_each(|sentence| sentence.resize(longest, 0));
-        let slot = |name| source.slot(name);
-        let embedding = match slot(TOKEN_EMBEDDING) {
-            Some(slot) => source.learned.values(slot).to_vec(),
+        let find = |name| source.find(name);
+        let embedding = match find(TOKEN_EMBEDDING) {
+            Some(id) => source.parameters.values(id).to_vec(),
             None => source.weights.rows_values(TOKEN_EMBEDDING, &ids),
         };
-        let heads = Heads { count: config.heads, width: config.width, is_causal: true };
+        let heads = MultiHeadAttention { count: config.heads, width: config.width, is_causal: true };
         let layer = |layer| {
             Layer::new(
                 source,
-                &Place { tower: "text_model", layer, eps: config.eps, activation: config.activation, heads },
+                &LayerSpec { tower: "text_model", layer, eps: config.eps, activation: config.activation, heads },
             )
         };
         Text {
@@ -73,11 +73,11 @@ impl Text {
             width: config.width,
             embedding,
             positions: source.get(POSITIONS),
-            slots: slot(TOKEN_EMBEDDING).zip(slot(POSITIONS)).map(Into::into),
+            parameter_ids: find(TOKEN_EMBEDDING).zip(find(POSITIONS)).map(Into::into),
             layers: (0..config.layers).map(layer).collect(),
             norm: Norm::new(source, "text_model.final_layer_norm", config.eps),
             projection: Linear::unbiased(source, "text_projection.weight"),
-            kept: (0..config.layers).map(|_| Kept::default()).collect(),
+            saved: (0..config.layers).map(|_| SavedActivations::default()).collect(),
             ended: Vec::new(),
             features: Vec::new(),
             lengths: [0.0; 2],
@@ -85,9 +85,9 @@ impl Text {
         }
     }
 
-    fn group(&self) -> Group {
+    fn group(&self) -> WindowGroup {
         let tokens = self.tokens[0].len();
-        Group { windows: 2, tokens, queries: tokens }
+        WindowGroup { windows: 2, tokens, queries: tokens }
     }
 
     /// The rows that a layer's prompts take: of each sentence, from the second on.
@@ -97,23 +97,23 @@ impl Text {
     }
 
     /// Features (2, embed), of length 1.
-    pub(super) fn forward(&mut self, prompts: &Entering) -> &[f32] {
+    pub(super) fn forward(&mut self, prompts: &ProjectedPrompts) -> &[f32] {
         let d = self.width;
         let mut x = Vec::new();
         for sentence in &self.tokens {
             sentence.iter().for_each(|token| x.extend_from_slice(&self.embedding[token * d..][..d]));
         }
-        let mut kept = std::mem::take(&mut self.kept);
+        let mut saved = std::mem::take(&mut self.saved);
         let mut scratch = std::mem::take(&mut self.scratch);
-        for (l, (layer, kept)) in self.layers.iter().zip(&mut kept).enumerate() {
+        for (l, (layer, saved)) in self.layers.iter().zip(&mut saved).enumerate() {
             if let Some(prompts) = prompts.layers.get(l) {
                 self.prompt_rows(&mut x).for_each(|rows| rows.copy_from_slice(prompts));
             }
             if l == 0 {
                 x.chunks_exact_mut(self.tokens[0].len() * d).for_each(|rows| add(rows, &self.positions));
             }
-            std::mem::swap(&mut kept.x, &mut x);
-            layer.forward(self.group(), &[], kept, &mut x, &mut scratch);
+            std::mem::swap(&mut saved.x, &mut x);
+            layer.forward(self.group(), &[], saved, &mut x, &mut scratch);
         }
         self.ended.clear();
         for (rows, end) in x.chunks_exact(self.tokens[0].len() * d).zip(self.ends) {
@@ -127,7 +127,7 @@ impl Text {
         for (row, length) in halves.zip(&mut self.lengths) {
             *length = to_unit(row);
         }
-        (self.kept, self.scratch) = (kept, scratch);
+        (self.saved, self.scratch) = (saved, scratch);
         &self.features
     }
 
@@ -141,7 +141,7 @@ impl Text {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut normed = vec![0.0; 2 * d];
         self.norm.forward(&self.ended, &mut normed);
-        self.projection.own(&normed, &gradient, sums);
+        self.projection.accumulate_gradients(&normed, &gradient, sums);
         let mut of_normed = vec![0.0; 2 * d];
         self.projection.backward(&gradient, Epilogue::Store, &mut of_normed, &mut scratch.gemm);
         let mut of_ended = vec![0.0; 2 * d];
@@ -152,9 +152,9 @@ impl Text {
             rows[end * d..][..d].copy_from_slice(ended);
         }
         let mut of_input = Vec::new();
-        for (l, (layer, kept)) in self.layers.iter().zip(&self.kept).enumerate().rev() {
-            let to = BackwardTo { input: Some(&mut of_input), prompts: &mut [], sums };
-            layer.backward(self.group(), (&[], kept), &of_x, to, &mut scratch);
+        for (l, (layer, saved)) in self.layers.iter().zip(&self.saved).enumerate().rev() {
+            let to = BackwardOutputs { input: Some(&mut of_input), prompts: &mut [], sums };
+            layer.backward(self.group(), (&[], saved), &of_x, to, &mut scratch);
             std::mem::swap(&mut of_x, &mut of_input);
             if l == 0 {
                 self.positions_backward(&of_x, sums);
@@ -166,8 +166,8 @@ impl Text {
                 });
             }
         }
-        if let Some([embedding, _]) = self.slots {
-            let of_embedding = sums.of(embedding);
+        if let Some([embedding, _]) = self.parameter_ids {
+            let of_embedding = sums.get_mut(embedding);
             for (token, row) in self.tokens.concat().into_iter().zip(of_x.chunks_exact(d)) {
                 add(&mut of_embedding[token * d..][..d], row);
             }
@@ -176,8 +176,8 @@ impl Text {
     }
 
     fn positions_backward(&self, of_x: &[f32], sums: &mut Gradients) {
-        if let Some([_, positions]) = self.slots {
-            let of_positions = sums.of(positions);
+        if let Some([_, positions]) = self.parameter_ids {
+            let of_positions = sums.get_mut(positions);
             of_x.chunks_exact(self.tokens[0].len() * self.width).for_each(|rows| add(of_positions, rows));
         }
     }

@@ -1,15 +1,15 @@
 //! The visual tower with gradients: groups of windows on one thread each, their sums added up by the caller.
 
 use super::Example;
-use super::attention::{Group, Heads};
-use super::layer::{BackwardTo, Kept, Layer, Place, Scratch, room, zeros};
+use super::attention::{MultiHeadAttention, WindowGroup};
+use super::layer::{BackwardOutputs, Layer, LayerSpec, SavedActivations, Scratch, resized, zeros};
 use super::linear::{Linear, Norm, Source};
-use super::loss::{Comparison, HeadSums};
-use super::parameters::{Gradients, Slot, add};
-use super::prompt_projection::Entering;
+use super::loss::{LossSums, ScoreLoss};
+use super::parameters::{Gradients, ParameterId, add};
+use super::prompt_projection::ProjectedPrompts;
 use crate::Rgb8;
 use crate::cpu::Epilogue;
-use crate::picture::patches::Normalised;
+use crate::picture::patches::PixelNormalizer;
 use crate::picture::{INPUT_SIDE, Origin, ViewMode};
 
 /// The tower's tensors, ready for a step.
@@ -18,13 +18,13 @@ pub(super) struct Visual {
     width: usize,
     grid: usize,
     patch: usize,
-    pixels: Normalised,
+    pixels: PixelNormalizer,
     embedding: Linear,
     class: Vec<f32>,
     /// (1 + patches, d)
     positions: Vec<f32>,
     /// Of class and positions.
-    slots: Option<[Slot; 2]>,
+    parameter_ids: Option<[ParameterId; 2]>,
     pre_norm: Norm,
     layers: Vec<Layer>,
     post_norm: Norm,
@@ -32,7 +32,7 @@ pub(super) struct Visual {
 }
 
 /// Prompts as the layers take them in one step.
-pub(super) struct Keys {
+pub(super) struct LayerPrompts {
     /// Of layers that replace their prompts: the rows (p, d) and their projections (p, 3 d); else empty.
     layers: Vec<(Vec<f32>, Vec<f32>)>,
     /// At this layer prompts join the rows and stay: (layer, (p, d)).
@@ -40,9 +40,9 @@ pub(super) struct Keys {
 }
 
 /// Sums over windows.
-pub(super) struct Sums {
+pub(super) struct GradientSums {
     pub(super) own: Gradients,
-    pub(super) head: HeadSums,
+    pub(super) head: LossSums,
     /// At the projections of the prompts that are keys, by layer; at the rows that join, last.
     keys: Vec<Vec<f32>>,
     joining: Vec<f32>,
@@ -50,11 +50,11 @@ pub(super) struct Sums {
 
 /// Buffers of one thread: what a group's forward pass leaves, and scratch.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct ThreadBuffers {
     patches: Vec<f32>,
     /// (windows tokens, d): before the first norm.
     embedded: Vec<f32>,
-    kept: Vec<Kept>,
+    saved: Vec<SavedActivations>,
     class: Vec<f32>,
     features: Vec<f32>,
     gradients: [Vec<f32>; 2],
@@ -64,11 +64,11 @@ pub(super) struct Memory {
 impl Visual {
     pub(super) fn new(source: Source<'_>, sees: ViewMode) -> Visual {
         let config = &source.weights.config().vision;
-        let heads = Heads { count: config.heads, width: config.width, is_causal: false };
+        let heads = MultiHeadAttention { count: config.heads, width: config.width, is_causal: false };
         let layer = |layer| {
             Layer::new(
                 source,
-                &Place { tower: "vision_model", layer, eps: config.eps, activation: config.activation, heads },
+                &LayerSpec { tower: "vision_model", layer, eps: config.eps, activation: config.activation, heads },
             )
         };
         let [class, positions] =
@@ -78,9 +78,9 @@ impl Visual {
             width: config.width,
             grid: config.grid(),
             patch: config.patch,
-            pixels: Normalised::new(),
+            pixels: PixelNormalizer::new(),
             embedding: Linear::unbiased(source, "vision_model.embeddings.patch_embedding.weight"),
-            slots: source.slot(&class).zip(source.slot(&positions)).map(Into::into),
+            parameter_ids: source.find(&class).zip(source.find(&positions)).map(Into::into),
             class: source.get(&class),
             positions: source.get(&positions),
             pre_norm: Norm::new(source, "vision_model.pre_layrnorm", config.eps),
@@ -100,11 +100,11 @@ impl Visual {
     }
 
     /// The prompts of the first layers, as they enter, through the norm and the projections of their layers.
-    pub(super) fn keys(&self, prompts: &Entering) -> Keys {
+    pub(super) fn keys(&self, prompts: &ProjectedPrompts) -> LayerPrompts {
         let depth = prompts.layers.len();
         let joins = (depth > 0 && depth < self.layers.len()).then(|| depth - 1);
         let mut scratch = Scratch::default();
-        let mut keys = Keys { layers: Vec::new(), joining: None };
+        let mut keys = LayerPrompts { layers: Vec::new(), joining: None };
         for (l, layer) in self.layers.iter().enumerate() {
             let mut pair = (Vec::new(), Vec::new());
             if let Some(entering) = prompts.layers.get(l) {
@@ -131,7 +131,12 @@ impl Visual {
     }
 
     /// From the sums over all windows: the gradients at the prompts as they entered, and the tower's own of that way.
-    pub(super) fn keys_backward(&self, prompts: &Entering, keys: &Keys, sums: &mut Sums) -> Vec<Vec<f32>> {
+    pub(super) fn keys_backward(
+        &self,
+        prompts: &ProjectedPrompts,
+        keys: &LayerPrompts,
+        sums: &mut GradientSums,
+    ) -> Vec<Vec<f32>> {
         let mut scratch = Scratch::default();
         let mut gradients = Vec::new();
         for (l, entering) in prompts.layers.iter().enumerate() {
@@ -153,28 +158,28 @@ impl Visual {
     }
 
     /// The group's shape at a layer.
-    fn group(&self, windows: usize, layer: usize, keys: &Keys) -> Group {
+    fn group(&self, windows: usize, layer: usize, keys: &LayerPrompts) -> WindowGroup {
         let joined =
             keys.joining.as_ref().filter(|(at, _)| layer >= *at).map_or(0, |(_, rows)| rows.len() / self.width);
         let tokens = self.tokens() + joined;
         let is_last = layer + 1 == self.layers.len();
-        Group { windows, tokens, queries: if is_last { 1 } else { tokens } }
+        WindowGroup { windows, tokens, queries: if is_last { 1 } else { tokens } }
     }
 
     /// A group's windows forward and, if `learns`, backward; everything is added to `sums`.
     pub(super) fn run(
         &self,
         examples: &[Example],
-        keys: &Keys,
-        comparison: Comparison<'_>,
+        keys: &LayerPrompts,
+        loss: ScoreLoss<'_>,
         learns: bool,
-        (sums, memory): (&mut Sums, &mut Memory),
+        (sums, memory): (&mut GradientSums, &mut ThreadBuffers),
     ) {
         self.embed(examples, memory);
         self.forward(examples.len(), keys, memory);
         let embed = self.projection.outputs();
         for (features, example) in memory.features.chunks_exact_mut(embed).zip(examples) {
-            comparison.window(features, example.target, &mut sums.head);
+            loss.window(features, example.target, &mut sums.head);
         }
         if learns {
             self.backward(examples.len(), keys, sums, memory);
@@ -187,8 +192,8 @@ impl Visual {
         local.into_iter().chain(example.whole.as_deref().filter(|_| sees != ViewMode::Local))
     }
 
-    /// Rows before the first layer, into `memory.kept[0].x`.
-    fn embed(&self, examples: &[Example], memory: &mut Memory) {
+    /// Rows before the first layer, into `memory.saved[0].x`.
+    fn embed(&self, examples: &[Example], memory: &mut ThreadBuffers) {
         let (d, patches) = (self.width, self.grid * self.grid);
         let corner =
             |i: usize| Origin { x: (i % self.grid * self.patch) as u32, y: (i / self.grid * self.patch) as u32 };
@@ -201,7 +206,7 @@ impl Visual {
         let rows = examples.len() * self.parts() * patches;
         let inputs = 3 * self.patch * self.patch;
         assert_eq!(memory.patches.len(), rows * inputs, "every example has the views that the model looks at");
-        let embedded = room(&mut memory.features, rows * d);
+        let embedded = resized(&mut memory.features, rows * d);
         self.embedding.forward(&memory.patches, Epilogue::Store, embedded, &mut memory.scratch.gemm);
         let sums = zeros(&mut memory.embedded, examples.len() * self.tokens() * d);
         let windows = sums.chunks_exact_mut(self.tokens() * d).zip(embedded.chunks_exact(self.parts() * patches * d));
@@ -211,26 +216,26 @@ impl Visual {
             sums[d..].copy_from_slice(embedded);
             sums[d..].chunks_exact_mut(patches * d).for_each(|part| add(part, &self.positions[d..]));
         }
-        memory.kept.resize_with(self.layers.len(), Kept::default);
-        self.pre_norm.forward(&memory.embedded, room(&mut memory.kept[0].x, memory.embedded.len()));
+        memory.saved.resize_with(self.layers.len(), SavedActivations::default);
+        self.pre_norm.forward(&memory.embedded, resized(&mut memory.saved[0].x, memory.embedded.len()));
     }
 
     /// Features (windows, embed), of any length, into `memory.features`.
-    fn forward(&self, windows: usize, keys: &Keys, memory: &mut Memory) {
-        let Memory { kept, class, features, scratch, .. } = memory;
-        let mut x = std::mem::take(&mut kept[0].x);
-        for (l, (layer, kept)) in self.layers.iter().zip(kept.iter_mut()).enumerate() {
+    fn forward(&self, windows: usize, keys: &LayerPrompts, memory: &mut ThreadBuffers) {
+        let ThreadBuffers { saved, class, features, scratch, .. } = memory;
+        let mut x = std::mem::take(&mut saved[0].x);
+        for (l, (layer, saved)) in self.layers.iter().zip(saved.iter_mut()).enumerate() {
             let group = self.group(windows, l, keys);
             match &keys.joining {
-                Some((at, rows)) if *at == l => self.join(&x, rows, &mut kept.x),
-                _ => std::mem::swap(&mut kept.x, &mut x),
+                Some((at, rows)) if *at == l => self.join(&x, rows, &mut saved.x),
+                _ => std::mem::swap(&mut saved.x, &mut x),
             }
-            layer.forward(group, &keys.layers[l].1, kept, &mut x, scratch);
+            layer.forward(group, &keys.layers[l].1, saved, &mut x, scratch);
         }
         std::mem::swap(class, &mut x);
         let mut normed = vec![0.0; class.len()];
         self.post_norm.forward(class, &mut normed);
-        let features = room(features, windows * self.projection.outputs());
+        let features = resized(features, windows * self.projection.outputs());
         self.projection.forward(&normed, Epilogue::Store, features, &mut scratch.gemm);
     }
 
@@ -244,20 +249,23 @@ impl Visual {
     }
 
     /// From the gradient at the features, in `memory.features`.
-    fn backward(&self, windows: usize, keys: &Keys, sums: &mut Sums, memory: &mut Memory) {
-        let Memory { kept, class, features, gradients: [gradient, of_input], scratch, .. } = memory;
+    fn backward(&self, windows: usize, keys: &LayerPrompts, sums: &mut GradientSums, memory: &mut ThreadBuffers) {
+        let ThreadBuffers { saved, class, features, gradients: [gradient, of_input], scratch, .. } = memory;
         let mut normed = vec![0.0; class.len()];
         self.post_norm.forward(class, &mut normed);
-        self.projection.own(&normed, features, &mut sums.own);
+        self.projection.accumulate_gradients(&normed, features, &mut sums.own);
         self.projection.backward(features, Epilogue::Store, &mut normed, &mut scratch.gemm);
         self.post_norm.backward(class, &normed, zeros(gradient, class.len()), &mut sums.own);
-        let first = if self.slots.is_some() { 0 } else { self.first_with_prompts(keys) };
+        let first = if self.parameter_ids.is_some() { 0 } else { self.first_with_prompts(keys) };
         for l in (first..self.layers.len()).rev() {
             let joins = keys.joining.as_ref().is_some_and(|(at, _)| *at == l);
-            let wanted = self.slots.is_some() || l > first || joins;
-            let to =
-                BackwardTo { input: wanted.then_some(&mut *of_input), prompts: &mut sums.keys[l], sums: &mut sums.own };
-            let forward = (keys.layers[l].1.as_slice(), &kept[l]);
+            let wanted = self.parameter_ids.is_some() || l > first || joins;
+            let to = BackwardOutputs {
+                input: wanted.then_some(&mut *of_input),
+                prompts: &mut sums.keys[l],
+                sums: &mut sums.own,
+            };
+            let forward = (keys.layers[l].1.as_slice(), &saved[l]);
             self.layers[l].backward(self.group(windows, l, keys), forward, gradient, to, scratch);
             if joins {
                 self.join_backward(of_input, gradient, &mut sums.joining);
@@ -265,13 +273,13 @@ impl Visual {
                 std::mem::swap(gradient, of_input);
             }
         }
-        if self.slots.is_some() {
+        if self.parameter_ids.is_some() {
             self.embed_backward(windows, sums, memory);
         }
     }
 
     /// The first layer that a gradient has to reach when the tower's own tensors are frozen.
-    fn first_with_prompts(&self, keys: &Keys) -> usize {
+    fn first_with_prompts(&self, keys: &LayerPrompts) -> usize {
         let is_key = |l: &usize| !keys.layers[*l].1.is_empty();
         let joining = keys.joining.as_ref().map(|(at, _)| *at);
         (0..self.layers.len()).find(is_key).or(joining).unwrap_or(self.layers.len())
@@ -288,37 +296,37 @@ impl Visual {
     }
 
     /// From the gradient before the first layer, in `memory.gradients[0]`.
-    fn embed_backward(&self, windows: usize, sums: &mut Sums, memory: &mut Memory) {
-        let Memory { patches, embedded, gradients: [gradient, of_embedded], .. } = memory;
+    fn embed_backward(&self, windows: usize, sums: &mut GradientSums, memory: &mut ThreadBuffers) {
+        let ThreadBuffers { patches, embedded, gradients: [gradient, of_embedded], .. } = memory;
         let d = self.width;
         let of_embedded = zeros(of_embedded, embedded.len());
         self.pre_norm.backward(embedded, gradient, of_embedded, &mut sums.own);
-        let [class, positions] = self.slots.expect("the tower learns");
+        let [class, positions] = self.parameter_ids.expect("the tower learns");
         let part = self.grid * self.grid * d;
         let windows = of_embedded.chunks_exact(self.tokens() * d).zip(patches.chunks_exact(patches.len() / windows));
         for (gradient, patches) in windows {
             let (of_class, of_patches) = gradient.split_at(d);
-            add(sums.own.of(class), of_class);
-            let of_positions = sums.own.of(positions);
+            add(sums.own.get_mut(class), of_class);
+            let of_positions = sums.own.get_mut(positions);
             add(&mut of_positions[..d], of_class);
             of_patches.chunks_exact(part).for_each(|part| add(&mut of_positions[d..], part));
-            self.embedding.own(patches, of_patches, &mut sums.own);
+            self.embedding.accumulate_gradients(patches, of_patches, &mut sums.own);
         }
     }
 }
 
-impl Sums {
-    pub(super) fn new(own: Gradients, keys: &Keys, embed: usize) -> Sums {
-        Sums {
+impl GradientSums {
+    pub(super) fn new(own: Gradients, keys: &LayerPrompts, embed: usize) -> GradientSums {
+        GradientSums {
             own,
-            head: HeadSums { text: vec![0.0; 2 * embed], ..HeadSums::default() },
+            head: LossSums { text: vec![0.0; 2 * embed], ..LossSums::default() },
             keys: keys.layers.iter().map(|(_, projected)| vec![0.0; projected.len()]).collect(),
             joining: vec![0.0; keys.joining.as_ref().map_or(0, |(_, rows)| rows.len())],
         }
     }
 
     /// The next windows' sums after these.
-    pub(super) fn add(&mut self, other: Sums) {
+    pub(super) fn add(&mut self, other: GradientSums) {
         self.own.add(&other.own);
         self.head.errors += other.head.errors;
         self.head.scale += other.head.scale;

@@ -13,7 +13,7 @@ use memmap2::Mmap;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::Deserialize;
 
-use super::stored_tensor::{Stored, StoredMap};
+use super::stored_tensor::{StoredTensor, TensorMap};
 use crate::torch::{self, TorchError, TorchFile};
 
 /// Why a checkpoint's files cannot be read. [`CheckpointError::retry`] says whether another try may help.
@@ -89,12 +89,12 @@ impl CheckpointError {
 }
 
 /// All tensors of a safetensors file that is in memory; `origin` stands for its path in errors.
-pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<StoredMap, CheckpointError> {
+pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<TensorMap, CheckpointError> {
     let tensors =
         SafeTensors::deserialize(file).map_err(|source| CheckpointError::Format { path: origin.to_owned(), source })?;
-    let stored = tensors
-        .iter()
-        .map(|(name, view)| (name.to_owned(), Stored::held(view.dtype(), view.shape().to_vec(), view.data().to_vec())));
+    let stored = tensors.iter().map(|(name, view)| {
+        (name.to_owned(), StoredTensor::from_bytes(view.dtype(), view.shape().to_vec(), view.data().to_vec()))
+    });
     Ok(stored.collect())
 }
 
@@ -164,7 +164,7 @@ pub(crate) fn map(path: &Path) -> Result<Mmap, CheckpointError> {
 }
 
 /// All tensors of one safetensors file.
-pub(crate) fn open(path: &Path) -> Result<StoredMap, CheckpointError> {
+pub(crate) fn open(path: &Path) -> Result<TensorMap, CheckpointError> {
     let map = Arc::new(map(path)?);
     let tensors =
         SafeTensors::deserialize(&map).map_err(|source| CheckpointError::Format { path: path.to_owned(), source })?;
@@ -172,7 +172,7 @@ pub(crate) fn open(path: &Path) -> Result<StoredMap, CheckpointError> {
     let stored = tensors.iter().map(|(name, view)| {
         let offset = view.data().as_ptr() as usize - start;
         let range = offset..offset + view.data().len();
-        (name.to_owned(), Stored::mapped(view.dtype(), view.shape().to_vec(), &map, range))
+        (name.to_owned(), StoredTensor::mapped(view.dtype(), view.shape().to_vec(), &map, range))
     });
     Ok(stored.collect())
 }
@@ -191,7 +191,7 @@ pub(crate) fn metadata(file: &[u8], origin: &Path) -> Result<HashMap<String, Str
 }
 
 /// All tensors of a file that holds one dictionary of them.
-fn open_any(path: &Path) -> Result<StoredMap, CheckpointError> {
+fn open_any(path: &Path) -> Result<TensorMap, CheckpointError> {
     if kind(path)? == Kind::Safetensors {
         return open(path);
     }
@@ -249,13 +249,13 @@ fn is_bare(shard: &str) -> bool {
 }
 
 /// All tensors of the shards that an index names; each must lie in the shard that the index says.
-pub(crate) fn open_shards(index: &Path) -> Result<StoredMap, CheckpointError> {
+pub(crate) fn open_shards(index: &Path) -> Result<TensorMap, CheckpointError> {
     let Index { weight_map } = Index::read(index)?;
     let mut names_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (tensor, shard) in &weight_map {
         names_of.entry(shard).or_default().push(tensor);
     }
-    let mut all = StoredMap::new();
+    let mut all = TensorMap::new();
     for (shard, names) in names_of {
         let path = index.with_file_name(shard);
         if !is_bare(shard) || !path.exists() {

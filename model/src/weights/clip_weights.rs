@@ -14,16 +14,16 @@ use super::checkpoint;
 use super::clip_config::ClipConfig;
 use super::error::WeightsError;
 use super::file_names::CONFIG;
-use super::mismatch::{Expected, Mismatch};
-use super::stored_tensor::{Stored, StoredMap};
-use crate::fingerprint::{Content, Fingerprint, TensorBytes};
+use super::mismatch::{ExpectedTensor, Mismatch};
+use super::stored_tensor::{StoredTensor, TensorMap};
+use crate::fingerprint::{Fingerprint, TensorBytes, TensorContent};
 use crate::gpu::limits;
 
 /// A CLIP model's configuration and tensors. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ClipWeights {
     pub(super) config: ClipConfig,
-    pub(super) tensors: StoredMap,
+    pub(super) tensors: TensorMap,
     pub(super) form: WeightsForm,
     pub(super) files: Vec<PathBuf>,
 }
@@ -84,9 +84,9 @@ impl ClipWeights {
     /// # Errors
     /// [`WeightsError::Tensors`], [`WeightsError::Positions`] and [`WeightsError::Tensor`].
     pub fn from_tensors(config: ClipConfig, tensors: HashMap<String, Tensor>) -> Result<ClipWeights, WeightsError> {
-        let mut stored = StoredMap::new();
+        let mut stored = TensorMap::new();
         for (name, tensor) in tensors {
-            match Stored::hold(&tensor) {
+            match StoredTensor::from_tensor(&tensor) {
                 Ok(held) => stored.insert(name, held),
                 Err(source) => return Err(WeightsError::Tensor { name, source }),
             };
@@ -97,7 +97,7 @@ impl ClipWeights {
     /// Of tensors under our names with `prefix` before each.
     pub(super) fn checked(
         config: ClipConfig,
-        mut tensors: StoredMap,
+        mut tensors: TensorMap,
         prefix: &str,
         origin: &str,
     ) -> Result<ClipWeights, WeightsError> {
@@ -107,23 +107,23 @@ impl ClipWeights {
             (format!("{prefix}vision_model.embeddings.position_ids"), config.patches() + 1),
         ];
         for (name, n) in positions {
-            if tensors.remove(&name).is_some_and(|ids| !ids.counts_to(n)) {
+            if tensors.remove(&name).is_some_and(|ids| !ids.is_arange(n)) {
                 return Err(WeightsError::Positions { origin: origin.to_owned(), name, last: n - 1 });
             }
         }
-        let mut expected = expected(&config);
+        let mut expected = expected_tensors(&config);
         for tensor in &mut expected {
             tensor.name.insert_str(0, prefix);
         }
-        let found: BTreeMap<_, _> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.found())).collect();
-        Mismatch::check(&expected, found)
+        let found: BTreeMap<_, _> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.info())).collect();
+        Mismatch::compare(&expected, found)
             .map_err(|source| WeightsError::Tensors { origin: origin.to_owned(), source })?;
         let plain = tensors.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor));
-        Ok(ClipWeights::of(config, plain.collect()))
+        Ok(ClipWeights::from_stored(config, plain.collect()))
     }
 
     /// Of tensors that were made for the configuration.
-    pub(super) fn of(config: ClipConfig, tensors: StoredMap) -> ClipWeights {
+    pub(super) fn from_stored(config: ClipConfig, tensors: TensorMap) -> ClipWeights {
         ClipWeights { config, tensors, form: WeightsForm::Memory, files: Vec::new() }
     }
 
@@ -159,9 +159,9 @@ impl ClipWeights {
     }
 
     /// Why the GPU's 16-bit kernels do not fit the model; `None` where they do. The CPU's fit every model.
-    pub fn gpu_misfit(&self) -> Option<String> {
+    pub fn gpu_unsupported_reason(&self) -> Option<String> {
         let vision = &self.config.vision;
-        limits::misfit(vision.width, vision.heads, vision.activation)
+        limits::unsupported_reason(vision.width, vision.heads, vision.activation)
     }
 
     /// The model's sizes and constants.
@@ -221,7 +221,7 @@ impl ClipWeights {
 
     /// Other values for a tensor of the model.
     pub(crate) fn set(&mut self, name: &str, values: &[f32]) {
-        let stored = Stored::of(self.shape(name), values);
+        let stored = StoredTensor::from_f32(self.shape(name), values);
         self.tensors.insert(name.to_owned(), stored);
     }
 
@@ -246,30 +246,33 @@ impl ClipWeights {
             name,
             dtype: if is_mixed { "F32" } else { stored.dtype_name() },
             shape: &stored.shape,
-            bytes: if is_mixed { stored.f32_bytes() } else { Content::Plain(stored.bytes()) },
+            bytes: if is_mixed { stored.f32_bytes() } else { TensorContent::Borrowed(stored.bytes()) },
         });
-        let tensors = Fingerprint::of_tensors(tensors.collect());
+        let tensors = Fingerprint::from_tensors(tensors.collect());
         let config = serde_json::to_vec(&self.config).expect("a configuration is plain numbers");
         Fingerprint::combine(&[("config", &config), ("tensors", tensors.as_bytes())])
     }
 
-    fn stored(&self, name: &str) -> &Stored {
+    fn stored(&self, name: &str) -> &StoredTensor {
         self.tensors.get(name).unwrap_or_else(|| panic!("a CLIP model has no tensor `{name}`"))
     }
 }
 
 /// Every tensor of the model, in Hugging Face's names.
-pub(super) fn expected(config: &ClipConfig) -> Vec<Expected> {
+pub(super) fn expected_tensors(config: &ClipConfig) -> Vec<ExpectedTensor> {
     let (vision, text, dim) = (&config.vision, &config.text, config.embed_dim);
     let mut list = vec![
-        Expected::new("logit_scale", &[]),
-        Expected::new("visual_projection.weight", &[dim, vision.width]),
-        Expected::new("text_projection.weight", &[dim, text.width]),
-        Expected::new("vision_model.embeddings.class_embedding", &[vision.width]),
-        Expected::new("vision_model.embeddings.patch_embedding.weight", &[vision.width, 3, vision.patch, vision.patch]),
-        Expected::new("vision_model.embeddings.position_embedding.weight", &[config.patches() + 1, vision.width]),
-        Expected::new("text_model.embeddings.token_embedding.weight", &[text.vocab, text.width]),
-        Expected::new("text_model.embeddings.position_embedding.weight", &[text.context, text.width]),
+        ExpectedTensor::new("logit_scale", &[]),
+        ExpectedTensor::new("visual_projection.weight", &[dim, vision.width]),
+        ExpectedTensor::new("text_projection.weight", &[dim, text.width]),
+        ExpectedTensor::new("vision_model.embeddings.class_embedding", &[vision.width]),
+        ExpectedTensor::new(
+            "vision_model.embeddings.patch_embedding.weight",
+            &[vision.width, 3, vision.patch, vision.patch],
+        ),
+        ExpectedTensor::new("vision_model.embeddings.position_embedding.weight", &[config.patches() + 1, vision.width]),
+        ExpectedTensor::new("text_model.embeddings.token_embedding.weight", &[text.vocab, text.width]),
+        ExpectedTensor::new("text_model.embeddings.position_embedding.weight", &[text.context, text.width]),
     ];
     // The missing "e" is in the published checkpoints.
     for (norm, width) in [
@@ -288,7 +291,7 @@ pub(super) fn expected(config: &ClipConfig) -> Vec<Expected> {
     list
 }
 
-fn block(list: &mut Vec<Expected>, prefix: &str, width: usize, mlp_width: usize) {
+fn block(list: &mut Vec<ExpectedTensor>, prefix: &str, width: usize, mlp_width: usize) {
     for name in ["q_proj", "k_proj", "v_proj", "out_proj"] {
         with_bias(list, &format!("{prefix}.self_attn.{name}"), &[width, width]);
     }
@@ -299,7 +302,7 @@ fn block(list: &mut Vec<Expected>, prefix: &str, width: usize, mlp_width: usize)
     with_bias(list, &format!("{prefix}.mlp.fc2"), &[width, mlp_width]);
 }
 
-fn with_bias(list: &mut Vec<Expected>, name: &str, weight: &[usize]) {
-    list.push(Expected::new(format!("{name}.weight"), weight));
-    list.push(Expected::new(format!("{name}.bias"), &weight[..1]));
+fn with_bias(list: &mut Vec<ExpectedTensor>, name: &str, weight: &[usize]) {
+    list.push(ExpectedTensor::new(format!("{name}.weight"), weight));
+    list.push(ExpectedTensor::new(format!("{name}.bias"), &weight[..1]));
 }

@@ -11,10 +11,10 @@ use super::clip_weights::{ClipWeights, WeightsForm};
 use super::error::WeightsError;
 use super::file_names::{CONFIG, OPEN_CLIP_CONFIG};
 use super::mismatch::{self, Mismatch};
-use super::name_mapping::{self as names, Scheme};
-use super::open_clip_config::{self as open_clip, OpenClipConfig, Underivable};
-use super::source::{Content, Source};
-use super::stored_tensor::StoredMap;
+use super::name_mapping::{self as names, NamingScheme};
+use super::open_clip_config::{self as open_clip, DeriveError, OpenClipConfig};
+use super::source::{OpenedWeights, WeightsSource};
+use super::stored_tensor::TensorMap;
 
 /// The files that opening `path`, a directory or a file, reads: the configuration first, where there is one. They are opened, and
 /// their values are not read.
@@ -41,56 +41,56 @@ impl ClipWeights {
 const SIZES: [&str; 3] = ["input_resolution", "context_length", "vocab_size"];
 
 /// Tensors of one model, under the names of their file.
-struct Found {
-    scheme: Scheme,
+struct FoundTensors {
+    scheme: NamingScheme,
     prefix: String,
-    tensors: StoredMap,
+    tensors: TensorMap,
     is_torch: bool,
     is_script: bool,
 }
 
 /// What a configuration's file is.
-enum Configuration {
+enum ConfigFile {
     HuggingFace(ClipConfig),
     OpenClip(OpenClipConfig),
 }
 
 fn open(path: &Path) -> Result<ClipWeights, WeightsError> {
-    let source = Source::find(path)?;
+    let source = WeightsSource::find(path)?;
     // Of a usual name it is known whose configuration belongs to it, so that another model is told by what it says of itself.
-    let config = source.config.as_deref().map(Configuration::read).transpose()?;
+    let config = source.config.as_deref().map(ConfigFile::read).transpose()?;
     let origin = format!("`{}`", path.display());
-    let found = Found::choose(&source, &origin)?;
-    let opening = Opening { source: &source, origin: &origin };
+    let found = FoundTensors::choose(&source, &origin)?;
+    let loader = Loader { source: &source, origin: &origin };
     let (mut weights, config_path) = match found.scheme {
-        Scheme::HuggingFace => opening.hugging_face(found, config)?,
-        Scheme::OpenAi => opening.open_ai(found, config)?,
+        NamingScheme::HuggingFace => loader.hugging_face(found, config)?,
+        NamingScheme::OpenAi => loader.open_ai(found, config)?,
     };
     weights.files = config_path.into_iter().chain(source.files()?).collect();
     Ok(weights)
 }
 
-impl Configuration {
-    fn read(path: &Path) -> Result<Configuration, ConfigError> {
+impl ConfigFile {
+    fn read(path: &Path) -> Result<ConfigFile, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let json: Value =
             serde_json::from_str(&text).map_err(|source| ConfigError::Json { path: path.to_owned(), source })?;
         match OpenClipConfig::parse(&json, path) {
-            Some(config) => Ok(Configuration::OpenClip(config)),
-            None => Ok(Configuration::HuggingFace(ClipConfig::parse(&text, path)?)),
+            Some(config) => Ok(ConfigFile::OpenClip(config)),
+            None => Ok(ConfigFile::HuggingFace(ClipConfig::parse(&text, path)?)),
         }
     }
 }
 
-impl Found {
+impl FoundTensors {
     /// The tensors in the source that are a CLIP model's.
-    fn choose(source: &Source, origin: &str) -> Result<Found, WeightsError> {
+    fn choose(source: &WeightsSource, origin: &str) -> Result<FoundTensors, WeightsError> {
         let mut content = source.open()?;
         let (is_torch, is_script) = (content.is_torch(), content.is_script());
         let not_run = |why: String| WeightsError::NotRun { origin: origin.to_owned(), why };
         let (chosen, places) = {
-            let sets = content.sets();
+            let sets = content.tensor_sets();
             let mut chosen = Vec::new();
             for (i, (_, names)) in sets.iter().enumerate() {
                 let names: BTreeSet<&str> = names.iter().copied().collect();
@@ -102,14 +102,14 @@ impl Found {
                 }
             }
             if chosen.is_empty() {
-                return Err(not_run(what_is_there(&content)));
+                return Err(not_run(describe_content(&content)));
             }
-            let place = |(i, ..): &(usize, Scheme, String)| format!("`{}`", sets[*i].0);
+            let place = |(i, ..): &(usize, NamingScheme, String)| format!("`{}`", sets[*i].0);
             let places: Vec<String> = chosen.iter().take(3).map(place).collect();
             (chosen, places)
         };
         let path = || source.weights.clone();
-        let mut taken: Vec<StoredMap> = Vec::new();
+        let mut taken: Vec<TensorMap> = Vec::new();
         let several = chosen.len() > MODELS_MAX;
         for (i, ..) in chosen.iter().take(MODELS_MAX) {
             let tensors = content.take(*i);
@@ -122,7 +122,7 @@ impl Found {
             return Err(not_run(format!("it holds more than one, under {places}: save the one that is meant alone")));
         }
         let (_, scheme, prefix) = chosen.into_iter().next().expect("there is one at least");
-        Ok(Found { scheme, prefix, tensors: taken.swap_remove(0), is_torch, is_script })
+        Ok(FoundTensors { scheme, prefix, tensors: taken.swap_remove(0), is_torch, is_script })
     }
 }
 
@@ -130,9 +130,9 @@ impl Found {
 const MODELS_MAX: usize = 4;
 
 /// What a file holds in which there is no CLIP.
-fn what_is_there(content: &Content) -> String {
+fn describe_content(content: &OpenedWeights) -> String {
     const SHOWN: usize = 5;
-    let sets = content.sets();
+    let sets = content.tensor_sets();
     let names: Vec<&str> = sets.iter().flat_map(|(_, names)| names.iter().copied()).collect();
     if names.iter().any(|name| name.contains("prompts_text.") || name.contains("prompts_vis.")) {
         return "it holds prompts, which are given as --prompts".to_owned();
@@ -146,20 +146,20 @@ fn what_is_there(content: &Content) -> String {
 }
 
 /// Where the weights come from.
-struct Opening<'a> {
-    source: &'a Source,
+struct Loader<'a> {
+    source: &'a WeightsSource,
     origin: &'a str,
 }
 
 type Opened = (ClipWeights, Option<PathBuf>);
 
-impl Opening<'_> {
-    fn hugging_face(&self, found: Found, config: Option<Configuration>) -> Result<Opened, WeightsError> {
+impl Loader<'_> {
+    fn hugging_face(&self, found: FoundTensors, config: Option<ConfigFile>) -> Result<Opened, WeightsError> {
         let (config, path) = match (config, &self.source.config) {
-            (Some(Configuration::HuggingFace(config)), Some(path)) => (config, path.clone()),
+            (Some(ConfigFile::HuggingFace(config)), Some(path)) => (config, path.clone()),
             _ => {
                 let weights = self.source.weights.clone();
-                let path = self.source.beside(CONFIG).ok_or(WeightsError::NoConfig { weights, config: CONFIG })?;
+                let path = self.source.sibling(CONFIG).ok_or(WeightsError::NoConfig { weights, config: CONFIG })?;
                 (ClipConfig::read(&path)?, path)
             }
         };
@@ -168,7 +168,7 @@ impl Opening<'_> {
         Ok((ClipWeights { form, ..weights }, Some(path)))
     }
 
-    fn open_ai(&self, mut found: Found, config: Option<Configuration>) -> Result<Opened, WeightsError> {
+    fn open_ai(&self, mut found: FoundTensors, config: Option<ConfigFile>) -> Result<Opened, WeightsError> {
         let sizes: Vec<Option<i64>> = SIZES
             .iter()
             .map(|name| found.tensors.remove(&format!("{}{name}", found.prefix)))
@@ -178,8 +178,8 @@ impl Opening<'_> {
         let is_open_ai = sizes.iter().all(Option::is_some);
         let (config, path) = if is_open_ai { (None, None) } else { self.configuration(config)? };
         let config = match config {
-            Some(Configuration::HuggingFace(config)) => config,
-            Some(Configuration::OpenClip(said)) => self.derived(&found, Some(&said))?,
+            Some(ConfigFile::HuggingFace(config)) => config,
+            Some(ConfigFile::OpenClip(said)) => self.derived(&found, Some(&said))?,
             None => self.derived(&found, None)?,
         };
         let wanted = [config.vision.image, config.text.context, config.text.vocab];
@@ -201,33 +201,30 @@ impl Opening<'_> {
             (false, false, true) => WeightsForm::OpenClipPyTorch,
             (false, false, false) => WeightsForm::OpenClipSafetensors,
         };
-        Ok((ClipWeights { form, ..ClipWeights::of(config, tensors) }, path))
+        Ok((ClipWeights { form, ..ClipWeights::from_stored(config, tensors) }, path))
     }
 
     /// The configuration beside the weights that says which activation they have.
-    fn configuration(
-        &self,
-        known: Option<Configuration>,
-    ) -> Result<(Option<Configuration>, Option<PathBuf>), WeightsError> {
-        if let Some(path) = self.source.beside(OPEN_CLIP_CONFIG) {
-            return Ok((Some(Configuration::read(&path)?), Some(path)));
+    fn configuration(&self, known: Option<ConfigFile>) -> Result<(Option<ConfigFile>, Option<PathBuf>), WeightsError> {
+        if let Some(path) = self.source.sibling(OPEN_CLIP_CONFIG) {
+            return Ok((Some(ConfigFile::read(&path)?), Some(path)));
         }
         if known.is_some() {
             return Ok((known, self.source.config.clone()));
         }
         // One of another model than CLIP may lie there by chance.
-        match self.source.beside(CONFIG).map(|path| (Configuration::read(&path), path)) {
+        match self.source.sibling(CONFIG).map(|path| (ConfigFile::read(&path), path)) {
             Some((Ok(config), path)) => Ok((Some(config), Some(path))),
             _ => Err(WeightsError::NoActivation { weights: self.source.weights.clone() }),
         }
     }
 
-    fn derived(&self, found: &Found, said: Option<&OpenClipConfig>) -> Result<ClipConfig, WeightsError> {
+    fn derived(&self, found: &FoundTensors, said: Option<&OpenClipConfig>) -> Result<ClipConfig, WeightsError> {
         let text_prefix = names::text_prefix(found.tensors.keys(), &found.prefix);
-        open_clip::configuration(&found.tensors, &found.prefix, &text_prefix, said).map_err(|error| match error {
-            Underivable::Config(error) => error.into(),
-            Underivable::NotRun(why) => WeightsError::NotRun { origin: self.origin.to_owned(), why },
-            Underivable::Missing(name) => match found.tensors.get(&name) {
+        open_clip::derive_config(&found.tensors, &found.prefix, &text_prefix, said).map_err(|error| match error {
+            DeriveError::Config(error) => error.into(),
+            DeriveError::NotRun(why) => WeightsError::NotRun { origin: self.origin.to_owned(), why },
+            DeriveError::Missing(name) => match found.tensors.get(&name) {
                 None => self.mismatch(Mismatch { missing: vec![name], ..Mismatch::default() }),
                 Some(tensor) => {
                     let misshapen = vec![format!("{name} is {}", mismatch::dims(&tensor.shape))];

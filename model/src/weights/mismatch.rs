@@ -10,20 +10,20 @@ const NAMES_MAX: usize = 5;
 
 /// A name with the shape that it must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Expected {
+pub(crate) struct ExpectedTensor {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
 }
 
-impl Expected {
-    pub(crate) fn new(name: impl Into<String>, shape: &[usize]) -> Expected {
-        Expected { name: name.into(), shape: shape.to_vec() }
+impl ExpectedTensor {
+    pub(crate) fn new(name: impl Into<String>, shape: &[usize]) -> ExpectedTensor {
+        ExpectedTensor { name: name.into(), shape: shape.to_vec() }
     }
 }
 
 /// A tensor that is there, as far as it matters here.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct TensorInfo {
     pub(crate) shape: Vec<usize>,
     /// As it is called in a message.
     pub(crate) dtype: String,
@@ -46,12 +46,12 @@ pub struct Mismatch {
 
 impl Mismatch {
     /// Compares what is there with what must be.
-    pub(crate) fn check<'a>(
-        expected: impl IntoIterator<Item = &'a Expected>,
-        mut found: BTreeMap<&str, Found>,
+    pub(crate) fn compare<'a>(
+        expected: impl IntoIterator<Item = &'a ExpectedTensor>,
+        mut found: BTreeMap<&str, TensorInfo>,
     ) -> Result<(), Mismatch> {
         let mut mismatch = Mismatch::default();
-        for Expected { name, shape } in expected {
+        for ExpectedTensor { name, shape } in expected {
             match found.remove(name.as_str()) {
                 None => mismatch.missing.push(name.clone()),
                 Some(tensor) if !tensor.readable => mismatch.unreadable.push(format!("{name} is {}", tensor.dtype)),

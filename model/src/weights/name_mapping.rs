@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::clip_config::ClipConfig;
-use super::mismatch::{Expected, Mismatch};
-use super::stored_tensor::{Stored, StoredMap};
+use super::mismatch::{ExpectedTensor, Mismatch};
+use super::stored_tensor::{StoredTensor, TensorMap};
 
 /// Whose names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
+pub(crate) enum NamingScheme {
     HuggingFace,
     /// OpenAI's, and OpenCLIP's.
     OpenAi,
@@ -28,14 +28,14 @@ const OPEN_AI_MARKS: [&str; 4] =
     ["visual.class_embedding", "visual.conv1.weight", "visual.ln_post.weight", "visual.positional_embedding"];
 
 /// The scheme of these names, and what stands before each, such as `module.`; an error says what they are instead.
-pub(crate) fn scheme(names: &BTreeSet<&str>) -> Option<(Scheme, String)> {
+pub(crate) fn scheme(names: &BTreeSet<&str>) -> Option<(NamingScheme, String)> {
     let prefix = |mark: &str| {
         names
             .iter()
             .find_map(|name| name.strip_suffix(mark).filter(|prefix| prefix.is_empty() || prefix.ends_with('.')))
     };
     let found = |scheme, marks: &[&str]| Some((scheme, marks.iter().find_map(|mark| prefix(mark))?.to_owned()));
-    found(Scheme::HuggingFace, &HF_MARKS).or_else(|| found(Scheme::OpenAi, &OPEN_AI_MARKS))
+    found(NamingScheme::HuggingFace, &HF_MARKS).or_else(|| found(NamingScheme::OpenAi, &OPEN_AI_MARKS))
 }
 
 /// Why a model of these names is not run, where it is of a kind that is known.
@@ -65,23 +65,24 @@ pub(crate) fn unsupported(names: &BTreeSet<&str>) -> Option<&'static str> {
 struct Rule {
     name: String,
     shape: Vec<usize>,
-    parts: Vec<(String, How)>,
+    parts: Vec<(String, Conversion)>,
 }
 
 /// How a tensor of ours lies in one of the file.
-enum How {
+enum Conversion {
     Whole,
     Transposed,
     Rows(Range<usize>),
 }
 
 /// The tensors of OpenAI's names, under `prefix`, as ours. The text tower's names may have `text.` before them.
-pub(crate) fn from_open_ai(config: &ClipConfig, tensors: &StoredMap, prefix: &str) -> Result<StoredMap, Mismatch> {
+pub(crate) fn from_open_ai(config: &ClipConfig, tensors: &TensorMap, prefix: &str) -> Result<TensorMap, Mismatch> {
     let rules = open_ai(config, prefix, &text_prefix(tensors.keys(), prefix));
-    let expected: Vec<Expected> = rules.iter().map(|rule| Expected::new(rule.name.clone(), &rule.shape)).collect();
+    let expected: Vec<ExpectedTensor> =
+        rules.iter().map(|rule| ExpectedTensor::new(rule.name.clone(), &rule.shape)).collect();
     let is_logit_scale = |name: &str| name.strip_prefix(prefix) == Some("logit_scale");
-    let found = |(name, tensor): (&String, &Stored)| {
-        let mut found = tensor.found();
+    let found = |(name, tensor): (&String, &StoredTensor)| {
+        let mut found = tensor.info();
         // Some versions of OpenCLIP have a vector of one number.
         if is_logit_scale(name) && found.shape == [1] {
             found.shape.clear();
@@ -89,16 +90,16 @@ pub(crate) fn from_open_ai(config: &ClipConfig, tensors: &StoredMap, prefix: &st
         found
     };
     let found: BTreeMap<_, _> = tensors.iter().map(|entry| (entry.0.as_str(), found(entry))).collect();
-    Mismatch::check(&expected, found)?;
-    let mut own = StoredMap::new();
+    Mismatch::compare(&expected, found)?;
+    let mut own = TensorMap::new();
     for Rule { name, parts, .. } in rules {
         let stored = &tensors[&name];
         for (own_name, how) in parts {
             let part = match how {
-                How::Whole if own_name == "logit_scale" => stored.scalar(),
-                How::Whole => stored.clone(),
-                How::Transposed => stored.transposed(),
-                How::Rows(rows) => stored.rows(rows),
+                Conversion::Whole if own_name == "logit_scale" => stored.scalar(),
+                Conversion::Whole => stored.clone(),
+                Conversion::Transposed => stored.transposed(),
+                Conversion::Rows(rows) => stored.rows(rows),
             };
             own.insert(own_name, part);
         }
@@ -116,32 +117,32 @@ fn open_ai(config: &ClipConfig, prefix: &str, text_prefix: &str) -> Vec<Rule> {
     let (vision, text, dim) = (&config.vision, &config.text, config.embed_dim);
     let visual = format!("{prefix}visual.");
     let mut rules = Vec::new();
-    let mut add = |name: String, shape: &[usize], own: &str, how: How| {
+    let mut add = |name: String, shape: &[usize], own: &str, how: Conversion| {
         rules.push(Rule { name, shape: shape.to_vec(), parts: vec![(own.to_owned(), how)] });
     };
-    add(format!("{prefix}logit_scale"), &[], "logit_scale", How::Whole);
+    add(format!("{prefix}logit_scale"), &[], "logit_scale", Conversion::Whole);
     for (name, shape, own) in [
         ("class_embedding", &[vision.width][..], "class_embedding"),
         ("conv1.weight", &[vision.width, 3, vision.patch, vision.patch], "patch_embedding.weight"),
         ("positional_embedding", &[config.patches() + 1, vision.width], "position_embedding.weight"),
     ] {
-        add(format!("{visual}{name}"), shape, &format!("vision_model.embeddings.{own}"), How::Whole);
+        add(format!("{visual}{name}"), shape, &format!("vision_model.embeddings.{own}"), Conversion::Whole);
     }
     for (name, shape, own) in [
         ("token_embedding.weight", [text.vocab, text.width], "token_embedding.weight"),
         ("positional_embedding", [text.context, text.width], "position_embedding.weight"),
     ] {
-        add(format!("{text_prefix}{name}"), &shape, &format!("text_model.embeddings.{own}"), How::Whole);
+        add(format!("{text_prefix}{name}"), &shape, &format!("text_model.embeddings.{own}"), Conversion::Whole);
     }
-    add(format!("{visual}proj"), &[vision.width, dim], "visual_projection.weight", How::Transposed);
-    add(format!("{text_prefix}text_projection"), &[text.width, dim], "text_projection.weight", How::Transposed);
+    add(format!("{visual}proj"), &[vision.width, dim], "visual_projection.weight", Conversion::Transposed);
+    add(format!("{text_prefix}text_projection"), &[text.width, dim], "text_projection.weight", Conversion::Transposed);
     for (name, own, width) in [
         (format!("{visual}ln_pre"), "vision_model.pre_layrnorm", vision.width),
         (format!("{visual}ln_post"), "vision_model.post_layernorm", vision.width),
         (format!("{text_prefix}ln_final"), "text_model.final_layer_norm", text.width),
     ] {
         for part in ["weight", "bias"] {
-            add(format!("{name}.{part}"), &[width], &format!("{own}.{part}"), How::Whole);
+            add(format!("{name}.{part}"), &[width], &format!("{own}.{part}"), Conversion::Whole);
         }
     }
     for layer in 0..vision.layers {
@@ -160,7 +161,7 @@ fn block(rules: &mut Vec<Rule>, at: &str, own: &str, [width, mlp_width]: [usize;
     for (part, columns) in [("weight", Some(width)), ("bias", None)] {
         let shape = [Some(3 * width), columns].into_iter().flatten().collect();
         let own = |(i, name): (usize, &str)| {
-            (format!("{own}.self_attn.{name}.{part}"), How::Rows(i * width..(i + 1) * width))
+            (format!("{own}.self_attn.{name}.{part}"), Conversion::Rows(i * width..(i + 1) * width))
         };
         let parts = ["q_proj", "k_proj", "v_proj"].into_iter().enumerate().map(own).collect();
         rules.push(Rule { name: format!("{at}.attn.in_proj_{part}"), shape, parts });
@@ -173,7 +174,7 @@ fn block(rules: &mut Vec<Rule>, at: &str, own: &str, [width, mlp_width]: [usize;
         ("mlp.c_proj", "mlp.fc2", &[width, mlp_width]),
     ] {
         for (part, shape) in [("weight", shape), ("bias", &shape[..1])] {
-            let parts = vec![(format!("{own}.{own_name}.{part}"), How::Whole)];
+            let parts = vec![(format!("{own}.{own_name}.{part}"), Conversion::Whole)];
             rules.push(Rule { name: format!("{at}.{name}.{part}"), shape: shape.to_vec(), parts });
         }
     }

@@ -12,10 +12,10 @@ use super::clip_config::{
     VisionConfig, size,
 };
 use super::file_names;
-use super::stored_tensor::StoredMap;
+use super::stored_tensor::TensorMap;
 
 /// Columns of a head where nothing else is said.
-const HEAD: usize = 64;
+const DEFAULT_HEAD_WIDTH: usize = 64;
 
 /// An `open_clip_config.json`.
 pub(crate) struct OpenClipConfig {
@@ -24,7 +24,7 @@ pub(crate) struct OpenClipConfig {
 }
 
 /// Settings without an effect on the features of one picture or sentence.
-const ANY: [&str; 12] = [
+const IGNORED_KEYS: [&str; 12] = [
     "attn_pooler_heads",
     "attn_pooler_queries",
     "cast_dtype",
@@ -40,7 +40,7 @@ const ANY: [&str; 12] = [
 ];
 
 /// Settings that have to be as they are in CLIP.
-const ONLY: [(&str, &str); 5] = [
+const REQUIRED_VALUES: [(&str, &str); 5] = [
     ("pos_embed_type", "learnable"),
     ("pool_type", "tok"),
     ("proj_type", "linear"),
@@ -123,11 +123,11 @@ impl Section<'_> {
                 _ => false,
             };
             let key = key.as_str();
-            if is_off || used.contains(&key) || ANY.contains(&key) {
+            if is_off || used.contains(&key) || IGNORED_KEYS.contains(&key) {
                 continue;
             }
             let full = if self.name == "text_cfg" && key == "pool_type" { "text_pool_type" } else { key };
-            match ONLY.iter().find(|(name, _)| *name == full) {
+            match REQUIRED_VALUES.iter().find(|(name, _)| *name == full) {
                 Some((_, only)) if value.as_str() == Some(only) => {}
                 Some((_, "")) => return Err(self.refuse(key, "CLIP's own text tower and no such key")),
                 Some((_, only)) => return Err(self.refuse(key, format!("\"{only}\""))),
@@ -139,7 +139,7 @@ impl Section<'_> {
 }
 
 /// What is wrong with tensors that are to tell a model's sizes.
-pub(crate) enum Underivable {
+pub(crate) enum DeriveError {
     /// A tensor that tells a size is not there, or has another number of axes.
     Missing(String),
     /// A model that is not run.
@@ -149,21 +149,21 @@ pub(crate) enum Underivable {
 
 /// The configuration of the model with these tensors, whose names begin with `prefix`, those of the text tower with
 /// `text_prefix`. `said` is what its configuration says; quick-GELU where there is none.
-pub(crate) fn configuration(
-    tensors: &StoredMap,
+pub(crate) fn derive_config(
+    tensors: &TensorMap,
     prefix: &str,
     text_prefix: &str,
     said: Option<&OpenClipConfig>,
-) -> Result<ClipConfig, Underivable> {
-    let shapes = Shapes { tensors };
+) -> Result<ClipConfig, DeriveError> {
+    let shapes = TensorShapes { tensors };
     let nothing = OpenClipConfig { path: PathBuf::new(), model: Map::new() };
     let file = said.unwrap_or(&nothing);
     let section = |name: &'static str| Section { file, name, object: file.model.get(name).and_then(Value::as_object) };
     let top = Section { file, name: "", object: Some(&file.model) };
-    top.check(&["vision_cfg", "text_cfg"]).map_err(Underivable::Config)?;
+    top.check(&["vision_cfg", "text_cfg"]).map_err(DeriveError::Config)?;
     let is_quick = said.is_none() || top.get("quick_gelu") == Some(&Value::Bool(true));
     let activation = if is_quick { Activation::QuickGelu } else { Activation::Gelu };
-    let embed_dim = match top.size("embed_dim").map_err(Underivable::Config)? {
+    let embed_dim = match top.size("embed_dim").map_err(DeriveError::Config)? {
         Some(dim) => dim,
         None => shapes.dim(&format!("{prefix}visual.proj"), 2, 1)?,
     };
@@ -173,11 +173,11 @@ pub(crate) fn configuration(
 }
 
 fn vision(
-    shapes: &Shapes<'_>,
+    shapes: &TensorShapes<'_>,
     at: &str,
     said: &Section<'_>,
     activation: Activation,
-) -> Result<VisionConfig, Underivable> {
+) -> Result<VisionConfig, DeriveError> {
     let conv = format!("{at}conv1.weight");
     let sizes = || -> Result<_, ConfigError> {
         if let Some(name) = said.get("timm_model_name") {
@@ -197,7 +197,7 @@ fn vision(
             said.eps()?,
         ))
     };
-    let (width, layers, patch, image, head, ratio, eps) = sizes().map_err(Underivable::Config)?;
+    let (width, layers, patch, image, head, ratio, eps) = sizes().map_err(DeriveError::Config)?;
     let width = width.map_or_else(|| shapes.dim(&conv, 4, 0), Ok)?;
     let patch = patch.map_or_else(|| shapes.dim(&conv, 4, 2), Ok)?;
     let image = match image {
@@ -209,23 +209,28 @@ fn vision(
     };
     if image != IMAGE {
         let why = format!("it takes pictures of {image} x {image} pixels, and dqa cuts windows of {IMAGE} x {IMAGE}");
-        return Err(Underivable::NotRun(why));
+        return Err(DeriveError::NotRun(why));
     }
     if patch == 0 || !image.is_multiple_of(patch) {
-        return Err(Underivable::NotRun(format!(
+        return Err(DeriveError::NotRun(format!(
             "its patches have {patch} pixels a side, which does not divide {image}"
         )));
     }
-    let layers = said_layers(said, layers)?.map_or_else(|| shapes.layers(at), Ok)?;
+    let layers = checked_layers(said, layers)?.map_or_else(|| shapes.layers(at), Ok)?;
     let mlp_width = match ratio {
         Some(ratio) => (width as f64 * ratio) as usize,
         None => shapes.mlp_width(at)?,
     };
-    let heads = heads("visual", width, head.unwrap_or(HEAD))?;
+    let heads = heads("visual", width, head.unwrap_or(DEFAULT_HEAD_WIDTH))?;
     Ok(VisionConfig { width, layers, heads, mlp_width, patch, image, eps, activation })
 }
 
-fn text(shapes: &Shapes<'_>, at: &str, said: &Section<'_>, activation: Activation) -> Result<TextConfig, Underivable> {
+fn text(
+    shapes: &TensorShapes<'_>,
+    at: &str,
+    said: &Section<'_>,
+    activation: Activation,
+) -> Result<TextConfig, DeriveError> {
     let tokens = format!("{at}token_embedding.weight");
     let sizes = || -> Result<_, ConfigError> {
         said.check(&["layers", "width", "heads", "context_length", "vocab_size", "mlp_ratio", "norm_kwargs"])?;
@@ -239,15 +244,15 @@ fn text(shapes: &Shapes<'_>, at: &str, said: &Section<'_>, activation: Activatio
             said.eps()?,
         ))
     };
-    let (width, layers, heads_said, context, vocab, ratio, eps) = sizes().map_err(Underivable::Config)?;
+    let (width, layers, heads_said, context, vocab, ratio, eps) = sizes().map_err(DeriveError::Config)?;
     let width = width.map_or_else(|| shapes.dim(&tokens, 2, 1), Ok)?;
     let vocab = vocab.map_or_else(|| shapes.dim(&tokens, 2, 0), Ok)?;
     if vocab != VOCAB {
         let why = format!("it has a vocabulary of {vocab} tokens, and dqa has CLIP's {VOCAB}");
-        return Err(Underivable::NotRun(why));
+        return Err(DeriveError::NotRun(why));
     }
     let context = context.map_or_else(|| shapes.dim(&format!("{at}positional_embedding"), 2, 0), Ok)?;
-    let layers = said_layers(said, layers)?.map_or_else(|| shapes.layers(at), Ok)?;
+    let layers = checked_layers(said, layers)?.map_or_else(|| shapes.layers(at), Ok)?;
     let mlp_width = match ratio {
         Some(ratio) => (width as f64 * ratio) as usize,
         None => shapes.mlp_width(at)?,
@@ -256,56 +261,56 @@ fn text(shapes: &Shapes<'_>, at: &str, said: &Section<'_>, activation: Activatio
         (Some(heads), _) => heads,
         // OpenCLIP's default.
         (None, Some(_)) => 8,
-        (None, None) => heads("text", width, HEAD)?,
+        (None, None) => heads("text", width, DEFAULT_HEAD_WIDTH)?,
     };
     if !width.is_multiple_of(heads) {
-        return Err(Underivable::NotRun(format!("its text tower of width {width} cannot have {heads} heads")));
+        return Err(DeriveError::NotRun(format!("its text tower of width {width} cannot have {heads} heads")));
     }
     Ok(TextConfig { width, layers, heads, mlp_width, vocab, context, eps, activation })
 }
 
-fn said_layers(said: &Section<'_>, layers: Option<usize>) -> Result<Option<usize>, Underivable> {
+fn checked_layers(said: &Section<'_>, layers: Option<usize>) -> Result<Option<usize>, DeriveError> {
     match layers {
-        Some(layers) if layers > LAYERS_MAX => Err(Underivable::Config(said.refuse("layers", LAYERS_NEEDED))),
+        Some(layers) if layers > LAYERS_MAX => Err(DeriveError::Config(said.refuse("layers", LAYERS_NEEDED))),
         layers => Ok(layers),
     }
 }
 
-fn heads(tower: &str, width: usize, head: usize) -> Result<usize, Underivable> {
+fn heads(tower: &str, width: usize, head: usize) -> Result<usize, DeriveError> {
     if width >= head && width.is_multiple_of(head) {
         return Ok(width / head);
     }
-    Err(Underivable::NotRun(format!(
+    Err(DeriveError::NotRun(format!(
         "its {tower} tower of width {width} does not divide into heads of {head}; an `{}` beside it says how many it has",
         file_names::OPEN_CLIP_CONFIG
     )))
 }
 
 /// Sizes that tensors tell.
-struct Shapes<'a> {
-    tensors: &'a StoredMap,
+struct TensorShapes<'a> {
+    tensors: &'a TensorMap,
 }
 
-impl Shapes<'_> {
+impl TensorShapes<'_> {
     /// The length of an axis of a tensor of `axes` axes.
-    fn dim(&self, name: &str, axes: usize, axis: usize) -> Result<usize, Underivable> {
+    fn dim(&self, name: &str, axes: usize, axis: usize) -> Result<usize, DeriveError> {
         let shape = self.tensors.get(name).map(|tensor| tensor.shape.as_slice());
         let shape = shape.filter(|shape| shape.len() == axes && shape.iter().all(|dim| (1..1 << 20).contains(dim)));
-        shape.map(|shape| shape[axis]).ok_or_else(|| Underivable::Missing(name.to_owned()))
+        shape.map(|shape| shape[axis]).ok_or_else(|| DeriveError::Missing(name.to_owned()))
     }
 
     /// One more than the last layer that there is.
-    fn layers(&self, at: &str) -> Result<usize, Underivable> {
+    fn layers(&self, at: &str) -> Result<usize, DeriveError> {
         let start = format!("{at}transformer.resblocks.");
         let number = |name: &String| name.strip_prefix(&start)?.split_once('.')?.0.parse::<u16>().ok();
         match self.tensors.keys().filter_map(number).max() {
             // A number that is far off would make a list of as many missing tensors.
             Some(last) if usize::from(last) < LAYERS_MAX => Ok(usize::from(last) + 1),
-            _ => Err(Underivable::Missing(format!("{start}0.attn.in_proj_weight"))),
+            _ => Err(DeriveError::Missing(format!("{start}0.attn.in_proj_weight"))),
         }
     }
 
-    fn mlp_width(&self, at: &str) -> Result<usize, Underivable> {
+    fn mlp_width(&self, at: &str) -> Result<usize, DeriveError> {
         self.dim(&format!("{at}transformer.resblocks.0.mlp.c_fc.weight"), 2, 0)
     }
 }

@@ -6,19 +6,19 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::clip_config::ClipConfig;
-use super::clip_weights::{ClipWeights, expected};
-use super::stored_tensor::{Stored, StoredMap};
+use super::clip_weights::{ClipWeights, expected_tensors};
+use super::stored_tensor::{StoredTensor, TensorMap};
 
 impl ClipWeights {
     /// Random weights: normal with CLIP's deviations, patch filters normal within an octave of frequencies each, norms 1 and 0,
     /// biases 0, a temperature of 0.07. The same for the same seed; a tensor's values depend on its name and the seed alone.
     pub fn initial(config: ClipConfig, seed: u64) -> ClipWeights {
-        let tensors = expected(&config).into_iter().map(|tensor| {
+        let tensors = expected_tensors(&config).into_iter().map(|tensor| {
             let values = values(&tensor.name, &tensor.shape, &config, seed);
-            (tensor.name.clone(), Stored::of(&tensor.shape, &values))
+            (tensor.name.clone(), StoredTensor::from_f32(&tensor.shape, &values))
         });
-        let tensors: StoredMap = tensors.collect();
-        ClipWeights::of(config, tensors)
+        let tensors: TensorMap = tensors.collect();
+        ClipWeights::from_stored(config, tensors)
     }
 }
 

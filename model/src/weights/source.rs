@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::{self, CheckpointError, Kind};
 use super::error::WeightsError;
 use super::file_names::{PreferredFiles, USUAL, preferred_files};
-use super::stored_tensor::StoredMap;
+use super::stored_tensor::TensorMap;
 use crate::torch::{TorchError, TorchFile};
 
 /// The shards that an index of weights names, each once.
@@ -21,7 +21,7 @@ pub fn list_shards(index: &Path) -> Result<Vec<String>, WeightsError> {
 }
 
 /// Where a model's weights are.
-pub(crate) struct Source {
+pub(crate) struct WeightsSource {
     /// The file, or the index.
     pub(crate) weights: PathBuf,
     is_index: bool,
@@ -30,23 +30,23 @@ pub(crate) struct Source {
 }
 
 /// Tensors that are to be looked through.
-pub(crate) enum Content {
-    Safetensors(StoredMap),
+pub(crate) enum OpenedWeights {
+    Safetensors(TensorMap),
     Torch(Box<TorchFile>),
     /// Of shards, and whether those are PyTorch's.
-    Shards(StoredMap, bool),
+    Shards(TensorMap, bool),
 }
 
-impl Source {
+impl WeightsSource {
     /// `path` is a file, an index of shards, or a directory with a model.
-    pub(crate) fn find(path: &Path) -> Result<Source, WeightsError> {
+    pub(crate) fn find(path: &Path) -> Result<WeightsSource, WeightsError> {
         let path = path.to_owned();
         match fs::metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(WeightsError::Absent { path }),
             Err(source) => return Err(CheckpointError::Read { path, source }.into()),
             Ok(found) if !found.is_dir() => {
                 let is_index = checkpoint::is_index(&path);
-                return Ok(Source { weights: path, is_index, config: None });
+                return Ok(WeightsSource { weights: path, is_index, config: None });
             }
             Ok(_) => {}
         }
@@ -55,11 +55,11 @@ impl Source {
         let usual = preferred_files(has).or_else(|| USUAL.into_iter().find(|files| has(files.weights)));
         if let Some(PreferredFiles { config, weights, is_index }) = usual {
             let config = has(config).then(|| path.join(config));
-            return Ok(Source { weights: path.join(weights), is_index, config });
+            return Ok(WeightsSource { weights: path.join(weights), is_index, config });
         }
         let checkpoints = checkpoints(&path)?;
         match &checkpoints[..] {
-            [only] => Ok(Source { weights: only.clone(), is_index: false, config: None }),
+            [only] => Ok(WeightsSource { weights: only.clone(), is_index: false, config: None }),
             [] => Err(WeightsError::NoWeights { dir: path }),
             several => {
                 let name = |file: &PathBuf| file.file_name().map(|name| format!("`{}`", name.display()));
@@ -73,19 +73,19 @@ impl Source {
     }
 
     /// A file beside the weights.
-    pub(crate) fn beside(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn sibling(&self, name: &str) -> Option<PathBuf> {
         let path = self.weights.with_file_name(name);
         path.is_file().then_some(path)
     }
 
-    pub(crate) fn open(&self) -> Result<Content, CheckpointError> {
+    pub(crate) fn open(&self) -> Result<OpenedWeights, CheckpointError> {
         if self.is_index {
             let is_torch = self.files()?.get(1).map(|shard| checkpoint::kind(shard)).transpose()? == Some(Kind::Torch);
-            return Ok(Content::Shards(checkpoint::open_shards(&self.weights)?, is_torch));
+            return Ok(OpenedWeights::Shards(checkpoint::open_shards(&self.weights)?, is_torch));
         }
         Ok(match checkpoint::kind(&self.weights)? {
-            Kind::Safetensors => Content::Safetensors(checkpoint::open(&self.weights)?),
-            Kind::Torch => Content::Torch(Box::new(checkpoint::open_torch(&self.weights)?)),
+            Kind::Safetensors => OpenedWeights::Safetensors(checkpoint::open(&self.weights)?),
+            Kind::Torch => OpenedWeights::Torch(Box::new(checkpoint::open_torch(&self.weights)?)),
         })
     }
 
@@ -121,14 +121,14 @@ fn checkpoints(dir: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     Ok(found)
 }
 
-impl Content {
+impl OpenedWeights {
     /// Where the dictionaries of tensors lie, with their names. A file of safetensors, or shards, is one.
-    pub(crate) fn sets(&self) -> Vec<(String, Vec<&str>)> {
+    pub(crate) fn tensor_sets(&self) -> Vec<(String, Vec<&str>)> {
         match self {
-            Content::Safetensors(tensors) | Content::Shards(tensors, _) => {
+            OpenedWeights::Safetensors(tensors) | OpenedWeights::Shards(tensors, _) => {
                 vec![(String::new(), tensors.keys().map(String::as_str).collect())]
             }
-            Content::Torch(file) => {
+            OpenedWeights::Torch(file) => {
                 let dictionaries = file.dictionaries().iter();
                 dictionaries
                     .map(|found| (found.path.clone(), found.tensors.keys().map(String::as_str).collect()))
@@ -137,11 +137,11 @@ impl Content {
         }
     }
 
-    /// The tensors of the set `i` of [`Content::sets`].
-    pub(crate) fn take(&mut self, i: usize) -> Result<StoredMap, TorchError> {
+    /// The tensors of the set `i` of [`OpenedWeights::sets`].
+    pub(crate) fn take(&mut self, i: usize) -> Result<TensorMap, TorchError> {
         match self {
-            Content::Safetensors(tensors) | Content::Shards(tensors, _) => Ok(std::mem::take(tensors)),
-            Content::Torch(file) => {
+            OpenedWeights::Safetensors(tensors) | OpenedWeights::Shards(tensors, _) => Ok(std::mem::take(tensors)),
+            OpenedWeights::Torch(file) => {
                 let tensors = file.dictionaries()[i].tensors.clone();
                 file.stored_all(&tensors)
             }
@@ -149,10 +149,10 @@ impl Content {
     }
 
     pub(crate) fn is_torch(&self) -> bool {
-        matches!(self, Content::Torch(_) | Content::Shards(_, true))
+        matches!(self, OpenedWeights::Torch(_) | OpenedWeights::Shards(_, true))
     }
 
     pub(crate) fn is_script(&self) -> bool {
-        matches!(self, Content::Torch(file) if file.is_script())
+        matches!(self, OpenedWeights::Torch(file) if file.is_script())
     }
 }

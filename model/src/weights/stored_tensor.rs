@@ -10,40 +10,40 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 use safetensors::Dtype;
 
-use super::mismatch::Found;
-use crate::fingerprint::Content;
+use super::mismatch::TensorInfo;
+use crate::fingerprint::TensorContent;
 
 // Files are little-endian, and their bytes are taken as values without a swap.
 const _: () = assert!(cfg!(target_endian = "little"), "dqa reads checkpoints on little-endian machines only");
 
 /// A tensor's type, shape and bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Stored {
+pub(crate) struct StoredTensor {
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
-    place: Place,
+    bytes: Bytes,
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum Bytes {
     Mapped { file: Arc<Mmap>, range: Range<usize> },
     Held(Arc<Vec<u8>>),
 }
 
 /// Of equal bytes, wherever they are.
-impl PartialEq for Stored {
-    fn eq(&self, other: &Stored) -> bool {
+impl PartialEq for StoredTensor {
+    fn eq(&self, other: &StoredTensor) -> bool {
         self.dtype == other.dtype && self.shape == other.shape && self.bytes() == other.bytes()
     }
 }
 
 /// Tensors by name.
-pub(crate) type StoredMap = BTreeMap<String, Stored>;
+pub(crate) type TensorMap = BTreeMap<String, StoredTensor>;
 
-impl Stored {
+impl StoredTensor {
     /// A copy of a tensor's values in its own type. Of a type that no weights have only the
-    /// name is kept: [`Stored::found`] calls it unreadable.
-    pub(crate) fn hold(tensor: &Tensor) -> candle_core::Result<Stored> {
+    /// name is kept: [`StoredTensor::found`] calls it unreadable.
+    pub(crate) fn from_tensor(tensor: &Tensor) -> candle_core::Result<StoredTensor> {
         let flat = tensor.flatten_all()?;
         let (dtype, bytes) = match tensor.dtype() {
             DType::F32 => (Dtype::F32, bytemuck::cast_slice(&flat.to_vec1::<f32>()?).to_vec()),
@@ -56,30 +56,30 @@ impl Stored {
             DType::U8 => (Dtype::U8, Vec::new()),
             _ => (Dtype::F8_E4M3, Vec::new()), // "of a rare type"
         };
-        Ok(Stored { dtype, shape: tensor.dims().to_vec(), place: Place::Held(Arc::new(bytes)) })
+        Ok(StoredTensor { dtype, shape: tensor.dims().to_vec(), bytes: Bytes::Held(Arc::new(bytes)) })
     }
 
     /// A part of a mapped file.
-    pub(crate) fn mapped(dtype: Dtype, shape: Vec<usize>, file: &Arc<Mmap>, range: Range<usize>) -> Stored {
-        Stored { dtype, shape, place: Place::Mapped { file: file.clone(), range } }
+    pub(crate) fn mapped(dtype: Dtype, shape: Vec<usize>, file: &Arc<Mmap>, range: Range<usize>) -> StoredTensor {
+        StoredTensor { dtype, shape, bytes: Bytes::Mapped { file: file.clone(), range } }
     }
 
     /// Bytes in memory.
-    pub(crate) fn held(dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Stored {
-        Stored { dtype, shape, place: Place::Held(Arc::new(bytes)) }
+    pub(crate) fn from_bytes(dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> StoredTensor {
+        StoredTensor { dtype, shape, bytes: Bytes::Held(Arc::new(bytes)) }
     }
 
     /// Values in memory.
-    pub(crate) fn of(shape: &[usize], values: &[f32]) -> Stored {
+    pub(crate) fn from_f32(shape: &[usize], values: &[f32]) -> StoredTensor {
         let bytes = bytemuck::cast_slice(values).to_vec();
-        Stored { dtype: Dtype::F32, shape: shape.to_vec(), place: Place::Held(Arc::new(bytes)) }
+        StoredTensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes: Bytes::Held(Arc::new(bytes)) }
     }
 
     /// Row-major, little-endian.
     pub(crate) fn bytes(&self) -> &[u8] {
-        match &self.place {
-            Place::Mapped { file, range } => &file[range.clone()],
-            Place::Held(bytes) => bytes,
+        match &self.bytes {
+            Bytes::Mapped { file, range } => &file[range.clone()],
+            Bytes::Held(bytes) => bytes,
         }
     }
 
@@ -87,18 +87,18 @@ impl Stored {
     ///
     /// # Panics
     /// When the type is none that weights may have, or there are no such rows.
-    pub(crate) fn rows(&self, rows: Range<usize>) -> Stored {
+    pub(crate) fn rows(&self, rows: Range<usize>) -> StoredTensor {
         let width = value_bytes(self.dtype).expect("types are checked before");
         let row = self.shape[1..].iter().product::<usize>() * width;
         let mut shape = self.shape.clone();
         shape[0] = rows.len();
         let part = rows.start * row..rows.end * row;
-        match &self.place {
-            Place::Mapped { file, range } => {
+        match &self.bytes {
+            Bytes::Mapped { file, range } => {
                 assert!(part.end <= range.len(), "rows of the tensor");
-                Stored::mapped(self.dtype, shape, file, range.start + part.start..range.start + part.end)
+                StoredTensor::mapped(self.dtype, shape, file, range.start + part.start..range.start + part.end)
             }
-            Place::Held(bytes) => Stored::held(self.dtype, shape, bytes[part].to_vec()),
+            Bytes::Held(bytes) => StoredTensor::from_bytes(self.dtype, shape, bytes[part].to_vec()),
         }
     }
 
@@ -106,7 +106,7 @@ impl Stored {
     ///
     /// # Panics
     /// When it is no matrix, or of a type that no weights have.
-    pub(crate) fn transposed(&self) -> Stored {
+    pub(crate) fn transposed(&self) -> StoredTensor {
         let width = value_bytes(self.dtype).expect("types are checked before");
         let [n, m] = self.shape[..] else { panic!("a tensor of two axes") };
         let from = self.bytes();
@@ -114,17 +114,17 @@ impl Stored {
         for (column, row) in (0..m).flat_map(|column| (0..n).map(move |row| (column, row))) {
             bytes.extend_from_slice(&from[(row * m + column) * width..][..width]);
         }
-        Stored::held(self.dtype, vec![m, n], bytes)
+        StoredTensor::from_bytes(self.dtype, vec![m, n], bytes)
     }
 
     /// As a scalar, where it has one value.
-    pub(crate) fn scalar(&self) -> Stored {
-        Stored { shape: Vec::new(), ..self.clone() }
+    pub(crate) fn scalar(&self) -> StoredTensor {
+        StoredTensor { shape: Vec::new(), ..self.clone() }
     }
 
     /// For a comparison with what must be there.
-    pub(crate) fn found(&self) -> Found {
-        Found {
+    pub(crate) fn info(&self) -> TensorInfo {
+        TensorInfo {
             shape: self.shape.clone(),
             dtype: self.dtype_name().to_owned(),
             readable: value_bytes(self.dtype).is_some(),
@@ -158,18 +158,20 @@ impl Stored {
         let bytes = &self.bytes()[range.start * width..range.end * width];
         // By bytes: a header of odd length leaves the values unaligned.
         match self.dtype {
-            Dtype::F16 => wide(bytes, |pair| f16::from_le_bytes(pair).to_f32()),
-            Dtype::BF16 => wide(bytes, |pair| bf16::from_le_bytes(pair).to_f32()),
+            Dtype::F16 => widen(bytes, |pair| f16::from_le_bytes(pair).to_f32()),
+            Dtype::BF16 => widen(bytes, |pair| bf16::from_le_bytes(pair).to_f32()),
             _ => bytemuck::pod_collect_to_vec(bytes),
         }
     }
 
     /// The bytes of its values as f32.
-    pub(crate) fn f32_bytes(&self) -> Content<'_> {
+    pub(crate) fn f32_bytes(&self) -> TensorContent<'_> {
         if self.dtype == Dtype::F32 {
-            return Content::Plain(self.bytes());
+            return TensorContent::Borrowed(self.bytes());
         }
-        Content::Made(Box::new(|| bytemuck::cast_slice(&self.values(0..self.shape.iter().product())).to_vec()))
+        TensorContent::Computed(Box::new(|| {
+            bytemuck::cast_slice(&self.values(0..self.shape.iter().product())).to_vec()
+        }))
     }
 
     /// Its value, where it is one whole number.
@@ -198,14 +200,14 @@ impl Stored {
     }
 
     /// Whether this is a buffer of the 64-bit integers 0..n.
-    pub(crate) fn counts_to(&self, n: usize) -> bool {
+    pub(crate) fn is_arange(&self, n: usize) -> bool {
         self.dtype == Dtype::I64
             && self.shape.iter().product::<usize>() == n
             && self.bytes().chunks_exact(8).zip(0u64..).all(|(bytes, i)| bytes == i.to_le_bytes())
     }
 }
 
-fn wide(bytes: &[u8], value: impl Fn([u8; 2]) -> f32 + Sync) -> Vec<f32> {
+fn widen(bytes: &[u8], value: impl Fn([u8; 2]) -> f32 + Sync) -> Vec<f32> {
     bytes.par_chunks_exact(2).with_min_len(1 << 16).map(|pair| value([pair[0], pair[1]])).collect()
 }
 

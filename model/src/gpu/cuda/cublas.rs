@@ -26,7 +26,7 @@ pub(super) struct Blas {
     workspace: CudaSlice<u8>,
     half: Half,
     /// By kind and rows.
-    plans: Mutex<HashMap<(Kind, usize), sys::cublasLtMatmulAlgo_t>>,
+    plans: Mutex<HashMap<(MatmulKey, usize), sys::cublasLtMatmulAlgo_t>>,
 }
 
 /// One product, matrices by their addresses.
@@ -48,7 +48,7 @@ pub(super) struct Product {
 
 /// What decides an algorithm.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Kind {
+struct MatmulKey {
     outputs: usize,
     inputs: usize,
     rows_max: usize,
@@ -72,14 +72,14 @@ impl Drop for Handle {
 }
 
 /// A description of a product that is freed with it.
-struct Described {
+struct MatmulDescriptors {
     product: sys::cublasLtMatmulDesc_t,
     weight: sys::cublasLtMatrixLayout_t,
     x: sys::cublasLtMatrixLayout_t,
     out: sys::cublasLtMatrixLayout_t,
 }
 
-impl Drop for Described {
+impl Drop for MatmulDescriptors {
     fn drop(&mut self) {
         unsafe {
             let _ = result::destroy_matmul_desc(self.product);
@@ -115,14 +115,19 @@ impl Blas {
     }
 
     /// Row-major matrices are column-major ones transposed: out^T (outputs, rows) = W (outputs, inputs) x^T (inputs, rows).
-    fn described(&self, kind: Kind, rows: usize, bias: Option<u64>) -> std::result::Result<Described, CublasError> {
+    fn descriptors(
+        &self,
+        kind: MatmulKey,
+        rows: usize,
+        bias: Option<u64>,
+    ) -> std::result::Result<MatmulDescriptors, CublasError> {
         let set = |product, attribute, value: *const c_void, bytes| unsafe {
             result::set_matmul_desc_attribute(product, attribute, value, bytes)
         };
         let layout = |is_half, rows: usize, columns: usize, stride: usize| {
             result::create_matrix_layout(self.data_type(is_half), rows as u64, columns as u64, stride as i64)
         };
-        let described = Described {
+        let descriptors = MatmulDescriptors {
             // Of f32 too, without TF32: that is another type.
             product: result::create_matmul_desc(cublasComputeType_t::CUBLAS_COMPUTE_32F, cudaDataType::CUDA_R_32F)?,
             weight: layout(kind.is_half, kind.inputs, kind.outputs, kind.inputs)?,
@@ -131,7 +136,7 @@ impl Blas {
         };
         let transposed = 1i32; // CUBLAS_OP_T
         set(
-            described.product,
+            descriptors.product,
             Attribute::CUBLASLT_MATMUL_DESC_TRANSA,
             std::ptr::from_ref(&transposed).cast(),
             size_of_val(&transposed),
@@ -139,23 +144,26 @@ impl Blas {
         if let Some(bias) = bias {
             let epilogue = cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS;
             set(
-                described.product,
+                descriptors.product,
                 Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE,
                 std::ptr::from_ref(&epilogue).cast(),
                 size_of_val(&epilogue),
             )?;
             set(
-                described.product,
+                descriptors.product,
                 Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER,
                 std::ptr::from_ref(&bias).cast(),
                 size_of_val(&bias),
             )?;
         }
-        Ok(described)
+        Ok(descriptors)
     }
 
     /// What the library advises for so many rows.
-    fn advised(&self, described: &Described) -> std::result::Result<sys::cublasLtMatmulAlgo_t, CublasError> {
+    fn heuristic_algorithm(
+        &self,
+        descriptors: &MatmulDescriptors,
+    ) -> std::result::Result<sys::cublasLtMatmulAlgo_t, CublasError> {
         unsafe {
             let preference = result::create_matmul_pref()?;
             let workspace = cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
@@ -167,7 +175,7 @@ impl Blas {
                 size_of_val(&bytes),
             )
             .and_then(|()| {
-                let Described { product, weight, x, out } = *described;
+                let MatmulDescriptors { product, weight, x, out } = *descriptors;
                 result::get_matmul_algo_heuristic(self.handle.0, product, weight, x, out, out, preference)
             });
             result::destroy_matmul_pref(preference)?;
@@ -178,9 +186,9 @@ impl Blas {
     /// The algorithm of a kind of products: what is advised for the most rows, or, where that cannot do so many, for these.
     fn plan(
         &self,
-        kind: Kind,
+        kind: MatmulKey,
         product: &Product,
-        described: &Described,
+        descriptors: &MatmulDescriptors,
     ) -> std::result::Result<sys::cublasLtMatmulAlgo_t, CublasError> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = plans.get(&(kind, product.rows)) {
@@ -188,17 +196,17 @@ impl Blas {
         }
         let most = match plans.get(&(kind, kind.rows_max)) {
             Some(most) => *most,
-            None => self.advised(&self.described(kind, kind.rows_max, product.bias)?)?,
+            None => self.heuristic_algorithm(&self.descriptors(kind, kind.rows_max, product.bias)?)?,
         };
         plans.insert((kind, kind.rows_max), most);
-        let plan = if self.can(&most, described) { most } else { self.advised(described)? };
+        let plan = if self.supports(&most, descriptors) { most } else { self.heuristic_algorithm(descriptors)? };
         plans.insert((kind, product.rows), plan);
         Ok(plan)
     }
 
     /// Whether this algorithm does this product.
-    fn can(&self, plan: &sys::cublasLtMatmulAlgo_t, described: &Described) -> bool {
-        let Described { product, weight, x, out } = *described;
+    fn supports(&self, plan: &sys::cublasLtMatmulAlgo_t, descriptors: &MatmulDescriptors) -> bool {
+        let MatmulDescriptors { product, weight, x, out } = *descriptors;
         let mut checked: sys::cublasLtMatmulHeuristicResult_t = unsafe { std::mem::zeroed() };
         let status =
             unsafe { sys::cublasLtMatmulAlgoCheck(self.handle.0, product, weight, x, out, out, plan, &mut checked) };
@@ -206,33 +214,34 @@ impl Blas {
     }
 
     /// I and O: elements of x and weight, and of out.
-    pub(super) fn product<I: Element, O: Element>(&self, product: &Product) -> Result<()> {
+    pub(super) fn matmul<I: Element, O: Element>(&self, product: &Product) -> Result<()> {
         let Product { outputs, inputs, rows_max, stride, bias, .. } = *product;
         let is_biased = bias.is_some();
-        let kind = Kind { outputs, inputs, rows_max, stride, is_biased, is_half: I::IS_HALF, is_half_out: O::IS_HALF };
+        let kind =
+            MatmulKey { outputs, inputs, rows_max, stride, is_biased, is_half: I::IS_HALF, is_half_out: O::IS_HALF };
         self.stream.context().bind_to_thread().w()?;
         self.multiply(kind, product).map_err(failed)
     }
 
-    fn multiply(&self, kind: Kind, product: &Product) -> std::result::Result<(), CublasError> {
-        let described = self.described(kind, product.rows, product.bias)?;
-        let plan = self.plan(kind, product, &described)?;
+    fn multiply(&self, kind: MatmulKey, product: &Product) -> std::result::Result<(), CublasError> {
+        let descriptors = self.descriptors(kind, product.rows, product.bias)?;
+        let plan = self.plan(kind, product, &descriptors)?;
         let (one, zero) = (1f32, 0f32);
         let (workspace, _order) = self.workspace.device_ptr(&self.stream);
         unsafe {
             result::matmul(
                 self.handle.0,
-                described.product,
+                descriptors.product,
                 std::ptr::from_ref(&one).cast(),
                 std::ptr::from_ref(&zero).cast(),
                 product.weight as *const c_void,
-                described.weight,
+                descriptors.weight,
                 product.x as *const c_void,
-                described.x,
+                descriptors.x,
                 product.out as *const c_void,
-                described.out,
+                descriptors.out,
                 product.out as *mut c_void,
-                described.out,
+                descriptors.out,
                 &plan,
                 workspace as *mut c_void,
                 WORKSPACE_BYTES,

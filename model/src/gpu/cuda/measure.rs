@@ -8,12 +8,12 @@ use candle_core::cuda::cudarc::driver::result;
 use candle_core::{Device, Result};
 
 use super::cublas::Product;
-use super::{Cuda, OnDevice};
-use crate::gpu::backend::{Half, Machine};
+use super::{CudaBackend, DeviceBuffer};
+use crate::gpu::backend::{GpuBackend, Half};
 use crate::gpu::kernel_checks::{self, KernelCheck};
-use crate::gpu::pipeline::{KernelLanes, Lanes};
-use crate::gpu::tower::{KernelTower, views_of};
-use crate::tower::visual::Parts;
+use crate::gpu::pipeline::{BackendPipelines, PipelinePool};
+use crate::gpu::tower::{KernelTower, view_count};
+use crate::tower::visual::VisualWeights;
 use crate::{Arithmetic, ClipWeights, ModelError, Options, Prepared, PromptMode};
 
 /// What the card reaches at its best.
@@ -30,13 +30,13 @@ pub struct Ceilings {
 }
 
 /// Seconds that `work` takes on the device: the best of some tries after one that counts for nothing.
-fn best_seconds(machine: &Cuda, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+fn best_seconds(backend: &CudaBackend, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     let mut best = f64::INFINITY;
     for _ in 0..11 {
-        machine.stream.synchronize().w()?;
+        backend.stream.synchronize().w()?;
         let start = Instant::now();
         work()?;
-        machine.stream.synchronize().w()?;
+        backend.stream.synchronize().w()?;
         best = best.min(start.elapsed().as_secs_f64());
     }
     Ok(best)
@@ -45,25 +45,25 @@ fn best_seconds(machine: &Cuda, mut work: impl FnMut() -> Result<()>) -> Result<
 fn tflops(device: &Device, half: Half) -> Result<f64> {
     const SIDE: usize = 8192;
     const TIMES: usize = 4;
-    let machine = Cuda::new(device, half)?;
+    let backend = CudaBackend::new(device, half)?;
     // Zeros cost the card less power than numbers, and it goes faster.
     let numbers: Vec<u16> = (0..SIDE * SIDE).map(|i| half.round((i * 7919 % 1000) as f32 / 1000.0 - 0.5)).collect();
-    let (a, b) = (machine.put(&numbers)?, machine.put(&numbers)?);
-    let out: OnDevice<u16> = machine.room(SIDE * SIDE)?;
+    let (a, b) = (backend.upload(&numbers)?, backend.upload(&numbers)?);
+    let out: DeviceBuffer<u16> = backend.alloc(SIDE * SIDE)?;
     let product = Product {
-        weight: machine.address(&a, 0),
+        weight: backend.address(&a, 0),
         bias: None,
-        x: machine.address(&b, 0),
-        out: machine.address(&out, 0),
+        x: backend.address(&b, 0),
+        out: backend.address(&out, 0),
         outputs: SIDE,
         inputs: SIDE,
         rows: SIDE,
         rows_max: SIDE,
         stride: SIDE,
     };
-    let seconds = best_seconds(&machine, || {
+    let seconds = best_seconds(&backend, || {
         for _ in 0..TIMES {
-            machine.blas.product::<u16, u16>(&product)?;
+            backend.blas.matmul::<u16, u16>(&product)?;
         }
         Ok(())
     })?;
@@ -76,14 +76,14 @@ fn tflops(device: &Device, half: Half) -> Result<f64> {
 /// What the device fails with.
 pub fn ceilings(device: &Device) -> Result<Ceilings> {
     const BYTES: usize = 256 << 20;
-    let machine = Cuda::new(device, Half::F16)?;
-    let mut slot = machine.slot(BYTES, 1, 1)?;
-    machine.stage(&mut slot)?.0.fill(1);
-    let upload = best_seconds(&machine, || machine.upload(&mut slot, BYTES, 1))?;
-    let (from, to): (OnDevice<u8>, OnDevice<u8>) = (machine.room(BYTES)?, machine.room(BYTES)?);
-    let copy = best_seconds(&machine, || {
-        let (from, to) = (machine.address(&from, 0), machine.address(&to, 0));
-        unsafe { result::memcpy_dtod_async(to, from, BYTES, machine.stream.cu_stream()) }.w()
+    let backend = CudaBackend::new(device, Half::F16)?;
+    let mut slot = backend.alloc_slot(BYTES, 1, 1)?;
+    backend.staging_buffers(&mut slot)?.0.fill(1);
+    let upload = best_seconds(&backend, || backend.upload_slot(&mut slot, BYTES, 1))?;
+    let (from, to): (DeviceBuffer<u8>, DeviceBuffer<u8>) = (backend.alloc(BYTES)?, backend.alloc(BYTES)?);
+    let copy = best_seconds(&backend, || {
+        let (from, to) = (backend.address(&from, 0), backend.address(&to, 0));
+        unsafe { result::memcpy_dtod_async(to, from, BYTES, backend.stream.cu_stream()) }.w()
     })?;
     Ok(Ceilings {
         f16_tflops: tflops(device, Half::F16)?,
@@ -98,8 +98,8 @@ pub fn ceilings(device: &Device) -> Result<Ceilings> {
 /// # Errors
 /// What the device fails with.
 pub fn kernel_checks(device: &Device) -> Result<Vec<KernelCheck>> {
-    let f16 = kernel_checks::run_all(&Cuda::new(device, Half::F16)?, true)?;
-    let bf16 = kernel_checks::run_all(&Cuda::new(device, Half::Bf16)?, true)?;
+    let f16 = kernel_checks::run_all(&CudaBackend::new(device, Half::F16)?, true)?;
+    let bf16 = kernel_checks::run_all(&CudaBackend::new(device, Half::Bf16)?, true)?;
     Ok([f16, bf16].concat())
 }
 
@@ -137,31 +137,31 @@ pub fn profile(
         Arithmetic::Bf16 => Half::Bf16,
         Arithmetic::F32 => panic!("our kernels are for 16 bits"),
     };
-    let parts = Parts::read(weights, prompts)?;
-    let tower = KernelTower::new(Cuda::new(&options.device, half)?, &parts, views_of(options.views.sees))?;
-    let lanes = Arc::new(KernelLanes::new(tower));
-    let machine = &lanes.tower().machine;
-    let mut lane = lanes.clone().lend(windows)?;
-    let windows = lane.room();
+    let parts = VisualWeights::read(weights, prompts)?;
+    let tower = KernelTower::new(CudaBackend::new(&options.device, half)?, &parts, view_count(options.views.sees))?;
+    let pipelines = Arc::new(BackendPipelines::new(tower));
+    let backend = &pipelines.tower().backend;
+    let mut pipeline = pipelines.clone().lease(windows)?;
+    let windows = pipeline.free_windows();
     let mut flops = 0.0;
     let mut passes = |count: usize| -> Result<f64> {
         let start = Instant::now();
         for _ in 0..count {
-            if lane.is_full() {
-                lane.take(true)?;
+            if pipeline.is_full() {
+                pipeline.take(true)?;
             }
             let origins = &picture.origins[..windows];
-            picture.with_windows(options.views.sees, origins, |windows| lane.add(windows))?;
-            flops = lanes.tower().flops(windows, lane.patches());
-            lane.submit()?;
+            picture.with_windows(options.views.sees, origins, |windows| pipeline.add(windows))?;
+            flops = pipelines.tower().flops(windows, pipeline.patches());
+            pipeline.submit()?;
         }
-        while lane.take(true)?.is_some() {}
+        while pipeline.take(true)?.is_some() {}
         Ok(start.elapsed().as_secs_f64() * 1e3 / count as f64)
     };
     passes(3)?;
     let pass_milliseconds = passes(PASSES)?;
-    machine.clock.start();
+    backend.clock.start();
     passes(1)?;
-    let milliseconds = machine.clock.stop()?;
+    let milliseconds = backend.clock.stop()?;
     Ok(Profile { windows, flops, milliseconds, pass_milliseconds })
 }

@@ -3,7 +3,7 @@
 use candle_core::Device;
 
 use super::*;
-use crate::tower::candle_layers::{DenseLayer, Place};
+use crate::tower::candle_layers::{CandleLayer, TensorOptions};
 
 const WIDTH: usize = 48;
 const HEADS: usize = 3;
@@ -67,7 +67,7 @@ fn plain(layer: &PlainLayer, x: &Tensor) -> Result<Tensor> {
 
 #[test]
 fn folding_is_exact_with_biases_of_any_size_and_prompts_as_keys_and_values() {
-    let place = Place { device: Device::Cpu, dtype: DType::F32 };
+    let tensor_options = TensorOptions { device: Device::Cpu, dtype: DType::F32 };
     let activations = [Activation::QuickGelu, Activation::Gelu];
     let sizes = [(0.02, 4), (3.0, 0), (3.0, 1), (3.0, 40)];
     for (activation, (bias, prompts)) in activations.into_iter().flat_map(|of| sizes.map(|size| (of, size))) {
@@ -76,7 +76,7 @@ fn folding_is_exact_with_biases_of_any_size_and_prompts_as_keys_and_values() {
         let prompt = (prompts > 0).then(|| random(21, &[prompts, WIDTH], 2.0));
         let all = Tensor::cat(&[Some(&x), prompt.as_ref()].into_iter().flatten().collect::<Vec<_>>(), 0).unwrap();
         let want = plain(&layer(bias), &all).unwrap().narrow(0, 0, 19).unwrap();
-        let folded = DenseLayer::new(layer(bias).fold(HEADS, prompt.as_ref()).unwrap(), &place).unwrap();
+        let folded = CandleLayer::new(layer(bias).fold(HEADS, prompt.as_ref()).unwrap(), &tensor_options).unwrap();
         let x = x.unsqueeze(0).unwrap();
         let got = folded.forward(&x, None).unwrap().squeeze(0).unwrap();
         let class = folded.forward_class(&x).unwrap();
