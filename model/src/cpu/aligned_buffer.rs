@@ -20,12 +20,12 @@ impl AlignedBuffer {
         buffer
     }
 
-    /// All of it. `T` divides 64 bytes.
+    /// Returns the whole buffer. The size of `T` must divide 64 bytes.
     pub(super) fn as_slice<T: Pod>(&self) -> &[T] {
         bytemuck::cast_slice(&self.lines)
     }
 
-    /// The first `len` values, the buffer growing to hold them; what they were before stays.
+    /// Returns the first `len` values. The buffer grows to hold them and keeps its content.
     pub(super) fn slice_mut<T: Pod>(&mut self, len: usize) -> &mut [T] {
         let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
         if self.lines.len() < lines {

@@ -8,7 +8,7 @@ use super::pack_activations::Rows;
 use super::pack_weights::{Operands, Panels};
 use super::panel::PANEL;
 
-/// A layer's prompts as every window sees them: they are keys and values only.
+/// A layer's prompts, which are the same keys and values for every window.
 #[derive(Default)]
 pub(crate) struct PromptKeys {
     /// (p, d), without the key bias, which moves all of a query's scores alike.
@@ -17,7 +17,8 @@ pub(crate) struct PromptKeys {
     pub(crate) values: Vec<f32>,
 }
 
-/// One window's attention: where its queries, keys and values lie. Queries carry the 1 / sqrt(head) already.
+/// One window's attention: the positions of its queries, keys and values. Queries carry the factor 1 / sqrt(head)
+/// already.
 pub(super) struct Attention<'a> {
     pub(super) heads: usize,
     /// Width of all heads together.
@@ -43,7 +44,7 @@ pub(super) struct AttentionScratch {
 }
 
 impl Attention<'_> {
-    /// out (queries, width) without gaps.
+    /// Computes out (queries, width), without gaps.
     pub(super) fn run(&self, isa: Isa, out: &mut [f32], scratch: &mut AttentionScratch, gemm: &mut GemmScratch) {
         let head_width = self.width / self.heads;
         let queries = out.len() / self.width;
@@ -78,7 +79,7 @@ impl Attention<'_> {
         }
     }
 
-    /// Rows of one head: the window's own, then the prompts'.
+    /// Returns the rows of one head: the window's own, then the prompts'.
     fn head_rows<'a>(
         &self,
         own: &'a [f32],
@@ -90,7 +91,8 @@ impl Attention<'_> {
         own.chain(constant.chunks_exact(width)).map(move |row| &row[columns.clone()])
     }
 
-    /// (keys, head) -> panels of (head, PANEL). Places past the last key keep what they held: softmax drops them.
+    /// Packs (keys, head) into panels of (head, PANEL). Columns past the last key keep their old values; softmax drops
+    /// them.
     fn pack_keys(&self, columns: std::ops::Range<usize>, packed: &mut [f32]) {
         let head_width = columns.len();
         for (key, row) in self.head_rows(self.keys, &self.prompts.keys, columns).enumerate() {
@@ -101,7 +103,7 @@ impl Attention<'_> {
         }
     }
 
-    /// (keys, head) -> panels of (keys, PANEL).
+    /// Packs (keys, head) into panels of (keys, PANEL).
     fn pack_values(&self, columns: std::ops::Range<usize>, keys: usize, packed: &mut [f32]) {
         for (key, row) in self.head_rows(self.values, &self.prompts.values, columns).enumerate() {
             for (panel, row) in row.chunks(PANEL).enumerate() {

@@ -6,7 +6,7 @@ use super::panel::PANEL;
 pub(super) const LANES: usize = 16;
 pub(super) type Lanes = [f32; LANES];
 
-/// Compiles `$body::<FMA>` for AVX-512, for AVX2 with FMA and for any CPU, and calls the one that `isa` names.
+/// Compiles `$body::<FMA>` for AVX-512, for AVX2 with FMA and for any CPU, and calls the version for `isa`.
 macro_rules! multiversion {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $body:ident) => {
         $(#[$doc])*
@@ -42,7 +42,7 @@ pub(super) fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// e^x within 2 ulp; x is clamped to [-87.3, 88.3], so that the result is a normal number.
+/// Computes e^x within 2 ulp; x is clamped to [-87.3, 88.3], so that the result is a normal number.
 #[inline(always)]
 pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to an integer in the low bits
@@ -63,13 +63,14 @@ pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     p * scale
 }
 
-/// x / (1 + e^-x). Quick-GELU is this on a scaled argument, the scales being folded into the weights.
+/// Computes x / (1 + e^-x). Quick-GELU is this function of a scaled argument, with the scales folded into the weights.
 #[inline(always)]
 fn silu<const FMA: bool>(x: f32) -> f32 {
     x / (1.0 + exp::<FMA>(-x))
 }
 
-/// The error function within 5e-7: Eigen's quotient of polynomials, and 1 from where f32 has no more to say.
+/// Computes the error function within 5e-7: Eigen's quotient of polynomials, and 1 where f32 cannot tell the
+/// difference.
 #[inline(always)]
 pub(super) fn erf<const FMA: bool>(x: f32) -> f32 {
     const ONE_FROM: f32 = 3.92;
@@ -88,7 +89,7 @@ pub(super) fn erf<const FMA: bool>(x: f32) -> f32 {
     if is_one { end } else { (x * odd / even).clamp(-1.0, 1.0) }
 }
 
-/// The normal distribution's share below x.
+/// Computes the cumulative normal distribution at x.
 #[inline(always)]
 pub(super) fn normal_cdf<const FMA: bool>(x: f32) -> f32 {
     0.5 + 0.5 * erf::<FMA>(x * std::f32::consts::FRAC_1_SQRT_2)
@@ -130,7 +131,7 @@ pub(super) fn lane_sum<const FMA: bool>(values: &[f32], term: impl Fn(f32) -> f3
     reduce(lanes, |a, b| a + b) + values[whole..].iter().map(|v| term(*v)).sum::<f32>()
 }
 
-/// Layer norm's own parameters.
+/// The parameters of a layer norm.
 #[derive(Clone, Copy)]
 pub(crate) struct Norm<'a> {
     pub(crate) weight: &'a [f32],
@@ -152,7 +153,8 @@ fn layer_norm_body<const FMA: bool>(x: &[f32], norm: Norm<'_>, out: &mut [f32]) 
 }
 
 multiversion! {
-    /// Rows of `norm.weight.len()` values: x (rows, d) -> out (rows, d), biased variance, as PyTorch.
+    /// Normalises rows of `norm.weight.len()` values: x (rows, d) -> out (rows, d), with the biased variance, as
+    /// PyTorch does.
     pub(crate) fn layer_norm_rows(x: &[f32], norm: Norm<'_>, out: &mut [f32]) = layer_norm_body
 }
 
@@ -180,19 +182,19 @@ fn softmax_body<const FMA: bool>(scores: &mut [f32], width: usize, keys: usize) 
 }
 
 multiversion! {
-    /// Softmax in place over the first `keys` of each row of `width` (a multiple of 16); the rest becomes 0.
+    /// Computes softmax in place over the first `keys` of each row of `width` (a multiple of 16); the rest becomes 0.
     pub(crate) fn softmax_rows(scores: &mut [f32], width: usize, keys: usize) = softmax_body
 }
 
-/// A finished tile of sums and where it goes.
+/// A finished tile of sums and its destination.
 pub(super) struct Tile<'a> {
     /// (rows, PANEL)
     pub(super) sums: &'a [f32],
     /// PANEL values
     pub(super) bias: &'a [f32],
-    /// Outputs of the tile that exist: PANEL but in the last panel.
+    /// Outputs of the tile that exist: PANEL, or fewer in the last panel.
     pub(super) columns: usize,
-    /// From the tile's first output on; rows are `stride` apart.
+    /// Output values from the tile's first one; rows are `stride` apart.
     pub(super) out: &'a mut [f32],
     pub(super) stride: usize,
 }
@@ -207,7 +209,7 @@ fn finish(tile: Tile<'_>, value: impl Fn(f32, f32) -> f32) {
             }
             continue;
         }
-        // Through arrays: the compiler then sees that what is read and what is written do not overlap.
+        // Arrays show the compiler that the values read and written do not overlap.
         for at in (0..PANEL).step_by(LANES) {
             let (sums, bias, before) = (load_lanes(sums, at), load_lanes(tile.bias, at), load_lanes(out, at));
             let mut after = [0.0; LANES];

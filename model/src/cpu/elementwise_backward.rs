@@ -1,4 +1,4 @@
-//! The backward passes of the elementwise arithmetic, compiled for each instruction set as [`super::elementwise`].
+//! The backward passes of the elementwise arithmetic, compiled for each instruction set like [`super::elementwise`].
 
 use super::elementwise::{
     LANES, Norm, exp, gelu as gelu_of, lane_sum, load_lanes, madd, multiversion, normal_cdf, reduce,
@@ -13,7 +13,7 @@ fn sigmoid<const FMA: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<FMA>(-x))
 }
 
-/// out = f(x, out), each number by itself.
+/// Computes out = f(x, out) for each number.
 #[inline(always)]
 fn each(x: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     let (x_whole, x_rest) = x.as_chunks::<LANES>();
@@ -34,11 +34,11 @@ fn quick_gelu_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
 }
 
 multiversion! {
-    /// out = x sigmoid(1.702 x)
+    /// Computes out = x sigmoid(1.702 x).
     pub(crate) fn quick_gelu(x: &[f32], out: &mut [f32]) = quick_gelu_body
 }
 
-/// Its derivative: s + 1.702 x s (1 - s).
+/// Returns the derivative of quick-GELU: s + 1.702 x s (1 - s).
 #[inline(always)]
 fn quick_gelu_slope<const FMA: bool>(x: f32) -> f32 {
     let s = sigmoid::<FMA>(QUICK_GELU * x);
@@ -51,7 +51,7 @@ fn quick_gelu_backward_body<const FMA: bool>(x: &[f32], gradient: &mut [f32]) {
 }
 
 multiversion! {
-    /// The gradient at the output becomes that at the input, `x`.
+    /// Turns the gradient at the output into that at the input, `x`.
     pub(crate) fn quick_gelu_backward(x: &[f32], gradient: &mut [f32]) = quick_gelu_backward_body
 }
 
@@ -61,11 +61,11 @@ fn gelu_body<const FMA: bool>(x: &[f32], out: &mut [f32]) {
 }
 
 multiversion! {
-    /// out = x times the normal distribution's share below x
+    /// Computes out = x times the cumulative normal distribution at x.
     pub(crate) fn gelu(x: &[f32], out: &mut [f32]) = gelu_body
 }
 
-/// Its derivative: the share below x, and x times the density there.
+/// Returns the derivative of GELU: the cumulative distribution at x, plus x times the density.
 #[inline(always)]
 fn gelu_slope<const FMA: bool>(x: f32) -> f32 {
     /// 1 / sqrt(2 pi)
@@ -79,11 +79,11 @@ fn gelu_backward_body<const FMA: bool>(x: &[f32], gradient: &mut [f32]) {
 }
 
 multiversion! {
-    /// The gradient at the output becomes that at the input, `x`.
+    /// Turns the gradient at the output into that at the input, `x`.
     pub(crate) fn gelu_backward(x: &[f32], gradient: &mut [f32]) = gelu_backward_body
 }
 
-/// Mean and 1 / deviation of a row.
+/// Returns mean and 1 / deviation of a row.
 #[inline(always)]
 fn moments<const FMA: bool>(x: &[f32], eps: f32) -> (f32, f32) {
     let n = x.len() as f32;
@@ -92,7 +92,7 @@ fn moments<const FMA: bool>(x: &[f32], eps: f32) -> (f32, f32) {
     (mean, 1.0 / (variance + eps).sqrt())
 }
 
-/// Sum over a row of term(i).
+/// Sums term(i) over a row.
 #[inline(always)]
 fn indexed_sum(len: usize, term: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
@@ -123,11 +123,11 @@ fn layer_norm_backward_body<const FMA: bool>(x: &[f32], norm: Norm<'_>, gradient
 }
 
 multiversion! {
-    /// Adds to `out` the gradient at a layer norm's input x (rows, d), from that at its output.
+    /// Adds to `out` the gradient at a layer norm's input x (rows, d), given that at its output.
     pub(crate) fn layer_norm_backward(x: &[f32], norm: Norm<'_>, gradient: &[f32], out: &mut [f32]) = layer_norm_backward_body
 }
 
-/// Gradients of a layer norm's own parameters (d).
+/// Gradients of a layer norm's parameters (d).
 pub(crate) struct NormGradients<'a> {
     pub(crate) weight: &'a mut [f32],
     pub(crate) bias: &'a mut [f32],
@@ -147,7 +147,7 @@ fn layer_norm_gradients_body<const FMA: bool>(x: &[f32], norm: Norm<'_>, gradien
 }
 
 multiversion! {
-    /// Adds to `sums` the gradients of the norm's own parameters.
+    /// Adds to `sums` the gradients of the norm's parameters.
     pub(crate) fn layer_norm_gradients(x: &[f32], norm: Norm<'_>, gradient: &[f32], sums: NormGradients<'_>) = layer_norm_gradients_body
 }
 
@@ -169,7 +169,8 @@ fn softmax_backward_body<const FMA: bool>(probabilities: &[f32], width: usize, g
 }
 
 multiversion! {
-    /// Rows of `width`, a multiple of 16: the gradient at what softmax gave (`probabilities`) becomes that at what it took.
+    /// Turns the gradient at softmax's output (`probabilities`) into that at its input, for rows of `width`, a multiple
+    /// of 16.
     pub(crate) fn softmax_backward(probabilities: &[f32], width: usize, gradient: &mut [f32]) = softmax_backward_body
 }
 
@@ -183,7 +184,7 @@ fn column_sums_body<const FMA: bool>(x: &[f32], stride: usize, sums: &mut [f32])
 }
 
 multiversion! {
-    /// Adds the first columns of rows `stride` apart to `sums`: a bias's gradient.
+    /// Adds the first columns of rows `stride` apart to `sums`, which is a bias's gradient.
     pub(crate) fn column_sums(x: &[f32], stride: usize, sums: &mut [f32]) = column_sums_body
 }
 
@@ -203,7 +204,7 @@ mod tests {
         (0..len).map(|_| next()).collect()
     }
 
-    /// d (weights . f(x)) / d x[at] by differences.
+    /// Estimates d (weights . f(x)) / d x[at] by differences.
     fn slope(x: &[f32], weights: &[f32], at: usize, f: impl Fn(&[f32]) -> Vec<f32>) -> f64 {
         let step = 1e-2;
         let sum = |by: f32| {

@@ -1,5 +1,5 @@
-//! `x W^T` with its epilogue, on one thread: rows are cut into blocks that stay in the second-level cache, the packed
-//! weight streams past them a panel at a time.
+//! `x W^T` with its epilogue, on one thread: rows are cut into blocks that stay in the second-level cache, and the
+//! packed weight streams past them one panel at a time.
 
 use std::cell::RefCell;
 
@@ -15,7 +15,7 @@ use super::pack_activations::{Rows, TileInput};
 use super::pack_weights::{Operands, PackedLinear, Panels};
 use super::panel::PANEL;
 
-/// What happens to a finished sum.
+/// The operation on a finished sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Epilogue {
     /// out = x W^T + b
@@ -28,8 +28,8 @@ pub(crate) enum Epilogue {
     Add,
 }
 
-/// Inputs summed in one go: the width of ViT-B. 14 rows of f32 and a panel (138 KiB) share the second-level cache with a
-/// block; and no power of two, which would put the rows of an AMX tile on few sets of the first.
+/// Inputs summed in one pass: the width of ViT-B. 14 rows of f32 and a panel (138 KiB) share the second-level cache
+/// with a block. Not a power of two, which would map the rows of an AMX tile to few sets of the first-level cache.
 const K_BLOCK: usize = 768;
 
 /// Buffers of one thread, kept between products.
@@ -39,7 +39,7 @@ pub(crate) struct GemmScratch {
     sums: AlignedBuffer,
 }
 
-/// `total` in parts of at most `max`, as equal as they can be: (start, length).
+/// Splits `total` into parts of at most `max`, as equal as possible: (start, length).
 pub(super) fn even_parts(total: usize, max: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
     let parts = total.div_ceil(max);
     (0..parts).map(move |i| {
@@ -48,7 +48,7 @@ pub(super) fn even_parts(total: usize, max: usize) -> impl Iterator<Item = (usiz
     })
 }
 
-/// x (rows, k) -> out (rows, n), both row-major without gaps.
+/// Computes x (rows, k) -> out (rows, n), both row-major without gaps.
 pub(crate) fn linear(weight: &PackedLinear, x: &[f32], epilogue: Epilogue, out: &mut [f32], scratch: &mut GemmScratch) {
     let (n, k) = (weight.n, weight.k);
     assert!(x.len().is_multiple_of(k) && x.len() / k * n == out.len(), "shapes of a linear");
@@ -64,7 +64,7 @@ pub(crate) fn linear(weight: &PackedLinear, x: &[f32], epilogue: Epilogue, out: 
     product.run(x, epilogue, OutputRows { values: out, stride: n }, scratch);
 }
 
-/// As [`linear`], its rows over all threads.
+/// Computes the same as [`linear`], with the rows distributed over all threads.
 pub(crate) fn linear_parallel(weight: &PackedLinear, x: &[f32], epilogue: Epilogue, out: &mut [f32]) {
     thread_local! {
         static SCRATCH: RefCell<GemmScratch> = RefCell::default();
@@ -75,7 +75,7 @@ pub(crate) fn linear_parallel(weight: &PackedLinear, x: &[f32], epilogue: Epilog
     });
 }
 
-/// out (n, k) += y^T x of y (rows, n), its rows `y_stride` apart, and x (rows, k): the gradient of a weight.
+/// Adds the gradient of a weight: out (n, k) += y^T x of y (rows, n), its rows `y_stride` apart, and x (rows, k).
 pub(crate) fn add_transposed_product(y: &[f32], y_stride: usize, x: &[f32], k: usize, out: &mut [f32]) {
     #[derive(Default)]
     struct Scratch {
@@ -107,7 +107,7 @@ pub(crate) fn add_transposed_product(y: &[f32], y_stride: usize, x: &[f32], k: u
     });
 }
 
-/// x (rows, n), its rows `stride` apart -> out (n, rows). In squares, so that both sides stay in the cache.
+/// Transposes x (rows, n), its rows `stride` apart, to out (n, rows). In squares, so that both sides stay in the cache.
 fn transpose(x: &[f32], stride: usize, n: usize, out: &mut [f32]) {
     const SIDE: usize = 16;
     let rows = out.len() / n;
@@ -120,7 +120,7 @@ fn transpose(x: &[f32], stride: usize, n: usize, out: &mut [f32]) {
     }
 }
 
-/// Where a product goes: rows `stride` apart.
+/// The destination of a product: rows `stride` apart.
 pub(super) struct OutputRows<'a> {
     pub(super) values: &'a mut [f32],
     pub(super) stride: usize,
@@ -169,7 +169,7 @@ impl Block<'_> {
         let panel_count = product.n.div_ceil(PANEL);
         let k_blocks = product.k_padded.div_ceil(K_BLOCK);
         let tile_len = kernel.tile_rows() * PANEL;
-        // Sums wait for the next block of inputs only where there is one.
+        // Sums are kept only if another block of inputs follows.
         let kept = if k_blocks > 1 { panel_count * tile_count } else { 1 };
         let packed_stride = kernel.packed_len(kernel.tile_rows(), K_BLOCK.min(product.k_padded)).next_multiple_of(16);
         let packed = scratch.packed.slice_mut::<f32>(tile_count * packed_stride);
@@ -199,7 +199,7 @@ impl Block<'_> {
         }
     }
 
-    /// sums (rows, PANEL) of a panel -> out, through bias and epilogue.
+    /// Writes the sums (rows, PANEL) of a panel to out, through bias and epilogue.
     fn finish(&self, epilogue: Epilogue, panel: usize, sums: &[f32], out: OutputRows<'_>) {
         let isa = self.product.isa;
         let tile = Tile {
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Values in [-1, 1) without order.
+    /// Returns values in [-1, 1) in no order.
     fn values(seed: u32, len: usize) -> Vec<f32> {
         let mut state = u64::from(seed);
         let mut next = || {

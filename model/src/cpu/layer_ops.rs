@@ -1,5 +1,5 @@
-//! One layer of the visual tower as a Candle op on the CPU: windows in parallel, each from norm to residual while its
-//! activations are in the cache.
+//! The layers of the visual tower as Candle ops on the CPU: windows run in parallel, each from norm to residual while
+//! its activations are in the cache.
 
 use std::cell::RefCell;
 
@@ -15,7 +15,7 @@ use crate::Activation;
 
 pub(crate) use super::attention::PromptKeys;
 
-/// Layer norm's weights, owned.
+/// A layer norm's parameters, owned.
 pub(crate) struct NormWeights {
     pub(crate) weight: Vec<f32>,
     pub(crate) bias: Vec<f32>,
@@ -28,14 +28,14 @@ impl NormWeights {
     }
 }
 
-/// A layer's attention half, its queries' weights scaled by 1 / sqrt(head), keys and values without bias.
+/// A layer's attention half. The weights of its queries are scaled by 1 / sqrt(head); keys and values have no bias.
 pub(crate) struct AttentionWeights {
     pub(crate) heads: usize,
     pub(crate) norm: NormWeights,
     /// d -> 3 d: queries, keys, values; in the last layer d -> 2 d: keys, values.
     pub(crate) projection: PackedLinear,
     pub(crate) prompts: PromptKeys,
-    /// d -> d, the values' bias folded into its own.
+    /// d -> d, with the values' bias folded into its own.
     pub(crate) out: PackedLinear,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct AttentionWeights {
 pub(crate) struct MlpWeights {
     pub(crate) norm: NormWeights,
     pub(crate) up: PackedLinear,
-    /// Quick-GELU is SiLU, its factor folded into both weights.
+    /// Quick-GELU runs as SiLU, with its factor folded into both weights.
     pub(crate) activation: Activation,
     pub(crate) down: PackedLinear,
 }
@@ -65,7 +65,7 @@ thread_local! {
 }
 
 /// Runs `work` on groups of at most `group_max` windows in parallel: (first window, its rows, scratch). The rows of a
-/// group share each pass over the layer's weights; their activations are to stay in the cache.
+/// group share each pass over the layer's weights; the group is small enough for its activations to stay in the cache.
 fn for_each_group(
     x: &mut [f32],
     window_len: usize,
@@ -93,13 +93,13 @@ fn cpu_f32<'a>(storage: &'a CpuStorage, layout: &Layout, name: &str) -> Result<&
     }
 }
 
-/// What the first layer may take as done: the class and global rows' projections, the same for all windows of a picture.
+/// The first layer's projections of the class and global rows, which are the same for all windows of a picture.
 pub(crate) struct WindowProjections {
     /// (shared rows, 3 d) of each window's picture.
     pub(crate) per_window: Vec<std::sync::Arc<Vec<f32>>>,
 }
 
-/// A layer in place: x (b, tokens, d).
+/// Runs a layer in place: x (b, tokens, d).
 pub(crate) struct LayerOp<'a> {
     pub(crate) attention: &'a AttentionWeights,
     pub(crate) mlp: &'a MlpWeights,
@@ -173,7 +173,7 @@ impl AttentionWeights {
 }
 
 impl MlpWeights {
-    /// x (rows, d) += down(activation(up(norm(x))))
+    /// Computes x (rows, d) += down(activation(up(norm(x)))).
     fn run(&self, x: &mut [f32], scratch: &mut Scratch) {
         let d = self.down.outputs();
         let epilogue = match self.activation {
@@ -192,7 +192,7 @@ impl MlpWeights {
     }
 }
 
-/// The last layer for the class token, the first row of a window: x (b, tokens, d) -> (b, d).
+/// Runs the last layer for the class token, the first row of a window: x (b, tokens, d) -> (b, d).
 pub(crate) struct LastLayerOp<'a> {
     pub(crate) attention: &'a AttentionWeights,
     /// d -> d
@@ -219,7 +219,7 @@ impl CustomOp1 for LastLayerOp<'_> {
 }
 
 impl LastLayerOp<'_> {
-    /// x (windows * tokens, d) -> out (windows, d), the class rows after attention and its residual.
+    /// Computes x (windows * tokens, d) -> out (windows, d), the class rows after attention and its residual.
     fn class_rows(&self, x: &[f32], tokens: usize, out: &mut [f32], scratch: &mut Scratch) {
         let weights = self.attention;
         let d = weights.out.outputs();

@@ -1,8 +1,8 @@
 //! The arithmetic of the towers on a CPU: packed weights, matrix products with fused epilogues, attention, norms.
 //!
-//! Activations are f32 in every class of arithmetic; a class says to what the two operands of a weight product are
-//! rounded. Nothing here depends on how rows are batched: each output is summed over `k` in one fixed order, so a
-//! window's numbers are the same whatever it shares a batch with. Threads are the caller's business ([`layer_ops`]).
+//! Activations are f32 in every class of arithmetic; a class tells what the two operands of a weight product are
+//! rounded to. Nothing here depends on how rows are batched: each output is summed over `k` in one fixed order, so a
+//! window's numbers are the same in any batch. The caller distributes work over threads ([`layer_ops`]).
 
 mod aligned_buffer;
 #[cfg(target_arch = "x86_64")]

@@ -1,4 +1,4 @@
-//! Activations in the order in which a kernel reads them: the left-hand side of a product, packed a tile at a time.
+//! Packs activations, the left-hand side of a product, a tile at a time in the order in which a kernel reads them.
 
 use half::bf16;
 
@@ -34,7 +34,7 @@ pub(super) struct TileInput<'a> {
 }
 
 impl TileInput<'_> {
-    /// Row `r` from `k_start` on: what exists of its `k` values.
+    /// Returns row `r` from `k_start` on: the values that exist of its `k`.
     #[inline(always)]
     fn row(&self, r: usize) -> &[f32] {
         let at = (self.start + r) * self.x.stride;
@@ -42,10 +42,10 @@ impl TileInput<'_> {
     }
 }
 
-/// Inputs that are turned at a time: 64 of a tile's rows stay in the first-level cache, read and written.
+/// Inputs that are transposed at a time: 64 inputs of a tile's rows stay in the first-level cache, read and written.
 const STRIP: usize = 64;
 
-/// Hands out each row in strips, zeros where the row has ended: (first input, row, values, how many count).
+/// Passes each row in strips, zeros after the row's end: (first input, row, values, how many count).
 #[inline(always)]
 fn for_each_strip(part: TileInput<'_>, mut each: impl FnMut(usize, usize, &[f32; STRIP], usize)) {
     for start in (0..part.k).step_by(STRIP) {
@@ -65,7 +65,7 @@ fn for_each_strip(part: TileInput<'_>, mut each: impl FnMut(usize, usize, &[f32;
     }
 }
 
-/// (k, rows) of f32.
+/// Packs (k, rows) of f32.
 #[inline(always)]
 fn pack_columns_body<const FMA: bool>(part: TileInput<'_>, packed: &mut [f32]) {
     for_each_strip(part, |start, r, strip, count| {
@@ -79,7 +79,7 @@ fn pack_columns_body<const FMA: bool>(part: TileInput<'_>, packed: &mut [f32]) {
     });
 }
 
-/// (k / 2, rows) of pairs of bf16.
+/// Packs (k / 2, rows) of pairs of bf16.
 #[inline(always)]
 fn pack_pairs_body<const FMA: bool>(part: TileInput<'_>, packed: &mut [u32]) {
     for_each_strip(part, |start, r, strip, count| {
@@ -94,7 +94,7 @@ fn pack_pairs_body<const FMA: bool>(part: TileInput<'_>, packed: &mut [u32]) {
     });
 }
 
-/// (rows, k) of bf16, zeros below and to the right.
+/// Packs (rows, k) of bf16, with zeros below and to the right.
 #[inline(always)]
 fn pack_tile_rows_body<const FMA: bool>(part: TileInput<'_>, packed: &mut [u16]) {
     for (r, packed) in packed.chunks_exact_mut(part.k).enumerate() {

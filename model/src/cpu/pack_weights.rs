@@ -1,7 +1,7 @@
-//! Weights and activations in the order in which the kernels read them.
+//! Weights in the order in which the kernels read them.
 //!
-//! A weight (n, k) becomes panels of [`PANEL`] outputs: f32 as `[k][PANEL]`, bf16 as `[k / 2][PANEL][2]` (pairs along k,
-//! as `vdpbf16ps` and AMX want them). Packed once, when the model is loaded.
+//! A weight (n, k) becomes panels of [`PANEL`] outputs: f32 as `[k][PANEL]`, bf16 as `[k / 2][PANEL][2]` (pairs along
+//! k, as `vdpbf16ps` and AMX expect them). It is packed once, when the model is loaded.
 
 use half::{bf16, f16};
 use rayon::prelude::*;
@@ -10,7 +10,7 @@ use super::aligned_buffer::AlignedBuffer;
 use super::isa::Isa;
 use super::panel::{K_STEP, PANEL};
 
-/// To what the operands of a weight product are rounded. Sums are in f32 always.
+/// What the operands of a weight product are rounded to. Sums are always in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operands {
     F32,
@@ -28,7 +28,7 @@ impl Operands {
     }
 }
 
-/// Packed weights, or a part of them; how they lie in memory decides the kernel.
+/// Packed weights, or a part of them. Their layout in memory decides the kernel.
 #[derive(Clone, Copy)]
 pub(super) enum Panels<'a> {
     F32(&'a [f32]),
@@ -36,7 +36,7 @@ pub(super) enum Panels<'a> {
 }
 
 impl Panels<'_> {
-    /// `len` values from `start` on.
+    /// Returns `len` values from `start`.
     pub(super) fn part(&self, start: usize, len: usize) -> Self {
         match self {
             Panels::F32(b) => Panels::F32(&b[start..start + len]),
@@ -49,19 +49,19 @@ impl Panels<'_> {
 pub(crate) struct PackedLinear {
     pub(super) n: usize,
     pub(super) k: usize,
-    /// `k` as packed.
+    /// `k` including the padding.
     pub(super) k_padded: usize,
     pub(super) operands: Operands,
     pub(super) isa: Isa,
-    /// Of pairs of bf16, not of f32.
+    /// Whether the panels hold pairs of bf16 instead of f32.
     pairs: bool,
     panels: AlignedBuffer,
-    /// Zeros where the linear has none; padded to whole panels.
+    /// Zeros if the linear layer has no bias; padded to whole panels.
     pub(super) bias: Vec<f32>,
 }
 
 impl PackedLinear {
-    /// `weight` (n, k) row-major, `bias` (n) or none.
+    /// Packs `weight` (n, k), row-major, and `bias` (n), if any.
     pub(crate) fn new(weight: &[f32], bias: Option<&[f32]>, n: usize, operands: Operands, isa: Isa) -> PackedLinear {
         assert!(n > 0 && weight.len().is_multiple_of(n) && bias.is_none_or(|b| b.len() == n));
         let k = weight.len() / n;

@@ -1,4 +1,4 @@
-//! Products of matrices that lie anywhere in memory, on one thread, by the `gemm` crate: attention's small ones while
+//! Products of matrices with any strides, on one thread, by the `gemm` crate: for attention's small products in
 //! training, and the gradients of weights.
 
 use gemm::Parallelism;
@@ -14,43 +14,43 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Rows of `columns` values, `stride` apart.
+    /// Makes a view of rows of `columns` values, `stride` apart.
     pub(crate) fn rows(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> View<'a> {
         View { values, rows, columns, row: stride, column: 1 }
     }
 
-    /// Its transpose, without moving anything.
+    /// Returns the transpose, without moving values.
     pub(crate) fn t(self) -> View<'a> {
         View { rows: self.columns, columns: self.rows, row: self.column, column: self.row, ..self }
     }
 
-    /// One past the last place that it reads.
+    /// Returns the index after the last value that the view reads.
     fn end(&self) -> usize {
         (self.rows - 1) * self.row + (self.columns - 1) * self.column + 1
     }
 }
 
-/// Where a product goes, and whether it is added to what is there.
+/// The destination of a product, and whether the product is added to its values.
 pub(crate) struct Target<'a> {
     pub(crate) values: &'a mut [f32],
-    /// Of its rows.
+    /// Distance between rows.
     pub(crate) stride: usize,
     pub(crate) add: bool,
 }
 
 impl<'a> Target<'a> {
-    /// In place of what is there.
+    /// Overwrites the values.
     pub(crate) fn over(values: &'a mut [f32], stride: usize) -> Target<'a> {
         Target { values, stride, add: false }
     }
 
-    /// Added to what is there.
+    /// Adds to the values.
     pub(crate) fn plus(values: &'a mut [f32], stride: usize) -> Target<'a> {
         Target { values, stride, add: true }
     }
 }
 
-/// out (+)= scale * a b
+/// Computes out (+)= scale * a b.
 pub(crate) fn product(a: View<'_>, b: View<'_>, scale: f32, out: Target<'_>) {
     assert_eq!(a.columns, b.rows, "shapes of a product");
     if a.rows == 0 || b.columns == 0 {
@@ -59,7 +59,7 @@ pub(crate) fn product(a: View<'_>, b: View<'_>, scale: f32, out: Target<'_>) {
     let end = (a.rows - 1) * out.stride + b.columns;
     assert!(a.columns > 0 && a.end() <= a.values.len() && b.end() <= b.values.len() && end <= out.values.len());
     assert!(b.columns <= out.stride || a.rows == 1, "rows of the product do not overlap");
-    // SAFETY: every place that is read or written lies within its slice, as asserted; `out` is no other slice.
+    // SAFETY: every index that is read or written lies within its slice, as asserted; `out` does not alias the inputs.
     unsafe {
         gemm::gemm(
             a.rows,

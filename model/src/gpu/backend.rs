@@ -1,12 +1,14 @@
-//! What a GPU computes with: buffers, products and our kernels' steps. The tower is written once over [`GpuBackend`], of which there
-//! are two: `cuda`, and [`super::reference`], which does the same with the same roundings in plain Rust, slowly.
+//! What a GPU computes with: buffers, products and the operations of this crate's kernels.
+//!
+//! The tower is written once over [`GpuBackend`], which has two implementations: `cuda`, and [`super::reference`],
+//! which computes the same with the same roundings in plain Rust, slowly.
 
 #[cfg(feature = "cuda")]
 use candle_core::cuda::cudarc::driver::{DeviceRepr, ValidAsZeroBits};
 use candle_core::{Error, Result};
 use half::{bf16, f16};
 
-/// The 16-bit format of weights and of activations between products. Sums, norms, softmax and the residual are in f32.
+/// The 16-bit format of weights and of activations between products. Sums, norms, softmax and the residual are f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Half {
     F16,
@@ -28,7 +30,7 @@ impl Half {
         }
     }
 
-    /// As in the kernels' names.
+    /// Returns the format's name, as in the kernels' names.
     #[cfg(any(test, feature = "cuda"))]
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -38,13 +40,13 @@ impl Half {
     }
 }
 
-/// What buffers hold: bytes of pixels, 16-bit floats as their bits, places of rows, f32.
+/// An element of a buffer: a byte of pixels, the bits of a 16-bit float, a row index, or an f32.
 pub(crate) trait Element: bytemuck::Pod + Default + Send + Sync + DeviceElement {
-    /// Whether it is the machine's [`Half`].
+    /// Whether the element is the backend's [`Half`].
     const IS_HALF: bool = false;
 }
 
-/// What a GPU's driver takes.
+/// The properties of an element that the GPU's driver needs.
 #[cfg(feature = "cuda")]
 pub(crate) trait DeviceElement: DeviceRepr + ValidAsZeroBits {}
 #[cfg(feature = "cuda")]
@@ -61,7 +63,7 @@ impl Element for u16 {
 impl Element for u32 {}
 impl Element for f32 {}
 
-/// Some of a buffer's elements, from one on.
+/// The elements of a buffer from `start` on.
 pub(crate) struct BufferSlice<'a, B> {
     pub(crate) buffer: &'a B,
     pub(crate) start: usize,
@@ -84,11 +86,11 @@ impl<'a, B> BufferSlice<'a, B> {
 pub(crate) struct Linear<B: GpuBackend, E: Element> {
     /// (outputs, inputs)
     pub(crate) weight: B::Buffer<E>,
-    /// (outputs), where the product adds it itself.
+    /// (outputs), if the product adds it.
     pub(crate) bias: Option<B::Buffer<u16>>,
     pub(crate) outputs: usize,
     pub(crate) inputs: usize,
-    /// The most rows that it is ever given: by them the algorithm is chosen, the same for fewer.
+    /// The most rows of an input. The algorithm is chosen for this number, and used for fewer rows too.
     #[cfg_attr(not(any(test, feature = "cuda")), expect(dead_code, reason = "a twin has one algorithm"))]
     pub(crate) rows_max: usize,
 }
@@ -101,38 +103,39 @@ pub(crate) struct MatrixRows<'a, B> {
     pub(crate) stride: usize,
 }
 
-/// Who computes. Work is done in the order in which it is given, and may still be under way when a call comes back. A step
-/// writes to buffers that it is lent as `&`: who gives the steps sees to it that no two at once do.
+/// Computes kernels and products. Work runs in the order of the calls, and may still be in flight when a call returns.
+/// An operation writes to buffers that it borrows as `&`: the caller ensures that no two operations in flight write to
+/// the same one.
 pub(crate) trait GpuBackend: Send + Sync + Sized + 'static {
     /// A buffer of fixed length.
     type Buffer<E: Element>: Send + Sync;
-    /// A batch's way in and out.
+    /// The buffers of a batch's input and output.
     type Slot: Send;
 
     fn half(&self) -> Half;
 
-    /// Multiprocessors, where batches are to fill them.
+    /// Returns the number of multiprocessors, if batches should fill them.
     fn processors(&self) -> Option<usize>;
 
-    /// The most bytes of shared memory that a block may have.
+    /// Returns the most bytes of shared memory that a block may have.
     fn shared_bytes_max(&self) -> usize;
 
-    /// Whether less at once may go through.
+    /// Returns whether a smaller batch may succeed.
     fn is_out_of_memory(error: &Error) -> bool;
 
-    /// A buffer of zeros.
+    /// Allocates a buffer of zeros.
     fn alloc<E: Element>(&self, len: usize) -> Result<Self::Buffer<E>>;
 
     fn upload<E: Element>(&self, values: &[E]) -> Result<Self::Buffer<E>>;
 
-    /// Waits for all that was given.
+    /// Copies a buffer to the host, after all work that was submitted before.
     #[cfg(any(test, feature = "cuda"))]
     fn download<E: Element>(&self, buffer: &Self::Buffer<E>) -> Result<Vec<E>>;
 
-    /// Runs a kernel of ours.
+    /// Runs one of this crate's kernels.
     fn run(&self, op: &KernelOp<'_, Self>) -> Result<()>;
 
-    /// x (rows, inputs) -> out (rows, outputs)
+    /// Computes x (rows, inputs) -> out (rows, outputs).
     fn matmul<I: Element, O: Element>(
         &self,
         linear: &Linear<Self, I>,
@@ -140,32 +143,32 @@ pub(crate) trait GpuBackend: Send + Sync + Sized + 'static {
         out: &Self::Buffer<O>,
     ) -> Result<()>;
 
-    /// With room for so many bytes of pixels, places of rows and features.
+    /// Allocates a slot for this many bytes of pixels, row indices and features.
     fn alloc_slot(&self, bytes: usize, row_indices: usize, features: usize) -> Result<Self::Slot>;
 
-    /// Where to write pixels and places before [`GpuBackend::upload_slot`].
+    /// Returns the host buffers for pixels and row indices, to fill before [`GpuBackend::upload_slot`].
     fn staging_buffers<'a>(&self, slot: &'a mut Self::Slot) -> Result<(&'a mut [u8], &'a mut [u32])>;
 
-    /// Sends the first so many bytes and places; what is given after this sees them.
+    /// Uploads the first `bytes` and `row_indices`. Operations that are submitted later see them.
     fn upload_slot(&self, slot: &mut Self::Slot, bytes: usize, row_indices: usize) -> Result<()>;
 
-    /// What was sent.
+    /// Returns the device buffers that [`GpuBackend::upload_slot`] fills.
     fn slot_inputs<'a>(&self, slot: &'a Self::Slot) -> (&'a Self::Buffer<u8>, &'a Self::Buffer<u32>);
 
-    /// Fetches the first `count` features when they are made.
+    /// Downloads the first `count` features once they are computed.
     fn download_features(&self, slot: &mut Self::Slot, features: &Self::Buffer<f32>, count: usize) -> Result<()>;
 
-    /// Whether what was last fetched is there.
+    /// Returns whether the last download has finished.
     fn features_ready(&self, slot: &Self::Slot) -> Result<bool>;
 
-    /// Waits for it.
+    /// Waits for the last download, and returns its features.
     fn wait_for_features<'a>(&self, slot: &'a mut Self::Slot, count: usize) -> Result<&'a [f32]>;
 
-    /// Waits for all that was given, on every stream.
+    /// Waits for all submitted work, on every stream.
     fn synchronize(&self) -> Result<()>;
 }
 
-/// A norm's weights on a machine.
+/// A norm's weights on a backend.
 pub(crate) struct Norm<B: GpuBackend> {
     /// (width)
     pub(crate) weight: B::Buffer<f32>,
@@ -174,14 +177,14 @@ pub(crate) struct Norm<B: GpuBackend> {
     pub(crate) eps: f32,
 }
 
-/// Rows of 16-bit values: from where on, and how many elements from row to row and from window to window.
+/// Rows of 16-bit values: the first element, and the number of elements from row to row and from window to window.
 pub(crate) struct Strided<'a, B: GpuBackend> {
     pub(crate) slice: BufferSlice<'a, B::Buffer<u16>>,
     pub(crate) row: usize,
     pub(crate) window: usize,
 }
 
-/// bytes (count) -> (byte - 128) / 64
+/// Computes bytes (count) -> (byte - 128) / 64.
 pub(crate) struct Pixels<'a, B: GpuBackend> {
     pub(crate) bytes: &'a B::Buffer<u8>,
     pub(crate) out: &'a B::Buffer<u16>,
@@ -189,7 +192,7 @@ pub(crate) struct Pixels<'a, B: GpuBackend> {
     pub(crate) count: usize,
 }
 
-/// x (rows, columns) = silu(x + bias)
+/// Computes x (rows, columns) = silu(x + bias).
 pub(crate) struct BiasSilu<'a, B: GpuBackend> {
     pub(crate) x: &'a B::Buffer<u16>,
     /// (columns)
@@ -199,13 +202,13 @@ pub(crate) struct BiasSilu<'a, B: GpuBackend> {
     pub(crate) columns: usize,
 }
 
-/// Attention of `rows` queries a window to its own tokens and the layer's prompts.
+/// Computes the attention of `rows` queries of each window to the window's tokens and the layer's prompts.
 pub(crate) struct Attention<'a, B: GpuBackend> {
     /// (windows, rows, width), scaled by 1 / sqrt(head).
     pub(crate) queries: Strided<'a, B>,
     /// (windows, tokens, width)
     pub(crate) keys: Strided<'a, B>,
-    /// As the keys lie.
+    /// The values, laid out like the keys.
     pub(crate) values: BufferSlice<'a, B::Buffer<u16>>,
     /// Keys and values (prompts, width).
     pub(crate) prompts: (&'a B::Buffer<u16>, &'a B::Buffer<u16>),
@@ -218,7 +221,7 @@ pub(crate) struct Attention<'a, B: GpuBackend> {
     pub(crate) prompt_count: usize,
 }
 
-/// x (rows, width) += product + bias, but not in a window's rows from `active` on; normed = norm(x).
+/// Computes x (rows, width) += product + bias, except in a window's rows from `active` on; then normed = norm(x).
 pub(crate) struct ResidualNorm<'a, B: GpuBackend> {
     /// (rows, width)
     pub(crate) product: &'a B::Buffer<u16>,
@@ -236,23 +239,23 @@ pub(crate) struct ResidualNorm<'a, B: GpuBackend> {
     pub(crate) active: usize,
 }
 
-/// (rows, width), for a product in 16 bits, or at the end.
+/// The output (rows, width): 16 bits for a product, or f32 after the last layer.
 pub(crate) enum Normed<'a, B: GpuBackend> {
     Half(&'a B::Buffer<u16>),
     F32(&'a B::Buffer<f32>),
 }
 
-/// In a window's places: not an embedding, but one of the constant rows.
+/// The flag of a row index that refers to a constant row instead of an embedding.
 pub(crate) const CONSTANT_ROW: u32 = 1 << 31;
 
-/// Windows of `tokens` rows from the embeddings of their patches: x = pre-norm(embedded + position), or a constant row as it
-/// is; normed = norm(x).
+/// Assembles windows of `tokens` rows from the embeddings of their patches: x = pre-norm(embedded + position), or a
+/// constant row unchanged; then normed = norm(x).
 pub(crate) struct Assemble<'a, B: GpuBackend> {
-    /// (rows): a row of `embedded`, or [`CONSTANT_ROW`] and one of `constants`.
+    /// (rows): a row of `embedded`, or [`CONSTANT_ROW`] combined with a row of `constants`.
     pub(crate) row_indices: &'a B::Buffer<u32>,
     /// (any, width)
     pub(crate) embedded: &'a B::Buffer<f32>,
-    /// (patches, width); a window's rows after the first have the first, the second, ... and then the first again.
+    /// (patches, width); a window's rows after the first have the positions in order, once for each view.
     pub(crate) positions: &'a B::Buffer<f32>,
     /// (any, width)
     pub(crate) constants: &'a B::Buffer<f32>,
@@ -268,7 +271,7 @@ pub(crate) struct Assemble<'a, B: GpuBackend> {
     pub(crate) patches: usize,
 }
 
-/// One kernel's work.
+/// The work of one kernel.
 pub(crate) enum KernelOp<'a, B: GpuBackend> {
     Pixels(Pixels<'a, B>),
     BiasSilu(BiasSilu<'a, B>),

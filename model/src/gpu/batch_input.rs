@@ -1,20 +1,21 @@
-//! A batch's patches as bytes, each distinct one of a picture's windows once, and where each window's rows are among them.
+//! Fills a batch's input: patches as bytes, each distinct one of a picture's windows once, and the indices of each
+//! window's rows.
 
 use super::backend::CONSTANT_ROW;
 use super::tower::TowerSizes;
 use crate::picture::patches::PatchLattice;
 use crate::picture::{Origin, Rgb8};
 
-/// What windows are made of.
+/// The pictures that a batch of windows is cut from.
 pub(crate) struct WindowSources<'a> {
-    /// 224 x 224, where it is seen.
+    /// 224 x 224; `None` if the model does not see the whole picture.
     pub(crate) whole: Option<&'a Rgb8>,
-    /// Windows of 224 pixels of pictures; none where only the whole is seen, once.
+    /// Pictures with the origins of their 224-pixel windows; empty if only the whole picture is seen, once.
     pub(crate) local: &'a [(&'a Rgb8, &'a [Origin])],
 }
 
-/// The pixels of patches at `corners`, (corners, side, side, 3), as a picture has them; what makes a patch's bytes a multiple
-/// of 16 stays as it is.
+/// Copies the pixels of patches at `corners`, (corners, side, side, 3), in the picture's order. The padding that makes
+/// a patch's bytes a multiple of 16 keeps its values.
 fn gather(picture: &Rgb8, corners: &[Origin], sizes: &TowerSizes, out: &mut [u8]) {
     let (row_bytes, side) = (picture.width() as usize * 3, sizes.patch);
     for (out, corner) in out.chunks_exact_mut(sizes.patch_bytes).zip(corners) {
@@ -25,7 +26,7 @@ fn gather(picture: &Rgb8, corners: &[Origin], sizes: &TowerSizes, out: &mut [u8]
     }
 }
 
-/// A batch as it is filled.
+/// The size of the batch that is being filled.
 #[derive(Default)]
 pub(super) struct BatchInput {
     pub(super) windows: usize,
@@ -52,7 +53,7 @@ impl BatchInput {
         }
     }
 
-    /// Adds the patches of windows; their places, (origins, patches).
+    /// Adds the patches of windows; returns their indices, (origins, patches).
     fn patches(&mut self, bytes: &mut [u8], sizes: &TowerSizes, picture: &Rgb8, origins: &[Origin]) -> Vec<u32> {
         let lattice = PatchLattice::new(origins, sizes.patches.isqrt() as u32, sizes.patch as u32);
         gather(picture, &lattice.corners, sizes, &mut bytes[self.patches * sizes.patch_bytes..]);
@@ -61,7 +62,7 @@ impl BatchInput {
         lattice.window_patches.into_iter().map(|place| first + place).collect()
     }
 
-    /// Adds a window of these patches.
+    /// Adds a window that consists of these patches.
     fn window(&mut self, row_indices: &mut [u32], sizes: &TowerSizes, whole: &[u32], own: &[u32]) {
         let tokens = sizes.tokens();
         let (class, rows) =

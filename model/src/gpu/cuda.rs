@@ -1,7 +1,7 @@
-//! The tower's machine on an NVIDIA GPU: our kernels on the device's one stream, products by cuBLASLt, batches by a stream of
-//! their own from pinned memory.
+//! The backend on an NVIDIA GPU: this crate's kernels on the device's one stream, products by cuBLASLt, uploads on a
+//! stream of their own from pinned memory.
 //!
-//! Nothing is allocated but at the start, so that the streams need no more order than the events that are said here.
+//! Nothing is allocated after the start, so that the streams need no other order than the events recorded here.
 
 mod clock;
 mod cublas;
@@ -33,11 +33,12 @@ mod ptx {
 /// A GPU, in one 16-bit format.
 pub(crate) struct CudaBackend {
     stream: Arc<CudaStream>,
-    /// For what goes up. Before all that is freed: its end binds the context to the thread that this ends on.
+    /// The stream of uploads. It is declared before the buffers and the handle that are freed after it: dropping it
+    /// binds the context to the thread that drops this backend.
     copies: Arc<CudaStream>,
     half: Half,
     blas: Blas,
-    /// By name. Their modules live as long as they do.
+    /// Kernels by name. Each keeps its module loaded.
     kernels: HashMap<&'static str, CudaFunction>,
     processors: usize,
     shared_bytes_max: usize,
@@ -47,20 +48,20 @@ pub(crate) struct CudaBackend {
 /// Memory on the device. A kernel writes to it through its address.
 pub(crate) struct DeviceBuffer<E>(CudaSlice<E>);
 
-/// A batch's way up and down.
+/// A batch's buffers for upload and download.
 pub(crate) struct CudaSlot {
     bytes: PinnedHostSlice<u8>,
     row_indices: PinnedHostSlice<u32>,
     features: PinnedHostSlice<f32>,
     uploaded_bytes: DeviceBuffer<u8>,
     uploaded_row_indices: DeviceBuffer<u32>,
-    /// After the upload, on the copies' stream.
+    /// Recorded after the upload, on the stream of uploads.
     upload_done: CudaEvent,
-    /// After the features came down.
+    /// Recorded after the download of the features.
     download_done: CudaEvent,
 }
 
-/// Our kernels of a format, loaded.
+/// Loads this crate's kernels of one format.
 fn kernels(
     context: &Arc<CudaContext>,
     half: Half,
@@ -72,7 +73,7 @@ fn kernels(
         for name in entries(source).filter(|name| name.split('_').any(|part| part == half.as_str())) {
             let kernel = module.load_function(name).w()?;
             if name.starts_with("attention") {
-                // What a launch asks for may be up to this.
+                // A launch may ask for up to this much shared memory.
                 let shared = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
                 kernel.set_attribute(shared, shared_bytes_max as i32).w()?;
             }
@@ -82,7 +83,7 @@ fn kernels(
     Ok(kernels)
 }
 
-/// The kernels that a module's text has.
+/// Returns the names of the kernels in a module's text.
 fn entries(ptx: &'static str) -> impl Iterator<Item = &'static str> {
     let after = ptx.split(".entry ").skip(1);
     after.map(|text| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or(text))
@@ -107,7 +108,7 @@ impl CudaBackend {
         })
     }
 
-    /// Where a buffer lies. Its owner keeps it for as long as the stream may use it.
+    /// Returns a buffer's address. The buffer's owner keeps it for as long as the stream may use it.
     fn address<E: Element>(&self, buffer: &DeviceBuffer<E>, start: usize) -> u64 {
         let (address, _order) = buffer.0.device_ptr(&self.stream);
         address + (start * size_of::<E>()) as u64
@@ -175,9 +176,9 @@ impl GpuBackend for CudaBackend {
     fn alloc_slot(&self, bytes: usize, row_indices: usize, features: usize) -> Result<CudaSlot> {
         let context = self.stream.context();
         let event = || context.new_event(Some(CUevent_flags::CU_EVENT_BLOCKING_SYNC)).w();
-        // Sound because it is written before it is sent, and for what comes down zeros are as good.
+        // Sound because the buffers are written before they are uploaded, and for the download any content will do.
         let (bytes_host, row_indices_host, features_host) = unsafe {
-            // Not write-combined: patches' rows are shorter than what such memory likes to be written in.
+            // Not write-combined: the rows of patches are too short for that kind of memory.
             let pinned = context.alloc_pinned_with_flags(bytes, 0).w()?;
             (
                 pinned,
@@ -194,7 +195,7 @@ impl GpuBackend for CudaBackend {
             upload_done: event()?,
             download_done: event()?,
         };
-        // The copies' stream may write from now on.
+        // The stream of uploads may write to the buffers from now on.
         self.stream.synchronize().w()?;
         Ok(slot)
     }
@@ -206,8 +207,8 @@ impl GpuBackend for CudaBackend {
     fn upload_slot(&self, slot: &mut CudaSlot, bytes: usize, row_indices: usize) -> Result<()> {
         let context = self.stream.context();
         context.bind_to_thread().w()?;
-        // The batch that was in this slot is done, and its features were taken: nothing reads what is written over. What is
-        // sent stays as it is until this batch is done.
+        // The slot's last batch is finished, and its features were taken: nothing reads what is overwritten. The host
+        // buffers do not change until this batch is finished.
         unsafe {
             let (to_bytes, to_row_indices) =
                 (self.address(&slot.uploaded_bytes, 0), self.address(&slot.uploaded_row_indices, 0));
@@ -226,7 +227,7 @@ impl GpuBackend for CudaBackend {
     fn download_features(&self, slot: &mut CudaSlot, features: &DeviceBuffer<f32>, count: usize) -> Result<()> {
         self.stream.context().bind_to_thread().w()?;
         let to = &mut slot.features.as_mut_slice().w()?[..count];
-        // Read after the event alone.
+        // The host buffer is read only after the event.
         unsafe { result::memcpy_dtoh_async(to, self.address(features, 0), self.stream.cu_stream()) }.w()?;
         slot.download_done.record(&self.stream).w()
     }
@@ -246,7 +247,7 @@ impl GpuBackend for CudaBackend {
     }
 }
 
-/// A kernel's argument as it is handed over.
+/// A kernel's argument in the form that the launch takes.
 enum Value {
     Address(u64),
     U32(u32),
@@ -271,7 +272,7 @@ impl CudaBackend {
             block_dim: (launch.threads, 1, 1),
             shared_mem_bytes: launch.shared_bytes,
         };
-        // Sound because the arguments are the kernel's parameters, as the tests that run its source show.
+        // Sound because the arguments match the kernel's parameters, as the tests that run its source show.
         unsafe { builder.launch(config) }.w()?;
         Ok(())
     }

@@ -1,25 +1,25 @@
-//! Devices: how one is opened, what it is called, and what its errors mean. Without CUDA there is the CPU alone.
+//! Opens devices, describes them, and tells what their errors mean. Without the feature `cuda` there is only the CPU.
 
 use candle_core::{Device, Error, Result};
 
 #[cfg(feature = "cuda")]
 use super::cuda::driver;
 
-/// A device that cannot be had.
+/// A device that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no device cuda:{ordinal}: {why}")]
 pub struct DeviceUnavailable {
-    /// Which was asked for.
+    /// The ordinal that was asked for.
     pub ordinal: usize,
-    /// What is missing.
+    /// The driver's reason.
     pub why: String,
 }
 
-/// Opens a CUDA device for this crate's use: one stream for all work on it, whatever thread it comes from, no event for each
-/// allocation, and memory that is freed stays with the process.
+/// Opens a CUDA device the way this crate needs it: one stream for all work, whatever thread it comes from; no event
+/// for each allocation; freed memory stays with the process.
 ///
 /// # Errors
-/// Where there is no such device, or this program was built without CUDA.
+/// Fails when the device does not exist, or when this program was built without CUDA.
 pub fn open_cuda(ordinal: usize) -> std::result::Result<Device, DeviceUnavailable> {
     opened(ordinal).map_err(|error| DeviceUnavailable { ordinal, why: why(&error) })
 }
@@ -31,16 +31,16 @@ fn opened(ordinal: usize) -> Result<Device> {
     Ok(device)
 }
 
-/// Why a device cannot be opened.
+/// Returns the reason why a device cannot be opened.
 fn why(error: &Error) -> String {
     match innermost(error) {
         #[cfg(feature = "cuda")]
-        Error::CudaBackend(error) => driver::why(error.as_ref()),
+        Error::Cuda(error) => driver::why(error.as_ref()),
         other => other.to_string(),
     }
 }
 
-/// Without what Candle adds on the way.
+/// Returns the error without the layers that Candle adds.
 fn innermost(error: &Error) -> &Error {
     match error {
         Error::WithBacktrace { inner, .. } | Error::Context { inner, .. } | Error::WithPath { inner, .. } => {
@@ -50,21 +50,21 @@ fn innermost(error: &Error) -> &Error {
     }
 }
 
-/// What the device calls itself, for a GPU: `NVIDIA H200, 132 processors`.
+/// Returns the name and size of a GPU, as `NVIDIA H200, 132 processors`; `None` for the CPU.
 pub fn description(device: &Device) -> Option<String> {
     #[cfg(feature = "cuda")]
-    if let Device::CudaBackend(device) = device {
+    if let Device::Cuda(device) = device {
         return driver::description(device).ok();
     }
     let _ = device;
     None
 }
 
-/// Whether less work at once may go through.
+/// Returns whether a smaller batch may succeed.
 pub(crate) fn is_out_of_memory(error: &Error) -> bool {
     match innermost(error) {
         #[cfg(feature = "cuda")]
-        Error::CudaBackend(error) => driver::is_out_of_memory(error.as_ref()),
+        Error::Cuda(error) => driver::is_out_of_memory(error.as_ref()),
         _ => false,
     }
 }

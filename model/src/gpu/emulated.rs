@@ -1,5 +1,6 @@
-//! The kernels' own sources, run on the CPU: `model/kernels/host` stands in for the card. Each step is a process of its own,
-//! with the launch and the arguments that a GPU would get. Where there is no C++ compiler the tests say that they are skipped.
+//! Runs the kernels' own sources on the CPU: `model/kernels/host` stands in for the GPU. Each operation is a process of
+//! its own, with the launch and the arguments that a GPU would get. Without a C++ compiler the tests print that they
+//! are skipped.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,13 +14,13 @@ use super::kernel_checks;
 use super::kernel_launch::Argument;
 use super::reference::{HostBuffer, Reference, ReferenceSlot};
 
-/// Kernels on the CPU; products are the twin's.
+/// Kernels on the CPU; products are computed by the reference.
 struct Emulated {
     reference: Reference,
     program: &'static Path,
 }
 
-/// The kernels compiled for this machine, or none where there is nothing to compile them.
+/// Returns the kernels compiled for this machine; `None` without a compiler.
 fn program() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<(TempDir, PathBuf)>> = OnceLock::new();
     let built = PROGRAM.get_or_init(|| {
@@ -51,10 +52,10 @@ impl Emulated {
     }
 }
 
-/// Takes what a file holds.
+/// Restores a buffer from a file's content.
 type Restore<'a> = Box<dyn Fn(&[u8]) + 'a>;
 
-/// A buffer as a file, and back: a process may have changed it.
+/// A buffer as a file, and the way back: the process may have changed it.
 struct File<'a> {
     path: PathBuf,
     back: Restore<'a>,
@@ -103,11 +104,11 @@ impl GpuBackend for Emulated {
         let launch = op.launch(self.half());
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(self.program);
-        // What a process leaves behind is no leak.
+        // Memory that a process leaves behind is not a leak.
         command.env("ASAN_OPTIONS", "detect_leaks=0");
         command.arg(&launch.kernel);
         command.args([launch.blocks, launch.threads, launch.shared_bytes].map(|n| n.to_string()));
-        // A buffer that is given twice is one: a kernel writes in place.
+        // A buffer that is passed twice is one file: a kernel writes in place.
         let mut files: Vec<(*const (), File<'_>)> = Vec::new();
         for argument in &launch.arguments {
             let (at, start) = match argument {

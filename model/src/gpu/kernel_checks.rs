@@ -1,5 +1,5 @@
-//! Kernels against their twins: random inputs of many shapes, outputs that hold NaN beforehand, so that what is not written
-//! shows, and what is written outside.
+//! Compares kernels with the reference on random inputs of many shapes. Outputs hold NaN beforehand, which shows
+//! elements that are not written, and writes outside an output.
 
 use candle_core::Result;
 
@@ -10,27 +10,27 @@ use super::backend::{
 use super::limits::{self, HEAD, WIDTHS};
 use super::reference::Reference;
 
-/// How far a kernel is from its twin.
+/// The difference between a kernel and the reference.
 #[derive(Clone, Debug)]
 pub struct KernelCheck {
-    /// With the format.
+    /// The kernel's name, with the format.
     pub kernel: String,
-    /// Of the inputs.
+    /// The shape of the inputs.
     pub shape: String,
-    /// The largest |difference| / (1 + |value|); infinite where one wrote what the other did not.
+    /// The largest |difference| / (1 + |value|); infinite if one wrote an element that the other did not.
     pub difference: f64,
-    /// The largest that is rounding.
+    /// The largest difference that rounding explains.
     pub allowed: f64,
 }
 
 impl KernelCheck {
-    /// Whether the difference is rounding alone.
+    /// Returns whether rounding explains the difference.
     pub fn holds(&self) -> bool {
         self.difference <= self.allowed
     }
 }
 
-/// Numbers in no order, the same each time.
+/// Pseudorandom numbers, the same in each run.
 struct Random(u64);
 
 impl Random {
@@ -39,7 +39,7 @@ impl Random {
         (self.0 >> 32) as u32
     }
 
-    /// In [-scale, scale).
+    /// Returns numbers in [-scale, scale).
     fn floats(&mut self, len: usize, scale: f32) -> Vec<f32> {
         (0..len).map(|_| ((self.next() >> 8) as f32 / 8_388_608.0 - 1.0) * scale).collect()
     }
@@ -49,7 +49,7 @@ impl Random {
     }
 }
 
-/// An output before it is written.
+/// Allocates an output that holds NaN.
 fn unwritten<B: GpuBackend>(backend: &B, len: usize) -> Result<B::Buffer<u16>> {
     backend.upload(&vec![0x7fffu16; len])
 }
@@ -62,13 +62,13 @@ fn widened<B: GpuBackend>(backend: &B, buffer: &B::Buffer<u16>) -> Result<Vec<f3
     Ok(backend.download(buffer)?.into_iter().map(|bits| backend.half().widen(bits)).collect())
 }
 
-/// One kernel's inputs, which any machine can be given.
+/// One kernel's inputs, which any backend can run.
 trait Case {
     fn kernel(&self) -> &'static str;
     fn shape(&self) -> String;
-    /// In units of the half's last place, about, for a value of 1.
+    /// Returns the allowed difference for a value of 1, in units of the last place of a half.
     fn units(&self) -> f64;
-    /// Everything that it writes to.
+    /// Runs the kernel and returns all buffers that it writes to.
     fn outputs<B: GpuBackend>(&self, backend: &B) -> Result<Vec<f32>>;
 }
 
@@ -102,7 +102,7 @@ struct AttentionCase {
     rows: usize,
     tokens: usize,
     prompts: usize,
-    /// Of queries: softmax is sharp where they are large.
+    /// The range of queries: softmax is sharp where they are large.
     scale: f32,
 }
 
@@ -124,7 +124,8 @@ impl Case for AttentionCase {
         let AttentionCase { windows, heads, rows, tokens, prompts, scale } = *self;
         let (width, half) = (heads * HEAD, backend.half());
         let mut random = Random(7);
-        // Queries apart, as in the last layer; a window has a row of NaN behind its own, which nobody may read.
+        // The queries have a buffer of their own, as in the last layer. A window has a row of NaN after its own rows,
+        // which must not be read.
         let queries = backend.upload(&random.halves(half, windows * rows * width, scale))?;
         let mut projected = Vec::new();
         for _ in 0..windows {
@@ -156,7 +157,7 @@ struct NormCase {
     windows: usize,
     tokens: usize,
     active: usize,
-    /// x is wider than its rows, and what is normed is f32: as at the end.
+    /// Whether x is wider than its rows and the normed output is f32, as in the last layer.
     last: bool,
 }
 
@@ -189,7 +190,7 @@ impl Case for NormCase {
         let bias = backend.upload(&random.floats(width, 1.0))?;
         let x = backend.upload(&random.floats(rows * stride, 5.0))?;
         let norm = norm(backend, &mut random, width)?;
-        // A row more, which is not to be written.
+        // The last row must not be written.
         let half = unwritten(backend, (rows + 1) * width)?;
         let whole = unwritten_f32(backend, (rows + 1) * width)?;
         backend.run(&KernelOp::ResidualNorm(ResidualNorm {
@@ -316,7 +317,7 @@ impl Case for PixelsCase {
     }
 }
 
-/// A library's product, not ours: that it is called with the right sizes, strides and formats.
+/// A product, which a library computes: the case tests its sizes, strides and formats.
 struct ProductCase {
     rows: usize,
     inputs: usize,
@@ -388,12 +389,13 @@ impl Case for ProductCase {
     }
 }
 
-/// All of them. `large` adds the sizes of real batches, which take a CPU minutes.
+/// Runs all cases. `large` adds the sizes of real batches, which take minutes on a CPU.
 pub(crate) fn run_all<B: GpuBackend>(backend: &B, large: bool) -> Result<Vec<KernelCheck>> {
     let mut checks = Vec::new();
     let attention =
         |windows, heads, rows, tokens, prompts, scale| AttentionCase { windows, heads, rows, tokens, prompts, scale };
-    // Odd and even numbers around a tile of 16, a chunk of 64 and one of 112; the last layer's one query; B/16 and L/14.
+    // Odd and even numbers around a tile of 16, a chunk of 64 and one of 112; the last layer's one query; B/16 and
+    // L/14.
     let mut attentions = vec![
         attention(2, 2, 99, 99, 8, 0.3),
         attention(2, 2, 1, 99, 8, 0.3),

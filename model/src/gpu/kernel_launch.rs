@@ -1,11 +1,11 @@
-//! How a step is launched: which kernel, how many threads, with what, in the order of its parameters. Pure.
+//! Describes a kernel's launch: its name, its blocks and threads, and its arguments in order. Pure.
 
 use super::backend::{
     Assemble, Attention, BiasSilu, BufferSlice, Element, GpuBackend, Half, KernelOp, Normed, Pixels, ResidualNorm,
 };
 use super::limits::{TILE, attention_shared_bytes, chunk_tiles};
 
-/// What a kernel is given.
+/// An argument of a kernel.
 pub(crate) enum Argument<'a, B: GpuBackend> {
     Bytes(&'a B::Buffer<u8>),
     Halves(BufferSlice<'a, B::Buffer<u16>>),
@@ -15,7 +15,7 @@ pub(crate) enum Argument<'a, B: GpuBackend> {
     F32(f32),
 }
 
-/// A kernel's call.
+/// A kernel's launch.
 pub(crate) struct Launch<'a, B: GpuBackend> {
     pub(crate) kernel: String,
     pub(crate) blocks: u32,
@@ -25,7 +25,7 @@ pub(crate) struct Launch<'a, B: GpuBackend> {
 }
 
 impl<'a, B: GpuBackend> Launch<'a, B> {
-    /// A pass over rows or values, without shared memory.
+    /// Returns the launch of a pass over rows or values, without shared memory.
     fn pass(kernel: String, blocks: usize, arguments: Vec<Argument<'a, B>>) -> Launch<'a, B> {
         Launch { kernel, blocks: blocks as u32, threads: THREADS as u32, shared_bytes: 0, arguments }
     }
@@ -33,11 +33,11 @@ impl<'a, B: GpuBackend> Launch<'a, B> {
 
 /// Threads of a block in passes over rows and values.
 const THREADS: usize = 256;
-/// Rows of such a block: a warp has one.
+/// Rows of such a block: each warp has one.
 const ROWS: usize = THREADS / 32;
-/// The most warps of an attention block, as its kernel is compiled; 7 tiles are the 99 queries of ViT-B/32.
+/// The most warps of an attention block, as its kernel is compiled; 7 tiles hold the 99 queries of ViT-B/32.
 const WARPS_MAX: usize = 7;
-/// The least: they also fetch the keys.
+/// The fewest warps of an attention block: they also load the keys.
 const WARPS_MIN: usize = 4;
 
 fn number<B: GpuBackend>(value: usize) -> Argument<'static, B> {

@@ -1,9 +1,9 @@
-//! The visual tower in 16 bits on kernels of our own (`model/kernels/*.cu`), as a GPU runs it.
+//! The visual tower in 16 bits on this crate's own kernels (`model/kernels/*.cu`), as a GPU runs it.
 //!
-//! [`tower`] says what is computed, step by step, and [`pipeline`] how batches come and go; both know a [`GpuBackend`] alone. There
-//! are two: `cuda`, and [`reference`], which does the same with the same roundings in plain Rust, slowly. So the whole pass is
-//! tested without a GPU. What a kernel is launched with is made in `kernel_launch`, for the card and for the tests, which run the
-//! kernels' sources on the CPU.
+//! [`tower`] has the computation, operation by operation, and [`pipeline`] moves batches in and out; both know only the
+//! trait [`backend::GpuBackend`]. It has two implementations: `cuda`, and [`reference`], which computes
+//! the same with the same roundings in plain Rust, slowly. So the whole pass is tested without a GPU. `kernel_launch`
+//! describes a kernel's launch, for the GPU and for the tests, which run the kernels' sources on the CPU.
 
 pub(crate) mod backend;
 pub(crate) mod batch_input;
@@ -33,7 +33,7 @@ use limits::unsupported_reason;
 use pipeline::{BackendPipelines, PipelinePool};
 use tower::{KernelTower, view_count};
 
-/// The tower on these kernels, where they are asked for and fit.
+/// Returns the tower on these kernels, if `options` ask for them and they support the model.
 pub(crate) fn pipelines(parts: &VisualWeights, options: &Options) -> Result<Option<Arc<dyn PipelinePool>>> {
     let half = match options.arithmetic {
         Arithmetic::F32 => return Ok(None),

@@ -1,6 +1,7 @@
-//! Batches on their way: some are filled and sent while one is computed, so that the device does not wait for this thread.
+//! Pipelines of batches: some are filled and uploaded while one is computed, so that the device does not wait for this
+//! thread.
 //!
-//! A lane has all that its batches need from the start: nothing is allocated later, and where memory is short, it is so here.
+//! A pipeline allocates all that its batches need at the start: memory can be short only there.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -13,26 +14,27 @@ use super::backend::GpuBackend;
 use super::batch_input::{BatchInput, WindowSources};
 use super::tower::{Buffers, KernelTower};
 
-/// Batches that are filled, sent or computed: one of each, and one more, so that a slow picture does not stop the device.
+/// Batches that are filled, uploaded or computed: one of each, and one more, so that a slow picture does not stop the
+/// device.
 const SLOTS: usize = 4;
 
-/// A tower whose lanes are lent to who scores with it, and kept for the next.
+/// A tower's pipelines, which are leased to scorers and reused.
 pub(crate) trait PipelinePool: Send + Sync {
-    /// Windows of a batch that fills the device.
+    /// Returns the number of windows in a batch that fills the device.
     fn default_batch_size(&self) -> usize;
 
-    /// A lane for batches of `windows` windows; of half as many where memory is too short for that, and so on.
+    /// Leases a pipeline for batches of `windows` windows, or of half as many if memory is short, and so on.
     ///
     /// # Errors
-    /// Where there is no memory for one window, or the device fails.
+    /// Fails when there is no memory for one window, or when the device fails.
     fn lease(self: Arc<Self>, windows: usize) -> Result<Box<dyn PipelineLease>>;
 }
 
-/// A lane that is lent.
+/// A leased pipeline.
 pub(crate) trait PipelineLease: Send {
     /// See [`Pipeline::free_windows`].
     fn free_windows(&self) -> usize;
-    /// Patches in the batch that is filled.
+    /// Returns the number of patches in the batch that is being filled.
     #[cfg(feature = "cuda")]
     fn patches(&self) -> usize;
     /// See [`Pipeline::add`].
@@ -45,11 +47,11 @@ pub(crate) trait PipelineLease: Send {
     fn take(&mut self, wait: bool) -> Result<Option<Vec<f32>>>;
 }
 
-/// A tower on a machine, with its lanes.
+/// A tower on a backend, with its pipelines.
 pub(crate) struct BackendPipelines<B: GpuBackend> {
     tower: KernelTower<B>,
     idle: Mutex<Vec<Pipeline<B>>>,
-    /// Batches of more windows did not fit into memory.
+    /// The largest batch that is tried: larger ones did not fit into memory.
     windows_max: AtomicUsize,
 }
 
@@ -58,7 +60,7 @@ impl<B: GpuBackend> BackendPipelines<B> {
         BackendPipelines { tower, idle: Mutex::default(), windows_max: AtomicUsize::new(usize::MAX) }
     }
 
-    /// Gives up the memory of lanes that nobody has; whether there were any.
+    /// Frees the memory of idle pipelines; returns whether there were any.
     fn drop_idle(&self) -> bool {
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         !idle.is_empty()
@@ -99,7 +101,7 @@ impl<B: GpuBackend> PipelinePool for BackendPipelines<B> {
     }
 }
 
-/// A lane until it is given back.
+/// A pipeline until it is returned to its pool.
 struct PooledPipeline<B: GpuBackend> {
     pipelines: Arc<BackendPipelines<B>>,
     pipeline: Option<Pipeline<B>>,
@@ -107,7 +109,7 @@ struct PooledPipeline<B: GpuBackend> {
 }
 
 impl<B: GpuBackend> PooledPipeline<B> {
-    /// Work on the lane; remembers a failure.
+    /// Runs `work` on the pipeline, and remembers a failure.
     fn work<T>(&mut self, work: impl FnOnce(&mut Pipeline<B>, &KernelTower<B>) -> Result<T>) -> Result<T> {
         let pipeline = self.pipeline.as_mut().expect("a lane is there until it is given back");
         let result = work(pipeline, &self.pipelines.tower);
@@ -146,8 +148,8 @@ impl<B: GpuBackend> PipelineLease for PooledPipeline<B> {
 impl<B: GpuBackend> Drop for PooledPipeline<B> {
     fn drop(&mut self) {
         let Some(mut pipeline) = self.pipeline.take() else { return };
-        // What is under way for nobody uses the lane's memory: it ends before that is used again, or freed. After a failure
-        // that may be more than was sent, and there is nobody to tell of another.
+        // Batches that are still in flight use the pipeline's memory: they must finish before it is reused or freed.
+        // After a failure more may be in flight than `sent` tells, and another failure could not be reported.
         let is_idle = pipeline.sent.is_empty() && !self.has_failed;
         let is_synchronized = is_idle || self.pipelines.tower.backend.synchronize().is_ok();
         if self.has_failed || !is_synchronized {
@@ -161,23 +163,23 @@ impl<B: GpuBackend> Drop for PooledPipeline<B> {
     }
 }
 
-/// Some batches of a tower, and what they need.
+/// Some batches of a tower, with their buffers.
 struct Pipeline<B: GpuBackend> {
     windows_max: usize,
     buffers: Buffers<B>,
     slots: Vec<B::Slot>,
-    /// The slot that is filled.
+    /// The slot that is being filled.
     now: usize,
     filling: BatchInput,
-    /// Slots that were sent, the oldest first, with their windows.
+    /// Slots in flight, the oldest first, with their windows.
     sent: VecDeque<(usize, usize)>,
 }
 
 impl<B: GpuBackend> Pipeline<B> {
-    /// For batches of `windows_max` windows.
+    /// Makes a pipeline for batches of `windows_max` windows.
     fn new(tower: &KernelTower<B>, windows_max: usize) -> Result<Pipeline<B>> {
         let sizes = &tower.sizes;
-        // As many as if each window were of a picture of its own, and none shared a patch.
+        // The number if each window were of another picture, and no two shared a patch.
         let patches_max = windows_max * sizes.views * sizes.patches;
         let slot = || {
             let (bytes, row_indices) = (patches_max * sizes.patch_bytes, windows_max * sizes.tokens());
@@ -193,19 +195,19 @@ impl<B: GpuBackend> Pipeline<B> {
         })
     }
 
-    /// Windows that the batch that is filled has room for.
+    /// Returns the number of windows that still fit into the batch that is being filled.
     fn free_windows(&self) -> usize {
         self.windows_max - self.filling.windows
     }
 
-    /// Adds windows, as many as there is room for at most.
+    /// Adds at most as many windows as [`Pipeline::free_windows`].
     fn add(&mut self, tower: &KernelTower<B>, windows: &WindowSources<'_>) -> Result<()> {
         let stage = tower.backend.staging_buffers(&mut self.slots[self.now])?;
         self.filling.add(stage, &tower.sizes, windows);
         Ok(())
     }
 
-    /// Sends what was added. There must be a slot that is not under way: see [`Pipeline::is_full`].
+    /// Submits the windows that were added. A slot must be free: see [`Pipeline::is_full`].
     fn submit(&mut self, tower: &KernelTower<B>) -> Result<()> {
         let BatchInput { windows, patches } = std::mem::take(&mut self.filling);
         if windows == 0 {
@@ -221,12 +223,12 @@ impl<B: GpuBackend> Pipeline<B> {
         Ok(())
     }
 
-    /// Whether the next slot is under way: its features are to be taken before more is added.
+    /// Returns whether the next slot is in flight: its features must be taken before windows are added.
     fn is_full(&self) -> bool {
         self.sent.len() == SLOTS
     }
 
-    /// Features (windows, embed) of the oldest batch, if it is there, or after waiting for it.
+    /// Returns the features (windows, embed) of the oldest batch if they are ready, or waits for them if `wait` is set.
     fn take(&mut self, tower: &KernelTower<B>, wait: bool) -> Result<Option<Vec<f32>>> {
         let Some((slot, windows)) = self.sent.front().copied() else { return Ok(None) };
         let slot = &mut self.slots[slot];
@@ -248,7 +250,7 @@ mod tests {
     use crate::tower::visual::VisualWeights;
     use crate::{ClipWeights, PromptMode, Prompts};
 
-    /// The tests' small model, on a twin whose buffers have at most so many elements.
+    /// Returns the tests' small model on the reference backend, whose buffers have at most `alloc_len_max` elements.
     fn pipelines(alloc_len_max: usize) -> Arc<BackendPipelines<Reference>> {
         let dir = dqa_testkit::hf::cached("tiny", "lanes");
         let weights = ClipWeights::open(&dir).unwrap();

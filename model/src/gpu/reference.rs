@@ -1,4 +1,5 @@
-//! What the kernels compute, in plain Rust: the same roundings at the same places, sums in another order. For tests.
+//! The backend in plain Rust on the CPU: the kernels' arithmetic with the same roundings at the same places, and sums
+//! in another order. For tests.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,14 +11,14 @@ use super::backend::{
 };
 use super::limits::HEAD;
 
-/// The CPU in a GPU's place.
+/// The CPU in place of a GPU.
 pub(crate) struct Reference {
     half: Half,
-    /// The most elements that a buffer may have: to test what becomes of a batch that is too large.
+    /// The most elements of a buffer, to test batches that are too large.
     alloc_len_max: usize,
 }
 
-/// What [`Reference::alloc_len_max`] ends in.
+/// The message of the error for buffers longer than `alloc_len_max`.
 const OUT_OF_MEMORY: &str = "a twin's buffer is too large";
 
 impl Reference {
@@ -31,7 +32,7 @@ impl Reference {
     }
 }
 
-/// A buffer in memory. A step locks those that it was given, one after the other.
+/// A buffer in memory. An operation locks its buffers one after the other.
 pub(crate) struct HostBuffer<E>(Mutex<Vec<E>>);
 
 impl<E: Element> HostBuffer<E> {
@@ -40,7 +41,7 @@ impl<E: Element> HostBuffer<E> {
     }
 }
 
-/// A batch that is computed while it is given.
+/// A batch that is computed at once, inside the calls.
 pub(crate) struct ReferenceSlot {
     staged: (Vec<u8>, Vec<u32>),
     uploaded: (HostBuffer<u8>, HostBuffer<u32>),
@@ -157,7 +158,7 @@ impl GpuBackend for Reference {
     }
 }
 
-/// In eight sums side by side, which the compiler makes a register of.
+/// Computes a dot product in eight sums side by side, which the compiler keeps in one register.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let (a, a_rest) = a.as_chunks::<8>();
     let (b, b_rest) = b.as_chunks::<8>();
@@ -174,7 +175,7 @@ fn silu(x: f32) -> f32 {
     x / (1.0 + (-x).exp())
 }
 
-/// x = (x - mean) / sqrt(variance + eps) weight + bias
+/// Computes x = (x - mean) / sqrt(variance + eps) weight + bias.
 fn normalise(x: &mut [f32], norm: &Norm<Reference>) {
     let mean = x.iter().sum::<f32>() / x.len() as f32;
     x.iter_mut().for_each(|x| *x -= mean);
@@ -186,7 +187,7 @@ fn normalise(x: &mut [f32], norm: &Norm<Reference>) {
 }
 
 impl Reference {
-    /// What a buffer's values are worth.
+    /// Converts a buffer's elements to f32.
     fn floats<E: Element>(&self, values: &[E]) -> Vec<f32> {
         if E::IS_HALF {
             return bytemuck::cast_slice::<E, u16>(values).iter().map(|bits| self.half.widen(*bits)).collect();
@@ -222,7 +223,7 @@ impl Reference {
 
     fn attention(&self, op: &Attention<'_, Reference>) {
         let width = op.heads * HEAD;
-        // Queries, keys and values may be one buffer.
+        // Queries, keys and values may share a buffer.
         let copy = |buffer: &HostBuffer<u16>, start: usize| self.floats(&buffer.lock()[start..]);
         let queries = copy(op.queries.slice.buffer, op.queries.slice.start);
         let keys = copy(op.keys.slice.buffer, op.keys.slice.start);
@@ -248,7 +249,8 @@ impl Reference {
         }
     }
 
-    /// A query (head) over keys and values (n, head) -> (head). Weights are rounded for the second product, their sum is not.
+    /// Computes a query (head) over keys and values (n, head) -> (head). Weights are rounded for the second product;
+    /// their sum is not.
     fn attend(&self, query: &[f32], keys: &[f32], values: &[f32]) -> [f32; HEAD] {
         let scores: Vec<f32> = keys.chunks_exact(HEAD).map(|key| dot(query, key)).collect();
         let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -1,8 +1,8 @@
-//! The visual tower as steps of a [`GpuBackend`]: pixels of patches in, features out.
+//! The visual tower as operations of a [`GpuBackend`]: takes the pixels of patches and computes features.
 //!
-//! A window's rows are its class token, the whole picture's patches, its own, and, where prompts end before the layers do, the
-//! last of them as rows, which are there from the start and enter with their layer: until then they are no keys, and nothing
-//! is added to them.
+//! A window's rows are its class token, the whole picture's patches, its own, and, where prompts end before the layers
+//! do, the last prompts as rows. Those rows exist from the start and enter with their layer: until then they are not
+//! keys, and nothing is added to them.
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -16,17 +16,17 @@ use crate::picture::patches::{DEVIATION, MEAN};
 use crate::tower::folded_layers::{Affine, FoldedLayer, NormTensors};
 use crate::tower::visual::VisualWeights;
 
-/// Views in a sequence.
+/// Returns the number of views in a sequence.
 pub(crate) fn view_count(sees: ViewMode) -> usize {
     if sees == ViewMode::Both { 2 } else { 1 }
 }
 
-/// What decides the sizes of a batch's buffers.
+/// The sizes that determine a batch's buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TowerSizes {
     /// Patches of one view.
     pub(crate) patches: usize,
-    /// Views in a sequence: the whole picture, the window, or both.
+    /// Views in a sequence: 2 for the whole picture and the window, otherwise 1.
     pub(crate) views: usize,
     /// Prompts that are rows.
     pub(crate) prompt_rows: usize,
@@ -35,17 +35,17 @@ pub(crate) struct TowerSizes {
     pub(crate) embed: usize,
     /// Pixels along a patch's side.
     pub(crate) patch: usize,
-    /// Bytes of a patch, with what makes them a multiple of 16.
+    /// Bytes of a patch, padded to a multiple of 16.
     pub(crate) patch_bytes: usize,
 }
 
 impl TowerSizes {
-    /// Rows of a window.
+    /// Returns the rows of a window.
     pub(crate) fn tokens(&self) -> usize {
         self.own_tokens() + self.prompt_rows
     }
 
-    /// Of them, all but prompts.
+    /// Returns the rows of a window without prompts.
     pub(crate) fn own_tokens(&self) -> usize {
         1 + self.views * self.patches
     }
@@ -62,7 +62,7 @@ struct Mlp<B: GpuBackend> {
 
 struct Layer<B: GpuBackend> {
     norm: Norm<B>,
-    /// Queries, keys and values; in the last layer keys and values.
+    /// Weights of queries, keys and values; in the last layer of keys and values.
     project: Linear<B, u16>,
     /// Keys and values (p, width).
     prompts: (B::Buffer<u16>, B::Buffer<u16>),
@@ -72,11 +72,11 @@ struct Layer<B: GpuBackend> {
     mlp: Mlp<B>,
 }
 
-/// The tower's weights on a machine.
+/// The tower's weights on a backend.
 pub(crate) struct KernelTower<B: GpuBackend> {
     pub(crate) backend: B,
     pub(crate) sizes: TowerSizes,
-    /// Windows of a batch that fills the machine.
+    /// Windows of a batch that fills the device.
     pub(crate) default_batch_size: usize,
     heads: usize,
     patch: Linear<B, u16>,
@@ -93,7 +93,7 @@ pub(crate) struct KernelTower<B: GpuBackend> {
     projection: Linear<B, f32>,
 }
 
-/// What a batch is computed in. Made once and used again.
+/// The buffers that a batch is computed in. They are allocated once and reused.
 pub(crate) struct Buffers<B: GpuBackend> {
     patches: B::Buffer<u16>,
     embedded: B::Buffer<f32>,
@@ -107,13 +107,13 @@ pub(crate) struct Buffers<B: GpuBackend> {
     pub(crate) features: B::Buffer<f32>,
 }
 
-/// Windows of a batch whose products fill whole waves of tiles of 128 x 256 on so many processors, two of them.
+/// Returns the windows of a batch whose products fill two whole waves of 128 x 256 tiles on this many processors.
 fn whole_waves(processors: usize, tokens: usize, width: usize) -> usize {
     let rows_of_wave = processors / width.div_ceil(256).max(1) * 128;
     (2 * rows_of_wave / tokens).max(1)
 }
 
-/// Puts f32 tensors on a machine.
+/// Uploads f32 tensors to a backend.
 struct Uploader<'a, B: GpuBackend> {
     backend: &'a B,
     windows: usize,
@@ -134,19 +134,20 @@ impl<B: GpuBackend> Uploader<'_, B> {
         Ok(Norm { weight: self.floats(&norm.weight)?, bias: self.floats(&norm.bias)?, eps: norm.eps as f32 })
     }
 
-    /// A weight (outputs, inputs), given at most `rows` rows a window.
+    /// Uploads a weight (outputs, inputs) whose input has at most `rows` rows per window.
     fn linear(&self, weight: &Tensor, bias: Option<&Tensor>, rows: usize) -> Result<Linear<B, u16>> {
         let (outputs, inputs) = weight.dims2()?;
         let bias = bias.map(|bias| self.halves(bias)).transpose()?;
         Ok(Linear { weight: self.halves(weight)?, bias, outputs, inputs, rows_max: self.windows * rows })
     }
 
-    /// `projection` is what the layer's norm goes through, given `rows` rows a window; what comes after it gets `rows_after`.
+    /// Uploads a layer. `projection` follows the layer's first norm and has `rows` rows per window; the later weights
+    /// have `rows_after`.
     fn layer(&self, layer: &FoldedLayer, projection: &Affine, bias: bool, rows: [usize; 2]) -> Result<Layer<B>> {
         let [rows, rows_after] = rows;
         let none = Tensor::zeros((0, projection.weight.dim(1)?), DType::F32, &Device::Cpu)?;
         let (keys, values) = layer.prompts.as_ref().map_or((&none, &none), |(keys, values)| (keys, values));
-        // No buffer is empty.
+        // A buffer must not be empty.
         let prompts = |x: &Tensor| if x.elem_count() == 0 { self.backend.alloc(1) } else { self.halves(x) };
         Ok(Layer {
             norm: self.norm(&layer.norm1)?,
@@ -166,9 +167,9 @@ impl<B: GpuBackend> Uploader<'_, B> {
     }
 }
 
-/// The patch weights for pixels as (byte - 128) / 64, in the order (y, x, channel) in which a picture has them, and what
-/// normalisation adds to every embedding: W ((byte / 255 - mean) / deviation) = W' ((byte - 128) / 64) + constant. With
-/// zeros for the bytes that are none.
+/// Converts the patch weights to inputs of (byte - 128) / 64 in the picture's order (y, x, channel), and returns the
+/// constant that normalisation adds to every embedding: W ((byte / 255 - mean) / deviation) = W' ((byte - 128) / 64) +
+/// constant. The weights of the padding are zero.
 fn patch_weights(weight: &Tensor) -> Result<(Tensor, Tensor)> {
     let per_channel = |f: fn(f32, f32) -> f32| {
         let values: Vec<f32> = MEAN.iter().zip(DEVIATION).map(|(mean, deviation)| f(*mean, deviation)).collect();
@@ -233,7 +234,7 @@ impl<B: GpuBackend> KernelTower<B> {
         })
     }
 
-    /// Why its sequences do not fit the machine.
+    /// Returns why the tower's sequences do not fit the device; `None` if they do.
     pub(crate) fn unsupported_reason(&self) -> Option<String> {
         let prompts = self.layers.iter().chain([&self.last]).map(|layer| layer.prompt_count).max().unwrap_or(0);
         let (needed, there) =
@@ -242,7 +243,7 @@ impl<B: GpuBackend> KernelTower<B> {
             .then(|| format!("sequences that take {needed} bytes of shared memory, and this device has {there}"))
     }
 
-    /// Operations of products and attention in a batch of so many windows with so many patches in all.
+    /// Counts the operations of products and attention in a batch of this many windows with this many patches in all.
     #[cfg(feature = "cuda")]
     pub(crate) fn flops(&self, windows: usize, patches: usize) -> f64 {
         let TowerSizes { width, mlp_width, embed, patch_bytes, .. } = self.sizes;
@@ -256,7 +257,7 @@ impl<B: GpuBackend> KernelTower<B> {
         (windows * (whole + last + 2 * width * embed) + 2 * patches * patch_bytes * width) as f64
     }
 
-    /// For batches of so many windows with so many patches in all.
+    /// Allocates the buffers for batches of this many windows with this many patches in all.
     pub(crate) fn buffers(&self, windows: usize, patches: usize) -> Result<Buffers<B>> {
         let TowerSizes { width, mlp_width, embed, patch_bytes, .. } = self.sizes;
         let (backend, rows) = (&self.backend, windows * self.sizes.tokens());
@@ -274,8 +275,8 @@ impl<B: GpuBackend> KernelTower<B> {
         })
     }
 
-    /// Features (windows, embed), not normalised, of the windows that are in the slot: bytes (patches, patch), places
-    /// (windows, tokens).
+    /// Computes features (windows, embed), not normalised, of the windows in the slot: bytes (patches, patch), row
+    /// indices (windows, tokens).
     pub(crate) fn run(&self, slot: &B::Slot, windows: usize, patches: usize, buffers: &Buffers<B>) -> Result<()> {
         let (bytes, row_indices) = self.backend.slot_inputs(slot);
         self.embed(bytes, patches, buffers)?;
@@ -308,7 +309,7 @@ impl<B: GpuBackend> KernelTower<B> {
         self.backend.matmul(&self.projection, class, &buffers.features)
     }
 
-    /// Bytes (patches, patch) -> embedded (patches, width)
+    /// Embeds bytes (patches, patch) -> embedded (patches, width).
     fn embed(&self, bytes: &B::Buffer<u8>, patches: usize, buffers: &Buffers<B>) -> Result<()> {
         let stride = self.sizes.patch_bytes;
         let out = &buffers.patches;
@@ -317,22 +318,22 @@ impl<B: GpuBackend> KernelTower<B> {
     }
 }
 
-/// A layer's way through a batch, for all rows of each window or for the first.
+/// One layer applied to a batch, for all rows of each window or for the first.
 struct LayerPass<'a, B: GpuBackend> {
     tower: &'a KernelTower<B>,
     layer: &'a Layer<B>,
     buffers: &'a Buffers<B>,
     windows: usize,
-    /// Rows of a window that go through.
+    /// Rows of a window that pass the layer.
     rows: usize,
-    /// Of them, those that have entered.
+    /// Rows of a window that have entered.
     active: usize,
     /// Elements of x from one such row to the next.
     stride: usize,
 }
 
 impl<B: GpuBackend> LayerPass<'_, B> {
-    /// Ends in the norm before the next layer.
+    /// Runs the layer for all rows, and the norm before the next layer.
     fn whole(&self, next: &Norm<B>) -> Result<()> {
         let LayerPass { layer, buffers, windows, rows, .. } = *self;
         let width = self.tower.sizes.width;
@@ -346,12 +347,12 @@ impl<B: GpuBackend> LayerPass<'_, B> {
         self.rest(next, Normed::Half(&buffers.normed))
     }
 
-    /// The last layer, for each window's class token; ends in the norm after it.
+    /// Runs the last layer for each window's class token, and the norm after it.
     fn class(&self) -> Result<()> {
         let LayerPass { tower, layer, buffers, windows, .. } = *self;
         let (width, tokens) = (tower.sizes.width, tower.sizes.tokens());
         self.matmul(&layer.project, &buffers.normed, width, &buffers.projected, windows * tokens)?;
-        // The first row of each window, where it lies. Queries are for the moment where hidden rows will be.
+        // The first row of each window is read in place. `hidden` holds the queries until the hidden rows need it.
         self.matmul(&tower.last_query, &buffers.normed, tokens * width, &buffers.hidden, windows)?;
         let queries = Strided { slice: BufferSlice::start(&buffers.hidden), row: width, window: width };
         let keys =
@@ -377,7 +378,7 @@ impl<B: GpuBackend> LayerPass<'_, B> {
         }))
     }
 
-    /// From what was attended to the layer's end, and the norm that follows.
+    /// Runs the layer from the attended rows to its end, and the norm that follows.
     fn rest(&self, next: &Norm<B>, normed: Normed<'_, B>) -> Result<()> {
         let LayerPass { tower, layer, buffers, windows, rows, .. } = *self;
         let (width, mlp, count) = (tower.sizes.width, &layer.mlp, windows * rows);

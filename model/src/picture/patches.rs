@@ -1,4 +1,5 @@
-//! Pixels to patches: each distinct patch of a run of windows once, normalised, in the order of the patch weights.
+//! Turns pixels into patches: each distinct patch of a run of windows once, normalised, in the order of the patch
+//! weights.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,7 @@ use super::views::Origin;
 pub(crate) const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 pub(crate) const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// A pixel's value by channel and byte: (byte / 255 - mean) / deviation, in f32 as PyTorch computes it.
+/// The normalised value of a pixel by channel and byte: (byte / 255 - mean) / deviation, in f32 as PyTorch computes it.
 pub(crate) struct PixelNormalizer([[f32; 256]; 3]);
 
 impl PixelNormalizer {
@@ -21,7 +22,8 @@ impl PixelNormalizer {
         }))
     }
 
-    /// Patches of `side` pixels at `corners`: (corners, 3 side side), channel by channel as the convolution's weight.
+    /// Gathers the patches of `side` pixels at `corners`: (corners, 3 side side), channel by channel as in the
+    /// convolution's weight.
     pub(crate) fn gather(&self, picture: &Rgb8, corners: &[Origin], side: usize) -> Vec<f32> {
         let mut out = vec![0.0; corners.len() * 3 * side * side];
         let row_bytes = picture.width() as usize * 3;
@@ -40,16 +42,16 @@ impl PixelNormalizer {
     }
 }
 
-/// The distinct patches of some windows: at the paper's stride neighbours share most of theirs.
+/// The distinct patches of a run of windows. At the paper's stride, neighbouring windows share most of their patches.
 pub(crate) struct PatchLattice {
     /// Upper left corners, in order of first use.
     pub(crate) corners: Vec<Origin>,
-    /// Per window its `grid * grid` patches, row-major, as places in `corners`.
+    /// For each window its `grid * grid` patches, row-major, as indices into `corners`.
     pub(crate) window_patches: Vec<u32>,
 }
 
 impl PatchLattice {
-    /// Windows of `grid * grid` patches of `side` pixels.
+    /// Finds the distinct patches of windows of `grid * grid` patches of `side` pixels.
     pub(crate) fn new(windows: &[Origin], grid: u32, side: u32) -> PatchLattice {
         let mut lattice = PatchLattice { corners: Vec::new(), window_patches: Vec::new() };
         let mut known = HashMap::new();
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn windows_at_stride_64_share_the_32_pixel_lattice() {
-        // VGA: 35 windows of 49 patches, on a lattice of 19 x 15 whole places.
+        // VGA: 35 windows of 49 patches, on a lattice of 19 x 15 positions.
         let lattice = PatchLattice::new(&Views::default().origins(640, 480), 7, 32);
         assert_eq!(lattice.window_patches.len(), 35 * 49);
         assert_eq!(lattice.corners.len(), 19 * 15);

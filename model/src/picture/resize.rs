@@ -1,23 +1,24 @@
-//! The global view: a whole picture made `side` x `side` without keeping its aspect. Owns the arithmetic, which is
-//! Pillow's `Image.resize((side, side), BILINEAR)` on u8 to the bit; refuses to know why one would want it.
+//! The global view: a whole picture resized to `side` x `side` without keeping its aspect ratio. Owns the arithmetic,
+//! which equals Pillow's `Image.resize((side, side), BILINEAR)` on u8 to the bit; does not know what the view is for.
 //!
-//! Pillow's bilinear is a triangle filter, widened by the scale when it shrinks, so that every source pixel counts.
-//! It runs along one axis, then along the other, in fixed point, and rounds to u8 in between; so their order matters.
+//! Pillow's bilinear is a triangle filter, widened by the scale when it shrinks a picture, so that every source pixel
+//! counts. It runs along one axis, then along the other, in fixed point, and rounds to u8 in between; so the order of
+//! the axes matters.
 
 use std::ops::Range;
 
 use super::rgb8::Rgb8;
 
-/// Fraction bits of a weight: 32 less 8 for the sample and 2 for the sum's sign and headroom, as in Pillow.
+/// Fraction bits of a weight: 32 minus 8 for the sample and 2 for the sum's sign and headroom, as in Pillow.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
-/// One half, added before the shift so that sums are rounded, not cut.
+/// One half, added before the shift so that sums are rounded, not truncated.
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 const CHANNELS: usize = Rgb8::CHANNELS;
 
-/// Resizes the whole picture to `side` x `side`, as Pillow's bilinear does, to the bit.
+/// Resizes the whole picture to `side` x `side` exactly as Pillow's bilinear filter does.
 ///
 /// # Panics
-/// If `side` is zero.
+/// Panics if `side` is zero.
 pub fn whole_view(picture: &Rgb8, side: u32) -> Rgb8 {
     assert!(side > 0, "a view has pixels");
     let columns = (picture.width() != side).then(|| Taps::new(picture.width(), side));
@@ -32,7 +33,7 @@ pub fn whole_view(picture: &Rgb8, side: u32) -> Rgb8 {
             resize_rows(Raster { pixels: &flat, row_bytes: source.row_bytes }, &columns, 0..side as usize)
         }
         (Some(columns), Some(rows)) => {
-            // A strong upscale can leave out border rows; only those that count are made narrow.
+            // A strong upscale can leave out border rows; only the rows that are read are resized.
             let needed = rows.source();
             let narrow = resize_rows(source, &columns, needed.clone());
             resize_columns(Raster { pixels: &narrow, row_bytes: side as usize * CHANNELS }, &rows, needed.start)
@@ -41,9 +42,10 @@ pub fn whole_view(picture: &Rgb8, side: u32) -> Rgb8 {
     Rgb8::new(side, side, pixels)
 }
 
-/// Whether columns are resized before rows.
-// REFERENCE: Pillow 13 does so, to save work, when the height shrinks by over twice as many pixels as the width;
-// Pillow before 13 always did rows first, which differs in the last bit of some samples. The goldens are of Pillow 13.
+/// Returns whether columns are resized before rows.
+// REFERENCE: Pillow 13 does so, to save work, when the height shrinks by over twice as many pixels as the width; Pillow
+// before 13 always resized rows first, which changes the last bit of some samples. The goldens were made with Pillow
+// 13.
 fn height_first(picture: &Rgb8, side: u32) -> bool {
     let shrink = |length: u32| i64::from(length) - i64::from(side);
     let (across, down) = (shrink(picture.width()), shrink(picture.height()));
@@ -60,21 +62,21 @@ struct Raster<'a> {
 /// For each output position along one axis, the source positions it reads and their fixed-point weights.
 struct Taps {
     ranges: Vec<Range<usize>>,
-    /// All weights, one output after the other; `ranges[i].len()` belong to output `i`.
+    /// All weights, one output after the other; output `i` has `ranges[i].len()` of them.
     weights: Vec<i32>,
 }
 
 impl Taps {
     fn new(source: u32, target: u32) -> Self {
         let scale = f64::from(source) / f64::from(target);
-        // The triangle is one source pixel wide to each side, and `scale` wide when shrinking.
+        // The triangle reaches one source pixel to each side, and `scale` pixels when shrinking.
         let support = scale.max(1.0);
         let inverse = 1.0 / support;
         let mut taps = Self { ranges: Vec::with_capacity(target as usize), weights: Vec::new() };
         let mut triangle = Vec::new();
         for position in 0..target {
             let center = (f64::from(position) + 0.5) * scale;
-            // `as` cuts towards zero, as C does: the + 0.5 makes it a rounding.
+            // `as` truncates towards zero, as C does: adding 0.5 turns it into rounding.
             let first = ((center - support + 0.5) as i64).max(0) as usize;
             let end = ((center + support + 0.5) as i64).min(i64::from(source)) as usize;
             triangle.clear();
@@ -91,7 +93,7 @@ impl Taps {
         taps
     }
 
-    /// Each output's source positions with their weights.
+    /// Iterates over each output's source positions with their weights.
     fn iter(&self) -> impl Iterator<Item = (Range<usize>, &[i32])> {
         let mut weights = self.weights.as_slice();
         self.ranges.iter().map(move |range| {
@@ -101,7 +103,7 @@ impl Taps {
         })
     }
 
-    /// The source positions that any output reads.
+    /// Returns the source positions that any output reads.
     fn source(&self) -> Range<usize> {
         let first = self.ranges.first().map_or(0, |range| range.start);
         let end = self.ranges.last().map_or(0, |range| range.end);
@@ -156,7 +158,7 @@ mod tests {
 
     const SIDE: u32 = 32;
 
-    /// (columns first, rows first), without the savings.
+    /// Resizes in both orders, (columns first, rows first), without skipping any rows.
     fn both_orders(picture: &Rgb8) -> (Vec<u8>, Vec<u8>) {
         let (columns, rows) = (Taps::new(picture.width(), SIDE), Taps::new(picture.height(), SIDE));
         let source = Raster { pixels: picture.pixels(), row_bytes: picture.row_bytes() };

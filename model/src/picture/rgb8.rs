@@ -1,5 +1,5 @@
-//! A decoded picture: 8-bit RGB in main memory. Owns the shape's invariant (the buffer is exactly
-//! `height * width * 3` bytes); refuses to know where the bytes came from and what is done with them.
+//! A decoded picture: 8-bit RGB in main memory. Owns the invariant of its shape (the buffer has exactly `height * width
+//! * 3` bytes); does not know where the bytes came from or what is done with them.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ pub struct Rgb8 {
 }
 
 impl Rgb8 {
-    /// Number of samples in a pixel.
+    /// Samples per pixel.
     pub const CHANNELS: usize = 3;
 
-    /// A picture from its samples, `(height, width, 3)` row-major.
+    /// Makes a picture of its samples, `(height, width, 3)` row-major.
     ///
     /// # Panics
-    /// If a side is zero or `pixels` has another length than `height * width * 3`: the caller's bug.
+    /// Panics if a side is zero or `pixels` is not `height * width * 3` long, which is a bug of the caller.
     pub fn new(width: u32, height: u32, pixels: Vec<u8>) -> Self {
         assert!(width > 0 && height > 0, "a picture has pixels, not {width}x{height}");
         let expected = u64::from(width) * u64::from(height) * Self::CHANNELS as u64;
@@ -26,29 +26,29 @@ impl Rgb8 {
         Self { width, height, pixels }
     }
 
-    /// Pixels in a row.
+    /// Returns the number of pixels in a row.
     pub fn width(&self) -> u32 {
         self.width
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn height(&self) -> u32 {
         self.height
     }
 
-    /// The samples, `(height, width, 3)` row-major.
+    /// Returns the samples, `(height, width, 3)` row-major.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels
     }
 
-    /// The square of `side` pixels whose upper left corner is (x, y); it lies within the picture.
+    /// Returns the square of `side` pixels whose upper left corner is (x, y). It must lie within the picture.
     pub fn crop(&self, x: u32, y: u32, side: u32) -> Self {
         let rows = self.pixels.chunks_exact(self.row_bytes()).skip(y as usize).take(side as usize);
         let columns = x as usize * Self::CHANNELS..(x + side) as usize * Self::CHANNELS;
         Self::new(side, side, rows.flat_map(|row| &row[columns.clone()]).copied().collect())
     }
 
-    /// Bytes in a row.
+    /// Returns the number of bytes in a row.
     pub fn row_bytes(&self) -> usize {
         self.width as usize * Self::CHANNELS
     }

@@ -1,6 +1,7 @@
-//! Which parts of a picture the model looks at: the paper's windows by default, and the variants that studies need.
+//! The parts of a picture that the model sees: the paper's windows by default, and the variants that studies need.
 //!
-//! Pure geometry. A window is a square of `window` pixels; the model's input is 224, so another size is resized to it.
+//! Pure geometry. A window is a square of `window` pixels. The model's input has 224 pixels a side; windows of another
+//! size are resized to it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +14,7 @@ use thiserror::Error;
 /// Side of the model's input, in pixels.
 pub const INPUT_SIDE: u32 = 224;
 
-/// What one sequence of tokens holds besides the class token and the prompts.
+/// The views that one sequence of tokens holds besides the class token and the prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ViewMode {
@@ -21,41 +22,42 @@ pub enum ViewMode {
     Both,
     /// A window alone.
     Local,
-    /// The whole picture alone: one sequence a picture, no windows.
+    /// The whole picture alone: one sequence per picture, no windows.
     Global,
 }
 
-/// Where the windows lie.
+/// The positions of the windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
-    /// Every whole window on a lattice of this many pixels, row-major, from the upper left corner.
+    /// All windows on a grid with this step in pixels, row-major, from the upper left corner.
     Stride(u32),
     /// This many windows, spread evenly from edge to edge.
     Grid(u32),
-    /// This many windows at random places, drawn anew from the seed for each picture: equal sizes give equal places.
+    /// This many windows at random positions, drawn from the seed for each picture: pictures of one size get the same
+    /// positions.
     Random {
-        /// How many.
+        /// The number of windows.
         windows: u32,
-        /// Of ChaCha8.
+        /// Seed of ChaCha8.
         seed: u64,
     },
 }
 
 /// How a picture is cut into the model's inputs. Text form: `sees=both,window=224,stride=64`, also `grid=16` or
-/// `random=8,seed=1` in place of the stride; what is left out is as the paper has it.
+/// `random=8,seed=1` instead of the stride. A setting that is left out has the paper's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Views {
-    /// Local, global or both.
+    /// The views in a sequence: local, global or both.
     pub sees: ViewMode,
     /// Side of a window in pixels.
     pub window: u32,
-    /// Where the windows lie.
+    /// The positions of the windows.
     pub placement: Placement,
 }
 
 impl Default for Views {
-    /// The paper's: whole 224-pixel windows at stride 64, each with the whole picture.
+    /// Returns the paper's views: 224-pixel windows at stride 64, each with the whole picture.
     fn default() -> Views {
         Views { sees: ViewMode::Both, window: INPUT_SIDE, placement: Placement::Stride(64) }
     }
@@ -71,7 +73,7 @@ pub struct Origin {
 }
 
 impl Views {
-    /// The least side a picture may have: the window's, or one pixel where there are no windows.
+    /// Returns the smallest side that a picture may have: the window's, or one pixel without windows.
     pub fn side_min(&self) -> u32 {
         match self.sees {
             ViewMode::Global => 1,
@@ -79,13 +81,14 @@ impl Views {
         }
     }
 
-    /// How many sequences a picture of this size gives: at least 1 where both sides are at least [`Views::side_min`].
+    /// Returns the number of sequences of a picture of this size: at least 1 if both sides are at least
+    /// [`Views::side_min`].
     pub fn windows(&self, width: u32, height: u32) -> usize {
         self.origins(width, height).len()
     }
 
-    /// The windows of a picture of this size, in the order of their scores. [`ViewMode::Global`] has one, at (0, 0).
-    /// Pixels right of and below the last window on the lattice are seen by the global view alone, as in the paper.
+    /// Returns the windows of a picture of this size, in the order of their scores. [`ViewMode::Global`] has one, at
+    /// (0, 0). Pixels to the right of the last window and below it are seen by the global view only, as in the paper.
     pub fn origins(&self, width: u32, height: u32) -> Vec<Origin> {
         if self.sees == ViewMode::Global {
             return vec![Origin { x: 0, y: 0 }];
@@ -95,7 +98,7 @@ impl Views {
         }
         let (free_x, free_y) = (width - self.window, height - self.window);
         match self.placement {
-            // REFERENCE: whole windows only, row-major: none is moved in to reach the right and lower edges.
+            // REFERENCE: whole windows only, row-major: no window is moved inwards to reach the right and lower edges.
             Placement::Stride(stride) => {
                 let row = |y| (0..=free_x / stride).map(move |i| Origin { x: i * stride, y });
                 (0..=free_y / stride).flat_map(|j| row(j * stride)).collect()
@@ -114,7 +117,7 @@ impl Views {
     }
 }
 
-/// The factors (columns, rows) of `windows` whose shape is nearest to the picture's.
+/// Returns the factors (columns, rows) of `windows` whose ratio is nearest to the picture's aspect ratio.
 fn grid_shape(windows: u32, width: u32, height: u32) -> (u32, u32) {
     let aspect = f64::from(width) / f64::from(height);
     let unlike = |columns: u32| (f64::from(columns * columns) / f64::from(windows) / aspect).ln().abs();
@@ -125,26 +128,27 @@ fn grid_shape(windows: u32, width: u32, height: u32) -> (u32, u32) {
     (columns, windows / columns)
 }
 
-/// Place `i` of `count` over `free` pixels: both edges are met, a single one lies in the middle.
+/// Returns position `i` of `count` over `free` pixels: the first and last touch the edges, a single one lies in the
+/// middle.
 fn spread(i: u32, count: u32, free: u32) -> u32 {
     if count == 1 { free / 2 } else { (u64::from(i) * u64::from(free) / u64::from(count - 1)) as u32 }
 }
 
-/// A text that is no [`Views`].
+/// Why a text cannot be parsed as [`Views`].
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ViewsError {
-    /// Not `key=value`, or a key that there is not.
+    /// A part is not `key=value`, or its key is unknown.
     #[error("views: `{0}` is none of sees=both|local|global, window=N, stride=N, grid=N, random=N, seed=N")]
     Unknown(String),
-    /// A value that does not fit its key.
+    /// A value is invalid for its key.
     #[error("views: `{0}` wants a whole number of at least {1}")]
     Number(String, u32),
-    /// Two keys that exclude each other, or a seed without `random`.
+    /// Two keys exclude each other, or a seed is given without `random`.
     #[error("views: give one of stride, grid and random, and a seed with random only")]
     Placement,
 }
 
-/// More windows than a grid or a draw may have: a typing error, not a study.
+/// The most windows of a grid or a random draw: a larger number is a typing error, not a study.
 const WINDOWS_MAX: u32 = 65_536;
 
 impl FromStr for Views {
@@ -156,10 +160,10 @@ impl FromStr for Views {
 }
 
 impl Views {
-    /// These views with what a text says; what it leaves out stays.
+    /// Returns these views with the settings of a text applied; a setting that the text leaves out stays.
     ///
     /// # Errors
-    /// Where it is no [`Views`].
+    /// Fails when the text is not a valid setting of [`Views`].
     pub fn over(self, text: &str) -> Result<Views, ViewsError> {
         let mut views = self;
         let (mut placement, mut seed) = (None, None);

@@ -5,21 +5,21 @@ use super::tokens::TokensError;
 use crate::weights::checkpoint::CheckpointError;
 use crate::weights::mismatch::Mismatch;
 
-/// Where a safetensors file's metadata has the words.
+/// The metadata key of the words in a safetensors file.
 pub(super) const WORDS_KEY: &str = "dqa.words";
 
-/// Why a file or a set of tensors gives no prompts. [`PromptsError::retry`] says whether another try may help.
+/// Why a file or a set of tensors gives no prompts. [`PromptsError::retry`] tells whether another try may succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptsError {
     /// The file cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// Nothing in there is a prompt.
+    /// No tensor is a prompt.
     #[error("{origin} holds no prompts, which are called `prompts_text.0` and the like: {looked}")]
     NoPrompts {
         /// The file, or `memory`.
         origin: String,
-        /// What is there, or where prompts were looked for.
+        /// What the file holds, or where prompts were looked for.
         looked: String,
     },
     /// There are several sets of prompts.
@@ -27,7 +27,7 @@ pub enum PromptsError {
     Several {
         /// The file, or `memory`.
         origin: String,
-        /// What their names begin with.
+        /// The prefixes of their names.
         prefixes: String,
     },
     /// A tower has fewer layers than its prompts.
@@ -42,7 +42,7 @@ pub enum PromptsError {
         /// Layers of the tower.
         layers: usize,
     },
-    /// A depth of 0 in both towers.
+    /// The depth is 0 in both towers.
     #[error("{origin} has prompts in no layer: the depth in one of the towers must be 1 or more")]
     NoLayer {
         /// The file, or `memory`.
@@ -58,22 +58,22 @@ pub enum PromptsError {
         /// Prompts in a layer.
         length: usize,
     },
-    /// The words after the text prompts are no sentence.
+    /// The words after the text prompts do not make a sentence.
     #[error("the words in {origin} cannot be used")]
     Words {
         /// The file, or `memory`.
         origin: String,
-        /// Why.
+        /// The reason.
         source: TokensError,
     },
-    /// The words in a file's metadata are written in another way.
+    /// The words in a file's metadata have an invalid form.
     #[error(
         "`{WORDS_KEY}` in the metadata of {origin} is not of the form {{\"bad\": \"bad photo.\", \"good\": \"good photo.\"}}"
     )]
     WordsForm {
         /// The file.
         origin: String,
-        /// Where and why.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// The tensors are not a complete set for the model.
@@ -81,21 +81,21 @@ pub enum PromptsError {
     Tensors {
         /// The file, or `memory`.
         origin: String,
-        /// Which and how.
+        /// The differences.
         source: Mismatch,
     },
     /// Candle failed on a tensor.
     #[error("cannot take the tensor `{name}`")]
     Tensor {
-        /// Its name.
+        /// The tensor's name.
         name: String,
-        /// What Candle said.
+        /// Candle's error.
         source: candle_core::Error,
     },
 }
 
 impl PromptsError {
-    /// Whether another try may help: only when the system failed to read a file that is there.
+    /// Returns whether another try may succeed: only if the system failed to read a file that exists.
     pub fn retry(&self) -> bool {
         matches!(self, PromptsError::Checkpoint(error) if error.retry())
     }

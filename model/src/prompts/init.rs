@@ -1,7 +1,7 @@
-//! Prompts before any learning.
+//! The values of prompts before any training.
 //!
-//! Every tensor is drawn from its own stream of the seed, named after the tensor: it does not depend on what other
-//! prompts there are, so that two shapes differ in nothing but their shape.
+//! Every tensor is drawn from its own stream of the seed, named after the tensor. It does not depend on the other
+//! prompts, so that two shapes differ in nothing but their shape.
 
 use std::collections::BTreeMap;
 
@@ -18,23 +18,24 @@ use super::tensor_names::PromptTower;
 use super::tokens::{Words, encode};
 use crate::ClipWeights;
 
-/// Standard deviation of a new prompt's values: the authors'.
+/// Standard deviation of a new prompt's values, the authors' choice.
 const DEVIATION: f32 = 0.02;
 
-/// What prompts are before they learn.
+/// How the values of new prompts are chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PromptInit {
-    /// Normal values; the linear layers of a tower are copies of one with PyTorch's default values. The authors'.
+    /// Normal values; the linear layers of a tower are copies of one with PyTorch's default values. The authors'
+    /// choice.
     #[default]
     Random,
-    /// In every layer the text prompts are the embeddings of these words, over and over until the layer is full, and
-    /// their linear layers change nothing. The visual prompts are as in `Random`.
+    /// In every layer the text prompts are the embeddings of these words, repeated until the layer is full, and their
+    /// linear layers are the identity. The visual prompts are as in `Random`.
     Words(String),
 }
 
 impl Prompts {
-    /// New prompts of this shape for a model: f32 on the CPU. The same arguments give the same numbers.
+    /// Makes new prompts of this shape for a model: f32 on the CPU. The same arguments give the same numbers.
     ///
     /// # Errors
     /// Every [`PromptsError`] that is not about files.
@@ -61,7 +62,7 @@ impl Prompts {
     }
 }
 
-/// The embeddings of the tokens of `words`, in turn, as the text prompts of every layer.
+/// Makes the text prompts of every layer of the embeddings of the tokens of `words`, in turn.
 fn from_words(
     tensors: &mut BTreeMap<String, Tensor>,
     weights: &ClipWeights,
@@ -108,14 +109,14 @@ impl Layers {
     }
 }
 
-/// Values of a linear layer of as many outputs as inputs.
+/// Values of a linear layer with as many outputs as inputs.
 struct Linear {
     weight: Vec<f32>,
     bias: Vec<f32>,
 }
 
 impl Linear {
-    /// As PyTorch's `nn.Linear` starts: weights and bias uniform in +-1 / sqrt(inputs).
+    /// Draws the initial values of PyTorch's `nn.Linear`: weights and bias uniform in +-1 / sqrt(inputs).
     fn random(width: usize, seed: u64, name: &str) -> Linear {
         let bound = (width as f32).sqrt().recip();
         let uniform = |name: String, n: usize| {
@@ -154,7 +155,7 @@ fn insert(
     Ok(())
 }
 
-/// The random numbers of one tensor.
+/// Returns the random numbers of one tensor.
 fn stream(seed: u64, name: &str) -> ChaCha8Rng {
     let digest = blake3::derive_key("dqa 2026 stream of a tensor", name.as_bytes());
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

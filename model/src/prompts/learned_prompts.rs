@@ -1,8 +1,8 @@
-//! The learned prompts of CLIP-DQA: what tuning changes and a prompts file holds.
+//! The learned prompts of CLIP-DQA: the tensors that training changes and that a prompts file holds.
 //!
-//! They are kept as they were learned, under the authors' names; each passes its own linear layer when it is asked
-//! for. It does not know where prompts enter a tower, nor that they are rounded there. A tower's prompts are complete:
-//! its first layers have them without a gap, each with its linear layer, all of one length.
+//! They are kept as they were learned, under the authors' names; each passes its own linear layer when it is read. It
+//! does not know where prompts enter a tower, nor that they are rounded there. A tower's prompts are complete: its
+//! first layers have them without a gap, each with its linear layer, all of one length.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,16 +18,16 @@ use crate::fingerprint::{self, Fingerprint, TensorBytes};
 use crate::weights::clip_config::ClipConfig;
 use crate::weights::mismatch::{ExpectedTensor, Mismatch, TensorInfo};
 
-/// What takes the places of the prompts.
+/// The prompts that a model is used with.
 #[derive(Clone, Debug)]
 pub enum PromptMode {
-    /// Prompts that were tuned on scores by people: CLIP-DQA.
+    /// Prompts that were trained on people's scores: CLIP-DQA.
     Learned(Prompts),
     /// The plain sentences and no visual prompts: CLIP as it is, the paper's first ablation.
     Handcrafted,
 }
 
-/// One model's learned prompts with their linear layers, and the words after the text prompts.
+/// One model's learned prompts with their linear layers, and the words that follow the text prompts.
 #[derive(Clone, Debug)]
 pub struct Prompts {
     tensors: BTreeMap<String, Tensor>,
@@ -38,18 +38,19 @@ pub struct Prompts {
 impl Prompts {
     /// Reads prompts for a model of this configuration from a safetensors file, or from a PyTorch checkpoint as the
     /// authors' code saves it; the file's bytes tell which. A PyTorch checkpoint may hold the tensors under a key such
-    /// as `state_dict`; in either file names may have a common prefix such as `module.prompt_learner.`, and tensors
-    /// outside that prefix (the frozen rest of a model) are not read. The tensors come as f32 on the CPU. Words are in
-    /// the metadata of a safetensors file under `dqa.words`; the paper's where there are none.
+    /// as `state_dict`. In either file the names may have a common prefix such as `module.prompt_learner.`, and tensors
+    /// outside that prefix (the frozen rest of a model) are ignored. The tensors become f32 on the CPU. The metadata of
+    /// a safetensors file has the words under `dqa.words`; without them the words are the paper's.
     ///
     /// # Errors
-    /// Every [`PromptsError`]; a tensor that is missing, unexpected, of another shape, or not F32, F16 or BF16 is one.
+    /// Every [`PromptsError`]. A tensor that is missing, unexpected, of another shape, or not F32, F16 or BF16 is an
+    /// error.
     pub fn open(path: &Path, config: &ClipConfig) -> Result<Prompts, PromptsError> {
         let (tensors, words) = prompts_file::read(path)?;
         Self::checked(tensors, words, config, &format!("`{}`", path.display()))
     }
 
-    /// As [`Prompts::open`], of a safetensors file that is in memory; `origin` stands for its path in errors.
+    /// Parses a safetensors file in memory, like [`Prompts::open`]; `origin` stands for its path in errors.
     ///
     /// # Errors
     /// Every [`PromptsError`] of a safetensors file.
@@ -58,8 +59,8 @@ impl Prompts {
         Self::checked(tensors, words, config, &format!("`{}`", origin.display()))
     }
 
-    /// Takes prompts from memory under the same check. They stay on their device; a tensor that is f32 and contiguous
-    /// is kept itself, so that gradients reach a `Var`.
+    /// Takes prompts from memory under the same check. They stay on their device. A tensor that is f32 and contiguous
+    /// is not copied, so that gradients reach a `Var`.
     ///
     /// # Errors
     /// Every [`PromptsError`] that is not about files.
@@ -102,7 +103,7 @@ impl Prompts {
         Ok(Prompts { tensors: plain, shape, words })
     }
 
-    /// The tensors as they are learned, by the authors' names: f32.
+    /// Returns the learned tensors by the authors' names, in f32.
     pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
         &self.tensors
     }
@@ -112,12 +113,12 @@ impl Prompts {
         &self.shape
     }
 
-    /// The words after the text prompts.
+    /// Returns the words that follow the text prompts.
     pub fn words(&self) -> &Words {
         &self.words
     }
 
-    /// A copy with other tensors of the same shapes under these names.
+    /// Returns a copy with other tensors of the same shapes under these names.
     pub(crate) fn replaced(&self, tensors: impl Iterator<Item = (String, Tensor)>) -> Prompts {
         let mut prompts = self.clone();
         for (name, tensor) in tensors {
@@ -127,31 +128,32 @@ impl Prompts {
         prompts
     }
 
-    /// Whether they are prompts for a model of this configuration, which may be another than they were checked with.
+    /// Checks that they fit a model of this configuration, which may differ from the one that they were checked with
+    /// first.
     pub(crate) fn check_fits(&self, config: &ClipConfig) -> Result<(), PromptsError> {
         check_shape(&self.shape, config, "memory")?;
         check_tensors(&self.tensors, config, &self.shape, "memory")
     }
 
-    /// The text prompts of layer `i` after their linear layer, (text_len, width), f32, not rounded.
+    /// Returns the text prompts of layer `i` after their linear layer, (text_len, width), f32, not rounded.
     ///
     /// # Errors
-    /// What Candle says when it cannot compute.
+    /// Fails when Candle cannot compute them.
     ///
     /// # Panics
-    /// When `i` is not below the text tower's depth.
+    /// Panics when `i` is not below the text tower's depth.
     pub fn text(&self, i: usize) -> candle_core::Result<Tensor> {
         assert!(i < self.shape.text_depth, "layer {i} has no text prompts");
         self.projected(PromptTower::Text, i)
     }
 
-    /// The visual prompts of layer `i` after their linear layer, (visual_len, width), f32, not rounded.
+    /// Returns the visual prompts of layer `i` after their linear layer, (visual_len, width), f32, not rounded.
     ///
     /// # Errors
-    /// What Candle says when it cannot compute.
+    /// Fails when Candle cannot compute them.
     ///
     /// # Panics
-    /// When `i` is not below the visual tower's depth.
+    /// Panics when `i` is not below the visual tower's depth.
     pub fn visual(&self, i: usize) -> candle_core::Result<Tensor> {
         assert!(i < self.shape.visual_depth, "layer {i} has no visual prompts");
         self.projected(PromptTower::Visual, i)
@@ -164,11 +166,11 @@ impl Prompts {
         self.tensors[&format!("{kind}.{i}")].matmul(&weight.t()?)?.broadcast_add(bias) // (n, width)
     }
 
-    /// The digest of the tensors as f32, and of the words where they are not the paper's: the same for one set of
+    /// Returns the digest of the tensors as f32, and of the words if they are not the paper's: the same for one set of
     /// prompts in any file.
     ///
     /// # Errors
-    /// [`PromptsError::Tensor`] when a tensor cannot be brought from its device.
+    /// [`PromptsError::Tensor`] when a tensor cannot be copied from its device.
     pub fn digest(&self) -> Result<Fingerprint, PromptsError> {
         let contents = self.contents()?;
         let tensors = contents.iter().map(|content| TensorBytes {
@@ -185,11 +187,11 @@ impl Prompts {
         Ok(Fingerprint::combine(&[("tensors", tensors.as_bytes()), words[0], words[1]]))
     }
 
-    /// A safetensors file that [`Prompts::open`] reads as these prompts: f32, the authors' names, the words in its
-    /// metadata. The same prompts give the same bytes.
+    /// Returns a safetensors file that [`Prompts::open`] reads as these prompts: f32, the authors' names, the words in
+    /// its metadata. The same prompts give the same bytes.
     ///
     /// # Errors
-    /// [`PromptsError::Tensor`] when a tensor cannot be brought from its device.
+    /// [`PromptsError::Tensor`] when a tensor cannot be copied from its device.
     pub fn to_bytes(&self) -> Result<Vec<u8>, PromptsError> {
         Ok(prompts_file::to_bytes(&self.contents()?, &self.words))
     }
@@ -205,22 +207,22 @@ impl Prompts {
     }
 }
 
-/// Layers of this tower that the tensors are of, from the first.
+/// Returns the number of layers of this tower that the tensors reach, from the first.
 fn depth(tensors: &BTreeMap<String, Tensor>, tower: PromptTower) -> usize {
     let names = tensors.keys().filter_map(|name| PromptTensorName::parse(name)).filter(|name| name.tower == tower);
     names.map(|name| name.layer + 1).max().unwrap_or(0)
 }
 
-/// Prompts in a layer of this tower, by the first layer that has some; the others are compared with it later.
+/// Returns the number of prompts in a layer of this tower, by the first layer that has any; the others are compared
+/// with it later.
 fn length(tensors: &BTreeMap<String, Tensor>, tower: PromptTower) -> usize {
     let depth = depth(tensors, tower);
     let first = (0..depth).find_map(|i| tensors.get(&format!("{}.{i}", tower.names().0)));
-    // None at all in a tower that has linear layers: every layer is missing, and 1 stands for a length that nobody can
-    // know.
+    // A tower with linear layers but without any prompt lacks every layer; 1 stands for a length that is unknown.
     first.map_or(usize::from(depth > 0), |tensor| tensor.dims().first().copied().unwrap_or(0))
 }
 
-/// Whether a model of this configuration has room for prompts of this shape.
+/// Checks that a model of this configuration has room for prompts of this shape.
 pub(crate) fn check_shape(shape: &PromptShape, config: &ClipConfig, origin: &str) -> Result<(), PromptsError> {
     let towers = [
         (PromptTower::Text, shape.text_depth, config.text.layers, shape.text_len),
@@ -241,7 +243,7 @@ pub(crate) fn check_shape(shape: &PromptShape, config: &ClipConfig, origin: &str
     Ok(())
 }
 
-/// Whether these tensors are all that prompts of this shape consist of.
+/// Checks that these tensors are all that prompts of this shape consist of.
 fn check_tensors(
     tensors: &BTreeMap<String, Tensor>,
     config: &ClipConfig,

@@ -1,7 +1,7 @@
-//! Files of prompts: safetensors, or the PyTorch checkpoints that the authors' code saves.
+//! Reads and writes files of prompts: safetensors, or the PyTorch checkpoints that the authors' code saves.
 //!
-//! It finds the prompts' tensors among what a file holds and gives them their plain names. It does not judge whether
-//! they are all there.
+//! It finds the prompts' tensors in a file and gives them their plain names. It does not check whether they are
+//! complete.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -22,10 +22,10 @@ use crate::weights::stored_tensor::{StoredTensor, TensorMap};
 /// The two buffers that the authors' module saves with its prompts: rows of CLIP's token embedding.
 const BUFFERS: [&str; 2] = ["token_prefix", "token_suffix"];
 
-/// What begins the names of what a checkpoint of a training has beside what it learns.
+/// Prefixes of the other tensors in a checkpoint of a training: Adam's moments, and the best epoch's tensors.
 const OPTIMIZER_PREFIXES: [&str; 3] = ["mean.", "square.", "best."];
 
-/// The prompts' tensors in a file, by their plain names, and the words.
+/// Reads the prompts' tensors in a file, by their plain names, and the words.
 pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Tensor>, Words), PromptsError> {
     match checkpoint::kind(path)? {
         Kind::Torch => Ok((read_torch(path)?, Words::default())),
@@ -36,20 +36,20 @@ pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Tensor>, Words), Pro
     }
 }
 
-/// As [`read`], of a safetensors file that is in memory; `origin` stands for its path in errors.
+/// Parses a safetensors file in memory, like [`read`]; `origin` stands for its path in errors.
 pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<(BTreeMap<String, Tensor>, Words), PromptsError> {
     let tensors = take(&checkpoint::parse(file, origin)?, &format!("`{}`", origin.display()))?;
     Ok((tensors, words(file, origin)?))
 }
 
-/// The prompts among a file's tensors.
+/// Takes the prompts from a file's tensors.
 fn take(stored: &TensorMap, origin: &str) -> Result<BTreeMap<String, Tensor>, PromptsError> {
     let selected = select(stored.keys(), origin)?;
     let tensor = |(name, plain): (&str, &str)| Ok((plain.to_owned(), tensor(&stored[name], name, plain, origin)?));
     selected.into_iter().map(tensor).collect()
 }
 
-/// A tensor of the name `name`, which is `plain` without its prefix, as f32 on the CPU.
+/// Returns the tensor called `name`, which is `plain` without its prefix, as f32 on the CPU.
 fn tensor(stored: &StoredTensor, name: &str, plain: &str, origin: &str) -> Result<Tensor, PromptsError> {
     if !stored.info().readable {
         let unreadable = vec![format!("{plain} is {}", stored.dtype_name())];
@@ -61,7 +61,7 @@ fn tensor(stored: &StoredTensor, name: &str, plain: &str, origin: &str) -> Resul
         .map_err(|source| PromptsError::Tensor { name: name.to_owned(), source })
 }
 
-/// The words beside a safetensors file's tensors; the paper's where there are none.
+/// Returns the words beside a safetensors file's tensors; the paper's if there are none.
 fn words(file: &[u8], path: &Path) -> Result<Words, PromptsError> {
     let metadata = checkpoint::metadata(file, path)?;
     let Some(words) = metadata.get(WORDS_KEY) else { return Ok(Words::default()) };
@@ -76,7 +76,7 @@ pub(crate) struct TensorData<'a> {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// A safetensors file.
+/// Writes a safetensors file.
 pub(crate) fn to_bytes(tensors: &[TensorData], words: &Words) -> Vec<u8> {
     let views = tensors.iter().map(|TensorData { name, shape, bytes }| {
         let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes).expect("as many bytes as the shape says");
@@ -87,11 +87,11 @@ pub(crate) fn to_bytes(tensors: &[TensorData], words: &Words) -> Vec<u8> {
     safetensors::serialize(views, Some(metadata)).expect("each tensor has a name of its own")
 }
 
-/// Different sets of prompts in one checkpoint: enough to say that there are several.
+/// Different sets of prompts in one checkpoint that are listed: enough to say that there are several.
 const SETS_SHOWN: usize = 3;
 
-/// From the dictionary in the checkpoint that holds prompts, under whatever keys it lies. A dictionary that is there several
-/// times, or several of equal prompts, are one.
+/// Reads prompts from the dictionary of the checkpoint that holds them, under whatever keys it lies. A dictionary that
+/// occurs several times, or several with equal prompts, count as one.
 fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
     let origin = format!("`{}`", path.display());
     let mut file = checkpoint::open_torch(path)?;
@@ -100,7 +100,7 @@ fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
     let mut sets: Vec<(&str, BTreeMap<String, StoredTensor>)> = Vec::new();
     for Dictionary { path: at, tensors } in &dictionaries {
         let mut set = BTreeMap::new();
-        // Only what is selected: the authors' buffers are slices of a larger tensor.
+        // Only the selected tensors are read: the authors' buffers are slices of a larger tensor.
         for (name, plain) in select(tensors.keys(), &origin)? {
             let stored = file.stored(name, &tensors[name]);
             let stored = stored.map_err(|source| CheckpointError::Torch { path: path.to_owned(), source })?;
@@ -127,13 +127,13 @@ fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
     }
 }
 
-/// Whether prompts are in it that are not an optimizer's numbers about prompts.
+/// Returns whether a dictionary holds prompts, and not an optimizer's values for prompts.
 fn has_prompts(dictionary: &Dictionary) -> bool {
     let is_optimizer = dictionary.path.split('.').any(|key| key.starts_with("optim"));
     !is_optimizer && dictionary.tensors.keys().any(|name| name_prefix(name).is_some())
 }
 
-/// Where prompts were looked for in vain.
+/// Describes where prompts were looked for in vain.
 fn looked(dictionaries: &[Dictionary]) -> String {
     const SHOWN: usize = 5;
     match dictionaries {
@@ -151,14 +151,14 @@ fn looked(dictionaries: &[Dictionary]) -> String {
     }
 }
 
-/// `names` are the first of `count`.
+/// Lists `names`, the first of `count`.
 fn describe_names(count: usize, names: &[&str]) -> String {
     let rest = if count > names.len() { ", ..." } else { "" };
     format!("its {count} tensors are {}{rest}", names.join(", "))
 }
 
-/// The prompts among `names`, with their plain names. Left out are the authors' two buffers, Adam's moments and, where prompts have a
-/// prefix, the names without it; what else is beside the prompts stays, to be refused.
+/// Selects the prompts among `names`, with their plain names. Leaves out the authors' two buffers, Adam's moments and,
+/// if prompts have a prefix, the names without it. Other names beside the prompts stay, to be refused later.
 pub(crate) fn select<'a>(
     names: impl IntoIterator<Item = &'a String>,
     origin: &str,
@@ -186,7 +186,7 @@ pub(crate) fn select<'a>(
     Ok(inside.into_iter().filter(|(_, plain)| !BUFFERS.contains(plain)).collect())
 }
 
-/// What stands before a learnable tensor's plain name: empty, or ending with a dot. `None` for other tensors.
+/// Returns the prefix of a learnable tensor's name: empty, or ending with a dot. `None` for other tensors.
 fn name_prefix(name: &str) -> Option<&str> {
     let starts = std::iter::once(0).chain(name.match_indices('.').map(|(dot, _)| dot + 1));
     starts

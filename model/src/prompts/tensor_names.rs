@@ -1,6 +1,6 @@
 //! The names of the prompts' tensors in the authors' code: made for a tower, and taken apart.
 
-/// Whose prompts.
+/// The tower that prompts belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PromptTower {
     Text,
@@ -8,7 +8,7 @@ pub(crate) enum PromptTower {
 }
 
 impl PromptTower {
-    /// The authors' names of a layer's prompts and of their linear layer, without the layer's number.
+    /// Returns the authors' names of a layer's prompts and of their linear layer, without the layer's number.
     pub(crate) fn names(self) -> (&'static str, &'static str) {
         match self {
             PromptTower::Text => ("prompts_text", "prompt_txt_projections"),
@@ -17,14 +17,14 @@ impl PromptTower {
     }
 }
 
-/// A name of the authors taken apart: which tower and layer it belongs to.
+/// One of the authors' names taken apart: the tower and the layer that it belongs to.
 pub(crate) struct PromptTensorName {
     pub(super) tower: PromptTower,
     pub(super) layer: usize,
 }
 
 impl PromptTensorName {
-    /// `None` for a name that is not one of the authors' learnable ones.
+    /// Parses a name; `None` if it is not one of the authors' learnable tensors.
     pub(crate) fn parse(name: &str) -> Option<PromptTensorName> {
         let parts: Vec<&str> = name.split('.').collect();
         let (kind, layer) = match parts[..] {
@@ -33,7 +33,7 @@ impl PromptTensorName {
             _ => return None,
         };
         let tower = if kind.contains("vis") { PromptTower::Visual } else { PromptTower::Text };
-        // Layers are below 1000: what is not is another name, and no sum with it overflows.
+        // Layers are below 1000; a larger number makes another name, so that sums with it cannot overflow.
         let number: u16 = layer.parse().ok()?;
         let plain = number < 1000 && number.to_string() == layer;
         plain.then(|| PromptTensorName { tower, layer: usize::from(number) })

@@ -1,20 +1,20 @@
-//! The two sentences as token ids.
+//! Turns the two sentences into token ids.
 //!
-//! Each sentence is a row of placeholder words, whose embeddings the first text prompt replaces, and then the words
-//! that differ. The vocabulary is CLIP's and comes with the tokenizer; nothing is looked up at run time.
+//! Each sentence is a row of placeholder words, whose embeddings the first text prompt replaces, followed by the words
+//! that differ. The vocabulary is CLIP's and comes with the tokenizer; it is not loaded at run time.
 
 use std::sync::LazyLock;
 
 use instant_clip_tokenizer::{Token, Tokenizer};
 use serde::{Deserialize, Serialize};
 
-/// What a picture is compared with: the words of the two sentences. By default the paper's.
+/// The words of the two sentences that a picture is compared with. The default is the paper's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Words {
-    /// That a picture should be far from: row 0 of the text features.
+    /// The sentence that a good picture is far from: row 0 of the text features.
     pub bad: String,
-    /// That a picture should be near to: row 1 of the text features.
+    /// The sentence that a good picture is near to: row 1 of the text features.
     pub good: String,
 }
 
@@ -24,9 +24,9 @@ impl Default for Words {
     }
 }
 
-/// Starts every sentence.
+/// The token that starts every sentence.
 pub const START: u32 = 49406;
-/// Ends every sentence; the feature is read at its place. No other token has a greater id.
+/// The token that ends every sentence; the feature is read at its position. No other token has a greater id.
 pub const END: u32 = 49407;
 /// The placeholder word "X".
 pub const PLACEHOLDER: u32 = 343;
@@ -34,37 +34,38 @@ pub const PLACEHOLDER: u32 = 343;
 /// The longest sentence that CLIP's text tower takes, start and end included.
 pub const CONTEXT: usize = 77;
 
-// Some 50,000 merge rules are parsed: once for the process.
+// Parsing some 50,000 merge rules takes time, so the tokenizer is made once per process.
 static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(Tokenizer::new);
 
-/// Why words make no sentence. Trying again gives the same.
+/// Why words do not make a sentence. Trying again gives the same error.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TokensError {
-    /// Nothing is left of the words.
+    /// The words contain no token.
     #[error("the sentence `{words}` has no word in it")]
     Empty {
-        /// As given.
+        /// The words as given.
         words: String,
     },
-    /// More than the text tower takes.
+    /// The sentence is longer than the text tower takes.
     #[error("the sentence of {prompt_len} prompts and `{words}` has {tokens} tokens, but CLIP takes at most {CONTEXT}")]
     TooLong {
-        /// As given.
+        /// The number of placeholders.
         prompt_len: usize,
-        /// As given.
+        /// The words as given.
         words: String,
-        /// Start and end included.
+        /// The sentence's length, start and end included.
         tokens: usize,
     },
 }
 
-/// The ids of `"X X ... X {words}"` with `prompt_len` placeholders: start, placeholders, words, end. Not padded.
+/// Returns the ids of `"X X ... X {words}"` with `prompt_len` placeholders: start, placeholders, words, end. Not
+/// padded.
 ///
 /// # Errors
 /// [`TokensError::Empty`] when there are no words, [`TokensError::TooLong`] beyond [`CONTEXT`] tokens.
 pub fn sentence(prompt_len: usize, words: &str) -> Result<Vec<u32>, TokensError> {
     let encoded = encode(words)?;
-    // CLIP's tokenizer splits at spaces before it merges, so placeholders and words do not touch each other.
+    // CLIP's tokenizer splits at spaces before it merges, so placeholders and words do not affect each other.
     let tokens = prompt_len.saturating_add(encoded.len()).saturating_add(2);
     if tokens > CONTEXT {
         return Err(TokensError::TooLong { prompt_len, words: words.to_owned(), tokens });
@@ -77,7 +78,7 @@ pub fn sentence(prompt_len: usize, words: &str) -> Result<Vec<u32>, TokensError>
     Ok(ids)
 }
 
-/// The ids of `words` alone, at least one.
+/// Returns the ids of `words` alone, at least one.
 pub(crate) fn encode(words: &str) -> Result<Vec<u32>, TokensError> {
     let mut encoded = Vec::new();
     TOKENIZER.encode(words, &mut encoded);

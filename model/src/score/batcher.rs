@@ -1,4 +1,4 @@
-//! Fills batches with the windows of consecutive pictures, so that small pictures share one and large ones take several.
+//! Fills batches with the windows of consecutive pictures: small pictures share a batch, large ones take several.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use crate::gpu::device::is_out_of_memory;
 use crate::gpu::pipeline::PipelineLease;
 use crate::tower::visual::WindowTokens;
 
-/// Pictures in, scores out in the order of the pictures. Holds at most one batch and one picture's tokens, or the batches
-/// that a device has under way.
+/// Takes pictures and returns their scores in the same order. Holds at most one batch and one picture's tokens, or the
+/// batches that are in flight on a device.
 pub struct Batcher<K> {
     scorer: Arc<Scorer>,
     input: Input,
     open: OpenPictures<K>,
 }
 
-/// Windows on their way to the device.
+/// How windows reach the device.
 enum Input {
-    /// As tokens, of which a batch goes through at once.
+    /// As tokens, collected until a batch is full.
     Tokens { pending: Vec<WindowTokens>, windows_max: usize },
-    /// As pixels.
+    /// As pixels, through a pipeline.
     Pipeline(Box<dyn PipelineLease>),
 }
 
-/// Pictures whose scores are not all there yet, and finished ones not yet taken.
+/// Pictures that wait for scores, and finished pictures that were not taken yet.
 struct OpenPictures<K> {
     pictures: VecDeque<Picture<K>>,
-    /// Windows that have been on the device.
+    /// Windows that the device has scored.
     scored: u64,
 }
 
@@ -42,7 +42,7 @@ struct Picture<K> {
 }
 
 impl<K> OpenPictures<K> {
-    /// Scores of the next windows, in order.
+    /// Adds the scores of the next windows, in order.
     fn add(&mut self, scores: Vec<f32>) {
         self.scored += scores.len() as u64;
         let mut scores = scores.into_iter();
@@ -55,10 +55,11 @@ impl<K> OpenPictures<K> {
 }
 
 impl<K> Batcher<K> {
-    /// Batches of `windows_max` windows, at least 1; of fewer where the device has no memory for them.
+    /// Makes a batcher for batches of `windows_max` windows, at least 1, or of fewer if the device has no memory for so
+    /// many.
     ///
     /// # Errors
-    /// A device that has no memory for one window, or fails.
+    /// Fails when the device has no memory for one window, or another fault.
     pub fn new(scorer: Arc<Scorer>, windows_max: usize) -> Result<Batcher<K>, ModelError> {
         assert!(windows_max > 0, "a batch has room for a window");
         let input = match scorer.pipeline(windows_max)? {
@@ -68,10 +69,10 @@ impl<K> Batcher<K> {
         Ok(Batcher { scorer, input, open: OpenPictures { pictures: VecDeque::new(), scored: 0 } })
     }
 
-    /// Adds a picture; the device runs whenever a batch is full.
+    /// Adds a picture. The device runs whenever a batch is full.
     ///
     /// # Errors
-    /// What the device fails with.
+    /// Fails when the device fails.
     pub fn push(&mut self, key: K, picture: &Prepared) -> Result<(), ModelError> {
         let Batcher { scorer, input, open } = self;
         let windows = picture.windows();
@@ -87,10 +88,10 @@ impl<K> Batcher<K> {
         }
     }
 
-    /// Runs the device on what there is, and waits for it.
+    /// Runs the device on all windows that are left, and waits for it.
     ///
     /// # Errors
-    /// What the device fails with.
+    /// Fails when the device fails.
     pub fn flush(&mut self) -> Result<(), ModelError> {
         let Batcher { scorer, input, open } = self;
         match input {
@@ -101,7 +102,7 @@ impl<K> Batcher<K> {
         }
     }
 
-    /// The next picture in order, if it is finished.
+    /// Returns the next picture in order, if it is finished.
     pub fn pop(&mut self) -> Option<(K, PictureScore)> {
         let pictures = &mut self.open.pictures;
         pictures.front().filter(|picture| picture.scores.len() == picture.windows)?;
@@ -109,7 +110,7 @@ impl<K> Batcher<K> {
         Some((key, PictureScore::from_windows(scores)))
     }
 
-    /// Windows scored so far.
+    /// Returns the number of windows scored so far.
     pub fn windows_scored(&self) -> u64 {
         self.open.scored
     }
@@ -120,7 +121,7 @@ fn score<K>(scorer: &Scorer, open: &mut OpenPictures<K>, features: &Tensor) -> R
     Ok(())
 }
 
-/// Runs the device on `pending`; in halves where it has no memory for so many, and from then on in batches of so many.
+/// Runs the device on `pending`. If memory is short, halves the batch, and keeps the smaller size from then on.
 fn run<K>(
     scorer: &Scorer,
     pending: &mut Vec<WindowTokens>,

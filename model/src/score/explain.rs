@@ -1,7 +1,7 @@
-//! What a score comes from: where the class token of each window looks, in each layer and through all of them.
+//! Explains a score: where the class token of each window looks, in each layer and through all of them.
 //!
-//! It runs the tower in plain operations, which keep the attention that our kernels throw away; the scores are the same
-//! up to rounding. Attention is the mean over heads. It knows no pixels: maps are over patches.
+//! It runs the tower in Candle's operations, which keep the attention that this crate's kernels discard; the scores are
+//! the same up to rounding. Attention is the mean over heads. Maps are over patches; pixels are the caller's business.
 
 use super::options::{KernelSet, Options};
 use super::prepared::Prepared;
@@ -19,9 +19,9 @@ pub struct Explainer {
 /// A picture's score, and where its windows' class tokens look.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
-    /// As a [`Scorer`] gives it, up to rounding.
+    /// The same as a [`Scorer`] gives, up to rounding.
     pub score: PictureScore,
-    /// By window, in the order of [`crate::Views::origins`]; one where only the whole picture is seen.
+    /// By window, in the order of [`crate::Views::origins`]; one entry if only the whole picture is seen.
     pub windows: Vec<WindowAttention>,
     /// Patches along a side of a view.
     pub grid: usize,
@@ -32,52 +32,52 @@ pub struct Explanation {
 pub struct WindowAttention {
     /// By layer, first to last.
     pub layers: Vec<AttentionMap>,
-    /// Through all layers: attention rollout (Abnar and Zuidema 2020), each layer half attention and half what goes
-    /// past it. The prompts are where a path ends, since nothing of the picture is in them.
+    /// Through all layers: attention rollout (Abnar and Zuidema 2020), each layer being half attention and half
+    /// residual. A path ends at a prompt, since prompts hold nothing of the picture.
     pub rollout: AttentionMap,
 }
 
 /// How the class token divides its attention; all parts sum to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionMap {
-    /// On itself.
+    /// On the class token itself.
     pub class: f32,
-    /// On each patch of the whole picture, `grid * grid`, row-major; empty where it is not seen.
+    /// On each patch of the whole picture, `grid * grid`, row-major; empty if it is not seen.
     pub whole: Vec<f32>,
-    /// On each patch of the window, `grid * grid`, row-major; empty where only the whole picture is seen.
+    /// On each patch of the window, `grid * grid`, row-major; empty if only the whole picture is seen.
     pub window: Vec<f32>,
-    /// On the prompts together.
+    /// On all prompts together.
     pub prompts: f32,
 }
 
-/// Windows at once, of which each layer's attention is kept.
+/// Windows in a batch. The attention of each layer is kept for all of them.
 const WINDOWS_AT_ONCE: usize = 8;
 
 impl Explainer {
-    /// Reads all weights. They are [`KernelSet::Candle`], whatever `options` say.
+    /// Reads all weights. The kernels are [`KernelSet::Candle`], whatever `options` say.
     ///
     /// # Errors
-    /// As [`Scorer::new`].
+    /// The same as [`Scorer::new`].
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> Result<Explainer, ModelError> {
         let options = Options { kernels: KernelSet::Candle, ..options.clone() };
         let layers = weights.config().vision.layers;
         Ok(Explainer { scorer: Scorer::new(weights, prompts, &options)?, layers })
     }
 
-    /// Layers of the visual tower.
+    /// Returns the number of layers of the visual tower.
     pub fn layers(&self) -> usize {
         self.layers
     }
 
-    /// The model as it scores, in plain operations.
+    /// Returns the scorer that the model runs as, in Candle's operations.
     pub fn scorer(&self) -> &Scorer {
         &self.scorer
     }
 
-    /// Scores a picture, looking on. `more` hears of windows as they are done: how many more.
+    /// Scores a picture and keeps the attention. Calls `more` with the number of windows after each batch.
     ///
     /// # Errors
-    /// What the device fails with.
+    /// Fails when the device fails.
     pub fn explain(&self, picture: &Prepared, mut more: impl FnMut(usize)) -> Result<Explanation, ModelError> {
         let grid = self.scorer.tower().grid();
         let sequence = Sequence::new(self.scorer.views().sees, grid * grid);
@@ -107,10 +107,10 @@ impl Explainer {
     }
 }
 
-/// What one layer's rows attend to: (t, t + p).
+/// Attention of one layer's rows: (t, t + p).
 type Rows = Vec<Vec<f32>>;
 
-/// How many of a sequence's tokens are patches of which view. The class token is before them, prompts after.
+/// The layout of a sequence: the class token, the patches of each view, the prompts.
 #[derive(Clone, Copy)]
 struct Sequence {
     whole: usize,
@@ -125,7 +125,7 @@ impl Sequence {
         }
     }
 
-    /// Without prompts.
+    /// Returns the number of tokens without prompts.
     fn tokens(self) -> usize {
         1 + self.whole + self.window
     }
@@ -138,7 +138,7 @@ impl Sequence {
         }
     }
 
-    /// Of the attention on each token and then on prompts.
+    /// Splits the attention paid to each token, and then to the prompts, by view.
     fn divided(self, on: &[f32]) -> AttentionMap {
         let (views, prompts) = on[1..].split_at(self.whole + self.window);
         let (whole, window) = views.split_at(self.whole);
@@ -146,7 +146,8 @@ impl Sequence {
         AttentionMap { class: on[0], whole, window, prompts: prompts.iter().sum() }
     }
 
-    /// How much of the class token's last row comes from each token before the first layer; and at the end, from prompts.
+    /// Returns the share of the class token's last row that comes from each token before the first layer, and last the
+    /// share that comes from prompts.
     fn rollout(self, layers: &[Rows]) -> Vec<f32> {
         let mut from = vec![0.0; layers.last().map_or(0, Vec::len)];
         from[0] = 1.0;
@@ -159,7 +160,7 @@ impl Sequence {
                 }
             }
             before.iter_mut().zip(&from).for_each(|(before, share)| *before += 0.5 * share);
-            // Prompts are last: constant ones, and before those the rows that enter at this layer.
+            // Prompts are last: the constant ones, and before them the rows that enter at this layer.
             let there = if l == 0 { self.tokens() } else { layers[l - 1].len() };
             ended += before.drain(there..).sum::<f32>();
             from = before;

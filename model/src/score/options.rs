@@ -8,31 +8,31 @@ use crate::picture::Views;
 /// How a model is to run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What of a picture is looked at.
+    /// The parts of a picture that the model sees.
     pub views: Views,
     /// The class of arithmetic.
     pub arithmetic: Arithmetic,
-    /// Where.
+    /// The device that the visual tower runs on.
     pub device: Device,
-    /// By what.
+    /// The kernels that compute the visual tower.
     pub kernels: KernelSet,
 }
 
-/// What computes a model's visual tower.
+/// The kernels that compute a model's visual tower.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KernelSet {
-    /// Our own kernels: on the CPU in every class of arithmetic, on a GPU in 16 bits for the models that they fit. Else as
-    /// [`KernelSet::Candle`].
+    /// This crate's kernels: on the CPU in every class of arithmetic, on a GPU in 16 bits for the models that they
+    /// support. Elsewhere the same as [`KernelSet::Candle`].
     #[default]
     Native,
-    /// Candle's: to look at what layers attend to, and to compare.
+    /// Candle's operations: to see what layers attend to, and for comparison.
     Candle,
-    /// What our GPU's kernels compute, in plain Rust on the CPU, in 16 bits: to test them.
+    /// The GPU kernels' arithmetic in plain Rust on the CPU, in 16 bits: to test the kernels.
     Reference,
 }
 
 impl Default for Options {
-    /// The paper's views in f32 on the CPU.
+    /// Returns the paper's views in f32 on the CPU.
     fn default() -> Options {
         Options {
             views: Views::default(),

@@ -6,24 +6,24 @@ use thiserror::Error;
 use crate::gpu::batch_input::WindowSources;
 use crate::picture::{INPUT_SIDE, Origin, Rgb8, ViewMode, Views, whole_view};
 
-/// A picture with what the model needs besides its pixels; made away from the device, by [`Prepared::new`].
+/// A picture with what the model needs besides its pixels; made away from the device by [`Prepared::new`].
 pub struct Prepared {
     pub(super) picture: Rgb8,
-    /// 224 x 224, where it is looked at.
+    /// 224 x 224; `None` if the model does not see the whole picture.
     pub(super) whole: Option<Rgb8>,
     pub(crate) origins: Vec<Origin>,
     pub(super) window: u32,
 }
 
-/// A picture without room for one window. (The authors' code fails there too.)
+/// A picture that is smaller than one window. (The authors' code fails there too.)
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{width} x {height} pixels, and a window needs {side_min} on each side")]
 pub struct PictureTooSmall {
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height in pixels.
     pub height: u32,
-    /// Least side in pixels.
+    /// Smallest side in pixels.
     pub side_min: u32,
 }
 
@@ -36,22 +36,22 @@ impl Prepared {
         if origins.is_empty() {
             return Err(PictureTooSmall { width, height, side_min: views.side_min() });
         }
-        // REFERENCE: the whole view is stretched to a square, its aspect is lost.
+        // REFERENCE: the whole view is stretched to a square, its aspect ratio is lost.
         let whole = (views.sees != ViewMode::Local).then(|| whole_view(&picture, INPUT_SIDE));
         Ok(Prepared { picture, whole, origins, window: views.window })
     }
 
-    /// Scores that it will have.
+    /// Returns the number of scores that the picture will have.
     pub fn windows(&self) -> usize {
         self.origins.len()
     }
 
-    /// The window at `origin` in the model's size.
+    /// Returns the window at `origin`, resized to the model's input.
     pub(super) fn resized(&self, origin: &Origin) -> Rgb8 {
         whole_view(&self.picture.crop(origin.x, origin.y, self.window), INPUT_SIDE)
     }
 
-    /// Lends the windows at some of its origins, resized where they are not of the model's size.
+    /// Passes the windows at some of the picture's origins to `to`, resized if they do not have the model's size.
     pub(crate) fn with_windows<T>(
         &self,
         sees: ViewMode,

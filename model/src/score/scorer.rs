@@ -1,4 +1,5 @@
-//! A picture's score: window features against the two sentences, averaged. [`super::Batcher`] makes batches of pictures.
+//! Scores a picture: features of its windows against those of the two sentences, averaged. [`super::Batcher`] makes
+//! batches of pictures.
 
 use std::sync::Arc;
 
@@ -13,10 +14,10 @@ use crate::tower::text::{normalise, text_features};
 use crate::tower::visual::{VisualTower, VisualWeights, WindowTokens};
 use crate::{ClipWeights, Fingerprint, ModelError, PromptMode};
 
-/// CLIP-DQA ready to score: both towers' weights folded, the sentences' features made.
+/// CLIP-DQA ready to score: both towers' weights are folded, the sentences' features are computed.
 pub struct Scorer {
     tower: Tower,
-    /// (embed) each, of length 1.
+    /// (embed) each, of length 1: the features of the two sentences.
     bad: Vec<f32>,
     good: Vec<f32>,
     /// exp(logit_scale)
@@ -25,18 +26,18 @@ pub struct Scorer {
     fingerprint: Fingerprint,
 }
 
-/// Who makes features of windows.
+/// What computes the features of windows.
 enum Tower {
-    /// Tokens of windows are made on the CPU, and go through the layers in batches.
+    /// Tokens of windows are made on the CPU and pass the layers in batches.
     Tokens(Box<VisualTower>),
-    /// Pixels go to the device, in batches that are under way together.
+    /// Pixels are uploaded to the device, in batches of which several are in flight.
     Pipelines(Arc<dyn PipelinePool>),
 }
 
-/// What a picture got.
+/// The score of a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PictureScore {
-    /// Mean of the windows' scores: 0 bad, 1 good.
+    /// Mean of the windows' scores: 0 is bad, 1 is good.
     pub score: f64,
     /// By window, in the order of [`Views::origins`].
     pub windows: Vec<f32>,
@@ -49,7 +50,7 @@ impl PictureScore {
     }
 }
 
-/// The fingerprint that a [`Scorer`] of these has, without making one; the device has no part in it.
+/// Returns the fingerprint of a [`Scorer`] with these arguments without making one. The device is not part of it.
 pub fn model_fingerprint(
     weights: &ClipWeights,
     prompts: &PromptMode,
@@ -68,7 +69,7 @@ pub fn model_fingerprint(
 }
 
 impl Scorer {
-    /// Reads all weights; the text tower runs once, here.
+    /// Reads all weights, and runs the text tower once.
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> Result<Scorer, ModelError> {
         check_model(weights, prompts)?;
         let text = text_features(weights, prompts)?;
@@ -93,22 +94,23 @@ impl Scorer {
         })
     }
 
-    /// What determines the scores: two equal fingerprints give the same scores, up to the device's rounding.
+    /// Returns the digest of all that determines the scores: equal fingerprints give equal scores, up to the device's
+    /// rounding.
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
 
-    /// As given.
+    /// Returns the views that the scorer was made with.
     pub fn views(&self) -> &Views {
         &self.views
     }
 
-    /// L2-normalised features (embed) of "bad photo" and "good photo".
+    /// Returns the L2-normalised features (embed) of "bad photo" and "good photo".
     pub fn text_features(&self) -> [&[f32]; 2] {
         [&self.bad, &self.good]
     }
 
-    /// Windows of a batch that fills the device.
+    /// Returns the number of windows in a batch that fills the device.
     pub fn default_batch_size(&self) -> usize {
         match &self.tower {
             Tower::Tokens(tower) => tower.default_batch_size(),
@@ -116,7 +118,7 @@ impl Scorer {
         }
     }
 
-    /// L2-normalised features (embed) of each window of one picture.
+    /// Returns the L2-normalised features (embed) of each window of one picture.
     pub fn picture_features(&self, picture: &Prepared) -> Result<Vec<Vec<f32>>, ModelError> {
         let mut features = Vec::new();
         match self.pipeline(self.default_batch_size())? {
@@ -140,7 +142,8 @@ impl Scorer {
         Ok(features)
     }
 
-    /// For batches of `windows` windows, or fewer where the device has no memory for them; none where tokens are made here.
+    /// Returns a pipeline for batches of `windows` windows, or of fewer if the device has no memory for them; `None` if
+    /// tokens are made on the CPU.
     pub(crate) fn pipeline(&self, windows: usize) -> Result<Option<Box<dyn PipelineLease>>, ModelError> {
         match &self.tower {
             Tower::Tokens(_) => Ok(None),
@@ -148,8 +151,8 @@ impl Scorer {
         }
     }
 
-    /// Puts a picture's windows into a lane's batches, and sends those that are full. `each` gets features (b, embed) of
-    /// length 1 of the batches that are done, in order.
+    /// Adds a picture's windows to a pipeline's batches, and submits the full ones. `each` gets the features (b,
+    /// embed), of length 1, of finished batches in order.
     pub(crate) fn submit_picture(
         &self,
         pipeline: &mut dyn PipelineLease,
@@ -171,7 +174,7 @@ impl Scorer {
         Ok(())
     }
 
-    /// Sends what a lane's batch has, and waits for all that is under way.
+    /// Submits the pipeline's last batch, and waits for all that are in flight.
     pub(crate) fn finish(
         &self,
         pipeline: &mut dyn PipelineLease,
@@ -190,22 +193,22 @@ impl Scorer {
         normalise(&Tensor::from_vec(features, ((), embed), &Device::Cpu)?)
     }
 
-    /// Scores of a batch of windows of any pictures.
+    /// Returns the scores of a batch of windows of any pictures.
     pub(crate) fn score(&self, batch: &[WindowTokens]) -> Result<Vec<f32>, ModelError> {
         self.scores(&self.tower().features(batch)?)
     }
 
-    /// Of features (b, embed) of length 1.
+    /// Returns the scores of features (b, embed) of length 1.
     pub(crate) fn scores(&self, features: &Tensor) -> Result<Vec<f32>, ModelError> {
         let features: Vec<Vec<f32>> = features.to_vec2()?;
         let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-        // REFERENCE: the second column, "good photo", is the score.
-        // The second of a softmax over two is a logistic function of their difference.
+        // REFERENCE: the second column, "good photo", is the score. The second output of a softmax over two is a
+        // logistic function of their difference.
         let score = |f: &Vec<f32>| 1.0 / (1.0 + (self.scale * (cosine(f, &self.bad) - cosine(f, &self.good))).exp());
         Ok(features.iter().map(|f| score(f) as f32).collect())
     }
 
-    /// Where tokens are made here.
+    /// Returns the tower that makes tokens on the CPU.
     pub(crate) fn tower(&self) -> &VisualTower {
         match &self.tower {
             Tower::Tokens(tower) => tower,
@@ -213,7 +216,7 @@ impl Scorer {
         }
     }
 
-    /// Hands a picture's windows to `each`, in order.
+    /// Passes a picture's windows to `each`, in order.
     pub(crate) fn tokens(
         &self,
         picture: &Prepared,
@@ -239,7 +242,7 @@ impl Scorer {
     }
 }
 
-/// Windows whose tokens are made together: 64 of ViT-B/32 are 10 MB, and share most of their patches.
+/// Windows whose tokens are made together: 64 windows of ViT-B/32 take 10 MB and share most of their patches.
 const WINDOWS_AT_ONCE: usize = 64;
 
 pub(crate) fn check_model(weights: &ClipWeights, prompts: &PromptMode) -> Result<(), ModelError> {

@@ -1,8 +1,8 @@
-//! A zip archive as `torch.save` and TorchScript write it: where each entry's bytes lie in the file.
+//! Reads a zip archive as `torch.save` and TorchScript write it: finds where each entry's bytes lie in the file.
 //!
-//! It reads headers alone. An entry that is compressed is listed, and refused when it is asked for: what PyTorch compresses is
-//! source text. Entries that overlap, lie outside the file or have one name are an error, so that all entries together are no
-//! larger than the file.
+//! It reads headers alone. A compressed entry is listed, but refused when it is requested: PyTorch compresses nothing
+//! but source text. Entries that overlap, lie outside the file or share a name are an error, so that all entries
+//! together are no larger than the file.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -37,7 +37,7 @@ fn damaged(why: impl Into<String>) -> TorchError {
     TorchError::Archive(why.into())
 }
 
-/// `N` bytes of `file` from `at`.
+/// Returns the `N` bytes of `file` from `at`.
 fn bytes<const N: usize>(file: &[u8], at: usize) -> Result<[u8; N], TorchError> {
     let end = at.checked_add(N).ok_or_else(|| damaged("a header lies outside it"))?;
     let bytes = file.get(at..end).ok_or_else(|| damaged("it is cut short"))?;
@@ -56,7 +56,7 @@ fn u64_at(file: &[u8], at: usize) -> Result<u64, TorchError> {
     Ok(u64::from_le_bytes(bytes(file, at)?))
 }
 
-/// Where the list of entries is.
+/// The position of the list of entries.
 struct Directory {
     count: u64,
     range: Range<usize>,
@@ -128,7 +128,7 @@ impl Archive {
         self.entries.keys().map(String::as_str)
     }
 
-    /// Where an entry's bytes are; `None` where there is no such entry.
+    /// Returns the byte range of an entry; `None` if the archive lacks it.
     pub(super) fn find(&self, name: &str) -> Result<Option<Range<usize>>, TorchError> {
         match self.entries.get(name) {
             None => Ok(None),
@@ -142,7 +142,7 @@ impl Archive {
     }
 }
 
-/// An entry of the list: its name, what it is, all of its bytes with their header, and where the next begins.
+/// Reads an entry of the list: its name, its data, its byte range with the header, and the position of the next entry.
 fn central(file: &[u8], at: usize) -> Result<(String, Entry, Range<usize>, usize), TorchError> {
     if bytes::<4>(file, at)? != CENTRAL {
         return Err(damaged("its list of entries is damaged"));
@@ -194,7 +194,7 @@ fn slice(file: &[u8], at: usize, len: usize) -> Result<&[u8], TorchError> {
     file.get(at..end).ok_or_else(|| damaged("an entry lies outside it"))
 }
 
-/// The content of the extra field with 64-bit sizes, or nothing.
+/// Returns the content of the extra field with 64-bit sizes, or an empty slice.
 fn extra_64(mut extra: &[u8]) -> &[u8] {
     while let Some((head, rest)) = extra.split_first_chunk::<4>() {
         let (tag, len) = (u16::from_le_bytes([head[0], head[1]]), usize::from(u16::from_le_bytes([head[2], head[3]])));

@@ -7,7 +7,8 @@ use super::rebuild;
 use super::value::{Id, Node, Object};
 
 impl PickleVm<'_> {
-    /// What stands for a storage in PyTorch's pickles; anything else of that kind is looked into by nobody.
+    /// Makes a storage of a persistent id, which is how PyTorch's pickles refer to one. Any other persistent id becomes
+    /// opaque.
     pub(super) fn persistent(&mut self, id: Id) -> Result<(), TorchError> {
         let node = match &self.nodes[id as usize] {
             Node::Tuple(parts) => match parts.first().map(|part| &self.nodes[*part as usize]) {
@@ -29,7 +30,7 @@ impl PickleVm<'_> {
         Ok(())
     }
 
-    /// What a class or function would make of its arguments, where it is one that PyTorch writes data with.
+    /// Makes the result of a call if PyTorch writes data with this class or function, and an opaque object otherwise.
     pub(super) fn call(&mut self, mut function: Id, mut arguments: Id) -> Result<(), TorchError> {
         loop {
             let parts: &[Id] = match &self.nodes[arguments as usize] {
@@ -58,7 +59,7 @@ impl PickleVm<'_> {
                         Err(why) => return Err(self.wrong(why)),
                     }
                 }
-                // They hand on what is inside.
+                // These return their first argument.
                 ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")
                 | ("torch", "Size")
                 | ("torch.jit._pickle", _) => match parts.first() {
@@ -68,10 +69,10 @@ impl PickleVm<'_> {
                     }
                     None => Node::Opaque,
                 },
-                // (function, type, arguments, state): a tensor of a type of its own. What it is beside a tensor is not kept.
+                // (function, type, arguments, state): a tensor of a subclass. Only the tensor is kept.
                 ("torch._tensor", "_rebuild_from_type_v2") if parts.len() == 4 => {
                     (function, arguments) = (parts[0], parts[2]);
-                    // Only ever once: no function there calls this one again.
+                    // At most once: no function there calls this one again.
                     match self.nodes[function as usize] {
                         Node::Global("torch._tensor", _) => Node::Opaque,
                         _ => continue,
@@ -85,7 +86,7 @@ impl PickleVm<'_> {
     }
 }
 
-/// The pairs in `[(key, value), ...]`, the last argument, where that is what a dictionary is made of.
+/// Returns the pairs in `[(key, value), ...]`, the last argument, if a dictionary can be made of it.
 fn listed_pairs(nodes: &[Node<'_>], arguments: &[Id]) -> Vec<(Id, Id)> {
     let Some(last) = arguments.last() else { return Vec::new() };
     match &nodes[*last as usize] {

@@ -1,6 +1,8 @@
-//! The dictionaries of tensors in a pickle's values, wherever they lie, and modules' tensors by their dotted names.
+//! Finds the dictionaries of tensors in a pickle's values, wherever they lie, and modules' tensors by their dotted
+//! names.
 //!
-//! Each value is visited once, so that one dictionary under two keys is one, and the work does not exceed the pickle's.
+//! Each value is visited once, so that one dictionary under two keys counts as one, and the work does not exceed the
+//! pickle's.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,40 +14,40 @@ use super::value::{Id, Node, Pickle};
 const DEPTH_MAX: usize = 64;
 /// Bytes of all tensors' names together: a checkpoint of a thousand tensors with its optimizer has some 200 KB.
 const NAMES_BYTES_MAX: usize = 64 << 20;
-/// What has a longer key is passed over.
+/// An entry with a longer key is ignored.
 const KEY_BYTES_MAX: usize = 4096;
 
-/// Tensors that lie together.
+/// Tensors that lie in one dictionary.
 #[derive(Clone, Debug)]
 pub(crate) struct Dictionary {
-    /// Where: the keys from the root on, with points between; empty for the root itself.
+    /// The keys that lead to it from the root, separated by dots; empty for the root itself.
     pub(crate) path: String,
     pub(crate) tensors: BTreeMap<String, TensorRef>,
 }
 
-/// How a value is reached from its parent.
+/// The step from a value's parent to the value.
 #[derive(Clone, Copy)]
 enum PathStep<'a> {
     Key(&'a str),
     Index(i64),
-    /// A module's own dictionaries, which do not show in names.
+    /// One of a module's own dictionaries, which do not show in names.
     Hidden,
 }
 
-/// A value on the way.
+/// A value that is visited.
 #[derive(Clone, Copy)]
 struct Visit<'a> {
     id: Id,
     parent: Option<usize>,
     step: PathStep<'a>,
     depth: usize,
-    /// The stop whose dictionary its tensors belong to.
+    /// The visit whose dictionary its tensors belong to.
     root: usize,
     /// Whether objects below are parts of the same module.
     is_module: bool,
 }
 
-/// All dictionaries with tensors, from the root on outwards.
+/// Returns all dictionaries with tensors, in breadth-first order from the root.
 pub(super) fn find(pickle: &Pickle<'_>) -> Result<Vec<Dictionary>, TorchError> {
     let mut walk = Walk { pickle, visits: Vec::new(), seen: HashSet::new(), found: BTreeMap::new(), names_bytes: 0 };
     walk.visits.push(Visit {
@@ -70,7 +72,7 @@ struct Walk<'p, 'a> {
     pickle: &'p Pickle<'a>,
     visits: Vec<Visit<'a>>,
     seen: HashSet<Id>,
-    /// By the stop that they belong to.
+    /// Tensors by the visit whose dictionary they belong to.
     found: BTreeMap<usize, BTreeMap<String, TensorRef>>,
     names_bytes: usize,
 }
@@ -124,7 +126,7 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    /// Remembers to visit a value; `is_same` where it is a part of the module that `at` is of.
+    /// Queues a value; `is_same` if it is a part of the module that `at` belongs to.
     fn go(&mut self, at: usize, id: Id, step: PathStep<'a>, is_same: bool) {
         let holds = matches!(self.pickle.node(id), Node::Tuple(_) | Node::List(_) | Node::Dict(_) | Node::Object(_));
         if holds && self.seen.insert(id) {
@@ -151,7 +153,7 @@ impl<'a> Walk<'_, 'a> {
     }
 }
 
-/// The keys that lead to a stop, from the root of all or from another stop.
+/// Returns the keys that lead to a visit, from the root or from another visit.
 fn path(visits: &[Visit<'_>], mut at: usize, from: Option<usize>) -> String {
     let mut keys = Vec::new();
     while Some(at) != from {

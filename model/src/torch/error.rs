@@ -1,31 +1,31 @@
 //! Why a file of PyTorch cannot be read.
 
-/// Why a file of PyTorch cannot be read. Nothing of it changes by trying again.
+/// Why a file of PyTorch cannot be read. Trying again gives the same error.
 #[derive(Debug, thiserror::Error)]
 pub enum TorchError {
     /// The zip archive is not what PyTorch writes, or is damaged.
     #[error("{0}")]
     Archive(String),
-    /// The pickle is damaged, or no pickle.
+    /// The pickle is damaged, or is not a pickle.
     #[error("its pickle is damaged at byte {at}: {why}")]
     Pickle {
-        /// Bytes before the fault.
+        /// The position of the fault in bytes.
         at: usize,
-        /// What is wrong there.
+        /// The fault.
         why: &'static str,
     },
-    /// More than any checkpoint has.
+    /// The file exceeds a limit that no real checkpoint reaches.
     #[error("it is over a limit: {0}")]
     Limit(String),
-    /// Written on a machine with another order of bytes.
+    /// The file was written on a big-endian machine.
     #[error("it was written on a big-endian machine; load it there and save it as safetensors")]
     BigEndian,
-    /// A tensor's values are not there.
+    /// The values of a tensor are missing.
     #[error("the values of `{name}` cannot be read: {why}")]
     Tensor {
-        /// Its name.
+        /// The tensor's name.
         name: String,
-        /// What is wrong.
+        /// The fault.
         why: String,
     },
 }

@@ -1,8 +1,9 @@
-//! PyTorch's files without PyTorch: the dictionaries of tensors in a `torch.save` file or a TorchScript archive.
+//! Reads PyTorch's files without PyTorch: finds the dictionaries of tensors in a `torch.save` file or a TorchScript
+//! archive.
 //!
-//! A file is material to look at and never a program: its pickle's opcodes make values, and nothing that it names is called.
-//! Work and memory are bounded by what the file holds, by limits on its opcodes, depth and names, and never by a number that it
-//! states. It does not know which tensors a model needs.
+//! A file is data and never a program: its pickle's opcodes make values, and nothing that it names is called. Work and
+//! memory are bounded by the file's length and by limits on its opcodes, depth and names, and never by a number that
+//! the file states. It does not know which tensors a model needs.
 
 mod archive;
 mod calls;

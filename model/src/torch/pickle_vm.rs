@@ -1,16 +1,16 @@
-//! A pickle's opcodes, of protocols 0 to 5, read into values. Nothing that a pickle names is ever called.
+//! Runs a pickle's opcodes, of protocols 0 to 5, and makes values of them. Nothing that a pickle names is ever called.
 //!
-//! What PyTorch uses to write dictionaries and tensors is understood by its name; every other class becomes an object of which
-//! nothing is known but what was put into it. An opcode makes at most one value, texts are slices of the file, and values refer
-//! to each other by number: so memory grows with the number of opcodes, which is limited, and not with what they stand for. No
-//! function here calls itself.
+//! The classes with which PyTorch writes dictionaries and tensors are recognised by name; every other class becomes an
+//! opaque object that holds only what was put into it. An opcode makes at most one value, texts are slices of the file,
+//! and values refer to each other by number: so memory grows with the number of opcodes, which is limited, and not with
+//! what they stand for. No function here is recursive.
 
 use std::collections::HashMap;
 
 use super::error::TorchError;
 use super::value::{Id, Node, Pickle};
 
-/// A checkpoint of a thousand tensors with its optimizer has some 100,000. At most 60 bytes are kept for each.
+/// A checkpoint of a thousand tensors with its optimizer has some 100,000 opcodes. Each keeps at most 60 bytes.
 pub(super) const OPCODES_MAX: usize = 4_000_000;
 
 /// Reads the pickle at the beginning of `bytes`.
@@ -40,10 +40,10 @@ pub(super) struct PickleVm<'a> {
     at: usize,
     pub(super) nodes: Vec<Node<'a>>,
     pub(super) stack: Vec<Id>,
-    /// Places in the stack.
+    /// Positions in the stack.
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
-    /// Pairs that were taken over from other values: more than one for an opcode, so they are counted.
+    /// Pairs that were copied from other values. One opcode may copy several, so they are counted.
     pub(super) copied: usize,
 }
 
@@ -77,10 +77,10 @@ impl<'a> PickleVm<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// A text up to the end of its line.
+    /// Reads a text up to the end of its line.
     fn line(&mut self) -> Result<&'a str, TorchError> {
         let rest = &self.bytes[self.at..];
-        // Names and numbers: what is longer is no pickle.
+        // Lines are names and numbers: a longer one means that the file is not a pickle.
         let window = &rest[..rest.len().min(1 << 16)];
         let end = window.iter().position(|byte| *byte == b'\n').ok_or_else(|| self.wrong("a line has no end"))?;
         self.at += end + 1;
@@ -94,12 +94,12 @@ impl<'a> PickleVm<'a> {
 
     fn add(&mut self, node: Node<'a>) -> Id {
         self.nodes.push(node);
-        // At most one for each opcode, of which there are fewer.
+        // Fits, since an opcode adds at most one node and [`OPCODES_MAX`] is below 2^32.
         (self.nodes.len() - 1) as Id
     }
 
     fn text(&mut self, len: u64) -> Result<(), TorchError> {
-        // Python's texts may hold halves of surrogate pairs, which are no UTF-8: no name that is looked for does.
+        // Python's texts may hold halves of surrogate pairs, which are not UTF-8; no name that is looked for does.
         let node = std::str::from_utf8(self.take(len)?).map_or(Node::Opaque, Node::Str);
         self.push(node);
         Ok(())
@@ -111,7 +111,7 @@ impl<'a> PickleVm<'a> {
         Ok(())
     }
 
-    /// The lowest place that a value may be taken from: above the last mark.
+    /// Pops the top value, which must lie above the last mark.
     fn pop(&mut self) -> Result<Id, TorchError> {
         if self.marks.last().is_some_and(|mark| *mark >= self.stack.len()) {
             return Err(self.wrong("it takes a mark for a value"));
@@ -125,7 +125,7 @@ impl<'a> PickleVm<'a> {
         Ok(id)
     }
 
-    /// What lies above the last mark, which goes too.
+    /// Takes the values above the last mark, and the mark.
     fn marked(&mut self) -> Result<Vec<Id>, TorchError> {
         let mark = self.marks.pop().ok_or_else(|| self.wrong("it takes a mark that is not there"))?;
         Ok(self.stack.split_off(mark))
@@ -163,11 +163,11 @@ impl<'a> PickleVm<'a> {
                     return Err(self.wrong("its protocol is newer than 5"));
                 }
             }
-            // A frame: how many bytes follow is known to the file's reader only.
+            // A frame's length matters only to a reader of streams.
             0x95 => _ = self.u64()?,
             b'(' => self.marks.push(self.stack.len()),
             b'0' => {
-                // Takes a mark too, where that is what lies on top.
+                // Pops a mark as well, if a mark is on top.
                 if self.marks.last() == Some(&self.stack.len()) {
                     self.marks.pop();
                 } else {
@@ -204,7 +204,7 @@ impl<'a> PickleVm<'a> {
         Ok(())
     }
 
-    /// Opcodes that make a value of their own bytes or of what is on the stack.
+    /// Runs an opcode that makes a value of its own bytes or of the stack.
     fn constant(&mut self, opcode: u8) -> Result<(), TorchError> {
         match opcode {
             b'N' | 0x8f => self.push(Node::Opaque),
@@ -333,7 +333,7 @@ impl<'a> PickleVm<'a> {
         Ok(())
     }
 
-    /// An integer of any size.
+    /// Pushes an integer of any size.
     fn long(&mut self, len: u64) -> Result<(), TorchError> {
         let bytes = self.take(len)?;
         let mut value = [if bytes.last().is_some_and(|byte| *byte >= 0x80) { 0xff } else { 0 }; 8];
@@ -348,7 +348,7 @@ impl<'a> PickleVm<'a> {
         Ok(())
     }
 
-    /// Opcodes that put values into others, or make objects.
+    /// Runs an opcode that puts values into others, or makes objects.
     fn combine(&mut self, opcode: u8) -> Result<(), TorchError> {
         match opcode {
             b'a' => {
@@ -387,7 +387,7 @@ impl<'a> PickleVm<'a> {
             b'b' => {
                 let state = self.pop()?;
                 let target = self.top()?;
-                // An object with slots has a pair: its dictionary, and theirs.
+                // An object with slots has a pair: its dictionary and that of its slots.
                 let state = match &self.nodes[state as usize] {
                     Node::Tuple(pair) if pair.len() == 2 => pair[0],
                     _ => state,

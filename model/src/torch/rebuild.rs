@@ -10,7 +10,7 @@ const DIMENSIONS_MAX: usize = 64;
 /// Keys are numbers in practice.
 const KEY_BYTES_MAX: usize = 256;
 
-/// `("storage", type, key, location, values[, view])`
+/// Reads a storage from `("storage", type, key, location, values[, view])`.
 pub(super) fn storage(nodes: &[Node<'_>], parts: &[Id]) -> Option<Storage> {
     let part = |i: usize| parts.get(i).map(|id| &nodes[*id as usize]);
     let name = match part(1)? {
@@ -35,7 +35,7 @@ pub(super) fn storage(nodes: &[Node<'_>], parts: &[Id]) -> Option<Storage> {
     Some(Storage { key, width, dtype, values })
 }
 
-/// The type of a storage's values, and their bytes.
+/// Returns the type of a storage's values, and the bytes of one.
 fn storage_dtype(name: &str) -> (Option<Dtype>, Option<usize>) {
     let dtype = match name {
         "FloatStorage" => Dtype::F32,
@@ -57,7 +57,7 @@ fn storage_dtype(name: &str) -> (Option<Dtype>, Option<usize>) {
     (Some(dtype), Some(dtype.bitsize() / 8))
 }
 
-/// The type that `torch.NAME` is.
+/// Returns the type that `torch.NAME` stands for.
 fn dtype_by_name(name: &str) -> Option<Dtype> {
     Some(match name {
         "float32" | "float" => Dtype::F32,
@@ -79,13 +79,13 @@ fn dtype_by_name(name: &str) -> Option<Dtype> {
     })
 }
 
-/// The tensor that `torch._utils.REBUILD` makes of `(storage, offset, size, stride, ...)`; `None` for one of a kind that nobody
-/// asks for, such as a quantised one.
+/// Makes the tensor that `torch._utils.REBUILD` makes of `(storage, offset, size, stride, ...)`; `None` for a kind that
+/// weights never have, such as a quantised one.
 pub(super) fn tensor(nodes: &[Node<'_>], rebuild: &str, parts: &[Id]) -> Result<Option<TensorRef>, &'static str> {
     let part = |i: usize| parts.get(i).map(|id| &nodes[*id as usize]);
     let Some(Node::Storage(storage)) = part(0) else { return Ok(None) };
     let (dtype, storage_bytes) = match (rebuild, part(6)) {
-        // Its storage has bytes.
+        // The storage is untyped: its length is in bytes.
         ("_rebuild_tensor_v3", Some(Node::Global(_, name))) => match dtype_by_name(name) {
             Some(dtype) => (dtype, Some(storage.values)),
             None => return Ok(None),
@@ -113,7 +113,7 @@ pub(super) fn tensor(nodes: &[Node<'_>], rebuild: &str, parts: &[Id]) -> Result<
     Ok(Some(tensor))
 }
 
-/// A tuple or list of numbers that are not negative.
+/// Reads a tuple or list of numbers that are not negative.
 fn sizes(nodes: &[Node<'_>], node: Option<&Node<'_>>) -> Option<Vec<usize>> {
     let ids: &[Id] = match node? {
         Node::Tuple(ids) => ids,

@@ -5,43 +5,44 @@ use std::ops::Range;
 
 use safetensors::Dtype;
 
-/// Where each storage's bytes are, by its key.
+/// The byte range of each storage, by its key.
 pub(super) type StorageRanges = HashMap<String, Range<usize>>;
 
 /// A run of values of one type in the file.
 #[derive(Clone, Debug)]
 pub(super) struct Storage {
     pub(super) key: String,
-    /// Bytes of a value.
+    /// Bytes of a value, if the type is known.
     pub(super) width: Option<usize>,
     pub(super) dtype: Option<Dtype>,
     pub(super) values: u64,
 }
 
-/// A tensor: a view of a storage.
+/// A tensor, which is a view of a storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TensorRef {
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
-    /// In values, of each dimension.
+    /// Stride of each dimension, in values.
     pub(super) strides: Vec<usize>,
-    /// In values.
+    /// Offset in the storage, in values.
     pub(super) offset: usize,
     /// The key of its storage.
     pub(super) key: String,
-    /// Bytes that its storage claims.
+    /// Bytes that the pickle claims for its storage.
     pub(super) storage_bytes: u64,
     /// Bytes of a value.
     pub(super) width: usize,
 }
 
 impl TensorRef {
-    /// How many values it has, where a number holds that.
+    /// Returns the number of values; `None` if it overflows.
     pub(super) fn values(&self) -> Option<usize> {
         self.shape.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim))
     }
 
-    /// The place after the last value that it reads, in values from its storage's beginning.
+    /// Returns the position after the last value that it reads, in values from the start of its storage; `None` if it
+    /// overflows.
     pub(super) fn span(&self) -> Option<u64> {
         if self.shape.contains(&0) {
             return Some(0);
@@ -54,7 +55,7 @@ impl TensorRef {
         steps?.checked_add(1).map(|span| span as u64)
     }
 
-    /// Whether its values lie row by row without gaps.
+    /// Returns whether its values lie row by row without gaps.
     pub(super) fn is_contiguous(&self) -> bool {
         let mut expected = 1usize;
         for (dim, stride) in self.shape.iter().zip(&self.strides).rev() {
@@ -66,7 +67,8 @@ impl TensorRef {
         true
     }
 
-    /// The values row by row, of the storage's bytes, which hold [`TensorRef::span`] values; `values` is how many.
+    /// Copies the values row by row from the storage's bytes, which hold [`TensorRef::span`] values; `values` is their
+    /// number.
     pub(super) fn gathered(&self, storage: &[u8], values: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(values * self.width);
         let mut index = vec![0usize; self.shape.len()];

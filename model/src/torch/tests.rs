@@ -1,4 +1,4 @@
-//! What people's checkpoints hold is found, and what attackers write is refused with bounded work.
+//! Real checkpoints are read, and hostile files are refused with bounded work.
 
 use std::fs::File;
 use std::io::Write;
@@ -22,7 +22,7 @@ fn read(bytes: &[u8]) -> Result<TorchFile, TorchError> {
 }
 
 fn map(file: &File) -> Arc<Mmap> {
-    // SAFETY: the file has no name, so nobody else shortens it.
+    // SAFETY: the file has no name, so no one else truncates it.
     Arc::new(unsafe { Mmap::map(file) }.unwrap())
 }
 
@@ -33,7 +33,7 @@ fn refused(bytes: &[u8]) -> String {
     }
 }
 
-/// Each dictionary's place and names.
+/// Returns each dictionary's path and names.
 fn found(file: &TorchFile) -> Vec<(&str, Vec<&str>)> {
     file.dictionaries().iter().map(|of| (of.path.as_str(), of.tensors.keys().map(String::as_str).collect())).collect()
 }
@@ -115,7 +115,7 @@ fn modules_have_dotted_names() {
         let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
         Py::Object("__torch__.multimodal", "Multimodal", attributes.collect())
     };
-    // As TorchScript has them, and as `torch.save(model)` does.
+    // As TorchScript stores them, and as `torch.save(model)` does.
     let conv = object(vec![("training", Py::Bool(false)), ("weight", save.floats(&[1], &[1.0]))]);
     let parameters = Py::dict(vec![("bias", save.floats(&[1], &[2.0]))]);
     let inner = object(vec![("_parameters", parameters), ("_modules", Py::dict(vec![]))]);
@@ -203,7 +203,7 @@ fn raw(opcodes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn hostile_pickles_are_refused_or_hold_nothing() {
-    // A tuple that holds twice what the last held: 2^100,000 values for who follows it.
+    // A tuple that holds the last one twice: 2^100,000 values for a reader that follows all references.
     let doubling: Vec<u8> = std::iter::once(b')').chain([b'2', 0x86].repeat(100_000)).collect();
     assert!(found(&read(&raw(&doubling)).unwrap()).is_empty());
     // Lists in lists.
@@ -219,7 +219,7 @@ fn hostile_pickles_are_refused_or_hold_nothing() {
     assert!(refused(&raw(&copies)).starts_with("it is over a limit: dictionaries are copied"));
     let endless = vec![b')'; 5_000_000];
     assert_eq!(refused(&raw(&endless)), "it is over a limit: its pickle has more than 4000000 opcodes");
-    // One function that hands on another.
+    // A function that returns another one's call.
     let mut nested = b"(ctorch._tensor\n_rebuild_from_type_v2\nq\x00NNNtq\x01".to_vec();
     nested.extend(b"ctorch._tensor\n_rebuild_from_type_v2\n(h\x00Nh\x01NtR");
     assert!(found(&read(&raw(&nested)).unwrap()).is_empty());
@@ -241,7 +241,7 @@ fn hostile_pickles_are_refused_or_hold_nothing() {
         let text = refused(&raw(opcodes));
         assert!(text.starts_with("its pickle is damaged at byte ") && text.ends_with(told), "{opcodes:?}: {text}");
     }
-    // What a program would do.
+    // A call that would run a program.
     let system = Py::Call("os", "system", vec![Py::str("touch /tmp/dqa-was-run")]);
     assert!(found(&read(&TorchSave::default().archive(&system)).unwrap()).is_empty());
     assert!(!Path::new("/tmp/dqa-was-run").exists());
@@ -287,14 +287,14 @@ fn archives_that_lie_are_refused() {
     ] {
         assert_eq!(refused(&zip(&entries)), told);
     }
-    // The second entry's header is said to lie at the first's.
+    // The second entry's header claims the position of the first.
     let two = zip(&[entry("a/data.pkl", &pickle), entry("a/data.pkX", &pickle)]);
     let directory = two.windows(4).rposition(|four| four == b"PK\x01\x02").unwrap();
     let mut overlapping = two.clone();
     overlapping[directory + 42..][..4].copy_from_slice(&0u32.to_le_bytes());
     overlapping[directory + 55] = b'l';
     assert!(["it has two entries", "entries of it overlap"].iter().any(|told| refused(&overlapping).starts_with(told)));
-    // A deflated pickle, as a zip bomb is.
+    // A deflated pickle, as in a zip bomb.
     let mut deflated = two.clone();
     let first = two.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
     deflated[first + 10] = 8;
@@ -326,7 +326,7 @@ fn what_was_saved_before_1_6_is_read() {
     }
 }
 
-/// Files as PyTorch wrote them.
+/// Files as PyTorch writes them.
 fn fixtures() -> Vec<Vec<u8>> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let mut files = vec![std::fs::read(data.join("other.pth")).unwrap()];
@@ -339,7 +339,7 @@ fn fixtures() -> Vec<Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
-    /// Whatever bytes are changed, the answer is a value or an error; and all tensors that are handed out are within a few times
+    /// Whatever bytes are changed, the result is a value or an error; and the tensors handed out are within a few times
     /// the file.
     #[test]
     fn spoilt_files_are_read_or_refused(
@@ -364,7 +364,7 @@ proptest! {
         }
     }
 
-    /// As above, of opcodes in any order.
+    /// The same for opcodes in any order.
     #[test]
     fn any_opcodes_are_read_or_refused(opcodes in prop::collection::vec(
         prop_oneof![

@@ -17,7 +17,8 @@ use crate::weights::stored_tensor::{StoredTensor, TensorMap};
 
 /// The most bytes of a pickle: that of a training with a long history has some 10 MB.
 const PICKLE_BYTES_MAX: usize = 256 << 20;
-/// How many times as large as the file all tensors together may be that are asked for: some share their storage.
+/// The most bytes of all requested tensors together, as a multiple of the file's length: some tensors share their
+/// storage.
 pub(super) const VIEWS_MAX: usize = 8;
 
 /// An open file.
@@ -26,13 +27,14 @@ pub(crate) struct TorchFile {
     storages: StorageRanges,
     dictionaries: Vec<Dictionary>,
     is_script: bool,
-    /// Bytes that may still be copied, of tensors that do not lie in the file as they are.
+    /// Bytes that may still be copied, for tensors whose values do not lie in the file row by row.
     copies_left: usize,
-    /// Bytes of tensors that may still be handed out: a part of the file may belong to several tensors, not to all too many.
+    /// Bytes of tensors that may still be handed out. Several tensors may share a part of the file, but not without
+    /// limit.
     bytes_left: usize,
 }
 
-/// Whether a file with these bytes is one that [`TorchFile::open`] reads.
+/// Returns whether a file with these first bytes is PyTorch's.
 pub(crate) fn is_torch(file: &[u8]) -> bool {
     file.starts_with(&ZIP) || legacy::is_legacy(file)
 }
@@ -71,23 +73,23 @@ impl TorchFile {
         Ok(TorchFile { map, storages, dictionaries, is_script, copies_left, bytes_left })
     }
 
-    /// All that hold tensors, those near the root first.
+    /// Returns all dictionaries that hold tensors, those near the root first.
     pub(crate) fn dictionaries(&self) -> &[Dictionary] {
         &self.dictionaries
     }
 
-    /// Whether it is a TorchScript archive: a program with its values.
+    /// Returns whether it is a TorchScript archive, a program with its values.
     pub(crate) fn is_script(&self) -> bool {
         self.is_script
     }
 
-    /// Each tensor of a dictionary, as [`TorchFile::stored`].
+    /// Returns each tensor of a dictionary, as [`TorchFile::stored`] does.
     pub(crate) fn stored_all(&mut self, tensors: &BTreeMap<String, TensorRef>) -> Result<TensorMap, TorchError> {
         tensors.iter().map(|(name, tensor)| Ok((name.clone(), self.stored(name, tensor)?))).collect()
     }
 
-    /// A tensor's values: a part of the mapped file, or a copy where they do not lie there row by row. All copies together are
-    /// no larger than the file.
+    /// Returns a tensor's values: a part of the mapped file, or a copy if they do not lie there row by row. All copies
+    /// together are no larger than the file.
     pub(crate) fn stored(&mut self, name: &str, tensor: &TensorRef) -> Result<StoredTensor, TorchError> {
         let wrong = |why: String| TorchError::Tensor { name: name.to_owned(), why };
         let range = self.storages.get(&tensor.key);
@@ -113,7 +115,7 @@ impl TorchFile {
     }
 }
 
-/// What all names in the archive begin with: `NAME/`, the name that the file had when it was saved.
+/// Returns the prefix of all names in the archive: `NAME/`, the name that the file had when it was saved.
 fn root(archive: &Archive) -> Result<String, TorchError> {
     let roots: Vec<&str> = archive
         .names()

@@ -2,10 +2,10 @@
 
 use super::tensor_ref::{Storage, TensorRef};
 
-/// A value's number.
+/// The number of a value.
 pub(super) type Id = u32;
 
-/// A value.
+/// A value that a pickle makes.
 pub(super) enum Node<'a> {
     Int(i64),
     Bool(bool),
@@ -18,16 +18,16 @@ pub(super) enum Node<'a> {
     Object(Box<Object>),
     Storage(Box<Storage>),
     Tensor(Box<TensorRef>),
-    /// What nobody looks into: none, fractions, numbers above 64 bits, bytes, sets.
+    /// A value that is never read: none, a fraction, a number above 64 bits, bytes, a set.
     Opaque,
 }
 
-/// An instance of a class, of which nothing is known.
+/// An instance of an unknown class.
 #[derive(Default)]
 pub(super) struct Object {
-    /// What it was built with; its attributes, where that is a dictionary.
+    /// The state that it was built with; its attributes if that is a dictionary.
     pub(super) state: Option<Id>,
-    /// What was set by key.
+    /// The items that were set by key.
     pub(super) items: Vec<(Id, Id)>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Object {
 pub(super) struct Pickle<'a> {
     pub(super) nodes: Vec<Node<'a>>,
     pub(super) root: Id,
-    /// Bytes that it takes.
+    /// The pickle's length in bytes.
     pub(super) len: usize,
 }
 

@@ -1,5 +1,5 @@
-//! The layers of the visual tower, ready to run: on our kernels or in Candle's operations. [`super::visual`] does not
-//! know which.
+//! The layers of the visual tower, ready to run on this crate's kernels or in Candle's operations. [`super::visual`]
+//! does not know which.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::cpu::layer_ops::{
 };
 use crate::cpu::{Epilogue, Isa, Operands, PackedLinear, layer_norm_rows, linear_parallel};
 
-/// From the class token to features.
+/// The norm and the projection from the class token to features.
 pub(crate) struct FeatureHead {
     pub(crate) norm: NormTensors,
     /// (embed, d)
@@ -25,13 +25,13 @@ pub(crate) struct FeatureHead {
 pub(crate) struct BackendOptions {
     pub(crate) arithmetic: Arithmetic,
     pub(crate) device: Device,
-    /// Candle's operations also on the CPU.
+    /// Whether to use Candle's operations on the CPU too.
     pub(crate) use_candle: bool,
 }
 
-/// Who multiplies.
+/// What computes the layers.
 pub(crate) enum Backend {
-    /// Our kernels; activations f32.
+    /// This crate's kernels on the CPU; activations are f32.
     Cpu(Box<CpuTower>),
     /// Candle's operations, on a GPU or for comparison.
     Candle(Box<CandleTower>),
@@ -64,7 +64,7 @@ pub(crate) enum SharedProjection {
 }
 
 impl Backend {
-    /// Windows of a batch that fills the device: on the CPU some for each thread.
+    /// Returns the number of windows in a batch that fills the device; on the CPU eight for each thread.
     pub(crate) fn default_batch_size(&self) -> usize {
         match self {
             Backend::Candle(candle) if !candle.tensor_options.device.is_cpu() => 256,
@@ -72,7 +72,8 @@ impl Backend {
         }
     }
 
-    /// Rows before the first layer, (s, d) in f32 on the CPU: as the layers take them, and their part of the first.
+    /// Takes rows before the first layer, (s, d) in f32 on the CPU, and returns them in the layers' form with their
+    /// part of the first layer.
     pub(crate) fn project(&self, rows: Tensor) -> Result<(Tensor, SharedProjection)> {
         match self {
             Backend::Cpu(cpu) => {
@@ -92,7 +93,7 @@ impl Backend {
         }
     }
 
-    /// Tokens in f32 on the CPU, as the layers take them.
+    /// Converts tokens in f32 on the CPU to the layers' form.
     pub(crate) fn convert(&self, tokens: Tensor) -> Result<Tensor> {
         match self {
             Backend::Cpu(_) => Ok(tokens),
@@ -100,7 +101,8 @@ impl Backend {
         }
     }
 
-    /// x (b, t, d), the shared rows of each window first, with their projections -> (b, embed) in f32, of any length.
+    /// Computes features (b, embed) in f32, of any length, of x (b, t, d), which has the shared rows of each window
+    /// first, with their projections.
     pub(crate) fn features<'a>(&self, x: Tensor, shared: impl Iterator<Item = &'a SharedProjection>) -> Result<Tensor> {
         match self {
             Backend::Cpu(cpu) => cpu.features(x, shared),
@@ -108,8 +110,8 @@ impl Backend {
         }
     }
 
-    /// As [`Backend::features`], with what each row attends to in each layer: (b, t, t + p), the mean over heads, the
-    /// prompts last. In Candle's operations alone: our kernels keep no attention.
+    /// Computes the features, and what each row attends to in each layer: (b, t, t + p), the mean over heads, the
+    /// prompts last. Only in Candle's operations: this crate's kernels keep no attention.
     pub(crate) fn with_attention(&self, x: Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         match self {
             Backend::Cpu(_) => unreachable!("an explainer is built on plain operations"),
@@ -142,7 +144,7 @@ impl CpuTower {
             x = with_rows(x, l, self.rows.as_ref())?;
             x.inplace_op1(&LayerOp { attention, mlp, shared: (l == 0).then_some(&shared) })?;
         }
-        // REFERENCE: the class token is read, not the mean of the tokens, though it is one for 98.
+        // REFERENCE: the class token is read, not the mean of the tokens, although it is only one of 98.
         let (attention, mlp) = &self.last;
         x.apply_op1_no_bwd(&LastLayerOp { attention, queries: &self.last_query, mlp })
     }
@@ -185,7 +187,7 @@ impl CandleTower {
     }
 }
 
-/// x (b, t, d) before layer `l` -> (b, t + p, d) where rows enter there.
+/// Appends the rows that enter at layer `l`, if any: x (b, t, d) -> (b, t + p, d).
 fn with_rows(x: Tensor, l: usize, rows: Option<&(usize, Tensor)>) -> Result<Tensor> {
     match rows {
         Some((layer, rows)) if *layer == l => {
@@ -205,13 +207,13 @@ impl BackendOptions {
         Ok(PackedLinear::new(&weight, Some(&bias), n, operands, Isa::current()))
     }
 
-    /// A weight (out, in) alone, in f32 in every class of arithmetic.
+    /// Packs a weight (out, in) without a bias, in f32 in every class of arithmetic.
     pub(crate) fn unbiased(&self, weight: Tensor) -> Result<PackedLinear> {
         let bias = Tensor::zeros(weight.dim(0)?, DType::F32, &Device::Cpu)?;
         self.packed(&Affine { weight, bias }, Operands::F32)
     }
 
-    /// The tower's layers, first to last, and what follows them.
+    /// Builds the backend of the tower's layers, first to last, and of the head that follows them.
     pub(crate) fn build(&self, tower: FoldedTower, head: FeatureHead) -> Result<Backend> {
         let FoldedTower { layers: mut folded, rows } = tower;
         let last = folded.pop().expect("the configuration has at least two layers");

@@ -1,5 +1,5 @@
-//! The folded layers in plain Candle operations, on any device and in any dtype: what runs where there are no kernels
-//! of our own, and what those are compared with.
+//! The folded layers in Candle's operations, on any device and in any dtype: they run where this crate has no kernels,
+//! and its kernels are compared with them.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::{silu, softmax};
@@ -7,7 +7,7 @@ use candle_nn::ops::{silu, softmax};
 use super::folded_layers::{Affine, FoldedLayer, NormTensors};
 use crate::Activation;
 
-/// Where the tensors live and what they are rounded to.
+/// The device of the tensors, and the type that they are rounded to.
 #[derive(Clone)]
 pub(crate) struct TensorOptions {
     pub(crate) device: Device,
@@ -19,14 +19,14 @@ impl TensorOptions {
         x.to_device(&self.device)?.to_dtype(self.dtype)
     }
 
-    /// Norms stay in f32.
+    /// Moves a norm to the device; norms stay in f32.
     pub(crate) fn convert_norm(&self, norm: NormTensors) -> Result<NormTensors> {
         let put = |x: Tensor| x.to_device(&self.device);
         Ok(NormTensors { weight: put(norm.weight)?, bias: put(norm.bias)?, eps: norm.eps })
     }
 }
 
-/// `x W^T + b` with the weight laid out for the product.
+/// `x W^T + b`, with the weight laid out for the product.
 pub(crate) struct CandleLinear {
     /// (in, out)
     weight: Tensor,
@@ -89,18 +89,19 @@ impl CandleLayer {
         })
     }
 
-    /// Queries, keys and values after the first norm: (.., d) -> (.., 3 d)
+    /// Computes queries, keys and values after the first norm: (.., d) -> (.., 3 d).
     pub(crate) fn project(&self, x: &Tensor) -> Result<Tensor> {
         let normed = self.norm1.forward(x)?;
         Tensor::cat(&[self.query.forward(&normed)?, self.key_value.forward(&normed)?], D::Minus1)
     }
 
-    /// x (b, t, d) -> (b, t, d). `shared` (b, s, 3 d) is what [`CandleLayer::project`] gives for the first s rows.
+    /// Computes x (b, t, d) -> (b, t, d). `shared` (b, s, 3 d) is the result of [`CandleLayer::project`] for the first
+    /// s rows.
     pub(crate) fn forward(&self, x: &Tensor, shared: Option<&Tensor>) -> Result<Tensor> {
         Ok(self.with_attention(x, shared)?.0)
     }
 
-    /// As [`CandleLayer::forward`], with what each row attends to: (b, heads, t, t + p), the prompts last.
+    /// Computes the layer, and what each row attends to: (b, heads, t, t + p), the prompts last.
     pub(crate) fn with_attention(&self, x: &Tensor, shared: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
         let (_, t, d) = x.dims3()?;
         let projected = match shared {
@@ -116,7 +117,7 @@ impl CandleLayer {
         Ok(((&x + self.mlp(&x)?)?, attention))
     }
 
-    /// The last layer for the first row alone: x (b, t, d) -> (b, d)
+    /// Computes the last layer for the first row alone: x (b, t, d) -> (b, d).
     pub(crate) fn forward_class(&self, x: &Tensor) -> Result<Tensor> {
         let d = x.dim(2)?;
         let normed = self.norm1.forward(x)?;
@@ -128,7 +129,7 @@ impl CandleLayer {
         (&class + self.mlp(&class)?)?.squeeze(1)
     }
 
-    /// q (b, n, d), k and v (b, t, d) -> (b, n, d), and the attention paid, (b, heads, n, t + p) in f32
+    /// Computes q (b, n, d), k and v (b, t, d) -> (b, n, d), and the attention, (b, heads, n, t + p) in f32.
     fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let (b, n, d) = q.dims3()?;
         let q = split_heads(q, self.heads)?;

@@ -1,12 +1,14 @@
-//! The visual tower's layers with all that is constant folded into their weights. Exact algebra, nothing approximate:
+//! The visual tower's layers with all constants folded into their weights. The algebra is exact, nothing is
+//! approximated:
 //!
-//! - queries carry the 1 / sqrt(head) of attention;
-//! - the keys' bias moves all scores of a query alike, and softmax does not see it: dropped;
-//! - attention weights sum to one, so the values' bias passes through: folded into the output's bias;
-//! - x sigmoid(1.702 x) = silu(1.702 x) / 1.702: the factor goes into the weights before and after (GELU stays as it is);
-//! - where the next layer replaces the prompts' outputs by its own prompts, and in the last layer, prompts are keys and
-//!   values alone, the same for every window: computed once. Where prompts end before the layers do, the last of them
-//!   enter as rows ([`FoldedTower::rows`]).
+//! - queries carry the factor 1 / sqrt(head) of attention;
+//! - the keys' bias moves all scores of a query alike, which softmax does not see: it is dropped;
+//! - attention weights sum to one, so the values' bias passes through: it is folded into the output's bias;
+//! - x sigmoid(1.702 x) = silu(1.702 x) / 1.702: the factor is folded into the weights before and after (GELU is
+//!   unchanged);
+//! - where the next layer replaces the prompts' outputs by its own prompts, and in the last layer, prompts are only
+//!   keys and values, the same for every window: they are computed once. Where prompts end before the layers do, the
+//!   last prompts enter as rows ([`FoldedTower::rows`]).
 
 use candle_core::{D, DType, Result, Tensor};
 
@@ -26,7 +28,7 @@ impl Affine {
         Ok(Affine { weight: weights.get(&format!("{name}.weight"))?, bias: weights.get(&format!("{name}.bias"))? })
     }
 
-    /// (.., in) -> (.., out), the plain way.
+    /// Computes (.., in) -> (.., out) in plain tensor operations.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.broadcast_matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
     }
@@ -45,7 +47,7 @@ impl NormTensors {
         Ok(NormTensors { weight, bias, eps })
     }
 
-    /// (.., d) -> (.., d), in f32, of plain tensor operations.
+    /// Computes (.., d) -> (.., d) in f32, in plain tensor operations.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x32 = x.to_dtype(DType::F32)?;
         let centred = x32.broadcast_sub(&x32.mean_keepdim(D::Minus1)?)?;
@@ -69,7 +71,7 @@ pub(crate) struct PlainLayer {
 }
 
 impl PlainLayer {
-    /// `tower` is `vision_model` or `text_model`.
+    /// Reads a layer; `tower` is `vision_model` or `text_model`.
     pub(crate) fn read(
         weights: &ClipWeights,
         tower: &str,
@@ -90,7 +92,7 @@ impl PlainLayer {
         })
     }
 
-    /// The layer with its constants folded; `prompts` (p, d) as they enter it, or none.
+    /// Folds the layer's constants; `prompts` (p, d) are the rows that enter it, if any.
     pub(crate) fn fold(self, heads: usize, prompts: Option<&Tensor>) -> Result<FoldedLayer> {
         let d = self.out.bias.dim(0)?;
         let scale = ((d / heads) as f64).powf(-0.5);
@@ -130,13 +132,13 @@ pub(crate) struct FoldedLayer {
     pub(crate) norm1: NormTensors,
     /// (d, d)
     pub(crate) query: Affine,
-    /// (2 d, d), its bias zero.
+    /// (2 d, d); its bias is zero.
     pub(crate) key_value: Affine,
     /// Keys and values (p, d) of the layer's prompts.
     pub(crate) prompts: Option<(Tensor, Tensor)>,
     pub(crate) out: Affine,
     pub(crate) norm2: NormTensors,
-    /// (mlp, d), then SiLU, or GELU itself.
+    /// (mlp, d), followed by SiLU, or by GELU itself.
     pub(crate) up: Affine,
     pub(crate) activation: Activation,
     /// (d, mlp)
@@ -146,13 +148,13 @@ pub(crate) struct FoldedLayer {
 /// The visual tower's layers, first to last.
 pub(crate) struct FoldedTower {
     pub(crate) layers: Vec<FoldedLayer>,
-    /// Rows (p, d) that enter at this layer after those that are there, and go through the rest as they do. Never at the
-    /// last.
+    /// Rows (p, d) that enter at this layer, after the rows of the window, and pass the remaining layers as those do.
+    /// Never at the last layer.
     pub(crate) rows: Option<(usize, Tensor)>,
 }
 
 impl FoldedLayer {
-    /// Queries, keys and values as one (3 d, d).
+    /// Returns queries, keys and values as one weight (3 d, d).
     pub(crate) fn query_key_value(&self) -> Result<Affine> {
         Ok(Affine {
             weight: Tensor::cat(&[&self.query.weight, &self.key_value.weight], 0)?,
@@ -161,7 +163,7 @@ impl FoldedLayer {
     }
 }
 
-/// The authors cast prompts to f16 where they enter a layer, although the sequence itself stays f32.
+/// Rounds prompts to f16, as the authors do where they enter a layer, although the sequence itself stays f32.
 // REFERENCE: prompts pass through f16 in f32 too.
 pub(crate) fn round_f16(prompts: &Tensor) -> Result<Tensor> {
     prompts.to_dtype(DType::F16)?.to_dtype(DType::F32)

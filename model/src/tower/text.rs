@@ -1,7 +1,7 @@
-//! The text tower: the features of the two sentences, once per model, in f32 on the CPU.
+//! The text tower: computes the features of the two sentences, once per model, in f32 on the CPU.
 //!
-//! The causal mask hides from the end-of-text token all that follows it, so the padding to 77 tokens is left out, and a
-//! sentence shorter than the other is filled up to it.
+//! The causal mask hides from the end-of-text token all that follows it, so the padding to 77 tokens is left out, and
+//! the shorter sentence is padded to the length of the other.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
@@ -9,8 +9,8 @@ use super::folded_layers::{NormTensors, PlainLayer, round_f16};
 use crate::prompts::tokens::{END, Words, sentence};
 use crate::{Activation, ClipWeights, ModelError, PromptMode};
 
-/// L2-normalised features (2, embed) in f32 on the CPU: row 0 "bad photo", row 1 "good photo", or what the prompts have
-/// for words.
+/// Returns the L2-normalised features (2, embed) in f32 on the CPU: row 0 "bad photo", row 1 "good photo", or the
+/// prompts' words.
 pub(crate) fn text_features(weights: &ClipWeights, prompts: &PromptMode) -> std::result::Result<Tensor, ModelError> {
     let config = &weights.config().text;
     let (length, words, projected) = match prompts {
@@ -28,7 +28,7 @@ pub(crate) fn text_features(weights: &ClipWeights, prompts: &PromptMode) -> std:
     let at = weights.rows("text_model.embeddings.position_embedding.weight", &positions);
     let rows = weights.rows("text_model.embeddings.token_embedding.weight", &ids.concat());
     let mut x = rows.reshape((2, tokens, ()))?;
-    // REFERENCE: the first text prompt enters as it is, in f32; every later one is rounded to f16.
+    // REFERENCE: the first text prompt enters unrounded, in f32; every later one is rounded to f16.
     if let Some(first) = projected.first() {
         x = replace(&x, first)?;
     }
@@ -49,12 +49,12 @@ pub(crate) fn text_features(weights: &ClipWeights, prompts: &PromptMode) -> std:
     Ok(normalise(&features)?)
 }
 
-/// (b, d), each row to length 1.
+/// Scales each row of (b, d) to length 1.
 pub(crate) fn normalise(x: &Tensor) -> Result<Tensor> {
     x.broadcast_div(&x.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?)
 }
 
-/// x (b, t, d) with the rows after the first replaced by `prompt` (p, d).
+/// Replaces the rows of x (b, t, d) after the first by `prompt` (p, d).
 fn replace(x: &Tensor, prompt: &Tensor) -> Result<Tensor> {
     let (b, t, _) = x.dims3()?;
     let (p, d) = prompt.dims2()?;
@@ -62,7 +62,7 @@ fn replace(x: &Tensor, prompt: &Tensor) -> Result<Tensor> {
     Tensor::cat(&[&x.narrow(1, 0, 1)?, &prompt.unsqueeze(0)?.expand((b, p, d))?.contiguous()?, &rest], 1)
 }
 
-/// (t, t): 0 where a token may look, minus infinity after itself.
+/// Returns the mask (t, t): 0 for the token itself and those before it, minus infinity for those after it.
 fn causal_mask(t: usize) -> Result<Tensor> {
     let mask: Vec<f32> = (0..t * t).map(|i| if i % t > i / t { f32::NEG_INFINITY } else { 0.0 }).collect();
     Tensor::from_vec(mask, (t, t), &Device::Cpu)

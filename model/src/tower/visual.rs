@@ -1,10 +1,10 @@
-//! The visual tower: tokens of pictures and windows in, L2-normalised features out.
+//! The visual tower: takes tokens of pictures and windows, and returns L2-normalised features.
 //!
-//! A window's sequence is its class token, the whole picture's tokens, then its own. (The paper has its own first:
-//! attention has no order, positions are in the embeddings.) The first two parts, and their projections in the first
-//! layer, are the same for every window of a picture and are made once: [`SharedTokens`]. The prompts are constant keys and
-//! values of each layer; where they end before the layers do, the last of them are rows at the end of the sequence
-//! ([`super::folded_layers`]).
+//! A window's sequence is its class token, the whole picture's tokens, then its own. (The paper has the window's own
+//! tokens first: attention has no order, positions are in the embeddings.) The first two parts, and their projections
+//! in the first layer, are the same for every window of a picture and are computed once: [`SharedTokens`]. The prompts
+//! are constant keys and values of each layer; where they end before the layers do, the last prompts are rows at the
+//! end of the sequence ([`super::folded_layers`]).
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(crate) struct VisualTower {
     backend: Backend,
 }
 
-/// The tower's layers, with the prompts of each as they enter it.
+/// Folds the tower's layers with the prompts that enter each of them.
 fn folded_layers(
     weights: &ClipWeights,
     prompts: &PromptMode,
@@ -45,8 +45,8 @@ fn folded_layers(
             (0..p.shape().visual_depth).map(|l| round_f16(&p.visual(l)?)).collect::<Result<Vec<_>>>()?
         }
     };
-    // REFERENCE: visual prompts pass through f16 in all layers, the first too; there alone they also pass the norm
-    // before the layers.
+    // REFERENCE: visual prompts pass through f16 in all layers, including the first; only the first layer's prompts
+    // also pass the norm before the layers.
     if let Some(first) = prompt_rows.first_mut() {
         *first = pre_norm.forward(first)?;
     }
@@ -60,34 +60,34 @@ fn folded_layers(
     Ok(FoldedTower { layers, rows })
 }
 
-/// What the windows of one picture have in common.
+/// The tokens that all windows of one picture share.
 pub(crate) struct SharedTokens {
-    /// (s, d): class token, then the whole picture's, after the norm before the first layer.
+    /// (s, d): class token, then the whole picture's tokens, after the norm before the first layer.
     rows: Tensor,
     /// (s, 3 d): their queries, keys and values in the first layer.
     projection: SharedProjection,
 }
 
-/// One window, ready for a batch.
+/// The tokens of one window, ready for a batch.
 #[derive(Clone)]
 pub(crate) struct WindowTokens {
     pub(crate) shared: Arc<SharedTokens>,
-    /// (patches, d), or none where only the whole picture is seen.
+    /// (patches, d); `None` if only the whole picture is seen.
     pub(crate) local: Option<Tensor>,
 }
 
-/// From patches to tokens, all f32 on the CPU.
+/// The weights that turn patches into tokens, all f32 on the CPU.
 struct Embedding {
     /// (d, 3 patch patch), as (out, in).
     patch: PackedLinear,
-    /// (d): class token with its position, after the norm: the same for every picture.
+    /// (d): class token with its position, after the norm; the same for every picture.
     class: Vec<f32>,
     /// (patches, d)
     positions: Vec<f32>,
     pre_norm: NormWeights,
 }
 
-/// The visual tower as it is read, all f32 on the CPU: what each backend is made of.
+/// The visual tower as it is read, all f32 on the CPU; each backend is made of it.
 pub(crate) struct VisualWeights {
     pub(crate) layers: FoldedTower,
     pub(crate) head: FeatureHead,
@@ -142,7 +142,7 @@ impl VisualTower {
         })
     }
 
-    /// Tokens of the class and of the whole picture (224 x 224), and their part of the first layer.
+    /// Computes the tokens of the class and of the whole picture (224 x 224), and their part of the first layer.
     pub(crate) fn shared(&self, whole: &Rgb8) -> Result<SharedTokens> {
         let d = self.embedding.class.len();
         let mut rows = self.embedding.class.clone();
@@ -154,8 +154,8 @@ impl VisualTower {
         Ok(SharedTokens { rows, projection })
     }
 
-    /// Tokens of windows of 224 pixels at `origins` of a picture: (windows, patches, d). A patch that several of them
-    /// share is embedded once.
+    /// Computes the tokens of windows of 224 pixels at `origins` of a picture: (windows, patches, d). A patch that
+    /// several windows share is embedded once.
     pub(crate) fn windows(&self, picture: &Rgb8, origins: &[Origin]) -> Result<Tensor> {
         let d = self.embedding.class.len();
         let tokens = self.tokens(picture, origins);
@@ -163,13 +163,13 @@ impl VisualTower {
         self.backend.convert(tokens)
     }
 
-    /// (windows, patches, d): embedding and position, after the norm before the first layer.
+    /// Returns (windows, patches, d): embedding and position, after the norm before the first layer.
     fn tokens(&self, picture: &Rgb8, origins: &[Origin]) -> Vec<f32> {
         let embedding = &self.embedding;
         let d = embedding.class.len();
         let lattice = PatchLattice::new(origins, self.grid as u32, self.patch as u32);
         let mut embedded = vec![0.0; lattice.corners.len() * d];
-        // 64 patches of 32 pixels are 768 KiB: the gathered pixels of a large picture are never all in memory.
+        // 64 patches of 32 pixels take 768 KiB, so the gathered pixels of a large picture are never all in memory.
         let rows = 64;
         for (corners, embedded) in lattice.corners.chunks(rows).zip(embedded.chunks_mut(rows * d)) {
             let pixels = self.pixels.gather(picture, corners, self.patch);
@@ -191,30 +191,30 @@ impl VisualTower {
         tokens
     }
 
-    /// A batch of windows, of any pictures -> features (b, embed) in f32, each of length 1.
+    /// Computes the features (b, embed) of a batch of windows of any pictures, in f32, each of length 1.
     pub(crate) fn features(&self, batch: &[WindowTokens]) -> Result<Tensor> {
         let x = sequences(batch)?;
         normalise(&self.backend.features(x, batch.iter().map(|w| &w.shared.projection))?)
     }
 
-    /// As [`VisualTower::features`], with what each row attends to in each layer ([`Backend::with_attention`]).
+    /// Returns the features, and what each row attends to in each layer ([`Backend::with_attention`]).
     pub(crate) fn with_attention(&self, batch: &[WindowTokens]) -> Result<(Tensor, Vec<Tensor>)> {
         let (features, attention) = self.backend.with_attention(sequences(batch)?)?;
         Ok((normalise(&features)?, attention))
     }
 
-    /// Windows of a batch that fills the device.
+    /// Returns the number of windows in a batch that fills the device.
     pub(crate) fn default_batch_size(&self) -> usize {
         self.backend.default_batch_size()
     }
 
-    /// Patches along a side.
+    /// Returns the number of patches along a side.
     pub(crate) fn grid(&self) -> usize {
         self.grid
     }
 }
 
-/// (b, t, d): of each window class token, whole picture, window.
+/// Concatenates each window's class token, whole picture and own tokens: (b, t, d).
 fn sequences(batch: &[WindowTokens]) -> Result<Tensor> {
     let parts: Vec<&Tensor> =
         batch.iter().flat_map(|w| std::iter::once(&w.shared.rows).chain(w.local.as_ref())).collect();

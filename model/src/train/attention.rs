@@ -1,15 +1,16 @@
-//! Attention of a group of windows with what its backward pass needs: chances are kept, everything else is made again.
+//! Attention of a group of windows, forward and backward. The probabilities are kept, everything else is computed
+//! again.
 
 use crate::cpu::strided_gemm::{Target, View, product};
 use crate::cpu::{Isa, elementwise_backward::softmax_backward, softmax_rows};
 
-/// How a group of windows lies in a layer: rows of a window follow each other.
+/// The layout of a group of windows in a layer: the rows of a window follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WindowGroup {
     pub(super) windows: usize,
-    /// Rows of a window: keys.
+    /// Rows of a window, all of which are keys.
     pub(super) tokens: usize,
-    /// Of them, from the first, those whose outputs are wanted.
+    /// Rows of a window, from the first, whose outputs are needed.
     pub(super) queries: usize,
 }
 
@@ -17,13 +18,13 @@ pub(super) struct WindowGroup {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MultiHeadAttention {
     pub(super) count: usize,
-    /// Of all heads together.
+    /// Width of all heads together.
     pub(super) width: usize,
     /// Whether a row sees only itself and those before it.
     pub(super) is_causal: bool,
 }
 
-/// One head of one window: its rows among (tokens, 3 d).
+/// One head of one window: its columns in rows of (tokens, 3 d).
 struct Head {
     at: usize,
     width: usize,
@@ -32,7 +33,7 @@ struct Head {
 }
 
 impl Head {
-    /// Queries (0), keys (1) or values (2).
+    /// Returns the view of queries (0), keys (1) or values (2).
     fn part<'a>(&self, projected: &'a [f32], part: usize, rows: usize) -> View<'a> {
         View::rows(&projected[part * self.stride / 3 + self.at..], rows, self.width, self.stride)
     }
@@ -43,13 +44,14 @@ impl Head {
 }
 
 impl MultiHeadAttention {
-    /// Keys of a row, its own window's and the prompts', padded for the vector loops.
+    /// Returns the number of keys of a row, its own window's and the prompts', and the same padded for the vector
+    /// loops.
     fn keys(&self, group: WindowGroup, prompts: &[f32]) -> (usize, usize) {
         let keys = group.tokens + prompts.len() / (3 * self.width);
         (keys, keys.next_multiple_of(16))
     }
 
-    /// Length of the chances of a group.
+    /// Returns the length of a group's probabilities.
     pub(super) fn probabilities(&self, group: WindowGroup, prompts: &[f32]) -> usize {
         group.windows * self.count * group.queries * self.keys(group, prompts).1
     }
@@ -65,8 +67,8 @@ impl MultiHeadAttention {
         ((self.width / self.count) as f32).powf(-0.5)
     }
 
-    /// projected (windows tokens, 3 d) and the prompts' (p, 3 d), which are keys and values alone -> `out` (windows
-    /// queries, d) and the chances.
+    /// Computes projected (windows tokens, 3 d) and the prompts' (p, 3 d), which are only keys and values -> `out`
+    /// (windows queries, d) and the probabilities.
     pub(super) fn forward(
         &self,
         group: WindowGroup,
@@ -106,7 +108,7 @@ impl MultiHeadAttention {
         }
     }
 
-    /// Adds to `gradients` the gradients at what [`MultiHeadAttention::forward`] took, from that at its output.
+    /// Adds to `gradients` the gradients at the inputs of [`MultiHeadAttention::forward`], given that at its output.
     pub(super) fn backward(
         &self,
         group: WindowGroup,
@@ -147,7 +149,7 @@ impl MultiHeadAttention {
     }
 }
 
-/// What a forward pass took and kept.
+/// The inputs of a forward pass, and the probabilities that it kept.
 #[derive(Clone, Copy)]
 pub(super) struct Forward<'a> {
     pub(super) projected: &'a [f32],
@@ -155,7 +157,7 @@ pub(super) struct Forward<'a> {
     pub(super) probabilities: &'a [f32],
 }
 
-/// Gradients at what a forward pass took, of the same shapes.
+/// Gradients at the inputs of a forward pass, of the same shapes.
 pub(super) struct AttentionGradients<'a> {
     pub(super) projected: &'a mut [f32],
     pub(super) prompts: &'a mut [f32],

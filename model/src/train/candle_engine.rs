@@ -1,9 +1,9 @@
-//! A step in Candle's own operations and by its gradients: what runs on a GPU, and what the CPU's hand-written backward
-//! passes are compared with.
+//! Computes a step with Candle's operations and its automatic gradients: on a GPU, and to check the CPU engine's
+//! hand-written backward passes.
 //!
-//! Candle 0.11 has no gradient for its fused layer norm and softmax, and cuts it there without a word; so norms and
-//! softmax are made of plain operations here. And it makes a gradient for both sides of every product, so a frozen weight is
-//! an operation of its own, which gives its input's alone.
+//! Candle 0.11 has no gradient for its fused layer norm and softmax, and drops it there without an error; so norms and
+//! softmax are made of plain operations here. Candle also makes a gradient for both sides of every product, so a
+//! product with a frozen weight is an operation of its own, which gives the gradient of its input alone.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::{Activation, ClipConfig, PromptShape, VisionConfig};
 /// Activations that are in memory at once, by the estimate of [`window_bytes`].
 const ACTIVATION_BYTES: usize = 5 << 30;
 
-/// More windows gain nothing.
+/// The most windows at once: more gain nothing.
 const WINDOWS_AT_ONCE: usize = 32;
 
 /// Both towers' tensors on a device.
@@ -34,7 +34,7 @@ pub(super) struct CandleEngine {
     shape: Option<PromptShape>,
     frozen: BTreeMap<String, Tensor>,
     parameters: BTreeMap<String, Var>,
-    /// Of each sentence, as places in the token embedding's rows.
+    /// Each sentence as indices into the token embedding's rows.
     tokens: [Vec<u32>; 2],
     pixels: PixelNormalizer,
 }
@@ -74,7 +74,7 @@ impl CandleEngine {
         })
     }
 
-    /// What learns, as it is now.
+    /// Copies the current parameters to the device.
     pub(super) fn update(&self, parameters: &Parameters) -> Result<()> {
         for (name, shape, values) in parameters.iter() {
             self.parameters[name].set(&Tensor::from_slice(values, shape, &self.device)?)?;
@@ -82,7 +82,7 @@ impl CandleEngine {
         Ok(())
     }
 
-    /// Squared errors, scores, and the gradients of the mean squared error.
+    /// Returns squared errors, scores, and the gradients of the mean squared error.
     pub(super) fn pass(&self, batch: &[Example], parameters: &Parameters) -> Result<PassOutput> {
         let mut output = PassOutput { errors: 0.0, scores: Vec::new(), gradients: parameters.gradients() };
         for examples in batch.chunks(self.windows_at_once()) {
@@ -109,7 +109,7 @@ impl CandleEngine {
         (ACTIVATION_BYTES / window_bytes(&self.config.vision, tokens)).clamp(1, WINDOWS_AT_ONCE)
     }
 
-    /// (b)
+    /// Returns the scores (b).
     fn scores(&self, examples: &[Example]) -> Result<Tensor> {
         let text = self.text()?; // (2, embed)
         let direction = (text.get(1)? - text.get(0)?)?.unsqueeze(1)?; // (embed, 1)
@@ -118,12 +118,12 @@ impl CandleEngine {
         candle_nn::ops::sigmoid(&logits)
     }
 
-    /// (2, embed), of length 1
+    /// Returns the sentences' features (2, embed), of length 1.
     fn text(&self) -> Result<Tensor> {
         let config = &self.config.text;
         let longest = self.tokens.iter().map(Vec::len).max().expect("there are two");
         let rows = self.tokens.each_ref().map(|sentence| {
-            // What follows a sentence's end is hidden from it.
+            // The tokens after a sentence's end are hidden from it.
             let mut padded = sentence.clone();
             padded.resize(longest, 0);
             self.tensor(TOKEN_EMBEDDING).index_select(&Tensor::new(padded, &self.device)?, 0)
@@ -157,7 +157,7 @@ impl CandleEngine {
         normalise(&self.product(&ended, "text_projection.weight")?)
     }
 
-    /// (b, embed), of any length
+    /// Returns the windows' features (b, embed), of any length.
     fn visual(&self, examples: &[Example]) -> Result<Tensor> {
         let config = &self.config.vision;
         let b = examples.len();
@@ -188,7 +188,7 @@ impl CandleEngine {
         self.product(&class, "visual_projection.weight")
     }
 
-    /// The views' patches, (b, patches, 3 side side) each.
+    /// Returns the patches of each view, (b, patches, 3 side side).
     fn patches(&self, examples: &[Example]) -> Result<Vec<Tensor>> {
         let config = &self.config.vision;
         let corner = |i: usize| Origin {
@@ -211,7 +211,7 @@ impl CandleEngine {
         }
     }
 
-    /// x (b, t, d) -> (b, t, d)
+    /// Computes a layer: x (b, t, d) -> (b, t, d).
     fn layer(
         &self,
         x: &Tensor,
@@ -234,7 +234,7 @@ impl CandleEngine {
         let x = (x + self.linear(&attended, &format!("{at}.self_attn.out_proj"))?)?;
         let hidden = self.linear(&self.norm(&x, &format!("{at}.layer_norm2"), eps)?, &format!("{at}.mlp.fc1"))?;
         let active = match activation {
-            // Candle's own, whose gradient stays a number where exp does not.
+            // Candle's own sigmoid, whose gradient stays finite where exp's does not.
             Activation::QuickGelu => (&hidden * candle_nn::ops::sigmoid(&(&hidden * 1.702)?)?)?,
             Activation::Gelu => hidden.gelu_erf()?,
         };
@@ -245,7 +245,7 @@ impl CandleEngine {
         self.parameters.get(name).map_or_else(|| &self.frozen[name], Var::as_tensor)
     }
 
-    /// (p, d): a layer's prompts through their linear layer.
+    /// Returns a layer's prompts (p, d) after their linear layer.
     fn prompt(&self, (prompts, projections): (&str, &str), layer: usize) -> Result<Tensor> {
         self.linear(self.tensor(&format!("{prompts}.{layer}")), &format!("{projections}.{layer}"))
     }
@@ -259,7 +259,7 @@ impl CandleEngine {
         self.product(x, &format!("{name}.weight"))?.broadcast_add(self.tensor(&format!("{name}.bias")))
     }
 
-    /// x (.., k) W^T, with W (n, ..) of k values a row -> (.., n)
+    /// Computes x (.., k) W^T -> (.., n), with W (n, ..) of k values a row.
     fn product(&self, x: &Tensor, weight: &str) -> Result<Tensor> {
         let tensor = self.tensor(weight).flatten_from(1)?; // (n, k)
         let mut dims = x.dims().to_vec();
@@ -274,28 +274,28 @@ impl CandleEngine {
     }
 }
 
-/// What Candle keeps of a window for its backward pass, by rule: in each layer some 24 rows of a token's width (two norms of
-/// six operations each, three projections, sums and copies), six of the hidden width, four squares of chances. 220 MB for
-/// ViT-B/32, 4.1 GB for ViT-L/14.
+/// Estimates the bytes that Candle keeps of a window for its backward pass: in each layer some 24 rows of a token's
+/// width (two norms of six operations each, three projections, sums and copies), six of the hidden width, four squares
+/// of attention weights. 220 MB for ViT-B/32, 4.1 GB for ViT-L/14.
 fn window_bytes(vision: &VisionConfig, tokens: usize) -> usize {
     let row = 24 * vision.width + 6 * vision.mlp_width;
     4 * vision.layers * (tokens * row + 4 * vision.heads * tokens * tokens)
 }
 
-/// As they enter, with a gradient of their own: the rounding's is 1.
+/// Rounds prompts as they enter a layer; the gradient of the rounding is 1.
 // REFERENCE: prompts pass through f16.
 fn through_f16(prompts: &Tensor) -> Result<Tensor> {
     let rounded = folded_layers::round_f16(&prompts.detach())?;
     prompts + (rounded - prompts.detach())?
 }
 
-/// x (rows, k) -> (rows, n), by a weight (n, k) that gets no gradient.
+/// Computes x (rows, k) -> (rows, n) with a weight (n, k) that gets no gradient.
 struct FrozenProduct {
     weight: Tensor,
 }
 
 impl FrozenProduct {
-    /// The product's sizes, with the weight's transposed layout.
+    /// Returns the product's sizes, with the weight's transposed layout.
     fn sizes(&self, layout: &Layout) -> Result<((usize, usize, usize, usize), Layout)> {
         let (rows, k) = layout.shape().dims2()?;
         let (n, _) = self.weight.dims2()?;

@@ -1,4 +1,4 @@
-//! A step's gradients on the CPU: the text tower, windows in parallel, back through the prompts.
+//! Computes a step's gradients on the CPU: the text tower, the windows in parallel, and back through the prompts.
 
 use rayon::prelude::*;
 
@@ -12,8 +12,8 @@ use super::visual_tower::{GradientSums, LayerPrompts, ThreadBuffers, Visual};
 use super::{Example, Trainable};
 use crate::Prompts;
 
-/// Windows of a thread that share a pass over the weights. The gradient of a weight that learns is added up in memory once
-/// for each group, so those are larger.
+/// Windows of a thread that share a pass over the weights. The gradient of a trained weight is added up in memory once
+/// per group, so those groups are larger.
 const GROUP_FROZEN: usize = 1;
 const GROUP_ALL: usize = 4;
 
@@ -37,7 +37,7 @@ impl CpuEngine {
         }
     }
 
-    /// What learns has changed: the towers' own tensors are packed again where they do.
+    /// Takes over changed parameters: packs the towers' own tensors again if they are trained.
     pub(super) fn update(&mut self, inputs: PassInputs<'_>, parameters: &Parameters) {
         if inputs.options.trainable.changes_weights() {
             let thread_buffers = std::mem::take(&mut self.thread_buffers);
@@ -76,7 +76,7 @@ impl CpuEngine {
         PassOutput { errors: sums.head.errors, scores: sums.head.scores, gradients: sums.own }
     }
 
-    /// All windows through the visual tower and back, a share of them on each thread.
+    /// Passes all windows through the visual tower and back, a share of them on each thread.
     fn windows(
         &mut self,
         batch: &[Example],
@@ -98,7 +98,7 @@ impl CpuEngine {
         };
         let examples = batch.par_chunks(batch.len().div_ceil(threads));
         let thread_buffers: Vec<GradientSums> = examples.zip(&mut self.thread_buffers).map(lane).collect();
-        // In the lanes' order: the sums are the same each time.
+        // In the order of the threads' shares, so that the sums are the same each time.
         let sums = thread_buffers.into_iter().reduce(|mut sum, lane| {
             sum.add(lane);
             sum

@@ -1,7 +1,8 @@
 //! One layer of a tower, forward and backward, for a group of windows on one thread.
 //!
-//! Kept between the two passes are the outputs of the large products and the chances of attention; norms and activations
-//! are made again. Prompts that a layer replaces are its constant keys and values, as in [`crate::tower::folded_layers`].
+//! The outputs of the large products and attention's probabilities are kept between the two passes; norms and
+//! activations are computed again. Prompts that a layer replaces are its constant keys and values, as in
+//! [`crate::tower::folded_layers`].
 
 use super::attention::{AttentionGradients, Forward, MultiHeadAttention, WindowGroup};
 use super::linear::{Linear, Norm, Source};
@@ -23,7 +24,7 @@ pub(super) struct Layer {
     down: Linear,
 }
 
-/// Where a layer is and what it is like.
+/// The position of a layer, and its constants.
 pub(super) struct LayerSpec<'a> {
     /// `vision_model` or `text_model`.
     pub(super) tower: &'a str,
@@ -33,7 +34,8 @@ pub(super) struct LayerSpec<'a> {
     pub(super) heads: MultiHeadAttention,
 }
 
-/// What a layer's forward pass leaves for its backward pass, of one group. Buffers stay between steps.
+/// The activations that a layer's forward pass saves for its backward pass, of one group. Buffers are kept between
+/// steps.
 #[derive(Default)]
 pub(super) struct SavedActivations {
     /// (windows tokens, d): the input.
@@ -60,14 +62,14 @@ pub(super) struct Scratch {
     pub(super) gemm: GemmScratch,
 }
 
-/// `len` zeros in a buffer that keeps its memory.
+/// Returns `len` zeros in a buffer that keeps its memory.
 pub(super) fn zeros(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     buffer.clear();
     buffer.resize(len, 0.0);
     buffer
 }
 
-/// `len` values of any content.
+/// Returns `len` values of any content.
 pub(super) fn resized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     buffer.resize(len, 0.0);
     buffer
@@ -91,14 +93,14 @@ impl Layer {
         }
     }
 
-    /// Rows (n, d) -> (n, 3 d): through the first norm.
+    /// Passes rows (n, d) through the first norm and the projections -> (n, 3 d).
     pub(super) fn project(&self, rows: &[f32], out: &mut Vec<f32>, scratch: &mut Scratch) {
         let normed = resized(&mut scratch.rows, rows.len());
         self.norm1.forward(rows, normed);
         self.projection.forward(normed, Epilogue::Store, resized(out, 3 * rows.len()), &mut scratch.gemm);
     }
 
-    /// From the gradient at what [`Layer::project`] gave, adds that at `rows`, and the layer's own.
+    /// Adds the gradient at `rows`, given that at the result of [`Layer::project`], and those of the layer's tensors.
     pub(super) fn project_backward(
         &self,
         rows: &[f32],
@@ -117,7 +119,8 @@ impl Layer {
         self.norm1.backward(rows, of_normed, out, sums);
     }
 
-    /// `saved.x` (windows tokens, d) and the prompts' projections (p, 3 d) -> out (windows queries, d).
+    /// Computes the layer: `saved.x` (windows tokens, d) and the prompts' projections (p, 3 d) -> out (windows queries,
+    /// d).
     pub(super) fn forward(
         &self,
         group: WindowGroup,
@@ -148,8 +151,8 @@ impl Layer {
         self.down.forward(active, Epilogue::Add, out, &mut scratch.gemm);
     }
 
-    /// From the gradient at the output (windows queries, d): that at the input, if it is wanted, into `out` (windows
-    /// tokens, d); that at the prompts' projections, added to `of_prompts` (p, 3 d); and the layer's own.
+    /// Runs backward from the gradient at the output (windows queries, d): writes that at the input (windows tokens,
+    /// d), if it is wanted, and adds that at the prompts' projections (p, 3 d) and those of the layer's tensors.
     pub(super) fn backward(
         &self,
         group: WindowGroup,
@@ -189,7 +192,7 @@ impl Layer {
         }
     }
 
-    /// From the gradient at the layer's output, that after attention's residual.
+    /// Turns the gradient at the layer's output into that after attention's residual.
     fn mlp_backward(
         &self,
         saved: &SavedActivations,
@@ -220,12 +223,12 @@ impl Layer {
     }
 }
 
-/// Where a backward pass puts its gradients.
+/// The destinations of a backward pass's gradients.
 pub(super) struct BackwardOutputs<'a> {
-    /// Of the layer's input, where anything before it learns.
+    /// Gradient at the layer's input, if any tensor before it is trained.
     pub(super) input: Option<&'a mut Vec<f32>>,
-    /// Of the prompts' projections.
+    /// Gradient at the prompts' projections.
     pub(super) prompts: &'a mut [f32],
-    /// Of the tensors that learn.
+    /// Gradients of the trained tensors.
     pub(super) sums: &'a mut Gradients,
 }

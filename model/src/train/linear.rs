@@ -1,4 +1,4 @@
-//! Linear layers and norms that carry gradients, their own tensors frozen or learning.
+//! Linear layers and norms with gradients, whose own tensors are frozen or trained.
 
 use super::parameters::{Gradients, ParameterId, Parameters};
 use crate::ClipWeights;
@@ -6,7 +6,7 @@ use crate::cpu::elementwise_backward::{NormGradients, column_sums, layer_norm_ba
 use crate::cpu::layer_ops::NormWeights;
 use crate::cpu::{Epilogue, GemmScratch, Isa, Operands, PackedLinear, add_transposed_product, layer_norm_rows, linear};
 
-/// Where a model's tensors come from: those that learn as they are now, the others as they were read.
+/// The source of a model's tensors: the current values of trained ones, the values read from files of the others.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) weights: &'a ClipWeights,
@@ -23,20 +23,20 @@ impl Source<'_> {
     }
 }
 
-/// y = x W^T + b, of one weight or of several with as many outputs each, stacked.
+/// y = x W^T + b, of one weight, or of several stacked ones with the same number of outputs.
 pub(super) struct Linear {
     forward: PackedLinear,
-    /// Of W^T: a frozen weight gets no gradient, its input does, by this.
+    /// The packed W^T: it gives the input's gradient. A frozen weight gets none.
     backward: PackedLinear,
     inputs: usize,
-    /// Of all parts.
+    /// Outputs of all parts.
     outputs: usize,
-    /// Weight and bias of each part, where they learn.
+    /// Weight and bias of each part, if they are trained.
     parameter_ids: Vec<(ParameterId, Option<ParameterId>)>,
 }
 
 impl Linear {
-    /// `{name}.weight` (n, k) and `{name}.bias` (n) of each name.
+    /// Packs `{name}.weight` (n, k) and `{name}.bias` (n) of each name.
     pub(super) fn new(source: Source<'_>, names: &[String]) -> Linear {
         let weights: Vec<String> = names.iter().map(|name| format!("{name}.weight")).collect();
         let biases: Vec<String> = names.iter().map(|name| format!("{name}.bias")).collect();
@@ -44,7 +44,7 @@ impl Linear {
         Self::of(source, &weights, &biases, outputs)
     }
 
-    /// A weight (n, ..) without a bias.
+    /// Packs a weight (n, ..) without a bias.
     pub(super) fn unbiased(source: Source<'_>, name: &str) -> Linear {
         Self::of(source, &[name.to_owned()], &[], source.weights.shape(name)[0])
     }
@@ -80,17 +80,18 @@ impl Linear {
         !self.parameter_ids.is_empty()
     }
 
-    /// x (rows, k) -> out (rows, n)
+    /// Computes x (rows, k) -> out (rows, n).
     pub(super) fn forward(&self, x: &[f32], epilogue: Epilogue, out: &mut [f32], gemm: &mut GemmScratch) {
         linear(&self.forward, x, epilogue, out, gemm);
     }
 
-    /// The gradient at the output (rows, n) -> that at the input (rows, k).
+    /// Turns the gradient at the output (rows, n) into that at the input (rows, k).
     pub(super) fn backward(&self, gradient: &[f32], epilogue: Epilogue, out: &mut [f32], gemm: &mut GemmScratch) {
         linear(&self.backward, gradient, epilogue, out, gemm);
     }
 
-    /// Adds the gradients of its own tensors, if they learn: `gradient` (rows, n) at the output for the input x (rows, k).
+    /// Adds the gradients of its own tensors, if they are trained: `gradient` (rows, n) is at the output for the input
+    /// x (rows, k).
     pub(super) fn accumulate_gradients(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
         let part = self.outputs / self.parameter_ids.len().max(1);
         for (i, (weight, bias)) in self.parameter_ids.iter().enumerate() {
@@ -118,18 +119,18 @@ impl Norm {
         }
     }
 
-    /// (rows, d) -> (rows, d)
+    /// Computes (rows, d) -> (rows, d).
     pub(super) fn forward(&self, x: &[f32], out: &mut [f32]) {
         layer_norm_rows(Isa::current(), x, self.values.as_norm(), out);
     }
 
-    /// Adds to `out` the gradient at the input x, and its own.
+    /// Adds to `out` the gradient at the input x, and to `sums` those of its own tensors.
     pub(super) fn backward(&self, x: &[f32], gradient: &[f32], out: &mut [f32], sums: &mut Gradients) {
         layer_norm_backward(Isa::current(), x, self.values.as_norm(), gradient, out);
         self.accumulate_gradients(x, gradient, sums);
     }
 
-    /// Adds the gradients of its own tensors, if they learn.
+    /// Adds the gradients of its own tensors, if they are trained.
     pub(super) fn accumulate_gradients(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
         if let Some([weight, bias]) = self.parameter_ids {
             let [weight, bias] = sums.pair(weight, bias);

@@ -1,20 +1,20 @@
-//! From features to scores and loss, and back.
+//! Turns features into scores and loss, and runs back from the loss to the features.
 
-/// What a batch is compared with and how.
+/// The constants of a batch's loss.
 #[derive(Clone, Copy)]
 pub(super) struct ScoreLoss<'a> {
-    /// (2, embed): "bad photo" and "good photo", each of length 1.
+    /// (2, embed): the features of "bad photo" and "good photo", each of length 1.
     pub(super) text: &'a [f32],
     /// exp(logit_scale)
     pub(super) scale: f32,
-    /// Windows of the whole batch, which the loss is a mean over.
+    /// Windows of the whole batch, over which the loss is a mean.
     pub(super) batch: usize,
 }
 
-/// What the backward passes need, and what is shown.
+/// Sums over windows: what the backward passes need, and the step's result.
 #[derive(Default)]
 pub(super) struct LossSums {
-    /// Squared errors, summed.
+    /// Sum of squared errors.
     pub(super) errors: f64,
     /// In the windows' order.
     pub(super) scores: Vec<f32>,
@@ -25,7 +25,7 @@ pub(super) struct LossSums {
 }
 
 impl ScoreLoss<'_> {
-    /// A window's features before they are made of length 1 become the gradient there.
+    /// Turns a window's features before normalisation into the gradient there, and adds its loss.
     pub(super) fn window(&self, features: &mut [f32], target: f32, sums: &mut LossSums) {
         let (bad, good) = self.text.split_at(features.len());
         let length = features.iter().map(|f| f64::from(*f).powi(2)).sum::<f64>().sqrt();
@@ -54,14 +54,14 @@ impl ScoreLoss<'_> {
     }
 }
 
-/// A row to length 1; its length before.
+/// Scales a row to length 1; returns its length before.
 pub(super) fn to_unit(row: &mut [f32]) -> f32 {
     let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32;
     row.iter_mut().for_each(|x| *x /= length);
     length
 }
 
-/// From the gradient at a row of length 1, that at what it was before.
+/// Turns the gradient at a row of length 1 into that at the row before scaling.
 pub(super) fn to_unit_backward(unit: &[f32], length: f32, gradient: &mut [f32]) {
     let along: f32 = unit.iter().zip(&*gradient).map(|(u, g)| u * g).sum();
     for (gradient, unit) in gradient.iter_mut().zip(unit) {

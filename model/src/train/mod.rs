@@ -1,6 +1,6 @@
-//! Learning from people's scores: prompts, or all of CLIP, by Adam on the squared error of windows' scores.
+//! Training on people's scores: prompts, or all of CLIP, with Adam on the squared error of windows' scores.
 //!
-//! [`Trainer`] holds what learns and makes steps; which pictures, crops and epochs there are is its caller's business.
+//! [`Trainer`] holds the parameters and makes steps; the caller chooses pictures, crops and epochs.
 
 mod attention;
 mod candle_engine;
@@ -25,7 +25,7 @@ use crate::{ModelError, Rgb8};
 
 pub use trainer::Trainer;
 
-/// What learns.
+/// The parameters that are trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trainable {
@@ -36,15 +36,15 @@ pub enum Trainable {
     /// Both towers' prompts and their linear layers: CLIP-DQA.
     #[default]
     Prompts,
-    /// The visual tower's own weights with the temperature, and the visual prompts: the sentences stay where they are, and
-    /// what a visual tower learns from nothing is not led about by them.
+    /// The visual tower's own weights with the temperature, and the visual prompts. The sentences stay fixed, so that
+    /// they do not move while a visual tower trains from scratch.
     Vision,
     /// All of CLIP's weights, and all prompts.
     All,
 }
 
 impl Trainable {
-    /// Whether a tensor of this name learns.
+    /// Returns whether a tensor of this name is trained.
     fn takes(self, name: &str) -> bool {
         let starts = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
         let text_prompt = starts(&["prompts_text.", "prompt_txt_"]);
@@ -58,40 +58,40 @@ impl Trainable {
         }
     }
 
-    /// Whether anything of the text tower learns.
+    /// Returns whether any tensor of the text tower is trained.
     fn reaches_text(self) -> bool {
         matches!(self, Trainable::Text | Trainable::Prompts | Trainable::All)
     }
 
-    /// Whether anything of the visual tower learns.
+    /// Returns whether any tensor of the visual tower is trained.
     fn reaches_vision(self) -> bool {
         self != Trainable::Text
     }
 
-    /// Whether CLIP's own weights learn.
+    /// Returns whether CLIP's own weights are trained.
     pub fn changes_weights(self) -> bool {
         matches!(self, Trainable::Vision | Trainable::All)
     }
 }
 
-/// What a [`Trainer`] does.
+/// The options of a [`Trainer`].
 #[derive(Clone, Debug)]
 pub struct TrainerOptions {
-    /// What learns.
+    /// The parameters that are trained.
     pub trainable: Trainable,
-    /// What the model looks at while it learns.
+    /// The views that the model sees in training.
     pub sees: ViewMode,
-    /// The share of the learning rate at which the patch embedding learns, where it does. All its inputs are large and alike (a
+    /// The share of the learning rate for the patch embedding, if it is trained. All its inputs are large and alike (a
     /// patch's mean), so that one step moves its outputs more than those of any other product.
     pub patch_lr: f64,
-    /// Where.
+    /// The device that gradients are computed on.
     pub device: Device,
-    /// Candle's operations and gradients instead of our own also on the CPU: to compare the two.
+    /// Whether to use Candle's operations and gradients on the CPU too, to compare the two engines.
     pub use_candle: bool,
 }
 
 impl Default for TrainerOptions {
-    /// The authors': prompts learn from both views, on the CPU.
+    /// Returns the authors' options: prompts learn from both views, on the CPU.
     fn default() -> TrainerOptions {
         TrainerOptions {
             trainable: Trainable::Prompts,
@@ -103,41 +103,41 @@ impl Default for TrainerOptions {
     }
 }
 
-/// One window with what people say of its picture.
+/// One window with the label of its picture.
 #[derive(Clone, Debug)]
 pub struct Example {
-    /// 224 x 224, where windows are looked at.
+    /// 224 x 224; `None` if the model does not see windows.
     pub local: Option<Rgb8>,
-    /// The whole picture at 224 x 224, where it is looked at.
+    /// The whole picture at 224 x 224; `None` if the model does not see it.
     pub whole: Option<Arc<Rgb8>>,
     /// The label, 0 (bad) to 1 (good).
     pub target: f32,
 }
 
-/// What a step saw, before it changed anything.
+/// The result of a step, as of before its update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Mean squared error over the batch.
     pub loss: f64,
     /// The windows' scores, in the batch's order.
     pub scores: Vec<f32>,
-    /// Euclidean norm of the gradient of everything that learns.
+    /// Euclidean norm of the gradient of all parameters.
     pub gradient_norm: f64,
 }
 
-/// Why learning stops.
+/// Why training stops.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The model cannot be built.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The device fails.
+    /// The device failed.
     #[error("a tensor operation failed")]
     Tensor(#[from] candle_core::Error),
-    /// What is asked to learn is not there.
+    /// None of the parameters to train exists.
     #[error("nothing learns: {0}")]
     Nothing(String),
-    /// The loss or a gradient is no number.
+    /// The loss or a gradient is not finite.
     #[error("step {step}: {what} is not finite; a lower learning rate may help")]
     NotFinite {
         /// Counted from 1.
@@ -145,7 +145,7 @@ pub enum TrainError {
         /// `the loss`, or the tensor's name.
         what: String,
     },
-    /// Saved state that is none of this training.
+    /// The saved state belongs to another training.
     #[error("the saved state is not of this training: {0}")]
     State(String),
 }

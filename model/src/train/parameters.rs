@@ -1,4 +1,4 @@
-//! The tensors that learn, by name, and Adam over them. It knows no model: a tensor is a row of numbers.
+//! The trained tensors by name, and Adam over them. It knows no model: a tensor is a row of numbers.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,27 +7,27 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::TrainError;
 
-/// A tensor's place in [`Parameters`] and in [`Gradients`].
+/// A tensor's index in [`Parameters`] and in [`Gradients`].
 pub(super) type ParameterId = usize;
 
-/// Adam's constants, PyTorch's defaults.
+/// Adam's constants, which are PyTorch's defaults.
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPS: f64 = 1e-8;
 
-/// A tensor that learns.
+/// A trained tensor.
 struct Tensor {
     name: String,
     shape: Vec<usize>,
     values: Vec<f32>,
-    /// Of the learning rate.
+    /// Share of the learning rate.
     share: f32,
-    /// Mean and mean square of its gradients, each as Adam weighs them.
+    /// Mean and mean square of its gradients, as Adam weighs them.
     mean: Vec<f32>,
     square: Vec<f32>,
 }
 
-/// What learns, and how far it has come.
+/// The trained tensors, and the number of steps made.
 #[derive(Default)]
 pub(super) struct Parameters {
     tensors: Vec<Tensor>,
@@ -35,7 +35,7 @@ pub(super) struct Parameters {
     pub(super) steps: u64,
 }
 
-/// Sums of gradients, by [`ParameterId`]; memory is taken for those that get one.
+/// Sums of gradients by [`ParameterId`]. Memory is allocated for a tensor with its first gradient.
 #[derive(Clone, Default)]
 pub(super) struct Gradients {
     lengths: Vec<usize>,
@@ -52,7 +52,7 @@ impl Parameters {
         self.tensors.push(Tensor { name, shape, values, share: 1.0, mean: zeros.clone(), square: zeros });
     }
 
-    /// Another share of the learning rate for a tensor, where it learns.
+    /// Sets a share of the learning rate for a tensor, if it is trained.
     pub(super) fn scale_learning_rate(&mut self, name: &str, share: f64) {
         if let Some(id) = self.find(name) {
             self.tensors[id].share = share as f32;
@@ -67,7 +67,7 @@ impl Parameters {
         &self.tensors[id].values
     }
 
-    /// Name, shape and values of each.
+    /// Iterates over name, shape and values of each tensor.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
         self.tensors.iter().map(|t| (t.name.as_str(), t.shape.as_slice(), t.values.as_slice()))
     }
@@ -81,7 +81,7 @@ impl Parameters {
         Gradients { values: vec![Vec::new(); lengths.len()], lengths }
     }
 
-    /// One step of Adam with bias correction, as PyTorch's.
+    /// Makes one step of Adam with bias correction, as PyTorch does.
     pub(super) fn adam(&mut self, gradients: &mut Gradients, lr: f64) {
         (0..self.tensors.len()).for_each(|id| _ = gradients.get_mut(id));
         self.steps += 1;
@@ -101,7 +101,7 @@ impl Parameters {
         });
     }
 
-    /// Values under their names, moments under `mean.` and `square.` before them, the steps in the metadata.
+    /// Writes values under their names, moments under `mean.` and `square.` before them, and the steps in the metadata.
     pub(super) fn save(&self) -> Vec<u8> {
         let views = self.tensors.iter().flat_map(|t| {
             [("", &t.values), ("mean.", &t.mean), ("square.", &t.square)].map(|(kind, values)| {
@@ -114,7 +114,8 @@ impl Parameters {
         safetensors::serialize(views, Some(facts)).expect("tensors of distinct names")
     }
 
-    /// What [`Parameters::save`] gave, of tensors of the same names and shapes. Where it fails nothing has changed.
+    /// Reads the result of [`Parameters::save`] for tensors of the same names and shapes. If it fails, nothing has
+    /// changed.
     pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
         let wrong = |what: &dyn std::fmt::Display| TrainError::State(what.to_string());
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(&error))?;
@@ -152,7 +153,7 @@ impl Gradients {
         &mut self.values[id]
     }
 
-    /// Two at once.
+    /// Returns the gradients of two tensors at once.
     pub(super) fn pair(&mut self, first: ParameterId, second: ParameterId) -> [&mut [f32]; 2] {
         self.get_mut(first);
         self.get_mut(second);
@@ -165,13 +166,13 @@ impl Gradients {
         }
     }
 
-    /// The Euclidean norm of each.
+    /// Returns the Euclidean norm of each tensor's gradient.
     pub(super) fn norms(&self) -> Vec<f64> {
         self.values.par_iter().map(|values| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()).collect()
     }
 }
 
-/// sum += values
+/// Adds `values` to `sum`.
 pub(super) fn add(sum: &mut [f32], values: &[f32]) {
     for (sum, value) in sum.iter_mut().zip(values) {
         *sum += value;

@@ -6,7 +6,7 @@ use crate::{ClipWeights, Prompts};
 
 pub(super) const LOGIT_SCALE: &str = "logit_scale";
 
-/// What a training has besides what learns.
+/// A training's inputs besides its parameters.
 #[derive(Clone, Copy)]
 pub(super) struct PassInputs<'a> {
     pub(super) weights: &'a ClipWeights,
@@ -15,7 +15,7 @@ pub(super) struct PassInputs<'a> {
     pub(super) options: &'a TrainerOptions,
 }
 
-/// What a batch gives.
+/// The result of a pass over a batch.
 pub(super) struct PassOutput {
     pub(super) errors: f64,
     pub(super) scores: Vec<f32>,

@@ -1,4 +1,4 @@
-//! Prompts on their way into the towers: through their linear layers, rounded where they enter, and back.
+//! The path of prompts into the towers: through their linear layers, rounded where they enter, and back.
 
 use half::f16;
 
@@ -13,7 +13,7 @@ pub(super) struct ProjectedPrompts {
     pub(super) layers: Vec<Vec<f32>>,
 }
 
-/// The authors' names for one tower's prompts.
+/// The authors' names of one tower's prompts.
 #[derive(Clone, Copy)]
 pub(super) struct PromptProjection {
     prompts: &'static str,
@@ -22,14 +22,14 @@ pub(super) struct PromptProjection {
     rounded_from: usize,
 }
 
-// REFERENCE: the first text prompt enters in f32, all others through f16. Their gradients pass as they are: the authors'
+// REFERENCE: the first text prompt enters in f32, all others through f16. Their gradients pass unrounded: the authors'
 // code rounds them to f16 on the way back, which moves the norm of a gradient by less than 1e-3 of itself.
 pub(super) const TEXT: PromptProjection =
     PromptProjection { prompts: "prompts_text", projections: "prompt_txt_projections", rounded_from: 1 };
 pub(super) const VISUAL: PromptProjection =
     PromptProjection { prompts: "prompts_vis", projections: "prompt_vis_projections", rounded_from: 0 };
 
-/// A layer's three tensors, as they are now.
+/// A layer's three tensors with their current values.
 struct Tensors<'a> {
     /// (p, d)
     prompts: Tensor<'a>,
@@ -57,7 +57,7 @@ impl PromptProjection {
         }
     }
 
-    /// The prompts of `depth` layers as they enter.
+    /// Computes the prompts of `depth` layers as they enter.
     pub(super) fn project(&self, given: &Prompts, parameters: &Parameters, depth: usize) -> ProjectedPrompts {
         let layer = |layer| {
             let Tensors { prompts, weight, bias } = self.tensors(given, parameters, layer);
@@ -73,7 +73,7 @@ impl PromptProjection {
         ProjectedPrompts { layers: (0..depth).map(layer).collect() }
     }
 
-    /// From the gradients at the prompts as they entered (p, d), those of what learns.
+    /// Turns the gradients at the prompts as they entered (p, d) into those of the trained tensors.
     pub(super) fn backward(
         &self,
         given: &Prompts,
@@ -99,13 +99,13 @@ impl PromptProjection {
     }
 }
 
-/// A sum for each layer of the shapes that entered.
+/// Returns a zeroed sum for each layer, of the shapes that entered.
 pub(super) fn zeros_like(entering: &ProjectedPrompts) -> Vec<Vec<f32>> {
     entering.layers.iter().map(|rows| vec![0.0; rows.len()]).collect()
 }
 
 impl Prompts {
-    /// These prompts with other values for some tensors: name, shape, values.
+    /// Returns these prompts with other values for some tensors: name, shape, values.
     pub(crate) fn with<'a>(&self, changed: impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])>) -> Prompts {
         self.replaced(changed.map(|(name, shape, values)| {
             let tensor = candle_core::Tensor::from_slice(values, shape, &candle_core::Device::Cpu);
@@ -113,7 +113,7 @@ impl Prompts {
         }))
     }
 
-    /// A tensor's values, row-major.
+    /// Returns a tensor's values, row-major.
     pub(crate) fn values(&self, name: &str) -> Vec<f32> {
         let values = self.tensors()[name].flatten_all().and_then(|tensor| tensor.to_vec1());
         values.expect("prompts are f32 and in memory")

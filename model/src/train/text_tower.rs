@@ -1,4 +1,4 @@
-//! The text tower with gradients: two sentences, once a step, on one thread.
+//! The text tower with gradients: two sentences, once per step, on one thread.
 
 use super::attention::{MultiHeadAttention, WindowGroup};
 use super::layer::{BackwardOutputs, Layer, LayerSpec, SavedActivations, Scratch, zeros};
@@ -11,11 +11,11 @@ use crate::cpu::Epilogue;
 pub(super) const TOKEN_EMBEDDING: &str = "text_model.embeddings.token_embedding.weight";
 const POSITIONS: &str = "text_model.embeddings.position_embedding.weight";
 
-/// The tower and what its last forward pass left.
+/// The tower, and the activations of its last forward pass.
 pub(super) struct Text {
-    /// Of each sentence: places in `embedding`, and padded to the longer with the first.
+    /// Each sentence as indices into `embedding`; the shorter one is padded with index 0.
     tokens: [Vec<usize>; 2],
-    /// Where each sentence's feature is read.
+    /// The position at which each sentence's feature is read.
     ends: [usize; 2],
     /// Prompts in a layer, after the first token.
     prompt_len: usize,
@@ -23,20 +23,20 @@ pub(super) struct Text {
     /// (tokens that occur, d)
     embedding: Vec<f32>,
     positions: Vec<f32>,
-    /// Of embedding and positions.
+    /// The ids of embedding and positions, if they are trained.
     parameter_ids: Option<[ParameterId; 2]>,
     layers: Vec<Layer>,
     norm: Norm,
     projection: Linear,
     saved: Vec<SavedActivations>,
     ended: Vec<f32>,
-    /// (2, embed), of length 1, and the lengths that they had.
+    /// (2, embed), of length 1, and their lengths before.
     features: Vec<f32>,
     lengths: [f32; 2],
     scratch: Scratch,
 }
 
-/// The ids that occur in two sentences, each once, and the sentences as places in them.
+/// Returns the ids that occur in two sentences, each once, and the sentences as indices into them.
 pub(super) fn distinct_tokens(sentences: &[Vec<u32>; 2]) -> (Vec<u32>, [Vec<usize>; 2]) {
     let mut ids: Vec<u32> = sentences.concat();
     ids.sort_unstable();
@@ -90,13 +90,13 @@ impl Text {
         WindowGroup { windows: 2, tokens, queries: tokens }
     }
 
-    /// The rows that a layer's prompts take: of each sentence, from the second on.
+    /// Returns the rows that a layer's prompts replace: of each sentence, from the second on.
     fn prompt_rows<'a>(&self, x: &'a mut [f32]) -> impl Iterator<Item = &'a mut [f32]> {
         let (d, len) = (self.width, self.prompt_len);
         x.chunks_exact_mut(self.tokens[0].len() * d).map(move |rows| &mut rows[d..(1 + len) * d])
     }
 
-    /// Features (2, embed), of length 1.
+    /// Computes features (2, embed), of length 1.
     pub(super) fn forward(&mut self, prompts: &ProjectedPrompts) -> &[f32] {
         let d = self.width;
         let mut x = Vec::new();
@@ -131,7 +131,8 @@ impl Text {
         &self.features
     }
 
-    /// From the gradient at the features: those at the prompts as they entered, and the tower's own.
+    /// Turns the gradient at the features into those at the prompts as they entered, and adds those of the tower's
+    /// tensors.
     pub(super) fn backward(&mut self, gradient: &[f32], of_prompts: &mut [Vec<f32>], sums: &mut Gradients) {
         let d = self.width;
         let embed = self.projection.outputs();

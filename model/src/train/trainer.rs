@@ -1,4 +1,4 @@
-//! A model that learns, step by step: gradients from one of two engines, then Adam.
+//! Trains a model step by step: gradients from one of two engines, then Adam.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::{ClipWeights, ModelError, PromptMode, Prompts};
 
 const PATCH_EMBEDDING: &str = "vision_model.embeddings.patch_embedding.weight";
 
-/// A model that learns.
+/// A model in training.
 pub struct Trainer {
     weights: ClipWeights,
     prompts: Option<Prompts>,
@@ -26,19 +26,19 @@ pub struct Trainer {
     engine: Engine,
 }
 
-/// Who makes the gradients.
+/// The source of the gradients.
 enum Engine {
-    /// Our own backward passes.
+    /// This crate's backward passes.
     CpuEngine(Box<CpuEngine>),
-    /// Candle's.
+    /// Candle's gradients.
     CandleEngine(Box<CandleEngine>),
 }
 
 impl Trainer {
-    /// With the weights and prompts to start from.
+    /// Makes a trainer that starts from these weights and prompts.
     ///
     /// # Errors
-    /// Where what is to learn is not there, or the model cannot be built.
+    /// Fails when none of the parameters to train exists, or the model cannot be built.
     pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &TrainerOptions) -> Result<Trainer, TrainError> {
         scorer::check_model(weights, prompts)?;
         let prompts = match prompts {
@@ -62,14 +62,15 @@ impl Trainer {
         Ok(Trainer { weights, prompts, sentences, options, parameters, engine })
     }
 
-    /// One step of Adam (betas 0.9 and 0.999, epsilon 1e-8) at this learning rate, on the mean squared error of the
-    /// batch. Where it fails nothing has changed. On one CPU with as many threads it is the same to the bit.
+    /// Makes one step of Adam (betas 0.9 and 0.999, epsilon 1e-8) at this learning rate, on the mean squared error of
+    /// the batch. If it fails, nothing has changed. On one CPU with the same number of threads the result is the same
+    /// to the bit.
     ///
     /// # Errors
-    /// Where the loss or a gradient is not finite, or the device fails.
+    /// Fails when the loss or a gradient is not finite, or the device fails.
     ///
     /// # Panics
-    /// Where the batch is empty, or an example lacks a view that the model looks at.
+    /// Panics when the batch is empty, or an example lacks a view that the model sees.
     pub fn step(&mut self, batch: &[Example], lr: f64) -> Result<Step, TrainError> {
         let (step, mut output) = self.pass(batch)?;
         self.parameters.adam(&mut output.gradients, lr);
@@ -77,10 +78,10 @@ impl Trainer {
         Ok(step)
     }
 
-    /// The gradients that a step would follow, by tensor.
+    /// Returns the gradients that a step would use, by tensor.
     ///
     /// # Errors
-    /// As [`Trainer::step`].
+    /// The same as [`Trainer::step`].
     pub fn gradients(&mut self, batch: &[Example]) -> Result<(Step, BTreeMap<String, Vec<f32>>), TrainError> {
         let (step, mut output) = self.pass(batch)?;
         let names = self.parameters.iter().enumerate();
@@ -88,24 +89,24 @@ impl Trainer {
         Ok((step, gradients.collect()))
     }
 
-    /// Steps made, over all runs of this training.
+    /// Returns the number of steps made, over all runs of this training.
     pub fn steps(&self) -> u64 {
         self.parameters.steps
     }
 
-    /// Numbers that learn.
+    /// Returns the number of trained values.
     pub fn learnable(&self) -> usize {
         self.parameters.value_count()
     }
 
-    /// The prompts as they are now.
+    /// Returns the current prompts.
     pub fn prompts(&self) -> PromptMode {
         let Some(prompts) = &self.prompts else { return PromptMode::Handcrafted };
         let parameters = self.parameters.iter().filter(|(name, ..)| prompts.tensors().contains_key(*name));
         PromptMode::Learned(prompts.with(parameters))
     }
 
-    /// The weights as they are now: those given, unless they learn.
+    /// Returns the current weights: the initial ones, unless they are trained.
     pub fn weights(&self) -> ClipWeights {
         let (ids, _) = distinct_tokens(&self.sentences);
         let mut weights = self.weights.clone();
@@ -119,15 +120,15 @@ impl Trainer {
         weights
     }
 
-    /// What learns, Adam's moments and the count of steps, as safetensors.
+    /// Saves the parameters, Adam's moments and the number of steps, as safetensors.
     pub fn save(&self) -> Vec<u8> {
         self.parameters.save()
     }
 
-    /// Goes on from [`Trainer::save`], of a trainer made with the same weights, shape of prompts and options.
+    /// Continues from the result of [`Trainer::save`] of a trainer with the same weights, shape of prompts and options.
     ///
     /// # Errors
-    /// Where it is of another training; nothing has changed then.
+    /// Fails when the state belongs to another training; nothing has changed then.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
         self.parameters.restore(bytes)?;
         self.update()
@@ -156,7 +157,7 @@ impl Trainer {
         Ok((Step { loss, scores: std::mem::take(&mut output.scores), gradient_norm }, output))
     }
 
-    /// The norm of all gradients; an error where something is no number.
+    /// Returns the norm of all gradients; an error if a value is not finite.
     fn finite(&self, loss: f64, output: &PassOutput) -> Result<f64, TrainError> {
         let not_finite = |what: String| TrainError::NotFinite { step: self.parameters.steps + 1, what };
         if !loss.is_finite() {

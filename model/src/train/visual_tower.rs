@@ -1,4 +1,4 @@
-//! The visual tower with gradients: groups of windows on one thread each, their sums added up by the caller.
+//! The visual tower with gradients: groups of windows run on one thread each; the caller adds up their sums.
 
 use super::Example;
 use super::attention::{MultiHeadAttention, WindowGroup};
@@ -23,7 +23,7 @@ pub(super) struct Visual {
     class: Vec<f32>,
     /// (1 + patches, d)
     positions: Vec<f32>,
-    /// Of class and positions.
+    /// The ids of class and positions, if they are trained.
     parameter_ids: Option<[ParameterId; 2]>,
     pre_norm: Norm,
     layers: Vec<Layer>,
@@ -31,24 +31,24 @@ pub(super) struct Visual {
     projection: Linear,
 }
 
-/// Prompts as the layers take them in one step.
+/// The prompts in the layers' form in one step.
 pub(super) struct LayerPrompts {
-    /// Of layers that replace their prompts: the rows (p, d) and their projections (p, 3 d); else empty.
+    /// For layers that replace their prompts: the rows (p, d) and their projections (p, 3 d); otherwise empty.
     layers: Vec<(Vec<f32>, Vec<f32>)>,
-    /// At this layer prompts join the rows and stay: (layer, (p, d)).
+    /// The prompts that join the rows at this layer and stay: (layer, (p, d)).
     joining: Option<(usize, Vec<f32>)>,
 }
 
-/// Sums over windows.
+/// Sums of gradients over windows.
 pub(super) struct GradientSums {
     pub(super) own: Gradients,
     pub(super) head: LossSums,
-    /// At the projections of the prompts that are keys, by layer; at the rows that join, last.
+    /// Gradients at the projections of the prompts that are keys, by layer, and at the rows that join.
     keys: Vec<Vec<f32>>,
     joining: Vec<f32>,
 }
 
-/// Buffers of one thread: what a group's forward pass leaves, and scratch.
+/// Buffers of one thread: the activations that a group's forward pass saves, and scratch.
 #[derive(Default)]
 pub(super) struct ThreadBuffers {
     patches: Vec<f32>,
@@ -94,12 +94,12 @@ impl Visual {
         if self.sees == ViewMode::Both { 2 } else { 1 }
     }
 
-    /// Rows before prompts join.
+    /// Returns the number of rows before prompts join.
     fn tokens(&self) -> usize {
         1 + self.parts() * self.grid * self.grid
     }
 
-    /// The prompts of the first layers, as they enter, through the norm and the projections of their layers.
+    /// Passes the prompts of the first layers through the norm and the projections of their layers.
     pub(super) fn keys(&self, prompts: &ProjectedPrompts) -> LayerPrompts {
         let depth = prompts.layers.len();
         let joins = (depth > 0 && depth < self.layers.len()).then(|| depth - 1);
@@ -130,7 +130,8 @@ impl Visual {
         rows
     }
 
-    /// From the sums over all windows: the gradients at the prompts as they entered, and the tower's own of that way.
+    /// Turns the sums over all windows into the gradients at the prompts as they entered, and adds those of the tower's
+    /// tensors on that path.
     pub(super) fn keys_backward(
         &self,
         prompts: &ProjectedPrompts,
@@ -157,7 +158,7 @@ impl Visual {
         gradients
     }
 
-    /// The group's shape at a layer.
+    /// Returns the group's shape at a layer.
     fn group(&self, windows: usize, layer: usize, keys: &LayerPrompts) -> WindowGroup {
         let joined =
             keys.joining.as_ref().filter(|(at, _)| layer >= *at).map_or(0, |(_, rows)| rows.len() / self.width);
@@ -166,7 +167,7 @@ impl Visual {
         WindowGroup { windows, tokens, queries: if is_last { 1 } else { tokens } }
     }
 
-    /// A group's windows forward and, if `learns`, backward; everything is added to `sums`.
+    /// Runs a group's windows forward and, if `learns`, backward; adds everything to `sums`.
     pub(super) fn run(
         &self,
         examples: &[Example],
@@ -192,7 +193,7 @@ impl Visual {
         local.into_iter().chain(example.whole.as_deref().filter(|_| sees != ViewMode::Local))
     }
 
-    /// Rows before the first layer, into `memory.saved[0].x`.
+    /// Computes the rows before the first layer, into `memory.saved[0].x`.
     fn embed(&self, examples: &[Example], memory: &mut ThreadBuffers) {
         let (d, patches) = (self.width, self.grid * self.grid);
         let corner =
@@ -220,7 +221,7 @@ impl Visual {
         self.pre_norm.forward(&memory.embedded, resized(&mut memory.saved[0].x, memory.embedded.len()));
     }
 
-    /// Features (windows, embed), of any length, into `memory.features`.
+    /// Computes features (windows, embed), of any length, into `memory.features`.
     fn forward(&self, windows: usize, keys: &LayerPrompts, memory: &mut ThreadBuffers) {
         let ThreadBuffers { saved, class, features, scratch, .. } = memory;
         let mut x = std::mem::take(&mut saved[0].x);
@@ -239,7 +240,7 @@ impl Visual {
         self.projection.forward(&normed, Epilogue::Store, features, &mut scratch.gemm);
     }
 
-    /// Each window's rows with the prompts' after them.
+    /// Appends the prompts' rows to each window's rows.
     fn join(&self, x: &[f32], rows: &[f32], out: &mut Vec<f32>) {
         out.clear();
         for window in x.chunks_exact(self.tokens() * self.width) {
@@ -248,7 +249,7 @@ impl Visual {
         }
     }
 
-    /// From the gradient at the features, in `memory.features`.
+    /// Runs backward from the gradient at the features, in `memory.features`.
     fn backward(&self, windows: usize, keys: &LayerPrompts, sums: &mut GradientSums, memory: &mut ThreadBuffers) {
         let ThreadBuffers { saved, class, features, gradients: [gradient, of_input], scratch, .. } = memory;
         let mut normed = vec![0.0; class.len()];
@@ -278,14 +279,15 @@ impl Visual {
         }
     }
 
-    /// The first layer that a gradient has to reach when the tower's own tensors are frozen.
+    /// Returns the first layer that a gradient must reach if the tower's own tensors are frozen.
     fn first_with_prompts(&self, keys: &LayerPrompts) -> usize {
         let is_key = |l: &usize| !keys.layers[*l].1.is_empty();
         let joining = keys.joining.as_ref().map(|(at, _)| *at);
         (0..self.layers.len()).find(is_key).or(joining).unwrap_or(self.layers.len())
     }
 
-    /// Of rows with prompts after them (windows, tokens + p, d): the rows' to `out`, the prompts' added to `of_rows`.
+    /// Splits the gradient at rows with prompts after them (windows, tokens + p, d): that of the rows goes to `out`,
+    /// that of the prompts is added to `of_rows`.
     fn join_backward(&self, of_joined: &[f32], out: &mut Vec<f32>, of_rows: &mut [f32]) {
         let own = self.tokens() * self.width;
         out.clear();
@@ -295,7 +297,7 @@ impl Visual {
         }
     }
 
-    /// From the gradient before the first layer, in `memory.gradients[0]`.
+    /// Runs backward from the gradient before the first layer, in `memory.gradients[0]`.
     fn embed_backward(&self, windows: usize, sums: &mut GradientSums, memory: &mut ThreadBuffers) {
         let ThreadBuffers { patches, embedded, gradients: [gradient, of_embedded], .. } = memory;
         let d = self.width;
@@ -325,7 +327,7 @@ impl GradientSums {
         }
     }
 
-    /// The next windows' sums after these.
+    /// Adds the sums of the next windows.
     pub(super) fn add(&mut self, other: GradientSums) {
         self.own.add(&other.own);
         self.head.errors += other.head.errors;

@@ -1,7 +1,8 @@
-//! Tensors as they lie in files, safetensors or PyTorch's, mapped into memory, or as bytes held in memory.
+//! Reads the files that hold tensors, safetensors or PyTorch's: tells their kind, maps them into memory, and follows an
+//! index to its shards.
 //!
 //! It knows names, types and shapes as files state them, and not which of them a model needs. A mapped file must not
-//! change while it is in use: a file cut short under the program ends it with SIGBUS.
+//! change while it is in use: truncating it ends the program with SIGBUS.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use super::stored_tensor::{StoredTensor, TensorMap};
 use crate::torch::{self, TorchError, TorchFile};
 
-/// Why a checkpoint's files cannot be read. [`CheckpointError::retry`] says whether another try may help.
+/// Why a checkpoint's files cannot be read. [`CheckpointError::retry`] tells whether another try may succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The system refused to open, map or read the file.
@@ -24,15 +25,15 @@ pub enum CheckpointError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file is cut short or no safetensors file.
+    /// The file is truncated, or not a safetensors file.
     #[error("`{}` is cut short or no safetensors file", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong with its header.
+        /// The fault in its header.
         source: SafeTensorError,
     },
     /// The file is of no kind that holds tensors.
@@ -40,15 +41,15 @@ pub enum CheckpointError {
     Unknown {
         /// The file.
         path: PathBuf,
-        /// What it looks like, and what to do; empty where nobody can say.
+        /// What it looks like and what to do; empty if unknown.
         hint: &'static str,
     },
-    /// The file is PyTorch's, and cannot be read.
+    /// The file is PyTorch's but cannot be read.
     #[error("`{}` is a PyTorch checkpoint that cannot be read", path.display())]
     Torch {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: TorchError,
     },
     /// The index is not JSON of the form `{"weight_map": {"tensor": "file"}}`.
@@ -56,7 +57,7 @@ pub enum CheckpointError {
     Index {
         /// The index.
         path: PathBuf,
-        /// Where and why.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// The index names a shard that is not beside it.
@@ -64,31 +65,31 @@ pub enum CheckpointError {
     NoShard {
         /// The index.
         index: PathBuf,
-        /// As named there.
+        /// The name in the index.
         shard: String,
     },
-    /// A shard and the index do not agree on which tensors are in the shard.
+    /// A shard and the index disagree about the tensors in the shard.
     #[error("`{}` and the shard `{shard}` disagree about the tensor `{tensor}`: {said}", index.display())]
     WrongShard {
         /// The index.
         index: PathBuf,
         /// A shard's file name.
         shard: String,
-        /// The first tensor of which that is so.
+        /// The first tensor that they disagree about.
         tensor: String,
-        /// Who says what.
+        /// The disagreement.
         said: &'static str,
     },
 }
 
 impl CheckpointError {
-    /// Whether another try may help: only when the system failed to read a file that is there.
+    /// Returns whether another try may succeed: only if the system failed to read a file that exists.
     pub fn retry(&self) -> bool {
         matches!(self, CheckpointError::Read { source, .. } if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied))
     }
 }
 
-/// All tensors of a safetensors file that is in memory; `origin` stands for its path in errors.
+/// Reads all tensors of a safetensors file in memory; `origin` stands for its path in errors.
 pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<TensorMap, CheckpointError> {
     let tensors =
         SafeTensors::deserialize(file).map_err(|source| CheckpointError::Format { path: origin.to_owned(), source })?;
@@ -98,7 +99,7 @@ pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<TensorMap, CheckpointE
     Ok(stored.collect())
 }
 
-/// What a file is, by its content.
+/// The kind of a file, recognised by its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Safetensors,
@@ -106,14 +107,14 @@ pub(crate) enum Kind {
     Torch,
 }
 
-/// What the file is; an error where it is of no kind that holds tensors.
+/// Returns the kind of a file. A file of no kind that holds tensors is an error.
 pub(crate) fn kind(path: &Path) -> Result<Kind, CheckpointError> {
     let read = |source| CheckpointError::Read { path: path.to_owned(), source };
     let found = std::fs::metadata(path).map_err(read)?;
     if found.is_dir() {
         return Err(read(io::Error::from(io::ErrorKind::IsADirectory)));
     }
-    // Opening a pipe waits for somebody to write to it.
+    // Opening a pipe blocks until another process writes to it.
     if !found.is_file() {
         let hint = ": it is a pipe or a device, and has to be a file on disk";
         return Err(CheckpointError::Unknown { path: path.to_owned(), hint });
@@ -124,7 +125,7 @@ pub(crate) fn kind(path: &Path) -> Result<Kind, CheckpointError> {
     if torch::is_torch(&head) {
         return Ok(Kind::Torch);
     }
-    // The length of the header, which is JSON.
+    // The file begins with the length of the header, which is JSON.
     let header = head.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     if head.get(8) == Some(&b'{') && header <= HEADER_BYTES_MAX {
         return Ok(Kind::Safetensors);
@@ -132,12 +133,12 @@ pub(crate) fn kind(path: &Path) -> Result<Kind, CheckpointError> {
     Err(CheckpointError::Unknown { path: path.to_owned(), hint: hint(&head) })
 }
 
-/// As the safetensors library has it.
+/// The limit of the safetensors library.
 pub(crate) const HEADER_BYTES_MAX: u64 = 100_000_000;
-/// Bytes that tell what a file is.
+/// Bytes that are enough to tell the kind of a file.
 const HEAD_BYTES: u64 = 64;
 
-/// What is often found where a checkpoint should be.
+/// Returns a hint for files that are often found where a checkpoint should be.
 fn hint(head: &[u8]) -> &'static str {
     let text = head.trim_ascii_start().to_ascii_lowercase();
     if head.is_empty() {
@@ -155,15 +156,15 @@ fn hint(head: &[u8]) -> &'static str {
     }
 }
 
-/// A file's bytes, mapped.
+/// Maps a file into memory.
 pub(crate) fn map(path: &Path) -> Result<Mmap, CheckpointError> {
     let read = |source| CheckpointError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(read)?;
-    // SAFETY: the map is read-only; that nobody shortens the file meanwhile is this module's stated condition.
+    // SAFETY: the map is read-only; that no one truncates the file meanwhile is this module's stated condition.
     unsafe { Mmap::map(&file) }.map_err(read)
 }
 
-/// All tensors of one safetensors file.
+/// Reads all tensors of a safetensors file.
 pub(crate) fn open(path: &Path) -> Result<TensorMap, CheckpointError> {
     let map = Arc::new(map(path)?);
     let tensors =
@@ -183,14 +184,14 @@ pub(crate) fn open_torch(path: &Path) -> Result<TorchFile, CheckpointError> {
     TorchFile::read(map).map_err(|source| CheckpointError::Torch { path: path.to_owned(), source })
 }
 
-/// The texts beside the tensors of a safetensors file.
+/// Reads the texts beside the tensors of a safetensors file.
 pub(crate) fn metadata(file: &[u8], origin: &Path) -> Result<HashMap<String, String>, CheckpointError> {
     let (_, metadata) = SafeTensors::read_metadata(file)
         .map_err(|source| CheckpointError::Format { path: origin.to_owned(), source })?;
     Ok(metadata.metadata().clone().unwrap_or_default())
 }
 
-/// All tensors of a file that holds one dictionary of them.
+/// Reads all tensors of a file that holds one dictionary of them.
 fn open_any(path: &Path) -> Result<TensorMap, CheckpointError> {
     if kind(path)? == Kind::Safetensors {
         return open(path);
@@ -218,7 +219,7 @@ impl Index {
     }
 }
 
-/// Whether a file is an index of shards.
+/// Returns whether a file is an index of shards.
 pub(crate) fn is_index(path: &Path) -> bool {
     let is_json = || -> io::Result<bool> {
         if !path.is_file() {
@@ -231,11 +232,11 @@ pub(crate) fn is_index(path: &Path) -> bool {
     is_json().unwrap_or(false) && Index::read(path).is_ok()
 }
 
-/// That of a model with a thousand tensors has 100 KB.
+/// The index of a model with a thousand tensors has 100 KB.
 const INDEX_BYTES_MAX: u64 = 64 << 20;
 
-/// The shards that an index names, each once; bare names alone, since an index is downloaded text and must not reach other
-/// folders.
+/// Lists the shards that an index names, each once. Only bare names are accepted, since an index is downloaded text and
+/// must not reach other folders.
 pub(crate) fn shards(index: &Path) -> Result<Vec<String>, CheckpointError> {
     let names: BTreeSet<String> = Index::read(index)?.weight_map.into_values().collect();
     match names.iter().find(|shard| !is_bare(shard)) {
@@ -248,7 +249,7 @@ fn is_bare(shard: &str) -> bool {
     Path::new(shard).file_name().is_some_and(|name| name == shard)
 }
 
-/// All tensors of the shards that an index names; each must lie in the shard that the index says.
+/// Reads all tensors of the shards that an index names. Each tensor must lie in the shard that the index names for it.
 pub(crate) fn open_shards(index: &Path) -> Result<TensorMap, CheckpointError> {
     let Index { weight_map } = Index::read(index)?;
     let mut names_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

@@ -1,8 +1,8 @@
-//! What fixes a CLIP model's shapes and arithmetic, read from a Hugging Face `config.json`.
+//! The sizes and the arithmetic of a CLIP model, read from a Hugging Face `config.json`.
 //!
-//! It refuses every value that the towers of this crate do not compute (another activation, another picture size), so
-//! that whoever holds a [`ClipConfig`] holds a model that can be run. It knows nothing of tensors. Keys that have no
-//! effect on a forward pass are not looked at.
+//! It refuses every value that this crate's towers do not compute (another activation, another picture size), so that a
+//! [`ClipConfig`] always describes a model that can run. It knows nothing of tensors. It ignores keys that have no
+//! effect on a forward pass.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-/// Tokens in CLIP's vocabulary: the sentences are tokenized with this one and no other.
+/// Tokens in CLIP's vocabulary, the only one that sentences are tokenized with.
 pub(crate) const VOCAB: usize = 49408;
-/// Side of the towers' input in pixels; windows and whole views are cut to it.
+/// Side of the towers' input in pixels; windows and whole views are resized to it.
 pub(crate) const IMAGE: usize = 224;
-/// Larger than any size in a CLIP model, small enough that products of three do not overflow.
+/// Larger than any size in a CLIP model, and small enough that a product of three does not overflow.
 const SIZE_MAX: u64 = 1 << 20;
 
-/// More than any model has: each is a list of tensors to look for.
+/// More layers than any model has. Each layer is a list of tensors to look for.
 pub(crate) const LAYERS_MAX: usize = 1000;
 pub(crate) const LAYERS_NEEDED: &str = "a whole number from 1 to 1000";
 
@@ -32,19 +32,19 @@ pub struct ClipConfig {
     pub embed_dim: usize,
 }
 
-/// What lies between the two linear layers of a block.
+/// The function between the two linear layers of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
-    /// x sigmoid(1.702 x): OpenAI's models.
+    /// x sigmoid(1.702 x), in OpenAI's models.
     #[default]
     QuickGelu,
-    /// x times the normal distribution's share below x: most of OpenCLIP's.
+    /// x times the cumulative normal distribution at x, in most of OpenCLIP's models.
     Gelu,
 }
 
 impl Activation {
-    /// As a configuration of transformers has it.
+    /// Returns the name in a configuration of transformers.
     pub(crate) fn as_hidden_act(self) -> &'static str {
         match self {
             Activation::QuickGelu => "quick_gelu",
@@ -52,7 +52,7 @@ impl Activation {
         }
     }
 
-    // Configurations of quick-GELU are hashed as they were when there was no other.
+    // Configurations with quick-GELU keep the hash that they had when it was the only activation.
     fn is_quick(&self) -> bool {
         *self == Activation::QuickGelu
     }
@@ -82,9 +82,9 @@ pub struct VisionConfig {
     pub patch: usize,
     /// Side of the picture in pixels: 224.
     pub image: usize,
-    /// Of the layer norms.
+    /// Epsilon of the layer norms.
     pub eps: f64,
-    /// Between the two linear layers of a block.
+    /// The function between the two linear layers of a block.
     #[serde(skip_serializing_if = "Activation::is_quick")]
     pub activation: Activation,
 }
@@ -104,22 +104,22 @@ pub struct TextConfig {
     pub vocab: usize,
     /// Longest sentence in tokens, start and end included.
     pub context: usize,
-    /// Of the layer norms.
+    /// Epsilon of the layer norms.
     pub eps: f64,
-    /// Between the two linear layers of a block.
+    /// The function between the two linear layers of a block.
     #[serde(skip_serializing_if = "Activation::is_quick")]
     pub activation: Activation,
 }
 
-/// Why a `config.json` is none of a model that can be run. Nothing of it changes by trying again.
+/// Why a `config.json` does not describe a model that can run. Trying again gives the same error.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file is not there or cannot be read.
+    /// The file is missing or cannot be read.
     #[error("cannot read the model's configuration `{}`", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file is not JSON.
@@ -127,10 +127,10 @@ pub enum ConfigError {
     Json {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// A key has a value of another kind of model.
+    /// A key has a value that only another kind of model has.
     #[error("`{}`: `{key}` is {value}, but dqa needs {needed}", path.display())]
     Value {
         /// The file.
@@ -139,30 +139,30 @@ pub enum ConfigError {
         key: String,
         /// The value as JSON, or `absent`.
         value: String,
-        /// What it must be.
+        /// The value that is expected.
         needed: String,
     },
 }
 
 impl VisionConfig {
-    /// Patches on a side of the picture: 7 for patches of 32.
+    /// Returns the patches on a side of the picture: 7 for patches of 32 pixels.
     pub fn grid(&self) -> usize {
         self.image / self.patch
     }
 
-    /// Patches in a picture: 49 for patches of 32.
+    /// Returns the patches in a picture: 49 for patches of 32 pixels.
     pub fn patches(&self) -> usize {
         self.grid() * self.grid()
     }
 }
 
 impl ClipConfig {
-    /// Patches on a side of the picture: 7 for patches of 32.
+    /// Returns the patches on a side of the picture: 7 for patches of 32 pixels.
     pub fn grid(&self) -> usize {
         self.vision.grid()
     }
 
-    /// Patches in a picture: 49 for patches of 32.
+    /// Returns the patches in a picture: 49 for patches of 32 pixels.
     pub fn patches(&self) -> usize {
         self.vision.patches()
     }
@@ -177,7 +177,7 @@ impl ClipConfig {
         Self::parse(&text, path)
     }
 
-    /// The model that `json` describes; `path` is where it came from, for errors.
+    /// Parses the description of a model; `path` stands for its file in errors.
     ///
     /// # Errors
     /// [`ConfigError::Json`] and [`ConfigError::Value`].
@@ -188,7 +188,7 @@ impl ClipConfig {
         if root.get("model_type").and_then(Value::as_str) != Some("clip") {
             return Err(file.refuse("model_type", root.get("model_type"), "\"clip\""));
         }
-        // transformers leaves out keys that have its default values; they are those of ViT-B/32.
+        // transformers leaves out keys with its default values, which are those of ViT-B/32.
         let embed_dim = file.top_size("projection_dim", 512)?;
         Ok(ClipConfig {
             vision: file.section("vision_config").vision()?,
@@ -276,7 +276,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// The value of `key`, from whichever of the two objects has it.
+    /// Returns the value of `key` from whichever of the two objects has it.
     fn get(self, key: &str) -> Result<Option<&'a Value>, ConfigError> {
         let old_name = format!("{}_dict", self.name);
         let mut found: Option<&'a Value> = None;
@@ -289,7 +289,7 @@ impl<'a> Section<'a> {
             match (object.get(key), found) {
                 (None | Some(Value::Null), _) => {}
                 (Some(value), Some(first)) if value != first => {
-                    // transformers takes the old object's word here, and others the new one's: neither is safe.
+                    // transformers takes the old object's value here, other libraries the new one's: neither is safe.
                     let needed = format!("{first}, as `{}.{key}` says, or one of the two removed", self.name);
                     return Err(self.file.refuse(&format!("{name}.{key}"), Some(value), needed));
                 }

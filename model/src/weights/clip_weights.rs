@@ -1,8 +1,8 @@
-//! CLIP's weights: exactly those that the configuration calls for, under Hugging Face's names.
+//! CLIP's weights: exactly the tensors that the configuration calls for, under Hugging Face's names.
 //!
-//! Whoever holds [`ClipWeights`] holds every tensor in its right shape: nothing is filled in, and nothing that was in
-//! the file is left unread. It knows nothing of layers. Values are not looked at when weights are opened (that would
-//! read 600 MB): whether all are finite shows in the first features.
+//! A [`ClipWeights`] has every tensor in its right shape: nothing is made up, and no tensor of the file is ignored. It
+//! knows nothing of layers. Opening weights does not read their values (600 MB): a value that is not finite shows in
+//! the first features.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -28,7 +28,7 @@ pub struct ClipWeights {
     pub(super) files: Vec<PathBuf>,
 }
 
-/// In which form weights were found.
+/// The form of the weights' files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightsForm {
     /// No files: made or held in memory.
@@ -39,9 +39,9 @@ pub enum WeightsForm {
     HfPyTorch,
     /// OpenAI's own archives, such as `ViT-B-32.pt`.
     OpenAiTorchScript,
-    /// What is in those archives, saved by `torch.save`.
+    /// The tensors of those archives, saved by `torch.save`.
     OpenAiPyTorch,
-    /// What is in those archives, in safetensors.
+    /// The tensors of those archives, in safetensors.
     OpenAiSafetensors,
     /// OpenCLIP's names, with its configuration, in safetensors.
     OpenClipSafetensors,
@@ -68,18 +68,18 @@ impl fmt::Display for WeightsForm {
 }
 
 impl ClipWeights {
-    /// As [`ClipWeights::open`], of a `config.json` and a `model.safetensors` that are in memory; `origin` stands for
+    /// Parses a `config.json` and a `model.safetensors` from memory, like [`ClipWeights::open`]; `origin` stands for
     /// their directory in errors.
     ///
     /// # Errors
-    /// [`WeightsError::Config`], [`WeightsError::Checkpoint`] and those about tensors.
+    /// [`WeightsError::Config`], [`WeightsError::Checkpoint`] and the errors about tensors.
     pub fn parse(config: &str, file: &[u8], origin: &Path) -> Result<ClipWeights, WeightsError> {
         let config = ClipConfig::parse(config, &origin.join(CONFIG))?;
         let tensors = checkpoint::parse(file, &origin.join("model.safetensors"))?;
         Self::checked(config, tensors, "", &format!("`{}`", origin.display()))
     }
 
-    /// Takes tensors from memory under the same check; they are copied, on whatever device they are.
+    /// Takes tensors from memory under the same check. They are copied from their device.
     ///
     /// # Errors
     /// [`WeightsError::Tensors`], [`WeightsError::Positions`] and [`WeightsError::Tensor`].
@@ -94,14 +94,14 @@ impl ClipWeights {
         Self::checked(config, stored, "", "memory")
     }
 
-    /// Of tensors under our names with `prefix` before each.
+    /// Makes weights of tensors with `prefix` before each of our names, and checks that they are complete.
     pub(super) fn checked(
         config: ClipConfig,
         mut tensors: TensorMap,
         prefix: &str,
         origin: &str,
     ) -> Result<ClipWeights, WeightsError> {
-        // Checkpoints of transformers before 4.31 carry these two buffers, which are no parameters.
+        // Checkpoints of transformers before 4.31 have these two buffers, which are not parameters.
         let positions = [
             (format!("{prefix}text_model.embeddings.position_ids"), config.text.context),
             (format!("{prefix}vision_model.embeddings.position_ids"), config.patches() + 1),
@@ -122,32 +122,33 @@ impl ClipWeights {
         Ok(ClipWeights::from_stored(config, plain.collect()))
     }
 
-    /// Of tensors that were made for the configuration.
+    /// Makes weights of tensors that are known to fit the configuration.
     pub(super) fn from_stored(config: ClipConfig, tensors: TensorMap) -> ClipWeights {
         ClipWeights { config, tensors, form: WeightsForm::Memory, files: Vec::new() }
     }
 
-    /// In which form the weights were found.
+    /// Returns the form of the weights' files.
     pub fn form(&self) -> WeightsForm {
         self.form
     }
 
-    /// The files that they are in, the configuration first, where there is one; none where they are in memory alone.
+    /// Returns the weights' files, the configuration first, if there is one; none if the weights are only in memory.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
 
-    /// How many tensors the model has, whatever the number of those in its files.
+    /// Returns the number of the model's tensors, whatever the number in its files.
     pub fn tensor_count(&self) -> usize {
         self.tensors.len()
     }
 
-    /// How many numbers the model has.
+    /// Returns the number of the model's parameters.
     pub fn parameter_count(&self) -> u64 {
         self.tensors.values().map(|tensor| tensor.shape.iter().product::<usize>() as u64).sum()
     }
 
-    /// The types in which tensors are stored, `F32`, `F16` or `BF16`, with how many there are of each, most first.
+    /// Returns the types in which tensors are stored, `F32`, `F16` or `BF16`, with the number of tensors of each, most
+    /// frequent first.
     pub fn precisions(&self) -> Vec<(&'static str, usize)> {
         let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
         for tensor in self.tensors.values() {
@@ -158,41 +159,42 @@ impl ClipWeights {
         counts
     }
 
-    /// Why the GPU's 16-bit kernels do not fit the model; `None` where they do. The CPU's fit every model.
+    /// Returns why the GPU's 16-bit kernels do not support the model; `None` if they do. The CPU's kernels support
+    /// every model.
     pub fn gpu_unsupported_reason(&self) -> Option<String> {
         let vision = &self.config.vision;
         limits::unsupported_reason(vision.width, vision.heads, vision.activation)
     }
 
-    /// The model's sizes and constants.
+    /// Returns the model's sizes and constants.
     pub fn config(&self) -> &ClipConfig {
         &self.config
     }
 
-    /// A tensor as f32 on the CPU, in the shape that the configuration gives it.
+    /// Returns a tensor as f32 on the CPU, in the shape that the configuration gives it.
     ///
     /// # Errors
     /// [`WeightsError::Tensor`] when Candle cannot make it.
     ///
     /// # Panics
-    /// When the model has no tensor of this name.
+    /// Panics when the model has no tensor of this name.
     pub fn get(&self, name: &str) -> Result<Tensor, WeightsError> {
         Tensor::from_vec(self.values(name), self.shape(name), &Device::Cpu)
             .map_err(|source| WeightsError::Tensor { name: name.to_owned(), source })
     }
 
-    /// The rows `indices` of a matrix (n, d) as f32 on the CPU: (indices, d). Only those rows are read: two sentences
-    /// need some 6 of the token embedding's 49,408.
+    /// Returns the rows `indices` of a matrix (n, d) as f32 on the CPU: (indices, d). Only those rows are read: two
+    /// sentences need about 6 of the token embedding's 49,408.
     ///
     /// # Panics
-    /// When the model has no tensor of this name, it is no matrix, or a row is not in it.
+    /// Panics when the model has no tensor of this name, the tensor is not a matrix, or a row is out of range.
     pub fn rows(&self, name: &str, indices: &[u32]) -> Tensor {
         let values = self.rows_values(name, indices);
         let d = values.len() / indices.len();
         Tensor::from_vec(values, (indices.len(), d), &Device::Cpu).expect("there are d values for every index")
     }
 
-    /// As [`ClipWeights::rows`], as plain numbers.
+    /// Returns the same as [`ClipWeights::rows`], as plain numbers.
     pub(crate) fn rows_values(&self, name: &str, indices: &[u32]) -> Vec<f32> {
         let stored = self.stored(name);
         let [n, d] = stored.shape[..] else { panic!("`{name}` is no matrix") };
@@ -204,13 +206,13 @@ impl ClipWeights {
         values
     }
 
-    /// A tensor's values, row-major.
+    /// Returns a tensor's values, row-major.
     pub(crate) fn values(&self, name: &str) -> Vec<f32> {
         let stored = self.stored(name);
         stored.values(0..stored.shape.iter().product())
     }
 
-    /// Every tensor's name.
+    /// Returns every tensor's name.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
@@ -219,13 +221,13 @@ impl ClipWeights {
         &self.stored(name).shape
     }
 
-    /// Other values for a tensor of the model.
+    /// Replaces the values of one of the model's tensors.
     pub(crate) fn set(&mut self, name: &str, values: &[f32]) {
         let stored = StoredTensor::from_f32(self.shape(name), values);
         self.tensors.insert(name.to_owned(), stored);
     }
 
-    /// Other values (rows, d) for some rows of a matrix of the model.
+    /// Replaces some rows (rows, d) of one of the model's matrices.
     pub(crate) fn set_rows(&mut self, name: &str, rows: &[u32], values: &[f32]) {
         let mut all = self.values(name);
         let d = values.len() / rows.len();
@@ -235,11 +237,11 @@ impl ClipWeights {
         self.set(name, &all);
     }
 
-    /// The digest of configuration and tensors: heads and constants, which no tensor shows, count too. A model that is stored in
-    /// one type throughout is hashed in that type, and one that is stored in several as the f32 values that all have: so OpenAI's
-    /// archives, whose matrices are f16 and whose norms are f32, have the digest of the same values in f32. In which form the
-    /// tensors lie in files does not show. Reads all the weights: 0.1 s for 600 MB on two cores once they are in the page cache,
-    /// so it is not kept.
+    /// Returns the digest of configuration and tensors; heads and constants, which no tensor shows, count too. A model
+    /// that is stored in one type throughout is hashed in that type, and one that is stored in several types as f32
+    /// values: so OpenAI's archives, whose matrices are f16 and whose norms are f32, have the digest of the same values
+    /// in f32. The form of the files does not matter. Reads all the weights: 0.1 s for 600 MB on two cores once they
+    /// are in the page cache, so the digest is not kept.
     pub fn digest(&self) -> Fingerprint {
         let is_mixed = self.precisions().len() > 1;
         let tensors = self.tensors.iter().map(|(name, stored)| TensorBytes {
@@ -258,7 +260,7 @@ impl ClipWeights {
     }
 }
 
-/// Every tensor of the model, in Hugging Face's names.
+/// Returns every tensor of the model, in Hugging Face's names.
 pub(super) fn expected_tensors(config: &ClipConfig) -> Vec<ExpectedTensor> {
     let (vision, text, dim) = (&config.vision, &config.text, config.embed_dim);
     let mut list = vec![

@@ -1,4 +1,4 @@
-//! A model as the files of a Hugging Face directory: what [`ClipWeights::open`] reads.
+//! Writes a model as the files of a Hugging Face directory, which [`ClipWeights::open`] reads.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::clip_weights::ClipWeights;
 use crate::Arithmetic;
 
 impl ClipConfig {
-    /// As a `config.json` of transformers.
+    /// Returns the configuration as a `config.json` of transformers.
     pub fn to_json(&self) -> String {
         let (vision, text) = (&self.vision, &self.text);
         let config: Value = json!({
@@ -46,7 +46,7 @@ impl ClipConfig {
 }
 
 impl ClipWeights {
-    /// The tensors as a `model.safetensors`, rounded to what `arithmetic` keeps.
+    /// Returns the tensors as a `model.safetensors`, rounded to the type of `arithmetic`.
     pub fn to_bytes(&self, arithmetic: Arithmetic) -> Vec<u8> {
         let tensor = |name: &str| {
             let values = self.values(name);
@@ -64,12 +64,12 @@ impl ClipWeights {
             let shape = self.shape(name).to_vec();
             (name.as_str(), TensorView::new(*dtype, shape, bytes).expect("a tensor has its shape"))
         });
-        // transformers reads no file without this.
+        // transformers does not read a file without this entry.
         let facts = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         safetensors::serialize(views, Some(facts)).expect("tensors of distinct names")
     }
 
-    /// The weights as they are read back from [`ClipWeights::to_bytes`].
+    /// Returns the weights as they are read back from [`ClipWeights::to_bytes`].
     pub fn rounded(&self, arithmetic: Arithmetic) -> ClipWeights {
         let round = |value: f32| match arithmetic {
             Arithmetic::F32 => value,

@@ -5,18 +5,18 @@ pub(super) const CONFIG: &str = "config.json";
 /// OpenCLIP's configuration.
 pub(super) const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
 
-/// What a repository or a directory holds that [`crate::ClipWeights::open`] reads.
+/// The files of a model in a repository or a directory that [`crate::ClipWeights::open`] reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PreferredFiles {
-    /// The configuration.
+    /// Name of the configuration.
     pub config: &'static str,
-    /// The weights, or the index of their shards.
+    /// Name of the weights, or of the index of their shards.
     pub weights: &'static str,
     /// Whether `weights` is an index, whose shards [`list_shards`] lists.
     pub is_index: bool,
 }
 
-/// The usual names, those first that are preferred.
+/// The usual names, in the order of preference.
 pub(super) const USUAL: [PreferredFiles; 7] = [
     PreferredFiles { config: CONFIG, weights: "model.safetensors", is_index: false },
     PreferredFiles { config: CONFIG, weights: "model.safetensors.index.json", is_index: true },
@@ -27,8 +27,8 @@ pub(super) const USUAL: [PreferredFiles; 7] = [
     PreferredFiles { config: OPEN_CLIP_CONFIG, weights: "open_clip_pytorch_model.bin", is_index: false },
 ];
 
-/// The files of a model among those of a directory or a repository; `has` says whether a file of this name is there. `None` where
-/// no usual name is there with its configuration.
+/// Chooses a model's files among those of a directory or a repository; `has` tells whether it has a file of this name.
+/// Returns `None` if no usual name is there together with its configuration.
 pub fn preferred_files(has: impl Fn(&str) -> bool) -> Option<PreferredFiles> {
     USUAL.into_iter().find(|files| has(files.weights) && has(files.config))
 }

@@ -1,4 +1,5 @@
-//! From a path to a model's weights: which files there are, whose names their tensors have, what configuration belongs to them.
+//! Opens a model's weights: finds the files, recognises the names of the tensors, and reads the configuration that
+//! belongs to them.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,28 +17,29 @@ use super::open_clip_config::{self as open_clip, DeriveError, OpenClipConfig};
 use super::source::{OpenedWeights, WeightsSource};
 use super::stored_tensor::TensorMap;
 
-/// The files that opening `path`, a directory or a file, reads: the configuration first, where there is one. They are opened, and
-/// their values are not read.
+/// Returns the files that opening `path`, a directory or a file, reads: the configuration first, if there is one. It
+/// opens them but does not read their values.
 ///
 /// # Errors
-/// As [`ClipWeights::open`].
+/// The same as [`ClipWeights::open`].
 pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>, WeightsError> {
     Ok(ClipWeights::open(path)?.files)
 }
 
 impl ClipWeights {
-    /// Opens a directory or a file with a model in any of the forms of [`WeightsForm`], which its content tells and not its name:
-    /// Hugging Face's with `config.json`, OpenAI's archives, OpenCLIP's with `open_clip_config.json`. The files are mapped, not
-    /// read; they must stay as they are while in use.
+    /// Opens a directory or a file with a model in any of the forms of [`WeightsForm`], recognised by its content and
+    /// not its name: Hugging Face's with `config.json`, OpenAI's archives, OpenCLIP's with `open_clip_config.json`. The
+    /// files are mapped, not read; they must not change while in use.
     ///
     /// # Errors
-    /// Every [`WeightsError`]; a tensor that is missing, unexpected, of another shape, or not F32, F16 or BF16 is one.
+    /// Every [`WeightsError`]. A tensor that is missing, unexpected, of another shape, or not F32, F16 or BF16 is an
+    /// error.
     pub fn open(path: &Path) -> Result<ClipWeights, WeightsError> {
         open(path)
     }
 }
 
-/// Buffers of OpenAI's archives, which say what else the shapes say.
+/// Buffers of OpenAI's archives. They repeat what the shapes say.
 const SIZES: [&str; 3] = ["input_resolution", "context_length", "vocab_size"];
 
 /// Tensors of one model, under the names of their file.
@@ -49,7 +51,7 @@ struct FoundTensors {
     is_script: bool,
 }
 
-/// What a configuration's file is.
+/// A parsed configuration file.
 enum ConfigFile {
     HuggingFace(ClipConfig),
     OpenClip(OpenClipConfig),
@@ -57,7 +59,8 @@ enum ConfigFile {
 
 fn open(path: &Path) -> Result<ClipWeights, WeightsError> {
     let source = WeightsSource::find(path)?;
-    // Of a usual name it is known whose configuration belongs to it, so that another model is told by what it says of itself.
+    // The configuration of a usual name is read first, so that a model of another kind is refused with what its
+    // configuration says.
     let config = source.config.as_deref().map(ConfigFile::read).transpose()?;
     let origin = format!("`{}`", path.display());
     let found = FoundTensors::choose(&source, &origin)?;
@@ -84,7 +87,7 @@ impl ConfigFile {
 }
 
 impl FoundTensors {
-    /// The tensors in the source that are a CLIP model's.
+    /// Chooses the tensors in the source that are a CLIP model's.
     fn choose(source: &WeightsSource, origin: &str) -> Result<FoundTensors, WeightsError> {
         let mut content = source.open()?;
         let (is_torch, is_script) = (content.is_torch(), content.is_script());
@@ -116,7 +119,7 @@ impl FoundTensors {
             let tensors = tensors.map_err(|source| CheckpointError::Torch { path: path(), source })?;
             taken.push(tensors);
         }
-        // One model that is there twice is one.
+        // One model that is stored twice counts as one.
         if several || taken.windows(2).any(|pair| pair[0] != pair[1]) {
             let places = places.join(" and ");
             return Err(not_run(format!("it holds more than one, under {places}: save the one that is meant alone")));
@@ -126,10 +129,10 @@ impl FoundTensors {
     }
 }
 
-/// Copies of one model in a checkpoint that are compared: more are several models.
+/// Copies of one model in a checkpoint that are compared. More are taken to be several models.
 const MODELS_MAX: usize = 4;
 
-/// What a file holds in which there is no CLIP.
+/// Describes the content of a file that holds no CLIP model.
 fn describe_content(content: &OpenedWeights) -> String {
     const SHOWN: usize = 5;
     let sets = content.tensor_sets();
@@ -145,7 +148,7 @@ fn describe_content(content: &OpenedWeights) -> String {
     format!("it has no tensors of CLIP: its {} tensors are {shown}{rest}", names.len())
 }
 
-/// Where the weights come from.
+/// The source of the weights, and its name in errors.
 struct Loader<'a> {
     source: &'a WeightsSource,
     origin: &'a str,
@@ -174,7 +177,7 @@ impl Loader<'_> {
             .map(|name| found.tensors.remove(&format!("{}{name}", found.prefix)))
             .map(|buffer| buffer.map(|buffer| buffer.number().unwrap_or(-1)))
             .collect();
-        // They are in OpenAI's archives and nowhere else, so these are its models, whatever lies beside.
+        // Only OpenAI's archives have these buffers, so the model is one of OpenAI's, whatever file lies beside it.
         let is_open_ai = sizes.iter().all(Option::is_some);
         let (config, path) = if is_open_ai { (None, None) } else { self.configuration(config)? };
         let config = match config {
@@ -204,7 +207,7 @@ impl Loader<'_> {
         Ok((ClipWeights { form, ..ClipWeights::from_stored(config, tensors) }, path))
     }
 
-    /// The configuration beside the weights that says which activation they have.
+    /// Returns the configuration beside the weights, which tells their activation.
     fn configuration(&self, known: Option<ConfigFile>) -> Result<(Option<ConfigFile>, Option<PathBuf>), WeightsError> {
         if let Some(path) = self.source.sibling(OPEN_CLIP_CONFIG) {
             return Ok((Some(ConfigFile::read(&path)?), Some(path)));
@@ -212,7 +215,7 @@ impl Loader<'_> {
         if known.is_some() {
             return Ok((known, self.source.config.clone()));
         }
-        // One of another model than CLIP may lie there by chance.
+        // A `config.json` of a model other than CLIP may lie there by chance.
         match self.source.sibling(CONFIG).map(|path| (ConfigFile::read(&path), path)) {
             Some((Ok(config), path)) => Ok((Some(config), Some(path))),
             _ => Err(WeightsError::NoActivation { weights: self.source.weights.clone() }),

@@ -1,14 +1,15 @@
-//! How a set of tensors differs from the set that a model needs: names, shapes and types, all at once.
+//! How a set of tensors differs from the set that a model needs: all names, shapes and types at once.
 //!
-//! It knows no model and reads no values. A set without a difference is complete: nothing missing, nothing more.
+//! It knows no model and reads no values. A set without a difference is complete: no tensor is missing, none is
+//! unexpected.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Names listed of each kind of difference: enough to see the pattern.
+/// Names listed for each kind of difference, enough to see the pattern.
 const NAMES_MAX: usize = 5;
 
-/// A name with the shape that it must have.
+/// A tensor that a model needs: its name and its shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExpectedTensor {
     pub(crate) name: String,
@@ -21,31 +22,31 @@ impl ExpectedTensor {
     }
 }
 
-/// A tensor that is there, as far as it matters here.
+/// The properties of a tensor that are compared.
 #[derive(Clone, Debug)]
 pub(crate) struct TensorInfo {
     pub(crate) shape: Vec<usize>,
-    /// As it is called in a message.
+    /// The name of the type in messages.
     pub(crate) dtype: String,
-    /// Whether values of this type are read.
+    /// Whether values of this type can be read.
     pub(crate) readable: bool,
 }
 
-/// What is wrong with a set of tensors; at least one of the lists has an entry.
+/// The differences of a set of tensors; at least one of the lists has an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Names that are not there.
+    /// Names of missing tensors.
     pub missing: Vec<String>,
-    /// Names that should not be there.
+    /// Names of unexpected tensors.
     pub extra: Vec<String>,
-    /// `name is (2, 3), not (3, 2)`
+    /// Tensors of a wrong shape, as `name is (2, 3), not (3, 2)`.
     pub misshapen: Vec<String>,
-    /// `name is I32`
+    /// Tensors of a type that cannot be read, as `name is I32`.
     pub unreadable: Vec<String>,
 }
 
 impl Mismatch {
-    /// Compares what is there with what must be.
+    /// Compares the tensors of a file with those that a model needs.
     pub(crate) fn compare<'a>(
         expected: impl IntoIterator<Item = &'a ExpectedTensor>,
         mut found: BTreeMap<&str, TensorInfo>,
@@ -66,7 +67,7 @@ impl Mismatch {
     }
 }
 
-/// `(2, 3)`; `()` for a scalar.
+/// Formats a shape as `(2, 3)`; a scalar's is `()`.
 pub(crate) fn dims(shape: &[usize]) -> String {
     let numbers: Vec<String> = shape.iter().map(usize::to_string).collect();
     format!("({})", numbers.join(", "))

@@ -1,6 +1,7 @@
-//! The names under which CLIP's tensors lie in files: Hugging Face's, which are ours, and OpenAI's, which OpenCLIP has too.
+//! The names of CLIP's tensors in files: Hugging Face's, which this crate uses, and OpenAI's, which OpenCLIP uses too.
 //!
-//! A table says for each tensor of a file its shape there and which of ours it becomes. It knows shapes and no values.
+//! A table has for each tensor of a file its shape there and the tensors that it becomes. It knows shapes and no
+//! values.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -9,15 +10,15 @@ use super::clip_config::ClipConfig;
 use super::mismatch::{ExpectedTensor, Mismatch};
 use super::stored_tensor::{StoredTensor, TensorMap};
 
-/// Whose names.
+/// The authors of a file's tensor names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NamingScheme {
     HuggingFace,
-    /// OpenAI's, and OpenCLIP's.
+    /// The names of OpenAI and OpenCLIP.
     OpenAi,
 }
 
-/// Names that every model of a scheme has; those first that say most.
+/// Names that every model of a scheme has, the most telling first.
 const HF_MARKS: [&str; 4] = [
     "vision_model.embeddings.class_embedding",
     "vision_model.embeddings.position_embedding.weight",
@@ -27,7 +28,7 @@ const HF_MARKS: [&str; 4] = [
 const OPEN_AI_MARKS: [&str; 4] =
     ["visual.class_embedding", "visual.conv1.weight", "visual.ln_post.weight", "visual.positional_embedding"];
 
-/// The scheme of these names, and what stands before each, such as `module.`; an error says what they are instead.
+/// Returns the scheme of these names, and the prefix of each, such as `module.`; `None` if they are not a CLIP model's.
 pub(crate) fn scheme(names: &BTreeSet<&str>) -> Option<(NamingScheme, String)> {
     let prefix = |mark: &str| {
         names
@@ -38,7 +39,7 @@ pub(crate) fn scheme(names: &BTreeSet<&str>) -> Option<(NamingScheme, String)> {
     found(NamingScheme::HuggingFace, &HF_MARKS).or_else(|| found(NamingScheme::OpenAi, &OPEN_AI_MARKS))
 }
 
-/// Why a model of these names is not run, where it is of a kind that is known.
+/// Returns why a model with these names cannot run, if it is of a known kind.
 pub(crate) fn unsupported(names: &BTreeSet<&str>) -> Option<&'static str> {
     let has = |part: &str| names.iter().any(|name| name.starts_with(part) || name.contains(&format!(".{part}")));
     let kinds = [
@@ -61,21 +62,21 @@ pub(crate) fn unsupported(names: &BTreeSet<&str>) -> Option<&'static str> {
     kinds.into_iter().find(|(is_so, _)| *is_so).map(|(_, why)| why)
 }
 
-/// A tensor of a file and what becomes of it.
+/// A tensor of a file and the tensors that it becomes.
 struct Rule {
     name: String,
     shape: Vec<usize>,
     parts: Vec<(String, Conversion)>,
 }
 
-/// How a tensor of ours lies in one of the file.
+/// How a tensor is taken from one of the file.
 enum Conversion {
     Whole,
     Transposed,
     Rows(Range<usize>),
 }
 
-/// The tensors of OpenAI's names, under `prefix`, as ours. The text tower's names may have `text.` before them.
+/// Converts the tensors with OpenAI's names under `prefix`. The text tower's names may have `text.` before them.
 pub(crate) fn from_open_ai(config: &ClipConfig, tensors: &TensorMap, prefix: &str) -> Result<TensorMap, Mismatch> {
     let rules = open_ai(config, prefix, &text_prefix(tensors.keys(), prefix));
     let expected: Vec<ExpectedTensor> =
@@ -83,7 +84,7 @@ pub(crate) fn from_open_ai(config: &ClipConfig, tensors: &TensorMap, prefix: &st
     let is_logit_scale = |name: &str| name.strip_prefix(prefix) == Some("logit_scale");
     let found = |(name, tensor): (&String, &StoredTensor)| {
         let mut found = tensor.info();
-        // Some versions of OpenCLIP have a vector of one number.
+        // Some versions of OpenCLIP store it as a vector of one number.
         if is_logit_scale(name) && found.shape == [1] {
             found.shape.clear();
         }
@@ -107,7 +108,7 @@ pub(crate) fn from_open_ai(config: &ClipConfig, tensors: &TensorMap, prefix: &st
     Ok(own)
 }
 
-/// What stands before the text tower's names.
+/// Returns the prefix of the text tower's names.
 pub(crate) fn text_prefix<'a>(names: impl IntoIterator<Item = &'a String>, prefix: &str) -> String {
     let custom = format!("{prefix}text.");
     if names.into_iter().any(|name| name.starts_with(&custom)) { custom } else { prefix.to_owned() }

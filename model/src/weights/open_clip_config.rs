@@ -1,7 +1,8 @@
-//! The configuration of a model in OpenAI's names: from its tensors' shapes, and from OpenCLIP's `open_clip_config.json`.
+//! The configuration of a model with OpenAI's tensor names: from its tensors' shapes, and from OpenCLIP's
+//! `open_clip_config.json`.
 //!
-//! What the file says holds where it says something; the rest is read off the shapes, or is OpenCLIP's default. A setting that
-//! the towers of this crate do not compute is refused, and so is one that nobody here knows, unless it is off.
+//! A setting in the file wins; what the file leaves out is read off the shapes, or is OpenCLIP's default. A setting
+//! that this crate's towers do not compute is refused, and so is an unknown setting, unless it is off.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use super::clip_config::{
 use super::file_names;
 use super::stored_tensor::TensorMap;
 
-/// Columns of a head where nothing else is said.
+/// Columns of a head if no setting says otherwise.
 const DEFAULT_HEAD_WIDTH: usize = 64;
 
 /// An `open_clip_config.json`.
@@ -39,7 +40,7 @@ const IGNORED_KEYS: [&str; 12] = [
     "quick_gelu",
 ];
 
-/// Settings that have to be as they are in CLIP.
+/// Settings that must have the values that they have in CLIP.
 const REQUIRED_VALUES: [(&str, &str); 5] = [
     ("pos_embed_type", "learnable"),
     ("pool_type", "tok"),
@@ -49,15 +50,15 @@ const REQUIRED_VALUES: [(&str, &str); 5] = [
 ];
 
 impl OpenClipConfig {
-    /// The configuration in `json`, where it is one of OpenCLIP.
+    /// Parses a configuration of OpenCLIP; `None` if `json` is another kind of file.
     pub(crate) fn parse(json: &Value, path: &Path) -> Option<OpenClipConfig> {
         let model = match json.get("model_cfg") {
             Some(model) => model.as_object()?,
-            // As the files in OpenCLIP's own folder are.
+            // The files in OpenCLIP's own folder have this form.
             None if json.get("embed_dim").is_some() && json.get("vision_cfg").is_some() => json.as_object()?,
             None => return None,
         };
-        // What is beside it of how pictures are prepared does not matter: CLIP-DQA prepares them in its own way.
+        // The settings beside it, of how pictures are prepared, do not matter: CLIP-DQA prepares them in its own way.
         Some(OpenClipConfig { path: path.to_owned(), model: model.clone() })
     }
 
@@ -71,7 +72,7 @@ impl OpenClipConfig {
     }
 }
 
-/// One object of the file; empty where it is not there.
+/// One object of the file; empty if the file lacks it.
 struct Section<'a> {
     file: &'a OpenClipConfig,
     name: &'static str,
@@ -113,7 +114,7 @@ impl Section<'_> {
         }
     }
 
-    /// Refuses what is set and not among `used`, unless it is off or as in CLIP.
+    /// Refuses a key that is set and not in `used`, unless it is off or as in CLIP.
     fn check(&self, used: &[&str]) -> Result<(), ConfigError> {
         for (key, value) in self.object.into_iter().flatten() {
             let is_off = match value {
@@ -138,17 +139,17 @@ impl Section<'_> {
     }
 }
 
-/// What is wrong with tensors that are to tell a model's sizes.
+/// Why tensors do not give a model's configuration.
 pub(crate) enum DeriveError {
-    /// A tensor that tells a size is not there, or has another number of axes.
+    /// A tensor that a size is read from is missing, or has another number of axes.
     Missing(String),
-    /// A model that is not run.
+    /// The model is of a kind that dqa does not run.
     NotRun(String),
     Config(ConfigError),
 }
 
-/// The configuration of the model with these tensors, whose names begin with `prefix`, those of the text tower with
-/// `text_prefix`. `said` is what its configuration says; quick-GELU where there is none.
+/// Returns the configuration of the model with these tensors, whose names begin with `prefix`, those of the text tower
+/// with `text_prefix`. `said` is its configuration file; without one the activation is quick-GELU.
 pub(crate) fn derive_config(
     tensors: &TensorMap,
     prefix: &str,
@@ -259,7 +260,7 @@ fn text(
     };
     let heads = match (heads_said, said.object) {
         (Some(heads), _) => heads,
-        // OpenCLIP's default.
+        // This is OpenCLIP's default.
         (None, Some(_)) => 8,
         (None, None) => heads("text", width, DEFAULT_HEAD_WIDTH)?,
     };
@@ -286,20 +287,20 @@ fn heads(tower: &str, width: usize, head: usize) -> Result<usize, DeriveError> {
     )))
 }
 
-/// Sizes that tensors tell.
+/// The sizes that tensors' shapes give.
 struct TensorShapes<'a> {
     tensors: &'a TensorMap,
 }
 
 impl TensorShapes<'_> {
-    /// The length of an axis of a tensor of `axes` axes.
+    /// Returns the length of an axis of a tensor that must have `axes` axes.
     fn dim(&self, name: &str, axes: usize, axis: usize) -> Result<usize, DeriveError> {
         let shape = self.tensors.get(name).map(|tensor| tensor.shape.as_slice());
         let shape = shape.filter(|shape| shape.len() == axes && shape.iter().all(|dim| (1..1 << 20).contains(dim)));
         shape.map(|shape| shape[axis]).ok_or_else(|| DeriveError::Missing(name.to_owned()))
     }
 
-    /// One more than the last layer that there is.
+    /// Returns one more than the highest layer number.
     fn layers(&self, at: &str) -> Result<usize, DeriveError> {
         let start = format!("{at}transformer.resblocks.");
         let number = |name: &String| name.strip_prefix(&start)?.split_once('.')?.0.parse::<u16>().ok();

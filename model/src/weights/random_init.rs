@@ -1,6 +1,7 @@
-//! A CLIP to be trained from nothing: weights drawn as CLIP's authors drew theirs, but for the patches' filters.
+//! Makes random weights for a CLIP that is trained from scratch, drawn as CLIP's authors drew theirs, except for the
+//! filters of the patches.
 //!
-//! Nothing scores with these unasked: whoever wants them says so with a configuration and a seed.
+//! A model never gets these weights by default: its user asks for them with a configuration and a seed.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,8 +11,9 @@ use super::clip_weights::{ClipWeights, expected_tensors};
 use super::stored_tensor::{StoredTensor, TensorMap};
 
 impl ClipWeights {
-    /// Random weights: normal with CLIP's deviations, patch filters normal within an octave of frequencies each, norms 1 and 0,
-    /// biases 0, a temperature of 0.07. The same for the same seed; a tensor's values depend on its name and the seed alone.
+    /// Makes random weights: normal with CLIP's deviations, patch filters normal within an octave of frequencies each,
+    /// norms 1 and 0, biases 0, a temperature of 0.07. The same seed gives the same weights; a tensor's values depend
+    /// only on its name and the seed.
     pub fn initial(config: ClipConfig, seed: u64) -> ClipWeights {
         let tensors = expected_tensors(&config).into_iter().map(|tensor| {
             let values = values(&tensor.name, &tensor.shape, &config, seed);
@@ -40,17 +42,17 @@ fn values(name: &str, shape: &[usize], config: &ClipConfig, seed: u64) -> Vec<f3
     (0..len).map(|_| (normal(&mut rng) * deviation) as f32).collect()
 }
 
-/// What a patch's cosine transform has in pictures, in ImageNet's units and by the patch's side: the deviation of its mean, and
-/// that of a wave times its half waves across the patch (pictures have a spectrum of 1/f).
+/// The cosine transform of a patch of a picture, in ImageNet's units and divided by the patch's side: the deviation of
+/// its mean, and that of a wave times the number of its half waves across the patch (pictures have a spectrum of 1/f).
 const MEAN: f64 = 0.9;
 const WAVE: f64 = 0.19;
-/// Colours differ less than light does.
+/// Deviation of colour relative to that of brightness.
 const COLOUR: f64 = 0.3;
 
-/// The patch embedding (width, 3, side, side). A plain normal filter sees of a patch little but its mean, which is far larger
-/// than all else in it, and the norm that follows leaves little of that but the sign. So each filter is a normal draw among the
-/// waves of one octave (the mean alone, 1, 2 to 3, 4 to 7 half waves, ...), of light or of colour in turn, in a scale that
-/// gives each the deviation 1 over pictures.
+/// Makes the patch embedding (width, 3, side, side). A plain normal filter sees little of a patch but its mean, which
+/// is far larger than all else in it, and the norm that follows leaves little of that but the sign. So each filter is a
+/// normal draw among the waves of one octave (the mean alone, 1, 2 to 3, 4 to 7 half waves, ...), of brightness or of
+/// colour in turn, in a scale that gives each the deviation 1 over pictures.
 fn filters(width: usize, side: usize, rng: &mut impl Rng) -> Vec<f32> {
     let octaves = side.ilog2() as usize + 2;
     let mut values = Vec::with_capacity(width * 3 * side * side);
@@ -67,7 +69,7 @@ fn filters(width: usize, side: usize, rng: &mut impl Rng) -> Vec<f32> {
     values
 }
 
-/// (side, side), of one octave.
+/// Makes a pattern (side, side) of the waves of one octave.
 fn pattern(octave: usize, side: usize, rng: &mut impl Rng) -> Vec<f64> {
     let wave = |u: usize, at: usize| {
         let norm = if u == 0 { 1.0 } else { 2.0 };
@@ -92,14 +94,14 @@ fn pattern(octave: usize, side: usize, rng: &mut impl Rng) -> Vec<f64> {
     pattern
 }
 
-/// Weights of the channels that see no gray.
+/// Draws weights of the channels that cancel out for gray.
 fn colours(rng: &mut impl Rng) -> [f64; 3] {
     let drawn: [f64; 3] = std::array::from_fn(|_| normal(rng));
     let gray = drawn.iter().sum::<f64>() / 3.0;
     drawn.map(|weight| (weight - gray) / 3.0 / COLOUR)
 }
 
-/// As `initialize_parameters` of CLIP's code has it.
+/// Returns the deviation in `initialize_parameters` of CLIP's code.
 fn deviation(name: &str, config: &ClipConfig) -> f64 {
     let (width, layers) = if name.starts_with("text") {
         (config.text.width as f64, config.text.layers as f64)
@@ -115,7 +117,7 @@ fn deviation(name: &str, config: &ClipConfig) -> f64 {
     }
 }
 
-/// Standard normal, by Box and Muller.
+/// Draws a standard normal number with the Box-Muller transform.
 fn normal(rng: &mut impl Rng) -> f64 {
     let (radius, angle): (f64, f64) = (rng.random(), rng.random());
     (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * angle).cos()

@@ -1,6 +1,7 @@
-//! The texts that a safetensors file holds beside its tensors. It reads the header alone, and knows no text's meaning.
+//! Reads and writes the texts that a safetensors file holds beside its tensors. It reads the header alone, and does not
+//! interpret the texts.
 //!
-//! Texts change no tensor, so they change no digest and no fingerprint.
+//! Texts do not change a tensor, so they do not change a digest or a fingerprint.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,19 +12,19 @@ use serde_json::Value;
 
 use super::checkpoint::{self, CheckpointError, HEADER_BYTES_MAX, Kind};
 
-/// Where the header has the texts.
+/// The header's key of the texts.
 const METADATA: &str = "__metadata__";
 
-/// Bytes before the header: its length.
+/// Bytes before the header, which hold its length.
 const LENGTH_BYTES: usize = 8;
 
-/// Tensors begin at a multiple of this.
+/// Tensors begin at a multiple of this number of bytes.
 const ALIGNMENT: usize = 8;
 
 /// Returns the texts of a safetensors file by their keys. A PyTorch checkpoint has none.
 ///
 /// # Errors
-/// [`CheckpointError`] when the file cannot be read, or is neither of the two.
+/// Fails with [`CheckpointError`] when the file cannot be read, or is of neither kind.
 pub fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
     if checkpoint::kind(path)? == Kind::Torch {
         return Ok(BTreeMap::new());
@@ -40,14 +41,15 @@ pub fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>, Checkpoint
     Ok(parse_metadata(&header))
 }
 
-/// Returns the length of the header that follows the first eight bytes of a safetensors file; `None` when they are not such
-/// a file's.
+/// Returns the length of the header that follows the first eight bytes of a safetensors file; `None` if they are not
+/// such a file's.
 pub fn header_bytes(start: &[u8]) -> Option<u64> {
     let bytes = u64::from_le_bytes(*start.first_chunk()?);
     (bytes <= HEADER_BYTES_MAX).then_some(bytes)
 }
 
-/// Returns the texts in a header. A header that is not JSON has none: whoever reads the tensors says what is wrong with it.
+/// Returns the texts in a header. A header that is not JSON has none; the reader of the tensors reports what is wrong
+/// with it.
 pub fn parse_metadata(header: &[u8]) -> BTreeMap<String, String> {
     let Ok(Value::Object(mut header)) = serde_json::from_slice(header) else { return BTreeMap::new() };
     let Some(Value::Object(texts)) = header.remove(METADATA) else { return BTreeMap::new() };
@@ -61,7 +63,7 @@ pub fn parse_metadata(header: &[u8]) -> BTreeMap<String, String> {
 /// Adds texts to a safetensors file. The same file and texts give the same bytes.
 ///
 /// # Panics
-/// When `file` is not a safetensors file.
+/// Panics when `file` is not a safetensors file.
 pub fn with_metadata(mut file: Vec<u8>, texts: &[(&str, &str)]) -> Vec<u8> {
     let length = header_bytes(&file).expect("a safetensors file begins with its header's length") as usize;
     let header = LENGTH_BYTES..LENGTH_BYTES + length;

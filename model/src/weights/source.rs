@@ -1,7 +1,7 @@
-//! Which files in a directory are a model's weights, and what they are: safetensors or PyTorch's, one file or shards.
+//! Finds a model's weights in a directory and opens them: safetensors or PyTorch's files, one file or shards.
 //!
-//! The usual names are taken in a fixed order, safetensors first; where there are none, the directory's only checkpoint, told by
-//! its content. It knows nothing of a model's tensors.
+//! The usual names are tried in a fixed order, safetensors first; if there are none, the directory's only checkpoint is
+//! taken, recognised by its content. It knows nothing of a model's tensors.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,33 +12,33 @@ use super::file_names::{PreferredFiles, USUAL, preferred_files};
 use super::stored_tensor::TensorMap;
 use crate::torch::{TorchError, TorchFile};
 
-/// The shards that an index of weights names, each once.
+/// Lists the shards that an index of weights names, each once.
 ///
 /// # Errors
-/// An index that cannot be read, or that names a file elsewhere.
+/// Fails when the index cannot be read, or names a file in another folder.
 pub fn list_shards(index: &Path) -> Result<Vec<String>, WeightsError> {
     Ok(checkpoint::shards(index)?)
 }
 
-/// Where a model's weights are.
+/// The files that hold a model's weights.
 pub(crate) struct WeightsSource {
-    /// The file, or the index.
+    /// The file of weights, or the index.
     pub(crate) weights: PathBuf,
     is_index: bool,
     /// The configuration that belongs to a usual name.
     pub(crate) config: Option<PathBuf>,
 }
 
-/// Tensors that are to be looked through.
+/// The tensors of an open source, before a model is looked for among them.
 pub(crate) enum OpenedWeights {
     Safetensors(TensorMap),
     Torch(Box<TorchFile>),
-    /// Of shards, and whether those are PyTorch's.
+    /// Tensors of shards, and whether the shards are PyTorch's.
     Shards(TensorMap, bool),
 }
 
 impl WeightsSource {
-    /// `path` is a file, an index of shards, or a directory with a model.
+    /// Finds the weights at `path`: a file, an index of shards, or a directory with a model.
     pub(crate) fn find(path: &Path) -> Result<WeightsSource, WeightsError> {
         let path = path.to_owned();
         match fs::metadata(&path) {
@@ -51,7 +51,7 @@ impl WeightsSource {
             Ok(_) => {}
         }
         let has = |name: &str| path.join(name).exists();
-        // Weights without their configuration are an error that names it, after all that is complete.
+        // Weights without their configuration come last. They give an error that names the missing file.
         let usual = preferred_files(has).or_else(|| USUAL.into_iter().find(|files| has(files.weights)));
         if let Some(PreferredFiles { config, weights, is_index }) = usual {
             let config = has(config).then(|| path.join(config));
@@ -72,7 +72,7 @@ impl WeightsSource {
         }
     }
 
-    /// A file beside the weights.
+    /// Returns the path of a file in the same folder as the weights, if it exists.
     pub(crate) fn sibling(&self, name: &str) -> Option<PathBuf> {
         let path = self.weights.with_file_name(name);
         path.is_file().then_some(path)
@@ -89,7 +89,7 @@ impl WeightsSource {
         })
     }
 
-    /// The files of weights: one, or the index and its shards.
+    /// Returns the files of weights: one, or the index and its shards.
     pub(crate) fn files(&self) -> Result<Vec<PathBuf>, CheckpointError> {
         let mut files = vec![self.weights.clone()];
         if self.is_index {
@@ -105,14 +105,14 @@ impl WeightsSource {
     }
 }
 
-/// The files in a directory that hold tensors, by their content, in the order of names.
+/// Returns the files in a directory that hold tensors, by their content, sorted by name.
 fn checkpoints(dir: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     let read = |source| CheckpointError::Read { path: dir.to_owned(), source };
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(read)? {
         let path = entry.map_err(read)?.path();
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        // What cannot be read is no checkpoint of the user's.
+        // A file that cannot be read is not one of the user's checkpoints.
         if !is_hidden && path.is_file() && checkpoint::kind(&path).is_ok() {
             found.push(path);
         }
@@ -122,7 +122,8 @@ fn checkpoints(dir: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
 }
 
 impl OpenedWeights {
-    /// Where the dictionaries of tensors lie, with their names. A file of safetensors, or shards, is one.
+    /// Returns where the dictionaries of tensors lie, with their names. A file of safetensors, or a set of shards, is
+    /// one dictionary.
     pub(crate) fn tensor_sets(&self) -> Vec<(String, Vec<&str>)> {
         match self {
             OpenedWeights::Safetensors(tensors) | OpenedWeights::Shards(tensors, _) => {
@@ -137,7 +138,7 @@ impl OpenedWeights {
         }
     }
 
-    /// The tensors of the set `i` of [`OpenedWeights::sets`].
+    /// Takes the tensors of set `i` of [`OpenedWeights::tensor_sets`].
     pub(crate) fn take(&mut self, i: usize) -> Result<TensorMap, TorchError> {
         match self {
             OpenedWeights::Safetensors(tensors) | OpenedWeights::Shards(tensors, _) => Ok(std::mem::take(tensors)),

@@ -30,7 +30,7 @@ enum Bytes {
     Held(Arc<Vec<u8>>),
 }
 
-/// Of equal bytes, wherever they are.
+/// Two tensors are equal if type, shape and bytes are, wherever the bytes are.
 impl PartialEq for StoredTensor {
     fn eq(&self, other: &StoredTensor) -> bool {
         self.dtype == other.dtype && self.shape == other.shape && self.bytes() == other.bytes()
@@ -41,8 +41,8 @@ impl PartialEq for StoredTensor {
 pub(crate) type TensorMap = BTreeMap<String, StoredTensor>;
 
 impl StoredTensor {
-    /// A copy of a tensor's values in its own type. Of a type that no weights have only the
-    /// name is kept: [`StoredTensor::found`] calls it unreadable.
+    /// Copies a tensor's values in its own type. Of a type that weights never have, only the name is kept:
+    /// [`StoredTensor::info`] calls it unreadable.
     pub(crate) fn from_tensor(tensor: &Tensor) -> candle_core::Result<StoredTensor> {
         let flat = tensor.flatten_all()?;
         let (dtype, bytes) = match tensor.dtype() {
@@ -59,23 +59,23 @@ impl StoredTensor {
         Ok(StoredTensor { dtype, shape: tensor.dims().to_vec(), bytes: Bytes::Held(Arc::new(bytes)) })
     }
 
-    /// A part of a mapped file.
+    /// Makes a tensor of a part of a mapped file.
     pub(crate) fn mapped(dtype: Dtype, shape: Vec<usize>, file: &Arc<Mmap>, range: Range<usize>) -> StoredTensor {
         StoredTensor { dtype, shape, bytes: Bytes::Mapped { file: file.clone(), range } }
     }
 
-    /// Bytes in memory.
+    /// Makes a tensor of bytes in memory.
     pub(crate) fn from_bytes(dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> StoredTensor {
         StoredTensor { dtype, shape, bytes: Bytes::Held(Arc::new(bytes)) }
     }
 
-    /// Values in memory.
+    /// Makes a tensor of values in memory.
     pub(crate) fn from_f32(shape: &[usize], values: &[f32]) -> StoredTensor {
         let bytes = bytemuck::cast_slice(values).to_vec();
         StoredTensor { dtype: Dtype::F32, shape: shape.to_vec(), bytes: Bytes::Held(Arc::new(bytes)) }
     }
 
-    /// Row-major, little-endian.
+    /// Returns the bytes of the values, row-major and little-endian.
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.bytes {
             Bytes::Mapped { file, range } => &file[range.clone()],
@@ -83,10 +83,10 @@ impl StoredTensor {
         }
     }
 
-    /// The rows `rows` of its first axis, where they are.
+    /// Returns the rows `rows` of the first axis, without copying those of a mapped file.
     ///
     /// # Panics
-    /// When the type is none that weights may have, or there are no such rows.
+    /// Panics when weights cannot have this type, or a row is out of range.
     pub(crate) fn rows(&self, rows: Range<usize>) -> StoredTensor {
         let width = value_bytes(self.dtype).expect("types are checked before");
         let row = self.shape[1..].iter().product::<usize>() * width;
@@ -102,10 +102,10 @@ impl StoredTensor {
         }
     }
 
-    /// A matrix (n, m) as (m, n).
+    /// Transposes a matrix (n, m) to (m, n).
     ///
     /// # Panics
-    /// When it is no matrix, or of a type that no weights have.
+    /// Panics when it is not a matrix, or weights cannot have this type.
     pub(crate) fn transposed(&self) -> StoredTensor {
         let width = value_bytes(self.dtype).expect("types are checked before");
         let [n, m] = self.shape[..] else { panic!("a tensor of two axes") };
@@ -117,12 +117,12 @@ impl StoredTensor {
         StoredTensor::from_bytes(self.dtype, vec![m, n], bytes)
     }
 
-    /// As a scalar, where it has one value.
+    /// Returns the tensor as a scalar; it must have one value.
     pub(crate) fn scalar(&self) -> StoredTensor {
         StoredTensor { shape: Vec::new(), ..self.clone() }
     }
 
-    /// For a comparison with what must be there.
+    /// Returns the properties that are compared with those that a model needs.
     pub(crate) fn info(&self) -> TensorInfo {
         TensorInfo {
             shape: self.shape.clone(),
@@ -131,7 +131,7 @@ impl StoredTensor {
         }
     }
 
-    /// `F32`, `F16` and so on.
+    /// Returns the name of the type: `F32`, `F16` and so on.
     pub(crate) fn dtype_name(&self) -> &'static str {
         match self.dtype {
             Dtype::F32 => "F32",
@@ -149,10 +149,10 @@ impl StoredTensor {
         }
     }
 
-    /// The values with flat indices in `range`, as f32 (exact for every type that is read).
+    /// Returns the values with flat indices in `range` as f32, which is exact for every type that is read.
     ///
     /// # Panics
-    /// When the type is not F32, F16 or BF16, or the range goes past the end.
+    /// Panics when the type is not F32, F16 or BF16, or the range goes past the end.
     pub(crate) fn values(&self, range: Range<usize>) -> Vec<f32> {
         let width = value_bytes(self.dtype).expect("types are checked when a model is opened");
         let bytes = &self.bytes()[range.start * width..range.end * width];
@@ -164,7 +164,7 @@ impl StoredTensor {
         }
     }
 
-    /// The bytes of its values as f32.
+    /// Returns the bytes of the values as f32.
     pub(crate) fn f32_bytes(&self) -> TensorContent<'_> {
         if self.dtype == Dtype::F32 {
             return TensorContent::Borrowed(self.bytes());
@@ -174,7 +174,7 @@ impl StoredTensor {
         }))
     }
 
-    /// Its value, where it is one whole number.
+    /// Returns the value if it is one integer.
     pub(crate) fn number(&self) -> Option<i64> {
         let bytes = self.bytes();
         let value = match self.dtype {
@@ -189,17 +189,17 @@ impl StoredTensor {
         Some(value)
     }
 
-    /// Whether this is the mask (n, n) that hides from a token what follows it.
+    /// Returns whether this is the mask (n, n) that hides from each token those after it.
     pub(crate) fn is_causal_mask(&self, n: usize) -> bool {
         if self.shape != [n, n] || value_bytes(self.dtype).is_none() {
             return false;
         }
-        // The least finite number is as good as minus infinity.
+        // The lowest finite number serves as well as minus infinity.
         let is_right = |(i, value): (usize, &f32)| if i % n > i / n { *value < -1e4 } else { *value == 0.0 };
         self.values(0..n * n).iter().enumerate().all(is_right)
     }
 
-    /// Whether this is a buffer of the 64-bit integers 0..n.
+    /// Returns whether this is a buffer of the 64-bit integers 0..n.
     pub(crate) fn is_arange(&self, n: usize) -> bool {
         self.dtype == Dtype::I64
             && self.shape.iter().product::<usize>() == n
@@ -211,7 +211,7 @@ fn widen(bytes: &[u8], value: impl Fn([u8; 2]) -> f32 + Sync) -> Vec<f32> {
     bytes.par_chunks_exact(2).with_min_len(1 << 16).map(|pair| value([pair[0], pair[1]])).collect()
 }
 
-/// Bytes of a value of a type that weights may have.
+/// Returns the bytes of a value of a type that weights may have.
 fn value_bytes(dtype: Dtype) -> Option<usize> {
     match dtype {
         Dtype::F32 => Some(4),

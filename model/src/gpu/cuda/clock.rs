@@ -7,7 +7,7 @@ use candle_core::cuda::WrapErr;
 use candle_core::cuda::cudarc::driver::sys::CUevent_flags;
 use candle_core::cuda::cudarc::driver::{CudaEvent, CudaStream};
 
-/// Time on the device by kind of work, of what was given while it was on.
+/// The time on the device by kind of work, of the work submitted while the clock runs.
 #[derive(Default)]
 pub(super) struct Clock(Mutex<Option<Vec<(String, CudaEvent, CudaEvent)>>>);
 
@@ -35,7 +35,7 @@ impl Clock {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
     }
 
-    /// Milliseconds by kind of work, in the order in which each kind came first.
+    /// Stops the clock. Returns the milliseconds by kind of work, in the order of each kind's first occurrence.
     pub(super) fn stop(&self) -> Result<Vec<(String, f64)>> {
         let given = self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         let mut sums: Vec<(String, f64)> = Vec::new();

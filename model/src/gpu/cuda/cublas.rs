@@ -1,5 +1,5 @@
-//! Products by cuBLASLt: `y = x W^T + b` with sums in f32. The algorithm is chosen once for a weight, for its largest batch, and
-//! used for smaller ones too, so that a row's numbers do not depend on how many rows there are.
+//! Products by cuBLASLt: `y = x W^T + b` with sums in f32. The algorithm is chosen once for a weight, for its largest
+//! batch, and used for smaller batches too, so that a row's numbers do not depend on the number of rows.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -16,7 +16,7 @@ use candle_core::cuda::cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
 
 use crate::gpu::backend::{Element, Half};
 
-/// What cuBLASLt may use beside a product's own matrices: what NVIDIA advises for Hopper.
+/// Workspace of cuBLASLt besides a product's matrices: the size that NVIDIA recommends for Hopper.
 const WORKSPACE_BYTES: usize = 32 << 20;
 
 /// cuBLASLt on one stream, whose products share a workspace.
@@ -25,11 +25,11 @@ pub(super) struct Blas {
     stream: Arc<CudaStream>,
     workspace: CudaSlice<u8>,
     half: Half,
-    /// By kind and rows.
+    /// Algorithms by kind of product and number of rows.
     plans: Mutex<HashMap<(MatmulKey, usize), sys::cublasLtMatmulAlgo_t>>,
 }
 
-/// One product, matrices by their addresses.
+/// One product, its matrices given by their addresses.
 pub(super) struct Product {
     /// (outputs, inputs)
     pub(super) weight: u64,
@@ -46,7 +46,7 @@ pub(super) struct Product {
     pub(super) stride: usize,
 }
 
-/// What decides an algorithm.
+/// The properties of a product that determine its algorithm.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct MatmulKey {
     outputs: usize,
@@ -66,12 +66,12 @@ unsafe impl Sync for Handle {}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // Nobody is left to tell.
+        // An error while dropping cannot be reported.
         let _ = unsafe { result::destroy_handle(self.0) };
     }
 }
 
-/// A description of a product that is freed with it.
+/// The descriptors of a product, which are destroyed with it.
 struct MatmulDescriptors {
     product: sys::cublasLtMatmulDesc_t,
     weight: sys::cublasLtMatrixLayout_t,
@@ -114,7 +114,8 @@ impl Blas {
         }
     }
 
-    /// Row-major matrices are column-major ones transposed: out^T (outputs, rows) = W (outputs, inputs) x^T (inputs, rows).
+    /// Describes a product. Row-major matrices are column-major ones transposed: out^T (outputs, rows) = W (outputs,
+    /// inputs) x^T (inputs, rows).
     fn descriptors(
         &self,
         kind: MatmulKey,
@@ -128,7 +129,7 @@ impl Blas {
             result::create_matrix_layout(self.data_type(is_half), rows as u64, columns as u64, stride as i64)
         };
         let descriptors = MatmulDescriptors {
-            // Of f32 too, without TF32: that is another type.
+            // Also for f32, without TF32, which is another compute type.
             product: result::create_matmul_desc(cublasComputeType_t::CUBLAS_COMPUTE_32F, cudaDataType::CUDA_R_32F)?,
             weight: layout(kind.is_half, kind.inputs, kind.outputs, kind.inputs)?,
             x: layout(kind.is_half, kind.inputs, rows, kind.stride)?,
@@ -159,7 +160,7 @@ impl Blas {
         Ok(descriptors)
     }
 
-    /// What the library advises for so many rows.
+    /// Returns the algorithm that the library recommends for this number of rows.
     fn heuristic_algorithm(
         &self,
         descriptors: &MatmulDescriptors,
@@ -183,7 +184,8 @@ impl Blas {
         }
     }
 
-    /// The algorithm of a kind of products: what is advised for the most rows, or, where that cannot do so many, for these.
+    /// Returns the algorithm of a kind of products: the one recommended for the most rows, or, if it does not support
+    /// this number of rows, the one recommended for them.
     fn plan(
         &self,
         kind: MatmulKey,
@@ -204,7 +206,7 @@ impl Blas {
         Ok(plan)
     }
 
-    /// Whether this algorithm does this product.
+    /// Returns whether an algorithm supports this product.
     fn supports(&self, plan: &sys::cublasLtMatmulAlgo_t, descriptors: &MatmulDescriptors) -> bool {
         let MatmulDescriptors { product, weight, x, out } = *descriptors;
         let mut checked: sys::cublasLtMatmulHeuristicResult_t = unsafe { std::mem::zeroed() };
@@ -213,7 +215,7 @@ impl Blas {
         status.result().is_ok() && checked.workspaceSize <= WORKSPACE_BYTES
     }
 
-    /// I and O: elements of x and weight, and of out.
+    /// Computes a product; I is the element of x and weight, O that of out.
     pub(super) fn matmul<I: Element, O: Element>(&self, product: &Product) -> Result<()> {
         let Product { outputs, inputs, rows_max, stride, bias, .. } = *product;
         let is_biased = bias.is_some();

@@ -8,12 +8,13 @@ use candle_core::cuda::cudarc::driver::{DriverError, result, sys};
 use candle_core::cuda::{CudaError, WrapErr};
 use candle_core::{CudaDevice, Result};
 
-/// What [`crate::device::open_cuda`] does for a device beyond opening it.
+/// Configures a device for [`crate::device::open_cuda`].
 pub(crate) fn prepare(device: &CudaDevice) -> Result<()> {
     let context = device.cuda_stream().context().clone();
-    // Sound because all tensors of a device are used on its one stream, in order; batches order their second stream themselves.
+    // Sound because all tensors of a device are used on its one stream, in order; batches order their second stream
+    // themselves.
     unsafe { device.disable_event_tracking() };
-    // What is freed stays in the pool: the next batch takes the same again.
+    // Freed memory stays in the pool: the next batch takes the same again.
     let mut keep = u64::MAX;
     unsafe {
         let pool = result::device::get_default_mem_pool(context.cu_device()).w()?;
@@ -22,14 +23,14 @@ pub(crate) fn prepare(device: &CudaDevice) -> Result<()> {
     }
 }
 
-/// The device's name and size.
+/// Returns the device's name and size.
 pub(crate) fn description(device: &CudaDevice) -> Result<String> {
     let context = device.cuda_stream().context().clone();
     let processors = context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT).w()?;
     Ok(format!("{}, {processors} processors", context.name().w()?))
 }
 
-/// Whether a device's memory is too short.
+/// Returns whether the device's memory is too short.
 pub(crate) fn is_out_of_memory(error: &(dyn StdError + 'static)) -> bool {
     use candle_core::cuda::cudarc::cublas::sys::cublasStatus_t;
     match error.downcast_ref::<CudaError>() {
@@ -39,7 +40,7 @@ pub(crate) fn is_out_of_memory(error: &(dyn StdError + 'static)) -> bool {
     }
 }
 
-/// Why a device cannot be used, where its driver or its libraries say no.
+/// Returns the reason why a device cannot be used, from the driver's or a library's error.
 pub(crate) fn why(error: &(dyn StdError + 'static)) -> String {
     match error.downcast_ref::<CudaError>() {
         Some(CudaError::Cuda(DriverError(CUresult::CUDA_ERROR_NO_DEVICE))) => {

@@ -1,4 +1,4 @@
-//! What a card does, measured on it: for `tools/gpu-check`.
+//! Measures on the GPU itself what it can do and where the time goes, for `tools/gpu-check`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,26 +10,26 @@ use candle_core::{Device, Result};
 use super::cublas::Product;
 use super::{CudaBackend, DeviceBuffer};
 use crate::gpu::backend::{GpuBackend, Half};
-use crate::gpu::kernel_checks::{self, KernelCheck};
+use crate::gpu::kernel_checks::{KernelCheck, run_all};
 use crate::gpu::pipeline::{BackendPipelines, PipelinePool};
 use crate::gpu::tower::{KernelTower, view_count};
 use crate::tower::visual::VisualWeights;
 use crate::{Arithmetic, ClipWeights, ModelError, Options, Prepared, PromptMode};
 
-/// What the card reaches at its best.
+/// The peak rates that a GPU reaches.
 #[derive(Clone, Debug)]
 pub struct Ceilings {
-    /// Of a product of 8192 x 8192 matrices in f16, sums in f32, TFLOP/s.
+    /// Product of 8192 x 8192 matrices in f16 with sums in f32, in TFLOP/s.
     pub f16_tflops: f64,
-    /// The same in bf16.
+    /// The same product in bf16, in TFLOP/s.
     pub bf16_tflops: f64,
-    /// From pinned memory, GB/s.
+    /// Upload from pinned memory, in GB/s.
     pub upload_gbs: f64,
-    /// From memory to memory on the device, bytes read and written, GB/s.
+    /// Copy within the device's memory, bytes read and written, in GB/s.
     pub device_copy_gbs: f64,
 }
 
-/// Seconds that `work` takes on the device: the best of some tries after one that counts for nothing.
+/// Returns the seconds that `work` takes on the device: the best of ten runs after a warm-up.
 fn best_seconds(backend: &CudaBackend, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     let mut best = f64::INFINITY;
     for _ in 0..11 {
@@ -46,7 +46,7 @@ fn tflops(device: &Device, half: Half) -> Result<f64> {
     const SIDE: usize = 8192;
     const TIMES: usize = 4;
     let backend = CudaBackend::new(device, half)?;
-    // Zeros cost the card less power than numbers, and it goes faster.
+    // A GPU uses less power for zeros than for other numbers, and runs faster.
     let numbers: Vec<u16> = (0..SIDE * SIDE).map(|i| half.round((i * 7919 % 1000) as f32 / 1000.0 - 0.5)).collect();
     let (a, b) = (backend.upload(&numbers)?, backend.upload(&numbers)?);
     let out: DeviceBuffer<u16> = backend.alloc(SIDE * SIDE)?;
@@ -70,10 +70,10 @@ fn tflops(device: &Device, half: Half) -> Result<f64> {
     Ok(2.0 * (SIDE as f64).powi(3) * TIMES as f64 / seconds / 1e12)
 }
 
-/// Measures the card's ceilings; takes some seconds and 1 GB of its memory.
+/// Measures the GPU's peak rates; takes some seconds and 1 GB of its memory.
 ///
 /// # Errors
-/// What the device fails with.
+/// Fails when the device fails.
 pub fn ceilings(device: &Device) -> Result<Ceilings> {
     const BYTES: usize = 256 << 20;
     let backend = CudaBackend::new(device, Half::F16)?;
@@ -93,37 +93,38 @@ pub fn ceilings(device: &Device) -> Result<Ceilings> {
     })
 }
 
-/// Each kernel of ours against its twin in plain Rust, in both 16-bit formats, at the sizes of real batches too.
+/// Compares each kernel with its reference in plain Rust, in both 16-bit formats, also at the sizes of real batches.
 ///
 /// # Errors
-/// What the device fails with.
+/// Fails when the device fails.
 pub fn kernel_checks(device: &Device) -> Result<Vec<KernelCheck>> {
-    let f16 = kernel_checks::run_all(&CudaBackend::new(device, Half::F16)?, true)?;
-    let bf16 = kernel_checks::run_all(&CudaBackend::new(device, Half::Bf16)?, true)?;
+    let f16 = run_all(&CudaBackend::new(device, Half::F16)?, true)?;
+    let bf16 = run_all(&CudaBackend::new(device, Half::Bf16)?, true)?;
     Ok([f16, bf16].concat())
 }
 
 /// Where the time of a forward pass goes.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// In the batch.
+    /// Windows in the batch.
     pub windows: usize,
-    /// Operations of its products and its attention.
+    /// Operations of the batch's products and attention.
     pub flops: f64,
-    /// By kind of work, in milliseconds on the device. An event before and after each makes the sum longer than the pass.
+    /// Milliseconds on the device by kind of work. An event before and after each kernel makes the sum longer than the
+    /// pass.
     pub milliseconds: Vec<(String, f64)>,
-    /// The whole pass, with nothing between its kernels, in milliseconds: the mean of some.
+    /// Milliseconds of the whole pass, with nothing between its kernels: the mean of 20 passes.
     pub pass_milliseconds: f64,
 }
 
-/// Takes the time of a batch of `windows` windows of `picture`, which has as many at least; of fewer where the device has no
-/// memory for them. In 16 bits.
+/// Measures a batch of `windows` windows of `picture`, which must have at least as many, in 16 bits. The batch is
+/// smaller if the device has no memory for it.
 ///
 /// # Errors
-/// What the device fails with.
+/// Fails when the device fails.
 ///
 /// # Panics
-/// Where the arithmetic is f32, or the model is not one that our kernels fit.
+/// Panics when the arithmetic is f32, or this crate's kernels do not support the model.
 pub fn profile(
     weights: &ClipWeights,
     prompts: &PromptMode,

@@ -8,7 +8,7 @@ use crate::tower::candle_layers::{CandleLayer, TensorOptions};
 const WIDTH: usize = 48;
 const HEADS: usize = 3;
 
-/// Values in [-scale, scale) without order.
+/// Returns values in [-scale, scale) in no order.
 fn random(seed: u64, shape: &[usize], scale: f32) -> Tensor {
     let mut state = seed;
     let mut next = || {
@@ -26,7 +26,7 @@ fn affine(seed: u64, outputs: usize, inputs: usize, bias: f32) -> Affine {
     }
 }
 
-/// A layer whose biases are up to `bias`.
+/// Makes a layer whose biases are up to `bias`.
 fn layer(bias: f32, activation: Activation) -> PlainLayer {
     let norm =
         |seed| NormTensors { weight: random(seed, &[WIDTH], 1.5), bias: random(!seed, &[WIDTH], bias), eps: 1e-5 };
@@ -43,7 +43,7 @@ fn layer(bias: f32, activation: Activation) -> PlainLayer {
     }
 }
 
-/// x (t, d) -> (t, d) as the checkpoint's layer is written down, in f32.
+/// Computes x (t, d) -> (t, d) as the checkpoint's layer is defined, in f32.
 fn plain(layer: &PlainLayer, x: &Tensor) -> Result<Tensor> {
     let (t, d) = x.dims2()?;
     let normed = layer.norm1.forward(x)?;
