@@ -1,6 +1,7 @@
-//! Windows through [`Batcher`]: pixels to scores, decoding and loading apart. Throughput is in windows.
+//! Benchmarks windows through [`Batcher`], from pixels to scores, without decoding and loading. Throughput is in
+//! windows.
 //!
-//! `cargo bench -p dqa-model --bench forward`; `-- tiny` or another part of a name for some of it.
+//! `cargo bench -p dqa-model --bench forward`; add `-- tiny` or another part of a name to run some of the benchmarks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,9 @@ use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_grou
 use dqa_model::{Arithmetic, Batcher, ClipWeights, KernelSet, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer};
 use dqa_testkit::{Picture, hf};
 
-/// 12 windows at the paper's stride: 1 s of ViT-B/32 on two cores, so that all of it takes a minute.
+/// 12 windows at the paper's stride: 1 s of ViT-B/32 on two cores, so that the whole benchmark takes a minute.
 const SIZE: (usize, usize) = (416, 352);
-/// All of them.
+/// All windows of the picture.
 const BATCH: usize = 12;
 
 struct Case {

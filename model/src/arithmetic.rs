@@ -53,6 +53,6 @@ impl FromStr for Arithmetic {
         [Arithmetic::F32, Arithmetic::Bf16, Arithmetic::F16]
             .into_iter()
             .find(|a| a.as_str() == name)
-            .ok_or_else(|| format!("`{name}` is none of f32, bf16, f16"))
+            .ok_or_else(|| format!("unknown arithmetic `{name}`: expected f32, bf16 or f16"))
     }
 }

@@ -23,7 +23,7 @@ pub struct Fingerprint([u8; 32]);
 
 /// A text is not a fingerprint.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{text}` is no fingerprint: that has 64 digits of 0-9 and a-f")]
+#[error("`{text}` is not a fingerprint: expected 64 digits of 0-9 and a-f")]
 pub struct FingerprintError {
     /// The text as given.
     pub text: String,
@@ -205,7 +205,7 @@ mod tests {
         let text = "AB".repeat(32);
         assert_eq!(
             text.parse::<Fingerprint>().unwrap_err().to_string(),
-            format!("`{text}` is no fingerprint: that has 64 digits of 0-9 and a-f")
+            format!("`{text}` is not a fingerprint: expected 64 digits of 0-9 and a-f")
         );
         assert!("ab".repeat(31).parse::<Fingerprint>().is_err());
         assert!("ab".repeat(32).parse::<Fingerprint>().is_ok());

@@ -241,7 +241,7 @@ fn what_was_saved_goes_on_to_the_same_bits() {
     assert_eq!(resumed.save(), whole.save());
     let other = Model::tiny(Trainable::Text, ViewMode::Both);
     let error = other.trainer().restore(&saved).unwrap_err();
-    assert!(error.to_string().starts_with("the saved state is not of this training"), "{error}");
+    assert!(error.to_string().starts_with("the saved state belongs to another training"), "{error}");
 }
 
 #[test]

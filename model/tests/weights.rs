@@ -202,7 +202,7 @@ fn a_file_cut_short_is_told() {
         fs::File::options().write(true).open(&file).unwrap().set_len(shorter).unwrap();
         let error = ClipWeights::open(dir.path()).unwrap_err();
         let text = text(&error, dir.path());
-        assert!(text.starts_with("`DIR/model.safetensors` is cut short or no safetensors file: "), "{text}");
+        assert!(text.starts_with("`DIR/model.safetensors` is truncated or not a safetensors file: "), "{text}");
         assert!(!error.retry());
     }
 }
@@ -239,7 +239,7 @@ fn shards_and_index_must_agree() {
          tensor `logit_scale`: it is in the shard, but not there in the index"
     );
     let text = edit("weight_map", "weights");
-    assert!(text.starts_with("`DIR/model.safetensors.index.json` is no index of shards: missing field"), "{text}");
+    assert!(text.starts_with("`DIR/model.safetensors.index.json` is not an index of shards: missing field"), "{text}");
 }
 
 #[test]

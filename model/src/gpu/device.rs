@@ -7,7 +7,7 @@ use super::cuda::driver;
 
 /// A device that cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no device cuda:{ordinal}: {why}")]
+#[error("cannot open device cuda:{ordinal}: {why}")]
 pub struct DeviceUnavailable {
     /// The ordinal that was asked for.
     pub ordinal: usize,

@@ -138,10 +138,12 @@ fn spread(i: u32, count: u32, free: u32) -> u32 {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ViewsError {
     /// A part is not `key=value`, or its key is unknown.
-    #[error("views: `{0}` is none of sees=both|local|global, window=N, stride=N, grid=N, random=N, seed=N")]
+    #[error(
+        "views: unknown setting `{0}`: expected sees=both|local|global, window=N, stride=N, grid=N, random=N or seed=N"
+    )]
     Unknown(String),
     /// A value is invalid for its key.
-    #[error("views: `{0}` wants a whole number of at least {1}")]
+    #[error("views: invalid value in `{0}`: expected a whole number of at least {1}")]
     Number(String, u32),
     /// Two keys exclude each other, or a seed is given without `random`.
     #[error("views: give one of stride, grid and random, and a seed with random only")]

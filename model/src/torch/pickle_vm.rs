@@ -153,7 +153,7 @@ impl<'a> PickleVm<'a> {
 
     fn line_index(&mut self) -> Result<u64, TorchError> {
         let line = self.line()?;
-        line.parse().map_err(|_| self.wrong("a number is none"))
+        line.parse().map_err(|_| self.wrong("a number is invalid"))
     }
 
     fn step(&mut self, opcode: u8) -> Result<(), TorchError> {
@@ -437,7 +437,7 @@ impl<'a> PickleVm<'a> {
         match &mut self.nodes[target as usize] {
             Node::List(list) => list.extend_from_slice(values),
             Node::Object(_) | Node::Opaque => {}
-            _ => return Err(self.wrong("it appends to what is no list")),
+            _ => return Err(self.wrong("it appends to a value that is not a list")),
         }
         Ok(())
     }
@@ -448,7 +448,7 @@ impl<'a> PickleVm<'a> {
             Node::Dict(items) => items.extend(pairs),
             Node::Object(object) => object.items.extend(pairs),
             Node::Opaque => {}
-            _ => return Err(self.wrong("it sets a key of what is no dictionary")),
+            _ => return Err(self.wrong("it sets a key of a value that is not a dictionary")),
         }
         Ok(())
     }

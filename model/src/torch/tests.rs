@@ -151,7 +151,7 @@ fn sizes_that_the_file_does_not_hold_are_refused() {
     for (tensor, told) in [
         (
             PyTensor { values: 1 << 40, shape: vec![1 << 40], ..plain.clone() },
-            "the values of `x` cannot be read: its storage is to have 4398046511104 bytes, and the file has 16",
+            "the values of `x` cannot be read: its storage should have 4398046511104 bytes, but the file has 16",
         ),
         (
             PyTensor { key: "7".to_owned(), ..plain.clone() },
@@ -232,7 +232,7 @@ fn hostile_pickles_are_refused_or_hold_nothing() {
         (b"N(R", "it takes a mark for a value"),
         (b"t", "it takes a mark that is not there"),
         (b"}(Nu", "a key has no value"),
-        (b")N\x86Na", "it appends to what is no list"),
+        (b")N\x86Na", "it appends to a value that is not a list"),
         (b"\xff", "an opcode is unknown"),
         (b"\x97", "an opcode is unknown"),
         (b"\x80\x06", "its protocol is newer than 5"),

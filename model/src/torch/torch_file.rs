@@ -97,7 +97,7 @@ impl TorchFile {
             range.ok_or_else(|| wrong(format!("the file lacks its storage `{}`", tensor.key.escape_debug())))?;
         if tensor.storage_bytes > range.len() as u64 {
             let (claimed, there) = (tensor.storage_bytes, range.len());
-            return Err(wrong(format!("its storage is to have {claimed} bytes, and the file has {there}")));
+            return Err(wrong(format!("its storage should have {claimed} bytes, but the file has {there}")));
         }
         let too_large =
             || wrong("it repeats values and is larger than its file; save it with `.contiguous()`".to_owned());

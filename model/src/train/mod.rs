@@ -135,7 +135,7 @@ pub enum TrainError {
     #[error("a tensor operation failed")]
     Tensor(#[from] candle_core::Error),
     /// None of the parameters to train exists.
-    #[error("nothing learns: {0}")]
+    #[error("nothing to train: {0}")]
     Nothing(String),
     /// The loss or a gradient is not finite.
     #[error("step {step}: {what} is not finite; a lower learning rate may help")]
@@ -146,6 +146,6 @@ pub enum TrainError {
         what: String,
     },
     /// The saved state belongs to another training.
-    #[error("the saved state is not of this training: {0}")]
+    #[error("the saved state belongs to another training: {0}")]
     State(String),
 }

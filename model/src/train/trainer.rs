@@ -49,7 +49,7 @@ impl Trainer {
         let mut parameters = parameters(weights, prompts, &sentences, options.trainable);
         parameters.scale_learning_rate(PATCH_EMBEDDING, options.patch_lr);
         if parameters.value_count() == 0 {
-            let why = format!("{:?} was asked for, and the model has no such prompts", options.trainable);
+            let why = format!("{:?} was requested, but the model has no such prompts", options.trainable);
             return Err(TrainError::Nothing(why));
         }
         let inputs = PassInputs { weights, prompts, sentences: &sentences, options };

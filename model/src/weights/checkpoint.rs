@@ -29,7 +29,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// The file is truncated, or not a safetensors file.
-    #[error("`{}` is cut short or no safetensors file", path.display())]
+    #[error("`{}` is truncated or not a safetensors file", path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -53,7 +53,7 @@ pub enum CheckpointError {
         source: TorchError,
     },
     /// The index is not JSON of the form `{"weight_map": {"tensor": "file"}}`.
-    #[error("`{}` is no index of shards", path.display())]
+    #[error("`{}` is not an index of shards", path.display())]
     Index {
         /// The index.
         path: PathBuf,

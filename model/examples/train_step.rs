@@ -1,5 +1,5 @@
-//! Times training steps, for `tools/bench-tune`: `tune_step MODEL_DIR BATCH STEPS prompts|all`, with `prompts.safetensors`
-//! in the directory. Prints one JSON line.
+//! Times training steps, for `tools/bench-tune`: `train_step MODEL_DIR BATCH STEPS prompts|all`, with
+//! `prompts.safetensors` in the directory. Prints one JSON line.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn main() {
     println!("{{\"windows_per_s\": {rate:.3}, \"peak_mb\": {:.0}}}", peak_mb());
 }
 
-/// Of this process, by the kernel's count.
+/// Returns the peak memory of this process in MB, as the system counts it.
 fn peak_mb() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
