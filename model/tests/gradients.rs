@@ -1,5 +1,5 @@
-//! Gradients are slopes: each learnable tensor's is compared with the change of the loss along it. No test of the loss
-//! itself: that is `training.rs`.
+//! Gradients are slopes: each trained tensor's gradient is compared with the change of the loss along it. `training.rs`
+//! tests the loss itself.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -38,7 +38,7 @@ impl Model {
         let config = ClipConfig::read(&hf::cached("tiny", "gradients").join("config.json")).unwrap();
         let options = TrainerOptions { trainable, sees, ..TrainerOptions::default() };
         let mut weights = tensors(dir.weights());
-        // At CLIP's 100 the scores of these weights are near 0 and 1, where there is no slope.
+        // At CLIP's 100 the scores of these weights are near 0 and 1, where the slope vanishes.
         weights.insert("logit_scale".into(), Tensor::new(2.0f32, &Device::Cpu).unwrap());
         Model { config, weights, prompts: tensors(dir.prompts()), options }
     }
@@ -58,7 +58,7 @@ impl Model {
         Trainer::new(&weights, &mode, &self.options).unwrap()
     }
 
-    /// With `by` added along `direction` to the tensor `name`.
+    /// Returns a model with `by` added along `direction` to the tensor `name`.
     fn moved(&self, name: &str, direction: &Tensor, by: f64) -> Model {
         let mut model = self.clone();
         let tensors = if model.prompts.contains_key(name) { &mut model.prompts } else { &mut model.weights };
@@ -81,7 +81,7 @@ fn batch(sees: ViewMode) -> Vec<Example> {
     (0..5).map(example).collect()
 }
 
-/// Each tensor's gradient against the slope of the loss along it.
+/// Compares each tensor's gradient with the slope of the loss along it.
 fn check(model: &Model, which: impl Fn(&str) -> bool) {
     let batch = batch(model.options.sees);
     let (_, gradients) = model.trainer().gradients(&batch).unwrap();
@@ -90,7 +90,7 @@ fn check(model: &Model, which: impl Fn(&str) -> bool) {
         let is_key_bias = name.ends_with("k_proj.bias");
         assert!(norm > 0.0, "{name} gets a gradient");
         if is_key_bias {
-            // It moves all scores of a query alike, which softmax does not see: what there is is rounding.
+            // It moves all scores of a query alike, which softmax does not see: its gradient is rounding.
             assert!(norm < 1e-6, "{name}: {norm}");
             continue;
         }
@@ -100,8 +100,8 @@ fn check(model: &Model, which: impl Fn(&str) -> bool) {
         let tensors = if model.prompts.contains_key(name) { &model.prompts } else { &model.weights };
         let direction = Tensor::from_slice(gradient, tensors[name].dims(), &Device::Cpu).unwrap();
         let direction = (direction / norm).unwrap();
-        // The loss moves by about 1e-3, far above its rounding and the steps of f16 that prompts pass; two differences
-        // together leave out the third derivative.
+        // The loss moves by about 1e-3, far above its rounding and the steps of f16 that prompts pass through; two
+        // differences together cancel the third derivative.
         let step = (1e-3 / norm).min(0.2);
         let loss = |by: f64| model.moved(name, &direction, by).trainer().gradients(&batch).unwrap().0.loss;
         let difference = |step: f64| (loss(step) - loss(-step)) / (2.0 * step);
@@ -135,7 +135,7 @@ fn gelu_has_slopes_too() {
     check(&model, |name| name.contains("layers.1.mlp.fc1"));
 }
 
-/// The norm of the difference, as a part of the norm.
+/// Returns the norm of the difference relative to the norm.
 fn apart(ours: &[f32], theirs: &[f32]) -> f64 {
     let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>();
     let difference = square(&mut ours.iter().zip(theirs).map(|(a, b)| a - b));
@@ -215,7 +215,7 @@ fn the_patch_embedding_learns_at_its_share_of_the_rate() {
 
 #[test]
 fn what_is_far_off_has_a_gradient_on_both_engines() {
-    // exp(1.702 * 60) is infinite in f32: a slope made of it would be no number.
+    // exp(1.702 * 60) is infinite in f32: a slope made of it would not be finite.
     let mut model = Model::tiny(Trainable::Prompts, ViewMode::Both);
     let bias = "vision_model.encoder.layers.1.mlp.fc1.bias";
     let far = (&model.weights[bias] - 60.0).unwrap();

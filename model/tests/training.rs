@@ -8,7 +8,7 @@ use dqa_model::train::{Example, Trainable, Trainer, TrainerOptions};
 use dqa_model::{ClipWeights, PromptMode, Prompts, Rgb8, ViewMode, Views, whole_view};
 use dqa_testkit::{Goldens, hf};
 
-/// The picture that the golden runs learn from: all its windows.
+/// The picture of the golden runs, which train on all its windows.
 const PICTURE: &str = "400x300.png";
 
 fn read(goldens: &Goldens) -> Rgb8 {

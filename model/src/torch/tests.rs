@@ -148,7 +148,7 @@ fn sizes_that_the_file_does_not_hold_are_refused() {
         let text = refused(&one(tensor.clone()));
         assert!(text.starts_with(past), "{tensor:?}: {text}");
     }
-    for (tensor, told) in [
+    for (tensor, expected) in [
         (
             PyTensor { values: 1 << 40, shape: vec![1 << 40], ..plain.clone() },
             "the values of `x` cannot be read: its storage should have 4398046511104 bytes, but the file has 16",
@@ -167,7 +167,7 @@ fn sizes_that_the_file_does_not_hold_are_refused() {
         ),
     ] {
         let error = values(&mut read(&one(tensor)).unwrap(), 0, "x").unwrap_err();
-        assert_eq!(error.to_string(), told);
+        assert_eq!(error.to_string(), expected);
     }
 }
 
@@ -223,7 +223,7 @@ fn hostile_pickles_are_refused_or_hold_nothing() {
     let mut nested = b"(ctorch._tensor\n_rebuild_from_type_v2\nq\x00NNNtq\x01".to_vec();
     nested.extend(b"ctorch._tensor\n_rebuild_from_type_v2\n(h\x00Nh\x01NtR");
     assert!(found(&read(&raw(&nested)).unwrap()).is_empty());
-    for (opcodes, told) in [
+    for (opcodes, expected) in [
         (&b"X\xff\xff\xff\xffa"[..], "it ends in the middle of a value"),
         (b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff", "it ends in the middle of a value"),
         (b"h\x07", "it recalls what it never remembered"),
@@ -239,7 +239,7 @@ fn hostile_pickles_are_refused_or_hold_nothing() {
         (b"cos\nsystem\nNR", "a call has no arguments"),
     ] {
         let text = refused(&raw(opcodes));
-        assert!(text.starts_with("its pickle is damaged at byte ") && text.ends_with(told), "{opcodes:?}: {text}");
+        assert!(text.starts_with("its pickle is damaged at byte ") && text.ends_with(expected), "{opcodes:?}: {text}");
     }
     // A call that would run a program.
     let system = Py::Call("os", "system", vec![Py::str("touch /tmp/dqa-was-run")]);
@@ -273,7 +273,7 @@ fn archives_that_lie_are_refused() {
     }
     let entry = |name: &str, bytes: &[u8]| (name.to_owned(), bytes.to_vec());
     let pickle = save.pickle(&Py::None);
-    for (entries, told) in [
+    for (entries, expected) in [
         (vec![entry("a/b", b"")], "it is a zip archive without `data.pkl`, so not PyTorch's"),
         (
             vec![entry("a/data.pkl", &pickle), entry("b/data.pkl", &pickle)],
@@ -285,7 +285,7 @@ fn archives_that_lie_are_refused() {
             "it was written on a big-endian machine; load it there and save it as safetensors",
         ),
     ] {
-        assert_eq!(refused(&zip(&entries)), told);
+        assert_eq!(refused(&zip(&entries)), expected);
     }
     // The second entry's header claims the position of the first.
     let two = zip(&[entry("a/data.pkl", &pickle), entry("a/data.pkX", &pickle)]);
@@ -293,7 +293,11 @@ fn archives_that_lie_are_refused() {
     let mut overlapping = two.clone();
     overlapping[directory + 42..][..4].copy_from_slice(&0u32.to_le_bytes());
     overlapping[directory + 55] = b'l';
-    assert!(["it has two entries", "entries of it overlap"].iter().any(|told| refused(&overlapping).starts_with(told)));
+    assert!(
+        ["it has two entries", "entries of it overlap"]
+            .iter()
+            .any(|expected| refused(&overlapping).starts_with(expected))
+    );
     // A deflated pickle, as in a zip bomb.
     let mut deflated = two.clone();
     let first = two.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
