@@ -43,7 +43,7 @@ pub(super) unsafe fn tile(tiles: &mut impl Tiles, rows: usize, a: &[u16], b: &[u
     let b_stride = 2 * PANEL * size_of::<u16>();
     // SAFETY: a holds 32 rows of k values, b k / 2 rows of 2 * PANEL, and sums 32 rows of PANEL.
     unsafe {
-        let at = |row: usize, column: usize| (row * PANEL + column) * size_of::<f32>();
+        let byte_offset = |row: usize, column: usize| (row * PANEL + column) * size_of::<f32>();
         let out = sums.as_mut_ptr().cast::<u8>();
         if first {
             tiles.zero::<0>();
@@ -51,10 +51,10 @@ pub(super) unsafe fn tile(tiles: &mut impl Tiles, rows: usize, a: &[u16], b: &[u
             tiles.zero::<2>();
             tiles.zero::<3>();
         } else {
-            tiles.load::<0>(out.add(at(0, 0)), sum_stride);
-            tiles.load::<1>(out.add(at(0, 16)), sum_stride);
-            tiles.load::<2>(out.add(at(16, 0)), sum_stride);
-            tiles.load::<3>(out.add(at(16, 16)), sum_stride);
+            tiles.load::<0>(out.add(byte_offset(0, 0)), sum_stride);
+            tiles.load::<1>(out.add(byte_offset(0, 16)), sum_stride);
+            tiles.load::<2>(out.add(byte_offset(16, 0)), sum_stride);
+            tiles.load::<3>(out.add(byte_offset(16, 16)), sum_stride);
         }
         for step in 0..k / K_TILE {
             let a = a.as_ptr().add(step * K_TILE).cast::<u8>();
@@ -70,10 +70,10 @@ pub(super) unsafe fn tile(tiles: &mut impl Tiles, rows: usize, a: &[u16], b: &[u
                 tiles.multiply::<3, 5, 7>();
             }
         }
-        tiles.store::<0>(out.add(at(0, 0)), sum_stride);
-        tiles.store::<1>(out.add(at(0, 16)), sum_stride);
-        tiles.store::<2>(out.add(at(16, 0)), sum_stride);
-        tiles.store::<3>(out.add(at(16, 16)), sum_stride);
+        tiles.store::<0>(out.add(byte_offset(0, 0)), sum_stride);
+        tiles.store::<1>(out.add(byte_offset(0, 16)), sum_stride);
+        tiles.store::<2>(out.add(byte_offset(16, 0)), sum_stride);
+        tiles.store::<3>(out.add(byte_offset(16, 16)), sum_stride);
     }
 }
 

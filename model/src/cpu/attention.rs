@@ -56,9 +56,9 @@ impl Attention<'_> {
         let packed_values = scratch.values.slice_mut::<f32>(value_panels * PANEL * keys);
         let scores = scratch.scores.slice_mut::<f32>(queries * score_stride);
         for head in 0..self.heads {
-            let at = head * head_width;
-            self.pack_keys(at..at + head_width, packed_keys);
-            self.pack_values(at..at + head_width, keys, packed_values);
+            let offset = head * head_width;
+            self.pack_keys(offset..offset + head_width, packed_keys);
+            self.pack_values(offset..offset + head_width, keys, packed_values);
             // (queries, head) x (head, keys)
             let product = Product {
                 isa,
@@ -68,14 +68,14 @@ impl Attention<'_> {
                 k_padded: head_width,
                 bias: None,
             };
-            let rows = Rows { values: &self.queries[at..], stride: self.query_stride, k: head_width };
+            let rows = Rows { values: &self.queries[offset..], stride: self.query_stride, k: head_width };
             let rows = Rows { values: &rows.values[..(queries - 1) * rows.stride + rows.k], ..rows };
             product.run(rows, Epilogue::Store, OutputRows { values: scores, stride: score_stride }, gemm);
             softmax_rows(isa, scores, score_stride, keys);
             // (queries, keys) x (keys, head)
             let product = Product { panels: Panels::F32(packed_values), n: head_width, k_padded: keys, ..product };
             let rows = Rows { values: &scores[..(queries - 1) * score_stride + keys], stride: score_stride, k: keys };
-            product.run(rows, Epilogue::Store, OutputRows { values: &mut out[at..], stride: self.width }, gemm);
+            product.run(rows, Epilogue::Store, OutputRows { values: &mut out[offset..], stride: self.width }, gemm);
         }
     }
 

@@ -101,8 +101,8 @@ pub(super) fn gelu<const FMA: bool>(x: f32) -> f32 {
 }
 
 #[inline(always)]
-pub(super) fn load_lanes(values: &[f32], at: usize) -> Lanes {
-    values[at..at + LANES].try_into().expect("the slice has LANES values")
+pub(super) fn load_lanes(values: &[f32], offset: usize) -> Lanes {
+    values[offset..offset + LANES].try_into().expect("the slice has LANES values")
 }
 
 #[inline(always)]
@@ -122,8 +122,8 @@ pub(super) fn reduce(lanes: Lanes, f: impl Fn(f32, f32) -> f32) -> f32 {
 pub(super) fn lane_sum<const FMA: bool>(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
     let whole = values.len() / LANES * LANES;
-    for at in (0..whole).step_by(LANES) {
-        let v = load_lanes(values, at);
+    for offset in (0..whole).step_by(LANES) {
+        let v = load_lanes(values, offset);
         for i in 0..LANES {
             lanes[i] += term(v[i]);
         }
@@ -163,8 +163,8 @@ fn softmax_body<const FMA: bool>(scores: &mut [f32], width: usize, keys: usize) 
     for row in scores.chunks_exact_mut(width) {
         row[keys..].fill(f32::NEG_INFINITY);
         let mut lanes = [f32::NEG_INFINITY; LANES];
-        for at in (0..width).step_by(LANES) {
-            let v = load_lanes(row, at);
+        for offset in (0..width).step_by(LANES) {
+            let v = load_lanes(row, offset);
             for i in 0..LANES {
                 lanes[i] = if v[i] > lanes[i] { v[i] } else { lanes[i] };
             }
@@ -210,13 +210,14 @@ fn finish(tile: Tile<'_>, value: impl Fn(f32, f32) -> f32) {
             continue;
         }
         // Arrays show the compiler that the values read and written do not overlap.
-        for at in (0..PANEL).step_by(LANES) {
-            let (sums, bias, before) = (load_lanes(sums, at), load_lanes(tile.bias, at), load_lanes(out, at));
+        for offset in (0..PANEL).step_by(LANES) {
+            let (sums, bias, before) =
+                (load_lanes(sums, offset), load_lanes(tile.bias, offset), load_lanes(out, offset));
             let mut after = [0.0; LANES];
             for i in 0..LANES {
                 after[i] = value(sums[i] + bias[i], before[i]);
             }
-            out[at..at + LANES].copy_from_slice(&after);
+            out[offset..offset + LANES].copy_from_slice(&after);
         }
     }
 }

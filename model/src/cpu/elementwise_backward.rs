@@ -97,9 +97,9 @@ fn moments<const FMA: bool>(x: &[f32], eps: f32) -> (f32, f32) {
 fn indexed_sum(len: usize, term: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
     let whole = len / LANES * LANES;
-    for at in (0..whole).step_by(LANES) {
+    for offset in (0..whole).step_by(LANES) {
         for (i, lane) in lanes.iter_mut().enumerate() {
-            *lane += term(at + i);
+            *lane += term(offset + i);
         }
     }
     reduce(lanes, |a, b| a + b) + (whole..len).map(term).sum::<f32>()
@@ -155,8 +155,8 @@ multiversion! {
 fn softmax_backward_body<const FMA: bool>(probabilities: &[f32], width: usize, gradient: &mut [f32]) {
     for (p, g) in probabilities.chunks_exact(width).zip(gradient.chunks_exact_mut(width)) {
         let mut lanes = [0.0; LANES];
-        for at in (0..width).step_by(LANES) {
-            let (p, g) = (load_lanes(p, at), load_lanes(g, at));
+        for offset in (0..width).step_by(LANES) {
+            let (p, g) = (load_lanes(p, offset), load_lanes(g, offset));
             for i in 0..LANES {
                 lanes[i] = madd::<FMA>(p[i], g[i], lanes[i]);
             }
@@ -205,11 +205,11 @@ mod tests {
     }
 
     /// Estimates d (weights . f(x)) / d x[at] by differences.
-    fn slope(x: &[f32], weights: &[f32], at: usize, f: impl Fn(&[f32]) -> Vec<f32>) -> f64 {
+    fn slope(x: &[f32], weights: &[f32], offset: usize, f: impl Fn(&[f32]) -> Vec<f32>) -> f64 {
         let step = 1e-2;
         let sum = |by: f32| {
             let mut x = x.to_vec();
-            x[at] += by;
+            x[offset] += by;
             f(&x).iter().zip(weights).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum::<f64>()
         };
         (sum(step) - sum(-step)) / (2.0 * f64::from(step))
@@ -228,25 +228,25 @@ mod tests {
                 let (mut quick_out, mut gelu_out) = (g.clone(), g.clone());
                 quick_gelu_backward(isa, &x, &mut quick_out);
                 gelu_backward(isa, &x, &mut gelu_out);
-                for at in [0, d / 2, d - 1] {
-                    let want = slope(&x, &g, at, |x| {
+                for offset in [0, d / 2, d - 1] {
+                    let want = slope(&x, &g, offset, |x| {
                         let mut out = vec![0.0; d];
                         layer_norm_rows(isa, x, norm, &mut out);
                         out
                     });
-                    prop_assert!((f64::from(norm_out[at]) - want).abs() < 5e-3, "{isa} norm {} {want}", norm_out[at]);
-                    let want = slope(&x, &g, at, |x| {
+                    prop_assert!((f64::from(norm_out[offset]) - want).abs() < 5e-3, "{isa} norm {} {want}", norm_out[offset]);
+                    let want = slope(&x, &g, offset, |x| {
                         let mut out = vec![0.0; d];
                         quick_gelu(isa, x, &mut out);
                         out
                     });
-                    prop_assert!((f64::from(quick_out[at]) - want).abs() < 1e-3, "{isa} quick {} {want}", quick_out[at]);
-                    let want = slope(&x, &g, at, |x| {
+                    prop_assert!((f64::from(quick_out[offset]) - want).abs() < 1e-3, "{isa} quick {} {want}", quick_out[offset]);
+                    let want = slope(&x, &g, offset, |x| {
                         let mut out = vec![0.0; d];
                         gelu(isa, x, &mut out);
                         out
                     });
-                    prop_assert!((f64::from(gelu_out[at]) - want).abs() < 1e-3, "{isa} gelu {} {want}", gelu_out[at]);
+                    prop_assert!((f64::from(gelu_out[offset]) - want).abs() < 1e-3, "{isa} gelu {} {want}", gelu_out[offset]);
                 }
             }
         }
@@ -263,9 +263,9 @@ mod tests {
                 };
                 let mut out = g.clone();
                 softmax_backward(isa, &softmax(&x), width, &mut out);
-                for at in [0, 5, keys - 1] {
-                    let want = slope(&x, &g, at, softmax);
-                    prop_assert!((f64::from(out[at]) - want).abs() < 1e-4, "{isa} {} {want}", out[at]);
+                for offset in [0, 5, keys - 1] {
+                    let want = slope(&x, &g, offset, softmax);
+                    prop_assert!((f64::from(out[offset]) - want).abs() < 1e-4, "{isa} {} {want}", out[offset]);
                 }
                 prop_assert!(out[keys..].iter().all(|g| *g == 0.0));
             }

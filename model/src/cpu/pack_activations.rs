@@ -37,8 +37,8 @@ impl TileInput<'_> {
     /// Returns row `r` from `k_start` on: the values that exist of its `k`.
     #[inline(always)]
     fn row(&self, r: usize) -> &[f32] {
-        let at = (self.start + r) * self.x.stride;
-        &self.x.values[at + self.k_start..at + self.x.k.min(self.k_start + self.k)]
+        let offset = (self.start + r) * self.x.stride;
+        &self.x.values[offset + self.k_start..offset + self.x.k.min(self.k_start + self.k)]
     }
 }
 

@@ -68,14 +68,14 @@ impl PackedLinear {
         let k_padded = k.next_multiple_of(K_STEP);
         let pairs = operands == Operands::Bf16 && isa >= Isa::Avx512Bf16;
         let n_padded = n.next_multiple_of(PANEL);
-        let at = |row: usize, col: usize| if row < n && col < k { weight[row * k + col] } else { 0.0 };
+        let value_at = |row: usize, col: usize| if row < n && col < k { weight[row * k + col] } else { 0.0 };
         let panels = if pairs {
             let mut panels = AlignedBuffer::zeroed::<u16>(n_padded * k_padded);
             let values = panels.slice_mut::<u16>(n_padded * k_padded);
             values.par_chunks_mut(PANEL * k_padded).enumerate().for_each(|(panel, values)| {
                 for (pair, values) in values.chunks_exact_mut(2 * PANEL).enumerate() {
                     for (column, value) in values.iter_mut().enumerate() {
-                        let x = at(panel * PANEL + column / 2, 2 * pair + column % 2);
+                        let x = value_at(panel * PANEL + column / 2, 2 * pair + column % 2);
                         *value = bf16::from_f32(x).to_bits();
                     }
                 }
@@ -87,7 +87,7 @@ impl PackedLinear {
             values.par_chunks_mut(PANEL * k_padded).enumerate().for_each(|(panel, values)| {
                 for (col, values) in values.chunks_exact_mut(PANEL).enumerate() {
                     for (row, value) in values.iter_mut().enumerate() {
-                        *value = operands.round(at(panel * PANEL + row, col));
+                        *value = operands.round(value_at(panel * PANEL + row, col));
                     }
                 }
             });

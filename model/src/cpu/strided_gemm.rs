@@ -40,12 +40,12 @@ pub(crate) struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// Overwrites the values.
-    pub(crate) fn over(values: &'a mut [f32], stride: usize) -> Target<'a> {
+    pub(crate) fn overwrite(values: &'a mut [f32], stride: usize) -> Target<'a> {
         Target { values, stride, add: false }
     }
 
     /// Adds to the values.
-    pub(crate) fn plus(values: &'a mut [f32], stride: usize) -> Target<'a> {
+    pub(crate) fn accumulate(values: &'a mut [f32], stride: usize) -> Target<'a> {
         Target { values, stride, add: true }
     }
 }
@@ -95,7 +95,7 @@ mod tests {
         let b: Vec<f32> = (0..80).map(|i| (i * 5 % 13) as f32 - 6.0).collect();
         let (left, right) = (View::rows(&a[2..], 4, 3, 9), View::rows(&b[1..], 5, 3, 8).t());
         let mut out = vec![1.0; 4 * 7];
-        product(left, right, 0.5, Target::plus(&mut out, 7));
+        product(left, right, 0.5, Target::accumulate(&mut out, 7));
         for i in 0..4 {
             for j in 0..7 {
                 let dot: f32 = (0..3).map(|k| a[2 + i * 9 + k] * b[1 + j.min(4) * 8 + k]).sum();

@@ -20,8 +20,8 @@ fn gather(picture: &Rgb8, corners: &[Origin], sizes: &TowerSizes, out: &mut [u8]
     let (row_bytes, side) = (picture.width() as usize * 3, sizes.patch);
     for (out, corner) in out.chunks_exact_mut(sizes.patch_bytes).zip(corners) {
         for (y, line) in out[..side * side * 3].chunks_exact_mut(side * 3).enumerate() {
-            let at = (corner.y as usize + y) * row_bytes + corner.x as usize * 3;
-            line.copy_from_slice(&picture.pixels()[at..at + side * 3]);
+            let offset = (corner.y as usize + y) * row_bytes + corner.x as usize * 3;
+            line.copy_from_slice(&picture.pixels()[offset..offset + side * 3]);
         }
     }
 }

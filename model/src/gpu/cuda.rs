@@ -23,7 +23,7 @@ use super::backend::{Element, GpuBackend, Half, KernelOp, Linear, MatrixRows};
 use super::device;
 use super::kernel_launch::Argument;
 use clock::Clock;
-use cublas::Blas;
+use cublas::CublasLt;
 
 #[allow(unreachable_pub)] // as cudaforge writes it
 mod ptx {
@@ -37,7 +37,7 @@ pub(crate) struct CudaBackend {
     /// binds the context to the thread that drops this backend.
     copies: Arc<CudaStream>,
     half: Half,
-    blas: Blas,
+    blas: CublasLt,
     /// Kernels by name. Each keeps its module loaded.
     kernels: HashMap<&'static str, CudaFunction>,
     processors: usize,
@@ -98,7 +98,7 @@ impl CudaBackend {
         let shared_bytes_max = number(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         Ok(CudaBackend {
             copies: context.new_stream().w()?,
-            blas: Blas::new(stream.clone(), half)?,
+            blas: CublasLt::new(stream.clone(), half)?,
             kernels: kernels(&context, half, shared_bytes_max)?,
             processors: number(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
             shared_bytes_max,

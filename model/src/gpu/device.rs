@@ -7,12 +7,12 @@ use super::cuda::driver;
 
 /// A device that cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open device cuda:{ordinal}: {why}")]
+#[error("cannot open device cuda:{ordinal}: {reason}")]
 pub struct DeviceUnavailable {
     /// The ordinal that was asked for.
     pub ordinal: usize,
     /// The driver's reason.
-    pub why: String,
+    pub reason: String,
 }
 
 /// Opens a CUDA device the way this crate needs it: one stream for all work, whatever thread it comes from; no event
@@ -21,10 +21,10 @@ pub struct DeviceUnavailable {
 /// # Errors
 /// Fails when the device does not exist, or when this program was built without CUDA.
 pub fn open_cuda(ordinal: usize) -> std::result::Result<Device, DeviceUnavailable> {
-    opened(ordinal).map_err(|error| DeviceUnavailable { ordinal, why: why(&error) })
+    open_and_prepare(ordinal).map_err(|error| DeviceUnavailable { ordinal, reason: reason(&error) })
 }
 
-fn opened(ordinal: usize) -> Result<Device> {
+fn open_and_prepare(ordinal: usize) -> Result<Device> {
     let device = Device::new_cuda_with_stream(ordinal)?;
     #[cfg(feature = "cuda")]
     driver::prepare(device.as_cuda_device()?)?;
@@ -32,10 +32,10 @@ fn opened(ordinal: usize) -> Result<Device> {
 }
 
 /// Returns the reason why a device cannot be opened.
-fn why(error: &Error) -> String {
+fn reason(error: &Error) -> String {
     match innermost(error) {
         #[cfg(feature = "cuda")]
-        Error::Cuda(error) => driver::why(error.as_ref()),
+        Error::Cuda(error) => driver::reason(error.as_ref()),
         other => other.to_string(),
     }
 }

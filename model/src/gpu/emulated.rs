@@ -111,7 +111,7 @@ impl GpuBackend for Emulated {
         // A buffer that is passed twice is one file: a kernel writes in place.
         let mut files: Vec<(*const (), File<'_>)> = Vec::new();
         for argument in &launch.arguments {
-            let (at, start) = match argument {
+            let (address, start) = match argument {
                 Argument::U32(n) => {
                     command.arg(n.to_string());
                     continue;
@@ -125,7 +125,7 @@ impl GpuBackend for Emulated {
                 Argument::RowIndices(buffer) => (std::ptr::from_ref(*buffer).cast(), 0),
                 Argument::Floats(buffer) => (std::ptr::from_ref(*buffer).cast(), 0),
             };
-            let known = files.iter().position(|(known, _)| *known == at);
+            let known = files.iter().position(|(known, _)| *known == address);
             let place = known.unwrap_or_else(|| {
                 let n = files.len();
                 let new = match argument {
@@ -135,15 +135,15 @@ impl GpuBackend for Emulated {
                     Argument::Floats(buffer) => file(folder.path(), n, buffer),
                     Argument::U32(_) | Argument::F32(_) => unreachable!("numbers are no buffers"),
                 };
-                files.push((at, new));
+                files.push((address, new));
                 n
             });
             command.arg(format!("@{}+{start}", files[place].1.path.display()));
         }
         let output = command.output()?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(Error::Msg(format!("{} ended with {}: {said}", launch.kernel, output.status)));
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            return Err(Error::Msg(format!("{} ended with {}: {stderr}", launch.kernel, output.status)));
         }
         for (_, file) in files {
             (file.back)(&std::fs::read(&file.path)?);
@@ -202,7 +202,7 @@ impl GpuBackend for Emulated {
 }
 
 #[test]
-fn kernels_compute_what_their_twins_do() {
+fn kernels_compute_what_the_reference_does() {
     for half in [Half::F16, Half::Bf16] {
         let Some(backend) = Emulated::new(half) else { return };
         let checks = kernel_checks::run_all(&backend, false).unwrap();

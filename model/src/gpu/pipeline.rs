@@ -81,7 +81,7 @@ impl<B: GpuBackend> PipelinePool for BackendPipelines<B> {
         let mut windows = windows.min(self.windows_max.load(Relaxed));
         let kept = {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.iter().position(|pipeline| pipeline.windows_max == windows).map(|at| idle.swap_remove(at))
+            idle.iter().position(|pipeline| pipeline.windows_max == windows).map(|index| idle.swap_remove(index))
         };
         if let Some(pipeline) = kept {
             return Ok(Box::new(PooledPipeline { pipelines: self, pipeline: Some(pipeline), has_failed: false }));
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_is_kept_for_the_next_and_starts_empty() {
+    fn a_pipeline_is_reused_and_starts_empty() {
         let pipelines = pipelines(usize::MAX);
         let mut pipeline = pipelines.clone().lease(3).unwrap();
         add(&mut pipeline, 1);

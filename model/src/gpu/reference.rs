@@ -242,8 +242,8 @@ impl Reference {
                 for row in 0..op.rows {
                     let query = &queries[window * op.queries.window + row * op.queries.row + head * HEAD..][..HEAD];
                     let attended = self.attend(query, &keys, &values);
-                    let at = op.out.slice.start + window * op.out.window + row * op.out.row + head * HEAD;
-                    self.write(&mut out[at..][..HEAD], &attended);
+                    let offset = op.out.slice.start + window * op.out.window + row * op.out.row + head * HEAD;
+                    self.write(&mut out[offset..][..HEAD], &attended);
                 }
             }
         }

@@ -300,11 +300,11 @@ impl<B: GpuBackend> KernelTower<B> {
             let active = if l < self.rows_enter { own } else { tokens };
             let pass = LayerPass { tower: self, layer, buffers, windows, rows: tokens, active, stride: width };
             let next = self.layers.get(l + 1).unwrap_or(&self.last);
-            pass.whole(&next.norm)?;
+            pass.run_all_rows(&next.norm)?;
         }
         let pass =
             LayerPass { tower: self, layer: &self.last, buffers, windows, rows: 1, active: 1, stride: tokens * width };
-        pass.class()?;
+        pass.run_class_token()?;
         let class = MatrixRows { buffer: &buffers.class, count: windows, stride: width };
         self.backend.matmul(&self.projection, class, &buffers.features)
     }
@@ -334,7 +334,7 @@ struct LayerPass<'a, B: GpuBackend> {
 
 impl<B: GpuBackend> LayerPass<'_, B> {
     /// Runs the layer for all rows, and the norm before the next layer.
-    fn whole(&self, next: &Norm<B>) -> Result<()> {
+    fn run_all_rows(&self, next: &Norm<B>) -> Result<()> {
         let LayerPass { layer, buffers, windows, rows, .. } = *self;
         let width = self.tower.sizes.width;
         self.matmul(&layer.project, &buffers.normed, width, &buffers.projected, windows * rows)?;
@@ -344,11 +344,11 @@ impl<B: GpuBackend> LayerPass<'_, B> {
             window: rows * 3 * width,
         };
         self.attend(strided(0), strided(width), 2 * width, self.active)?;
-        self.rest(next, Normed::Half(&buffers.normed))
+        self.finish_layer(next, Normed::Half(&buffers.normed))
     }
 
     /// Runs the last layer for each window's class token, and the norm after it.
-    fn class(&self) -> Result<()> {
+    fn run_class_token(&self) -> Result<()> {
         let LayerPass { tower, layer, buffers, windows, .. } = *self;
         let (width, tokens) = (tower.sizes.width, tower.sizes.tokens());
         self.matmul(&layer.project, &buffers.normed, width, &buffers.projected, windows * tokens)?;
@@ -358,7 +358,7 @@ impl<B: GpuBackend> LayerPass<'_, B> {
         let keys =
             Strided { slice: BufferSlice::start(&buffers.projected), row: 2 * width, window: tokens * 2 * width };
         self.attend(queries, keys, width, tokens)?;
-        self.rest(&tower.post_norm, Normed::F32(&buffers.class))
+        self.finish_layer(&tower.post_norm, Normed::F32(&buffers.class))
     }
 
     fn attend(&self, queries: Strided<'_, B>, keys: Strided<'_, B>, values: usize, tokens: usize) -> Result<()> {
@@ -379,7 +379,7 @@ impl<B: GpuBackend> LayerPass<'_, B> {
     }
 
     /// Runs the layer from the attended rows to its end, and the norm that follows.
-    fn rest(&self, next: &Norm<B>, normed: Normed<'_, B>) -> Result<()> {
+    fn finish_layer(&self, next: &Norm<B>, normed: Normed<'_, B>) -> Result<()> {
         let LayerPass { tower, layer, buffers, windows, rows, .. } = *self;
         let (width, mlp, count) = (tower.sizes.width, &layer.mlp, windows * rows);
         self.matmul(&layer.out, &buffers.attended, width, &buffers.product, count)?;

@@ -30,8 +30,8 @@ impl PixelNormalizer {
         out.par_chunks_exact_mut(3 * side * side).zip(corners).for_each(|(out, corner)| {
             for (c, plane) in out.chunks_exact_mut(side * side).enumerate() {
                 for (y, line) in plane.chunks_exact_mut(side).enumerate() {
-                    let at = (corner.y as usize + y) * row_bytes + corner.x as usize * 3;
-                    let pixels = picture.pixels()[at..at + 3 * side].chunks_exact(3);
+                    let offset = (corner.y as usize + y) * row_bytes + corner.x as usize * 3;
+                    let pixels = picture.pixels()[offset..offset + 3 * side].chunks_exact(3);
                     for (value, pixel) in line.iter_mut().zip(pixels) {
                         *value = self.0[c][usize::from(pixel[c])];
                     }

@@ -157,7 +157,7 @@ impl FromStr for Views {
     type Err = ViewsError;
 
     fn from_str(text: &str) -> Result<Views, ViewsError> {
-        Views::default().over(text)
+        Views::default().with_overrides(text)
     }
 }
 
@@ -166,7 +166,7 @@ impl Views {
     ///
     /// # Errors
     /// Fails when the text is not a valid setting of [`Views`].
-    pub fn over(self, text: &str) -> Result<Views, ViewsError> {
+    pub fn with_overrides(self, text: &str) -> Result<Views, ViewsError> {
         let mut views = self;
         let (mut placement, mut seed) = (None, None);
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
@@ -269,10 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_stays() {
+    fn settings_that_are_left_out_stay() {
         let local: Views = "sees=local,window=160,grid=4".parse().unwrap();
-        assert_eq!(local.over("stride=32").unwrap().to_string(), "sees=local,window=160,stride=32");
-        assert_eq!(local.over("sees=both").unwrap().to_string(), "sees=both,window=160,grid=4");
+        assert_eq!(local.with_overrides("stride=32").unwrap().to_string(), "sees=local,window=160,stride=32");
+        assert_eq!(local.with_overrides("sees=both").unwrap().to_string(), "sees=both,window=160,grid=4");
     }
 
     fn any_views() -> impl Strategy<Value = Views> {

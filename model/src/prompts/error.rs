@@ -15,12 +15,12 @@ pub enum PromptsError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// No tensor is a prompt.
-    #[error("{origin} holds no prompts, which are called `prompts_text.0` and the like: {looked}")]
+    #[error("{origin} holds no prompts, which are called `prompts_text.0` and the like: {found}")]
     NoPrompts {
         /// The file, or `memory`.
         origin: String,
         /// What the file holds, or where prompts were looked for.
-        looked: String,
+        found: String,
     },
     /// There are several sets of prompts.
     #[error("{origin} holds more than one set of prompts, under {prefixes}: keep one")]

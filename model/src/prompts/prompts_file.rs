@@ -15,7 +15,7 @@ use super::error::{PromptsError, WORDS_KEY};
 use super::tensor_names::PromptTensorName;
 use super::tokens::Words;
 use crate::torch::Dictionary;
-use crate::weights::checkpoint::{self, CheckpointError, Kind};
+use crate::weights::checkpoint::{self, CheckpointError, FileKind};
 use crate::weights::mismatch::Mismatch;
 use crate::weights::stored_tensor::{StoredTensor, TensorMap};
 
@@ -27,11 +27,11 @@ const OPTIMIZER_PREFIXES: [&str; 3] = ["mean.", "square.", "best."];
 
 /// Reads the prompts' tensors in a file, by their plain names, and the words.
 pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Tensor>, Words), PromptsError> {
-    match checkpoint::kind(path)? {
-        Kind::Torch => Ok((read_torch(path)?, Words::default())),
-        Kind::Safetensors => {
+    match checkpoint::detect_kind(path)? {
+        FileKind::Torch => Ok((read_torch(path)?, Words::default())),
+        FileKind::Safetensors => {
             let origin = format!("`{}`", path.display());
-            Ok((take(&checkpoint::open(path)?, &origin)?, words(&checkpoint::map(path)?, path)?))
+            Ok((take(&checkpoint::open(path)?, &origin)?, words(&checkpoint::map_file(path)?, path)?))
         }
     }
 }
@@ -98,7 +98,7 @@ fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
     let dictionaries: Vec<Dictionary> =
         file.dictionaries().iter().filter(|found| has_prompts(found)).cloned().collect();
     let mut sets: Vec<(&str, BTreeMap<String, StoredTensor>)> = Vec::new();
-    for Dictionary { path: at, tensors } in &dictionaries {
+    for Dictionary { path: key_path, tensors } in &dictionaries {
         let mut set = BTreeMap::new();
         // Only the selected tensors are read: the authors' buffers are slices of a larger tensor.
         for (name, plain) in select(tensors.keys(), &origin)? {
@@ -107,7 +107,7 @@ fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
             set.insert(plain.to_owned(), stored);
         }
         if sets.iter().all(|(_, other)| *other != set) {
-            sets.push((at, set));
+            sets.push((key_path, set));
         }
         if sets.len() > SETS_SHOWN {
             break;
@@ -119,9 +119,10 @@ fn read_torch(path: &Path) -> Result<BTreeMap<String, Tensor>, PromptsError> {
                 |(plain, stored): (&String, &StoredTensor)| Ok((plain.clone(), tensor(stored, plain, plain, &origin)?));
             set.iter().map(tensor).collect()
         }
-        [] => Err(PromptsError::NoPrompts { looked: looked(file.dictionaries()), origin }),
+        [] => Err(PromptsError::NoPrompts { found: describe_dictionaries(file.dictionaries()), origin }),
         _ => {
-            let places: Vec<String> = sets.iter().take(SETS_SHOWN).map(|(at, _)| format!("`{at}`")).collect();
+            let places: Vec<String> =
+                sets.iter().take(SETS_SHOWN).map(|(key_path, _)| format!("`{key_path}`")).collect();
             Err(PromptsError::Several { origin, prefixes: places.join(" and ") })
         }
     }
@@ -134,7 +135,7 @@ fn has_prompts(dictionary: &Dictionary) -> bool {
 }
 
 /// Describes where prompts were looked for in vain.
-fn looked(dictionaries: &[Dictionary]) -> String {
+fn describe_dictionaries(dictionaries: &[Dictionary]) -> String {
     const SHOWN: usize = 5;
     match dictionaries {
         [] => "there are no tensors in it".to_owned(),
@@ -170,8 +171,8 @@ pub(crate) fn select<'a>(
     let prefix = match prefixes.iter().collect::<Vec<_>>()[..] {
         [prefix] => *prefix,
         [] => {
-            let looked = describe_names(names.len(), &names[..names.len().min(5)]);
-            return Err(PromptsError::NoPrompts { origin: origin.to_owned(), looked });
+            let found = describe_names(names.len(), &names[..names.len().min(5)]);
+            return Err(PromptsError::NoPrompts { origin: origin.to_owned(), found });
         }
         _ => {
             let prefixes: Vec<String> = prefixes.iter().map(|prefix| format!("`{prefix}`")).collect();

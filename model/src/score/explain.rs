@@ -74,11 +74,11 @@ impl Explainer {
         &self.scorer
     }
 
-    /// Scores a picture and keeps the attention. Calls `more` with the number of windows after each batch.
+    /// Scores a picture and keeps the attention. Calls `on_windows` with the number of windows after each batch.
     ///
     /// # Errors
     /// Fails when the device fails.
-    pub fn explain(&self, picture: &Prepared, mut more: impl FnMut(usize)) -> Result<Explanation, ModelError> {
+    pub fn explain(&self, picture: &Prepared, mut on_windows: impl FnMut(usize)) -> Result<Explanation, ModelError> {
         let grid = self.scorer.tower().grid();
         let sequence = Sequence::new(self.scorer.views().sees, grid * grid);
         let (mut scores, mut windows, mut pending) = (Vec::new(), Vec::new(), Vec::new());
@@ -88,9 +88,9 @@ impl Explainer {
             for window in 0..batch.len() {
                 let layers: candle_core::Result<Vec<Rows>> =
                     attention.iter().map(|layer| layer.get(window)?.to_vec2()).collect();
-                windows.push(sequence.look(&layers?));
+                windows.push(sequence.window_attention(&layers?));
             }
-            more(batch.len());
+            on_windows(batch.len());
             Ok(())
         };
         self.scorer.tokens(picture, |window| {
@@ -130,42 +130,42 @@ impl Sequence {
         1 + self.whole + self.window
     }
 
-    fn look(self, layers: &[Rows]) -> WindowAttention {
+    fn window_attention(self, layers: &[Rows]) -> WindowAttention {
         let rollout = self.rollout(layers);
         WindowAttention {
-            layers: layers.iter().map(|layer| self.divided(&layer[0])).collect(),
-            rollout: self.divided(&rollout),
+            layers: layers.iter().map(|layer| self.split_by_view(&layer[0])).collect(),
+            rollout: self.split_by_view(&rollout),
         }
     }
 
     /// Splits the attention paid to each token, and then to the prompts, by view.
-    fn divided(self, on: &[f32]) -> AttentionMap {
-        let (views, prompts) = on[1..].split_at(self.whole + self.window);
+    fn split_by_view(self, weights: &[f32]) -> AttentionMap {
+        let (views, prompts) = weights[1..].split_at(self.whole + self.window);
         let (whole, window) = views.split_at(self.whole);
         let (whole, window) = (whole.to_vec(), window.to_vec());
-        AttentionMap { class: on[0], whole, window, prompts: prompts.iter().sum() }
+        AttentionMap { class: weights[0], whole, window, prompts: prompts.iter().sum() }
     }
 
     /// Returns the share of the class token's last row that comes from each token before the first layer, and last the
     /// share that comes from prompts.
     fn rollout(self, layers: &[Rows]) -> Vec<f32> {
-        let mut from = vec![0.0; layers.last().map_or(0, Vec::len)];
-        from[0] = 1.0;
-        let mut ended = 0.0;
+        let mut shares = vec![0.0; layers.last().map_or(0, Vec::len)];
+        shares[0] = 1.0;
+        let mut prompt_share = 0.0;
         for (l, layer) in layers.iter().enumerate().rev() {
             let mut before = vec![0.0; layer[0].len()];
-            for (row, share) in layer.iter().zip(&from) {
+            for (row, share) in layer.iter().zip(&shares) {
                 for (before, attention) in before.iter_mut().zip(row) {
                     *before += 0.5 * share * attention;
                 }
             }
-            before.iter_mut().zip(&from).for_each(|(before, share)| *before += 0.5 * share);
+            before.iter_mut().zip(&shares).for_each(|(before, share)| *before += 0.5 * share);
             // Prompts are last: the constant ones, and before them the rows that enter at this layer.
-            let there = if l == 0 { self.tokens() } else { layers[l - 1].len() };
-            ended += before.drain(there..).sum::<f32>();
-            from = before;
+            let row_count = if l == 0 { self.tokens() } else { layers[l - 1].len() };
+            prompt_share += before.drain(row_count..).sum::<f32>();
+            shares = before;
         }
-        from.push(ended);
-        from
+        shares.push(prompt_share);
+        shares
     }
 }

@@ -78,36 +78,36 @@ struct Walk<'p, 'a> {
 }
 
 impl<'a> Walk<'_, 'a> {
-    fn visit(&mut self, at: usize) -> Result<(), TorchError> {
+    fn visit(&mut self, index: usize) -> Result<(), TorchError> {
         let pickle = self.pickle;
-        let visit = self.visits[at];
+        let visit = self.visits[index];
         if visit.depth > DEPTH_MAX {
             return Ok(());
         }
         match pickle.node(visit.id) {
-            Node::Tuple(ids) => self.visit_list(at, ids),
-            Node::List(ids) => self.visit_list(at, ids),
-            Node::Dict(pairs) => return self.visit_pairs(at, pairs),
+            Node::Tuple(ids) => self.visit_list(index, ids),
+            Node::List(ids) => self.visit_list(index, ids),
+            Node::Dict(pairs) => return self.visit_pairs(index, pairs),
             Node::Object(object) => {
                 if let Some(state) = object.state {
-                    self.go(at, state, PathStep::Hidden, true);
+                    self.enqueue(index, state, PathStep::Hidden, true);
                 }
-                return self.visit_pairs(at, &object.items);
+                return self.visit_pairs(index, &object.items);
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn visit_list(&mut self, at: usize, ids: &[Id]) {
+    fn visit_list(&mut self, index: usize, ids: &[Id]) {
         for (i, id) in ids.iter().enumerate() {
-            self.go(at, *id, PathStep::Index(i as i64), false);
+            self.enqueue(index, *id, PathStep::Index(i as i64), false);
         }
     }
 
-    fn visit_pairs(&mut self, at: usize, pairs: &[(Id, Id)]) -> Result<(), TorchError> {
+    fn visit_pairs(&mut self, index: usize, pairs: &[(Id, Id)]) -> Result<(), TorchError> {
         let pickle = self.pickle;
-        let is_module = self.visits[at].is_module;
+        let is_module = self.visits[index].is_module;
         for (key, value) in pairs {
             let key = match pickle.node(*key) {
                 Node::Str(key) if key.len() <= KEY_BYTES_MAX => PathStep::Key(key),
@@ -115,30 +115,30 @@ impl<'a> Walk<'_, 'a> {
                 _ => continue,
             };
             match (pickle.node(*value), key) {
-                (Node::Tensor(tensor), PathStep::Key(key)) => self.add(at, key, tensor)?,
+                (Node::Tensor(tensor), PathStep::Key(key)) => self.add(index, key, tensor)?,
                 (Node::Dict(_), PathStep::Key("_parameters" | "_buffers" | "_modules")) if is_module => {
-                    self.go(at, *value, PathStep::Hidden, true);
+                    self.enqueue(index, *value, PathStep::Hidden, true);
                 }
-                (Node::Object(_), step) => self.go(at, *value, step, is_module),
-                (_, step) => self.go(at, *value, step, false),
+                (Node::Object(_), step) => self.enqueue(index, *value, step, is_module),
+                (_, step) => self.enqueue(index, *value, step, false),
             }
         }
         Ok(())
     }
 
-    /// Queues a value; `is_same` if it is a part of the module that `at` belongs to.
-    fn go(&mut self, at: usize, id: Id, step: PathStep<'a>, is_same: bool) {
+    /// Queues a value; `is_same` if it is a part of the module that `index` belongs to.
+    fn enqueue(&mut self, index: usize, id: Id, step: PathStep<'a>, is_same: bool) {
         let holds = matches!(self.pickle.node(id), Node::Tuple(_) | Node::List(_) | Node::Dict(_) | Node::Object(_));
         if holds && self.seen.insert(id) {
-            let root = if is_same { self.visits[at].root } else { self.visits.len() };
-            let depth = self.visits[at].depth + 1;
-            self.visits.push(Visit { id, parent: Some(at), step, depth, root, is_module: is_same });
+            let root = if is_same { self.visits[index].root } else { self.visits.len() };
+            let depth = self.visits[index].depth + 1;
+            self.visits.push(Visit { id, parent: Some(index), step, depth, root, is_module: is_same });
         }
     }
 
-    fn add(&mut self, at: usize, key: &str, tensor: &TensorRef) -> Result<(), TorchError> {
-        let root = self.visits[at].root;
-        let mut name = path(&self.visits, at, Some(root));
+    fn add(&mut self, index: usize, key: &str, tensor: &TensorRef) -> Result<(), TorchError> {
+        let root = self.visits[index].root;
+        let mut name = path(&self.visits, index, Some(root));
         if !name.is_empty() {
             name.push('.');
         }
@@ -154,16 +154,16 @@ impl<'a> Walk<'_, 'a> {
 }
 
 /// Returns the keys that lead to a visit, from the root or from another visit.
-fn path(visits: &[Visit<'_>], mut at: usize, from: Option<usize>) -> String {
+fn path(visits: &[Visit<'_>], mut index: usize, from: Option<usize>) -> String {
     let mut keys = Vec::new();
-    while Some(at) != from {
-        let Visit { parent: Some(parent), step, .. } = visits[at] else { break };
+    while Some(index) != from {
+        let Visit { parent: Some(parent), step, .. } = visits[index] else { break };
         match step {
             PathStep::Key(key) => keys.push(key.to_owned()),
             PathStep::Index(i) => keys.push(i.to_string()),
             PathStep::Hidden => {}
         }
-        at = parent;
+        index = parent;
     }
     keys.reverse();
     keys.join(".")

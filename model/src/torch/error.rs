@@ -7,10 +7,10 @@ pub enum TorchError {
     #[error("{0}")]
     Archive(String),
     /// The pickle is damaged, or is not a pickle.
-    #[error("its pickle is damaged at byte {at}: {why}")]
+    #[error("its pickle is damaged at byte {position}: {why}")]
     Pickle {
         /// The position of the fault in bytes.
-        at: usize,
+        position: usize,
         /// The fault.
         why: &'static str,
     },

@@ -20,10 +20,10 @@ pub(super) fn is_legacy(file: &[u8]) -> bool {
 
 /// Returns the dictionaries in a file, and where each storage lies.
 pub(super) fn read(file: &[u8]) -> Result<(Vec<Dictionary>, StorageRanges), TorchError> {
-    let mut at = 0;
+    let mut position = 0;
     let mut next = || -> Result<Pickle<'_>, TorchError> {
-        let pickle = pickle_vm::run(&file[at..])?;
-        at += pickle.len;
+        let pickle = pickle_vm::run(&file[position..])?;
+        position += pickle.len;
         Ok(pickle)
     };
     let (_magic, _version, machine, value, keys) = (next()?, next()?, next()?, next()?, next()?);
@@ -44,12 +44,12 @@ pub(super) fn read(file: &[u8]) -> Result<(Vec<Dictionary>, StorageRanges), Torc
         let Node::Str(key) = keys.node(*id) else { return Err(damaged("a storage has no key")) };
         let width = widths.get(key).copied().flatten();
         let width = width.ok_or_else(|| damaged("a storage is of an unknown type"))?;
-        let values = file.get(at..).and_then(|rest| rest.first_chunk::<8>());
+        let values = file.get(position..).and_then(|rest| rest.first_chunk::<8>());
         let values = u64::from_le_bytes(*values.ok_or_else(|| damaged("it is cut short"))?);
-        let bytes = values.checked_mul(width as u64).filter(|bytes| *bytes <= (file.len() - at - 8) as u64);
+        let bytes = values.checked_mul(width as u64).filter(|bytes| *bytes <= (file.len() - position - 8) as u64);
         let bytes = bytes.ok_or_else(|| damaged("it is cut short"))? as usize;
-        storages.insert((*key).to_owned(), at + 8..at + 8 + bytes);
-        at += 8 + bytes;
+        storages.insert((*key).to_owned(), position + 8..position + 8 + bytes);
+        position += 8 + bytes;
     }
     Ok((dictionaries::find(&value)?, storages))
 }

@@ -17,7 +17,7 @@ pub(super) const OPCODES_MAX: usize = 4_000_000;
 pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>, TorchError> {
     let mut vm = PickleVm {
         bytes,
-        at: 0,
+        position: 0,
         nodes: Vec::new(),
         stack: Vec::new(),
         marks: Vec::new(),
@@ -28,7 +28,7 @@ pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>, TorchError> {
         let opcode = vm.byte()?;
         if opcode == b'.' {
             let root = vm.pop()?;
-            return Ok(Pickle { nodes: vm.nodes, root, len: vm.at });
+            return Ok(Pickle { nodes: vm.nodes, root, len: vm.position });
         }
         vm.step(opcode)?;
     }
@@ -37,7 +37,7 @@ pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>, TorchError> {
 
 pub(super) struct PickleVm<'a> {
     bytes: &'a [u8],
-    at: usize,
+    position: usize,
     pub(super) nodes: Vec<Node<'a>>,
     pub(super) stack: Vec<Id>,
     /// Positions in the stack.
@@ -49,15 +49,15 @@ pub(super) struct PickleVm<'a> {
 
 impl<'a> PickleVm<'a> {
     pub(super) fn wrong(&self, why: &'static str) -> TorchError {
-        TorchError::Pickle { at: self.at, why }
+        TorchError::Pickle { position: self.position, why }
     }
 
     fn take(&mut self, len: u64) -> Result<&'a [u8], TorchError> {
-        let rest = &self.bytes[self.at..];
+        let rest = &self.bytes[self.position..];
         if len > rest.len() as u64 {
             return Err(self.wrong("it ends in the middle of a value"));
         }
-        self.at += len as usize;
+        self.position += len as usize;
         Ok(&rest[..len as usize])
     }
 
@@ -79,11 +79,11 @@ impl<'a> PickleVm<'a> {
 
     /// Reads a text up to the end of its line.
     fn line(&mut self) -> Result<&'a str, TorchError> {
-        let rest = &self.bytes[self.at..];
+        let rest = &self.bytes[self.position..];
         // Lines are names and numbers: a longer one means that the file is not a pickle.
         let window = &rest[..rest.len().min(1 << 16)];
         let end = window.iter().position(|byte| *byte == b'\n').ok_or_else(|| self.wrong("a line has no end"))?;
-        self.at += end + 1;
+        self.position += end + 1;
         std::str::from_utf8(&rest[..end]).map_err(|_| self.wrong("a name is not UTF-8"))
     }
 

@@ -72,16 +72,16 @@ impl TensorRef {
     pub(super) fn gathered(&self, storage: &[u8], values: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(values * self.width);
         let mut index = vec![0usize; self.shape.len()];
-        let mut at = self.offset;
+        let mut position = self.offset;
         for _ in 0..values {
-            bytes.extend_from_slice(&storage[at * self.width..][..self.width]);
+            bytes.extend_from_slice(&storage[position * self.width..][..self.width]);
             for axis in (0..index.len()).rev() {
                 index[axis] += 1;
-                at += self.strides[axis];
+                position += self.strides[axis];
                 if index[axis] < self.shape[axis] {
                     break;
                 }
-                at -= self.strides[axis] * index[axis];
+                position -= self.strides[axis] * index[axis];
                 index[axis] = 0;
             }
         }

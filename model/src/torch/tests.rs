@@ -350,9 +350,9 @@ proptest! {
         which in 0usize..2, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12), cut: Option<prop::sample::Index>,
     ) {
         let mut bytes = fixtures().swap_remove(which);
-        for (at, byte) in &changes {
-            let at = at.index(bytes.len());
-            bytes[at] = *byte;
+        for (position, byte) in &changes {
+            let position = position.index(bytes.len());
+            bytes[position] = *byte;
         }
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()).max(1));

@@ -78,17 +78,17 @@ impl PlainLayer {
         layer: usize,
         (eps, activation): (f64, Activation),
     ) -> std::result::Result<PlainLayer, WeightsError> {
-        let at = format!("{tower}.encoder.layers.{layer}");
+        let prefix = format!("{tower}.encoder.layers.{layer}");
         Ok(PlainLayer {
-            norm1: NormTensors::read(weights, &format!("{at}.layer_norm1"), eps)?,
-            query: Affine::read(weights, &format!("{at}.self_attn.q_proj"))?,
-            key: Affine::read(weights, &format!("{at}.self_attn.k_proj"))?,
-            value: Affine::read(weights, &format!("{at}.self_attn.v_proj"))?,
-            out: Affine::read(weights, &format!("{at}.self_attn.out_proj"))?,
-            norm2: NormTensors::read(weights, &format!("{at}.layer_norm2"), eps)?,
-            up: Affine::read(weights, &format!("{at}.mlp.fc1"))?,
+            norm1: NormTensors::read(weights, &format!("{prefix}.layer_norm1"), eps)?,
+            query: Affine::read(weights, &format!("{prefix}.self_attn.q_proj"))?,
+            key: Affine::read(weights, &format!("{prefix}.self_attn.k_proj"))?,
+            value: Affine::read(weights, &format!("{prefix}.self_attn.v_proj"))?,
+            out: Affine::read(weights, &format!("{prefix}.self_attn.out_proj"))?,
+            norm2: NormTensors::read(weights, &format!("{prefix}.layer_norm2"), eps)?,
+            up: Affine::read(weights, &format!("{prefix}.mlp.fc1"))?,
             activation,
-            down: Affine::read(weights, &format!("{at}.mlp.fc2"))?,
+            down: Affine::read(weights, &format!("{prefix}.mlp.fc2"))?,
         })
     }
 

@@ -25,14 +25,14 @@ pub(crate) fn text_features(weights: &ClipWeights, prompts: &PromptMode) -> std:
     let tokens = lengths[0].max(lengths[1]);
     ids.iter_mut().for_each(|ids| ids.resize(tokens, END));
     let positions: Vec<u32> = (0..tokens as u32).collect();
-    let at = weights.rows("text_model.embeddings.position_embedding.weight", &positions);
+    let embedded_positions = weights.rows("text_model.embeddings.position_embedding.weight", &positions);
     let rows = weights.rows("text_model.embeddings.token_embedding.weight", &ids.concat());
     let mut x = rows.reshape((2, tokens, ()))?;
     // REFERENCE: the first text prompt enters unrounded, in f32; every later one is rounded to f16.
     if let Some(first) = projected.first() {
         x = replace(&x, first)?;
     }
-    x = x.broadcast_add(&at)?;
+    x = x.broadcast_add(&embedded_positions)?;
     let mask = causal_mask(tokens)?;
     for l in 0..config.layers {
         if l > 0

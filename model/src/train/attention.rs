@@ -26,7 +26,7 @@ pub(super) struct MultiHeadAttention {
 
 /// One head of one window: its columns in rows of (tokens, 3 d).
 struct Head {
-    at: usize,
+    column: usize,
     width: usize,
     stride: usize,
     rows: usize,
@@ -35,11 +35,11 @@ struct Head {
 impl Head {
     /// Returns the view of queries (0), keys (1) or values (2).
     fn part<'a>(&self, projected: &'a [f32], part: usize, rows: usize) -> View<'a> {
-        View::rows(&projected[part * self.stride / 3 + self.at..], rows, self.width, self.stride)
+        View::rows(&projected[part * self.stride / 3 + self.column..], rows, self.width, self.stride)
     }
 
     fn part_mut<'a>(&self, projected: &'a mut [f32], part: usize) -> Target<'a> {
-        Target::plus(&mut projected[part * self.stride / 3 + self.at..], self.stride)
+        Target::accumulate(&mut projected[part * self.stride / 3 + self.column..], self.stride)
     }
 }
 
@@ -60,7 +60,7 @@ impl MultiHeadAttention {
         let (width, stride, rows) = (self.width / self.count, 3 * self.width, group.tokens);
         let count = self.count;
         (0..group.windows)
-            .flat_map(move |w| (0..count).map(move |h| (w, h, Head { at: h * width, width, stride, rows })))
+            .flat_map(move |w| (0..count).map(move |h| (w, h, Head { column: h * width, width, stride, rows })))
     }
 
     fn scale(&self) -> f32 {
@@ -83,10 +83,10 @@ impl MultiHeadAttention {
         for ((w, _, head), probabilities) in self.each(group).zip(probabilities) {
             let own = &projected[w * tokens * head.stride..];
             let q = head.part(own, 0, queries);
-            product(q, head.part(own, 1, head.rows).t(), self.scale(), Target::over(probabilities, width));
+            product(q, head.part(own, 1, head.rows).t(), self.scale(), Target::overwrite(probabilities, width));
             if keys > tokens {
                 let k = head.part(prompts, 1, keys - tokens);
-                product(q, k.t(), self.scale(), Target::over(&mut probabilities[tokens..], width));
+                product(q, k.t(), self.scale(), Target::overwrite(&mut probabilities[tokens..], width));
             }
             if self.is_causal {
                 for (row, scores) in probabilities.chunks_exact_mut(width).enumerate() {
@@ -94,15 +94,15 @@ impl MultiHeadAttention {
                 }
             }
             softmax_rows(Isa::current(), probabilities, width, keys);
-            let out = &mut out[w * queries * self.width + head.at..];
+            let out = &mut out[w * queries * self.width + head.column..];
             let p = |from: usize, keys| View::rows(&probabilities[from..], queries, keys, width);
-            product(p(0, tokens), head.part(own, 2, tokens), 1.0, Target::over(out, self.width));
+            product(p(0, tokens), head.part(own, 2, tokens), 1.0, Target::overwrite(out, self.width));
             if keys > tokens {
                 product(
                     p(tokens, keys - tokens),
                     head.part(prompts, 2, keys - tokens),
                     1.0,
-                    Target::plus(out, self.width),
+                    Target::accumulate(out, self.width),
                 );
             }
         }
@@ -125,14 +125,14 @@ impl MultiHeadAttention {
         for ((w, _, head), probabilities) in self.each(group).zip(probabilities.chunks_exact(queries * width)) {
             let own = &projected[w * tokens * head.stride..];
             let own_gradients = &mut gradients.projected[w * tokens * head.stride..][..tokens * head.stride];
-            let g = View::rows(&gradient[w * queries * self.width + head.at..], queries, head.width, self.width);
+            let g = View::rows(&gradient[w * queries * self.width + head.column..], queries, head.width, self.width);
             of_scores.fill(0.0);
-            product(g, head.part(own, 2, tokens).t(), 1.0, Target::over(of_scores, width));
+            product(g, head.part(own, 2, tokens).t(), 1.0, Target::overwrite(of_scores, width));
             let p = |from: usize, keys| View::rows(&probabilities[from..], queries, keys, width);
             product(p(0, tokens).t(), g, 1.0, head.part_mut(own_gradients, 2));
             if keys > tokens {
                 let values = head.part(prompts, 2, keys - tokens);
-                product(g, values.t(), 1.0, Target::over(&mut of_scores[tokens..], width));
+                product(g, values.t(), 1.0, Target::overwrite(&mut of_scores[tokens..], width));
                 product(p(tokens, keys - tokens).t(), g, 1.0, head.part_mut(gradients.prompts, 2));
             }
             softmax_backward(Isa::current(), probabilities, width, of_scores);

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, D, Device, Layout, Result, Shape, Storage, Tensor, Var, bail};
 
-use super::Example;
 use super::parameters::{Parameters, add};
 use super::pass::{LOGIT_SCALE, PassInputs, PassOutput};
+use super::step::Example;
 use super::text_tower::{TOKEN_EMBEDDING, distinct_tokens};
 use crate::picture::patches::PixelNormalizer;
 use crate::picture::{Origin, Rgb8, ViewMode};
@@ -143,13 +143,13 @@ impl CandleEngine {
         let mask: Vec<f32> =
             (0..longest * longest).map(|i| if i % longest > i / longest { f32::NEG_INFINITY } else { 0.0 }).collect();
         let mask = Tensor::from_vec(mask, (longest, longest), &self.device)?;
-        let of = (config.heads, config.eps, config.activation);
+        let layer_config = (config.heads, config.eps, config.activation);
         for layer in 0..config.layers {
             x = replace(&x, layer)?;
             if layer == 0 {
                 x = x.broadcast_add(&positions)?;
             }
-            x = self.layer(&x, &format!("text_model.encoder.layers.{layer}"), of, Some(&mask))?;
+            x = self.layer(&x, &format!("text_model.encoder.layers.{layer}"), layer_config, Some(&mask))?;
         }
         let end = |i: usize| x.get(i)?.get(self.tokens[i].len() - 1);
         let ended = Tensor::stack(&[end(0)?, end(1)?], 0)?;
@@ -161,9 +161,9 @@ impl CandleEngine {
     fn visual(&self, examples: &[Example]) -> Result<Tensor> {
         let config = &self.config.vision;
         let b = examples.len();
-        let at = |name: &str| self.tensor(&format!("vision_model.embeddings.{name}"));
-        let positions = at("position_embedding.weight");
-        let class = (at("class_embedding") + positions.get(0)?)?;
+        let embedding = |name: &str| self.tensor(&format!("vision_model.embeddings.{name}"));
+        let positions = embedding("position_embedding.weight");
+        let class = (embedding("class_embedding") + positions.get(0)?)?;
         let mut parts = vec![class.reshape((1, 1, config.width))?.broadcast_as((b, 1, config.width))?.contiguous()?];
         let places = positions.narrow(0, 1, config.patches())?;
         for patches in self.patches(examples)? {
@@ -172,7 +172,7 @@ impl CandleEngine {
         }
         let mut x = Tensor::cat(&parts, 1)?;
         let tokens = x.dim(1)?;
-        let of = (config.heads, config.eps, config.activation);
+        let layer_config = (config.heads, config.eps, config.activation);
         for layer in 0..config.layers {
             if let Some(shape) = self.shape.filter(|shape| layer < shape.visual_depth) {
                 let prompt = through_f16(&self.prompt(("prompts_vis", "prompt_vis_projections"), layer)?)?;
@@ -182,7 +182,7 @@ impl CandleEngine {
             if layer == 0 {
                 x = self.norm(&x, "vision_model.pre_layrnorm", config.eps)?;
             }
-            x = self.layer(&x, &format!("vision_model.encoder.layers.{layer}"), of, None)?;
+            x = self.layer(&x, &format!("vision_model.encoder.layers.{layer}"), layer_config, None)?;
         }
         let class = self.norm(&x.narrow(1, 0, 1)?.squeeze(1)?, "vision_model.post_layernorm", config.eps)?;
         self.product(&class, "visual_projection.weight")
@@ -215,14 +215,14 @@ impl CandleEngine {
     fn layer(
         &self,
         x: &Tensor,
-        at: &str,
+        prefix: &str,
         (heads, eps, activation): (usize, f64, Activation),
         mask: Option<&Tensor>,
     ) -> Result<Tensor> {
         let (b, t, d) = x.dims3()?;
         let split = |y: Tensor| y.reshape((b, t, heads, d / heads))?.transpose(1, 2)?.contiguous();
-        let normed = self.norm(x, &format!("{at}.layer_norm1"), eps)?;
-        let projected = |name: &str| split(self.linear(&normed, &format!("{at}.self_attn.{name}"))?);
+        let normed = self.norm(x, &format!("{prefix}.layer_norm1"), eps)?;
+        let projected = |name: &str| split(self.linear(&normed, &format!("{prefix}.self_attn.{name}"))?);
         let scale = ((d / heads) as f64).powf(-0.5);
         let scores = ((projected("q_proj")? * scale)?).matmul(&projected("k_proj")?.t()?)?;
         let scores = match mask {
@@ -231,14 +231,15 @@ impl CandleEngine {
         };
         let attended = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&projected("v_proj")?)?;
         let attended = attended.transpose(1, 2)?.reshape((b, t, d))?;
-        let x = (x + self.linear(&attended, &format!("{at}.self_attn.out_proj"))?)?;
-        let hidden = self.linear(&self.norm(&x, &format!("{at}.layer_norm2"), eps)?, &format!("{at}.mlp.fc1"))?;
+        let x = (x + self.linear(&attended, &format!("{prefix}.self_attn.out_proj"))?)?;
+        let hidden =
+            self.linear(&self.norm(&x, &format!("{prefix}.layer_norm2"), eps)?, &format!("{prefix}.mlp.fc1"))?;
         let active = match activation {
             // Candle's own sigmoid, whose gradient stays finite where exp's does not.
             Activation::QuickGelu => (&hidden * candle_nn::ops::sigmoid(&(&hidden * 1.702)?)?)?,
             Activation::Gelu => hidden.gelu_erf()?,
         };
-        &x + self.linear(&active, &format!("{at}.mlp.fc2"))?
+        &x + self.linear(&active, &format!("{prefix}.mlp.fc2"))?
     }
 
     fn tensor(&self, name: &str) -> &Tensor {

@@ -4,12 +4,13 @@ use rayon::prelude::*;
 
 use super::linear::Source;
 use super::loss::ScoreLoss;
+use super::options::Trainable;
 use super::parameters::Parameters;
 use super::pass::{LOGIT_SCALE, PassInputs, PassOutput};
 use super::prompt_projection::{self, ProjectedPrompts, TEXT, VISUAL};
+use super::step::Example;
 use super::text_tower::Text;
 use super::visual_tower::{GradientSums, LayerPrompts, ThreadBuffers, Visual};
-use super::{Example, Trainable};
 use crate::Prompts;
 
 /// Windows of a thread that share a pass over the weights. The gradient of a trained weight is added up in memory once

@@ -77,10 +77,10 @@ pub(super) fn resized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
 
 impl Layer {
     pub(super) fn new(source: Source<'_>, spec: &LayerSpec<'_>) -> Layer {
-        let at = format!("{}.encoder.layers.{}", spec.tower, spec.layer);
-        let linear = |name: &str| Linear::new(source, &[format!("{at}.{name}")]);
-        let norm = |name: &str| Norm::new(source, &format!("{at}.{name}"), spec.eps);
-        let projections = ["q_proj", "k_proj", "v_proj"].map(|name| format!("{at}.self_attn.{name}"));
+        let prefix = format!("{}.encoder.layers.{}", spec.tower, spec.layer);
+        let linear = |name: &str| Linear::new(source, &[format!("{prefix}.{name}")]);
+        let norm = |name: &str| Norm::new(source, &format!("{prefix}.{name}"), spec.eps);
+        let projections = ["q_proj", "k_proj", "v_proj"].map(|name| format!("{prefix}.self_attn.{name}"));
         Layer {
             heads: spec.heads,
             norm1: norm("layer_norm1"),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::TrainError;
+use super::step::TrainError;
 
 /// A tensor's index in [`Parameters`] and in [`Gradients`].
 pub(super) type ParameterId = usize;

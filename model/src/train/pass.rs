@@ -1,6 +1,6 @@
 //! What the two engines share: the inputs of a pass over a batch, and what it gives.
 
-use super::TrainerOptions;
+use super::options::TrainerOptions;
 use super::parameters::Gradients;
 use crate::{ClipWeights, Prompts};
 

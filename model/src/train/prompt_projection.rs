@@ -64,7 +64,7 @@ impl PromptProjection {
             let (p, d) = (prompts.values.len() / bias.values.len(), bias.values.len());
             let mut out = bias.values.repeat(p);
             let weight = View::rows(&weight.values, d, d, d).t();
-            product(View::rows(&prompts.values, p, d, d), weight, 1.0, Target::plus(&mut out, d));
+            product(View::rows(&prompts.values, p, d, d), weight, 1.0, Target::accumulate(&mut out, d));
             if layer >= self.rounded_from {
                 out.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32());
             }
@@ -86,11 +86,11 @@ impl PromptProjection {
             let d = bias.values.len();
             let gradient = View::rows(gradient, gradient.len() / d, d, d);
             if let Some(id) = prompts.id {
-                product(gradient, View::rows(&weight.values, d, d, d), 1.0, Target::plus(sums.get_mut(id), d));
+                product(gradient, View::rows(&weight.values, d, d, d), 1.0, Target::accumulate(sums.get_mut(id), d));
             }
             if let Some(id) = weight.id {
                 let prompts = View::rows(&prompts.values, gradient.rows, d, d);
-                product(gradient.t(), prompts, 1.0, Target::plus(sums.get_mut(id), d));
+                product(gradient.t(), prompts, 1.0, Target::accumulate(sums.get_mut(id), d));
             }
             if let Some(id) = bias.id {
                 column_sums(Isa::current(), gradient.values, d, sums.get_mut(id));

@@ -1,12 +1,12 @@
 //! The visual tower with gradients: groups of windows run on one thread each; the caller adds up their sums.
 
-use super::Example;
 use super::attention::{MultiHeadAttention, WindowGroup};
 use super::layer::{BackwardOutputs, Layer, LayerSpec, SavedActivations, Scratch, resized, zeros};
 use super::linear::{Linear, Norm, Source};
 use super::loss::{LossSums, ScoreLoss};
 use super::parameters::{Gradients, ParameterId, add};
 use super::prompt_projection::ProjectedPrompts;
+use super::step::Example;
 use crate::Rgb8;
 use crate::cpu::Epilogue;
 use crate::picture::patches::PixelNormalizer;
@@ -143,7 +143,7 @@ impl Visual {
         for (l, entering) in prompts.layers.iter().enumerate() {
             let mut gradient = vec![0.0; entering.len()];
             match &keys.joining {
-                Some((at, _)) if *at == l => gradient.copy_from_slice(&sums.joining),
+                Some((joining_layer, _)) if *joining_layer == l => gradient.copy_from_slice(&sums.joining),
                 _ => {
                     let (rows, _) = &keys.layers[l];
                     self.layers[l].project_backward(rows, &sums.keys[l], &mut gradient, &mut sums.own, &mut scratch);
@@ -160,8 +160,11 @@ impl Visual {
 
     /// Returns the group's shape at a layer.
     fn group(&self, windows: usize, layer: usize, keys: &LayerPrompts) -> WindowGroup {
-        let joined =
-            keys.joining.as_ref().filter(|(at, _)| layer >= *at).map_or(0, |(_, rows)| rows.len() / self.width);
+        let joined = keys
+            .joining
+            .as_ref()
+            .filter(|(joining_layer, _)| layer >= *joining_layer)
+            .map_or(0, |(_, rows)| rows.len() / self.width);
         let tokens = self.tokens() + joined;
         let is_last = layer + 1 == self.layers.len();
         WindowGroup { windows, tokens, queries: if is_last { 1 } else { tokens } }
@@ -228,7 +231,7 @@ impl Visual {
         for (l, (layer, saved)) in self.layers.iter().zip(saved.iter_mut()).enumerate() {
             let group = self.group(windows, l, keys);
             match &keys.joining {
-                Some((at, rows)) if *at == l => self.join(&x, rows, &mut saved.x),
+                Some((joining_layer, rows)) if *joining_layer == l => self.join(&x, rows, &mut saved.x),
                 _ => std::mem::swap(&mut saved.x, &mut x),
             }
             layer.forward(group, &keys.layers[l].1, saved, &mut x, scratch);
@@ -259,7 +262,7 @@ impl Visual {
         self.post_norm.backward(class, &normed, zeros(gradient, class.len()), &mut sums.own);
         let first = if self.parameter_ids.is_some() { 0 } else { self.first_with_prompts(keys) };
         for l in (first..self.layers.len()).rev() {
-            let joins = keys.joining.as_ref().is_some_and(|(at, _)| *at == l);
+            let joins = keys.joining.as_ref().is_some_and(|(joining_layer, _)| *joining_layer == l);
             let wanted = self.parameter_ids.is_some() || l > first || joins;
             let to = BackwardOutputs {
                 input: wanted.then_some(&mut *of_input),
@@ -282,7 +285,7 @@ impl Visual {
     /// Returns the first layer that a gradient must reach if the tower's own tensors are frozen.
     fn first_with_prompts(&self, keys: &LayerPrompts) -> usize {
         let is_key = |l: &usize| !keys.layers[*l].1.is_empty();
-        let joining = keys.joining.as_ref().map(|(at, _)| *at);
+        let joining = keys.joining.as_ref().map(|(joining_layer, _)| *joining_layer);
         (0..self.layers.len()).find(is_key).or(joining).unwrap_or(self.layers.len())
     }
 

@@ -69,7 +69,7 @@ pub enum CheckpointError {
         shard: String,
     },
     /// A shard and the index disagree about the tensors in the shard.
-    #[error("`{}` and the shard `{shard}` disagree about the tensor `{tensor}`: {said}", index.display())]
+    #[error("`{}` and the shard `{shard}` disagree about the tensor `{tensor}`: {reason}", index.display())]
     WrongShard {
         /// The index.
         index: PathBuf,
@@ -78,7 +78,7 @@ pub enum CheckpointError {
         /// The first tensor that they disagree about.
         tensor: String,
         /// The disagreement.
-        said: &'static str,
+        reason: &'static str,
     },
 }
 
@@ -101,14 +101,14 @@ pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<TensorMap, CheckpointE
 
 /// The kind of a file, recognised by its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FileKind {
     Safetensors,
     /// A `torch.save` file or a TorchScript archive.
     Torch,
 }
 
 /// Returns the kind of a file. A file of no kind that holds tensors is an error.
-pub(crate) fn kind(path: &Path) -> Result<Kind, CheckpointError> {
+pub(crate) fn detect_kind(path: &Path) -> Result<FileKind, CheckpointError> {
     let read = |source| CheckpointError::Read { path: path.to_owned(), source };
     let found = std::fs::metadata(path).map_err(read)?;
     if found.is_dir() {
@@ -123,12 +123,12 @@ pub(crate) fn kind(path: &Path) -> Result<Kind, CheckpointError> {
     let mut head = Vec::new();
     file.take(HEAD_BYTES).read_to_end(&mut head).map_err(read)?;
     if torch::is_torch(&head) {
-        return Ok(Kind::Torch);
+        return Ok(FileKind::Torch);
     }
     // The file begins with the length of the header, which is JSON.
     let header = head.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     if head.get(8) == Some(&b'{') && header <= HEADER_BYTES_MAX {
-        return Ok(Kind::Safetensors);
+        return Ok(FileKind::Safetensors);
     }
     Err(CheckpointError::Unknown { path: path.to_owned(), hint: hint(&head) })
 }
@@ -157,7 +157,7 @@ fn hint(head: &[u8]) -> &'static str {
 }
 
 /// Maps a file into memory.
-pub(crate) fn map(path: &Path) -> Result<Mmap, CheckpointError> {
+pub(crate) fn map_file(path: &Path) -> Result<Mmap, CheckpointError> {
     let read = |source| CheckpointError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(read)?;
     // SAFETY: the map is read-only; that no one truncates the file meanwhile is this module's stated condition.
@@ -166,7 +166,7 @@ pub(crate) fn map(path: &Path) -> Result<Mmap, CheckpointError> {
 
 /// Reads all tensors of a safetensors file.
 pub(crate) fn open(path: &Path) -> Result<TensorMap, CheckpointError> {
-    let map = Arc::new(map(path)?);
+    let map = Arc::new(map_file(path)?);
     let tensors =
         SafeTensors::deserialize(&map).map_err(|source| CheckpointError::Format { path: path.to_owned(), source })?;
     let start = map.as_ptr() as usize;
@@ -180,7 +180,7 @@ pub(crate) fn open(path: &Path) -> Result<TensorMap, CheckpointError> {
 
 /// Opens a PyTorch file and reads its pickle. Tensors' values stay in the mapped file.
 pub(crate) fn open_torch(path: &Path) -> Result<TorchFile, CheckpointError> {
-    let map = Arc::new(map(path)?);
+    let map = Arc::new(map_file(path)?);
     TorchFile::read(map).map_err(|source| CheckpointError::Torch { path: path.to_owned(), source })
 }
 
@@ -192,8 +192,8 @@ pub(crate) fn metadata(file: &[u8], origin: &Path) -> Result<HashMap<String, Str
 }
 
 /// Reads all tensors of a file that holds one dictionary of them.
-fn open_any(path: &Path) -> Result<TensorMap, CheckpointError> {
-    if kind(path)? == Kind::Safetensors {
+fn open_shard(path: &Path) -> Result<TensorMap, CheckpointError> {
+    if detect_kind(path)? == FileKind::Safetensors {
         return open(path);
     }
     let mut file = open_torch(path)?;
@@ -237,15 +237,15 @@ const INDEX_BYTES_MAX: u64 = 64 << 20;
 
 /// Lists the shards that an index names, each once. Only bare names are accepted, since an index is downloaded text and
 /// must not reach other folders.
-pub(crate) fn shards(index: &Path) -> Result<Vec<String>, CheckpointError> {
+pub(crate) fn list_shards(index: &Path) -> Result<Vec<String>, CheckpointError> {
     let names: BTreeSet<String> = Index::read(index)?.weight_map.into_values().collect();
-    match names.iter().find(|shard| !is_bare(shard)) {
+    match names.iter().find(|shard| !is_bare_name(shard)) {
         Some(shard) => Err(CheckpointError::NoShard { index: index.to_owned(), shard: shard.clone() }),
         None => Ok(names.into_iter().collect()),
     }
 }
 
-fn is_bare(shard: &str) -> bool {
+fn is_bare_name(shard: &str) -> bool {
     Path::new(shard).file_name().is_some_and(|name| name == shard)
 }
 
@@ -259,20 +259,20 @@ pub(crate) fn open_shards(index: &Path) -> Result<TensorMap, CheckpointError> {
     let mut all = TensorMap::new();
     for (shard, names) in names_of {
         let path = index.with_file_name(shard);
-        if !is_bare(shard) || !path.exists() {
+        if !is_bare_name(shard) || !path.exists() {
             return Err(CheckpointError::NoShard { index: index.to_owned(), shard: shard.to_owned() });
         }
-        let tensors = open_any(&path)?;
-        let wrong = |tensor: &str, said| CheckpointError::WrongShard {
+        let tensors = open_shard(&path)?;
+        let wrong = |tensor: &str, reason| CheckpointError::WrongShard {
             index: index.to_owned(),
             shard: shard.to_owned(),
             tensor: tensor.to_owned(),
-            said,
+            reason,
         };
         if let Some(absent) = names.iter().find(|name| !tensors.contains_key(**name)) {
             return Err(wrong(absent, "it is in the index, not in the shard"));
         }
-        if let Some(surplus) = tensors.keys().find(|name| weight_map.get(*name).is_none_or(|said| said != shard)) {
+        if let Some(surplus) = tensors.keys().find(|name| weight_map.get(*name).is_none_or(|named| named != shard)) {
             return Err(wrong(surplus, "it is in the shard, but not there in the index"));
         }
         all.extend(tensors);

@@ -182,7 +182,7 @@ impl Loader<'_> {
         let (config, path) = if is_open_ai { (None, None) } else { self.configuration(config)? };
         let config = match config {
             Some(ConfigFile::HuggingFace(config)) => config,
-            Some(ConfigFile::OpenClip(said)) => self.derived(&found, Some(&said))?,
+            Some(ConfigFile::OpenClip(settings)) => self.derived(&found, Some(&settings))?,
             None => self.derived(&found, None)?,
         };
         let wanted = [config.vision.image, config.text.context, config.text.vocab];
@@ -222,9 +222,9 @@ impl Loader<'_> {
         }
     }
 
-    fn derived(&self, found: &FoundTensors, said: Option<&OpenClipConfig>) -> Result<ClipConfig, WeightsError> {
+    fn derived(&self, found: &FoundTensors, settings: Option<&OpenClipConfig>) -> Result<ClipConfig, WeightsError> {
         let text_prefix = names::text_prefix(found.tensors.keys(), &found.prefix);
-        open_clip::derive_config(&found.tensors, &found.prefix, &text_prefix, said).map_err(|error| match error {
+        open_clip::derive_config(&found.tensors, &found.prefix, &text_prefix, settings).map_err(|error| match error {
             DeriveError::Config(error) => error.into(),
             DeriveError::NotRun(why) => WeightsError::NotRun { origin: self.origin.to_owned(), why },
             DeriveError::Missing(name) => match found.tensors.get(&name) {

@@ -147,17 +147,22 @@ fn open_ai(config: &ClipConfig, prefix: &str, text_prefix: &str) -> Vec<Rule> {
         }
     }
     for layer in 0..vision.layers {
-        let at = format!("{visual}transformer.resblocks.{layer}");
-        block(&mut rules, &at, &format!("vision_model.encoder.layers.{layer}"), [vision.width, vision.mlp_width]);
+        let layer_prefix = format!("{visual}transformer.resblocks.{layer}");
+        block(
+            &mut rules,
+            &layer_prefix,
+            &format!("vision_model.encoder.layers.{layer}"),
+            [vision.width, vision.mlp_width],
+        );
     }
     for layer in 0..text.layers {
-        let at = format!("{text_prefix}transformer.resblocks.{layer}");
-        block(&mut rules, &at, &format!("text_model.encoder.layers.{layer}"), [text.width, text.mlp_width]);
+        let layer_prefix = format!("{text_prefix}transformer.resblocks.{layer}");
+        block(&mut rules, &layer_prefix, &format!("text_model.encoder.layers.{layer}"), [text.width, text.mlp_width]);
     }
     rules
 }
 
-fn block(rules: &mut Vec<Rule>, at: &str, own: &str, [width, mlp_width]: [usize; 2]) {
+fn block(rules: &mut Vec<Rule>, layer_prefix: &str, own: &str, [width, mlp_width]: [usize; 2]) {
     // Queries, keys and values are one matrix, one below the other.
     for (part, columns) in [("weight", Some(width)), ("bias", None)] {
         let shape = [Some(3 * width), columns].into_iter().flatten().collect();
@@ -165,7 +170,7 @@ fn block(rules: &mut Vec<Rule>, at: &str, own: &str, [width, mlp_width]: [usize;
             (format!("{own}.self_attn.{name}.{part}"), Conversion::Rows(i * width..(i + 1) * width))
         };
         let parts = ["q_proj", "k_proj", "v_proj"].into_iter().enumerate().map(own).collect();
-        rules.push(Rule { name: format!("{at}.attn.in_proj_{part}"), shape, parts });
+        rules.push(Rule { name: format!("{layer_prefix}.attn.in_proj_{part}"), shape, parts });
     }
     for (name, own_name, shape) in [
         ("attn.out_proj", "self_attn.out_proj", &[width, width][..]),
@@ -176,7 +181,7 @@ fn block(rules: &mut Vec<Rule>, at: &str, own: &str, [width, mlp_width]: [usize;
     ] {
         for (part, shape) in [("weight", shape), ("bias", &shape[..1])] {
             let parts = vec![(format!("{own}.{own_name}.{part}"), Conversion::Whole)];
-            rules.push(Rule { name: format!("{at}.{name}.{part}"), shape: shape.to_vec(), parts });
+            rules.push(Rule { name: format!("{layer_prefix}.{name}.{part}"), shape: shape.to_vec(), parts });
         }
     }
 }

@@ -149,20 +149,20 @@ pub(crate) enum DeriveError {
 }
 
 /// Returns the configuration of the model with these tensors, whose names begin with `prefix`, those of the text tower
-/// with `text_prefix`. `said` is its configuration file; without one the activation is quick-GELU.
+/// with `text_prefix`. `settings` is its configuration file; without one the activation is quick-GELU.
 pub(crate) fn derive_config(
     tensors: &TensorMap,
     prefix: &str,
     text_prefix: &str,
-    said: Option<&OpenClipConfig>,
+    settings: Option<&OpenClipConfig>,
 ) -> Result<ClipConfig, DeriveError> {
     let shapes = TensorShapes { tensors };
     let nothing = OpenClipConfig { path: PathBuf::new(), model: Map::new() };
-    let file = said.unwrap_or(&nothing);
+    let file = settings.unwrap_or(&nothing);
     let section = |name: &'static str| Section { file, name, object: file.model.get(name).and_then(Value::as_object) };
     let top = Section { file, name: "", object: Some(&file.model) };
     top.check(&["vision_cfg", "text_cfg"]).map_err(DeriveError::Config)?;
-    let is_quick = said.is_none() || top.get("quick_gelu") == Some(&Value::Bool(true));
+    let is_quick = settings.is_none() || top.get("quick_gelu") == Some(&Value::Bool(true));
     let activation = if is_quick { Activation::QuickGelu } else { Activation::Gelu };
     let embed_dim = match top.size("embed_dim").map_err(DeriveError::Config)? {
         Some(dim) => dim,
@@ -175,27 +175,31 @@ pub(crate) fn derive_config(
 
 fn vision(
     shapes: &TensorShapes<'_>,
-    at: &str,
-    said: &Section<'_>,
+    tower_prefix: &str,
+    settings: &Section<'_>,
     activation: Activation,
 ) -> Result<VisionConfig, DeriveError> {
-    let conv = format!("{at}conv1.weight");
+    let conv = format!("{tower_prefix}conv1.weight");
     let sizes = || -> Result<_, ConfigError> {
-        if let Some(name) = said.get("timm_model_name") {
-            return Err(said.file.refuse("vision_cfg.timm_model_name", Some(name), "CLIP's own vision transformer"));
+        if let Some(name) = settings.get("timm_model_name") {
+            return Err(settings.file.refuse(
+                "vision_cfg.timm_model_name",
+                Some(name),
+                "CLIP's own vision transformer",
+            ));
         }
-        if said.get("layers").is_some_and(Value::is_array) {
-            return Err(said.refuse("layers", "one number: a vision transformer and no ResNet"));
+        if settings.get("layers").is_some_and(Value::is_array) {
+            return Err(settings.refuse("layers", "one number: a vision transformer and no ResNet"));
         }
-        said.check(&["layers", "width", "patch_size", "image_size", "head_width", "mlp_ratio", "norm_kwargs"])?;
+        settings.check(&["layers", "width", "patch_size", "image_size", "head_width", "mlp_ratio", "norm_kwargs"])?;
         Ok((
-            said.size("width")?,
-            said.size("layers")?,
-            said.size("patch_size")?,
-            said.size("image_size")?,
-            said.size("head_width")?,
-            said.number("mlp_ratio")?,
-            said.eps()?,
+            settings.size("width")?,
+            settings.size("layers")?,
+            settings.size("patch_size")?,
+            settings.size("image_size")?,
+            settings.size("head_width")?,
+            settings.number("mlp_ratio")?,
+            settings.eps()?,
         ))
     };
     let (width, layers, patch, image, head, ratio, eps) = sizes().map_err(DeriveError::Config)?;
@@ -204,7 +208,7 @@ fn vision(
     let image = match image {
         Some(image) => image,
         None => {
-            let places = shapes.dim(&format!("{at}positional_embedding"), 2, 0)?;
+            let places = shapes.dim(&format!("{tower_prefix}positional_embedding"), 2, 0)?;
             places.saturating_sub(1).isqrt() * patch
         }
     };
@@ -217,10 +221,10 @@ fn vision(
             "its patches have {patch} pixels a side, which does not divide {image}"
         )));
     }
-    let layers = checked_layers(said, layers)?.map_or_else(|| shapes.layers(at), Ok)?;
+    let layers = checked_layers(settings, layers)?.map_or_else(|| shapes.layers(tower_prefix), Ok)?;
     let mlp_width = match ratio {
         Some(ratio) => (width as f64 * ratio) as usize,
-        None => shapes.mlp_width(at)?,
+        None => shapes.mlp_width(tower_prefix)?,
     };
     let heads = heads("visual", width, head.unwrap_or(DEFAULT_HEAD_WIDTH))?;
     Ok(VisionConfig { width, layers, heads, mlp_width, patch, image, eps, activation })
@@ -228,37 +232,37 @@ fn vision(
 
 fn text(
     shapes: &TensorShapes<'_>,
-    at: &str,
-    said: &Section<'_>,
+    tower_prefix: &str,
+    settings: &Section<'_>,
     activation: Activation,
 ) -> Result<TextConfig, DeriveError> {
-    let tokens = format!("{at}token_embedding.weight");
+    let tokens = format!("{tower_prefix}token_embedding.weight");
     let sizes = || -> Result<_, ConfigError> {
-        said.check(&["layers", "width", "heads", "context_length", "vocab_size", "mlp_ratio", "norm_kwargs"])?;
+        settings.check(&["layers", "width", "heads", "context_length", "vocab_size", "mlp_ratio", "norm_kwargs"])?;
         Ok((
-            said.size("width")?,
-            said.size("layers")?,
-            said.size("heads")?,
-            said.size("context_length")?,
-            said.size("vocab_size")?,
-            said.number("mlp_ratio")?,
-            said.eps()?,
+            settings.size("width")?,
+            settings.size("layers")?,
+            settings.size("heads")?,
+            settings.size("context_length")?,
+            settings.size("vocab_size")?,
+            settings.number("mlp_ratio")?,
+            settings.eps()?,
         ))
     };
-    let (width, layers, heads_said, context, vocab, ratio, eps) = sizes().map_err(DeriveError::Config)?;
+    let (width, layers, heads_setting, context, vocab, ratio, eps) = sizes().map_err(DeriveError::Config)?;
     let width = width.map_or_else(|| shapes.dim(&tokens, 2, 1), Ok)?;
     let vocab = vocab.map_or_else(|| shapes.dim(&tokens, 2, 0), Ok)?;
     if vocab != VOCAB {
         let why = format!("it has a vocabulary of {vocab} tokens, and dqa has CLIP's {VOCAB}");
         return Err(DeriveError::NotRun(why));
     }
-    let context = context.map_or_else(|| shapes.dim(&format!("{at}positional_embedding"), 2, 0), Ok)?;
-    let layers = checked_layers(said, layers)?.map_or_else(|| shapes.layers(at), Ok)?;
+    let context = context.map_or_else(|| shapes.dim(&format!("{tower_prefix}positional_embedding"), 2, 0), Ok)?;
+    let layers = checked_layers(settings, layers)?.map_or_else(|| shapes.layers(tower_prefix), Ok)?;
     let mlp_width = match ratio {
         Some(ratio) => (width as f64 * ratio) as usize,
-        None => shapes.mlp_width(at)?,
+        None => shapes.mlp_width(tower_prefix)?,
     };
-    let heads = match (heads_said, said.object) {
+    let heads = match (heads_setting, settings.object) {
         (Some(heads), _) => heads,
         // This is OpenCLIP's default.
         (None, Some(_)) => 8,
@@ -270,9 +274,9 @@ fn text(
     Ok(TextConfig { width, layers, heads, mlp_width, vocab, context, eps, activation })
 }
 
-fn checked_layers(said: &Section<'_>, layers: Option<usize>) -> Result<Option<usize>, DeriveError> {
+fn checked_layers(settings: &Section<'_>, layers: Option<usize>) -> Result<Option<usize>, DeriveError> {
     match layers {
-        Some(layers) if layers > LAYERS_MAX => Err(DeriveError::Config(said.refuse("layers", LAYERS_NEEDED))),
+        Some(layers) if layers > LAYERS_MAX => Err(DeriveError::Config(settings.refuse("layers", LAYERS_NEEDED))),
         layers => Ok(layers),
     }
 }
@@ -301,8 +305,8 @@ impl TensorShapes<'_> {
     }
 
     /// Returns one more than the highest layer number.
-    fn layers(&self, at: &str) -> Result<usize, DeriveError> {
-        let start = format!("{at}transformer.resblocks.");
+    fn layers(&self, tower_prefix: &str) -> Result<usize, DeriveError> {
+        let start = format!("{tower_prefix}transformer.resblocks.");
         let number = |name: &String| name.strip_prefix(&start)?.split_once('.')?.0.parse::<u16>().ok();
         match self.tensors.keys().filter_map(number).max() {
             // A number that is far off would make a list of as many missing tensors.
@@ -311,7 +315,7 @@ impl TensorShapes<'_> {
         }
     }
 
-    fn mlp_width(&self, at: &str) -> Result<usize, DeriveError> {
-        self.dim(&format!("{at}transformer.resblocks.0.mlp.c_fc.weight"), 2, 0)
+    fn mlp_width(&self, tower_prefix: &str) -> Result<usize, DeriveError> {
+        self.dim(&format!("{tower_prefix}transformer.resblocks.0.mlp.c_fc.weight"), 2, 0)
     }
 }

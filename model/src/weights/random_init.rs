@@ -71,12 +71,12 @@ fn filters(width: usize, side: usize, rng: &mut impl Rng) -> Vec<f32> {
 
 /// Makes a pattern (side, side) of the waves of one octave.
 fn pattern(octave: usize, side: usize, rng: &mut impl Rng) -> Vec<f64> {
-    let wave = |u: usize, at: usize| {
+    let wave = |u: usize, position: usize| {
         let norm = if u == 0 { 1.0 } else { 2.0 };
-        (norm / side as f64).sqrt() * (std::f64::consts::PI * (at as f64 + 0.5) * u as f64 / side as f64).cos()
+        (norm / side as f64).sqrt() * (std::f64::consts::PI * (position as f64 + 0.5) * u as f64 / side as f64).cos()
     };
     let (mut pattern, mut variance) = (vec![0.0; side * side], 0.0);
-    for (v, u) in (0..side * side).map(|at| (at / side, at % side)) {
+    for (v, u) in (0..side * side).map(|position| (position / side, position % side)) {
         let frequency = ((u * u + v * v) as f64).sqrt();
         let own = if frequency < 1.0 { 0 } else { frequency.log2() as usize + 1 };
         if own != octave {
@@ -151,11 +151,13 @@ mod tests {
         assert_eq!(values.len(), width * 3 * side * side);
         for (filter, values) in values.chunks_exact(3 * side * side).enumerate() {
             let of_gray = |picture: &dyn Fn(usize, usize) -> f64| {
-                let pixel = |(at, value): (usize, &f32)| f64::from(*value) * picture(at % side, at / side % side);
+                let pixel = |(position, value): (usize, &f32)| {
+                    f64::from(*value) * picture(position % side, position / side % side)
+                };
                 values.iter().enumerate().map(pixel).sum::<f64>().abs()
             };
             let even = of_gray(&|_, _| 1.0);
-            let wave = |at: usize| (std::f64::consts::PI * (at as f64 + 0.5) * 31.0 / 32.0).cos();
+            let wave = |position: usize| (std::f64::consts::PI * (position as f64 + 0.5) * 31.0 / 32.0).cos();
             let finest = of_gray(&|x, y| wave(x) * wave(y));
             let (octave, is_colour) = (filter % 7, filter / 7 % 2 == 1);
             assert_eq!(even > 1e-3, octave == 0 && !is_colour, "{filter}: {even}");

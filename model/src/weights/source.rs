@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{self, CheckpointError, Kind};
+use super::checkpoint::{self, CheckpointError, FileKind};
 use super::error::WeightsError;
 use super::file_names::{PreferredFiles, USUAL, preferred_files};
 use super::stored_tensor::TensorMap;
@@ -17,7 +17,7 @@ use crate::torch::{TorchError, TorchFile};
 /// # Errors
 /// Fails when the index cannot be read, or names a file in another folder.
 pub fn list_shards(index: &Path) -> Result<Vec<String>, WeightsError> {
-    Ok(checkpoint::shards(index)?)
+    Ok(checkpoint::list_shards(index)?)
 }
 
 /// The files that hold a model's weights.
@@ -80,12 +80,13 @@ impl WeightsSource {
 
     pub(crate) fn open(&self) -> Result<OpenedWeights, CheckpointError> {
         if self.is_index {
-            let is_torch = self.files()?.get(1).map(|shard| checkpoint::kind(shard)).transpose()? == Some(Kind::Torch);
+            let is_torch =
+                self.files()?.get(1).map(|shard| checkpoint::detect_kind(shard)).transpose()? == Some(FileKind::Torch);
             return Ok(OpenedWeights::Shards(checkpoint::open_shards(&self.weights)?, is_torch));
         }
-        Ok(match checkpoint::kind(&self.weights)? {
-            Kind::Safetensors => OpenedWeights::Safetensors(checkpoint::open(&self.weights)?),
-            Kind::Torch => OpenedWeights::Torch(Box::new(checkpoint::open_torch(&self.weights)?)),
+        Ok(match checkpoint::detect_kind(&self.weights)? {
+            FileKind::Safetensors => OpenedWeights::Safetensors(checkpoint::open(&self.weights)?),
+            FileKind::Torch => OpenedWeights::Torch(Box::new(checkpoint::open_torch(&self.weights)?)),
         })
     }
 
@@ -93,7 +94,7 @@ impl WeightsSource {
     pub(crate) fn files(&self) -> Result<Vec<PathBuf>, CheckpointError> {
         let mut files = vec![self.weights.clone()];
         if self.is_index {
-            for shard in checkpoint::shards(&self.weights)? {
+            for shard in checkpoint::list_shards(&self.weights)? {
                 let path = self.weights.with_file_name(&shard);
                 if !path.exists() {
                     return Err(CheckpointError::NoShard { index: self.weights.clone(), shard });
@@ -113,7 +114,7 @@ fn checkpoints(dir: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
         let path = entry.map_err(read)?.path();
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         // A file that cannot be read is not one of the user's checkpoints.
-        if !is_hidden && path.is_file() && checkpoint::kind(&path).is_ok() {
+        if !is_hidden && path.is_file() && checkpoint::detect_kind(&path).is_ok() {
             found.push(path);
         }
     }

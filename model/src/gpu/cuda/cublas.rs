@@ -20,7 +20,7 @@ use crate::gpu::backend::{Element, Half};
 const WORKSPACE_BYTES: usize = 32 << 20;
 
 /// cuBLASLt on one stream, whose products share a workspace.
-pub(super) struct Blas {
+pub(super) struct CublasLt {
     handle: Handle,
     stream: Arc<CudaStream>,
     workspace: CudaSlice<u8>,
@@ -94,10 +94,10 @@ fn failed(error: CublasError) -> candle_core::Error {
     candle_core::Error::Msg(format!("cuBLASLt: {error:?}")).bt()
 }
 
-impl Blas {
-    pub(super) fn new(stream: Arc<CudaStream>, half: Half) -> Result<Blas> {
+impl CublasLt {
+    pub(super) fn new(stream: Arc<CudaStream>, half: Half) -> Result<CublasLt> {
         stream.context().bind_to_thread().w()?;
-        Ok(Blas {
+        Ok(CublasLt {
             handle: Handle(result::create_handle().map_err(failed)?),
             workspace: stream.alloc_zeros(WORKSPACE_BYTES).w()?,
             stream,

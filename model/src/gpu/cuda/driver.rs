@@ -41,7 +41,7 @@ pub(crate) fn is_out_of_memory(error: &(dyn StdError + 'static)) -> bool {
 }
 
 /// Returns the reason why a device cannot be used, from the driver's or a library's error.
-pub(crate) fn why(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn reason(error: &(dyn StdError + 'static)) -> String {
     match error.downcast_ref::<CudaError>() {
         Some(CudaError::Cuda(DriverError(CUresult::CUDA_ERROR_NO_DEVICE))) => {
             "this machine has no NVIDIA driver, or no GPU for it (CUDA_ERROR_NO_DEVICE)".to_owned()
