@@ -1,4 +1,4 @@
-//! Compiles the CUDA kernels, where they are asked for: `kernels/*.cu` to PTX, as text in the program.
+//! Compiles the CUDA kernels if the feature `cuda` is on: `kernels/*.cu` to PTX, as text in the program.
 
 fn main() {
     println!("cargo:rerun-if-changed=kernels");

@@ -1,36 +1,37 @@
-//! Windows through [`Batcher`]: pixels to scores, decoding and loading apart. Throughput is in windows.
+//! Benchmarks windows through [`Batcher`], from pixels to scores, without decoding and loading. Throughput is in
+//! windows.
 //!
-//! `cargo bench -p dqa-model --bench forward`; `-- tiny` or another part of a name for some of it.
+//! `cargo bench -p dqa-model --bench forward`; add `-- tiny` or another part of a name to run some of the benchmarks.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use dqa_model::{Arithmetic, Batcher, ClipWeights, Operations, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer};
+use dqa_model::{Arithmetic, Batcher, ClipWeights, KernelSet, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer};
 use dqa_testkit::{Picture, hf};
 
-/// 12 windows at the paper's stride: 1 s of ViT-B/32 on two cores, so that all of it takes a minute.
+/// 12 windows at the paper's stride: 1 s of ViT-B/32 on two cores, so that the whole benchmark takes a minute.
 const SIZE: (usize, usize) = (416, 352);
-/// All of them.
+/// All windows of the picture.
 const BATCH: usize = 12;
 
 struct Case {
     name: &'static str,
     arithmetic: Arithmetic,
-    operations: Operations,
+    kernels: KernelSet,
 }
 
 const CASES: [Case; 3] = [
-    Case { name: "f32", arithmetic: Arithmetic::F32, operations: Operations::Own },
-    Case { name: "bf16", arithmetic: Arithmetic::Bf16, operations: Operations::Own },
-    Case { name: "f32-candle", arithmetic: Arithmetic::F32, operations: Operations::Candle },
+    Case { name: "f32", arithmetic: Arithmetic::F32, kernels: KernelSet::Native },
+    Case { name: "bf16", arithmetic: Arithmetic::Bf16, kernels: KernelSet::Native },
+    Case { name: "f32-candle", arithmetic: Arithmetic::F32, kernels: KernelSet::Candle },
 ];
 
 fn scorer(kind: &str, case: &Case) -> Arc<Scorer> {
     let dir = hf::cached(kind, "golden");
     let weights = ClipWeights::open(&dir).expect("the testkit writes what the model reads");
     let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).expect("as the weights");
-    let options = Options { arithmetic: case.arithmetic, operations: case.operations, ..Options::default() };
+    let options = Options { arithmetic: case.arithmetic, kernels: case.kernels, ..Options::default() };
     Arc::new(Scorer::new(&weights, &PromptMode::Learned(prompts), &options).expect("the model is whole"))
 }
 

@@ -1,11 +1,12 @@
-//! How far scores in 16 bits, as a GPU's kernels round, are from f32: `half_precision FOLDER [VIEWS [MODEL_DIR]]`, over the PNGs of
-//! a folder, on the CPU. The default model has formula weights. Prints a Markdown table.
+//! Measures how far scores in 16 bits, rounded like a GPU's kernels, differ from those in f32: `half_precision FOLDER
+//! [VIEWS [MODEL_DIR]]` scores the PNGs of a folder on the CPU. The default model has formula weights. Prints a
+//! Markdown table.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dqa_model::{
-    Arithmetic, Batcher, ClipWeights, Operations, Options, PictureScore, Prepared, PromptMode, Prompts, Rgb8, Scorer,
+    Arithmetic, Batcher, ClipWeights, KernelSet, Options, PictureScore, Prepared, PromptMode, Prompts, Rgb8, Scorer,
     Views,
 };
 use dqa_testkit::hf;
@@ -20,7 +21,7 @@ fn scores(scorer: &Arc<Scorer>, pictures: &[Rgb8]) -> Vec<PictureScore> {
     std::iter::from_fn(|| batcher.pop()).map(|((), score)| score).collect()
 }
 
-/// Pairs whose order is another, and by how much their f32 scores differ at most.
+/// Counts the pairs whose order differs, and returns the largest difference of their f32 scores.
 fn swapped(exact: &[PictureScore], half: &[PictureScore]) -> (usize, f64) {
     let mut swapped = (0, 0.0);
     for i in 0..exact.len() {
@@ -52,11 +53,11 @@ fn main() {
     let weights = ClipWeights::open(Path::new(&dir)).expect("a model");
     let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).expect("its prompts");
     let mode = PromptMode::Learned(prompts);
-    let of = |arithmetic, operations| {
-        let options = Options { views, arithmetic, operations, ..Options::default() };
+    let score_with = |arithmetic, kernels| {
+        let options = Options { views, arithmetic, kernels, ..Options::default() };
         scores(&Arc::new(Scorer::new(&weights, &mode, &options).expect("the model is whole")), &pictures)
     };
-    let exact = of(Arithmetic::F32, Operations::Own);
+    let exact = score_with(Arithmetic::F32, KernelSet::Native);
     let spread = exact.iter().map(|score| score.score);
     let (least, most) = (spread.clone().fold(1.0, f64::min), spread.fold(0.0, f64::max));
     println!("{} pictures, scores in f32 from {least:.4} to {most:.4}, {views}\n", pictures.len());
@@ -65,7 +66,7 @@ fn main() {
     );
     println!("|---|---|---|---|");
     for arithmetic in [Arithmetic::F16, Arithmetic::Bf16] {
-        let half = of(arithmetic, Operations::Twins);
+        let half = score_with(arithmetic, KernelSet::Reference);
         let pairs = exact.iter().zip(&half);
         let picture = pairs.clone().map(|(a, b)| (a.score - b.score).abs()).fold(0.0, f64::max);
         let window = pairs.flat_map(|(a, b)| a.windows.iter().zip(&b.windows));

@@ -1,20 +1,21 @@
-// Attention of short sequences: one block has one head of one window, all its keys and values in shared memory.
+// Attention of short sequences: one block computes one head of one window, with all its keys and values in shared
+// memory.
 //
-// A warp takes 16 queries at a time. Scores stay in registers, from the first product through softmax to the second; where
-// the keys are more than a chunk, the maximum and the sums are carried from chunk to chunk.
+// A warp takes 16 queries at a time. Scores stay in registers, from the first product through softmax to the second. If
+// the keys exceed a chunk, the maximum and the sums are carried from chunk to chunk.
 #include "device.cuh"
 
-// Columns of a head. All of CLIP's visual towers that are read have it.
+// Columns of a head, the same in all of CLIP's visual towers that are supported.
 constexpr int HEAD = 64;
 // Columns from row to row in shared memory: 144 bytes, so that the 8 rows of a tile lie in different banks.
 constexpr int STRIDE = 72;
 
-// Where rows lie; in elements.
+// Distances from row to row and from window to window, in elements.
 struct Rows {
     uint32_t row, window;
 };
 
-// Copies a head's rows to shared memory, the window's own, then the prompts', zeros up to `padded`.
+// Copies a head's rows to shared memory: the window's own, then the prompts', then zeros up to `padded`.
 template <typename T>
 __device__ __forceinline__ void fill(T *shared, const T *own, uint32_t own_row, uint32_t tokens, const T *prompts,
                                      uint32_t prompt_row, uint32_t keys, uint32_t padded) {
@@ -30,7 +31,7 @@ __device__ __forceinline__ void fill(T *shared, const T *own, uint32_t own_row, 
     }
 }
 
-// A quad of threads has a row.
+// A quad of threads holds a row.
 __device__ __forceinline__ float quad_max(float x) {
     x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
     return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
@@ -40,8 +41,8 @@ __device__ __forceinline__ float quad_sum(float x) {
     return x + __shfl_xor_sync(0xffffffffu, x, 2);
 }
 
-// queries (window, rows, width), scaled; keys and values (window, tokens, width); prompts (prompts, width) of every window
-// -> out (window, rows, width). TILES: tiles of 16 keys in a chunk.
+// Computes queries (window, rows, width), scaled; keys and values (window, tokens, width); prompts (prompts, width) of
+// every window -> out (window, rows, width). TILES: tiles of 16 keys in a chunk.
 template <typename T, int TILES>
 __device__ __forceinline__ void attention(const T *queries, Rows query, const T *keys_from, const T *values_from, Rows key,
                                           const T *prompt_keys, const T *prompt_values, T *out, Rows to, uint32_t heads,
@@ -100,7 +101,7 @@ __device__ __forceinline__ void attention(const T *queries, Rows query, const T 
             }
             largest_upper = quad_max(largest_upper);
             largest_lower = quad_max(largest_lower);
-            // Each chunk has a key, so the new maxima are numbers; before the first chunk there is nothing to carry.
+            // Each chunk has a key, so the new maxima are finite; before the first chunk there is nothing to carry.
             const float carry_upper = power_of_2((max_upper - largest_upper) * LOG2_E);
             const float carry_lower = power_of_2((max_lower - largest_lower) * LOG2_E);
             max_upper = largest_upper;

@@ -1,7 +1,7 @@
-// What the kernels are written in: 16-bit floats, a warp's sums, and the tensor cores' tiles.
+// The vocabulary of the kernels: 16-bit floats, a warp's sums, and the tensor cores' tiles.
 //
-// The same sources are compiled for a CPU, where host/cuda.h stands in for the card, so that indices, masks and barriers are
-// tested where there is none.
+// The same sources are compiled for a CPU, where host/cuda.h stands in for the GPU, so that indices, masks and barriers
+// are tested on machines without one.
 #pragma once
 #ifdef DQA_HOST
 #include "host/cuda.h"
@@ -13,7 +13,7 @@
 typedef __half f16;
 typedef __nv_bfloat16 bf16;
 
-// A block's shared memory, as large as the launch says.
+// A block's shared memory, as large as the launch asks for.
 #define SHARED(name) extern __shared__ uint4 name[]
 
 __device__ __forceinline__ float to_float(f16 x) { return __half2float(x); }
@@ -21,7 +21,7 @@ __device__ __forceinline__ float to_float(bf16 x) { return __bfloat162float(x); 
 __device__ __forceinline__ void round_to(f16 &to, float x) { to = __float2half_rn(x); }
 __device__ __forceinline__ void round_to(bf16 &to, float x) { to = __float2bfloat16_rn(x); }
 
-// 2^x, within 2 units in the last place.
+// Returns 2^x within 2 units in the last place.
 __device__ __forceinline__ float power_of_2(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -30,8 +30,9 @@ __device__ __forceinline__ float power_of_2(float x) {
 
 __device__ __forceinline__ float quotient(float x, float y) { return __fdividef(x, y); }
 
-// c (16 x 8) += a (16 x 16) b (16 x 8), sums in f32. Of row g = lane / 4 and pair t = lane % 4, a thread holds
-// a: (g, 2t) (g + 8, 2t) (g, 2t + 8) (g + 8, 2t + 8); b: (2t, g) (2t + 8, g); c: (g, 2t) (g, 2t + 1) (g + 8, 2t) (g + 8, 2t + 1).
+// Adds a (16 x 16) b (16 x 8) to c (16 x 8), sums in f32. Of row g = lane / 4 and pair t = lane % 4, a thread holds a:
+// (g, 2t) (g + 8, 2t) (g, 2t + 8) (g + 8, 2t + 8); b: (2t, g) (2t + 8, g); c: (g, 2t) (g, 2t + 1) (g + 8, 2t) (g + 8,
+// 2t + 1).
 __device__ __forceinline__ void multiply_tile(float *c, const uint32_t *a, const uint32_t *b, f16) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
@@ -43,8 +44,8 @@ __device__ __forceinline__ void multiply_tile(float *c, const uint32_t *a, const
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// Four matrices of 8 x 8 from shared memory: lanes 8 i to 8 i + 7 name the rows of matrix i; a thread gets of each row g,
-// columns 2t and 2t + 1; or, transposed, rows 2t and 2t + 1 of column g.
+// Loads four 8 x 8 matrices from shared memory: lanes 8 i to 8 i + 7 name the rows of matrix i. A thread gets columns
+// 2t and 2t + 1 of each row g; or, transposed, rows 2t and 2t + 1 of column g.
 __device__ __forceinline__ void load_tiles(uint32_t *to, const void *row) {
     uint32_t at = (uint32_t)__cvta_generic_to_shared(row);
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
@@ -63,7 +64,7 @@ template <typename T> __device__ __forceinline__ T rounded(float x) {
     return to;
 }
 
-// Two values as one register, the first in its lower half.
+// Packs two values into one register, the first into its lower half.
 template <typename T> __device__ __forceinline__ uint32_t packed(float first, float second) {
     union { T pair[2]; uint32_t bits; } both;
     round_to(both.pair[0], first);
@@ -77,7 +78,7 @@ template <typename T> __device__ __forceinline__ float2 unpacked(uint32_t bits) 
     return make_float2(to_float(both.pair[0]), to_float(both.pair[1]));
 }
 
-// The sum over a warp, in each of its threads, in the same order in all of them.
+// Returns the sum over a warp, in each of its threads, in the same order in all of them.
 __device__ __forceinline__ float warp_sum(float x) {
 #pragma unroll
     for (int apart = 16; apart > 0; apart /= 2) x += __shfl_xor_sync(0xffffffffu, x, apart);

@@ -1,7 +1,8 @@
 // Passes over values one by one, 16 bytes at a time.
 #include "device.cuh"
 
-// Pixels as the patch weights want them: (byte - 128) / 64, exact in 16 bits. What else normalisation does is in the weights.
+// Converts pixels to the patch weights' inputs: (byte - 128) / 64, exact in 16 bits. The rest of normalisation is in
+// the weights.
 template <typename T> __device__ __forceinline__ void pixels(const uint4 *bytes, uint4 *out, uint32_t vectors) {
     const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= vectors) return;
@@ -17,7 +18,7 @@ template <typename T> __device__ __forceinline__ void pixels(const uint4 *bytes,
     out[2 * i + 1] = make_uint4(pairs[4], pairs[5], pairs[6], pairs[7]);
 }
 
-// x (rows, 8 columns) = silu(x + bias), in place.
+// Computes x (rows, 8 columns) = silu(x + bias), in place.
 template <typename T>
 __device__ __forceinline__ void bias_silu(uint4 *x, const float4 *bias, uint32_t vectors, uint32_t columns) {
     const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;

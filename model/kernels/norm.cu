@@ -1,11 +1,12 @@
-// Passes over rows that end in a layer norm: a warp has a row, its values in registers from the first read to the last write.
+// Passes over rows that end in a layer norm: a warp holds a row, its values in registers from the first read to the
+// last write.
 #include "device.cuh"
 
-// A row of 64 PAIRS values: thread `lane` has values 64 i + 2 lane and the next one.
+// A row of 64 PAIRS values: thread `lane` holds values 64 i + 2 lane and the next one.
 template <int PAIRS> struct Row {
     float2 at[PAIRS];
 
-    // -> (x - mean) / sqrt(variance + eps) weight + bias
+    // Computes (x - mean) / sqrt(variance + eps) weight + bias.
     __device__ __forceinline__ void norm(const float2 *weight, const float2 *bias, float eps, uint32_t lane) {
         float sum = 0;
 #pragma unroll
@@ -38,8 +39,8 @@ template <int PAIRS> struct Row {
     }
 };
 
-// x (rows, width), `stride` apart, += product + bias, but not where a row's place in its window (of `tokens`) is `active` or
-// later; normed (rows, width) = norm(x).
+// Computes x (rows, width), `stride` apart, += product + bias, except where a row's position in its window (of
+// `tokens`) is `active` or later; then normed (rows, width) = norm(x).
 template <typename T, typename Normed, int PAIRS>
 __device__ __forceinline__ void residual_norm(const T *product, const float *bias, float *x, uint32_t stride,
                                               const float *weight, const float *norm_bias, float eps, Normed *normed,
@@ -65,12 +66,12 @@ __device__ __forceinline__ void residual_norm(const T *product, const float *bia
     row.write(normed + r * width, lane);
 }
 
-// A place that names no embedding but one of the constant rows.
+// The flag of a row index that refers to a constant row instead of an embedding.
 constexpr uint32_t CONSTANT = 0x80000000u;
 
-// Windows of `tokens` rows from the embeddings of their patches: x (rows, width) = pre-norm(embedded + position), or a
-// constant row as it is; normed = norm(x). A window's rows after the first have the positions 0 to patches - 1, again and
-// again.
+// Assembles windows of `tokens` rows from the embeddings of their patches: x (rows, width) = pre-norm(embedded +
+// position), or a constant row unchanged; then normed = norm(x). A window's rows after the first have the positions 0
+// to patches - 1, once for each view.
 template <typename T, int PAIRS>
 __device__ __forceinline__ void assemble(const uint32_t *places, const float *embedded, const float *positions,
                                          const float *constants, const float *pre_weight, const float *pre_bias,

@@ -1,4 +1,4 @@
-//! The classes of arithmetic: to what the operands of the large products are rounded.
+//! The classes of arithmetic: what the operands of the large products are rounded to.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,21 +6,22 @@ use std::str::FromStr;
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
-/// Sums, norms and softmax are in f32 in every class. On the CPU activations stay f32 between products.
+/// What the operands of weight products are rounded to. Sums, norms and softmax are f32 in every class; on the CPU,
+/// activations stay f32 between products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arithmetic {
-    /// Of record: what the authors' scores are compared with.
+    /// The reference: the authors' scores are compared with this class.
     #[default]
     F32,
-    /// Fast on CPUs with AVX-512 BF16 or AMX, and on GPUs.
+    /// The fast class on CPUs with AVX-512 BF16 or AMX, and on GPUs.
     Bf16,
     /// CLIP's own precision; on a CPU as slow as f32.
     F16,
 }
 
 impl Arithmetic {
-    /// The tensors' type where the device has it natively.
+    /// Returns the tensors' type on a device that has it natively.
     pub fn dtype(self) -> DType {
         match self {
             Arithmetic::F32 => DType::F32,
@@ -29,7 +30,7 @@ impl Arithmetic {
         }
     }
 
-    /// `f32`, `bf16` or `f16`.
+    /// Returns `f32`, `bf16` or `f16`.
     pub fn as_str(self) -> &'static str {
         match self {
             Arithmetic::F32 => "f32",
@@ -52,6 +53,6 @@ impl FromStr for Arithmetic {
         [Arithmetic::F32, Arithmetic::Bf16, Arithmetic::F16]
             .into_iter()
             .find(|a| a.as_str() == name)
-            .ok_or_else(|| format!("`{name}` is none of f32, bf16, f16"))
+            .ok_or_else(|| format!("unknown arithmetic `{name}`: expected f32, bf16 or f16"))
     }
 }

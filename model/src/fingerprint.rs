@@ -1,7 +1,7 @@
-//! What a score depends on, as 32 bytes.
+//! The 32-byte digest of everything that a score depends on.
 //!
-//! Two fingerprints are equal exactly when the same tensors, settings and arithmetic were used; how the tensors lie in
-//! files (one file or shards, safetensors or PyTorch) does not show. It knows no model: it hashes what it is given.
+//! Two fingerprints are equal exactly if the same tensors, settings and arithmetic were used. How the tensors lie in
+//! files (one file or shards, safetensors or PyTorch) does not matter. It knows no model: it hashes what it is given.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +10,8 @@ use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Part of every fingerprint. To be raised with each change of the code that changes a score beyond rounding, so that
-/// old scores and new ones never meet in one table.
+/// Part of every fingerprint. Raise it with each change of the code that changes a score beyond rounding, so that old
+/// and new scores never meet in one table.
 pub const ALGORITHM_VERSION: u32 = 1;
 
 /// Below this, hashing one tensor with several threads costs more than it gains.
@@ -21,29 +21,29 @@ const PARALLEL_BYTES_MIN: usize = 1 << 20;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint([u8; 32]);
 
-/// A text that is no fingerprint.
+/// A text is not a fingerprint.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{text}` is no fingerprint: that has 64 digits of 0-9 and a-f")]
+#[error("`{text}` is not a fingerprint: expected 64 digits of 0-9 and a-f")]
 pub struct FingerprintError {
-    /// As given.
+    /// The text as given.
     pub text: String,
 }
 
 impl Fingerprint {
-    /// The fingerprint of everything in `parts` (name, content) and of [`ALGORITHM_VERSION`]; the order of the parts
-    /// does not matter.
+    /// Returns the fingerprint of `parts` (name, content) and of [`ALGORITHM_VERSION`]. The order of the parts does not
+    /// matter.
     ///
     /// # Panics
-    /// When a name occurs twice.
-    pub fn of(parts: &[(&str, &[u8])]) -> Fingerprint {
+    /// Panics when a name occurs twice.
+    pub fn from_parts(parts: &[(&str, &[u8])]) -> Fingerprint {
         let version = ALGORITHM_VERSION.to_le_bytes();
         Self::combine(&[&[("algorithm version", version.as_slice())], parts].concat())
     }
 
-    /// The digest of named parts alone; their order does not matter.
+    /// Returns the digest of named parts alone. Their order does not matter.
     ///
     /// # Panics
-    /// When a name occurs twice.
+    /// Panics when a name occurs twice.
     pub(crate) fn combine(parts: &[(&str, &[u8])]) -> Fingerprint {
         let mut parts = parts.to_vec();
         parts.sort_unstable();
@@ -56,11 +56,11 @@ impl Fingerprint {
         Fingerprint(*hasher.finalize().as_bytes())
     }
 
-    /// The digest of a set of tensors: of each one's name, type, shape and bytes, in the order of names.
+    /// Returns the digest of a set of tensors: of each one's name, type, shape and bytes, in the order of names.
     ///
     /// # Panics
-    /// When a name occurs twice.
-    pub(crate) fn of_tensors(mut tensors: Vec<TensorBytes>) -> Fingerprint {
+    /// Panics when a name occurs twice.
+    pub(crate) fn from_tensors(mut tensors: Vec<TensorBytes>) -> Fingerprint {
         tensors.sort_unstable_by_key(|tensor| tensor.name);
         assert!(tensors.windows(2).all(|pair| pair[0].name != pair[1].name), "a tensor is given twice");
         let digests: Vec<[u8; 32]> = tensors.par_iter().map(TensorBytes::digest).collect();
@@ -71,12 +71,12 @@ impl Fingerprint {
         Fingerprint(*hasher.finalize().as_bytes())
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The first 12 digits, for tables and logs; not to be compared by.
+    /// Returns the first 12 digits, for tables and logs; do not compare by them.
     pub fn short(&self) -> String {
         let mut text = self.to_string();
         text.truncate(12);
@@ -91,13 +91,13 @@ pub(crate) struct TensorBytes<'a> {
     pub(crate) dtype: &'static str,
     pub(crate) shape: &'a [usize],
     /// Row-major, little-endian.
-    pub(crate) bytes: Content<'a>,
+    pub(crate) bytes: TensorContent<'a>,
 }
 
-/// Bytes that are there, or are made while they are hashed: a model's are not all in memory at once.
-pub(crate) enum Content<'a> {
-    Plain(&'a [u8]),
-    Made(Box<dyn Fn() -> Vec<u8> + Sync + 'a>),
+/// Bytes that exist, or are made while they are hashed, so that a model's are not all in memory at once.
+pub(crate) enum TensorContent<'a> {
+    Borrowed(&'a [u8]),
+    Computed(Box<dyn Fn() -> Vec<u8> + Sync + 'a>),
 }
 
 impl TensorBytes<'_> {
@@ -108,14 +108,14 @@ impl TensorBytes<'_> {
         let shape: Vec<u8> = self.shape.iter().flat_map(|dim| (*dim as u64).to_le_bytes()).collect();
         field(&mut hasher, &shape);
         match &self.bytes {
-            Content::Plain(bytes) => field(&mut hasher, bytes),
-            Content::Made(make) => field(&mut hasher, &make()),
+            TensorContent::Borrowed(bytes) => field(&mut hasher, bytes),
+            TensorContent::Computed(make) => field(&mut hasher, &make()),
         }
         *hasher.finalize().as_bytes()
     }
 }
 
-/// Length and content: no two lists of fields have the same bytes.
+/// Hashes length and content, so that two different lists of fields never have the same bytes.
 fn field(hasher: &mut blake3::Hasher, content: &[u8]) {
     hasher.update(&(content.len() as u64).to_le_bytes());
     if content.len() < PARALLEL_BYTES_MIN {
@@ -125,7 +125,7 @@ fn field(hasher: &mut blake3::Hasher, content: &[u8]) {
     }
 }
 
-/// Row-major little-endian bytes of an f32 tensor on any device.
+/// Returns the row-major little-endian bytes of an f32 tensor on any device.
 pub(crate) fn f32_bytes(tensor: &Tensor) -> Result<Vec<u8>, candle_core::Error> {
     let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
     Ok(bytemuck::cast_slice(&values).to_vec())
@@ -148,7 +148,7 @@ impl FromStr for Fingerprint {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = || FingerprintError { text: text.to_owned() };
-        // One spelling only: fingerprints are compared as text in file names.
+        // Fingerprints are compared as text in file names, so only one spelling is accepted.
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(error());
         }
@@ -189,14 +189,14 @@ mod tests {
             let moved = [&[byte], b.as_slice()].concat();
             let kept = [a.as_slice(), &[byte]].concat();
             prop_assert_ne!(
-                Fingerprint::of(&[("a", &kept), ("b", &b)]),
-                Fingerprint::of(&[("a", &a), ("b", &moved)])
+                Fingerprint::from_parts(&[("a", &kept), ("b", &b)]),
+                Fingerprint::from_parts(&[("a", &a), ("b", &moved)])
             );
         }
 
         #[test]
         fn the_order_of_parts_does_not_matter(a: Vec<u8>, b: Vec<u8>) {
-            prop_assert_eq!(Fingerprint::of(&[("a", &a), ("b", &b)]), Fingerprint::of(&[("b", &b), ("a", &a)]));
+            prop_assert_eq!(Fingerprint::from_parts(&[("a", &a), ("b", &b)]), Fingerprint::from_parts(&[("b", &b), ("a", &a)]));
         }
     }
 
@@ -205,7 +205,7 @@ mod tests {
         let text = "AB".repeat(32);
         assert_eq!(
             text.parse::<Fingerprint>().unwrap_err().to_string(),
-            format!("`{text}` is no fingerprint: that has 64 digits of 0-9 and a-f")
+            format!("`{text}` is not a fingerprint: expected 64 digits of 0-9 and a-f")
         );
         assert!("ab".repeat(31).parse::<Fingerprint>().is_err());
         assert!("ab".repeat(32).parse::<Fingerprint>().is_ok());
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn every_property_of_a_tensor_matters() {
         let digest = |name, dtype, shape: &[usize], bytes: &[u8]| {
-            Fingerprint::of_tensors(vec![TensorBytes { name, dtype, shape, bytes: Content::Plain(bytes) }])
+            Fingerprint::from_tensors(vec![TensorBytes { name, dtype, shape, bytes: TensorContent::Borrowed(bytes) }])
         };
         let all = [
             digest("a", "F32", &[2, 1], &[0; 8]),

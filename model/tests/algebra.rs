@@ -1,36 +1,37 @@
-//! What `dqa-model` saves is exact: it gives the features and scores of the plain form ([`support::plain`]), up to f32
-//! rounding, for every kind of model and views; and each saving by itself, on weights where a slip in it would show.
+//! The optimisations of `dqa-model` are exact: it gives the features and scores of the plain form ([`support::plain`]),
+//! up to f32 rounding, for every kind of model and views. Each optimisation is also tested by itself, on weights that
+//! would reveal a mistake in it.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
 mod support;
 
-use dqa_model::{Arithmetic, Operations, Options, Prepared, Rgb8, Words};
+use dqa_model::{Arithmetic, KernelSet, Options, Prepared, Rgb8, Words};
 use dqa_testkit::{ClipShape, PromptShape};
 use support::plain::Oddities;
 use support::{Difference, Model, options, picture, scores, views};
 
 const TINY: ClipShape = ClipShape::TINY;
 
-/// Four windows at the paper's stride, with pixels left over on both sides.
+/// Returns a picture of four windows at the paper's stride, with pixels left over on both sides.
 fn four_windows() -> Rgb8 {
     picture(1, 300, 310)
 }
 
-/// All backends agree with the plain form on this picture.
+/// Asserts that all backends agree with the plain form on this picture.
 fn agree(model: &Model, views_text: &str, picture: &Rgb8) {
-    for operations in [Operations::Own, Operations::Candle] {
-        let options = Options { operations, ..options(views_text) };
+    for kernels in [KernelSet::Native, KernelSet::Candle] {
+        let options = Options { kernels, ..options(views_text) };
         let difference = Difference::between(model, &options, &Oddities::AUTHORS, picture);
         assert!(
             difference.in_tolerances().iter().all(|d| *d <= 1.0),
-            "{:?} with {views_text}, {operations:?}: {difference:?}",
+            "{:?} with {views_text}, {kernels:?}: {difference:?}",
             model.shape
         );
     }
-    let twins = Options { operations: Operations::Twins, arithmetic: Arithmetic::F16, ..options(views_text) };
-    let Difference { feature, window, .. } = Difference::between(model, &twins, &Oddities::AUTHORS, picture);
-    assert!(feature <= 1e-3 && window <= 3e-3, "{:?} with {views_text}, twins: {feature}, {window}", model.shape);
+    let reference = Options { kernels: KernelSet::Reference, arithmetic: Arithmetic::F16, ..options(views_text) };
+    let Difference { feature, window, .. } = Difference::between(model, &reference, &Oddities::AUTHORS, picture);
+    assert!(feature <= 1e-3 && window <= 3e-3, "{:?} with {views_text}, reference: {feature}, {window}", model.shape);
 }
 
 #[test]
@@ -76,8 +77,8 @@ fn prompts_of_any_length_in_either_tower() {
     }
 }
 
-/// Where prompts end before the layers do, the last of them go on as rows: from the first layer, one in the middle, the
-/// last but one; in either tower, with the other's as deep as it is or without any.
+/// Where prompts end before the layers do, the last prompts continue as rows: from the first layer, one in the middle,
+/// the last but one; in either tower, with the other's prompts as deep as the tower or absent.
 #[test]
 fn prompts_of_any_depth_in_either_tower() {
     let shape = ClipShape { layers_v: 4, layers_t: 4, ..TINY };
@@ -114,7 +115,7 @@ fn other_heads_and_widths() {
     let shapes = [
         ClipShape { heads_t: 4, ..TINY },
         ClipShape { heads_v: 8, ..TINY },
-        // Neither a multiple of the kernels' panels.
+        // Neither width is a multiple of the kernels' panels.
         ClipShape { width_v: 72, heads_v: 3, width_t: 40, heads_t: 5, embed_dim: 50, ..TINY },
     ];
     for shape in shapes {
@@ -134,7 +135,7 @@ fn the_padding_of_sentences_is_left_out() {
     // 65 of the 77 tokens, and 5 of them: the plain form has 77 of each.
     let long = PromptShape { len_t: 60, ..TINY.prompts() };
     for model in [Model::with_prompts(TINY, long), Model::handcrafted(TINY)] {
-        // Positions that are no longer small: what lies past the end would show.
+        // Positions that are no longer small reveal what lies past the end.
         let model = model.scaled("text_model.embeddings.position_embedding.weight", 30.0);
         agree(&model, "sees=global", &picture(8, 30, 20));
     }
@@ -173,7 +174,7 @@ fn quick_gelu_is_silu_with_its_factor_in_the_weights() {
 
 #[test]
 fn the_last_layer_is_for_the_class_token_alone() {
-    // Two layers: the first and the last are all there is. Many: the last is where it should be.
+    // Two layers: only the first and the last exist. Six: the last is in its place.
     for layers in [2, 6] {
         let shape = ClipShape { layers_v: layers, layers_t: layers, ..TINY };
         agree(&Model::learned(shape), "grid=2", &four_windows());
@@ -186,7 +187,7 @@ fn the_first_layer_of_the_whole_is_shared_by_its_windows_and_no_others() {
     let options = options("stride=64");
     let pictures = [four_windows(), picture(10, 300, 224), picture(11, 224, 400)];
     let scorer = model.scorer(&options);
-    // Three windows a batch: the pictures meet within batches.
+    // Three windows per batch, so that pictures share batches.
     for (picture, together) in pictures.iter().zip(scores(&scorer, &pictures, 3)) {
         let alone = &scores(&scorer, std::slice::from_ref(picture), 100)[0];
         assert_eq!(alone, &together);
@@ -199,7 +200,7 @@ fn patches_that_windows_share_are_embedded_once() {
     let model = Model::learned(TINY);
     let picture = picture(12, 330, 300);
     for placement in ["stride=64", "stride=32", "stride=17"] {
-        // Where only a window is seen, it is the same as a picture of its own, which shares nothing.
+        // If only a window is seen, it equals a picture of its own, which shares nothing.
         let views = views(&format!("sees=local,{placement}"));
         let scorer = model.scorer(&Options { views, ..Options::default() });
         let windows: Vec<Rgb8> =

@@ -1,5 +1,5 @@
-//! A picture's scores are its own: the same to the bit whatever it is batched with, on any number of threads, in every
-//! instruction set. What decides scores is in the fingerprint, and nothing else is.
+//! A picture's scores depend on the picture alone: they are the same to the bit in any batch, on any number of threads,
+//! in every instruction set. The fingerprint covers what determines scores, and nothing else.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use dqa_model::{
-    Arithmetic, ClipWeights, Isa, ModelError, Operations, Options, PictureScore, PromptMode, Prompts, Rgb8, Scorer,
+    Arithmetic, ClipWeights, Isa, KernelSet, ModelError, Options, PictureScore, PromptMode, Prompts, Rgb8, Scorer,
     Words,
 };
 use dqa_testkit::{ClipShape, HfDir, PromptShape};
@@ -19,7 +19,7 @@ use support::{Model, in_each_instruction_set, options, picture, scores};
 
 const TINY: ClipShape = ClipShape::TINY;
 
-/// A scorer, and what it says of each picture alone, a window at a time, on one thread.
+/// A scorer, and its scores of each picture alone, a window at a time, on one thread.
 struct Alone {
     scorer: Arc<Scorer>,
     scores: Vec<PictureScore>,
@@ -32,7 +32,7 @@ static PICTURES: LazyLock<Vec<Rgb8>> = LazyLock::new(|| {
     sizes.into_iter().enumerate().map(picture).collect()
 });
 
-/// Prompts in all layers in two classes of arithmetic, and prompts that go on as rows from the second layer.
+/// Prompts in all layers in two classes of arithmetic, and prompts that continue as rows from the second layer.
 static ALONE: LazyLock<[Alone; 3]> = LazyLock::new(|| {
     let shallow = Model::with_prompts(TINY, PromptShape { depth_v: 2, ..TINY.prompts() });
     let models =
@@ -47,7 +47,7 @@ static ALONE: LazyLock<[Alone; 3]> = LazyLock::new(|| {
     })
 });
 
-/// Of 1 and of 3 threads.
+/// Thread pools of 1 and of 3 threads.
 static POOLS: LazyLock<[ThreadPool; 2]> =
     LazyLock::new(|| [1, 3].map(|threads| ThreadPoolBuilder::new().num_threads(threads).build().unwrap()));
 
@@ -73,7 +73,7 @@ fn that_holds_in_every_instruction_set() {
 
 #[test]
 fn features_of_vit_b_32s_width_are_the_same_in_batches_of_any_size() {
-    // Wide enough for products to be cut into blocks, and for as many windows as a block has rows.
+    // Wide enough for products to be cut into blocks, with more windows than a block has rows.
     let shape = ClipShape { width_v: 768, heads_v: 12, embed_dim: 512, layers_v: 2, layers_t: 2, ..TINY };
     let scorer = Model::learned(shape).scorer(&options("sees=global"));
     let pictures: Vec<Rgb8> = (0..120).map(|i| picture(50 + i, 24, 16)).collect();
@@ -85,7 +85,7 @@ fn features_of_vit_b_32s_width_are_the_same_in_batches_of_any_size() {
     }
 }
 
-/// The fingerprint of a model of this salt with these options.
+/// Returns the fingerprint of a model with these options.
 fn fingerprint(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -> String {
     Scorer::new(weights, prompts, options).unwrap().fingerprint().to_string()
 }
@@ -132,18 +132,18 @@ fn the_fingerprint_does_not_change_otherwise() {
         HfDir { salt, shape, shards }.write(&dir);
         let clip = ClipWeights::open(&dir).unwrap();
         let prompts = PromptMode::Learned(Prompts::open(&dir.join("prompts.safetensors"), clip.config()).unwrap());
-        for operations in [Operations::Own, Operations::Candle] {
-            let options = Options { operations, ..options("stride=64,window=224") };
+        for kernels in [KernelSet::Native, KernelSet::Candle] {
+            let options = Options { kernels, ..options("stride=64,window=224") };
             prints.insert(fingerprint(&clip, &prompts, &options));
         }
-        // What does not count where only the whole is seen.
+        // The placement does not count if only the whole picture is seen.
         let global = ["sees=global", "sees=global,stride=32"].map(|v| fingerprint(&clip, &prompts, &options(v)));
         assert_eq!(global[0], global[1]);
     }
     assert_eq!(prints.len(), 1, "shards and backends are no part of it");
 }
 
-/// Why these prompts make no scorer with a model of this shape.
+/// Returns why these prompts make no scorer with a model of this shape.
 fn refusal(shape: ClipShape, prompts: &PromptMode) -> ModelError {
     Scorer::new(&Model::handcrafted(shape).clip(), prompts, &Options::default()).err().unwrap()
 }
@@ -168,7 +168,7 @@ fn one_layer_is_too_few() {
 
 #[test]
 fn the_instruction_set_is_the_one_that_was_asked_for() {
-    // What the children of `in_each_instruction_set` rely on.
+    // The children of `in_each_instruction_set` rely on this.
     if let Ok(name) = std::env::var("DQA_CPU_ISA") {
         assert_eq!(Isa::current().to_string(), name);
     }

@@ -12,7 +12,7 @@ fn parse(json: &Value) -> Result<ClipConfig, String> {
     ClipConfig::parse(&json.to_string(), Path::new("config.json")).map_err(|error| error.to_string())
 }
 
-/// As openai/clip-vit-base-patch32 has it: the `_dict` sections are null, and most keys are transformers' own.
+/// As in openai/clip-vit-base-patch32: the `_dict` sections are null, and most keys are transformers' own.
 fn base_32() -> Value {
     json!({
         "architectures": ["CLIPModel"], "initializer_factor": 1.0, "logit_scale_init_value": 2.6592,
@@ -59,7 +59,7 @@ fn vit_b_16_is_read() {
     assert_eq!((config.vision.patch, config.grid(), config.patches()), (16, 14, 196));
 }
 
-/// As openai/clip-vit-large-patch14 has it: the `_dict` sections repeat values.
+/// As in openai/clip-vit-large-patch14: the `_dict` sections repeat values.
 #[test]
 fn vit_l_14_is_read() {
     let text = json!({

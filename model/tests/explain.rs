@@ -1,16 +1,16 @@
-//! What `Explainer` shows: the scores that it explains are the scorer's, and what it says of attention holds where the
-//! answer is known.
+//! The output of `Explainer`: the scores that it explains are the scorer's, and its attention is right where the answer
+//! is known.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
 mod support;
 
 use candle_core::Tensor;
-use dqa_model::{Attention, Explained, Explainer, Prepared, Rgb8};
+use dqa_model::{AttentionMap, Explainer, Explanation, Prepared, Rgb8};
 use dqa_testkit::{ClipShape, PromptShape};
 use support::{Model, options, picture, scores};
 
-fn explain(model: &Model, views: &str, picture: &Rgb8) -> Explained {
+fn explain(model: &Model, views: &str, picture: &Rgb8) -> Explanation {
     let explainer = Explainer::new(&model.clip(), &model.mode(), &options(views)).unwrap();
     let mut windows = 0;
     let prepared = Prepared::new(picture.clone(), explainer.scorer().views()).unwrap();
@@ -19,7 +19,7 @@ fn explain(model: &Model, views: &str, picture: &Rgb8) -> Explained {
     explained
 }
 
-/// With prompts of each depth: none, rows from some layer on, keys and values in all layers.
+/// Makes models with prompts of each depth: none, rows from some layer on, keys and values in all layers.
 fn models() -> Vec<Model> {
     let shape = ClipShape::TINY;
     let shallow = |depth_v| PromptShape { depth_v, ..shape.prompts() };
@@ -28,7 +28,7 @@ fn models() -> Vec<Model> {
     models
 }
 
-fn all(explained: &Explained) -> impl Iterator<Item = &Attention> {
+fn all(explained: &Explanation) -> impl Iterator<Item = &AttentionMap> {
     explained.windows.iter().flat_map(|window| window.layers.iter().chain([&window.rollout]))
 }
 
@@ -61,7 +61,7 @@ fn the_scores_are_the_scorers_and_attention_is_whole() {
     }
 }
 
-/// Without queries every key is as good as any other, and so the rollout is known.
+/// Without queries all keys are equal, and so the rollout is known.
 #[test]
 fn without_queries_attention_is_even() {
     for model in models() {
@@ -75,13 +75,13 @@ fn without_queries_attention_is_even() {
         let tokens = 1 + 2 * patches;
         let layers = model.shape.layers_v;
         for (l, layer) in explained.windows[0].layers.iter().enumerate() {
-            // Where prompts end before the layers do, the last of them stay in the sequence.
+            // Where prompts end before the layers do, the last prompts stay in the sequence.
             let each = 1.0 / (tokens + if depth > 0 { 8 } else { 0 }) as f32;
             for on in layer.whole.iter().chain(&layer.window).chain([&layer.class]) {
                 assert!((on - each).abs() < 1e-6, "layer {l} of {layers}, prompts in {depth}: {on}, not {each}");
             }
         }
-        // As matrices: rows are what a token becomes, columns what it was made of; prompts are made of themselves.
+        // As matrices: a row holds what a token is made of; prompts are made of themselves.
         let rows = tokens + 8;
         let keys = if depth > 0 { rows } else { tokens };
         let layer = Tensor::from_vec(
@@ -107,7 +107,7 @@ fn without_queries_attention_is_even() {
     }
 }
 
-/// A patch of the window that changes is where attention in the first layer changes most, and it is in its place.
+/// If a patch of the window changes, attention in the first layer changes most at that patch's position.
 #[test]
 fn patches_are_row_major_from_the_top_left() {
     let model = Model::learned(ClipShape::TINY).scaled("layers.0.self_attn.q_proj.weight", 8.0);

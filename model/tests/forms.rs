@@ -1,6 +1,6 @@
-//! One model in every form is one model: the same features as the libraries give, and one fingerprint.
+//! One model in every form is one model: it gives the libraries' features and one fingerprint.
 //!
-//! The files are the libraries' own (`data/make_forms.py`), packed.
+//! The files were written by the libraries (`data/make_forms.py`), and packed.
 
 #![allow(clippy::unwrap_used)] // helpers too: a test that cannot get its data has failed
 
@@ -18,7 +18,7 @@ fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/forms")
 }
 
-/// A directory with these files of the fixtures, by name there and here.
+/// Makes a directory with these fixtures: (name of the fixture, name in the directory).
 fn dir(files: &[(&str, &str)]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (fixture, name) in files {
@@ -43,7 +43,7 @@ fn refused(path: &Path, dir: &TempDir) -> String {
     dqa_testkit::chain(&error).replace(dir.path().to_str().unwrap(), "DIR")
 }
 
-/// As the fixtures' script makes it.
+/// Makes the picture of the fixtures' script.
 fn picture() -> Rgb8 {
     let pixel = |i: usize| {
         let (x, y, c) = (i / 3 % 224, i / 3 / 224, i % 3);
@@ -52,7 +52,7 @@ fn picture() -> Rgb8 {
     Rgb8::new(224, 224, (0..224 * 224 * 3).map(pixel).collect())
 }
 
-/// The largest difference between the model's features and the libraries', of picture and sentences.
+/// Returns the largest difference between the model's features of picture and sentences and the libraries'.
 fn difference(weights: &ClipWeights, activation: &str, options: &Options) -> f32 {
     let reference = fs::read_to_string(data().join("reference.json")).unwrap();
     let reference: serde_json::Value = serde_json::from_str(&reference).unwrap();
@@ -74,7 +74,7 @@ fn difference(weights: &ClipWeights, activation: &str, options: &Options) -> f32
 
 const HF: [(&str, &str); 2] = [("config.quick_gelu.json", "config.json"), ("model.safetensors", "model.safetensors")];
 
-/// A form, with the files of a directory in it.
+/// A form, with the files of its directory.
 type Form<'a> = (WeightsForm, Vec<(&'a str, &'a str)>);
 
 fn forms() -> Vec<Form<'static>> {
@@ -110,7 +110,7 @@ fn every_form_gives_the_libraries_features_and_one_fingerprint() {
         assert!(difference < 1e-5, "{form} {files:?}: {difference}");
         assert_eq!(weights.config().vision.activation, Activation::QuickGelu);
         assert_eq!((weights.tensor_count(), weights.parameter_count()), (78, 3_571_329), "{form}");
-        // What was read is what another machine needs.
+        // The files that were read are those that another machine needs.
         let read: Vec<_> = weights.files().iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
         let mut wanted: Vec<_> = files.iter().map(|(_, name)| *name).collect();
         if form == WeightsForm::HfPyTorch && files.len() == 4 {
@@ -126,7 +126,7 @@ fn a_file_is_as_good_as_its_directory_and_its_name_says_nothing() {
     let digest = open(&dir(&HF)).digest();
     for (_, files) in forms().into_iter().filter(|(_, files)| files.len() <= 2) {
         let (fixture, _) = *files.last().unwrap();
-        // As people rename them, with the configuration beside where there is one.
+        // Users rename files; the configuration lies beside it if the form has one.
         let mut renamed = files[..files.len() - 1].to_vec();
         renamed.push((fixture, "ViT-L-14.safetensors"));
         let dir = dir(&renamed);
@@ -154,7 +154,7 @@ fn gelu_gives_the_libraries_features() {
     for files in [vec![hf, HF[1]], vec![open_clip, ("open_clip_pytorch_model.bin", "open_clip_pytorch_model.bin")]] {
         let weights = open(&dir(&files));
         assert_eq!(weights.config().text.activation, Activation::Gelu);
-        assert!(weights.gpu_misfit().unwrap().contains("GELU"));
+        assert!(weights.gpu_unsupported_reason().unwrap().contains("GELU"));
         let difference = difference(&weights, "gelu", &Options::default());
         assert!(difference < 1e-5, "{files:?}: {difference}");
         digests.push(weights.digest());
@@ -165,14 +165,14 @@ fn gelu_gives_the_libraries_features() {
 
 #[test]
 fn gelu_runs_on_every_backend() {
-    use dqa_model::{Arithmetic, Operations};
+    use dqa_model::{Arithmetic, KernelSet};
     let weights = open(&dir(&[("config.gelu.json", "config.json"), HF[1]]));
-    let all = [Operations::Own, Operations::Candle, Operations::Twins];
+    let all = [KernelSet::Native, KernelSet::Candle, KernelSet::Reference];
     for (arithmetic, tolerance) in [(Arithmetic::F32, 1e-5), (Arithmetic::F16, 1e-2), (Arithmetic::Bf16, 4e-2)] {
-        for operations in all {
-            let options = Options { arithmetic, operations, ..Options::default() };
+        for kernels in all {
+            let options = Options { arithmetic, kernels, ..Options::default() };
             let difference = difference(&weights, "gelu", &options);
-            assert!(difference < tolerance, "{arithmetic} {operations:?}: {difference}");
+            assert!(difference < tolerance, "{arithmetic} {kernels:?}: {difference}");
         }
     }
 }
@@ -212,7 +212,7 @@ fn a_configuration_of_open_clip_is_checked() {
     let dir = dir(&files);
     let config = dir.path().join("open_clip_config.json");
     let whole: serde_json::Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
-    for (pointer, value, told) in [
+    for (pointer, value, expected) in [
         (
             "/model_cfg/vision_cfg/layers",
             serde_json::json!(3),
@@ -256,6 +256,6 @@ fn a_configuration_of_open_clip_is_checked() {
         json.pointer_mut(parent).unwrap()[key] = value;
         fs::write(&config, json.to_string()).unwrap();
         let text = refused(dir.path(), &dir);
-        assert!(text.contains(told), "{text}");
+        assert!(text.contains(expected), "{text}");
     }
 }

@@ -1,5 +1,5 @@
-//! The scores are those of the reference: the numbers in `model/testkit/goldens`, or in `DQA_GOLDENS=DIR`, a folder of
-//! the same form with another salt and other pictures.
+//! Scores equal those of the reference: the numbers in `model/testkit/goldens`, or in `DQA_GOLDENS=DIR`, a folder of
+//! the same format with another salt and other pictures.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -8,11 +8,11 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use dqa_model::{Arithmetic, ClipWeights, Operations, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer, Views};
+use dqa_model::{Arithmetic, ClipWeights, KernelSet, Options, Prepared, PromptMode, Prompts, Rgb8, Scorer, Views};
 use dqa_testkit::{Goldens, hf};
 use support::{in_each_instruction_set, scores};
 
-/// What may differ, by class of arithmetic: (a window's score, a picture's).
+/// Tolerances by class of arithmetic: (a window's score, a picture's score).
 const F32: (f64, f64) = (5e-5, 2e-5);
 const LOW: (f64, f64) = (5e-3, 5e-3);
 
@@ -62,11 +62,11 @@ fn low(arithmetic: Arithmetic) -> Options {
 }
 
 fn plain(arithmetic: Arithmetic) -> Options {
-    Options { operations: Operations::Candle, ..low(arithmetic) }
+    Options { kernels: KernelSet::Candle, ..low(arithmetic) }
 }
 
-fn twins(arithmetic: Arithmetic) -> Options {
-    Options { operations: Operations::Twins, ..low(arithmetic) }
+fn reference(arithmetic: Arithmetic) -> Options {
+    Options { kernels: KernelSet::Reference, ..low(arithmetic) }
 }
 
 #[test]
@@ -106,8 +106,8 @@ fn candles_operations_give_the_same() {
 #[test]
 fn what_a_gpus_kernels_compute_gives_the_same() {
     for kind in ["tiny", "vit-b-32"] {
-        check(kind, twins(Arithmetic::F16), (3e-3, 3e-3));
-        check(kind, twins(Arithmetic::Bf16), (1e-2, 1e-2));
+        check(kind, reference(Arithmetic::F16), (3e-3, 3e-3));
+        check(kind, reference(Arithmetic::Bf16), (1e-2, 1e-2));
     }
 }
 

@@ -1,5 +1,5 @@
-//! Gradients are slopes: each learnable tensor's is compared with the change of the loss along it. No test of the loss
-//! itself: that is `training.rs`.
+//! Gradients are slopes: each trained tensor's gradient is compared with the change of the loss along it. `training.rs`
+//! tests the loss itself.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use dqa_model::train::{Example, Trainer, TuneOptions, Tunes};
+use dqa_model::train::{Example, Trainable, Trainer, TrainerOptions};
 use dqa_model::{
     Activation, ClipConfig, ClipWeights, PromptInit, PromptMode, PromptShape, Prompts, Rgb8, ViewMode, Words,
 };
@@ -21,11 +21,11 @@ struct Model {
     config: ClipConfig,
     weights: HashMap<String, Tensor>,
     prompts: HashMap<String, Tensor>,
-    options: TuneOptions,
+    options: TrainerOptions,
 }
 
 impl Model {
-    fn tiny(tunes: Tunes, sees: ViewMode) -> Model {
+    fn tiny(trainable: Trainable, sees: ViewMode) -> Model {
         let shape = dqa_testkit::ClipShape::TINY;
         let dir = HfDir { salt: "gradients", shape, shards: 1 };
         let tensors = |named: Vec<dqa_testkit::NamedTensor>| {
@@ -36,9 +36,9 @@ impl Model {
             named.into_iter().map(tensor).collect::<HashMap<_, _>>()
         };
         let config = ClipConfig::read(&hf::cached("tiny", "gradients").join("config.json")).unwrap();
-        let options = TuneOptions { tunes, sees, ..TuneOptions::default() };
+        let options = TrainerOptions { trainable, sees, ..TrainerOptions::default() };
         let mut weights = tensors(dir.weights());
-        // At CLIP's 100 the scores of these weights are near 0 and 1, where there is no slope.
+        // At CLIP's 100 the scores of these weights are near 0 and 1, where the slope vanishes.
         weights.insert("logit_scale".into(), Tensor::new(2.0f32, &Device::Cpu).unwrap());
         Model { config, weights, prompts: tensors(dir.prompts()), options }
     }
@@ -58,7 +58,7 @@ impl Model {
         Trainer::new(&weights, &mode, &self.options).unwrap()
     }
 
-    /// With `by` added along `direction` to the tensor `name`.
+    /// Returns a model with `by` added along `direction` to the tensor `name`.
     fn moved(&self, name: &str, direction: &Tensor, by: f64) -> Model {
         let mut model = self.clone();
         let tensors = if model.prompts.contains_key(name) { &mut model.prompts } else { &mut model.weights };
@@ -81,7 +81,7 @@ fn batch(sees: ViewMode) -> Vec<Example> {
     (0..5).map(example).collect()
 }
 
-/// Each tensor's gradient against the slope of the loss along it.
+/// Compares each tensor's gradient with the slope of the loss along it.
 fn check(model: &Model, which: impl Fn(&str) -> bool) {
     let batch = batch(model.options.sees);
     let (_, gradients) = model.trainer().gradients(&batch).unwrap();
@@ -90,7 +90,7 @@ fn check(model: &Model, which: impl Fn(&str) -> bool) {
         let is_key_bias = name.ends_with("k_proj.bias");
         assert!(norm > 0.0, "{name} gets a gradient");
         if is_key_bias {
-            // It moves all scores of a query alike, which softmax does not see: what there is is rounding.
+            // It moves all scores of a query alike, which softmax does not see: its gradient is rounding.
             assert!(norm < 1e-6, "{name}: {norm}");
             continue;
         }
@@ -100,8 +100,8 @@ fn check(model: &Model, which: impl Fn(&str) -> bool) {
         let tensors = if model.prompts.contains_key(name) { &model.prompts } else { &model.weights };
         let direction = Tensor::from_slice(gradient, tensors[name].dims(), &Device::Cpu).unwrap();
         let direction = (direction / norm).unwrap();
-        // The loss moves by about 1e-3, far above its rounding and the steps of f16 that prompts pass; two differences
-        // together leave out the third derivative.
+        // The loss moves by about 1e-3, far above its rounding and the steps of f16 that prompts pass through; two
+        // differences together cancel the third derivative.
         let step = (1e-3 / norm).min(0.2);
         let loss = |by: f64| model.moved(name, &direction, by).trainer().gradients(&batch).unwrap().0.loss;
         let difference = |step: f64| (loss(step) - loss(-step)) / (2.0 * step);
@@ -112,18 +112,18 @@ fn check(model: &Model, which: impl Fn(&str) -> bool) {
 
 #[test]
 fn every_gradient_of_the_prompts_is_a_slope() {
-    check(&Model::tiny(Tunes::Prompts, ViewMode::Both), |_| true);
+    check(&Model::tiny(Trainable::Prompts, ViewMode::Both), |_| true);
 }
 
 #[test]
 fn every_gradient_of_all_of_clip_is_a_slope() {
-    check(&Model::tiny(Tunes::All, ViewMode::Both), |name| !name.starts_with("prompt"));
+    check(&Model::tiny(Trainable::All, ViewMode::Both), |name| !name.starts_with("prompt"));
 }
 
 #[test]
 fn without_prompts_and_with_one_view_too() {
     for sees in [ViewMode::Local, ViewMode::Global] {
-        let mut model = Model::tiny(Tunes::All, sees);
+        let mut model = Model::tiny(Trainable::All, sees);
         model.prompts.clear();
         check(&model, |name| name.contains("embedding") || name.contains("pre_layrnorm"));
     }
@@ -131,11 +131,11 @@ fn without_prompts_and_with_one_view_too() {
 
 #[test]
 fn gelu_has_slopes_too() {
-    let model = Model::tiny(Tunes::All, ViewMode::Global).with(Activation::Gelu);
+    let model = Model::tiny(Trainable::All, ViewMode::Global).with(Activation::Gelu);
     check(&model, |name| name.contains("layers.1.mlp.fc1"));
 }
 
-/// The norm of the difference, as a part of the norm.
+/// Returns the norm of the difference relative to the norm.
 fn apart(ours: &[f32], theirs: &[f32]) -> f64 {
     let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>();
     let difference = square(&mut ours.iter().zip(theirs).map(|(a, b)| a - b));
@@ -149,13 +149,13 @@ fn our_gradients_are_candles_for_every_shape_of_prompts() {
     let (quick, gelu) = (Activation::QuickGelu, Activation::Gelu);
     let models = [(ViewMode::Both, quick), (ViewMode::Local, gelu), (ViewMode::Both, gelu), (ViewMode::Global, quick)];
     for ((text_len, text_depth, visual_len, visual_depth), (sees, activation)) in shapes.into_iter().zip(models) {
-        let mut model = Model::tiny(Tunes::All, sees).with(activation);
+        let mut model = Model::tiny(Trainable::All, sees).with(activation);
         let weights = ClipWeights::from_tensors(model.config.clone(), model.weights.clone()).unwrap();
         let shape = PromptShape { text_len, text_depth, visual_len, visual_depth };
         let prompts = Prompts::initial(&weights, shape, words.clone(), &PromptInit::Random, 5).unwrap();
         let batch = batch(sees);
-        let mut gradients = |plain_operations| {
-            model.options.plain_operations = plain_operations;
+        let mut gradients = |use_candle| {
+            model.options.use_candle = use_candle;
             let mode = PromptMode::Learned(prompts.clone());
             Trainer::new(&weights, &mode, &model.options).unwrap().gradients(&batch).unwrap()
         };
@@ -171,23 +171,26 @@ fn our_gradients_are_candles_for_every_shape_of_prompts() {
 #[test]
 fn what_learns_has_the_gradient_that_it_has_among_all() {
     let batch = batch(ViewMode::Both);
-    let (_, all) = Model::tiny(Tunes::All, ViewMode::Both).trainer().gradients(&batch).unwrap();
+    let (_, all) = Model::tiny(Trainable::All, ViewMode::Both).trainer().gradients(&batch).unwrap();
     let text = |name: &str| name.starts_with("prompts_text.") || name.starts_with("prompt_txt_");
     let visual = |name: &str| name.starts_with("prompts_vis.") || name.starts_with("prompt_vis_");
     let tower =
         |name: &str| name.starts_with("vision_model.") || ["visual_projection.weight", "logit_scale"].contains(&name);
     type Learns<'a> = &'a dyn Fn(&str) -> bool;
-    let kinds: [(Tunes, Learns<'_>); 3] =
-        [(Tunes::Text, &text), (Tunes::Visual, &visual), (Tunes::Vision, &|name| visual(name) || tower(name))];
-    for ((tunes, learns), plain_operations) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
-        let mut model = Model::tiny(tunes, ViewMode::Both);
-        model.options.plain_operations = plain_operations;
+    let kinds: [(Trainable, Learns<'_>); 3] = [
+        (Trainable::Text, &text),
+        (Trainable::Visual, &visual),
+        (Trainable::Vision, &|name| visual(name) || tower(name)),
+    ];
+    for ((trainable, learns), use_candle) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+        let mut model = Model::tiny(trainable, ViewMode::Both);
+        model.options.use_candle = use_candle;
         let (_, gradients) = model.trainer().gradients(&batch).unwrap();
         let wanted: Vec<&String> = all.keys().filter(|name| learns(name)).collect();
-        assert_eq!(gradients.keys().collect::<Vec<_>>(), wanted, "{tunes:?}");
+        assert_eq!(gradients.keys().collect::<Vec<_>>(), wanted, "{trainable:?}");
         for (name, gradient) in gradients.iter().filter(|(name, _)| !name.ends_with("k_proj.bias")) {
             let apart = apart(gradient, &all[name]);
-            assert!(apart < 1e-3, "{tunes:?} {name}: {apart}");
+            assert!(apart < 1e-3, "{trainable:?} {name}: {apart}");
         }
     }
 }
@@ -195,7 +198,7 @@ fn what_learns_has_the_gradient_that_it_has_among_all() {
 #[test]
 fn the_patch_embedding_learns_at_its_share_of_the_rate() {
     const PATCHES: &str = "vision_model.embeddings.patch_embedding.weight";
-    let mut model = Model::tiny(Tunes::All, ViewMode::Both);
+    let mut model = Model::tiny(Trainable::All, ViewMode::Both);
     let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let before = values(&model.weights[PATCHES]);
     let mut moved = |patch_lr| {
@@ -212,20 +215,20 @@ fn the_patch_embedding_learns_at_its_share_of_the_rate() {
 
 #[test]
 fn what_is_far_off_has_a_gradient_on_both_engines() {
-    // exp(1.702 * 60) is infinite in f32: a slope made of it would be no number.
-    let mut model = Model::tiny(Tunes::Prompts, ViewMode::Both);
+    // exp(1.702 * 60) is infinite in f32: a slope made of it would not be finite.
+    let mut model = Model::tiny(Trainable::Prompts, ViewMode::Both);
     let bias = "vision_model.encoder.layers.1.mlp.fc1.bias";
     let far = (&model.weights[bias] - 60.0).unwrap();
     model.weights.insert(bias.into(), far);
-    for plain_operations in [false, true] {
-        model.options.plain_operations = plain_operations;
+    for use_candle in [false, true] {
+        model.options.use_candle = use_candle;
         model.trainer().step(&batch(ViewMode::Both), 1e-3).unwrap();
     }
 }
 
 #[test]
 fn what_was_saved_goes_on_to_the_same_bits() {
-    let model = Model::tiny(Tunes::Prompts, ViewMode::Both);
+    let model = Model::tiny(Trainable::Prompts, ViewMode::Both);
     let batch = batch(ViewMode::Both);
     let mut whole = model.trainer();
     whole.step(&batch, 1e-3).unwrap();
@@ -236,14 +239,14 @@ fn what_was_saved_goes_on_to_the_same_bits() {
     assert_eq!(resumed.steps(), 1);
     resumed.step(&batch, 1e-3).unwrap();
     assert_eq!(resumed.save(), whole.save());
-    let other = Model::tiny(Tunes::Text, ViewMode::Both);
+    let other = Model::tiny(Trainable::Text, ViewMode::Both);
     let error = other.trainer().restore(&saved).unwrap_err();
-    assert!(error.to_string().starts_with("the saved state is not of this training"), "{error}");
+    assert!(error.to_string().starts_with("the saved state belongs to another training"), "{error}");
 }
 
 #[test]
 fn no_number_stops_a_step_and_changes_nothing() {
-    let model = Model::tiny(Tunes::Prompts, ViewMode::Both);
+    let model = Model::tiny(Trainable::Prompts, ViewMode::Both);
     let mut trainer = model.trainer();
     let mut batch = batch(ViewMode::Both);
     batch[2].target = f32::NAN;

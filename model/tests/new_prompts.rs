@@ -1,4 +1,4 @@
-//! New prompts are what their options say, and the same for the same seed.
+//! New prompts match their options, and are the same for the same seed.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -67,9 +67,9 @@ fn random_prompts_are_as_the_authors_start_them() {
         // Of 11,520 values or more: the mean's standard error is 2e-4, the deviation's 1.3e-4.
         assert!(mean.abs() < 1e-3 && (deviation - 0.02).abs() < 7e-4, "{kind}: {mean} +- {deviation}");
         for part in ["weight", "bias"] {
-            let of = |i: usize| values(&prompts.tensors()[&format!("prompt_{linear}_projections.{i}.{part}")]);
-            assert!(of(0) == of(1) && of(0) == of(2), "copies of one");
-            let largest = of(0).iter().fold(0f32, |largest, x| largest.max(x.abs())) * width.sqrt();
+            let layer = |i: usize| values(&prompts.tensors()[&format!("prompt_{linear}_projections.{i}.{part}")]);
+            assert!(layer(0) == layer(1) && layer(0) == layer(2), "copies of one");
+            let largest = layer(0).iter().fold(0f32, |largest, x| largest.max(x.abs())) * width.sqrt();
             assert!((0.9..=1.0).contains(&largest), "{kind} {part}: {largest}");
         }
     }

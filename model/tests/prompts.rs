@@ -1,4 +1,4 @@
-//! Prompts are the same from every kind of file, and a set that is not complete is refused by name.
+//! Prompts are the same from every kind of file, and an incomplete set is refused by name.
 
 #![allow(clippy::unwrap_used)] // helpers too: a test that cannot get its data has failed
 
@@ -12,7 +12,7 @@ use dqa_testkit::hf::{self, Dtype, HfDir, RawTensor};
 use dqa_testkit::torch::{Py, PyTensor, TorchSave};
 use dqa_testkit::{ClipShape, Goldens, NamedTensor};
 
-/// The fixtures were made with this salt, whatever DQA_GOLDENS says.
+/// The fixtures were made with this salt, whatever DQA_GOLDENS is.
 const TINY: HfDir = HfDir { salt: "golden", shape: ClipShape::TINY, shards: 1 };
 
 fn config() -> ClipConfig {
@@ -27,7 +27,7 @@ fn text(error: &PromptsError, dir: &Path) -> String {
     dqa_testkit::chain(error).replace(dir.to_str().unwrap(), "DIR")
 }
 
-/// What comes of a safetensors file with these tensors.
+/// Opens a safetensors file with these tensors.
 fn open(change: impl FnOnce(&mut Vec<RawTensor>)) -> Result<Prompts, String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("prompts");
@@ -141,7 +141,7 @@ fn fewer_layers_and_other_lengths_are_prompts_too() {
 
 #[test]
 fn the_digest_is_that_of_earlier_versions() {
-    // Of version 0.1.0 before there were words: what was scored with these prompts is not scored again.
+    // The digest of version 0.1.0, before there were words: pictures scored with these prompts are not scored again.
     let digest = "d51a92a9cef6a145167dcad318705348160113ed19180f6fc7b4b30aee4cfc4b";
     assert_eq!(open(|_| ()).unwrap().digest().unwrap().to_string(), digest);
 }
@@ -297,7 +297,7 @@ fn files_of_other_kinds_are_told() {
     assert_eq!(refused(b"hello"), "`DIR/prompts.pth` is neither a safetensors file nor a PyTorch checkpoint");
     let neither = "`DIR/prompts.pth` is neither a safetensors file nor a PyTorch checkpoint: it is ";
     assert_eq!(refused(b""), format!("{neither}empty"));
-    for (bytes, told) in [
+    for (bytes, expected) in [
         (
             &b"version https://git-lfs.github.com/spec/v1\n"[..],
             "a pointer of Git LFS; run `git lfs pull` in its repository",
@@ -308,7 +308,7 @@ fn files_of_other_kinds_are_told() {
             "a pickle that `torch.save` did not write; load it in Python and save it with `torch.save`",
         ),
     ] {
-        assert_eq!(refused(bytes), format!("{neither}{told}"));
+        assert_eq!(refused(bytes), format!("{neither}{expected}"));
     }
     assert_eq!(
         refused(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."),
@@ -330,13 +330,13 @@ fn files_of_other_kinds_are_told() {
     assert!(!error.retry());
 }
 
-/// The tiny model's prompts as a state dictionary, with `prefix` before each name.
+/// Makes a state dictionary of the tiny model's prompts, with `prefix` before each name.
 fn state(save: &mut TorchSave, prefix: &str) -> Py {
     let tensors = TINY.prompts();
     Py::Ordered(tensors.iter().map(|t| (format!("{prefix}{}", t.name), save.floats(&t.shape, &t.values))).collect())
 }
 
-/// What comes of a checkpoint that `make` makes.
+/// Opens a checkpoint that `make` makes.
 fn open_torch(protocol: u8, make: impl FnOnce(&mut TorchSave) -> Py) -> Result<Prompts, String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("prompts.pth");

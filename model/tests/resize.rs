@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use dqa_model::{Rgb8, whole_view};
 use proptest::prelude::*;
 
-/// Width, height, side, and FNV-1a 64 of what Pillow 13.0.0 makes of [`noise`] of that size.
-/// Among them: shrinking by ten and more, growing, 224 on one side only, and both orders of the two passes.
+/// Width, height, side, and the FNV-1a 64 hash of Pillow 13.0.0's result for [`noise`] of that size. They include
+/// shrinking by ten and more, growing, 224 on one side only, and both orders of the two passes.
 const PILLOW: &[(u32, u32, u32, u64)] = &[
     (1, 1, 224, 0xc43124c1fdde0725),
     (100, 50, 224, 0xf2eb5373ed81c199),
@@ -75,7 +75,7 @@ proptest! {
     }
 }
 
-/// Noise that a few lines of any language can make: the high bytes of a linear congruential generator.
+/// Makes noise that a few lines in any language can make: the high bytes of a linear congruential generator.
 fn noise(width: u32, height: u32) -> Rgb8 {
     let mut state = width.wrapping_mul(31).wrapping_add(height);
     let sample = |_| {

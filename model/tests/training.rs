@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use dqa_model::train::{Example, Trainer, TuneOptions, Tunes};
+use dqa_model::train::{Example, Trainable, Trainer, TrainerOptions};
 use dqa_model::{ClipWeights, PromptMode, Prompts, Rgb8, ViewMode, Views, whole_view};
 use dqa_testkit::{Goldens, hf};
 
-/// The picture that the golden runs learn from: all its windows.
+/// The picture of the golden runs, which train on all its windows.
 const PICTURE: &str = "400x300.png";
 
 fn read(goldens: &Goldens) -> Rgb8 {
@@ -28,11 +28,11 @@ fn batch(picture: &Rgb8, targets: &[f64]) -> Vec<Example> {
     origins.into_iter().zip(targets).map(example).collect()
 }
 
-fn trainer(kind: &str, salt: &str, tunes: Tunes) -> Trainer {
+fn trainer(kind: &str, salt: &str, trainable: Trainable) -> Trainer {
     let dir = hf::cached(kind, salt);
     let weights = ClipWeights::open(&dir).unwrap();
     let prompts = Prompts::open(&dir.join("prompts.safetensors"), weights.config()).unwrap();
-    let options = TuneOptions { tunes, sees: ViewMode::Both, ..TuneOptions::default() };
+    let options = TrainerOptions { trainable, sees: ViewMode::Both, ..TrainerOptions::default() };
     Trainer::new(&weights, &PromptMode::Learned(prompts), &options).unwrap()
 }
 
@@ -40,7 +40,7 @@ fn check(kind: &str) {
     let goldens = Goldens::load();
     let golden = &goldens.model(kind).training;
     let batch = batch(&read(&goldens), &golden.targets);
-    let mut trainer = trainer(kind, &goldens.salt, Tunes::Prompts);
+    let mut trainer = trainer(kind, &goldens.salt, Trainable::Prompts);
     let (_, gradients) = trainer.gradients(&batch).unwrap();
     assert_eq!(gradients.len(), golden.gradient_norms.len());
     for (name, want) in &golden.gradient_norms {

@@ -1,4 +1,4 @@
-//! Weights are taken whole or not at all, and every reason not to is told.
+//! Weights are opened completely or not at all, and errors give every reason.
 
 #![allow(clippy::unwrap_used)] // helpers too: a test that cannot get its data has failed
 
@@ -16,12 +16,12 @@ const TOKENS: &str = "text_model.embeddings.token_embedding.weight";
 const FC1: &str = "vision_model.encoder.layers.1.mlp.fc1.weight";
 const TINY: HfDir = HfDir { salt: "golden", shape: ClipShape::TINY, shards: 1 };
 
-/// An error with its causes, and `DIR` for the test's directory.
+/// Returns an error with its causes, with `DIR` for the test's directory.
 fn text(error: &WeightsError, dir: &Path) -> String {
     dqa_testkit::chain(error).replace(dir.to_str().unwrap(), "DIR")
 }
 
-/// What is said of a directory with the tiny configuration and these tensors.
+/// Returns the error for a directory with the tiny configuration and these tensors.
 fn refused(spoil: impl FnOnce(&mut Vec<RawTensor>)) -> String {
     let dir = with_tensors(spoil, 1);
     text(&ClipWeights::open(dir.path()).unwrap_err(), dir.path())
@@ -202,7 +202,7 @@ fn a_file_cut_short_is_told() {
         fs::File::options().write(true).open(&file).unwrap().set_len(shorter).unwrap();
         let error = ClipWeights::open(dir.path()).unwrap_err();
         let text = text(&error, dir.path());
-        assert!(text.starts_with("`DIR/model.safetensors` is cut short or no safetensors file: "), "{text}");
+        assert!(text.starts_with("`DIR/model.safetensors` is truncated or not a safetensors file: "), "{text}");
         assert!(!error.retry());
     }
 }
@@ -239,7 +239,7 @@ fn shards_and_index_must_agree() {
          tensor `logit_scale`: it is in the shard, but not there in the index"
     );
     let text = edit("weight_map", "weights");
-    assert!(text.starts_with("`DIR/model.safetensors.index.json` is no index of shards: missing field"), "{text}");
+    assert!(text.starts_with("`DIR/model.safetensors.index.json` is not an index of shards: missing field"), "{text}");
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn a_directory_without_a_model_is_told() {
     assert_eq!(open(dir.path()), "`DIR/config.json`: `model_type` is \"bert\", but dqa needs \"clip\"");
 }
 
-/// Not a test of speed: prints what `cargo test --release -- --ignored --nocapture digest_time` takes.
+/// Prints the time of `cargo test --release -- --ignored --nocapture digest_time`; not a test of speed.
 #[test]
 #[ignore = "prints a time"]
 fn digest_time() {
@@ -288,7 +288,8 @@ fn the_configuration_is_the_directorys() {
     assert_eq!(*ClipWeights::open(dir.path()).unwrap().config(), wanted);
 }
 
-/// OpenAI's tensors of a model of one head a tower, whose configuration its shapes tell, spoilt by `spoil`.
+/// Opens OpenAI's tensors of a model with one head per tower, whose configuration follows from its shapes, damaged by
+/// `spoil`.
 fn open_ai_refused(spoil: impl FnOnce(&mut Vec<RawTensor>)) -> String {
     let width = 64;
     let zeros = |name: &str, shape: &[usize]| RawTensor {
@@ -385,7 +386,7 @@ fn models_that_are_not_run_are_told() {
     let refused = "the model in `DIR/clip` cannot be run: ";
     let renamed =
         |from: &'static str, to: &'static str| open_ai_refused(move |tensors| find(tensors, from).name = to.to_owned());
-    for (to, told) in [
+    for (to, expected) in [
         ("visual.layer1.0.conv1.weight", "its visual tower is a ResNet, and dqa runs vision transformers"),
         ("visual.trunk.head.weight", "its visual tower is one of timm, and dqa runs CLIP's own vision transformers"),
         ("text_decoder.ln_final.weight", "it is a CoCa model, and dqa runs CLIP alone"),
@@ -395,7 +396,7 @@ fn models_that_are_not_run_are_told() {
             "its text tower is another model of Hugging Face, and dqa runs CLIP's own",
         ),
     ] {
-        assert_eq!(renamed("visual.ln_post.bias", to), format!("{refused}{told}"));
+        assert_eq!(renamed("visual.ln_post.bias", to), format!("{refused}{expected}"));
     }
     assert_eq!(
         open_ai_refused(|tensors| {

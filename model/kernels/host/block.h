@@ -14,7 +14,7 @@ struct Thread {
     ucontext_t context = {};
     bool has_ended = false;
 };
-// Where threads meet: who comes last lets the others go.
+// A barrier: the last thread to arrive releases the others.
 struct Meeting {
     uint32_t members = 0, arrived = 0, times = 0;
 };
@@ -79,7 +79,7 @@ static void run_block(std::vector<char> &stacks) {
     }
 }
 
-// Memory of this size and no more, so that the sanitizer sees what lies outside.
+// Memory of exactly this size, so that the sanitizer detects accesses outside it.
 static void *exactly(size_t size) {
     void *bytes = nullptr;
     if (posix_memalign(&bytes, 16, size) != 0) exit(2);
@@ -107,7 +107,7 @@ static void run(std::function<void()> work, uint32_t blocks, uint32_t block_thre
 #include "../elementwise.cu"
 #include "../norm.cu"
 
-// What is done with each kernel: DO(name).
+// Applies DO(name) to each kernel.
 #define KERNELS_OF_WIDTH(DO, T, WIDTH) DO(residual_norm_##T##_##WIDTH) DO(residual_norm_f32_##T##_##WIDTH) DO(assemble_##T##_##WIDTH)
 #define KERNELS_OF(DO, T)                                                                                                   \
     DO(attention_##T##_4) DO(attention_##T##_7) DO(pixels_##T) DO(bias_silu_##T)                                            \

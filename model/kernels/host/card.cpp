@@ -1,12 +1,12 @@
-// A card that is none: libcuda, cuBLASLt, and what of cuBLAS and cuRAND is needed to open a device, for a program that was built
-// with CUDA. Kernels run as in main.cpp; products are three loops. It is to rehearse the host's side: which calls, in which
-// order, with what.
+// A simulated GPU: libcuda, cuBLASLt, and the part of cuBLAS and cuRAND that opening a device needs, for a program that was
+// built with CUDA. Kernels run as in main.cpp; products are three loops. It rehearses the host's side: which calls it makes,
+// in which order, with which arguments.
 //
-// Work is done as late as it may be: a stream's work waits until somebody waits for it, and what is copied from pinned memory is
-// read then. So a buffer that is used again too soon, or a stream that does not wait for another, gives wrong scores here. Memory
-// starts as NaN, and is NaN again when it is freed.
+// Work is done as late as allowed: a stream's work waits until it is waited for, and copies from pinned memory read it then. So
+// a buffer that is reused too soon, or a stream that does not wait for another, gives wrong scores here. Memory starts as NaN,
+// and becomes NaN again when it is freed.
 //
-// CARD_BYTES: how much memory it has. CARD_BREAKS_AFTER: how many launches it does before a context that is lost.
+// CARD_BYTES: bytes of its memory. CARD_BREAKS_AFTER: number of launches after which it loses its context.
 #include "block.h"
 
 #include <cstddef>
@@ -25,7 +25,7 @@ std::mutex alone;
     abort();
 }
 
-// Work that says whether it could be done yet.
+// Work that returns whether it could be done yet.
 struct Stream {
     std::deque<std::function<bool()>> work;
 };
@@ -42,7 +42,7 @@ bool step(Stream &stream) {
     return true;
 }
 
-// Does no more than is needed, and of the stream that it is needed of first.
+// Does no more work than needed, starting with the stream that it is needed from.
 template <typename Done> void until(Stream *first, Done done) {
     while (!done()) {
         if (first && step(*first)) continue;
@@ -167,7 +167,7 @@ CARD cuCtxSynchronize() {
     return 0;
 }
 CARD cuDeviceGetAttribute(int *value, int attribute, int) {
-    // Processors, shared memory a block may ask for, memory pools.
+    // Processors, shared memory that a block may request, memory pools.
     *value = attribute == 16 ? 2 : attribute == 97 ? 232448 : attribute == 115 ? 1 : 0;
     return 0;
 }
@@ -226,7 +226,7 @@ CARD cuMemAllocAsync(void **to, size_t size, void *stream) {
         for (const auto &[at, bytes] : sizes) taken += pinned.count(static_cast<char *>(at)) ? 0 : bytes;
         return taken + size <= most;
     };
-    // What was freed before on this stream may be had again.
+    // Memory that was freed earlier on this stream may be reused.
     Stream *of = static_cast<Stream *>(stream);
     if (!is_room()) until(of, [&] { return of->work.empty(); });
     return is_room() && (*to = allocate(size)) ? 0 : 2;
@@ -257,7 +257,7 @@ CARD cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t size, void *stream)
     LOCKED;
     if (is_pinned(from)) {
         give(stream, [=] { memcpy(to, from, size); });
-    } else { // Read before the call comes back.
+    } else { // Read before the call returns.
         const char *bytes = static_cast<const char *>(from);
         std::vector<char> now(bytes, bytes + size);
         give(stream, [=] { memcpy(to, now.data(), size); });

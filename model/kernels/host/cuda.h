@@ -1,7 +1,7 @@
-// A card on a CPU: what the kernels use of CUDA, in plain C++, so that they can be run and tested where there is no GPU.
+// A GPU on a CPU: the part of CUDA that the kernels use, in plain C++, so that they can be run and tested without a GPU.
 //
-// A block's threads are fibers that take turns; a warp's operations let all 32 meet, put down what they bring, and take what
-// is theirs. A block starts with shared memory full of NaN. Slow, and exact in its order.
+// A block's threads are fibers that take turns. In an operation of a warp, all 32 threads meet at a barrier, write their
+// values, and read their results. A block starts with shared memory full of NaN. Slow, but its order is deterministic.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -38,7 +38,7 @@ extern uint4 *shared;
 Dim thread_of_current();
 void meet_block();
 void meet_warp();
-// What each lane of the current thread's warp has put down.
+// The values that the lanes of the current thread's warp have written.
 struct Lane {
     uint32_t a[4], b[2];
     const void *row;
@@ -90,7 +90,7 @@ inline float to_float(f16 x) {
     if (exponent == 0) return of_bits(sign | bits_of(std::ldexp((float)mantissa, -24)));
     return of_bits(sign | (exponent + 112) << 23 | mantissa << 13);
 }
-// Both to the nearest, ties to even.
+// Both round to nearest, ties to even.
 inline void round_to(bf16 &to, float x) {
     const uint32_t bits = bits_of(x);
     to.bits = std::isnan(x) ? 0x7fff : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
@@ -113,7 +113,7 @@ inline void round_to(f16 &to, float x) {
 inline float power_of_2(float x) { return std::exp2(x); }
 inline float quotient(float x, float y) { return x / y; }
 
-// Value `column` of a register pair.
+// Returns value `column` of a register pair.
 template <typename T> float half_of(const uint32_t *registers, int column) {
     T pair[2];
     memcpy(pair, registers, 4);

@@ -1,6 +1,6 @@
 // Runs one kernel on the CPU: KERNEL BLOCKS THREADS SHARED_BYTES ARGUMENT...
-// An argument is a number, or @FILE+BYTES: a buffer from there on, which is written back. Where the kernel reads or writes outside
-// of its buffers, the address sanitizer ends it.
+// An argument is a number, or @FILE+BYTES: a buffer from that offset on, which is written back. If the kernel reads or writes
+// outside its buffers, the address sanitizer ends the program.
 #include "block.h"
 
 #include <map>

@@ -1,8 +1,8 @@
 //! The bf16 tile kernel on AMX: 32 rows x 32 outputs in four tile registers.
 //!
-//! The kernel is written over [`Tiles`], six operations of one instruction each, so that its addressing is tested with
-//! a plain Rust model of the tile registers on any machine. Before AMX is used, [`usable`] multiplies once on the
-//! hardware and compares with plain sums: a machine where that differs is treated as one without AMX.
+//! The kernel is written over [`Tiles`], six operations of one instruction each, so that a plain Rust model of the tile
+//! registers can test its addressing on any machine. Before AMX is used, [`usable`] multiplies once on the hardware and
+//! compares with plain sums: a machine where they differ is treated as one without AMX.
 
 use std::arch::asm;
 use std::marker::PhantomData;
@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use half::bf16;
 
-use super::pack::PANEL;
+use super::panel::PANEL;
 
 /// Rows of a tile of sums: two tile registers of 16.
 pub(super) const ROWS: usize = 32;
@@ -18,22 +18,23 @@ pub(super) const ROWS: usize = 32;
 /// bf16 values in a row of a tile register.
 const K_TILE: usize = 32;
 
-/// What the kernel needs of the eight tile registers (16 rows of 64 bytes).
+/// The operations of the eight tile registers (16 rows of 64 bytes) that the kernel needs.
 ///
 /// # Safety
-/// The addresses are valid for 16 rows of 64 bytes, `stride` bytes apart; the registers are configured.
+/// The addresses must be valid for 16 rows of 64 bytes, `stride` bytes apart, and the registers must be configured.
 pub(super) trait Tiles {
     unsafe fn zero<const T: usize>(&mut self);
     unsafe fn load<const T: usize>(&mut self, from: *const u8, stride: usize);
     unsafe fn store<const T: usize>(&mut self, to: *mut u8, stride: usize);
-    /// sums (16, 16) f32 += a (16, 32) bf16 x b (16, 16, 2) bf16
+    /// Computes sums (16, 16) f32 += a (16, 32) bf16 x b (16, 16, 2) bf16.
     unsafe fn multiply<const SUMS: usize, const A: usize, const B: usize>(&mut self);
 }
 
-/// sums (32, PANEL) = or += a (32, k) b (k / 2, PANEL, 2)^T. Rows past `rows` are zeros in a and left undefined in sums.
+/// Computes sums (32, PANEL) = or += a (32, k) b (k / 2, PANEL, 2)^T. Rows past `rows` are zeros in a and undefined in
+/// sums.
 ///
 /// # Safety
-/// As [`Tiles`] asks.
+/// The same conditions as for [`Tiles`].
 pub(super) unsafe fn tile(tiles: &mut impl Tiles, rows: usize, a: &[u16], b: &[u16], sums: &mut [f32], first: bool) {
     let k = a.len() / ROWS;
     assert!(k.is_multiple_of(K_TILE) && b.len() >= k * PANEL && rows <= ROWS && sums.len() == ROWS * PANEL);
@@ -42,7 +43,7 @@ pub(super) unsafe fn tile(tiles: &mut impl Tiles, rows: usize, a: &[u16], b: &[u
     let b_stride = 2 * PANEL * size_of::<u16>();
     // SAFETY: a holds 32 rows of k values, b k / 2 rows of 2 * PANEL, and sums 32 rows of PANEL.
     unsafe {
-        let at = |row: usize, column: usize| (row * PANEL + column) * size_of::<f32>();
+        let byte_offset = |row: usize, column: usize| (row * PANEL + column) * size_of::<f32>();
         let out = sums.as_mut_ptr().cast::<u8>();
         if first {
             tiles.zero::<0>();
@@ -50,10 +51,10 @@ pub(super) unsafe fn tile(tiles: &mut impl Tiles, rows: usize, a: &[u16], b: &[u
             tiles.zero::<2>();
             tiles.zero::<3>();
         } else {
-            tiles.load::<0>(out.add(at(0, 0)), sum_stride);
-            tiles.load::<1>(out.add(at(0, 16)), sum_stride);
-            tiles.load::<2>(out.add(at(16, 0)), sum_stride);
-            tiles.load::<3>(out.add(at(16, 16)), sum_stride);
+            tiles.load::<0>(out.add(byte_offset(0, 0)), sum_stride);
+            tiles.load::<1>(out.add(byte_offset(0, 16)), sum_stride);
+            tiles.load::<2>(out.add(byte_offset(16, 0)), sum_stride);
+            tiles.load::<3>(out.add(byte_offset(16, 16)), sum_stride);
         }
         for step in 0..k / K_TILE {
             let a = a.as_ptr().add(step * K_TILE).cast::<u8>();
@@ -69,10 +70,10 @@ pub(super) unsafe fn tile(tiles: &mut impl Tiles, rows: usize, a: &[u16], b: &[u
                 tiles.multiply::<3, 5, 7>();
             }
         }
-        tiles.store::<0>(out.add(at(0, 0)), sum_stride);
-        tiles.store::<1>(out.add(at(0, 16)), sum_stride);
-        tiles.store::<2>(out.add(at(16, 0)), sum_stride);
-        tiles.store::<3>(out.add(at(16, 16)), sum_stride);
+        tiles.store::<0>(out.add(byte_offset(0, 0)), sum_stride);
+        tiles.store::<1>(out.add(byte_offset(0, 16)), sum_stride);
+        tiles.store::<2>(out.add(byte_offset(16, 0)), sum_stride);
+        tiles.store::<3>(out.add(byte_offset(16, 16)), sum_stride);
     }
 }
 
@@ -82,13 +83,13 @@ pub(super) struct Hardware;
 impl Tiles for Hardware {
     #[inline(always)]
     unsafe fn zero<const T: usize>(&mut self) {
-        // SAFETY: a tile register is written, which the compiler never uses.
+        // SAFETY: writes a tile register, which the compiler never uses.
         unsafe { asm!("tilezero tmm{t}", t = const T, options(nostack, nomem, preserves_flags)) }
     }
 
     #[inline(always)]
     unsafe fn load<const T: usize>(&mut self, from: *const u8, stride: usize) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees the addresses.
         unsafe {
             asm!("tileloadd tmm{t}, [{from} + {stride}*1]", t = const T, from = in(reg) from, stride = in(reg) stride,
                 options(nostack, readonly, preserves_flags));
@@ -97,7 +98,7 @@ impl Tiles for Hardware {
 
     #[inline(always)]
     unsafe fn store<const T: usize>(&mut self, to: *mut u8, stride: usize) {
-        // SAFETY: the caller's.
+        // SAFETY: the caller guarantees the addresses.
         unsafe {
             asm!("tilestored [{to} + {stride}*1], tmm{t}", t = const T, to = in(reg) to, stride = in(reg) stride,
                 options(nostack, preserves_flags));
@@ -106,7 +107,7 @@ impl Tiles for Hardware {
 
     #[inline(always)]
     unsafe fn multiply<const SUMS: usize, const A: usize, const B: usize>(&mut self) {
-        // SAFETY: tile registers only, which the compiler never uses.
+        // SAFETY: touches tile registers only, which the compiler never uses.
         unsafe {
             asm!("tdpbf16ps tmm{s}, tmm{a}, tmm{b}", s = const SUMS, a = const A, b = const B,
                 options(nostack, nomem, preserves_flags));
@@ -114,7 +115,7 @@ impl Tiles for Hardware {
     }
 }
 
-/// The tile registers of this thread, set to 16 rows of 64 bytes each while this lives.
+/// The tile registers of this thread, configured as 16 rows of 64 bytes each until this is dropped.
 pub(super) struct Configured(PhantomData<*const ()>);
 
 impl Configured {
@@ -140,7 +141,7 @@ impl Drop for Configured {
     }
 }
 
-/// Whether CPU and system offer AMX with bf16 and it multiplies rightly. Asked once.
+/// Returns whether CPU and system offer AMX with bf16 and its products are right. Checked once.
 pub(super) fn usable() -> bool {
     static USABLE: OnceLock<bool> = OnceLock::new();
     *USABLE.get_or_init(|| {
@@ -166,13 +167,13 @@ fn offered() -> bool {
     }
     let edx = __cpuid_count(7, 0).edx;
     let (low, high): (u32, u32);
-    // SAFETY: OSXSAVE says that xgetbv may be used.
+    // SAFETY: OSXSAVE means that xgetbv may be used.
     unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nostack, nomem, preserves_flags)) }
     let enabled = u64::from(high) << 32 | u64::from(low);
     edx & TILE != 0 && edx & BF16 != 0 && enabled & TILE_STATE == TILE_STATE
 }
 
-/// Linux gives a process the tile registers only when it asks.
+/// Asks Linux for the tile registers, which a process gets only on request.
 #[cfg(target_os = "linux")]
 fn granted() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
@@ -188,24 +189,24 @@ fn granted() -> bool {
 
 fn multiplies_rightly() -> bool {
     let _tiles = Configured::new();
-    // SAFETY: offered and granted, and the registers are configured.
-    check(|a, b, sums, first| unsafe { tile(&mut Hardware, SOME, a, b, sums, first) })
+    // SAFETY: AMX is offered and granted, and the registers are configured.
+    check(|a, b, sums, first| unsafe { tile(&mut Hardware, CHECKED_ROWS, a, b, sums, first) })
 }
 
 /// Rows of the check.
-const SOME: usize = 29;
+const CHECKED_ROWS: usize = 29;
 
-/// Small whole numbers, whose products and sums are exact in any order: (29, 96) x (96, 32), twice into one sum.
+/// Multiplies small integers, whose products and sums are exact in any order: (29, 96) x (96, 32), twice into one sum.
 fn check(multiply: impl Fn(&[u16], &[u16], &mut [f32], bool)) -> bool {
     const K: usize = 96;
     let value = |i: usize| (i * 7919 % 31) as f32 - 15.0;
     let bits = |x: f32| bf16::from_f32(x).to_bits();
-    let a: Vec<u16> = (0..ROWS * K).map(|i| if i < SOME * K { bits(value(i)) } else { 0 }).collect();
+    let a: Vec<u16> = (0..ROWS * K).map(|i| if i < CHECKED_ROWS * K { bits(value(i)) } else { 0 }).collect();
     let b: Vec<u16> = (0..K * PANEL).map(|i| bits(value(3 * i + 1))).collect();
     let mut sums = vec![f32::NAN; ROWS * PANEL];
     multiply(&a, &b, &mut sums, true);
     multiply(&a, &b, &mut sums, false);
-    sums[..SOME * PANEL].iter().enumerate().all(|(i, got)| {
+    sums[..CHECKED_ROWS * PANEL].iter().enumerate().all(|(i, got)| {
         let (row, column) = (i / PANEL, i % PANEL);
         let weight = |k: usize| value(3 * ((k / 2) * 2 * PANEL + 2 * column + k % 2) + 1);
         let want: f32 = (0..K).map(|k| value(row * K + k) * weight(k)).sum();
@@ -217,7 +218,7 @@ fn check(multiply: impl Fn(&[u16], &[u16], &mut [f32], bool)) -> bool {
 mod tests {
     use super::*;
 
-    /// Tile registers in plain Rust, by Intel's manual.
+    /// Tile registers in plain Rust, after Intel's manual.
     struct Model([[[u8; 64]; 16]; 8]);
 
     fn float(row: &[u8; 64], i: usize) -> f32 {
@@ -264,7 +265,7 @@ mod tests {
     fn the_kernel_addresses_its_tiles_rightly() {
         assert!(check(|a, b, sums, first| {
             let mut model = Model([[[0xff; 64]; 16]; 8]);
-            unsafe { tile(&mut model, SOME, a, b, sums, first) }
+            unsafe { tile(&mut model, CHECKED_ROWS, a, b, sums, first) }
         }));
     }
 
@@ -272,7 +273,7 @@ mod tests {
     fn the_check_sees_a_wrong_product() {
         assert!(!check(|a, b, sums, first| {
             let mut model = Model([[[0; 64]; 16]; 8]);
-            unsafe { tile(&mut model, SOME, a, b, sums, first) }
+            unsafe { tile(&mut model, CHECKED_ROWS, a, b, sums, first) }
             sums[100] += 1.0;
         }));
     }

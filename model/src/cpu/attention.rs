@@ -1,13 +1,14 @@
 //! Attention of one window: scaled queries over the window's own keys and the layer's constant prompt keys.
 
-use super::activations::Rows;
-use super::aligned::Aligned;
-use super::gemm::{Epilogue, GemmScratch, Out, Product};
+use super::aligned_buffer::AlignedBuffer;
+use super::elementwise::softmax_rows;
+use super::gemm::{Epilogue, GemmScratch, OutputRows, Product};
 use super::isa::Isa;
-use super::lanes::softmax_rows;
-use super::pack::{Operands, PANEL, Panels};
+use super::pack_activations::Rows;
+use super::pack_weights::{Operands, Panels};
+use super::panel::PANEL;
 
-/// A layer's prompts as every window sees them: they are keys and values only.
+/// A layer's prompts, which are the same keys and values for every window.
 #[derive(Default)]
 pub(crate) struct PromptKeys {
     /// (p, d), without the key bias, which moves all of a query's scores alike.
@@ -16,7 +17,8 @@ pub(crate) struct PromptKeys {
     pub(crate) values: Vec<f32>,
 }
 
-/// One window's attention: where its queries, keys and values lie. Queries carry the 1 / sqrt(head) already.
+/// One window's attention: the positions of its queries, keys and values. Queries carry the factor 1 / sqrt(head)
+/// already.
 pub(super) struct Attention<'a> {
     pub(super) heads: usize,
     /// Width of all heads together.
@@ -36,13 +38,13 @@ pub(super) struct Attention<'a> {
 /// Buffers of one thread.
 #[derive(Default)]
 pub(super) struct AttentionScratch {
-    keys: Aligned,
-    values: Aligned,
-    scores: Aligned,
+    keys: AlignedBuffer,
+    values: AlignedBuffer,
+    scores: AlignedBuffer,
 }
 
 impl Attention<'_> {
-    /// out (queries, width) without gaps.
+    /// Computes out (queries, width), without gaps.
     pub(super) fn run(&self, isa: Isa, out: &mut [f32], scratch: &mut AttentionScratch, gemm: &mut GemmScratch) {
         let head_width = self.width / self.heads;
         let queries = out.len() / self.width;
@@ -54,9 +56,9 @@ impl Attention<'_> {
         let packed_values = scratch.values.slice_mut::<f32>(value_panels * PANEL * keys);
         let scores = scratch.scores.slice_mut::<f32>(queries * score_stride);
         for head in 0..self.heads {
-            let at = head * head_width;
-            self.pack_keys(at..at + head_width, packed_keys);
-            self.pack_values(at..at + head_width, keys, packed_values);
+            let offset = head * head_width;
+            self.pack_keys(offset..offset + head_width, packed_keys);
+            self.pack_values(offset..offset + head_width, keys, packed_values);
             // (queries, head) x (head, keys)
             let product = Product {
                 isa,
@@ -66,18 +68,18 @@ impl Attention<'_> {
                 k_padded: head_width,
                 bias: None,
             };
-            let rows = Rows { values: &self.queries[at..], stride: self.query_stride, k: head_width };
+            let rows = Rows { values: &self.queries[offset..], stride: self.query_stride, k: head_width };
             let rows = Rows { values: &rows.values[..(queries - 1) * rows.stride + rows.k], ..rows };
-            product.run(rows, Epilogue::Store, Out { values: scores, stride: score_stride }, gemm);
+            product.run(rows, Epilogue::Store, OutputRows { values: scores, stride: score_stride }, gemm);
             softmax_rows(isa, scores, score_stride, keys);
             // (queries, keys) x (keys, head)
             let product = Product { panels: Panels::F32(packed_values), n: head_width, k_padded: keys, ..product };
             let rows = Rows { values: &scores[..(queries - 1) * score_stride + keys], stride: score_stride, k: keys };
-            product.run(rows, Epilogue::Store, Out { values: &mut out[at..], stride: self.width }, gemm);
+            product.run(rows, Epilogue::Store, OutputRows { values: &mut out[offset..], stride: self.width }, gemm);
         }
     }
 
-    /// Rows of one head: the window's own, then the prompts'.
+    /// Returns the rows of one head: the window's own, then the prompts'.
     fn head_rows<'a>(
         &self,
         own: &'a [f32],
@@ -89,7 +91,8 @@ impl Attention<'_> {
         own.chain(constant.chunks_exact(width)).map(move |row| &row[columns.clone()])
     }
 
-    /// (keys, head) -> panels of (head, PANEL). Places past the last key keep what they held: softmax drops them.
+    /// Packs (keys, head) into panels of (head, PANEL). Columns past the last key keep their old values; softmax drops
+    /// them.
     fn pack_keys(&self, columns: std::ops::Range<usize>, packed: &mut [f32]) {
         let head_width = columns.len();
         for (key, row) in self.head_rows(self.keys, &self.prompts.keys, columns).enumerate() {
@@ -100,7 +103,7 @@ impl Attention<'_> {
         }
     }
 
-    /// (keys, head) -> panels of (keys, PANEL).
+    /// Packs (keys, head) into panels of (keys, PANEL).
     fn pack_values(&self, columns: std::ops::Range<usize>, keys: usize, packed: &mut [f32]) {
         for (key, row) in self.head_rows(self.values, &self.prompts.values, columns).enumerate() {
             for (panel, row) in row.chunks(PANEL).enumerate() {

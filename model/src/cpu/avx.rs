@@ -1,11 +1,11 @@
 //! Tile kernels in AVX2, AVX-512 and AVX-512 bf16: a tile of sums stays in registers over the whole of k.
 
-// Plain indices over constant bounds are what the compiler unrolls into registers.
+// The compiler unrolls plain indices over constant bounds into registers.
 #![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
 
-use super::pack::PANEL;
+use super::panel::PANEL;
 
 /// 6 rows x 16 outputs of f32 fill 12 of the 16 registers of AVX2.
 pub(super) const ROWS_AVX2: usize = 6;
@@ -13,10 +13,10 @@ pub(super) const ROWS_AVX2: usize = 6;
 /// 14 rows x 32 outputs of f32 fill 28 of the 32 registers of AVX-512; two more hold weights, one an activation.
 pub(super) const ROWS_AVX512: usize = 14;
 
-/// Calls `$kernel::<ROWS>` for the number of rows at hand.
+/// Calls `$kernel::<ROWS>` for the given number of rows.
 macro_rules! by_rows {
     ($rows:expr, $kernel:ident $args:tt, $($n:literal)*) => {
-        // SAFETY: the caller's, and lengths are asserted before.
+        // SAFETY: the caller guarantees the CPU's features, and lengths are asserted before.
         match $rows {
             $($n => unsafe { $kernel::<$n> $args },)*
             rows => unreachable!("a tile of {rows} rows"),
@@ -24,7 +24,8 @@ macro_rules! by_rows {
     };
 }
 
-/// The sums so far, in registers. Macros, since a function that is not inlined would pass them through memory.
+/// Loads the sums so far into registers. These are macros, since a function that is not inlined would pass them through
+/// memory.
 macro_rules! load_sums {
     ($rows:ident, $sums:expr, $first:expr) => {{
         let mut acc = [[_mm512_setzero_ps(); 2]; $rows];
@@ -46,30 +47,30 @@ macro_rules! store_sums {
     };
 }
 
-/// sums (rows, PANEL) = or += a (k, rows)^T b (k, PANEL), all packed.
+/// Computes sums (rows, PANEL) = or += a (k, rows)^T b (k, PANEL), all packed.
 ///
 /// # Safety
-/// The CPU has AVX2 and FMA.
+/// The CPU must have AVX2 and FMA.
 pub(super) unsafe fn tile_avx2(rows: usize, a: &[f32], b: &[f32], sums: &mut [f32], first: bool) {
     let k = a.len() / rows;
     assert!(b.len() >= k * PANEL && sums.len() >= rows * PANEL);
     by_rows!(rows, avx2(k, a.as_ptr(), b.as_ptr(), sums.as_mut_ptr(), first), 1 2 3 4 5 6)
 }
 
-/// As [`tile_avx2`].
+/// The same as [`tile_avx2`], in AVX-512.
 ///
 /// # Safety
-/// The CPU has AVX-512 F.
+/// The CPU must have AVX-512 F.
 pub(super) unsafe fn tile_avx512(rows: usize, a: &[f32], b: &[f32], sums: &mut [f32], first: bool) {
     let k = a.len() / rows;
     assert!(b.len() >= k * PANEL && sums.len() >= rows * PANEL);
     by_rows!(rows, avx512(k, a.as_ptr(), b.as_ptr(), sums.as_mut_ptr(), first), 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
 }
 
-/// As [`tile_avx512`] over pairs of bf16: a (k / 2, rows), b (k / 2, PANEL, 2).
+/// The same as [`tile_avx512`] over pairs of bf16: a (k / 2, rows), b (k / 2, PANEL, 2).
 ///
 /// # Safety
-/// The CPU has AVX-512 F and BF16.
+/// The CPU must have AVX-512 F and BF16.
 pub(super) unsafe fn tile_bf16(rows: usize, a: &[u32], b: &[u16], sums: &mut [f32], first: bool) {
     let pairs = a.len() / rows;
     assert!(b.len() >= pairs * 2 * PANEL && sums.len() >= rows * PANEL);

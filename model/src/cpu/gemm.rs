@@ -1,20 +1,21 @@
-//! `x W^T` with its epilogue, on one thread: rows are cut into blocks that stay in the second-level cache, the packed
-//! weight streams past them a panel at a time.
+//! `x W^T` with its epilogue, on one thread: rows are cut into blocks that stay in the second-level cache, and the
+//! packed weight streams past them one panel at a time.
 
 use std::cell::RefCell;
 
 use rayon::prelude::*;
 
-use super::activations::{Part, Rows};
-use super::aligned::Aligned;
+use super::aligned_buffer::AlignedBuffer;
 #[cfg(target_arch = "x86_64")]
 use super::amx;
+use super::elementwise::{Tile, finish_add, finish_gelu, finish_silu, finish_store};
 use super::isa::Isa;
 use super::kernel::{BLOCK_ROWS, Kernel};
-use super::lanes::{Tile, finish_add, finish_gelu, finish_silu, finish_store};
-use super::pack::{Operands, PANEL, PackedLinear, Panels};
+use super::pack_activations::{Rows, TileInput};
+use super::pack_weights::{Operands, PackedLinear, Panels};
+use super::panel::PANEL;
 
-/// What happens to a finished sum.
+/// The operation on a finished sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Epilogue {
     /// out = x W^T + b
@@ -27,18 +28,18 @@ pub(crate) enum Epilogue {
     Add,
 }
 
-/// Inputs summed in one go: the width of ViT-B. 14 rows of f32 and a panel (138 KiB) share the second-level cache with a
-/// block; and no power of two, which would put the rows of an AMX tile on few sets of the first.
+/// Inputs summed in one pass: the width of ViT-B. 14 rows of f32 and a panel (138 KiB) share the second-level cache
+/// with a block. Not a power of two, which would map the rows of an AMX tile to few sets of the first-level cache.
 const K_BLOCK: usize = 768;
 
 /// Buffers of one thread, kept between products.
 #[derive(Default)]
 pub(crate) struct GemmScratch {
-    packed: Aligned,
-    sums: Aligned,
+    packed: AlignedBuffer,
+    sums: AlignedBuffer,
 }
 
-/// `total` in parts of at most `max`, as equal as they can be: (start, length).
+/// Splits `total` into parts of at most `max`, as equal as possible: (start, length).
 pub(super) fn even_parts(total: usize, max: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
     let parts = total.div_ceil(max);
     (0..parts).map(move |i| {
@@ -47,7 +48,7 @@ pub(super) fn even_parts(total: usize, max: usize) -> impl Iterator<Item = (usiz
     })
 }
 
-/// x (rows, k) -> out (rows, n), both row-major without gaps.
+/// Computes x (rows, k) -> out (rows, n), both row-major without gaps.
 pub(crate) fn linear(weight: &PackedLinear, x: &[f32], epilogue: Epilogue, out: &mut [f32], scratch: &mut GemmScratch) {
     let (n, k) = (weight.n, weight.k);
     assert!(x.len().is_multiple_of(k) && x.len() / k * n == out.len(), "shapes of a linear");
@@ -60,10 +61,10 @@ pub(crate) fn linear(weight: &PackedLinear, x: &[f32], epilogue: Epilogue, out: 
         bias: Some(&weight.bias),
     };
     let x = Rows { values: x, stride: k, k };
-    product.run(x, epilogue, Out { values: out, stride: n }, scratch);
+    product.run(x, epilogue, OutputRows { values: out, stride: n }, scratch);
 }
 
-/// As [`linear`], its rows over all threads.
+/// Computes the same as [`linear`], with the rows distributed over all threads.
 pub(crate) fn linear_parallel(weight: &PackedLinear, x: &[f32], epilogue: Epilogue, out: &mut [f32]) {
     thread_local! {
         static SCRATCH: RefCell<GemmScratch> = RefCell::default();
@@ -74,12 +75,12 @@ pub(crate) fn linear_parallel(weight: &PackedLinear, x: &[f32], epilogue: Epilog
     });
 }
 
-/// out (n, k) += y^T x of y (rows, n), its rows `y_stride` apart, and x (rows, k): the gradient of a weight.
+/// Adds the gradient of a weight: out (n, k) += y^T x of y (rows, n), its rows `y_stride` apart, and x (rows, k).
 pub(crate) fn add_transposed_product(y: &[f32], y_stride: usize, x: &[f32], k: usize, out: &mut [f32]) {
     #[derive(Default)]
     struct Scratch {
-        transposed: Aligned,
-        panels: Aligned,
+        transposed: AlignedBuffer,
+        panels: AlignedBuffer,
         gemm: GemmScratch,
     }
     thread_local! {
@@ -102,11 +103,11 @@ pub(crate) fn add_transposed_product(y: &[f32], y_stride: usize, x: &[f32], k: u
         let isa = Isa::current();
         let product = Product { isa, operands: Operands::F32, panels, n: k, k_padded: rows, bias: None };
         let y = Rows { values: transposed, stride: rows, k: rows };
-        product.run(y, Epilogue::Add, Out { values: out, stride: k }, gemm);
+        product.run(y, Epilogue::Add, OutputRows { values: out, stride: k }, gemm);
     });
 }
 
-/// x (rows, n), its rows `stride` apart -> out (n, rows). In squares, so that both sides stay in the cache.
+/// Transposes x (rows, n), its rows `stride` apart, to out (n, rows). In squares, so that both sides stay in the cache.
 fn transpose(x: &[f32], stride: usize, n: usize, out: &mut [f32]) {
     const SIDE: usize = 16;
     let rows = out.len() / n;
@@ -119,8 +120,8 @@ fn transpose(x: &[f32], stride: usize, n: usize, out: &mut [f32]) {
     }
 }
 
-/// Where a product goes: rows `stride` apart.
-pub(super) struct Out<'a> {
+/// The destination of a product: rows `stride` apart.
+pub(super) struct OutputRows<'a> {
     pub(super) values: &'a mut [f32],
     pub(super) stride: usize,
 }
@@ -140,15 +141,15 @@ pub(super) struct Product<'a> {
 static NO_BIAS: [f32; PANEL] = [0.0; PANEL];
 
 impl Product<'_> {
-    pub(super) fn run(&self, x: Rows<'_>, epilogue: Epilogue, out: Out<'_>, scratch: &mut GemmScratch) {
-        let kernel = Kernel::of(self.panels, self.isa);
+    pub(super) fn run(&self, x: Rows<'_>, epilogue: Epilogue, out: OutputRows<'_>, scratch: &mut GemmScratch) {
+        let kernel = Kernel::select(self.panels, self.isa);
         #[cfg(target_arch = "x86_64")]
         let _tiles = (kernel == Kernel::Amx).then(amx::Configured::new);
         for (start, rows) in even_parts(x.count(), kernel.block_rows()) {
             let x = Rows { values: &x.values[start * x.stride..][..(rows - 1) * x.stride + x.k], ..x };
             let values = &mut out.values[start * out.stride..][..(rows - 1) * out.stride + self.n];
             let block = Block { kernel, product: self, x };
-            block.run(epilogue, Out { values, stride: out.stride }, scratch);
+            block.run(epilogue, OutputRows { values, stride: out.stride }, scratch);
         }
     }
 }
@@ -161,14 +162,14 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    fn run(&self, epilogue: Epilogue, out: Out<'_>, scratch: &mut GemmScratch) {
+    fn run(&self, epilogue: Epilogue, out: OutputRows<'_>, scratch: &mut GemmScratch) {
         let Block { kernel, product, x } = self;
         let tiles = even_parts(x.count(), kernel.tile_rows());
         let tile_count = tiles.clone().count();
         let panel_count = product.n.div_ceil(PANEL);
         let k_blocks = product.k_padded.div_ceil(K_BLOCK);
         let tile_len = kernel.tile_rows() * PANEL;
-        // Sums wait for the next block of inputs only where there is one.
+        // Sums are kept only if another block of inputs follows.
         let kept = if k_blocks > 1 { panel_count * tile_count } else { 1 };
         let packed_stride = kernel.packed_len(kernel.tile_rows(), K_BLOCK.min(product.k_padded)).next_multiple_of(16);
         let packed = scratch.packed.slice_mut::<f32>(tile_count * packed_stride);
@@ -178,7 +179,7 @@ impl Block<'_> {
             let k = K_BLOCK.min(product.k_padded - k_start);
             let (first, last) = (k_block == 0, k_block + 1 == k_blocks);
             for ((start, rows), packed) in tiles.clone().zip(packed.chunks_exact_mut(packed_stride)) {
-                let part = Part { x: *x, start, rows, k_start, k, operands: product.operands };
+                let part = TileInput { x: *x, start, rows, k_start, k, operands: product.operands };
                 kernel.pack(product.isa, part, &mut packed[..kernel.packed_len(rows, k)]);
             }
             for panel in 0..panel_count {
@@ -191,15 +192,15 @@ impl Block<'_> {
                     if last {
                         let stride = out.stride;
                         let values = &mut out.values[start * stride + panel * PANEL..];
-                        self.finish(epilogue, panel, &sums[..rows * PANEL], Out { values, stride });
+                        self.finish(epilogue, panel, &sums[..rows * PANEL], OutputRows { values, stride });
                     }
                 }
             }
         }
     }
 
-    /// sums (rows, PANEL) of a panel -> out, through bias and epilogue.
-    fn finish(&self, epilogue: Epilogue, panel: usize, sums: &[f32], out: Out<'_>) {
+    /// Writes the sums (rows, PANEL) of a panel to out, through bias and epilogue.
+    fn finish(&self, epilogue: Epilogue, panel: usize, sums: &[f32], out: OutputRows<'_>) {
         let isa = self.product.isa;
         let tile = Tile {
             sums,
@@ -222,7 +223,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Values in [-1, 1) without order.
+    /// Returns values in [-1, 1) in no order.
     fn values(seed: u32, len: usize) -> Vec<f32> {
         let mut state = u64::from(seed);
         let mut next = || {

@@ -1,4 +1,4 @@
-//! Which instructions this CPU has for the kernels, found once, at run time.
+//! Detects the instructions that this CPU offers to the kernels, once, at run time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use super::amx;
 
-/// The instruction set that the kernels run on, least first. Each one includes those before it.
+/// The instruction set that the kernels use, in ascending order. Each one includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
     /// Plain Rust, on any CPU.
@@ -30,8 +30,8 @@ const ALL: [(Isa, &str); 5] = [
 ];
 
 impl Isa {
-    /// The best set that this CPU and its operating system offer; `DQA_CPU_ISA` (`portable`, `avx2`, `avx512`,
-    /// `avx512-bf16`, `amx`) lowers it, for measuring and for chasing a difference. Read once.
+    /// Returns the best set that this CPU and its operating system offer. `DQA_CPU_ISA` (`portable`, `avx2`, `avx512`,
+    /// `avx512-bf16`, `amx`) lowers it, to measure or to debug a difference. The variable is read once.
     pub fn current() -> Isa {
         static CURRENT: OnceLock<Isa> = OnceLock::new();
         *CURRENT.get_or_init(|| {
@@ -51,7 +51,7 @@ impl Isa {
         })
     }
 
-    /// Every set that this CPU can run, least first.
+    /// Returns every set that this CPU can run, in ascending order.
     pub fn available() -> impl Iterator<Item = Isa> {
         let best = Isa::detect();
         ALL.into_iter().map(|(isa, _)| isa).filter(move |isa| *isa <= best)

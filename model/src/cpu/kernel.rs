@@ -1,16 +1,18 @@
-//! The tile kernels behind one face: which one a packed weight takes, how it wants its activations, how it is called.
+//! The tile kernels behind one interface: which one a packed weight uses, how it packs its activations, how it is
+//! called.
 
-use super::activations::{Part, pack_columns, pack_pairs, pack_tile_rows};
 use super::isa::Isa;
-use super::pack::{PANEL, PackedLinear, Panels};
+use super::pack_activations::{TileInput, pack_columns, pack_pairs, pack_tile_rows};
+use super::pack_weights::{PackedLinear, Panels};
+use super::panel::PANEL;
 use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx};
 
-/// Rows of a block: 768 f32 inputs of 112 rows are 336 KiB, a third of the second-level cache of current servers.
+/// Rows of a block: 768 f32 inputs of 112 rows take 336 KiB, a third of the second-level cache of current servers.
 pub(super) const BLOCK_ROWS: usize = 112;
 
-/// The same for AMX, whose CPUs have 2 MiB and whose inputs are bf16: a multiple of its tile's 32 rows.
+/// Rows of a block for AMX, whose CPUs have 2 MiB and whose inputs are bf16: a multiple of its tile's 32 rows.
 #[cfg(target_arch = "x86_64")]
 const BLOCK_ROWS_AMX: usize = 416;
 
@@ -29,9 +31,9 @@ pub(super) enum Kernel {
 }
 
 impl Kernel {
-    /// The best for these panels on this CPU.
+    /// Chooses the best kernel for these panels on this CPU.
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn of(panels: Panels<'_>, isa: Isa) -> Kernel {
+    pub(super) fn select(panels: Panels<'_>, isa: Isa) -> Kernel {
         match panels {
             Panels::Bf16(_) if isa >= Isa::Amx => Kernel::Amx,
             Panels::Bf16(_) => Kernel::Bf16,
@@ -41,9 +43,9 @@ impl Kernel {
         }
     }
 
-    /// The best for these panels on this CPU.
+    /// Chooses the best kernel for these panels on this CPU.
     #[cfg(not(target_arch = "x86_64"))]
-    pub(super) fn of(panels: Panels<'_>, _: Isa) -> Kernel {
+    pub(super) fn select(panels: Panels<'_>, _: Isa) -> Kernel {
         assert!(matches!(panels, Panels::F32(_)));
         Kernel::Portable
     }
@@ -60,7 +62,7 @@ impl Kernel {
         }
     }
 
-    /// Rows that share a pass over the weight.
+    /// Returns the number of rows that share a pass over the weight.
     pub(super) fn block_rows(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -69,7 +71,7 @@ impl Kernel {
         }
     }
 
-    /// f32-sized places that a packed tile takes.
+    /// Returns the length of a packed tile, in f32 values.
     pub(super) fn packed_len(self, rows: usize, k: usize) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -80,8 +82,8 @@ impl Kernel {
         }
     }
 
-    /// Packs a tile's activations into [`Kernel::packed_len`] places.
-    pub(super) fn pack(self, isa: Isa, part: Part<'_>, packed: &mut [f32]) {
+    /// Packs a tile's activations into [`Kernel::packed_len`] values.
+    pub(super) fn pack(self, isa: Isa, part: TileInput<'_>, packed: &mut [f32]) {
         match self {
             #[cfg(target_arch = "x86_64")]
             Kernel::Bf16 => pack_pairs(isa, part, bytemuck::cast_slice_mut(packed)),
@@ -91,7 +93,7 @@ impl Kernel {
         }
     }
 
-    /// sums (rows, PANEL) = or += packed activations times packed weights; `sums` has room for a whole tile.
+    /// Computes sums (rows, PANEL) = or += packed activations times packed weights; `sums` has room for a whole tile.
     pub(super) fn tile(self, rows: usize, a: &[f32], b: Panels<'_>, sums: &mut [f32], first: bool) {
         match (self, b) {
             (Kernel::Portable, Panels::F32(b)) => {
@@ -116,8 +118,8 @@ impl Kernel {
 }
 
 impl PackedLinear {
-    /// Rows that share a pass over the weight.
+    /// Returns the number of rows that share a pass over the weight.
     pub(super) fn block_rows(&self) -> usize {
-        Kernel::of(self.panels(), self.isa).block_rows()
+        Kernel::select(self.panels(), self.isa).block_rows()
     }
 }

@@ -1,27 +1,28 @@
 //! The arithmetic of the towers on a CPU: packed weights, matrix products with fused epilogues, attention, norms.
 //!
-//! Activations are f32 in every class of arithmetic; a class says to what the two operands of a weight product are
-//! rounded. Nothing here depends on how rows are batched: each output is summed over `k` in one fixed order, so a
-//! window's numbers are the same whatever it shares a batch with. Threads are the caller's business ([`block`]).
+//! Activations are f32 in every class of arithmetic; a class tells what the two operands of a weight product are
+//! rounded to. Nothing here depends on how rows are batched: each output is summed over `k` in one fixed order, so a
+//! window's numbers are the same in any batch. The caller distributes work over threads ([`layer_ops`]).
 
-mod activations;
-mod aligned;
+mod aligned_buffer;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx;
-pub(crate) mod block;
+mod elementwise;
+pub(crate) mod elementwise_backward;
 mod gemm;
-pub(crate) mod gradients;
 mod isa;
 mod kernel;
-mod lanes;
-mod pack;
+pub(crate) mod layer_ops;
+mod pack_activations;
+mod pack_weights;
+mod panel;
 mod portable;
-pub(crate) mod strided;
+pub(crate) mod strided_gemm;
 
+pub(crate) use elementwise::{layer_norm_rows, softmax_rows};
 pub(crate) use gemm::{Epilogue, GemmScratch, add_transposed_product, linear, linear_parallel};
 pub use isa::Isa;
-pub(crate) use lanes::{layer_norm_rows, softmax_rows};
-pub(crate) use pack::{Operands, PackedLinear};
+pub(crate) use pack_weights::{Operands, PackedLinear};

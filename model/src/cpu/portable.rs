@@ -1,11 +1,11 @@
-//! The tile kernel in plain Rust: what every other kernel is compared with, and what runs where there is no AVX2.
+//! The tile kernel in plain Rust: every other kernel is compared with it, and it runs on CPUs without AVX2.
 
-use super::pack::PANEL;
+use super::panel::PANEL;
 
 /// Rows of a tile.
 pub(super) const ROWS: usize = 4;
 
-/// sums (rows, PANEL) = or += a (k, rows)^T b (k, PANEL), all packed.
+/// Computes sums (rows, PANEL) = or += a (k, rows)^T b (k, PANEL), all packed.
 pub(super) fn tile_f32(rows: usize, a: &[f32], b: &[f32], sums: &mut [f32], first: bool) {
     if first {
         sums.fill(0.0);

@@ -1,16 +1,19 @@
-//! A zip archive as `torch.save` and TorchScript write it: where each entry's bytes lie in the file.
+//! Reads a zip archive as `torch.save` and TorchScript write it: finds where each entry's bytes lie in the file.
 //!
-//! It reads headers alone. An entry that is compressed is listed, and refused when it is asked for: what PyTorch compresses is
-//! source text. Entries that overlap, lie outside the file or have one name are an error, so that all entries together are no
-//! larger than the file.
+//! It reads headers alone. A compressed entry is listed, but refused when it is requested: PyTorch compresses nothing
+//! but source text. Entries that overlap, lie outside the file or share a name are an error, so that all entries
+//! together are no larger than the file.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::TorchError;
+use super::error::TorchError;
 
 /// A file of a thousand tensors has some 1,010 entries.
 const ENTRIES_MAX: usize = 1 << 18;
+
+/// A zip archive's first bytes.
+pub(super) const ZIP: [u8; 4] = *b"PK\x03\x04";
 
 const END: [u8; 4] = *b"PK\x05\x06";
 const END_64: [u8; 4] = *b"PK\x06\x06";
@@ -34,26 +37,26 @@ fn damaged(why: impl Into<String>) -> TorchError {
     TorchError::Archive(why.into())
 }
 
-/// `N` bytes of `file` from `at`.
-fn bytes<const N: usize>(file: &[u8], at: usize) -> Result<[u8; N], TorchError> {
-    let end = at.checked_add(N).ok_or_else(|| damaged("a header lies outside it"))?;
-    let bytes = file.get(at..end).ok_or_else(|| damaged("it is cut short"))?;
+/// Returns the `N` bytes of `file` from `position`.
+fn bytes<const N: usize>(file: &[u8], position: usize) -> Result<[u8; N], TorchError> {
+    let end = position.checked_add(N).ok_or_else(|| damaged("a header lies outside it"))?;
+    let bytes = file.get(position..end).ok_or_else(|| damaged("it is cut short"))?;
     Ok(bytes.try_into().expect("as many bytes as were taken"))
 }
 
-fn u16_at(file: &[u8], at: usize) -> Result<u16, TorchError> {
-    Ok(u16::from_le_bytes(bytes(file, at)?))
+fn u16_at(file: &[u8], position: usize) -> Result<u16, TorchError> {
+    Ok(u16::from_le_bytes(bytes(file, position)?))
 }
 
-fn u32_at(file: &[u8], at: usize) -> Result<u32, TorchError> {
-    Ok(u32::from_le_bytes(bytes(file, at)?))
+fn u32_at(file: &[u8], position: usize) -> Result<u32, TorchError> {
+    Ok(u32::from_le_bytes(bytes(file, position)?))
 }
 
-fn u64_at(file: &[u8], at: usize) -> Result<u64, TorchError> {
-    Ok(u64::from_le_bytes(bytes(file, at)?))
+fn u64_at(file: &[u8], position: usize) -> Result<u64, TorchError> {
+    Ok(u64::from_le_bytes(bytes(file, position)?))
 }
 
-/// Where the list of entries is.
+/// The position of the list of entries.
 struct Directory {
     count: u64,
     range: Range<usize>,
@@ -66,9 +69,9 @@ impl Directory {
         let last = file.len().checked_sub(LEN).ok_or_else(no_end)?;
         // A comment of up to 65,535 bytes may follow.
         let first = last.saturating_sub(usize::from(u16::MAX));
-        let is_end = |at: &usize| {
-            file[*at..].starts_with(&END)
-                && u16_at(file, at + 20).is_ok_and(|len| at + LEN + usize::from(len) == file.len())
+        let is_end = |position: &usize| {
+            file[*position..].starts_with(&END)
+                && u16_at(file, position + 20).is_ok_and(|len| position + LEN + usize::from(len) == file.len())
         };
         let end = (first..=last).rev().find(is_end).ok_or_else(no_end)?;
         let (mut count, mut size, mut start) = (
@@ -76,7 +79,7 @@ impl Directory {
             u64::from(u32_at(file, end + 12)?),
             u64::from(u32_at(file, end + 16)?),
         );
-        let locator = end.checked_sub(20).filter(|at| file[*at..].starts_with(&LOCATOR_64));
+        let locator = end.checked_sub(20).filter(|position| file[*position..].starts_with(&LOCATOR_64));
         if let Some(locator) = locator {
             let end_64 =
                 usize::try_from(u64_at(file, locator + 8)?).map_err(|_| damaged("a header lies outside it"))?;
@@ -102,13 +105,13 @@ impl Archive {
         }
         let mut entries = BTreeMap::new();
         let mut taken: Vec<Range<usize>> = Vec::new();
-        let mut at = directory.range.start;
+        let mut position = directory.range.start;
         for _ in 0..directory.count {
-            let (name, entry, whole, next) = central(file, at)?;
+            let (name, entry, whole, next) = central(file, position)?;
             if next > directory.range.end {
                 return Err(damaged("its list of entries is cut short"));
             }
-            at = next;
+            position = next;
             taken.push(whole);
             if entries.insert(name.clone(), entry).is_some() {
                 return Err(damaged(format!("it has two entries `{}`", name.escape_debug())));
@@ -125,7 +128,7 @@ impl Archive {
         self.entries.keys().map(String::as_str)
     }
 
-    /// Where an entry's bytes are; `None` where there is no such entry.
+    /// Returns the byte range of an entry; `None` if the archive lacks it.
     pub(super) fn find(&self, name: &str) -> Result<Option<Range<usize>>, TorchError> {
         match self.entries.get(name) {
             None => Ok(None),
@@ -139,21 +142,21 @@ impl Archive {
     }
 }
 
-/// An entry of the list: its name, what it is, all of its bytes with their header, and where the next begins.
-fn central(file: &[u8], at: usize) -> Result<(String, Entry, Range<usize>, usize), TorchError> {
-    if bytes::<4>(file, at)? != CENTRAL {
+/// Reads an entry of the list: its name, its data, its byte range with the header, and the position of the next entry.
+fn central(file: &[u8], position: usize) -> Result<(String, Entry, Range<usize>, usize), TorchError> {
+    if bytes::<4>(file, position)? != CENTRAL {
         return Err(damaged("its list of entries is damaged"));
     }
-    let (flags, method) = (u16_at(file, at + 8)?, u16_at(file, at + 10)?);
-    let lengths = [28, 30, 32].map(|field| u16_at(file, at + field).map(usize::from));
+    let (flags, method) = (u16_at(file, position + 8)?, u16_at(file, position + 10)?);
+    let lengths = [28, 30, 32].map(|field| u16_at(file, position + field).map(usize::from));
     let [name_len, extra_len, comment_len] = lengths;
     let (name_len, extra_len) = (name_len?, extra_len?);
-    let name_bytes = slice(file, at + 46, name_len)?;
-    let extra = slice(file, at + 46 + name_len, extra_len)?;
+    let name_bytes = slice(file, position + 46, name_len)?;
+    let extra = slice(file, position + 46 + name_len, extra_len)?;
     // The sizes and the offset that do not fit 32 bits are in an extra field, in this order.
     let mut wide = extra_64(extra);
     let mut value = |field: usize| -> Result<u64, TorchError> {
-        match u32_at(file, at + field)? {
+        match u32_at(file, position + field)? {
             u32::MAX => match wide.split_first_chunk::<8>() {
                 Some((bytes, rest)) => {
                     wide = rest;
@@ -182,16 +185,16 @@ fn central(file: &[u8], at: usize) -> Result<(String, Entry, Range<usize>, usize
         return Err(damaged("an entry has two lengths"));
     }
     let name = String::from_utf8_lossy(name_bytes).into_owned();
-    let next = at + 46 + name_len + extra_len + comment_len?;
+    let next = position + 46 + name_len + extra_len + comment_len?;
     Ok((name, Entry { data: start..start + packed, is_stored }, local..start + packed, next))
 }
 
-fn slice(file: &[u8], at: usize, len: usize) -> Result<&[u8], TorchError> {
-    let end = at.checked_add(len).ok_or_else(|| damaged("an entry lies outside it"))?;
-    file.get(at..end).ok_or_else(|| damaged("an entry lies outside it"))
+fn slice(file: &[u8], position: usize, len: usize) -> Result<&[u8], TorchError> {
+    let end = position.checked_add(len).ok_or_else(|| damaged("an entry lies outside it"))?;
+    file.get(position..end).ok_or_else(|| damaged("an entry lies outside it"))
 }
 
-/// The content of the extra field with 64-bit sizes, or nothing.
+/// Returns the content of the extra field with 64-bit sizes, or an empty slice.
 fn extra_64(mut extra: &[u8]) -> &[u8] {
     while let Some((head, rest)) = extra.split_first_chunk::<4>() {
         let (tag, len) = (u16::from_le_bytes([head[0], head[1]]), usize::from(u16::from_le_bytes([head[2], head[3]])));

@@ -1,135 +1,144 @@
-//! The dictionaries of tensors in a pickle's values, wherever they lie, and modules' tensors by their dotted names.
+//! Finds the dictionaries of tensors in a pickle's values, wherever they lie, and modules' tensors by their dotted
+//! names.
 //!
-//! Each value is visited once, so that one dictionary under two keys is one, and the work does not exceed the pickle's.
+//! Each value is visited once, so that one dictionary under two keys counts as one, and the work does not exceed the
+//! pickle's.
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::TorchError;
-use super::pickle::{Id, Node, Pickle};
-use super::tensors::TensorRef;
+use super::error::TorchError;
+use super::tensor_ref::TensorRef;
+use super::value::{Id, Node, Pickle};
 
 /// Deeper than any module of a published model.
 const DEPTH_MAX: usize = 64;
 /// Bytes of all tensors' names together: a checkpoint of a thousand tensors with its optimizer has some 200 KB.
 const NAMES_BYTES_MAX: usize = 64 << 20;
-/// What has a longer key is passed over.
+/// An entry with a longer key is ignored.
 const KEY_BYTES_MAX: usize = 4096;
 
-/// Tensors that lie together.
+/// Tensors that lie in one dictionary.
 #[derive(Clone, Debug)]
 pub(crate) struct Dictionary {
-    /// Where: the keys from the root on, with points between; empty for the root itself.
+    /// The keys that lead to it from the root, separated by dots; empty for the root itself.
     pub(crate) path: String,
     pub(crate) tensors: BTreeMap<String, TensorRef>,
 }
 
-/// How a value is reached from its parent.
+/// The step from a value's parent to the value.
 #[derive(Clone, Copy)]
-enum Step<'a> {
+enum PathStep<'a> {
     Key(&'a str),
     Index(i64),
-    /// A module's own dictionaries, which do not show in names.
+    /// One of a module's own dictionaries, which do not show in names.
     Hidden,
 }
 
-/// A value on the way.
+/// A value that is visited.
 #[derive(Clone, Copy)]
-struct Stop<'a> {
+struct Visit<'a> {
     id: Id,
     parent: Option<usize>,
-    step: Step<'a>,
+    step: PathStep<'a>,
     depth: usize,
-    /// The stop whose dictionary its tensors belong to.
+    /// The visit whose dictionary its tensors belong to.
     root: usize,
     /// Whether objects below are parts of the same module.
     is_module: bool,
 }
 
-/// All dictionaries with tensors, from the root on outwards.
+/// Returns all dictionaries with tensors, in breadth-first order from the root.
 pub(super) fn find(pickle: &Pickle<'_>) -> Result<Vec<Dictionary>, TorchError> {
-    let mut walk = Walk { pickle, stops: Vec::new(), seen: HashSet::new(), found: BTreeMap::new(), names_bytes: 0 };
-    walk.stops.push(Stop { id: pickle.root, parent: None, step: Step::Hidden, depth: 0, root: 0, is_module: false });
+    let mut walk = Walk { pickle, visits: Vec::new(), seen: HashSet::new(), found: BTreeMap::new(), names_bytes: 0 };
+    walk.visits.push(Visit {
+        id: pickle.root,
+        parent: None,
+        step: PathStep::Hidden,
+        depth: 0,
+        root: 0,
+        is_module: false,
+    });
     walk.seen.insert(pickle.root);
     let mut next = 0;
-    while next < walk.stops.len() {
+    while next < walk.visits.len() {
         walk.visit(next)?;
         next += 1;
     }
-    let Walk { stops, found, .. } = walk;
-    Ok(found.into_iter().map(|(root, tensors)| Dictionary { path: path(&stops, root, None), tensors }).collect())
+    let Walk { visits, found, .. } = walk;
+    Ok(found.into_iter().map(|(root, tensors)| Dictionary { path: path(&visits, root, None), tensors }).collect())
 }
 
 struct Walk<'p, 'a> {
     pickle: &'p Pickle<'a>,
-    stops: Vec<Stop<'a>>,
+    visits: Vec<Visit<'a>>,
     seen: HashSet<Id>,
-    /// By the stop that they belong to.
+    /// Tensors by the visit whose dictionary they belong to.
     found: BTreeMap<usize, BTreeMap<String, TensorRef>>,
     names_bytes: usize,
 }
 
 impl<'a> Walk<'_, 'a> {
-    fn visit(&mut self, at: usize) -> Result<(), TorchError> {
+    fn visit(&mut self, index: usize) -> Result<(), TorchError> {
         let pickle = self.pickle;
-        let stop = self.stops[at];
-        if stop.depth > DEPTH_MAX {
+        let visit = self.visits[index];
+        if visit.depth > DEPTH_MAX {
             return Ok(());
         }
-        match pickle.node(stop.id) {
-            Node::Tuple(ids) => self.visit_list(at, ids),
-            Node::List(ids) => self.visit_list(at, ids),
-            Node::Dict(pairs) => return self.visit_pairs(at, pairs),
+        match pickle.node(visit.id) {
+            Node::Tuple(ids) => self.visit_list(index, ids),
+            Node::List(ids) => self.visit_list(index, ids),
+            Node::Dict(pairs) => return self.visit_pairs(index, pairs),
             Node::Object(object) => {
                 if let Some(state) = object.state {
-                    self.go(at, state, Step::Hidden, true);
+                    self.enqueue(index, state, PathStep::Hidden, true);
                 }
-                return self.visit_pairs(at, &object.items);
+                return self.visit_pairs(index, &object.items);
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn visit_list(&mut self, at: usize, ids: &[Id]) {
+    fn visit_list(&mut self, index: usize, ids: &[Id]) {
         for (i, id) in ids.iter().enumerate() {
-            self.go(at, *id, Step::Index(i as i64), false);
+            self.enqueue(index, *id, PathStep::Index(i as i64), false);
         }
     }
 
-    fn visit_pairs(&mut self, at: usize, pairs: &[(Id, Id)]) -> Result<(), TorchError> {
+    fn visit_pairs(&mut self, index: usize, pairs: &[(Id, Id)]) -> Result<(), TorchError> {
         let pickle = self.pickle;
-        let is_module = self.stops[at].is_module;
+        let is_module = self.visits[index].is_module;
         for (key, value) in pairs {
             let key = match pickle.node(*key) {
-                Node::Str(key) if key.len() <= KEY_BYTES_MAX => Step::Key(key),
-                Node::Int(key) => Step::Index(*key),
+                Node::Str(key) if key.len() <= KEY_BYTES_MAX => PathStep::Key(key),
+                Node::Int(key) => PathStep::Index(*key),
                 _ => continue,
             };
             match (pickle.node(*value), key) {
-                (Node::Tensor(tensor), Step::Key(key)) => self.add(at, key, tensor)?,
-                (Node::Dict(_), Step::Key("_parameters" | "_buffers" | "_modules")) if is_module => {
-                    self.go(at, *value, Step::Hidden, true);
+                (Node::Tensor(tensor), PathStep::Key(key)) => self.add(index, key, tensor)?,
+                (Node::Dict(_), PathStep::Key("_parameters" | "_buffers" | "_modules")) if is_module => {
+                    self.enqueue(index, *value, PathStep::Hidden, true);
                 }
-                (Node::Object(_), step) => self.go(at, *value, step, is_module),
-                (_, step) => self.go(at, *value, step, false),
+                (Node::Object(_), step) => self.enqueue(index, *value, step, is_module),
+                (_, step) => self.enqueue(index, *value, step, false),
             }
         }
         Ok(())
     }
 
-    /// Remembers to visit a value; `is_same` where it is a part of the module that `at` is of.
-    fn go(&mut self, at: usize, id: Id, step: Step<'a>, is_same: bool) {
+    /// Queues a value; `is_same` if it is a part of the module that `index` belongs to.
+    fn enqueue(&mut self, index: usize, id: Id, step: PathStep<'a>, is_same: bool) {
         let holds = matches!(self.pickle.node(id), Node::Tuple(_) | Node::List(_) | Node::Dict(_) | Node::Object(_));
         if holds && self.seen.insert(id) {
-            let root = if is_same { self.stops[at].root } else { self.stops.len() };
-            let depth = self.stops[at].depth + 1;
-            self.stops.push(Stop { id, parent: Some(at), step, depth, root, is_module: is_same });
+            let root = if is_same { self.visits[index].root } else { self.visits.len() };
+            let depth = self.visits[index].depth + 1;
+            self.visits.push(Visit { id, parent: Some(index), step, depth, root, is_module: is_same });
         }
     }
 
-    fn add(&mut self, at: usize, key: &str, tensor: &TensorRef) -> Result<(), TorchError> {
-        let root = self.stops[at].root;
-        let mut name = path(&self.stops, at, Some(root));
+    fn add(&mut self, index: usize, key: &str, tensor: &TensorRef) -> Result<(), TorchError> {
+        let root = self.visits[index].root;
+        let mut name = path(&self.visits, index, Some(root));
         if !name.is_empty() {
             name.push('.');
         }
@@ -144,17 +153,17 @@ impl<'a> Walk<'_, 'a> {
     }
 }
 
-/// The keys that lead to a stop, from the root of all or from another stop.
-fn path(stops: &[Stop<'_>], mut at: usize, from: Option<usize>) -> String {
+/// Returns the keys that lead to a visit, from the root or from another visit.
+fn path(visits: &[Visit<'_>], mut index: usize, from: Option<usize>) -> String {
     let mut keys = Vec::new();
-    while Some(at) != from {
-        let Stop { parent: Some(parent), step, .. } = stops[at] else { break };
+    while Some(index) != from {
+        let Visit { parent: Some(parent), step, .. } = visits[index] else { break };
         match step {
-            Step::Key(key) => keys.push(key.to_owned()),
-            Step::Index(i) => keys.push(i.to_string()),
-            Step::Hidden => {}
+            PathStep::Key(key) => keys.push(key.to_owned()),
+            PathStep::Index(i) => keys.push(i.to_string()),
+            PathStep::Hidden => {}
         }
-        at = parent;
+        index = parent;
     }
     keys.reverse();
     keys.join(".")

@@ -1,4 +1,4 @@
-//! What people's checkpoints hold is found, and what attackers write is refused with bounded work.
+//! Real checkpoints are read, and hostile files are refused with bounded work.
 
 use std::fs::File;
 use std::io::Write;
@@ -6,8 +6,14 @@ use std::io::Write;
 use dqa_testkit::torch::{Py, PyTensor, TorchSave, zip};
 use proptest::prelude::*;
 
-use super::*;
-use crate::checkpoint::CheckpointError;
+use std::path::Path;
+use std::sync::Arc;
+
+use memmap2::Mmap;
+
+use super::TorchError;
+use super::torch_file::{TorchFile, VIEWS_MAX};
+use crate::weights::checkpoint::{self, CheckpointError};
 
 fn read(bytes: &[u8]) -> Result<TorchFile, TorchError> {
     let mut file = tempfile::tempfile().unwrap();
@@ -16,7 +22,7 @@ fn read(bytes: &[u8]) -> Result<TorchFile, TorchError> {
 }
 
 fn map(file: &File) -> Arc<Mmap> {
-    // SAFETY: the file has no name, so nobody else shortens it.
+    // SAFETY: the file has no name, so no one else truncates it.
     Arc::new(unsafe { Mmap::map(file) }.unwrap())
 }
 
@@ -27,7 +33,7 @@ fn refused(bytes: &[u8]) -> String {
     }
 }
 
-/// Each dictionary's place and names.
+/// Returns each dictionary's path and names.
 fn found(file: &TorchFile) -> Vec<(&str, Vec<&str>)> {
     file.dictionaries().iter().map(|of| (of.path.as_str(), of.tensors.keys().map(String::as_str).collect())).collect()
 }
@@ -109,7 +115,7 @@ fn modules_have_dotted_names() {
         let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
         Py::Object("__torch__.multimodal", "Multimodal", attributes.collect())
     };
-    // As TorchScript has them, and as `torch.save(model)` does.
+    // As TorchScript stores them, and as `torch.save(model)` does.
     let conv = object(vec![("training", Py::Bool(false)), ("weight", save.floats(&[1], &[1.0]))]);
     let parameters = Py::dict(vec![("bias", save.floats(&[1], &[2.0]))]);
     let inner = object(vec![("_parameters", parameters), ("_modules", Py::dict(vec![]))]);
@@ -142,10 +148,10 @@ fn sizes_that_the_file_does_not_hold_are_refused() {
         let text = refused(&one(tensor.clone()));
         assert!(text.starts_with(past), "{tensor:?}: {text}");
     }
-    for (tensor, told) in [
+    for (tensor, expected) in [
         (
             PyTensor { values: 1 << 40, shape: vec![1 << 40], ..plain.clone() },
-            "the values of `x` cannot be read: its storage is to have 4398046511104 bytes, and the file has 16",
+            "the values of `x` cannot be read: its storage should have 4398046511104 bytes, but the file has 16",
         ),
         (
             PyTensor { key: "7".to_owned(), ..plain.clone() },
@@ -161,7 +167,7 @@ fn sizes_that_the_file_does_not_hold_are_refused() {
         ),
     ] {
         let error = values(&mut read(&one(tensor)).unwrap(), 0, "x").unwrap_err();
-        assert_eq!(error.to_string(), told);
+        assert_eq!(error.to_string(), expected);
     }
 }
 
@@ -197,7 +203,7 @@ fn raw(opcodes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn hostile_pickles_are_refused_or_hold_nothing() {
-    // A tuple that holds twice what the last held: 2^100,000 values for who follows it.
+    // A tuple that holds the last one twice: 2^100,000 values for a reader that follows all references.
     let doubling: Vec<u8> = std::iter::once(b')').chain([b'2', 0x86].repeat(100_000)).collect();
     assert!(found(&read(&raw(&doubling)).unwrap()).is_empty());
     // Lists in lists.
@@ -213,11 +219,11 @@ fn hostile_pickles_are_refused_or_hold_nothing() {
     assert!(refused(&raw(&copies)).starts_with("it is over a limit: dictionaries are copied"));
     let endless = vec![b')'; 5_000_000];
     assert_eq!(refused(&raw(&endless)), "it is over a limit: its pickle has more than 4000000 opcodes");
-    // One function that hands on another.
+    // A function that returns another one's call.
     let mut nested = b"(ctorch._tensor\n_rebuild_from_type_v2\nq\x00NNNtq\x01".to_vec();
     nested.extend(b"ctorch._tensor\n_rebuild_from_type_v2\n(h\x00Nh\x01NtR");
     assert!(found(&read(&raw(&nested)).unwrap()).is_empty());
-    for (opcodes, told) in [
+    for (opcodes, expected) in [
         (&b"X\xff\xff\xff\xffa"[..], "it ends in the middle of a value"),
         (b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff", "it ends in the middle of a value"),
         (b"h\x07", "it recalls what it never remembered"),
@@ -226,16 +232,16 @@ fn hostile_pickles_are_refused_or_hold_nothing() {
         (b"N(R", "it takes a mark for a value"),
         (b"t", "it takes a mark that is not there"),
         (b"}(Nu", "a key has no value"),
-        (b")N\x86Na", "it appends to what is no list"),
+        (b")N\x86Na", "it appends to a value that is not a list"),
         (b"\xff", "an opcode is unknown"),
         (b"\x97", "an opcode is unknown"),
         (b"\x80\x06", "its protocol is newer than 5"),
         (b"cos\nsystem\nNR", "a call has no arguments"),
     ] {
         let text = refused(&raw(opcodes));
-        assert!(text.starts_with("its pickle is damaged at byte ") && text.ends_with(told), "{opcodes:?}: {text}");
+        assert!(text.starts_with("its pickle is damaged at byte ") && text.ends_with(expected), "{opcodes:?}: {text}");
     }
-    // What a program would do.
+    // A call that would run a program.
     let system = Py::Call("os", "system", vec![Py::str("touch /tmp/dqa-was-run")]);
     assert!(found(&read(&TorchSave::default().archive(&system)).unwrap()).is_empty());
     assert!(!Path::new("/tmp/dqa-was-run").exists());
@@ -267,7 +273,7 @@ fn archives_that_lie_are_refused() {
     }
     let entry = |name: &str, bytes: &[u8]| (name.to_owned(), bytes.to_vec());
     let pickle = save.pickle(&Py::None);
-    for (entries, told) in [
+    for (entries, expected) in [
         (vec![entry("a/b", b"")], "it is a zip archive without `data.pkl`, so not PyTorch's"),
         (
             vec![entry("a/data.pkl", &pickle), entry("b/data.pkl", &pickle)],
@@ -279,16 +285,20 @@ fn archives_that_lie_are_refused() {
             "it was written on a big-endian machine; load it there and save it as safetensors",
         ),
     ] {
-        assert_eq!(refused(&zip(&entries)), told);
+        assert_eq!(refused(&zip(&entries)), expected);
     }
-    // The second entry's header is said to lie at the first's.
+    // The second entry's header claims the position of the first.
     let two = zip(&[entry("a/data.pkl", &pickle), entry("a/data.pkX", &pickle)]);
     let directory = two.windows(4).rposition(|four| four == b"PK\x01\x02").unwrap();
     let mut overlapping = two.clone();
     overlapping[directory + 42..][..4].copy_from_slice(&0u32.to_le_bytes());
     overlapping[directory + 55] = b'l';
-    assert!(["it has two entries", "entries of it overlap"].iter().any(|told| refused(&overlapping).starts_with(told)));
-    // A deflated pickle, as a zip bomb is.
+    assert!(
+        ["it has two entries", "entries of it overlap"]
+            .iter()
+            .any(|expected| refused(&overlapping).starts_with(expected))
+    );
+    // A deflated pickle, as in a zip bomb.
     let mut deflated = two.clone();
     let first = two.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
     deflated[first + 10] = 8;
@@ -320,7 +330,7 @@ fn what_was_saved_before_1_6_is_read() {
     }
 }
 
-/// Files as PyTorch wrote them.
+/// Files as PyTorch writes them.
 fn fixtures() -> Vec<Vec<u8>> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let mut files = vec![std::fs::read(data.join("other.pth")).unwrap()];
@@ -333,16 +343,16 @@ fn fixtures() -> Vec<Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
-    /// Whatever bytes are changed, the answer is a value or an error; and all tensors that are handed out are within a few times
+    /// Whatever bytes are changed, the result is a value or an error; and the tensors handed out are within a few times
     /// the file.
     #[test]
     fn spoilt_files_are_read_or_refused(
         which in 0usize..2, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12), cut: Option<prop::sample::Index>,
     ) {
         let mut bytes = fixtures().swap_remove(which);
-        for (at, byte) in &changes {
-            let at = at.index(bytes.len());
-            bytes[at] = *byte;
+        for (position, byte) in &changes {
+            let position = position.index(bytes.len());
+            bytes[position] = *byte;
         }
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()).max(1));
@@ -358,7 +368,7 @@ proptest! {
         }
     }
 
-    /// As above, of opcodes in any order.
+    /// The same for opcodes in any order.
     #[test]
     fn any_opcodes_are_read_or_refused(opcodes in prop::collection::vec(
         prop_oneof![
@@ -375,7 +385,7 @@ fn errors_name_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.pth");
     std::fs::write(&path, b"PK\x03\x04").unwrap();
-    let Err(error) = TorchFile::open(&path) else { panic!("it was read") };
+    let Err(error) = checkpoint::open_torch(&path) else { panic!("it was read") };
     assert!(matches!(&error, CheckpointError::Torch { path: named, .. } if *named == path), "{error}");
     assert!(!error.retry());
 }

@@ -1,139 +1,141 @@
-//! Attention of a group of windows with what its backward pass needs: chances are kept, everything else is made again.
+//! Attention of a group of windows, forward and backward. The probabilities are kept, everything else is computed
+//! again.
 
-use crate::cpu::strided::{Target, View, product};
-use crate::cpu::{Isa, gradients::softmax_backward, softmax_rows};
+use crate::cpu::strided_gemm::{Target, View, product};
+use crate::cpu::{Isa, elementwise_backward::softmax_backward, softmax_rows};
 
-/// How a group of windows lies in a layer: rows of a window follow each other.
+/// The layout of a group of windows in a layer: the rows of a window follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Group {
+pub(super) struct WindowGroup {
     pub(super) windows: usize,
-    /// Rows of a window: keys.
+    /// Rows of a window, all of which are keys.
     pub(super) tokens: usize,
-    /// Of them, from the first, those whose outputs are wanted.
+    /// Rows of a window, from the first, whose outputs are needed.
     pub(super) queries: usize,
 }
 
 /// The constants of a layer's attention.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Heads {
+pub(super) struct MultiHeadAttention {
     pub(super) count: usize,
-    /// Of all heads together.
+    /// Width of all heads together.
     pub(super) width: usize,
     /// Whether a row sees only itself and those before it.
     pub(super) is_causal: bool,
 }
 
-/// One head of one window: its rows among (tokens, 3 d).
+/// One head of one window: its columns in rows of (tokens, 3 d).
 struct Head {
-    at: usize,
+    column: usize,
     width: usize,
     stride: usize,
     rows: usize,
 }
 
 impl Head {
-    /// Queries (0), keys (1) or values (2).
+    /// Returns the view of queries (0), keys (1) or values (2).
     fn part<'a>(&self, projected: &'a [f32], part: usize, rows: usize) -> View<'a> {
-        View::rows(&projected[part * self.stride / 3 + self.at..], rows, self.width, self.stride)
+        View::rows(&projected[part * self.stride / 3 + self.column..], rows, self.width, self.stride)
     }
 
     fn part_mut<'a>(&self, projected: &'a mut [f32], part: usize) -> Target<'a> {
-        Target::plus(&mut projected[part * self.stride / 3 + self.at..], self.stride)
+        Target::accumulate(&mut projected[part * self.stride / 3 + self.column..], self.stride)
     }
 }
 
-impl Heads {
-    /// Keys of a row, its own window's and the prompts', padded for the vector loops.
-    fn keys(&self, group: Group, prompts: &[f32]) -> (usize, usize) {
+impl MultiHeadAttention {
+    /// Returns the number of keys of a row, its own window's and the prompts', and the same padded for the vector
+    /// loops.
+    fn keys(&self, group: WindowGroup, prompts: &[f32]) -> (usize, usize) {
         let keys = group.tokens + prompts.len() / (3 * self.width);
         (keys, keys.next_multiple_of(16))
     }
 
-    /// Length of the chances of a group.
-    pub(super) fn chances(&self, group: Group, prompts: &[f32]) -> usize {
+    /// Returns the length of a group's probabilities.
+    pub(super) fn probabilities(&self, group: WindowGroup, prompts: &[f32]) -> usize {
         group.windows * self.count * group.queries * self.keys(group, prompts).1
     }
 
-    fn each(&self, group: Group) -> impl Iterator<Item = (usize, usize, Head)> {
+    fn each(&self, group: WindowGroup) -> impl Iterator<Item = (usize, usize, Head)> {
         let (width, stride, rows) = (self.width / self.count, 3 * self.width, group.tokens);
         let count = self.count;
         (0..group.windows)
-            .flat_map(move |w| (0..count).map(move |h| (w, h, Head { at: h * width, width, stride, rows })))
+            .flat_map(move |w| (0..count).map(move |h| (w, h, Head { column: h * width, width, stride, rows })))
     }
 
     fn scale(&self) -> f32 {
         ((self.width / self.count) as f32).powf(-0.5)
     }
 
-    /// projected (windows tokens, 3 d) and the prompts' (p, 3 d), which are keys and values alone -> `out` (windows
-    /// queries, d) and the chances.
+    /// Computes projected (windows tokens, 3 d) and the prompts' (p, 3 d), which are only keys and values -> `out`
+    /// (windows queries, d) and the probabilities.
     pub(super) fn forward(
         &self,
-        group: Group,
+        group: WindowGroup,
         projected: &[f32],
         prompts: &[f32],
-        chances: &mut [f32],
+        probabilities: &mut [f32],
         out: &mut [f32],
     ) {
         let (keys, width) = self.keys(group, prompts);
         let (tokens, queries) = (group.tokens, group.queries);
-        let chances = chances.chunks_exact_mut(queries * width);
-        for ((w, _, head), chances) in self.each(group).zip(chances) {
+        let probabilities = probabilities.chunks_exact_mut(queries * width);
+        for ((w, _, head), probabilities) in self.each(group).zip(probabilities) {
             let own = &projected[w * tokens * head.stride..];
             let q = head.part(own, 0, queries);
-            product(q, head.part(own, 1, head.rows).t(), self.scale(), Target::over(chances, width));
+            product(q, head.part(own, 1, head.rows).t(), self.scale(), Target::overwrite(probabilities, width));
             if keys > tokens {
                 let k = head.part(prompts, 1, keys - tokens);
-                product(q, k.t(), self.scale(), Target::over(&mut chances[tokens..], width));
+                product(q, k.t(), self.scale(), Target::overwrite(&mut probabilities[tokens..], width));
             }
             if self.is_causal {
-                for (row, scores) in chances.chunks_exact_mut(width).enumerate() {
+                for (row, scores) in probabilities.chunks_exact_mut(width).enumerate() {
                     scores[row + 1..].fill(f32::NEG_INFINITY);
                 }
             }
-            softmax_rows(Isa::current(), chances, width, keys);
-            let out = &mut out[w * queries * self.width + head.at..];
-            let p = |from: usize, keys| View::rows(&chances[from..], queries, keys, width);
-            product(p(0, tokens), head.part(own, 2, tokens), 1.0, Target::over(out, self.width));
+            softmax_rows(Isa::current(), probabilities, width, keys);
+            let out = &mut out[w * queries * self.width + head.column..];
+            let p = |from: usize, keys| View::rows(&probabilities[from..], queries, keys, width);
+            product(p(0, tokens), head.part(own, 2, tokens), 1.0, Target::overwrite(out, self.width));
             if keys > tokens {
                 product(
                     p(tokens, keys - tokens),
                     head.part(prompts, 2, keys - tokens),
                     1.0,
-                    Target::plus(out, self.width),
+                    Target::accumulate(out, self.width),
                 );
             }
         }
     }
 
-    /// Adds to `gradients` the gradients at what [`Heads::forward`] took, from that at its output.
+    /// Adds to `gradients` the gradients at the inputs of [`MultiHeadAttention::forward`], given that at its output.
     pub(super) fn backward(
         &self,
-        group: Group,
+        group: WindowGroup,
         forward: Forward<'_>,
         gradient: &[f32],
         gradients: AttentionGradients<'_>,
         scratch: &mut Vec<f32>,
     ) {
-        let Forward { projected, prompts, chances } = forward;
+        let Forward { projected, prompts, probabilities } = forward;
         let (keys, width) = self.keys(group, prompts);
         let (tokens, queries) = (group.tokens, group.queries);
         scratch.resize(queries * width, 0.0);
         let of_scores = &mut scratch[..];
-        for ((w, _, head), chances) in self.each(group).zip(chances.chunks_exact(queries * width)) {
+        for ((w, _, head), probabilities) in self.each(group).zip(probabilities.chunks_exact(queries * width)) {
             let own = &projected[w * tokens * head.stride..];
             let own_gradients = &mut gradients.projected[w * tokens * head.stride..][..tokens * head.stride];
-            let g = View::rows(&gradient[w * queries * self.width + head.at..], queries, head.width, self.width);
+            let g = View::rows(&gradient[w * queries * self.width + head.column..], queries, head.width, self.width);
             of_scores.fill(0.0);
-            product(g, head.part(own, 2, tokens).t(), 1.0, Target::over(of_scores, width));
-            let p = |from: usize, keys| View::rows(&chances[from..], queries, keys, width);
+            product(g, head.part(own, 2, tokens).t(), 1.0, Target::overwrite(of_scores, width));
+            let p = |from: usize, keys| View::rows(&probabilities[from..], queries, keys, width);
             product(p(0, tokens).t(), g, 1.0, head.part_mut(own_gradients, 2));
             if keys > tokens {
                 let values = head.part(prompts, 2, keys - tokens);
-                product(g, values.t(), 1.0, Target::over(&mut of_scores[tokens..], width));
+                product(g, values.t(), 1.0, Target::overwrite(&mut of_scores[tokens..], width));
                 product(p(tokens, keys - tokens).t(), g, 1.0, head.part_mut(gradients.prompts, 2));
             }
-            softmax_backward(Isa::current(), chances, width, of_scores);
+            softmax_backward(Isa::current(), probabilities, width, of_scores);
             let s = |from: usize, keys| View::rows(&of_scores[from..], queries, keys, width);
             let q = head.part(own, 0, queries);
             product(s(0, tokens), head.part(own, 1, tokens), self.scale(), head.part_mut(own_gradients, 0));
@@ -147,15 +149,15 @@ impl Heads {
     }
 }
 
-/// What a forward pass took and kept.
+/// The inputs of a forward pass, and the probabilities that it kept.
 #[derive(Clone, Copy)]
 pub(super) struct Forward<'a> {
     pub(super) projected: &'a [f32],
     pub(super) prompts: &'a [f32],
-    pub(super) chances: &'a [f32],
+    pub(super) probabilities: &'a [f32],
 }
 
-/// Gradients at what a forward pass took, of the same shapes.
+/// Gradients at the inputs of a forward pass, of the same shapes.
 pub(super) struct AttentionGradients<'a> {
     pub(super) projected: &'a mut [f32],
     pub(super) prompts: &'a mut [f32],

@@ -1,18 +1,19 @@
 //! One layer of a tower, forward and backward, for a group of windows on one thread.
 //!
-//! Kept between the two passes are the outputs of the large products and the chances of attention; norms and activations
-//! are made again. Prompts that a layer replaces are its constant keys and values, as in [`crate::layers`].
+//! The outputs of the large products and attention's probabilities are kept between the two passes; norms and
+//! activations are computed again. Prompts that a layer replaces are its constant keys and values, as in
+//! [`crate::tower::folded_layers`].
 
-use super::attention::{AttentionGradients, Forward, Group, Heads};
-use super::learned::{Gradients, add};
+use super::attention::{AttentionGradients, Forward, MultiHeadAttention, WindowGroup};
 use super::linear::{Linear, Norm, Source};
+use super::parameters::{Gradients, add};
 use crate::Activation;
-use crate::cpu::gradients::{gelu, gelu_backward, quick_gelu, quick_gelu_backward};
+use crate::cpu::elementwise_backward::{gelu, gelu_backward, quick_gelu, quick_gelu_backward};
 use crate::cpu::{Epilogue, GemmScratch, Isa};
 
 /// A layer with its tensors.
 pub(super) struct Layer {
-    pub(super) heads: Heads,
+    pub(super) heads: MultiHeadAttention,
     norm1: Norm,
     /// d -> 3 d: queries, keys, values.
     projection: Linear,
@@ -23,23 +24,24 @@ pub(super) struct Layer {
     down: Linear,
 }
 
-/// Where a layer is and what it is like.
-pub(super) struct Place<'a> {
+/// The position of a layer, and its constants.
+pub(super) struct LayerSpec<'a> {
     /// `vision_model` or `text_model`.
     pub(super) tower: &'a str,
     pub(super) layer: usize,
     pub(super) eps: f64,
     pub(super) activation: Activation,
-    pub(super) heads: Heads,
+    pub(super) heads: MultiHeadAttention,
 }
 
-/// What a layer's forward pass leaves for its backward pass, of one group. Buffers stay between steps.
+/// The activations that a layer's forward pass saves for its backward pass, of one group. Buffers are kept between
+/// steps.
 #[derive(Default)]
-pub(super) struct Kept {
+pub(super) struct SavedActivations {
     /// (windows tokens, d): the input.
     pub(super) x: Vec<f32>,
     projected: Vec<f32>,
-    chances: Vec<f32>,
+    probabilities: Vec<f32>,
     /// (windows queries, d)
     attended: Vec<f32>,
     /// (windows queries, d): after attention's residual.
@@ -56,49 +58,49 @@ pub(super) struct Scratch {
     middle: Vec<f32>,
     attended: Vec<f32>,
     projected: Vec<f32>,
-    chances: Vec<f32>,
+    probabilities: Vec<f32>,
     pub(super) gemm: GemmScratch,
 }
 
-/// `len` zeros in a buffer that keeps its memory.
+/// Returns `len` zeros in a buffer that keeps its memory.
 pub(super) fn zeros(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     buffer.clear();
     buffer.resize(len, 0.0);
     buffer
 }
 
-/// `len` values of any content.
-pub(super) fn room(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+/// Returns `len` values of any content.
+pub(super) fn resized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     buffer.resize(len, 0.0);
     buffer
 }
 
 impl Layer {
-    pub(super) fn new(source: Source<'_>, place: &Place<'_>) -> Layer {
-        let at = format!("{}.encoder.layers.{}", place.tower, place.layer);
-        let linear = |name: &str| Linear::new(source, &[format!("{at}.{name}")]);
-        let norm = |name: &str| Norm::new(source, &format!("{at}.{name}"), place.eps);
-        let projections = ["q_proj", "k_proj", "v_proj"].map(|name| format!("{at}.self_attn.{name}"));
+    pub(super) fn new(source: Source<'_>, spec: &LayerSpec<'_>) -> Layer {
+        let prefix = format!("{}.encoder.layers.{}", spec.tower, spec.layer);
+        let linear = |name: &str| Linear::new(source, &[format!("{prefix}.{name}")]);
+        let norm = |name: &str| Norm::new(source, &format!("{prefix}.{name}"), spec.eps);
+        let projections = ["q_proj", "k_proj", "v_proj"].map(|name| format!("{prefix}.self_attn.{name}"));
         Layer {
-            heads: place.heads,
+            heads: spec.heads,
             norm1: norm("layer_norm1"),
             projection: Linear::new(source, &projections),
             out: linear("self_attn.out_proj"),
             norm2: norm("layer_norm2"),
             up: linear("mlp.fc1"),
-            activation: place.activation,
+            activation: spec.activation,
             down: linear("mlp.fc2"),
         }
     }
 
-    /// Rows (n, d) -> (n, 3 d): through the first norm.
+    /// Passes rows (n, d) through the first norm and the projections -> (n, 3 d).
     pub(super) fn project(&self, rows: &[f32], out: &mut Vec<f32>, scratch: &mut Scratch) {
-        let normed = room(&mut scratch.rows, rows.len());
+        let normed = resized(&mut scratch.rows, rows.len());
         self.norm1.forward(rows, normed);
-        self.projection.forward(normed, Epilogue::Store, room(out, 3 * rows.len()), &mut scratch.gemm);
+        self.projection.forward(normed, Epilogue::Store, resized(out, 3 * rows.len()), &mut scratch.gemm);
     }
 
-    /// From the gradient at what [`Layer::project`] gave, adds that at `rows`, and the layer's own.
+    /// Adds the gradient at `rows`, given that at the result of [`Layer::project`], and those of the layer's tensors.
     pub(super) fn project_backward(
         &self,
         rows: &[f32],
@@ -108,72 +110,73 @@ impl Layer {
         scratch: &mut Scratch,
     ) {
         if self.projection.learns() {
-            let normed = room(&mut scratch.rows, rows.len());
+            let normed = resized(&mut scratch.rows, rows.len());
             self.norm1.forward(rows, normed);
-            self.projection.own(normed, gradient, sums);
+            self.projection.accumulate_gradients(normed, gradient, sums);
         }
-        let of_normed = room(&mut scratch.rows, rows.len());
+        let of_normed = resized(&mut scratch.rows, rows.len());
         self.projection.backward(gradient, Epilogue::Store, of_normed, &mut scratch.gemm);
         self.norm1.backward(rows, of_normed, out, sums);
     }
 
-    /// `kept.x` (windows tokens, d) and the prompts' projections (p, 3 d) -> out (windows queries, d).
+    /// Computes the layer: `saved.x` (windows tokens, d) and the prompts' projections (p, 3 d) -> out (windows queries,
+    /// d).
     pub(super) fn forward(
         &self,
-        group: Group,
+        group: WindowGroup,
         prompts: &[f32],
-        kept: &mut Kept,
+        saved: &mut SavedActivations,
         out: &mut Vec<f32>,
         scratch: &mut Scratch,
     ) {
         let d = self.heads.width;
         let queries = group.windows * group.queries;
-        let Kept { x, projected, chances, attended, middle, hidden } = kept;
+        let SavedActivations { x, projected, probabilities, attended, middle, hidden } = saved;
         self.project(x, projected, scratch);
-        let chances = room(chances, self.heads.chances(group, prompts));
-        self.heads.forward(group, projected, prompts, chances, room(attended, queries * d));
-        let middle = room(middle, queries * d);
+        let probabilities = resized(probabilities, self.heads.probabilities(group, prompts));
+        self.heads.forward(group, projected, prompts, probabilities, resized(attended, queries * d));
+        let middle = resized(middle, queries * d);
         for (middle, x) in middle.chunks_exact_mut(group.queries * d).zip(x.chunks_exact(group.tokens * d)) {
             middle.copy_from_slice(&x[..group.queries * d]);
         }
         self.out.forward(attended, Epilogue::Add, middle, &mut scratch.gemm);
-        let normed = room(&mut scratch.rows, middle.len());
+        let normed = resized(&mut scratch.rows, middle.len());
         self.norm2.forward(middle, normed);
-        let hidden = room(hidden, queries * self.up.outputs());
+        let hidden = resized(hidden, queries * self.up.outputs());
         self.up.forward(normed, Epilogue::Store, hidden, &mut scratch.gemm);
-        let active = room(&mut scratch.hidden, hidden.len());
+        let active = resized(&mut scratch.hidden, hidden.len());
         self.activate(hidden, active);
         out.clear();
         out.extend_from_slice(middle);
         self.down.forward(active, Epilogue::Add, out, &mut scratch.gemm);
     }
 
-    /// From the gradient at the output (windows queries, d): that at the input, if it is wanted, into `out` (windows
-    /// tokens, d); that at the prompts' projections, added to `of_prompts` (p, 3 d); and the layer's own.
+    /// Runs backward from the gradient at the output (windows queries, d): writes that at the input (windows tokens,
+    /// d), if it is wanted, and adds that at the prompts' projections (p, 3 d) and those of the layer's tensors.
     pub(super) fn backward(
         &self,
-        group: Group,
-        forward: (&[f32], &Kept),
+        group: WindowGroup,
+        forward: (&[f32], &SavedActivations),
         gradient: &[f32],
-        to: BackwardTo<'_>,
+        to: BackwardOutputs<'_>,
         scratch: &mut Scratch,
     ) {
-        let (prompts, kept) = forward;
-        let BackwardTo { input, prompts: of_prompts, sums } = to;
+        let (prompts, saved) = forward;
+        let BackwardOutputs { input, prompts: of_prompts, sums } = to;
         let mut of_middle = std::mem::take(&mut scratch.middle);
-        self.mlp_backward(kept, gradient, &mut of_middle, sums, scratch);
-        self.out.own(&kept.attended, &of_middle, sums);
-        let of_attended = room(&mut scratch.attended, of_middle.len());
+        self.mlp_backward(saved, gradient, &mut of_middle, sums, scratch);
+        self.out.accumulate_gradients(&saved.attended, &of_middle, sums);
+        let of_attended = resized(&mut scratch.attended, of_middle.len());
         self.out.backward(&of_middle, Epilogue::Store, of_attended, &mut scratch.gemm);
         let mut of_projected = std::mem::take(&mut scratch.projected);
         let gradients =
-            AttentionGradients { projected: zeros(&mut of_projected, kept.projected.len()), prompts: of_prompts };
-        let forward = Forward { projected: &kept.projected, prompts, chances: &kept.chances };
-        self.heads.backward(group, forward, of_attended, gradients, &mut scratch.chances);
+            AttentionGradients { projected: zeros(&mut of_projected, saved.projected.len()), prompts: of_prompts };
+        let forward = Forward { projected: &saved.projected, prompts, probabilities: &saved.probabilities };
+        self.heads.backward(group, forward, of_attended, gradients, &mut scratch.probabilities);
         if let Some(out) = input {
             let d = self.heads.width;
-            let out = zeros(out, kept.x.len());
-            self.project_backward(&kept.x, &of_projected, out, sums, scratch);
+            let out = zeros(out, saved.x.len());
+            self.project_backward(&saved.x, &of_projected, out, sums, scratch);
             let of_queries = of_middle.chunks_exact(group.queries * d);
             for (out, of_queries) in out.chunks_exact_mut(group.tokens * d).zip(of_queries) {
                 add(out, of_queries);
@@ -189,43 +192,43 @@ impl Layer {
         }
     }
 
-    /// From the gradient at the layer's output, that after attention's residual.
+    /// Turns the gradient at the layer's output into that after attention's residual.
     fn mlp_backward(
         &self,
-        kept: &Kept,
+        saved: &SavedActivations,
         gradient: &[f32],
         of_middle: &mut Vec<f32>,
         sums: &mut Gradients,
         scratch: &mut Scratch,
     ) {
-        let hidden = room(&mut scratch.hidden, kept.hidden.len());
+        let hidden = resized(&mut scratch.hidden, saved.hidden.len());
         if self.down.learns() {
-            self.activate(&kept.hidden, hidden);
-            self.down.own(hidden, gradient, sums);
+            self.activate(&saved.hidden, hidden);
+            self.down.accumulate_gradients(hidden, gradient, sums);
         }
         self.down.backward(gradient, Epilogue::Store, hidden, &mut scratch.gemm);
         match self.activation {
-            Activation::QuickGelu => quick_gelu_backward(Isa::current(), &kept.hidden, hidden),
-            Activation::Gelu => gelu_backward(Isa::current(), &kept.hidden, hidden),
+            Activation::QuickGelu => quick_gelu_backward(Isa::current(), &saved.hidden, hidden),
+            Activation::Gelu => gelu_backward(Isa::current(), &saved.hidden, hidden),
         }
-        let rows = room(&mut scratch.rows, kept.middle.len());
+        let rows = resized(&mut scratch.rows, saved.middle.len());
         if self.up.learns() {
-            self.norm2.forward(&kept.middle, rows);
-            self.up.own(rows, hidden, sums);
+            self.norm2.forward(&saved.middle, rows);
+            self.up.accumulate_gradients(rows, hidden, sums);
         }
         self.up.backward(hidden, Epilogue::Store, rows, &mut scratch.gemm);
         of_middle.clear();
         of_middle.extend_from_slice(gradient);
-        self.norm2.backward(&kept.middle, rows, of_middle, sums);
+        self.norm2.backward(&saved.middle, rows, of_middle, sums);
     }
 }
 
-/// Where a backward pass puts its gradients.
-pub(super) struct BackwardTo<'a> {
-    /// Of the layer's input, where anything before it learns.
+/// The destinations of a backward pass's gradients.
+pub(super) struct BackwardOutputs<'a> {
+    /// Gradient at the layer's input, if any tensor before it is trained.
     pub(super) input: Option<&'a mut Vec<f32>>,
-    /// Of the prompts' projections.
+    /// Gradient at the prompts' projections.
     pub(super) prompts: &'a mut [f32],
-    /// Of the tensors that learn.
+    /// Gradients of the trained tensors.
     pub(super) sums: &'a mut Gradients,
 }

@@ -1,42 +1,42 @@
-//! Linear layers and norms that carry gradients, their own tensors frozen or learning.
+//! Linear layers and norms with gradients, whose own tensors are frozen or trained.
 
-use super::learned::{Gradients, Learned, Slot};
+use super::parameters::{Gradients, ParameterId, Parameters};
 use crate::ClipWeights;
-use crate::cpu::block::NormWeights;
-use crate::cpu::gradients::{NormGradients, column_sums, layer_norm_backward, layer_norm_gradients};
+use crate::cpu::elementwise_backward::{NormGradients, column_sums, layer_norm_backward, layer_norm_gradients};
+use crate::cpu::layer_ops::NormWeights;
 use crate::cpu::{Epilogue, GemmScratch, Isa, Operands, PackedLinear, add_transposed_product, layer_norm_rows, linear};
 
-/// Where a model's tensors come from: those that learn as they are now, the others as they were read.
+/// The source of a model's tensors: the current values of trained ones, the values read from files of the others.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) weights: &'a ClipWeights,
-    pub(super) learned: &'a Learned,
+    pub(super) parameters: &'a Parameters,
 }
 
 impl Source<'_> {
     pub(super) fn get(&self, name: &str) -> Vec<f32> {
-        self.slot(name).map_or_else(|| self.weights.values(name), |slot| self.learned.values(slot).to_vec())
+        self.find(name).map_or_else(|| self.weights.values(name), |id| self.parameters.values(id).to_vec())
     }
 
-    pub(super) fn slot(&self, name: &str) -> Option<Slot> {
-        self.learned.slot(name)
+    pub(super) fn find(&self, name: &str) -> Option<ParameterId> {
+        self.parameters.find(name)
     }
 }
 
-/// y = x W^T + b, of one weight or of several with as many outputs each, stacked.
+/// y = x W^T + b, of one weight, or of several stacked ones with the same number of outputs.
 pub(super) struct Linear {
     forward: PackedLinear,
-    /// Of W^T: a frozen weight gets no gradient, its input does, by this.
+    /// The packed W^T: it gives the input's gradient. A frozen weight gets none.
     backward: PackedLinear,
     inputs: usize,
-    /// Of all parts.
+    /// Outputs of all parts.
     outputs: usize,
-    /// Weight and bias of each part, where they learn.
-    slots: Vec<(Slot, Option<Slot>)>,
+    /// Weight and bias of each part, if they are trained.
+    parameter_ids: Vec<(ParameterId, Option<ParameterId>)>,
 }
 
 impl Linear {
-    /// `{name}.weight` (n, k) and `{name}.bias` (n) of each name.
+    /// Packs `{name}.weight` (n, k) and `{name}.bias` (n) of each name.
     pub(super) fn new(source: Source<'_>, names: &[String]) -> Linear {
         let weights: Vec<String> = names.iter().map(|name| format!("{name}.weight")).collect();
         let biases: Vec<String> = names.iter().map(|name| format!("{name}.bias")).collect();
@@ -44,7 +44,7 @@ impl Linear {
         Self::of(source, &weights, &biases, outputs)
     }
 
-    /// A weight (n, ..) without a bias.
+    /// Packs a weight (n, ..) without a bias.
     pub(super) fn unbiased(source: Source<'_>, name: &str) -> Linear {
         Self::of(source, &[name.to_owned()], &[], source.weights.shape(name)[0])
     }
@@ -59,8 +59,8 @@ impl Linear {
                 transposed[k * outputs + n] = *value;
             }
         }
-        let slot = |(i, name): (usize, &String)| {
-            Some((source.slot(name)?, biases.get(i).map(|bias| source.slot(bias).expect("it learns with its weight"))))
+        let find = |(i, name): (usize, &String)| {
+            Some((source.find(name)?, biases.get(i).map(|bias| source.find(bias).expect("it learns with its weight"))))
         };
         let isa = Isa::current();
         Linear {
@@ -68,7 +68,7 @@ impl Linear {
             backward: PackedLinear::new(&transposed, None, inputs, Operands::F32, isa),
             inputs,
             outputs,
-            slots: weights.iter().enumerate().filter_map(slot).collect(),
+            parameter_ids: weights.iter().enumerate().filter_map(find).collect(),
         }
     }
 
@@ -77,27 +77,28 @@ impl Linear {
     }
 
     pub(super) fn learns(&self) -> bool {
-        !self.slots.is_empty()
+        !self.parameter_ids.is_empty()
     }
 
-    /// x (rows, k) -> out (rows, n)
+    /// Computes x (rows, k) -> out (rows, n).
     pub(super) fn forward(&self, x: &[f32], epilogue: Epilogue, out: &mut [f32], gemm: &mut GemmScratch) {
         linear(&self.forward, x, epilogue, out, gemm);
     }
 
-    /// The gradient at the output (rows, n) -> that at the input (rows, k).
+    /// Turns the gradient at the output (rows, n) into that at the input (rows, k).
     pub(super) fn backward(&self, gradient: &[f32], epilogue: Epilogue, out: &mut [f32], gemm: &mut GemmScratch) {
         linear(&self.backward, gradient, epilogue, out, gemm);
     }
 
-    /// Adds the gradients of its own tensors, if they learn: `gradient` (rows, n) at the output for the input x (rows, k).
-    pub(super) fn own(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
-        let part = self.outputs / self.slots.len().max(1);
-        for (i, (weight, bias)) in self.slots.iter().enumerate() {
+    /// Adds the gradients of its own tensors, if they are trained: `gradient` (rows, n) is at the output for the input
+    /// x (rows, k).
+    pub(super) fn accumulate_gradients(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
+        let part = self.outputs / self.parameter_ids.len().max(1);
+        for (i, (weight, bias)) in self.parameter_ids.iter().enumerate() {
             let gradient = &gradient[i * part..];
-            add_transposed_product(gradient, self.outputs, x, self.inputs, sums.of(*weight));
+            add_transposed_product(gradient, self.outputs, x, self.inputs, sums.get_mut(*weight));
             if let Some(bias) = bias {
-                column_sums(Isa::current(), gradient, self.outputs, sums.of(*bias));
+                column_sums(Isa::current(), gradient, self.outputs, sums.get_mut(*bias));
             }
         }
     }
@@ -106,32 +107,32 @@ impl Linear {
 /// A layer norm.
 pub(super) struct Norm {
     values: NormWeights,
-    slots: Option<[Slot; 2]>,
+    parameter_ids: Option<[ParameterId; 2]>,
 }
 
 impl Norm {
     pub(super) fn new(source: Source<'_>, name: &str, eps: f64) -> Norm {
         let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
         Norm {
-            slots: source.slot(&weight).map(|slot| [slot, source.slot(&bias).expect("it learns with its weight")]),
+            parameter_ids: source.find(&weight).map(|id| [id, source.find(&bias).expect("it learns with its weight")]),
             values: NormWeights { weight: source.get(&weight), bias: source.get(&bias), eps: eps as f32 },
         }
     }
 
-    /// (rows, d) -> (rows, d)
+    /// Computes (rows, d) -> (rows, d).
     pub(super) fn forward(&self, x: &[f32], out: &mut [f32]) {
         layer_norm_rows(Isa::current(), x, self.values.as_norm(), out);
     }
 
-    /// Adds to `out` the gradient at the input x, and its own.
+    /// Adds to `out` the gradient at the input x, and to `sums` those of its own tensors.
     pub(super) fn backward(&self, x: &[f32], gradient: &[f32], out: &mut [f32], sums: &mut Gradients) {
         layer_norm_backward(Isa::current(), x, self.values.as_norm(), gradient, out);
-        self.own(x, gradient, sums);
+        self.accumulate_gradients(x, gradient, sums);
     }
 
-    /// Adds the gradients of its own tensors, if they learn.
-    pub(super) fn own(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
-        if let Some([weight, bias]) = self.slots {
+    /// Adds the gradients of its own tensors, if they are trained.
+    pub(super) fn accumulate_gradients(&self, x: &[f32], gradient: &[f32], sums: &mut Gradients) {
+        if let Some([weight, bias]) = self.parameter_ids {
             let [weight, bias] = sums.pair(weight, bias);
             layer_norm_gradients(Isa::current(), x, self.values.as_norm(), gradient, NormGradients { weight, bias });
         }

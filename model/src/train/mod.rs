@@ -1,150 +1,22 @@
-//! Learning from people's scores: prompts, or all of CLIP, by Adam on the squared error of windows' scores.
+//! Training on people's scores: prompts, or all of CLIP, with Adam on the squared error of windows' scores.
 //!
-//! [`Trainer`] holds what learns and makes steps; which pictures, crops and epochs there are is its caller's business.
+//! [`Trainer`] holds the parameters and makes steps; the caller chooses pictures, crops and epochs.
 
 mod attention;
-mod cpu;
-mod dense;
-mod head;
+mod candle_engine;
+mod cpu_engine;
 mod layer;
-mod learned;
 mod linear;
-mod prompts;
-mod text;
+mod loss;
+mod options;
+mod parameters;
+mod pass;
+mod prompt_projection;
+mod step;
+mod text_tower;
 mod trainer;
-mod visual;
+mod visual_tower;
 
-use std::sync::Arc;
-
-use candle_core::Device;
-use serde::{Deserialize, Serialize};
-
-use crate::views::ViewMode;
-use crate::{ModelError, Rgb8};
-
+pub use options::{Trainable, TrainerOptions};
+pub use step::{Example, Step, TrainError};
 pub use trainer::Trainer;
-
-/// What learns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tunes {
-    /// The text prompts and their linear layers.
-    Text,
-    /// The visual prompts and their linear layers.
-    Visual,
-    /// Both towers' prompts and their linear layers: CLIP-DQA.
-    #[default]
-    Prompts,
-    /// The visual tower's own weights with the temperature, and the visual prompts: the sentences stay where they are, and
-    /// what a visual tower learns from nothing is not led about by them.
-    Vision,
-    /// All of CLIP's weights, and all prompts.
-    All,
-}
-
-impl Tunes {
-    /// Whether a tensor of this name learns.
-    fn takes(self, name: &str) -> bool {
-        let starts = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
-        let text_prompt = starts(&["prompts_text.", "prompt_txt_"]);
-        let visual_prompt = starts(&["prompts_vis.", "prompt_vis_"]);
-        match self {
-            Tunes::Text => text_prompt,
-            Tunes::Visual => visual_prompt,
-            Tunes::Prompts => text_prompt || visual_prompt,
-            Tunes::Vision => visual_prompt || starts(&["vision_model.", "visual_projection.", "logit_scale"]),
-            Tunes::All => true,
-        }
-    }
-
-    /// Whether anything of the text tower learns.
-    fn reaches_text(self) -> bool {
-        matches!(self, Tunes::Text | Tunes::Prompts | Tunes::All)
-    }
-
-    /// Whether anything of the visual tower learns.
-    fn reaches_vision(self) -> bool {
-        self != Tunes::Text
-    }
-
-    /// Whether CLIP's own weights learn.
-    pub fn changes_weights(self) -> bool {
-        matches!(self, Tunes::Vision | Tunes::All)
-    }
-}
-
-/// What a [`Trainer`] does.
-#[derive(Clone, Debug)]
-pub struct TuneOptions {
-    /// What learns.
-    pub tunes: Tunes,
-    /// What the model looks at while it learns.
-    pub sees: ViewMode,
-    /// The share of the learning rate at which the patch embedding learns, where it does. All its inputs are large and alike (a
-    /// patch's mean), so that one step moves its outputs more than those of any other product.
-    pub patch_lr: f64,
-    /// Where.
-    pub device: Device,
-    /// Candle's operations and gradients instead of our own also on the CPU: to compare the two.
-    pub plain_operations: bool,
-}
-
-impl Default for TuneOptions {
-    /// The authors': prompts learn from both views, on the CPU.
-    fn default() -> TuneOptions {
-        TuneOptions {
-            tunes: Tunes::Prompts,
-            sees: ViewMode::Both,
-            patch_lr: 1.0,
-            device: Device::Cpu,
-            plain_operations: false,
-        }
-    }
-}
-
-/// One window with what people say of its picture.
-#[derive(Clone, Debug)]
-pub struct Example {
-    /// 224 x 224, where windows are looked at.
-    pub local: Option<Rgb8>,
-    /// The whole picture at 224 x 224, where it is looked at.
-    pub whole: Option<Arc<Rgb8>>,
-    /// The label, 0 (bad) to 1 (good).
-    pub target: f32,
-}
-
-/// What a step saw, before it changed anything.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Step {
-    /// Mean squared error over the batch.
-    pub loss: f64,
-    /// The windows' scores, in the batch's order.
-    pub scores: Vec<f32>,
-    /// Euclidean norm of the gradient of everything that learns.
-    pub gradient_norm: f64,
-}
-
-/// Why learning stops.
-#[derive(Debug, thiserror::Error)]
-pub enum TuneError {
-    /// The model cannot be built.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// The device fails.
-    #[error("a tensor operation failed")]
-    Tensor(#[from] candle_core::Error),
-    /// What is asked to learn is not there.
-    #[error("nothing learns: {0}")]
-    Nothing(String),
-    /// The loss or a gradient is no number.
-    #[error("step {step}: {what} is not finite; a lower learning rate may help")]
-    NotFinite {
-        /// Counted from 1.
-        step: u64,
-        /// `the loss`, or the tensor's name.
-        what: String,
-    },
-    /// Saved state that is none of this training.
-    #[error("the saved state is not of this training: {0}")]
-    State(String),
-}

@@ -1,114 +1,117 @@
-//! A model that learns, step by step: gradients from one of two engines, then Adam.
+//! Trains a model step by step: gradients from one of two engines, then Adam.
 
 use std::collections::BTreeMap;
 
 use candle_core::Device;
 
-use super::cpu::{Cpu, Fixed};
-use super::dense::{Dense, Passed};
-use super::learned::Learned;
-use super::text::{TOKEN_EMBEDDING, occurring};
-use super::{Example, Step, TuneError, TuneOptions, Tunes};
-use crate::tokens::sentence;
+use super::candle_engine::CandleEngine;
+use super::cpu_engine::CpuEngine;
+use super::options::{Trainable, TrainerOptions};
+use super::parameters::Parameters;
+use super::pass::{PassInputs, PassOutput};
+use super::step::{Example, Step, TrainError};
+use super::text_tower::{TOKEN_EMBEDDING, distinct_tokens};
+use crate::prompts::tokens::sentence;
+use crate::score::scorer;
 use crate::{ClipWeights, ModelError, PromptMode, Prompts};
 
-pub(super) const LOGIT_SCALE: &str = "logit_scale";
 const PATCH_EMBEDDING: &str = "vision_model.embeddings.patch_embedding.weight";
 
-/// A model that learns.
+/// A model in training.
 pub struct Trainer {
     weights: ClipWeights,
     prompts: Option<Prompts>,
     sentences: [Vec<u32>; 2],
-    options: TuneOptions,
-    learned: Learned,
+    options: TrainerOptions,
+    parameters: Parameters,
     engine: Engine,
 }
 
-/// Who makes the gradients.
+/// The source of the gradients.
 enum Engine {
-    /// Our own backward passes.
-    Cpu(Box<Cpu>),
-    /// Candle's.
-    Dense(Box<Dense>),
+    /// This crate's backward passes.
+    CpuEngine(Box<CpuEngine>),
+    /// Candle's gradients.
+    CandleEngine(Box<CandleEngine>),
 }
 
 impl Trainer {
-    /// With the weights and prompts to start from.
+    /// Makes a trainer that starts from these weights and prompts.
     ///
     /// # Errors
-    /// Where what is to learn is not there, or the model cannot be built.
-    pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &TuneOptions) -> Result<Trainer, TuneError> {
-        crate::score::check(weights, prompts)?;
+    /// Fails when none of the parameters to train exists, or the model cannot be built.
+    pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &TrainerOptions) -> Result<Trainer, TrainError> {
+        scorer::check_model(weights, prompts)?;
         let prompts = match prompts {
             PromptMode::Learned(prompts) => Some(prompts),
             PromptMode::Handcrafted => None,
         };
         let sentences = sentences(prompts)?;
-        let mut learned = learned(weights, prompts, &sentences, options.tunes);
-        learned.at_share(PATCH_EMBEDDING, options.patch_lr);
-        if learned.numbers() == 0 {
-            let why = format!("{:?} was asked for, and the model has no such prompts", options.tunes);
-            return Err(TuneError::Nothing(why));
+        let mut parameters = parameters(weights, prompts, &sentences, options.trainable);
+        parameters.scale_learning_rate(PATCH_EMBEDDING, options.patch_lr);
+        if parameters.value_count() == 0 {
+            let why = format!("{:?} was requested, but the model has no such prompts", options.trainable);
+            return Err(TrainError::Nothing(why));
         }
-        let fixed = Fixed { weights, prompts, sentences: &sentences, options };
-        let engine = if matches!(options.device, Device::Cpu) && !options.plain_operations {
-            Engine::Cpu(Box::new(Cpu::new(fixed, &learned)))
+        let inputs = PassInputs { weights, prompts, sentences: &sentences, options };
+        let engine = if matches!(options.device, Device::Cpu) && !options.use_candle {
+            Engine::CpuEngine(Box::new(CpuEngine::new(inputs, &parameters)))
         } else {
-            Engine::Dense(Box::new(Dense::new(fixed, &learned)?))
+            Engine::CandleEngine(Box::new(CandleEngine::new(inputs, &parameters)?))
         };
         let (weights, prompts, options) = (weights.clone(), prompts.cloned(), options.clone());
-        Ok(Trainer { weights, prompts, sentences, options, learned, engine })
+        Ok(Trainer { weights, prompts, sentences, options, parameters, engine })
     }
 
-    /// One step of Adam (betas 0.9 and 0.999, epsilon 1e-8) at this learning rate, on the mean squared error of the
-    /// batch. Where it fails nothing has changed. On one CPU with as many threads it is the same to the bit.
+    /// Makes one step of Adam (betas 0.9 and 0.999, epsilon 1e-8) at this learning rate, on the mean squared error of
+    /// the batch. If it fails, nothing has changed. On one CPU with the same number of threads the result is the same
+    /// to the bit.
     ///
     /// # Errors
-    /// Where the loss or a gradient is not finite, or the device fails.
+    /// Fails when the loss or a gradient is not finite, or the device fails.
     ///
     /// # Panics
-    /// Where the batch is empty, or an example lacks a view that the model looks at.
-    pub fn step(&mut self, batch: &[Example], lr: f64) -> Result<Step, TuneError> {
-        let (step, mut passed) = self.pass(batch)?;
-        self.learned.adam(&mut passed.gradients, lr);
+    /// Panics when the batch is empty, or an example lacks a view that the model sees.
+    pub fn step(&mut self, batch: &[Example], lr: f64) -> Result<Step, TrainError> {
+        let (step, mut output) = self.pass(batch)?;
+        self.parameters.adam(&mut output.gradients, lr);
         self.update()?;
         Ok(step)
     }
 
-    /// The gradients that a step would follow, by tensor.
+    /// Returns the gradients that a step would use, by tensor.
     ///
     /// # Errors
-    /// As [`Trainer::step`].
-    pub fn gradients(&mut self, batch: &[Example]) -> Result<(Step, BTreeMap<String, Vec<f32>>), TuneError> {
-        let (step, mut passed) = self.pass(batch)?;
-        let names = self.learned.iter().enumerate();
-        let gradients = names.map(|(slot, (name, ..))| (name.to_owned(), passed.gradients.of(slot).to_vec()));
+    /// The same as [`Trainer::step`].
+    pub fn gradients(&mut self, batch: &[Example]) -> Result<(Step, BTreeMap<String, Vec<f32>>), TrainError> {
+        let (step, mut output) = self.pass(batch)?;
+        let names = self.parameters.iter().enumerate();
+        let gradients = names.map(|(id, (name, ..))| (name.to_owned(), output.gradients.get_mut(id).to_vec()));
         Ok((step, gradients.collect()))
     }
 
-    /// Steps made, over all runs of this training.
+    /// Returns the number of steps made, over all runs of this training.
     pub fn steps(&self) -> u64 {
-        self.learned.steps
+        self.parameters.steps
     }
 
-    /// Numbers that learn.
+    /// Returns the number of trained values.
     pub fn learnable(&self) -> usize {
-        self.learned.numbers()
+        self.parameters.value_count()
     }
 
-    /// The prompts as they are now.
+    /// Returns the current prompts.
     pub fn prompts(&self) -> PromptMode {
         let Some(prompts) = &self.prompts else { return PromptMode::Handcrafted };
-        let learned = self.learned.iter().filter(|(name, ..)| prompts.tensors().contains_key(*name));
-        PromptMode::Learned(prompts.with(learned))
+        let parameters = self.parameters.iter().filter(|(name, ..)| prompts.tensors().contains_key(*name));
+        PromptMode::Learned(prompts.with(parameters))
     }
 
-    /// The weights as they are now: those given, unless they learn.
+    /// Returns the current weights: the initial ones, unless they are trained.
     pub fn weights(&self) -> ClipWeights {
-        let (ids, _) = occurring(&self.sentences);
+        let (ids, _) = distinct_tokens(&self.sentences);
         let mut weights = self.weights.clone();
-        for (name, _, values) in self.learned.iter() {
+        for (name, _, values) in self.parameters.iter() {
             if name == TOKEN_EMBEDDING {
                 weights.set_rows(name, &ids, values);
             } else if self.prompts.as_ref().is_none_or(|prompts| !prompts.tensors().contains_key(name)) {
@@ -118,82 +121,87 @@ impl Trainer {
         weights
     }
 
-    /// What learns, Adam's moments and the count of steps, as safetensors.
+    /// Saves the parameters, Adam's moments and the number of steps, as safetensors.
     pub fn save(&self) -> Vec<u8> {
-        self.learned.save()
+        self.parameters.save()
     }
 
-    /// Goes on from [`Trainer::save`], of a trainer made with the same weights, shape of prompts and options.
+    /// Continues from the result of [`Trainer::save`] of a trainer with the same weights, shape of prompts and options.
     ///
     /// # Errors
-    /// Where it is of another training; nothing has changed then.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), TuneError> {
-        self.learned.restore(bytes)?;
+    /// Fails when the state belongs to another training; nothing has changed then.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
+        self.parameters.restore(bytes)?;
         self.update()
     }
 
-    fn update(&mut self) -> Result<(), TuneError> {
-        let Trainer { weights, prompts, sentences, options, learned, engine } = self;
-        let fixed = Fixed { weights, prompts: prompts.as_ref(), sentences, options };
+    fn update(&mut self) -> Result<(), TrainError> {
+        let Trainer { weights, prompts, sentences, options, parameters, engine } = self;
+        let inputs = PassInputs { weights, prompts: prompts.as_ref(), sentences, options };
         match engine {
-            Engine::Cpu(cpu) => cpu.update(fixed, learned),
-            Engine::Dense(dense) => dense.update(learned)?,
+            Engine::CpuEngine(cpu) => cpu.update(inputs, parameters),
+            Engine::CandleEngine(dense) => dense.update(parameters)?,
         }
         Ok(())
     }
 
-    fn pass(&mut self, batch: &[Example]) -> Result<(Step, Passed), TuneError> {
+    fn pass(&mut self, batch: &[Example]) -> Result<(Step, PassOutput), TrainError> {
         assert!(!batch.is_empty(), "a step has examples");
-        let Trainer { weights, prompts, sentences, options, learned, engine } = self;
-        let fixed = Fixed { weights, prompts: prompts.as_ref(), sentences, options };
-        let mut passed = match engine {
-            Engine::Cpu(cpu) => cpu.pass(batch, fixed, learned),
-            Engine::Dense(dense) => dense.pass(batch, learned)?,
+        let Trainer { weights, prompts, sentences, options, parameters, engine } = self;
+        let inputs = PassInputs { weights, prompts: prompts.as_ref(), sentences, options };
+        let mut output = match engine {
+            Engine::CpuEngine(cpu) => cpu.pass(batch, inputs, parameters),
+            Engine::CandleEngine(dense) => dense.pass(batch, parameters)?,
         };
-        let loss = passed.errors / batch.len() as f64;
-        let gradient_norm = self.finite(loss, &passed)?;
-        Ok((Step { loss, scores: std::mem::take(&mut passed.scores), gradient_norm }, passed))
+        let loss = output.errors / batch.len() as f64;
+        let gradient_norm = self.finite(loss, &output)?;
+        Ok((Step { loss, scores: std::mem::take(&mut output.scores), gradient_norm }, output))
     }
 
-    /// The norm of all gradients; an error where something is no number.
-    fn finite(&self, loss: f64, passed: &Passed) -> Result<f64, TuneError> {
-        let not_finite = |what: String| TuneError::NotFinite { step: self.learned.steps + 1, what };
+    /// Returns the norm of all gradients; an error if a value is not finite.
+    fn finite(&self, loss: f64, output: &PassOutput) -> Result<f64, TrainError> {
+        let not_finite = |what: String| TrainError::NotFinite { step: self.parameters.steps + 1, what };
         if !loss.is_finite() {
             return Err(not_finite("the loss".to_owned()));
         }
-        let norms = passed.gradients.norms();
-        if let Some(((name, ..), _)) = self.learned.iter().zip(&norms).find(|(_, norm)| !norm.is_finite()) {
+        let norms = output.gradients.norms();
+        if let Some(((name, ..), _)) = self.parameters.iter().zip(&norms).find(|(_, norm)| !norm.is_finite()) {
             return Err(not_finite(format!("the gradient of {name}")));
         }
         Ok(norms.iter().map(|norm| norm * norm).sum::<f64>().sqrt())
     }
 }
 
-fn sentences(prompts: Option<&Prompts>) -> Result<[Vec<u32>; 2], TuneError> {
+fn sentences(prompts: Option<&Prompts>) -> Result<[Vec<u32>; 2], TrainError> {
     let words = prompts.map(Prompts::words).cloned().unwrap_or_default();
     let length = prompts.map_or(0, |prompts| prompts.shape().text_len);
     let ids = |words: &str| sentence(length, words).map_err(ModelError::from);
     Ok([ids(&words.bad)?, ids(&words.good)?])
 }
 
-fn learned(weights: &ClipWeights, prompts: Option<&Prompts>, sentences: &[Vec<u32>; 2], tunes: Tunes) -> Learned {
-    let mut learned = Learned::default();
+fn parameters(
+    weights: &ClipWeights,
+    prompts: Option<&Prompts>,
+    sentences: &[Vec<u32>; 2],
+    trainable: Trainable,
+) -> Parameters {
+    let mut parameters = Parameters::default();
     if let Some(prompts) = prompts {
-        for (name, tensor) in prompts.tensors().iter().filter(|(name, _)| tunes.takes(name)) {
-            learned.add(name, tensor.dims(), prompts.values(name));
+        for (name, tensor) in prompts.tensors().iter().filter(|(name, _)| trainable.takes(name)) {
+            parameters.add(name, tensor.dims(), prompts.values(name));
         }
     }
-    if tunes.changes_weights() {
-        let (ids, _) = occurring(sentences);
-        for name in weights.names().filter(|name| tunes.takes(name)) {
+    if trainable.changes_weights() {
+        let (ids, _) = distinct_tokens(sentences);
+        for name in weights.names().filter(|name| trainable.takes(name)) {
             if name == TOKEN_EMBEDDING {
                 // The gradient of every other row is zero.
                 let width = weights.shape(name)[1];
-                learned.add(name, &[ids.len(), width], weights.rows_values(name, &ids));
+                parameters.add(name, &[ids.len(), width], weights.rows_values(name, &ids));
             } else {
-                learned.add(name, weights.shape(name), weights.values(name));
+                parameters.add(name, weights.shape(name), weights.values(name));
             }
         }
     }
-    learned
+    parameters
 }

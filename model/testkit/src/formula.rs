@@ -20,16 +20,16 @@ pub struct NamedTensor {
     pub name: String,
     /// Its dimensions; empty for a scalar.
     pub shape: Vec<usize>,
-    /// Row-major; as many as the product of `shape`.
+    /// Row-major values, as many as the product of `shape`.
     pub values: Vec<f32>,
 }
 
-/// The tensors of `spec` under `salt`, in the order of `spec`.
+/// Makes the tensors of `spec` under `salt`, in the order of `spec`.
 pub fn weights(salt: &str, spec: &[TensorSpec]) -> Vec<NamedTensor> {
     spec.iter().map(|tensor| self::tensor(salt, tensor)).collect()
 }
 
-/// One tensor of the formula under `salt`.
+/// Makes one tensor of the formula under `salt`.
 pub fn tensor(salt: &str, spec: &TensorSpec) -> NamedTensor {
     let key = fnv1a(&format!("{salt}/{}", spec.name));
     let (center, scale) = (spec.center as f32, spec.scale as f32);
@@ -41,14 +41,14 @@ pub fn tensor(salt: &str, spec: &TensorSpec) -> NamedTensor {
     NamedTensor { name: spec.name.clone(), shape: spec.shape.clone(), values }
 }
 
-/// The `i`-th number of the stream `key`, uniform in [-1, 1).
+/// Returns the `i`-th number of the stream `key`, uniform in [-1, 1).
 pub fn uniform(key: u64, i: u64) -> f32 {
     let bits = splitmix64(key.wrapping_add((i + 1).wrapping_mul(GOLDEN)));
     // 24 bits: exact in f32 before and after the division.
     (bits >> 40) as f32 / (1u32 << 23) as f32 - 1.0
 }
 
-/// FNV-1a, 64 bit, of the UTF-8 bytes of `text`.
+/// Returns the 64-bit FNV-1a hash of the UTF-8 bytes of `text`.
 pub fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3))
 }

@@ -1,7 +1,7 @@
-//! The golden numbers: what the PyTorch reference gives for formula weights and fixed pictures.
+//! The golden numbers: the results of the PyTorch reference for formula weights and fixed pictures.
 //!
-//! Read from the copy committed beside this crate, or from the folder that the environment variable `DQA_GOLDENS`
-//! names, which `make_goldens.py` wrote (other weights, other pictures, same form).
+//! They are read from the copy beside this crate, or from the folder in the environment variable `DQA_GOLDENS`, which
+//! `make_goldens.py` wrote (other weights, other pictures, the same format).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,35 +14,35 @@ use crate::spec::ClipShape;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Goldens {
-    /// Where goldens.json was read.
+    /// The folder of goldens.json.
     #[serde(skip)]
     pub folder: PathBuf,
-    /// Names the formula weights and the pictures.
+    /// The name of the formula weights and the pictures.
     pub salt: String,
     /// Token ids of the two sentences, by `bad photo` and `good photo`.
     pub tokens: BTreeMap<String, Vec<u32>>,
-    /// By kind: `vit-b-32` and `tiny`.
+    /// The results by kind: `vit-b-32` and `tiny`.
     pub models: BTreeMap<String, ModelGolden>,
 }
 
-/// What one model gives.
+/// The results of one model.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelGolden {
     /// The kind's sizes as the generator wrote them: empty for vit-b-32.
     pub config: BTreeMap<String, usize>,
-    /// Some of its tensors.
+    /// Some of the model's tensors.
     pub weights: BTreeMap<String, Sampled>,
-    /// Some of its prompts' tensors.
+    /// Some of the prompts' tensors.
     pub prompts: BTreeMap<String, Sampled>,
     /// (2, embed_dim), normalised: bad, good.
     pub text_features: Sampled,
     /// (2, embed_dim), normalised: the two windows of the 320x240 picture.
     #[serde(rename = "image_features of 320x240")]
     pub image_features: Sampled,
-    /// By picture's file name.
+    /// The scores by picture's file name.
     pub scores: BTreeMap<String, ScoreGolden>,
-    /// A few steps of tuning over the windows of the 400x300 picture.
+    /// A few steps of training over the windows of the 400x300 picture.
     pub training: TrainingGolden,
 }
 
@@ -56,7 +56,7 @@ pub struct Sampled {
     pub norm: f64,
     /// The step between the sampled flat indices 0, every, 2 * every, ...
     pub every: usize,
-    /// At most 8.
+    /// The sampled values, at most 8.
     pub values: Vec<f64>,
 }
 
@@ -64,43 +64,43 @@ pub struct Sampled {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoreGolden {
-    /// Of every window, row-major.
+    /// Scores of every window, row-major.
     pub crops: Vec<f64>,
     /// Their mean.
     pub image: f64,
 }
 
-/// A few steps of tuning.
+/// A few steps of training.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingGolden {
-    /// In words.
+    /// The optimizer in words.
     pub optimizer: String,
     /// The learning rate.
     pub lr: f64,
     /// The target of each window.
     pub targets: Vec<f64>,
-    /// Before each step.
+    /// The loss before each step.
     pub losses: Vec<f64>,
-    /// Norm of each learnable tensor's gradient at the first step.
+    /// Norm of each trained tensor's gradient at the first step.
     pub gradient_norms: BTreeMap<String, f64>,
 }
 
 impl Goldens {
-    /// The committed goldens, or those in the folder that `DQA_GOLDENS` names.
+    /// Reads the committed goldens, or those in the folder in `DQA_GOLDENS`.
     ///
     /// # Panics
-    /// When the folder has no goldens.json of this form.
+    /// Panics when the folder has no goldens.json of this format.
     pub fn load() -> Goldens {
         let folder = std::env::var_os("DQA_GOLDENS")
             .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens"), PathBuf::from);
         Self::read(&folder)
     }
 
-    /// The goldens in `folder`.
+    /// Reads the goldens in `folder`.
     ///
     /// # Panics
-    /// When the folder has no goldens.json of this form.
+    /// Panics when the folder has no goldens.json of this format.
     pub fn read(folder: &Path) -> Goldens {
         let path = folder.join("goldens.json");
         let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("cannot read {}: {e}", path.display()));
@@ -109,20 +109,20 @@ impl Goldens {
         goldens
     }
 
-    /// What the model of this kind gives.
+    /// Returns the results of the model of this kind.
     ///
     /// # Panics
-    /// When there is no such kind.
+    /// Panics when the kind is unknown.
     pub fn model(&self, kind: &str) -> &ModelGolden {
         self.models.get(kind).unwrap_or_else(|| panic!("{} has no kind {kind}", self.folder.display()))
     }
 
-    /// The path of a picture by its file name, as [`ModelGolden::scores`] has it.
+    /// Returns the path of a picture by its file name, as in [`ModelGolden::scores`].
     pub fn picture(&self, name: &str) -> PathBuf {
         self.folder.join("pictures").join(name)
     }
 
-    /// The path of the same picture resized to 224x224 by Pillow.
+    /// Returns the path of the same picture resized to 224x224 by Pillow.
     pub fn whole(&self, name: &str) -> PathBuf {
         self.picture(&name.replace(".png", ".whole224.png"))
     }

@@ -1,7 +1,7 @@
 //! Writes checkpoints: a Hugging Face directory of formula weights, whole or in shards, with prompts beside it.
 //!
-//! It writes what it is told, wrong things too: tests of strict readers start from a [`RawTensor`] list that they
-//! have spoilt.
+//! It writes its input unchecked, including invalid input: tests of strict readers pass a [`RawTensor`] list that they
+//! have damaged.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::formula::{self, NamedTensor};
 use crate::spec::{ClipShape, clip_spec, prompt_spec};
 
-/// A tensor as it lies in a file.
+/// A tensor as a file stores it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RawTensor {
     /// Its name in the file.
@@ -24,7 +24,7 @@ pub struct RawTensor {
     pub dtype: Dtype,
     /// Its dimensions; empty for a scalar.
     pub shape: Vec<usize>,
-    /// Row-major, little-endian.
+    /// Row-major, little-endian bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -36,32 +36,32 @@ impl From<NamedTensor> for RawTensor {
 }
 
 impl RawTensor {
-    /// The tensor with its values rounded to half precision.
+    /// Rounds a tensor's values to half precision.
     pub fn f16(tensor: &NamedTensor) -> RawTensor {
         let bytes = tensor.values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
         RawTensor { name: tensor.name.clone(), dtype: Dtype::F16, shape: tensor.shape.clone(), bytes }
     }
 
-    /// A (1, n) buffer of 64-bit integers, as old checkpoints carry for `position_ids`.
+    /// Makes a (1, n) buffer of 64-bit integers, such as `position_ids` in old checkpoints.
     pub fn i64_row(name: &str, values: &[i64]) -> RawTensor {
         let bytes = bytemuck::cast_slice(values).to_vec();
         RawTensor { name: name.to_owned(), dtype: Dtype::I64, shape: vec![1, values.len()], bytes }
     }
 }
 
-/// What to write into a Hugging Face model directory.
+/// The content of a Hugging Face model directory.
 #[derive(Clone, Copy, Debug)]
 pub struct HfDir<'a> {
-    /// Names the set of formula weights.
+    /// The name of the set of formula weights.
     pub salt: &'a str,
     /// The model's shape.
     pub shape: ClipShape,
-    /// 1: `model.safetensors`; more: that many shards with an index.
+    /// 1 for a single `model.safetensors`, more for that many shards with an index.
     pub shards: usize,
 }
 
 impl HfDir<'_> {
-    /// Writes weights, config.json and prompts.safetensors into `dir`, which is made if it is not there.
+    /// Writes weights, config.json and prompts.safetensors into `dir`, which is created if it does not exist.
     pub fn write(&self, dir: &Path) {
         std::fs::create_dir_all(dir).unwrap_or_else(|e| panic!("cannot make {}: {e}", dir.display()));
         write_weights(dir, &raw(self.weights()), self.shards);
@@ -69,18 +69,18 @@ impl HfDir<'_> {
         write_safetensors(&dir.join("prompts.safetensors"), &raw(self.prompts()));
     }
 
-    /// The model's tensors.
+    /// Returns the model's tensors.
     pub fn weights(&self) -> Vec<NamedTensor> {
         formula::weights(self.salt, &clip_spec(&self.shape))
     }
 
-    /// The tensors of its prompts.
+    /// Returns the tensors of its prompts.
     pub fn prompts(&self) -> Vec<NamedTensor> {
         formula::weights(self.salt, &prompt_spec(&self.shape.prompts()))
     }
 }
 
-/// The tensors as they lie in a file of f32.
+/// Converts tensors to the form that a file of f32 stores.
 pub fn raw(tensors: Vec<NamedTensor>) -> Vec<RawTensor> {
     tensors.into_iter().map(RawTensor::from).collect()
 }
@@ -102,7 +102,7 @@ pub fn write_weights(dir: &Path, tensors: &[RawTensor], shards: usize) {
     write_text(&dir.join("model.safetensors.index.json"), &index.to_string());
 }
 
-/// The file name of shard `i` (from 0) of `shards`.
+/// Returns the file name of shard `i` (from 0) of `shards`.
 pub fn shard_name(i: usize, shards: usize) -> String {
     format!("model-{:05}-of-{shards:05}.safetensors", i + 1)
 }
@@ -118,7 +118,7 @@ pub fn write_safetensors(path: &Path, tensors: &[RawTensor]) {
     serialize_to_file(views, Some(metadata), path).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
 }
 
-/// The keys of `openai/clip-vit-base-patch32`'s config.json that fix shapes and arithmetic.
+/// Returns the keys of `openai/clip-vit-base-patch32`'s config.json that determine shapes and arithmetic.
 pub fn config_json(shape: &ClipShape) -> String {
     let config = json!({
         "architectures": ["CLIPModel"],
@@ -154,13 +154,14 @@ pub fn config_json(shape: &ClipShape) -> String {
     format!("{config:#}\n")
 }
 
-/// A directory under the build folder with the formula weights of `kind` under `salt`, written once and then kept:
-/// vit-b-32 is 600 MB. Several processes may ask at once; each writes its own and the first rename wins.
+/// Returns a directory under the build folder with the formula weights of `kind` under `salt`, written once and then
+/// kept: vit-b-32 has 600 MB. Several processes may call this at once; each writes a directory of its own, and the
+/// first rename wins.
 pub fn cached(kind: &str, salt: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
-    let shape = ClipShape::of_kind(kind);
-    // The list is in the name: weights of an older list are not taken for these.
+    let shape = ClipShape::from_kind(kind);
+    // The list's hash is in the name, so that weights of an older list are not reused.
     let list = formula::fnv1a(&format!("{:?} {:?}", clip_spec(&shape), prompt_spec(&shape.prompts())));
     let dir = target.join("dqa-testkit").join(format!("{kind}-{salt}-{list:016x}"));
     static WRITER: Mutex<()> = Mutex::new(());

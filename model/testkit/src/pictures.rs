@@ -1,26 +1,26 @@
-//! Pictures made from a seed: smooth colour fields with noise under a haze-like veil, so that no area is flat and
-//! every window differs. The same seed and size give the same bytes everywhere (no library's random numbers).
+//! Pictures made from a seed: smooth colour fields with noise under a haze-like veil, so that no area is flat and every
+//! window differs. The same seed and size give the same bytes everywhere, since no library's random numbers are used.
 
 use std::io::Cursor;
 
 use crate::formula::{fnv1a, uniform};
 
-/// One field cell is this many pixels wide, as in the goldens' pictures.
+/// Width of a field's cell in pixels, as in the goldens' pictures.
 const CELL: usize = 40;
 
 /// An RGB picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// In pixels.
+    /// Width in pixels.
     pub width: usize,
-    /// In pixels.
+    /// Height in pixels.
     pub height: usize,
     /// `height * width * 3` bytes, row-major, interleaved.
     pub rgb: Vec<u8>,
 }
 
 impl Picture {
-    /// The picture of this seed and size.
+    /// Makes the picture of this seed and size.
     pub fn synthetic(seed: u64, width: usize, height: usize) -> Picture {
         let fields = fnv1a(&format!("fields/{seed}"));
         let noise = fnv1a(&format!("noise/{seed}"));
@@ -47,7 +47,7 @@ impl Picture {
         Picture { width, height, rgb }
     }
 
-    /// The picture as a PNG file.
+    /// Encodes the picture as a PNG file.
     pub fn png(&self) -> Vec<u8> {
         let mut file = Cursor::new(Vec::new());
         let (width, height) = (self.width as u32, self.height as u32);
@@ -64,7 +64,8 @@ impl Picture {
     }
 }
 
-/// Where `pixel` lies in its cell, 0..1, with a slope of 0 at both ends: no visible edge between cells.
+/// Returns the position of `pixel` in its cell, 0..1, with a slope of 0 at both ends, so that no edge between cells is
+/// visible.
 fn smooth(pixel: usize) -> f32 {
     let t = (pixel % CELL) as f32 / CELL as f32;
     t * t * (3.0 - 2.0 * t)

@@ -1,7 +1,7 @@
-//! Which tensors a model of a given shape has, and the centre and scale of each under the formula.
+//! The tensors of a model of a given shape, with the centre and scale of each under the formula.
 //!
-//! The names are those of Hugging Face's `openai/clip-vit-base-patch32` and, for the prompts, the authors'. Written
-//! out once more here, apart from the product's own list, so that a mistake in either shows.
+//! The names are those of Hugging Face's `openai/clip-vit-base-patch32` and, for the prompts, the authors'. The list is
+//! written independently of the product's own, so that a mistake in either shows.
 
 /// One tensor of the formula.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,18 +17,18 @@ pub struct TensorSpec {
 }
 
 impl TensorSpec {
-    /// How many values it has.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether it has no values at all.
+    /// Returns whether the tensor has no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What fixes the shapes of a CLIP model.
+/// The sizes that determine the shapes of a CLIP model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClipShape {
     /// Layers of the visual tower.
@@ -39,9 +39,9 @@ pub struct ClipShape {
     pub width_v: usize,
     /// Width of the text tower.
     pub width_t: usize,
-    /// Attention heads of the visual tower; no tensor shows them.
+    /// Attention heads of the visual tower, which no tensor's shape depends on.
     pub heads_v: usize,
-    /// Attention heads of the text tower; no tensor shows them.
+    /// Attention heads of the text tower, which no tensor's shape depends on.
     pub heads_t: usize,
     /// Width of the space that both towers project to.
     pub embed_dim: usize,
@@ -71,8 +71,8 @@ impl ClipShape {
         image: 224,
     };
 
-    /// A small CLIP of the same architecture, patch and input size: `tiny` in goldens.json. 4 million values, most of
-    /// them token embeddings.
+    /// A small CLIP of the same architecture, patch and input size, called `tiny` in goldens.json. 4 million values,
+    /// most of them token embeddings.
     pub const TINY: ClipShape = ClipShape {
         layers_v: 3,
         layers_t: 3,
@@ -84,8 +84,8 @@ impl ClipShape {
         ..Self::VIT_B_32
     };
 
-    /// The shape that goldens.json calls `kind`: `vit-b-32` or `tiny`.
-    pub fn of_kind(kind: &str) -> ClipShape {
+    /// Returns the shape that goldens.json calls `kind`: `vit-b-32` or `tiny`.
+    pub fn from_kind(kind: &str) -> ClipShape {
         match kind {
             "vit-b-32" => Self::VIT_B_32,
             "tiny" => Self::TINY,
@@ -93,7 +93,7 @@ impl ClipShape {
         }
     }
 
-    /// The shape of this model's prompts in goldens.json: 8 in every layer.
+    /// Returns the shape of this model's prompts in goldens.json: 8 in every layer.
     pub fn prompts(&self) -> PromptShape {
         PromptShape {
             depth_v: self.layers_v,
@@ -106,7 +106,7 @@ impl ClipShape {
     }
 }
 
-/// What fixes the shapes of the learned prompts.
+/// The sizes that determine the shapes of the learned prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PromptShape {
     /// Layers of the visual tower with prompts, from the first.
@@ -123,7 +123,7 @@ pub struct PromptShape {
     pub width_t: usize,
 }
 
-/// The list under construction: one line here is one line of `clip_spec` in the reference.
+/// The list under construction: one line here corresponds to one line of `clip_spec` in the reference.
 struct List(Vec<TensorSpec>);
 
 impl List {
@@ -131,7 +131,7 @@ impl List {
         self.0.push(TensorSpec { name: name.into(), shape: shape.to_vec(), center, scale });
     }
 
-    /// A uniform on [-s, s] has the standard deviation s / sqrt(3).
+    /// Adds a uniform tensor on [-s, s], whose standard deviation is s / sqrt(3).
     fn spread(&mut self, name: impl Into<String>, shape: &[usize], std: f64) {
         self.add(name, shape, 0.0, 3f64.sqrt() * std);
     }
@@ -162,12 +162,12 @@ impl List {
     }
 }
 
-/// `n ** -0.5`
+/// Returns `n ** -0.5`.
 fn root(n: usize) -> f64 {
     (n as f64).powf(-0.5)
 }
 
-/// Every CLIP tensor of a model of this shape.
+/// Lists every CLIP tensor of a model of this shape.
 pub fn clip_spec(shape: &ClipShape) -> Vec<TensorSpec> {
     let (wide, text, dim) = (shape.width_v, shape.width_t, shape.embed_dim);
     let places = (shape.image / shape.patch).pow(2) + 1;
@@ -189,8 +189,8 @@ pub fn clip_spec(shape: &ClipShape) -> Vec<TensorSpec> {
     list.0
 }
 
-/// Every tensor of the learned prompts, in the authors' names. The scales are larger than at initialisation, so that
-/// a mistake in any one of them moves the score.
+/// Lists every tensor of the learned prompts, in the authors' names. The scales are larger than those of new prompts,
+/// so that a mistake in any tensor moves the score.
 pub fn prompt_spec(shape: &PromptShape) -> Vec<TensorSpec> {
     let mut list = List(Vec::new());
     for (kind, linear, depth, len, width) in [

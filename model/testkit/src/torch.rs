@@ -1,6 +1,7 @@
-//! Writes checkpoints as `torch.save` does, without PyTorch: pickles of protocol 2 or 4 in a zip archive of stored entries.
+//! Writes checkpoints as `torch.save` does, without PyTorch: pickles of protocol 2 or 4 in a zip archive of stored
+//! entries.
 //!
-//! It writes what it is told, wrong things too. That real PyTorch writes the same is seen in the fixtures that it made.
+//! It writes its input unchecked, including invalid input. Fixtures made by PyTorch show that PyTorch writes the same.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,7 +23,7 @@ pub enum Py {
     Float(f64),
     /// A text.
     Str(String),
-    /// Bytes, of protocol 4 on.
+    /// Bytes, from protocol 4 on.
     Bytes(Vec<u8>),
     /// A tuple.
     Tuple(Vec<Py>),
@@ -30,17 +31,17 @@ pub enum Py {
     List(Vec<Py>),
     /// A dictionary.
     Dict(Vec<(Py, Py)>),
-    /// `collections.OrderedDict`, as state dictionaries are.
+    /// `collections.OrderedDict`, the type of state dictionaries.
     Ordered(Vec<(String, Py)>),
-    /// The value of this number of [`TorchSave::shared`], once written and then recalled.
+    /// The value of this index in [`TorchSave::shared`], written once and then recalled.
     Shared(usize),
-    /// What a function or class makes of its arguments.
+    /// The result of a function or class for these arguments.
     Call(&'static str, &'static str, Vec<Py>),
     /// An instance of a class with these attributes.
     Object(&'static str, &'static str, Vec<(String, Py)>),
     /// A tensor.
     Tensor(PyTensor),
-    /// Opcodes as they are.
+    /// Opcodes that are written unchanged.
     Raw(Vec<u8>),
 }
 
@@ -51,23 +52,23 @@ pub struct PyTensor {
     pub kind: &'static str,
     /// The storage's key; a name in `data/`.
     pub key: String,
-    /// Values that the storage claims.
+    /// The number of values that the storage claims.
     pub values: i64,
-    /// In values.
+    /// Offset in the storage, in values.
     pub offset: i64,
     /// Its dimensions.
     pub shape: Vec<i64>,
-    /// In values.
+    /// Stride of each dimension, in values.
     pub strides: Vec<i64>,
 }
 
 impl Py {
-    /// A text.
+    /// Makes a text.
     pub fn str(text: &str) -> Py {
         Py::Str(text.to_owned())
     }
 
-    /// A dictionary with texts for keys.
+    /// Makes a dictionary with texts as keys.
     pub fn dict(pairs: Vec<(&str, Py)>) -> Py {
         Py::Dict(pairs.into_iter().map(|(key, value)| (Py::str(key), value)).collect())
     }
@@ -80,25 +81,25 @@ pub struct TorchSave {
     pub storages: BTreeMap<String, Vec<u8>>,
     /// Values that occur in several places.
     pub shared: Vec<Py>,
-    /// 2, unless it says 4 or 5.
+    /// 4 or 5; any lower number means 2.
     pub protocol: u8,
-    /// The folder in the archive, which PyTorch names after the file; `archive` where it is empty.
+    /// The folder in the archive, which PyTorch names after the file; if empty, it is `archive`.
     pub root: String,
 }
 
 impl TorchSave {
-    /// A tensor of f32 values in a storage of its own.
+    /// Makes a tensor of f32 values in a storage of its own.
     pub fn floats(&mut self, shape: &[usize], values: &[f32]) -> Py {
         self.tensor("FloatStorage", shape, values.len(), bytemuck::cast_slice(values).to_vec())
     }
 
-    /// A tensor of f16 values in a storage of its own.
+    /// Makes a tensor of f16 values in a storage of its own.
     pub fn halves(&mut self, shape: &[usize], values: &[f32]) -> Py {
         let bytes = values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect();
         self.tensor("HalfStorage", shape, values.len(), bytes)
     }
 
-    /// A tensor of `count` values in a storage of its own.
+    /// Makes a tensor of `count` values in a storage of its own.
     pub fn tensor(&mut self, kind: &'static str, shape: &[usize], count: usize, bytes: Vec<u8>) -> Py {
         let key = self.storages.len().to_string();
         self.storages.insert(key.clone(), bytes);
@@ -112,7 +113,7 @@ impl TorchSave {
         })
     }
 
-    /// The file.
+    /// Returns the content of the file.
     pub fn archive(&self, value: &Py) -> Vec<u8> {
         let root = if self.root.is_empty() { "archive" } else { &self.root };
         let mut entries = vec![
@@ -129,7 +130,7 @@ impl TorchSave {
         std::fs::write(path, self.archive(value)).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
     }
 
-    /// The pickle alone.
+    /// Returns the pickle alone.
     pub fn pickle(&self, value: &Py) -> Vec<u8> {
         let protocol = self.protocol.max(2);
         let mut out = vec![0x80, protocol];
@@ -140,7 +141,7 @@ impl TorchSave {
     }
 }
 
-/// The strides of values that lie row by row.
+/// Returns the strides of values that lie row by row.
 fn row_major(shape: &[usize]) -> Vec<i64> {
     (0..shape.len()).map(|axis| shape[axis + 1..].iter().product::<usize>() as i64).collect()
 }
@@ -172,36 +173,7 @@ impl Pickler<'_> {
                 self.out.extend((bytes.len() as u32).to_le_bytes());
                 self.out.extend(bytes);
             }
-            Py::Tuple(values) => {
-                self.out.push(b'(');
-                values.iter().for_each(|value| self.write(value));
-                self.out.push(b't');
-            }
-            Py::List(values) => {
-                self.out.extend(b"](");
-                values.iter().for_each(|value| self.write(value));
-                self.out.push(b'e');
-            }
-            Py::Dict(pairs) => {
-                self.out.extend(b"}(");
-                for (key, value) in pairs {
-                    self.write(key);
-                    self.write(value);
-                }
-                self.out.push(b'u');
-            }
-            Py::Ordered(pairs) => {
-                self.global("collections", "OrderedDict");
-                self.out.extend(b")R(");
-                for (key, value) in pairs {
-                    self.text(key);
-                    self.write(value);
-                }
-                // As state dictionaries have notes on versions.
-                self.out.extend(b"u}");
-                self.text("_metadata");
-                self.out.extend(b"}sb");
-            }
+            Py::Tuple(_) | Py::List(_) | Py::Dict(_) | Py::Ordered(_) => self.container(value),
             Py::Shared(i) if self.written[*i] => {
                 self.out.push(b'j');
                 self.out.extend((*i as u32).to_le_bytes());
@@ -228,6 +200,43 @@ impl Pickler<'_> {
             }
             Py::Tensor(tensor) => self.tensor(tensor),
             Py::Raw(bytes) => self.out.extend(bytes),
+        }
+    }
+
+    /// Writes a tuple, a list or a dictionary.
+    fn container(&mut self, value: &Py) {
+        match value {
+            Py::Tuple(values) => {
+                self.out.push(b'(');
+                values.iter().for_each(|value| self.write(value));
+                self.out.push(b't');
+            }
+            Py::List(values) => {
+                self.out.extend(b"](");
+                values.iter().for_each(|value| self.write(value));
+                self.out.push(b'e');
+            }
+            Py::Dict(pairs) => {
+                self.out.extend(b"}(");
+                for (key, value) in pairs {
+                    self.write(key);
+                    self.write(value);
+                }
+                self.out.push(b'u');
+            }
+            Py::Ordered(pairs) => {
+                self.global("collections", "OrderedDict");
+                self.out.extend(b")R(");
+                for (key, value) in pairs {
+                    self.text(key);
+                    self.write(value);
+                }
+                // State dictionaries have notes on versions.
+                self.out.extend(b"u}");
+                self.text("_metadata");
+                self.out.extend(b"}sb");
+            }
+            _ => unreachable!("only containers are passed"),
         }
     }
 
@@ -276,12 +285,12 @@ impl Pickler<'_> {
     }
 }
 
-/// A zip archive of entries that are stored as they are.
+/// Makes a zip archive of uncompressed entries.
 pub fn zip(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, bytes) in entries {
         let start = out.len() as u32;
-        // Version, flags, method, time, date, checksum (which PyTorch alone looks at), lengths.
+        // Version, flags, method, time, date, checksum (which only PyTorch checks), lengths.
         let mut header = vec![20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         for len in [bytes.len(), bytes.len()] {
             header.extend((len as u32).to_le_bytes());

@@ -1,9 +1,9 @@
-//! The formula gives what the reference wrote down.
+//! The formula gives the weights that the reference recorded.
 
 use dqa_testkit::spec::{clip_spec, prompt_spec};
 use dqa_testkit::{ClipShape, Goldens, TensorSpec, formula};
 
-/// The formula is exact in f32, except for what the last bit of `powf` may do to a scale.
+/// The formula is exact in f32, except that the last bit of `powf` may change a scale.
 const TOLERANCE: f64 = 1e-7;
 
 fn check(salt: &str, spec: &[TensorSpec], name: &str, golden: &dqa_testkit::golden::Sampled) {
@@ -16,7 +16,7 @@ fn check(salt: &str, spec: &[TensorSpec], name: &str, golden: &dqa_testkit::gold
 fn formula_weights_are_the_references() {
     let goldens = Goldens::load();
     for (kind, model) in &goldens.models {
-        let shape = ClipShape::of_kind(kind);
+        let shape = ClipShape::from_kind(kind);
         model.check_shape(&shape);
         for (name, golden) in &model.weights {
             check(&goldens.salt, &clip_spec(&shape), name, golden);

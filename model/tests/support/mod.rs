@@ -1,5 +1,5 @@
-//! What the tests of the whole model share: models made by the formula, their scorers, and how far the product lies
-//! from CLIP-DQA in its [`plain`] form.
+//! Support for the tests of the whole model: models made by the formula, their scorers, and the difference between the
+//! product and CLIP-DQA in its [`plain`] form.
 
 #![allow(dead_code)] // each test binary uses its part
 #![allow(clippy::unwrap_used)] // a test that cannot get its data has failed
@@ -22,7 +22,7 @@ use dqa_testkit::{ClipShape, NamedTensor, Picture, PromptShape, formula, hf};
 
 use plain::{Oddities, PlainForm};
 
-/// Names the formula weights of these tests: not the goldens', which `DQA_GOLDENS` may change.
+/// The name of these tests' formula weights. It differs from the goldens', which `DQA_GOLDENS` may change.
 const SALT: &str = "plain form";
 
 /// A model as plain tensors, by the names in its files.
@@ -30,14 +30,14 @@ const SALT: &str = "plain form";
 pub(crate) struct Model {
     pub(crate) shape: ClipShape,
     pub(crate) weights: HashMap<String, Tensor>,
-    /// None: handcrafted.
+    /// `None` for handcrafted prompts.
     pub(crate) prompts: Option<HashMap<String, Tensor>>,
-    /// Of learned prompts.
+    /// The words of learned prompts.
     pub(crate) words: Words,
 }
 
 impl Model {
-    /// With 8 learned prompts in each layer of both towers.
+    /// Makes a model with 8 learned prompts in each layer of both towers.
     pub(crate) fn learned(shape: ClipShape) -> Model {
         Model::with_prompts(shape, shape.prompts())
     }
@@ -51,7 +51,7 @@ impl Model {
         Model { shape, weights, prompts: None, words: Words::default() }
     }
 
-    /// Every tensor of `weights` whose name ends so, times `factor`.
+    /// Multiplies every tensor of `weights` whose name ends with `name_end` by `factor`.
     pub(crate) fn scaled(mut self, name_end: &str, factor: f64) -> Model {
         let mut found = false;
         for (_, tensor) in self.weights.iter_mut().filter(|(name, _)| name.ends_with(name_end)) {
@@ -87,7 +87,7 @@ fn tensors(named: Vec<NamedTensor>) -> HashMap<String, Tensor> {
     named.into_iter().map(tensor).collect()
 }
 
-/// The synthetic picture of this seed and size.
+/// Makes the synthetic picture of this seed and size.
 pub(crate) fn picture(seed: u64, width: usize, height: usize) -> Rgb8 {
     Rgb8::new(width as u32, height as u32, Picture::synthetic(seed, width, height).rgb)
 }
@@ -100,7 +100,7 @@ pub(crate) fn options(views_text: &str) -> Options {
     Options { views: views(views_text), ..Options::default() }
 }
 
-/// Scores of the pictures, in their order, `batch` windows at a time.
+/// Scores the pictures, in their order, `batch` windows at a time.
 pub(crate) fn scores(scorer: &Arc<Scorer>, pictures: &[Rgb8], batch: usize) -> Vec<PictureScore> {
     let mut batcher = Batcher::new(scorer.clone(), batch).unwrap();
     let mut done = Vec::new();
@@ -116,7 +116,7 @@ pub(crate) fn scores(scorer: &Arc<Scorer>, pictures: &[Rgb8], batch: usize) -> V
     done.into_iter().map(|(_, score)| score).collect()
 }
 
-/// Largest absolute differences between the product and the plain form; infinite where there is not the same number.
+/// Largest absolute differences between the product and the plain form; infinite if the numbers of values differ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Difference {
     /// Of a value of the sentences' features.
@@ -129,7 +129,7 @@ pub(crate) struct Difference {
     pub(crate) picture: f64,
 }
 
-/// What f32 rounding may make of them.
+/// The differences that f32 rounding may cause.
 pub(crate) const F32: Difference = Difference { text: 1e-6, feature: 1e-6, window: 1e-5, picture: 5e-6 };
 
 impl Difference {
@@ -148,10 +148,10 @@ impl Difference {
         }
     }
 
-    /// In units of [`F32`].
+    /// Returns the differences in units of [`F32`].
     pub(crate) fn in_tolerances(&self) -> [f64; 4] {
-        let of = |part: fn(&Difference) -> f64| part(self) / part(&F32);
-        [of(|d| d.text), of(|d| d.feature), of(|d| d.window), of(|d| d.picture)]
+        let in_units = |part: fn(&Difference) -> f64| part(self) / part(&F32);
+        [in_units(|d| d.text), in_units(|d| d.feature), in_units(|d| d.window), in_units(|d| d.picture)]
     }
 }
 
@@ -164,7 +164,7 @@ fn largest(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// Runs tests of this binary once in each instruction set: those whose name contains `filter`, of which there are
-/// `tests`. A process has one set, so each runs in its own.
+/// `tests`. A process has one instruction set, so each runs in its own.
 pub(crate) fn in_each_instruction_set(filter: &str, tests: usize) {
     for name in ["portable", "avx2", "avx512", "avx512-bf16", "amx"] {
         let isa = Isa::from_str(name).unwrap();

@@ -1,7 +1,9 @@
-//! CLIP-DQA in its plain form: each step of `clip_dqa_ref.py` as Candle operations, in its order, nothing saved.
+//! CLIP-DQA in its plain form: each step of `clip_dqa_ref.py` as Candle operations, in its order, without any
+//! optimisation.
 //!
-//! All 107 tokens pass all layers, prompts are tokens that each layer replaces, sentences have 77 tokens. Each point
-//! where the authors' code surprises is a switch of [`Oddities`], so that tests can tell that it is followed.
+//! All 107 tokens pass all layers, prompts are tokens that each layer replaces, sentences have 77 tokens. Each
+//! surprising point of the authors' code is a switch of [`Oddities`], so that tests can tell that the product follows
+//! it.
 
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::{sigmoid, softmax};
@@ -12,7 +14,7 @@ use super::Model;
 const SIDE: u32 = 224;
 const CONTEXT: usize = 77;
 
-/// Where the authors' code is not what one would write from the paper. True: as their code.
+/// Points where the authors' code is not what one would write from the paper. True: as in their code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Oddities {
     /// False: CLIP's own mean and deviation.
@@ -23,11 +25,11 @@ pub(crate) struct Oddities {
     pub(crate) later_visual_prompts_rounded: bool,
     /// False: the text prompts of later layers stay f32 where they enter.
     pub(crate) later_text_prompts_rounded: bool,
-    /// False: the first one is rounded to f16 too.
+    /// False: the first text prompt is rounded to f16 too.
     pub(crate) first_text_prompt_exact: bool,
     /// False: the first visual prompt skips the norm before the layers, as all others do.
     pub(crate) first_visual_prompt_normed: bool,
-    /// False: the whole picture's tokens have no positions; a window's have.
+    /// False: the whole picture's tokens have no positions; a window's tokens have them.
     pub(crate) whole_has_the_windows_positions: bool,
     /// False: visual prompts take positions 1, 2, ...
     pub(crate) prompts_without_position: bool,
@@ -39,7 +41,7 @@ pub(crate) struct Oddities {
     pub(crate) whole_view_stretched: bool,
     /// False: the mean of all tokens is read.
     pub(crate) class_token_read: bool,
-    /// False: the first.
+    /// False: the first column is the score.
     pub(crate) second_column: bool,
 }
 
@@ -61,7 +63,7 @@ impl Oddities {
     };
 }
 
-/// What the plain form says of a picture.
+/// The plain form's result for a picture.
 pub(crate) struct PlainPicture {
     /// (2, embed): bad, good.
     pub(crate) text: Vec<f32>,
@@ -71,7 +73,7 @@ pub(crate) struct PlainPicture {
     pub(crate) score: f64,
 }
 
-/// A model in plain form.
+/// A model in its plain form.
 pub(crate) struct PlainForm<'a> {
     pub(crate) model: &'a Model,
     pub(crate) sees: ViewMode,
@@ -96,7 +98,7 @@ impl PlainForm<'_> {
         whole_view(&cut(picture, Origin { x, y }, side), SIDE)
     }
 
-    /// Windows as pictures of 224 pixels.
+    /// Cuts windows into pictures of 224 pixels.
     fn windows(&self, picture: &Rgb8, views: &Views) -> Vec<Rgb8> {
         let origins = match (self.sees, views.placement) {
             (ViewMode::Global, _) => return vec![picture.clone()],
@@ -129,7 +131,7 @@ impl PlainForm<'_> {
         &self.model.weights[name]
     }
 
-    /// (.., in) -> (.., out); projections have no bias.
+    /// Computes (.., in) -> (.., out); projections have no bias.
     fn linear(&self, x: &Tensor, name: &str) -> Tensor {
         let y = x.broadcast_matmul(&self.weight(&format!("{name}.weight")).t().unwrap()).unwrap();
         match self.model.weights.get(&format!("{name}.bias")) {
@@ -138,7 +140,7 @@ impl PlainForm<'_> {
         }
     }
 
-    /// (.., d) -> (.., d)
+    /// Computes (.., d) -> (.., d).
     fn norm(&self, x: &Tensor, name: &str) -> Tensor {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1).unwrap()).unwrap();
         let variance = centred.sqr().unwrap().mean_keepdim(D::Minus1).unwrap();
@@ -147,7 +149,7 @@ impl PlainForm<'_> {
         scaled.unwrap().broadcast_add(self.weight(&format!("{name}.bias"))).unwrap()
     }
 
-    /// x (b, t, d) -> (b, t, d)
+    /// Computes x (b, t, d) -> (b, t, d).
     fn layer(&self, x: &Tensor, at: &str, heads: usize, mask: Option<&Tensor>) -> Tensor {
         let (b, t, d) = x.dims3().unwrap();
         let normed = self.norm(x, &format!("{at}.layer_norm1"));
@@ -169,7 +171,8 @@ impl PlainForm<'_> {
         (&x + self.linear(&h, &format!("{at}.mlp.fc2"))).unwrap()
     }
 
-    /// The learned prompts (p, d) of layer `i` after their linear layer, if it has some; `kind` is `text` or `vis`.
+    /// Returns the learned prompts (p, d) of layer `i` after their linear layer, if it has any; `kind` is `text` or
+    /// `vis`.
     fn prompt(&self, kind: &str, i: usize, rounded: bool) -> Option<Tensor> {
         let prompts = self.model.prompts.as_ref()?;
         let prompt = prompts.get(&format!("prompts_{kind}.{i}"))?;
@@ -182,7 +185,7 @@ impl PlainForm<'_> {
         Some(if rounded { through_f16(&projected) } else { projected })
     }
 
-    /// (2, embed), rows of length 1: bad, good.
+    /// Returns the features (2, embed), rows of length 1: bad, good.
     pub(crate) fn text_features(&self) -> Tensor {
         let first = self.prompt("text", 0, !self.oddities.first_text_prompt_exact);
         let length = first.as_ref().map_or(0, |p| p.dim(0).unwrap());
@@ -224,7 +227,7 @@ impl PlainForm<'_> {
         unit(&self.linear(&Tensor::stack(&ends, 0).unwrap(), "text_projection"))
     }
 
-    /// (b, patches, d), with positions if wanted.
+    /// Returns the tokens (b, patches, d), with positions if `positions` is set.
     fn tokens(&self, pictures: &[Rgb8], positions: bool) -> Tensor {
         let shape = &self.model.shape;
         let pixels: Vec<Tensor> = pictures.iter().map(|p| self.pixels(p)).collect();
@@ -245,7 +248,7 @@ impl PlainForm<'_> {
         positions.narrow(0, first, n).unwrap()
     }
 
-    /// (3, 224, 224)
+    /// Returns the normalised pixels (3, 224, 224).
     fn pixels(&self, picture: &Rgb8) -> Tensor {
         let (mean, deviation) = if self.oddities.imagenet_normalisation {
             ([0.485f32, 0.456, 0.406], [0.229f32, 0.224, 0.225])
@@ -260,7 +263,7 @@ impl PlainForm<'_> {
         centred.unwrap().broadcast_div(&per_channel(deviation)).unwrap()
     }
 
-    /// (windows, embed), rows of length 1.
+    /// Returns the features (windows, embed), rows of length 1.
     fn features(&self, windows: &[Rgb8], whole: &Rgb8) -> Tensor {
         let b = windows.len();
         let repeated = |x: &Tensor| {
@@ -315,7 +318,7 @@ impl PlainForm<'_> {
     }
 }
 
-/// The few words of these tests.
+/// Returns the token of a word that these tests use.
 fn token(word: &str) -> u32 {
     match word {
         "bad" => 2103,
@@ -326,7 +329,7 @@ fn token(word: &str) -> u32 {
     }
 }
 
-/// The square of `side` pixels at `origin`, pixel by pixel.
+/// Cuts the square of `side` pixels at `origin`, pixel by pixel.
 fn cut(picture: &Rgb8, origin: Origin, side: u32) -> Rgb8 {
     let mut pixels = Vec::new();
     for y in origin.y..origin.y + side {
@@ -338,7 +341,7 @@ fn cut(picture: &Rgb8, origin: Origin, side: u32) -> Rgb8 {
     Rgb8::new(side, side, pixels)
 }
 
-/// x (b, t, d) with the rows from `first` on replaced by `rows` (n, d).
+/// Replaces the rows of x (b, t, d) from `first` on by `rows` (n, d).
 fn put(x: &Tensor, first: usize, rows: &Tensor) -> Tensor {
     let (b, t, d) = x.dims3().unwrap();
     let n = rows.dim(0).unwrap();
@@ -352,7 +355,7 @@ fn through_f16(x: &Tensor) -> Tensor {
     x.to_dtype(DType::F16).unwrap().to_dtype(DType::F32).unwrap()
 }
 
-/// (b, d), each row to length 1.
+/// Scales each row of (b, d) to length 1.
 fn unit(x: &Tensor) -> Tensor {
     let length = x.sqr().unwrap().sum_keepdim(D::Minus1).unwrap().sqrt().unwrap();
     x.broadcast_div(&length).unwrap()

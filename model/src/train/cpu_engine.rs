@@ -1,0 +1,109 @@
+//! Computes a step's gradients on the CPU: the text tower, the windows in parallel, and back through the prompts.
+
+use rayon::prelude::*;
+
+use super::linear::Source;
+use super::loss::ScoreLoss;
+use super::options::Trainable;
+use super::parameters::Parameters;
+use super::pass::{LOGIT_SCALE, PassInputs, PassOutput};
+use super::prompt_projection::{self, ProjectedPrompts, TEXT, VISUAL};
+use super::step::Example;
+use super::text_tower::Text;
+use super::visual_tower::{GradientSums, LayerPrompts, ThreadBuffers, Visual};
+use crate::Prompts;
+
+/// Windows of a thread that share a pass over the weights. The gradient of a trained weight is added up in memory once
+/// per group, so those groups are larger.
+const GROUP_FROZEN: usize = 1;
+const GROUP_ALL: usize = 4;
+
+/// Both towers, and the buffers of each thread.
+pub(super) struct CpuEngine {
+    text: Text,
+    visual: Visual,
+    thread_buffers: Vec<ThreadBuffers>,
+    /// exp(logit_scale)
+    scale: f32,
+}
+
+impl CpuEngine {
+    pub(super) fn new(inputs: PassInputs<'_>, parameters: &Parameters) -> CpuEngine {
+        let source = Source { weights: inputs.weights, parameters };
+        CpuEngine {
+            text: Text::new(source, inputs.sentences, inputs.prompts.map_or(0, |prompts| prompts.shape().text_len)),
+            visual: Visual::new(source, inputs.options.sees),
+            thread_buffers: Vec::new(),
+            scale: source.get(LOGIT_SCALE)[0].exp(),
+        }
+    }
+
+    /// Takes over changed parameters: packs the towers' own tensors again if they are trained.
+    pub(super) fn update(&mut self, inputs: PassInputs<'_>, parameters: &Parameters) {
+        if inputs.options.trainable.changes_weights() {
+            let thread_buffers = std::mem::take(&mut self.thread_buffers);
+            *self = CpuEngine { thread_buffers, ..CpuEngine::new(inputs, parameters) };
+        }
+    }
+
+    pub(super) fn pass(&mut self, batch: &[Example], inputs: PassInputs<'_>, parameters: &Parameters) -> PassOutput {
+        let trainable = inputs.options.trainable;
+        let project = |names: prompt_projection::PromptProjection, depth: fn(&Prompts) -> usize| match inputs.prompts {
+            Some(prompts) => names.project(prompts, parameters, depth(prompts)),
+            None => ProjectedPrompts { layers: Vec::new() },
+        };
+        let of_text = project(TEXT, |prompts| prompts.shape().text_depth);
+        let of_visual = project(VISUAL, |prompts| prompts.shape().visual_depth);
+        let features = self.text.forward(&of_text).to_vec();
+        let keys = self.visual.keys(&of_visual);
+        let loss = ScoreLoss { text: &features, scale: self.scale, batch: batch.len() };
+        let mut sums = self.windows(batch, trainable, &keys, loss, parameters);
+        if trainable.reaches_vision() {
+            let gradients = self.visual.keys_backward(&of_visual, &keys, &mut sums);
+            if let Some(prompts) = inputs.prompts {
+                VISUAL.backward(prompts, parameters, &gradients, &mut sums.own);
+            }
+        }
+        if trainable.reaches_text() {
+            let mut gradients = prompt_projection::zeros_like(&of_text);
+            self.text.backward(&sums.head.text, &mut gradients, &mut sums.own);
+            if let Some(prompts) = inputs.prompts {
+                TEXT.backward(prompts, parameters, &gradients, &mut sums.own);
+            }
+        }
+        if let Some(id) = parameters.find(LOGIT_SCALE) {
+            sums.own.get_mut(id)[0] += sums.head.scale as f32;
+        }
+        PassOutput { errors: sums.head.errors, scores: sums.head.scores, gradients: sums.own }
+    }
+
+    /// Passes all windows through the visual tower and back, a share of them on each thread.
+    fn windows(
+        &mut self,
+        batch: &[Example],
+        trainable: Trainable,
+        keys: &LayerPrompts,
+        loss: ScoreLoss<'_>,
+        parameters: &Parameters,
+    ) -> GradientSums {
+        let threads = rayon::current_num_threads();
+        self.thread_buffers.resize_with(threads, ThreadBuffers::default);
+        let group = if trainable.changes_weights() { GROUP_ALL } else { GROUP_FROZEN };
+        let visual = &self.visual;
+        let lane = |(examples, memory): (&[Example], &mut ThreadBuffers)| {
+            let mut sums = GradientSums::new(parameters.gradients(), keys, loss.text.len() / 2);
+            for group in examples.chunks(group) {
+                visual.run(group, keys, loss, trainable.reaches_vision(), (&mut sums, memory));
+            }
+            sums
+        };
+        let examples = batch.par_chunks(batch.len().div_ceil(threads));
+        let thread_buffers: Vec<GradientSums> = examples.zip(&mut self.thread_buffers).map(lane).collect();
+        // In the order of the threads' shares, so that the sums are the same each time.
+        let sums = thread_buffers.into_iter().reduce(|mut sum, lane| {
+            sum.add(lane);
+            sum
+        });
+        sums.expect("a batch has an example")
+    }
+}
