@@ -1,5 +1,5 @@
-//! The data set as files: pictures, pseudo-labels, a definition. A file is written whole or not at all; one that is there
-//! with the same bytes stays as it is, so that what was scored stays scored.
+//! The files of a data set: pictures, pseudo-labels and a definition. A file is written completely or not at all. A file
+//! that exists with the same bytes is left as it is, so that its scores stay valid.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,36 +12,37 @@ use image::ImageEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use rayon::prelude::*;
 
-use crate::plane::Rgb;
+use crate::dehaze::Algorithm;
+use crate::options::DatasetOptions;
+use crate::pixels::Rgb;
 use crate::quality::{SIDE_MAX, SIDE_MIN};
-use crate::scene_set::{SceneSet, scene_set};
-use crate::{Algorithm, Demo};
+use crate::scene_set::{SceneSet, generate_scene_set};
 
-/// Why there is no data set.
+/// Why a data set could not be generated.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// A size that cannot be made.
+    /// The size of the pictures is out of range.
     #[error("pictures of {width}x{height} cannot be made: each side must be {SIDE_MIN} to {SIDE_MAX} pixels")]
     Size {
-        /// Pixels.
+        /// The width in pixels.
         width: usize,
-        /// Pixels.
+        /// The height in pixels.
         height: usize,
     },
-    /// A file that would be part of the data set and is not.
-    #[error("{path} is not a picture of these {scenes} scenes: give another folder, or take it away")]
+    /// The folder contains a file that would become part of the data set.
+    #[error("{path} is not a picture of these {scenes} scenes: use another folder, or remove the file")]
     Foreign {
         /// The file.
         path: String,
-        /// How many were asked for.
+        /// The number of scenes of the data set.
         scenes: u64,
     },
-    /// A folder cannot be made or listed.
+    /// A folder cannot be created or listed.
     #[error("cannot use the folder {path}")]
     Folder {
         /// The folder.
         path: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A file cannot be written.
@@ -49,77 +50,81 @@ pub enum DemoError {
     Write {
         /// The file.
         path: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// What is in the folder now.
+/// The files of a generated data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
-    /// The definition, for `--datasets`.
+pub struct GeneratedDataset {
+    /// The path of the definition, for `--datasets`.
     pub definition: PathBuf,
-    /// Pictures, with the hazy and the clear ones.
+    /// The number of pictures, including the hazy and the clear ones.
     pub pictures: u64,
-    /// Files that were not there, or different.
+    /// The number of files that were missing or different, and so were written.
     pub written: u64,
 }
 
-/// Folders of what is not an algorithm's.
+/// The folders of pictures that are not the output of an algorithm.
 const INPUTS: [&str; 2] = ["hazy", "clear"];
 
-/// What the labels are called, as a file and as a column.
+/// The file of the labels.
 const LABELS: &str = "pseudo-mos.csv";
 
-/// Makes the data set in a folder; `scene_done` is called after each scene, from any thread.
+/// Generates the data set in a folder. `scene_done` is called after each scene, from any thread.
 ///
 /// # Errors
-/// A size that cannot be made; other pictures in the folder; what cannot be written.
-pub fn make(folder: &Path, demo: &Demo, scene_done: &(dyn Fn() + Sync)) -> Result<Made, DemoError> {
-    let (width, height) = (demo.width, demo.height);
+/// If the size is out of range, the folder contains other pictures, or a file cannot be written.
+pub fn generate_dataset(
+    folder: &Path,
+    options: &DatasetOptions,
+    scene_done: &(dyn Fn() + Sync),
+) -> Result<GeneratedDataset, DemoError> {
+    let (width, height) = (options.width, options.height);
     if [width, height].iter().any(|side| !(SIDE_MIN..=SIDE_MAX).contains(side)) {
         return Err(DemoError::Size { width, height });
     }
-    prepare(folder, demo.scenes)?;
+    prepare_folders(folder, options.scenes)?;
     let written = AtomicU64::new(0);
-    let put = |name: &str, bytes: &[u8]| -> Result<(), DemoError> {
-        written.fetch_add(u64::from(put(&folder.join(name), bytes)?), Ordering::Relaxed);
+    let write = |name: &str, bytes: &[u8]| -> Result<(), DemoError> {
+        written.fetch_add(u64::from(write_if_changed(&folder.join(name), bytes)?), Ordering::Relaxed);
         Ok(())
     };
-    let rows: Vec<(String, String)> = (0..demo.scenes)
+    let rows: Vec<(String, String)> = (0..options.scenes)
         .into_par_iter()
         .map(|number| {
-            let set = scene_set(demo, number);
+            let set = generate_scene_set(options, number);
             for (name, picture) in set.pictures() {
-                put(&format!("{name}/{}.png", scene_name(number)), &png(picture))?;
+                write(&format!("{name}/{}.png", scene_name(number)), &encode_png(picture))?;
             }
             scene_done();
             Ok((label_rows(number, &set), scene_row(number, &set)))
         })
         .collect::<Result<_, DemoError>>()?;
     let (labels, scenes): (Vec<String>, Vec<String>) = rows.into_iter().unzip();
-    put(LABELS, (LABEL_COLUMNS.to_owned() + &labels.concat()).as_bytes())?;
-    put("scenes.csv", (SCENE_COLUMNS.to_owned() + &scenes.concat()).as_bytes())?;
-    put("README.md", readme(demo).as_bytes())?;
-    let definition = format!("{}.toml", demo.name);
-    put(&definition, definition_toml(demo).as_bytes())?;
-    let pictures = demo.scenes * (Algorithm::ALL.len() + INPUTS.len()) as u64;
-    Ok(Made { definition: folder.join(definition), pictures, written: written.into_inner() })
+    write(LABELS, (LABEL_COLUMNS.to_owned() + &labels.concat()).as_bytes())?;
+    write("scenes.csv", (SCENE_COLUMNS.to_owned() + &scenes.concat()).as_bytes())?;
+    write("README.md", readme(options).as_bytes())?;
+    let definition = format!("{}.toml", options.name);
+    write(&definition, definition_toml(options).as_bytes())?;
+    let pictures = options.scenes * (Algorithm::ALL.len() + INPUTS.len()) as u64;
+    Ok(GeneratedDataset { definition: folder.join(definition), pictures, written: written.into_inner() })
 }
 
 fn scene_name(number: u64) -> String {
     format!("s{number:05}")
 }
 
-/// Makes the folders; what is in them must be of this data set, or it would be scored with it.
-fn prepare(folder: &Path, scenes: u64) -> Result<(), DemoError> {
+/// Creates the folders, and checks that they only contain files of this data set: others would be scored with it.
+fn prepare_folders(folder: &Path, scenes: u64) -> Result<(), DemoError> {
     let expected: BTreeSet<String> = (0..scenes).map(|number| scene_name(number) + ".png").collect();
     for name in Algorithm::ALL.map(Algorithm::name).into_iter().chain(INPUTS) {
         let folder = folder.join(name);
-        let failed = |source| DemoError::Folder { path: folder.display().to_string(), source };
-        fs::create_dir_all(&folder).map_err(failed)?;
-        for entry in fs::read_dir(&folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
+        let folder_error = |source| DemoError::Folder { path: folder.display().to_string(), source };
+        fs::create_dir_all(&folder).map_err(folder_error)?;
+        for entry in fs::read_dir(&folder).map_err(folder_error)? {
+            let entry = entry.map_err(folder_error)?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if !expected.contains(&name) && !name.ends_with(PARTIAL) {
                 return Err(DemoError::Foreign { path: entry.path().display().to_string(), scenes });
@@ -129,12 +134,12 @@ fn prepare(folder: &Path, scenes: u64) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// Ends the names of files that are being written.
+/// The suffix of files that are being written.
 const PARTIAL: &str = ".partial";
 
-/// Whether the file had to be written.
-fn put(path: &Path, bytes: &[u8]) -> Result<bool, DemoError> {
-    if fs::read(path).is_ok_and(|there| there == bytes) {
+/// Writes a file unless it has these bytes already. Returns whether it was written.
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool, DemoError> {
+    if fs::read(path).is_ok_and(|existing| existing == bytes) {
         return Ok(false);
     }
     let mut partial = path.as_os_str().to_owned();
@@ -145,12 +150,12 @@ fn put(path: &Path, bytes: &[u8]) -> Result<bool, DemoError> {
     Ok(true)
 }
 
-fn png(picture: &Rgb) -> Vec<u8> {
+fn encode_png(picture: &Rgb) -> Vec<u8> {
     let mut file = Vec::new();
     let encoder = PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive);
     let (width, height) = (picture.width() as u32, picture.height() as u32);
     let written = encoder.write_image(&picture.to_bytes(), width, height, image::ExtendedColorType::Rgb8);
-    written.expect("memory takes any picture");
+    written.expect("writing to memory succeeds");
     file
 }
 
@@ -165,7 +170,7 @@ fn label_rows(number: u64, set: &SceneSet) -> String {
         let mos = quality.pseudo_mos();
         let (ssim, gmsd, colour) = (quality.ms_ssim, quality.gmsd, quality.ciede2000);
         writeln!(rows, "{name}/{scene}.png,{mos:.3},{scene},{name},{strength},{ssim:.5},{gmsd:.5},{colour:.3}")
-            .expect("text grows");
+            .expect("writing to a string succeeds");
     }
     rows
 }
@@ -184,18 +189,18 @@ fn scene_row(number: u64, set: &SceneSet) -> String {
     )
 }
 
-fn definition_toml(demo: &Demo) -> String {
+fn definition_toml(options: &DatasetOptions) -> String {
     format!(
         "# Synthetic pictures; labels are pseudo: computed from the clear pictures, nobody's opinion. README.md says how.\n\
          name = \"{}\"\nroot = \".\"\nlayout = \"{{algorithm}}/{{scene}}.png\"\n\n\
          [hazy]\nlayout = \"hazy/{{scene}}.png\"\n\n[clear]\nlayout = \"clear/{{scene}}.png\"\n\n\
          [labels]\nfile = \"{LABELS}\"\nmos = \"pseudo_mos\"\nrange = [0, 100]\n",
-        demo.name
+        options.name
     )
 }
 
-fn readme(demo: &Demo) -> String {
-    let Demo { name, scenes, width, height, seed } = demo;
+fn readme(options: &DatasetOptions) -> String {
+    let DatasetOptions { name, scenes, width, height, seed } = options;
     format!(
         "# {name}: a synthetic data set of dehazed pictures\n\n\
          Made with dqa, a benchmark of image dehazing, by\n\n    \
@@ -217,8 +222,8 @@ fn readme(demo: &Demo) -> String {
 mod tests {
     use super::*;
 
-    fn demo(scenes: u64) -> Demo {
-        Demo { name: "demo".to_owned(), scenes, width: 192, height: SIDE_MIN, seed: 7 }
+    fn options(scenes: u64) -> DatasetOptions {
+        DatasetOptions { name: "demo".to_owned(), scenes, width: 192, height: SIDE_MIN, seed: 7 }
     }
 
     fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -235,45 +240,45 @@ mod tests {
         files
     }
 
-    fn made(folder: &Path, scenes: u64, threads: usize) -> Made {
+    fn generate(folder: &Path, scenes: u64, threads: usize) -> GeneratedDataset {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let count = AtomicU64::new(0);
-        let made = pool.install(|| {
-            make(folder, &demo(scenes), &|| {
+        let generated = pool.install(|| {
+            generate_dataset(folder, &options(scenes), &|| {
                 count.fetch_add(1, Ordering::Relaxed);
             })
         });
         assert_eq!(count.into_inner(), scenes);
-        made.unwrap()
+        generated.unwrap()
     }
 
     #[test]
-    fn a_scene_depends_on_nothing_but_its_seed_and_size() {
+    fn a_scene_depends_on_its_seed_and_size_only() {
         let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let first = made(one.path(), 2, 1);
+        let first = generate(one.path(), 2, 1);
         assert_eq!((first.pictures, first.written), (2 * 14, 2 * 14 + 4));
-        made(other.path(), 3, 3);
+        generate(other.path(), 3, 3);
         for (path, bytes) in files(one.path()).into_iter().filter(|(path, _)| path.extension().unwrap() == "png") {
             let same = other.path().join(path.strip_prefix(one.path()).unwrap());
             assert!(fs::read(&same).unwrap() == bytes, "{}", same.display());
         }
-        assert_eq!(made(one.path(), 2, 2).written, 0);
-        // One more scene: its pictures, both tables, the README.
-        assert_eq!(made(one.path(), 3, 2).written, 14 + 3);
+        assert_eq!(generate(one.path(), 2, 2).written, 0);
+        // One more scene adds its pictures, and changes both tables and the README.
+        assert_eq!(generate(one.path(), 3, 2).written, 14 + 3);
         assert_eq!(files(one.path()).len(), files(other.path()).len());
-        let left = fs::read_to_string(one.path().join(LABELS)).unwrap();
-        assert_eq!(left.lines().count(), 1 + 3 * 12);
+        let labels = fs::read_to_string(one.path().join(LABELS)).unwrap();
+        assert_eq!(labels.lines().count(), 1 + 3 * 12);
     }
 
     #[test]
-    fn other_pictures_and_bad_sizes_are_errors() {
+    fn foreign_files_and_invalid_sizes_are_errors() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("dcp")).unwrap();
         fs::write(folder.path().join("dcp/s00001.png"), b"").unwrap();
-        let error = make(folder.path(), &demo(1), &|| ()).unwrap_err().to_string();
+        let error = generate_dataset(folder.path(), &options(1), &|| ()).unwrap_err().to_string();
         assert!(error.contains("dcp/s00001.png is not a picture of these 1 scenes"), "{error}");
-        let small = Demo { height: SIDE_MIN - 1, ..demo(1) };
-        let error = make(folder.path(), &small, &|| ()).unwrap_err().to_string();
+        let small = DatasetOptions { height: SIDE_MIN - 1, ..options(1) };
+        let error = generate_dataset(folder.path(), &small, &|| ()).unwrap_err().to_string();
         assert_eq!(error, "pictures of 192x175 cannot be made: each side must be 176 to 4096 pixels");
     }
 }

@@ -1,34 +1,23 @@
-//! A synthetic data set of dehazed pictures with truth, of any size, for trying things out and for training small models
-//! where no rated data can be had: procedural scenes with distances, haze by the scattering model, the pictures of twelve
-//! dehazers, and pseudo-labels from comparing with the clear picture. It knows nothing of models, stores or the benchmark.
+//! Generates a synthetic data set of dehazed pictures with ground truth, of any size, for trials and for training small
+//! models where no rated data are available: procedural scenes with depth, haze by the scattering model, the outputs of
+//! twelve dehazing algorithms, and pseudo-labels from the comparison with the clear picture. The crate does not depend on
+//! models, stores or the benchmark.
 //!
-//! A picture's bytes depend on the seed, the scene's number and the size, and on nothing else: not on the number of scenes or
-//! threads, nor on the machine (functions like exp are the `libm` crate's).
+//! The bytes of a picture depend only on the seed, the number of the scene and the size of the picture: not on the number
+//! of scenes or threads, nor on the machine (functions such as exp come from the `libm` crate).
 
 mod dataset;
 mod dehaze;
 mod filters;
 mod haze;
-mod plane;
+mod noise;
+mod options;
+mod pixels;
 mod quality;
-mod random;
+mod rng;
 mod scene;
 mod scene_set;
 
-pub use dataset::{DemoError, Made, make};
+pub use dataset::{DemoError, GeneratedDataset, generate_dataset};
 pub use dehaze::Algorithm;
-
-/// What data set is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Demo {
-    /// What it is called: letters, digits and `. _ + -`.
-    pub name: String,
-    /// How many scenes; each in 14 pictures.
-    pub scenes: u64,
-    /// Pixels.
-    pub width: usize,
-    /// Pixels.
-    pub height: usize,
-    /// Another seed, other scenes.
-    pub seed: u64,
-}
+pub use options::DatasetOptions;

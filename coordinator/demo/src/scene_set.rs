@@ -1,14 +1,14 @@
-//! All pictures of one scene, with what they are worth.
+//! All pictures of one scene with their quality.
 
-use crate::dehaze::{Hazy, dehaze};
+use crate::dehaze::{Algorithm, HazyPicture, dehaze};
 use crate::haze::Haze;
-use crate::plane::Rgb;
-use crate::quality::{Compared, Quality};
-use crate::random::Stream;
-use crate::scene::scene;
-use crate::{Algorithm, Demo};
+use crate::options::DatasetOptions;
+use crate::pixels::Rgb;
+use crate::quality::{Quality, QualityFeatures};
+use crate::rng::SceneRng;
+use crate::scene::generate_scene;
 
-/// A scene in all its pictures, as bytes hold them.
+/// All pictures of a scene, rounded to bytes.
 pub(crate) struct SceneSet {
     pub(crate) kind: &'static str,
     pub(crate) haze: Haze,
@@ -18,37 +18,37 @@ pub(crate) struct SceneSet {
     pub(crate) outputs: Vec<Output>,
 }
 
-/// One algorithm's picture.
+/// The picture of one algorithm.
 pub(crate) struct Output {
     pub(crate) algorithm: Algorithm,
-    /// How much it was made to fail, 0 to 1.
+    /// The strength of the deliberate failure, 0 to 1; `None` for an algorithm without one.
     pub(crate) strength: Option<f32>,
     pub(crate) quality: Quality,
     picture: Rgb,
 }
 
 impl SceneSet {
-    /// By folder.
+    /// Returns the pictures with the names of their folders.
     pub(crate) fn pictures(&self) -> impl Iterator<Item = (&'static str, &Rgb)> {
         let outputs = self.outputs.iter().map(|output| (output.algorithm.name(), &output.picture));
         [("clear", &self.clear), ("hazy", &self.hazy)].into_iter().chain(outputs)
     }
 }
 
-/// The set of a scene's number; it depends on the demo's seed and size, and not on how many scenes there are.
-pub(crate) fn scene_set(demo: &Demo, number: u64) -> SceneSet {
-    let scene = scene(demo.seed, number, demo.width, demo.height);
+/// Generates the pictures of a scene. They depend on the seed and the size of the pictures, and not on the number of scenes.
+pub(crate) fn generate_scene_set(options: &DatasetOptions, number: u64) -> SceneSet {
+    let scene = generate_scene(options.seed, number, options.width, options.height);
     let clear = scene.clear.quantised();
-    let truth = Compared::new(&clear);
-    let mut random = Stream::new(demo.seed, number, "haze");
-    let haze = Haze::draw(&mut random);
-    let picture = haze.over(&clear, &scene.distance, &mut random);
-    let hazy = Hazy { picture, haze, distance: scene.distance };
+    let truth = QualityFeatures::new(&clear);
+    let mut rng = SceneRng::new(options.seed, number, "haze");
+    let haze = Haze::draw(&mut rng);
+    let picture = haze.apply(&clear, &scene.distance, &mut rng);
+    let hazy = HazyPicture { picture, haze, distance: scene.distance };
     let outputs = Algorithm::ALL.map(|algorithm| {
-        let (picture, strength) = dehaze(algorithm, &hazy, &mut Stream::new(demo.seed, number, algorithm.name()));
-        Output { algorithm, strength, quality: truth.quality(&Compared::new(&picture)), picture }
+        let (picture, strength) = dehaze(algorithm, &hazy, &mut SceneRng::new(options.seed, number, algorithm.name()));
+        Output { algorithm, strength, quality: truth.quality(&QualityFeatures::new(&picture)), picture }
     });
-    let hazy_quality = truth.quality(&Compared::new(&hazy.picture));
+    let hazy_quality = truth.quality(&QualityFeatures::new(&hazy.picture));
     SceneSet { kind: scene.kind, haze, clear, hazy: hazy.picture, hazy_quality, outputs: outputs.into() }
 }
 
@@ -56,13 +56,13 @@ pub(crate) fn scene_set(demo: &Demo, number: u64) -> SceneSet {
 mod tests {
     use super::*;
 
-    /// Models have been trained on these pictures, and their cards name the command that makes them.
+    /// Models have been trained on these pictures, and their cards name the command that generates them.
     #[test]
     fn pictures_and_labels_stay_as_they_are() {
-        let demo = Demo { name: "demo".to_owned(), scenes: 1, width: 192, height: 176, seed: 1 };
+        let options = DatasetOptions { name: "demo".to_owned(), scenes: 1, width: 192, height: 176, seed: 1 };
         let found: Vec<(u64, i32)> = [0, 5, 17]
             .map(|number| {
-                let set = scene_set(&demo, number);
+                let set = generate_scene_set(&options, number);
                 let bytes = set.pictures().flat_map(|(_, picture)| picture.to_bytes());
                 let labels: f32 = set.outputs.iter().map(|output| output.quality.pseudo_mos()).sum();
                 (

@@ -1,55 +1,56 @@
-//! Pseudo-labels: how near a picture is to the clear one. They stand for no one's opinion.
+//! Pseudo-labels: how close a picture is to the clear one. They are computed and are not the opinion of any rater.
 
-mod colour;
-mod gradient;
-mod ssim;
+mod ciede2000;
+mod gmsd;
+mod ms_ssim;
 
-pub(crate) use ssim::SIDE_MIN;
-use ssim::Scales;
+pub(crate) use ms_ssim::SIDE_MIN;
+use ms_ssim::SsimScales;
 
-use crate::plane::{Plane, Rgb};
+use crate::pixels::{Plane, Rgb};
 
-/// The greatest side: some twenty pictures are in memory for each thread.
+/// The largest side in pixels: each thread holds about twenty pictures in memory.
 pub(crate) const SIDE_MAX: usize = 4096;
 
-/// Distances of a picture from the clear one.
+/// The measures of a picture against the clear one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Quality {
-    /// Multi-scale structural similarity of luma; 1 for equal pictures.
+    /// The multi-scale structural similarity of luma; 1 for equal pictures.
     pub(crate) ms_ssim: f32,
-    /// Gradient magnitude similarity deviation of luma; 0 for equal pictures.
+    /// The gradient magnitude similarity deviation of luma; 0 for equal pictures.
     pub(crate) gmsd: f32,
-    /// Mean CIEDE2000; 0 for equal pictures.
+    /// The mean CIEDE2000 colour difference; 0 for equal pictures.
     pub(crate) ciede2000: f32,
 }
 
-/// A picture, made ready to be compared.
-pub(crate) struct Compared {
+/// What the measures need of a picture.
+pub(crate) struct QualityFeatures {
     luma: Plane,
-    scales: Scales,
+    scales: SsimScales,
+    /// CIELAB at half the resolution.
     colours: Vec<[f32; 3]>,
 }
 
-impl Compared {
-    pub(crate) fn new(picture: &Rgb) -> Compared {
+impl QualityFeatures {
+    pub(crate) fn new(picture: &Rgb) -> QualityFeatures {
         let luma = picture.luma();
-        Compared { scales: Scales::new(&luma), colours: colour::seen(picture), luma }
+        QualityFeatures { scales: SsimScales::new(&luma), colours: ciede2000::lab_at_half_size(picture), luma }
     }
 
-    /// How far another is from this one.
-    pub(crate) fn quality(&self, other: &Compared) -> Quality {
+    /// Measures another picture against this one.
+    pub(crate) fn quality(&self, other: &QualityFeatures) -> Quality {
         Quality {
             ms_ssim: self.scales.compare(&other.scales),
-            gmsd: gradient::gmsd(&self.luma, &other.luma),
-            ciede2000: colour::difference(&self.colours, &other.colours),
+            gmsd: gmsd::gmsd(&self.luma, &other.luma),
+            ciede2000: ciede2000::mean_difference(&self.colours, &other.colours),
         }
     }
 }
 
 impl Quality {
-    /// 0 to 100, higher is better; 100 for equal pictures. The worst defect counts most.
+    /// Returns the pseudo-label, 0 to 100, higher is better; 100 for equal pictures. The worst defect has the most weight.
     pub(crate) fn pseudo_mos(&self) -> f32 {
-        // Each is 1 where a picture is about as bad as haze of medium density.
+        // Each defect is 1 for a picture that is about as bad as one with haze of medium density.
         let defects = [(1.0 - self.ms_ssim) / 0.25, self.gmsd / 0.065, self.ciede2000 / 16.0];
         let loss = defects.iter().map(|defect| defect * defect).sum::<f32>().sqrt();
         100.0 / (1.0 + libm::powf(loss / 1.9, 1.9))
@@ -61,9 +62,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::random::Stream;
+    use crate::rng::SceneRng;
 
-    /// Two that differ in phase, contrast and lightness; the references' numbers are of the same formulas.
+    /// Returns two planes that differ in phase, contrast and lightness. The NumPy references use the same formulas.
     pub(super) fn waves() -> (Plane, Plane) {
         let wave = |k: f32| {
             Plane::from_fn(192, 176, |x, y| {
@@ -76,23 +77,24 @@ mod tests {
     }
 
     fn noise(seed: u64, deviation: f32) -> Rgb {
-        let mut random = Stream::new(seed, 0, "test");
-        Rgb([0, 1, 2].map(|_| random.grain(SIDE_MIN, SIDE_MIN + 3, deviation).map(|value| value + 0.5))).quantised()
+        let mut rng = SceneRng::new(seed, 0, "test");
+        Rgb([0, 1, 2].map(|_| rng.gaussian_noise(SIDE_MIN, SIDE_MIN + 3, deviation).map(|value| value + 0.5)))
+            .quantised()
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(8))]
 
         #[test]
-        fn equal_pictures_are_perfect_and_comparing_has_no_direction(seed in 0_u64..1000) {
-            let [a, b] = [0.1, 0.2].map(|deviation| Compared::new(&noise(seed, deviation)));
+        fn quality_is_perfect_for_equal_pictures_and_symmetric(seed in 0_u64..1000) {
+            let [a, b] = [0.1, 0.2].map(|deviation| QualityFeatures::new(&noise(seed, deviation)));
             let same = a.quality(&a);
             prop_assert!((same.ms_ssim - 1.0).abs() < 1e-5 && same.gmsd < 1e-6 && same.ciede2000 == 0.0, "{same:?}");
             prop_assert!(same.pseudo_mos() > 99.999);
-            let (there, back) = (a.quality(&b), b.quality(&a));
-            prop_assert!((there.ms_ssim - back.ms_ssim).abs() < 1e-5, "{there:?} {back:?}");
-            prop_assert!((there.gmsd - back.gmsd).abs() < 1e-6, "{there:?} {back:?}");
-            prop_assert!((there.ciede2000 - back.ciede2000).abs() < 1e-3, "{there:?} {back:?}");
+            let (forward, backward) = (a.quality(&b), b.quality(&a));
+            prop_assert!((forward.ms_ssim - backward.ms_ssim).abs() < 1e-5, "{forward:?} {backward:?}");
+            prop_assert!((forward.gmsd - backward.gmsd).abs() < 1e-6, "{forward:?} {backward:?}");
+            prop_assert!((forward.ciede2000 - backward.ciede2000).abs() < 1e-3, "{forward:?} {backward:?}");
         }
 
         #[test]
@@ -100,11 +102,11 @@ mod tests {
             let quality = Quality { ms_ssim, gmsd, ciede2000 };
             let mos = quality.pseudo_mos();
             prop_assert!((0.0..=100.0).contains(&mos));
-            let better = Quality { ms_ssim: ms_ssim + 0.1, ..quality };
-            let rougher = Quality { gmsd: gmsd + 0.1, ..quality };
-            let paler = Quality { ciede2000: ciede2000 + 10.0, ..quality };
-            prop_assert!(better.pseudo_mos() > mos);
-            prop_assert!(rougher.pseudo_mos() < mos && paler.pseudo_mos() < mos);
+            let more_similar = Quality { ms_ssim: ms_ssim + 0.1, ..quality };
+            let higher_gmsd = Quality { gmsd: gmsd + 0.1, ..quality };
+            let higher_difference = Quality { ciede2000: ciede2000 + 10.0, ..quality };
+            prop_assert!(more_similar.pseudo_mos() > mos);
+            prop_assert!(higher_gmsd.pseudo_mos() < mos && higher_difference.pseudo_mos() < mos);
         }
     }
 }

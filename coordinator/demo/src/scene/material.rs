@@ -1,27 +1,28 @@
-//! What surfaces look like: patterns over metres of surface, as light reflected, in linear light.
+//! The reflectance of surfaces, in linear light: patterns over the surface in metres.
 
-use super::shapes::Vector;
-use crate::plane::{power, smoothstep};
-use crate::random::{Stream, cell, fractal, noise};
+use super::shape::Vector;
+use crate::noise::{cell_hash, fractal_noise, value_noise};
+use crate::pixels::{power, smoothstep};
+use crate::rng::SceneRng;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pattern {
-    /// Mottled, with fine grain.
+    /// A mottled surface with fine grain.
     Plain,
     Bricks,
     Tiles,
     Planks,
     Stripes,
     Checks,
-    /// Rows of windows in a wall.
+    /// A wall with rows of windows.
     Facade,
-    /// Backs of books on boards.
+    /// Spines of books on shelves.
     Books,
-    /// Blotches of three colours.
+    /// A picture of blotches in three colours.
     Picture,
-    /// Veins, as of marble.
+    /// Veins as in marble.
     Veins,
-    /// Blades or stones: fine, strong texture.
+    /// Blades of grass or stones: a fine, strong texture.
     Rough,
     Leaves,
     Roof,
@@ -32,30 +33,30 @@ pub(crate) struct Material {
     pub(crate) pattern: Pattern,
     pub(crate) main: Vector,
     pub(crate) other: Vector,
-    /// Metres of what repeats.
+    /// The period of the pattern in metres.
     pub(crate) size: f32,
     pub(crate) seed: u32,
-    /// Strength of a highlight.
+    /// The strength of highlights.
     pub(crate) gloss: f32,
 }
 
 impl Material {
-    pub(crate) fn new(pattern: Pattern, main: Vector, other: Vector, size: f32, random: &mut Stream) -> Material {
-        Material { pattern, main, other, size, seed: random.seed(), gloss: 0.0 }
+    pub(crate) fn new(pattern: Pattern, main: Vector, other: Vector, size: f32, rng: &mut SceneRng) -> Material {
+        Material { pattern, main, other, size, seed: rng.noise_seed(), gloss: 0.0 }
     }
 
     pub(crate) fn glossy(self, gloss: f32) -> Material {
         Material { gloss, ..self }
     }
 
-    /// What is reflected at a place of the surface, where a pixel covers `footprint` metres.
+    /// Returns the reflectance at a position on the surface, where a pixel covers `footprint` metres.
     pub(crate) fn colour(&self, (u, v): (f32, f32), footprint: f32) -> Vector {
         let (s, seed) = (self.size, self.seed);
         let (x, y) = (u / s, v / s);
-        let seen = footprint / s;
-        let mottle = |scale: f32, octaves: u32| fractal(x * scale, y * scale, octaves, seen * scale, seed);
+        let pixel = footprint / s;
+        let mottle = |scale: f32, octaves: u32| fractal_noise(x * scale, y * scale, octaves, pixel * scale, seed);
         // Lines and edges fade where they are finer than a pixel.
-        let edges = (1.5 - 4.0 * seen).clamp(0.0, 1.0);
+        let edges = (1.5 - 4.0 * pixel).clamp(0.0, 1.0);
         let blend = |share: f32| self.main + (self.other - self.main) * share.clamp(0.0, 1.0);
         match self.pattern {
             Pattern::Plain => blend(0.5 + 0.5 * mottle(1.0, 3)) * (1.0 + 0.12 * mottle(12.0, 2)),
@@ -76,9 +77,9 @@ impl Material {
                 let along = x / wide + shift * row;
                 let (fx, fy) = (along - along.floor(), y - row);
                 let joint = smoothstep(0.0, 0.06, fx.min(1.0 - fx) * wide) * smoothstep(0.0, 0.06, fy.min(1.0 - fy));
-                let tone = cell(along.floor() as i32, row as i32, seed);
+                let tone = cell_hash(along.floor() as i32, row as i32, seed);
                 let grain = match self.pattern {
-                    Pattern::Planks => 0.25 * fractal(x * 0.4, y * 9.0, 3, seen * 9.0, seed),
+                    Pattern::Planks => 0.25 * fractal_noise(x * 0.4, y * 9.0, 3, pixel * 9.0, seed),
                     _ => 0.15 * mottle(4.0, 3),
                 };
                 let shade = if self.pattern == Pattern::Roof { 0.6 + 0.4 * fy } else { 0.55 + 0.45 * joint };
@@ -86,7 +87,7 @@ impl Material {
                 body * (1.0 - edges + edges * shade)
             }
             Pattern::Stripes => {
-                let wave = 0.5 + 0.5 * libm::sinf(std::f32::consts::TAU * (x + 0.05 * noise(x, y, seed)));
+                let wave = 0.5 + 0.5 * libm::sinf(std::f32::consts::TAU * (x + 0.05 * value_noise(x, y, seed)));
                 blend(0.5 + (smoothstep(0.4, 0.6, wave) - 0.5) * edges) * (1.0 + 0.1 * mottle(5.0, 2))
             }
             Pattern::Checks => {
@@ -99,57 +100,58 @@ impl Material {
                 blend(smoothstep(0.75, 1.0, vein) * edges + 0.2 * mottle(2.0, 3))
             }
             Pattern::Picture => {
-                let (a, b) = (mottle(1.0, 4), fractal(x * 1.3 + 9.0, y * 1.3, 3, seen, seed ^ 1));
+                let (a, b) = (mottle(1.0, 4), fractal_noise(x * 1.3 + 9.0, y * 1.3, 3, pixel, seed ^ 1));
                 let third = Vector::new(self.other.z, self.main.x, self.other.y);
                 let base = if a > 0.12 { self.main } else { self.other };
                 (if b > 0.25 { third } else { base }) * (1.0 + 0.3 * mottle(5.0, 3)).max(0.2)
             }
-            Pattern::Books => self.book(u, v, edges),
+            Pattern::Books => self.books(u, v, edges),
             Pattern::Facade => self.facade(u, v, edges) * (1.0 + 0.1 * mottle(2.0, 4)),
         }
     }
 
-    /// Boards `size` apart; books of changing width, height and colour stand on them.
-    fn book(&self, u: f32, v: f32, edges: f32) -> Vector {
+    /// Returns the reflectance of shelves `size` apart, with books of varying width, height and colour.
+    fn books(&self, u: f32, v: f32, edges: f32) -> Vector {
         let shelf = (v / self.size).floor();
         let height = v / self.size - shelf;
         if height < 0.07 {
             return self.main;
         }
-        let slot = u / (self.size * 0.13) + 3.0 * cell(shelf as i32, 0, self.seed);
+        let slot = u / (self.size * 0.13) + 3.0 * cell_hash(shelf as i32, 0, self.seed);
         let number = slot.floor() as i32;
-        let look = |what: u32| cell(number, shelf as i32, self.seed ^ what);
-        if height > 0.55 + 0.4 * look(1) {
+        let attribute = |index: u32| cell_hash(number, shelf as i32, self.seed ^ index);
+        if height > 0.55 + 0.4 * attribute(1) {
             return self.main * 0.15;
         }
-        let round = 1.0 - 0.6 * edges * power(2.0 * (slot - slot.floor()) - 1.0, 2);
-        let title = if (0.3..0.42).contains(&(height - 0.1 * look(5))) && look(6) > 0.4 { 0.35 } else { 0.0 };
-        (Vector::new(look(2), look(3), look(4)) * 0.55 + Vector::repeat(0.03 + title)) * round
+        let spine = 1.0 - 0.6 * edges * power(2.0 * (slot - slot.floor()) - 1.0, 2);
+        let title = if (0.3..0.42).contains(&(height - 0.1 * attribute(5))) && attribute(6) > 0.4 { 0.35 } else { 0.0 };
+        (Vector::new(attribute(2), attribute(3), attribute(4)) * 0.55 + Vector::repeat(0.03 + title)) * spine
     }
 
-    /// Storeys of `size`, with windows in frames; the glass is dark, or bright by the sky it mirrors.
+    /// Returns the reflectance of storeys of height `size` with framed windows, whose glass is dark or reflects a bright
+    /// sky.
     fn facade(&self, u: f32, v: f32, edges: f32) -> Vector {
-        let (wide, seed) = (0.6 + 0.6 * cell(1, 2, self.seed), self.seed);
+        let (wide, seed) = (0.6 + 0.6 * cell_hash(1, 2, self.seed), self.seed);
         let (x, y) = (u / (self.size * wide), v / self.size);
         let (column, storey) = (x.floor(), y.floor());
         let (fx, fy) = ((x - column - 0.5).abs(), (y - storey - 0.52).abs());
-        let (half_w, half_h) = (0.22 + 0.2 * cell(3, 4, seed), 0.2 + 0.18 * cell(5, 6, seed));
+        let (half_w, half_h) = (0.22 + 0.2 * cell_hash(3, 4, seed), 0.2 + 0.18 * cell_hash(5, 6, seed));
         let inside = smoothstep(0.0, 0.03, half_w - fx) * smoothstep(0.0, 0.03, half_h - fy);
         let frame = smoothstep(0.0, 0.03, half_w + 0.05 - fx) * smoothstep(0.0, 0.03, half_h + 0.05 - fy);
         let bar = smoothstep(0.0, 0.02, fx - 0.015);
-        let sky = cell(column as i32, storey as i32, seed);
+        let sky = cell_hash(column as i32, storey as i32, seed);
         let glass =
             Vector::new(0.05, 0.07, 0.09) + Vector::new(0.25, 0.3, 0.36) * (sky * sky * (0.4 + 0.6 * (y - storey)));
         let ledge = 1.0 - 0.25 * smoothstep(0.45, 0.48, fy);
         let wall = self.main * ledge;
-        let seen = wall + (self.other - wall) * frame;
-        let seen = seen + (glass - seen) * (inside * bar);
+        let framed = wall + (self.other - wall) * frame;
+        let detailed = framed + (glass - framed) * (inside * bar);
         let average = self.main * 0.65 + glass * 0.35;
-        average + (seen - average) * edges
+        average + (detailed - average) * edges
     }
 }
 
-/// A colour by its hue (turns), saturation and lightness, in linear light; the most saturated is still a muted one.
+/// Returns a colour in linear light by its hue in turns, saturation and lightness. Even the most saturated colour is muted.
 pub(crate) fn hsl(hue: f32, saturation: f32, lightness: f32) -> Vector {
     let saturation = 0.6 * saturation;
     let channel = |shift: f32| {

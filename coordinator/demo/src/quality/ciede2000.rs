@@ -1,29 +1,29 @@
-//! Colour difference: CIEDE2000 (Sharma, Wu, Dalal 2005) in CIELAB of sRGB under D65.
+//! The colour difference CIEDE2000 (Sharma, Wu, Dalal 2005), in CIELAB of sRGB with white point D65.
 
 use std::f32::consts::{PI, TAU};
 
-use crate::plane::{Rgb, power};
+use crate::pixels::{Rgb, power};
 
-/// CIELAB of a picture's squares of two by two pixels, as an eye at some distance sees them.
-pub(crate) fn seen(picture: &Rgb) -> Vec<[f32; 3]> {
+/// Returns CIELAB of a picture at half its resolution, as seen from some distance: the mean light of 2 x 2 pixels.
+pub(crate) fn lab_at_half_size(picture: &Rgb) -> Vec<[f32; 3]> {
     let linear: Vec<f32> = (0..=255_u8).map(|byte| linear(f32::from(byte) / 255.0)).collect();
-    let light =
-        picture.channels(|_, plane| plane.map(|value| linear[(value.clamp(0.0, 1.0) * 255.0 + 0.5) as usize]).halved());
+    let light = picture
+        .map_channels(|_, plane| plane.map(|value| linear[(value.clamp(0.0, 1.0) * 255.0 + 0.5) as usize]).halved());
     light.pixels().map(lab).collect()
 }
 
-/// The mean CIEDE2000. 0 for equal pictures, 100 for black and white.
-pub(crate) fn difference(a: &[[f32; 3]], b: &[[f32; 3]]) -> f32 {
+/// Returns the mean CIEDE2000: 0 for equal pictures, 100 for black against white.
+pub(crate) fn mean_difference(a: &[[f32; 3]], b: &[[f32; 3]]) -> f32 {
     let sum: f64 = a.iter().zip(b).map(|(a, b)| f64::from(ciede2000(*a, *b))).sum();
     (sum / a.len() as f64) as f32
 }
 
-/// The light of a channel of sRGB.
+/// Decodes an sRGB channel to linear light.
 fn linear(value: f32) -> f32 {
     if value <= 0.04045 { value / 12.92 } else { libm::powf((value + 0.055) / 1.055, 2.4) }
 }
 
-/// CIELAB of linear light, 0 to 1.
+/// Converts linear light, 0 to 1, to CIELAB.
 fn lab([r, g, b]: [f32; 3]) -> [f32; 3] {
     let x = 0.412_456_4 * r + 0.357_576_1 * g + 0.180_437_5 * b;
     let y = 0.212_672_9 * r + 0.715_152_2 * g + 0.072_175 * b;
@@ -33,7 +33,7 @@ fn lab([r, g, b]: [f32; 3]) -> [f32; 3] {
     [116.0 * fy - 16.0, 500.0 * (fx - fy), 200.0 * (fy - fz)]
 }
 
-/// The difference of two colours in CIELAB.
+/// Returns the difference of two colours in CIELAB.
 fn ciede2000([l1, a1, b1]: [f32; 3], [l2, a2, b2]: [f32; 3]) -> f32 {
     let chroma = |a: f32, b: f32| (a * a + b * b).sqrt();
     let seventh = |c: f32| (power(c, 7) / (power(c, 7) + power(25.0, 7))).sqrt();
@@ -43,25 +43,26 @@ fn ciede2000([l1, a1, b1]: [f32; 3], [l2, a2, b2]: [f32; 3]) -> f32 {
     let hue = |a: f32, b: f32| if a == 0.0 && b == 0.0 { 0.0 } else { libm::atan2f(b, a).rem_euclid(TAU) };
     let (h1, h2) = (hue(a1, b1), hue(a2, b2));
     let gray = c1 * c2 == 0.0;
-    let apart = h2 - h1;
-    let turn = match apart {
+    let raw_hue_difference = h2 - h1;
+    let hue_difference = match raw_hue_difference {
         _ if gray => 0.0,
-        apart if apart > PI => apart - TAU,
-        apart if apart < -PI => apart + TAU,
-        apart => apart,
+        difference if difference > PI => difference - TAU,
+        difference if difference < -PI => difference + TAU,
+        difference => difference,
     };
-    let (dl, dc, dh) = (l2 - l1, c2 - c1, 2.0 * (c1 * c2).sqrt() * libm::sinf(turn / 2.0));
+    let (dl, dc, dh) = (l2 - l1, c2 - c1, 2.0 * (c1 * c2).sqrt() * libm::sinf(hue_difference / 2.0));
     let (l, c) = ((l1 + l2) / 2.0, (c1 + c2) / 2.0);
     let h = match h1 + h2 {
         sum if gray => sum,
-        sum if apart.abs() <= PI => sum / 2.0,
+        sum if raw_hue_difference.abs() <= PI => sum / 2.0,
         sum if sum < TAU => sum / 2.0 + PI,
         sum => sum / 2.0 - PI,
     };
     let cos = |times: f32, degrees: f32| libm::cosf(times * h + degrees.to_radians());
     let t = 1.0 - 0.17 * cos(1.0, -30.0) + 0.24 * cos(2.0, 0.0) + 0.32 * cos(3.0, 6.0) - 0.2 * cos(4.0, -63.0);
-    let off = (l - 50.0) * (l - 50.0);
-    let (sl, sc, sh) = (1.0 + 0.015 * off / (20.0 + off).sqrt(), 1.0 + 0.045 * c, 1.0 + 0.015 * c * t);
+    let lightness_term = (l - 50.0) * (l - 50.0);
+    let (sl, sc, sh) =
+        (1.0 + 0.015 * lightness_term / (20.0 + lightness_term).sqrt(), 1.0 + 0.045 * c, 1.0 + 0.015 * c * t);
     let blue = (h.to_degrees() - 275.0) / 25.0;
     let rotation = -2.0 * seventh(c) * libm::sinf((60.0 * libm::expf(-blue * blue)).to_radians());
     let (l, c, h) = (dl / sl, dc / sc, dh / sh);
@@ -72,7 +73,7 @@ fn ciede2000([l1, a1, b1]: [f32; 3], [l2, a2, b2]: [f32; 3]) -> f32 {
 mod tests {
     use super::*;
 
-    /// Some of the pairs of Sharma, Wu and Dalal's table 1, which meet each discontinuity.
+    /// Some of the pairs in table 1 of Sharma, Wu and Dalal, which cover each discontinuity.
     const PAIRS: [([f32; 3], [f32; 3], f32); 10] = [
         ([50.0, 2.6772, -79.7751], [50.0, 0.0, -82.7485], 2.0425),
         ([50.0, -1.3802, -84.2814], [50.0, 0.0, -82.7485], 1.0),
@@ -87,7 +88,7 @@ mod tests {
     ];
 
     #[test]
-    fn ciede2000_is_that_of_its_table() {
+    fn ciede2000_agrees_with_the_published_table() {
         for (a, b, difference) in PAIRS {
             assert!((ciede2000(a, b) - difference).abs() < 2e-4, "{a:?} {b:?}: {}", ciede2000(a, b));
             assert!((ciede2000(b, a) - difference).abs() < 2e-4, "{b:?} {a:?}: {}", ciede2000(b, a));
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn lab_has_the_known_corners() {
+    fn lab_of_primaries_agrees_with_known_values() {
         for (pixel, expected) in [
             ([1.0, 1.0, 1.0], [100.0, 0.0, 0.0]),
             ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),

@@ -1,5 +1,5 @@
-//! Pictures as numbers: one channel, or three. Values are f32, 0 black and 1 white where they are light; what lies
-//! outside is kept until it is made bytes.
+//! Pictures as f32 values: planes of one channel, and RGB pictures of three. 0 is black and 1 is white; values outside
+//! this range are kept until the picture is converted to bytes.
 
 /// One channel, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,7 +10,7 @@ pub(crate) struct Plane {
     pub(crate) data: Vec<f32>,
 }
 
-/// Three channels of one size: red, green, blue, as a screen takes them (sRGB).
+/// Three channels of one size: red, green and blue, encoded as sRGB unless stated otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Rgb(pub(crate) [Plane; 3]);
 
@@ -27,7 +27,7 @@ impl Plane {
         Plane { width, height, data }
     }
 
-    /// One row.
+    /// Creates a plane of one row.
     pub(crate) fn from_values(values: impl Iterator<Item = f32>) -> Plane {
         let data: Vec<f32> = values.collect();
         Plane { width: data.len(), height: 1, data }
@@ -37,29 +37,29 @@ impl Plane {
         Plane { data: self.data.iter().map(|&value| change(value)).collect(), ..*self }
     }
 
-    /// Value by value with another of the same size.
-    pub(crate) fn zip(&self, other: &Plane, join: impl Fn(f32, f32) -> f32) -> Plane {
-        assert_eq!((self.width, self.height), (other.width, other.height), "planes of one picture");
-        Plane { data: self.data.iter().zip(&other.data).map(|(&a, &b)| join(a, b)).collect(), ..*self }
+    /// Combines two planes of the same size value by value.
+    pub(crate) fn zip(&self, other: &Plane, combine: impl Fn(f32, f32) -> f32) -> Plane {
+        assert_eq!((self.width, self.height), (other.width, other.height), "planes have unequal sizes");
+        Plane { data: self.data.iter().zip(&other.data).map(|(&a, &b)| combine(a, b)).collect(), ..*self }
     }
 
     pub(crate) fn mean(&self) -> f32 {
         (self.data.iter().map(|&value| f64::from(value)).sum::<f64>() / self.data.len() as f64) as f32
     }
 
-    /// The value that this share of all values (0 to 1) is not above.
+    /// Returns the quantile of the values at `share`, from 0 to 1.
     pub(crate) fn quantile(&self, share: f32) -> f32 {
         let mut sorted = self.data.clone();
-        let at = ((sorted.len() - 1) as f32 * share) as usize;
-        *sorted.select_nth_unstable_by(at, f32::total_cmp).1
+        let index = ((sorted.len() - 1) as f32 * share) as usize;
+        *sorted.select_nth_unstable_by(index, f32::total_cmp).1
     }
 
-    /// The means of squares of two by two; an odd last row or column is left out.
+    /// Halves the resolution: each value is the mean of 2 x 2 values. An odd last row or column is left out.
     pub(crate) fn halved(&self) -> Plane {
         Plane::from_fn(self.width / 2, self.height / 2, |x, y| {
-            let at = 2 * y * self.width + 2 * x;
-            let below = at + self.width;
-            0.25 * (self.data[at] + self.data[at + 1] + self.data[below] + self.data[below + 1])
+            let above = 2 * y * self.width + 2 * x;
+            let below = above + self.width;
+            0.25 * (self.data[above] + self.data[above + 1] + self.data[below] + self.data[below + 1])
         })
     }
 }
@@ -78,12 +78,12 @@ impl Rgb {
         r.data.iter().zip(&g.data).zip(&b.data).map(|((&r, &g), &b)| [r, g, b])
     }
 
-    /// One value of each pixel.
+    /// Computes a plane with one value for each pixel.
     pub(crate) fn to_plane(&self, value: impl Fn([f32; 3]) -> f32) -> Plane {
         Plane { width: self.width(), height: self.height(), data: self.pixels().map(value).collect() }
     }
 
-    /// Pixel by pixel.
+    /// Changes each pixel.
     pub(crate) fn map(&self, change: impl Fn([f32; 3]) -> [f32; 3]) -> Rgb {
         Rgb::from_pixels(self.width(), self.height(), self.pixels().map(change))
     }
@@ -95,42 +95,42 @@ impl Rgb {
                 plane.data.push(value);
             }
         }
-        assert_eq!(planes[0].data.len(), width * height, "a pixel for each place");
+        assert_eq!(planes[0].data.len(), width * height, "the number of pixels is not width times height");
         Rgb(planes)
     }
 
-    /// Channel by channel with the number of the channel.
-    pub(crate) fn channels(&self, change: impl Fn(usize, &Plane) -> Plane) -> Rgb {
+    /// Changes each channel; `change` gets the number of the channel, from 0 to 2.
+    pub(crate) fn map_channels(&self, change: impl Fn(usize, &Plane) -> Plane) -> Rgb {
         Rgb([0, 1, 2].map(|channel| change(channel, &self.0[channel])))
     }
 
-    /// Luma of BT.601.
+    /// Returns the luma of BT.601.
     pub(crate) fn luma(&self) -> Plane {
         self.to_plane(luma)
     }
 
-    /// `height * width * 3` bytes, row-major, interleaved, rounded.
+    /// Returns (height, width, 3) bytes, row-major, rounded.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.pixels().flatten().map(|value| (value.clamp(0.0, 1.0) * 255.0 + 0.5) as u8).collect()
     }
 
-    /// As it is after it was a file of bytes.
+    /// Rounds values to those that bytes hold.
     pub(crate) fn quantised(&self) -> Rgb {
-        self.channels(|_, plane| plane.map(|value| (value.clamp(0.0, 1.0) * 255.0 + 0.5).floor() / 255.0))
+        self.map_channels(|_, plane| plane.map(|value| (value.clamp(0.0, 1.0) * 255.0 + 0.5).floor() / 255.0))
     }
 }
 
-/// Luma of BT.601.
+/// Returns the luma of a pixel by BT.601.
 pub(crate) fn luma([r, g, b]: [f32; 3]) -> f32 {
     0.299 * r + 0.587 * g + 0.114 * b
 }
 
-/// `a` for a share of 0, `b` for 1.
+/// Interpolates linearly: `a` at a share of 0, `b` at 1.
 pub(crate) fn mix(a: f32, b: f32, share: f32) -> f32 {
     a + (b - a) * share
 }
 
-/// `base` to a whole power, by squaring: the standard library leaves the last bits of its own to the platform.
+/// Raises `base` to an integer power by squaring. The last bits of the standard library's function depend on the platform.
 pub(crate) fn power(mut base: f32, mut exponent: u32) -> f32 {
     let mut product = 1.0;
     while exponent > 0 {
@@ -143,8 +143,8 @@ pub(crate) fn power(mut base: f32, mut exponent: u32) -> f32 {
     product
 }
 
-/// 0 up to `from`, 1 from `to` on, smooth between.
-pub(crate) fn smoothstep(from: f32, to: f32, value: f32) -> f32 {
-    let t = ((value - from) / (to - from)).clamp(0.0, 1.0);
+/// Returns 0 below `start`, 1 above `end`, and a smooth value between them.
+pub(crate) fn smoothstep(start: f32, end: f32, value: f32) -> f32 {
+    let t = ((value - start) / (end - start)).clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
 }
