@@ -2,6 +2,7 @@
 //! codes; errors with their causes and what to do; logs.
 
 mod config;
+mod renamed_variables;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -91,8 +92,10 @@ fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn parse<C: Parser>(arguments: Vec<OsString>) -> anyhow::Result<C> {
-    let parser = config::parser(C::command(), &arguments);
-    let parsed = parser.try_get_matches_from(config::with_file(&C::command(), arguments)?);
+    let (program, warnings) = renamed_variables::read_old_names(C::command(), &arguments);
+    warnings.iter().for_each(|warning| note(format_args!("{warning}")));
+    let parser = config::parser(program.clone(), &arguments);
+    let parsed = parser.try_get_matches_from(config::with_file(&program, arguments)?);
     match parsed.and_then(|matches| C::from_arg_matches(&matches)) {
         Ok(parsed) => Ok(parsed),
         // Prints help and version too; those exit 0, a wrong argument 2.
