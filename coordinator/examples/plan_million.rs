@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use dqa_coordinator::run::{Work, measure};
+use dqa_coordinator::run::{RunPlan, measure};
 use dqa_model::Views;
 use dqa_pipelines::dataset::{Definition, load_from};
 use dqa_pipelines::index::{Header, Index};
@@ -113,11 +113,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     step("count windows", since);
     let since = Instant::now();
     let terms = Terms { fingerprint: "ab".repeat(32), limits: PictureLimits::default() };
-    let work = Work::plan(vec![measured], terms, SHARD_WINDOWS_MAX);
+    let plan = RunPlan::new(vec![measured], terms, SHARD_WINDOWS_MAX);
     step("cut and name shards", since);
     step("all", start);
-    let counts = work.counts();
-    println!("{} pictures, {} windows, {} shards", counts.pictures, counts.windows, work.parts.len());
+    let counts = plan.counts();
+    println!("{} pictures, {} windows, {} shards", counts.pictures, counts.windows, plan.parts.len());
     println!("peak memory {} MB", peak_bytes().unwrap_or(0) >> 20);
     std::fs::remove_dir_all(folder)?;
     Ok(())
