@@ -15,7 +15,8 @@ use super::output::{PartialFile, print_text};
 use super::report::with_report_hint;
 use super::run_selector::RunsSelector;
 
-/// Compares runs over the same pictures: which agrees better with the labels, and whether they rank the algorithms alike.
+/// Compares runs over the same pictures: which agrees better with the labels, and whether they rank the algorithms
+/// alike.
 #[derive(clap::Args)]
 #[command(arg = local_only::coordinator_flag())]
 pub(super) struct Args {

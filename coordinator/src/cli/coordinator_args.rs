@@ -7,13 +7,17 @@ use clap::builder::BoolishValueParser;
 use dqa_worker::net::TlsArgs;
 use dqa_worker::program::with_hint;
 
-use super::cluster::{Client, connect};
+#[cfg(feature = "cluster")]
+use super::coordinator_client::{Client, connect};
+#[cfg(not(feature = "cluster"))]
+use super::no_cluster::{Client, connect};
 
 /// The coordinator's address, and the user's credentials.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct CoordinatorArgs {
-    /// Coordinator to send the command to: http://HOST:PORT or https://HOST:PORT [default: run the command in this process].
+    /// Coordinator to send the command to: http://HOST:PORT or https://HOST:PORT [default: run the command in this
+    /// process].
     #[arg(id = "coordinator", long = "coordinator", env = "DQA_COORDINATOR", value_name = "URL")]
     pub(super) url: Option<String>,
 

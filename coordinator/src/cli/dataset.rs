@@ -27,13 +27,13 @@ pub(super) struct Args {
     #[arg(value_enum)]
     action: Action,
 
-    /// Data set: a name from configs/datasets, a definition (TOML), a manifest (CSV, Parquet) or a folder. NAME=PATH gives it
-    /// another name than its own.
+    /// Data set: a name from configs/datasets, a definition (TOML), a manifest (CSV, Parquet) or a folder. NAME=PATH
+    /// gives it another name than its own.
     #[arg(value_name = "NAME", required_if_eq_any([("action", "check"), ("action", "show")]))]
     dataset: Option<String>,
 
-    /// Algorithms to check, joined by commas, or all. Folders of hazy inputs and references next to the algorithms' folders are
-    /// checked only if they are named: `all,hazy`.
+    /// Algorithms to check, joined by commas, or all. Folders of hazy inputs and references next to the algorithms'
+    /// folders are checked only if they are named: `all,hazy`.
     #[arg(long, env = "DQA_ALGOS", value_delimiter = ',', default_value = "all", value_name = "NAMES")]
     algos: Vec<String>,
 
@@ -48,8 +48,8 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Action {
-    /// Checks the matrix of algorithms and scenes for pictures that are missing, duplicate, unlabelled, unreadable, or of another
-    /// size than their input.
+    /// Checks the matrix of algorithms and scenes for pictures that are missing, duplicate, unlabelled, unreadable, or
+    /// of another size than their input.
     Check,
     /// Shows the definition, and the number of pictures of each algorithm.
     Show,

@@ -1,5 +1,5 @@
-//! `--detach`: runs the same command in the background. The foreground process waits until the background process has planned
-//! its run, and shows its output meanwhile; then it exits, with an error if the run could not be planned.
+//! `--detach`: runs the same command in the background. The foreground process waits until the background process has
+//! planned its run, and shows its output meanwhile; then it exits, with an error if the run could not be planned.
 
 use std::fs::{File, create_dir_all};
 use std::io::{self, Read, Write, stderr};
@@ -44,8 +44,8 @@ pub(super) fn notify_planned(run: &RunName) {
     drop(notified);
 }
 
-/// Starts this process's command again in the background, and waits until its run is planned. Its output goes to a file: in the
-/// store's folder, or in the current folder if the store is not local.
+/// Starts this process's command again in the background, and waits until its run is planned. Its output goes to a
+/// file: in the store's folder, or in the current folder if the store is not local.
 pub(super) async fn detach(store: &StoreArgs) -> anyhow::Result<ExitStatus> {
     let log = log_file(store).await?;
     let log_name = log.display().to_string();
@@ -102,8 +102,8 @@ fn start(log: &PathBuf, socket: UnixStream) -> anyhow::Result<Child> {
         .context("cannot start the command again")
 }
 
-/// Waits until the run is planned and returns its name, or an empty text if the background process ends before. Shows its output
-/// meanwhile.
+/// Waits until the run is planned and returns its name, or an empty text if the background process ends before. Shows
+/// its output meanwhile.
 async fn wait_until_planned(own_end: UnixStream, output: &mut File) -> anyhow::Result<String> {
     own_end.set_nonblocking(true)?;
     let mut own_end = tokio::net::UnixStream::from_std(own_end)?;

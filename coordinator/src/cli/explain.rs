@@ -28,8 +28,8 @@ pub(super) struct Args {
     #[command(flatten)]
     model: ModelArgs,
 
-    /// Where to write the drawings: a path that ends in .png gets one sheet with all of them, a folder gets the sheet and each
-    /// map in the picture's size.
+    /// Where to write the drawings: a path that ends in .png gets one sheet with all of them, a folder gets the sheet
+    /// and each map in the picture's size.
     #[arg(long, env = "DQA_OUT", value_name = "PATH")]
     out: PathBuf,
 
@@ -37,7 +37,8 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_LAYER", value_name = "N")]
     layer: Option<usize>,
 
-    /// Window whose class token's attention is drawn, by its number in the printed list [default: the mean of all windows].
+    /// Window whose class token's attention is drawn, by its number in the printed list [default: the mean of all
+    /// windows].
     #[arg(long, env = "DQA_WINDOW", value_name = "N")]
     window: Option<usize>,
 

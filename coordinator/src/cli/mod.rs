@@ -2,12 +2,11 @@
 
 mod args;
 #[cfg(feature = "cluster")]
-mod cluster;
-#[cfg(not(feature = "cluster"))]
-#[path = "no_cluster.rs"]
-mod cluster;
+mod cluster_command;
 mod compare;
 mod coordinator_args;
+#[cfg(feature = "cluster")]
+mod coordinator_client;
 mod dataset;
 mod demo;
 mod detach;
@@ -15,6 +14,8 @@ mod explain;
 mod leaderboard;
 mod local_only;
 mod model;
+#[cfg(not(feature = "cluster"))]
+mod no_cluster;
 mod output;
 mod progress;
 mod query;
@@ -41,7 +42,10 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use dqa_worker::program;
 
-use cluster::ClusterCommand;
+#[cfg(feature = "cluster")]
+use cluster_command::ClusterCommand;
+#[cfg(not(feature = "cluster"))]
+use no_cluster::ClusterCommand;
 
 /// Benchmarks image dehazing: scores data sets of dehazed pictures, keeps the scores, and reports on them.
 #[derive(Parser)]
@@ -87,11 +91,11 @@ enum Command {
     Cluster(ClusterCommand),
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 done; 1 finished, with failed rows or problems found; 2 could not run; 75 restart it (serve: \
-    another coordinator leads, or the store does not answer); 130 and 143 stopped by Ctrl-C and by SIGTERM (the same submit \
-    command resumes the run).\n\
-    Every flag can also be set by an environment variable, which the flag's help names, and in a configuration file. A flag \
-    wins over the environment, and the environment over the file. RUST_LOG sets what is logged to standard error.";
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 finished, with failed rows or problems found; 2 could not run; 75 restart it (serve: another coordinator \
+leads, or the store does not answer); 130 and 143 stopped by Ctrl-C and by SIGTERM (the same submit command resumes the run).\n\
+A flag can also be set by the environment variable that its help names, and in a configuration file. A flag wins over the \
+environment, and the environment over the file. RUST_LOG sets what is logged to standard error.";
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {

@@ -1,5 +1,5 @@
-//! Takes the place of `cluster` in a build without the feature `cluster`: every command that needs a coordinator ends with
-//! an error that says how to get a program that has one.
+//! Takes the place of `coordinator_client` and `cluster_command` in a build without the feature `cluster`: every
+//! command that needs a coordinator ends with an error that says how to get a program that has one.
 
 use std::ffi::OsString;
 use std::path::Path;

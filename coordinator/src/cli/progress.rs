@@ -75,7 +75,8 @@ impl ScoringProgress {
         let (pictures, windows) = (self.counters.pictures.load(Relaxed), self.counters.windows.load(Relaxed));
         let seconds = self.started.elapsed().as_secs_f64();
         note(format_args!(
-            "scored {pictures} pictures ({} failed), {windows} windows in {seconds:.1} s: {:.1} windows/s; {} taken over",
+            "scored {pictures} pictures ({} failed), {windows} windows in {seconds:.1} s: {:.1} windows/s; \
+             {} taken over",
             self.counters.failed.load(Relaxed),
             windows as f64 / seconds.max(1e-9),
             self.rows_reused

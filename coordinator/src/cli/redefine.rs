@@ -1,5 +1,5 @@
-//! `--redefine`: data sets whose names in a store may come to stand for other sources. `submit`, `train` and `study` all
-//! check that what a store keeps under a name (parts, splits, trials, evaluations) comes from one source.
+//! `--redefine`: data sets whose names in a store may come to stand for other sources. `submit`, `train` and `study`
+//! all check that what a store keeps under a name (parts, splits, trials, evaluations) comes from one source.
 
 use dqa_pipelines::dataset::{DataSet, Definition};
 use dqa_pipelines::names::DatasetName;
@@ -10,8 +10,8 @@ use dqa_worker::program::with_hint;
 /// Data sets that may be redefined.
 #[derive(clap::Args)]
 pub(super) struct RedefineArgs {
-    /// Data sets that moved or were defined anew, joined by commas: from now on their names stand for these in the store,
-    /// not for the sources that the store has under them.
+    /// Data sets that moved or were defined anew, joined by commas: from now on their names stand for these in the
+    /// store, not for the sources that the store has under them.
     #[arg(id = "redefine", long = "redefine", env = "DQA_REDEFINE", value_delimiter = ',', value_name = "NAMES")]
     pub(super) names: Vec<DatasetName>,
 }

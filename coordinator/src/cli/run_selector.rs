@@ -1,6 +1,6 @@
 //! How a run is named on a command line, the same way in every command: RUN, which may be the beginning of a name, or
-//! nothing for the run that was used last. The store ([`RunRecord::read`]) or the coordinator resolves the name. A run that
-//! was not named in full is noted on standard error.
+//! nothing for the run that was used last. The store ([`RunRecord::read`]) or the coordinator resolves the name. A run
+//! that was not named in full is noted on standard error.
 
 use anyhow::bail;
 use dqa_pipelines::names::RunName;

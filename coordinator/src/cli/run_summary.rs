@@ -1,6 +1,6 @@
-//! A run as `runs` and `status` show it, with the same keys and columns for a run of a store and a run of a coordinator. A
-//! value that cannot be known is null: only the coordinator that works on a run knows how many of its shards are being
-//! scored, the store does not.
+//! A run as `runs` and `status` show it, with the same keys and columns for a run of a store and a run of a
+//! coordinator. A value that cannot be known is null: only the coordinator that works on a run knows how many of its
+//! shards are being scored, the store does not.
 
 use std::io::{BufWriter, Write, stdout};
 

@@ -21,8 +21,8 @@ pub(super) fn read_splits(file: &Path) -> anyhow::Result<Splits> {
     Ok(Splits::parse(&text, &origin)?)
 }
 
-/// Adds what to do to the error of a trial that cannot be planned. `label_range_flag` is the command's flag for the range
-/// of the labels.
+/// Adds what to do to the error of a trial that cannot be planned. `label_range_flag` is the command's flag for the
+/// range of the labels.
 pub(super) fn with_trial_hint(error: TrialError, label_range_flag: &str) -> anyhow::Error {
     match trial_hint(&error, label_range_flag) {
         Some(hint) => with_hint(error.into(), hint),
@@ -47,8 +47,8 @@ pub(super) fn require_complete(data: &DataSet) -> anyhow::Result<()> {
     }
 }
 
-/// Removes the pictures that a training cannot use: those without a label and, when a `runner` is given to read them, those
-/// that cannot be read. Returns how many were removed; missing pictures are not counted.
+/// Removes the pictures that a training cannot use: those without a label and, when a `runner` is given to read them,
+/// those that cannot be read. Returns how many were removed; missing pictures are not counted.
 pub(super) fn remove_unusable(data: &mut DataSet, setup: &Setup, runner: Option<&Runner>) -> anyhow::Result<usize> {
     let count = data.pictures.len();
     data.pictures.retain(|picture| picture.mos.is_some());
@@ -61,7 +61,8 @@ pub(super) fn remove_unusable(data: &mut DataSet, setup: &Setup, runner: Option<
     let missing = data.faults.iter().filter(|fault| fault.kind == FaultKind::Absent).count();
     if unlabelled + unreadable.len() + missing > 0 {
         note(format_args!(
-            "left out of {}: {unlabelled} pictures without a label, {} that cannot be read, {missing} that are not there",
+            "left out of {}: {unlabelled} pictures without a label, {} that cannot be read, \
+             {missing} that are not there",
             data.name,
             unreadable.len()
         ));

@@ -1,7 +1,7 @@
-//! A process's claim on the run that it scores: an object in the store, refreshed as long as the process works. A second
-//! process on the same run is refused, because it would score the same shards in the same order and gain nothing. Two
-//! processes that start in the same moment may both work: parts do not depend on the process that makes them, so only time is
-//! lost.
+//! A process's claim on the run that it scores: an object in the store, refreshed as long as the process works. A
+//! second process on the same run is refused, because it would score the same shards in the same order and gain
+//! nothing. Two processes that start in the same moment may both work: parts do not depend on the process that makes
+//! them, so only time is lost.
 
 use dqa_pipelines::causes;
 use dqa_pipelines::names::RunName;
@@ -68,8 +68,8 @@ impl Claim {
         Ok(Claim { store: store.clone(), run: run.clone(), own, heartbeat })
     }
 
-    /// Removes the claim from the store, unless another process has taken it over. A store that fails is not an error: readers on
-    /// this machine see that the process is gone, and others that it is silent.
+    /// Removes the claim from the store, unless another process has taken it over. A store that fails is not an error:
+    /// readers on this machine see that the process is gone, and others that it is silent.
     pub async fn release(self) {
         self.heartbeat.abort();
         let removed = async {

@@ -33,8 +33,8 @@ pub async fn commit(store: &Store, plan: &mut RunPlan, mut record: RunRecord) ->
     Ok(record)
 }
 
-/// Removes parts of the run's model, data sets and algorithms that no run's record names: they hold older versions of rows that
-/// the run's own parts hold, and a reader of the whole table would count those twice.
+/// Removes parts of the run's model, data sets and algorithms that no run's record names: they hold older versions of
+/// rows that the run's own parts hold, and a reader of the whole table would count those twice.
 async fn remove_replaced_parts(store: &Store, plan: &RunPlan) -> Result<(), RunError> {
     if plan.other_parts.is_empty() {
         return Ok(());

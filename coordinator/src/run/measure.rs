@@ -11,8 +11,8 @@ use futures::StreamExt;
 
 use super::error::RunError;
 
-/// Headers read between two writes of the index: a process that is killed while it plans a large remote data set loses about a
-/// minute of reading.
+/// Headers read between two writes of the index: a process that is killed while it plans a large remote data set loses
+/// about a minute of reading.
 const HEADERS_PER_WRITE: usize = 50_000;
 
 /// A data set with the number of windows of each picture, in the order of its pictures.
@@ -24,8 +24,8 @@ pub struct MeasuredDataSet {
     pub windows: Vec<u32>,
 }
 
-/// Reads the headers that a data set's index lacks and writes the index to the store. The index then has the headers of all
-/// pictures and inputs but those of files larger than `bytes_max`. Calls `report` with the number of headers left.
+/// Reads the headers that a data set's index lacks and writes the index to the store. The index then has the headers of
+/// all pictures and inputs but those of files larger than `bytes_max`. Calls `report` with the number of headers left.
 ///
 /// # Errors
 /// If the store fails; if headers could not be read for a reason that may pass.

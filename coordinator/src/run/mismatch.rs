@@ -1,5 +1,5 @@
-//! What a submission would take away from the run whose name it has. A submission that only adds to the run resumes it; any
-//! other submission is another run and needs another name.
+//! What a submission would take away from the run whose name it has. A submission that only adds to the run resumes it;
+//! any other submission is another run and needs another name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,8 +85,8 @@ fn join_names<T: ToString>(names: impl IntoIterator<Item = T>) -> String {
     names.join(", ")
 }
 
-/// Returns a line for each algorithm that a run had rows of and its new plan lacks: its folder is gone, or is not taken for an
-/// algorithm's any more.
+/// Returns a line for each algorithm that a run had rows of and its new plan lacks: its folder is gone, or is not taken
+/// for an algorithm's any more.
 pub fn dropped_rows(earlier: &RunRecord, plan: &RunPlan) -> Vec<String> {
     let mut lines = Vec::new();
     for (dataset, earlier_names) in algorithms(earlier) {

@@ -1,6 +1,6 @@
-//! A run, from data sets to parts that are all in the store: [`prepare()`], then an engine scores the missing shards, then
-//! [`commit()`]. The store is the only memory: a run that was killed is planned again, and what the store has is not scored
-//! again.
+//! A run, from data sets to parts that are all in the store: [`prepare()`], then an engine scores the missing shards,
+//! then [`commit()`]. The store is the only memory: a run that was killed is planned again, and what the store has is
+//! not scored again.
 
 mod claim;
 mod commit;

@@ -193,7 +193,8 @@ impl RunPlan {
         self.parts.iter().filter(|part| matches!(part.state, PartState::Missing { .. }))
     }
 
-    /// Lists each folder of the run's parts: the keys of the parts of the run's model, with the prefixes in their names.
+    /// Lists each folder of the run's parts: the keys of the parts of the run's model, with the prefixes in their
+    /// names.
     async fn list_folders(&self, store: &Store) -> Result<BTreeMap<String, Vec<(String, Prefix)>>, StoreError> {
         let mut listed = BTreeMap::new();
         for part in &self.parts {

@@ -14,8 +14,8 @@ use super::submission::Submission;
 use super::training_leaks::mark_training_scenes;
 
 impl Submission {
-    /// Makes the run's record as it is before the data sets are listed. Until then it keeps the parts and counts of the earlier
-    /// record of its name.
+    /// Makes the run's record as it is before the data sets are listed. Until then it keeps the parts and counts of the
+    /// earlier record of its name.
     ///
     /// # Errors
     /// If the earlier run has something that is not submitted, or has another model.

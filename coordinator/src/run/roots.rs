@@ -1,4 +1,5 @@
-//! Where data sets may lie. A coordinator and its workers read the addresses that users name, and only those below its roots.
+//! Where data sets may lie. A coordinator and its workers read the addresses that users name, and only those below its
+//! roots.
 
 use std::path::{Component, Path};
 
@@ -37,7 +38,8 @@ impl Roots {
         Roots { roots: Vec::new(), allows_local: true, allows_any: true }
     }
 
-    /// Allows addresses below these roots. Without roots allows any remote store, and files of this machine if `allows_local`.
+    /// Allows addresses below these roots. Without roots allows any remote store, and files of this machine if
+    /// `allows_local`.
     ///
     /// # Errors
     /// If a root is not an absolute address.

@@ -1,5 +1,5 @@
-//! Selects the pictures of loaded data sets that a run scores: those of the requested algorithms, and the hazy inputs if they
-//! are requested. What a data set lacks is an error, or a remark if missing pictures are allowed.
+//! Selects the pictures of loaded data sets that a run scores: those of the requested algorithms, and the hazy inputs
+//! if they are requested. What a data set lacks is an error, or a remark if missing pictures are allowed.
 
 use std::collections::BTreeSet;
 
@@ -73,8 +73,8 @@ fn check_algorithms(datasets: &[DataSet], request: &PlanRequest) -> Result<(), P
     }
 }
 
-/// Returns the rows of the hazy inputs, if they are requested. A data set without inputs is an error if it is the only one or if
-/// nothing may be missing.
+/// Returns the rows of the hazy inputs, if they are requested. A data set without inputs is an error if it is the only
+/// one or if nothing may be missing.
 fn select_hazy(
     dataset: &DataSet,
     request: &PlanRequest,

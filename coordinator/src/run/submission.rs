@@ -1,7 +1,8 @@
-//! What a user submits, to this process or to a coordinator. Both derive the run's name from it in the same way, so that the
-//! same submission is the same run.
+//! What a user submits, to this process or to a coordinator. Both derive the run's name from it in the same way, so
+//! that the same submission is the same run.
 //!
-//! What differs between the two and is not submitted (the device's description, the number of threads) is not in the name.
+//! What differs between the two and is not submitted (the device's description, the number of threads) is not in the
+//! name.
 
 use dqa_model::Views;
 use dqa_pipelines::dataset::{self, Definition};
@@ -89,8 +90,8 @@ impl Submission {
         }
     }
 
-    /// Returns the run's name if the user gives none: the same for the same submission, so that the run is resumed. It depends on
-    /// what was submitted and not on what was found.
+    /// Returns the run's name if the user gives none: the same for the same submission, so that the run is resumed. It
+    /// depends on what was submitted and not on what was found.
     pub fn default_name(&self) -> RunName {
         let mut algorithms: Vec<&str> = self.algorithms.iter().map(String::as_str).collect();
         algorithms.sort_unstable();
@@ -112,9 +113,9 @@ impl Submission {
         self.name_from(&fields)
     }
 
-    /// Finds the run that this submission resumes: the run with the given name, or else with the default name or with a name that
-    /// an older version gave the same submission. Returns its name, and its record if there is one. `plan` is given if the data
-    /// sets have been listed.
+    /// Finds the run that this submission resumes: the run with the given name, or else with the default name or with a
+    /// name that an older version gave the same submission. Returns its name, and its record if there is one. `plan` is
+    /// given if the data sets have been listed.
     ///
     /// # Errors
     /// If the store fails or a record is invalid.
@@ -153,8 +154,8 @@ impl Submission {
         self.name_from(&fields)
     }
 
-    /// Returns the name that earlier versions gave a coordinator's run: it depended on the whole definitions, and on the order of
-    /// the algorithms.
+    /// Returns the name that earlier versions gave a coordinator's run: it depended on the whole definitions, and on
+    /// the order of the algorithms.
     fn older_coordinator_name(&self) -> RunName {
         let definitions = self.definitions.iter().map(Definition::to_toml);
         let fields: Vec<String> = std::iter::once(self.fingerprint.clone())

@@ -1,5 +1,5 @@
-//! Marks the scenes of a run's data sets that its model was trained on in the run's record, where reports and commands find
-//! them.
+//! Marks the scenes of a run's data sets that its model was trained on in the run's record, where reports and commands
+//! find them.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,8 @@ use dqa_pipelines::trained_on::TrainedOn;
 
 use super::plan::RunPlan;
 
-/// Marks the scenes of each data set that were seen in training. `specs` are those of the plan's data sets, in their order.
+/// Marks the scenes of each data set that were seen in training. `specs` are those of the plan's data sets, in their
+/// order.
 pub(super) fn mark_training_scenes(specs: &mut [DatasetSpec], plan: &RunPlan, trained_on: &TrainedOn) {
     if trained_on.is_empty() {
         return;

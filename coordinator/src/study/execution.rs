@@ -52,7 +52,8 @@ pub enum StudyEvent<'a> {
 }
 
 impl StudyPlan {
-    /// Makes the trials and tests that the store lacks and reads the results of all. Must be called on a multi-threaded runtime.
+    /// Makes the trials and tests that the store lacks and reads the results of all. Must be called on a multi-threaded
+    /// runtime.
     ///
     /// # Errors
     /// Every [`StudyRunError`]. The same call then goes on from what was made.

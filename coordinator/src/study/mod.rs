@@ -1,6 +1,6 @@
-//! A study: [`StudyPlan`] says which trials and tests its lines need, [`StudyPlan::run`] makes those that the store lacks, one
-//! after the other, and reads the results of all. The store is the only memory: what it has is not made again, whichever study
-//! made it.
+//! A study: [`StudyPlan`] says which trials and tests its lines need, [`StudyPlan::run`] makes those that the store
+//! lacks, one after the other, and reads the results of all. The store is the only memory: what it has is not made
+//! again, whichever study made it.
 
 mod error;
 mod execution;

@@ -1,4 +1,5 @@
-//! Plans a study: for each line and split the trial and the test whose result it is. Equal trials, and equal tests, are made once.
+//! Plans a study: for each line and split the trial and the test whose result it is. Equal trials, and equal tests, are
+//! made once.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -21,7 +22,8 @@ pub struct StudyPlan {
     pub lines: Vec<Line>,
     /// By line, then by split.
     pub(super) cells: Vec<Vec<Cell>>,
-    /// Trials by name, in the order in which they are made, each with the first cell that needs it: (line, split from 1).
+    /// Trials by name, in the order in which they are made, each with the first cell that needs it: (line, split from
+    /// 1).
     pub(super) trials: Vec<(String, (usize, usize))>,
     /// Tests by name, as trials.
     pub(super) evaluations: Vec<(String, (usize, usize))>,
@@ -66,8 +68,8 @@ pub struct Progress {
 }
 
 impl StudyPlan {
-    /// Opens the models and plans every line. Splits the data sets that no `splits` are given for; given splits are as many as
-    /// the definition says.
+    /// Opens the models and plans every line. Splits the data sets that no `splits` are given for; given splits are as
+    /// many as the definition says.
     ///
     /// # Errors
     /// If the data sets, splits or models are not as the study needs them.
@@ -145,8 +147,8 @@ impl StudyPlan {
         planned.map(Some).map_err(|source| StudyRunError::Plan { variant: line.variant.clone(), source })
     }
 
-    /// Returns the test of a line on a split, unless it is the trial's own. A model that is not trained is tested once on all
-    /// pictures, for all splits.
+    /// Returns the test of a line on a split, unless it is the trial's own. A model that is not trained is tested once
+    /// on all pictures, for all splits.
     pub(super) fn evaluation(&self, line: usize, split: usize, trial: Option<&str>) -> Option<Evaluation> {
         let scenes = self.test_scenes(line, split);
         let line = &self.lines[line];

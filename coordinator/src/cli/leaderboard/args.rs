@@ -7,8 +7,8 @@ use crate::cli::coordinator_args::CoordinatorArgs;
 use crate::cli::report::ReportArgs;
 use crate::cli::run_selector::RunsSelector;
 
-/// Ranks the algorithms of a run, or of several runs together, and says which ranks may be due to chance. Several runs must
-/// have one model and agree on the data sets that they share.
+/// Ranks the algorithms of a run, or of several runs together, and says which ranks may be due to chance. Several runs
+/// must have one model and agree on the data sets that they share.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Args {
     #[command(flatten)]

@@ -10,7 +10,7 @@ use dqa_worker::program::ExitStatus;
 pub(super) use args::Args;
 
 #[cfg(not(feature = "cluster"))]
-use super::cluster as remote;
+use super::no_cluster as remote;
 use super::report::with_report_hint;
 
 /// Makes the leaderboard here, or has the coordinator make it.

@@ -4,7 +4,7 @@ use dqa_proto::v1;
 use dqa_worker::program::ExitStatus;
 
 use super::args::Args;
-use crate::cli::cluster::{Client, find_runs, get_report, report_request};
+use crate::cli::coordinator_client::{Client, find_runs, get_report, report_request};
 use crate::cli::output::print_text;
 
 /// Fetches the leaderboard and shows it.

@@ -1,5 +1,5 @@
-//! `dqa-coord model`: describes a model, and says whether prompts fit it. The first command to run when a model does not load:
-//! it opens the model as `submit` does, with the same errors, and scores nothing.
+//! `dqa-coord model`: describes a model, and says whether prompts fit it. The first command to run when a model does
+//! not load: it opens the model as `submit` does, with the same errors, and scores nothing.
 
 mod description;
 mod table;
@@ -45,8 +45,8 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Action {
-    /// Shows what the model is, where it comes from, and what fits it. Downloads an hf: model that is not in the cache, as
-    /// `submit` does.
+    /// Shows what the model is, where it comes from, and what fits it. Downloads an hf: model that is not in the cache,
+    /// as `submit` does.
     Show,
 }
 

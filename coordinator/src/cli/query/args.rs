@@ -10,9 +10,9 @@ use crate::cli::args::{Engine, StoreArgs};
 use crate::cli::coordinator_args::CoordinatorArgs;
 use crate::cli::run_selector::RunsSelector;
 
-/// Queries a store by SQL. `scores` and the tables of reports hold one run, unless several are selected: then each row has
-/// its run's name in the column `run`, and a picture that two runs share has a row in each. An aggregate over rows of
-/// different models is refused.
+/// Queries a store by SQL. `scores` and the tables of reports hold one run, unless several are selected: then each row
+/// has its run's name in the column `run`, and a picture that two runs share has a row in each. An aggregate over rows
+/// of different models is refused.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Args {
     /// Query: `SELECT algorithm, srcc(score, mos) FROM scores GROUP BY 1`.

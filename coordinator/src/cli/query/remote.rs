@@ -6,7 +6,7 @@ use dqa_worker::program::ExitStatus;
 
 use super::args::Args;
 use super::rows::write_rows;
-use crate::cli::cluster::{Client, StreamFailure, find_runs, list_runs, read_rows, status_error};
+use crate::cli::coordinator_client::{Client, StreamFailure, find_runs, list_runs, read_rows, status_error};
 
 /// Runs the query and writes its rows.
 pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitStatus> {

@@ -13,8 +13,8 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) run: RunSelector,
 
-    /// Where the report is computed. `cluster`: on a coordinator's workers, for stores that one machine cannot hold; only SRCC
-    /// and PLCC, and nothing is written to the store.
+    /// Where the report is computed. `cluster`: on a coordinator's workers, for stores that one machine cannot hold;
+    /// only SRCC and PLCC, and nothing is written to the store.
     #[arg(long, env = "DQA_ENGINE", value_enum, default_value_t = Engine::Local, value_name = "ENGINE")]
     pub(super) engine: Engine,
 

@@ -14,7 +14,7 @@ pub(super) use options::{ReportArgs, with_report_hint};
 
 use super::args::Engine;
 #[cfg(not(feature = "cluster"))]
-use super::cluster as remote;
+use super::no_cluster as remote;
 use args::TableArg;
 
 /// Makes the report here, or has the coordinator or its workers make it.

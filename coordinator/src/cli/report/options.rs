@@ -24,8 +24,8 @@ pub(in crate::cli) struct ReportArgs {
     #[arg(long, env = "DQA_REPLICATES", value_name = "N")]
     replicates: Option<u32>,
 
-    /// Seed of all random draws, those of the bootstrap and of the sign-flip tests: the same seed gives the same numbers
-    /// [default: 0].
+    /// Seed of all random draws, those of the bootstrap and of the sign-flip tests: the same seed gives the same
+    /// numbers [default: 0].
     #[arg(long, env = "DQA_BOOTSTRAP_SEED", value_name = "N")]
     seed: Option<u32>,
 
@@ -33,19 +33,19 @@ pub(in crate::cli) struct ReportArgs {
     #[arg(long, env = "DQA_TEST", value_enum, default_value_t = TestArg::MaxDifference, value_name = "TEST")]
     test: TestArg,
 
-    /// Largest difference of scores that does not matter: the comparisons then say which algorithms are equivalent within
-    /// it (two one-sided t tests).
+    /// Largest difference of scores that does not matter: the comparisons then say which algorithms are equivalent
+    /// within it (two one-sided t tests).
     #[arg(long, env = "DQA_MARGIN", value_name = "DIFFERENCE", value_parser = parse_margin)]
     margin: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum TestArg {
-    /// Sign flips of the scenes' deviations, with the largest difference over all pairs, step-down. Its errors stay at the
-    /// level whatever the distributions of the deviations.
+    /// Sign flips of the scenes' deviations, with the largest difference over all pairs, step-down. Its errors stay at
+    /// the level whatever the distributions of the deviations.
     MaxDifference,
-    /// The same with Student's t of each pair: more power if algorithms vary by very different amounts, more errors if the
-    /// deviations are skewed.
+    /// The same with Student's t of each pair: more power if algorithms vary by very different amounts, more errors if
+    /// the deviations are skewed.
     MaxT,
     /// Wilcoxon's signed-rank test over the scenes that both algorithms have, with Holm's correction.
     Wilcoxon,
@@ -75,8 +75,8 @@ enum IntervalsArg {
 }
 
 impl ReportArgs {
-    /// Makes the report that a run ends with: writes its tables to the store, and shows the summary's correlations and the
-    /// leaderboard.
+    /// Makes the report that a run ends with: writes its tables to the store, and shows the summary's correlations and
+    /// the leaderboard.
     pub(in crate::cli) async fn make_and_show(&self, store: &Store, record: &RunRecord) -> anyhow::Result<()> {
         let mut report = self.make_and_write(store, record).await?;
         report.correlations.retain(report::is_in_summary);

@@ -7,7 +7,7 @@ use dqa_worker::program::{ExitStatus, Format, with_hint};
 
 use super::args::{Args, TableArg};
 use crate::cli::args::Engine;
-use crate::cli::cluster::{Client, find_run, get_report, group_agreement, report_request, status_error};
+use crate::cli::coordinator_client::{Client, find_run, get_report, group_agreement, report_request, status_error};
 use crate::cli::output::print_text;
 
 /// Fetches the report and shows it.

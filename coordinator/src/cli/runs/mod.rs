@@ -10,7 +10,7 @@ use dqa_worker::program::ExitStatus;
 pub(super) use args::Args;
 
 #[cfg(not(feature = "cluster"))]
-use super::cluster as remote;
+use super::no_cluster as remote;
 use super::run_summary::{RunSummary, print_all};
 
 /// Lists the runs.

@@ -3,7 +3,7 @@
 use dqa_worker::program::ExitStatus;
 
 use super::args::Args;
-use crate::cli::cluster::{Client, list_runs, run_summary};
+use crate::cli::coordinator_client::{Client, list_runs, run_summary};
 use crate::cli::run_summary::{RunSummary, print_all};
 
 /// Lists the runs.

@@ -18,7 +18,8 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) coordinator: CoordinatorArgs,
 
-    /// Show it again and again until the run has ended. At a coordinator without RUN: all runs and workers, without end.
+    /// Show it again and again until the run has ended. At a coordinator without RUN: all runs and workers, without
+    /// end.
     #[arg(long)]
     pub(super) watch: bool,
 

@@ -13,7 +13,7 @@ use dqa_worker::program::{ExitStatus, Format, OutputError};
 pub(super) use args::Args;
 
 #[cfg(not(feature = "cluster"))]
-use super::cluster as remote;
+use super::no_cluster as remote;
 use super::refresh::{clear_terminal, refresh_interval};
 use super::run_summary::{RunSummary, print_one};
 

@@ -3,7 +3,7 @@
 use dqa_worker::program::ExitStatus;
 
 use super::args::Args;
-use crate::cli::cluster::{Client, find_run, run_summary, watch_overview};
+use crate::cli::coordinator_client::{Client, find_run, run_summary, watch_overview};
 use crate::cli::run_summary::print_one;
 
 /// Shows the run, with `--watch` until it has ended.

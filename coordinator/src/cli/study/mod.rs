@@ -26,8 +26,8 @@ use progress::StudyProgress;
 /// Bytes that a study's default name may have.
 const STUDY_NAME_BYTES_MAX: usize = 100;
 
-/// Answers a question that takes many trainings: makes the trainings and tests that the store lacks, and one table of all of
-/// them.
+/// Answers a question that takes many trainings: makes the trainings and tests that the store lacks, and one table of
+/// all of them.
 #[derive(clap::Args)]
 #[command(arg = super::local_only::coordinator_flag())]
 pub(super) struct Args {
@@ -36,12 +36,13 @@ pub(super) struct Args {
     #[arg(env = "DQA_STUDY", value_name = "NAME|FILE")]
     study: String,
 
-    /// Data sets with labels to train on, joined by commas: names from configs/datasets, definitions (TOML), or folders [default:
-    /// the study's].
+    /// Data sets with labels to train on, joined by commas: names from configs/datasets, definitions (TOML), or folders
+    /// [default: the study's].
     #[arg(long, env = "DQA_DATASETS", value_delimiter = ',', value_name = "NAMES")]
     datasets: Vec<String>,
 
-    /// Base models to train, joined by commas: folders, hf:OWNER/NAME@REVISION, or new:CONFIG.json [default: the study's].
+    /// Base models to train, joined by commas: folders, hf:OWNER/NAME@REVISION, or new:CONFIG.json [default: the
+    /// study's].
     #[arg(long, env = "DQA_MODEL", value_delimiter = ',', value_name = "DIRS")]
     model: Vec<String>,
 
@@ -49,8 +50,8 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_SPLIT_COUNT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     split_count: Option<u32>,
 
-    /// Files of splits, as the store has them below splits/, joined by commas: one for each data set that is not to be split
-    /// again.
+    /// Files of splits, as the store has them below splits/, joined by commas: one for each data set that is not to be
+    /// split again.
     #[arg(long, env = "DQA_SPLITS", value_delimiter = ',', value_name = "FILES", conflicts_with = "split_count")]
     splits: Vec<PathBuf>,
 
@@ -58,8 +59,8 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_EPOCHS", value_name = "N")]
     epochs: Option<u32>,
 
-    /// Setting for all trainings, such as lr=1e-3, with the keys of a setup (docs/training.md). A variant's own settings win. May
-    /// be given more than once.
+    /// Setting for all trainings, such as lr=1e-3, with the keys of a setup (docs/training.md). A variant's own
+    /// settings win. May be given more than once.
     #[arg(long, env = "DQA_SET", value_name = "KEY=VALUE")]
     set: Vec<String>,
 
@@ -160,7 +161,8 @@ fn definition(args: &Args, splits: Option<usize>) -> anyhow::Result<Definition> 
     Ok(definition.changed(&Overrides { datasets, models, splits: splits.or(args.split_count), set })?)
 }
 
-/// Checks that trainings can use every picture, or with `--skip-unreadable` removes the others. Returns how many were removed.
+/// Checks that trainings can use every picture, or with `--skip-unreadable` removes the others. Returns how many were
+/// removed.
 fn check_pictures(
     args: &Args,
     definition: &Definition,
@@ -183,7 +185,8 @@ fn check_pictures(
     datasets.iter_mut().map(|data| training_data::remove_unusable(data, &setup, runner.as_ref())).sum()
 }
 
-/// Returns the study's name: the same for the same study of the same data sets, so that its table replaces the earlier one.
+/// Returns the study's name: the same for the same study of the same data sets, so that its table replaces the earlier
+/// one.
 fn study_name(args: &Args, datasets: &[DataSet]) -> anyhow::Result<StudyName> {
     if let Some(name) = &args.name {
         return Ok(name.clone());

@@ -1,5 +1,5 @@
-//! Shows a study's progress on standard error: a line for each training that has ended and for each test, and within them a bar
-//! on a terminal or a line now and then elsewhere.
+//! Shows a study's progress on standard error: a line for each training that has ended and for each test, and within
+//! them a bar on a terminal or a line now and then elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};

@@ -15,13 +15,13 @@ use crate::cli::report::ReportArgs;
 #[derive(clap::Args)]
 #[command(group = ArgGroup::new("sentences").required(true).args(["prompts", "handcrafted"]))]
 pub(in crate::cli) struct Args {
-    /// Algorithms whose pictures are scored, joined by commas, or all. Folders of hazy inputs and references next to the
-    /// algorithms' folders are scored only if they are named: `all,hazy`.
+    /// Algorithms whose pictures are scored, joined by commas, or all. Folders of hazy inputs and references next to
+    /// the algorithms' folders are scored only if they are named: `all,hazy`.
     #[arg(long, env = "DQA_ALGOS", value_delimiter = ',', default_value = "all", value_name = "NAMES")]
     algos: Vec<String>,
 
-    /// Data sets, joined by commas: names from configs/datasets, definitions (TOML), or folders. NAME=PATH gives a data set
-    /// another name than its own.
+    /// Data sets, joined by commas: names from configs/datasets, definitions (TOML), or folders. NAME=PATH gives a data
+    /// set another name than its own.
     #[arg(long, env = "DQA_DATASETS", value_delimiter = ',', required = true, value_name = "NAMES")]
     pub(super) datasets: Vec<String>,
 

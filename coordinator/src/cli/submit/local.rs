@@ -118,7 +118,8 @@ async fn make_record(
     }
     if earlier.request.is_some() && earlier.state.is_active() {
         note(format_args!(
-            "run {} was submitted to a coordinator and is {} there; this process scores it too, and nothing is counted twice",
+            "run {} was submitted to a coordinator and is {} there; this process scores it too, and nothing is \
+             counted twice",
             earlier.name, earlier.state
         ));
     }

@@ -10,9 +10,9 @@ use dqa_worker::program::ExitStatus;
 
 pub(super) use args::Args;
 
-#[cfg(not(feature = "cluster"))]
-use super::cluster as remote;
 use super::detach;
+#[cfg(not(feature = "cluster"))]
+use super::no_cluster as remote;
 
 /// Submits a run to the coordinator, or runs it in this process or in one in the background.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {

@@ -1,5 +1,5 @@
-//! `submit --coordinator`: submits the run to a coordinator. Pictures and scores do not pass through this process; only the
-//! model's files are uploaded, once.
+//! `submit --coordinator`: submits the run to a coordinator. Pictures and scores do not pass through this process; only
+//! the model's files are uploaded, once.
 
 use anyhow::{anyhow, bail};
 use dqa_pipelines::dataset::Definition;
@@ -10,7 +10,7 @@ use dqa_worker::program::{ExitStatus, note, with_hint};
 
 use super::args::Args;
 use super::datasets::{find_definitions, warn_of_training_leaks};
-use crate::cli::cluster::{
+use crate::cli::coordinator_client::{
     Client, device_class, get_report, has_ended, limits_message, model_message, report_request, require_run, run_line,
     status_error, upload_model, wait_until_ended, wait_until_planned,
 };

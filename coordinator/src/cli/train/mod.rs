@@ -28,16 +28,16 @@ use setup::SetupArgs;
 #[derive(clap::Args)]
 #[command(arg = super::local_only::coordinator_flag())]
 pub(super) struct Args {
-    /// Data set with labels: a name from configs/datasets, a definition (TOML), or a folder. NAME=PATH gives it another name than
-    /// its own.
+    /// Data set with labels: a name from configs/datasets, a definition (TOML), or a folder. NAME=PATH gives it another
+    /// name than its own.
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
     dataset: String,
 
     #[command(flatten)]
     redefine: RedefineArgs,
 
-    /// CLIP model to start from: a folder or a file in any form that `submit` takes, hf:OWNER/NAME or hf:OWNER/NAME@REVISION; or
-    /// new:CONFIG.json for new weights.
+    /// CLIP model to start from: a folder or a file in any form that `submit` takes, hf:OWNER/NAME or
+    /// hf:OWNER/NAME@REVISION; or new:CONFIG.json for new weights.
     #[arg(long, env = "DQA_MODEL", value_name = "MODEL")]
     model: String,
 
@@ -49,7 +49,8 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_SPLIT", value_delimiter = ',', default_value = "all", value_name = "N")]
     split: Vec<String>,
 
-    /// File of splits, as the store has them below splits/ [default: new splits, made with the three flags that follow].
+    /// File of splits, as the store has them below splits/ [default: new splits, made with the three flags that
+    /// follow].
     #[arg(long, env = "DQA_SPLITS", value_name = "FILE", conflicts_with_all = ["split_count", "split_seed", "test_share"])]
     splits: Option<PathBuf>,
 

@@ -146,8 +146,8 @@ impl Results<'_> {
         }
         text += "train: SRCC of the kept epoch's own windows. RMSE: of scores and labels, both 0 to 1.\n";
         if self.records.len() > 1 {
-            text += "interval: 95 % for the mean over splits, Student's t corrected for splits that share scenes (Nadeau and Bengio\n\
-                2003).\n";
+            text += "interval: 95 % for the mean over splits, Student's t corrected for splits that share scenes \
+                (Nadeau and Bengio\n2003).\n";
         }
         if self.skipped > 0 {
             writeln!(text, "{} pictures were left out: no label, or not to be read.", self.skipped)

@@ -15,8 +15,8 @@ pub(super) struct SetupArgs {
     #[arg(long, env = "DQA_SETUP", value_name = "FILE")]
     setup: Option<PathBuf>,
 
-    /// What to train: text prompts, visual prompts, prompts (both: CLIP-DQA), vision (the visual tower's weights and prompts), or
-    /// all [default: prompts].
+    /// What to train: text prompts, visual prompts, prompts (both: CLIP-DQA), vision (the visual tower's weights and
+    /// prompts), or all [default: prompts].
     #[arg(long, env = "DQA_TUNE", value_parser = words::<Tune>(Tune::WORDS), hide_possible_values = true)]
     tune: Option<Tune>,
 
@@ -28,7 +28,8 @@ pub(super) struct SetupArgs {
     #[arg(long, env = "DQA_TEXT_LEN", value_name = "N")]
     text_len: Option<u32>,
 
-    /// Number of the text tower's layers with prompts, from the first; 0 for none [default: all, if text prompts are trained].
+    /// Number of the text tower's layers with prompts, from the first; 0 for none [default: all, if text prompts are
+    /// trained].
     #[arg(long, env = "DQA_TEXT_DEPTH", value_name = "N")]
     text_depth: Option<u32>,
 
@@ -36,8 +37,8 @@ pub(super) struct SetupArgs {
     #[arg(long, env = "DQA_VISUAL_LEN", value_name = "N")]
     visual_len: Option<u32>,
 
-    /// Number of the visual tower's layers with prompts, from the first; 0 for none [default: all, if visual prompts are
-    /// trained].
+    /// Number of the visual tower's layers with prompts, from the first; 0 for none [default: all, if visual prompts
+    /// are trained].
     #[arg(long, env = "DQA_VISUAL_DEPTH", value_name = "N")]
     visual_depth: Option<u32>,
 
@@ -77,8 +78,8 @@ pub(super) struct SetupArgs {
     #[arg(long, env = "DQA_EPOCHS", value_name = "N")]
     epochs: Option<u32>,
 
-    /// Epoch to keep: last, best-on-validation (on scenes held out of the training split), or best-on-test (the authors' choice:
-    /// optimistic, because the test chooses) [default: last].
+    /// Epoch to keep: last, best-on-validation (on scenes held out of the training split), or best-on-test (the
+    /// authors' choice: optimistic, because the test chooses) [default: last].
     #[arg(long, env = "DQA_SELECT", value_parser = words::<Select>(Select::WORDS), hide_possible_values = true)]
     select: Option<Select>,
 

@@ -1,54 +1,22 @@
-//! `dqa-coord workers`: lists a coordinator's workers with what they score, or drains one.
+//! A coordinator's workers as a table, JSON or CSV.
 
 use std::io::{BufWriter, Write, stdout};
 
 use dqa_proto::v1;
 use dqa_worker::cluster::class_name;
-use dqa_worker::program::{ExitStatus, Format, OutputError, note};
+use dqa_worker::program::{Format, OutputError};
 use serde::Serialize;
 use serde_json::json;
 
-use super::client::status_error;
-use crate::cli::coordinator_args::CoordinatorArgs;
-use crate::cli::output::print_rows;
-
-/// Lists a coordinator's workers, or drains one.
-#[derive(clap::Args)]
-pub(in crate::cli) struct Args {
-    #[command(flatten)]
-    coordinator: CoordinatorArgs,
-
-    /// Drain this worker: it finishes the shards that it has, and ends.
-    #[arg(long, value_name = "WORKER")]
-    drain: Option<String>,
-
-    /// Format of the list.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
-    format: Format,
-}
-
-pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
-    let mut client = args.coordinator.required_client()?;
-    if let Some(id) = &args.drain {
-        let drained = client.drain_worker(v1::DrainWorkerRequest { id: id.clone() }).await;
-        drained.map_err(|status| status_error(&status))?;
-        note(format_args!("worker {id} drains"));
-        return Ok(ExitStatus::All);
-    }
-    let workers = client.list_workers(v1::ListWorkersRequest {}).await.map_err(|status| status_error(&status))?;
-    print_workers(&workers.into_inner().workers, args.format)?;
-    Ok(ExitStatus::All)
-}
+use crate::cli::output::{print_rows, print_text};
 
 /// Writes workers to standard output.
-pub(super) fn print_workers(workers: &[v1::Worker], format: Format) -> anyhow::Result<()> {
+pub(in crate::cli) fn print_workers(workers: &[v1::Worker], format: Format) -> anyhow::Result<()> {
     match format {
         Format::Table => Ok(print_table(workers)?),
         Format::Json => {
-            let lines: String = workers.iter().map(|worker| format!("{}\n", as_json(worker))).collect();
-            let mut out = stdout().lock();
-            out.write_all(lines.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::from)?;
-            Ok(())
+            let lines: String = workers.iter().map(|worker| format!("{}\n", worker_json(worker))).collect();
+            Ok(print_text(&lines)?)
         }
         Format::Csv => print_rows(&workers.iter().map(WorkerRow::new).collect::<Vec<_>>(), format),
     }
@@ -118,7 +86,7 @@ impl WorkerRow {
     }
 }
 
-fn as_json(worker: &v1::Worker) -> serde_json::Value {
+fn worker_json(worker: &v1::Worker) -> serde_json::Value {
     let totals = worker.totals.unwrap_or_default();
     let running = |running: &v1::Running| json!({ "part": running.part, "windows_done": running.windows_done });
     json!({

@@ -1,10 +1,14 @@
-//! The commands that only a cluster has.
+//! Commands that only a cluster has. Compiled with the feature `cluster`; without it `no_cluster.rs` has commands of
+//! the same names that fail.
+
+mod control;
+mod serve;
+mod workers;
 
 use clap::Subcommand;
 use dqa_worker::program::ExitStatus;
 
-use super::control::{self, RunAction};
-use super::{serve, workers};
+use control::RunAction;
 
 /// Commands for a coordinator, its workers and its runs.
 #[derive(Subcommand)]

@@ -15,8 +15,8 @@ use tracing::warn;
 use crate::cli::args::StoreArgs;
 use crate::cluster::{self, Ended, Settings};
 
-/// A store that does not answer when the coordinator starts is waited for 25 s. Then the process exits with code 75, and its
-/// supervisor decides.
+/// A store that does not answer when the coordinator starts is waited for 25 s. Then the process exits with code 75,
+/// and its supervisor decides.
 const STORE_WAIT_MAX: Duration = Duration::from_secs(25);
 const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -30,8 +30,8 @@ pub(in crate::cli) struct Args {
     #[arg(long, env = "DQA_LISTEN", default_value = "127.0.0.1:7070", value_parser = listen_address, value_name = "ADDRESS")]
     listen: SocketAddr,
 
-    /// Name of this coordinator among those of the store; give the same one after a restart [default: the machine's name and
-    /// the port].
+    /// Name of this coordinator among those of the store; give the same one after a restart [default: the machine's
+    /// name and the port].
     #[arg(long, env = "DQA_ID", value_name = "NAME")]
     id: Option<String>,
 
@@ -50,13 +50,13 @@ pub(in crate::cli) struct Args {
     #[arg(long, env = "DQA_INSECURE", value_parser = BoolishValueParser::new())]
     insecure: bool,
 
-    /// Folders and URLs below which data sets may lie, joined by commas [default: any remote store; this machine's files only
-    /// if the coordinator listens on loopback].
+    /// Folders and URLs below which data sets may lie, joined by commas [default: any remote store; this machine's
+    /// files only if the coordinator listens on loopback].
     #[arg(long, env = "DQA_ROOTS", value_delimiter = ',', value_name = "URLS")]
     roots: Vec<String>,
 
-    /// Seconds that a shard may take in addition to the estimated time of its windows. After that it is tried on another
-    /// worker.
+    /// Seconds that a shard may take in addition to the estimated time of its windows. After that it is tried on
+    /// another worker.
     #[arg(long, env = "DQA_DEADLINE", default_value_t = 120, value_name = "SECONDS")]
     deadline: u64,
 

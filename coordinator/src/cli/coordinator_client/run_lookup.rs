@@ -19,7 +19,7 @@ pub(in crate::cli) async fn find_run(client: &mut Client, selector: &RunSelector
 ///
 /// # Errors
 /// As [`find_run`].
-pub(super) async fn find_named_run(client: &mut Client, named: &NamedRun) -> anyhow::Result<v1::Run> {
+pub(in crate::cli) async fn find_named_run(client: &mut Client, named: &NamedRun) -> anyhow::Result<v1::Run> {
     find(client, Some(&named.run)).await
 }
 

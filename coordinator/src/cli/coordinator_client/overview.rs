@@ -8,12 +8,12 @@ use dqa_worker::program::{Format, OutputError};
 use super::client::{Client, get_run, list_runs, status_error};
 use super::watch::has_ended;
 use super::wire::run_summary;
-use super::workers::print_workers;
+use super::worker_table::print_workers;
 use crate::cli::refresh::{clear_terminal, refresh_interval};
 use crate::cli::run_summary::{RunSummary, print_all};
 
-/// Shows a run and the workers until the run has ended, and returns the run as it is then. Without a name it shows all runs,
-/// and does not end.
+/// Shows a run and the workers until the run has ended, and returns the run as it is then. Without a name it shows all
+/// runs, and does not end.
 pub(in crate::cli) async fn watch_overview(
     client: &mut Client,
     name: Option<&str>,

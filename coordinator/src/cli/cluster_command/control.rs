@@ -3,10 +3,8 @@
 use dqa_proto::v1;
 use dqa_worker::program::{ExitStatus, note};
 
-use super::client::{require_run, status_error};
-use super::run_lookup::find_named_run;
-use super::watch::run_line;
 use crate::cli::coordinator_args::CoordinatorArgs;
+use crate::cli::coordinator_client::{find_named_run, require_run, run_line, status_error};
 use crate::cli::run_selector::NamedRun;
 
 /// A run of a coordinator.

@@ -1,5 +1,5 @@
-//! Reads a coordinator's answer to a query, an Arrow IPC stream in chunks, as a stream of rows. Holds one chunk and one batch in
-//! memory.
+//! Reads a coordinator's answer to a query, an Arrow IPC stream in chunks, as a stream of rows. Holds one chunk and one
+//! batch in memory.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
