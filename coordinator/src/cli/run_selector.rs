@@ -40,6 +40,7 @@ impl RunSelector {
     }
 
     /// Whether a run is named.
+    #[cfg(feature = "cluster")]
     pub(super) fn is_given(&self) -> bool {
         self.run.is_some() || self.flag.is_some()
     }
