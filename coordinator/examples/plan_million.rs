@@ -1,5 +1,5 @@
-//! Times the plan of a million pictures: 20 algorithms, 50,000 scenes, a listing that is made up as it is read, sizes from
-//! the index. `cargo run --release -p dqa-coordinator --example plan_million [PICTURES]`; docs/benchmarks.md has the figures.
+//! Times the planning of a million pictures: 20 algorithms, 50,000 scenes, a synthetic listing, sizes from the index.
+//! `cargo run --release -p dqa-coordinator --example plan_million [PICTURES]`; docs/benchmarks.md has the figures.
 
 use std::fmt;
 use std::path::Path as FilePath;
@@ -24,7 +24,7 @@ use object_store::{
 
 const ALGORITHMS: u64 = 20;
 
-/// Lists pictures that are nowhere.
+/// A store that lists pictures that do not exist.
 #[derive(Debug)]
 struct Listing {
     pictures: u64,
@@ -90,11 +90,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut definition = Definition::new("million".parse()?, root.url().to_string());
     definition.layout = vec!["{algorithm}/{scene}.png".to_owned()];
 
-    // What an earlier plan left.
+    // The index of headers that an earlier plan wrote.
     let dataset = load_from(root.clone(), &definition).await?;
     let mut index = Index::default();
-    for (at, picture) in dataset.pictures.iter().enumerate() {
-        let side = |range: u32| 480 + at as u32 % range;
+    for (number, picture) in (0u32..).zip(&dataset.pictures) {
+        let side = |range: u32| 480 + number % range;
         index.insert(picture, Header::Size { width: side(700), height: side(500) });
     }
     index.write(&store, &dataset.name).await?;
@@ -123,7 +123,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The process's largest resident set, where the system says it (Linux).
+/// Returns the process's largest resident set size, which only Linux reports.
 fn peak_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

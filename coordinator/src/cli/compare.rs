@@ -7,12 +7,12 @@ use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::names::DatasetName;
 use dqa_pipelines::report::compare::{self, CompareError, CompareOptions, CompareTable, Compared};
-use dqa_worker::program::{ExitStatus, Format, note, with_hint};
+use dqa_worker::program::{ExitStatus, Format, note};
 
 use super::args::StoreArgs;
+use super::hints::with_own_hint;
 use super::local_only;
 use super::output::{PartialFile, print_text};
-use super::report::with_report_hint;
 use super::run_selector::RunsSelector;
 
 /// Compares runs over the same pictures: which agrees better with the labels, and whether they rank the algorithms
@@ -60,13 +60,13 @@ enum TableArg {
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let store = args.store.open().await?;
     if !args.runs.is_given() {
-        return Err(with_compare_hint(CompareError::Count(0)));
+        return Err(with_own_hint(CompareError::Count(0)));
     }
     local_only::note_store(&args.store.url);
     let records = args.runs.find_records(&store).await?;
     let options =
         CompareOptions { dataset: args.dataset.clone(), only_to_first: args.to_first, level: CompareOptions::LEVEL };
-    let compared = compare::compare(&store, &records, &options).await.map_err(with_compare_hint)?;
+    let compared = compare::compare(&store, &records, &options).await.map_err(with_own_hint)?;
     note_warnings(&compared);
     let text = text(args, &compared);
     match &args.output {
@@ -99,15 +99,5 @@ fn note_warnings(compared: &Compared) {
     }
     for line in compared.notes() {
         note(format_args!("warning: {line}"));
-    }
-}
-
-fn with_compare_hint(error: CompareError) -> anyhow::Error {
-    match error {
-        CompareError::Report(error) => with_report_hint(error),
-        error => match error.hint() {
-            Some(hint) => with_hint(error.into(), hint),
-            None => error.into(),
-        },
     }
 }

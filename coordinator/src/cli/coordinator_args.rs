@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::builder::BoolishValueParser;
+#[cfg(feature = "cluster")]
 use dqa_worker::net::TlsArgs;
 use dqa_worker::program::with_hint;
 
@@ -25,6 +26,7 @@ pub(super) struct CoordinatorArgs {
     #[arg(long, env = "DQA_USER_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
 
+    #[cfg(feature = "cluster")]
     #[command(flatten)]
     tls: TlsArgs,
 
@@ -36,8 +38,17 @@ pub(super) struct CoordinatorArgs {
 impl CoordinatorArgs {
     /// Returns a client of the coordinator, if one is given.
     pub(super) fn client(&self) -> anyhow::Result<Option<Client>> {
-        let connect = |url: &String| connect(url, self.token_file.as_deref(), &self.tls, self.insecure);
-        self.url.as_ref().map(connect).transpose()
+        self.url.as_deref().map(|url| self.connect(url)).transpose()
+    }
+
+    #[cfg(feature = "cluster")]
+    fn connect(&self, url: &str) -> anyhow::Result<Client> {
+        connect(url, self.token_file.as_deref(), &self.tls, self.insecure)
+    }
+
+    #[cfg(not(feature = "cluster"))]
+    fn connect(&self, _url: &str) -> anyhow::Result<Client> {
+        connect(self.token_file.as_deref(), self.insecure)
     }
 
     /// Returns a client of the coordinator, which must be given.

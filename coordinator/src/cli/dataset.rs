@@ -103,8 +103,8 @@ async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<ExitStatus> 
 
 async fn read_headers(dataset: &DataSet, index: &mut Index) -> anyhow::Result<()> {
     let mut read = headers::read(dataset, (0..dataset.pictures.len()).collect(), Limits::default().bytes_max);
-    while let Some((index_of_picture, header)) = read.next().await {
-        let picture = &dataset.pictures[index_of_picture];
+    while let Some((picture_index, header)) = read.next().await {
+        let picture = &dataset.pictures[picture_index];
         let header = match header {
             Err(error) if error.is_of_object() => {
                 Header::Unreadable { code: ErrorCode::Io.to_string(), message: cause(&error).to_string() }

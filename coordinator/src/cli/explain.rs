@@ -108,7 +108,7 @@ fn write_drawings(out: &Path, drawings: &[Drawing]) -> anyhow::Result<()> {
     let only_sheet = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
     let folder = if only_sheet { out.parent() } else { Some(out) };
     if let Some(folder) = folder {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
     for drawing in &drawings[..if only_sheet { 1 } else { drawings.len() }] {
         let path = if only_sheet { out.to_owned() } else { out.join(format!("{}.png", drawing.name)) };

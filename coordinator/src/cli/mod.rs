@@ -11,6 +11,7 @@ mod dataset;
 mod demo;
 mod detach;
 mod explain;
+mod hints;
 mod leaderboard;
 mod local_only;
 mod model;
@@ -92,10 +93,11 @@ enum Command {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 finished, with failed rows or problems found; 2 could not run; 75 restart it (serve: another coordinator \
-leads, or the store does not answer); 130 and 143 stopped by Ctrl-C and by SIGTERM (the same submit command resumes the run).\n\
-A flag can also be set by the environment variable that its help names, and in a configuration file. A flag wins over the \
-environment, and the environment over the file. RUST_LOG sets what is logged to standard error.";
+Exit codes: 0 done; 1 finished, with failed rows or problems found; 2 could not run; 75 restart it (serve: another \
+coordinator leads, or the store does not answer); 130 and 143 stopped by Ctrl-C and by SIGTERM (the same submit command \
+resumes the run).\n\
+A flag can also be set by the environment variable that its help names, and in a configuration file. A flag wins over \
+the environment, and the environment over the file. RUST_LOG sets what is logged to standard error.";
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use clap::Subcommand;
-use dqa_worker::net::TlsArgs;
 use dqa_worker::program::ExitStatus;
 
 /// Commands that this build lacks.
@@ -44,7 +43,7 @@ impl ClusterCommand {
 pub(super) enum Client {}
 
 /// Fails: a coordinator can only be reached with the feature `cluster`.
-pub(super) fn connect(_url: &str, _token: Option<&Path>, _tls: &TlsArgs, _insecure: bool) -> anyhow::Result<Client> {
+pub(super) fn connect(_token_file: Option<&Path>, _insecure: bool) -> anyhow::Result<Client> {
     Err(no_cluster())
 }
 
@@ -66,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_coordinator_is_refused_with_a_way_to_get_one() {
-        let refused = connect("http://127.0.0.1:7070", None, &TlsArgs::default(), false).err().unwrap();
+        let refused = connect(None, false).err().unwrap();
         assert!(refused.to_string().contains("cargo install --locked --path coordinator"), "{refused}");
     }
 }

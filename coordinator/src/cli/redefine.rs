@@ -3,9 +3,10 @@
 
 use dqa_pipelines::dataset::{DataSet, Definition};
 use dqa_pipelines::names::DatasetName;
-use dqa_pipelines::registry::{self, RegistryError, Requested};
+use dqa_pipelines::registry::{self, Requested};
 use dqa_pipelines::store::Store;
-use dqa_worker::program::with_hint;
+
+use super::hints::with_own_hint;
 
 /// Data sets that may be redefined.
 #[derive(clap::Args)]
@@ -32,14 +33,6 @@ impl RedefineArgs {
         } else {
             registry::register(store, &loaded, &self.names, used_by).await
         };
-        registered.map_err(with_registry_hint)
-    }
-}
-
-/// Adds what to do to the error of a data set that cannot be used under its name.
-pub(super) fn with_registry_hint(error: RegistryError) -> anyhow::Error {
-    match error.hint() {
-        Some(hint) => with_hint(error.into(), hint),
-        None => error.into(),
+        registered.map_err(with_own_hint)
     }
 }

@@ -6,7 +6,9 @@ use anyhow::bail;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
-use dqa_worker::program::{note, with_hint};
+use dqa_worker::program::note;
+
+use super::hints::with_own_hint;
 
 /// One run of a store or of a coordinator.
 #[derive(Clone, Debug, clap::Args)]
@@ -123,10 +125,7 @@ async fn find_record(store: &Store, name: Option<&RunName>) -> anyhow::Result<Ru
         Some(name) => RunRecord::read(store, name).await,
         None => RunRecord::last_used(store).await,
     };
-    let record = found.map_err(|error| match error.hint() {
-        Some(hint) => with_hint(error.into(), hint),
-        None => error.into(),
-    })?;
+    let record = found.map_err(with_own_hint)?;
     note_chosen_run(name, record.name.as_str());
     Ok(record)
 }

@@ -11,6 +11,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use crate::cli::hints::with_own_hint;
+
 /// A client of a coordinator's service for users.
 pub(in crate::cli) type Client = CoordinatorServiceClient<InterceptedService<Channel, Caller>>;
 
@@ -22,10 +24,7 @@ pub(in crate::cli) fn connect(
     insecure: bool,
 ) -> anyhow::Result<Client> {
     let token = token_file.map(Token::read).transpose()?;
-    let channel = channel(url, &tls.read()?, token.as_ref(), insecure).map_err(|error| match error.hint() {
-        Some(hint) => with_hint(error.into(), hint),
-        None => error.into(),
-    })?;
+    let channel = channel(url, &tls.read()?, token.as_ref(), insecure).map_err(with_own_hint)?;
     let client = CoordinatorServiceClient::with_interceptor(channel, Caller::new(token.as_ref()));
     Ok(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX))
 }

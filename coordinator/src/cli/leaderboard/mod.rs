@@ -9,9 +9,9 @@ use dqa_worker::program::ExitStatus;
 
 pub(super) use args::Args;
 
+use super::hints::with_own_hint;
 #[cfg(not(feature = "cluster"))]
 use super::no_cluster as remote;
-use super::report::with_report_hint;
 
 /// Makes the leaderboard here, or has the coordinator make it.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
@@ -20,9 +20,9 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     }
     let store = args.store.open().await?;
     let records = args.runs.find_records(&store).await?;
-    report::require_complete(&store, &records).await.map_err(with_report_hint)?;
-    let record = together(&records[0], &records[1..]).map_err(with_report_hint)?;
-    let mut report = report::rank(&store, &record, &args.report.options()).await.map_err(with_report_hint)?;
+    report::require_complete(&store, &records).await.map_err(with_own_hint)?;
+    let record = together(&records[0], &records[1..]).map_err(with_own_hint)?;
+    let mut report = report::rank(&store, &record, &args.report.options()).await.map_err(with_own_hint)?;
     if let Some(dataset) = &args.dataset {
         report.only(dataset)?;
     }

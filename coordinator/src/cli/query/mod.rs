@@ -8,12 +8,13 @@ mod rows;
 use anyhow::{Context, anyhow};
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::run::RunRecord;
-use dqa_pipelines::sql::{self, Selection, SqlError};
+use dqa_pipelines::sql::{self, Selection};
 use dqa_worker::program::{ExitStatus, with_hint};
 
 pub(super) use args::Args;
 
 use super::args::Engine;
+use super::hints::with_own_hint;
 #[cfg(not(feature = "cluster"))]
 use super::no_cluster as remote;
 use rows::write_rows;
@@ -44,21 +45,14 @@ async fn query_store(args: &Args) -> anyhow::Result<SendableRecordBatchStream> {
         // A store without runs has empty tables of scores, but it may have tables of studies.
         Selection::All
     };
-    let context = sql::session(&store, &selection).await.map_err(with_sql_hint)?;
+    let context = sql::session(&store, &selection).await.map_err(with_own_hint)?;
     let planned = match args.mix_runs {
         true => sql::query_mixing(&context, &args.sql).await,
         false => sql::query(&context, &args.sql).await,
     };
-    let mut frame = planned.map_err(with_sql_hint)?;
+    let mut frame = planned.map_err(with_own_hint)?;
     if args.explain {
         frame = frame.explain(false, false).context("the query cannot be explained")?;
     }
     frame.execute_stream().await.context("the query cannot be run")
-}
-
-fn with_sql_hint(error: SqlError) -> anyhow::Error {
-    match error.hint() {
-        Some(hint) => with_hint(error.into(), hint),
-        None => error.into(),
-    }
 }

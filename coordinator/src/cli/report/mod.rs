@@ -10,7 +10,7 @@ use dqa_pipelines::report::Table;
 use dqa_worker::program::ExitStatus;
 
 pub(super) use args::Args;
-pub(super) use options::{ReportArgs, with_report_hint};
+pub(super) use options::ReportArgs;
 
 use super::args::Engine;
 #[cfg(not(feature = "cluster"))]

@@ -1,12 +1,13 @@
 //! Flags for how a report is made and shown, shared by `report`, `leaderboard` and `submit`.
 
 use clap::ValueEnum;
-use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table};
+use dqa_pipelines::report::{self, Report, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_stats::Test;
-use dqa_worker::program::{Format, OutputError, with_hint};
+use dqa_worker::program::{Format, OutputError};
 
+use crate::cli::hints::with_own_hint;
 use crate::cli::output::print_text;
 
 /// How a report is made and shown.
@@ -87,7 +88,7 @@ impl ReportArgs {
 
     /// Makes a run's report and writes its tables to the store.
     pub(super) async fn make_and_write(&self, store: &Store, record: &RunRecord) -> anyhow::Result<Report> {
-        let report = report::make(store, record, &self.options()).await.map_err(with_report_hint)?;
+        let report = report::make(store, record, &self.options()).await.map_err(with_own_hint)?;
         report.write(store).await?;
         Ok(report)
     }
@@ -121,13 +122,5 @@ impl ReportArgs {
             }
         };
         print_text(&text)
-    }
-}
-
-/// Adds what to do to the error of a report that cannot be made.
-pub(in crate::cli) fn with_report_hint(error: ReportError) -> anyhow::Error {
-    match error.hint() {
-        Some(hint) => with_hint(error.into(), hint),
-        None => error.into(),
     }
 }

@@ -18,13 +18,13 @@ use dqa_worker::shard::ShardScorer;
 use super::args::Args;
 use super::datasets::{find_definitions, warn_of_training_leaks};
 use crate::cli::detach::notify_planned;
+use crate::cli::hints::with_own_hint;
 use crate::cli::progress::ScoringProgress;
-use crate::cli::redefine::with_registry_hint;
 use crate::cli::stop_signal::StopSignal;
 use crate::engine::LocalEngine;
 use crate::run::{
-    self, Claim, PlanObserver, PlanRequest, PrepareError, Roots, RunMismatch, RunPlan, Submission, dropped_rows,
-    is_satisfied_by, part_metadata, provenance, record_plan,
+    self, Claim, PlanObserver, PlanRequest, Roots, RunMismatch, RunPlan, Submission, dropped_rows, is_satisfied_by,
+    part_metadata, provenance, record_plan,
 };
 
 /// A user who stops a command waits at most this long for its last lines.
@@ -38,7 +38,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let definitions = find_definitions(&args.datasets)?;
     let store = args.store.create().await?;
     let registrations: Vec<registry::Requested> = definitions.iter().map(registry::Requested::new).collect();
-    registry::check(&store, &registrations, &args.redefine.names).await.map_err(with_registry_hint)?;
+    registry::check(&store, &registrations, &args.redefine.names).await.map_err(with_own_hint)?;
     let Loaded { scorer, settings, device, trained_on } = args.model.load()?;
     let submission = Submission {
         definitions,
@@ -59,18 +59,18 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         retry_failed: args.retry_failed,
         ..submission.plan_request(*scorer.views(), Roots::unrestricted())
     };
-    let plan = run::prepare(&store, &request, &mut PlanNotes).await.map_err(with_prepare_hint)?;
+    let plan = run::prepare(&store, &request, &mut PlanNotes).await.map_err(with_own_hint)?;
     let record = make_record(args, &store, &submission, (&plan, &trained_on)).await?;
     note_plan(&record, &plan);
     warn_of_training_leaks(&record.spec.training_leaks());
     let registrations = plan.registrations(&registrations);
     if args.dry_run {
-        registry::check(&store, &registrations, &args.redefine.names).await.map_err(with_registry_hint)?;
+        registry::check(&store, &registrations, &args.redefine.names).await.map_err(with_own_hint)?;
         return Ok(ExitStatus::All);
     }
     let used_by = format!("run {}", record.name);
     let registered = registry::register(&store, &registrations, &args.redefine.names, &used_by).await;
-    registered.map_err(with_registry_hint)?;
+    registered.map_err(with_own_hint)?;
     let record = if record.state == RunState::Complete {
         // Written again because it is now the run that was used last.
         record.write(&store).await?;
@@ -133,10 +133,7 @@ async fn score_and_commit(
     (mut plan, record): (RunPlan, RunRecord),
     scorer: Arc<ShardScorer>,
 ) -> anyhow::Result<Result<RunRecord, StopSignal>> {
-    let claim = Claim::acquire(store, &record.name).await.map_err(|error| match error.hint() {
-        Some(hint) => with_hint(error.into(), hint),
-        None => error.into(),
-    })?;
+    let claim = Claim::acquire(store, &record.name).await.map_err(with_own_hint)?;
     record.write(store).await?;
     notify_planned(&record.name);
     let name = record.name.clone();
@@ -184,13 +181,6 @@ impl PlanObserver for PlanNotes {
 
     fn remark(&mut self, dataset: &str, line: &str) {
         note(format_args!("data set {dataset}: {line}"));
-    }
-}
-
-fn with_prepare_hint(error: PrepareError) -> anyhow::Error {
-    match error.hint() {
-        Some(hint) => with_hint(error.into(), hint),
-        None => error.into(),
     }
 }
 
