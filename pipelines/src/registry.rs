@@ -80,6 +80,8 @@ pub enum RegistryError {
     Another {
         /// What the store has.
         known: Box<Registered>,
+        /// Whether that has labels and this has none.
+        loses_labels: bool,
         /// What was asked for.
         requested: Box<DatasetSource>,
         /// The keys that differ, with both values.
@@ -105,10 +107,16 @@ impl RegistryError {
     /// Returns what to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            RegistryError::Another { known, .. } => Some(format!(
+            RegistryError::Another { known, loses_labels, .. } => Some(format!(
                 "NAME=PATH in --datasets gives this one another name, as `--datasets {0}-2=PATH`; if it is the same data set, \
-                 moved or with a corrected layout, `--redefine {0}` goes on with it and scores nothing again",
-                known.name
+                 moved or with a corrected layout, `--redefine {0}` goes on with it and scores nothing again{1}",
+                known.name,
+                match &known.labels {
+                    Some(labels) if *loses_labels => format!(
+                        ", but without the labels ({labels}), which its reports then lose: name the definition that has them"
+                    ),
+                    _ => String::new(),
+                }
             )),
             RegistryError::Unlabelled { known } => Some(format!(
                 "name the definition that has the labels; `--redefine {}` goes on without them, and its reports lose them",
@@ -190,6 +198,7 @@ impl Requested {
             let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
             return Err(RegistryError::Another {
                 known: Box::new(known.clone()),
+                loses_labels: known.labels.is_some() && self.labels == Labels::Absent,
                 requested: Box::new(self.source.clone()),
                 differences: texts.join(", "),
             });

@@ -145,6 +145,11 @@ impl RunStatus {
         }
     }
 
+    /// Returns a sentence that says that the run is not complete, and how far it is.
+    pub fn shortfall(&self) -> String {
+        format!("run {} is {}, and its results are not complete: {}", self.record.name, self.state, self.extent())
+    }
+
     /// How far it is, for people: `4 of 14 parts and 8 of 28 pictures are in the store`.
     pub fn extent(&self) -> String {
         let progress = &self.progress;

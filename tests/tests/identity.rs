@@ -101,7 +101,8 @@ fn labels_do_not_vanish_by_naming_the_folder() {
     let place = place();
     place.haze(&["dcp", "aod"]);
     let first = submit(&place, "haze.toml", &[]).ends_with(0);
-    has(&submit(&place, "haze", &[]).ends_with(2), &["`haze`", "a bare folder", "{algorithm}/{scene}.png"]);
+    let refused = submit(&place, "haze", &[]).ends_with(2);
+    has(&refused, &["`haze`", "a bare folder", "{algorithm}/{scene}.png", "but without the labels (labels.csv)"]);
     let labelled = place.query("SELECT count(mos) AS n FROM scores");
     assert_eq!(labelled[0]["n"], 6);
     let again = submit(&place, "haze.toml", &[]).ends_with(0);

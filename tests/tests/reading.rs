@@ -34,6 +34,13 @@ fn the_run_that_was_used_last_is_taken_and_said() {
         let named = place.run(&[command, &["paper"]].concat()).ends_with(0);
         assert_eq!((named.out, named.err.as_str()), (said.out, ""), "{command:?}");
     }
+    let unlike = place.run(&["leaderboard", "paper", "whole"]).ends_with(2);
+    assert!(unlike.err.contains("fingerprint") && !unlike.err.contains("different pictures"), "{}", unlike.err);
+    assert!(unlike.err.contains("`dqa-coord compare`"), "{}", unlike.err);
+    let one_draw = place.run(&["report", "paper", "--replicates", "1"]).ends_with(2);
+    assert!(one_draw.err.contains("invalid value '1' for '--replicates"), "{}", one_draw.err);
+    let unused = place.run(&["report", "paper", "--intervals", "jackknife", "--replicates", "100"]).ends_with(0);
+    assert!(unused.err.contains("--replicates is not used"), "{}", unused.err);
     // RUN, --run and the variable are one.
     for command in [&["status"][..], &["leaderboard"], &["report"], &["query", "SELECT count(*) AS n FROM scores"]] {
         let positional = place.run(&[command, &["whole"]].concat()).ends_with(0);
@@ -107,7 +114,8 @@ fn a_query_is_of_one_run_unless_several_are_asked() {
     let twice = csv(&place, count, &["paper", "small"]).ends_with(2);
     assert!(twice.err.contains("pictures that they share would count twice"), "{}", twice.err);
     let by_fingerprint = "SELECT fingerprint, count(*) AS n FROM scores GROUP BY 1";
-    assert!(csv(&place, by_fingerprint, &["paper", "small"]).ends_with(2).err.contains("count twice"));
+    let shared = csv(&place, by_fingerprint, &["paper", "small"]).ends_with(2);
+    assert!(shared.err.contains("count twice") && shared.err.contains("add run to GROUP BY"), "{}", shared.err);
     assert_eq!(csv(&place, by_run, &["paper", "small"]).ends_with(0).out, "run,n,models\npaper,6,1\nsmall,3,1\n");
 }
 

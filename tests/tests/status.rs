@@ -147,6 +147,13 @@ fn what_a_coordinator_says_of_a_run_is_what_its_store_says() {
     }
     assert_eq!(here["windows_done"], there["windows_done"], "{here}\n{there}");
     assert_eq!(cluster.query("SELECT scored FROM runs")[0]["scored"], parts);
+    // A query is answered, and says that rows are missing.
+    let count = ["query", "SELECT count(*) AS n FROM scores"];
+    for asked in [cluster.store(&count), cluster.user(&count)] {
+        let said = asked.ends_with(0);
+        let warning = format!("warning: run r is cancelled, and its results are not complete: {parts} of 9 parts");
+        assert!(said.err.contains(&warning), "{}", said.err);
+    }
     for refused in [cluster.store(&["report", "r"]), cluster.user(&["report", "r"])] {
         let err = refused.ends_with(2).err;
         assert!(

@@ -52,7 +52,7 @@ impl RunSelector {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct RunsSelector {
     /// Runs, or the beginnings of their names, one after the other or joined by commas [default: the run that was used
-    /// last].
+    /// last; `compare` takes two or more].
     #[arg(value_name = "RUN", value_delimiter = ',')]
     runs: Vec<RunName>,
 

@@ -4,6 +4,8 @@
 
 use std::io::{BufWriter, Write, stdout};
 
+#[cfg(feature = "cluster")]
+use dqa_pipelines::run::RunState;
 use dqa_pipelines::status::RunStatus;
 use dqa_worker::program::{ExitStatus, Format, OutputError};
 use serde::Serialize;
@@ -93,6 +95,18 @@ impl RunSummary {
             pictures_failed: progress.failed,
             windows_per_second: idle.map(|_| 0.0),
         }
+    }
+
+    /// Returns a sentence that says that the run is not complete, and its progress; None for a complete run.
+    #[cfg(feature = "cluster")]
+    pub(super) fn incomplete_text(&self) -> Option<String> {
+        let RunSummary { run, state, shards, shards_done, pictures, pictures_done, .. } = self;
+        (*state != RunState::Complete.to_string()).then(|| {
+            format!(
+                "run {run} is {state}, and its results are not complete: {shards_done} of {shards} parts and \
+                 {pictures_done} of {pictures} pictures are in the store"
+            )
+        })
     }
 
     /// Returns the exit status of a command that shows the run: 1 if pictures of it have no score.

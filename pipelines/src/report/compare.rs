@@ -47,7 +47,7 @@ pub enum CompareError {
     #[error(transparent)]
     Report(#[from] ReportError),
     /// Too few runs or too many.
-    #[error("{0} runs are named, and 2 to {RUNS_MAX} can be compared")]
+    #[error("expected 2 to {RUNS_MAX} runs to compare, found {0}")]
     Count(usize),
     /// A run that is named twice.
     #[error("run `{0}` is named twice")]
@@ -242,8 +242,8 @@ pub async fn compare(store: &Store, records: &[RunRecord], options: &CompareOpti
     if !(2..=RUNS_MAX).contains(&records.len()) {
         return Err(CompareError::Count(records.len()));
     }
+    super::require_complete(store, records).await?;
     for (at, record) in records.iter().enumerate() {
-        super::check_complete(record)?;
         if records[..at].iter().any(|other| other.name == record.name) {
             return Err(CompareError::Twice(record.name.clone()));
         }

@@ -37,6 +37,9 @@ pub use held_out::{HELD_OUT, SEEN, is_in_summary};
 pub use text::Table;
 pub use together::together;
 
+/// Below this many draws a bootstrap has no interval.
+const REPLICATES_MIN: u32 = 2;
+
 /// What a report is made with. As JSON it goes to a coordinator, which refuses what it does not know.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -116,6 +119,9 @@ pub enum ReportError {
     /// What runs a session's queries failed.
     #[error("the query failed")]
     Engine(#[source] DataFusionError),
+    /// A bootstrap of fewer draws than an interval needs.
+    #[error("expected {REPLICATES_MIN} or more replicates for the bootstrap, found {0}")]
+    TooFewReplicates(u32),
     /// The run has not been scored to its end.
     #[error("run `{run}` is {state}, and its results are not complete{}", after_colon(extent))]
     Unfinished {
@@ -210,7 +216,8 @@ impl ReportError {
                 "submit the run again: what is missing or damaged is scored again, the rest is not"
             }
             ReportError::UnlikeRuns { .. } => {
-                "scores of unlike models or pictures cannot be ranked together; show each run alone"
+                "scores of unlike models or pictures cannot be ranked together: show each run alone, or see how far \
+                 two models agree with `dqa-coord compare`"
             }
             _ => return None,
         };
@@ -273,6 +280,9 @@ async fn make_with(
     with_correlations: bool,
 ) -> Result<Report, ReportError> {
     require_complete(store, std::slice::from_ref(record)).await?;
+    if options.intervals == ReportIntervals::Bootstrap && options.replicates < REPLICATES_MIN {
+        return Err(ReportError::TooFewReplicates(options.replicates));
+    }
     let found = record.parts.iter().map(|part| part.rows).sum();
     if found != record.counts.pictures {
         let what = format!("run `{}`", record.name);

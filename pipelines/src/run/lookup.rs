@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use super::{RUNS, RunError, RunRecord};
+use super::{RUNS, RunError, RunRecord, RunState};
 use crate::names::{self, RunName};
 use crate::store::Store;
 
@@ -55,13 +55,16 @@ impl RunRecord {
         Ok(!store.folders(RUNS).await?.is_empty())
     }
 
-    /// Returns the record of the run that was used last: submitted, scored or completed.
+    /// Returns the record of the run that was used last: submitted, scored or completed. A run that failed before it was
+    /// planned has no rows, and is taken only if there is no other.
     ///
     /// # Errors
     /// Where the store fails, a record is not one, or there is no run.
     pub async fn last_used(store: &Store) -> Result<RunRecord, RunError> {
         let records = RunRecord::all(store).await?;
-        let last = records.into_iter().min_by_key(|record| Reverse((record.updated, record.created)));
+        let was_planned = |record: &RunRecord| record.state != RunState::Failed || !record.parts.is_empty();
+        let key = |record: &RunRecord| Reverse((was_planned(record), record.updated, record.created));
+        let last = records.into_iter().min_by_key(key);
         last.ok_or_else(|| RunError::NoRuns { store: store.url().to_string() })
     }
 }
@@ -87,7 +90,7 @@ mod tests {
 
     use super::*;
     use crate::limits::PictureLimits;
-    use crate::run::{Counts, RunSpec, RunState};
+    use crate::run::{Counts, RunSpec};
 
     async fn store(runs: &[(&str, i64, i64)]) -> (Store, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
@@ -137,6 +140,11 @@ mod tests {
     #[tokio::test]
     async fn the_run_that_was_used_last_is_not_the_one_that_was_planned_last() {
         let (store, _dir) = store(&[("a", 1, 9), ("b", 5, 5), ("c", 2, 2)]).await;
+        assert_eq!(RunRecord::last_used(&store).await.unwrap().name.as_str(), "a");
+        let mut unplanned = RunRecord::last_used(&store).await.unwrap();
+        (unplanned.name, unplanned.state) = ("typo".parse().unwrap(), RunState::Failed);
+        unplanned.updated = Timestamp::from_second(20).unwrap();
+        unplanned.write(&store).await.unwrap();
         assert_eq!(RunRecord::last_used(&store).await.unwrap().name.as_str(), "a");
         let empty = tempfile::tempdir().unwrap();
         let store = Store::open(empty.path().to_str().unwrap(), Path::new("")).unwrap();

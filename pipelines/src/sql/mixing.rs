@@ -18,6 +18,7 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Case, Distinct, Expr, Join, LogicalPlan, Operator, Union};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
+use crate::run::RunState;
 use crate::status::RunStatus;
 use crate::tables::runs::{self, RUNS, RunRow};
 use crate::tables::scores::SCORES;
@@ -33,6 +34,8 @@ pub(super) struct SelectedRuns {
     table: RecordBatch,
     /// Pairs of runs, the lower one first, that share parts.
     shared: BTreeSet<(usize, usize)>,
+    /// A sentence for each run that is not complete.
+    pub(super) incomplete: Vec<String>,
 }
 
 /// Rows of two runs that an aggregate would take together.
@@ -61,7 +64,8 @@ impl SelectedRuns {
                 shared.extend(runs[at + 1..].iter().filter(|second| *second != first).map(|second| (*first, *second)));
             }
         }
-        SelectedRuns { table: runs::to_batch(&rows), rows, shared }
+        let incomplete = statuses.iter().filter(|status| status.state != RunState::Complete).map(RunStatus::shortfall);
+        SelectedRuns { table: runs::to_batch(&rows), rows, shared, incomplete: incomplete.collect() }
     }
 
     /// Looks for an aggregate over rows that must not be together.

@@ -99,6 +99,8 @@ pub enum SqlError {
     /// An aggregate over rows of runs that must not be taken together.
     #[error("`{expression}` takes rows of the runs `{first}` and `{second}` together, {why}")]
     Mixed {
+        /// The columns of which one tells such runs apart.
+        columns: &'static str,
         /// The aggregate or window function.
         expression: String,
         /// A run.
@@ -118,8 +120,8 @@ impl SqlError {
             SqlError::Query(_) => {
                 Some(format!("the tables are {}; `DESCRIBE scores` lists a table's columns", TABLES.join(", ")))
             }
-            SqlError::Mixed { first, .. } => Some(format!(
-                "add run or fingerprint to GROUP BY (or PARTITION BY), ask one with WHERE run = '{first}' or --run {first}, or \
+            SqlError::Mixed { first, columns, .. } => Some(format!(
+                "add {columns} to GROUP BY (or PARTITION BY), ask one with WHERE run = '{first}' or --run {first}, or \
                  have them taken together by --mix-runs"
             )),
             SqlError::NoPart { .. } => {
@@ -133,14 +135,15 @@ impl SqlError {
 impl From<Mixed> for SqlError {
     fn from(mixed: Mixed) -> SqlError {
         let [first, second] = mixed.runs;
-        let why = match mixed.fingerprints {
+        let (columns, why) = match mixed.fingerprints {
             Some([a, b]) => {
                 let short = |text: &str| text.chars().take(8).collect::<String>();
-                format!("and they are of unlike models (fingerprints {}... and {}...)", short(&a), short(&b))
+                let why = format!("and they are of unlike models (fingerprints {}... and {}...)", short(&a), short(&b));
+                ("run or fingerprint", why)
             }
-            None => "and pictures that they share would count twice".to_owned(),
+            None => ("run", "and pictures that they share would count twice".to_owned()),
         };
-        SqlError::Mixed { expression: mixed.expression, first, second, why }
+        SqlError::Mixed { columns, expression: mixed.expression, first, second, why }
     }
 }
 
@@ -248,6 +251,12 @@ pub async fn query(context: &SessionContext, sql: &str) -> Result<DataFrame, Sql
         selected.check(frame.logical_plan())?;
     }
     Ok(frame)
+}
+
+/// Returns a sentence for each run of a session that is not complete: the rows of its missing parts are in no table.
+pub fn incomplete_runs(context: &SessionContext) -> Vec<String> {
+    let selected = context.state_ref().read().config().get_extension::<SelectedRuns>();
+    selected.map_or_else(Vec::new, |selected| selected.incomplete.clone())
 }
 
 /// As [`query`], of somebody who wants rows of several runs taken together.

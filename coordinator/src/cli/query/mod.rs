@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::sql::{self, Selection};
-use dqa_worker::program::{ExitStatus, with_hint};
+use dqa_worker::program::{ExitStatus, note, with_hint};
 
 pub(super) use args::Args;
 
@@ -46,6 +46,9 @@ async fn query_store(args: &Args) -> anyhow::Result<SendableRecordBatchStream> {
         Selection::All
     };
     let context = sql::session(&store, &selection).await.map_err(with_own_hint)?;
+    for incomplete in sql::incomplete_runs(&context) {
+        note(format_args!("warning: {incomplete}"));
+    }
     let planned = match args.mix_runs {
         true => sql::query_mixing(&context, &args.sql).await,
         false => sql::query(&context, &args.sql).await,

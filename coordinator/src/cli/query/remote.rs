@@ -2,11 +2,13 @@
 
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_proto::v1;
-use dqa_worker::program::ExitStatus;
+use dqa_worker::program::{ExitStatus, note};
 
 use super::args::Args;
 use super::rows::write_rows;
-use crate::cli::coordinator_client::{Client, StreamFailure, find_runs, list_runs, read_rows, status_error};
+use crate::cli::coordinator_client::{
+    Client, StreamFailure, find_runs, list_runs, read_rows, run_summary, status_error,
+};
 
 /// Runs the query and writes its rows.
 pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitStatus> {
@@ -25,7 +27,11 @@ async fn query(args: &Args, client: &mut Client, failure: StreamFailure) -> anyh
         let is_empty = !args.runs.is_given() && list_runs(client).await?.is_empty();
         request.all_runs = is_empty;
         if !is_empty {
-            request.runs = find_runs(client, &args.runs).await?.into_iter().map(|run| run.name).collect();
+            let runs = find_runs(client, &args.runs).await?;
+            for incomplete in runs.iter().filter_map(|run| run_summary(run).incomplete_text()) {
+                note(format_args!("warning: {incomplete}"));
+            }
+            request.runs = runs.into_iter().map(|run| run.name).collect();
         }
     }
     let answer = client.query(request).await.map_err(|status| status_error(&status))?;

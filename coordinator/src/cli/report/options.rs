@@ -1,11 +1,11 @@
 //! Flags for how a report is made and shown, shared by `report`, `leaderboard` and `submit`.
 
-use clap::ValueEnum;
+use clap::{ValueEnum, value_parser};
 use dqa_pipelines::report::{self, Report, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_stats::Test;
-use dqa_worker::program::{Format, OutputError};
+use dqa_worker::program::{Format, OutputError, note};
 
 use crate::cli::hints::with_own_hint;
 use crate::cli::output::print_text;
@@ -22,7 +22,7 @@ pub(in crate::cli) struct ReportArgs {
     intervals: Option<IntervalsArg>,
 
     /// Draws of scenes with --intervals bootstrap [default: 10000].
-    #[arg(long, env = "DQA_REPLICATES", value_name = "N")]
+    #[arg(long, env = "DQA_REPLICATES", value_name = "N", value_parser = value_parser!(u32).range(2..))]
     replicates: Option<u32>,
 
     /// Seed of all random draws, those of the bootstrap and of the sign-flip tests: the same seed gives the same
@@ -96,6 +96,9 @@ impl ReportArgs {
     /// Returns the options that the flags stand for.
     pub(in crate::cli) fn options(&self) -> ReportOptions {
         let default = ReportOptions::default();
+        if matches!((self.intervals, self.replicates), (Some(IntervalsArg::Jackknife), Some(_))) {
+            note(format_args!("--replicates is not used: the jackknife draws nothing"));
+        }
         let intervals = match self.intervals {
             Some(IntervalsArg::Jackknife) => ReportIntervals::Jackknife,
             Some(IntervalsArg::Bootstrap) => ReportIntervals::Bootstrap,

@@ -236,16 +236,16 @@ impl ComparedDataset {
         let LeftOut { not_in_all, other_file, failed, unlabelled } = self.left_out;
         let mut parts = Vec::new();
         for (count, what) in [
-            (not_in_all, "not in every run"),
-            (other_file, "another file in some run"),
-            (failed, "without a score in some run"),
-            (unlabelled, "without a label, which count for the leaderboards alone"),
+            (not_in_all, "that are not in every run"),
+            (other_file, "of which some run has another file"),
+            (failed, "that have no score in some run"),
+            (unlabelled, "without a label (they count for the leaderboards alone)"),
         ] {
             if count > 0 {
-                parts.push(format!("{count} {what}"));
+                parts.push(format!("{count} pictures {what}"));
             }
         }
-        (!parts.is_empty()).then(|| format!("left out of {}: {} pictures", self.name, parts.join(", ")))
+        (!parts.is_empty()).then(|| format!("left out of {}: {}", self.name, parts.join("; ")))
     }
 }
 
