@@ -1,5 +1,6 @@
-//! The main job on a machine with nothing on it, in two commands as a user gives them: makes a data set of dehazed pictures
-//! with pseudo-labels, then scores and ranks its algorithms with the small model that is in the program.
+//! Runs a first benchmark, in two commands as a user gives them: makes a data set of dehazed pictures with
+//! pseudo-labels, then scores and ranks its algorithms with the small model that is built into the program. Needs
+//! neither files nor a network.
 
 use std::process::ExitCode;
 

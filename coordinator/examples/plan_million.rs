@@ -1,5 +1,5 @@
-//! Times the plan of a million pictures: 20 algorithms, 50,000 scenes, a listing that is made up as it is read, sizes from
-//! the index. `cargo run --release -p dqa-coordinator --example plan_million [PICTURES]`; docs/benchmarks.md has the figures.
+//! Times the planning of a million pictures: 20 algorithms, 50,000 scenes, a synthetic listing, sizes from the index.
+//! `cargo run --release -p dqa-coordinator --example plan_million [PICTURES]`; docs/benchmarks.md has the figures.
 
 use std::fmt;
 use std::path::Path as FilePath;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use dqa_coordinator::run::{Work, measure};
+use dqa_coordinator::run::{RunPlan, measure};
 use dqa_model::Views;
 use dqa_pipelines::dataset::{Definition, load_from};
 use dqa_pipelines::index::{Header, Index};
@@ -24,7 +24,7 @@ use object_store::{
 
 const ALGORITHMS: u64 = 20;
 
-/// Lists pictures that are nowhere.
+/// A store that lists pictures that do not exist.
 #[derive(Debug)]
 struct Listing {
     pictures: u64,
@@ -90,11 +90,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut definition = Definition::new("million".parse()?, root.url().to_string());
     definition.layout = vec!["{algorithm}/{scene}.png".to_owned()];
 
-    // What an earlier plan left.
+    // The index of headers that an earlier plan wrote.
     let dataset = load_from(root.clone(), &definition).await?;
     let mut index = Index::default();
-    for (at, picture) in dataset.pictures.iter().enumerate() {
-        let side = |range: u32| 480 + at as u32 % range;
+    for (number, picture) in (0u32..).zip(&dataset.pictures) {
+        let side = |range: u32| 480 + number % range;
         index.insert(picture, Header::Size { width: side(700), height: side(500) });
     }
     index.write(&store, &dataset.name).await?;
@@ -113,17 +113,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     step("count windows", since);
     let since = Instant::now();
     let terms = Terms { fingerprint: "ab".repeat(32), limits: PictureLimits::default() };
-    let work = Work::plan(vec![measured], terms, SHARD_WINDOWS_MAX);
+    let plan = RunPlan::new(vec![measured], terms, SHARD_WINDOWS_MAX);
     step("cut and name shards", since);
     step("all", start);
-    let counts = work.counts();
-    println!("{} pictures, {} windows, {} shards", counts.pictures, counts.windows, work.parts.len());
+    let counts = plan.counts();
+    println!("{} pictures, {} windows, {} shards", counts.pictures, counts.windows, plan.parts.len());
     println!("peak memory {} MB", peak_bytes().unwrap_or(0) >> 20);
     std::fs::remove_dir_all(folder)?;
     Ok(())
 }
 
-/// The process's largest resident set, where the system says it (Linux).
+/// Returns the process's largest resident set size, which only Linux reports.
 fn peak_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,4 +1,4 @@
-//! Where shards are scored. Here: in this process, one after the other, for there is one device.
+//! Scores shards in this process, one after the other, because there is one device.
 
 use std::sync::Arc;
 
@@ -9,25 +9,22 @@ use dqa_engine::shard::operator::{self, Scoring};
 use dqa_engine::shard::{ShardOutcome, ShardScorer};
 use dqa_pipelines::plan::Shard;
 
-/// Scores shards in this process, as the plan that a cluster would run.
-pub struct Local {
+/// Scores shards in this process, by the same plan that a cluster runs.
+pub struct LocalEngine {
     session: SessionContext,
 }
 
-impl Local {
-    /// With a loaded model.
-    pub fn new(scorer: Arc<ShardScorer>) -> Local {
-        Local {
-            session: SessionContext::new_with_config(
-                SessionConfig::new().with_extension(Arc::new(Scoring::by(scorer))),
-            ),
-        }
+impl LocalEngine {
+    /// Returns an engine that scores with a loaded model.
+    pub fn new(scorer: Arc<ShardScorer>) -> LocalEngine {
+        let scoring = Arc::new(Scoring::by(scorer));
+        LocalEngine { session: SessionContext::new_with_config(SessionConfig::new().with_extension(scoring)) }
     }
 
     /// Scores a shard.
     ///
     /// # Errors
-    /// Where the store or the device fails; what it was is down the chain of causes.
+    /// If the store or the device fails; the error is in the chain of causes.
     pub async fn score(&self, shard: &Shard) -> Result<ShardOutcome, DataFusionError> {
         let batches = collect(operator::plan(shard.to_text())?, self.session.task_ctx()).await?;
         let mut outcomes = operator::outcomes(&batches)?;

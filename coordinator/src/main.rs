@@ -1,4 +1,4 @@
-//! The `dqa-coord` program.
+//! The program `dqa-coord`.
 
 use std::process::ExitCode;
 

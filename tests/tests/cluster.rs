@@ -297,7 +297,11 @@ fn what_cannot_be_asked_is_refused_with_what_to_do() {
     cluster.start_coordinator();
     cluster.wait_for_workers(0);
     let elsewhere = cluster.user(&cluster.submit("haze.toml", &[])).ends_with(2);
-    assert!(elsewhere.err.contains("where this coordinator reads no data sets"), "{}", elsewhere.err);
+    assert!(
+        elsewhere.err.contains("lies outside the folders and stores that this coordinator reads"),
+        "{}",
+        elsewhere.err
+    );
     assert!(elsewhere.err.contains("hint: whoever runs the coordinator says with --roots"), "{}", elsewhere.err);
     let replicates = cluster.user(&cluster.submit("haze.toml", &["--replicates", "4000000000"])).ends_with(2);
     assert!(replicates.err.contains("at most 100000 replicates"), "{}", replicates.err);
@@ -387,7 +391,10 @@ fn a_manifest_leads_nowhere_else() {
     cluster.place.file("named.toml", b"name = \"named\"\nroot = \"haze\"\nmanifest = \"named.csv\"\n");
     cluster.user(&cluster.submit("named.toml", &["--name", "r", "--detach"])).ends_with(2);
     let failed = cluster.wait_for("r", is("failed"));
-    assert!(failed["failure"].as_str().unwrap().contains("where this coordinator reads no data sets"), "{failed}");
+    assert!(
+        failed["failure"].as_str().unwrap().contains("lies outside the folders and stores that this coordinator reads"),
+        "{failed}"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use dqa_testkit::Picture;
-use dqa_tests::TestDir;
+use dqa_tests::{Said, TestDir};
 use insta::assert_snapshot;
 
 /// `haze` with everything that can be wrong.
@@ -96,4 +96,25 @@ fn a_demo_data_set_is_whole() {
     assert_eq!(check["counts"]["unlabelled"], 0);
     let fewer = ["demo", "make", "made", "--scenes", "1", "--width", "224", "--height", "224"];
     assert!(place.run(&fewer).ends_with(2).err.contains("s00001.png is not a picture of these 1 scenes"));
+}
+
+#[test]
+fn an_old_name_of_a_variable_works_and_warns_once() {
+    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
+    let make = ["demo", "make", "made", "--scenes", "1", "--width", "224", "--height", "224"];
+    let run = |more: &[&str], variables: &[(&str, &str)]| {
+        let mut command = place.command(&[&make[..], more].concat());
+        command.envs(variables.iter().copied());
+        Said::of(&command.output().unwrap()).ends_with(0)
+    };
+    let old = run(&[], &[("DQA_NAME", "little")]);
+    assert_eq!(old.out, "made/little.toml\n");
+    let warning = "warning: the environment variable DQA_NAME is now DQA_DATASET_NAME for --name of demo";
+    assert_eq!(old.err.matches(warning).count(), 1, "{}", old.err);
+    let new = run(&[], &[("DQA_NAME", "little"), ("DQA_DATASET_NAME", "other")]);
+    assert_eq!(new.out, "made/other.toml\n");
+    assert!(!new.err.contains("warning"), "{}", new.err);
+    let flag = run(&["--name", "third"], &[("DQA_NAME", "little")]);
+    assert_eq!(flag.out, "made/third.toml\n");
+    assert!(!flag.err.contains("warning"), "{}", flag.err);
 }

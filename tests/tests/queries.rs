@@ -179,7 +179,7 @@ fn what_cannot_be_answered_is_refused_with_what_to_do() {
     refused(&["report", "--engine", "cluster"], "there are no runs in", "hint: `dqa-coord submit` makes one");
     refused(&["report", "--engine", "cluster", "--run", "q"], "there is no run `q`", "");
     let board = ["report", "--engine", "cluster", "--run", "q", "--table", "leaderboard"];
-    refused(&board, "a cluster works out correlations, and no other table", "hint: --engine local");
+    refused(&board, "--engine cluster computes correlations, and no other table", "hint: --engine local");
     // Without a coordinator there is no cluster.
     let alone = cluster.store(&["query", "SELECT 1", "--engine", "cluster"]).ends_with(2);
     assert!(alone.err.contains("no coordinator is named"), "{}", alone.err);

@@ -70,7 +70,7 @@ fn the_beginning_of_a_name_is_enough() {
     // What reads a store alone says which one where a coordinator is named for other commands.
     let compare = place.command(&["compare", "paper", "wh"]).env("DQA_COORDINATOR", "http://127.0.0.1:1").output();
     let compared = Said::of(&compare.unwrap());
-    assert!(compared.err.contains("reads the store store from here, and not by the coordinator"), "{}", compared.err);
+    assert!(compared.err.contains("reads the store store directly, not through the coordinator"), "{}", compared.err);
     let near = place.run(&["report", "papr"]).ends_with(2);
     assert!(near.err.contains("there is no run `papr`") && near.err.contains("similar names: paper"), "{}", near.err);
 }
@@ -183,7 +183,7 @@ fn what_has_no_part_for_a_coordinator_says_so() {
     place.haze(&["dcp"]);
     let check = ["dataset", "check", "haze.toml"];
     let refused = place.run(&[&check[..], &["--coordinator", "http://127.0.0.1:1"]].concat()).ends_with(2);
-    assert!(refused.err.contains("this command works on this machine"), "{}", refused.err);
+    assert!(refused.err.contains("this command only runs on this machine"), "{}", refused.err);
     // A variable that is exported for other commands is no matter.
     let checked = place.command(&check).env("DQA_COORDINATOR", "http://127.0.0.1:1").output().unwrap();
     Said::of(&checked).ends_with(0);

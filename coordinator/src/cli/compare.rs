@@ -1,83 +1,79 @@
-//! `dqa-coord compare`: models, prompts or views side by side, on the pictures that their runs have in common.
+//! `dqa-coord compare`: compares models, prompts or views on the pictures that their runs have in common.
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::names::DatasetName;
 use dqa_pipelines::report::compare::{self, CompareError, CompareOptions, CompareTable, Compared};
-use dqa_service::program::{ExitStatus, Format, OutputError, note, with_hint};
+use dqa_worker::program::{ExitStatus, Format, note};
 
-use super::report::advised as report_advised;
+use super::args::StoreArgs;
+use super::hints::with_own_hint;
+use super::local_only;
+use super::output::{PartialFile, print_text};
 use super::run_selector::RunsSelector;
-use super::{StoreArgs, here_only};
 
-/// Says which of several runs agrees better with the labels of the same pictures, and whether they rank the algorithms alike.
+/// Compares runs over the same pictures: which agrees better with the labels, and whether they rank the algorithms
+/// alike.
 #[derive(clap::Args)]
-#[command(arg = here_only::coordinator())]
+#[command(arg = local_only::coordinator_flag())]
 pub(super) struct Args {
-    /// Two or more. A difference is a later one's less an earlier one's.
+    // Two or more. A difference is a later run's value minus an earlier run's.
     #[command(flatten)]
     runs: RunsSelector,
 
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Only this data set [default: all that every run has].
+    /// Only this data set [default: every data set that all runs have].
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
     dataset: Option<DatasetName>,
 
-    /// Of three or more runs, take only the differences to the first.
+    /// With three or more runs, compare each only with the first.
     #[arg(long, env = "DQA_TO_FIRST", value_parser = BoolishValueParser::new())]
     to_first: bool,
 
-    /// The table that is shown [default: both; as json and csv the agreement with labels].
+    /// Table to show [default: both with --format table, agreement with json and csv].
     #[arg(long, env = "DQA_TABLE", value_enum, value_name = "TABLE")]
     table: Option<TableArg>,
 
-    /// How results are written.
+    /// Format of the results.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// The file that results are written to [default: standard output].
+    /// File to write the results to [default: standard output].
     #[arg(long, env = "DQA_OUTPUT", value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum TableArg {
-    /// SRCC, PLCC and KRCC of each run and their differences.
+    /// SRCC, PLCC and KRCC of each run, and their differences.
     Agreement,
-    /// The agreement of the runs' leaderboards.
+    /// Agreement of the runs' leaderboards.
     Leaderboards,
 }
 
+/// Compares the runs and writes the results.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let store = args.store.open().await?;
     if !args.runs.is_given() {
-        return Err(advised(CompareError::Count(0)));
+        return Err(with_own_hint(CompareError::Count(0)));
     }
-    here_only::say_store(&args.store.store);
-    let records = args.runs.records(&store).await?;
+    local_only::note_store(&args.store.url);
+    let records = args.runs.find_records(&store).await?;
     let options =
         CompareOptions { dataset: args.dataset.clone(), only_to_first: args.to_first, level: CompareOptions::LEVEL };
-    let compared = compare::compare(&store, &records, &options).await.map_err(advised)?;
-    warn(&compared);
+    let compared = compare::compare(&store, &records, &options).await.map_err(with_own_hint)?;
+    note_warnings(&compared);
     let text = text(args, &compared);
     match &args.output {
-        None => {
-            let mut out = stdout().lock();
-            out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::from)?;
-        }
+        None => print_text(&text)?,
         Some(path) => {
-            // Under another name until it is whole.
-            let partial = path.with_added_extension("partial");
-            let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
-            written
-                .inspect_err(|_| drop(std::fs::remove_file(&partial)))
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            let (partial, mut file) = PartialFile::create(path)?;
+            partial.finish(file.write_all(text.as_bytes()).map_err(Into::into))?;
         }
     }
     Ok(ExitStatus::All)
@@ -96,22 +92,12 @@ fn text(args: &Args, compared: &Compared) -> String {
     }
 }
 
-/// What is said on standard error too, where a file or a program reads the results.
-fn warn(compared: &Compared) {
+/// Notes the warnings on standard error too, for results that a file or a program reads.
+fn note_warnings(compared: &Compared) {
     for line in compared.datasets.iter().filter_map(|dataset| dataset.left_out_line()) {
         note(format_args!("{line}"));
     }
     for line in compared.notes() {
         note(format_args!("warning: {line}"));
-    }
-}
-
-fn advised(error: CompareError) -> anyhow::Error {
-    match error {
-        CompareError::Report(error) => report_advised(error),
-        error => match error.hint() {
-            Some(hint) => with_hint(error.into(), hint),
-            None => anyhow!(error),
-        },
     }
 }

@@ -1,7 +1,7 @@
-//! `dqa-coord dataset`: what data sets there are, what one has, and what it lacks.
+//! `dqa-coord dataset`: lists the data sets with a definition, shows one, or checks one for problems.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write, stdout};
+use std::io::{self, BufWriter, Write, stdout};
 use std::path::Path;
 
 use anyhow::Context;
@@ -17,43 +17,47 @@ use dqa_service::program::{ExitStatus, Format, OutputError, note, with_hint};
 use futures::StreamExt;
 use serde::Serialize;
 
-/// Checks a data set, shows it, or lists those that have a definition.
+use super::output::write_json;
+
+/// Checks or shows a data set, or lists the data sets with a definition.
 #[derive(clap::Args)]
-#[command(arg = super::here_only::coordinator())]
+#[command(arg = super::local_only::coordinator_flag())]
 pub(super) struct Args {
-    /// What to do.
+    /// Action.
     #[arg(value_enum)]
     action: Action,
 
-    /// The data set: a name from configs/datasets, a definition (TOML), a manifest (CSV, Parquet) or a folder; or NAME= and one
-    /// of these, for another name than its own.
+    /// Data set: a name from configs/datasets, a definition (TOML), a manifest (CSV, Parquet) or a folder. NAME=PATH
+    /// gives it another name than its own.
     #[arg(value_name = "NAME", required_if_eq_any([("action", "check"), ("action", "show")]))]
     dataset: Option<String>,
 
-    /// The algorithms that are checked, joined by commas; or all. Folders of hazy inputs and references beside the algorithms'
-    /// are checked where they are named: `all,hazy`.
+    /// Algorithms to check, joined by commas, or all. Folders of hazy inputs and references next to the algorithms'
+    /// folders are checked only if they are named: `all,hazy`.
     #[arg(long, env = "DQA_ALGOS", value_delimiter = ',', default_value = "all", value_name = "NAMES")]
     algos: Vec<String>,
 
-    /// Check without reading pictures' headers: sizes are not compared, and what cannot be read is not found.
+    /// Do not read the pictures' headers: sizes are not compared, and unreadable pictures are not found.
     #[arg(long, env = "DQA_NO_HEADERS", value_parser = BoolishValueParser::new())]
     no_headers: bool,
 
-    /// How it is written. As CSV, a check has the cells of its matrix that have problems.
+    /// Format of the result. As CSV, a check has the cells of its matrix that have problems.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Action {
-    /// The matrix of algorithms and scenes: what is missing, duplicate, unlabelled, unlike its input, unreadable.
+    /// Checks the matrix of algorithms and scenes for pictures that are missing, duplicate, unlabelled, unreadable, or
+    /// of another size than their input.
     Check,
-    /// Its definition, and how many pictures each algorithm has.
+    /// Shows the definition, and the number of pictures of each algorithm.
     Show,
-    /// The data sets that have a definition in configs/datasets.
+    /// Lists the data sets with a definition in configs/datasets.
     List,
 }
 
+/// Runs the action.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let name = args.dataset.as_deref().unwrap_or_default();
     match args.action {
@@ -99,8 +103,8 @@ async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<ExitStatus> 
 
 async fn read_headers(dataset: &DataSet, index: &mut Index) -> anyhow::Result<()> {
     let mut read = headers::read(dataset, (0..dataset.pictures.len()).collect(), Limits::default().bytes_max);
-    while let Some((at, header)) = read.next().await {
-        let picture = &dataset.pictures[at];
+    while let Some((picture_index, header)) = read.next().await {
+        let picture = &dataset.pictures[picture_index];
         let header = match header {
             Err(error) if error.is_of_object() => {
                 Header::Unreadable { code: ErrorCode::Io.to_string(), message: cause(&error).to_string() }
@@ -118,32 +122,8 @@ fn print_check(check: &Check, format: Format) -> Result<(), OutputError> {
         Format::Table => write!(out, "{check}")?,
         Format::Json => write_json(&mut out, check)?,
         Format::Csv => {
-            let mut table = csv::Writer::from_writer(&mut out);
-            table
-                .write_record([
-                    "scene",
-                    "algorithm",
-                    "expected",
-                    "present",
-                    "missing",
-                    "duplicate",
-                    "unlabelled",
-                    "unlike_input",
-                    "unreadable",
-                    "details",
-                ])
-                .map_err(std::io::Error::from)?;
-            for cell in &check.cells {
-                let c = &cell.counts;
-                let numbers =
-                    [c.expected, c.present, c.missing, c.duplicate, c.unlabelled, c.unlike_input, c.unreadable];
-                let texts = [cell.scene.clone(), cell.algorithm.to_string()].into_iter();
-                let record = texts.chain(numbers.map(|n| n.to_string())).chain([cell.details.join("; ")]);
-                table.write_record(record).map_err(std::io::Error::from)?;
-            }
-            table.flush()?;
-            drop(table);
-            // They are of no cell.
+            write_check_csv(&mut out, check)?;
+            // These belong to no cell.
             check.faults.iter().for_each(|fault| note(format_args!("{fault}")));
             check.remarks().iter().for_each(|line| note(format_args!("{line}")));
         }
@@ -151,13 +131,35 @@ fn print_check(check: &Check, format: Format) -> Result<(), OutputError> {
     Ok(out.flush()?)
 }
 
-fn write_json(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
-    writeln!(out, "{}", serde_json::to_string(value).expect("it has text for keys"))
+fn write_check_csv(out: &mut impl Write, check: &Check) -> io::Result<()> {
+    let mut table = csv::Writer::from_writer(out);
+    table
+        .write_record([
+            "scene",
+            "algorithm",
+            "expected",
+            "present",
+            "missing",
+            "duplicate",
+            "unlabelled",
+            "unlike_input",
+            "unreadable",
+            "details",
+        ])
+        .map_err(io::Error::from)?;
+    for cell in &check.cells {
+        let c = &cell.counts;
+        let numbers = [c.expected, c.present, c.missing, c.duplicate, c.unlabelled, c.unlike_input, c.unreadable];
+        let texts = [cell.scene.clone(), cell.algorithm.to_string()].into_iter();
+        let record = texts.chain(numbers.map(|n| n.to_string())).chain([cell.details.join("; ")]);
+        table.write_record(record).map_err(io::Error::from)?;
+    }
+    table.flush()
 }
 
-/// A data set in numbers.
+/// A data set's definition with counts of its pictures.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct DataSetSummary<'a> {
     definition: &'a Definition,
     scenes: usize,
     pictures: usize,
@@ -172,7 +174,7 @@ fn show(definition: &Definition, dataset: &DataSet, format: Format) -> Result<()
     for picture in &dataset.pictures {
         *algorithms.entry(picture.algorithm.to_string()).or_default() += 1;
     }
-    let shown = Shown {
+    let summary = DataSetSummary {
         definition,
         scenes: dataset.scenes.len(),
         pictures: dataset.pictures.len(),
@@ -185,17 +187,17 @@ fn show(definition: &Definition, dataset: &DataSet, format: Format) -> Result<()
     match format {
         Format::Table => {
             writeln!(out, "{}", dataset.definition)?;
-            let Shown { pictures, scenes, labelled, hazy, .. } = shown;
+            let DataSetSummary { pictures, scenes, labelled, hazy, .. } = summary;
             dataset.left_out_lines().iter().for_each(|line| note(format_args!("{line}")));
             writeln!(out, "# {pictures} pictures ({labelled} labelled) of {scenes} scenes, {hazy} hazy pictures")?;
-            for (algorithm, pictures) in &shown.algorithms {
+            for (algorithm, pictures) in &summary.algorithms {
                 writeln!(out, "# {algorithm}: {pictures}")?;
             }
         }
-        Format::Json => write_json(&mut out, &shown)?,
+        Format::Json => write_json(&mut out, &summary)?,
         Format::Csv => {
             writeln!(out, "algorithm,pictures")?;
-            for (algorithm, pictures) in &shown.algorithms {
+            for (algorithm, pictures) in &summary.algorithms {
                 writeln!(out, "{algorithm},{pictures}")?;
             }
         }
@@ -203,21 +205,21 @@ fn show(definition: &Definition, dataset: &DataSet, format: Format) -> Result<()
     Ok(out.flush()?)
 }
 
-/// One that cannot be read is said to be so, and the rest are listed.
+/// Lists the data sets with a definition. Notes each definition that cannot be read, and lists the others.
 fn list(format: Format) -> anyhow::Result<ExitStatus> {
-    let mut done = ExitStatus::All;
+    let mut status = ExitStatus::All;
     let mut definitions = Vec::new();
     for name in dataset::names(Path::new("")) {
         match dataset::find(&name, Path::new("")) {
             Ok(definition) => definitions.push(definition),
             Err(error) => {
                 note(format_args!("{:#}", anyhow::Error::from(error)));
-                done = ExitStatus::SomeFailed;
+                status = ExitStatus::SomeFailed;
             }
         }
     }
     print_list(&definitions, format)?;
-    Ok(done)
+    Ok(status)
 }
 
 fn print_list(definitions: &[Definition], format: Format) -> Result<(), OutputError> {
@@ -232,7 +234,7 @@ fn print_list(definitions: &[Definition], format: Format) -> Result<(), OutputEr
             Format::Csv => {
                 let mut table = csv::Writer::from_writer(&mut out);
                 let record = [definition.name.as_str(), &definition.root];
-                table.write_record(record).map_err(std::io::Error::from)?;
+                table.write_record(record).map_err(io::Error::from)?;
                 table.flush()?;
             }
         }

@@ -1,4 +1,4 @@
-//! `dqa-coord demo`: a synthetic data set, to try things out and to train small models on.
+//! `dqa-coord demo`: makes a synthetic data set, to try things out and to train small models on.
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
@@ -9,47 +9,48 @@ use dqa_demo::{Algorithm, Demo, make};
 use dqa_pipelines::names::DatasetName;
 use dqa_service::program::{ExitStatus, OutputError, note};
 
-use super::progress::Steps;
+use super::progress::StepProgress;
 
 /// Makes a synthetic data set of dehazed pictures with pseudo-labels.
 #[derive(clap::Args)]
-#[command(arg = super::here_only::coordinator())]
+#[command(arg = super::local_only::coordinator_flag())]
 pub(super) struct Args {
-    /// What to do.
+    /// Action: `make` is the only one.
     #[arg(value_enum)]
     action: Action,
 
-    /// The folder that it is made in. Files that are there and the same are not written again.
+    /// Folder for the data set. Files that it has already with the same content are not written again.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
-    /// How many scenes; each is in 12 algorithms' pictures, a hazy and a clear one.
+    /// Number of scenes. Each has a hazy picture, a clear one, and one by each of 12 algorithms.
     #[arg(long, env = "DQA_SCENES", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     scenes: u64,
 
-    /// Pixels.
+    /// Width of the pictures in pixels.
     #[arg(long, env = "DQA_WIDTH", default_value_t = 320)]
     width: usize,
 
-    /// Pixels.
+    /// Height of the pictures in pixels.
     #[arg(long, env = "DQA_HEIGHT", default_value_t = 256)]
     height: usize,
 
-    /// Another seed makes other scenes. A scene does not depend on how many there are.
-    #[arg(long, env = "DQA_SEED", default_value_t = 1)]
+    /// Seed of the scenes: another seed makes other scenes. A scene does not depend on the number of scenes.
+    #[arg(long, env = "DQA_DEMO_SEED", default_value_t = 1)]
     seed: u64,
 
-    /// What the data set is called.
-    #[arg(long, env = "DQA_NAME", default_value = "demo")]
+    /// Name of the data set.
+    #[arg(long, env = "DQA_DATASET_NAME", default_value = "demo")]
     name: DatasetName,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Action {
-    /// Makes it.
+    /// Makes the data set.
     Make,
 }
 
+/// Makes the data set and prints the path of its definition.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let Action::Make = args.action;
     let demo = Demo {
@@ -59,9 +60,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         height: args.height,
         seed: args.seed,
     };
-    let steps = Mutex::new(Steps::new(demo.scenes, "scenes"));
-    let made = make(&args.folder, &demo, &|| steps.lock().expect("nothing panics with it").more(1))?;
-    steps.into_inner().expect("nothing panics with it").finish();
+    let steps = Mutex::new(StepProgress::new(demo.scenes, "scenes"));
+    let made = make(&args.folder, &demo, &|| steps.lock().expect("nothing panics while it is locked").add(1))?;
+    steps.into_inner().expect("nothing panics while it is locked").finish();
     let algorithms = Algorithm::ALL.len();
     note(format_args!(
         "{} scenes, {algorithms} algorithms, {} pictures; {} files written",

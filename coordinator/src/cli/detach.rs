@@ -1,5 +1,5 @@
-//! `--detach`: the same command in the background. The process that was called waits until the other has planned its run,
-//! and shows what that says meanwhile; then it ends, with an error where there is no plan.
+//! `--detach`: runs the same command in the background. The foreground process waits until the background process has
+//! planned its run, and shows its output meanwhile; then it exits, with an error if the run could not be planned.
 
 use std::fs::{File, create_dir_all};
 use std::io::{self, Read, Write, stderr};
@@ -16,127 +16,128 @@ use dqa_service::program::{ExitStatus, note, with_hint};
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 
-use super::StoreArgs;
-use super::told_to_end::Signal;
+use super::args::StoreArgs;
+use super::stop_signal::StopSignal;
 
-/// Set for the process in the background, whose standard input is the other end of its caller's socket.
+/// Set for the background process, whose standard input is the other end of the foreground process's socket.
 const IN_BACKGROUND: &str = "DQA_IN_BACKGROUND";
 
-/// How often what the other process says is shown here.
-const SHOW_EVERY: Duration = Duration::from_millis(100);
+/// How often the background process's output is shown.
+const SHOW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Whether this process is the one in the background.
+/// Whether this process is the background process.
 pub(super) fn is_in_background() -> bool {
     std::env::var_os(IN_BACKGROUND).is_some()
 }
 
-/// Tells the process that was called, if this is the one in the background, that the run is planned.
-pub(super) fn tell_planned(run: &RunName) {
+/// Tells the foreground process, if this is the background process, that the run is planned.
+pub(super) fn notify_planned(run: &RunName) {
     if !is_in_background() {
         return;
     }
-    // The other may have been ended.
-    let told = io::stdin().as_fd().try_clone_to_owned().and_then(|socket| {
+    // The foreground process may have ended.
+    let notified = io::stdin().as_fd().try_clone_to_owned().and_then(|socket| {
         let mut socket = UnixStream::from(socket);
         socket.write_all(run.as_str().as_bytes())?;
         socket.shutdown(std::net::Shutdown::Both)
     });
-    drop(told);
+    drop(notified);
 }
 
-/// Starts this process's command again in the background, and waits until its run is planned. What it says goes to a file:
-/// in the store's folder, or here where the store is not a local one.
+/// Starts this process's command again in the background, and waits until its run is planned. Its output goes to a
+/// file: in the store's folder, or in the current folder if the store is not local.
 pub(super) async fn detach(store: &StoreArgs) -> anyhow::Result<ExitStatus> {
     let log = log_file(store).await?;
-    let shown = log.display().to_string();
-    let (own, others) = UnixStream::pair().context("cannot make a socket for the process in the background")?;
-    let mut child = start(&log, others)?;
-    let mut said = File::open(&log).with_context(|| format!("cannot read {shown}"))?;
+    let log_name = log.display().to_string();
+    let (own_end, other_end) = UnixStream::pair().context("cannot create a socket for the background process")?;
+    let mut child = start(&log, other_end)?;
+    let mut output = File::open(&log).with_context(|| format!("cannot read {log_name}"))?;
     let run = tokio::select! {
-        run = planned(own, &mut said) => run?,
-        signal = Signal::received() => {
-            // It has scored nothing yet.
-            child.kill().and_then(|()| child.wait()).context("cannot end the process in the background")?;
-            return Ok(signal?.done());
+        run = wait_until_planned(own_end, &mut output) => run?,
+        signal = StopSignal::wait() => {
+            // Nothing is scored yet.
+            child.kill().and_then(|()| child.wait()).context("cannot stop the background process")?;
+            return Ok(signal?.exit_status());
         }
     };
     if run.is_empty() {
-        let status = child.wait().context("cannot wait for the process in the background")?;
-        show(&mut said);
-        return ended(status, &shown);
+        let status = child.wait().context("cannot wait for the background process")?;
+        show_new(&mut output);
+        return exit_status(status, &log_name);
     }
-    show(&mut said);
+    show_new(&mut output);
     note(format_args!(
-        "run {run} is planned; process {} goes on with it in the background and writes to {shown}",
+        "run {run} is planned; process {} goes on with it in the background and writes to {log_name}",
         child.id()
     ));
-    note(format_args!("`dqa-coord status {run} --store {} --watch` says how far it is", store.store));
+    note(format_args!("`dqa-coord status {run} --store {} --watch` shows its progress", store.url));
     Ok(ExitStatus::All)
 }
 
 async fn log_file(store: &StoreArgs) -> anyhow::Result<PathBuf> {
-    let place = store.create().await?;
-    let folder = if place.is_local() {
-        place.url().to_file_path().map_or_else(|()| PathBuf::new(), |path| path.join("logs"))
+    let store = store.create().await?;
+    let folder = if store.is_local() {
+        store.url().to_file_path().map_or_else(|()| PathBuf::new(), |path| path.join("logs"))
     } else {
         PathBuf::new()
     };
     if folder.components().next().is_some() {
-        create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        create_dir_all(&folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
     Ok(folder.join(format!("submit-{}-{}.log", Timestamp::now().as_second(), std::process::id())))
 }
 
-/// Starts the command in a process group of its own, which the terminal's signals do not reach.
+/// Starts the command in its own process group, which the terminal's signals do not reach.
 fn start(log: &PathBuf, socket: UnixStream) -> anyhow::Result<Child> {
-    let unwritable = || format!("cannot write {}", log.display());
-    let file = File::create(log).with_context(unwritable)?;
+    let cannot_write = || format!("cannot write {}", log.display());
+    let file = File::create(log).with_context(cannot_write)?;
     Command::new(std::env::current_exe().context("cannot find this program")?)
         .args(std::env::args_os().skip(1).filter(|argument| argument != "--detach"))
         .env(IN_BACKGROUND, "1")
         .stdin(Stdio::from(OwnedFd::from(socket)))
-        .stdout(file.try_clone().with_context(unwritable)?)
+        .stdout(file.try_clone().with_context(cannot_write)?)
         .stderr(file)
         .process_group(0)
         .spawn()
         .context("cannot start the command again")
 }
 
-/// The name of the run, once it is planned; empty where the other process ends before. What it says meanwhile is shown.
-async fn planned(own: UnixStream, said: &mut File) -> anyhow::Result<String> {
-    own.set_nonblocking(true)?;
-    let mut own = tokio::net::UnixStream::from_std(own)?;
+/// Waits until the run is planned and returns its name, or an empty text if the background process ends before. Shows
+/// its output meanwhile.
+async fn wait_until_planned(own_end: UnixStream, output: &mut File) -> anyhow::Result<String> {
+    own_end.set_nonblocking(true)?;
+    let mut own_end = tokio::net::UnixStream::from_std(own_end)?;
     let mut run = String::new();
-    let mut tick = tokio::time::interval(SHOW_EVERY);
-    let read = own.read_to_string(&mut run);
+    let mut tick = tokio::time::interval(SHOW_INTERVAL);
+    let read = own_end.read_to_string(&mut run);
     tokio::pin!(read);
     loop {
         tokio::select! {
             read = &mut read => {
-                read.context("cannot hear of the process in the background")?;
+                read.context("lost the connection to the background process")?;
                 return Ok(run);
             }
-            _ = tick.tick() => show(said),
+            _ = tick.tick() => show_new(output),
         }
     }
 }
 
-/// Shows what was written since it was shown last. Nobody need be there to read it.
-fn show(said: &mut File) {
+/// Shows the output that was not shown yet. Standard error may be closed.
+fn show_new(output: &mut File) {
     let mut new = Vec::new();
-    if said.read_to_end(&mut new).is_ok() {
+    if output.read_to_end(&mut new).is_ok() {
         let _ = stderr().write_all(&new);
     }
 }
 
-/// As the other process ended, which has said why.
-fn ended(status: process::ExitStatus, log: &str) -> anyhow::Result<ExitStatus> {
+/// Returns the background process's exit status, of which its output has said the reason.
+fn exit_status(status: process::ExitStatus, log: &str) -> anyhow::Result<ExitStatus> {
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(ExitStatus::All),
         (Some(code), _) => Ok(ExitStatus::Exit(u8::try_from(code).unwrap_or(2))),
         (None, signal) => {
             let signal = signal.map(|number| format!(" by signal {number}")).unwrap_or_default();
-            let error = anyhow!("the process in the background was ended{signal} before its run was planned");
+            let error = anyhow!("the background process was ended{signal} before its run was planned");
             Err(with_hint(error, format!("it wrote to {log}; the same command without --detach shows it here")))
         }
     }

@@ -1,4 +1,4 @@
-//! `dqa-coord explain`: where the model looks in one picture, and what its windows get.
+//! `dqa-coord explain`: draws where the model looks in one picture, and prints the scores of its windows.
 
 use std::fs;
 use std::io::{BufWriter, Write, stdout};
@@ -14,38 +14,41 @@ use dqa_service::model_args::ModelArgs;
 use dqa_service::program::{ExitStatus, Format, OutputError, note, with_hint};
 use serde::Serialize;
 
-use super::progress::Steps;
+use super::output::write_json;
+use super::progress::StepProgress;
 
-/// Draws where the model looks in a picture, and prints its windows' scores.
+/// Draws where the model looks in a picture, and prints the scores of its windows.
 #[derive(clap::Args)]
-#[command(arg = super::here_only::coordinator())]
+#[command(arg = super::local_only::coordinator_flag())]
 #[command(group = ArgGroup::new("sentences").required(true).args(["prompts", "handcrafted"]))]
 pub(super) struct Args {
-    /// The picture.
+    /// Picture.
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
 
     #[command(flatten)]
     model: ModelArgs,
 
-    /// Where the drawings go: a name that ends in .png gets the sheet of all; a folder, the sheet and each map in the
-    /// picture's size.
+    /// Where to write the drawings: a path that ends in .png gets one sheet with all of them, a folder gets the sheet
+    /// and each map in the picture's size.
     #[arg(long, env = "DQA_OUT", value_name = "PATH")]
     out: PathBuf,
 
-    /// Attention in this layer, 1 the first [default: through all layers, by attention rollout].
+    /// Layer whose attention is drawn, from 1 [default: all layers, by attention rollout].
     #[arg(long, env = "DQA_LAYER", value_name = "N")]
     layer: Option<usize>,
 
-    /// Draw what this window's class token looks at, with the numbers of the list that is printed [default: the mean of all].
+    /// Window whose class token's attention is drawn, by its number in the printed list [default: the mean of all
+    /// windows].
     #[arg(long, env = "DQA_WINDOW", value_name = "N")]
     window: Option<usize>,
 
-    /// How windows are written.
+    /// Format of the windows.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
+/// Explains the picture: writes the drawings, and prints the windows.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let (name, views) = (args.image.display(), &args.model.views);
     let limits = Limits::of(args.model.limits.limits(), views.side_min());
@@ -54,11 +57,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let size = (picture.width(), picture.height());
     let prepared = Prepared::new(picture.clone(), views).with_context(|| format!("cannot score {name}"))?;
     let explainer = args.model.explainer()?;
-    let look = look(args.layer, explainer.layers())?;
-    let window = window(args.window, prepared.windows())?;
-    let mut steps = Steps::new(prepared.windows() as u64, "windows");
-    let explained = explainer.explain(&prepared, |more| steps.more(more as u64)).context("cannot run the model")?;
-    steps.finish();
+    let look = check_layer(args.layer, explainer.layers())?;
+    let window = check_window(args.window, prepared.windows())?;
+    let mut progress = StepProgress::new(prepared.windows() as u64, "windows");
+    let explained = explainer.explain(&prepared, |done| progress.add(done as u64)).context("cannot run the model")?;
+    progress.finish();
     let title = args.image.file_name().unwrap_or_default().to_string_lossy();
     write_drawings(&args.out, &drawings(&title, &picture, &explained, &Shown { views: *views, look, window }))?;
     let origins = if views.sees == ViewMode::Global { Vec::new() } else { views.origins(size.0, size.1) };
@@ -82,7 +85,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::All)
 }
 
-fn look(layer: Option<usize>, layers: usize) -> anyhow::Result<Look> {
+fn check_layer(layer: Option<usize>, layers: usize) -> anyhow::Result<Look> {
     match layer {
         None => Ok(Look::Rollout),
         Some(layer) if (1..=layers).contains(&layer) => Ok(Look::Layer(layer - 1)),
@@ -92,7 +95,7 @@ fn look(layer: Option<usize>, layers: usize) -> anyhow::Result<Look> {
     }
 }
 
-fn window(window: Option<usize>, windows: usize) -> anyhow::Result<Option<usize>> {
+fn check_window(window: Option<usize>, windows: usize) -> anyhow::Result<Option<usize>> {
     match window.filter(|window| *window >= windows) {
         None => Ok(window),
         Some(window) => {
@@ -106,7 +109,7 @@ fn write_drawings(out: &Path, drawings: &[Drawing]) -> anyhow::Result<()> {
     let only_sheet = out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("png"));
     let folder = if only_sheet { out.parent() } else { Some(out) };
     if let Some(folder) = folder {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
     for drawing in &drawings[..if only_sheet { 1 } else { drawings.len() }] {
         let path = if only_sheet { out.to_owned() } else { out.join(format!("{}.png", drawing.name)) };
@@ -116,7 +119,7 @@ fn write_drawings(out: &Path, drawings: &[Drawing]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A window: where it is, what it gets, and how its class token divides its attention.
+/// A window: its place, its score, and the shares of its class token's attention.
 #[derive(Serialize)]
 struct Row {
     window: usize,
@@ -137,12 +140,12 @@ fn print(explained: &Explained, rows: impl Iterator<Item = Row>, format: Format)
         Format::Table => {
             writeln!(out, "window        at       size   score   attention on window, whole view, itself, prompts")?;
             for row in rows {
-                let (at, size) = (format!("{},{}", row.x, row.y), format!("{}x{}", row.width, row.height));
+                let (origin, size) = (format!("{},{}", row.x, row.y), format!("{}x{}", row.width, row.height));
                 let [window, whole, class, prompts] =
-                    [row.on_window, row.on_whole, row.on_class, row.on_prompts].map(|part| 100.0 * part);
+                    [row.on_window, row.on_whole, row.on_class, row.on_prompts].map(|share| 100.0 * share);
                 writeln!(
                     out,
-                    "{:>6} {at:>9} {size:>10}  {:.4}   {window:.1}% {whole:.1}% {class:.1}% {prompts:.1}%",
+                    "{:>6} {origin:>9} {size:>10}  {:.4}   {window:.1}% {whole:.1}% {class:.1}% {prompts:.1}%",
                     row.window, row.score
                 )?;
             }
@@ -150,7 +153,7 @@ fn print(explained: &Explained, rows: impl Iterator<Item = Row>, format: Format)
         }
         Format::Json => {
             for row in rows {
-                writeln!(out, "{}", serde_json::to_string(&row).expect("it has text for keys"))?;
+                write_json(&mut out, &row)?;
             }
         }
         Format::Csv => {

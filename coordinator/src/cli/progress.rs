@@ -1,4 +1,4 @@
-//! How far a run is, on standard error: a bar on a terminal, a plain line now and then elsewhere.
+//! Shows the progress of a command on standard error: a bar on a terminal, a plain line now and then elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
@@ -9,113 +9,127 @@ use dqa_engine::shard::{self, ShardOutcome};
 use dqa_service::program::note;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Between two plain lines: a log of a long run stays readable.
-const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// 10 s between two plain lines keep the log of a long run readable.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Windows done and to do, with the rate.
-pub(super) struct Progress {
+/// Windows scored of those planned, with the rate.
+pub(super) struct ScoringProgress {
     bar: Option<ProgressBar>,
-    live: Arc<shard::Progress>,
-    total: u64,
-    /// Windows of the shards that are done, by plan.
-    finished: u64,
-    /// Windows that had been scored when the last shard was done.
-    scored_then: u64,
-    reused: u64,
+    /// What the scorer has counted so far.
+    counters: Arc<shard::Progress>,
+    windows: u64,
+    /// Planned windows of the shards that are done.
+    windows_of_done_shards: u64,
+    /// Windows that the scorer had counted when the last shard was done.
+    counted_at_last_shard: u64,
+    rows_reused: u64,
     started: Instant,
     last_line: Instant,
 }
 
-impl Progress {
-    /// Of `total` windows, watching what the scorer counts.
-    pub(super) fn new(total: u64, live: Arc<shard::Progress>) -> Progress {
+impl ScoringProgress {
+    /// Starts at 0 of `windows` windows and follows the scorer's counters.
+    pub(super) fn new(windows: u64, counters: Arc<shard::Progress>) -> ScoringProgress {
         let bar = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} windows  {msg}  {elapsed} elapsed");
             let style = style.expect("the template is well-formed");
-            ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style)
+            ProgressBar::with_draw_target(Some(windows), ProgressDrawTarget::stderr()).with_style(style)
         });
         let now = Instant::now();
-        Progress { bar, live, total, finished: 0, scored_then: 0, reused: 0, started: now, last_line: now }
+        ScoringProgress {
+            bar,
+            counters,
+            windows,
+            windows_of_done_shards: 0,
+            counted_at_last_shard: 0,
+            rows_reused: 0,
+            started: now,
+            last_line: now,
+        }
     }
 
-    /// Shows how far it is, if it is time.
-    pub(super) fn look(&mut self) {
+    /// Shows the progress; off a terminal only if a line is due.
+    pub(super) fn refresh(&mut self) {
         if let Some(bar) = &self.bar {
             bar.set_position(self.done());
             bar.set_message(self.message());
-        } else if self.last_line.elapsed() >= PLAIN_EVERY {
-            note(format_args!("{}/{} windows  {}", self.done(), self.total, self.message()));
+        } else if self.last_line.elapsed() >= LINE_INTERVAL {
+            note(format_args!("{}/{} windows  {}", self.done(), self.windows, self.message()));
             self.last_line = Instant::now();
         }
     }
 
-    /// A shard of so many planned windows is done.
+    /// Counts a shard as done, of which `windows` were planned.
     pub(super) fn shard_done(&mut self, windows: u64, outcome: &ShardOutcome) {
-        self.finished += windows;
-        self.scored_then = self.live.windows.load(Relaxed);
-        self.reused += outcome.reused;
-        self.look();
+        self.windows_of_done_shards += windows;
+        self.counted_at_last_shard = self.counters.windows.load(Relaxed);
+        self.rows_reused += outcome.reused;
+        self.refresh();
     }
 
-    /// Clears the bar and says what was done.
+    /// Clears the bar and notes what was scored.
     pub(super) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        let (pictures, windows) = (self.live.pictures.load(Relaxed), self.live.windows.load(Relaxed));
+        let (pictures, windows) = (self.counters.pictures.load(Relaxed), self.counters.windows.load(Relaxed));
         let seconds = self.started.elapsed().as_secs_f64();
         note(format_args!(
-            "scored {pictures} pictures ({} failed), {windows} windows in {seconds:.1} s: {:.1} windows/s; {} taken over",
-            self.live.failed.load(Relaxed),
+            "scored {pictures} pictures ({} failed), {windows} windows in {seconds:.1} s: {:.1} windows/s; \
+             {} taken over",
+            self.counters.failed.load(Relaxed),
             windows as f64 / seconds.max(1e-9),
-            self.reused
+            self.rows_reused
         ));
     }
 
     fn done(&self) -> u64 {
-        (self.finished + self.live.windows.load(Relaxed).saturating_sub(self.scored_then)).min(self.total)
+        let of_current_shard = self.counters.windows.load(Relaxed).saturating_sub(self.counted_at_last_shard);
+        (self.windows_of_done_shards + of_current_shard).min(self.windows)
     }
 
     fn message(&self) -> String {
-        let windows = self.live.windows.load(Relaxed);
+        let windows = self.counters.windows.load(Relaxed);
         let rate = windows as f64 / self.started.elapsed().as_secs_f64().max(1e-3);
-        let left = (self.total - self.done()) as f64 / rate.max(1e-3);
+        let left = (self.windows - self.done()) as f64 / rate.max(1e-3);
         let left = if windows == 0 { "?".to_owned() } else { HumanDuration(Duration::from_secs_f64(left)).to_string() };
-        format!("{rate:.1}/s, {} failed, {left} left", self.live.failed.load(Relaxed))
+        format!("{rate:.1}/s, {} failed, {left} left", self.counters.failed.load(Relaxed))
     }
 }
 
-/// Things done, one after the other, of a known number.
-pub(super) struct Steps {
+/// Steps done of a known number.
+pub(super) struct StepProgress {
     bar: Option<ProgressBar>,
-    what: &'static str,
+    /// What a step is, in the plural: `scenes`.
+    unit: &'static str,
     total: u64,
     done: u64,
     started: Instant,
     last_line: Instant,
 }
 
-impl Steps {
-    /// Of `total`, called `what`.
-    pub(super) fn new(total: u64, what: &'static str) -> Steps {
+impl StepProgress {
+    /// Starts at 0 of `total` steps.
+    pub(super) fn new(total: u64, unit: &'static str) -> StepProgress {
         let bar = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}  {elapsed} elapsed, {eta} left");
             let style = style.expect("the template is well-formed");
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style);
-            bar.with_message(what)
+            bar.with_message(unit)
         });
         let now = Instant::now();
-        Steps { bar, what, total, done: 0, started: now, last_line: now }
+        StepProgress { bar, unit, total, done: 0, started: now, last_line: now }
     }
 
-    pub(super) fn more(&mut self, done: u64) {
+    /// Counts more steps as done.
+    pub(super) fn add(&mut self, done: u64) {
         self.done += done;
         if let Some(bar) = &self.bar {
             bar.inc(done);
-        } else if self.last_line.elapsed() >= PLAIN_EVERY {
+        } else if self.last_line.elapsed() >= LINE_INTERVAL {
             let left = self.started.elapsed().as_secs_f64() / self.done as f64 * (self.total - self.done) as f64;
             let left = HumanDuration(Duration::from_secs_f64(left));
-            note(format_args!("{}/{} {}, {left} left", self.done, self.total, self.what));
+            note(format_args!("{}/{} {}, {left} left", self.done, self.total, self.unit));
             self.last_line = Instant::now();
         }
     }

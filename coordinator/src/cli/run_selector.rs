@@ -1,20 +1,19 @@
-//! How a run is named on a command line, the same in every command: RUN, which may be the beginning of a name, or nothing
-//! for the run that was used last. The store, or the coordinator, says which run that is ([`RunRecord::read`]); what was not
-//! named in full is said on standard error.
+//! How a run is named on a command line, the same way in every command: RUN, which may be the beginning of a name, or
+//! nothing for the run that was used last. The store ([`RunRecord::read`]) or the coordinator resolves the name. A run
+//! that was not named in full is noted on standard error.
 
 use anyhow::bail;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
-use dqa_proto::v1;
-use dqa_service::program::{note, with_hint};
+use dqa_worker::program::note;
 
-use super::remote::{Client, given, refusal};
+use super::hints::with_own_hint;
 
 /// One run of a store or of a coordinator.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct RunSelector {
-    /// The run, or how its name begins [default: the run that was used last].
+    /// Run, or the beginning of its name [default: the run that was used last].
     #[arg(value_name = "RUN")]
     run: Option<RunName>,
 
@@ -24,12 +23,12 @@ pub(super) struct RunSelector {
 }
 
 impl RunSelector {
-    /// Returns what the user gave: RUN, or else the flag, its variable or the configuration's value.
-    fn given(&self) -> Option<&RunName> {
+    /// Returns the name that the user gave: RUN, or else the flag, its variable or the configuration's value.
+    pub(super) fn name(&self) -> Option<&RunName> {
         if let (Some(run), Some(flag)) = (&self.run, &self.flag)
             && run != flag
         {
-            note(format_args!("run {run}, not {flag}: RUN goes before --run and DQA_RUN"));
+            note(format_args!("run {run}, not {flag}: RUN wins over --run and DQA_RUN"));
         }
         self.run.as_ref().or(self.flag.as_ref())
     }
@@ -37,35 +36,22 @@ impl RunSelector {
     /// Finds the run in a store.
     ///
     /// # Errors
-    /// Where the store fails; where there is no such run, or more than one.
-    pub(super) async fn record(&self, store: &Store) -> anyhow::Result<RunRecord> {
-        let name = self.given();
-        let record = find(store, name).await?;
-        say(name, record.name.as_str());
-        Ok(record)
-    }
-
-    /// Finds the run at a coordinator.
-    ///
-    /// # Errors
-    /// As the coordinator answers.
-    pub(super) async fn remote(&self, client: &mut Client) -> anyhow::Result<v1::Run> {
-        let name = self.given();
-        let run = ask(client, name).await?;
-        say(name, &run.name);
-        Ok(run)
+    /// If no run, or more than one, has the name; if the store fails.
+    pub(super) async fn find_record(&self, store: &Store) -> anyhow::Result<RunRecord> {
+        find_record(store, self.name()).await
     }
 
     /// Whether a run is named.
+    #[cfg(feature = "cluster")]
     pub(super) fn is_given(&self) -> bool {
         self.run.is_some() || self.flag.is_some()
     }
 }
 
-/// Runs of a store or of a coordinator: RUN is given several times, or --run with commas.
+/// Runs of a store or of a coordinator: RUN given several times, or --run with commas.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct RunsSelector {
-    /// The runs, or how their names begin; several follow each other, or are joined by commas [default: the run that was used
+    /// Runs, or the beginnings of their names, one after the other or joined by commas [default: the run that was used
     /// last; `compare` takes two or more].
     #[arg(value_name = "RUN", value_delimiter = ',')]
     runs: Vec<RunName>,
@@ -76,11 +62,11 @@ pub(super) struct RunsSelector {
 }
 
 impl RunsSelector {
-    fn given(&self) -> &[RunName] {
-        let is_unlike = !self.runs.is_empty() && !self.flags.is_empty() && self.runs != self.flags;
-        if is_unlike {
-            let runs = joined(&self.runs);
-            note(format_args!("{runs}, not {}: RUN goes before --run and DQA_RUN", joined(&self.flags)));
+    /// Returns the names that the user gave: RUN, or else the flag's, its variable's or the configuration's.
+    pub(super) fn names(&self) -> &[RunName] {
+        if !self.runs.is_empty() && !self.flags.is_empty() && self.runs != self.flags {
+            let (runs, flags) = (join_names(&self.runs), join_names(&self.flags));
+            note(format_args!("{runs}, not {flags}: RUN wins over --run and DQA_RUN"));
         }
         if self.runs.is_empty() { &self.flags } else { &self.runs }
     }
@@ -90,94 +76,56 @@ impl RunsSelector {
         !self.runs.is_empty() || !self.flags.is_empty()
     }
 
-    /// Finds the runs in a store; one or more.
+    /// Finds the runs in a store, of which there is at least one.
     ///
     /// # Errors
-    /// As [`RunSelector::record`], and where a run is named twice.
-    pub(super) async fn records(&self, store: &Store) -> anyhow::Result<Vec<RunRecord>> {
-        let names = self.given();
+    /// As [`RunSelector::find_record`], and if two names stand for the same run.
+    pub(super) async fn find_records(&self, store: &Store) -> anyhow::Result<Vec<RunRecord>> {
         let mut records: Vec<RunRecord> = Vec::new();
-        for name in each(names) {
-            let record = find(store, name).await?;
+        for name in or_last_used(self.names()) {
+            let record = find_record(store, name).await?;
             if records.iter().any(|other| other.name == record.name) {
                 bail!("run `{}` is named twice", record.name);
             }
-            say(name, record.name.as_str());
             records.push(record);
         }
         Ok(records)
     }
-
-    /// Finds the runs at a coordinator; one or more.
-    ///
-    /// # Errors
-    /// As the coordinator answers, and where a run is named twice.
-    pub(super) async fn remote(&self, client: &mut Client) -> anyhow::Result<Vec<v1::Run>> {
-        let names = self.given();
-        let mut runs: Vec<v1::Run> = Vec::new();
-        for name in each(names) {
-            let run = ask(client, name).await?;
-            if runs.iter().any(|other| other.name == run.name) {
-                bail!("run `{}` is named twice", run.name);
-            }
-            say(name, &run.name);
-            runs.push(run);
-        }
-        Ok(runs)
-    }
 }
 
-/// The run that something is done to: it must be named, and may be by the beginning of its name.
+/// The run that a command changes, which must be named; the beginning of its name is enough.
+#[cfg(feature = "cluster")]
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct NamedRun {
-    /// The run, or how its name begins.
+    /// Run, or the beginning of its name.
     #[arg(value_name = "RUN")]
-    run: RunName,
+    pub(super) run: RunName,
 }
 
-impl NamedRun {
-    /// Finds the run at a coordinator.
-    ///
-    /// # Errors
-    /// As the coordinator answers.
-    pub(super) async fn remote(&self, client: &mut Client) -> anyhow::Result<v1::Run> {
-        let run = ask(client, Some(&self.run)).await?;
-        say(Some(&self.run), &run.name);
-        Ok(run)
-    }
-}
-
-/// The names, or once the run that was used last.
-fn each(names: &[RunName]) -> impl Iterator<Item = Option<&RunName>> {
+/// Returns the names, or `None` once, for the run that was used last, if there are none.
+pub(super) fn or_last_used(names: &[RunName]) -> impl Iterator<Item = Option<&RunName>> {
     names.iter().map(Some).chain(names.is_empty().then_some(None))
 }
 
-fn joined(names: &[RunName]) -> String {
-    names.iter().map(RunName::as_str).collect::<Vec<_>>().join(",")
-}
-
-async fn find(store: &Store, name: Option<&RunName>) -> anyhow::Result<RunRecord> {
-    let found = match name {
-        Some(name) => RunRecord::read(store, name).await,
-        None => RunRecord::last_used(store).await,
-    };
-    found.map_err(|error| match error.hint() {
-        Some(hint) => with_hint(error.into(), hint),
-        None => error.into(),
-    })
-}
-
-async fn ask(client: &mut Client, name: Option<&RunName>) -> anyhow::Result<v1::Run> {
-    let name = name.map(ToString::to_string).unwrap_or_default();
-    let answer = client.get_run(v1::GetRunRequest { name }).await.map_err(|status| refusal(&status))?;
-    given(answer.into_inner().run)
-}
-
-/// Says which run is taken, where it was not named in full.
-fn say(name: Option<&RunName>, run: &str) {
+/// Notes which run was chosen, unless it was named in full.
+pub(super) fn note_chosen_run(name: Option<&RunName>, run: &str) {
     match name {
         None => note(format_args!("run {run}: the one that was used last")),
         Some(name) if name.as_str() != run => note(format_args!("run {run}")),
         Some(_) => {}
     }
+}
+
+fn join_names(names: &[RunName]) -> String {
+    names.iter().map(RunName::as_str).collect::<Vec<_>>().join(",")
+}
+
+async fn find_record(store: &Store, name: Option<&RunName>) -> anyhow::Result<RunRecord> {
+    let found = match name {
+        Some(name) => RunRecord::read(store, name).await,
+        None => RunRecord::last_used(store).await,
+    };
+    let record = found.map_err(with_own_hint)?;
+    note_chosen_run(name, record.name.as_str());
+    Ok(record)
 }

@@ -30,7 +30,7 @@ use super::control_plane::{ControlPlane, unanswered};
 use super::lifecycle::{self, ActiveRun};
 use super::serve::LeaderGate;
 use super::{ask, model_files, view, wire};
-use crate::run::{OtherRun, Requested};
+use crate::run::{RunMismatch, Submission};
 
 const DATASETS_MAX: usize = 64;
 const ALGORITHMS_MAX: usize = 4096;
@@ -398,8 +398,8 @@ async fn submit(plane: &Arc<ControlPlane>, asked: v1::RunRequest) -> Result<v1::
     let named: Vec<registry::Requested> = requested.definitions.iter().map(registry::Requested::new).collect();
     registry::check(&plane.store, &named, &redefine).await.map_err(unregistered)?;
     let record = requested
-        .record(name.clone(), earlier.as_ref(), provenance.into())
-        .map_err(|error| hint(refused(Code::AlreadyExists, "other_run", line(error)), OtherRun::HINT))?;
+        .new_record(name.clone(), earlier.as_ref(), provenance.into())
+        .map_err(|error| hint(refused(Code::AlreadyExists, "other_run", line(error)), RunMismatch::HINT))?;
     let record = RunRecord { request: Some(request.clone()), ..record };
     if here.is_none() && plane.runs().iter().filter(|run| run.state().is_active()).count() >= ACTIVE_MAX {
         let why = format!("{ACTIVE_MAX} runs have not ended");
@@ -468,7 +468,7 @@ async fn selection(plane: &Arc<ControlPlane>, request: &v1::QueryRequest) -> Res
 }
 
 /// What is asked for, if it is something that can be done.
-async fn checked(plane: &Arc<ControlPlane>, asked: v1::RunRequest) -> Result<(Requested, RunAsked), Status> {
+async fn checked(plane: &Arc<ControlPlane>, asked: v1::RunRequest) -> Result<(Submission, RunAsked), Status> {
     if asked.replicates > REPLICATES_MAX || asked.shard_windows > SHARD_WINDOWS_LIMIT {
         let why = format!("at most {REPLICATES_MAX} replicates and {SHARD_WINDOWS_LIMIT} windows of a shard");
         return Err(bad("too_much", why));
@@ -509,7 +509,7 @@ async fn checked(plane: &Arc<ControlPlane>, asked: v1::RunRequest) -> Result<(Re
         return Err(refused(Code::FailedPrecondition, "no_model_file", why));
     }
     let usual = ReportOptions::default();
-    let requested = Requested {
+    let requested = Submission {
         definitions,
         algorithms: asked.algorithms.clone(),
         with_hazy: asked.with_hazy,

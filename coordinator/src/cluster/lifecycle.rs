@@ -28,7 +28,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use super::control_plane::ControlPlane;
 use super::scheduler::{RunId, ShardSummary};
 use super::wire;
-use crate::run::{self, Asked, Roots, State, Watch, Work};
+use crate::run::{self, PartState, PlanObserver, PlanRequest, Roots, RunPlan};
 
 /// Between two tries of what the store did not answer; so many of them are some ten minutes.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -73,7 +73,7 @@ struct LiveRun {
 /// What is on the board.
 struct Plan {
     id: Option<RunId>,
-    work: Work,
+    work: RunPlan,
     /// The parts that were missing, by their places in the plan: the board's shards.
     pieces: Vec<usize>,
     facts: Vec<(String, String)>,
@@ -402,7 +402,7 @@ async fn conduct(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, inbox: &mut In
         };
         // Their manifests have been read: now it is known whether they have labels.
         let named: Vec<registry::Requested> = asked.definitions.iter().map(registry::Requested::new).collect();
-        let (named, used_by) = (work.registered(&named), format!("run {}", run.name));
+        let (named, used_by) = (work.registrations(&named), format!("run {}", run.name));
         patient(async || registry::register(&plane.store, &named, &[], &used_by).await, RegistryError::may_pass)
             .await?;
         begin(plane, run, work).await?;
@@ -456,11 +456,11 @@ async fn patient<T, E: std::error::Error + Send + Sync + 'static>(
     }
 }
 
-fn asked(record: &RunRecord, roots: &Roots) -> anyhow::Result<Asked> {
+fn asked(record: &RunRecord, roots: &Roots) -> anyhow::Result<PlanRequest> {
     let request = record.request.as_ref().context("the run's record lacks its request")?;
     let definitions = record.spec.datasets.iter().map(|dataset| Definition::from_toml(&dataset.definition));
     let views: Views = record.spec.views.parse().map_err(|error| anyhow!("the run's views: {}", causes(&error)))?;
-    Ok(Asked {
+    Ok(PlanRequest {
         definitions: definitions.collect::<Result<_, _>>()?,
         algorithms: request.algorithms.clone(),
         allow_missing: request.allow_missing,
@@ -475,14 +475,14 @@ fn asked(record: &RunRecord, roots: &Roots) -> anyhow::Result<Asked> {
 }
 
 /// Writes the plan into the record, and puts what is missing on the board.
-async fn begin(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: Work) -> Result<(), Stopped> {
+async fn begin(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan) -> Result<(), Stopped> {
     let _control = run.control().await;
     let mut record = run.record();
     let request = record.request.clone().context("the run's record lacks its request")?;
     if !record.state.is_active() {
         return Err(Stopped::Cancelled);
     }
-    run::dropped(&record, &work).iter().for_each(|line| info!("{line}"));
+    run::dropped_rows(&record, &work).iter().for_each(|line| info!("{line}"));
     let training =
         patient(async || Training::of_stored(&plane.store, &request.model).await, StoreError::may_pass).await?;
     let (trained_on, unreadable) = training.known();
@@ -499,7 +499,7 @@ async fn begin(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: Work) -> R
     record.updated = Timestamp::now();
     patient(async || record.write(&plane.store).await, may_pass).await?;
     let pieces: Vec<usize> =
-        (0..work.parts.len()).filter(|at| matches!(work.parts[*at].state, State::Missing { .. })).collect();
+        (0..work.parts.len()).filter(|at| matches!(work.parts[*at].state, PartState::Missing { .. })).collect();
     let on_board = pieces.iter().map(|at| {
         let part = &work.parts[*at];
         let name = part.key.rsplit('/').next().unwrap_or_default().trim_end_matches(".parquet");
@@ -515,7 +515,7 @@ async fn begin(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: Work) -> R
         live.samples.clear();
         live.plan = Some(Plan {
             id: None,
-            facts: run::facts(&record),
+            facts: run::part_metadata(&record),
             parts_done: (work.parts.len() - pieces.len()) as u64,
             parts_total: work.parts.len() as u64,
             work,
@@ -585,7 +585,7 @@ async fn complete(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) -> Result<(),
 /// Tells the log how planning goes.
 struct Lines;
 
-impl Watch for Lines {
+impl PlanObserver for Lines {
     fn headers_left(&mut self, dataset: &str, left: usize) {
         info!(dataset, left, "headers to read");
     }

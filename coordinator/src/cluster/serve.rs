@@ -112,7 +112,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
     let metrics_guard = Guard::of(tokens.users.iter().chain(&tokens.workers));
     let server = Server::bind(listen, tls.clone(), has_tokens, insecure, metrics_guard).await.map_err(advised)?;
     let (address, ready) = (server.address(), server.ready());
-    let roots = Roots::below(&roots, is_loopback(address.ip())).context("--roots takes addresses")?;
+    let roots = Roots::new(&roots, is_loopback(address.ip())).context("--roots takes addresses")?;
     let id = id.unwrap_or_else(|| format!("{}-{}", host(), address.port()));
     let mut election = Election::new(store.clone(), id.clone());
     election.probe().await.context("cannot find out how the store decides who leads")?;

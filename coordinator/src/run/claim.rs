@@ -1,7 +1,7 @@
-//! A process's claim on a run that it scores: the object that says so in the store, kept fresh as long as the process
-//! works. Of two processes on one run the second is refused: it would score the same shards in the same order, and gain
-//! nothing. Two that begin in the same moment may both work; parts do not depend on who makes them, so nothing is lost
-//! but the time.
+//! A process's claim on the run that it scores: an object in the store, refreshed as long as the process works. A
+//! second process on the same run is refused, because it would score the same shards in the same order and gain
+//! nothing. Two processes that start in the same moment may both work: parts do not depend on the process that makes
+//! them, so only time is lost.
 
 use dqa_pipelines::causes;
 use dqa_pipelines::names::RunName;
@@ -18,16 +18,16 @@ pub struct Claim {
     store: Store,
     run: RunName,
     own: Process,
-    beats: JoinHandle<()>,
+    heartbeat: JoinHandle<()>,
 }
 
-/// Why a process cannot have a run.
+/// Why a process cannot claim a run.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Another process works on it.
+    /// Another process works on the run.
     #[error("run `{run}` is being scored by process {} on {} since {:.0}", process.id, process.host, process.since)]
     Taken {
         /// The run.
@@ -38,12 +38,12 @@ pub enum ClaimError {
 }
 
 impl ClaimError {
-    /// What to do about it.
+    /// Returns what to do about it, if anything.
     pub fn hint(&self) -> Option<String> {
         match self {
             ClaimError::Store(_) => None,
             ClaimError::Taken { run, process } => Some(format!(
-                "`dqa-coord status {run}` says how far it is; to go on with it here, end process {} on {} first",
+                "`dqa-coord status {run}` shows its progress; to go on with it here, end process {} on {} first",
                 process.id, process.host
             )),
         }
@@ -54,8 +54,8 @@ impl Claim {
     /// Claims a run for this process, until the claim is released or dropped.
     ///
     /// # Errors
-    /// Where another process works on the run, or the store fails.
-    pub async fn take(store: &Store, run: &RunName) -> Result<Claim, ClaimError> {
+    /// If another process works on the run, or the store fails.
+    pub async fn acquire(store: &Store, run: &RunName) -> Result<Claim, ClaimError> {
         let own = Process::here(host());
         if let Some((process, written)) = Process::find(store, run).await?
             && !process.is_same(&own)
@@ -64,14 +64,14 @@ impl Claim {
             return Err(ClaimError::Taken { run: run.clone(), process });
         }
         own.write(store, run).await?;
-        let beats = tokio::spawn(beat(store.clone(), run.clone(), own.clone()));
-        Ok(Claim { store: store.clone(), run: run.clone(), own, beats })
+        let heartbeat = tokio::spawn(send_heartbeats(store.clone(), run.clone(), own.clone()));
+        Ok(Claim { store: store.clone(), run: run.clone(), own, heartbeat })
     }
 
-    /// Says that this process works on the run no more. A store that does not take it is no error: who looks on this
-    /// machine sees that the process is gone, and elsewhere that it is silent.
+    /// Removes the claim from the store, unless another process has taken it over. A store that fails is not an error:
+    /// readers on this machine see that the process is gone, and others that it is silent.
     pub async fn release(self) {
-        self.beats.abort();
+        self.heartbeat.abort();
         let removed = async {
             match Process::find(&self.store, &self.run).await? {
                 Some((process, _)) if !process.is_same(&self.own) => Ok(()),
@@ -79,23 +79,23 @@ impl Claim {
             }
         };
         if let Err(error) = removed.await {
-            warn!(run = %self.run, error = %causes(&error), "the store does not take that the process ends");
+            warn!(run = %self.run, error = %causes(&error), "the claim on the run cannot be removed");
         }
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.beats.abort();
+        self.heartbeat.abort();
     }
 }
 
-async fn beat(store: Store, run: RunName, mut own: Process) {
+async fn send_heartbeats(store: Store, run: RunName, mut own: Process) {
     loop {
         tokio::time::sleep(BEAT_EVERY).await;
         own.beat += 1;
         if let Err(error) = own.write(&store, &run).await {
-            warn!(%run, error = %causes(&error), "the store does not take that the process still works");
+            warn!(%run, error = %causes(&error), "the claim on the run cannot be refreshed");
         }
     }
 }
@@ -111,22 +111,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let run: RunName = "r".parse().unwrap();
-        let claim = Claim::take(&store, &run).await.unwrap();
+        let claim = Claim::acquire(&store, &run).await.unwrap();
         assert!(Process::find(&store, &run).await.unwrap().is_some());
         claim.release().await;
         assert_eq!(Process::find(&store, &run).await.unwrap(), None);
 
-        // Process 1 lives, and is not this one.
+        // Process 1 is alive, and is not this process.
         let other = Process { id: 1, identity: Default::default(), ..Process::here("elsewhere".to_owned()) };
         other.write(&store, &run).await.unwrap();
-        let refused = Claim::take(&store, &run).await.unwrap_err();
+        let refused = Claim::acquire(&store, &run).await.unwrap_err();
         assert!(matches!(&refused, ClaimError::Taken { process, .. } if process.is_same(&other)), "{refused}");
-        // One of this machine that has ended is followed at once.
+        // The claim of a process of this machine that has ended is taken over at once.
         let gone = Process { id: u32::MAX, ..Process::here("here".to_owned()) };
         gone.write(&store, &run).await.unwrap();
         if cfg!(target_os = "linux") {
-            let claim = Claim::take(&store, &run).await.unwrap();
-            // Another took it over meanwhile: its claim stays.
+            let claim = Claim::acquire(&store, &run).await.unwrap();
+            // Another process took the claim over meanwhile: its claim stays.
             other.write(&store, &run).await.unwrap();
             claim.release().await;
             assert!(Process::find(&store, &run).await.unwrap().is_some());

@@ -1,4 +1,4 @@
-//! Sizes of a data set's pictures: from the index in the store, and from the headers of those that are new.
+//! Measures a data set's pictures: sizes from the index in the store, and from the headers of new pictures.
 
 use dqa_engine::decode::Limits;
 use dqa_engine::headers;
@@ -9,48 +9,59 @@ use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::store::Store;
 use futures::StreamExt;
 
-use super::{Measured, RunError};
+use super::error::RunError;
 
-/// Headers read between two writes of the index: a killed plan of a large remote data set loses a minute's reading.
-const HEADERS_KEPT_EVERY: usize = 50_000;
+/// Headers read between two writes of the index: a process that is killed while it plans a large remote data set loses
+/// about a minute of reading.
+const HEADERS_PER_WRITE: usize = 50_000;
 
-/// The index of a data set with the headers of all its pictures and inputs, but for files of more than `bytes_max`. `each` is
-/// told how many are still to be read.
+/// A data set with the number of windows of each picture, in the order of its pictures.
+#[derive(Debug)]
+pub struct MeasuredDataSet {
+    /// The data set.
+    pub dataset: DataSet,
+    /// Windows of each picture; 0 for a picture that cannot be scored according to its header.
+    pub windows: Vec<u32>,
+}
+
+/// Reads the headers that a data set's index lacks and writes the index to the store. The index then has the headers of
+/// all pictures and inputs but those of files larger than `bytes_max`. Calls `report` with the number of headers left.
 ///
 /// # Errors
-/// Where the store fails; where headers could not be read for a reason that may pass.
-pub async fn index(
+/// If the store fails; if headers could not be read for a reason that may pass.
+pub async fn update_index(
     store: &Store,
     dataset: &DataSet,
     bytes_max: u64,
-    mut each: impl FnMut(usize),
+    mut report: impl FnMut(usize),
 ) -> Result<Index, RunError> {
     let mut index = Index::read(store, &dataset.name).await?;
     for dataset in [dataset, &dataset.of_inputs()] {
-        read(store, dataset, bytes_max, &mut index, &mut each).await?;
+        read_headers(store, dataset, bytes_max, &mut index, &mut report).await?;
     }
     Ok(index)
 }
 
 /// Reads the headers of the pictures that the index lacks.
-async fn read(
+async fn read_headers(
     store: &Store,
     dataset: &DataSet,
     bytes_max: u64,
     index: &mut Index,
-    each: &mut impl FnMut(usize),
+    report: &mut impl FnMut(usize),
 ) -> Result<(), RunError> {
     let is_unknown = |picture: &Picture| picture.bytes <= bytes_max && index.get(picture).is_none();
-    let unknown: Vec<usize> = (0..dataset.pictures.len()).filter(|at| is_unknown(&dataset.pictures[*at])).collect();
+    let unknown: Vec<usize> =
+        (0..dataset.pictures.len()).filter(|picture| is_unknown(&dataset.pictures[*picture])).collect();
     let mut left = unknown.len();
     let mut failures = Vec::new();
-    for some in unknown.chunks(HEADERS_KEPT_EVERY) {
-        let mut headers = headers::read(dataset, some.to_vec(), bytes_max);
-        while let Some((at, header)) = headers.next().await {
+    for chunk in unknown.chunks(HEADERS_PER_WRITE) {
+        let mut headers = headers::read(dataset, chunk.to_vec(), bytes_max);
+        while let Some((picture, header)) = headers.next().await {
             left -= 1;
-            each(left);
+            report(left);
             match header {
-                Ok(header) => index.insert(&dataset.pictures[at], header),
+                Ok(header) => index.insert(&dataset.pictures[picture], header),
                 Err(error) => failures.push(error),
             }
         }
@@ -59,18 +70,18 @@ async fn read(
     let (failed, pictures) = (failures.len(), dataset.pictures.len());
     match failures.into_iter().find(|error| !error.is_of_object()) {
         Some(source) => Err(RunError::Headers { dataset: dataset.name.to_string(), failed, pictures, source }),
-        // A file that may not be read, or went away after it was listed, becomes a row that says so.
+        // A file that must not be read, or was deleted after it was listed, becomes a row with an error.
         None => Ok(()),
     }
 }
 
-/// The number of windows of each picture of a data set, for a run with these views and limits.
-pub fn measure(dataset: DataSet, index: &Index, views: &Views, limits: PictureLimits) -> Measured {
+/// Counts the windows of each picture of a data set, for a run with these views and limits.
+pub fn measure(dataset: DataSet, index: &Index, views: &Views, limits: PictureLimits) -> MeasuredDataSet {
     let limits = Limits::of(limits, views.side_min());
     let windows = |size: Option<(u32, u32)>| size.map_or(0, |(width, height)| views.windows(width, height));
     let windows = dataset.pictures.iter().map(|picture| {
         let header = headers::judged(index.get(picture), picture, &limits);
         u32::try_from(windows(header.as_ref().and_then(Header::size))).unwrap_or(u32::MAX)
     });
-    Measured { windows: windows.collect(), dataset }
+    MeasuredDataSet { windows: windows.collect(), dataset }
 }

@@ -1,19 +1,21 @@
-//! Where data sets may be. A coordinator reads, and has workers read, what its users name: only below these.
+//! Where data sets may lie. A coordinator and its workers read the addresses that users name, and only those below its
+//! roots.
 
 use std::path::{Component, Path};
 
 use url::Url;
 
-/// What addresses must begin with.
+/// Folders and URLs below which addresses must lie.
 #[derive(Clone, Debug)]
 pub struct Roots {
     roots: Vec<Location>,
-    /// Where none is listed: whether addresses of this machine are taken too.
-    takes_local: bool,
-    takes_any: bool,
+    /// Whether files of this machine are allowed when no roots are listed.
+    allows_local: bool,
+    /// Whether no roots are listed.
+    allows_any: bool,
 }
 
-/// An address without another way to write it.
+/// An address in its canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Location {
     /// `file` for paths.
@@ -22,53 +24,54 @@ struct Location {
     folders: Vec<String>,
 }
 
-/// An address that is not below a root.
+/// An address does not lie below a root.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{address} is where this coordinator reads no data sets")]
-pub struct Elsewhere {
-    /// As given.
+#[error("{address} lies outside the folders and stores that this coordinator reads")]
+pub struct OutsideRoots {
+    /// The address as given.
     pub address: String,
 }
 
 impl Roots {
-    /// Anywhere: who asks reads with their own rights.
-    pub fn anywhere() -> Roots {
-        Roots { roots: Vec::new(), takes_local: true, takes_any: true }
+    /// Allows every address: a command reads with its user's own rights.
+    pub fn unrestricted() -> Roots {
+        Roots { roots: Vec::new(), allows_local: true, allows_any: true }
     }
 
-    /// Below these; where there are none, in any remote store, and on this machine if `takes_local`.
+    /// Allows addresses below these roots. Without roots allows any remote store, and files of this machine if
+    /// `allows_local`.
     ///
     /// # Errors
-    /// What is no address.
-    pub fn below(roots: &[String], takes_local: bool) -> Result<Roots, Elsewhere> {
-        let place = |root: &String| Location::of(root).ok_or_else(|| Elsewhere { address: root.clone() });
+    /// If a root is not an absolute address.
+    pub fn new(roots: &[String], allows_local: bool) -> Result<Roots, OutsideRoots> {
+        let location = |root: &String| Location::parse(root).ok_or_else(|| OutsideRoots { address: root.clone() });
         Ok(Roots {
-            takes_any: roots.is_empty(),
-            roots: roots.iter().map(place).collect::<Result<_, _>>()?,
-            takes_local,
+            allows_any: roots.is_empty(),
+            roots: roots.iter().map(location).collect::<Result<_, _>>()?,
+            allows_local,
         })
     }
 
-    /// Whether an address is below one of them.
+    /// Checks that an address lies below a root.
     ///
     /// # Errors
-    /// Where it is not, or could be read in two ways.
-    pub fn check(&self, address: &str) -> Result<(), Elsewhere> {
-        let is_below = |place: &Location| {
-            let is_open = self.takes_any && (self.takes_local || place.scheme != "file");
-            is_open || self.roots.iter().any(|root| place.is_below(root))
+    /// If it does not, or is ambiguous.
+    pub fn check(&self, address: &str) -> Result<(), OutsideRoots> {
+        let is_allowed = |location: &Location| {
+            let is_open = self.allows_any && (self.allows_local || location.scheme != "file");
+            is_open || self.roots.iter().any(|root| location.is_below(root))
         };
-        let place = Location::of(address).filter(is_below);
-        place.map(drop).ok_or_else(|| Elsewhere { address: address.to_owned() })
+        let location = Location::parse(address).filter(is_allowed);
+        location.map(drop).ok_or_else(|| OutsideRoots { address: address.to_owned() })
     }
 }
 
 impl Location {
-    /// None for what is no absolute address, or has parts that lead up or are written in escapes.
-    fn of(address: &str) -> Option<Location> {
-        let is_odd = |c: char| c.is_control() || c == '\\';
+    /// Returns None for text that is not an absolute address, or has `.`, `..` or escaped separators in it.
+    fn parse(address: &str) -> Option<Location> {
+        let is_forbidden = |c: char| c.is_control() || c == '\\';
         let lower = address.to_ascii_lowercase();
-        if address.contains(is_odd) || lower.contains("%2e") || lower.contains("%2f") || lower.contains("%5c") {
+        if address.contains(is_forbidden) || lower.contains("%2e") || lower.contains("%2f") || lower.contains("%5c") {
             return None;
         }
         if !address.contains("://") {
@@ -82,7 +85,7 @@ impl Location {
             let folders = folders.filter(|_| path.is_absolute())?.into_iter().flatten().collect();
             return Some(Location { scheme: "file".to_owned(), host: String::new(), folders });
         }
-        // Before the parser resolves them.
+        // The URL parser would resolve these.
         if address.split('/').any(|part| part == ".." || part == ".") {
             return None;
         }
@@ -106,13 +109,13 @@ fn percent_decode(part: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn roots(roots: &[&str], takes_local: bool) -> Roots {
+    fn roots(roots: &[&str], allows_local: bool) -> Roots {
         let roots: Vec<String> = roots.iter().map(|root| (*root).to_owned()).collect();
-        Roots::below(&roots, takes_local).unwrap()
+        Roots::new(&roots, allows_local).unwrap()
     }
 
     #[test]
-    fn what_is_listed_is_read_and_nothing_beside_it() {
+    fn addresses_below_the_roots_are_allowed_and_no_others() {
         let listed = roots(&["s3://bucket/data", "/data/", "file:///more"], false);
         for below in
             ["s3://bucket/data/x", "s3://bucket/data", "S3://bucket/data/x", "/data/x", "file:///data/x", "/more/a b"]
@@ -140,12 +143,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_list_this_machine_is_for_those_on_it() {
+    fn without_roots_files_of_this_machine_are_allowed_on_loopback_alone() {
         for local in ["/etc", "file:///etc", "FILE:///etc", "File:///etc"] {
             assert!(roots(&[], false).check(local).is_err(), "{local}");
             assert!(roots(&[], true).check(local).is_ok(), "{local}");
         }
         assert!(roots(&[], false).check("s3://bucket/x").is_ok());
-        assert!(Roots::anywhere().check("/etc").is_ok());
+        assert!(Roots::unrestricted().check("/etc").is_ok());
     }
 }

@@ -1,4 +1,5 @@
-//! What a study takes: for each line and split the trial and the test whose result it is. Equal ones are one.
+//! Plans a study: for each line and split the trial and the test whose result it is. Equal trials, and equal tests, are
+//! made once.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,119 +7,129 @@ use dqa_engine::train::BaseModel;
 use dqa_model::Views;
 use dqa_pipelines::dataset::DataSet;
 use dqa_pipelines::store::Store;
-use dqa_pipelines::study::{DatasetFacts, Definition, Evaluation, Line, Pool, evaluation_key};
+use dqa_pipelines::study::{DatasetFacts, Definition, Evaluation, Line, Pool, StudyError, evaluation_key};
 use dqa_pipelines::train::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord};
 
-use super::{StudyError, StudyRunError};
+use super::error::StudyRunError;
 
-/// A study's lines with what each takes.
-pub struct Plan {
+/// A study's lines, with the trials and tests that they need.
+pub struct StudyPlan {
     /// The study.
     pub definition: Definition,
-    /// The data sets, in the order that lines count them in.
-    pub datasets: Vec<Divided>,
-    /// The lines of its table.
+    /// The data sets, in the order in which lines count them.
+    pub datasets: Vec<SplitDataSet>,
+    /// The lines of the study's table.
     pub lines: Vec<Line>,
-    /// By line, then by split from 1.
+    /// By line, then by split.
     pub(super) cells: Vec<Vec<Cell>>,
-    /// Trials by name, in the order they are made in, each with a cell that takes it: (line, split from 1).
+    /// Trials by name, in the order in which they are made, each with the first cell that needs it: (line, split from
+    /// 1).
     pub(super) trials: Vec<(String, (usize, usize))>,
     /// Tests by name, as trials.
     pub(super) evaluations: Vec<(String, (usize, usize))>,
-    starts: HashMap<(String, u64), BaseModel>,
+    base_models: HashMap<(String, u64), BaseModel>,
 }
 
 /// A data set with its splits.
-pub struct Divided {
+pub struct SplitDataSet {
     /// The data set.
     pub data: DataSet,
-    /// Its splits.
+    /// The splits.
     pub splits: Splits,
-    /// All pictures with their labels from 0 to 1.
+    /// All pictures, with their labels scaled to 0 to 1.
     pictures: Vec<TrialPicture>,
 }
 
-/// What a line takes on one split.
+/// What a line needs on one split.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cell {
-    /// The trial's name; None: nothing is trained.
+    /// Name of the trial. None if nothing is trained.
     pub(super) trial: Option<String>,
-    /// The test's name; None: the trial's own.
+    /// Name of the test. None if the trial's own test is the result.
     pub(super) evaluation: Option<String>,
 }
 
-/// What is there and what is to be made.
+/// How many trials and tests of a study the store has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Trials that are complete, and all.
-    pub trials: (usize, usize),
-    /// Tests that are there, and all.
-    pub evaluations: (usize, usize),
+pub struct StudyProgress {
+    /// Trials; done if complete.
+    pub trials: Progress,
+    /// Tests.
+    pub evaluations: Progress,
 }
 
-impl Plan {
-    /// Opens the models and plans every line. Data sets that no `splits` are given for are split anew; those that are have as
+/// How many are done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Number that the store has.
+    pub done: usize,
+    /// Number that the study needs.
+    pub total: usize,
+}
+
+impl StudyPlan {
+    /// Opens the models and plans every line. Splits the data sets that no `splits` are given for; given splits are as
     /// many as the definition says.
     ///
     /// # Errors
-    /// Where the data sets, splits or models are not as the study needs them.
-    pub fn make(
+    /// If the data sets, splits or models are not as the study needs them.
+    pub fn new(
         definition: Definition,
         datasets: Vec<DataSet>,
         splits: Vec<Splits>,
         offline: bool,
-    ) -> Result<Plan, StudyRunError> {
+    ) -> Result<StudyPlan, StudyRunError> {
         if let Some(other) = splits.iter().find(|splits| datasets.iter().all(|data| data.name != splits.dataset)) {
             let message = format!("splits are given for `{}`, which is none of the study's data sets", other.dataset);
             return Err(StudyError::Means(message).into());
         }
         let facts = |data: &DataSet| DatasetFacts { name: data.name.clone(), algorithms: data.algorithms() };
         let lines = definition.lines(&datasets.iter().map(facts).collect::<Vec<_>>())?;
-        let lines = lines.into_iter().map(plain_views).collect::<Result<Vec<_>, _>>()?;
+        let lines = lines.into_iter().map(canonical_views).collect::<Result<Vec<_>, _>>()?;
         let setup = definition.setup(&definition.variant[0])?;
-        let divide = |data: DataSet| {
+        let split = |data: DataSet| {
             let given = splits.iter().find(|splits| splits.dataset == data.name).cloned();
-            divide(data, given, definition.splits, &setup)
+            split_dataset(data, given, definition.splits, &setup)
         };
-        let datasets = datasets.into_iter().map(divide).collect::<Result<Vec<_>, _>>()?;
-        let mut plan = Plan {
+        let datasets = datasets.into_iter().map(split).collect::<Result<Vec<_>, _>>()?;
+        let mut plan = StudyPlan {
             definition,
             datasets,
             lines,
             cells: Vec::new(),
             trials: Vec::new(),
             evaluations: Vec::new(),
-            starts: HashMap::new(),
+            base_models: HashMap::new(),
         };
         plan.open_models(offline)?;
-        plan.fill()?;
+        plan.plan_cells()?;
         Ok(plan)
     }
 
     fn open_models(&mut self, offline: bool) -> Result<(), StudyRunError> {
         for line in &self.lines {
-            let (model, seed) = start_key(line);
-            if !self.starts.contains_key(&(model.clone(), seed)) {
+            let (model, seed) = base_model_key(line);
+            if !self.base_models.contains_key(&(model.clone(), seed)) {
                 let opened = BaseModel::open(&model, None, seed, offline);
-                let start = opened.map_err(|source| StudyRunError::BaseModel { model: model.clone(), source })?;
-                self.starts.insert((model, seed), start);
+                let base_model = opened.map_err(|source| StudyRunError::BaseModel { model: model.clone(), source })?;
+                self.base_models.insert((model, seed), base_model);
             }
         }
         Ok(())
     }
 
-    fn fill(&mut self) -> Result<(), StudyRunError> {
+    fn plan_cells(&mut self) -> Result<(), StudyRunError> {
         let (mut trials, mut evaluations) = (BTreeSet::new(), BTreeSet::new());
-        for at in 0..self.lines.len() {
+        for line in 0..self.lines.len() {
             let mut cells = Vec::new();
             for split in 1..=self.definition.splits as usize {
-                let trial = self.trial(at, split)?.map(|trial| trial.name());
-                let evaluation = self.evaluation(at, split, trial.as_deref()).map(|evaluation| evaluation.name());
+                let trial = self.trial(line, split)?.map(|trial| trial.name());
+                let evaluation = self.evaluation(line, split, trial.as_deref()).map(|evaluation| evaluation.name());
                 if let Some(name) = trial.as_ref().filter(|name| trials.insert((*name).clone())) {
-                    self.trials.push((name.clone(), (at, split)));
+                    self.trials.push((name.clone(), (line, split)));
                 }
                 if let Some(name) = evaluation.as_ref().filter(|name| evaluations.insert((*name).clone())) {
-                    self.evaluations.push((name.clone(), (at, split)));
+                    self.evaluations.push((name.clone(), (line, split)));
                 }
                 cells.push(Cell { trial, evaluation });
             }
@@ -127,33 +138,33 @@ impl Plan {
         Ok(())
     }
 
-    /// The trial of a line on a split, if it is trained.
-    pub(super) fn trial(&self, at: usize, split: usize) -> Result<Option<Trial>, StudyRunError> {
-        let line = &self.lines[at];
+    /// Returns the trial of a line on a split, if the line is trained.
+    pub(super) fn trial(&self, line: usize, split: usize) -> Result<Option<Trial>, StudyRunError> {
+        let line = &self.lines[line];
         let (Some(trained_on), Some(setup)) = (line.trained_on, &line.setup) else { return Ok(None) };
-        let Divided { data, splits, .. } = &self.datasets[trained_on];
-        let planned = Trial::plan(data, (splits, split), self.start(line).model(), setup);
+        let SplitDataSet { data, splits, .. } = &self.datasets[trained_on];
+        let planned = Trial::plan(data, (splits, split), self.base_model(line).model(), setup);
         planned.map(Some).map_err(|source| StudyRunError::Plan { variant: line.variant.clone(), source })
     }
 
-    /// The test of a line on a split, where it is not the trial's own. What has not learned is tested once on all pictures,
-    /// for all splits.
-    pub(super) fn evaluation(&self, at: usize, split: usize, trial: Option<&str>) -> Option<Evaluation> {
-        let line = &self.lines[at];
+    /// Returns the test of a line on a split, unless it is the trial's own. A model that is not trained is tested once
+    /// on all pictures, for all splits.
+    pub(super) fn evaluation(&self, line: usize, split: usize, trial: Option<&str>) -> Option<Evaluation> {
+        let scenes = self.test_scenes(line, split);
+        let line = &self.lines[line];
         if line.is_trials_own_test() {
             return None;
         }
-        let Divided { data, pictures, .. } = &self.datasets[line.tested_on];
-        let (judge, pictures) = match trial {
+        let SplitDataSet { data, pictures, .. } = &self.datasets[line.tested_on];
+        let (evaluator, pictures) = match trial {
             Some(name) => {
-                let scenes = self.test_scenes(at, split);
                 let tested = pictures.iter().filter(|picture| scenes.contains(picture.scene.as_str()));
                 (name.to_owned(), tested.cloned().collect())
             }
-            None => (format!("handcrafted-{}", self.start(line).model().digest), pictures.clone()),
+            None => (format!("handcrafted-{}", self.base_model(line).model().digest), pictures.clone()),
         };
         Some(Evaluation {
-            judge,
+            judge: evaluator,
             dataset: data.name.clone(),
             views: line.views.clone(),
             looks: line.pool == Pool::Attention,
@@ -161,45 +172,48 @@ impl Plan {
         })
     }
 
-    /// The scenes that a line is tested on.
-    pub(super) fn test_scenes(&self, at: usize, split: usize) -> BTreeSet<&str> {
-        let splits = &self.datasets[self.lines[at].tested_on].splits;
+    /// Returns the scenes that a line is tested on.
+    pub(super) fn test_scenes(&self, line: usize, split: usize) -> BTreeSet<&str> {
+        let splits = &self.datasets[self.lines[line].tested_on].splits;
         splits.splits[split - 1].test.iter().map(String::as_str).collect()
     }
 
-    /// What a line begins with.
-    pub(super) fn start(&self, line: &Line) -> &BaseModel {
-        &self.starts[&start_key(line)]
+    /// Returns the base model of a line.
+    pub(super) fn base_model(&self, line: &Line) -> &BaseModel {
+        &self.base_models[&base_model_key(line)]
     }
 
-    /// Scenes of a test over scenes of its training, of each data set.
+    /// Returns for each data set the number of a test's scenes divided by the number of its training's scenes.
     pub(super) fn test_to_train(&self) -> Vec<f64> {
-        let ratio = |divided: &Divided| {
-            let first = &divided.splits.splits[0];
+        let ratio = |dataset: &SplitDataSet| {
+            let first = &dataset.splits.splits[0];
             first.test.len() as f64 / first.train.len() as f64
         };
         self.datasets.iter().map(ratio).collect()
     }
 
-    /// What the store has of it.
+    /// Counts the trials and tests that the store has.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn look(&self, store: &Store) -> Result<Counts, StudyRunError> {
-        let mut counts = Counts { trials: (0, self.trials.len()), evaluations: (0, self.evaluations.len()) };
+    /// If the store fails.
+    pub async fn progress(&self, store: &Store) -> Result<StudyProgress, StudyRunError> {
+        let mut progress = StudyProgress {
+            trials: Progress { done: 0, total: self.trials.len() },
+            evaluations: Progress { done: 0, total: self.evaluations.len() },
+        };
         for (name, _) in &self.trials {
             let record = TrialRecord::find(store, name).await?;
-            counts.trials.0 += usize::from(record.is_some_and(|record| record.is_complete()));
+            progress.trials.done += usize::from(record.is_some_and(|record| record.is_complete()));
         }
         for (name, _) in &self.evaluations {
-            counts.evaluations.0 += usize::from(is_there(store, name).await?);
+            progress.evaluations.done += usize::from(has_evaluation(store, name).await?);
         }
-        Ok(counts)
+        Ok(progress)
     }
 }
 
 /// Whether the store has a test.
-pub(super) async fn is_there(store: &Store, evaluation: &str) -> Result<bool, StudyRunError> {
+pub(super) async fn has_evaluation(store: &Store, evaluation: &str) -> Result<bool, StudyRunError> {
     match store.head(&evaluation_key(evaluation)).await {
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),
@@ -207,17 +221,17 @@ pub(super) async fn is_there(store: &Store, evaluation: &str) -> Result<bool, St
     }
 }
 
-/// New weights depend on the seed, others do not.
-fn start_key(line: &Line) -> (String, u64) {
+/// Returns the model's name, and the seed if its weights are new and depend on it.
+fn base_model_key(line: &Line) -> (String, u64) {
     let seed = if line.model.starts_with("new:") { line.seed } else { 0 };
     (line.model.clone(), seed)
 }
 
-/// One text for one meaning: views are in the names of trials and tests.
-fn plain_views(mut line: Line) -> Result<Line, StudyRunError> {
+/// Writes a line's views in their canonical form, because they are in the names of trials and tests.
+fn canonical_views(mut line: Line) -> Result<Line, StudyRunError> {
     let over = |base: Views, views: &str| {
-        let wrong = |source| StudyRunError::Views { variant: line.variant.clone(), views: views.to_owned(), source };
-        base.over(views).map_err(wrong)
+        let invalid = |source| StudyRunError::Views { variant: line.variant.clone(), views: views.to_owned(), source };
+        base.over(views).map_err(invalid)
     };
     let trained = over(Views::default(), &line.training_views)?;
     line.views = over(trained, &line.views)?.to_string();
@@ -228,7 +242,13 @@ fn plain_views(mut line: Line) -> Result<Line, StudyRunError> {
     Ok(line)
 }
 
-fn divide(data: DataSet, given: Option<Splits>, count: u32, setup: &Setup) -> Result<Divided, StudyRunError> {
+/// Splits a data set, or checks the splits that are given for it.
+fn split_dataset(
+    data: DataSet,
+    given: Option<Splits>,
+    count: u32,
+    setup: &Setup,
+) -> Result<SplitDataSet, StudyRunError> {
     let scenes = SceneTexts::new(&data);
     let options = SplitsOptions { count, ..SplitsOptions::default() };
     let splits = match given {
@@ -237,16 +257,16 @@ fn divide(data: DataSet, given: Option<Splits>, count: u32, setup: &Setup) -> Re
     };
     splits.check_scenes(&data.name, scenes.labelled())?;
     if splits.splits.iter().any(|split| split.test.is_empty()) {
-        let message = format!("a split of `{}` has no scene to test on, which a study is about", data.name);
+        let message = format!("a split of `{}` has no scene to test on, and a study needs one", data.name);
         return Err(StudyError::Means(message).into());
     }
-    // Labels become targets in one place: where a training is planned. This one has all pictures.
+    // Labels become targets in one place, the plan of a trial. This trial has all pictures.
     let all = SplitsOptions { count: 1, test_share: 0.0, ..SplitsOptions::default() };
     let all = Splits::make(&data.name, scenes.labelled(), &all)?;
     let model = dqa_pipelines::train::ModelRef { name: String::new(), digest: String::new(), prompts: None };
     let setup = Setup { label_range: setup.label_range, ..Setup::default() };
     let planned = Trial::plan(&data, (&all, 1), &model, &setup);
-    let wrong = |source| StudyRunError::Plan { variant: format!("data set {}", data.name), source };
-    let pictures = planned.map_err(wrong)?.train;
-    Ok(Divided { data, splits, pictures })
+    let failed = |source| StudyRunError::Plan { variant: format!("data set {}", data.name), source };
+    let pictures = planned.map_err(failed)?.train;
+    Ok(SplitDataSet { data, splits, pictures })
 }

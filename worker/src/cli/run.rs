@@ -48,7 +48,7 @@ pub struct Args {
     pub advertise: Option<String>,
 
     /// A file with the workers' token.
-    #[arg(long, env = "DQA_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, env = "DQA_WORKER_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 
     /// Certificates.

@@ -1,49 +1,52 @@
-//! What `model show` says of what weights and prompts were trained on.
+//! The data sets that weights and prompts were trained on, as `model show` shows them.
 
 use dqa_engine::models::Training;
 use dqa_pipelines::trained_on::{Scenes, TrainedOn, TrainingSet};
 use serde::Serialize;
 
-use super::grouped;
+use crate::cli::output::grouped_digits;
 
-/// What a file says of its training, as JSON: the record, or why there is none.
+/// A file's record of its training, or the reason why it cannot be read.
 #[derive(Serialize)]
-pub(super) struct ShownTraining {
-    /// None: nothing is recorded, or it cannot be read.
+pub(super) struct TrainingDescription {
+    /// None if nothing is recorded, or the record cannot be read.
     trained_on: Option<TrainedOn>,
     /// Why the record cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     trained_on_error: Option<String>,
 }
 
-impl From<Training> for ShownTraining {
-    fn from(training: Training) -> ShownTraining {
+impl From<Training> for TrainingDescription {
+    fn from(training: Training) -> TrainingDescription {
         match training {
-            Training::Recorded(trained_on) => ShownTraining { trained_on: Some(trained_on), trained_on_error: None },
-            Training::NotRecorded => ShownTraining { trained_on: None, trained_on_error: None },
-            Training::Unreadable { why, .. } => ShownTraining { trained_on: None, trained_on_error: Some(why) },
+            Training::Recorded(trained_on) => {
+                TrainingDescription { trained_on: Some(trained_on), trained_on_error: None }
+            }
+            Training::NotRecorded => TrainingDescription { trained_on: None, trained_on_error: None },
+            Training::Unreadable { why, .. } => TrainingDescription { trained_on: None, trained_on_error: Some(why) },
         }
     }
 }
 
-impl ShownTraining {
-    /// A line for each data set, or one that says that nothing is known.
+impl TrainingDescription {
+    /// Returns a line for each data set, or one line that says that nothing is known.
     pub(super) fn lines(&self) -> Vec<String> {
         match (&self.trained_on, &self.trained_on_error) {
-            (Some(record), _) => record.datasets.iter().flat_map(lines_of).collect(),
-            (None, Some(why)) => vec![format!("recorded, and cannot be read: {why}")],
+            (Some(record), _) => record.datasets.iter().flat_map(dataset_lines).collect(),
+            (None, Some(reason)) => vec![format!("recorded, and cannot be read: {reason}")],
             (None, None) => vec!["not recorded".to_owned()],
         }
     }
 }
 
-fn lines_of(set: &TrainingSet) -> Vec<String> {
-    let scenes = |scenes: &Scenes| grouped(scenes.len());
-    let mut line = format!("{}: {} scenes", set.dataset, scenes(&set.train));
+fn dataset_lines(set: &TrainingSet) -> Vec<String> {
+    let count = |scenes: &Scenes| grouped_digits(scenes.len());
+    let mut line = format!("{}: {} scenes", set.dataset, count(&set.train));
     if !set.selection.is_empty() {
-        line += &format!(", and {} that chose the epoch", scenes(&set.selection));
+        line += &format!(", and {} that chose the epoch", count(&set.selection));
     }
-    let splits: Vec<String> = set.splits.iter().map(|of| format!("{} of splits {}", of.split, of.splits)).collect();
+    let splits: Vec<String> =
+        set.splits.iter().map(|split| format!("{} of splits {}", split.split, split.splits)).collect();
     if !splits.is_empty() {
         line += &format!("; split {}", splits.join(", "));
     }

@@ -1,69 +1,72 @@
-//! How far a study is, on standard error: a line for each training that is over and for each test, and within them a bar on a
-//! terminal or a line now and then elsewhere.
+//! Shows a study's progress on standard error: a line for each training that has ended and for each test, and within
+//! them a bar on a terminal or a line now and then elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use dqa_engine::train::Event;
 use dqa_pipelines::train::TrialRecord;
-use dqa_service::program::note;
+use dqa_worker::program::note;
+use dqa_worker::train::Event as TrainEvent;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::study::StudyEvent;
 
-/// Between two plain lines within a training or a test.
-const PLAIN_EVERY: Duration = Duration::from_secs(30);
+/// Time between two plain lines within a training or a test.
+const LINE_INTERVAL: Duration = Duration::from_secs(30);
 
-pub(super) struct Progress {
+pub(super) struct StudyProgress {
     bar: Option<ProgressBar>,
-    /// What is under way: `training 3/40: text, split 2`.
-    now: String,
-    /// Of the training under way.
+    /// The training or test that is running: `training 3/40: text, split 2`.
+    current: String,
+    /// Epochs of the current training.
     epochs: u32,
-    number: usize,
-    of: usize,
-    /// Trainings made, not found.
-    made: u32,
-    began: Instant,
+    /// Number of the current training, from 1.
+    trial: usize,
+    trials: usize,
+    /// Trainings that this process made; the store had the others.
+    trials_made: u32,
+    started: Instant,
     last_line: Instant,
+    /// Pictures of the current test.
     pictures: usize,
 }
 
-impl Progress {
-    pub(super) fn new() -> Progress {
+impl StudyProgress {
+    pub(super) fn new() -> StudyProgress {
         let bar = stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").expect("it is well-formed");
+            let style =
+                ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").expect("the template is well-formed");
             ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style)
         });
         let now = Instant::now();
-        Progress {
+        StudyProgress {
             bar,
-            now: String::new(),
+            current: String::new(),
             epochs: 0,
-            number: 0,
-            of: 0,
-            made: 0,
-            began: now,
+            trial: 0,
+            trials: 0,
+            trials_made: 0,
+            started: now,
             last_line: now,
             pictures: 0,
         }
     }
 
-    pub(super) fn happens(&mut self, happens: &StudyEvent<'_>) {
-        match happens {
-            StudyEvent::Trial { number, of, line, split } => {
-                (self.number, self.of) = (*number, *of);
+    pub(super) fn on_event(&mut self, event: &StudyEvent<'_>) {
+        match event {
+            StudyEvent::Trial { number, total, line, split } => {
+                (self.trial, self.trials) = (*number, *total);
                 self.epochs = line.setup.as_ref().map_or(0, |setup| setup.epochs);
-                self.now = format!("training {number}/{of}: {} for {}, split {split}", line.variant, line.group);
+                self.current = format!("training {number}/{total}: {} for {}, split {split}", line.variant, line.group);
             }
-            StudyEvent::Training(event) => self.training(event),
-            StudyEvent::Trained(record, was_there) => self.trained(record, *was_there),
-            StudyEvent::Test { number, of, line, pictures } => {
-                self.now = format!("test {number}/{of}: {} for {}", line.variant, line.group);
+            StudyEvent::Training(event) => self.on_train_event(event),
+            StudyEvent::Trained { record, is_new } => self.on_trained(record, *is_new),
+            StudyEvent::Test { number, total, line, pictures } => {
+                self.current = format!("test {number}/{total}: {} for {}", line.variant, line.group);
                 self.pictures = *pictures;
-                self.line(&format!("{}, {pictures} pictures, {}", self.now, line.views));
+                self.line(&format!("{}, {pictures} pictures, {}", self.current, line.views));
             }
-            StudyEvent::Tested(done) => self.within(*done as u64, self.pictures as u64, "pictures"),
+            StudyEvent::Tested(done) => self.show(*done as u64, self.pictures as u64, "pictures"),
         }
     }
 
@@ -73,41 +76,44 @@ impl Progress {
         }
     }
 
-    fn training(&mut self, event: &Event<'_>) {
+    fn on_train_event(&mut self, event: &TrainEvent<'_>) {
         match event {
-            Event::Checking { left } => self.within(*left as u64, *left as u64, "pictures to look at"),
-            Event::Begun { epochs_done: 0, .. } => {}
-            Event::Begun { epochs_done, .. } => self.line(&format!("{}: goes on after epoch {epochs_done}", self.now)),
-            Event::Step { epoch, step, steps, loss } => {
-                let of = u64::from(self.epochs) * steps;
-                self.within(u64::from(epoch - 1) * steps + step, of, &format!("steps, loss {loss:.4}"));
+            TrainEvent::Checking { left } => self.show(*left as u64, *left as u64, "pictures to look at"),
+            TrainEvent::Begun { epochs_done: 0, .. } => {}
+            TrainEvent::Begun { epochs_done, .. } => {
+                self.line(&format!("{}: goes on after epoch {epochs_done}", self.current))
             }
-            Event::Testing { done, pictures } => self.within(*done, *pictures, "held-out pictures"),
-            Event::Epoch(_) => {}
+            TrainEvent::Step { epoch, step, steps, loss } => {
+                let total = u64::from(self.epochs) * steps;
+                self.show(u64::from(epoch - 1) * steps + step, total, &format!("steps, loss {loss:.4}"));
+            }
+            TrainEvent::Testing { done, pictures } => self.show(*done, *pictures, "held-out pictures"),
+            TrainEvent::Epoch(_) => {}
         }
     }
 
-    fn trained(&mut self, record: &TrialRecord, was_there: bool) {
+    fn on_trained(&mut self, record: &TrialRecord, is_new: bool) {
         let test = record.kept.as_ref().and_then(|kept| kept.test);
         let srcc = test.and_then(|test| test.srcc).map_or("-".to_owned(), |srcc| format!("{srcc:.4}"));
-        if was_there {
-            self.line(&format!("{}: there, SRCC {srcc}", self.now));
+        if !is_new {
+            self.line(&format!("{}: there, SRCC {srcc}", self.current));
             return;
         }
-        self.made += 1;
-        // What is there already takes no time, and nobody knows how much of that is to come.
-        let left = self.began.elapsed().as_secs_f64() / f64::from(self.made) * (self.of - self.number) as f64;
+        self.trials_made += 1;
+        // An upper bound: the store may have some of the trainings that are left, and those take no time.
+        let seconds_each = self.started.elapsed().as_secs_f64() / f64::from(self.trials_made);
+        let left = seconds_each * (self.trials - self.trial) as f64;
         let left = HumanDuration(Duration::from_secs_f64(left.round()));
-        self.line(&format!("{}: SRCC {srcc}, {left} left at most", self.now));
+        self.line(&format!("{}: SRCC {srcc}, {left} left at most", self.current));
     }
 
-    fn within(&mut self, at: u64, of: u64, what: &str) {
+    fn show(&mut self, done: u64, total: u64, unit: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_length(of);
-            bar.set_position(at);
-            bar.set_message(format!("{what}  {}", self.now));
-        } else if self.last_line.elapsed() >= PLAIN_EVERY {
-            self.line(&format!("{at}/{of} {what}  {}", self.now));
+            bar.set_length(total);
+            bar.set_position(done);
+            bar.set_message(format!("{unit}  {}", self.current));
+        } else if self.last_line.elapsed() >= LINE_INTERVAL {
+            self.line(&format!("{done}/{total} {unit}  {}", self.current));
         }
     }
 

@@ -1,30 +1,78 @@
-//! `submit --coordinator`: the same request, made of a coordinator. Pictures and scores do not pass through here: only the
-//! model's files go up, once.
+//! `submit --coordinator`: submits the run to a coordinator. Pictures and scores do not pass through this process; only
+//! the model's files are uploaded, once.
 
+use anyhow::{anyhow, bail};
+use dqa_pipelines::dataset::Definition;
+use dqa_pipelines::model::ModelSpec;
 use dqa_pipelines::report::ReportIntervals;
 use dqa_proto::v1;
 use dqa_service::program::{ExitStatus, note, with_hint};
 
-use super::{Args, definitions, warn_of_leaks};
-use crate::cli::remote::{Client, class, given, model, refusal, send_model};
-use crate::cli::{report, watch};
+use super::args::Args;
+use super::datasets::{find_definitions, warn_of_training_leaks};
+use crate::cli::coordinator_client::{
+    Client, device_class, get_report, has_ended, limits_message, model_message, report_request, require_run, run_line,
+    status_error, upload_model, wait_until_ended, wait_until_planned,
+};
+use crate::cli::output::print_text;
 
 /// The first version of the protocol with limits of pictures.
 const LIMITS_SINCE: u32 = 2;
 
-/// The first version of the protocol with hazy inputs that are scored, and data sets that are defined anew.
+/// The first version of the protocol with scored hazy inputs, and with data sets that are redefined.
 const HAZY_SINCE: u32 = 3;
 
-pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<ExitStatus> {
-    let definitions = definitions(&args.datasets)?;
-    let device = class(&args.model.device)?;
+/// Submits the run, waits until it has ended or with `--detach` until it is planned, and shows its reports.
+pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitStatus> {
+    let definitions = find_definitions(&args.datasets)?;
+    let device = device_class(&args.model.device)?;
     let identified = args.model.identify()?;
-    let (report, limits) = (args.report.options(), args.model.limits.limits());
-    let run = v1::RunRequest {
+    if args.dry_run {
+        let error = anyhow!("a coordinator only plans runs that it is to score");
+        return Err(with_hint(error, "leave out --dry-run, or --coordinator"));
+    }
+    let protocol_version = upload_model(&mut client, &identified.files).await?;
+    check_version(args, protocol_version)?;
+    let request = v1::SubmitRequest { run: Some(run_request(args, &definitions, &identified.spec, device)) };
+    let answer = client.submit(request).await.map_err(|status| status_error(&status))?;
+    let run = require_run(answer.into_inner().run)?;
+    note(format_args!("{}", run_line(&run)));
+    let run = if args.detach {
+        wait_until_planned(&mut client, &run.name).await?
+    } else {
+        wait_until_ended(&mut client, &run.name).await?
+    };
+    warn_of_training_leaks(&run.training_leaks);
+    match run.state() {
+        v1::RunState::Complete => {}
+        _ if args.detach && !has_ended(&run) => {}
+        v1::RunState::Cancelled => bail!("run {} was cancelled", run.name),
+        _ => {
+            let error = anyhow!("{}", run.failure).context(format!("run {} failed", run.name));
+            let resume = format!("`dqa-coord resume {}` goes on with it", run.name);
+            return Err(with_hint(error, if run.hint.is_empty() { resume } else { run.hint }));
+        }
+    }
+    if args.detach {
+        let coordinator = args.coordinator.url.as_deref().unwrap_or_default();
+        note(format_args!("run {} is planned and goes on there", run.name));
+        note(format_args!("`dqa-coord status {} --watch --coordinator {coordinator}` shows its progress", run.name));
+        return Ok(ExitStatus::All);
+    }
+    // As for a run in this process, the report that is shown is the one that the store has.
+    let request = report_request(run.name.clone(), &[], args.report.format, &args.report.options());
+    print_text(&get_report(&mut client, v1::GetReportRequest { write: true, ..request }).await?)?;
+    let has_failed = run.progress.is_some_and(|progress| progress.pictures_failed > 0);
+    Ok(if has_failed { ExitStatus::SomeFailed } else { ExitStatus::All })
+}
+
+fn run_request(args: &Args, definitions: &[Definition], model: &ModelSpec, device: v1::DeviceClass) -> v1::RunRequest {
+    let report = args.report.options();
+    v1::RunRequest {
         name: args.name.as_ref().map(ToString::to_string).unwrap_or_default(),
-        definitions: definitions.iter().map(dqa_pipelines::dataset::Definition::to_toml).collect(),
+        definitions: definitions.iter().map(Definition::to_toml).collect(),
         algorithms: args.algorithms(),
-        model: Some(model(&identified.spec)),
+        model: Some(model_message(model)),
         device: device.into(),
         allow_missing: args.allow_missing,
         retry_failed: args.retry_failed,
@@ -33,59 +81,21 @@ pub(super) async fn submit(args: &Args, mut client: Client) -> anyhow::Result<Ex
         remark: args.remark.clone().unwrap_or_default(),
         replicates: if report.intervals == ReportIntervals::Bootstrap { report.replicates } else { 0 },
         seed: report.seed,
-        redefine: args.redefine.names().iter().map(ToString::to_string).collect(),
+        redefine: args.redefine.names.iter().map(ToString::to_string).collect(),
         with_hazy: args.with_hazy,
-        limits: Some(v1::PictureLimits {
-            pixels_max: limits.pixels_max,
-            side_max: limits.side_max,
-            bytes_max: limits.bytes_max,
-        }),
-    };
-    if args.dry_run {
-        let error = anyhow::anyhow!("a coordinator plans when it is asked to score");
-        return Err(with_hint(error, "leave out --dry-run, or --coordinator"));
+        limits: Some(limits_message(&args.model.limits.limits())),
     }
-    let protocol_version = send_model(&mut client, &identified.files).await?;
-    if !limits.is_default() && protocol_version < LIMITS_SINCE {
-        let error = anyhow::anyhow!(
-            "the coordinator is of an older version, which knows no --pixels-max, --side-max or --bytes-max"
-        );
-        return Err(with_hint(error, "install this version there, or leave them out"));
-    }
-    if (args.with_hazy || !args.redefine.names().is_empty()) && protocol_version < HAZY_SINCE {
-        let error = anyhow::anyhow!("the coordinator is of an older version, which knows no --with-hazy or --redefine");
-        return Err(with_hint(error, "install this version there, or leave them out"));
-    }
-    let answer = client.submit(v1::SubmitRequest { run: Some(run) }).await.map_err(|status| refusal(&status))?;
-    let run = given(answer.into_inner().run)?;
-    note(format_args!("{}", watch::line(&run)));
-    let run = if args.detach {
-        watch::until_planned(&mut client, &run.name).await?
+}
+
+/// Checks that the coordinator's version of the protocol has what the flags ask for.
+fn check_version(args: &Args, protocol_version: u32) -> anyhow::Result<()> {
+    let unknown_flags = if !args.model.limits.limits().is_default() && protocol_version < LIMITS_SINCE {
+        "--pixels-max, --side-max and --bytes-max"
+    } else if (args.with_hazy || !args.redefine.names.is_empty()) && protocol_version < HAZY_SINCE {
+        "--with-hazy and --redefine"
     } else {
-        watch::watch(&mut client, &run.name).await?
+        return Ok(());
     };
-    warn_of_leaks(&run.training_leaks);
-    match run.state() {
-        v1::RunState::Complete => {}
-        _ if args.detach && !watch::has_ended(&run) => {}
-        v1::RunState::Cancelled => anyhow::bail!("run {} was called off", run.name),
-        _ => {
-            let error = anyhow::anyhow!("{}", run.failure).context(format!("run {} failed", run.name));
-            let resume = format!("`dqa-coord resume {}` goes on with it", run.name);
-            let advice = if run.hint.is_empty() { resume } else { run.hint };
-            return Err(with_hint(error, advice));
-        }
-    }
-    if args.detach {
-        let coordinator = args.remote.coordinator.as_deref().unwrap_or_default();
-        note(format_args!("run {} is planned and goes on there", run.name));
-        note(format_args!("`dqa-coord status {} --watch --coordinator {coordinator}` says how far it is", run.name));
-        return Ok(ExitStatus::All);
-    }
-    // As in this process: what is shown is what the store has.
-    let request = v1::GetReportRequest { write: true, ..args.report.request(run.name.clone(), &[]) };
-    let text = report::fetched(&mut client, request).await?;
-    report::print(&text)?;
-    let failed = run.progress.is_some_and(|progress| progress.pictures_failed > 0);
-    Ok(if failed { ExitStatus::SomeFailed } else { ExitStatus::All })
+    let error = anyhow!("the coordinator has an older version of dqa, without {unknown_flags}");
+    Err(with_hint(error, "install this version there, or leave them out"))
 }

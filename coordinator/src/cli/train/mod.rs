@@ -1,4 +1,4 @@
-//! `dqa-coord train`: prompts, or a whole model, learned from people's scores of a data set's pictures.
+//! `dqa-coord train`: trains prompts, or a whole model, on people's scores of a data set's pictures.
 
 mod progress;
 mod results;
@@ -16,109 +16,111 @@ use dqa_pipelines::train::{SceneTexts, Setup, Splits, SplitsOptions, Trial, Tria
 use dqa_service::program::{ExitStatus, Format, note, with_hint};
 use tokio::runtime::Handle;
 
-use super::StoreArgs;
-use super::learner::LearnerArgs;
-use super::named::RedefineArgs;
-use super::usable;
-use progress::Progress;
+use super::args::StoreArgs;
+use super::redefine::RedefineArgs;
+use super::resource_args::TrainingResourceArgs;
+use super::training_data::{self, SKIP_HINT};
+use progress::TrainingProgress;
 use results::Results;
 use setup::SetupArgs;
 
-/// Learns prompts, or a model, from a data set's labels.
+/// Trains prompts, or a model, on a data set's labels.
 #[derive(clap::Args)]
-#[command(arg = crate::cli::here_only::coordinator())]
+#[command(arg = super::local_only::coordinator_flag())]
 pub(super) struct Args {
-    /// The data set: a name from configs/datasets, a definition (TOML), or a folder; or NAME= and one of these, for another name
-    /// than its own. It has labels.
+    /// Data set with labels: a name from configs/datasets, a definition (TOML), or a folder. NAME=PATH gives it another
+    /// name than its own.
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
     dataset: String,
 
     #[command(flatten)]
     redefine: RedefineArgs,
 
-    /// CLIP: a folder or a file in any form that `submit` takes, hf:OWNER/NAME or hf:OWNER/NAME@REVISION; or new:CONFIG.json, with
-    /// new weights.
+    /// CLIP model to start from: a folder or a file in any form that `submit` takes, hf:OWNER/NAME or
+    /// hf:OWNER/NAME@REVISION; or new:CONFIG.json for new weights.
     #[arg(long, env = "DQA_MODEL", value_name = "MODEL")]
     model: String,
 
-    /// Prompts to begin with: safetensors, or the authors' PyTorch checkpoint [default: new ones].
+    /// Prompts to start from: safetensors, or the authors' PyTorch checkpoint [default: new prompts].
     #[arg(long, env = "DQA_PROMPTS", value_name = "FILE", conflicts_with_all = ["no_prompts", "text_len", "text_depth", "visual_len", "visual_depth", "init", "words"])]
     prompts: Option<PathBuf>,
 
-    /// The splits to train on: numbers from 1 joined by commas, or all.
+    /// Splits to train on: numbers from 1 joined by commas, or all.
     #[arg(long, env = "DQA_SPLIT", value_delimiter = ',', default_value = "all", value_name = "N")]
     split: Vec<String>,
 
-    /// A file of splits, as the store has them below splits/ [default: made by the three flags that follow].
+    /// File of splits, as the store has them below splits/ [default: new splits, made with the three flags that
+    /// follow].
     #[arg(long, env = "DQA_SPLITS", value_name = "FILE", conflicts_with_all = ["split_count", "split_seed", "test_share"])]
     splits: Option<PathBuf>,
 
-    /// Splits to make.
+    /// Number of splits to make.
     #[arg(long, env = "DQA_SPLIT_COUNT", value_name = "N", default_value_t = SplitsOptions::default().count)]
     split_count: u32,
 
-    /// Of their chance.
+    /// Seed of the splits.
     #[arg(long, env = "DQA_SPLIT_SEED", value_name = "N", default_value_t = SplitsOptions::default().seed)]
     split_seed: u64,
 
-    /// The share of the scenes that test; 0: none, all train.
+    /// Share of the scenes to test on; 0 trains on all of them.
     #[arg(long, env = "DQA_TEST_SHARE", value_name = "SHARE", default_value_t = SplitsOptions::default().test_share)]
     test_share: f64,
 
     #[command(flatten)]
     store: StoreArgs,
 
-    /// A folder for what was learned: prompts.safetensors, with --tune all a model folder; of several splits, split-N in it.
+    /// Folder for the result: prompts.safetensors, or with --tune all a model; with several splits, in folders split-N.
     #[arg(long, env = "DQA_OUT", value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Leave out pictures that cannot be read, are not there or have no label, and say how many.
+    /// Leave out pictures that are missing, unreadable or without a label, and say how many.
     #[arg(long, env = "DQA_SKIP_UNREADABLE", value_parser = BoolishValueParser::new())]
     skip_unreadable: bool,
 
     #[command(flatten)]
     setup: SetupArgs,
 
-    #[command(flatten, next_help_heading = "TrainingResources")]
-    learner: LearnerArgs,
+    #[command(flatten, next_help_heading = "Resources")]
+    resources: TrainingResourceArgs,
 
-    /// How results are written.
+    /// Format of the results.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
     format: Format,
 
-    /// Say what would be trained, and stop.
+    /// Show what would be trained, and stop.
     #[arg(long)]
     dry_run: bool,
 }
 
+/// Trains on each of the splits and shows the results.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
-    let mut setup = args.setup.setup()?;
+    let mut setup = args.setup.read()?;
     let definition = dataset::find(&args.dataset, Path::new(""))?;
     let loaded = dataset::load(&definition).await;
     let mut data = loaded.with_context(|| format!("cannot load data set `{}`", definition.name))?;
     let store = args.store.create().await?;
     args.redefine.register(&store, [(&definition, &data)], "a training", true).await?;
-    let runner = runner(args, &setup)?;
+    let runner = open_runner(args, &setup)?;
     setup = runner.base().resolve(&setup);
     let skipped = if args.skip_unreadable {
-        usable::skip(&mut data, &setup, (!args.dry_run).then_some(&runner))?
+        training_data::remove_unusable(&mut data, &setup, (!args.dry_run).then_some(&runner))?
     } else {
-        usable::refuse(&data)?;
+        training_data::require_complete(&data)?;
         0
     };
-    let splits = splits(args, &data)?;
-    let trials = trials(args, &data, &splits, (&runner, &setup))?;
-    show_plan(&data, &splits, &trials, &runner)?;
+    let splits = select_splits(args, &data)?;
+    let trials = plan_trials(args, &data, &splits, (&runner, &setup))?;
+    note_plan(&data, &splits, &trials, &runner)?;
     if args.dry_run {
         return Ok(ExitStatus::All);
     }
     args.redefine.register(&store, [(&definition, &data)], "a training", false).await?;
     splits.keep(&store).await?;
     let mut records = Vec::new();
-    let mut progress = Progress::new(&trials);
+    let mut progress = TrainingProgress::new(&trials);
     for trial in &trials {
         let record = tokio::task::block_in_place(|| train(&runner, trial, &store, &mut progress))?;
-        progress.trial_done();
+        progress.finish_trial();
         copy_out(args, &store, &record, trials.len()).await?;
         records.push(record);
     }
@@ -127,27 +129,28 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::All)
 }
 
-fn runner(args: &Args, setup: &Setup) -> anyhow::Result<Runner> {
-    let machine = args.learner.open()?;
-    let start = BaseModel::open(&args.model, args.prompts.as_deref(), setup.seed, args.learner.offline);
-    Ok(Runner::new(start.with_context(|| format!("cannot open the model {}", args.model))?, machine))
+fn open_runner(args: &Args, setup: &Setup) -> anyhow::Result<Runner> {
+    let resources = args.resources.open()?;
+    let base_model = BaseModel::open(&args.model, args.prompts.as_deref(), setup.seed, args.resources.offline);
+    Ok(Runner::new(base_model.with_context(|| format!("cannot open the model {}", args.model))?, resources))
 }
 
-/// The splits that were asked for, of the scenes that have labels.
-fn splits(args: &Args, data: &DataSet) -> anyhow::Result<Splits> {
+/// Reads or makes the splits, and checks that they are of the data set's scenes with labels.
+fn select_splits(args: &Args, data: &DataSet) -> anyhow::Result<Splits> {
     let scenes = SceneTexts::new(data);
     let splits = match &args.splits {
         None => {
             let options = SplitsOptions { count: args.split_count, test_share: args.test_share, seed: args.split_seed };
             Splits::make(&data.name, scenes.labelled(), &options)?
         }
-        Some(file) => usable::read_splits(file)?.resolved(&scenes)?,
+        Some(file) => training_data::read_splits(file)?.resolved(&scenes)?,
     };
     splits.check_scenes(&data.name, scenes.labelled())?;
     Ok(splits)
 }
 
-fn trials(
+/// Plans the trials of the selected splits.
+fn plan_trials(
     args: &Args,
     data: &DataSet,
     splits: &Splits,
@@ -156,35 +159,22 @@ fn trials(
     let numbers: BTreeSet<usize> = if args.split == ["all"] {
         (1..=splits.splits.len()).collect()
     } else {
-        let number = |text: &String| text.parse().with_context(|| format!("--split: `{text}` is no number of a split"));
+        let number = |text: &String| {
+            text.parse().with_context(|| format!("--split: expected the number of a split, found `{text}`"))
+        };
         args.split.iter().map(number).collect::<Result<_, _>>()?
     };
     let plan = |number| {
         Trial::plan(data, (splits, number), runner.base().model(), setup)
-            .map_err(|error| usable::advised(error, "--label-range 0,100"))
+            .map_err(|error| training_data::with_trial_hint(error, "--label-range 0,100"))
     };
     numbers.into_iter().map(plan).collect()
 }
 
-fn show_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &Runner) -> anyhow::Result<()> {
+fn note_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &Runner) -> anyhow::Result<()> {
     let Some(trial) = trials.first() else { return Ok(()) };
-    let (setup, [low, high]) = (&trial.setup, trial.label_range);
-    let scenes = SceneTexts::new(data).labelled().clone();
-    note(format_args!(
-        "data set {}: {} pictures of {} scenes by {} algorithms, labels {low} to {high}",
-        data.name,
-        data.pictures.len(),
-        scenes.len(),
-        data.algorithms().len()
-    ));
-    let used: BTreeSet<&str> =
-        splits.splits.iter().flat_map(|split| split.train.iter().chain(&split.test)).map(String::as_str).collect();
-    let unused = if used.len() < scenes.len() {
-        format!("; {} scenes of the data set are in none", scenes.len() - used.len())
-    } else {
-        String::new()
-    };
-    note(format_args!("splits {}: {} of {} are trained on{unused}", splits.key(), trials.len(), splits.splits.len()));
+    note_data(data, splits, trial, trials.len());
+    let setup = &trial.setup;
     note(format_args!(
         "learns: {}, {} numbers of {}{}",
         setup.tune,
@@ -214,13 +204,38 @@ fn show_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &Runner)
     Ok(())
 }
 
-fn train(runner: &Runner, trial: &Trial, store: &Store, progress: &mut Progress) -> anyhow::Result<TrialRecord> {
-    progress.trial(trial);
-    let trained = runner.run(trial, store, &Handle::current(), &mut |event| progress.event(event));
+fn note_data(data: &DataSet, splits: &Splits, trial: &Trial, trials: usize) {
+    let [low, high] = trial.label_range;
+    let scenes = SceneTexts::new(data).labelled().clone();
+    note(format_args!(
+        "data set {}: {} pictures of {} scenes by {} algorithms, labels {low} to {high}",
+        data.name,
+        data.pictures.len(),
+        scenes.len(),
+        data.algorithms().len()
+    ));
+    let used: BTreeSet<&str> =
+        splits.splits.iter().flat_map(|split| split.train.iter().chain(&split.test)).map(String::as_str).collect();
+    let unused = if used.len() < scenes.len() {
+        format!("; {} scenes of the data set are in none", scenes.len() - used.len())
+    } else {
+        String::new()
+    };
+    note(format_args!("splits {}: {trials} of {} are trained on{unused}", splits.key(), splits.splits.len()));
+}
+
+fn train(
+    runner: &Runner,
+    trial: &Trial,
+    store: &Store,
+    progress: &mut TrainingProgress,
+) -> anyhow::Result<TrialRecord> {
+    progress.start_trial(trial);
+    let trained = runner.run(trial, store, &Handle::current(), &mut |event| progress.on_event(event));
     trained.map_err(|error| {
         let hint = match &error {
-            TrainError::Unreadable { .. } => usable::SKIP,
-            TrainError::Diverged { .. } | TrainError::NoScore { .. } => "a lower --lr, or --warmup-epochs",
+            TrainError::Unreadable { .. } => SKIP_HINT,
+            TrainError::Diverged { .. } | TrainError::NoScore { .. } => "try a lower --lr, or --warmup-epochs",
             TrainError::Checkpoint { .. } => "remove it to train from the beginning",
             _ => "the same command goes on from the last whole epoch",
         };
@@ -228,20 +243,20 @@ fn train(runner: &Runner, trial: &Trial, store: &Store, progress: &mut Progress)
     })
 }
 
-/// Copies what was learned out of the store.
+/// Copies a trial's results from the store to the folder of `--out`.
 async fn copy_out(args: &Args, store: &Store, record: &TrialRecord, trials: usize) -> anyhow::Result<()> {
     let Some(out) = &args.out else { return Ok(()) };
     let folder = if trials == 1 { out.clone() } else { out.join(format!("split-{}", record.split)) };
-    let shown = |path: &Path| format!("cannot write {}", path.display());
-    std::fs::create_dir_all(&folder).with_context(|| shown(&folder))?;
+    let cannot_write = |path: &Path| format!("cannot write {}", path.display());
+    std::fs::create_dir_all(&folder).with_context(|| cannot_write(&folder))?;
     for file in ["trial.json", "prompts.safetensors", "config.json", "model.safetensors"] {
         let path = folder.join(file);
         match store.get(&trial_key(&record.name, file)).await {
-            Ok(bytes) => std::fs::write(&path, bytes).with_context(|| shown(&path))?,
-            // What did not learn is not there, and is not to be taken for this training's from an earlier one.
+            Ok(bytes) => std::fs::write(&path, bytes).with_context(|| cannot_write(&path))?,
+            // The trial did not train this, and a file of an earlier training must not be taken for its result.
             Err(error) if error.is_not_found() => match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| shown(&path));
+                    return Err(error).with_context(|| cannot_write(&path));
                 }
                 _ => {}
             },

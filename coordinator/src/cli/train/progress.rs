@@ -1,5 +1,5 @@
-//! How far a training is, on standard error: a line for each epoch, and within one a bar on a terminal or a line now and
-//! then elsewhere.
+//! Shows a training's progress on standard error: a line for each epoch, and within an epoch a bar on a terminal or a
+//! line now and then elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -10,74 +10,75 @@ use dqa_pipelines::train::Trial;
 use dqa_service::program::note;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Between two plain lines within an epoch.
-const PLAIN_EVERY: Duration = Duration::from_secs(30);
+/// Time between two plain lines within an epoch.
+const LINE_INTERVAL: Duration = Duration::from_secs(30);
 
-pub(super) struct Progress {
+pub(super) struct TrainingProgress {
     bar: Option<ProgressBar>,
-    /// Epochs that are left of all trials, this one's and the later ones'.
+    /// Epochs left of the current trial and of the later trials.
     epochs_left: u32,
-    epochs_of_later: u32,
-    epochs_of_one: u32,
+    /// Epochs of the later trials.
+    epochs_of_later_trials: u32,
+    epochs_of_trial: u32,
     split: usize,
-    began: Option<Instant>,
-    epochs_made: u32,
+    started: Option<Instant>,
+    /// Epochs that this process trained.
+    epochs_trained: u32,
     last_line: Instant,
 }
 
-impl Progress {
-    pub(super) fn new(trials: &[Trial]) -> Progress {
+impl TrainingProgress {
+    pub(super) fn new(trials: &[Trial]) -> TrainingProgress {
         let bar = stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").expect("it is well-formed");
+            let style =
+                ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").expect("the template is well-formed");
             ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style)
         });
-        let epochs_of_one = trials.first().map_or(0, |trial| trial.setup.epochs);
-        Progress {
+        let epochs_of_trial = trials.first().map_or(0, |trial| trial.setup.epochs);
+        TrainingProgress {
             bar,
-            epochs_left: epochs_of_one * trials.len() as u32,
-            epochs_of_later: epochs_of_one * trials.len() as u32,
-            epochs_of_one,
+            epochs_left: epochs_of_trial * trials.len() as u32,
+            epochs_of_later_trials: epochs_of_trial * trials.len() as u32,
+            epochs_of_trial,
             split: 0,
-            began: None,
-            epochs_made: 0,
+            started: None,
+            epochs_trained: 0,
             last_line: Instant::now(),
         }
     }
 
-    /// The next trial begins.
-    pub(super) fn trial(&mut self, trial: &Trial) {
+    /// Starts the next trial.
+    pub(super) fn start_trial(&mut self, trial: &Trial) {
         self.split = trial.split;
-        self.epochs_of_later -= self.epochs_of_one;
+        self.epochs_of_later_trials -= self.epochs_of_trial;
     }
 
-    /// It is done, or was.
-    pub(super) fn trial_done(&mut self) {
-        if self.epochs_left > self.epochs_of_later {
+    /// Finishes the current trial, which may have been trained before.
+    pub(super) fn finish_trial(&mut self) {
+        if self.epochs_left > self.epochs_of_later_trials {
             note(format_args!("split {}: it was trained before", self.split));
         }
-        self.epochs_left = self.epochs_of_later;
+        self.epochs_left = self.epochs_of_later_trials;
     }
 
-    pub(super) fn event(&mut self, event: Event<'_>) {
+    pub(super) fn on_event(&mut self, event: Event<'_>) {
         let split = self.split;
         match event {
-            Event::Checking { left } => {
-                self.within(left as u64, None, &|| format!("pictures to look at, split {split}"))
-            }
+            Event::Checking { left } => self.show(left as u64, None, &|| format!("pictures to look at, split {split}")),
             Event::Begun { epochs_done, .. } => {
-                self.began.get_or_insert_with(Instant::now);
+                self.started.get_or_insert_with(Instant::now);
                 self.epochs_left -= epochs_done;
                 if epochs_done > 0 {
                     self.line(&format!("split {split}: goes on after epoch {epochs_done}"));
                 }
             }
             Event::Step { epoch, step, steps, loss } => {
-                self.within(step, Some(steps), &|| format!("steps of epoch {epoch}, split {split}, loss {loss:.4}"));
+                self.show(step, Some(steps), &|| format!("steps of epoch {epoch}, split {split}, loss {loss:.4}"));
             }
             Event::Testing { done, pictures } => {
-                self.within(done, Some(pictures), &|| format!("pictures of the test, split {split}"));
+                self.show(done, Some(pictures), &|| format!("pictures of the test, split {split}"));
             }
-            Event::Epoch(row) => self.epoch(row),
+            Event::Epoch(row) => self.on_epoch(row),
         }
     }
 
@@ -87,11 +88,11 @@ impl Progress {
         }
     }
 
-    fn epoch(&mut self, row: &EpochRow) {
+    fn on_epoch(&mut self, row: &EpochRow) {
         self.epochs_left = self.epochs_left.saturating_sub(1);
-        self.epochs_made += 1;
-        let taken = self.began.map_or(0.0, |began| began.elapsed().as_secs_f64());
-        let left = taken / f64::from(self.epochs_made) * f64::from(self.epochs_left);
+        self.epochs_trained += 1;
+        let seconds = self.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
+        let left = seconds / f64::from(self.epochs_trained) * f64::from(self.epochs_left);
         let left = HumanDuration(Duration::from_secs_f64(left.round()));
         let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
         let held_out = match &row.held_out {
@@ -107,7 +108,7 @@ impl Progress {
             "split {} epoch {}/{}  loss {:.5}  train SRCC {} PLCC {} KRCC {}{held_out}  {:.1} windows/s  {left} left",
             self.split,
             row.epoch,
-            self.epochs_of_one,
+            self.epochs_of_trial,
             row.loss,
             number(row.train_srcc),
             number(row.train_plcc),
@@ -116,14 +117,14 @@ impl Progress {
         ));
     }
 
-    fn within(&mut self, at: u64, of: Option<u64>, what: &dyn Fn() -> String) {
+    fn show(&mut self, done: u64, total: Option<u64>, label: &dyn Fn() -> String) {
         if let Some(bar) = &self.bar {
-            bar.set_length(of.unwrap_or(at));
-            bar.set_position(at);
-            bar.set_message(what());
-        } else if self.last_line.elapsed() >= PLAIN_EVERY {
-            let of = of.map_or(String::new(), |of| format!("/{of}"));
-            self.line(&format!("{at}{of} {}", what()));
+            bar.set_length(total.unwrap_or(done));
+            bar.set_position(done);
+            bar.set_message(label());
+        } else if self.last_line.elapsed() >= LINE_INTERVAL {
+            let total = total.map_or(String::new(), |total| format!("/{total}"));
+            self.line(&format!("{done}{total} {}", label()));
         }
     }
 

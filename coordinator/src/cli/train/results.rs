@@ -1,23 +1,24 @@
-//! What came of a training: each split, and over the splits the mean, how much they differ, and how sure the mean is.
+//! Results of a training: each split's, and over the splits their mean, its interval and their deviation.
 
-use std::fmt::Write as _;
-use std::io::{Write, stdout};
+use std::fmt::Write;
 
 use dqa_pipelines::train::{Measures, Select, Setup, Splits, TrialRecord};
-use dqa_service::program::{Format, OutputError};
-use dqa_stats::{SplitSummary, split_summary};
+use dqa_stats::{OverSplits, over_splits};
+use dqa_worker::program::{Format, OutputError};
 use serde::Serialize;
+
+use crate::cli::output::{json_text, print_text};
 
 /// The trials of one setup.
 pub(super) struct Results<'a> {
     pub(super) setup: &'a Setup,
     pub(super) splits: &'a Splits,
     pub(super) records: &'a [TrialRecord],
-    /// Pictures that were left out of the data set.
+    /// Number of pictures that were left out of the data set.
     pub(super) skipped: usize,
 }
 
-/// As json and csv: a split, or over the splits `mean`, `deviation`, `interval_low`, `interval_high`.
+/// A row of JSON and CSV: a split, or over the splits `mean`, `deviation`, `interval_low` or `interval_high`.
 #[derive(Serialize)]
 struct Row<'a> {
     row: String,
@@ -37,19 +38,17 @@ struct Row<'a> {
 /// The measures that are shown, in their order.
 type Values = [Option<f64>; 5];
 
-/// The least and the most of each.
-const ENDS: [(f64, f64); 5] = [(-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (0.0, 1.0)];
+/// The smallest and the largest possible value of each measure.
+const BOUNDS: [(f64, f64); 5] = [(-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (0.0, 1.0)];
 
 impl Results<'_> {
     pub(super) fn show(&self, format: Format) -> Result<(), OutputError> {
         let text = match format {
             Format::Table => self.text(),
-            Format::Json => self.rows().iter().map(|row| json(row) + "\n").collect(),
+            Format::Json => self.rows().iter().map(|row| json_text(row) + "\n").collect(),
             Format::Csv => self.csv(),
         };
-        let mut out = stdout().lock();
-        out.write_all(text.as_bytes())?;
-        Ok(out.flush()?)
+        print_text(&text)
     }
 
     fn values(record: &TrialRecord) -> Values {
@@ -58,14 +57,14 @@ impl Results<'_> {
         [kept.train.srcc, srcc, plcc, krcc, rmse]
     }
 
-    /// Of each measure that every split has.
-    fn over(&self) -> [Option<SplitSummary>; 5] {
+    /// Summarizes each measure that every split has over the splits.
+    fn over_splits(&self) -> [Option<OverSplits>; 5] {
         let splits = self.records.iter().filter_map(|record| self.splits.splits.get(record.split - 1));
         let shares: Vec<f64> = splits.map(|split| split.test.len() as f64 / split.train.len() as f64).collect();
         let share = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
         std::array::from_fn(|measure| {
             let values: Option<Vec<f64>> = self.records.iter().map(|record| Self::values(record)[measure]).collect();
-            split_summary(&values?, share)
+            over_splits(&values?, share)
         })
     }
 
@@ -73,15 +72,15 @@ impl Results<'_> {
         if self.records.len() < 2 {
             return Vec::new();
         }
-        let over = self.over();
-        let of = |value: &dyn Fn(&SplitSummary) -> Option<f64>| -> Values {
-            std::array::from_fn(|measure| over[measure].as_ref().and_then(value))
+        let measures = self.over_splits();
+        let values = |value: &dyn Fn(&OverSplits) -> Option<f64>| -> Values {
+            std::array::from_fn(|measure| measures[measure].as_ref().and_then(value))
         };
         let interval: [_; 5] =
-            std::array::from_fn(|measure| over[measure].as_ref().and_then(|over| over.interval_within(ENDS[measure])));
+            std::array::from_fn(|m| measures[m].as_ref().and_then(|over| over.interval_within(BOUNDS[m])));
         vec![
-            ("mean", of(&|over| Some(over.mean))),
-            ("deviation", of(&|over| over.deviation)),
+            ("mean", values(&|over| Some(over.mean))),
+            ("deviation", values(&|over| over.deviation)),
             ("interval_low", interval.map(|ends| ends.map(|(low, _)| low))),
             ("interval_high", interval.map(|ends| ends.map(|(_, high)| high))),
         ]
@@ -102,15 +101,11 @@ impl Results<'_> {
             rmse,
             skipped: self.skipped,
         };
-        let of_split = |record: &'_ TrialRecord| (record.split.to_string(), Self::values(record));
-        let splits = self.records.iter().map(|record| {
-            let (name, values) = of_split(record);
-            Row {
-                trial: Some(&record.name),
-                epoch: record.kept.as_ref().map(|kept| kept.epoch),
-                pictures: record.kept.as_ref().and_then(|kept| kept.test).map(|test| test.n),
-                ..row(name, values)
-            }
+        let splits = self.records.iter().map(|record| Row {
+            trial: Some(&record.name),
+            epoch: record.kept.as_ref().map(|kept| kept.epoch),
+            pictures: record.kept.as_ref().and_then(|kept| kept.test).map(|test| test.n),
+            ..row(record.split.to_string(), Self::values(record))
         });
         splits.chain(self.summary().into_iter().map(|(name, values)| row(name.to_owned(), values))).collect()
     }
@@ -118,10 +113,10 @@ impl Results<'_> {
     fn csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
         for row in self.rows() {
-            writer.serialize(row).expect("memory takes rows of one form");
+            writer.serialize(row).expect("writing rows of one type to memory cannot fail");
         }
-        let bytes = writer.into_inner().expect("memory takes them");
-        String::from_utf8(bytes).expect("the rows are text")
+        let bytes = writer.into_inner().expect("flushing to memory cannot fail");
+        String::from_utf8(bytes).expect("rows are UTF-8")
     }
 
     fn text(&self) -> String {
@@ -136,7 +131,7 @@ impl Results<'_> {
             let [split, epoch, rest @ ..] = cells;
             let rest: String = rest.iter().map(|cell| format!("  {cell:>8}")).collect();
             let line = format!("  {split:<13}  {epoch:>5}{rest}  {last}");
-            writeln!(text, "{}", line.trim_end()).expect("text grows");
+            writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
         };
         line(["split", "epoch", "pictures", "SRCC", "PLCC", "KRCC", "RMSE", "train"], "trial");
         for row in self.rows() {
@@ -151,17 +146,13 @@ impl Results<'_> {
         }
         text += "train: SRCC of the kept epoch's own windows. RMSE: of scores and labels, both 0 to 1.\n";
         if self.records.len() > 1 {
-            text += "interval: 95 % for the mean over splits, Student's t corrected for splits that share scenes (Nadeau and Bengio\n\
-                2003).\n";
+            text += "interval: 95 % for the mean over splits, Student's t corrected for splits that share scenes \
+                (Nadeau and Bengio\n2003).\n";
         }
         if self.skipped > 0 {
             writeln!(text, "{} pictures were left out: no label, or not to be read.", self.skipped)
-                .expect("text grows");
+                .expect("writing to a String cannot fail");
         }
         text
     }
-}
-
-fn json(row: &Row<'_>) -> String {
-    serde_json::to_string(row).expect("a row has text for keys")
 }

@@ -73,7 +73,8 @@ fn command_index(program: &Command, arguments: &[OsString]) -> Option<usize> {
     (1..arguments.len()).filter(|index| arguments[index - 1] != "--config").find(is_name)
 }
 
-fn is_flag(arguments: &[OsString], key: &str) -> bool {
+/// Whether a flag is on the command line.
+pub(super) fn is_flag(arguments: &[OsString], key: &str) -> bool {
     let flag = format!("--{key}");
     let with_value = format!("--{key}=");
     arguments.iter().any(|a| a.to_str().is_some_and(|a| a == flag || a.starts_with(&with_value)))

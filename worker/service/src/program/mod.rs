@@ -2,6 +2,7 @@
 //! error messages with causes and hints; logs.
 
 mod config;
+mod renamed_variables;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -84,8 +85,10 @@ fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn parse<C: Parser>(arguments: Vec<OsString>) -> anyhow::Result<C> {
-    let parser = config::parser(C::command(), &arguments);
-    let parsed = parser.try_get_matches_from(config::with_file(&C::command(), arguments)?);
+    let (program, warnings) = renamed_variables::read_old_names(C::command(), &arguments);
+    warnings.iter().for_each(|warning| note(format_args!("{warning}")));
+    let parser = config::parser(program.clone(), &arguments);
+    let parsed = parser.try_get_matches_from(config::with_file(&program, arguments)?);
     match parsed.and_then(|matches| C::from_arg_matches(&matches)) {
         Ok(parsed) => Ok(parsed),
         // This also prints help and version, with exit code 0; an invalid argument exits with 2.

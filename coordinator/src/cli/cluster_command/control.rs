@@ -1,0 +1,48 @@
+//! `dqa-coord cancel`, `pause`, `resume` and `retry`: change the state of a coordinator's run.
+
+use dqa_proto::v1;
+use dqa_worker::program::{ExitStatus, note};
+
+use crate::cli::coordinator_args::CoordinatorArgs;
+use crate::cli::coordinator_client::{find_named_run, require_run, run_line, status_error};
+use crate::cli::run_selector::NamedRun;
+
+/// A run of a coordinator.
+#[derive(clap::Args)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    run: NamedRun,
+
+    #[command(flatten)]
+    coordinator: CoordinatorArgs,
+}
+
+/// The change to make.
+#[derive(Clone, Copy)]
+pub(super) enum RunAction {
+    Cancel,
+    Pause,
+    Resume,
+    Retry,
+}
+
+/// Asks the coordinator for the change, and notes how the run stands after it.
+pub(super) async fn run(args: &Args, action: RunAction) -> anyhow::Result<ExitStatus> {
+    let mut client = args.coordinator.required_client()?;
+    let name = find_named_run(&mut client, &args.run).await?.name;
+    let run = match action {
+        RunAction::Cancel => {
+            client.cancel_run(v1::CancelRunRequest { name }).await.map(|answer| answer.into_inner().run)
+        }
+        RunAction::Pause => client.pause_run(v1::PauseRunRequest { name }).await.map(|answer| answer.into_inner().run),
+        RunAction::Resume => {
+            client.resume_run(v1::ResumeRunRequest { name }).await.map(|answer| answer.into_inner().run)
+        }
+        RunAction::Retry => {
+            client.retry_failed(v1::RetryFailedRequest { name }).await.map(|answer| answer.into_inner().run)
+        }
+    };
+    let run = require_run(run.map_err(|status| status_error(&status))?)?;
+    note(format_args!("{}", run_line(&run)));
+    Ok(ExitStatus::All)
+}

@@ -1,0 +1,45 @@
+//! `status --watch` at a coordinator: its runs and its workers, shown again and again.
+
+use std::io::{IsTerminal, Write, stdout};
+
+use dqa_proto::v1;
+use dqa_worker::program::{Format, OutputError};
+
+use super::client::{Client, get_run, list_runs, status_error};
+use super::watch::has_ended;
+use super::wire::run_summary;
+use super::worker_table::print_workers;
+use crate::cli::refresh::{clear_terminal, refresh_interval};
+use crate::cli::run_summary::{RunSummary, print_all};
+
+/// Shows a run and the workers until the run has ended, and returns the run as it is then. Without a name it shows all
+/// runs, and does not end.
+pub(in crate::cli) async fn watch_overview(
+    client: &mut Client,
+    name: Option<&str>,
+    format: Format,
+) -> anyhow::Result<RunSummary> {
+    let is_terminal = stdout().is_terminal();
+    loop {
+        let (runs, ended) = match name {
+            Some(name) => {
+                let run = get_run(client, name.to_owned()).await?;
+                (vec![run_summary(&run)], has_ended(&run))
+            }
+            None => (list_runs(client).await?.iter().map(run_summary).collect(), false),
+        };
+        let answer = client.list_workers(v1::ListWorkersRequest {}).await.map_err(|status| status_error(&status))?;
+        if is_terminal {
+            clear_terminal()?;
+        }
+        print_all(&runs, format)?;
+        if format == Format::Table {
+            writeln!(stdout()).map_err(OutputError::from)?;
+            print_workers(&answer.into_inner().workers, format)?;
+        }
+        if let Some(run) = runs.into_iter().next().filter(|_| ended) {
+            return Ok(run);
+        }
+        tokio::time::sleep(refresh_interval(is_terminal)).await;
+    }
+}

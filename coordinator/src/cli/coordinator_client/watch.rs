@@ -1,0 +1,168 @@
+//! Follows a coordinator's run on standard error: a bar on a terminal, a plain line now and then elsewhere.
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use dqa_pipelines::causes;
+use dqa_proto::v1::{self, RunState};
+use dqa_worker::net::said;
+use dqa_worker::program::note;
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tonic::{Code, Status};
+
+use super::client::{Client, require_run, status_error};
+use super::wire::state_name;
+
+/// 10 s between two plain lines keep the log of a long run readable.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A coordinator that is being restarted is waited for this long.
+const OUTAGE_MAX: Duration = Duration::from_secs(600);
+const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Follows a run until it has ended, and returns it as it is then. Waits for a coordinator that goes away meanwhile.
+pub(in crate::cli) async fn wait_until_ended(client: &mut Client, name: &str) -> anyhow::Result<v1::Run> {
+    wait_until(client, name, has_ended).await
+}
+
+/// Follows a run until its shards are planned, or it has ended, and returns it as it is then.
+pub(in crate::cli) async fn wait_until_planned(client: &mut Client, name: &str) -> anyhow::Result<v1::Run> {
+    wait_until(client, name, |run| run.state() != RunState::Planning).await
+}
+
+async fn wait_until(client: &mut Client, name: &str, is_reached: fn(&v1::Run) -> bool) -> anyhow::Result<v1::Run> {
+    let mut display = RunDisplay::new();
+    let mut last_answer = Instant::now();
+    loop {
+        match follow(client, name, is_reached, (&mut display, &mut last_answer)).await {
+            Ok(Some(run)) => {
+                display.finish();
+                return Ok(run);
+            }
+            // The stream ended before the run did.
+            Ok(None) => {}
+            Err(status) if is_transient(status.code()) && last_answer.elapsed() < OUTAGE_MAX => {
+                display.show_outage(&said(&status));
+            }
+            Err(status) => {
+                display.finish();
+                return Err(status_error(&status));
+            }
+        }
+        tokio::time::sleep(RECONNECT_INTERVAL).await;
+    }
+}
+
+fn is_transient(code: Code) -> bool {
+    matches!(code, Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
+}
+
+async fn follow(
+    client: &mut Client,
+    name: &str,
+    is_reached: fn(&v1::Run) -> bool,
+    (display, last_answer): (&mut RunDisplay, &mut Instant),
+) -> Result<Option<v1::Run>, Status> {
+    let request = v1::WatchRunRequest { name: name.to_owned() };
+    let mut answers = client.watch_run(request).await?.into_inner();
+    while let Some(answer) = answers.message().await? {
+        let run = require_run(answer.run).map_err(|error| Status::internal(causes(error.as_ref()).to_string()))?;
+        *last_answer = Instant::now();
+        let is_reached = is_reached(&run);
+        display.show(&run, is_reached);
+        if is_reached {
+            return Ok(Some(run));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the run stays in its state unless a user changes it.
+pub(in crate::cli) fn has_ended(run: &v1::Run) -> bool {
+    matches!(run.state(), RunState::Complete | RunState::Cancelled | RunState::Failed | RunState::Interrupted)
+}
+
+/// Describes a run and its progress in one line.
+pub(in crate::cli) fn run_line(run: &v1::Run) -> String {
+    let progress = run.progress.unwrap_or_default();
+    let mut line = format!(
+        "run {}: {}, {} of {} shards, {} of {} pictures",
+        run.name,
+        state_name(run),
+        progress.shards_done,
+        progress.shards,
+        progress.pictures_done,
+        progress.pictures,
+    );
+    let mut add_count = |count: u64, label: &str| {
+        if count > 0 {
+            line += &format!(", {count} {label}");
+        }
+    };
+    add_count(progress.pictures_failed, "failed");
+    add_count(progress.shards_running, "shards under way");
+    add_count(progress.shards_retrying, "shards to be tried again");
+    add_count(progress.shards_quarantined, "shards given up");
+    if progress.windows_per_second > 0.0 {
+        line += &format!(", {:.1} windows/s", progress.windows_per_second);
+    }
+    if !run.failure.is_empty() {
+        line += &format!("; {}", run.failure);
+    }
+    line
+}
+
+struct RunDisplay {
+    bar: Option<ProgressBar>,
+    last_line: Option<Instant>,
+}
+
+impl RunDisplay {
+    fn new() -> RunDisplay {
+        let bar = stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} windows  {msg}  {elapsed} elapsed");
+            let style = style.expect("the template is well-formed");
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style)
+        });
+        RunDisplay { bar, last_line: None }
+    }
+
+    /// Shows the run if it is time for that, and always when it is shown for the last time.
+    fn show(&mut self, run: &v1::Run, is_last: bool) {
+        let progress = run.progress.unwrap_or_default();
+        if let Some(bar) = &self.bar {
+            bar.set_length(progress.windows);
+            bar.set_position(progress.windows_done.min(progress.windows));
+            let rate = progress.windows_per_second;
+            let left = progress.windows.saturating_sub(progress.windows_done) as f64 / rate.max(1e-3);
+            let left =
+                if rate > 0.0 { HumanDuration(Duration::from_secs_f64(left)).to_string() } else { "?".to_owned() };
+            let reason = if run.failure.is_empty() { String::new() } else { format!(", {}", run.failure) };
+            bar.set_message(format!("{rate:.1}/s, {} failed, {left} left{reason}", progress.pictures_failed));
+        } else if is_last || self.is_line_due() {
+            note(format_args!("{}", run_line(run)));
+            self.last_line = Some(Instant::now());
+        }
+    }
+
+    fn show_outage(&mut self, reason: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("the coordinator is away: {reason}")),
+            None if self.is_line_due() => {
+                note(format_args!("the coordinator is away: {reason}; waiting"));
+                self.last_line = Some(Instant::now());
+            }
+            None => {}
+        }
+    }
+
+    fn is_line_due(&self) -> bool {
+        self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL)
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Conversions between this program's types and the messages of the protocol: every one that commands need.
+
+use anyhow::{anyhow, bail};
+use dqa_pipelines::limits::PictureLimits;
+use dqa_pipelines::model::{ModelFile, ModelSpec};
+use dqa_pipelines::report::ReportOptions;
+use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind};
+use dqa_proto::v1;
+use dqa_worker::program::{Format, with_hint};
+
+use crate::cli::output::json_text;
+use crate::cli::run_summary::RunSummary;
+
+/// Returns the class of the device that a `--device` flag names.
+pub(in crate::cli) fn device_class(device: &str) -> anyhow::Result<v1::DeviceClass> {
+    match device.split(':').next() {
+        Some("cpu") => Ok(v1::DeviceClass::Cpu),
+        Some("cuda") => Ok(v1::DeviceClass::Cuda),
+        _ => Err(with_hint(anyhow!("unknown device class `{device}`"), "--device takes cpu or cuda")),
+    }
+}
+
+pub(in crate::cli) fn model_message(spec: &ModelSpec) -> v1::Model {
+    v1::Model {
+        name: spec.name.clone(),
+        prompts_name: spec.prompts_name.clone().unwrap_or_default(),
+        weights: spec.weights.iter().map(file_message).collect(),
+        prompts: spec.prompts.as_ref().map(file_message),
+        views: spec.views.clone(),
+        dtype: spec.dtype.clone(),
+        fingerprint: spec.fingerprint.clone(),
+    }
+}
+
+pub(super) fn file_message(file: &ModelFile) -> v1::ModelFile {
+    v1::ModelFile { name: file.name.clone(), digest: file.digest.clone(), bytes: file.bytes }
+}
+
+pub(in crate::cli) fn limits_message(limits: &PictureLimits) -> v1::PictureLimits {
+    v1::PictureLimits { pixels_max: limits.pixels_max, side_max: limits.side_max, bytes_max: limits.bytes_max }
+}
+
+/// Returns the request for a report of a run as text. Without tables the coordinator answers with those that a run ends
+/// with.
+pub(in crate::cli) fn report_request(
+    run: String,
+    tables: &[v1::Table],
+    format: Format,
+    options: &ReportOptions,
+) -> v1::GetReportRequest {
+    let format = match format {
+        Format::Table => v1::TableFormat::Text,
+        Format::Json => v1::TableFormat::Json,
+        Format::Csv => v1::TableFormat::Csv,
+    };
+    v1::GetReportRequest {
+        name: run,
+        tables: tables.iter().map(|table| i32::from(*table)).collect(),
+        format: format.into(),
+        options: json_text(options),
+        ..v1::GetReportRequest::default()
+    }
+}
+
+/// Reads the agreement of a group's scores with labels from an answer.
+pub(in crate::cli) fn group_agreement(group: v1::GroupAgreement) -> anyhow::Result<GroupAgreement> {
+    let group_kind = match group.group_kind() {
+        v1::GroupKind::All => GroupKind::All,
+        v1::GroupKind::Algorithm => GroupKind::Algorithm,
+        v1::GroupKind::SceneGroup => GroupKind::SceneGroup,
+        v1::GroupKind::Unspecified => bail!("the coordinator's answer has a group of an unknown kind"),
+    };
+    Ok(GroupAgreement {
+        dataset: group.dataset,
+        group_kind,
+        group_name: group.group_name,
+        pictures: group.pictures,
+        failed: group.failed,
+        unlabelled: group.unlabelled,
+        n: group.n,
+        srcc: group.srcc,
+        plcc: group.plcc,
+    })
+}
+
+/// Returns a run's state as it is written: `running`.
+pub(super) fn state_name(run: &v1::Run) -> String {
+    run.state().as_str_name().trim_start_matches("RUN_STATE_").to_lowercase()
+}
+
+/// Summarizes a run of a coordinator.
+pub(in crate::cli) fn run_summary(run: &v1::Run) -> RunSummary {
+    let (spec, progress) = (run.spec.clone().unwrap_or_default(), run.progress.unwrap_or_default());
+    let non_empty = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    RunSummary {
+        run: run.name.clone(),
+        state: state_name(run),
+        failure: non_empty(&run.failure),
+        conductor: non_empty(&run.conductor),
+        hint: non_empty(&run.hint),
+        created: run.created.clone(),
+        updated: run.updated.clone(),
+        fingerprint: run.fingerprint.clone(),
+        datasets: spec.datasets.join(","),
+        model: spec.model,
+        prompts: spec.prompts,
+        views: spec.views,
+        dtype: spec.dtype,
+        device: spec.device,
+        remark: spec.remark,
+        priority: spec.priority,
+        shards: progress.shards,
+        shards_done: progress.shards_done,
+        shards_running: Some(progress.shards_running),
+        shards_retrying: Some(progress.shards_retrying),
+        shards_quarantined: Some(progress.shards_quarantined),
+        windows: progress.windows,
+        windows_done: progress.windows_done,
+        pictures: progress.pictures,
+        pictures_done: progress.pictures_done,
+        pictures_failed: progress.pictures_failed,
+        windows_per_second: Some(progress.windows_per_second),
+    }
+}

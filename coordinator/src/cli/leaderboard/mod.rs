@@ -1,0 +1,31 @@
+//! `dqa-coord leaderboard`: ranks the algorithms of one run, or of several that one model scored.
+
+mod args;
+#[cfg(feature = "cluster")]
+mod remote;
+
+use dqa_pipelines::report::{self, Table, together};
+use dqa_worker::program::ExitStatus;
+
+pub(super) use args::Args;
+
+use super::hints::with_own_hint;
+#[cfg(not(feature = "cluster"))]
+use super::no_cluster as remote;
+
+/// Makes the leaderboard here, or has the coordinator make it.
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    if let Some(client) = args.coordinator.client()? {
+        return remote::run(args, client).await;
+    }
+    let store = args.store.open().await?;
+    let records = args.runs.find_records(&store).await?;
+    report::require_complete(&store, &records).await.map_err(with_own_hint)?;
+    let record = together(&records[0], &records[1..]).map_err(with_own_hint)?;
+    let mut report = report::rank(&store, &record, &args.report.options()).await.map_err(with_own_hint)?;
+    if let Some(dataset) = &args.dataset {
+        report.only(dataset)?;
+    }
+    args.report.show(&report, &[Table::Leaderboard])?;
+    Ok(ExitStatus::All)
+}

@@ -1,0 +1,20 @@
+//! Commands that only run in this process refuse `--coordinator` with an error that says so. They ignore the variable
+//! `DQA_COORDINATOR`, which is exported for the other commands.
+
+use clap::Arg;
+use dqa_worker::program::note;
+
+/// Returns a hidden `--coordinator` flag that accepts no value.
+pub(super) fn coordinator_flag() -> Arg {
+    let refuse = |_: &str| -> Result<String, &'static str> {
+        Err("this command only runs on this machine, without a coordinator; leave out --coordinator")
+    };
+    Arg::new("refused_coordinator").long("coordinator").value_name("URL").hide(true).value_parser(refuse)
+}
+
+/// Notes which store is read when `DQA_COORDINATOR` is set for other commands.
+pub(super) fn note_store(url: &str) {
+    if let Some(coordinator) = std::env::var_os("DQA_COORDINATOR").filter(|url| !url.is_empty()) {
+        note(format_args!("reads the store {url} directly, not through the coordinator {}", coordinator.display()));
+    }
+}

@@ -1,0 +1,61 @@
+//! `dqa-coord query`: SQL over the runs of a store, computed in this process or by a coordinator's workers.
+
+mod args;
+#[cfg(feature = "cluster")]
+mod remote;
+mod rows;
+
+use anyhow::{Context, anyhow};
+use datafusion::execution::SendableRecordBatchStream;
+use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::sql::{self, Selection};
+use dqa_worker::program::{ExitStatus, note, with_hint};
+
+pub(super) use args::Args;
+
+use super::args::Engine;
+use super::hints::with_own_hint;
+#[cfg(not(feature = "cluster"))]
+use super::no_cluster as remote;
+use rows::write_rows;
+
+/// Runs the query and writes its rows.
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    if args.runs.is_given() && args.sql.chars().all(char::is_alphabetic) {
+        let error = anyhow!("`{}` is not a query", args.sql);
+        return Err(with_hint(error, "put the whole query in quotes: it is one argument, and runs follow it"));
+    }
+    let default_engine = if args.coordinator.url.is_some() { Engine::Cluster } else { Engine::Local };
+    match args.engine.unwrap_or(default_engine) {
+        Engine::Cluster => remote::run(args, args.coordinator.required_client()?).await,
+        Engine::Local => {
+            write_rows(args, query_store(args).await?).await?;
+            Ok(ExitStatus::All)
+        }
+    }
+}
+
+async fn query_store(args: &Args) -> anyhow::Result<SendableRecordBatchStream> {
+    let store = args.store.open().await?;
+    let selection = if args.all_runs {
+        Selection::All
+    } else if args.runs.is_given() || RunRecord::any(&store).await? {
+        Selection::Runs(args.runs.find_records(&store).await?.into_iter().map(|record| record.name).collect())
+    } else {
+        // A store without runs has empty tables of scores, but it may have tables of studies.
+        Selection::All
+    };
+    let context = sql::session(&store, &selection).await.map_err(with_own_hint)?;
+    for incomplete in sql::incomplete_runs(&context) {
+        note(format_args!("warning: {incomplete}"));
+    }
+    let planned = match args.mix_runs {
+        true => sql::query_mixing(&context, &args.sql).await,
+        false => sql::query(&context, &args.sql).await,
+    };
+    let mut frame = planned.map_err(with_own_hint)?;
+    if args.explain {
+        frame = frame.explain(false, false).context("the query cannot be explained")?;
+    }
+    frame.execute_stream().await.context("the query cannot be run")
+}

@@ -1,0 +1,38 @@
+//! `--redefine`: data sets whose names in a store may come to stand for other sources. `submit`, `train` and `study`
+//! all check that what a store keeps under a name (parts, splits, trials, evaluations) comes from one source.
+
+use dqa_pipelines::dataset::{DataSet, Definition};
+use dqa_pipelines::names::DatasetName;
+use dqa_pipelines::registry::{self, Requested};
+use dqa_pipelines::store::Store;
+
+use super::hints::with_own_hint;
+
+/// Data sets that may be redefined.
+#[derive(clap::Args)]
+pub(super) struct RedefineArgs {
+    /// Data sets that moved or were defined anew, joined by commas: from now on their names stand for these in the
+    /// store, not for the sources that the store has under them.
+    #[arg(id = "redefine", long = "redefine", env = "DQA_REDEFINE", value_delimiter = ',', value_name = "NAMES")]
+    pub(super) names: Vec<DatasetName>,
+}
+
+impl RedefineArgs {
+    /// Registers loaded data sets in the store; with `dry_run` only checks that they could be registered.
+    pub(super) async fn register<'a>(
+        &self,
+        store: &Store,
+        datasets: impl IntoIterator<Item = (&'a Definition, &'a DataSet)>,
+        used_by: &str,
+        dry_run: bool,
+    ) -> anyhow::Result<()> {
+        let loaded = datasets.into_iter().map(|(definition, data)| Requested::new(definition).loaded(data));
+        let loaded: Vec<Requested> = loaded.collect();
+        let registered = if dry_run {
+            registry::check(store, &loaded, &self.names).await
+        } else {
+            registry::register(store, &loaded, &self.names, used_by).await
+        };
+        registered.map_err(with_own_hint)
+    }
+}

@@ -1,0 +1,40 @@
+//! `dqa-coord report`: how a run's scores agree with labels, and its leaderboards, as tables in the store and on the
+//! terminal.
+
+mod args;
+mod options;
+#[cfg(feature = "cluster")]
+mod remote;
+
+use dqa_pipelines::report::Table;
+use dqa_worker::program::ExitStatus;
+
+pub(super) use args::Args;
+pub(super) use options::ReportArgs;
+
+use super::args::Engine;
+#[cfg(not(feature = "cluster"))]
+use super::no_cluster as remote;
+use args::TableArg;
+
+/// Makes the report here, or has the coordinator or its workers make it.
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    if args.engine == Engine::Cluster {
+        return remote::run(args, args.coordinator.required_client()?).await;
+    }
+    if let Some(client) = args.coordinator.client()? {
+        return remote::run(args, client).await;
+    }
+    let store = args.store.open().await?;
+    let record = args.run.find_record(&store).await?;
+    let report = args.report.make_and_write(&store, &record).await?;
+    let all = [Table::Correlations, Table::CrossDataset, Table::Leaderboard];
+    let table = args.table.map(|table| match table {
+        TableArg::Correlations => Table::Correlations,
+        TableArg::Leaderboard => Table::Leaderboard,
+        TableArg::Comparisons => Table::Comparisons,
+        TableArg::CrossDataset => Table::CrossDataset,
+    });
+    args.report.show(&report, table.as_ref().map_or(&all, std::slice::from_ref))?;
+    Ok(ExitStatus::All)
+}

@@ -1,0 +1,129 @@
+//! Flags for how a report is made and shown, shared by `report`, `leaderboard` and `submit`.
+
+use clap::{ValueEnum, value_parser};
+use dqa_pipelines::report::{self, Report, ReportIntervals, ReportOptions, Table};
+use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::store::Store;
+use dqa_stats::Test;
+use dqa_worker::program::{Format, OutputError, note};
+
+use crate::cli::hints::with_own_hint;
+use crate::cli::output::print_text;
+
+/// How a report is made and shown.
+#[derive(Clone, Debug, clap::Args)]
+pub(in crate::cli) struct ReportArgs {
+    /// Format of the results.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
+    pub(in crate::cli) format: Format,
+
+    /// Method for the intervals of correlations [default: jackknife, or bootstrap if --replicates is given].
+    #[arg(long, env = "DQA_INTERVALS", value_enum, value_name = "METHOD")]
+    intervals: Option<IntervalsArg>,
+
+    /// Draws of scenes with --intervals bootstrap [default: 10000].
+    #[arg(long, env = "DQA_REPLICATES", value_name = "N", value_parser = value_parser!(u32).range(2..))]
+    replicates: Option<u32>,
+
+    /// Seed of all random draws, those of the bootstrap and of the sign-flip tests: the same seed gives the same
+    /// numbers [default: 0].
+    #[arg(long, env = "DQA_BOOTSTRAP_SEED", value_name = "N")]
+    seed: Option<u32>,
+
+    /// Test with which algorithms are compared.
+    #[arg(long, env = "DQA_TEST", value_enum, default_value_t = TestArg::MaxDifference, value_name = "TEST")]
+    test: TestArg,
+
+    /// Largest difference of scores that does not matter: the comparisons then say which algorithms are equivalent
+    /// within it (two one-sided t tests).
+    #[arg(long, env = "DQA_MARGIN", value_name = "DIFFERENCE", value_parser = parse_margin)]
+    margin: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum TestArg {
+    /// Sign flips of the scenes' deviations, with the largest difference over all pairs, step-down. Its errors stay at
+    /// the level whatever the distributions of the deviations.
+    MaxDifference,
+    /// The same with Student's t of each pair: more power if algorithms vary by very different amounts, more errors if
+    /// the deviations are skewed.
+    MaxT,
+    /// Wilcoxon's signed-rank test over the scenes that both algorithms have, with Holm's correction.
+    Wilcoxon,
+}
+
+impl From<TestArg> for Test {
+    fn from(test: TestArg) -> Test {
+        match test {
+            TestArg::MaxDifference => Test::MaxDifference,
+            TestArg::MaxT => Test::MaxT,
+            TestArg::Wilcoxon => Test::Wilcoxon,
+        }
+    }
+}
+
+fn parse_margin(text: &str) -> Result<f64, String> {
+    let margin: f64 = text.parse().map_err(|_| format!("expected a number, found `{text}`"))?;
+    if margin > 0.0 && margin.is_finite() { Ok(margin) } else { Err("expected a number above 0".to_owned()) }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum IntervalsArg {
+    /// Leaves out each scene once, with Student's t: not random, and reliable with few scenes.
+    Jackknife,
+    /// Percentiles over draws of scenes with replacement: too narrow with few scenes.
+    Bootstrap,
+}
+
+impl ReportArgs {
+    /// Makes the report that a run ends with: writes its tables to the store, and shows the summary's correlations and
+    /// the leaderboard.
+    pub(in crate::cli) async fn make_and_show(&self, store: &Store, record: &RunRecord) -> anyhow::Result<()> {
+        let mut report = self.make_and_write(store, record).await?;
+        report.correlations.retain(report::is_in_summary);
+        let tables = [Table::Correlations, Table::Leaderboard];
+        // JSON and CSV have one table.
+        Ok(self.show(&report, if self.format == Format::Table { &tables } else { &tables[1..] })?)
+    }
+
+    /// Makes a run's report and writes its tables to the store.
+    pub(super) async fn make_and_write(&self, store: &Store, record: &RunRecord) -> anyhow::Result<Report> {
+        let report = report::make(store, record, &self.options()).await.map_err(with_own_hint)?;
+        report.write(store).await?;
+        Ok(report)
+    }
+
+    /// Returns the options that the flags stand for.
+    pub(in crate::cli) fn options(&self) -> ReportOptions {
+        let default = ReportOptions::default();
+        if matches!((self.intervals, self.replicates), (Some(IntervalsArg::Jackknife), Some(_))) {
+            note(format_args!("--replicates is not used: the jackknife draws nothing"));
+        }
+        let intervals = match self.intervals {
+            Some(IntervalsArg::Jackknife) => ReportIntervals::Jackknife,
+            Some(IntervalsArg::Bootstrap) => ReportIntervals::Bootstrap,
+            None if self.replicates.is_some() => ReportIntervals::Bootstrap,
+            None => default.intervals,
+        };
+        ReportOptions {
+            intervals,
+            replicates: self.replicates.unwrap_or(default.replicates),
+            seed: self.seed.unwrap_or(default.seed),
+            test: self.test.into(),
+            margin: self.margin,
+        }
+    }
+
+    /// Shows tables of a report as text, or the first of them as JSON or CSV.
+    pub(in crate::cli) fn show(&self, report: &Report, tables: &[Table]) -> Result<(), OutputError> {
+        let text = match self.format {
+            Format::Json => report.json(tables[0]),
+            Format::Csv => report.csv(tables[0]),
+            Format::Table => {
+                let texts = tables.iter().map(|table| report.text(*table)).filter(|text| !text.is_empty());
+                texts.map(|text| text + "\n").collect::<String>() + &report.foot()
+            }
+        };
+        print_text(&text)
+    }
+}

@@ -1,0 +1,53 @@
+//! `report --coordinator`: the coordinator makes the report, or with `--engine cluster` its workers do.
+
+use anyhow::anyhow;
+use dqa_pipelines::report::distributed::text;
+use dqa_proto::v1;
+use dqa_worker::program::{ExitStatus, Format, with_hint};
+
+use super::args::{Args, TableArg};
+use crate::cli::args::Engine;
+use crate::cli::coordinator_client::{Client, find_run, get_report, group_agreement, report_request, status_error};
+use crate::cli::output::print_text;
+
+/// Fetches the report and shows it.
+pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitStatus> {
+    let text = match args.engine {
+        Engine::Cluster => correlate(args, &mut client).await?,
+        Engine::Local => report(args, &mut client).await?,
+    };
+    print_text(&text)?;
+    Ok(ExitStatus::All)
+}
+
+/// Has the workers compute the correlations.
+async fn correlate(args: &Args, client: &mut Client) -> anyhow::Result<String> {
+    if args.table.is_some_and(|table| table != TableArg::Correlations) {
+        let error = anyhow!("--engine cluster computes correlations, and no other table");
+        return Err(with_hint(error, "--engine local has all tables"));
+    }
+    let request = v1::CorrelateRequest { name: find_run(client, &args.run).await?.name };
+    let answer = client.correlate(request).await.map_err(|status| status_error(&status))?.into_inner();
+    let groups = answer.groups.into_iter().map(group_agreement).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(match args.report.format {
+        Format::Table => text::table(&groups),
+        Format::Json => text::json(&groups),
+        Format::Csv => text::csv(&groups),
+    })
+}
+
+/// Has the coordinator make the report, and write its tables to its store.
+async fn report(args: &Args, client: &mut Client) -> anyhow::Result<String> {
+    let run = find_run(client, &args.run).await?.name;
+    let tables = match args.table {
+        Some(TableArg::Correlations) => vec![v1::Table::Correlations],
+        Some(TableArg::Leaderboard) => vec![v1::Table::Leaderboard],
+        Some(TableArg::Comparisons) => vec![v1::Table::Comparisons],
+        Some(TableArg::CrossDataset) => vec![v1::Table::CrossDataset],
+        // JSON and CSV have one table.
+        None if args.report.format != Format::Table => vec![v1::Table::Correlations],
+        None => vec![v1::Table::Correlations, v1::Table::CrossDataset, v1::Table::Leaderboard],
+    };
+    let request = report_request(run, &tables, args.report.format, &args.report.options());
+    get_report(client, v1::GetReportRequest { write: true, ..request }).await
+}

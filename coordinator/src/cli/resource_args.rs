@@ -1,0 +1,42 @@
+//! Flags for the device, threads and memory of commands that train.
+
+use clap::builder::BoolishValueParser;
+use dqa_engine::train::TrainingResources;
+use dqa_service::model_args::{LimitArgs, MachineArgs, device, shown};
+
+/// The device, threads and memory that trainings may use.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct TrainingResourceArgs {
+    /// Device on which models are trained and tested: cpu, or cuda:N.
+    #[arg(long, env = "DQA_DEVICE", default_value = "cpu")]
+    device: String,
+
+    /// MiB for decoded pictures that are kept from one epoch to the next.
+    #[arg(long, env = "DQA_KEPT_MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
+    kept_mib: u64,
+
+    #[command(flatten)]
+    machine: MachineArgs,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+
+    /// Take hf: models only from the local cache, without the network.
+    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
+    pub(super) offline: bool,
+}
+
+impl TrainingResourceArgs {
+    /// Opens the device and starts the threads.
+    pub(super) fn open(&self) -> anyhow::Result<TrainingResources> {
+        let device = device(&self.device)?;
+        self.machine.start_threads()?;
+        Ok(TrainingResources {
+            device_name: shown(&device, &self.device),
+            settings: self.machine.settings(None, &device, self.limits.limits()),
+            kept_bytes_max: self.kept_mib << 20,
+            device,
+        })
+    }
+}

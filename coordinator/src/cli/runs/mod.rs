@@ -1,0 +1,25 @@
+//! `dqa-coord runs`: lists the runs of a store or of a coordinator.
+
+mod args;
+#[cfg(feature = "cluster")]
+mod remote;
+
+use dqa_pipelines::status::RunStatus;
+use dqa_worker::program::ExitStatus;
+
+pub(super) use args::Args;
+
+#[cfg(not(feature = "cluster"))]
+use super::no_cluster as remote;
+use super::run_summary::{RunSummary, print_all};
+
+/// Lists the runs.
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    if let Some(client) = args.coordinator.client()? {
+        return remote::run(args, client).await;
+    }
+    let store = args.store.open().await?;
+    let runs: Vec<RunSummary> = RunStatus::read_all(&store).await?.iter().map(RunSummary::new).collect();
+    print_all(&runs, args.format)?;
+    Ok(ExitStatus::All)
+}

@@ -1,0 +1,14 @@
+//! `runs --coordinator`: lists the coordinator's runs.
+
+use dqa_worker::program::ExitStatus;
+
+use super::args::Args;
+use crate::cli::coordinator_client::{Client, list_runs, run_summary};
+use crate::cli::run_summary::{RunSummary, print_all};
+
+/// Lists the runs.
+pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitStatus> {
+    let runs: Vec<RunSummary> = list_runs(&mut client).await?.iter().map(run_summary).collect();
+    print_all(&runs, args.format)?;
+    Ok(ExitStatus::All)
+}

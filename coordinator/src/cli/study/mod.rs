@@ -1,0 +1,270 @@
+//! `dqa-coord study`: answers a question that takes many trainings, in one table.
+
+mod progress;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::builder::BoolishValueParser;
+use dqa_pipelines::dataset::{self, DataSet};
+use dqa_pipelines::names::StudyName;
+use dqa_pipelines::store::Store;
+use dqa_pipelines::study::{Definition, Outcome, Overrides};
+use dqa_pipelines::train::Splits;
+use dqa_worker::program::{ExitStatus, Format, OutputError, command_line, host, note, with_hint};
+use dqa_worker::study::EvaluateError;
+use dqa_worker::train::{BaseModel, Runner, TrainError, TrainingResources};
+
+use super::args::StoreArgs;
+use super::output::print_text;
+use super::redefine::RedefineArgs;
+use super::resource_args::TrainingResourceArgs;
+use super::training_data::{self, SKIP_HINT};
+use crate::study::{StudyPlan, StudyRunError};
+use progress::StudyProgress;
+
+/// Bytes that a study's default name may have.
+const STUDY_NAME_BYTES_MAX: usize = 100;
+
+/// Answers a question that takes many trainings: makes the trainings and tests that the store lacks, and one table of
+/// all of them.
+#[derive(clap::Args)]
+#[command(arg = super::local_only::coordinator_flag())]
+pub(super) struct Args {
+    /// Study: ablation, cross-dataset, windows, unseen-algorithms, backbones, initialisation; or a file like those in
+    /// configs/studies.
+    #[arg(env = "DQA_STUDY", value_name = "NAME|FILE")]
+    study: String,
+
+    /// Data sets with labels to train on, joined by commas: names from configs/datasets, definitions (TOML), or folders
+    /// [default: the study's].
+    #[arg(long, env = "DQA_DATASETS", value_delimiter = ',', value_name = "NAMES")]
+    datasets: Vec<String>,
+
+    /// Base models to train, joined by commas: folders, hf:OWNER/NAME@REVISION, or new:CONFIG.json [default: the
+    /// study's].
+    #[arg(long, env = "DQA_MODEL", value_delimiter = ',', value_name = "DIRS")]
+    model: Vec<String>,
+
+    /// Number of splits of each data set [default: the study's, 10].
+    #[arg(long, env = "DQA_SPLIT_COUNT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    split_count: Option<u32>,
+
+    /// Files of splits, as the store has them below splits/, joined by commas: one for each data set that is not to be
+    /// split again.
+    #[arg(long, env = "DQA_SPLITS", value_delimiter = ',', value_name = "FILES", conflicts_with = "split_count")]
+    splits: Vec<PathBuf>,
+
+    /// Epochs of each training, as --set epochs=N.
+    #[arg(long, env = "DQA_EPOCHS", value_name = "N")]
+    epochs: Option<u32>,
+
+    /// Setting for all trainings, such as lr=1e-3, with the keys of a setup (docs/training.md). A variant's own
+    /// settings win. May be given more than once.
+    #[arg(long, env = "DQA_SET", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Name of the study in the store [default: made of the study's and the data sets' names].
+    #[arg(long, env = "DQA_STUDY_NAME", value_name = "STUDY")]
+    name: Option<StudyName>,
+
+    #[command(flatten)]
+    redefine: RedefineArgs,
+
+    #[command(flatten)]
+    store: StoreArgs,
+
+    #[command(flatten, next_help_heading = "Resources")]
+    resources: TrainingResourceArgs,
+
+    /// Leave out pictures that are missing, unreadable or without a label, and say how many.
+    #[arg(long, env = "DQA_SKIP_UNREADABLE", value_parser = BoolishValueParser::new())]
+    skip_unreadable: bool,
+
+    /// Format of the results.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    /// Show what would be trained and tested, and stop.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs the study and shows its table.
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    let splits = read_splits(&args.splits)?;
+    let definition = definition(args, splits.first().map(|splits| splits.splits.len()))?;
+    let (definitions, mut datasets) = load_datasets(&definition).await?;
+    let resources = if args.dry_run { None } else { Some(args.resources.open()?) };
+    let skipped = check_pictures(args, &definition, &mut datasets, resources.as_ref())?;
+    let store = args.store.create().await?;
+    let name = study_name(args, &datasets)?;
+    let loaded = definitions.iter().zip(&datasets);
+    args.redefine.register(&store, loaded, &format!("study {name}"), args.dry_run).await?;
+    let plan = StudyPlan::new(definition, datasets, splits, args.resources.offline).map_err(with_study_hint)?;
+    note_plan(&name, &plan, &store).await?;
+    let Some(resources) = resources else { return Ok(ExitStatus::All) };
+    let mut progress = StudyProgress::new();
+    let outcome = plan.run(name, &store, resources, &mut |event| progress.on_event(&event)).await;
+    progress.finish();
+    let mut outcome = outcome.map_err(with_study_hint)?;
+    if skipped > 0 {
+        outcome
+            .provenance
+            .push(("dqa.left_out".to_owned(), format!("{skipped} pictures: no label, or not to be read")));
+    }
+    outcome.provenance.extend([("dqa.host".to_owned(), host()), ("dqa.command".to_owned(), command_line())]);
+    outcome.write(&store).await?;
+    show(&outcome, args.format)?;
+    Ok(ExitStatus::All)
+}
+
+/// Reads the files of splits, which must all have the same number of splits.
+fn read_splits(files: &[PathBuf]) -> anyhow::Result<Vec<Splits>> {
+    let splits: Vec<Splits> = files.iter().map(|file| training_data::read_splits(file)).collect::<Result<_, _>>()?;
+    if let Some(other) = splits.iter().find(|other| other.splits.len() != splits[0].splits.len()) {
+        let (first, counts) = (&splits[0].dataset, (splits[0].splits.len(), other.splits.len()));
+        bail!("there are {} splits of `{first}` and {} of `{}`", counts.0, counts.1, other.dataset);
+    }
+    Ok(splits)
+}
+
+/// Loads the study's data sets.
+async fn load_datasets(study: &Definition) -> anyhow::Result<(Vec<dataset::Definition>, Vec<DataSet>)> {
+    let (mut definitions, mut datasets) = (Vec::new(), Vec::<DataSet>::new());
+    for text in &study.datasets {
+        let definition = dataset::find(text, Path::new(""))?;
+        let loaded = dataset::load(&definition).await;
+        let data = loaded.with_context(|| format!("cannot load data set `{}`", definition.name))?;
+        if datasets.iter().any(|other| other.name == data.name) {
+            bail!("data set `{}` is asked for twice", data.name);
+        }
+        datasets.push(data);
+        definitions.push(definition);
+    }
+    Ok((definitions, datasets))
+}
+
+/// Reads the study's definition, and changes it as the flags say.
+fn definition(args: &Args, splits: Option<usize>) -> anyhow::Result<Definition> {
+    let is_file = args.study.ends_with(".toml");
+    let definition = if is_file {
+        let text = std::fs::read_to_string(&args.study);
+        Definition::parse(&text.with_context(|| format!("cannot read the study {}", args.study))?, &args.study)?
+    } else {
+        Definition::ready(&args.study)?
+    };
+    let mut set = args.set.clone();
+    set.extend(args.epochs.map(|epochs| format!("epochs={epochs}")));
+    let (datasets, models) = (args.datasets.clone(), args.model.clone());
+    let splits = splits.map(|count| u32::try_from(count).expect("a file has few splits"));
+    Ok(definition.changed(&Overrides { datasets, models, splits: splits.or(args.split_count), set })?)
+}
+
+/// Checks that trainings can use every picture, or with `--skip-unreadable` removes the others. Returns how many were
+/// removed.
+fn check_pictures(
+    args: &Args,
+    definition: &Definition,
+    datasets: &mut [DataSet],
+    resources: Option<&TrainingResources>,
+) -> anyhow::Result<usize> {
+    if !args.skip_unreadable {
+        datasets.iter().try_for_each(training_data::require_complete)?;
+        return Ok(0);
+    }
+    let setup = definition.setup(&definition.variant[0])?;
+    let runner = match resources {
+        Some(resources) => {
+            let base_model = BaseModel::open(&definition.models[0], None, setup.seed, args.resources.offline)
+                .with_context(|| format!("cannot open the model {}", definition.models[0]))?;
+            Some(Runner::new(base_model, resources.clone()))
+        }
+        None => None,
+    };
+    datasets.iter_mut().map(|data| training_data::remove_unusable(data, &setup, runner.as_ref())).sum()
+}
+
+/// Returns the study's name: the same for the same study of the same data sets, so that its table replaces the earlier
+/// one.
+fn study_name(args: &Args, datasets: &[DataSet]) -> anyhow::Result<StudyName> {
+    if let Some(name) = &args.name {
+        return Ok(name.clone());
+    }
+    let stem = Path::new(&args.study).file_stem().map_or("study".into(), |stem| stem.to_string_lossy());
+    let names: Vec<&str> = datasets.iter().map(|data| data.name.as_str()).collect();
+    let mut text = format!("{stem}-{}", names.join("+"));
+    text.truncate(STUDY_NAME_BYTES_MAX);
+    text.parse().context("the study's file has a name that no study can have; give one with --name")
+}
+
+async fn note_plan(name: &StudyName, plan: &StudyPlan, store: &Store) -> anyhow::Result<()> {
+    note(format_args!("study {name}: {}", plan.definition.title));
+    for split_dataset in &plan.datasets {
+        let (data, splits) = (&split_dataset.data, &split_dataset.splits);
+        let first = &splits.splits[0];
+        note(format_args!(
+            "data set {}: {} pictures by {} algorithms; {} splits ({}), {} scenes train and {} test",
+            data.name,
+            data.pictures.len(),
+            data.algorithms().len(),
+            splits.splits.len(),
+            splits.key(),
+            first.train.len(),
+            first.test.len()
+        ));
+    }
+    let progress = plan.progress(store).await?;
+    let (trials, evaluations) = (progress.trials, progress.evaluations);
+    note(format_args!(
+        "{} lines: {} trainings, {} of them there; {} tests beside the trainings' own, {} of them there",
+        plan.lines.len(),
+        trials.total,
+        trials.done,
+        evaluations.total,
+        evaluations.done
+    ));
+    Ok(())
+}
+
+fn show(outcome: &Outcome, format: Format) -> Result<(), OutputError> {
+    print_text(&match format {
+        Format::Table => outcome.text(),
+        Format::Json => outcome.json(),
+        Format::Csv => outcome.csv(),
+    })
+}
+
+/// Adds what to do to the error of a study.
+fn with_study_hint(error: StudyRunError) -> anyhow::Error {
+    let hint = match &error {
+        StudyRunError::Train { source: TrainError::Unreadable { .. }, .. }
+        | StudyRunError::Evaluate { source: EvaluateError::Picture { .. }, .. } => SKIP_HINT,
+        StudyRunError::Plan { source, .. } => match training_data::trial_hint(source, "--set label_range=[0,100]") {
+            Some(hint) => return with_hint(error.into(), hint),
+            None => return error.into(),
+        },
+        StudyRunError::Train { .. } | StudyRunError::Evaluate { .. } | StudyRunError::Store(_) => {
+            "the same command goes on from here: what was trained and tested is kept"
+        }
+        StudyRunError::Stored(_) => "remove that file: the same command makes it again",
+        _ => return error.into(),
+    };
+    with_hint(error.into(), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use dqa_pipelines::study::READY;
+
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_study() {
+        let command = <Args as clap::Args>::augment_args(clap::Command::new("study"));
+        let help = command.clone().render_long_help().to_string().replace('\n', " ");
+        for (name, _) in READY {
+            assert!(help.contains(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! `submit` without a coordinator: plans the run, scores its missing shards in this process and makes its reports.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use dqa_pipelines::dataset::Check;
+use dqa_pipelines::names::RunName;
+use dqa_pipelines::registry;
+use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::status::RunStatus;
+use dqa_pipelines::store::Store;
+use dqa_pipelines::trained_on::TrainedOn;
+use dqa_worker::cli::Loaded;
+use dqa_worker::program::{ExitStatus, command_line, note, with_hint};
+use dqa_worker::shard::ShardScorer;
+
+use super::args::Args;
+use super::datasets::{find_definitions, warn_of_training_leaks};
+use crate::cli::detach::notify_planned;
+use crate::cli::hints::with_own_hint;
+use crate::cli::progress::ScoringProgress;
+use crate::cli::stop_signal::StopSignal;
+use crate::engine::LocalEngine;
+use crate::run::{
+    self, Claim, PlanObserver, PlanRequest, Roots, RunMismatch, RunPlan, Submission, dropped_rows, is_satisfied_by,
+    part_metadata, provenance, record_plan,
+};
+
+/// A user who stops a command waits at most this long for its last lines.
+const LAST_STATUS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often the progress is refreshed: a person sees 200 ms as immediate.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Runs the submission to its reports.
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    let definitions = find_definitions(&args.datasets)?;
+    let store = args.store.create().await?;
+    let registrations: Vec<registry::Requested> = definitions.iter().map(registry::Requested::new).collect();
+    registry::check(&store, &registrations, &args.redefine.names).await.map_err(with_own_hint)?;
+    let Loaded { scorer, settings, device, trained_on } = args.model.load()?;
+    let submission = Submission {
+        definitions,
+        algorithms: args.algorithms(),
+        with_hazy: args.with_hazy,
+        model: args.model.model.clone(),
+        prompts: args.model.prompts.as_ref().map(|path| path.display().to_string()),
+        views: args.model.views.to_string(),
+        dtype: args.model.dtype.to_string(),
+        fingerprint: scorer.fingerprint().to_string(),
+        device: device.clone(),
+        shard_windows: args.shard_windows,
+        limits: args.model.limits.limits(),
+        remark: args.remark.clone(),
+    };
+    let request = PlanRequest {
+        allow_missing: args.allow_missing,
+        retry_failed: args.retry_failed,
+        ..submission.plan_request(*scorer.views(), Roots::unrestricted())
+    };
+    let plan = run::prepare(&store, &request, &mut PlanNotes).await.map_err(with_own_hint)?;
+    let record = make_record(args, &store, &submission, (&plan, &trained_on)).await?;
+    note_plan(&record, &plan);
+    warn_of_training_leaks(&record.spec.training_leaks());
+    let registrations = plan.registrations(&registrations);
+    if args.dry_run {
+        registry::check(&store, &registrations, &args.redefine.names).await.map_err(with_own_hint)?;
+        return Ok(ExitStatus::All);
+    }
+    let used_by = format!("run {}", record.name);
+    let registered = registry::register(&store, &registrations, &args.redefine.names, &used_by).await;
+    registered.map_err(with_own_hint)?;
+    let record = if record.state == RunState::Complete {
+        // Written again because it is now the run that was used last.
+        record.write(&store).await?;
+        notify_planned(&record.name);
+        record
+    } else {
+        let scorer = Arc::new(ShardScorer::new(scorer, settings, device));
+        match score_and_commit(args, &store, (plan, record), scorer).await? {
+            Ok(record) => record,
+            Err(signal) => return Ok(signal.exit_status()),
+        }
+    };
+    args.report.make_and_show(&store, &record).await?;
+    Ok(if record.counts.failed == 0 { ExitStatus::All } else { ExitStatus::SomeFailed })
+}
+
+/// Makes the run's record as it is before its shards are scored. Resumes a run of the same name.
+async fn make_record(
+    args: &Args,
+    store: &Store,
+    submission: &Submission,
+    (plan, trained_on): (&RunPlan, &TrainedOn),
+) -> anyhow::Result<RunRecord> {
+    let (name, earlier) = submission.find(store, args.name.as_ref(), Some(plan)).await?;
+    let mut provenance = provenance();
+    provenance.insert("command".to_owned(), command_line());
+    let record = submission.new_record(name, earlier.as_ref(), provenance);
+    let mut record = record.map_err(|error| with_hint(error.into(), RunMismatch::HINT))?;
+    record_plan(&mut record, plan, trained_on);
+    let Some(earlier) = earlier else {
+        record.state = RunState::Running;
+        return Ok(record);
+    };
+    for line in dropped_rows(&earlier, plan) {
+        note(format_args!("{line}"));
+    }
+    if is_satisfied_by(&record, &earlier) && plan.missing().next().is_none() {
+        // The run stays as it is, whoever submitted it; only its time of use is new.
+        record.state = RunState::Complete;
+        record.counted = earlier.counted.clone();
+        record.request = earlier.request.clone();
+        record.provenance = earlier.provenance.clone();
+    } else {
+        record.state = RunState::Running;
+    }
+    if earlier.request.is_some() && earlier.state.is_active() {
+        note(format_args!(
+            "run {} was submitted to a coordinator and is {} there; this process scores it too, and nothing is \
+             counted twice",
+            earlier.name, earlier.state
+        ));
+    }
+    Ok(record)
+}
+
+/// Claims the run, scores its missing shards and completes its record, or returns the signal that stopped it.
+async fn score_and_commit(
+    args: &Args,
+    store: &Store,
+    (mut plan, record): (RunPlan, RunRecord),
+    scorer: Arc<ShardScorer>,
+) -> anyhow::Result<Result<RunRecord, StopSignal>> {
+    let claim = Claim::acquire(store, &record.name).await.map_err(with_own_hint)?;
+    record.write(store).await?;
+    notify_planned(&record.name);
+    let name = record.name.clone();
+    let work = async {
+        score_shards(store, &plan, args.retry_failed, scorer, &part_metadata(&record)).await?;
+        anyhow::Ok(run::commit(store, &mut plan, record).await?)
+    };
+    let ended = tokio::select! {
+        record = work => record.map(Ok),
+        signal = StopSignal::wait() => signal.map(Err),
+    };
+    claim.release().await;
+    let ended = ended?;
+    if let Err(signal) = &ended {
+        note_interrupted(store, &name, *signal).await;
+    }
+    Ok(ended)
+}
+
+/// Notes that the run was interrupted, its progress, and how to resume it. Does not wait long for the store.
+async fn note_interrupted(store: &Store, run: &RunName, signal: StopSignal) {
+    let status = async { anyhow::Ok(RunStatus::read(store, RunRecord::read(store, run).await?).await?) };
+    match tokio::time::timeout(LAST_STATUS_WITHIN, status).await {
+        Ok(Ok(status)) => {
+            note(format_args!("{signal}: run {run} is {}: {}", status.state, status.extent()));
+            if let Some(advice) = status.advice() {
+                note(format_args!("hint: {advice}"));
+            }
+        }
+        _ => note(format_args!("{signal}: run {run} is interrupted; the same command resumes it")),
+    }
+}
+
+/// Notes the progress of planning on standard error.
+struct PlanNotes;
+
+impl PlanObserver for PlanNotes {
+    fn headers_left(&mut self, dataset: &str, left: usize) {
+        note(format_args!("data set {dataset}: {left} headers to read"));
+    }
+
+    fn faults(&mut self, check: &Check) {
+        note(format_args!("{check}"));
+    }
+
+    fn remark(&mut self, dataset: &str, line: &str) {
+        note(format_args!("data set {dataset}: {line}"));
+    }
+}
+
+fn note_plan(record: &RunRecord, plan: &RunPlan) {
+    let missing = plan.missing().count();
+    let windows: u64 = plan.missing().map(|part| part.cut.windows).sum();
+    note(format_args!(
+        "run {}: {} pictures, {} windows in {} shards; {missing} shards to score, {windows} windows at most",
+        record.name,
+        record.counts.pictures,
+        record.counts.windows,
+        plan.parts.len()
+    ));
+    if missing == 0 {
+        note(format_args!("nothing to score: every part is in the store"));
+    }
+}
+
+/// Scores the missing shards, one after the other.
+async fn score_shards(
+    store: &Store,
+    plan: &RunPlan,
+    retry_failed: bool,
+    scorer: Arc<ShardScorer>,
+    metadata: &[(String, String)],
+) -> anyhow::Result<()> {
+    if plan.missing().next().is_none() {
+        return Ok(());
+    }
+    let windows = plan.missing().map(|part| part.cut.windows).sum();
+    let mut progress = ScoringProgress::new(windows, scorer.progress());
+    let engine = LocalEngine::new(scorer);
+    for mut shard in plan.shards(store, retry_failed) {
+        shard.facts = metadata.to_vec();
+        let mut refresh = tokio::time::interval(REFRESH_INTERVAL);
+        let scoring = engine.score(&shard);
+        tokio::pin!(scoring);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut scoring => break outcome,
+                _ = refresh.tick() => progress.refresh(),
+            }
+        };
+        let outcome = outcome
+            .with_context(|| format!("cannot score part {}", shard.key()))
+            .map_err(|error| with_hint(error, "the same command goes on from here: what was scored is kept"))?;
+        progress.shard_done(shard.windows, &outcome);
+    }
+    progress.finish();
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! Why a run cannot be planned or completed, apart from failures of its shards.
+
+use dqa_pipelines::dataset::DatasetError;
+use dqa_pipelines::store::StoreError;
+
+use super::roots::OutsideRoots;
+
+/// Why a run cannot be completed, apart from failures of its shards.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store failed, or holds an invalid record.
+    #[error(transparent)]
+    Record(#[from] dqa_pipelines::run::RunError),
+    /// Headers could not be read, because the store did not answer.
+    #[error("the headers of {failed} of {pictures} pictures of data set `{dataset}` could not be read")]
+    Headers {
+        /// The data set's name.
+        dataset: String,
+        /// Number of headers that could not be read.
+        failed: usize,
+        /// Number of the data set's pictures.
+        pictures: usize,
+        /// The first error.
+        #[source]
+        source: StoreError,
+    },
+    /// Parts are missing or damaged: rows in would not be rows out.
+    #[error("{missing} of {parts} parts of run `{run}` are not whole")]
+    Incomplete {
+        /// The run's name.
+        run: String,
+        /// Number of parts that are missing or damaged.
+        missing: usize,
+        /// Number of the run's parts.
+        parts: usize,
+    },
+}
+
+impl RunError {
+    /// Whether another attempt may succeed, because a store did not answer.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            RunError::Store(error) | RunError::Headers { source: error, .. } => error.may_pass(),
+            RunError::Record(dqa_pipelines::run::RunError::Store(error)) => error.may_pass(),
+            RunError::Record(_) | RunError::Incomplete { .. } => false,
+        }
+    }
+}
+
+/// Why a run cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// A data set cannot be listed.
+    #[error("cannot load data set `{dataset}`")]
+    Load {
+        /// The data set's name.
+        dataset: String,
+        /// The reason.
+        #[source]
+        source: DatasetError,
+    },
+    /// No data set has an algorithm.
+    #[error(transparent)]
+    Algorithms(DatasetError),
+    /// Some data sets lack algorithms.
+    #[error("{what}")]
+    Lacking {
+        /// Which data sets lack which algorithms, with similar names that they have.
+        what: String,
+        /// Whether each of the algorithms is in another data set.
+        may_be_left_out: bool,
+    },
+    /// There are no hazy inputs to score.
+    #[error("--with-hazy: data set `{dataset}` names no hazy inputs of its pictures")]
+    NoHazy {
+        /// The data set's name.
+        dataset: String,
+    },
+    /// A manifest names pictures that the coordinator must not read.
+    #[error("data set `{dataset}` cannot be read")]
+    OutsideRoots {
+        /// The data set's name.
+        dataset: String,
+        /// The address of the picture.
+        #[source]
+        source: OutsideRoots,
+    },
+    /// The matrix of algorithms and scenes has holes.
+    #[error("data set `{dataset}` is not complete")]
+    Incomplete {
+        /// The data set's name.
+        dataset: String,
+    },
+    /// Headers could not be read, or the store failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl PrepareError {
+    /// Returns what to do about it, if anything.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            PrepareError::Incomplete { .. } => {
+                Some("--allow-missing scores what is there; comparisons are then made on the scenes that both have")
+            }
+            PrepareError::Lacking { may_be_left_out: true, .. } => {
+                Some("--allow-missing takes of each data set the algorithms that it has")
+            }
+            PrepareError::NoHazy { .. } => {
+                Some("[hazy] in its definition names them, or a folder `hazy` beside the algorithms' has them")
+            }
+            PrepareError::Run(RunError::Headers { .. }) => Some("submit again: the headers that were read are kept"),
+            _ => None,
+        }
+    }
+
+    /// Whether another attempt may succeed, because a store did not answer.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            PrepareError::Load { source, .. } | PrepareError::Algorithms(source) => source.may_pass(),
+            PrepareError::Incomplete { .. }
+            | PrepareError::OutsideRoots { .. }
+            | PrepareError::Lacking { .. }
+            | PrepareError::NoHazy { .. } => false,
+            PrepareError::Run(error) => error.may_pass(),
+        }
+    }
+}

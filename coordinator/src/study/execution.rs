@@ -1,0 +1,187 @@
+//! Runs a study: makes the trials and tests that the store lacks, and reads the results of all.
+
+use dqa_pipelines::names::StudyName;
+use dqa_pipelines::store::Store;
+use dqa_pipelines::study::{Line, LineOutcome, Outcome, Scored, SplitOutcome, evaluation_key, scored};
+use dqa_pipelines::tables::predictions::PREDICTIONS;
+use dqa_pipelines::train::{TrialRecord, trial_key};
+use dqa_worker::study::Evaluator;
+use dqa_worker::train::{Event as TrainEvent, Runner, TrainingResources};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
+
+use super::error::StudyRunError;
+use super::plan::{StudyPlan, has_evaluation};
+
+/// An event of a running study.
+#[derive(Debug)]
+pub enum StudyEvent<'a> {
+    /// A training starts or is resumed, or the store has it.
+    Trial {
+        /// Number of the training, from 1.
+        number: usize,
+        /// Number of trainings.
+        total: usize,
+        /// The first line that needs it.
+        line: &'a Line,
+        /// The split, from 1.
+        split: usize,
+    },
+    /// The training reports an event.
+    Training(TrainEvent<'a>),
+    /// The training is complete.
+    Trained {
+        /// Its record.
+        record: &'a TrialRecord,
+        /// Whether it was made now; otherwise the store had it.
+        is_new: bool,
+    },
+    /// A test starts.
+    Test {
+        /// Number of the test, from 1.
+        number: usize,
+        /// Number of tests.
+        total: usize,
+        /// The first line that needs it.
+        line: &'a Line,
+        /// Number of pictures to score.
+        pictures: usize,
+    },
+    /// Number of the test's pictures that are scored.
+    Tested(usize),
+}
+
+impl StudyPlan {
+    /// Makes the trials and tests that the store lacks and reads the results of all. Must be called on a multi-threaded
+    /// runtime.
+    ///
+    /// # Errors
+    /// Every [`StudyRunError`]. The same call then goes on from what was made.
+    pub async fn run(
+        &self,
+        name: StudyName,
+        store: &Store,
+        resources: TrainingResources,
+        observe: &mut dyn FnMut(StudyEvent<'_>),
+    ) -> Result<Outcome, StudyRunError> {
+        for dataset in &self.datasets {
+            dataset.splits.keep(store).await?;
+        }
+        self.train(store, &resources, observe).await?;
+        self.test(store, &resources, observe).await?;
+        let mut lines = Vec::new();
+        for line in 0..self.lines.len() {
+            let mut splits = Vec::new();
+            for split in 1..=self.cells[line].len() {
+                splits.push(self.result(line, split, store).await?);
+            }
+            lines.push(LineOutcome { line: self.lines[line].clone(), splits });
+        }
+        Ok(Outcome {
+            name,
+            definition: self.definition.clone(),
+            datasets: self.datasets.iter().map(|dataset| dataset.data.name.to_string()).collect(),
+            test_to_train: self.test_to_train(),
+            provenance: vec![
+                ("dqa.device".to_owned(), resources.device_name),
+                (
+                    "dqa.splits".to_owned(),
+                    self.datasets.iter().map(|dataset| dataset.splits.key()).collect::<Vec<_>>().join(", "),
+                ),
+            ],
+            lines,
+        }
+        .with_means())
+    }
+
+    async fn train(
+        &self,
+        store: &Store,
+        resources: &TrainingResources,
+        observe: &mut dyn FnMut(StudyEvent<'_>),
+    ) -> Result<(), StudyRunError> {
+        let Some((_, (first, _))) = self.trials.first() else { return Ok(()) };
+        let mut runner = Runner::new(self.base_model(&self.lines[*first]).clone(), resources.clone());
+        for (number, (name, (line, split))) in (1..).zip(&self.trials) {
+            let (index, line) = (*line, &self.lines[*line]);
+            observe(StudyEvent::Trial { number, total: self.trials.len(), line, split: *split });
+            if let Some(record) = TrialRecord::find(store, name).await?.filter(TrialRecord::is_complete) {
+                observe(StudyEvent::Trained { record: &record, is_new: false });
+                continue;
+            }
+            let trial = self.trial(index, *split)?.expect("it was planned");
+            runner.restart(self.base_model(line).clone());
+            let trained = block_in_place(|| {
+                runner.run(&trial, store, &Handle::current(), &mut |event| observe(StudyEvent::Training(event)))
+            });
+            let variant = line.variant.clone();
+            let record = trained.map_err(|source| StudyRunError::Train { variant, split: *split, source })?;
+            observe(StudyEvent::Trained { record: &record, is_new: true });
+        }
+        Ok(())
+    }
+
+    async fn test(
+        &self,
+        store: &Store,
+        resources: &TrainingResources,
+        observe: &mut dyn FnMut(StudyEvent<'_>),
+    ) -> Result<(), StudyRunError> {
+        for (number, (name, (line, split))) in (1..).zip(&self.evaluations) {
+            if has_evaluation(store, name).await? {
+                continue;
+            }
+            let (index, line) = (*line, &self.lines[*line]);
+            let trial = self.cells[index][split - 1].trial.as_deref();
+            let evaluation = self.evaluation(index, *split, trial).expect("it was planned");
+            let (total, pictures) = (self.evaluations.len(), evaluation.pictures.len());
+            observe(StudyEvent::Test { number, total, line, pictures });
+            let evaluator = self.evaluator(line, trial, store).await?;
+            let tested = block_in_place(|| {
+                let on_scored = &mut |done| observe(StudyEvent::Tested(done));
+                evaluator.evaluate(&evaluation, (store, &Handle::current()), resources, on_scored)
+            });
+            tested.map_err(|source| StudyRunError::Evaluate { variant: line.variant.clone(), source })?;
+        }
+        Ok(())
+    }
+
+    /// Returns the evaluator of a line: of its trained model, or of its base model with handcrafted prompts.
+    async fn evaluator(&self, line: &Line, trial: Option<&str>, store: &Store) -> Result<Evaluator, StudyRunError> {
+        let base_model = self.base_model(line);
+        let Some(name) = trial else { return Ok(Evaluator::handcrafted(base_model)) };
+        let record = TrialRecord::find(store, name).await?.expect("trials are made before tests");
+        let evaluator = Evaluator::of_trial(&record, base_model, store).await;
+        evaluator.map_err(|source| StudyRunError::Evaluate { variant: line.variant.clone(), source })
+    }
+
+    /// Reads the result of a line on a split.
+    async fn result(&self, index: usize, split: usize, store: &Store) -> Result<SplitOutcome, StudyRunError> {
+        let (line, cell) = (&self.lines[index], &self.cells[index][split - 1]);
+        let key = match (&cell.evaluation, &cell.trial) {
+            (Some(evaluation), _) => evaluation_key(evaluation),
+            (None, trial) => {
+                let trial = trial.as_ref().expect("a line that is not trained has a test");
+                trial_key(trial, &format!("{PREDICTIONS}.parquet"))
+            }
+        };
+        let mut pictures = scored(&key, store.get(&key).await?, line.pool)?;
+        let scenes = self.test_scenes(index, split);
+        pictures.retain(|picture| {
+            let is_tested = |names: &Vec<String>| names.contains(&picture.algorithm);
+            scenes.contains(picture.scene.as_str()) && line.algorithms.as_ref().is_none_or(is_tested)
+        });
+        let record = match &cell.trial {
+            Some(trial) => TrialRecord::find(store, trial).await?,
+            None => None,
+        };
+        Ok(SplitOutcome {
+            trial: cell.trial.clone(),
+            evaluation: cell.evaluation.clone(),
+            epoch: record.and_then(|record| record.kept).map(|kept| kept.epoch),
+            measures: Scored::measures(&pictures),
+            windows: pictures.iter().map(|picture| picture.windows).sum(),
+            seconds: pictures.iter().map(|picture| picture.seconds).sum(),
+        })
+    }
+}
