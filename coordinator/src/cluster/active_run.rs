@@ -1,5 +1,5 @@
-//! A run that this coordinator works on: its record, its plan and how far it is. It knows the scheduler's numbers only by a
-//! [`Tally`]; [`super::lifecycle`] takes it from its request to its reports.
+//! A run that this coordinator works on: its record, its plan and how far it is. It knows the scheduler's numbers only
+//! by a [`Tally`]; [`super::lifecycle`] takes it from its request to its reports.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -277,8 +277,8 @@ impl ActiveRun {
         Ok(())
     }
 
-    /// Returns the run with its progress, or `None` while it is being planned and after it has ended: the store knows more
-    /// then.
+    /// Returns the run with its progress, or `None` while it is being planned and after it has ended: the store knows
+    /// more then.
     pub(super) fn to_wire(&self, tally: Option<Tally>) -> Option<v1::Run> {
         let progress = self.progress.lock();
         if !progress.record.state.is_active() {

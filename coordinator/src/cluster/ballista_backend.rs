@@ -1,8 +1,10 @@
-//! Ballista's scheduler in this process. Each attempt at a shard is a job of one task, for the worker that our scheduler chose;
-//! each query is a job of many tasks, for all workers. [`super::task_binder`] says which worker gets which task.
+//! Ballista's scheduler in this process. Each attempt at a shard is a job of one task, for the worker that our
+//! scheduler chose; each query is a job of many tasks, for all workers. [`super::task_binder`] says which worker gets
+//! which task.
 //!
-//! Shards do not rely on Ballista's retries, placement and cancellation: an attempt that is given up is cancelled here, its
-//! worker is told through [`super::session`], and the next attempt is another job. Query tasks are retried by Ballista.
+//! Shards do not rely on Ballista's retries, placement and cancellation: an attempt that is given up is cancelled here,
+//! its worker is told through [`super::session`], and the next attempt is another job. Query tasks are retried by
+//! Ballista.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,8 +91,8 @@ impl BallistaBackend {
         }
     }
 
-    /// Ends the job of an attempt whose outcome has arrived. The job ends by itself with the next poll of its worker, and is
-    /// cancelled if that does not come.
+    /// Ends the job of an attempt whose outcome has arrived. The job ends by itself with the next poll of its worker,
+    /// and is cancelled if that does not come.
     pub(super) async fn finish_attempt(&self, attempt: u64) {
         let Some(job) = self.binder.remove_attempt(attempt) else {
             return;
@@ -124,7 +126,8 @@ impl BallistaBackend {
         Ok(job)
     }
 
-    /// Closes a query: no more of its tasks are bound. Its files are removed if it has ended; otherwise it is cancelled.
+    /// Closes a query: no more of its tasks are bound. Its files are removed if it has ended; otherwise it is
+    /// cancelled.
     pub(super) async fn close_query(&self, job: JobId, has_ended: bool) {
         self.binder.close_query(&job);
         if has_ended {
@@ -165,7 +168,8 @@ impl BallistaBackend {
         self.workers.capacities().iter().map(|(_, capacity)| capacity.query_tasks).sum()
     }
 
-    /// Returns the configuration of a session for queries. Ballista takes the ports of all workers, or of none, as encrypted.
+    /// Returns the configuration of a session for queries. Ballista takes the ports of all workers, or of none, as
+    /// encrypted.
     pub(super) fn query_config(&self) -> SessionConfig {
         let is_tls = self.workers.capacities().iter().any(|(_, capacity)| capacity.serves_tls);
         session_config(&self.shuffle_client).with_ballista_use_tls(is_tls)
@@ -190,7 +194,8 @@ fn scheduler_config(binder: &Arc<TaskBinder>, session_config: SessionConfig) -> 
         scheduling_policy: TaskSchedulingPolicy::PullStaged,
         task_distribution: TaskDistributionPolicy::Custom(policy),
         finished_job_state_clean_up_interval_seconds: JOBS_KEPT_SECONDS,
-        // Zero turns it off: Ballista would ask every worker to remove the files of every job. Workers do that by themselves.
+        // Zero turns it off: Ballista would ask every worker to remove the files of every job. Workers do that by
+        // themselves.
         finished_job_data_clean_up_interval_seconds: 0,
         executor_timeout_seconds: EXECUTORS_KEPT_SECONDS,
         no_executors_grace_period_seconds: u64::from(u32::MAX),

@@ -1,7 +1,8 @@
-//! The state of a leading coordinator. None of it is lost when the process is killed: the store and the workers have it.
+//! The state of a leading coordinator. None of it is lost when the process is killed: the store and the workers have
+//! it.
 //!
-//! Each part has a home with one lock: the scheduler, the workers' streams, the active runs. [`super::effects`] changes the
-//! scheduler and carries out what follows.
+//! Each part has a home with one lock: the scheduler, the workers' streams, the active runs. [`super::effects`] changes
+//! the scheduler and carries out what follows.
 
 use std::sync::Arc;
 

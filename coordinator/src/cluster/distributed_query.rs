@@ -1,5 +1,5 @@
-//! Queries that workers answer: a session like any other, whose plans end in one step that hands the rest to the workers, waits,
-//! and reads the rows where the workers wrote them.
+//! Queries that workers answer: a session like any other, whose plans end in one step that hands the rest to the
+//! workers, waits, and reads the rows where the workers wrote them.
 //!
 //! A few batches of an answer are in memory, never all of it. A query is cancelled when its rows are dropped.
 
@@ -42,7 +42,8 @@ use super::stage_ordering;
 /// Open queries of all users. Each holds a plan for every stage here, and files on workers.
 const QUERIES_MAX: usize = 16;
 
-/// Time for workers to execute a query. Its rows are then read during the other half of the time that its files are kept.
+/// Time for workers to execute a query. Its rows are then read during the other half of the time that its files are
+/// kept.
 const QUERY_MAX: Duration = Duration::from_secs(JOB_FILES_KEPT.as_secs() / 2);
 
 /// A query fails after this long without a worker for queries. A worker that restarts is back by then.
@@ -130,7 +131,7 @@ impl QueryPlanner for DistributedPlanner {
     }
 }
 
-/// Whether a query asks for the tables or for a plan, which this process can answer.
+/// Returns whether a query asks for the tables or for a plan, which this process can answer.
 fn is_about_metadata(plan: &LogicalPlan) -> Result<bool> {
     if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::DescribeTable(_)) {
         return Ok(true);

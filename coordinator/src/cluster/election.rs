@@ -1,13 +1,14 @@
-//! Elects one leader among the coordinators of a store: the one that created the newest object in `coordinators/`. Creating an
-//! object that does not exist yet is the one operation that nearly every store grants to only one of several clients. The leader
-//! writes a beat into its object; a coordinator that sees no new beat for long enough creates the next object.
+//! Elects one leader among the coordinators of a store: the one that created the newest object in `coordinators/`.
+//! Creating an object that does not exist yet is the one operation that nearly every store grants to only one of
+//! several clients. The leader writes a beat into its object; a coordinator that sees no new beat for long enough
+//! creates the next object.
 //!
-//! If the store does not decide (as [`Election::probe_store`] finds out), the object is written and read again after a while. It
-//! is a lease then, which two coordinators that start at once may both have until the next beat shows one of them that the other
-//! has overwritten it.
+//! If the store does not decide (as [`Election::probe_store`] finds out), the object is written and read again after a
+//! while. It is a lease then, which two coordinators that start at once may both have until the next beat shows one of
+//! them that the other has overwritten it.
 //!
-//! Two coordinators that both believe they lead do no harm, because parts do not depend on who has them made. Work is done twice
-//! until the older one notices.
+//! Two coordinators that both believe they lead do no harm, because parts do not depend on who has them made. Work is
+//! done twice until the older one notices.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
@@ -70,8 +71,8 @@ impl Election {
     /// # Errors
     /// When the store fails.
     pub(super) async fn probe_store(&mut self) -> Result<(), StoreError> {
-        let lease = "coordinators are elected by a lease that is written and read again: start one at a time on this store; of \
-            two, one ends some seconds after it finds the other";
+        let lease = "coordinators are elected by a lease that is written and read again: start one at a time on this \
+            store; of two, one ends some seconds after it finds the other";
         match self.store.probe_creation().await? {
             Creation::Decided => {}
             Creation::DecidedWithoutLinks => {
@@ -91,8 +92,8 @@ impl Election {
         Ok(())
     }
 
-    /// Waits until this coordinator leads, and returns its term, which no other coordinator has. Calls `on_leader` with the name
-    /// of each other leader that it sees.
+    /// Waits until this coordinator leads, and returns its term, which no other coordinator has. Calls `on_leader` with
+    /// the name of each other leader that it sees.
     pub(super) async fn wait_for_leadership(&mut self, on_leader: impl Fn(&str)) -> u64 {
         let mut last_seen: Option<(Leader, Instant)> = None;
         loop {
@@ -177,7 +178,8 @@ impl Election {
         }
     }
 
-    /// Whether the newest leader is another one: it has a later term, or has overwritten this coordinator's lease.
+    /// Returns whether the newest leader is another one: it has a later term, or has overwritten this coordinator's
+    /// lease.
     fn is_superseded_by(&self, newest: &Leader) -> bool {
         let is_other_process = !newest.process.is_empty() && newest.process != self.own.process;
         newest.term > self.own.term || (newest.term == self.own.term && is_other_process)

@@ -1,5 +1,5 @@
-//! Takes a run from its request to its reports. Each step is in the run's record in the store, so that another process can
-//! continue where this one was killed.
+//! Takes a run from its request to its reports. Each step is in the run's record in the store, so that another process
+//! can continue where this one was killed.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use super::active_run::{ActiveRun, Plan, RunEvent, RunEvents};
 use super::control_plane::ControlPlane;
-use super::retry::{backoff, retry_transient};
 use super::scheduler::NewRun;
+use super::store_retry::{backoff, retry_transient};
 use super::wire;
 use crate::run::{self, Asked, Roots, Watch, Work};
 
@@ -41,8 +41,8 @@ impl<E: Into<anyhow::Error>> From<E> for Interruption {
     }
 }
 
-/// Drives a run until it has ended, on a thread of its own: planning, counting and reporting compute for seconds. A run that
-/// is driven already is driven again after that, if it is active then.
+/// Drives a run until it has ended, on a thread of its own: planning, counting and reporting compute for seconds. A run
+/// that is driven already is driven again after that, if it is active then.
 pub(super) fn start(plane: &Arc<ControlPlane>, run: Arc<ActiveRun>) {
     plane.runs.insert(run.clone());
     let (plane, span, runtime) = (plane.clone(), info_span!("run", run = %run.name), Handle::current());

@@ -5,12 +5,12 @@
 //!                                     ^------- session <-report- worker
 //! ```
 //!
-//! `serve` runs the process, `election` chooses one leader among the coordinators of a store, and `leader_gate` shows the services
-//! the `control_plane` of a leader. `scheduler` decides, pure, which worker scores which shard; `effects` carries that out.
-//! `lifecycle` takes an `active_run` from its request to its reports. `ballista_backend` and `task_binder` hand tasks to workers,
-//! which poll for them at `poll_gateway`. `api` is the service for users, `session` the service for workers;
-//! `distributed_query` has workers answer SQL. All that must outlive this process is in the store: the process may be killed at
-//! any time.
+//! `serve` runs the process, `election` chooses one leader among the coordinators of a store, and `leader_gate` shows
+//! the services the `control_plane` of a leader. `scheduler` decides, pure, which worker scores which shard; `effects`
+//! carries that out. `lifecycle` takes an `active_run` from its request to its reports. `ballista_backend` and
+//! `task_binder` hand tasks to workers, which poll for them at `poll_gateway`. `api` is the service for users,
+//! `session` the service for workers; `distributed_query` has workers answer SQL. All that must outlive this process is
+//! in the store: the process may be killed at any time.
 
 mod active_run;
 mod api;
@@ -24,7 +24,6 @@ mod leader_gate;
 mod lifecycle;
 mod model_files;
 mod poll_gateway;
-mod retry;
 mod run_registry;
 mod run_view;
 mod scheduler;
@@ -32,10 +31,11 @@ mod serve;
 mod session;
 mod shared_scheduler;
 mod stage_ordering;
+mod store_retry;
 mod task_binder;
 mod ticker;
 mod wire;
 mod worker_directory;
 mod worker_streams;
 
-pub use serve::{Ended, Settings, serve};
+pub use serve::{Settings, ShutdownReason, serve};

@@ -1,5 +1,5 @@
-//! Uploads of model files from users into the store. The name of an object is the digest of its content; an upload with another
-//! content is refused and leaves nothing in the store.
+//! Uploads of model files from users into the store. The name of an object is the digest of its content; an upload with
+//! another content is refused and leaves nothing in the store.
 
 use bytes::Bytes;
 use dqa_pipelines::causes;
@@ -61,7 +61,8 @@ pub(super) async fn find_missing(store: &Store, files: Vec<ModelFile>) -> Result
     Ok(missing)
 }
 
-/// Writes a file as it arrives. The object appears only when the file is complete and its content has the digest in its name.
+/// Writes a file as it arrives. The object appears only when the file is complete and its content has the digest in its
+/// name.
 ///
 /// # Errors
 /// When the upload is invalid, or the store fails.

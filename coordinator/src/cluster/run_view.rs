@@ -1,6 +1,6 @@
 //! A run as users see it. The coordinator's own state is used while the run is scheduled, because it is newer than the
-//! store; the store is used otherwise, so that a run that has ended, or that another process works on, has the same numbers
-//! everywhere.
+//! store; the store is used otherwise, so that a run that has ended, or that another process works on, has the same
+//! numbers everywhere.
 
 use std::sync::Arc;
 

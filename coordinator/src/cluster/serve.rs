@@ -1,5 +1,5 @@
-//! Runs a coordinator: it opens its port, waits until it leads, continues the runs of the store, and works until it gets a signal
-//! or another coordinator leads.
+//! Runs a coordinator: it opens its port, waits until it leads, continues the runs of the store, and works until it
+//! gets a signal or another coordinator leads.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,7 +47,8 @@ pub struct Settings {
     pub store: Store,
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// The coordinator's name among those of its store, the same after a restart. The default is the host name with the port.
+    /// The coordinator's name among those of its store, the same after a restart. The default is the host name with the
+    /// port.
     pub id: Option<String>,
     /// Certificates.
     pub tls: Tls,
@@ -55,21 +56,22 @@ pub struct Settings {
     pub tokens: Tokens,
     /// Allows to listen beyond loopback without TLS or tokens.
     pub insecure: bool,
-    /// URLs below which data sets may be. If empty: any remote store, and this machine's files if it listens on loopback only.
+    /// URLs below which data sets may be. If empty: any remote store, and this machine's files if it listens on
+    /// loopback only.
     pub roots: Vec<String>,
     /// Fixed part of a shard's deadline, added to the time of its windows on the slowest device of its class.
-    pub deadline: Duration,
+    pub deadline_base: Duration,
     /// Called with the address once the coordinator listens.
-    pub listening: Box<dyn FnOnce(SocketAddr) + Send>,
+    pub on_listening: Box<dyn FnOnce(SocketAddr) + Send>,
 }
 
 /// Why a coordinator ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum ShutdownReason {
     /// It got SIGTERM or SIGINT.
-    Told,
+    Signal,
     /// Another coordinator leads. This one must be started again to stand by.
-    Followed,
+    Superseded,
 }
 
 /// What work needs beside the leadership.
@@ -91,8 +93,8 @@ struct Leadership {
 ///
 /// # Errors
 /// When it cannot listen, or the store does not answer at the start.
-pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
-    let Settings { store, listen, id, tls, tokens, insecure, roots, deadline, listening } = settings;
+pub async fn serve(settings: Settings) -> anyhow::Result<ShutdownReason> {
+    let Settings { store, listen, id, tls, tokens, insecure, roots, deadline_base, on_listening } = settings;
     let has_tokens = tokens.users.is_some() && tokens.workers.is_some();
     let metrics_guard = Guard::of(tokens.users.iter().chain(&tokens.workers));
     let server = Server::bind(listen, tls.clone(), has_tokens, insecure, metrics_guard).await.map_err(net_error)?;
@@ -111,9 +113,9 @@ pub async fn serve(settings: Settings) -> anyhow::Result<Ended> {
     }));
     metrics::LEADS.set(0);
     info!(id, %address, store = %store.url(), "coordinator starts");
-    listening(address);
+    on_listening(address);
 
-    let policy = Policy { deadline_base: deadline, ..Policy::default() };
+    let policy = Policy { deadline_base, ..Policy::default() };
     let shuffle_client = ShuffleClient::new(tls.clone(), tokens.workers.as_ref());
     let work_settings = WorkSettings { store, roots, policy, shuffle_client };
     let leadership = Leadership { gate, ready, health };
@@ -140,7 +142,7 @@ fn net_error(error: NetError) -> anyhow::Error {
     }
 }
 
-async fn wait_for_signal() -> anyhow::Result<Ended> {
+async fn wait_for_signal() -> anyhow::Result<ShutdownReason> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     let signal = tokio::select! {
@@ -148,11 +150,15 @@ async fn wait_for_signal() -> anyhow::Result<Ended> {
         _ = interrupt.recv() => "SIGINT",
     };
     info!(signal, "workers continue what they run and report it to the next coordinator");
-    Ok(Ended::Told)
+    Ok(ShutdownReason::Signal)
 }
 
 /// Waits for the leadership, and works until it is lost.
-async fn work(settings: WorkSettings, election: &mut Election, leadership: &Leadership) -> anyhow::Result<Ended> {
+async fn work(
+    settings: WorkSettings,
+    election: &mut Election,
+    leadership: &Leadership,
+) -> anyhow::Result<ShutdownReason> {
     let Leadership { gate, ready, health } = leadership;
     let term = election.wait_for_leadership(|leader| gate.close(leader)).await;
     let WorkSettings { store, roots, policy, shuffle_client } = settings;
@@ -171,11 +177,11 @@ async fn work(settings: WorkSettings, election: &mut Election, leadership: &Lead
     gate.close(&leader);
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
     warn!(leader, "another coordinator leads now");
-    Ok(Ended::Followed)
+    Ok(ShutdownReason::Superseded)
 }
 
-/// Continues the active runs of the store, until the future is dropped: a coordinator that led before may have started a run
-/// just before its end.
+/// Continues the active runs of the store, until the future is dropped: a coordinator that led before may have started
+/// a run just before its end.
 async fn continue_stored_runs(plane: &Arc<ControlPlane>) {
     let mut is_recovering = true;
     loop {

@@ -1,5 +1,5 @@
-//! The service for workers. Each worker opens one stream: it registers, then reports what it runs, and gets messages back until
-//! the stream breaks.
+//! The service for workers. Each worker opens one stream: it registers, then reports what it runs, and gets messages
+//! back until the stream breaks.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -104,7 +104,8 @@ fn check_registration(registration: &Hello) -> Result<(), Status> {
     let Hello { id, slots, query_tasks, .. } = registration;
     if registration.protocol_version != PROTOCOL_VERSION {
         let why = format!(
-            "worker {id} (dqa {}) speaks version {} of the protocol, and this coordinator (dqa {}) version {PROTOCOL_VERSION}",
+            "worker {id} (dqa {}) speaks version {} of the protocol, and this coordinator (dqa {}) version \
+             {PROTOCOL_VERSION}",
             registration.program_version,
             registration.protocol_version,
             env!("CARGO_PKG_VERSION")

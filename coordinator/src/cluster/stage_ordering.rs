@@ -1,6 +1,6 @@
-//! Prepares a plan for being split into stages. DataFusion does not sort by a column that it knows to be constant. Beyond the
-//! boundary of a stage that is no longer known, and a window over such a column then finds its rows unsorted. Ballista restores
-//! the order for most stages, but not for the last one, nor for one whose rows are merged.
+//! Prepares a plan for being split into stages. DataFusion does not sort by a column that it knows to be constant.
+//! Beyond the boundary of a stage that is no longer known, and a window over such a column then finds its rows
+//! unsorted. Ballista restores the order for most stages, but not for the last one, nor for one whose rows are merged.
 
 use std::fmt;
 use std::sync::Arc;

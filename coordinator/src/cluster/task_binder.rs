@@ -1,5 +1,5 @@
-//! Binds Ballista's tasks to workers. A shard's task goes to the worker that our scheduler chose. A query's task goes to any
-//! worker with capacity: queries take turns, and leave a worker's shards the tasks that they may need.
+//! Binds Ballista's tasks to workers. A shard's task goes to the worker that our scheduler chose. A query's task goes
+//! to any worker with capacity: queries take turns, and leave a worker's shards the tasks that they may need.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -140,7 +140,8 @@ impl TaskBinder {
         Some(job)
     }
 
-    /// Binds the next shard of a worker. A response holds only one, because its size is limited; the worker polls again at once.
+    /// Binds the next shard of a worker. A response holds only one, because its size is limited; the worker polls again
+    /// at once.
     async fn bind_shard(
         &self,
         budget: &mut AvailableVcores,
@@ -237,8 +238,8 @@ impl DistributionPolicy for TaskBinder {
     }
 }
 
-/// Binds the next task of a job to the worker with this budget: one partition, or all partitions of a stage that must run as
-/// one task.
+/// Binds the next task of a job to the worker with this budget: one partition, or all partitions of a stage that must
+/// run as one task.
 async fn bind_task(job: &JobId, info: &JobInfoCache, budget: &mut AvailableVcores) -> Option<TaskDescription> {
     let mut graph = info.execution_graph.write().await;
     let session_id = graph.session_id().to_owned();
@@ -264,8 +265,8 @@ async fn bind_task(job: &JobId, info: &JobInfoCache, budget: &mut AvailableVcore
     })
 }
 
-/// Whether a stage has a step that needs all of its input, so that each of two tasks would return a part as the whole. This is
-/// Ballista's own rule (`stage_has_input_collapse`), which it applies only in its own policies.
+/// Returns whether a stage has a step that needs all of its input, so that each of two tasks would return a part as the
+/// whole. This is Ballista's own rule (`stage_has_input_collapse`), which it applies only in its own policies.
 fn needs_all_input(stage: &Arc<dyn ExecutionPlan>) -> bool {
     let [mut step] = stage.children()[..] else {
         return false;

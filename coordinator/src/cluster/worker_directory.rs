@@ -91,7 +91,11 @@ mod tests {
         /// However busy a worker is, queries leave its shards the tasks that they may need.
         #[test]
         fn queries_leave_room_for_shards(
-            slots in 1_usize..9, query_tasks in 0_usize..9, shards in 0_usize..20, queries in 0_usize..9, old in 0_usize..9,
+            slots in 1_usize..9,
+            query_tasks in 0_usize..9,
+            shards in 0_usize..20,
+            queries in 0_usize..9,
+            old in 0_usize..9,
         ) {
             let shards = shards.min(2 * slots);
             let queries = queries.min(query_tasks);

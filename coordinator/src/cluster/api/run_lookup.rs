@@ -39,7 +39,8 @@ pub(super) fn parse_name(text: &str) -> Result<RunName, Status> {
     text.parse().map_err(|error: NameError| invalid("bad_name", &error))
 }
 
-/// Finds the run of this name, or the only run whose name begins with it. Without a name, finds the run that was used last.
+/// Finds the run of this name, or the only run whose name begins with it. Without a name, finds the run that was used
+/// last.
 pub(super) async fn find(plane: &ControlPlane, name: &str) -> Result<FoundRun, Status> {
     if !name.is_empty()
         && let Some(run) = plane.runs.get(&parse_name(name)?)

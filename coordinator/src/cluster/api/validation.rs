@@ -25,7 +25,8 @@ const SHARD_WINDOWS_LIMIT: u64 = 1 << 20;
 const PIXELS_LIMIT: u64 = 1 << 32;
 const BYTES_LIMIT: u64 = 64 << 30;
 
-/// Checks a submitted run. Returns what `dqa-coord submit` would have requested, and the request as its record keeps it.
+/// Checks a submitted run. Returns what `dqa-coord submit` would have requested, and the request as its record keeps
+/// it.
 pub(super) async fn validate(
     plane: &ControlPlane,
     submitted: v1::RunRequest,

@@ -59,7 +59,7 @@ impl Attempt {
         }
     }
 
-    /// Whether the shard may have reached its worker, so that it may be why the worker dies.
+    /// Returns whether the shard may have reached its worker, so that it may be why the worker dies.
     pub(super) fn may_be_running(&self) -> bool {
         self.stage != AttemptStage::Dispatched
     }

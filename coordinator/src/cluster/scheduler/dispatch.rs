@@ -1,6 +1,6 @@
-//! Chooses shards for workers. The run of the highest priority comes first; among equals the one with the fewest windows in
-//! progress, so that a small run does not wait for a large one. A worker gets as many shards as it has slots: the others wait
-//! here, where the next free worker can get them.
+//! Chooses shards for workers. The run of the highest priority comes first; among equals the one with the fewest
+//! windows in progress, so that a small run does not wait for a large one. A worker gets as many shards as it has
+//! slots: the others wait here, where the next free worker can get them.
 
 use dqa_proto::v1::DeviceClass;
 
@@ -77,8 +77,8 @@ impl Scheduler {
         Some((ShardId { run, index }, false))
     }
 
-    /// Decides what a worker does for a shard that must run exclusively: an idle worker takes it. If no worker is idle, one
-    /// worker is reserved and gets nothing else until it is idle.
+    /// Decides what a worker does for a shard that must run exclusively: an idle worker takes it. If no worker is idle,
+    /// one worker is reserved and gets nothing else until it is idle.
     fn exclusive_choice(&mut self, run: RunId, worker: &str, is_idle: bool) -> ExclusiveChoice {
         let class = i32::from(self.runs[&run].class);
         if is_idle {
@@ -95,8 +95,8 @@ impl Scheduler {
         if self.reserved[&class] == worker { ExclusiveChoice::KeepIdle } else { ExclusiveChoice::Skip }
     }
 
-    /// Removes a shard from the queue of a run: the first that has not failed on this worker, or that no other worker can
-    /// take.
+    /// Removes a shard from the queue of a run: the first that has not failed on this worker, or that no other worker
+    /// can take.
     fn take_waiting(&mut self, run_id: RunId, worker: &str) -> Option<usize> {
         let run = &self.runs[&run_id];
         let is_allowed = |index: &usize| {

@@ -77,7 +77,8 @@ impl Scheduler {
         }
     }
 
-    /// Retracts the deaths that were recorded for a worker that is back: an id belongs to one process, so it did not die.
+    /// Retracts the deaths that were recorded for a worker that is back: an id belongs to one process, so it did not
+    /// die.
     pub(super) fn retract_deaths(&mut self, id: &str) {
         let Some(position) = self.lost.iter().position(|lost| lost.id == id) else {
             return;

@@ -1,9 +1,9 @@
-//! The scheduler decides which worker scores which shard. It is pure: it knows no network, no store and no clock. Events come
-//! in with their time, and what is to be done comes out as [`Effect`]s.
+//! The scheduler decides which worker scores which shard. It is pure: it knows no network, no store and no clock.
+//! Events come in with their time, and what is to be done comes out as [`Effect`]s.
 //!
-//! A shard is in exactly one state: it waits, waits for a time, is run by one attempt, or is done. An attempt ends by the
-//! outcome that its worker reports, or because the worker is lost; reports of an attempt that has ended change nothing. So a
-//! shard that two workers score is counted once, and no shard is forgotten.
+//! A shard is in exactly one state: it waits, waits for a time, is run by one attempt, or is done. An attempt ends by
+//! the outcome that its worker reports, or because the worker is lost; reports of an attempt that has ended change
+//! nothing. So a shard that two workers score is counted once, and no shard is forgotten.
 //!
 //! `state` holds runs and attempts; `dispatch` chooses shards for workers; `worker_events` handles what workers say,
 //! `liveness` what they fail to say; `outcome` and `retry` decide what follows from a finished attempt.

@@ -24,8 +24,8 @@ impl Scheduler {
         effects
     }
 
-    /// Handles the end of writing a quarantined shard's rows: the number of rows without a score, or an error, after which the
-    /// shard is retried from the start.
+    /// Handles the end of writing a quarantined shard's rows: the number of rows without a score, or an error, after
+    /// which the shard is retried from the start.
     pub(crate) fn finish_quarantine(&mut self, id: ShardId, rows: Result<u64, ()>, now: Time) -> Vec<Effect> {
         let mut effects = Vec::new();
         let Some(run) = self.runs.get_mut(&id.run) else {
@@ -128,8 +128,8 @@ impl Scheduler {
         self.workers.iter().filter(is_other).count()
     }
 
-    /// Counts a failure that may be the worker's fault. After several in a row the worker gets no shards for a while, if other
-    /// workers can take them.
+    /// Counts a failure that may be the worker's fault. After several in a row the worker gets no shards for a while,
+    /// if other workers can take them.
     fn record_worker_failure(&mut self, id: &str, now: Time) {
         let Some(class) = self.workers.get(id).map(|worker| worker.registration.device()) else {
             return;

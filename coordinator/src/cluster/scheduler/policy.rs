@@ -30,8 +30,8 @@ pub(crate) struct Policy {
     pub(crate) backoff_max: Duration,
     /// Store failures of a shard before its run fails and waits for an operator.
     pub(crate) store_failures_max: u32,
-    /// A shard is quarantined after failures (device, panic, deadline) on this many workers; where fewer workers are left, after
-    /// this many failures.
+    /// A shard is quarantined after failures (device, panic, deadline) on this many workers; where fewer workers are
+    /// left, after this many failures.
     pub(crate) failures_max: usize,
     /// Deaths of workers, with or without other shards on them, before a shard is quarantined.
     pub(crate) deaths_max: u32,

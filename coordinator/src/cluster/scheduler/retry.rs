@@ -1,5 +1,5 @@
-//! Decides after a failed attempt whether a shard is retried, and when, by the kind of failure and the number of workers on
-//! which it failed.
+//! Decides after a failed attempt whether a shard is retried, and when, by the kind of failure and the number of
+//! workers on which it failed.
 
 use std::fmt;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl AttemptFailure {
         }
     }
 
-    /// Whether several failures of this kind in a row suggest that the worker is at fault.
+    /// Returns whether several failures of this kind in a row suggest that the worker is at fault.
     pub(super) fn may_be_workers_fault(self) -> bool {
         matches!(self, AttemptFailure::Reported(FailureKind::Device | FailureKind::Internal | FailureKind::Unspecified))
     }
@@ -83,8 +83,8 @@ pub(super) struct FailureHistory {
 }
 
 impl FailureHistory {
-    /// Records a failed attempt and decides what follows. `other_workers` is the number of workers on which the shard has
-    /// not failed.
+    /// Records a failed attempt and decides what follows. `other_workers` is the number of workers on which the shard
+    /// has not failed.
     pub(super) fn record_failure(
         &mut self,
         failure: AttemptFailure,
@@ -121,7 +121,7 @@ impl FailureHistory {
         if is_final { RetryDecision::Quarantine(code) } else { RetryDecision::RetryAfter(policy.backoff_min) }
     }
 
-    /// Whether the shard failed on this worker, so that another one should try it if there is one.
+    /// Returns whether the shard failed on this worker, so that another one should try it if there is one.
     pub(super) fn has_failed_on(&self, worker: &str) -> bool {
         self.failed_on.iter().any(|other| other == worker)
     }
@@ -138,15 +138,16 @@ impl FailureHistory {
         self.exclusive_deaths = self.exclusive_deaths.saturating_sub(u32::from(was_exclusive));
     }
 
-    /// Whether more workers died under the shard than chance explains.
+    /// Returns whether more workers died under the shard than chance explains.
     pub(super) fn is_fatal(&self, policy: &Policy) -> bool {
-        // Exclusive deaths count only once the shard was run exclusively on purpose: a machine may also be taken away while it
-        // happens to have one shard.
+        // Exclusive deaths count only once the shard was run exclusively on purpose: a machine may also be taken away
+        // while it happens to have one shard.
         let exclusive_deaths = if self.worker_deaths > EXCLUSIVE_AFTER_DEATHS { self.exclusive_deaths } else { 0 };
         self.worker_deaths >= policy.deaths_max || exclusive_deaths >= policy.exclusive_deaths_max
     }
 
-    /// Whether the shard must run alone on its worker: other shards must neither die with it nor be blamed for its deaths.
+    /// Returns whether the shard must run alone on its worker: other shards must neither die with it nor be blamed for
+    /// its deaths.
     pub(super) fn needs_exclusive_worker(&self) -> bool {
         self.worker_deaths >= EXCLUSIVE_AFTER_DEATHS
     }

@@ -40,8 +40,8 @@ pub(crate) struct Demand {
 }
 
 impl Scheduler {
-    /// Creates an empty scheduler. Attempts are numbered from `term << 32`, so that no two coordinators of a store use the
-    /// same number.
+    /// Creates an empty scheduler. Attempts are numbered from `term << 32`, so that no two coordinators of a store use
+    /// the same number.
     pub(crate) fn new(policy: Policy, term: u64) -> Scheduler {
         Scheduler {
             policy,
@@ -57,7 +57,8 @@ impl Scheduler {
         }
     }
 
-    /// Ends the recovery: every active run of the store has been added, so workers stop attempts that are still unknown.
+    /// Ends the recovery: every active run of the store has been added, so workers stop attempts that are still
+    /// unknown.
     pub(crate) fn finish_recovery(&mut self) {
         self.is_recovering = false;
     }

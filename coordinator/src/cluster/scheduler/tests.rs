@@ -1,5 +1,5 @@
-//! The scheduler must never lose a shard, count one twice, leave a run without an end, give a worker more shards than it has
-//! slots, or let a shard that kills its workers take other shards with it.
+//! The scheduler must never lose a shard, count one twice, leave a run without an end, give a worker more shards than
+//! it has slots, or let a shard that kills its workers take other shards with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -29,8 +29,8 @@ pub(crate) struct Worker {
     pub(super) cooldown_until: Time,
 }
 
-/// A lost worker, with the deaths that are retracted if it turns out to be alive: each shard, and whether the worker had nothing
-/// else.
+/// A lost worker, with the deaths that are retracted if it turns out to be alive: each shard, and whether the worker
+/// had nothing else.
 #[derive(Debug)]
 pub(super) struct LostWorker {
     pub(super) id: String,
@@ -53,7 +53,7 @@ impl Worker {
         }
     }
 
-    /// Whether its stream is open.
+    /// Returns whether its stream is open.
     pub(crate) fn is_connected(&self) -> bool {
         self.disconnected.is_none()
     }

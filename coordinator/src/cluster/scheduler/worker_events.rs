@@ -11,8 +11,8 @@ use super::state::Scheduler;
 use super::worker::Worker;
 
 impl Scheduler {
-    /// Registers a worker, for the first time or again. It gets shards after its first report, which tells what it already
-    /// runs.
+    /// Registers a worker, for the first time or again. It gets shards after its first report, which tells what it
+    /// already runs.
     pub(crate) fn register_worker(&mut self, registration: Hello, now: Time) {
         if let Some(worker) = self.workers.get_mut(&registration.id) {
             worker.registration = registration;
@@ -106,7 +106,8 @@ impl Scheduler {
                 let duration = now.saturating_sub(attempt.dispatched);
                 self.complete_shard(attempt.shard, scored.failed, Some(duration), effects);
             }
-            // The attempt is of an earlier coordinator, or was given up too early. The part is in the store all the same.
+            // The attempt is of an earlier coordinator, or was given up too early. The part is in the store all the
+            // same.
             Some(finished::Outcome::Scored(scored)) => {
                 for shard in self.parts.get(&part).cloned().unwrap_or_default() {
                     let Some(run) = self.runs.get_mut(&shard.run) else { continue };

@@ -15,7 +15,8 @@ pub(super) fn backoff(retry: u32) -> Duration {
     BACKOFF_MAX.min(BACKOFF * retry)
 }
 
-/// Repeats an operation until it succeeds, fails with an error that is not transient, or has been retried `RETRIES_MAX` times.
+/// Repeats an operation until it succeeds, fails with an error that is not transient, or has been retried `RETRIES_MAX`
+/// times.
 pub(super) async fn retry_transient<T, E: std::error::Error + Send + Sync + 'static>(
     mut operation: impl AsyncFnMut() -> Result<T, E>,
     is_transient: impl Fn(&E) -> bool,
