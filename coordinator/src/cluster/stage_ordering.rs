@@ -59,7 +59,7 @@ fn replace_lower_stages(plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) ->
             return Ok(Transformed::no(node));
         };
         let recomputed = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        let boundary = StageBoundary::new(node.replace_children(vec![below], recomputed)?);
+        let boundary = Arc::new(StageBoundary::new(node.replace_children(vec![below], recomputed)?));
         Ok(Transformed::new(boundary, true, TreeNodeRecursion::Jump))
     });
     Ok(last_stage?.data)
@@ -86,7 +86,7 @@ struct StageBoundary {
 }
 
 impl StageBoundary {
-    fn new(below: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    fn new(below: Arc<dyn ExecutionPlan>) -> StageBoundary {
         let mut equivalences = EquivalenceProperties::new(below.schema());
         // Merged rows keep their order beyond the boundary.
         if let Some(merge) = below.downcast_ref::<SortPreservingMergeExec>() {
@@ -98,7 +98,7 @@ impl StageBoundary {
             below.pipeline_behavior(),
             below.boundedness(),
         );
-        Arc::new(StageBoundary { below, properties: Arc::new(properties) })
+        StageBoundary { below, properties: Arc::new(properties) }
     }
 }
 
