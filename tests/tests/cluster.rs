@@ -302,7 +302,7 @@ fn what_cannot_be_asked_is_refused_with_what_to_do() {
         "{}",
         elsewhere.err
     );
-    assert!(elsewhere.err.contains("hint: whoever runs the coordinator says with --roots"), "{}", elsewhere.err);
+    assert!(elsewhere.err.contains("hint: the coordinator's operator sets with --roots"), "{}", elsewhere.err);
     let replicates = cluster.user(&cluster.submit("haze.toml", &["--replicates", "4000000000"])).ends_with(2);
     assert!(replicates.err.contains("at most 100000 replicates"), "{}", replicates.err);
     for (arguments, says) in [

@@ -1,19 +1,19 @@
-//! Ballista as a carrier: each attempt is a job of one task, for the worker that the board chose; each query is a job of
-//! many, for all of them. It decides nothing; [`super::task_binder`] says which worker gets which task.
+//! Ballista's scheduler in this process. Each attempt at a shard is a job of one task, for the worker that our
+//! scheduler chose; each query is a job of many tasks, for all workers. [`super::task_binder`] says which worker gets
+//! which task.
 //!
-//! For shards Ballista's own retries, placement and cancellation are not relied on: a job that is forgotten is cancelled
-//! here, its worker is told through [`super::session`], and the shard's next attempt is another job. A query's tasks are
-//! Ballista's to try again.
+//! Shards do not rely on Ballista's retries, placement and cancellation: an attempt that is given up is cancelled here,
+//! its worker is told through [`super::session`], and the next attempt is another job. Query tasks are retried by
+//! Ballista.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::serde::protobuf::job_status::Status as JobState;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpc;
-use ballista_core::serde::protobuf::{self, ExecutorStoppedParams, JobStatus, PollWorkParams, PollWorkResult};
+use ballista_core::serde::protobuf::{ExecutorStoppedParams, JobStatus, PollWorkParams, PollWorkResult};
 use ballista_core::{JobId, JobStatusSubscriber};
 use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy, WorkAvailableReason};
@@ -30,233 +30,183 @@ use dqa_service::net::said;
 use tonic::{Code, Request, Response, Status};
 use tracing::warn;
 
-use super::serve::LeaderGate;
-use super::task_binder::{TaskBinder, Workers};
+use super::task_binder::TaskBinder;
+use super::worker_directory::WorkerDirectory;
 
 type BallistaScheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
 
-/// Finished jobs are kept this long: their plans hold the shards' text.
+/// Finished jobs are kept for this long: their plans hold the text of the shards.
 const JOBS_KEPT_SECONDS: u64 = 2;
 
-/// Ballista's own idea of when a worker is gone. The board's is sooner; this only lets it forget.
+/// Ballista forgets a silent worker after this time. Our scheduler loses it sooner.
 const EXECUTORS_KEPT_SECONDS: u64 = 120;
 
-/// A job whose outcome is known is over at its worker's next poll, if there is one.
-const POLL_MAX: Duration = Duration::from_secs(10);
+/// The job of a finished attempt ends with the next poll of its worker, normally within this time.
+const NEXT_POLL_MAX: Duration = Duration::from_secs(10);
 
-/// Ballista's scheduler, in this process.
 #[derive(Clone)]
 pub(super) struct BallistaBackend {
     scheduler: BallistaScheduler,
     session: Arc<SessionContext>,
     binder: Arc<TaskBinder>,
-    flight: ShuffleClient,
+    workers: Arc<WorkerDirectory>,
+    shuffle_client: ShuffleClient,
 }
 
 impl BallistaBackend {
-    /// Starts Ballista's scheduler, which is served by [`BallistaBackend::service`].
+    /// Starts Ballista's scheduler.
     ///
     /// # Errors
-    /// Ballista's own.
-    pub(super) async fn start(workers: Arc<dyn Workers>, flight: ShuffleClient) -> anyhow::Result<BallistaBackend> {
-        let binder = Arc::new(TaskBinder::new(workers));
-        let (policy, ready) = (binder.clone(), binder.clone());
-        let session_config = self::config(&flight);
-        let produced = session_config.clone();
-        let config = SchedulerConfig {
-            scheduling_policy: TaskSchedulingPolicy::PullStaged,
-            task_distribution: TaskDistributionPolicy::Custom(policy),
-            finished_job_state_clean_up_interval_seconds: JOBS_KEPT_SECONDS,
-            // Not at all: it would ask every worker to remove every job's files. Workers do that by themselves.
-            finished_job_data_clean_up_interval_seconds: 0,
-            executor_timeout_seconds: EXECUTORS_KEPT_SECONDS,
-            no_executors_grace_period_seconds: u64::from(u32::MAX),
-            override_physical_codec: Some(Arc::new(Codec::default())),
-            override_config_producer: Some(Arc::new(move || produced.clone())),
-            // To cancel a task it would call the worker's own port, which is not open.
-            override_create_grpc_client_endpoint: Some(Arc::new(|_| Err("workers are not called".into()))),
-            on_work_available: Some(Arc::new(move |reason| match reason {
-                WorkAvailableReason::JobSubmitted { job_id } => ready.ready(job_id),
-                WorkAvailableReason::NewStagesRunnable { job_id } => ready.goes_on(&job_id),
-            })),
-            ..SchedulerConfig::default()
-        };
+    /// When Ballista does not start.
+    pub(super) async fn start(
+        workers: Arc<WorkerDirectory>,
+        shuffle_client: ShuffleClient,
+    ) -> anyhow::Result<BallistaBackend> {
+        let binder = Arc::new(TaskBinder::new(workers.clone()));
+        let session_config = session_config(&shuffle_client);
+        let config = scheduler_config(&binder, session_config.clone());
         let cluster = BallistaCluster::new_from_config(&config).await?;
         let scheduler = create_scheduler(cluster, Arc::new(config)).await?;
         let session = Arc::new(SessionContext::new_with_config(session_config));
-        Ok(BallistaBackend { scheduler, session, binder, flight })
+        Ok(BallistaBackend { scheduler, session, binder, workers, shuffle_client })
     }
 
-    /// Hands an order to Ballista, for this worker.
+    /// Submits a shard's task for one worker.
     ///
     /// # Errors
-    /// Ballista's own.
-    pub(super) async fn carry(&self, attempt: u64, worker: String, order: String) -> anyhow::Result<()> {
-        let plan = operator::plan(order)?;
+    /// When Ballista does not accept the job.
+    pub(super) async fn submit_shard(&self, attempt: u64, worker: String, task: String) -> anyhow::Result<()> {
+        let plan = operator::plan(task)?;
         let job = self.scheduler.submit_physical_plan("shard", self.session.clone(), plan, None).await?;
-        if !self.binder.place(attempt, worker, job.clone()) {
-            self.cancel(job).await;
+        if !self.binder.place_attempt(attempt, worker, job.clone()) {
+            self.cancel_job(job).await;
         }
         Ok(())
     }
 
-    /// Nobody waits for this attempt any more.
-    pub(super) async fn forget(&self, attempt: u64) {
-        if let Some(job) = self.binder.forget(attempt) {
-            self.cancel(job).await;
+    /// Cancels the job of an attempt that has ended without an outcome.
+    pub(super) async fn cancel_attempt(&self, attempt: u64) {
+        if let Some(job) = self.binder.cancel_attempt(attempt) {
+            self.cancel_job(job).await;
         }
     }
 
-    /// This attempt's outcome is known. Its job ends by itself, unless its worker does not poll again.
-    pub(super) async fn ended(&self, attempt: u64) {
-        let Some(job) = self.binder.take(attempt) else {
+    /// Ends the job of an attempt whose outcome has arrived. The job ends by itself with the next poll of its worker,
+    /// and is cancelled if that does not come.
+    pub(super) async fn finish_attempt(&self, attempt: u64) {
+        let Some(job) = self.binder.remove_attempt(attempt) else {
             return;
         };
-        tokio::time::sleep(POLL_MAX).await;
+        tokio::time::sleep(NEXT_POLL_MAX).await;
         let status = self.scheduler.state.task_manager.get_job_status(&job).await;
         if let Ok(Some(JobStatus { status: Some(JobState::Queued(_) | JobState::Running(_)), .. })) = status {
-            self.cancel(job).await;
+            self.cancel_job(job).await;
         }
     }
 
-    async fn cancel(&self, job: JobId) {
+    async fn cancel_job(&self, job: JobId) {
         if let Err(error) = self.scheduler.cancel_job(job.clone()).await {
-            warn!(%job, error = %causes(&error), "a job cannot be cancelled");
+            warn!(%job, error = %causes(&error), "cannot cancel a Ballista job");
         }
     }
 
-    /// Hands a query's plan to Ballista, for whoever has time; what becomes of it is told to `told`.
+    /// Submits a query's plan for all workers. Ballista sends the job's status changes to `subscriber`.
     ///
     /// # Errors
-    /// Ballista's own.
-    pub(super) async fn carry_query(
+    /// When Ballista does not accept the job.
+    pub(super) async fn submit_query(
         &self,
         plan: Arc<dyn ExecutionPlan>,
         config: SessionConfig,
-        told: JobStatusSubscriber,
+        subscriber: JobStatusSubscriber,
     ) -> anyhow::Result<JobId> {
         let session = Arc::new(SessionContext::new_with_config(config));
-        let job = self.scheduler.submit_physical_plan("query", session, plan, Some(told)).await?;
-        self.binder.open(job.clone());
+        let job = self.scheduler.submit_physical_plan("query", session, plan, Some(subscriber)).await?;
+        self.binder.open_query(job.clone());
         Ok(job)
     }
 
-    /// Nobody waits for this query any more: its tasks are not handed out, its files are removed.
-    pub(super) async fn forget_query(&self, job: JobId, has_ended: bool) {
-        self.binder.close(&job);
+    /// Closes a query: no more of its tasks are bound. Its files are removed if it has ended; otherwise it is
+    /// cancelled.
+    pub(super) async fn close_query(&self, job: JobId, has_ended: bool) {
+        self.binder.close_query(&job);
         if has_ended {
             self.scheduler.state.executor_manager.clean_up_job_data(job);
         } else {
-            self.cancel(job).await;
+            self.cancel_job(job).await;
         }
     }
 
-    /// A worker is gone: what it has of queries is to be done by others. What it has of shards is for the board to say.
-    pub(super) async fn lose(&self, worker: &str) {
-        let gone = ExecutorStoppedParams { executor_id: worker.to_owned(), reason: "it is gone".to_owned() };
-        if let Err(error) = self.scheduler.executor_stopped(Request::new(gone)).await {
-            warn!(worker, error = said(&error), "Ballista does not take note that a worker is gone");
+    /// Removes a lost worker, so that its query tasks run elsewhere. Its shards are our scheduler's to retry.
+    pub(super) async fn remove_executor(&self, worker: &str) {
+        let stopped = ExecutorStoppedParams { executor_id: worker.to_owned(), reason: "the worker is lost".to_owned() };
+        if let Err(error) = self.scheduler.executor_stopped(Request::new(stopped)).await {
+            warn!(worker, error = said(&error), "cannot remove a lost worker from Ballista");
         }
     }
 
-    /// Of queries that are under way.
-    pub(super) fn queries(&self) -> usize {
-        self.binder.queries()
+    /// Answers the poll of a registered worker.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` for an unknown worker; errors of Ballista.
+    pub(super) async fn poll(&self, request: Request<PollWorkParams>) -> Result<Response<PollWorkResult>, Status> {
+        let id = request.get_ref().metadata.as_ref().map(|metadata| metadata.id.as_str()).unwrap_or_default();
+        if !self.workers.is_registered(id) {
+            let message = "a worker must register before it polls";
+            return Err(refused(Code::FailedPrecondition, "unknown_worker", message));
+        }
+        self.scheduler.poll_work(request).await
     }
 
-    /// Tasks of queries that all workers together take at once.
-    pub(super) fn query_tasks(&self) -> usize {
-        self.binder.workers().offers().iter().map(|(_, offer)| offer.query_tasks).sum()
+    /// Returns the number of open queries.
+    pub(super) fn open_queries(&self) -> usize {
+        self.binder.open_queries()
     }
 
-    /// For sessions whose plans it is to carry. All workers' ports are encrypted, or none is: Ballista knows no more.
-    pub(super) fn config(&self) -> SessionConfig {
-        let is_tls = self.binder.workers().offers().iter().any(|(_, offer)| offer.serves_tls);
-        config(&self.flight).with_ballista_use_tls(is_tls)
+    /// Returns how many query tasks all workers together run at once.
+    pub(super) fn query_capacity(&self) -> usize {
+        self.workers.capacities().iter().map(|(_, capacity)| capacity.query_tasks).sum()
     }
 
-    /// The way to what queries have written.
-    pub(super) fn flight(&self) -> &ShuffleClient {
-        &self.flight
+    /// Returns the configuration of a session for queries. Ballista takes the ports of all workers, or of none, as
+    /// encrypted.
+    pub(super) fn query_config(&self) -> SessionConfig {
+        let is_tls = self.workers.capacities().iter().any(|(_, capacity)| capacity.serves_tls);
+        session_config(&self.shuffle_client).with_ballista_use_tls(is_tls)
     }
 
-    /// What workers may ask of it: they poll, and nothing else.
-    pub(super) fn service(&self) -> PollService {
-        PollService { scheduler: self.scheduler.clone(), workers: self.binder.workers().clone() }
+    /// Returns the client that reads query results from workers.
+    pub(super) fn shuffle_client(&self) -> &ShuffleClient {
+        &self.shuffle_client
     }
 }
 
-fn config(flight: &ShuffleClient) -> SessionConfig {
+fn session_config(shuffle_client: &ShuffleClient) -> SessionConfig {
     let config = SessionConfig::new_with_ballista()
         .with_round_robin_repartition(false)
         .set_str("ballista.scheduler.max_partitions_per_task", "1");
-    flight.configure(config)
+    shuffle_client.configure(config)
 }
 
-/// Ballista's service as workers see it, wherever the lead is.
-pub(super) struct PollGateway(pub(super) Arc<LeaderGate>);
-
-/// The same of a coordinator that leads.
-pub(super) struct PollService {
-    scheduler: BallistaScheduler,
-    workers: Arc<dyn Workers>,
-}
-
-/// Everything else that Ballista's clients could ask is for this process alone.
-macro_rules! refuse {
-    ($($method:ident: $request:ident -> $response:ident),+ $(,)?) => {
-        #[async_trait]
-        impl SchedulerGrpc for PollGateway {
-            type ExecuteQueryPushStream = futures::stream::Empty<Result<protobuf::GetJobStatusResult, Status>>;
-
-            async fn poll_work(&self, request: Request<PollWorkParams>) -> Result<Response<PollWorkResult>, Status> {
-                self.0.polls()?.poll(request).await
-            }
-
-            async fn execute_query_push(
-                &self,
-                _: Request<protobuf::ExecuteQueryParams>,
-            ) -> Result<Response<Self::ExecuteQueryPushStream>, Status> {
-                Err(not_offered())
-            }
-
-            $(
-                async fn $method(
-                    &self,
-                    _: Request<protobuf::$request>,
-                ) -> Result<Response<protobuf::$response>, Status> {
-                    Err(not_offered())
-                }
-            )+
-        }
-    };
-}
-
-refuse! {
-    register_executor: RegisterExecutorParams -> RegisterExecutorResult,
-    heart_beat_from_executor: HeartBeatParams -> HeartBeatResult,
-    update_task_status: UpdateTaskStatusParams -> UpdateTaskStatusResult,
-    create_update_session: CreateUpdateSessionParams -> CreateUpdateSessionResult,
-    remove_session: RemoveSessionParams -> RemoveSessionResult,
-    execute_query: ExecuteQueryParams -> ExecuteQueryResult,
-    get_job_status: GetJobStatusParams -> GetJobStatusResult,
-    get_job_metrics: GetJobMetricsParams -> GetJobMetricsResult,
-    executor_stopped: ExecutorStoppedParams -> ExecutorStoppedResult,
-    cancel_job: CancelJobParams -> CancelJobResult,
-    clean_job_data: CleanJobDataParams -> CleanJobDataResult,
-}
-
-fn not_offered() -> Status {
-    refused(Code::Unimplemented, "not_offered", "a coordinator does not offer this to others")
-}
-
-impl PollService {
-    async fn poll(&self, request: Request<PollWorkParams>) -> Result<Response<PollWorkResult>, Status> {
-        let id = request.get_ref().metadata.as_ref().map(|metadata| metadata.id.as_str()).unwrap_or_default();
-        if !self.workers.knows(id) {
-            let why = "a worker says hello before it polls";
-            return Err(refused(Code::FailedPrecondition, "unknown_worker", why));
-        }
-        self.scheduler.poll_work(request).await
+fn scheduler_config(binder: &Arc<TaskBinder>, session_config: SessionConfig) -> SchedulerConfig {
+    let (policy, notified) = (binder.clone(), binder.clone());
+    SchedulerConfig {
+        scheduling_policy: TaskSchedulingPolicy::PullStaged,
+        task_distribution: TaskDistributionPolicy::Custom(policy),
+        finished_job_state_clean_up_interval_seconds: JOBS_KEPT_SECONDS,
+        // Zero turns it off: Ballista would ask every worker to remove the files of every job. Workers do that by
+        // themselves.
+        finished_job_data_clean_up_interval_seconds: 0,
+        executor_timeout_seconds: EXECUTORS_KEPT_SECONDS,
+        no_executors_grace_period_seconds: u64::from(u32::MAX),
+        override_physical_codec: Some(Arc::new(Codec::default())),
+        override_config_producer: Some(Arc::new(move || session_config.clone())),
+        // To cancel a task Ballista would call a port of the worker that is not open.
+        override_create_grpc_client_endpoint: Some(Arc::new(|_| Err("workers are not called".into()))),
+        on_work_available: Some(Arc::new(move |reason| match reason {
+            WorkAvailableReason::JobSubmitted { job_id } => notified.job_planned(job_id),
+            WorkAvailableReason::NewStagesRunnable { job_id } => notified.stages_runnable(&job_id),
+        })),
+        ..SchedulerConfig::default()
     }
 }

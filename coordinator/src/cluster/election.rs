@@ -1,12 +1,14 @@
-//! Which of several coordinators of one store works: the one that made the newest object in `coordinators/`. Making an
-//! object that is not there yet is the one thing that nearly every store does for one of many only. The leader writes a beat
-//! into its own; who sees no new beat for long enough makes the next.
+//! Elects one leader among the coordinators of a store: the one that created the newest object in `coordinators/`.
+//! Creating an object that does not exist yet is the one operation that nearly every store grants to only one of
+//! several clients. The leader writes a beat into its object; a coordinator that sees no new beat for long enough
+//! creates the next object.
 //!
-//! A store that does not decide (found out by [`Election::probe`]) has the object written, and read again after a time: a lease
-//! that two who start at once may both have, until the next beat shows one of them that the other has overwritten it.
+//! If the store does not decide (as [`Election::probe_store`] finds out), the object is written and read again after a
+//! while. It is a lease then, which two coordinators that start at once may both have until the next beat shows one of
+//! them that the other has overwritten it.
 //!
-//! Two that both think that they lead do no harm: parts do not depend on who has them made. It is work done twice, until
-//! the older one looks.
+//! Two coordinators that both believe they lead do no harm, because parts do not depend on who has them made. Work is
+//! done twice until the older one notices.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
@@ -19,35 +21,34 @@ use tracing::{info, warn};
 
 const LEADERS: &str = "coordinators";
 const BEAT_EVERY: Duration = Duration::from_secs(2);
-/// From when a lease is written to when it is read again: longer than another takes from its look to its write.
-const SETTLED_AFTER: Duration = BEAT_EVERY;
+/// From writing a lease to reading it again: longer than another coordinator takes from its read to its write.
+const LEASE_SETTLES_AFTER: Duration = BEAT_EVERY;
 /// Five beats.
-const SILENT_MAX: Duration = Duration::from_secs(10);
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
-/// Who leads.
+/// A leader's object in the store. The names of its fields are stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Leader {
-    /// A coordinator's name: the same after it was started again.
-    pub(super) id: String,
+struct Leader {
+    /// The coordinator's name, the same after a restart.
+    id: String,
     term: u64,
     beat: u64,
-    /// It has gone home.
+    /// The leader has resigned.
     ended: bool,
-    /// The process: another one of the same name is another.
+    /// Tells two processes of one name apart.
     #[serde(default)]
     process: String,
 }
 
-/// The way in which one of several coordinators comes to lead.
+/// How one of several candidates becomes the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ElectionMethod {
-    /// One of them makes the object.
+    /// The store lets only one of them create the object.
     Creation,
-    /// Both write it, and one finds the other's.
+    /// All write the object, and all but the last find another one's.
     Lease,
 }
 
-/// A coordinator's place among those of its store.
 pub(super) struct Election {
     store: Store,
     own: Leader,
@@ -65,15 +66,18 @@ impl Election {
         Election { store, own, method: ElectionMethod::Creation }
     }
 
-    /// Finds out how the store decides between two coordinators, and says so where it is not the usual way.
-    pub(super) async fn probe(&mut self) -> Result<(), StoreError> {
-        let lease = "coordinators take turns by a lease that is written and read again: start one at a time on this store; of two, \
-            one ends some seconds after it finds the other";
+    /// Finds out how the store decides between two coordinators, and logs it if it is not the usual way.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn probe_store(&mut self) -> Result<(), StoreError> {
+        let lease = "coordinators are elected by a lease that is written and read again: start one at a time on this \
+            store; of two, one ends some seconds after it finds the other";
         match self.store.probe_creation().await? {
             Creation::Decided => {}
             Creation::DecidedWithoutLinks => {
                 info!(
-                    "the store's file system has no hard links: coordinators are decided between by files made exclusively"
+                    "the store's file system has no hard links: coordinators are elected by exclusively created files"
                 );
             }
             Creation::Ignored => {
@@ -88,14 +92,15 @@ impl Election {
         Ok(())
     }
 
-    /// Waits until this one leads; the number of its term, which no other coordinator has. `seen` is told who leads.
-    pub(super) async fn wait(&mut self, seen: impl Fn(&str)) -> u64 {
-        let mut last: Option<(Leader, Instant)> = None;
+    /// Waits until this coordinator leads, and returns its term, which no other coordinator has. Calls `on_leader` with
+    /// the name of each other leader that it sees.
+    pub(super) async fn wait_for_leadership(&mut self, on_leader: impl Fn(&str)) -> u64 {
+        let mut last_seen: Option<(Leader, Instant)> = None;
         loop {
-            match self.try_to_lead(&mut last, &seen).await {
+            match self.try_to_lead(&mut last_seen, &on_leader).await {
                 Ok(true) => return self.own.term,
                 Ok(false) => {}
-                Err(error) => warn!(error = %causes(&error), "the store does not say who leads"),
+                Err(error) => warn!(error = %causes(&error), "cannot read from the store who leads"),
             }
             tokio::time::sleep(BEAT_EVERY / 2).await;
         }
@@ -103,22 +108,22 @@ impl Election {
 
     async fn try_to_lead(
         &mut self,
-        last: &mut Option<(Leader, Instant)>,
-        seen: &impl Fn(&str),
+        last_seen: &mut Option<(Leader, Instant)>,
+        on_leader: &impl Fn(&str),
     ) -> Result<bool, StoreError> {
         let newest = self.newest().await?;
         let term = match newest {
             None => 1,
             Some(leader) => {
-                seen(&leader.id);
+                on_leader(&leader.id);
                 let may_follow = leader.ended || leader.id == self.own.id;
-                let is_silent = match last {
-                    Some((before, since)) if *before == leader => since.elapsed() > SILENT_MAX,
+                let is_silent = match last_seen {
+                    Some((before, since)) if *before == leader => since.elapsed() > SILENCE_MAX,
                     _ => false,
                 };
                 if !may_follow && !is_silent {
-                    if last.as_ref().is_none_or(|(before, _)| *before != leader) {
-                        *last = Some((leader, Instant::now()));
+                    if last_seen.as_ref().is_none_or(|(before, _)| *before != leader) {
+                        *last_seen = Some((leader, Instant::now()));
                     }
                     return Ok(false);
                 }
@@ -126,18 +131,18 @@ impl Election {
             }
         };
         let candidate = Leader { term, beat: 0, ended: false, ..self.own.clone() };
-        if !self.is_made(&candidate).await? {
+        if !self.stand_for_election(&candidate).await? {
             return Ok(false);
         }
         self.own = candidate;
         info!(id = self.own.id, term, "leads");
-        self.remove_older().await;
+        self.delete_older().await;
         Ok(true)
     }
 
-    /// Makes a candidate's object: whether it, and no other, leads.
-    async fn is_made(&self, candidate: &Leader) -> Result<bool, StoreError> {
-        let (key, text) = (key(candidate.term), text(candidate));
+    /// Writes a candidate's object, and returns whether the candidate won.
+    async fn stand_for_election(&self, candidate: &Leader) -> Result<bool, StoreError> {
+        let (key, text) = (key(candidate.term), to_json(candidate));
         if self.method == ElectionMethod::Creation {
             return match self.store.create_object(&key, text).await {
                 Ok(()) => Ok(true),
@@ -146,47 +151,48 @@ impl Election {
             };
         }
         self.store.put(&key, text).await?;
-        tokio::time::sleep(SETTLED_AFTER).await;
+        tokio::time::sleep(LEASE_SETTLES_AFTER).await;
         let newest = self.newest().await?;
         Ok(newest.is_some_and(|newest| newest == *candidate))
     }
 
-    /// Beats until another leads.
-    pub(super) async fn keep(&mut self) -> String {
+    /// Writes beats until another coordinator leads, and returns its name.
+    pub(super) async fn hold_leadership(&mut self) -> String {
         loop {
             tokio::time::sleep(BEAT_EVERY).await;
             match self.newest().await {
-                Ok(Some(leader)) if self.is_followed_by(&leader) => {
+                Ok(Some(leader)) if self.is_superseded_by(&leader) => {
                     self.own.ended = true;
                     return leader.id;
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    warn!(error = %causes(&error), "the store does not say who leads");
+                    warn!(error = %causes(&error), "cannot read from the store who leads");
                     continue;
                 }
             }
             self.own.beat += 1;
-            if let Err(error) = self.store.put(&key(self.own.term), text(&self.own)).await {
-                warn!(error = %causes(&error), "a beat is not written");
+            if let Err(error) = self.store.put(&key(self.own.term), to_json(&self.own)).await {
+                warn!(error = %causes(&error), "cannot write a beat");
             }
         }
     }
 
-    /// Whether the newest leader is another: of a later term, or one that has overwritten this one's lease.
-    fn is_followed_by(&self, newest: &Leader) -> bool {
-        let is_other = !newest.process.is_empty() && newest.process != self.own.process;
-        newest.term > self.own.term || (newest.term == self.own.term && is_other)
+    /// Returns whether the newest leader is another one: it has a later term, or has overwritten this coordinator's
+    /// lease.
+    fn is_superseded_by(&self, newest: &Leader) -> bool {
+        let is_other_process = !newest.process.is_empty() && newest.process != self.own.process;
+        newest.term > self.own.term || (newest.term == self.own.term && is_other_process)
     }
 
-    /// Lets another take over at once, if this one leads.
-    pub(super) async fn end(&mut self) {
+    /// Gives up the leadership, if this coordinator leads, so that another can take over at once.
+    pub(super) async fn resign(&mut self) {
         if self.own.ended {
             return;
         }
         self.own.ended = true;
-        if let Err(error) = self.store.put(&key(self.own.term), text(&self.own)).await {
-            warn!(error = %causes(&error), "others wait before they take over");
+        if let Err(error) = self.store.put(&key(self.own.term), to_json(&self.own)).await {
+            warn!(error = %causes(&error), "cannot write the resignation: other coordinators take over after a delay");
         }
     }
 
@@ -201,23 +207,23 @@ impl Election {
             other => other?,
         };
         let (id, process) = ("unknown".to_owned(), String::new());
-        let unread = Leader { id, term: term.unwrap_or(0), beat: 0, ended: false, process };
-        Ok(Some(serde_json::from_slice(&bytes).unwrap_or(unread)))
+        let unreadable = Leader { id, term: term.unwrap_or(0), beat: 0, ended: false, process };
+        Ok(Some(serde_json::from_slice(&bytes).unwrap_or(unreadable)))
     }
 
-    async fn remove_older(&self) {
+    async fn delete_older(&self) {
         let Ok(listed) = self.store.list_sorted(LEADERS).await else {
             return;
         };
         for older in listed.iter().filter(|object| object.key < key(self.own.term)) {
-            // The next leader does it otherwise.
+            // If this fails, the next leader deletes it.
             let _ = self.store.delete(&older.key).await;
         }
     }
 }
 
-fn text(leader: &Leader) -> Bytes {
-    serde_json::to_vec(leader).expect("it has text for keys").into()
+fn to_json(leader: &Leader) -> Bytes {
+    serde_json::to_vec(leader).expect("a leader has only string keys").into()
 }
 
 #[cfg(test)]
@@ -227,32 +233,32 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_of_two_leads_and_the_other_follows_it() {
+    async fn one_of_two_leads_and_the_other_supersedes_it() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let election = |id: &str| Election::new(store.clone(), id.to_owned());
         let (mut a, mut b) = (election("a"), election("b"));
-        assert_eq!(a.wait(|_| {}).await, 1);
+        assert_eq!(a.wait_for_leadership(|_| {}).await, 1);
         assert!(!b.try_to_lead(&mut None, &|id| assert_eq!(id, "a")).await.unwrap());
-        // It was killed and started again: it does not wait for itself.
+        // A coordinator that was killed and started again does not wait for itself.
         let mut again = election("a");
-        assert_eq!(again.wait(|_| {}).await, 2);
-        // A leader that does not beat is followed after a time; one that has gone home at once.
+        assert_eq!(again.wait_for_leadership(|_| {}).await, 2);
+        // A leader that writes no beats is superseded after a while; one that resigned, at once.
         let leader = again.newest().await.unwrap().unwrap();
-        let long_ago = Instant::now().checked_sub(SILENT_MAX + Duration::from_secs(1)).unwrap();
+        let long_ago = Instant::now().checked_sub(SILENCE_MAX + Duration::from_secs(1)).unwrap();
         assert!(b.try_to_lead(&mut Some((leader, long_ago)), &|_| {}).await.unwrap());
         assert_eq!((b.own.term, store.list_sorted(LEADERS).await.unwrap().len()), (3, 1));
-        assert_eq!(again.keep().await, "b", "the older one sees it");
-        b.end().await;
-        assert_eq!(a.wait(|_| {}).await, 4);
+        assert_eq!(again.hold_leadership().await, "b", "the older one notices it");
+        b.resign().await;
+        assert_eq!(a.wait_for_leadership(|_| {}).await, 4);
     }
 
     #[tokio::test]
-    async fn of_many_who_try_at_once_one_leads() {
+    async fn one_of_many_simultaneous_candidates_leads() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
-        let tries = (0..16).map(|at| {
-            let mut election = Election::new(store.clone(), format!("c{at}"));
+        let tries = (0..16).map(|index| {
+            let mut election = Election::new(store.clone(), format!("c{index}"));
             async move { election.try_to_lead(&mut None, &|_| {}).await.unwrap() }
         });
         let led = futures::future::join_all(tries).await;
@@ -260,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_the_store_does_not_decide_one_of_two_keeps_its_lease() {
+    async fn one_of_two_keeps_its_lease_if_the_store_does_not_decide() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let election =
@@ -271,11 +277,11 @@ mod tests {
         let (a_leads, b_leads) = (a_leads.unwrap(), b_leads.unwrap());
         assert!(a_leads != b_leads, "a {a_leads}, b {b_leads}");
         let mut leader = if a_leads { a } else { b };
-        // Another had looked before the leader wrote, and wrote after it had settled.
+        // Another one read before the leader wrote, and wrote after the leader's lease had settled.
         let late = Leader { id: "late".to_owned(), process: "another".to_owned(), ..leader.own.clone() };
-        store.put(&key(late.term), text(&late)).await.unwrap();
-        assert_eq!(leader.keep().await, "late");
-        leader.end().await;
-        assert_eq!(leader.newest().await.unwrap(), Some(late), "it leaves the other's lease alone");
+        store.put(&key(late.term), to_json(&late)).await.unwrap();
+        assert_eq!(leader.hold_leadership().await, "late");
+        leader.resign().await;
+        assert_eq!(leader.newest().await.unwrap(), Some(late), "the other's lease is untouched");
     }
 }

@@ -1,29 +1,41 @@
-//! A coordinator: runs of many users on many workers, through Ballista.
+//! A coordinator: it has many workers score the runs of many users, through Ballista.
 //!
 //! ```text
-//! user -api-> runs -pieces-> board -Order-> carrier (Ballista) -> worker -part-> store
-//!                             ^---- attend <-Report- worker
+//! user -api-> lifecycle -shards-> scheduler -effects-> ballista_backend -task-> worker -part-> store
+//!                                     ^------- session <-report- worker
 //! ```
 //!
-//! `board` decides, pure; `desk` holds it with what its decisions act on; `conduct` takes a run from a request to its
-//! reports; `carrier` is Ballista, `places` says who gets its tasks; `attend` and `api` are the services; `query`
-//! has workers answer SQL, for `ask`; `lead` keeps two coordinators of one store out of each other's way. All that must
-//! outlive this process is in the store: it may be killed at any time.
+//! `serve` runs the process, `election` chooses one leader among the coordinators of a store, and `leader_gate` shows
+//! the services the `control_plane` of a leader. `scheduler` decides, pure, which worker scores which shard; `effects`
+//! carries that out. `lifecycle` takes an `active_run` from its request to its reports. `ballista_backend` and
+//! `task_binder` hand tasks to workers, which poll for them at `poll_gateway`. `api` is the service for users,
+//! `session` the service for workers; `distributed_query` has workers answer SQL. All that must outlive this process is
+//! in the store: the process may be killed at any time.
 
+mod active_run;
 mod api;
-mod ask;
 mod ballista_backend;
 mod control_plane;
+mod distributed_query;
+mod effects;
 mod election;
+mod grpc_status;
+mod leader_gate;
 mod lifecycle;
 mod model_files;
-mod query;
+mod poll_gateway;
+mod run_registry;
+mod run_view;
 mod scheduler;
 mod serve;
 mod session;
-mod stages;
+mod shared_scheduler;
+mod stage_ordering;
+mod store_retry;
 mod task_binder;
-mod view;
+mod ticker;
 mod wire;
+mod worker_directory;
+mod worker_streams;
 
-pub use serve::{Ended, Settings, serve};
+pub use serve::{Settings, ShutdownReason, serve};

@@ -1,55 +1,54 @@
-//! Models' files on their way from users into the store. An object's name is its content's digest; what arrives with
-//! another content is refused, and nothing of it stays.
+//! Uploads of model files from users into the store. The name of an object is the digest of its content; an upload with
+//! another content is refused and leaves nothing in the store.
 
 use bytes::Bytes;
 use dqa_pipelines::causes;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
 use dqa_pipelines::store::{Store, StoreError};
-use dqa_proto::refused;
 use dqa_proto::v1::{PutModelFileRequest, put_model_file_request};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
-use super::control_plane::unanswered;
+use super::grpc_status::{from_store_error, invalid, invalid_argument};
 use super::wire;
 
-/// Of one file: CLIP ViT-L/14 has 1.7 GB.
+/// The largest file of a model. CLIP ViT-L/14 has 1.7 GB.
 const FILE_BYTES_MAX: u64 = 8 << 30;
-/// Of one model.
+/// The most files of a model.
 const FILES_MAX: usize = 256;
 
-/// Refuses what is no model that a worker could fetch.
+/// Checks that a worker could fetch a model.
 ///
 /// # Errors
 /// `InvalidArgument`.
-pub(super) fn check(spec: &ModelSpec) -> Result<(), Status> {
-    let wrong = |why: String| refused(Code::InvalidArgument, "bad_model", why);
+pub(super) fn check_spec(spec: &ModelSpec) -> Result<(), Status> {
+    let bad_model = |message: String| invalid_argument("bad_model", message);
     for file in spec.files() {
-        file.check().map_err(|error| wrong(causes(&error).to_string()))?;
+        file.check().map_err(|error| invalid("bad_model", &error))?;
     }
     if spec.files().count() > FILES_MAX {
-        return Err(wrong(format!("a model has at most {FILES_MAX} files")));
+        return Err(bad_model(format!("a model has at most {FILES_MAX} files")));
     }
     let is_digest = spec.fingerprint.len() == 64 && spec.fingerprint.chars().all(|c| c.is_ascii_hexdigit());
     if !is_digest {
-        return Err(wrong("the fingerprint is none".to_owned()));
+        return Err(bad_model("invalid fingerprint: expected 64 hexadecimal digits".to_owned()));
     }
-    let in_program = |name: &str| name.starts_with("dqa:");
-    if spec.weights.is_empty() && !in_program(&spec.name) {
-        return Err(wrong(format!("the model {} comes without files", spec.name)));
+    let is_built_in = |name: &str| name.starts_with("dqa:");
+    if spec.weights.is_empty() && !is_built_in(&spec.name) {
+        return Err(bad_model(format!("the files of model {} are missing", spec.name)));
     }
     match (&spec.prompts_name, &spec.prompts) {
-        (Some(name), None) if !in_program(name) => Err(wrong(format!("the prompts {name} come without their file"))),
+        (Some(name), None) if !is_built_in(name) => Err(bad_model(format!("the file of prompts {name} is missing"))),
         _ => Ok(()),
     }
 }
 
-/// Those that the store lacks.
+/// Returns the files that the store lacks.
 ///
 /// # Errors
-/// Where the store fails.
-pub(super) async fn missing(store: &Store, files: Vec<ModelFile>) -> Result<Vec<ModelFile>, StoreError> {
+/// When the store fails.
+pub(super) async fn find_missing(store: &Store, files: Vec<ModelFile>) -> Result<Vec<ModelFile>, StoreError> {
     let mut missing = Vec::new();
     for file in files {
         match store.head(&file.key()).await {
@@ -62,63 +61,66 @@ pub(super) async fn missing(store: &Store, files: Vec<ModelFile>) -> Result<Vec<
     Ok(missing)
 }
 
-/// Writes a file as it arrives. An object appears only when it is whole and its content is what its name says.
+/// Writes a file as it arrives. The object appears only when the file is complete and its content has the digest in its
+/// name.
 ///
 /// # Errors
-/// What is no file, or another one; a store that fails.
-pub(super) async fn put(store: &Store, mut pieces: Streaming<PutModelFileRequest>) -> Result<(), Status> {
-    let wrong = |why: &str| refused(Code::InvalidArgument, "bad_model_file", why);
+/// When the upload is invalid, or the store fails.
+pub(super) async fn receive(store: &Store, mut pieces: Streaming<PutModelFileRequest>) -> Result<(), Status> {
     let first = pieces.message().await?.and_then(|message| message.content);
     let Some(put_model_file_request::Content::File(file)) = first else {
-        return Err(wrong("a file begins with what it is"));
+        return Err(invalid_argument("bad_model_file", "expected the description of the file as the first message"));
     };
-    let file = wire::file(file);
-    file.check().map_err(|error| wrong(&causes(&error).to_string()))?;
+    let file = wire::model_file_from_wire(file);
+    file.check().map_err(|error| invalid("bad_model_file", &error))?;
     if file.bytes > FILE_BYTES_MAX {
-        return Err(wrong("the file is too large for a model's"));
+        let message = format!("a model's file has at most {FILE_BYTES_MAX} bytes");
+        return Err(invalid_argument("bad_model_file", message));
     }
     let key = file.key();
     let (sender, receiver) = mpsc::channel(2);
-    let receive = async move {
-        let relayed = relay(pieces, &file, &sender).await;
+    let relay = async move {
+        let relayed = relay_bytes(pieces, &file, &sender).await;
         if let Err(error) = &relayed {
-            // Without it the object would be taken for whole.
-            let why = causes(error).to_string();
-            let _ = sender.send(Err(other(&why))).await;
+            // Without the error the store would take the end of the stream for the end of the file.
+            let message = causes(error).to_string();
+            let _ = sender.send(Err(invalid_data(&message))).await;
         }
         relayed
     };
-    let (received, written) = tokio::join!(receive, store.put_stream(&key, ReceiverStream::new(receiver)));
-    received.map_err(|error| wrong(&causes(&error).to_string()))?;
-    written.map_err(|error| unanswered(&error))
+    let (relayed, written) = tokio::join!(relay, store.put_stream(&key, ReceiverStream::new(receiver)));
+    relayed.map_err(|error| invalid("bad_model_file", &error))?;
+    written.map_err(from_store_error)
 }
 
-/// Hands a file's bytes on. The last piece is kept back until the digest is known to be right.
-async fn relay(
+/// Hands the bytes of a file on. The last piece is kept back until the digest is verified.
+async fn relay_bytes(
     mut pieces: Streaming<PutModelFileRequest>,
     file: &ModelFile,
-    out: &mpsc::Sender<std::io::Result<Bytes>>,
+    sender: &mpsc::Sender<std::io::Result<Bytes>>,
 ) -> std::io::Result<()> {
+    let store_closed = |_| invalid_data("the store takes no more");
     let mut hasher = blake3::Hasher::new();
-    let mut left = file.bytes;
+    let mut bytes_left = file.bytes;
     let mut kept = Bytes::new();
     while let Some(message) = pieces.message().await.map_err(std::io::Error::other)? {
         let Some(put_model_file_request::Content::Data(data)) = message.content else {
-            return Err(other("after what a file is come its bytes"));
+            return Err(invalid_data("expected bytes after the description of the file"));
         };
-        left = left.checked_sub(data.len() as u64).ok_or_else(|| other("it is longer than was said"))?;
+        let length = data.len() as u64;
+        bytes_left = bytes_left.checked_sub(length).ok_or_else(|| invalid_data("the file is longer than declared"))?;
         hasher.update(&data);
         let before = std::mem::replace(&mut kept, data.into());
         if !before.is_empty() {
-            out.send(Ok(before)).await.map_err(|_| other("the store takes no more"))?;
+            sender.send(Ok(before)).await.map_err(store_closed)?;
         }
     }
-    if left > 0 || hasher.finalize().to_hex().as_str() != file.digest {
-        return Err(other("its content is not what its digest says"));
+    if bytes_left > 0 || hasher.finalize().to_hex().as_str() != file.digest {
+        return Err(invalid_data("the file's content does not match its digest"));
     }
-    out.send(Ok(kept)).await.map_err(|_| other("the store takes no more"))
+    sender.send(Ok(kept)).await.map_err(store_closed)
 }
 
-fn other(why: &str) -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::InvalidData, why.to_owned())
+fn invalid_data(message: &str) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, message.to_owned())
 }

@@ -1,4 +1,5 @@
-//! Workers' streams: a hello that is checked, then reports in and orders to stop out, until the stream breaks.
+//! The service for workers. Each worker opens one stream: it registers, then reports what it runs, and gets messages
+//! back until the stream breaks.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,110 +18,118 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use tracing::{info, warn};
 
 use super::control_plane::ControlPlane;
-use super::serve::LeaderGate;
+use super::leader_gate::LeaderGate;
 
-/// A worker says hello at once, or is none.
-const HELLO_MAX: Duration = Duration::from_secs(10);
+/// Time for a worker to register after it opened its stream.
+const REGISTRATION_MAX: Duration = Duration::from_secs(10);
 const REPORT_EVERY_MILLIS: u32 = 2000;
 const SLOTS_MAX: u32 = 4096;
+const WORKER_ID_BYTES_MAX: usize = 200;
 
-/// The service of workers.
-pub(super) struct Attending(pub(super) Arc<LeaderGate>);
+pub(super) struct SessionService(pub(super) Arc<LeaderGate>);
 
-type Answers = Pin<Box<dyn Stream<Item = Result<AttendResponse, Status>> + Send>>;
+type Responses = Pin<Box<dyn Stream<Item = Result<AttendResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl WorkerService for Attending {
-    type AttendStream = Answers;
+impl WorkerService for SessionService {
+    type AttendStream = Responses;
 
-    async fn attend(&self, request: Request<Streaming<AttendRequest>>) -> Result<Response<Answers>, Status> {
+    async fn attend(&self, request: Request<Streaming<AttendRequest>>) -> Result<Response<Responses>, Status> {
         let plane = self.0.plane()?;
-        let mut reports = request.into_inner();
-        let hello = tokio::time::timeout(HELLO_MAX, reports.message()).await;
-        let hello = hello.map_err(|_| Status::deadline_exceeded("a worker begins with a hello"))??;
-        let Some(attend_request::Message::Hello(hello)) = hello.and_then(|hello| hello.message) else {
-            return Err(refused(Code::InvalidArgument, "no_hello", "a worker begins with a hello"));
+        let mut requests = request.into_inner();
+        let first = tokio::time::timeout(REGISTRATION_MAX, requests.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("expected a hello, found none in time"))??;
+        let Some(attend_request::Message::Hello(registration)) = first.and_then(|first| first.message) else {
+            return Err(refused(Code::InvalidArgument, "no_hello", "expected a hello as the first message"));
         };
-        check(&hello)?;
-        let id = hello.id.clone();
-        info!(worker = id, slots = hello.slots, devices = ?hello.devices, "worker joins");
-        let mut orders = plane.stream(&id);
-        plane.act(|scheduler, now| scheduler.join(hello, now));
-        let (out, answers) = mpsc::channel(4);
-        let welcome = Welcome { coordinator_id: self.0.id().to_owned(), report_every_millis: REPORT_EVERY_MILLIS };
+        check_registration(&registration)?;
+        let worker = registration.id.clone();
+        info!(worker, slots = registration.slots, devices = ?registration.devices, "worker joins");
+        let mut messages = plane.streams.open(&worker);
+        plane.scheduler.update(|scheduler, now| scheduler.register_worker(registration, now));
+        let (sender, responses) = mpsc::channel(4);
+        let coordinator_id = self.0.coordinator_id().to_owned();
+        let welcome = Welcome { coordinator_id, report_every_millis: REPORT_EVERY_MILLIS };
         let welcome = AttendResponse { message: Some(attend_response::Message::Welcome(welcome)) };
-        out.send(Ok(welcome)).await.map_err(|_| Status::cancelled("the worker went away"))?;
+        sender.send(Ok(welcome)).await.map_err(|_| Status::cancelled("the worker closed the stream"))?;
         tokio::spawn(async move {
-            let why = listen(&plane, &id, &mut reports, &mut orders, &out).await;
-            drop(orders);
-            info!(worker = id, why, "stream ends");
-            // Another stream may have taken its place by now; then the worker has not left.
-            if plane.is_cut_off(&id) {
-                plane.leave(&id);
+            let reason = relay(&plane, &worker, &mut requests, &mut messages, &sender).await;
+            drop(messages);
+            info!(worker, why = reason, "worker's stream ends");
+            // If the worker has opened another stream by now, it has not left.
+            if !plane.streams.is_open(&worker) {
+                plane.disconnect_worker(&worker);
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+        Ok(Response::new(Box::pin(ReceiverStream::new(responses))))
     }
 }
 
-/// Hears a worker's reports and hands it what the desk has to say, until one side stops; why.
-async fn listen(
+/// Hands a worker's reports to the scheduler, and messages to the worker, until one side stops. Returns the reason.
+async fn relay(
     plane: &Arc<ControlPlane>,
-    id: &str,
-    reports: &mut Streaming<AttendRequest>,
-    orders: &mut mpsc::Receiver<AttendResponse>,
-    out: &mpsc::Sender<Result<AttendResponse, Status>>,
+    worker: &str,
+    requests: &mut Streaming<AttendRequest>,
+    messages: &mut mpsc::Receiver<AttendResponse>,
+    sender: &mpsc::Sender<Result<AttendResponse, Status>>,
 ) -> String {
-    loop {
+    let reason = loop {
         tokio::select! {
-            heard = reports.message() => match heard {
+            request = requests.message() => match request {
                 Ok(Some(AttendRequest { message: Some(attend_request::Message::Report(report)) })) => {
-                    plane.act(|scheduler, now| scheduler.report(id, report, now));
+                    plane.update_scheduler(|scheduler, now| scheduler.handle_report(worker, report, now));
                 }
                 Ok(Some(_)) => {}
-                Ok(None) => { plane.close(id, orders); return "the worker closed it".to_owned() }
-                Err(status) => { plane.close(id, orders); return said(&status) }
+                Ok(None) => break "the worker closed it".to_owned(),
+                Err(status) => break said(&status),
             },
-            order = orders.recv() => match order {
-                Some(order) => if out.send(Ok(order)).await.is_err() {
-                    plane.close(id, orders);
-                    return "the worker is gone".to_owned();
+            message = messages.recv() => match message {
+                Some(message) => if sender.send(Ok(message)).await.is_err() {
+                    break "the worker is gone".to_owned();
                 },
-                None => return "it was cut off".to_owned(),
+                None => return "the worker was cut off, or opened another".to_owned(),
             },
         }
-    }
+    };
+    plane.streams.close(worker, messages);
+    reason
 }
 
-fn check(hello: &Hello) -> Result<(), Status> {
-    let wrong = |own, why: String| {
-        metrics::WORKERS_REFUSED.with_label_values(&[own]).inc();
-        warn!(worker = hello.id, host = hello.host, why, "worker refused");
-        refused(Code::FailedPrecondition, own, why)
+fn check_registration(registration: &Hello) -> Result<(), Status> {
+    let refuse = |code, why: String| {
+        metrics::WORKERS_REFUSED.with_label_values(&[code]).inc();
+        warn!(worker = registration.id, host = registration.host, why, "worker refused");
+        refused(Code::FailedPrecondition, code, why)
     };
-    if hello.protocol_version != PROTOCOL_VERSION {
+    let Hello { id, slots, query_tasks, .. } = registration;
+    if registration.protocol_version != PROTOCOL_VERSION {
         let why = format!(
-            "worker {} (dqa {}) speaks version {} of the protocol, and this coordinator (dqa {}) version {PROTOCOL_VERSION}",
-            hello.id,
-            hello.program_version,
-            hello.protocol_version,
+            "worker {id} (dqa {}) speaks version {} of the protocol, and this coordinator (dqa {}) version \
+             {PROTOCOL_VERSION}",
+            registration.program_version,
+            registration.protocol_version,
             env!("CARGO_PKG_VERSION")
         );
-        return Err(hint(wrong("protocol_version", why), "install the coordinator's version of dqa-worker"));
+        return Err(hint(refuse("protocol_version", why), "install the coordinator's version of dqa-worker"));
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if hello.id.is_empty() || hello.id.len() > 200 || !hello.id.chars().all(plain) {
-        return Err(wrong("worker_id", format!("`{}` is no name of a worker", hello.id.escape_default())));
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if id.is_empty() || id.len() > WORKER_ID_BYTES_MAX || !id.chars().all(is_allowed) {
+        let why = format!(
+            "invalid worker name `{}`: expected 1 to {WORKER_ID_BYTES_MAX} letters, digits and . _ -",
+            id.escape_default()
+        );
+        return Err(refuse("worker_id", why));
     }
-    if hello.slots == 0 || hello.slots > SLOTS_MAX {
-        return Err(wrong("slots", format!("a worker takes 1 to {SLOTS_MAX} shards at once, not {}", hello.slots)));
+    if *slots == 0 || *slots > SLOTS_MAX {
+        return Err(refuse("slots", format!("invalid number of slots {slots}: expected 1 to {SLOTS_MAX}")));
     }
-    if hello.query_tasks > SLOTS_MAX {
-        let why = format!("a worker takes at most {SLOTS_MAX} tasks of queries at once, not {}", hello.query_tasks);
-        return Err(wrong("query_tasks", why));
+    if *query_tasks > SLOTS_MAX {
+        let why = format!("invalid number of query tasks {query_tasks}: expected at most {SLOTS_MAX}");
+        return Err(refuse("query_tasks", why));
     }
-    if hello.device() == DeviceClass::Unspecified {
-        return Err(wrong("device", format!("a worker has devices of one class, not {}", class_name(hello.device()))));
+    if registration.device() == DeviceClass::Unspecified {
+        let class = class_name(registration.device());
+        return Err(refuse("device", format!("a worker has devices of one class, `cpu` or `cuda`, not `{class}`")));
     }
     Ok(())
 }

@@ -1,12 +1,101 @@
-//! Between the protocol's messages and what they mean here.
+//! Conversions between the protocol's messages and the coordinator's own types.
 
 use dqa_pipelines::limits::PictureLimits;
 use dqa_pipelines::model::{ModelFile, ModelSpec};
+use dqa_pipelines::report::Table;
+use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::status::RunStatus;
 use dqa_proto::v1::{self, DeviceClass};
 
-pub(super) fn state(state: RunState) -> v1::RunState {
+use super::scheduler::{Time, Worker};
+
+pub(super) fn class_from_name(name: &str) -> DeviceClass {
+    match name {
+        "cpu" => DeviceClass::Cpu,
+        "cuda" => DeviceClass::Cuda,
+        _ => DeviceClass::Unspecified,
+    }
+}
+
+pub(super) fn model_file_from_wire(file: v1::ModelFile) -> ModelFile {
+    ModelFile { name: file.name, digest: file.digest, bytes: file.bytes }
+}
+
+pub(super) fn model_file_to_wire(file: ModelFile) -> v1::ModelFile {
+    v1::ModelFile { name: file.name, digest: file.digest, bytes: file.bytes }
+}
+
+pub(super) fn model_from_wire(model: v1::Model) -> ModelSpec {
+    ModelSpec {
+        name: model.name,
+        prompts_name: Some(model.prompts_name).filter(|name| !name.is_empty()),
+        weights: model.weights.into_iter().map(model_file_from_wire).collect(),
+        prompts: model.prompts.map(model_file_from_wire),
+        views: model.views,
+        dtype: model.dtype,
+        fingerprint: model.fingerprint,
+    }
+}
+
+pub(super) fn limits_from_wire(limits: v1::PictureLimits) -> PictureLimits {
+    PictureLimits { pixels_max: limits.pixels_max, side_max: limits.side_max, bytes_max: limits.bytes_max }
+}
+
+fn limits_to_wire(limits: PictureLimits) -> v1::PictureLimits {
+    v1::PictureLimits { pixels_max: limits.pixels_max, side_max: limits.side_max, bytes_max: limits.bytes_max }
+}
+
+/// Returns the report table of a message, or `None` for an unspecified one.
+pub(super) fn table_from_wire(table: v1::Table) -> Option<Table> {
+    match table {
+        v1::Table::Correlations => Some(Table::Correlations),
+        v1::Table::Leaderboard => Some(Table::Leaderboard),
+        v1::Table::Comparisons => Some(Table::Comparisons),
+        v1::Table::CrossDataset => Some(Table::CrossDataset),
+        v1::Table::Unspecified => None,
+    }
+}
+
+pub(super) fn agreement_to_wire(group: GroupAgreement) -> v1::GroupAgreement {
+    let kind = match group.group_kind {
+        GroupKind::All => v1::GroupKind::All,
+        GroupKind::Algorithm => v1::GroupKind::Algorithm,
+        GroupKind::SceneGroup => v1::GroupKind::SceneGroup,
+    };
+    v1::GroupAgreement {
+        dataset: group.dataset,
+        group_kind: kind.into(),
+        group_name: group.group_name,
+        pictures: group.pictures,
+        failed: group.failed,
+        unlabelled: group.unlabelled,
+        n: group.n,
+        srcc: group.srcc,
+        plcc: group.plcc,
+    }
+}
+
+/// Returns a worker's message. `timestamp_of` converts a duration before now to a timestamp.
+pub(super) fn worker_to_wire(worker: &Worker, now: Time, timestamp_of: impl Fn(Time) -> String) -> v1::Worker {
+    let registration = &worker.registration;
+    let silence = now.saturating_sub(worker.last_seen);
+    v1::Worker {
+        id: registration.id.clone(),
+        host: registration.host.clone(),
+        program_version: registration.program_version.clone(),
+        device: registration.device,
+        devices: registration.devices.clone(),
+        slots: registration.slots,
+        draining: worker.is_draining,
+        since: timestamp_of(now.saturating_sub(worker.registered)),
+        silent_millis: u64::try_from(silence.as_millis()).unwrap_or(u64::MAX),
+        running: worker.running.clone(),
+        totals: Some(worker.totals),
+    }
+}
+
+fn run_state_to_wire(state: RunState) -> v1::RunState {
     match state {
         RunState::Planning => v1::RunState::Planning,
         RunState::Running => v1::RunState::Running,
@@ -18,39 +107,11 @@ pub(super) fn state(state: RunState) -> v1::RunState {
     }
 }
 
-pub(super) fn class(name: &str) -> DeviceClass {
-    match name {
-        "cpu" => DeviceClass::Cpu,
-        "cuda" => DeviceClass::Cuda,
-        _ => DeviceClass::Unspecified,
-    }
-}
-
-pub(super) fn file(file: v1::ModelFile) -> ModelFile {
-    ModelFile { name: file.name, digest: file.digest, bytes: file.bytes }
-}
-
-pub(super) fn model(model: v1::Model) -> ModelSpec {
-    ModelSpec {
-        name: model.name,
-        prompts_name: Some(model.prompts_name).filter(|name| !name.is_empty()),
-        weights: model.weights.into_iter().map(file).collect(),
-        prompts: model.prompts.map(file),
-        views: model.views,
-        dtype: model.dtype,
-        fingerprint: model.fingerprint,
-    }
-}
-
-pub(super) fn limits(limits: v1::PictureLimits) -> PictureLimits {
-    PictureLimits { pixels_max: limits.pixels_max, side_max: limits.side_max, bytes_max: limits.bytes_max }
-}
-
-/// A run as it stands by what is in the store.
-pub(super) fn stored_run(status: &RunStatus) -> v1::Run {
+/// Returns a run with its progress by what is in the store.
+pub(super) fn run_from_status(status: &RunStatus) -> v1::Run {
     let progress = status.progress;
     v1::Run {
-        state: state(status.state).into(),
+        state: run_state_to_wire(status.state).into(),
         hint: status.hint().unwrap_or_default(),
         conductor: status.conductor.as_ref().map(ToString::to_string).unwrap_or_default(),
         progress: Some(v1::RunProgress {
@@ -63,36 +124,31 @@ pub(super) fn stored_run(status: &RunStatus) -> v1::Run {
             pictures_failed: progress.failed,
             ..v1::RunProgress::default()
         }),
-        ..run(&status.record)
+        ..run_from_record(&status.record)
     }
 }
 
-/// What a run's record says, without how far the run is.
-pub(super) fn run(record: &RunRecord) -> v1::Run {
+/// Returns a run without its progress.
+pub(super) fn run_from_record(record: &RunRecord) -> v1::Run {
     let request = record.request.as_ref();
-    let limits = record.spec.limits;
     v1::Run {
         name: record.name.to_string(),
-        state: state(record.state).into(),
+        state: run_state_to_wire(record.state).into(),
         failure: record.failure.clone().unwrap_or_default(),
         fingerprint: record.fingerprint.clone(),
-        device: request.map_or(DeviceClass::Unspecified, |request| class(&request.device)).into(),
+        device: request.map_or(DeviceClass::Unspecified, |request| class_from_name(&request.device)).into(),
         priority: request.map_or(0, |request| request.priority),
         created: record.created.to_string(),
         updated: record.updated.to_string(),
         hint: record.hint.clone().unwrap_or_default(),
         training_leaks: record.spec.training_leaks(),
-        limits: Some(v1::PictureLimits {
-            pixels_max: limits.pixels_max,
-            side_max: limits.side_max,
-            bytes_max: limits.bytes_max,
-        }),
-        spec: Some(spec(record)),
+        limits: Some(limits_to_wire(record.spec.limits)),
+        spec: Some(run_spec(record)),
         ..v1::Run::default()
     }
 }
 
-fn spec(record: &RunRecord) -> v1::RunSpec {
+fn run_spec(record: &RunRecord) -> v1::RunSpec {
     let spec = &record.spec;
     v1::RunSpec {
         datasets: spec.datasets.iter().map(|dataset| dataset.name.to_string()).collect(),

@@ -13,7 +13,7 @@ use dqa_service::telemetry;
 use tracing::warn;
 
 use crate::cli::args::StoreArgs;
-use crate::cluster::{self, Ended, Settings};
+use crate::cluster::{self, Settings, ShutdownReason};
 
 /// A store that does not answer when the coordinator starts is waited for 25 s. Then the process exits with code 75,
 /// and its supervisor decides.
@@ -86,12 +86,12 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         tokens,
         insecure: args.insecure,
         roots: args.roots.clone(),
-        deadline: Duration::from_secs(args.deadline),
-        listening: Box::new(|address| note(format_args!("listening on {address}"))),
+        deadline_base: Duration::from_secs(args.deadline),
+        on_listening: Box::new(|address| note(format_args!("listening on {address}"))),
     };
     Ok(match cluster::serve(settings).await? {
-        Ended::Told => ExitStatus::All,
-        Ended::Followed => ExitStatus::Restart,
+        ShutdownReason::Signal => ExitStatus::All,
+        ShutdownReason::Superseded => ExitStatus::Restart,
     })
 }
 

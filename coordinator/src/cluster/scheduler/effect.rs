@@ -1,90 +1,45 @@
-//! What comes of what happens: the board decides, others do.
+//! Effects: what the scheduler decides and [`super::super::effects`] carries out.
 
 use std::time::Duration;
 
-use super::{Code, RunId, ShardId};
+use super::ids::{RunId, ShardId};
+use super::retry::QuarantineCode;
 
-/// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Effect {
-    /// Hand a shard to a worker.
-    Order {
-        /// Another for every try.
+    /// Send a shard to a worker.
+    Dispatch {
+        /// Differs for every attempt, also between coordinators of one store.
         attempt: u64,
-        /// Which shard.
         shard: ShardId,
-        /// To whom.
         worker: String,
-        /// With nothing beside it.
-        alone: bool,
-        /// Until when.
+        /// The worker must run nothing else meanwhile.
+        is_exclusive: bool,
+        /// Time that the shard may take on the device.
         deadline: Duration,
     },
-    /// Tell a worker that nobody needs these any more.
-    Stop {
-        /// Whom.
-        worker: String,
-        /// Which.
-        attempts: Vec<u64>,
-    },
-    /// Tell a worker that its outcomes are known.
-    Acknowledge {
-        /// Whom.
-        worker: String,
-        /// Which.
-        attempts: Vec<u64>,
-    },
-    /// Nobody waits for this attempt any more.
-    Forget {
-        /// Which.
-        attempt: u64,
-    },
-    /// A shard's part is in the store, so many rows of it without a score.
-    Done {
-        /// Which.
+    /// Tell a worker to stop these attempts, whose results are not needed.
+    Stop { worker: String, attempts: Vec<u64> },
+    /// Tell a worker that the outcomes of these attempts have arrived.
+    Acknowledge { worker: String, attempts: Vec<u64> },
+    /// Cancel the Ballista job of an attempt that has ended without an outcome from its worker.
+    CancelJob { attempt: u64 },
+    /// The part of a shard is in the store.
+    ShardDone {
         shard: ShardId,
         /// Rows without a score.
-        failed: u64,
-        /// From its assignment, where this coordinator made it.
-        after: Option<Duration>,
+        rows_failed: u64,
+        /// Time since the dispatch, if this coordinator dispatched the attempt.
+        duration: Option<Duration>,
     },
-    /// A shard is given up: write rows that say so, then [`super::Scheduler::given_up`].
-    GiveUp {
-        /// Which.
-        shard: ShardId,
-        /// What its rows say.
-        code: Code,
-        /// And why.
-        message: String,
-    },
-    /// An attempt did not succeed; for logs and metrics.
-    Failed {
-        /// Which shard.
-        shard: ShardId,
-        /// On which worker.
-        worker: String,
-        /// What kind of trouble.
-        kind: &'static str,
-        /// What it said.
-        message: String,
-    },
-    /// A run has nothing left to do.
-    Ended {
-        /// Which.
-        run: RunId,
-    },
-    /// A run cannot go on.
-    Broken {
-        /// Which.
-        run: RunId,
-        /// Why.
-        message: String,
-    },
-    /// A worker went away.
-    Lost {
-        /// Which.
-        worker: String,
-        /// How that was noticed.
-        why: &'static str,
-    },
+    /// Write rows with this error code for a shard, then call [`super::Scheduler::finish_quarantine`].
+    Quarantine { shard: ShardId, code: QuarantineCode, message: String },
+    /// An attempt failed. For logs and metrics.
+    AttemptFailed { shard: ShardId, worker: String, kind: &'static str, message: String },
+    /// All shards of a run are done.
+    RunDone { run: RunId },
+    /// A run cannot continue.
+    RunFailed { run: RunId, message: String },
+    /// A worker is lost, with the reason.
+    WorkerLost { worker: String, reason: &'static str },
 }

@@ -1,224 +1,160 @@
-//! Whether and when there is another try, by what kind of trouble there was and with how many workers.
+//! Decides after a failed attempt whether a shard is retried, and when, by the kind of failure and the number of
+//! workers on which it failed.
 
 use std::fmt;
 use std::time::Duration;
 
-use dqa_proto::v1::{DeviceClass, FailureKind};
-use dqa_service::wire::kind_name;
+use dqa_proto::v1::FailureKind;
+use dqa_worker::cluster::kind_name;
 
-/// What the board goes by.
-#[derive(Clone, Debug)]
-pub(crate) struct Policy {
-    /// A worker that is not heard of for so long is gone.
-    pub(crate) silent_max: Duration,
-    /// One whose stream closed and that opened no other.
-    pub(crate) closed_max: Duration,
-    /// An order that its worker has not taken by then was lost on the way.
-    pub(crate) untaken_max: Duration,
-    /// So often; then something is wrong that another try does not mend.
-    pub(crate) untaken_times_max: u32,
-    /// A model is fetched and loaded by then.
-    pub(crate) loading_max: Duration,
-    /// On the device a shard has so long beside what its windows take.
-    pub(crate) deadline_min: Duration,
-    /// Windows a second that the slowest device does: on a CPU, and with CUDA.
-    pub(crate) windows_per_second_min: (f64, f64),
-    /// An attempt that is so much past its deadline is given up though its worker lives.
-    pub(crate) late_max: Duration,
-    /// Between a failure and the next try: at first, and at most.
-    pub(crate) again_min: Duration,
-    /// See [`Policy::again_min`].
-    pub(crate) again_max: Duration,
-    /// Failures of the store that a shard may meet before its run waits for people.
-    pub(crate) store_failures_max: u32,
-    /// Workers on which a shard fails (devices, panics, deadlines) before it is given up; where there are fewer, so often.
-    pub(crate) failures_max: usize,
-    /// Workers that may die of a shard: with others beside it, and alone.
-    pub(crate) deaths_max: (u32, u32),
-    /// Failures in a row after which a worker is left alone for a time, if there are others.
-    pub(crate) bench_after: u32,
-    /// For so long at first, and twice as long each time.
-    pub(crate) bench_for: Duration,
-}
+use super::policy::Policy;
 
-impl Default for Policy {
-    fn default() -> Policy {
-        Policy {
-            // Five reports. With the time to notice, a killed machine's shards run again within 12 s.
-            silent_max: Duration::from_secs(10),
-            closed_max: Duration::from_secs(3),
-            // An answer to a poll is rarely lost, and on a busy machine it may take its time.
-            untaken_max: Duration::from_secs(30),
-            untaken_times_max: 10,
-            // 1.7 GB at 1 MB/s.
-            loading_max: Duration::from_secs(1800),
-            deadline_min: Duration::from_secs(120),
-            windows_per_second_min: (1.0, 50.0),
-            late_max: Duration::from_secs(60),
-            again_min: Duration::from_secs(1),
-            again_max: Duration::from_secs(60),
-            store_failures_max: 12,
-            failures_max: 3,
-            deaths_max: (5, 2),
-            bench_after: 3,
-            bench_for: Duration::from_secs(30),
-        }
-    }
-}
+/// Workers that died while they ran a shard before the shard is run exclusively.
+const EXCLUSIVE_AFTER_DEATHS: u32 = 2;
 
-impl Policy {
-    /// How long a shard of so many windows may take on the device.
-    pub(crate) fn deadline(&self, windows: u64, class: DeviceClass) -> Duration {
-        let (cpu, cuda) = self.windows_per_second_min;
-        let rate = if class == DeviceClass::Cuda { cuda } else { cpu };
-        self.deadline_min + Duration::from_secs_f64(windows as f64 / rate)
-    }
-}
-
-/// What the rows of a shard that was given up say.
+/// The error code in the rows of a quarantined shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Code {
-    /// Workers died while they scored it.
+pub(crate) enum QuarantineCode {
+    /// Workers died while they ran it.
     WorkerDied,
-    /// The device or the model failed on it.
+    /// The device or the model failed.
     Device,
-    /// It took too long.
     Deadline,
-    /// It panicked.
+    /// A worker panicked.
     Internal,
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for QuarantineCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Code::WorkerDied => "worker_died",
-            Code::Device => "device",
-            Code::Deadline => "deadline",
-            Code::Internal => "internal",
+            QuarantineCode::WorkerDied => "worker_died",
+            QuarantineCode::Device => "device",
+            QuarantineCode::Deadline => "deadline",
+            QuarantineCode::Internal => "internal",
         })
     }
 }
 
-/// Why an attempt did not succeed.
+/// Why an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ShardFailure {
-    /// Its worker says so.
-    Of(FailureKind),
-    /// It never came to its worker.
-    Untaken,
-    /// It cannot come to any worker.
-    Hopeless,
+pub(crate) enum AttemptFailure {
+    /// The kind that the worker reported, or that a timeout stands for.
+    Reported(FailureKind),
+    /// The task never reached its worker.
+    Undelivered,
+    /// The task cannot reach any worker.
+    Undeliverable,
 }
 
-impl ShardFailure {
-    /// As logs and metrics have it.
+impl AttemptFailure {
+    /// Returns the name in logs and metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
-            ShardFailure::Of(kind) => kind_name(kind),
-            ShardFailure::Untaken => "untaken",
-            ShardFailure::Hopeless => "hopeless",
+            AttemptFailure::Reported(kind) => kind_name(kind),
+            AttemptFailure::Undelivered => "untaken",
+            AttemptFailure::Undeliverable => "hopeless",
         }
     }
 
-    /// Whether it tells of its worker, if other shards there go the same way.
-    pub(super) fn is_of_worker(self) -> bool {
-        matches!(self, ShardFailure::Of(FailureKind::Device | FailureKind::Internal | FailureKind::Unspecified))
+    /// Returns whether several failures of this kind in a row suggest that the worker is at fault.
+    pub(super) fn may_be_workers_fault(self) -> bool {
+        matches!(self, AttemptFailure::Reported(FailureKind::Device | FailureKind::Internal | FailureKind::Unspecified))
     }
 }
 
-/// What happened to a shard so far.
+/// What follows from a failed attempt.
+pub(super) enum RetryDecision {
+    RetryAfter(Duration),
+    Quarantine(QuarantineCode),
+    /// No further attempt would succeed; an operator has to look.
+    FailRun,
+}
+
+/// The failures of one shard.
 #[derive(Clone, Debug, Default)]
-pub(super) struct History {
-    store: u32,
-    untaken: u32,
+pub(super) struct FailureHistory {
+    store_failures: u32,
+    lost_deliveries: u32,
     failures: usize,
-    /// Workers on which it failed; most shards never fail.
+    /// Names of the workers on which the shard failed. Most shards never fail.
     failed_on: Vec<String>,
-    deaths: u32,
-    deaths_alone: u32,
+    worker_deaths: u32,
+    exclusive_deaths: u32,
 }
 
-/// What comes after a failure.
-pub(super) enum Verdict {
-    Again(Duration),
-    GiveUp(Code),
-    /// No other try would do better; people have to look.
-    Break,
-}
-
-impl History {
-    /// After an attempt on `worker`; `others`: how many there are on which it has not failed.
-    pub(super) fn after(
+impl FailureHistory {
+    /// Records a failed attempt and decides what follows. `other_workers` is the number of workers on which the shard
+    /// has not failed.
+    pub(super) fn record_failure(
         &mut self,
-        trouble: ShardFailure,
+        failure: AttemptFailure,
         (worker, attempt): (&str, u64),
-        others: usize,
+        other_workers: usize,
         policy: &Policy,
-    ) -> Verdict {
-        let ShardFailure::Of(kind) = trouble else {
-            self.untaken += 1;
-            let is_over = trouble == ShardFailure::Hopeless || self.untaken >= policy.untaken_times_max;
-            return if is_over { Verdict::Break } else { Verdict::Again(Duration::ZERO) };
+    ) -> RetryDecision {
+        let AttemptFailure::Reported(kind) = failure else {
+            self.lost_deliveries += 1;
+            let is_final = failure == AttemptFailure::Undeliverable || self.lost_deliveries >= policy.deliveries_max;
+            return if is_final { RetryDecision::FailRun } else { RetryDecision::RetryAfter(Duration::ZERO) };
         };
         let code = match kind {
             FailureKind::Store => {
-                self.store += 1;
-                if self.store > policy.store_failures_max {
-                    return Verdict::Break;
+                self.store_failures += 1;
+                if self.store_failures > policy.store_failures_max {
+                    return RetryDecision::FailRun;
                 }
-                let doubled = policy.again_min * 2u32.saturating_pow((self.store - 1).min(16));
-                return Verdict::Again(spread(doubled.min(policy.again_max), attempt));
+                let doubled = policy.backoff_min * 2u32.saturating_pow((self.store_failures - 1).min(16));
+                return RetryDecision::RetryAfter(jittered(doubled.min(policy.backoff_max), attempt));
             }
-            FailureKind::Model => return Verdict::Break,
-            FailureKind::Stopped | FailureKind::HandedBack => return Verdict::Again(Duration::ZERO),
-            FailureKind::Device => Code::Device,
-            FailureKind::Deadline => Code::Deadline,
-            FailureKind::Internal | FailureKind::Unspecified => Code::Internal,
+            FailureKind::Model => return RetryDecision::FailRun,
+            FailureKind::Stopped | FailureKind::HandedBack => return RetryDecision::RetryAfter(Duration::ZERO),
+            FailureKind::Device => QuarantineCode::Device,
+            FailureKind::Deadline => QuarantineCode::Deadline,
+            FailureKind::Internal | FailureKind::Unspecified => QuarantineCode::Internal,
         };
         self.failures += 1;
         if !self.has_failed_on(worker) {
             self.failed_on.push(worker.to_owned());
         }
-        let is_over =
-            self.failed_on.len() >= policy.failures_max || self.failures >= policy.failures_max && others == 0;
-        if is_over { Verdict::GiveUp(code) } else { Verdict::Again(policy.again_min) }
+        let is_final =
+            self.failed_on.len() >= policy.failures_max || self.failures >= policy.failures_max && other_workers == 0;
+        if is_final { RetryDecision::Quarantine(code) } else { RetryDecision::RetryAfter(policy.backoff_min) }
     }
 
-    /// Whether it failed on this worker: another is to try it, if there is one.
+    /// Returns whether the shard failed on this worker, so that another one should try it if there is one.
     pub(super) fn has_failed_on(&self, worker: &str) -> bool {
         self.failed_on.iter().any(|other| other == worker)
     }
 
-    /// Its worker died; `alone`: it was all that this one had.
-    pub(super) fn died(&mut self, alone: bool) {
-        self.deaths += 1;
-        self.deaths_alone += u32::from(alone);
+    /// Records that a worker died while it had the shard. `was_exclusive`: the worker had nothing else.
+    pub(super) fn record_worker_death(&mut self, was_exclusive: bool) {
+        self.worker_deaths += 1;
+        self.exclusive_deaths += u32::from(was_exclusive);
     }
 
-    /// The worker lives after all.
-    pub(super) fn did_not_die(&mut self, alone: bool) {
-        self.deaths = self.deaths.saturating_sub(1);
-        self.deaths_alone = self.deaths_alone.saturating_sub(u32::from(alone));
+    /// Takes back a recorded death of a worker that turned out to be alive.
+    pub(super) fn retract_worker_death(&mut self, was_exclusive: bool) {
+        self.worker_deaths = self.worker_deaths.saturating_sub(1);
+        self.exclusive_deaths = self.exclusive_deaths.saturating_sub(u32::from(was_exclusive));
     }
 
-    /// It has killed more workers than chance would.
+    /// Returns whether more workers died under the shard than chance explains.
     pub(super) fn is_fatal(&self, policy: &Policy) -> bool {
-        // Deaths alone count only once it was suspected: a machine may be taken away while one shard is on it.
-        let alone = if self.deaths > SUSPECT { self.deaths_alone } else { 0 };
-        self.deaths >= policy.deaths_max.0 || alone >= policy.deaths_max.1
+        // Exclusive deaths count only once the shard was run exclusively on purpose: a machine may also be taken away
+        // while it happens to have one shard.
+        let exclusive_deaths = if self.worker_deaths > EXCLUSIVE_AFTER_DEATHS { self.exclusive_deaths } else { 0 };
+        self.worker_deaths >= policy.deaths_max || exclusive_deaths >= policy.exclusive_deaths_max
     }
 
-    /// What else a worker does must not die of it, nor be taken for the culprit.
-    pub(super) fn must_be_alone(&self) -> bool {
-        self.deaths >= SUSPECT
+    /// Returns whether the shard must run alone on its worker: other shards must neither die with it nor be blamed for
+    /// its deaths.
+    pub(super) fn needs_exclusive_worker(&self) -> bool {
+        self.worker_deaths >= EXCLUSIVE_AFTER_DEATHS
     }
 }
 
-/// Workers that died under a shard before it is suspected.
-const SUSPECT: u32 = 2;
-
-/// Between half of a delay and all of it: those that failed together do not come back together.
-fn spread(delay: Duration, attempt: u64) -> Duration {
+/// Returns between half of a delay and all of it, so that shards that failed together are not retried together.
+fn jittered(delay: Duration, attempt: u64) -> Duration {
     let share = attempt.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     delay.mul_f64(0.5 + 0.5 * share as f64 / f64::from(u32::MAX))
 }

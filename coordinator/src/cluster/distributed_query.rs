@@ -1,7 +1,7 @@
-//! Queries that workers answer: a session whose plans go to Ballista. Whoever asks sees a session like any other; a plan's
-//! one step here hands the rest to the workers, waits, and reads the rows where they were written.
+//! Queries that workers answer: a session like any other, whose plans end in one step that hands the rest to the
+//! workers, waits, and reads the rows where the workers wrote them.
 //!
-//! It holds a few batches, never an answer. Dropped, a query is called off.
+//! A few batches of an answer are in memory, never all of it. A query is cancelled when its rows are dropped.
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,47 +37,45 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::ballista_backend::BallistaBackend;
-use super::stages;
+use super::stage_ordering;
 
-/// Queries at once, of all users: each holds a plan for every stage here, and files on workers.
+/// Open queries of all users. Each holds a plan for every stage here, and files on workers.
 const QUERIES_MAX: usize = 16;
 
-/// A query has so long to be worked out. Its rows are then read while its files are kept.
+/// Time for workers to execute a query. Its rows are then read during the other half of the time that its files are
+/// kept.
 const QUERY_MAX: Duration = Duration::from_secs(JOB_FILES_KEPT.as_secs() / 2);
 
-/// Without a worker that takes queries a query is given up after this: one that was started again is back by then.
-const NOBODY_MAX: Duration = Duration::from_secs(20);
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A query fails after this long without a worker for queries. A worker that restarts is back by then.
+const NO_WORKERS_MAX: Duration = Duration::from_secs(20);
+const WORKERS_CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// What Ballista tells of one job, on its way: one message a change.
-const TOLD_MAX: usize = 1024;
+/// Unread status changes of one job.
+const STATUSES_MAX: usize = 1024;
 
-/// Partitions of a plan: more would be tasks of next to nothing.
+/// Partitions of a plan. With more, tasks would have next to nothing to do.
 const PARTITIONS_MAX: usize = 256;
 
 /// Why workers have no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum QueryError {
-    /// Nobody is there to work it out.
     #[error("no worker takes tasks of queries")]
     NoWorkers,
-    /// Enough are under way.
-    #[error("{QUERIES_MAX} queries are under way, and that is as many as there may be")]
+    #[error("{QUERIES_MAX} queries are under way, which is the limit")]
     Busy,
-    /// It takes too long.
     #[error("the query had no answer after {} minutes", QUERY_MAX.as_secs() / 60)]
     Late,
-    /// A task failed, or too many workers were lost under it.
+    /// A task failed, or too many workers were lost.
     #[error("the query failed: {0}")]
     Failed(String),
-    /// A worker went away with rows of the answer.
+    /// A worker was lost with rows of the answer.
     #[error("a part of the answer cannot be read from its worker: {0}")]
     Gone(String),
 }
 
 impl QueryError {
-    /// The one in an error of DataFusion's, if it is one.
-    pub(super) fn of(error: &DataFusionError) -> Option<&QueryError> {
+    /// Returns the query error at the root of a DataFusion error.
+    pub(super) fn find_in(error: &DataFusionError) -> Option<&QueryError> {
         match error.find_root() {
             DataFusionError::External(cause) => cause.downcast_ref(),
             _ => None,
@@ -85,57 +83,56 @@ impl QueryError {
     }
 }
 
-/// A session with a store's tables, whose queries are answered by workers.
+/// Creates a session with a store's tables, whose queries workers answer.
 ///
 /// # Errors
-/// As [`sql::session`].
-pub(super) async fn session(
+/// See [`sql::session`].
+pub(super) async fn distributed_session(
     backend: &BallistaBackend,
     store: &Store,
     selection: &Selection,
 ) -> Result<SessionContext, SqlError> {
-    let partitions = backend.query_tasks().clamp(1, PARTITIONS_MAX);
+    let partitions = backend.query_capacity().clamp(1, PARTITIONS_MAX);
     let runtime = sql::runtime().map_err(|error| SqlError::Query(error.into()))?;
     let state = SessionStateBuilder::new()
-        .with_config(backend.config().with_target_partitions(partitions))
+        .with_config(backend.query_config().with_target_partitions(partitions))
         .with_runtime_env(runtime)
         .with_default_features()
         .with_optimizer_rules(ballista_default_optimizer_rules())
-        .with_query_planner(Arc::new(Planner { backend: backend.clone() }))
+        .with_query_planner(Arc::new(DistributedPlanner { backend: backend.clone() }))
         .build();
     let context = SessionContext::new_with_state(state);
     sql::fill_session(&context, store, selection).await?;
     Ok(context)
 }
 
-/// Plans for workers.
-struct Planner {
+struct DistributedPlanner {
     backend: BallistaBackend,
 }
 
-impl fmt::Debug for Planner {
+impl fmt::Debug for DistributedPlanner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Planner")
+        f.write_str("DistributedPlanner")
     }
 }
 
 #[async_trait]
-impl QueryPlanner for Planner {
+impl QueryPlanner for DistributedPlanner {
     async fn create_physical_plan(&self, logical: &LogicalPlan, state: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         if matches!(logical, LogicalPlan::Analyze(_)) {
             return not_impl_err!("EXPLAIN ANALYZE by a cluster");
         }
         let plan = DefaultPhysicalPlanner::default().create_physical_plan(logical, state).await?;
-        if is_about_tables(logical)? {
+        if is_about_metadata(logical)? {
             return Ok(plan);
         }
-        let plan = stages::restated(plan, state.config_options())?;
-        Ok(Arc::new(OnWorkers::new(self.backend.clone(), plan)))
+        let plan = stage_ordering::enforce_stage_orderings(plan, state.config_options())?;
+        Ok(Arc::new(DistributedExec::new(self.backend.clone(), plan)))
     }
 }
 
-/// Whether it asks what there is, or how it would be worked out: that is known here.
-fn is_about_tables(plan: &LogicalPlan) -> Result<bool> {
+/// Returns whether a query asks for the tables or for a plan, which this process can answer.
+fn is_about_metadata(plan: &LogicalPlan) -> Result<bool> {
     if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::DescribeTable(_)) {
         return Ok(true);
     }
@@ -151,41 +148,41 @@ fn is_about_tables(plan: &LogicalPlan) -> Result<bool> {
     Ok(schemas > 0 && tables == 0)
 }
 
-/// The step whose rows are made by workers. What is below it is not this process's to run.
+/// The step whose rows workers make. Its input is not executed in this process.
 #[derive(Clone)]
-struct OnWorkers {
+struct DistributedExec {
     backend: BallistaBackend,
     plan: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
-impl OnWorkers {
-    fn new(backend: BallistaBackend, plan: Arc<dyn ExecutionPlan>) -> OnWorkers {
+impl DistributedExec {
+    fn new(backend: BallistaBackend, plan: Arc<dyn ExecutionPlan>) -> DistributedExec {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(plan.schema()),
             Partitioning::UnknownPartitioning(1),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        OnWorkers { backend, plan, properties: Arc::new(properties) }
+        DistributedExec { backend, plan, properties: Arc::new(properties) }
     }
 }
 
-impl fmt::Debug for OnWorkers {
+impl fmt::Debug for DistributedExec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OnWorkers").field("plan", &self.plan).finish_non_exhaustive()
+        f.debug_struct("DistributedExec").field("plan", &self.plan).finish_non_exhaustive()
     }
 }
 
-impl DisplayAs for OnWorkers {
+impl DisplayAs for DistributedExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OnWorkers")
+        f.write_str("DistributedExec")
     }
 }
 
-impl ExecutionPlan for OnWorkers {
+impl ExecutionPlan for DistributedExec {
     fn name(&self) -> &'static str {
-        "OnWorkers"
+        "DistributedExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -219,97 +216,97 @@ impl ExecutionPlan for OnWorkers {
         let (backend, plan) = (self.backend.clone(), self.plan.clone());
         let config = context.session_config().clone();
         let answer = async move {
-            let failed = |error: QueryError| DataFusionError::External(error.into());
+            let external = |error: QueryError| DataFusionError::External(error.into());
             let is_tls = config.ballista_use_tls();
-            let (query, locations) = work_out(&backend, plan, config).await.map_err(failed)?;
-            Ok::<_, DataFusionError>(rows(query, locations, is_tls))
+            let (query, locations) = run_query(&backend, plan, config).await.map_err(external)?;
+            Ok::<_, DataFusionError>(read_rows(query, locations, is_tls))
         };
         let rows = futures::stream::once(answer).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.plan.schema(), rows)))
     }
 }
 
-/// A query's job. Dropped, nobody waits for it any more.
-struct Query {
+/// The job of a query, which is closed when this is dropped.
+struct QueryJob {
     backend: BallistaBackend,
     job: JobId,
     has_ended: bool,
     runtime: Handle,
 }
 
-impl Drop for Query {
+impl Drop for QueryJob {
     fn drop(&mut self) {
         let (backend, job, has_ended) = (self.backend.clone(), self.job.clone(), self.has_ended);
-        self.runtime.spawn(async move { backend.forget_query(job, has_ended).await });
+        self.runtime.spawn(async move { backend.close_query(job, has_ended).await });
     }
 }
 
-/// Has workers run a plan to its end; where its rows are then.
-async fn work_out(
+/// Has workers execute a plan, and returns the locations of its rows.
+async fn run_query(
     backend: &BallistaBackend,
     plan: Arc<dyn ExecutionPlan>,
     config: SessionConfig,
-) -> Result<(Query, Vec<PartitionLocation>), QueryError> {
-    if backend.query_tasks() == 0 {
+) -> Result<(QueryJob, Vec<PartitionLocation>), QueryError> {
+    if backend.query_capacity() == 0 {
         return Err(QueryError::NoWorkers);
     }
-    if backend.queries() >= QUERIES_MAX {
+    if backend.open_queries() >= QUERIES_MAX {
         return Err(QueryError::Busy);
     }
-    let (told, mut tells) = mpsc::channel(TOLD_MAX);
-    let begun = Instant::now();
-    let job = backend.carry_query(plan, config, told).await;
+    let (subscriber, mut statuses) = mpsc::channel(STATUSES_MAX);
+    let started = Instant::now();
+    let job = backend.submit_query(plan, config, subscriber).await;
     let job = job.map_err(|error| QueryError::Failed(causes(error.as_ref()).to_string()))?;
-    let mut query = Query { backend: backend.clone(), job, has_ended: false, runtime: Handle::current() };
+    let mut query = QueryJob { backend: backend.clone(), job, has_ended: false, runtime: Handle::current() };
     let ended = tokio::select! {
-        ended = end(&mut tells) => ended,
+        ended = wait_for_end(&mut statuses) => ended,
         () = tokio::time::sleep(QUERY_MAX) => Err(QueryError::Late),
-        () = nobody(backend) => Err(QueryError::NoWorkers),
+        () = wait_for_lack_of_workers(backend) => Err(QueryError::NoWorkers),
     };
     query.has_ended = matches!(ended, Ok(_) | Err(QueryError::Failed(_)));
-    info!(job = %query.job, seconds = begun.elapsed().as_secs_f64(), answered = ended.is_ok(), "query");
+    info!(job = %query.job, seconds = started.elapsed().as_secs_f64(), answered = ended.is_ok(), "query");
     Ok((query, ended?))
 }
 
-/// What Ballista says became of a job.
-async fn end(tells: &mut mpsc::Receiver<JobStatus>) -> Result<Vec<PartitionLocation>, QueryError> {
-    while let Some(status) = tells.recv().await {
+/// Waits until a job has ended.
+async fn wait_for_end(statuses: &mut mpsc::Receiver<JobStatus>) -> Result<Vec<PartitionLocation>, QueryError> {
+    while let Some(status) = statuses.recv().await {
         match status.status {
             Some(job_status::Status::Successful(job)) => return Ok(job.partition_location),
             Some(job_status::Status::Failed(job)) => return Err(QueryError::Failed(job.error)),
             Some(job_status::Status::Queued(_) | job_status::Status::Running(_)) | None => {}
         }
     }
-    Err(QueryError::Failed("Ballista has dropped it".to_owned()))
+    Err(QueryError::Failed("Ballista dropped its job".to_owned()))
 }
 
-/// Until there has been no worker for queries for a while.
-async fn nobody(backend: &BallistaBackend) {
+/// Waits until there has been no worker for queries for `NO_WORKERS_MAX`.
+async fn wait_for_lack_of_workers(backend: &BallistaBackend) {
     let mut since = None;
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        if backend.query_tasks() > 0 {
+        tokio::time::sleep(WORKERS_CHECK_EVERY).await;
+        if backend.query_capacity() > 0 {
             since = None;
-        } else if since.get_or_insert_with(Instant::now).elapsed() >= NOBODY_MAX {
+        } else if since.get_or_insert_with(Instant::now).elapsed() >= NO_WORKERS_MAX {
             return;
         }
     }
 }
 
-/// The rows, location by location.
-fn rows(
-    query: Query,
+/// Reads the rows of an answer, one location after the other.
+fn read_rows(
+    query: QueryJob,
     locations: Vec<PartitionLocation>,
     is_tls: bool,
 ) -> impl futures::Stream<Item = Result<datafusion::arrow::array::RecordBatch>> + Send {
     let streams = futures::stream::iter(locations).then(move |location| {
-        // The query is held, and with it its files, until its last row is read.
-        let flight = query.backend.flight().clone();
-        async move { flight.read(location, is_tls).await.map_err(gone) }
+        // The closure holds the query, and with it the files, until the last row is read.
+        let shuffle_client = query.backend.shuffle_client().clone();
+        async move { shuffle_client.read(location, is_tls).await.map_err(location_lost) }
     });
     streams.try_flatten()
 }
 
-fn gone(error: ballista_core::error::BallistaError) -> DataFusionError {
+fn location_lost(error: ballista_core::error::BallistaError) -> DataFusionError {
     DataFusionError::External(QueryError::Gone(causes(&error).to_string()).into())
 }

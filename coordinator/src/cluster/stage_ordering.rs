@@ -1,6 +1,6 @@
-//! A plan as it must be to be cut into stages. DataFusion sorts by nothing that it knows to be constant; beyond a stage's
-//! edge that is not known any more, and a window by a constant then finds its rows unsorted. Ballista sees to it for most
-//! stages, but not for the last one, nor for one that is merged.
+//! Prepares a plan for being split into stages. DataFusion does not sort by a column that it knows to be constant.
+//! Beyond the boundary of a stage that is no longer known, and a window over such a column then finds its rows
+//! unsorted. Ballista restores the order for most stages, but not for the last one, nor for one whose rows are merged.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,92 +21,96 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions,
 };
 
-/// The plan with what each of its stages requires by itself.
+/// Returns the plan with the sorts that each of its stages needs by itself.
 ///
 /// # Errors
-/// DataFusion's own.
-pub(super) fn restated(plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-    // The order that the whole has is kept: what nobody seems to need would be left out.
-    let plan = OutputRequirements::new_add_mode().optimize(cut(plan, config)?, config)?;
-    stated(plan, config)
+/// Errors of DataFusion's optimizer.
+pub(super) fn enforce_stage_orderings(
+    plan: Arc<dyn ExecutionPlan>,
+    config: &ConfigOptions,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    // Requires the order of the whole plan, which the optimizer would otherwise drop as unneeded.
+    let plan = OutputRequirements::new_add_mode().optimize(replace_lower_stages(plan, config)?, config)?;
+    enforce_requirements(plan, config)
 }
 
-/// The same of what is merged in this order.
-fn restated_in(
+/// Does the same for a plan whose rows are merged in an order.
+fn enforce_merged_ordering(
     plan: Arc<dyn ExecutionPlan>,
     order: LexOrdering,
     config: &ConfigOptions,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let (order, anywhere) = (OrderingRequirements::new(order.into()), Distribution::UnspecifiedDistribution);
-    stated(Arc::new(OutputRequirementExec::new(cut(plan, config)?, Some(order), anywhere, None)), config)
+    let plan = replace_lower_stages(plan, config)?;
+    enforce_requirements(Arc::new(OutputRequirementExec::new(plan, Some(order), anywhere, None)), config)
 }
 
-/// The last stage of a plan, above the edges to those below.
-fn cut(plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-    let cut = plan.transform_down(|node| {
+/// Returns the last stage of a plan, with a [`StageBoundary`] in place of each stage below it.
+fn replace_lower_stages(plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    let last_stage = plan.transform_down(|node| {
         let [input] = node.children()[..] else {
             return Ok(Transformed::no(node));
         };
         let below = if node.is::<RepartitionExec>() || node.is::<CoalescePartitionsExec>() {
-            restated(input.clone(), config)?
+            enforce_stage_orderings(input.clone(), config)?
         } else if let Some(merge) = node.downcast_ref::<SortPreservingMergeExec>() {
-            restated_in(input.clone(), merge.expr().clone(), config)?
+            enforce_merged_ordering(input.clone(), merge.expr().clone(), config)?
         } else {
             return Ok(Transformed::no(node));
         };
         let recomputed = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        let edge = Edge::of(node.replace_children(vec![below], recomputed)?);
-        Ok(Transformed::new(edge, true, TreeNodeRecursion::Jump))
+        let boundary = Arc::new(StageBoundary::new(node.replace_children(vec![below], recomputed)?));
+        Ok(Transformed::new(boundary, true, TreeNodeRecursion::Jump))
     });
-    Ok(cut?.data)
+    Ok(last_stage?.data)
 }
 
-/// With what the stage requires, and the edges mended.
-fn stated(plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+/// Adds the sorts that a stage requires, and puts the stages below it back in place.
+fn enforce_requirements(plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
     let plan = EnsureRequirements::default().optimize(plan, config)?;
     let plan = OutputRequirements::new_remove_mode().optimize(plan, config)?;
-    let mended = plan.transform_up(|node| {
-        Ok(match node.downcast_ref::<Edge>() {
-            Some(edge) => Transformed::yes(edge.below.clone()),
+    let restored = plan.transform_up(|node| {
+        Ok(match node.downcast_ref::<StageBoundary>() {
+            Some(boundary) => Transformed::yes(boundary.below.clone()),
             None => Transformed::no(node),
         })
     });
-    Ok(mended?.data)
+    Ok(restored?.data)
 }
 
-/// In place of what is below, with what is known of it above.
+/// Stands for a stage, with the properties that the stage above knows of it.
 #[derive(Debug)]
-struct Edge {
+struct StageBoundary {
     below: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
-impl Edge {
-    fn of(below: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        let mut known = EquivalenceProperties::new(below.schema());
-        // What is merged is so above the edge.
+impl StageBoundary {
+    fn new(below: Arc<dyn ExecutionPlan>) -> StageBoundary {
+        let mut equivalences = EquivalenceProperties::new(below.schema());
+        // Merged rows keep their order beyond the boundary.
         if let Some(merge) = below.downcast_ref::<SortPreservingMergeExec>() {
-            known.add_ordering(merge.expr().clone());
+            equivalences.add_ordering(merge.expr().clone());
         }
         let properties = PlanProperties::new(
-            known,
+            equivalences,
             below.output_partitioning().clone(),
             below.pipeline_behavior(),
             below.boundedness(),
         );
-        Arc::new(Edge { below, properties: Arc::new(properties) })
+        StageBoundary { below, properties: Arc::new(properties) }
     }
 }
 
-impl DisplayAs for Edge {
+impl DisplayAs for StageBoundary {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Edge")
+        f.write_str("StageBoundary")
     }
 }
 
-impl ExecutionPlan for Edge {
+impl ExecutionPlan for StageBoundary {
     fn name(&self) -> &'static str {
-        "Edge"
+        "StageBoundary"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -137,7 +141,7 @@ impl ExecutionPlan for Edge {
     }
 
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        internal_err!("an edge between stages is no step")
+        internal_err!("a stage boundary cannot be executed")
     }
 }
 
@@ -157,13 +161,13 @@ mod tests {
         let table = MemTable::try_new(rows[0].schema(), vec![rows.clone(), rows]).unwrap();
         context.register_table("t", Arc::new(table)).unwrap();
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
-        let restated = restated(plan.clone(), context.state().config_options()).unwrap();
-        let shown = |plan: &Arc<dyn ExecutionPlan>| displayable(plan.as_ref()).indent(false).to_string();
-        (shown(&plan), shown(&restated))
+        let enforced = enforce_stage_orderings(plan.clone(), context.state().config_options()).unwrap();
+        let show = |plan: &Arc<dyn ExecutionPlan>| displayable(plan.as_ref()).indent(false).to_string();
+        (show(&plan), show(&enforced))
     }
 
     #[tokio::test]
-    async fn a_window_by_a_constant_is_sorted_by_it() {
+    async fn a_window_over_a_constant_column_is_sorted_by_it() {
         let window =
             "SELECT k, i, sum(x) OVER (PARTITION BY k, i ORDER BY x) AS s FROM (SELECT k, i, x FROM t WHERE k = 'a')";
         let (before, after) = planned(window).await;
@@ -172,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_needs_nothing_stays() {
+    async fn a_plan_that_needs_no_sort_is_unchanged() {
         for sql in [
             "SELECT k, sum(x) FROM t GROUP BY k",
             "SELECT k, sum(x) AS s FROM t GROUP BY k ORDER BY s LIMIT 2",

@@ -1,0 +1,104 @@
+//! Finds the run that a request names, among the active runs and in the store.
+
+use std::sync::Arc;
+
+use dqa_pipelines::names::{NameError, RunName};
+use dqa_pipelines::run::RunRecord;
+use dqa_proto::{hint, refused, v1};
+use tokio::runtime::Handle;
+use tokio::sync::OwnedMutexGuard;
+use tonic::{Code, Status};
+
+use crate::cluster::active_run::ActiveRun;
+use crate::cluster::control_plane::ControlPlane;
+use crate::cluster::grpc_status::{from_run_error, internal, invalid};
+use crate::cluster::{lifecycle, run_view};
+
+/// The most runs that one request may name.
+pub(super) const RUNS_MAX: usize = 256;
+
+pub(super) enum FoundRun {
+    Active(Arc<ActiveRun>),
+    Stored(Box<RunRecord>),
+}
+
+impl FoundRun {
+    /// Returns the run as users see it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn view(self, plane: &ControlPlane) -> Result<v1::Run, Status> {
+        match self {
+            FoundRun::Active(run) => run_view::view_active(plane, &run).await,
+            FoundRun::Stored(record) => run_view::view_record(plane, *record).await,
+        }
+    }
+}
+
+pub(super) fn parse_name(text: &str) -> Result<RunName, Status> {
+    text.parse().map_err(|error: NameError| invalid("bad_name", &error))
+}
+
+/// Finds the run of this name, or the only run whose name begins with it. Without a name, finds the run that was used
+/// last.
+pub(super) async fn find(plane: &ControlPlane, name: &str) -> Result<FoundRun, Status> {
+    if !name.is_empty()
+        && let Some(run) = plane.runs.get(&parse_name(name)?)
+    {
+        return Ok(FoundRun::Active(run));
+    }
+    let record = read_record(plane, name).await?;
+    Ok(plane.runs.get(&record.name).map_or_else(|| FoundRun::Stored(Box::new(record)), FoundRun::Active))
+}
+
+/// Reads the record of the run that [`find`] would find.
+pub(super) async fn read_record(plane: &ControlPlane, name: &str) -> Result<RunRecord, Status> {
+    if !name.is_empty() {
+        return RunRecord::read(&plane.store, &parse_name(name)?).await.map_err(from_run_error);
+    }
+    let (store, runtime) = (plane.store.clone(), Handle::current());
+    // On a thread of its own, because records of large runs take long to parse.
+    let last_used = tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::last_used(&store))).await;
+    last_used.map_err(|panic| internal(&panic))?.map_err(from_run_error)
+}
+
+/// Finds a run for a command, and locks its state.
+pub(super) async fn lock(
+    plane: &Arc<ControlPlane>,
+    name: &str,
+) -> Result<(Arc<ActiveRun>, OwnedMutexGuard<()>), Status> {
+    loop {
+        let run = find_or_load(plane, name).await?;
+        let control = run.lock_control().await;
+        // The run may have ended, and have been removed, before it was locked.
+        if plane.runs.contains(&run) {
+            return Ok((run, control));
+        }
+    }
+}
+
+/// Returns an active run, or loads it from the store and starts it if it has not ended.
+async fn find_or_load(plane: &Arc<ControlPlane>, name: &str) -> Result<Arc<ActiveRun>, Status> {
+    let name = parse_name(name)?;
+    let _loading = plane.runs.lock_loading().await;
+    if let Some(run) = plane.runs.get(&name) {
+        return Ok(run);
+    }
+    // The record may have a longer name, of which the given one is the beginning.
+    let record = RunRecord::read(&plane.store, &name).await.map_err(from_run_error)?;
+    if let Some(run) = plane.runs.get(&record.name) {
+        return Ok(run);
+    }
+    if record.request.is_none() {
+        let message = format!("run `{}` was made by one command, not by a coordinator", record.name);
+        let status = refused(Code::FailedPrecondition, "local_run", message);
+        return Err(hint(status, "submit it to the coordinator"));
+    }
+    let run = ActiveRun::new(record);
+    if run.state().is_active() {
+        lifecycle::start(plane, run.clone());
+    } else {
+        plane.runs.insert(run.clone());
+    }
+    Ok(run)
+}

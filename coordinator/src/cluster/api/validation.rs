@@ -1,0 +1,134 @@
+//! Checks a submitted run before anything is done for it.
+
+use dqa_model::{Arithmetic, Views};
+use dqa_pipelines::dataset::Definition;
+use dqa_pipelines::limits::PictureLimits;
+use dqa_pipelines::model::ModelSpec;
+use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
+use dqa_pipelines::report::{ReportIntervals, ReportOptions};
+use dqa_pipelines::run::Request as RunRequest;
+use dqa_proto::v1::{self, DeviceClass};
+use dqa_proto::{hint, refused};
+use dqa_worker::cluster::class_name;
+use tonic::{Code, Status};
+
+use crate::cluster::control_plane::ControlPlane;
+use crate::cluster::grpc_status::{from_store_error, invalid, invalid_argument};
+use crate::cluster::{model_files, wire};
+use crate::run::{Requested, Roots};
+
+const DATASETS_MAX: usize = 64;
+const ALGORITHMS_MAX: usize = 4096;
+pub(super) const REPLICATES_MAX: u32 = 100_000;
+const SHARD_WINDOWS_LIMIT: u64 = 1 << 20;
+/// 12 GiB as RGB, which a worker with a large memory can decode.
+const PIXELS_LIMIT: u64 = 1 << 32;
+const BYTES_LIMIT: u64 = 64 << 30;
+
+/// Checks a submitted run. Returns what `dqa-coord submit` would have requested, and the request as its record keeps
+/// it.
+pub(super) async fn validate(
+    plane: &ControlPlane,
+    submitted: v1::RunRequest,
+) -> Result<(Requested, RunRequest), Status> {
+    if submitted.replicates > REPLICATES_MAX || submitted.shard_windows > SHARD_WINDOWS_LIMIT {
+        let message = format!("at most {REPLICATES_MAX} replicates and {SHARD_WINDOWS_LIMIT} windows per shard");
+        return Err(invalid_argument("too_much", message));
+    }
+    let device = submitted.device();
+    if device == DeviceClass::Unspecified {
+        return Err(invalid_argument("no_device", "the run lacks its class of devices: cpu or cuda"));
+    }
+    let model = submitted.model.ok_or_else(|| invalid_argument("no_model", "the run lacks its model"))?;
+    let model = validate_model(model)?;
+    if submitted.algorithms.len() > ALGORITHMS_MAX {
+        return Err(invalid_argument("bad_algorithms", format!("a run names at most {ALGORITHMS_MAX} algorithms")));
+    }
+    let limits = validate_limits(submitted.limits)?;
+    let definitions = parse_definitions(&submitted.definitions, &plane.roots)?;
+    let missing = model_files::find_missing(&plane.store, model.files().cloned().collect()).await;
+    if let Some(file) = missing.map_err(from_store_error)?.first() {
+        let message = format!("file {} of the model is not in the store", file.name);
+        return Err(refused(Code::FailedPrecondition, "no_model_file", message));
+    }
+    let requested = Requested {
+        definitions,
+        algorithms: submitted.algorithms.clone(),
+        with_hazy: submitted.with_hazy,
+        model: model.name.clone(),
+        prompts: model.prompts_name.clone(),
+        views: model.views.clone(),
+        dtype: model.dtype.clone(),
+        fingerprint: model.fingerprint.clone(),
+        device: class_name(device).to_owned(),
+        shard_windows: if submitted.shard_windows == 0 { SHARD_WINDOWS_MAX } else { submitted.shard_windows },
+        limits,
+        remark: Some(submitted.remark).filter(|remark| !remark.is_empty()),
+    };
+    let default = ReportOptions::default();
+    // A request has replicates only if it wants a bootstrap.
+    let (intervals, replicates) = match submitted.replicates {
+        0 => (default.intervals, default.replicates),
+        replicates => (ReportIntervals::Bootstrap, replicates),
+    };
+    let request = RunRequest {
+        model,
+        algorithms: submitted.algorithms,
+        device: class_name(device).to_owned(),
+        priority: submitted.priority,
+        allow_missing: submitted.allow_missing,
+        retry_failed: submitted.retry_failed,
+        intervals,
+        with_hazy: submitted.with_hazy,
+        replicates,
+        seed: submitted.seed,
+    };
+    Ok((requested, request))
+}
+
+fn validate_model(model: v1::Model) -> Result<ModelSpec, Status> {
+    let model = wire::model_from_wire(model);
+    model_files::check_spec(&model)?;
+    model.views.parse::<Views>().map_err(|error| invalid("bad_views", &error))?;
+    model.dtype.parse::<Arithmetic>().map_err(|message| invalid_argument("bad_dtype", message))?;
+    Ok(model)
+}
+
+/// Parses the definitions of data sets, sorted by name.
+fn parse_definitions(texts: &[String], roots: &Roots) -> Result<Vec<Definition>, Status> {
+    if texts.is_empty() || texts.len() > DATASETS_MAX {
+        return Err(invalid_argument("bad_datasets", format!("a run has 1 to {DATASETS_MAX} data sets")));
+    }
+    let mut definitions: Vec<Definition> = Vec::new();
+    for text in texts {
+        let definition = Definition::from_toml(text).map_err(|error| invalid("bad_dataset", &error))?;
+        for address in definition.addresses() {
+            roots.check(address).map_err(|elsewhere| {
+                let status = refused(Code::PermissionDenied, "root", elsewhere.to_string());
+                hint(status, "the coordinator's operator sets with --roots where data sets may be")
+            })?;
+        }
+        if definitions.iter().any(|other| other.name == definition.name) {
+            let message = format!("data set `{}` is requested twice", definition.name);
+            return Err(invalid_argument("bad_datasets", message));
+        }
+        definitions.push(definition);
+    }
+    definitions.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(definitions)
+}
+
+/// Checks limits of pictures. A limit of zero cannot be meant, and a worker must survive a picture of the largest size.
+fn validate_limits(submitted: Option<v1::PictureLimits>) -> Result<PictureLimits, Status> {
+    let limits = submitted.map_or_else(PictureLimits::default, wire::limits_from_wire);
+    let PictureLimits { pixels_max, side_max, bytes_max } = limits;
+    if pixels_max == 0 || side_max == 0 || bytes_max == 0 {
+        return Err(invalid_argument("bad_limits", "limits of a picture's pixels, side and bytes must be at least 1"));
+    }
+    if pixels_max > PIXELS_LIMIT || bytes_max > BYTES_LIMIT {
+        let message =
+            format!("a coordinator accepts pictures of at most {PIXELS_LIMIT} pixels and {BYTES_LIMIT} bytes");
+        return Err(hint(invalid_argument("too_much", message), "use a smaller --pixels-max and --bytes-max"));
+    }
+    Ok(limits)
+}

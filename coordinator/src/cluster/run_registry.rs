@@ -1,0 +1,73 @@
+//! The runs that this coordinator works on, by their names and by their ids in the scheduler.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use dqa_pipelines::names::RunName;
+use parking_lot::Mutex;
+
+use super::active_run::ActiveRun;
+use super::scheduler::RunId;
+
+#[derive(Default)]
+pub(super) struct RunRegistry {
+    index: Mutex<Index>,
+    loading: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Index {
+    by_name: BTreeMap<RunName, Arc<ActiveRun>>,
+    by_id: HashMap<RunId, Arc<ActiveRun>>,
+}
+
+impl RunRegistry {
+    /// Locks the loading of runs. Held while a run is looked up here and, if missing, read from the store and inserted,
+    /// so that no run is here twice.
+    pub(super) async fn lock_loading(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.loading.lock().await
+    }
+
+    pub(super) fn get(&self, name: &RunName) -> Option<Arc<ActiveRun>> {
+        self.index.lock().by_name.get(name).cloned()
+    }
+
+    /// Returns the run that the scheduler knows under this id, or `None` if it was unscheduled.
+    pub(super) fn get_scheduled(&self, id: RunId) -> Option<Arc<ActiveRun>> {
+        self.index.lock().by_id.get(&id).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<ActiveRun>> {
+        self.index.lock().by_name.values().cloned().collect()
+    }
+
+    /// Counts the runs that have not ended.
+    pub(super) fn count_active(&self) -> usize {
+        self.all().iter().filter(|run| run.state().is_active()).count()
+    }
+
+    pub(super) fn insert(&self, run: Arc<ActiveRun>) {
+        self.index.lock().by_name.insert(run.name.clone(), run);
+    }
+
+    /// Returns whether exactly this run, and not a later one of its name, is here.
+    pub(super) fn contains(&self, run: &Arc<ActiveRun>) -> bool {
+        self.get(&run.name).is_some_and(|registered| Arc::ptr_eq(&registered, run))
+    }
+
+    /// Removes a run that has ended: its record is in the store. A later run of its name stays.
+    pub(super) fn remove(&self, run: &Arc<ActiveRun>) {
+        let mut index = self.index.lock();
+        if index.by_name.get(&run.name).is_some_and(|registered| Arc::ptr_eq(registered, run)) {
+            index.by_name.remove(&run.name);
+        }
+    }
+
+    pub(super) fn insert_scheduled(&self, id: RunId, run: Arc<ActiveRun>) {
+        self.index.lock().by_id.insert(id, run);
+    }
+
+    pub(super) fn remove_scheduled(&self, id: RunId) {
+        self.index.lock().by_id.remove(&id);
+    }
+}

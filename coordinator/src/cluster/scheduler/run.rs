@@ -1,0 +1,150 @@
+//! The shards of one run and the queues in which they wait.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use dqa_proto::v1::DeviceClass;
+
+use super::ids::Time;
+use super::retry::FailureHistory;
+
+/// A run as it is added to the scheduler.
+#[derive(Clone, Debug)]
+pub(crate) struct NewRun {
+    /// The class of devices that scores the run.
+    pub(crate) class: DeviceClass,
+    pub(crate) priority: i32,
+    pub(crate) is_paused: bool,
+    /// The shards whose parts are missing.
+    pub(crate) shards: Vec<ShardSummary>,
+}
+
+/// What the scheduler needs to know of a shard.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardSummary {
+    /// Name of the shard's part.
+    pub(crate) part: String,
+    /// Planned windows.
+    pub(crate) windows: u64,
+}
+
+/// Counts the shards of a run by their states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// All shards that the run was added with.
+    pub(crate) shards: usize,
+    /// Shards whose parts are in the store, quarantined ones included.
+    pub(crate) done: usize,
+    pub(crate) running: usize,
+    /// Shards that wait for another attempt.
+    pub(crate) retrying: usize,
+    pub(crate) quarantined: usize,
+    /// Planned windows of shards that are done, plus reported windows of those that run.
+    pub(crate) windows_done: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) class: DeviceClass,
+    pub(super) priority: i32,
+    pub(super) is_paused: bool,
+    pub(super) shards: Vec<Shard>,
+    pub(super) waiting: VecDeque<usize>,
+    /// Shards that wait for a worker that runs nothing else.
+    pub(super) waiting_exclusive: VecDeque<usize>,
+    pub(super) delayed: BTreeSet<(Time, usize)>,
+    pub(super) running: usize,
+    pub(super) windows_running: u64,
+    pub(super) done: usize,
+    pub(super) quarantined: usize,
+    pub(super) windows_done: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) part: String,
+    pub(super) windows: u64,
+    pub(super) history: FailureHistory,
+    pub(super) state: ShardState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ShardState {
+    Waiting,
+    /// Waits until this time before it is queued again.
+    Delayed(Time),
+    /// A worker has it, or is about to get it, by this attempt.
+    Running(u64),
+    /// The coordinator writes its rows, all of them with an error code.
+    Quarantined,
+    Done,
+}
+
+impl Run {
+    pub(super) fn new(new: NewRun) -> Run {
+        let shards = new.shards.into_iter().map(|shard| Shard {
+            part: shard.part,
+            windows: shard.windows,
+            history: FailureHistory::default(),
+            state: ShardState::Waiting,
+        });
+        let shards: Vec<Shard> = shards.collect();
+        Run {
+            class: new.class,
+            priority: new.priority,
+            is_paused: new.is_paused,
+            waiting: (0..shards.len()).collect(),
+            shards,
+            waiting_exclusive: VecDeque::new(),
+            delayed: BTreeSet::new(),
+            running: 0,
+            windows_running: 0,
+            done: 0,
+            quarantined: 0,
+            windows_done: 0,
+        }
+    }
+
+    /// Queues a shard for its next attempt, at once or after a delay.
+    pub(super) fn enqueue(&mut self, index: usize, delay: Duration, now: Time) {
+        if delay > Duration::ZERO {
+            self.shards[index].state = ShardState::Delayed(now + delay);
+            self.delayed.insert((now + delay, index));
+            return;
+        }
+        self.shards[index].state = ShardState::Waiting;
+        // Before shards that were never attempted: a retried one holds up the end of the run.
+        self.queue_of(index).push_front(index);
+    }
+
+    /// Removes a shard from the queue in which it waits.
+    pub(super) fn dequeue(&mut self, index: usize) {
+        match self.shards[index].state {
+            ShardState::Delayed(until) => {
+                self.delayed.remove(&(until, index));
+            }
+            ShardState::Waiting => {
+                self.waiting.retain(|other| *other != index);
+                self.waiting_exclusive.retain(|other| *other != index);
+            }
+            ShardState::Running(_) | ShardState::Quarantined | ShardState::Done => {}
+        }
+    }
+
+    /// Queues the shards whose delay has passed.
+    pub(super) fn enqueue_delayed(&mut self, now: Time) {
+        while let Some((_, index)) = self.delayed.first().copied().filter(|(until, _)| *until <= now) {
+            self.delayed.pop_first();
+            self.shards[index].state = ShardState::Waiting;
+            self.queue_of(index).push_back(index);
+        }
+    }
+
+    fn queue_of(&mut self, index: usize) -> &mut VecDeque<usize> {
+        if self.shards[index].history.needs_exclusive_worker() {
+            &mut self.waiting_exclusive
+        } else {
+            &mut self.waiting
+        }
+    }
+}

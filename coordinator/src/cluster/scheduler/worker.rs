@@ -1,0 +1,76 @@
+//! A worker as the scheduler knows it.
+
+use std::collections::BTreeSet;
+
+use dqa_proto::v1::{Hello, Running, Totals};
+
+use super::ids::{ShardId, Time};
+use super::policy::Policy;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Worker {
+    /// What the worker registered with.
+    pub(crate) registration: Hello,
+    /// When it first registered.
+    pub(crate) registered: Time,
+    /// Time of its last message.
+    pub(crate) last_seen: Time,
+    /// It accepts no more shards.
+    pub(crate) is_draining: bool,
+    /// What it has done so far, by its last report.
+    pub(crate) totals: Totals,
+    /// What it runs, by its last report.
+    pub(crate) running: Vec<Running>,
+    pub(super) attempts: BTreeSet<u64>,
+    /// When its stream closed, if it has no open one.
+    pub(super) disconnected: Option<Time>,
+    pub(super) consecutive_failures: u32,
+    /// It gets no shards until this time, because everything on it failed.
+    pub(super) cooldown_until: Time,
+}
+
+/// A lost worker, with the deaths that are retracted if it turns out to be alive: each shard, and whether the worker
+/// had nothing else.
+#[derive(Debug)]
+pub(super) struct LostWorker {
+    pub(super) id: String,
+    pub(super) deaths: Vec<(ShardId, bool)>,
+}
+
+impl Worker {
+    pub(super) fn new(registration: Hello, now: Time) -> Worker {
+        Worker {
+            registration,
+            registered: now,
+            last_seen: now,
+            is_draining: false,
+            totals: Totals::default(),
+            running: Vec::new(),
+            attempts: BTreeSet::new(),
+            disconnected: None,
+            consecutive_failures: 0,
+            cooldown_until: Time::ZERO,
+        }
+    }
+
+    /// Returns whether its stream is open.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.disconnected.is_none()
+    }
+
+    /// Returns the number of shards that the worker can accept now.
+    pub(super) fn free_slots(&self, now: Time) -> u32 {
+        if self.is_draining || self.disconnected.is_some() || self.cooldown_until > now {
+            return 0;
+        }
+        self.registration.slots.saturating_sub(u32::try_from(self.attempts.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Returns why the worker counts as lost, if it does.
+    pub(super) fn loss_reason(&self, policy: &Policy, now: Time) -> Option<&'static str> {
+        if self.disconnected.is_some_and(|since| now.saturating_sub(since) >= policy.reconnect_max) {
+            return Some("its connection closed");
+        }
+        (now.saturating_sub(self.last_seen) >= policy.silence_max).then_some("it stopped reporting")
+    }
+}
