@@ -33,7 +33,7 @@ const ALLOWED: [(&str, &str); 5] = [
     ("pipelines/src/causes.rs", ""),
     ("worker/src/net/status.rs", "status.message()"),
     // It is read here, not shown.
-    ("pipelines/src/place/remote/explain.rs", "let text = error.to_string();"),
+    ("pipelines/src/store/remote/explain.rs", "let text = error.to_string();"),
     // For people: a TOML error draws the line that it is in.
     ("coordinator/src/cli/dataset.rs", "note(format_args!(\"{:#}\""),
     // Its causes follow, each on a line of its own.
