@@ -49,6 +49,19 @@ impl Progress {
         self.scored + self.failed
     }
 
+    /// Returns how much is there of a run that is not complete: `4 of 14 parts and 8 of 28 pictures are in the store`.
+    pub fn extent(&self) -> String {
+        if self.parts == 0 {
+            return "its parts are not planned yet".to_owned();
+        }
+        if self.is_whole() {
+            return format!("all {} parts are in the store, but the run has not been completed", self.parts);
+        }
+        let Progress { parts, parts_done, pictures, .. } = self;
+        let pictures_done = self.pictures_done();
+        format!("{parts_done} of {parts} parts and {pictures_done} of {pictures} pictures are in the store")
+    }
+
     /// Whether every part is there. A run that was not planned yet has none, and is not whole.
     pub fn is_whole(&self) -> bool {
         self.parts > 0 && self.parts_done == self.parts

@@ -1,7 +1,7 @@
 //! How pictures are scored: bytes in, scores out, on one machine.
 //!
 //! [`decode`] turns a file into pixels, [`engine`] takes pictures through the model with bounded memory, [`shard`] makes a
-//! part of a shard, [`tune`] trains, [`study`] tests what was trained, [`explain`] draws where a model looks, [`headers`]
+//! part of a shard, [`train`] trains, [`study`] tests what was trained, [`explain`] draws where a model looks, [`headers`]
 //! reads sizes for planning, [`models`] opens a model by its name, [`hub`] finds those of the hub. [`cluster`] takes shards
 //! from a coordinator. [`cli`] is the `dqa-worker` program; [`program`], [`net`] and [`telemetry`] are what all programs
 //! share. What to score is decided elsewhere.

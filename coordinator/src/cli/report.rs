@@ -6,7 +6,7 @@ use std::io::{Write, stdout};
 use anyhow::{anyhow, bail};
 use clap::{ValueEnum, value_parser};
 use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind, text};
-use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table};
+use dqa_pipelines::report::{self, REPLICATES_MIN, Report, ReportError, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
@@ -66,7 +66,7 @@ pub(super) struct ReportArgs {
     intervals: Option<IntervalsArg>,
 
     /// Draws of scenes, with --intervals bootstrap [default: 10000].
-    #[arg(long, env = "DQA_REPLICATES", value_name = "N", value_parser = value_parser!(u32).range(2..))]
+    #[arg(long, env = "DQA_REPLICATES", value_name = "N", value_parser = value_parser!(u32).range(i64::from(REPLICATES_MIN)..))]
     replicates: Option<u32>,
 
     /// Of all draws, those of a bootstrap and of flipped signs: the same seed, the same numbers [default: 0].

@@ -4,8 +4,9 @@
 
 use std::io::{BufWriter, Write, stdout};
 
+use dqa_pipelines::progress::Progress;
 use dqa_pipelines::run::RunState;
-use dqa_pipelines::status::RunStatus;
+use dqa_pipelines::status::{RunStatus, shortfall};
 use dqa_proto::v1;
 use dqa_worker::program::{Format, OutputError};
 use serde::Serialize;
@@ -136,13 +137,17 @@ impl RunSummary {
 
     /// Returns a sentence that says that the run is not complete, and how far it is; None for a complete run.
     pub(super) fn shortfall(&self) -> Option<String> {
-        let RunSummary { run, state, shards, shards_done, pictures, pictures_done, .. } = self;
-        (*state != RunState::Complete.to_string()).then(|| {
-            format!(
-                "run {run} is {state}, and its results are not complete: {shards_done} of {shards} parts and \
-                 {pictures_done} of {pictures} pictures are in the store"
-            )
-        })
+        let progress = Progress {
+            parts: self.shards,
+            parts_done: self.shards_done,
+            windows: self.windows,
+            windows_done: self.windows_done,
+            pictures: self.pictures,
+            scored: self.pictures_done.saturating_sub(self.pictures_failed),
+            failed: self.pictures_failed,
+        };
+        let is_complete = self.state == RunState::Complete.to_string();
+        (!is_complete).then(|| shortfall(&self.run, &self.state, &progress))
     }
 
     /// Whether some of its pictures have no score.

@@ -70,7 +70,7 @@ pub(super) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    #[command(flatten, next_help_heading = "TrainingResources")]
+    #[command(flatten, next_help_heading = "Machine")]
     learner: LearnerArgs,
 
     /// Leave out pictures that cannot be read, are not there or have no label, and say how many.

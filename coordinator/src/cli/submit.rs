@@ -200,7 +200,7 @@ async fn say_interrupted(store: &Store, run: &RunName, signal: Signal) {
     let status = async { anyhow::Ok(RunStatus::read(store, RunRecord::read(store, run).await?).await?) };
     match tokio::time::timeout(SAY_WITHIN, status).await {
         Ok(Ok(status)) => {
-            note(format_args!("{signal}: run {run} is {}: {}", status.state, status.extent()));
+            note(format_args!("{signal}: run {run} is {}: {}", status.state, status.progress.extent()));
             if let Some(advice) = status.advice() {
                 note(format_args!("hint: {advice}"));
             }

@@ -1,4 +1,4 @@
-//! What users ask of a coordinator. It checks and answers; what is done is done by [`super::lifecycle`] and the board.
+//! What users ask of a coordinator. It checks and answers; what is done is done by [`super::lifecycle`] and the scheduler.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Ballista as a carrier: each attempt is a job of one task, for the worker that the board chose; each query is a job of
+//! Ballista as the backend: each attempt is a job of one task, for the worker that the scheduler chose; each query is a job of
 //! many, for all of them. It decides nothing; [`super::task_binder`] says which worker gets which task.
 //!
 //! For shards Ballista's own retries, placement and cancellation are not relied on: a job that is forgotten is cancelled
@@ -38,7 +38,7 @@ type BallistaScheduler = SchedulerServer<LogicalPlanNode, PhysicalPlanNode>;
 /// Finished jobs are kept this long: their plans hold the shards' text.
 const JOBS_KEPT_SECONDS: u64 = 2;
 
-/// Ballista's own idea of when a worker is gone. The board's is sooner; this only lets it forget.
+/// Ballista's own idea of when a worker is gone. The scheduler's is sooner; this only lets it forget.
 const EXECUTORS_KEPT_SECONDS: u64 = 120;
 
 /// A job whose outcome is known is over at its worker's next poll, if there is one.
@@ -151,7 +151,7 @@ impl BallistaBackend {
         }
     }
 
-    /// A worker is gone: what it has of queries is to be done by others. What it has of shards is for the board to say.
+    /// A worker is gone: what it has of queries is to be done by others. What it has of shards is for the scheduler to say.
     pub(super) async fn lose(&self, worker: &str) {
         let gone = ExecutorStoppedParams { executor_id: worker.to_owned(), reason: "it is gone".to_owned() };
         if let Err(error) = self.scheduler.executor_stopped(Request::new(gone)).await {

@@ -1,4 +1,4 @@
-//! The board with what its decisions act on: workers' streams, Ballista, the runs' plans. Whatever happens goes through
+//! The scheduler with what its decisions act on: workers' streams, Ballista, the runs' plans. Whatever happens goes through
 //! [`ControlPlane::act`], one thing at a time; what comes of it is done here.
 
 use std::collections::{BTreeMap, HashMap};
@@ -38,7 +38,7 @@ pub(super) struct ControlPlane {
     /// The coordinator's name.
     pub(super) id: String,
     pub(super) store: Store,
-    /// Counts how far runs are that are not on the board.
+    /// Counts how far runs are that are not on the scheduler.
     pub(super) counter: Counter,
     pub(super) roots: Roots,
     scheduler: Mutex<Scheduler>,
@@ -97,18 +97,18 @@ impl ControlPlane {
         self.started.elapsed()
     }
 
-    /// Looks at the board.
+    /// Looks at the scheduler.
     pub(super) fn look<T>(&self, at: impl FnOnce(&Scheduler, Time) -> T) -> T {
         at(&locked(&self.scheduler), self.now())
     }
 
-    /// Changes the board, and does what comes of it.
+    /// Changes the scheduler, and does what comes of it.
     pub(super) fn act(self: &Arc<ControlPlane>, with: impl FnOnce(&mut Scheduler, Time) -> Vec<Effect>) {
         let effects = with(&mut locked(&self.scheduler), self.now());
         effects.into_iter().for_each(|effect| self.effect(effect));
     }
 
-    /// Puts a run on the board. What comes of it is done once the desk knows whose run it is.
+    /// Puts a run on the scheduler. What comes of it is done once the control plane knows whose run it is.
     pub(super) fn put_on(
         self: &Arc<ControlPlane>,
         run: &Arc<ActiveRun>,
@@ -124,7 +124,7 @@ impl ControlPlane {
         id
     }
 
-    /// Takes a run off the board, and stops what is under way for it.
+    /// Takes a run off the scheduler, and stops what is under way for it.
     pub(super) fn take_off(self: &Arc<ControlPlane>, id: RunId) {
         self.act(|scheduler, now| scheduler.remove(id, now));
         locked(&self.by_id).remove(&id);
@@ -155,7 +155,7 @@ impl ControlPlane {
         locked(&self.by_id).get(&id).cloned()
     }
 
-    /// `None` if the run has left the board.
+    /// `None` if the run has left the scheduler.
     fn shard(&self, id: ShardId) -> Option<(Arc<ActiveRun>, Shard)> {
         let run = self.of(id.run)?;
         let shard = run.shard(&self.store, id.at)?;
@@ -308,7 +308,7 @@ impl ControlPlane {
         Ok(shard::write_failed(&self.store, shard, code, message).await?.failed)
     }
 
-    /// Lets time pass on the board until the process ends.
+    /// Lets time pass on the scheduler until the process ends.
     pub(super) async fn tick(self: &Arc<ControlPlane>) {
         let mut every = tokio::time::interval(TICK_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -336,7 +336,7 @@ impl ControlPlane {
         runs.iter().for_each(|run| run.sample(self));
     }
 
-    /// Every run of the store is on the board.
+    /// Every run of the store is on the scheduler.
     pub(super) fn recovered(self: &Arc<ControlPlane>) {
         info!("every run of the store is known");
         self.act(|scheduler, _| {
@@ -346,7 +346,7 @@ impl ControlPlane {
     }
 }
 
-/// The desk as Ballista needs it.
+/// The control plane as Ballista needs it.
 struct Streams(std::sync::Weak<ControlPlane>);
 
 impl Workers for Streams {

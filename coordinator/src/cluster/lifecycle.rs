@@ -40,7 +40,7 @@ const PLANS_MAX: u32 = 3;
 /// Rates are taken over this time.
 const RATE_OVER: Duration = Duration::from_secs(60);
 
-/// What the board says of a run.
+/// What the scheduler says of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Event {
     /// There is nothing left to do.
@@ -70,11 +70,11 @@ struct LiveRun {
     samples: VecDeque<(Instant, u64)>,
 }
 
-/// What is on the board.
+/// What is on the scheduler.
 struct Plan {
     id: Option<RunId>,
     work: Work,
-    /// The parts that were missing, by their places in the plan: the board's shards.
+    /// The parts that were missing, by their places in the plan: the scheduler's shards.
     pieces: Vec<usize>,
     facts: Vec<(String, String)>,
     parts_done: u64,
@@ -145,14 +145,14 @@ impl ActiveRun {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// The name of the part of a shard on the board.
+    /// The name of the part of a shard on the scheduler.
     pub(super) fn part(&self, at: usize) -> String {
         let live = self.live();
         let part = live.plan.as_ref().and_then(|plan| plan.work.parts.get(*plan.pieces.get(at)?));
         part.map(|part| part.key.clone()).unwrap_or_default()
     }
 
-    /// A shard of the board, as it is scored.
+    /// A shard of the scheduler, as it is scored.
     pub(super) fn shard(&self, store: &Store, at: usize) -> Option<Shard> {
         let live = self.live();
         let plan = live.plan.as_ref()?;
@@ -194,7 +194,7 @@ impl ActiveRun {
         }
     }
 
-    /// The run by what the board knows of it; None where it is not there: it is being planned, or has ended.
+    /// The run by what the scheduler knows of it; None where it is not there: it is being planned, or has ended.
     pub(super) fn on_board(&self, plane: &ControlPlane) -> Option<v1::Run> {
         let tally = self.id().map(|id| plane.look(|scheduler, _| scheduler.tally(id)));
         let live = self.live();
@@ -268,7 +268,7 @@ impl ActiveRun {
         Ok(())
     }
 
-    /// Until it is on the board, or has ended.
+    /// Until it is on the scheduler, or has ended.
     pub(super) async fn planned(self: Arc<ActiveRun>) {
         let mut changes = self.changes();
         while self.id().is_none() && self.state().is_active() {
@@ -474,7 +474,7 @@ fn asked(record: &RunRecord, roots: &Roots) -> anyhow::Result<Asked> {
     })
 }
 
-/// Writes the plan into the record, and puts what is missing on the board.
+/// Writes the plan into the record, and puts what is missing on the scheduler.
 async fn begin(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: Work) -> Result<(), Stopped> {
     let _control = run.control().await;
     let mut record = run.record();

@@ -1,14 +1,14 @@
 //! A coordinator: runs of many users on many workers, through Ballista.
 //!
 //! ```text
-//! user -api-> runs -pieces-> board -Order-> carrier (Ballista) -> worker -part-> store
-//!                             ^---- attend <-Report- worker
+//! user -api-> runs -shards-> scheduler -ShardTask-> ballista_backend -> worker -part-> store
+//!                              ^---- session <-Report- worker
 //! ```
 //!
-//! `board` decides, pure; `desk` holds it with what its decisions act on; `conduct` takes a run from a request to its
-//! reports; `carrier` is Ballista, `places` says who gets its tasks; `attend` and `api` are the services; `query`
-//! has workers answer SQL, for `ask`; `lead` keeps two coordinators of one store out of each other's way. All that must
-//! outlive this process is in the store: it may be killed at any time.
+//! `scheduler` decides, pure; `control_plane` holds it with what its decisions act on; `lifecycle` takes a run from a request
+//! to its reports; `ballista_backend` is Ballista, `task_binder` says which worker gets its tasks; `session` and `api` are the
+//! services; `query` has workers answer SQL, for `ask`; `election` keeps two coordinators of one store out of each other's
+//! way. All that must outlive this process is in the store: it may be killed at any time.
 
 mod api;
 mod ask;

@@ -59,7 +59,7 @@ pub struct Settings {
     pub listening: Box<dyn FnOnce(SocketAddr) + Send>,
 }
 
-/// What the services see: the desk of a coordinator that leads, or who does.
+/// What the services see: the control plane of a coordinator that leads, or who does.
 pub(super) struct LeaderGate {
     id: String,
     plane: RwLock<Result<Arc<ControlPlane>, String>>,

@@ -63,7 +63,7 @@ impl WorkerService for Attending {
     }
 }
 
-/// Hears a worker's reports and hands it what the desk has to say, until one side stops; why.
+/// Hears a worker's reports and hands it what the control plane has to say, until one side stops; why.
 async fn listen(
     plane: &Arc<ControlPlane>,
     id: &str,

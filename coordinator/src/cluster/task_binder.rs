@@ -1,4 +1,4 @@
-//! Which worker gets which of Ballista's tasks. A shard's is for the worker that the board chose. A query's is for any
+//! Which worker gets which of Ballista's tasks. A shard's is for the worker that the scheduler chose. A query's is for any
 //! that has time for one: queries take turns, and never take what a worker's shards may need.
 
 use std::collections::{HashMap, HashSet, VecDeque};

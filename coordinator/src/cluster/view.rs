@@ -1,4 +1,4 @@
-//! A run as users see it: by the board as long as it is there, for the board knows more of it than the store; by the store
+//! A run as users see it: by the scheduler as long as it is there, for the scheduler knows more of it than the store; by the store
 //! otherwise, so that a run that has ended, or is another's, is told by the same numbers as everywhere.
 
 use std::sync::Arc;

@@ -38,7 +38,7 @@ pub use text::Table;
 pub use together::together;
 
 /// Below this many draws a bootstrap has no interval.
-const REPLICATES_MIN: u32 = 2;
+pub const REPLICATES_MIN: u32 = 2;
 
 /// What a report is made with. As JSON it goes to a coordinator, which refuses what it does not know.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -324,7 +324,7 @@ pub async fn require_complete(store: &Store, records: &[RunRecord]) -> Result<()
         return Ok(());
     };
     let status = RunStatus::read(store, record.clone()).await?;
-    let (extent, advice) = (Some(status.extent()), status.advice());
+    let (extent, advice) = (Some(status.progress.extent()), status.advice());
     Err(ReportError::Unfinished { run: record.name.to_string(), state: status.state, extent, advice })
 }
 

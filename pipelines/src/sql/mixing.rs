@@ -19,7 +19,7 @@ use datafusion::logical_expr::{Aggregate, BinaryExpr, Case, Distinct, Expr, Join
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
 use crate::run::RunState;
-use crate::status::RunStatus;
+use crate::status::{RunStatus, shortfall};
 use crate::tables::runs::{self, RUNS, RunRow};
 use crate::tables::scores::SCORES;
 
@@ -64,7 +64,9 @@ impl SelectedRuns {
                 shared.extend(runs[at + 1..].iter().filter(|second| *second != first).map(|second| (*first, *second)));
             }
         }
-        let incomplete = statuses.iter().filter(|status| status.state != RunState::Complete).map(RunStatus::shortfall);
+        let incomplete = statuses.iter().filter(|status| status.state != RunState::Complete);
+        let incomplete =
+            incomplete.map(|run| shortfall(run.record.name.as_str(), &run.state.to_string(), &run.progress));
         SelectedRuns { table: runs::to_batch(&rows), rows, shared, incomplete: incomplete.collect() }
     }
 

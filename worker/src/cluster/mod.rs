@@ -5,8 +5,8 @@
 //!             <-Report (Attend)----------|
 //! ```
 //!
-//! `node` runs what it is ordered and knows what is under way; `attend` tells the coordinator, and is told to stop;
-//! `poll` fetches orders through Ballista, and tasks of queries, whose files `flight` reads and `sweep` removes;
+//! `node` runs what it is ordered and knows what is under way; `session` tells the coordinator, and is told to stop;
+//! `poll` fetches orders through Ballista, and tasks of queries, whose files `shuffle_client` reads and `sweep` removes;
 //! `models` loads the runs' models. Which shard is scored where is decided elsewhere. A part is written whole or not at
 //! all and its content does not depend on who makes it, so that a worker may die, be given up too early or do a thing
 //! twice, and nothing is lost or wrong.

@@ -72,7 +72,7 @@ impl Evaluator {
         Evaluator { weights: base.weights().clone(), prompts: PromptMode::Handcrafted }
     }
 
-    /// What a complete trial that began with `start` has learned.
+    /// What a complete trial that began with `base` has learned.
     ///
     /// # Errors
     /// Where the store lacks it.

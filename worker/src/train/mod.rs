@@ -24,7 +24,7 @@ pub use base_model::{BaseModel, BaseModelError};
 use pictures::Pictures;
 use training::Training;
 
-/// What a training may take of the resources.
+/// The part of this machine that a training may use.
 #[derive(Clone, Debug)]
 pub struct TrainingResources {
     /// Where the model learns and is tested.

@@ -79,7 +79,7 @@ pub(super) struct Args {
     #[command(flatten)]
     setup: SetupArgs,
 
-    #[command(flatten, next_help_heading = "TrainingResources")]
+    #[command(flatten, next_help_heading = "Machine")]
     learner: LearnerArgs,
 
     /// How results are written.

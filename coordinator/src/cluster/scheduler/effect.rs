@@ -1,4 +1,4 @@
-//! What comes of what happens: the board decides, others do.
+//! What comes of what happens: the scheduler decides, others do.
 
 use std::time::Duration;
 

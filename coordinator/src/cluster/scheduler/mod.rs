@@ -26,7 +26,7 @@ use retry::ShardFailure;
 /// Since the coordinator started.
 pub(crate) type Time = Duration;
 
-/// A run on the board.
+/// A run on the scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RunId(pub(crate) u64);
 
@@ -39,7 +39,7 @@ pub(crate) struct ShardId {
     pub(crate) at: usize,
 }
 
-/// A shard as the board needs it.
+/// A shard as the scheduler needs it.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardSummary {
     /// Its part's name.
@@ -48,7 +48,7 @@ pub(crate) struct ShardSummary {
     pub(crate) windows: u64,
 }
 
-/// The board.
+/// The scheduler.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     policy: Policy,
@@ -143,7 +143,7 @@ impl Attempt {
 /// How far a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Shards that the board was given.
+    /// Shards that the scheduler was given.
     pub(crate) shards: usize,
     /// Over, whatever became of them.
     pub(crate) over: usize,
@@ -187,7 +187,7 @@ impl Scheduler {
         }
     }
 
-    /// Every run that the store knows of is on the board: what else workers have is for nobody.
+    /// Every run that the store knows of is on the scheduler: what else workers have is for nobody.
     pub(crate) fn recovered(&mut self) {
         self.is_recovering = false;
     }
@@ -260,7 +260,7 @@ impl Scheduler {
         effects
     }
 
-    /// Takes a run off the board, and stops what is under way for it.
+    /// Takes a run off the scheduler, and stops what is under way for it.
     pub(crate) fn remove(&mut self, id: RunId, now: Time) -> Vec<Effect> {
         let mut effects = Vec::new();
         let Some(run) = self.runs.remove(&id) else {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dqa_proto::v1::{DeviceClass, FailureKind};
 use dqa_worker::cluster::kind_name;
 
-/// What the board goes by.
+/// What the scheduler goes by.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
     /// A worker that is not heard of for so long is gone.

@@ -1,4 +1,4 @@
-//! What the board must never do: lose a shard, count one twice, leave a run without an end, give a worker more than it
+//! What the scheduler must never do: lose a shard, count one twice, leave a run without an end, give a worker more than it
 //! takes, or let a shard that kills drag others along.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -11,7 +11,7 @@ use super::{Attempt, Code, Effect, Scheduler, ShardId, ShardState, Time};
 /// Workers that are gone and remembered: one whose connection was away for a moment comes back under its name.
 const GONE_MAX: usize = 1024;
 
-/// A worker as the board knows it.
+/// A worker as the scheduler knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
     /// What it said of itself.
