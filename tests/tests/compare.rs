@@ -155,7 +155,7 @@ fn pictures_that_are_not_the_same_are_left_out_or_refused() {
     let said = compare(&place, &["local", "nowhere"]).ends_with(2);
     assert!(said.err.contains("there is no run `nowhere`"), "{}", said.err);
     let said = compare(&place, &["local"]).ends_with(2);
-    assert!(said.err.contains("1 runs are named, and 2 to 16 can be compared"), "{}", said.err);
+    assert!(said.err.contains("expected 2 to 16 runs to compare, found 1"), "{}", said.err);
     let said = compare(&place, &["local", "later", "--coordinator", "http://127.0.0.1:1"]).ends_with(2);
     assert!(said.err.contains("without a coordinator"), "{}", said.err);
 }
