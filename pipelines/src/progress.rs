@@ -48,6 +48,19 @@ impl Progress {
         self.scored + self.failed
     }
 
+    /// Returns the progress as text for people: `4 of 14 parts and 8 of 28 pictures are in the store`.
+    pub fn text(&self) -> String {
+        if self.parts == 0 {
+            return "its parts are not planned yet".to_owned();
+        }
+        if self.is_complete() {
+            return format!("all {} parts are in the store, but the run has not been completed", self.parts);
+        }
+        let Progress { parts, parts_done, pictures, .. } = self;
+        let pictures_done = self.pictures_done();
+        format!("{parts_done} of {parts} parts and {pictures_done} of {pictures} pictures are in the store")
+    }
+
     /// Returns whether every part is complete. A run that is not planned yet has no parts, and is not complete.
     pub fn is_complete(&self) -> bool {
         self.parts > 0 && self.parts_done == self.parts

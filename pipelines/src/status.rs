@@ -143,29 +143,11 @@ impl RunStatus {
             },
         }
     }
+}
 
-    /// Returns a sentence that says that the run is not complete, and how much of it is in the store.
-    pub fn shortfall(&self) -> String {
-        format!("run {} is {}, and its results are not complete: {}", self.record.name, self.state, self.progress_text())
-    }
-
-    /// Returns the progress as text for people: `4 of 14 parts and 8 of 28 pictures are in the store`.
-    pub fn progress_text(&self) -> String {
-        let progress = &self.progress;
-        if progress.parts == 0 {
-            return "its parts are not planned yet".to_owned();
-        }
-        if progress.is_complete() {
-            return format!("all {} parts are in the store, but the run has not been completed", progress.parts);
-        }
-        format!(
-            "{} of {} parts and {} of {} pictures are in the store",
-            progress.parts_done,
-            progress.parts,
-            progress.pictures_done(),
-            progress.pictures
-        )
-    }
+/// Returns a sentence that says that a run is not complete, and how much of it is in the store.
+pub fn shortfall(run: &str, state: &str, progress: &Progress) -> String {
+    format!("run {run} is {state}, and its results are not complete: {}", progress.text())
 }
 
 /// Reads the process of each run that a command scores.

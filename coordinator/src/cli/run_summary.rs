@@ -5,8 +5,12 @@
 use std::io::{BufWriter, Write, stdout};
 
 #[cfg(feature = "cluster")]
+use dqa_pipelines::progress::Progress;
+#[cfg(feature = "cluster")]
 use dqa_pipelines::run::RunState;
 use dqa_pipelines::status::RunStatus;
+#[cfg(feature = "cluster")]
+use dqa_pipelines::status::shortfall;
 use dqa_worker::program::{ExitStatus, Format, OutputError};
 use serde::Serialize;
 
@@ -100,13 +104,17 @@ impl RunSummary {
     /// Returns a sentence that says that the run is not complete, and its progress; None for a complete run.
     #[cfg(feature = "cluster")]
     pub(super) fn incomplete_text(&self) -> Option<String> {
-        let RunSummary { run, state, shards, shards_done, pictures, pictures_done, .. } = self;
-        (*state != RunState::Complete.to_string()).then(|| {
-            format!(
-                "run {run} is {state}, and its results are not complete: {shards_done} of {shards} parts and \
-                 {pictures_done} of {pictures} pictures are in the store"
-            )
-        })
+        let progress = Progress {
+            parts: self.shards,
+            parts_done: self.shards_done,
+            windows: self.windows,
+            windows_done: self.windows_done,
+            pictures: self.pictures,
+            scored: self.pictures_done.saturating_sub(self.pictures_failed),
+            failed: self.pictures_failed,
+        };
+        let is_complete = self.state == RunState::Complete.to_string();
+        (!is_complete).then(|| shortfall(&self.run, &self.state, &progress))
     }
 
     /// Returns the exit status of a command that shows the run: 1 if pictures of it have no score.

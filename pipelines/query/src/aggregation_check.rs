@@ -22,7 +22,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
 use self::row_source::{RowKind, RowSource};
 use dqa_pipelines::run::RunState;
-use dqa_pipelines::status::RunStatus;
+use dqa_pipelines::status::{RunStatus, shortfall};
 use dqa_pipelines::tables::runs::{self, RUNS, RunRow};
 use dqa_pipelines::tables::scores::SCORES;
 
@@ -69,7 +69,9 @@ impl SelectedRuns {
             }
         }
         let incomplete = statuses.iter().filter(|status| status.state != RunState::Complete);
-        let shortfalls = incomplete.map(RunStatus::shortfall).collect();
+        let shortfalls = incomplete
+            .map(|run| shortfall(run.record.name.as_str(), &run.state.to_string(), &run.progress))
+            .collect();
         SelectedRuns { table: runs::to_batch(&rows), rows, sharing_pairs, shortfalls }
     }
 

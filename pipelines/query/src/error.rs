@@ -1,6 +1,7 @@
 //! Why a store cannot be queried.
 
 use datafusion::error::DataFusionError;
+use dqa_pipelines::Hint;
 use dqa_pipelines::run::RunRecordError;
 use dqa_pipelines::store::StoreError;
 
@@ -52,11 +53,10 @@ pub enum SqlError {
     },
 }
 
-impl SqlError {
-    /// Returns what the user can do about the error, if anything.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for SqlError {
+    fn hint(&self) -> Option<String> {
         match self {
-            SqlError::Run(error) => error.hint().map(str::to_owned),
+            SqlError::Run(error) => error.hint(),
             SqlError::Query(_) => {
                 Some(format!("the tables are {}; `DESCRIBE scores` lists a table's columns", TABLES.join(", ")))
             }

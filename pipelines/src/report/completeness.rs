@@ -14,7 +14,7 @@ pub async fn require_complete(store: &Store, records: &[RunRecord]) -> Result<()
         return Ok(());
     };
     let status = RunStatus::read(store, record.clone()).await?;
-    let (extent, advice) = (Some(status.progress_text()), status.advice());
+    let (extent, advice) = (Some(status.progress.text()), status.advice());
     Err(ReportError::Unfinished { run: record.name.to_string(), state: status.state, extent, advice })
 }
 

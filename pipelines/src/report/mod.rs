@@ -38,7 +38,7 @@ pub use completeness::{check_complete, require_complete};
 pub use correlations::{EXBEDDE, VQEG};
 pub use error::ReportError;
 pub use held_out::{HELD_OUT, SEEN, is_in_summary};
-pub use options::ReportOptions;
+pub use options::{REPLICATES_MIN, ReportOptions};
 pub use report_text::Table;
 
 /// The reports of a run.

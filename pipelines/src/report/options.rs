@@ -9,7 +9,7 @@ use crate::run::{ReportIntervals, RunRecord};
 pub(super) const LEVEL: f64 = 0.95;
 
 /// The fewest bootstrap draws that have an interval.
-pub(super) const REPLICATES_MIN: u32 = 2;
+pub const REPLICATES_MIN: u32 = 2;
 
 /// The options of a report. A coordinator receives them as JSON and refuses unknown keys.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

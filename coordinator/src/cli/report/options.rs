@@ -1,7 +1,7 @@
 //! Flags for how a report is made and shown, shared by `report`, `leaderboard` and `submit`.
 
 use clap::{ValueEnum, value_parser};
-use dqa_pipelines::report::{self, Report, ReportIntervals, ReportOptions, Table};
+use dqa_pipelines::report::{self, REPLICATES_MIN, Report, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_stats::Test;
@@ -22,7 +22,7 @@ pub(in crate::cli) struct ReportArgs {
     intervals: Option<IntervalsArg>,
 
     /// Draws of scenes with --intervals bootstrap [default: 10000].
-    #[arg(long, env = "DQA_REPLICATES", value_name = "N", value_parser = value_parser!(u32).range(2..))]
+    #[arg(long, env = "DQA_REPLICATES", value_name = "N", value_parser = value_parser!(u32).range(i64::from(REPLICATES_MIN)..))]
     replicates: Option<u32>,
 
     /// Seed of all random draws, those of the bootstrap and of the sign-flip tests: the same seed gives the same

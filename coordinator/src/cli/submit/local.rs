@@ -158,7 +158,7 @@ async fn note_interrupted(store: &Store, run: &RunName, signal: StopSignal) {
     let status = async { anyhow::Ok(RunStatus::read(store, RunRecord::read(store, run).await?).await?) };
     match tokio::time::timeout(LAST_STATUS_WITHIN, status).await {
         Ok(Ok(status)) => {
-            note(format_args!("{signal}: run {run} is {}: {}", status.state, status.extent()));
+            note(format_args!("{signal}: run {run} is {}: {}", status.state, status.progress.text()));
             if let Some(advice) = status.advice() {
                 note(format_args!("hint: {advice}"));
             }

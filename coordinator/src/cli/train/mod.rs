@@ -80,7 +80,7 @@ pub(super) struct Args {
     #[command(flatten)]
     setup: SetupArgs,
 
-    #[command(flatten, next_help_heading = "Resources")]
+    #[command(flatten, next_help_heading = "Machine")]
     resources: TrainingResourceArgs,
 
     /// Format of the results.
