@@ -9,10 +9,10 @@ use std::time::Instant;
 use async_trait::async_trait;
 use dqa_coordinator::run::{RunPlan, measure};
 use dqa_model::Views;
-use dqa_pipelines::dataset::{Definition, load_from};
-use dqa_pipelines::index::{Header, Index};
-use dqa_pipelines::limits::PictureLimits;
-use dqa_pipelines::plan::{SHARD_WINDOWS_MAX, Terms};
+use dqa_pipelines::dataset::{Definition, load_from_store};
+use dqa_pipelines::{dataset::PictureHeader, header_index::HeaderIndex};
+use dqa_pipelines::picture_limits::PictureLimits;
+use dqa_pipelines::plan::{SHARD_WINDOWS_MAX, ScoringSettings};
 use dqa_pipelines::store::Store;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -86,16 +86,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pictures = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
     let folder = std::env::temp_dir().join(format!("dqa-plan-{}", std::process::id()));
     let store = Store::create(&folder.display().to_string(), FilePath::new(""))?;
-    let root = Store::of(Arc::new(Listing { pictures }), "s3://bucket/million/".parse()?);
+    let root = Store::from_object_store(Arc::new(Listing { pictures }), "s3://bucket/million/".parse()?);
     let mut definition = Definition::new("million".parse()?, root.url().to_string());
     definition.layout = vec!["{algorithm}/{scene}.png".to_owned()];
 
     // The index of headers that an earlier plan wrote.
-    let dataset = load_from(root.clone(), &definition).await?;
-    let mut index = Index::default();
+    let dataset = load_from_store(root.clone(), &definition).await?;
+    let mut index = HeaderIndex::default();
     for (number, picture) in (0u32..).zip(&dataset.pictures) {
         let side = |range: u32| 480 + number % range;
-        index.insert(picture, Header::Size { width: side(700), height: side(500) });
+        index.insert(picture, PictureHeader::Size { width: side(700), height: side(500) });
     }
     index.write(&store, &dataset.name).await?;
     drop((dataset, index));
@@ -103,16 +103,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let step = |what: &str, since: Instant| println!("{what:28} {:>7.2} s", since.elapsed().as_secs_f64());
     let since = Instant::now();
-    let dataset = load_from(root, &definition).await?;
+    let dataset = load_from_store(root, &definition).await?;
     step("list and match names", since);
     let since = Instant::now();
-    let index = Index::read(&store, &dataset.name).await?;
+    let index = HeaderIndex::read(&store, &dataset.name).await?;
     step("read the index of headers", since);
     let since = Instant::now();
     let measured = measure(dataset, &index, &Views::default(), PictureLimits::default());
     step("count windows", since);
     let since = Instant::now();
-    let terms = Terms { fingerprint: "ab".repeat(32), limits: PictureLimits::default() };
+    let terms = ScoringSettings { fingerprint: "ab".repeat(32), limits: PictureLimits::default() };
     let plan = RunPlan::new(vec![measured], terms, SHARD_WINDOWS_MAX);
     step("cut and name shards", since);
     step("all", start);

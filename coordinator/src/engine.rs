@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::collect;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use dqa_engine::shard::operator::{self, Scoring};
+use dqa_engine::shard::operator::{self, RowScorerExtension};
 use dqa_engine::shard::{ShardOutcome, ShardScorer};
 use dqa_pipelines::plan::Shard;
 
@@ -17,7 +17,7 @@ pub struct LocalEngine {
 impl LocalEngine {
     /// Returns an engine that scores with a loaded model.
     pub fn new(scorer: Arc<ShardScorer>) -> LocalEngine {
-        let scoring = Arc::new(Scoring::by(scorer));
+        let scoring = Arc::new(RowScorerExtension::new(scorer));
         LocalEngine { session: SessionContext::new_with_config(SessionConfig::new().with_extension(scoring)) }
     }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dqa_engine::hub::{HubError, Refusal, Settings, Snapshot, Token, snapshot_with};
+use dqa_engine::hub::{HubError, Refusal, HubSettings, Snapshot, Token, snapshot_with};
 use dqa_testkit::ClipShape;
 use dqa_testkit::hf::{HfDir, config_json};
 use dqa_testkit::torch::{Py, TorchSave};
@@ -56,7 +56,7 @@ fn openai(weights: &[u8]) -> Vec<(String, Vec<u8>)> {
 struct Download {
     hub: Hub,
     home: tempfile::TempDir,
-    settings: Settings,
+    settings: HubSettings,
 }
 
 impl Download {
@@ -64,13 +64,13 @@ impl Download {
         let hub = Hub::start();
         hub.put(REPO, model);
         let home = tempfile::tempdir().unwrap();
-        let settings = Settings {
+        let settings = HubSettings {
             endpoint: hub.endpoint().parse().unwrap(),
             cache: home.path().to_owned(),
             token: None,
             offline: None,
             idle_max: Duration::from_secs(20),
-            first_wait: Duration::from_millis(1),
+            initial_backoff: Duration::from_millis(1),
         };
         Download { hub, home, settings }
     }
@@ -196,7 +196,7 @@ fn a_repository_without_a_model_is_told_with_what_it_has() {
     let diffusion = files(&[("model_index.json", b"{}"), ("unet/diffusion_pytorch_model.bin", b"x")]);
     let place = Download::new(Model::of(diffusion));
     let error = place.get(NAME).unwrap_err();
-    assert!(!error.retry());
+    assert!(!error.is_transient());
     let error = error.to_string();
     assert!(error.contains("it has model_index.json, unet/diffusion_pytorch_model.bin, and needs"), "{error}");
     assert!(!place.path("refs").exists());
@@ -263,7 +263,7 @@ fn a_corrupted_file_never_gets_into_the_cache() {
         place.hub.fault("/blob/", fault);
         let error = place.get(NAME).unwrap_err();
         assert!(matches!(error, HubError::Corrupt { .. }), "{error}");
-        assert!(error.retry());
+        assert!(error.is_transient());
         assert!(!place.path("blobs").join(sha256(&weights)).exists());
         assert_eq!(place.incomplete(), [""; 0]);
         assert!(!place.path("refs/main").exists());
@@ -298,7 +298,7 @@ fn a_hub_that_stays_busy_is_given_up() {
         place.hub.fault("/api/", Fault::Status(503, &[]));
     }
     let error = place.get(NAME).unwrap_err();
-    assert!(error.retry() && error.to_string().contains("answers with the status 503"), "{error}");
+    assert!(error.is_transient() && error.to_string().contains("answers with the status 503"), "{error}");
     assert_eq!(place.hub.requests().len(), 5);
 
     let place = Download::new(Model::of(openai(b"torch")));
@@ -400,7 +400,7 @@ fn a_hub_that_is_not_there_is_told() {
     place.hub.stop();
     let error = place.get(NAME).unwrap_err();
     assert!(
-        error.retry() && error.to_string().starts_with("cannot get the list of files from the hub http://127"),
+        error.is_transient() && error.to_string().starts_with("cannot get the list of files from the hub http://127"),
         "{error}"
     );
 }
@@ -444,7 +444,7 @@ fn a_new_commit_is_another_snapshot() {
 
 /// The model of [`TestDir`] as openai/clip-vit-base-patch32 has it: a PyTorch checkpoint on `main`, and safetensors in a conversion.
 fn real(place: &TestDir) -> Model {
-    let shape = ClipShape::of_kind("tiny");
+    let shape = ClipShape::from_kind("tiny");
     let mut save = TorchSave::default();
     let weights = HfDir { salt: "system", shape, shards: 1 }.weights();
     let mut tensors = Vec::new();

@@ -12,7 +12,7 @@ use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
 use dqa_proto::v1::coordinator_service_client::CoordinatorServiceClient;
 use dqa_proto::v1::worker_service_client::WorkerServiceClient;
 use dqa_proto::v1::{AttendRequest, DeviceClass, Hello, ListWorkersRequest, attend_request};
-use dqa_service::net::{Caller, TlsArgs, Token, channel, flight_name};
+use dqa_service::net::{AuthInterceptor, TlsArgs, Token, channel, flight_user_agent};
 use dqa_tests::certificates::{Authority, Files};
 use dqa_tests::cluster::{Cluster, Programs, free_port};
 use tonic::service::interceptor::InterceptedService;
@@ -72,11 +72,11 @@ fn args(files: &Files) -> TlsArgs {
     }
 }
 
-type Intercepted = InterceptedService<Channel, Caller>;
+type Intercepted = InterceptedService<Channel, AuthInterceptor>;
 
 /// What each service answers: of the coordinator's port, and of a worker's.
 async fn answers(to: Channel, flight: Channel, token: Option<&Token>) -> Vec<(&'static str, Status)> {
-    let caller = Caller::new(token);
+    let caller = AuthInterceptor::new(token);
     let with = |channel: Channel| -> Intercepted { InterceptedService::new(channel, caller.clone()) };
     let users = CoordinatorServiceClient::new(with(to.clone())).list_workers(ListWorkersRequest {}).await;
     let hello = AttendRequest {
@@ -171,7 +171,7 @@ async fn with_the_right_ones_it_works_and_with_no_other() {
         }
     }
     // What Ballista offers beside polling is for nobody.
-    let with = |token: &Token| InterceptedService::new(with_certificate(&url), Caller::new(Some(token)));
+    let with = |token: &Token| InterceptedService::new(with_certificate(&url), AuthInterceptor::new(Some(token)));
     let mut ballista = SchedulerGrpcClient::new(with(&workers));
     let executes = ballista.execute_query(ballista_core::serde::protobuf::ExecuteQueryParams::default()).await;
     assert_eq!(executes.unwrap_err().code(), Code::Unimplemented);
@@ -203,7 +203,7 @@ async fn with_the_right_ones_it_works_and_with_no_other() {
         assert_eq!(page(url, "/metrics", &whole).unwrap(), "200");
     }
     let said = guarded.cluster.said();
-    for secret in [USERS, WORKERS, flight_name(Some(&workers)).as_str()] {
+    for secret in [USERS, WORKERS, flight_user_agent(Some(&workers)).as_str()] {
         assert!(!said.contains(secret), "no secrets in logs");
     }
 }

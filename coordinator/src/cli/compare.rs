@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::names::DatasetName;
-use dqa_pipelines::report::compare::{self, CompareError, CompareOptions, CompareTable, Compared};
-use dqa_worker::program::{ExitStatus, Format, note};
+use dqa_pipelines::report::compare::{self, CompareError, CompareOptions, CompareTable, RunComparison};
+use dqa_service::program::{ExitStatus, OutputFormat, note};
 
 use super::args::StoreArgs;
 use super::hints::with_own_hint;
@@ -39,9 +39,9 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_TABLE", value_enum, value_name = "TABLE")]
     table: Option<TableArg>,
 
-    /// Format of the results.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// OutputFormat of the results.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
 
     /// File to write the results to [default: standard output].
     #[arg(long, env = "DQA_OUTPUT", value_name = "FILE")]
@@ -60,7 +60,7 @@ enum TableArg {
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let store = args.store.open().await?;
     if !args.runs.is_given() {
-        return Err(with_own_hint(CompareError::Count(0)));
+        return Err(with_own_hint(CompareError::RunCount(0)));
     }
     local_only::note_store(&args.store.url);
     let records = args.runs.find_records(&store).await?;
@@ -79,22 +79,22 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::All)
 }
 
-fn text(args: &Args, compared: &Compared) -> String {
+fn text(args: &Args, compared: &RunComparison) -> String {
     let all = [CompareTable::Agreement, CompareTable::Leaderboards];
     let table = args.table.map(|table| match table {
         TableArg::Agreement => CompareTable::Agreement,
         TableArg::Leaderboards => CompareTable::Leaderboards,
     });
     match args.format {
-        Format::Table => compared.text(table.as_ref().map_or(&all, std::slice::from_ref)),
-        Format::Json => compared.json(table.unwrap_or(CompareTable::Agreement)),
-        Format::Csv => compared.csv(table.unwrap_or(CompareTable::Agreement)),
+        OutputFormat::Table => compared.text(table.as_ref().map_or(&all, std::slice::from_ref)),
+        OutputFormat::Json => compared.json(table.unwrap_or(CompareTable::Agreement)),
+        OutputFormat::Csv => compared.csv(table.unwrap_or(CompareTable::Agreement)),
     }
 }
 
 /// Notes the warnings on standard error too, for results that a file or a program reads.
-fn note_warnings(compared: &Compared) {
-    for line in compared.datasets.iter().filter_map(|dataset| dataset.left_out_line()) {
+fn note_warnings(compared: &RunComparison) {
+    for line in compared.datasets.iter().filter_map(|dataset| dataset.excluded_line()) {
         note(format_args!("{line}"));
     }
     for line in compared.notes() {

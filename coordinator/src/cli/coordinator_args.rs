@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use clap::builder::BoolishValueParser;
 #[cfg(feature = "cluster")]
-use dqa_worker::net::TlsArgs;
-use dqa_worker::program::with_hint;
+use dqa_service::net::TlsArgs;
+use dqa_service::program::with_hint;
 
 #[cfg(feature = "cluster")]
 use super::coordinator_client::{Client, connect};

@@ -10,10 +10,10 @@ use clap::builder::BoolishValueParser;
 use dqa_engine::decode::{ErrorCode, Limits};
 use dqa_engine::headers;
 use dqa_pipelines::cause;
-use dqa_pipelines::dataset::{self, Algorithms, Check, DataSet, DatasetError, Definition, Picture, check};
-use dqa_pipelines::index::{Header, Index};
+use dqa_pipelines::dataset::{self, AlgorithmSelection, CheckReport, DataSet, DatasetError, Definition, Picture, check};
+use dqa_pipelines::{dataset::PictureHeader, header_index::HeaderIndex};
 use dqa_pipelines::store::StoreError;
-use dqa_service::program::{ExitStatus, Format, OutputError, note, with_hint};
+use dqa_service::program::{ExitStatus, OutputFormat, OutputError, note, with_hint};
 use futures::StreamExt;
 use serde::Serialize;
 
@@ -41,9 +41,9 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_NO_HEADERS", value_parser = BoolishValueParser::new())]
     no_headers: bool,
 
-    /// Format of the result. As CSV, a check has the cells of its matrix that have problems.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// OutputFormat of the result. As CSV, a check has the cells of its matrix that have problems.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -72,7 +72,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
 }
 
 async fn load(name: &str) -> anyhow::Result<(Definition, DataSet)> {
-    let definition = dataset::find(name, Path::new(""))?;
+    let definition = dataset::find_definition(name, Path::new(""))?;
     let loaded = dataset::load(&definition).await;
     let loaded = loaded.with_context(|| format!("cannot load data set `{}`", definition.name));
     let missing = format!("its data should be at {}; DQA_DATA names the folder of data sets", definition.root);
@@ -84,15 +84,15 @@ async fn load(name: &str) -> anyhow::Result<(Definition, DataSet)> {
 }
 
 async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<ExitStatus> {
-    let algorithms = if args.algos == ["all"] { Algorithms::All } else { Algorithms::Named(args.algos.clone()) };
+    let algorithms = if args.algos == ["all"] { AlgorithmSelection::All } else { AlgorithmSelection::Named(args.algos.clone()) };
     let dataset = dataset.select(&algorithms)?;
-    let mut index = Index::default();
+    let mut index = HeaderIndex::default();
     if !args.no_headers {
         read_headers(&dataset, &mut index).await?;
-        read_headers(&dataset.of_inputs(), &mut index).await?;
+        read_headers(&dataset.inputs_as_data_set(), &mut index).await?;
     }
     let limits = Limits::default();
-    let header = |picture: &Picture| headers::judged(index.get(picture), picture, &limits).filter(|_| !args.no_headers);
+    let header = |picture: &Picture| headers::check(index.get(picture), picture, &limits).filter(|_| !args.no_headers);
     let check = check(&dataset, &header);
     print_check(&check, args.format)?;
     if let Some(labels) = dataset::unused_labels(&dataset).await {
@@ -101,13 +101,13 @@ async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<ExitStatus> 
     Ok(if check.is_clean() { ExitStatus::All } else { ExitStatus::SomeFailed })
 }
 
-async fn read_headers(dataset: &DataSet, index: &mut Index) -> anyhow::Result<()> {
+async fn read_headers(dataset: &DataSet, index: &mut HeaderIndex) -> anyhow::Result<()> {
     let mut read = headers::read(dataset, (0..dataset.pictures.len()).collect(), Limits::default().bytes_max);
     while let Some((picture_index, header)) = read.next().await {
         let picture = &dataset.pictures[picture_index];
         let header = match header {
-            Err(error) if error.is_of_object() => {
-                Header::Unreadable { code: ErrorCode::Io.to_string(), message: cause(&error).to_string() }
+            Err(error) if error.is_object_specific() => {
+                PictureHeader::Unreadable { code: ErrorCode::Io.to_string(), message: cause(&error).to_string() }
             }
             header => header.with_context(|| format!("cannot read the header of {}", picture.image))?,
         };
@@ -116,12 +116,12 @@ async fn read_headers(dataset: &DataSet, index: &mut Index) -> anyhow::Result<()
     Ok(())
 }
 
-fn print_check(check: &Check, format: Format) -> Result<(), OutputError> {
+fn print_check(check: &CheckReport, format: OutputFormat) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     match format {
-        Format::Table => write!(out, "{check}")?,
-        Format::Json => write_json(&mut out, check)?,
-        Format::Csv => {
+        OutputFormat::Table => write!(out, "{check}")?,
+        OutputFormat::Json => write_json(&mut out, check)?,
+        OutputFormat::Csv => {
             write_check_csv(&mut out, check)?;
             // These belong to no cell.
             check.faults.iter().for_each(|fault| note(format_args!("{fault}")));
@@ -131,7 +131,7 @@ fn print_check(check: &Check, format: Format) -> Result<(), OutputError> {
     Ok(out.flush()?)
 }
 
-fn write_check_csv(out: &mut impl Write, check: &Check) -> io::Result<()> {
+fn write_check_csv(out: &mut impl Write, check: &CheckReport) -> io::Result<()> {
     let mut table = csv::Writer::from_writer(out);
     table
         .write_record([
@@ -169,7 +169,7 @@ struct DataSetSummary<'a> {
     algorithms: BTreeMap<String, u64>,
 }
 
-fn show(definition: &Definition, dataset: &DataSet, format: Format) -> Result<(), OutputError> {
+fn show(definition: &Definition, dataset: &DataSet, format: OutputFormat) -> Result<(), OutputError> {
     let mut algorithms: BTreeMap<String, u64> = BTreeMap::new();
     for picture in &dataset.pictures {
         *algorithms.entry(picture.algorithm.to_string()).or_default() += 1;
@@ -185,17 +185,17 @@ fn show(definition: &Definition, dataset: &DataSet, format: Format) -> Result<()
     };
     let mut out = BufWriter::new(stdout().lock());
     match format {
-        Format::Table => {
+        OutputFormat::Table => {
             writeln!(out, "{}", dataset.definition)?;
             let DataSetSummary { pictures, scenes, labelled, hazy, .. } = summary;
-            dataset.left_out_lines().iter().for_each(|line| note(format_args!("{line}")));
+            dataset.skipped_lines().iter().for_each(|line| note(format_args!("{line}")));
             writeln!(out, "# {pictures} pictures ({labelled} labelled) of {scenes} scenes, {hazy} hazy pictures")?;
             for (algorithm, pictures) in &summary.algorithms {
                 writeln!(out, "# {algorithm}: {pictures}")?;
             }
         }
-        Format::Json => write_json(&mut out, &summary)?,
-        Format::Csv => {
+        OutputFormat::Json => write_json(&mut out, &summary)?,
+        OutputFormat::Csv => {
             writeln!(out, "algorithm,pictures")?;
             for (algorithm, pictures) in &summary.algorithms {
                 writeln!(out, "{algorithm},{pictures}")?;
@@ -206,11 +206,11 @@ fn show(definition: &Definition, dataset: &DataSet, format: Format) -> Result<()
 }
 
 /// Lists the data sets with a definition. Notes each definition that cannot be read, and lists the others.
-fn list(format: Format) -> anyhow::Result<ExitStatus> {
+fn list(format: OutputFormat) -> anyhow::Result<ExitStatus> {
     let mut status = ExitStatus::All;
     let mut definitions = Vec::new();
-    for name in dataset::names(Path::new("")) {
-        match dataset::find(&name, Path::new("")) {
+    for name in dataset::definition_names(Path::new("")) {
+        match dataset::find_definition(&name, Path::new("")) {
             Ok(definition) => definitions.push(definition),
             Err(error) => {
                 note(format_args!("{:#}", anyhow::Error::from(error)));
@@ -222,16 +222,16 @@ fn list(format: Format) -> anyhow::Result<ExitStatus> {
     Ok(status)
 }
 
-fn print_list(definitions: &[Definition], format: Format) -> Result<(), OutputError> {
+fn print_list(definitions: &[Definition], format: OutputFormat) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
-    if matches!(format, Format::Csv) {
+    if matches!(format, OutputFormat::Csv) {
         writeln!(out, "name,root")?;
     }
     for definition in definitions {
         match format {
-            Format::Table => writeln!(out, "{:24} {}", definition.name, definition.root)?,
-            Format::Json => write_json(&mut out, definition)?,
-            Format::Csv => {
+            OutputFormat::Table => writeln!(out, "{:24} {}", definition.name, definition.root)?,
+            OutputFormat::Json => write_json(&mut out, definition)?,
+            OutputFormat::Csv => {
                 let mut table = csv::Writer::from_writer(&mut out);
                 let record = [definition.name.as_str(), &definition.root];
                 table.write_record(record).map_err(io::Error::from)?;

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::ArgGroup;
 use dqa_engine::decode::{Limits, decode};
-use dqa_engine::explain::{Drawing, Look, Shown, drawings};
+use dqa_engine::explain::{Drawing, AttentionLayer, MapOptions, drawings};
 use dqa_engine::fetch::read_file;
-use dqa_model::{Explained, Prepared, ViewMode};
+use dqa_model::{Explanation, Prepared, ViewMode};
 use dqa_service::model_args::ModelArgs;
-use dqa_service::program::{ExitStatus, Format, OutputError, note, with_hint};
+use dqa_service::program::{ExitStatus, OutputFormat, OutputError, note, with_hint};
 use serde::Serialize;
 
 use super::output::write_json;
@@ -43,15 +43,15 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_WINDOW", value_name = "N")]
     window: Option<usize>,
 
-    /// Format of the windows.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// OutputFormat of the windows.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
 }
 
 /// Explains the picture: writes the drawings, and prints the windows.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let (name, views) = (args.image.display(), &args.model.views);
-    let limits = Limits::of(args.model.limits.limits(), views.side_min());
+    let limits = Limits::new(args.model.limits.limits(), views.side_min());
     let bytes = read_file(&args.image, limits.bytes_max).with_context(|| format!("cannot score {name}"))?;
     let picture = decode(&bytes, &limits).with_context(|| format!("cannot score {name}"))?;
     let size = (picture.width(), picture.height());
@@ -63,10 +63,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let explained = explainer.explain(&prepared, |done| progress.add(done as u64)).context("cannot run the model")?;
     progress.finish();
     let title = args.image.file_name().unwrap_or_default().to_string_lossy();
-    write_drawings(&args.out, &drawings(&title, &picture, &explained, &Shown { views: *views, look, window }))?;
+    write_drawings(&args.out, &drawings(&title, &picture, &explained, &MapOptions { views: *views, layer: look, window }))?;
     let origins = if views.sees == ViewMode::Global { Vec::new() } else { views.origins(size.0, size.1) };
     let rows = (0..explained.windows.len()).map(|window| {
-        let attention = look.of(&explained.windows[window]);
+        let attention = look.select(&explained.windows[window]);
         let origin = origins.get(window);
         Row {
             window,
@@ -85,10 +85,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::All)
 }
 
-fn check_layer(layer: Option<usize>, layers: usize) -> anyhow::Result<Look> {
+fn check_layer(layer: Option<usize>, layers: usize) -> anyhow::Result<AttentionLayer> {
     match layer {
-        None => Ok(Look::Rollout),
-        Some(layer) if (1..=layers).contains(&layer) => Ok(Look::Layer(layer - 1)),
+        None => Ok(AttentionLayer::Rollout),
+        Some(layer) if (1..=layers).contains(&layer) => Ok(AttentionLayer::Layer(layer - 1)),
         Some(layer) => {
             Err(with_hint(anyhow!("the model has no layer {layer}"), format!("its layers are 1 to {layers}")))
         }
@@ -134,10 +134,10 @@ struct Row {
     on_prompts: f32,
 }
 
-fn print(explained: &Explained, rows: impl Iterator<Item = Row>, format: Format) -> Result<(), OutputError> {
+fn print(explained: &Explanation, rows: impl Iterator<Item = Row>, format: OutputFormat) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     match format {
-        Format::Table => {
+        OutputFormat::Table => {
             writeln!(out, "window        at       size   score   attention on window, whole view, itself, prompts")?;
             for row in rows {
                 let (origin, size) = (format!("{},{}", row.x, row.y), format!("{}x{}", row.width, row.height));
@@ -151,12 +151,12 @@ fn print(explained: &Explained, rows: impl Iterator<Item = Row>, format: Format)
             }
             writeln!(out, "score {:.4}", explained.score.score)?;
         }
-        Format::Json => {
+        OutputFormat::Json => {
             for row in rows {
                 write_json(&mut out, &row)?;
             }
         }
-        Format::Csv => {
+        OutputFormat::Csv => {
             let mut table = csv::Writer::from_writer(&mut out);
             for row in rows {
                 table.serialize(row).map_err(std::io::Error::from)?;

@@ -5,9 +5,9 @@ use std::error::Error;
 use dqa_pipelines::registry::RegistryError;
 use dqa_pipelines::report::ReportError;
 use dqa_pipelines::report::compare::CompareError;
-use dqa_pipelines::run::RunError;
-use dqa_pipelines::sql::SqlError;
-use dqa_worker::program::with_hint;
+use dqa_pipelines::run::RunRecordError;
+use dqa_query::SqlError;
+use dqa_service::program::with_hint;
 
 use crate::run::{ClaimError, PrepareError};
 
@@ -27,7 +27,7 @@ macro_rules! own_hint {
     };
 }
 
-own_hint!(ClaimError, PrepareError, RegistryError, ReportError, RunError, SqlError);
+own_hint!(ClaimError, PrepareError, RegistryError, ReportError, RunRecordError, SqlError);
 
 impl OwnHint for CompareError {
     fn own_hint(&self) -> Option<String> {
@@ -39,7 +39,7 @@ impl OwnHint for CompareError {
 }
 
 #[cfg(feature = "cluster")]
-own_hint!(dqa_worker::net::NetError);
+own_hint!(dqa_service::net::NetError);
 
 /// Adds what the user can do to an error that knows it.
 pub(super) fn with_own_hint<E: OwnHint>(error: E) -> anyhow::Error {

@@ -2,7 +2,7 @@
 //! `DQA_COORDINATOR`, which is exported for the other commands.
 
 use clap::Arg;
-use dqa_worker::program::note;
+use dqa_service::program::note;
 
 /// Returns a hidden `--coordinator` flag that accepts no value.
 pub(super) fn coordinator_flag() -> Arg {

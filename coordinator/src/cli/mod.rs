@@ -41,7 +41,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use dqa_worker::program;
+use dqa_service::program;
 
 #[cfg(feature = "cluster")]
 use cluster_command::ClusterCommand;

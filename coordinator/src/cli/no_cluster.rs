@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use clap::Subcommand;
-use dqa_worker::program::ExitStatus;
+use dqa_service::program::ExitStatus;
 
 /// Commands that this build lacks.
 #[derive(Subcommand)]

@@ -5,7 +5,7 @@ use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use dqa_worker::program::{Format, OutputError};
+use dqa_service::program::{OutputFormat, OutputError};
 use serde::Serialize;
 
 /// Writes text to standard output.
@@ -16,10 +16,10 @@ pub(super) fn print_text(text: &str) -> Result<(), OutputError> {
 }
 
 /// Writes rows to standard output as JSON, one object a line, or as CSV with a header.
-pub(super) fn print_rows<T: Serialize + Default>(rows: &[T], format: Format) -> anyhow::Result<()> {
+pub(super) fn print_rows<T: Serialize + Default>(rows: &[T], format: OutputFormat) -> anyhow::Result<()> {
     let bytes = match format {
-        Format::Csv => encode_csv(rows)?,
-        Format::Json | Format::Table => rows.iter().map(|row| json_text(row) + "\n").collect::<String>().into_bytes(),
+        OutputFormat::Csv => encode_csv(rows)?,
+        OutputFormat::Json | OutputFormat::Table => rows.iter().map(|row| json_text(row) + "\n").collect::<String>().into_bytes(),
     };
     let mut out = stdout().lock();
     out.write_all(&bytes).and_then(|()| out.flush()).map_err(OutputError::from)?;

@@ -16,7 +16,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct ScoringProgress {
     bar: Option<ProgressBar>,
     /// What the scorer has counted so far.
-    counters: Arc<shard::Progress>,
+    counters: Arc<shard::ScoringProgress>,
     windows: u64,
     /// Planned windows of the shards that are done.
     windows_of_done_shards: u64,
@@ -29,7 +29,7 @@ pub(super) struct ScoringProgress {
 
 impl ScoringProgress {
     /// Starts at 0 of `windows` windows and follows the scorer's counters.
-    pub(super) fn new(windows: u64, counters: Arc<shard::Progress>) -> ScoringProgress {
+    pub(super) fn new(windows: u64, counters: Arc<shard::ScoringProgress>) -> ScoringProgress {
         let bar = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} windows  {msg}  {elapsed} elapsed");
             let style = style.expect("the template is well-formed");

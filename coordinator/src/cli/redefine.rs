@@ -3,7 +3,7 @@
 
 use dqa_pipelines::dataset::{DataSet, Definition};
 use dqa_pipelines::names::DatasetName;
-use dqa_pipelines::registry::{self, Requested};
+use dqa_pipelines::registry::{self, RequestedDataset};
 use dqa_pipelines::store::Store;
 
 use super::hints::with_own_hint;
@@ -26,8 +26,8 @@ impl RedefineArgs {
         used_by: &str,
         dry_run: bool,
     ) -> anyhow::Result<()> {
-        let loaded = datasets.into_iter().map(|(definition, data)| Requested::new(definition).loaded(data));
-        let loaded: Vec<Requested> = loaded.collect();
+        let loaded = datasets.into_iter().map(|(definition, data)| RequestedDataset::new(definition).with_loaded(data));
+        let loaded: Vec<RequestedDataset> = loaded.collect();
         let registered = if dry_run {
             registry::check(store, &loaded, &self.names).await
         } else {

@@ -3,7 +3,7 @@
 use std::io::{Write, stdout};
 use std::time::Duration;
 
-use dqa_worker::program::OutputError;
+use dqa_service::program::OutputError;
 
 /// A person at a terminal sees changes of a second as immediate.
 const TERMINAL_INTERVAL: Duration = Duration::from_secs(1);

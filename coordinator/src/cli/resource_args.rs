@@ -2,7 +2,7 @@
 
 use clap::builder::BoolishValueParser;
 use dqa_engine::train::TrainingResources;
-use dqa_service::model_args::{LimitArgs, MachineArgs, device, shown};
+use dqa_service::model_args::{LimitArgs, MachineArgs, open_device, device_label};
 
 /// The device, threads and memory that trainings may use.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,10 +30,10 @@ pub(super) struct TrainingResourceArgs {
 impl TrainingResourceArgs {
     /// Opens the device and starts the threads.
     pub(super) fn open(&self) -> anyhow::Result<TrainingResources> {
-        let device = device(&self.device)?;
+        let device = open_device(&self.device)?;
         self.machine.start_threads()?;
         Ok(TrainingResources {
-            device_name: shown(&device, &self.device),
+            device_name: device_label(&device, &self.device),
             settings: self.machine.settings(None, &device, self.limits.limits()),
             kept_bytes_max: self.kept_mib << 20,
             device,

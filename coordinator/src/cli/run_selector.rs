@@ -6,7 +6,7 @@ use anyhow::bail;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
-use dqa_worker::program::note;
+use dqa_service::program::note;
 
 use super::hints::with_own_hint;
 
@@ -122,7 +122,7 @@ fn join_names(names: &[RunName]) -> String {
 
 async fn find_record(store: &Store, name: Option<&RunName>) -> anyhow::Result<RunRecord> {
     let found = match name {
-        Some(name) => RunRecord::read(store, name).await,
+        Some(name) => RunRecord::find_by_prefix(store, name).await,
         None => RunRecord::last_used(store).await,
     };
     let record = found.map_err(with_own_hint)?;

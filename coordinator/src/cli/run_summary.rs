@@ -11,7 +11,7 @@ use dqa_pipelines::run::RunState;
 use dqa_pipelines::status::RunStatus;
 #[cfg(feature = "cluster")]
 use dqa_pipelines::status::shortfall;
-use dqa_worker::program::{ExitStatus, Format, OutputError};
+use dqa_service::program::{ExitStatus, OutputFormat, OutputError};
 use serde::Serialize;
 
 use super::output::print_rows;
@@ -74,7 +74,7 @@ impl RunSummary {
             run: record.name.to_string(),
             state: status.state.to_string(),
             failure: record.failure.clone(),
-            conductor: status.conductor.as_ref().map(ToString::to_string),
+            conductor: status.owner.as_ref().map(ToString::to_string),
             hint: status.hint(),
             created: record.created.to_string(),
             updated: record.updated.to_string(),
@@ -124,18 +124,18 @@ impl RunSummary {
 }
 
 /// Writes runs to standard output, one a line.
-pub(super) fn print_all(runs: &[RunSummary], format: Format) -> anyhow::Result<()> {
+pub(super) fn print_all(runs: &[RunSummary], format: OutputFormat) -> anyhow::Result<()> {
     match format {
-        Format::Table => Ok(print_table(runs)?),
-        Format::Json | Format::Csv => print_rows(runs, format),
+        OutputFormat::Table => Ok(print_table(runs)?),
+        OutputFormat::Json | OutputFormat::Csv => print_rows(runs, format),
     }
 }
 
 /// Writes one run to standard output: as lines of a name and a value, or as [`print_all`] does for JSON and CSV.
-pub(super) fn print_one(run: &RunSummary, format: Format) -> anyhow::Result<()> {
+pub(super) fn print_one(run: &RunSummary, format: OutputFormat) -> anyhow::Result<()> {
     match format {
-        Format::Table => Ok(print_lines(run)?),
-        Format::Json | Format::Csv => print_rows(std::slice::from_ref(run), format),
+        OutputFormat::Table => Ok(print_lines(run)?),
+        OutputFormat::Json | OutputFormat::Csv => print_rows(std::slice::from_ref(run), format),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use anyhow::Context;
-use dqa_worker::program::ExitStatus;
+use dqa_service::program::ExitStatus;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A signal that asked this process to stop.

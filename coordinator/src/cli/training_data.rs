@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use dqa_pipelines::dataset::{DataSet, FaultKind};
-use dqa_pipelines::train::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialError};
-use dqa_worker::decode::PictureError;
-use dqa_worker::program::{note, with_hint};
-use dqa_worker::train::Runner;
+use dqa_pipelines::train::{SceneNames, Setup, Splits, SplitsOptions, Trial, TrialError};
+use dqa_engine::decode::PictureError;
+use dqa_service::program::{note, with_hint};
+use dqa_engine::train::TrialRunner;
 use tokio::runtime::Handle;
 
 /// What to do about pictures that a training cannot use.
@@ -34,14 +34,14 @@ pub(super) fn with_trial_hint(error: TrialError, label_range_flag: &str) -> anyh
 pub(super) fn trial_hint(error: &TrialError, label_range_flag: &str) -> Option<String> {
     match error {
         TrialError::Unlabelled { .. } => Some(SKIP_HINT.to_owned()),
-        TrialError::NoRange(_) => Some(format!("{label_range_flag} sets it for this training")),
+        TrialError::NoLabelRange(_) => Some(format!("{label_range_flag} sets it for this training")),
         _ => None,
     }
 }
 
 /// Checks that every picture that the data set names exists.
 pub(super) fn require_complete(data: &DataSet) -> anyhow::Result<()> {
-    match data.faults.iter().find(|fault| fault.kind.is_hole()) {
+    match data.faults.iter().find(|fault| fault.kind.is_missing_data()) {
         None => Ok(()),
         Some(fault) => Err(with_hint(anyhow!("data set `{}` is not complete: {fault}", data.name), SKIP_HINT)),
     }
@@ -49,7 +49,7 @@ pub(super) fn require_complete(data: &DataSet) -> anyhow::Result<()> {
 
 /// Removes the pictures that a training cannot use: those without a label and, when a `runner` is given to read them,
 /// those that cannot be read. Returns how many were removed; missing pictures are not counted.
-pub(super) fn remove_unusable(data: &mut DataSet, setup: &Setup, runner: Option<&Runner>) -> anyhow::Result<usize> {
+pub(super) fn remove_unusable(data: &mut DataSet, setup: &Setup, runner: Option<&TrialRunner>) -> anyhow::Result<usize> {
     let count = data.pictures.len();
     data.pictures.retain(|picture| picture.mos.is_some());
     let unlabelled = count - data.pictures.len();
@@ -71,9 +71,9 @@ pub(super) fn remove_unusable(data: &mut DataSet, setup: &Setup, runner: Option<
 }
 
 /// Finds the pictures that cannot be decoded or are too small for a window, and notes each.
-fn find_unreadable(data: &DataSet, setup: &Setup, runner: &Runner) -> anyhow::Result<BTreeSet<String>> {
+fn find_unreadable(data: &DataSet, setup: &Setup, runner: &TrialRunner) -> anyhow::Result<BTreeSet<String>> {
     let options = SplitsOptions { count: 1, test_share: 0.0, seed: 0 };
-    let all_pictures = Splits::make(&data.name, SceneTexts::new(data).labelled(), &options)?;
+    let all_pictures = Splits::draw(&data.name, SceneNames::new(data).labelled(), &options)?;
     let setup = Setup { without: Vec::new(), ..setup.clone() };
     let trial = Trial::plan(data, (&all_pictures, 1), runner.base().model(), &setup)?;
     let unreadable: Vec<(&str, PictureError)> =

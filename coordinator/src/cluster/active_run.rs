@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dqa_pipelines::model::ModelSpec;
+use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::plan::Shard;
-use dqa_pipelines::run::{Counts, RunRecord, RunState};
+use dqa_pipelines::run::{RunCounts, RunRecord, RunState};
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
 use jiff::Timestamp;
@@ -48,7 +48,7 @@ pub(super) struct ActiveRun {
 struct Progress {
     record: RunRecord,
     plan: Option<Plan>,
-    counts: Counts,
+    counts: RunCounts,
     /// Windows of the parts that were in the store when the run was planned.
     windows_reused: u64,
     /// Windows done in the scheduler, by time, within `RATE_WINDOW`.
@@ -58,7 +58,7 @@ struct Progress {
 /// What is left to score.
 pub(super) struct Plan {
     scheduler_id: Option<RunId>,
-    work: Work,
+    work: RunPlan,
     /// Indices in `work.parts` of the parts that were missing: the scheduler's shards, in their order.
     missing: Vec<usize>,
     /// Key-value pairs for the metadata of each part.
@@ -67,8 +67,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(work: Work, facts: Vec<(String, String)>) -> Plan {
-        let is_missing = |index: &usize| matches!(work.parts[*index].state, State::Missing { .. });
+    pub(super) fn new(work: RunPlan, facts: Vec<(String, String)>) -> Plan {
+        let is_missing = |index: &usize| matches!(work.parts[*index].state, PartState::Missing { .. });
         let missing: Vec<usize> = (0..work.parts.len()).filter(is_missing).collect();
         let parts_done = (work.parts.len() - missing.len()) as u64;
         Plan { scheduler_id: None, work, missing, facts, parts_done }

@@ -26,7 +26,7 @@ use dqa_engine::shard::operator;
 use dqa_pipelines::causes;
 use dqa_proto::refused;
 use dqa_service::cluster::{Codec, ShuffleClient};
-use dqa_service::net::said;
+use dqa_service::net::status_text;
 use tonic::{Code, Request, Response, Status};
 use tracing::warn;
 
@@ -141,7 +141,7 @@ impl BallistaBackend {
     pub(super) async fn remove_executor(&self, worker: &str) {
         let stopped = ExecutorStoppedParams { executor_id: worker.to_owned(), reason: "the worker is lost".to_owned() };
         if let Err(error) = self.scheduler.executor_stopped(Request::new(stopped)).await {
-            warn!(worker, error = said(&error), "cannot remove a lost worker from Ballista");
+            warn!(worker, error = status_text(&error), "cannot remove a lost worker from Ballista");
         }
     }
 

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use dqa_pipelines::progress::Counter;
+use dqa_pipelines::progress::ProgressCounter;
 use dqa_pipelines::store::Store;
-use dqa_worker::cluster::ShuffleClient;
+use dqa_service::cluster::ShuffleClient;
 
 use super::ballista_backend::BallistaBackend;
 use super::run_registry::RunRegistry;
@@ -22,7 +22,7 @@ pub(super) struct ControlPlane {
     pub(super) coordinator_id: String,
     pub(super) store: Store,
     /// Counts the progress of runs that are not scheduled.
-    pub(super) counter: Counter,
+    pub(super) counter: ProgressCounter,
     pub(super) roots: Roots,
     pub(super) scheduler: Arc<SharedScheduler>,
     pub(super) streams: Arc<WorkerStreams>,
@@ -55,7 +55,7 @@ impl ControlPlane {
         Ok(Arc::new(ControlPlane {
             coordinator_id,
             store,
-            counter: Counter::default(),
+            counter: ProgressCounter::default(),
             roots,
             scheduler,
             streams,

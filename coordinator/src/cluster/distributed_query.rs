@@ -29,7 +29,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use dqa_pipelines::causes;
 use dqa_pipelines::store::Store;
 use dqa_query::{self as sql, Selection, SqlError};
-use dqa_service::cluster::JOB_FILES_KEPT;
+use dqa_service::cluster::JOB_FILES_RETENTION;
 use futures::{StreamExt, TryStreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -44,7 +44,7 @@ const QUERIES_MAX: usize = 16;
 
 /// Time for workers to execute a query. Its rows are then read during the other half of the time that its files are
 /// kept.
-const QUERY_MAX: Duration = Duration::from_secs(JOB_FILES_KEPT.as_secs() / 2);
+const QUERY_MAX: Duration = Duration::from_secs(JOB_FILES_RETENTION.as_secs() / 2);
 
 /// A query fails after this long without a worker for queries. A worker that restarts is back by then.
 const NO_WORKERS_MAX: Duration = Duration::from_secs(20);
@@ -86,14 +86,14 @@ impl QueryError {
 /// Creates a session with a store's tables, whose queries workers answer.
 ///
 /// # Errors
-/// See [`sql::session`].
+/// See [`sql::open_session`].
 pub(super) async fn distributed_session(
     backend: &BallistaBackend,
     store: &Store,
     selection: &Selection,
 ) -> Result<SessionContext, SqlError> {
     let partitions = backend.query_capacity().clamp(1, PARTITIONS_MAX);
-    let runtime = sql::runtime().map_err(|error| SqlError::Query(error.into()))?;
+    let runtime = sql::new_runtime().map_err(|error| SqlError::Query(error.into()))?;
     let state = SessionStateBuilder::new()
         .with_config(backend.query_config().with_target_partitions(partitions))
         .with_runtime_env(runtime)
@@ -102,7 +102,7 @@ pub(super) async fn distributed_session(
         .with_query_planner(Arc::new(DistributedPlanner { backend: backend.clone() }))
         .build();
     let context = SessionContext::new_with_state(state);
-    sql::fill_session(&context, store, selection).await?;
+    sql::register_tables(&context, store, selection).await?;
     Ok(context)
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use dqa_pipelines::causes;
 use dqa_pipelines::plan::Shard;
 use dqa_proto::v1::{Acknowledge, Drain, Stop, attend_response};
-use dqa_worker::cluster::ShardTask;
-use dqa_worker::net::MESSAGE_BYTES_MAX;
-use dqa_worker::shard;
-use dqa_worker::telemetry::metrics;
+use dqa_service::cluster::ShardTask;
+use dqa_service::net::MESSAGE_BYTES_MAX;
+use dqa_engine::shard;
+use dqa_service::telemetry::metrics;
 use tracing::{error, info, warn};
 
 use super::active_run::{ActiveRun, RunEvent};

@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dqa_pipelines::causes;
-use dqa_pipelines::store::{Creation, Store, StoreError};
+use dqa_pipelines::store::{ConditionalCreate, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 const LEADERS: &str = "coordinators";
-const BEAT_EVERY: Duration = Duration::from_secs(2);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 /// From writing a lease to reading it again: longer than another coordinator takes from its read to its write.
-const LEASE_SETTLES_AFTER: Duration = BEAT_EVERY;
+const LEASE_SETTLES_AFTER: Duration = HEARTBEAT_INTERVAL;
 /// Five beats.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
@@ -44,7 +44,7 @@ struct Leader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ElectionMethod {
     /// The store lets only one of them create the object.
-    Creation,
+    ConditionalCreate,
     /// All write the object, and all but the last find another one's.
     Lease,
 }
@@ -63,7 +63,7 @@ impl Election {
     pub(super) fn new(store: Store, id: String) -> Election {
         let process = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
         let own = Leader { id, term: 0, beat: 0, ended: true, process };
-        Election { store, own, method: ElectionMethod::Creation }
+        Election { store, own, method: ElectionMethod::ConditionalCreate }
     }
 
     /// Finds out how the store decides between two coordinators, and logs it if it is not the usual way.
@@ -73,18 +73,18 @@ impl Election {
     pub(super) async fn probe_store(&mut self) -> Result<(), StoreError> {
         let lease = "coordinators are elected by a lease that is written and read again: start one at a time on this \
             store; of two, one ends some seconds after it finds the other";
-        match self.store.probe_creation().await? {
-            Creation::Decided => {}
-            Creation::DecidedWithoutLinks => {
+        match self.store.probe_conditional_create().await? {
+            ConditionalCreate::Supported => {}
+            ConditionalCreate::SupportedWithoutLinks => {
                 info!(
                     "the store's file system has no hard links: coordinators are elected by exclusively created files"
                 );
             }
-            Creation::Ignored => {
+            ConditionalCreate::Ignored => {
                 warn!("the store ignores conditional puts (If-None-Match: *): {lease}");
                 self.method = ElectionMethod::Lease;
             }
-            Creation::Refused(error) => {
+            ConditionalCreate::Refused(error) => {
                 warn!(error = %causes(&error), "the store refuses conditional puts (If-None-Match: *): {lease}");
                 self.method = ElectionMethod::Lease;
             }
@@ -102,7 +102,7 @@ impl Election {
                 Ok(false) => {}
                 Err(error) => warn!(error = %causes(&error), "cannot read from the store who leads"),
             }
-            tokio::time::sleep(BEAT_EVERY / 2).await;
+            tokio::time::sleep(HEARTBEAT_INTERVAL / 2).await;
         }
     }
 
@@ -143,10 +143,10 @@ impl Election {
     /// Writes a candidate's object, and returns whether the candidate won.
     async fn stand_for_election(&self, candidate: &Leader) -> Result<bool, StoreError> {
         let (key, text) = (key(candidate.term), to_json(candidate));
-        if self.method == ElectionMethod::Creation {
-            return match self.store.create_object(&key, text).await {
+        if self.method == ElectionMethod::ConditionalCreate {
+            return match self.store.put_if_absent(&key, text).await {
                 Ok(()) => Ok(true),
-                Err(error) if error.is_taken() => Ok(false),
+                Err(error) if error.is_already_exists() => Ok(false),
                 Err(error) => Err(error),
             };
         }
@@ -159,7 +159,7 @@ impl Election {
     /// Writes beats until another coordinator leads, and returns its name.
     pub(super) async fn hold_leadership(&mut self) -> String {
         loop {
-            tokio::time::sleep(BEAT_EVERY).await;
+            tokio::time::sleep(HEARTBEAT_INTERVAL).await;
             match self.newest().await {
                 Ok(Some(leader)) if self.is_superseded_by(&leader) => {
                     self.own.ended = true;

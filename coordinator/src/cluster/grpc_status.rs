@@ -3,11 +3,12 @@
 use std::error::Error;
 
 use datafusion::common::DataFusionError;
+use dqa_pipelines::Hint;
 use dqa_pipelines::causes;
 use dqa_pipelines::registry::RegistryError;
 use dqa_pipelines::report::ReportError;
-use dqa_pipelines::run::RunError;
-use dqa_pipelines::sql::SqlError;
+use dqa_pipelines::run::RunRecordError;
+use dqa_query::SqlError;
 use dqa_pipelines::store::StoreError;
 use dqa_proto::{hint, refused};
 use tonic::{Code, Status};
@@ -40,13 +41,13 @@ pub(super) fn from_store_error(error: StoreError) -> Status {
     hint(status, error.hint().unwrap_or("check that the coordinator can reach its store, and try again"))
 }
 
-pub(super) fn from_run_error(error: RunError) -> Status {
+pub(super) fn from_run_error(error: RunRecordError) -> Status {
     let (code, own) = match error {
-        RunError::Store(error) => return from_store_error(error),
-        RunError::Unknown { .. } => (Code::NotFound, "unknown_run"),
-        RunError::NoRuns { .. } => (Code::NotFound, "no_runs"),
-        RunError::Ambiguous { .. } => (Code::InvalidArgument, "ambiguous_run"),
-        RunError::Record { .. } => return refused(Code::DataLoss, "bad_record", causes(&error).to_string()),
+        RunRecordError::Store(error) => return from_store_error(error),
+        RunRecordError::Unknown { .. } => (Code::NotFound, "unknown_run"),
+        RunRecordError::NoRuns { .. } => (Code::NotFound, "no_runs"),
+        RunRecordError::Ambiguous { .. } => (Code::InvalidArgument, "ambiguous_run"),
+        RunRecordError::Record { .. } => return refused(Code::DataLoss, "bad_record", causes(&error).to_string()),
     };
     with_hint(refused(code, own, causes(&error).to_string()), error.hint())
 }
@@ -75,10 +76,10 @@ pub(super) fn from_sql_error(error: SqlError) -> Status {
     let (code, own) = match error {
         SqlError::Store(error) => return from_store_error(error),
         SqlError::Run(error) => return from_run_error(error),
-        SqlError::NoPart { .. } => (Code::DataLoss, "no_part"),
+        SqlError::MissingPart { .. } => (Code::DataLoss, "no_part"),
         SqlError::Table { .. } => (Code::Internal, "internal"),
         SqlError::Query(_) => (Code::InvalidArgument, "bad_query"),
-        SqlError::Mixed { .. } => (Code::InvalidArgument, "mixed_runs"),
+        SqlError::MixedRuns { .. } => (Code::InvalidArgument, "mixed_runs"),
     };
     with_hint(refused(code, own, causes(&error).to_string()), advice)
 }

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use dqa_model::Views;
+use dqa_pipelines::Hint;
+use dqa_pipelines::Retryable;
 use dqa_pipelines::causes;
-use dqa_pipelines::dataset::{Check, Definition};
+use dqa_pipelines::dataset::{CheckReport, Definition};
 use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{RUNS, RunRecord, RunState};
 use dqa_pipelines::store::StoreError;
 use dqa_proto::v1::DeviceClass;
-use dqa_worker::models::Training;
+use dqa_engine::models::RecordedTraining;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -24,7 +26,7 @@ use super::control_plane::ControlPlane;
 use super::scheduler::NewRun;
 use super::store_retry::{backoff, retry_transient};
 use super::wire;
-use crate::run::{self, Asked, Roots, Watch, Work};
+use crate::run::{self, PlanRequest, Roots, Watch, Work};
 
 /// Plans of one run before missing parts fail it: another run may replace its parts again and again.
 const PLANS_MAX: u32 = 3;
@@ -62,9 +64,9 @@ pub(super) fn start(plane: &Arc<ControlPlane>, run: Arc<ActiveRun>) {
 ///
 /// # Errors
 /// When the store fails.
-pub(super) async fn start_stored_runs(plane: &Arc<ControlPlane>) -> Result<(), dqa_pipelines::run::RunError> {
+pub(super) async fn start_stored_runs(plane: &Arc<ControlPlane>) -> Result<(), dqa_pipelines::run::RunRecordError> {
     let mut started = Vec::new();
-    for name in plane.store.folders(RUNS).await? {
+    for name in plane.store.list_folders(RUNS).await? {
         let Ok(name) = name.parse() else { continue };
         let _loading = plane.runs.lock_loading().await;
         if plane.runs.get(&name).is_some() {
@@ -170,13 +172,13 @@ async fn wait_for_cancellation(events: &mut RunEvents) {
 async fn plan(plane: &ControlPlane, run: &ActiveRun) -> anyhow::Result<Work> {
     let asked = plan_request(&run.record(), &plane.roots)?;
     let prepare = async || run::prepare(&plane.store, &asked, &mut PlanningLog).await;
-    retry_transient(prepare, run::PrepareError::may_pass).await
+    retry_transient(prepare, run::PrepareError::is_retryable).await
 }
 
-fn plan_request(record: &RunRecord, roots: &Roots) -> anyhow::Result<Asked> {
+fn plan_request(record: &RunRecord, roots: &Roots) -> anyhow::Result<PlanRequest> {
     let request = record.request.as_ref().context("the run's record lacks its request")?;
     let views: Views = record.spec.views.parse().map_err(|error| anyhow!("the run's views: {}", causes(&error)))?;
-    Ok(Asked {
+    Ok(PlanRequest {
         definitions: definitions(record)?,
         algorithms: request.algorithms.clone(),
         allow_missing: request.allow_missing,
@@ -198,23 +200,23 @@ fn definitions(record: &RunRecord) -> anyhow::Result<Vec<Definition>> {
 /// Registers the data sets' names again: their manifests have been read, so it is known whether they have labels.
 async fn register_datasets(plane: &ControlPlane, run: &ActiveRun, work: &Work) -> anyhow::Result<()> {
     let definitions = definitions(&run.record())?;
-    let requested: Vec<registry::Requested> = definitions.iter().map(registry::Requested::new).collect();
-    let (registered, used_by) = (work.registered(&requested), format!("run {}", run.name));
+    let requested: Vec<registry::RequestedDataset> = definitions.iter().map(registry::RequestedDataset::new).collect();
+    let (registered, used_by) = (work.registrations(&requested), format!("run {}", run.name));
     let register = async || registry::register(&plane.store, &registered, &[], &used_by).await;
-    retry_transient(register, RegistryError::may_pass).await
+    retry_transient(register, RegistryError::is_retryable).await
 }
 
 /// Writes the plan into the run's record and adds the missing shards to the scheduler.
-async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: Work) -> Result<(), Interruption> {
+async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan) -> Result<(), Interruption> {
     let _control = run.lock_control().await;
     let mut record = run.record();
     let request = record.request.clone().context("the run's record lacks its request")?;
     if !record.state.is_active() {
         return Err(Interruption::Cancelled);
     }
-    run::dropped(&record, &work).iter().for_each(|line| info!("{line}"));
-    let read_training = async || Training::of_stored(&plane.store, &request.model).await;
-    let (trained_on, unreadable) = retry_transient(read_training, StoreError::may_pass).await?.known();
+    run::dropped_rows(&record, &work).iter().for_each(|line| info!("{line}"));
+    let read_training = async || RecordedTraining::of_stored(&plane.store, &request.model).await;
+    let (trained_on, unreadable) = retry_transient(read_training, StoreError::is_retryable).await?.known();
     if let Some(why) = unreadable {
         warn!(why, "the scenes that the model was trained on are unknown");
     }
@@ -228,7 +230,7 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: Work) -
     }
     record.updated = Timestamp::now();
     retry_transient(async || record.write(&plane.store).await, is_transient).await?;
-    let plan = Plan::new(work, run::facts(&record));
+    let plan = Plan::new(work, run::part_metadata(&record));
     let shards = plan.shards();
     info!(shards = plan.parts(), missing = shards.len(), pictures = record.counts.pictures, "run planned");
     run.set_plan(record, plan);
@@ -243,8 +245,8 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: Work) -
     Ok(())
 }
 
-fn is_transient(error: &dqa_pipelines::run::RunError) -> bool {
-    matches!(error, dqa_pipelines::run::RunError::Store(error) if error.may_pass())
+fn is_transient(error: &dqa_pipelines::run::RunRecordError) -> bool {
+    matches!(error, dqa_pipelines::run::RunRecordError::Store(error) if error.is_retryable())
 }
 
 async fn wait_until_done(run: &ActiveRun, events: &mut RunEvents) -> Result<(), Interruption> {
@@ -274,13 +276,13 @@ async fn complete(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) -> Result<(),
     record.request.as_mut().context("the run's record lacks its request")?.retry_failed = false;
     (record.failure, record.hint) = (None, None);
     let commit = async || run::commit(&plane.store, &mut work, record.clone()).await;
-    let record = retry_transient(commit, run::RunError::may_pass).await?;
+    let record = retry_transient(commit, run::RunError::is_retryable).await?;
     drop(work);
     // Logged before the state changes: whoever sees that a run is complete finds it in the log.
     info!(scored = record.counts.scored, failed = record.counts.failed, "run complete");
     run.set_complete(record.clone());
     drop(control);
-    let options = ReportOptions::of_run(&record);
+    let options = ReportOptions::from_run(&record);
     let reported = async {
         let report = report::make(&plane.store, &record, &options).await?;
         report.write(&plane.store).await
@@ -297,12 +299,12 @@ async fn complete(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) -> Result<(),
 /// Logs how planning proceeds.
 struct PlanningLog;
 
-impl Watch for PlanningLog {
+impl PlanObserver for PlanningLog {
     fn headers_left(&mut self, dataset: &str, left: usize) {
         info!(dataset, left, "headers to read");
     }
 
-    fn faults(&mut self, check: &Check) {
+    fn faults(&mut self, check: &CheckReport) {
         info!("{check}");
     }
 

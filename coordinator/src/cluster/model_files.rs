@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use dqa_pipelines::causes;
-use dqa_pipelines::model::{ModelFile, ModelSpec};
+use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_proto::v1::{PutModelFileRequest, put_model_file_request};
 use tokio::sync::mpsc;

@@ -13,10 +13,10 @@ use dqa_pipelines::store::Store;
 use dqa_proto::v1::DESCRIPTORS;
 use dqa_proto::v1::coordinator_service_server::CoordinatorServiceServer;
 use dqa_proto::v1::worker_service_server::WorkerServiceServer;
-use dqa_worker::cluster::ShuffleClient;
-use dqa_worker::net::{Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Tokens, guarded, is_loopback};
-use dqa_worker::program::{host, with_hint};
-use dqa_worker::telemetry::metrics;
+use dqa_service::cluster::ShuffleClient;
+use dqa_service::net::{Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Tokens, guarded, is_loopback};
+use dqa_service::program::{host, with_hint};
+use dqa_service::telemetry::metrics;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tonic::service::Routes;
@@ -96,10 +96,10 @@ struct Leadership {
 pub async fn serve(settings: Settings) -> anyhow::Result<ShutdownReason> {
     let Settings { store, listen, id, tls, tokens, insecure, roots, deadline_base, on_listening } = settings;
     let has_tokens = tokens.users.is_some() && tokens.workers.is_some();
-    let metrics_guard = Guard::of(tokens.users.iter().chain(&tokens.workers));
+    let metrics_guard = Guard::new(tokens.users.iter().chain(&tokens.workers));
     let server = Server::bind(listen, tls.clone(), has_tokens, insecure, metrics_guard).await.map_err(net_error)?;
     let (address, ready) = (server.address(), server.ready());
-    let roots = Roots::below(&roots, is_loopback(address.ip())).context("invalid address in --roots")?;
+    let roots = Roots::new(&roots, is_loopback(address.ip())).context("invalid address in --roots")?;
     let id = id.unwrap_or_else(|| format!("{}-{}", host(), address.port()));
     let mut election = Election::new(store.clone(), id.clone());
     election.probe_store().await.context("cannot find out how the store decides who leads")?;
@@ -198,7 +198,7 @@ async fn continue_stored_runs(plane: &Arc<ControlPlane>) {
 }
 
 fn routes(gate: &Arc<LeaderGate>, tokens: &Tokens, tls: &Tls) -> anyhow::Result<Routes> {
-    let guard = |token| Guard::of(token).behind(tls);
+    let guard = |token| Guard::new(token).with_tls(tls);
     let (users, workers) = (guard(&tokens.users), guard(&tokens.workers));
     let api = CoordinatorServiceServer::new(Api(gate.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)

@@ -8,9 +8,9 @@ use std::time::Duration;
 use dqa_proto::v1::worker_service_server::WorkerService;
 use dqa_proto::v1::{AttendRequest, AttendResponse, DeviceClass, Hello, Welcome, attend_request, attend_response};
 use dqa_proto::{PROTOCOL_VERSION, hint, refused};
-use dqa_service::net::said;
+use dqa_service::net::status_text;
 use dqa_service::telemetry::metrics;
-use dqa_service::wire::class_name;
+use dqa_service::wire::device_class_name;
 use futures::Stream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -81,7 +81,7 @@ async fn relay(
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => break "the worker closed it".to_owned(),
-                Err(status) => break said(&status),
+                Err(status) => break status_text(&status),
             },
             message = messages.recv() => match message {
                 Some(message) => if sender.send(Ok(message)).await.is_err() {
@@ -128,7 +128,7 @@ fn check_registration(registration: &Hello) -> Result<(), Status> {
         return Err(refuse("query_tasks", why));
     }
     if registration.device() == DeviceClass::Unspecified {
-        let class = class_name(registration.device());
+        let class = device_class_name(registration.device());
         return Err(refuse("device", format!("a worker has devices of one class, `cpu` or `cuda`, not `{class}`")));
     }
     Ok(())

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dqa_proto::v1::DeviceClass;
-use dqa_worker::cluster::class_name;
-use dqa_worker::telemetry::metrics;
+use dqa_service::wire::device_class_name;
+use dqa_service::telemetry::metrics;
 use tokio::time::MissedTickBehavior;
 
 use super::control_plane::ControlPlane;
@@ -30,7 +30,7 @@ fn set_gauges(plane: &ControlPlane) {
     for class in CLASSES {
         let demand = plane.scheduler.read(|scheduler, _| scheduler.demand(class));
         let set = |metric: &prometheus::IntGaugeVec, value: usize| {
-            metric.with_label_values(&[class_name(class)]).set(i64::try_from(value).unwrap_or(i64::MAX));
+            metric.with_label_values(&[device_class_name(class)]).set(i64::try_from(value).unwrap_or(i64::MAX));
         };
         set(&metrics::WORKERS, demand.workers);
         set(&metrics::SLOTS, demand.slots);

@@ -1,9 +1,9 @@
 //! Conversions between the protocol's messages and the coordinator's own types.
 
-use dqa_pipelines::limits::PictureLimits;
-use dqa_pipelines::model::{ModelFile, ModelSpec};
+use dqa_pipelines::picture_limits::PictureLimits;
+use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::report::Table;
-use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind};
+use dqa_query::distributed::{GroupAgreement, GroupKind};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::status::RunStatus;
 use dqa_proto::v1::{self, DeviceClass};
@@ -113,7 +113,7 @@ pub(super) fn run_from_status(status: &RunStatus) -> v1::Run {
     v1::Run {
         state: run_state_to_wire(status.state).into(),
         hint: status.hint().unwrap_or_default(),
-        conductor: status.conductor.as_ref().map(ToString::to_string).unwrap_or_default(),
+        conductor: status.owner.as_ref().map(ToString::to_string).unwrap_or_default(),
         progress: Some(v1::RunProgress {
             shards: progress.parts,
             shards_done: progress.parts_done,

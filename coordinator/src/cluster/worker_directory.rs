@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dqa_proto::v1::{Poll, attend_response};
-use dqa_worker::cluster::tasks;
+use dqa_service::cluster::task_slots;
 
 use super::scheduler::Worker;
 use super::shared_scheduler::SharedScheduler;
@@ -76,7 +76,7 @@ impl WorkerCapacity {
 
     /// Returns how many more query tasks a worker with this load can accept without taking what its shards may need.
     pub(super) fn query_tasks_to_bind(self, load: WorkerLoad) -> usize {
-        let kept_for_shards = tasks(self.slots, 0).saturating_sub(load.shards);
+        let kept_for_shards = task_slots(self.slots, 0).saturating_sub(load.shards);
         load.free_tasks.saturating_sub(kept_for_shards).min(self.query_tasks.saturating_sub(load.query_tasks))
     }
 }
@@ -100,7 +100,7 @@ mod tests {
             let shards = shards.min(2 * slots);
             let queries = queries.min(query_tasks);
             let capacity = WorkerCapacity { slots, query_tasks, serves_tls: false };
-            let all = tasks(slots, query_tasks);
+            let all = task_slots(slots, query_tasks);
             let free = all.saturating_sub(shards + queries + old);
             let bound = capacity.query_tasks_to_bind(WorkerLoad { free_tasks: free, shards, query_tasks: queries });
             prop_assert!(queries + bound <= query_tasks);

@@ -5,7 +5,7 @@
 
 use dqa_pipelines::causes;
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::process::{BEAT_EVERY, Process};
+use dqa_pipelines::run_process::{HEARTBEAT_INTERVAL, RunProcess};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_service::program::host;
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use tracing::warn;
 pub struct Claim {
     store: Store,
     run: RunName,
-    own: Process,
+    own: RunProcess,
     heartbeat: JoinHandle<()>,
 }
 
@@ -33,7 +33,7 @@ pub enum ClaimError {
         /// The run.
         run: RunName,
         /// The other process.
-        process: Process,
+        process: RunProcess,
     },
 }
 
@@ -56,10 +56,10 @@ impl Claim {
     /// # Errors
     /// If another process works on the run, or the store fails.
     pub async fn acquire(store: &Store, run: &RunName) -> Result<Claim, ClaimError> {
-        let own = Process::here(host());
-        if let Some((process, written)) = Process::find(store, run).await?
+        let own = RunProcess::current(host());
+        if let Some((process, written)) = RunProcess::find(store, run).await?
             && !process.is_same(&own)
-            && process.works(written, Timestamp::now())
+            && process.is_alive(written, Timestamp::now())
         {
             return Err(ClaimError::Taken { run: run.clone(), process });
         }
@@ -73,9 +73,9 @@ impl Claim {
     pub async fn release(self) {
         self.heartbeat.abort();
         let removed = async {
-            match Process::find(&self.store, &self.run).await? {
+            match RunProcess::find(&self.store, &self.run).await? {
                 Some((process, _)) if !process.is_same(&self.own) => Ok(()),
-                _ => Process::remove(&self.store, &self.run).await,
+                _ => RunProcess::delete(&self.store, &self.run).await,
             }
         };
         if let Err(error) = removed.await {
@@ -90,9 +90,9 @@ impl Drop for Claim {
     }
 }
 
-async fn send_heartbeats(store: Store, run: RunName, mut own: Process) {
+async fn send_heartbeats(store: Store, run: RunName, mut own: RunProcess) {
     loop {
-        tokio::time::sleep(BEAT_EVERY).await;
+        tokio::time::sleep(HEARTBEAT_INTERVAL).await;
         own.beat += 1;
         if let Err(error) = own.write(&store, &run).await {
             warn!(%run, error = %causes(&error), "the claim on the run cannot be refreshed");
@@ -112,24 +112,24 @@ mod tests {
         let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let run: RunName = "r".parse().unwrap();
         let claim = Claim::acquire(&store, &run).await.unwrap();
-        assert!(Process::find(&store, &run).await.unwrap().is_some());
+        assert!(RunProcess::find(&store, &run).await.unwrap().is_some());
         claim.release().await;
-        assert_eq!(Process::find(&store, &run).await.unwrap(), None);
+        assert_eq!(RunProcess::find(&store, &run).await.unwrap(), None);
 
         // Process 1 is alive, and is not this process.
-        let other = Process { id: 1, identity: Default::default(), ..Process::here("elsewhere".to_owned()) };
+        let other = RunProcess { id: 1, identity: Default::default(), ..RunProcess::current("elsewhere".to_owned()) };
         other.write(&store, &run).await.unwrap();
         let refused = Claim::acquire(&store, &run).await.unwrap_err();
         assert!(matches!(&refused, ClaimError::Taken { process, .. } if process.is_same(&other)), "{refused}");
         // The claim of a process of this machine that has ended is taken over at once.
-        let gone = Process { id: u32::MAX, ..Process::here("here".to_owned()) };
+        let gone = RunProcess { id: u32::MAX, ..RunProcess::current("here".to_owned()) };
         gone.write(&store, &run).await.unwrap();
         if cfg!(target_os = "linux") {
             let claim = Claim::acquire(&store, &run).await.unwrap();
             // Another process took the claim over meanwhile: its claim stays.
             other.write(&store, &run).await.unwrap();
             claim.release().await;
-            assert!(Process::find(&store, &run).await.unwrap().is_some());
+            assert!(RunProcess::find(&store, &run).await.unwrap().is_some());
         }
     }
 }

@@ -39,7 +39,7 @@ async fn remove_replaced_parts(store: &Store, plan: &RunPlan) -> Result<(), RunE
     if plan.other_parts.is_empty() {
         return Ok(());
     }
-    let records = RunRecord::all(store).await?;
+    let records = RunRecord::read_all(store).await?;
     let referenced: HashSet<&str> =
         records.iter().flat_map(|record| &record.parts).map(|part| part.key.as_str()).collect();
     for key in plan.other_parts.iter().filter(|key| !referenced.contains(key.as_str())) {

@@ -1,5 +1,6 @@
 //! Why a run cannot be planned or completed, apart from failures of its shards.
 
+use dqa_pipelines::Retryable;
 use dqa_pipelines::dataset::DatasetError;
 use dqa_pipelines::store::StoreError;
 
@@ -13,7 +14,7 @@ pub enum RunError {
     Store(#[from] StoreError),
     /// The store failed, or holds an invalid record.
     #[error(transparent)]
-    Record(#[from] dqa_pipelines::run::RunError),
+    Record(#[from] dqa_pipelines::run::RunRecordError),
     /// Headers could not be read, because the store did not answer.
     #[error("the headers of {failed} of {pictures} pictures of data set `{dataset}` could not be read")]
     Headers {
@@ -41,10 +42,10 @@ pub enum RunError {
 
 impl RunError {
     /// Whether another attempt may succeed, because a store did not answer.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
-            RunError::Store(error) | RunError::Headers { source: error, .. } => error.may_pass(),
-            RunError::Record(dqa_pipelines::run::RunError::Store(error)) => error.may_pass(),
+            RunError::Store(error) | RunError::Headers { source: error, .. } => error.is_retryable(),
+            RunError::Record(dqa_pipelines::run::RunRecordError::Store(error)) => error.is_retryable(),
             RunError::Record(_) | RunError::Incomplete { .. } => false,
         }
     }
@@ -118,14 +119,14 @@ impl PrepareError {
     }
 
     /// Whether another attempt may succeed, because a store did not answer.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         match self {
-            PrepareError::Load { source, .. } | PrepareError::Algorithms(source) => source.may_pass(),
+            PrepareError::Load { source, .. } | PrepareError::Algorithms(source) => source.is_retryable(),
             PrepareError::Incomplete { .. }
             | PrepareError::OutsideRoots { .. }
             | PrepareError::Lacking { .. }
             | PrepareError::NoHazy { .. } => false,
-            PrepareError::Run(error) => error.may_pass(),
+            PrepareError::Run(error) => error.is_retryable(),
         }
     }
 }

@@ -4,8 +4,8 @@ use dqa_engine::decode::Limits;
 use dqa_engine::headers;
 use dqa_model::Views;
 use dqa_pipelines::dataset::{DataSet, Picture};
-use dqa_pipelines::index::{Header, Index};
-use dqa_pipelines::limits::PictureLimits;
+use dqa_pipelines::{dataset::PictureHeader, header_index::HeaderIndex};
+use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::store::Store;
 use futures::StreamExt;
 
@@ -34,9 +34,9 @@ pub async fn update_index(
     dataset: &DataSet,
     bytes_max: u64,
     mut report: impl FnMut(usize),
-) -> Result<Index, RunError> {
-    let mut index = Index::read(store, &dataset.name).await?;
-    for dataset in [dataset, &dataset.of_inputs()] {
+) -> Result<HeaderIndex, RunError> {
+    let mut index = HeaderIndex::read(store, &dataset.name).await?;
+    for dataset in [dataset, &dataset.inputs_as_data_set()] {
         read_headers(store, dataset, bytes_max, &mut index, &mut report).await?;
     }
     Ok(index)
@@ -47,7 +47,7 @@ async fn read_headers(
     store: &Store,
     dataset: &DataSet,
     bytes_max: u64,
-    index: &mut Index,
+    index: &mut HeaderIndex,
     report: &mut impl FnMut(usize),
 ) -> Result<(), RunError> {
     let is_unknown = |picture: &Picture| picture.bytes <= bytes_max && index.get(picture).is_none();
@@ -68,7 +68,7 @@ async fn read_headers(
         index.write(store, &dataset.name).await?;
     }
     let (failed, pictures) = (failures.len(), dataset.pictures.len());
-    match failures.into_iter().find(|error| !error.is_of_object()) {
+    match failures.into_iter().find(|error| !error.is_object_specific()) {
         Some(source) => Err(RunError::Headers { dataset: dataset.name.to_string(), failed, pictures, source }),
         // A file that must not be read, or was deleted after it was listed, becomes a row with an error.
         None => Ok(()),
@@ -76,12 +76,12 @@ async fn read_headers(
 }
 
 /// Counts the windows of each picture of a data set, for a run with these views and limits.
-pub fn measure(dataset: DataSet, index: &Index, views: &Views, limits: PictureLimits) -> MeasuredDataSet {
-    let limits = Limits::of(limits, views.side_min());
+pub fn measure(dataset: DataSet, index: &HeaderIndex, views: &Views, limits: PictureLimits) -> MeasuredDataSet {
+    let limits = Limits::new(limits, views.side_min());
     let windows = |size: Option<(u32, u32)>| size.map_or(0, |(width, height)| views.windows(width, height));
     let windows = dataset.pictures.iter().map(|picture| {
-        let header = headers::judged(index.get(picture), picture, &limits);
-        u32::try_from(windows(header.as_ref().and_then(Header::size))).unwrap_or(u32::MAX)
+        let header = headers::check(index.get(picture), picture, &limits);
+        u32::try_from(windows(header.as_ref().and_then(PictureHeader::size))).unwrap_or(u32::MAX)
     });
     MeasuredDataSet { windows: windows.collect(), dataset }
 }

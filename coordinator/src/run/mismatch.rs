@@ -28,7 +28,7 @@ impl RunMismatch {
 pub(super) fn check(submission: &Submission, earlier: &RunRecord) -> Result<(), RunMismatch> {
     let mut differs = Vec::new();
     if earlier.fingerprint != submission.fingerprint {
-        let other_settings = earlier.spec.differs(&submission.spec());
+        let other_settings = earlier.spec.differences(&submission.spec());
         if other_settings.is_empty() {
             differs.push("the content of the model".to_owned());
         } else {
@@ -97,7 +97,7 @@ pub fn dropped_rows(earlier: &RunRecord, plan: &RunPlan) -> Vec<String> {
         };
         let names = data.algorithms();
         for name in earlier_names.into_iter().filter(|name| !names.contains(name)) {
-            let is_set_apart = data.set_apart.iter().any(|folder| folder.name == *name);
+            let is_set_apart = data.excluded.iter().any(|folder| folder.name == *name);
             let reason = if is_set_apart {
                 format!("it is taken for no algorithm now: --algos all,{name} --name NAME ranks it in a run of its own")
             } else {

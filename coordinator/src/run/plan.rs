@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
-use dqa_pipelines::parts::{self, Found, PartCounts};
-use dqa_pipelines::plan::{self, Cut, Prefix, Shard, Terms};
-use dqa_pipelines::registry::Requested;
-use dqa_pipelines::run::{Counts, DatasetSpec, PartRef};
+use dqa_pipelines::parts::{self, PartState, PartCounts};
+use dqa_pipelines::plan::{self, ShardCut, HashPrefix, Shard, ScoringSettings};
+use dqa_pipelines::registry::RequestedDataset;
+use dqa_pipelines::run::{RunCounts, DatasetSpec, PartRef};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::tables::scores;
 use tracing::warn;
@@ -19,7 +19,7 @@ pub struct RunPlan {
     /// The data sets.
     pub datasets: Vec<MeasuredDataSet>,
     /// The model's fingerprint, and the limits of pictures.
-    pub terms: Terms,
+    pub terms: ScoringSettings,
     /// The parts that make up the run.
     pub parts: Vec<PlannedPart>,
     /// Keys of the model's other parts in the same folders, which do not belong to the run.
@@ -32,7 +32,7 @@ pub struct PlannedPart {
     /// Index of its data set in the plan.
     pub dataset: usize,
     /// Its pictures.
-    pub cut: Cut,
+    pub cut: ShardCut,
     /// Key of its object in the store.
     pub key: String,
     /// Whether the store has it.
@@ -53,11 +53,11 @@ pub enum PartState {
 
 impl RunPlan {
     /// Cuts data sets into parts, all of them missing until [`RunPlan::find_parts`] is called. Pure.
-    pub fn new(datasets: Vec<MeasuredDataSet>, terms: Terms, shard_windows_max: u64) -> RunPlan {
+    pub fn new(datasets: Vec<MeasuredDataSet>, terms: ScoringSettings, shard_windows_max: u64) -> RunPlan {
         let mut parts = Vec::new();
         for (index, MeasuredDataSet { dataset, windows }) in datasets.iter().enumerate() {
-            for (algorithm, range) in plan::algorithms(dataset) {
-                let cuts = plan::cut(dataset, range.clone(), &windows[range], shard_windows_max);
+            for (algorithm, range) in plan::algorithm_ranges(dataset) {
+                let cuts = plan::cut_shards(dataset, range.clone(), &windows[range], shard_windows_max);
                 parts.extend(cuts.into_iter().map(|cut| {
                     let name = plan::part_name(dataset, &cut, &terms);
                     let key = scores::part_key(dataset.name.as_str(), algorithm.as_str(), &name);
@@ -69,11 +69,11 @@ impl RunPlan {
     }
 
     /// Returns the registrations of a request's data sets, completed with what was found when they were loaded.
-    pub fn registrations(&self, requested: &[Requested]) -> Vec<Requested> {
-        let loaded = |requested: &Requested| {
+    pub fn registrations(&self, requested: &[RequestedDataset]) -> Vec<RequestedDataset> {
+        let loaded = |requested: &RequestedDataset| {
             let data =
                 self.datasets.iter().map(|measured| &measured.dataset).find(|data| data.name == *requested.name());
-            data.map(|data| requested.clone().loaded(data))
+            data.map(|data| requested.clone().with_loaded(data))
         };
         requested.iter().filter_map(loaded).collect()
     }
@@ -91,16 +91,16 @@ impl RunPlan {
             let part = &self.parts[*index];
             (part.key.clone(), part.cut.pictures.len() as u64)
         });
-        let found = parts::find_all(store, keys_and_rows).await?;
+        let found = parts::inspect_all(store, keys_and_rows).await?;
         for (index, found) in candidates.into_iter().zip(found) {
             match found {
-                Found::Whole(counts) => self.parts[index].state = PartState::Done(counts),
-                Found::Damaged(why) => warn!(part = self.parts[index].key, why, "a part is damaged and is made again"),
-                Found::Nothing => {}
+                PartState::Complete(counts) => self.parts[index].state = PartState::Done(counts),
+                PartState::Damaged(why) => warn!(part = self.parts[index].key, why, "a part is damaged and is made again"),
+                PartState::Missing => {}
             }
         }
         let planned: HashSet<&str> = self.parts.iter().map(|part| part.key.as_str()).collect();
-        let is_other = |(key, _): &&(String, Prefix)| !planned.contains(key.as_str());
+        let is_other = |(key, _): &&(String, HashPrefix)| !planned.contains(key.as_str());
         self.other_parts = listed.values().flatten().filter(is_other).map(|(key, _)| key.clone()).collect();
         for index in 0..self.parts.len() {
             if matches!(self.parts[index].state, PartState::Missing { .. }) {
@@ -135,7 +135,7 @@ impl RunPlan {
             return None;
         };
         let dataset = &self.datasets[part.dataset].dataset;
-        let shard = Shard::of(dataset, &part.cut, store.url().as_str(), &self.terms);
+        let shard = Shard::new(dataset, &part.cut, store.url().as_str(), &self.terms);
         Some(Shard { reuse: reuse.clone(), retry_failed, ..shard })
     }
 
@@ -175,8 +175,8 @@ impl RunPlan {
     }
 
     /// Counts the pictures and windows that are planned, and the rows that the store has.
-    pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
+    pub fn counts(&self) -> RunCounts {
+        let mut counts = RunCounts::default();
         for part in &self.parts {
             counts.pictures += part.cut.pictures.len() as u64;
             counts.windows += part.cut.windows;
@@ -195,7 +195,7 @@ impl RunPlan {
 
     /// Lists each folder of the run's parts: the keys of the parts of the run's model, with the prefixes in their
     /// names.
-    async fn list_folders(&self, store: &Store) -> Result<BTreeMap<String, Vec<(String, Prefix)>>, StoreError> {
+    async fn list_folders(&self, store: &Store) -> Result<BTreeMap<String, Vec<(String, HashPrefix)>>, StoreError> {
         let mut listed = BTreeMap::new();
         for part in &self.parts {
             let folder = self.folder(part);
@@ -204,7 +204,7 @@ impl RunPlan {
             }
             let prefix = |key: &str| {
                 let name = key.rsplit('/').next()?.strip_suffix(".parquet")?;
-                plan::prefix_of(name, &self.terms.fingerprint)
+                plan::hash_prefix_of_part(name, &self.terms.fingerprint)
             };
             let objects = store.list_sorted(&folder).await?;
             let parts = objects.into_iter().filter_map(|object| Some((object.key.clone(), prefix(&object.key)?)));

@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use dqa_pipelines::dataset::{self, DataSet};
-use dqa_pipelines::plan::Terms;
+use dqa_pipelines::plan::ScoringSettings;
 use dqa_pipelines::store::Store;
-use dqa_worker::decode::Limits;
-use dqa_worker::headers;
+use dqa_engine::decode::Limits;
+use dqa_engine::headers;
 
 use super::error::{PrepareError, RunError};
 use super::measure::{MeasuredDataSet, measure, update_index};
@@ -36,7 +36,7 @@ pub async fn prepare(
     for selected in select(loaded, request, observer)? {
         measured.push(prepare_dataset(store, selected, request, observer).await?);
     }
-    let terms = Terms { fingerprint: request.fingerprint.clone(), limits: request.limits };
+    let terms = ScoringSettings { fingerprint: request.fingerprint.clone(), limits: request.limits };
     let mut plan = RunPlan::new(measured, terms, request.shard_windows);
     plan.find_parts(store).await.map_err(RunError::from)?;
     if request.retry_failed {
@@ -62,14 +62,14 @@ async fn prepare_dataset(
         }
     });
     let index = index.await?;
-    let limits = Limits::of(request.limits, request.views.side_min());
-    let check = dataset::check(&dataset, &|picture| headers::judged(index.get(picture), picture, &limits));
+    let limits = Limits::new(request.limits, request.views.side_min());
+    let check = dataset::check(&dataset, &|picture| headers::check(index.get(picture), picture, &limits));
     if !check.is_clean() {
         observer.faults(&check);
     } else {
         check.remarks().iter().for_each(|line| observer.remark(&name, line));
     }
-    let has_missing_files = check.faults.iter().any(|fault| fault.kind.is_hole());
+    let has_missing_files = check.faults.iter().any(|fault| fault.kind.is_missing_data());
     if !request.allow_missing && (check.counts.missing + check.counts.duplicate > 0 || has_missing_files) {
         return Err(PrepareError::Incomplete { dataset: name });
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::run::{Counts, RunRecord, RunSpec, RunState};
+use dqa_pipelines::run::{RunCounts, RunRecord, RunSpec, RunState};
 use dqa_pipelines::trained_on::TrainedOn;
-use dqa_worker::program::host;
+use dqa_service::program::host;
 use jiff::Timestamp;
 
 use super::mismatch::{self, RunMismatch};
@@ -37,7 +37,7 @@ impl Submission {
             updated: now,
             spec,
             fingerprint: self.fingerprint.clone(),
-            counts: earlier_planned.map_or_else(Counts::default, |earlier| earlier.counts),
+            counts: earlier_planned.map_or_else(RunCounts::default, |earlier| earlier.counts),
             counted: earlier_planned.and_then(|earlier| earlier.counted.clone()),
             provenance,
             parts: earlier_planned.map_or_else(Vec::new, |earlier| earlier.parts.clone()),

@@ -1,8 +1,8 @@
 //! What a plan is made from, and who is told about its progress.
 
 use dqa_model::Views;
-use dqa_pipelines::dataset::{Check, Definition};
-use dqa_pipelines::limits::PictureLimits;
+use dqa_pipelines::dataset::{CheckReport, Definition};
+use dqa_pipelines::picture_limits::PictureLimits;
 
 use super::roots::Roots;
 
@@ -37,7 +37,7 @@ pub trait PlanObserver: Send {
     fn headers_left(&mut self, dataset: &str, left: usize);
 
     /// A data set has faults.
-    fn faults(&mut self, check: &Check);
+    fn faults(&mut self, check: &CheckReport);
 
     /// A data set without faults has something that is worth a line.
     fn remark(&mut self, dataset: &str, line: &str);

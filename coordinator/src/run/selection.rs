@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use dqa_pipelines::causes;
-use dqa_pipelines::dataset::{Algorithms, DataSet, HazyRows};
+use dqa_pipelines::dataset::{AlgorithmSelection, DataSet, HazyRows};
 
 use super::error::PrepareError;
 use super::request::{PlanObserver, PlanRequest};
@@ -37,7 +37,7 @@ pub(super) fn select(
         if known.is_empty() && !request.algorithms.is_empty() {
             continue;
         }
-        let algorithms = if known.is_empty() { Algorithms::All } else { Algorithms::Named(known) };
+        let algorithms = if known.is_empty() { AlgorithmSelection::All } else { AlgorithmSelection::Named(known) };
         let dataset = dataset.select(&algorithms).map_err(PrepareError::Algorithms)?;
         selected.push(SelectedDataSet { dataset, hazy });
     }
@@ -58,7 +58,7 @@ fn check_algorithms(datasets: &[DataSet], request: &PlanRequest) -> Result<(), P
     let may_be_left_out = lacking.iter().all(is_in_another);
     let errors: Vec<_> = lacking
         .into_iter()
-        .filter_map(|(dataset, algorithm)| dataset.clone().select(&Algorithms::Named(vec![algorithm.clone()])).err())
+        .filter_map(|(dataset, algorithm)| dataset.clone().select(&AlgorithmSelection::Named(vec![algorithm.clone()])).err())
         .collect();
     if errors.len() > 1 {
         let texts: Vec<String> = errors.iter().map(|error| causes(error).to_string()).collect();
@@ -93,9 +93,9 @@ fn select_hazy(
         observer.remark(&name, "it names no hazy inputs, so that none of it are scored");
         return Ok(None);
     }
-    if rows.left_out > 0 {
+    if rows.unused_inputs > 0 {
         let reason = "no picture, or pictures of several scenes, were made from them";
-        observer.remark(&name, &format!("{} hazy inputs are not scored: {reason}", rows.left_out));
+        observer.remark(&name, &format!("{} hazy inputs are not scored: {reason}", rows.unused_inputs));
     }
     let scenes_with_input: BTreeSet<_> = rows.pictures.iter().map(|picture| picture.scene_key()).collect();
     let without = dataset.scenes.iter().filter(|scene| !scenes_with_input.contains(&scene.key)).count();

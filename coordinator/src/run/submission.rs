@@ -7,11 +7,11 @@
 use dqa_model::Views;
 use dqa_pipelines::dataset::{self, Definition};
 use dqa_pipelines::digest;
-use dqa_pipelines::limits::PictureLimits;
+use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::run::{DatasetSpec, RunError, RunRecord, RunSpec};
+use dqa_pipelines::run::{DatasetSpec, RunRecordError, RunRecord, RunSpec};
 use dqa_pipelines::store::Store;
-use dqa_worker::models;
+use dqa_engine::models;
 
 use super::plan::RunPlan;
 use super::request::PlanRequest;
@@ -124,7 +124,7 @@ impl Submission {
         store: &Store,
         name: Option<&RunName>,
         plan: Option<&RunPlan>,
-    ) -> Result<(RunName, Option<RunRecord>), RunError> {
+    ) -> Result<(RunName, Option<RunRecord>), RunRecordError> {
         if let Some(name) = name {
             return Ok((name.clone(), RunRecord::find(store, name).await?));
         }
@@ -167,7 +167,7 @@ impl Submission {
 
     fn name_from(&self, fields: &[String]) -> RunName {
         let mut hasher = blake3::Hasher::new();
-        fields.iter().for_each(|text| digest::field(&mut hasher, text.as_bytes()));
+        fields.iter().for_each(|text| digest::update_field(&mut hasher, text.as_bytes()));
         let mut names: Vec<&str> = self.definitions.iter().map(|definition| definition.name.as_str()).collect();
         names.sort_unstable();
         let mut text = names.join("+");

@@ -17,6 +17,6 @@ pub(super) fn mark_training_scenes(specs: &mut [DatasetSpec], plan: &RunPlan, tr
     }
     for (spec, measured) in specs.iter_mut().zip(&plan.datasets) {
         let scenes: BTreeSet<SceneKey> = measured.dataset.pictures.iter().map(Picture::scene_key).collect();
-        spec.seen_in_training = trained_on.seen_in((&spec.name, &spec.source()), &scenes);
+        spec.seen_in_training = trained_on.find_seen((&spec.name, &spec.source()), &scenes);
     }
 }

@@ -1,10 +1,10 @@
 //! Why a study stopped.
 
 use dqa_pipelines::store::StoreError;
-use dqa_pipelines::study::{StoredError, StudyError};
-use dqa_pipelines::train::{RecordError, SplitsError, TrialError};
-use dqa_worker::study::EvaluateError;
-use dqa_worker::train::{BaseModelError, TrainError};
+use dqa_pipelines::study::{ScoredFileError, StudyError};
+use dqa_pipelines::train::{TrialRecordError, SplitsError, TrialError};
+use dqa_engine::study::EvaluateError;
+use dqa_engine::train::{BaseModelError, TrainError};
 
 /// Why a study stopped. What was made until then is kept.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum StudyRunError {
     Store(#[from] StoreError),
     /// A trial's record cannot be read.
     #[error(transparent)]
-    Record(#[from] RecordError),
+    Record(#[from] TrialRecordError),
     /// A data set cannot be split.
     #[error(transparent)]
     Splits(#[from] SplitsError),
@@ -72,5 +72,5 @@ pub enum StudyRunError {
     },
     /// A result in the store is not what was written.
     #[error(transparent)]
-    Stored(#[from] StoredError),
+    Stored(#[from] ScoredFileError),
 }

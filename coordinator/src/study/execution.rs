@@ -2,11 +2,11 @@
 
 use dqa_pipelines::names::StudyName;
 use dqa_pipelines::store::Store;
-use dqa_pipelines::study::{Line, LineOutcome, Outcome, Scored, SplitOutcome, evaluation_key, scored};
+use dqa_pipelines::study::{Line, LineOutcome, StudyOutcome, ScoredPicture, SplitOutcome, evaluation_key, read_scored_pictures};
 use dqa_pipelines::tables::predictions::PREDICTIONS;
 use dqa_pipelines::train::{TrialRecord, trial_key};
-use dqa_worker::study::Evaluator;
-use dqa_worker::train::{Event as TrainEvent, Runner, TrainingResources};
+use dqa_engine::study::Evaluator;
+use dqa_engine::train::{TrainingEvent as TrainEvent, TrialRunner, TrainingResources};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
@@ -63,9 +63,9 @@ impl StudyPlan {
         store: &Store,
         resources: TrainingResources,
         observe: &mut dyn FnMut(StudyEvent<'_>),
-    ) -> Result<Outcome, StudyRunError> {
+    ) -> Result<StudyOutcome, StudyRunError> {
         for dataset in &self.datasets {
-            dataset.splits.keep(store).await?;
+            dataset.splits.write_if_missing(store).await?;
         }
         self.train(store, &resources, observe).await?;
         self.test(store, &resources, observe).await?;
@@ -77,7 +77,7 @@ impl StudyPlan {
             }
             lines.push(LineOutcome { line: self.lines[line].clone(), splits });
         }
-        Ok(Outcome {
+        Ok(StudyOutcome {
             name,
             definition: self.definition.clone(),
             datasets: self.datasets.iter().map(|dataset| dataset.data.name.to_string()).collect(),
@@ -101,7 +101,7 @@ impl StudyPlan {
         observe: &mut dyn FnMut(StudyEvent<'_>),
     ) -> Result<(), StudyRunError> {
         let Some((_, (first, _))) = self.trials.first() else { return Ok(()) };
-        let mut runner = Runner::new(self.base_model(&self.lines[*first]).clone(), resources.clone());
+        let mut runner = TrialRunner::new(self.base_model(&self.lines[*first]).clone(), resources.clone());
         for (number, (name, (line, split))) in (1..).zip(&self.trials) {
             let (index, line) = (*line, &self.lines[*line]);
             observe(StudyEvent::Trial { number, total: self.trials.len(), line, split: *split });
@@ -110,7 +110,7 @@ impl StudyPlan {
                 continue;
             }
             let trial = self.trial(index, *split)?.expect("it was planned");
-            runner.restart(self.base_model(line).clone());
+            runner.set_base(self.base_model(line).clone());
             let trained = block_in_place(|| {
                 runner.run(&trial, store, &Handle::current(), &mut |event| observe(StudyEvent::Training(event)))
             });
@@ -165,7 +165,7 @@ impl StudyPlan {
                 trial_key(trial, &format!("{PREDICTIONS}.parquet"))
             }
         };
-        let mut pictures = scored(&key, store.get(&key).await?, line.pool)?;
+        let mut pictures = read_scored_pictures(&key, store.get(&key).await?, line.pool)?;
         let scenes = self.test_scenes(index, split);
         pictures.retain(|picture| {
             let is_tested = |names: &Vec<String>| names.contains(&picture.algorithm);
@@ -179,7 +179,7 @@ impl StudyPlan {
             trial: cell.trial.clone(),
             evaluation: cell.evaluation.clone(),
             epoch: record.and_then(|record| record.kept).map(|kept| kept.epoch),
-            measures: Scored::measures(&pictures),
+            measures: ScoredPicture::measures(&pictures),
             windows: pictures.iter().map(|picture| picture.windows).sum(),
             seconds: pictures.iter().map(|picture| picture.seconds).sum(),
         })

@@ -7,15 +7,15 @@ use dqa_engine::train::BaseModel;
 use dqa_model::Views;
 use dqa_pipelines::dataset::DataSet;
 use dqa_pipelines::store::Store;
-use dqa_pipelines::study::{DatasetFacts, Definition, Evaluation, Line, Pool, StudyError, evaluation_key};
-use dqa_pipelines::train::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord};
+use dqa_pipelines::study::{DatasetFacts, StudyDefinition, Evaluation, Line, Pooling, StudyError, evaluation_key};
+use dqa_pipelines::train::{SceneNames, Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord};
 
 use super::error::StudyRunError;
 
 /// A study's lines, with the trials and tests that they need.
 pub struct StudyPlan {
     /// The study.
-    pub definition: Definition,
+    pub definition: StudyDefinition,
     /// The data sets, in the order in which lines count them.
     pub datasets: Vec<SplitDataSet>,
     /// The lines of the study's table.
@@ -74,14 +74,14 @@ impl StudyPlan {
     /// # Errors
     /// If the data sets, splits or models are not as the study needs them.
     pub fn new(
-        definition: Definition,
+        definition: StudyDefinition,
         datasets: Vec<DataSet>,
         splits: Vec<Splits>,
         offline: bool,
     ) -> Result<StudyPlan, StudyRunError> {
         if let Some(other) = splits.iter().find(|splits| datasets.iter().all(|data| data.name != splits.dataset)) {
             let message = format!("splits are given for `{}`, which is none of the study's data sets", other.dataset);
-            return Err(StudyError::Means(message).into());
+            return Err(StudyError::Invalid(message).into());
         }
         let facts = |data: &DataSet| DatasetFacts { name: data.name.clone(), algorithms: data.algorithms() };
         let lines = definition.lines(&datasets.iter().map(facts).collect::<Vec<_>>())?;
@@ -167,7 +167,7 @@ impl StudyPlan {
             judge: evaluator,
             dataset: data.name.clone(),
             views: line.views.clone(),
-            looks: line.pool == Pool::Attention,
+            with_attention: line.pool == Pooling::Attention,
             pictures,
         })
     }
@@ -231,7 +231,7 @@ fn base_model_key(line: &Line) -> (String, u64) {
 fn canonical_views(mut line: Line) -> Result<Line, StudyRunError> {
     let over = |base: Views, views: &str| {
         let invalid = |source| StudyRunError::Views { variant: line.variant.clone(), views: views.to_owned(), source };
-        base.over(views).map_err(invalid)
+        base.with_overrides(views).map_err(invalid)
     };
     let trained = over(Views::default(), &line.training_views)?;
     line.views = over(trained, &line.views)?.to_string();
@@ -249,20 +249,20 @@ fn split_dataset(
     count: u32,
     setup: &Setup,
 ) -> Result<SplitDataSet, StudyRunError> {
-    let scenes = SceneTexts::new(&data);
+    let scenes = SceneNames::new(&data);
     let options = SplitsOptions { count, ..SplitsOptions::default() };
     let splits = match given {
-        Some(splits) => splits.resolved(&scenes)?,
-        None => Splits::make(&data.name, scenes.labelled(), &options)?,
+        Some(splits) => splits.with_scene_names(&scenes)?,
+        None => Splits::draw(&data.name, scenes.labelled(), &options)?,
     };
     splits.check_scenes(&data.name, scenes.labelled())?;
     if splits.splits.iter().any(|split| split.test.is_empty()) {
         let message = format!("a split of `{}` has no scene to test on, and a study needs one", data.name);
-        return Err(StudyError::Means(message).into());
+        return Err(StudyError::Invalid(message).into());
     }
     // Labels become targets in one place, the plan of a trial. This trial has all pictures.
     let all = SplitsOptions { count: 1, test_share: 0.0, ..SplitsOptions::default() };
-    let all = Splits::make(&data.name, scenes.labelled(), &all)?;
+    let all = Splits::draw(&data.name, scenes.labelled(), &all)?;
     let model = dqa_pipelines::train::ModelRef { name: String::new(), digest: String::new(), prompts: None };
     let setup = Setup { label_range: setup.label_range, ..Setup::default() };
     let planned = Trial::plan(&data, (&all, 1), &model, &setup);

@@ -18,5 +18,5 @@ mod trainer;
 mod visual_tower;
 
 pub use options::{Trainable, TrainerOptions};
-pub use step::{Example, Step, TrainError};
+pub use step::{Example, Step, TrainerError};
 pub use trainer::Trainer;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::step::TrainError;
+use super::step::TrainerError;
 
 /// A tensor's index in [`Parameters`] and in [`Gradients`].
 pub(super) type ParameterId = usize;
@@ -116,8 +116,8 @@ impl Parameters {
 
     /// Reads the result of [`Parameters::save`] for tensors of the same names and shapes. If it fails, nothing has
     /// changed.
-    pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
-        let wrong = |what: &dyn std::fmt::Display| TrainError::State(what.to_string());
+    pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainerError> {
+        let wrong = |what: &dyn std::fmt::Display| TrainerError::State(what.to_string());
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| wrong(&error))?;
         let steps = header.metadata().as_ref().and_then(|facts| facts.get(STEPS)?.parse::<u64>().ok());
         let steps = steps.ok_or_else(|| wrong(&"it has no count of steps"))?;

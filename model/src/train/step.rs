@@ -29,7 +29,7 @@ pub struct Step {
 
 /// Why training stops.
 #[derive(Debug, thiserror::Error)]
-pub enum TrainError {
+pub enum TrainerError {
     /// The model cannot be built.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -9,7 +9,7 @@ use super::cpu_engine::CpuEngine;
 use super::options::{Trainable, TrainerOptions};
 use super::parameters::Parameters;
 use super::pass::{PassInputs, PassOutput};
-use super::step::{Example, Step, TrainError};
+use super::step::{Example, Step, TrainerError};
 use super::text_tower::{TOKEN_EMBEDDING, distinct_tokens};
 use crate::prompts::tokens::sentence;
 use crate::score::scorer;
@@ -40,7 +40,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Fails when none of the parameters to train exists, or the model cannot be built.
-    pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &TrainerOptions) -> Result<Trainer, TrainError> {
+    pub fn new(weights: &ClipWeights, prompts: &PromptMode, options: &TrainerOptions) -> Result<Trainer, TrainerError> {
         scorer::check_model(weights, prompts)?;
         let prompts = match prompts {
             PromptMode::Learned(prompts) => Some(prompts),
@@ -51,7 +51,7 @@ impl Trainer {
         parameters.scale_learning_rate(PATCH_EMBEDDING, options.patch_lr);
         if parameters.value_count() == 0 {
             let why = format!("{:?} was requested, but the model has no such prompts", options.trainable);
-            return Err(TrainError::Nothing(why));
+            return Err(TrainerError::Nothing(why));
         }
         let inputs = PassInputs { weights, prompts, sentences: &sentences, options };
         let engine = if matches!(options.device, Device::Cpu) && !options.use_candle {
@@ -72,7 +72,7 @@ impl Trainer {
     ///
     /// # Panics
     /// Panics when the batch is empty, or an example lacks a view that the model sees.
-    pub fn step(&mut self, batch: &[Example], lr: f64) -> Result<Step, TrainError> {
+    pub fn step(&mut self, batch: &[Example], lr: f64) -> Result<Step, TrainerError> {
         let (step, mut output) = self.pass(batch)?;
         self.parameters.adam(&mut output.gradients, lr);
         self.update()?;
@@ -83,7 +83,7 @@ impl Trainer {
     ///
     /// # Errors
     /// The same as [`Trainer::step`].
-    pub fn gradients(&mut self, batch: &[Example]) -> Result<(Step, BTreeMap<String, Vec<f32>>), TrainError> {
+    pub fn gradients(&mut self, batch: &[Example]) -> Result<(Step, BTreeMap<String, Vec<f32>>), TrainerError> {
         let (step, mut output) = self.pass(batch)?;
         let names = self.parameters.iter().enumerate();
         let gradients = names.map(|(id, (name, ..))| (name.to_owned(), output.gradients.get_mut(id).to_vec()));
@@ -130,12 +130,12 @@ impl Trainer {
     ///
     /// # Errors
     /// Fails when the state belongs to another training; nothing has changed then.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainerError> {
         self.parameters.restore(bytes)?;
         self.update()
     }
 
-    fn update(&mut self) -> Result<(), TrainError> {
+    fn update(&mut self) -> Result<(), TrainerError> {
         let Trainer { weights, prompts, sentences, options, parameters, engine } = self;
         let inputs = PassInputs { weights, prompts: prompts.as_ref(), sentences, options };
         match engine {
@@ -145,7 +145,7 @@ impl Trainer {
         Ok(())
     }
 
-    fn pass(&mut self, batch: &[Example]) -> Result<(Step, PassOutput), TrainError> {
+    fn pass(&mut self, batch: &[Example]) -> Result<(Step, PassOutput), TrainerError> {
         assert!(!batch.is_empty(), "a step has examples");
         let Trainer { weights, prompts, sentences, options, parameters, engine } = self;
         let inputs = PassInputs { weights, prompts: prompts.as_ref(), sentences, options };
@@ -159,8 +159,8 @@ impl Trainer {
     }
 
     /// Returns the norm of all gradients; an error if a value is not finite.
-    fn finite(&self, loss: f64, output: &PassOutput) -> Result<f64, TrainError> {
-        let not_finite = |what: String| TrainError::NotFinite { step: self.parameters.steps + 1, what };
+    fn finite(&self, loss: f64, output: &PassOutput) -> Result<f64, TrainerError> {
+        let not_finite = |what: String| TrainerError::NotFinite { step: self.parameters.steps + 1, what };
         if !loss.is_finite() {
             return Err(not_finite("the loss".to_owned()));
         }
@@ -172,7 +172,7 @@ impl Trainer {
     }
 }
 
-fn sentences(prompts: Option<&Prompts>) -> Result<[Vec<u32>; 2], TrainError> {
+fn sentences(prompts: Option<&Prompts>) -> Result<[Vec<u32>; 2], TrainerError> {
     let words = prompts.map(Prompts::words).cloned().unwrap_or_default();
     let length = prompts.map_or(0, |prompts| prompts.shape().text_len);
     let ids = |words: &str| sentence(length, words).map_err(ModelError::from);

@@ -262,6 +262,7 @@ mod tests {
     use arrow::util::pretty::pretty_format_batches;
 
     use super::*;
+    use dqa_pipelines::Hint;
     use dqa_pipelines::dataset::Raters;
     use dqa_pipelines::picture_limits::PictureLimits;
     use dqa_pipelines::run::{RunCounts, DatasetSpec, PartRef, RunSpec};

@@ -40,7 +40,7 @@ table! {
         srcc: Option<f64>,
         /// Standard deviation between splits.
         srcc_std: Option<f64>,
-        /// Lower bound of the 95% interval of the mean (`stats::over_splits`).
+        /// Lower bound of the 95% interval of the mean (`stats::split_summary`).
         srcc_low: Option<f64>,
         /// Upper bound of the interval.
         srcc_high: Option<f64>,

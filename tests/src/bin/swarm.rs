@@ -11,12 +11,12 @@ use dqa_engine::shard::ShardOutcome;
 use dqa_pipelines::parts;
 use dqa_pipelines::plan::ShardPicture;
 use dqa_pipelines::store::StoreResolver;
-use dqa_pipelines::tables::scores::{ScoreRow, Spread};
+use dqa_pipelines::tables::scores::{ScoreRow, ScoreStatistics};
 use dqa_proto::v1::{DeviceClass, FailureKind};
 use dqa_service::cluster::ShardTask;
 use dqa_service::net::Tls;
 use dqa_service::program::{self, ExitStatus};
-use dqa_worker::cluster::{self, DeviceSlot, Settings, ShardExecutor, ShardFailure};
+use dqa_worker::cluster::{self, DeviceSlot, WorkerSettings, ShardExecutor, ShardFailure};
 
 /// Workers that score nothing.
 #[derive(Parser)]
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             Arc::new(StandIn { takes: Duration::from_millis(arguments.millis), addresses: StoreResolver::default() });
         let workers: Vec<_> = (0..arguments.workers)
             .map(|_| {
-                let settings = Settings {
+                let settings = WorkerSettings {
                     coordinators: vec![arguments.coordinator.clone()],
                     listen: SocketAddr::from(([127, 0, 0, 1], 0)),
                     advertise: None,
@@ -96,7 +96,7 @@ impl ShardExecutor for StandIn {
             width: None,
             height: None,
             windows: 1,
-            score: Ok(Spread { score: 0.5, std: 0.0, min: 0.5, max: 0.5 }),
+            score: Ok(ScoreStatistics { score: 0.5, std: 0.0, min: 0.5, max: 0.5 }),
             mos: picture.mos,
             raters: picture.raters,
         };

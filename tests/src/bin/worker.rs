@@ -10,7 +10,7 @@ use dqa_proto::v1::{DeviceClass, FailureKind};
 use dqa_service::cluster::ShardTask;
 use dqa_service::program;
 use dqa_worker::cli::run;
-use dqa_worker::cluster::models::Models;
+use dqa_worker::cluster::ModelExecutor;
 use dqa_worker::cluster::{DeviceSlot, ShardExecutor, ShardFailure};
 
 #[derive(Parser)]
@@ -30,7 +30,7 @@ enum Command {
 fn main() -> ExitCode {
     program::run(std::env::args_os().collect(), |cli: Cli| {
         let Command::Run(args) = cli.command;
-        let models = run::models(&args)?;
+        let models = run::model_executor(&args)?;
         run::run_with(&args, Arc::new(Faulty { models, faults: Faults::from_env() }))
     })
 }
@@ -64,7 +64,7 @@ impl Faults {
 }
 
 struct Faulty {
-    models: Models,
+    models: ModelExecutor,
     faults: Faults,
 }
 

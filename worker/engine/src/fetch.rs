@@ -101,7 +101,7 @@ async fn read(resolver: &StoreResolver, uri: &str, bytes: u64, bytes_max: u64) -
         return Err(ReadError::Picture(error));
     }
     resolver.read(uri).await.map_err(|error| {
-        if error.is_of_store() {
+        if error.is_store_wide() {
             return ReadError::Store(error);
         }
         let kind = if error.is_not_found() { io::ErrorKind::NotFound } else { io::ErrorKind::Other };

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use dqa_pipelines::dataset::{DataSet, Picture};
-use dqa_pipelines::index::Header;
+use dqa_pipelines::dataset::PictureHeader;
 use dqa_pipelines::store::{StoreError, StoreResolver};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -26,7 +26,7 @@ pub fn read(
     dataset: &DataSet,
     pictures: Vec<usize>,
     bytes_max: u64,
-) -> BoxStream<'_, (usize, Result<Header, StoreError>)> {
+) -> BoxStream<'_, (usize, Result<PictureHeader, StoreError>)> {
     let resolver = Arc::new(StoreResolver::default());
     let limits = Arc::new(Limits { bytes_max, ..Limits::none() });
     let one = move |index: usize| {
@@ -40,7 +40,7 @@ pub fn read(
 
 /// Returns a picture's header as a run with these limits sees it: unreadable if the picture is too large or too small.
 /// None if the header is not known.
-pub fn check(header: Option<&Header>, picture: &Picture, limits: &Limits) -> Option<Header> {
+pub fn check(header: Option<&PictureHeader>, picture: &Picture, limits: &Limits) -> Option<PictureHeader> {
     if let Err(error) = limits.check_bytes(picture.bytes) {
         return Some(unreadable(&error));
     }
@@ -57,7 +57,7 @@ async fn read_one(
     uri: &str,
     picture: &Picture,
     limits: &Limits,
-) -> Result<Header, StoreError> {
+) -> Result<PictureHeader, StoreError> {
     if let Err(error) = limits.check_bytes(picture.bytes) {
         return Ok(unreadable(&error));
     }
@@ -70,18 +70,18 @@ async fn read_one(
         Err(error) => Err(error),
     };
     Ok(match probed {
-        Ok(header) => Header::Size { width: header.width, height: header.height },
+        Ok(header) => PictureHeader::Size { width: header.width, height: header.height },
         Err(error) => unreadable(&error),
     })
 }
 
-fn unreadable(error: &PictureError) -> Header {
-    Header::Unreadable { code: error.code().to_string(), message: error.line() }
+fn unreadable(error: &PictureError) -> PictureHeader {
+    PictureHeader::Unreadable { code: error.code().to_string(), message: error.line() }
 }
 
 #[cfg(test)]
 mod tests {
-    use dqa_pipelines::limits::PictureLimits;
+    use dqa_pipelines::picture_limits::PictureLimits;
 
     use super::*;
 
@@ -99,11 +99,11 @@ mod tests {
             raters: None,
             hazy: None,
         };
-        let code = |header: Option<&Header>, limits: PictureLimits, side_min| {
+        let code = |header: Option<&PictureHeader>, limits: PictureLimits, side_min| {
             let checked = check(header, &picture, &Limits::new(limits, side_min));
             checked.map(|header| header.error().map_or("size".to_owned(), |(code, _)| code.to_owned()))
         };
-        let (usual, header) = (PictureLimits::default(), Header::Size { width: 300, height: 200 });
+        let (usual, header) = (PictureLimits::default(), PictureHeader::Size { width: 300, height: 200 });
         let known = |limits, side_min| code(Some(&header), limits, side_min).unwrap();
         assert_eq!(known(usual, 224), "too_small");
         assert_eq!(known(usual, 112), "size");
@@ -116,7 +116,7 @@ mod tests {
             "too_large",
             "by the listing alone"
         );
-        let damaged = Header::Unreadable { code: "corrupt".into(), message: "it is".into() };
+        let damaged = PictureHeader::Unreadable { code: "corrupt".into(), message: "it is".into() };
         assert_eq!(code(Some(&damaged), usual, 224).unwrap(), "corrupt");
     }
 }

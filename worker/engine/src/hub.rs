@@ -15,7 +15,7 @@ mod settings;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use dqa_model::{ConfigError, PreferredFiles, preferred_files, shards_of};
+use dqa_model::{ConfigError, PreferredFiles, preferred_files, list_shards};
 
 use cache::RepoCache;
 use client::{Client, Listing};
@@ -156,7 +156,7 @@ async fn download(
     let weights = client.get(&commit, chosen.weights).await?;
     let mut files = vec![chosen.config.to_owned(), chosen.weights.to_owned()];
     if chosen.is_index {
-        for shard in shards_of(&weights)? {
+        for shard in list_shards(&weights)? {
             if !has(&shard) {
                 return Err(HubError::NoFile { file: shard, repo: id.repo.clone(), revision: id.revision.clone() });
             }
@@ -203,13 +203,13 @@ impl ModelId {
         let folder = cache.snapshot(&commit);
         let has = |name: &str| folder.join(name).exists();
         let is_whole = |name: &str| {
-            let shards = || shards_of(&folder.join(name)).is_ok_and(|shards| shards.iter().all(|shard| has(shard)));
+            let shards = || list_shards(&folder.join(name)).is_ok_and(|shards| shards.iter().all(|shard| has(shard)));
             has(name) && (!name.ends_with(".index.json") || shards())
         };
         let Some(chosen) = model_files(is_whole, is_clip(&folder.join(CONFIG))) else { return Ok(None) };
         let mut files = vec![chosen.config.to_owned(), chosen.weights.to_owned()];
         if chosen.is_index {
-            files.extend(shards_of(&folder.join(chosen.weights))?);
+            files.extend(list_shards(&folder.join(chosen.weights))?);
         }
         Ok(Some(Snapshot { repo: self.repo.clone(), revision: self.revision.clone(), commit, folder, files }))
     }

@@ -7,7 +7,7 @@ mod recorded_training;
 use std::path::{Path, PathBuf};
 
 use dqa_model::{
-    ClipConfig, ClipWeights, ConfigError, Prompts, PromptsError, WeightsError, preferred_files, shards_of,
+    ClipConfig, ClipWeights, ConfigError, Prompts, PromptsError, WeightsError, preferred_files, list_shards,
 };
 
 use crate::hub::{self, HubError, Snapshot};
@@ -201,7 +201,7 @@ fn check_model_files(path: &Path) -> Result<(), OpenError> {
         (path.parent().unwrap_or(path), path.to_owned())
     };
     if matches!(FileKind::detect(&weights), Ok(FileKind::Json))
-        && let Ok(shards) = shards_of(&weights)
+        && let Ok(shards) = list_shards(&weights)
     {
         return shards.iter().try_for_each(|shard| check_kind(&folder.join(shard), FileRole::Weights));
     }

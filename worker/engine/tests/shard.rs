@@ -14,8 +14,8 @@ use dqa_engine::inference::InferenceSettings;
 use dqa_engine::shard::operator::{self, RowScorerExtension};
 use dqa_engine::shard::{ShardOutcome, ShardScorer};
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
-use dqa_pipelines::limits::PictureLimits;
-use dqa_pipelines::parts::{self, Found, PartCounts};
+use dqa_pipelines::picture_limits::PictureLimits;
+use dqa_pipelines::parts::{self, PartState, PartCounts};
 use dqa_pipelines::plan::{Shard, ShardPicture};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::scores::{PartColumns, ScoreRow};
@@ -96,9 +96,9 @@ impl Desk {
     async fn score(&self, shard: &Shard) -> (ShardOutcome, Vec<ScoreRow>) {
         let outcome = self.try_score(shard).await.unwrap();
         let counts = PartCounts { rows: outcome.rows, failed: outcome.failed };
-        let found = parts::find(&self.store, &shard.key(), shard.pictures.len() as u64).await.unwrap();
-        assert_eq!(found, Found::Whole(counts));
-        (outcome, parts::rows(&self.store, &shard.key()).await.unwrap())
+        let found = parts::inspect(&self.store, &shard.key(), shard.pictures.len() as u64).await.unwrap();
+        assert_eq!(found, PartState::Complete(counts));
+        (outcome, parts::read_rows(&self.store, &shard.key()).await.unwrap())
     }
 }
 
@@ -181,7 +181,7 @@ async fn a_shard_for_another_model_is_refused() {
     shard.part.fingerprint = "ab".repeat(32);
     let error = desk.try_score(&shard).await.unwrap_err();
     assert!(chain(&error).contains(&format!("is for model {}", shard.part.fingerprint)), "{}", chain(&error));
-    assert_eq!(parts::find(&desk.store, &shard.key(), 1).await.unwrap(), Found::Nothing);
+    assert_eq!(parts::inspect(&desk.store, &shard.key(), 1).await.unwrap(), PartState::Missing);
 }
 
 #[tokio::test(flavor = "multi_thread")]

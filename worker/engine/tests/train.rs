@@ -15,7 +15,7 @@ use dqa_model::{Batcher, ClipWeights, Options, Prepared, PromptMode, Prompts, Sc
 use dqa_pipelines::dataset::{self, DataSet, Definition};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::parquet_file;
-use dqa_pipelines::train::{SceneTexts, Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, Tune, WeightsDtype};
+use dqa_pipelines::train::{SceneNames, Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, Tune, WeightsDtype};
 use dqa_testkit::{Picture, hf};
 use tokio::runtime::Runtime;
 
@@ -59,7 +59,7 @@ impl Bench {
 
     fn trial(&self, setup: &Setup) -> Trial {
         let options = SplitsOptions { test_share: 0.34, ..SplitsOptions::default() };
-        let splits = Splits::make(&self.data.name, SceneTexts::new(&self.data).labelled(), &options).unwrap();
+        let splits = Splits::draw(&self.data.name, SceneNames::new(&self.data).labelled(), &options).unwrap();
         Trial::plan(&self.data, (&splits, 1), self.runner.base().model(), setup).unwrap()
     }
 
@@ -89,7 +89,7 @@ impl Bench {
 }
 
 fn definition_at(dir: &Path) -> Definition {
-    dataset::find(dir.join("haze.toml").to_str().unwrap(), Path::new("")).unwrap()
+    dataset::find_definition(dir.join("haze.toml").to_str().unwrap(), Path::new("")).unwrap()
 }
 
 /// That keeps about three of the pictures decoded.

@@ -10,8 +10,8 @@ use dqa_engine::decode::Limits;
 use dqa_engine::inference::InferenceSettings;
 use dqa_engine::models::{self, OpenError, Opened, RecordedTraining};
 use dqa_model::{Arithmetic, ClipConfig, ClipWeights, Explainer, Isa, Options, PromptMode, Prompts, Scorer, Views};
-use dqa_pipelines::limits::PictureLimits;
-use dqa_pipelines::model::{ModelFile, ModelSpec};
+use dqa_pipelines::picture_limits::PictureLimits;
+use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::trained_on::TrainedOn;
 
 use crate::program::{note, with_hint};
@@ -175,7 +175,7 @@ impl ModelArgs {
     /// Fails if the model or the prompts cannot be read or do not fit.
     pub fn identify(&self) -> anyhow::Result<IdentifiedModel> {
         let (weights, prompts, options) = open(self, &Device::Cpu)?;
-        let fingerprint = dqa_model::fingerprint_of(&weights, &prompts, &options).context("cannot read the model")?;
+        let fingerprint = dqa_model::model_fingerprint(&weights, &prompts, &options).context("cannot read the model")?;
         let described = |path: PathBuf| Ok((describe(&path)?, path));
         let is_bundled = |path: &PathBuf| path.to_str().is_some_and(|name| name.starts_with("dqa:"));
         let weights: Vec<_> =

@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use dqa_pipelines::file_names::{clutter, is_picture};
+use dqa_pipelines::file_names::{clutter_kind, is_picture};
 use glob::Pattern;
 use walkdir::WalkDir;
 
@@ -210,7 +210,7 @@ fn is_glob(path: &Path) -> bool {
 }
 
 fn is_clutter(name: &OsStr) -> bool {
-    clutter(&name.to_string_lossy()).is_some()
+    clutter_kind(&name.to_string_lossy()).is_some()
 }
 
 #[cfg(test)]

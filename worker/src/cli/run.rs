@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use candle_core::Device;
 use clap::builder::BoolishValueParser;
-use dqa_pipelines::limits::PictureLimits;
+use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_proto::v1::DeviceClass;
 use dqa_service::model_args::{MachineArgs, device_label, open_device};
 use dqa_service::net::{TlsArgs, Token, listen_address, url_host};

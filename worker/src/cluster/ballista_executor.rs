@@ -84,7 +84,7 @@ impl BallistaExecutor {
         let executor = Arc::new(Executor::with_default_execution_engine(
             registration,
             &self.work_dir,
-            Arc::new(|_| sql::runtime()),
+            Arc::new(|_| sql::new_runtime()),
             Arc::new(config),
             Arc::new(functions),
             Arc::new(TaskEndNotifier { poll: wake.clone(), runtime: Handle::current() }),

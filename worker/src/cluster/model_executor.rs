@@ -12,7 +12,7 @@ use dqa_engine::models;
 use dqa_engine::shard::{ShardError, ShardOutcome, ShardScorer};
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
 use dqa_pipelines::causes;
-use dqa_pipelines::model::{ModelFile, ModelSpec};
+use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::store::{Store, StoreError, StoreResolver};
 use dqa_proto::v1::{DeviceClass, FailureKind};
 use dqa_service::cluster::ShardTask;

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use dqa_engine::shard::operator::{BoxError, RowScorer};
 use dqa_engine::shard::{ScoringProgress, ShardOutcome, StopFlag};
 use dqa_pipelines::causes;
-use dqa_pipelines::parts::{self, Found};
+use dqa_pipelines::parts::{self, PartState};
 use dqa_pipelines::store::StoreResolver;
 use dqa_proto::v1::{DeviceClass, Failure, FailureKind, Finished, Report, Running, Scored, Totals, finished};
 use dqa_service::cluster::ShardTask;
@@ -292,12 +292,12 @@ impl Node {
         let store_failure = |error| ShardFailure::new(FailureKind::Store, error);
         let store = self.resolver.open(&task.shard.store).map_err(store_failure)?;
         let (key, rows) = (task.shard.key(), task.shard.pictures.len() as u64);
-        let found = parts::find(&store, &key, rows).await.map_err(store_failure)?;
+        let found = parts::inspect(&store, &key, rows).await.map_err(store_failure)?;
         Ok(match found {
-            Found::Whole(counts) => {
+            PartState::Complete(counts) => {
                 Some(ShardOutcome { key, rows, failed: counts.failed, reused: rows, windows: 0, wall: Duration::ZERO })
             }
-            Found::Nothing | Found::Damaged(_) => None,
+            PartState::Missing | PartState::Damaged(_) => None,
         })
     }
 

@@ -1,7 +1,7 @@
 //! `dqa-coord cancel`, `pause`, `resume` and `retry`: change the state of a coordinator's run.
 
 use dqa_proto::v1;
-use dqa_worker::program::{ExitStatus, note};
+use dqa_service::program::{ExitStatus, note};
 
 use crate::cli::coordinator_args::CoordinatorArgs;
 use crate::cli::coordinator_client::{find_named_run, require_run, run_line, status_error};

@@ -6,7 +6,7 @@ mod serve;
 mod workers;
 
 use clap::Subcommand;
-use dqa_worker::program::ExitStatus;
+use dqa_service::program::ExitStatus;
 
 use control::RunAction;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::builder::BoolishValueParser;
+use dqa_pipelines::Retryable;
 use dqa_pipelines::causes;
 use dqa_pipelines::store::{Store, StoreFault};
 use dqa_service::net::{TlsArgs, Token, Tokens, listen_address};
@@ -110,5 +111,5 @@ async fn open_store(args: &StoreArgs) -> anyhow::Result<Store> {
 }
 
 fn is_transient(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(StoreFault::may_pass))
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(StoreFault::is_retryable))
 }

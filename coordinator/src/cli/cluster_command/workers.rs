@@ -1,7 +1,7 @@
 //! `dqa-coord workers`: lists a coordinator's workers with what they score, or drains one.
 
 use dqa_proto::v1;
-use dqa_worker::program::{ExitStatus, Format, note};
+use dqa_service::program::{ExitStatus, OutputFormat, note};
 
 use crate::cli::coordinator_args::CoordinatorArgs;
 use crate::cli::coordinator_client::{print_workers, status_error};
@@ -16,9 +16,9 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "WORKER")]
     drain: Option<String>,
 
-    /// Format of the list.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// OutputFormat of the list.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
 }
 
 /// Lists the workers, or drains one.

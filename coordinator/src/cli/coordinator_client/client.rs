@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use dqa_proto::v1;
 use dqa_proto::v1::coordinator_service_client::CoordinatorServiceClient;
-use dqa_worker::net::{Caller, MESSAGE_BYTES_MAX, TlsArgs, Token, channel, said};
-use dqa_worker::program::with_hint;
+use dqa_service::net::{AuthInterceptor, MESSAGE_BYTES_MAX, TlsArgs, Token, channel, status_text};
+use dqa_service::program::with_hint;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use crate::cli::hints::with_own_hint;
 
 /// A client of a coordinator's service for users.
-pub(in crate::cli) type Client = CoordinatorServiceClient<InterceptedService<Channel, Caller>>;
+pub(in crate::cli) type Client = CoordinatorServiceClient<InterceptedService<Channel, AuthInterceptor>>;
 
 /// Returns a client of the coordinator at `url`. The connection is made with the first call.
 pub(in crate::cli) fn connect(
@@ -25,13 +25,13 @@ pub(in crate::cli) fn connect(
 ) -> anyhow::Result<Client> {
     let token = token_file.map(Token::read).transpose()?;
     let channel = channel(url, &tls.read()?, token.as_ref(), insecure).map_err(with_own_hint)?;
-    let client = CoordinatorServiceClient::with_interceptor(channel, Caller::new(token.as_ref()));
+    let client = CoordinatorServiceClient::with_interceptor(channel, AuthInterceptor::new(token.as_ref()));
     Ok(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX))
 }
 
 /// Turns a status that the coordinator, or the connection to it, ended a call with into an error with a hint.
 pub(in crate::cli) fn status_error(status: &Status) -> anyhow::Error {
-    let error = anyhow!("{}", said(status));
+    let error = anyhow!("{}", status_text(status));
     let hint = status.metadata().get(dqa_proto::HINT).and_then(|hint| hint.to_str().ok());
     let is_unreachable = status.code() == Code::Unavailable && dqa_proto::code(status).is_none();
     let (error, default_hint) = if is_unreachable {

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use dqa_pipelines::model::ModelFile;
+use dqa_pipelines::model_spec::ModelFile;
 use dqa_proto::v1::{self, put_model_file_request};
-use dqa_worker::program::note;
+use dqa_service::program::note;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write, stdout};
 
 use dqa_proto::v1;
-use dqa_worker::program::{Format, OutputError};
+use dqa_service::program::{OutputFormat, OutputError};
 
 use super::client::{Client, get_run, list_runs, status_error};
 use super::watch::has_ended;
@@ -17,7 +17,7 @@ use crate::cli::run_summary::{RunSummary, print_all};
 pub(in crate::cli) async fn watch_overview(
     client: &mut Client,
     name: Option<&str>,
-    format: Format,
+    format: OutputFormat,
 ) -> anyhow::Result<RunSummary> {
     let is_terminal = stdout().is_terminal();
     loop {
@@ -33,7 +33,7 @@ pub(in crate::cli) async fn watch_overview(
             clear_terminal()?;
         }
         print_all(&runs, format)?;
-        if format == Format::Table {
+        if format == OutputFormat::Table {
             writeln!(stdout()).map_err(OutputError::from)?;
             print_workers(&answer.into_inner().workers, format)?;
         }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use dqa_pipelines::causes;
 use dqa_proto::v1::{self, RunState};
-use dqa_worker::net::said;
-use dqa_worker::program::note;
+use dqa_service::net::status_text;
+use dqa_service::program::note;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tonic::{Code, Status};
 
@@ -42,7 +42,7 @@ async fn wait_until(client: &mut Client, name: &str, is_reached: fn(&v1::Run) ->
             // The stream ended before the run did.
             Ok(None) => {}
             Err(status) if is_transient(status.code()) && last_answer.elapsed() < OUTAGE_MAX => {
-                display.show_outage(&said(&status));
+                display.show_outage(&status_text(&status));
             }
             Err(status) => {
                 display.finish();

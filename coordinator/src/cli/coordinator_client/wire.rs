@@ -1,12 +1,12 @@
 //! Conversions between this program's types and the messages of the protocol: every one that commands need.
 
 use anyhow::{anyhow, bail};
-use dqa_pipelines::limits::PictureLimits;
-use dqa_pipelines::model::{ModelFile, ModelSpec};
+use dqa_pipelines::picture_limits::PictureLimits;
+use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::report::ReportOptions;
-use dqa_pipelines::report::distributed::{GroupAgreement, GroupKind};
+use dqa_query::distributed::{GroupAgreement, GroupKind};
 use dqa_proto::v1;
-use dqa_worker::program::{Format, with_hint};
+use dqa_service::program::{OutputFormat, with_hint};
 
 use crate::cli::output::json_text;
 use crate::cli::run_summary::RunSummary;
@@ -45,13 +45,13 @@ pub(in crate::cli) fn limits_message(limits: &PictureLimits) -> v1::PictureLimit
 pub(in crate::cli) fn report_request(
     run: String,
     tables: &[v1::Table],
-    format: Format,
+    format: OutputFormat,
     options: &ReportOptions,
 ) -> v1::GetReportRequest {
     let format = match format {
-        Format::Table => v1::TableFormat::Text,
-        Format::Json => v1::TableFormat::Json,
-        Format::Csv => v1::TableFormat::Csv,
+        OutputFormat::Table => v1::TableFormat::Text,
+        OutputFormat::Json => v1::TableFormat::Json,
+        OutputFormat::Csv => v1::TableFormat::Csv,
     };
     v1::GetReportRequest {
         name: run,

@@ -3,22 +3,22 @@
 use std::io::{BufWriter, Write, stdout};
 
 use dqa_proto::v1;
-use dqa_worker::cluster::class_name;
-use dqa_worker::program::{Format, OutputError};
+use dqa_service::wire::device_class_name;
+use dqa_service::program::{OutputFormat, OutputError};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::output::{print_rows, print_text};
 
 /// Writes workers to standard output.
-pub(in crate::cli) fn print_workers(workers: &[v1::Worker], format: Format) -> anyhow::Result<()> {
+pub(in crate::cli) fn print_workers(workers: &[v1::Worker], format: OutputFormat) -> anyhow::Result<()> {
     match format {
-        Format::Table => Ok(print_table(workers)?),
-        Format::Json => {
+        OutputFormat::Table => Ok(print_table(workers)?),
+        OutputFormat::Json => {
             let lines: String = workers.iter().map(|worker| format!("{}\n", worker_json(worker))).collect();
             Ok(print_text(&lines)?)
         }
-        Format::Csv => print_rows(&workers.iter().map(WorkerRow::new).collect::<Vec<_>>(), format),
+        OutputFormat::Csv => print_rows(&workers.iter().map(WorkerRow::new).collect::<Vec<_>>(), format),
     }
 }
 
@@ -35,7 +35,7 @@ fn print_table(workers: &[v1::Worker]) -> Result<(), OutputError> {
             out,
             "{:40} {:6} {:>5} {:>7} {:>12} {:>10}  {:.1} s ago{}",
             worker.id,
-            class_name(worker.device()),
+            device_class_name(worker.device()),
             worker.slots,
             worker.running.len(),
             totals.windows,
@@ -72,7 +72,7 @@ impl WorkerRow {
             id: worker.id.clone(),
             host: worker.host.clone(),
             version: worker.program_version.clone(),
-            device: class_name(worker.device()),
+            device: device_class_name(worker.device()),
             devices: worker.devices.join("; "),
             slots: worker.slots,
             draining: worker.draining,
@@ -93,7 +93,7 @@ fn worker_json(worker: &v1::Worker) -> serde_json::Value {
         "id": worker.id,
         "host": worker.host,
         "version": worker.program_version,
-        "device": class_name(worker.device()),
+        "device": device_class_name(worker.device()),
         "devices": worker.devices,
         "slots": worker.slots,
         "draining": worker.draining,

@@ -4,8 +4,8 @@ mod args;
 #[cfg(feature = "cluster")]
 mod remote;
 
-use dqa_pipelines::report::{self, Table, together};
-use dqa_worker::program::ExitStatus;
+use dqa_pipelines::report::{self, Table, combine_runs};
+use dqa_service::program::ExitStatus;
 
 pub(super) use args::Args;
 
@@ -21,10 +21,10 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let store = args.store.open().await?;
     let records = args.runs.find_records(&store).await?;
     report::require_complete(&store, &records).await.map_err(with_own_hint)?;
-    let record = together(&records[0], &records[1..]).map_err(with_own_hint)?;
-    let mut report = report::rank(&store, &record, &args.report.options()).await.map_err(with_own_hint)?;
+    let record = combine_runs(&records[0], &records[1..]).map_err(with_own_hint)?;
+    let mut report = report::make_leaderboards(&store, &record, &args.report.options()).await.map_err(with_own_hint)?;
     if let Some(dataset) = &args.dataset {
-        report.only(dataset)?;
+        report.retain_dataset(dataset)?;
     }
     args.report.show(&report, &[Table::Leaderboard])?;
     Ok(ExitStatus::All)

@@ -1,7 +1,7 @@
 //! `leaderboard --coordinator`: the coordinator makes the leaderboard.
 
 use dqa_proto::v1;
-use dqa_worker::program::ExitStatus;
+use dqa_service::program::ExitStatus;
 
 use super::args::Args;
 use crate::cli::coordinator_client::{Client, find_runs, get_report, report_request};

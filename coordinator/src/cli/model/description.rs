@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use dqa_model::{ClipWeights, Isa, Options, PromptMode, Prompts, TextConfig, VisionConfig, fingerprint_of};
-use dqa_worker::models::{self, Origin, Training};
+use dqa_model::{ClipWeights, Isa, Options, PromptMode, Prompts, TextConfig, VisionConfig, model_fingerprint};
+use dqa_engine::models::{self, Origin, RecordedTraining};
 use serde::Serialize;
 
 use super::training::TrainingDescription;
@@ -124,7 +124,7 @@ impl ModelDescription<'_> {
             Origin::Program => "in the program".to_owned(),
             _ => weights.form().to_string(),
         };
-        let gpu_misfit = weights.gpu_misfit();
+        let gpu_misfit = weights.gpu_unsupported_reason();
         Ok(ModelDescription {
             model,
             form,
@@ -142,7 +142,7 @@ impl ModelDescription<'_> {
                 text: config.text.activation.to_string(),
             },
             weights_digest: weights.digest().to_string(),
-            training: Training::of_weights(model, weights.files()).into(),
+            training: RecordedTraining::of_weights(model, weights.files()).into(),
             kernels: Kernels { cpu: Isa::current().to_string(), gpu: gpu_misfit.is_none(), gpu_misfit },
             prompts,
         })
@@ -182,7 +182,7 @@ impl PromptsDescription {
         let file = path.display().to_string();
         match models::prompts(path, weights.config()) {
             Ok(prompts) => {
-                let learned = Some(LearnedPrompts::new(prompts, weights, Training::of_prompts(path))?);
+                let learned = Some(LearnedPrompts::new(prompts, weights, RecordedTraining::of_prompts(path))?);
                 Ok(PromptsDescription { file, fit: true, learned, errors: Vec::new(), hint: None })
             }
             Err(error) => {
@@ -195,11 +195,11 @@ impl PromptsDescription {
 }
 
 impl LearnedPrompts {
-    fn new(prompts: Prompts, weights: &ClipWeights, training: Training) -> anyhow::Result<LearnedPrompts> {
+    fn new(prompts: Prompts, weights: &ClipWeights, training: RecordedTraining) -> anyhow::Result<LearnedPrompts> {
         let (shape, words) = (*prompts.shape(), prompts.words().clone());
         let digest = prompts.digest()?.to_string();
         let options = Options::default();
-        let fingerprint = fingerprint_of(weights, &PromptMode::Learned(prompts), &options)?;
+        let fingerprint = model_fingerprint(weights, &PromptMode::Learned(prompts), &options)?;
         Ok(LearnedPrompts {
             text_len: shape.text_len,
             text_depth: shape.text_depth,

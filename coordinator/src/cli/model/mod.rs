@@ -10,9 +10,9 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use dqa_worker::cli::open_model;
-use dqa_worker::models::Opened;
-use dqa_worker::program::{ExitStatus, OutputError};
+use dqa_service::model_args::open_model;
+use dqa_engine::models::Opened;
+use dqa_service::program::{ExitStatus, OutputError};
 
 use super::output::write_json;
 use description::{ModelDescription, PromptsDescription};

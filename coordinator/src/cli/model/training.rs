@@ -1,6 +1,6 @@
 //! The data sets that weights and prompts were trained on, as `model show` shows them.
 
-use dqa_engine::models::Training;
+use dqa_engine::models::RecordedTraining;
 use dqa_pipelines::trained_on::{Scenes, TrainedOn, TrainingSet};
 use serde::Serialize;
 
@@ -16,14 +16,14 @@ pub(super) struct TrainingDescription {
     trained_on_error: Option<String>,
 }
 
-impl From<Training> for TrainingDescription {
-    fn from(training: Training) -> TrainingDescription {
+impl From<RecordedTraining> for TrainingDescription {
+    fn from(training: RecordedTraining) -> TrainingDescription {
         match training {
-            Training::Recorded(trained_on) => {
+            RecordedTraining::Recorded(trained_on) => {
                 TrainingDescription { trained_on: Some(trained_on), trained_on_error: None }
             }
-            Training::NotRecorded => TrainingDescription { trained_on: None, trained_on_error: None },
-            Training::Unreadable { why, .. } => TrainingDescription { trained_on: None, trained_on_error: Some(why) },
+            RecordedTraining::NotRecorded => TrainingDescription { trained_on: None, trained_on_error: None },
+            RecordedTraining::Unreadable { why, .. } => TrainingDescription { trained_on: None, trained_on_error: Some(why) },
         }
     }
 }

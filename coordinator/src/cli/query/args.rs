@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use dqa_pipelines::sql::output;
+use dqa_query::output;
 
 use crate::cli::args::{Engine, StoreArgs};
 use crate::cli::coordinator_args::CoordinatorArgs;
@@ -66,13 +66,13 @@ pub(super) enum RowsFormat {
     Parquet,
 }
 
-impl From<RowsFormat> for output::Format {
-    fn from(format: RowsFormat) -> output::Format {
+impl From<RowsFormat> for output::OutputFormat {
+    fn from(format: RowsFormat) -> output::OutputFormat {
         match format {
-            RowsFormat::Table => output::Format::Table,
-            RowsFormat::Json => output::Format::Json,
-            RowsFormat::Csv => output::Format::Csv,
-            RowsFormat::Parquet => output::Format::Parquet,
+            RowsFormat::Table => output::OutputFormat::Table,
+            RowsFormat::Json => output::OutputFormat::Json,
+            RowsFormat::Csv => output::OutputFormat::Csv,
+            RowsFormat::Parquet => output::OutputFormat::Parquet,
         }
     }
 }

@@ -8,8 +8,8 @@ mod rows;
 use anyhow::{Context, anyhow};
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::run::RunRecord;
-use dqa_pipelines::sql::{self, Selection};
-use dqa_worker::program::{ExitStatus, note, with_hint};
+use dqa_query::{self as sql, Selection};
+use dqa_service::program::{ExitStatus, note, with_hint};
 
 pub(super) use args::Args;
 
@@ -39,13 +39,13 @@ async fn query_store(args: &Args) -> anyhow::Result<SendableRecordBatchStream> {
     let store = args.store.open().await?;
     let selection = if args.all_runs {
         Selection::All
-    } else if args.runs.is_given() || RunRecord::any(&store).await? {
+    } else if args.runs.is_given() || RunRecord::any_exists(&store).await? {
         Selection::Runs(args.runs.find_records(&store).await?.into_iter().map(|record| record.name).collect())
     } else {
         // A store without runs has empty tables of scores, but it may have tables of studies.
         Selection::All
     };
-    let context = sql::session(&store, &selection).await.map_err(with_own_hint)?;
+    let context = sql::open_session(&store, &selection).await.map_err(with_own_hint)?;
     for incomplete in sql::incomplete_runs(&context) {
         note(format_args!("warning: {incomplete}"));
     }

@@ -2,7 +2,7 @@
 
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_proto::v1;
-use dqa_worker::program::{ExitStatus, note};
+use dqa_service::program::{ExitStatus, note};
 
 use super::args::Args;
 use super::rows::write_rows;

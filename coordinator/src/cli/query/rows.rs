@@ -3,8 +3,8 @@
 use std::io::{BufWriter, stdout};
 
 use datafusion::execution::SendableRecordBatchStream;
-use dqa_pipelines::sql::output::{self, QueryOutputError};
-use dqa_worker::program::OutputError;
+use dqa_query::output::{self, QueryOutputError};
+use dqa_service::program::OutputError;
 
 use super::args::Args;
 use crate::cli::output::PartialFile;

@@ -7,7 +7,7 @@ mod options;
 mod remote;
 
 use dqa_pipelines::report::Table;
-use dqa_worker::program::ExitStatus;
+use dqa_service::program::ExitStatus;
 
 pub(super) use args::Args;
 pub(super) use options::ReportArgs;

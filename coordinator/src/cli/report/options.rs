@@ -4,8 +4,8 @@ use clap::{ValueEnum, value_parser};
 use dqa_pipelines::report::{self, REPLICATES_MIN, Report, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
-use dqa_stats::Test;
-use dqa_worker::program::{Format, OutputError, note};
+use dqa_stats::SignificanceTest;
+use dqa_service::program::{OutputFormat, OutputError, note};
 
 use crate::cli::hints::with_own_hint;
 use crate::cli::output::print_text;
@@ -13,9 +13,9 @@ use crate::cli::output::print_text;
 /// How a report is made and shown.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct ReportArgs {
-    /// Format of the results.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
-    pub(in crate::cli) format: Format,
+    /// OutputFormat of the results.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
+    pub(in crate::cli) format: OutputFormat,
 
     /// Method for the intervals of correlations [default: jackknife, or bootstrap if --replicates is given].
     #[arg(long, env = "DQA_INTERVALS", value_enum, value_name = "METHOD")]
@@ -83,7 +83,7 @@ impl ReportArgs {
         report.correlations.retain(report::is_in_summary);
         let tables = [Table::Correlations, Table::Leaderboard];
         // JSON and CSV have one table.
-        Ok(self.show(&report, if self.format == Format::Table { &tables } else { &tables[1..] })?)
+        Ok(self.show(&report, if self.format == OutputFormat::Table { &tables } else { &tables[1..] })?)
     }
 
     /// Makes a run's report and writes its tables to the store.
@@ -117,11 +117,11 @@ impl ReportArgs {
     /// Shows tables of a report as text, or the first of them as JSON or CSV.
     pub(in crate::cli) fn show(&self, report: &Report, tables: &[Table]) -> Result<(), OutputError> {
         let text = match self.format {
-            Format::Json => report.json(tables[0]),
-            Format::Csv => report.csv(tables[0]),
-            Format::Table => {
+            OutputFormat::Json => report.json(tables[0]),
+            OutputFormat::Csv => report.csv(tables[0]),
+            OutputFormat::Table => {
                 let texts = tables.iter().map(|table| report.text(*table)).filter(|text| !text.is_empty());
-                texts.map(|text| text + "\n").collect::<String>() + &report.foot()
+                texts.map(|text| text + "\n").collect::<String>() + &report.footnotes()
             }
         };
         print_text(&text)

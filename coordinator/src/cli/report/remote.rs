@@ -1,9 +1,9 @@
 //! `report --coordinator`: the coordinator makes the report, or with `--engine cluster` its workers do.
 
 use anyhow::anyhow;
-use dqa_pipelines::report::distributed::text;
+use dqa_query::distributed::agreement_text;
 use dqa_proto::v1;
-use dqa_worker::program::{ExitStatus, Format, with_hint};
+use dqa_service::program::{ExitStatus, OutputFormat, with_hint};
 
 use super::args::{Args, TableArg};
 use crate::cli::args::Engine;
@@ -30,9 +30,9 @@ async fn correlate(args: &Args, client: &mut Client) -> anyhow::Result<String> {
     let answer = client.correlate(request).await.map_err(|status| status_error(&status))?.into_inner();
     let groups = answer.groups.into_iter().map(group_agreement).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(match args.report.format {
-        Format::Table => text::table(&groups),
-        Format::Json => text::json(&groups),
-        Format::Csv => text::csv(&groups),
+        OutputFormat::Table => agreement_text::table(&groups),
+        OutputFormat::Json => agreement_text::json(&groups),
+        OutputFormat::Csv => agreement_text::csv(&groups),
     })
 }
 
@@ -45,7 +45,7 @@ async fn report(args: &Args, client: &mut Client) -> anyhow::Result<String> {
         Some(TableArg::Comparisons) => vec![v1::Table::Comparisons],
         Some(TableArg::CrossDataset) => vec![v1::Table::CrossDataset],
         // JSON and CSV have one table.
-        None if args.report.format != Format::Table => vec![v1::Table::Correlations],
+        None if args.report.format != OutputFormat::Table => vec![v1::Table::Correlations],
         None => vec![v1::Table::Correlations, v1::Table::CrossDataset, v1::Table::Leaderboard],
     };
     let request = report_request(run, &tables, args.report.format, &args.report.options());

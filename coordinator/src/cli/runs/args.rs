@@ -1,6 +1,6 @@
 //! Flags of `dqa-coord runs`.
 
-use dqa_worker::program::Format;
+use dqa_service::program::OutputFormat;
 
 use crate::cli::args::StoreArgs;
 use crate::cli::coordinator_args::CoordinatorArgs;
@@ -14,7 +14,7 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) coordinator: CoordinatorArgs,
 
-    /// Format of the list.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
-    pub(super) format: Format,
+    /// OutputFormat of the list.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
+    pub(super) format: OutputFormat,
 }

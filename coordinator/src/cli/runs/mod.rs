@@ -5,7 +5,7 @@ mod args;
 mod remote;
 
 use dqa_pipelines::status::RunStatus;
-use dqa_worker::program::ExitStatus;
+use dqa_service::program::ExitStatus;
 
 pub(super) use args::Args;
 

@@ -1,6 +1,6 @@
 //! `runs --coordinator`: lists the coordinator's runs.
 
-use dqa_worker::program::ExitStatus;
+use dqa_service::program::ExitStatus;
 
 use super::args::Args;
 use crate::cli::coordinator_client::{Client, list_runs, run_summary};

@@ -1,6 +1,6 @@
 //! Flags of `dqa-coord status`.
 
-use dqa_worker::program::Format;
+use dqa_service::program::OutputFormat;
 
 use crate::cli::args::StoreArgs;
 use crate::cli::coordinator_args::CoordinatorArgs;
@@ -23,7 +23,7 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     pub(super) watch: bool,
 
-    /// Format of the status.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
-    pub(super) format: Format,
+    /// OutputFormat of the status.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
+    pub(super) format: OutputFormat,
 }

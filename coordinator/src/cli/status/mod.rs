@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write, stdout};
 
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::status::RunStatus;
-use dqa_worker::program::{ExitStatus, Format, OutputError};
+use dqa_service::program::{ExitStatus, OutputFormat, OutputError};
 
 pub(super) use args::Args;
 
@@ -35,10 +35,10 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         if !args.watch || !status.state.is_active() {
             return Ok(run.exit_status());
         }
-        if !is_terminal && args.format == Format::Table {
+        if !is_terminal && args.format == OutputFormat::Table {
             writeln!(stdout()).map_err(OutputError::from)?;
         }
         tokio::time::sleep(refresh_interval(is_terminal)).await;
-        record = RunRecord::read(&store, &record.name).await?;
+        record = RunRecord::find_by_prefix(&store, &record.name).await?;
     }
 }

@@ -1,6 +1,6 @@
 //! `status --coordinator`: shows a run's progress as the coordinator knows it.
 
-use dqa_worker::program::ExitStatus;
+use dqa_service::program::ExitStatus;
 
 use super::args::Args;
 use crate::cli::coordinator_client::{Client, find_run, run_summary, watch_overview};

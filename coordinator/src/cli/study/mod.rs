@@ -9,11 +9,11 @@ use clap::builder::BoolishValueParser;
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::names::StudyName;
 use dqa_pipelines::store::Store;
-use dqa_pipelines::study::{Definition, Outcome, Overrides};
+use dqa_pipelines::study::{StudyDefinition, StudyOutcome, Overrides};
 use dqa_pipelines::train::Splits;
-use dqa_worker::program::{ExitStatus, Format, OutputError, command_line, host, note, with_hint};
-use dqa_worker::study::EvaluateError;
-use dqa_worker::train::{BaseModel, Runner, TrainError, TrainingResources};
+use dqa_service::program::{ExitStatus, OutputFormat, OutputError, command_line, host, note, with_hint};
+use dqa_engine::study::EvaluateError;
+use dqa_engine::train::{BaseModel, TrialRunner, TrainError, TrainingResources};
 
 use super::args::StoreArgs;
 use super::output::print_text;
@@ -81,9 +81,9 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_SKIP_UNREADABLE", value_parser = BoolishValueParser::new())]
     skip_unreadable: bool,
 
-    /// Format of the results.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// OutputFormat of the results.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
 
     /// Show what would be trained and tested, and stop.
     #[arg(long)]
@@ -130,10 +130,10 @@ fn read_splits(files: &[PathBuf]) -> anyhow::Result<Vec<Splits>> {
 }
 
 /// Loads the study's data sets.
-async fn load_datasets(study: &Definition) -> anyhow::Result<(Vec<dataset::Definition>, Vec<DataSet>)> {
+async fn load_datasets(study: &StudyDefinition) -> anyhow::Result<(Vec<dataset::Definition>, Vec<DataSet>)> {
     let (mut definitions, mut datasets) = (Vec::new(), Vec::<DataSet>::new());
     for text in &study.datasets {
-        let definition = dataset::find(text, Path::new(""))?;
+        let definition = dataset::find_definition(text, Path::new(""))?;
         let loaded = dataset::load(&definition).await;
         let data = loaded.with_context(|| format!("cannot load data set `{}`", definition.name))?;
         if datasets.iter().any(|other| other.name == data.name) {
@@ -146,26 +146,26 @@ async fn load_datasets(study: &Definition) -> anyhow::Result<(Vec<dataset::Defin
 }
 
 /// Reads the study's definition, and changes it as the flags say.
-fn definition(args: &Args, splits: Option<usize>) -> anyhow::Result<Definition> {
+fn definition(args: &Args, splits: Option<usize>) -> anyhow::Result<StudyDefinition> {
     let is_file = args.study.ends_with(".toml");
     let definition = if is_file {
         let text = std::fs::read_to_string(&args.study);
-        Definition::parse(&text.with_context(|| format!("cannot read the study {}", args.study))?, &args.study)?
+        StudyDefinition::parse(&text.with_context(|| format!("cannot read the study {}", args.study))?, &args.study)?
     } else {
-        Definition::ready(&args.study)?
+        StudyDefinition::bundled(&args.study)?
     };
     let mut set = args.set.clone();
     set.extend(args.epochs.map(|epochs| format!("epochs={epochs}")));
     let (datasets, models) = (args.datasets.clone(), args.model.clone());
     let splits = splits.map(|count| u32::try_from(count).expect("a file has few splits"));
-    Ok(definition.changed(&Overrides { datasets, models, splits: splits.or(args.split_count), set })?)
+    Ok(definition.with_overrides(&Overrides { datasets, models, splits: splits.or(args.split_count), set })?)
 }
 
 /// Checks that trainings can use every picture, or with `--skip-unreadable` removes the others. Returns how many were
 /// removed.
 fn check_pictures(
     args: &Args,
-    definition: &Definition,
+    definition: &StudyDefinition,
     datasets: &mut [DataSet],
     resources: Option<&TrainingResources>,
 ) -> anyhow::Result<usize> {
@@ -178,7 +178,7 @@ fn check_pictures(
         Some(resources) => {
             let base_model = BaseModel::open(&definition.models[0], None, setup.seed, args.resources.offline)
                 .with_context(|| format!("cannot open the model {}", definition.models[0]))?;
-            Some(Runner::new(base_model, resources.clone()))
+            Some(TrialRunner::new(base_model, resources.clone()))
         }
         None => None,
     };
@@ -227,11 +227,11 @@ async fn note_plan(name: &StudyName, plan: &StudyPlan, store: &Store) -> anyhow:
     Ok(())
 }
 
-fn show(outcome: &Outcome, format: Format) -> Result<(), OutputError> {
+fn show(outcome: &StudyOutcome, format: OutputFormat) -> Result<(), OutputError> {
     print_text(&match format {
-        Format::Table => outcome.text(),
-        Format::Json => outcome.json(),
-        Format::Csv => outcome.csv(),
+        OutputFormat::Table => outcome.text(),
+        OutputFormat::Json => outcome.json(),
+        OutputFormat::Csv => outcome.csv(),
     })
 }
 
@@ -255,7 +255,7 @@ fn with_study_hint(error: StudyRunError) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    use dqa_pipelines::study::READY;
+    use dqa_pipelines::study::BUNDLED;
 
     use super::*;
 
@@ -263,7 +263,7 @@ mod tests {
     fn the_help_names_every_study() {
         let command = <Args as clap::Args>::augment_args(clap::Command::new("study"));
         let help = command.clone().render_long_help().to_string().replace('\n', " ");
-        for (name, _) in READY {
+        for (name, _) in BUNDLED {
             assert!(help.contains(name), "{name}");
         }
     }

@@ -5,8 +5,8 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use dqa_pipelines::train::TrialRecord;
-use dqa_worker::program::note;
-use dqa_worker::train::Event as TrainEvent;
+use dqa_service::program::note;
+use dqa_engine::train::TrainingEvent as TrainEvent;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::study::StudyEvent;

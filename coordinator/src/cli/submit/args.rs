@@ -4,7 +4,7 @@ use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
-use dqa_worker::cli::ModelArgs;
+use dqa_service::model_args::ModelArgs;
 
 use crate::cli::args::StoreArgs;
 use crate::cli::coordinator_args::CoordinatorArgs;

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use dqa_pipelines::dataset::{self, Definition};
-use dqa_worker::program::{note, with_hint};
+use dqa_service::program::{note, with_hint};
 
 /// Finds the definitions of the data sets on the command line, in the order of their names.
 pub(super) fn find_definitions(texts: &[String]) -> anyhow::Result<Vec<Definition>> {
-    let find = |text: &String| dataset::find(text, Path::new("")).map_err(anyhow::Error::from);
+    let find = |text: &String| dataset::find_definition(text, Path::new("")).map_err(anyhow::Error::from);
     let mut definitions: Vec<Definition> = texts.iter().map(find).collect::<Result<_, _>>()?;
     // The same request is the same run, in whichever order it names the data sets.
     definitions.sort_by(|a, b| a.name.cmp(&b.name));

@@ -11,9 +11,9 @@ use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::trained_on::TrainedOn;
-use dqa_worker::cli::Loaded;
-use dqa_worker::program::{ExitStatus, command_line, note, with_hint};
-use dqa_worker::shard::ShardScorer;
+use dqa_service::model_args::LoadedModel;
+use dqa_service::program::{ExitStatus, command_line, note, with_hint};
+use dqa_engine::shard::ShardScorer;
 
 use super::args::Args;
 use super::datasets::{find_definitions, warn_of_training_leaks};
@@ -37,9 +37,9 @@ const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let definitions = find_definitions(&args.datasets)?;
     let store = args.store.create().await?;
-    let registrations: Vec<registry::Requested> = definitions.iter().map(registry::Requested::new).collect();
+    let registrations: Vec<registry::RequestedDataset> = definitions.iter().map(registry::RequestedDataset::new).collect();
     registry::check(&store, &registrations, &args.redefine.names).await.map_err(with_own_hint)?;
-    let Loaded { scorer, settings, device, trained_on } = args.model.load()?;
+    let LoadedModel { scorer, settings, device, trained_on } = args.model.load()?;
     let submission = Submission {
         definitions,
         algorithms: args.algorithms(),
@@ -155,7 +155,7 @@ async fn score_and_commit(
 
 /// Notes that the run was interrupted, its progress, and how to resume it. Does not wait long for the store.
 async fn note_interrupted(store: &Store, run: &RunName, signal: StopSignal) {
-    let status = async { anyhow::Ok(RunStatus::read(store, RunRecord::read(store, run).await?).await?) };
+    let status = async { anyhow::Ok(RunStatus::read(store, RunRecord::find_by_prefix(store, run).await?).await?) };
     match tokio::time::timeout(LAST_STATUS_WITHIN, status).await {
         Ok(Ok(status)) => {
             note(format_args!("{signal}: run {run} is {}: {}", status.state, status.progress.text()));

@@ -6,7 +6,7 @@ mod local;
 #[cfg(feature = "cluster")]
 mod remote;
 
-use dqa_worker::program::ExitStatus;
+use dqa_service::program::ExitStatus;
 
 pub(super) use args::Args;
 

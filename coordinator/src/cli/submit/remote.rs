@@ -3,7 +3,7 @@
 
 use anyhow::{anyhow, bail};
 use dqa_pipelines::dataset::Definition;
-use dqa_pipelines::model::ModelSpec;
+use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::report::ReportIntervals;
 use dqa_proto::v1;
 use dqa_service::program::{ExitStatus, note, with_hint};

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::builder::BoolishValueParser;
-use dqa_engine::train::{BaseModel, Runner, TrainError};
+use dqa_engine::train::{BaseModel, TrialRunner, TrainError};
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::store::Store;
-use dqa_pipelines::train::{SceneTexts, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
-use dqa_service::program::{ExitStatus, Format, note, with_hint};
+use dqa_pipelines::train::{SceneNames, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
+use dqa_service::program::{ExitStatus, OutputFormat, note, with_hint};
 use tokio::runtime::Handle;
 
 use super::args::StoreArgs;
@@ -83,9 +83,9 @@ pub(super) struct Args {
     #[command(flatten, next_help_heading = "Machine")]
     resources: TrainingResourceArgs,
 
-    /// Format of the results.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// OutputFormat of the results.
+    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
 
     /// Show what would be trained, and stop.
     #[arg(long)]
@@ -95,7 +95,7 @@ pub(super) struct Args {
 /// Trains on each of the splits and shows the results.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let mut setup = args.setup.read()?;
-    let definition = dataset::find(&args.dataset, Path::new(""))?;
+    let definition = dataset::find_definition(&args.dataset, Path::new(""))?;
     let loaded = dataset::load(&definition).await;
     let mut data = loaded.with_context(|| format!("cannot load data set `{}`", definition.name))?;
     let store = args.store.create().await?;
@@ -115,7 +115,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         return Ok(ExitStatus::All);
     }
     args.redefine.register(&store, [(&definition, &data)], "a training", false).await?;
-    splits.keep(&store).await?;
+    splits.write_if_missing(&store).await?;
     let mut records = Vec::new();
     let mut progress = TrainingProgress::new(&trials);
     for trial in &trials {
@@ -129,19 +129,19 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::All)
 }
 
-fn open_runner(args: &Args, setup: &Setup) -> anyhow::Result<Runner> {
+fn open_runner(args: &Args, setup: &Setup) -> anyhow::Result<TrialRunner> {
     let resources = args.resources.open()?;
     let base_model = BaseModel::open(&args.model, args.prompts.as_deref(), setup.seed, args.resources.offline);
-    Ok(Runner::new(base_model.with_context(|| format!("cannot open the model {}", args.model))?, resources))
+    Ok(TrialRunner::new(base_model.with_context(|| format!("cannot open the model {}", args.model))?, resources))
 }
 
 /// Reads or makes the splits, and checks that they are of the data set's scenes with labels.
 fn select_splits(args: &Args, data: &DataSet) -> anyhow::Result<Splits> {
-    let scenes = SceneTexts::new(data);
+    let scenes = SceneNames::new(data);
     let splits = match &args.splits {
         None => {
             let options = SplitsOptions { count: args.split_count, test_share: args.test_share, seed: args.split_seed };
-            Splits::make(&data.name, scenes.labelled(), &options)?
+            Splits::draw(&data.name, scenes.labelled(), &options)?
         }
         Some(file) => training_data::read_splits(file)?.resolved(&scenes)?,
     };
@@ -154,7 +154,7 @@ fn plan_trials(
     args: &Args,
     data: &DataSet,
     splits: &Splits,
-    (runner, setup): (&Runner, &Setup),
+    (runner, setup): (&TrialRunner, &Setup),
 ) -> anyhow::Result<Vec<Trial>> {
     let numbers: BTreeSet<usize> = if args.split == ["all"] {
         (1..=splits.splits.len()).collect()
@@ -171,7 +171,7 @@ fn plan_trials(
     numbers.into_iter().map(plan).collect()
 }
 
-fn note_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &Runner) -> anyhow::Result<()> {
+fn note_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &TrialRunner) -> anyhow::Result<()> {
     let Some(trial) = trials.first() else { return Ok(()) };
     note_data(data, splits, trial, trials.len());
     let setup = &trial.setup;
@@ -206,7 +206,7 @@ fn note_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &Runner)
 
 fn note_data(data: &DataSet, splits: &Splits, trial: &Trial, trials: usize) {
     let [low, high] = trial.label_range;
-    let scenes = SceneTexts::new(data).labelled().clone();
+    let scenes = SceneNames::new(data).labelled().clone();
     note(format_args!(
         "data set {}: {} pictures of {} scenes by {} algorithms, labels {low} to {high}",
         data.name,
@@ -225,7 +225,7 @@ fn note_data(data: &DataSet, splits: &Splits, trial: &Trial, trials: usize) {
 }
 
 fn train(
-    runner: &Runner,
+    runner: &TrialRunner,
     trial: &Trial,
     store: &Store,
     progress: &mut TrainingProgress,

@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use dqa_engine::train::Event;
+use dqa_engine::train::TrainingEvent;
 use dqa_pipelines::tables::epochs::EpochRow;
 use dqa_pipelines::train::Trial;
 use dqa_service::program::note;
@@ -61,24 +61,24 @@ impl TrainingProgress {
         self.epochs_left = self.epochs_of_later_trials;
     }
 
-    pub(super) fn on_event(&mut self, event: Event<'_>) {
+    pub(super) fn on_event(&mut self, event: TrainingEvent<'_>) {
         let split = self.split;
         match event {
-            Event::Checking { left } => self.show(left as u64, None, &|| format!("pictures to look at, split {split}")),
-            Event::Begun { epochs_done, .. } => {
+            TrainingEvent::Checking { left } => self.show(left as u64, None, &|| format!("pictures to look at, split {split}")),
+            TrainingEvent::Begun { epochs_done, .. } => {
                 self.started.get_or_insert_with(Instant::now);
                 self.epochs_left -= epochs_done;
                 if epochs_done > 0 {
                     self.line(&format!("split {split}: goes on after epoch {epochs_done}"));
                 }
             }
-            Event::Step { epoch, step, steps, loss } => {
+            TrainingEvent::Step { epoch, step, steps, loss } => {
                 self.show(step, Some(steps), &|| format!("steps of epoch {epoch}, split {split}, loss {loss:.4}"));
             }
-            Event::Testing { done, pictures } => {
+            TrainingEvent::Testing { done, pictures } => {
                 self.show(done, Some(pictures), &|| format!("pictures of the test, split {split}"));
             }
-            Event::Epoch(row) => self.on_epoch(row),
+            TrainingEvent::Epoch(row) => self.on_epoch(row),
         }
     }
 

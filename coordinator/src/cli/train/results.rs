@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use dqa_pipelines::train::{Measures, Select, Setup, Splits, TrialRecord};
-use dqa_stats::{OverSplits, over_splits};
-use dqa_worker::program::{Format, OutputError};
+use dqa_stats::{SplitSummary, split_summary};
+use dqa_service::program::{OutputFormat, OutputError};
 use serde::Serialize;
 
 use crate::cli::output::{json_text, print_text};
@@ -42,11 +42,11 @@ type Values = [Option<f64>; 5];
 const BOUNDS: [(f64, f64); 5] = [(-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (0.0, 1.0)];
 
 impl Results<'_> {
-    pub(super) fn show(&self, format: Format) -> Result<(), OutputError> {
+    pub(super) fn show(&self, format: OutputFormat) -> Result<(), OutputError> {
         let text = match format {
-            Format::Table => self.text(),
-            Format::Json => self.rows().iter().map(|row| json_text(row) + "\n").collect(),
-            Format::Csv => self.csv(),
+            OutputFormat::Table => self.text(),
+            OutputFormat::Json => self.rows().iter().map(|row| json_text(row) + "\n").collect(),
+            OutputFormat::Csv => self.csv(),
         };
         print_text(&text)
     }
@@ -58,13 +58,13 @@ impl Results<'_> {
     }
 
     /// Summarizes each measure that every split has over the splits.
-    fn over_splits(&self) -> [Option<OverSplits>; 5] {
+    fn split_summary(&self) -> [Option<SplitSummary>; 5] {
         let splits = self.records.iter().filter_map(|record| self.splits.splits.get(record.split - 1));
         let shares: Vec<f64> = splits.map(|split| split.test.len() as f64 / split.train.len() as f64).collect();
         let share = shares.iter().sum::<f64>() / shares.len().max(1) as f64;
         std::array::from_fn(|measure| {
             let values: Option<Vec<f64>> = self.records.iter().map(|record| Self::values(record)[measure]).collect();
-            over_splits(&values?, share)
+            split_summary(&values?, share)
         })
     }
 
@@ -72,8 +72,8 @@ impl Results<'_> {
         if self.records.len() < 2 {
             return Vec::new();
         }
-        let measures = self.over_splits();
-        let values = |value: &dyn Fn(&OverSplits) -> Option<f64>| -> Values {
+        let measures = self.split_summary();
+        let values = |value: &dyn Fn(&SplitSummary) -> Option<f64>| -> Values {
             std::array::from_fn(|measure| measures[measure].as_ref().and_then(value))
         };
         let interval: [_; 5] =

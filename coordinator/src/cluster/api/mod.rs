@@ -59,7 +59,7 @@ impl CoordinatorService for Api {
         let plane = self.0.plane()?;
         let (store, runtime) = (plane.store.clone(), Handle::current());
         // On a thread of its own, because records of large runs take long to parse.
-        let read = tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::all(&store))).await;
+        let read = tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::read_all(&store))).await;
         let records = read.map_err(|panic| internal(&panic))?.map_err(from_run_error)?;
         Ok(Response::new(v1::ListRunsResponse { runs: run_view::view_records(&plane, records).await? }))
     }

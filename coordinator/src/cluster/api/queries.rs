@@ -3,10 +3,10 @@
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::report::distributed;
+use dqa_query::distributed;
 use dqa_pipelines::report::{self, ReportError};
 use dqa_pipelines::run::RunRecord;
-use dqa_pipelines::sql::{self, Selection};
+use dqa_query::{self as sql, Selection};
 use dqa_proto::v1::{self, QueryResponse};
 use futures::StreamExt;
 use tokio::sync::mpsc;

@@ -34,7 +34,7 @@ pub(super) async fn get_report(plane: &ControlPlane, request: v1::GetReportReque
 async fn make_report(store: &Store, records: &[RunRecord], request: &v1::GetReportRequest) -> Result<Report, Status> {
     report::require_complete(store, records).await.map_err(from_report_error)?;
     let options = if request.options.is_empty() {
-        ReportOptions::of_run(&records[0])
+        ReportOptions::from_run(&records[0])
     } else {
         serde_json::from_str(&request.options).map_err(|error| invalid("bad_options", &error))?
     };
@@ -46,8 +46,8 @@ async fn make_report(store: &Store, records: &[RunRecord], request: &v1::GetRepo
         return Err(invalid_argument("many_runs", "several runs have no table together but the leaderboard"));
     }
     let mut report = if is_leaderboard {
-        let record = report::together(&records[0], &records[1..]).map_err(from_report_error)?;
-        report::rank(store, &record, &options).await.map_err(from_report_error)?
+        let record = report::combine_runs(&records[0], &records[1..]).map_err(from_report_error)?;
+        report::make_leaderboards(store, &record, &options).await.map_err(from_report_error)?
     } else {
         report::make(store, &records[0], &options).await.map_err(from_report_error)?
     };
@@ -56,7 +56,7 @@ async fn make_report(store: &Store, records: &[RunRecord], request: &v1::GetRepo
     }
     if !request.dataset.is_empty() {
         let dataset = request.dataset.parse().map_err(|error: NameError| invalid("bad_name", &error))?;
-        report.only(&dataset).map_err(from_report_error)?;
+        report.retain_dataset(&dataset).map_err(from_report_error)?;
     }
     Ok(report)
 }
@@ -76,7 +76,7 @@ fn format_report(mut report: Report, request: &v1::GetReportRequest) -> Result<S
         v1::TableFormat::Csv => report.csv(last),
         v1::TableFormat::Text | v1::TableFormat::Unspecified => {
             let texts = tables.iter().map(|table| report.text(*table)).filter(|text| !text.is_empty());
-            texts.map(|text| text + "\n").collect::<String>() + &report.foot()
+            texts.map(|text| text + "\n").collect::<String>() + &report.footnotes()
         }
     })
 }

@@ -54,7 +54,7 @@ pub(super) async fn find(plane: &ControlPlane, name: &str) -> Result<FoundRun, S
 /// Reads the record of the run that [`find`] would find.
 pub(super) async fn read_record(plane: &ControlPlane, name: &str) -> Result<RunRecord, Status> {
     if !name.is_empty() {
-        return RunRecord::read(&plane.store, &parse_name(name)?).await.map_err(from_run_error);
+        return RunRecord::find_by_prefix(&plane.store, &parse_name(name)?).await.map_err(from_run_error);
     }
     let (store, runtime) = (plane.store.clone(), Handle::current());
     // On a thread of its own, because records of large runs take long to parse.
@@ -85,7 +85,7 @@ async fn find_or_load(plane: &Arc<ControlPlane>, name: &str) -> Result<Arc<Activ
         return Ok(run);
     }
     // The record may have a longer name, of which the given one is the beginning.
-    let record = RunRecord::read(&plane.store, &name).await.map_err(from_run_error)?;
+    let record = RunRecord::find_by_prefix(&plane.store, &name).await.map_err(from_run_error)?;
     if let Some(run) = plane.runs.get(&record.name) {
         return Ok(run);
     }

@@ -6,7 +6,7 @@ use dqa_pipelines::names::{DatasetName, NameError};
 use dqa_pipelines::registry;
 use dqa_pipelines::run::{Request as RunRequest, RunRecord};
 use dqa_proto::{hint, refused, v1};
-use dqa_worker::program::host;
+use dqa_service::program::host;
 use tonic::{Code, Status};
 use tracing::info;
 
@@ -16,7 +16,7 @@ use crate::cluster::active_run::ActiveRun;
 use crate::cluster::control_plane::ControlPlane;
 use crate::cluster::grpc_status::{from_registry_error, from_run_error, from_write_error, invalid};
 use crate::cluster::{lifecycle, run_view};
-use crate::run::OtherRun;
+use crate::run::RunMismatch;
 
 /// Runs that have not ended: each has a thread.
 const ACTIVE_RUNS_MAX: usize = 1000;
@@ -29,12 +29,12 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
     let active = plane.runs.get(&name);
     let earlier = active.as_ref().map(|run| run.record()).or(stored);
     let redefine = parse_dataset_names(&submitted.redefine)?;
-    let datasets: Vec<registry::Requested> = requested.definitions.iter().map(registry::Requested::new).collect();
+    let datasets: Vec<registry::RequestedDataset> = requested.definitions.iter().map(registry::RequestedDataset::new).collect();
     registry::check(&plane.store, &datasets, &redefine).await.map_err(from_registry_error)?;
     let provenance = [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), host())];
     let record = requested.record(name.clone(), earlier.as_ref(), provenance.into()).map_err(|error| {
         let message = dqa_pipelines::causes(&error).to_string();
-        hint(refused(Code::AlreadyExists, "other_run", message), OtherRun::HINT)
+        hint(refused(Code::AlreadyExists, "other_run", message), RunMismatch::HINT)
     })?;
     let record = RunRecord { request: Some(request.clone()), ..record };
     if active.is_none() && plane.runs.count_active() >= ACTIVE_RUNS_MAX {

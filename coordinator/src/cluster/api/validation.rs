@@ -2,20 +2,20 @@
 
 use dqa_model::{Arithmetic, Views};
 use dqa_pipelines::dataset::Definition;
-use dqa_pipelines::limits::PictureLimits;
-use dqa_pipelines::model::ModelSpec;
+use dqa_pipelines::picture_limits::PictureLimits;
+use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::report::{ReportIntervals, ReportOptions};
 use dqa_pipelines::run::Request as RunRequest;
 use dqa_proto::v1::{self, DeviceClass};
 use dqa_proto::{hint, refused};
-use dqa_worker::cluster::class_name;
+use dqa_service::wire::device_class_name;
 use tonic::{Code, Status};
 
 use crate::cluster::control_plane::ControlPlane;
 use crate::cluster::grpc_status::{from_store_error, invalid, invalid_argument};
 use crate::cluster::{model_files, wire};
-use crate::run::{Requested, Roots};
+use crate::run::{Submission, Roots};
 
 const DATASETS_MAX: usize = 64;
 const ALGORITHMS_MAX: usize = 4096;
@@ -30,7 +30,7 @@ const BYTES_LIMIT: u64 = 64 << 30;
 pub(super) async fn validate(
     plane: &ControlPlane,
     submitted: v1::RunRequest,
-) -> Result<(Requested, RunRequest), Status> {
+) -> Result<(Submission, RunRequest), Status> {
     if submitted.replicates > REPLICATES_MAX || submitted.shard_windows > SHARD_WINDOWS_LIMIT {
         let message = format!("at most {REPLICATES_MAX} replicates and {SHARD_WINDOWS_LIMIT} windows per shard");
         return Err(invalid_argument("too_much", message));
@@ -51,7 +51,7 @@ pub(super) async fn validate(
         let message = format!("file {} of the model is not in the store", file.name);
         return Err(refused(Code::FailedPrecondition, "no_model_file", message));
     }
-    let requested = Requested {
+    let requested = Submission {
         definitions,
         algorithms: submitted.algorithms.clone(),
         with_hazy: submitted.with_hazy,
@@ -60,7 +60,7 @@ pub(super) async fn validate(
         views: model.views.clone(),
         dtype: model.dtype.clone(),
         fingerprint: model.fingerprint.clone(),
-        device: class_name(device).to_owned(),
+        device: device_class_name(device).to_owned(),
         shard_windows: if submitted.shard_windows == 0 { SHARD_WINDOWS_MAX } else { submitted.shard_windows },
         limits,
         remark: Some(submitted.remark).filter(|remark| !remark.is_empty()),
@@ -74,7 +74,7 @@ pub(super) async fn validate(
     let request = RunRequest {
         model,
         algorithms: submitted.algorithms,
-        device: class_name(device).to_owned(),
+        device: device_class_name(device).to_owned(),
         priority: submitted.priority,
         allow_missing: submitted.allow_missing,
         retry_failed: submitted.retry_failed,

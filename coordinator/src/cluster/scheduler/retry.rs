@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use dqa_proto::v1::FailureKind;
-use dqa_worker::cluster::kind_name;
+use dqa_service::wire::failure_kind_name;
 
 use super::policy::Policy;
 
@@ -50,7 +50,7 @@ impl AttemptFailure {
     /// Returns the name in logs and metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
-            AttemptFailure::Reported(kind) => kind_name(kind),
+            AttemptFailure::Reported(kind) => failure_kind_name(kind),
             AttemptFailure::Undelivered => "untaken",
             AttemptFailure::Undeliverable => "hopeless",
         }

@@ -42,7 +42,7 @@ async fn check(records: &[RunRecord], sql: &str) -> Result<(), MixedRuns> {
         record: record.clone(),
         state: record.state,
         progress: Progress::default(),
-        conductor: None,
+        owner: None,
     };
     let statuses: Vec<RunStatus> = records.iter().map(status).collect();
     SelectedRuns::new(&statuses).check(frame.logical_plan())

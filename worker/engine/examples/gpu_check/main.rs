@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use candle_core::Device;
-use dqa_model::{Arithmetic, ClipWeights, Operations, Options, PromptMode, Prompts, Scorer, Views, device};
+use dqa_model::{Arithmetic, ClipWeights, KernelSet, Options, PromptMode, Prompts, Scorer, Views, device};
 use dqa_testkit::{Goldens, hf};
 use serde_json::{Map, Value, json};
 
@@ -87,7 +87,7 @@ impl Model {
 }
 
 fn options(device: &Device, arithmetic: Arithmetic) -> Options {
-    Options { views: Views::default(), arithmetic, device: device.clone(), operations: Operations::Own }
+    Options { views: Views::default(), arithmetic, device: device.clone(), kernels: KernelSet::Native }
 }
 
 /// All shapes go into the file; shown is of each kernel the one that is nearest to what it may not be.

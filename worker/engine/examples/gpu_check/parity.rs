@@ -42,7 +42,7 @@ pub(crate) fn goldens(
     let model = Model::formula(kind)?;
     let windows = |device: &Device, arithmetic| -> anyhow::Result<Vec<f64>> {
         let scorer = Arc::new(model.scorer(&options(device, arithmetic))?);
-        let scores = scores(&scorer, &pictures, scorer.batch_usual())?;
+        let scores = scores(&scorer, &pictures, scorer.default_batch_size())?;
         Ok(scores.iter().flat_map(|score| &score.windows).map(|score| f64::from(*score)).collect())
     };
     let want: Vec<f64> = golden.scores.values().flat_map(|score| &score.crops).copied().collect();
@@ -72,8 +72,8 @@ pub(crate) fn company(gpu: &Device, model: &Model, findings: &mut Findings) -> a
     for arithmetic in [Arithmetic::F16, Arithmetic::Bf16] {
         let scorer = Arc::new(model.scorer(&options(gpu, arithmetic))?);
         let pictures = pictures(40);
-        let usual = scores(&scorer, &pictures, scorer.batch_usual())?;
-        for batch in [1, 7, 2 * scorer.batch_usual()] {
+        let usual = scores(&scorer, &pictures, scorer.default_batch_size())?;
+        for batch in [1, 7, 2 * scorer.default_batch_size()] {
             let other = scores(&scorer, &pictures, batch)?;
             let differ = usual.iter().zip(&other).filter(|(a, b)| a != b).count();
             let name = format!("{arithmetic}: pictures of 40 that differ by a bit in batches of {batch}");
@@ -89,7 +89,7 @@ pub(crate) fn ranks(gpu: &Device, model: &Model, findings: &mut Findings) -> any
     let pictures = pictures(48);
     let of = |arithmetic| -> anyhow::Result<Vec<f64>> {
         let scorer = Arc::new(model.scorer(&options(gpu, arithmetic))?);
-        Ok(scores(&scorer, &pictures, scorer.batch_usual())?.iter().map(|score| score.score).collect())
+        Ok(scores(&scorer, &pictures, scorer.default_batch_size())?.iter().map(|score| score.score).collect())
     };
     let (exact, half) = (of(Arithmetic::F32)?, of(Arithmetic::F16)?);
     let tolerance = TOLERANCES[0].1;

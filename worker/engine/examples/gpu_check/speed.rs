@@ -10,7 +10,7 @@ use candle_core::Device;
 use dqa_engine::decode::Limits;
 use dqa_engine::inference::{self, InferenceSettings};
 use dqa_model::device::{self, Ceilings};
-use dqa_model::train::{Example, Trainer, TuneOptions, Tunes};
+use dqa_model::train::{Example, Trainer, TrainerOptions, Trainable};
 use dqa_model::{Arithmetic, Prepared, Rgb8, Views};
 use dqa_testkit::Picture;
 use rayon::prelude::*;
@@ -40,7 +40,7 @@ pub(crate) fn passes(
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let options = options(gpu, arithmetic);
-    let usual = model.scorer(&options)?.batch_usual();
+    let usual = model.scorer(&options)?.default_batch_size();
     // 27 x 15 windows, one picture after the other.
     let picture = Picture::synthetic(1, 1920, 1120);
     let picture = Prepared::new(Rgb8::new(1920, 1120, picture.rgb), &options.views)?;
@@ -142,11 +142,11 @@ pub(crate) fn training(gpu: &Device, model: &Model, findings: &mut Findings) -> 
     const BATCH: u64 = 64;
     const STEPS: u32 = 10;
     candle_core::cuda::set_gemm_reduced_precision_f32(true);
-    let options = TuneOptions {
-        tunes: Tunes::Prompts,
+    let options = TrainerOptions {
+        trainable: Trainable::Prompts,
         sees: Views::default().sees,
         device: gpu.clone(),
-        ..TuneOptions::default()
+        ..TrainerOptions::default()
     };
     let mut trainer = Trainer::new(&model.weights, &model.prompts, &options)?;
     let picture = |seed| Rgb8::new(224, 224, Picture::synthetic(seed, 224, 224).rgb);

@@ -1,6 +1,6 @@
 //! The limits of a picture and their checks, which precede any allocation that depends on a file's header.
 
-use dqa_pipelines::limits::PictureLimits;
+use dqa_pipelines::picture_limits::PictureLimits;
 
 use super::PictureError;
 

@@ -6,7 +6,7 @@ mod sheet;
 
 pub use sheet::{Drawing, drawings};
 
-use dqa_model::{Attention, Explained, Origin, ViewMode, Views, WindowLook};
+use dqa_model::{AttentionMap, Explanation, Origin, ViewMode, Views, WindowAttention};
 
 /// The layer of the class token's attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl AttentionLayer {
     ///
     /// # Panics
     /// Panics if the model does not have the layer.
-    pub fn select(self, window: &WindowLook) -> &Attention {
+    pub fn select(self, window: &WindowAttention) -> &AttentionMap {
         match self {
             AttentionLayer::Rollout => &window.rollout,
             AttentionLayer::Layer(layer) => &window.layers[layer],
@@ -76,11 +76,11 @@ impl Maps {
     ///
     /// # Panics
     /// Panics if the window or the layer does not exist.
-    pub fn new(explained: &Explained, options: &MapOptions, size: (u32, u32)) -> Maps {
+    pub fn new(explained: &Explanation, options: &MapOptions, size: (u32, u32)) -> Maps {
         let size = (size.0 as usize, size.1 as usize);
         let views = &options.views;
         let drawn = options.windows(explained.windows.len());
-        let attentions: Vec<&Attention> =
+        let attentions: Vec<&AttentionMap> =
             explained.windows[drawn.clone()].iter().map(|window| options.layer.select(window)).collect();
         let whole = (views.sees != ViewMode::Local).then(|| {
             let mut mean = vec![0.0; explained.grid * explained.grid];
@@ -180,16 +180,16 @@ mod tests {
 
     const GRID: usize = 4;
 
-    fn attention(whole: Vec<f32>, window: Vec<f32>) -> Attention {
-        Attention { class: 0.0, whole, window, prompts: 0.0 }
+    fn attention(whole: Vec<f32>, window: Vec<f32>) -> AttentionMap {
+        AttentionMap { class: 0.0, whole, window, prompts: 0.0 }
     }
 
     /// Returns windows with one layer, which differs from the rollout.
-    fn explained(windows: Vec<Attention>, scores: Vec<f32>) -> Explained {
+    fn explained(windows: Vec<AttentionMap>, scores: Vec<f32>) -> Explanation {
         let nothing = || attention(vec![0.0; GRID * GRID], vec![0.0; GRID * GRID]);
-        let windows = windows.into_iter().map(|rollout| WindowLook { layers: vec![nothing()], rollout }).collect();
+        let windows = windows.into_iter().map(|rollout| WindowAttention { layers: vec![nothing()], rollout }).collect();
         let score = scores.iter().map(|score| f64::from(*score)).sum::<f64>() / scores.len() as f64;
-        Explained { score: PictureScore { score, windows: scores }, windows, grid: GRID }
+        Explanation { score: PictureScore { score, windows: scores }, windows, grid: GRID }
     }
 
     fn hot(patch: usize) -> Vec<f32> {

@@ -1,6 +1,6 @@
 //! The drawings of one picture: each of its maps, and a sheet with all of them.
 
-use dqa_model::{Attention, Explained, Rgb8};
+use dqa_model::{AttentionMap, Explanation, Rgb8};
 use image::RgbImage;
 
 use super::draw::{self, Panel};
@@ -21,14 +21,14 @@ impl Drawing {
 }
 
 /// Returns the sheet under this title, and then each map over the picture in the picture's size.
-pub fn drawings(title: &str, picture: &Rgb8, explained: &Explained, options: &MapOptions) -> Vec<Drawing> {
+pub fn drawings(title: &str, picture: &Rgb8, explained: &Explanation, options: &MapOptions) -> Vec<Drawing> {
     let maps = Maps::new(explained, options, (picture.width(), picture.height()));
     let score = explained.score.score;
     let windows = explained.windows.len();
     let caption = format!("score {score:.4} over {windows} windows");
     let mut panels = vec![Panel { caption, picture: draw::to_image(picture), scale: None }];
     let mut drawings = Vec::new();
-    let share = |part: fn(&Attention) -> &Vec<f32>| {
+    let share = |part: fn(&AttentionMap) -> &Vec<f32>| {
         let sum = |window| part(options.layer.select(window)).iter().sum::<f32>();
         let drawn = &explained.windows[options.windows(windows)];
         100.0 * drawn.iter().map(sum).sum::<f32>() / drawn.len() as f32

@@ -68,7 +68,7 @@ pub fn run<T: Send>(
     let budget = Budget::new(settings.picture_bytes_max);
     let (fetching, decoding) = (Stopwatch::default(), Stopwatch::default());
     let decode_threads = settings.decode_threads.max(1);
-    let batcher = Batcher::new(scorer.clone(), settings.batch.unwrap_or_else(|| scorer.batch_usual()))?;
+    let batcher = Batcher::new(scorer.clone(), settings.batch.unwrap_or_else(|| scorer.default_batch_size()))?;
     let (jobs_in, jobs) = bounded::<Job>(FETCHED_MAX * decode_threads.max(8));
     let (pictures_in, pictures) = bounded::<(T, Receiver<Decoded>)>(IN_FLIGHT_MAX);
     let report = std::thread::scope(|scope| {

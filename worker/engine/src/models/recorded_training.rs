@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dqa_model::{header_bytes, parse_metadata, read_metadata};
 use dqa_pipelines::causes;
-use dqa_pipelines::model::{ModelFile, ModelSpec};
+use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::trained_on::{METADATA_KEY, TrainedOn};
 
@@ -133,7 +133,7 @@ mod tests {
             let dataset = name.parse().unwrap();
             let all: BTreeSet<String> = (0..scenes).map(|number| format!("s{number:05}")).collect();
             let splits =
-                Splits::make(&dataset, &all, &SplitsOptions { test_share, ..SplitsOptions::default() }).unwrap();
+                Splits::draw(&dataset, &all, &SplitsOptions { test_share, ..SplitsOptions::default() }).unwrap();
             TrainingSet {
                 dataset,
                 source: None,

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use dqa_model::{ModelError, PictureScore, Scorer};
 use dqa_pipelines::causes;
-use dqa_pipelines::parts::{self, Found, PartError};
+use dqa_pipelines::parts::{self, PartState, PartError};
 use dqa_pipelines::plan::{Shard, ShardPicture};
 use dqa_pipelines::store::{Store, StoreError, StoreResolver};
-use dqa_pipelines::tables::scores::{Failure, ScoreRow, Spread};
+use dqa_pipelines::tables::scores::{ScoringFailure, ScoreRow, ScoreStatistics};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
@@ -237,7 +237,7 @@ pub async fn write_failed(store: &Store, shard: &Shard, code: &str, message: &st
     let started = Instant::now();
     // An earlier attempt may have written the part after it was given up.
     if !shard.retry_failed
-        && let Found::Whole(counts) = parts::find(store, &shard.key(), shard.pictures.len() as u64).await?
+        && let PartState::Complete(counts) = parts::inspect(store, &shard.key(), shard.pictures.len() as u64).await?
     {
         let (key, wall, rows) = (shard.key(), started.elapsed(), counts.rows);
         return Ok(ShardOutcome { key, rows, failed: counts.failed, reused: rows, windows: 0, wall });
@@ -254,7 +254,7 @@ pub async fn write_failed(store: &Store, shard: &Shard, code: &str, message: &st
         width: None,
         height: None,
         windows: 0,
-        score: Err(Failure { code: code.to_owned(), message: message.to_owned() }),
+        score: Err(ScoringFailure { code: code.to_owned(), message: message.to_owned() }),
         mos: picture.mos,
         raters: picture.raters,
     };
@@ -280,9 +280,9 @@ async fn reusable_rows(store: &Store, shard: &Shard) -> Result<HashMap<String, S
         shard.pictures.iter().map(|picture| (picture.image.as_str(), picture)).collect();
     let mut known = HashMap::new();
     for key in &shard.reuse {
-        let rows = match parts::rows(store, key).await {
+        let rows = match parts::read_rows(store, key).await {
             Ok(rows) => rows,
-            Err(PartError::Store(error)) if error.is_of_store() => return Err(error),
+            Err(PartError::Store(error)) if error.is_store_wide() => return Err(error),
             Err(error) => {
                 warn!(error = %causes(&error), "an older part is not used");
                 continue;
@@ -335,16 +335,16 @@ fn row(picture: &ShardPicture, digest: Option<String>, outcome: PictureOutcome) 
         score: outcome
             .score
             .map(|score| spread(&score))
-            .map_err(|error| Failure { code: error.code().to_string(), message: error.line() }),
+            .map_err(|error| ScoringFailure { code: error.code().to_string(), message: error.line() }),
         mos: picture.mos,
         raters: picture.raters,
     }
 }
 
-fn spread(score: &PictureScore) -> Spread {
+fn spread(score: &PictureScore) -> ScoreStatistics {
     let windows = || score.windows.iter().map(|window| f64::from(*window));
     let variance = windows().map(|window| (window - score.score).powi(2)).sum::<f64>() / score.windows.len() as f64;
-    Spread {
+    ScoreStatistics {
         score: score.score,
         std: variance.sqrt(),
         min: windows().fold(f64::INFINITY, f64::min),

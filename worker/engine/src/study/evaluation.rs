@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dqa_model::{Explained, Explainer, Options, Prepared, Scorer, ViewMode, Views};
+use dqa_model::{Explanation, Explainer, Options, Prepared, Scorer, ViewMode, Views};
 use dqa_pipelines::store::StoreResolver;
-use dqa_pipelines::study::{Evaluation, Pooled};
+use dqa_pipelines::study::{Evaluation, PooledScores};
 use dqa_pipelines::tables::evaluations::EvaluationRow;
 use tokio::runtime::Handle;
 
@@ -55,7 +55,7 @@ impl EvaluationRun<'_> {
         let report =
             inference::run(scorer, settings, sources, fetch, |source, PictureOutcome { score, .. }| match score {
                 Ok(score) => {
-                    let pooled = Pooled::of(&score.windows, &source.deviations.borrow(), None);
+                    let pooled = PooledScores::compute(&score.windows, &source.deviations.borrow(), None);
                     rows.push(self.row(source.fetched.index, &pooled, score.windows.len()));
                     each(rows.len());
                     ControlFlow::Continue(())
@@ -92,7 +92,7 @@ impl EvaluationRun<'_> {
             let explained = explainer.explain(&prepared, |_| ())?;
             let seconds = started.elapsed().as_secs_f64();
             let scores = &explained.score.windows;
-            let pooled = Pooled::of(scores, &deviations, Some(&attention(&explained, views)));
+            let pooled = PooledScores::compute(scores, &deviations, Some(&attention(&explained, views)));
             rows.push(EvaluationRow { seconds, ..self.row(fetched.index, &pooled, scores.len()) });
             each(rows.len());
         }
@@ -110,12 +110,12 @@ impl EvaluationRun<'_> {
     }
 
     /// Returns a picture's row without its time.
-    fn row(&self, index: usize, pooled: &Pooled, windows: usize) -> EvaluationRow {
-        let Evaluation { judge, dataset, views, pictures, .. } = self.evaluation;
+    fn row(&self, index: usize, pooled: &PooledScores, windows: usize) -> EvaluationRow {
+        let Evaluation { evaluator, dataset, views, pictures, .. } = self.evaluation;
         let picture = &pictures[index];
         EvaluationRow {
             evaluation: self.name.clone(),
-            judge: judge.clone(),
+            judge: evaluator.clone(),
             dataset: dataset.to_string(),
             views: views.clone(),
             algorithm: picture.algorithm.to_string(),
@@ -137,8 +137,8 @@ impl EvaluationRun<'_> {
 
 /// Returns for each window the share of the class token's attention through all layers that falls on it. With global
 /// views the whole picture is the only window.
-fn attention(explained: &Explained, views: &Views) -> Vec<f64> {
-    let on_window = |look: &dqa_model::WindowLook| look.rollout.window.iter().copied().map(f64::from).sum();
+fn attention(explained: &Explanation, views: &Views) -> Vec<f64> {
+    let on_window = |look: &dqa_model::WindowAttention| look.rollout.window.iter().copied().map(f64::from).sum();
     match views.sees {
         ViewMode::Global => vec![1.0; explained.windows.len()],
         _ => explained.windows.iter().map(on_window).collect(),

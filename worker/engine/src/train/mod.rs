@@ -12,11 +12,11 @@ mod predictor;
 mod training;
 
 use candle_core::Device;
-use dqa_model::train::TuneError;
+use dqa_model::train::TrainerError;
 use dqa_model::{ModelError, Views, ViewsError};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::tables::epochs::EpochRow;
-use dqa_pipelines::train::{RecordError, Setup, Trial, TrialRecord};
+use dqa_pipelines::train::{TrialRecordError, Setup, Trial, TrialRecord};
 use tokio::runtime::Handle;
 
 use crate::decode::PictureError;
@@ -83,7 +83,7 @@ pub enum TrainError {
     Store(#[from] StoreError),
     /// The trial's record cannot be read or written.
     #[error(transparent)]
-    Record(#[from] RecordError),
+    Record(#[from] TrialRecordError),
     /// The model to begin with cannot be opened.
     #[error(transparent)]
     BaseModel(#[from] BaseModelError),
@@ -134,7 +134,7 @@ pub enum TrainError {
     Model(#[from] ModelError),
     /// The trainer fails.
     #[error("the model cannot learn")]
-    Tune(#[source] TuneError),
+    Trainer(#[source] TrainerError),
     /// The loss or a gradient is not finite.
     #[error("the training diverged in epoch {epoch}, step {step} of {steps}; {}", kept_state(*epoch))]
     Diverged {
@@ -146,7 +146,7 @@ pub enum TrainError {
         steps: u64,
         /// The value that is not finite.
         #[source]
-        source: TuneError,
+        source: TrainerError,
     },
 }
 

@@ -4,7 +4,7 @@ use dqa_model::{Arithmetic, ClipWeights, PromptMode, with_metadata};
 use dqa_pipelines::tables::epochs::{self, EPOCHS};
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::predictions::{self, PREDICTIONS, PredictionRow};
-use dqa_pipelines::train::{Kept, Measures, Select, TrialPicture, TrialRecord, TrialState, WeightsDtype};
+use dqa_pipelines::train::{KeptEpoch, Measures, Select, TrialPicture, TrialRecord, TrialState, WeightsDtype};
 use dqa_pipelines::trained_on::METADATA_KEY;
 use jiff::Timestamp;
 
@@ -25,7 +25,7 @@ pub(super) fn write(
     let best = training.history.best.take();
     let epoch = best.as_ref().map_or(epochs, |best| best.epoch);
     if let Some(best) = best.filter(|best| best.epoch != epochs) {
-        training.trainer.restore(&best.state).map_err(TrainError::Tune)?;
+        training.trainer.restore(&best.state).map_err(TrainError::Trainer)?;
     }
     let (weights, prompts) = kept_state(&training);
     // After the last epoch the test's pictures were scored already, unless other pictures select the epoch or the
@@ -55,7 +55,7 @@ pub(super) fn write(
         krcc: row.train_krcc,
         rmse: Some(row.loss.sqrt()),
     };
-    let kept = Kept {
+    let kept = KeptEpoch {
         epoch,
         loss: row.loss,
         train,

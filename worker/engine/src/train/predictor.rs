@@ -83,5 +83,5 @@ impl Predictor<'_> {
 pub(super) fn measures(pictures: &[TrialPicture], predictions: &[Prediction]) -> Measures {
     let scores: Vec<f64> = predictions.iter().map(|prediction| prediction.score).collect();
     let targets: Vec<f64> = pictures.iter().map(|picture| f64::from(picture.target)).collect();
-    Measures::of(&scores, &targets)
+    Measures::compute(&scores, &targets)
 }

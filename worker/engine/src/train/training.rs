@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use dqa_model::train::{Example, Step, Trainer, TuneError, TuneOptions, Tunes};
+use dqa_model::train::{Example, Step, Trainer, TrainerError, TrainerOptions, Trainable};
 use dqa_model::{INPUT_SIDE, ViewMode, Views, whole_view};
 use dqa_pipelines::causes;
 use dqa_pipelines::store::Store;
@@ -60,11 +60,11 @@ impl<'a> Training<'a> {
         }
         let learnable = trainer.learnable() as u64;
         let mut trained_on = runner.base.trained_on().clone();
-        trained_on.add(&TrainedOn::of_trial(trial));
+        trained_on.add(&TrainedOn::from_trial(trial));
         let record = match runtime.block_on(TrialRecord::find(store, &name))? {
             // An earlier version of dqa, which did not record it, may have started the trial.
             Some(record) => TrialRecord { trained_on, ..record },
-            None => TrialRecord::begun(trial, learnable, trained_on, provenance(&runner.resources)),
+            None => TrialRecord::new(trial, learnable, trained_on, provenance(&runner.resources)),
         };
         runtime.block_on(record.write(store))?;
         each(TrainingEvent::Begun { learnable, epochs_done: history.epochs.len() as u32 });
@@ -106,7 +106,7 @@ impl<'a> Training<'a> {
         let (trial, views) = (self.trial, self.views);
         let setup = &trial.setup;
         let order: Vec<&TrialPicture> =
-            train::order(setup.seed, epoch, trial.train.len()).into_iter().map(|index| &trial.train[index]).collect();
+            train::shuffled_order(setup.seed, epoch, trial.train.len()).into_iter().map(|index| &trial.train[index]).collect();
         let steps = trial.steps_per_epoch();
         let make =
             |picture: &TrialPicture, decoded: &DecodedPicture| example(picture, decoded, &views, (setup.seed, epoch));
@@ -122,17 +122,17 @@ impl<'a> Training<'a> {
                 return ControlFlow::Continue(());
             }
             let step = epoch_stats.steps + 1;
-            let lr = setup.lr_at(u64::from(epoch - 1) * steps + epoch_stats.steps, steps);
+            let lr = setup.learning_rate_at(u64::from(epoch - 1) * steps + epoch_stats.steps, steps);
             let started = Instant::now();
             match trainer.step(&batch, lr) {
                 Ok(made) => {
                     each(TrainingEvent::Step { epoch, step, steps, loss: made.loss });
                     epoch_stats.add(&batch, &made, lr, started);
                 }
-                Err(source @ TuneError::NotFinite { .. }) => {
+                Err(source @ TrainerError::NotFinite { .. }) => {
                     return ControlFlow::Break(TrainError::Diverged { epoch, step, steps, source });
                 }
-                Err(source) => return ControlFlow::Break(TrainError::Tune(source)),
+                Err(source) => return ControlFlow::Break(TrainError::Trainer(source)),
             }
             batch.clear();
             ControlFlow::Continue(())
@@ -177,8 +177,8 @@ pub(super) fn trainer(runner: &TrialRunner, setup: &Setup, views: Views) -> Resu
     let prompts = runner.base.prompts(setup)?;
     let device = runner.resources.device.clone();
     let (tunes, patch_lr) = (tunes(setup.tune), setup.patch_lr);
-    let options = TuneOptions { tunes, sees: views.sees, patch_lr, device, ..TuneOptions::default() };
-    Trainer::new(runner.base.weights(), &prompts, &options).map_err(TrainError::Tune)
+    let options = TrainerOptions { trainable: tunes, sees: views.sees, patch_lr, device, ..TrainerOptions::default() };
+    Trainer::new(runner.base.weights(), &prompts, &options).map_err(TrainError::Trainer)
 }
 
 /// Decodes all pictures once, so that an unreadable one fails the trial before anything is learned.
@@ -204,13 +204,13 @@ fn check_pictures(
     }
 }
 
-fn tunes(tune: Tune) -> Tunes {
+fn tunes(tune: Tune) -> Trainable {
     match tune {
-        Tune::Text => Tunes::Text,
-        Tune::Visual => Tunes::Visual,
-        Tune::Prompts => Tunes::Prompts,
-        Tune::Vision => Tunes::Vision,
-        Tune::All => Tunes::All,
+        Tune::Text => Trainable::Text,
+        Tune::Visual => Trainable::Visual,
+        Tune::Prompts => Trainable::Prompts,
+        Tune::Vision => Trainable::Vision,
+        Tune::All => Trainable::All,
     }
 }
 
@@ -228,7 +228,7 @@ fn example(
         return Err(PictureError::TooSmall { width, height, side_min });
     };
     let window = || {
-        let (x, y) = train::crop(seed, epoch, &picture.image, room);
+        let (x, y) = train::crop_offset(seed, epoch, &picture.image, room);
         let window = decoded.picture.crop(x, y, views.window);
         if views.window == INPUT_SIDE { window } else { whole_view(&window, INPUT_SIDE) }
     };
@@ -266,7 +266,7 @@ impl EpochStats {
 
     fn row(&self, trial: &str, epoch: u32) -> EpochRow {
         let windows = self.scores.len() as f64;
-        let Measures { srcc, plcc, krcc, .. } = Measures::of(&self.scores, &self.targets);
+        let Measures { srcc, plcc, krcc, .. } = Measures::compute(&self.scores, &self.targets);
         EpochRow {
             trial: trial.to_owned(),
             epoch,

@@ -1,6 +1,6 @@
 //! The task of scoring a shard: the shard, the model, the deadline. It is the row of the plan that Ballista carries.
 
-use dqa_pipelines::model::ModelSpec;
+use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::plan::Shard;
 use serde::{Deserialize, Serialize};
 

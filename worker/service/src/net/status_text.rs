@@ -10,7 +10,7 @@ use tonic::Status;
 pub fn status_text(status: &Status) -> String {
     let message = status.message();
     match status.source() {
-        Some(cause) => causes(cause).after(message).to_string(),
+        Some(cause) => causes(cause).with_prefix(message).to_string(),
         None if message.is_empty() => status.code().description().to_owned(),
         None => message.to_owned(),
     }

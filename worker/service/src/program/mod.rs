@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 pub use dqa_engine::console::note;
 pub use dqa_engine::provenance::{command_line, host};
+use dqa_pipelines::Hint;
 use dqa_pipelines::store::StoreFault;
 
 use crate::telemetry;

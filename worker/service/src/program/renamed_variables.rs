@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, Command};
 
-use super::config::{is_flag, name_of_command};
+use super::config::{is_flag, command_name};
 
 /// A flag's variable with its new and its old name.
 struct RenamedVariable {
@@ -30,7 +30,7 @@ const RENAMED: [RenamedVariable; 8] = [
 /// Makes the flags of the command in `arguments` read old variables that are set while the new ones are not. Returns the
 /// program's parser, and a warning for each old variable that decides a flag's value.
 pub(super) fn read_old_names(program: Command, arguments: &[OsString]) -> (Command, Vec<String>) {
-    let Some(name) = name_of_command(&program, arguments) else {
+    let Some(name) = command_name(&program, arguments) else {
         return (program, Vec::new());
     };
     let mut warnings = Vec::new();
