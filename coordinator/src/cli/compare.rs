@@ -7,10 +7,9 @@ use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::names::DatasetName;
 use dqa_pipelines::report::compare::{self, CompareError, CompareOptions, CompareTable, RunComparison};
-use dqa_service::program::{ExitStatus, OutputFormat, note};
+use dqa_service::program::{ExitStatus, OutputFormat, note, with_own_hint};
 
 use super::args::StoreArgs;
-use super::hints::with_own_hint;
 use super::local_only;
 use super::output::{PartialFile, print_text};
 use super::run_selector::RunsSelector;

@@ -10,10 +10,12 @@ use clap::builder::BoolishValueParser;
 use dqa_engine::decode::{ErrorCode, Limits};
 use dqa_engine::headers;
 use dqa_pipelines::cause;
-use dqa_pipelines::dataset::{self, AlgorithmSelection, CheckReport, DataSet, DatasetError, Definition, Picture, check};
-use dqa_pipelines::{dataset::PictureHeader, header_index::HeaderIndex};
+use dqa_pipelines::dataset::{
+    self, AlgorithmSelection, CheckReport, DataSet, DatasetError, Definition, Picture, check,
+};
 use dqa_pipelines::store::StoreError;
-use dqa_service::program::{ExitStatus, OutputFormat, OutputError, note, with_hint};
+use dqa_pipelines::{dataset::PictureHeader, header_index::HeaderIndex};
+use dqa_service::program::{ExitStatus, OutputError, OutputFormat, note, with_hint};
 use futures::StreamExt;
 use serde::Serialize;
 
@@ -84,7 +86,8 @@ async fn load(name: &str) -> anyhow::Result<(Definition, DataSet)> {
 }
 
 async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<ExitStatus> {
-    let algorithms = if args.algos == ["all"] { AlgorithmSelection::All } else { AlgorithmSelection::Named(args.algos.clone()) };
+    let algorithms =
+        if args.algos == ["all"] { AlgorithmSelection::All } else { AlgorithmSelection::Named(args.algos.clone()) };
     let dataset = dataset.select(&algorithms)?;
     let mut index = HeaderIndex::default();
     if !args.no_headers {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use clap::ValueEnum;
-use dqa_demo::{Algorithm, Demo, make};
+use dqa_demo::{Algorithm, DatasetOptions, generate_dataset};
 use dqa_pipelines::names::DatasetName;
 use dqa_service::program::{ExitStatus, OutputError, note};
 
@@ -53,21 +53,22 @@ enum Action {
 /// Makes the data set and prints the path of its definition.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let Action::Make = args.action;
-    let demo = Demo {
+    let options = DatasetOptions {
         name: args.name.to_string(),
         scenes: args.scenes,
         width: args.width,
         height: args.height,
         seed: args.seed,
     };
-    let steps = Mutex::new(StepProgress::new(demo.scenes, "scenes"));
-    let made = make(&args.folder, &demo, &|| steps.lock().expect("nothing panics while it is locked").add(1))?;
+    let steps = Mutex::new(StepProgress::new(options.scenes, "scenes"));
+    let add_scene = || steps.lock().expect("nothing panics while it is locked").add(1);
+    let generated = generate_dataset(&args.folder, &options, &add_scene)?;
     steps.into_inner().expect("nothing panics while it is locked").finish();
     let algorithms = Algorithm::ALL.len();
     note(format_args!(
         "{} scenes, {algorithms} algorithms, {} pictures; {} files written",
-        demo.scenes, made.pictures, made.written
+        options.scenes, generated.pictures, generated.written
     ));
-    writeln!(stdout(), "{}", made.definition.display()).map_err(OutputError::from)?;
+    writeln!(stdout(), "{}", generated.definition.display()).map_err(OutputError::from)?;
     Ok(ExitStatus::All)
 }

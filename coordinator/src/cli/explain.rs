@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::ArgGroup;
 use dqa_engine::decode::{Limits, decode};
-use dqa_engine::explain::{Drawing, AttentionLayer, MapOptions, drawings};
+use dqa_engine::explain::{AttentionLayer, Drawing, MapOptions, drawings};
 use dqa_engine::fetch::read_file;
 use dqa_model::{Explanation, Prepared, ViewMode};
 use dqa_service::model_args::ModelArgs;
-use dqa_service::program::{ExitStatus, OutputFormat, OutputError, note, with_hint};
+use dqa_service::program::{ExitStatus, OutputError, OutputFormat, note, with_hint};
 use serde::Serialize;
 
 use super::output::write_json;
@@ -63,7 +63,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let explained = explainer.explain(&prepared, |done| progress.add(done as u64)).context("cannot run the model")?;
     progress.finish();
     let title = args.image.file_name().unwrap_or_default().to_string_lossy();
-    write_drawings(&args.out, &drawings(&title, &picture, &explained, &MapOptions { views: *views, layer: look, window }))?;
+    write_drawings(
+        &args.out,
+        &drawings(&title, &picture, &explained, &MapOptions { views: *views, layer: look, window }),
+    )?;
     let origins = if views.sees == ViewMode::Global { Vec::new() } else { views.origins(size.0, size.1) };
     let rows = (0..explained.windows.len()).map(|window| {
         let attention = look.select(&explained.windows[window]);

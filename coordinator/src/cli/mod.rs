@@ -11,7 +11,6 @@ mod dataset;
 mod demo;
 mod detach;
 mod explain;
-mod hints;
 mod leaderboard;
 mod local_only;
 mod model;

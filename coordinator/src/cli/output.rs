@@ -5,7 +5,7 @@ use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use dqa_service::program::{OutputFormat, OutputError};
+use dqa_service::program::{OutputError, OutputFormat};
 use serde::Serialize;
 
 /// Writes text to standard output.
@@ -19,7 +19,9 @@ pub(super) fn print_text(text: &str) -> Result<(), OutputError> {
 pub(super) fn print_rows<T: Serialize + Default>(rows: &[T], format: OutputFormat) -> anyhow::Result<()> {
     let bytes = match format {
         OutputFormat::Csv => encode_csv(rows)?,
-        OutputFormat::Json | OutputFormat::Table => rows.iter().map(|row| json_text(row) + "\n").collect::<String>().into_bytes(),
+        OutputFormat::Json | OutputFormat::Table => {
+            rows.iter().map(|row| json_text(row) + "\n").collect::<String>().into_bytes()
+        }
     };
     let mut out = stdout().lock();
     out.write_all(&bytes).and_then(|()| out.flush()).map_err(OutputError::from)?;

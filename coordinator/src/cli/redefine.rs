@@ -5,8 +5,7 @@ use dqa_pipelines::dataset::{DataSet, Definition};
 use dqa_pipelines::names::DatasetName;
 use dqa_pipelines::registry::{self, RequestedDataset};
 use dqa_pipelines::store::Store;
-
-use super::hints::with_own_hint;
+use dqa_service::program::with_own_hint;
 
 /// Data sets that may be redefined.
 #[derive(clap::Args)]

@@ -2,7 +2,7 @@
 
 use clap::builder::BoolishValueParser;
 use dqa_engine::train::TrainingResources;
-use dqa_service::model_args::{LimitArgs, MachineArgs, open_device, device_label};
+use dqa_service::model_args::{LimitArgs, MachineArgs, device_label, open_device};
 
 /// The device, threads and memory that trainings may use.
 #[derive(Clone, Debug, clap::Args)]

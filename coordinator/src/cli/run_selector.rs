@@ -6,9 +6,7 @@ use anyhow::bail;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
-use dqa_service::program::note;
-
-use super::hints::with_own_hint;
+use dqa_service::program::{note, with_own_hint};
 
 /// One run of a store or of a coordinator.
 #[derive(Clone, Debug, clap::Args)]

@@ -11,7 +11,7 @@ use dqa_pipelines::run::RunState;
 use dqa_pipelines::status::RunStatus;
 #[cfg(feature = "cluster")]
 use dqa_pipelines::status::shortfall;
-use dqa_service::program::{ExitStatus, OutputFormat, OutputError};
+use dqa_service::program::{ExitStatus, OutputError, OutputFormat};
 use serde::Serialize;
 
 use super::output::print_rows;

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
+use dqa_engine::decode::PictureError;
+use dqa_engine::train::TrialRunner;
 use dqa_pipelines::dataset::{DataSet, FaultKind};
 use dqa_pipelines::train::{SceneNames, Setup, Splits, SplitsOptions, Trial, TrialError};
-use dqa_engine::decode::PictureError;
 use dqa_service::program::{note, with_hint};
-use dqa_engine::train::TrialRunner;
 use tokio::runtime::Handle;
 
 /// What to do about pictures that a training cannot use.
@@ -49,7 +49,11 @@ pub(super) fn require_complete(data: &DataSet) -> anyhow::Result<()> {
 
 /// Removes the pictures that a training cannot use: those without a label and, when a `runner` is given to read them,
 /// those that cannot be read. Returns how many were removed; missing pictures are not counted.
-pub(super) fn remove_unusable(data: &mut DataSet, setup: &Setup, runner: Option<&TrialRunner>) -> anyhow::Result<usize> {
+pub(super) fn remove_unusable(
+    data: &mut DataSet,
+    setup: &Setup,
+    runner: Option<&TrialRunner>,
+) -> anyhow::Result<usize> {
     let count = data.pictures.len();
     data.pictures.retain(|picture| picture.mos.is_some());
     let unlabelled = count - data.pictures.len();

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc, watch};
 
 use super::scheduler::{RunId, ShardSummary, Tally};
 use super::wire;
-use crate::run::{self, State, Work};
+use crate::run::{self, PlannedPartState, RunPlan};
 
 /// Rates are averaged over this time.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
@@ -68,7 +68,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(work: RunPlan, facts: Vec<(String, String)>) -> Plan {
-        let is_missing = |index: &usize| matches!(work.parts[*index].state, PartState::Missing { .. });
+        let is_missing = |index: &usize| matches!(work.parts[*index].state, PlannedPartState::Missing { .. });
         let missing: Vec<usize> = (0..work.parts.len()).filter(is_missing).collect();
         let parts_done = (work.parts.len() - missing.len()) as u64;
         Plan { scheduler_id: None, work, missing, facts, parts_done }
@@ -92,7 +92,7 @@ impl Plan {
         self.scheduler_id
     }
 
-    pub(super) fn into_work(self) -> Work {
+    pub(super) fn into_work(self) -> RunPlan {
         self.work
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dqa_engine::shard;
 use dqa_pipelines::causes;
 use dqa_pipelines::plan::Shard;
 use dqa_proto::v1::{Acknowledge, Drain, Stop, attend_response};
 use dqa_service::cluster::ShardTask;
 use dqa_service::net::MESSAGE_BYTES_MAX;
-use dqa_engine::shard;
 use dqa_service::telemetry::metrics;
 use tracing::{error, info, warn};
 

@@ -8,9 +8,9 @@ use dqa_pipelines::causes;
 use dqa_pipelines::registry::RegistryError;
 use dqa_pipelines::report::ReportError;
 use dqa_pipelines::run::RunRecordError;
-use dqa_query::SqlError;
 use dqa_pipelines::store::StoreError;
 use dqa_proto::{hint, refused};
+use dqa_query::SqlError;
 use tonic::{Code, Status};
 
 use super::distributed_query::QueryError;
@@ -38,7 +38,8 @@ fn with_hint(status: Status, advice: Option<impl AsRef<str>>) -> Status {
 
 pub(super) fn from_store_error(error: StoreError) -> Status {
     let status = refused(Code::Unavailable, "store", causes(&error).to_string());
-    hint(status, error.hint().unwrap_or("check that the coordinator can reach its store, and try again"))
+    let advice = error.hint();
+    hint(status, advice.as_deref().unwrap_or("check that the coordinator can reach its store, and try again"))
 }
 
 pub(super) fn from_run_error(error: RunRecordError) -> Status {

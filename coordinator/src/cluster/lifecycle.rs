@@ -5,17 +5,15 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use dqa_engine::models::RecordedTraining;
 use dqa_model::Views;
 use dqa_pipelines::Hint;
-use dqa_pipelines::Retryable;
 use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{CheckReport, Definition};
 use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{RUNS, RunRecord, RunState};
-use dqa_pipelines::store::StoreError;
 use dqa_proto::v1::DeviceClass;
-use dqa_engine::models::RecordedTraining;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -26,7 +24,7 @@ use super::control_plane::ControlPlane;
 use super::scheduler::NewRun;
 use super::store_retry::{backoff, retry_transient};
 use super::wire;
-use crate::run::{self, PlanRequest, Roots, Watch, Work};
+use crate::run::{self, PlanObserver, PlanRequest, Roots, RunPlan};
 
 /// Plans of one run before missing parts fail it: another run may replace its parts again and again.
 const PLANS_MAX: u32 = 3;
@@ -111,7 +109,7 @@ async fn drive(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) {
 async fn fail(plane: &ControlPlane, run: &ActiveRun, error: anyhow::Error) {
     let failure = causes(error.as_ref()).to_string();
     warn!(why = failure, "run failed");
-    let prepare_hint = error.downcast_ref().and_then(run::PrepareError::hint).map(str::to_owned);
+    let prepare_hint = error.downcast_ref().and_then(run::PrepareError::hint);
     let hint = prepare_hint.or_else(|| error.downcast_ref().and_then(RegistryError::hint));
     let mut retries = 0;
     loop {
@@ -169,10 +167,10 @@ async fn wait_for_cancellation(events: &mut RunEvents) {
     }
 }
 
-async fn plan(plane: &ControlPlane, run: &ActiveRun) -> anyhow::Result<Work> {
+async fn plan(plane: &ControlPlane, run: &ActiveRun) -> anyhow::Result<RunPlan> {
     let asked = plan_request(&run.record(), &plane.roots)?;
     let prepare = async || run::prepare(&plane.store, &asked, &mut PlanningLog).await;
-    retry_transient(prepare, run::PrepareError::is_retryable).await
+    retry_transient(prepare).await
 }
 
 fn plan_request(record: &RunRecord, roots: &Roots) -> anyhow::Result<PlanRequest> {
@@ -198,12 +196,12 @@ fn definitions(record: &RunRecord) -> anyhow::Result<Vec<Definition>> {
 }
 
 /// Registers the data sets' names again: their manifests have been read, so it is known whether they have labels.
-async fn register_datasets(plane: &ControlPlane, run: &ActiveRun, work: &Work) -> anyhow::Result<()> {
+async fn register_datasets(plane: &ControlPlane, run: &ActiveRun, work: &RunPlan) -> anyhow::Result<()> {
     let definitions = definitions(&run.record())?;
     let requested: Vec<registry::RequestedDataset> = definitions.iter().map(registry::RequestedDataset::new).collect();
     let (registered, used_by) = (work.registrations(&requested), format!("run {}", run.name));
     let register = async || registry::register(&plane.store, &registered, &[], &used_by).await;
-    retry_transient(register, RegistryError::is_retryable).await
+    retry_transient(register).await
 }
 
 /// Writes the plan into the run's record and adds the missing shards to the scheduler.
@@ -216,7 +214,7 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan
     }
     run::dropped_rows(&record, &work).iter().for_each(|line| info!("{line}"));
     let read_training = async || RecordedTraining::of_stored(&plane.store, &request.model).await;
-    let (trained_on, unreadable) = retry_transient(read_training, StoreError::is_retryable).await?.known();
+    let (trained_on, unreadable) = retry_transient(read_training).await?.known();
     if let Some(why) = unreadable {
         warn!(why, "the scenes that the model was trained on are unknown");
     }
@@ -229,7 +227,7 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan
         record.state = RunState::Running;
     }
     record.updated = Timestamp::now();
-    retry_transient(async || record.write(&plane.store).await, is_transient).await?;
+    retry_transient(async || record.write(&plane.store).await).await?;
     let plan = Plan::new(work, run::part_metadata(&record));
     let shards = plan.shards();
     info!(shards = plan.parts(), missing = shards.len(), pictures = record.counts.pictures, "run planned");
@@ -243,10 +241,6 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan
     plane.schedule_run(run, NewRun { class, priority: request.priority, is_paused, shards });
     run.notify_changed();
     Ok(())
-}
-
-fn is_transient(error: &dqa_pipelines::run::RunRecordError) -> bool {
-    matches!(error, dqa_pipelines::run::RunRecordError::Store(error) if error.is_retryable())
 }
 
 async fn wait_until_done(run: &ActiveRun, events: &mut RunEvents) -> Result<(), Interruption> {
@@ -276,7 +270,7 @@ async fn complete(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) -> Result<(),
     record.request.as_mut().context("the run's record lacks its request")?.retry_failed = false;
     (record.failure, record.hint) = (None, None);
     let commit = async || run::commit(&plane.store, &mut work, record.clone()).await;
-    let record = retry_transient(commit, run::RunError::is_retryable).await?;
+    let record = retry_transient(commit).await?;
     drop(work);
     // Logged before the state changes: whoever sees that a run is complete finds it in the log.
     info!(scored = record.counts.scored, failed = record.counts.failed, "run complete");

@@ -14,8 +14,8 @@ use dqa_proto::v1::DESCRIPTORS;
 use dqa_proto::v1::coordinator_service_server::CoordinatorServiceServer;
 use dqa_proto::v1::worker_service_server::WorkerServiceServer;
 use dqa_service::cluster::ShuffleClient;
-use dqa_service::net::{Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Tokens, guarded, is_loopback};
-use dqa_service::program::{host, with_hint};
+use dqa_service::net::{Guard, MESSAGE_BYTES_MAX, Server, Tls, Tokens, guarded, is_loopback};
+use dqa_service::program::{host, with_own_hint};
 use dqa_service::telemetry::metrics;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -97,7 +97,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<ShutdownReason> {
     let Settings { store, listen, id, tls, tokens, insecure, roots, deadline_base, on_listening } = settings;
     let has_tokens = tokens.users.is_some() && tokens.workers.is_some();
     let metrics_guard = Guard::new(tokens.users.iter().chain(&tokens.workers));
-    let server = Server::bind(listen, tls.clone(), has_tokens, insecure, metrics_guard).await.map_err(net_error)?;
+    let server = Server::bind(listen, tls.clone(), has_tokens, insecure, metrics_guard).await.map_err(with_own_hint)?;
     let (address, ready) = (server.address(), server.ready());
     let roots = Roots::new(&roots, is_loopback(address.ip())).context("invalid address in --roots")?;
     let id = id.unwrap_or_else(|| format!("{}-{}", host(), address.port()));
@@ -129,17 +129,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<ShutdownReason> {
     let _ = stop.send(());
     // Workers' streams do not end by themselves. The workers connect to the next coordinator.
     if let Ok(Ok(served)) = tokio::time::timeout(SHUTDOWN_MAX, serving).await {
-        served.map_err(net_error)?;
+        served.map_err(with_own_hint)?;
     }
     info!("coordinator ends");
     ended
-}
-
-fn net_error(error: NetError) -> anyhow::Error {
-    match error.hint() {
-        Some(hint) => with_hint(error.into(), hint),
-        None => error.into(),
-    }
 }
 
 async fn wait_for_signal() -> anyhow::Result<ShutdownReason> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dqa_pipelines::causes;
+use dqa_pipelines::{Retryable, causes};
 use tracing::warn;
 
 /// Initial backoff between store retries; `RETRIES_MAX` retries take about ten minutes.
@@ -15,17 +15,16 @@ pub(super) fn backoff(retry: u32) -> Duration {
     BACKOFF_MAX.min(BACKOFF * retry)
 }
 
-/// Repeats an operation until it succeeds, fails with an error that is not transient, or has been retried `RETRIES_MAX`
-/// times.
-pub(super) async fn retry_transient<T, E: std::error::Error + Send + Sync + 'static>(
+/// Repeats an operation until it succeeds, fails with an error that a retry cannot mend, or has been retried
+/// `RETRIES_MAX` times.
+pub(super) async fn retry_transient<T, E: Retryable + Send + Sync + 'static>(
     mut operation: impl AsyncFnMut() -> Result<T, E>,
-    is_transient: impl Fn(&E) -> bool,
 ) -> anyhow::Result<T> {
     let mut retries = 0;
     loop {
         match operation().await {
             Ok(value) => return Ok(value),
-            Err(error) if is_transient(&error) && retries < RETRIES_MAX => {
+            Err(error) if error.is_retryable() && retries < RETRIES_MAX => {
                 retries += 1;
                 warn!(error = %causes(&error), tries = retries, "the store does not answer");
                 tokio::time::sleep(backoff(retries)).await;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dqa_proto::v1::DeviceClass;
-use dqa_service::wire::device_class_name;
 use dqa_service::telemetry::metrics;
+use dqa_service::wire::device_class_name;
 use tokio::time::MissedTickBehavior;
 
 use super::control_plane::ControlPlane;

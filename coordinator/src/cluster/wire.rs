@@ -1,12 +1,12 @@
 //! Conversions between the protocol's messages and the coordinator's own types.
 
-use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
+use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::report::Table;
-use dqa_query::distributed::{GroupAgreement, GroupKind};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::status::RunStatus;
 use dqa_proto::v1::{self, DeviceClass};
+use dqa_query::distributed::{GroupAgreement, GroupKind};
 
 use super::scheduler::{Time, Worker};
 

@@ -3,6 +3,7 @@
 //! nothing. Two processes that start in the same moment may both work: parts do not depend on the process that makes
 //! them, so only time is lost.
 
+use dqa_pipelines::Hint;
 use dqa_pipelines::causes;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::run_process::{HEARTBEAT_INTERVAL, RunProcess};
@@ -37,9 +38,8 @@ pub enum ClaimError {
     },
 }
 
-impl ClaimError {
-    /// Returns what to do about it, if anything.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for ClaimError {
+    fn hint(&self) -> Option<String> {
         match self {
             ClaimError::Store(_) => None,
             ClaimError::Taken { run, process } => Some(format!(

@@ -1,8 +1,8 @@
 //! Why a run cannot be planned or completed, apart from failures of its shards.
 
-use dqa_pipelines::Retryable;
 use dqa_pipelines::dataset::DatasetError;
 use dqa_pipelines::store::StoreError;
+use dqa_pipelines::{Hint, Retryable};
 
 use super::roots::OutsideRoots;
 
@@ -40,9 +40,8 @@ pub enum RunError {
     },
 }
 
-impl RunError {
-    /// Whether another attempt may succeed, because a store did not answer.
-    pub fn is_retryable(&self) -> bool {
+impl Retryable for RunError {
+    fn is_retryable(&self) -> bool {
         match self {
             RunError::Store(error) | RunError::Headers { source: error, .. } => error.is_retryable(),
             RunError::Record(dqa_pipelines::run::RunRecordError::Store(error)) => error.is_retryable(),
@@ -100,10 +99,9 @@ pub enum PrepareError {
     Run(#[from] RunError),
 }
 
-impl PrepareError {
-    /// Returns what to do about it, if anything.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for PrepareError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
             PrepareError::Incomplete { .. } => {
                 Some("--allow-missing scores what is there; comparisons are then made on the scenes that both have")
             }
@@ -115,11 +113,13 @@ impl PrepareError {
             }
             PrepareError::Run(RunError::Headers { .. }) => Some("submit again: the headers that were read are kept"),
             _ => None,
-        }
+        };
+        hint.map(str::to_owned)
     }
+}
 
-    /// Whether another attempt may succeed, because a store did not answer.
-    pub fn is_retryable(&self) -> bool {
+impl Retryable for PrepareError {
+    fn is_retryable(&self) -> bool {
         match self {
             PrepareError::Load { source, .. } | PrepareError::Algorithms(source) => source.is_retryable(),
             PrepareError::Incomplete { .. }

@@ -4,9 +4,9 @@ use dqa_engine::decode::Limits;
 use dqa_engine::headers;
 use dqa_model::Views;
 use dqa_pipelines::dataset::{DataSet, Picture};
-use dqa_pipelines::{dataset::PictureHeader, header_index::HeaderIndex};
 use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::store::Store;
+use dqa_pipelines::{dataset::PictureHeader, header_index::HeaderIndex};
 use futures::StreamExt;
 
 use super::error::RunError;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
-use dqa_pipelines::parts::{self, PartState, PartCounts};
-use dqa_pipelines::plan::{self, ShardCut, HashPrefix, Shard, ScoringSettings};
+use dqa_pipelines::parts::{self, PartCounts, PartState};
+use dqa_pipelines::plan::{self, HashPrefix, ScoringSettings, Shard, ShardCut};
 use dqa_pipelines::registry::RequestedDataset;
-use dqa_pipelines::run::{RunCounts, DatasetSpec, PartRef};
+use dqa_pipelines::run::{DatasetSpec, PartRef, RunCounts};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::tables::scores;
 use tracing::warn;
@@ -36,12 +36,12 @@ pub struct PlannedPart {
     /// Key of its object in the store.
     pub key: String,
     /// Whether the store has it.
-    pub state: PartState,
+    pub state: PlannedPartState,
 }
 
 /// Whether the store has a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PartState {
+pub enum PlannedPartState {
     /// The part is in the store and whole.
     Done(PartCounts),
     /// The part is to be made. Older parts may have some of its rows.
@@ -61,7 +61,7 @@ impl RunPlan {
                 parts.extend(cuts.into_iter().map(|cut| {
                     let name = plan::part_name(dataset, &cut, &terms);
                     let key = scores::part_key(dataset.name.as_str(), algorithm.as_str(), &name);
-                    PlannedPart { dataset: index, cut, key, state: PartState::Missing { reuse: Vec::new() } }
+                    PlannedPart { dataset: index, cut, key, state: PlannedPartState::Missing { reuse: Vec::new() } }
                 }));
             }
         }
@@ -94,8 +94,10 @@ impl RunPlan {
         let found = parts::inspect_all(store, keys_and_rows).await?;
         for (index, found) in candidates.into_iter().zip(found) {
             match found {
-                PartState::Complete(counts) => self.parts[index].state = PartState::Done(counts),
-                PartState::Damaged(why) => warn!(part = self.parts[index].key, why, "a part is damaged and is made again"),
+                PartState::Complete(counts) => self.parts[index].state = PlannedPartState::Done(counts),
+                PartState::Damaged(why) => {
+                    warn!(part = self.parts[index].key, why, "a part is damaged and is made again")
+                }
                 PartState::Missing => {}
             }
         }
@@ -103,13 +105,13 @@ impl RunPlan {
         let is_other = |(key, _): &&(String, HashPrefix)| !planned.contains(key.as_str());
         self.other_parts = listed.values().flatten().filter(is_other).map(|(key, _)| key.clone()).collect();
         for index in 0..self.parts.len() {
-            if matches!(self.parts[index].state, PartState::Missing { .. }) {
+            if matches!(self.parts[index].state, PlannedPartState::Missing { .. }) {
                 let part = &self.parts[index];
                 let overlapping = listed[&self.folder(part)]
                     .iter()
                     .filter(|(key, prefix)| key != &part.key && prefix.overlaps(part.cut.prefix));
                 let reuse = overlapping.map(|(key, _)| key.clone()).collect();
-                self.parts[index].state = PartState::Missing { reuse };
+                self.parts[index].state = PlannedPartState::Missing { reuse };
             }
         }
         Ok(())
@@ -118,8 +120,8 @@ impl RunPlan {
     /// Marks the parts with failed rows as missing. Their rows with a score are taken over.
     pub fn retry_failed(&mut self) {
         for part in &mut self.parts {
-            if matches!(part.state, PartState::Done(counts) if counts.failed > 0) {
-                part.state = PartState::Missing { reuse: vec![part.key.clone()] };
+            if matches!(part.state, PlannedPartState::Done(counts) if counts.failed > 0) {
+                part.state = PlannedPartState::Missing { reuse: vec![part.key.clone()] };
             }
         }
     }
@@ -131,7 +133,7 @@ impl RunPlan {
 
     /// Returns a part's shard, if it is still to be scored.
     pub fn shard(&self, part: &PlannedPart, store: &Store, retry_failed: bool) -> Option<Shard> {
-        let PartState::Missing { reuse } = &part.state else {
+        let PlannedPartState::Missing { reuse } = &part.state else {
             return None;
         };
         let dataset = &self.datasets[part.dataset].dataset;
@@ -180,7 +182,7 @@ impl RunPlan {
         for part in &self.parts {
             counts.pictures += part.cut.pictures.len() as u64;
             counts.windows += part.cut.windows;
-            if let PartState::Done(done) = part.state {
+            if let PlannedPartState::Done(done) = part.state {
                 counts.scored += done.rows - done.failed;
                 counts.failed += done.failed;
             }
@@ -190,7 +192,7 @@ impl RunPlan {
 
     /// Returns the parts that the store lacks.
     pub fn missing(&self) -> impl Iterator<Item = &PlannedPart> {
-        self.parts.iter().filter(|part| matches!(part.state, PartState::Missing { .. }))
+        self.parts.iter().filter(|part| matches!(part.state, PlannedPartState::Missing { .. }))
     }
 
     /// Lists each folder of the run's parts: the keys of the parts of the run's model, with the prefixes in their

@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use dqa_engine::decode::Limits;
+use dqa_engine::headers;
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::plan::ScoringSettings;
 use dqa_pipelines::store::Store;
-use dqa_engine::decode::Limits;
-use dqa_engine::headers;
 
 use super::error::{PrepareError, RunError};
 use super::measure::{MeasuredDataSet, measure, update_index};

@@ -58,7 +58,9 @@ fn check_algorithms(datasets: &[DataSet], request: &PlanRequest) -> Result<(), P
     let may_be_left_out = lacking.iter().all(is_in_another);
     let errors: Vec<_> = lacking
         .into_iter()
-        .filter_map(|(dataset, algorithm)| dataset.clone().select(&AlgorithmSelection::Named(vec![algorithm.clone()])).err())
+        .filter_map(|(dataset, algorithm)| {
+            dataset.clone().select(&AlgorithmSelection::Named(vec![algorithm.clone()])).err()
+        })
         .collect();
     if errors.len() > 1 {
         let texts: Vec<String> = errors.iter().map(|error| causes(error).to_string()).collect();

@@ -4,14 +4,14 @@
 //! What differs between the two and is not submitted (the device's description, the number of threads) is not in the
 //! name.
 
+use dqa_engine::models;
 use dqa_model::Views;
 use dqa_pipelines::dataset::{self, Definition};
 use dqa_pipelines::digest;
-use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::names::RunName;
-use dqa_pipelines::run::{DatasetSpec, RunRecordError, RunRecord, RunSpec};
+use dqa_pipelines::picture_limits::PictureLimits;
+use dqa_pipelines::run::{DatasetSpec, RunRecord, RunRecordError, RunSpec};
 use dqa_pipelines::store::Store;
-use dqa_engine::models;
 
 use super::plan::RunPlan;
 use super::request::PlanRequest;

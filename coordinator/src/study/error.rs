@@ -1,10 +1,10 @@
 //! Why a study stopped.
 
-use dqa_pipelines::store::StoreError;
-use dqa_pipelines::study::{ScoredFileError, StudyError};
-use dqa_pipelines::train::{TrialRecordError, SplitsError, TrialError};
 use dqa_engine::study::EvaluateError;
 use dqa_engine::train::{BaseModelError, TrainError};
+use dqa_pipelines::store::StoreError;
+use dqa_pipelines::study::{ScoredFileError, StudyError};
+use dqa_pipelines::train::{SplitsError, TrialError, TrialRecordError};
 
 /// Why a study stopped. What was made until then is kept.
 #[derive(Debug, thiserror::Error)]

@@ -1,12 +1,14 @@
 //! Runs a study: makes the trials and tests that the store lacks, and reads the results of all.
 
+use dqa_engine::study::Evaluator;
+use dqa_engine::train::{TrainingEvent as TrainEvent, TrainingResources, TrialRunner};
 use dqa_pipelines::names::StudyName;
 use dqa_pipelines::store::Store;
-use dqa_pipelines::study::{Line, LineOutcome, StudyOutcome, ScoredPicture, SplitOutcome, evaluation_key, read_scored_pictures};
+use dqa_pipelines::study::{
+    Line, LineOutcome, ScoredPicture, SplitOutcome, StudyOutcome, evaluation_key, read_scored_pictures,
+};
 use dqa_pipelines::tables::predictions::PREDICTIONS;
 use dqa_pipelines::train::{TrialRecord, trial_key};
-use dqa_engine::study::Evaluator;
-use dqa_engine::train::{TrainingEvent as TrainEvent, TrialRunner, TrainingResources};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 

@@ -7,7 +7,7 @@ use dqa_engine::train::BaseModel;
 use dqa_model::Views;
 use dqa_pipelines::dataset::DataSet;
 use dqa_pipelines::store::Store;
-use dqa_pipelines::study::{DatasetFacts, StudyDefinition, Evaluation, Line, Pooling, StudyError, evaluation_key};
+use dqa_pipelines::study::{DatasetFacts, Evaluation, Line, Pooling, StudyDefinition, StudyError, evaluation_key};
 use dqa_pipelines::train::{SceneNames, Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord};
 
 use super::error::StudyRunError;
@@ -164,7 +164,7 @@ impl StudyPlan {
             None => (format!("handcrafted-{}", self.base_model(line).model().digest), pictures.clone()),
         };
         Some(Evaluation {
-            judge: evaluator,
+            evaluator,
             dataset: data.name.clone(),
             views: line.views.clone(),
             with_attention: line.pool == Pooling::Attention,

@@ -69,9 +69,8 @@ impl SelectedRuns {
             }
         }
         let incomplete = statuses.iter().filter(|status| status.state != RunState::Complete);
-        let shortfalls = incomplete
-            .map(|run| shortfall(run.record.name.as_str(), &run.state.to_string(), &run.progress))
-            .collect();
+        let shortfalls =
+            incomplete.map(|run| shortfall(run.record.name.as_str(), &run.state.to_string(), &run.progress)).collect();
         SelectedRuns { table: runs::to_batch(&rows), rows, sharing_pairs, shortfalls }
     }
 

@@ -19,4 +19,4 @@ mod session;
 mod store_registry;
 
 pub use error::{DataFusionMessage, SqlError};
-pub use session::{Selection, TABLES, new_runtime, open_session, query, query_mixing, register_tables};
+pub use session::{Selection, TABLES, new_runtime, open_session, query, query_mixing, register_tables, shortfalls};

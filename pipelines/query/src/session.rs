@@ -265,7 +265,7 @@ mod tests {
     use dqa_pipelines::Hint;
     use dqa_pipelines::dataset::Raters;
     use dqa_pipelines::picture_limits::PictureLimits;
-    use dqa_pipelines::run::{RunCounts, DatasetSpec, PartRef, RunSpec};
+    use dqa_pipelines::run::{DatasetSpec, PartRef, RunCounts, RunSpec};
     use dqa_pipelines::tables::leaderboard::LeaderboardRow;
     use dqa_pipelines::tables::parquet_file;
     use dqa_pipelines::tables::scores::{PartColumns, ScoreRow, ScoreStatistics, ScoringFailure, part_key};

@@ -1,7 +1,9 @@
 //! Correlations of scores with labels on one data set: for all pictures, each algorithm and each group of scenes, and
 //! by the protocol that the data set's authors use. Pure.
 
-use dqa_stats::{self as stats, Columns, Estimate, ExbeddeCounts, ExbeddeMeasures, FitStatus, LogisticFit, SortedColumns};
+use dqa_stats::{
+    self as stats, Columns, Estimate, ExbeddeCounts, ExbeddeMeasures, FitStatus, LogisticFit, SortedColumns,
+};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::dataset_scores::DatasetScores;

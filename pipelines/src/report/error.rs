@@ -3,8 +3,9 @@
 use parquet::errors::ParquetError;
 
 use super::options::REPLICATES_MIN;
+use crate::Hint;
 use crate::names::DatasetName;
-use crate::run::{RunRecordError, RunRecord, RunState};
+use crate::run::{RunRecord, RunRecordError, RunState};
 use crate::store::StoreError;
 
 /// Why a report could not be made.
@@ -99,14 +100,8 @@ fn with_colon(text: &Option<String>) -> String {
     text.as_ref().map(|text| format!(": {text}")).unwrap_or_default()
 }
 
-impl ReportError {
-    pub(super) fn unknown_dataset(record: &RunRecord, dataset: &DatasetName) -> ReportError {
-        let has = record.spec.dataset_names().into_iter().map(str::to_owned).collect();
-        ReportError::UnknownDataset { run: record.name.to_string(), dataset: dataset.to_string(), has }
-    }
-
-    /// Returns what the user can do about the error, if anything.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for ReportError {
+    fn hint(&self) -> Option<String> {
         let hint = match self {
             ReportError::Unfinished { advice, .. } => return advice.clone(),
             ReportError::MissingPart { .. } | ReportError::Part { .. } | ReportError::Rows { .. } => {
@@ -119,6 +114,13 @@ impl ReportError {
             _ => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+impl ReportError {
+    pub(super) fn unknown_dataset(record: &RunRecord, dataset: &DatasetName) -> ReportError {
+        let has = record.spec.dataset_names().into_iter().map(str::to_owned).collect();
+        ReportError::UnknownDataset { run: record.name.to_string(), dataset: dataset.to_string(), has }
     }
 }
 

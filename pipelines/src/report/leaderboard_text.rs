@@ -60,7 +60,9 @@ impl Report {
             SignificanceTest::MaxDifference => {
                 "flipped signs of scenes' deviations, largest difference of all pairs, step-down (Westfall and Young)"
             }
-            SignificanceTest::MaxT => "flipped signs of scenes' deviations, largest t of all pairs, step-down (Westfall and Young)",
+            SignificanceTest::MaxT => {
+                "flipped signs of scenes' deviations, largest t of all pairs, step-down (Westfall and Young)"
+            }
             SignificanceTest::Wilcoxon => "Wilcoxon's signed ranks over the scenes that both have, Holm's correction",
         };
         let mut text = format!(

@@ -16,7 +16,7 @@ use dqa_proto::v1::{DeviceClass, FailureKind};
 use dqa_service::cluster::ShardTask;
 use dqa_service::net::Tls;
 use dqa_service::program::{self, ExitStatus};
-use dqa_worker::cluster::{self, DeviceSlot, WorkerSettings, ShardExecutor, ShardFailure};
+use dqa_worker::cluster::{self, DeviceSlot, ShardExecutor, ShardFailure, WorkerSettings};
 
 /// Workers that score nothing.
 #[derive(Parser)]

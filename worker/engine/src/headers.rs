@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use dqa_pipelines::dataset::{DataSet, Picture};
 use dqa_pipelines::dataset::PictureHeader;
+use dqa_pipelines::dataset::{DataSet, Picture};
 use dqa_pipelines::store::{StoreError, StoreResolver};
 use futures::StreamExt;
 use futures::stream::BoxStream;

@@ -15,7 +15,7 @@ mod settings;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use dqa_model::{ConfigError, PreferredFiles, preferred_files, list_shards};
+use dqa_model::{ConfigError, PreferredFiles, list_shards, preferred_files};
 
 use cache::RepoCache;
 use client::{Client, Listing};
@@ -381,7 +381,7 @@ mod tests {
                     "`{id}` is not the name of a model of the hub: write `hf:owner/name` or `hf:owner/name@revision`"
                 )
             );
-            assert!(!error.is_transient());
+            assert!(!error.is_retryable());
         }
     }
 

@@ -7,8 +7,9 @@ mod recorded_training;
 use std::path::{Path, PathBuf};
 
 use dqa_model::{
-    ClipConfig, ClipWeights, ConfigError, Prompts, PromptsError, WeightsError, preferred_files, list_shards,
+    ClipConfig, ClipWeights, ConfigError, Prompts, PromptsError, WeightsError, list_shards, preferred_files,
 };
+use dqa_pipelines::Hint;
 
 use crate::hub::{self, HubError, Snapshot};
 pub use file_kind::{FileKind, FileRole, TensorKind};
@@ -80,9 +81,8 @@ pub enum OpenError {
     Prompts(#[from] PromptsError),
 }
 
-impl OpenError {
-    /// Returns what to do about it, unless the message says it already.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for OpenError {
+    fn hint(&self) -> Option<String> {
         match self {
             OpenError::Weights(WeightsError::NoWeights { dir }) => Some(describe_folder(dir)),
             OpenError::Prompts(PromptsError::Tensors { .. } | PromptsError::Depth { .. }) => Some(

@@ -250,9 +250,9 @@ fn codes_are_written_as_they_are_named() {
 #[test]
 fn only_reading_is_worth_another_try() {
     let io = |kind: std::io::ErrorKind| PictureError::Io { path: "a.png".to_owned(), source: kind.into() };
-    assert!(io(std::io::ErrorKind::TimedOut).is_transient());
-    assert!(!io(std::io::ErrorKind::NotFound).is_transient());
-    assert!(!decode(b"", &any_size()).unwrap_err().is_transient());
+    assert!(io(std::io::ErrorKind::TimedOut).is_retryable());
+    assert!(!io(std::io::ErrorKind::NotFound).is_retryable());
+    assert!(!decode(b"", &any_size()).unwrap_err().is_retryable());
 }
 
 proptest! {

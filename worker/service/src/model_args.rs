@@ -8,13 +8,13 @@ use candle_core::Device;
 use clap::builder::BoolishValueParser;
 use dqa_engine::decode::Limits;
 use dqa_engine::inference::InferenceSettings;
-use dqa_engine::models::{self, OpenError, Opened, RecordedTraining};
+use dqa_engine::models::{self, Opened, RecordedTraining};
 use dqa_model::{Arithmetic, ClipConfig, ClipWeights, Explainer, Isa, Options, PromptMode, Prompts, Scorer, Views};
-use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
+use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::trained_on::TrainedOn;
 
-use crate::program::{note, with_hint};
+use crate::program::{note, with_hint, with_own_hint};
 
 /// Flags that choose the model.
 #[derive(Clone, Debug, clap::Args)]
@@ -175,7 +175,8 @@ impl ModelArgs {
     /// Fails if the model or the prompts cannot be read or do not fit.
     pub fn identify(&self) -> anyhow::Result<IdentifiedModel> {
         let (weights, prompts, options) = open(self, &Device::Cpu)?;
-        let fingerprint = dqa_model::model_fingerprint(&weights, &prompts, &options).context("cannot read the model")?;
+        let fingerprint =
+            dqa_model::model_fingerprint(&weights, &prompts, &options).context("cannot read the model")?;
         let described = |path: PathBuf| Ok((describe(&path)?, path));
         let is_bundled = |path: &PathBuf| path.to_str().is_some_and(|name| name.starts_with("dqa:"));
         let weights: Vec<_> =
@@ -251,13 +252,6 @@ fn open_prompts(file: &Path, config: &ClipConfig) -> anyhow::Result<Prompts> {
     models::prompts(file, config)
         .map_err(with_own_hint)
         .with_context(|| format!("cannot open the prompts {}", file.display()))
-}
-
-fn with_own_hint(error: OpenError) -> anyhow::Error {
-    match error.hint() {
-        Some(hint) => with_hint(error.into(), hint),
-        None => error.into(),
-    }
 }
 
 /// Opens weights and prompts, and returns them with the options that they run with.

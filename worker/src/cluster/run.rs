@@ -12,7 +12,7 @@ use ballista_executor::flight_service::BallistaFlightService;
 use dqa_proto::PROTOCOL_VERSION;
 use dqa_proto::v1::Hello;
 use dqa_service::cluster::task_slots;
-use dqa_service::program::{host, with_hint};
+use dqa_service::program::{host, with_hint, with_own_hint};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -172,14 +172,6 @@ fn refused(refusal: Status) -> anyhow::Error {
     match hint {
         Some(hint) => with_hint(error, hint),
         None => error,
-    }
-}
-
-/// Adds the error's own hint, if it has one.
-fn with_own_hint(error: NetError) -> anyhow::Error {
-    match error.hint() {
-        Some(hint) => with_hint(error.into(), hint),
-        None => error.into(),
     }
 }
 

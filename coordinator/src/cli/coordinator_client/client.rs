@@ -6,12 +6,10 @@ use anyhow::{Context, anyhow};
 use dqa_proto::v1;
 use dqa_proto::v1::coordinator_service_client::CoordinatorServiceClient;
 use dqa_service::net::{AuthInterceptor, MESSAGE_BYTES_MAX, TlsArgs, Token, channel, status_text};
-use dqa_service::program::with_hint;
+use dqa_service::program::{with_hint, with_own_hint};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
-
-use crate::cli::hints::with_own_hint;
 
 /// A client of a coordinator's service for users.
 pub(in crate::cli) type Client = CoordinatorServiceClient<InterceptedService<Channel, AuthInterceptor>>;

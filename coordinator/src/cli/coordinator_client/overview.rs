@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write, stdout};
 
 use dqa_proto::v1;
-use dqa_service::program::{OutputFormat, OutputError};
+use dqa_service::program::{OutputError, OutputFormat};
 
 use super::client::{Client, get_run, list_runs, status_error};
 use super::watch::has_ended;

@@ -1,11 +1,11 @@
 //! Conversions between this program's types and the messages of the protocol: every one that commands need.
 
 use anyhow::{anyhow, bail};
-use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
+use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::report::ReportOptions;
-use dqa_query::distributed::{GroupAgreement, GroupKind};
 use dqa_proto::v1;
+use dqa_query::distributed::{GroupAgreement, GroupKind};
 use dqa_service::program::{OutputFormat, with_hint};
 
 use crate::cli::output::json_text;

@@ -3,8 +3,8 @@
 use std::io::{BufWriter, Write, stdout};
 
 use dqa_proto::v1;
+use dqa_service::program::{OutputError, OutputFormat};
 use dqa_service::wire::device_class_name;
-use dqa_service::program::{OutputFormat, OutputError};
 use serde::Serialize;
 use serde_json::json;
 

@@ -5,11 +5,10 @@ mod args;
 mod remote;
 
 use dqa_pipelines::report::{self, Table, combine_runs};
-use dqa_service::program::ExitStatus;
+use dqa_service::program::{ExitStatus, with_own_hint};
 
 pub(super) use args::Args;
 
-use super::hints::with_own_hint;
 #[cfg(not(feature = "cluster"))]
 use super::no_cluster as remote;
 

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use dqa_model::{ClipWeights, Isa, Options, PromptMode, Prompts, TextConfig, VisionConfig, model_fingerprint};
 use dqa_engine::models::{self, Origin, RecordedTraining};
+use dqa_model::{ClipWeights, Isa, Options, PromptMode, Prompts, TextConfig, VisionConfig, model_fingerprint};
+use dqa_pipelines::Hint;
 use serde::Serialize;
 
 use super::training::TrainingDescription;

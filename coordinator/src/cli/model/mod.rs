@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use dqa_service::model_args::open_model;
 use dqa_engine::models::Opened;
+use dqa_service::model_args::open_model;
 use dqa_service::program::{ExitStatus, OutputError};
 
 use super::output::write_json;

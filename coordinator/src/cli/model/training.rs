@@ -23,7 +23,9 @@ impl From<RecordedTraining> for TrainingDescription {
                 TrainingDescription { trained_on: Some(trained_on), trained_on_error: None }
             }
             RecordedTraining::NotRecorded => TrainingDescription { trained_on: None, trained_on_error: None },
-            RecordedTraining::Unreadable { why, .. } => TrainingDescription { trained_on: None, trained_on_error: Some(why) },
+            RecordedTraining::Unreadable { why, .. } => {
+                TrainingDescription { trained_on: None, trained_on_error: Some(why) }
+            }
         }
     }
 }

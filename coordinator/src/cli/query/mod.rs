@@ -9,12 +9,11 @@ use anyhow::{Context, anyhow};
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::run::RunRecord;
 use dqa_query::{self as sql, Selection};
-use dqa_service::program::{ExitStatus, note, with_hint};
+use dqa_service::program::{ExitStatus, note, with_hint, with_own_hint};
 
 pub(super) use args::Args;
 
 use super::args::Engine;
-use super::hints::with_own_hint;
 #[cfg(not(feature = "cluster"))]
 use super::no_cluster as remote;
 use rows::write_rows;
@@ -46,7 +45,7 @@ async fn query_store(args: &Args) -> anyhow::Result<SendableRecordBatchStream> {
         Selection::All
     };
     let context = sql::open_session(&store, &selection).await.map_err(with_own_hint)?;
-    for incomplete in sql::incomplete_runs(&context) {
+    for incomplete in sql::shortfalls(&context) {
         note(format_args!("warning: {incomplete}"));
     }
     let planned = match args.mix_runs {

@@ -4,10 +4,9 @@ use clap::{ValueEnum, value_parser};
 use dqa_pipelines::report::{self, REPLICATES_MIN, Report, ReportIntervals, ReportOptions, Table};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
+use dqa_service::program::{OutputError, OutputFormat, note, with_own_hint};
 use dqa_stats::SignificanceTest;
-use dqa_service::program::{OutputFormat, OutputError, note};
 
-use crate::cli::hints::with_own_hint;
 use crate::cli::output::print_text;
 
 /// How a report is made and shown.
@@ -52,12 +51,12 @@ enum TestArg {
     Wilcoxon,
 }
 
-impl From<TestArg> for Test {
-    fn from(test: TestArg) -> Test {
+impl From<TestArg> for SignificanceTest {
+    fn from(test: TestArg) -> SignificanceTest {
         match test {
-            TestArg::MaxDifference => Test::MaxDifference,
-            TestArg::MaxT => Test::MaxT,
-            TestArg::Wilcoxon => Test::Wilcoxon,
+            TestArg::MaxDifference => SignificanceTest::MaxDifference,
+            TestArg::MaxT => SignificanceTest::MaxT,
+            TestArg::Wilcoxon => SignificanceTest::Wilcoxon,
         }
     }
 }

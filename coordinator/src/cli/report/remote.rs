@@ -1,8 +1,8 @@
 //! `report --coordinator`: the coordinator makes the report, or with `--engine cluster` its workers do.
 
 use anyhow::anyhow;
-use dqa_query::distributed::agreement_text;
 use dqa_proto::v1;
+use dqa_query::distributed::agreement_text;
 use dqa_service::program::{ExitStatus, OutputFormat, with_hint};
 
 use super::args::{Args, TableArg};

@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write, stdout};
 
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::status::RunStatus;
-use dqa_service::program::{ExitStatus, OutputFormat, OutputError};
+use dqa_service::program::{ExitStatus, OutputError, OutputFormat};
 
 pub(super) use args::Args;
 

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::builder::BoolishValueParser;
+use dqa_engine::study::EvaluateError;
+use dqa_engine::train::{BaseModel, TrainError, TrainingResources, TrialRunner};
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::names::StudyName;
 use dqa_pipelines::store::Store;
-use dqa_pipelines::study::{StudyDefinition, StudyOutcome, Overrides};
+use dqa_pipelines::study::{Overrides, StudyDefinition, StudyOutcome};
 use dqa_pipelines::train::Splits;
-use dqa_service::program::{ExitStatus, OutputFormat, OutputError, command_line, host, note, with_hint};
-use dqa_engine::study::EvaluateError;
-use dqa_engine::train::{BaseModel, TrialRunner, TrainError, TrainingResources};
+use dqa_service::program::{ExitStatus, OutputError, OutputFormat, command_line, host, note, with_hint};
 
 use super::args::StoreArgs;
 use super::output::print_text;

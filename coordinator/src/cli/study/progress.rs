@@ -4,9 +4,9 @@
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
+use dqa_engine::train::TrainingEvent as TrainEvent;
 use dqa_pipelines::train::TrialRecord;
 use dqa_service::program::note;
-use dqa_engine::train::TrainingEvent as TrainEvent;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::study::StudyEvent;

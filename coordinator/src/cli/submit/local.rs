@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use dqa_pipelines::dataset::Check;
+use dqa_engine::shard::ShardScorer;
+use dqa_pipelines::dataset::CheckReport;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::registry;
 use dqa_pipelines::run::{RunRecord, RunState};
@@ -12,13 +13,11 @@ use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::trained_on::TrainedOn;
 use dqa_service::model_args::LoadedModel;
-use dqa_service::program::{ExitStatus, command_line, note, with_hint};
-use dqa_engine::shard::ShardScorer;
+use dqa_service::program::{ExitStatus, command_line, note, with_hint, with_own_hint};
 
 use super::args::Args;
 use super::datasets::{find_definitions, warn_of_training_leaks};
 use crate::cli::detach::notify_planned;
-use crate::cli::hints::with_own_hint;
 use crate::cli::progress::ScoringProgress;
 use crate::cli::stop_signal::StopSignal;
 use crate::engine::LocalEngine;
@@ -37,7 +36,8 @@ const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let definitions = find_definitions(&args.datasets)?;
     let store = args.store.create().await?;
-    let registrations: Vec<registry::RequestedDataset> = definitions.iter().map(registry::RequestedDataset::new).collect();
+    let registrations: Vec<registry::RequestedDataset> =
+        definitions.iter().map(registry::RequestedDataset::new).collect();
     registry::check(&store, &registrations, &args.redefine.names).await.map_err(with_own_hint)?;
     let LoadedModel { scorer, settings, device, trained_on } = args.model.load()?;
     let submission = Submission {
@@ -175,7 +175,7 @@ impl PlanObserver for PlanNotes {
         note(format_args!("data set {dataset}: {left} headers to read"));
     }
 
-    fn faults(&mut self, check: &Check) {
+    fn faults(&mut self, check: &CheckReport) {
         note(format_args!("{check}"));
     }
 

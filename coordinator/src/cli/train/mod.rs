@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::builder::BoolishValueParser;
-use dqa_engine::train::{BaseModel, TrialRunner, TrainError};
+use dqa_engine::train::{BaseModel, TrainError, TrialRunner};
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::train::{SceneNames, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
@@ -143,7 +143,7 @@ fn select_splits(args: &Args, data: &DataSet) -> anyhow::Result<Splits> {
             let options = SplitsOptions { count: args.split_count, test_share: args.test_share, seed: args.split_seed };
             Splits::draw(&data.name, scenes.labelled(), &options)?
         }
-        Some(file) => training_data::read_splits(file)?.resolved(&scenes)?,
+        Some(file) => training_data::read_splits(file)?.with_scene_names(&scenes)?,
     };
     splits.check_scenes(&data.name, scenes.labelled())?;
     Ok(splits)

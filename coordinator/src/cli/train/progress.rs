@@ -64,7 +64,9 @@ impl TrainingProgress {
     pub(super) fn on_event(&mut self, event: TrainingEvent<'_>) {
         let split = self.split;
         match event {
-            TrainingEvent::Checking { left } => self.show(left as u64, None, &|| format!("pictures to look at, split {split}")),
+            TrainingEvent::Checking { left } => {
+                self.show(left as u64, None, &|| format!("pictures to look at, split {split}"))
+            }
             TrainingEvent::Begun { epochs_done, .. } => {
                 self.started.get_or_insert_with(Instant::now);
                 self.epochs_left -= epochs_done;

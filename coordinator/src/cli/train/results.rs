@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use dqa_pipelines::train::{Measures, Select, Setup, Splits, TrialRecord};
+use dqa_service::program::{OutputError, OutputFormat};
 use dqa_stats::{SplitSummary, split_summary};
-use dqa_service::program::{OutputFormat, OutputError};
 use serde::Serialize;
 
 use crate::cli::output::{json_text, print_text};

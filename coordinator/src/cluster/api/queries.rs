@@ -3,11 +3,11 @@
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::names::RunName;
-use dqa_query::distributed;
-use dqa_pipelines::report::{self, ReportError};
+use dqa_pipelines::report;
 use dqa_pipelines::run::RunRecord;
-use dqa_query::{self as sql, Selection};
 use dqa_proto::v1::{self, QueryResponse};
+use dqa_query::distributed::{self, CorrelationsError};
+use dqa_query::{self as sql, Selection};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -112,9 +112,9 @@ pub(super) async fn correlate(plane: &ControlPlane, record: &RunRecord) -> Resul
     let selection = Selection::run(record.name.clone());
     let session = distributed_session(&plane.backend, &plane.store, &selection).await.map_err(from_sql_error)?;
     let groups = distributed::correlations(&session, record).await.map_err(|error| match error {
-        ReportError::Sql(error) => from_sql_error(error),
-        ReportError::Engine(error) => from_query_error(error),
-        error => from_report_error(error),
+        CorrelationsError::Report(error) => from_report_error(error),
+        CorrelationsError::Sql(error) => from_sql_error(error),
+        CorrelationsError::Engine(error) => from_query_error(error),
     })?;
     Ok(groups.into_iter().map(wire::agreement_to_wire).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dqa_pipelines::run::{Request as RunRequest, RunState};
+use dqa_pipelines::run::{RunRequest, RunState};
 use dqa_proto::{hint, refused, v1};
 use tonic::{Code, Status};
 use tracing::info;

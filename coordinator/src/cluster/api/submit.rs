@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dqa_pipelines::names::{DatasetName, NameError};
 use dqa_pipelines::registry;
-use dqa_pipelines::run::{Request as RunRequest, RunRecord};
+use dqa_pipelines::run::{RunRecord, RunRequest};
 use dqa_proto::{hint, refused, v1};
 use dqa_service::program::host;
 use tonic::{Code, Status};
@@ -29,10 +29,11 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
     let active = plane.runs.get(&name);
     let earlier = active.as_ref().map(|run| run.record()).or(stored);
     let redefine = parse_dataset_names(&submitted.redefine)?;
-    let datasets: Vec<registry::RequestedDataset> = requested.definitions.iter().map(registry::RequestedDataset::new).collect();
+    let datasets: Vec<registry::RequestedDataset> =
+        requested.definitions.iter().map(registry::RequestedDataset::new).collect();
     registry::check(&plane.store, &datasets, &redefine).await.map_err(from_registry_error)?;
     let provenance = [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), host())];
-    let record = requested.record(name.clone(), earlier.as_ref(), provenance.into()).map_err(|error| {
+    let record = requested.new_record(name.clone(), earlier.as_ref(), provenance.into()).map_err(|error| {
         let message = dqa_pipelines::causes(&error).to_string();
         hint(refused(Code::AlreadyExists, "other_run", message), RunMismatch::HINT)
     })?;

@@ -2,11 +2,11 @@
 
 use dqa_model::{Arithmetic, Views};
 use dqa_pipelines::dataset::Definition;
-use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::model_spec::ModelSpec;
+use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::report::{ReportIntervals, ReportOptions};
-use dqa_pipelines::run::Request as RunRequest;
+use dqa_pipelines::run::RunRequest;
 use dqa_proto::v1::{self, DeviceClass};
 use dqa_proto::{hint, refused};
 use dqa_service::wire::device_class_name;
@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use crate::cluster::control_plane::ControlPlane;
 use crate::cluster::grpc_status::{from_store_error, invalid, invalid_argument};
 use crate::cluster::{model_files, wire};
-use crate::run::{Submission, Roots};
+use crate::run::{Roots, Submission};
 
 const DATASETS_MAX: usize = 64;
 const ALGORITHMS_MAX: usize = 4096;

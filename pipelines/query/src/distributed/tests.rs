@@ -16,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use dqa_pipelines::run::{RunCounts, DatasetSpec, PartRef, RunSpec, RunState};
+use dqa_pipelines::run::{DatasetSpec, PartRef, RunCounts, RunSpec, RunState};
 use dqa_pipelines::tables::scores::{self, PartColumns, SCORES, ScoreRow, ScoreStatistics, ScoringFailure};
 
 const DATASETS: [&str; 2] = ["dhq", "o-haze"];

@@ -1,6 +1,7 @@
 //! Why runs could not be compared, and what to do about it.
 
 use super::RUNS_MAX;
+use crate::Hint;
 use crate::names::{DatasetName, RunName};
 use crate::report::error::ReportError;
 
@@ -66,11 +67,10 @@ pub enum CompareError {
     NothingToCompare,
 }
 
-impl CompareError {
-    /// Returns what the user can do about the error, if anything.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            CompareError::Report(_) => None,
+impl Hint for CompareError {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            CompareError::Report(error) => return error.hint(),
             CompareError::RunCount(_) | CompareError::DuplicateRun(_) => {
                 Some("`dqa-coord runs` lists the runs of a store")
             }
@@ -83,6 +83,7 @@ impl CompareError {
             CompareError::NothingToCompare => {
                 Some("`dqa-coord report RUN` says which pictures failed or have no label")
             }
-        }
+        };
+        hint.map(str::to_owned)
     }
 }

@@ -10,7 +10,7 @@ use candle_core::Device;
 use dqa_engine::decode::Limits;
 use dqa_engine::inference::{self, InferenceSettings};
 use dqa_model::device::{self, Ceilings};
-use dqa_model::train::{Example, Trainer, TrainerOptions, Trainable};
+use dqa_model::train::{Example, Trainable, Trainer, TrainerOptions};
 use dqa_model::{Arithmetic, Prepared, Rgb8, Views};
 use dqa_testkit::Picture;
 use rayon::prelude::*;

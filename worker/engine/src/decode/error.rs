@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use dqa_pipelines::causes;
+use dqa_pipelines::{Retryable, causes};
 use serde::{Deserialize, Serialize};
 
 use super::Format;
@@ -135,6 +135,19 @@ pub enum PictureError {
     },
 }
 
+/// Only reading may succeed later, unless the path itself is wrong.
+impl Retryable for PictureError {
+    fn is_retryable(&self) -> bool {
+        use io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+        match self {
+            Self::Io { source, .. } => {
+                !matches!(source.kind(), NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidInput)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl PictureError {
     /// Returns the stable code.
     pub fn code(&self) -> ErrorCode {
@@ -154,17 +167,6 @@ impl PictureError {
     /// Returns the error with its causes on one line.
     pub fn line(&self) -> String {
         causes(self).to_string()
-    }
-
-    /// Returns whether another attempt may succeed: only reading may, unless the path itself is wrong.
-    pub fn is_transient(&self) -> bool {
-        use io::ErrorKind::{InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied};
-        match self {
-            Self::Io { source, .. } => {
-                !matches!(source.kind(), NotFound | PermissionDenied | IsADirectory | NotADirectory | InvalidInput)
-            }
-            _ => false,
-        }
     }
 
     pub(super) fn unsupported(what: impl Into<String>) -> Self {

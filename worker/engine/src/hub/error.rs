@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use dqa_model::{ConfigError, WeightsError};
 
+use dqa_pipelines::Retryable;
 use reqwest::Url;
 
 use super::{ModelId, SCHEME};
 
-/// Why a model's files are not available. [`HubError::is_transient`] says whether another attempt may succeed.
+/// Why a model's files are not available. Reaching a hub that was busy or away, or fetching a damaged
+/// file again, may succeed ([`Retryable`]).
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// `hf:` is not followed by a repository and an optional revision.
@@ -260,6 +262,19 @@ fn waiting(wait: &Option<Duration>) -> String {
     wait.map_or(String::new(), |wait| format!(", and asks to come back in {} s", wait.as_secs()))
 }
 
+impl Retryable for HubError {
+    fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            HubError::Unreachable { .. }
+                | HubError::Busy { .. }
+                | HubError::Slow { .. }
+                | HubError::Short { .. }
+                | HubError::Corrupt { .. }
+        )
+    }
+}
+
 impl HubError {
     pub(super) fn unreachable(endpoint: &Url, what: &str, source: reqwest::Error) -> HubError {
         // The address of a storage server is signed: it gives access to the file, so it is not shown.
@@ -272,18 +287,6 @@ impl HubError {
         let mut url = url.clone();
         url.set_query(None);
         HubError::NotAHub { url: url.to_string(), found: found.to_owned() }
-    }
-
-    /// Returns whether another attempt may succeed: the hub could not be reached, was busy, or sent a damaged file.
-    pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            HubError::Unreachable { .. }
-                | HubError::Busy { .. }
-                | HubError::Slow { .. }
-                | HubError::Short { .. }
-                | HubError::Corrupt { .. }
-        )
     }
 
     pub(super) fn is_no_connection(&self) -> bool {

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use dqa_model::{ModelError, PictureScore, Scorer};
 use dqa_pipelines::causes;
-use dqa_pipelines::parts::{self, PartState, PartError};
+use dqa_pipelines::parts::{self, PartError, PartState};
 use dqa_pipelines::plan::{Shard, ShardPicture};
 use dqa_pipelines::store::{Store, StoreError, StoreResolver};
-use dqa_pipelines::tables::scores::{ScoringFailure, ScoreRow, ScoreStatistics};
+use dqa_pipelines::tables::scores::{ScoreRow, ScoreStatistics, ScoringFailure};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tracing::{debug, info, warn};

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dqa_model::{Explanation, Explainer, Options, Prepared, Scorer, ViewMode, Views};
+use dqa_model::{Explainer, Explanation, Options, Prepared, Scorer, ViewMode, Views};
 use dqa_pipelines::store::StoreResolver;
 use dqa_pipelines::study::{Evaluation, PooledScores};
 use dqa_pipelines::tables::evaluations::EvaluationRow;

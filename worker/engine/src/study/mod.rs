@@ -120,7 +120,11 @@ impl Evaluator {
         let name = evaluation.name();
         let key = evaluation_key(&name);
         let run = EvaluationRun { evaluator: self, evaluation, name, runtime, resources };
-        let rows = if evaluation.with_attention { run.score_with_attention(&options, each)? } else { run.score(&scorer, each)? };
+        let rows = if evaluation.with_attention {
+            run.score_with_attention(&options, each)?
+        } else {
+            run.score(&scorer, each)?
+        };
         let facts = [("dqa.device", resources.device_name.clone()), ("dqa.fingerprint", fingerprint)];
         let file = parquet_file::write(&evaluations::SCHEMA, &[evaluations::to_batch(&rows)], &facts);
         let file = file.expect("memory takes what is made to the schema");

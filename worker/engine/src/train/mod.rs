@@ -16,7 +16,7 @@ use dqa_model::train::TrainerError;
 use dqa_model::{ModelError, Views, ViewsError};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::tables::epochs::EpochRow;
-use dqa_pipelines::train::{TrialRecordError, Setup, Trial, TrialRecord};
+use dqa_pipelines::train::{Setup, Trial, TrialRecord, TrialRecordError};
 use tokio::runtime::Handle;
 
 use crate::decode::PictureError;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use dqa_model::train::{Example, Step, Trainer, TrainerError, TrainerOptions, Trainable};
+use dqa_model::train::{Example, Step, Trainable, Trainer, TrainerError, TrainerOptions};
 use dqa_model::{INPUT_SIDE, ViewMode, Views, whole_view};
 use dqa_pipelines::causes;
 use dqa_pipelines::store::Store;
@@ -105,8 +105,10 @@ impl<'a> Training<'a> {
     fn learn(&mut self, epoch: u32, each: &mut dyn FnMut(TrainingEvent<'_>)) -> Result<EpochRow, TrainError> {
         let (trial, views) = (self.trial, self.views);
         let setup = &trial.setup;
-        let order: Vec<&TrialPicture> =
-            train::shuffled_order(setup.seed, epoch, trial.train.len()).into_iter().map(|index| &trial.train[index]).collect();
+        let order: Vec<&TrialPicture> = train::shuffled_order(setup.seed, epoch, trial.train.len())
+            .into_iter()
+            .map(|index| &trial.train[index])
+            .collect();
         let steps = trial.steps_per_epoch();
         let make =
             |picture: &TrialPicture, decoded: &DecodedPicture| example(picture, decoded, &views, (setup.seed, epoch));

@@ -19,6 +19,8 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use dqa_pipelines::Hint;
+
 /// Largest gRPC message in bytes: a shard task of some thousand pictures has one or two MiB.
 pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
 
@@ -82,10 +84,9 @@ pub enum NetError {
     Transport(#[from] tonic::transport::Error),
 }
 
-impl NetError {
-    /// Returns what to do about the error.
-    pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
+impl Hint for NetError {
+    fn hint(&self) -> Option<String> {
+        let hint = Some(match self {
             NetError::Open { .. } => {
                 "give --tls-cert, --tls-key and token files, or listen on 127.0.0.1 or [::1]; --insecure opens it all the same, \
                  for a network that you trust"
@@ -102,7 +103,8 @@ impl NetError {
                 _ => return None,
             },
             _ => return None,
-        })
+        });
+        hint.map(str::to_owned)
     }
 }
 

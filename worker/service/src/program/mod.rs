@@ -137,6 +137,14 @@ impl std::error::Error for ErrorWithHint {
     }
 }
 
+/// Adds to an error what it knows about what the user can do.
+pub fn with_own_hint(error: impl Hint + Send + Sync + 'static) -> anyhow::Error {
+    match error.hint() {
+        Some(hint) => with_hint(error.into(), hint),
+        None => error.into(),
+    }
+}
+
 /// Adds a hint to an error.
 pub fn with_hint(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
     ErrorWithHint { error, hint: hint.into() }.into()

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, Command};
 
-use super::config::{is_flag, command_name};
+use super::config::{command_name, is_flag};
 
 /// A flag's variable with its new and its old name.
 struct RenamedVariable {
