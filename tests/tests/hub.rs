@@ -196,7 +196,7 @@ fn a_repository_without_a_model_is_told_with_what_it_has() {
     let diffusion = files(&[("model_index.json", b"{}"), ("unet/diffusion_pytorch_model.bin", b"x")]);
     let place = Download::new(Model::of(diffusion));
     let error = place.get(NAME).unwrap_err();
-    assert!(!error.is_transient());
+    assert!(!error.is_retryable());
     let error = error.to_string();
     assert!(error.contains("it has model_index.json, unet/diffusion_pytorch_model.bin, and needs"), "{error}");
     assert!(!place.path("refs").exists());
@@ -263,7 +263,7 @@ fn a_corrupted_file_never_gets_into_the_cache() {
         place.hub.fault("/blob/", fault);
         let error = place.get(NAME).unwrap_err();
         assert!(matches!(error, HubError::Corrupt { .. }), "{error}");
-        assert!(error.is_transient());
+        assert!(error.is_retryable());
         assert!(!place.path("blobs").join(sha256(&weights)).exists());
         assert_eq!(place.incomplete(), [""; 0]);
         assert!(!place.path("refs/main").exists());
@@ -298,7 +298,7 @@ fn a_hub_that_stays_busy_is_given_up() {
         place.hub.fault("/api/", Fault::Status(503, &[]));
     }
     let error = place.get(NAME).unwrap_err();
-    assert!(error.is_transient() && error.to_string().contains("answers with the status 503"), "{error}");
+    assert!(error.is_retryable() && error.to_string().contains("answers with the status 503"), "{error}");
     assert_eq!(place.hub.requests().len(), 5);
 
     let place = Download::new(Model::of(openai(b"torch")));
@@ -400,7 +400,7 @@ fn a_hub_that_is_not_there_is_told() {
     place.hub.stop();
     let error = place.get(NAME).unwrap_err();
     assert!(
-        error.is_transient() && error.to_string().starts_with("cannot get the list of files from the hub http://127"),
+        error.is_retryable() && error.to_string().starts_with("cannot get the list of files from the hub http://127"),
         "{error}"
     );
 }
