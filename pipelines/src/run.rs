@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::Retryable;
+use crate::dataset::{DatasetSource, Definition, canonical_address};
 use crate::model_spec::ModelSpec;
 use crate::names::{AlgorithmName, DatasetName, RunName, suggestion};
 use crate::picture_limits::PictureLimits;
@@ -127,6 +128,9 @@ pub struct RunRequest {
     pub seed: u32,
 }
 
+/// The fewest bootstrap draws that have an interval.
+pub const REPLICATES_MIN: u32 = 2;
+
 /// The method of the intervals of a run's correlations. Requests of older versions, which had no choice, use the jackknife.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -207,6 +211,17 @@ pub struct DatasetSpec {
     /// The algorithm name of the hazy inputs' rows in the run. None if the inputs are not scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hazy: Option<AlgorithmName>,
+}
+
+impl DatasetSpec {
+    /// Returns the source of a data set in a run's record. Records of older versions only have its definition.
+    pub fn source(&self) -> DatasetSource {
+        let root = canonical_address(&self.root);
+        match Definition::from_toml(&self.definition) {
+            Ok(definition) => DatasetSource { root, ..definition.source() },
+            Err(_) => DatasetSource { root, ..Definition::new(self.name.clone(), self.root.clone()).source() },
+        }
+    }
 }
 
 /// The numbers of a run's pictures, windows and rows.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{DataSet, DatasetSource, Definition};
+use crate::dataset::DatasetSource;
 use crate::names::DatasetName;
 use crate::train::{Select, Trial, TrialPicture};
 
@@ -106,14 +106,6 @@ impl Default for Scenes {
     fn default() -> Scenes {
         Scenes::Named(BTreeSet::new())
     }
-}
-
-/// Returns the source of a data set that was listed.
-pub fn source_of(dataset: &DataSet) -> DatasetSource {
-    let root = dataset.root.url().to_string();
-    let definition = Definition::from_toml(&dataset.definition)
-        .unwrap_or_else(|_| Definition::new(dataset.name.clone(), root.clone()));
-    Definition { root, ..definition }.source()
 }
 
 impl Scenes {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dqa_engine::hub::{HubError, HubSettings, Refusal, Snapshot, Token, snapshot_with};
+use dqa_pipelines::Retryable;
 use dqa_testkit::ClipShape;
 use dqa_testkit::hf::{HfDir, config_json};
 use dqa_testkit::torch::{Py, TorchSave};

@@ -11,7 +11,6 @@ mod row_source;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use arrow::array::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, JoinType, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunctionDefinition;
@@ -20,26 +19,14 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, BinaryExpr, Case, Distinct, Expr, Join, LogicalPlan, Operator, Union};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
-use self::row_source::{RowKind, RowSource};
-use dqa_pipelines::run::RunState;
-use dqa_pipelines::status::{RunStatus, shortfall};
-use dqa_pipelines::tables::runs::{self, RUNS, RunRow};
+use dqa_pipelines::tables::runs::RUNS;
 use dqa_pipelines::tables::scores::SCORES;
 
-const FINGERPRINT: &str = "fingerprint";
-const RUN_COLUMN: &str = crate::scores_table::RUN_COLUMN;
+use self::row_source::{RowKind, RowSource};
+use crate::scores_table::RUN_COLUMN;
+use crate::selected_runs::SelectedRuns;
 
-/// The runs of a session.
-#[derive(Debug)]
-pub(crate) struct SelectedRuns {
-    rows: Vec<RunRow>,
-    /// The table `runs`: the values that a run's name determines.
-    table: RecordBatch,
-    /// Pairs of runs that share parts, lower index first.
-    sharing_pairs: BTreeSet<(usize, usize)>,
-    /// A sentence for each run that is not complete.
-    pub(crate) shortfalls: Vec<String>,
-}
+const FINGERPRINT: &str = "fingerprint";
 
 /// Two runs whose rows an aggregate would combine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,38 +40,10 @@ pub(crate) struct MixedRuns {
 }
 
 impl SelectedRuns {
-    pub(crate) fn new(statuses: &[RunStatus]) -> SelectedRuns {
-        let rows: Vec<RunRow> = statuses.iter().map(RunRow::from).collect();
-        let mut by_part: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (run, status) in statuses.iter().enumerate() {
-            for part in &status.record.parts {
-                by_part.entry(&part.key).or_default().push(run);
-            }
-        }
-        let mut sharing_pairs = BTreeSet::new();
-        for runs in by_part.values() {
-            for (index, first) in runs.iter().enumerate() {
-                sharing_pairs
-                    .extend(runs[index + 1..].iter().filter(|second| *second != first).map(|second| (*first, *second)));
-            }
-        }
-        let incomplete = statuses.iter().filter(|status| status.state != RunState::Complete);
-        let shortfalls =
-            incomplete.map(|run| shortfall(run.record.name.as_str(), &run.state.to_string(), &run.progress)).collect();
-        SelectedRuns { table: runs::to_batch(&rows), rows, sharing_pairs, shortfalls }
-    }
-
     /// Returns an error if the plan aggregates rows of conflicting runs.
     pub(crate) fn check(&self, plan: &LogicalPlan) -> Result<(), MixedRuns> {
         let unlike = self.rows.windows(2).any(|pair| pair[0].fingerprint != pair[1].fingerprint);
         if unlike || !self.sharing_pairs.is_empty() { self.row_sources(plan).map(drop) } else { Ok(()) }
-    }
-
-    /// Returns whether rows of two runs must not be aggregated together: their models differ or, with `include_shared`,
-    /// they share parts.
-    fn is_conflict(&self, a: usize, b: usize, include_shared: bool) -> bool {
-        let is_shared = || include_shared && self.sharing_pairs.contains(&(a.min(b), a.max(b)));
-        a != b && (self.rows[a].fingerprint != self.rows[b].fingerprint || is_shared())
     }
 
     /// Returns the sources of a plan's rows.

@@ -5,8 +5,8 @@ use dqa_pipelines::Hint;
 use dqa_pipelines::run::RunRecordError;
 use dqa_pipelines::store::StoreError;
 
+use crate::TABLES;
 use crate::aggregation_check::MixedRuns;
-use crate::session::TABLES;
 
 /// Why a store cannot be queried.
 #[derive(Debug, thiserror::Error)]

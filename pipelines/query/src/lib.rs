@@ -15,8 +15,36 @@ pub mod distributed;
 mod error;
 pub mod output;
 mod scores_table;
+mod selected_runs;
 mod session;
 mod store_registry;
 
+use dqa_pipelines::tables::comparisons::COMPARISONS;
+use dqa_pipelines::tables::correlations::CORRELATIONS;
+use dqa_pipelines::tables::cross_dataset::CROSS_DATASET;
+use dqa_pipelines::tables::epochs::EPOCHS;
+use dqa_pipelines::tables::evaluations::EVALUATIONS;
+use dqa_pipelines::tables::leaderboard::LEADERBOARD;
+use dqa_pipelines::tables::predictions::PREDICTIONS;
+use dqa_pipelines::tables::runs::RUNS;
+use dqa_pipelines::tables::scores::SCORES;
+use dqa_pipelines::tables::studies::STUDIES;
+use dqa_pipelines::tables::study_splits::STUDY_SPLITS;
+
 pub use error::{DataFusionMessage, SqlError};
-pub use session::{Selection, TABLES, new_runtime, open_session, query, query_mixing, register_tables, shortfalls};
+pub use session::{Selection, new_runtime, open_session, query, query_mixing, register_tables, shortfalls};
+
+/// Names of the tables.
+pub const TABLES: [&str; 11] = [
+    SCORES,
+    RUNS,
+    CORRELATIONS,
+    LEADERBOARD,
+    COMPARISONS,
+    CROSS_DATASET,
+    EPOCHS,
+    PREDICTIONS,
+    EVALUATIONS,
+    STUDIES,
+    STUDY_SPLITS,
+];

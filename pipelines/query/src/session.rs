@@ -37,9 +37,9 @@ use dqa_pipelines::tables::study_splits::{self, STUDY_SPLITS};
 use dqa_pipelines::train::TRIALS;
 
 use crate::aggregates;
-use crate::aggregation_check::SelectedRuns;
 use crate::error::SqlError;
 use crate::scores_table::{self, ScoresTable};
+use crate::selected_runs::SelectedRuns;
 use crate::store_registry::StoreRegistry;
 
 /// The store's address within a session, whatever its real address is.
@@ -171,21 +171,6 @@ pub async fn query_mixing(context: &SessionContext, sql: &str) -> Result<DataFra
     let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     context.sql_with_options(sql, only_reads).await.map_err(|error| SqlError::Query(error.into()))
 }
-
-/// Names of the tables.
-pub const TABLES: [&str; 11] = [
-    SCORES,
-    RUNS,
-    CORRELATIONS,
-    LEADERBOARD,
-    COMPARISONS,
-    CROSS_DATASET,
-    EPOCHS,
-    PREDICTIONS,
-    EVALUATIONS,
-    STUDIES,
-    STUDY_SPLITS,
-];
 
 /// Returns the keys of the objects in a folder.
 async fn list_keys(store: &Store, folder: &str) -> Result<BTreeSet<String>, StoreError> {

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::data_set::DataSet;
 use super::definition::{Definition, Importer};
 use super::layout_detection::is_common_layout;
 use crate::names::AlgorithmName;
-use crate::run::DatasetSpec;
 
 /// The source of a data set's pictures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,14 +70,13 @@ impl Definition {
     }
 }
 
-impl DatasetSpec {
-    /// Returns the source of a data set in a run's record. Records of older versions only have its definition.
+impl DataSet {
+    /// Returns the source of this data set.
     pub fn source(&self) -> DatasetSource {
-        let root = canonical_address(&self.root);
-        match Definition::from_toml(&self.definition) {
-            Ok(definition) => DatasetSource { root, ..definition.source() },
-            Err(_) => DatasetSource { root, ..Definition::new(self.name.clone(), self.root.clone()).source() },
-        }
+        let root = self.root.url().to_string();
+        let definition = Definition::from_toml(&self.definition)
+            .unwrap_or_else(|_| Definition::new(self.name.clone(), root.clone()));
+        Definition { root, ..definition }.source()
     }
 }
 

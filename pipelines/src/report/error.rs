@@ -2,10 +2,9 @@
 
 use parquet::errors::ParquetError;
 
-use super::options::REPLICATES_MIN;
 use crate::Hint;
 use crate::names::DatasetName;
-use crate::run::{RunRecord, RunRecordError, RunState};
+use crate::run::{REPLICATES_MIN, RunRecord, RunRecordError, RunState};
 use crate::store::StoreError;
 
 /// Why a report could not be made.

@@ -32,13 +32,13 @@ use crate::tables::cross_dataset::{self as cross_dataset_table, CROSS_DATASET, C
 use crate::tables::leaderboard::{self as leaderboard_table, LEADERBOARD, LeaderboardRow};
 use crate::tables::{parquet_file, report_key};
 
-pub use crate::run::ReportIntervals;
+pub use crate::run::{REPLICATES_MIN, ReportIntervals};
 pub use combine_runs::combine_runs;
 pub use completeness::{check_complete, require_complete};
 pub use correlations::{EXBEDDE, VQEG};
 pub use error::ReportError;
 pub use held_out::{HELD_OUT, SEEN, is_in_summary};
-pub use options::{REPLICATES_MIN, ReportOptions};
+pub use options::ReportOptions;
 pub use report_text::Table;
 
 /// The reports of a run.

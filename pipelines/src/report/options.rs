@@ -3,13 +3,10 @@
 use dqa_stats::{Bootstrap, RankOptions, Resampling, SignificanceTest};
 
 use super::error::ReportError;
-use crate::run::{ReportIntervals, RunRecord};
+use crate::run::{REPLICATES_MIN, ReportIntervals, RunRecord};
 
 /// The confidence level of all intervals and tests.
 pub(super) const LEVEL: f64 = 0.95;
-
-/// The fewest bootstrap draws that have an interval.
-pub const REPLICATES_MIN: u32 = 2;
 
 /// The options of a report. A coordinator receives them as JSON and refuses unknown keys.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -14,7 +14,6 @@ use super::splits::{Splits, SplitsError};
 use crate::dataset::{DataSet, DatasetSource, Definition, Picture};
 use crate::digest;
 use crate::names::{AlgorithmName, DatasetName, similar_names, suggestion};
-use crate::trained_on::source_of;
 
 /// The folder of trials in a store.
 pub const TRIALS: &str = "trials";
@@ -193,7 +192,7 @@ impl Trial {
             |picture: &Picture, scene: &str| training.contains(scene) && !without.contains(picture.algorithm.as_str());
         let trial = Trial {
             dataset: dataset.name.clone(),
-            source: Some(source_of(dataset)),
+            source: Some(dataset.source()),
             split,
             splits: splits.digest(),
             model: model.clone(),

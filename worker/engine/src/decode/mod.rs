@@ -12,13 +12,14 @@ mod contain;
 mod convert;
 mod error;
 mod format;
+mod format_detection;
 mod gif;
 mod jpeg;
 mod limits;
 mod png;
 mod pnm;
-mod signature;
 mod tiff;
+mod unsupported_format;
 mod webp;
 
 use contain::contain;

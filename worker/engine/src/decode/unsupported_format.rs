@@ -83,7 +83,7 @@ const OTHERS: &[(&[u8], &str)] = &[
 const HEAD_BYTES: usize = 1024;
 
 /// Returns the error for a file that no decoder reads.
-pub(super) fn unsupported(bytes: &[u8]) -> PictureError {
+pub(super) fn error(bytes: &[u8]) -> PictureError {
     let unsupported_format = |what: &str, advice| PictureError::UnsupportedFormat { what: what.to_owned(), advice };
     if let Some((what, advice)) = media_container(bytes) {
         return unsupported_format(what, advice);
