@@ -479,7 +479,7 @@ mod tests {
             assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 0);
         }
         let shown = fixture.shown(&Selection::All, "SHOW TABLES").await;
-        for table in TABLES {
+        for table in crate::TABLES {
             assert!(shown.contains(table), "{table} in {shown}");
         }
     }

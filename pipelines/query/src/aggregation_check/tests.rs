@@ -8,7 +8,9 @@ use datafusion::prelude::SessionContext;
 use super::*;
 use dqa_pipelines::progress::Progress;
 use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::tables::leaderboard::{self, LEADERBOARD};
+use dqa_pipelines::tables::runs;
 
 /// A run with its fingerprint and its parts.
 fn record(name: &str, fingerprint: &str, parts: &[&str]) -> RunRecord {
