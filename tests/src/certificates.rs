@@ -1,27 +1,27 @@
-//! Certificates for one test: an authority, and whom it signs.
+//! TLS certificates for one test: an authority and the certificates that it signs.
 
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-/// Who signs.
+/// A certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
-/// Files of a program's certificate.
-pub struct Files {
-    /// The certificate.
+/// The PEM files of one program's certificate.
+pub struct CertificateFiles {
+    /// The signed certificate.
     pub certificate: PathBuf,
-    /// Its key.
+    /// The private key of the certificate.
     pub key: PathBuf,
-    /// Who signed it.
+    /// The certificate of the authority that signed it.
     pub authority: PathBuf,
 }
 
 impl Authority {
-    /// A new one, which nobody trusts yet.
+    /// Creates an authority that no program trusts yet.
     pub fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, "a test's authority");
@@ -31,8 +31,9 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A certificate of this machine, written to `folder` under `name`.
-    pub fn sign(&self, folder: &Path, name: &str) -> Files {
+    /// Signs a certificate for the loopback addresses of this machine, and writes its files to `folder`, named after
+    /// `name`.
+    pub fn sign(&self, folder: &Path, name: &str) -> CertificateFiles {
         let mut params =
             CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -43,7 +44,7 @@ impl Authority {
             std::fs::write(&path, text).unwrap();
             path
         };
-        Files {
+        CertificateFiles {
             certificate: write("certificate", &certificate.pem()),
             key: write("key", &key.serialize_pem()),
             authority: write("authority", &self.pem),
@@ -57,8 +58,8 @@ impl Default for Authority {
     }
 }
 
-impl Files {
-    /// The flags of a program that has it.
+impl CertificateFiles {
+    /// Returns the flags that make a program use this certificate.
     pub fn flags(&self) -> Vec<String> {
         let path = |path: &Path| path.display().to_string();
         let flags = [

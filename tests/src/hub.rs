@@ -1,9 +1,9 @@
-//! A server that answers as the Hugging Face hub does, for the part of it that gives models: the list of a revision's files, and
-//! `resolve`, which has small files itself and redirects to a storage server at another port for those in Git LFS. It keeps what
-//! it was asked, and does wrong what it is told to.
+//! A mock of the Hugging Face hub, for the part of it that serves models: the list of a revision's files, and `resolve`,
+//! which serves small files itself and redirects to a storage server at another port for files in Git LFS. It records the
+//! requests, and injects the faults that a test asks for.
 //!
-//! After the hub's own documentation and the Python library `huggingface_hub` (`file_download.py`, `utils/_http.py`), which
-//! works with it.
+//! It follows the hub's documentation and the Python library `huggingface_hub` (`file_download.py`, `utils/_http.py`),
+//! which works with it.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-/// The server, at two ports. Dropped, it stops.
+/// The mock server, on two ports. It stops when it is dropped.
 pub struct Hub {
     hub: SocketAddr,
     storage: SocketAddr,
@@ -25,7 +25,7 @@ pub struct Hub {
 #[derive(Default)]
 struct State {
     models: BTreeMap<String, Model>,
-    /// Old names of models.
+    /// New names of renamed models, by their old names.
     renamed: BTreeMap<String, String>,
     faults: Vec<(String, Fault)>,
     requests: Vec<Request>,
@@ -34,55 +34,55 @@ struct State {
 /// A model's repository.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
-    /// By the name of a branch, `refs/pr/N`, or a tag.
+    /// The files of each revision, by the name of a branch, `refs/pr/N` or a tag.
     pub revisions: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
-    /// Who may see it.
+    /// The clients that may read the model.
     pub access: Access,
     /// Whether large files are redirected to a path of the hub itself.
     pub relative: bool,
 }
 
-/// Who may see a model.
+/// The clients that may read a model.
 #[derive(Clone, Debug, Default)]
 pub enum Access {
-    /// Everybody.
+    /// Every client may read it.
     #[default]
     Public,
-    /// Whoever has the token; to others it does not exist.
+    /// Clients with this token may read it; for others it does not exist.
     Private(&'static str),
-    /// Whoever has the token; to others it is listed.
+    /// Clients with this token may read it; others may only list its files.
     Gated(&'static str),
 }
 
-/// What goes wrong, once, with a request whose path has a given part.
+/// A fault that is injected once, into a request whose path contains a given part.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// A status, with headers.
+    /// The answer has this status and these headers.
     Status(u16, &'static [(&'static str, &'static str)]),
-    /// The connection ends after so many bytes of the body.
-    Cut(usize),
-    /// A byte of the body is another one.
+    /// The connection is closed after this number of bytes of the body.
+    Disconnect(usize),
+    /// One byte of the body is changed.
     Corrupt,
-    /// The body and its stated length are shorter than the file.
-    Short(usize),
-    /// The body goes on behind the file's end.
-    Long,
-    /// Nothing comes for so long.
-    Silent(Duration),
-    /// A range is not heeded: all of it comes.
-    NoRange,
-    /// A page, as a network's login would send.
-    Page,
+    /// The body and its `Content-Length` are cut to this number of bytes.
+    Truncate(usize),
+    /// The body continues after the end of the file.
+    Extend,
+    /// The server sends nothing for this time, and then closes the connection.
+    Stall(Duration),
+    /// The header `Range` is ignored: the whole file is sent.
+    IgnoreRange,
+    /// The answer is an HTML page, as a captive portal sends it.
+    HtmlPage,
 }
 
-/// What was asked.
+/// A request that the mock received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// `GET` or `HEAD`.
     pub method: String,
-    /// Whether the storage server was asked, not the hub.
+    /// Whether the storage server received it, not the hub.
     pub is_storage: bool,
-    /// Without the query.
+    /// The path without the query.
     pub path: String,
     /// The header `Authorization`.
     pub authorization: Option<String>,
@@ -97,19 +97,19 @@ impl Default for Hub {
 }
 
 impl Hub {
-    /// On two free ports of 127.0.0.1.
+    /// Starts a mock on two free ports of 127.0.0.1.
     pub fn start() -> Hub {
         Hub::listen(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// On this address, and a free port for the storage server.
+    /// Starts a mock on `address`, with the storage server on a free port.
     pub fn listen(address: SocketAddr) -> Hub {
         let listener = TcpListener::bind(address).expect("the address is free");
-        let behind = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let (hub, storage) = (listener.local_addr().unwrap(), behind.local_addr().unwrap());
+        let storage_listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let (hub, storage) = (listener.local_addr().unwrap(), storage_listener.local_addr().unwrap());
         let state = Arc::new(Mutex::new(State::default()));
         let stop = Arc::new(AtomicBool::new(false));
-        for (listener, is_storage) in [(listener, false), (behind, true)] {
+        for (listener, is_storage) in [(listener, false), (storage_listener, true)] {
             let (state, stop) = (state.clone(), stop.clone());
             std::thread::spawn(move || {
                 for stream in listener.incoming() {
@@ -117,7 +117,7 @@ impl Hub {
                         break;
                     }
                     let state = state.clone();
-                    // A client that goes away is its own affair.
+                    // A client that disconnects is not a failure of the mock.
                     std::thread::spawn(move || stream.and_then(|s| serve(s, &state, is_storage, storage)));
                 }
             });
@@ -125,37 +125,38 @@ impl Hub {
         Hub { hub, storage, state, stop }
     }
 
-    /// As HF_ENDPOINT has it.
+    /// Returns the URL of the hub for `HF_ENDPOINT`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.hub)
     }
 
-    /// Adds a model, or replaces it.
-    pub fn put(&self, name: &str, model: Model) {
+    /// Adds or replaces a model.
+    pub fn add_model(&self, name: &str, model: Model) {
         self.state().models.insert(name.to_owned(), model);
     }
 
-    /// Has an old name redirect to a new one.
+    /// Redirects requests for an old name of a model to its new name.
     pub fn rename(&self, old: &str, new: &str) {
         self.state().renamed.insert(old.to_owned(), new.to_owned());
     }
 
-    /// Has the next request whose path has this part go wrong; several faults one after the other.
-    pub fn fault(&self, part: &str, fault: Fault) {
+    /// Injects `fault` into the next request whose path contains `part`. Several faults for one part apply one after the
+    /// other.
+    pub fn inject_fault(&self, part: &str, fault: Fault) {
         self.state().faults.push((part.to_owned(), fault));
     }
 
-    /// What was asked since the last time.
+    /// Returns the requests since the last call.
     pub fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.state().requests)
     }
 
-    /// The commit of a revision.
+    /// Returns the commit of a revision.
     pub fn commit(&self, name: &str, revision: &str) -> String {
         commit(&self.state().models[name].revisions[revision])
     }
 
-    /// Ends it: who asks is refused the connection.
+    /// Stops the mock: new connections are refused.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
         for address in [self.hub, self.storage] {
@@ -175,26 +176,26 @@ impl Drop for Hub {
 }
 
 impl Model {
-    /// Of these files on `main`.
-    pub fn of(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Model {
+    /// Creates a model with these files on `main`.
+    pub fn new(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Model {
         let revisions = BTreeMap::from([("main".to_owned(), files.into_iter().collect())]);
         Model { revisions, ..Model::default() }
     }
 
-    /// With other files at another revision.
+    /// Adds a revision with these files.
     #[must_use]
-    pub fn with(mut self, revision: &str, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Model {
+    pub fn with_revision(mut self, revision: &str, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Model {
         self.revisions.insert(revision.to_owned(), files.into_iter().collect());
         self
     }
 
-    /// The files of a branch, or of a commit.
-    fn find(&self, revision: &str) -> Option<&BTreeMap<String, Vec<u8>>> {
+    /// Returns the files of a branch or a commit.
+    fn files_at(&self, revision: &str) -> Option<&BTreeMap<String, Vec<u8>>> {
         self.revisions.get(revision).or_else(|| self.revisions.values().find(|files| commit(files) == revision))
     }
 }
 
-/// What an answer is made of.
+/// An HTTP response.
 struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
@@ -206,15 +207,15 @@ impl Answer {
         Answer { status, headers: Vec::new(), body: body.into() }
     }
 
-    fn with(mut self, name: &str, value: impl Into<String>) -> Answer {
+    fn with_header(mut self, name: &str, value: impl Into<String>) -> Answer {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    /// As the hub refuses.
+    /// Returns a refusal in the format of the hub.
     fn refused(status: u16, code: &str, message: &str) -> Answer {
         let body = json!({ "error": message }).to_string();
-        Answer::new(status, body).with("X-Error-Code", code).with("X-Error-Message", message)
+        Answer::new(status, body).with_header("X-Error-Code", code).with_header("X-Error-Message", message)
     }
 }
 
@@ -244,13 +245,13 @@ fn serve(stream: TcpStream, state: &Mutex<State>, is_storage: bool, storage: Soc
         }
     }
     if request.path.is_empty() {
-        return Ok(()); // the server's own knock
+        return Ok(()); // the connection that `Hub::stop` makes
     }
     let (answer, fault) = {
         let mut state = lock(state);
         state.requests.push(request.clone());
         let fault = state.faults.iter().position(|(part, _)| request.path.contains(part));
-        let fault = fault.map(|at| state.faults.remove(at).1);
+        let fault = fault.map(|index| state.faults.remove(index).1);
         (answer(&state, &request, &fault, storage), fault)
     };
     write(stream, answer, &request, fault)
@@ -259,12 +260,14 @@ fn serve(stream: TcpStream, state: &Mutex<State>, is_storage: bool, storage: Soc
 fn answer(state: &State, request: &Request, fault: &Option<Fault>, storage: SocketAddr) -> Answer {
     match fault {
         Some(Fault::Status(status, headers)) => {
-            return headers.iter().fold(Answer::new(*status, "no"), |answer, (name, value)| answer.with(name, *value));
+            return headers
+                .iter()
+                .fold(Answer::new(*status, "no"), |answer, (name, value)| answer.with_header(name, *value));
         }
-        Some(Fault::Page) => return Answer::new(200, "<!doctype html><title>Log in</title>"),
+        Some(Fault::HtmlPage) => return Answer::new(200, "<!doctype html><title>Log in</title>"),
         _ => {}
     }
-    let parts: Vec<String> = request.path.trim_start_matches('/').split('/').map(unescaped).collect();
+    let parts: Vec<String> = request.path.trim_start_matches('/').split('/').map(percent_decode).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     match parts[..] {
         ["blob", digest] => blob(state, request, fault, digest),
@@ -280,10 +283,10 @@ fn answer(state: &State, request: &Request, fault: &Option<Fault>, storage: Sock
     }
 }
 
-/// The model, if who asks may see it.
-fn find<'a>(state: &'a State, request: &Request, name: &str, is_list: bool) -> Result<&'a Model, Answer> {
+/// Returns the model if the client may read it.
+fn find_model<'a>(state: &'a State, request: &Request, name: &str, is_list: bool) -> Result<&'a Model, Answer> {
     if let Some(new) = state.renamed.get(name) {
-        return Err(Answer::new(307, "").with("Location", request.path.replacen(name, new, 1)));
+        return Err(Answer::new(307, "").with_header("Location", request.path.replacen(name, new, 1)));
     }
     let invalid = "Invalid username or password.";
     let token = request.authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
@@ -296,8 +299,8 @@ fn find<'a>(state: &'a State, request: &Request, name: &str, is_list: bool) -> R
     };
     let model = state.models.get(name).ok_or_else(missing)?;
     match model.access {
-        Access::Private(own) if token != Some(own) => Err(missing()),
-        Access::Gated(own) if token != Some(own) && !is_list => {
+        Access::Private(required) if token != Some(required) => Err(missing()),
+        Access::Gated(required) if token != Some(required) && !is_list => {
             let status = if token.is_some() { 403 } else { 401 };
             let message = format!("Access to model {name} is restricted and you are not in the authorized list.");
             Err(Answer::refused(status, "GatedRepo", &message))
@@ -307,11 +310,11 @@ fn find<'a>(state: &'a State, request: &Request, name: &str, is_list: bool) -> R
 }
 
 fn list(state: &State, request: &Request, name: &str, revision: &str) -> Answer {
-    let model = match find(state, request, name, true) {
+    let model = match find_model(state, request, name, true) {
         Ok(model) => model,
         Err(answer) => return answer,
     };
-    let Some(files) = model.find(revision) else {
+    let Some(files) = model.files_at(revision) else {
         return Answer::refused(404, "RevisionNotFound", &format!("Invalid rev id: {revision}"));
     };
     let siblings: Vec<_> = files.keys().map(|file| json!({ "rfilename": file })).collect();
@@ -319,7 +322,7 @@ fn list(state: &State, request: &Request, name: &str, revision: &str) -> Answer 
         "_id": "621ffdc136468d709f17b2d5", "id": name, "modelId": name, "sha": commit(files), "private": false,
         "gated": matches!(model.access, Access::Gated(_)), "disabled": false, "siblings": siblings,
     });
-    Answer::new(200, body.to_string()).with("Content-Type", "application/json; charset=utf-8")
+    Answer::new(200, body.to_string()).with_header("Content-Type", "application/json; charset=utf-8")
 }
 
 fn resolve(
@@ -329,69 +332,69 @@ fn resolve(
     [name, revision, file]: [&str; 3],
     storage: SocketAddr,
 ) -> Answer {
-    let model = match find(state, request, name, false) {
+    let model = match find_model(state, request, name, false) {
         Ok(model) => model,
         Err(answer) => return answer,
     };
-    let Some(files) = model.find(revision) else {
+    let Some(files) = model.files_at(revision) else {
         return Answer::refused(404, "RevisionNotFound", &format!("Invalid rev id: {revision}"));
     };
     let commit = commit(files);
     let Some(content) = files.get(file) else {
-        return Answer::refused(404, "EntryNotFound", "Entry not found").with("X-Repo-Commit", commit);
+        return Answer::refused(404, "EntryNotFound", "Entry not found").with_header("X-Repo-Commit", commit);
     };
     if !is_lfs(file) {
         let answer = ranged(request, fault, content);
-        return answer.with("ETag", format!("\"{}\"", git_digest(content))).with("X-Repo-Commit", commit);
+        return answer.with_header("ETag", format!("\"{}\"", git_digest(content))).with_header("X-Repo-Commit", commit);
     }
     let digest = sha256(content);
     let path = format!("/blob/{digest}?X-Amz-Signature=secret");
     let target = if model.relative { path } else { format!("http://{storage}{path}") };
     Answer::new(302, "Found. Redirecting")
-        .with("Location", target)
-        .with("X-Repo-Commit", commit)
-        .with("X-Linked-Etag", format!("\"{digest}\""))
-        .with("X-Linked-Size", content.len().to_string())
-        .with("ETag", "\"of the redirect alone\"")
-        .with("Accept-Ranges", "bytes")
+        .with_header("Location", target)
+        .with_header("X-Repo-Commit", commit)
+        .with_header("X-Linked-Etag", format!("\"{digest}\""))
+        .with_header("X-Linked-Size", content.len().to_string())
+        .with_header("ETag", "\"of the redirect alone\"")
+        .with_header("Accept-Ranges", "bytes")
 }
 
-/// From the storage server.
+/// Returns a file from the storage server.
 fn blob(state: &State, request: &Request, fault: &Option<Fault>, digest: &str) -> Answer {
-    // As Amazon's, which takes a signature or a token, not both.
+    // Like Amazon S3, which accepts a signature or a token, not both.
     if request.is_storage && request.authorization.is_some() {
         return Answer::new(400, "<Error><Code>InvalidArgument</Code></Error>");
     }
     let all = state.models.values().flat_map(|model| model.revisions.values()).flat_map(BTreeMap::values);
     match all.into_iter().find(|content| sha256(content) == digest) {
-        Some(content) => ranged(request, fault, content).with("ETag", format!("\"{}-2\"", &digest[..32])),
+        Some(content) => ranged(request, fault, content).with_header("ETag", format!("\"{}-2\"", &digest[..32])),
         None => Answer::new(404, "<Error><Code>NoSuchKey</Code></Error>"),
     }
 }
 
-/// A content, or the part of it that is asked for.
+/// Returns the content, or the range of it that the request asks for.
 fn ranged(request: &Request, fault: &Option<Fault>, content: &[u8]) -> Answer {
     let mut content = content.to_vec();
     match fault {
         Some(Fault::Corrupt) => *content.last_mut().unwrap() ^= 1,
-        Some(Fault::Short(len)) => content.truncate(*len),
-        Some(Fault::Long) => content.extend_from_slice(b"more"),
+        Some(Fault::Truncate(len)) => content.truncate(*len),
+        Some(Fault::Extend) => content.extend_from_slice(b"more"),
         _ => {}
     }
-    let range = request.range.as_deref().filter(|_| !matches!(fault, Some(Fault::NoRange)));
+    let range = request.range.as_deref().filter(|_| !matches!(fault, Some(Fault::IgnoreRange)));
     let start: Option<usize> = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
     let len = content.len();
     match start {
         None => Answer::new(200, content),
-        Some(start) if start >= len => Answer::new(416, "").with("Content-Range", format!("bytes */{len}")),
+        Some(start) if start >= len => Answer::new(416, "").with_header("Content-Range", format!("bytes */{len}")),
         Some(start) => {
-            Answer::new(206, &content[start..]).with("Content-Range", format!("bytes {start}-{}/{len}", len - 1))
+            Answer::new(206, &content[start..]).with_header("Content-Range", format!("bytes {start}-{}/{len}", len - 1))
         }
     }
 }
 
 fn write(mut stream: TcpStream, answer: Answer, request: &Request, fault: Option<Fault>) -> io::Result<()> {
-    if let Some(Fault::Silent(time)) = fault {
+    if let Some(Fault::Stall(time)) = fault {
         std::thread::sleep(time);
         return Ok(());
     }
@@ -405,18 +408,18 @@ fn write(mut stream: TcpStream, answer: Answer, request: &Request, fault: Option
         return Ok(());
     }
     let body = match fault {
-        Some(Fault::Cut(len)) => &answer.body[..len.min(answer.body.len())],
+        Some(Fault::Disconnect(len)) => &answer.body[..len.min(answer.body.len())],
         _ => &answer.body,
     };
     stream.write_all(body)
 }
 
-/// What the hub keeps in Git LFS, by the usual `.gitattributes`.
+/// Returns whether the hub keeps a file in Git LFS, by the usual `.gitattributes`.
 fn is_lfs(file: &str) -> bool {
     [".bin", ".safetensors", ".h5", ".msgpack", ".pt", ".onnx"].iter().any(|end| file.ends_with(end))
 }
 
-/// A name of 40 digits, of what is in it.
+/// Returns a commit id of 40 hexadecimal digits that depends on the files.
 fn commit(files: &BTreeMap<String, Vec<u8>>) -> String {
     let mut all = Vec::new();
     for (name, content) in files {
@@ -425,13 +428,13 @@ fn commit(files: &BTreeMap<String, Vec<u8>>) -> String {
     sha256(&all)[..40].to_owned()
 }
 
-/// Of a file that is not in Git LFS.
+/// Returns the ETag of a file that is not in Git LFS: its Git blob id.
 fn git_digest(content: &[u8]) -> String {
     let object = [format!("blob {}\0", content.len()).as_bytes(), content].concat();
     hex(ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, &object).as_ref())
 }
 
-/// Of a content.
+/// Returns the SHA-256 digest in hexadecimal digits.
 pub fn sha256(content: &[u8]) -> String {
     hex(ring::digest::digest(&ring::digest::SHA256, content).as_ref())
 }
@@ -440,8 +443,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `refs%2Fpr%2F1` as `refs/pr/1`.
-fn unescaped(part: &str) -> String {
+/// Decodes percent escapes: `refs%2Fpr%2F1` becomes `refs/pr/1`.
+fn percent_decode(part: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = part.bytes();
     while let Some(byte) = rest.next() {

@@ -1,5 +1,5 @@
-//! A network between two programs, which can be cut: nothing gets through for a time and nobody is told, as when a cable
-//! is pulled; or every connection is reset.
+//! A TCP proxy between two programs that simulates network faults: a partition, in which no bytes pass and no side gets an
+//! error (as when a cable is pulled), and the reset of every connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Passes connections on from its own port. Dropped, it is gone.
+/// Forwards connections from its own port to a target. It stops when it is dropped.
 pub struct Proxy {
     address: SocketAddr,
     state: Arc<State>,
@@ -21,24 +21,24 @@ pub struct Proxy {
 
 #[derive(Default)]
 struct State {
-    is_cut: AtomicBool,
+    is_partitioned: AtomicBool,
     resets: AtomicU64,
 }
 
 impl Proxy {
-    /// To `target`, from a port of its own.
-    pub fn to(target: SocketAddr) -> Proxy {
+    /// Starts a proxy to `target` on a free port of 127.0.0.1.
+    pub fn new(target: SocketAddr) -> Proxy {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
-        let of = state.clone();
+        let shared = state.clone();
         runtime.spawn(async move {
             while let Ok((from, _)) = listener.accept().await {
-                let state = of.clone();
+                let state = shared.clone();
                 tokio::spawn(async move {
                     if let Ok(to) = TcpStream::connect(target).await {
-                        pass(from, to, &state).await;
+                        forward(from, to, &state).await;
                     }
                 });
             }
@@ -46,48 +46,48 @@ impl Proxy {
         Proxy { address, state, _runtime: runtime }
     }
 
-    /// Its own address.
+    /// Returns the address on which the proxy listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on nothing gets through, and nobody is told.
-    pub fn cut(&self) {
-        self.state.is_cut.store(true, Relaxed);
+    /// Starts a partition: bytes are held back, and connections stay open.
+    pub fn partition(&self) {
+        self.state.is_partitioned.store(true, Relaxed);
     }
 
-    /// It is whole again; what was on its way arrives.
-    pub fn mend(&self) {
-        self.state.is_cut.store(false, Relaxed);
+    /// Ends the partition: the bytes that were held back are delivered.
+    pub fn heal(&self) {
+        self.state.is_partitioned.store(false, Relaxed);
     }
 
-    /// Every connection is reset.
-    pub fn reset(&self) {
+    /// Closes every open connection.
+    pub fn reset_connections(&self) {
         self.state.resets.fetch_add(1, Relaxed);
     }
 }
 
-async fn pass(from: TcpStream, to: TcpStream, state: &State) {
+async fn forward(from: TcpStream, to: TcpStream, state: &State) {
     let resets = state.resets.load(Relaxed);
     let (mut from_in, mut from_out) = from.into_split();
     let (mut to_in, mut to_out) = to.into_split();
     let reset = async {
         while state.resets.load(Relaxed) == resets {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
     tokio::select! {
-        () = one_way(&mut from_in, &mut to_out, state) => {}
-        () = one_way(&mut to_in, &mut from_out, state) => {}
+        () = copy_one_way(&mut from_in, &mut to_out, state) => {}
+        () = copy_one_way(&mut to_in, &mut from_out, state) => {}
         () = reset => {}
     }
 }
 
-async fn one_way(from: &mut (impl AsyncReadExt + Unpin), to: &mut (impl AsyncWriteExt + Unpin), state: &State) {
+async fn copy_one_way(from: &mut (impl AsyncReadExt + Unpin), to: &mut (impl AsyncWriteExt + Unpin), state: &State) {
     let mut bytes = vec![0; 64 << 10];
     while let Ok(read) = from.read(&mut bytes).await {
-        while state.is_cut.load(Relaxed) {
-            tokio::time::sleep(LOOK_EVERY).await;
+        while state.is_partitioned.load(Relaxed) {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         if read == 0 || to.write_all(&bytes[..read]).await.is_err() {
             return;

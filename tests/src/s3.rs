@@ -1,8 +1,9 @@
-//! A real S3 server over a folder: `s3s-fs`, in this process, that can be stopped and started again on its port. It owns what
-//! dqa needs of S3 and `s3s-fs` alone does not keep: conditional puts decide one at a time, an object's ETag is that of the content
-//! that is read with it, and a listing has ETags. Authentication is SigV4 with one fixed pair of keys.
+//! An S3 server over a folder: `s3s-fs` in this process, which can be stopped and started again on its port. It adds what
+//! dqa needs of S3 and `s3s-fs` does not guarantee: conditional puts are decided one at a time, an object's ETag belongs to
+//! the content that is read with it, and a listing has ETags. Authentication is SigV4 with one fixed pair of keys.
 //!
-//! A bucket is a folder below the server's, made when it is first named. Beside the buckets are `s3s-fs`'s own files.
+//! A bucket is a folder in the server's folder; it is created when a request first names it. `s3s-fs` keeps its own files
+//! next to the buckets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,33 +23,33 @@ use s3s_fs::FileSystem;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock, oneshot};
 
-/// The access key that the server takes.
+/// The access key that the server accepts.
 pub const ACCESS_KEY: &str = "dqa-test";
-/// Its secret.
+/// The secret of [`ACCESS_KEY`].
 pub const SECRET_KEY: &str = "dqa-test-secret";
 
-// `s3s-fs` keeps what it knows of an object in a file `.bucket-{base64}.object-{base64}.metadata.json`, and a name has at most
-// 255 bytes. While it is uploaded in parts, `.upload-{uuid}` is in it too.
+// `s3s-fs` keeps the metadata of an object in a file `.bucket-{base64}.object-{base64}.metadata.json`, and the name of a file
+// has at most 255 bytes. During a multipart upload the name also contains `.upload-{uuid}`.
 const NAMES_BYTES_MAX: usize = 166;
 const NAMES_BYTES_MAX_IN_PARTS: usize = 134;
 
-/// What becomes of a put on the condition that there is no such object (`If-None-Match: *`).
+/// How the server handles a put with the condition that the object does not exist (`If-None-Match: *`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Conditional {
-    /// The second one is told that there is one.
+pub enum ConditionalPuts {
+    /// The second put fails because the object exists.
     #[default]
-    Decided,
-    /// The second one overwrites it, as with older MinIO, Ceph, SeaweedFS.
+    Supported,
+    /// The second put overwrites the object, as older MinIO, Ceph and SeaweedFS do.
     Ignored,
-    /// It is answered with `NotImplemented`, as AWS did before 2024.
+    /// Every conditional put fails with `NotImplemented`, as at AWS before 2024.
     Refused,
 }
 
-/// The server. Dropped, it stops.
-pub struct Server {
+/// The server. It stops when it is dropped.
+pub struct S3Server {
     folder: PathBuf,
     address: SocketAddr,
-    conditional: Conditional,
+    conditional: ConditionalPuts,
     is_open: bool,
     running: Option<Running>,
 }
@@ -58,47 +59,47 @@ struct Running {
     thread: std::thread::JoinHandle<()>,
 }
 
-impl Server {
-    /// Over `folder`, on a free port of 127.0.0.1.
-    pub fn start(folder: &Path) -> Server {
-        Server::listen(folder, SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port of 127.0.0.1")
+impl S3Server {
+    /// Starts a server of `folder` on a free port of 127.0.0.1.
+    pub fn start(folder: &Path) -> S3Server {
+        S3Server::listen(folder, SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port of 127.0.0.1")
     }
 
-    /// Over `folder`, with other conditional puts.
-    pub fn start_odd(folder: &Path, conditional: Conditional) -> Server {
-        Server::start_as(folder, conditional, false)
+    /// Starts a server of `folder` that handles conditional puts as given.
+    pub fn start_with(folder: &Path, conditional: ConditionalPuts) -> S3Server {
+        S3Server::start_configured(folder, conditional, false)
     }
 
-    /// Over `folder`, for everybody: requests are not signed.
-    pub fn start_open(folder: &Path) -> Server {
-        Server::start_as(folder, Conditional::Decided, true)
+    /// Starts a server of `folder` that accepts unsigned requests.
+    pub fn start_unsigned(folder: &Path) -> S3Server {
+        S3Server::start_configured(folder, ConditionalPuts::Supported, true)
     }
 
-    fn start_as(folder: &Path, conditional: Conditional, is_open: bool) -> Server {
+    fn start_configured(folder: &Path, conditional: ConditionalPuts, is_open: bool) -> S3Server {
         std::fs::create_dir_all(folder).expect("the folder can be made");
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Server { folder: folder.to_owned(), address, conditional, is_open, running: None };
-        server.start_again().expect("a free port of 127.0.0.1");
+        let mut server = S3Server { folder: folder.to_owned(), address, conditional, is_open, running: None };
+        server.restart().expect("a free port of 127.0.0.1");
         server
     }
 
-    /// Over `folder`, which is made where there is none, on `address`.
+    /// Starts a server of `folder` on `address`. The folder is created if it is missing.
     ///
     /// # Errors
-    /// A folder that cannot be made, an address that is taken.
-    pub fn listen(folder: &Path, address: SocketAddr) -> io::Result<Server> {
+    /// Returns an error if the folder cannot be created or the address is in use.
+    pub fn listen(folder: &Path, address: SocketAddr) -> io::Result<S3Server> {
         std::fs::create_dir_all(folder)?;
-        let conditional = Conditional::Decided;
-        let mut server = Server { folder: folder.to_owned(), address, conditional, is_open: false, running: None };
-        server.start_again()?;
+        let conditional = ConditionalPuts::Supported;
+        let mut server = S3Server { folder: folder.to_owned(), address, conditional, is_open: false, running: None };
+        server.restart()?;
         Ok(server)
     }
 
-    /// Starts it again, on the port that it had. Does nothing where it runs.
+    /// Starts the server again on its previous port. Does nothing if it runs.
     ///
     /// # Errors
-    /// Another program has taken the port.
-    pub fn start_again(&mut self) -> io::Result<()> {
+    /// Returns an error if another program uses the port.
+    pub fn restart(&mut self) -> io::Result<()> {
         if self.running.is_some() {
             return Ok(());
         }
@@ -110,7 +111,7 @@ impl Server {
         let service = service(&self.folder, lock.clone(), self.conditional, self.is_open)?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("s3".into()).spawn(move || {
-            // A change that has begun ends before the connections do, and none begins after it.
+            // Changes that have begun end before the connections are closed; no change begins afterwards.
             let changes = runtime.block_on(serve(listener, service, stopped, lock));
             drop(runtime);
             drop(changes);
@@ -119,8 +120,8 @@ impl Server {
         Ok(())
     }
 
-    /// Closes the listener and all connections, so that clients see refused ones. Changes that are being made are finished
-    /// without an answer, as a server's that dies between the two.
+    /// Closes the listener and all connections, so that clients are refused. Changes in progress are completed without an
+    /// answer, as when a server dies between the change and its answer.
     pub fn stop(&mut self) {
         if let Some(Running { stop, thread }) = self.running.take() {
             drop(stop);
@@ -128,12 +129,12 @@ impl Server {
         }
     }
 
-    /// Where it listens, or did before it was stopped.
+    /// Returns the address on which the server listens, or listened before it was stopped.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The variables with which object stores find it and sign for it.
+    /// Returns the environment variables that point clients to the server and sign their requests.
     pub fn env(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
@@ -145,41 +146,41 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for S3Server {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-fn service(folder: &Path, lock: Lock, conditional: Conditional, is_open: bool) -> io::Result<S3Service> {
+fn service(folder: &Path, lock: Lock, conditional: ConditionalPuts, is_open: bool) -> io::Result<S3Service> {
     let files = FileSystem::new(folder).map_err(|error| io::Error::other(format!("{error:?}")))?;
     let mut builder = S3ServiceBuilder::new(Objects { files: Arc::new(files), lock, conditional });
     if !is_open {
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
     }
-    builder.set_access(Buckets { folder: folder.to_owned(), is_open });
+    builder.set_access(Access { folder: folder.to_owned(), is_open });
     Ok(builder.build())
 }
 
-/// Until the sender of `stopped` is dropped. What it returns holds off changes.
+/// Serves until the sender of `stopped` is dropped. The returned guard blocks changes.
 async fn serve(
     listener: std::net::TcpListener,
     service: S3Service,
     mut stopped: oneshot::Receiver<()>,
     lock: Lock,
 ) -> OwnedRwLockWriteGuard<()> {
-    let listener = TcpListener::from_std(listener).expect("it does not block");
+    let listener = TcpListener::from_std(listener).expect("the listener is non-blocking");
     loop {
         let socket = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => socket,
-                Err(_) => continue, // a client that went before it was taken
+                Err(_) => continue, // the client disconnected before its connection was accepted
             },
             _ = &mut stopped => break,
         };
         let service = service.clone();
         tokio::spawn(async move {
-            // A connection that breaks is the client's to notice.
+            // The client notices a broken connection.
             let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
         });
     }
@@ -187,14 +188,14 @@ async fn serve(
     lock.write_owned().await
 }
 
-/// Lets in who has signed, and makes the bucket that is named.
-struct Buckets {
+/// Checks that requests are signed, and creates the bucket that a request names.
+struct Access {
     folder: PathBuf,
     is_open: bool,
 }
 
 #[async_trait]
-impl S3Access for Buckets {
+impl S3Access for Access {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         if context.credentials().is_none() && !self.is_open {
             return Err(s3_error!(AccessDenied, "the request is not signed"));
@@ -209,25 +210,25 @@ impl S3Access for Buckets {
         if bucket.len() + key.len() > max {
             return Err(s3_error!(KeyTooLongError, "this server takes {max} bytes of bucket and key"));
         }
-        // A name of a bucket has no slash and no leading dot: s3s has checked it.
+        // s3s has checked that the name of a bucket has no slash and no leading dot.
         std::fs::create_dir_all(self.folder.join(bucket.as_ref()))
             .map_err(|error| s3_error!(InternalError, "cannot make the bucket: {error}"))
     }
 }
 
-/// Held to change an object, shared to read one.
+/// Held exclusively to change an object, shared to read one.
 type Lock = Arc<RwLock<()>>;
 
-/// `s3s-fs`, which writes an object and its ETag as two files, and looks whether there is one before it has read the body of its
-/// successor: so under a lock.
+/// `s3s-fs` under a lock. It needs one because it writes an object and its ETag as two files, and checks whether an object
+/// exists before it has read the new body.
 struct Objects {
     files: Arc<FileSystem>,
     lock: Lock,
-    conditional: Conditional,
+    conditional: ConditionalPuts,
 }
 
 impl Objects {
-    /// Makes a change to its end, even where the client goes away.
+    /// Completes a change even if the client disconnects.
     async fn change<T, F>(&self, change: impl FnOnce(Arc<FileSystem>) -> F) -> S3Result<T>
     where
         T: Send + 'static,
@@ -243,7 +244,7 @@ impl Objects {
     }
 }
 
-/// What is read whole before the lock is taken, so that a client that is slow keeps nobody waiting.
+/// Reads the whole body before the lock is taken, so that a slow client does not block others.
 async fn buffered(body: Option<StreamingBlob>) -> S3Result<Option<StreamingBlob>> {
     let Some(body) = body else { return Ok(None) };
     let mut body = Body::from(body);
@@ -257,9 +258,9 @@ impl S3 for Objects {
         request.input.body = buffered(request.input.body.take()).await?;
         if request.input.if_none_match.is_some() {
             match self.conditional {
-                Conditional::Decided => {}
-                Conditional::Ignored => request.input.if_none_match = None,
-                Conditional::Refused => return Err(s3_error!(NotImplemented, "no conditional puts here")),
+                ConditionalPuts::Supported => {}
+                ConditionalPuts::Ignored => request.input.if_none_match = None,
+                ConditionalPuts::Refused => return Err(s3_error!(NotImplemented, "no conditional puts here")),
             }
         }
         self.change(|files| async move { files.put_object(request).await }).await
@@ -338,7 +339,7 @@ impl S3 for Objects {
     }
 }
 
-/// A request of the server to itself.
+/// Wraps the input of a request that the server makes to itself.
 fn without_client<T>(input: T) -> S3Request<T> {
     S3Request {
         input,
@@ -368,13 +369,13 @@ mod tests {
 
     use super::*;
 
-    fn started() -> (tempfile::TempDir, Server) {
+    fn started() -> (tempfile::TempDir, S3Server) {
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::start(folder.path());
+        let server = S3Server::start(folder.path());
         (folder, server)
     }
 
-    fn builder(server: &Server) -> AmazonS3Builder {
+    fn builder(server: &S3Server) -> AmazonS3Builder {
         let builder = AmazonS3Builder::new().with_bucket_name("bucket");
         let env = server.env();
         env.iter().fold(builder, |builder, (name, value)| {
@@ -382,7 +383,7 @@ mod tests {
         })
     }
 
-    fn client(server: &Server) -> Arc<AmazonS3> {
+    fn client(server: &S3Server) -> Arc<AmazonS3> {
         Arc::new(builder(server).build().unwrap())
     }
 
@@ -421,7 +422,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s3_pages_of_a_listing_are_put_together() {
+    async fn s3_pages_of_a_listing_are_joined() {
         let (folder, server) = started();
         std::fs::create_dir_all(folder.path().join("bucket/many")).unwrap();
         for number in 0..1_050 {
@@ -434,7 +435,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s3_parts_are_put_together() {
+    async fn s3_parts_of_an_upload_are_joined() {
         let (_folder, server) = started();
         let client = client(&server);
         let key = Path::from("large");
@@ -447,7 +448,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s3_what_is_there_is_not_created_again() {
+    async fn s3_an_existing_object_is_not_created_again() {
         let (_folder, server) = started();
         let client = client(&server);
         let key = Path::from("lease");
@@ -458,7 +459,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s3_what_has_changed_is_not_updated() {
+    async fn s3_a_changed_object_is_not_updated() {
         let (_folder, server) = started();
         let client = client(&server);
         let key = Path::from("lease");
@@ -470,7 +471,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s3_of_many_that_create_one_wins() {
+    async fn s3_one_of_concurrent_creates_wins() {
         let (_folder, server) = started();
         let client = client(&server);
         for round in 0..20 {
@@ -492,7 +493,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s3_no_update_of_many_is_lost() {
+    async fn s3_no_concurrent_update_is_lost() {
         let (_folder, server) = started();
         let key = Path::from("count");
         client(&server).put(&key, text("0")).await.unwrap();
@@ -519,7 +520,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s3_other_keys_are_refused() {
+    async fn s3_wrong_keys_are_refused() {
         let (_folder, server) = started();
         let other = builder(&server).with_secret_access_key("another").build().unwrap();
         let refused = other.put(&Path::from("object"), text("")).await;
@@ -530,7 +531,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s3_a_name_that_is_too_long_is_said_to_be() {
+    async fn s3_a_name_that_is_too_long_is_refused() {
         let (_folder, server) = started();
         let client = client(&server);
         let name = |bytes: usize| Path::from("k".repeat(bytes - "bucket".len()));
@@ -546,7 +547,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s3_clients_go_on_when_it_is_there_again() {
+    async fn s3_clients_recover_after_a_restart() {
         let (_folder, mut server) = started();
         let client = client(&server);
         let key = Path::from("object");
@@ -557,7 +558,7 @@ mod tests {
         let impatient = builder(&server).with_retry(never).build().unwrap();
         impatient.get(&key).await.expect_err("nothing listens");
 
-        // Its connection is closed and its first tries are refused; `started` before the server is.
+        // Its connection is closed and its first attempts are refused. It signals `started` before the server is started.
         let (started, going) = oneshot::channel();
         let patient = tokio::spawn({
             let key = key.clone();
@@ -567,7 +568,7 @@ mod tests {
             }
         });
         going.await.unwrap();
-        server.start_again().unwrap();
+        server.restart().unwrap();
         assert_eq!(patient.await.unwrap(), "kept");
         impatient.get(&key).await.expect("its port is the same");
     }

@@ -1,4 +1,4 @@
-//! What a coordinator's run failed with reaches whoever asked for it: with its causes, and with what to do.
+//! A user sees why a run on a coordinator failed: the error with its causes and a hint.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -7,24 +7,28 @@ use dqa_tests::cluster::{Cluster, Programs};
 const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
 
 #[test]
-fn a_failed_run_says_why_and_what_to_do() {
+fn a_failed_run_reports_causes_and_a_hint() {
     let mut cluster = Cluster::local(PROGRAMS);
-    cluster.place.haze(&["dcp", "aod"]);
+    cluster.dir.haze(&["dcp", "aod"]);
     cluster.start_coordinator();
     cluster.wait_for_workers(0);
-    std::fs::remove_file(cluster.place.path("haze/dcp/s1.png")).unwrap();
-    let said = cluster.user(&cluster.submit("haze.toml", &["--name", "r"])).ends_with(2);
-    assert!(said.err.contains("caused by: data set `haze` is not complete"), "{}", said.err);
-    assert!(said.err.contains("hint: --allow-missing scores what is there"), "{}", said.err);
+    std::fs::remove_file(cluster.dir.path("haze/dcp/s1.png")).unwrap();
+    let output = cluster.run(&cluster.submit("haze.toml", &["--name", "r"])).exits_with(2);
+    assert!(output.stderr.contains("caused by: data set `haze` is not complete"), "{}", output.stderr);
+    assert!(output.stderr.contains("hint: --allow-missing scores what is there"), "{}", output.stderr);
 
     // Nobody waits for it any more: it is the record that has the causes.
-    std::fs::remove_dir_all(cluster.place.path("haze")).unwrap();
-    let said = cluster.user(&cluster.submit("haze.toml", &["--name", "gone"])).ends_with(2);
-    assert!(said.err.contains("cannot load data set `haze`: cannot open the folder"), "{}", said.err);
-    assert!(said.err.contains("No such file or directory"), "{}", said.err);
-    assert!(said.err.contains("hint: `dqa-coord resume gone` on its coordinator goes on with it"), "{}", said.err);
+    std::fs::remove_dir_all(cluster.dir.path("haze")).unwrap();
+    let output = cluster.run(&cluster.submit("haze.toml", &["--name", "gone"])).exits_with(2);
+    assert!(output.stderr.contains("cannot load data set `haze`: cannot open the folder"), "{}", output.stderr);
+    assert!(output.stderr.contains("No such file or directory"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("hint: `dqa-coord resume gone` on its coordinator goes on with it"),
+        "{}",
+        output.stderr
+    );
     // And so has the log, on one line.
-    let log = cluster.said();
+    let log = cluster.logs();
     let line = log.lines().find(|line| line.contains("run failed") && line.contains("cannot load")).unwrap();
     assert!(line.contains("No such file or directory"), "{line}");
 }

@@ -1,7 +1,7 @@
-//! A run while everything dies: workers, coordinators, the store's server, the network. It ends by itself, each row is
-//! there once, and the scores are those of one process that nothing happened to, to the bit.
+//! A run under random faults: workers and coordinators are killed, the store's server stops, the network is partitioned.
+//! The run must complete by itself, have each row once, and have the scores of an undisturbed single process, bit by bit.
 //!
-//! What happens when is drawn from a seed. Small here; `tests/soak` runs it large, with many seeds.
+//! The faults and their times are drawn from a seed. The test here is small; `tests/soak` runs long tests with many seeds.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -33,7 +33,7 @@ enum Fault {
     KillWorker,
     KillCoordinator,
     StopStore,
-    CutNetwork,
+    PartitionNetwork,
     ResetNetwork,
     StopWorker,
 }
@@ -58,7 +58,7 @@ impl Random {
 }
 
 #[test]
-fn a_run_survives_what_happens_to_it() {
+fn a_run_survives_random_faults() {
     let size = Size {
         scenes: 20,
         workers: 3,
@@ -93,12 +93,12 @@ fn soak() {
 
 fn survive(seed: u64, size: &Size) {
     let mut random = Random(seed);
-    let mut cluster = Cluster::in_s3(PROGRAMS);
+    let mut cluster = Cluster::with_s3(PROGRAMS);
     let algorithms = ["dcp", "aod", "mscnn"];
-    cluster.place.haze_of(size.scenes, &algorithms);
+    cluster.dir.haze_with_scenes(size.scenes, &algorithms);
     let target = format!("127.0.0.1:{}", cluster.port()).parse().unwrap();
-    let network = Proxy::to(target);
-    cluster.through = Some(format!("http://{}", network.address()));
+    let network = Proxy::new(target);
+    cluster.worker_url = Some(format!("http://{}", network.address()));
     cluster.start_coordinator();
     let poison = format!("aod/s{}.png", random.below(u64::from(size.scenes)));
     let slow = size.slow_millis.to_string();
@@ -108,14 +108,14 @@ fn survive(seed: u64, size: &Size) {
     }
     cluster.wait_for_workers(size.workers);
     let arguments = cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r"]);
-    cluster.user(&[&arguments[..], &["--detach"]].concat()).ends_with(0);
+    cluster.run(&[&arguments[..], &["--detach"]].concat()).exits_with(0);
 
     let mut to_come = Vec::new();
     let counts = [
         (Fault::KillWorker, size.worker_kills),
         (Fault::KillCoordinator, size.coordinator_kills),
         (Fault::StopStore, size.store_stops),
-        (Fault::CutNetwork, size.cuts),
+        (Fault::PartitionNetwork, size.cuts),
         (Fault::ResetNetwork, size.cuts),
         (Fault::StopWorker, 1),
     ];
@@ -126,7 +126,7 @@ fn survive(seed: u64, size: &Size) {
     for fault in to_come {
         supervise(&mut cluster, size, &faults, Duration::from_millis(random.below(2500)), &mut survived);
         *survived.entry(format!("{fault:?}")).or_default() += 1;
-        let workers = cluster.running();
+        let workers = cluster.running_workers();
         let any = workers[random.below(workers.len() as u64) as usize];
         match fault {
             Fault::KillWorker => cluster.kill_worker(any),
@@ -138,14 +138,14 @@ fn survive(seed: u64, size: &Size) {
             Fault::StopStore => {
                 cluster.s3.as_mut().unwrap().stop();
                 supervise(&mut cluster, size, &faults, Duration::from_secs(10), &mut survived);
-                cluster.s3.as_mut().unwrap().start_again().unwrap();
+                cluster.s3.as_mut().unwrap().restart().unwrap();
             }
-            Fault::CutNetwork => {
-                network.cut();
+            Fault::PartitionNetwork => {
+                network.partition();
                 supervise(&mut cluster, size, &faults, Duration::from_secs(5), &mut survived);
-                network.mend();
+                network.heal();
             }
-            Fault::ResetNetwork => network.reset(),
+            Fault::ResetNetwork => network.reset_connections(),
             Fault::StopWorker => {
                 cluster.signal(any, "STOP");
                 supervise(&mut cluster, size, &faults, size.stopped, &mut survived);
@@ -156,14 +156,14 @@ fn survive(seed: u64, size: &Size) {
     let mut last = Value::Null;
     loop {
         supervise(&mut cluster, size, &faults, Duration::from_millis(300), &mut survived);
-        if let Some(run) = cluster.run_now("r") {
+        if let Some(run) = cluster.run_status("r") {
             if run["state"] == "complete" {
                 break;
             }
             last = run;
         }
         let shards = u64::from(size.scenes) * 3;
-        assert!(started.elapsed() < Duration::from_secs(300 + shards), "seed {seed}: {last}\n{}", cluster.said());
+        assert!(started.elapsed() < Duration::from_secs(300 + shards), "seed {seed}: {last}\n{}", cluster.logs());
     }
     println!(
         "seed {seed}: {} shards in {:.0} s, survived {survived:?}",
@@ -183,7 +183,7 @@ fn supervise(
 ) {
     let started = Instant::now();
     loop {
-        for _ in cluster.running().len()..size.workers {
+        for _ in cluster.running_workers().len()..size.workers {
             *survived.entry("worker started again".to_owned()).or_default() += 1;
             cluster.start_worker(faults);
         }
@@ -195,23 +195,23 @@ fn supervise(
 }
 
 fn check(cluster: &Cluster, size: &Size, seed: u64, arguments: &[&str], poison: &str) {
-    let said = || format!("seed {seed}\n{}", cluster.said());
+    let output = || format!("seed {seed}\n{}", cluster.logs());
     let sql = "SELECT algorithm, image, score, error_code FROM scores ORDER BY algorithm, image";
     let rows = cluster.query(sql);
-    assert_eq!(rows.len() as u64, u64::from(size.scenes) * 3, "every row once: {}", said());
-    let mut alone = cluster.place.command(arguments);
+    assert_eq!(rows.len() as u64, u64::from(size.scenes) * 3, "every row once: {}", output());
+    let mut alone = cluster.dir.command(arguments);
     assert!(alone.env("DQA_STORE", "alone").output().unwrap().status.success());
     let query = ["query", sql, "--format", "json"];
-    let expected = cluster.place.command(&query).env("DQA_STORE", "alone").output().unwrap();
+    let expected = cluster.dir.command(&query).env("DQA_STORE", "alone").output().unwrap();
     let expected: Vec<Value> =
         String::from_utf8(expected.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), expected.len());
     for (row, expected) in rows.iter().zip(&expected) {
         assert_eq!((&row["algorithm"], &row["image"]), (&expected["algorithm"], &expected["image"]));
         if row["image"] == poison {
-            assert_eq!((&row["score"], &row["error_code"]), (&Value::Null, &"worker_died".into()), "{}", said());
+            assert_eq!((&row["score"], &row["error_code"]), (&Value::Null, &"worker_died".into()), "{}", output());
         } else {
-            assert_eq!(row["score"], expected["score"], "{row} and {expected}: {}", said());
+            assert_eq!(row["score"], expected["score"], "{row} and {expected}: {}", output());
         }
     }
 }

@@ -1,6 +1,5 @@
-//! Servers that nobody here wrote: Azurite for az://, moto's server for s3://, s3s-fs as Google's XML API for gs://,
-//! and gcp-storage-emulator.
-//! A test whose server is not installed says that it is skipped; `.ci/run` installs them.
+//! Stores on third-party emulators: Azurite for az://, moto's server for s3://, s3s-fs as Google's XML API for gs://, and
+//! gcp-storage-emulator. A test prints that it is skipped if its emulator is not installed; `.ci/run` installs them.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -8,10 +7,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use dqa_tests::cluster::{Cluster, HANGS, Programs, free_port};
-use dqa_tests::s3::Server;
+use dqa_tests::cluster::{Cluster, Programs, TIMEOUT, free_port};
+use dqa_tests::s3::S3Server;
+use dqa_tests::wait_until;
 
 const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
 
@@ -32,7 +32,7 @@ impl Drop for Emulator {
     }
 }
 
-/// The program that a variable names; None, and a word about it, where it names none.
+/// Returns the program that a variable names, or prints that the test is skipped if it names none.
 fn program(variable: &str) -> Option<PathBuf> {
     let path = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.exists());
     if path.is_none() {
@@ -49,11 +49,8 @@ impl Emulator {
         command.args(arguments(&port.to_string())).current_dir(std::env::temp_dir());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let emulator = Emulator { process: command.spawn().unwrap(), port };
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(started.elapsed() < HANGS, "it does not listen");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        wait_until(TIMEOUT, || format!("the emulator does not listen on port {port}"), listens);
         emulator
     }
 
@@ -61,7 +58,7 @@ impl Emulator {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Makes a bucket or a container.
+    /// Creates a bucket or a container.
     fn make(&self, path: &str) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let host = format!("127.0.0.1:{}", self.port);
@@ -87,35 +84,35 @@ fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 /// Submit in one process, another algorithm, a cluster of two workers of which one is killed, and queries by both engines.
 fn everything(mut cluster: Cluster) {
     let count = |cluster: &Cluster| cluster.query("SELECT * FROM scores WHERE score IS NOT NULL").len();
-    cluster.place.haze(&["dcp"]);
+    cluster.dir.haze(&["dcp"]);
     let arguments = cluster.submit("haze.toml", &["--name", "r", "--shard-windows", "1"]);
     // Killed when the first part is there, it goes on.
     let mut first = cluster.store_command(&arguments);
     let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let started = Instant::now();
-    while first.try_wait().unwrap().is_none() && cluster.store(&["status", "r"]).code == 2 {
-        assert!(started.elapsed() < HANGS);
+    while first.try_wait().unwrap().is_none() && cluster.run_on_store(&["status", "r"]).code == 2 {
+        assert!(started.elapsed() < TIMEOUT);
     }
     first.kill().unwrap();
     first.wait().unwrap();
-    cluster.store(&arguments).ends_with(0);
+    cluster.run_on_store(&arguments).exits_with(0);
     assert_eq!(count(&cluster), 3);
-    let again = cluster.store(&arguments).ends_with(0);
-    assert!(again.err.contains("nothing to score"), "{}", again.err);
+    let again = cluster.run_on_store(&arguments).exits_with(0);
+    assert!(again.stderr.contains("nothing to score"), "{}", again.stderr);
 
-    cluster.place.haze(&["dcp", "aod"]);
+    cluster.dir.haze(&["dcp", "aod"]);
     cluster.start_coordinator();
     let killed = cluster.start_worker(&[("FAULT_SLOW_MILLIS", "500")]);
     cluster.start_worker(&[("FAULT_SLOW_MILLIS", "100")]);
     cluster.wait_for_workers(2);
     let arguments = cluster.submit("haze.toml", &["--name", "c", "--shard-windows", "1"]);
-    cluster.user(&[&arguments[..], &["--detach"]].concat()).ends_with(0);
+    cluster.run(&[&arguments[..], &["--detach"]].concat()).exits_with(0);
     cluster.kill_worker(killed);
-    cluster.wait_for("c", |run| run["state"] == "complete");
-    assert_eq!(count(&cluster), 6, "{}", cluster.said());
+    cluster.wait_for_run("c", |run| run["state"] == "complete");
+    assert_eq!(count(&cluster), 6, "{}", cluster.logs());
     let sql = "SELECT algorithm, count(*) AS n FROM scores GROUP BY 1 ORDER BY 1";
-    let by_workers = cluster.user(&["query", sql, "--engine", "cluster", "--format", "csv"]).ends_with(0);
-    assert_eq!(by_workers.out, "algorithm,n\naod,3\ndcp,3\n");
+    let by_workers = cluster.run(&["query", sql, "--engine", "cluster", "--format", "csv"]).exits_with(0);
+    assert_eq!(by_workers.stdout, "algorithm,n\naod,3\ndcp,3\n");
 }
 
 #[test]
@@ -124,7 +121,7 @@ fn s3_of_moto_holds_a_run_and_a_cluster() {
     let keys = [("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s"), ("AWS_ALLOW_HTTP", "true")];
     let endpoint = moto.url();
     let variables = [&keys[..], &[("AWS_ENDPOINT", endpoint.as_str())]].concat();
-    everything(Cluster::at(PROGRAMS, "s3://results/store", env(&variables)));
+    everything(Cluster::with_store(PROGRAMS, "s3://results/store", env(&variables)));
 }
 
 /// Google's XML API is S3's, without Google's conditions: of a server that anybody may use.
@@ -132,10 +129,10 @@ fn s3_of_moto_holds_a_run_and_a_cluster() {
 fn gs_by_xml_holds_a_run_and_a_cluster() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("results")).unwrap();
-    let server = Server::start_open(folder.path());
+    let server = S3Server::start_unsigned(folder.path());
     let endpoint = format!("http://{}", server.address());
     let variables = [("GOOGLE_BASE_URL", endpoint.as_str()), ("GOOGLE_SKIP_SIGNATURE", "true")];
-    everything(Cluster::at(PROGRAMS, "gs://results/store", env(&variables)));
+    everything(Cluster::with_store(PROGRAMS, "gs://results/store", env(&variables)));
 }
 
 #[test]
@@ -145,7 +142,7 @@ fn az_of_azurite_holds_a_run_and_a_cluster() {
     let azurite = Emulator::start(program, |port| usual.iter().copied().chain([port]).map(str::to_owned).collect());
     azurite.make(&format!("/devstoreaccount1/results?restype=container&{AZURITE_SIGNATURE}"));
     let variables = [("AZURE_STORAGE_USE_EMULATOR", "true"), ("AZURITE_BLOB_STORAGE_URL", &azurite.url())];
-    everything(Cluster::at(PROGRAMS, "az://results/store", env(&variables)));
+    everything(Cluster::with_store(PROGRAMS, "az://results/store", env(&variables)));
 }
 
 /// It lists by Google's JSON alone: that is said.
@@ -157,11 +154,11 @@ fn gs_of_gcp_storage_emulator_is_told_apart() {
         usual.iter().map(|text| (*text).to_owned()).chain([format!("--port={port}")]).collect()
     });
     let variables = [("GOOGLE_BASE_URL", &*emulator.url()), ("GOOGLE_SKIP_SIGNATURE", "true")];
-    let cluster = Cluster::at(PROGRAMS, "gs://results/store", env(&variables));
-    let said = cluster.store(&["runs"]).ends_with(2);
+    let cluster = Cluster::with_store(PROGRAMS, "gs://results/store", env(&variables));
+    let output = cluster.run_on_store(&["runs"]).exits_with(2);
     assert!(
-        said.err.contains("does not support this operation") && said.err.contains("GOOGLE_BASE_URL"),
+        output.stderr.contains("does not support this operation") && output.stderr.contains("GOOGLE_BASE_URL"),
         "{}",
-        said.err
+        output.stderr
     );
 }

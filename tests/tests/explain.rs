@@ -1,4 +1,4 @@
-//! `dqa-coord explain` as a user meets it.
+//! `dqa-coord explain`: its rows and images, and the errors of wrong arguments.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -23,12 +23,12 @@ fn size(path: &Path) -> (u32, u32) {
 
 #[test]
 fn the_scores_are_those_of_a_run_and_the_maps_have_the_pictures_size() {
-    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
-    place.haze(&["dcp"]);
-    place.run(&place.submit("haze.toml", &[])).ends_with(0);
-    let scored = place.query("SELECT score, width, height FROM scores WHERE scene = 's1'");
-    let said = place.run(&explain(&["--format", "json"])).ends_with(0);
-    let rows: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let dir = TestDir::new(env!("CARGO_BIN_EXE_coord"));
+    dir.haze(&["dcp"]);
+    dir.run(&dir.submit("haze.toml", &[])).exits_with(0);
+    let scored = dir.query("SELECT score, width, height FROM scores WHERE scene = 's1'");
+    let output = dir.run(&explain(&["--format", "json"])).exits_with(0);
+    let rows: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let number = |row: &Value, name: &str| row[name].as_f64().unwrap();
     let mean = rows.iter().map(|row| number(row, "score")).sum::<f64>() / rows.len() as f64;
     assert!((mean - number(&scored[0], "score")).abs() < 1e-5, "{mean} {scored:?}");
@@ -38,31 +38,32 @@ fn the_scores_are_those_of_a_run_and_the_maps_have_the_pictures_size() {
     }
     let picture = (number(&scored[0], "width") as u32, number(&scored[0], "height") as u32);
     for map in ["whole", "windows", "scores"] {
-        assert_eq!(size(&place.path(&format!("out/{map}.png"))), picture, "{map}");
+        assert_eq!(size(&dir.path(&format!("out/{map}.png"))), picture, "{map}");
     }
-    assert!(size(&place.path("out/sheet.png")).0 > picture.0);
-    let csv = place.run(&explain(&["--format", "csv", "--layer", "1", "--views", "sees=global"])).ends_with(0).out;
+    assert!(size(&dir.path("out/sheet.png")).0 > picture.0);
+    let csv = dir.run(&explain(&["--format", "csv", "--layer", "1", "--views", "sees=global"])).exits_with(0).stdout;
     assert_eq!(csv.lines().next(), Some("window,x,y,width,height,score,on_window,on_whole,on_class,on_prompts"));
     assert_eq!(csv.lines().count(), 2);
 }
 
 #[test]
-fn one_file_gets_the_sheet_and_mistakes_are_said() {
-    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
-    place.haze(&["dcp"]);
+fn one_file_gets_the_sheet_and_mistakes_are_reported() {
+    let dir = TestDir::new(env!("CARGO_BIN_EXE_coord"));
+    dir.haze(&["dcp"]);
     let one = ["explain", "haze/dcp/s0.png", "--out", "deep/down/s0.png"];
-    let said = place.run(&[&one, &MODEL[..]].concat()).ends_with(0);
-    assert_eq!(said.err.lines().last(), Some("wrote deep/down/s0.png"));
-    assert!(said.out.lines().last().unwrap().starts_with("score 0."));
-    let layer = place.run(&explain(&["--layer", "99"])).ends_with(2);
+    let output = dir.run(&[&one, &MODEL[..]].concat()).exits_with(0);
+    assert_eq!(output.stderr.lines().last(), Some("wrote deep/down/s0.png"));
+    assert!(output.stdout.lines().last().unwrap().starts_with("score 0."));
+    let layer = dir.run(&explain(&["--layer", "99"])).exits_with(2);
     assert!(
-        layer.err.contains("error: the model has no layer 99\n") && layer.err.contains("hint: its layers are 1 to ")
+        layer.stderr.contains("error: the model has no layer 99\n")
+            && layer.stderr.contains("hint: its layers are 1 to ")
     );
-    let window = place.run(&explain(&["--window", "99"])).ends_with(2);
-    assert!(window.err.contains("error: the picture has no window 99\n"), "{}", window.err);
-    place.run(&explain(&["--window", "1"])).ends_with(0);
-    place.file("tiny.png", &dqa_testkit::Picture::synthetic(1, 100, 300).png());
-    let small = place.run(&[&["explain", "tiny.png", "--out", "x.png"], &MODEL[..]].concat()).ends_with(2);
-    assert!(small.err.contains("cannot score tiny.png") && small.err.contains("100x300"), "{}", small.err);
-    assert!(!place.path("x.png").exists());
+    let window = dir.run(&explain(&["--window", "99"])).exits_with(2);
+    assert!(window.stderr.contains("error: the picture has no window 99\n"), "{}", window.stderr);
+    dir.run(&explain(&["--window", "1"])).exits_with(0);
+    dir.file("tiny.png", &dqa_testkit::Picture::synthetic(1, 100, 300).png());
+    let small = dir.run(&[&["explain", "tiny.png", "--out", "x.png"], &MODEL[..]].concat()).exits_with(2);
+    assert!(small.stderr.contains("cannot score tiny.png") && small.stderr.contains("100x300"), "{}", small.stderr);
+    assert!(!dir.path("x.png").exists());
 }

@@ -1,4 +1,4 @@
-//! Who is let in: on the coordinator's port and on a worker's, with certificates and tokens that are right, wrong or absent.
+//! Access control on the ports of coordinator and worker: valid, invalid and missing certificates and tokens.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -13,7 +13,7 @@ use dqa_proto::v1::coordinator_service_client::CoordinatorServiceClient;
 use dqa_proto::v1::worker_service_client::WorkerServiceClient;
 use dqa_proto::v1::{AttendRequest, DeviceClass, Hello, ListWorkersRequest, attend_request};
 use dqa_service::net::{AuthInterceptor, TlsArgs, Token, channel, flight_user_agent};
-use dqa_tests::certificates::{Authority, Files};
+use dqa_tests::certificates::{Authority, CertificateFiles};
 use dqa_tests::cluster::{Cluster, Programs, free_port};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -27,8 +27,8 @@ const WORKERS: &str = "the-workers-secret-token-45";
 struct Guarded {
     cluster: Cluster,
     worker_port: u16,
-    insider: Files,
-    stranger: Files,
+    insider: CertificateFiles,
+    stranger: CertificateFiles,
 }
 
 impl Guarded {
@@ -36,27 +36,27 @@ impl Guarded {
         let mut cluster = Cluster::local(PROGRAMS);
         cluster.scheme = "https";
         let (authority, other) = (Authority::new(), Authority::new());
-        let folder = cluster.place.path("");
+        let folder = cluster.dir.path("");
         let sign = |name: &str| authority.sign(&folder, name);
         let (coordinator, worker, insider) = (sign("coordinator"), sign("worker"), sign("user"));
         let stranger = other.sign(&folder, "stranger");
-        cluster.place.file("users.token", USERS.as_bytes());
-        cluster.place.file("workers.token", WORKERS.as_bytes());
-        cluster.place.file("wrong.token", b"somebody-else-s-token-6789");
-        let flags = |flags: &[&str], files: &Files| {
+        cluster.dir.file("users.token", USERS.as_bytes());
+        cluster.dir.file("workers.token", WORKERS.as_bytes());
+        cluster.dir.file("wrong.token", b"somebody-else-s-token-6789");
+        let flags = |flags: &[&str], files: &CertificateFiles| {
             flags.iter().map(|flag| (*flag).to_owned()).chain(files.flags()).collect::<Vec<String>>()
         };
         let tokens = ["--token-file", "users.token", "--worker-token-file", "workers.token"];
-        cluster.serve = flags(&tokens, &coordinator);
+        cluster.serve_args = flags(&tokens, &coordinator);
         let worker_port = free_port();
         let listen = format!("127.0.0.1:{worker_port}");
-        cluster.run = flags(&["--token-file", "workers.token", "--listen", &listen], &worker);
-        cluster.user = flags(&["--token-file", "users.token"], &insider);
+        cluster.worker_args = flags(&["--token-file", "workers.token", "--listen", &listen], &worker);
+        cluster.user_args = flags(&["--token-file", "users.token"], &insider);
         Guarded { cluster, worker_port, insider, stranger }
     }
 
     fn token(&self, name: &str) -> Token {
-        Token::read(&self.cluster.place.path(&format!("{name}.token"))).unwrap()
+        Token::read(&self.cluster.dir.path(&format!("{name}.token"))).unwrap()
     }
 
     fn urls(&self) -> [String; 2] {
@@ -64,7 +64,7 @@ impl Guarded {
     }
 }
 
-fn args(files: &Files) -> TlsArgs {
+fn args(files: &CertificateFiles) -> TlsArgs {
     TlsArgs {
         tls_cert: Some(files.certificate.clone()),
         tls_key: Some(files.key.clone()),
@@ -113,13 +113,13 @@ fn read(path: &Path) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_right_ones_it_works_and_with_no_other() {
+async fn only_valid_certificates_and_tokens_are_accepted() {
     let mut guarded = Guarded::new();
-    guarded.cluster.place.haze(&["dcp", "aod"]);
+    guarded.cluster.dir.haze(&["dcp", "aod"]);
     guarded.cluster.start_coordinator();
     guarded.cluster.start_worker(&[]);
     guarded.cluster.wait_for_workers(1);
-    guarded.cluster.user(&guarded.cluster.submit("haze.toml", &["--name", "r"])).ends_with(0);
+    guarded.cluster.run(&guarded.cluster.submit("haze.toml", &["--name", "r"])).exits_with(0);
 
     let [url, flight_url] = guarded.urls();
     let (users, workers, wrong) = (guarded.token("users"), guarded.token("workers"), guarded.token("wrong"));
@@ -182,11 +182,11 @@ async fn with_the_right_ones_it_works_and_with_no_other() {
     let page = |url: &str, path: &str, more: &[&str]| {
         let authority = guarded.insider.authority.display().to_string();
         let url = format!("{url}{path}");
-        let said = std::process::Command::new("curl")
+        let output = std::process::Command::new("curl")
             .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", &authority, &url])
             .args(more)
             .output();
-        said.map(|said| String::from_utf8(said.stdout).unwrap()).ok()
+        output.map(|output| String::from_utf8(output.stdout).unwrap()).ok()
     };
     let bearer = format!("Authorization: {}", workers.header());
     let (certificate, key) =
@@ -202,9 +202,9 @@ async fn with_the_right_ones_it_works_and_with_no_other() {
         let whole = ["-H", bearer.as_str(), "--cert", &certificate, "--key", &key];
         assert_eq!(page(url, "/metrics", &whole).unwrap(), "200");
     }
-    let said = guarded.cluster.said();
+    let output = guarded.cluster.logs();
     for secret in [USERS, WORKERS, flight_user_agent(Some(&workers)).as_str()] {
-        assert!(!said.contains(secret), "no secrets in logs");
+        assert!(!output.contains(secret), "no secrets in logs");
     }
 }
 
@@ -212,28 +212,28 @@ async fn with_the_right_ones_it_works_and_with_no_other() {
 #[test]
 fn queries_are_answered_behind_certificates_and_tokens() {
     let mut guarded = Guarded::new();
-    guarded.cluster.place.haze(&["dcp", "aod"]);
+    guarded.cluster.dir.haze(&["dcp", "aod"]);
     guarded.cluster.start_coordinator();
     guarded.cluster.start_worker(&[]);
     let another = format!("127.0.0.1:{}", free_port());
-    let listen = guarded.cluster.run.iter_mut().find(|flag| flag.starts_with("127.0.0.1:")).unwrap();
+    let listen = guarded.cluster.worker_args.iter_mut().find(|flag| flag.starts_with("127.0.0.1:")).unwrap();
     *listen = another;
     guarded.cluster.start_worker(&[]);
     guarded.cluster.wait_for_workers(2);
     let submit = guarded.cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r"]);
-    guarded.cluster.user(&submit).ends_with(0);
+    guarded.cluster.run(&submit).exits_with(0);
     let sql = "SELECT algorithm, count(*) AS n FROM scores GROUP BY 1 ORDER BY 1";
-    let said = guarded.cluster.user(&["query", sql, "--engine", "cluster", "--format", "csv"]);
+    let output = guarded.cluster.run(&["query", sql, "--engine", "cluster", "--format", "csv"]);
     assert_eq!(
-        (said.code, said.out.as_str()),
+        (output.code, output.stdout.as_str()),
         (0, "algorithm,n\naod,3\ndcp,3\n"),
         "{}{}",
-        said.err,
-        guarded.cluster.said()
+        output.stderr,
+        guarded.cluster.logs()
     );
     let ask = ["query", sql, "--engine", "cluster", "--coordinator", &guarded.cluster.url()];
     let flags = guarded.insider.flags();
-    let mut without = guarded.cluster.place.command(&ask);
+    let mut without = guarded.cluster.dir.command(&ask);
     let without = without.args(&flags).output().unwrap();
     assert_eq!(without.status.code(), Some(2));
     let error = String::from_utf8_lossy(&without.stderr);
@@ -245,25 +245,26 @@ fn a_worker_with_a_wrong_token_or_certificate_does_not_register() {
     let mut guarded = Guarded::new();
     guarded.cluster.start_coordinator();
     guarded.cluster.wait_for_workers(0);
-    let right = guarded.cluster.run.clone();
-    guarded.cluster.run = right.iter().map(|flag| flag.replace("workers.token", "users.token")).collect();
+    let right = guarded.cluster.worker_args.clone();
+    guarded.cluster.worker_args = right.iter().map(|flag| flag.replace("workers.token", "users.token")).collect();
     let wrong = guarded.cluster.start_worker(&[]);
-    assert_eq!(guarded.cluster.end_of(wrong), 2, "it is not started again");
-    assert!(guarded.cluster.said().contains("the coordinator refused this worker: the token is invalid"));
+    assert_eq!(guarded.cluster.wait_for_exit(wrong), 2, "it is not started again");
+    assert!(guarded.cluster.logs().contains("the coordinator refused this worker: the token is invalid"));
     let strange = guarded.stranger.flags();
-    guarded.cluster.run = ["--token-file", "workers.token"].map(str::to_owned).into_iter().chain(strange).collect();
+    guarded.cluster.worker_args =
+        ["--token-file", "workers.token"].map(str::to_owned).into_iter().chain(strange).collect();
     let stranger = guarded.cluster.start_worker(&[]);
     // It does not trust the coordinator either, and looks for another for ever.
     std::thread::sleep(std::time::Duration::from_secs(2));
-    assert!(guarded.cluster.ended(stranger).is_none());
+    assert!(guarded.cluster.exit_status(stranger).is_none());
     guarded.cluster.wait_for_workers(0);
 }
 
 #[test]
 fn an_open_port_is_refused() {
     let cluster = Cluster::local(PROGRAMS);
-    cluster.place.file("users.token", USERS.as_bytes());
-    cluster.place.file("short.token", b"short");
+    cluster.dir.file("users.token", USERS.as_bytes());
+    cluster.dir.file("short.token", b"short");
     for (arguments, says) in [
         (&["serve", "--listen", "0.0.0.0:0"][..], "it has neither TLS nor tokens"),
         (
@@ -274,10 +275,10 @@ fn an_open_port_is_refused() {
         (&["serve", "--tls-cert", "users.token"][..], "a certificate needs its key"),
         (&["serve", "--token-file", "none.token"][..], "cannot read the token none.token"),
     ] {
-        let said = cluster.place.run(arguments).ends_with(2);
-        assert!(said.err.contains(says), "{arguments:?}: {}", said.err);
+        let output = cluster.dir.run(arguments).exits_with(2);
+        assert!(output.stderr.contains(says), "{arguments:?}: {}", output.stderr);
     }
-    let mut open = cluster.place.command(&["serve", "--listen", "0.0.0.0:0", "--insecure"]);
+    let mut open = cluster.dir.command(&["serve", "--listen", "0.0.0.0:0", "--insecure"]);
     let mut open = open.stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert!(open.try_wait().unwrap().is_none(), "who asks for it gets it");
@@ -286,13 +287,13 @@ fn an_open_port_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_of_another_version_is_told_and_the_run_goes_on() {
+async fn a_worker_of_another_version_is_refused_and_the_run_continues() {
     let mut cluster = Cluster::local(PROGRAMS);
-    cluster.place.haze(&["dcp", "aod"]);
+    cluster.dir.haze(&["dcp", "aod"]);
     cluster.start_coordinator();
     cluster.start_worker(&[("FAULT_SLOW_MILLIS", "200")]);
     cluster.wait_for_workers(1);
-    cluster.user(&cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r", "--detach"])).ends_with(0);
+    cluster.run(&cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r", "--detach"])).exits_with(0);
     let old = AttendRequest {
         message: Some(attend_request::Message::Hello(Hello {
             protocol_version: dqa_proto::PROTOCOL_VERSION - 1,
@@ -313,5 +314,5 @@ async fn a_worker_of_another_version_is_told_and_the_run_goes_on() {
     // And it cannot take orders either.
     let polls = SchedulerGrpcClient::connect(cluster.url()).await.unwrap().poll_work(PollWorkParams::default()).await;
     assert_eq!(polls.unwrap_err().code(), Code::FailedPrecondition);
-    cluster.wait_for("r", |run| run["state"] == "complete");
+    cluster.wait_for_run("r", |run| run["state"] == "complete");
 }

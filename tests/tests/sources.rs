@@ -44,7 +44,7 @@ const ALLOWED: [(&str, &str); 5] = [
     // For people: a TOML error draws the line that it is in.
     ("coordinator/src/cli/dataset.rs", "note(format_args!(\"{:#}\""),
     // Its causes follow, each on a line of its own.
-    ("worker/service/src/program/mod.rs", "let mut said = error.to_string();"),
+    ("worker/service/src/program/mod.rs", "let mut output = error.to_string();"),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -78,5 +78,5 @@ fn no_error_is_shown_without_its_causes() {
             }
         }
     }
-    assert!(wrong.is_empty(), "show these by `causes(&error)`, or `said(&status)`:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "show these by `causes(&error)`, or `output(&status)`:\n{}", wrong.join("\n"));
 }

@@ -6,8 +6,8 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use dqa_tests::cluster::{Cluster, HANGS, Programs};
-use dqa_tests::{Said, TestDir};
+use dqa_tests::cluster::{Cluster, Programs, TIMEOUT};
+use dqa_tests::{CommandOutput, TestDir};
 use serde_json::Value;
 
 const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
@@ -15,147 +15,152 @@ const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), 
 /// Nine parts of one picture each.
 const ALGORITHMS: [&str; 3] = ["dcp", "aod", "mscnn"];
 
-fn place() -> TestDir {
-    let place = TestDir::new(PROGRAMS.coordinator);
-    place.haze(&ALGORITHMS);
-    place
+fn setup() -> TestDir {
+    let dir = TestDir::new(PROGRAMS.coordinator);
+    dir.haze(&ALGORITHMS);
+    dir
 }
 
-fn arguments(place: &TestDir) -> Vec<&'static str> {
-    place.submit("haze.toml", &["--shard-windows", "1", "--name", "r"])
+fn arguments(dir: &TestDir) -> Vec<&'static str> {
+    dir.submit("haze.toml", &["--shard-windows", "1", "--name", "r"])
 }
 
-fn json(said: &Said) -> Value {
-    serde_json::from_str(said.out.lines().next().unwrap()).unwrap()
+fn json(output: &CommandOutput) -> Value {
+    serde_json::from_str(output.stdout.lines().next().unwrap()).unwrap()
 }
 
 /// Starts a command, and waits until it has made so many parts.
-fn started(place: &TestDir, arguments: &[&str], parts: usize) -> Child {
-    let mut child = place.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let wait = Instant::now();
-    while place.parts().len() < parts {
-        assert!(child.try_wait().unwrap().is_none() && wait.elapsed() < HANGS, "it ended, or hangs");
+fn start_and_wait_for_parts(dir: &TestDir, arguments: &[&str], parts: usize) -> Child {
+    let mut child = dir.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    // This does not poll at an interval: the parts of a small run follow each other within milliseconds.
+    while dir.parts().len() < parts {
+        assert!(child.try_wait().unwrap().is_none() && started.elapsed() < TIMEOUT, "the command ended or hangs");
         std::thread::yield_now();
     }
     child
 }
 
 /// The numbers of shards, pictures and failed pictures that each command shows of the run `r` must be those of the files.
-fn all_say(place: &TestDir, state: &str, parts_done: u64) {
-    let status = json(&place.run(&["status", "r", "--format", "json"]).ends_with(0));
-    let runs = json(&place.run(&["runs", "--format", "json"]).ends_with(0));
+fn assert_all_commands_show(dir: &TestDir, state: &str, parts_done: u64) {
+    let status = json(&dir.run(&["status", "r", "--format", "json"]).exits_with(0));
+    let runs = json(&dir.run(&["runs", "--format", "json"]).exits_with(0));
     assert_eq!(status, runs, "one answer");
     assert_eq!((&status["state"], &status["shards_done"]), (&state.into(), &parts_done.into()), "{status}");
     assert_eq!((&status["pictures_done"], &status["pictures"]), (&parts_done.into(), &9.into()), "{status}");
-    let row = &place.query("SELECT * FROM runs WHERE run = 'r'")[0];
+    let row = &dir.query("SELECT * FROM runs WHERE run = 'r'")[0];
     assert_eq!((&row["state"], &row["scored"]), (&state.into(), &parts_done.into()), "{row}");
     assert_eq!((&row["parts_done"], &row["windows_done"]), (&parts_done.into(), &status["windows_done"]), "{row}");
-    assert_eq!(place.query("SELECT count(*) AS n FROM scores")[0]["n"], parts_done);
+    assert_eq!(dir.query("SELECT count(*) AS n FROM scores")[0]["n"], parts_done);
     if state != "complete" {
         for command in ["report", "leaderboard"] {
-            let said = place.run(&[command, "r"]).ends_with(2);
+            let output = dir.run(&[command, "r"]).exits_with(2);
             let extent = format!("{parts_done} of 9 parts and {parts_done} of 9 pictures are in the store");
-            assert!(said.err.contains(&format!("run `r` is {state}")) && said.err.contains(&extent), "{}", said.err);
+            assert!(
+                output.stderr.contains(&format!("run `r` is {state}")) && output.stderr.contains(&extent),
+                "{}",
+                output.stderr
+            );
         }
     }
 }
 
 #[test]
-fn a_killed_run_is_interrupted_and_every_command_says_how_far_it_is() {
-    let place = place();
-    let arguments = arguments(&place);
-    let mut child = started(&place, &arguments, 2);
-    let working = json(&place.run(&["status", "r", "--format", "json"]).ends_with(0));
+fn a_killed_run_is_interrupted_and_every_command_shows_its_progress() {
+    let dir = setup();
+    let arguments = arguments(&dir);
+    let mut child = start_and_wait_for_parts(&dir, &arguments, 2);
+    let working = json(&dir.run(&["status", "r", "--format", "json"]).exits_with(0));
     assert_eq!(working["state"], "running", "{working}");
     let conductor = working["conductor"].as_str().unwrap().to_owned();
     assert!(conductor.starts_with(&format!("process {} on ", child.id())), "{conductor}");
     child.kill().unwrap();
     // Also before its parent has noticed.
-    let parts = place.parts().len() as u64;
-    all_say(&place, "interrupted", parts);
+    let parts = dir.parts().len() as u64;
+    assert_all_commands_show(&dir, "interrupted", parts);
     child.wait().unwrap();
-    all_say(&place, "interrupted", parts);
-    let said = place.run(&["report", "r"]).ends_with(2);
-    assert!(said.err.contains("dqa-coord submit"), "what to do: {}", said.err);
+    assert_all_commands_show(&dir, "interrupted", parts);
+    let output = dir.run(&["report", "r"]).exits_with(2);
+    assert!(output.stderr.contains("dqa-coord submit"), "what to do: {}", output.stderr);
 
-    place.run(&arguments).ends_with(0);
-    all_say(&place, "complete", 9);
+    dir.run(&arguments).exits_with(0);
+    assert_all_commands_show(&dir, "complete", 9);
     // What is lost later is not said to be there.
-    std::fs::remove_file(&place.parts()[0]).unwrap();
-    let runs = json(&place.run(&["runs", "--format", "json"]).ends_with(0));
+    std::fs::remove_file(&dir.parts()[0]).unwrap();
+    let runs = json(&dir.run(&["runs", "--format", "json"]).exits_with(0));
     assert_eq!((&runs["shards_done"], &runs["pictures_done"]), (&8.into(), &8.into()), "{runs}");
 }
 
 #[test]
-fn a_run_that_is_told_to_end_says_so_and_goes_on() {
-    let place = place();
-    let arguments = arguments(&place);
+fn a_signalled_run_is_interrupted_and_can_be_resumed() {
+    let dir = setup();
+    let arguments = arguments(&dir);
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
-        let there = place.parts().len();
-        let child = started(&place, &arguments, there + 1);
+        let there = dir.parts().len();
+        let child = start_and_wait_for_parts(&dir, &arguments, there + 1);
         let id = child.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
-        let said = Said::of(&child.wait_with_output().unwrap()).ends_with(code);
-        assert!(said.err.contains(&format!("SIG{signal}: run r is interrupted: ")), "{}", said.err);
-        assert!(said.err.contains("hint: `dqa-coord submit` with the same arguments"), "{}", said.err);
-        all_say(&place, "interrupted", place.parts().len() as u64);
+        let output = CommandOutput::new(&child.wait_with_output().unwrap()).exits_with(code);
+        assert!(output.stderr.contains(&format!("SIG{signal}: run r is interrupted: ")), "{}", output.stderr);
+        assert!(output.stderr.contains("hint: `dqa-coord submit` with the same arguments"), "{}", output.stderr);
+        assert_all_commands_show(&dir, "interrupted", dir.parts().len() as u64);
     }
-    place.run(&arguments).ends_with(0);
-    all_say(&place, "complete", 9);
+    dir.run(&arguments).exits_with(0);
+    assert_all_commands_show(&dir, "complete", 9);
 }
 
 #[test]
 fn a_second_process_on_a_run_is_refused_while_the_first_works() {
-    let place = place();
-    let arguments = arguments(&place);
-    let mut first = started(&place, &arguments, 1);
+    let dir = setup();
+    let arguments = arguments(&dir);
+    let mut first = start_and_wait_for_parts(&dir, &arguments, 1);
     // Stopped, so that it does not finish meanwhile; it lives.
     let id = first.id().to_string();
     assert!(Command::new("kill").args(["-s", "STOP", &id]).status().unwrap().success());
-    let refused = place.run(&arguments).ends_with(2);
-    assert!(refused.err.contains(&format!("run `r` is being scored by process {id} on ")), "{}", refused.err);
-    assert!(refused.err.contains("hint: `dqa-coord status r`"), "{}", refused.err);
+    let refused = dir.run(&arguments).exits_with(2);
+    assert!(refused.stderr.contains(&format!("run `r` is being scored by process {id} on ")), "{}", refused.stderr);
+    assert!(refused.stderr.contains("hint: `dqa-coord status r`"), "{}", refused.stderr);
     first.kill().unwrap();
     first.wait().unwrap();
-    place.run(&arguments).ends_with(0);
-    all_say(&place, "complete", 9);
+    dir.run(&arguments).exits_with(0);
+    assert_all_commands_show(&dir, "complete", 9);
 }
 
 #[test]
-fn what_a_coordinator_says_of_a_run_is_what_its_store_says() {
+fn a_coordinator_and_its_store_report_the_same_status() {
     let mut cluster = Cluster::local(PROGRAMS);
-    cluster.place.haze(&ALGORITHMS);
+    cluster.dir.haze(&ALGORITHMS);
     cluster.start_coordinator();
     cluster.start_worker(&[("FAULT_SLOW_MILLIS", "400")]);
     cluster.wait_for_workers(1);
     let arguments = cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r", "--detach"]);
-    let said = cluster.user(&arguments).ends_with(0);
-    assert!(said.err.contains("run r is planned") && said.err.contains("dqa-coord status r --watch"), "{}", said.err);
-    cluster.wait_for("r", |run| run["shards_done"].as_u64() > Some(1));
-    cluster.user(&["cancel", "r"]).ends_with(0);
-    let wait = Instant::now();
-    let idle = |worker: &Value| worker["running"].as_array().is_some_and(Vec::is_empty);
-    while !idle(&json(&cluster.user(&["workers", "--format", "json"]).ends_with(0))) {
-        assert!(wait.elapsed() < HANGS, "it goes on\n{}", cluster.said());
-    }
-    let here = json(&cluster.store(&["status", "r", "--format", "json"]).ends_with(0));
-    let there = json(&cluster.user(&["status", "r", "--format", "json"]).ends_with(0));
-    let parts = cluster.place.parts().len() as u64;
-    for said in [&here, &there] {
-        assert_eq!((&said["state"], &said["shards_done"]), (&"cancelled".into(), &parts.into()), "{said}");
-        assert_eq!((&said["pictures_done"], &said["pictures"]), (&parts.into(), &9.into()), "{said}");
+    let output = cluster.run(&arguments).exits_with(0);
+    assert!(
+        output.stderr.contains("run r is planned") && output.stderr.contains("dqa-coord status r --watch"),
+        "{}",
+        output.stderr
+    );
+    cluster.wait_for_run("r", |run| run["shards_done"].as_u64() > Some(1));
+    cluster.run(&["cancel", "r"]).exits_with(0);
+    cluster.wait_for_idle_workers();
+    let here = json(&cluster.run_on_store(&["status", "r", "--format", "json"]).exits_with(0));
+    let there = json(&cluster.run(&["status", "r", "--format", "json"]).exits_with(0));
+    let parts = cluster.dir.parts().len() as u64;
+    for output in [&here, &there] {
+        assert_eq!((&output["state"], &output["shards_done"]), (&"cancelled".into(), &parts.into()), "{output}");
+        assert_eq!((&output["pictures_done"], &output["pictures"]), (&parts.into(), &9.into()), "{output}");
     }
     assert_eq!(here["windows_done"], there["windows_done"], "{here}\n{there}");
     assert_eq!(cluster.query("SELECT scored FROM runs")[0]["scored"], parts);
     // A query is answered, and says that rows are missing.
     let count = ["query", "SELECT count(*) AS n FROM scores"];
-    for asked in [cluster.store(&count), cluster.user(&count)] {
-        let said = asked.ends_with(0);
+    for asked in [cluster.run_on_store(&count), cluster.run(&count)] {
+        let output = asked.exits_with(0);
         let warning = format!("warning: run r is cancelled, and its results are not complete: {parts} of 9 parts");
-        assert!(said.err.contains(&warning), "{}", said.err);
+        assert!(output.stderr.contains(&warning), "{}", output.stderr);
     }
-    for refused in [cluster.store(&["report", "r"]), cluster.user(&["report", "r"])] {
-        let err = refused.ends_with(2).err;
+    for refused in [cluster.run_on_store(&["report", "r"]), cluster.run(&["report", "r"])] {
+        let err = refused.exits_with(2).stderr;
         assert!(
             err.contains(&format!("run `r` is cancelled, and its results are not complete: {parts} of 9")),
             "{err}"
@@ -163,83 +168,87 @@ fn what_a_coordinator_says_of_a_run_is_what_its_store_says() {
         assert!(err.contains("dqa-coord resume r"), "{err}");
     }
     // A run that waits for a coordinator that is gone is not said to be more than it is.
-    cluster.user(&["resume", "r"]).ends_with(0);
-    cluster.wait_for("r", |run| run["state"] == "running");
+    cluster.run(&["resume", "r"]).exits_with(0);
+    cluster.wait_for_run("r", |run| run["state"] == "running");
     cluster.kill_coordinator();
-    let alone = json(&cluster.store(&["status", "r", "--format", "json"]).ends_with(0));
+    let alone = json(&cluster.run_on_store(&["status", "r", "--format", "json"]).exits_with(0));
     assert_eq!(alone["state"], "running", "{alone}");
     assert!(alone["conductor"].as_str().unwrap().contains(", last seen at 20"), "{alone}");
 }
 
 #[test]
-fn a_detached_submit_comes_back_when_its_run_is_planned() {
-    let place = place();
-    let mut arguments = arguments(&place);
+fn a_detached_submit_returns_when_its_run_is_planned() {
+    let dir = setup();
+    let mut arguments = arguments(&dir);
     arguments.push("--detach");
-    let said = place.run(&arguments).ends_with(0);
-    assert!(said.err.contains("run r: 9 pictures"), "the plan is shown: {}", said.err);
-    assert!(said.err.contains("run r is planned; process "), "{}", said.err);
-    assert!(said.err.contains("`dqa-coord status r --store store --watch`"), "{}", said.err);
+    let output = dir.run(&arguments).exits_with(0);
+    assert!(output.stderr.contains("run r: 9 pictures"), "the plan is shown: {}", output.stderr);
+    assert!(output.stderr.contains("run r is planned; process "), "{}", output.stderr);
+    assert!(output.stderr.contains("`dqa-coord status r --store store --watch`"), "{}", output.stderr);
     // The run is there at once, and the way to watch it that was said is one.
-    let watched = place.run(&["status", "r", "--store", "store", "--watch"]).ends_with(0);
-    assert!(watched.out.contains("run          r (complete)"), "{}", watched.out);
-    all_say(&place, "complete", 9);
-    let logs: Vec<_> = std::fs::read_dir(place.path("store/logs")).unwrap().collect();
+    let watched = dir.run(&["status", "r", "--store", "store", "--watch"]).exits_with(0);
+    assert!(watched.stdout.contains("run          r (complete)"), "{}", watched.stdout);
+    assert_all_commands_show(&dir, "complete", 9);
+    let logs: Vec<_> = std::fs::read_dir(dir.path("store/logs")).unwrap().collect();
     assert_eq!(logs.len(), 1);
     // Nothing is left to be done: the same.
-    let again = place.run(&arguments).ends_with(0);
-    assert!(again.err.contains("nothing to score") && again.err.contains("run r is planned"), "{}", again.err);
+    let again = dir.run(&arguments).exits_with(0);
+    assert!(again.stderr.contains("nothing to score") && again.stderr.contains("run r is planned"), "{}", again.stderr);
 }
 
 #[test]
 fn a_detached_submit_fails_as_in_the_foreground() {
-    let place = place();
-    std::fs::remove_file(place.path("haze/dcp/s1.png")).unwrap();
+    let dir = setup();
+    std::fs::remove_file(dir.path("haze/dcp/s1.png")).unwrap();
     let other = ["submit", "--datasets", "haze.toml", "--model", "nowhere", "--handcrafted"];
     for arguments in [
-        place.submit("hase.toml", &[]),
-        place.submit("haze.toml", &["--algos", "dpc"]),
-        place.submit("haze.toml", &[]),
+        dir.submit("hase.toml", &[]),
+        dir.submit("haze.toml", &["--algos", "dpc"]),
+        dir.submit("haze.toml", &[]),
         other.to_vec(),
     ] {
-        let foreground = place.run(&arguments).ends_with(2);
-        let detached = place.run(&[&arguments[..], &["--detach"]].concat()).ends_with(2);
-        assert_eq!(detached.err, foreground.err);
+        let foreground = dir.run(&arguments).exits_with(2);
+        let detached = dir.run(&[&arguments[..], &["--detach"]].concat()).exits_with(2);
+        assert_eq!(detached.stderr, foreground.stderr);
     }
-    assert!(place.parts().is_empty());
-    let dry = place.run(&place.submit("haze.toml", &["--allow-missing", "--dry-run", "--detach"])).ends_with(0);
-    assert!(dry.err.contains("8 pictures") && !dry.err.contains("background"), "{}", dry.err);
+    assert!(dir.parts().is_empty());
+    let dry = dir.run(&dir.submit("haze.toml", &["--allow-missing", "--dry-run", "--detach"])).exits_with(0);
+    assert!(dry.stderr.contains("8 pictures") && !dry.stderr.contains("background"), "{}", dry.stderr);
 }
 
 #[test]
 fn a_detached_submit_to_a_coordinator_waits_for_its_plan() {
     let mut cluster = Cluster::local(PROGRAMS);
-    cluster.place.haze(&ALGORITHMS);
+    cluster.dir.haze(&ALGORITHMS);
     cluster.start_coordinator();
     cluster.wait_for_workers(0);
-    std::fs::remove_file(cluster.place.path("haze/dcp/s1.png")).unwrap();
+    std::fs::remove_file(cluster.dir.path("haze/dcp/s1.png")).unwrap();
     let arguments = cluster.submit("haze.toml", &["--name", "r", "--detach"]);
-    let failed = cluster.user(&arguments).ends_with(2);
-    assert!(failed.err.contains("not complete") && failed.err.contains("--allow-missing"), "{}", failed.err);
-    let planned = cluster.user(&[&arguments[..], &["--allow-missing"]].concat()).ends_with(0);
-    assert!(planned.err.contains("run r is planned"), "{}", planned.err);
-    let run = cluster.run_now("r").unwrap();
+    let failed = cluster.run(&arguments).exits_with(2);
+    assert!(failed.stderr.contains("not complete") && failed.stderr.contains("--allow-missing"), "{}", failed.stderr);
+    let planned = cluster.run(&[&arguments[..], &["--allow-missing"]].concat()).exits_with(0);
+    assert!(planned.stderr.contains("run r is planned"), "{}", planned.stderr);
+    let run = cluster.run_status("r").unwrap();
     assert_eq!((&run["state"], &run["pictures"]), (&"running".into(), &8.into()), "{run}");
 }
 
 #[test]
-fn runs_of_a_store_of_earlier_versions_are_told() {
-    let place = place();
-    place.run(&arguments(&place)).ends_with(0);
-    let path = place.path("store/runs/r/run.json");
+fn runs_of_earlier_versions_are_shown() {
+    let dir = setup();
+    dir.run(&arguments(&dir)).exits_with(0);
+    let path = dir.path("store/runs/r/run.json");
     let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert!(record["counted"].is_string(), "{record}");
     record.as_object_mut().unwrap().remove("counted");
     std::fs::write(&path, record.to_string()).unwrap();
-    all_say(&place, "complete", 9);
+    assert_all_commands_show(&dir, "complete", 9);
     // They had no sign of the process that worked.
     record["state"] = "running".into();
     std::fs::write(&path, record.to_string()).unwrap();
-    let said = place.run(&["report", "r"]).ends_with(2);
-    assert!(said.err.contains("run `r` is interrupted") && said.err.contains("all 9 parts"), "{}", said.err);
+    let output = dir.run(&["report", "r"]).exits_with(2);
+    assert!(
+        output.stderr.contains("run `r` is interrupted") && output.stderr.contains("all 9 parts"),
+        "{}",
+        output.stderr
+    );
 }

@@ -1,4 +1,4 @@
-//! What a cluster tells about itself: metrics of both programs, and spans to a collector.
+//! Telemetry of a cluster: metrics of both programs, and spans exported to a collector.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -41,7 +41,7 @@ impl TraceService for Collector {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_can_be_watched() {
+async fn a_run_appears_in_metrics_and_spans() {
     let collector = Collector::default();
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let otlp = format!("http://{}", listener.local_addr().unwrap());
@@ -51,19 +51,19 @@ async fn a_run_can_be_watched() {
     );
 
     let mut cluster = Cluster::local(PROGRAMS);
-    cluster.place.haze(&["dcp", "aod"]);
-    cluster.serve = vec!["--otlp".to_owned(), otlp.clone()];
+    cluster.dir.haze(&["dcp", "aod"]);
+    cluster.serve_args = vec!["--otlp".to_owned(), otlp.clone()];
     let worker_port = free_port();
-    cluster.run = vec!["--otlp".to_owned(), otlp, "--listen".to_owned(), format!("127.0.0.1:{worker_port}")];
+    cluster.worker_args = vec!["--otlp".to_owned(), otlp, "--listen".to_owned(), format!("127.0.0.1:{worker_port}")];
     cluster.start_coordinator();
     let worker = cluster.start_worker(&[]);
     cluster.wait_for_workers(1);
-    cluster.user(&cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r"])).ends_with(0);
+    cluster.run(&cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r"])).exits_with(0);
 
     let page = |port: u16| {
-        let said =
+        let output =
             std::process::Command::new("curl").args(["-s", &format!("http://127.0.0.1:{port}/metrics")]).output();
-        said.ok().map(|said| String::from_utf8(said.stdout).unwrap())
+        output.ok().map(|output| String::from_utf8(output.stdout).unwrap())
     };
     match (page(cluster.port()), page(worker_port)) {
         (Some(coordinator), Some(worker)) => {
@@ -83,7 +83,7 @@ async fn a_run_can_be_watched() {
 
     // What is under way is sent when a program ends.
     cluster.signal(worker, "TERM");
-    assert_eq!(cluster.end_of(worker), 0);
+    assert_eq!(cluster.wait_for_exit(worker), 0);
     let wait = Instant::now();
     loop {
         let spans = collector.0.lock().unwrap().clone();

@@ -1,4 +1,4 @@
-//! The `dqa-coord` program again, as a binary of this package: so that its tests find it built.
+//! The `dqa-coord` program as a binary of this package, so that cargo builds it for the tests.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! A server that answers as the Hugging Face hub does, for trying things out by hand: prints the variable that clients need, and
-//! serves folders as models until SIGINT or SIGTERM.
+//! A mock of the Hugging Face hub for manual tests: prints the variable that clients need, and serves folders as models
+//! until SIGINT or SIGTERM.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,7 +16,7 @@ struct Arguments {
     /// Models: OWNER/NAME=FOLDER, with the folder's files on main.
     #[arg(required = true)]
     models: Vec<String>,
-    /// Where it listens; port 0 takes a free one.
+    /// Address to listen on; port 0 takes a free port.
     #[arg(long, default_value = "127.0.0.1:9001")]
     listen: SocketAddr,
 }
@@ -27,7 +27,7 @@ async fn main() -> anyhow::Result<()> {
     let hub = Hub::listen(listen);
     for model in &models {
         let (name, folder) = model.split_once('=').context("a model is OWNER/NAME=FOLDER")?;
-        hub.put(name, Model::of(files(Path::new(folder))?));
+        hub.add_model(name, Model::new(files(Path::new(folder))?));
     }
     println!("export HF_ENDPOINT={}", hub.endpoint());
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

@@ -1,5 +1,5 @@
-//! Many workers in one process, with a stand-in for the model: each shard takes a fixed time and its part has made-up
-//! scores. It shows what a coordinator can carry, not what a worker can score.
+//! Many workers in one process with a fake model: each shard takes a fixed time, and its part has invented scores. It
+//! measures the load that a coordinator can handle, not the speed of a worker.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -18,20 +18,20 @@ use dqa_service::net::Tls;
 use dqa_service::program::{self, ExitStatus};
 use dqa_worker::cluster::{self, DeviceSlot, ShardExecutor, ShardFailure, WorkerSettings};
 
-/// Workers that score nothing.
+/// Runs many workers that score nothing.
 #[derive(Parser)]
 #[command(name = "swarm")]
 struct Arguments {
-    /// The coordinator.
+    /// URL of the coordinator.
     #[arg(long)]
     coordinator: String,
-    /// How many workers.
+    /// Number of workers.
     #[arg(long, default_value_t = 250)]
     workers: usize,
-    /// Shards at once on each.
+    /// Concurrent shards of each worker.
     #[arg(long, default_value_t = 1)]
     slots: usize,
-    /// What a shard takes.
+    /// Duration of a shard in milliseconds.
     #[arg(long, default_value_t = 1000)]
     millis: u64,
 }
@@ -39,8 +39,10 @@ struct Arguments {
 fn main() -> ExitCode {
     program::run(std::env::args_os().collect(), |arguments: Arguments| {
         let runtime = tokio::runtime::Builder::new_multi_thread().max_blocking_threads(4096).enable_all().build()?;
-        let scorers =
-            Arc::new(StandIn { takes: Duration::from_millis(arguments.millis), addresses: StoreResolver::default() });
+        let executor = Arc::new(FakeExecutor {
+            shard_duration: Duration::from_millis(arguments.millis),
+            stores: StoreResolver::default(),
+        });
         let workers: Vec<_> = (0..arguments.workers)
             .map(|_| {
                 let settings = WorkerSettings {
@@ -56,7 +58,7 @@ fn main() -> ExitCode {
                     drain_within: Duration::from_secs(10),
                     restart_code: 75,
                 };
-                runtime.spawn(cluster::run(settings, scorers.clone()))
+                runtime.spawn(cluster::run(settings, executor.clone()))
             })
             .collect();
         for worker in workers {
@@ -67,12 +69,12 @@ fn main() -> ExitCode {
     })
 }
 
-struct StandIn {
-    takes: Duration,
-    addresses: StoreResolver,
+struct FakeExecutor {
+    shard_duration: Duration,
+    stores: StoreResolver,
 }
 
-impl ShardExecutor for StandIn {
+impl ShardExecutor for FakeExecutor {
     fn class(&self) -> DeviceClass {
         DeviceClass::Cpu
     }
@@ -81,11 +83,11 @@ impl ShardExecutor for StandIn {
         vec!["stand-in".to_owned()]
     }
 
-    fn score(&self, order: &ShardTask, seat: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
+    fn score(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
         let started = Instant::now();
-        seat.begin();
-        std::thread::sleep(self.takes);
-        let shard = &order.shard;
+        slot.begin();
+        std::thread::sleep(self.shard_duration);
+        let shard = &task.shard;
         let row = |picture: &ShardPicture| ScoreRow {
             scene: picture.scene.clone(),
             scene_group: picture.scene_group.clone(),
@@ -101,10 +103,10 @@ impl ShardExecutor for StandIn {
             raters: picture.raters,
         };
         let rows: Vec<ScoreRow> = shard.pictures.iter().map(row).collect();
-        let of_store = |error| ShardFailure::new(FailureKind::Store, error);
-        let store = self.addresses.open(&shard.store).map_err(of_store)?;
+        let store_failure = |error| ShardFailure::new(FailureKind::Store, error);
+        let store = self.stores.open(&shard.store).map_err(store_failure)?;
         let (key, part) = (shard.key(), parts::encode(shard, &rows, &[]));
-        seat.runtime.block_on(store.put(&key, part)).map_err(of_store)?;
+        slot.runtime.block_on(store.put(&key, part)).map_err(store_failure)?;
         let rows = rows.len() as u64;
         Ok(ShardOutcome {
             key: shard.key(),

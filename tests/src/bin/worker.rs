@@ -1,4 +1,4 @@
-//! The `dqa-worker` program with faults to order: what a shard does to its process is said in the environment.
+//! The `dqa-worker` program with fault injection: the variables `FAULT_*` say how a shard fails.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,21 +31,21 @@ fn main() -> ExitCode {
     program::run(std::env::args_os().collect(), |cli: Cli| {
         let Command::Run(args) = cli.command;
         let models = run::model_executor(&args)?;
-        run::run_with(&args, Arc::new(Faulty { models, faults: Faults::from_env() }))
+        run::run_with(&args, Arc::new(FaultyExecutor { models, faults: Faults::from_env() }))
     })
 }
 
-/// What goes wrong.
+/// The faults to inject.
 struct Faults {
-    /// Before a shard is scored.
-    slow: Duration,
-    /// A shard with this picture ends the process, as a crash in a driver does.
+    /// Delay before a shard is scored.
+    delay: Duration,
+    /// A shard with this picture aborts the process, as a crash in a driver does.
     poison: Option<String>,
-    /// A shard with this picture does not come back.
+    /// A shard with this picture never returns.
     hang: Option<String>,
     /// A shard with this picture panics.
     panic: Option<String>,
-    /// A shard with this picture breaks the device: whatever it would do next fails too, as on a GPU.
+    /// A shard with this picture breaks the device, as on a GPU: everything after it would fail too.
     broken: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl Faults {
         let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         let millis = text("FAULT_SLOW_MILLIS").and_then(|millis| millis.parse().ok()).unwrap_or(0);
         Faults {
-            slow: Duration::from_millis(millis),
+            delay: Duration::from_millis(millis),
             poison: text("FAULT_POISON"),
             hang: text("FAULT_HANG"),
             panic: text("FAULT_PANIC"),
@@ -63,12 +63,12 @@ impl Faults {
     }
 }
 
-struct Faulty {
+struct FaultyExecutor {
     models: ModelExecutor,
     faults: Faults,
 }
 
-impl ShardExecutor for Faulty {
+impl ShardExecutor for FaultyExecutor {
     fn class(&self) -> DeviceClass {
         self.models.class()
     }
@@ -77,13 +77,13 @@ impl ShardExecutor for Faulty {
         self.models.devices()
     }
 
-    fn score(&self, order: &ShardTask, seat: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
+    fn score(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
         let has = |image: &Option<String>| {
-            image.as_ref().is_some_and(|image| order.shard.pictures.iter().any(|picture| picture.image.contains(image)))
+            image.as_ref().is_some_and(|image| task.shard.pictures.iter().any(|picture| picture.image.contains(image)))
         };
-        seat.begin();
-        let until = std::time::Instant::now() + self.faults.slow;
-        while std::time::Instant::now() < until && !seat.stop.is_stopped() {
+        slot.begin();
+        let until = std::time::Instant::now() + self.faults.delay;
+        while std::time::Instant::now() < until && !slot.stop.is_stopped() {
             std::thread::sleep(Duration::from_millis(10));
         }
         if has(&self.faults.poison) {
@@ -92,11 +92,11 @@ impl ShardExecutor for Faulty {
         while has(&self.faults.hang) {
             std::thread::sleep(Duration::from_secs(1));
         }
-        assert!(!has(&self.faults.panic), "a panic to order");
+        assert!(!has(&self.faults.panic), "an injected panic");
         if has(&self.faults.broken) {
-            let message = "CUDA_ERROR_ILLEGAL_ADDRESS, to order".to_owned();
+            let message = "CUDA_ERROR_ILLEGAL_ADDRESS, injected".to_owned();
             return Err(ShardFailure { kind: FailureKind::Device, message, is_fatal: true });
         }
-        self.models.score(order, seat)
+        self.models.score(task, slot)
     }
 }

@@ -1,4 +1,4 @@
-//! The programs on folders and buckets as they are found: what is beside the pictures is told, and the six pictures are taken.
+//! Folders and buckets with other files among the pictures: the program reports them and scores the six pictures.
 
 #![allow(clippy::unwrap_used)] // helpers too
 
@@ -10,47 +10,47 @@ use dqa_tests::TestDir;
 
 /// `haze` of two algorithms and three scenes, with what people's disks have beside it.
 fn littered() -> TestDir {
-    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
-    place.haze(&["aod", "dcp"]);
-    std::fs::remove_file(place.path("haze/labels.csv")).unwrap();
+    let dir = TestDir::new(env!("CARGO_BIN_EXE_coord"));
+    dir.haze(&["aod", "dcp"]);
+    std::fs::remove_file(dir.path("haze/labels.csv")).unwrap();
     for name in ["dcp/._s0.png", ".DS_Store", "@eaDir/dcp/s0.png/X.jpg", "dcp/.ipynb_checkpoints/s0-checkpoint.png"] {
-        place.file(&format!("haze/{name}"), b"\0\x05\x16\x07");
+        dir.file(&format!("haze/{name}"), b"\0\x05\x16\x07");
     }
-    place.file("haze/teaser.png", b"no picture either");
-    place.file("haze/readme.txt", b"text");
+    dir.file("haze/teaser.png", b"no picture either");
+    dir.file("haze/readme.txt", b"text");
     #[cfg(unix)]
     {
         use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
-        let odd = place.path("haze").join(OsStr::from_bytes(b"\xcb\xb5\xc3\xf7.txt"));
+        let odd = dir.path("haze").join(OsStr::from_bytes(b"\xcb\xb5\xc3\xf7.txt"));
         std::fs::write(odd, "text").unwrap();
-        std::os::unix::fs::symlink("..", place.path("haze/dcp/all")).unwrap();
+        std::os::unix::fs::symlink("..", dir.path("haze/dcp/all")).unwrap();
     }
-    place
+    dir
 }
 
 #[test]
 fn a_littered_folder_is_checked_and_scored() {
-    let place = littered();
-    let said = place.run(&["dataset", "check", "haze"]).ends_with(0);
-    assert!(said.out.contains("6 of 6 pictures"), "{}", said.out);
+    let dir = littered();
+    let output = dir.run(&["dataset", "check", "haze"]).exits_with(0);
+    assert!(output.stdout.contains("6 of 6 pictures"), "{}", output.stdout);
     assert!(
-        said.out.contains("1 picture lies outside of the algorithms' folders and is left out: teaser.png"),
+        output.stdout.contains("1 picture lies outside of the algorithms' folders and is left out: teaser.png"),
         "{}",
-        said.out
+        output.stdout
     );
     assert!(
-        said.out.contains("passed over: 3 hidden (.DS_Store, ...), 1 of systems and tools (@eaDir/)"),
+        output.stdout.contains("passed over: 3 hidden (.DS_Store, ...), 1 of systems and tools (@eaDir/)"),
         "{}",
-        said.out
+        output.stdout
     );
-    let json = place.run(&["dataset", "check", "haze", "--format", "json"]).ends_with(0).out;
+    let json = dir.run(&["dataset", "check", "haze", "--format", "json"]).exits_with(0).stdout;
     let check: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(check["left_out"][0]["kind"], "stray");
-    let csv = place.run(&["dataset", "check", "haze", "--format", "csv"]).ends_with(0);
-    assert!(csv.err.contains("passed over: 3 hidden"), "{}", csv.err);
+    let csv = dir.run(&["dataset", "check", "haze", "--format", "csv"]).exits_with(0);
+    assert!(csv.stderr.contains("passed over: 3 hidden"), "{}", csv.stderr);
 
-    let said = place.run(&place.submit("haze", &["--name", "r"])).ends_with(0);
-    assert!(said.err.contains("data set haze: passed over: 3 hidden"), "{}", said.err);
-    assert_eq!(place.scores().len(), 6);
+    let output = dir.run(&dir.submit("haze", &["--name", "r"])).exits_with(0);
+    assert!(output.stderr.contains("data set haze: passed over: 3 hidden"), "{}", output.stderr);
+    assert_eq!(dir.scores().len(), 6);
 }

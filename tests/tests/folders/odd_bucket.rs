@@ -1,4 +1,4 @@
-//! A bucket whose keys no real file system could hold: an S3 that lists and gives out files of a folder and lists some keys more.
+//! A bucket with keys that no file system could hold: a mock S3 serves the files of a folder and lists additional keys.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -98,10 +98,10 @@ fn listing(folder: &Path, odd: &[&str], by_folder: bool) -> Vec<u8> {
 }
 
 #[test]
-fn odd_keys_of_a_bucket_take_nothing_with_them() {
-    let place = TestDir::new(env!("CARGO_BIN_EXE_coord"));
-    place.haze(&["aod", "dcp"]);
-    std::fs::rename(place.path("haze"), place.path("results")).unwrap();
+fn odd_keys_of_a_bucket_do_not_affect_others() {
+    let dir = TestDir::new(env!("CARGO_BIN_EXE_coord"));
+    dir.haze(&["aod", "dcp"]);
+    std::fs::rename(dir.path("haze"), dir.path("results")).unwrap();
     const ODD: [&str; 7] = [
         "results/",
         "results/dcp/",
@@ -111,8 +111,8 @@ fn odd_keys_of_a_bucket_take_nothing_with_them() {
         "results/dcp/.ipynb_checkpoints/s0.png",
         "results/x.png/",
     ];
-    let endpoint = serve(place.path(""), &ODD);
-    let mut command = place.command(&["dataset", "check", "s3://bucket/results"]);
+    let endpoint = serve(dir.path(""), &ODD);
+    let mut command = dir.command(&["dataset", "check", "s3://bucket/results"]);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
         command.env_remove(name);
     }
@@ -123,13 +123,13 @@ fn odd_keys_of_a_bucket_take_nothing_with_them() {
         ("AWS_ALLOW_HTTP", "true"),
         ("AWS_ENDPOINT", &endpoint),
     ];
-    let said = dqa_tests::Said::of(&command.envs(variables).output().unwrap()).ends_with(0);
-    assert!(said.out.contains("2 algorithms x 3 scenes, 6 of 6 pictures"), "{}{}", said.out, said.err);
-    assert!(said.out.contains("3 files are left out for their names: dcp/../up.png: "), "{}", said.out);
-    assert!(said.out.contains("notes//old.txt: its key is not a valid path"), "{}", said.out);
+    let output = dqa_tests::CommandOutput::new(&command.envs(variables).output().unwrap()).exits_with(0);
+    assert!(output.stdout.contains("2 algorithms x 3 scenes, 6 of 6 pictures"), "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("3 files are left out for their names: dcp/../up.png: "), "{}", output.stdout);
+    assert!(output.stdout.contains("notes//old.txt: its key is not a valid path"), "{}", output.stdout);
     assert!(
-        said.out.contains("passed over: 1 hidden (dcp/.ipynb_checkpoints/), 3 markers of folders (./, ...)"),
+        output.stdout.contains("passed over: 1 hidden (dcp/.ipynb_checkpoints/), 3 markers of folders (./, ...)"),
         "{}",
-        said.out
+        output.stdout
     );
 }
