@@ -87,6 +87,7 @@ fn runs_are_side_by_side_with_paired_differences() {
     let boards = ["both", "local", "--format", "json", "--table", "leaderboards"];
     let board = &rows(&compare(&place, &boards).ends_with(0))[0];
     assert_eq!((&board["algorithms"], &board["pairs"]), (&2.into(), &1.into()));
+    assert!(board["reversed_significantly"].is_null(), "{board}");
     let csv = compare(&place, &["both", "local", "--format", "csv", "--output", "c.csv"]).ends_with(0);
     let written = std::fs::read_to_string(place.path("c.csv")).unwrap();
     assert!(csv.out.is_empty() && written.starts_with("dataset,group_kind,group_name,measure,n,scenes,run_a,value_a,"));
@@ -158,4 +159,5 @@ fn pictures_that_are_not_the_same_are_left_out_or_refused() {
     assert!(said.err.contains("expected 2 to 16 runs to compare, found 1"), "{}", said.err);
     let said = compare(&place, &["local", "later", "--coordinator", "http://127.0.0.1:1"]).ends_with(2);
     assert!(said.err.contains("without a coordinator"), "{}", said.err);
+    assert!(said.err.contains("give the coordinator's store: --store"), "what to do: {}", said.err);
 }

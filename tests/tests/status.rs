@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers too
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -221,10 +222,138 @@ fn a_detached_submit_to_a_coordinator_waits_for_its_plan() {
     let arguments = cluster.submit("haze.toml", &["--name", "r", "--detach"]);
     let failed = cluster.user(&arguments).ends_with(2);
     assert!(failed.err.contains("not complete") && failed.err.contains("--allow-missing"), "{}", failed.err);
+    // As a command, it leaves no run.
+    for listed in [cluster.user(&["runs", "--format", "json"]), cluster.store(&["runs", "--format", "json"])] {
+        assert_eq!(listed.ends_with(0).out, "");
+    }
     let planned = cluster.user(&[&arguments[..], &["--allow-missing"]].concat()).ends_with(0);
     assert!(planned.err.contains("run r is planned"), "{}", planned.err);
     let run = cluster.run_now("r").unwrap();
     assert_eq!((&run["state"], &run["pictures"]), (&"running".into(), &8.into()), "{run}");
+}
+
+#[test]
+fn a_request_that_cannot_be_planned_leaves_no_run_at_a_coordinator() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.place.haze(&ALGORITHMS);
+    cluster.start_coordinator();
+    cluster.wait_for_workers(0);
+    let wrong = cluster.submit("haze.toml", &["--name", "r", "--algos", "dpc"]);
+    let foreground = cluster.user(&wrong).ends_with(2);
+    assert!(
+        foreground.err.contains("run r cannot be planned") && foreground.err.contains("`dpc`"),
+        "{}",
+        foreground.err
+    );
+    assert!(foreground.err.contains("hint: ") && !foreground.err.contains("resume"), "{}", foreground.err);
+    let detached = cluster.user(&[&wrong[..], &["--detach"]].concat()).ends_with(2);
+    assert!(detached.err.contains("run r cannot be planned"), "{}", detached.err);
+    assert!(!cluster.place.path("store/runs/r").exists());
+    for listed in [cluster.user(&["runs", "--format", "json"]), cluster.store(&["runs", "--format", "json"])] {
+        assert_eq!(listed.ends_with(0).out, "");
+    }
+    for command in ["resume", "cancel", "retry"] {
+        let unknown = cluster.user(&[command, "r"]).ends_with(2);
+        assert!(unknown.err.contains("there is no run `r`"), "{}", unknown.err);
+    }
+    // The name is free for the corrected request; a run that was planned keeps what it has.
+    let right = cluster.submit("haze.toml", &["--name", "r", "--detach"]);
+    cluster.user(&right).ends_with(0);
+    cluster.user(&["cancel", "r"]).ends_with(0);
+    std::fs::remove_file(cluster.place.path("haze/dcp/s1.png")).unwrap();
+    cluster.user(&right).ends_with(2);
+    let kept = cluster.run_now("r").unwrap();
+    assert_eq!((&kept["state"], &kept["pictures"]), (&"failed".into(), &9.into()), "{kept}");
+    let stored = json(&cluster.store(&["status", "r", "--format", "json"]).ends_with(0));
+    assert_eq!(stored["state"], "failed", "{stored}");
+}
+
+#[test]
+fn a_coordinator_believes_its_store_about_a_run_that_a_command_completed() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.place.haze(&["dcp"]);
+    cluster.start_coordinator();
+    cluster.wait_for_workers(0);
+    let arguments = cluster.submit("haze.toml", &["--name", "r"]);
+    cluster.user(&[&arguments[..], &["--detach"]].concat()).ends_with(0);
+    cluster.user(&["pause", "r"]).ends_with(0);
+    cluster.store(&arguments).ends_with(0);
+    let runs = |said: Said| json(&said.ends_with(0));
+    let [ours, theirs] = [&["runs", "--format", "json"][..], &["status", "r", "--format", "json"]].map(|command| {
+        let (ours, theirs) = (runs(cluster.store(command)), runs(cluster.user(command)));
+        assert_eq!(theirs, ours, "{command:?}");
+        theirs
+    });
+    assert_eq!((&ours["state"], &theirs["state"]), (&"complete".into(), &"complete".into()), "{ours}");
+    let refused = cluster.user(&["pause", "r"]).ends_with(2);
+    assert!(refused.err.contains("was made by one command"), "{}", refused.err);
+    // No worker is there: it is planned from the store, and is complete.
+    let again = cluster.user(&arguments).ends_with(0);
+    assert!(again.out.contains("dcp") && !again.err.contains("paused"), "{}{}", again.out, again.err);
+    assert_eq!(cluster.run_now("r").unwrap()["state"], "complete");
+
+    // The same if nobody has looked at it in between, and of a run that waits for workers.
+    for pause in [true, false] {
+        std::fs::write(
+            cluster.place.path("haze/dcp/s1.png"),
+            dqa_testkit::Picture::synthetic(u64::from(pause) + 7, 230, 250).png(),
+        )
+        .unwrap();
+        cluster.user(&[&arguments[..], &["--detach"]].concat()).ends_with(0);
+        if pause {
+            cluster.user(&["pause", "r"]).ends_with(0);
+        }
+        cluster.store(&arguments).ends_with(0);
+        cluster.user(&arguments).ends_with(0);
+        let stored = runs(cluster.store(&["status", "r", "--format", "json"]));
+        assert_eq!(stored["state"], "complete", "{stored}");
+    }
+
+    // A command that changes nothing leaves no memory of the run that ages.
+    let nothing = cluster.user(&["retry", "r"]).ends_with(0);
+    assert!(nothing.err.contains("run r has no failed pictures"), "{}", nothing.err);
+    cluster.user(&["resume", "r"]).ends_with(0);
+    cluster.user(&["pause", "r"]).ends_with(2);
+    let planned = || cluster.said().matches("run planned").count();
+    let before = planned();
+    cluster.store(&arguments).ends_with(0);
+    let command = ["status", "r", "--format", "json"];
+    assert_eq!(runs(cluster.user(&command)), runs(cluster.store(&command)));
+    assert_eq!(planned(), before);
+}
+
+#[test]
+fn who_submits_a_paused_run_is_told_how_it_goes_on() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.place.haze(&["dcp"]);
+    cluster.start_coordinator();
+    cluster.wait_for_workers(0);
+    let arguments = cluster.submit("haze.toml", &["--name", "r"]);
+    let detached = [&arguments[..], &["--detach"]].concat();
+    cluster.user(&detached).ends_with(0);
+    cluster.user(&["pause", "r"]).ends_with(0);
+    let said = cluster.user(&detached).ends_with(0);
+    let paused = "run r is paused: `dqa-coord resume r` goes on with it";
+    assert!(said.err.contains(paused) && !said.err.contains("goes on there"), "{}", said.err);
+    let mut waiting = cluster.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(waiting.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains(paused)), "it waits, and says for what");
+    cluster.user(&["resume", "r"]).ends_with(0);
+    cluster.start_worker(&[]);
+    lines.for_each(drop);
+    assert!(waiting.wait().unwrap().success());
+
+    // Nothing is left that is active: whoever watches all runs is told so.
+    let mut watch =
+        cluster.command(&["status", "--watch"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let told = lines.any(|line| line.contains("no run is active: waiting for one"));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    assert!(told);
+    let status = cluster.user(&["status", "r"]).ends_with(0);
+    assert!(status.out.contains("prompts      model/prompts.safetensors"), "{}", status.out);
+    assert!(status.out.contains("views        sees="), "{}", status.out);
 }
 
 #[test]

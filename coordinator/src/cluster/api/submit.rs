@@ -26,7 +26,8 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
     let given_name = if submitted.name.is_empty() { None } else { Some(parse_name(&submitted.name)?) };
     let loading = plane.runs.lock_loading().await;
     let (name, stored) = requested.find(&plane.store, given_name.as_ref(), None).await.map_err(from_run_error)?;
-    let active = plane.runs.get(&name);
+    let active = run_lookup::get_current(plane, &name).await?;
+    // A run that is not active here is what the store says.
     let earlier = active.as_ref().map(|run| run.record()).or(stored);
     let redefine = parse_dataset_names(&submitted.redefine)?;
     let datasets: Vec<registry::RequestedDataset> =
