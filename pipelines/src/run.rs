@@ -349,4 +349,14 @@ impl RunRecord {
         let text = serde_json::to_vec_pretty(self).expect("a record has text for keys");
         Ok(store.put(&RunRecord::key(&self.name), text.into()).await?)
     }
+
+    /// Deletes the record of a run. For a run that was never planned: it has nothing else.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn delete(store: &Store, name: &RunName) -> Result<(), RunRecordError> {
+        store.delete(&RunRecord::key(name)).await?;
+        store.remove_empty_folder(&format!("{RUNS}/{name}")).await;
+        Ok(())
+    }
 }

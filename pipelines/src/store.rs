@@ -379,6 +379,14 @@ impl Store {
         }
     }
 
+    /// Removes a folder that has become empty. Only a local store has folders without objects.
+    pub(crate) async fn remove_empty_folder(&self, folder: &str) {
+        if let Some(root) = self.local_folder() {
+            // It fails if the folder is not empty, or is gone.
+            let _ = tokio::fs::remove_dir(root.join(self.object_path(folder).as_ref())).await;
+        }
+    }
+
     /// Lists the names of the folders directly below `folder`, sorted.
     ///
     /// # Errors

@@ -106,6 +106,7 @@ fn cancelled_runs_stop_and_resumed_runs_continue() {
     assert!(refused.stderr.contains("run `r` is cancelled already"), "{}", refused.stderr);
     cluster.run(&["resume", "r"]).exits_with(0);
     cluster.wait_for_run("r", is("complete"));
+    assert!(!cluster.logs().contains("Fail to find job"), "a cancel is no error\n{}", cluster.logs());
     assert_eq!(scores(&cluster), scores_alone(&cluster, &arguments));
 }
 

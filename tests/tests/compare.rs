@@ -87,6 +87,7 @@ fn runs_are_side_by_side_with_paired_differences() {
     let boards = ["both", "local", "--format", "json", "--table", "leaderboards"];
     let board = &compare(&dir, &boards).exits_with(0).json_lines()[0];
     assert_eq!((&board["algorithms"], &board["pairs"]), (&2.into(), &1.into()));
+    assert!(board["reversed_significantly"].is_null(), "{board}");
     let csv = compare(&dir, &["both", "local", "--format", "csv", "--output", "c.csv"]).exits_with(0);
     let written = std::fs::read_to_string(dir.path("c.csv")).unwrap();
     assert!(
@@ -167,4 +168,5 @@ fn differing_pictures_are_left_out_or_refused() {
     assert!(output.stderr.contains("expected 2 to 16 runs to compare, found 1"), "{}", output.stderr);
     let output = compare(&dir, &["local", "later", "--coordinator", "http://127.0.0.1:1"]).exits_with(2);
     assert!(output.stderr.contains("without a coordinator"), "{}", output.stderr);
+    assert!(output.stderr.contains("give the coordinator's store: --store"), "{}", output.stderr);
 }

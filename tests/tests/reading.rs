@@ -195,6 +195,9 @@ fn a_store_and_its_coordinator_answer_alike() {
             assert_eq!(first(&theirs), first(&ours), "{command:?}: the same is said first");
         }
     }
+    for said in [cluster.store(&commands[8]), cluster.user(&commands[8])] {
+        assert!(said.err.contains("the table cross-dataset needs two data sets"), "{}", said.err);
+    }
     // `report` writes its tables to the store from there too.
     let table = cluster.dir.path("store/leaderboard/by_run=alone/leaderboard.parquet");
     std::fs::remove_file(&table).unwrap();

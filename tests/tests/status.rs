@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers too
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -226,10 +227,138 @@ fn a_detached_submit_to_a_coordinator_waits_for_its_plan() {
     let arguments = cluster.submit("haze.toml", &["--name", "r", "--detach"]);
     let failed = cluster.run(&arguments).exits_with(2);
     assert!(failed.stderr.contains("not complete") && failed.stderr.contains("--allow-missing"), "{}", failed.stderr);
+    // As a command, it leaves no run.
+    for listed in [cluster.run(&["runs", "--format", "json"]), cluster.run_on_store(&["runs", "--format", "json"])] {
+        assert_eq!(listed.exits_with(0).stdout, "");
+    }
     let planned = cluster.run(&[&arguments[..], &["--allow-missing"]].concat()).exits_with(0);
     assert!(planned.stderr.contains("run r is planned"), "{}", planned.stderr);
     let run = cluster.run_status("r").unwrap();
     assert_eq!((&run["state"], &run["pictures"]), (&"running".into(), &8.into()), "{run}");
+}
+
+#[test]
+fn a_request_that_cannot_be_planned_leaves_no_run_at_a_coordinator() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.dir.haze(&ALGORITHMS);
+    cluster.start_coordinator();
+    cluster.wait_for_workers(0);
+    let wrong = cluster.submit("haze.toml", &["--name", "r", "--algos", "dpc"]);
+    let foreground = cluster.run(&wrong).exits_with(2);
+    assert!(
+        foreground.stderr.contains("run r cannot be planned") && foreground.stderr.contains("`dpc`"),
+        "{}",
+        foreground.stderr
+    );
+    assert!(foreground.stderr.contains("hint: ") && !foreground.stderr.contains("resume"), "{}", foreground.stderr);
+    let detached = cluster.run(&[&wrong[..], &["--detach"]].concat()).exits_with(2);
+    assert!(detached.stderr.contains("run r cannot be planned"), "{}", detached.stderr);
+    assert!(!cluster.dir.path("store/runs/r").exists());
+    for listed in [cluster.run(&["runs", "--format", "json"]), cluster.run_on_store(&["runs", "--format", "json"])] {
+        assert_eq!(listed.exits_with(0).stdout, "");
+    }
+    for command in ["resume", "cancel", "retry"] {
+        let unknown = cluster.run(&[command, "r"]).exits_with(2);
+        assert!(unknown.stderr.contains("there is no run `r`"), "{}", unknown.stderr);
+    }
+    // The name is free for the corrected request; a run that was planned keeps what it has.
+    let right = cluster.submit("haze.toml", &["--name", "r", "--detach"]);
+    cluster.run(&right).exits_with(0);
+    cluster.run(&["cancel", "r"]).exits_with(0);
+    std::fs::remove_file(cluster.dir.path("haze/dcp/s1.png")).unwrap();
+    cluster.run(&right).exits_with(2);
+    let kept = cluster.run_status("r").unwrap();
+    assert_eq!((&kept["state"], &kept["pictures"]), (&"failed".into(), &9.into()), "{kept}");
+    let stored = json(&cluster.run_on_store(&["status", "r", "--format", "json"]).exits_with(0));
+    assert_eq!(stored["state"], "failed", "{stored}");
+}
+
+#[test]
+fn a_coordinator_believes_its_store_about_a_run_that_a_command_completed() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.dir.haze(&["dcp"]);
+    cluster.start_coordinator();
+    cluster.wait_for_workers(0);
+    let arguments = cluster.submit("haze.toml", &["--name", "r"]);
+    cluster.run(&[&arguments[..], &["--detach"]].concat()).exits_with(0);
+    cluster.run(&["pause", "r"]).exits_with(0);
+    cluster.run_on_store(&arguments).exits_with(0);
+    let runs = |output: CommandOutput| json(&output.exits_with(0));
+    let [ours, theirs] = [&["runs", "--format", "json"][..], &["status", "r", "--format", "json"]].map(|command| {
+        let (ours, theirs) = (runs(cluster.run_on_store(command)), runs(cluster.run(command)));
+        assert_eq!(theirs, ours, "{command:?}");
+        theirs
+    });
+    assert_eq!((&ours["state"], &theirs["state"]), (&"complete".into(), &"complete".into()), "{ours}");
+    let refused = cluster.run(&["pause", "r"]).exits_with(2);
+    assert!(refused.stderr.contains("was made by one command"), "{}", refused.stderr);
+    // No worker is there: it is planned from the store, and is complete.
+    let again = cluster.run(&arguments).exits_with(0);
+    assert!(again.stdout.contains("dcp") && !again.stderr.contains("paused"), "{}{}", again.stdout, again.stderr);
+    assert_eq!(cluster.run_status("r").unwrap()["state"], "complete");
+
+    // The same if nobody has looked at it in between, and of a run that waits for workers.
+    for pause in [true, false] {
+        std::fs::write(
+            cluster.dir.path("haze/dcp/s1.png"),
+            dqa_testkit::Picture::synthetic(u64::from(pause) + 7, 230, 250).png(),
+        )
+        .unwrap();
+        cluster.run(&[&arguments[..], &["--detach"]].concat()).exits_with(0);
+        if pause {
+            cluster.run(&["pause", "r"]).exits_with(0);
+        }
+        cluster.run_on_store(&arguments).exits_with(0);
+        cluster.run(&arguments).exits_with(0);
+        let stored = runs(cluster.run_on_store(&["status", "r", "--format", "json"]));
+        assert_eq!(stored["state"], "complete", "{stored}");
+    }
+
+    // A command that changes nothing leaves no memory of the run that ages.
+    let nothing = cluster.run(&["retry", "r"]).exits_with(0);
+    assert!(nothing.stderr.contains("run r has no failed pictures"), "{}", nothing.stderr);
+    cluster.run(&["resume", "r"]).exits_with(0);
+    cluster.run(&["pause", "r"]).exits_with(2);
+    let planned = || cluster.logs().matches("run planned").count();
+    let before = planned();
+    cluster.run_on_store(&arguments).exits_with(0);
+    let command = ["status", "r", "--format", "json"];
+    assert_eq!(runs(cluster.run(&command)), runs(cluster.run_on_store(&command)));
+    assert_eq!(planned(), before);
+}
+
+#[test]
+fn a_submit_of_a_paused_run_says_how_to_resume_it() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.dir.haze(&["dcp"]);
+    cluster.start_coordinator();
+    cluster.wait_for_workers(0);
+    let arguments = cluster.submit("haze.toml", &["--name", "r"]);
+    let detached = [&arguments[..], &["--detach"]].concat();
+    cluster.run(&detached).exits_with(0);
+    cluster.run(&["pause", "r"]).exits_with(0);
+    let output = cluster.run(&detached).exits_with(0);
+    let paused = "run r is paused: `dqa-coord resume r` goes on with it";
+    assert!(output.stderr.contains(paused) && !output.stderr.contains("goes on there"), "{}", output.stderr);
+    let mut waiting = cluster.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(waiting.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains(paused)), "it waits, and says for what");
+    cluster.run(&["resume", "r"]).exits_with(0);
+    cluster.start_worker(&[]);
+    lines.for_each(drop);
+    assert!(waiting.wait().unwrap().success());
+
+    // Nothing is left that is active: whoever watches all runs is is_announced so.
+    let mut watch =
+        cluster.command(&["status", "--watch"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let is_announced = lines.any(|line| line.contains("no run is active: waiting for one"));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    assert!(is_announced);
+    let status = cluster.run(&["status", "r"]).exits_with(0);
+    assert!(status.stdout.contains("prompts      model/prompts.safetensors"), "{}", status.stdout);
+    assert!(status.stdout.contains("views        sees="), "{}", status.stdout);
 }
 
 #[test]

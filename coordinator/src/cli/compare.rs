@@ -17,7 +17,7 @@ use super::run_selector::RunsSelector;
 /// Compares runs over the same pictures: which agrees better with the labels, and whether they rank the algorithms
 /// alike.
 #[derive(clap::Args)]
-#[command(arg = local_only::coordinator_flag())]
+#[command(arg = local_only::coordinator_flag_of_store_reader())]
 pub(super) struct Args {
     // Two or more. A difference is a later run's value minus an earlier run's.
     #[command(flatten)]

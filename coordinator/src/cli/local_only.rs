@@ -6,9 +6,18 @@ use dqa_service::program::note;
 
 /// Returns a hidden `--coordinator` flag that accepts no value.
 pub(super) fn coordinator_flag() -> Arg {
-    let refuse = |_: &str| -> Result<String, &'static str> {
-        Err("this command only runs on this machine, without a coordinator; leave out --coordinator")
-    };
+    refusing_flag(|_| Err("this command only runs on this machine, without a coordinator; leave out --coordinator"))
+}
+
+/// Returns the same for a command that reads a store.
+pub(super) fn coordinator_flag_of_store_reader() -> Arg {
+    refusing_flag(|_| {
+        Err("this command only runs on this machine, without a coordinator; instead of --coordinator, give the \
+             coordinator's store: --store PATH or URL, as `dqa-coord serve` has it")
+    })
+}
+
+fn refusing_flag(refuse: fn(&str) -> Result<String, &'static str>) -> Arg {
     Arg::new("refused_coordinator").long("coordinator").value_name("URL").hide(true).value_parser(refuse)
 }
 

@@ -117,6 +117,13 @@ impl RunSummary {
         (!is_complete).then(|| shortfall(&self.run, &self.state, &progress))
     }
 
+    /// Returns whether the run has not ended.
+    #[cfg(feature = "cluster")]
+    pub(super) fn is_active(&self) -> bool {
+        let active = [RunState::Planning, RunState::Running, RunState::Paused];
+        active.iter().any(|state| self.state == state.to_string())
+    }
+
     /// Returns the exit status of a command that shows the run: 1 if pictures of it have no score.
     pub(super) fn exit_status(&self) -> ExitStatus {
         if self.pictures_failed > 0 { ExitStatus::SomeFailed } else { ExitStatus::All }
@@ -175,6 +182,8 @@ fn print_lines(run: &RunSummary) -> Result<(), OutputError> {
     writeln!(out, "run          {} ({})", run.run, run.state)?;
     writeln!(out, "data sets    {}", run.datasets)?;
     writeln!(out, "model        {}", run.model)?;
+    writeln!(out, "prompts      {}", run.prompts.as_deref().unwrap_or("handcrafted"))?;
+    writeln!(out, "views        {}", run.views)?;
     writeln!(out, "fingerprint  {}", run.fingerprint)?;
     writeln!(out, "shards       {} of {}", run.shards_done, run.shards)?;
     for (count, label) in

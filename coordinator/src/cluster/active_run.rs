@@ -277,6 +277,23 @@ impl ActiveRun {
         Ok(())
     }
 
+    /// Ends the run here, and only here: its record is what the store has. A run that goes on without this coordinator
+    /// counts as interrupted here.
+    pub(super) fn end_with(&self, stored: Option<RunRecord>) {
+        let mut progress = self.progress.lock();
+        let request = progress.record.request.clone();
+        let mut record = stored.unwrap_or_else(|| progress.record.clone());
+        if record.state.is_active() {
+            record.state = RunState::Interrupted;
+        }
+        // What is under way asks the record for its model.
+        record.request = record.request.or(request);
+        progress.counts = record.counts;
+        progress.record = record;
+        drop(progress);
+        self.notify_changed();
+    }
+
     /// Returns the run with its progress, or `None` while it is being planned and after it has ended: the store knows
     /// more then.
     pub(super) fn to_wire(&self, tally: Option<Tally>) -> Option<v1::Run> {

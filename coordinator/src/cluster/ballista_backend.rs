@@ -98,8 +98,7 @@ impl BallistaBackend {
             return;
         };
         tokio::time::sleep(NEXT_POLL_MAX).await;
-        let status = self.scheduler.state.task_manager.get_job_status(&job).await;
-        if let Ok(Some(JobStatus { status: Some(JobState::Queued(_) | JobState::Running(_)), .. })) = status {
+        if self.is_unfinished(&job).await {
             self.cancel_job(job).await;
         }
     }
@@ -149,13 +148,25 @@ impl BallistaBackend {
     ///
     /// # Errors
     /// `FailedPrecondition` for an unknown worker; errors of Ballista.
-    pub(super) async fn poll(&self, request: Request<PollWorkParams>) -> Result<Response<PollWorkResult>, Status> {
+    pub(super) async fn poll(&self, mut request: Request<PollWorkParams>) -> Result<Response<PollWorkResult>, Status> {
         let id = request.get_ref().metadata.as_ref().map(|metadata| metadata.id.as_str()).unwrap_or_default();
         if !self.workers.is_registered(id) {
             let message = "a worker must register before it polls";
             return Err(refused(Code::FailedPrecondition, "unknown_worker", message));
         }
+        let statuses = std::mem::take(&mut request.get_mut().task_status);
+        for status in statuses {
+            // Tasks of a job that was cancelled end later. Ballista, which has forgotten the job, logs each as an error.
+            if self.is_unfinished(&status.job_id.clone().into()).await {
+                request.get_mut().task_status.push(status);
+            }
+        }
         self.scheduler.poll_work(request).await
+    }
+
+    async fn is_unfinished(&self, job: &JobId) -> bool {
+        let status = self.scheduler.state.task_manager.get_job_status(job).await;
+        matches!(status, Ok(Some(JobStatus { status: Some(JobState::Queued(_) | JobState::Running(_)), .. })))
     }
 
     /// Returns the number of open queries.

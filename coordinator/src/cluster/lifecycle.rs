@@ -12,7 +12,7 @@ use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{CheckReport, Definition};
 use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, ReportOptions};
-use dqa_pipelines::run::{RUNS, RunRecord, RunState};
+use dqa_pipelines::run::{RUNS, RunRecord, RunRecordError, RunState};
 use dqa_proto::v1::DeviceClass;
 use futures::FutureExt;
 use jiff::Timestamp;
@@ -28,6 +28,9 @@ use crate::run::{self, PlanObserver, PlanRequest, Roots, RunPlan};
 
 /// Plans of one run before missing parts fail it: another run may replace its parts again and again.
 const PLANS_MAX: u32 = 3;
+
+/// What to do about a request that cannot be planned, if its error says no more.
+const REJECTED_HINT: &str = "nothing is kept of the run: correct the request, and submit it again";
 
 /// Why a run stopped before it was complete.
 enum Interruption {
@@ -62,7 +65,7 @@ pub(super) fn start(plane: &Arc<ControlPlane>, run: Arc<ActiveRun>) {
 ///
 /// # Errors
 /// When the store fails.
-pub(super) async fn start_stored_runs(plane: &Arc<ControlPlane>) -> Result<(), dqa_pipelines::run::RunRecordError> {
+pub(super) async fn start_stored_runs(plane: &Arc<ControlPlane>) -> Result<(), RunRecordError> {
     let mut started = Vec::new();
     for name in plane.store.list_folders(RUNS).await? {
         let Ok(name) = name.parse() else { continue };
@@ -81,6 +84,27 @@ pub(super) async fn start_stored_runs(plane: &Arc<ControlPlane>) -> Result<(), d
     }
     futures::future::join_all(started).await;
     Ok(())
+}
+
+/// Ends a run here whose record in the store is not this coordinator's: a command has taken the run over, has completed
+/// it, or somebody has deleted it. Then the store is right, and this process's memory of the run is out of date.
+/// Returns whether it is so. The caller has locked the run's state, so that the store has what this process wrote last.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn end_if_superseded(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) -> Result<bool, RunRecordError> {
+    let stored = RunRecord::find(&plane.store, &run.name).await?;
+    if stored.as_ref().is_some_and(|stored| stored.is_managed_by_coordinator() && stored.state.is_active()) {
+        return Ok(false);
+    }
+    info!(run = %run.name, "the run was scored or changed without this coordinator: the store's record holds");
+    if let Some(id) = run.scheduler_id() {
+        plane.unschedule_run(id);
+    }
+    run.end_with(stored);
+    run.cancel();
+    plane.runs.remove(run);
+    Ok(true)
 }
 
 async fn drive(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) {
@@ -106,28 +130,49 @@ async fn drive(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) {
 }
 
 /// Records that a run has failed, unless it was cancelled meanwhile. Repeats this until the store answers.
-async fn fail(plane: &ControlPlane, run: &ActiveRun, error: anyhow::Error) {
+async fn fail(plane: &ControlPlane, run: &Arc<ActiveRun>, error: anyhow::Error) {
     let failure = causes(error.as_ref()).to_string();
     warn!(why = failure, "run failed");
-    let prepare_hint = error.downcast_ref().and_then(run::PrepareError::hint);
+    let prepare_error: Option<&run::PrepareError> = error.downcast_ref();
+    let prepare_hint = prepare_error.and_then(run::PrepareError::hint);
     let hint = prepare_hint.or_else(|| error.downcast_ref().and_then(RegistryError::hint));
+    // As a command, which writes no record before it has a plan. A run that was planned before keeps what it has.
+    let is_rejected = prepare_error.is_some_and(run::PrepareError::is_wrong_request) && run.record().parts.is_empty();
+    let hint = hint.or_else(|| is_rejected.then(|| REJECTED_HINT.to_owned()));
     let mut retries = 0;
     loop {
         let control = run.lock_control().await;
         if !run.state().is_active() {
             return;
         }
-        let updated = run.update_record(&plane.store, |record| {
+        let change = |record: &mut RunRecord| {
             record.state = RunState::Failed;
             record.failure = Some(failure.clone());
             record.hint.clone_from(&hint);
-        });
-        let Err(error) = updated.await else { return };
+        };
+        let recorded =
+            if is_rejected { reject(plane, run, change).await } else { run.update_record(&plane.store, change).await };
+        let Err(error) = recorded else { return };
         drop(control);
         retries += 1;
         warn!(error = %causes(&error), tries = retries, "the failure of a run was not recorded");
         tokio::time::sleep(backoff(retries)).await;
     }
+}
+
+/// Removes a run that was never planned from the store. Who waits for it still gets its failure.
+async fn reject(
+    plane: &ControlPlane,
+    run: &Arc<ActiveRun>,
+    change: impl FnOnce(&mut RunRecord),
+) -> Result<(), run::RunError> {
+    RunRecord::delete(&plane.store, &run.name).await?;
+    plane.runs.insert_rejected(run.clone());
+    let mut record = run.record();
+    change(&mut record);
+    run.end_with(Some(record));
+    info!("a run that cannot be planned as it was submitted is not kept");
+    Ok(())
 }
 
 async fn run_to_completion(

@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dqa_pipelines::names::RunName;
 use parking_lot::Mutex;
 
 use super::active_run::ActiveRun;
 use super::scheduler::RunId;
+
+/// Whoever submitted a rejected run asks for it at once, or again after a connection was lost.
+const REJECTED_KEPT_FOR: Duration = Duration::from_secs(600);
 
 #[derive(Default)]
 pub(super) struct RunRegistry {
@@ -19,6 +23,7 @@ pub(super) struct RunRegistry {
 struct Index {
     by_name: BTreeMap<RunName, Arc<ActiveRun>>,
     by_id: HashMap<RunId, Arc<ActiveRun>>,
+    rejected: HashMap<RunName, (Instant, Arc<ActiveRun>)>,
 }
 
 impl RunRegistry {
@@ -61,6 +66,18 @@ impl RunRegistry {
         if index.by_name.get(&run.name).is_some_and(|registered| Arc::ptr_eq(registered, run)) {
             index.by_name.remove(&run.name);
         }
+    }
+
+    /// Keeps a run that was rejected, and has no record in the store, for whoever waits for it.
+    pub(super) fn insert_rejected(&self, run: Arc<ActiveRun>) {
+        let mut index = self.index.lock();
+        index.rejected.retain(|_, (since, _)| since.elapsed() < REJECTED_KEPT_FOR);
+        index.rejected.insert(run.name.clone(), (Instant::now(), run));
+    }
+
+    /// Returns the run of this name that was rejected last. The store may have a later one.
+    pub(super) fn get_rejected(&self, name: &RunName) -> Option<Arc<ActiveRun>> {
+        self.index.lock().rejected.get(name).map(|(_, run)| run.clone())
     }
 
     pub(super) fn insert_scheduled(&self, id: RunId, run: Arc<ActiveRun>) {

@@ -43,10 +43,14 @@ pub(super) async fn view_records(plane: &ControlPlane, records: Vec<RunRecord>) 
     let mut stored = Vec::new();
     for record in records {
         let active = plane.runs.get(&record.name);
-        let view = active.as_ref().and_then(|run| view_scheduled(plane, run));
+        // A command may have taken the run over.
+        let is_own = record.is_managed_by_coordinator() && record.state.is_active();
+        let active_view = || active.as_ref().and_then(|run| view_scheduled(plane, run));
+        let view = if is_own { active_view() } else { None };
         if view.is_none() {
-            // The active run's record is newer than one that was read before.
-            stored.push(active.map_or(record, |run| run.record()));
+            // The active run's record may be newer than the one that was read before.
+            let own = active.map(|run| run.record()).filter(|own| own.updated >= record.updated);
+            stored.push(own.unwrap_or(record));
         }
         scheduled.push(view);
     }

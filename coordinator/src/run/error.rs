@@ -99,6 +99,14 @@ pub enum PrepareError {
     Run(#[from] RunError),
 }
 
+impl PrepareError {
+    /// Whether the request asks for what is not there, so that it fails again until the request or its data sets are
+    /// changed.
+    pub fn is_wrong_request(&self) -> bool {
+        !matches!(self, PrepareError::Run(_)) && !self.is_retryable()
+    }
+}
+
 impl Hint for PrepareError {
     fn hint(&self) -> Option<String> {
         let hint = match self {

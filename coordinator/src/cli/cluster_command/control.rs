@@ -29,7 +29,16 @@ pub(super) enum RunAction {
 /// Asks the coordinator for the change, and notes how the run stands after it.
 pub(super) async fn run(args: &Args, action: RunAction) -> anyhow::Result<ExitStatus> {
     let mut client = args.coordinator.required_client()?;
-    let name = find_named_run(&mut client, &args.run).await?.name;
+    let found = find_named_run(&mut client, &args.run).await?;
+    let progress = found.progress.unwrap_or_default();
+    let has_nothing_to_retry = found.state() == v1::RunState::Complete
+        && progress.pictures_failed == 0
+        && progress.shards_done == progress.shards;
+    if matches!(action, RunAction::Retry) && has_nothing_to_retry {
+        note(format_args!("run {} has no failed pictures: there is nothing to score again", found.name));
+        return Ok(ExitStatus::All);
+    }
+    let name = found.name;
     let run = match action {
         RunAction::Cancel => {
             client.cancel_run(v1::CancelRunRequest { name }).await.map(|answer| answer.into_inner().run)

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write, stdout};
 
 use dqa_proto::v1;
-use dqa_service::program::{OutputError, OutputFormat};
+use dqa_service::program::{OutputError, OutputFormat, note};
 
 use super::client::{Client, get_run, list_runs, status_error};
 use super::watch::has_ended;
@@ -20,6 +20,7 @@ pub(in crate::cli) async fn watch_overview(
     format: OutputFormat,
 ) -> anyhow::Result<RunSummary> {
     let is_terminal = stdout().is_terminal();
+    let mut was_idle = false;
     loop {
         let (runs, ended) = match name {
             Some(name) => {
@@ -37,6 +38,12 @@ pub(in crate::cli) async fn watch_overview(
             writeln!(stdout()).map_err(OutputError::from)?;
             print_workers(&answer.into_inner().workers, format)?;
         }
+        let is_idle = name.is_none() && !runs.iter().any(RunSummary::is_active);
+        // A terminal was cleared of the last note.
+        if is_idle && (is_terminal || !was_idle) {
+            note(format_args!("no run is active: waiting for one; interrupt (Ctrl-C) to end"));
+        }
+        was_idle = is_idle;
         if let Some(run) = runs.into_iter().next().filter(|_| ended) {
             return Ok(run);
         }

@@ -112,8 +112,14 @@ pub(in crate::cli) fn run_line(run: &v1::Run) -> String {
     line
 }
 
+/// Says that a run is paused, and how it goes on. Another user may have paused it.
+pub(in crate::cli) fn paused_line(run: &v1::Run) -> String {
+    format!("run {0} is paused: `dqa-coord resume {0}` goes on with it", run.name)
+}
+
 struct RunDisplay {
     bar: Option<ProgressBar>,
+    was_paused: bool,
     last_line: Option<Instant>,
 }
 
@@ -124,11 +130,21 @@ impl RunDisplay {
             let style = style.expect("the template is well-formed");
             ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style)
         });
-        RunDisplay { bar, last_line: None }
+        RunDisplay { bar, was_paused: false, last_line: None }
     }
 
-    /// Shows the run if it is time for that, and always when it is shown for the last time.
+    /// Shows the run if it is time for that, and always when it is shown for the last time. A run that is paused, before
+    /// or while it is followed, makes no progress until somebody resumes it, which is said once.
     fn show(&mut self, run: &v1::Run, is_last: bool) {
+        let is_paused = run.state() == RunState::Paused;
+        if is_paused && !self.was_paused && !is_last {
+            let line = format!("{}; waiting", paused_line(run));
+            match &self.bar {
+                Some(bar) => bar.suspend(|| note(format_args!("{line}"))),
+                None => note(format_args!("{line}")),
+            }
+        }
+        self.was_paused = is_paused;
         let progress = run.progress.unwrap_or_default();
         if let Some(bar) = &self.bar {
             bar.set_length(progress.windows);

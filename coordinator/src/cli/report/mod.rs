@@ -7,7 +7,7 @@ mod options;
 mod remote;
 
 use dqa_pipelines::report::Table;
-use dqa_service::program::ExitStatus;
+use dqa_service::program::{ExitStatus, note};
 
 pub(super) use args::Args;
 pub(super) use options::ReportArgs;
@@ -16,6 +16,13 @@ use super::args::Engine;
 #[cfg(not(feature = "cluster"))]
 use super::no_cluster as remote;
 use args::TableArg;
+
+/// Notes why a table that needs several data sets is empty.
+fn note_few_datasets(table: Option<TableArg>, datasets: usize) {
+    if table == Some(TableArg::CrossDataset) && datasets < 2 {
+        note(format_args!("the table cross-dataset needs two data sets, and the run has one: it is empty"));
+    }
+}
 
 /// Makes the report here, or has the coordinator or its workers make it.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
@@ -27,6 +34,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     }
     let store = args.store.open().await?;
     let record = args.run.find_record(&store).await?;
+    note_few_datasets(args.table, record.spec.datasets.len());
     let report = args.report.make_and_write(&store, &record).await?;
     let all = [Table::Correlations, Table::CrossDataset, Table::Leaderboard];
     let table = args.table.map(|table| match table {

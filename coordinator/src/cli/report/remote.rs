@@ -38,7 +38,9 @@ async fn correlate(args: &Args, client: &mut Client) -> anyhow::Result<String> {
 
 /// Has the coordinator make the report, and write its tables to its store.
 async fn report(args: &Args, client: &mut Client) -> anyhow::Result<String> {
-    let run = find_run(client, &args.run).await?.name;
+    let run = find_run(client, &args.run).await?;
+    super::note_few_datasets(args.table, run.spec.as_ref().map_or(0, |spec| spec.datasets.len()));
+    let run = run.name;
     let tables = match args.table {
         Some(TableArg::Correlations) => vec![v1::Table::Correlations],
         Some(TableArg::Leaderboard) => vec![v1::Table::Leaderboard],

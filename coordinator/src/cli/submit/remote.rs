@@ -11,8 +11,8 @@ use dqa_service::program::{ExitStatus, note, with_hint};
 use super::args::Args;
 use super::datasets::{find_definitions, warn_of_training_leaks};
 use crate::cli::coordinator_client::{
-    Client, device_class, get_report, has_ended, limits_message, model_message, report_request, require_run, run_line,
-    status_error, upload_model, wait_until_ended, wait_until_planned,
+    Client, device_class, get_report, has_ended, limits_message, model_message, paused_line, report_request,
+    require_run, run_line, status_error, upload_model, wait_until_ended, wait_until_planned,
 };
 use crate::cli::output::print_text;
 
@@ -48,14 +48,21 @@ pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitS
         _ if args.detach && !has_ended(&run) => {}
         v1::RunState::Cancelled => bail!("run {} was cancelled", run.name),
         _ => {
-            let error = anyhow!("{}", run.failure).context(format!("run {} failed", run.name));
+            let is_planned = run.progress.is_some_and(|progress| progress.shards > 0);
+            let what = if is_planned { "failed" } else { "cannot be planned" };
+            let error = anyhow!("{}", run.failure).context(format!("run {} {what}", run.name));
             let resume = format!("`dqa-coord resume {}` goes on with it", run.name);
             return Err(with_hint(error, if run.hint.is_empty() { resume } else { run.hint }));
         }
     }
     if args.detach {
         let coordinator = args.coordinator.url.as_deref().unwrap_or_default();
-        note(format_args!("run {} is planned and goes on there", run.name));
+        if run.state() == v1::RunState::Paused {
+            note(format_args!("run {} is submitted, and stays paused until it is resumed", run.name));
+            note(format_args!("{}", paused_line(&run)));
+        } else {
+            note(format_args!("run {} is planned and goes on there", run.name));
+        }
         note(format_args!("`dqa-coord status {} --watch --coordinator {coordinator}` shows its progress", run.name));
         return Ok(ExitStatus::All);
     }

@@ -14,7 +14,7 @@ use crate::cluster::grpc_status::from_write_error;
 use crate::cluster::{lifecycle, run_view};
 
 pub(super) async fn cancel(plane: &Arc<ControlPlane>, name: &str) -> Result<v1::Run, Status> {
-    let (run, _control) = run_lookup::lock(plane, name).await?;
+    let run = run_lookup::lock(plane, name).await?;
     require_active(&run)?;
     set_state(plane, &run, RunState::Cancelled).await?;
     if let Some(id) = run.scheduler_id() {
@@ -26,7 +26,7 @@ pub(super) async fn cancel(plane: &Arc<ControlPlane>, name: &str) -> Result<v1::
 }
 
 pub(super) async fn pause(plane: &Arc<ControlPlane>, name: &str) -> Result<v1::Run, Status> {
-    let (run, _control) = run_lookup::lock(plane, name).await?;
+    let run = run_lookup::lock(plane, name).await?;
     require_active(&run)?;
     set_state(plane, &run, RunState::Paused).await?;
     if let Some(id) = run.scheduler_id() {
@@ -36,7 +36,7 @@ pub(super) async fn pause(plane: &Arc<ControlPlane>, name: &str) -> Result<v1::R
 }
 
 pub(super) async fn resume(plane: &Arc<ControlPlane>, name: &str) -> Result<v1::Run, Status> {
-    let (run, _control) = run_lookup::lock(plane, name).await?;
+    let run = run_lookup::lock(plane, name).await?;
     match run.state() {
         RunState::Paused => match run.scheduler_id() {
             Some(id) => {
@@ -52,11 +52,17 @@ pub(super) async fn resume(plane: &Arc<ControlPlane>, name: &str) -> Result<v1::
 }
 
 pub(super) async fn retry_failed(plane: &Arc<ControlPlane>, name: &str) -> Result<v1::Run, Status> {
-    let (run, _control) = run_lookup::lock(plane, name).await?;
+    let run = run_lookup::lock(plane, name).await?;
     if run.state().is_active() {
         let message = format!("run `{}` has not ended", run.name);
         let status = refused(Code::FailedPrecondition, "active_run", message);
         return Err(hint(status, "wait for its end, or cancel it"));
+    }
+    let view = run_view::view_active(plane, &run).await?;
+    let progress = view.progress.unwrap_or_default();
+    // There is nothing to retry, and no reason to list the data sets again.
+    if run.state() == RunState::Complete && progress.pictures_failed == 0 && progress.shards_done == progress.shards {
+        return Ok(view);
     }
     restart(plane, &run, |request| request.retry_failed = true).await?;
     run_view::view_active(plane, &run).await

@@ -1,9 +1,10 @@
 //! Finds the run that a request names, among the active runs and in the store.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use dqa_pipelines::names::{NameError, RunName};
-use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_proto::{hint, refused, v1};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
@@ -41,14 +42,41 @@ pub(super) fn parse_name(text: &str) -> Result<RunName, Status> {
 
 /// Finds the run of this name, or the only run whose name begins with it. Without a name, finds the run that was used
 /// last.
-pub(super) async fn find(plane: &ControlPlane, name: &str) -> Result<FoundRun, Status> {
-    if !name.is_empty()
-        && let Some(run) = plane.runs.get(&parse_name(name)?)
-    {
-        return Ok(FoundRun::Active(run));
+pub(super) async fn find(plane: &Arc<ControlPlane>, name: &str) -> Result<FoundRun, Status> {
+    if !name.is_empty() {
+        let name = parse_name(name)?;
+        if let Some(run) = get_active(plane, &name).await? {
+            return Ok(FoundRun::Active(run));
+        }
+        if let Some(run) = plane.runs.get_rejected(&name)
+            && RunRecord::find(&plane.store, &name).await.map_err(from_run_error)?.is_none()
+        {
+            return Ok(FoundRun::Active(run));
+        }
     }
     let record = read_record(plane, name).await?;
-    Ok(plane.runs.get(&record.name).map_or_else(|| FoundRun::Stored(Box::new(record)), FoundRun::Active))
+    let active = get_active(plane, &record.name).await?;
+    Ok(active.map_or_else(|| FoundRun::Stored(Box::new(record)), FoundRun::Active))
+}
+
+/// Returns the run of this name if it is active here.
+async fn get_active(plane: &Arc<ControlPlane>, name: &RunName) -> Result<Option<Arc<ActiveRun>>, Status> {
+    match plane.runs.get(name).map(|run| (run.state(), run)) {
+        // Nothing happens here to a paused run, but a command may score it.
+        Some((RunState::Paused, _)) => get_current(plane, name).await,
+        // Others end here anyway, and their records are too large to be read whenever somebody asks.
+        Some((state, run)) if state.is_active() => Ok(Some(run)),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// Returns the run of this name if it is active here and in the store.
+pub(super) async fn get_current(plane: &Arc<ControlPlane>, name: &RunName) -> Result<Option<Arc<ActiveRun>>, Status> {
+    let Some(run) = plane.runs.get(name) else { return Ok(None) };
+    let _control = run.lock_control().await;
+    let is_current =
+        run.state().is_active() && !lifecycle::end_if_superseded(plane, &run).await.map_err(from_run_error)?;
+    Ok(is_current.then_some(run))
 }
 
 /// Reads the record of the run that [`find`] would find.
@@ -62,17 +90,44 @@ pub(super) async fn read_record(plane: &ControlPlane, name: &str) -> Result<RunR
     last_used.map_err(|panic| internal(&panic))?.map_err(from_run_error)
 }
 
+/// A run whose state is locked for a command.
+pub(super) struct LockedRun {
+    plane: Arc<ControlPlane>,
+    run: Arc<ActiveRun>,
+    had_ended: bool,
+    _control: OwnedMutexGuard<()>,
+}
+
+impl Deref for LockedRun {
+    type Target = Arc<ActiveRun>;
+
+    fn deref(&self) -> &Arc<ActiveRun> {
+        &self.run
+    }
+}
+
+impl Drop for LockedRun {
+    fn drop(&mut self) {
+        // A run that had ended, and was not started again, was loaded for this command alone. Kept, it would be out of
+        // date as soon as another process changes the store's record.
+        if self.had_ended && !self.run.state().is_active() {
+            self.plane.runs.remove(&self.run);
+        }
+    }
+}
+
 /// Finds a run for a command, and locks its state.
-pub(super) async fn lock(
-    plane: &Arc<ControlPlane>,
-    name: &str,
-) -> Result<(Arc<ActiveRun>, OwnedMutexGuard<()>), Status> {
+pub(super) async fn lock(plane: &Arc<ControlPlane>, name: &str) -> Result<LockedRun, Status> {
     loop {
         let run = find_or_load(plane, name).await?;
         let control = run.lock_control().await;
         // The run may have ended, and have been removed, before it was locked.
-        if plane.runs.contains(&run) {
-            return Ok((run, control));
+        if !plane.runs.contains(&run) {
+            continue;
+        }
+        let had_ended = !run.state().is_active();
+        if had_ended || !lifecycle::end_if_superseded(plane, &run).await.map_err(from_run_error)? {
+            return Ok(LockedRun { plane: plane.clone(), run, had_ended, _control: control });
         }
     }
 }

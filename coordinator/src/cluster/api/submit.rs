@@ -26,7 +26,8 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
     let given_name = if submitted.name.is_empty() { None } else { Some(parse_name(&submitted.name)?) };
     let loading = plane.runs.lock_loading().await;
     let (name, stored) = requested.find(&plane.store, given_name.as_ref(), None).await.map_err(from_run_error)?;
-    let active = plane.runs.get(&name);
+    let active = run_lookup::get_current(plane, &name).await?;
+    // A run that is not active here is what the store says.
     let earlier = active.as_ref().map(|run| run.record()).or(stored);
     let redefine = parse_dataset_names(&submitted.redefine)?;
     let datasets: Vec<registry::RequestedDataset> =
@@ -58,7 +59,7 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
 
 /// Starts a run again if it has ended.
 async fn submit_again(plane: &Arc<ControlPlane>, record: RunRecord, request: &RunRequest) -> Result<v1::Run, Status> {
-    let (run, _control) = run_lookup::lock(plane, record.name.as_str()).await?;
+    let run = run_lookup::lock(plane, record.name.as_str()).await?;
     if run.state().is_active() {
         // Writing the unchanged record makes the run the one that was used last.
         run.update_record(&plane.store, |_| {}).await.map_err(from_write_error)?;

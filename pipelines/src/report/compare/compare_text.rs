@@ -177,9 +177,10 @@ impl RunComparison {
         let mut text = format!("Do the runs rank the algorithms alike?\n{}", format_rows(&lines, &alignments));
         text += "SRCC, KRCC: of the algorithms' scores. reversed: pairs of algorithms in the other order; of these those that differ\n\
                  significantly in both runs. only first, only second: pairs that differ significantly in one run alone.\n";
-        for row in self.rank_agreement.iter().filter(|row| !row.reversed_significantly.is_empty()) {
+        for row in &self.rank_agreement {
+            let Some(reversed) = &row.reversed_significantly else { continue };
             let (a, b) = (self.letter_of(&row.run_a), self.letter_of(&row.run_b));
-            let _ = writeln!(text, "{}: {a} has {}; {b} the reverse", row.dataset, row.reversed_significantly);
+            let _ = writeln!(text, "{}: {a} has {reversed}; {b} the reverse", row.dataset);
         }
         text
     }
@@ -229,7 +230,7 @@ impl RunComparison {
 
 impl RankAgreementRow {
     fn reversed_count(&self) -> usize {
-        self.reversed_significantly.split("; ").filter(|pair| !pair.is_empty()).count()
+        self.reversed_significantly.as_ref().map_or(0, |pairs| pairs.split("; ").count())
     }
 }
 

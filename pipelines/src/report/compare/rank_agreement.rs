@@ -102,7 +102,7 @@ fn compare_pair(a: &RunLeaderboard, b: &RunLeaderboard, names: &[&str]) -> RankA
         krcc: stats::krcc(&a.scores, &b.scores),
         pairs: pairs.len() as u64,
         pairs_reversed: count(&|pair| a.order(pair) * b.order(pair) < 0),
-        reversed_significantly: reversed.join("; "),
+        reversed_significantly: (!reversed.is_empty()).then(|| reversed.join("; ")),
         significant_in_a_only: count(&|pair| a.verdict(pair) != 0 && b.verdict(pair) == 0),
         significant_in_b_only: count(&|pair| a.verdict(pair) == 0 && b.verdict(pair) != 0),
     }
@@ -122,7 +122,9 @@ mod tests {
         let b = leaderboard(&[0.2, 0.6, 0.7, 0.1], &[(1, 0), (2, 3)]);
         let row = compare_pair(&a, &b, &["w", "x", "y", "z"]);
         assert_eq!((row.pairs, row.pairs_reversed), (6, 3), "w and x, w and y, x and y");
-        assert_eq!(row.reversed_significantly, "w > x");
+        assert_eq!(row.reversed_significantly.as_deref(), Some("w > x"));
+        let alike = compare_pair(&a, &a, &["w", "x", "y", "z"]);
+        assert_eq!(alike.reversed_significantly, None);
         assert_eq!((row.significant_in_a_only, row.significant_in_b_only), (2, 1));
         // scipy.stats.spearmanr and kendalltau of the two lists: 0.2 and 0.0.
         assert!((row.srcc.unwrap() - 0.2).abs() < 1e-12, "{row:?}");

@@ -73,8 +73,9 @@ pub struct RankAgreementRow {
     pub pairs: u64,
     /// Number of pairs that the runs order differently.
     pub pairs_reversed: u64,
-    /// Pairs that differ significantly in both runs, in opposite directions, as `better in a > better in b`.
-    pub reversed_significantly: String,
+    /// Pairs that differ significantly in both runs, in opposite directions, as `better in a > better in b`. None
+    /// if there are none.
+    pub reversed_significantly: Option<String>,
     /// Number of pairs that differ significantly only in run a.
     pub significant_in_a_only: u64,
     /// Number of pairs that differ significantly only in run b.
