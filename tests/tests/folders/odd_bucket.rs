@@ -128,7 +128,7 @@ fn odd_keys_of_a_bucket_take_nothing_with_them() {
     assert!(said.out.contains("3 files are left out for their names: dcp/../up.png: "), "{}", said.out);
     assert!(said.out.contains("notes//old.txt: its key is not a valid path"), "{}", said.out);
     assert!(
-        said.out.contains("passed over: 1 hidden (dcp/.ipynb_checkpoints/), 3 markers of folders (./, ...)"),
+        said.out.contains("skipped: 1 hidden (dcp/.ipynb_checkpoints/), 3 markers of folders (./, ...)"),
         "{}",
         said.out
     );
