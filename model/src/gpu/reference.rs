@@ -200,7 +200,7 @@ impl Reference {
     }
 
     fn write(&self, output: &mut [u16], values: &[f32]) {
-        for (to, x) in to.iter_mut().zip(from) {
+        for (output, x) in to.iter_mut().zip(values) {
             *to = self.half.round(*x);
         }
     }
