@@ -200,8 +200,8 @@ impl Reference {
     }
 
     fn write(&self, output: &mut [u16], values: &[f32]) {
-        for (output, x) in to.iter_mut().zip(values) {
-            *to = self.half.round(*x);
+        for (rounded, x) in output.iter_mut().zip(values) {
+            *rounded = self.half.round(*x);
         }
     }
 
