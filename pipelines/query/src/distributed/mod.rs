@@ -195,7 +195,7 @@ fn dataset_ranges(cells: &[CellCounts]) -> Vec<DatasetRanges> {
     let mut ranges: BTreeMap<&str, (Range, Range)> = BTreeMap::new();
     for cell in cells.iter().filter(|cell| cell.n > 0) {
         let (score, mos) = ranges.entry(&cell.dataset).or_insert((Range::EMPTY, Range::EMPTY));
-        (*score, *mos) = (score.with(cell.score), mos.with(cell.mos));
+        (*score, *mos) = (score.union(cell.score), mos.union(cell.mos));
     }
     let differ = ranges.into_iter().filter(|(_, (score, mos))| score.low < score.high && mos.low < mos.high);
     differ.map(|(dataset, (score, mos))| DatasetRanges { dataset: dataset.to_owned(), score, mos }).collect()
