@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""Makes what the CUDA programs are linked with in place of the CUDA libraries, and prints the folder that holds it.
+"""Makes stubs that the CUDA programs are linked with in place of the CUDA libraries, and prints their folder.
 
 usage: cuda-stubs.py TOOLKIT CACHE
 
-candle-core would have the programs linked with libcuda, libcublas and so on: they would neither link nor start on a machine
-without them. Here each function that cudarc declares is a stub. Its first call opens the library that the toolkit's version
+candle-core links programs with libcuda, libcublas and so on: on a machine without these they would neither link nor start. Here each function that cudarc declares is a stub. Its first call opens the library that the toolkit's version
 names and finds the function there; it and all later calls jump to it. Where there is no such library or function, each call
 returns the library's code for that, and stderr says once which library lacks what. Functions that return no status have no
-stub: who calls one gets an error from the linker.
+stub: a program that calls one does not link.
 
-The folder's name is a digest of what is in it. Another cudarc or another toolkit makes another one, and cargo links anew.
+The folder's name is a digest of its content. Another cudarc or another toolkit makes another one, and cargo links anew.
 """
 import hashlib
 import json
@@ -109,7 +108,7 @@ def cudarc():
 
 
 def sources(source, major):
-    """The text of each file, by its name."""
+    """Returns the text of each file, by its name."""
     files = {}
     for lib, module, pattern, soname, status, code in LIBRARIES:
         text = (source / module / "sys" / "mod.rs").read_text()

@@ -1,8 +1,8 @@
-"""The reports of a store's scores by pandas and SciPy: what bench-reports times dqa beside. Prints JSON.
+"""Computes the reports of a store's scores with pandas and SciPy, as the peer of bench-reports. Prints JSON.
 
 usage: report_peer.py STORE --replicates N
 
-As someone who knows these tools would write it: columns read by need, one pass for each group, whole arrays at a time, a
+Written as an expert in these tools would: only the needed columns are read, one pass for each group, whole arrays at a time, a
 replicate of the bootstrap is an array of row numbers made without a loop, pairs of pictures are compared as a matrix and
 counted for each scene once for all replicates.
 """
@@ -60,7 +60,7 @@ def coefficients(score, mos):
 
 
 def pairs_by_scene(group):
-    """For each scene: pairs ordered alike (ties by half), and pairs."""
+    """Returns, for each scene, the number of pairs ordered alike (ties count half) and the number of pairs."""
     score = group.pivot(index="scene", columns="algorithm", values="score").to_numpy()
     mos = group.pivot(index="scene", columns="algorithm", values="mos").to_numpy()
     alike, pairs = np.zeros(len(score)), np.zeros(len(score))
@@ -75,7 +75,7 @@ def pairs_by_scene(group):
 
 
 def bootstrap(group, alike, pairs, replicates, random):
-    """Percentiles of every measure over draws of scenes. `group` is sorted by scene."""
+    """Returns percentiles of every measure over draws of scenes. `group` is sorted by scene."""
     score, mos = group["score"].to_numpy(), group["mos"].to_numpy()
     _, starts, counts = np.unique(group["scene"].to_numpy(), return_index=True, return_counts=True)
     values = []
@@ -137,7 +137,7 @@ def main():
             groups += [(kind, name, group) for name, group in labelled.groupby(kind, observed=True)]
         for kind, name, group in groups:
             table.append(correlations(dataset, kind, name, group, args.replicates, random))
-    # A measure that is not defined is null.
+    # An undefined measure is null.
     table = [{name: None if value != value else value for name, value in row.items()} for row in table]
     print(json.dumps({"seconds": seconds, "correlations": table}))
 

@@ -1,6 +1,6 @@
-"""A training step in PyTorch, for bench-tune: python tune_peer.py REFERENCE_DIR KIND BATCH STEPS prompts|all
+"""Times training steps in PyTorch, for bench-tune: python tune_peer.py REFERENCE_DIR KIND BATCH STEPS prompts|all
 
-As the authors train: CLIP frozen (or not: all), Adam on prompts and their linear layers. Prints one JSON line.
+It trains as the authors do: Adam on prompts and their linear layers with CLIP frozen, or on all weights (`all`). Prints one JSON line.
 """
 import json
 import resource

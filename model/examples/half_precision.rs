@@ -21,7 +21,7 @@ fn scores(scorer: &Arc<Scorer>, pictures: &[Rgb8]) -> Vec<PictureScore> {
     std::iter::from_fn(|| batcher.pop()).map(|((), score)| score).collect()
 }
 
-/// Counts the pairs whose order differs, and returns the largest difference of their f32 scores.
+/// Returns the number of pairs whose order differs, and the largest difference of their f32 scores.
 fn swapped(exact: &[PictureScore], half: &[PictureScore]) -> (usize, f64) {
     let mut swapped = (0, 0.0);
     for i in 0..exact.len() {

@@ -1,4 +1,4 @@
-// The vocabulary of the kernels: 16-bit floats, a warp's sums, and the tensor cores' tiles.
+// Building blocks of the kernels: 16-bit floats, a warp's sums, and the tensor cores' tiles.
 //
 // The same sources are compiled for a CPU, where host/cuda.h stands in for the GPU, so that indices, masks and barriers
 // are tested on machines without one.

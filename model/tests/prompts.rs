@@ -327,7 +327,7 @@ fn files_of_other_kinds_are_told() {
     );
     let error = Prompts::open(&dir.path().join("absent"), &config()).unwrap_err();
     assert!(text(&error, dir.path()).starts_with("cannot read `DIR/absent`: "));
-    assert!(!error.retry());
+    assert!(!error.is_retryable());
 }
 
 /// Makes a state dictionary of the tiny model's prompts, with `prefix` before each name.

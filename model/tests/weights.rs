@@ -203,7 +203,7 @@ fn a_file_cut_short_is_told() {
         let error = ClipWeights::open(dir.path()).unwrap_err();
         let text = text(&error, dir.path());
         assert!(text.starts_with("`DIR/model.safetensors` is truncated or not a safetensors file: "), "{text}");
-        assert!(!error.retry());
+        assert!(!error.is_retryable());
     }
 }
 

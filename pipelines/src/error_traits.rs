@@ -1,11 +1,11 @@
-//! What an error can tell its handler beyond its message: whether another attempt may succeed, and what the user can do.
+//! Traits of errors: whether another attempt may succeed, and what the user can do.
 
 use std::error::Error;
 
 /// An error that knows whether the same operation may succeed when it is attempted again.
 pub trait Retryable: Error {
-    /// Returns whether another attempt may succeed: a store or a network did not answer, or was busy. A clear answer (no such
-    /// object, no permission) stays the same.
+    /// Returns whether another attempt may succeed, because a store or a network did not answer or was busy. A definite
+    /// answer (the object does not exist, permission is denied) would stay the same.
     fn is_retryable(&self) -> bool;
 }
 

@@ -1,5 +1,5 @@
-//! What is computed: data sets, plans, tables, statistics, reports, SQL. This crate does not know which process computes it,
-//! or on which device.
+//! The pipeline of a benchmark: data sets, plans, runs, result tables, reports and studies. This crate does not know which
+//! process computes a result, or on which device.
 //!
 //! ```text
 //! DataSet -plan-> Shard -(scored elsewhere)-> Part -commit-> Run -report-> Correlations, Leaderboard

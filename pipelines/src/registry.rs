@@ -77,7 +77,7 @@ pub enum RegistryError {
         source: serde_json::Error,
     },
     /// The name stands for another source.
-    #[error("the store has another data set `{}`: {} of {}; {} was asked for; they differ in {differences}", known.name, known.source, known.origin(), requested)]
+    #[error("the store has another data set `{}`: {} of {}; {} was requested; they differ in {differences}", known.name, known.source, known.origin(), requested)]
     Another {
         /// The registered data set.
         known: Box<RegisteredDataset>,
@@ -89,7 +89,7 @@ pub enum RegistryError {
         differences: String,
     },
     /// A name to redefine is not one of the requested data sets.
-    #[error("--redefine names `{name}`, and the data sets that are asked for are {}", requested.join(", "))]
+    #[error("--redefine names `{name}`, but the requested data sets are {}", requested.join(", "))]
     NotRequested {
         /// The name to redefine.
         name: DatasetName,

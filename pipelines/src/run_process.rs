@@ -101,7 +101,7 @@ impl RunProcess {
         self.is_alive_as_seen_from(machine().as_deref(), start_time, written, now)
     }
 
-    /// As [`RunProcess::is_alive`], for a reader on `machine` on which `start_time` returns when a living process was started.
+    /// Returns what [`RunProcess::is_alive`] would on `machine`, where `start_time` returns when a living process was started.
     fn is_alive_as_seen_from(
         &self,
         machine: Option<&str>,

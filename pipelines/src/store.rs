@@ -71,7 +71,7 @@ impl Store {
     /// Opens the folder at `address` as [`Store::open`] does, and creates a local folder that does not exist.
     ///
     /// # Errors
-    /// As [`Store::open`], and if the folder cannot be created.
+    /// The same as [`Store::open`], and if the folder cannot be created.
     pub fn create(address: &str, base: &FilePath) -> Result<Store, StoreError> {
         match local_path(address, base)? {
             Some(path) => {
@@ -232,7 +232,7 @@ impl Store {
     /// If the object does not exist, or the store fails.
     pub async fn head(&self, key: &str) -> Result<Object, StoreError> {
         let meta =
-            self.objects.head(&self.object_path(key)).await.map_err(|source| self.error("look at", key, source))?;
+            self.objects.head(&self.object_path(key)).await.map_err(|source| self.error("inspect", key, source))?;
         Ok(self.object(&meta))
     }
 
@@ -242,7 +242,7 @@ impl Store {
     /// If the object does not exist, or the store fails.
     pub async fn modified(&self, key: &str) -> Result<Timestamp, StoreError> {
         let meta =
-            self.objects.head(&self.object_path(key)).await.map_err(|source| self.error("look at", key, source))?;
+            self.objects.head(&self.object_path(key)).await.map_err(|source| self.error("inspect", key, source))?;
         let written = Timestamp::from_microsecond(meta.last_modified.timestamp_micros());
         Ok(written.unwrap_or(Timestamp::UNIX_EPOCH))
     }
@@ -252,8 +252,8 @@ impl Store {
     /// # Errors
     /// If the object does not exist, or the store fails.
     pub async fn get(&self, key: &str) -> Result<Bytes, StoreError> {
-        let got = async { self.objects.get(&self.object_path(key)).await?.bytes().await };
-        got.await.map_err(|source| self.error("read", key, source))
+        let response = async { self.objects.get(&self.object_path(key)).await?.bytes().await };
+        response.await.map_err(|source| self.error("read", key, source))
     }
 
     /// Reads the first `bytes` of an object, or all of it if it is shorter.
@@ -266,8 +266,8 @@ impl Store {
         }
         let range = object_store::GetRange::Bounded(0..bytes);
         let options = object_store::GetOptions { range: Some(range), ..Default::default() };
-        let got = async { self.objects.get_opts(&self.object_path(key), options).await?.bytes().await };
-        got.await.map_err(|source| self.error("read", key, source))
+        let response = async { self.objects.get_opts(&self.object_path(key), options).await?.bytes().await };
+        response.await.map_err(|source| self.error("read", key, source))
     }
 
     /// Reads a range of an object, in one request.
@@ -278,13 +278,18 @@ impl Store {
         if range.bytes == 0 {
             return Ok(Bytes::new()); // stores reject empty ranges
         }
-        let got = self.objects.get_range(&self.object_path(key), range.as_range()).await;
-        let got = got.map_err(|source| self.error("read", key, source))?;
-        if got.len() as u64 != range.bytes {
-            let ByteRange { offset, bytes: wanted } = range;
-            return Err(StoreError::Truncated { address: self.address(key), offset, wanted, got: got.len() as u64 });
+        let response = self.objects.get_range(&self.object_path(key), range.as_range()).await;
+        let response = response.map_err(|source| self.error("read", key, source))?;
+        if response.len() as u64 != range.bytes {
+            let ByteRange { offset, bytes: expected } = range;
+            return Err(StoreError::Truncated {
+                address: self.address(key),
+                offset,
+                expected,
+                found: response.len() as u64,
+            });
         }
-        Ok(got)
+        Ok(response)
     }
 
     /// Writes an object atomically, and replaces one that exists.
@@ -364,8 +369,8 @@ impl Store {
     /// # Errors
     /// If the object does not exist, or the store fails. A failure while the object is read is an item of the stream.
     pub async fn get_stream(&self, key: &str) -> Result<BoxStream<'static, object_store::Result<Bytes>>, StoreError> {
-        let got = self.objects.get(&self.object_path(key)).await;
-        Ok(got.map_err(|source| self.error("read", key, source))?.into_stream())
+        let response = self.objects.get(&self.object_path(key)).await;
+        Ok(response.map_err(|source| self.error("read", key, source))?.into_stream())
     }
 
     /// Deletes an object. A missing object is not an error.

@@ -78,21 +78,21 @@ async fn assert_six(dir: &Dir, lines: &[&str]) {
 #[tokio::test]
 async fn clutter_is_passed_over_and_counted() {
     let cases: [(&[&str], &str); 12] = [
-        (&["dcp/._0001.png", "dcp/._0002.png"], "passed over: 2 hidden (dcp/._0001.png, ...)"),
-        (&["dcp/.ipynb_checkpoints/0001-checkpoint.png"], "passed over: 1 hidden (dcp/.ipynb_checkpoints/)"),
-        (&[".ipynb_checkpoints/a.png", ".ipynb_checkpoints/b.png"], "passed over: 1 hidden (.ipynb_checkpoints/)"),
-        (&["dcp/.nfs00000001", ".DS_Store", ".~lock.mos.xlsx#"], "passed over: 3 hidden (.DS_Store, ...)"),
+        (&["dcp/._0001.png", "dcp/._0002.png"], "skipped: 2 hidden (dcp/._0001.png, ...)"),
+        (&["dcp/.ipynb_checkpoints/0001-checkpoint.png"], "skipped: 1 hidden (dcp/.ipynb_checkpoints/)"),
+        (&[".ipynb_checkpoints/a.png", ".ipynb_checkpoints/b.png"], "skipped: 1 hidden (.ipynb_checkpoints/)"),
+        (&["dcp/.nfs00000001", ".DS_Store", ".~lock.mos.xlsx#"], "skipped: 3 hidden (.DS_Store, ...)"),
         (
             &["@eaDir/x.png", "dcp/@eaDir/0001.png/SYNOPHOTO_THUMB_XL.jpg"],
-            "passed over: 2 of systems and tools (@eaDir/, ...)",
+            "skipped: 2 of systems and tools (@eaDir/, ...)",
         ),
-        (&["__MACOSX/dcp/._0001.png"], "passed over: 1 of systems and tools (__MACOSX/)"),
-        (&["#recycle/dcp/0001.png"], "passed over: 1 of systems and tools (#recycle/)"),
-        (&["System Volume Information/x.png"], "passed over: 1 of systems and tools (System Volume Information/)"),
-        (&["dcp/Thumbs.db", "~$mos.xlsx"], "passed over: 2 of systems and tools (dcp/Thumbs.db, ...)"),
-        (&["dcp/Icon\r"], "passed over: 1 of systems and tools (dcp/Icon\r)"),
-        (&["dcp/0004.png.crdownload", "aod/0004.png.part"], "passed over: 2 incomplete (aod/0004.png.part, ...)"),
-        (&["notes.txt", "logs/train.log"], "passed over: 2 not named as pictures (logs/train.log, ...)"),
+        (&["__MACOSX/dcp/._0001.png"], "skipped: 1 of systems and tools (__MACOSX/)"),
+        (&["#recycle/dcp/0001.png"], "skipped: 1 of systems and tools (#recycle/)"),
+        (&["System Volume Information/x.png"], "skipped: 1 of systems and tools (System Volume Information/)"),
+        (&["dcp/Thumbs.db", "~$mos.xlsx"], "skipped: 2 of systems and tools (dcp/Thumbs.db, ...)"),
+        (&["dcp/Icon\r"], "skipped: 1 of systems and tools (dcp/Icon\r)"),
+        (&["dcp/0004.png.crdownload", "aod/0004.png.part"], "skipped: 2 incomplete (aod/0004.png.part, ...)"),
+        (&["notes.txt", "logs/train.log"], "skipped: 2 not named as pictures (logs/train.log, ...)"),
     ];
     for (files, line) in cases {
         let dir = Dir::new();
@@ -327,7 +327,7 @@ async fn a_broken_tar_takes_no_other_with_it() {
         assert!(fault.contains("ffa.tar.gz: it is compressed with gzip") && fault.contains("old.tar: "), "{fault}");
         assert_eq!(
             data.skipped_lines(),
-            ["passed over: 1 hidden (aod.tar/._1.png), 1 of systems and tools (aod.tar/__MACOSX/), \
+            ["skipped: 1 hidden (aod.tar/._1.png), 1 of systems and tools (aod.tar/__MACOSX/), \
               1 not named as pictures (aod.tar/read.me)"]
         );
     }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use dqa_pipelines::report::{self, Report, ReportOptions, Table};
+use dqa_pipelines::report::{self, Report, ReportOptions, ReportTable};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::leaderboard::LeaderboardRow;
 use dqa_stats::SignificanceTest;
@@ -37,7 +37,7 @@ async fn two_easy_scenes_do_not_win_a_leaderboard() {
     let mut record = graded(&store, SHAPE).await;
     // Only the worst algorithm has the two easiest scenes.
     replace_rows(&store, &mut record, 3, |rows| rows[18..].to_vec()).await;
-    let report = report::make(&store, &record, &USUAL()).await.unwrap();
+    let report = report::compute(&store, &record, &USUAL()).await.unwrap();
     let last = row(&report, "algo03");
     assert!(report.leaderboard.iter().all(|other| other.mean_score <= last.mean_score), "by its own mean it is first");
     assert_eq!((last.rank, last.rank_best, last.rank_worst), (Some(4), Some(1), Some(4)));
@@ -48,7 +48,7 @@ async fn two_easy_scenes_do_not_win_a_leaderboard() {
     let first = row(&report, "algo00");
     assert_eq!((first.rank, first.rank_worst, first.rank_group.as_deref()), (Some(1), Some(2), Some("a")));
     assert_eq!(first.interval_method.as_deref(), Some("student_t"));
-    let text = report.text(Table::Leaderboard);
+    let text = report.text(ReportTable::Leaderboard);
     for said in
         ["Two algorithms have 2 to 20 scenes in common.", "2*", "own mean", "not testable", "no interval below 5"]
     {
@@ -64,12 +64,12 @@ async fn what_no_scene_connects_is_said_and_not_ranked_together() {
     for algorithm in [0, 1, 3] {
         replace_rows(&store, &mut record, algorithm, |rows| rows[..12].to_vec()).await;
     }
-    let report = report::make(&store, &record, &USUAL()).await.unwrap();
+    let report = report::compute(&store, &record, &USUAL()).await.unwrap();
     let alone = row(&report, "algo02");
     assert_eq!((alone.component, alone.rank, alone.rank_worst), (Some(2), Some(1), Some(1)));
     assert_eq!(row(&report, "algo03").rank_worst, Some(3));
     assert!(report.comparisons.iter().all(|pair| pair.algorithm_a != "algo02" && pair.algorithm_b != "algo02"));
-    assert!(report.text(Table::Leaderboard).contains("No scenes connect these with the algorithms above"));
+    assert!(report.text(ReportTable::Leaderboard).contains("No scenes connect these with the algorithms above"));
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn the_hazy_input_has_a_row_and_no_rank_and_the_others_their_gain() {
     let (_dir, store) = store();
     let mut record = graded(&store, SHAPE).await;
     record.spec.datasets[0].hazy = Some("algo02".parse().unwrap());
-    let report = report::make(&store, &record, &USUAL()).await.unwrap();
+    let report = report::compute(&store, &record, &USUAL()).await.unwrap();
     let order: Vec<(&str, Option<u32>)> =
         report.leaderboard.iter().map(|row| (row.algorithm.as_str(), row.rank)).collect();
     assert_eq!(order, [("algo00", Some(1)), ("algo01", Some(2)), ("algo02", None), ("algo03", Some(3))]);
@@ -86,7 +86,7 @@ async fn the_hazy_input_has_a_row_and_no_rank_and_the_others_their_gain() {
     assert!(best.gain_low > Some(0.05) && worst.gain_high < Some(0.0) && hazy.gain.is_none());
     assert!(hazy.rank_group.is_none() && row(&report, "algo01").p_next.is_some());
     assert_eq!(report.comparisons.len(), 3, "pairs of ranked algorithms alone");
-    assert!(report.text(Table::Leaderboard).contains("gain: the score less that of the hazy input"));
+    assert!(report.text(ReportTable::Leaderboard).contains("gain: the score less that of the hazy input"));
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn comparisons_are_a_table_of_the_store_and_say_what_scenes_can_show() {
     let (_dir, store) = store();
     let record = graded(&store, Shape { datasets: 2, ..SHAPE }).await;
     let options = ReportOptions { margin: Some(0.2), ..USUAL() };
-    let report = report::make(&store, &record, &options).await.unwrap();
+    let report = report::compute(&store, &record, &options).await.unwrap();
     report.write(&store).await.unwrap();
     assert_eq!(report.comparisons.len(), 18, "six pairs of two data sets and of both");
     let first = &report.comparisons[0];
@@ -104,8 +104,8 @@ async fn comparisons_are_a_table_of_the_store_and_say_what_scenes_can_show() {
     assert_eq!((first.rank_biserial, first.probability_of_superiority), (Some(1.0), Some(1.0)));
     assert!(first.minimum_detectable_difference.unwrap() < first.difference);
     assert!(first.equivalence_p < first.equivalence_p_corrected && first.equivalence_p_corrected < Some(0.05));
-    assert_eq!(report.csv(Table::Comparisons).lines().count(), 19);
-    let text = report.text(Table::Comparisons);
+    assert_eq!(report.csv(ReportTable::Comparisons).lines().count(), 19);
+    let text = report.text(ReportTable::Comparisons);
     assert!(text.contains("Comparisons: set0") && text.contains("equivalent") && text.contains("differ"), "{text}");
 }
 
@@ -114,10 +114,10 @@ async fn five_scenes_show_nothing_and_say_so() {
     let (_dir, store) = store();
     let record = graded(&store, Shape { scenes: 5, ..SHAPE }).await;
     for test in [SignificanceTest::MaxDifference, SignificanceTest::MaxT, SignificanceTest::Wilcoxon] {
-        let report = report::make(&store, &record, &ReportOptions { test, ..USUAL() }).await.unwrap();
+        let report = report::compute(&store, &record, &ReportOptions { test, ..USUAL() }).await.unwrap();
         assert!(report.comparisons.iter().all(|pair| !pair.testable && !pair.significant && pair.p_smallest == 0.0625));
         assert!(report.leaderboard.iter().all(|row| row.rank_group.as_deref() == Some("not testable")));
         assert!(report.leaderboard.iter().all(|row| row.adjusted_score_low.is_some()));
-        assert!(report.text(Table::Leaderboard).contains("it does not mean that there is none"));
+        assert!(report.text(ReportTable::Leaderboard).contains("it does not mean that there is none"));
     }
 }

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, Table, combine_runs};
+use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, ReportTable, combine_runs};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::correlations::CorrelationRow;
@@ -35,11 +35,11 @@ fn store() -> (TempDir, Store) {
 }
 
 async fn make(store: &Store, record: &RunRecord) -> Report {
-    report::make(store, record, &OPTIONS).await.unwrap()
+    report::compute(store, record, &OPTIONS).await.unwrap()
 }
 
 async fn refused(store: &Store, record: &RunRecord) -> ReportError {
-    report::make(store, record, &OPTIONS).await.unwrap_err()
+    report::compute(store, record, &OPTIONS).await.unwrap_err()
 }
 
 async fn part_rows(store: &Store, key: &str) -> Vec<ScoreRow> {
@@ -131,7 +131,7 @@ async fn a_report_does_not_depend_on_the_order_of_rows() {
         let options = ReportOptions { intervals, ..OPTIONS };
         let (_dir, store) = store();
         let record = synthetic::write(&store, "r", SMALL).await;
-        let report = report::make(&store, &record, &options).await.unwrap();
+        let report = report::compute(&store, &record, &options).await.unwrap();
         rewrite(&store, &record, |rows| {
             rows.rotate_left(7);
             rows.reverse();
@@ -139,7 +139,7 @@ async fn a_report_does_not_depend_on_the_order_of_rows() {
         .await;
         let mut turned = record.clone();
         turned.parts.reverse();
-        let turned = report::make(&store, &turned, &options).await.unwrap();
+        let turned = report::compute(&store, &turned, &options).await.unwrap();
         assert_eq!(report.correlations, turned.correlations);
         assert_eq!(report.leaderboard, turned.leaderboard);
         assert_eq!(report.cross_dataset, turned.cross_dataset);
@@ -240,7 +240,7 @@ async fn every_measure_has_an_interval_or_the_reason_for_none() {
 
     let bootstrap =
         ReportOptions { intervals: ReportIntervals::Bootstrap, replicates: 200, seed: 7, ..ReportOptions::default() };
-    let drawn = report::make(&store, &record, &bootstrap).await.unwrap();
+    let drawn = report::compute(&store, &record, &bootstrap).await.unwrap();
     let row = groups(&drawn, "all").next().unwrap();
     assert_eq!((row.srcc_interval.as_deref(), row.replicates, row.seed), (Some("bootstrap"), Some(200), Some(7)));
     assert!(row.srcc_monte_carlo_error.unwrap() > 0.0);
@@ -252,12 +252,12 @@ async fn fewer_than_five_scenes_have_no_interval_and_it_is_said() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", Shape { datasets: 1, scenes: 4, ..SMALL }).await;
     for intervals in [ReportIntervals::Jackknife, ReportIntervals::Bootstrap] {
-        let report = report::make(&store, &record, &ReportOptions { intervals, ..OPTIONS }).await.unwrap();
+        let report = report::compute(&store, &record, &ReportOptions { intervals, ..OPTIONS }).await.unwrap();
         let row = groups(&report, "all").next().unwrap();
         assert!(row.srcc.is_some() && row.srcc_low.is_none());
         assert_eq!(row.srcc_interval.as_deref(), Some("too_few_scenes"));
         assert_eq!(row.logistic5_status.as_deref(), Some("too_few_rows"), "24 pictures");
-        assert!(report.text(Table::Correlations).contains("too few scenes"));
+        assert!(report.text(ReportTable::Correlations).contains("too few scenes"));
     }
 }
 
@@ -281,10 +281,10 @@ async fn exbedde_counts_the_pictures_that_it_measures() {
         if algorithms == 5 {
             // A fit of five parameters to five pictures is meaningless.
             assert_eq!((all.n, all.scenes, all.scenes_too_small, all.srcc), (0, 0, Some(120), None));
-            let text = report.text(Table::Correlations);
+            let text = report.text(ReportTable::Correlations);
             assert!(text.contains("left out by exbedde: 120 scenes with fewer than 6 pictures"), "{text}");
         }
-        let text = report.text(Table::Correlations);
+        let text = report.text(ReportTable::Correlations);
         assert!(text.contains("city0 by exbedde") && text.contains("set1 by exbedde"), "{text}");
     }
 }
@@ -314,7 +314,7 @@ async fn without_labels_there_is_a_leaderboard_and_no_correlation() {
     assert_eq!(report.leaderboard.len(), 18);
     assert!(report.leaderboard.iter().all(|row| row.rank.is_some() && row.mean_mos.is_none()));
     assert!(report.cross_dataset.iter().all(|row| row.measure == "score"));
-    assert!(report.text(Table::Correlations).contains("none"));
+    assert!(report.text(ReportTable::Correlations).contains("none"));
     report.write(&store).await.unwrap();
 }
 
@@ -399,7 +399,7 @@ async fn runs_of_one_model_together_are_as_one_run() {
     let second = with_algorithms(&record, "second", |name| name > "algo01");
     let both = combine_runs(&first, &[second]).unwrap();
     assert_eq!(both.name.as_str(), "first+second");
-    let mut report = report::make_leaderboards(&store, &both, &OPTIONS).await.unwrap();
+    let mut report = report::compute_leaderboards(&store, &both, &OPTIONS).await.unwrap();
     report.leaderboard.iter_mut().for_each(|row| row.run = "r".to_owned());
     assert_eq!(report.leaderboard, make(&store, &record).await.leaderboard);
 }
@@ -437,11 +437,12 @@ async fn tables_for_reading_say_what_a_number_is_worth() {
     let record = synthetic::write(&store, "r", Shape { algorithms: 5, scenes: 60, ..SMALL }).await;
     let mut report = make(&store, &record).await;
     report.correlations.retain(|row| row.group_kind != "scene_group");
-    let texts = [Table::Correlations, Table::CrossDataset, Table::Leaderboard].map(|table| report.text(table));
+    let texts = [ReportTable::Correlations, ReportTable::CrossDataset, ReportTable::Leaderboard]
+        .map(|table| report.text(table));
     insta::assert_snapshot!(texts.join("\n") + &report.footnotes());
     report.retain_dataset(&"set1".parse().unwrap()).unwrap();
-    assert_eq!(report.csv(Table::Leaderboard).lines().count(), 6);
-    assert_eq!(report.json(Table::Leaderboard).lines().count(), 5);
+    assert_eq!(report.csv(ReportTable::Leaderboard).lines().count(), 6);
+    assert_eq!(report.json(ReportTable::Leaderboard).lines().count(), 5);
     let error = report.retain_dataset(&"set9".parse().unwrap()).unwrap_err().to_string();
     assert!(error.contains("set0, set1"), "{error}");
 }

@@ -323,7 +323,7 @@ async fn complete(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) -> Result<(),
     drop(control);
     let options = ReportOptions::from_run(&record);
     let reported = async {
-        let report = report::make(&plane.store, &record, &options).await?;
+        let report = report::compute(&plane.store, &record, &options).await?;
         report.write(&plane.store).await
     };
     if let Err(error) = reported.await {

@@ -2,7 +2,7 @@
 
 use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::picture_limits::PictureLimits;
-use dqa_pipelines::report::Table;
+use dqa_pipelines::report::ReportTable;
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::status::RunStatus;
 use dqa_proto::v1::{self, DeviceClass};
@@ -47,12 +47,12 @@ fn limits_to_wire(limits: PictureLimits) -> v1::PictureLimits {
 }
 
 /// Returns the report table of a message, or `None` for an unspecified one.
-pub(super) fn table_from_wire(table: v1::Table) -> Option<Table> {
+pub(super) fn table_from_wire(table: v1::Table) -> Option<ReportTable> {
     match table {
-        v1::Table::Correlations => Some(Table::Correlations),
-        v1::Table::Leaderboard => Some(Table::Leaderboard),
-        v1::Table::Comparisons => Some(Table::Comparisons),
-        v1::Table::CrossDataset => Some(Table::CrossDataset),
+        v1::Table::Correlations => Some(ReportTable::Correlations),
+        v1::Table::Leaderboard => Some(ReportTable::Leaderboard),
+        v1::Table::Comparisons => Some(ReportTable::Comparisons),
+        v1::Table::CrossDataset => Some(ReportTable::CrossDataset),
         v1::Table::Unspecified => None,
     }
 }

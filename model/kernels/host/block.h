@@ -73,7 +73,7 @@ static void run_block(std::vector<char> &stacks) {
             swapcontext(&scheduler, &thread.context);
         }
         if (turns_left-- == 0) {
-            fprintf(stderr, "threads wait for those that do not come\n");
+            fprintf(stderr, "not all threads reached a barrier\n");
             exit(4);
         }
     }

@@ -1,4 +1,4 @@
-// A GPU on a CPU: the part of CUDA that the kernels use, in plain C++, so that they can be run and tested without a GPU.
+// Emulates a GPU on a CPU: the part of CUDA that the kernels use, in plain C++, so that they can be run and tested without a GPU.
 //
 // A block's threads are fibers that take turns. In an operation of a warp, all 32 threads meet at a barrier, write their
 // values, and read their results. A block starts with shared memory full of NaN. Slow, but its order is deterministic.
@@ -140,7 +140,7 @@ template <typename T> void multiply_tile(float *c, const uint32_t *a, const uint
 
 template <bool TRANSPOSED> void load(uint32_t *to, const void *row) {
     if ((uintptr_t)row % 16 != 0) {
-        fprintf(stderr, "a row of a tile is not on 16 bytes\n");
+        fprintf(stderr, "a row of a tile is not aligned to 16 bytes\n");
         exit(3);
     }
     host::Lane *lanes = host::lanes();

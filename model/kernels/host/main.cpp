@@ -38,7 +38,7 @@ template <typename A> A argument(const char *text) {
     if constexpr (std::is_pointer_v<A>) {
         const char *start = strrchr(text, '+');
         if (text[0] != '@' || !start) {
-            fprintf(stderr, "%s is no buffer\n", text);
+            fprintf(stderr, "%s is not a buffer\n", text);
             exit(2);
         }
         return reinterpret_cast<A>(buffer(std::string(text + 1, start)) + atoll(start + 1));
@@ -51,7 +51,7 @@ template <typename A> A argument(const char *text) {
 
 template <typename... A> void launch(void (*kernel)(A...), int count, char **texts) {
     if (count != 4 + (int)sizeof...(A)) {
-        fprintf(stderr, "%zu arguments, not %d\n", sizeof...(A), count - 4);
+        fprintf(stderr, "expected %zu arguments, found %d\n", sizeof...(A), count - 4);
         exit(2);
     }
     int next = 4;
@@ -69,7 +69,7 @@ static const std::map<std::string, void (*)(int, char **)> KERNELS = {EACH_KERNE
 int main(int count, char **texts) {
     const auto kernel = count < 5 ? KERNELS.end() : KERNELS.find(texts[1]);
     if (kernel == KERNELS.end()) {
-        fprintf(stderr, "no such kernel\n");
+        fprintf(stderr, "unknown kernel\n");
         return 2;
     }
     kernel->second(count - 1, texts + 1);

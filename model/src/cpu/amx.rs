@@ -141,18 +141,18 @@ impl Drop for Configured {
     }
 }
 
-/// Returns whether CPU and system offer AMX with bf16 and its products are right. Checked once.
+/// Returns whether CPU and system offer AMX with bf16 and its products are correct. Checked once.
 pub(super) fn usable() -> bool {
     static USABLE: OnceLock<bool> = OnceLock::new();
     *USABLE.get_or_init(|| {
         if !(offered() && granted()) {
             return false;
         }
-        let right = multiplies_rightly();
-        if !right {
-            tracing::error!("AMX is there but its products are wrong: not using it");
+        let is_correct = computes_correct_products();
+        if !is_correct {
+            tracing::error!("amx computes wrong products and is not used");
         }
-        right
+        is_correct
     })
 }
 
@@ -187,7 +187,7 @@ fn granted() -> bool {
     false
 }
 
-fn multiplies_rightly() -> bool {
+fn computes_correct_products() -> bool {
     let _tiles = Configured::new();
     // SAFETY: AMX is offered and granted, and the registers are configured.
     check(|a, b, sums, first| unsafe { tile(&mut Hardware, CHECKED_ROWS, a, b, sums, first) })

@@ -57,7 +57,7 @@ pub(super) unsafe fn tile_avx2(rows: usize, a: &[f32], b: &[f32], sums: &mut [f3
     by_rows!(rows, avx2(k, a.as_ptr(), b.as_ptr(), sums.as_mut_ptr(), first), 1 2 3 4 5 6)
 }
 
-/// The same as [`tile_avx2`], in AVX-512.
+/// Computes the same as [`tile_avx2`], in AVX-512.
 ///
 /// # Safety
 /// The CPU must have AVX-512 F.
@@ -67,7 +67,7 @@ pub(super) unsafe fn tile_avx512(rows: usize, a: &[f32], b: &[f32], sums: &mut [
     by_rows!(rows, avx512(k, a.as_ptr(), b.as_ptr(), sums.as_mut_ptr(), first), 1 2 3 4 5 6 7 8 9 10 11 12 13 14)
 }
 
-/// The same as [`tile_avx512`] over pairs of bf16: a (k / 2, rows), b (k / 2, PANEL, 2).
+/// Computes the same as [`tile_avx512`] over pairs of bf16: a (k / 2, rows), b (k / 2, PANEL, 2).
 ///
 /// # Safety
 /// The CPU must have AVX-512 F and BF16.

@@ -243,19 +243,19 @@ fn add_body<const FMA: bool>(tile: Tile<'_>) {
 }
 
 multiversion! {
-    /// out = sums + bias
+    /// Computes out = sums + bias.
     pub(super) fn finish_store(tile: Tile<'_>) = store_body
 }
 multiversion! {
-    /// out = silu(sums + bias)
+    /// Computes out = silu(sums + bias).
     pub(super) fn finish_silu(tile: Tile<'_>) = silu_body
 }
 multiversion! {
-    /// out = gelu(sums + bias)
+    /// Computes out = gelu(sums + bias).
     pub(super) fn finish_gelu(tile: Tile<'_>) = gelu_body
 }
 multiversion! {
-    /// out += sums + bias
+    /// Computes out += sums + bias.
     pub(super) fn finish_add(tile: Tile<'_>) = add_body
 }
 

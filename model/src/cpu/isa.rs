@@ -44,7 +44,7 @@ impl Isa {
                     best
                 }
                 Some((Err(_), name)) => {
-                    tracing::warn!(name, %best, "DQA_CPU_ISA names no instruction set");
+                    tracing::warn!(name, %best, "unknown instruction set in DQA_CPU_ISA");
                     best
                 }
             }

@@ -89,7 +89,7 @@ fn for_each_group(
 fn cpu_f32<'a>(storage: &'a CpuStorage, layout: &Layout, name: &str) -> Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(x), Some((start, end))) => Ok(&x[start..end]),
-        _ => bail!("{name} wants contiguous f32"),
+        _ => bail!("{name} requires contiguous f32"),
     }
 }
 
@@ -115,7 +115,7 @@ impl InplaceOp1 for LayerOp<'_> {
         let (_, tokens, d) = layout.shape().dims3()?;
         let x = match (storage, layout.contiguous_offsets()) {
             (CpuStorage::F32(x), Some((start, end))) => &mut x[start..end],
-            _ => bail!("clip-layer wants contiguous f32"),
+            _ => bail!("clip-layer requires contiguous f32"),
         };
         for_each_group(x, tokens * d, self.mlp.up.block_rows() / tokens, |start, x, scratch| {
             self.attend(start, x, tokens, scratch);

@@ -91,7 +91,7 @@ pub(crate) struct Linear<B: GpuBackend, E: Element> {
     pub(crate) outputs: usize,
     pub(crate) inputs: usize,
     /// The most rows of an input. The algorithm is chosen for this number, and used for fewer rows too.
-    #[cfg_attr(not(any(test, feature = "cuda")), expect(dead_code, reason = "a twin has one algorithm"))]
+    #[cfg_attr(not(any(test, feature = "cuda")), expect(dead_code, reason = "the reference has one algorithm"))]
     pub(crate) rows_max: usize,
 }
 

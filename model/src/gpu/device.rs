@@ -9,7 +9,7 @@ use super::cuda::driver;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open device cuda:{ordinal}: {reason}")]
 pub struct DeviceUnavailable {
-    /// The ordinal that was asked for.
+    /// The requested ordinal.
     pub ordinal: usize,
     /// The driver's reason.
     pub reason: String,

@@ -133,7 +133,7 @@ impl GpuBackend for Emulated {
                     Argument::Halves(from) => file(folder.path(), n, from.buffer),
                     Argument::RowIndices(buffer) => file(folder.path(), n, buffer),
                     Argument::Floats(buffer) => file(folder.path(), n, buffer),
-                    Argument::U32(_) | Argument::F32(_) => unreachable!("numbers are no buffers"),
+                    Argument::U32(_) | Argument::F32(_) => unreachable!("numbers are not buffers"),
                 };
                 files.push((address, new));
                 n

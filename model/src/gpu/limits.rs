@@ -1,4 +1,4 @@
-//! What our kernels are compiled for: the models that they fit, and the tiles that they cut a sequence into.
+//! What this crate's kernels are compiled for: the models that they fit, and the tiles that they cut a sequence into.
 
 use crate::weights::clip_config::Activation;
 

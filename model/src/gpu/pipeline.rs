@@ -43,8 +43,8 @@ pub(crate) trait PipelineLease: Send {
     fn submit(&mut self) -> Result<()>;
     /// See [`Pipeline::is_full`].
     fn is_full(&self) -> bool;
-    /// See [`Pipeline::take`].
-    fn take(&mut self, wait: bool) -> Result<Option<Vec<f32>>>;
+    /// See [`Pipeline::take_features`].
+    fn take_features(&mut self, wait: bool) -> Result<Option<Vec<f32>>>;
 }
 
 /// A tower on a backend, with its pipelines.
@@ -111,7 +111,7 @@ struct PooledPipeline<B: GpuBackend> {
 impl<B: GpuBackend> PooledPipeline<B> {
     /// Runs `work` on the pipeline, and remembers a failure.
     fn work<T>(&mut self, work: impl FnOnce(&mut Pipeline<B>, &KernelTower<B>) -> Result<T>) -> Result<T> {
-        let pipeline = self.pipeline.as_mut().expect("a lane is there until it is given back");
+        let pipeline = self.pipeline.as_mut().expect("a pipeline is present until it is returned");
         let result = work(pipeline, &self.pipelines.tower);
         self.has_failed |= result.is_err();
         result
@@ -140,8 +140,8 @@ impl<B: GpuBackend> PipelineLease for PooledPipeline<B> {
         self.pipeline.as_ref().is_some_and(Pipeline::is_full)
     }
 
-    fn take(&mut self, wait: bool) -> Result<Option<Vec<f32>>> {
-        self.work(|pipeline, tower| pipeline.take(tower, wait))
+    fn take_features(&mut self, wait: bool) -> Result<Option<Vec<f32>>> {
+        self.work(|pipeline, tower| pipeline.take_features(tower, wait))
     }
 }
 
@@ -229,7 +229,7 @@ impl<B: GpuBackend> Pipeline<B> {
     }
 
     /// Returns the features (windows, embed) of the oldest batch if they are ready, or waits for them if `wait` is set.
-    fn take(&mut self, tower: &KernelTower<B>, wait: bool) -> Result<Option<Vec<f32>>> {
+    fn take_features(&mut self, tower: &KernelTower<B>, wait: bool) -> Result<Option<Vec<f32>>> {
         let Some((slot, windows)) = self.sent.front().copied() else { return Ok(None) };
         let slot = &mut self.slots[slot];
         if !wait && !tower.backend.features_ready(slot)? {
@@ -284,7 +284,7 @@ mod tests {
         for seed in 0..SLOTS as u64 {
             add(&mut pipeline, seed);
             pipeline.submit().unwrap();
-            alone.push(pipeline.take(true).unwrap().unwrap());
+            alone.push(pipeline.take_features(true).unwrap().unwrap());
         }
         for seed in 0..SLOTS as u64 {
             assert!(!pipeline.is_full());
@@ -292,7 +292,7 @@ mod tests {
             pipeline.submit().unwrap();
         }
         assert!(pipeline.is_full());
-        let together: Vec<_> = std::iter::from_fn(|| pipeline.take(true).unwrap()).collect();
+        let together: Vec<_> = std::iter::from_fn(|| pipeline.take_features(true).unwrap()).collect();
         assert_eq!(together, alone);
     }
 
@@ -309,6 +309,6 @@ mod tests {
         assert!(pipelines.idle.lock().unwrap().is_empty(), "it is the same");
         assert_eq!(pipeline.free_windows(), 3);
         pipeline.submit().unwrap();
-        assert!(pipeline.take(true).unwrap().is_none(), "nothing was added");
+        assert!(pipeline.take_features(true).unwrap().is_none(), "nothing was added");
     }
 }

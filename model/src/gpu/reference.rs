@@ -19,7 +19,7 @@ pub(crate) struct Reference {
 }
 
 /// The message of the error for buffers longer than `alloc_len_max`.
-const OUT_OF_MEMORY: &str = "a twin's buffer is too large";
+const OUT_OF_MEMORY: &str = "a buffer of the reference is too large";
 
 impl Reference {
     pub(crate) fn new(half: Half) -> Reference {
@@ -199,9 +199,9 @@ impl Reference {
         if E::IS_HALF { bytemuck::cast(self.half.round(x)) } else { bytemuck::cast(x) }
     }
 
-    fn write(&self, to: &mut [u16], from: &[f32]) {
-        for (to, x) in to.iter_mut().zip(from) {
-            *to = self.half.round(*x);
+    fn write(&self, output: &mut [u16], values: &[f32]) {
+        for (rounded, x) in output.iter_mut().zip(values) {
+            *rounded = self.half.round(*x);
         }
     }
 

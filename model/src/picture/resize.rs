@@ -111,7 +111,7 @@ impl Taps {
     }
 }
 
-/// `(rows, width, 3) -> (rows, taps, 3)` for the given rows of the source.
+/// Resizes `(rows, width, 3) -> (rows, taps, 3)` for the given rows of the source.
 fn resize_rows(source: Raster<'_>, taps: &Taps, rows: Range<usize>) -> Vec<u8> {
     let Raster { pixels, row_bytes } = source;
     let mut target = Vec::with_capacity(rows.len() * taps.ranges.len() * CHANNELS);
@@ -130,7 +130,7 @@ fn resize_rows(source: Raster<'_>, taps: &Taps, rows: Range<usize>) -> Vec<u8> {
     target
 }
 
-/// `(rows, width, 3) -> (taps, width, 3)`; the source's first row is row `first_row` of the picture.
+/// Resizes `(rows, width, 3) -> (taps, width, 3)`; the source's first row is row `first_row` of the picture.
 fn resize_columns(source: Raster<'_>, taps: &Taps, first_row: usize) -> Vec<u8> {
     let Raster { pixels, row_bytes } = source;
     let mut target = Vec::with_capacity(taps.ranges.len() * row_bytes);

@@ -8,7 +8,7 @@ use crate::weights::mismatch::Mismatch;
 /// The metadata key of the words in a safetensors file.
 pub(super) const WORDS_KEY: &str = "dqa.words";
 
-/// Why a file or a set of tensors gives no prompts. [`PromptsError::retry`] tells whether another try may succeed.
+/// Why a file or a set of tensors gives no prompts. [`PromptsError::is_retryable`] tells whether another try may succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptsError {
     /// The file cannot be read.
@@ -85,7 +85,7 @@ pub enum PromptsError {
         source: Mismatch,
     },
     /// Candle failed on a tensor.
-    #[error("cannot take the tensor `{name}`")]
+    #[error("cannot read the tensor `{name}`")]
     Tensor {
         /// The tensor's name.
         name: String,
@@ -96,7 +96,7 @@ pub enum PromptsError {
 
 impl PromptsError {
     /// Returns whether another try may succeed: only if the system failed to read a file that exists.
-    pub fn retry(&self) -> bool {
-        matches!(self, PromptsError::Checkpoint(error) if error.retry())
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, PromptsError::Checkpoint(error) if error.is_retryable())
     }
 }

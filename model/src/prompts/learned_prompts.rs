@@ -108,7 +108,7 @@ impl Prompts {
         &self.tensors
     }
 
-    /// How many prompts there are in which layers.
+    /// Returns how many prompts there are in which layers.
     pub fn shape(&self) -> &PromptShape {
         &self.shape
     }

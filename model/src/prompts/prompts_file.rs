@@ -31,19 +31,19 @@ pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Tensor>, Words), Pro
         FileKind::Torch => Ok((read_torch(path)?, Words::default())),
         FileKind::Safetensors => {
             let origin = format!("`{}`", path.display());
-            Ok((take(&checkpoint::open(path)?, &origin)?, words(&checkpoint::map_file(path)?, path)?))
+            Ok((extract(&checkpoint::open(path)?, &origin)?, words(&checkpoint::map_file(path)?, path)?))
         }
     }
 }
 
 /// Parses a safetensors file in memory, like [`read`]; `origin` stands for its path in errors.
 pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<(BTreeMap<String, Tensor>, Words), PromptsError> {
-    let tensors = take(&checkpoint::parse(file, origin)?, &format!("`{}`", origin.display()))?;
+    let tensors = extract(&checkpoint::parse(file, origin)?, &format!("`{}`", origin.display()))?;
     Ok((tensors, words(file, origin)?))
 }
 
 /// Takes the prompts from a file's tensors.
-fn take(stored: &TensorMap, origin: &str) -> Result<BTreeMap<String, Tensor>, PromptsError> {
+fn extract(stored: &TensorMap, origin: &str) -> Result<BTreeMap<String, Tensor>, PromptsError> {
     let selected = select(stored.keys(), origin)?;
     let tensor = |(name, plain): (&str, &str)| Ok((plain.to_owned(), tensor(&stored[name], name, plain, origin)?));
     selected.into_iter().map(tensor).collect()
@@ -138,7 +138,7 @@ fn has_prompts(dictionary: &Dictionary) -> bool {
 fn describe_dictionaries(dictionaries: &[Dictionary]) -> String {
     const SHOWN: usize = 5;
     match dictionaries {
-        [] => "there are no tensors in it".to_owned(),
+        [] => "it has no tensors".to_owned(),
         [only] => {
             let names: Vec<&str> = only.tensors.keys().take(SHOWN).map(String::as_str).collect();
             describe_names(only.tensors.len(), &names)

@@ -7,7 +7,7 @@ use crate::weights::clip_config::ClipConfig;
 /// The most prompts in a layer. The text tower has 77 positions, of which the longest sentence here takes 5.
 pub const PROMPT_LEN_MAX: usize = 60;
 
-/// Returns how many prompts there are in which layers.
+/// The number of prompts in each layer, and the number of layers that have prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PromptShape {

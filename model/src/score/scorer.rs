@@ -166,7 +166,7 @@ impl Scorer {
             done += origins.len();
             if pipeline.free_windows() == 0 {
                 pipeline.submit()?;
-                while let Some(features) = pipeline.take(pipeline.is_full())? {
+                while let Some(features) = pipeline.take_features(pipeline.is_full())? {
                     each(self.normalised(features)?)?;
                 }
             }
@@ -181,13 +181,13 @@ impl Scorer {
         each: &mut impl FnMut(Tensor) -> Result<(), ModelError>,
     ) -> Result<(), ModelError> {
         pipeline.submit()?;
-        while let Some(features) = pipeline.take(true)? {
+        while let Some(features) = pipeline.take_features(true)? {
             each(self.normalised(features)?)?;
         }
         Ok(())
     }
 
-    /// (b embed) -> (b, embed), each of length 1
+    /// Normalises each row to length 1: (b embed) -> (b, embed).
     fn normalised(&self, features: Vec<f32>) -> candle_core::Result<Tensor> {
         let embed = self.bad.len();
         normalise(&Tensor::from_vec(features, ((), embed), &Device::Cpu)?)
@@ -212,7 +212,7 @@ impl Scorer {
     pub(crate) fn tower(&self) -> &VisualTower {
         match &self.tower {
             Tower::Tokens(tower) => tower,
-            Tower::Pipelines(_) => unreachable!("a lane takes pixels"),
+            Tower::Pipelines(_) => unreachable!("a pipeline takes pixels"),
         }
     }
 

@@ -114,9 +114,9 @@ impl<'a> PickleVm<'a> {
     /// Pops the top value, which must lie above the last mark.
     fn pop(&mut self) -> Result<Id, TorchError> {
         if self.marks.last().is_some_and(|mark| *mark >= self.stack.len()) {
-            return Err(self.wrong("it takes a mark for a value"));
+            return Err(self.wrong("it uses a mark as a value"));
         }
-        self.stack.pop().ok_or_else(|| self.wrong("it takes a value that is not there"))
+        self.stack.pop().ok_or_else(|| self.wrong("it pops a value from an empty stack"))
     }
 
     fn top(&mut self) -> Result<Id, TorchError> {
@@ -127,7 +127,7 @@ impl<'a> PickleVm<'a> {
 
     /// Takes the values above the last mark, and the mark.
     fn marked(&mut self) -> Result<Vec<Id>, TorchError> {
-        let mark = self.marks.pop().ok_or_else(|| self.wrong("it takes a mark that is not there"))?;
+        let mark = self.marks.pop().ok_or_else(|| self.wrong("it pops a mark where there is none"))?;
         Ok(self.stack.split_off(mark))
     }
 
@@ -146,7 +146,7 @@ impl<'a> PickleVm<'a> {
     }
 
     fn recall(&mut self, index: u64) -> Result<(), TorchError> {
-        let id = *self.memo.get(&index).ok_or_else(|| self.wrong("it recalls what it never remembered"))?;
+        let id = *self.memo.get(&index).ok_or_else(|| self.wrong("it reads a memo entry that was never written"))?;
         self.stack.push(id);
         Ok(())
     }

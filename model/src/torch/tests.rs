@@ -35,7 +35,10 @@ fn refused(bytes: &[u8]) -> String {
 
 /// Returns each dictionary's path and names.
 fn found(file: &TorchFile) -> Vec<(&str, Vec<&str>)> {
-    file.dictionaries().iter().map(|of| (of.path.as_str(), of.tensors.keys().map(String::as_str).collect())).collect()
+    file.dictionaries()
+        .iter()
+        .map(|found| (found.path.as_str(), found.tensors.keys().map(String::as_str).collect()))
+        .collect()
 }
 
 fn values(file: &mut TorchFile, dictionary: usize, name: &str) -> Result<Vec<f32>, TorchError> {
@@ -226,11 +229,11 @@ fn hostile_pickles_are_refused_or_hold_nothing() {
     for (opcodes, expected) in [
         (&b"X\xff\xff\xff\xffa"[..], "it ends in the middle of a value"),
         (b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff", "it ends in the middle of a value"),
-        (b"h\x07", "it recalls what it never remembered"),
-        (b"0", "it takes a value that is not there"),
-        (b"(0R", "it takes a value that is not there"),
-        (b"N(R", "it takes a mark for a value"),
-        (b"t", "it takes a mark that is not there"),
+        (b"h\x07", "it reads a memo entry that was never written"),
+        (b"0", "it pops a value from an empty stack"),
+        (b"(0R", "it pops a value from an empty stack"),
+        (b"N(R", "it uses a mark as a value"),
+        (b"t", "it pops a mark where there is none"),
         (b"}(Nu", "a key has no value"),
         (b")N\x86Na", "it appends to a value that is not a list"),
         (b"\xff", "an opcode is unknown"),
@@ -387,5 +390,5 @@ fn errors_name_the_file() {
     std::fs::write(&path, b"PK\x03\x04").unwrap();
     let Err(error) = checkpoint::open_torch(&path) else { panic!("it was read") };
     assert!(matches!(&error, CheckpointError::Torch { path: named, .. } if *named == path), "{error}");
-    assert!(!error.retry());
+    assert!(!error.is_retryable());
 }

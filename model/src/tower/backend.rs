@@ -121,7 +121,7 @@ impl Backend {
 }
 
 impl CpuTower {
-    /// x (b, t, d) -> (b, embed), of any length.
+    /// Computes x (b, t, d) -> (b, embed), of any length.
     fn features<'a>(&self, x: Tensor, shared: impl Iterator<Item = &'a SharedProjection>) -> Result<Tensor> {
         let class = self.class(x, shared)?;
         let windows = class.dim(0)?;
@@ -133,7 +133,7 @@ impl CpuTower {
         Tensor::from_vec(features, (windows, self.projection.outputs()), &Device::Cpu)
     }
 
-    /// x (b, t, d) -> class rows (b, d) after the last layer.
+    /// Computes x (b, t, d) -> class rows (b, d) after the last layer.
     fn class<'a>(&self, mut x: Tensor, shared: impl Iterator<Item = &'a SharedProjection>) -> Result<Tensor> {
         let per_window = shared.map(|shared| match shared {
             SharedProjection::Cpu(projection) => projection.clone(),
@@ -151,17 +151,17 @@ impl CpuTower {
 }
 
 impl CandleTower {
-    /// x (b, t, d) -> (b, embed) in f32, of any length.
+    /// Computes x (b, t, d) -> (b, embed) in f32, of any length.
     fn features<'a>(&self, x: Tensor, shared: impl Iterator<Item = &'a SharedProjection>) -> Result<Tensor> {
         self.head(&self.class(x, shared)?)
     }
 
-    /// Class rows (b, d) -> (b, embed) in f32
+    /// Computes class rows (b, d) -> (b, embed) in f32.
     fn head(&self, class: &Tensor) -> Result<Tensor> {
         self.post_norm.forward(&class.to_dtype(DType::F32)?)?.matmul(&self.projection)
     }
 
-    /// x (b, t, d) -> (b, embed) in f32, and each layer's (b, t, t + p)
+    /// Computes x (b, t, d) -> (b, embed) in f32, and each layer's (b, t, t + p)
     fn with_attention(&self, mut x: Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         let mut attention = Vec::with_capacity(self.layers.len() + 1);
         for (l, layer) in self.layers.iter().chain([&self.last]).enumerate() {
@@ -172,7 +172,7 @@ impl CandleTower {
         Ok((self.head(&x.narrow(1, 0, 1)?.squeeze(1)?)?, attention))
     }
 
-    /// x (b, t, d) -> class rows (b, d) after the last layer.
+    /// Computes x (b, t, d) -> class rows (b, d) after the last layer.
     fn class<'a>(&self, mut x: Tensor, shared: impl Iterator<Item = &'a SharedProjection>) -> Result<Tensor> {
         let shared = shared.map(|shared| match shared {
             SharedProjection::Candle(projection) => projection,
@@ -192,8 +192,8 @@ fn with_rows(x: Tensor, l: usize, rows: Option<&(usize, Tensor)>) -> Result<Tens
     match rows {
         Some((layer, rows)) if *layer == l => {
             let (p, d) = rows.dims2()?;
-            let of_each = rows.unsqueeze(0)?.expand((x.dim(0)?, p, d))?.contiguous()?;
-            Tensor::cat(&[&x, &of_each], 1)
+            let entering_rows = rows.unsqueeze(0)?.expand((x.dim(0)?, p, d))?.contiguous()?;
+            Tensor::cat(&[&x, &entering_rows], 1)
         }
         _ => Ok(x),
     }

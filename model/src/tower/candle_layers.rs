@@ -41,7 +41,7 @@ impl CandleLinear {
         })
     }
 
-    /// (.., in) -> (.., out)
+    /// Computes (.., in) -> (.., out).
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (inputs, outputs) = self.weight.dims2()?;
         let mut dims = x.dims().to_vec();
@@ -156,7 +156,7 @@ impl CandleLayer {
     }
 }
 
-/// (b, n, d) -> (b, heads, n, d / heads)
+/// Reshapes (b, n, d) -> (b, heads, n, d / heads).
 fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
     let (b, n, d) = x.dims3()?;
     x.reshape((b, n, heads, d / heads))?.transpose(1, 2)?.contiguous()

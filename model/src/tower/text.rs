@@ -68,7 +68,7 @@ fn causal_mask(t: usize) -> Result<Tensor> {
     Tensor::from_vec(mask, (t, t), &Device::Cpu)
 }
 
-/// x (b, t, d) -> (b, t, d)
+/// Computes one block: x (b, t, d) -> (b, t, d).
 fn block(layer: &PlainLayer, x: &Tensor, heads: usize, mask: &Tensor) -> Result<Tensor> {
     let (b, t, d) = x.dims3()?;
     let split = |y: Tensor| y.reshape((b, t, heads, d / heads))?.transpose(1, 2)?.contiguous();

@@ -121,22 +121,22 @@ impl MultiHeadAttention {
         let (keys, width) = self.keys(group, prompts);
         let (tokens, queries) = (group.tokens, group.queries);
         scratch.resize(queries * width, 0.0);
-        let of_scores = &mut scratch[..];
+        let score_gradients = &mut scratch[..];
         for ((w, _, head), probabilities) in self.each(group).zip(probabilities.chunks_exact(queries * width)) {
             let own = &projected[w * tokens * head.stride..];
             let own_gradients = &mut gradients.projected[w * tokens * head.stride..][..tokens * head.stride];
             let g = View::rows(&gradient[w * queries * self.width + head.column..], queries, head.width, self.width);
-            of_scores.fill(0.0);
-            product(g, head.part(own, 2, tokens).t(), 1.0, Target::overwrite(of_scores, width));
+            score_gradients.fill(0.0);
+            product(g, head.part(own, 2, tokens).t(), 1.0, Target::overwrite(score_gradients, width));
             let p = |from: usize, keys| View::rows(&probabilities[from..], queries, keys, width);
             product(p(0, tokens).t(), g, 1.0, head.part_mut(own_gradients, 2));
             if keys > tokens {
                 let values = head.part(prompts, 2, keys - tokens);
-                product(g, values.t(), 1.0, Target::overwrite(&mut of_scores[tokens..], width));
+                product(g, values.t(), 1.0, Target::overwrite(&mut score_gradients[tokens..], width));
                 product(p(tokens, keys - tokens).t(), g, 1.0, head.part_mut(gradients.prompts, 2));
             }
-            softmax_backward(Isa::current(), probabilities, width, of_scores);
-            let s = |from: usize, keys| View::rows(&of_scores[from..], queries, keys, width);
+            softmax_backward(Isa::current(), probabilities, width, score_gradients);
+            let s = |from: usize, keys| View::rows(&score_gradients[from..], queries, keys, width);
             let q = head.part(own, 0, queries);
             product(s(0, tokens), head.part(own, 1, tokens), self.scale(), head.part_mut(own_gradients, 0));
             product(s(0, tokens).t(), q, self.scale(), head.part_mut(own_gradients, 1));

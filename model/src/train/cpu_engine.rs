@@ -9,8 +9,8 @@ use super::parameters::Parameters;
 use super::pass::{LOGIT_SCALE, PassInputs, PassOutput};
 use super::prompt_projection::{self, ProjectedPrompts, TEXT, VISUAL};
 use super::step::Example;
-use super::text_tower::Text;
-use super::visual_tower::{GradientSums, LayerPrompts, ThreadBuffers, Visual};
+use super::text_tower::TextTower;
+use super::visual_tower::{GradientSums, LayerPrompts, ThreadBuffers, TrainedVisualTower};
 use crate::Prompts;
 
 /// Windows of a thread that share a pass over the weights. The gradient of a trained weight is added up in memory once
@@ -20,8 +20,8 @@ const GROUP_ALL: usize = 4;
 
 /// Both towers, and the buffers of each thread.
 pub(super) struct CpuEngine {
-    text: Text,
-    visual: Visual,
+    text: TextTower,
+    visual: TrainedVisualTower,
     thread_buffers: Vec<ThreadBuffers>,
     /// exp(logit_scale)
     scale: f32,
@@ -31,8 +31,12 @@ impl CpuEngine {
     pub(super) fn new(inputs: PassInputs<'_>, parameters: &Parameters) -> CpuEngine {
         let source = Source { weights: inputs.weights, parameters };
         CpuEngine {
-            text: Text::new(source, inputs.sentences, inputs.prompts.map_or(0, |prompts| prompts.shape().text_len)),
-            visual: Visual::new(source, inputs.options.sees),
+            text: TextTower::new(
+                source,
+                inputs.sentences,
+                inputs.prompts.map_or(0, |prompts| prompts.shape().text_len),
+            ),
+            visual: TrainedVisualTower::new(source, inputs.options.sees),
             thread_buffers: Vec::new(),
             scale: source.get(LOGIT_SCALE)[0].exp(),
         }
@@ -52,20 +56,20 @@ impl CpuEngine {
             Some(prompts) => names.project(prompts, parameters, depth(prompts)),
             None => ProjectedPrompts { layers: Vec::new() },
         };
-        let of_text = project(TEXT, |prompts| prompts.shape().text_depth);
-        let of_visual = project(VISUAL, |prompts| prompts.shape().visual_depth);
-        let features = self.text.forward(&of_text).to_vec();
-        let keys = self.visual.keys(&of_visual);
+        let text_prompts = project(TEXT, |prompts| prompts.shape().text_depth);
+        let visual_prompts = project(VISUAL, |prompts| prompts.shape().visual_depth);
+        let features = self.text.forward(&text_prompts).to_vec();
+        let keys = self.visual.keys(&visual_prompts);
         let loss = ScoreLoss { text: &features, scale: self.scale, batch: batch.len() };
         let mut sums = self.windows(batch, trainable, &keys, loss, parameters);
         if trainable.reaches_vision() {
-            let gradients = self.visual.keys_backward(&of_visual, &keys, &mut sums);
+            let gradients = self.visual.keys_backward(&visual_prompts, &keys, &mut sums);
             if let Some(prompts) = inputs.prompts {
                 VISUAL.backward(prompts, parameters, &gradients, &mut sums.own);
             }
         }
         if trainable.reaches_text() {
-            let mut gradients = prompt_projection::zeros_like(&of_text);
+            let mut gradients = prompt_projection::zeros_like(&text_prompts);
             self.text.backward(&sums.head.text, &mut gradients, &mut sums.own);
             if let Some(prompts) = inputs.prompts {
                 TEXT.backward(prompts, parameters, &gradients, &mut sums.own);
@@ -90,7 +94,7 @@ impl CpuEngine {
         self.thread_buffers.resize_with(threads, ThreadBuffers::default);
         let group = if trainable.changes_weights() { GROUP_ALL } else { GROUP_FROZEN };
         let visual = &self.visual;
-        let lane = |(examples, memory): (&[Example], &mut ThreadBuffers)| {
+        let run_share = |(examples, memory): (&[Example], &mut ThreadBuffers)| {
             let mut sums = GradientSums::new(parameters.gradients(), keys, loss.text.len() / 2);
             for group in examples.chunks(group) {
                 visual.run(group, keys, loss, trainable.reaches_vision(), (&mut sums, memory));
@@ -98,10 +102,10 @@ impl CpuEngine {
             sums
         };
         let examples = batch.par_chunks(batch.len().div_ceil(threads));
-        let thread_buffers: Vec<GradientSums> = examples.zip(&mut self.thread_buffers).map(lane).collect();
+        let thread_buffers: Vec<GradientSums> = examples.zip(&mut self.thread_buffers).map(run_share).collect();
         // In the order of the threads' shares, so that the sums are the same each time.
-        let sums = thread_buffers.into_iter().reduce(|mut sum, lane| {
-            sum.add(lane);
+        let sums = thread_buffers.into_iter().reduce(|mut sum, buffers| {
+            sum.add(buffers);
             sum
         });
         sums.expect("a batch has an example")

@@ -114,9 +114,9 @@ impl Layer {
             self.norm1.forward(rows, normed);
             self.projection.accumulate_gradients(normed, gradient, sums);
         }
-        let of_normed = resized(&mut scratch.rows, rows.len());
-        self.projection.backward(gradient, Epilogue::Store, of_normed, &mut scratch.gemm);
-        self.norm1.backward(rows, of_normed, out, sums);
+        let normed_gradient = resized(&mut scratch.rows, rows.len());
+        self.projection.backward(gradient, Epilogue::Store, normed_gradient, &mut scratch.gemm);
+        self.norm1.backward(rows, normed_gradient, out, sums);
     }
 
     /// Computes the layer: `saved.x` (windows tokens, d) and the prompts' projections (p, 3 d) -> out (windows queries,
@@ -162,27 +162,29 @@ impl Layer {
         scratch: &mut Scratch,
     ) {
         let (prompts, saved) = forward;
-        let BackwardOutputs { input, prompts: of_prompts, sums } = to;
-        let mut of_middle = std::mem::take(&mut scratch.middle);
-        self.mlp_backward(saved, gradient, &mut of_middle, sums, scratch);
-        self.out.accumulate_gradients(&saved.attended, &of_middle, sums);
-        let of_attended = resized(&mut scratch.attended, of_middle.len());
-        self.out.backward(&of_middle, Epilogue::Store, of_attended, &mut scratch.gemm);
-        let mut of_projected = std::mem::take(&mut scratch.projected);
-        let gradients =
-            AttentionGradients { projected: zeros(&mut of_projected, saved.projected.len()), prompts: of_prompts };
+        let BackwardOutputs { input, prompts: prompt_gradients, sums } = to;
+        let mut middle_gradient = std::mem::take(&mut scratch.middle);
+        self.mlp_backward(saved, gradient, &mut middle_gradient, sums, scratch);
+        self.out.accumulate_gradients(&saved.attended, &middle_gradient, sums);
+        let attended_gradient = resized(&mut scratch.attended, middle_gradient.len());
+        self.out.backward(&middle_gradient, Epilogue::Store, attended_gradient, &mut scratch.gemm);
+        let mut projected_gradient = std::mem::take(&mut scratch.projected);
+        let gradients = AttentionGradients {
+            projected: zeros(&mut projected_gradient, saved.projected.len()),
+            prompts: prompt_gradients,
+        };
         let forward = Forward { projected: &saved.projected, prompts, probabilities: &saved.probabilities };
-        self.heads.backward(group, forward, of_attended, gradients, &mut scratch.probabilities);
+        self.heads.backward(group, forward, attended_gradient, gradients, &mut scratch.probabilities);
         if let Some(out) = input {
             let d = self.heads.width;
             let out = zeros(out, saved.x.len());
-            self.project_backward(&saved.x, &of_projected, out, sums, scratch);
-            let of_queries = of_middle.chunks_exact(group.queries * d);
-            for (out, of_queries) in out.chunks_exact_mut(group.tokens * d).zip(of_queries) {
-                add(out, of_queries);
+            self.project_backward(&saved.x, &projected_gradient, out, sums, scratch);
+            let query_gradients = middle_gradient.chunks_exact(group.queries * d);
+            for (out, query_gradients) in out.chunks_exact_mut(group.tokens * d).zip(query_gradients) {
+                add(out, query_gradients);
             }
         }
-        (scratch.middle, scratch.projected) = (of_middle, of_projected);
+        (scratch.middle, scratch.projected) = (middle_gradient, projected_gradient);
     }
 
     fn activate(&self, hidden: &[f32], active: &mut [f32]) {
@@ -197,7 +199,7 @@ impl Layer {
         &self,
         saved: &SavedActivations,
         gradient: &[f32],
-        of_middle: &mut Vec<f32>,
+        middle_gradient: &mut Vec<f32>,
         sums: &mut Gradients,
         scratch: &mut Scratch,
     ) {
@@ -217,9 +219,9 @@ impl Layer {
             self.up.accumulate_gradients(rows, hidden, sums);
         }
         self.up.backward(hidden, Epilogue::Store, rows, &mut scratch.gemm);
-        of_middle.clear();
-        of_middle.extend_from_slice(gradient);
-        self.norm2.backward(&saved.middle, rows, of_middle, sums);
+        middle_gradient.clear();
+        middle_gradient.extend_from_slice(gradient);
+        self.norm2.backward(&saved.middle, rows, middle_gradient, sums);
     }
 }
 

@@ -41,15 +41,16 @@ impl Linear {
         let weights: Vec<String> = names.iter().map(|name| format!("{name}.weight")).collect();
         let biases: Vec<String> = names.iter().map(|name| format!("{name}.bias")).collect();
         let outputs = names.len() * source.weights.shape(&biases[0])[0];
-        Self::of(source, &weights, &biases, outputs)
+        Self::stacked(source, &weights, &biases, outputs)
     }
 
     /// Packs a weight (n, ..) without a bias.
     pub(super) fn unbiased(source: Source<'_>, name: &str) -> Linear {
-        Self::of(source, &[name.to_owned()], &[], source.weights.shape(name)[0])
+        Self::stacked(source, &[name.to_owned()], &[], source.weights.shape(name)[0])
     }
 
-    fn of(source: Source<'_>, weights: &[String], biases: &[String], outputs: usize) -> Linear {
+    /// Stacks the weights (n, ..) of several layers, and their biases, into one.
+    fn stacked(source: Source<'_>, weights: &[String], biases: &[String], outputs: usize) -> Linear {
         let weight: Vec<f32> = weights.iter().flat_map(|name| source.get(name)).collect();
         let bias: Vec<f32> = biases.iter().flat_map(|name| source.get(name)).collect();
         let inputs = weight.len() / outputs;

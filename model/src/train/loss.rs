@@ -37,18 +37,18 @@ impl ScoreLoss<'_> {
         let error = score - f64::from(target);
         sums.errors += error * error;
         sums.scores.push(score as f32);
-        let of_logit = 2.0 * error / self.batch as f64 * score * (1.0 - score);
-        sums.scale += of_logit * logit;
-        let of_unit: Vec<f64> =
-            good.iter().zip(bad).map(|(g, b)| of_logit * scale * (f64::from(*g) - f64::from(*b))).collect();
-        let (of_bad, of_good) = sums.text.split_at_mut(features.len());
-        for ((of_bad, of_good), unit) in of_bad.iter_mut().zip(of_good).zip(&unit) {
-            let gradient = (of_logit * scale * unit) as f32;
-            *of_bad -= gradient;
-            *of_good += gradient;
+        let logit_gradient = 2.0 * error / self.batch as f64 * score * (1.0 - score);
+        sums.scale += logit_gradient * logit;
+        let unit_gradient: Vec<f64> =
+            good.iter().zip(bad).map(|(g, b)| logit_gradient * scale * (f64::from(*g) - f64::from(*b))).collect();
+        let (bad_gradient, good_gradient) = sums.text.split_at_mut(features.len());
+        for ((bad_gradient, good_gradient), unit) in bad_gradient.iter_mut().zip(good_gradient).zip(&unit) {
+            let gradient = (logit_gradient * scale * unit) as f32;
+            *bad_gradient -= gradient;
+            *good_gradient += gradient;
         }
-        let along = unit.iter().zip(&of_unit).map(|(u, g)| u * g).sum::<f64>();
-        for ((feature, unit), gradient) in features.iter_mut().zip(&unit).zip(&of_unit) {
+        let along = unit.iter().zip(&unit_gradient).map(|(u, g)| u * g).sum::<f64>();
+        for ((feature, unit), gradient) in features.iter_mut().zip(&unit).zip(&unit_gradient) {
             *feature = ((gradient - unit * along) / length) as f32;
         }
     }

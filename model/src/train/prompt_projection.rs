@@ -45,10 +45,10 @@ struct Tensor<'a> {
 }
 
 impl PromptProjection {
-    fn tensors<'a>(&self, given: &Prompts, parameters: &'a Parameters, layer: usize) -> Tensors<'a> {
+    fn tensors<'a>(&self, initial: &Prompts, parameters: &'a Parameters, layer: usize) -> Tensors<'a> {
         let tensor = |name: String| match parameters.find(&name) {
             Some(id) => Tensor { values: parameters.values(id).into(), id: Some(id) },
-            None => Tensor { values: given.values(&name).into(), id: None },
+            None => Tensor { values: initial.values(&name).into(), id: None },
         };
         Tensors {
             prompts: tensor(format!("{}.{layer}", self.prompts)),
@@ -58,9 +58,9 @@ impl PromptProjection {
     }
 
     /// Computes the prompts of `depth` layers as they enter.
-    pub(super) fn project(&self, given: &Prompts, parameters: &Parameters, depth: usize) -> ProjectedPrompts {
+    pub(super) fn project(&self, initial: &Prompts, parameters: &Parameters, depth: usize) -> ProjectedPrompts {
         let layer = |layer| {
-            let Tensors { prompts, weight, bias } = self.tensors(given, parameters, layer);
+            let Tensors { prompts, weight, bias } = self.tensors(initial, parameters, layer);
             let (p, d) = (prompts.values.len() / bias.values.len(), bias.values.len());
             let mut out = bias.values.repeat(p);
             let weight = View::rows(&weight.values, d, d, d).t();
@@ -76,13 +76,13 @@ impl PromptProjection {
     /// Turns the gradients at the prompts as they entered (p, d) into those of the trained tensors.
     pub(super) fn backward(
         &self,
-        given: &Prompts,
+        initial: &Prompts,
         parameters: &Parameters,
         gradients: &[Vec<f32>],
         sums: &mut Gradients,
     ) {
         for (layer, gradient) in gradients.iter().enumerate() {
-            let Tensors { prompts, weight, bias } = self.tensors(given, parameters, layer);
+            let Tensors { prompts, weight, bias } = self.tensors(initial, parameters, layer);
             let d = bias.values.len();
             let gradient = View::rows(gradient, gradient.len() / d, d, d);
             if let Some(id) = prompts.id {
@@ -106,7 +106,7 @@ pub(super) fn zeros_like(entering: &ProjectedPrompts) -> Vec<Vec<f32>> {
 
 impl Prompts {
     /// Returns these prompts with other values for some tensors: name, shape, values.
-    pub(crate) fn with<'a>(&self, changed: impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])>) -> Prompts {
+    pub(crate) fn with_values<'a>(&self, changed: impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])>) -> Prompts {
         self.replaced(changed.map(|(name, shape, values)| {
             let tensor = candle_core::Tensor::from_slice(values, shape, &candle_core::Device::Cpu);
             (name.to_owned(), tensor.expect("as many values as the shape says"))

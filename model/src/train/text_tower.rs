@@ -12,7 +12,7 @@ pub(super) const TOKEN_EMBEDDING: &str = "text_model.embeddings.token_embedding.
 const POSITIONS: &str = "text_model.embeddings.position_embedding.weight";
 
 /// The tower, and the activations of its last forward pass.
-pub(super) struct Text {
+pub(super) struct TextTower {
     /// Each sentence as indices into `embedding`; the shorter one is padded with index 0.
     tokens: [Vec<usize>; 2],
     /// The position at which each sentence's feature is read.
@@ -46,8 +46,8 @@ pub(super) fn distinct_tokens(sentences: &[Vec<u32>; 2]) -> (Vec<u32>, [Vec<usiz
     (ids, tokens)
 }
 
-impl Text {
-    pub(super) fn new(source: Source<'_>, sentences: &[Vec<u32>; 2], prompt_len: usize) -> Text {
+impl TextTower {
+    pub(super) fn new(source: Source<'_>, sentences: &[Vec<u32>; 2], prompt_len: usize) -> TextTower {
         let config = &source.weights.config().text;
         let (ids, mut tokens) = distinct_tokens(sentences);
         let ends = tokens.each_ref().map(|sentence| sentence.len() - 1);
@@ -66,7 +66,7 @@ impl Text {
                 &LayerSpec { tower: "text_model", layer, eps: config.eps, activation: config.activation, heads },
             )
         };
-        Text {
+        TextTower {
             tokens,
             ends,
             prompt_len,
@@ -133,7 +133,7 @@ impl Text {
 
     /// Turns the gradient at the features into those at the prompts as they entered, and adds those of the tower's
     /// tensors.
-    pub(super) fn backward(&mut self, gradient: &[f32], of_prompts: &mut [Vec<f32>], sums: &mut Gradients) {
+    pub(super) fn backward(&mut self, gradient: &[f32], prompt_gradients: &mut [Vec<f32>], sums: &mut Gradients) {
         let d = self.width;
         let embed = self.projection.outputs();
         let mut gradient = gradient.to_vec();
@@ -143,43 +143,45 @@ impl Text {
         let mut normed = vec![0.0; 2 * d];
         self.norm.forward(&self.ended, &mut normed);
         self.projection.accumulate_gradients(&normed, &gradient, sums);
-        let mut of_normed = vec![0.0; 2 * d];
-        self.projection.backward(&gradient, Epilogue::Store, &mut of_normed, &mut scratch.gemm);
-        let mut of_ended = vec![0.0; 2 * d];
-        self.norm.backward(&self.ended, &of_normed, &mut of_ended, sums);
+        let mut normed_gradient = vec![0.0; 2 * d];
+        self.projection.backward(&gradient, Epilogue::Store, &mut normed_gradient, &mut scratch.gemm);
+        let mut ended_gradient = vec![0.0; 2 * d];
+        self.norm.backward(&self.ended, &normed_gradient, &mut ended_gradient, sums);
         let tokens = self.tokens[0].len();
-        let mut of_x = vec![0.0; 2 * tokens * d];
-        for ((rows, end), ended) in of_x.chunks_exact_mut(tokens * d).zip(self.ends).zip(of_ended.chunks_exact(d)) {
+        let mut x_gradient = vec![0.0; 2 * tokens * d];
+        for ((rows, end), ended) in
+            x_gradient.chunks_exact_mut(tokens * d).zip(self.ends).zip(ended_gradient.chunks_exact(d))
+        {
             rows[end * d..][..d].copy_from_slice(ended);
         }
-        let mut of_input = Vec::new();
+        let mut input_gradient = Vec::new();
         for (l, (layer, saved)) in self.layers.iter().zip(&self.saved).enumerate().rev() {
-            let to = BackwardOutputs { input: Some(&mut of_input), prompts: &mut [], sums };
-            layer.backward(self.group(), (&[], saved), &of_x, to, &mut scratch);
-            std::mem::swap(&mut of_x, &mut of_input);
+            let to = BackwardOutputs { input: Some(&mut input_gradient), prompts: &mut [], sums };
+            layer.backward(self.group(), (&[], saved), &x_gradient, to, &mut scratch);
+            std::mem::swap(&mut x_gradient, &mut input_gradient);
             if l == 0 {
-                self.positions_backward(&of_x, sums);
+                self.positions_backward(&x_gradient, sums);
             }
-            if let Some(of_prompts) = of_prompts.get_mut(l) {
-                self.prompt_rows(&mut of_x).for_each(|rows| {
-                    add(of_prompts, rows);
+            if let Some(prompt_gradients) = prompt_gradients.get_mut(l) {
+                self.prompt_rows(&mut x_gradient).for_each(|rows| {
+                    add(prompt_gradients, rows);
                     rows.fill(0.0);
                 });
             }
         }
         if let Some([embedding, _]) = self.parameter_ids {
-            let of_embedding = sums.get_mut(embedding);
-            for (token, row) in self.tokens.concat().into_iter().zip(of_x.chunks_exact(d)) {
-                add(&mut of_embedding[token * d..][..d], row);
+            let embedding_gradient = sums.get_mut(embedding);
+            for (token, row) in self.tokens.concat().into_iter().zip(x_gradient.chunks_exact(d)) {
+                add(&mut embedding_gradient[token * d..][..d], row);
             }
         }
         self.scratch = scratch;
     }
 
-    fn positions_backward(&self, of_x: &[f32], sums: &mut Gradients) {
+    fn positions_backward(&self, x_gradient: &[f32], sums: &mut Gradients) {
         if let Some([_, positions]) = self.parameter_ids {
-            let of_positions = sums.get_mut(positions);
-            of_x.chunks_exact(self.tokens[0].len() * self.width).for_each(|rows| add(of_positions, rows));
+            let position_gradients = sums.get_mut(positions);
+            x_gradient.chunks_exact(self.tokens[0].len() * self.width).for_each(|rows| add(position_gradients, rows));
         }
     }
 }

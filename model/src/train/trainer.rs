@@ -30,9 +30,9 @@ pub struct Trainer {
 /// The source of the gradients.
 enum Engine {
     /// This crate's backward passes.
-    CpuEngine(Box<CpuEngine>),
+    Cpu(Box<CpuEngine>),
     /// Candle's gradients.
-    CandleEngine(Box<CandleEngine>),
+    Candle(Box<CandleEngine>),
 }
 
 impl Trainer {
@@ -55,9 +55,9 @@ impl Trainer {
         }
         let inputs = PassInputs { weights, prompts, sentences: &sentences, options };
         let engine = if matches!(options.device, Device::Cpu) && !options.use_candle {
-            Engine::CpuEngine(Box::new(CpuEngine::new(inputs, &parameters)))
+            Engine::Cpu(Box::new(CpuEngine::new(inputs, &parameters)))
         } else {
-            Engine::CandleEngine(Box::new(CandleEngine::new(inputs, &parameters)?))
+            Engine::Candle(Box::new(CandleEngine::new(inputs, &parameters)?))
         };
         let (weights, prompts, options) = (weights.clone(), prompts.cloned(), options.clone());
         Ok(Trainer { weights, prompts, sentences, options, parameters, engine })
@@ -104,7 +104,7 @@ impl Trainer {
     pub fn prompts(&self) -> PromptMode {
         let Some(prompts) = &self.prompts else { return PromptMode::Handcrafted };
         let parameters = self.parameters.iter().filter(|(name, ..)| prompts.tensors().contains_key(*name));
-        PromptMode::Learned(prompts.with(parameters))
+        PromptMode::Learned(prompts.with_values(parameters))
     }
 
     /// Returns the current weights: the initial ones, unless they are trained.
@@ -139,8 +139,8 @@ impl Trainer {
         let Trainer { weights, prompts, sentences, options, parameters, engine } = self;
         let inputs = PassInputs { weights, prompts: prompts.as_ref(), sentences, options };
         match engine {
-            Engine::CpuEngine(cpu) => cpu.update(inputs, parameters),
-            Engine::CandleEngine(dense) => dense.update(parameters)?,
+            Engine::Cpu(cpu) => cpu.update(inputs, parameters),
+            Engine::Candle(candle) => candle.update(parameters)?,
         }
         Ok(())
     }
@@ -150,8 +150,8 @@ impl Trainer {
         let Trainer { weights, prompts, sentences, options, parameters, engine } = self;
         let inputs = PassInputs { weights, prompts: prompts.as_ref(), sentences, options };
         let mut output = match engine {
-            Engine::CpuEngine(cpu) => cpu.pass(batch, inputs, parameters),
-            Engine::CandleEngine(dense) => dense.pass(batch, parameters)?,
+            Engine::Cpu(cpu) => cpu.pass(batch, inputs, parameters),
+            Engine::Candle(candle) => candle.pass(batch, parameters)?,
         };
         let loss = output.errors / batch.len() as f64;
         let gradient_norm = self.finite(loss, &output)?;

@@ -13,7 +13,7 @@ use crate::picture::patches::PixelNormalizer;
 use crate::picture::{INPUT_SIDE, Origin, ViewMode};
 
 /// The tower's tensors, ready for a step.
-pub(super) struct Visual {
+pub(super) struct TrainedVisualTower {
     sees: ViewMode,
     width: usize,
     grid: usize,
@@ -61,8 +61,8 @@ pub(super) struct ThreadBuffers {
     scratch: Scratch,
 }
 
-impl Visual {
-    pub(super) fn new(source: Source<'_>, sees: ViewMode) -> Visual {
+impl TrainedVisualTower {
+    pub(super) fn new(source: Source<'_>, sees: ViewMode) -> TrainedVisualTower {
         let config = &source.weights.config().vision;
         let heads = MultiHeadAttention { count: config.heads, width: config.width, is_causal: false };
         let layer = |layer| {
@@ -73,7 +73,7 @@ impl Visual {
         };
         let [class, positions] =
             ["class_embedding", "position_embedding.weight"].map(|name| format!("vision_model.embeddings.{name}"));
-        Visual {
+        TrainedVisualTower {
             sees,
             width: config.width,
             grid: config.grid(),
@@ -150,8 +150,8 @@ impl Visual {
                 }
             }
             if l == 0 {
-                let of_normed = std::mem::replace(&mut gradient, vec![0.0; entering.len()]);
-                self.pre_norm.backward(entering, &of_normed, &mut gradient, &mut sums.own);
+                let normed_gradient = std::mem::replace(&mut gradient, vec![0.0; entering.len()]);
+                self.pre_norm.backward(entering, &normed_gradient, &mut gradient, &mut sums.own);
             }
             gradients.push(gradient);
         }
@@ -254,7 +254,7 @@ impl Visual {
 
     /// Runs backward from the gradient at the features, in `memory.features`.
     fn backward(&self, windows: usize, keys: &LayerPrompts, sums: &mut GradientSums, memory: &mut ThreadBuffers) {
-        let ThreadBuffers { saved, class, features, gradients: [gradient, of_input], scratch, .. } = memory;
+        let ThreadBuffers { saved, class, features, gradients: [gradient, input_gradient], scratch, .. } = memory;
         let mut normed = vec![0.0; class.len()];
         self.post_norm.forward(class, &mut normed);
         self.projection.accumulate_gradients(&normed, features, &mut sums.own);
@@ -265,16 +265,16 @@ impl Visual {
             let joins = keys.joining.as_ref().is_some_and(|(joining_layer, _)| *joining_layer == l);
             let wanted = self.parameter_ids.is_some() || l > first || joins;
             let to = BackwardOutputs {
-                input: wanted.then_some(&mut *of_input),
+                input: wanted.then_some(&mut *input_gradient),
                 prompts: &mut sums.keys[l],
                 sums: &mut sums.own,
             };
             let forward = (keys.layers[l].1.as_slice(), &saved[l]);
             self.layers[l].backward(self.group(windows, l, keys), forward, gradient, to, scratch);
             if joins {
-                self.join_backward(of_input, gradient, &mut sums.joining);
+                self.join_backward(input_gradient, gradient, &mut sums.joining);
             } else {
-                std::mem::swap(gradient, of_input);
+                std::mem::swap(gradient, input_gradient);
             }
         }
         if self.parameter_ids.is_some() {
@@ -290,32 +290,33 @@ impl Visual {
     }
 
     /// Splits the gradient at rows with prompts after them (windows, tokens + p, d): that of the rows goes to `out`,
-    /// that of the prompts is added to `of_rows`.
-    fn join_backward(&self, of_joined: &[f32], out: &mut Vec<f32>, of_rows: &mut [f32]) {
+    /// that of the prompts is added to `row_gradients`.
+    fn join_backward(&self, joined_gradient: &[f32], out: &mut Vec<f32>, row_gradients: &mut [f32]) {
         let own = self.tokens() * self.width;
         out.clear();
-        for window in of_joined.chunks_exact(own + of_rows.len()) {
+        for window in joined_gradient.chunks_exact(own + row_gradients.len()) {
             out.extend_from_slice(&window[..own]);
-            add(of_rows, &window[own..]);
+            add(row_gradients, &window[own..]);
         }
     }
 
     /// Runs backward from the gradient before the first layer, in `memory.gradients[0]`.
     fn embed_backward(&self, windows: usize, sums: &mut GradientSums, memory: &mut ThreadBuffers) {
-        let ThreadBuffers { patches, embedded, gradients: [gradient, of_embedded], .. } = memory;
+        let ThreadBuffers { patches, embedded, gradients: [gradient, embedded_gradient], .. } = memory;
         let d = self.width;
-        let of_embedded = zeros(of_embedded, embedded.len());
-        self.pre_norm.backward(embedded, gradient, of_embedded, &mut sums.own);
+        let embedded_gradient = zeros(embedded_gradient, embedded.len());
+        self.pre_norm.backward(embedded, gradient, embedded_gradient, &mut sums.own);
         let [class, positions] = self.parameter_ids.expect("the tower learns");
         let part = self.grid * self.grid * d;
-        let windows = of_embedded.chunks_exact(self.tokens() * d).zip(patches.chunks_exact(patches.len() / windows));
+        let windows =
+            embedded_gradient.chunks_exact(self.tokens() * d).zip(patches.chunks_exact(patches.len() / windows));
         for (gradient, patches) in windows {
-            let (of_class, of_patches) = gradient.split_at(d);
-            add(sums.own.get_mut(class), of_class);
-            let of_positions = sums.own.get_mut(positions);
-            add(&mut of_positions[..d], of_class);
-            of_patches.chunks_exact(part).for_each(|part| add(&mut of_positions[d..], part));
-            self.embedding.accumulate_gradients(patches, of_patches, &mut sums.own);
+            let (class_gradient, patch_gradients) = gradient.split_at(d);
+            add(sums.own.get_mut(class), class_gradient);
+            let position_gradients = sums.own.get_mut(positions);
+            add(&mut position_gradients[..d], class_gradient);
+            patch_gradients.chunks_exact(part).for_each(|part| add(&mut position_gradients[d..], part));
+            self.embedding.accumulate_gradients(patches, patch_gradients, &mut sums.own);
         }
     }
 }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::stored_tensor::{StoredTensor, TensorMap};
 use crate::torch::{self, TorchError, TorchFile};
 
-/// Why a checkpoint's files cannot be read. [`CheckpointError::retry`] tells whether another try may succeed.
+/// Why a checkpoint's files cannot be read. [`CheckpointError::is_retryable`] tells whether another try may succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The system refused to open, map or read the file.
@@ -84,7 +84,7 @@ pub enum CheckpointError {
 
 impl CheckpointError {
     /// Returns whether another try may succeed: only if the system failed to read a file that exists.
-    pub fn retry(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         matches!(self, CheckpointError::Read { source, .. } if !matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied))
     }
 }

@@ -197,7 +197,7 @@ impl ClipWeights {
     /// Returns the same as [`ClipWeights::rows`], as plain numbers.
     pub(crate) fn rows_values(&self, name: &str, indices: &[u32]) -> Vec<f32> {
         let stored = self.stored(name);
-        let [n, d] = stored.shape[..] else { panic!("`{name}` is no matrix") };
+        let [n, d] = stored.shape[..] else { panic!("`{name}` is not a matrix") };
         let mut values = Vec::with_capacity(indices.len() * d);
         for row in indices.iter().map(|index| *index as usize) {
             assert!(row < n, "`{name}` has no row {row}");

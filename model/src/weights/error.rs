@@ -7,7 +7,7 @@ use super::clip_config::ConfigError;
 use super::file_names::{CONFIG, OPEN_CLIP_CONFIG};
 use super::mismatch::Mismatch;
 
-/// Why a directory or file does not give a model's weights. [`WeightsError::retry`] tells whether another try may
+/// Why a directory or file does not give a model's weights. [`WeightsError::is_retryable`] tells whether another try may
 /// succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
@@ -49,7 +49,7 @@ pub enum WeightsError {
     },
     /// The model's activation is unknown.
     #[error(
-        "nothing says whether the model in `{}` has GELU or quick-GELU: put its `{OPEN_CLIP_CONFIG}` beside it, or, for a \
+        "it is unknown whether the model in `{}` has GELU or quick-GELU: put its `{OPEN_CLIP_CONFIG}` beside it, or, for a \
          fine-tuned model of OpenAI, a file of this name with {{\"model_cfg\": {{\"quick_gelu\": true}}}}",
         weights.display()
     )]
@@ -90,7 +90,7 @@ pub enum WeightsError {
         last: usize,
     },
     /// Candle failed on a tensor.
-    #[error("cannot take the tensor `{name}`")]
+    #[error("cannot read the tensor `{name}`")]
     Tensor {
         /// The tensor's name.
         name: String,
@@ -101,7 +101,7 @@ pub enum WeightsError {
 
 impl WeightsError {
     /// Returns whether another try may succeed: only if the system failed to read a file that exists.
-    pub fn retry(&self) -> bool {
-        matches!(self, WeightsError::Checkpoint(error) if error.retry())
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, WeightsError::Checkpoint(error) if error.is_retryable())
     }
 }

@@ -141,7 +141,7 @@ fn describe_content(content: &OpenedWeights) -> String {
         return "it holds prompts, which are given as --prompts".to_owned();
     }
     if names.is_empty() {
-        return "there are no tensors in it".to_owned();
+        return "it has no tensors".to_owned();
     }
     let shown = names[..names.len().min(SHOWN)].join(", ");
     let rest = if names.len() > SHOWN { ", ..." } else { "" };

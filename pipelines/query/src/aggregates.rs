@@ -126,11 +126,11 @@ impl AggregateUDFImpl for MeasureFunction {
             }
             _ => {
                 let takes = if self.measure.needs_scenes() { "(score, mos, scene)" } else { "(score, mos)" };
-                let given: Vec<String> = types.iter().map(ToString::to_string).collect();
+                let type_names: Vec<String> = types.iter().map(ToString::to_string).collect();
                 plan_err!(
-                    "{} takes {takes}, the first two of them scene_indices, not ({})",
+                    "{} takes {takes}, the first two of them numbers, not ({})",
                     self.name(),
-                    given.join(", ")
+                    type_names.join(", ")
                 )
             }
         }
@@ -165,8 +165,9 @@ struct MeasureAccumulator {
     measure: Measure,
     score: Vec<f64>,
     mos: Vec<f64>,
-    /// Values of `scene_indices`. Empty if the measure does not need scenes.
+    /// The index of each row's scene. Empty if the measure does not need scenes.
     scene: Vec<u32>,
+    /// The index of each scene by its name.
     scene_indices: HashMap<Box<str>, u32>,
 }
 
@@ -316,7 +317,7 @@ mod tests {
             context
         }
 
-        /// What `measure` is of the rows that `keep` keeps.
+        /// Computes `measure` over the rows for which `keep` is true.
         fn wanted(&self, measure: Measure, keep: impl Fn(usize) -> bool) -> Option<f64> {
             let mut rows = MeasureAccumulator::new(measure);
             for row in (0..ROWS).filter(|&row| keep(row)) {
@@ -334,7 +335,7 @@ mod tests {
         format!("{}(score, mos{})", measure.name(), if measure.needs_scenes() { ", scene" } else { "" })
     }
 
-    /// The numbers of the last column.
+    /// Returns the numbers of the last column.
     async fn numbers(context: &SessionContext, sql: &str) -> Vec<Option<f64>> {
         let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
         let column = |batch: &RecordBatch| {
@@ -413,7 +414,7 @@ mod tests {
             ("SELECT srcc(score) FROM t", "srcc takes (score, mos)"),
             (
                 "SELECT krcc(scene, mos) FROM t",
-                "krcc takes (score, mos), the first two of them scene_indices, not (Utf8, Int32)",
+                "krcc takes (score, mos), the first two of them numbers, not (Utf8, Int32)",
             ),
             ("SELECT pairwise_accuracy(score, mos) FROM t", "pairwise_accuracy takes (score, mos, scene)"),
         ] {

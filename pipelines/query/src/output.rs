@@ -22,7 +22,7 @@ const TABLE_ROWS_MAX: usize = 8192;
 
 /// The output format of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputFormat {
+pub enum QueryFormat {
     /// Aligned text for a terminal.
     Table,
     /// One JSON object per line, with every column.
@@ -54,7 +54,7 @@ pub enum QueryOutputError {
 ///
 /// # Errors
 /// The same as [`write_rows`].
-pub async fn write(frame: DataFrame, format: OutputFormat, writer: impl Write + Send) -> Result<(), QueryOutputError> {
+pub async fn write(frame: DataFrame, format: QueryFormat, writer: impl Write + Send) -> Result<(), QueryOutputError> {
     write_rows(frame.execute_stream().await.map_err(query_error)?, format, writer).await
 }
 
@@ -64,11 +64,11 @@ pub async fn write(frame: DataFrame, format: OutputFormat, writer: impl Write + 
 /// The query fails, the format does not support a column's type (lists in CSV), or writing fails.
 pub async fn write_rows(
     mut batches: SendableRecordBatchStream,
-    format: OutputFormat,
+    format: QueryFormat,
     mut writer: impl Write + Send,
 ) -> Result<(), QueryOutputError> {
     let schema: SchemaRef = batches.schema();
-    if format == OutputFormat::Parquet {
+    if format == QueryFormat::Parquet {
         let mut parquet_writer = parquet_file::writer(&schema, &[], &mut writer).map_err(QueryOutputError::Parquet)?;
         while let Some(batch) = batches.try_next().await.map_err(query_error)? {
             parquet_writer.write(&batch).map_err(QueryOutputError::Parquet)?;
@@ -91,7 +91,7 @@ fn query_error(error: DataFusionError) -> QueryOutputError {
 
 /// Encodes batches as text.
 struct TextEncoder {
-    format: OutputFormat,
+    format: QueryFormat,
     schema: SchemaRef,
     /// Rows of the next text table.
     pending: Vec<RecordBatch>,
@@ -102,32 +102,32 @@ struct TextEncoder {
 impl TextEncoder {
     fn encode(&mut self, batch: RecordBatch) -> Result<Vec<u8>, ArrowError> {
         match self.format {
-            OutputFormat::Table => {
+            QueryFormat::Table => {
                 self.pending.push(batch);
                 let rows: usize = self.pending.iter().map(RecordBatch::num_rows).sum();
                 if rows >= TABLE_ROWS_MAX { self.encode_pending() } else { Ok(Vec::new()) }
             }
-            OutputFormat::Csv => {
+            QueryFormat::Csv => {
                 let mut encoded = Vec::new();
                 csv::WriterBuilder::new().with_header(!self.has_output).build(&mut encoded).write(&batch)?;
                 self.has_output = true;
                 Ok(encoded)
             }
-            OutputFormat::Json => {
+            QueryFormat::Json => {
                 let builder = json::WriterBuilder::new().with_explicit_nulls(true);
                 let mut writer = builder.build::<_, json::writer::LineDelimited>(Vec::new());
                 writer.write(&batch)?;
                 Ok(writer.into_inner())
             }
-            OutputFormat::Parquet => unreachable!("Parquet is not a text format"),
+            QueryFormat::Parquet => unreachable!("Parquet is not a text format"),
         }
     }
 
     /// Returns the remaining rows, or a header if there were no rows.
     fn finish(&mut self) -> Result<Vec<u8>, ArrowError> {
         match self.format {
-            OutputFormat::Table if !self.has_output || !self.pending.is_empty() => self.encode_pending(),
-            OutputFormat::Csv if !self.has_output => self.encode(RecordBatch::new_empty(self.schema.clone())),
+            QueryFormat::Table if !self.has_output || !self.pending.is_empty() => self.encode_pending(),
+            QueryFormat::Csv if !self.has_output => self.encode(RecordBatch::new_empty(self.schema.clone())),
             _ => Ok(Vec::new()),
         }
     }
@@ -145,14 +145,14 @@ mod tests {
 
     use super::*;
 
-    async fn written(sql: &str, format: OutputFormat) -> Result<Vec<u8>, QueryOutputError> {
+    async fn written(sql: &str, format: QueryFormat) -> Result<Vec<u8>, QueryOutputError> {
         let context = SessionContext::new_with_config(SessionConfig::new().with_batch_size(1000));
         let mut bytes = Vec::new();
         write(context.sql(sql).await.unwrap(), format, &mut bytes).await?;
         Ok(bytes)
     }
 
-    async fn text(sql: &str, format: OutputFormat) -> String {
+    async fn text(sql: &str, format: QueryFormat) -> String {
         String::from_utf8(written(sql, format).await.unwrap()).unwrap()
     }
 
@@ -161,42 +161,42 @@ mod tests {
 
     #[tokio::test]
     async fn rows_are_text_of_three_kinds() {
-        assert_eq!(text(ROWS, OutputFormat::Csv).await, "number,name\n0.1,\"a,\"\"b\"\n,\n-3e-7,é\n");
+        assert_eq!(text(ROWS, QueryFormat::Csv).await, "number,name\n0.1,\"a,\"\"b\"\n,\n-3e-7,é\n");
         assert_eq!(
-            text(ROWS, OutputFormat::Json).await,
+            text(ROWS, QueryFormat::Json).await,
             "{\"number\":0.1,\"name\":\"a,\\\"b\"}\n{\"number\":null,\"name\":null}\n{\"number\":-3.0e-7,\"name\":\"é\"}\n"
         );
-        insta::assert_snapshot!("table", text(ROWS, OutputFormat::Table).await);
+        insta::assert_snapshot!("table", text(ROWS, QueryFormat::Table).await);
     }
 
     #[tokio::test]
     async fn parquet_gives_the_rows_back() {
-        let batches = parquet_file::read(written(ROWS, OutputFormat::Parquet).await.unwrap().into()).unwrap();
+        let batches = parquet_file::read(written(ROWS, QueryFormat::Parquet).await.unwrap().into()).unwrap();
         let shown = arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string() + "\n";
-        assert_eq!(shown, text(ROWS, OutputFormat::Table).await);
+        assert_eq!(shown, text(ROWS, QueryFormat::Table).await);
     }
 
     #[tokio::test]
     async fn no_rows_still_have_a_header() {
         let sql = "SELECT 1 AS one WHERE false";
-        assert_eq!(text(sql, OutputFormat::Csv).await, "one\n");
-        assert_eq!(text(sql, OutputFormat::Json).await, "");
-        assert_eq!(text(sql, OutputFormat::Table).await, "+-----+\n| one |\n+-----+\n+-----+\n");
+        assert_eq!(text(sql, QueryFormat::Csv).await, "one\n");
+        assert_eq!(text(sql, QueryFormat::Json).await, "");
+        assert_eq!(text(sql, QueryFormat::Table).await, "+-----+\n| one |\n+-----+\n+-----+\n");
     }
 
     #[tokio::test]
     async fn many_rows_are_written_as_they_come() {
         let sql = "SELECT * FROM generate_series(1, 20000)";
-        assert_eq!(text(sql, OutputFormat::Csv).await.lines().count(), 20_001);
+        assert_eq!(text(sql, QueryFormat::Csv).await.lines().count(), 20_001);
         // Three tables, each with three rules and a header.
-        assert_eq!(text(sql, OutputFormat::Table).await.lines().count(), 20_000 + 3 * 4);
+        assert_eq!(text(sql, QueryFormat::Table).await.lines().count(), 20_000 + 3 * 4);
     }
 
     #[tokio::test]
     async fn what_fails_on_the_way_is_told_apart() {
         let fails = "SELECT 1 / (value - 5000) FROM generate_series(1, 9000)";
-        assert!(matches!(written(fails, OutputFormat::Json).await.unwrap_err(), QueryOutputError::Query(_)));
-        assert!(matches!(written("SELECT [1, 2]", OutputFormat::Csv).await.unwrap_err(), QueryOutputError::Encode(_)));
+        assert!(matches!(written(fails, QueryFormat::Json).await.unwrap_err(), QueryOutputError::Query(_)));
+        assert!(matches!(written("SELECT [1, 2]", QueryFormat::Csv).await.unwrap_err(), QueryOutputError::Encode(_)));
         struct Closed;
         impl Write for Closed {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -207,6 +207,6 @@ mod tests {
             }
         }
         let frame = SessionContext::new().sql("SELECT 1").await.unwrap();
-        assert!(matches!(write(frame, OutputFormat::Csv, Closed).await.unwrap_err(), QueryOutputError::Write(_)));
+        assert!(matches!(write(frame, QueryFormat::Csv, Closed).await.unwrap_err(), QueryOutputError::Write(_)));
     }
 }

@@ -42,13 +42,14 @@ impl TableProvider for ScoresTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let is_of_files = |filter: &&Expr| filter.column_refs().iter().all(|column| column.name != RUN_COLUMN);
+        let uses_file_columns_only =
+            |filter: &&Expr| filter.column_refs().iter().all(|column| column.name != RUN_COLUMN);
         // The files skip rows that cannot match. The filter itself remains above the scan.
-        let answer = |filter| match is_of_files(filter) {
+        let pushdown = |filter| match uses_file_columns_only(filter) {
             true => TableProviderFilterPushDown::Inexact,
             false => TableProviderFilterPushDown::Unsupported,
         };
-        Ok(filters.iter().map(answer).collect())
+        Ok(filters.iter().map(pushdown).collect())
     }
 
     async fn scan(

@@ -39,7 +39,7 @@ async fn queries_make_the_same_pooled_rows() {
         test: SignificanceTest::MaxDifference,
         margin: None,
     };
-    let report = report::make(&store, &record, &options).await.unwrap();
+    let report = report::compute(&store, &record, &options).await.unwrap();
     let context = open_session(&store, &Selection::run(record.name.clone())).await.unwrap();
     let groups = distributed::correlations(&context, &record).await.unwrap();
     let pooled: Vec<&CorrelationRow> = report.correlations.iter().filter(|row| row.protocol == "pooled").collect();
@@ -60,7 +60,7 @@ async fn comparisons_are_a_table_of_the_store() {
     let shape = Shape { datasets: 2, algorithms: 4, scenes: 20, part_rows_max: 1000, labelled: true };
     let record = graded(&store, shape).await;
     let options = ReportOptions { margin: Some(0.2), ..ReportOptions::default() };
-    report::make(&store, &record, &options).await.unwrap().write(&store).await.unwrap();
+    report::compute(&store, &record, &options).await.unwrap().write(&store).await.unwrap();
     let context = open_session(&store, &Selection::run(record.name.clone())).await.unwrap();
     let sql = "SELECT count(*), max(difference) FROM comparisons WHERE testable AND dataset = 'set0'";
     let batches = query(&context, sql).await.unwrap().collect().await.unwrap();

@@ -1,4 +1,4 @@
-//! A data set as it was found: the pictures of algorithms, and the scenes that they show.
+//! A loaded data set: the pictures of its algorithms, and the scenes that they show.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,7 +14,7 @@ use crate::store::Store;
 /// The name that selects every algorithm of a data set.
 pub const ALL: &str = "all";
 
-/// A data set as it was found.
+/// A loaded data set.
 #[derive(Clone, Debug)]
 pub struct DataSet {
     /// The name in tables and on the command line.
@@ -219,12 +219,12 @@ pub(super) fn scenes(pictures: &[Picture], missing: &[(AlgorithmName, SceneKey)]
         let scene = run[0].scene_key();
         let absent = absent.remove(&(run[0].algorithm.clone(), scene.clone())).unwrap_or_default();
         let count = distinct(run) as u32 + absent;
-        let most = scenes.entry(scene).or_default();
-        *most = (*most).max(count);
+        let count_max = scenes.entry(scene).or_default();
+        *count_max = (*count_max).max(count);
     }
     for ((_, scene), count) in absent {
-        let most = scenes.entry(scene).or_default();
-        *most = (*most).max(count);
+        let count_max = scenes.entry(scene).or_default();
+        *count_max = (*count_max).max(count);
     }
     scenes.into_iter().map(|(key, pictures)| Scene { key, pictures }).collect()
 }

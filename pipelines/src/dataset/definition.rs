@@ -1,5 +1,5 @@
 //! The definition of a data set by the user: a TOML file, or only a folder. It says where pictures are and how they are laid
-//! out, and knows none of them. docs/datasets.md explains the keys.
+//! out, and knows none of them. docs/reference/datasets.md explains the keys.
 //!
 //! Every address in a definition is a URL, a path relative to the folder of its file, or begins with `$DQA_DATA/`: the folder of
 //! data sets, which is the environment variable DQA_DATA (a path or a URL), or `data` in the working directory. Once a
@@ -215,7 +215,7 @@ fn one_or_more<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) 
 /// If nothing is found, with similar names; if a definition cannot be read.
 pub fn find_definition(text: &str, base: &Path) -> Result<Definition, DatasetError> {
     match text.split_once('=') {
-        // A file's own name may contain the sign.
+        // A file's own name may contain `=`.
         Some((name, rest)) if !name.contains(['/', '\\', ':']) && !base.join(text).exists() => {
             let name = name.parse().map_err(|source| DatasetError::Name { text: text.to_owned(), source })?;
             Ok(find_named(rest, base, Some(&name))?.renamed(name))
@@ -368,7 +368,8 @@ impl Definition {
     /// # Errors
     /// If it is not a definition, contradicts itself, or has an address that is not absolute.
     pub fn from_toml(text: &str) -> Result<Definition, DatasetError> {
-        let wrong = |source| DatasetError::Definition { path: "that was sent".to_owned(), source: Box::new(source) };
+        let wrong =
+            |source| DatasetError::Definition { path: "the text that was sent".to_owned(), source: Box::new(source) };
         let definition = toml::from_str::<Definition>(text).map_err(wrong)?.validated()?;
         let is_relative = |address: &&str| !address.contains("://") && !address.starts_with('/');
         if let Some(address) = definition.addresses().find(is_relative) {

@@ -1,4 +1,4 @@
-//! What every way of finding pictures collects: pictures, inputs, and everything that is not a picture of the data set.
+//! The result of finding pictures by any method: pictures, inputs, and everything that is not a picture of the data set.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,7 +16,7 @@ use crate::names::{AlgorithmName, nfc};
 use crate::store::{Object, UnusableKind};
 
 /// Keys that an error shows of files that are not pictures of the data set.
-const SEEN_MAX: usize = 5;
+const OTHER_KEYS_MAX: usize = 5;
 
 /// The files that were found for a data set.
 #[derive(Default)]
@@ -28,7 +28,7 @@ pub(super) struct FoundPictures {
     /// Pictures that were named and do not exist, by algorithm and scene.
     pub(super) absent: Vec<(AlgorithmName, SceneKey)>,
     /// The first few keys that are not pictures of the data set.
-    pub(super) seen: Vec<String>,
+    pub(super) other_keys: Vec<String>,
     pub(super) faults: Faults,
     pub(super) skipped: SkippedCollector,
     /// The error of the first tar that cannot be read, to be reported if there are no pictures.
@@ -38,9 +38,9 @@ pub(super) struct FoundPictures {
 }
 
 impl FoundPictures {
-    pub(super) fn see(&mut self, key: &str) {
-        if self.seen.len() < SEEN_MAX {
-            self.seen.push(key.to_owned());
+    pub(super) fn add_other_key(&mut self, key: &str) {
+        if self.other_keys.len() < OTHER_KEYS_MAX {
+            self.other_keys.push(key.to_owned());
         }
     }
 
@@ -60,16 +60,16 @@ impl FoundPictures {
                     kind => self.skipped.add(kind.into(), text.clone()),
                 }
                 if unusable.kind != UnusableKind::Marker {
-                    self.see(&text);
+                    self.add_other_key(&text);
                 }
             }
             Entry::UnusableMember { key, why } => {
-                self.see(&key);
+                self.add_other_key(&key);
                 self.skipped.add(SkipReason::Member, format!("{key}: {why}"));
             }
             Entry::BrokenTar { key, address, why } => {
                 let cause = cause(&why).to_string();
-                self.see(&key);
+                self.add_other_key(&key);
                 self.faults.add(FaultKind::Tar, format!("{address}: {cause}"));
                 self.broken_tar.get_or_insert(why);
             }

@@ -1,4 +1,4 @@
-//! What the header of a picture says: its size, or why it cannot be scored.
+//! The header of a picture: its size, or the reason why it cannot be scored.
 
 use serde::{Deserialize, Serialize};
 

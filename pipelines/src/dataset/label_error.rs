@@ -11,7 +11,7 @@ use super::table::row_position::RowPosition;
 pub enum LabelError {
     /// The file is of a kind that is not read as a table.
     #[error("it is {what} (supported: CSV and the like, .xlsx, .xls, .ods, Parquet, MATLAB up to -v7)")]
-    NoTable {
+    NotATable {
         /// The kind of file, and what the user can do about it.
         what: &'static str,
     },
@@ -103,12 +103,12 @@ pub enum LabelError {
         has: Vec<String>,
     },
     /// A column has the wrong type.
-    #[error("its column `{column}` is not {wanted}: {why}")]
+    #[error("its column `{column}` is not {expected}: {why}")]
     Type {
         /// The column.
         column: String,
         /// The expected type.
-        wanted: &'static str,
+        expected: &'static str,
         /// What was found.
         why: String,
     },

@@ -143,8 +143,8 @@ impl Tables {
         let subjects = self.subjects(names, columns)?;
         let mos = self.labels.numbers(&columns.labels.mos).map_err(|error| match error {
             LabelError::Column { column, has } => {
-                let which = "`mos = \"...\"` in [labels] says which column has the labels".to_owned();
-                LabelError::Columns { lacks: format!("column `{column}`"), has, hint: which }
+                let hint = "`mos = \"...\"` in [labels] says which column has the labels".to_owned();
+                LabelError::Columns { lacks: format!("column `{column}`"), has, hint }
             }
             other => other,
         })?;
@@ -152,7 +152,9 @@ impl Tables {
             return Err(LabelError::Lengths { rows: subjects.len(), other: mos.len() }.into());
         }
         let rows = subjects.into_iter().zip(mos.values()).enumerate();
-        Ok(rows.map(|(at, (subject, mos))| Label { file, row: self.labels.row(at), subject, mos: *mos }).collect())
+        Ok(rows
+            .map(|(index, (subject, mos))| Label { file, row: self.labels.row(index), subject, mos: *mos })
+            .collect())
     }
 
     fn subjects(&self, names: &Table, columns: &Columns<'_>) -> Result<Vec<LabelTarget>, UnlocatedError> {
@@ -171,8 +173,8 @@ impl Tables {
             let usual = ["group", "scene_group"].into_iter().find(|usual| columns.has_groups && names.has(usual));
             let groups = group.or(usual).map(|group| names.texts(group)).transpose()?;
             let scenes = texts(names, scene)?.into_iter().zip(texts(names, algorithm)?).enumerate();
-            let subject = |(at, (scene, algorithm))| {
-                let group = groups.as_ref().filter(|groups| groups.is_valid(at)).map(|groups| groups.value(at));
+            let subject = |(index, (scene, algorithm))| {
+                let group = groups.as_ref().filter(|groups| groups.is_valid(index)).map(|groups| groups.value(index));
                 LabelTarget::Scene { scene, algorithm, group: group.map(|group| group.trim().to_owned()) }
             };
             return Ok(scenes.map(subject).collect());
@@ -224,10 +226,10 @@ pub async fn unused_labels(data: &DataSet) -> Option<String> {
 pub(super) fn texts(table: &Table, column: &str) -> Result<Vec<String>, LabelError> {
     let texts: LargeStringArray = table.texts(column)?;
     let blank = |index: usize| LabelError::Blank { row: table.row(index), column: column.to_owned() };
-    let text = |(at, text): (usize, Option<&str>)| match text.map(str::trim).filter(|text| !text.is_empty()) {
-        None => Err(blank(at)),
+    let text = |(index, text): (usize, Option<&str>)| match text.map(str::trim).filter(|text| !text.is_empty()) {
+        None => Err(blank(index)),
         Some(text) if text.contains('\n') => {
-            let row = table.row(at);
+            let row = table.row(index);
             let why = format!("{row}: its `{column}` spans several lines: a quotation mark is not closed");
             Err(LabelError::Content(why))
         }
@@ -305,33 +307,33 @@ fn assign_matched(
     pictures: &mut [Picture],
 ) -> Result<Vec<String>, (Option<usize>, LabelError)> {
     let scale = LabelScale::from_definition(Some(labels));
-    let mut given = vec![Ratings::default(); pictures.len()];
+    let mut ratings = vec![Ratings::default(); pictures.len()];
     let (mut blank, mut repeated) = (0_u64, 0_u64);
     for (label, meant) in rows.iter().zip(meant) {
         let PathMatch::One(number) = *meant else { continue };
-        let (image, given) = (&pictures[number as usize].image, &mut given[number as usize]);
+        let (image, ratings) = (&pictures[number as usize].image, &mut ratings[number as usize]);
         let mos = scale.orient(label.row, image, label.mos).map_err(|error| (Some(label.file), error))?;
         let Some(mos) = mos else {
             blank += 1;
             continue;
         };
-        if labels.repeated.is_none() && given.count > 0 {
-            if given.last != mos {
-                let (first, second) = (given.last, mos);
+        if labels.repeated.is_none() && ratings.count > 0 {
+            if ratings.last != mos {
+                let (first, second) = (ratings.last, mos);
                 let error = LabelError::Duplicate { row: label.row, image: image.to_string(), first, second };
                 return Err((Some(label.file), error));
             }
             repeated += 1;
             continue;
         }
-        given.add(mos);
+        ratings.add(mos);
     }
-    if given.iter().all(|given| given.count == 0) {
+    if ratings.iter().all(|ratings| ratings.count == 0) {
         return Err((None, LabelError::NoLabel { rows: rows.len() as u64, column: labels.mos.clone() }));
     }
-    for (picture, given) in pictures.iter_mut().zip(&given).filter(|(_, given)| given.count > 0) {
-        picture.mos = Some(given.mean);
-        picture.raters = labels.repeated.map(|Repeated::Mean| given.raters());
+    for (picture, ratings) in pictures.iter_mut().zip(&ratings).filter(|(_, ratings)| ratings.count > 0) {
+        picture.mos = Some(ratings.mean);
+        picture.raters = labels.repeated.map(|Repeated::Mean| ratings.raters());
     }
     let counts = [
         (blank, "rows have no label (an empty cell, N/A, NaN, -)"),

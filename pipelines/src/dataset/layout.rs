@@ -177,7 +177,7 @@ impl Layout {
         read_parts(&self.parts, self.extension.strip(path)?)
     }
 
-    /// As [`Layout::read`], for a path whose extension is that of another kind of picture than the layout's.
+    /// Matches a path as [`Layout::read`] does, for a path whose extension is that of another kind of picture than the layout's.
     pub(super) fn read_other_extension<'a>(&self, path: &'a str) -> Option<Captures<'a>> {
         let Extension::Text(extension) = &self.extension else { return None };
         let is_other = is_picture(extension) && is_picture(path) && self.extension.strip(path).is_none();

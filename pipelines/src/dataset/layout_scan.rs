@@ -211,7 +211,7 @@ impl LayoutScanner<'_> {
             }
             return Ok(());
         }
-        self.found.see(&file.object.key);
+        self.found.add_other_key(&file.object.key);
         self.add_unmatched(source, file);
         Ok(())
     }

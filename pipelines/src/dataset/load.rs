@@ -22,7 +22,7 @@ pub async fn load(definition: &Definition) -> Result<DataSet, DatasetError> {
 /// Loads a data set as [`load`] does, from a store that is already open.
 ///
 /// # Errors
-/// As [`load`].
+/// The same as [`load`].
 pub async fn load_from_store(root: Store, definition: &Definition) -> Result<DataSet, DatasetError> {
     let mut definition = definition.clone();
     let mut found = if let Some(importer) = definition.importer {
@@ -77,13 +77,13 @@ fn no_pictures(root: &Store, definition: &Definition, found: FoundPictures) -> D
         return broken;
     }
     let skipped = skipped::lines(&found.skipped.into_sorted());
-    let seen = if !found.seen.is_empty() {
+    let seen = if !found.other_keys.is_empty() {
         let layouts = if definition.layout.is_empty() {
             String::new()
         } else {
             format!(", not {}", definition.layout.join(", "))
         };
-        format!("{} has {}{layouts}", root.url(), found.seen.join(", "))
+        format!("{} has {}{layouts}", root.url(), found.other_keys.join(", "))
     } else if skipped.is_empty() {
         format!("{} has no files", root.url())
     } else {

@@ -40,7 +40,7 @@ struct Columns {
 /// Lists the existing pictures of a manifest, with their labels.
 pub(super) async fn list(root: &Store, definition: &Definition, file: &str) -> Result<FoundPictures, DatasetError> {
     let table = table::open(root, file, definition.table_format()).await;
-    let rows = table.and_then(|table| Columns::of(&table)?.rows(definition, &table));
+    let rows = table.and_then(|table| Columns::from_table(&table)?.rows(definition, &table));
     let rows = rows.map_err(|misfit| misfit.into_pictures_error(root.address(file)))?;
     let mut found = FoundPictures::default();
     let hazy = inputs(root, &rows, &mut found).await?;
@@ -51,7 +51,7 @@ pub(super) async fn list(root: &Store, definition: &Definition, file: &str) -> R
             FileState::Present(object) => object,
             FileState::Absent(why) => {
                 let name = absent_name(&row.uri, why);
-                found.see(&name);
+                found.add_other_key(&name);
                 found.faults.add(FaultKind::Absent, name);
                 found.absent.push((row.algorithm, SceneKey { name: row.scene, group: row.scene_group }));
                 continue;
@@ -158,7 +158,7 @@ struct Row {
 }
 
 impl Columns {
-    fn of(table: &Table) -> Result<Columns, LabelError> {
+    fn from_table(table: &Table) -> Result<Columns, LabelError> {
         let text = |column: &str| table.has(column).then(|| table.texts(column)).transpose();
         Ok(Columns {
             algorithm: table.texts("algorithm")?,
@@ -187,7 +187,7 @@ impl Columns {
             }
             let row = self.row((index, table.row(index)), scale, &mut names)?;
             if !images.insert((row.algorithm.clone(), row.image.clone())) {
-                let why = format!("two rows are of `{}` by {}", row.image, row.algorithm);
+                let why = format!("two rows name `{}` by {}", row.image, row.algorithm);
                 return Err(LabelError::Content(why).into());
             }
             rows.push(row);

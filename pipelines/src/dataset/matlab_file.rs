@@ -27,29 +27,29 @@ pub enum MatError {
     #[error("it is a MATLAB 7.3 file (HDF5), which is not read: in MATLAB, `load` it and `save('labels.mat', '-v7')`")]
     Hdf5,
     /// The file does not have a header of level 5.
-    #[error("it does not begin as a MATLAB file of level 5")]
+    #[error("it does not begin like a level 5 MATLAB file")]
     Header,
     /// An element extends beyond the end of the file or of its parent.
-    #[error("{what} at byte {at} goes beyond its end")]
+    #[error("{what} at byte {offset} extends beyond the end of the data")]
     Short {
         /// The element.
         what: &'static str,
         /// Its offset in the file, or in the inflated value.
-        at: usize,
+        offset: usize,
     },
     /// An element does not follow the format.
-    #[error("{what} at byte {at} is invalid")]
+    #[error("{what} at byte {offset} is invalid")]
     Wrong {
         /// The element.
         what: &'static str,
         /// Its offset in the file, or in the inflated value.
-        at: usize,
+        offset: usize,
     },
     /// A compressed value cannot be inflated.
-    #[error("the compressed data at byte {at} cannot be unpacked")]
+    #[error("the compressed data at byte {offset} cannot be unpacked")]
     Zlib {
         /// The offset of the data.
-        at: usize,
+        offset: usize,
         /// Why it is invalid.
         #[source]
         source: std::io::Error,
@@ -79,7 +79,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<(String, Value)>, MatError> {
 }
 
 fn read_within(bytes: &[u8], mut inflated_left: u64) -> Result<Vec<(String, Value)>, MatError> {
-    let is_hdf5 = |at| bytes.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
+    let is_hdf5 = |offset| bytes.get(offset..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
     if bytes.starts_with(b"MATLAB 7.3") || is_hdf5(0) || is_hdf5(512) {
         return Err(MatError::Hdf5);
     }
@@ -90,13 +90,13 @@ fn read_within(bytes: &[u8], mut inflated_left: u64) -> Result<Vec<(String, Valu
     };
     let mut values = 0;
     let mut variables = Vec::new();
-    let mut file = Cursor { bytes, at: HEADER_BYTES, is_big, values: &mut values, depth: 0 };
-    while file.at < bytes.len() {
+    let mut file = Cursor { bytes, offset: HEADER_BYTES, is_big, values: &mut values, depth: 0 };
+    while file.offset < bytes.len() {
         let element = file.element()?;
         match element.kind {
             COMPRESSED => {
-                let inflated = inflate(element.data, element.at, &mut inflated_left)?;
-                let mut inner = Cursor { bytes: &inflated, at: 0, is_big, values: file.values, depth: 0 };
+                let inflated = inflate(element.data, element.offset, &mut inflated_left)?;
+                let mut inner = Cursor { bytes: &inflated, offset: 0, is_big, values: file.values, depth: 0 };
                 let element = inner.element()?;
                 if element.kind == MATRIX {
                     variables.push(inner.within(&element).matrix()?);
@@ -109,10 +109,10 @@ fn read_within(bytes: &[u8], mut inflated_left: u64) -> Result<Vec<(String, Valu
     Ok(variables)
 }
 
-fn inflate(data: &[u8], at: usize, left: &mut u64) -> Result<Vec<u8>, MatError> {
+fn inflate(data: &[u8], offset: usize, left: &mut u64) -> Result<Vec<u8>, MatError> {
     let mut inflated = Vec::new();
     let unpacked = ZlibDecoder::new(data).take(*left + 1).read_to_end(&mut inflated);
-    unpacked.map_err(|source| MatError::Zlib { at, source })?;
+    unpacked.map_err(|source| MatError::Zlib { offset, source })?;
     *left = left.checked_sub(inflated.len() as u64).ok_or(MatError::Large("compressed bytes"))?;
     Ok(inflated)
 }
@@ -140,13 +140,13 @@ struct Element<'a> {
     kind: u32,
     data: &'a [u8],
     /// The offset of its data.
-    at: usize,
+    offset: usize,
 }
 
 /// Reads the elements of a file or a value one after the other.
 struct Cursor<'a, 'c> {
     bytes: &'a [u8],
-    at: usize,
+    offset: usize,
     is_big: bool,
     /// The number of values read so far in the whole file.
     values: &'c mut usize,
@@ -155,47 +155,47 @@ struct Cursor<'a, 'c> {
 
 impl<'a> Cursor<'a, '_> {
     fn within(&mut self, element: &Element<'a>) -> Cursor<'a, '_> {
-        let end = element.at + element.data.len();
+        let end = element.offset + element.data.len();
         Cursor {
             bytes: &self.bytes[..end],
-            at: element.at,
+            offset: element.offset,
             is_big: self.is_big,
             values: self.values,
             depth: self.depth,
         }
     }
 
-    fn word(&self, at: usize) -> Result<u32, MatError> {
-        let bytes = self.bytes.get(at..at + 4).ok_or(MatError::Short { what: "a tag", at })?;
+    fn word(&self, offset: usize) -> Result<u32, MatError> {
+        let bytes = self.bytes.get(offset..offset + 4).ok_or(MatError::Short { what: "a tag", offset })?;
         let bytes = bytes.try_into().expect("four were taken");
         Ok(if self.is_big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     }
 
     /// Reads the next element. A small one has its length in the first word and its data in the second.
     fn element(&mut self) -> Result<Element<'a>, MatError> {
-        let begin = self.at;
+        let begin = self.offset;
         let tag = self.word(begin)?;
-        let (kind, length, at) = match tag >> 16 {
+        let (kind, length, offset) = match tag >> 16 {
             0 => (tag, self.word(begin + 4)? as usize, begin + 8),
             length @ 1..=4 => (tag & 0xffff, length as usize, begin + 4),
-            _ => return Err(MatError::Wrong { what: "a tag", at: begin }),
+            _ => return Err(MatError::Wrong { what: "a tag", offset: begin }),
         };
-        let end = at.checked_add(length).filter(|end| *end <= self.bytes.len());
-        let end = end.ok_or(MatError::Short { what: "a piece", at: begin })?;
+        let end = offset.checked_add(length).filter(|end| *end <= self.bytes.len());
+        let end = end.ok_or(MatError::Short { what: "a piece", offset: begin })?;
         // Compressed elements are not padded, and the last element need not be.
         let next = if kind == COMPRESSED { end } else { begin + (end - begin).next_multiple_of(8) };
-        self.at = next.min(self.bytes.len());
-        Ok(Element { kind, data: &self.bytes[at..end], at })
+        self.offset = next.min(self.bytes.len());
+        Ok(Element { kind, data: &self.bytes[offset..end], offset })
     }
 
     fn expect(&mut self, kinds: &[u32], what: &'static str) -> Result<Element<'a>, MatError> {
         let element = self.element()?;
-        if kinds.contains(&element.kind) { Ok(element) } else { Err(MatError::Wrong { what, at: element.at }) }
+        if kinds.contains(&element.kind) { Ok(element) } else { Err(MatError::Wrong { what, offset: element.offset }) }
     }
 
     /// Reads the array that the cursor is in, and returns its name and value.
     fn matrix(mut self) -> Result<(String, Value), MatError> {
-        if self.at == self.bytes.len() {
+        if self.offset == self.bytes.len() {
             return Ok((String::new(), Value::Numbers(Vec::new()))); // an empty cell has only a tag
         }
         *self.values += 1;
@@ -203,7 +203,7 @@ impl<'a> Cursor<'a, '_> {
             return Err(MatError::Large("values"));
         }
         let flags = self.expect(&[UINT32], "an array's flags")?;
-        let flags = self.word(flags.at)?;
+        let flags = self.word(flags.offset)?;
         if flags & 0xff == 17 {
             return Ok((String::new(), Value::Other("an object"))); // an object has no shape; a `string` is an object
         }
@@ -225,9 +225,9 @@ impl<'a> Cursor<'a, '_> {
 
     fn shape(&mut self) -> Result<Shape, MatError> {
         let element = self.expect(&[INT32, UINT32], "an array's shape")?;
-        let wrong = MatError::Wrong { what: "an array's shape", at: element.at };
+        let wrong = MatError::Wrong { what: "an array's shape", offset: element.offset };
         let words: Vec<u32> =
-            (0..element.data.len() / 4).map(|i| self.word(element.at + 4 * i)).collect::<Result<_, _>>()?;
+            (0..element.data.len() / 4).map(|i| self.word(element.offset + 4 * i)).collect::<Result<_, _>>()?;
         let count = words.iter().try_fold(1usize, |count, length| count.checked_mul(*length as usize));
         match (count, words.first()) {
             (Some(count), Some(rows)) if words.len() >= 2 => Ok(Shape { rows: *rows as usize, count }),
@@ -249,10 +249,10 @@ impl<'a> Cursor<'a, '_> {
 
     fn structure(&mut self, count: usize) -> Result<Value, MatError> {
         let length = self.expect(&[INT32], "the length of field names")?;
-        let length = self.word(length.at)? as usize;
+        let length = self.word(length.offset)? as usize;
         let names = self.expect(&[INT8], "field names")?;
         if length == 0 || !names.data.len().is_multiple_of(length) {
-            return Err(MatError::Wrong { what: "field names", at: names.at });
+            return Err(MatError::Wrong { what: "field names", offset: names.offset });
         }
         let name =
             |bytes: &[u8]| String::from_utf8_lossy(bytes.split(|b| *b == 0).next().unwrap_or_default()).into_owned();
@@ -271,7 +271,7 @@ impl<'a> Cursor<'a, '_> {
 
     fn text(&mut self, shape: &Shape) -> Result<Value, MatError> {
         let element = self.expect(&[INT8, UINT8, UINT16, UTF8, UTF16, UTF32], "text")?;
-        let wrong = || MatError::Wrong { what: "text", at: element.at };
+        let wrong = || MatError::Wrong { what: "text", offset: element.offset };
         let letters: Vec<char> = match element.kind {
             INT8 | UINT8 | UTF8 => std::str::from_utf8(element.data).map_err(|_| wrong())?.chars().collect(),
             UINT16 | UTF16 => {
@@ -279,8 +279,8 @@ impl<'a> Cursor<'a, '_> {
                 char::decode_utf16(units).collect::<Result<_, _>>().map_err(|_| wrong())?
             }
             _ => {
-                let codes =
-                    (0..element.data.len() / 4).map(|i| self.word(element.at + 4 * i).ok().and_then(char::from_u32));
+                let codes = (0..element.data.len() / 4)
+                    .map(|i| self.word(element.offset + 4 * i).ok().and_then(char::from_u32));
                 codes.collect::<Option<_>>().ok_or_else(wrong)?
             }
         };
@@ -326,12 +326,12 @@ impl<'a> Cursor<'a, '_> {
             DOUBLE => decode!(f64),
             INT64 => decode!(i64),
             UINT64 => decode!(u64),
-            _ => return Err(MatError::Wrong { what: "numbers", at: element.at }),
+            _ => return Err(MatError::Wrong { what: "numbers", offset: element.offset }),
         };
         if numbers.len() == count {
             Ok(Value::Numbers(numbers))
         } else {
-            Err(MatError::Wrong { what: "numbers", at: element.at })
+            Err(MatError::Wrong { what: "numbers", offset: element.offset })
         }
     }
 }
@@ -380,7 +380,7 @@ mod tests {
         }
     }
 
-    /// A file of one 1x2 array of doubles, written by hand in the other byte order.
+    /// Reads a file of one 1x2 array of doubles, written by hand in the other byte order.
     #[test]
     fn big_endian_is_read() {
         let mut file = vec![b' '; 124];
@@ -434,12 +434,12 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
-        /// No panic, and no more memory than a few times the file's length, whatever lengths it claims.
+        /// A damaged file causes no panic, and takes at most a few times its length in memory, whatever lengths it claims.
         #[test]
         fn damaged_files_are_errors_or_values(mut file in files(), damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), cut in any::<prop::sample::Index>(), is_cut: bool) {
-            for (at, byte) in damage {
-                let at = at.index(file.len());
-                file[at] = byte;
+            for (offset, byte) in damage {
+                let offset = offset.index(file.len());
+                file[offset] = byte;
             }
             if is_cut {
                 file.truncate(cut.index(file.len()));

@@ -49,7 +49,7 @@ async fn pictures(root: &Store, found: &mut FoundPictures) -> Result<Vec<Object>
         for entry in entries {
             match found.file(entry, &filter) {
                 Some(file) if is_picture(&file.object.key) => pictures.push(file.object),
-                Some(file) => found.see(&file.object.key),
+                Some(file) => found.add_other_key(&file.object.key),
                 None => {}
             }
         }
@@ -143,7 +143,7 @@ impl Import<'_> {
             };
             let object = &self.objects[number as usize];
             if std::mem::replace(&mut is_taken[number as usize], true) {
-                return Err(LabelError::Content(format!("two rows are of `{}`", object.key)).into());
+                return Err(LabelError::Content(format!("two rows name `{}`", object.key)).into());
             }
             let hazy = row.hazy.as_ref().and_then(|hazy| self.input(paths.find(hazy)));
             self.found.pictures.push(Picture {

@@ -111,7 +111,7 @@ pub(super) fn lines(all: &[SkippedFiles]) -> Vec<String> {
     });
     let harmless: Vec<String> = harmless.collect();
     if !harmless.is_empty() {
-        lines.push(format!("passed over: {}", harmless.join(", ")));
+        lines.push(format!("skipped: {}", harmless.join(", ")));
     }
     lines
 }
@@ -186,7 +186,7 @@ impl ClutterFilter {
         None
     }
 
-    /// As [`ClutterFilter::find_clutter`], for the key of a folder.
+    /// Returns the same as [`ClutterFilter::find_clutter`] for the key of a folder.
     pub(super) fn find_clutter_folder<'k>(&self, key: &'k str) -> Option<ClutterMatch<'k>> {
         self.find_clutter(key).map(|found| ClutterMatch { is_folder: true, ..found })
     }

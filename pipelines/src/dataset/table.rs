@@ -85,7 +85,7 @@ pub(super) async fn open(store: &Store, file: &str, form: TableFormat<'_>) -> Re
 /// Reads the table of labels in a file of a store.
 ///
 /// # Errors
-/// As [`open`], with the file's address.
+/// The same as [`open`], with the file's address.
 pub(super) async fn open_labels(store: &Store, file: &str, form: TableFormat<'_>) -> Result<Table, DatasetError> {
     open(store, file, form).await.map_err(|misfit| misfit.into_labels_error(store.address(file)))
 }
@@ -244,13 +244,13 @@ fn columns(batches: &[RecordBatch]) -> Result<Vec<(String, ArrayRef)>, LabelErro
     columns.collect()
 }
 
-fn wrong_type(column: &str, wanted: &'static str, why: impl Into<String>) -> LabelError {
-    LabelError::Type { column: column.to_owned(), wanted, why: why.into() }
+fn wrong_type(column: &str, expected: &'static str, why: impl Into<String>) -> LabelError {
+    LabelError::Type { column: column.to_owned(), expected, why: why.into() }
 }
 
-fn cast(array: &ArrayRef, column: &str, to: &DataType, wanted: &'static str) -> Result<ArrayRef, LabelError> {
+fn cast(array: &ArrayRef, column: &str, to: &DataType, expected: &'static str) -> Result<ArrayRef, LabelError> {
     let strict = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(array, to, &strict).map_err(|why| wrong_type(column, wanted, why.to_string()))
+    cast_with_options(array, to, &strict).map_err(|why| wrong_type(column, expected, why.to_string()))
 }
 
 /// Finds a variable, or a field `variable.field`, which has a value for each element of a struct array.

@@ -40,7 +40,7 @@ impl Dir {
         names.into_iter().for_each(|name| self.file(name.as_ref(), "not looked at"));
     }
 
-    /// With a ready definition and the fixture's tables where it expects its data.
+    /// Makes a folder with a bundled definition, and the fixture's tables where the definition expects its data.
     fn ready(name: &str, data: &str) -> Dir {
         let dir = Dir::new();
         dir.file(
@@ -63,7 +63,7 @@ impl Dir {
         load(&self.find(text)?).await
     }
 
-    /// A definition in the file `d.toml`.
+    /// Loads the data set of a definition, which is written to `d.toml`.
     async fn define(&self, toml: &str) -> Result<DataSet, DatasetError> {
         self.file("d.toml", toml);
         self.load("d.toml").await
@@ -268,7 +268,7 @@ async fn labels_are_turned_and_held_to_their_range() {
     assert_eq!(kinds, [FaultKind::LabelWithoutPicture, FaultKind::AmbiguousLabel]);
 }
 
-/// Sub-folders of benchmarks, each numbered from 01.
+/// Makes sub-folders of benchmarks, each with scenes numbered from 01.
 fn grouped() -> Dir {
     let dir = Dir::new();
     let mut labels = String::from("image,mos\n");
@@ -468,10 +468,10 @@ async fn manifests_name_pictures_wherever_they_are() {
             .contains("no rows of data set `odd`; it has set")
     );
     dir.file("set/set.csv", "algorithm,uri\na,a/1.png\na,a/1.png\n");
-    assert!(causes(&dir.load("set/set.csv").await.unwrap_err()).to_string().contains("two rows are of `a/1.png` by a"));
+    assert!(causes(&dir.load("set/set.csv").await.unwrap_err()).to_string().contains("two rows name `a/1.png` by a"));
 }
 
-/// The real one: 48 of its pictures, and labels in MATLAB's files, as they are.
+/// Uses the real data set: 48 of its pictures, and its labels in MATLAB files.
 #[tokio::test]
 async fn the_real_shrq_aerial_is_labelled_the_same_from_each_of_its_files() {
     if !Path::new(SHARED).is_dir() {
@@ -509,7 +509,7 @@ async fn the_real_shrq_aerial_is_labelled_the_same_from_each_of_its_files() {
 
 #[tokio::test]
 async fn a_large_listing_is_matched_and_checked() {
-    // Of algorithm 3 every seventh scene is not there.
+    // Algorithm 3 lacks every seventh scene.
     let picture = |algorithm: u32, scene: u32| Picture {
         algorithm: format!("a{algorithm}").parse().unwrap(),
         scene: format!("{scene:05}").into(),

@@ -168,7 +168,7 @@ struct Group {
 
 fn agreement(joined: &JoinedPictures, context: &CompareContext<'_>) -> Vec<AgreementRow> {
     let groups = groups(joined, context);
-    let of_group = |group: &Group| {
+    let group_rows = |group: &Group| {
         let take = |values: &[f64]| group.rows.iter().map(|&row| values[row]).collect::<Vec<f64>>();
         let scores: Vec<Vec<f64>> = joined.scores.iter().map(|scores| take(scores)).collect();
         let scene: Vec<u32> = group.rows.iter().map(|&row| joined.scene[row]).collect();
@@ -180,7 +180,7 @@ fn agreement(joined: &JoinedPictures, context: &CompareContext<'_>) -> Vec<Agree
             .flat_map(|measure| agreement_rows(measure, (group, scenes), context))
             .collect::<Vec<AgreementRow>>()
     };
-    let rows: Vec<Vec<AgreementRow>> = groups.par_iter().map(of_group).collect();
+    let rows: Vec<Vec<AgreementRow>> = groups.par_iter().map(group_rows).collect();
     rows.concat()
 }
 

@@ -183,13 +183,13 @@ pub(super) fn compute(
     let names = rows.groups.sorted();
     let scenes = names.iter().map(|(name, number)| Group::Scenes(name, *number));
     let groups: Vec<Group> = algorithms.chain(scenes).collect();
-    let of_group = |group: &Group<'_>| {
+    let group_row = |group: &Group<'_>| {
         let labelled = LabelledScores::from_group(rows, *group);
         pooled((&labelled, &labelled.columns().sorted()), rows, (context, *group), options).row
     };
-    let (of_groups, by_protocols) = rayon::join(|| groups.par_iter().map(of_group).collect::<Vec<_>>(), by_protocols);
+    let (group_rows, by_protocols) = rayon::join(|| groups.par_iter().map(group_row).collect::<Vec<_>>(), by_protocols);
     let mut table = vec![overall.row.clone()];
-    table.extend(of_groups);
+    table.extend(group_rows);
     table.extend(by_protocols);
     Agreement { table, overall: Some(overall) }
 }

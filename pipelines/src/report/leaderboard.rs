@@ -70,7 +70,7 @@ pub(super) fn compute_across_datasets(
     }
     let rankings: Vec<&Ranking> = boards.iter().map(|board| &board.ranking).collect();
     let ranking = stats::rank_across_data_sets(&rankings, &options.ranking());
-    let of_algorithm = |algorithm: &AlgorithmName| {
+    let algorithm_row = |algorithm: &AlgorithmName| {
         let count = |field: fn(&LeaderboardRow) -> u64| {
             let rows = boards.iter().flat_map(|board| &board.table);
             rows.filter(|row| row.algorithm == algorithm.as_str()).map(field).sum()
@@ -82,7 +82,7 @@ pub(super) fn compute_across_datasets(
             ..new_row(context, algorithm, options)
         }
     };
-    let table = order_by_rank(algorithms.iter().map(of_algorithm).collect(), &ranking, algorithms);
+    let table = order_by_rank(algorithms.iter().map(algorithm_row).collect(), &ranking, algorithms);
     let comparisons = comparison_rows(&ranking, context, algorithms, options).collect();
     (table, comparisons)
 }

@@ -40,15 +40,15 @@ impl Report {
     fn scenes_text(&self, dataset: &Option<String>) -> String {
         let common = || self.comparisons.iter().filter(|row| row.dataset == *dataset).map(|row| row.common_scenes);
         let (Some(least), Some(most)) = (common().min(), common().max()) else { return String::new() };
-        let of_board = || self.leaderboard.iter().filter(|row| row.dataset == *dataset && row.rank.is_some());
-        if least == most && of_board().all(|row| row.scenes == least) {
+        let ranked_rows = || self.leaderboard.iter().filter(|row| row.dataset == *dataset && row.rank.is_some());
+        if least == most && ranked_rows().all(|row| row.scenes == least) {
             return String::new();
         }
         let mut text = format!("Two algorithms have {least} to {most} scenes in common.");
         if least == most {
             text = format!("Any two algorithms have {least} scenes in common.");
         }
-        if of_board().any(is_few) {
+        if ranked_rows().any(is_few) {
             let _ = write!(text, " *: fewer than {FEW_SCENES} with at least one of the others.");
         }
         text + "\n"

@@ -39,7 +39,7 @@ pub use correlations::{EXBEDDE, VQEG};
 pub use error::ReportError;
 pub use held_out::{HELD_OUT, SEEN, is_in_summary};
 pub use options::ReportOptions;
-pub use report_text::Table;
+pub use report_text::ReportTable;
 
 /// The reports of a run.
 #[derive(Clone, Debug)]
@@ -62,23 +62,23 @@ pub struct Report {
 ///
 /// # Errors
 /// The run is not complete; a part is missing, damaged or of another run; the store fails.
-pub async fn make(store: &Store, record: &RunRecord, options: &ReportOptions) -> Result<Report, ReportError> {
-    make_with(store, record, options, true).await
+pub async fn compute(store: &Store, record: &RunRecord, options: &ReportOptions) -> Result<Report, ReportError> {
+    compute_with(store, record, options, true).await
 }
 
-/// Computes the same as [`make`] without the correlations, which take most of the time.
+/// Computes the same as [`compute`] without the correlations, which take most of the time.
 ///
 /// # Errors
-/// The same as [`make`].
-pub async fn make_leaderboards(
+/// The same as [`compute`].
+pub async fn compute_leaderboards(
     store: &Store,
     record: &RunRecord,
     options: &ReportOptions,
 ) -> Result<Report, ReportError> {
-    make_with(store, record, options, false).await
+    compute_with(store, record, options, false).await
 }
 
-async fn make_with(
+async fn compute_with(
     store: &Store,
     record: &RunRecord,
     options: &ReportOptions,

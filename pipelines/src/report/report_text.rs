@@ -16,7 +16,7 @@ use dqa_stats::GROUP_PICTURES_MIN;
 
 /// One of the tables of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
+pub enum ReportTable {
     /// Correlations of scores with labels.
     Correlations,
     /// The algorithms by rank.
@@ -29,26 +29,26 @@ pub enum Table {
 
 impl Report {
     /// Returns the rows of a table as JSON, one object per line.
-    pub fn json(&self, table: Table) -> String {
+    pub fn json(&self, table: ReportTable) -> String {
         fn lines<R: Serialize>(rows: &[R]) -> String {
             let line = |row| serde_json::to_string(row).expect("a row has text for keys") + "\n";
             rows.iter().map(line).collect()
         }
         match table {
-            Table::Correlations => lines(&self.correlations),
-            Table::Leaderboard => lines(&self.leaderboard),
-            Table::Comparisons => lines(&self.comparisons),
-            Table::CrossDataset => lines(&self.cross_dataset),
+            ReportTable::Correlations => lines(&self.correlations),
+            ReportTable::Leaderboard => lines(&self.leaderboard),
+            ReportTable::Comparisons => lines(&self.comparisons),
+            ReportTable::CrossDataset => lines(&self.cross_dataset),
         }
     }
 
     /// Returns the rows of a table as CSV with a header. An undefined value is an empty field.
-    pub fn csv(&self, table: Table) -> String {
+    pub fn csv(&self, table: ReportTable) -> String {
         let batch = match table {
-            Table::Correlations => correlations::to_batch(&self.correlations),
-            Table::Leaderboard => leaderboard::to_batch(&self.leaderboard),
-            Table::Comparisons => comparisons::to_batch(&self.comparisons),
-            Table::CrossDataset => cross_dataset::to_batch(&self.cross_dataset),
+            ReportTable::Correlations => correlations::to_batch(&self.correlations),
+            ReportTable::Leaderboard => leaderboard::to_batch(&self.leaderboard),
+            ReportTable::Comparisons => comparisons::to_batch(&self.comparisons),
+            ReportTable::CrossDataset => cross_dataset::to_batch(&self.cross_dataset),
         };
         let mut bytes = Vec::new();
         arrow::csv::Writer::new(&mut bytes).write(&batch).expect("memory takes text and numbers");
@@ -56,12 +56,12 @@ impl Report {
     }
 
     /// Returns a table as aligned text. It is empty if the table has nothing to show.
-    pub fn text(&self, table: Table) -> String {
+    pub fn text(&self, table: ReportTable) -> String {
         match table {
-            Table::Correlations => self.correlations_text(),
-            Table::Leaderboard => self.leaderboard_text(),
-            Table::Comparisons => self.comparisons_text(),
-            Table::CrossDataset => self.cross_dataset_text(),
+            ReportTable::Correlations => self.correlations_text(),
+            ReportTable::Leaderboard => self.leaderboard_text(),
+            ReportTable::Comparisons => self.comparisons_text(),
+            ReportTable::CrossDataset => self.cross_dataset_text(),
         }
     }
 
@@ -171,7 +171,7 @@ impl Report {
 }
 
 fn agreement_line(row: &CorrelationRow) -> Vec<String> {
-    let of_all = match (&row.dataset, row.protocol.as_str()) {
+    let overall_label = match (&row.dataset, row.protocol.as_str()) {
         (Some(dataset), "pooled") => dataset.clone(),
         (Some(dataset), protocol) => format!("{dataset} by {protocol}"),
         (None, "mean_by_pictures") => "mean by pictures".to_owned(),
@@ -183,7 +183,7 @@ fn agreement_line(row: &CorrelationRow) -> Vec<String> {
     };
     vec![
         match (held_out::row_label(row).or(row.group_name.as_deref()), row.protocol.as_str()) {
-            (None, _) => of_all,
+            (None, _) => overall_label,
             (Some(name), "pooled") => format!("  {name}"),
             (Some(name), protocol) => format!("  {name} by {protocol}"),
         },

@@ -36,7 +36,7 @@ pub enum StoreError {
     },
     /// An object ends before the end of a range that was found in it earlier.
     #[error(
-        "{address} has {got} of {wanted} bytes from offset {offset} on: it was changed or truncated since it was listed; \
+        "{address} has {found} of {expected} bytes from offset {offset} on: it was changed or truncated since it was listed; \
          plan again"
     )]
     Truncated {
@@ -45,9 +45,9 @@ pub enum StoreError {
         /// Where the range starts.
         offset: u64,
         /// The range's length in bytes.
-        wanted: u64,
+        expected: u64,
         /// Bytes of the range that the object has.
-        got: u64,
+        found: u64,
     },
     /// A remote store cannot be reached, or refuses the operation.
     #[error("cannot {operation} {address}")]

@@ -41,7 +41,7 @@ impl StoreResolver {
     /// Reads the first `bytes` of the object or range at an address, or all of it if it is shorter.
     ///
     /// # Errors
-    /// As [`StoreResolver::read`].
+    /// The same as [`StoreResolver::read`].
     pub async fn read_first(&self, address: &str, bytes: u64) -> Result<Bytes, StoreError> {
         let Location { store, key, range } = self.resolve(address)?;
         match range {
@@ -53,14 +53,14 @@ impl StoreResolver {
     /// Returns what a listing would show of the object or range at an address.
     ///
     /// # Errors
-    /// As [`StoreResolver::read`].
+    /// The same as [`StoreResolver::read`].
     pub async fn head(&self, address: &str) -> Result<Object, StoreError> {
         let Location { store, key, range } = self.resolve(address)?;
         let object = store.head(&key).await?;
         let Some(range) = range else { return Ok(object) };
         if range.as_range().end > object.bytes {
-            let (wanted, got) = (range.bytes, object.bytes.saturating_sub(range.offset));
-            return Err(StoreError::Truncated { address: store.address(&key), offset: range.offset, wanted, got });
+            let (expected, found) = (range.bytes, object.bytes.saturating_sub(range.offset));
+            return Err(StoreError::Truncated { address: store.address(&key), offset: range.offset, expected, found });
         }
         Ok(object.slice(member_path(address), range))
     }
@@ -79,7 +79,7 @@ impl StoreResolver {
     /// Opens the store at an absolute address, and returns the same client when it is called again.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// The same as [`Store::open`].
     pub fn open(&self, address: &str) -> Result<Store, StoreError> {
         let mut stores = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = stores.get(address) {

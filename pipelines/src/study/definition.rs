@@ -1,4 +1,4 @@
-//! The definition of a study: a TOML file in `configs/studies` or a user's file. docs/studies.md explains the keys.
+//! The definition of a study: a TOML file in `configs/studies` or a user's file. docs/guides/studies.md explains the keys.
 
 use std::collections::BTreeMap;
 
@@ -31,10 +31,10 @@ pub struct StudyDefinition {
     #[serde(default)]
     pub datasets: Vec<String>,
     /// The models that trainings start from.
-    #[serde(default = "models")]
+    #[serde(default = "default_models")]
     pub models: Vec<String>,
     /// Number of splits of each data set, 80/20 by scene.
-    #[serde(default = "splits")]
+    #[serde(default = "default_splits")]
     pub splits: u32,
     /// What the `paper` figures of the variants measure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,7 +91,7 @@ pub struct Variant {
     /// The variant's name in the table.
     pub name: String,
     /// False if nothing is trained and the model uses the handcrafted sentences.
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     pub train: bool,
     /// Keys of the training setup that differ from `base`.
     #[serde(default)]
@@ -107,15 +107,15 @@ pub struct Variant {
     pub paper: Option<f64>,
 }
 
-fn models() -> Vec<String> {
+fn default_models() -> Vec<String> {
     vec!["hf:openai/clip-vit-base-patch32".to_owned()]
 }
 
-fn splits() -> u32 {
+fn default_splits() -> u32 {
     10
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }
 

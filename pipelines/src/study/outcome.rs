@@ -78,7 +78,7 @@ impl LineOutcome {
 }
 
 impl StudyOutcome {
-    /// For studies that exclude algorithms, adds lines with the mean over the excluded algorithms or families, because
+    /// Adds, for studies that exclude algorithms, lines with the mean over the excluded algorithms or families, because
     /// the test has only few pictures of a single algorithm.
     #[must_use]
     pub fn with_means(mut self) -> StudyOutcome {
@@ -119,7 +119,7 @@ impl StudyOutcome {
         let ratio = self.test_to_train[line.tested_on];
         let measures: [Measure; 4] = [|m| m.srcc, |m| m.plcc, |m| m.krcc, |m| m.rmse];
         let [srcc, plcc, krcc, rmse] = measures.map(|measure| outcome.split_summary(measure, ratio));
-        let [srcc, plcc, krcc] = [srcc, plcc, krcc].map(|over| MeasureColumns::clamped(over, (-1.0, 1.0)));
+        let [srcc, plcc, krcc] = [srcc, plcc, krcc].map(|summary| MeasureColumns::clamped(summary, (-1.0, 1.0)));
         let rmse = MeasureColumns::clamped(rmse, (0.0, 1.0));
         let more = other.and_then(|other| outcome.srcc_gain_over(other, ratio));
         let p = more.and_then(|more| more.p);
@@ -244,9 +244,14 @@ struct MeasureColumns {
 }
 
 impl MeasureColumns {
-    fn clamped(over: Option<SplitSummary>, ends: (f64, f64)) -> MeasureColumns {
-        let (low, high) = over.and_then(|over| over.interval_within(ends)).unzip();
-        MeasureColumns { mean: over.map(|over| over.mean), std: over.and_then(|over| over.deviation), low, high }
+    fn clamped(summary: Option<SplitSummary>, ends: (f64, f64)) -> MeasureColumns {
+        let (low, high) = summary.and_then(|summary| summary.interval_within(ends)).unzip();
+        MeasureColumns {
+            mean: summary.map(|summary| summary.mean),
+            std: summary.and_then(|summary| summary.deviation),
+            low,
+            high,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The Parquet tables in a store: their columns, writing and reading. The description of each table in `docs/tables.md`
+//! The Parquet tables in a store: their columns, writing and reading. The description of each table in `docs/reference/tables.md`
 //! is the contract with readers that use other tools.
 
 #[macro_use]

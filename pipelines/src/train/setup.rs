@@ -64,7 +64,7 @@ pub struct Setup {
 }
 
 impl Default for Setup {
-    /// The authors' protocol, except for the epoch that is kept: the authors keep the epoch that is best on the test.
+    /// Returns the authors' protocol, except for the epoch that is kept: the authors keep the epoch that is best on the test.
     fn default() -> Setup {
         Setup {
             tune: Tune::Prompts,

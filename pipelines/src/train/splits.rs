@@ -40,7 +40,7 @@ pub struct SplitsOptions {
 }
 
 impl Default for SplitsOptions {
-    /// The authors' protocol.
+    /// Returns the authors' protocol.
     fn default() -> SplitsOptions {
         SplitsOptions { count: 10, test_share: 0.2, seed: 10 }
     }
@@ -147,8 +147,8 @@ impl Splits {
         if scenes.is_empty() {
             return Err(SplitsError::Options(format!("data set `{dataset}` has no picture with a label")));
         }
-        let wanted = (scenes.len() as f64 * test_share).round() as usize;
-        let tests = if test_share > 0.0 { wanted.max(1) } else { 0 };
+        let test_count = (scenes.len() as f64 * test_share).round() as usize;
+        let tests = if test_share > 0.0 { test_count.max(1) } else { 0 };
         if scenes.len() <= tests {
             let message = format!(
                 "data set `{dataset}` has labelled pictures of {} scenes: too few to test on {tests}",

@@ -1,5 +1,5 @@
 //! Simulates the coverage of the intervals: how often they contain the true value. The nominal coverage is 95%, and the
-//! true value of each measure is that of some 400,000 rows. The tables are in docs/statistics.md.
+//! true value of each measure is that of some 400,000 rows. The tables are in docs/concepts/statistics.md.
 //!
 //! `cargo run --release -p dqa-stats --example coverage -- [--sims N] [--scenes 5,10,...] [--only PART] [--quick]`,
 //! where PART is correlations, means, cities or shares. `--quick` leaves out the fits and the order of the algorithms.

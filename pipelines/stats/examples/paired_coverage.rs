@@ -1,6 +1,6 @@
 //! Simulates how often the interval of a paired difference covers the true difference, and how often its test rejects
 //! if there is none: `cargo run --release -p dqa-stats --example paired_coverage -- SIMS`. The table is in
-//! docs/statistics.md.
+//! docs/concepts/statistics.md.
 //!
 //! Two models score the outputs of 12 algorithms on random scenes. The quality of a picture is the sum of an effect of
 //! its algorithm, an effect of its scene and its own deviation. Its label is the quality plus noise, and so is the

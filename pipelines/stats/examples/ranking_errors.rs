@@ -1,6 +1,6 @@
 //! Simulates the tests and intervals of leaderboards: how often equal algorithms are declared different (family-wise
 //! error), how often a better one is detected (power), and how often intervals contain the true value (coverage). The
-//! tables are in docs/statistics.md.
+//! tables are in docs/concepts/statistics.md.
 //!
 //! `cargo run --release -p dqa-stats --example ranking_errors -- --sims 2000 [--draws 999] [--only
 //! errors|power|coverage|speed]`

@@ -40,7 +40,7 @@ fn a_littered_folder_is_checked_and_scored() {
         output.stdout
     );
     assert!(
-        output.stdout.contains("passed over: 3 hidden (.DS_Store, ...), 1 of systems and tools (@eaDir/)"),
+        output.stdout.contains("skipped: 3 hidden (.DS_Store, ...), 1 of systems and tools (@eaDir/)"),
         "{}",
         output.stdout
     );
@@ -48,9 +48,9 @@ fn a_littered_folder_is_checked_and_scored() {
     let check: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(check["left_out"][0]["kind"], "stray");
     let csv = dir.run(&["dataset", "check", "haze", "--format", "csv"]).exits_with(0);
-    assert!(csv.stderr.contains("passed over: 3 hidden"), "{}", csv.stderr);
+    assert!(csv.stderr.contains("skipped: 3 hidden"), "{}", csv.stderr);
 
     let output = dir.run(&dir.submit("haze", &["--name", "r"])).exits_with(0);
-    assert!(output.stderr.contains("data set haze: passed over: 3 hidden"), "{}", output.stderr);
+    assert!(output.stderr.contains("data set haze: skipped: 3 hidden"), "{}", output.stderr);
     assert_eq!(dir.scores().len(), 6);
 }

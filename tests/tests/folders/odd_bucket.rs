@@ -128,7 +128,7 @@ fn odd_keys_of_a_bucket_do_not_affect_others() {
     assert!(output.stdout.contains("3 files are left out for their names: dcp/../up.png: "), "{}", output.stdout);
     assert!(output.stdout.contains("notes//old.txt: its key is not a valid path"), "{}", output.stdout);
     assert!(
-        output.stdout.contains("passed over: 1 hidden (dcp/.ipynb_checkpoints/), 3 markers of folders (./, ...)"),
+        output.stdout.contains("skipped: 1 hidden (dcp/.ipynb_checkpoints/), 3 markers of folders (./, ...)"),
         "{}",
         output.stdout
     );

@@ -4,7 +4,7 @@ mod args;
 #[cfg(feature = "cluster")]
 mod remote;
 
-use dqa_pipelines::report::{self, Table, combine_runs};
+use dqa_pipelines::report::{self, ReportTable, combine_runs};
 use dqa_service::program::{ExitStatus, with_own_hint};
 
 pub(super) use args::Args;
@@ -21,10 +21,11 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let records = args.runs.find_records(&store).await?;
     report::require_complete(&store, &records).await.map_err(with_own_hint)?;
     let record = combine_runs(&records[0], &records[1..]).map_err(with_own_hint)?;
-    let mut report = report::make_leaderboards(&store, &record, &args.report.options()).await.map_err(with_own_hint)?;
+    let mut report =
+        report::compute_leaderboards(&store, &record, &args.report.options()).await.map_err(with_own_hint)?;
     if let Some(dataset) = &args.dataset {
         report.retain_dataset(dataset)?;
     }
-    args.report.show(&report, &[Table::Leaderboard])?;
+    args.report.show(&report, &[ReportTable::Leaderboard])?;
     Ok(ExitStatus::All)
 }

@@ -66,13 +66,13 @@ pub(super) enum RowsFormat {
     Parquet,
 }
 
-impl From<RowsFormat> for output::OutputFormat {
-    fn from(format: RowsFormat) -> output::OutputFormat {
+impl From<RowsFormat> for output::QueryFormat {
+    fn from(format: RowsFormat) -> output::QueryFormat {
         match format {
-            RowsFormat::Table => output::OutputFormat::Table,
-            RowsFormat::Json => output::OutputFormat::Json,
-            RowsFormat::Csv => output::OutputFormat::Csv,
-            RowsFormat::Parquet => output::OutputFormat::Parquet,
+            RowsFormat::Table => output::QueryFormat::Table,
+            RowsFormat::Json => output::QueryFormat::Json,
+            RowsFormat::Csv => output::QueryFormat::Csv,
+            RowsFormat::Parquet => output::QueryFormat::Parquet,
         }
     }
 }

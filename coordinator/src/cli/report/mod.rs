@@ -6,7 +6,7 @@ mod options;
 #[cfg(feature = "cluster")]
 mod remote;
 
-use dqa_pipelines::report::Table;
+use dqa_pipelines::report::ReportTable;
 use dqa_service::program::{ExitStatus, note};
 
 pub(super) use args::Args;
@@ -36,12 +36,12 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let record = args.run.find_record(&store).await?;
     note_few_datasets(args.table, record.spec.datasets.len());
     let report = args.report.make_and_write(&store, &record).await?;
-    let all = [Table::Correlations, Table::CrossDataset, Table::Leaderboard];
+    let all = [ReportTable::Correlations, ReportTable::CrossDataset, ReportTable::Leaderboard];
     let table = args.table.map(|table| match table {
-        TableArg::Correlations => Table::Correlations,
-        TableArg::Leaderboard => Table::Leaderboard,
-        TableArg::Comparisons => Table::Comparisons,
-        TableArg::CrossDataset => Table::CrossDataset,
+        TableArg::Correlations => ReportTable::Correlations,
+        TableArg::Leaderboard => ReportTable::Leaderboard,
+        TableArg::Comparisons => ReportTable::Comparisons,
+        TableArg::CrossDataset => ReportTable::CrossDataset,
     });
     args.report.show(&report, table.as_ref().map_or(&all, std::slice::from_ref))?;
     Ok(ExitStatus::All)

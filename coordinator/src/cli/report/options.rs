@@ -1,7 +1,7 @@
 //! Flags for how a report is made and shown, shared by `report`, `leaderboard` and `submit`.
 
 use clap::{ValueEnum, value_parser};
-use dqa_pipelines::report::{self, REPLICATES_MIN, Report, ReportIntervals, ReportOptions, Table};
+use dqa_pipelines::report::{self, REPLICATES_MIN, Report, ReportIntervals, ReportOptions, ReportTable};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_service::program::{OutputError, OutputFormat, note, with_own_hint};
@@ -80,14 +80,14 @@ impl ReportArgs {
     pub(in crate::cli) async fn make_and_show(&self, store: &Store, record: &RunRecord) -> anyhow::Result<()> {
         let mut report = self.make_and_write(store, record).await?;
         report.correlations.retain(report::is_in_summary);
-        let tables = [Table::Correlations, Table::Leaderboard];
+        let tables = [ReportTable::Correlations, ReportTable::Leaderboard];
         // JSON and CSV have one table.
         Ok(self.show(&report, if self.format == OutputFormat::Table { &tables } else { &tables[1..] })?)
     }
 
     /// Makes a run's report and writes its tables to the store.
     pub(super) async fn make_and_write(&self, store: &Store, record: &RunRecord) -> anyhow::Result<Report> {
-        let report = report::make(store, record, &self.options()).await.map_err(with_own_hint)?;
+        let report = report::compute(store, record, &self.options()).await.map_err(with_own_hint)?;
         report.write(store).await?;
         Ok(report)
     }
@@ -114,7 +114,7 @@ impl ReportArgs {
     }
 
     /// Shows tables of a report as text, or the first of them as JSON or CSV.
-    pub(in crate::cli) fn show(&self, report: &Report, tables: &[Table]) -> Result<(), OutputError> {
+    pub(in crate::cli) fn show(&self, report: &Report, tables: &[ReportTable]) -> Result<(), OutputError> {
         let text = match self.format {
             OutputFormat::Json => report.json(tables[0]),
             OutputFormat::Csv => report.csv(tables[0]),

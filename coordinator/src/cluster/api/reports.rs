@@ -47,9 +47,9 @@ async fn make_report(store: &Store, records: &[RunRecord], request: &v1::GetRepo
     }
     let mut report = if is_leaderboard {
         let record = report::combine_runs(&records[0], &records[1..]).map_err(from_report_error)?;
-        report::make_leaderboards(store, &record, &options).await.map_err(from_report_error)?
+        report::compute_leaderboards(store, &record, &options).await.map_err(from_report_error)?
     } else {
-        report::make(store, &records[0], &options).await.map_err(from_report_error)?
+        report::compute(store, &records[0], &options).await.map_err(from_report_error)?
     };
     if request.write {
         report.write(store).await.map_err(from_report_error)?;
@@ -65,10 +65,10 @@ async fn make_report(store: &Store, records: &[RunRecord], request: &v1::GetRepo
 fn format_report(mut report: Report, request: &v1::GetReportRequest) -> Result<String, Status> {
     let unknown_table = || invalid_argument("bad_table", "unknown table of a report");
     let table = |table| wire::table_from_wire(table).ok_or_else(unknown_table);
-    let mut tables: Vec<report::Table> = request.tables().map(table).collect::<Result<_, _>>()?;
+    let mut tables: Vec<report::ReportTable> = request.tables().map(table).collect::<Result<_, _>>()?;
     if tables.is_empty() {
         report.correlations.retain(report::is_in_summary);
-        tables = vec![report::Table::Correlations, report::Table::Leaderboard];
+        tables = vec![report::ReportTable::Correlations, report::ReportTable::Leaderboard];
     }
     let last = tables[tables.len() - 1];
     Ok(match request.format() {

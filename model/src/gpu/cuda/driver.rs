@@ -1,4 +1,4 @@
-//! What a device is opened with, what it is called, and what its driver's errors mean.
+//! Configures an opened device, describes it, and explains its driver's errors.
 
 use std::error::Error as StdError;
 use std::ffi::c_void;

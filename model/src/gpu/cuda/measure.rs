@@ -136,7 +136,7 @@ pub fn profile(
     let half = match options.arithmetic {
         Arithmetic::F16 => Half::F16,
         Arithmetic::Bf16 => Half::Bf16,
-        Arithmetic::F32 => panic!("our kernels are for 16 bits"),
+        Arithmetic::F32 => panic!("the kernels are for 16 bits"),
     };
     let parts = VisualWeights::read(weights, prompts)?;
     let tower = KernelTower::new(CudaBackend::new(&options.device, half)?, &parts, view_count(options.views.sees))?;
@@ -149,14 +149,14 @@ pub fn profile(
         let start = Instant::now();
         for _ in 0..count {
             if pipeline.is_full() {
-                pipeline.take(true)?;
+                pipeline.take_features(true)?;
             }
             let origins = &picture.origins[..windows];
             picture.with_windows(options.views.sees, origins, |windows| pipeline.add(windows))?;
             flops = pipelines.tower().flops(windows, pipeline.patches());
             pipeline.submit()?;
         }
-        while pipeline.take(true)?.is_some() {}
+        while pipeline.take_features(true)?.is_some() {}
         Ok(start.elapsed().as_secs_f64() * 1e3 / count as f64)
     };
     passes(3)?;

@@ -70,7 +70,9 @@ fn folding_is_exact_with_biases_of_any_size_and_prompts_as_keys_and_values() {
     let tensor_options = TensorOptions { device: Device::Cpu, dtype: DType::F32 };
     let activations = [Activation::QuickGelu, Activation::Gelu];
     let sizes = [(0.02, 4), (3.0, 0), (3.0, 1), (3.0, 40)];
-    for (activation, (bias, prompts)) in activations.into_iter().flat_map(|of| sizes.map(|size| (of, size))) {
+    for (activation, (bias, prompts)) in
+        activations.into_iter().flat_map(|activation| sizes.map(|size| (activation, size)))
+    {
         let layer = |bias| layer(bias, activation);
         let x = random(20, &[19, WIDTH], 2.0);
         let prompt = (prompts > 0).then(|| random(21, &[prompts, WIDTH], 2.0));

@@ -12,7 +12,7 @@ use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::tables::leaderboard::{self, LEADERBOARD};
 use dqa_pipelines::tables::runs;
 
-/// A run with its fingerprint and its parts.
+/// Returns the record of a run with this fingerprint and these parts.
 fn record(name: &str, fingerprint: &str, parts: &[&str]) -> RunRecord {
     let part =
         |key: &&str| serde_json::json!({ "key": key, "dataset": "d", "algorithm": "dcp", "rows": 1, "windows": 1 });
@@ -50,7 +50,7 @@ async fn check(records: &[RunRecord], sql: &str) -> Result<(), MixedRuns> {
     SelectedRuns::new(&statuses).check(frame.logical_plan())
 }
 
-/// Two runs of one model, and one of another.
+/// Returns two runs of one model, and one of another.
 fn two_models() -> Vec<RunRecord> {
     vec![record("a", "aa11", &["p1"]), record("a2", "aa11", &["p2"]), record("b", "bb22", &["p3"])]
 }
@@ -85,7 +85,7 @@ async fn rows_of_two_models_are_not_taken_together() {
     ] {
         let mixed = check(&two_models(), sql).await.expect_err(sql);
         assert!(mixed.fingerprints.is_some(), "{sql}: {mixed:?}");
-        // Of one model, whatever runs, all is answered.
+        // If all runs have one model, every query is accepted.
         assert_eq!(check(&two_models()[..2], sql).await, Ok(()), "{sql}");
     }
 }

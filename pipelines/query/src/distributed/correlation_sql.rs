@@ -43,9 +43,9 @@ pub(crate) struct Range {
 
 impl Range {
     /// The range of no values.
-    pub(crate) const NONE: Range = Range { low: f64::INFINITY, high: f64::NEG_INFINITY };
+    pub(crate) const EMPTY: Range = Range { low: f64::INFINITY, high: f64::NEG_INFINITY };
 
-    pub(crate) fn with(self, other: Range) -> Range {
+    pub(crate) fn union(self, other: Range) -> Range {
         Range { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 

@@ -1,5 +1,5 @@
 //! SRCC and PLCC of a run's groups for stores that do not fit on one machine. The queries spread each group over all
-//! partitions, and the session may run them on a cluster. The results equal those of [`dqa_pipelines::report::make`]:
+//! partitions, and the session may run them on a cluster. The results equal those of [`dqa_pipelines::report::compute`]:
 //! SRCC exactly, PLCC up to rounding. This module does not know the engine.
 //!
 //! `RunRecord` -cells-> groups and their counts -rank sums-> [`GroupAgreement`]
@@ -122,7 +122,7 @@ pub async fn correlations(
     Ok(groups)
 }
 
-/// RunCounts and ranges of the pictures of one algorithm and one scene group.
+/// Counts and ranges of the pictures of one algorithm and one scene group.
 #[derive(Debug)]
 struct CellCounts {
     dataset: String,
@@ -147,7 +147,7 @@ async fn fetch_cells(context: &SessionContext, record: &RunRecord) -> Result<Vec
         let real = |name: &str, row| value_at::<Float64Type>(&batch, name, row);
         let range = |low, high, row| {
             let ends = real(low, row).zip(real(high, row));
-            ends.map_or(Range::NONE, |(low, high)| Range { low, high })
+            ends.map_or(Range::EMPTY, |(low, high)| Range { low, high })
         };
         cells.extend((0..batch.num_rows()).map(|row| CellCounts {
             dataset: text("dataset", row).unwrap_or_default(),
@@ -194,8 +194,8 @@ fn check_rows(record: &RunRecord, cells: &[CellCounts]) -> Result<(), ReportErro
 fn dataset_ranges(cells: &[CellCounts]) -> Vec<DatasetRanges> {
     let mut ranges: BTreeMap<&str, (Range, Range)> = BTreeMap::new();
     for cell in cells.iter().filter(|cell| cell.n > 0) {
-        let (score, mos) = ranges.entry(&cell.dataset).or_insert((Range::NONE, Range::NONE));
-        (*score, *mos) = (score.with(cell.score), mos.with(cell.mos));
+        let (score, mos) = ranges.entry(&cell.dataset).or_insert((Range::EMPTY, Range::EMPTY));
+        (*score, *mos) = (score.union(cell.score), mos.union(cell.mos));
     }
     let differ = ranges.into_iter().filter(|(_, (score, mos))| score.low < score.high && mos.low < mos.high);
     differ.map(|(dataset, (score, mos))| DatasetRanges { dataset: dataset.to_owned(), score, mos }).collect()

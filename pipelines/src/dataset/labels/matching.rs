@@ -114,31 +114,31 @@ impl<'d> Matcher<'d> {
 
     /// Finds the picture of each label, first with equal names and then with the ignored differences.
     pub(super) fn find(&self, subjects: &[&LabelTarget], ignore: &[Ignore]) -> (Vec<PathMatch>, MatchStats) {
-        let mut found = MatchStats::default();
+        let mut stats = MatchStats::default();
         let mut meant = self.find_by(subjects, Leniency::default());
         for (subject, meant) in subjects.iter().zip(&meant) {
-            found.other_unicode_form += u64::from(self.is_other_unicode_form(subject, *meant));
+            stats.other_unicode_form += u64::from(self.is_other_unicode_form(subject, *meant));
         }
         let extension = Leniency { extension: true, ..Leniency::default() };
         let again = |meant: &mut Vec<PathMatch>, leniency: Leniency, count: &mut dyn FnMut(&LabelTarget, u32)| {
-            let left: Vec<usize> = (0..meant.len()).filter(|at| meant[*at] == PathMatch::None).collect();
-            if left.is_empty() {
+            let unmatched: Vec<usize> = (0..meant.len()).filter(|index| meant[*index] == PathMatch::None).collect();
+            if unmatched.is_empty() {
                 return;
             }
-            let again = self.find_by(&left.iter().map(|at| subjects[*at]).collect::<Vec<_>>(), leniency);
-            for (index, found) in left.into_iter().zip(again) {
+            let again = self.find_by(&unmatched.iter().map(|index| subjects[*index]).collect::<Vec<_>>(), leniency);
+            for (index, found) in unmatched.into_iter().zip(again) {
                 if let PathMatch::One(number) = found {
                     count(subjects[index], number);
                 }
                 meant[index] = found;
             }
         };
-        again(&mut meant, extension, &mut |subject, number| self.count_extension(subject, number, &mut found));
+        again(&mut meant, extension, &mut |subject, number| self.count_extension(subject, number, &mut stats));
         if !ignore.is_empty() {
             let (zeros, case) = (ignore.contains(&Ignore::Zeros), ignore.contains(&Ignore::Case));
-            again(&mut meant, Leniency { extension: true, zeros, case }, &mut |_, _| found.ignoring += 1);
+            again(&mut meant, Leniency { extension: true, zeros, case }, &mut |_, _| stats.ignoring += 1);
         }
-        (meant, found)
+        (meant, stats)
     }
 
     fn count_extension(&self, subject: &LabelTarget, number: u32, found: &mut MatchStats) {
@@ -317,9 +317,9 @@ impl SceneIndex {
     }
 
     fn find(&self, pictures: &[Picture], leniency: Leniency, target: (&str, &str, Option<&str>)) -> PathMatch {
-        let (scene, by, group) = target;
-        let by = algorithm(by, leniency);
-        let numbers = |scene: &str| self.numbers.get(&(by.clone(), leniency.applied(scene)));
+        let (scene, algorithm_name, group) = target;
+        let algorithm_name = algorithm(algorithm_name, leniency);
+        let numbers = |scene: &str| self.numbers.get(&(algorithm_name.clone(), leniency.applied(scene)));
         let is_in = |number: &u32, group: &str| {
             let own = pictures[*number as usize].scene_group.as_deref();
             own.is_some_and(|own| leniency.applied(own) == leniency.applied(group))
@@ -336,7 +336,7 @@ impl SceneIndex {
             }
             // `O-HAZE/01`, the form in which scenes are shown.
             (None, None) => match scene.rsplit_once('/') {
-                Some((group, scene)) => self.find(pictures, leniency, (scene, &by, Some(group))),
+                Some((group, scene)) => self.find(pictures, leniency, (scene, &algorithm_name, Some(group))),
                 None => PathMatch::None,
             },
             (None, Some(_)) => PathMatch::None,

@@ -30,7 +30,7 @@ impl Case {
         std::fs::write(path, content).unwrap();
     }
 
-    /// With labels in that file; `options` are more lines of [labels].
+    /// Loads the data set with labels in this file; `options` are more lines of [labels].
     async fn load(&self, file: &str, content: impl AsRef<[u8]>, options: &str) -> Result<DataSet, DatasetError> {
         self.file(&format!("results/{file}"), content.as_ref());
         let layout = "name = \"labels\"\nroot = \"results\"\nlayout = \"{algorithm}/{scene}.png\"\n";
@@ -49,7 +49,7 @@ impl Case {
     }
 }
 
-/// A row for each picture.
+/// Makes a row for each picture.
 fn rows(row: impl Fn(&str, &str, f64) -> String) -> String {
     let all =
         MOS.iter().flat_map(|(algorithm, mos)| SCENES.iter().zip(mos).map(move |(scene, mos)| (algorithm, scene, mos)));
@@ -60,7 +60,7 @@ fn labels(data: &DataSet) -> Vec<Option<f64>> {
     data.pictures.iter().map(|picture| picture.mos).collect()
 }
 
-/// All labels, and nothing wrong.
+/// Asserts that all labels are assigned and nothing is wrong.
 fn assert_whole(data: &DataSet) {
     let all: Vec<Option<f64>> = MOS.iter().flat_map(|(_, mos)| mos.map(Some)).collect();
     assert_eq!(labels(data), all, "{:?} {:?}", data.faults, data.notes);
@@ -143,7 +143,7 @@ async fn files_are_read_as_programs_write_them() {
     assert!(case.error("mos.csv", usual(), "encoding = \"klingon\"").await.contains("unknown encoding `klingon`"));
 }
 
-/// The rows below the header, each with its number before it.
+/// Returns the rows below the header, each with its number before it.
 fn numbered(table: &str) -> String {
     table.lines().skip(1).enumerate().map(|(at, line)| format!("{},{line}\n", at + 1)).collect()
 }
@@ -173,7 +173,7 @@ async fn zeros_that_a_spreadsheet_took_are_told_with_the_option_that_mends_it() 
     // As real numbers, and in paths.
     assert_eq!(labels(&case.good("scene,algorithm,mos\n1.0,dcp,5\n", "ignore = \"zeros\"").await)[3], Some(5.0));
     assert_eq!(labels(&case.good("image,mos\ndcp/2,5\n", "ignore = \"zeros\"").await)[4], Some(5.0));
-    // What two pictures could be is nobody's.
+    // A label that fits two pictures is assigned to neither.
     case.file("results/dcp/01.png", b"");
     let error = case.error("mos.csv", "image,mos\ndcp/1,5\n", "ignore = \"zeros\"").await;
     assert!(error.contains("1 of them fit more than one picture"), "{error}");

@@ -39,7 +39,7 @@ pub(super) fn decode<'b>(bytes: &'b [u8], encoding: Option<&str>) -> Result<Cow<
     let encoding = declared.or_else(|| unmarked_utf_16(bytes)).unwrap_or(UTF_8);
     let (text, _, has_errors) = encoding.decode(bytes);
     if text.contains('\0') || (has_errors && declared.is_none() && bytes.contains(&0)) {
-        return Err(LabelError::NoTable { what: "neither text nor another supported kind of file" });
+        return Err(LabelError::NotATable { what: "neither text nor another supported kind of file" });
     }
     if has_errors {
         return Err(invalid_text(bytes, encoding, &text));

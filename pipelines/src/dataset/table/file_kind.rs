@@ -19,7 +19,7 @@ pub(super) enum FileKind {
 pub(super) const HEAD_BYTES: u64 = 64 << 10;
 
 /// First bytes of files that are not tables.
-const NO_TABLES: [(&[u8], &str); 20] = [
+const NOT_TABLES: [(&[u8], &str); 20] = [
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself: `git lfs pull` fetches it"),
     (b"\x1f\x8b", "compressed (gzip): unpack it"),
     (b"BZh", "compressed (bzip2): unpack it"),
@@ -48,22 +48,22 @@ const NO_TABLES: [(&[u8], &str); 20] = [
 /// If the file is not a table, with what it is.
 pub(super) fn kind(file: &str, head: &[u8]) -> Result<FileKind, LabelError> {
     if head.iter().all(u8::is_ascii_whitespace) {
-        return Err(LabelError::NoTable { what: "empty" });
+        return Err(LabelError::NotATable { what: "empty" });
     }
     let is_hdf5 = |at| head.get(at..).is_some_and(|rest: &[u8]| rest.starts_with(b"\x89HDF\r\n\x1a\n"));
     if head.starts_with(b"MATLAB 7.3") || is_hdf5(0) || is_hdf5(512) {
         return Err(MatError::Hdf5.into());
     }
-    if let Some((_, what)) = NO_TABLES.iter().find(|(beginning, _)| head.starts_with(beginning)) {
-        return Err(LabelError::NoTable { what });
+    if let Some((_, what)) = NOT_TABLES.iter().find(|(beginning, _)| head.starts_with(beginning)) {
+        return Err(LabelError::NotATable { what });
     }
     if head.get(257..262) == Some(b"ustar") {
-        return Err(LabelError::NoTable { what: "a tar; labels are read from files beside it" });
+        return Err(LabelError::NotATable { what: "a tar; labels are read from files beside it" });
     }
     if head.starts_with(b"PK") {
         let is_numpy = head.windows(4).take(100).any(|bytes| bytes == b".npy");
         let what = "a NumPy archive (.npz): save it as CSV with the pictures' names";
-        return if is_numpy { Err(LabelError::NoTable { what }) } else { Ok(FileKind::Workbook) };
+        return if is_numpy { Err(LabelError::NotATable { what }) } else { Ok(FileKind::Workbook) };
     }
     let name = file.to_ascii_lowercase();
     if head.starts_with(b"\xd0\xcf\x11\xe0") {
@@ -80,11 +80,11 @@ pub(super) fn kind(file: &str, head: &[u8]) -> Result<FileKind, LabelError> {
     if text.starts_with('<') {
         let is_page = text.chars().take(1024).collect::<String>().to_ascii_lowercase().contains("<html");
         let page = "a web page: what was downloaded is not the file (sign in, or use the link to the raw file)";
-        return Err(LabelError::NoTable { what: if is_page { page } else { "XML: save its table as CSV" } });
+        return Err(LabelError::NotATable { what: if is_page { page } else { "XML: save its table as CSV" } });
     }
     let is_list = text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(['{', '[', '"', ']']));
     if name.ends_with(".json") || name.ends_with(".jsonl") || text.starts_with('{') || is_list {
-        return Err(LabelError::NoTable { what: "JSON: save it as CSV (pandas: `read_json`, `to_csv`)" });
+        return Err(LabelError::NotATable { what: "JSON: save it as CSV (pandas: `read_json`, `to_csv`)" });
     }
     Ok(FileKind::Text)
 }

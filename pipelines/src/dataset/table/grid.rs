@@ -17,8 +17,8 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    pub(super) fn row(&self, at: usize) -> RowPosition {
-        RowPosition { unit: self.unit, number: self.positions.get(at + 1).copied().unwrap_or_default() }
+    pub(super) fn row(&self, index: usize) -> RowPosition {
+        RowPosition { unit: self.unit, number: self.positions.get(index + 1).copied().unwrap_or_default() }
     }
 
     /// Returns whether the first row has numbers, so that it is not a header.
@@ -49,14 +49,14 @@ impl Rows {
     ///
     /// # Errors
     /// If the row has more cells than the header.
-    pub(super) fn push<'c>(&mut self, store: u64, cells: impl Iterator<Item = &'c str>) -> Result<(), LabelError> {
+    pub(super) fn push<'c>(&mut self, position: u64, cells: impl Iterator<Item = &'c str>) -> Result<(), LabelError> {
         let mut cells: Vec<&str> = cells.map(plain).collect();
         if cells.iter().all(|cell| cell.is_empty()) {
             return Ok(());
         }
         if self.positions.is_empty() {
             self.header = cells.into_iter().map(str::to_owned).collect();
-            self.positions.push(store);
+            self.positions.push(position);
             self.columns = self.header.iter().map(|_| LargeStringBuilder::new()).collect();
             return Ok(());
         }
@@ -69,9 +69,9 @@ impl Rows {
         }
         if cells.len() > self.header.len() {
             let (cells, header) = (cells.len(), self.header.len());
-            return Err(LabelError::Ragged { row: RowPosition { unit: self.unit, number: store }, cells, header });
+            return Err(LabelError::Ragged { row: RowPosition { unit: self.unit, number: position }, cells, header });
         }
-        self.positions.push(store);
+        self.positions.push(position);
         for (index, column) in self.columns.iter_mut().enumerate() {
             column.append_option(cells.get(index).filter(|cell| !cell.is_empty()));
         }

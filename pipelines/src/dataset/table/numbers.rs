@@ -19,7 +19,7 @@ pub enum Decimal {
 }
 
 /// Texts that people and programs write for a missing number.
-const NONE: [&str; 16] = [
+const MISSING: [&str; 16] = [
     "", "na", "n/a", "#n/a", "<na>", "nan", "-", "--", "\u{2013}", "\u{2014}", "null", "none", "nil", "?", ".",
     "missing",
 ];
@@ -117,7 +117,7 @@ fn number(cell: &str, has_comma: bool) -> Result<f64, &'static str> {
         Ok(number) if number.is_finite() => Ok(number),
         Ok(_) => Err("is not finite"),
         Err(_) if cell.ends_with("(a date)") => {
-            Err("is what the spreadsheet made of a number: format its cells as numbers")
+            Err("is a date that the spreadsheet made of a number: format its cells as numbers")
         }
         Err(_) if cell.ends_with('%') => Err("is a percentage: write the number without the sign"),
         Err(_) if cell.chars().any(char::is_whitespace) && cell.chars().any(|c| c.is_ascii_digit()) => {
@@ -128,7 +128,7 @@ fn number(cell: &str, has_comma: bool) -> Result<f64, &'static str> {
 }
 
 pub(super) fn is_none(cell: &str) -> bool {
-    cell.len() <= 8 && NONE.contains(&cell.to_lowercase().as_str())
+    cell.len() <= 8 && MISSING.contains(&cell.to_lowercase().as_str())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Of sheets with their cells; one that is a number is a number there.
+/// Makes a workbook of sheets with their cells; a cell that reads as a number is stored as a number.
 pub(in crate::dataset) fn workbook(sheets: &[(&str, &[Vec<String>])]) -> Vec<u8> {
     let kind = "application/vnd.openxmlformats-officedocument.spreadsheetml";
     let relation = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
@@ -18,11 +18,13 @@ pub(in crate::dataset) fn workbook(sheets: &[(&str, &[Vec<String>])]) -> Vec<u8>
         );
         let row = |(at, cells): (usize, &Vec<String>)| {
             let cell = |(column, text): (usize, &String)| {
-                let store = format!("{}{}", char::from(b'A' + column as u8), at + 1);
+                let reference = format!("{}{}", char::from(b'A' + column as u8), at + 1);
                 match text.parse::<f64>() {
-                    Ok(_) => format!("<c r=\"{store}\"><v>{text}</v></c>"),
+                    Ok(_) => format!("<c r=\"{reference}\"><v>{text}</v></c>"),
                     Err(_) => {
-                        format!("<c r=\"{store}\" t=\"inlineStr\"><is><t xml:space=\"preserve\">{text}</t></is></c>")
+                        format!(
+                            "<c r=\"{reference}\" t=\"inlineStr\"><is><t xml:space=\"preserve\">{text}</t></is></c>"
+                        )
                     }
                 }
             };

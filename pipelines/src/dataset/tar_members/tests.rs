@@ -89,14 +89,14 @@ fn list_bytes(bytes: Vec<u8>) -> TarListing {
 }
 
 impl TarListing {
-    /// Of a tar that is whole.
+    /// Returns the members of a tar without a fault.
     fn members(self) -> Vec<Member> {
         assert!(self.contents.broken.is_none() && self.contents.unusable.is_empty(), "{:?}", self.contents);
         self.contents.members
     }
 }
 
-/// What is said of a tar, or of its only unfit member.
+/// Returns the error of a tar, or of its only unfit member.
 fn refused(bytes: Vec<u8>) -> String {
     let Contents { unusable, broken, .. } = list_bytes(bytes).contents;
     let mut said = unusable.into_iter().map(|(_, error)| error).chain(broken).map(|error| error.to_string());
@@ -120,7 +120,7 @@ fn tar_of(members: &[(&str, &[u8])]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// One member, with whatever name and type.
+/// Makes a tar of one member with any name and type.
 fn tar_of_header(name: &[u8], kind: EntryType, content: &[u8]) -> Vec<u8> {
     let mut header = header(content.len());
     header.as_mut_bytes()[..name.len()].copy_from_slice(name);

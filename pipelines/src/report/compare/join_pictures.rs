@@ -241,7 +241,7 @@ fn merge_join(
 
 /// Pictures whose scene or label differs between two runs.
 struct Conflict<'a> {
-    what: &'static str,
+    field: &'static str,
     index: usize,
     count: usize,
     first: &'a Picture,
@@ -251,14 +251,14 @@ struct Conflict<'a> {
 impl<'a> Conflict<'a> {
     fn record(
         known: &mut Option<Conflict<'a>>,
-        (what, index): (&'static str, usize),
+        (field, index): (&'static str, usize),
         (first, second): (&'a Picture, &'a Picture),
     ) {
-        known.get_or_insert(Conflict { what, index, count: 0, first, second }).count += 1;
+        known.get_or_insert(Conflict { field, index, count: 0, first, second }).count += 1;
     }
 
     fn error(&self, runs: &[RunDataset<'_>], (algorithms, scenes): (&[AlgorithmName], &[SceneKey])) -> CompareError {
-        let value = |picture: &Picture| match self.what {
+        let value = |picture: &Picture| match self.field {
             "scene" => scenes[picture.scene as usize].to_string(),
             _ => picture.mos.to_string(),
         };
@@ -266,7 +266,7 @@ impl<'a> Conflict<'a> {
             dataset: runs[0].dataset.clone(),
             first: runs[0].record.name.clone(),
             second: runs[self.index].record.name.clone(),
-            what: self.what,
+            what: self.field,
             count: self.count,
             algorithm: algorithms[self.first.algorithm as usize].to_string(),
             image: self.first.image.to_string(),
@@ -282,8 +282,8 @@ fn nothing_in_common(runs: &[RunDataset<'_>], excluded: ExcludedCounts) -> Compa
     let index = other.unwrap_or(1);
     let roots = [root(&runs[0]), root(&runs[index])].map(Option::unwrap_or_default);
     let mut why = match excluded.other_file {
-        0 => "no name is in both".to_owned(),
-        files => format!("{files} runs stand for another file in each"),
+        0 => "they have no name of a picture in common".to_owned(),
+        files => format!("{files} names are in both, but belong to different files"),
     };
     if other.is_some() {
         why += &format!("; their folders are {} and {}", roots[0], roots[1]);

@@ -98,7 +98,7 @@ pub(super) fn check_endpoint(name: &str, value: &str, allow: &str, is_allowed: b
     }
     if lower.starts_with("http://") && !is_allowed {
         return Err(StoreFault::setup(format!("{name} begins with http://, and {allow} is not set"))
-            .with_hint(format!("export {allow}=true on a network that nobody else can read, or use https://")));
+            .with_hint(format!("export {allow}=true on a trusted network, or use https://")));
     }
     Ok(())
 }

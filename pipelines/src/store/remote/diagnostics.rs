@@ -177,7 +177,7 @@ impl StoreContext {
                 Some(refused(message).with_hint("the key must be one of the account that is named"))
             }
             "NoAuthenticationInformation" | "PublicAccessNotPermitted" => {
-                Some(refused("Azure wants credentials").with_hint(
+                Some(refused("Azure requires credentials").with_hint(
                     "export AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, or a client's id and secret",
                 ))
             }
@@ -211,7 +211,7 @@ impl StoreContext {
             StoreFaultKind::Denied,
             format!("{} does not allow this in the {verb} `{}`", self.server, self.bucket),
         )
-        .with_hint(format!("the credentials need {kind} on it (a data set needs to be listed and read alone)"))
+        .with_hint(format!("the credentials need {kind} on it (for a data set, listing and reading are enough)"))
     }
 
     /// Returns the status and message of a failed request for credentials, or the message of the network.
@@ -234,7 +234,7 @@ impl StoreContext {
         let hint = if is_certificate {
             let variable = self.server_variable.as_deref().unwrap_or("the address");
             format!(
-                "{variable} begins with https://, and what is there has no certificate that this machine trusts; \
+                "{variable} begins with https://, but the server has no certificate that this machine trusts; \
                  SSL_CERT_FILE names a file of certificates to trust"
             )
         } else if let Some(variable) = &self.server_variable {

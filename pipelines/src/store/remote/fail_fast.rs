@@ -20,7 +20,7 @@ use super::client::Clients;
 use super::diagnostics::StoreContext;
 use crate::store::fault::{StoreFault, StoreFaultKind};
 
-/// Limit of all attempts at the first answer together. A server that accepts connections and never answers would otherwise
+/// Time limit of all attempts to get a first answer together. A server that accepts connections and never answers would otherwise
 /// take 30 s for each.
 const FIRST_ANSWER_MAX: Duration = Duration::from_secs(20);
 

@@ -32,7 +32,7 @@ async fn listed(address: &str, variables: Pairs<'_>) -> Result<usize, StoreError
     Ok(store.list("").count().await)
 }
 
-/// ResponseFixer every request alike, and hands on its head.
+/// Starts a server that sends the same response to every request, and forwards the heads of requests.
 fn server(status: &'static str, head: &'static str, body: &'static str) -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

@@ -48,7 +48,7 @@ template <typename Done> void until(Stream *first, Done done) {
         if (first && step(*first)) continue;
         bool goes_on = false;
         for (Stream *stream : streams) goes_on = goes_on || (stream != first && step(*stream));
-        if (!goes_on) refuse("streams wait for each other for ever");
+        if (!goes_on) refuse("streams wait for each other forever");
     }
 }
 
@@ -315,7 +315,7 @@ CARD cublasLtMatrixLayoutCreate(void **layout, int type, uint64_t rows, uint64_t
 }
 CARD cublasLtMatrixLayoutDestroy(void *layout) { return delete static_cast<Layout *>(layout), 0; }
 CARD cublasLtMatmulDescCreate(void **product, int compute, int scale) {
-    if (compute != 68 || scale != 0) refuse("a product that is not summed in f32");
+    if (compute != 68 || scale != 0) refuse("the sum of a product is not in f32");
     return *product = new Product, 0;
 }
 CARD cublasLtMatmulDescDestroy(void *product) { return delete static_cast<Product *>(product), 0; }
