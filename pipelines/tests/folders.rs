@@ -159,7 +159,7 @@ async fn every_name_of_a_picture_is_one() {
     // The definition has `.png` alone.
     let check = unlooked(&dir.load("d.toml").await.unwrap());
     assert_eq!((check.counts.present, check.faults[0].count), (6, 22), "{check}");
-    assert!(check.faults[0].to_string().contains("(`.{ext}` there matches that of any picture): aod/x"), "{check}");
+    assert!(check.faults[0].to_string().contains("(`.{ext}` matches the extension of any picture): aod/x"), "{check}");
 }
 
 #[tokio::test]
