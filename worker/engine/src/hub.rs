@@ -267,6 +267,8 @@ mod tests {
     use std::fs;
     use std::time::Duration;
 
+    use dqa_pipelines::Retryable;
+
     use super::*;
 
     const COMMIT: &str = "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268";

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use dqa_engine::decode::{ErrorCode, Format, Limits, PictureError, decode, probe};
 use dqa_model::Rgb8;
+use dqa_pipelines::Retryable;
 use image::{DynamicImage, ImageBuffer, ImageFormat};
 use proptest::prelude::*;
 

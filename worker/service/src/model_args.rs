@@ -118,8 +118,8 @@ pub struct IdentifiedModel {
     pub files: Vec<(ModelFile, PathBuf)>,
 }
 
-/// Computes the digest of a model's file.
-fn describe(path: &Path) -> anyhow::Result<ModelFile> {
+/// Describes a model's file by its name, digest and size.
+fn describe_file(path: &Path) -> anyhow::Result<ModelFile> {
     let cannot = || format!("cannot read {}", path.display());
     let mut hasher = blake3::Hasher::new();
     hasher.update_mmap_rayon(path).with_context(cannot)?;
@@ -177,7 +177,7 @@ impl ModelArgs {
         let (weights, prompts, options) = open(self, &Device::Cpu)?;
         let fingerprint =
             dqa_model::model_fingerprint(&weights, &prompts, &options).context("cannot read the model")?;
-        let described = |path: PathBuf| Ok((describe(&path)?, path));
+        let described = |path: PathBuf| Ok((describe_file(&path)?, path));
         let is_bundled = |path: &PathBuf| path.to_str().is_some_and(|name| name.starts_with("dqa:"));
         let weights: Vec<_> =
             models::files(&self.model, self.offline)?.into_iter().map(described).collect::<anyhow::Result<_>>()?;

@@ -1,4 +1,4 @@
-//! What `model show` finds out about a model and its prompts. The fields are the keys of the JSON form.
+//! The description of a model and its prompts that `model show` prints. The fields are the keys of the JSON form.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::training::TrainingDescription;
 
-/// A model.
+/// The description of a model.
 #[derive(Serialize)]
 pub(super) struct ModelDescription<'a> {
     pub(super) model: &'a str,

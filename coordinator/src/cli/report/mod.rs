@@ -1,4 +1,4 @@
-//! `dqa-coord report`: how a run's scores agree with labels, and its leaderboards, as tables in the store and on the
+//! `dqa-coord report`: makes the tables of a run's agreement with labels and its leaderboards, in the store and on the
 //! terminal.
 
 mod args;
@@ -17,7 +17,7 @@ use super::args::Engine;
 use super::no_cluster as remote;
 use args::TableArg;
 
-/// Makes the report here, or has the coordinator or its workers make it.
+/// Makes the report in this process, or has the coordinator or its workers make it.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     if args.engine == Engine::Cluster {
         return remote::run(args, args.coordinator.required_client()?).await;

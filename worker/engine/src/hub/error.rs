@@ -238,9 +238,9 @@ impl Refusal {
                 )
             }
             Refusal::Forbidden { said, token } => {
-                let said = if said.is_empty() { "the hub gives no reason" } else { said };
+                let reason = if said.is_empty() { "the hub gives no reason" } else { said };
                 let token = token.as_ref().map_or(String::new(), |token| format!(" (with the token of {token})"));
-                format!("forbidden: {said}{token}")
+                format!("forbidden: {reason}{token}")
             }
         }
     }
