@@ -8,7 +8,7 @@ use candle_core::Device;
 use clap::builder::BoolishValueParser;
 use dqa_engine::decode::Limits;
 use dqa_engine::inference::InferenceSettings;
-use dqa_engine::models::{self, Opened, RecordedTraining};
+use dqa_engine::models::{self, OpenedModel, RecordedTraining};
 use dqa_model::{Arithmetic, ClipConfig, ClipWeights, Explainer, Isa, Options, PromptMode, Prompts, Scorer, Views};
 use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::picture_limits::PictureLimits;
@@ -243,7 +243,7 @@ pub fn open_device(name: &str) -> anyhow::Result<Device> {
 ///
 /// # Errors
 /// Fails, with a hint, if the model does not exist or cannot be read.
-pub fn open_model(model: &str, offline: bool) -> anyhow::Result<Opened> {
+pub fn open_model(model: &str, offline: bool) -> anyhow::Result<OpenedModel> {
     models::open(model, offline).map_err(with_own_hint).with_context(|| format!("cannot open the model {model}"))
 }
 
