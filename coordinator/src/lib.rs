@@ -1,10 +1,10 @@
-//! Decides who scores what, and when: runs from a plan to their reports, studies, the engine that scores shards in this
-//! process, the `cluster` whose workers score them, and [`cli`], the program `dqa-coord`. Scoring itself is the
-//! worker's, and what is computed from scores is the pipelines'.
+//! Plans runs and studies and has their shards scored: [`run`] takes a run from a submission to its parts, [`study`] a
+//! study to its table, [`local_engine`] scores shards in this process, `cluster` has workers score them, and [`cli`] is
+//! the program `dqa-coord`. Scoring itself is in dqa-engine; reports and statistics are in dqa-pipelines.
 
 pub mod cli;
 #[cfg(feature = "cluster")]
 pub mod cluster;
-pub mod engine;
+pub mod local_engine;
 pub mod run;
 pub mod study;

@@ -1,20 +1,19 @@
-//! The contract between users, a coordinator and its workers: `dqa/v1/*.proto` as types. It has no behaviour but the
-//! words of dqa's own errors.
+//! The protocol between users, a coordinator and its workers: the types of `dqa/v1/*.proto`, and statuses with dqa's own
+//! error codes and hints.
 
 mod error;
 
 pub use error::{CODE, HINT, code, hint, refused};
 
-/// Of the protocol between a worker and its coordinator; they work together only where it is the same. 2: an order says how
-/// large a picture may be, which a worker of version 1 would not heed. 3: a request may ask for the hazy inputs, and say that
-/// data sets are defined anew.
+/// Version of the protocol. A worker and its coordinator must have the same one. Version 2 added limits of pictures to
+/// shard tasks, which a worker of version 1 would ignore. Version 3 added hazy inputs and redefined data sets to requests.
 pub const PROTOCOL_VERSION: u32 = 3;
 
-/// Version 1.
+/// The types of package `dqa.v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 pub mod v1 {
     tonic::include_proto!("dqa.v1");
 
-    /// The description of the services, for reflection.
+    /// The encoded file descriptor set, for gRPC reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dqa.bin"));
 }

@@ -36,9 +36,9 @@ pub(super) struct Args {
 
     /// Table to show [default: both with --format table, agreement with json and csv].
     #[arg(long, env = "DQA_TABLE", value_enum, value_name = "TABLE")]
-    table: Option<TableArg>,
+    table: Option<CompareTableArg>,
 
-    /// OutputFormat of the results.
+    /// Format of the results.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
     format: OutputFormat,
 
@@ -48,7 +48,7 @@ pub(super) struct Args {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum TableArg {
+enum CompareTableArg {
     /// SRCC, PLCC and KRCC of each run, and their differences.
     Agreement,
     /// Agreement of the runs' leaderboards.
@@ -81,8 +81,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
 fn text(args: &Args, compared: &RunComparison) -> String {
     let all = [CompareTable::Agreement, CompareTable::Leaderboards];
     let table = args.table.map(|table| match table {
-        TableArg::Agreement => CompareTable::Agreement,
-        TableArg::Leaderboards => CompareTable::Leaderboards,
+        CompareTableArg::Agreement => CompareTable::Agreement,
+        CompareTableArg::Leaderboards => CompareTable::Leaderboards,
     });
     match args.format {
         OutputFormat::Table => compared.text(table.as_ref().map_or(&all, std::slice::from_ref)),

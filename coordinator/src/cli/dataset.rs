@@ -11,10 +11,10 @@ use dqa_engine::decode::{ErrorCode, Limits};
 use dqa_engine::headers;
 use dqa_pipelines::cause;
 use dqa_pipelines::dataset::{
-    self, AlgorithmSelection, CheckReport, DataSet, DatasetError, Definition, Picture, check,
+    self, AlgorithmSelection, CheckReport, DataSet, DatasetError, Definition, Picture, PictureHeader, check,
 };
+use dqa_pipelines::header_index::HeaderIndex;
 use dqa_pipelines::store::StoreError;
-use dqa_pipelines::{dataset::PictureHeader, header_index::HeaderIndex};
 use dqa_service::program::{ExitStatus, OutputError, OutputFormat, note, with_hint};
 use futures::StreamExt;
 use serde::Serialize;
@@ -43,7 +43,7 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_NO_HEADERS", value_parser = BoolishValueParser::new())]
     no_headers: bool,
 
-    /// OutputFormat of the result. As CSV, a check has the cells of its matrix that have problems.
+    /// Format of the result. As CSV, a check has the cells of its matrix that have problems.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
     format: OutputFormat,
 }
@@ -126,7 +126,7 @@ fn print_check(check: &CheckReport, format: OutputFormat) -> Result<(), OutputEr
         OutputFormat::Json => write_json(&mut out, check)?,
         OutputFormat::Csv => {
             write_check_csv(&mut out, check)?;
-            // These belong to no cell.
+            // Faults and remarks do not belong to a cell.
             check.faults.iter().for_each(|fault| note(format_args!("{fault}")));
             check.remarks().iter().for_each(|line| note(format_args!("{line}")));
         }

@@ -25,7 +25,7 @@ const IN_BACKGROUND: &str = "DQA_IN_BACKGROUND";
 /// How often the background process's output is shown.
 const SHOW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Whether this process is the background process.
+/// Returns whether this process is the background process.
 pub(super) fn is_in_background() -> bool {
     std::env::var_os(IN_BACKGROUND).is_some()
 }
@@ -62,10 +62,10 @@ pub(super) async fn detach(store: &StoreArgs) -> anyhow::Result<ExitStatus> {
     };
     if run.is_empty() {
         let status = child.wait().context("cannot wait for the background process")?;
-        show_new(&mut output);
+        show_new_output(&mut output);
         return exit_status(status, &log_name);
     }
-    show_new(&mut output);
+    show_new_output(&mut output);
     note(format_args!(
         "run {run} is planned; process {} goes on with it in the background and writes to {log_name}",
         child.id()
@@ -117,20 +117,20 @@ async fn wait_until_planned(own_end: UnixStream, output: &mut File) -> anyhow::R
                 read.context("lost the connection to the background process")?;
                 return Ok(run);
             }
-            _ = tick.tick() => show_new(output),
+            _ = tick.tick() => show_new_output(output),
         }
     }
 }
 
 /// Shows the output that was not shown yet. Standard error may be closed.
-fn show_new(output: &mut File) {
+fn show_new_output(output: &mut File) {
     let mut new = Vec::new();
     if output.read_to_end(&mut new).is_ok() {
         let _ = stderr().write_all(&new);
     }
 }
 
-/// Returns the background process's exit status, of which its output has said the reason.
+/// Returns the background process's exit status. Its output has the reason.
 fn exit_status(status: process::ExitStatus, log: &str) -> anyhow::Result<ExitStatus> {
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(ExitStatus::All),

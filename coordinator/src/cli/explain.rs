@@ -43,7 +43,7 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_WINDOW", value_name = "N")]
     window: Option<usize>,
 
-    /// OutputFormat of the windows.
+    /// Format of the windows.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
     format: OutputFormat,
 }
@@ -57,21 +57,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let size = (picture.width(), picture.height());
     let prepared = Prepared::new(picture.clone(), views).with_context(|| format!("cannot score {name}"))?;
     let explainer = args.model.explainer()?;
-    let look = check_layer(args.layer, explainer.layers())?;
+    let layer = check_layer(args.layer, explainer.layers())?;
     let window = check_window(args.window, prepared.windows())?;
     let mut progress = StepProgress::new(prepared.windows() as u64, "windows");
     let explained = explainer.explain(&prepared, |done| progress.add(done as u64)).context("cannot run the model")?;
     progress.finish();
     let title = args.image.file_name().unwrap_or_default().to_string_lossy();
-    write_drawings(
-        &args.out,
-        &drawings(&title, &picture, &explained, &MapOptions { views: *views, layer: look, window }),
-    )?;
+    write_drawings(&args.out, &drawings(&title, &picture, &explained, &MapOptions { views: *views, layer, window }))?;
     let origins = if views.sees == ViewMode::Global { Vec::new() } else { views.origins(size.0, size.1) };
     let rows = (0..explained.windows.len()).map(|window| {
-        let attention = look.select(&explained.windows[window]);
+        let attention = layer.select(&explained.windows[window]);
         let origin = origins.get(window);
-        Row {
+        WindowRow {
             window,
             x: origin.map_or(0, |origin| origin.x),
             y: origin.map_or(0, |origin| origin.y),
@@ -124,7 +121,7 @@ fn write_drawings(out: &Path, drawings: &[Drawing]) -> anyhow::Result<()> {
 
 /// A window: its place, its score, and the shares of its class token's attention.
 #[derive(Serialize)]
-struct Row {
+struct WindowRow {
     window: usize,
     x: u32,
     y: u32,
@@ -137,7 +134,11 @@ struct Row {
     on_prompts: f32,
 }
 
-fn print(explained: &Explanation, rows: impl Iterator<Item = Row>, format: OutputFormat) -> Result<(), OutputError> {
+fn print(
+    explained: &Explanation,
+    rows: impl Iterator<Item = WindowRow>,
+    format: OutputFormat,
+) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     match format {
         OutputFormat::Table => {

@@ -123,10 +123,10 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     })
 }
 
-fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start threads")?;
-    let result = runtime.block_on(work);
+    let result = runtime.block_on(future);
     // A coordinator that is stopped does not wait for the threads of its runs.
     runtime.shutdown_background();
     result

@@ -1,4 +1,4 @@
-//! How commands write results: text or rows to standard output, or a file that appears when it is whole.
+//! Writes the results of commands: text or rows to standard output, or a file that appears when it is complete.
 
 use std::fs::File;
 use std::io::{self, Write, stdout};
@@ -53,7 +53,7 @@ fn encode_csv<T: Serialize + Default>(rows: &[T]) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A file that is written under another name and gets its own when it is whole.
+/// A file that is written under another name and gets its own when it is complete.
 pub(super) struct PartialFile<'a> {
     path: &'a Path,
     partial: PathBuf,

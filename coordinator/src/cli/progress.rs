@@ -1,4 +1,4 @@
-//! Shows the progress of a command on standard error: a bar on a terminal, a plain line now and then elsewhere.
+//! Shows the progress of a command on standard error: a bar on a terminal, a plain line every 10 s elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// 10 s between two plain lines keep the log of a long run readable.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Windows scored of those planned, with the rate.
-pub(super) struct ScoringProgress {
+/// Shows how many of the planned windows are scored, with the rate.
+pub(super) struct ScoringBar {
     bar: Option<ProgressBar>,
     /// What the scorer has counted so far.
     counters: Arc<shard::ScoringProgress>,
@@ -27,16 +27,16 @@ pub(super) struct ScoringProgress {
     last_line: Instant,
 }
 
-impl ScoringProgress {
+impl ScoringBar {
     /// Starts at 0 of `windows` windows and follows the scorer's counters.
-    pub(super) fn new(windows: u64, counters: Arc<shard::ScoringProgress>) -> ScoringProgress {
+    pub(super) fn new(windows: u64, counters: Arc<shard::ScoringProgress>) -> ScoringBar {
         let bar = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} windows  {msg}  {elapsed} elapsed");
             let style = style.expect("the template is well-formed");
             ProgressBar::with_draw_target(Some(windows), ProgressDrawTarget::stderr()).with_style(style)
         });
         let now = Instant::now();
-        ScoringProgress {
+        ScoringBar {
             bar,
             counters,
             windows,
@@ -97,10 +97,10 @@ impl ScoringProgress {
     }
 }
 
-/// Steps done of a known number.
+/// Shows how many steps of a known number are done.
 pub(super) struct StepProgress {
     bar: Option<ProgressBar>,
-    /// What a step is, in the plural: `scenes`.
+    /// The unit of a step in the plural, such as `scenes`.
     unit: &'static str,
     total: u64,
     done: u64,

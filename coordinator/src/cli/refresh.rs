@@ -1,4 +1,4 @@
-//! `--watch`: how often a view is shown again, and how it is cleared before that.
+//! `--watch`: the interval at which a view is refreshed, and clearing the terminal before that.
 
 use std::io::{Write, stdout};
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! How a run is named on a command line, the same way in every command: RUN, which may be the beginning of a name, or
-//! nothing for the run that was used last. The store ([`RunRecord::read`]) or the coordinator resolves the name. A run
-//! that was not named in full is noted on standard error.
+//! Selects the runs of a command line, in the same way for every command: RUN, which may be the beginning of a name, or
+//! nothing for the run that was used last. The store ([`RunRecord::find_by_prefix`]) or the coordinator resolves the
+//! name. A run that was not named in full is noted on standard error.
 
 use anyhow::bail;
 use dqa_pipelines::names::RunName;
@@ -39,7 +39,7 @@ impl RunSelector {
         find_record(store, self.name()).await
     }
 
-    /// Whether a run is named.
+    /// Returns whether a run is named.
     #[cfg(feature = "cluster")]
     pub(super) fn is_given(&self) -> bool {
         self.run.is_some() || self.flag.is_some()
@@ -69,7 +69,7 @@ impl RunsSelector {
         if self.runs.is_empty() { &self.flags } else { &self.runs }
     }
 
-    /// Whether runs are named.
+    /// Returns whether runs are named.
     pub(super) fn is_given(&self) -> bool {
         !self.runs.is_empty() || !self.flags.is_empty()
     }
@@ -80,7 +80,7 @@ impl RunsSelector {
     /// As [`RunSelector::find_record`], and if two names stand for the same run.
     pub(super) async fn find_records(&self, store: &Store) -> anyhow::Result<Vec<RunRecord>> {
         let mut records: Vec<RunRecord> = Vec::new();
-        for name in or_last_used(self.names()) {
+        for name in names_or_last_used(self.names()) {
             let record = find_record(store, name).await?;
             if records.iter().any(|other| other.name == record.name) {
                 bail!("run `{}` is named twice", record.name);
@@ -101,7 +101,7 @@ pub(super) struct NamedRun {
 }
 
 /// Returns the names, or `None` once, for the run that was used last, if there are none.
-pub(super) fn or_last_used(names: &[RunName]) -> impl Iterator<Item = Option<&RunName>> {
+pub(super) fn names_or_last_used(names: &[RunName]) -> impl Iterator<Item = Option<&RunName>> {
     names.iter().map(Some).chain(names.is_empty().then_some(None))
 }
 

@@ -1,4 +1,5 @@
-//! Which pictures of a data set a training can use, the splits that a user gives, and what to do about other pictures.
+//! Prepares a data set for trainings: checks or removes the pictures that a training cannot use, and reads the splits
+//! that a user gives.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +12,7 @@ use dqa_pipelines::train::{SceneNames, Setup, Splits, SplitsOptions, Trial, Tria
 use dqa_service::program::{note, with_hint};
 use tokio::runtime::Handle;
 
-/// What to do about pictures that a training cannot use.
+/// The hint for pictures that a training cannot use.
 pub(super) const SKIP_HINT: &str = "--skip-unreadable leaves such pictures out, and says how many";
 
 /// Reads a file of splits.
@@ -21,7 +22,7 @@ pub(super) fn read_splits(file: &Path) -> anyhow::Result<Splits> {
     Ok(Splits::parse(&text, &origin)?)
 }
 
-/// Adds what to do to the error of a trial that cannot be planned. `label_range_flag` is the command's flag for the
+/// Adds a hint to the error of a trial that cannot be planned. `label_range_flag` is the command's flag for the
 /// range of the labels.
 pub(super) fn with_trial_hint(error: TrialError, label_range_flag: &str) -> anyhow::Error {
     match trial_hint(&error, label_range_flag) {
@@ -30,7 +31,7 @@ pub(super) fn with_trial_hint(error: TrialError, label_range_flag: &str) -> anyh
     }
 }
 
-/// Returns what to do about a trial that cannot be planned, if anything.
+/// Returns the hint for a trial that cannot be planned, if there is one.
 pub(super) fn trial_hint(error: &TrialError, label_range_flag: &str) -> Option<String> {
     match error {
         TrialError::Unlabelled { .. } => Some(SKIP_HINT.to_owned()),

@@ -1,5 +1,5 @@
-//! A run that this coordinator works on: its record, its plan and how far it is. It knows the scheduler's numbers only
-//! by a [`Tally`]; [`super::lifecycle`] takes it from its request to its reports.
+//! A run that this coordinator drives: its record, its plan and its progress. It sees the scheduler's counts only as a
+//! [`Tally`]; [`super::lifecycle`] takes the run from its request to its reports.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ pub(super) enum RunEvent {
     Cancelled,
 }
 
-/// The events of a run. Those of the scheduler come with the id that the run had: an earlier plan's are ignored.
+/// The events of a run. An event of the scheduler carries the id that the run had then, so that events of an earlier
+/// plan are ignored.
 pub(super) type RunEvents = mpsc::UnboundedReceiver<(Option<RunId>, RunEvent)>;
 
 pub(super) struct ActiveRun {
@@ -47,7 +48,7 @@ pub(super) struct ActiveRun {
 
 struct Progress {
     record: RunRecord,
-    plan: Option<Plan>,
+    plan: Option<ScheduledPlan>,
     counts: RunCounts,
     /// Windows of the parts that were in the store when the run was planned.
     windows_reused: u64,
@@ -55,33 +56,33 @@ struct Progress {
     samples: VecDeque<(Instant, u64)>,
 }
 
-/// What is left to score.
-pub(super) struct Plan {
+/// The plan of a run, with the shards that are left to score.
+pub(super) struct ScheduledPlan {
     scheduler_id: Option<RunId>,
-    work: RunPlan,
-    /// Indices in `work.parts` of the parts that were missing: the scheduler's shards, in their order.
+    run_plan: RunPlan,
+    /// Indices in `run_plan.parts` of the parts that were missing: the scheduler's shards, in their order.
     missing: Vec<usize>,
     /// Key-value pairs for the metadata of each part.
     facts: Vec<(String, String)>,
     parts_done: u64,
 }
 
-impl Plan {
-    pub(super) fn new(work: RunPlan, facts: Vec<(String, String)>) -> Plan {
-        let is_missing = |index: &usize| matches!(work.parts[*index].state, PlannedPartState::Missing { .. });
-        let missing: Vec<usize> = (0..work.parts.len()).filter(is_missing).collect();
-        let parts_done = (work.parts.len() - missing.len()) as u64;
-        Plan { scheduler_id: None, work, missing, facts, parts_done }
+impl ScheduledPlan {
+    pub(super) fn new(run_plan: RunPlan, facts: Vec<(String, String)>) -> ScheduledPlan {
+        let is_missing = |index: &usize| matches!(run_plan.parts[*index].state, PlannedPartState::Missing { .. });
+        let missing: Vec<usize> = (0..run_plan.parts.len()).filter(is_missing).collect();
+        let parts_done = (run_plan.parts.len() - missing.len()) as u64;
+        ScheduledPlan { scheduler_id: None, run_plan, missing, facts, parts_done }
     }
 
     pub(super) fn parts(&self) -> usize {
-        self.work.parts.len()
+        self.run_plan.parts.len()
     }
 
     /// Returns the missing shards for the scheduler.
     pub(super) fn shards(&self) -> Vec<ShardSummary> {
         let summarize = |index: &usize| {
-            let part = &self.work.parts[*index];
+            let part = &self.run_plan.parts[*index];
             let name = part.key.rsplit('/').next().unwrap_or_default().trim_end_matches(".parquet");
             ShardSummary { part: name.to_owned(), windows: part.cut.windows }
         };
@@ -92,8 +93,8 @@ impl Plan {
         self.scheduler_id
     }
 
-    pub(super) fn into_work(self) -> RunPlan {
-        self.work
+    pub(super) fn into_run_plan(self) -> RunPlan {
+        self.run_plan
     }
 }
 
@@ -148,7 +149,7 @@ impl ActiveRun {
         let _ = self.event_sender.send((None, RunEvent::Cancelled));
     }
 
-    /// Locks the events. Whoever holds them drives the run.
+    /// Locks the events. The holder of the lock drives the run.
     pub(super) async fn lock_events(&self) -> tokio::sync::MutexGuard<'_, RunEvents> {
         self.events.lock().await
     }
@@ -180,7 +181,7 @@ impl ActiveRun {
     /// Returns the key of the part of a scheduled shard.
     pub(super) fn part_key(&self, index: usize) -> String {
         let progress = self.progress.lock();
-        let part = progress.plan.as_ref().and_then(|plan| plan.work.parts.get(*plan.missing.get(index)?));
+        let part = progress.plan.as_ref().and_then(|plan| plan.run_plan.parts.get(*plan.missing.get(index)?));
         part.map(|part| part.key.clone()).unwrap_or_default()
     }
 
@@ -188,9 +189,9 @@ impl ActiveRun {
     pub(super) fn shard(&self, store: &Store, index: usize) -> Option<Shard> {
         let progress = self.progress.lock();
         let plan = progress.plan.as_ref()?;
-        let part = &plan.work.parts[*plan.missing.get(index)?];
+        let part = &plan.run_plan.parts[*plan.missing.get(index)?];
         let retry_failed = progress.record.request.as_ref().is_some_and(|request| request.retry_failed);
-        Some(Shard { facts: plan.facts.clone(), ..plan.work.shard(part, store, retry_failed)? })
+        Some(Shard { facts: plan.facts.clone(), ..plan.run_plan.shard(part, store, retry_failed)? })
     }
 
     pub(super) fn record_shard_done(&self, index: usize, rows_failed: u64) {
@@ -198,7 +199,7 @@ impl ActiveRun {
         let Some(plan) = &mut progress.plan else {
             return;
         };
-        let rows = plan.work.parts[plan.missing[index]].cut.pictures.len() as u64;
+        let rows = plan.run_plan.parts[plan.missing[index]].cut.pictures.len() as u64;
         plan.parts_done += 1;
         progress.counts.scored += rows.saturating_sub(rows_failed);
         progress.counts.failed += rows_failed;
@@ -222,9 +223,9 @@ impl ActiveRun {
     }
 
     /// Sets the plan and the record that describes it.
-    pub(super) fn set_plan(&self, record: RunRecord, plan: Plan) {
+    pub(super) fn set_plan(&self, record: RunRecord, plan: ScheduledPlan) {
         let mut progress = self.progress.lock();
-        let windows_missing: u64 = plan.missing.iter().map(|index| plan.work.parts[*index].cut.windows).sum();
+        let windows_missing: u64 = plan.missing.iter().map(|index| plan.run_plan.parts[*index].cut.windows).sum();
         progress.counts = record.counts;
         progress.windows_reused = record.counts.windows - windows_missing;
         progress.samples.clear();
@@ -240,7 +241,7 @@ impl ActiveRun {
         }
     }
 
-    pub(super) fn take_plan(&self) -> Option<Plan> {
+    pub(super) fn take_plan(&self) -> Option<ScheduledPlan> {
         self.progress.lock().plan.take()
     }
 
@@ -294,8 +295,8 @@ impl ActiveRun {
         self.notify_changed();
     }
 
-    /// Returns the run with its progress, or `None` while it is being planned and after it has ended: the store knows
-    /// more then.
+    /// Returns the run with its progress, or `None` while it is being planned and after it has ended: the store is more
+    /// recent then.
     pub(super) fn to_wire(&self, tally: Option<Tally>) -> Option<v1::Run> {
         let progress = self.progress.lock();
         if !progress.record.state.is_active() {
@@ -330,10 +331,10 @@ impl Progress {
         is_counting.then_some(v1::Run { progress: Some(progress), ..run })
     }
 
-    fn scheduled_run(&self, plan: &Plan, tally: Tally, mut run: v1::Run) -> v1::Run {
+    fn scheduled_run(&self, plan: &ScheduledPlan, tally: Tally, mut run: v1::Run) -> v1::Run {
         let counts = self.counts;
         run.progress = Some(v1::RunProgress {
-            shards: plan.work.parts.len() as u64,
+            shards: plan.run_plan.parts.len() as u64,
             shards_done: plan.parts_done,
             shards_running: tally.running as u64,
             shards_retrying: tally.retrying as u64,

@@ -1,9 +1,9 @@
 //! Ballista's scheduler in this process. Each attempt at a shard is a job of one task, for the worker that our
-//! scheduler chose; each query is a job of many tasks, for all workers. [`super::task_binder`] says which worker gets
-//! which task.
+//! scheduler chose; each query is a job of many tasks, for all workers. [`super::task_binder`] decides which worker
+//! gets which task.
 //!
 //! Shards do not rely on Ballista's retries, placement and cancellation: an attempt that is given up is cancelled here,
-//! its worker is told through [`super::session`], and the next attempt is another job. Query tasks are retried by
+//! its worker is notified through [`super::session`], and the next attempt is another job. Query tasks are retried by
 //! Ballista.
 
 use std::sync::Arc;
@@ -174,7 +174,7 @@ impl BallistaBackend {
         self.binder.open_queries()
     }
 
-    /// Returns how many query tasks all workers together run at once.
+    /// Returns the number of query tasks that all workers together can run at once.
     pub(super) fn query_capacity(&self) -> usize {
         self.workers.capacities().iter().map(|(_, capacity)| capacity.query_tasks).sum()
     }

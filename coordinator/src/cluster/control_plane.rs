@@ -1,7 +1,7 @@
-//! The state of a leading coordinator. None of it is lost when the process is killed: the store and the workers have
-//! it.
+//! The state of a leading coordinator. Nothing is lost when the process is killed: the store and the workers
+//! have all of it.
 //!
-//! Each part has a home with one lock: the scheduler, the workers' streams, the active runs. [`super::effects`] changes
+//! Each part has a lock of its own: the scheduler, the workers' streams, the active runs. [`super::effects`] changes
 //! the scheduler and carries out what follows.
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) struct ControlPlane {
     pub(super) backend: BallistaBackend,
 }
 
-/// What a control plane is opened with.
+/// The parameters of [`ControlPlane::open`].
 pub(super) struct ControlPlaneSettings {
     pub(super) coordinator_id: String,
     pub(super) store: Store,

@@ -1,5 +1,5 @@
-//! Queries that workers answer: a session like any other, whose plans end in one step that hands the rest to the
-//! workers, waits, and reads the rows where the workers wrote them.
+//! Queries that workers answer. The root step of a plan sends the rest of the plan to the workers, waits, and reads the
+//! rows from where the workers wrote them.
 //!
 //! A few batches of an answer are in memory, never all of it. A query is cancelled when its rows are dropped.
 
@@ -39,12 +39,12 @@ use tracing::info;
 use super::ballista_backend::BallistaBackend;
 use super::stage_ordering;
 
-/// Open queries of all users. Each holds a plan for every stage here, and files on workers.
+/// The most open queries of all users. Each holds a plan for every stage here, and files on workers.
 const QUERIES_MAX: usize = 16;
 
 /// Time for workers to execute a query. Its rows are then read during the other half of the time that its files are
 /// kept.
-const QUERY_MAX: Duration = Duration::from_secs(JOB_FILES_RETENTION.as_secs() / 2);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(JOB_FILES_RETENTION.as_secs() / 2);
 
 /// A query fails after this long without a worker for queries. A worker that restarts is back by then.
 const NO_WORKERS_MAX: Duration = Duration::from_secs(20);
@@ -53,24 +53,24 @@ const WORKERS_CHECK_EVERY: Duration = Duration::from_secs(1);
 /// Unread status changes of one job.
 const STATUSES_MAX: usize = 1024;
 
-/// Partitions of a plan. With more, tasks would have next to nothing to do.
+/// The most partitions of a plan. With more, tasks would have next to nothing to do.
 const PARTITIONS_MAX: usize = 256;
 
-/// Why workers have no answer.
+/// Why a query failed that workers were to answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum QueryError {
     #[error("no worker takes tasks of queries")]
     NoWorkers,
     #[error("{QUERIES_MAX} queries are under way, which is the limit")]
-    Busy,
-    #[error("the query had no answer after {} minutes", QUERY_MAX.as_secs() / 60)]
-    Late,
+    TooManyQueries,
+    #[error("the query had no answer after {} minutes", QUERY_TIMEOUT.as_secs() / 60)]
+    TimedOut,
     /// A task failed, or too many workers were lost.
     #[error("the query failed: {0}")]
     Failed(String),
     /// A worker was lost with rows of the answer.
     #[error("a part of the answer cannot be read from its worker: {0}")]
-    Gone(String),
+    RowsLost(String),
 }
 
 impl QueryError {
@@ -123,7 +123,7 @@ impl QueryPlanner for DistributedPlanner {
             return not_impl_err!("EXPLAIN ANALYZE by a cluster");
         }
         let plan = DefaultPhysicalPlanner::default().create_physical_plan(logical, state).await?;
-        if is_about_metadata(logical)? {
+        if is_metadata_query(logical)? {
             return Ok(plan);
         }
         let plan = stage_ordering::enforce_stage_orderings(plan, state.config_options())?;
@@ -132,7 +132,7 @@ impl QueryPlanner for DistributedPlanner {
 }
 
 /// Returns whether a query asks for the tables or for a plan, which this process can answer.
-fn is_about_metadata(plan: &LogicalPlan) -> Result<bool> {
+fn is_metadata_query(plan: &LogicalPlan) -> Result<bool> {
     if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::DescribeTable(_)) {
         return Ok(true);
     }
@@ -148,7 +148,7 @@ fn is_about_metadata(plan: &LogicalPlan) -> Result<bool> {
     Ok(schemas > 0 && tables == 0)
 }
 
-/// The step whose rows workers make. Its input is not executed in this process.
+/// The root step of a plan, whose rows workers compute. Its input is not executed in this process.
 #[derive(Clone)]
 struct DistributedExec {
     backend: BallistaBackend,
@@ -251,7 +251,7 @@ async fn run_query(
         return Err(QueryError::NoWorkers);
     }
     if backend.open_queries() >= QUERIES_MAX {
-        return Err(QueryError::Busy);
+        return Err(QueryError::TooManyQueries);
     }
     let (subscriber, mut statuses) = mpsc::channel(STATUSES_MAX);
     let started = Instant::now();
@@ -260,8 +260,8 @@ async fn run_query(
     let mut query = QueryJob { backend: backend.clone(), job, has_ended: false, runtime: Handle::current() };
     let ended = tokio::select! {
         ended = wait_for_end(&mut statuses) => ended,
-        () = tokio::time::sleep(QUERY_MAX) => Err(QueryError::Late),
-        () = wait_for_lack_of_workers(backend) => Err(QueryError::NoWorkers),
+        () = tokio::time::sleep(QUERY_TIMEOUT) => Err(QueryError::TimedOut),
+        () = wait_until_no_workers(backend) => Err(QueryError::NoWorkers),
     };
     query.has_ended = matches!(ended, Ok(_) | Err(QueryError::Failed(_)));
     info!(job = %query.job, seconds = started.elapsed().as_secs_f64(), answered = ended.is_ok(), "query");
@@ -280,8 +280,8 @@ async fn wait_for_end(statuses: &mut mpsc::Receiver<JobStatus>) -> Result<Vec<Pa
     Err(QueryError::Failed("Ballista dropped its job".to_owned()))
 }
 
-/// Waits until there has been no worker for queries for `NO_WORKERS_MAX`.
-async fn wait_for_lack_of_workers(backend: &BallistaBackend) {
+/// Waits until no worker has accepted queries for `NO_WORKERS_MAX`.
+async fn wait_until_no_workers(backend: &BallistaBackend) {
     let mut since = None;
     loop {
         tokio::time::sleep(WORKERS_CHECK_EVERY).await;
@@ -302,11 +302,11 @@ fn read_rows(
     let streams = futures::stream::iter(locations).then(move |location| {
         // The closure holds the query, and with it the files, until the last row is read.
         let shuffle_client = query.backend.shuffle_client().clone();
-        async move { shuffle_client.read(location, is_tls).await.map_err(location_lost) }
+        async move { shuffle_client.read(location, is_tls).await.map_err(rows_lost) }
     });
     streams.try_flatten()
 }
 
-fn location_lost(error: ballista_core::error::BallistaError) -> DataFusionError {
-    DataFusionError::External(QueryError::Gone(causes(&error).to_string()).into())
+fn rows_lost(error: ballista_core::error::BallistaError) -> DataFusionError {
+    DataFusionError::External(QueryError::RowsLost(causes(&error).to_string()).into())
 }

@@ -126,7 +126,7 @@ impl ControlPlane {
         }
     }
 
-    /// Tells Ballista that a worker does not come back, so that its query tasks run elsewhere.
+    /// Tells Ballista that a worker will not come back, so that its query tasks run elsewhere.
     fn remove_executor(&self, worker: String) {
         let backend = self.backend.clone();
         tokio::spawn(async move { backend.remove_executor(&worker).await });

@@ -1,14 +1,14 @@
 //! Elects one leader among the coordinators of a store: the one that created the newest object in `coordinators/`.
 //! Creating an object that does not exist yet is the one operation that nearly every store grants to only one of
-//! several clients. The leader writes a beat into its object; a coordinator that sees no new beat for long enough
-//! creates the next object.
+//! several clients. The leader writes heartbeats into its object; a coordinator that sees no new heartbeat for
+//! long enough creates the next object.
 //!
 //! If the store does not decide (as [`Election::probe_store`] finds out), the object is written and read again after a
-//! while. It is a lease then, which two coordinators that start at once may both have until the next beat shows one of
-//! them that the other has overwritten it.
+//! while. It is a lease then, which two coordinators that start at once may both have until the next heartbeat shows
+//! one of them that the other has overwritten it.
 //!
-//! Two coordinators that both believe they lead do no harm, because parts do not depend on who has them made. Work is
-//! done twice until the older one notices.
+//! Two coordinators that both believe they lead do no harm, because a part does not depend on the coordinator that dispatched
+//! it. Some shards are scored twice until the older one notices.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
@@ -21,9 +21,9 @@ use tracing::{info, warn};
 
 const LEADERS: &str = "coordinators";
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
-/// From writing a lease to reading it again: longer than another coordinator takes from its read to its write.
+/// Time from writing a lease to reading it again: longer than another coordinator takes from its read to its write.
 const LEASE_SETTLES_AFTER: Duration = HEARTBEAT_INTERVAL;
-/// Five beats.
+/// Five heartbeats.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// A leader's object in the store. The names of its fields are stored.
@@ -100,7 +100,7 @@ impl Election {
             match self.try_to_lead(&mut last_seen, &on_leader).await {
                 Ok(true) => return self.own.term,
                 Ok(false) => {}
-                Err(error) => warn!(error = %causes(&error), "cannot read from the store who leads"),
+                Err(error) => warn!(error = %causes(&error), "cannot read the leader from the store"),
             }
             tokio::time::sleep(HEARTBEAT_INTERVAL / 2).await;
         }
@@ -131,7 +131,7 @@ impl Election {
             }
         };
         let candidate = Leader { term, beat: 0, ended: false, ..self.own.clone() };
-        if !self.stand_for_election(&candidate).await? {
+        if !self.campaign(&candidate).await? {
             return Ok(false);
         }
         self.own = candidate;
@@ -141,7 +141,7 @@ impl Election {
     }
 
     /// Writes a candidate's object, and returns whether the candidate won.
-    async fn stand_for_election(&self, candidate: &Leader) -> Result<bool, StoreError> {
+    async fn campaign(&self, candidate: &Leader) -> Result<bool, StoreError> {
         let (key, text) = (key(candidate.term), to_json(candidate));
         if self.method == ElectionMethod::ConditionalCreate {
             return match self.store.put_if_absent(&key, text).await {
@@ -156,7 +156,7 @@ impl Election {
         Ok(newest.is_some_and(|newest| newest == *candidate))
     }
 
-    /// Writes beats until another coordinator leads, and returns its name.
+    /// Writes heartbeats until another coordinator leads, and returns its name.
     pub(super) async fn hold_leadership(&mut self) -> String {
         loop {
             tokio::time::sleep(HEARTBEAT_INTERVAL).await;
@@ -167,13 +167,13 @@ impl Election {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    warn!(error = %causes(&error), "cannot read from the store who leads");
+                    warn!(error = %causes(&error), "cannot read the leader from the store");
                     continue;
                 }
             }
             self.own.beat += 1;
             if let Err(error) = self.store.put(&key(self.own.term), to_json(&self.own)).await {
-                warn!(error = %causes(&error), "cannot write a beat");
+                warn!(error = %causes(&error), "cannot write a heartbeat");
             }
         }
     }
@@ -243,7 +243,7 @@ mod tests {
         // A coordinator that was killed and started again does not wait for itself.
         let mut again = election("a");
         assert_eq!(again.wait_for_leadership(|_| {}).await, 2);
-        // A leader that writes no beats is superseded after a while; one that resigned, at once.
+        // A leader that writes no heartbeats is superseded after a while; one that resigned, at once.
         let leader = again.newest().await.unwrap().unwrap();
         let long_ago = Instant::now().checked_sub(SILENCE_MAX + Duration::from_secs(1)).unwrap();
         assert!(b.try_to_lead(&mut Some((leader, long_ago)), &|_| {}).await.unwrap());

@@ -3,12 +3,11 @@
 use std::error::Error;
 
 use datafusion::common::DataFusionError;
-use dqa_pipelines::Hint;
-use dqa_pipelines::causes;
 use dqa_pipelines::registry::RegistryError;
 use dqa_pipelines::report::ReportError;
 use dqa_pipelines::run::RunRecordError;
 use dqa_pipelines::store::StoreError;
+use dqa_pipelines::{Hint, causes};
 use dqa_proto::{hint, refused};
 use dqa_query::SqlError;
 use tonic::{Code, Status};
@@ -95,10 +94,10 @@ pub(super) fn from_query_error(error: DataFusionError) -> Status {
             "no_query_workers",
             "start workers with --query-tasks of 1 or more, or query the store with --engine local",
         ),
-        QueryError::Busy => (Code::ResourceExhausted, "busy", "try again when one of them has ended"),
-        QueryError::Late => (Code::DeadlineExceeded, "late", "query less, or start more workers"),
+        QueryError::TooManyQueries => (Code::ResourceExhausted, "busy", "try again when one of them has ended"),
+        QueryError::TimedOut => (Code::DeadlineExceeded, "late", "query less, or start more workers"),
         QueryError::Failed(_) => (Code::Aborted, "query_failed", "if a worker was lost, try again"),
-        QueryError::Gone(_) => (Code::Aborted, "worker_gone", "a worker was lost; try again"),
+        QueryError::RowsLost(_) => (Code::Aborted, "worker_gone", "a worker was lost; try again"),
     };
     hint(refused(code, own, causes(error).to_string()), advice)
 }

@@ -1,4 +1,4 @@
-//! What the services see of the leadership: the control plane if this coordinator leads, the leader's name if not.
+//! Gives the services the control plane if this coordinator leads, and the leader's name otherwise.
 
 use std::sync::Arc;
 

@@ -7,19 +7,18 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use dqa_engine::models::RecordedTraining;
 use dqa_model::Views;
-use dqa_pipelines::Hint;
-use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{CheckReport, Definition};
 use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{RUNS, RunRecord, RunRecordError, RunState};
+use dqa_pipelines::{Hint, causes};
 use dqa_proto::v1::DeviceClass;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use super::active_run::{ActiveRun, Plan, RunEvent, RunEvents};
+use super::active_run::{ActiveRun, RunEvent, RunEvents, ScheduledPlan};
 use super::control_plane::ControlPlane;
 use super::scheduler::NewRun;
 use super::store_retry::{backoff, retry_transient};
@@ -61,7 +60,7 @@ pub(super) fn start(plane: &Arc<ControlPlane>, run: Arc<ActiveRun>) {
     }
 }
 
-/// Starts the active runs of the store that are not here yet, and waits until they are scheduled.
+/// Starts the active runs of the store that this coordinator does not drive yet, and waits until they are scheduled.
 ///
 /// # Errors
 /// When the store fails.
@@ -213,8 +212,8 @@ async fn wait_for_cancellation(events: &mut RunEvents) {
 }
 
 async fn plan(plane: &ControlPlane, run: &ActiveRun) -> anyhow::Result<RunPlan> {
-    let asked = plan_request(&run.record(), &plane.roots)?;
-    let prepare = async || run::prepare(&plane.store, &asked, &mut PlanningLog).await;
+    let request = plan_request(&run.record(), &plane.roots)?;
+    let prepare = async || run::prepare(&plane.store, &request, &mut PlanningLog).await;
     retry_transient(prepare).await
 }
 
@@ -273,7 +272,7 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan
     }
     record.updated = Timestamp::now();
     retry_transient(async || record.write(&plane.store).await).await?;
-    let plan = Plan::new(work, run::part_metadata(&record));
+    let plan = ScheduledPlan::new(work, run::part_metadata(&record));
     let shards = plan.shards();
     info!(shards = plan.parts(), missing = shards.len(), pictures = record.counts.pictures, "run planned");
     run.set_plan(record, plan);
@@ -310,7 +309,7 @@ async fn complete(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) -> Result<(),
     if let Some(id) = plan.scheduler_id() {
         plane.unschedule_run(id);
     }
-    let mut work = plan.into_work();
+    let mut work = plan.into_run_plan();
     let mut record = run.record();
     record.request.as_mut().context("the run's record lacks its request")?.retry_failed = false;
     (record.failure, record.hint) = (None, None);

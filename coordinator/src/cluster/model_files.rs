@@ -99,7 +99,7 @@ async fn relay_bytes(
     file: &ModelFile,
     sender: &mpsc::Sender<std::io::Result<Bytes>>,
 ) -> std::io::Result<()> {
-    let store_closed = |_| invalid_data("the store takes no more");
+    let store_closed = |_| invalid_data("the store accepts no more bytes");
     let mut hasher = blake3::Hasher::new();
     let mut bytes_left = file.bytes;
     let mut kept = Bytes::new();

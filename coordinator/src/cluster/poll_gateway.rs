@@ -1,5 +1,5 @@
-//! Ballista's gRPC service as workers see it. Workers poll for tasks; whatever else Ballista's clients could ask is for
-//! this process alone and refused.
+//! Ballista's gRPC service as workers see it. Workers poll for tasks. The service's other methods are for this
+//! process alone and are refused.
 
 use std::sync::Arc;
 

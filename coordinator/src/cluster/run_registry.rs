@@ -27,8 +27,8 @@ struct Index {
 }
 
 impl RunRegistry {
-    /// Locks the loading of runs. Held while a run is looked up here and, if missing, read from the store and inserted,
-    /// so that no run is here twice.
+    /// Locks the loading of runs. Held while a run is looked up and, if missing, read from the store and inserted,
+    /// so that no run is registered twice.
     pub(super) async fn lock_loading(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.loading.lock().await
     }
@@ -55,7 +55,7 @@ impl RunRegistry {
         self.index.lock().by_name.insert(run.name.clone(), run);
     }
 
-    /// Returns whether exactly this run, and not a later one of its name, is here.
+    /// Returns whether exactly this run, and not a later one of its name, is registered.
     pub(super) fn contains(&self, run: &Arc<ActiveRun>) -> bool {
         self.get(&run.name).is_some_and(|registered| Arc::ptr_eq(&registered, run))
     }

@@ -14,7 +14,7 @@ use super::control_plane::ControlPlane;
 use super::grpc_status::from_store_error;
 use super::wire;
 
-/// Returns the view of a run of this coordinator.
+/// Returns the view of a run that this coordinator drives.
 ///
 /// # Errors
 /// When the store fails.

@@ -36,9 +36,9 @@ use crate::run::Roots;
 
 /// Time for open calls to finish when the coordinator ends.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
-/// Between attempts to read the runs of the store at the start.
+/// Time between attempts to read the runs of the store at the start.
 const RECOVERY_RETRY_EVERY: Duration = Duration::from_secs(2);
-/// Between later looks for runs that another coordinator started.
+/// Time between later checks for runs that another coordinator started.
 const RUNS_CHECK_EVERY: Duration = Duration::from_secs(60);
 
 /// Configures a coordinator.
@@ -54,7 +54,7 @@ pub struct Settings {
     pub tls: Tls,
     /// The tokens of users and workers.
     pub tokens: Tokens,
-    /// Allows to listen beyond loopback without TLS or tokens.
+    /// Allows listening beyond loopback without TLS or tokens.
     pub insecure: bool,
     /// URLs below which data sets may be. If empty: any remote store, and this machine's files if it listens on
     /// loopback only.
@@ -74,8 +74,8 @@ pub enum ShutdownReason {
     Superseded,
 }
 
-/// What work needs beside the leadership.
-struct WorkSettings {
+/// What the leader's control plane is opened with, except the term.
+struct LeaderSettings {
     store: Store,
     roots: Roots,
     policy: Policy,
@@ -102,7 +102,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<ShutdownReason> {
     let roots = Roots::new(&roots, is_loopback(address.ip())).context("invalid address in --roots")?;
     let id = id.unwrap_or_else(|| format!("{}-{}", host(), address.port()));
     let mut election = Election::new(store.clone(), id.clone());
-    election.probe_store().await.context("cannot find out how the store decides who leads")?;
+    election.probe_store().await.context("cannot find out how the store decides between coordinators")?;
     let gate = Arc::new(LeaderGate::new(id.clone()));
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
@@ -117,10 +117,10 @@ pub async fn serve(settings: Settings) -> anyhow::Result<ShutdownReason> {
 
     let policy = Policy { deadline_base, ..Policy::default() };
     let shuffle_client = ShuffleClient::new(tls.clone(), tokens.workers.as_ref());
-    let work_settings = WorkSettings { store, roots, policy, shuffle_client };
+    let leader_settings = LeaderSettings { store, roots, policy, shuffle_client };
     let leadership = Leadership { gate, ready, health };
     let ended = tokio::select! {
-        ended = work(work_settings, &mut election, &leadership) => ended,
+        ended = lead_until_superseded(leader_settings, &mut election, &leadership) => ended,
         signal = wait_for_signal() => signal,
     };
     leadership.ready.store(false, Relaxed);
@@ -146,15 +146,15 @@ async fn wait_for_signal() -> anyhow::Result<ShutdownReason> {
     Ok(ShutdownReason::Signal)
 }
 
-/// Waits for the leadership, and works until it is lost.
-async fn work(
-    settings: WorkSettings,
+/// Waits for the leadership, and leads until another coordinator does.
+async fn lead_until_superseded(
+    settings: LeaderSettings,
     election: &mut Election,
     leadership: &Leadership,
 ) -> anyhow::Result<ShutdownReason> {
     let Leadership { gate, ready, health } = leadership;
     let term = election.wait_for_leadership(|leader| gate.close(leader)).await;
-    let WorkSettings { store, roots, policy, shuffle_client } = settings;
+    let LeaderSettings { store, roots, policy, shuffle_client } = settings;
     let coordinator_id = gate.coordinator_id().to_owned();
     let settings = ControlPlaneSettings { coordinator_id, store, roots, policy, term, shuffle_client };
     let plane = ControlPlane::open(settings).await?;

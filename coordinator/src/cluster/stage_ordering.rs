@@ -34,15 +34,15 @@ pub(super) fn enforce_stage_orderings(
     enforce_requirements(plan, config)
 }
 
-/// Does the same for a plan whose rows are merged in an order.
+/// Returns such a plan for rows that are merged in this order afterwards.
 fn enforce_merged_ordering(
     plan: Arc<dyn ExecutionPlan>,
     order: LexOrdering,
     config: &ConfigOptions,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let (order, anywhere) = (OrderingRequirements::new(order.into()), Distribution::UnspecifiedDistribution);
+    let (order, distribution) = (OrderingRequirements::new(order.into()), Distribution::UnspecifiedDistribution);
     let plan = replace_lower_stages(plan, config)?;
-    enforce_requirements(Arc::new(OutputRequirementExec::new(plan, Some(order), anywhere, None)), config)
+    enforce_requirements(Arc::new(OutputRequirementExec::new(plan, Some(order), distribution, None)), config)
 }
 
 /// Returns the last stage of a plan, with a [`StageBoundary`] in place of each stage below it.

@@ -1,4 +1,4 @@
-//! Repeats what failed because the store did not answer.
+//! Retries operations that failed because the store did not answer.
 
 use std::time::Duration;
 

@@ -76,8 +76,8 @@ pub(super) fn agreement_to_wire(group: GroupAgreement) -> v1::GroupAgreement {
     }
 }
 
-/// Returns a worker's message. `timestamp_of` converts a duration before now to a timestamp.
-pub(super) fn worker_to_wire(worker: &Worker, now: Time, timestamp_of: impl Fn(Time) -> String) -> v1::Worker {
+/// Returns a worker's message. `to_timestamp` converts a duration before now to a timestamp.
+pub(super) fn worker_to_wire(worker: &Worker, now: Time, to_timestamp: impl Fn(Time) -> String) -> v1::Worker {
     let registration = &worker.registration;
     let silence = now.saturating_sub(worker.last_seen);
     v1::Worker {
@@ -88,7 +88,7 @@ pub(super) fn worker_to_wire(worker: &Worker, now: Time, timestamp_of: impl Fn(T
         devices: registration.devices.clone(),
         slots: registration.slots,
         draining: worker.is_draining,
-        since: timestamp_of(now.saturating_sub(worker.registered)),
+        since: to_timestamp(now.saturating_sub(worker.registered)),
         silent_millis: u64::try_from(silence.as_millis()).unwrap_or(u64::MAX),
         running: worker.running.clone(),
         totals: Some(worker.totals),

@@ -1,4 +1,4 @@
-//! What Ballista's side needs to know of workers and to tell them.
+//! The workers as Ballista's side sees them: their capacities, and the messages that make them poll.
 
 use std::sync::Arc;
 

@@ -3,11 +3,10 @@
 //! nothing. Two processes that start in the same moment may both work: parts do not depend on the process that makes
 //! them, so only time is lost.
 
-use dqa_pipelines::Hint;
-use dqa_pipelines::causes;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::run_process::{HEARTBEAT_INTERVAL, RunProcess};
 use dqa_pipelines::store::{Store, StoreError};
+use dqa_pipelines::{Hint, causes};
 use dqa_service::program::host;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;

@@ -28,7 +28,7 @@ pub enum RunError {
         #[source]
         source: StoreError,
     },
-    /// Parts are missing or damaged: rows in would not be rows out.
+    /// Parts are missing or damaged: the run would lack rows.
     #[error("{missing} of {parts} parts of run `{run}` are not whole")]
     Incomplete {
         /// The run's name.
@@ -66,10 +66,10 @@ pub enum PrepareError {
     #[error(transparent)]
     Algorithms(DatasetError),
     /// Some data sets lack algorithms.
-    #[error("{what}")]
+    #[error("{message}")]
     Lacking {
         /// Which data sets lack which algorithms, with similar names that they have.
-        what: String,
+        message: String,
         /// Whether each of the algorithms is in another data set.
         may_be_left_out: bool,
     },

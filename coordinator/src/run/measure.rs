@@ -3,10 +3,10 @@
 use dqa_engine::decode::Limits;
 use dqa_engine::headers;
 use dqa_model::Views;
-use dqa_pipelines::dataset::{DataSet, Picture};
+use dqa_pipelines::dataset::{DataSet, Picture, PictureHeader};
+use dqa_pipelines::header_index::HeaderIndex;
 use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::store::Store;
-use dqa_pipelines::{dataset::PictureHeader, header_index::HeaderIndex};
 use futures::StreamExt;
 
 use super::error::RunError;
@@ -28,7 +28,7 @@ pub struct MeasuredDataSet {
 /// all pictures and inputs but those of files larger than `bytes_max`. Calls `report` with the number of headers left.
 ///
 /// # Errors
-/// If the store fails; if headers could not be read for a reason that may pass.
+/// If the store fails; if headers could not be read for a temporary reason.
 pub async fn update_index(
     store: &Store,
     dataset: &DataSet,

@@ -1,5 +1,5 @@
-//! What a submission would take away from the run whose name it has. A submission that only adds to the run resumes it;
-//! any other submission is another run and needs another name.
+//! Compares a submission with the run that already has its name. A submission that only adds to the run resumes it; any
+//! other submission is another run and needs another name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,9 +19,8 @@ pub struct RunMismatch {
 }
 
 impl RunMismatch {
-    /// Says what to do about it.
-    pub const HINT: &'static str =
-        "give this one another --name; a run goes on if all that it has is asked for, with or without more";
+    /// The hint for users.
+    pub const HINT: &'static str = "give this one another --name; a run is resumed if everything that it has is submitted again, with or without more";
 }
 
 /// Checks that a submission has all that the run of its name has.
@@ -101,7 +100,7 @@ pub fn dropped_rows(earlier: &RunRecord, plan: &RunPlan) -> Vec<String> {
             let reason = if is_set_apart {
                 format!("it is taken for no algorithm now: --algos all,{name} --name NAME ranks it in a run of its own")
             } else {
-                "the data set has it no more".to_owned()
+                "the data set no longer has it".to_owned()
             };
             lines.push(format!("run {} had ranked `{name}` of data set {dataset}: {reason}", earlier.name));
         }

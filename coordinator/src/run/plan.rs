@@ -18,8 +18,8 @@ use super::measure::MeasuredDataSet;
 pub struct RunPlan {
     /// The data sets.
     pub datasets: Vec<MeasuredDataSet>,
-    /// The model's fingerprint, and the limits of pictures.
-    pub terms: ScoringSettings,
+    /// The model's fingerprint and the limits of pictures, which are in the names of parts.
+    pub settings: ScoringSettings,
     /// The parts that make up the run.
     pub parts: Vec<PlannedPart>,
     /// Keys of the model's other parts in the same folders, which do not belong to the run.
@@ -53,19 +53,19 @@ pub enum PlannedPartState {
 
 impl RunPlan {
     /// Cuts data sets into parts, all of them missing until [`RunPlan::find_parts`] is called. Pure.
-    pub fn new(datasets: Vec<MeasuredDataSet>, terms: ScoringSettings, shard_windows_max: u64) -> RunPlan {
+    pub fn new(datasets: Vec<MeasuredDataSet>, settings: ScoringSettings, shard_windows_max: u64) -> RunPlan {
         let mut parts = Vec::new();
         for (index, MeasuredDataSet { dataset, windows }) in datasets.iter().enumerate() {
             for (algorithm, range) in plan::algorithm_ranges(dataset) {
                 let cuts = plan::cut_shards(dataset, range.clone(), &windows[range], shard_windows_max);
                 parts.extend(cuts.into_iter().map(|cut| {
-                    let name = plan::part_name(dataset, &cut, &terms);
+                    let name = plan::part_name(dataset, &cut, &settings);
                     let key = scores::part_key(dataset.name.as_str(), algorithm.as_str(), &name);
                     PlannedPart { dataset: index, cut, key, state: PlannedPartState::Missing { reuse: Vec::new() } }
                 }));
             }
         }
-        RunPlan { datasets, terms, parts, other_parts: Vec::new() }
+        RunPlan { datasets, settings, parts, other_parts: Vec::new() }
     }
 
     /// Returns the registrations of a request's data sets, completed with what was found when they were loaded.
@@ -117,7 +117,7 @@ impl RunPlan {
         Ok(())
     }
 
-    /// Marks the parts with failed rows as missing. Their rows with a score are taken over.
+    /// Marks the parts with failed rows as missing. Their rows with a score are reused.
     pub fn retry_failed(&mut self) {
         for part in &mut self.parts {
             if matches!(part.state, PlannedPartState::Done(counts) if counts.failed > 0) {
@@ -137,7 +137,7 @@ impl RunPlan {
             return None;
         };
         let dataset = &self.datasets[part.dataset].dataset;
-        let shard = Shard::new(dataset, &part.cut, store.url().as_str(), &self.terms);
+        let shard = Shard::new(dataset, &part.cut, store.url().as_str(), &self.settings);
         Some(Shard { reuse: reuse.clone(), retry_failed, ..shard })
     }
 
@@ -206,7 +206,7 @@ impl RunPlan {
             }
             let prefix = |key: &str| {
                 let name = key.rsplit('/').next()?.strip_suffix(".parquet")?;
-                plan::hash_prefix_of_part(name, &self.terms.fingerprint)
+                plan::hash_prefix_of_part(name, &self.settings.fingerprint)
             };
             let objects = store.list_sorted(&folder).await?;
             let parts = objects.into_iter().filter_map(|object| Some((object.key.clone(), prefix(&object.key)?)));

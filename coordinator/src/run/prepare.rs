@@ -15,7 +15,7 @@ use super::plan::RunPlan;
 use super::request::{PlanObserver, PlanRequest};
 use super::selection::{SelectedDataSet, select};
 
-/// 5 s between two reports of how many headers are left.
+/// Time between two reports of the number of headers that are left.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Plans a run, with what the store already has of it.
@@ -36,8 +36,8 @@ pub async fn prepare(
     for selected in select(loaded, request, observer)? {
         measured.push(prepare_dataset(store, selected, request, observer).await?);
     }
-    let terms = ScoringSettings { fingerprint: request.fingerprint.clone(), limits: request.limits };
-    let mut plan = RunPlan::new(measured, terms, request.shard_windows);
+    let settings = ScoringSettings { fingerprint: request.fingerprint.clone(), limits: request.limits };
+    let mut plan = RunPlan::new(measured, settings, request.shard_windows);
     plan.find_parts(store).await.map_err(RunError::from)?;
     if request.retry_failed {
         plan.retry_failed();

@@ -64,13 +64,13 @@ pub fn record_plan(record: &mut RunRecord, plan: &RunPlan, trained_on: &TrainedO
     (record.failure, record.hint) = (None, None);
 }
 
-/// Whether an earlier run is complete and has exactly what is submitted and planned now, on whatever device.
+/// Returns whether an earlier run is complete and has exactly what is submitted and planned now, on any device.
 pub fn is_satisfied_by(record: &RunRecord, earlier: &RunRecord) -> bool {
     let spec = RunSpec { device: record.spec.device.clone(), ..earlier.spec.clone() };
     earlier.state == RunState::Complete && earlier.parts == record.parts && spec == record.spec
 }
 
-/// Returns what the metadata of each part's file says about the run that made it.
+/// Returns the key-value pairs about the run for the metadata of each part's file.
 pub fn part_metadata(record: &RunRecord) -> Vec<(String, String)> {
     let mut spec = record.spec.clone();
     // The scenes seen in training can be many, and the run's record has them.

@@ -1,4 +1,4 @@
-//! What a plan is made from, and who is told about its progress.
+//! The request that a plan is made from, and the observer of planning.
 
 use dqa_model::Views;
 use dqa_pipelines::dataset::{CheckReport, Definition};
@@ -6,7 +6,7 @@ use dqa_pipelines::picture_limits::PictureLimits;
 
 use super::roots::Roots;
 
-/// What is to be scored, and how it is cut into shards.
+/// The pictures to score, and how they are cut into shards.
 #[derive(Clone, Debug)]
 pub struct PlanRequest {
     /// Definitions of the data sets.
@@ -27,18 +27,18 @@ pub struct PlanRequest {
     pub limits: PictureLimits,
     /// Fingerprint of the model.
     pub fingerprint: String,
-    /// Where pictures may lie.
+    /// Folders and URLs below which pictures must lie.
     pub roots: Roots,
 }
 
-/// Is told about the progress of planning.
+/// Observes the progress of planning.
 pub trait PlanObserver: Send {
-    /// `left` headers of a data set are still to be read.
+    /// Called when `left` headers of a data set are still to be read.
     fn headers_left(&mut self, dataset: &str, left: usize);
 
-    /// A data set has faults.
+    /// Called when a data set has faults.
     fn faults(&mut self, check: &CheckReport);
 
-    /// A data set without faults has something that is worth a line.
+    /// Called with a line about a data set that is no fault.
     fn remark(&mut self, dataset: &str, line: &str);
 }

@@ -1,4 +1,4 @@
-//! Where data sets may lie. A coordinator and its workers read the addresses that users name, and only those below its
+//! The folders and URLs below which data sets may lie. A coordinator and its workers read the addresses that users name, and only those below its
 //! roots.
 
 use std::path::{Component, Path};
@@ -8,7 +8,7 @@ use url::Url;
 /// Folders and URLs below which addresses must lie.
 #[derive(Clone, Debug)]
 pub struct Roots {
-    roots: Vec<Location>,
+    roots: Vec<CanonicalAddress>,
     /// Whether files of this machine are allowed when no roots are listed.
     allows_local: bool,
     /// Whether no roots are listed.
@@ -17,7 +17,7 @@ pub struct Roots {
 
 /// An address in its canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Location {
+struct CanonicalAddress {
     /// `file` for paths.
     scheme: String,
     host: String,
@@ -44,7 +44,8 @@ impl Roots {
     /// # Errors
     /// If a root is not an absolute address.
     pub fn new(roots: &[String], allows_local: bool) -> Result<Roots, OutsideRoots> {
-        let location = |root: &String| Location::parse(root).ok_or_else(|| OutsideRoots { address: root.clone() });
+        let location =
+            |root: &String| CanonicalAddress::parse(root).ok_or_else(|| OutsideRoots { address: root.clone() });
         Ok(Roots {
             allows_any: roots.is_empty(),
             roots: roots.iter().map(location).collect::<Result<_, _>>()?,
@@ -57,18 +58,18 @@ impl Roots {
     /// # Errors
     /// If it does not, or is ambiguous.
     pub fn check(&self, address: &str) -> Result<(), OutsideRoots> {
-        let is_allowed = |location: &Location| {
+        let is_allowed = |location: &CanonicalAddress| {
             let is_open = self.allows_any && (self.allows_local || location.scheme != "file");
             is_open || self.roots.iter().any(|root| location.is_below(root))
         };
-        let location = Location::parse(address).filter(is_allowed);
+        let location = CanonicalAddress::parse(address).filter(is_allowed);
         location.map(drop).ok_or_else(|| OutsideRoots { address: address.to_owned() })
     }
 }
 
-impl Location {
+impl CanonicalAddress {
     /// Returns None for text that is not an absolute address, or has `.`, `..` or escaped separators in it.
-    fn parse(address: &str) -> Option<Location> {
+    fn parse(address: &str) -> Option<CanonicalAddress> {
         let is_forbidden = |c: char| c.is_control() || c == '\\';
         let lower = address.to_ascii_lowercase();
         if address.contains(is_forbidden) || lower.contains("%2e") || lower.contains("%2f") || lower.contains("%5c") {
@@ -83,7 +84,7 @@ impl Location {
             };
             let folders: Option<Vec<Option<String>>> = path.components().map(plain).collect();
             let folders = folders.filter(|_| path.is_absolute())?.into_iter().flatten().collect();
-            return Some(Location { scheme: "file".to_owned(), host: String::new(), folders });
+            return Some(CanonicalAddress { scheme: "file".to_owned(), host: String::new(), folders });
         }
         // The URL parser would resolve these.
         if address.split('/').any(|part| part == ".." || part == ".") {
@@ -93,10 +94,10 @@ impl Location {
         let folders = url.path_segments()?.filter(|part| !part.is_empty());
         let folders = folders.map(percent_decode).collect::<Option<_>>()?;
         let host = url.host_str().unwrap_or_default().to_owned();
-        Some(Location { scheme: url.scheme().to_owned(), host, folders })
+        Some(CanonicalAddress { scheme: url.scheme().to_owned(), host, folders })
     }
 
-    fn is_below(&self, root: &Location) -> bool {
+    fn is_below(&self, root: &CanonicalAddress) -> bool {
         self.scheme == root.scheme && self.host == root.host && self.folders.starts_with(&root.folders)
     }
 }

@@ -64,11 +64,11 @@ fn check_algorithms(datasets: &[DataSet], request: &PlanRequest) -> Result<(), P
         .collect();
     if errors.len() > 1 {
         let texts: Vec<String> = errors.iter().map(|error| causes(error).to_string()).collect();
-        return Err(PrepareError::Lacking { what: texts.join("; "), may_be_left_out });
+        return Err(PrepareError::Lacking { message: texts.join("; "), may_be_left_out });
     }
     match errors.into_iter().next() {
         Some(error) if may_be_left_out => {
-            Err(PrepareError::Lacking { what: causes(&error).to_string(), may_be_left_out })
+            Err(PrepareError::Lacking { message: causes(&error).to_string(), may_be_left_out })
         }
         Some(error) => Err(PrepareError::Algorithms(error)),
         None => Ok(()),
@@ -92,7 +92,7 @@ fn select_hazy(
         if datasets == 1 || !request.allow_missing {
             return Err(PrepareError::NoHazy { dataset: name });
         }
-        observer.remark(&name, "it names no hazy inputs, so that none of it are scored");
+        observer.remark(&name, "it names no hazy inputs, so none are scored");
         return Ok(None);
     }
     if rows.unused_inputs > 0 {

@@ -1,8 +1,7 @@
-//! What a user submits, to this process or to a coordinator. Both derive the run's name from it in the same way, so
+//! The submission of a run, to this process or to a coordinator. Both derive the run's name from it in the same way, so
 //! that the same submission is the same run.
 //!
-//! What differs between the two and is not submitted (the device's description, the number of threads) is not in the
-//! name.
+//! The name does not depend on properties of the machine (the device's description, the number of threads).
 
 use dqa_engine::models;
 use dqa_model::Views;
@@ -17,7 +16,7 @@ use super::plan::RunPlan;
 use super::request::PlanRequest;
 use super::roots::Roots;
 
-/// Bytes that the data sets' names may take of a run's name.
+/// The most bytes of the data sets' names in a run's name.
 const DATASET_NAMES_BYTES_MAX: usize = 80;
 
 /// A submission of a run.
@@ -45,12 +44,12 @@ pub struct Submission {
     pub shard_windows: u64,
     /// Largest picture that is scored.
     pub limits: PictureLimits,
-    /// What the results are to say about the model, instead of what is known about it.
+    /// The user's remark about the model for the results. It replaces the built-in one.
     pub remark: Option<String>,
 }
 
 impl Submission {
-    /// Returns what a plan is made from. It neither allows missing pictures nor retries failed ones.
+    /// Returns the request for a plan. It neither allows missing pictures nor retries failed ones.
     pub fn plan_request(&self, views: Views, roots: Roots) -> PlanRequest {
         PlanRequest {
             definitions: self.definitions.clone(),
@@ -172,7 +171,7 @@ impl Submission {
         names.sort_unstable();
         let mut text = names.join("+");
         text.truncate(DATASET_NAMES_BYTES_MAX);
-        format!("{text}-{}", &hasher.finalize().to_hex()[..8]).parse().expect("it consists of names")
+        format!("{text}-{}", &hasher.finalize().to_hex()[..8]).parse().expect("names joined by + and - are a name")
     }
 }
 

@@ -1,7 +1,7 @@
 //! Runs a study: makes the trials and tests that the store lacks, and reads the results of all.
 
 use dqa_engine::study::Evaluator;
-use dqa_engine::train::{TrainingEvent as TrainEvent, TrainingResources, TrialRunner};
+use dqa_engine::train::{TrainingEvent, TrainingResources, TrialRunner};
 use dqa_pipelines::names::StudyName;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{
@@ -30,7 +30,7 @@ pub enum StudyEvent<'a> {
         split: usize,
     },
     /// The training reports an event.
-    Training(TrainEvent<'a>),
+    Training(TrainingEvent<'a>),
     /// The training is complete.
     Trained {
         /// Its record.

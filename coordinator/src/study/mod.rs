@@ -8,4 +8,4 @@ mod plan;
 
 pub use error::StudyRunError;
 pub use execution::StudyEvent;
-pub use plan::{Progress, SplitDataSet, StudyPlan, StudyProgress};
+pub use plan::{Completion, SplitDataSet, StudyCompletion, StudyPlan};

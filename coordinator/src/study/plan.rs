@@ -40,7 +40,7 @@ pub struct SplitDataSet {
     pictures: Vec<TrialPicture>,
 }
 
-/// What a line needs on one split.
+/// The trial and the test that a line needs on one split.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cell {
     /// Name of the trial. None if nothing is trained.
@@ -49,18 +49,18 @@ pub(super) struct Cell {
     pub(super) evaluation: Option<String>,
 }
 
-/// How many trials and tests of a study the store has.
+/// The numbers of trials and tests of a study that the store has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StudyProgress {
+pub struct StudyCompletion {
     /// Trials; done if complete.
-    pub trials: Progress,
+    pub trials: Completion,
     /// Tests.
-    pub evaluations: Progress,
+    pub evaluations: Completion,
 }
 
-/// How many are done.
+/// The number of items that are done, of a total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct Completion {
     /// Number that the store has.
     pub done: usize,
     /// Number that the study needs.
@@ -196,23 +196,23 @@ impl StudyPlan {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn progress(&self, store: &Store) -> Result<StudyProgress, StudyRunError> {
-        let mut progress = StudyProgress {
-            trials: Progress { done: 0, total: self.trials.len() },
-            evaluations: Progress { done: 0, total: self.evaluations.len() },
+    pub async fn completion(&self, store: &Store) -> Result<StudyCompletion, StudyRunError> {
+        let mut completion = StudyCompletion {
+            trials: Completion { done: 0, total: self.trials.len() },
+            evaluations: Completion { done: 0, total: self.evaluations.len() },
         };
         for (name, _) in &self.trials {
             let record = TrialRecord::find(store, name).await?;
-            progress.trials.done += usize::from(record.is_some_and(|record| record.is_complete()));
+            completion.trials.done += usize::from(record.is_some_and(|record| record.is_complete()));
         }
         for (name, _) in &self.evaluations {
-            progress.evaluations.done += usize::from(has_evaluation(store, name).await?);
+            completion.evaluations.done += usize::from(has_evaluation(store, name).await?);
         }
-        Ok(progress)
+        Ok(completion)
     }
 }
 
-/// Whether the store has a test.
+/// Returns whether the store has a test.
 pub(super) async fn has_evaluation(store: &Store, evaluation: &str) -> Result<bool, StudyRunError> {
     match store.head(&evaluation_key(evaluation)).await {
         Ok(_) => Ok(true),
@@ -229,12 +229,12 @@ fn base_model_key(line: &Line) -> (String, u64) {
 
 /// Writes a line's views in their canonical form, because they are in the names of trials and tests.
 fn canonical_views(mut line: Line) -> Result<Line, StudyRunError> {
-    let over = |base: Views, views: &str| {
+    let overridden = |base: Views, views: &str| {
         let invalid = |source| StudyRunError::Views { variant: line.variant.clone(), views: views.to_owned(), source };
         base.with_overrides(views).map_err(invalid)
     };
-    let trained = over(Views::default(), &line.training_views)?;
-    line.views = over(trained, &line.views)?.to_string();
+    let trained = overridden(Views::default(), &line.training_views)?;
+    line.views = overridden(trained, &line.views)?.to_string();
     line.training_views = trained.to_string();
     if let Some(setup) = line.setup.as_mut() {
         setup.views.clone_from(&line.training_views);

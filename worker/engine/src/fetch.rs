@@ -23,8 +23,8 @@ const REQUESTS_MAX: usize = 32;
 const AHEAD_KIB_MAX: u32 = 64 << 10;
 
 /// A picture's bytes on their way to inference.
-pub(crate) struct Fetched {
-    /// Index of the file in the list given to [`ahead`].
+pub(crate) struct FetchedPicture {
+    /// Index of the file in the list given to [`read_pictures`].
     pub(crate) index: usize,
     /// BLAKE3 digest of the file.
     pub(crate) digest: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) struct Fetched {
     bytes: RefCell<Option<Result<Bytes, PictureError>>>,
 }
 
-impl Fetched {
+impl FetchedPicture {
     /// Takes the bytes; may be called once.
     pub(crate) fn take(&self) -> Result<Vec<u8>, PictureError> {
         self.bytes.take().expect("a picture's bytes are taken once").map(Vec::from)
@@ -43,12 +43,12 @@ impl Fetched {
 
 /// Reads files ahead of the iterator's consumer, in order. `files` are their addresses and lengths in bytes. The
 /// iterator blocks, so use it outside the runtime's threads.
-pub(crate) fn ahead(
+pub(crate) fn read_pictures(
     resolver: &Arc<StoreResolver>,
     files: Vec<(String, u64)>,
     limits: &Limits,
     runtime: &Handle,
-) -> impl Iterator<Item = Fetched> + Send + use<> {
+) -> impl Iterator<Item = FetchedPicture> + Send + use<> {
     let permits = Arc::new(Semaphore::new(AHEAD_KIB_MAX as usize));
     let (started, mut ahead) = mpsc::channel(REQUESTS_MAX);
     let sized = files.into_iter().map(|(uri, bytes)| {
@@ -77,7 +77,7 @@ pub(crate) fn ahead(
                 (Err(PictureError::Io { path: String::new(), source: unread() }), Some(error))
             }
         };
-        let fetched = Fetched { index, digest, store_error, bytes: RefCell::new(Some(bytes)) };
+        let fetched = FetchedPicture { index, digest, store_error, bytes: RefCell::new(Some(bytes)) };
         index += 1;
         Some(fetched)
     })

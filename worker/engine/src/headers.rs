@@ -1,12 +1,11 @@
 //! Reads pictures' headers for planning: the first bytes of many pictures at once, and the rest only if a header needs
 //! it.
 //!
-//! Headers are read and kept without a run's limits; [`check`] says whether a run's limits and views accept one.
+//! Headers are read and kept without a run's limits; [`check`] applies a run's limits and views to one.
 
 use std::sync::Arc;
 
-use dqa_pipelines::dataset::PictureHeader;
-use dqa_pipelines::dataset::{DataSet, Picture};
+use dqa_pipelines::dataset::{DataSet, Picture, PictureHeader};
 use dqa_pipelines::store::{StoreError, StoreResolver};
 use futures::StreamExt;
 use futures::stream::BoxStream;

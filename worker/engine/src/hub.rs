@@ -119,12 +119,12 @@ fn snapshot_in(settings: &HubSettings, id: &ModelId, check: Check) -> Result<Sna
     // A runtime must not be started within another one, which the caller may run in, so the download has its own
     // thread.
     std::thread::scope(|scope| {
-        let work = scope.spawn(|| {
+        let downloading = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let cannot = |source| HubError::Cache { path: settings.cache.clone(), source };
             runtime.map_err(cannot)?.block_on(download(settings, id, &cache, check))
         });
-        work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        downloading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 

@@ -23,7 +23,7 @@ const PROMPTS: &str = "prompts.safetensors";
 const NAMES_MAX: usize = 12;
 
 /// A model that is bundled with the program.
-struct Shipped {
+struct BundledModel {
     name: &'static str,
     config: &'static str,
     weights: &'static [u8],
@@ -34,7 +34,7 @@ struct Shipped {
     remark: &'static str,
 }
 
-const SHIPPED: [Shipped; 1] = [Shipped {
+const BUNDLED: [BundledModel; 1] = [BundledModel {
     name: "dqa:small",
     config: include_str!("../../../configs/models/small/config.json"),
     weights: include_bytes!("../../../configs/models/small/model.safetensors"),
@@ -47,8 +47,8 @@ const SHIPPED: [Shipped; 1] = [Shipped {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// No bundled model has the name.
-    #[error("`{name}` is not in this program, which has `{}`", SHIPPED[0].name)]
-    NotShipped {
+    #[error("`{name}` is not in this program, which has `{}`", BUNDLED[0].name)]
+    NotBundled {
         /// The name as given.
         name: String,
     },
@@ -126,15 +126,15 @@ fn describe_folder(folder: &Path) -> String {
 }
 
 /// A model's weights and their origin.
-pub struct Opened {
+pub struct OpenedModel {
     /// The weights.
     pub weights: ClipWeights,
     /// The origin.
-    pub origin: Origin,
+    pub origin: ModelOrigin,
 }
 
 /// The origin of a model.
-pub enum Origin {
+pub enum ModelOrigin {
     /// The model is bundled with the program.
     Program,
     /// A folder or a file.
@@ -143,23 +143,23 @@ pub enum Origin {
     Hub(Snapshot),
 }
 
-impl Origin {
-    fn find(model: &str, offline: bool) -> Result<Origin, OpenError> {
-        if shipped(model)?.is_some() {
-            return Ok(Origin::Program);
+impl ModelOrigin {
+    fn find(model: &str, offline: bool) -> Result<ModelOrigin, OpenError> {
+        if find_bundled(model)?.is_some() {
+            return Ok(ModelOrigin::Program);
         }
         Ok(match hub::snapshot(model, offline, &check_config)? {
-            Some(snapshot) => Origin::Hub(snapshot),
-            None => Origin::Path(hub::existing_path(model)?),
+            Some(snapshot) => ModelOrigin::Hub(snapshot),
+            None => ModelOrigin::Path(hub::existing_path(model)?),
         })
     }
 
     /// Returns the path to open. None for a bundled model.
     fn path(&self) -> Option<PathBuf> {
         match self {
-            Origin::Program => None,
-            Origin::Path(path) => Some(path.clone()),
-            Origin::Hub(snapshot) => Some(snapshot.weights()),
+            ModelOrigin::Program => None,
+            ModelOrigin::Path(path) => Some(path.clone()),
+            ModelOrigin::Hub(snapshot) => Some(snapshot.weights()),
         }
     }
 }
@@ -168,19 +168,19 @@ impl Origin {
 ///
 /// # Errors
 /// Fails with any [`OpenError`] except those of prompts.
-pub fn open(model: &str, offline: bool) -> Result<Opened, OpenError> {
-    let origin = Origin::find(model, offline)?;
-    let weights = match (origin.path(), shipped(model)?) {
+pub fn open(model: &str, offline: bool) -> Result<OpenedModel, OpenError> {
+    let origin = ModelOrigin::find(model, offline)?;
+    let weights = match (origin.path(), find_bundled(model)?) {
         (Some(path), _) => {
             check_model_files(&path)?;
             ClipWeights::open(&path)?
         }
-        (None, own) => {
-            let own = own.expect("a model without a path is bundled");
-            ClipWeights::parse(own.config, own.weights, Path::new(own.name))?
+        (None, bundled) => {
+            let bundled = bundled.expect("a model without a path is bundled");
+            ClipWeights::parse(bundled.config, bundled.weights, Path::new(bundled.name))?
         }
     };
-    Ok(Opened { weights, origin })
+    Ok(OpenedModel { weights, origin })
 }
 
 /// Opens a model as [`open`] does, and returns its weights alone.
@@ -226,7 +226,7 @@ fn check_config(config: &Path) -> Result<(), ConfigError> {
 /// # Errors
 /// Fails as [`weights()`] does.
 pub fn files(model: &str, offline: bool) -> Result<Vec<PathBuf>, OpenError> {
-    match Origin::find(model, offline)?.path() {
+    match ModelOrigin::find(model, offline)?.path() {
         None => Ok(Vec::new()),
         Some(path) => Ok(dqa_model::weight_files(&path)?),
     }
@@ -235,11 +235,11 @@ pub fn files(model: &str, offline: bool) -> Result<Vec<PathBuf>, OpenError> {
 /// Opens prompts for a model of this configuration: those of a file, or those of `dqa:NAME`.
 ///
 /// # Errors
-/// Fails with [`OpenError::NotShipped`], [`OpenError::WrongKind`], [`OpenError::PromptsFolder`] or
+/// Fails with [`OpenError::NotBundled`], [`OpenError::WrongKind`], [`OpenError::PromptsFolder`] or
 /// [`OpenError::Prompts`].
 pub fn prompts(file: &Path, config: &ClipConfig) -> Result<Prompts, OpenError> {
-    match file.to_str().map_or(Ok(None), shipped)? {
-        Some(own) => Ok(Prompts::parse(own.prompts, Path::new(own.name), config)?),
+    match file.to_str().map_or(Ok(None), find_bundled)? {
+        Some(bundled) => Ok(Prompts::parse(bundled.prompts, Path::new(bundled.name), config)?),
         None if file.is_dir() => {
             Err(OpenError::PromptsFolder { path: file.to_owned(), has_prompts: file.join(PROMPTS).exists() })
         }
@@ -252,16 +252,16 @@ pub fn prompts(file: &Path, config: &ClipConfig) -> Result<Prompts, OpenError> {
 
 /// Returns the remark that goes with the results of a bundled model.
 pub fn remark(model: &str) -> Option<&'static str> {
-    SHIPPED.iter().find(|own| own.name == model).map(|own| own.remark)
+    BUNDLED.iter().find(|bundled| bundled.name == model).map(|bundled| bundled.remark)
 }
 
 /// Returns the bundled model of a name. None if the name has not the prefix of bundled models.
-fn shipped(name: &str) -> Result<Option<&'static Shipped>, OpenError> {
+fn find_bundled(name: &str) -> Result<Option<&'static BundledModel>, OpenError> {
     if !name.starts_with(SCHEME) {
         return Ok(None);
     }
-    let found = SHIPPED.iter().find(|own| own.name == name);
-    found.map(Some).ok_or_else(|| OpenError::NotShipped { name: name.to_owned() })
+    let found = BUNDLED.iter().find(|bundled| bundled.name == name);
+    found.map(Some).ok_or_else(|| OpenError::NotBundled { name: name.to_owned() })
 }
 
 #[cfg(test)]
@@ -270,9 +270,9 @@ mod tests {
 
     #[test]
     fn what_is_in_the_program_is_a_model_with_its_prompts() {
-        for own in &SHIPPED {
-            let weights = weights(own.name, true).unwrap();
-            prompts(Path::new(own.name), weights.config()).unwrap();
+        for bundled in &BUNDLED {
+            let weights = weights(bundled.name, true).unwrap();
+            prompts(Path::new(bundled.name), weights.config()).unwrap();
         }
     }
 
@@ -312,12 +312,12 @@ mod tests {
             format!("{error} | {}", error.hint().unwrap_or_default())
         };
         assert!(said(folder.path()).ends_with("is a folder, and prompts are a file | "));
-        let own = &SHIPPED[0];
-        std::fs::write(folder.path().join(PROMPTS), own.weights).unwrap();
+        let bundled = &BUNDLED[0];
+        std::fs::write(folder.path().join(PROMPTS), bundled.weights).unwrap();
         assert!(said(folder.path()).contains("are a file: give "));
         let model = said(&folder.path().join(PROMPTS));
         assert!(model.ends_with(": give it with --model, and learned prompts with --prompts | "), "{model}");
-        std::fs::write(folder.path().join(PROMPTS), own.prompts).unwrap();
+        std::fs::write(folder.path().join(PROMPTS), bundled.prompts).unwrap();
         prompts(&folder.path().join(PROMPTS), small.config()).unwrap();
         let error = weights(folder.path().join(PROMPTS).to_str().unwrap(), true).unwrap_err();
         assert!(error.to_string().ends_with(": give it with --prompts, and CLIP with --model"), "{error}");
@@ -325,8 +325,8 @@ mod tests {
 
     #[test]
     fn it_is_small() {
-        for own in &SHIPPED {
-            assert!(own.weights.len() + own.prompts.len() < 8_000_000, "{} is in the repository", own.name);
+        for bundled in &BUNDLED {
+            assert!(bundled.weights.len() + bundled.prompts.len() < 8_000_000, "{} is in the repository", bundled.name);
         }
     }
 

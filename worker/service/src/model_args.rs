@@ -8,7 +8,7 @@ use candle_core::Device;
 use clap::builder::BoolishValueParser;
 use dqa_engine::decode::Limits;
 use dqa_engine::inference::InferenceSettings;
-use dqa_engine::models::{self, Opened, RecordedTraining};
+use dqa_engine::models::{self, OpenedModel, RecordedTraining};
 use dqa_model::{Arithmetic, ClipConfig, ClipWeights, Explainer, Isa, Options, PromptMode, Prompts, Scorer, Views};
 use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::picture_limits::PictureLimits;
@@ -118,8 +118,8 @@ pub struct IdentifiedModel {
     pub files: Vec<(ModelFile, PathBuf)>,
 }
 
-/// Computes the digest of a model's file.
-fn describe(path: &Path) -> anyhow::Result<ModelFile> {
+/// Describes a model's file by its name, digest and size.
+fn describe_file(path: &Path) -> anyhow::Result<ModelFile> {
     let cannot = || format!("cannot read {}", path.display());
     let mut hasher = blake3::Hasher::new();
     hasher.update_mmap_rayon(path).with_context(cannot)?;
@@ -177,7 +177,7 @@ impl ModelArgs {
         let (weights, prompts, options) = open(self, &Device::Cpu)?;
         let fingerprint =
             dqa_model::model_fingerprint(&weights, &prompts, &options).context("cannot read the model")?;
-        let described = |path: PathBuf| Ok((describe(&path)?, path));
+        let described = |path: PathBuf| Ok((describe_file(&path)?, path));
         let is_bundled = |path: &PathBuf| path.to_str().is_some_and(|name| name.starts_with("dqa:"));
         let weights: Vec<_> =
             models::files(&self.model, self.offline)?.into_iter().map(described).collect::<anyhow::Result<_>>()?;
@@ -243,7 +243,7 @@ pub fn open_device(name: &str) -> anyhow::Result<Device> {
 ///
 /// # Errors
 /// Fails, with a hint, if the model does not exist or cannot be read.
-pub fn open_model(model: &str, offline: bool) -> anyhow::Result<Opened> {
+pub fn open_model(model: &str, offline: bool) -> anyhow::Result<OpenedModel> {
     models::open(model, offline).map_err(with_own_hint).with_context(|| format!("cannot open the model {model}"))
 }
 

@@ -1,7 +1,7 @@
 //! Finds the pictures of a command line: files, folders with all pictures below them, and globs.
 //!
 //! Other files beside pictures do not fail the command: files that cannot be scored are counted and reported, and the
-//! rest is scored. A file that is given by its own name is taken whatever its name is.
+//! rest is scored. A file that is given by name is always scored.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -8,7 +8,7 @@ use dqa_engine::inference::PictureOutcome;
 use dqa_service::program::{OutputError, OutputFormat};
 use serde::Serialize;
 
-/// Writes results in one format. An error is one of the pipe that it writes to.
+/// Writes results in one format.
 pub(super) struct Output {
     out: BufWriter<StdoutLock<'static>>,
     format: OutputFormat,

@@ -41,13 +41,13 @@ pub struct ModelExecutor {
     class: DeviceClass,
     devices: Vec<DeviceConfig>,
     /// The loaded models of each device by fingerprint, the most recently used last.
-    loaded: Vec<Mutex<Vec<Entry>>>,
+    loaded: Vec<Mutex<Vec<LoadedModelEntry>>>,
     files: ModelFiles,
 }
 
 /// A model that the first shard loads while the others wait.
 type SharedModel = Arc<Mutex<OnceLock<ShardScorer>>>;
-type Entry = (String, SharedModel);
+type LoadedModelEntry = (String, SharedModel);
 
 impl ModelExecutor {
     /// Creates an executor on devices of one class. Models' files are kept in `cache`.

@@ -23,8 +23,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock};
 use tracing::{Instrument, error, info, info_span, warn};
 
-/// Time that an attempt past its deadline has to stop: a picture's time on the slowest machine. After it the device
-/// counts as hung.
+/// Time that an attempt past its deadline has to stop: a picture's time on the slowest machine. After that the
+/// device counts as hung.
 const STOP_MAX: Duration = Duration::from_secs(30);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
@@ -152,7 +152,7 @@ impl Node {
         });
         let mut totals = attempts.totals;
         for attempt in attempts.running.values() {
-            add(&mut totals, &attempt.progress);
+            add_progress(&mut totals, &attempt.progress);
         }
         let draining = self.is_draining.load(Relaxed);
         self.is_drain_reported.store(draining, Relaxed);
@@ -225,7 +225,7 @@ impl Node {
         let node = Arc::downgrade(self);
         std::thread::spawn(move || {
             while let Some(node) = node.upgrade() {
-                if let Some(part) = node.overdue() {
+                if let Some(part) = node.stop_overdue() {
                     error!(part, "the device does not come back; this process ends, for its supervisor to start again");
                     std::process::exit(exit_code);
                 }
@@ -236,7 +236,7 @@ impl Node {
     }
 
     /// Stops attempts that are past their deadline. Returns the part of an attempt that has not stopped in time.
-    fn overdue(&self) -> Option<String> {
+    fn stop_overdue(&self) -> Option<String> {
         for (id, attempt) in &mut self.attempts().running {
             let on_device = attempt.begun.get().map_or(Duration::ZERO, Instant::elapsed);
             let late = on_device.saturating_sub(attempt.deadline);
@@ -253,7 +253,7 @@ impl Node {
     }
 
     /// Scores a shard on the device with the fewest attempts.
-    async fn attempt(self: &Arc<Node>, task: ShardTask) -> Result<ShardOutcome, ShardFailure> {
+    async fn score_on_device(self: &Arc<Node>, task: ShardTask) -> Result<ShardOutcome, ShardFailure> {
         let (exclusive, shared);
         if task.alone {
             exclusive = self.exclusivity.write().await;
@@ -262,7 +262,7 @@ impl Node {
             shared = self.exclusivity.read().await;
             let _ = &shared;
         }
-        let (stop, progress, begun) = self.handles(task.attempt);
+        let (stop, progress, begun) = self.shared_state(task.attempt);
         if stop.is_stopped() {
             return Err(ShardFailure {
                 kind: FailureKind::Stopped,
@@ -301,14 +301,14 @@ impl Node {
         })
     }
 
-    /// Returns what a running attempt shares with its device slot.
-    fn handles(&self, id: u64) -> (StopFlag, Arc<ScoringProgress>, Arc<OnceLock<Instant>>) {
+    /// Returns the state that a running attempt shares with its device slot.
+    fn shared_state(&self, id: u64) -> (StopFlag, Arc<ScoringProgress>, Arc<OnceLock<Instant>>) {
         let attempts = self.attempts();
         let attempt = &attempts.running[&id];
         (attempt.stop.clone(), attempt.progress.clone(), attempt.begun.clone())
     }
 
-    fn begin(&self, task: &ShardTask) {
+    fn insert_attempt(&self, task: &ShardTask) {
         let attempt = Attempt {
             part: task.shard.part.part.clone(),
             since: Instant::now(),
@@ -322,11 +322,11 @@ impl Node {
         self.changed.notify_one();
     }
 
-    fn end(&self, id: u64, part: String, result: &Result<ShardOutcome, ShardFailure>) {
+    fn finish_attempt(&self, id: u64, part: String, result: &Result<ShardOutcome, ShardFailure>) {
         let mut attempts = self.attempts();
         let attempt = attempts.running.remove(&id);
         if let Some(attempt) = &attempt {
-            add(&mut attempts.totals, &attempt.progress);
+            add_progress(&mut attempts.totals, &attempt.progress);
             metrics::SHARD_SECONDS.observe(attempt.since.elapsed().as_secs_f64());
         }
         let outcome = match result {
@@ -359,7 +359,7 @@ impl Node {
 }
 
 /// Adds an attempt's counters to the totals.
-fn add(totals: &mut Totals, progress: &ScoringProgress) {
+fn add_progress(totals: &mut Totals, progress: &ScoringProgress) {
     totals.windows += progress.windows.load(Relaxed);
     totals.pictures += progress.pictures.load(Relaxed);
     totals.pictures_failed += progress.failed.load(Relaxed);
@@ -375,7 +375,7 @@ struct AttemptGuard<'a> {
 
 impl Drop for AttemptGuard<'_> {
     fn drop(&mut self) {
-        self.node.end(self.attempt, std::mem::take(&mut self.part), &self.result);
+        self.node.finish_attempt(self.attempt, std::mem::take(&mut self.part), &self.result);
     }
 }
 
@@ -399,14 +399,14 @@ impl Node {
     async fn run(self: &Arc<Node>, task: ShardTask) -> Result<ShardOutcome, ShardFailure> {
         let lost =
             ShardFailure { kind: FailureKind::Internal, message: "the task was aborted".to_owned(), is_fatal: false };
-        self.begin(&task);
+        self.insert_attempt(&task);
         let (attempt, part) = (task.attempt, task.shard.part.part.clone());
         let mut guard = AttemptGuard { node: self, attempt, part, result: Err(lost) };
         let result = if self.is_draining.load(Relaxed) {
             let message = "the worker is ending".to_owned();
             Err(ShardFailure { kind: FailureKind::HandedBack, message, is_fatal: false })
         } else {
-            self.attempt(task).await
+            self.score_on_device(task).await
         };
         guard.result = match &result {
             Ok(outcome) => Ok(outcome.clone()),

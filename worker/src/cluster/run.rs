@@ -12,6 +12,9 @@ use ballista_executor::flight_service::BallistaFlightService;
 use dqa_proto::PROTOCOL_VERSION;
 use dqa_proto::v1::Hello;
 use dqa_service::cluster::task_slots;
+use dqa_service::net::{
+    AuthInterceptor, Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Token, channel, format_host, guarded, status_text,
+};
 use dqa_service::program::{host, with_hint, with_own_hint};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -26,9 +29,6 @@ use super::ballista_executor::BallistaExecutor;
 use super::job_files::sweep;
 use super::node::{Node, ShardExecutor};
 use super::session::Session;
-use dqa_service::net::{
-    AuthInterceptor, Guard, MESSAGE_BYTES_MAX, NetError, Server, Tls, Token, channel, format_host, guarded, status_text,
-};
 
 /// Time that a shard has to stop when the worker hands it back.
 const HAND_BACK_MAX: Duration = Duration::from_secs(20);
@@ -130,7 +130,7 @@ fn open_channels(settings: &WorkerSettings) -> anyhow::Result<Vec<(String, Chann
     settings.coordinators.iter().map(open).collect::<Result<_, NetError>>().map_err(with_own_hint)
 }
 
-/// Creates the folder that queries shuffle in, which is deleted when it is dropped.
+/// Creates the temporary folder for shuffled data of queries. Dropping the returned guard deletes it.
 fn create_folder(work_dir: &Path) -> anyhow::Result<TempDir> {
     std::fs::create_dir_all(work_dir).with_context(|| format!("cannot create the folder {}", work_dir.display()))?;
     let folder = tempfile::Builder::new().prefix("dqa-worker-").tempdir_in(work_dir);

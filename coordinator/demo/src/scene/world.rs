@@ -68,7 +68,7 @@ pub(super) struct Sample {
     pub(super) t: f32,
 }
 
-/// What lies behind all bodies.
+/// The backdrop behind all bodies.
 pub(super) enum Backdrop {
     Land { ground: Ground, ridges: Vec<Ridge>, sky: Sky },
     Room(Room),

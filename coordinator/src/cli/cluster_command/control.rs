@@ -26,7 +26,7 @@ pub(super) enum RunAction {
     Retry,
 }
 
-/// Asks the coordinator for the change, and notes how the run stands after it.
+/// Requests the change from the coordinator, and notes the run's state after it.
 pub(super) async fn run(args: &Args, action: RunAction) -> anyhow::Result<ExitStatus> {
     let mut client = args.coordinator.required_client()?;
     let found = find_named_run(&mut client, &args.run).await?;

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::builder::BoolishValueParser;
-use dqa_pipelines::Retryable;
-use dqa_pipelines::causes;
 use dqa_pipelines::store::{Store, StoreFault};
+use dqa_pipelines::{Retryable, causes};
 use dqa_service::net::{TlsArgs, Token, Tokens, listen_address};
 use dqa_service::program::{ExitStatus, note, print_error};
 use dqa_service::telemetry;
@@ -16,7 +15,7 @@ use tracing::warn;
 use crate::cli::args::StoreArgs;
 use crate::cluster::{self, Settings, ShutdownReason};
 
-/// A store that does not answer when the coordinator starts is waited for 25 s. Then the process exits with code 75,
+/// Time to wait for a store that does not answer when the coordinator starts. After it the process exits with code 75,
 /// and its supervisor decides.
 const STORE_WAIT_MAX: Duration = Duration::from_secs(25);
 const STORE_RETRY_INTERVAL: Duration = Duration::from_secs(2);

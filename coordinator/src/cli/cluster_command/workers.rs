@@ -16,7 +16,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "WORKER")]
     drain: Option<String>,
 
-    /// OutputFormat of the list.
+    /// Format of the list.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
     format: OutputFormat,
 }

@@ -1,4 +1,4 @@
-//! Connects to a coordinator, and turns its refusals into errors of this program.
+//! Connects to a coordinator, makes simple calls, and converts its statuses to errors.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub(in crate::cli) fn connect(
     Ok(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX))
 }
 
-/// Turns a status that the coordinator, or the connection to it, ended a call with into an error with a hint.
+/// Converts the status of a failed call to an error with a hint.
 pub(in crate::cli) fn status_error(status: &Status) -> anyhow::Error {
     let error = anyhow!("{}", status_text(status));
     let hint = status.metadata().get(dqa_proto::HINT).and_then(|hint| hint.to_str().ok());

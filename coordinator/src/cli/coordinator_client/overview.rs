@@ -1,4 +1,4 @@
-//! `status --watch` at a coordinator: its runs and its workers, shown again and again.
+//! `status --watch` at a coordinator: its runs and its workers, refreshed until the run has ended.
 
 use std::io::{IsTerminal, Write, stdout};
 
@@ -12,8 +12,8 @@ use super::worker_table::print_workers;
 use crate::cli::refresh::{clear_terminal, refresh_interval};
 use crate::cli::run_summary::{RunSummary, print_all};
 
-/// Shows a run and the workers until the run has ended, and returns the run as it is then. Without a name it shows all
-/// runs, and does not end.
+/// Shows a run and the workers until the run has ended, and returns the run in its final state. Without a name it shows
+/// all runs, and does not end.
 pub(in crate::cli) async fn watch_overview(
     client: &mut Client,
     name: Option<&str>,

@@ -17,7 +17,7 @@ use tonic::{Status, Streaming};
 
 use super::client::status_error;
 
-/// The status with which a coordinator's answer broke off, if it has.
+/// The status that ended a coordinator's answer early, if one did.
 #[derive(Clone, Default)]
 pub(in crate::cli) struct StreamFailure(Arc<Mutex<Option<Status>>>);
 

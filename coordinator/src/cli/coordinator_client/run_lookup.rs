@@ -5,7 +5,7 @@ use dqa_pipelines::names::RunName;
 use dqa_proto::v1;
 
 use super::client::{Client, get_run};
-use crate::cli::run_selector::{NamedRun, RunSelector, RunsSelector, note_chosen_run, or_last_used};
+use crate::cli::run_selector::{NamedRun, RunSelector, RunsSelector, names_or_last_used, note_chosen_run};
 
 /// Finds the selected run.
 ///
@@ -29,7 +29,7 @@ pub(in crate::cli) async fn find_named_run(client: &mut Client, named: &NamedRun
 /// As [`find_run`], and if two names stand for the same run.
 pub(in crate::cli) async fn find_runs(client: &mut Client, selector: &RunsSelector) -> anyhow::Result<Vec<v1::Run>> {
     let mut runs: Vec<v1::Run> = Vec::new();
-    for name in or_last_used(selector.names()) {
+    for name in names_or_last_used(selector.names()) {
         let run = find(client, name).await?;
         if runs.iter().any(|other| other.name == run.name) {
             bail!("run `{}` is named twice", run.name);

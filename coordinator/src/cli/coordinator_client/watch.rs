@@ -1,4 +1,4 @@
-//! Follows a coordinator's run on standard error: a bar on a terminal, a plain line now and then elsewhere.
+//! Follows a coordinator's run on standard error: a bar on a terminal, a plain line every 10 s elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use super::wire::state_name;
 /// 10 s between two plain lines keep the log of a long run readable.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A coordinator that is being restarted is waited for this long.
+/// Time to wait for a coordinator that is being restarted.
 const OUTAGE_MAX: Duration = Duration::from_secs(600);
 const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -77,7 +77,7 @@ async fn follow(
     Ok(None)
 }
 
-/// Whether the run stays in its state unless a user changes it.
+/// Returns whether the run stays in its state unless a user changes it.
 pub(in crate::cli) fn has_ended(run: &v1::Run) -> bool {
     matches!(run.state(), RunState::Complete | RunState::Cancelled | RunState::Failed | RunState::Interrupted)
 }

@@ -1,4 +1,4 @@
-//! Conversions between this program's types and the messages of the protocol: every one that commands need.
+//! Conversions between this program's types and the messages of the protocol.
 
 use anyhow::{anyhow, bail};
 use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
@@ -83,7 +83,7 @@ pub(in crate::cli) fn group_agreement(group: v1::GroupAgreement) -> anyhow::Resu
     })
 }
 
-/// Returns a run's state as it is written: `running`.
+/// Returns the name of a run's state, such as `running`.
 pub(super) fn state_name(run: &v1::Run) -> String {
     run.state().as_str_name().trim_start_matches("RUN_STATE_").to_lowercase()
 }

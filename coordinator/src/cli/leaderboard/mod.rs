@@ -12,7 +12,7 @@ pub(super) use args::Args;
 #[cfg(not(feature = "cluster"))]
 use super::no_cluster as remote;
 
-/// Makes the leaderboard here, or has the coordinator make it.
+/// Makes the leaderboard in this process, or has the coordinator make it.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     if let Some(client) = args.coordinator.client()? {
         return remote::run(args, client).await;

@@ -1,16 +1,16 @@
-//! What `model show` finds out about a model and its prompts. The fields are the keys of the JSON form.
+//! The description of a model and its prompts that `model show` prints. The fields are the keys of the JSON form.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use dqa_engine::models::{self, Origin, RecordedTraining};
+use dqa_engine::models::{self, ModelOrigin, RecordedTraining};
 use dqa_model::{ClipWeights, Isa, Options, PromptMode, Prompts, TextConfig, VisionConfig, model_fingerprint};
 use dqa_pipelines::Hint;
 use serde::Serialize;
 
 use super::training::TrainingDescription;
 
-/// A model.
+/// The description of a model.
 #[derive(Serialize)]
 pub(super) struct ModelDescription<'a> {
     pub(super) model: &'a str,
@@ -111,7 +111,7 @@ impl ModelDescription<'_> {
     pub(super) fn new<'a>(
         model: &'a str,
         weights: &'a ClipWeights,
-        origin: &Origin,
+        origin: &ModelOrigin,
         prompts: Option<PromptsDescription>,
     ) -> anyhow::Result<ModelDescription<'a>> {
         let config = weights.config();
@@ -122,7 +122,7 @@ impl ModelDescription<'_> {
             _ => "ViT of another size, patches of ",
         };
         let form = match origin {
-            Origin::Program => "in the program".to_owned(),
+            ModelOrigin::Program => "in the program".to_owned(),
             _ => weights.form().to_string(),
         };
         let gpu_misfit = weights.gpu_unsupported_reason();
@@ -150,15 +150,15 @@ impl ModelDescription<'_> {
     }
 }
 
-fn describe_origin(origin: &Origin) -> OriginDescription {
+fn describe_origin(origin: &ModelOrigin) -> OriginDescription {
     let program = OriginDescription { from: "program", path: None, repository: None, revision: None, commit: None };
     match origin {
-        Origin::Program => program,
-        Origin::Path(path) => {
+        ModelOrigin::Program => program,
+        ModelOrigin::Path(path) => {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             OriginDescription { from: "path", path: Some(path), ..program }
         }
-        Origin::Hub(snapshot) => OriginDescription {
+        ModelOrigin::Hub(snapshot) => OriginDescription {
             from: "hub",
             path: Some(snapshot.folder.clone()),
             repository: Some(snapshot.repo.clone()),

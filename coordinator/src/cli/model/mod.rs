@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use dqa_engine::models::Opened;
+use dqa_engine::models::OpenedModel;
 use dqa_service::model_args::open_model;
 use dqa_service::program::{ExitStatus, OutputError};
 
@@ -61,7 +61,7 @@ enum DescriptionFormat {
 /// Describes the model. Prompts that do not fit it are a finding, not an error: the exit status says so.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let Action::Show = args.action;
-    let Opened { weights, origin } = open_model(&args.model, args.offline)?;
+    let OpenedModel { weights, origin } = open_model(&args.model, args.offline)?;
     let prompts = args.prompts.as_deref().map(|file| PromptsDescription::new(file, &weights)).transpose()?;
     let fits = prompts.as_ref().is_none_or(|prompts| prompts.fit);
     let description = ModelDescription::new(&args.model, &weights, &origin, prompts)?;

@@ -1,4 +1,4 @@
-//! `dqa-coord report`: how a run's scores agree with labels, and its leaderboards, as tables in the store and on the
+//! `dqa-coord report`: makes the tables of a run's agreement with labels and its leaderboards, in the store and on the
 //! terminal.
 
 mod args;
@@ -24,7 +24,7 @@ fn note_few_datasets(table: Option<TableArg>, datasets: usize) {
     }
 }
 
-/// Makes the report here, or has the coordinator or its workers make it.
+/// Makes the report in this process, or has the coordinator or its workers make it.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     if args.engine == Engine::Cluster {
         return remote::run(args, args.coordinator.required_client()?).await;

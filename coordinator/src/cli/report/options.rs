@@ -1,4 +1,4 @@
-//! Flags for how a report is made and shown, shared by `report`, `leaderboard` and `submit`.
+//! The flags that control how a report is made and shown, shared by `report`, `leaderboard` and `submit`.
 
 use clap::{ValueEnum, value_parser};
 use dqa_pipelines::report::{self, REPLICATES_MIN, Report, ReportIntervals, ReportOptions, ReportTable};
@@ -12,7 +12,7 @@ use crate::cli::output::print_text;
 /// How a report is made and shown.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct ReportArgs {
-    /// OutputFormat of the results.
+    /// Format of the results.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
     pub(in crate::cli) format: OutputFormat,
 

@@ -14,7 +14,7 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) coordinator: CoordinatorArgs,
 
-    /// OutputFormat of the list.
+    /// Format of the list.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
     pub(super) format: OutputFormat,
 }

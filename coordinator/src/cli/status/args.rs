@@ -23,7 +23,7 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     pub(super) watch: bool,
 
-    /// OutputFormat of the status.
+    /// Format of the status.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
     pub(super) format: OutputFormat,
 }

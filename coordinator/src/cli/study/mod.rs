@@ -23,7 +23,7 @@ use super::training_data::{self, SKIP_HINT};
 use crate::study::{StudyPlan, StudyRunError};
 use progress::StudyProgress;
 
-/// Bytes that a study's default name may have.
+/// The most bytes of a study's default name.
 const STUDY_NAME_BYTES_MAX: usize = 100;
 
 /// Answers a question that takes many trainings: makes the trainings and tests that the store lacks, and one table of
@@ -81,7 +81,7 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_SKIP_UNREADABLE", value_parser = BoolishValueParser::new())]
     skip_unreadable: bool,
 
-    /// OutputFormat of the results.
+    /// Format of the results.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
     format: OutputFormat,
 
@@ -214,8 +214,8 @@ async fn note_plan(name: &StudyName, plan: &StudyPlan, store: &Store) -> anyhow:
             first.test.len()
         ));
     }
-    let progress = plan.progress(store).await?;
-    let (trials, evaluations) = (progress.trials, progress.evaluations);
+    let completion = plan.completion(store).await?;
+    let (trials, evaluations) = (completion.trials, completion.evaluations);
     note(format_args!(
         "{} lines: {} trainings, {} of them there; {} tests beside the trainings' own, {} of them there",
         plan.lines.len(),
@@ -235,7 +235,7 @@ fn show(outcome: &StudyOutcome, format: OutputFormat) -> Result<(), OutputError>
     })
 }
 
-/// Adds what to do to the error of a study.
+/// Adds a hint to the error of a study.
 fn with_study_hint(error: StudyRunError) -> anyhow::Error {
     let hint = match &error {
         StudyRunError::Train { source: TrainError::Unreadable { .. }, .. }

@@ -1,10 +1,10 @@
 //! Shows a study's progress on standard error: a line for each training that has ended and for each test, and within
-//! them a bar on a terminal or a line now and then elsewhere.
+//! them a bar on a terminal or a line every 30 s elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
-use dqa_engine::train::TrainingEvent as TrainEvent;
+use dqa_engine::train::TrainingEvent;
 use dqa_pipelines::train::TrialRecord;
 use dqa_service::program::note;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -59,7 +59,7 @@ impl StudyProgress {
                 self.epochs = line.setup.as_ref().map_or(0, |setup| setup.epochs);
                 self.current = format!("training {number}/{total}: {} for {}, split {split}", line.variant, line.group);
             }
-            StudyEvent::Training(event) => self.on_train_event(event),
+            StudyEvent::Training(event) => self.on_training_event(event),
             StudyEvent::Trained { record, is_new } => self.on_trained(record, *is_new),
             StudyEvent::Test { number, total, line, pictures } => {
                 self.current = format!("test {number}/{total}: {} for {}", line.variant, line.group);
@@ -76,19 +76,19 @@ impl StudyProgress {
         }
     }
 
-    fn on_train_event(&mut self, event: &TrainEvent<'_>) {
+    fn on_training_event(&mut self, event: &TrainingEvent<'_>) {
         match event {
-            TrainEvent::Checking { left } => self.show(*left as u64, *left as u64, "pictures to look at"),
-            TrainEvent::Begun { epochs_done: 0, .. } => {}
-            TrainEvent::Begun { epochs_done, .. } => {
+            TrainingEvent::Checking { left } => self.show(*left as u64, *left as u64, "pictures to look at"),
+            TrainingEvent::Begun { epochs_done: 0, .. } => {}
+            TrainingEvent::Begun { epochs_done, .. } => {
                 self.line(&format!("{}: goes on after epoch {epochs_done}", self.current))
             }
-            TrainEvent::Step { epoch, step, steps, loss } => {
+            TrainingEvent::Step { epoch, step, steps, loss } => {
                 let total = u64::from(self.epochs) * steps;
                 self.show(u64::from(epoch - 1) * steps + step, total, &format!("steps, loss {loss:.4}"));
             }
-            TrainEvent::Testing { done, pictures } => self.show(*done, *pictures, "held-out pictures"),
-            TrainEvent::Epoch(_) => {}
+            TrainingEvent::Testing { done, pictures } => self.show(*done, *pictures, "held-out pictures"),
+            TrainingEvent::Epoch(_) => {}
         }
     }
 

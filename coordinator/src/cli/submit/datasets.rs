@@ -1,4 +1,4 @@
-//! What `submit` does alike in this process and with a coordinator: finds the data sets, and warns of training leaks.
+//! The steps that both kinds of `submit` share: finds the data sets, and warns of training leaks.
 
 use std::path::Path;
 

@@ -18,9 +18,9 @@ use dqa_service::program::{ExitStatus, command_line, note, with_hint, with_own_h
 use super::args::Args;
 use super::datasets::{find_definitions, warn_of_training_leaks};
 use crate::cli::detach::notify_planned;
-use crate::cli::progress::ScoringProgress;
+use crate::cli::progress::ScoringBar;
 use crate::cli::stop_signal::StopSignal;
-use crate::engine::LocalEngine;
+use crate::local_engine::LocalEngine;
 use crate::run::{
     self, Claim, PlanObserver, PlanRequest, Roots, RunMismatch, RunPlan, Submission, dropped_rows, is_satisfied_by,
     part_metadata, provenance, record_plan,
@@ -211,7 +211,7 @@ async fn score_shards(
         return Ok(());
     }
     let windows = plan.missing().map(|part| part.cut.windows).sum();
-    let mut progress = ScoringProgress::new(windows, scorer.progress());
+    let mut progress = ScoringBar::new(windows, scorer.progress());
     let engine = LocalEngine::new(scorer);
     for mut shard in plan.shards(store, retry_failed) {
         shard.facts = metadata.to_vec();

@@ -83,7 +83,7 @@ pub(super) struct Args {
     #[command(flatten, next_help_heading = "Machine")]
     resources: TrainingResourceArgs,
 
-    /// OutputFormat of the results.
+    /// Format of the results.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
     format: OutputFormat,
 

@@ -1,5 +1,5 @@
 //! Shows a training's progress on standard error: a line for each epoch, and within an epoch a bar on a terminal or a
-//! line now and then elsewhere.
+//! line every 30 s elsewhere.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};

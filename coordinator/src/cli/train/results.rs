@@ -1,4 +1,4 @@
-//! Results of a training: each split's, and over the splits their mean, its interval and their deviation.
+//! Results of a training: the measures of each split, and over all splits their mean, its interval and their deviation.
 
 use std::fmt::Write;
 
@@ -20,7 +20,7 @@ pub(super) struct Results<'a> {
 
 /// A row of JSON and CSV: a split, or over the splits `mean`, `deviation`, `interval_low` or `interval_high`.
 #[derive(Serialize)]
-struct Row<'a> {
+struct ResultRow<'a> {
     row: String,
     trial: Option<&'a str>,
     select: String,
@@ -86,8 +86,8 @@ impl Results<'_> {
         ]
     }
 
-    fn rows(&self) -> Vec<Row<'_>> {
-        let row = |name: String, [train_srcc, srcc, plcc, krcc, rmse]: Values| Row {
+    fn rows(&self) -> Vec<ResultRow<'_>> {
+        let row = |name: String, [train_srcc, srcc, plcc, krcc, rmse]: Values| ResultRow {
             row: name,
             trial: None,
             select: self.setup.select.to_string(),
@@ -101,7 +101,7 @@ impl Results<'_> {
             rmse,
             skipped: self.skipped,
         };
-        let splits = self.records.iter().map(|record| Row {
+        let splits = self.records.iter().map(|record| ResultRow {
             trial: Some(&record.name),
             epoch: record.kept.as_ref().map(|kept| kept.epoch),
             pictures: record.kept.as_ref().and_then(|kept| kept.test).map(|test| test.n),

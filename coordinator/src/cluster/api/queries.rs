@@ -18,13 +18,13 @@ use crate::cluster::distributed_query::distributed_session;
 use crate::cluster::grpc_status::{from_query_error, from_report_error, from_sql_error, internal, invalid_argument};
 use crate::cluster::wire;
 
-/// Bytes of one message of an answer.
+/// The size of one message of an answer.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Unread messages of one answer.
+/// Messages of one answer that are sent before the user reads them.
 const PIECES_MAX: usize = 4;
 
-type Pieces = mpsc::Sender<Result<QueryResponse, Status>>;
+type PieceSender = mpsc::Sender<Result<QueryResponse, Status>>;
 
 /// Starts a query, and returns its rows in the pieces of an Arrow IPC stream.
 ///
@@ -69,8 +69,8 @@ async fn select_runs(plane: &ControlPlane, request: &v1::QueryRequest) -> Result
     Ok(Selection::Runs(runs))
 }
 
-/// Sends rows until there are no more or the user does not want them.
-async fn send_rows(mut rows: SendableRecordBatchStream, sender: Pieces) {
+/// Sends rows until there are no more or the user closes the stream.
+async fn send_rows(mut rows: SendableRecordBatchStream, sender: PieceSender) {
     let sent = tokio::select! {
         sent = send_pieces(&mut rows, &sender) => sent,
         // Dropping the rows cancels the query, also before its first row.
@@ -81,7 +81,7 @@ async fn send_rows(mut rows: SendableRecordBatchStream, sender: Pieces) {
     }
 }
 
-async fn send_pieces(rows: &mut SendableRecordBatchStream, sender: &Pieces) -> Result<(), Status> {
+async fn send_pieces(rows: &mut SendableRecordBatchStream, sender: &PieceSender) -> Result<(), Status> {
     let schema = rows.schema();
     let mut writer = StreamWriter::try_new(Vec::new(), &schema).map_err(|error| internal(&error))?;
     loop {

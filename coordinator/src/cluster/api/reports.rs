@@ -43,7 +43,7 @@ async fn make_report(store: &Store, records: &[RunRecord], request: &v1::GetRepo
     }
     let is_leaderboard = request.tables().eq([v1::Table::Leaderboard]) && !request.write;
     if records.len() > 1 && !is_leaderboard {
-        return Err(invalid_argument("many_runs", "several runs have no table together but the leaderboard"));
+        return Err(invalid_argument("many_runs", "several runs can share only the leaderboard table"));
     }
     let mut report = if is_leaderboard {
         let record = report::combine_runs(&records[0], &records[1..]).map_err(from_report_error)?;

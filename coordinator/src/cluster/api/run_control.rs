@@ -80,7 +80,7 @@ async fn set_state(plane: &ControlPlane, run: &ActiveRun, state: RunState) -> Re
     run.update_record(&plane.store, |record| record.state = state).await.map_err(from_write_error)
 }
 
-/// Starts a run again that has ended.
+/// Restarts a run that has ended.
 async fn restart(
     plane: &Arc<ControlPlane>,
     run: &Arc<ActiveRun>,

@@ -139,7 +139,7 @@ async fn find_or_load(plane: &Arc<ControlPlane>, name: &str) -> Result<Arc<Activ
     if let Some(run) = plane.runs.get(&name) {
         return Ok(run);
     }
-    // The record may have a longer name, of which the given one is the beginning.
+    // The given name may be only the beginning of the record's name.
     let record = RunRecord::find_by_prefix(&plane.store, &name).await.map_err(from_run_error)?;
     if let Some(run) = plane.runs.get(&record.name) {
         return Ok(run);

@@ -22,19 +22,19 @@ use crate::run::RunMismatch;
 const ACTIVE_RUNS_MAX: usize = 1000;
 
 pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest) -> Result<v1::Run, Status> {
-    let (requested, request) = validation::validate(plane, submitted.clone()).await?;
+    let (submission, request) = validation::validate(plane, submitted.clone()).await?;
     let given_name = if submitted.name.is_empty() { None } else { Some(parse_name(&submitted.name)?) };
     let loading = plane.runs.lock_loading().await;
-    let (name, stored) = requested.find(&plane.store, given_name.as_ref(), None).await.map_err(from_run_error)?;
+    let (name, stored) = submission.find(&plane.store, given_name.as_ref(), None).await.map_err(from_run_error)?;
     let active = run_lookup::get_current(plane, &name).await?;
     // A run that is not active here is what the store says.
     let earlier = active.as_ref().map(|run| run.record()).or(stored);
     let redefine = parse_dataset_names(&submitted.redefine)?;
     let datasets: Vec<registry::RequestedDataset> =
-        requested.definitions.iter().map(registry::RequestedDataset::new).collect();
+        submission.definitions.iter().map(registry::RequestedDataset::new).collect();
     registry::check(&plane.store, &datasets, &redefine).await.map_err(from_registry_error)?;
     let provenance = [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), host())];
-    let record = requested.new_record(name.clone(), earlier.as_ref(), provenance.into()).map_err(|error| {
+    let record = submission.new_record(name.clone(), earlier.as_ref(), provenance.into()).map_err(|error| {
         let message = dqa_pipelines::causes(&error).to_string();
         hint(refused(Code::AlreadyExists, "other_run", message), RunMismatch::HINT)
     })?;

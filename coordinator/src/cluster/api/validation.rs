@@ -1,4 +1,4 @@
-//! Checks a submitted run before anything is done for it.
+//! Validates a submitted run before anything is stored or scheduled.
 
 use dqa_model::{Arithmetic, Views};
 use dqa_pipelines::dataset::Definition;
@@ -25,8 +25,8 @@ const SHARD_WINDOWS_LIMIT: u64 = 1 << 20;
 const PIXELS_LIMIT: u64 = 1 << 32;
 const BYTES_LIMIT: u64 = 64 << 30;
 
-/// Checks a submitted run. Returns what `dqa-coord submit` would have requested, and the request as its record keeps
-/// it.
+/// Validates a submitted run. Returns the submission that `dqa-coord submit` would have made, and the request that the
+/// run's record keeps.
 pub(super) async fn validate(
     plane: &ControlPlane,
     submitted: v1::RunRequest,
@@ -51,7 +51,7 @@ pub(super) async fn validate(
         let message = format!("file {} of the model is not in the store", file.name);
         return Err(refused(Code::FailedPrecondition, "no_model_file", message));
     }
-    let requested = Submission {
+    let submission = Submission {
         definitions,
         algorithms: submitted.algorithms.clone(),
         with_hazy: submitted.with_hazy,
@@ -83,7 +83,7 @@ pub(super) async fn validate(
         replicates,
         seed: submitted.seed,
     };
-    Ok((requested, request))
+    Ok((submission, request))
 }
 
 fn validate_model(model: v1::Model) -> Result<ModelSpec, Status> {
@@ -118,7 +118,7 @@ fn parse_definitions(texts: &[String], roots: &Roots) -> Result<Vec<Definition>,
     Ok(definitions)
 }
 
-/// Checks limits of pictures. A limit of zero cannot be meant, and a worker must survive a picture of the largest size.
+/// Validates the limits of pictures: zero is surely a mistake, and a worker must survive a picture of the largest size.
 fn validate_limits(submitted: Option<v1::PictureLimits>) -> Result<PictureLimits, Status> {
     let limits = submitted.map_or_else(PictureLimits::default, wire::limits_from_wire);
     let PictureLimits { pixels_max, side_max, bytes_max } = limits;

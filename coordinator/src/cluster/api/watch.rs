@@ -15,12 +15,12 @@ use crate::cluster::active_run::ActiveRun;
 use crate::cluster::control_plane::ControlPlane;
 use crate::cluster::run_view;
 
-/// Between two messages: many shards may end at once.
-const MESSAGES_EVERY: Duration = Duration::from_millis(100);
+/// Minimum time between two messages, because many shards may end at once.
+const MESSAGE_INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 type Messages = Pin<Box<dyn Stream<Item = Result<WatchRunResponse, Status>> + Send>>;
 
-/// Watches a run. A run that is only in the store does not change, so that its stream has one message.
+/// Watches a run. A run that is only in the store does not change: its stream has one message.
 pub(super) async fn watch(plane: Arc<ControlPlane>, run: FoundRun) -> Result<Messages, Status> {
     match run {
         FoundRun::Active(run) => {
@@ -53,6 +53,6 @@ async fn send_changes(
             changed = changes.changed() => if changed.is_err() { return },
             () = sender.closed() => return,
         }
-        tokio::time::sleep(MESSAGES_EVERY).await;
+        tokio::time::sleep(MESSAGE_INTERVAL_MIN).await;
     }
 }

@@ -46,7 +46,7 @@ impl AttemptStage {
 }
 
 impl Attempt {
-    /// Updates the attempt by what its worker reports.
+    /// Updates the attempt from its worker's report.
     pub(super) fn update(&mut self, running: &Running, now: Time) {
         self.windows_done = running.windows_done;
         let is_progress = match self.stage {

@@ -7,7 +7,7 @@ use dqa_proto::v1::DeviceClass;
 use super::attempt::{Attempt, AttemptStage};
 use super::effect::Effect;
 use super::ids::{RunId, ShardId, Time};
-use super::run::Run;
+use super::run::ScheduledRun;
 use super::state::Scheduler;
 use super::worker::Worker;
 
@@ -108,8 +108,8 @@ impl Scheduler {
     }
 
     /// Returns the run whose turn it is among those of a class that meet a condition.
-    fn next_run_with(&self, class: DeviceClass, condition: impl Fn(&Run) -> bool) -> Option<RunId> {
-        let is_candidate = |run: &Run| !run.is_paused && run.class == class && condition(run);
+    fn next_run_with(&self, class: DeviceClass, condition: impl Fn(&ScheduledRun) -> bool) -> Option<RunId> {
+        let is_candidate = |run: &ScheduledRun| !run.is_paused && run.class == class && condition(run);
         let candidates = self.runs.iter().filter(|(_, run)| is_candidate(run));
         candidates.min_by_key(|(id, run)| (-i64::from(run.priority), run.windows_running, **id)).map(|(id, _)| *id)
     }

@@ -5,8 +5,8 @@
 //! the outcome that its worker reports, or because the worker is lost; reports of an attempt that has ended change
 //! nothing. So a shard that two workers score is counted once, and no shard is forgotten.
 //!
-//! `state` holds runs and attempts; `dispatch` chooses shards for workers; `worker_events` handles what workers say,
-//! `liveness` what they fail to say; `outcome` and `retry` decide what follows from a finished attempt.
+//! `state` holds runs and attempts; `dispatch` chooses shards for workers; `worker_events` handles messages of
+//! workers, `liveness` their absence; `outcome` and `retry` decide what follows from a finished attempt.
 
 mod attempt;
 mod dispatch;

@@ -1,4 +1,4 @@
-//! What follows from the end of an attempt: its shard is done, is retried, or is quarantined.
+//! Handles the end of an attempt: its shard is done, is retried, or is quarantined.
 
 use std::time::Duration;
 

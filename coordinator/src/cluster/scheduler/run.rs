@@ -19,7 +19,7 @@ pub(crate) struct NewRun {
     pub(crate) shards: Vec<ShardSummary>,
 }
 
-/// What the scheduler needs to know of a shard.
+/// The facts about a shard that the scheduler needs.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardSummary {
     /// Name of the shard's part.
@@ -44,11 +44,11 @@ pub(crate) struct Tally {
 }
 
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct ScheduledRun {
     pub(super) class: DeviceClass,
     pub(super) priority: i32,
     pub(super) is_paused: bool,
-    pub(super) shards: Vec<Shard>,
+    pub(super) shards: Vec<ScheduledShard>,
     pub(super) waiting: VecDeque<usize>,
     /// Shards that wait for a worker that runs nothing else.
     pub(super) waiting_exclusive: VecDeque<usize>,
@@ -61,7 +61,7 @@ pub(super) struct Run {
 }
 
 #[derive(Debug)]
-pub(super) struct Shard {
+pub(super) struct ScheduledShard {
     pub(super) part: String,
     pub(super) windows: u64,
     pub(super) history: FailureHistory,
@@ -80,16 +80,16 @@ pub(super) enum ShardState {
     Done,
 }
 
-impl Run {
-    pub(super) fn new(new: NewRun) -> Run {
-        let shards = new.shards.into_iter().map(|shard| Shard {
+impl ScheduledRun {
+    pub(super) fn new(new: NewRun) -> ScheduledRun {
+        let shards = new.shards.into_iter().map(|shard| ScheduledShard {
             part: shard.part,
             windows: shard.windows,
             history: FailureHistory::default(),
             state: ShardState::Waiting,
         });
-        let shards: Vec<Shard> = shards.collect();
-        Run {
+        let shards: Vec<ScheduledShard> = shards.collect();
+        ScheduledRun {
             class: new.class,
             priority: new.priority,
             is_paused: new.is_paused,
@@ -114,7 +114,7 @@ impl Run {
         }
         self.shards[index].state = ShardState::Waiting;
         // Before shards that were never attempted: a retried one holds up the end of the run.
-        self.queue_of(index).push_front(index);
+        self.queue_for(index).push_front(index);
     }
 
     /// Removes a shard from the queue in which it waits.
@@ -136,11 +136,11 @@ impl Run {
         while let Some((_, index)) = self.delayed.first().copied().filter(|(until, _)| *until <= now) {
             self.delayed.pop_first();
             self.shards[index].state = ShardState::Waiting;
-            self.queue_of(index).push_back(index);
+            self.queue_for(index).push_back(index);
         }
     }
 
-    fn queue_of(&mut self, index: usize) -> &mut VecDeque<usize> {
+    fn queue_for(&mut self, index: usize) -> &mut VecDeque<usize> {
         if self.shards[index].history.needs_exclusive_worker() {
             &mut self.waiting_exclusive
         } else {

@@ -8,13 +8,13 @@ use super::attempt::Attempt;
 use super::effect::Effect;
 use super::ids::{RunId, ShardId, Time};
 use super::policy::Policy;
-use super::run::{NewRun, Run, ShardState, Tally};
+use super::run::{NewRun, ScheduledRun, ShardState, Tally};
 use super::worker::{LostWorker, Worker};
 
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     pub(super) policy: Policy,
-    pub(super) runs: BTreeMap<RunId, Run>,
+    pub(super) runs: BTreeMap<RunId, ScheduledRun>,
     pub(super) workers: BTreeMap<String, Worker>,
     pub(super) attempts: HashMap<u64, Attempt>,
     /// The shards of each part's name, by which attempts of an earlier coordinator are recognized.
@@ -74,7 +74,7 @@ impl Scheduler {
         if new.shards.is_empty() {
             effects.push(Effect::RunDone { run: id });
         }
-        self.runs.insert(id, Run::new(new));
+        self.runs.insert(id, ScheduledRun::new(new));
         let workers: Vec<String> = self.workers.keys().cloned().collect();
         workers.iter().for_each(|worker| self.adopt_attempts(worker, now));
         self.dispatch_all(now, &mut effects);

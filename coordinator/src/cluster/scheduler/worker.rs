@@ -17,9 +17,9 @@ pub(crate) struct Worker {
     pub(crate) last_seen: Time,
     /// It accepts no more shards.
     pub(crate) is_draining: bool,
-    /// What it has done so far, by its last report.
+    /// Its totals since it started, from its last report.
     pub(crate) totals: Totals,
-    /// What it runs, by its last report.
+    /// The attempts that it runs, from its last report.
     pub(crate) running: Vec<Running>,
     pub(super) attempts: BTreeSet<u64>,
     /// When its stream closed, if it has no open one.

@@ -1,4 +1,4 @@
-//! Workers register, report and disconnect, and what that means for their attempts.
+//! Handles the registrations, reports and disconnections of workers.
 
 use dqa_proto::v1::{FailureKind, Finished, Hello, Report, Running, finished};
 

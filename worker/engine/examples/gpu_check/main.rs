@@ -90,7 +90,7 @@ fn options(device: &Device, arithmetic: Arithmetic) -> Options {
     Options { views: Views::default(), arithmetic, device: device.clone(), kernels: KernelSet::Native }
 }
 
-/// All shapes go into the file; shown is of each kernel the one that is nearest to what it may not be.
+/// Checks every kernel. The file gets all shapes; the shape of each kernel that is closest to its tolerance is shown.
 fn kernels(gpu: &Device, findings: &mut Findings) -> anyhow::Result<()> {
     let mut worst: Vec<device::KernelCheck> = Vec::new();
     let nearness = |check: &device::KernelCheck| check.difference / check.allowed.max(f64::MIN_POSITIVE);
@@ -121,7 +121,7 @@ fn main() -> anyhow::Result<()> {
         found.note("device", "name", &name, json!(name));
         Ok(())
     })?;
-    findings.section("kernels beside their twins: the largest difference, of what is rounding", |found| {
+    findings.section("kernels and their references: the largest difference, and the allowed one", |found| {
         kernels(&gpu, found)
     })?;
     for kind in ["tiny", "vit-b-32"] {
@@ -130,8 +130,8 @@ fn main() -> anyhow::Result<()> {
             findings.section(&title, |found| parity::goldens(&gpu, kind, tolerance, found))?;
         }
     }
-    findings.section("parity in other company", |found| parity::company(&gpu, &model, found))?;
-    findings.section("parity of ranks", |found| parity::ranks(&gpu, &model, found))?;
+    findings.section("parity in batches of other sizes", |found| parity::batch_invariance(&gpu, &model, found))?;
+    findings.section("parity of ranks", |found| parity::rank_parity(&gpu, &model, found))?;
     findings.section("forward passes", |found| {
         let ceilings = speed::ceilings(&gpu, found)?;
         speed::passes(&gpu, &model, Arithmetic::F16, &ceilings, found)?;
@@ -140,8 +140,8 @@ fn main() -> anyhow::Result<()> {
     findings.section("from files to scores", |found| speed::files(&gpu, &model, &args, found))?;
     findings.section("training", |found| speed::training(&gpu, &model, found))?;
     if !findings.failed.is_empty() {
-        bail!("{} of what must hold does not:\n  {}", findings.failed.len(), findings.failed.join("\n  "));
+        bail!("{} requirements are not met:\n  {}", findings.failed.len(), findings.failed.join("\n  "));
     }
-    println!("all that must hold does");
+    println!("all requirements are met");
     Ok(())
 }

@@ -67,8 +67,8 @@ fn pictures(count: u64) -> Vec<Rgb8> {
     (0..count).map(picture).collect()
 }
 
-/// Whether a picture's score depends on what it is batched with: to the bit.
-pub(crate) fn company(gpu: &Device, model: &Model, findings: &mut Findings) -> anyhow::Result<()> {
+/// Checks whether a picture's score depends on the size of its batch, to the bit.
+pub(crate) fn batch_invariance(gpu: &Device, model: &Model, findings: &mut Findings) -> anyhow::Result<()> {
     for arithmetic in [Arithmetic::F16, Arithmetic::Bf16] {
         let scorer = Arc::new(model.scorer(&options(gpu, arithmetic))?);
         let pictures = pictures(40);
@@ -83,15 +83,15 @@ pub(crate) fn company(gpu: &Device, model: &Model, findings: &mut Findings) -> a
     Ok(())
 }
 
-/// Whether 48 pictures have the same order in f16 as in f32 on the device, but for those that are nearer than the
-/// tolerance.
-pub(crate) fn ranks(gpu: &Device, model: &Model, findings: &mut Findings) -> anyhow::Result<()> {
+/// Checks whether 48 pictures have the same order in f16 as in f32 on the device, except pairs whose scores differ by
+/// less than the tolerance.
+pub(crate) fn rank_parity(gpu: &Device, model: &Model, findings: &mut Findings) -> anyhow::Result<()> {
     let pictures = pictures(48);
-    let of = |arithmetic| -> anyhow::Result<Vec<f64>> {
+    let scores_in = |arithmetic| -> anyhow::Result<Vec<f64>> {
         let scorer = Arc::new(model.scorer(&options(gpu, arithmetic))?);
         Ok(scores(&scorer, &pictures, scorer.default_batch_size())?.iter().map(|score| score.score).collect())
     };
-    let (exact, half) = (of(Arithmetic::F32)?, of(Arithmetic::F16)?);
+    let (exact, half) = (scores_in(Arithmetic::F32)?, scores_in(Arithmetic::F16)?);
     let tolerance = TOLERANCES[0].1;
     let mut swapped = 0;
     for (i, a) in exact.iter().enumerate() {

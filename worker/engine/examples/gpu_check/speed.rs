@@ -1,4 +1,4 @@
-//! How fast the device is, beside what it could be.
+//! Measures the device's speed and compares it with its ceilings.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::{Args, Findings, Model, options};
 
-/// What the card reaches in products and copies.
+/// Measures the GPU's ceilings: the rates of matrix products and copies.
 pub(crate) fn ceilings(gpu: &Device, findings: &mut Findings) -> anyhow::Result<Ceilings> {
     let ceilings = device::ceilings(gpu)?;
     let mut note = |name: &str, value: f64, unit: &str| {
@@ -94,7 +94,7 @@ fn jpeg(picture: &Picture) -> anyhow::Result<Vec<u8>> {
     Ok(started.finish()?)
 }
 
-/// From files to scores, as `dqa-worker score` goes.
+/// Measures the time from files to scores, on the path of `dqa-worker score`.
 pub(crate) fn files(gpu: &Device, model: &Model, args: &Args, findings: &mut Findings) -> anyhow::Result<()> {
     let decode_threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let settings =
@@ -103,7 +103,7 @@ pub(crate) fn files(gpu: &Device, model: &Model, args: &Args, findings: &mut Fin
         let count = if kind.starts_with('6') { args.pictures * 8 } else { args.pictures };
         let paths = written(&args.out.join("pictures").join(kind), kind, count)?;
         for arithmetic in [Arithmetic::F16, Arithmetic::Bf16, Arithmetic::F32] {
-            // F32 is for the record, not for the clock: the device needs no more than some pictures.
+            // The speed in f32 does not matter, so a few pictures are enough.
             let paths = if arithmetic == Arithmetic::F32 { &paths[..count.div_ceil(20)] } else { &paths[..] };
             let scorer = Arc::new(model.scorer(&options(gpu, arithmetic))?);
             let fetch = |path: &PathBuf| Ok(std::fs::read(path).expect("it was written just now"));

@@ -198,8 +198,8 @@ mod tests {
 
     fn hottest(map: &Map) -> (usize, usize) {
         let value = |at: &usize| if map.values[*at].is_nan() { f32::MIN } else { map.values[*at] };
-        let at = (0..map.values.len()).max_by(|a, b| value(a).total_cmp(&value(b))).unwrap();
-        (at % map.width, at / map.width)
+        let peak = (0..map.values.len()).max_by(|a, b| value(a).total_cmp(&value(b))).unwrap();
+        (peak % map.width, peak / map.width)
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl<'a> Client<'a> {
         struct Sibling {
             rfilename: String,
         }
-        let work = async {
+        let received = async {
             let (mut response, url) = self.follow(url.clone(), what).await?;
             let mut text = Vec::new();
             while let Some(piece) = response.chunk().await.map_err(|source| self.interrupted(what, source))? {
@@ -92,7 +92,7 @@ impl<'a> Client<'a> {
             }
             Ok::<_, AttemptError>((text, url))
         };
-        let (text, url) = match tokio::time::timeout(LIST_MAX, work).await {
+        let (text, url) = match tokio::time::timeout(LIST_MAX, received).await {
             Ok(answer) => answer?,
             Err(_) => {
                 let error = HubError::Slow { endpoint: self.settings.endpoint.to_string() };
@@ -231,7 +231,7 @@ impl<'a> Client<'a> {
             (_, "GatedRepo") => Refusal::Gated { token },
             (StatusCode::UNAUTHORIZED, _) if token.is_some() && code != "RepoNotFound" => Refusal::Token { token },
             (StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND, _) => Refusal::Repository { token },
-            (StatusCode::FORBIDDEN, _) => Refusal::Forbidden { said: text(ERROR_MESSAGE).to_owned(), token },
+            (StatusCode::FORBIDDEN, _) => Refusal::Forbidden { message: text(ERROR_MESSAGE).to_owned(), token },
             _ => return Err(HubError::not_a_hub(url, &format!("the status {status}")).into()),
         };
         let (repo, revision) = (self.id.repo.clone(), self.id.revision.clone());

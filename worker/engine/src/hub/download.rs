@@ -1,4 +1,4 @@
-//! The download of a file into the cache: into a partial file beside the blob, which gets the blob's name once its
+//! The download of a file into the cache: into a partial file next to the blob, which gets the blob's name once its
 //! length and digest are those that the hub stated. A download resumes a partial file that an earlier process left. One
 //! process writes at a time if the file system has locks.
 

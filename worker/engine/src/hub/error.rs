@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dqa_model::{ConfigError, WeightsError};
-
 use dqa_pipelines::Retryable;
 use reqwest::Url;
 
@@ -203,7 +202,7 @@ pub enum Refusal {
     /// Another reason.
     Forbidden {
         /// The hub's message.
-        said: String,
+        message: String,
         /// The variable or the file of the token, if one was sent.
         token: Option<String>,
     },
@@ -237,10 +236,10 @@ impl Refusal {
                     "the token of {token} is invalid or has expired: take a new one, or remove it if the model is public"
                 )
             }
-            Refusal::Forbidden { said, token } => {
-                let said = if said.is_empty() { "the hub gives no reason" } else { said };
+            Refusal::Forbidden { message, token } => {
+                let reason = if message.is_empty() { "the hub gives no reason" } else { message };
                 let token = token.as_ref().map_or(String::new(), |token| format!(" (with the token of {token})"));
-                format!("forbidden: {said}{token}")
+                format!("forbidden: {reason}{token}")
             }
         }
     }
@@ -282,7 +281,7 @@ impl HubError {
         HubError::Unreachable { what: what.to_owned(), endpoint: endpoint.to_string(), source: Box::new(source) }
     }
 
-    /// The query of `url` is not shown: it may be a signature.
+    /// Returns the error for an answer that no hub gives. The query of `url` is not shown: it may be a signature.
     pub(super) fn not_a_hub(url: &Url, found: &str) -> HubError {
         let mut url = url.clone();
         url.set_query(None);

@@ -51,7 +51,7 @@ const FETCHED_MAX: usize = 2;
 /// behind one unfinished picture.
 const IN_FLIGHT_MAX: usize = 4096;
 
-/// Scores pictures in order: `fetch` reads the bytes of each of `sources`, and `each` receives its outcome and may end
+/// Scores pictures in order: `fetch` reads the bytes of each of `sources`, and `on_outcome` receives its outcome and may end
 /// the run early.
 ///
 /// # Errors
@@ -61,7 +61,7 @@ pub fn run<T: Send>(
     settings: &InferenceSettings,
     sources: impl Iterator<Item = T> + Send,
     fetch: impl Fn(&T) -> Result<Vec<u8>, PictureError> + Send,
-    each: impl FnMut(T, PictureOutcome) -> ControlFlow<()>,
+    on_outcome: impl FnMut(T, PictureOutcome) -> ControlFlow<()>,
 ) -> Result<InferenceReport, ModelError> {
     let started = Instant::now();
     let limits = Limits { side_min: scorer.views().side_min(), ..settings.limits.clone() };
@@ -79,7 +79,7 @@ pub fn run<T: Send>(
             let (limits, decoding, views, budget) = (&limits, &decoding, scorer.views(), &budget);
             scope.spawn(move || {
                 for job in jobs {
-                    // The run is over: nobody waits for the pictures in the queue.
+                    // The run has ended: the pictures left in the queue are not needed.
                     if budget.is_closed() {
                         return;
                     }
@@ -93,7 +93,7 @@ pub fn run<T: Send>(
             });
         }
         drop(jobs);
-        let device = DeviceThread { batcher, waiting: VecDeque::new(), each };
+        let device = DeviceThread { batcher, waiting: VecDeque::new(), on_outcome };
         // A failed device leaves the other threads waiting for the budget, or for a free place in a channel.
         let _close = CloseOnDrop(&budget);
         let pictures = pictures;
@@ -183,7 +183,7 @@ struct DeviceThread<T, E> {
     batcher: Batcher<()>,
     /// In order: the pictures that the batcher has not finished, and the failures behind them.
     waiting: VecDeque<Waiting<T>>,
-    each: E,
+    on_outcome: E,
 }
 
 struct Waiting<T> {
@@ -246,7 +246,7 @@ impl<T, E: FnMut(T, PictureOutcome) -> ControlFlow<()>> DeviceThread<T, E> {
             };
             report.pictures += 1;
             report.failed += u64::from(score.is_err());
-            (self.each)(source, PictureOutcome { size, score })?;
+            (self.on_outcome)(source, PictureOutcome { size, score })?;
         }
         ControlFlow::Continue(())
     }

@@ -9,7 +9,7 @@ use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::trained_on::{METADATA_KEY, TrainedOn};
 
-use super::SHIPPED;
+use super::BUNDLED;
 
 /// What a file, or a bundled model, says about its training data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum RecordedTraining {
 impl RecordedTraining {
     /// Returns what the files of a model's weights say.
     pub fn of_weights(model: &str, files: &[impl AsRef<Path>]) -> RecordedTraining {
-        if let Some(own) = SHIPPED.iter().find(|own| own.name == model) {
+        if let Some(own) = BUNDLED.iter().find(|own| own.name == model) {
             return RecordedTraining::of_text(own.name, Some(own.trained_on));
         }
         let tensors = files.iter().map(AsRef::as_ref).filter(|file| file.extension().is_none_or(|end| end != "json"));
@@ -39,7 +39,7 @@ impl RecordedTraining {
 
     /// Returns what a file of prompts says.
     pub fn of_prompts(file: &Path) -> RecordedTraining {
-        match SHIPPED.iter().find(|own| Some(own.name) == file.to_str()) {
+        match BUNDLED.iter().find(|own| Some(own.name) == file.to_str()) {
             Some(own) => RecordedTraining::of_text(own.name, Some(own.trained_on)),
             None => RecordedTraining::of_file(file),
         }

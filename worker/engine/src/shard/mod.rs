@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tracing::{debug, info, warn};
 
 use crate::decode::{ErrorCode, Limits};
-use crate::fetch::{self, Fetched};
+use crate::fetch::{self, FetchedPicture};
 use crate::inference::{self, InferenceSettings, PictureOutcome};
 use crate::provenance::host;
 
@@ -204,9 +204,9 @@ impl ShardScorer {
         // The shard's limits and not this process's: parts of one name have one content, whichever process makes them.
         let limits = Limits::new(shard.limits, self.scorer.views().side_min());
         let settings = InferenceSettings { limits, ..self.settings.clone() };
-        let sources = fetch::ahead(&self.resolver, files, &settings.limits, runtime);
+        let sources = fetch::read_pictures(&self.resolver, files, &settings.limits, runtime);
         let mut store_error = None;
-        let run = inference::run(&self.scorer, &settings, sources, Fetched::take, |fetched, outcome| {
+        let run = inference::run(&self.scorer, &settings, sources, FetchedPicture::take, |fetched, outcome| {
             store_error = fetched.store_error;
             if stop.is_stopped() || store_error.is_some() {
                 return ControlFlow::Break(());

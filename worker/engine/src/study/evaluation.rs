@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use super::luma::deviations;
 use super::{EvaluateError, Evaluator};
 use crate::decode::{self, Limits, PictureError};
-use crate::fetch::{self, Fetched};
+use crate::fetch::{self, FetchedPicture};
 use crate::inference::{self, PictureOutcome};
 use crate::train::TrainingResources;
 
@@ -31,7 +31,7 @@ pub(super) struct EvaluationRun<'a> {
 
 /// A picture in flight, with the deviation of luma in each of its windows once it is decoded.
 struct Source {
-    fetched: Fetched,
+    fetched: FetchedPicture,
     deviations: RefCell<Vec<f64>>,
 }
 
@@ -99,9 +99,9 @@ impl EvaluationRun<'_> {
         Ok(rows)
     }
 
-    fn files(&self) -> impl Iterator<Item = Fetched> + Send + use<> {
+    fn files(&self) -> impl Iterator<Item = FetchedPicture> + Send + use<> {
         let files = self.evaluation.pictures.iter().map(|picture| (picture.uri.clone(), picture.bytes)).collect();
-        fetch::ahead(&Arc::new(StoreResolver::default()), files, &self.resources.settings.limits, self.runtime)
+        fetch::read_pictures(&Arc::new(StoreResolver::default()), files, &self.resources.settings.limits, self.runtime)
     }
 
     fn failed(&self, index: usize, source: PictureError) -> EvaluateError {

@@ -139,7 +139,7 @@ impl Pictures {
         };
         let to_read = pictures.iter().zip(&cached).filter(|(_, cached)| cached.is_none());
         let to_read = to_read.map(|(picture, _)| (picture.uri.clone(), picture.bytes)).collect();
-        let mut read = fetch::ahead(&self.resolver, to_read, &self.limits, runtime);
+        let mut read = fetch::read_pictures(&self.resolver, to_read, &self.limits, runtime);
         let (jobs_in, jobs) = bounded::<Job<'_, T>>(READ_MAX);
         let (results_in, results) = bounded::<Receiver<Result<T, PictureError>>>(READY_MAX);
         std::thread::scope(|scope| {

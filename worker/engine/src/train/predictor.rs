@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::pictures::Pictures;
 use super::{TrainError, TrainingEvent, TrainingResources};
 use crate::decode::PictureError;
-use crate::fetch::{self, Fetched};
+use crate::fetch::{self, FetchedPicture};
 use crate::inference::{self, PictureOutcome};
 
 /// The model's score of a picture.
@@ -47,16 +47,12 @@ impl Predictor<'_> {
         each: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Vec<Prediction>, TrainError> {
         let files = pictures.iter().map(|picture| (picture.uri.clone(), picture.bytes)).collect();
-        let sources = fetch::ahead(self.pictures.resolver(), files, self.pictures.limits(), self.runtime);
+        let sources = fetch::read_pictures(self.pictures.resolver(), files, self.pictures.limits(), self.runtime);
         let mut scored = Vec::with_capacity(pictures.len());
         let mut failed = None;
         let settings = &self.resources.settings;
-        inference::run(
-            scorer,
-            settings,
-            sources,
-            Fetched::take,
-            |fetched, PictureOutcome { score, .. }| match score {
+        inference::run(scorer, settings, sources, FetchedPicture::take, |fetched, PictureOutcome { score, .. }| {
+            match score {
                 Ok(score) => {
                     scored.push(Prediction { score: score.score, windows: score.windows.len() as u64 });
                     each(TrainingEvent::Testing { done: scored.len() as u64, pictures: pictures.len() as u64 });
@@ -70,8 +66,8 @@ impl Predictor<'_> {
                     });
                     ControlFlow::Break(())
                 }
-            },
-        )?;
+            }
+        })?;
         match failed {
             Some(error) => Err(error),
             None => Ok(scored),

@@ -1,4 +1,4 @@
-//! What Ballista carries between a coordinator and its workers: the [`ShardTask`] of a job, the [`Codec`] that writes
+//! The data that Ballista carries between a coordinator and its workers: the [`ShardTask`] of a job, the [`Codec`] that writes
 //! its plan, and the [`ShuffleClient`] that reads the rows that workers keep for queries.
 
 mod codec;

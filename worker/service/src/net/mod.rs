@@ -28,10 +28,10 @@ pub const MESSAGE_BYTES_MAX: usize = 32 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// The file of a certificate, a key or a token cannot be read.
-    #[error("cannot read the {what} {}", path.display())]
+    #[error("cannot read the {kind} {}", path.display())]
     File {
-        /// What the file should contain.
-        what: &'static str,
+        /// What the file should contain: a certificate, a key or a token.
+        kind: &'static str,
         /// The file.
         path: PathBuf,
         /// The system's error.

@@ -82,6 +82,6 @@ impl Tls {
     }
 }
 
-fn read_file(what: &'static str, path: &Path) -> Result<Vec<u8>, NetError> {
-    std::fs::read(path).map_err(|source| NetError::File { what, path: path.to_owned(), source })
+fn read_file(kind: &'static str, path: &Path) -> Result<Vec<u8>, NetError> {
+    std::fs::read(path).map_err(|source| NetError::File { kind, path: path.to_owned(), source })
 }

@@ -32,7 +32,7 @@ impl Token {
     /// Fails if the file cannot be read, or if the token has fewer than 16 characters.
     pub fn read(path: &Path) -> Result<Token, NetError> {
         let text = std::fs::read_to_string(path);
-        let text = text.map_err(|source| NetError::File { what: "token", path: path.to_owned(), source })?;
+        let text = text.map_err(|source| NetError::File { kind: "token", path: path.to_owned(), source })?;
         let secret = text.lines().next().unwrap_or("").trim();
         if secret.chars().count() < CHARACTERS_MIN {
             return Err(NetError::ShortToken { path: path.to_owned() });

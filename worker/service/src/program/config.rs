@@ -73,7 +73,7 @@ fn command_index(program: &Command, arguments: &[OsString]) -> Option<usize> {
     (1..arguments.len()).filter(|index| arguments[index - 1] != "--config").find(is_name)
 }
 
-/// Whether a flag is on the command line.
+/// Returns whether a flag is on the command line.
 pub(super) fn is_flag(arguments: &[OsString], key: &str) -> bool {
     let flag = format!("--{key}");
     let with_value = format!("--{key}=");

@@ -17,7 +17,7 @@ use dqa_pipelines::store::StoreFault;
 
 use crate::telemetry;
 
-/// How a command that ran ended.
+/// The exit status of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
     /// Everything succeeded: exit code 0.
@@ -53,10 +53,10 @@ impl OutputError {
     }
 }
 
-/// Runs a program: parses `arguments`, the first of which is the program's name, and calls `act` with the result.
-pub fn run<C: Parser>(arguments: Vec<OsString>, act: impl FnOnce(C) -> anyhow::Result<ExitStatus>) -> ExitCode {
+/// Runs a program: parses `arguments`, the first of which is the program's name, and calls `command` with the result.
+pub fn run<C: Parser>(arguments: Vec<OsString>, command: impl FnOnce(C) -> anyhow::Result<ExitStatus>) -> ExitCode {
     telemetry::log(log_level(&C::command(), &arguments));
-    match parse(arguments).and_then(act) {
+    match parse(arguments).and_then(command) {
         Ok(ExitStatus::All) => ExitCode::SUCCESS,
         Ok(ExitStatus::SomeFailed) => ExitCode::from(1),
         Ok(ExitStatus::Restart) => ExitCode::from(75),
@@ -137,7 +137,7 @@ impl std::error::Error for ErrorWithHint {
     }
 }
 
-/// Adds to an error what it knows about what the user can do.
+/// Adds the error's own hint to it, if it has one.
 pub fn with_own_hint(error: impl Hint + Send + Sync + 'static) -> anyhow::Error {
     match error.hint() {
         Some(hint) => with_hint(error.into(), hint),
