@@ -1,5 +1,5 @@
 //! Times the planning of a million pictures: 20 algorithms, 50,000 scenes, a synthetic listing, sizes from the index.
-//! `cargo run --release -p dqa-coordinator --example plan_million [PICTURES]`; docs/benchmarks.md has the figures.
+//! `cargo run --release -p dqa-coordinator --example plan_million [PICTURES]`; docs/reference/benchmarks.md has the figures.
 
 use std::fmt;
 use std::path::Path as FilePath;

@@ -343,7 +343,7 @@ async fn a_model_with_a_wrong_fingerprint_scores_nothing() {
     let mut client = CoordinatorServiceClient::connect(cluster.url()).await.unwrap();
     client.submit(SubmitRequest { run: Some(run.clone()) }).await.unwrap();
     let failed = cluster.wait_for_run("r", is("failed"));
-    assert!(failed["failure"].as_str().unwrap().contains("and the run's is 0000"), "{failed}");
+    assert!(failed["failure"].as_str().unwrap().contains("on this worker, expected 0000"), "{failed}");
     // A path is not a model that a worker opens.
     let mut path = run;
     path.model.as_mut().unwrap().name = "/etc".to_owned();

@@ -59,7 +59,7 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_EPOCHS", value_name = "N")]
     epochs: Option<u32>,
 
-    /// Setting for all trainings, such as lr=1e-3, with the keys of a setup (docs/training.md). A variant's own
+    /// Setting for all trainings, such as lr=1e-3, with the keys of a setup (docs/guides/training.md). A variant's own
     /// settings win. May be given more than once.
     #[arg(long, env = "DQA_SET", value_name = "KEY=VALUE")]
     set: Vec<String>,
