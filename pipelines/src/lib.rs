@@ -9,7 +9,7 @@ mod causes;
 pub mod dataset;
 pub mod digest;
 mod error_traits;
-pub mod file_names;
+pub mod file_kinds;
 pub mod header_index;
 pub mod model_spec;
 pub mod names;

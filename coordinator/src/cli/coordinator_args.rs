@@ -11,7 +11,7 @@ use dqa_service::program::with_hint;
 #[cfg(feature = "cluster")]
 use super::coordinator_client::{Client, connect};
 #[cfg(not(feature = "cluster"))]
-use super::no_cluster::{Client, connect};
+use super::without_cluster_feature::{Client, connect};
 
 /// The coordinator's address, and the user's credentials.
 #[derive(Clone, Debug, clap::Args)]

@@ -14,8 +14,6 @@ mod explain;
 mod leaderboard;
 mod local_only;
 mod model;
-#[cfg(not(feature = "cluster"))]
-mod no_cluster;
 mod output;
 mod progress;
 mod query;
@@ -32,6 +30,8 @@ mod study;
 mod submit;
 mod train;
 mod training_data;
+#[cfg(not(feature = "cluster"))]
+mod without_cluster_feature;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -45,7 +45,7 @@ use dqa_service::program;
 #[cfg(feature = "cluster")]
 use cluster_command::ClusterCommand;
 #[cfg(not(feature = "cluster"))]
-use no_cluster::ClusterCommand;
+use without_cluster_feature::ClusterCommand;
 
 /// Benchmarks image dehazing: scores data sets of dehazed pictures, keeps the scores, and reports on them.
 #[derive(Parser)]

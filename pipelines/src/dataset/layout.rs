@@ -15,7 +15,7 @@
 
 use std::fmt;
 
-use crate::file_names::is_picture;
+use crate::file_kinds::is_picture;
 use crate::names::{has_other_forms, nfc};
 
 /// A text is not a valid layout.

@@ -7,7 +7,7 @@ use super::error::DatasetError;
 use super::layout::Layout;
 use super::listing_with_tars::{self, Entry};
 use super::skipped::ClutterFilter;
-use crate::file_names::is_picture;
+use crate::file_kinds::is_picture;
 use crate::names::nfc;
 use crate::store::Store;
 

@@ -8,7 +8,7 @@ use super::error::DatasetError;
 use super::found_pictures::FoundPictures;
 use super::layout::Layout;
 use super::layout_detection::detect_layout;
-use super::{excluded_folders, labels, layout_scan, manifest_reader, mos_mat_importer, skipped};
+use super::{excluded_folders, labels, manifest_reader, mos_mat_importer, picture_scan, skipped};
 use crate::store::Store;
 
 /// Loads the data set that a definition describes: lists its stores and reads its labels, but no picture.
@@ -35,7 +35,7 @@ pub async fn load_from_store(root: Store, definition: &Definition) -> Result<Dat
         }
         let layout = |text: &String| Layout::new(text, definition.name_in_files().as_str());
         let layouts = definition.layout.iter().map(layout).collect::<Result<Vec<_>, _>>()?;
-        layout_scan::list(&root, &definition, &layouts).await?
+        picture_scan::list(&root, &definition, &layouts).await?
     };
     if found.pictures.is_empty() {
         return Err(no_pictures(&root, &definition, found));

@@ -1,7 +1,7 @@
 //! Data sets: which pictures exist of which algorithms and scenes, with which labels.
 //!
 //! A [`Definition`] (a TOML file, or only a folder) becomes a [`DataSet`] by [`load`]: its pictures are found by layouts
-//! (`layout_scan`), in a table (`manifest_reader`) or by an importer (`mos_mat_importer`), and get their labels. [`check`]
+//! (`picture_scan`), in a table (`manifest_reader`) or by an importer (`mos_mat_importer`), and get their labels. [`check`]
 //! reports what the data set lacks. This module never reads a picture: sizes come from the index of headers
 //! (`crate::header_index`).
 
@@ -18,7 +18,6 @@ mod label_error;
 mod labels;
 mod layout;
 mod layout_detection;
-mod layout_scan;
 mod listing_with_tars;
 mod load;
 mod manifest_reader;
@@ -26,6 +25,7 @@ mod matlab_file;
 mod mos_mat_importer;
 mod path_index;
 mod picture;
+mod picture_scan;
 mod scene;
 mod skipped;
 mod source;

@@ -18,7 +18,7 @@ use super::scene::SceneKey;
 use super::skipped::ClutterFilter;
 use super::table::row_position::RowPosition;
 use super::table::{self, Table};
-use crate::file_names::is_picture;
+use crate::file_kinds::is_picture;
 use crate::store::{Object, Store};
 
 const FILE: &str = "MOS.mat";

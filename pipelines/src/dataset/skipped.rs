@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::fault::NAMED_MAX;
 use super::layout::Layout;
-use crate::file_names::{ClutterKind, clutter_kind};
+use crate::file_kinds::{ClutterKind, clutter_kind};
 use crate::names::nfc;
 use crate::store::UnusableKind;
 

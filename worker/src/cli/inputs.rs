@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use dqa_pipelines::file_names::{clutter_kind, is_picture};
+use dqa_pipelines::file_kinds::{clutter_kind, is_picture};
 use glob::Pattern;
 use walkdir::WalkDir;
 

@@ -1,4 +1,4 @@
-//! Commands that only a cluster has. Compiled with the feature `cluster`; without it `no_cluster.rs` has commands of
+//! Commands that only a cluster has. Compiled with the feature `cluster`; without it `without_cluster_feature.rs` has commands of
 //! the same names that fail.
 
 mod control;

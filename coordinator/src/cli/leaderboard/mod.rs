@@ -10,7 +10,7 @@ use dqa_service::program::{ExitStatus, with_own_hint};
 pub(super) use args::Args;
 
 #[cfg(not(feature = "cluster"))]
-use super::no_cluster as remote;
+use super::without_cluster_feature as remote;
 
 /// Makes the leaderboard in this process, or has the coordinator make it.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {

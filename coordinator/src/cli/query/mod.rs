@@ -15,7 +15,7 @@ pub(super) use args::Args;
 
 use super::args::Engine;
 #[cfg(not(feature = "cluster"))]
-use super::no_cluster as remote;
+use super::without_cluster_feature as remote;
 use rows::write_rows;
 
 /// Runs the query and writes its rows.

@@ -14,7 +14,7 @@ pub(super) use options::ReportArgs;
 
 use super::args::Engine;
 #[cfg(not(feature = "cluster"))]
-use super::no_cluster as remote;
+use super::without_cluster_feature as remote;
 use args::TableArg;
 
 /// Notes why a table that needs several data sets is empty.

@@ -9,9 +9,9 @@ use dqa_service::program::ExitStatus;
 
 pub(super) use args::Args;
 
-#[cfg(not(feature = "cluster"))]
-use super::no_cluster as remote;
 use super::run_summary::{RunSummary, print_all};
+#[cfg(not(feature = "cluster"))]
+use super::without_cluster_feature as remote;
 
 /// Lists the runs.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {

@@ -12,10 +12,10 @@ use dqa_service::program::{ExitStatus, OutputError, OutputFormat};
 
 pub(super) use args::Args;
 
-#[cfg(not(feature = "cluster"))]
-use super::no_cluster as remote;
 use super::refresh::{clear_terminal, refresh_interval};
 use super::run_summary::{RunSummary, print_one};
+#[cfg(not(feature = "cluster"))]
+use super::without_cluster_feature as remote;
 
 /// Shows the run, with `--watch` until it has ended.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {

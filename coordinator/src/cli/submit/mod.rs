@@ -12,7 +12,7 @@ pub(super) use args::Args;
 
 use super::detach;
 #[cfg(not(feature = "cluster"))]
-use super::no_cluster as remote;
+use super::without_cluster_feature as remote;
 
 /// Submits a run to the coordinator, or runs it in this process or in one in the background.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {

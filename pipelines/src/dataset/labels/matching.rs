@@ -7,7 +7,7 @@ use crate::dataset::definition::{Definition, Ignore};
 use crate::dataset::found_pictures::NameInterner;
 use crate::dataset::path_index::{PathIndex, PathMatch, plain};
 use crate::dataset::picture::Picture;
-use crate::file_names::is_picture;
+use crate::file_kinds::is_picture;
 use crate::names::nfc;
 
 /// Labels whose parts are compared with all pictures for a hint: the first ones usually show the cause for all.

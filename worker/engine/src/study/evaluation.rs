@@ -12,7 +12,7 @@ use dqa_pipelines::study::{Evaluation, PooledScores};
 use dqa_pipelines::tables::evaluations::EvaluationRow;
 use tokio::runtime::Handle;
 
-use super::luma::deviations;
+use super::window_contrast::deviations;
 use super::{EvaluateError, Evaluator};
 use crate::decode::{self, Limits, PictureError};
 use crate::fetch::{self, FetchedPicture};

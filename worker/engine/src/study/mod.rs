@@ -2,7 +2,7 @@
 //! evaluate is decided elsewhere.
 
 mod evaluation;
-mod luma;
+mod window_contrast;
 
 use std::path::Path;
 use std::sync::Arc;

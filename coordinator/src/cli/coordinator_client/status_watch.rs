@@ -6,7 +6,7 @@ use dqa_proto::v1;
 use dqa_service::program::{OutputError, OutputFormat, note};
 
 use super::client::{Client, get_run, list_runs, status_error};
-use super::watch::has_ended;
+use super::run_watch::has_ended;
 use super::wire::run_summary;
 use super::worker_table::print_workers;
 use crate::cli::refresh::{clear_terminal, refresh_interval};

@@ -14,7 +14,7 @@ use super::layout::{CaptureName, Captures, Layout};
 use super::listing_with_tars::{self, File};
 use super::picture::{Picture, file_stem};
 use super::skipped::{ClutterFilter, SkipReason};
-use crate::file_names::is_picture;
+use crate::file_kinds::is_picture;
 use crate::names::{AlgorithmName, nfc};
 use crate::store::Store;
 
