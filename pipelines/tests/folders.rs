@@ -1,5 +1,5 @@
-//! Tests data sets in untidy folders, as they are on real disks: unrelated files do not hide any picture, and are reported.
-//! The files here only have picture names; no test decodes one.
+//! Tests data sets in untidy folders, as they are on real disks: unrelated files do not hide any picture, and are
+//! reported. The files here only have picture names; no test decodes one.
 
 #![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 

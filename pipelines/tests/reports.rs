@@ -435,7 +435,7 @@ async fn incompatible_runs_are_refused_with_their_differences() {
 }
 
 #[tokio::test]
-async fn tables_for_reading_say_what_a_number_is_worth() {
+async fn text_tables_show_intervals_and_footnotes() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", Shape { algorithms: 5, scenes: 60, ..SMALL }).await;
     let mut report = compute(&store, &record).await;
