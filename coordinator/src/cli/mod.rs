@@ -19,8 +19,7 @@ mod no_cluster;
 mod output;
 mod progress;
 mod query;
-mod redefine;
-mod refresh;
+mod redefine_args;
 mod report;
 mod resource_args;
 mod run_selector;
@@ -32,6 +31,7 @@ mod study;
 mod submit;
 mod train;
 mod training_data;
+mod watch_refresh;
 
 use std::ffi::OsString;
 use std::future::Future;

@@ -14,8 +14,8 @@ pub(super) use args::Args;
 
 #[cfg(not(feature = "cluster"))]
 use super::no_cluster as remote;
-use super::refresh::{clear_terminal, refresh_interval};
 use super::run_summary::{RunSummary, print_one};
+use super::watch_refresh::{clear_terminal, refresh_interval};
 
 /// Shows the run, with `--watch` until it has ended.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
