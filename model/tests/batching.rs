@@ -1,7 +1,7 @@
-//! A picture's scores depend on the picture alone: they are the same to the bit in any batch, on any number of threads,
-//! in every instruction set. The fingerprint covers what determines scores, and nothing else.
+//! Tests that a picture's scores depend only on the picture: they are bit-identical in any batch, on any number of
+//! threads, in every instruction set. Also tests that the fingerprint covers exactly what determines scores.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 mod support;
 
@@ -19,21 +19,22 @@ use support::{Model, in_each_instruction_set, options, picture, scores};
 
 const TINY: ClipShape = ClipShape::TINY;
 
-/// A scorer, and its scores of each picture alone, a window at a time, on one thread.
-struct Alone {
+/// A scorer, and its scores of each picture when scored by itself, with one window per batch on one thread.
+struct SingleScores {
     scorer: Arc<Scorer>,
     scores: Vec<PictureScore>,
 }
 
-/// 1, 2, 1, 6, 4 and 2 windows.
+/// Pictures with 1, 2, 1, 6, 4 and 2 windows.
 static PICTURES: LazyLock<Vec<Rgb8>> = LazyLock::new(|| {
     let sizes = [(224, 224), (300, 240), (250, 280), (352, 288), (290, 300), (230, 310)];
     let picture = |(i, (width, height)): (usize, (usize, usize))| picture(30 + i as u64, width, height);
     sizes.into_iter().enumerate().map(picture).collect()
 });
 
-/// Prompts in all layers in two classes of arithmetic, and prompts that continue as rows from the second layer.
-static ALONE: LazyLock<[Alone; 3]> = LazyLock::new(|| {
+/// Scores of models with prompts in all layers, in two classes of arithmetic, and of one whose prompts continue as rows
+/// from the second layer.
+static SINGLE_SCORES: LazyLock<[SingleScores; 3]> = LazyLock::new(|| {
     let shallow = Model::with_prompts(TINY, PromptShape { depth_v: 2, ..TINY.prompts() });
     let models =
         [(Model::learned(TINY), Arithmetic::F32), (Model::learned(TINY), Arithmetic::Bf16), (shallow, Arithmetic::F32)];
@@ -43,7 +44,7 @@ static ALONE: LazyLock<[Alone; 3]> = LazyLock::new(|| {
             let alone = |picture: &Rgb8| scores(&scorer, std::slice::from_ref(picture), 1).remove(0);
             PICTURES.iter().map(alone).collect()
         });
-        Alone { scorer, scores }
+        SingleScores { scorer, scores }
     })
 });
 
@@ -54,10 +55,10 @@ static POOLS: LazyLock<[ThreadPool; 2]> =
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
     #[test]
-    fn a_pictures_scores_are_the_same_to_the_bit_in_any_company(
+    fn scores_are_bit_identical_in_any_batch(
         order in proptest::collection::vec(0..6usize, 1..8), batch in 1..=17usize, threads in 0..2usize, model in 0..3usize,
     ) {
-        let Alone { scorer, scores: alone } = &ALONE[model];
+        let SingleScores { scorer, scores: alone } = &SINGLE_SCORES[model];
         let pictures: Vec<Rgb8> = order.iter().map(|i| PICTURES[*i].clone()).collect();
         let together = POOLS[threads].install(|| scores(scorer, &pictures, batch));
         for (i, got) in order.iter().zip(together) {
@@ -67,13 +68,13 @@ proptest! {
 }
 
 #[test]
-fn that_holds_in_every_instruction_set() {
-    in_each_instruction_set("in_any_company", 1);
+fn scores_are_batch_independent_in_every_instruction_set() {
+    in_each_instruction_set("bit_identical_in_any_batch", 1);
 }
 
 #[test]
-fn features_of_vit_b_32s_width_are_the_same_in_batches_of_any_size() {
-    // Wide enough for products to be cut into blocks, with more windows than a block has rows.
+fn features_of_vit_b_32s_width_are_equal_in_batches_of_any_size() {
+    // The width makes products split into blocks, and there are more windows than a block has rows.
     let shape = ClipShape { width_v: 768, heads_v: 12, embed_dim: 512, layers_v: 2, layers_t: 2, ..TINY };
     let scorer = Model::learned(shape).scorer(&options("sees=global"));
     let pictures: Vec<Rgb8> = (0..120).map(|i| picture(50 + i, 24, 16)).collect();
@@ -81,7 +82,7 @@ fn features_of_vit_b_32s_width_are_the_same_in_batches_of_any_size() {
     for batch in [2, 15, 113, 120] {
         let together = scores(&scorer, &pictures, batch);
         let differ = alone.iter().zip(&together).filter(|(a, b)| a != b).count();
-        assert_eq!(differ, 0, "of {} pictures in batches of {batch}", pictures.len());
+        assert_eq!(differ, 0, "scores differ, of {} pictures in batches of {batch}", pictures.len());
     }
 }
 
@@ -91,39 +92,41 @@ fn fingerprint(weights: &ClipWeights, prompts: &PromptMode, options: &Options) -
 }
 
 #[test]
-fn the_fingerprint_changes_with_all_that_decides_scores() {
+fn the_fingerprint_changes_with_everything_that_determines_scores() {
     let model = Model::learned(TINY);
     let (clip, prompts) = (model.clip(), model.mode());
     let mut seen = BTreeSet::new();
-    let mut new = |what: &str, fingerprint: String| assert!(seen.insert(fingerprint), "{what} does not show");
-    new("the model", fingerprint(&clip, &prompts, &Options::default()));
+    let mut assert_new = |change: &str, fingerprint: String| {
+        assert!(seen.insert(fingerprint), "{change} does not change the fingerprint")
+    };
+    assert_new("the model", fingerprint(&clip, &prompts, &Options::default()));
     for name in ["logit_scale", "layers.1.mlp.fc1.bias"] {
         let other = model.clone().scaled(name, 1.001).clip();
-        new(name, fingerprint(&other, &prompts, &Options::default()));
+        assert_new(name, fingerprint(&other, &prompts, &Options::default()));
     }
     let other_heads = Model { shape: ClipShape { heads_v: 4, ..TINY }, ..model.clone() };
-    new("heads", fingerprint(&other_heads.clip(), &prompts, &Options::default()));
-    new("no prompts", fingerprint(&clip, &PromptMode::Handcrafted, &Options::default()));
+    assert_new("heads", fingerprint(&other_heads.clip(), &prompts, &Options::default()));
+    assert_new("no prompts", fingerprint(&clip, &PromptMode::Handcrafted, &Options::default()));
     let mut other = model.clone();
     for (name, tensor) in other.prompts.iter_mut().flatten() {
         if name == "prompts_vis.2" {
             *tensor = (&*tensor * 1.001).unwrap();
         }
     }
-    new("prompts", fingerprint(&clip, &other.mode(), &Options::default()));
+    assert_new("prompts", fingerprint(&clip, &other.mode(), &Options::default()));
     let other = Model { words: Words { bad: "bad.".to_owned(), ..Words::default() }, ..model.clone() };
-    new("words", fingerprint(&clip, &other.mode(), &Options::default()));
+    assert_new("words", fingerprint(&clip, &other.mode(), &Options::default()));
     for views in ["stride=32", "grid=4", "random=4", "random=4,seed=1", "window=256", "sees=local", "sees=global"] {
-        new(views, fingerprint(&clip, &prompts, &options(views)));
+        assert_new(views, fingerprint(&clip, &prompts, &options(views)));
     }
     for arithmetic in [Arithmetic::Bf16, Arithmetic::F16] {
         let options = Options { arithmetic, ..Options::default() };
-        new(arithmetic.as_str(), fingerprint(&clip, &prompts, &options));
+        assert_new(arithmetic.as_str(), fingerprint(&clip, &prompts, &options));
     }
 }
 
 #[test]
-fn the_fingerprint_does_not_change_otherwise() {
+fn the_fingerprint_does_not_depend_on_files_or_backend() {
     let dir = tempfile::tempdir().unwrap();
     let mut prints = BTreeSet::new();
     for shards in [1, 3] {
@@ -136,22 +139,22 @@ fn the_fingerprint_does_not_change_otherwise() {
             let options = Options { kernels, ..options("stride=64,window=224") };
             prints.insert(fingerprint(&clip, &prompts, &options));
         }
-        // The placement does not count if only the whole picture is seen.
+        // The placement of windows does not matter if the model only sees the whole picture.
         let global = ["sees=global", "sees=global,stride=32"].map(|v| fingerprint(&clip, &prompts, &options(v)));
         assert_eq!(global[0], global[1]);
     }
-    assert_eq!(prints.len(), 1, "shards and backends are no part of it");
+    assert_eq!(prints.len(), 1, "shards and backends do not change the fingerprint");
 }
 
-/// Returns why these prompts make no scorer with a model of this shape.
-fn refusal(shape: ClipShape, prompts: &PromptMode) -> ModelError {
+/// Returns the error for a scorer with these prompts and a model of this shape.
+fn scorer_error(shape: ClipShape, prompts: &PromptMode) -> ModelError {
     Scorer::new(&Model::handcrafted(shape).clip(), prompts, &Options::default()).err().unwrap()
 }
 
 #[test]
 fn prompts_of_another_model_are_refused() {
     let prompts = Model::learned(TINY).mode();
-    let text = |shape| dqa_testkit::chain(&refusal(shape, &prompts));
+    let text = |shape| dqa_testkit::chain(&scorer_error(shape, &prompts));
     assert_eq!(
         text(ClipShape { layers_v: 2, ..TINY }),
         "cannot read the prompts: memory has `prompts_vis` for 3 layers, but the model has only 2 there"
@@ -162,12 +165,12 @@ fn prompts_of_another_model_are_refused() {
 
 #[test]
 fn one_layer_is_too_few() {
-    let error = refusal(ClipShape { layers_v: 1, ..TINY }, &PromptMode::Handcrafted);
+    let error = scorer_error(ClipShape { layers_v: 1, ..TINY }, &PromptMode::Handcrafted);
     assert!(matches!(error, ModelError::TooFewLayers { layers: 1 }));
 }
 
 #[test]
-fn the_instruction_set_is_the_one_that_was_asked_for() {
+fn the_requested_instruction_set_is_used() {
     // The children of `in_each_instruction_set` rely on this.
     if let Ok(name) = std::env::var("DQA_CPU_ISA") {
         assert_eq!(Isa::current().to_string(), name);

@@ -1,6 +1,6 @@
-//! `config.json` of the published models, and of models that dqa does not run.
+//! Tests reading `config.json` of the published models, and refusing those of models that dqa does not run.
 
-#![allow(clippy::unwrap_used)] // helpers too: a test that cannot get its data has failed
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::path::Path;
 
@@ -12,7 +12,8 @@ fn parse(json: &Value) -> Result<ClipConfig, String> {
     ClipConfig::parse(&json.to_string(), Path::new("config.json")).map_err(|error| error.to_string())
 }
 
-/// As in openai/clip-vit-base-patch32: the `_dict` sections are null, and most keys are transformers' own.
+/// Returns the configuration of openai/clip-vit-base-patch32: the `_dict` sections are null, and most keys are those of
+/// transformers.
 fn base_32() -> Value {
     json!({
         "architectures": ["CLIPModel"], "initializer_factor": 1.0, "logit_scale_init_value": 2.6592,
@@ -48,7 +49,7 @@ fn vit_b_32_is_read() {
 }
 
 #[test]
-fn left_out_keys_have_transformers_defaults() {
+fn missing_keys_have_transformers_defaults() {
     assert_eq!(parse(&json!({ "model_type": "clip" })).unwrap(), expected_base_32());
 }
 
@@ -59,7 +60,7 @@ fn vit_b_16_is_read() {
     assert_eq!((config.vision.patch, config.grid(), config.patches()), (16, 14, 196));
 }
 
-/// As in openai/clip-vit-large-patch14: the `_dict` sections repeat values.
+/// Tests the configuration of openai/clip-vit-large-patch14, whose `_dict` sections repeat values.
 #[test]
 fn vit_l_14_is_read() {
     let text = json!({
@@ -89,7 +90,7 @@ fn the_tiny_model_is_read() {
 }
 
 #[test]
-fn another_model_is_refused_by_file_key_and_value() {
+fn another_model_is_refused_with_file_key_and_value() {
     for (pointer, value, text) in [
         ("/model_type", json!("siglip"), "`model_type` is \"siglip\", but dqa needs \"clip\""),
         (
@@ -154,7 +155,7 @@ fn another_model_is_refused_by_file_key_and_value() {
 }
 
 #[test]
-fn a_file_that_is_absent_or_no_json_is_told() {
+fn a_missing_or_invalid_file_is_refused() {
     let error = ClipConfig::read(Path::new("/nowhere/config.json")).unwrap_err();
     assert_eq!(error.to_string(), "cannot read the model's configuration `/nowhere/config.json`");
     let error = ClipConfig::parse("{", Path::new("config.json")).unwrap_err();

@@ -1,7 +1,7 @@
-//! The output of `Explainer`: the scores that it explains are the scorer's, and its attention is right where the answer
-//! is known.
+//! Tests the output of `Explainer`: its scores equal the scorer's, and its attention is correct where it is known in
+//! advance.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 mod support;
 
@@ -14,12 +14,13 @@ fn explain(model: &Model, views: &str, picture: &Rgb8) -> Explanation {
     let explainer = Explainer::new(&model.clip(), &model.mode(), &options(views)).unwrap();
     let mut windows = 0;
     let prepared = Prepared::new(picture.clone(), explainer.scorer().views()).unwrap();
-    let explained = explainer.explain(&prepared, |more| windows += more).unwrap();
+    let explained = explainer.explain(&prepared, |finished| windows += finished).unwrap();
     assert_eq!(windows, explained.windows.len());
     explained
 }
 
-/// Makes models with prompts of each depth: none, rows from some layer on, keys and values in all layers.
+/// Returns models with prompts of each depth: without prompts, with rows from some layer on, with keys and values in
+/// all layers.
 fn models() -> Vec<Model> {
     let shape = ClipShape::TINY;
     let shallow = |depth_v| PromptShape { depth_v, ..shape.prompts() };
@@ -28,24 +29,24 @@ fn models() -> Vec<Model> {
     models
 }
 
-fn all(explained: &Explanation) -> impl Iterator<Item = &AttentionMap> {
+fn attention_maps(explained: &Explanation) -> impl Iterator<Item = &AttentionMap> {
     explained.windows.iter().flat_map(|window| window.layers.iter().chain([&window.rollout]))
 }
 
 #[test]
-fn the_scores_are_the_scorers_and_attention_is_whole() {
+fn scores_equal_the_scorers_and_attention_sums_to_one() {
     let picture = picture(5, 400, 300);
     for (number, model) in models().iter().enumerate() {
         for views in ["sees=both", "sees=local,grid=10", "sees=global", "window=200,stride=90"] {
             let explained = explain(model, views, &picture);
-            let want = &scores(&model.scorer(&options(views)), std::slice::from_ref(&picture), 16)[0];
-            assert_eq!(explained.windows.len(), want.windows.len());
-            let pairs = explained.score.windows.iter().zip(&want.windows);
-            let apart = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(apart < 1e-5, "model {number}, {views}: {apart}");
-            assert!((explained.score.score - want.score).abs() < 1e-5);
+            let expected = &scores(&model.scorer(&options(views)), std::slice::from_ref(&picture), 16)[0];
+            assert_eq!(explained.windows.len(), expected.windows.len());
+            let pairs = explained.score.windows.iter().zip(&expected.windows);
+            let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(difference < 1e-5, "model {number}, {views}: {difference}");
+            assert!((explained.score.score - expected.score).abs() < 1e-5);
             let patches = explained.grid * explained.grid;
-            for attention in all(&explained) {
+            for attention in attention_maps(&explained) {
                 let sides = [attention.whole.len(), attention.window.len()];
                 assert_eq!(
                     sides,
@@ -61,9 +62,9 @@ fn the_scores_are_the_scorers_and_attention_is_whole() {
     }
 }
 
-/// Without queries all keys are equal, and so the rollout is known.
+/// Tests that with zero queries all keys get equal attention, from which the rollout follows.
 #[test]
-fn without_queries_attention_is_even() {
+fn zero_queries_give_uniform_attention() {
     for model in models() {
         let depth = model
             .prompts
@@ -75,19 +76,23 @@ fn without_queries_attention_is_even() {
         let tokens = 1 + 2 * patches;
         let layers = model.shape.layers_v;
         for (l, layer) in explained.windows[0].layers.iter().enumerate() {
-            // Where prompts end before the layers do, the last prompts stay in the sequence.
-            let each = 1.0 / (tokens + if depth > 0 { 8 } else { 0 }) as f32;
-            for on in layer.whole.iter().chain(&layer.window).chain([&layer.class]) {
-                assert!((on - each).abs() < 1e-6, "layer {l} of {layers}, prompts in {depth}: {on}, not {each}");
+            // If prompts end before the layers do, the last prompts stay in the sequence.
+            let expected = 1.0 / (tokens + if depth > 0 { 8 } else { 0 }) as f32;
+            for attention in layer.whole.iter().chain(&layer.window).chain([&layer.class]) {
+                assert!(
+                    (attention - expected).abs() < 1e-6,
+                    "layer {l} of {layers}, prompts in {depth}: {attention}, not {expected}"
+                );
             }
         }
-        // As matrices: a row holds what a token is made of; prompts are made of themselves.
+        // The rollout is a product of matrices. A row holds the shares of the tokens in one token; a prompt only
+        // consists of itself.
         let rows = tokens + 8;
         let keys = if depth > 0 { rows } else { tokens };
         let layer = Tensor::from_vec(
             (0..rows * rows)
-                .map(|at| {
-                    let (row, column) = (at / rows, at % rows);
+                .map(|index| {
+                    let (row, column) = (index / rows, index % rows);
                     let own = f32::from(row == column);
                     if row >= tokens { own } else { 0.5 * own + if column < keys { 0.5 / keys as f32 } else { 0.0 } }
                 })
@@ -107,7 +112,7 @@ fn without_queries_attention_is_even() {
     }
 }
 
-/// If a patch of the window changes, attention in the first layer changes most at that patch's position.
+/// Tests that if a patch of the window changes, attention in the first layer changes most at that patch's position.
 #[test]
 fn patches_are_row_major_from_the_top_left() {
     let model = Model::learned(ClipShape::TINY).scaled("layers.0.self_attn.q_proj.weight", 8.0);

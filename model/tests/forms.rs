@@ -1,8 +1,8 @@
-//! One model in every form is one model: it gives the libraries' features and one fingerprint.
+//! Tests that a model has the same features as in the libraries, and the same digest, in every file format.
 //!
-//! The files were written by the libraries (`data/make_forms.py`), and packed.
+//! The libraries wrote the files (`data/make_forms.py`), which were then packed.
 
-#![allow(clippy::unwrap_used)] // helpers too: a test that cannot get its data has failed
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,21 +14,21 @@ use dqa_model::{
 use flate2::read::GzDecoder;
 use tempfile::TempDir;
 
-fn data() -> PathBuf {
+fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/forms")
 }
 
-/// Makes a directory with these fixtures: (name of the fixture, name in the directory).
+/// Creates a directory with copies of these fixtures: (name of the fixture, name in the directory).
 fn dir(files: &[(&str, &str)]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (fixture, name) in files {
-        let to = dir.path().join(name);
-        match File::open(data().join(format!("{fixture}.gz.gz"))) {
+        let path = dir.path().join(name);
+        match File::open(fixtures().join(format!("{fixture}.gz.gz"))) {
             Ok(packed) => {
                 let mut unpacked = GzDecoder::new(GzDecoder::new(packed));
-                std::io::copy(&mut unpacked, &mut File::create(to).unwrap()).unwrap();
+                std::io::copy(&mut unpacked, &mut File::create(path).unwrap()).unwrap();
             }
-            Err(_) => _ = fs::copy(data().join(fixture), to).unwrap(),
+            Err(_) => _ = fs::copy(fixtures().join(fixture), path).unwrap(),
         }
     }
     dir
@@ -38,12 +38,12 @@ fn open(dir: &TempDir) -> ClipWeights {
     ClipWeights::open(dir.path()).unwrap_or_else(|error| panic!("{}", dqa_testkit::chain(&error)))
 }
 
-fn refused(path: &Path, dir: &TempDir) -> String {
+fn open_error(path: &Path, dir: &TempDir) -> String {
     let error = ClipWeights::open(path).unwrap_err();
     dqa_testkit::chain(&error).replace(dir.path().to_str().unwrap(), "DIR")
 }
 
-/// Makes the picture of the fixtures' script.
+/// Returns the picture that the fixtures' script uses.
 fn picture() -> Rgb8 {
     let pixel = |i: usize| {
         let (x, y, c) = (i / 3 % 224, i / 3 / 224, i % 3);
@@ -52,11 +52,12 @@ fn picture() -> Rgb8 {
     Rgb8::new(224, 224, (0..224 * 224 * 3).map(pixel).collect())
 }
 
-/// Returns the largest difference between the model's features of picture and sentences and the libraries'.
+/// Returns the largest difference between the features of the model and those of the libraries, over picture and
+/// sentences.
 fn difference(weights: &ClipWeights, activation: &str, options: &Options) -> f32 {
-    let reference = fs::read_to_string(data().join("reference.json")).unwrap();
+    let reference = fs::read_to_string(fixtures().join("reference.json")).unwrap();
     let reference: serde_json::Value = serde_json::from_str(&reference).unwrap();
-    let wanted = |name: &str| -> Vec<f32> {
+    let expected = |name: &str| -> Vec<f32> {
         let rows = reference[activation][name].as_array().unwrap();
         rows.iter().flat_map(|row| row.as_array().unwrap()).map(|value| value.as_f64().unwrap() as f32).collect()
     };
@@ -65,11 +66,11 @@ fn difference(weights: &ClipWeights, activation: &str, options: &Options) -> f32
     let scorer = Scorer::new(weights, &PromptMode::Handcrafted, &options).unwrap();
     let picture = scorer.picture_features(&Prepared::new(picture(), &views).unwrap()).unwrap().concat();
     let text = scorer.text_features().concat();
-    let compare = |got: &[f32], wanted: Vec<f32>| {
-        assert_eq!(got.len(), wanted.len());
-        got.iter().zip(wanted).map(|(got, wanted)| (got - wanted).abs()).fold(0.0, f32::max)
+    let compare = |got: &[f32], expected: Vec<f32>| {
+        assert_eq!(got.len(), expected.len());
+        got.iter().zip(expected).map(|(got, expected)| (got - expected).abs()).fold(0.0, f32::max)
     };
-    compare(&picture, wanted("image")).max(compare(&text, wanted("text")))
+    compare(&picture, expected("image")).max(compare(&text, expected("text")))
 }
 
 const HF: [(&str, &str); 2] = [("config.quick_gelu.json", "config.json"), ("model.safetensors", "model.safetensors")];
@@ -99,7 +100,7 @@ fn forms() -> Vec<Form<'static>> {
 }
 
 #[test]
-fn every_form_gives_the_libraries_features_and_one_fingerprint() {
+fn every_form_has_the_libraries_features_and_the_same_digest() {
     let digest = open(&dir(&HF)).digest();
     for (form, files) in forms() {
         let dir = dir(&files);
@@ -110,23 +111,23 @@ fn every_form_gives_the_libraries_features_and_one_fingerprint() {
         assert!(difference < 1e-5, "{form} {files:?}: {difference}");
         assert_eq!(weights.config().vision.activation, Activation::QuickGelu);
         assert_eq!((weights.tensor_count(), weights.parameter_count()), (78, 3_571_329), "{form}");
-        // The files that were read are those that another machine needs.
+        // The files that were read are those that a copy of the model needs.
         let read: Vec<_> = weights.files().iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
-        let mut wanted: Vec<_> = files.iter().map(|(_, name)| *name).collect();
+        let mut expected: Vec<_> = files.iter().map(|(_, name)| *name).collect();
         if form == WeightsForm::HfPyTorch && files.len() == 4 {
-            wanted[1..].sort_by_key(|name| !name.ends_with("index.json"));
+            expected[1..].sort_by_key(|name| !name.ends_with("index.json"));
         }
-        assert_eq!(read, wanted, "{form}");
+        assert_eq!(read, expected, "{form}");
         assert_eq!(weight_files(dir.path()).unwrap(), weights.files());
     }
 }
 
 #[test]
-fn a_file_is_as_good_as_its_directory_and_its_name_says_nothing() {
+fn a_file_of_any_name_opens_as_its_directory_does() {
     let digest = open(&dir(&HF)).digest();
     for (_, files) in forms().into_iter().filter(|(_, files)| files.len() <= 2) {
         let (fixture, _) = *files.last().unwrap();
-        // Users rename files; the configuration lies beside it if the form has one.
+        // Users rename files. The configuration is in the same folder if the form has one.
         let mut renamed = files[..files.len() - 1].to_vec();
         renamed.push((fixture, "ViT-L-14.safetensors"));
         let dir = dir(&renamed);
@@ -137,7 +138,7 @@ fn a_file_is_as_good_as_its_directory_and_its_name_says_nothing() {
 }
 
 #[test]
-fn an_index_is_as_good_as_its_directory() {
+fn an_index_opens_as_its_directory_does() {
     let (_, files) = forms().swap_remove(2);
     let dir = dir(&files);
     let weights = ClipWeights::open(&dir.path().join("pytorch_model.bin.index.json")).unwrap();
@@ -146,7 +147,7 @@ fn an_index_is_as_good_as_its_directory() {
 }
 
 #[test]
-fn gelu_gives_the_libraries_features() {
+fn gelu_models_have_the_libraries_features() {
     let quick = open(&dir(&HF)).digest();
     let hf = ("config.gelu.json", "config.json");
     let open_clip = ("open_clip_config.gelu.json", "open_clip_config.json");
@@ -160,7 +161,7 @@ fn gelu_gives_the_libraries_features() {
         digests.push(weights.digest());
     }
     assert_eq!(digests[0], digests[1]);
-    assert_ne!(digests[0], quick, "the activation is a part of the model");
+    assert_ne!(digests[0], quick, "the digest covers the activation");
 }
 
 #[test]
@@ -193,21 +194,21 @@ fn safetensors_are_preferred() {
 }
 
 #[test]
-fn what_is_missing_beside_the_weights_is_told() {
+fn a_missing_configuration_is_reported() {
     let hf = dir(&HF[1..]);
     assert_eq!(
-        refused(hf.path(), &hf),
+        open_error(hf.path(), &hf),
         "`config.json` is missing beside `DIR/model.safetensors`: it says what model these weights are of"
     );
     let open_clip = dir(&[("open_clip_model.safetensors", "model.pt")]);
-    let text = refused(&open_clip.path().join("model.pt"), &open_clip);
+    let text = open_error(&open_clip.path().join("model.pt"), &open_clip);
     assert!(text.starts_with("it is unknown whether the model in `DIR/model.pt` has GELU or quick-GELU"), "{text}");
     fs::write(open_clip.path().join("open_clip_config.json"), r#"{"model_cfg": {"quick_gelu": true}}"#).unwrap();
     assert_eq!(open(&open_clip).digest(), open(&dir(&HF)).digest());
 }
 
 #[test]
-fn a_configuration_of_open_clip_is_checked() {
+fn open_clip_configurations_are_checked() {
     let files = [("open_clip_config.gelu.json", "open_clip_config.json"), ("open_clip_model.safetensors", "model")];
     let dir = dir(&files);
     let config = dir.path().join("open_clip_config.json");
@@ -255,7 +256,7 @@ fn a_configuration_of_open_clip_is_checked() {
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         json.pointer_mut(parent).unwrap()[key] = value;
         fs::write(&config, json.to_string()).unwrap();
-        let text = refused(dir.path(), &dir);
+        let text = open_error(dir.path(), &dir);
         assert!(text.contains(expected), "{text}");
     }
 }

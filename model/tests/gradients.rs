@@ -1,7 +1,6 @@
-//! Gradients are slopes: each trained tensor's gradient is compared with the change of the loss along it. `training.rs`
-//! tests the loss itself.
+//! Compares each trained tensor's gradient with the change of the loss along it. `training.rs` tests the loss itself.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,12 +37,12 @@ impl Model {
         let config = ClipConfig::read(&hf::cached("tiny", "gradients").join("config.json")).unwrap();
         let options = TrainerOptions { trainable, sees, ..TrainerOptions::default() };
         let mut weights = tensors(dir.weights());
-        // At CLIP's 100 the scores of these weights are near 0 and 1, where the slope vanishes.
+        // With CLIP's scale of 100, the scores of these weights are near 0 and 1, where gradients vanish.
         weights.insert("logit_scale".into(), Tensor::new(2.0f32, &Device::Cpu).unwrap());
         Model { config, weights, prompts: tensors(dir.prompts()), options }
     }
 
-    fn with(mut self, activation: Activation) -> Model {
+    fn with_activation(mut self, activation: Activation) -> Model {
         (self.config.vision.activation, self.config.text.activation) = (activation, activation);
         self
     }
@@ -58,12 +57,12 @@ impl Model {
         Trainer::new(&weights, &mode, &self.options).unwrap()
     }
 
-    /// Returns a model with `by` added along `direction` to the tensor `name`.
-    fn moved(&self, name: &str, direction: &Tensor, by: f64) -> Model {
+    /// Returns the model with `direction * distance` added to the tensor `name`.
+    fn moved(&self, name: &str, direction: &Tensor, distance: f64) -> Model {
         let mut model = self.clone();
         let tensors = if model.prompts.contains_key(name) { &mut model.prompts } else { &mut model.weights };
         let tensor = tensors.get_mut(name).unwrap();
-        *tensor = (&*tensor + (direction * by).unwrap()).unwrap();
+        *tensor = (&*tensor + (direction * distance).unwrap()).unwrap();
         model
     }
 }
@@ -81,29 +80,29 @@ fn batch(sees: ViewMode) -> Vec<Example> {
     (0..5).map(example).collect()
 }
 
-/// Compares each tensor's gradient with the slope of the loss along it.
-fn check(model: &Model, which: impl Fn(&str) -> bool) {
+/// Compares the gradient of each tensor that `filter` selects with the slope of the loss along it.
+fn check_slopes(model: &Model, filter: impl Fn(&str) -> bool) {
     let batch = batch(model.options.sees);
     let (_, gradients) = model.trainer().gradients(&batch).unwrap();
-    for (name, gradient) in gradients.iter().filter(|(name, _)| which(name)) {
+    for (name, gradient) in gradients.iter().filter(|(name, _)| filter(name)) {
         let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
         let is_key_bias = name.ends_with("k_proj.bias");
         assert!(norm > 0.0, "{name} gets a gradient");
         if is_key_bias {
-            // It moves all scores of a query alike, which softmax does not see: its gradient is rounding.
+            // It moves all scores of a query equally, which softmax ignores, so its gradient is only rounding.
             assert!(norm < 1e-6, "{name}: {norm}");
             continue;
         }
         if name == TOKENS {
-            continue; // only the rows of tokens that occur learn, and they have the places of the positions
+            continue; // only the rows of tokens that occur get a gradient, and it has the shape of the positions
         }
         let tensors = if model.prompts.contains_key(name) { &model.prompts } else { &model.weights };
         let direction = Tensor::from_slice(gradient, tensors[name].dims(), &Device::Cpu).unwrap();
         let direction = (direction / norm).unwrap();
-        // The loss moves by about 1e-3, far above its rounding and the steps of f16 that prompts pass through; two
-        // differences together cancel the third derivative.
+        // The loss moves by about 1e-3, far more than its rounding and the f16 steps of prompts. Combining two
+        // differences cancels the third derivative.
         let step = (1e-3 / norm).min(0.2);
-        let loss = |by: f64| model.moved(name, &direction, by).trainer().gradients(&batch).unwrap().0.loss;
+        let loss = |distance: f64| model.moved(name, &direction, distance).trainer().gradients(&batch).unwrap().0.loss;
         let difference = |step: f64| (loss(step) - loss(-step)) / (2.0 * step);
         let slope = (4.0 * difference(step / 2.0) - difference(step)) / 3.0;
         assert!((slope / norm - 1.0).abs() < 0.02, "{name}: slope {slope}, gradient {norm}, step {step}");
@@ -111,45 +110,45 @@ fn check(model: &Model, which: impl Fn(&str) -> bool) {
 }
 
 #[test]
-fn every_gradient_of_the_prompts_is_a_slope() {
-    check(&Model::tiny(Trainable::Prompts, ViewMode::Both), |_| true);
+fn gradients_of_prompts_equal_slopes() {
+    check_slopes(&Model::tiny(Trainable::Prompts, ViewMode::Both), |_| true);
 }
 
 #[test]
-fn every_gradient_of_all_of_clip_is_a_slope() {
-    check(&Model::tiny(Trainable::All, ViewMode::Both), |name| !name.starts_with("prompt"));
+fn gradients_of_all_of_clip_equal_slopes() {
+    check_slopes(&Model::tiny(Trainable::All, ViewMode::Both), |name| !name.starts_with("prompt"));
 }
 
 #[test]
-fn without_prompts_and_with_one_view_too() {
+fn gradients_without_prompts_and_with_one_view_equal_slopes() {
     for sees in [ViewMode::Local, ViewMode::Global] {
         let mut model = Model::tiny(Trainable::All, sees);
         model.prompts.clear();
-        check(&model, |name| name.contains("embedding") || name.contains("pre_layrnorm"));
+        check_slopes(&model, |name| name.contains("embedding") || name.contains("pre_layrnorm"));
     }
 }
 
 #[test]
-fn gelu_has_slopes_too() {
-    let model = Model::tiny(Trainable::All, ViewMode::Global).with(Activation::Gelu);
-    check(&model, |name| name.contains("layers.1.mlp.fc1"));
+fn gradients_of_gelu_equal_slopes() {
+    let model = Model::tiny(Trainable::All, ViewMode::Global).with_activation(Activation::Gelu);
+    check_slopes(&model, |name| name.contains("layers.1.mlp.fc1"));
 }
 
-/// Returns the norm of the difference relative to the norm.
-fn apart(ours: &[f32], theirs: &[f32]) -> f64 {
+/// Returns the norm of the difference divided by the norm of the expected values.
+fn relative_difference(values: &[f32], expected: &[f32]) -> f64 {
     let square = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>();
-    let difference = square(&mut ours.iter().zip(theirs).map(|(a, b)| a - b));
-    (difference / square(&mut theirs.iter().copied())).sqrt()
+    let difference = square(&mut values.iter().zip(expected).map(|(a, b)| a - b));
+    (difference / square(&mut expected.iter().copied())).sqrt()
 }
 
 #[test]
-fn our_gradients_are_candles_for_every_shape_of_prompts() {
+fn cpu_engine_gradients_equal_candles_for_every_prompt_shape() {
     let words = Words { bad: "a hazy photo.".into(), good: "a clear photo of a scene.".into() };
     let shapes = [(8, 3, 8, 3), (4, 1, 6, 2), (0, 0, 5, 1), (3, 2, 0, 0)];
     let (quick, gelu) = (Activation::QuickGelu, Activation::Gelu);
     let models = [(ViewMode::Both, quick), (ViewMode::Local, gelu), (ViewMode::Both, gelu), (ViewMode::Global, quick)];
     for ((text_len, text_depth, visual_len, visual_depth), (sees, activation)) in shapes.into_iter().zip(models) {
-        let mut model = Model::tiny(Trainable::All, sees).with(activation);
+        let mut model = Model::tiny(Trainable::All, sees).with_activation(activation);
         let weights = ClipWeights::from_tensors(model.config.clone(), model.weights.clone()).unwrap();
         let shape = PromptShape { text_len, text_depth, visual_len, visual_depth };
         let prompts = Prompts::initial(&weights, shape, words.clone(), &PromptInit::Random, 5).unwrap();
@@ -159,44 +158,44 @@ fn our_gradients_are_candles_for_every_shape_of_prompts() {
             let mode = PromptMode::Learned(prompts.clone());
             Trainer::new(&weights, &mode, &model.options).unwrap().gradients(&batch).unwrap()
         };
-        let ((ours, our_gradients), (theirs, their_gradients)) = (gradients(false), gradients(true));
-        assert!((ours.loss / theirs.loss - 1.0).abs() < 1e-5, "{} {}", ours.loss, theirs.loss);
-        for (name, gradient) in our_gradients.iter().filter(|(name, _)| !name.ends_with("k_proj.bias")) {
-            let apart = apart(gradient, &their_gradients[name]);
-            assert!(apart < 1e-3, "{shape:?} {name}: {apart}");
+        let ((cpu, cpu_gradients), (candle, candle_gradients)) = (gradients(false), gradients(true));
+        assert!((cpu.loss / candle.loss - 1.0).abs() < 1e-5, "{} {}", cpu.loss, candle.loss);
+        for (name, gradient) in cpu_gradients.iter().filter(|(name, _)| !name.ends_with("k_proj.bias")) {
+            let difference = relative_difference(gradient, &candle_gradients[name]);
+            assert!(difference < 1e-3, "{shape:?} {name}: {difference}");
         }
     }
 }
 
 #[test]
-fn what_learns_has_the_gradient_that_it_has_among_all() {
+fn trained_tensors_have_the_same_gradients_as_when_all_are_trained() {
     let batch = batch(ViewMode::Both);
     let (_, all) = Model::tiny(Trainable::All, ViewMode::Both).trainer().gradients(&batch).unwrap();
     let text = |name: &str| name.starts_with("prompts_text.") || name.starts_with("prompt_txt_");
     let visual = |name: &str| name.starts_with("prompts_vis.") || name.starts_with("prompt_vis_");
     let tower =
         |name: &str| name.starts_with("vision_model.") || ["visual_projection.weight", "logit_scale"].contains(&name);
-    type Learns<'a> = &'a dyn Fn(&str) -> bool;
-    let kinds: [(Trainable, Learns<'_>); 3] = [
+    type IsTrained<'a> = &'a dyn Fn(&str) -> bool;
+    let kinds: [(Trainable, IsTrained<'_>); 3] = [
         (Trainable::Text, &text),
         (Trainable::Visual, &visual),
         (Trainable::Vision, &|name| visual(name) || tower(name)),
     ];
-    for ((trainable, learns), use_candle) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+    for ((trainable, is_trained), use_candle) in kinds.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
         let mut model = Model::tiny(trainable, ViewMode::Both);
         model.options.use_candle = use_candle;
         let (_, gradients) = model.trainer().gradients(&batch).unwrap();
-        let wanted: Vec<&String> = all.keys().filter(|name| learns(name)).collect();
-        assert_eq!(gradients.keys().collect::<Vec<_>>(), wanted, "{trainable:?}");
+        let expected: Vec<&String> = all.keys().filter(|name| is_trained(name)).collect();
+        assert_eq!(gradients.keys().collect::<Vec<_>>(), expected, "{trainable:?}");
         for (name, gradient) in gradients.iter().filter(|(name, _)| !name.ends_with("k_proj.bias")) {
-            let apart = apart(gradient, &all[name]);
-            assert!(apart < 1e-3, "{trainable:?} {name}: {apart}");
+            let difference = relative_difference(gradient, &all[name]);
+            assert!(difference < 1e-3, "{trainable:?} {name}: {difference}");
         }
     }
 }
 
 #[test]
-fn the_patch_embedding_learns_at_its_share_of_the_rate() {
+fn the_patch_embedding_has_its_own_learning_rate() {
     const PATCHES: &str = "vision_model.embeddings.patch_embedding.weight";
     let mut model = Model::tiny(Trainable::All, ViewMode::Both);
     let values = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -214,12 +213,12 @@ fn the_patch_embedding_learns_at_its_share_of_the_rate() {
 }
 
 #[test]
-fn what_is_far_off_has_a_gradient_on_both_engines() {
-    // exp(1.702 * 60) is infinite in f32: a slope made of it would not be finite.
+fn gradients_are_finite_for_large_activations_in_both_engines() {
+    // exp(1.702 * 60) is infinite in f32. A gradient that is computed from it would not be finite.
     let mut model = Model::tiny(Trainable::Prompts, ViewMode::Both);
     let bias = "vision_model.encoder.layers.1.mlp.fc1.bias";
-    let far = (&model.weights[bias] - 60.0).unwrap();
-    model.weights.insert(bias.into(), far);
+    let shifted = (&model.weights[bias] - 60.0).unwrap();
+    model.weights.insert(bias.into(), shifted);
     for use_candle in [false, true] {
         model.options.use_candle = use_candle;
         model.trainer().step(&batch(ViewMode::Both), 1e-3).unwrap();
@@ -227,25 +226,25 @@ fn what_is_far_off_has_a_gradient_on_both_engines() {
 }
 
 #[test]
-fn what_was_saved_goes_on_to_the_same_bits() {
+fn a_resumed_training_is_bit_identical() {
     let model = Model::tiny(Trainable::Prompts, ViewMode::Both);
     let batch = batch(ViewMode::Both);
-    let mut whole = model.trainer();
-    whole.step(&batch, 1e-3).unwrap();
-    let saved = whole.save();
-    whole.step(&batch, 1e-3).unwrap();
+    let mut uninterrupted = model.trainer();
+    uninterrupted.step(&batch, 1e-3).unwrap();
+    let saved = uninterrupted.save();
+    uninterrupted.step(&batch, 1e-3).unwrap();
     let mut resumed = model.trainer();
     resumed.restore(&saved).unwrap();
     assert_eq!(resumed.steps(), 1);
     resumed.step(&batch, 1e-3).unwrap();
-    assert_eq!(resumed.save(), whole.save());
+    assert_eq!(resumed.save(), uninterrupted.save());
     let other = Model::tiny(Trainable::Text, ViewMode::Both);
     let error = other.trainer().restore(&saved).unwrap_err();
     assert!(error.to_string().starts_with("the saved state belongs to another training"), "{error}");
 }
 
 #[test]
-fn no_number_stops_a_step_and_changes_nothing() {
+fn a_nan_label_fails_the_step_and_changes_nothing() {
     let model = Model::tiny(Trainable::Prompts, ViewMode::Both);
     let mut trainer = model.trainer();
     let mut batch = batch(ViewMode::Both);

@@ -1,6 +1,6 @@
-//! New prompts match their options, and are the same for the same seed.
+//! Tests that new prompts match their options, and are equal for equal seeds.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 mod support;
 
@@ -12,10 +12,10 @@ use dqa_testkit::ClipShape;
 use proptest::prelude::*;
 use support::Model;
 
-/// Towers of 3 layers, 64 and 128 wide.
+/// A model whose towers have 3 layers and widths of 64 and 128.
 static CLIP: LazyLock<ClipWeights> = LazyLock::new(|| Model::handcrafted(ClipShape::TINY).clip());
 
-fn new(shape: PromptShape, init: &PromptInit, seed: u64) -> Result<Prompts, String> {
+fn new_prompts(shape: PromptShape, init: &PromptInit, seed: u64) -> Result<Prompts, String> {
     Prompts::initial(&CLIP, shape, Words::default(), init, seed).map_err(|error| dqa_testkit::chain(&error))
 }
 
@@ -37,18 +37,18 @@ fn shape() -> impl Strategy<Value = PromptShape> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
     #[test]
-    fn prompts_have_the_shape_that_was_asked_for(shape in shape(), seed: u64, from_words: bool) {
+    fn prompts_have_the_requested_shape(shape in shape(), seed: u64, from_words: bool) {
         let init = if from_words { PromptInit::Words("a clear photo".to_owned()) } else { PromptInit::Random };
-        let prompts = new(shape, &init, seed).unwrap();
+        let prompts = new_prompts(shape, &init, seed).unwrap();
         prop_assert_eq!(prompts.shape(), &shape);
-        prop_assert_eq!(prompts.digest().unwrap(), new(shape, &init, seed).unwrap().digest().unwrap());
+        prop_assert_eq!(prompts.digest().unwrap(), new_prompts(shape, &init, seed).unwrap().digest().unwrap());
     }
 
     #[test]
-    fn a_prompt_does_not_depend_on_those_of_other_layers(shape in shape(), seed: u64) {
+    fn prompts_do_not_depend_on_those_of_other_layers(shape in shape(), seed: u64) {
         let all = PromptShape { text_depth: 3, visual_depth: 3, text_len: shape.text_len.max(1), visual_len: shape.visual_len.max(1) };
-        let all = new(all, &PromptInit::Random, seed).unwrap();
-        for (name, tensor) in new(shape, &PromptInit::Random, seed).unwrap().tensors() {
+        let all = new_prompts(all, &PromptInit::Random, seed).unwrap();
+        for (name, tensor) in new_prompts(shape, &PromptInit::Random, seed).unwrap().tensors() {
             prop_assert_eq!(values(tensor), values(&all.tensors()[name]), "{}", name);
         }
     }
@@ -57,56 +57,57 @@ proptest! {
 const FULL: PromptShape = PromptShape { text_len: 60, text_depth: 3, visual_len: 60, visual_depth: 3 };
 
 #[test]
-fn random_prompts_are_as_the_authors_start_them() {
-    let prompts = new(FULL, &PromptInit::Random, 1).unwrap();
+fn random_prompts_have_the_authors_distribution() {
+    let prompts = new_prompts(FULL, &PromptInit::Random, 1).unwrap();
     for (kind, linear, width) in [("text", "txt", 64.0f32), ("vis", "vis", 128.0)] {
         let drawn: Vec<f32> = (0..3).flat_map(|i| values(&prompts.tensors()[&format!("prompts_{kind}.{i}")])).collect();
         let n = drawn.len() as f32;
         let mean = drawn.iter().sum::<f32>() / n;
         let deviation = (drawn.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n).sqrt();
-        // Of 11,520 values or more: the mean's standard error is 2e-4, the deviation's 1.3e-4.
+        // There are at least 11,520 values, so the standard error of the mean is 2e-4 and that of the deviation 1.3e-4.
         assert!(mean.abs() < 1e-3 && (deviation - 0.02).abs() < 7e-4, "{kind}: {mean} +- {deviation}");
         for part in ["weight", "bias"] {
             let layer = |i: usize| values(&prompts.tensors()[&format!("prompt_{linear}_projections.{i}.{part}")]);
-            assert!(layer(0) == layer(1) && layer(0) == layer(2), "copies of one");
+            assert!(layer(0) == layer(1) && layer(0) == layer(2), "all layers start as copies of one");
             let largest = layer(0).iter().fold(0f32, |largest, x| largest.max(x.abs())) * width.sqrt();
             assert!((0.9..=1.0).contains(&largest), "{kind} {part}: {largest}");
         }
     }
-    let other = new(FULL, &PromptInit::Random, 2).unwrap();
+    let other = new_prompts(FULL, &PromptInit::Random, 2).unwrap();
     for (name, tensor) in prompts.tensors() {
         assert_ne!(values(tensor), values(&other.tensors()[name]), "{name}");
     }
 }
 
 #[test]
-fn prompts_from_words_are_their_embeddings() {
-    let prompts = new(PromptShape { text_len: 5, ..FULL }, &PromptInit::Words("bad photo.".to_owned()), 1).unwrap();
+fn prompts_from_words_equal_the_words_embeddings() {
+    let prompts =
+        new_prompts(PromptShape { text_len: 5, ..FULL }, &PromptInit::Words("bad photo.".to_owned()), 1).unwrap();
     let embedded = CLIP.rows("text_model.embeddings.token_embedding.weight", &[2103, 1125, 269, 2103, 1125]);
     for i in 0..3 {
         assert_eq!(values(&prompts.text(i).unwrap()), values(&embedded));
     }
-    let random = new(FULL, &PromptInit::Random, 1).unwrap();
+    let random = new_prompts(FULL, &PromptInit::Random, 1).unwrap();
     assert_eq!(values(&prompts.visual(2).unwrap()), values(&random.visual(2).unwrap()));
 }
 
 #[test]
-fn what_is_no_shape_for_the_model_is_refused() {
-    let refused = |shape| new(shape, &PromptInit::Random, 1).unwrap_err();
+fn invalid_shapes_and_words_are_refused() {
+    let error = |shape| new_prompts(shape, &PromptInit::Random, 1).unwrap_err();
     assert_eq!(
-        refused(PromptShape { text_depth: 0, visual_depth: 0, ..FULL }),
+        error(PromptShape { text_depth: 0, visual_depth: 0, ..FULL }),
         "the new set has prompts in no layer: the depth in one of the towers must be 1 or more"
     );
     assert_eq!(
-        refused(PromptShape { text_depth: 4, ..FULL }),
+        error(PromptShape { text_depth: 4, ..FULL }),
         "the new set has `prompts_text` for 4 layers, but the model has only 3 there"
     );
     assert_eq!(
-        refused(PromptShape { visual_len: 0, ..FULL }),
+        error(PromptShape { visual_len: 0, ..FULL }),
         "the new set has 0 prompts in a layer of `prompts_vis`; there may be 1 to 60"
     );
     assert_eq!(
-        new(FULL, &PromptInit::Words(" ".to_owned()), 1).unwrap_err(),
+        new_prompts(FULL, &PromptInit::Words(" ".to_owned()), 1).unwrap_err(),
         "the words in the new set cannot be used: the sentence ` ` has no word in it"
     );
 }

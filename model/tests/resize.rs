@@ -1,14 +1,14 @@
-//! The global view equals Pillow 13's `Image.resize(..., BILINEAR)` to the bit.
+//! Tests that the global view is bit-identical to Pillow 13's `Image.resize(..., BILINEAR)`.
 
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not take for tests
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::path::{Path, PathBuf};
 
 use dqa_model::{Rgb8, whole_view};
 use proptest::prelude::*;
 
-/// Width, height, side, and the FNV-1a 64 hash of Pillow 13.0.0's result for [`noise`] of that size. They include
-/// shrinking by ten and more, growing, 224 on one side only, and both orders of the two passes.
+/// Width, height, side, and the FNV-1a 64 hash of Pillow 13.0.0's result for [`noise`] of that size. The cases include
+/// shrinking by factors of ten and more, growing, 224 on one side only, and both orders of the two passes.
 const PILLOW: &[(u32, u32, u32, u64)] = &[
     (1, 1, 224, 0xc43124c1fdde0725),
     (100, 50, 224, 0xf2eb5373ed81c199),
@@ -69,13 +69,13 @@ proptest! {
     }
 
     #[test]
-    fn a_view_of_a_view_is_the_view(width in 1_u32..300, height in 1_u32..300, side in 1_u32..100) {
+    fn resizing_to_the_same_size_changes_nothing(width in 1_u32..300, height in 1_u32..300, side in 1_u32..100) {
         let view = whole_view(&noise(width, height), side);
         prop_assert_eq!(whole_view(&view, side), view);
     }
 }
 
-/// Makes noise that a few lines in any language can make: the high bytes of a linear congruential generator.
+/// Returns the high bytes of a linear congruential generator, which is easy to repeat in another language.
 fn noise(width: u32, height: u32) -> Rgb8 {
     let mut state = width.wrapping_mul(31).wrapping_add(height);
     let sample = |_| {

@@ -1,6 +1,7 @@
-//! Training follows the reference: losses and first gradients of the golden runs, for both models.
+//! Tests that training follows the reference: it compares losses and first gradients of the golden runs, for both
+//! models.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::sync::Arc;
 
@@ -36,29 +37,29 @@ fn trainer(kind: &str, salt: &str, trainable: Trainable) -> Trainer {
     Trainer::new(&weights, &PromptMode::Learned(prompts), &options).unwrap()
 }
 
-fn check(kind: &str) {
+fn check_training(kind: &str) {
     let goldens = Goldens::load();
     let golden = &goldens.model(kind).training;
     let batch = batch(&read(&goldens), &golden.targets);
     let mut trainer = trainer(kind, &goldens.salt, Trainable::Prompts);
     let (_, gradients) = trainer.gradients(&batch).unwrap();
     assert_eq!(gradients.len(), golden.gradient_norms.len());
-    for (name, want) in &golden.gradient_norms {
+    for (name, expected) in &golden.gradient_norms {
         let got = gradients[name].iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-        assert!((got / want - 1.0).abs() < 1e-3, "{kind} {name}: a gradient of norm {got}, not {want}");
+        assert!((got / expected - 1.0).abs() < 1e-3, "{kind} {name}: a gradient of norm {got}, not {expected}");
     }
-    for (i, want) in golden.losses.iter().enumerate() {
+    for (i, expected) in golden.losses.iter().enumerate() {
         let loss = trainer.step(&batch, golden.lr).unwrap().loss;
-        assert!((loss / want - 1.0).abs() < 1e-3, "{kind}: loss {loss} in step {i}, not {want}");
+        assert!((loss / expected - 1.0).abs() < 1e-3, "{kind}: loss {loss} in step {i}, not {expected}");
     }
 }
 
 #[test]
 fn the_tiny_model_learns_as_the_reference_does() {
-    check("tiny");
+    check_training("tiny");
 }
 
 #[test]
 fn vit_b_32_learns_as_the_reference_does() {
-    check("vit-b-32");
+    check_training("vit-b-32");
 }

@@ -1,6 +1,6 @@
-//! Weights are opened completely or not at all, and errors give every reason.
+//! Tests that weights are opened completely or refused, and that errors name every reason.
 
-#![allow(clippy::unwrap_used)] // helpers too: a test that cannot get its data has failed
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,13 +16,13 @@ const TOKENS: &str = "text_model.embeddings.token_embedding.weight";
 const FC1: &str = "vision_model.encoder.layers.1.mlp.fc1.weight";
 const TINY: HfDir = HfDir { salt: "golden", shape: ClipShape::TINY, shards: 1 };
 
-/// Returns an error with its causes, with `DIR` for the test's directory.
+/// Returns an error with its causes, with `DIR` in place of the test's directory.
 fn text(error: &WeightsError, dir: &Path) -> String {
     dqa_testkit::chain(error).replace(dir.to_str().unwrap(), "DIR")
 }
 
-/// Returns the error for a directory with the tiny configuration and these tensors.
-fn refused(spoil: impl FnOnce(&mut Vec<RawTensor>)) -> String {
+/// Returns the error for a directory with the tiny configuration and the tiny tensors after `spoil`.
+fn open_error(spoil: impl FnOnce(&mut Vec<RawTensor>)) -> String {
     let dir = with_tensors(spoil, 1);
     text(&ClipWeights::open(dir.path()).unwrap_err(), dir.path())
 }
@@ -54,17 +54,17 @@ fn check_goldens(kind: &str) {
 }
 
 #[test]
-fn tiny_weights_are_the_goldens() {
+fn tiny_weights_equal_the_goldens() {
     check_goldens("tiny");
 }
 
 #[test]
-fn vit_b_32_weights_are_the_goldens() {
+fn vit_b_32_weights_equal_the_goldens() {
     check_goldens("vit-b-32");
 }
 
 #[test]
-fn shards_and_one_file_give_the_same() {
+fn shards_and_a_single_file_are_equal() {
     let (single, sharded) = (with_tensors(|_| (), 1), with_tensors(|_| (), 3));
     let (single, sharded) = (ClipWeights::open(single.path()).unwrap(), ClipWeights::open(sharded.path()).unwrap());
     assert_eq!(values(&single.get(FC1).unwrap()), values(&sharded.get(FC1).unwrap()));
@@ -72,7 +72,7 @@ fn shards_and_one_file_give_the_same() {
 }
 
 #[test]
-fn memory_and_files_give_the_same() {
+fn weights_in_memory_and_in_files_are_equal() {
     let dir = with_tensors(|_| (), 1);
     let opened = ClipWeights::open(dir.path()).unwrap();
     let tensors: HashMap<String, Tensor> = TINY
@@ -93,11 +93,11 @@ fn memory_and_files_give_the_same() {
 }
 
 #[test]
-fn the_digest_sees_every_value_and_the_configuration() {
+fn the_digest_covers_every_value_and_the_configuration() {
     let plain = ClipWeights::open(with_tensors(|_| (), 1).path()).unwrap().digest();
     let flipped = with_tensors(|tensors| find(tensors, FC1).bytes[0] ^= 1, 1);
     assert_ne!(ClipWeights::open(flipped.path()).unwrap().digest(), plain);
-    // Other heads: the same tensors, other scores.
+    // Another number of heads has the same tensors, but other scores.
     let heads = with_tensors(|_| (), 1);
     let shape = ClipShape { heads_v: 4, ..TINY.shape };
     fs::write(heads.path().join("config.json"), hf::config_json(&shape)).unwrap();
@@ -124,43 +124,43 @@ fn half_precision_is_widened_exactly() {
 }
 
 #[test]
-fn rows_are_those_of_the_whole() {
+fn rows_equal_those_of_the_whole_tensor() {
     let dir = with_tensors(|_| (), 1);
     let weights = ClipWeights::open(dir.path()).unwrap();
     let indices = [49407u32, 0, 343, 343];
     let whole = weights.get(TOKENS).unwrap();
-    let wanted = whole.index_select(&Tensor::new(&indices, &Device::Cpu).unwrap(), 0).unwrap();
+    let expected = whole.index_select(&Tensor::new(&indices, &Device::Cpu).unwrap(), 0).unwrap();
     let rows = weights.rows(TOKENS, &indices);
     assert_eq!(rows.dims(), [4, 64]);
-    assert_eq!(values(&rows), values(&wanted));
+    assert_eq!(values(&rows), values(&expected));
 }
 
 #[test]
 #[should_panic(expected = "a CLIP model has no tensor `text_projection.bias`")]
-fn a_name_that_no_model_has_is_our_mistake() {
+fn an_unknown_tensor_name_panics() {
     let dir = with_tensors(|_| (), 1);
     let _ = ClipWeights::open(dir.path()).unwrap().get("text_projection.bias");
 }
 
 #[test]
-fn old_position_buffers_are_let_through_if_they_count() {
-    let counting = |n| (0..n).collect::<Vec<i64>>();
+fn old_position_buffers_are_accepted_if_consecutive() {
+    let consecutive = |n| (0..n).collect::<Vec<i64>>();
     let (text_ids, vision_ids) = ("text_model.embeddings.position_ids", "vision_model.embeddings.position_ids");
     let plain = ClipWeights::open(with_tensors(|_| (), 1).path()).unwrap().digest();
     let dir = with_tensors(
         |tensors| {
-            tensors.push(RawTensor::i64_row(text_ids, &counting(77)));
-            tensors.push(RawTensor::i64_row(vision_ids, &counting(50)));
+            tensors.push(RawTensor::i64_row(text_ids, &consecutive(77)));
+            tensors.push(RawTensor::i64_row(vision_ids, &consecutive(50)));
         },
         1,
     );
     assert_eq!(ClipWeights::open(dir.path()).unwrap().digest(), plain);
 
-    let mut swapped = counting(77);
+    let mut swapped = consecutive(77);
     swapped.swap(3, 4);
-    for ids in [swapped, counting(76)] {
+    for ids in [swapped, consecutive(76)] {
         assert_eq!(
-            refused(|tensors| tensors.push(RawTensor::i64_row(text_ids, &ids))),
+            open_error(|tensors| tensors.push(RawTensor::i64_row(text_ids, &ids))),
             "`text_model.embeddings.position_ids` in `DIR` is not 0, 1, ... 76: this model reads its positions in \
              another order"
         );
@@ -170,9 +170,9 @@ fn old_position_buffers_are_let_through_if_they_count() {
 const REFUSED: &str = "the weights in `DIR` are not those of the model that its configuration describes: ";
 
 #[test]
-fn tensors_of_another_set_are_named() {
+fn missing_and_unexpected_tensors_are_named() {
     assert_eq!(
-        refused(|tensors| tensors.retain(|tensor| !tensor.name.contains("layers.2.mlp"))),
+        open_error(|tensors| tensors.retain(|tensor| !tensor.name.contains("layers.2.mlp"))),
         format!(
             "{REFUSED}8 missing: vision_model.encoder.layers.2.mlp.fc1.weight, \
              vision_model.encoder.layers.2.mlp.fc1.bias, vision_model.encoder.layers.2.mlp.fc2.weight, \
@@ -180,21 +180,21 @@ fn tensors_of_another_set_are_named() {
         )
     );
     assert_eq!(
-        refused(|tensors| find(tensors, "logit_scale").name = "logit_bias".to_owned()),
+        open_error(|tensors| find(tensors, "logit_scale").name = "logit_bias".to_owned()),
         format!("{REFUSED}1 missing: logit_scale; 1 unexpected: logit_bias")
     );
     assert_eq!(
-        refused(|tensors| find(tensors, FC1).shape = vec![128, 512]),
+        open_error(|tensors| find(tensors, FC1).shape = vec![128, 512]),
         format!("{REFUSED}1 of another shape: {FC1} is (128, 512), not (512, 128)")
     );
     assert_eq!(
-        refused(|tensors| find(tensors, FC1).dtype = Dtype::I32),
+        open_error(|tensors| find(tensors, FC1).dtype = Dtype::I32),
         format!("{REFUSED}1 of a type other than F32, F16 and BF16: {FC1} is I32")
     );
 }
 
 #[test]
-fn a_file_cut_short_is_told() {
+fn a_truncated_file_is_refused() {
     let dir = with_tensors(|_| (), 1);
     let file = dir.path().join("model.safetensors");
     let length = fs::metadata(&file).unwrap().len();
@@ -243,7 +243,7 @@ fn shards_and_index_must_agree() {
 }
 
 #[test]
-fn a_directory_without_a_model_is_told() {
+fn a_directory_without_a_model_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let open = |path: &Path| text(&ClipWeights::open(path).unwrap_err(), dir.path());
     assert_eq!(
@@ -265,7 +265,7 @@ fn a_directory_without_a_model_is_told() {
     assert_eq!(open(dir.path()), "`DIR/config.json`: `model_type` is \"bert\", but dqa needs \"clip\"");
 }
 
-/// Prints the time of `cargo test --release -- --ignored --nocapture digest_time`; not a test of speed.
+/// Prints the time that digests take, for `cargo test --release -- --ignored --nocapture digest_time`. Asserts nothing.
 #[test]
 #[ignore = "prints a time"]
 fn digest_time() {
@@ -276,21 +276,21 @@ fn digest_time() {
         println!("{} in {:?}", digest.short(), start.elapsed());
     }
     let start = std::time::Instant::now();
-    let again = ClipWeights::open(&hf::cached("vit-b-32", "golden")).unwrap();
+    let reopened = ClipWeights::open(&hf::cached("vit-b-32", "golden")).unwrap();
     println!("opened in {:?}", start.elapsed());
-    println!("{} of a new map in {:?}", again.digest().short(), start.elapsed());
+    println!("{} of a new map in {:?}", reopened.digest().short(), start.elapsed());
 }
 
 #[test]
-fn the_configuration_is_the_directorys() {
+fn the_configuration_is_read_from_the_directory() {
     let dir = with_tensors(|_| (), 1);
-    let wanted = ClipConfig::read(&dir.path().join("config.json")).unwrap();
-    assert_eq!(*ClipWeights::open(dir.path()).unwrap().config(), wanted);
+    let expected = ClipConfig::read(&dir.path().join("config.json")).unwrap();
+    assert_eq!(*ClipWeights::open(dir.path()).unwrap().config(), expected);
 }
 
-/// Opens OpenAI's tensors of a model with one head per tower, whose configuration follows from its shapes, damaged by
-/// `spoil`.
-fn open_ai_refused(spoil: impl FnOnce(&mut Vec<RawTensor>)) -> String {
+/// Opens OpenAI's tensors after `spoil`, of a model with one head per tower whose configuration follows from its
+/// shapes. Returns the error, or the form if there is none.
+fn open_openai(spoil: impl FnOnce(&mut Vec<RawTensor>)) -> String {
     let width = 64;
     let zeros = |name: &str, shape: &[usize]| RawTensor {
         name: name.to_owned(),
@@ -343,33 +343,33 @@ fn open_ai_refused(spoil: impl FnOnce(&mut Vec<RawTensor>)) -> String {
 }
 
 #[test]
-fn tensors_of_openai_are_named_as_they_are_in_the_file() {
-    let refused = "the weights in `DIR/clip` are not those of the model that its configuration describes: ";
-    assert_eq!(open_ai_refused(|_| ()), "OpenAI safetensors");
-    let prefixed = open_ai_refused(|tensors| tensors.iter_mut().for_each(|t| t.name.insert_str(0, "module.")));
+fn openai_tensors_are_named_as_in_the_file() {
+    let prefix = "the weights in `DIR/clip` are not those of the model that its configuration describes: ";
+    assert_eq!(open_openai(|_| ()), "OpenAI safetensors");
+    let prefixed = open_openai(|tensors| tensors.iter_mut().for_each(|t| t.name.insert_str(0, "module.")));
     assert_eq!(prefixed, "OpenAI safetensors");
     let in_proj = "visual.transformer.resblocks.1.attn.in_proj_bias";
     assert_eq!(
-        open_ai_refused(|tensors| tensors.retain(|tensor| tensor.name != in_proj)),
-        format!("{refused}1 missing: {in_proj}")
+        open_openai(|tensors| tensors.retain(|tensor| tensor.name != in_proj)),
+        format!("{prefix}1 missing: {in_proj}")
     );
     assert_eq!(
-        open_ai_refused(|tensors| tensors.retain(|tensor| tensor.name != "visual.conv1.weight")),
-        format!("{refused}1 missing: visual.conv1.weight")
+        open_openai(|tensors| tensors.retain(|tensor| tensor.name != "visual.conv1.weight")),
+        format!("{prefix}1 missing: visual.conv1.weight")
     );
     assert_eq!(
-        open_ai_refused(|tensors| find(tensors, in_proj).name = "visual.head".to_owned()),
-        format!("{refused}1 missing: {in_proj}; 1 unexpected: visual.head")
+        open_openai(|tensors| find(tensors, in_proj).name = "visual.head".to_owned()),
+        format!("{prefix}1 missing: {in_proj}; 1 unexpected: visual.head")
     );
     assert_eq!(
-        open_ai_refused(|tensors| find(tensors, "visual.proj").shape = vec![32, 64]),
+        open_openai(|tensors| find(tensors, "visual.proj").shape = vec![32, 64]),
         format!(
-            "{refused}2 of another shape: visual.proj is (32, 64), not (64, 64), text_projection is (64, 32), not (64, 64)"
+            "{prefix}2 of another shape: visual.proj is (32, 64), not (64, 64), text_projection is (64, 32), not (64, 64)"
         )
     );
     assert_eq!(
-        open_ai_refused(|tensors| find(tensors, "text_projection").dtype = Dtype::I16),
-        format!("{refused}1 of a type other than F32, F16 and BF16: text_projection is I16")
+        open_openai(|tensors| find(tensors, "text_projection").dtype = Dtype::I16),
+        format!("{prefix}1 of a type other than F32, F16 and BF16: text_projection is I16")
     );
     let mask = |future: u16| RawTensor {
         name: "attn_mask".to_owned(),
@@ -377,15 +377,15 @@ fn tensors_of_openai_are_named_as_they_are_in_the_file() {
         shape: vec![77, 77],
         bytes: (0..77 * 77).flat_map(|i| if i % 77 > i / 77 { future } else { 0 }.to_le_bytes()).collect(),
     };
-    assert_eq!(open_ai_refused(|tensors| tensors.push(mask(0xfc00))), "OpenAI safetensors");
-    assert_eq!(open_ai_refused(|tensors| tensors.push(mask(0))), format!("{refused}1 unexpected: attn_mask"));
+    assert_eq!(open_openai(|tensors| tensors.push(mask(0xfc00))), "OpenAI safetensors");
+    assert_eq!(open_openai(|tensors| tensors.push(mask(0))), format!("{prefix}1 unexpected: attn_mask"));
 }
 
 #[test]
-fn models_that_are_not_run_are_told() {
-    let refused = "the model in `DIR/clip` cannot be run: ";
+fn unsupported_models_are_refused_with_the_reason() {
+    let prefix = "the model in `DIR/clip` cannot be run: ";
     let renamed =
-        |from: &'static str, to: &'static str| open_ai_refused(move |tensors| find(tensors, from).name = to.to_owned());
+        |from: &'static str, to: &'static str| open_openai(move |tensors| find(tensors, from).name = to.to_owned());
     for (to, expected) in [
         ("visual.layer1.0.conv1.weight", "its visual tower is a ResNet, and dqa runs vision transformers"),
         ("visual.trunk.head.weight", "its visual tower is one of timm, and dqa runs CLIP's own vision transformers"),
@@ -396,22 +396,22 @@ fn models_that_are_not_run_are_told() {
             "its text tower is another model of Hugging Face, and dqa runs CLIP's own",
         ),
     ] {
-        assert_eq!(renamed("visual.ln_post.bias", to), format!("{refused}{expected}"));
+        assert_eq!(renamed("visual.ln_post.bias", to), format!("{prefix}{expected}"));
     }
     assert_eq!(
-        open_ai_refused(|tensors| {
+        open_openai(|tensors| {
             let tensor = find(tensors, "visual.positional_embedding");
             (tensor.shape, tensor.bytes) = (vec![101, 64], vec![0; 2 * 101 * 64]);
         }),
-        format!("{refused}it takes pictures of 320 x 320 pixels, and dqa cuts windows of 224 x 224")
+        format!("{prefix}it takes pictures of 320 x 320 pixels, and dqa cuts windows of 224 x 224")
     );
     assert_eq!(
-        open_ai_refused(|tensors| find(tensors, "input_resolution").bytes[0] = 1),
-        format!("{refused}its `input_resolution` is not 224, as its tensors have it")
+        open_openai(|tensors| find(tensors, "input_resolution").bytes[0] = 1),
+        format!("{prefix}its `input_resolution` is not 224, as its tensors have it")
     );
     assert_eq!(
-        open_ai_refused(|tensors| tensors.truncate(1)),
-        format!("{refused}it has no tensors of CLIP: its 1 tensors are logit_scale")
+        open_openai(|tensors| tensors.truncate(1)),
+        format!("{prefix}it has no tensors of CLIP: its 1 tensors are logit_scale")
     );
     let prompts = tempfile::tempdir().unwrap();
     hf::write_safetensors(&prompts.path().join("clip"), &hf::raw(TINY.prompts()));
@@ -422,7 +422,7 @@ fn models_that_are_not_run_are_told() {
 }
 
 #[test]
-fn a_directory_with_several_checkpoints_asks_for_one() {
+fn a_directory_with_several_checkpoints_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["ViT-B-32.pt", "ViT-L-14.pt", ".hidden"] {
         hf::write_safetensors(&dir.path().join(name), &hf::raw(TINY.prompts()));
@@ -434,7 +434,7 @@ fn a_directory_with_several_checkpoints_asks_for_one() {
 }
 
 #[test]
-fn a_model_in_two_precisions_has_the_digest_of_its_values() {
+fn mixed_precision_does_not_change_the_digest() {
     let f16 =
         |name: &str| TINY.weights().into_iter().find(|tensor| tensor.name == name).map(|t| RawTensor::f16(&t)).unwrap();
     let mixed = with_tensors(|tensors| *find(tensors, FC1) = f16(FC1), 1);

@@ -1,7 +1,7 @@
-//! Folders as they lie on people's disks: what is beside the pictures takes none of them with it, and is told. Files are only
-//! named as pictures here; no test looks into one.
+//! Tests data sets in untidy folders, as they are on real disks: unrelated files do not hide any picture, and are
+//! reported. The files here only have picture names; no test decodes one.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use dqa_pipelines::dataset::{CheckReport, DataSet, DatasetError, check, find_def
 struct Dir(tempfile::TempDir);
 
 impl Dir {
-    /// With `results/{dcp,aod}/000N.png` and a definition `d.toml` of it.
+    /// Creates a folder with `results/{dcp,aod}/000N.png` and a definition `d.toml` for them.
     fn new() -> Dir {
         let dir = Dir(tempfile::tempdir().unwrap());
         for algorithm in ["dcp", "aod"] {
@@ -35,7 +35,7 @@ impl Dir {
         self.text(name, "not looked at");
     }
 
-    /// A tar of members that hold their names.
+    /// Writes a tar in which each member's content is its own name.
     fn tar(&self, name: &str, members: &[&str]) {
         let mut tar = tar::Builder::new(Vec::new());
         for member in members {
@@ -56,7 +56,7 @@ impl Dir {
     }
 }
 
-fn unlooked(data: &DataSet) -> CheckReport {
+fn check_without_decoding(data: &DataSet) -> CheckReport {
     check(data, &|_| None)
 }
 
@@ -64,19 +64,20 @@ fn algorithms(data: &DataSet) -> Vec<String> {
     data.algorithms().iter().map(ToString::to_string).collect()
 }
 
-/// As a folder and by the definition: the six pictures and no fault, with these lines of what is left out.
-async fn assert_six(dir: &Dir, lines: &[&str]) {
-    for what in ["results", "d.toml"] {
-        let data = dir.load(what).await.map_err(|error| panic!("{what}: {}", causes(&error))).unwrap();
-        let check = unlooked(&data);
-        assert_eq!((check.counts.present, check.counts.expected), (6, 6), "{what}: {check}");
-        assert!(check.is_clean(), "{what}: {check}");
-        assert_eq!(data.skipped_lines(), lines, "{what}");
+/// Asserts that loading the folder and loading its definition both find the six pictures without a fault, and report
+/// `lines` about skipped files.
+async fn assert_finds_six_pictures(dir: &Dir, lines: &[&str]) {
+    for source in ["results", "d.toml"] {
+        let data = dir.load(source).await.map_err(|error| panic!("{source}: {}", causes(&error))).unwrap();
+        let check = check_without_decoding(&data);
+        assert_eq!((check.counts.present, check.counts.expected), (6, 6), "{source}: {check}");
+        assert!(check.is_clean(), "{source}: {check}");
+        assert_eq!(data.skipped_lines(), lines, "{source}");
     }
 }
 
 #[tokio::test]
-async fn clutter_is_passed_over_and_counted() {
+async fn unrelated_files_are_skipped_and_counted() {
     let cases: [(&[&str], &str); 12] = [
         (&["dcp/._0001.png", "dcp/._0002.png"], "skipped: 2 hidden (dcp/._0001.png, ...)"),
         (&["dcp/.ipynb_checkpoints/0001-checkpoint.png"], "skipped: 1 hidden (dcp/.ipynb_checkpoints/)"),
@@ -97,39 +98,40 @@ async fn clutter_is_passed_over_and_counted() {
     for (files, line) in cases {
         let dir = Dir::new();
         files.iter().for_each(|file| dir.file(format!("results/{file}")));
-        assert_six(&dir, &[line]).await;
+        assert_finds_six_pictures(&dir, &[line]).await;
     }
 }
 
 #[tokio::test]
-async fn strays_at_the_top_are_named() {
+async fn pictures_outside_algorithm_folders_are_named() {
     let dir = Dir::new();
     dir.file("results/teaser.png");
-    assert_six(&dir, &["1 picture is outside the algorithms' folders and is left out: teaser.png"]).await;
-    dir.file("results/graphical_abstract.jpg"); // which could be of the algorithm `abstract`
+    assert_finds_six_pictures(&dir, &["1 picture is outside the algorithms' folders and is left out: teaser.png"])
+        .await;
+    dir.file("results/graphical_abstract.jpg"); // `abstract` could be taken for an algorithm
     dir.file("results/ICON.PNG");
     let line =
         "3 pictures are outside the algorithms' folders and are left out: ICON.PNG, graphical_abstract.jpg, teaser.png";
-    assert_six(&dir, &[line]).await;
+    assert_finds_six_pictures(&dir, &[line]).await;
 
     ["graphical_abstract.jpg", "ICON.PNG"].iter().for_each(|name| {
         std::fs::remove_file(dir.path(format!("results/{name}"))).unwrap();
     });
-    // Within an algorithm's folder a picture that no layout matches stays a fault.
+    // In an algorithm's folder, a picture that no layout matches is still a fault.
     dir.file("results/dcp/attention/0001.png");
-    for what in ["results", "d.toml"] {
-        let check = unlooked(&dir.load(what).await.unwrap());
-        assert_eq!(check.counts.present, 6, "{what}");
+    for source in ["results", "d.toml"] {
+        let check = check_without_decoding(&dir.load(source).await.unwrap());
+        assert_eq!(check.counts.present, 6, "{source}");
         assert_eq!(check.faults[0].to_string(), "1 picture files match no layout: dcp/attention/0001.png");
     }
-    // Where the strays are as many as the rest there is no telling.
+    // With as many stray pictures as others, the layout is ambiguous.
     (0..9).for_each(|number| dir.file(format!("results/{number}.png")));
-    let said = causes(&dir.load("results").await.unwrap_err()).to_string();
-    assert!(said.contains("write a definition with a layout"), "{said}");
+    let message = causes(&dir.load("results").await.unwrap_err()).to_string();
+    assert!(message.contains("write a definition with a layout"), "{message}");
 }
 
 #[tokio::test]
-async fn what_a_layout_names_is_meant() {
+async fn hidden_and_system_folders_named_in_a_layout_are_read() {
     let dir = Dir::new();
     dir.file("results/.thumbs/dcp/0001.png");
     dir.file("results/dcp/.small/0001.png");
@@ -143,48 +145,52 @@ async fn what_a_layout_names_is_meant() {
     dir.file("results/@eaDir/dcp/0001.png");
     assert_eq!(names("@eaDir/{algorithm}/{scene}.{ext}").await, ["@eaDir/dcp/0001.png"]);
     dir.file("results/.cache/results/dcp/1.png");
-    assert_eq!(dir.load("results/.cache/results").await.unwrap().pictures.len(), 1, "a folder that is named outright");
+    assert_eq!(
+        dir.load("results/.cache/results").await.unwrap().pictures.len(),
+        1,
+        "a hidden folder that is named explicitly"
+    );
 }
 
 #[tokio::test]
-async fn every_name_of_a_picture_is_one() {
+async fn every_picture_extension_is_recognized() {
     let dir = Dir::new();
     for (number, extension) in
         ["jfif", "JPE", "gif", "ppm", "pgm", "pbm", "pnm", "heic", "avif", "jp2", "nef"].iter().enumerate()
     {
         ["dcp", "aod"].iter().for_each(|algorithm| dir.file(format!("results/{algorithm}/x{number}.{extension}")));
     }
-    let check = unlooked(&dir.load("results").await.unwrap());
+    let check = check_without_decoding(&dir.load("results").await.unwrap());
     assert_eq!((check.counts.present, check.counts.expected, check.skipped.len()), (28, 28, 0), "{check}");
-    // The definition has `.png` alone.
-    let check = unlooked(&dir.load("d.toml").await.unwrap());
+    // The definition only matches `.png`.
+    let check = check_without_decoding(&dir.load("d.toml").await.unwrap());
     assert_eq!((check.counts.present, check.faults[0].count), (6, 22), "{check}");
     assert!(check.faults[0].to_string().contains("(`.{ext}` matches the extension of any picture): aod/x"), "{check}");
 }
 
 #[tokio::test]
-async fn an_algorithm_may_have_another_extension_than_the_layout() {
+async fn an_algorithm_may_use_another_extension_than_the_layout() {
     let dir = Dir::new();
     for number in 1..=3 {
         let old = dir.path(format!("results/aod/{number:04}.png"));
         std::fs::rename(&old, old.with_extension("jfif")).unwrap();
     }
     dir.file("results/dcp/preview.jpg");
-    let check = unlooked(&dir.load("d.toml").await.unwrap());
+    let check = check_without_decoding(&dir.load("d.toml").await.unwrap());
     assert_eq!((check.counts.present, check.counts.expected), (6, 6), "{check}");
-    let said = "3 pictures are taken though the layout names another extension: aod/0001.jfif, ...";
-    assert_eq!(check.notes, [said], "{check}");
-    // Beside files of the layout's extension it is no picture of the data set.
+    let note = "3 pictures are taken though the layout names another extension: aod/0001.jfif, ...";
+    assert_eq!(check.notes, [note], "{check}");
+    // A file with another extension is a fault if its folder has files with the layout's extension.
     assert_eq!((check.faults.len(), check.faults[0].count), (1, 1), "{check}");
     assert!(check.faults[0].to_string().contains("dcp/preview.jpg"), "{check}");
 }
 
 #[tokio::test]
-async fn files_that_are_one_picture_are_told_apart_from_two() {
+async fn two_files_of_one_picture_are_reported_as_duplicates() {
     let dir = Dir::new();
     dir.file("results/dcp/0001.PNG");
     dir.file("results/dcp/0002.jpg");
-    let check = unlooked(&dir.load("results").await.unwrap());
+    let check = check_without_decoding(&dir.load("results").await.unwrap());
     assert_eq!((check.counts.present, check.counts.duplicate), (6, 2), "{check}");
     assert!(check.to_string().contains("dcp/0001.PNG, dcp/0001.png are one picture"), "{check}");
 }
@@ -198,15 +204,16 @@ mod unix {
     use super::*;
 
     #[tokio::test]
-    async fn names_that_are_no_text_are_told() {
+    async fn file_names_that_are_not_utf8_are_reported() {
         let dir = Dir::new();
         dir.file(OsStr::from_bytes(b"results/\xcb\xb5\xc3\xf7.txt"));
         dir.file(OsStr::from_bytes(b"results/dcp/\xce\xed.png"));
-        let why = "its name is not UTF-8 (`convmv` renames it, `unzip -O` unpacks it rightly)";
-        // The first two bytes happen to be a character.
-        let line =
-            format!("2 files are left out for their names: dcp/\\xce\\xed.png: {why}, \u{2f5}\\xc3\\xf7.txt: {why}");
-        assert_six(&dir, &[&line]).await;
+        let reason = "its name is not UTF-8 (`convmv` renames it, `unzip -O` unpacks it rightly)";
+        // The first two bytes happen to be valid UTF-8.
+        let line = format!(
+            "2 files are left out for their names: dcp/\\xce\\xed.png: {reason}, \u{2f5}\\xc3\\xf7.txt: {reason}"
+        );
+        assert_finds_six_pictures(&dir, &[&line]).await;
         dir.file("results/dcp/a\nb.png");
         dir.file("results/dcp/trailing .png");
         dir.file("results/aod/trailing .png");
@@ -215,24 +222,28 @@ mod unix {
         let data = dir.load("results").await.unwrap();
         assert_eq!(data.pictures.len(), 10);
         assert!(data.skipped_lines()[0].starts_with("3 files are left out for their names"), "{:?}", data.skipped);
-        // What is in a folder that cannot be named is not known.
+        // The contents of a folder whose name is not UTF-8 are unknown.
         dir.file(OsStr::from_bytes(b"results/\xb0\xb5/0001.png"));
-        let check = unlooked(&dir.load("results").await.unwrap());
+        let check = check_without_decoding(&dir.load("results").await.unwrap());
         assert!(!check.is_clean() && check.counts.present == 10);
         assert!(check.faults[0].to_string().starts_with("1 folders or files cannot be read: \\xb0\\xb5: "), "{check}");
     }
 
     #[tokio::test]
-    async fn links_are_followed_and_circles_are_not() {
+    async fn links_are_followed_except_cycles_and_broken_ones() {
         let dir = Dir::new();
         symlink("..", dir.path("results/dcp/all")).unwrap();
-        assert_six(&dir, &["1 link is not followed: dcp/all: it is a link to a folder that contains it"]).await;
+        assert_finds_six_pictures(
+            &dir,
+            &["1 link is not followed: dcp/all: it is a link to a folder that contains it"],
+        )
+        .await;
         symlink("../../gone", dir.path("results/dcp/old.png")).unwrap();
         symlink("/", dir.path("results/disk")).unwrap();
         symlink("self", dir.path("results/self")).unwrap();
         let data = dir.load("results").await.unwrap();
         assert_eq!((data.pictures.len(), data.skipped[0].count), (6, 4), "{:?}", data.skipped);
-        // Other links are files and folders.
+        // Other links count as the files and folders that they point to.
         std::fs::rename(dir.path("results/aod"), dir.path("elsewhere")).unwrap();
         symlink("../elsewhere", dir.path("results/aod")).unwrap();
         std::fs::rename(dir.path("results/dcp/0001.png"), dir.path("one.png")).unwrap();
@@ -242,27 +253,27 @@ mod unix {
     }
 
     #[tokio::test]
-    async fn sockets_are_no_pictures_and_nothing_hangs() {
+    async fn sockets_are_skipped_without_blocking() {
         let dir = Dir::new();
         let _socket = std::os::unix::net::UnixListener::bind(dir.path("results/dcp/s.png")).unwrap();
-        assert_six(&dir, &["1 entry is not a file: dcp/s.png: it is a socket"]).await;
+        assert_finds_six_pictures(&dir, &["1 entry is not a file: dcp/s.png: it is a socket"]).await;
     }
 
     #[tokio::test]
-    async fn a_folder_of_nothing_else_says_what_it_has() {
+    async fn a_folder_without_pictures_is_refused_with_the_skipped_files() {
         let dir = Dir::new();
         std::fs::create_dir_all(dir.path("links/dcp")).unwrap();
         symlink("../.git/annex/x", dir.path("links/dcp/0001.png")).unwrap();
-        let said = causes(&dir.load("links").await.unwrap_err()).to_string();
-        assert!(said.contains("no pictures") && said.contains("dcp/0001.png (it is a broken link)"), "{said}");
+        let message = causes(&dir.load("links").await.unwrap_err()).to_string();
+        assert!(message.contains("no pictures") && message.contains("dcp/0001.png (it is a broken link)"), "{message}");
         std::fs::create_dir_all(dir.path("hidden/.git")).unwrap();
         dir.file("hidden/.git/x.png");
-        let said = causes(&dir.load("hidden").await.unwrap_err()).to_string();
-        assert!(said.contains("no pictures"), "{said}");
+        let message = causes(&dir.load("hidden").await.unwrap_err()).to_string();
+        assert!(message.contains("no pictures"), "{message}");
     }
 
     #[tokio::test]
-    async fn versions_are_of_length_and_time_alone() {
+    async fn versions_depend_only_on_length_and_modification_time() {
         let dir = Dir::new();
         let data = dir.load("results").await.unwrap();
         for picture in &data.pictures {
@@ -274,38 +285,38 @@ mod unix {
     }
 }
 
-/// `é` as one character and as `e` with an accent, as macOS writes it.
-const FORMS: [&str; 2] = ["caf\u{e9}", "cafe\u{301}"];
+/// The name `café` in composed form (NFC) and in decomposed form (NFD), which macOS writes.
+const UNICODE_FORMS: [&str; 2] = ["caf\u{e9}", "cafe\u{301}"];
 
 #[tokio::test]
-async fn names_of_two_unicode_forms_are_one() {
+async fn names_in_both_unicode_forms_are_equal() {
     let dir = Dir::new();
-    let [composed, apart] = FORMS;
+    let [composed, decomposed] = UNICODE_FORMS;
     dir.file(format!("results/dcp/{composed}.png"));
-    dir.file(format!("results/aod/{apart}.png"));
-    dir.file(format!("hazy/{apart}.jpg"));
+    dir.file(format!("results/aod/{decomposed}.png"));
+    dir.file(format!("hazy/{decomposed}.jpg"));
     let hazy = "layout = \"{algorithm}/{scene}.png\"\n[hazy]\nroot = \"hazy\"\nlayout = \"{scene}.jpg\"";
     let data = dir.define(hazy).await.unwrap();
-    let check = unlooked(&data);
+    let check = check_without_decoding(&data);
     assert_eq!((check.scenes, check.counts.present, check.counts.missing), (4, 8, 0), "{check}");
-    let of_it: Vec<_> = data.pictures.iter().filter(|picture| &*picture.scene == composed).collect();
-    assert_eq!(of_it.iter().map(|picture| picture.hazy).collect::<Vec<_>>(), [Some(0), Some(0)]);
-    for picture in of_it {
-        assert_eq!(data.root.get(&picture.image).await.unwrap(), "not looked at", "addresses stay as they are");
+    let pictures: Vec<_> = data.pictures.iter().filter(|picture| &*picture.scene == composed).collect();
+    assert_eq!(pictures.iter().map(|picture| picture.hazy).collect::<Vec<_>>(), [Some(0), Some(0)]);
+    for picture in pictures {
+        assert_eq!(data.root.get(&picture.image).await.unwrap(), "not looked at", "URIs keep the original form");
     }
-    // A folder's name in a layout, and an alias.
-    dir.file(format!("results/{apart}/my nét/1.png"));
+    // The same holds for a folder's name in a layout and for an alias.
+    dir.file(format!("results/{decomposed}/my nét/1.png"));
     let toml =
         format!("layout = \"{composed}/{{algorithm}}/{{scene}}.png\"\n[algorithms]\n\"my ne\u{301}t\" = \"net\"");
     assert_eq!(dir.define(&toml).await.unwrap().pictures[0].algorithm.as_str(), "net");
 
-    dir.file(format!("results/dcp/{apart}.png"));
-    let check = unlooked(&dir.define("layout = \"{algorithm}/{scene}.png\"").await.unwrap());
+    dir.file(format!("results/dcp/{decomposed}.png"));
+    let check = check_without_decoding(&dir.define("layout = \"{algorithm}/{scene}.png\"").await.unwrap());
     assert_eq!((check.counts.duplicate, check.counts.missing), (1, 0), "{check}");
 }
 
 #[tokio::test]
-async fn a_broken_tar_takes_no_other_with_it() {
+async fn a_broken_tar_does_not_affect_others() {
     let dir = Dir(tempfile::tempdir().unwrap());
     dir.tar("results/aod.tar", &["1.png", "2.png", "._1.png", "__MACOSX/._2.png", "read.me"]);
     dir.tar("results/dcp.tar", &["1.png", "2.png"]);
@@ -315,7 +326,7 @@ async fn a_broken_tar_takes_no_other_with_it() {
     dir.text("results/dcp.tar", &whole[..1024 + 256]);
     let layout = "layout = \"{algorithm}.tar/{scene}.png\"";
     for data in [dir.define(layout).await.unwrap(), dir.load("results").await.unwrap()] {
-        let check = unlooked(&data);
+        let check = check_without_decoding(&data);
         assert_eq!((algorithms(&data), check.counts.present), (vec!["aod".to_owned()], 2), "{check}");
         assert!(!check.is_complete());
         let fault = check.faults[0].to_string();
@@ -334,7 +345,7 @@ async fn a_broken_tar_takes_no_other_with_it() {
 }
 
 #[tokio::test]
-async fn an_unfit_member_is_told_and_the_tar_is_read_on() {
+async fn invalid_tar_members_are_reported_and_the_others_are_read() {
     let dir = Dir(tempfile::tempdir().unwrap());
     let mut tar = tar::Builder::new(Vec::new());
     for (name, kind) in [
@@ -359,11 +370,11 @@ async fn an_unfit_member_is_told_and_the_tar_is_read_on() {
     assert!(
         lines[0].contains("is absolute") && lines[0].contains("is not UTF-8") && lines[0].contains("symbolic link")
     );
-    assert!(unlooked(&data).is_clean());
+    assert!(check_without_decoding(&data).is_clean());
 }
 
 #[tokio::test]
-async fn a_bad_row_of_a_manifest_takes_no_other_with_it() {
+async fn a_bad_manifest_row_does_not_affect_others() {
     let dir = Dir::new();
     let long = "n".repeat(300);
     dir.text(
@@ -371,7 +382,7 @@ async fn a_bad_row_of_a_manifest_takes_no_other_with_it() {
         format!("algorithm,uri\ndcp,results/dcp/0001.png\ndcp,results/dcp/{long}.png\ndcp,results/dcp/0001.png/x.png\ndcp,\"results/dcp/a\nb.png\"\ndcp,results//dcp/0002.png\ndcp,gone.png\n"),
     );
     let data = dir.load("m.csv").await.unwrap();
-    let check = unlooked(&data);
+    let check = check_without_decoding(&data);
     assert_eq!((check.counts.present, check.faults[0].count), (2, 4), "{check}");
     assert!(!check.is_complete());
 }

@@ -1,7 +1,7 @@
 //! Tests leaderboards and comparisons over stores of synthetic runs: unequal scenes, the hazy input, pairs that cannot
 //! be tested, equivalence.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use dqa_pipelines::report::{self, Report, ReportOptions, ReportTable};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::leaderboard::LeaderboardRow;
 use dqa_stats::SignificanceTest;
-use graded::{graded, replace_rows};
+use graded::{replace_rows, write_graded};
 use synthetic::Shape;
 use tempfile::TempDir;
 
@@ -19,7 +19,7 @@ mod graded;
 mod synthetic;
 
 const SHAPE: Shape = Shape { datasets: 1, algorithms: 4, scenes: 20, part_rows_max: 1000, labelled: true };
-const USUAL: fn() -> ReportOptions = ReportOptions::default;
+const DEFAULT_OPTIONS: fn() -> ReportOptions = ReportOptions::default;
 
 fn store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -32,14 +32,14 @@ fn row<'a>(report: &'a Report, algorithm: &str) -> &'a LeaderboardRow {
 }
 
 #[tokio::test]
-async fn two_easy_scenes_do_not_win_a_leaderboard() {
+async fn an_algorithm_with_only_easy_scenes_does_not_rank_first() {
     let (_dir, store) = store();
-    let mut record = graded(&store, SHAPE).await;
+    let mut record = write_graded(&store, SHAPE).await;
     // Only the worst algorithm has the two easiest scenes.
     replace_rows(&store, &mut record, 3, |rows| rows[18..].to_vec()).await;
-    let report = report::compute(&store, &record, &USUAL()).await.unwrap();
+    let report = report::compute(&store, &record, &DEFAULT_OPTIONS()).await.unwrap();
     let last = row(&report, "algo03");
-    assert!(report.leaderboard.iter().all(|other| other.mean_score <= last.mean_score), "by its own mean it is first");
+    assert!(report.leaderboard.iter().all(|other| other.mean_score <= last.mean_score), "its own mean is the highest");
     assert_eq!((last.rank, last.rank_best, last.rank_worst), (Some(4), Some(1), Some(4)));
     assert!(last.adjusted_score < row(&report, "algo02").adjusted_score);
     assert_eq!((last.scenes, last.common_scenes), (2, Some(2)));
@@ -49,22 +49,22 @@ async fn two_easy_scenes_do_not_win_a_leaderboard() {
     assert_eq!((first.rank, first.rank_worst, first.rank_group.as_deref()), (Some(1), Some(2), Some("a")));
     assert_eq!(first.interval_method.as_deref(), Some("student_t"));
     let text = report.text(ReportTable::Leaderboard);
-    for said in
+    for expected in
         ["Two algorithms have 2 to 20 scenes in common.", "2*", "own mean", "not testable", "no interval below 5"]
     {
-        assert!(text.contains(said), "{said} in\n{text}");
+        assert!(text.contains(expected), "{expected} in\n{text}");
     }
 }
 
 #[tokio::test]
-async fn what_no_scene_connects_is_said_and_not_ranked_together() {
+async fn algorithms_without_common_scenes_are_ranked_separately() {
     let (_dir, store) = store();
-    let mut record = graded(&store, SHAPE).await;
+    let mut record = write_graded(&store, SHAPE).await;
     replace_rows(&store, &mut record, 2, |rows| rows[12..].to_vec()).await;
     for algorithm in [0, 1, 3] {
         replace_rows(&store, &mut record, algorithm, |rows| rows[..12].to_vec()).await;
     }
-    let report = report::compute(&store, &record, &USUAL()).await.unwrap();
+    let report = report::compute(&store, &record, &DEFAULT_OPTIONS()).await.unwrap();
     let alone = row(&report, "algo02");
     assert_eq!((alone.component, alone.rank, alone.rank_worst), (Some(2), Some(1), Some(1)));
     assert_eq!(row(&report, "algo03").rank_worst, Some(3));
@@ -73,11 +73,11 @@ async fn what_no_scene_connects_is_said_and_not_ranked_together() {
 }
 
 #[tokio::test]
-async fn the_hazy_input_has_a_row_and_no_rank_and_the_others_their_gain() {
+async fn the_hazy_input_is_listed_without_rank_and_gains_are_relative_to_it() {
     let (_dir, store) = store();
-    let mut record = graded(&store, SHAPE).await;
+    let mut record = write_graded(&store, SHAPE).await;
     record.spec.datasets[0].hazy = Some("algo02".parse().unwrap());
-    let report = report::compute(&store, &record, &USUAL()).await.unwrap();
+    let report = report::compute(&store, &record, &DEFAULT_OPTIONS()).await.unwrap();
     let order: Vec<(&str, Option<u32>)> =
         report.leaderboard.iter().map(|row| (row.algorithm.as_str(), row.rank)).collect();
     assert_eq!(order, [("algo00", Some(1)), ("algo01", Some(2)), ("algo02", None), ("algo03", Some(3))]);
@@ -85,18 +85,18 @@ async fn the_hazy_input_has_a_row_and_no_rank_and_the_others_their_gain() {
     assert!((best.gain.unwrap() - (best.mean_score.unwrap() - hazy.mean_score.unwrap())).abs() < 1e-12);
     assert!(best.gain_low > Some(0.05) && worst.gain_high < Some(0.0) && hazy.gain.is_none());
     assert!(hazy.rank_group.is_none() && row(&report, "algo01").p_next.is_some());
-    assert_eq!(report.comparisons.len(), 3, "pairs of ranked algorithms alone");
+    assert_eq!(report.comparisons.len(), 3, "only pairs of ranked algorithms");
     assert!(report.text(ReportTable::Leaderboard).contains("gain: the score less that of the hazy input"));
 }
 
 #[tokio::test]
-async fn comparisons_are_a_table_of_the_store_and_say_what_scenes_can_show() {
+async fn comparisons_include_detectable_differences_and_equivalence() {
     let (_dir, store) = store();
-    let record = graded(&store, Shape { datasets: 2, ..SHAPE }).await;
-    let options = ReportOptions { margin: Some(0.2), ..USUAL() };
+    let record = write_graded(&store, Shape { datasets: 2, ..SHAPE }).await;
+    let options = ReportOptions { margin: Some(0.2), ..DEFAULT_OPTIONS() };
     let report = report::compute(&store, &record, &options).await.unwrap();
     report.write(&store).await.unwrap();
-    assert_eq!(report.comparisons.len(), 18, "six pairs of two data sets and of both");
+    assert_eq!(report.comparisons.len(), 18, "six pairs for each of two data sets and for both together");
     let first = &report.comparisons[0];
     assert_eq!((first.algorithm_a.as_str(), first.algorithm_b.as_str()), ("algo00", "algo01"));
     assert!(first.significant && first.testable && first.p_corrected >= Some(first.p) && first.p_smallest < 0.001);
@@ -110,11 +110,11 @@ async fn comparisons_are_a_table_of_the_store_and_say_what_scenes_can_show() {
 }
 
 #[tokio::test]
-async fn five_scenes_show_nothing_and_say_so() {
+async fn five_scenes_are_reported_as_too_few_for_a_test() {
     let (_dir, store) = store();
-    let record = graded(&store, Shape { scenes: 5, ..SHAPE }).await;
+    let record = write_graded(&store, Shape { scenes: 5, ..SHAPE }).await;
     for test in [SignificanceTest::MaxDifference, SignificanceTest::MaxT, SignificanceTest::Wilcoxon] {
-        let report = report::compute(&store, &record, &ReportOptions { test, ..USUAL() }).await.unwrap();
+        let report = report::compute(&store, &record, &ReportOptions { test, ..DEFAULT_OPTIONS() }).await.unwrap();
         assert!(report.comparisons.iter().all(|pair| !pair.testable && !pair.significant && pair.p_smallest == 0.0625));
         assert!(report.leaderboard.iter().all(|row| row.rank_group.as_deref() == Some("not testable")));
         assert!(report.leaderboard.iter().all(|row| row.adjusted_score_low.is_some()));

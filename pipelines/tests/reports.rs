@@ -1,7 +1,7 @@
 //! Tests reports over stores of synthetic runs: every row is counted, mismatched parts and runs are refused, other
 //! tools can read the tables.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::path::Path;
 use std::process::Command;
@@ -34,11 +34,11 @@ fn store() -> (TempDir, Store) {
     (dir, store)
 }
 
-async fn make(store: &Store, record: &RunRecord) -> Report {
+async fn compute(store: &Store, record: &RunRecord) -> Report {
     report::compute(store, record, &OPTIONS).await.unwrap()
 }
 
-async fn refused(store: &Store, record: &RunRecord) -> ReportError {
+async fn compute_error(store: &Store, record: &RunRecord) -> ReportError {
     report::compute(store, record, &OPTIONS).await.unwrap_err()
 }
 
@@ -47,18 +47,19 @@ async fn part_rows(store: &Store, key: &str) -> Vec<ScoreRow> {
     batches.iter().flat_map(|batch| from_batch(batch).unwrap()).collect()
 }
 
-fn digits(text: &str) -> usize {
+/// Parses the number at the end of a name, such as 7 of `algo07`.
+fn trailing_number(text: &str) -> usize {
     text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()
 }
 
-/// Changes the rows of every part of a run.
-async fn rewrite(store: &Store, record: &RunRecord, change: impl Fn(&mut Vec<ScoreRow>)) {
+/// Applies a change to the rows of every part of a run.
+async fn rewrite_parts(store: &Store, record: &RunRecord, change: impl Fn(&mut Vec<ScoreRow>)) {
     for part in &record.parts {
-        let number = digits(part.key.rsplit('-').next().unwrap().strip_suffix(".parquet").unwrap());
+        let number = trailing_number(part.key.rsplit('-').next().unwrap().strip_suffix(".parquet").unwrap());
         let mut rows = part_rows(store, &part.key).await;
         change(&mut rows);
         let (reference, bytes, _) =
-            encode(digits(part.dataset.as_str()), digits(part.algorithm.as_str()), number, &rows);
+            encode(trailing_number(part.dataset.as_str()), trailing_number(part.algorithm.as_str()), number, &rows);
         assert_eq!(reference.key, part.key);
         store.put(&part.key, bytes).await.unwrap();
     }
@@ -70,23 +71,23 @@ fn groups<'a>(report: &'a Report, kind: &'a str) -> impl Iterator<Item = &'a Cor
 }
 
 #[tokio::test]
-async fn scenes_of_groups_may_share_names() {
+async fn scene_names_may_repeat_in_other_groups() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
     // Both spellings sort in the same order within a city, because sums follow the order of scenes.
-    rewrite(&store, &record, |rows| {
-        rows.iter_mut().for_each(|row| row.scene = format!("scene_{:04}", digits(&row.scene)));
+    rewrite_parts(&store, &record, |rows| {
+        rows.iter_mut().for_each(|row| row.scene = format!("scene_{:04}", trailing_number(&row.scene)));
     })
     .await;
-    let apart = make(&store, &record).await;
-    rewrite(&store, &record, |rows| {
+    let distinct = compute(&store, &record).await;
+    rewrite_parts(&store, &record, |rows| {
         // There are ten cities, and the first scene of each is now `scene_000`.
-        rows.iter_mut().for_each(|row| row.scene = format!("scene_{:03}", digits(&row.scene) / 10));
+        rows.iter_mut().for_each(|row| row.scene = format!("scene_{:03}", trailing_number(&row.scene) / 10));
     })
     .await;
-    let shared = make(&store, &record).await;
-    assert_eq!(shared.correlations, apart.correlations);
-    assert_eq!(shared.leaderboard, apart.leaderboard);
+    let shared = compute(&store, &record).await;
+    assert_eq!(shared.correlations, distinct.correlations);
+    assert_eq!(shared.leaderboard, distinct.leaderboard);
     assert!(shared.correlations.iter().any(|row| row.protocol == "exbedde"));
 }
 
@@ -94,10 +95,10 @@ async fn scenes_of_groups_may_share_names() {
 async fn every_row_is_counted_once_in_each_kind_of_group() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
-    let report = make(&store, &record).await;
+    let report = compute(&store, &record).await;
     assert!(record.counts.failed > 0);
     for kind in ["all", "algorithm", "scene_group"] {
-        let sum = |of: fn(&CorrelationRow) -> u64| groups(&report, kind).map(of).sum::<u64>();
+        let sum = |count: fn(&CorrelationRow) -> u64| groups(&report, kind).map(count).sum::<u64>();
         assert_eq!(sum(|row| row.pictures), record.counts.pictures, "{kind}");
         assert_eq!(sum(|row| row.failed), record.counts.failed, "{kind}");
         assert_eq!(sum(|row| row.n + row.failed + row.unlabelled), record.counts.pictures, "{kind}");
@@ -105,19 +106,19 @@ async fn every_row_is_counted_once_in_each_kind_of_group() {
     }
     assert_eq!(groups(&report, "algorithm").count(), 12);
     assert_eq!(groups(&report, "scene_group").count(), 20);
-    let of_datasets = report.leaderboard.iter().filter(|row| row.dataset.is_some());
-    assert_eq!(of_datasets.map(|row| row.pictures).sum::<u64>(), record.counts.pictures);
-    assert_eq!(report.leaderboard.len(), 18, "two data sets and both combine_runs");
+    let dataset_rows = report.leaderboard.iter().filter(|row| row.dataset.is_some());
+    assert_eq!(dataset_rows.map(|row| row.pictures).sum::<u64>(), record.counts.pictures);
+    assert_eq!(report.leaderboard.len(), 18, "six algorithms for each of two data sets and for both together");
 }
 
 #[tokio::test]
-async fn a_report_does_not_depend_on_how_the_rows_are_cut() {
+async fn a_report_does_not_depend_on_part_sizes() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
-    let report = make(&store, &record).await;
+    let report = compute(&store, &record).await;
     let (_other_dir, other_store) = self::store();
     let other = synthetic::write(&other_store, "r", Shape { part_rows_max: 7, ..SMALL }).await;
-    let other = make(&other_store, &other).await;
+    let other = compute(&other_store, &other).await;
     assert_eq!(report.correlations, other.correlations);
     assert_eq!(report.leaderboard, other.leaderboard);
     assert_eq!(report.cross_dataset, other.cross_dataset);
@@ -132,25 +133,25 @@ async fn a_report_does_not_depend_on_the_order_of_rows() {
         let (_dir, store) = store();
         let record = synthetic::write(&store, "r", SMALL).await;
         let report = report::compute(&store, &record, &options).await.unwrap();
-        rewrite(&store, &record, |rows| {
+        rewrite_parts(&store, &record, |rows| {
             rows.rotate_left(7);
             rows.reverse();
         })
         .await;
-        let mut turned = record.clone();
-        turned.parts.reverse();
-        let turned = report::compute(&store, &turned, &options).await.unwrap();
-        assert_eq!(report.correlations, turned.correlations);
-        assert_eq!(report.leaderboard, turned.leaderboard);
-        assert_eq!(report.cross_dataset, turned.cross_dataset);
+        let mut reordered = record.clone();
+        reordered.parts.reverse();
+        let reordered = report::compute(&store, &reordered, &options).await.unwrap();
+        assert_eq!(report.correlations, reordered.correlations);
+        assert_eq!(report.leaderboard, reordered.leaderboard);
+        assert_eq!(report.cross_dataset, reordered.cross_dataset);
     }
 }
 
 #[tokio::test]
-async fn better_algorithms_are_told_apart_and_equal_ones_are_not() {
+async fn rank_groups_separate_better_algorithms_and_join_equal_ones() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", Shape { scenes: 300, ..SMALL }).await;
-    let report = make(&store, &record).await;
+    let report = compute(&store, &record).await;
     for board in report.leaderboard.chunk_by(|a, b| a.dataset == b.dataset) {
         let group = |name: &str| board.iter().find(|row| row.algorithm == name).unwrap().rank_group.clone().unwrap();
         // algo00 to algo02 have equal quality, algo03 to algo05 a better one.
@@ -164,30 +165,32 @@ async fn better_algorithms_are_told_apart_and_equal_ones_are_not() {
 }
 
 #[tokio::test]
-async fn over_all_data_sets_each_counts_the_same() {
+async fn data_sets_have_equal_weight_in_overall_means() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
-    let report = make(&store, &record).await;
+    let report = compute(&store, &record).await;
     for row in report.leaderboard.iter().filter(|row| row.dataset.is_none()) {
-        let of_datasets = report.leaderboard.iter().filter(|of| of.algorithm == row.algorithm && of.dataset.is_some());
-        let means: Vec<f64> = of_datasets.map(|of| of.mean_score.unwrap()).collect();
+        let dataset_rows =
+            report.leaderboard.iter().filter(|other| other.algorithm == row.algorithm && other.dataset.is_some());
+        let means: Vec<f64> = dataset_rows.map(|row| row.mean_score.unwrap()).collect();
         assert!((row.mean_score.unwrap() - (means[0] + means[1]) / 2.0).abs() < 1e-12);
     }
     let mean = |protocol| report.correlations.iter().find(|row| row.protocol == protocol).unwrap();
-    let of_datasets: Vec<&CorrelationRow> = groups(&report, "all").collect();
-    let (a, b) = (of_datasets[0], of_datasets[1]);
-    let wanted = (a.srcc.unwrap() + b.srcc.unwrap()) / 2.0;
-    assert!((mean("mean_of_datasets").srcc.unwrap() - wanted).abs() < 1e-12);
-    let wanted = (a.srcc.unwrap() * a.n as f64 + b.srcc.unwrap() * b.n as f64) / (a.n + b.n) as f64;
-    assert!((mean("mean_by_pictures").srcc.unwrap() - wanted).abs() < 1e-12);
+    let dataset_rows: Vec<&CorrelationRow> = groups(&report, "all").collect();
+    let (a, b) = (dataset_rows[0], dataset_rows[1]);
+    let expected = (a.srcc.unwrap() + b.srcc.unwrap()) / 2.0;
+    assert!((mean("mean_of_datasets").srcc.unwrap() - expected).abs() < 1e-12);
+    let expected = (a.srcc.unwrap() * a.n as f64 + b.srcc.unwrap() * b.n as f64) / (a.n + b.n) as f64;
+    assert!((mean("mean_by_pictures").srcc.unwrap() - expected).abs() < 1e-12);
     assert_eq!(mean("mean_by_pictures").n, a.n + b.n);
 }
 
-/// Returns the value, bounds and `..._interval` of each measure that has an interval.
-type Cells<'a> = (&'a str, Option<f64>, Option<f64>, Option<f64>, Option<&'a str>);
+/// The name, value, lower bound, upper bound and `..._interval` of a measure.
+type MeasureCells<'a> = (&'a str, Option<f64>, Option<f64>, Option<f64>, Option<&'a str>);
 
+/// Returns the cells of each measure that has an interval.
 #[rustfmt::skip]
-fn cells(row: &CorrelationRow) -> [Cells<'_>; 10] {
+fn measure_cells(row: &CorrelationRow) -> [MeasureCells<'_>; 10] {
     [
         ("srcc", row.srcc, row.srcc_low, row.srcc_high, row.srcc_interval.as_deref()),
         ("krcc", row.krcc, row.krcc_low, row.krcc_high, row.krcc_interval.as_deref()),
@@ -206,14 +209,14 @@ fn cells(row: &CorrelationRow) -> [Cells<'_>; 10] {
 async fn every_measure_has_an_interval_or_the_reason_for_none() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", Shape { algorithms: 7, ..SMALL }).await;
-    let report = make(&store, &record).await;
+    let report = compute(&store, &record).await;
     for row in report.correlations.iter().filter(|row| row.protocol != "vqeg") {
-        for (name, value, low, high, interval) in cells(row) {
-            let what = format!("{name} {value:?} {low:?} {high:?} {interval:?} of {row:?}");
-            assert_eq!(value.is_some(), interval.is_some(), "{what}");
-            assert_eq!(low.is_some(), high.is_some(), "{what}");
+        for (name, value, low, high, interval) in measure_cells(row) {
+            let context = format!("{name} {value:?} {low:?} {high:?} {interval:?} of {row:?}");
+            assert_eq!(value.is_some(), interval.is_some(), "{context}");
+            assert_eq!(low.is_some(), high.is_some(), "{context}");
             if let (Some(value), Some(low), Some(high)) = (value, low, high) {
-                assert!(low <= value && value <= high, "{what}");
+                assert!(low <= value && value <= high, "{context}");
             }
         }
         assert!((row.srcc_low, row.srcc_high) != (None, None) || row.n == 0, "{row:?}");
@@ -221,9 +224,9 @@ async fn every_measure_has_an_interval_or_the_reason_for_none() {
     }
     let interval_of = |protocol: &str| {
         let row = report.correlations.iter().find(|row| row.protocol == protocol && row.group_kind == "all").unwrap();
-        cells(row).map(|(.., interval)| interval.map(str::to_owned))
+        measure_cells(row).map(|(.., interval)| interval.map(str::to_owned))
     };
-    let text = |of: [Option<String>; 10]| of.map(Option::unwrap_or_default).join(" ");
+    let text = |intervals: [Option<String>; 10]| intervals.map(Option::unwrap_or_default).join(" ");
     assert_eq!(
         text(interval_of("pooled")),
         "jackknife_t jackknife_t jackknife_t jackknife_t group_jackknife_t group_jackknife_t group_jackknife_t \
@@ -248,7 +251,7 @@ async fn every_measure_has_an_interval_or_the_reason_for_none() {
 }
 
 #[tokio::test]
-async fn fewer_than_five_scenes_have_no_interval_and_it_is_said() {
+async fn fewer_than_five_scenes_have_no_interval_and_the_reason_is_given() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", Shape { datasets: 1, scenes: 4, ..SMALL }).await;
     for intervals in [ReportIntervals::Jackknife, ReportIntervals::Bootstrap] {
@@ -262,11 +265,11 @@ async fn fewer_than_five_scenes_have_no_interval_and_it_is_said() {
 }
 
 #[tokio::test]
-async fn exbedde_counts_the_pictures_that_it_measures() {
+async fn exbedde_counts_measured_and_excluded_pictures() {
     for algorithms in [5, 6, 9] {
         let (_dir, store) = store();
         let record = synthetic::write(&store, "r", Shape { algorithms, ..SMALL }).await;
-        let report = make(&store, &record).await;
+        let report = compute(&store, &record).await;
         let rows: Vec<&CorrelationRow> = report.correlations.iter().filter(|row| row.protocol == "exbedde").collect();
         assert_eq!(rows.len(), 11, "ten cities and their mean");
         for row in &rows {
@@ -290,7 +293,7 @@ async fn exbedde_counts_the_pictures_that_it_measures() {
 }
 
 #[tokio::test]
-async fn requests_of_older_versions_are_read() {
+async fn records_with_requests_of_older_versions_are_read() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
     let mut json = serde_json::to_value(&record).unwrap();
@@ -306,10 +309,10 @@ async fn requests_of_older_versions_are_read() {
 }
 
 #[tokio::test]
-async fn without_labels_there_is_a_leaderboard_and_no_correlation() {
+async fn unlabelled_runs_have_a_leaderboard_but_no_correlations() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", Shape { labelled: false, ..SMALL }).await;
-    let report = make(&store, &record).await;
+    let report = compute(&store, &record).await;
     assert_eq!(report.correlations, []);
     assert_eq!(report.leaderboard.len(), 18);
     assert!(report.leaderboard.iter().all(|row| row.rank.is_some() && row.mean_mos.is_none()));
@@ -319,10 +322,10 @@ async fn without_labels_there_is_a_leaderboard_and_no_correlation() {
 }
 
 #[tokio::test]
-async fn what_has_no_score_has_no_rank_and_takes_none() {
+async fn an_algorithm_without_scores_has_no_rank_and_does_not_shift_others() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", Shape { datasets: 1, part_rows_max: 1000, ..SMALL }).await;
-    let before = make(&store, &record).await;
+    let before = compute(&store, &record).await;
     let mut rows = part_rows(&store, &record.parts[5].key).await;
     for row in &mut rows {
         row.score =
@@ -331,7 +334,7 @@ async fn what_has_no_score_has_no_rank_and_takes_none() {
     let (part, bytes, _) = encode(0, 5, 0, &rows);
     assert_eq!(part, record.parts[5]);
     store.put(&part.key, bytes).await.unwrap();
-    let report = make(&store, &record).await;
+    let report = compute(&store, &record).await;
     let last = report.leaderboard.last().unwrap();
     assert_eq!((last.algorithm.as_str(), last.rank, last.failed, last.scenes), ("algo05", None, 120, 0));
     assert_eq!(report.leaderboard[0].rank_worst.max(report.leaderboard[4].rank_worst), Some(5));
@@ -343,56 +346,56 @@ async fn what_has_no_score_has_no_rank_and_takes_none() {
 }
 
 #[tokio::test]
-async fn a_part_that_is_not_as_planned_is_refused() {
+async fn parts_and_runs_that_do_not_match_the_record_are_refused() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
     let key = record.parts[4].key.clone();
     let whole = store.get(&key).await.unwrap();
 
     store.put(&key, whole.slice(..whole.len() / 2)).await.unwrap();
-    assert!(matches!(refused(&store, &record).await, ReportError::Part { key: of, .. } if of == key));
+    assert!(matches!(compute_error(&store, &record).await, ReportError::Part { key: found, .. } if found == key));
 
     let rows = part_rows(&store, &record.parts[3].key).await;
     let (part, bytes, _) = encode(0, 1, 50, &rows[1..]);
     assert_eq!(part.key, key);
     store.put(&key, bytes).await.unwrap();
-    let error = refused(&store, &record).await;
+    let error = compute_error(&store, &record).await;
     assert!(matches!(error, ReportError::Rows { planned: 50, found: 49, .. }), "{error}");
 
-    // The rows of another algorithm under this algorithm's name.
+    // The part holds rows of another algorithm under this algorithm's name.
     let (_, bytes, _) = encode(0, 2, 50, &rows);
     store.put(&key, bytes).await.unwrap();
-    let error = refused(&store, &record).await.to_string();
+    let error = compute_error(&store, &record).await.to_string();
     assert!(error.contains(&key) && error.contains("algorithm algo02 instead of algo01"), "{error}");
 
     store.delete(&key).await.unwrap();
-    assert!(matches!(refused(&store, &record).await, ReportError::MissingPart { key: of } if of == key));
+    assert!(matches!(compute_error(&store, &record).await, ReportError::MissingPart { key: found } if found == key));
 
     store.put(&key, whole).await.unwrap();
-    make(&store, &record).await;
+    compute(&store, &record).await;
     let other = RunRecord { fingerprint: "0".repeat(64), ..record.clone() };
-    let error = refused(&store, &other).await.to_string();
+    let error = compute_error(&store, &other).await.to_string();
     assert!(error.contains(synthetic::FINGERPRINT) && error.contains(&key) && error.contains("more"), "{error}");
     let mut fewer = record.clone();
     fewer.parts.pop();
-    assert!(matches!(refused(&store, &fewer).await, ReportError::Rows { .. }));
+    assert!(matches!(compute_error(&store, &fewer).await, ReportError::Rows { .. }));
     let running = RunRecord { state: RunState::Running, ..record };
-    assert!(matches!(refused(&store, &running).await, ReportError::Unfinished { .. }));
+    assert!(matches!(compute_error(&store, &running).await, ReportError::Unfinished { .. }));
 }
 
 /// Returns the run's record with only some of its algorithms.
-fn with_algorithms(record: &RunRecord, name: &str, of: impl Fn(&str) -> bool) -> RunRecord {
+fn with_algorithms(record: &RunRecord, name: &str, keep: impl Fn(&str) -> bool) -> RunRecord {
     let mut record = RunRecord { name: name.parse().unwrap(), ..record.clone() };
-    record.parts.retain(|part| of(part.algorithm.as_str()));
+    record.parts.retain(|part| keep(part.algorithm.as_str()));
     for dataset in &mut record.spec.datasets {
-        dataset.algorithms.retain(|algorithm| of(algorithm.as_str()));
+        dataset.algorithms.retain(|algorithm| keep(algorithm.as_str()));
     }
     record.counts.pictures = record.parts.iter().map(|part| part.rows).sum();
     record
 }
 
 #[tokio::test]
-async fn runs_of_one_model_together_are_as_one_run() {
+async fn combined_runs_of_one_model_equal_a_single_run() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
     let first = with_algorithms(&record, "first", |name| name < "algo04");
@@ -401,11 +404,11 @@ async fn runs_of_one_model_together_are_as_one_run() {
     assert_eq!(both.name.as_str(), "first+second");
     let mut report = report::compute_leaderboards(&store, &both, &OPTIONS).await.unwrap();
     report.leaderboard.iter_mut().for_each(|row| row.run = "r".to_owned());
-    assert_eq!(report.leaderboard, make(&store, &record).await.leaderboard);
+    assert_eq!(report.leaderboard, compute(&store, &record).await.leaderboard);
 }
 
 #[tokio::test]
-async fn unlike_runs_are_not_put_together_and_it_is_said_why() {
+async fn incompatible_runs_are_refused_with_their_differences() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", SMALL).await;
     let differences = |change: &dyn Fn(&mut RunRecord)| {
@@ -416,26 +419,26 @@ async fn unlike_runs_are_not_put_together_and_it_is_said_why() {
             other => panic!("{other:?}"),
         }
     };
-    let of_model = differences(&|other| {
+    let model_differences = differences(&|other| {
         other.fingerprint = "0".repeat(64);
         other.spec.views = "sees=local".to_owned();
         other.spec.prompts = Some("p.safetensors".to_owned());
     });
-    for part in ["fingerprint", "views (", "and sees=local)", "prompts (handcrafted and p.safetensors)"] {
-        assert!(of_model.contains(part), "{of_model}");
+    for expected in ["fingerprint", "views (", "and sees=local)", "prompts (handcrafted and p.safetensors)"] {
+        assert!(model_differences.contains(expected), "{model_differences}");
     }
-    assert!(!of_model.contains("dtype"), "{of_model}");
-    let of_protocol = differences(&|other| other.spec.datasets[1].protocol = None);
-    assert!(of_protocol.contains("protocol of data set set1 (exbedde and pooled)"), "{of_protocol}");
-    let of_pictures = differences(&|other| other.parts[0].key += "x");
-    assert!(of_pictures.contains("algo00 on data set set0"), "{of_pictures}");
+    assert!(!model_differences.contains("dtype"), "{model_differences}");
+    let protocol_differences = differences(&|other| other.spec.datasets[1].protocol = None);
+    assert!(protocol_differences.contains("protocol of data set set1 (exbedde and pooled)"), "{protocol_differences}");
+    let picture_differences = differences(&|other| other.parts[0].key += "x");
+    assert!(picture_differences.contains("algo00 on data set set0"), "{picture_differences}");
 }
 
 #[tokio::test]
-async fn tables_for_reading_say_what_a_number_is_worth() {
+async fn text_tables_show_intervals_and_footnotes() {
     let (_dir, store) = store();
     let record = synthetic::write(&store, "r", Shape { algorithms: 5, scenes: 60, ..SMALL }).await;
-    let mut report = make(&store, &record).await;
+    let mut report = compute(&store, &record).await;
     report.correlations.retain(|row| row.group_kind != "scene_group");
     let texts = [ReportTable::Correlations, ReportTable::CrossDataset, ReportTable::Leaderboard]
         .map(|table| report.text(table));
@@ -447,31 +450,32 @@ async fn tables_for_reading_say_what_a_number_is_worth() {
     assert!(error.contains("set0, set1"), "{error}");
 }
 
-/// Returns a Python that can import the libraries for reading the tables: the one in `DQA_PYTHON`, which must have
-/// them, or another one.
+/// Returns a Python that can import the libraries for reading the tables: the one in `DQA_PYTHON`, whose libraries are
+/// not checked, or else `python3` if it has them.
 fn python() -> Option<String> {
     if let Ok(named) = std::env::var("DQA_PYTHON") {
         return Some(named);
     }
-    let modules = ["-c", "import duckdb, pandas, polars, pyarrow, scipy"];
-    let has = |python: &str| Command::new(python).args(modules).output().is_ok_and(|said| said.status.success());
-    has("python3").then(|| "python3".to_owned())
+    let import_args = ["-c", "import duckdb, pandas, polars, pyarrow, scipy"];
+    let imports =
+        |python: &str| Command::new(python).args(import_args).output().is_ok_and(|output| output.status.success());
+    imports("python3").then(|| "python3".to_owned())
 }
 
 #[tokio::test]
 async fn duckdb_pandas_and_polars_open_every_table() {
     let Some(python) = python() else {
-        eprintln!("skipped: neither DQA_PYTHON nor a python3 with duckdb, pandas, polars, pyarrow and scipy");
+        eprintln!("skipped: found neither DQA_PYTHON nor a python3 with duckdb, pandas, polars, pyarrow and scipy");
         return;
     };
     let (dir, store) = store();
     // Two runs of one model, so that each table has more than one file.
     let record = synthetic::write(&store, "r", SMALL).await;
-    make(&store, &record).await.write(&store).await.unwrap();
-    let part = with_algorithms(&record, "part", |name| name < "algo03");
-    make(&store, &part).await.write(&store).await.unwrap();
+    compute(&store, &record).await.write(&store).await.unwrap();
+    let partial = with_algorithms(&record, "part", |name| name < "algo03");
+    compute(&store, &partial).await.write(&store).await.unwrap();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/open_tables.py");
-    let said = Command::new(python).arg(script).arg(dir.path()).args(["r", "part"]).output().unwrap();
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    assert_eq!(String::from_utf8_lossy(&said.stdout).lines().last(), Some("all tables open"));
+    let output = Command::new(python).arg(script).arg(dir.path()).args(["r", "part"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().last(), Some("all tables open"));
 }

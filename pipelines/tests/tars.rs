@@ -1,6 +1,6 @@
-//! Data sets of tars: found as those of loose files are, their pictures read by range.
+//! Tests data sets of tars: they are found like those of loose files, and their pictures are read by byte range.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use dqa_pipelines::causes;
 use dqa_pipelines::dataset::{DataSet, DatasetError, Picture, check, find_definition, load};
@@ -19,7 +19,7 @@ impl Dir {
         std::fs::write(path, content).unwrap();
     }
 
-    /// A tar whose members hold their names as they will be listed.
+    /// Writes a tar in which each member's content is its name as it will be listed.
     fn tar(&self, name: &str, members: &[&str]) {
         let mut tar = tar::Builder::new(Vec::new());
         for member in members {
@@ -41,28 +41,30 @@ impl Dir {
     }
 }
 
-fn who_and_what(data: &DataSet) -> Vec<(String, String)> {
+fn algorithms_and_scenes(data: &DataSet) -> Vec<(String, String)> {
     data.pictures.iter().map(|picture| (picture.algorithm.to_string(), picture.scene.to_string())).collect()
 }
 
-fn four() -> Vec<(String, String)> {
+/// Returns the four pairs that each data set of `each_common_arrangement_is_found_with_and_without_a_definition` has.
+fn expected_pairs() -> Vec<(String, String)> {
     [("aod", "1"), ("aod", "2"), ("dcp", "1"), ("dcp", "2")].map(|(a, s)| (a.to_owned(), s.to_owned())).to_vec()
 }
 
-async fn assert_is_read(data: &DataSet, addresses: &StoreResolver, picture: &Picture) {
+/// Asserts that the picture, whose content is its member name, can be read by its URI.
+async fn assert_is_readable(data: &DataSet, stores: &StoreResolver, picture: &Picture) {
     let uri = data.uri(picture);
-    let bytes = addresses.read(&uri).await.unwrap();
+    let bytes = stores.read(&uri).await.unwrap();
     let member = picture.image.split_once(".tar/").unwrap().1;
     assert_eq!(bytes, member, "{uri}");
-    assert_eq!(addresses.read_first(&uri, 3).await.unwrap(), member[..3]);
-    let object = addresses.head(&uri).await.unwrap();
+    assert_eq!(stores.read_first(&uri, 3).await.unwrap(), member[..3]);
+    let object = stores.head(&uri).await.unwrap();
     assert_eq!((object.bytes, object.version.as_str()), (picture.bytes, &*picture.version));
 }
 
 #[tokio::test]
-async fn each_usual_way_is_found_with_and_without_a_definition() {
+async fn each_common_arrangement_is_found_with_and_without_a_definition() {
     type Tars = &'static [(&'static str, &'static [&'static str])];
-    let ways: [(&str, Tars); 4] = [
+    let arrangements: [(&str, Tars); 4] = [
         (
             "{algorithm}.tar/{scene}.png",
             &[("aod.tar", &["1.png", "2.png", "2.json"]), ("dcp.tar", &["./1.png", "2.png"])],
@@ -80,27 +82,27 @@ async fn each_usual_way_is_found_with_and_without_a_definition() {
             &[("0.tar", &["1.aod.png", "1.dcp.png", "1.json", "2.aod.png", "2.dcp.png"])],
         ),
     ];
-    for (at, (layout, tars)) in ways.into_iter().enumerate() {
+    for (index, (layout, tars)) in arrangements.into_iter().enumerate() {
         let dir = Dir::new();
         for (name, members) in tars {
             dir.tar(&format!("s/{name}"), members);
         }
         let data = dir.define(&format!("layout = \"{layout}\"")).await.unwrap();
-        assert_eq!(who_and_what(&data), four(), "{layout}");
+        assert_eq!(algorithms_and_scenes(&data), expected_pairs(), "{layout}");
         assert!(check(&data, &|_| None).is_clean(), "{layout}");
-        let addresses = StoreResolver::default();
+        let stores = StoreResolver::default();
         for picture in &data.pictures {
-            assert_is_read(&data, &addresses, picture).await;
+            assert_is_readable(&data, &stores, picture).await;
         }
-        // A sample with several pictures is not told from an algorithm with odd scenes.
-        if at < 3 {
+        // Without a definition, `1.aod.png` cannot be recognized as a scene and an algorithm.
+        if index < 3 {
             assert_eq!(dir.load("s").await.unwrap().pictures, data.pictures, "{layout}");
         }
     }
 }
 
 #[tokio::test]
-async fn labels_and_inputs_are_found_through_tars() {
+async fn labels_and_hazy_inputs_match_pictures_in_tars() {
     let dir = Dir::new();
     dir.tar("s/0.tar", &["dcp/1.png", "dcp/2.png", "hazy/1.png", "hazy/2.png", "odd.png"]);
     dir.tar("s/old.tar", &["dcp/1.png"]);
@@ -116,7 +118,7 @@ async fn labels_and_inputs_are_found_through_tars() {
             .unwrap();
         assert_eq!(data.pictures.iter().map(|picture| picture.mos).collect::<Vec<_>>(), [Some(0.5), Some(0.25)]);
         let hazy = &data.inputs[data.pictures[1].hazy.unwrap() as usize];
-        assert_is_read(&data, &StoreResolver::default(), hazy).await;
+        assert_is_readable(&data, &StoreResolver::default(), hazy).await;
         assert_eq!(&*hazy.image, "0.tar/hazy/2.png");
         let faults: Vec<String> = data.faults.iter().map(ToString::to_string).collect();
         assert_eq!(faults, ["1 picture files match no layout: 0.tar/odd.png"]);
@@ -126,17 +128,20 @@ async fn labels_and_inputs_are_found_through_tars() {
 }
 
 #[tokio::test]
-async fn a_manifest_names_members_by_their_addresses() {
+async fn a_manifest_names_tar_members_by_uri() {
     let dir = Dir::new();
     dir.tar("s/dcp.tar", &["a/1.png", "a/2.png"]);
     let data = dir.define("layout = \"{algorithm}.tar/a/{scene}.png\"").await.unwrap();
     let rows = data.pictures.iter().map(|picture| format!("dcp,{}\n", data.uri(picture)));
-    dir.file("again.csv", format!("algorithm,uri\n{}", rows.collect::<String>()));
-    let again = dir.load("again.csv").await.unwrap();
-    assert_eq!(who_and_what(&again), who_and_what(&data));
-    for (one, other) in data.pictures.iter().zip(&again.pictures) {
-        assert_eq!((data.uri(one), one.bytes, &one.version), (again.uri(other), other.bytes, &other.version));
-        assert!(other.image.ends_with(&*one.image), "{}", other.image);
+    dir.file("reloaded.csv", format!("algorithm,uri\n{}", rows.collect::<String>()));
+    let reloaded = dir.load("reloaded.csv").await.unwrap();
+    assert_eq!(algorithms_and_scenes(&reloaded), algorithms_and_scenes(&data));
+    for (original, reread) in data.pictures.iter().zip(&reloaded.pictures) {
+        assert_eq!(
+            (data.uri(original), original.bytes, &original.version),
+            (reloaded.uri(reread), reread.bytes, &reread.version)
+        );
+        assert!(reread.image.ends_with(&*original.image), "{}", reread.image);
     }
 }
 
@@ -156,14 +161,14 @@ async fn a_changed_tar_changes_its_pictures() {
 }
 
 #[tokio::test]
-async fn what_is_unfit_names_the_tar_and_what_to_do() {
+async fn unreadable_tars_are_refused_with_their_name_and_a_hint() {
     let layout = "layout = \"{algorithm}.tar/{scene}.png\"";
     for (file, part) in [("dcp.tar.gz", "gzip"), ("dcp.tgz", "gzip"), ("dcp.tar.zst", "zstd"), ("dcp.tar.xz", "xz")] {
         let dir = Dir::new();
         dir.file(&format!("s/{file}"), "any");
         for error in [dir.define(layout).await.unwrap_err(), dir.load("s").await.unwrap_err()] {
-            let said = causes(&error).to_string();
-            assert!(said.contains(file) && said.contains(part) && said.contains("unpack it"), "{said}");
+            let message = causes(&error).to_string();
+            assert!(message.contains(file) && message.contains(part) && message.contains("unpack it"), "{message}");
         }
         dir.tar("s/dcp.tar", &["1.png"]);
         dir.define(&format!("{layout}\nskip = \"{file}\"")).await.unwrap();
@@ -172,9 +177,9 @@ async fn what_is_unfit_names_the_tar_and_what_to_do() {
     dir.tar("s/dcp.tar", &["1.png", "2.png"]);
     let whole = std::fs::read(dir.0.path().join("s/dcp.tar")).unwrap();
     dir.file("s/dcp.tar", &whole[..1024]);
-    let said = causes(&dir.define(layout).await.unwrap_err()).to_string();
-    assert!(said.contains("s/dcp.tar: it ends at offset 1024"), "{said}");
-    // A tar that no layout goes into is a file like others.
+    let message = causes(&dir.define(layout).await.unwrap_err()).to_string();
+    assert!(message.contains("s/dcp.tar: it ends at offset 1024"), "{message}");
+    // A tar that no layout enters is treated like any other file.
     dir.file("s/dcp/1.png", "1");
     assert_eq!(dir.define("layout = \"{algorithm}/{scene}.png\"").await.unwrap().pictures.len(), 1);
     assert_eq!(dir.load("s").await.unwrap().pictures.len(), 1);

@@ -173,7 +173,7 @@ fn invalid_queries_are_refused_with_a_hint() {
     refused(&by_cluster("EXPLAIN ANALYZE SELECT count(*) FROM scores"), "EXPLAIN ANALYZE by a cluster", "");
     refused(&by_cluster("SELECT 1 / (value - 5) AS x FROM generate_series(1, 9)"), "DivideByZero", "");
     refused(&["query", "SELECT 1", "--engine", "cluster", "--run", "q"], "there is no run `q`", "");
-    refused(&["report", "--engine", "cluster"], "there are no runs in", "hint: `dqa-coord submit` makes one");
+    refused(&["report", "--engine", "cluster"], "there are no runs in", "hint: `dqa-coord submit` creates one");
     refused(&["report", "--engine", "cluster", "--run", "q"], "there is no run `q`", "");
     let board = ["report", "--engine", "cluster", "--run", "q", "--table", "leaderboard"];
     refused(&board, "--engine cluster computes correlations, and no other table", "hint: --engine local");

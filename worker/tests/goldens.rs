@@ -1,7 +1,7 @@
-//! The program's scores of the golden pictures are the reference's: through files, folders, decoding, batches and JSON.
-//! `DQA_GOLDENS=DIR` takes another folder of the same form.
+//! Tests that the program's scores of the golden pictures equal the reference's, through files, folders, decoding,
+//! batches and JSON. `DQA_GOLDENS` names another folder of the same format.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,9 +10,10 @@ use assert_cmd::cargo::cargo_bin_cmd;
 use dqa_testkit::{Goldens, hf};
 use serde::Deserialize;
 
-/// What may differ in f32.
-const WINDOW: f64 = 5e-5;
-const IMAGE: f64 = 2e-5;
+/// Tolerance of the score of a window in f32.
+const WINDOW_TOLERANCE: f64 = 5e-5;
+/// Tolerance of the score of a picture in f32.
+const IMAGE_TOLERANCE: f64 = 2e-5;
 
 #[derive(Deserialize)]
 struct Row {
@@ -23,7 +24,7 @@ struct Row {
 }
 
 #[test]
-fn a_folder_of_goldens_has_the_reference_s_scores() {
+fn scores_of_the_golden_pictures_equal_the_references() {
     let goldens = Goldens::load();
     let golden = goldens.model("vit-b-32");
     let model = hf::cached("vit-b-32", &goldens.salt);
@@ -38,16 +39,16 @@ fn a_folder_of_goldens_has_the_reference_s_scores() {
 
     let rows = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Row>().map(Result::unwrap);
     let name = |row: &Row| Path::new(&row.image).file_name().unwrap().to_str().unwrap().to_owned();
-    // The pictures that Pillow resized lie in the same folder and have no golden score.
+    // The pictures that Pillow resized are in the same folder and have no golden scores.
     let rows: BTreeMap<String, Row> = rows.map(|row| (name(&row), row)).collect();
     assert!(!golden.scores.is_empty());
-    for (name, want) in &golden.scores {
+    for (name, expected) in &golden.scores {
         let got = &rows[name];
-        assert!((got.score - want.image).abs() <= IMAGE, "{name}: {}, not {}", got.score, want.image);
-        assert_eq!(got.windows, want.crops.len(), "{name}");
-        assert_eq!(got.window_scores.len(), want.crops.len(), "{name}");
-        for (i, (got, want)) in got.window_scores.iter().zip(&want.crops).enumerate() {
-            assert!((got - want).abs() <= WINDOW, "{name} window {i}: {got}, not {want}");
+        assert!((got.score - expected.image).abs() <= IMAGE_TOLERANCE, "{name}: {}, not {}", got.score, expected.image);
+        assert_eq!(got.windows, expected.crops.len(), "{name}");
+        assert_eq!(got.window_scores.len(), expected.crops.len(), "{name}");
+        for (i, (got, expected)) in got.window_scores.iter().zip(&expected.crops).enumerate() {
+            assert!((got - expected).abs() <= WINDOW_TOLERANCE, "{name} window {i}: {got}, not {expected}");
         }
     }
 }

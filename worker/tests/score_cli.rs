@@ -1,7 +1,7 @@
-//! `dqa-worker score` as a user meets it: exit code, standard output and standard error of each way to call it.
-//! To take changed output for right, run the tests with `INSTA_UPDATE=always` and read the difference.
+//! Tests `dqa-worker score` from a user's view: exit code, standard output and standard error of each kind of call. To
+//! accept changed output, run the tests with `INSTA_UPDATE=always` and review the difference.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
@@ -16,25 +16,25 @@ use serde_json::Value;
 const LEARNED: [&str; 4] = ["--model", "model", "--prompts", "model/prompts.safetensors"];
 const HANDCRAFTED: [&str; 3] = ["--model", "model", "--handcrafted"];
 
-/// A folder to run the program in, so that paths in its output are short and the same everywhere.
+/// The folder in which the program runs, so that paths in its output are short and do not depend on the machine.
 struct Folder(tempfile::TempDir);
 
 impl Folder {
-    /// With `model` and two folders: `good` and, with a file that is no picture and ones that cannot be scored,
-    /// `mixed`.
+    /// Creates a folder with `model` and two folders: `good`, and `mixed` with a text file and pictures that cannot be
+    /// scored.
     fn new() -> Folder {
-        let place = Folder(tempfile::tempdir().unwrap());
-        std::os::unix::fs::symlink(hf::cached("tiny", "cli").canonicalize().unwrap(), place.path("model")).unwrap();
+        let folder = Folder(tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(hf::cached("tiny", "cli").canonicalize().unwrap(), folder.path("model")).unwrap();
         let scene = Picture::synthetic(1, 320, 240).png();
-        place.file("good/a.png", &Picture::synthetic(2, 224, 224).png());
-        place.file("good/sub/b.png", &scene);
-        place.file("mixed/broken.png", &scene[..scene.len() / 2]);
-        place.file("mixed/empty.jpg", b"");
-        place.file("mixed/good.png", &scene);
-        place.file("mixed/notes.txt", b"not a picture, and not named as one");
-        place.file("mixed/other.jp2", b"\0\0\0\x0cjP  \r\n\x87\n");
-        place.file("mixed/small.png", &Picture::synthetic(3, 223, 500).png());
-        place
+        folder.file("good/a.png", &Picture::synthetic(2, 224, 224).png());
+        folder.file("good/sub/b.png", &scene);
+        folder.file("mixed/broken.png", &scene[..scene.len() / 2]);
+        folder.file("mixed/empty.jpg", b"");
+        folder.file("mixed/good.png", &scene);
+        folder.file("mixed/notes.txt", b"not a picture, and not named as one");
+        folder.file("mixed/other.jp2", b"\0\0\0\x0cjP  \r\n\x87\n");
+        folder.file("mixed/small.png", &Picture::synthetic(3, 223, 500).png());
+        folder
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -47,7 +47,7 @@ impl Folder {
         std::fs::write(path, content).unwrap();
     }
 
-    /// Without the caller's own settings.
+    /// Returns the program's command without the settings of the caller's environment.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("dqa-worker"));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DQA_")) {
@@ -68,14 +68,14 @@ impl Folder {
         rows(&self.score(inputs, &[&["--format", "json"], more].concat()))
     }
 
-    /// What was said, and how it ended, of calls with only these arguments.
+    /// Returns the output and exit codes of calls with only these arguments.
     fn transcript(&self, calls: &[&[&str]]) -> String {
-        let mut all = String::new();
+        let mut transcript = String::new();
         for arguments in calls {
             let output = self.command(arguments).output().unwrap();
-            writeln!(all, "$ dqa-worker score {}\n{}", arguments.join(" "), shown(&output)).unwrap();
+            writeln!(transcript, "$ dqa-worker score {}\n{}", arguments.join(" "), normalised_output(&output)).unwrap();
         }
-        all
+        transcript
     }
 }
 
@@ -87,8 +87,8 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// Exit code, standard output and standard error, without what differs from run to run or between machines.
-fn shown(output: &Output) -> String {
+/// Returns exit code, standard output and standard error, without values that differ between runs or machines.
+fn normalised_output(output: &Output) -> String {
     let mut shown = format!("exit {}\n", output.status.code().unwrap());
     for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
         for line in text(bytes).lines() {
@@ -98,7 +98,8 @@ fn shown(output: &Output) -> String {
     shown
 }
 
-/// Times, rates, thread counts and the fingerprint as N, and the last decimals of scores as an ellipsis.
+/// Returns the line with N for times, rates and thread counts, and with an ellipsis for the fingerprint and the last
+/// decimals of scores.
 fn masked(line: &str) -> String {
     let number = |text: &str| {
         let word = |word: &str| {
@@ -136,24 +137,24 @@ fn masked(line: &str) -> String {
 
 #[test]
 fn pictures_are_scored_in_each_format() {
-    let place = Folder::new();
+    let folder = Folder::new();
     for format in ["table", "csv", "json"] {
-        let good = place.score(&["good"], &["--format", format]);
-        assert_snapshot!(format!("good_{format}"), shown(&good));
-        let mixed = place.score(&["mixed", "missing.png"], &["--format", format, "--windows"]);
-        assert_snapshot!(format!("mixed_{format}"), shown(&mixed));
+        let good = folder.score(&["good"], &["--format", format]);
+        assert_snapshot!(format!("good_{format}"), normalised_output(&good));
+        let mixed = folder.score(&["mixed", "missing.png"], &["--format", format, "--windows"]);
+        assert_snapshot!(format!("mixed_{format}"), normalised_output(&mixed));
     }
 }
 
 #[test]
-fn what_cannot_run_says_why_and_what_to_do() {
-    let place = Folder::new();
-    std::fs::create_dir(place.path("nothing")).unwrap();
+fn invalid_calls_are_refused_with_reason_and_hint() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("nothing")).unwrap();
     let other = PromptShape { width_v: 192, ..ClipShape::TINY.prompts() };
     let other = dqa_testkit::formula::weights("cli", &dqa_testkit::spec::prompt_spec(&other));
-    hf::write_safetensors(&place.path("other.safetensors"), &hf::raw(other));
-    HfDir { salt: "cut", shape: ClipShape { vocab: 49408, ..ClipShape::TINY }, shards: 1 }.write(&place.path("cut"));
-    place.file("cut/model.safetensors", b"cut");
+    hf::write_safetensors(&folder.path("other.safetensors"), &hf::raw(other));
+    HfDir { salt: "cut", shape: ClipShape { vocab: 49408, ..ClipShape::TINY }, shards: 1 }.write(&folder.path("cut"));
+    folder.file("cut/model.safetensors", b"cut");
     let prompts = "model/prompts.safetensors";
     let with = |more: &[&'static str]| [&["good"], &HANDCRAFTED[..], more].concat();
     let calls: &[&[&str]] = &[
@@ -176,7 +177,7 @@ fn what_cannot_run_says_why_and_what_to_do() {
         &["good/*.jpg", "--model", "model", "--handcrafted"],
         &["[", "good/***", "--model", "model", "--handcrafted"],
     ];
-    assert_snapshot!(place.transcript(calls));
+    assert_snapshot!(folder.transcript(calls));
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -187,8 +188,8 @@ fn without_cuda_a_gpu_is_refused() {
 }
 
 #[test]
-fn a_wrong_configuration_says_where() {
-    let place = Folder::new();
+fn configuration_errors_name_file_and_location() {
+    let folder = Folder::new();
     let wrong = [
         ("key", "[score]\nmodels = \"model\"\n"),
         ("kind", "[score]\nbatch = [1, 2]\n"),
@@ -199,35 +200,35 @@ fn a_wrong_configuration_says_where() {
         ("no-toml", "[score\n"),
     ];
     for (name, content) in wrong {
-        place.file(&format!("{name}.toml"), content.as_bytes());
+        folder.file(&format!("{name}.toml"), content.as_bytes());
     }
     let mut names: Vec<String> = wrong.iter().map(|(name, _)| format!("{name}.toml")).collect();
     names.push("absent.toml".into());
     let calls: Vec<[&str; 4]> = names.iter().map(|name| ["good", "--handcrafted", "--config", name.as_str()]).collect();
     let calls: Vec<&[&str]> = calls.iter().map(|call| &call[..]).collect();
-    assert_snapshot!(place.transcript(&calls));
+    assert_snapshot!(folder.transcript(&calls));
 }
 
 #[test]
-fn help_fits() {
+fn help_fits_in_100_columns() {
     let output = Folder::new().command(&["--help"]).output().unwrap();
     assert!(text(&output.stdout).lines().all(|line| line.len() <= 100));
-    assert_snapshot!(shown(&output));
+    assert_snapshot!(normalised_output(&output));
 }
 
 #[test]
-fn json_has_these_keys_and_no_others() {
-    let place = Folder::new();
+fn json_rows_have_exactly_the_documented_keys() {
+    let folder = Folder::new();
     let keys = |row: &Value| row.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let all = ["error", "height", "image", "score", "width", "windows"];
-    for row in place.json(&["good", "mixed"], &[]) {
+    for row in folder.json(&["good", "mixed"], &[]) {
         assert_eq!(keys(&row), all);
         assert_eq!(row["score"].is_null(), row["error"].is_object(), "{row}");
         if row["error"].is_object() {
             assert_eq!(keys(&row["error"]), ["code", "message"]);
         }
     }
-    for row in place.json(&["good", "mixed"], &["--windows"]) {
+    for row in folder.json(&["good", "mixed"], &["--windows"]) {
         assert_eq!(keys(&row), [&all[..5], &["window_scores", "windows"]].concat());
         assert_eq!(row["window_scores"].is_null(), row["score"].is_null());
         assert_eq!(row["window_scores"].as_array().map_or(0, Vec::len) as u64, row["windows"].as_u64().unwrap());
@@ -236,10 +237,10 @@ fn json_has_these_keys_and_no_others() {
 
 #[test]
 fn csv_can_be_read_back() {
-    let place = Folder::new();
+    let folder = Folder::new();
     let name = "a, \"quoted\"\nname.png";
-    place.file(name, &std::fs::read(place.path("good/a.png")).unwrap());
-    let output = place.score(&[name, "mixed/small.png"], &["--format", "csv", "--windows"]);
+    folder.file(name, &std::fs::read(folder.path("good/a.png")).unwrap());
+    let output = folder.score(&[name, "mixed/small.png"], &["--format", "csv", "--windows"]);
     let mut reader = csv::Reader::from_reader(&output.stdout[..]);
     let header = ["image", "score", "windows", "width", "height", "error_code", "error_message", "window_scores"];
     assert_eq!(reader.headers().unwrap(), &header[..]);
@@ -256,34 +257,34 @@ fn csv_can_be_read_back() {
 }
 
 #[test]
-fn a_path_is_a_file_a_folder_or_a_glob_and_is_told_as_given() {
-    let place = Folder::new();
+fn files_folders_and_globs_are_scored_and_named_as_given() {
+    let folder = Folder::new();
     let images = |inputs: &[&str]| -> Vec<String> {
-        place.json(inputs, &[]).iter().map(|row| row["image"].as_str().unwrap().to_owned()).collect()
+        folder.json(inputs, &[]).iter().map(|row| row["image"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(images(&["good"]), ["good/a.png", "good/sub/b.png"]);
     assert_eq!(images(&["./good/../good/a.png"]), ["./good/../good/a.png"]);
     assert_eq!(images(&["g*/*.png", "good/**/b.png"]), ["good/a.png", "good/sub/b.png"]);
-    assert_eq!(images(&["good/a.png", "good/a.png"]), ["good/a.png", "good/a.png"], "twice is twice");
-    let missing = place.score(&["none.png", "good/a.png"], &["--format", "json"]);
+    assert_eq!(images(&["good/a.png", "good/a.png"]), ["good/a.png", "good/a.png"], "a repeated path is scored twice");
+    let missing = folder.score(&["none.png", "good/a.png"], &["--format", "json"]);
     assert_eq!(missing.status.code(), Some(1));
     assert_eq!(rows(&missing)[0]["error"]["code"], "io");
     assert!(rows(&missing)[1]["score"].is_number());
 }
 
 #[test]
-fn a_file_without_an_end_is_too_large() {
+fn an_endless_file_is_too_large() {
     let rows = Folder::new().json(&["/dev/zero"], &["--bytes-max", "1000"]);
     assert_eq!(rows[0]["error"]["code"], "too_large");
 }
 
 #[test]
-fn a_flag_beats_the_environment_and_that_the_file() {
-    let place = Folder::new();
-    place.file("dqa.toml", b"[score]\nmodel = \"model\"\nhandcrafted = true\nformat = \"csv\"\ndtype = \"bf16\"\n");
+fn flags_override_the_environment_which_overrides_the_file() {
+    let folder = Folder::new();
+    folder.file("dqa.toml", b"[score]\nmodel = \"model\"\nhandcrafted = true\nformat = \"csv\"\ndtype = \"bf16\"\n");
     let run = |arguments: &[&str], environment: &[(&str, &str)]| {
         let arguments = [&["good/a.png", "--config", "dqa.toml"], arguments].concat();
-        let output = place.command(&arguments).envs(environment.iter().copied()).output().unwrap();
+        let output = folder.command(&arguments).envs(environment.iter().copied()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         let format = match output.stdout[0] {
             b'{' => "json",
@@ -298,31 +299,31 @@ fn a_flag_beats_the_environment_and_that_the_file() {
     let environment = [("DQA_FORMAT", "table"), ("DQA_DTYPE", "f16")];
     assert_eq!(run(&[], &environment), ("table", "f16"));
     assert_eq!(run(&["--dtype", "f32", "--format", "json"], &environment), ("json", "f32"));
-    assert_eq!(run(&[], &[("DQA_FORMAT", ""), ("DQA_DTYPE", "")]), ("csv", "bf16"), "empty is not set");
-    let output = place.command(&["good/a.png"]).env("DQA_CONFIG", "dqa.toml").output().unwrap();
+    assert_eq!(run(&[], &[("DQA_FORMAT", ""), ("DQA_DTYPE", "")]), ("csv", "bf16"), "an empty variable is ignored");
+    let output = folder.command(&["good/a.png"]).env("DQA_CONFIG", "dqa.toml").output().unwrap();
     assert!(output.stdout.starts_with(b"image,"));
 }
 
 #[test]
-fn an_empty_variable_is_not_set() {
-    let place = Folder::new();
+fn empty_variables_are_ignored() {
+    let folder = Folder::new();
     let arguments = [&["good/a.png"], &LEARNED[..]].concat();
     let empty = ["DQA_WINDOWS", "DQA_HANDCRAFTED", "DQA_DTYPE", "DQA_BATCH", "DQA_CONFIG"].map(|name| (name, ""));
-    let output = place.command(&arguments).envs(empty).output().unwrap();
+    let output = folder.command(&arguments).envs(empty).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let output = place.command(&["good/a.png", "--handcrafted"]).env("DQA_MODEL", "").output().unwrap();
+    let output = folder.command(&["good/a.png", "--handcrafted"]).env("DQA_MODEL", "").output().unwrap();
     assert!(text(&output.stderr).contains("--model <MODEL>"), "{}", text(&output.stderr));
 }
 
 #[test]
-fn one_source_of_sentences_drops_the_other_s_value_from_further_away() {
-    let place = Folder::new();
-    place.file("learned.toml", b"[score]\nmodel = \"model\"\nprompts = \"model/prompts.safetensors\"\n");
-    place.file("handcrafted.toml", b"[score]\nmodel = \"model\"\nhandcrafted = true\n");
+fn prompts_and_handcrafted_override_each_other_by_precedence() {
+    let folder = Folder::new();
+    folder.file("learned.toml", b"[score]\nmodel = \"model\"\nprompts = \"model/prompts.safetensors\"\n");
+    folder.file("handcrafted.toml", b"[score]\nmodel = \"model\"\nhandcrafted = true\n");
     let prompts = "model/prompts.safetensors";
     let sentences = |arguments: &[&str], environment: &[(&str, &str)]| {
         let arguments = [&["good/a.png", "--dry-run", "--model", "model"], arguments].concat();
-        let output = place.command(&arguments).envs(environment.iter().copied()).output().unwrap();
+        let output = folder.command(&arguments).envs(environment.iter().copied()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         let handcrafted = text(&output.stderr).contains("with handcrafted prompts");
         if handcrafted { "handcrafted" } else { "learned" }
@@ -338,47 +339,53 @@ fn one_source_of_sentences_drops_the_other_s_value_from_further_away() {
     assert_eq!(sentences(&["--handcrafted"], &[("DQA_PROMPTS", prompts)]), "handcrafted");
     assert_eq!(sentences(&["--prompts", prompts], &[("DQA_HANDCRAFTED", "true")]), "learned");
     assert_eq!(sentences(&[], &[("DQA_HANDCRAFTED", "false"), ("DQA_PROMPTS", prompts)]), "learned");
-    let mut neither = place.command(&["good/a.png", "--model", "model"]);
+    let mut neither = folder.command(&["good/a.png", "--model", "model"]);
     let neither = neither.env("DQA_HANDCRAFTED", "0").output().unwrap();
     assert!(text(&neither.stderr).contains("<--prompts <FILE>|--handcrafted>"), "{}", text(&neither.stderr));
 }
 
 #[test]
-fn a_dry_run_tells_what_would_be_scored() {
-    let place = Folder::new();
-    assert_snapshot!(shown(&place.score(&["good", "missing.png"], &["--dry-run", "--format", "json"])));
+fn a_dry_run_shows_what_would_be_scored() {
+    let folder = Folder::new();
+    assert_snapshot!(normalised_output(&folder.score(&["good", "missing.png"], &["--dry-run", "--format", "json"])));
 }
 
 #[test]
-fn other_models_give_other_scores() {
-    let place = Folder::new();
+fn scores_depend_on_model_and_dtype_but_not_on_resources() {
+    let folder = Folder::new();
     let score = |rows: &[Value]| rows[1]["score"].as_f64().unwrap();
-    let learned = score(&place.json(&["good"], &[]));
-    let bf16 = score(&place.json(&["good"], &["--dtype", "bf16"]));
+    let learned = score(&folder.json(&["good"], &[]));
+    let bf16 = score(&folder.json(&["good"], &["--dtype", "bf16"]));
     assert!(bf16 != learned && (bf16 - learned).abs() < 5e-3, "{bf16} and {learned}");
     let handcrafted = [&["good", "--format", "json"], &HANDCRAFTED[..]].concat();
-    let handcrafted = score(&rows(&place.command(&handcrafted).output().unwrap()));
+    let handcrafted = score(&rows(&folder.command(&handcrafted).output().unwrap()));
     assert!((handcrafted - learned).abs() > 1e-4, "{handcrafted} and {learned}");
-    let one = place.json(&["good"], &["--batch", "1", "--decode-threads", "1", "--threads", "1", "--picture-mib", "1"]);
-    assert_eq!(score(&one), learned, "what the run may take of the machine changes nothing");
+    let one =
+        folder.json(&["good"], &["--batch", "1", "--decode-threads", "1", "--threads", "1", "--picture-mib", "1"]);
+    assert_eq!(score(&one), learned, "batch size, threads and memory do not change scores");
 }
 
 #[test]
-fn no_colour_where_it_is_not_wanted() {
-    let place = Folder::new();
+fn no_color_disables_colours() {
+    let folder = Folder::new();
     for arguments in [&["good"][..], &["mixed", "--model", "model", "--handcrafted"]] {
-        let output = place.command(arguments).envs([("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]).output().unwrap();
-        assert!(!output.stdout.contains(&b'\x1b') && !output.stderr.contains(&b'\x1b'), "{}", shown(&output));
+        let output = folder.command(arguments).envs([("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]).output().unwrap();
+        assert!(
+            !output.stdout.contains(&b'\x1b') && !output.stderr.contains(&b'\x1b'),
+            "{}",
+            normalised_output(&output)
+        );
     }
 }
 
-/// The exit code, once it is there; a program that does not end is killed and fails the test.
-fn end(mut program: std::process::Child) -> (Option<i32>, String) {
+/// Waits for the program and returns its exit code and standard error. A program that does not end within 60 s is
+/// killed and fails the test.
+fn wait_for_exit(mut program: std::process::Child) -> (Option<i32>, String) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while program.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
             program.kill().unwrap();
-            panic!("the program goes on after its reader has gone");
+            panic!("the program continues after its reader has closed the pipe");
         }
         std::thread::yield_now();
     }
@@ -390,21 +397,21 @@ fn end(mut program: std::process::Child) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_closed_pipe_ends_the_program_as_if_all_were_done() {
-    let place = Folder::new();
-    let scene = std::fs::read(place.path("mixed/good.png")).unwrap();
+fn a_closed_pipe_ends_the_program_with_success() {
+    let folder = Folder::new();
+    let scene = std::fs::read(folder.path("mixed/good.png")).unwrap();
     for i in 0..200 {
-        place.file(&format!("many/{i}-{}.png", "long".repeat(50)), &scene);
+        folder.file(&format!("many/{i}-{}.png", "long".repeat(50)), &scene);
     }
     for more in [&["--format", "table"][..], &["--format", "csv"], &["--format", "json"], &["--dry-run"]] {
-        // Twice the folder: more than the 64 KiB that a pipe holds, for a dry run too.
-        let mut command = place.command(&[&["many", "many"], &LEARNED[..], &["--batch", "4"], more].concat());
+        // Listing the folder twice exceeds the 64 KiB that a pipe holds, also in a dry run.
+        let mut command = folder.command(&[&["many", "many"], &LEARNED[..], &["--batch", "4"], more].concat());
         let mut program = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        // A buffer of 1 takes no more than the line, so that the rest does not fit into the pipe unseen.
+        // A buffer of 1 byte reads no more than the line, so the rest does not fit into the pipe.
         BufReader::with_capacity(1, program.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert!(!line.is_empty());
-        let (code, stderr) = end(program);
+        let (code, stderr) = wait_for_exit(program);
         assert_eq!(code, Some(0), "{more:?}: {stderr}");
         assert!(!stderr.contains("pictures ("), "it stopped early: {stderr}");
         assert!(!stderr.contains("error") && !stderr.contains("panicked"), "{stderr}");
@@ -412,44 +419,45 @@ fn a_closed_pipe_ends_the_program_as_if_all_were_done() {
 }
 
 #[test]
-fn nobody_reading_standard_error_does_not_stop_the_scores() {
-    let place = Folder::new();
-    let out = place.path("scores.csv");
+fn a_closed_standard_error_does_not_stop_scoring() {
+    let folder = Folder::new();
+    let out = folder.path("scores.csv");
     let arguments = [&["mixed", "--format", "csv"], &LEARNED[..]].concat();
-    let mut command = place.command(&arguments);
+    let mut command = folder.command(&arguments);
     command.env("RUST_LOG", "debug").stdout(std::fs::File::create(&out).unwrap()).stderr(Stdio::piped());
     let mut program = command.spawn().unwrap();
     drop(program.stderr.take());
-    assert_eq!(end(program).0, Some(1));
+    assert_eq!(wait_for_exit(program).0, Some(1));
     assert_eq!(csv::Reader::from_path(out).unwrap().records().count(), 5);
 }
 
 #[test]
 fn a_full_disk_is_an_error() {
-    let place = Folder::new();
+    let folder = Folder::new();
     for format in ["table", "csv", "json"] {
         let arguments = [&["good", "--format", format], &LEARNED[..]].concat();
-        let mut command = place.command(&arguments);
+        let mut command = folder.command(&arguments);
         command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
         let output = command.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{format}");
-        let said = "error: cannot write the results\n  caused by: No space left on device";
-        assert!(text(&output.stderr).contains(said), "{format}: {}", text(&output.stderr));
+        let expected = "error: cannot write the results\n  caused by: No space left on device";
+        assert!(text(&output.stderr).contains(expected), "{format}: {}", text(&output.stderr));
     }
 }
 
-/// Public test suites' odd and hostile files, beside the repository or in `$DQA_SHARED`; see odd_images.rs.
+/// Scores the odd and hostile files of public test suites, which are in the folder `shared` next to the repository or
+/// in `$DQA_SHARED` (see odd_images.rs).
 #[test]
-fn each_odd_file_has_its_row() {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let folder = std::env::var_os("DQA_SHARED").map_or(beside, PathBuf::from).join("data/odd-images");
+fn each_odd_file_has_a_row() {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let folder = std::env::var_os("DQA_SHARED").map_or(default, PathBuf::from).join("data/odd-images");
     if !folder.is_dir() {
-        eprintln!("skipped: {} is not here", folder.display());
+        eprintln!("skipped: {} does not exist", folder.display());
         return;
     }
     let files = |suite: std::fs::DirEntry| std::fs::read_dir(suite.path()).unwrap().map(|file| file.unwrap().path());
     let mut pictures: Vec<_> = std::fs::read_dir(&folder).unwrap().flat_map(|suite| files(suite.unwrap())).collect();
-    pictures.retain(|path| path.extension().is_some()); // the licences have none
+    pictures.retain(|path| path.extension().is_some()); // the licences have no extension
     pictures.sort();
 
     let output = Folder::new().score(&[folder.to_str().unwrap()], &["--format", "json"]);
@@ -463,5 +471,5 @@ fn each_odd_file_has_its_row() {
         assert!(row["score"].is_f64() != row["error"]["code"].is_string(), "{row}");
         assert_ne!(row["error"]["code"], "internal", "{row}");
     }
-    assert!(rows.iter().any(|row| row["score"].is_f64()), "some can be scored");
+    assert!(rows.iter().any(|row| row["score"].is_f64()), "some files can be scored");
 }

@@ -1,5 +1,5 @@
-//! The files of a data set: pictures, pseudo-labels and a definition. A file is written completely or not at all. A file
-//! that exists with the same bytes is left as it is, so that its scores stay valid.
+//! The files of a data set: pictures, pseudo-labels and a definition. A file is written completely or not at all. A
+//! file that exists with the same bytes is left as it is, so that its scores stay valid.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use crate::dehaze::Algorithm;
 use crate::options::DatasetOptions;
 use crate::pixels::Rgb;
 use crate::quality::{SIDE_MAX, SIDE_MIN};
-use crate::scene_set::{SceneSet, generate_scene_set};
+use crate::scene_pictures::{ScenePictures, generate_scene_pictures};
 
 /// Why a data set could not be generated.
 #[derive(Debug, thiserror::Error)]
@@ -94,12 +94,12 @@ pub fn generate_dataset(
     let rows: Vec<(String, String)> = (0..options.scenes)
         .into_par_iter()
         .map(|number| {
-            let set = generate_scene_set(options, number);
-            for (name, picture) in set.pictures() {
+            let scene = generate_scene_pictures(options, number);
+            for (name, picture) in scene.pictures() {
                 write(&format!("{name}/{}.png", scene_name(number)), &encode_png(picture))?;
             }
             scene_done();
-            Ok((label_rows(number, &set), scene_row(number, &set)))
+            Ok((label_rows(number, &scene), scene_row(number, &scene)))
         })
         .collect::<Result<_, DemoError>>()?;
     let (labels, scenes): (Vec<String>, Vec<String>) = rows.into_iter().unzip();
@@ -161,10 +161,10 @@ fn encode_png(picture: &Rgb) -> Vec<u8> {
 
 const LABEL_COLUMNS: &str = "image,pseudo_mos,scene,algorithm,strength,ms_ssim,gmsd,ciede2000\n";
 
-fn label_rows(number: u64, set: &SceneSet) -> String {
+fn label_rows(number: u64, pictures: &ScenePictures) -> String {
     let scene = scene_name(number);
     let mut rows = String::new();
-    for output in &set.outputs {
+    for output in &pictures.outputs {
         let (name, quality) = (output.algorithm.name(), output.quality);
         let strength = output.strength.map_or_else(String::new, |strength| format!("{strength:.4}"));
         let mos = quality.pseudo_mos();
@@ -177,15 +177,15 @@ fn label_rows(number: u64, set: &SceneSet) -> String {
 
 const SCENE_COLUMNS: &str = "scene,kind,beta,airlight_red,airlight_green,airlight_blue,noise,hazy_pseudo_mos\n";
 
-fn scene_row(number: u64, set: &SceneSet) -> String {
-    let ([red, green, blue], haze) = (set.haze.airlight, set.haze);
+fn scene_row(number: u64, pictures: &ScenePictures) -> String {
+    let ([red, green, blue], haze) = (pictures.haze.airlight, pictures.haze);
     format!(
         "{},{},{:.4},{red:.4},{green:.4},{blue:.4},{:.5},{:.3}\n",
         scene_name(number),
-        set.kind,
+        pictures.kind,
         haze.beta,
         haze.noise,
-        set.hazy_quality.pseudo_mos()
+        pictures.hazy_quality.pseudo_mos()
     )
 }
 

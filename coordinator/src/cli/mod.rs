@@ -17,8 +17,7 @@ mod model;
 mod output;
 mod progress;
 mod query;
-mod redefine;
-mod refresh;
+mod redefine_args;
 mod report;
 mod resource_args;
 mod run_selector;
@@ -30,6 +29,7 @@ mod study;
 mod submit;
 mod train;
 mod training_data;
+mod watch_refresh;
 #[cfg(not(feature = "cluster"))]
 mod without_cluster_feature;
 

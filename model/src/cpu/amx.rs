@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use half::bf16;
 
-use super::panel::PANEL;
+use super::packed_layout::PANEL;
 
 /// Rows of a tile of sums: two tile registers of 16.
 pub(super) const ROWS: usize = 32;

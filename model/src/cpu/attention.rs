@@ -6,7 +6,7 @@ use super::gemm::{Epilogue, GemmScratch, OutputRows, Product};
 use super::isa::Isa;
 use super::pack_activations::Rows;
 use super::pack_weights::{Operands, Panels};
-use super::panel::PANEL;
+use super::packed_layout::PANEL;
 
 /// A layer's prompts, which are the same keys and values for every window.
 #[derive(Default)]

@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::panel::PANEL;
+use super::packed_layout::PANEL;
 
 /// 6 rows x 16 outputs of f32 fill 12 of the 16 registers of AVX2.
 pub(super) const ROWS_AVX2: usize = 6;

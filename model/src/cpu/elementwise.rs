@@ -1,7 +1,7 @@
 //! Elementwise arithmetic, written once over arrays of lanes and compiled for each instruction set.
 
 use super::isa::Isa;
-use super::panel::PANEL;
+use super::packed_layout::PANEL;
 
 pub(super) const LANES: usize = 16;
 pub(super) type Lanes = [f32; LANES];

@@ -13,7 +13,7 @@ use super::isa::Isa;
 use super::kernel::{BLOCK_ROWS, Kernel};
 use super::pack_activations::{Rows, TileInput};
 use super::pack_weights::{Operands, PackedLinear, Panels};
-use super::panel::PANEL;
+use super::packed_layout::PANEL;
 
 /// The operation on a finished sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use super::isa::Isa;
 use super::pack_activations::{TileInput, pack_columns, pack_pairs, pack_tile_rows};
 use super::pack_weights::{PackedLinear, Panels};
-use super::panel::PANEL;
+use super::packed_layout::PANEL;
 use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx};

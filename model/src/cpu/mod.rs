@@ -18,7 +18,7 @@ mod kernel;
 pub(crate) mod layer_ops;
 mod pack_activations;
 mod pack_weights;
-mod panel;
+mod packed_layout;
 mod portable;
 pub(crate) mod strided_gemm;
 

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::aligned_buffer::AlignedBuffer;
 use super::isa::Isa;
-use super::panel::{K_STEP, PANEL};
+use super::packed_layout::{K_STEP, PANEL};
 
 /// What the operands of a weight product are rounded to. Sums are always in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

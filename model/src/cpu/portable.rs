@@ -1,6 +1,6 @@
 //! The tile kernel in plain Rust: every other kernel is compared with it, and it runs on CPUs without AVX2.
 
-use super::panel::PANEL;
+use super::packed_layout::PANEL;
 
 /// Rows of a tile.
 pub(super) const ROWS: usize = 4;

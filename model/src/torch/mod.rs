@@ -6,12 +6,12 @@
 //! the file states. It does not know which tensors a model needs.
 
 mod archive;
-mod calls;
 mod dictionaries;
 mod error;
 mod legacy;
+mod pickle_calls;
 mod pickle_vm;
-mod rebuild;
+mod tensor_rebuild;
 mod tensor_ref;
 #[cfg(test)]
 mod tests;

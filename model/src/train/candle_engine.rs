@@ -11,8 +11,8 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, D, Device, Layout, Result, Shape, Storage, Tensor, Var, bail};
 
 use super::parameters::{Parameters, add};
-use super::pass::{LOGIT_SCALE, PassInputs, PassOutput};
-use super::step::Example;
+use super::pass_types::{LOGIT_SCALE, PassInputs, PassOutput};
+use super::step_types::Example;
 use super::text_tower::{TOKEN_EMBEDDING, distinct_tokens};
 use crate::picture::patches::PixelNormalizer;
 use crate::picture::{Origin, Rgb8, ViewMode};

@@ -5,18 +5,20 @@
 mod attention;
 mod candle_engine;
 mod cpu_engine;
+mod error;
 mod layer;
 mod linear;
 mod loss;
 mod options;
 mod parameters;
-mod pass;
+mod pass_types;
 mod prompt_projection;
-mod step;
+mod step_types;
 mod text_tower;
 mod trainer;
 mod visual_tower;
 
+pub use error::TrainerError;
 pub use options::{Trainable, TrainerOptions};
-pub use step::{Example, Step, TrainerError};
+pub use step_types::{Example, Step};
 pub use trainer::Trainer;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::step::TrainerError;
+use super::error::TrainerError;
 
 /// A tensor's index in [`Parameters`] and in [`Gradients`].
 pub(super) type ParameterId = usize;

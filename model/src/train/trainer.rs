@@ -6,10 +6,11 @@ use candle_core::Device;
 
 use super::candle_engine::CandleEngine;
 use super::cpu_engine::CpuEngine;
+use super::error::TrainerError;
 use super::options::{Trainable, TrainerOptions};
 use super::parameters::Parameters;
-use super::pass::{PassInputs, PassOutput};
-use super::step::{Example, Step, TrainerError};
+use super::pass_types::{PassInputs, PassOutput};
+use super::step_types::{Example, Step};
 use super::text_tower::{TOKEN_EMBEDDING, distinct_tokens};
 use crate::prompts::tokens::sentence;
 use crate::score::scorer;

@@ -6,7 +6,7 @@ use super::linear::{Linear, Norm, Source};
 use super::loss::{LossSums, ScoreLoss};
 use super::parameters::{Gradients, ParameterId, add};
 use super::prompt_projection::ProjectedPrompts;
-use super::step::Example;
+use super::step_types::Example;
 use crate::Rgb8;
 use crate::cpu::Epilogue;
 use crate::picture::patches::PixelNormalizer;

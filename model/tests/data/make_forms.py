@@ -1,11 +1,11 @@
-"""Writes `forms/`: one tiny CLIP in every form that dqa reads, by the libraries that people have it from, and its features.
+"""Writes `forms/`: one tiny CLIP in every form that dqa reads, written by the usual libraries, and its features.
 
     python -m venv v && v/bin/pip install torch transformers open_clip_torch clip-anytorch
     v/bin/python make_forms.py
 
-The weights are a formula of period 251 in numbers that f16 holds exactly, so the same model is in f32 (Hugging Face, OpenCLIP) and in
-OpenAI's mixture of f16 and f32, and each file packs to some 10 KB. Made with torch 2.15, transformers 5.24, open_clip_torch 3.3
-and OpenAI's model.py as clip-anytorch 2.6 has it. The libraries' features must agree, or nothing is written.
+The weights are a formula of period 251 whose values are exact in f16. So the model is the same in f32 (Hugging Face, OpenCLIP) and
+in OpenAI's mixture of f16 and f32, and each file packs to about 10 KB. The fixtures were written with torch 2.15, transformers 5.24,
+open_clip_torch 3.3 and OpenAI's model.py from clip-anytorch 2.6. The script fails if the features of the libraries differ.
 """
 import gzip, importlib.util, io, json, tempfile
 from pathlib import Path
@@ -19,7 +19,7 @@ from transformers import CLIPConfig, CLIPModel
 OUT = Path(__file__).parent / "forms"
 WIDTH, LAYERS, PATCH, EMBED, CONTEXT, VOCAB = 64, 2, 32, 32, 77, 49408
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # CLIP-DQA's, not CLIP's
-# "bad photo." and "good photo.", with start and end.
+# The tokens of "bad photo." and "good photo.", with start and end tokens.
 SENTENCES = [[49406, 2103, 1125, 269, 49407], [49406, 886, 1125, 269, 49407]]
 TABLE = np.array([(k * k * 7 + k * 13) % 251 - 125 for k in range(251)])
 
@@ -51,7 +51,7 @@ def values(name, shape):
 
 
 def to_open_ai(state):
-    """Hugging Face's tensors under OpenAI's names."""
+    """Returns Hugging Face's tensors under OpenAI's names."""
     out = {"logit_scale": state["logit_scale"], "visual.proj": state["visual_projection.weight"].t().contiguous(),
            "text_projection": state["text_projection.weight"].t().contiguous()}
     for own, name in [("visual.class_embedding", "vision_model.embeddings.class_embedding"),
@@ -66,12 +66,12 @@ def to_open_ai(state):
             out[f"{own}.{part}"] = state[f"{name}.{part}"]
         for own, name in [("visual.transformer", "vision_model"), ("transformer", "text_model")]:
             for layer in range(LAYERS):
-                to, of = f"{own}.resblocks.{layer}", f"{name}.encoder.layers.{layer}"
-                parts = [state[f"{of}.self_attn.{p}_proj.{part}"] for p in "qkv"]
-                out[f"{to}.attn.in_proj_{part}"] = torch.cat(parts)
+                target, source = f"{own}.resblocks.{layer}", f"{name}.encoder.layers.{layer}"
+                parts = [state[f"{source}.self_attn.{p}_proj.{part}"] for p in "qkv"]
+                out[f"{target}.attn.in_proj_{part}"] = torch.cat(parts)
                 for a, b in [("attn.out_proj", "self_attn.out_proj"), ("ln_1", "layer_norm1"), ("ln_2", "layer_norm2"),
                              ("mlp.c_fc", "mlp.fc1"), ("mlp.c_proj", "mlp.fc2")]:
-                    out[f"{to}.{a}.{part}"] = state[f"{of}.{b}.{part}"]
+                    out[f"{target}.{a}.{part}"] = state[f"{source}.{b}.{part}"]
     return out
 
 
@@ -85,7 +85,7 @@ def open_clip_model(quick):
 
 
 def open_ai_archive(state):
-    """As OpenAI's files were made: matrices in f16, norms and embeddings in f32, sizes as buffers, a TorchScript archive."""
+    """Returns a TorchScript archive like OpenAI's: matrices in f16, norms and embeddings in f32, sizes as buffers."""
     spec = importlib.util.find_spec("clip").submodule_search_locations[0]
     spec = importlib.util.spec_from_file_location("clip_model", Path(spec) / "model.py")
     module = importlib.util.module_from_spec(spec)
@@ -114,14 +114,14 @@ def features(image, text):
 
 
 def pack(name, data):
-    # Twice: the first pass leaves a repetition of its own, and what is left of 14 MB is 10 KB instead of 80.
+    # Compressed twice, 14 MB become 10 KB instead of 80 KB, because the output of the first pass repeats itself.
     (OUT / f"{name}.gz.gz").write_bytes(gzip.compress(gzip.compress(data, 9, mtime=0), 9, mtime=0))
 
 
 def saved(obj, **options):
-    to = io.BytesIO()
-    torch.save(obj, to, **options)
-    return to.getvalue()
+    buffer = io.BytesIO()
+    torch.save(obj, buffer, **options)
+    return buffer.getvalue()
 
 
 def main():
@@ -182,7 +182,7 @@ def main():
     index = {"metadata": {}, "weight_map": {name: file for file, part in halves.items() for name in part}}
     (OUT / "pytorch_model.bin.index.json").write_text(json.dumps(index))
     pack("legacy.bin", saved(state, _use_new_zipfile_serialization=False))
-    # As OpenCLIP's trainings leave it.
+    # This is a checkpoint as OpenCLIP's training writes it.
     pack("epoch_32.pt", saved({"epoch": 32, "name": "run", "state_dict": {f"module.{name}": own[name] for name in own},
                                "optimizer": {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 1e-3, "betas": (0.9, 0.98)}]}}))
     (OUT / "reference.json").write_text(json.dumps(reference))

@@ -1,8 +1,8 @@
-//! Support for the tests of the whole model: models made by the formula, their scorers, and the difference between the
+//! Helpers for tests of the whole model: models with formula weights, their scorers, and the difference between the
 //! product and CLIP-DQA in its [`plain`] form.
 
-#![allow(dead_code)] // each test binary uses its part
-#![allow(clippy::unwrap_used)] // a test that cannot get its data has failed
+#![allow(dead_code)] // each test binary uses a part of them
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 pub(crate) mod plain;
 
@@ -22,7 +22,7 @@ use dqa_testkit::{ClipShape, NamedTensor, Picture, PromptShape, formula, hf};
 
 use plain::{Oddities, PlainForm};
 
-/// The name of these tests' formula weights. It differs from the goldens', which `DQA_GOLDENS` may change.
+/// The salt of these tests' formula weights. It differs from the goldens' salt, which `DQA_GOLDENS` may change.
 const SALT: &str = "plain form";
 
 /// A model as plain tensors, by the names in its files.
@@ -37,7 +37,7 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Makes a model with 8 learned prompts in each layer of both towers.
+    /// Returns a model with 8 learned prompts in each layer of both towers.
     pub(crate) fn learned(shape: ClipShape) -> Model {
         Model::with_prompts(shape, shape.prompts())
     }
@@ -87,7 +87,7 @@ fn tensors(named: Vec<NamedTensor>) -> HashMap<String, Tensor> {
     named.into_iter().map(tensor).collect()
 }
 
-/// Makes the synthetic picture of this seed and size.
+/// Returns the synthetic picture of this seed and size.
 pub(crate) fn picture(seed: u64, width: usize, height: usize) -> Rgb8 {
     Rgb8::new(width as u32, height as u32, Picture::synthetic(seed, width, height).rgb)
 }
@@ -103,29 +103,29 @@ pub(crate) fn options(views_text: &str) -> Options {
 /// Scores the pictures, in their order, `batch` windows at a time.
 pub(crate) fn scores(scorer: &Arc<Scorer>, pictures: &[Rgb8], batch: usize) -> Vec<PictureScore> {
     let mut batcher = Batcher::new(scorer.clone(), batch).unwrap();
-    let mut done = Vec::new();
+    let mut finished = Vec::new();
     for (i, picture) in pictures.iter().enumerate() {
         let prepared = Prepared::new(picture.clone(), scorer.views()).unwrap();
         batcher.push(i, &prepared).unwrap();
-        done.extend(std::iter::from_fn(|| batcher.pop()));
+        finished.extend(std::iter::from_fn(|| batcher.pop()));
     }
     batcher.flush().unwrap();
-    done.extend(std::iter::from_fn(|| batcher.pop()));
-    let order = done.iter().map(|(i, _)| *i);
-    assert!(order.eq(0..pictures.len()), "in order, each once");
-    done.into_iter().map(|(_, score)| score).collect()
+    finished.extend(std::iter::from_fn(|| batcher.pop()));
+    let order = finished.iter().map(|(i, _)| *i);
+    assert!(order.eq(0..pictures.len()), "every picture is returned once, in order");
+    finished.into_iter().map(|(_, score)| score).collect()
 }
 
 /// Largest absolute differences between the product and the plain form; infinite if the numbers of values differ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Difference {
-    /// Of a value of the sentences' features.
+    /// The largest difference of a value of the sentences' features.
     pub(crate) text: f64,
-    /// Of a value of a window's features.
+    /// The largest difference of a value of a window's features.
     pub(crate) feature: f64,
-    /// Of a window's score.
+    /// The largest difference of a window's score.
     pub(crate) window: f64,
-    /// Of the picture's score.
+    /// The difference of the picture's score.
     pub(crate) picture: f64,
 }
 
@@ -135,16 +135,16 @@ pub(crate) const F32: Difference = Difference { text: 1e-6, feature: 1e-6, windo
 impl Difference {
     pub(crate) fn between(model: &Model, options: &Options, oddities: &Oddities, picture: &Rgb8) -> Difference {
         let plain = PlainForm { model, sees: options.views.sees, oddities };
-        let want = plain.picture(picture, &options.views);
+        let expected = plain.picture(picture, &options.views);
         let scorer = model.scorer(options);
         let prepared = Prepared::new(picture.clone(), &options.views).unwrap();
         let features = scorer.picture_features(&prepared).unwrap();
         let got = &scores(&scorer, std::slice::from_ref(picture), 3)[0];
         Difference {
-            text: largest(&scorer.text_features().concat(), &want.text),
-            feature: largest(&features.concat(), &want.features),
-            window: largest(&got.windows, &want.windows),
-            picture: (got.score - want.score).abs(),
+            text: largest_difference(&scorer.text_features().concat(), &expected.text),
+            feature: largest_difference(&features.concat(), &expected.features),
+            window: largest_difference(&got.windows, &expected.windows),
+            picture: (got.score - expected.score).abs(),
         }
     }
 
@@ -155,7 +155,7 @@ impl Difference {
     }
 }
 
-fn largest(a: &[f32], b: &[f32]) -> f64 {
+fn largest_difference(a: &[f32], b: &[f32]) -> f64 {
     if a.len() != b.len() {
         return f64::INFINITY;
     }
@@ -163,8 +163,8 @@ fn largest(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(difference).fold(0.0, f64::max)
 }
 
-/// Runs tests of this binary once in each instruction set: those whose name contains `filter`, of which there are
-/// `tests`. A process has one instruction set, so each runs in its own.
+/// Runs the tests of this binary whose name contains `filter`, of which there must be `tests`, in each instruction set
+/// that this CPU has. Each set runs in its own process, because a process only uses one.
 pub(crate) fn in_each_instruction_set(filter: &str, tests: usize) {
     for name in ["portable", "avx2", "avx512", "avx512-bf16", "amx"] {
         let isa = Isa::from_str(name).unwrap();

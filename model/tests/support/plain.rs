@@ -1,9 +1,9 @@
-//! CLIP-DQA in its plain form: each step of `clip_dqa_ref.py` as Candle operations, in its order, without any
-//! optimisation.
+//! Implements CLIP-DQA in its plain form: each step of `clip_dqa_ref.py` as Candle operations, in the same order,
+//! without any optimisation.
 //!
-//! All 107 tokens pass all layers, prompts are tokens that each layer replaces, sentences have 77 tokens. Each
-//! surprising point of the authors' code is a switch of [`Oddities`], so that tests can tell that the product follows
-//! it.
+//! All 107 tokens pass through all layers, prompts are tokens that each layer replaces, and sentences have 77 tokens.
+//! Each surprising point of the authors' code is a switch of [`Oddities`], so that tests can check that the product
+//! follows it.
 
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::ops::{sigmoid, softmax};
@@ -14,34 +14,34 @@ use super::Model;
 const SIDE: u32 = 224;
 const CONTEXT: usize = 77;
 
-/// Points where the authors' code is not what one would write from the paper. True: as in their code.
+/// The points where the authors' code is not what one would write from the paper. A true switch follows their code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Oddities {
-    /// False: CLIP's own mean and deviation.
+    /// If false, uses CLIP's own mean and deviation.
     pub(crate) imagenet_normalisation: bool,
-    /// False: the first visual prompt stays f32 where it enters.
+    /// If false, the first visual prompt enters in f32.
     pub(crate) first_visual_prompt_rounded: bool,
-    /// False: the visual prompts of later layers stay f32 where they enter.
+    /// If false, the visual prompts of later layers enter in f32.
     pub(crate) later_visual_prompts_rounded: bool,
-    /// False: the text prompts of later layers stay f32 where they enter.
+    /// If false, the text prompts of later layers enter in f32.
     pub(crate) later_text_prompts_rounded: bool,
-    /// False: the first text prompt is rounded to f16 too.
+    /// If false, the first text prompt is rounded to f16, too.
     pub(crate) first_text_prompt_exact: bool,
-    /// False: the first visual prompt skips the norm before the layers, as all others do.
+    /// If false, the first visual prompt skips the norm before the layers, as all others do.
     pub(crate) first_visual_prompt_normed: bool,
-    /// False: the whole picture's tokens have no positions; a window's tokens have them.
-    pub(crate) whole_has_the_windows_positions: bool,
-    /// False: visual prompts take positions 1, 2, ...
+    /// If false, the whole picture's tokens have no positions, unlike a window's tokens.
+    pub(crate) whole_has_window_positions: bool,
+    /// If false, visual prompts have the positions 1, 2, ...
     pub(crate) prompts_without_position: bool,
-    /// False: last windows are moved in until they end at the edges.
+    /// If false, the last windows of rows and columns are moved to the edges.
     pub(crate) whole_windows_only: bool,
-    /// False: windows go down before they go right.
+    /// If false, windows are in column-major order.
     pub(crate) row_major: bool,
-    /// False: the whole view is the largest square in the middle.
+    /// If false, the whole view is the largest square in the middle.
     pub(crate) whole_view_stretched: bool,
-    /// False: the mean of all tokens is read.
+    /// If false, the mean of all tokens is read.
     pub(crate) class_token_read: bool,
-    /// False: the first column is the score.
+    /// If false, the first column is the score.
     pub(crate) second_column: bool,
 }
 
@@ -53,7 +53,7 @@ impl Oddities {
         later_text_prompts_rounded: true,
         first_text_prompt_exact: true,
         first_visual_prompt_normed: true,
-        whole_has_the_windows_positions: true,
+        whole_has_window_positions: true,
         prompts_without_position: true,
         whole_windows_only: true,
         row_major: true,
@@ -65,9 +65,9 @@ impl Oddities {
 
 /// The plain form's result for a picture.
 pub(crate) struct PlainPicture {
-    /// (2, embed): bad, good.
+    /// The sentences' features (2, embed): bad, good.
     pub(crate) text: Vec<f32>,
-    /// (windows, embed)
+    /// The windows' features (windows, embed).
     pub(crate) features: Vec<f32>,
     pub(crate) windows: Vec<f32>,
     pub(crate) score: f64,
@@ -95,29 +95,29 @@ impl PlainForm<'_> {
         }
         let side = picture.width().min(picture.height());
         let (x, y) = ((picture.width() - side) / 2, (picture.height() - side) / 2);
-        whole_view(&cut(picture, Origin { x, y }, side), SIDE)
+        whole_view(&crop(picture, Origin { x, y }, side), SIDE)
     }
 
-    /// Cuts windows into pictures of 224 pixels.
+    /// Returns the windows, resized to 224 pixels.
     fn windows(&self, picture: &Rgb8, views: &Views) -> Vec<Rgb8> {
         let origins = match (self.sees, views.placement) {
             (ViewMode::Global, _) => return vec![picture.clone()],
-            (_, Placement::Stride(stride)) => self.on_lattice(picture, views.window, stride as usize),
+            (_, Placement::Stride(stride)) => self.grid_origins(picture, views.window, stride as usize),
             _ => views.origins(picture.width(), picture.height()),
         };
-        let window = |o| whole_view(&cut(picture, o, views.window), SIDE);
+        let window = |o| whole_view(&crop(picture, o, views.window), SIDE);
         origins.into_iter().map(window).collect()
     }
 
-    fn on_lattice(&self, picture: &Rgb8, window: u32, stride: usize) -> Vec<Origin> {
-        let places = |length: u32| {
-            let mut places: Vec<u32> = (0..=length - window).step_by(stride).collect();
+    fn grid_origins(&self, picture: &Rgb8, window: u32, stride: usize) -> Vec<Origin> {
+        let offsets = |length: u32| {
+            let mut offsets: Vec<u32> = (0..=length - window).step_by(stride).collect();
             if !self.oddities.whole_windows_only && !(length - window).is_multiple_of(stride as u32) {
-                places.push(length - window);
+                offsets.push(length - window);
             }
-            places
+            offsets
         };
-        let (across, down) = (places(picture.width()), places(picture.height()));
+        let (across, down) = (offsets(picture.width()), offsets(picture.height()));
         if self.oddities.row_major {
             let row = |y: &u32| across.iter().map(|x| Origin { x: *x, y: *y }).collect::<Vec<_>>();
             down.iter().flat_map(row).collect()
@@ -131,7 +131,7 @@ impl PlainForm<'_> {
         &self.model.weights[name]
     }
 
-    /// Computes (.., in) -> (.., out); projections have no bias.
+    /// Applies a linear layer, (.., in) -> (.., out). Projections have no bias.
     fn linear(&self, x: &Tensor, name: &str) -> Tensor {
         let y = x.broadcast_matmul(&self.weight(&format!("{name}.weight")).t().unwrap()).unwrap();
         match self.model.weights.get(&format!("{name}.bias")) {
@@ -140,7 +140,7 @@ impl PlainForm<'_> {
         }
     }
 
-    /// Computes (.., d) -> (.., d).
+    /// Applies a layer norm, (.., d) -> (.., d).
     fn norm(&self, x: &Tensor, name: &str) -> Tensor {
         let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1).unwrap()).unwrap();
         let variance = centred.sqr().unwrap().mean_keepdim(D::Minus1).unwrap();
@@ -149,26 +149,26 @@ impl PlainForm<'_> {
         scaled.unwrap().broadcast_add(self.weight(&format!("{name}.bias"))).unwrap()
     }
 
-    /// Computes x (b, t, d) -> (b, t, d).
-    fn layer(&self, x: &Tensor, at: &str, heads: usize, mask: Option<&Tensor>) -> Tensor {
+    /// Applies the transformer layer whose tensors have the prefix, (b, t, d) -> (b, t, d).
+    fn layer(&self, x: &Tensor, prefix: &str, heads: usize, mask: Option<&Tensor>) -> Tensor {
         let (b, t, d) = x.dims3().unwrap();
-        let normed = self.norm(x, &format!("{at}.layer_norm1"));
-        let heads_of = |name: &str| {
-            let y = self.linear(&normed, &format!("{at}.self_attn.{name}"));
+        let normed = self.norm(x, &format!("{prefix}.layer_norm1"));
+        let per_head = |name: &str| {
+            let y = self.linear(&normed, &format!("{prefix}.self_attn.{name}"));
             let y = y.reshape((b, t, heads, d / heads)).unwrap();
             y.transpose(1, 2).unwrap().contiguous().unwrap() // (b, heads, t, d / heads)
         };
-        let (q, k, v) = (heads_of("q_proj"), heads_of("k_proj"), heads_of("v_proj"));
+        let (q, k, v) = (per_head("q_proj"), per_head("k_proj"), per_head("v_proj"));
         let mut scores = (q.matmul(&k.t().unwrap()).unwrap() / ((d / heads) as f64).sqrt()).unwrap();
         if let Some(mask) = mask {
             scores = scores.broadcast_add(mask).unwrap();
         }
         let attended = softmax(&scores, D::Minus1).unwrap().matmul(&v).unwrap();
         let attended = attended.transpose(1, 2).unwrap().reshape((b, t, d)).unwrap();
-        let x = (x + self.linear(&attended, &format!("{at}.self_attn.out_proj"))).unwrap();
-        let h = self.linear(&self.norm(&x, &format!("{at}.layer_norm2")), &format!("{at}.mlp.fc1"));
+        let x = (x + self.linear(&attended, &format!("{prefix}.self_attn.out_proj"))).unwrap();
+        let h = self.linear(&self.norm(&x, &format!("{prefix}.layer_norm2")), &format!("{prefix}.mlp.fc1"));
         let h = (&h * sigmoid(&(&h * 1.702).unwrap()).unwrap()).unwrap();
-        (&x + self.linear(&h, &format!("{at}.mlp.fc2"))).unwrap()
+        (&x + self.linear(&h, &format!("{prefix}.mlp.fc2"))).unwrap()
     }
 
     /// Returns the learned prompts (p, d) of layer `i` after their linear layer, if it has any; `kind` is `text` or
@@ -204,27 +204,27 @@ impl PlainForm<'_> {
         let rows = embedding.index_select(&flat, 0).unwrap();
         let mut x = rows.reshape((2, CONTEXT, width)).unwrap();
         if let Some(first) = first {
-            x = put(&x, 1, &first);
+            x = replace_rows(&x, 1, &first);
         }
         x = x.broadcast_add(self.weight("text_model.embeddings.position_embedding.weight")).unwrap();
-        let above = |i: usize| {
+        let mask_value = |i: usize| {
             if i % CONTEXT > i / CONTEXT { f32::NEG_INFINITY } else { 0.0 }
         };
-        let mask: Vec<f32> = (0..CONTEXT * CONTEXT).map(above).collect();
+        let mask: Vec<f32> = (0..CONTEXT * CONTEXT).map(mask_value).collect();
         let mask = Tensor::from_vec(mask, (CONTEXT, CONTEXT), &Device::Cpu).unwrap();
         for l in 0..self.model.shape.layers_t {
             if l > 0
                 && let Some(prompt) = self.prompt("text", l, self.oddities.later_text_prompts_rounded)
             {
-                x = put(&x, 1, &prompt);
+                x = replace_rows(&x, 1, &prompt);
             }
-            let at = format!("text_model.encoder.layers.{l}");
-            x = self.layer(&x, &at, self.model.shape.heads_t, Some(&mask));
+            let prefix = format!("text_model.encoder.layers.{l}");
+            x = self.layer(&x, &prefix, self.model.shape.heads_t, Some(&mask));
         }
         let x = self.norm(&x, "text_model.final_layer_norm");
         let end = |ids: &Vec<u32>| (0..CONTEXT).max_by_key(|i| ids[*i]).unwrap();
         let ends = [0, 1].map(|i| x.get(i).unwrap().get(end(&ids[i])).unwrap());
-        unit(&self.linear(&Tensor::stack(&ends, 0).unwrap(), "text_projection"))
+        normalise_rows(&self.linear(&Tensor::stack(&ends, 0).unwrap(), "text_projection"))
     }
 
     /// Returns the tokens (b, patches, d), with positions if `positions` is set.
@@ -276,7 +276,7 @@ impl PlainForm<'_> {
             parts.push(self.tokens(windows, true));
         }
         if self.sees != ViewMode::Local {
-            let tokens = self.tokens(std::slice::from_ref(whole), self.oddities.whole_has_the_windows_positions);
+            let tokens = self.tokens(std::slice::from_ref(whole), self.oddities.whole_has_window_positions);
             parts.push(repeated(&tokens.squeeze(0).unwrap()));
         }
         let first = self.prompt("vis", 0, self.oddities.first_visual_prompt_rounded);
@@ -290,23 +290,23 @@ impl PlainForm<'_> {
         }
         let mut x = self.norm(&Tensor::cat(&parts, 1).unwrap(), "vision_model.pre_layrnorm");
         if let Some(first) = first.filter(|_| !self.oddities.first_visual_prompt_normed) {
-            x = put(&x, image_tokens, &first);
+            x = replace_rows(&x, image_tokens, &first);
         }
         for l in 0..self.model.shape.layers_v {
             if l > 0
                 && let Some(prompt) = self.prompt("vis", l, self.oddities.later_visual_prompts_rounded)
             {
-                x = put(&x, image_tokens, &prompt);
+                x = replace_rows(&x, image_tokens, &prompt);
             }
-            let at = format!("vision_model.encoder.layers.{l}");
-            x = self.layer(&x, &at, self.model.shape.heads_v, None);
+            let prefix = format!("vision_model.encoder.layers.{l}");
+            x = self.layer(&x, &prefix, self.model.shape.heads_v, None);
         }
         let read = if self.oddities.class_token_read {
             x.narrow(1, 0, 1).unwrap().squeeze(1).unwrap()
         } else {
             x.mean(1).unwrap()
         };
-        unit(&self.linear(&self.norm(&read, "vision_model.post_layernorm"), "visual_projection"))
+        normalise_rows(&self.linear(&self.norm(&read, "vision_model.post_layernorm"), "visual_projection"))
     }
 
     fn scores(&self, features: &Tensor, text: &Tensor) -> Vec<f32> {
@@ -318,31 +318,31 @@ impl PlainForm<'_> {
     }
 }
 
-/// Returns the token of a word that these tests use.
+/// Returns the token of a word of these tests.
 fn token(word: &str) -> u32 {
     match word {
         "bad" => 2103,
         "good" => 886,
         "photo" => 1125,
         "." => 269,
-        _ => panic!("`{word}` is in no test"),
+        _ => panic!("unknown word `{word}`"),
     }
 }
 
-/// Cuts the square of `side` pixels at `origin`, pixel by pixel.
-fn cut(picture: &Rgb8, origin: Origin, side: u32) -> Rgb8 {
+/// Returns the square of `side` pixels at `origin`, pixel by pixel.
+fn crop(picture: &Rgb8, origin: Origin, side: u32) -> Rgb8 {
     let mut pixels = Vec::new();
     for y in origin.y..origin.y + side {
         for x in origin.x..origin.x + side {
-            let at = (y * picture.width() + x) as usize * 3;
-            pixels.extend_from_slice(&picture.pixels()[at..at + 3]);
+            let start = (y * picture.width() + x) as usize * 3;
+            pixels.extend_from_slice(&picture.pixels()[start..start + 3]);
         }
     }
     Rgb8::new(side, side, pixels)
 }
 
-/// Replaces the rows of x (b, t, d) from `first` on by `rows` (n, d).
-fn put(x: &Tensor, first: usize, rows: &Tensor) -> Tensor {
+/// Returns x (b, t, d) with `rows` (n, d) in place of its rows from `first` on.
+fn replace_rows(x: &Tensor, first: usize, rows: &Tensor) -> Tensor {
     let (b, t, d) = x.dims3().unwrap();
     let n = rows.dim(0).unwrap();
     let before = x.narrow(1, 0, first).unwrap();
@@ -356,7 +356,7 @@ fn through_f16(x: &Tensor) -> Tensor {
 }
 
 /// Scales each row of (b, d) to length 1.
-fn unit(x: &Tensor) -> Tensor {
+fn normalise_rows(x: &Tensor) -> Tensor {
     let length = x.sqr().unwrap().sum_keepdim(D::Minus1).unwrap().sqrt().unwrap();
     x.broadcast_div(&length).unwrap()
 }

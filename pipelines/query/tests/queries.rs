@@ -1,6 +1,6 @@
-//! Queries over stores of synthetic runs: they agree with the reports that `dqa-pipelines` makes.
+//! Tests that queries over stores of synthetic runs agree with the reports of `dqa-pipelines`.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::correlations::CorrelationRow;
 use dqa_query::{Selection, distributed, open_session, query};
 use dqa_stats::SignificanceTest;
-use graded::graded;
+use graded::write_graded;
 use synthetic::Shape;
 use tempfile::TempDir;
 
@@ -28,7 +28,7 @@ fn store() -> (TempDir, Store) {
 }
 
 #[tokio::test]
-async fn queries_make_the_same_pooled_rows() {
+async fn distributed_correlations_equal_the_pooled_rows_of_a_report() {
     let (_dir, store) = store();
     let shape = Shape { datasets: 2, algorithms: 6, scenes: 120, part_rows_max: 50, labelled: true };
     let record = synthetic::write(&store, "r", shape).await;
@@ -55,10 +55,10 @@ async fn queries_make_the_same_pooled_rows() {
 }
 
 #[tokio::test]
-async fn comparisons_are_a_table_of_the_store() {
+async fn the_comparisons_table_can_be_queried() {
     let (_dir, store) = store();
     let shape = Shape { datasets: 2, algorithms: 4, scenes: 20, part_rows_max: 1000, labelled: true };
-    let record = graded(&store, shape).await;
+    let record = write_graded(&store, shape).await;
     let options = ReportOptions { margin: Some(0.2), ..ReportOptions::default() };
     report::compute(&store, &record, &options).await.unwrap().write(&store).await.unwrap();
     let context = open_session(&store, &Selection::run(record.name.clone())).await.unwrap();

@@ -10,13 +10,13 @@
 
 mod definition;
 mod evaluation;
-mod lines;
 mod outcome;
 mod study_text;
+mod table_lines;
 
 pub use definition::{BUNDLED, LeaveOut, Overrides, StudyDefinition, StudyError, Variant};
 pub use evaluation::{
     Evaluation, PooledScores, Pooling, ScoredFileError, ScoredPicture, evaluation_key, read_scored_pictures,
 };
-pub use lines::{DatasetFacts, Line};
 pub use outcome::{LineOutcome, SplitOutcome, StudyOutcome};
+pub use table_lines::{DatasetFacts, Line};

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::definition::{Baseline, StudyDefinition};
-use super::lines::Line;
+use super::table_lines::Line;
 use crate::names::StudyName;
 use crate::store::{Store, StoreError};
 use crate::tables::parquet_file;

@@ -1,4 +1,4 @@
-//! A synthetic run whose algorithms have a known order, for tests of leaderboards and comparisons.
+//! Writes synthetic runs whose algorithms have a known order, for tests of leaderboards and comparisons.
 
 use dqa_pipelines::run::{PartRef, RunRecord};
 use dqa_pipelines::store::Store;
@@ -9,7 +9,7 @@ use crate::synthetic::{self, Shape, encode};
 
 /// Writes a run whose scenes go from hard to easy, and in which algorithm k scores 0.05 less than algorithm k - 1, plus
 /// noise.
-pub(crate) async fn graded(store: &Store, shape: Shape) -> RunRecord {
+pub(crate) async fn write_graded(store: &Store, shape: Shape) -> RunRecord {
     let mut record = synthetic::write(store, "r", shape).await;
     for algorithm in 0..shape.algorithms {
         let score = |scene: usize| {

@@ -38,11 +38,11 @@ pub(crate) async fn write(store: &Store, name: &str, shape: Shape) -> RunRecord 
     });
     let part = |(dataset, algorithm, start): (usize, usize, usize)| async move {
         let rows = start..(start + shape.part_rows_max).min(shape.scenes);
-        let made = tokio::task::spawn_blocking(move || {
+        let encoded = tokio::task::spawn_blocking(move || {
             let rows: Vec<ScoreRow> = rows.map(|scene| row(dataset, algorithm, scene, shape.labelled)).collect();
             encode(dataset, algorithm, start, &rows)
         });
-        let (part, bytes, failed) = made.await.unwrap();
+        let (part, bytes, failed) = encoded.await.unwrap();
         store.put(&part.key, bytes).await.map(|()| (part, failed))
     };
     let parts: Vec<(PartRef, u64)> = futures::stream::iter(cells.map(part)).buffered(4).try_collect().await.unwrap();
@@ -127,16 +127,16 @@ pub(crate) fn encode(
 /// Returns the row of an algorithm's picture of a scene. Each three consecutive algorithms have the same quality, so
 /// their order is noise.
 fn row(dataset: usize, algorithm: usize, scene: usize, labelled: bool) -> ScoreRow {
-    let mut of_scene = ChaCha8Rng::seed_from_u64((dataset as u64) << 32 | scene as u64);
-    let mut of_picture = of_scene.clone();
-    of_picture.set_stream(algorithm as u64 + 1);
-    let hardness: f64 = of_scene.random_range(-1.0..1.0);
-    let quality = (algorithm / 3) as f64 * 0.3 + hardness + of_picture.random_range(-1.0..1.0);
-    let score = 1.0 / (1.0 + (-quality + of_picture.random_range(-0.8..0.8)).exp());
+    let mut scene_rng = ChaCha8Rng::seed_from_u64((dataset as u64) << 32 | scene as u64);
+    let mut picture_rng = scene_rng.clone();
+    picture_rng.set_stream(algorithm as u64 + 1);
+    let hardness: f64 = scene_rng.random_range(-1.0..1.0);
+    let quality = (algorithm / 3) as f64 * 0.3 + hardness + picture_rng.random_range(-1.0..1.0);
+    let score = 1.0 / (1.0 + (-quality + picture_rng.random_range(-0.8..0.8)).exp());
     // Labels are means of a few votes, so they take few values.
-    let mos = (of_picture.random_range(-0.8..0.8) + quality).mul_add(10.0, 50.0).round();
-    let failed = of_picture.random_bool(0.001);
-    let unlabelled = of_picture.random_bool(0.01);
+    let mos = (picture_rng.random_range(-0.8..0.8) + quality).mul_add(10.0, 50.0).round();
+    let failed = picture_rng.random_bool(0.001);
+    let unlabelled = picture_rng.random_bool(0.01);
     let spread = ScoreStatistics { score, std: 0.05, min: score - 0.1, max: score + 0.1 };
     ScoreRow {
         scene: format!("scene_{scene:06}"),
@@ -144,7 +144,7 @@ fn row(dataset: usize, algorithm: usize, scene: usize, labelled: bool) -> ScoreR
         image: format!("algo{algorithm:02}/scene_{scene:06}.png"),
         uri: format!("file:///synthetic/set{dataset}/algo{algorithm:02}/scene_{scene:06}.png"),
         version: format!("{scene:x}-1"),
-        digest: (!failed).then(|| blake3::hash(&of_picture.random::<[u8; 8]>()).to_string()),
+        digest: (!failed).then(|| blake3::hash(&picture_rng.random::<[u8; 8]>()).to_string()),
         width: (!failed).then_some(640),
         height: (!failed).then_some(480),
         windows: if failed { 0 } else { 15 },

@@ -35,7 +35,7 @@ fn a_littered_folder_is_checked_and_scored() {
     let output = dir.run(&["dataset", "check", "haze"]).exits_with(0);
     assert!(output.stdout.contains("6 of 6 pictures"), "{}", output.stdout);
     assert!(
-        output.stdout.contains("1 picture lies outside of the algorithms' folders and is left out: teaser.png"),
+        output.stdout.contains("1 picture is outside the algorithms' folders and is left out: teaser.png"),
         "{}",
         output.stdout
     );

@@ -1,6 +1,6 @@
-//! Decoding: Pillow's pixels for files that Pillow made, the meaning of each kind of sample, and no panic on any bytes.
+//! Tests decoding: pixels equal Pillow's, each kind of sample is converted as documented, and no bytes cause a panic.
 
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not take for tests
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use proptest::prelude::*;
 const WIDTH: u32 = 23;
 const HEIGHT: u32 = 17;
 
+/// Returns limits that allow pictures of any size.
 fn any_size() -> Limits {
     Limits { side_min: 1, ..Limits::default() }
 }
@@ -22,9 +23,10 @@ fn pictures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures")
 }
 
-/// `pillow.txt` holds name, width, height and FNV-1a 64 of the bytes of Pillow 13.0.0's `convert("RGB")`.
+/// Compares with `pillow.txt`, which holds name, width, height and FNV-1a 64 of the bytes of Pillow 13.0.0's
+/// `convert("RGB")`.
 #[test]
-fn pixels_are_pillows() {
+fn pixels_equal_pillows() {
     let list = std::fs::read_to_string(pictures().join("pillow.txt")).unwrap();
     for line in list.lines() {
         let fields: Vec<&str> = line.split(' ').collect();
@@ -36,35 +38,36 @@ fn pixels_are_pillows() {
     }
 }
 
-/// Prints each difference to what `tools/pillow-pictures FOLDER` says that Pillow reads, for `DQA_PILLOW=FOLDER`.
+/// Prints each difference from what Pillow reads, according to the list that `tools/pillow-pictures FOLDER` wrote. The
+/// variable `DQA_PILLOW` names the folder.
 #[test]
-#[ignore = "wants a folder of pictures that tools/pillow-pictures makes"]
-fn what_pillow_reads() {
+#[ignore = "needs a folder of pictures from tools/pillow-pictures"]
+fn generated_pictures_decode_as_in_pillow() {
     let folder = PathBuf::from(std::env::var_os("DQA_PILLOW").expect("DQA_PILLOW names the folder"));
     let list = std::fs::read_to_string(folder.join("pillow.txt")).unwrap();
-    let mut differ = Vec::new();
+    let mut different = Vec::new();
     for line in list.lines() {
-        let (name, theirs) = line.split_once(' ').unwrap();
-        let ours = match decode(&std::fs::read(folder.join(name)).unwrap(), &any_size()) {
+        let (name, pillow) = line.split_once(' ').unwrap();
+        let decoded = match decode(&std::fs::read(folder.join(name)).unwrap(), &any_size()) {
             Ok(picture) => format!("{} {} {:016x}", picture.width(), picture.height(), fnv1a(picture.pixels())),
             Err(error) => format!("- {}: {}", error.code(), error.line()),
         };
-        let both_fail = ours.starts_with('-') && theirs.starts_with('-');
-        if both_fail || ours != theirs {
+        let both_fail = decoded.starts_with('-') && pillow.starts_with('-');
+        if both_fail || decoded != pillow {
             println!(
-                "{} {name}\n    Pillow {theirs}\n    here   {ours}",
+                "{} {name}\n    Pillow {pillow}\n    dqa    {decoded}",
                 if both_fail { "refused" } else { "DIFFERS" }
             );
         }
-        if !ours.starts_with('-') && !theirs.starts_with('-') && ours != theirs {
-            differ.push(name.to_owned());
+        if !decoded.starts_with('-') && !pillow.starts_with('-') && decoded != pillow {
+            different.push(name.to_owned());
         }
     }
-    assert!(differ.is_empty(), "other pixels: {differ:?}");
+    assert!(different.is_empty(), "pixels differ from Pillow's: {different:?}");
 }
 
 #[test]
-fn alpha_is_dropped_and_gray_repeated() {
+fn alpha_is_dropped_and_gray_is_repeated() {
     for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP] {
         let [rgba, rgb] = [DynamicImage::ImageRgba8(noise(4)), DynamicImage::ImageRgb8(noise(3))];
         assert_eq!(pixels(&encoded(&rgb, format)), rgb.as_bytes(), "{format:?}");
@@ -78,9 +81,9 @@ fn alpha_is_dropped_and_gray_repeated() {
     assert_eq!(pixels(&encoded(&gray_alpha, ImageFormat::Png)), rgb_of(gray_alpha.as_bytes(), 2));
 }
 
-/// REFERENCE: of 16 bits, colours and gray with alpha keep the high byte, but gray alone is clipped to 255.
+/// REFERENCE: with 16 bits, colours and gray with alpha keep the high byte, but gray without alpha is clipped to 255.
 #[test]
-fn sixteen_bits_become_eight_as_in_pillow() {
+fn sixteen_bit_samples_are_converted_as_in_pillow() {
     let high = |samples: Vec<u16>| samples.into_iter().map(|sample| (sample >> 8) as u8).collect::<Vec<u8>>();
     for format in [ImageFormat::Png, ImageFormat::Tiff] {
         let rgb = noise16(3);
@@ -99,7 +102,7 @@ fn sixteen_bits_become_eight_as_in_pillow() {
 }
 
 #[test]
-fn the_bytes_decide_the_format() {
+fn the_format_is_detected_from_the_bytes() {
     for (bytes, format) in samples() {
         assert_eq!(probe(&bytes, &any_size()).unwrap().format, format);
     }
@@ -112,7 +115,7 @@ fn the_bytes_decide_the_format() {
 }
 
 #[test]
-fn what_is_not_read_is_named() {
+fn unsupported_files_are_named() {
     use ErrorCode::{NotAnImage, UnsupportedFormat};
     let zeros = [0; 5000];
     let cases: [(&[u8], ErrorCode, &str); 24] = [
@@ -148,10 +151,10 @@ fn what_is_not_read_is_named() {
     }
 }
 
-/// Pillow scores the preview.
+/// Tests that raw files of cameras are refused. Pillow would read the preview in them.
 #[test]
-fn a_cameras_preview_is_not_the_picture() {
-    // Tags of the first page: a preview, with the picture elsewhere; or a mark of DNG's.
+fn the_preview_in_a_camera_raw_file_is_not_decoded() {
+    // The tags of the first page are those of a preview with the picture elsewhere, or of DNG.
     for tags in [&[(254, 4, 1), (330, 4, 8)][..], &[(50706, 1, 4)], &[(262, 3, 32_803)]] {
         let mut tiff = b"II*\0\x08\0\0\0".to_vec();
         let mut tags = [&[(256, 4, 16), (257, 4, 16)][..], tags].concat();
@@ -170,7 +173,7 @@ fn a_cameras_preview_is_not_the_picture() {
 }
 
 #[test]
-fn a_header_tells_size_and_memory() {
+fn a_header_gives_size_and_memory_and_is_limited() {
     for (bytes, format) in samples() {
         let header = probe(&bytes, &any_size()).unwrap();
         assert_eq!((header.width, header.height), (WIDTH, HEIGHT), "{format}");
@@ -183,7 +186,7 @@ fn a_header_tells_size_and_memory() {
     }
 }
 
-/// A hundred bytes must not take gigabytes: the size is checked before any samples are made room for.
+/// Tests that a hundred bytes cannot take gigabytes: the size is checked before memory for samples is allocated.
 #[test]
 fn a_small_file_that_claims_a_huge_picture_is_too_large() {
     let mut tiff = b"II*\0\x08\0\0\0\x09\0".to_vec();
@@ -196,9 +199,9 @@ fn a_small_file_that_claims_a_huge_picture_is_too_large() {
     assert_eq!(decode(&tiff, &any_size()).unwrap_err().code(), ErrorCode::TooLarge);
 }
 
-/// The entries of a colour map are counted by the file, which would have the decoder reserve 32 bytes for each.
+/// Tests a file with a huge count of colour map entries, for each of which the decoder would reserve 32 bytes.
 #[test]
-fn a_tag_that_claims_huge_contents_takes_no_memory() {
+fn a_tag_that_claims_huge_contents_is_corrupt() {
     let mut bytes = std::fs::read(pictures().join("17x9_p_packbits.tif")).unwrap();
     let color_map = bytes.windows(4).rposition(|window| window == [0x40, 0x01, 0x03, 0x00]).unwrap();
     bytes[color_map + 4..color_map + 8].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
@@ -206,13 +209,13 @@ fn a_tag_that_claims_huge_contents_takes_no_memory() {
 }
 
 #[test]
-fn a_cut_file_is_truncated_and_never_filled_in() {
+fn a_truncated_file_is_refused_and_never_filled_in() {
     for (bytes, format) in samples() {
         let whole = decode(&bytes, &any_size()).unwrap();
         for length in (0..bytes.len()).step_by(10) {
             match decode(&bytes[..length], &any_size()) {
-                // What follows the last row may be missing: PNG's last chunk, TIFF's tags are before its samples or
-                // not.
+                // Data after the last row may be missing, such as PNG's last chunk. TIFF's tags are before or after its
+                // samples.
                 Ok(picture) => assert!(picture == whole, "{format} cut to {length} of {}", bytes.len()),
                 Err(PictureError::Internal { message, .. }) => panic!("{format} cut to {length}: {message}"),
                 Err(error) if length > 16 && format != Format::Tiff => {
@@ -224,10 +227,10 @@ fn a_cut_file_is_truncated_and_never_filled_in() {
     }
 }
 
-/// libjpeg alone would repair this one with gray blocks.
+/// Tests a file that libjpeg by itself would repair with gray blocks.
 #[test]
-fn a_jpeg_that_lost_its_middle_is_corrupt() {
-    let bytes = jpeg(&noise(3), Kind::Baseline);
+fn a_jpeg_without_its_middle_is_corrupt() {
+    let bytes = jpeg(&noise(3), JpegKind::Baseline);
     let mut cut = bytes[..bytes.len() * 3 / 4].to_vec();
     cut.extend(b"\xff\xd9");
     assert_eq!(decode(&cut, &any_size()).unwrap_err().code(), ErrorCode::Corrupt);
@@ -242,14 +245,14 @@ fn a_wrong_checksum_is_corrupt() {
 }
 
 #[test]
-fn codes_are_written_as_they_are_named() {
+fn error_codes_are_serialized_by_name() {
     for code in [ErrorCode::NotAnImage, ErrorCode::UnsupportedFormat, ErrorCode::TooSmall, ErrorCode::Io] {
         assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{code}\""));
     }
 }
 
 #[test]
-fn only_reading_is_worth_another_try() {
+fn only_io_errors_are_retryable() {
     let io = |kind: std::io::ErrorKind| PictureError::Io { path: "a.png".to_owned(), source: kind.into() };
     assert!(io(std::io::ErrorKind::TimedOut).is_retryable());
     assert!(!io(std::io::ErrorKind::NotFound).is_retryable());
@@ -260,15 +263,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn no_bytes_make_a_decoder_panic(
-        which in any::<prop::sample::Index>(),
+    fn damaged_files_never_panic(
+        file_index in any::<prop::sample::Index>(),
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
     ) {
         let files = all_files();
-        let mut bytes = which.get(&files).clone();
-        for (at, value) in flips {
-            let at = at.index(bytes.len());
-            bytes[at] = value;
+        let mut bytes = file_index.get(&files).clone();
+        for (position, value) in flips {
+            let position = position.index(bytes.len());
+            bytes[position] = value;
         }
         if let Err(error) = decode(&bytes, &any_size()) {
             prop_assert_ne!(error.code(), ErrorCode::Internal, "{:?}", error);
@@ -276,7 +279,7 @@ proptest! {
     }
 }
 
-/// A file of each format, of the same size.
+/// Returns a file of each format, all of the same size.
 fn samples() -> Vec<(Vec<u8>, Format)> {
     let rgb = DynamicImage::ImageRgb8(noise(3));
     vec![
@@ -284,21 +287,22 @@ fn samples() -> Vec<(Vec<u8>, Format)> {
         (encoded(&rgb, ImageFormat::Bmp), Format::Bmp),
         (encoded(&rgb, ImageFormat::Tiff), Format::Tiff),
         (encoded(&rgb, ImageFormat::WebP), Format::WebP),
-        (jpeg(&noise(3), Kind::Baseline), Format::Jpeg),
-        (jpeg(&noise(3), Kind::Progressive), Format::Jpeg),
+        (jpeg(&noise(3), JpegKind::Baseline), Format::Jpeg),
+        (jpeg(&noise(3), JpegKind::Progressive), Format::Jpeg),
         (gif(), Format::Gif),
         ([format!("P6\n# noise\n{WIDTH} {HEIGHT}\n255\n").as_bytes(), rgb.as_bytes()].concat(), Format::Pnm),
     ]
 }
 
-/// Of one frame, its codes as they are: no string is looked up.
+/// Returns a GIF of one frame, whose LZW codes are all literal.
 fn gif() -> Vec<u8> {
     let [width, height] = [WIDTH, HEIGHT].map(|side| (side as u16).to_le_bytes());
     let palette: Vec<u8> = (0..=255).flat_map(|index| [index, 255 - index, index / 2]).collect();
     let frame = [&b",\0\0\0\0"[..], &width, &height, b"\0\x08"].concat();
-    // Codes of nine bits; a code that clears the table comes before it would want more.
+    // Codes have nine bits. The table is cleared before it would need longer codes.
     let (mut bits, mut data, mut filled) = (0_u32, Vec::new(), 0);
-    let codes = (0..WIDTH * HEIGHT).flat_map(|at| if at % 100 == 0 { vec![256, at % 251] } else { vec![at % 251] });
+    let codes =
+        (0..WIDTH * HEIGHT).flat_map(|index| if index % 100 == 0 { vec![256, index % 251] } else { vec![index % 251] });
     for code in codes.chain([257, 0]) {
         bits |= code << filled;
         filled += 9;
@@ -312,12 +316,13 @@ fn gif() -> Vec<u8> {
     [&b"GIF89a"[..], &width, &height, b"\xf7\0\0", &palette, &frame, &blocks, b"\0;"].concat()
 }
 
+/// Returns the samples and the pictures of the folder.
 fn all_files() -> Vec<Vec<u8>> {
-    let made = samples().into_iter().map(|(bytes, _)| bytes);
+    let sample_files = samples().into_iter().map(|(bytes, _)| bytes);
     let paths = std::fs::read_dir(pictures()).unwrap().map(|entry| entry.unwrap().path());
     let mut paths: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|kind| kind != "txt")).collect();
     paths.sort();
-    made.chain(paths.into_iter().map(|path| std::fs::read(path).unwrap())).collect()
+    sample_files.chain(paths.into_iter().map(|path| std::fs::read(path).unwrap())).collect()
 }
 
 fn pixels(bytes: &[u8]) -> Vec<u8> {
@@ -333,14 +338,14 @@ fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
 }
 
 #[derive(PartialEq)]
-enum Kind {
+enum JpegKind {
     Baseline,
     Progressive,
 }
 
-fn jpeg(image: &ImageBuffer<image::Rgb<u8>, Vec<u8>>, kind: Kind) -> Vec<u8> {
+fn jpeg(image: &ImageBuffer<image::Rgb<u8>, Vec<u8>>, kind: JpegKind) -> Vec<u8> {
     let mut encoder = mozjpeg::Compress::new(mozjpeg::ColorSpace::JCS_RGB);
-    if kind == Kind::Baseline {
+    if kind == JpegKind::Baseline {
         encoder.set_fastest_defaults();
     }
     encoder.set_size(WIDTH as usize, HEIGHT as usize);
@@ -350,7 +355,7 @@ fn jpeg(image: &ImageBuffer<image::Rgb<u8>, Vec<u8>>, kind: Kind) -> Vec<u8> {
     started.finish().unwrap()
 }
 
-/// Gray or colour of pixels of `channels` samples, repeated or cut to three.
+/// Converts pixels of `channels` samples to RGB: gray is repeated, and alpha is dropped.
 fn rgb_of(samples: &[u8], channels: usize) -> Vec<u8> {
     let pixels = samples.chunks_exact(channels);
     if channels < 3 {

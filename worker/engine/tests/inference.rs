@@ -1,7 +1,7 @@
-//! The engine's laws: one outcome for each source, in order; a score that no company changes; no more in flight than
-//! the budget allows; and an end, whatever breaks.
+//! Tests the invariants of inference: each source has one outcome, in order; scores do not depend on the other
+//! pictures; no more pictures are in flight than the budget allows; and every run ends, whatever fails.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::collections::VecDeque;
 use std::io::{Cursor, Error, ErrorKind};
@@ -17,16 +17,16 @@ use dqa_testkit::{Picture, hf};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use proptest::prelude::*;
 
-/// Far beyond what any run here takes: a run that is not over by then hangs.
-const HANGS: Duration = Duration::from_secs(120);
+/// Far longer than any run of these tests takes. A run that takes longer hangs.
+const HANG_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A file and what must come of it: so many windows, or a code.
+/// A file with its expected number of windows or error code.
 struct Sample {
     file: Option<Vec<u8>>,
     expected: Result<usize, ErrorCode>,
 }
 
-/// Good ones of each kind that this build can write, and each way to fail.
+/// Valid files of each format that this build can write, and a file for each kind of failure.
 static SAMPLES: LazyLock<Vec<Sample>> = LazyLock::new(|| {
     let file = |file: Vec<u8>, expected| Sample { file: Some(file), expected };
     let large_bmp = patched(encoded(7, 224, 224, ImageFormat::Bmp, |p| p), 18, &100_000u32.to_le_bytes());
@@ -70,8 +70,8 @@ fn encoded(
     file.into_inner()
 }
 
-fn patched(mut file: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
-    file[at..at + bytes.len()].copy_from_slice(bytes);
+fn patched(mut file: Vec<u8>, offset: usize, bytes: &[u8]) -> Vec<u8> {
+    file[offset..offset + bytes.len()].copy_from_slice(bytes);
     file
 }
 
@@ -94,7 +94,7 @@ fn fetch(sample: &usize) -> Result<Vec<u8>, PictureError> {
     SAMPLES[*sample].file.clone().ok_or_else(missing)
 }
 
-/// What can be compared of an outcome: size, and score and windows to the bit or a code.
+/// The comparable parts of an outcome: its size, and either the bits of the score and the windows or the error code.
 type Row = (Option<(u32, u32)>, Result<(u64, Vec<u32>), ErrorCode>);
 
 fn row(outcome: &PictureOutcome) -> Row {
@@ -114,48 +114,49 @@ fn run(settings: &InferenceSettings, samples: &[usize]) -> (Vec<(usize, Row)>, I
     (rows, report)
 }
 
-/// What each sample gives alone, a window at a time.
-static ALONE: LazyLock<Vec<Row>> = LazyLock::new(|| {
+/// The row of each sample when scored by itself, with one window per batch.
+static SINGLE_ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
     let alone = |sample| run(&settings(1, 1, 1 << 30), &[sample]).0.remove(0).1;
     (0..SAMPLES.len()).map(alone).collect()
 });
 
-/// Runs `work` on a thread of its own; fails when it does not end. Its panic is an error.
-fn ends<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::thread::Result<T> {
+/// Runs `work` on its own thread, and panics if it does not end. Returns an error if `work` panics.
+fn run_with_timeout<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::thread::Result<T> {
     let (done, ended) = std::sync::mpsc::channel::<()>();
     let thread = std::thread::spawn(move || {
-        let _done = done; // dropped at the end, by a panic too
+        let _done = done; // dropped at the end, also after a panic
         work()
     });
-    let end = ended.recv_timeout(HANGS);
+    let end = ended.recv_timeout(HANG_TIMEOUT);
     assert_eq!(end, Err(std::sync::mpsc::RecvTimeoutError::Disconnected), "the run hangs");
     thread.join()
 }
 
 #[test]
-fn each_sample_gives_its_windows_or_its_code() {
-    for (i, (sample, (_, got))) in SAMPLES.iter().zip(&*ALONE).enumerate() {
-        assert_eq!(got.as_ref().map(|(_, windows)| windows.len()).map_err(|code| *code), sample.expected, "{i}");
+fn each_sample_has_its_windows_or_its_error_code() {
+    for (i, (sample, (_, score))) in SAMPLES.iter().zip(&*SINGLE_ROWS).enumerate() {
+        assert_eq!(score.as_ref().map(|(_, windows)| windows.len()).map_err(|code| *code), sample.expected, "{i}");
     }
-    let scores: std::collections::BTreeSet<_> = ALONE.iter().filter_map(|(_, got)| got.as_ref().ok()).collect();
-    assert_eq!(scores.len(), 5, "each good sample has a score of its own");
+    let scores: std::collections::BTreeSet<_> =
+        SINGLE_ROWS.iter().filter_map(|(_, score)| score.as_ref().ok()).collect();
+    assert_eq!(scores.len(), 5, "each valid sample has a different score");
     let small = SAMPLES.iter().position(|sample| sample.expected == Err(ErrorCode::TooSmall)).unwrap();
-    assert_eq!(ALONE[small].0, Some((223, 400)), "a size that is known is told");
+    assert_eq!(SINGLE_ROWS[small].0, Some((223, 400)), "a known size is reported");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
     #[test]
-    fn each_source_has_its_own_outcome_in_order_in_any_company(
+    fn outcomes_are_in_order_and_independent_of_other_pictures(
         samples in proptest::collection::vec(0..12usize, 0..40),
         decode_threads in prop::sample::select(vec![1, 4]),
         batch in prop::sample::select(vec![1, 7, 64]),
-        // Smaller than every picture; a few; all.
+        // These budgets hold no picture, a few, or all.
         budget in prop::sample::select(vec![1, 1 << 20, 1 << 30]),
     ) {
         let order = samples.clone();
-        let (rows, report) = ends(move || run(&settings(decode_threads, batch, budget), &order)).unwrap();
-        let expected: Vec<(usize, Row)> = samples.iter().map(|i| (*i, ALONE[*i].clone())).collect();
+        let (rows, report) = run_with_timeout(move || run(&settings(decode_threads, batch, budget), &order)).unwrap();
+        let expected: Vec<(usize, Row)> = samples.iter().map(|i| (*i, SINGLE_ROWS[*i].clone())).collect();
         prop_assert_eq!(rows, expected);
         let windows = |i: &usize| SAMPLES[*i].expected.unwrap_or(0) as u64;
         let failed = samples.iter().filter(|i| SAMPLES[**i].expected.is_err()).count();
@@ -167,16 +168,16 @@ proptest! {
 
 #[test]
 fn no_sources_give_an_empty_report() {
-    let (rows, report) = ends(|| run(&settings(4, 7, 1), &[])).unwrap();
+    let (rows, report) = run_with_timeout(|| run(&settings(4, 7, 1), &[])).unwrap();
     assert_eq!(rows, []);
     assert_eq!((report.pictures, report.failed, report.windows), (0, 0, 0));
 }
 
 #[test]
-fn a_small_picture_comes_out_however_many_failures_follow_it() {
-    // The sources go on until the first outcome is there: without an early flush there would be no end.
+fn a_picture_is_not_delayed_by_failures_after_it() {
+    // The sources continue until there is an outcome. Without an early flush the run would not end.
     let seen = Arc::new(AtomicBool::new(false));
-    let rows = ends(move || {
+    let rows = run_with_timeout(move || {
         let failures = std::iter::repeat(MISSING).take_while(|_| !seen.load(SeqCst));
         let mut rows = Vec::new();
         let sources = std::iter::once(GOOD).chain(failures);
@@ -189,16 +190,17 @@ fn a_small_picture_comes_out_however_many_failures_follow_it() {
         rows
     })
     .unwrap();
-    assert!(rows.len() > 1024, "{}: the batch is not filled by failures", rows.len());
-    assert_eq!(rows[0], (GOOD, ALONE[GOOD].clone()));
-    assert!(rows[1..].iter().all(|row| *row == (MISSING, ALONE[MISSING].clone())));
+    assert!(rows.len() > 1024, "{} rows: failures do not fill the batch", rows.len());
+    assert_eq!(rows[0], (GOOD, SINGLE_ROWS[GOOD].clone()));
+    assert!(rows[1..].iter().all(|row| *row == (MISSING, SINGLE_ROWS[MISSING].clone())));
 }
 
 #[test]
-fn breaking_off_ends_the_run_while_threads_wait() {
-    // The fetcher waits for the budget; for a decoder, with the queue full; for the device, behind failures.
+fn a_break_ends_the_run_while_threads_wait() {
+    // In these cases the fetcher waits for the budget, for a decoder with a full queue, and for the device after
+    // failures.
     for (sample, budget) in [(GOOD, 1), (GOOD, 1 << 40), (MISSING, 1)] {
-        let report = ends(move || {
+        let report = run_with_timeout(move || {
             let endless = std::iter::repeat(sample);
             inference::run(&SCORER, &settings(2, 1, budget), endless, fetch, |_, _| ControlFlow::Break(())).unwrap()
         })
@@ -208,94 +210,97 @@ fn breaking_off_ends_the_run_while_threads_wait() {
 }
 
 #[test]
-fn a_panic_of_the_caller_ends_the_run() {
-    // In the closure that fetches, behind good pictures: what came before has its outcome.
+fn a_panic_in_a_callback_ends_the_run() {
+    // The closure that fetches panics after valid pictures, which have their outcomes.
     let outcomes = Arc::new(AtomicUsize::new(0));
     let counted = outcomes.clone();
-    let end = ends(move || {
+    let end = run_with_timeout(move || {
         let fetch = |source: &usize| if *source < 5 { fetch(&GOOD) } else { panic!("fetch panics") };
-        let each = |source, _: PictureOutcome| {
+        let on_outcome = |source, _: PictureOutcome| {
             assert_eq!(source, counted.fetch_add(1, SeqCst));
             ControlFlow::Continue(())
         };
-        inference::run(&SCORER, &settings(2, 64, 1), 0..10, fetch, each).unwrap()
+        inference::run(&SCORER, &settings(2, 64, 1), 0..10, fetch, on_outcome).unwrap()
     });
     assert!(end.is_err());
     assert_eq!(outcomes.load(SeqCst), 5);
 
-    // In the list of sources.
-    let end = ends(|| {
+    // The iterator of sources panics.
+    let end = run_with_timeout(|| {
         let sources = (0..10).inspect(|i| assert!(*i < 3, "sources panic")).map(|_| GOOD);
         inference::run(&SCORER, &settings(2, 64, 1), sources, fetch, |_, _| ControlFlow::Continue(())).unwrap()
     });
     assert!(end.is_err());
 
-    // In the closure that takes outcomes, while all threads wait.
-    let end = ends(|| {
+    // The closure that takes outcomes panics while all threads wait.
+    let end = run_with_timeout(|| {
         let endless = std::iter::repeat(GOOD);
-        inference::run(&SCORER, &settings(2, 1, 1), endless, fetch, |_, _| panic!("each panics")).unwrap()
+        inference::run(&SCORER, &settings(2, 1, 1), endless, fetch, |_, _| panic!("on_outcome panics")).unwrap()
     });
     assert!(end.is_err());
 }
 
-/// Pictures between fetch and outcome, oldest first, by what they take of the budget.
+/// The pictures between fetch and outcome.
 #[derive(Default)]
 struct InFlight {
-    now: VecDeque<u64>,
+    /// The bytes of the budget that each takes, oldest first.
+    bytes: VecDeque<u64>,
     fetched: usize,
-    /// Most that all but the oldest took at the start of a fetch. The oldest may have given its share back already and
-    /// wait for its outcome to be handed out; no other has, because the device takes one picture after the other.
-    worst: u64,
+    /// Maximum bytes that all but the oldest took at the start of a fetch. The oldest may have released its bytes
+    /// already and wait for its outcome to be handed out. No other has, because the device takes one picture after the
+    /// other.
+    bytes_max: u64,
 }
 
 #[test]
-fn no_more_is_in_flight_than_the_budget_allows_and_no_less() {
+fn pictures_in_flight_fill_but_never_exceed_the_budget() {
     const BUDGET: u64 = 8 << 20;
     let small: Vec<Vec<u8>> =
         [(224, 224), (320, 240), (300, 500), (640, 480), (224, 1000)].map(|(w, h)| png(1, w, h)).into();
-    // 25 MB: over the budget by itself.
+    // This picture takes 25 MB, more than the budget.
     let ultra_hd = encoded_4k();
     let files: Vec<Vec<u8>> =
         (0..200).map(|i| if i == 100 { ultra_hd.clone() } else { small[i % small.len()].clone() }).collect();
-    let taken =
+    let budget_bytes =
         |file: &Vec<u8>| (probe(file, &Limits::default()).unwrap().decode_bytes + file.len() as u64).min(BUDGET);
-    // The first picture has its outcome, these are in flight behind it, and one more waits.
+    // The first picture waits for its outcome, these are in flight after it, and one more waits for the budget.
     let mut sum = 0;
     let fit = files[1..].iter().take_while(|file| {
-        sum += taken(file);
+        sum += budget_bytes(file);
         sum <= BUDGET
     });
     let fetched_first = 1 + fit.count() + 1;
-    assert!(fetched_first > 4, "the budget holds several");
+    assert!(fetched_first > 4, "the budget holds several pictures");
 
-    let worst = ends(move || {
+    let bytes_max = run_with_timeout(move || {
         let (state, changed) = (Mutex::new(InFlight::default()), Condvar::new());
         let fetch = |i: &usize| {
             let mut state = state.lock().unwrap();
-            state.worst = state.worst.max(state.now.iter().skip(1).sum());
-            state.now.push_back(taken(&files[*i]));
+            state.bytes_max = state.bytes_max.max(state.bytes.iter().skip(1).sum());
+            state.bytes.push_back(budget_bytes(&files[*i]));
             state.fetched += 1;
             changed.notify_all();
             Ok(files[*i].clone())
         };
-        let each = |i, outcome: PictureOutcome| {
+        let on_outcome = |i, outcome: PictureOutcome| {
             outcome.score.unwrap();
             let mut state = state.lock().unwrap();
             while i == 0 && state.fetched < fetched_first {
                 state = changed.wait(state).unwrap();
             }
-            state.now.pop_front().unwrap();
+            state.bytes.pop_front().unwrap();
             ControlFlow::Continue(())
         };
-        let report = inference::run(&scorer("stride=1024"), &settings(4, 1, BUDGET), 0..200, fetch, each).unwrap();
+        let report =
+            inference::run(&scorer("stride=1024"), &settings(4, 1, BUDGET), 0..200, fetch, on_outcome).unwrap();
         assert_eq!((report.pictures, report.failed), (200, 0));
-        state.into_inner().unwrap().worst
+        state.into_inner().unwrap().bytes_max
     })
     .unwrap();
-    assert!(worst <= BUDGET, "{worst} of {BUDGET} bytes");
+    assert!(bytes_max <= BUDGET, "{bytes_max} of {BUDGET} bytes");
 }
 
-/// 3840x2160 of gradients: quick to make and to pack.
+/// Returns a picture of 3840 x 2160 pixels with gradients, which are quick to generate and to compress.
 fn encoded_4k() -> Vec<u8> {
     let picture = RgbImage::from_fn(3840, 2160, |x, y| image::Rgb([x as u8, y as u8, (x + y) as u8]));
     let mut file = Cursor::new(Vec::new());

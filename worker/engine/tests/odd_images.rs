@@ -1,7 +1,8 @@
-//! Odd and hostile files of public test suites, each with what must come of it. They are not part of this repository:
-//! the test looks for them beside it (or in `$DQA_SHARED`) and is skipped without them.
+//! Tests odd and hostile files of public test suites, each with its expected outcome. The files are not part of this
+//! repository: the tests look for them in the folder `shared` next to it (or in `$DQA_SHARED`), and are skipped without
+//! them.
 
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not take for tests
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,12 +13,12 @@ use Outcome::{Fails, Pixels};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
-    /// Width, height, and FNV-1a 64 of the bytes of Pillow 13.0.0's `convert("RGB")`.
+    /// The picture's width, height, and FNV-1a 64 of the bytes of Pillow 13.0.0's `convert("RGB")`.
     Pixels(u32, u32, u64),
     Fails(ErrorCode),
 }
 
-/// Where Pillow does otherwise, a comment says what.
+/// The files with their expected outcomes. A comment describes what Pillow does if it differs.
 const EXPECTED: &[(&str, Outcome)] = &[
     ("image-rs/3.jpg", Pixels(650, 470, 0x5fe7_9962_9453_8c3b)),
     ("image-rs/Bad_reallybig.bmp", Fails(ErrorCode::TooLarge)),
@@ -38,7 +39,7 @@ const EXPECTED: &[(&str, Outcome)] = &[
     ("image-rs/simple-gray.webp", Pixels(100, 100, 0x68da_dce7_c0ce_c5f7)),
     ("image-rs/test.jpg", Pixels(32, 23, 0x07d1_ba19_f7ba_9f7f)),
     ("image-rs/tp1n3p08.png", Pixels(32, 32, 0x3ff1_8111_1e01_6217)),
-    // Pillow takes the subsampled samples for full ones.
+    // Pillow treats the subsampled samples as full ones.
     ("image-rs/ycbcr_lzw_broken.tif", Fails(ErrorCode::UnsupportedFormat)),
     ("pillow/16_bit_noise.tif", Pixels(32, 32, 0x4daa_6e5f_cfeb_4e0d)),
     ("pillow/16bit.cropped.tif", Pixels(64, 64, 0xfe4e_c469_d4f3_9325)),
@@ -78,7 +79,7 @@ const EXPECTED: &[(&str, Outcome)] = &[
 ];
 
 #[test]
-fn each_file_gives_pillows_pixels_or_its_code() {
+fn each_file_has_pillows_pixels_or_its_error_code() {
     let Some(folder) = odd_images() else { return };
     let any_size = Limits { side_min: 1, ..Limits::default() };
     for &(name, expected) in EXPECTED {
@@ -91,9 +92,9 @@ fn small_pictures_are_too_small_by_default() {
     let Some(folder) = odd_images() else { return };
     for &(name, expected) in EXPECTED {
         let Pixels(width, height, _) = expected else { continue };
-        let default = outcome(&folder.join(name), &Limits::default());
-        let wanted = if width < 224 || height < 224 { Fails(ErrorCode::TooSmall) } else { expected };
-        assert_eq!(default, wanted, "{name}");
+        let found = outcome(&folder.join(name), &Limits::default());
+        let expected_by_default = if width < 224 || height < 224 { Fails(ErrorCode::TooSmall) } else { expected };
+        assert_eq!(found, expected_by_default, "{name}");
     }
 }
 
@@ -110,12 +111,13 @@ fn every_file_is_listed() {
     assert_eq!(found, listed);
 }
 
+/// Returns the folder with the files, or None if it does not exist.
 fn odd_images() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let shared = std::env::var_os("DQA_SHARED").map_or(beside, PathBuf::from);
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let shared = std::env::var_os("DQA_SHARED").map_or(default, PathBuf::from);
     let folder = shared.join("data/odd-images");
     if !folder.is_dir() {
-        eprintln!("skipped: {} is not here", folder.display());
+        eprintln!("skipped: {} does not exist", folder.display());
         return None;
     }
     Some(folder)

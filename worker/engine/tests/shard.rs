@@ -1,7 +1,7 @@
-//! A shard, through the step of a plan that scores it: its part has each picture's row, and what older parts hold is
-//! not scored again.
+//! Tests scoring a shard through its query operator: the part has a row for each picture, and pictures of older parts
+//! are not scored again.
 
-#![allow(clippy::unwrap_used)] // helpers too
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,18 +21,19 @@ use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::scores::{PartColumns, ScoreRow};
 use dqa_testkit::{Picture, chain, hf};
 
-/// Longer than any shard here takes, by far.
-const HANGS: Duration = Duration::from_secs(60);
+/// Far longer than any shard of these tests takes.
+const HANG_TIMEOUT: Duration = Duration::from_secs(60);
 
-struct Desk {
+/// A store with pictures, and a scorer for shards of them.
+struct ShardFixture {
     dir: tempfile::TempDir,
     store: Store,
     scorer: Arc<ShardScorer>,
     fingerprint: String,
 }
 
-impl Desk {
-    fn new() -> Desk {
+impl ShardFixture {
+    fn new() -> ShardFixture {
         let dir = tempfile::tempdir().unwrap();
         let model = hf::cached("tiny", "system");
         let weights = ClipWeights::open(&model).unwrap();
@@ -44,7 +45,7 @@ impl Desk {
             picture_bytes_max: 64 << 20,
             limits: Limits::default(),
         };
-        Desk {
+        ShardFixture {
             store: Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap(),
             fingerprint: scorer.fingerprint().to_string(),
             scorer: Arc::new(ShardScorer::new(Arc::new(scorer), settings, "cpu".to_owned())),
@@ -52,7 +53,7 @@ impl Desk {
         }
     }
 
-    /// Writes a picture and plans it.
+    /// Writes a picture to the store and returns its entry of a shard.
     fn picture(&self, name: &str, file: &[u8]) -> ShardPicture {
         std::fs::write(self.dir.path().join(name), file).unwrap();
         ShardPicture {
@@ -92,7 +93,7 @@ impl Desk {
         Ok(operator::outcomes(&batches)?.pop().unwrap())
     }
 
-    /// What became of it, and the rows of its part.
+    /// Scores the shard, checks that its part is complete, and returns the outcome and the rows of the part.
     async fn score(&self, shard: &Shard) -> (ShardOutcome, Vec<ScoreRow>) {
         let outcome = self.try_score(shard).await.unwrap();
         let counts = PartCounts { rows: outcome.rows, failed: outcome.failed };
@@ -107,11 +108,11 @@ fn png(seed: u64) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_picture_has_its_row_in_order() {
-    let desk = Desk::new();
-    let gone = ShardPicture { uri: desk.store.address("gone.png"), ..desk.picture("b.png", b"") };
-    let pictures = [desk.picture("c.png", &png(1)), gone, desk.picture("a.png", b"no picture")];
-    let (outcome, rows) = desk.score(&desk.shard("p", &pictures, &[])).await;
+async fn every_picture_has_a_row_in_order() {
+    let fixture = ShardFixture::new();
+    let gone = ShardPicture { uri: fixture.store.address("gone.png"), ..fixture.picture("b.png", b"") };
+    let pictures = [fixture.picture("c.png", &png(1)), gone, fixture.picture("a.png", b"no picture")];
+    let (outcome, rows) = fixture.score(&fixture.shard("p", &pictures, &[])).await;
     assert_eq!((outcome.rows, outcome.failed, outcome.reused, outcome.windows), (3, 2, 0, 2));
     assert_eq!(rows.iter().map(|row| row.image.as_str()).collect::<Vec<_>>(), ["c.png", "b.png", "a.png"]);
     let spread = rows[0].score.clone().unwrap();
@@ -124,51 +125,53 @@ async fn every_picture_has_its_row_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_older_part_holds_is_taken_over() {
-    let desk = Desk::new();
-    let (one, bad) = (desk.picture("1.png", &png(1)), desk.picture("bad.png", b"no picture"));
-    let old = desk.shard("old", &[one.clone(), bad.clone()], &[]);
-    let (_, old_rows) = desk.score(&old).await;
+async fn rows_of_older_parts_are_reused() {
+    let fixture = ShardFixture::new();
+    let (one, bad) = (fixture.picture("1.png", &png(1)), fixture.picture("bad.png", b"no picture"));
+    let old = fixture.shard("old", &[one.clone(), bad.clone()], &[]);
+    let (_, old_rows) = fixture.score(&old).await;
 
     let labelled = ShardPicture { mos: Some(0.9), scene: "other".to_owned(), ..one.clone() };
-    let new = desk.shard("new", &[bad.clone(), labelled, desk.picture("2.png", &png(2))], &[&old]);
-    let (outcome, rows) = desk.score(&new).await;
+    let new = fixture.shard("new", &[bad.clone(), labelled, fixture.picture("2.png", &png(2))], &[&old]);
+    let (outcome, rows) = fixture.score(&new).await;
     assert_eq!((outcome.reused, outcome.windows), (2, 2), "only 2.png is scored");
-    assert_eq!(rows[0], old_rows[1], "failures too");
+    assert_eq!(rows[0], old_rows[1], "failed rows are reused, too");
     assert_eq!(rows[1], ScoreRow { mos: Some(0.9), scene: "other".to_owned(), ..old_rows[0].clone() });
 
     let changed = ShardPicture { version: "2".to_owned(), ..one.clone() };
-    let (outcome, _) = desk.score(&desk.shard("changed", &[changed, bad.clone()], &[&old])).await;
+    let (outcome, _) = fixture.score(&fixture.shard("changed", &[changed, bad.clone()], &[&old])).await;
     assert_eq!((outcome.reused, outcome.windows), (1, 2), "another version is another picture");
 
-    std::fs::write(desk.dir.path().join("bad.png"), png(3)).unwrap();
-    let retried = Shard { retry_failed: true, ..desk.shard("old", &[one, bad], &[&old]) };
-    let (outcome, rows) = desk.score(&retried).await;
-    assert_eq!((outcome.reused, outcome.failed), (1, 0), "what failed is tried again");
+    std::fs::write(fixture.dir.path().join("bad.png"), png(3)).unwrap();
+    let retried = Shard { retry_failed: true, ..fixture.shard("old", &[one, bad], &[&old]) };
+    let (outcome, rows) = fixture.score(&retried).await;
+    assert_eq!((outcome.reused, outcome.failed), (1, 0), "the failed picture is retried");
     assert_eq!(rows[0], old_rows[0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_part_that_cannot_be_read_is_none() {
-    let desk = Desk::new();
-    let pictures = [desk.picture("1.png", &png(1))];
-    let (gone, damaged) = (desk.shard("gone", &pictures, &[]), desk.shard("damaged", &pictures, &[]));
-    desk.store.put(&damaged.key(), "no parquet".into()).await.unwrap();
-    let (outcome, _) = desk.score(&desk.shard("p", &pictures, &[&gone, &damaged])).await;
+async fn unreadable_older_parts_are_ignored() {
+    let fixture = ShardFixture::new();
+    let pictures = [fixture.picture("1.png", &png(1))];
+    let (gone, damaged) = (fixture.shard("gone", &pictures, &[]), fixture.shard("damaged", &pictures, &[]));
+    fixture.store.put(&damaged.key(), "no parquet".into()).await.unwrap();
+    let (outcome, _) = fixture.score(&fixture.shard("p", &pictures, &[&gone, &damaged])).await;
     assert_eq!((outcome.reused, outcome.windows), (0, 2));
 }
 
-/// Files of which three fill what may lie ready: reading the next first must leave room for the one that is used next.
+/// Tests pictures of which three fill the read-ahead buffer. Reading ahead must leave room for the picture that is
+/// needed next.
 #[tokio::test(flavor = "multi_thread")]
-async fn large_pictures_do_not_wait_for_each_other() {
-    let desk = Desk::new();
-    // What counts is the length that the plan names.
-    let large = |at: usize| ShardPicture { bytes: 20 << 20, ..desk.picture(&format!("{at:02}.png"), b"no picture") };
+async fn reading_ahead_of_large_pictures_does_not_deadlock() {
+    let fixture = ShardFixture::new();
+    // Only the length in the shard matters, not that of the file.
+    let large =
+        |number: usize| ShardPicture { bytes: 20 << 20, ..fixture.picture(&format!("{number:02}.png"), b"no picture") };
     let pictures: Vec<ShardPicture> = (0..48).map(large).collect();
     for part in 0..20 {
-        let shard = desk.shard(&format!("p{part}"), &pictures, &[]);
-        let scored = tokio::time::timeout(HANGS, desk.score(&shard)).await;
-        let (outcome, rows) = scored.expect("reading ahead waits for itself");
+        let shard = fixture.shard(&format!("p{part}"), &pictures, &[]);
+        let scored = tokio::time::timeout(HANG_TIMEOUT, fixture.score(&shard)).await;
+        let (outcome, rows) = scored.expect("reading ahead does not deadlock");
         assert_eq!((outcome.rows, outcome.failed), (48, 48));
         assert!(rows.iter().zip(&pictures).all(|(row, picture)| row.image == picture.image));
     }
@@ -176,38 +179,42 @@ async fn large_pictures_do_not_wait_for_each_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_for_another_model_is_refused() {
-    let desk = Desk::new();
-    let mut shard = desk.shard("p", &[desk.picture("1.png", &png(1))], &[]);
+    let fixture = ShardFixture::new();
+    let mut shard = fixture.shard("p", &[fixture.picture("1.png", &png(1))], &[]);
     shard.part.fingerprint = "ab".repeat(32);
-    let error = desk.try_score(&shard).await.unwrap_err();
+    let error = fixture.try_score(&shard).await.unwrap_err();
     assert!(chain(&error).contains(&format!("is for model {}", shard.part.fingerprint)), "{}", chain(&error));
-    assert_eq!(parts::inspect(&desk.store, &shard.key(), 1).await.unwrap(), PartState::Missing);
+    assert_eq!(parts::inspect(&fixture.store, &shard.key(), 1).await.unwrap(), PartState::Missing);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_is_scored_by_its_own_limits() {
-    let desk = Desk::new();
-    let (small, large) = (desk.picture("small.png", &png(1)), desk.picture("large.png", &png(2)));
+    let fixture = ShardFixture::new();
+    let (small, large) = (fixture.picture("small.png", &png(1)), fixture.picture("large.png", &png(2)));
     let large = ShardPicture { bytes: 1 << 20, ..large };
     let pictures = [small, large];
     let codes = |rows: &[ScoreRow]| rows.iter().map(|row| row.score.clone().err().map(|f| f.code)).collect::<Vec<_>>();
     let too_large = || Some("too_large".to_owned());
-    let usual = PictureLimits::default();
+    let default_limits = PictureLimits::default();
 
-    let limited =
-        Shard { limits: PictureLimits { bytes_max: 1 << 19, ..usual }, ..desk.shard("limited", &pictures, &[]) };
-    let (outcome, rows) = desk.score(&limited).await;
+    let limited = Shard {
+        limits: PictureLimits { bytes_max: 1 << 19, ..default_limits },
+        ..fixture.shard("limited", &pictures, &[])
+    };
+    let (outcome, rows) = fixture.score(&limited).await;
     assert_eq!((outcome.failed, codes(&rows)), (1, vec![None, too_large()]));
 
-    // What had no score for a limit's sake is scored where there is none, and the rest is taken over.
-    let all = desk.shard("all", &pictures, &[&limited]);
-    let (outcome, rows) = desk.score(&all).await;
+    // A picture that exceeded a limit is scored without the limit, and the other row is reused.
+    let all = fixture.shard("all", &pictures, &[&limited]);
+    let (outcome, rows) = fixture.score(&all).await;
     assert_eq!((outcome.reused, codes(&rows)), (1, vec![None, None]));
 
-    // And a score that is there does not make a picture less large.
-    for limits in [PictureLimits { side_max: 300, ..usual }, PictureLimits { pixels_max: 76_799, ..usual }] {
-        let again = Shard { limits, ..desk.shard("again", &pictures, &[&all]) };
-        let (outcome, rows) = desk.score(&again).await;
+    // A picture with a score is refused if it exceeds the limits of the new shard.
+    for limits in
+        [PictureLimits { side_max: 300, ..default_limits }, PictureLimits { pixels_max: 76_799, ..default_limits }]
+    {
+        let relimited = Shard { limits, ..fixture.shard("again", &pictures, &[&all]) };
+        let (outcome, rows) = fixture.score(&relimited).await;
         assert_eq!((outcome.reused, codes(&rows)), (0, vec![too_large(), too_large()]));
     }
 }

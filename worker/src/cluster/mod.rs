@@ -15,9 +15,9 @@ mod ballista_executor;
 mod job_files;
 mod model_executor;
 mod node;
-mod run;
 mod session;
+mod worker_lifecycle;
 
 pub use model_executor::{DeviceConfig, ModelExecutor};
 pub use node::{DeviceSlot, ShardExecutor, ShardFailure};
-pub use run::{ExitReason, RunError, WorkerSettings, run};
+pub use worker_lifecycle::{ExitReason, RunError, WorkerSettings, run};

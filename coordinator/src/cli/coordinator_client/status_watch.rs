@@ -9,8 +9,8 @@ use super::client::{Client, get_run, list_runs, status_error};
 use super::run_watch::has_ended;
 use super::wire::run_summary;
 use super::worker_table::print_workers;
-use crate::cli::refresh::{clear_terminal, refresh_interval};
 use crate::cli::run_summary::{RunSummary, print_all};
+use crate::cli::watch_refresh::{clear_terminal, refresh_interval};
 
 /// Shows a run and the workers until the run has ended, and returns the run in its final state. Without a name it shows
 /// all runs, and does not end.

@@ -12,8 +12,8 @@ use dqa_service::program::{ExitStatus, OutputError, OutputFormat};
 
 pub(super) use args::Args;
 
-use super::refresh::{clear_terminal, refresh_interval};
 use super::run_summary::{RunSummary, print_one};
+use super::watch_refresh::{clear_terminal, refresh_interval};
 #[cfg(not(feature = "cluster"))]
 use super::without_cluster_feature as remote;
 

@@ -17,7 +17,7 @@ use dqa_service::program::{ExitStatus, OutputError, OutputFormat, command_line, 
 
 use super::args::StoreArgs;
 use super::output::print_text;
-use super::redefine::RedefineArgs;
+use super::redefine_args::RedefineArgs;
 use super::resource_args::TrainingResourceArgs;
 use super::training_data::{self, SKIP_HINT};
 use crate::study::{StudyPlan, StudyRunError};

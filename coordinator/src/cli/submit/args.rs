@@ -8,7 +8,7 @@ use dqa_service::model_args::ModelArgs;
 
 use crate::cli::args::StoreArgs;
 use crate::cli::coordinator_args::CoordinatorArgs;
-use crate::cli::redefine::RedefineArgs;
+use crate::cli::redefine_args::RedefineArgs;
 use crate::cli::report::ReportArgs;
 
 /// Scores data sets and reports on them.

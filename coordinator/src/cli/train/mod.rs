@@ -17,7 +17,7 @@ use dqa_service::program::{ExitStatus, OutputFormat, note, with_hint};
 use tokio::runtime::Handle;
 
 use super::args::StoreArgs;
-use super::redefine::RedefineArgs;
+use super::redefine_args::RedefineArgs;
 use super::resource_args::TrainingResourceArgs;
 use super::training_data::{self, SKIP_HINT};
 use progress::TrainingProgress;

@@ -214,7 +214,7 @@ struct Fault {
 fn fault(format: Format, payload: Box<dyn Any + Send>) -> PictureError {
     let fault = match payload.downcast::<Fault>() {
         Ok(fault) => fault,
-        // Another panic, which `contain` handles.
+        // Another panic, which `catch_panic` handles.
         Err(other) => resume_unwind(other),
     };
     match fault.code {

@@ -8,7 +8,7 @@
 //! thread.
 
 mod bmp;
-mod contain;
+mod catch_panic;
 mod convert;
 mod error;
 mod format;
@@ -22,7 +22,7 @@ mod tiff;
 mod unsupported_format;
 mod webp;
 
-use contain::contain;
+use catch_panic::catch_panic;
 use dqa_model::Rgb8;
 pub use error::{ErrorCode, PictureError};
 pub use format::Format;
@@ -48,7 +48,7 @@ pub struct Header {
 pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
     limits.check_bytes(bytes.len() as u64)?;
     let format = Format::detect(bytes)?;
-    contain(format, || match format {
+    catch_panic(format, || match format {
         Format::Png => png::probe(bytes, limits),
         Format::Jpeg => jpeg::probe(bytes, limits),
         Format::Bmp => bmp::probe(bytes, limits),
@@ -65,7 +65,7 @@ pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
 /// Fails with any [`PictureError`] except `Io`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, PictureError> {
     let header = probe(bytes, limits)?;
-    contain(header.format, || {
+    catch_panic(header.format, || {
         let pixels = match header.format {
             Format::Png => png::decode(bytes, &header)?,
             Format::Jpeg => jpeg::decode(bytes, &header)?,

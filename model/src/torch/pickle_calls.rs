@@ -1,23 +1,22 @@
-//! What a pickle's calls and persistent ids stand for, where PyTorch writes dictionaries and tensors with them. Nothing is called:
-//! a name that is not known here makes an object of which nothing is known.
+//! Interprets a pickle's calls and persistent ids, with which PyTorch writes dictionaries and tensors. Nothing is
+//! called: an unknown name becomes an opaque object.
 
 use super::error::TorchError;
 use super::pickle_vm::{OPCODES_MAX, PickleVm};
-use super::rebuild;
+use super::tensor_rebuild;
 use super::value::{Id, Node, Object};
 
 impl PickleVm<'_> {
-    /// Makes a storage of a persistent id, which is how PyTorch's pickles refer to one. Any other persistent id becomes
-    /// opaque.
+    /// Pushes the storage that a persistent id of PyTorch's pickles refers to. Any other persistent id becomes opaque.
     pub(super) fn persistent(&mut self, id: Id) -> Result<(), TorchError> {
         let node = match &self.nodes[id as usize] {
             Node::Tuple(parts) => match parts.first().map(|part| &self.nodes[*part as usize]) {
                 Some(Node::Str("storage")) => {
-                    let storage =
-                        rebuild::storage(&self.nodes, parts).ok_or_else(|| self.wrong("a storage is malformed"))?;
+                    let storage = tensor_rebuild::storage(&self.nodes, parts)
+                        .ok_or_else(|| self.wrong("a storage is malformed"))?;
                     Node::Storage(Box::new(storage))
                 }
-                // Before 1.6: a module's class, with its source text.
+                // PyTorch before 1.6 writes a module's class with its source text.
                 Some(Node::Str("module")) if parts.len() > 1 => {
                     self.stack.push(parts[1]);
                     return Ok(());
@@ -30,7 +29,7 @@ impl PickleVm<'_> {
         Ok(())
     }
 
-    /// Makes the result of a call if PyTorch writes data with this class or function, and an opaque object otherwise.
+    /// Pushes the result of a call if PyTorch writes data with this class or function, and an opaque object otherwise.
     pub(super) fn call(&mut self, mut function: Id, mut arguments: Id) -> Result<(), TorchError> {
         loop {
             let parts: &[Id] = match &self.nodes[arguments as usize] {
@@ -53,7 +52,7 @@ impl PickleVm<'_> {
                     Node::Dict(pairs)
                 }
                 ("torch._utils", rebuild @ ("_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3")) => {
-                    match rebuild::tensor(&self.nodes, rebuild, parts) {
+                    match tensor_rebuild::tensor(&self.nodes, rebuild, parts) {
                         Ok(Some(tensor)) => Node::Tensor(Box::new(tensor)),
                         Ok(None) => Node::Opaque,
                         Err(why) => return Err(self.wrong(why)),
@@ -72,7 +71,7 @@ impl PickleVm<'_> {
                 // (function, type, arguments, state): a tensor of a subclass. Only the tensor is kept.
                 ("torch._tensor", "_rebuild_from_type_v2") if parts.len() == 4 => {
                     (function, arguments) = (parts[0], parts[2]);
-                    // At most once: no function there calls this one again.
+                    // The loop repeats at most once, because no function of this module is accepted again.
                     match self.nodes[function as usize] {
                         Node::Global("torch._tensor", _) => Node::Opaque,
                         _ => continue,

@@ -1,4 +1,4 @@
-//! Contains panics of decoders: a panic becomes one picture's error instead of the end of the process. Its message and
+//! Catches panics of decoders: a panic becomes one picture's error instead of the end of the process. Its message and
 //! source location go into the error, and nothing is printed. Other panics are printed as usual.
 
 use std::any::Any;
@@ -9,8 +9,8 @@ use std::sync::Once;
 use super::{Format, PictureError};
 
 thread_local! {
-    /// The location of the panic that this thread contains. None while the thread contains no panics.
-    static CONTAINED: RefCell<Option<Location>> = const { RefCell::new(None) };
+    /// The location of the panic that this thread caught. None while the thread runs no decoder.
+    static CAUGHT_LOCATION: RefCell<Option<Location>> = const { RefCell::new(None) };
 }
 
 static HOOK: Once = Once::new();
@@ -19,7 +19,10 @@ static HOOK: Once = Once::new();
 type Location = Option<String>;
 
 /// Runs a decoder of `format` and turns its panic into an error.
-pub(super) fn contain<T>(format: Format, work: impl FnOnce() -> Result<T, PictureError>) -> Result<T, PictureError> {
+pub(super) fn catch_panic<T>(
+    format: Format,
+    work: impl FnOnce() -> Result<T, PictureError>,
+) -> Result<T, PictureError> {
     HOOK.call_once(|| {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
@@ -28,9 +31,9 @@ pub(super) fn contain<T>(format: Format, work: impl FnOnce() -> Result<T, Pictur
             }
         }));
     });
-    let outer = CONTAINED.replace(Some(None));
+    let outer = CAUGHT_LOCATION.replace(Some(None));
     let result = catch_unwind(AssertUnwindSafe(work));
-    let location = CONTAINED.replace(outer).flatten();
+    let location = CAUGHT_LOCATION.replace(outer).flatten();
     result.unwrap_or_else(|payload| {
         let message = message(&*payload);
         let message = location.map_or(message.clone(), |location| format!("{message} (at {location})"));
@@ -38,19 +41,19 @@ pub(super) fn contain<T>(format: Format, work: impl FnOnce() -> Result<T, Pictur
     })
 }
 
-/// Records the location of a panic if this thread contains it, and returns whether it does.
+/// Records the location of a panic if this thread will catch it, and returns whether it will.
 fn record(info: &PanicHookInfo<'_>) -> bool {
-    let record = |contained: &RefCell<Option<Location>>| match contained.try_borrow_mut() {
-        Ok(mut contained) if contained.is_some() => {
+    let record = |caught: &RefCell<Option<Location>>| match caught.try_borrow_mut() {
+        Ok(mut caught) if caught.is_some() => {
             let location =
                 info.location().map(|location| format!("{}:{}", short_path(location.file()), location.line()));
-            *contained = Some(location);
+            *caught = Some(location);
             true
         }
         _ => false,
     };
-    // A thread that is ending has no thread locals any more, and contains no panics.
-    CONTAINED.try_with(record).unwrap_or(false)
+    // A thread that is ending has no thread locals any more, and catches no panics.
+    CAUGHT_LOCATION.try_with(record).unwrap_or(false)
 }
 
 /// Returns a source file's path without the folder of packages on this machine: `tiff-0.11.3/src/decoder/mod.rs`.
@@ -71,41 +74,44 @@ mod tests {
     use super::*;
     use crate::decode::ErrorCode;
 
-    /// A decoder with a bug.
-    fn decoder(bytes: &[u8]) -> Result<u8, PictureError> {
+    /// Reads out of bounds if there are fewer than 8 bytes.
+    fn decode_with_bug(bytes: &[u8]) -> Result<u8, PictureError> {
         Ok(bytes[7])
     }
 
     #[test]
-    fn a_panic_is_an_error_that_says_where() {
-        let error = contain(Format::Tiff, || decoder(b"II*\0")).unwrap_err();
+    fn a_panic_becomes_an_error_with_its_location() {
+        let error = catch_panic(Format::Tiff, || decode_with_bug(b"II*\0")).unwrap_err();
         assert_eq!(error.code(), ErrorCode::Internal);
         let line = error.line();
         assert!(line.contains("index out of bounds: the len is 4 but the index is 7"), "{line}");
-        assert!(line.contains("contain.rs:"), "{line}");
-        assert!(matches!(contain(Format::Tiff, || decoder(b"whole file")), Ok(b'i')));
+        assert!(line.contains("catch_panic.rs:"), "{line}");
+        assert!(matches!(catch_panic(Format::Tiff, || decode_with_bug(b"whole file")), Ok(b'i')));
     }
 
     #[test]
-    fn packages_are_named_without_where_they_lie() {
+    fn paths_of_packages_are_shortened() {
         let file = "/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/png-0.18.1/src/lib.rs";
         assert_eq!(short_path(file), "png-0.18.1/src/lib.rs");
         assert_eq!(short_path("worker/engine/src/decode/png.rs"), "worker/engine/src/decode/png.rs");
     }
 
     #[test]
-    #[ignore = "what it prints is looked at by the next test"]
-    fn contained_and_not() {
-        contain(Format::Tiff, || decoder(b"contained")).unwrap();
-        contain(Format::Tiff, || decoder(b"short")).unwrap_err();
-        contain(Format::Tiff, || contain(Format::Jpeg, || decoder(b"")).or_else(|_| decoder(b"nested"))).unwrap_err();
+    #[ignore = "the next test runs it and checks its output"]
+    fn panics_inside_and_outside_a_decoder() {
+        catch_panic(Format::Tiff, || decode_with_bug(b"contained")).unwrap();
+        catch_panic(Format::Tiff, || decode_with_bug(b"short")).unwrap_err();
+        catch_panic(Format::Tiff, || {
+            catch_panic(Format::Jpeg, || decode_with_bug(b"")).or_else(|_| decode_with_bug(b"nested"))
+        })
+        .unwrap_err();
         let end = std::thread::spawn(|| panic!("a panic of nobody's decoder")).join();
         assert!(end.is_err());
     }
 
     #[test]
-    fn only_other_panics_are_printed() {
-        let test = format!("{}::contained_and_not", module_path!().split_once("::").unwrap().1);
+    fn only_panics_outside_decoders_are_printed() {
+        let test = format!("{}::panics_inside_and_outside_a_decoder", module_path!().split_once("::").unwrap().1);
         let program = std::env::current_exe().unwrap();
         let output = Command::new(program).args(["--exact", &test, "--ignored", "--nocapture"]).output().unwrap();
         let printed = String::from_utf8(output.stderr).unwrap();

@@ -1,4 +1,4 @@
-//! What the two engines share: the inputs of a pass over a batch, and what it gives.
+//! The types of a forward and backward pass over a batch, which both engines share: its inputs and its output.
 
 use super::options::TrainerOptions;
 use super::parameters::Gradients;

@@ -9,7 +9,7 @@ use crate::rng::SceneRng;
 use crate::scene::generate_scene;
 
 /// All pictures of a scene, rounded to bytes.
-pub(crate) struct SceneSet {
+pub(crate) struct ScenePictures {
     pub(crate) kind: &'static str,
     pub(crate) haze: Haze,
     clear: Rgb,
@@ -27,7 +27,7 @@ pub(crate) struct Output {
     picture: Rgb,
 }
 
-impl SceneSet {
+impl ScenePictures {
     /// Returns the pictures with the names of their folders.
     pub(crate) fn pictures(&self) -> impl Iterator<Item = (&'static str, &Rgb)> {
         let outputs = self.outputs.iter().map(|output| (output.algorithm.name(), &output.picture));
@@ -35,8 +35,9 @@ impl SceneSet {
     }
 }
 
-/// Generates the pictures of a scene. They depend on the seed and the size of the pictures, and not on the number of scenes.
-pub(crate) fn generate_scene_set(options: &DatasetOptions, number: u64) -> SceneSet {
+/// Generates the pictures of a scene. They depend on the seed and the size of the pictures, and not on the number of
+/// scenes.
+pub(crate) fn generate_scene_pictures(options: &DatasetOptions, number: u64) -> ScenePictures {
     let scene = generate_scene(options.seed, number, options.width, options.height);
     let clear = scene.clear.quantised();
     let truth = QualityFeatures::new(&clear);
@@ -49,7 +50,7 @@ pub(crate) fn generate_scene_set(options: &DatasetOptions, number: u64) -> Scene
         Output { algorithm, strength, quality: truth.quality(&QualityFeatures::new(&picture)), picture }
     });
     let hazy_quality = truth.quality(&QualityFeatures::new(&hazy.picture));
-    SceneSet { kind: scene.kind, haze, clear, hazy: hazy.picture, hazy_quality, outputs: outputs.into() }
+    ScenePictures { kind: scene.kind, haze, clear, hazy: hazy.picture, hazy_quality, outputs: outputs.into() }
 }
 
 #[cfg(test)]
@@ -62,9 +63,9 @@ mod tests {
         let options = DatasetOptions { name: "demo".to_owned(), scenes: 1, width: 192, height: 176, seed: 1 };
         let found: Vec<(u64, i32)> = [0, 5, 17]
             .map(|number| {
-                let set = generate_scene_set(&options, number);
-                let bytes = set.pictures().flat_map(|(_, picture)| picture.to_bytes());
-                let labels: f32 = set.outputs.iter().map(|output| output.quality.pseudo_mos()).sum();
+                let scene = generate_scene_pictures(&options, number);
+                let bytes = scene.pictures().flat_map(|(_, picture)| picture.to_bytes());
+                let labels: f32 = scene.outputs.iter().map(|output| output.quality.pseudo_mos()).sum();
                 (
                     bytes.fold(0, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)),
                     (labels * 100.0) as i32,

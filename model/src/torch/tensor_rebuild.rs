@@ -1,13 +1,14 @@
-//! Storages and tensors from the arguments with which a pickle describes them: types, shapes and places, no values.
+//! Reads the descriptions of storages and tensors from the arguments of a pickle's `_rebuild_tensor` calls: types,
+//! shapes and offsets, but no values.
 
 use safetensors::Dtype;
 
 use super::tensor_ref::{Storage, TensorRef};
 use super::value::{Id, Node};
 
-/// The most dimensions that PyTorch gives a tensor.
+/// Maximum number of dimensions of a tensor in PyTorch.
 const DIMENSIONS_MAX: usize = 64;
-/// Keys are numbers in practice.
+/// Maximum length of a storage's key. Keys are numbers in practice.
 const KEY_BYTES_MAX: usize = 256;
 
 /// Reads a storage from `("storage", type, key, location, values[, view])`.
@@ -26,7 +27,7 @@ pub(super) fn storage(nodes: &[Node<'_>], parts: &[Id]) -> Option<Storage> {
         Node::Int(values) => u64::try_from(*values).ok()?,
         _ => return None,
     };
-    // Before 1.6 a storage could be a part of another.
+    // Before PyTorch 1.6 a storage could be a part of another one.
     let is_part = matches!(part(5), Some(Node::Tuple(_)));
     if key.len() > KEY_BYTES_MAX || is_part {
         return None;
@@ -79,8 +80,8 @@ fn dtype_by_name(name: &str) -> Option<Dtype> {
     })
 }
 
-/// Makes the tensor that `torch._utils.REBUILD` makes of `(storage, offset, size, stride, ...)`; `None` for a kind that
-/// weights never have, such as a quantised one.
+/// Returns the tensor that `torch._utils.REBUILD` would return for `(storage, offset, size, stride, ...)`, or `None` if
+/// it is of a kind that weights never have, such as quantised ones.
 pub(super) fn tensor(nodes: &[Node<'_>], rebuild: &str, parts: &[Id]) -> Result<Option<TensorRef>, &'static str> {
     let part = |i: usize| parts.get(i).map(|id| &nodes[*id as usize]);
     let Some(Node::Storage(storage)) = part(0) else { return Ok(None) };
@@ -113,7 +114,7 @@ pub(super) fn tensor(nodes: &[Node<'_>], rebuild: &str, parts: &[Id]) -> Result<
     Ok(Some(tensor))
 }
 
-/// Reads a tuple or list of numbers that are not negative.
+/// Reads a tuple or list of non-negative numbers.
 fn sizes(nodes: &[Node<'_>], node: Option<&Node<'_>>) -> Option<Vec<usize>> {
     let ids: &[Id] = match node? {
         Node::Tuple(ids) => ids,
