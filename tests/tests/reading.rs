@@ -195,7 +195,7 @@ fn a_store_and_its_coordinator_answer_alike() {
             assert_eq!(first(&theirs), first(&ours), "{command:?}: the same is said first");
         }
     }
-    for said in [cluster.run_on_store(&commands[8]), cluster.run(&commands[8])] {
+    for said in [cluster.run_on_store(commands[8]), cluster.run(commands[8])] {
         assert!(said.stderr.contains("the table cross-dataset needs two data sets"), "{}", said.stderr);
     }
     // `report` writes its tables to the store from there too.
