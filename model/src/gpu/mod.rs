@@ -1,7 +1,7 @@
 //! The visual tower in 16 bits on this crate's own kernels (`model/kernels/*.cu`), as a GPU runs it.
 //!
 //! [`tower`] has the computation, operation by operation, and [`pipeline`] moves batches in and out; both know only the
-//! trait [`backend::GpuBackend`]. It has two implementations: `cuda`, and [`reference`], which computes
+//! trait [`backend::GpuBackend`]. It has two implementations: `cuda`, and [`mod@reference`], which computes
 //! the same with the same roundings in plain Rust, slowly. So the whole pass is tested without a GPU. `kernel_launch`
 //! describes a kernel's launch, for the GPU and for the tests, which run the kernels' sources on the CPU.
 

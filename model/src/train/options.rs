@@ -54,7 +54,7 @@ impl Trainable {
     }
 }
 
-/// The options of a [`Trainer`].
+/// The options of a `Trainer`.
 #[derive(Clone, Debug)]
 pub struct TrainerOptions {
     /// The parameters that are trained.

@@ -12,7 +12,7 @@ pub struct PreferredFiles {
     pub config: &'static str,
     /// Name of the weights, or of the index of their shards.
     pub weights: &'static str,
-    /// Whether `weights` is an index, whose shards [`list_shards`] lists.
+    /// Whether `weights` is an index, whose shards `list_shards` lists.
     pub is_index: bool,
 }
 

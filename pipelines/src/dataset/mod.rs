@@ -1,7 +1,7 @@
 //! Data sets: which pictures exist of which algorithms and scenes, with which labels.
 //!
-//! A [`Definition`] (a TOML file, or only a folder) becomes a [`DataSet`] by [`load`]: its pictures are found by layouts
-//! (`picture_scan`), in a table (`manifest_reader`) or by an importer (`mos_mat_importer`), and get their labels. [`check`]
+//! A [`Definition`] (a TOML file, or only a folder) becomes a [`DataSet`] by [`load()`]: its pictures are found by layouts
+//! (`picture_scan`), in a table (`manifest_reader`) or by an importer (`mos_mat_importer`), and get their labels. [`check()`]
 //! reports what the data set lacks. This module never reads a picture: sizes come from the index of headers
 //! (`crate::header_index`).
 

@@ -6,14 +6,14 @@
 //!
 //! | Question | Function |
 //! |---|---|
-//! | How well do scores agree with labels? | [`srcc`], [`krcc`], [`plcc`], [`rmse`], [`pairwise_accuracy`] |
+//! | How well do scores agree with labels? | [`srcc`], [`krcc`], [`plcc`], [`rmse`], [`pairwise_accuracy()`] |
 //! | How uncertain are these measures? | [`estimate_agreement`] |
 //! | What are PLCC and RMSE after a logistic fit? | [`estimate_logistic_fits`], [`fit_logistics_vqeg`] |
-//! | Do scores order the algorithms as labels do? | [`algorithm_srcc`] |
-//! | Which of two metrics agrees better? | [`paired_differences`] |
+//! | Do scores order the algorithms as labels do? | [`algorithm_srcc()`] |
+//! | Which of two metrics agrees better? | [`paired_differences()`] |
 //! | Which algorithm is best, and is that significant? | [`rank_algorithms`], [`rank_across_data_sets`] |
-//! | What is the mean over data sets or splits? | [`weighted_correlation`], [`weighted_share`], [`split_summary`] |
-//! | What does exBeDDE's own protocol report? | [`exbedde`] |
+//! | What is the mean over data sets or splits? | [`weighted_correlation`], [`weighted_share`], [`split_summary()`] |
+//! | What does exBeDDE's own protocol report? | [`exbedde()`] |
 //!
 //! # Agreement with labels
 //!

@@ -1,5 +1,5 @@
 //! The network side of both programs: one port each with TLS and tokens ([`Server`]), and gRPC channels to other
-//! programs ([`channel`]). A port without TLS or tokens is refused unless it is on loopback.
+//! programs ([`channel()`]). A port without TLS or tokens is refused unless it is on loopback.
 
 mod address;
 mod channel;
