@@ -100,7 +100,7 @@ pub(super) struct NamedRun {
     pub(super) run: RunName,
 }
 
-/// Returns the names, or `None` once, for the run that was used last, if there are none.
+/// Returns the given names. If none is given, returns a single `None`, which stands for the run that was used last.
 pub(super) fn names_or_last_used(names: &[RunName]) -> impl Iterator<Item = Option<&RunName>> {
     names.iter().map(Some).chain(names.is_empty().then_some(None))
 }
