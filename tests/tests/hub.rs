@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dqa_engine::hub::{HubError, HubSettings, Refusal, Snapshot, Token, snapshot_with};
+use dqa_engine::hub::{HubError, HubSettings, HubToken, Refusal, Snapshot, snapshot_with};
 use dqa_pipelines::Retryable;
 use dqa_testkit::ClipShape;
 use dqa_testkit::hf::{HfDir, config_json};
@@ -81,7 +81,7 @@ impl Download {
     }
 
     fn token(&mut self, token: &str) {
-        self.settings.token = Token::new(token, "HF_TOKEN").unwrap();
+        self.settings.token = HubToken::new(token, "HF_TOKEN").unwrap();
     }
 
     /// Below the repository's folder in the cache.

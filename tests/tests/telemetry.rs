@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used)] // helpers too
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dqa_tests::cluster::{Cluster, Programs, free_port};
+use dqa_tests::wait_until;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -84,14 +85,8 @@ async fn a_run_appears_in_metrics_and_spans() {
     // What is under way is sent when a program ends.
     cluster.signal(worker, "TERM");
     assert_eq!(cluster.wait_for_exit(worker), 0);
-    let wait = Instant::now();
-    loop {
-        let spans = collector.0.lock().unwrap().clone();
-        let of_run = |name: &str| spans.iter().filter(|(own, run)| own == name && run.as_deref() == Some("r")).count();
-        if of_run("shard") == 6 && of_run("run") == 1 {
-            break;
-        }
-        assert!(wait.elapsed() < Duration::from_secs(30), "{spans:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let spans = || collector.0.lock().unwrap().clone();
+    let count = |name: &str| spans().iter().filter(|(own, run)| own == name && run.as_deref() == Some("r")).count();
+    let describe = || format!("{:?}", spans());
+    wait_until(Duration::from_secs(30), describe, || count("shard") == 6 && count("run") == 1);
 }

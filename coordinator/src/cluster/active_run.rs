@@ -39,14 +39,14 @@ pub(super) struct ActiveRun {
     pub(super) name: RunName,
     /// Held while the run's state changes, here and in the store.
     control: Arc<tokio::sync::Mutex<()>>,
-    progress: Mutex<Progress>,
+    progress: Mutex<CommitProgress>,
     event_sender: mpsc::UnboundedSender<(Option<RunId>, RunEvent)>,
     /// Held by the thread that drives the run.
     events: tokio::sync::Mutex<RunEvents>,
     changes: watch::Sender<u64>,
 }
 
-struct Progress {
+struct CommitProgress {
     record: RunRecord,
     plan: Option<ScheduledPlan>,
     counts: RunCounts,
@@ -104,7 +104,7 @@ impl ActiveRun {
         Arc::new(ActiveRun {
             name: record.name.clone(),
             control: Arc::default(),
-            progress: Mutex::new(Progress {
+            progress: Mutex::new(CommitProgress {
                 counts: record.counts,
                 record,
                 plan: None,
@@ -310,7 +310,7 @@ impl ActiveRun {
     }
 }
 
-impl Progress {
+impl CommitProgress {
     /// Returns a run whose shards are all done and whose parts are being counted, or `None` if this is not such a run.
     fn counting_run(&self, run: v1::Run) -> Option<v1::Run> {
         let counts = self.counts;

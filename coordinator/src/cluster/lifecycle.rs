@@ -13,6 +13,7 @@ use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{RUNS, RunRecord, RunRecordError, RunState};
 use dqa_pipelines::{Hint, causes};
 use dqa_proto::v1::DeviceClass;
+use dqa_service::wire::device_class_from_name;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -22,7 +23,7 @@ use super::active_run::{ActiveRun, RunEvent, RunEvents, ScheduledPlan};
 use super::control_plane::ControlPlane;
 use super::scheduler::NewRun;
 use super::store_retry::{backoff, retry_transient};
-use super::wire;
+
 use crate::run::{self, PlanObserver, PlanRequest, Roots, RunPlan};
 
 /// Plans of one run before missing parts fail it: another run may replace its parts again and again.
@@ -276,7 +277,7 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan
     let shards = plan.shards();
     info!(shards = plan.parts(), missing = shards.len(), pictures = record.counts.pictures, "run planned");
     run.set_plan(record, plan);
-    let class = match wire::class_from_name(&request.device) {
+    let class = match device_class_from_name(&request.device) {
         DeviceClass::Unspecified => {
             return Err(anyhow!("unknown device class `{}`: expected `cpu` or `cuda`", request.device).into());
         }

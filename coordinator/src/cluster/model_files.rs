@@ -6,12 +6,12 @@ use dqa_pipelines::causes;
 use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_proto::v1::{PutModelFileRequest, put_model_file_request};
+use dqa_service::wire::model_file_from_wire;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::grpc_status::{from_store_error, invalid, invalid_argument};
-use super::wire;
 
 /// The largest file of a model. CLIP ViT-L/14 has 1.7 GB.
 const FILE_BYTES_MAX: u64 = 8 << 30;
@@ -71,7 +71,7 @@ pub(super) async fn receive(store: &Store, mut pieces: Streaming<PutModelFileReq
     let Some(put_model_file_request::Content::File(file)) = first else {
         return Err(invalid_argument("bad_model_file", "expected the description of the file as the first message"));
     };
-    let file = wire::model_file_from_wire(file);
+    let file = model_file_from_wire(file);
     file.check().map_err(|error| invalid("bad_model_file", &error))?;
     if file.bytes > FILE_BYTES_MAX {
         let message = format!("a model's file has at most {FILE_BYTES_MAX} bytes");

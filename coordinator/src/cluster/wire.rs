@@ -1,50 +1,13 @@
 //! Conversions between the protocol's messages and the coordinator's own types.
 
-use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
-use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::report::ReportTable;
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::status::RunStatus;
 use dqa_proto::v1::{self, DeviceClass};
 use dqa_query::distributed::{GroupAgreement, GroupKind};
+use dqa_service::wire::{device_class_from_name, limits_to_wire};
 
 use super::scheduler::{Time, Worker};
-
-pub(super) fn class_from_name(name: &str) -> DeviceClass {
-    match name {
-        "cpu" => DeviceClass::Cpu,
-        "cuda" => DeviceClass::Cuda,
-        _ => DeviceClass::Unspecified,
-    }
-}
-
-pub(super) fn model_file_from_wire(file: v1::ModelFile) -> ModelFile {
-    ModelFile { name: file.name, digest: file.digest, bytes: file.bytes }
-}
-
-pub(super) fn model_file_to_wire(file: ModelFile) -> v1::ModelFile {
-    v1::ModelFile { name: file.name, digest: file.digest, bytes: file.bytes }
-}
-
-pub(super) fn model_from_wire(model: v1::Model) -> ModelSpec {
-    ModelSpec {
-        name: model.name,
-        prompts_name: Some(model.prompts_name).filter(|name| !name.is_empty()),
-        weights: model.weights.into_iter().map(model_file_from_wire).collect(),
-        prompts: model.prompts.map(model_file_from_wire),
-        views: model.views,
-        dtype: model.dtype,
-        fingerprint: model.fingerprint,
-    }
-}
-
-pub(super) fn limits_from_wire(limits: v1::PictureLimits) -> PictureLimits {
-    PictureLimits { pixels_max: limits.pixels_max, side_max: limits.side_max, bytes_max: limits.bytes_max }
-}
-
-fn limits_to_wire(limits: PictureLimits) -> v1::PictureLimits {
-    v1::PictureLimits { pixels_max: limits.pixels_max, side_max: limits.side_max, bytes_max: limits.bytes_max }
-}
 
 /// Returns the report table of a message, or `None` for an unspecified one.
 pub(super) fn table_from_wire(table: v1::Table) -> Option<ReportTable> {
@@ -136,7 +99,7 @@ pub(super) fn run_from_record(record: &RunRecord) -> v1::Run {
         state: run_state_to_wire(record.state).into(),
         failure: record.failure.clone().unwrap_or_default(),
         fingerprint: record.fingerprint.clone(),
-        device: request.map_or(DeviceClass::Unspecified, |request| class_from_name(&request.device)).into(),
+        device: request.map_or(DeviceClass::Unspecified, |request| device_class_from_name(&request.device)).into(),
         priority: request.map_or(0, |request| request.priority),
         created: record.created.to_string(),
         updated: record.updated.to_string(),

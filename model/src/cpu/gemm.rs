@@ -78,17 +78,17 @@ pub(crate) fn linear_parallel(weight: &PackedLinear, x: &[f32], epilogue: Epilog
 /// Adds the gradient of a weight: out (n, k) += y^T x of y (rows, n), its rows `y_stride` apart, and x (rows, k).
 pub(crate) fn add_transposed_product(y: &[f32], y_stride: usize, x: &[f32], k: usize, out: &mut [f32]) {
     #[derive(Default)]
-    struct Scratch {
+    struct TransposeScratch {
         transposed: AlignedBuffer,
         panels: AlignedBuffer,
         gemm: GemmScratch,
     }
     thread_local! {
-        static SCRATCH: RefCell<Scratch> = RefCell::default();
+        static SCRATCH: RefCell<TransposeScratch> = RefCell::default();
     }
     let (rows, n) = (x.len() / k, out.len() / k);
     assert!(x.len() == rows * k && out.len() == n * k && y.len() >= (rows - 1) * y_stride + n, "shapes of a product");
-    SCRATCH.with_borrow_mut(|Scratch { transposed, panels, gemm }| {
+    SCRATCH.with_borrow_mut(|TransposeScratch { transposed, panels, gemm }| {
         let transposed = transposed.slice_mut::<f32>(n * rows);
         transpose(y, y_stride, n, transposed);
         let panels = panels.slice_mut::<f32>(k.div_ceil(PANEL) * PANEL * rows);

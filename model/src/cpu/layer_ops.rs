@@ -50,7 +50,7 @@ pub(crate) struct MlpWeights {
 
 /// Buffers of one thread, kept between layers and batches.
 #[derive(Default)]
-struct Scratch {
+struct WindowScratch {
     normed: AlignedBuffer,
     projected: AlignedBuffer,
     attended: AlignedBuffer,
@@ -61,7 +61,7 @@ struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<WindowScratch> = RefCell::default();
 }
 
 /// Runs `work` on groups of at most `group_max` windows in parallel: (first window, its rows, scratch). The rows of a
@@ -70,7 +70,7 @@ fn for_each_group(
     x: &mut [f32],
     window_len: usize,
     group_max: usize,
-    work: impl Fn(usize, &mut [f32], &mut Scratch) + Sync,
+    work: impl Fn(usize, &mut [f32], &mut WindowScratch) + Sync,
 ) {
     let windows = x.len() / window_len;
     let groups = windows.div_ceil(group_max.max(1)).next_multiple_of(rayon::current_num_threads()).min(windows);
@@ -126,7 +126,7 @@ impl InplaceOp1 for LayerOp<'_> {
 }
 
 impl LayerOp<'_> {
-    fn attend(&self, start: usize, x: &mut [f32], tokens: usize, scratch: &mut Scratch) {
+    fn attend(&self, start: usize, x: &mut [f32], tokens: usize, scratch: &mut WindowScratch) {
         let weights = self.attention;
         let d = weights.out.outputs();
         let isa = weights.isa();
@@ -174,7 +174,7 @@ impl AttentionWeights {
 
 impl MlpWeights {
     /// Computes x (rows, d) += down(activation(up(norm(x)))).
-    fn run(&self, x: &mut [f32], scratch: &mut Scratch) {
+    fn run(&self, x: &mut [f32], scratch: &mut WindowScratch) {
         let d = self.down.outputs();
         let epilogue = match self.activation {
             Activation::QuickGelu => Epilogue::Silu,
@@ -220,7 +220,7 @@ impl CustomOp1 for LastLayerOp<'_> {
 
 impl LastLayerOp<'_> {
     /// Computes x (windows * tokens, d) -> out (windows, d), the class rows after attention and its residual.
-    fn class_rows(&self, x: &[f32], tokens: usize, out: &mut [f32], scratch: &mut Scratch) {
+    fn class_rows(&self, x: &[f32], tokens: usize, out: &mut [f32], scratch: &mut WindowScratch) {
         let weights = self.attention;
         let d = weights.out.outputs();
         let isa = weights.isa();

@@ -83,7 +83,7 @@ impl<'a, B> BufferSlice<'a, B> {
 }
 
 /// `y = x W^T + b`
-pub(crate) struct Linear<B: GpuBackend, E: Element> {
+pub(crate) struct LinearBuffers<B: GpuBackend, E: Element> {
     /// (outputs, inputs)
     pub(crate) weight: B::Buffer<E>,
     /// (outputs), if the product adds it.
@@ -138,7 +138,7 @@ pub(crate) trait GpuBackend: Send + Sync + Sized + 'static {
     /// Computes x (rows, inputs) -> out (rows, outputs).
     fn matmul<I: Element, O: Element>(
         &self,
-        linear: &Linear<Self, I>,
+        linear: &LinearBuffers<Self, I>,
         x: MatrixRows<'_, Self::Buffer<I>>,
         out: &Self::Buffer<O>,
     ) -> Result<()>;
@@ -169,7 +169,7 @@ pub(crate) trait GpuBackend: Send + Sync + Sized + 'static {
 }
 
 /// A norm's weights on a backend.
-pub(crate) struct Norm<B: GpuBackend> {
+pub(crate) struct NormBuffers<B: GpuBackend> {
     /// (width)
     pub(crate) weight: B::Buffer<f32>,
     /// (width)
@@ -230,7 +230,7 @@ pub(crate) struct ResidualNorm<'a, B: GpuBackend> {
     pub(crate) x: &'a B::Buffer<f32>,
     /// Elements from row to row of x.
     pub(crate) stride: usize,
-    pub(crate) norm: &'a Norm<B>,
+    pub(crate) norm: &'a NormBuffers<B>,
     pub(crate) normed: Normed<'a, B>,
     pub(crate) rows: usize,
     pub(crate) width: usize,
@@ -259,8 +259,8 @@ pub(crate) struct Assemble<'a, B: GpuBackend> {
     pub(crate) positions: &'a B::Buffer<f32>,
     /// (any, width)
     pub(crate) constants: &'a B::Buffer<f32>,
-    pub(crate) pre_norm: &'a Norm<B>,
-    pub(crate) norm: &'a Norm<B>,
+    pub(crate) pre_norm: &'a NormBuffers<B>,
+    pub(crate) norm: &'a NormBuffers<B>,
     /// (rows, width)
     pub(crate) x: &'a B::Buffer<f32>,
     /// (rows, width)

@@ -19,7 +19,7 @@ use candle_core::cuda::cudarc::driver::{
 };
 use candle_core::{Device, Result};
 
-use super::backend::{Element, GpuBackend, Half, KernelOp, Linear, MatrixRows};
+use super::backend::{Element, GpuBackend, Half, KernelOp, LinearBuffers, MatrixRows};
 use super::device;
 use super::kernel_launch::Argument;
 use clock::Clock;
@@ -155,7 +155,7 @@ impl GpuBackend for CudaBackend {
 
     fn matmul<I: Element, O: Element>(
         &self,
-        linear: &Linear<CudaBackend, I>,
+        linear: &LinearBuffers<CudaBackend, I>,
         x: MatrixRows<'_, DeviceBuffer<I>>,
         out: &DeviceBuffer<O>,
     ) -> Result<()> {

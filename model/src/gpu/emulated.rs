@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use candle_core::{Error, Result};
 use tempfile::TempDir;
 
-use super::backend::{Element, GpuBackend, Half, KernelOp, Linear, MatrixRows};
+use super::backend::{Element, GpuBackend, Half, KernelOp, LinearBuffers, MatrixRows};
 use super::kernel_checks;
 use super::kernel_launch::Argument;
 use super::reference::{HostBuffer, Reference, ReferenceSlot};
@@ -153,12 +153,12 @@ impl GpuBackend for Emulated {
 
     fn matmul<I: Element, O: Element>(
         &self,
-        linear: &Linear<Emulated, I>,
+        linear: &LinearBuffers<Emulated, I>,
         x: MatrixRows<'_, HostBuffer<I>>,
         out: &HostBuffer<O>,
     ) -> Result<()> {
         let copy = |buffer: &HostBuffer<u16>| self.reference.upload(&buffer.lock());
-        let linear = Linear {
+        let linear = LinearBuffers {
             weight: self.reference.upload(&linear.weight.lock())?,
             bias: linear.bias.as_ref().map(copy).transpose()?,
             outputs: linear.outputs,

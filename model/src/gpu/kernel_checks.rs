@@ -4,8 +4,8 @@
 use candle_core::Result;
 
 use super::backend::{
-    Assemble, Attention, BiasSilu, BufferSlice, CONSTANT_ROW, Element, GpuBackend, Half, KernelOp, Linear, MatrixRows,
-    Norm, Normed, Pixels, ResidualNorm, Strided,
+    Assemble, Attention, BiasSilu, BufferSlice, CONSTANT_ROW, Element, GpuBackend, Half, KernelOp, LinearBuffers,
+    MatrixRows, NormBuffers, Normed, Pixels, ResidualNorm, Strided,
 };
 use super::limits::{self, HEAD, WIDTHS};
 use super::reference::Reference;
@@ -161,8 +161,8 @@ struct NormCase {
     last: bool,
 }
 
-fn norm<B: GpuBackend>(backend: &B, random: &mut Random, width: usize) -> Result<Norm<B>> {
-    Ok(Norm {
+fn norm<B: GpuBackend>(backend: &B, random: &mut Random, width: usize) -> Result<NormBuffers<B>> {
+    Ok(NormBuffers {
         weight: backend.upload(&random.floats(width, 1.5))?,
         bias: backend.upload(&random.floats(width, 1.0))?,
         eps: 1e-5,
@@ -345,7 +345,7 @@ impl ProductCase {
         let bias = (self.kind == ProductKind::Biased)
             .then(|| backend.upload(&random.halves(backend.half(), self.outputs, 1.0)))
             .transpose()?;
-        let linear = Linear {
+        let linear = LinearBuffers {
             weight: backend.upload(weight)?,
             bias,
             outputs: self.outputs,

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use candle_core::{Device, Error, Result, Tensor};
 
 use super::backend::{
-    Assemble, Attention, BiasSilu, CONSTANT_ROW, Element, GpuBackend, Half, KernelOp, Linear, MatrixRows, Norm, Normed,
-    Pixels, ResidualNorm,
+    Assemble, Attention, BiasSilu, CONSTANT_ROW, Element, GpuBackend, Half, KernelOp, LinearBuffers, MatrixRows,
+    NormBuffers, Normed, Pixels, ResidualNorm,
 };
 use super::limits::HEAD;
 
@@ -97,7 +97,7 @@ impl GpuBackend for Reference {
 
     fn matmul<I: Element, O: Element>(
         &self,
-        linear: &Linear<Reference, I>,
+        linear: &LinearBuffers<Reference, I>,
         x: MatrixRows<'_, HostBuffer<I>>,
         out: &HostBuffer<O>,
     ) -> Result<()> {
@@ -176,7 +176,7 @@ fn silu(x: f32) -> f32 {
 }
 
 /// Computes x = (x - mean) / sqrt(variance + eps) weight + bias.
-fn normalise(x: &mut [f32], norm: &Norm<Reference>) {
+fn normalise(x: &mut [f32], norm: &NormBuffers<Reference>) {
     let mean = x.iter().sum::<f32>() / x.len() as f32;
     x.iter_mut().for_each(|x| *x -= mean);
     let variance = x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32;

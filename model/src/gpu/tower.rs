@@ -7,8 +7,8 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::backend::{
-    Assemble, Attention, BiasSilu, BufferSlice, Element, GpuBackend, KernelOp, Linear, MatrixRows, Norm, Normed,
-    Pixels, ResidualNorm, Strided,
+    Assemble, Attention, BiasSilu, BufferSlice, Element, GpuBackend, KernelOp, LinearBuffers, MatrixRows, NormBuffers,
+    Normed, Pixels, ResidualNorm, Strided,
 };
 use super::limits;
 use crate::picture::ViewMode;
@@ -53,21 +53,21 @@ impl TowerSizes {
 
 /// The second half of a layer, and the norm that follows it.
 struct Mlp<B: GpuBackend> {
-    norm: Norm<B>,
-    up: Linear<B, u16>,
+    norm: NormBuffers<B>,
+    up: LinearBuffers<B, u16>,
     up_bias: B::Buffer<f32>,
-    down: Linear<B, u16>,
+    down: LinearBuffers<B, u16>,
     down_bias: B::Buffer<f32>,
 }
 
 struct Layer<B: GpuBackend> {
-    norm: Norm<B>,
+    norm: NormBuffers<B>,
     /// Weights of queries, keys and values; in the last layer of keys and values.
-    project: Linear<B, u16>,
+    project: LinearBuffers<B, u16>,
     /// Keys and values (p, width).
     prompts: (B::Buffer<u16>, B::Buffer<u16>),
     prompt_count: usize,
-    out: Linear<B, u16>,
+    out: LinearBuffers<B, u16>,
     out_bias: B::Buffer<f32>,
     mlp: Mlp<B>,
 }
@@ -79,18 +79,18 @@ pub(crate) struct KernelTower<B: GpuBackend> {
     /// Windows of a batch that fills the device.
     pub(crate) default_batch_size: usize,
     heads: usize,
-    patch: Linear<B, u16>,
+    patch: LinearBuffers<B, u16>,
     positions: B::Buffer<f32>,
     /// The class token, then the prompts that are rows.
     constants: B::Buffer<f32>,
-    pre_norm: Norm<B>,
+    pre_norm: NormBuffers<B>,
     layers: Vec<Layer<B>>,
     /// The layer in which the prompts that are rows enter.
     rows_enter: usize,
     last: Layer<B>,
-    last_query: Linear<B, u16>,
-    post_norm: Norm<B>,
-    projection: Linear<B, f32>,
+    last_query: LinearBuffers<B, u16>,
+    post_norm: NormBuffers<B>,
+    projection: LinearBuffers<B, f32>,
 }
 
 /// The buffers that a batch is computed in. They are allocated once and reused.
@@ -130,15 +130,15 @@ impl<B: GpuBackend> Uploader<'_, B> {
         self.backend.upload(&bits)
     }
 
-    fn norm(&self, norm: &NormTensors) -> Result<Norm<B>> {
-        Ok(Norm { weight: self.floats(&norm.weight)?, bias: self.floats(&norm.bias)?, eps: norm.eps as f32 })
+    fn norm(&self, norm: &NormTensors) -> Result<NormBuffers<B>> {
+        Ok(NormBuffers { weight: self.floats(&norm.weight)?, bias: self.floats(&norm.bias)?, eps: norm.eps as f32 })
     }
 
     /// Uploads a weight (outputs, inputs) whose input has at most `rows` rows per window.
-    fn linear(&self, weight: &Tensor, bias: Option<&Tensor>, rows: usize) -> Result<Linear<B, u16>> {
+    fn linear(&self, weight: &Tensor, bias: Option<&Tensor>, rows: usize) -> Result<LinearBuffers<B, u16>> {
         let (outputs, inputs) = weight.dims2()?;
         let bias = bias.map(|bias| self.halves(bias)).transpose()?;
-        Ok(Linear { weight: self.halves(weight)?, bias, outputs, inputs, rows_max: self.windows * rows })
+        Ok(LinearBuffers { weight: self.halves(weight)?, bias, outputs, inputs, rows_max: self.windows * rows })
     }
 
     /// Uploads a layer. `projection` follows the layer's first norm and has `rows` rows per window; the later weights
@@ -221,7 +221,7 @@ impl<B: GpuBackend> KernelTower<B> {
             last: uploader.layer(last, &last.key_value, false, [tokens, 1])?,
             last_query: uploader.linear(&last.query.weight, Some(&last.query.bias), 1)?,
             post_norm: uploader.norm(&parts.head.norm)?,
-            projection: Linear {
+            projection: LinearBuffers {
                 weight: uploader.floats(projection)?,
                 bias: None,
                 outputs: sizes.embed,
@@ -334,7 +334,7 @@ struct LayerPass<'a, B: GpuBackend> {
 
 impl<B: GpuBackend> LayerPass<'_, B> {
     /// Runs the layer for all rows, and the norm before the next layer.
-    fn run_all_rows(&self, next: &Norm<B>) -> Result<()> {
+    fn run_all_rows(&self, next: &NormBuffers<B>) -> Result<()> {
         let LayerPass { layer, buffers, windows, rows, .. } = *self;
         let width = self.tower.sizes.width;
         self.matmul(&layer.project, &buffers.normed, width, &buffers.projected, windows * rows)?;
@@ -379,7 +379,7 @@ impl<B: GpuBackend> LayerPass<'_, B> {
     }
 
     /// Runs the layer from the attended rows to its end, and the norm that follows.
-    fn finish_layer(&self, next: &Norm<B>, normed: Normed<'_, B>) -> Result<()> {
+    fn finish_layer(&self, next: &NormBuffers<B>, normed: Normed<'_, B>) -> Result<()> {
         let LayerPass { tower, layer, buffers, windows, rows, .. } = *self;
         let (width, mlp, count) = (tower.sizes.width, &layer.mlp, windows * rows);
         self.matmul(&layer.out, &buffers.attended, width, &buffers.product, count)?;
@@ -396,7 +396,7 @@ impl<B: GpuBackend> LayerPass<'_, B> {
         self.add(&mlp.down_bias, next, normed)
     }
 
-    fn add(&self, bias: &B::Buffer<f32>, norm: &Norm<B>, normed: Normed<'_, B>) -> Result<()> {
+    fn add(&self, bias: &B::Buffer<f32>, norm: &NormBuffers<B>, normed: Normed<'_, B>) -> Result<()> {
         let LayerPass { tower, buffers, windows, rows, active, stride, .. } = *self;
         tower.backend.run(&KernelOp::ResidualNorm(ResidualNorm {
             product: &buffers.product,
@@ -414,7 +414,7 @@ impl<B: GpuBackend> LayerPass<'_, B> {
 
     fn matmul<O: Element>(
         &self,
-        linear: &Linear<B, u16>,
+        linear: &LinearBuffers<B, u16>,
         buffer: &B::Buffer<u16>,
         stride: usize,
         out: &B::Buffer<O>,

@@ -71,7 +71,7 @@ fn from_words(
 ) -> Result<(), PromptsError> {
     let ids = encode(words).map_err(|source| PromptsError::Words { origin: "the new set".to_owned(), source })?;
     let ids: Vec<u32> = ids.into_iter().cycle().take(shape.text_len).collect();
-    let unchanged = Linear::identity(weights.config().text.width);
+    let unchanged = InitialLinear::identity(weights.config().text.width);
     let (kind, projection) = PromptTower::Text.names();
     for i in 0..shape.text_depth {
         let embedded = weights.rows("text_model.embeddings.token_embedding.weight", &ids);
@@ -96,7 +96,7 @@ impl Layers {
         seed: u64,
     ) -> Result<(), PromptsError> {
         let (kind, projection) = tower.names();
-        let linear = Linear::random(self.width, seed, projection);
+        let linear = InitialLinear::random(self.width, seed, projection);
         for i in 0..self.depth {
             let name = format!("{kind}.{i}");
             let mut rng = stream(seed, &name);
@@ -110,29 +110,29 @@ impl Layers {
 }
 
 /// Values of a linear layer with as many outputs as inputs.
-struct Linear {
+struct InitialLinear {
     weight: Vec<f32>,
     bias: Vec<f32>,
 }
 
-impl Linear {
-    /// Draws the initial values of PyTorch's `nn.Linear`: weights and bias uniform in +-1 / sqrt(inputs).
-    fn random(width: usize, seed: u64, name: &str) -> Linear {
+impl InitialLinear {
+    /// Draws the initial values of PyTorch's `nn.InitialLinear`: weights and bias uniform in +-1 / sqrt(inputs).
+    fn random(width: usize, seed: u64, name: &str) -> InitialLinear {
         let bound = (width as f32).sqrt().recip();
         let uniform = |name: String, n: usize| {
             let mut rng = stream(seed, &name);
             std::iter::repeat_with(|| rng.random_range(-bound..bound)).take(n).collect()
         };
-        Linear {
+        InitialLinear {
             weight: uniform(format!("{name}.weight"), width * width),
             bias: uniform(format!("{name}.bias"), width),
         }
     }
 
-    fn identity(width: usize) -> Linear {
+    fn identity(width: usize) -> InitialLinear {
         let mut weight = vec![0.0; width * width];
         weight.iter_mut().step_by(width + 1).for_each(|diagonal| *diagonal = 1.0);
-        Linear { weight, bias: vec![0.0; width] }
+        InitialLinear { weight, bias: vec![0.0; width] }
     }
 
     fn insert(&self, tensors: &mut BTreeMap<String, Tensor>, name: &str) -> Result<(), PromptsError> {

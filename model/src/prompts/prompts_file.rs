@@ -15,7 +15,7 @@ use super::error::{PromptsError, WORDS_KEY};
 use super::tensor_names::PromptTensorName;
 use super::tokens::Words;
 use crate::torch::Dictionary;
-use crate::weights::checkpoint::{self, CheckpointError, FileKind};
+use crate::weights::checkpoint::{self, CheckpointError, CheckpointFormat};
 use crate::weights::mismatch::Mismatch;
 use crate::weights::stored_tensor::{StoredTensor, TensorMap};
 
@@ -28,8 +28,8 @@ const OPTIMIZER_PREFIXES: [&str; 3] = ["mean.", "square.", "best."];
 /// Reads the prompts' tensors in a file, by their plain names, and the words.
 pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Tensor>, Words), PromptsError> {
     match checkpoint::detect_kind(path)? {
-        FileKind::Torch => Ok((read_torch(path)?, Words::default())),
-        FileKind::Safetensors => {
+        CheckpointFormat::Torch => Ok((read_torch(path)?, Words::default())),
+        CheckpointFormat::Safetensors => {
             let origin = format!("`{}`", path.display());
             Ok((extract(&checkpoint::open(path)?, &origin)?, words(&checkpoint::map_file(path)?, path)?))
         }

@@ -4,7 +4,7 @@
 use super::error::TorchError;
 use super::pickle_vm::{OPCODES_MAX, PickleVm};
 use super::tensor_rebuild;
-use super::value::{Id, Node, Object};
+use super::value::{Id, Node, PickledObject};
 
 impl PickleVm<'_> {
     /// Pushes the storage that a persistent id of PyTorch's pickles refers to. Any other persistent id becomes opaque.
@@ -37,7 +37,7 @@ impl PickleVm<'_> {
                 _ => return Err(self.wrong("a call has no arguments")),
             };
             let Node::Global(module, name) = self.nodes[function as usize] else {
-                self.push(Node::Object(Box::<Object>::default()));
+                self.push(Node::Object(Box::<PickledObject>::default()));
                 return Ok(());
             };
             let node = match (module, name) {
@@ -77,7 +77,7 @@ impl PickleVm<'_> {
                         _ => continue,
                     }
                 }
-                _ => Node::Object(Box::<Object>::default()),
+                _ => Node::Object(Box::<PickledObject>::default()),
             };
             self.push(node);
             return Ok(());

@@ -15,7 +15,7 @@ pub(super) enum Node<'a> {
     Dict(Vec<(Id, Id)>),
     /// A class or a function, by module and name.
     Global(&'a str, &'a str),
-    Object(Box<Object>),
+    Object(Box<PickledObject>),
     Storage(Box<Storage>),
     Tensor(Box<TensorRef>),
     /// A value that is never read: none, a fraction, a number above 64 bits, bytes, a set.
@@ -24,7 +24,7 @@ pub(super) enum Node<'a> {
 
 /// An instance of an unknown class.
 #[derive(Default)]
-pub(super) struct Object {
+pub(super) struct PickledObject {
     /// The state that it was built with; its attributes if that is a dictionary.
     pub(super) state: Option<Id>,
     /// The items that were set by key.

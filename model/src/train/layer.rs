@@ -5,7 +5,7 @@
 //! [`crate::tower::folded_layers`].
 
 use super::attention::{AttentionGradients, Forward, MultiHeadAttention, WindowGroup};
-use super::linear::{Linear, Norm, Source};
+use super::linear::{Source, TrainedLinear, TrainedNorm};
 use super::parameters::{Gradients, add};
 use crate::Activation;
 use crate::cpu::elementwise_backward::{gelu, gelu_backward, quick_gelu, quick_gelu_backward};
@@ -14,14 +14,14 @@ use crate::cpu::{Epilogue, GemmScratch, Isa};
 /// A layer with its tensors.
 pub(super) struct Layer {
     pub(super) heads: MultiHeadAttention,
-    norm1: Norm,
+    norm1: TrainedNorm,
     /// d -> 3 d: queries, keys, values.
-    projection: Linear,
-    out: Linear,
-    norm2: Norm,
-    up: Linear,
+    projection: TrainedLinear,
+    out: TrainedLinear,
+    norm2: TrainedNorm,
+    up: TrainedLinear,
     activation: Activation,
-    down: Linear,
+    down: TrainedLinear,
 }
 
 /// The position of a layer, and its constants.
@@ -52,7 +52,7 @@ pub(super) struct SavedActivations {
 
 /// Buffers of one thread.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(super) struct LayerScratch {
     rows: Vec<f32>,
     hidden: Vec<f32>,
     middle: Vec<f32>,
@@ -78,13 +78,13 @@ pub(super) fn resized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
 impl Layer {
     pub(super) fn new(source: Source<'_>, spec: &LayerSpec<'_>) -> Layer {
         let prefix = format!("{}.encoder.layers.{}", spec.tower, spec.layer);
-        let linear = |name: &str| Linear::new(source, &[format!("{prefix}.{name}")]);
-        let norm = |name: &str| Norm::new(source, &format!("{prefix}.{name}"), spec.eps);
+        let linear = |name: &str| TrainedLinear::new(source, &[format!("{prefix}.{name}")]);
+        let norm = |name: &str| TrainedNorm::new(source, &format!("{prefix}.{name}"), spec.eps);
         let projections = ["q_proj", "k_proj", "v_proj"].map(|name| format!("{prefix}.self_attn.{name}"));
         Layer {
             heads: spec.heads,
             norm1: norm("layer_norm1"),
-            projection: Linear::new(source, &projections),
+            projection: TrainedLinear::new(source, &projections),
             out: linear("self_attn.out_proj"),
             norm2: norm("layer_norm2"),
             up: linear("mlp.fc1"),
@@ -94,7 +94,7 @@ impl Layer {
     }
 
     /// Passes rows (n, d) through the first norm and the projections -> (n, 3 d).
-    pub(super) fn project(&self, rows: &[f32], out: &mut Vec<f32>, scratch: &mut Scratch) {
+    pub(super) fn project(&self, rows: &[f32], out: &mut Vec<f32>, scratch: &mut LayerScratch) {
         let normed = resized(&mut scratch.rows, rows.len());
         self.norm1.forward(rows, normed);
         self.projection.forward(normed, Epilogue::Store, resized(out, 3 * rows.len()), &mut scratch.gemm);
@@ -107,7 +107,7 @@ impl Layer {
         gradient: &[f32],
         out: &mut [f32],
         sums: &mut Gradients,
-        scratch: &mut Scratch,
+        scratch: &mut LayerScratch,
     ) {
         if self.projection.learns() {
             let normed = resized(&mut scratch.rows, rows.len());
@@ -127,7 +127,7 @@ impl Layer {
         prompts: &[f32],
         saved: &mut SavedActivations,
         out: &mut Vec<f32>,
-        scratch: &mut Scratch,
+        scratch: &mut LayerScratch,
     ) {
         let d = self.heads.width;
         let queries = group.windows * group.queries;
@@ -159,7 +159,7 @@ impl Layer {
         forward: (&[f32], &SavedActivations),
         gradient: &[f32],
         to: BackwardOutputs<'_>,
-        scratch: &mut Scratch,
+        scratch: &mut LayerScratch,
     ) {
         let (prompts, saved) = forward;
         let BackwardOutputs { input, prompts: prompt_gradients, sums } = to;
@@ -201,7 +201,7 @@ impl Layer {
         gradient: &[f32],
         middle_gradient: &mut Vec<f32>,
         sums: &mut Gradients,
-        scratch: &mut Scratch,
+        scratch: &mut LayerScratch,
     ) {
         let hidden = resized(&mut scratch.hidden, saved.hidden.len());
         if self.down.learns() {

@@ -1,4 +1,4 @@
-//! Linear layers and norms with gradients, whose own tensors are frozen or trained.
+//! TrainedLinear layers and norms with gradients, whose own tensors are frozen or trained.
 
 use super::parameters::{Gradients, ParameterId, Parameters};
 use crate::ClipWeights;
@@ -24,7 +24,7 @@ impl Source<'_> {
 }
 
 /// y = x W^T + b, of one weight, or of several stacked ones with the same number of outputs.
-pub(super) struct Linear {
+pub(super) struct TrainedLinear {
     forward: PackedLinear,
     /// The packed W^T: it gives the input's gradient. A frozen weight gets none.
     backward: PackedLinear,
@@ -35,9 +35,9 @@ pub(super) struct Linear {
     parameter_ids: Vec<(ParameterId, Option<ParameterId>)>,
 }
 
-impl Linear {
+impl TrainedLinear {
     /// Packs `{name}.weight` (n, k) and `{name}.bias` (n) of each name.
-    pub(super) fn new(source: Source<'_>, names: &[String]) -> Linear {
+    pub(super) fn new(source: Source<'_>, names: &[String]) -> TrainedLinear {
         let weights: Vec<String> = names.iter().map(|name| format!("{name}.weight")).collect();
         let biases: Vec<String> = names.iter().map(|name| format!("{name}.bias")).collect();
         let outputs = names.len() * source.weights.shape(&biases[0])[0];
@@ -45,12 +45,12 @@ impl Linear {
     }
 
     /// Packs a weight (n, ..) without a bias.
-    pub(super) fn unbiased(source: Source<'_>, name: &str) -> Linear {
+    pub(super) fn unbiased(source: Source<'_>, name: &str) -> TrainedLinear {
         Self::stacked(source, &[name.to_owned()], &[], source.weights.shape(name)[0])
     }
 
     /// Stacks the weights (n, ..) of several layers, and their biases, into one.
-    fn stacked(source: Source<'_>, weights: &[String], biases: &[String], outputs: usize) -> Linear {
+    fn stacked(source: Source<'_>, weights: &[String], biases: &[String], outputs: usize) -> TrainedLinear {
         let weight: Vec<f32> = weights.iter().flat_map(|name| source.get(name)).collect();
         let bias: Vec<f32> = biases.iter().flat_map(|name| source.get(name)).collect();
         let inputs = weight.len() / outputs;
@@ -64,7 +64,7 @@ impl Linear {
             Some((source.find(name)?, biases.get(i).map(|bias| source.find(bias).expect("it learns with its weight"))))
         };
         let isa = Isa::current();
-        Linear {
+        TrainedLinear {
             forward: PackedLinear::new(&weight, (!bias.is_empty()).then_some(&bias), outputs, Operands::F32, isa),
             backward: PackedLinear::new(&transposed, None, inputs, Operands::F32, isa),
             inputs,
@@ -106,15 +106,15 @@ impl Linear {
 }
 
 /// A layer norm.
-pub(super) struct Norm {
+pub(super) struct TrainedNorm {
     values: NormWeights,
     parameter_ids: Option<[ParameterId; 2]>,
 }
 
-impl Norm {
-    pub(super) fn new(source: Source<'_>, name: &str, eps: f64) -> Norm {
+impl TrainedNorm {
+    pub(super) fn new(source: Source<'_>, name: &str, eps: f64) -> TrainedNorm {
         let [weight, bias] = ["weight", "bias"].map(|part| format!("{name}.{part}"));
-        Norm {
+        TrainedNorm {
             parameter_ids: source.find(&weight).map(|id| [id, source.find(&bias).expect("it learns with its weight")]),
             values: NormWeights { weight: source.get(&weight), bias: source.get(&bias), eps: eps as f32 },
         }

@@ -1,8 +1,8 @@
 //! The text tower with gradients: two sentences, once per step, on one thread.
 
 use super::attention::{MultiHeadAttention, WindowGroup};
-use super::layer::{BackwardOutputs, Layer, LayerSpec, SavedActivations, Scratch, zeros};
-use super::linear::{Linear, Norm, Source};
+use super::layer::{BackwardOutputs, Layer, LayerScratch, LayerSpec, SavedActivations, zeros};
+use super::linear::{Source, TrainedLinear, TrainedNorm};
 use super::loss::{to_unit, to_unit_backward};
 use super::parameters::{Gradients, ParameterId, add};
 use super::prompt_projection::ProjectedPrompts;
@@ -26,14 +26,14 @@ pub(super) struct TextTower {
     /// The ids of embedding and positions, if they are trained.
     parameter_ids: Option<[ParameterId; 2]>,
     layers: Vec<Layer>,
-    norm: Norm,
-    projection: Linear,
+    norm: TrainedNorm,
+    projection: TrainedLinear,
     saved: Vec<SavedActivations>,
     ended: Vec<f32>,
     /// (2, embed), of length 1, and their lengths before.
     features: Vec<f32>,
     lengths: [f32; 2],
-    scratch: Scratch,
+    scratch: LayerScratch,
 }
 
 /// Returns the ids that occur in two sentences, each once, and the sentences as indices into them.
@@ -75,13 +75,13 @@ impl TextTower {
             positions: source.get(POSITIONS),
             parameter_ids: find(TOKEN_EMBEDDING).zip(find(POSITIONS)).map(Into::into),
             layers: (0..config.layers).map(layer).collect(),
-            norm: Norm::new(source, "text_model.final_layer_norm", config.eps),
-            projection: Linear::unbiased(source, "text_projection.weight"),
+            norm: TrainedNorm::new(source, "text_model.final_layer_norm", config.eps),
+            projection: TrainedLinear::unbiased(source, "text_projection.weight"),
             saved: (0..config.layers).map(|_| SavedActivations::default()).collect(),
             ended: Vec::new(),
             features: Vec::new(),
             lengths: [0.0; 2],
-            scratch: Scratch::default(),
+            scratch: LayerScratch::default(),
         }
     }
 

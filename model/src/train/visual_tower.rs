@@ -1,8 +1,8 @@
 //! The visual tower with gradients: groups of windows run on one thread each; the caller adds up their sums.
 
 use super::attention::{MultiHeadAttention, WindowGroup};
-use super::layer::{BackwardOutputs, Layer, LayerSpec, SavedActivations, Scratch, resized, zeros};
-use super::linear::{Linear, Norm, Source};
+use super::layer::{BackwardOutputs, Layer, LayerScratch, LayerSpec, SavedActivations, resized, zeros};
+use super::linear::{Source, TrainedLinear, TrainedNorm};
 use super::loss::{LossSums, ScoreLoss};
 use super::parameters::{Gradients, ParameterId, add};
 use super::prompt_projection::ProjectedPrompts;
@@ -19,16 +19,16 @@ pub(super) struct TrainedVisualTower {
     grid: usize,
     patch: usize,
     pixels: PixelNormalizer,
-    embedding: Linear,
+    embedding: TrainedLinear,
     class: Vec<f32>,
     /// (1 + patches, d)
     positions: Vec<f32>,
     /// The ids of class and positions, if they are trained.
     parameter_ids: Option<[ParameterId; 2]>,
-    pre_norm: Norm,
+    pre_norm: TrainedNorm,
     layers: Vec<Layer>,
-    post_norm: Norm,
-    projection: Linear,
+    post_norm: TrainedNorm,
+    projection: TrainedLinear,
 }
 
 /// The prompts in the layers' form in one step.
@@ -58,7 +58,7 @@ pub(super) struct ThreadBuffers {
     class: Vec<f32>,
     features: Vec<f32>,
     gradients: [Vec<f32>; 2],
-    scratch: Scratch,
+    scratch: LayerScratch,
 }
 
 impl TrainedVisualTower {
@@ -79,14 +79,14 @@ impl TrainedVisualTower {
             grid: config.grid(),
             patch: config.patch,
             pixels: PixelNormalizer::new(),
-            embedding: Linear::unbiased(source, "vision_model.embeddings.patch_embedding.weight"),
+            embedding: TrainedLinear::unbiased(source, "vision_model.embeddings.patch_embedding.weight"),
             parameter_ids: source.find(&class).zip(source.find(&positions)).map(Into::into),
             class: source.get(&class),
             positions: source.get(&positions),
-            pre_norm: Norm::new(source, "vision_model.pre_layrnorm", config.eps),
+            pre_norm: TrainedNorm::new(source, "vision_model.pre_layrnorm", config.eps),
             layers: (0..config.layers).map(layer).collect(),
-            post_norm: Norm::new(source, "vision_model.post_layernorm", config.eps),
-            projection: Linear::unbiased(source, "visual_projection.weight"),
+            post_norm: TrainedNorm::new(source, "vision_model.post_layernorm", config.eps),
+            projection: TrainedLinear::unbiased(source, "visual_projection.weight"),
         }
     }
 
@@ -103,7 +103,7 @@ impl TrainedVisualTower {
     pub(super) fn keys(&self, prompts: &ProjectedPrompts) -> LayerPrompts {
         let depth = prompts.layers.len();
         let joins = (depth > 0 && depth < self.layers.len()).then(|| depth - 1);
-        let mut scratch = Scratch::default();
+        let mut scratch = LayerScratch::default();
         let mut keys = LayerPrompts { layers: Vec::new(), joining: None };
         for (l, layer) in self.layers.iter().enumerate() {
             let mut pair = (Vec::new(), Vec::new());
@@ -138,7 +138,7 @@ impl TrainedVisualTower {
         keys: &LayerPrompts,
         sums: &mut GradientSums,
     ) -> Vec<Vec<f32>> {
-        let mut scratch = Scratch::default();
+        let mut scratch = LayerScratch::default();
         let mut gradients = Vec::new();
         for (l, entering) in prompts.layers.iter().enumerate() {
             let mut gradient = vec![0.0; entering.len()];

@@ -101,14 +101,14 @@ pub(crate) fn parse(file: &[u8], origin: &Path) -> Result<TensorMap, CheckpointE
 
 /// The kind of a file, recognised by its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileKind {
+pub(crate) enum CheckpointFormat {
     Safetensors,
     /// A `torch.save` file or a TorchScript archive.
     Torch,
 }
 
 /// Returns the kind of a file. A file of no kind that holds tensors is an error.
-pub(crate) fn detect_kind(path: &Path) -> Result<FileKind, CheckpointError> {
+pub(crate) fn detect_kind(path: &Path) -> Result<CheckpointFormat, CheckpointError> {
     let read = |source| CheckpointError::Read { path: path.to_owned(), source };
     let found = std::fs::metadata(path).map_err(read)?;
     if found.is_dir() {
@@ -123,12 +123,12 @@ pub(crate) fn detect_kind(path: &Path) -> Result<FileKind, CheckpointError> {
     let mut head = Vec::new();
     file.take(HEAD_BYTES).read_to_end(&mut head).map_err(read)?;
     if torch::is_torch(&head) {
-        return Ok(FileKind::Torch);
+        return Ok(CheckpointFormat::Torch);
     }
     // The file begins with the length of the header, which is JSON.
     let header = head.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     if head.get(8) == Some(&b'{') && header <= HEADER_BYTES_MAX {
-        return Ok(FileKind::Safetensors);
+        return Ok(CheckpointFormat::Safetensors);
     }
     Err(CheckpointError::Unknown { path: path.to_owned(), hint: hint(&head) })
 }
@@ -193,7 +193,7 @@ pub(crate) fn metadata(file: &[u8], origin: &Path) -> Result<HashMap<String, Str
 
 /// Reads all tensors of a file that holds one dictionary of them.
 fn open_shard(path: &Path) -> Result<TensorMap, CheckpointError> {
-    if detect_kind(path)? == FileKind::Safetensors {
+    if detect_kind(path)? == CheckpointFormat::Safetensors {
         return open(path);
     }
     let mut file = open_torch(path)?;

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::checkpoint::{self, CheckpointError, FileKind, HEADER_BYTES_MAX};
+use super::checkpoint::{self, CheckpointError, CheckpointFormat, HEADER_BYTES_MAX};
 
 /// The header's key of the texts.
 const METADATA: &str = "__metadata__";
@@ -26,7 +26,7 @@ const ALIGNMENT: usize = 8;
 /// # Errors
 /// Fails with [`CheckpointError`] when the file cannot be read, or is of neither kind.
 pub fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
-    if checkpoint::detect_kind(path)? == FileKind::Torch {
+    if checkpoint::detect_kind(path)? == CheckpointFormat::Torch {
         return Ok(BTreeMap::new());
     }
     let read = || {

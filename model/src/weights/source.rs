@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{self, CheckpointError, FileKind};
+use super::checkpoint::{self, CheckpointError, CheckpointFormat};
 use super::error::WeightsError;
 use super::file_names::{PreferredFiles, USUAL, preferred_files};
 use super::stored_tensor::TensorMap;
@@ -80,13 +80,13 @@ impl WeightsSource {
 
     pub(crate) fn open(&self) -> Result<OpenedWeights, CheckpointError> {
         if self.is_index {
-            let is_torch =
-                self.files()?.get(1).map(|shard| checkpoint::detect_kind(shard)).transpose()? == Some(FileKind::Torch);
+            let is_torch = self.files()?.get(1).map(|shard| checkpoint::detect_kind(shard)).transpose()?
+                == Some(CheckpointFormat::Torch);
             return Ok(OpenedWeights::Shards(checkpoint::open_shards(&self.weights)?, is_torch));
         }
         Ok(match checkpoint::detect_kind(&self.weights)? {
-            FileKind::Safetensors => OpenedWeights::Safetensors(checkpoint::open(&self.weights)?),
-            FileKind::Torch => OpenedWeights::Torch(Box::new(checkpoint::open_torch(&self.weights)?)),
+            CheckpointFormat::Safetensors => OpenedWeights::Safetensors(checkpoint::open(&self.weights)?),
+            CheckpointFormat::Torch => OpenedWeights::Torch(Box::new(checkpoint::open_torch(&self.weights)?)),
         })
     }
 

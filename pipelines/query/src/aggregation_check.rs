@@ -23,8 +23,8 @@ use dqa_pipelines::tables::runs::RUNS;
 use dqa_pipelines::tables::scores::SCORES;
 
 use self::row_source::{RowKind, RowSource};
+use crate::run_conflicts::SelectedRuns;
 use crate::scores_table::RUN_COLUMN;
-use crate::selected_runs::SelectedRuns;
 
 const FINGERPRINT: &str = "fingerprint";
 

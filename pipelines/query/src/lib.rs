@@ -14,8 +14,8 @@ mod aggregation_check;
 pub mod distributed;
 mod error;
 pub mod output;
+mod run_conflicts;
 mod scores_table;
-mod selected_runs;
 mod session;
 mod store_registry;
 

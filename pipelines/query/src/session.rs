@@ -38,8 +38,8 @@ use dqa_pipelines::train::TRIALS;
 
 use crate::aggregates;
 use crate::error::SqlError;
+use crate::run_conflicts::SelectedRuns;
 use crate::scores_table::{self, ScoresTable};
-use crate::selected_runs::SelectedRuns;
 use crate::store_registry::StoreRegistry;
 
 /// The store's address within a session, whatever its real address is.

@@ -3,10 +3,10 @@
 
 mod delimited;
 pub(super) mod encoding;
-mod file_kind;
 mod grid;
 pub(super) mod numbers;
 pub(super) mod row_position;
+mod table_file_kind;
 #[cfg(test)]
 mod tests;
 mod workbook;
@@ -21,10 +21,10 @@ use arrow::datatypes::{DataType, Field, Float64Type};
 use bytes::Bytes;
 
 use self::delimited::Delimited;
-use self::file_kind::{FileKind, HEAD_BYTES};
-use self::grid::Grid;
+use self::grid::CellGrid;
 use self::numbers::{Decimal, NumberFormat};
 use self::row_position::RowPosition;
+use self::table_file_kind::{HEAD_BYTES, TableFileKind};
 use super::error::{DatasetError, UnlocatedError};
 use super::label_error::LabelError;
 use super::matlab_file::{self, Value};
@@ -45,7 +45,7 @@ pub(super) struct Table {
 enum Content {
     /// Text below a header.
     Delimited(Delimited),
-    Sheet(Grid),
+    Sheet(CellGrid),
     Columns(Vec<(String, ArrayRef)>),
     /// Values of any shape. Whether one is a column shows when it is read.
     Variables(Vec<(String, Value)>),
@@ -63,8 +63,8 @@ pub(super) struct TableFormat<'d> {
 pub(super) async fn fetch(store: &Store, file: &str) -> Result<Bytes, UnlocatedError> {
     let size = store.head(file).await?.bytes;
     if size > HEAD_BYTES {
-        let limit = match file_kind::kind(file, &store.get_first(file, HEAD_BYTES).await?)? {
-            FileKind::Workbook => workbook::WORKBOOK_BYTES_MAX,
+        let limit = match table_file_kind::kind(file, &store.get_first(file, HEAD_BYTES).await?)? {
+            TableFileKind::Workbook => workbook::WORKBOOK_BYTES_MAX,
             _ => TABLE_BYTES_MAX,
         };
         if size > limit {
@@ -93,20 +93,20 @@ pub(super) async fn open_labels(store: &Store, file: &str, form: TableFormat<'_>
 impl Table {
     pub(super) fn read(file: &str, bytes: Bytes, form: TableFormat) -> Result<Table, LabelError> {
         let head = &bytes[..bytes.len().min(HEAD_BYTES as usize)];
-        let kind = file_kind::kind(file, head)?;
-        if let (Some(sheet), false) = (form.sheet, kind == FileKind::Workbook) {
+        let kind = table_file_kind::kind(file, head)?;
+        if let (Some(sheet), false) = (form.sheet, kind == TableFileKind::Workbook) {
             return Err(LabelError::Content(format!("it has no sheet `{sheet}`: it is not a workbook")));
         }
         let content = match kind {
-            FileKind::Text => Content::Delimited(delimited::read(file, &bytes, form.encoding)?),
-            FileKind::Workbook => Content::Sheet(workbook::read(bytes, form.sheet)?),
-            FileKind::Parquet => Content::Columns(columns(&parquet_file::read(bytes)?)?),
-            FileKind::Mat => Content::Variables(matlab_file::read(&bytes)?),
+            TableFileKind::Text => Content::Delimited(delimited::read(file, &bytes, form.encoding)?),
+            TableFileKind::Workbook => Content::Sheet(workbook::read(bytes, form.sheet)?),
+            TableFileKind::Parquet => Content::Columns(columns(&parquet_file::read(bytes)?)?),
+            TableFileKind::Mat => Content::Variables(matlab_file::read(&bytes)?),
         };
         Ok(Table { content, decimal: form.decimal })
     }
 
-    fn grid(&self) -> Option<&Grid> {
+    fn grid(&self) -> Option<&CellGrid> {
         match &self.content {
             Content::Delimited(Delimited { grid, .. }) | Content::Sheet(grid) => Some(grid),
             _ => None,

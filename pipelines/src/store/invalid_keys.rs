@@ -28,16 +28,16 @@ pub(super) struct Connector;
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Client(ReqwestConnector::default().connect(options)?)))
+        Ok(HttpClient::new(KeyEscapingClient(ReqwestConnector::default().connect(options)?)))
     }
 }
 
 /// Escapes the invalid keys in responses to list requests.
 #[derive(Debug)]
-struct Client(HttpClient);
+struct KeyEscapingClient(HttpClient);
 
 #[async_trait]
-impl HttpService for Client {
+impl HttpService for KeyEscapingClient {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let query = request.uri().query().unwrap_or_default();
         let is_listing = request.method().as_str() == "GET"

@@ -7,13 +7,13 @@
 
 mod aws;
 mod azure;
-mod client;
 mod credentials;
 mod diagnostics;
 mod environment;
 mod fail_fast;
 mod google;
 mod http_client;
+mod provider_shared;
 
 use std::ffi::OsString;
 use std::sync::Arc;

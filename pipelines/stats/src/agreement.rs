@@ -153,11 +153,11 @@ struct Resampled<'a> {
 
 /// Buffers that replicates share.
 #[derive(Default)]
-struct Scratch {
+struct ReplicateScratch {
     /// How often each row occurs.
     weights: Vec<u32>,
-    spearman: spearman::Scratch,
-    kendall: kendall::Scratch,
+    spearman: spearman::SpearmanScratch,
+    kendall: kendall::KendallScratch,
 }
 
 impl<'a> Resampled<'a> {
@@ -171,8 +171,8 @@ impl<'a> Resampled<'a> {
         let SortedColumns { score, mos, scene, .. } = self.table;
         let srcc = spearman::coefficient(score, mos);
         let krcc = PairCounts::count(score, mos).tau_b();
-        let replicate = |scratch: &mut Scratch, counts: &[u32]| {
-            let Scratch { weights, spearman, kendall } = scratch;
+        let replicate = |scratch: &mut ReplicateScratch, counts: &[u32]| {
+            let ReplicateScratch { weights, spearman, kendall } = scratch;
             weights.clear();
             weights.extend(scene.ranks.iter().map(|&scene| counts[scene as usize]));
             let srcc = spearman::weighted_coefficient(score, mos, weights, spearman);

@@ -148,8 +148,8 @@ fn jackknife_with_limits(table: &SortedColumns<'_>, ranked_work_max: usize, rank
 fn leave_out_srcc(score: &DenseRanks, mos: &DenseRanks, scene: &DenseRanks) -> Option<LeaveOneOut> {
     let value = spearman::coefficient(score, mos)?;
     let scenes: Vec<&[u32]> = scene.groups().collect();
-    let scratch = || (vec![1_u32; score.rows()], spearman::Scratch::default());
-    let without = |(weights, scratch): &mut (Vec<u32>, spearman::Scratch), rows: &[u32]| {
+    let scratch = || (vec![1_u32; score.rows()], spearman::SpearmanScratch::default());
+    let without = |(weights, scratch): &mut (Vec<u32>, spearman::SpearmanScratch), rows: &[u32]| {
         rows.iter().for_each(|&row| weights[row as usize] = 0);
         let value = spearman::weighted_coefficient(score, mos, weights, scratch);
         rows.iter().for_each(|&row| weights[row as usize] = 1);

@@ -221,7 +221,7 @@ pub(crate) fn influence(x: &DenseRanks, y: &DenseRanks) -> Option<(f64, Vec<f64>
 
 /// Buffers that replicates share.
 #[derive(Default)]
-pub(crate) struct Scratch {
+pub(crate) struct KendallScratch {
     /// A Fenwick tree: the weight seen so far, by rank in y.
     tree: Vec<i64>,
     /// The weight seen so far of each rank in y.
@@ -233,9 +233,9 @@ pub(crate) fn weighted_coefficient(
     x: &DenseRanks,
     y: &DenseRanks,
     weights: &[u32],
-    scratch: &mut Scratch,
+    scratch: &mut KendallScratch,
 ) -> Option<f64> {
-    let Scratch { tree, seen } = scratch;
+    let KendallScratch { tree, seen } = scratch;
     for counts in [&mut *tree, &mut *seen] {
         counts.clear();
         counts.resize(y.counts.len(), 0);

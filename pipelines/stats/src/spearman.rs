@@ -64,7 +64,7 @@ pub fn srcc_from_sums(products: i128, squares_x: i128, squares_y: i128) -> Optio
 
 /// Buffers that replicates share.
 #[derive(Default)]
-pub(crate) struct Scratch {
+pub(crate) struct SpearmanScratch {
     weights_x: Vec<u32>,
     weights_y: Vec<u32>,
 }
@@ -74,9 +74,9 @@ pub(crate) fn weighted_coefficient(
     x: &DenseRanks,
     y: &DenseRanks,
     weights: &[u32],
-    scratch: &mut Scratch,
+    scratch: &mut SpearmanScratch,
 ) -> Option<f64> {
-    let Scratch { weights_x, weights_y } = scratch;
+    let SpearmanScratch { weights_x, weights_y } = scratch;
     for (rank_weights, dense) in [(&mut *weights_x, x), (&mut *weights_y, y)] {
         rank_weights.clear();
         rank_weights.resize(dense.counts.len(), 0);

@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use dqa_model::{ConfigError, PreferredFiles, list_shards, preferred_files};
 
 use cache::RepoCache;
-use client::{Client, Listing};
+use client::{HubClient, Listing};
 pub use error::{HubError, Refusal};
-pub use settings::{HubSettings, Token};
+pub use settings::{HubSettings, HubToken};
 
 const SCHEME: &str = "hf:";
 /// The configuration of transformers, and of other libraries whose models are not supported.
@@ -136,7 +136,7 @@ async fn download(
     cache: &RepoCache,
     check: Check<'_>,
 ) -> Result<Snapshot, HubError> {
-    let client = Client::new(settings, id, cache)?;
+    let client = HubClient::new(settings, id, cache)?;
     let Listing { commit, files: listed_files } = client.list().await?;
     let has = |name: &str| listed_files.iter().any(|file| file == name);
     let no_model = || HubError::NoModel {

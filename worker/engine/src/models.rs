@@ -1,7 +1,7 @@
 //! Opens weights and prompts by name: a path, `hf:OWNER/NAME` of the hub, or `dqa:NAME`, which is bundled with the
 //! program. configs/models describes the bundled models.
 
-mod file_kind;
+mod model_file_kind;
 mod recorded_training;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use dqa_model::{
 use dqa_pipelines::Hint;
 
 use crate::hub::{self, HubError, Snapshot};
-pub use file_kind::{FileKind, FileRole, TensorKind};
+pub use model_file_kind::{FileRole, ModelFileKind, TensorKind};
 pub use recorded_training::RecordedTraining;
 
 /// Prefix of the names of bundled models.
@@ -61,7 +61,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// The file's kind.
-        kind: FileKind,
+        kind: ModelFileKind,
         /// The role that it was given in.
         role: FileRole,
     },
@@ -200,7 +200,7 @@ fn check_model_files(path: &Path) -> Result<(), OpenError> {
     } else {
         (path.parent().unwrap_or(path), path.to_owned())
     };
-    if matches!(FileKind::detect(&weights), Ok(FileKind::Json))
+    if matches!(ModelFileKind::detect(&weights), Ok(ModelFileKind::Json))
         && let Ok(shards) = list_shards(&weights)
     {
         return shards.iter().try_for_each(|shard| check_kind(&folder.join(shard), FileRole::Weights));
@@ -209,7 +209,7 @@ fn check_model_files(path: &Path) -> Result<(), OpenError> {
 }
 
 fn check_kind(path: &Path, role: FileRole) -> Result<(), OpenError> {
-    match FileKind::detect(path) {
+    match ModelFileKind::detect(path) {
         Ok(kind) if !kind.may_be(role) => Err(OpenError::WrongKind { path: path.to_owned(), kind, role }),
         // A file that cannot be read fails when it is opened.
         _ => Ok(()),

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Interval of plain lines, so that the log of a long run stays short.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
 
-pub(super) struct Progress {
+pub(super) struct ScoringProgress {
     bar: Option<ProgressBar>,
     pictures: u64,
     done: u64,
@@ -19,15 +19,15 @@ pub(super) struct Progress {
     last_line: Instant,
 }
 
-impl Progress {
-    pub(super) fn new(pictures: usize) -> Progress {
+impl ScoringProgress {
+    pub(super) fn new(pictures: usize) -> ScoringProgress {
         let bar = stderr().is_terminal().then(|| {
             let style = "{bar:30} {pos}/{len} pictures  {msg}  {elapsed} elapsed, {eta} left";
             let style = ProgressStyle::with_template(style).expect("the template is well-formed");
             ProgressBar::with_draw_target(Some(pictures as u64), ProgressDrawTarget::stderr()).with_style(style)
         });
         let now = Instant::now();
-        Progress { bar, pictures: pictures as u64, done: 0, windows: 0, failed: 0, started: now, last_line: now }
+        ScoringProgress { bar, pictures: pictures as u64, done: 0, windows: 0, failed: 0, started: now, last_line: now }
     }
 
     /// Counts a picture with its number of windows; None if it failed.

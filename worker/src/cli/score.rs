@@ -16,7 +16,7 @@ use dqa_service::program::{ExitStatus, OutputError, OutputFormat, note};
 
 use super::inputs::Inputs;
 use super::output::Output;
-use super::progress::Progress;
+use super::progress::ScoringProgress;
 
 /// Scores pictures and prints one result each.
 #[derive(clap::Args)]
@@ -71,7 +71,7 @@ fn score(
     pictures: Vec<PathBuf>,
 ) -> anyhow::Result<InferenceReport> {
     let mut output = Output::new(args.format, args.windows)?;
-    let mut progress = Progress::new(pictures.len());
+    let mut progress = ScoringProgress::new(pictures.len());
     let mut write_error = None;
     let fetch = |path: &PathBuf| read_file(path, args.model.limits.bytes_max);
     let report = inference::run(scorer, settings, pictures.into_iter(), fetch, |path, outcome| {

@@ -20,4 +20,4 @@ mod worker_lifecycle;
 
 pub use model_executor::{DeviceConfig, ModelExecutor};
 pub use node::{DeviceSlot, ShardExecutor, ShardFailure};
-pub use worker_lifecycle::{ExitReason, RunError, WorkerSettings, run};
+pub use worker_lifecycle::{ExitReason, WorkerError, WorkerSettings, run};

@@ -73,7 +73,7 @@ pub enum ExitReason {
 
 /// Why a worker cannot run.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub enum WorkerError {
     /// Its port or a channel to a coordinator cannot be opened.
     #[error(transparent)]
     Net(#[from] NetError),
@@ -168,7 +168,7 @@ fn services(settings: &WorkerSettings, work_dir: &str) -> Routes {
 fn refused(refusal: Status) -> anyhow::Error {
     error!(code = ?refusal.code(), why = status_text(&refusal), "refused");
     let hint = refusal.metadata().get(dqa_proto::HINT).and_then(|hint| hint.to_str().ok()).map(str::to_owned);
-    let error = anyhow::Error::from(RunError::Refused(refusal));
+    let error = anyhow::Error::from(WorkerError::Refused(refusal));
     match hint {
         Some(hint) => with_hint(error, hint),
         None => error,

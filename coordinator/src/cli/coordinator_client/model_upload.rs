@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::client::{Client, status_error};
-use super::wire::file_message;
+use dqa_service::wire::model_file_to_wire;
 
 /// Bytes of a file in one message.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -21,7 +21,8 @@ const CHUNKS_AHEAD: usize = 4;
 
 /// Uploads the files that the coordinator's store lacks. Returns the coordinator's protocol version.
 pub(in crate::cli) async fn upload_model(client: &mut Client, files: &[(ModelFile, PathBuf)]) -> anyhow::Result<u32> {
-    let request = v1::FindModelFilesRequest { files: files.iter().map(|(file, _)| file_message(file)).collect() };
+    let request =
+        v1::FindModelFilesRequest { files: files.iter().map(|(file, _)| model_file_to_wire(file.clone())).collect() };
     let answer = client.find_model_files(request).await.map_err(|status| status_error(&status))?.into_inner();
     let v1::FindModelFilesResponse { missing, protocol_version } = answer;
     for (file, path) in files.iter().filter(|(file, _)| missing.iter().any(|missing| missing.digest == file.digest)) {
@@ -35,7 +36,7 @@ async fn upload(client: &mut Client, file: &ModelFile, path: &Path) -> anyhow::R
     let cannot_read = || format!("cannot read {}", path.display());
     let mut source = tokio::fs::File::open(path).await.with_context(cannot_read)?;
     let (sender, messages) = mpsc::channel(CHUNKS_AHEAD);
-    let header = put_model_file_request::Content::File(file_message(file));
+    let header = put_model_file_request::Content::File(model_file_to_wire(file.clone()));
     let read = async move {
         let message = |content| v1::PutModelFileRequest { content: Some(content) };
         let _ = sender.send(message(header)).await;

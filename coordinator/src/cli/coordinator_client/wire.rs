@@ -1,8 +1,6 @@
 //! Conversions between this program's types and the messages of the protocol.
 
 use anyhow::{anyhow, bail};
-use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
-use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::report::ReportOptions;
 use dqa_proto::v1;
 use dqa_query::distributed::{GroupAgreement, GroupKind};
@@ -18,26 +16,6 @@ pub(in crate::cli) fn device_class(device: &str) -> anyhow::Result<v1::DeviceCla
         Some("cuda") => Ok(v1::DeviceClass::Cuda),
         _ => Err(with_hint(anyhow!("unknown device class `{device}`"), "--device takes cpu or cuda")),
     }
-}
-
-pub(in crate::cli) fn model_message(spec: &ModelSpec) -> v1::Model {
-    v1::Model {
-        name: spec.name.clone(),
-        prompts_name: spec.prompts_name.clone().unwrap_or_default(),
-        weights: spec.weights.iter().map(file_message).collect(),
-        prompts: spec.prompts.as_ref().map(file_message),
-        views: spec.views.clone(),
-        dtype: spec.dtype.clone(),
-        fingerprint: spec.fingerprint.clone(),
-    }
-}
-
-pub(super) fn file_message(file: &ModelFile) -> v1::ModelFile {
-    v1::ModelFile { name: file.name.clone(), digest: file.digest.clone(), bytes: file.bytes }
-}
-
-pub(in crate::cli) fn limits_message(limits: &PictureLimits) -> v1::PictureLimits {
-    v1::PictureLimits { pixels_max: limits.pixels_max, side_max: limits.side_max, bytes_max: limits.bytes_max }
 }
 
 /// Returns the request for a report of a run as text. Without tables the coordinator answers with those that a run ends

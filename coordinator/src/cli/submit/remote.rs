@@ -7,12 +7,13 @@ use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::report::ReportIntervals;
 use dqa_proto::v1;
 use dqa_service::program::{ExitStatus, note, with_hint};
+use dqa_service::wire::{limits_to_wire, model_to_wire};
 
 use super::args::Args;
 use super::datasets::{find_definitions, warn_of_training_leaks};
 use crate::cli::coordinator_client::{
-    Client, device_class, get_report, has_ended, limits_message, model_message, paused_line, report_request,
-    require_run, run_line, status_error, upload_model, wait_until_ended, wait_until_planned,
+    Client, device_class, get_report, has_ended, paused_line, report_request, require_run, run_line, status_error,
+    upload_model, wait_until_ended, wait_until_planned,
 };
 use crate::cli::output::print_text;
 
@@ -79,7 +80,7 @@ fn run_request(args: &Args, definitions: &[Definition], model: &ModelSpec, devic
         name: args.name.as_ref().map(ToString::to_string).unwrap_or_default(),
         definitions: definitions.iter().map(Definition::to_toml).collect(),
         algorithms: args.algorithms(),
-        model: Some(model_message(model)),
+        model: Some(model_to_wire(model.clone())),
         device: device.into(),
         allow_missing: args.allow_missing,
         retry_failed: args.retry_failed,
@@ -90,7 +91,7 @@ fn run_request(args: &Args, definitions: &[Definition], model: &ModelSpec, devic
         seed: report.seed,
         redefine: args.redefine.names.iter().map(ToString::to_string).collect(),
         with_hazy: args.with_hazy,
-        limits: Some(limits_message(&args.model.limits.limits())),
+        limits: Some(limits_to_wire(args.model.limits.limits())),
     }
 }
 

@@ -15,6 +15,7 @@ use dqa_pipelines::run::RunRecord;
 use dqa_proto::v1;
 use dqa_proto::v1::coordinator_service_server::CoordinatorService;
 use dqa_proto::{PROTOCOL_VERSION, hint, refused};
+use dqa_service::wire::{model_file_from_wire, model_file_to_wire};
 use futures::Stream;
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Handle;
@@ -125,12 +126,12 @@ impl CoordinatorService for Api {
         request: Request<v1::FindModelFilesRequest>,
     ) -> Answer<v1::FindModelFilesResponse> {
         let plane = self.0.plane()?;
-        let files: Vec<_> = request.into_inner().files.into_iter().map(wire::model_file_from_wire).collect();
+        let files: Vec<_> = request.into_inner().files.into_iter().map(model_file_from_wire).collect();
         for file in &files {
             file.check().map_err(|error| invalid("bad_model_file", &error))?;
         }
         let missing = model_files::find_missing(&plane.store, files).await.map_err(from_store_error)?;
-        let missing = missing.into_iter().map(wire::model_file_to_wire).collect();
+        let missing = missing.into_iter().map(model_file_to_wire).collect();
         Ok(Response::new(v1::FindModelFilesResponse { missing, protocol_version: PROTOCOL_VERSION }))
     }
 

@@ -10,11 +10,12 @@ use dqa_pipelines::run::RunRequest;
 use dqa_proto::v1::{self, DeviceClass};
 use dqa_proto::{hint, refused};
 use dqa_service::wire::device_class_name;
+use dqa_service::wire::{limits_from_wire, model_from_wire};
 use tonic::{Code, Status};
 
 use crate::cluster::control_plane::ControlPlane;
 use crate::cluster::grpc_status::{from_store_error, invalid, invalid_argument};
-use crate::cluster::{model_files, wire};
+use crate::cluster::model_files;
 use crate::run::{Roots, Submission};
 
 const DATASETS_MAX: usize = 64;
@@ -87,7 +88,7 @@ pub(super) async fn validate(
 }
 
 fn validate_model(model: v1::Model) -> Result<ModelSpec, Status> {
-    let model = wire::model_from_wire(model);
+    let model = model_from_wire(model);
     model_files::check_spec(&model)?;
     model.views.parse::<Views>().map_err(|error| invalid("bad_views", &error))?;
     model.dtype.parse::<Arithmetic>().map_err(|message| invalid_argument("bad_dtype", message))?;
@@ -120,7 +121,7 @@ fn parse_definitions(texts: &[String], roots: &Roots) -> Result<Vec<Definition>,
 
 /// Validates the limits of pictures: zero is surely a mistake, and a worker must survive a picture of the largest size.
 fn validate_limits(submitted: Option<v1::PictureLimits>) -> Result<PictureLimits, Status> {
-    let limits = submitted.map_or_else(PictureLimits::default, wire::limits_from_wire);
+    let limits = submitted.map_or_else(PictureLimits::default, limits_from_wire);
     let PictureLimits { pixels_max, side_max, bytes_max } = limits;
     if pixels_max == 0 || side_max == 0 || bytes_max == 0 {
         return Err(invalid_argument("bad_limits", "limits of a picture's pixels, side and bytes must be at least 1"));

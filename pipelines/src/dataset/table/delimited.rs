@@ -4,7 +4,7 @@
 use csv::{Position, ReaderBuilder, StringRecord};
 
 use super::encoding::decode;
-use super::grid::{Grid, Rows, is_number};
+use super::grid::{CellGrid, Rows, is_number};
 use crate::causes;
 use crate::dataset::label_error::LabelError;
 
@@ -17,7 +17,7 @@ const SAMPLE_LINES: usize = 50;
 /// The cells of a file, and their separator.
 #[derive(Debug)]
 pub(super) struct Delimited {
-    pub(super) grid: Grid,
+    pub(super) grid: CellGrid,
     pub(super) separator: u8,
     /// The number of lines below the header that begin with `#`.
     pub(super) comments: u64,

@@ -8,7 +8,7 @@ use crate::dataset::label_error::LabelError;
 
 /// A header and the columns below it.
 #[derive(Debug)]
-pub(super) struct Grid {
+pub(super) struct CellGrid {
     pub(super) header: Vec<String>,
     pub(super) columns: Vec<LargeStringArray>,
     /// The positions of the header and of each row.
@@ -16,7 +16,7 @@ pub(super) struct Grid {
     unit: &'static str,
 }
 
-impl Grid {
+impl CellGrid {
     pub(super) fn row(&self, index: usize) -> RowPosition {
         RowPosition { unit: self.unit, number: self.positions.get(index + 1).copied().unwrap_or_default() }
     }
@@ -78,9 +78,9 @@ impl Rows {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Grid {
+    pub(super) fn finish(self) -> CellGrid {
         let columns = self.columns.into_iter().map(|mut column| column.finish()).collect();
-        Grid { header: self.header, columns, positions: self.positions, unit: self.unit }
+        CellGrid { header: self.header, columns, positions: self.positions, unit: self.unit }
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use bytes::Bytes;
 use calamine::{Data, Reader, Sheets, open_workbook_auto_from_rs};
 
-use super::grid::{Grid, Rows};
+use super::grid::{CellGrid, Rows};
 use crate::causes;
 use crate::dataset::label_error::LabelError;
 
@@ -20,7 +20,7 @@ const CELLS_MAX: usize = 1 << 24;
 ///
 /// # Errors
 /// If the file is not a workbook, does not have the sheet, or has too many cells.
-pub(super) fn read(bytes: Bytes, sheet: Option<&str>) -> Result<Grid, LabelError> {
+pub(super) fn read(bytes: Bytes, sheet: Option<&str>) -> Result<CellGrid, LabelError> {
     let unreadable = |source: calamine::Error| LabelError::Workbook(source.to_string());
     let mut book = open(bytes)?;
     let sheets = book.sheet_names();
@@ -80,7 +80,7 @@ impl Cells {
         Ok(())
     }
 
-    fn grid(self) -> Result<Grid, LabelError> {
+    fn grid(self) -> Result<CellGrid, LabelError> {
         let mut rows = Rows::new("row");
         for (row, cells) in self.rows {
             let is_comment = cells.len() == 1 && cells.values().all(|cell| cell.starts_with('#'));

@@ -6,11 +6,11 @@ use object_store::CredentialProvider;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
 use url::Url;
 
-use super::client::{Clients, check_endpoint, credential_retries, invalid_variables, server_address};
 use super::credentials::{CredentialSource, FetchedCredentials};
 use super::diagnostics::{Provider, StoreContext};
 use super::environment::EnvVariables;
 use super::http_client::OwnConnector;
+use super::provider_shared::{Clients, check_endpoint, credential_retries, invalid_variables, server_address};
 use crate::causes;
 use crate::store::fault::StoreFault;
 

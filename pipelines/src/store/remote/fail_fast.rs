@@ -16,8 +16,8 @@ use object_store::{
     ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
-use super::client::Clients;
 use super::diagnostics::StoreContext;
+use super::provider_shared::Clients;
 use crate::store::fault::{StoreFault, StoreFaultKind};
 
 /// Time limit of all attempts to get a first answer together. A server that accepts connections and never answers would otherwise

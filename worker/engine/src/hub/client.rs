@@ -32,19 +32,19 @@ pub(super) struct Listing {
 }
 
 /// A client for one repository.
-pub(super) struct Client<'a> {
+pub(super) struct HubClient<'a> {
     http: reqwest::Client,
     settings: &'a HubSettings,
     id: &'a ModelId,
     cache: &'a RepoCache,
 }
 
-impl<'a> Client<'a> {
+impl<'a> HubClient<'a> {
     pub(super) fn new(
         settings: &'a HubSettings,
         id: &'a ModelId,
         cache: &'a RepoCache,
-    ) -> Result<Client<'a>, HubError> {
+    ) -> Result<HubClient<'a>, HubError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("dqa/", env!("CARGO_PKG_VERSION"), "; rust"))
             .connect_timeout(CONNECT_MAX)
@@ -54,7 +54,7 @@ impl<'a> Client<'a> {
             .redirect(redirect::Policy::none())
             .build()
             .map_err(|source| HubError::unreachable(&settings.endpoint, "the hub", source))?;
-        Ok(Client { http, settings, id, cache })
+        Ok(HubClient { http, settings, id, cache })
     }
 
     /// Returns the revision's commit and its files.

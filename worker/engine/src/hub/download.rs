@@ -12,7 +12,7 @@ use reqwest::{Response, StatusCode, Url};
 
 use super::HubError;
 use super::cache::{self, RepoCache};
-use super::progress::{Progress, note};
+use super::progress::{DownloadProgress, note};
 use super::retry::AttemptError;
 
 /// Longer than a server may be silent: after this the other process's download is stuck.
@@ -142,7 +142,8 @@ impl<'a> Download<'a> {
         // The bytes behind the start are not known to be the same.
         out.set_len(position).and_then(|()| out.seek(SeekFrom::Start(position))).map_err(cannot)?;
         let total = content.size.or_else(|| Some(position + response.content_length()?));
-        let mut progress = Progress::new(&format!("{} of {}", self.remote.file, self.remote.repo), position, total);
+        let mut progress =
+            DownloadProgress::new(&format!("{} of {}", self.remote.file, self.remote.repo), position, total);
         let interrupted = |source| AttemptError::Transient {
             error: HubError::unreachable(self.remote.endpoint, what, source),
             wait: None,

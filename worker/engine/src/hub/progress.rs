@@ -14,7 +14,7 @@ const PLAIN_EVERY: Duration = Duration::from_secs(10);
 const SHOWN_MIN: u64 = 1 << 20;
 
 /// Progress of one file.
-pub(super) struct Progress {
+pub(super) struct DownloadProgress {
     name: String,
     bar: Option<ProgressBar>,
     total: Option<u64>,
@@ -22,9 +22,9 @@ pub(super) struct Progress {
     last_line: Instant,
 }
 
-impl Progress {
+impl DownloadProgress {
     /// Starts the display of a file whose download starts at `position`.
-    pub(super) fn new(name: &str, position: u64, total: Option<u64>) -> Progress {
+    pub(super) fn new(name: &str, position: u64, total: Option<u64>) -> DownloadProgress {
         let is_shown = total.is_none_or(|total| total >= SHOWN_MIN);
         let bar = (is_shown && stderr().is_terminal()).then(|| {
             let style = match total {
@@ -37,7 +37,7 @@ impl Progress {
             bar.reset_eta();
             bar.with_message(name.to_owned())
         });
-        let progress = Progress { name: name.to_owned(), bar, total, position, last_line: Instant::now() };
+        let progress = DownloadProgress { name: name.to_owned(), bar, total, position, last_line: Instant::now() };
         if is_shown && progress.bar.is_none() {
             progress.line(if position == 0 { "downloading" } else { "resuming the download of" });
         }
@@ -65,7 +65,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for DownloadProgress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -25,7 +25,7 @@ pub struct HubSettings {
     /// The cache's folder, with a folder `models--OWNER--NAME` for each repository.
     pub cache: PathBuf,
     /// The access token, if there is one.
-    pub token: Option<Token>,
+    pub token: Option<HubToken>,
     /// The reason to send no requests, if there is one: `--offline`, or a variable's name.
     pub offline: Option<&'static str>,
     /// Longest silence of a server within a response.
@@ -36,25 +36,25 @@ pub struct HubSettings {
 
 /// An access token; it is never printed.
 #[derive(Clone)]
-pub struct Token {
+pub struct HubToken {
     /// `Bearer` and the token.
     pub(super) header: HeaderValue,
     /// The variable or the file that the token was read from.
     pub(super) origin: String,
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for HubToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Token(from {})", self.origin)
+        write!(f, "HubToken(from {})", self.origin)
     }
 }
 
-impl Token {
+impl HubToken {
     /// Creates a token. Returns None for an empty text.
     ///
     /// # Errors
     /// Fails with [`HubError::Token`] if the text cannot be sent in a header.
-    pub fn new(text: &str, origin: &str) -> Result<Option<Token>, HubError> {
+    pub fn new(text: &str, origin: &str) -> Result<Option<HubToken>, HubError> {
         let text = text.trim();
         if text.is_empty() {
             return Ok(None);
@@ -65,7 +65,7 @@ impl Token {
         }
         let mut header = HeaderValue::from_str(&format!("Bearer {text}")).map_err(|_| unusable())?;
         header.set_sensitive(true);
-        Ok(Some(Token { header, origin: origin.to_owned() }))
+        Ok(Some(HubToken { header, origin: origin.to_owned() }))
     }
 }
 
@@ -184,7 +184,7 @@ fn expand(text: &str, variables: Variables) -> String {
     expanded + rest
 }
 
-fn token(home: Option<&Path>, variables: Variables) -> Result<Option<Token>, HubError> {
+fn token(home: Option<&Path>, variables: Variables) -> Result<Option<HubToken>, HubError> {
     if text("HF_HUB_DISABLE_IMPLICIT_TOKEN", variables).is_some_and(|value| is_true(&value)) {
         return Ok(None);
     }
@@ -192,7 +192,7 @@ fn token(home: Option<&Path>, variables: Variables) -> Result<Option<Token>, Hub
         if let Some(value) = value(name, variables) {
             let text = value.into_string().map_err(|_| HubError::Token { origin: name.to_owned() })?;
             // As in the Python library: a blank variable ends the search for a variable, not for the file.
-            match Token::new(&text, name)? {
+            match HubToken::new(&text, name)? {
                 Some(token) => return Ok(Some(token)),
                 None => break,
             }
@@ -202,7 +202,7 @@ fn token(home: Option<&Path>, variables: Variables) -> Result<Option<Token>, Hub
         return Ok(None);
     };
     match std::fs::read_to_string(&path) {
-        Ok(text) => Token::new(&text, &format!("the file {}", path.display())),
+        Ok(text) => HubToken::new(&text, &format!("the file {}", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(HubError::TokenFile { path, source }),
     }

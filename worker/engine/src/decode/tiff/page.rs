@@ -2,7 +2,7 @@
 //! with the name of the unsupported property.
 
 use super::directory::{ByteOrder, Directory};
-use super::samples::{Depth, Layout, Meaning};
+use super::samples::{Depth, Meaning, SampleLayout};
 use super::{FORMAT, PictureError};
 use crate::decode::Limits;
 
@@ -40,10 +40,10 @@ pub(super) struct Page<'a> {
     /// The orientation tag, 1 to 8.
     pub(super) orientation: u8,
     pub(super) order: ByteOrder,
-    pub(super) layout: Layout,
+    pub(super) layout: SampleLayout,
     pub(super) compression: Compression<'a>,
     pub(super) predictor: Predictor,
-    pub(super) grid: Grid,
+    pub(super) grid: ChunkGrid,
 }
 
 /// The compression of strips or tiles.
@@ -73,7 +73,7 @@ pub(super) enum Predictor {
 
 /// The strips or tiles of a page, from left to right, from top to bottom, plane after plane. A strip is as wide as the
 /// page.
-pub(super) struct Grid {
+pub(super) struct ChunkGrid {
     pub(super) chunk_width: u32,
     pub(super) chunk_height: u32,
     pub(super) across: u32,
@@ -83,7 +83,7 @@ pub(super) struct Grid {
     counts_tag: u16,
 }
 
-impl Grid {
+impl ChunkGrid {
     pub(super) fn chunks_of_a_plane(&self) -> usize {
         self.across as usize * self.down as usize
     }
@@ -203,7 +203,7 @@ fn predictor(directory: &Directory<'_>, compression: Compression<'_>, depth: Dep
     }
 }
 
-fn grid(directory: &Directory<'_>, (width, height): (u32, u32), limits: &Limits) -> Result<Grid, PictureError> {
+fn grid(directory: &Directory<'_>, (width, height): (u32, u32), limits: &Limits) -> Result<ChunkGrid, PictureError> {
     let any_size = Limits { side_min: 0, ..limits.clone() };
     // REFERENCE: libtiff treats the tags of strips and of tiles as one; the size of tiles tells which they are.
     let either = |first, second| if directory.has(first) { first } else { second };
@@ -228,11 +228,11 @@ fn grid(directory: &Directory<'_>, (width, height): (u32, u32), limits: &Limits)
     if u64::from(across) * u64::from(down) > CHUNKS_MAX {
         return Err(PictureError::corrupt(FORMAT, format!("it has more than {CHUNKS_MAX} strips or tiles")));
     }
-    Ok(Grid { chunk_width, chunk_height, across, down, is_tiled, offsets_tag, counts_tag })
+    Ok(ChunkGrid { chunk_width, chunk_height, across, down, is_tiled, offsets_tag, counts_tag })
 }
 
 /// Returns the layout of the samples, for the kinds that both Pillow and dqa read.
-fn layout(directory: &Directory<'_>, compression: Compression<'_>) -> Result<Layout, PictureError> {
+fn layout(directory: &Directory<'_>, compression: Compression<'_>) -> Result<SampleLayout, PictureError> {
     let photometric = directory.number(tag::PHOTOMETRIC)?.unwrap_or(0);
     let stored = directory.number(tag::SAMPLES_PER_PIXEL)?.unwrap_or(1);
     let extra = directory.numbers(tag::EXTRA_SAMPLES, SAMPLES_MAX)?.unwrap_or_default();
@@ -274,7 +274,7 @@ fn layout(directory: &Directory<'_>, compression: Compression<'_>) -> Result<Lay
         return Err(PictureError::unsupported(format!("TIFF with planes of {bit} bits")));
     }
     let white_is_zero = photometric == 0;
-    Ok(Layout { meaning, depth, white_is_zero, stored: stored as usize, is_planar })
+    Ok(SampleLayout { meaning, depth, white_is_zero, stored: stored as usize, is_planar })
 }
 
 /// Returns the error for an unsupported kind of samples.

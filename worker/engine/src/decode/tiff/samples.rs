@@ -57,7 +57,7 @@ impl Depth {
 }
 
 /// The layout of a page's samples.
-pub(super) struct Layout {
+pub(super) struct SampleLayout {
     pub(super) meaning: Meaning,
     pub(super) depth: Depth,
     pub(super) white_is_zero: bool,
@@ -67,7 +67,7 @@ pub(super) struct Layout {
     pub(super) is_planar: bool,
 }
 
-impl Layout {
+impl SampleLayout {
     /// Returns the number of samples of a pixel that are used, which are the first ones.
     pub(super) fn used(&self) -> usize {
         match self.meaning {

@@ -6,7 +6,7 @@ use crate::dataset::matlab_file::MatError;
 
 /// Kinds of files that tables are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FileKind {
+pub(super) enum TableFileKind {
     /// Cells with some separator, in some encoding.
     Text,
     Parquet,
@@ -46,7 +46,7 @@ const NOT_TABLES: [(&[u8], &str); 20] = [
 ///
 /// # Errors
 /// If the file is not a table, with what it is.
-pub(super) fn kind(file: &str, head: &[u8]) -> Result<FileKind, LabelError> {
+pub(super) fn kind(file: &str, head: &[u8]) -> Result<TableFileKind, LabelError> {
     if head.iter().all(u8::is_ascii_whitespace) {
         return Err(LabelError::NotATable { what: "empty" });
     }
@@ -63,17 +63,17 @@ pub(super) fn kind(file: &str, head: &[u8]) -> Result<FileKind, LabelError> {
     if head.starts_with(b"PK") {
         let is_numpy = head.windows(4).take(100).any(|bytes| bytes == b".npy");
         let what = "a NumPy archive (.npz): save it as CSV with the pictures' names";
-        return if is_numpy { Err(LabelError::NotATable { what }) } else { Ok(FileKind::Workbook) };
+        return if is_numpy { Err(LabelError::NotATable { what }) } else { Ok(TableFileKind::Workbook) };
     }
     let name = file.to_ascii_lowercase();
     if head.starts_with(b"\xd0\xcf\x11\xe0") {
-        return Ok(FileKind::Workbook);
+        return Ok(TableFileKind::Workbook);
     }
     if head.starts_with(b"PAR1") || name.ends_with(".parquet") {
-        return Ok(FileKind::Parquet);
+        return Ok(TableFileKind::Parquet);
     }
     if name.ends_with(".mat") || matches!(head.get(124..128), Some([0, 1, b'I', b'M'] | [1, 0, b'M', b'I'])) {
-        return Ok(FileKind::Mat);
+        return Ok(TableFileKind::Mat);
     }
     let head = String::from_utf8_lossy(head);
     let text = head.trim_start_matches('\u{feff}').trim_start();
@@ -86,5 +86,5 @@ pub(super) fn kind(file: &str, head: &[u8]) -> Result<FileKind, LabelError> {
     if name.ends_with(".json") || name.ends_with(".jsonl") || text.starts_with('{') || is_list {
         return Err(LabelError::NotATable { what: "JSON: save it as CSV (pandas: `read_json`, `to_csv`)" });
     }
-    Ok(FileKind::Text)
+    Ok(TableFileKind::Text)
 }
