@@ -8,7 +8,6 @@
 mod causes;
 pub mod dataset;
 pub mod digest;
-mod error_traits;
 pub mod file_kinds;
 pub mod header_index;
 pub mod model_spec;
@@ -16,11 +15,12 @@ pub mod names;
 pub mod parts;
 pub mod picture_limits;
 pub mod plan;
-pub mod progress;
 pub mod registry;
 pub mod report;
+mod retryable_and_hint;
 pub mod run;
 pub mod run_process;
+pub mod run_progress;
 pub mod status;
 pub mod store;
 pub mod study;
@@ -30,4 +30,4 @@ pub mod train;
 pub mod trained_on;
 
 pub use causes::{Causes, cause, causes};
-pub use error_traits::{Hint, Retryable};
+pub use retryable_and_hint::{Hint, Retryable};

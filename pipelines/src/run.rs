@@ -81,7 +81,7 @@ pub struct RunRecord {
     pub spec: RunSpec,
     /// The digest of weights, prompts, views and arithmetic: 64 hexadecimal digits.
     pub fingerprint: String,
-    /// What was planned, and what was done when the parts were last counted. [`crate::progress`] has the current numbers.
+    /// What was planned, and what was done when the parts were last counted. [`crate::run_progress`] has the current numbers.
     pub counts: RunCounts,
     /// The digest of the versions of the parts that `counts` was counted from. None if some were missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

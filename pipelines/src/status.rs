@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::names::RunName;
-use crate::progress::{Progress, ProgressCounter};
 use crate::run::{RunRecord, RunRecordError, RunState};
 use crate::run_process::RunProcess;
+use crate::run_progress::{Progress, ProgressCounter};
 use crate::store::{Store, StoreError};
 
 /// The folder of coordinators in a store. Each writes heartbeats into its own object while it leads.

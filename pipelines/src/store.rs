@@ -12,7 +12,7 @@ mod error;
 mod fault;
 #[cfg(feature = "cloud")]
 mod invalid_keys;
-mod local_files;
+mod local_path;
 mod local_walk;
 #[cfg(feature = "cloud")]
 mod remote;
@@ -35,7 +35,7 @@ pub use conditional_create::ConditionalCreate;
 pub use entry::{ListEntry, Object, UnusableEntry, UnusableKind};
 pub use error::StoreError;
 pub use fault::{StoreFault, StoreFaultKind};
-use local_files::local_path;
+use local_path::local_path;
 use local_walk::{LocalWalk, WalkStep};
 pub use resolver::StoreResolver;
 
@@ -325,7 +325,7 @@ impl Store {
     }
 
     fn create_file(&self, key: &str, path: &FilePath, bytes: &Bytes) -> Result<(), StoreError> {
-        local_files::create_file(path, bytes).map_err(|error| {
+        local_path::create_file(path, bytes).map_err(|error| {
             let source = if error.kind() == std::io::ErrorKind::AlreadyExists {
                 object_store::Error::AlreadyExists { path: key.to_owned(), source: error.into() }
             } else {

@@ -5,9 +5,9 @@
 use std::io::{BufWriter, Write, stdout};
 
 #[cfg(feature = "cluster")]
-use dqa_pipelines::progress::Progress;
-#[cfg(feature = "cluster")]
 use dqa_pipelines::run::RunState;
+#[cfg(feature = "cluster")]
+use dqa_pipelines::run_progress::Progress;
 use dqa_pipelines::status::RunStatus;
 #[cfg(feature = "cluster")]
 use dqa_pipelines::status::shortfall;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use dqa_pipelines::progress::ProgressCounter;
+use dqa_pipelines::run_progress::ProgressCounter;
 use dqa_pipelines::store::Store;
 use dqa_service::cluster::ShuffleClient;
 

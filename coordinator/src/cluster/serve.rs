@@ -27,8 +27,8 @@ use super::api::Api;
 use super::control_plane::{ControlPlane, ControlPlaneSettings};
 use super::election::Election;
 use super::leader_gate::LeaderGate;
-use super::lifecycle;
 use super::poll_gateway::PollGateway;
+use super::run_lifecycle;
 use super::scheduler::Policy;
 use super::session::SessionService;
 use super::ticker::tick_forever;
@@ -178,7 +178,7 @@ async fn lead_until_superseded(
 async fn continue_stored_runs(plane: &Arc<ControlPlane>) {
     let mut is_recovering = true;
     loop {
-        match lifecycle::start_stored_runs(plane).await {
+        match run_lifecycle::start_stored_runs(plane).await {
             Ok(()) if is_recovering => {
                 is_recovering = false;
                 plane.finish_recovery();

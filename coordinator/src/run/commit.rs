@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use dqa_pipelines::progress::PartListing;
 use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::run_progress::PartListing;
 use dqa_pipelines::store::Store;
 use jiff::Timestamp;
 use tracing::info;

@@ -4,7 +4,7 @@ use dqa_pipelines::dataset::DatasetError;
 use dqa_pipelines::store::StoreError;
 use dqa_pipelines::{Hint, Retryable};
 
-use super::roots::OutsideRoots;
+use super::allowed_roots::OutsideRoots;
 
 /// Why a run cannot be completed, apart from failures of its shards.
 #[derive(Debug, thiserror::Error)]

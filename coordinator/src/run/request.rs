@@ -4,7 +4,7 @@ use dqa_model::Views;
 use dqa_pipelines::dataset::{CheckReport, Definition};
 use dqa_pipelines::picture_limits::PictureLimits;
 
-use super::roots::Roots;
+use super::allowed_roots::Roots;
 
 /// The pictures to score, and how they are cut into shards.
 #[derive(Clone, Debug)]

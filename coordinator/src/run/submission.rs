@@ -12,9 +12,9 @@ use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::run::{DatasetSpec, RunRecord, RunRecordError, RunSpec};
 use dqa_pipelines::store::Store;
 
+use super::allowed_roots::Roots;
 use super::plan::RunPlan;
 use super::request::PlanRequest;
-use super::roots::Roots;
 
 /// The most bytes of the data sets' names in a run's name.
 const DATASET_NAMES_BYTES_MAX: usize = 80;

@@ -3,8 +3,8 @@
 pub(crate) mod patches;
 mod resize;
 mod rgb8;
-mod views;
+mod view_geometry;
 
 pub use resize::whole_view;
 pub use rgb8::Rgb8;
-pub use views::{INPUT_SIDE, Origin, Placement, ViewMode, Views, ViewsError};
+pub use view_geometry::{INPUT_SIDE, Origin, Placement, ViewMode, Views, ViewsError};

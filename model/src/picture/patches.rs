@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::rgb8::Rgb8;
-use super::views::Origin;
+use super::view_geometry::Origin;
 
 // REFERENCE: ImageNet's mean and deviation, not CLIP's.
 pub(crate) const MEAN: [f32; 3] = [0.485, 0.456, 0.406];

@@ -18,8 +18,8 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use dqa_pipelines::names::RunName;
 use url::Url;
 
-use dqa_pipelines::progress::ProgressCounter;
 use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::run_progress::ProgressCounter;
 use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::tables::comparisons::{self, COMPARISONS};

@@ -14,9 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::DatasetError;
 use super::label_error::LabelError;
-use super::table::TableFormat;
-use super::table::encoding;
-use super::table::numbers::Decimal;
+use super::table_file::TableFormat;
+use super::table_file::encoding;
+use super::table_file::numbers::Decimal;
 use crate::names::{AlgorithmName, DatasetName, NameError, similar_names};
 
 /// The folder where definitions are found by name, relative to the working directory.

@@ -4,7 +4,7 @@ use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
 use super::matlab_file::MatError;
-use super::table::row_position::RowPosition;
+use super::table_file::row_position::RowPosition;
 
 /// Why a table of labels or pictures cannot be used.
 #[derive(Debug, thiserror::Error)]

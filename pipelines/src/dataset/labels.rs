@@ -18,8 +18,8 @@ use super::fault::{FaultKind, Faults, NAMED_MAX};
 use super::label_error::LabelError;
 use super::path_index::PathMatch;
 use super::picture::{Picture, Raters};
-use super::table::row_position::RowPosition;
-use super::table::{self, Table, TableFormat};
+use super::table_file::row_position::RowPosition;
+use super::table_file::{self, Table, TableFormat};
 use crate::store::Store;
 
 /// Tables that are read at the same time: exBeDDE has one for each of 167 hazy pictures.
@@ -122,10 +122,10 @@ struct Tables {
 async fn read(store: &Store, labels: &LabelsDefinition, file: &str) -> Result<Tables, DatasetError> {
     let form = labels.table_format();
     let names = match &labels.image_file {
-        Some(file) => Some(table::open_labels(store, file, form).await?),
+        Some(file) => Some(table_file::open_labels(store, file, form).await?),
         None => None,
     };
-    Ok(Tables { labels: table::open_labels(store, file, form).await?, names })
+    Ok(Tables { labels: table_file::open_labels(store, file, form).await?, names })
 }
 
 /// The definition of a table's columns.
@@ -213,7 +213,7 @@ pub async fn unused_labels(data: &DataSet) -> Option<String> {
     let parent = data.root.url().join("..").ok().and_then(|url| Store::open(url.as_str(), Path::new("")).ok());
     for store in [Some(data.root.clone()), parent].into_iter().flatten() {
         for file in ["labels.csv", "labels.xlsx", "labels.parquet"] {
-            let Ok(table) = table::open(&store, file, TableFormat::default()).await else { continue };
+            let Ok(table) = table_file::open(&store, file, TableFormat::default()).await else { continue };
             if table.has("mos") && (table.has("image") || table.has("scene") && table.has("algorithm")) {
                 return Some(store.address(file));
             }

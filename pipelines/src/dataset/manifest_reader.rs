@@ -17,8 +17,8 @@ use super::labels::LabelScale;
 use super::path_index::plain;
 use super::picture::{Picture, file_stem};
 use super::scene::SceneKey;
-use super::table::row_position::RowPosition;
-use super::table::{self, Table};
+use super::table_file::row_position::RowPosition;
+use super::table_file::{self, Table};
 use crate::cause;
 use crate::store::{Object, Store, StoreError, StoreResolver, member_path};
 
@@ -39,7 +39,7 @@ struct Columns {
 
 /// Lists the existing pictures of a manifest, with their labels.
 pub(super) async fn list(root: &Store, definition: &Definition, file: &str) -> Result<FoundPictures, DatasetError> {
-    let table = table::open(root, file, definition.table_format()).await;
+    let table = table_file::open(root, file, definition.table_format()).await;
     let rows = table.and_then(|table| Columns::from_table(&table)?.rows(definition, &table));
     let rows = rows.map_err(|misfit| misfit.into_pictures_error(root.address(file)))?;
     let mut found = FoundPictures::default();

@@ -29,7 +29,7 @@ mod picture_scan;
 mod scene;
 mod skipped;
 mod source;
-mod table;
+mod table_file;
 mod tar_error;
 mod tar_members;
 
@@ -52,8 +52,8 @@ pub use picture::{Picture, Raters};
 pub use scene::SceneKey;
 pub use skipped::{SkipReason, SkippedFiles};
 pub use source::{DatasetSource, SourceDifference, canonical_address};
-pub use table::numbers::Decimal;
-pub use table::row_position::RowPosition;
+pub use table_file::numbers::Decimal;
+pub use table_file::row_position::RowPosition;
 pub use tar_error::TarError;
 
 #[cfg(test)]

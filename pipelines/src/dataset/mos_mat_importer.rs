@@ -16,8 +16,8 @@ use super::path_index::{PathIndex, PathMatch, plain};
 use super::picture::{Picture, file_stem};
 use super::scene::SceneKey;
 use super::skipped::ClutterFilter;
-use super::table::row_position::RowPosition;
-use super::table::{self, Table};
+use super::table_file::row_position::RowPosition;
+use super::table_file::{self, Table};
 use crate::file_kinds::is_picture;
 use crate::store::{Object, Store};
 
@@ -31,7 +31,7 @@ pub(super) async fn list(
 ) -> Result<FoundPictures, DatasetError> {
     let file = definition.labels.as_ref().map_or(FILE, |labels| &labels.file);
     let into_labels_error = |misfit: UnlocatedError| misfit.into_labels_error(root.address(file));
-    let table = table::open_labels(root, file, definition.table_format()).await?;
+    let table = table_file::open_labels(root, file, definition.table_format()).await?;
     let mut found = FoundPictures::default();
     let objects = pictures(root, &mut found).await?;
     let mut import = Import { importer, objects: &objects, inputs: vec![None; objects.len()], found };

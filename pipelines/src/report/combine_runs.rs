@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::completeness::check_complete;
 use super::error::ReportError;
+use super::require_complete::check_complete;
 use crate::names::{AlgorithmName, DatasetName};
 use crate::run::{PartRef, RunRecord};
 

@@ -14,9 +14,9 @@ use std::collections::HashSet;
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use super::completeness::require_complete;
 use super::error::ReportError;
 use super::held_out::HELD_OUT;
+use super::require_complete::require_complete;
 use crate::names::DatasetName;
 use crate::run::{DatasetSpec, RunRecord};
 use crate::store::Store;

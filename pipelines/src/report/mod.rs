@@ -6,7 +6,6 @@
 
 mod combine_runs;
 pub mod compare;
-mod completeness;
 mod correlations;
 mod cross_dataset;
 mod dataset_scores;
@@ -14,9 +13,10 @@ mod duckdb_views;
 mod error;
 mod held_out;
 mod leaderboard;
-mod leaderboard_text;
 mod options;
+mod ranking_text;
 mod report_text;
+mod require_complete;
 mod row_context;
 
 use arrow::array::RecordBatch;
@@ -34,12 +34,12 @@ use crate::tables::{parquet_file, report_key};
 
 pub use crate::run::{REPLICATES_MIN, ReportIntervals};
 pub use combine_runs::combine_runs;
-pub use completeness::{check_complete, require_complete};
 pub use correlations::{EXBEDDE, VQEG};
 pub use error::ReportError;
 pub use held_out::{HELD_OUT, SEEN, is_in_summary};
 pub use options::ReportOptions;
 pub use report_text::ReportTable;
+pub use require_complete::{check_complete, require_complete};
 
 /// The reports of a run.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ async fn compute_with(
     options: &ReportOptions,
     with_correlations: bool,
 ) -> Result<Report, ReportError> {
-    completeness::require_complete(store, std::slice::from_ref(record)).await?;
+    require_complete::require_complete(store, std::slice::from_ref(record)).await?;
     options.check()?;
     let found = record.parts.iter().map(|part| part.rows).sum();
     if found != record.counts.pictures {

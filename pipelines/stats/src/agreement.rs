@@ -3,13 +3,13 @@
 
 use rayon::join;
 
-use crate::bootstrap::Bootstrap;
 use crate::columns::SortedColumns;
 use crate::estimate::{Estimate, IntervalMethod, NoInterval, SCENES_MIN, Scale};
 use crate::jackknife::jackknife;
 use crate::kendall::{self, PairCounts};
 use crate::pairwise_accuracy::pairs_by_scene;
 use crate::pearson::{plcc, rmse};
+use crate::scene_bootstrap::Bootstrap;
 use crate::scene_sums::SceneSums;
 use crate::spearman;
 

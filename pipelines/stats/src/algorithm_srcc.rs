@@ -7,10 +7,10 @@
 
 use rand::seq::SliceRandom;
 
-use crate::bootstrap::sorted_quantile;
 use crate::columns::SortedColumns;
 use crate::dense_ranks::DenseRanks;
 use crate::estimate::{Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN};
+use crate::scene_bootstrap::sorted_quantile;
 use crate::scene_groups::{assign_groups, stream_rng};
 use crate::spearman::srcc;
 use crate::student_t::two_sided_quantile;

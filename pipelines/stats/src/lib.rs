@@ -71,7 +71,6 @@
 
 mod agreement;
 mod algorithm_srcc;
-mod bootstrap;
 mod columns;
 mod dense_ranks;
 mod estimate;
@@ -84,6 +83,7 @@ mod paired_differences;
 mod pairwise_accuracy;
 mod pearson;
 mod ranking;
+mod scene_bootstrap;
 mod scene_groups;
 mod scene_sums;
 mod spearman;
@@ -92,7 +92,6 @@ pub mod student_t;
 
 pub use agreement::{Agreement, Resampling, estimate_agreement};
 pub use algorithm_srcc::algorithm_srcc;
-pub use bootstrap::Bootstrap;
 pub use columns::{Columns, SortedColumns};
 pub use estimate::{
     Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN, Scale, StandardError, combine_standard_errors,
@@ -112,6 +111,7 @@ pub use ranking::{
     Comparison, Equivalence, POWER, Rank, RankOptions, Ranking, SceneScores, SignificanceTest, Standing,
     rank_across_data_sets, rank_algorithms,
 };
+pub use scene_bootstrap::Bootstrap;
 pub use spearman::{srcc, srcc_from_sums};
 pub use split_summary::{SplitSummary, split_summary};
 

@@ -2,7 +2,7 @@
 //! function of the seed and its number, at any size. This module does not depend on haze.
 
 mod backdrop;
-mod generate;
+mod clear_picture;
 mod indoors;
 mod material;
 mod outdoor_objects;
@@ -11,4 +11,4 @@ mod renderer;
 mod shape;
 mod world;
 
-pub(crate) use generate::generate_scene;
+pub(crate) use clear_picture::generate_scene;

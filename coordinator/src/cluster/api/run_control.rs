@@ -11,7 +11,7 @@ use super::run_lookup;
 use crate::cluster::active_run::ActiveRun;
 use crate::cluster::control_plane::ControlPlane;
 use crate::cluster::grpc_status::from_write_error;
-use crate::cluster::{lifecycle, run_view};
+use crate::cluster::{run_lifecycle, run_view};
 
 pub(super) async fn cancel(plane: &Arc<ControlPlane>, name: &str) -> Result<v1::Run, Status> {
     let run = run_lookup::lock(plane, name).await?;
@@ -92,6 +92,6 @@ async fn restart(
         record.request.as_mut().map(change);
     });
     updated.await.map_err(from_write_error)?;
-    lifecycle::start(plane, run.clone());
+    run_lifecycle::start(plane, run.clone());
     Ok(())
 }

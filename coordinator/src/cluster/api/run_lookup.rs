@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use crate::cluster::active_run::ActiveRun;
 use crate::cluster::control_plane::ControlPlane;
 use crate::cluster::grpc_status::{from_run_error, internal, invalid};
-use crate::cluster::{lifecycle, run_view};
+use crate::cluster::{run_lifecycle, run_view};
 
 /// The most runs that one request may name.
 pub(super) const RUNS_MAX: usize = 256;
@@ -75,7 +75,7 @@ pub(super) async fn get_current(plane: &Arc<ControlPlane>, name: &RunName) -> Re
     let Some(run) = plane.runs.get(name) else { return Ok(None) };
     let _control = run.lock_control().await;
     let is_current =
-        run.state().is_active() && !lifecycle::end_if_superseded(plane, &run).await.map_err(from_run_error)?;
+        run.state().is_active() && !run_lifecycle::end_if_superseded(plane, &run).await.map_err(from_run_error)?;
     Ok(is_current.then_some(run))
 }
 
@@ -126,7 +126,7 @@ pub(super) async fn lock(plane: &Arc<ControlPlane>, name: &str) -> Result<Locked
             continue;
         }
         let had_ended = !run.state().is_active();
-        if had_ended || !lifecycle::end_if_superseded(plane, &run).await.map_err(from_run_error)? {
+        if had_ended || !run_lifecycle::end_if_superseded(plane, &run).await.map_err(from_run_error)? {
             return Ok(LockedRun { plane: plane.clone(), run, had_ended, _control: control });
         }
     }
@@ -151,7 +151,7 @@ async fn find_or_load(plane: &Arc<ControlPlane>, name: &str) -> Result<Arc<Activ
     }
     let run = ActiveRun::new(record);
     if run.state().is_active() {
-        lifecycle::start(plane, run.clone());
+        run_lifecycle::start(plane, run.clone());
     } else {
         plane.runs.insert(run.clone());
     }

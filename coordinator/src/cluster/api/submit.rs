@@ -15,7 +15,7 @@ use super::validation;
 use crate::cluster::active_run::ActiveRun;
 use crate::cluster::control_plane::ControlPlane;
 use crate::cluster::grpc_status::{from_registry_error, from_run_error, from_write_error, invalid};
-use crate::cluster::{lifecycle, run_view};
+use crate::cluster::{run_lifecycle, run_view};
 use crate::run::RunMismatch;
 
 /// Runs that have not ended: each has a thread.
@@ -53,7 +53,7 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
     record.write(&plane.store).await.map_err(from_run_error)?;
     let run = ActiveRun::new(record);
     info!(run = %name, priority = request.priority, device = request.device, "run submitted");
-    lifecycle::start(plane, run.clone());
+    run_lifecycle::start(plane, run.clone());
     run_view::view_active(plane, &run).await
 }
 
@@ -67,7 +67,7 @@ async fn submit_again(plane: &Arc<ControlPlane>, record: RunRecord, request: &Ru
         let name = record.name.clone();
         run.update_record(&plane.store, |own| *own = record).await.map_err(from_write_error)?;
         info!(run = %name, priority = request.priority, device = request.device, "run submitted again");
-        lifecycle::start(plane, run.clone());
+        run_lifecycle::start(plane, run.clone());
     }
     run_view::view_active(plane, &run).await
 }

@@ -6,8 +6,8 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::prelude::SessionContext;
 
 use super::*;
-use dqa_pipelines::progress::Progress;
 use dqa_pipelines::run::RunRecord;
+use dqa_pipelines::run_progress::Progress;
 use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::tables::leaderboard::{self, LEADERBOARD};
 use dqa_pipelines::tables::runs;

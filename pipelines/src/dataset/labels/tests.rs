@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::causes;
-use crate::dataset::table::workbook_for_tests;
+use crate::dataset::table_file::workbook_for_tests;
 use crate::dataset::{DataSet, DatasetError, FaultKind, Raters, check, find_definition, load};
 
 const SCENES: [&str; 3] = ["0001", "0002", "caf\u{e9}"];

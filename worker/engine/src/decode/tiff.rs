@@ -5,13 +5,13 @@
 //! JPEG arithmetic is not libjpeg's. Libraries do the decompression itself.
 
 mod directory;
-mod page;
+mod page_layout;
 mod samples;
 mod unpack;
 
 use super::{Format, Header, Limits, PictureError, pixel_count};
 use directory::Directory;
-use page::{Compression, Page};
+use page_layout::{Compression, Page};
 use unpack::{Extent, JPEG_ROWS};
 
 const FORMAT: Format = Format::Tiff;

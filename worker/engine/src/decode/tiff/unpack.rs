@@ -6,7 +6,7 @@
 use flate2::{Decompress, FlushDecompress, Status};
 use weezl::{BitOrder, LzwStatus, decode::Configuration};
 
-use super::page::{Compression, Page, Predictor};
+use super::page_layout::{Compression, Page, Predictor};
 use super::samples::Depth;
 use super::{FORMAT, PictureError};
 use crate::decode::jpeg;
