@@ -92,7 +92,13 @@ impl Evaluator {
             .collect()
     }
 
-    fn measure(&self, metric: Metric, inputs: &Inputs<'_>, levels: &[u8], reference: Option<RgbView<'_>>) -> Measurement {
+    fn measure(
+        &self,
+        metric: Metric,
+        inputs: &Inputs<'_>,
+        levels: &[u8],
+        reference: Option<RgbView<'_>>,
+    ) -> Measurement {
         let reference = || reference.expect("the reference was checked");
         let value = self.instructions.run(|| match metric {
             Metric::PsnrRgb => psnr(inputs.picture.samples(), reference().samples()),

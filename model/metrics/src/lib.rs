@@ -34,6 +34,7 @@ mod evaluate;
 mod gray;
 mod instruction_set;
 mod metric;
+mod mscn;
 mod plane;
 mod psnr;
 mod rgb_view;
