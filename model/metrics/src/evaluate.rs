@@ -1,11 +1,14 @@
 //! Evaluates metrics on one picture. What several of them need (the gray levels, the visible edges) is computed once.
 
 use crate::entropy::entropy;
-use crate::gray::gray_levels;
+use crate::gmsd::gmsd;
+use crate::gray::{gray_levels, gray_plane};
 use crate::instruction_set::InstructionSet;
 use crate::metric::{Metric, Reference};
+use crate::ms_ssim::ms_ssim;
 use crate::psnr::psnr;
 use crate::rgb_view::RgbView;
+use crate::ssim::{ssim, ssim_full};
 
 /// The picture to measure and the pictures to compare it with.
 #[derive(Clone, Copy)]
@@ -103,6 +106,10 @@ impl Evaluator {
         let value = self.instructions.run(|| match metric {
             Metric::PsnrRgb => psnr(inputs.picture.samples(), reference().samples()),
             Metric::PsnrGray => psnr(levels, &gray_levels(&reference())),
+            Metric::Ssim => ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
+            Metric::SsimFull => ssim_full(&gray_plane(&inputs.picture), &gray_plane(&reference())),
+            Metric::MsSsim => ms_ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
+            Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), inputs.picture.width())),
             Metric::Entropy => Ok(entropy(levels)),
             _ => Err(Undefined::Degenerate("not written yet")),
         });

@@ -29,15 +29,20 @@
 //! assert!(measured[0].value.as_ref().unwrap() > &10.0);
 //! ```
 
+mod downsample;
 mod entropy;
 mod evaluate;
+mod gmsd;
 mod gray;
 mod instruction_set;
 mod metric;
+mod ms_ssim;
 mod mscn;
 mod plane;
 mod psnr;
 mod rgb_view;
+mod ssim;
+mod window;
 
 pub use evaluate::{Evaluator, Inputs, Measurement, Undefined};
 pub use instruction_set::InstructionSet;

@@ -91,6 +91,10 @@ macro_rules! golden_tests {
 golden_tests! {
     psnr_rgb: PsnrRgb,
     psnr_gray: PsnrGray,
+    ssim: Ssim,
+    ssim_full: SsimFull,
+    ms_ssim: MsSsim,
+    gmsd: Gmsd,
     entropy: Entropy,
 }
 
