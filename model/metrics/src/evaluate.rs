@@ -1,11 +1,14 @@
 //! Evaluates metrics on one picture. What several of them need (the gray levels, the visible edges) is computed once.
 
+use std::sync::Arc;
+
 use crate::entropy::entropy;
 use crate::gmsd::gmsd;
 use crate::gray::{gray_levels, gray_plane};
 use crate::instruction_set::InstructionSet;
 use crate::metric::{Metric, Reference};
 use crate::ms_ssim::ms_ssim;
+use crate::parameters::Parameters;
 use crate::psnr::psnr;
 use crate::rgb_view::RgbView;
 use crate::ssim::{ssim, ssim_full};
@@ -69,6 +72,7 @@ fn reference_name(reference: Reference) -> &'static str {
 #[derive(Clone, Debug)]
 pub struct Evaluator {
     instructions: InstructionSet,
+    parameters: Arc<Parameters>,
 }
 
 impl Default for Evaluator {
@@ -80,7 +84,18 @@ impl Default for Evaluator {
 impl Evaluator {
     /// Uses the given vector instructions. Values do not depend on them.
     pub fn with_instructions(instructions: InstructionSet) -> Self {
-        Self { instructions }
+        Self { instructions, parameters: Arc::default() }
+    }
+
+    /// Uses other parameters than the published ones.
+    #[must_use]
+    pub fn with_parameters(self, parameters: Parameters) -> Self {
+        Self { parameters: Arc::new(parameters), ..self }
+    }
+
+    /// Returns the parameters in use.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
     }
 
     /// Measures a picture by each of `metrics`, in their order.
