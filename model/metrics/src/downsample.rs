@@ -1,0 +1,79 @@
+//! Smaller planes by the mean of squares of pixels, as MATLAB's `imfilter(x, ones(f) / f^2, 'symmetric')` and then every
+//! `f`-th pixel from the first. An even square reaches right and down; beyond the border the plane is mirrored with its edge
+//! pixel, so an odd side keeps its last pixel.
+
+use crate::plane::Plane;
+
+/// Returns the means of `factor` by `factor` pixels, `ceil(side / factor)` in a row and column.
+#[inline(always)]
+pub(crate) fn downsample(plane: &Plane, factor: usize) -> Plane {
+    let before = (factor - 1) / 2;
+    let (width, height) = (plane.width.div_ceil(factor), plane.height.div_ceil(factor));
+    let share = 1.0 / (factor * factor) as f64;
+    let mut values = Vec::with_capacity(width * height);
+    let mut columns = vec![0.0; width * factor];
+    for y in 0..height {
+        sum_rows(plane, y * factor..(y + 1) * factor, before, &mut columns);
+        values.extend(
+            columns.chunks_exact(factor).map(|square| square.iter().fold(0.0, |sum, value| sum + value) * share),
+        );
+    }
+    Plane::new(values, width, height)
+}
+
+/// Sums rows of the plane that has `before` mirrored rows and columns above and at its left. Writes as many columns as fit.
+#[inline(always)]
+fn sum_rows(plane: &Plane, rows: std::ops::Range<usize>, before: usize, columns: &mut [f64]) {
+    let inside = plane.width.min(columns.len() - before);
+    let end = before + inside;
+    columns.fill(0.0);
+    for y in rows {
+        let row = plane.row(mirrored(y, before, plane.height));
+        for (sum, value) in columns[before..end].iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
+    for x in (0..before).chain(end..columns.len()) {
+        columns[x] = columns[before + mirrored(x, before, plane.width)];
+    }
+}
+
+/// Returns which of `count` rows or columns lies at `index` when `before` mirrored ones are put in front.
+fn mirrored(index: usize, before: usize, count: usize) -> usize {
+    if index < before {
+        before - 1 - index
+    } else if index - before < count {
+        index - before
+    } else {
+        2 * count - 1 - (index - before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(values: &[f64]) -> Plane {
+        Plane::new([values, values].concat(), values.len(), 2)
+    }
+
+    #[test]
+    fn an_even_square_reaches_right_and_mirrors_the_last_pixel() {
+        assert_eq!(downsample(&row(&[1.0, 3.0, 8.0]), 2).values, [2.0, 8.0]);
+    }
+
+    #[test]
+    fn an_odd_square_is_centred_and_mirrors_the_first_pixel() {
+        let plane = Plane::new(vec![3.0, 6.0, 9.0, 12.0].repeat(3), 4, 3);
+        // (3 + 3 + 6) / 3 and (9 + 12 + 12) / 3; the rows are equal.
+        let small = downsample(&plane, 3);
+        assert_eq!((small.width, small.height), (2, 1));
+        assert!((small.values[0] - 4.0).abs() < 1e-14 && (small.values[1] - 11.0).abs() < 1e-14, "{small:?}");
+    }
+
+    #[test]
+    fn rows_are_taken_as_columns_are() {
+        let plane = Plane::new(vec![1.0, 3.0, 8.0], 1, 3);
+        assert_eq!(downsample(&plane, 2).values, [2.0, 8.0]);
+    }
+}

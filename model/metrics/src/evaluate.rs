@@ -1,0 +1,149 @@
+//! Evaluates metrics on one picture. What several of them need (the gray levels, the visible edges) is computed once.
+
+use std::sync::Arc;
+
+use crate::entropy::entropy;
+use crate::gmsd::gmsd;
+use crate::gray::{gray_levels, gray_plane};
+use crate::instruction_set::InstructionSet;
+use crate::metric::{Metric, Reference};
+use crate::ms_ssim::ms_ssim;
+use crate::parameters::Parameters;
+use crate::psnr::psnr;
+use crate::rgb_view::RgbView;
+use crate::ssim::{ssim, ssim_full};
+
+/// The picture to measure and the pictures to compare it with.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The picture to measure.
+    pub picture: RgbView<'a>,
+    /// The same scene without haze.
+    pub clear: Option<RgbView<'a>>,
+    /// The picture before it was dehazed.
+    pub hazy: Option<RgbView<'a>>,
+}
+
+/// What a metric says of a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measurement {
+    /// The value, or why there is none.
+    pub value: Result<f64, Undefined>,
+    /// Share of the windows in which all gray levels are equal, 0 to 1: for NIQE, BRISQUE and FADE, whose published
+    /// implementations return rounding noise there.
+    pub flat_share: Option<f64>,
+}
+
+/// Why a metric has no value for a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undefined {
+    /// The picture is smaller than the metric allows.
+    #[error("the picture is too small: the metric needs {0}")]
+    TooSmall(&'static str),
+    /// The metric needs a reference and none was given.
+    #[error("the metric compares with the {} picture, which is missing", reference_name(*.0))]
+    ReferenceMissing(Reference),
+    /// The reference has another size than the picture.
+    #[error("the {} picture is {}x{} pixels, expected {}x{} as the picture", reference_name(*.reference), .found.0, .found.1, .expected.0, .expected.1)]
+    ReferenceSize {
+        /// Which picture.
+        reference: Reference,
+        /// Width and height of the reference.
+        found: (usize, usize),
+        /// Width and height of the picture.
+        expected: (usize, usize),
+    },
+    /// The pictures are equal, and the ratio is infinite.
+    #[error("the pictures are equal, so that the ratio is infinite")]
+    Infinite,
+    /// The picture lacks what the metric measures, for example because it has one colour.
+    #[error("the metric is not defined for this picture: {0}")]
+    Degenerate(&'static str),
+}
+
+fn reference_name(reference: Reference) -> &'static str {
+    match reference {
+        Reference::Clear => "clear",
+        Reference::Hazy => "hazy",
+    }
+}
+
+/// Computes metrics with given parameters and instructions.
+#[derive(Clone, Debug)]
+pub struct Evaluator {
+    instructions: InstructionSet,
+    parameters: Arc<Parameters>,
+}
+
+impl Default for Evaluator {
+    fn default() -> Self {
+        Self::with_instructions(InstructionSet::detect())
+    }
+}
+
+impl Evaluator {
+    /// Uses the given vector instructions. Values do not depend on them.
+    pub fn with_instructions(instructions: InstructionSet) -> Self {
+        Self { instructions, parameters: Arc::default() }
+    }
+
+    /// Uses other parameters than the published ones.
+    #[must_use]
+    pub fn with_parameters(self, parameters: Parameters) -> Self {
+        Self { parameters: Arc::new(parameters), ..self }
+    }
+
+    /// Returns the parameters in use.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Measures a picture by each of `metrics`, in their order.
+    pub fn evaluate(&self, metrics: &[Metric], inputs: &Inputs<'_>) -> Vec<Measurement> {
+        let levels = self.instructions.run(|| gray_levels(&inputs.picture));
+        metrics
+            .iter()
+            .map(|metric| match check_reference(*metric, inputs) {
+                Err(undefined) => Measurement { value: Err(undefined), flat_share: None },
+                Ok(reference) => self.measure(*metric, inputs, &levels, reference),
+            })
+            .collect()
+    }
+
+    fn measure(
+        &self,
+        metric: Metric,
+        inputs: &Inputs<'_>,
+        levels: &[u8],
+        reference: Option<RgbView<'_>>,
+    ) -> Measurement {
+        let reference = || reference.expect("the reference was checked");
+        let value = self.instructions.run(|| match metric {
+            Metric::PsnrRgb => psnr(inputs.picture.samples(), reference().samples()),
+            Metric::PsnrGray => psnr(levels, &gray_levels(&reference())),
+            Metric::Ssim => ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
+            Metric::SsimFull => ssim_full(&gray_plane(&inputs.picture), &gray_plane(&reference())),
+            Metric::MsSsim => ms_ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
+            Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), inputs.picture.width())),
+            Metric::Entropy => Ok(entropy(levels)),
+            _ => Err(Undefined::Degenerate("not written yet")),
+        });
+        Measurement { value, flat_share: None }
+    }
+}
+
+/// Returns the reference that the metric compares with, if it needs one and it has the picture's size.
+fn check_reference<'a>(metric: Metric, inputs: &Inputs<'a>) -> Result<Option<RgbView<'a>>, Undefined> {
+    let Some(needed) = metric.reference() else { return Ok(None) };
+    let given = match needed {
+        Reference::Clear => inputs.clear,
+        Reference::Hazy => inputs.hazy,
+    };
+    let reference = given.ok_or(Undefined::ReferenceMissing(needed))?;
+    if reference.has_size_of(&inputs.picture) {
+        return Ok(Some(reference));
+    }
+    let found = (reference.width(), reference.height());
+    let expected = (inputs.picture.width(), inputs.picture.height());
+    Err(Undefined::ReferenceSize { reference: needed, found, expected })
+}

@@ -1,0 +1,52 @@
+//! Classic image quality metrics in double precision: full-reference ones (PSNR, SSIM, MS-SSIM, GMSD, CIEDE2000), blind
+//! ones (NIQE, BRISQUE, FADE, PIQE, entropy) and the contrast indicators of dehazing (`e`, `r`, `sigma`).
+//!
+//! The crate is pure: it takes 8-bit pictures and returns numbers. It reads no files and starts no threads. Each sum has
+//! a fixed order and each transcendental function comes from `libm`, so a value has the same bits on every CPU,
+//! with every [`InstructionSet`].
+//!
+//! | Metric | Compares with | Better |
+//! |---|---|---|
+//! | `psnr_rgb`, `psnr_gray`, `ssim`, `ssim_full`, `ms_ssim` | clear picture | higher |
+//! | `gmsd`, `ciede2000` | clear picture | lower |
+//! | `niqe`, `brisque`, `fade`, `piqe` | nothing | lower |
+//! | `entropy` | nothing | higher |
+//! | `e`, `r` | hazy picture | higher |
+//! | `sigma`, `sigma255` | hazy picture | lower |
+//!
+//! ```
+//! use dqa_metrics::{Evaluator, Inputs, Metric, RgbView};
+//!
+//! let clear: Vec<u8> = (0..64 * 64 * 3).map(|sample| (sample % 251) as u8).collect();
+//! let dehazed: Vec<u8> = clear.iter().map(|sample| sample / 2 + 60).collect();
+//!
+//! let inputs = Inputs {
+//!     picture: RgbView::new(&dehazed, 64, 64),
+//!     clear: Some(RgbView::new(&clear, 64, 64)),
+//!     hazy: None,
+//! };
+//! let measured = Evaluator::default().evaluate(&[Metric::PsnrRgb, Metric::Entropy], &inputs);
+//! assert!(measured[0].value.as_ref().unwrap() > &10.0);
+//! ```
+
+mod downsample;
+mod entropy;
+mod evaluate;
+mod gmsd;
+mod gray;
+mod instruction_set;
+mod metric;
+mod ms_ssim;
+mod mscn;
+mod parameters;
+mod plane;
+mod psnr;
+mod rgb_view;
+mod ssim;
+mod window;
+
+pub use evaluate::{Evaluator, Inputs, Measurement, Undefined};
+pub use instruction_set::InstructionSet;
+pub use metric::{Direction, Metric, Reference};
+pub use parameters::{ParameterError, Parameters};
+pub use rgb_view::RgbView;
