@@ -90,6 +90,11 @@ name!(
     "an algorithm"
 );
 name!(
+    /// The name of a metric. Cheap to clone.
+    MetricName,
+    "a metric"
+);
+name!(
     /// The name of a run. Cheap to clone.
     RunName,
     "a run"

@@ -7,7 +7,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaDataReader;
 
 use crate::causes;
-use crate::plan::Shard;
+use crate::plan::{Shard, ShardPart};
 use crate::store::{Store, StoreError};
 use crate::tables::parquet_file;
 use crate::tables::scores::{self, ScoreRow};
@@ -55,17 +55,18 @@ const INSPECTIONS_MAX: usize = 64;
 const PART: &str = "dqa.part";
 const FAILED: &str = "dqa.failed";
 
-/// Encodes the part of a shard. `provenance` goes into its footer: the programs and machines that made it.
+/// Encodes one of a shard's parts. `provenance` goes into its footer: the programs and machines that made it.
 ///
 /// # Panics
 /// If `rows` are not the shard's pictures, one row for each, in their order: such a part must never be written.
-pub fn encode(shard: &Shard, rows: &[ScoreRow], provenance: &[(String, String)]) -> Bytes {
+pub fn encode(shard: &Shard, part: &ShardPart, rows: &[ScoreRow], provenance: &[(String, String)]) -> Bytes {
+    let ShardPart { columns, .. } = part;
     let same = shard.pictures.iter().map(|picture| &picture.image).eq(rows.iter().map(|row| &row.image));
-    assert!(same, "rows in = rows out: part {} has {} of {}", shard.part.part, rows.len(), shard.pictures.len());
+    assert!(same, "rows in = rows out: part {} has {} of {}", columns.part, rows.len(), shard.pictures.len());
     let failed = rows.iter().filter(|row| row.score.is_err()).count();
-    let mut facts = vec![(PART, shard.part.part.clone()), (FAILED, failed.to_string())];
+    let mut facts = vec![(PART, columns.part.clone()), (FAILED, failed.to_string())];
     facts.extend(shard.facts.iter().chain(provenance).map(|(name, value)| (name.as_str(), value.clone())));
-    let batch = scores::to_batch(&shard.part, rows);
+    let batch = scores::to_batch(columns, rows);
     parquet_file::write(&batch.schema(), &[batch], &facts).expect("memory takes what is made to the schema")
 }
 
@@ -148,18 +149,24 @@ mod tests {
             version: "v".to_owned(),
             mos: i.is_multiple_of(2).then_some(i as f64),
             raters: None,
+            clear: None,
+            hazy: None,
         };
-        let part = |text: &str| text.to_owned();
         Shard {
-            store: part("file:///"),
-            part: PartColumns { dataset: part("d"), algorithm: part("a"), fingerprint: part("f"), part: part("f-s-1") },
-            reuse: Vec::new(),
+            store: "file:///".to_owned(),
+            parts: vec![ShardPart { columns: columns(), reuse: Vec::new() }],
             retry_failed: false,
             pictures: (0..pictures).map(picture).collect(),
             windows: 1,
             facts: vec![("dqa.host".to_owned(), "here".to_owned())],
             limits: crate::picture_limits::PictureLimits::default(),
+            parameters: None,
         }
+    }
+
+    fn columns() -> PartColumns {
+        let [dataset, algorithm, metric, fingerprint, part] = ["d", "a", "clip-dqa", "f", "f-s-1"].map(str::to_owned);
+        PartColumns { dataset, algorithm, metric, fingerprint, part }
     }
 
     fn row(picture: &ShardPicture, score: Option<f64>) -> ScoreRow {
@@ -178,6 +185,7 @@ mod tests {
                 .ok_or_else(|| ScoringFailure { code: "io".to_owned(), message: "gone".to_owned() }),
             mos: picture.mos,
             raters: picture.raters,
+            flat_share: None,
         }
     }
 
@@ -186,9 +194,9 @@ mod tests {
         fn a_part_gives_its_rows_back(scores in proptest::collection::vec(proptest::option::of(0.0..1.0), 1..50)) {
             let shard = shard(scores.len());
             let rows: Vec<ScoreRow> = shard.pictures.iter().zip(&scores).map(|(p, s)| row(p, *s)).collect();
-            let bytes = encode(&shard, &rows, &[]);
+            let bytes = encode(&shard, &shard.parts[0], &rows, &[]);
             let failed = scores.iter().filter(|score| score.is_none()).count() as u64;
-            prop_assert_eq!(read_footer(&bytes, &shard.key()).unwrap(), PartCounts { rows: rows.len() as u64, failed });
+            prop_assert_eq!(read_footer(&bytes, &shard.parts[0].key()).unwrap(), PartCounts { rows: rows.len() as u64, failed });
             let batches = parquet_file::read(bytes).unwrap();
             let back: Vec<ScoreRow> = batches.iter().flat_map(|batch| scores::from_batch(batch).unwrap()).collect();
             prop_assert_eq!(back, rows);
@@ -199,7 +207,7 @@ mod tests {
     #[should_panic(expected = "rows in = rows out")]
     fn a_part_with_a_missing_row_is_never_written() {
         let shard = shard(2);
-        encode(&shard, &[row(&shard.pictures[0], None)], &[]);
+        encode(&shard, &shard.parts[0], &[row(&shard.pictures[0], None)], &[]);
     }
 
     #[tokio::test]
@@ -208,7 +216,7 @@ mod tests {
         let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
         let shard = shard(3);
         let rows: Vec<ScoreRow> = shard.pictures.iter().map(|picture| row(picture, Some(0.5))).collect();
-        let (key, bytes) = (shard.key(), encode(&shard, &rows, &[]));
+        let (key, bytes) = (shard.parts[0].key(), encode(&shard, &shard.parts[0], &rows, &[]));
         assert_eq!(inspect(&store, &key, 3).await.unwrap(), PartState::Missing);
         store.put(&key, bytes.clone()).await.unwrap();
         assert_eq!(inspect(&store, &key, 3).await.unwrap(), PartState::Complete(PartCounts { rows: 3, failed: 0 }));

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Retryable;
 use crate::dataset::{DatasetSource, Definition, canonical_address};
+use crate::metric::MetricSpec;
 use crate::model_spec::ModelSpec;
-use crate::names::{AlgorithmName, DatasetName, RunName, suggestion};
+use crate::names::{AlgorithmName, DatasetName, MetricName, RunName, suggestion};
 use crate::picture_limits::PictureLimits;
 use crate::store::{Store, StoreError};
 use crate::trained_on::SeenScenes;
@@ -79,7 +80,8 @@ pub struct RunRecord {
     pub updated: Timestamp,
     /// The resolved request: every setting that determines the scores.
     pub spec: RunSpec,
-    /// The digest of weights, prompts, views and arithmetic: 64 hexadecimal digits.
+    /// The fingerprint of CLIP-DQA, the digest of weights, prompts, views and arithmetic: 64 hexadecimal digits. Empty if
+    /// the run has only other metrics.
     pub fingerprint: String,
     /// What was planned, and what was done when the parts were last counted. [`crate::run_progress`] has the current numbers.
     pub counts: RunCounts,
@@ -104,8 +106,12 @@ pub struct RunRecord {
 /// A request to a coordinator: what it needs in addition to the [`RunSpec`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRequest {
-    /// The model, for the workers that load it.
-    pub model: ModelSpec,
+    /// The model, for the workers that load it. None if CLIP-DQA is not one of the metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelSpec>,
+    /// The names of the metrics, as requested. Empty for CLIP-DQA.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<String>,
     /// The requested algorithms. Empty for all.
     pub algorithms: Vec<String>,
     /// The class of devices: cpu or cuda.
@@ -164,6 +170,12 @@ pub struct RunSpec {
     /// The limits on a picture's size.
     #[serde(default, skip_serializing_if = "PictureLimits::is_default")]
     pub limits: PictureLimits,
+    /// The metrics. Empty for CLIP-DQA alone, as in records of versions that had no other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricSpec>,
+    /// The digest of the file in the store that has the metrics' parameters. None for the published ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric_parameters: Option<String>,
 }
 
 impl RunSpec {
@@ -250,6 +262,19 @@ pub struct PartRef {
     pub rows: u64,
     /// Planned windows.
     pub windows: u64,
+    /// The metric. None for CLIP-DQA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<MetricName>,
+}
+
+impl PartRef {
+    /// Returns whether the part has the rows of this metric.
+    pub fn is_of(&self, metric: &MetricSpec) -> bool {
+        match &self.metric {
+            None => metric.is_clip_dqa(),
+            Some(name) => *name == metric.name,
+        }
+    }
 }
 
 /// Why a run's record cannot be found, read or written.
@@ -306,6 +331,24 @@ fn and_more(more: usize) -> String {
 }
 
 impl RunRecord {
+    /// Returns the run's metrics, CLIP-DQA first if it is one of them.
+    pub fn metrics(&self) -> Vec<MetricSpec> {
+        if self.spec.metrics.is_empty() {
+            return vec![MetricSpec::clip_dqa(&self.fingerprint)];
+        }
+        self.spec.metrics.clone()
+    }
+
+    /// Returns the record as that of a run of one metric: its parts, its fingerprint and the number of its rows.
+    pub fn for_metric(&self, metric: &MetricSpec) -> RunRecord {
+        let mut record = self.clone();
+        record.fingerprint = metric.fingerprint.clone();
+        record.parts.retain(|part| part.is_of(metric));
+        record.counts.pictures = record.parts.iter().map(|part| part.rows).sum();
+        record.spec.metrics = vec![metric.clone()];
+        record
+    }
+
     /// Returns whether a coordinator manages the run. If not, a command scores it in its own process.
     pub fn is_managed_by_coordinator(&self) -> bool {
         self.request.is_some()

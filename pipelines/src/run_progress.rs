@@ -200,7 +200,7 @@ mod tests {
 
     fn part(name: &str, rows: u64) -> PartRef {
         let (dataset, algorithm): (DatasetName, AlgorithmName) = ("d".parse().unwrap(), "a".parse().unwrap());
-        PartRef { key: scores::part_key("d", "a", name), dataset, algorithm, rows, windows: 10 * rows }
+        PartRef { key: scores::part_key("d", "a", name), dataset, algorithm, rows, windows: 10 * rows, metric: None }
     }
 
     fn record(name: &str, parts: &[PartRef]) -> RunRecord {

@@ -1,38 +1,54 @@
 //! A run's plan: its parts, and which of them the store already has.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use dqa_pipelines::dataset::{DataSet, ReferenceKind};
+use dqa_pipelines::metric::MetricSpec;
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
 use dqa_pipelines::parts::{self, PartCounts, PartState};
-use dqa_pipelines::plan::{self, HashPrefix, ScoringSettings, Shard, ShardCut};
+use dqa_pipelines::picture_limits::PictureLimits;
+use dqa_pipelines::plan::{self, HashPrefix, Shard, ShardCut, ShardPart, join_part_names};
 use dqa_pipelines::registry::RequestedDataset;
 use dqa_pipelines::run::{DatasetSpec, PartRef, RunCounts};
 use dqa_pipelines::store::{Store, StoreError};
-use dqa_pipelines::tables::scores;
+use dqa_pipelines::tables::scores::{self, PartColumns};
 use tracing::warn;
 
 use super::measure::MeasuredDataSet;
 
-/// A run's parts in their order, with the data sets that they belong to.
+/// A run's shards in their order, with the data sets that they belong to.
 #[derive(Debug)]
 pub struct RunPlan {
     /// The data sets.
     pub datasets: Vec<MeasuredDataSet>,
-    /// The model's fingerprint and the limits of pictures, which are in the names of parts.
-    pub settings: ScoringSettings,
-    /// The parts that make up the run.
-    pub parts: Vec<PlannedPart>,
-    /// Keys of the model's other parts in the same folders, which do not belong to the run.
+    /// The run's metrics.
+    pub metrics: Vec<MetricSpec>,
+    /// The limits on a picture's size.
+    pub limits: PictureLimits,
+    /// The digest of the file in the store that has the metrics' parameters. None for the published ones.
+    pub parameters: Option<String>,
+    /// The shards whose parts make up the run.
+    pub shards: Vec<PlannedShard>,
+    /// Keys of the metrics' other parts in the same folders, which do not belong to the run.
     pub other_parts: Vec<String>,
 }
 
-/// A part of a run.
+/// A shard of a run: pictures with one part for each metric.
 #[derive(Debug)]
-pub struct PlannedPart {
+pub struct PlannedShard {
     /// Index of its data set in the plan.
     pub dataset: usize,
     /// Its pictures.
     pub cut: ShardCut,
+    /// Its parts, one for each metric that the data set has the pictures for.
+    pub parts: Vec<PlannedPart>,
+}
+
+/// A part of a run: the rows of one metric of a shard.
+#[derive(Debug)]
+pub struct PlannedPart {
+    /// Index of its metric in the plan.
+    pub metric: usize,
     /// Key of its object in the store.
     pub key: String,
     /// Whether the store has it.
@@ -51,21 +67,67 @@ pub enum PlannedPartState {
     },
 }
 
+/// How a plan's parts are made, besides their pictures.
+#[derive(Clone, Debug)]
+pub struct PlanSettings {
+    /// The run's metrics.
+    pub metrics: Vec<MetricSpec>,
+    /// The limits on a picture's size.
+    pub limits: PictureLimits,
+    /// The digest of the file in the store that has the metrics' parameters. None for the published ones.
+    pub parameters: Option<String>,
+    /// Most windows of a shard.
+    pub shard_windows_max: u64,
+}
+
+impl PlannedPart {
+    fn is_missing(&self) -> bool {
+        matches!(self.state, PlannedPartState::Missing { .. })
+    }
+
+    /// Returns the part's name: that of its object without the extension.
+    pub fn name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or_default().trim_end_matches(".parquet")
+    }
+}
+
+impl PlannedShard {
+    /// Returns the parts that the store lacks.
+    pub fn missing(&self) -> impl Iterator<Item = &PlannedPart> + Clone {
+        self.parts.iter().filter(|part| part.is_missing())
+    }
+
+    /// Returns the name of the shard of the parts that the store lacks.
+    pub fn missing_name(&self) -> String {
+        join_part_names(self.missing().map(PlannedPart::name))
+    }
+
+    fn rows(&self) -> u64 {
+        self.cut.pictures.len() as u64
+    }
+}
+
 impl RunPlan {
-    /// Cuts data sets into parts, all of them missing until [`RunPlan::find_parts`] is called. Pure.
-    pub fn new(datasets: Vec<MeasuredDataSet>, settings: ScoringSettings, shard_windows_max: u64) -> RunPlan {
-        let mut parts = Vec::new();
+    /// Cuts data sets into shards, with all parts missing until [`RunPlan::find_parts`] is called. Pure.
+    pub fn new(datasets: Vec<MeasuredDataSet>, settings: PlanSettings) -> RunPlan {
+        let PlanSettings { metrics, limits, parameters, shard_windows_max } = settings;
+        let mut shards = Vec::new();
         for (index, MeasuredDataSet { dataset, windows }) in datasets.iter().enumerate() {
+            let available = available_metrics(dataset, &metrics);
             for (algorithm, range) in plan::algorithm_ranges(dataset) {
-                let cuts = plan::cut_shards(dataset, range.clone(), &windows[range], shard_windows_max);
-                parts.extend(cuts.into_iter().map(|cut| {
-                    let name = plan::part_name(dataset, &cut, &settings);
+                let part = |cut: &ShardCut, metric: usize| {
+                    let name = plan::part_name(dataset, cut, &metrics[metric], limits);
                     let key = scores::part_key(dataset.name.as_str(), algorithm.as_str(), &name);
-                    PlannedPart { dataset: index, cut, key, state: PlannedPartState::Missing { reuse: Vec::new() } }
+                    PlannedPart { metric, key, state: PlannedPartState::Missing { reuse: Vec::new() } }
+                };
+                let cuts = plan::cut_shards(dataset, range.clone(), &windows[range], shard_windows_max);
+                shards.extend(cuts.into_iter().map(|cut| {
+                    let parts = available.iter().map(|metric| part(&cut, *metric)).collect();
+                    PlannedShard { dataset: index, cut, parts }
                 }));
             }
         }
-        RunPlan { datasets, settings, parts, other_parts: Vec::new() }
+        RunPlan { datasets, metrics, limits, parameters, shards, other_parts: Vec::new() }
     }
 
     /// Returns the registrations of a request's data sets, completed with what was found when they were loaded.
@@ -78,40 +140,44 @@ impl RunPlan {
         requested.iter().filter_map(loaded).collect()
     }
 
+    /// Returns the parts of all shards, in the order of the plan.
+    pub fn parts(&self) -> impl Iterator<Item = (&PlannedShard, &PlannedPart)> {
+        self.shards.iter().flat_map(|shard| shard.parts.iter().map(move |part| (shard, part)))
+    }
+
     /// Finds which parts are in the store, and which older parts may hold rows of those that are not.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn find_parts(&mut self, store: &Store) -> Result<(), StoreError> {
         let listed = self.list_folders(store).await?;
-        let existing: HashSet<&str> = listed.values().flatten().map(|(key, _)| key.as_str()).collect();
-        let candidates: Vec<usize> =
-            (0..self.parts.len()).filter(|index| existing.contains(self.parts[*index].key.as_str())).collect();
-        let keys_and_rows = candidates.iter().map(|index| {
-            let part = &self.parts[*index];
-            (part.key.clone(), part.cut.pictures.len() as u64)
-        });
-        let found = parts::inspect_all(store, keys_and_rows).await?;
-        for (index, found) in candidates.into_iter().zip(found) {
-            match found {
-                PartState::Complete(counts) => self.parts[index].state = PlannedPartState::Done(counts),
-                PartState::Damaged(why) => {
-                    warn!(part = self.parts[index].key, why, "a part is damaged and is made again")
-                }
-                PartState::Missing => {}
-            }
-        }
-        let planned: HashSet<&str> = self.parts.iter().map(|part| part.key.as_str()).collect();
-        let is_other = |(key, _): &&(String, HashPrefix)| !planned.contains(key.as_str());
-        self.other_parts = listed.values().flatten().filter(is_other).map(|(key, _)| key.clone()).collect();
-        for index in 0..self.parts.len() {
-            if matches!(self.parts[index].state, PlannedPartState::Missing { .. }) {
-                let part = &self.parts[index];
-                let overlapping = listed[&self.folder(part)]
-                    .iter()
-                    .filter(|(key, prefix)| key != &part.key && prefix.overlaps(part.cut.prefix));
-                let reuse = overlapping.map(|(key, _)| key.clone()).collect();
-                self.parts[index].state = PlannedPartState::Missing { reuse };
+        let existing: HashSet<&str> = listed.values().flatten().map(|part| part.key.as_str()).collect();
+        let is_listed = |(_, part): &(&PlannedShard, &PlannedPart)| existing.contains(part.key.as_str());
+        let keys_and_rows = self.parts().filter(is_listed).map(|(shard, part)| (part.key.clone(), shard.rows()));
+        let keys_and_rows: Vec<(String, u64)> = keys_and_rows.collect();
+        let found = parts::inspect_all(store, keys_and_rows.iter().cloned()).await?;
+        let found: HashMap<String, PartState> = keys_and_rows.into_iter().map(|(key, _)| key).zip(found).collect();
+        let planned: HashSet<&str> = self.parts().map(|(_, part)| part.key.as_str()).collect();
+        let others = listed.values().flatten().filter(|part| !planned.contains(part.key.as_str()));
+        self.other_parts = others.map(|part| part.key.clone()).collect();
+        let folders: Vec<String> = self.shards.iter().map(|shard| self.folder(shard)).collect();
+        for (shard, folder) in self.shards.iter_mut().zip(folders) {
+            for part in &mut shard.parts {
+                part.state = match found.get(&part.key) {
+                    Some(PartState::Complete(counts)) => PlannedPartState::Done(*counts),
+                    state => {
+                        if let Some(PartState::Damaged(why)) = state {
+                            warn!(part = part.key, why, "a part is damaged and is made again");
+                        }
+                        let overlaps = |other: &&ListedPart| {
+                            other.metric == part.metric
+                                && other.key != part.key
+                                && other.prefix.overlaps(shard.cut.prefix)
+                        };
+                        let reuse = listed[&folder].iter().filter(overlaps).map(|other| other.key.clone()).collect();
+                        PlannedPartState::Missing { reuse }
+                    }
+                };
             }
         }
         Ok(())
@@ -119,7 +185,7 @@ impl RunPlan {
 
     /// Marks the parts with failed rows as missing. Their rows with a score are reused.
     pub fn retry_failed(&mut self) {
-        for part in &mut self.parts {
+        for part in self.shards.iter_mut().flat_map(|shard| &mut shard.parts) {
             if matches!(part.state, PlannedPartState::Done(counts) if counts.failed > 0) {
                 part.state = PlannedPartState::Missing { reuse: vec![part.key.clone()] };
             }
@@ -128,23 +194,57 @@ impl RunPlan {
 
     /// Returns the shards that are still to be scored, made one at a time.
     pub fn shards<'a>(&'a self, store: &'a Store, retry_failed: bool) -> impl Iterator<Item = Shard> + 'a {
-        self.parts.iter().filter_map(move |part| self.shard(part, store, retry_failed))
+        self.shards.iter().filter_map(move |shard| self.shard(shard, store, retry_failed))
     }
 
-    /// Returns a part's shard, if it is still to be scored.
-    pub fn shard(&self, part: &PlannedPart, store: &Store, retry_failed: bool) -> Option<Shard> {
-        let PlannedPartState::Missing { reuse } = &part.state else {
+    /// Returns a shard with the parts that the store lacks, if there are any.
+    pub fn shard(&self, planned: &PlannedShard, store: &Store, retry_failed: bool) -> Option<Shard> {
+        let dataset = &self.datasets[planned.dataset].dataset;
+        let (_, algorithm) = self.dataset_and_algorithm(planned);
+        let parts: Vec<ShardPart> = planned.missing().map(|part| self.shard_part(dataset, algorithm, part)).collect();
+        if parts.is_empty() {
             return None;
-        };
-        let dataset = &self.datasets[part.dataset].dataset;
-        let shard = Shard::new(dataset, &part.cut, store.url().as_str(), &self.settings);
-        Some(Shard { reuse: reuse.clone(), retry_failed, ..shard })
+        }
+        let metrics: Vec<&MetricSpec> = planned.missing().map(|part| &self.metrics[part.metric]).collect();
+        Some(Shard {
+            store: store.url().to_string(),
+            parts,
+            retry_failed,
+            pictures: plan::shard_pictures(dataset, &planned.cut.pictures, &metrics),
+            windows: self.missing_windows(planned),
+            facts: Vec::new(),
+            limits: self.limits,
+            parameters: self.parameters.clone(),
+        })
     }
 
-    /// Returns the data set and the algorithm that a part's pictures belong to.
-    pub fn dataset_and_algorithm(&self, part: &PlannedPart) -> (&DatasetName, &AlgorithmName) {
-        let dataset = &self.datasets[part.dataset].dataset;
-        (&dataset.name, &dataset.pictures[part.cut.pictures[0] as usize].algorithm)
+    fn shard_part(&self, dataset: &DataSet, algorithm: &AlgorithmName, part: &PlannedPart) -> ShardPart {
+        let PlannedPartState::Missing { reuse } = &part.state else { unreachable!("only missing parts are made") };
+        let metric = &self.metrics[part.metric];
+        let columns = PartColumns {
+            dataset: dataset.name.to_string(),
+            algorithm: algorithm.to_string(),
+            metric: metric.name.to_string(),
+            fingerprint: metric.fingerprint.clone(),
+            part: part.name().to_owned(),
+        };
+        ShardPart { columns, reuse: reuse.clone() }
+    }
+
+    /// Returns the number of windows of a shard's parts that the store lacks.
+    pub fn missing_windows(&self, shard: &PlannedShard) -> u64 {
+        shard.missing().map(|part| self.windows(shard, part)).sum()
+    }
+
+    /// Returns the number of windows of a part. Metrics other than CLIP-DQA look at a picture as one window.
+    fn windows(&self, shard: &PlannedShard, part: &PlannedPart) -> u64 {
+        if self.metrics[part.metric].is_clip_dqa() { shard.cut.windows } else { shard.rows() }
+    }
+
+    /// Returns the data set and the algorithm that a shard's pictures belong to.
+    pub fn dataset_and_algorithm(&self, shard: &PlannedShard) -> (&DatasetName, &AlgorithmName) {
+        let dataset = &self.datasets[shard.dataset].dataset;
+        (&dataset.name, &dataset.pictures[shard.cut.pictures[0] as usize].algorithm)
     }
 
     /// Returns the specifications of the data sets for a run's record, without the scenes seen in training.
@@ -163,25 +263,27 @@ impl RunPlan {
 
     /// Returns the parts as a run's record keeps them.
     pub fn part_refs(&self) -> Vec<PartRef> {
-        let reference = |part: &PlannedPart| {
-            let (dataset, algorithm) = self.dataset_and_algorithm(part);
+        let reference = |(shard, part): (&PlannedShard, &PlannedPart)| {
+            let (dataset, algorithm) = self.dataset_and_algorithm(shard);
+            let metric = &self.metrics[part.metric];
             PartRef {
                 key: part.key.clone(),
                 dataset: dataset.clone(),
                 algorithm: algorithm.clone(),
-                rows: part.cut.pictures.len() as u64,
-                windows: part.cut.windows,
+                rows: shard.rows(),
+                windows: self.windows(shard, part),
+                metric: Some(&metric.name).filter(|_| !metric.is_clip_dqa()).cloned(),
             }
         };
-        self.parts.iter().map(reference).collect()
+        self.parts().map(reference).collect()
     }
 
-    /// Counts the pictures and windows that are planned, and the rows that the store has.
+    /// Counts the rows and windows that are planned, and the rows that the store has. A picture has a row for each metric.
     pub fn counts(&self) -> RunCounts {
         let mut counts = RunCounts::default();
-        for part in &self.parts {
-            counts.pictures += part.cut.pictures.len() as u64;
-            counts.windows += part.cut.windows;
+        for (shard, part) in self.parts() {
+            counts.pictures += shard.rows();
+            counts.windows += self.windows(shard, part);
             if let PlannedPartState::Done(done) = part.state {
                 counts.scored += done.rows - done.failed;
                 counts.failed += done.failed;
@@ -190,33 +292,53 @@ impl RunPlan {
         counts
     }
 
-    /// Returns the parts that the store lacks.
-    pub fn missing(&self) -> impl Iterator<Item = &PlannedPart> {
-        self.parts.iter().filter(|part| matches!(part.state, PlannedPartState::Missing { .. }))
+    /// Returns the shards with parts that the store lacks.
+    pub fn missing(&self) -> impl Iterator<Item = &PlannedShard> {
+        self.shards.iter().filter(|shard| shard.missing().next().is_some())
     }
 
-    /// Lists each folder of the run's parts: the keys of the parts of the run's model, with the prefixes in their
-    /// names.
-    async fn list_folders(&self, store: &Store) -> Result<BTreeMap<String, Vec<(String, HashPrefix)>>, StoreError> {
+    /// Lists each folder of the run's parts: the parts of the run's metrics, with the prefixes in their names.
+    async fn list_folders(&self, store: &Store) -> Result<BTreeMap<String, Vec<ListedPart>>, StoreError> {
         let mut listed = BTreeMap::new();
-        for part in &self.parts {
-            let folder = self.folder(part);
+        for shard in &self.shards {
+            let folder = self.folder(shard);
             if listed.contains_key(&folder) {
                 continue;
             }
-            let prefix = |key: &str| {
+            let parse = |key: &str| {
                 let name = key.rsplit('/').next()?.strip_suffix(".parquet")?;
-                plan::hash_prefix_of_part(name, &self.settings.fingerprint)
+                self.metrics.iter().enumerate().find_map(|(metric, spec)| {
+                    let prefix = plan::hash_prefix_of_part(name, &spec.fingerprint)?;
+                    Some(ListedPart { key: key.to_owned(), metric, prefix })
+                })
             };
             let objects = store.list_sorted(&folder).await?;
-            let parts = objects.into_iter().filter_map(|object| Some((object.key.clone(), prefix(&object.key)?)));
-            listed.insert(folder, parts.collect());
+            listed.insert(folder, objects.iter().filter_map(|object| parse(&object.key)).collect());
         }
         Ok(listed)
     }
 
-    fn folder(&self, part: &PlannedPart) -> String {
-        let (dataset, algorithm) = self.dataset_and_algorithm(part);
+    fn folder(&self, shard: &PlannedShard) -> String {
+        let (dataset, algorithm) = self.dataset_and_algorithm(shard);
         scores::part_folder(dataset.as_str(), algorithm.as_str())
     }
+}
+
+/// A part in the store.
+struct ListedPart {
+    key: String,
+    /// Index of its metric in the plan.
+    metric: usize,
+    prefix: HashPrefix,
+}
+
+/// Returns the indices of the metrics that a data set has the references for.
+fn available_metrics(dataset: &DataSet, metrics: &[MetricSpec]) -> Vec<usize> {
+    let is_available = |metric: &MetricSpec| metric.reference().is_none_or(|kind| has_reference(dataset, kind));
+    (0..metrics.len()).filter(|index| is_available(&metrics[*index])).collect()
+}
+
+/// Returns whether any picture of a data set has a reference of this kind.
+pub fn has_reference(dataset: &DataSet, kind: ReferenceKind) -> bool {
+    dataset.pictures.iter().any(|picture| dataset.reference(picture, kind).is_some())
 }

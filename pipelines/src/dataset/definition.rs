@@ -17,6 +17,7 @@ use super::label_error::LabelError;
 use super::table_file::TableFormat;
 use super::table_file::encoding;
 use super::table_file::numbers::Decimal;
+use crate::metric::Direction;
 use crate::names::{AlgorithmName, DatasetName, NameError, similar_names};
 
 /// The folder where definitions are found by name, relative to the working directory.
@@ -149,17 +150,6 @@ pub struct InputsDefinition {
     pub root: Option<String>,
     /// The layout, with `{image}`, `{scene}` or `{group}`: what the pictures share with the dehazed ones.
     pub layout: String,
-}
-
-/// Whether high or low labels are good.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// High labels are good.
-    #[default]
-    Higher,
-    /// Low labels are good. A label becomes the sum of the range's ends less the label, or its negative without a range.
-    Lower,
 }
 
 /// Importers of data sets whose pictures are numbered, or named only in a table.

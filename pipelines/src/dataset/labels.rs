@@ -12,7 +12,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use self::matching::{LabelTarget, Matcher};
 use super::data_set::DataSet;
-use super::definition::{Definition, Direction, LabelsDefinition, Repeated, contradiction};
+use super::definition::{Definition, LabelsDefinition, Repeated, contradiction};
 use super::error::{DatasetError, UnlocatedError};
 use super::fault::{FaultKind, Faults, NAMED_MAX};
 use super::label_error::LabelError;
@@ -20,6 +20,7 @@ use super::path_index::PathMatch;
 use super::picture::{Picture, Raters};
 use super::table_file::row_position::RowPosition;
 use super::table_file::{self, Table, TableFormat};
+use crate::metric::Direction;
 use crate::store::Store;
 
 /// Tables that are read at the same time: exBeDDE has one for each of 167 hazy pictures.

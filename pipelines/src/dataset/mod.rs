@@ -27,6 +27,8 @@ mod path_index;
 mod picture;
 mod picture_scan;
 mod scene;
+mod stub_reference;
+pub use stub_reference::ReferenceKind;
 mod skipped;
 mod source;
 mod table_file;
@@ -36,7 +38,7 @@ mod tar_members;
 pub use check::{CheckCell, CheckCounts, CheckReport, check};
 pub use data_set::{ALL, AlgorithmSelection, DataSet, ExcludedFolder, ExcludedKind, Scene};
 pub use definition::{
-    Definition, Direction, Ignore, Importer, InputsDefinition, LabelsDefinition, Protocol, Repeated, definition_names,
+    Definition, Ignore, Importer, InputsDefinition, LabelsDefinition, Protocol, Repeated, definition_names,
     find_definition,
 };
 pub use error::DatasetError;

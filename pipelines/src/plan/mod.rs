@@ -9,11 +9,12 @@ use blake3::Hasher;
 
 use crate::dataset::{DataSet, Picture, Raters};
 use crate::digest;
+use crate::metric::MetricSpec;
 use crate::names::AlgorithmName;
 use crate::picture_limits::PictureLimits;
 use crate::tables::scores::SCORES_VERSION;
 
-pub use shard::{Shard, ShardPicture};
+pub use shard::{Shard, ShardPart, ShardPicture, ShardReference, join_part_names, shard_pictures};
 
 /// Maximum number of windows in a shard, unless one picture has more. It takes minutes on a CPU and a second on a GPU, so that
 /// a lost machine loses little, and a part is still large enough to be read efficiently.
@@ -134,19 +135,12 @@ fn split(hashes: &[HashedPicture], prefix: HashPrefix, windows_max: u64, cuts: &
     split(&hashes[half..], prefix.child(1), windows_max, cuts);
 }
 
-/// The settings that determine a part's rows besides its pictures.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScoringSettings {
-    /// The model's fingerprint: 64 hexadecimal digits.
-    pub fingerprint: String,
-    /// The limits on a picture's size. A larger picture gets no score.
-    pub limits: PictureLimits,
-}
-
-/// Returns the name of the part that holds a shard's rows: the model, the prefix, and a digest of everything else that
-/// determines its content. If the part exists, the shard is done.
-pub fn part_name(dataset: &DataSet, cut: &ShardCut, settings: &ScoringSettings) -> String {
-    let fingerprint = &settings.fingerprint;
+/// Returns the name of the part that holds a metric's rows of a shard: the beginning of the fingerprint, the prefix, and a
+/// digest of everything else that determines its content. `limits` are those on a picture's size: a larger picture gets
+/// no score. If the part exists, it need not be made.
+pub fn part_name(dataset: &DataSet, cut: &ShardCut, metric: &MetricSpec, limits: PictureLimits) -> String {
+    let fingerprint = &metric.fingerprint;
+    let reference = metric.reference();
     let mut hasher = Hasher::new_derive_key("dqa 2026 name of a part");
     let mut field = |bytes: &[u8]| digest::update_field(&mut hasher, bytes);
     field(&SCORES_VERSION.to_le_bytes());
@@ -168,27 +162,33 @@ pub fn part_name(dataset: &DataSet, cut: &ShardCut, settings: &ScoringSettings) 
             field(&[u8::from(std.is_some())]);
             field(&std.unwrap_or(0.0).to_bits().to_le_bytes());
         }
+        if let Some(kind) = reference {
+            let reference = dataset.reference(picture, kind);
+            field(b"reference");
+            field(reference.map(|reference| dataset.uri(reference)).unwrap_or_default().as_bytes());
+            field(reference.map_or("", |reference| &reference.version).as_bytes());
+        }
     }
     // Hashed only if they differ from the default, so that parts of older versions keep their names.
-    if !settings.limits.is_default() {
-        let PictureLimits { pixels_max, side_max, bytes_max } = settings.limits;
+    if !limits.is_default() {
+        let PictureLimits { pixels_max, side_max, bytes_max } = limits;
         field(b"limits");
         field(&pixels_max.to_le_bytes());
         field(&side_max.to_le_bytes());
         field(&bytes_max.to_le_bytes());
     }
     let digest = hasher.finalize().to_hex();
-    format!("{}-{}-{}", model_prefix(fingerprint), cut.prefix, &digest[..32])
+    format!("{}-{}-{}", fingerprint_prefix(fingerprint), cut.prefix, &digest[..32])
 }
 
 /// Returns the beginning of the fingerprint, which a part's name starts with.
-pub fn model_prefix(fingerprint: &str) -> &str {
+pub fn fingerprint_prefix(fingerprint: &str) -> &str {
     &fingerprint[..fingerprint.len().min(12)]
 }
 
-/// Parses the hash prefix in a part's name. None if the part is of another model.
+/// Parses the hash prefix in a part's name. None if the part is of another metric.
 pub fn hash_prefix_of_part(part: &str, fingerprint: &str) -> Option<HashPrefix> {
-    let rest = part.strip_prefix(model_prefix(fingerprint))?.strip_prefix('-')?;
+    let rest = part.strip_prefix(fingerprint_prefix(fingerprint))?.strip_prefix('-')?;
     HashPrefix::parse(rest.split_once('-')?.0)
 }
 
@@ -236,11 +236,11 @@ mod tests {
     }
 
     fn names(dataset: &DataSet, max: u64) -> BTreeSet<String> {
-        plan(dataset, max).iter().map(|cut| part_name(dataset, cut, &settings("0123456789abcdef"))).collect()
+        plan(dataset, max).iter().map(|cut| name(dataset, cut, "0123456789abcdef")).collect()
     }
 
-    fn settings(fingerprint: &str) -> ScoringSettings {
-        ScoringSettings { fingerprint: fingerprint.to_owned(), limits: PictureLimits::default() }
+    fn name(dataset: &DataSet, cut: &ShardCut, fingerprint: &str) -> String {
+        part_name(dataset, cut, &MetricSpec::clip_dqa(fingerprint), PictureLimits::default())
     }
 
     fn pictures() -> impl Strategy<Value = BTreeSet<(u8, u16)>> {
@@ -319,10 +319,10 @@ mod tests {
             assert_eq!(all.iter().filter(|other| *other == one).count(), 1, "{i}");
         }
         let cut = &plan(&base, 4000)[0];
-        let name = |settings: &ScoringSettings| part_name(&base, cut, settings);
-        assert_ne!(name(&settings(&"1".repeat(64))), name(&settings(&"2".repeat(64))));
+        assert_ne!(name(&base, cut, &"1".repeat(64)), name(&base, cut, &"2".repeat(64)));
         let usual = PictureLimits::default();
-        let limited = |limits: PictureLimits| name(&ScoringSettings { limits, ..settings("0123456789abcdef") });
+        let metric = MetricSpec::clip_dqa("0123456789abcdef");
+        let limited = |limits: PictureLimits| part_name(&base, cut, &metric, limits);
         let names = BTreeSet::from([
             limited(usual),
             limited(PictureLimits { pixels_max: 1 << 20, ..usual }),
@@ -339,7 +339,7 @@ mod tests {
         let dataset = dataset(&(0..200).map(|n| (0, n)).collect());
         let fingerprint = "ab".repeat(32);
         for cut in plan(&dataset, 2000) {
-            let name = part_name(&dataset, &cut, &settings(&fingerprint));
+            let name = name(&dataset, &cut, &fingerprint);
             assert_eq!(hash_prefix_of_part(&name, &fingerprint), Some(cut.prefix));
             assert_eq!(hash_prefix_of_part(&name, &"cd".repeat(32)), None);
         }

@@ -106,6 +106,8 @@ mod tests {
                 shard_windows_max: 100,
                 remark: None,
                 limits: PictureLimits::default(),
+                metrics: Vec::new(),
+                metric_parameters: None,
             };
             // Built as JSON, because other fields may be added to a record.
             let mut record = serde_json::json!({

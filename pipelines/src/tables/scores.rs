@@ -11,6 +11,8 @@ use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::Raters;
+#[cfg(doc)]
+use crate::metric::CLIP_DQA;
 
 /// Version of the columns and their meaning. It is part of every part's name: raise it with each change of either. A
 /// column that only some parts have, such as [`RATERS`], is not a change, because the name of a part already determines
@@ -63,12 +65,14 @@ pub struct ScoreRow {
     pub mos: Option<f64>,
     /// The raters whose mean the label is, if it is a mean.
     pub raters: Option<Raters>,
+    /// Share of the picture's windows in which all gray levels are equal, 0 to 1. None for metrics that do not depend on it.
+    pub flat_share: Option<f64>,
 }
 
 /// A picture's score and the distribution of its windows' scores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScoreStatistics {
-    /// Mean over the windows, 0 to 1, higher is better.
+    /// The metric's value. For CLIP-DQA the mean over the windows, 0 to 1, higher is better.
     pub score: f64,
     /// Population standard deviation over the windows.
     pub std: f64,
@@ -94,7 +98,9 @@ pub struct PartColumns {
     pub dataset: String,
     /// The algorithm's name.
     pub algorithm: String,
-    /// Fingerprint of the model that scored: 64 digits.
+    /// The metric's name.
+    pub metric: String,
+    /// Fingerprint of the metric: 64 digits.
     pub fingerprint: String,
     /// The part's name: the file's name without `.parquet`.
     pub part: String,
@@ -104,11 +110,11 @@ pub struct PartColumns {
 /// NULL, so earlier parts of a store stay unchanged.
 pub const RATERS: [&str; 2] = ["mos_raters", "mos_std"];
 
-/// The columns of a part without [`RATERS`].
-static SCHEMA_WITHOUT_RATERS: LazyLock<SchemaRef> = LazyLock::new(|| {
-    let fields = SCHEMA.fields().iter().filter(|field| !RATERS.contains(&field.name().as_str()));
-    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
-});
+/// The column of [`ScoreRow::flat_share`]. Only parts of metrics that depend on flat windows have it.
+pub const FLAT_SHARE: &str = "flat_share";
+
+/// The column of the metric's name. Parts of versions that had one metric lack it: their metric is [`CLIP_DQA`].
+pub const METRIC: &str = "metric";
 
 /// The table's columns.
 pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -135,12 +141,14 @@ pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new(RATERS[1], DataType::Float64, true),
         Field::new("error_code", text.clone(), true),
         Field::new("error_message", text, true),
+        Field::new(METRIC, word(), true),
+        Field::new(FLAT_SHARE, DataType::Float64, true),
         Field::new("fingerprint", word(), false),
         Field::new("part", word(), false),
     ]))
 });
 
-/// Returns the rows as a batch of [`SCHEMA`], without [`RATERS`] if no row has raters.
+/// Returns the rows as a batch of [`SCHEMA`], without [`RATERS`] or [`FLAT_SHARE`] if no row has them.
 pub fn to_batch(part: &PartColumns, rows: &[ScoreRow]) -> RecordBatch {
     let constant = |value: &str| -> ArrayRef {
         let keys = Int32Array::from(vec![0; rows.len()]);
@@ -156,7 +164,7 @@ pub fn to_batch(part: &PartColumns, rows: &[ScoreRow]) -> RecordBatch {
         Arc::new(rows.iter().map(cell).collect::<Float64Array>())
     };
     let statistic = |value: fn(&ScoreStatistics) -> f64| real(&move |row| row.score.as_ref().ok().map(value));
-    let mut columns = vec![
+    let columns = vec![
         constant(&part.dataset),
         constant(&part.algorithm),
         text(&|row| Some(row.scene.clone())),
@@ -177,22 +185,23 @@ pub fn to_batch(part: &PartColumns, rows: &[ScoreRow]) -> RecordBatch {
         real(&|row| row.raters.and_then(|raters| raters.std)),
         text(&|row| row.score.as_ref().err().map(|f| f.code.clone())),
         text(&|row| row.score.as_ref().err().map(|f| f.message.clone())),
+        constant(&part.metric),
+        real(&|row| row.flat_share),
         constant(&part.fingerprint),
         constant(&part.part),
     ];
-    let mut schema = SCHEMA.clone();
-    if rows.iter().all(|row| row.raters.is_none()) {
-        schema = SCHEMA_WITHOUT_RATERS.clone();
-        let mut fields = SCHEMA.fields().iter();
-        columns.retain(|_| fields.next().is_some_and(|field| !RATERS.contains(&field.name().as_str())));
-    }
-    RecordBatch::try_new(schema, columns).expect("the columns are made to the schema")
+    let has_raters = rows.iter().any(|row| row.raters.is_some());
+    let has_flat_share = rows.iter().any(|row| row.flat_share.is_some());
+    let is_present = |name: &str| (has_raters || !RATERS.contains(&name)) && (has_flat_share || name != FLAT_SHARE);
+    let present: Vec<usize> = (0..columns.len()).filter(|index| is_present(SCHEMA.field(*index).name())).collect();
+    let batch = RecordBatch::try_new(SCHEMA.clone(), columns).expect("the columns are made to the schema");
+    batch.project(&present).expect("the columns are there")
 }
 
-/// Returns the rows of a batch of [`SCHEMA`], with or without [`RATERS`].
+/// Returns the rows of a batch of [`SCHEMA`], with or without [`RATERS`], [`FLAT_SHARE`] and [`METRIC`].
 ///
 /// # Errors
-/// A column other than [`RATERS`] is missing, or a column has another type.
+/// Another column is missing, or a column has another type.
 pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ScoreRow>, ArrowError> {
     let column = |name: &str| {
         batch.column_by_name(name).ok_or_else(|| ArrowError::SchemaError(format!("column `{name}` is missing")))
@@ -216,6 +225,7 @@ pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ScoreRow>, ArrowError> {
         let std = deviation.and_then(|deviation| reals(deviation, i));
         Some(Raters { count: u32::try_from(raters.value(i)).unwrap_or(u32::MAX), std })
     };
+    let flat_share = batch.column_by_name(FLAT_SHARE).map(|_| real(FLAT_SHARE)).transpose()?;
     let (mos, code, message) = (real("mos")?, text("error_code")?, text("error_message")?);
     let row = |i| ScoreRow {
         scene: scene.value(i).to_owned(),
@@ -237,6 +247,7 @@ pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ScoreRow>, ArrowError> {
         },
         mos: reals(mos, i),
         raters: raters(i),
+        flat_share: flat_share.and_then(|share| reals(share, i)),
     };
     Ok((0..batch.num_rows()).map(row).collect())
 }

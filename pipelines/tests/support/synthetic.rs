@@ -87,6 +87,8 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
             shard_windows_max: 1000,
             remark: Some("the scores are made by a formula".to_owned()),
             limits: PictureLimits::default(),
+            metrics: Vec::new(),
+            metric_parameters: None,
         },
         fingerprint: FINGERPRINT.to_owned(),
         counts: RunCounts { pictures, windows: pictures * 15, scored: pictures - failed, failed },
@@ -109,6 +111,7 @@ pub(crate) fn encode(
     let part = PartColumns {
         dataset: dataset_name(dataset).to_string(),
         algorithm: algorithm_name(algorithm).to_string(),
+        metric: "clip-dqa".to_owned(),
         fingerprint: FINGERPRINT.to_owned(),
         part: format!("synthetic-{number}"),
     };
@@ -120,6 +123,7 @@ pub(crate) fn encode(
         algorithm: algorithm_name(algorithm),
         rows: rows.len() as u64,
         windows: rows.len() as u64 * 15,
+        metric: None,
     };
     (reference, bytes, rows.iter().filter(|row| row.score.is_err()).count() as u64)
 }
@@ -155,5 +159,6 @@ fn row(dataset: usize, algorithm: usize, scene: usize, labelled: bool) -> ScoreR
         },
         mos: (labelled && !unlabelled).then_some(mos),
         raters: None,
+        flat_share: None,
     }
 }
