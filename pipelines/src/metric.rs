@@ -126,6 +126,11 @@ pub fn reference_kind(metric: Metric) -> Option<ReferenceKind> {
     })
 }
 
+/// Returns the key of the file in a store that has parameters of metrics. `digest` is the BLAKE3 digest of its content.
+pub fn parameters_key(digest: &str) -> String {
+    format!("metric_parameters/{digest}.json")
+}
+
 /// The metrics that a request names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricSelection {

@@ -22,44 +22,79 @@ const REQUESTS_MAX: usize = 32;
 /// KiB of files that were read and not yet decoded. A larger file is read alone.
 const AHEAD_KIB_MAX: u32 = 64 << 10;
 
+/// The address of a file and its length in bytes.
+pub(crate) type FileToRead = (String, u64);
+
+/// The files of a picture: its own, and those of the pictures that metrics compare it with.
+#[derive(Clone, Debug)]
+pub(crate) struct PictureFiles {
+    pub(crate) picture: FileToRead,
+    pub(crate) clear: Option<FileToRead>,
+    pub(crate) hazy: Option<FileToRead>,
+}
+
 /// A picture's bytes on their way to inference.
 pub(crate) struct FetchedPicture {
-    /// Index of the file in the list given to [`read_pictures`].
+    /// Index of the picture in the list given to [`read_pictures`].
     pub(crate) index: usize,
-    /// BLAKE3 digest of the file.
+    /// BLAKE3 digest of the picture's file.
     pub(crate) digest: Option<String>,
-    /// Error of a remote store that did not answer, rather than answer that the object is missing: another attempt may
+    /// Error of a remote store that did not answer, rather than answer that an object is missing: another attempt may
     /// succeed.
     pub(crate) store_error: Option<StoreError>,
-    bytes: RefCell<Option<Result<Bytes, PictureError>>>,
+    files: RefCell<Option<FetchedFiles>>,
+}
+
+/// The contents of a picture's files.
+pub(crate) struct FetchedFiles {
+    pub(crate) picture: Result<Vec<u8>, PictureError>,
+    pub(crate) clear: Option<Result<Vec<u8>, PictureError>>,
+    pub(crate) hazy: Option<Result<Vec<u8>, PictureError>>,
 }
 
 impl FetchedPicture {
-    /// Takes the bytes; may be called once.
+    /// Takes the bytes of the picture's file; may be called once.
     pub(crate) fn take(&self) -> Result<Vec<u8>, PictureError> {
-        self.bytes.take().expect("a picture's bytes are taken once").map(Vec::from)
+        self.take_files().picture
+    }
+
+    /// Takes the bytes of all files; may be called once.
+    pub(crate) fn take_files(&self) -> FetchedFiles {
+        self.files.take().expect("a picture's bytes are taken once")
     }
 }
 
-/// Reads files ahead of the iterator's consumer, in order. `files` are their addresses and lengths in bytes. The
-/// iterator blocks, so use it outside the runtime's threads.
+/// Reads files ahead of the iterator's consumer, in order. The iterator blocks, so use it outside the runtime's threads.
 pub(crate) fn read_pictures(
     resolver: &Arc<StoreResolver>,
-    files: Vec<(String, u64)>,
+    files: Vec<FileToRead>,
+    limits: &Limits,
+    runtime: &Handle,
+) -> impl Iterator<Item = FetchedPicture> + Send + use<> {
+    let alone = files.into_iter().map(|picture| PictureFiles { picture, clear: None, hazy: None });
+    read_with_references(resolver, alone.collect(), limits, runtime)
+}
+
+/// Does the same as [`read_pictures`] with the files of the pictures that metrics compare with.
+pub(crate) fn read_with_references(
+    resolver: &Arc<StoreResolver>,
+    files: Vec<PictureFiles>,
     limits: &Limits,
     runtime: &Handle,
 ) -> impl Iterator<Item = FetchedPicture> + Send + use<> {
     let permits = Arc::new(Semaphore::new(AHEAD_KIB_MAX as usize));
     let (started, mut ahead) = mpsc::channel(REQUESTS_MAX);
-    let sized = files.into_iter().map(|(uri, bytes)| {
+    let sized = files.into_iter().map(|files| {
+        let references = [&files.clear, &files.hazy].into_iter().flatten().map(|(_, bytes)| *bytes);
+        let bytes = references.fold(files.picture.1, u64::saturating_add);
         let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).clamp(1, AHEAD_KIB_MAX);
-        ((uri, bytes), kib)
+        (files, kib)
     });
     let (resolver, bytes_max, spawner) = (resolver.clone(), limits.bytes_max, runtime.clone());
     // Tasks, not futures: they make progress while nobody polls them.
-    let start = move |(uri, bytes): (String, u64)| {
+    let start = move |files: PictureFiles| {
         let resolver = resolver.clone();
-        spawner.spawn(async move { read(&resolver, &uri, bytes, bytes_max).await })
+        spawner.spawn(async move { read_all(&resolver, files, bytes_max).await })
     };
     runtime.spawn(read_ahead::start_in_order(sized, permits, started, start));
     let runtime = runtime.clone();
@@ -69,18 +104,43 @@ pub(crate) fn read_pictures(
             let (task, share) = ahead.recv().await?;
             Some((task.await.expect("reading does not panic"), share))
         })?;
-        let digest = read.as_ref().ok().map(|bytes| blake3::hash(bytes).to_hex().to_string());
-        let (bytes, store_error) = match read {
-            Ok(bytes) => (Ok(bytes), None),
-            Err(ReadError::Picture(error)) => (Err(error), None),
-            Err(ReadError::Store(error)) => {
-                (Err(PictureError::Io { path: String::new(), source: unread() }), Some(error))
-            }
-        };
-        let fetched = FetchedPicture { index, digest, store_error, bytes: RefCell::new(Some(bytes)) };
+        let digest = read[0].as_ref().and_then(|read| read.as_ref().ok());
+        let digest = digest.map(|bytes| blake3::hash(bytes).to_hex().to_string());
+        let mut store_error = None;
+        let [picture, clear, hazy] = read.map(|read| read.map(|read| split_error(read, &mut store_error)));
+        let files = FetchedFiles { picture: picture.expect("a picture has a file"), clear, hazy };
+        let fetched = FetchedPicture { index, digest, store_error, files: RefCell::new(Some(files)) };
         index += 1;
         Some(fetched)
     })
+}
+
+/// Reads the files of a picture: its own, then the references.
+async fn read_all(
+    resolver: &StoreResolver,
+    files: PictureFiles,
+    bytes_max: u64,
+) -> [Option<Result<Bytes, ReadError>>; 3] {
+    let read = async |file: Option<FileToRead>| match file {
+        Some((uri, bytes)) => Some(read(resolver, &uri, bytes, bytes_max).await),
+        None => None,
+    };
+    [read(Some(files.picture)).await, read(files.clear).await, read(files.hazy).await]
+}
+
+/// Returns the bytes or the picture's own failure, and keeps the first error of a store.
+fn split_error(
+    read: Result<Bytes, ReadError>,
+    store_error: &mut Option<StoreError>,
+) -> Result<Vec<u8>, PictureError> {
+    match read {
+        Ok(bytes) => Ok(Vec::from(bytes)),
+        Err(ReadError::Picture(error)) => Err(error),
+        Err(ReadError::Store(error)) => {
+            store_error.get_or_insert(error);
+            Err(PictureError::Io { path: String::new(), source: unread() })
+        }
+    }
 }
 
 /// Why a picture cannot be read.

@@ -4,7 +4,9 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
+use dqa_metrics::Undefined;
 use dqa_pipelines::{Retryable, causes};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +35,16 @@ pub enum ErrorCode {
     Io,
     /// The model's score is not finite.
     NotFinite,
+    /// A metric compares with a clear or hazy picture, and there is none.
+    ReferenceMissing,
+    /// The clear or hazy picture has another size.
+    ReferenceSize,
+    /// The clear or hazy picture cannot be read.
+    ReferenceUnreadable,
+    /// The picture equals its reference, and the metric's value is infinite.
+    Infinite,
+    /// The metric is not defined for the picture.
+    Undefined,
     /// A bug of dqa's: a decoder panicked.
     Internal,
 }
@@ -49,6 +61,11 @@ impl ErrorCode {
             Self::TooSmall => "too_small",
             Self::Io => "io",
             Self::NotFinite => "not_finite",
+            Self::ReferenceMissing => "reference_missing",
+            Self::ReferenceSize => "reference_size",
+            Self::ReferenceUnreadable => "reference_unreadable",
+            Self::Infinite => "infinite",
+            Self::Undefined => "undefined",
             Self::Internal => "internal",
         }
     }
@@ -125,6 +142,12 @@ pub enum PictureError {
     /// The model's score is not finite: its arithmetic overflowed, or its weights are not finite.
     #[error("score is not finite; score it again in f32, and check the model's weights if that is the same")]
     NotFinite,
+    /// A metric has no value for the picture.
+    #[error(transparent)]
+    Metric(#[from] dqa_metrics::Undefined),
+    /// The picture that a metric compares with cannot be read.
+    #[error("the picture to compare with cannot be read")]
+    Reference(#[source] Arc<PictureError>),
     /// A bug of dqa's: a decoder panicked.
     #[error("decoder of {format} panicked: {message}; this is a bug, please report it with the file")]
     Internal {
@@ -160,6 +183,14 @@ impl PictureError {
             Self::TooSmall { .. } => ErrorCode::TooSmall,
             Self::Io { .. } => ErrorCode::Io,
             Self::NotFinite => ErrorCode::NotFinite,
+            Self::Metric(undefined) => match undefined {
+                Undefined::TooSmall(_) => ErrorCode::TooSmall,
+                Undefined::ReferenceMissing(_) => ErrorCode::ReferenceMissing,
+                Undefined::ReferenceSize { .. } => ErrorCode::ReferenceSize,
+                Undefined::Infinite => ErrorCode::Infinite,
+                Undefined::Degenerate(_) => ErrorCode::Undefined,
+            },
+            Self::Reference(_) => ErrorCode::ReferenceUnreadable,
             Self::Internal { .. } => ErrorCode::Internal,
         }
     }

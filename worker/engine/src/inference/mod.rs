@@ -5,6 +5,7 @@
 //! keeps busy. Memory is bounded by a budget of bytes for pictures in flight, not by the size of the data set.
 
 mod budget;
+mod measure;
 mod report;
 
 use std::collections::VecDeque;
@@ -13,10 +14,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use dqa_model::{Batcher, ModelError, PictureScore, Prepared, Scorer};
+use dqa_metrics::Evaluator;
+use dqa_model::{Batcher, ModelError, PictureScore, Scorer};
 
 use crate::decode::{self, Limits, PictureError};
 use budget::{Budget, Share};
+use measure::{DecodedPicture, decode_and_measure};
+pub use measure::{Measured, Measures, MetricValue, PictureInput, Wanted};
 pub use report::InferenceReport;
 use report::Stopwatch;
 
@@ -34,13 +38,22 @@ pub struct InferenceSettings {
     pub limits: Limits,
 }
 
-/// The result of a picture.
+/// The result of a picture by CLIP-DQA alone.
 #[derive(Debug)]
 pub struct PictureOutcome {
     /// Width and height in pixels, if the header could be read.
     pub size: Option<(u32, u32)>,
     /// The score, or why the picture has none.
     pub score: Result<PictureScore, PictureError>,
+}
+
+/// The result of a picture by several metrics.
+#[derive(Debug)]
+pub struct MeasuredPicture {
+    /// Width and height in pixels, if the header could be read.
+    pub size: Option<(u32, u32)>,
+    /// The values, or why the picture has none.
+    pub measured: Result<Measured, PictureError>,
 }
 
 /// Pictures that are fetched and not yet decoded, for each decode thread: enough that it never waits for a fetch of a
@@ -51,8 +64,8 @@ const FETCHED_MAX: usize = 2;
 /// behind one unfinished picture.
 const IN_FLIGHT_MAX: usize = 4096;
 
-/// Scores pictures in order: `fetch` reads the bytes of each of `sources`, and `on_outcome` receives its outcome and may end
-/// the run early.
+/// Scores pictures by CLIP-DQA in order: `fetch` reads the bytes of each of `sources`, and `on_outcome` receives its
+/// outcome and may end the run early.
 ///
 /// # Errors
 /// Fails if the device or the model fails. A picture's own failure is its outcome.
@@ -61,34 +74,57 @@ pub fn run<T: Send>(
     settings: &InferenceSettings,
     sources: impl Iterator<Item = T> + Send,
     fetch: impl Fn(&T) -> Result<Vec<u8>, PictureError> + Send,
-    on_outcome: impl FnMut(T, PictureOutcome) -> ControlFlow<()>,
+    mut on_outcome: impl FnMut(T, PictureOutcome) -> ControlFlow<()>,
+) -> Result<InferenceReport, ModelError> {
+    let measures = Measures { clip_dqa: Some(scorer.clone()), evaluator: Evaluator::default() };
+    let fetch = move |source: &T| {
+        let wanted = Wanted { clip_dqa: true, metrics: Vec::new() };
+        Ok(PictureInput { bytes: fetch(source)?, wanted, clear: None, hazy: None })
+    };
+    measure(&measures, settings, sources, fetch, |source, MeasuredPicture { size, measured }| {
+        let score = measured.and_then(|measured| measured.clip_dqa.expect("it was wanted"));
+        on_outcome(source, PictureOutcome { size, score })
+    })
+}
+
+/// Measures pictures by several metrics in order: `fetch` reads the files of each of `sources`, and `on_outcome` receives
+/// its outcome and may end the run early.
+///
+/// # Errors
+/// Fails if the device or the model fails. A picture's own failure is its outcome.
+pub fn measure<T: Send>(
+    measures: &Measures,
+    settings: &InferenceSettings,
+    sources: impl Iterator<Item = T> + Send,
+    fetch: impl Fn(&T) -> Result<PictureInput, PictureError> + Send,
+    on_outcome: impl FnMut(T, MeasuredPicture) -> ControlFlow<()>,
 ) -> Result<InferenceReport, ModelError> {
     let started = Instant::now();
-    let limits = Limits { side_min: scorer.views().side_min(), ..settings.limits.clone() };
+    let limits = &settings.limits;
     let budget = Budget::new(settings.picture_bytes_max);
     let (fetching, decoding) = (Stopwatch::default(), Stopwatch::default());
     let decode_threads = settings.decode_threads.max(1);
-    let batcher = Batcher::new(scorer.clone(), settings.batch.unwrap_or_else(|| scorer.default_batch_size()))?;
+    let batcher = |scorer: &Arc<Scorer>| {
+        Batcher::new(scorer.clone(), settings.batch.unwrap_or_else(|| scorer.default_batch_size()))
+    };
+    let batcher = measures.clip_dqa.as_ref().map(batcher).transpose()?;
     let (jobs_in, jobs) = bounded::<Job>(FETCHED_MAX * decode_threads.max(8));
     let (pictures_in, pictures) = bounded::<(T, Receiver<Decoded>)>(IN_FLIGHT_MAX);
     let report = std::thread::scope(|scope| {
-        let fetcher = Fetcher { fetch, limits: &limits, budget: budget.clone(), stopwatch: &fetching };
+        let fetcher = Fetcher { fetch, limits, measures, budget: budget.clone(), stopwatch: &fetching };
         scope.spawn(move || fetcher.run(sources, &jobs_in, &pictures_in));
         for _ in 0..decode_threads {
             let jobs = jobs.clone();
-            let (limits, decoding, views, budget) = (&limits, &decoding, scorer.views(), &budget);
+            let (decoding, budget) = (&decoding, &budget);
             scope.spawn(move || {
                 for job in jobs {
                     // The run has ended: the pictures left in the queue are not needed.
                     if budget.is_closed() {
                         return;
                     }
-                    let prepared = decoding.time(|| {
-                        let picture = decode::decode(&job.bytes, limits)?;
-                        Ok(Prepared::new(picture, views).expect("the limits leave room for a window"))
-                    });
+                    let picture = decoding.time(|| decode_and_measure(job.input, limits, measures));
                     // The receiver is gone only if the run has failed.
-                    let _ = job.done.send(Decoded { size: Some(job.size), prepared, share: Some(job.share) });
+                    let _ = job.done.send(Decoded { size: Some(job.size), picture, share: Some(job.share) });
                 }
             });
         }
@@ -113,7 +149,7 @@ impl Drop for CloseOnDrop<'_> {
 
 /// A fetched picture on its way to a decode thread.
 struct Job {
-    bytes: Vec<u8>,
+    input: PictureInput,
     size: (u32, u32),
     share: Share,
     done: Sender<Decoded>,
@@ -122,7 +158,7 @@ struct Job {
 /// A picture as the device thread receives it.
 struct Decoded {
     size: Option<(u32, u32)>,
-    prepared: Result<Prepared, PictureError>,
+    picture: Result<DecodedPicture, PictureError>,
     /// The share of the budget, held for as long as the pixels are needed.
     share: Option<Share>,
 }
@@ -133,13 +169,14 @@ impl Decoded {
             PictureError::TooSmall { width, height, .. } => Some((*width, *height)),
             _ => None,
         };
-        Decoded { size, prepared: Err(error), share: None }
+        Decoded { size, picture: Err(error), share: None }
     }
 }
 
 struct Fetcher<'a, F> {
     fetch: F,
     limits: &'a Limits,
+    measures: &'a Measures,
     budget: Arc<Budget>,
     stopwatch: &'a Stopwatch,
 }
@@ -148,14 +185,14 @@ impl<F> Fetcher<'_, F> {
     /// Sends each picture to the decode threads, and the receiver of its result to the device thread.
     fn run<T>(&self, sources: impl Iterator<Item = T>, jobs: &Sender<Job>, pictures: &Sender<(T, Receiver<Decoded>)>)
     where
-        F: Fn(&T) -> Result<Vec<u8>, PictureError>,
+        F: Fn(&T) -> Result<PictureInput, PictureError>,
     {
         for source in sources {
             let (done, decoded) = bounded(1);
             let fetched = self.stopwatch.time(|| {
-                let bytes = (self.fetch)(&source)?;
-                let header = decode::probe(&bytes, self.limits)?;
-                Ok((bytes, header))
+                let input = (self.fetch)(&source)?;
+                let header = decode::probe(&input.bytes, &input.limits(self.limits, self.measures))?;
+                Ok((input, header))
             });
             // The receiver is queued before the budget is taken, so that shares go to the oldest picture first.
             if pictures.send((source, decoded)).is_err() {
@@ -163,12 +200,13 @@ impl<F> Fetcher<'_, F> {
             }
             let sent = match fetched {
                 Err(error) => done.send(Decoded::failed(error)).is_ok(),
-                Ok((bytes, header)) => {
+                Ok((input, header)) => {
                     let size = (header.width, header.height);
-                    let Some(share) = self.budget.take(header.decode_bytes + bytes.len() as u64) else {
+                    let bytes = header.decode_bytes + input.bytes_in_flight(self.limits);
+                    let Some(share) = self.budget.take(bytes) else {
                         return;
                     };
-                    jobs.send(Job { bytes, size, share, done }).is_ok()
+                    jobs.send(Job { input, size, share, done }).is_ok()
                 }
             };
             if !sent {
@@ -180,8 +218,9 @@ impl<F> Fetcher<'_, F> {
 
 /// The thread that owns the device.
 struct DeviceThread<T, E> {
-    batcher: Batcher<()>,
-    /// In order: the pictures that the batcher has not finished, and the failures behind them.
+    /// None if no picture is scored by the model.
+    batcher: Option<Batcher<()>>,
+    /// In order: the pictures that the batcher has not finished, and those behind them.
     waiting: VecDeque<Waiting<T>>,
     on_outcome: E,
 }
@@ -189,11 +228,12 @@ struct DeviceThread<T, E> {
 struct Waiting<T> {
     source: T,
     size: Option<(u32, u32)>,
-    /// None if the batcher has the picture.
-    failure: Option<PictureError>,
+    measured: Result<Measured, PictureError>,
+    /// Whether the batcher has the picture: its score is still to come.
+    is_in_batch: bool,
 }
 
-impl<T, E: FnMut(T, PictureOutcome) -> ControlFlow<()>> DeviceThread<T, E> {
+impl<T, E: FnMut(T, MeasuredPicture) -> ControlFlow<()>> DeviceThread<T, E> {
     fn run(mut self, pictures: &Receiver<(T, Receiver<Decoded>)>) -> Result<InferenceReport, ModelError> {
         let mut report = InferenceReport::default();
         let (waiting, device) = (Stopwatch::default(), Stopwatch::default());
@@ -204,49 +244,69 @@ impl<T, E: FnMut(T, PictureOutcome) -> ControlFlow<()>> DeviceThread<T, E> {
                 Some((source, decoded.recv().expect("a decode thread answers every job")))
             })
         {
-            let Decoded { size, prepared, share } = decoded;
-            let failure = match prepared {
-                Ok(picture) => {
-                    device.time(|| self.batcher.push((), &picture))?;
-                    None
-                }
-                Err(error) => Some(error),
-            };
+            let Decoded { size, picture, share } = decoded;
+            let (measured, is_in_batch) = device.time(|| self.take(picture))?;
             drop(share);
-            self.waiting.push_back(Waiting { source, size, failure });
+            self.waiting.push_back(Waiting { source, size, measured, is_in_batch });
             if self.waiting.len() >= IN_FLIGHT_MAX {
-                device.time(|| self.batcher.flush())?;
+                device.time(|| self.flush())?;
             }
             flow = self.hand_out(&mut report);
         }
         if flow.is_continue() {
-            device.time(|| self.batcher.flush())?;
+            device.time(|| self.flush())?;
             flow = self.hand_out(&mut report);
         }
         assert!(flow.is_break() || self.waiting.is_empty(), "every picture has an outcome");
-        report.windows = self.batcher.windows_scored();
+        report.windows = self.batcher.as_ref().map_or(0, Batcher::windows_scored);
         report.waiting = waiting.total();
         report.device = device.total();
         Ok(report)
     }
 
+    /// Puts a picture into the batch if the model is to score it. Returns its other values, and whether it is in the
+    /// batch.
+    fn take(
+        &mut self,
+        picture: Result<DecodedPicture, PictureError>,
+    ) -> Result<(Result<Measured, PictureError>, bool), ModelError> {
+        let DecodedPicture { prepared, metrics } = match picture {
+            Ok(picture) => picture,
+            Err(error) => return Ok((Err(error), false)),
+        };
+        let (clip_dqa, is_in_batch) = match prepared {
+            Some(Ok(prepared)) => {
+                self.batcher.as_mut().expect("only a model is prepared for").push((), &prepared)?;
+                (None, true)
+            }
+            Some(Err(error)) => (Some(Err(error)), false),
+            None => (None, false),
+        };
+        Ok((Ok(Measured { clip_dqa, metrics }), is_in_batch))
+    }
+
+    fn flush(&mut self) -> Result<(), ModelError> {
+        self.batcher.as_mut().map_or(Ok(()), Batcher::flush)
+    }
+
     /// Hands out the finished pictures, in order.
     fn hand_out(&mut self, report: &mut InferenceReport) -> ControlFlow<()> {
         while let Some(front) = self.waiting.front_mut() {
-            let score = match front.failure.take() {
-                Some(error) => Err(error),
-                None => match self.batcher.pop() {
-                    Some(((), score)) if score.score.is_finite() => Ok(score),
-                    Some(_) => Err(PictureError::NotFinite),
-                    None => break,
-                },
-            };
-            let Some(Waiting { source, size, .. }) = self.waiting.pop_front() else {
+            if front.is_in_batch {
+                let Some(((), score)) = self.batcher.as_mut().and_then(Batcher::pop) else {
+                    break;
+                };
+                let score = if score.score.is_finite() { Ok(score) } else { Err(PictureError::NotFinite) };
+                if let Ok(measured) = &mut front.measured {
+                    measured.clip_dqa = Some(score);
+                }
+            }
+            let Some(Waiting { source, size, measured, .. }) = self.waiting.pop_front() else {
                 break;
             };
             report.pictures += 1;
-            report.failed += u64::from(score.is_err());
-            (self.on_outcome)(source, PictureOutcome { size, score })?;
+            report.failed += u64::from(!measured.as_ref().is_ok_and(Measured::is_complete));
+            (self.on_outcome)(source, MeasuredPicture { size, measured })?;
         }
         ControlFlow::Continue(())
     }
