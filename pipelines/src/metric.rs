@@ -4,12 +4,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use bytes::Bytes;
 use dqa_metrics::{Metric, Parameters, Reference};
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::ReferenceKind;
 use crate::digest;
 use crate::names::MetricName;
+use crate::store::{Store, StoreError};
 
 /// The name of the metric of the paper, which needs a model. All other names are of `dqa_metrics` or imported.
 pub const CLIP_DQA: &str = "clip-dqa";
@@ -129,6 +131,16 @@ pub fn reference_kind(metric: Metric) -> Option<ReferenceKind> {
 /// Returns the key of the file in a store that has parameters of metrics. `digest` is the BLAKE3 digest of its content.
 pub fn parameters_key(digest: &str) -> String {
     format!("metric_parameters/{digest}.json")
+}
+
+/// Writes parameters of metrics, as JSON, to a store, and returns their digest.
+///
+/// # Errors
+/// If the store fails.
+pub async fn write_parameters(store: &Store, json: &[u8]) -> Result<String, StoreError> {
+    let digest = blake3::hash(json).to_hex().to_string();
+    store.put(&parameters_key(&digest), Bytes::copy_from_slice(json)).await?;
+    Ok(digest)
 }
 
 /// The metrics that a request names.

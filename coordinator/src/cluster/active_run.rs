@@ -17,7 +17,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc, watch};
 
 use super::scheduler::{RunId, ShardSummary, Tally};
 use super::wire;
-use crate::run::{self, PlannedPartState, RunPlan};
+use crate::run::{self, PlannedShard, RunPlan};
 
 /// Rates are averaged over this time.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
@@ -60,7 +60,7 @@ struct CommitProgress {
 pub(super) struct ScheduledPlan {
     scheduler_id: Option<RunId>,
     run_plan: RunPlan,
-    /// Indices in `run_plan.parts` of the parts that were missing: the scheduler's shards, in their order.
+    /// Indices in `run_plan.shards` of the shards with missing parts: the scheduler's shards, in their order.
     missing: Vec<usize>,
     /// Key-value pairs for the metadata of each part.
     facts: Vec<(String, String)>,
@@ -69,24 +69,28 @@ pub(super) struct ScheduledPlan {
 
 impl ScheduledPlan {
     pub(super) fn new(run_plan: RunPlan, facts: Vec<(String, String)>) -> ScheduledPlan {
-        let is_missing = |index: &usize| matches!(run_plan.parts[*index].state, PlannedPartState::Missing { .. });
-        let missing: Vec<usize> = (0..run_plan.parts.len()).filter(is_missing).collect();
-        let parts_done = (run_plan.parts.len() - missing.len()) as u64;
+        let is_missing = |index: &usize| run_plan.shards[*index].missing().next().is_some();
+        let missing: Vec<usize> = (0..run_plan.shards.len()).filter(is_missing).collect();
+        let parts_missing: usize = run_plan.missing().map(|shard| shard.missing().count()).sum();
+        let parts_done = (run_plan.parts().count() - parts_missing) as u64;
         ScheduledPlan { scheduler_id: None, run_plan, missing, facts, parts_done }
     }
 
     pub(super) fn parts(&self) -> usize {
-        self.run_plan.parts.len()
+        self.run_plan.parts().count()
     }
 
     /// Returns the missing shards for the scheduler.
     pub(super) fn shards(&self) -> Vec<ShardSummary> {
         let summarize = |index: &usize| {
-            let part = &self.run_plan.parts[*index];
-            let name = part.key.rsplit('/').next().unwrap_or_default().trim_end_matches(".parquet");
-            ShardSummary { part: name.to_owned(), windows: part.cut.windows }
+            let shard = &self.run_plan.shards[*index];
+            ShardSummary { part: shard.missing_name(), windows: self.run_plan.missing_windows(shard) }
         };
         self.missing.iter().map(summarize).collect()
+    }
+
+    fn missing_shard(&self, index: usize) -> Option<&PlannedShard> {
+        self.run_plan.shards.get(*self.missing.get(index)?)
     }
 
     pub(super) fn scheduler_id(&self) -> Option<RunId> {
@@ -121,14 +125,10 @@ impl ActiveRun {
         self.progress.lock().record.clone()
     }
 
-    pub(super) fn model(&self) -> ModelSpec {
+    /// Returns the model, if CLIP-DQA is one of the run's metrics.
+    pub(super) fn model(&self) -> Option<ModelSpec> {
         let progress = self.progress.lock();
-        progress
-            .record
-            .request
-            .as_ref()
-            .map(|request| request.model.clone())
-            .expect("a coordinator's run has a request")
+        progress.record.request.as_ref().expect("a coordinator's run has a request").model.clone()
     }
 
     pub(super) fn state(&self) -> RunState {
@@ -178,20 +178,20 @@ impl ActiveRun {
         }
     }
 
-    /// Returns the key of the part of a scheduled shard.
-    pub(super) fn part_key(&self, index: usize) -> String {
+    /// Returns the name of a scheduled shard.
+    pub(super) fn shard_name(&self, index: usize) -> String {
         let progress = self.progress.lock();
-        let part = progress.plan.as_ref().and_then(|plan| plan.run_plan.parts.get(*plan.missing.get(index)?));
-        part.map(|part| part.key.clone()).unwrap_or_default()
+        let shard = progress.plan.as_ref().and_then(|plan| plan.missing_shard(index));
+        shard.map(PlannedShard::missing_name).unwrap_or_default()
     }
 
     /// Returns a scheduled shard as it is scored.
     pub(super) fn shard(&self, store: &Store, index: usize) -> Option<Shard> {
         let progress = self.progress.lock();
         let plan = progress.plan.as_ref()?;
-        let part = &plan.run_plan.parts[*plan.missing.get(index)?];
         let retry_failed = progress.record.request.as_ref().is_some_and(|request| request.retry_failed);
-        Some(Shard { facts: plan.facts.clone(), ..plan.run_plan.shard(part, store, retry_failed)? })
+        let shard = plan.run_plan.shard(plan.missing_shard(index)?, store, retry_failed)?;
+        Some(Shard { facts: plan.facts.clone(), ..shard })
     }
 
     pub(super) fn record_shard_done(&self, index: usize, rows_failed: u64) {
@@ -199,8 +199,10 @@ impl ActiveRun {
         let Some(plan) = &mut progress.plan else {
             return;
         };
-        let rows = plan.run_plan.parts[plan.missing[index]].cut.pictures.len() as u64;
-        plan.parts_done += 1;
+        let shard = &plan.run_plan.shards[plan.missing[index]];
+        let parts = shard.missing().count() as u64;
+        let rows = parts * shard.cut.pictures.len() as u64;
+        plan.parts_done += parts;
         progress.counts.scored += rows.saturating_sub(rows_failed);
         progress.counts.failed += rows_failed;
         drop(progress);
@@ -225,7 +227,7 @@ impl ActiveRun {
     /// Sets the plan and the record that describes it.
     pub(super) fn set_plan(&self, record: RunRecord, plan: ScheduledPlan) {
         let mut progress = self.progress.lock();
-        let windows_missing: u64 = plan.missing.iter().map(|index| plan.run_plan.parts[*index].cut.windows).sum();
+        let windows_missing: u64 = plan.run_plan.missing().map(|shard| plan.run_plan.missing_windows(shard)).sum();
         progress.counts = record.counts;
         progress.windows_reused = record.counts.windows - windows_missing;
         progress.samples.clear();
@@ -334,7 +336,7 @@ impl CommitProgress {
     fn scheduled_run(&self, plan: &ScheduledPlan, tally: Tally, mut run: v1::Run) -> v1::Run {
         let counts = self.counts;
         run.progress = Some(v1::RunProgress {
-            shards: plan.run_plan.parts.len() as u64,
+            shards: plan.parts() as u64,
             shards_done: plan.parts_done,
             shards_running: tally.running as u64,
             shards_retrying: tally.retrying as u64,

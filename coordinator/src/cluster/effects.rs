@@ -105,8 +105,8 @@ impl ControlPlane {
             Effect::AttemptFailed { shard, worker, kind, message } => {
                 metrics::ATTEMPTS_FAILED.with_label_values(&[kind]).inc();
                 if let Some(run) = self.runs.get_scheduled(shard.run) {
-                    let (run, part) = (&run.name, run.part_key(shard.index));
-                    warn!(%run, part, worker, kind, why = message, "attempt failed");
+                    let (run, shard) = (&run.name, run.shard_name(shard.index));
+                    warn!(%run, shard, worker, kind, why = message, "attempt failed");
                 }
             }
             Effect::RunDone { run } => self.signal_run(run, RunEvent::Done),
@@ -182,7 +182,7 @@ impl ControlPlane {
         let plane = self.clone();
         tokio::spawn(async move {
             let Some((run, shard)) = plane.scheduled_shard(id) else { return };
-            error!(run = %run.name, part = shard.part.part, code, why = message, "shard quarantined");
+            error!(run = %run.name, shard = shard.name(), code, why = message, "shard quarantined");
             let written = shard::write_failed(&plane.store, &shard, &code, &message).await;
             let rows = written.map(|written| written.failed).map_err(|error| {
                 warn!(error = %causes(&error), "the rows of a quarantined shard were not written; it is retried");

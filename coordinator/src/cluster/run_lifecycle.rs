@@ -8,9 +8,12 @@ use anyhow::{Context, anyhow};
 use dqa_engine::models::RecordedTraining;
 use dqa_model::Views;
 use dqa_pipelines::dataset::{CheckReport, Definition};
+use dqa_pipelines::metric::MetricSelection;
+use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{RUNS, RunRecord, RunRecordError, RunState};
+use dqa_pipelines::trained_on::TrainedOn;
 use dqa_pipelines::{Hint, causes};
 use dqa_proto::v1::DeviceClass;
 use dqa_service::wire::device_class_from_name;
@@ -220,7 +223,9 @@ async fn plan(plane: &ControlPlane, run: &ActiveRun) -> anyhow::Result<RunPlan> 
 
 fn plan_request(record: &RunRecord, roots: &Roots) -> anyhow::Result<PlanRequest> {
     let request = record.request.as_ref().context("the run's record lacks its request")?;
-    let views: Views = record.spec.views.parse().map_err(|error| anyhow!("the run's views: {}", causes(&error)))?;
+    // Without a model the default views say how large shards are.
+    let views = Some(record.spec.views.as_str()).filter(|views| !views.is_empty()).map(str::parse::<Views>);
+    let views = views.transpose().map_err(|error| anyhow!("the run's views: {}", causes(&error)))?.unwrap_or_default();
     Ok(PlanRequest {
         definitions: definitions(record)?,
         algorithms: request.algorithms.clone(),
@@ -230,7 +235,9 @@ fn plan_request(record: &RunRecord, roots: &Roots) -> anyhow::Result<PlanRequest
         shard_windows: record.spec.shard_windows_max,
         views,
         limits: record.spec.limits,
-        fingerprint: record.fingerprint.clone(),
+        metrics: record.metrics(),
+        leaves_out_metrics: MetricSelection::parse(request.metrics.iter().map(String::as_str))?.leaves_out,
+        metric_parameters: record.spec.metric_parameters.clone(),
         roots: roots.clone(),
     })
 }
@@ -258,11 +265,10 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan
         return Err(Interruption::Cancelled);
     }
     run::dropped_rows(&record, &work).iter().for_each(|line| info!("{line}"));
-    let read_training = async || RecordedTraining::of_stored(&plane.store, &request.model).await;
-    let (trained_on, unreadable) = retry_transient(read_training).await?.known();
-    if let Some(why) = unreadable {
-        warn!(why, "the scenes that the model was trained on are unknown");
-    }
+    let trained_on = match &request.model {
+        Some(model) => read_training(plane, model).await?,
+        None => TrainedOn::default(),
+    };
     run::record_plan(&mut record, &work, &trained_on);
     for leak in record.spec.training_leaks() {
         warn!(leak, "scenes were seen in training");
@@ -286,6 +292,16 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan
     plane.schedule_run(run, NewRun { class, priority: request.priority, is_paused, shards });
     run.notify_changed();
     Ok(())
+}
+
+/// Returns the scenes that a model was trained on, as far as its files record them.
+async fn read_training(plane: &ControlPlane, model: &ModelSpec) -> anyhow::Result<TrainedOn> {
+    let read = async || RecordedTraining::of_stored(&plane.store, model).await;
+    let (trained_on, unreadable) = retry_transient(read).await?.known();
+    if let Some(why) = unreadable {
+        warn!(why, "the scenes that the model was trained on are unknown");
+    }
+    Ok(trained_on)
 }
 
 async fn wait_until_done(run: &ActiveRun, events: &mut RunEvents) -> Result<(), Interruption> {

@@ -122,5 +122,6 @@ fn run_spec(record: &RunRecord) -> v1::RunSpec {
         device: spec.device.clone(),
         remark: spec.remark.clone(),
         priority: record.request.as_ref().map(|request| request.priority),
+        metrics: record.metrics().iter().map(|metric| metric.name.to_string()).collect(),
     }
 }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use dqa_engine::decode::Limits;
 use dqa_engine::headers;
-use dqa_pipelines::dataset::{self, DataSet};
-use dqa_pipelines::plan::ScoringSettings;
+use dqa_pipelines::dataset::{self, DataSet, ReferenceKind};
+use dqa_pipelines::metric::MetricSpec;
 use dqa_pipelines::store::Store;
 
 use super::error::{PrepareError, RunError};
 use super::measure::{MeasuredDataSet, measure, update_index};
-use super::plan::RunPlan;
+use super::plan::{PlanSettings, RunPlan, has_reference};
 use super::request::{PlanObserver, PlanRequest};
 use super::selection::{SelectedDataSet, select};
 
@@ -36,8 +36,13 @@ pub async fn prepare(
     for selected in select(loaded, request, observer)? {
         measured.push(prepare_dataset(store, selected, request, observer).await?);
     }
-    let settings = ScoringSettings { fingerprint: request.fingerprint.clone(), limits: request.limits };
-    let mut plan = RunPlan::new(measured, settings, request.shard_windows);
+    let settings = PlanSettings {
+        metrics: request.metrics.clone(),
+        limits: request.limits,
+        parameters: request.metric_parameters.clone(),
+        shard_windows_max: request.shard_windows,
+    };
+    let mut plan = RunPlan::new(measured, settings);
     plan.find_parts(store).await.map_err(RunError::from)?;
     if request.retry_failed {
         plan.retry_failed();
@@ -62,7 +67,9 @@ async fn prepare_dataset(
         }
     });
     let index = index.await?;
-    let limits = Limits::new(request.limits, request.views.side_min());
+    // Only the model needs room for a window.
+    let has_model = request.metrics.iter().any(MetricSpec::is_clip_dqa);
+    let limits = Limits::new(request.limits, if has_model { request.views.side_min() } else { 1 });
     let check = dataset::check(&dataset, &|picture| headers::check(index.get(picture), picture, &limits));
     if !check.is_clean() {
         observer.faults(&check);
@@ -76,7 +83,32 @@ async fn prepare_dataset(
     if let Some(rows) = hazy {
         dataset.add_hazy_rows(rows);
     }
+    check_references(&dataset, request, observer)?;
     Ok(measure(dataset, &index, &request.views, request.limits))
+}
+
+/// Checks that a data set has the pictures that the metrics compare with.
+fn check_references(
+    dataset: &DataSet,
+    request: &PlanRequest,
+    observer: &mut dyn PlanObserver,
+) -> Result<(), PrepareError> {
+    for kind in [ReferenceKind::Clear, ReferenceKind::Hazy] {
+        let needing = request.metrics.iter().filter(|metric| metric.reference() == Some(kind));
+        let metrics: Vec<&str> = needing.map(|metric| metric.name.as_str()).collect();
+        if metrics.is_empty() || has_reference(dataset, kind) {
+            continue;
+        }
+        let metrics = metrics.join(", ");
+        if !request.leaves_out_metrics {
+            return Err(PrepareError::NoReference { dataset: dataset.name.to_string(), kind, metrics });
+        }
+        observer.remark(
+            dataset.name.as_str(),
+            &format!("it names no {} pictures, so these metrics are left out: {metrics}", kind.name()),
+        );
+    }
+    Ok(())
 }
 
 /// Checks that every address that a manifest gives lies below the roots.

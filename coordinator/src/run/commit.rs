@@ -19,9 +19,9 @@ pub async fn commit(store: &Store, plan: &mut RunPlan, mut record: RunRecord) ->
     // Listed before the parts are counted, so that a part that is replaced meanwhile differs from the listing.
     let listing = PartListing::read(store, std::slice::from_ref(&record)).await?;
     plan.find_parts(store).await?;
-    let missing = plan.missing().count();
+    let missing: usize = plan.missing().map(|shard| shard.missing().count()).sum();
     if missing > 0 {
-        return Err(RunError::Incomplete { run: record.name.to_string(), missing, parts: plan.parts.len() });
+        return Err(RunError::Incomplete { run: record.name.to_string(), missing, parts: plan.parts().count() });
     }
     // Before the record is complete: a complete run is not committed again.
     remove_replaced_parts(store, plan).await?;

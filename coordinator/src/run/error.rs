@@ -1,6 +1,6 @@
 //! Why a run cannot be planned or completed, apart from failures of its shards.
 
-use dqa_pipelines::dataset::DatasetError;
+use dqa_pipelines::dataset::{DatasetError, ReferenceKind};
 use dqa_pipelines::store::StoreError;
 use dqa_pipelines::{Hint, Retryable};
 
@@ -79,6 +79,16 @@ pub enum PrepareError {
         /// The data set's name.
         dataset: String,
     },
+    /// A metric compares with pictures that the data set does not name.
+    #[error("data set `{dataset}` names no {} pictures, which these metrics compare with: {metrics}", kind.name())]
+    NoReference {
+        /// The data set's name.
+        dataset: String,
+        /// The kind of pictures.
+        kind: ReferenceKind,
+        /// The names of the metrics.
+        metrics: String,
+    },
     /// A manifest names pictures that the coordinator must not read.
     #[error("data set `{dataset}` cannot be read")]
     OutsideRoots {
@@ -119,6 +129,13 @@ impl Hint for PrepareError {
             PrepareError::NoHazy { .. } => {
                 Some("[hazy] in its definition names them, or a folder `hazy` beside the algorithms' has them")
             }
+            PrepareError::NoReference { kind, .. } => {
+                return Some(format!(
+                    "[{0}] in its definition names them, or a folder `{0}` beside the algorithms' has them; \
+                     --metrics without them does without",
+                    kind.name()
+                ));
+            }
             PrepareError::Run(RunError::Headers { .. }) => Some("submit again: the headers that were read are kept"),
             _ => None,
         };
@@ -133,7 +150,8 @@ impl Retryable for PrepareError {
             PrepareError::Incomplete { .. }
             | PrepareError::OutsideRoots { .. }
             | PrepareError::Lacking { .. }
-            | PrepareError::NoHazy { .. } => false,
+            | PrepareError::NoHazy { .. }
+            | PrepareError::NoReference { .. } => false,
             PrepareError::Run(error) => error.is_retryable(),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dqa_pipelines::metric::MetricSpec;
 use dqa_pipelines::names::{AlgorithmName, DatasetName, RunName};
 use dqa_pipelines::run::RunRecord;
 
@@ -26,7 +27,8 @@ impl RunMismatch {
 /// Checks that a submission has all that the run of its name has.
 pub(super) fn check(submission: &Submission, earlier: &RunRecord) -> Result<(), RunMismatch> {
     let mut differs = Vec::new();
-    if earlier.fingerprint != submission.fingerprint {
+    let has_model = earlier.metrics().iter().any(MetricSpec::is_clip_dqa);
+    if has_model && earlier.fingerprint != submission.fingerprint {
         let other_settings = earlier.spec.differences(&submission.spec());
         if other_settings.is_empty() {
             differs.push("the content of the model".to_owned());
@@ -34,12 +36,23 @@ pub(super) fn check(submission: &Submission, earlier: &RunRecord) -> Result<(), 
             differs.extend(other_settings);
         }
     }
+    differs.extend(metric_difference(submission, earlier));
     differs.extend(differences(submission, earlier));
     if differs.is_empty() {
         return Ok(());
     }
     let created = earlier.created.strftime("%Y-%m-%d %H:%M").to_string();
     Err(RunMismatch { run: earlier.name.clone(), created, differs: differs.join(", ") })
+}
+
+/// Returns the metrics that the earlier run has and the submission lacks, or has with another fingerprint. CLIP-DQA is
+/// compared by its settings.
+fn metric_difference(submission: &Submission, earlier: &RunRecord) -> Option<String> {
+    let is_submitted = |metric: &MetricSpec| submission.metrics.contains(metric);
+    let earlier = earlier.metrics();
+    let lacking = earlier.iter().filter(|metric| !metric.is_clip_dqa() && !is_submitted(metric));
+    let lacking: Vec<&str> = lacking.map(|metric| metric.name.as_str()).collect();
+    (!lacking.is_empty()).then(|| format!("metrics ({}, with or without other parameters)", lacking.join(", ")))
 }
 
 /// Returns the algorithms of each data set that the run has parts of.

@@ -160,6 +160,8 @@ impl RunPlan {
         let planned: HashSet<&str> = self.parts().map(|(_, part)| part.key.as_str()).collect();
         let others = listed.values().flatten().filter(|part| !planned.contains(part.key.as_str()));
         self.other_parts = others.map(|part| part.key.clone()).collect();
+        // A row does not say which version of the reference it was made with, but the part's name does.
+        let is_reusable: Vec<bool> = self.metrics.iter().map(|metric| metric.reference().is_none()).collect();
         let folders: Vec<String> = self.shards.iter().map(|shard| self.folder(shard)).collect();
         for (shard, folder) in self.shards.iter_mut().zip(folders) {
             for part in &mut shard.parts {
@@ -170,9 +172,8 @@ impl RunPlan {
                             warn!(part = part.key, why, "a part is damaged and is made again");
                         }
                         let overlaps = |other: &&ListedPart| {
-                            other.metric == part.metric
-                                && other.key != part.key
-                                && other.prefix.overlaps(shard.cut.prefix)
+                            let is_other = other.metric == part.metric && other.key != part.key;
+                            is_other && is_reusable[part.metric] && other.prefix.overlaps(shard.cut.prefix)
                         };
                         let reuse = listed[&folder].iter().filter(overlaps).map(|other| other.key.clone()).collect();
                         PlannedPartState::Missing { reuse }

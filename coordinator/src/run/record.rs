@@ -58,6 +58,9 @@ pub fn record_plan(record: &mut RunRecord, plan: &RunPlan, trained_on: &TrainedO
     record.spec.datasets = plan.dataset_specs();
     mark_training_scenes(&mut record.spec.datasets, plan, trained_on);
     record.parts = plan.part_refs();
+    // A metric that no data set has the pictures for was left out.
+    let parts = &record.parts;
+    record.spec.metrics.retain(|metric| parts.is_empty() || parts.iter().any(|part| part.is_of(metric)));
     if record.counts != plan.counts() {
         (record.counts, record.counted) = (plan.counts(), None);
     }

@@ -2,6 +2,7 @@
 
 use dqa_model::Views;
 use dqa_pipelines::dataset::{CheckReport, Definition};
+use dqa_pipelines::metric::MetricSpec;
 use dqa_pipelines::picture_limits::PictureLimits;
 
 use super::allowed_roots::Roots;
@@ -25,8 +26,12 @@ pub struct PlanRequest {
     pub views: Views,
     /// Largest picture that is scored.
     pub limits: PictureLimits,
-    /// Fingerprint of the model.
-    pub fingerprint: String,
+    /// The metrics.
+    pub metrics: Vec<MetricSpec>,
+    /// Whether metrics are left out for which a data set lacks the reference. If not, such a data set is an error.
+    pub leaves_out_metrics: bool,
+    /// The digest of the file in the store that has the metrics' parameters. None for the published ones.
+    pub metric_parameters: Option<String>,
     /// Folders and URLs below which pictures must lie.
     pub roots: Roots,
 }

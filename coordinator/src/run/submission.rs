@@ -7,6 +7,7 @@ use dqa_engine::models;
 use dqa_model::Views;
 use dqa_pipelines::dataset::{self, Definition};
 use dqa_pipelines::digest;
+use dqa_pipelines::metric::MetricSpec;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::run::{DatasetSpec, RunRecord, RunRecordError, RunSpec};
@@ -28,7 +29,13 @@ pub struct Submission {
     pub algorithms: Vec<String>,
     /// Whether the hazy inputs are scored too.
     pub with_hazy: bool,
-    /// The model, as the user named it.
+    /// The metrics.
+    pub metrics: Vec<MetricSpec>,
+    /// Whether metrics are left out for which a data set lacks the reference. If not, such a data set is an error.
+    pub leaves_out_metrics: bool,
+    /// The digest of the file in the store that has the metrics' parameters. None for the published ones.
+    pub metric_parameters: Option<String>,
+    /// The model, as the user named it. Empty, as are all settings of the model, if CLIP-DQA is not one of the metrics.
     pub model: String,
     /// The prompts, as the user named them.
     pub prompts: Option<String>,
@@ -60,7 +67,9 @@ impl Submission {
             shard_windows: self.shard_windows,
             views,
             limits: self.limits,
-            fingerprint: self.fingerprint.clone(),
+            metrics: self.metrics.clone(),
+            leaves_out_metrics: self.leaves_out_metrics,
+            metric_parameters: self.metric_parameters.clone(),
             roots,
         }
     }
@@ -86,7 +95,13 @@ impl Submission {
             shard_windows_max: self.shard_windows,
             remark: self.remark.clone().or_else(|| models::remark(&self.model).map(str::to_owned)),
             limits: self.limits,
+            metrics: if self.has_only_clip_dqa() { Vec::new() } else { self.metrics.clone() },
+            metric_parameters: self.metric_parameters.clone(),
         }
+    }
+
+    fn has_only_clip_dqa(&self) -> bool {
+        self.metrics.iter().all(MetricSpec::is_clip_dqa)
     }
 
     /// Returns the run's name if the user gives none: the same for the same submission, so that the run is resumed. It
@@ -109,6 +124,10 @@ impl Submission {
         if self.with_hazy {
             fields.push("with hazy".to_owned());
         }
+        // Runs of versions that had one metric keep their names.
+        if !self.has_only_clip_dqa() {
+            fields.extend(self.metrics.iter().map(|metric| format!("metric {} {}", metric.name, metric.fingerprint)));
+        }
         self.name_from(&fields)
     }
 
@@ -130,7 +149,7 @@ impl Submission {
         let default = self.default_name();
         let mut names = vec![default.clone()];
         // Earlier versions did not record limits.
-        if self.limits.is_default() && !self.with_hazy {
+        if self.limits.is_default() && !self.with_hazy && self.has_only_clip_dqa() {
             names.extend(plan.map(|plan| self.older_local_name(plan)));
             names.push(self.older_coordinator_name());
         }
@@ -184,6 +203,9 @@ mod tests {
             definitions: vec![Definition::new("haze".parse().unwrap(), root.to_owned())],
             algorithms: Vec::new(),
             with_hazy: false,
+            metrics: vec![MetricSpec::clip_dqa(&"ab".repeat(32))],
+            leaves_out_metrics: false,
+            metric_parameters: None,
             model: "m".to_owned(),
             prompts: None,
             views: "sees=both,window=224,stride=64".to_owned(),
@@ -208,7 +230,10 @@ mod tests {
         };
         assert_eq!(with(&|r| r.device = "cuda".to_owned()), name);
         assert_eq!(with(&|r| r.definitions[0].root.push('/')), name);
-        let changes: [&dyn Fn(&mut Submission); 6] = [
+        let niqe = MetricSpec::classic(dqa_metrics::Metric::Niqe, &dqa_metrics::Parameters::default());
+        let changes: [&dyn Fn(&mut Submission); 8] = [
+            &|r| r.metrics.push(niqe.clone()),
+            &|r| r.metrics = vec![niqe.clone()],
             &|r| r.with_hazy = true,
             &|r| r.fingerprint = "cd".repeat(32),
             &|r| r.definitions[0].root.push('2'),

@@ -27,8 +27,6 @@ mod path_index;
 mod picture;
 mod picture_scan;
 mod scene;
-mod stub_reference;
-pub use stub_reference::ReferenceKind;
 mod skipped;
 mod source;
 mod table_file;

@@ -129,10 +129,7 @@ async fn read_all(
 }
 
 /// Returns the bytes or the picture's own failure, and keeps the first error of a store.
-fn split_error(
-    read: Result<Bytes, ReadError>,
-    store_error: &mut Option<StoreError>,
-) -> Result<Vec<u8>, PictureError> {
+fn split_error(read: Result<Bytes, ReadError>, store_error: &mut Option<StoreError>) -> Result<Vec<u8>, PictureError> {
     match read {
         Ok(bytes) => Ok(Vec::from(bytes)),
         Err(ReadError::Picture(error)) => Err(error),

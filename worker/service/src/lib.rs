@@ -8,6 +8,7 @@
 
 #[cfg(feature = "cluster")]
 pub mod cluster;
+pub mod metric_args;
 pub mod model_args;
 #[cfg(feature = "network")]
 pub mod net;

@@ -23,7 +23,7 @@ pub struct ModelArgs {
     /// CLIP: a folder or a file in Hugging Face's, OpenAI's or OpenCLIP's form; hf:OWNER/NAME or
     /// hf:OWNER/NAME@REVISION, from the hub through its cache; or dqa:small, a small model for trying things out.
     /// `dqa-coord model show` says what it is.
-    #[arg(long, env = "DQA_MODEL", value_name = "MODEL")]
+    #[arg(long, env = "DQA_MODEL", default_value = "", hide_default_value = true, value_name = "MODEL")]
     pub model: String,
 
     /// Learned prompts: safetensors, or the authors' PyTorch checkpoint; dqa:small for those of that model.
@@ -100,8 +100,8 @@ pub struct LimitArgs {
 
 /// A model that is ready to score.
 pub struct LoadedModel {
-    /// The model on its device.
-    pub scorer: Arc<Scorer>,
+    /// The model on its device. None if no metric needs it.
+    pub scorer: Option<Arc<Scorer>>,
     /// Settings of inference.
     pub settings: InferenceSettings,
     /// The device with the properties that matter for its speed and arithmetic: `cpu (avx512, 2 threads)`.
@@ -154,7 +154,34 @@ impl ModelArgs {
             note(format_args!("f32 on a GPU is the check of record, and slow: --dtype f16 runs on kernels of our own"));
         }
         let settings = self.machine.settings(self.batch, &device, self.limits.limits());
-        Ok(LoadedModel { scorer, settings, device: label, trained_on })
+        Ok(LoadedModel { scorer: Some(scorer), settings, device: label, trained_on })
+    }
+
+    /// Returns what scoring needs without a model. The device is the CPU.
+    ///
+    /// # Errors
+    /// Fails if the threads cannot be started.
+    pub fn without_model(&self) -> anyhow::Result<LoadedModel> {
+        self.machine.start_threads()?;
+        let device = device_label(&Device::Cpu, "cpu");
+        let mut settings = self.machine.settings(self.batch, &Device::Cpu, self.limits.limits());
+        if self.machine.decode_threads.is_none() {
+            settings.decode_threads = rayon::current_num_threads();
+        }
+        Ok(LoadedModel { scorer: None, settings, device, trained_on: TrainedOn::default() })
+    }
+
+    /// Checks that a model and its sentences are given.
+    fn require_model(&self) -> anyhow::Result<()> {
+        let missing = if self.model.is_empty() {
+            "--model"
+        } else if self.prompts.is_none() && !self.handcrafted {
+            "--prompts or --handcrafted"
+        } else {
+            return Ok(());
+        };
+        let error = anyhow!("{missing} is missing: clip-dqa scores with a model and its prompts");
+        Err(with_hint(error, "for example `--model dqa:small --prompts dqa:small`; other --metrics need none"))
     }
 
     /// Returns the training data of weights and prompts, as far as their files record it, and warns of an unreadable
@@ -256,6 +283,7 @@ fn open_prompts(file: &Path, config: &ClipConfig) -> anyhow::Result<Prompts> {
 
 /// Opens weights and prompts, and returns them with the options that they run with.
 fn open(args: &ModelArgs, device: &Device) -> anyhow::Result<(ClipWeights, PromptMode, Options)> {
+    args.require_model()?;
     let weights = open_model(&args.model, args.offline)?.weights;
     let prompts = match &args.prompts {
         None => PromptMode::Handcrafted,

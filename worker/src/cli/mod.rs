@@ -3,6 +3,7 @@
 mod inputs;
 mod output;
 mod progress;
+mod references;
 pub mod run;
 mod score;
 

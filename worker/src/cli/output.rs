@@ -1,10 +1,12 @@
 //! Results on standard output, one line per picture as soon as it is known.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, StdoutLock, Write, stdout};
 use std::path::Path;
 
 use dqa_engine::decode::{ErrorCode, PictureError};
-use dqa_engine::inference::PictureOutcome;
+use dqa_engine::inference::{MeasuredPicture, MetricValue};
+use dqa_metrics::Metric;
 use dqa_service::program::{OutputError, OutputFormat};
 use serde::Serialize;
 
@@ -13,6 +15,8 @@ pub(super) struct Output {
     out: BufWriter<StdoutLock<'static>>,
     format: OutputFormat,
     with_windows: bool,
+    /// The metrics beside CLIP-DQA: a column each.
+    metrics: Vec<Metric>,
 }
 
 #[derive(Serialize)]
@@ -23,6 +27,11 @@ struct Row<'a> {
     width: Option<u32>,
     height: Option<u32>,
     error: Option<Failure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<BTreeMap<&'static str, Option<f64>>>,
+    /// Why metrics have no value, if the picture itself was read.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metric_errors: BTreeMap<&'static str, Failure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     window_scores: Option<Option<&'a [f32]>>,
 }
@@ -40,13 +49,19 @@ impl Failure {
 }
 
 impl Output {
-    pub(super) fn new(format: OutputFormat, with_windows: bool) -> Result<Output, OutputError> {
-        let mut output = Output { out: BufWriter::new(stdout().lock()), format, with_windows };
+    pub(super) fn new(format: OutputFormat, with_windows: bool, metrics: &[Metric]) -> Result<Output, OutputError> {
+        let out = BufWriter::new(stdout().lock());
+        let mut output = Output { out, format, with_windows, metrics: metrics.to_vec() };
         match format {
-            OutputFormat::Table => writeln!(output.out, "{:>8} {:>7} {:>11}  image", "score", "windows", "size"),
+            OutputFormat::Table => {
+                let columns: String = metrics.iter().map(|metric| format!(" {:>10}", metric.name())).collect();
+                writeln!(output.out, "{:>8} {:>7} {:>11}{columns}  image", "score", "windows", "size")
+            }
             OutputFormat::Csv => {
-                let windows = if with_windows { ",window_scores" } else { "" };
-                writeln!(output.out, "image,score,windows,width,height,error_code,error_message{windows}")
+                let mut columns: String = metrics.iter().map(|metric| format!(",{metric}")).collect();
+                columns += if metrics.is_empty() { "" } else { ",metric_errors" };
+                columns += if with_windows { ",window_scores" } else { "" };
+                writeln!(output.out, "image,score,windows,width,height,error_code,error_message{columns}")
             }
             OutputFormat::Json => Ok(()),
         }?;
@@ -54,15 +69,28 @@ impl Output {
     }
 
     /// Writes one picture's result and flushes it.
-    pub(super) fn write(&mut self, image: &Path, outcome: &PictureOutcome) -> Result<(), OutputError> {
-        let scored = outcome.score.as_ref().ok();
+    pub(super) fn write(&mut self, image: &Path, outcome: &MeasuredPicture) -> Result<(), OutputError> {
+        let measured = outcome.measured.as_ref();
+        let score = measured.ok().and_then(|measured| measured.clip_dqa.as_ref());
+        let scored = score.and_then(|score| score.as_ref().ok());
+        let error = measured.err().or(score.and_then(|score| score.as_ref().err()));
+        let values: &[MetricValue] = measured.map_or(&[], |measured| &measured.metrics);
+        let value = |metric: &Metric| values.iter().find(|value| value.metric == *metric);
+        let failure = |value: &MetricValue| Some((value.metric.name(), Failure::new(value.value.as_ref().err()?)));
         let row = Row {
             image: &image.to_string_lossy(),
             score: scored.map(|s| s.score),
             windows: scored.map_or(0, |s| s.windows.len()),
             width: outcome.size.map(|(width, _)| width),
             height: outcome.size.map(|(_, height)| height),
-            error: outcome.score.as_ref().err().map(Failure::new),
+            error: error.map(Failure::new),
+            metrics: (!self.metrics.is_empty()).then(|| {
+                let named = |metric: &Metric| {
+                    (metric.name(), value(metric).and_then(|value| value.value.as_ref().ok()).copied())
+                };
+                self.metrics.iter().map(named).collect()
+            }),
+            metric_errors: values.iter().filter_map(failure).collect(),
             window_scores: self.with_windows.then(|| scored.map(|s| &s.windows[..])),
         };
         match self.format {
@@ -90,6 +118,11 @@ impl Output {
             code.to_owned(),
             message.to_owned(),
         ];
+        if let Some(metrics) = &row.metrics {
+            let value = |metric: &Metric| metrics[metric.name()].map_or(String::new(), |value| value.to_string());
+            fields.extend(self.metrics.iter().map(value));
+            fields.push(metric_errors(row));
+        }
         if let Some(windows) = row.window_scores {
             fields.push(joined(windows.unwrap_or_default(), " "));
         }
@@ -101,7 +134,17 @@ impl Output {
     fn table(&mut self, row: &Row<'_>) -> io::Result<()> {
         let score = row.score.map_or("-".to_owned(), |s| format!("{s:.4}"));
         let size = row.width.zip(row.height).map_or("-".to_owned(), |(w, h)| format!("{w}x{h}"));
-        write!(self.out, "{score:>8} {:>7} {size:>11}  {}", row.windows, row.image)?;
+        write!(self.out, "{score:>8} {:>7} {size:>11}", row.windows)?;
+        if let Some(metrics) = &row.metrics {
+            for metric in &self.metrics {
+                let value = metrics[metric.name()].map_or("-".to_owned(), |value| format!("{value:.4}"));
+                write!(self.out, " {value:>10}")?;
+            }
+        }
+        write!(self.out, "  {}", row.image)?;
+        if !row.metric_errors.is_empty() {
+            write!(self.out, "  {}", metric_errors(row))?;
+        }
         if let Some(error) = &row.error {
             write!(self.out, "  {}: {}", error.code, error.message)?;
         }
@@ -114,6 +157,13 @@ impl Output {
         }
         Ok(())
     }
+}
+
+/// Returns the metrics without a value, with the reason of each: `psnr_gray: reference_missing; ...`.
+fn metric_errors(row: &Row<'_>) -> String {
+    let errors: Vec<String> =
+        row.metric_errors.iter().map(|(metric, failure)| format!("{metric}: {}", failure.code)).collect();
+    errors.join("; ")
 }
 
 fn joined(values: &[f32], separator: &str) -> String {

@@ -2,29 +2,38 @@
 
 use std::io::{BufWriter, Write, stdout};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
 use dqa_engine::fetch::read_file;
-use dqa_engine::inference::{self, InferenceReport, InferenceSettings};
-use dqa_model::Scorer;
+use dqa_engine::inference::{self, InferenceReport, InferenceSettings, Measures, PictureInput, Wanted};
+use dqa_metrics::{Evaluator, Reference};
+use dqa_service::metric_args::MetricArgs;
 use dqa_service::model_args::{LoadedModel, ModelArgs};
 use dqa_service::program::{ExitStatus, OutputError, OutputFormat, note};
 
 use super::inputs::Inputs;
 use super::output::Output;
 use super::progress::ScoringProgress;
+use super::references::{ReferencePaths, References};
 
 /// Scores pictures and prints one result each.
 #[derive(clap::Args)]
-#[command(group = ArgGroup::new("sentences").required(true).args(["prompts", "handcrafted"]))]
+#[command(group = ArgGroup::new("sentences").args(["prompts", "handcrafted"]))]
 pub(super) struct Args {
     /// Pictures, folders of pictures (with all below them), or globs.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    metrics: MetricArgs,
+
+    /// A CSV table with the columns image, clear and hazy: the pictures that metrics compare with. Paths begin at the
+    /// table's folder.
+    #[arg(long, env = "DQA_REFERENCES", value_name = "FILE")]
+    references: Option<PathBuf>,
 
     #[command(flatten)]
     model: ModelArgs,
@@ -46,12 +55,23 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let inputs = Inputs::find(&args.paths)?;
     inputs.skipped_lines().for_each(|line| note(format_args!("{line}")));
     let is_complete = inputs.is_complete();
-    let LoadedModel { scorer, settings, .. } = args.model.load()?;
+    let metrics = args.metrics.selection()?;
+    let references = args.references.as_deref().map(References::read).transpose()?.unwrap_or_default();
+    let parameters = args.metrics.read_parameters()?;
+    let LoadedModel { scorer, settings, .. } =
+        if metrics.clip_dqa { args.model.load()? } else { args.model.without_model()? };
     if args.dry_run {
         print_plan(&inputs.pictures)?;
         return Ok(ExitStatus::All);
     }
-    let report = score(args, &scorer, &settings, inputs.pictures)?;
+    let evaluator = Evaluator::default();
+    let evaluator = match parameters {
+        Some(file) => evaluator.with_parameters(file.parameters),
+        None => evaluator,
+    };
+    let measures = Measures { clip_dqa: scorer, evaluator };
+    let wanted = Wanted { clip_dqa: metrics.clip_dqa, metrics: metrics.classic };
+    let report = score(args, (&measures, &wanted), &references, &settings, inputs.pictures)?;
     print_report(&report, settings.decode_threads);
     Ok(if report.failed == 0 && is_complete { ExitStatus::All } else { ExitStatus::SomeFailed })
 }
@@ -66,16 +86,31 @@ fn print_plan(pictures: &[PathBuf]) -> Result<(), OutputError> {
 
 fn score(
     args: &Args,
-    scorer: &Arc<Scorer>,
+    (measures, wanted): (&Measures, &Wanted),
+    references: &References,
     settings: &InferenceSettings,
     pictures: Vec<PathBuf>,
 ) -> anyhow::Result<InferenceReport> {
-    let mut output = Output::new(args.format, args.windows)?;
+    let mut output = Output::new(args.format, args.windows, &wanted.metrics)?;
     let mut progress = ScoringProgress::new(pictures.len());
     let mut write_error = None;
-    let fetch = |path: &PathBuf| read_file(path, args.model.limits.bytes_max);
-    let report = inference::run(scorer, settings, pictures.into_iter(), fetch, |path, outcome| {
-        progress.add_picture(outcome.score.as_ref().ok().map(|s| s.windows.len()));
+    let read = |path: &Path| read_file(path, args.model.limits.bytes_max);
+    let fetch = |path: &PathBuf| {
+        let ReferencePaths { clear, hazy } = references.find(path);
+        let needs = |kind| wanted.metrics.iter().any(|metric| metric.reference() == Some(kind));
+        Ok(PictureInput {
+            bytes: read(path)?,
+            wanted: wanted.clone(),
+            clear: clear.filter(|_| needs(Reference::Clear)).map(|path| read(&path)),
+            hazy: hazy.filter(|_| needs(Reference::Hazy)).map(|path| read(&path)),
+        })
+    };
+    let report = inference::measure(measures, settings, pictures.into_iter(), fetch, |path, outcome| {
+        let windows = outcome.measured.as_ref().ok().map(|measured| match &measured.clip_dqa {
+            Some(score) => score.as_ref().map_or(0, |score| score.windows.len()),
+            None => 1,
+        });
+        progress.add_picture(windows);
         write_error = progress.suspend(|| output.write(&path, &outcome)).err();
         if write_error.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;

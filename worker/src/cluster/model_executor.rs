@@ -43,6 +43,8 @@ pub struct ModelExecutor {
     /// The loaded models of each device by fingerprint, the most recently used last.
     loaded: Vec<Mutex<Vec<LoadedModelEntry>>>,
     files: ModelFiles,
+    /// Scores shards of metrics that need no model, with the settings of each device.
+    without_model: Vec<ShardScorer>,
 }
 
 /// A model that the first shard loads while the others wait.
@@ -53,13 +55,28 @@ impl ModelExecutor {
     /// Creates an executor on devices of one class. Models' files are kept in `cache`.
     pub fn new(class: DeviceClass, devices: Vec<DeviceConfig>, cache: PathBuf) -> ModelExecutor {
         let loaded = devices.iter().map(|_| Mutex::default()).collect();
-        ModelExecutor { class, devices, loaded, files: ModelFiles::new(cache) }
+        let without_model =
+            |device: &DeviceConfig| ShardScorer::new(None, device.settings.clone(), device.label.clone());
+        let without_model = devices.iter().map(without_model).collect();
+        ModelExecutor { class, devices, loaded, files: ModelFiles::new(cache), without_model }
     }
 
     fn scorer(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardScorer, ShardFailure> {
+        match &task.model {
+            Some(model) => self.model_scorer(task, model, slot),
+            None => Ok(self.without_model[slot.device].with_progress(slot.progress.clone())),
+        }
+    }
+
+    fn model_scorer(
+        &self,
+        task: &ShardTask,
+        model: &ModelSpec,
+        slot: &DeviceSlot,
+    ) -> Result<ShardScorer, ShardFailure> {
         let shared = {
             let mut entries = self.loaded[slot.device].lock().unwrap_or_else(PoisonError::into_inner);
-            let fingerprint = &task.model.fingerprint;
+            let fingerprint = &model.fingerprint;
             let entry = match entries.iter().position(|(loaded, _)| loaded == fingerprint) {
                 Some(index) => entries.remove(index),
                 None => (fingerprint.clone(), SharedModel::default()),
@@ -70,30 +87,30 @@ impl ModelExecutor {
             entries.push(entry.clone());
             entry.1
         };
-        let model = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if model.get().is_none() {
-            let _ = model.set(self.load(task, slot)?);
+        let loaded = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if loaded.get().is_none() {
+            let _ = loaded.set(self.load(task, model, slot)?);
         }
-        Ok(model.get().expect("it was set just now").with_progress(slot.progress.clone()))
+        Ok(loaded.get().expect("it was set just now").with_progress(slot.progress.clone()))
     }
 
-    fn load(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardScorer, ShardFailure> {
+    fn load(&self, task: &ShardTask, model: &ModelSpec, slot: &DeviceSlot) -> Result<ShardScorer, ShardFailure> {
         let DeviceConfig { device, label, settings } = &self.devices[slot.device];
         let model_failure = |error| ShardFailure::new(FailureKind::Model, error);
-        let (weights, prompts) = self.files.open(&task.shard.store, &task.model, &slot.runtime)?;
+        let (weights, prompts) = self.files.open(&task.shard.store, model, &slot.runtime)?;
         // The files are the run's, so a failure from here on is this machine's.
-        let scorer = build(&task.model, &weights, &prompts, device);
+        let scorer = build(model, &weights, &prompts, device);
         let scorer = scorer.map_err(|error| ShardFailure::new(FailureKind::Device, error))?;
         let found = scorer.fingerprint().to_string();
-        if found != task.model.fingerprint {
-            let wanted = &task.model.fingerprint;
+        if found != model.fingerprint {
+            let wanted = &model.fingerprint;
             return Err(model_failure(anyhow!(
                 "model {} has fingerprint {found} on this worker, expected {wanted}",
-                task.model.name
+                model.name
             )));
         }
-        info!(model = task.model.name, fingerprint = found, device = label, "model loaded");
-        Ok(ShardScorer::new(Arc::new(scorer), settings.clone(), label.clone()))
+        info!(model = model.name, fingerprint = found, device = label, "model loaded");
+        Ok(ShardScorer::new(Some(Arc::new(scorer)), settings.clone(), label.clone()))
     }
 }
 
@@ -113,7 +130,7 @@ impl ShardExecutor for ModelExecutor {
             let kind = match &error {
                 ShardError::Store(_) => FailureKind::Store,
                 ShardError::Model { .. } => FailureKind::Device,
-                ShardError::OtherModel { .. } => FailureKind::Model,
+                ShardError::OtherMetric { .. } | ShardError::Parameters { .. } => FailureKind::Model,
                 ShardError::Stopped { .. } => FailureKind::Stopped,
             };
             // An error poisons a CUDA context: every later call in this process fails too.

@@ -270,7 +270,7 @@ impl Node {
                 is_fatal: false,
             });
         }
-        if let Some(outcome) = self.find_part(&task).await? {
+        if let Some(outcome) = self.find_parts(&task).await? {
             return Ok(outcome);
         }
         let device = (0..self.load.len()).min_by_key(|device| self.load[*device].load(Relaxed)).unwrap_or(0);
@@ -283,22 +283,25 @@ impl Node {
         scored.unwrap_or_else(|panic| Err(ShardFailure::new(FailureKind::Internal, panic)))
     }
 
-    /// Returns the outcome of a part that is in the store already: a worker that was given up too early may have
-    /// written it.
-    async fn find_part(&self, task: &ShardTask) -> Result<Option<ShardOutcome>, ShardFailure> {
+    /// Returns the outcome of a shard whose parts are in the store already: a worker that was given up too early may
+    /// have written them.
+    async fn find_parts(&self, task: &ShardTask) -> Result<Option<ShardOutcome>, ShardFailure> {
         if task.shard.retry_failed {
             return Ok(None);
         }
         let store_failure = |error| ShardFailure::new(FailureKind::Store, error);
         let store = self.resolver.open(&task.shard.store).map_err(store_failure)?;
-        let (key, rows) = (task.shard.key(), task.shard.pictures.len() as u64);
-        let found = parts::inspect(&store, &key, rows).await.map_err(store_failure)?;
-        Ok(match found {
-            PartState::Complete(counts) => {
-                Some(ShardOutcome { key, rows, failed: counts.failed, reused: rows, windows: 0, wall: Duration::ZERO })
+        let pictures = task.shard.pictures.len() as u64;
+        let keys: Vec<_> = task.shard.parts.iter().map(|part| (part.key(), pictures)).collect();
+        let mut failed = 0;
+        for found in parts::inspect_all(&store, keys).await.map_err(store_failure)? {
+            match found {
+                PartState::Complete(counts) => failed += counts.failed,
+                PartState::Missing | PartState::Damaged(_) => return Ok(None),
             }
-            PartState::Missing | PartState::Damaged(_) => None,
-        })
+        }
+        let (key, rows) = (task.shard.name(), task.shard.rows());
+        Ok(Some(ShardOutcome { key, rows, failed, reused: rows, windows: 0, wall: Duration::ZERO }))
     }
 
     /// Returns the state that a running attempt shares with its device slot.
@@ -310,7 +313,7 @@ impl Node {
 
     fn insert_attempt(&self, task: &ShardTask) {
         let attempt = Attempt {
-            part: task.shard.part.part.clone(),
+            part: task.shard.name(),
             since: Instant::now(),
             begun: Arc::default(),
             deadline: Duration::from_secs(task.deadline_seconds),
@@ -387,7 +390,7 @@ impl RowScorer for TaskRowScorer {
     async fn score(&self, row: &str) -> Result<ShardOutcome, BoxError> {
         let task = ShardTask::from_text(row)?;
         let node = self.0.clone();
-        let span = info_span!("shard", run = task.run, part = task.shard.part.part, attempt = task.attempt);
+        let span = info_span!("shard", run = task.run, part = task.shard.name(), attempt = task.attempt);
         // On the process's own runtime: connections to stores outlive Ballista's runtimes.
         let scoring = self.0.runtime.spawn(async move { node.run(task).await }.instrument(span));
         Ok(scoring.await??)
@@ -400,7 +403,7 @@ impl Node {
         let lost =
             ShardFailure { kind: FailureKind::Internal, message: "the task was aborted".to_owned(), is_fatal: false };
         self.insert_attempt(&task);
-        let (attempt, part) = (task.attempt, task.shard.part.part.clone());
+        let (attempt, part) = (task.attempt, task.shard.name());
         let mut guard = AttemptGuard { node: self, attempt, part, result: Err(lost) };
         let result = if self.is_draining.load(Relaxed) {
             let message = "the worker is ending".to_owned();

@@ -4,6 +4,7 @@ use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
+use dqa_service::metric_args::MetricArgs;
 use dqa_service::model_args::ModelArgs;
 
 use crate::cli::args::StoreArgs;
@@ -13,7 +14,7 @@ use crate::cli::report::ReportArgs;
 
 /// Scores data sets and reports on them.
 #[derive(clap::Args)]
-#[command(group = ArgGroup::new("sentences").required(true).args(["prompts", "handcrafted"]))]
+#[command(group = ArgGroup::new("sentences").args(["prompts", "handcrafted"]))]
 pub(in crate::cli) struct Args {
     /// Algorithms whose pictures are scored, joined by commas, or all. Folders of hazy inputs and references next to
     /// the algorithms' folders are scored only if they are named: `all,hazy`.
@@ -24,6 +25,9 @@ pub(in crate::cli) struct Args {
     /// set another name than its own.
     #[arg(long, env = "DQA_DATASETS", value_delimiter = ',', required = true, value_name = "NAMES")]
     pub(super) datasets: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) metrics: MetricArgs,
 
     #[command(flatten)]
     pub(super) model: ModelArgs,

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use anyhow::Context;
 use dqa_engine::shard::ShardScorer;
-use dqa_pipelines::dataset::CheckReport;
+use dqa_metrics::Parameters;
+use dqa_model::Scorer;
+use dqa_pipelines::dataset::{CheckReport, Definition};
+use dqa_pipelines::metric::{self, MetricSelection};
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::registry;
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::trained_on::TrainedOn;
+use dqa_service::metric_args::ParameterFile;
 use dqa_service::model_args::LoadedModel;
 use dqa_service::program::{ExitStatus, command_line, note, with_hint, with_own_hint};
 
@@ -39,25 +43,16 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let registrations: Vec<registry::RequestedDataset> =
         definitions.iter().map(registry::RequestedDataset::new).collect();
     registry::check(&store, &registrations, &args.redefine.names).await.map_err(with_own_hint)?;
-    let LoadedModel { scorer, settings, device, trained_on } = args.model.load()?;
-    let submission = Submission {
-        definitions,
-        algorithms: args.algorithms(),
-        with_hazy: args.with_hazy,
-        model: args.model.model.clone(),
-        prompts: args.model.prompts.as_ref().map(|path| path.display().to_string()),
-        views: args.model.views.to_string(),
-        dtype: args.model.dtype.to_string(),
-        fingerprint: scorer.fingerprint().to_string(),
-        device: device.clone(),
-        shard_windows: args.shard_windows,
-        limits: args.model.limits.limits(),
-        remark: args.remark.clone(),
-    };
+    let metrics = args.metrics.selection()?;
+    let parameters = args.metrics.read_parameters()?;
+    let LoadedModel { scorer, settings, device, trained_on } =
+        if metrics.clip_dqa { args.model.load()? } else { args.model.without_model()? };
+    let submission = submission(args, definitions, (&metrics, parameters.as_ref()), (scorer.as_deref(), &device));
+    let views = scorer.as_ref().map(|scorer| *scorer.views()).unwrap_or_default();
     let request = PlanRequest {
         allow_missing: args.allow_missing,
         retry_failed: args.retry_failed,
-        ..submission.plan_request(*scorer.views(), Roots::unrestricted())
+        ..submission.plan_request(views, Roots::unrestricted())
     };
     let plan = run::prepare(&store, &request, &mut PlanNotes).await.map_err(with_own_hint)?;
     let record = make_record(args, &store, &submission, (&plan, &trained_on)).await?;
@@ -77,6 +72,9 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         notify_planned(&record.name);
         record
     } else {
+        if let Some(ParameterFile { json, .. }) = &parameters {
+            metric::write_parameters(&store, json).await?;
+        }
         let scorer = Arc::new(ShardScorer::new(scorer, settings, device));
         match score_and_commit(args, &store, (plan, record), scorer).await? {
             Ok(record) => record,
@@ -85,6 +83,36 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     };
     args.report.make_and_show(&store, &record).await?;
     Ok(if record.counts.failed == 0 { ExitStatus::All } else { ExitStatus::SomeFailed })
+}
+
+/// Returns the submission that the flags describe, with the model if a metric needs it, and the device.
+fn submission(
+    args: &Args,
+    definitions: Vec<Definition>,
+    (metrics, parameters): (&MetricSelection, Option<&ParameterFile>),
+    (scorer, device): (Option<&Scorer>, &str),
+) -> Submission {
+    let fingerprint = scorer.map(|scorer| scorer.fingerprint().to_string());
+    let published = Parameters::default();
+    let specs = metrics.specs(fingerprint.as_deref(), parameters.map_or(&published, |file| &file.parameters));
+    let of_model = |text: String| if scorer.is_some() { text } else { String::new() };
+    Submission {
+        definitions,
+        algorithms: args.algorithms(),
+        with_hazy: args.with_hazy,
+        metrics: specs,
+        leaves_out_metrics: metrics.leaves_out,
+        metric_parameters: parameters.map(|file| blake3::hash(&file.json).to_hex().to_string()),
+        model: of_model(args.model.model.clone()),
+        prompts: args.model.prompts.as_ref().filter(|_| scorer.is_some()).map(|path| path.display().to_string()),
+        views: of_model(args.model.views.to_string()),
+        dtype: of_model(args.model.dtype.to_string()),
+        fingerprint: fingerprint.unwrap_or_default(),
+        device: device.to_owned(),
+        shard_windows: args.shard_windows,
+        limits: args.model.limits.limits(),
+        remark: args.remark.clone(),
+    }
 }
 
 /// Makes the run's record as it is before its shards are scored. Resumes a run of the same name.
@@ -186,13 +214,13 @@ impl PlanObserver for PlanNotes {
 
 fn note_plan(record: &RunRecord, plan: &RunPlan) {
     let missing = plan.missing().count();
-    let windows: u64 = plan.missing().map(|part| part.cut.windows).sum();
+    let windows: u64 = plan.missing().map(|shard| plan.missing_windows(shard)).sum();
     note(format_args!(
         "run {}: {} pictures, {} windows in {} shards; {missing} shards to score, {windows} windows at most",
         record.name,
         record.counts.pictures,
         record.counts.windows,
-        plan.parts.len()
+        plan.shards.len()
     ));
     if missing == 0 {
         note(format_args!("nothing to score: every part is in the store"));
@@ -210,7 +238,7 @@ async fn score_shards(
     if plan.missing().next().is_none() {
         return Ok(());
     }
-    let windows = plan.missing().map(|part| part.cut.windows).sum();
+    let windows = plan.missing().map(|shard| plan.missing_windows(shard)).sum();
     let mut progress = ScoringBar::new(windows, scorer.progress());
     let engine = LocalEngine::new(scorer);
     for mut shard in plan.shards(store, retry_failed) {
@@ -225,7 +253,7 @@ async fn score_shards(
             }
         };
         let outcome = outcome
-            .with_context(|| format!("cannot score part {}", shard.key()))
+            .with_context(|| format!("cannot score shard {}", shard.name()))
             .map_err(|error| with_hint(error, "the same command goes on from here: what was scored is kept"))?;
         progress.shard_done(shard.windows, &outcome);
     }

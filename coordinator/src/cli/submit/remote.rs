@@ -3,7 +3,6 @@
 
 use anyhow::{anyhow, bail};
 use dqa_pipelines::dataset::Definition;
-use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::report::ReportIntervals;
 use dqa_proto::v1;
 use dqa_service::program::{ExitStatus, note, with_hint};
@@ -23,18 +22,29 @@ const LIMITS_SINCE: u32 = 2;
 /// The first version of the protocol with scored hazy inputs, and with data sets that are redefined.
 const HAZY_SINCE: u32 = 3;
 
+/// The first version of the protocol with metrics beside CLIP-DQA.
+const METRICS_SINCE: u32 = 4;
+
 /// Submits the run, waits until it has ended or with `--detach` until it is planned, and shows its reports.
 pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitStatus> {
     let definitions = find_definitions(&args.datasets)?;
     let device = device_class(&args.model.device)?;
-    let identified = args.model.identify()?;
+    let metrics = args.metrics.selection()?;
+    let parameters = args.metrics.read_parameters()?;
+    let identified = metrics.clip_dqa.then(|| args.model.identify()).transpose()?;
     if args.dry_run {
         let error = anyhow!("a coordinator only plans runs that it is to score");
         return Err(with_hint(error, "leave out --dry-run, or --coordinator"));
     }
-    let protocol_version = upload_model(&mut client, &identified.files).await?;
+    let files = identified.as_ref().map_or(&[][..], |model| &model.files);
+    let protocol_version = upload_model(&mut client, files).await?;
     check_version(args, protocol_version)?;
-    let request = v1::SubmitRequest { run: Some(run_request(args, &definitions, &identified.spec, device)) };
+    let request = v1::RunRequest {
+        model: identified.map(|model| model_to_wire(model.spec)),
+        metric_parameters: parameters.map(|file| file.json).unwrap_or_default(),
+        ..run_request(args, &definitions, device)
+    };
+    let request = v1::SubmitRequest { run: Some(request) };
     let answer = client.submit(request).await.map_err(|status| status_error(&status))?;
     let run = require_run(answer.into_inner().run)?;
     note(format_args!("{}", run_line(&run)));
@@ -74,13 +84,13 @@ pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitS
     Ok(if has_failed { ExitStatus::SomeFailed } else { ExitStatus::All })
 }
 
-fn run_request(args: &Args, definitions: &[Definition], model: &ModelSpec, device: v1::DeviceClass) -> v1::RunRequest {
+fn run_request(args: &Args, definitions: &[Definition], device: v1::DeviceClass) -> v1::RunRequest {
     let report = args.report.options();
     v1::RunRequest {
         name: args.name.as_ref().map(ToString::to_string).unwrap_or_default(),
         definitions: definitions.iter().map(Definition::to_toml).collect(),
         algorithms: args.algorithms(),
-        model: Some(model_to_wire(model.clone())),
+        metrics: if args.metrics.is_default() { Vec::new() } else { args.metrics.metrics.clone() },
         device: device.into(),
         allow_missing: args.allow_missing,
         retry_failed: args.retry_failed,
@@ -92,6 +102,7 @@ fn run_request(args: &Args, definitions: &[Definition], model: &ModelSpec, devic
         redefine: args.redefine.names.iter().map(ToString::to_string).collect(),
         with_hazy: args.with_hazy,
         limits: Some(limits_to_wire(args.model.limits.limits())),
+        ..v1::RunRequest::default()
     }
 }
 
@@ -101,6 +112,8 @@ fn check_version(args: &Args, protocol_version: u32) -> anyhow::Result<()> {
         "--pixels-max, --side-max and --bytes-max"
     } else if (args.with_hazy || !args.redefine.names.is_empty()) && protocol_version < HAZY_SINCE {
         "--with-hazy and --redefine"
+    } else if !args.metrics.is_default() && protocol_version < METRICS_SINCE {
+        "--metrics and --metric-parameters"
     } else {
         return Ok(());
     };

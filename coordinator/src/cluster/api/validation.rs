@@ -1,7 +1,9 @@
 //! Validates a submitted run before anything is stored or scheduled.
 
+use dqa_metrics::Parameters;
 use dqa_model::{Arithmetic, Views};
 use dqa_pipelines::dataset::Definition;
+use dqa_pipelines::metric::{self, MetricSelection};
 use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
@@ -40,27 +42,37 @@ pub(super) async fn validate(
     if device == DeviceClass::Unspecified {
         return Err(invalid_argument("no_device", "the run lacks its class of devices: cpu or cuda"));
     }
-    let model = submitted.model.ok_or_else(|| invalid_argument("no_model", "the run lacks its model"))?;
-    let model = validate_model(model)?;
+    let metrics = match submitted.metrics.as_slice() {
+        [] => MetricSelection::default(),
+        names => {
+            MetricSelection::parse(names.iter().map(String::as_str)).map_err(|error| invalid("bad_metric", &error))?
+        }
+    };
+    let model = submitted.model.filter(|_| metrics.clip_dqa).map(validate_model).transpose()?;
+    if metrics.clip_dqa && model.is_none() {
+        return Err(invalid_argument("no_model", "the run lacks its model"));
+    }
     if submitted.algorithms.len() > ALGORITHMS_MAX {
         return Err(invalid_argument("bad_algorithms", format!("a run names at most {ALGORITHMS_MAX} algorithms")));
     }
     let limits = validate_limits(submitted.limits)?;
     let definitions = parse_definitions(&submitted.definitions, &plane.roots)?;
-    let missing = model_files::find_missing(&plane.store, model.files().cloned().collect()).await;
-    if let Some(file) = missing.map_err(from_store_error)?.first() {
-        let message = format!("file {} of the model is not in the store", file.name);
-        return Err(refused(Code::FailedPrecondition, "no_model_file", message));
+    if let Some(model) = &model {
+        check_model_files(plane, model).await?;
     }
+    let (metric_parameters, parameters) = store_parameters(plane, &submitted.metric_parameters).await?;
     let submission = Submission {
         definitions,
         algorithms: submitted.algorithms.clone(),
         with_hazy: submitted.with_hazy,
-        model: model.name.clone(),
-        prompts: model.prompts_name.clone(),
-        views: model.views.clone(),
-        dtype: model.dtype.clone(),
-        fingerprint: model.fingerprint.clone(),
+        metrics: metrics.specs(model.as_ref().map(|model| model.fingerprint.as_str()), &parameters),
+        leaves_out_metrics: metrics.leaves_out,
+        metric_parameters,
+        model: model.as_ref().map(|model| model.name.clone()).unwrap_or_default(),
+        prompts: model.as_ref().and_then(|model| model.prompts_name.clone()),
+        views: model.as_ref().map(|model| model.views.clone()).unwrap_or_default(),
+        dtype: model.as_ref().map(|model| model.dtype.clone()).unwrap_or_default(),
+        fingerprint: model.as_ref().map(|model| model.fingerprint.clone()).unwrap_or_default(),
         device: device_class_name(device).to_owned(),
         shard_windows: if submitted.shard_windows == 0 { SHARD_WINDOWS_MAX } else { submitted.shard_windows },
         limits,
@@ -74,6 +86,7 @@ pub(super) async fn validate(
     };
     let request = RunRequest {
         model,
+        metrics: submitted.metrics,
         algorithms: submitted.algorithms,
         device: device_class_name(device).to_owned(),
         priority: submitted.priority,
@@ -85,6 +98,27 @@ pub(super) async fn validate(
         seed: submitted.seed,
     };
     Ok((submission, request))
+}
+
+/// Checks that the store has the model's files.
+async fn check_model_files(plane: &ControlPlane, model: &ModelSpec) -> Result<(), Status> {
+    let missing = model_files::find_missing(&plane.store, model.files().cloned().collect()).await;
+    if let Some(file) = missing.map_err(from_store_error)?.first() {
+        let message = format!("file {} of the model is not in the store", file.name);
+        return Err(refused(Code::FailedPrecondition, "no_model_file", message));
+    }
+    Ok(())
+}
+
+/// Writes parameters of metrics to the store. Returns their digest and the parameters; none stand for the published ones.
+async fn store_parameters(plane: &ControlPlane, json: &[u8]) -> Result<(Option<String>, Parameters), Status> {
+    if json.is_empty() {
+        return Ok((None, Parameters::default()));
+    }
+    let text = std::str::from_utf8(json).map_err(|error| invalid("bad_metric_parameters", &error))?;
+    let parameters = Parameters::from_json(text).map_err(|error| invalid("bad_metric_parameters", &error))?;
+    let digest = metric::write_parameters(&plane.store, json).await.map_err(from_store_error)?;
+    Ok((Some(digest), parameters))
 }
 
 fn validate_model(model: v1::Model) -> Result<ModelSpec, Status> {

@@ -160,14 +160,12 @@ fn view(picture: &Rgb8) -> RgbView<'_> {
     RgbView::new(picture.pixels(), picture.width() as usize, picture.height() as usize)
 }
 
-fn evaluate(
-    evaluator: &Evaluator,
-    metrics: &[Metric],
-    picture: &Rgb8,
-    references: &References,
-) -> Vec<MetricValue> {
-    let inputs =
-        Inputs { picture: view(picture), clear: references.view(Reference::Clear), hazy: references.view(Reference::Hazy) };
+fn evaluate(evaluator: &Evaluator, metrics: &[Metric], picture: &Rgb8, references: &References) -> Vec<MetricValue> {
+    let inputs = Inputs {
+        picture: view(picture),
+        clear: references.view(Reference::Clear),
+        hazy: references.view(Reference::Hazy),
+    };
     let measurements = evaluator.evaluate(metrics, &inputs);
     let values = metrics.iter().zip(measurements).map(|(metric, Measurement { value, flat_share })| {
         let value = value.map_err(|undefined| references.error(*metric).unwrap_or(undefined.into()));

@@ -11,8 +11,8 @@ pub struct ShardTask {
     pub attempt: u64,
     /// The run's name, for logs.
     pub run: String,
-    /// The model to score with.
-    pub model: ModelSpec,
+    /// The model to score with, if CLIP-DQA is one of the shard's metrics.
+    pub model: Option<ModelSpec>,
     /// Seconds on the device after which the attempt is given up.
     pub deadline_seconds: u64,
     /// Whether the worker scores nothing else at the same time: the shard, or one beside it, has killed a worker
