@@ -30,6 +30,9 @@ async fn clear_pictures_are_linked_by_scene_from_a_root_of_their_own() {
     assert!(data.uri(clear).ends_with("/truth/1.jpg"), "{}", data.uri(clear));
     assert_eq!((clear.algorithm.as_str(), clear.bytes > 0, clear.version.is_empty()), ("clear", true, false));
     assert_eq!(data.references_as_data_set(ReferenceKind::Clear).pictures, data.clear_pictures);
+    let check = unlooked(&data);
+    assert_eq!((check.without_hazy, check.without_clear, check.unlike_clear), (2, 2, 0));
+    assert!(check.is_clean() && check.to_string().contains("2 pictures have no clear reference"), "{check}");
 }
 
 #[tokio::test]
@@ -116,4 +119,21 @@ async fn a_hazy_row_has_the_clear_picture_that_its_pictures_share() {
     data.add_hazy_rows(data.hazy_rows());
     assert_eq!(clear_of(&data, "hazy/1.png"), Some("gt/x.png"));
     assert_eq!(clear_of(&data, "hazy/2.png"), None, "its pictures have two");
+}
+
+#[tokio::test]
+async fn a_clear_reference_of_another_size_is_a_remark() {
+    let dir = Dir::new();
+    dir.pictures(["s/a/1.png", "s/a/2.png", "s/b/1.png", "s/clear/1.png", "s/clear/2.png"]);
+    let data = dir.define(&format!("{LAYOUT}[clear]\nlayout = \"clear/{{scene}}.png\"")).await.unwrap();
+    let header = |picture: &Picture| match &*picture.image {
+        "clear/1.png" => Some(PictureHeader::Size { width: 10, height: 20 }),
+        "clear/2.png" => Some(PictureHeader::Unreadable { code: "corrupt".into(), message: "it ends early".into() }),
+        _ => Some(PictureHeader::Size { width: 20, height: 10 }),
+    };
+    let check = check(&data, &header);
+    let line = "2 pictures are of another size than their clear reference: a/1.png is 20x10 and not 10x20, \
+                b/1.png is 20x10 and not 10x20";
+    assert_eq!((check.unlike_clear, check.without_clear, check.remarks()), (2, 0, vec![line.to_owned()]));
+    assert_eq!((check.counts.unlike_input, check.faults.len()), (0, 0), "{check}");
 }
