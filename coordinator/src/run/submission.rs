@@ -177,6 +177,8 @@ impl Submission {
 
 #[cfg(test)]
 mod tests {
+    use dqa_pipelines::dataset::ReferencesDefinition;
+
     use super::*;
 
     fn submission(root: &str) -> Submission {
@@ -208,6 +210,8 @@ mod tests {
         };
         assert_eq!(with(&|r| r.device = "cuda".to_owned()), name);
         assert_eq!(with(&|r| r.definitions[0].root.push('/')), name);
+        let clear = ReferencesDefinition { root: None, layout: "clear/{scene}.png".to_owned() };
+        assert_eq!(with(&|r| r.definitions[0].clear = Some(clear.clone())), name);
         let changes: [&dyn Fn(&mut Submission); 6] = [
             &|r| r.with_hazy = true,
             &|r| r.fingerprint = "cd".repeat(32),
