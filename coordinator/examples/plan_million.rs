@@ -112,12 +112,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let measured = measure(dataset, &index, &Views::default(), PictureLimits::default());
     step("count windows", since);
     let since = Instant::now();
-    let terms = ScoringSettings { fingerprint: "ab".repeat(32), limits: PictureLimits::default() };
-    let plan = RunPlan::new(vec![measured], terms, SHARD_WINDOWS_MAX);
+    let settings = PlanSettings {
+        metrics: vec![MetricSpec::clip_dqa(&"ab".repeat(32))],
+        limits: PictureLimits::default(),
+        parameters: None,
+        shard_windows_max: SHARD_WINDOWS_MAX,
+    };
+    let plan = RunPlan::new(vec![measured], settings);
     step("cut and name shards", since);
     step("all", start);
     let counts = plan.counts();
-    println!("{} pictures, {} windows, {} shards", counts.pictures, counts.windows, plan.parts.len());
+    println!("{} pictures, {} windows, {} shards", counts.pictures, counts.windows, plan.shards.len());
     println!("peak memory {} MB", peak_bytes().unwrap_or(0) >> 20);
     std::fs::remove_dir_all(folder)?;
     Ok(())

@@ -171,6 +171,7 @@ mod tests {
             mos: None,
             raters: None,
             hazy: None,
+            clear: None,
         }
     }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use dqa_pipelines::causes;
-use dqa_pipelines::dataset::{DataSet, DatasetError, Picture, check, find_definition, load};
+use dqa_pipelines::dataset::{DataSet, DatasetError, Picture, ReferenceKind, check, find_definition, load};
 use dqa_pipelines::store::StoreResolver;
 
 struct Dir(tempfile::TempDir);
@@ -102,9 +102,10 @@ async fn each_common_arrangement_is_found_with_and_without_a_definition() {
 }
 
 #[tokio::test]
-async fn labels_and_hazy_inputs_match_pictures_in_tars() {
+async fn labels_and_references_match_pictures_in_tars() {
     let dir = Dir::new();
     dir.tar("s/0.tar", &["dcp/1.png", "dcp/2.png", "hazy/1.png", "hazy/2.png", "odd.png"]);
+    dir.tar("s/clear/0.tar", &["1.png", "2.png"]);
     dir.tar("s/old.tar", &["dcp/1.png"]);
     dir.file("s/by_image.csv", "image,mos\ndcp/1.png,0.5\n0.tar/dcp/2.png,0.25\n");
     dir.file("s/by_scene.csv", "scene,algorithm,mos\n1,dcp,0.5\n2,dcp,0.25\n");
@@ -112,14 +113,17 @@ async fn labels_and_hazy_inputs_match_pictures_in_tars() {
         let data = dir
             .define(&format!(
                 "layout = \"{{}}.tar/{{algorithm}}/{{scene}}.png\"\nskip = \"old.tar\"\n\
-                 [hazy]\nlayout = \"{{}}.tar/hazy/{{scene}}.png\"\n[labels]\nfile = \"{table}.csv\""
+                 [hazy]\nlayout = \"{{}}.tar/hazy/{{scene}}.png\"\n\
+                 [clear]\nlayout = \"clear/{{}}.tar/{{scene}}.png\"\n[labels]\nfile = \"{table}.csv\""
             ))
             .await
             .unwrap();
         assert_eq!(data.pictures.iter().map(|picture| picture.mos).collect::<Vec<_>>(), [Some(0.5), Some(0.25)]);
-        let hazy = &data.inputs[data.pictures[1].hazy.unwrap() as usize];
-        assert_is_readable(&data, &StoreResolver::default(), hazy).await;
-        assert_eq!(&*hazy.image, "0.tar/hazy/2.png");
+        for (kind, image) in [(ReferenceKind::Hazy, "0.tar/hazy/2.png"), (ReferenceKind::Clear, "clear/0.tar/2.png")] {
+            let reference = data.reference(&data.pictures[1], kind).unwrap();
+            assert_is_readable(&data, &StoreResolver::default(), reference).await;
+            assert_eq!(&*reference.image, image);
+        }
         let faults: Vec<String> = data.faults.iter().map(ToString::to_string).collect();
         assert_eq!(faults, ["1 picture files match no layout: 0.tar/odd.png"]);
     }

@@ -94,6 +94,9 @@ fn a_demo_data_set_is_whole() {
     let check: serde_json::Value = serde_json::from_str(&check).unwrap();
     assert_eq!(check["counts"]["present"], 24);
     assert_eq!(check["counts"]["unlabelled"], 0);
+    assert_eq!((&check["without_clear"], &check["unlike_clear"]), (&0.into(), &0.into()));
+    let shown = dir.run(&["dataset", "show", "made/little.toml"]).exits_with(0).stdout;
+    assert!(shown.contains("of 2 scenes, 2 hazy pictures, 2 clear pictures\n"), "{shown}");
     let fewer = ["demo", "make", "made", "--scenes", "1", "--width", "224", "--height", "224"];
     assert!(dir.run(&fewer).exits_with(2).stderr.contains("s00001.png is not a picture of these 1 scenes"));
 }

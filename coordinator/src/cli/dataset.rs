@@ -11,7 +11,8 @@ use dqa_engine::decode::{ErrorCode, Limits};
 use dqa_engine::headers;
 use dqa_pipelines::cause;
 use dqa_pipelines::dataset::{
-    self, AlgorithmSelection, CheckReport, DataSet, DatasetError, Definition, Picture, PictureHeader, check,
+    self, AlgorithmSelection, CheckReport, DataSet, DatasetError, Definition, Picture, PictureHeader, ReferenceKind,
+    check,
 };
 use dqa_pipelines::header_index::HeaderIndex;
 use dqa_pipelines::store::StoreError;
@@ -92,7 +93,9 @@ async fn check_one(dataset: DataSet, args: &Args) -> anyhow::Result<ExitStatus> 
     let mut index = HeaderIndex::default();
     if !args.no_headers {
         read_headers(&dataset, &mut index).await?;
-        read_headers(&dataset.inputs_as_data_set(), &mut index).await?;
+        for kind in ReferenceKind::ALL {
+            read_headers(&dataset.references_as_data_set(kind), &mut index).await?;
+        }
     }
     let limits = Limits::default();
     let header = |picture: &Picture| headers::check(index.get(picture), picture, &limits).filter(|_| !args.no_headers);
@@ -169,6 +172,7 @@ struct DataSetSummary<'a> {
     bytes: u64,
     labelled: usize,
     hazy: usize,
+    clear: usize,
     algorithms: BTreeMap<String, u64>,
 }
 
@@ -184,15 +188,20 @@ fn show(definition: &Definition, dataset: &DataSet, format: OutputFormat) -> Res
         bytes: dataset.pictures.iter().map(|picture| picture.bytes).sum(),
         labelled: dataset.pictures.iter().filter(|picture| picture.mos.is_some()).count(),
         hazy: dataset.inputs.len(),
+        clear: dataset.clear_pictures.len(),
         algorithms,
     };
     let mut out = BufWriter::new(stdout().lock());
     match format {
         OutputFormat::Table => {
             writeln!(out, "{}", dataset.definition)?;
-            let DataSetSummary { pictures, scenes, labelled, hazy, .. } = summary;
+            let DataSetSummary { pictures, scenes, labelled, hazy, clear, .. } = summary;
+            let clear = if clear == 0 { String::new() } else { format!(", {clear} clear pictures") };
             dataset.skipped_lines().iter().for_each(|line| note(format_args!("{line}")));
-            writeln!(out, "# {pictures} pictures ({labelled} labelled) of {scenes} scenes, {hazy} hazy pictures")?;
+            writeln!(
+                out,
+                "# {pictures} pictures ({labelled} labelled) of {scenes} scenes, {hazy} hazy pictures{clear}"
+            )?;
             for (algorithm, pictures) in &summary.algorithms {
                 writeln!(out, "# {algorithm}: {pictures}")?;
             }

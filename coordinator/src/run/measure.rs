@@ -3,7 +3,7 @@
 use dqa_engine::decode::Limits;
 use dqa_engine::headers;
 use dqa_model::Views;
-use dqa_pipelines::dataset::{DataSet, Picture, PictureHeader};
+use dqa_pipelines::dataset::{DataSet, Picture, PictureHeader, ReferenceKind};
 use dqa_pipelines::header_index::HeaderIndex;
 use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::store::Store;
@@ -25,7 +25,7 @@ pub struct MeasuredDataSet {
 }
 
 /// Reads the headers that a data set's index lacks and writes the index to the store. The index then has the headers of
-/// all pictures and inputs but those of files larger than `bytes_max`. Calls `report` with the number of headers left.
+/// all pictures and references but those of files larger than `bytes_max`. Calls `report` with the number of headers left.
 ///
 /// # Errors
 /// If the store fails; if headers could not be read for a temporary reason.
@@ -36,8 +36,9 @@ pub async fn update_index(
     mut report: impl FnMut(usize),
 ) -> Result<HeaderIndex, RunError> {
     let mut index = HeaderIndex::read(store, &dataset.name).await?;
-    for dataset in [dataset, &dataset.inputs_as_data_set()] {
-        read_headers(store, dataset, bytes_max, &mut index, &mut report).await?;
+    read_headers(store, dataset, bytes_max, &mut index, &mut report).await?;
+    for kind in ReferenceKind::ALL {
+        read_headers(store, &dataset.references_as_data_set(kind), bytes_max, &mut index, &mut report).await?;
     }
     Ok(index)
 }
@@ -84,4 +85,32 @@ pub fn measure(dataset: DataSet, index: &HeaderIndex, views: &Views, limits: Pic
         u32::try_from(windows(header.as_ref().and_then(PictureHeader::size))).unwrap_or(u32::MAX)
     });
     MeasuredDataSet { windows: windows.collect(), dataset }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use dqa_pipelines::dataset;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_index_has_the_headers_of_references() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["a", "hazy", "clear"] {
+            std::fs::create_dir_all(dir.path().join("set").join(folder)).unwrap();
+            std::fs::write(dir.path().join("set").join(folder).join("1.png"), folder).unwrap();
+        }
+        let root = dir.path().join("set").display().to_string();
+        let definition = dataset::find_definition(&root, Path::new("")).unwrap();
+        let dataset = dataset::load(&definition).await.unwrap();
+        let store = Store::create(&dir.path().join("store").display().to_string(), Path::new("")).unwrap();
+        let index = update_index(&store, &dataset, 1 << 20, |_| ()).await.unwrap();
+        assert!(index.get(&dataset.pictures[0]).is_some());
+        for kind in ReferenceKind::ALL {
+            let reference = dataset.reference(&dataset.pictures[0], kind).unwrap();
+            assert!(index.get(reference).is_some(), "{kind:?}");
+        }
+    }
 }

@@ -196,6 +196,8 @@ impl Submission {
 
 #[cfg(test)]
 mod tests {
+    use dqa_pipelines::dataset::ReferencesDefinition;
+
     use super::*;
 
     fn submission(root: &str) -> Submission {
@@ -230,6 +232,8 @@ mod tests {
         };
         assert_eq!(with(&|r| r.device = "cuda".to_owned()), name);
         assert_eq!(with(&|r| r.definitions[0].root.push('/')), name);
+        let clear = ReferencesDefinition { root: None, layout: "clear/{scene}.png".to_owned() };
+        assert_eq!(with(&|r| r.definitions[0].clear = Some(clear.clone())), name);
         let niqe = MetricSpec::classic(dqa_metrics::Metric::Niqe, &dqa_metrics::Parameters::default());
         let changes: [&dyn Fn(&mut Submission); 8] = [
             &|r| r.metrics.push(niqe.clone()),

@@ -6,9 +6,10 @@ use std::fmt;
 use serde::Serialize;
 
 use super::data_set::DataSet;
-use super::fault::Fault;
+use super::fault::{Fault, NAMED_MAX};
 use super::header::PictureHeader;
 use super::picture::{Picture, by_stem, distinct};
+use super::reference_kind::ReferenceKind;
 use super::skipped::{self, SkippedFiles};
 use crate::names::{AlgorithmName, DatasetName};
 
@@ -29,6 +30,13 @@ pub struct CheckReport {
     pub cells: Vec<CheckCell>,
     /// Pictures without a hazy input. This is not a problem: no score needs the input.
     pub without_hazy: u64,
+    /// Pictures without a clear reference, in a data set that has some. This is not a problem: only some metrics need it.
+    pub without_clear: u64,
+    /// Pictures of another size than their clear reference. Only metrics that compare with it have no value for them.
+    pub unlike_clear: u64,
+    /// The sizes of the first few of these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlike_clear_named: Vec<String>,
     /// Problems that belong to no cell.
     pub faults: Vec<Fault>,
     /// Files that were skipped without being a fault.
@@ -96,10 +104,15 @@ impl CheckReport {
         self.counts.is_clean() && !self.faults.iter().any(|fault| fault.kind.is_missing_data())
     }
 
-    /// Returns the remarks that are not problems, one a line: skipped files, and then the notes.
+    /// Returns the remarks that are not problems, one a line: skipped files, the notes, and clear references of other sizes.
     pub fn remarks(&self) -> Vec<String> {
         let mut lines = skipped::lines(&self.skipped);
         lines.extend(self.notes.iter().cloned());
+        if self.unlike_clear > 0 {
+            let more = if self.unlike_clear > self.unlike_clear_named.len() as u64 { ", ..." } else { "" };
+            let (count, named) = (self.unlike_clear, self.unlike_clear_named.join(", "));
+            lines.push(format!("{count} pictures are of another size than their clear reference: {named}{more}"));
+        }
         lines
     }
 
@@ -109,8 +122,8 @@ impl CheckReport {
     }
 }
 
-/// Checks a data set. `header` returns the header of a dehazed picture or an input, or None if it was not read, which is not a
-/// problem.
+/// Checks a data set. `header` returns the header of a dehazed picture or a reference, or None if it was not read, which is not
+/// a problem.
 pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<PictureHeader>) -> CheckReport {
     let mut check = CheckReport {
         dataset: data.name.clone(),
@@ -120,6 +133,9 @@ pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<PictureHeader>)
         by_algorithm: Vec::new(),
         cells: Vec::new(),
         without_hazy: 0,
+        without_clear: 0,
+        unlike_clear: 0,
+        unlike_clear_named: Vec::new(),
         faults: data.faults.clone(),
         skipped: data.skipped.clone(),
         notes: data.notes.clone(),
@@ -150,6 +166,9 @@ pub fn check(data: &DataSet, header: &dyn Fn(&Picture) -> Option<PictureHeader>)
     check.cells.sort_by(|a, b| a.scene.cmp(&b.scene).then_with(|| a.algorithm.cmp(&b.algorithm)));
     if !data.inputs.is_empty() {
         check.without_hazy = data.pictures.iter().filter(|picture| picture.hazy.is_none()).count() as u64;
+    }
+    if !data.clear_pictures.is_empty() {
+        check.count_clear(data, header);
     }
     check
 }
@@ -196,7 +215,7 @@ fn check_picture(
             cell.details.push(format!("{image}: {code}: {message}"));
         }
         Some(PictureHeader::Size { width, height }) => {
-            let hazy = picture.hazy.and_then(|hazy| header(&data.inputs[hazy as usize]));
+            let hazy = data.reference(picture, ReferenceKind::Hazy).and_then(header);
             if let Some(PictureHeader::Size { width: w, height: h }) = hazy
                 && (w, h) != (width, height)
             {
@@ -205,6 +224,27 @@ fn check_picture(
             }
         }
         None => {}
+    }
+}
+
+impl CheckReport {
+    /// Counts pictures that have no clear reference, or one of another size.
+    fn count_clear(&mut self, data: &DataSet, header: &dyn Fn(&Picture) -> Option<PictureHeader>) {
+        let size = |picture: &Picture| header(picture)?.size();
+        for picture in &data.pictures {
+            let Some(reference) = data.reference(picture, ReferenceKind::Clear) else {
+                self.without_clear += 1;
+                continue;
+            };
+            if let (Some((width, height)), Some((w, h))) = (size(picture), size(reference))
+                && (w, h) != (width, height)
+            {
+                self.unlike_clear += 1;
+                if self.unlike_clear_named.len() < NAMED_MAX {
+                    self.unlike_clear_named.push(format!("{} is {width}x{height} and not {w}x{h}", picture.image));
+                }
+            }
+        }
     }
 }
 
@@ -244,6 +284,9 @@ impl fmt::Display for CheckReport {
         }
         if self.without_hazy > 0 {
             writeln!(f, "\n{} pictures have no hazy input to compare sizes with", self.without_hazy)?;
+        }
+        if self.without_clear > 0 {
+            writeln!(f, "\n{} pictures have no clear reference to compare with", self.without_clear)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::definition::{Definition, Protocol};
 use super::error::DatasetError;
 use super::fault::Fault;
 use super::picture::{Picture, distinct};
+use super::reference_kind::ReferenceKind;
 use super::scene::SceneKey;
 use super::skipped::{self, SkippedFiles};
 use crate::names::{AlgorithmName, DatasetName, similar_names};
@@ -27,6 +28,8 @@ pub struct DataSet {
     pub scenes: Vec<Scene>,
     /// The hazy inputs of the algorithms, as pictures of an algorithm `hazy`: see [`Picture::hazy`].
     pub inputs: Vec<Picture>,
+    /// The clear references, as pictures of an algorithm `clear`: see [`Picture::clear`].
+    pub clear_pictures: Vec<Picture>,
     /// The folder that was recognised as the inputs' folder. None if the definition names the inputs, or there are none.
     pub inputs_from: Option<AlgorithmName>,
     /// The algorithm of [`DataSet::pictures`] whose pictures are the inputs, if these are scored.
@@ -66,7 +69,7 @@ pub enum AlgorithmSelection {
 }
 
 impl DataSet {
-    /// Creates a data set of pictures in any order, without labels and inputs.
+    /// Creates a data set of pictures in any order, without labels and references.
     pub fn new(name: DatasetName, root: Store, mut pictures: Vec<Picture>) -> DataSet {
         sort(&mut pictures);
         DataSet {
@@ -76,6 +79,7 @@ impl DataSet {
             scenes: scenes(&pictures, &[]),
             pictures,
             inputs: Vec::new(),
+            clear_pictures: Vec::new(),
             inputs_from: None,
             hazy_rows: None,
             excluded: Vec::new(),
@@ -92,7 +96,7 @@ impl DataSet {
         skipped::lines(&self.skipped)
     }
 
-    /// Returns a picture's address.
+    /// Returns the address of a picture or of a reference.
     pub fn uri(&self, picture: &Picture) -> String {
         picture.uri.as_ref().map_or_else(|| self.root.address(&picture.image), ToString::to_string)
     }
@@ -108,9 +112,23 @@ impl DataSet {
         name == ALL || self.algorithms().iter().chain(excluded).any(|known| known.as_str() == name)
     }
 
-    /// Returns the inputs as a data set of their own.
-    pub fn inputs_as_data_set(&self) -> DataSet {
-        DataSet { pictures: self.inputs.clone(), ..DataSet::new(self.name.clone(), self.root.clone(), Vec::new()) }
+    /// Returns all references of a kind.
+    pub fn references(&self, kind: ReferenceKind) -> &[Picture] {
+        match kind {
+            ReferenceKind::Hazy => &self.inputs,
+            ReferenceKind::Clear => &self.clear_pictures,
+        }
+    }
+
+    /// Returns the reference of a picture. [`DataSet::uri`] returns its address.
+    pub fn reference(&self, picture: &Picture, kind: ReferenceKind) -> Option<&Picture> {
+        picture.reference_index(kind).map(|index| &self.references(kind)[index as usize])
+    }
+
+    /// Returns the references of a kind as a data set of their own.
+    pub fn references_as_data_set(&self, kind: ReferenceKind) -> DataSet {
+        let pictures = self.references(kind).to_vec();
+        DataSet { pictures, ..DataSet::new(self.name.clone(), self.root.clone(), Vec::new()) }
     }
 
     /// Keeps only the pictures of these algorithms, and all scenes. A name can also select an excluded folder; `all` selects
@@ -164,22 +182,13 @@ impl DataSet {
     }
 }
 
-/// Kinds of folders that are not an algorithm's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExcludedKind {
-    /// The inputs of the algorithms.
-    Hazy,
-    /// The same scenes without haze.
-    Clear,
-}
-
 /// A folder of pictures beside the algorithms' folders that is not an algorithm's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExcludedFolder {
     /// The name that the folder would have as an algorithm.
     pub name: AlgorithmName,
     /// What the pictures are.
-    pub kind: ExcludedKind,
+    pub kind: ReferenceKind,
     /// The pictures, in the order of a data set's pictures.
     pub pictures: Vec<Picture>,
 }
@@ -188,8 +197,8 @@ impl ExcludedFolder {
     /// Returns the note that the folder is excluded.
     pub(super) fn note(&self) -> String {
         let content = match self.kind {
-            ExcludedKind::Hazy => "the hazy inputs",
-            ExcludedKind::Clear => "references without haze",
+            ReferenceKind::Hazy => "the hazy inputs",
+            ReferenceKind::Clear => "references without haze",
         };
         let (name, count) = (&self.name, self.pictures.len());
         format!(

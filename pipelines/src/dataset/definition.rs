@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::DatasetError;
 use super::label_error::LabelError;
+use super::reference_kind::ReferenceKind;
 use super::table_file::TableFormat;
 use super::table_file::encoding;
 use super::table_file::numbers::Decimal;
@@ -65,11 +66,10 @@ pub struct Definition {
     pub labels: Option<LabelsDefinition>,
     /// The hazy inputs of the algorithms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hazy: Option<InputsDefinition>,
-    /// The clear references. No measure here compares with them; naming them keeps them from being taken for the pictures of
-    /// an algorithm.
+    pub hazy: Option<ReferencesDefinition>,
+    /// The clear references. Naming them also keeps them from being taken for the pictures of an algorithm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clear: Option<InputsDefinition>,
+    pub clear: Option<ReferencesDefinition>,
 }
 
 /// The labels of a data set: their tables, and their meaning.
@@ -144,7 +144,7 @@ pub enum Ignore {
 /// The folder and layout of hazy or clear pictures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct InputsDefinition {
+pub struct ReferencesDefinition {
     /// The folder, if it is not the data set's root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
@@ -338,6 +338,14 @@ impl Definition {
         self.labels.as_ref().map(LabelsDefinition::table_format).unwrap_or_default()
     }
 
+    /// Returns the folder and layout of the references of a kind.
+    pub fn references(&self, kind: ReferenceKind) -> Option<&ReferencesDefinition> {
+        match kind {
+            ReferenceKind::Hazy => self.hazy.as_ref(),
+            ReferenceKind::Clear => self.clear.as_ref(),
+        }
+    }
+
     /// Returns the name that the data set has in its own files.
     pub fn name_in_files(&self) -> &DatasetName {
         self.name_in_files.as_ref().unwrap_or(&self.name)
@@ -371,8 +379,8 @@ impl Definition {
     /// Iterates over all folders that the definition reads.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
         let labels = self.labels.as_ref().and_then(|labels| labels.root.as_deref());
-        let inputs = [&self.hazy, &self.clear].into_iter().flatten().filter_map(|inputs| inputs.root.as_deref());
-        std::iter::once(self.root.as_str()).chain(labels).chain(inputs)
+        let references = ReferenceKind::ALL.into_iter().filter_map(|kind| self.references(kind)?.root.as_deref());
+        std::iter::once(self.root.as_str()).chain(labels).chain(references)
     }
 
     /// Encodes the definition as TOML, for a run's record.

@@ -6,31 +6,32 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::data_set::{DataSet, ExcludedFolder, ExcludedKind};
+use super::data_set::{DataSet, ExcludedFolder};
 use super::definition::Definition;
 use super::picture::file_stem;
+use super::reference_kind::ReferenceKind;
 use super::scene::SceneKey;
 use crate::names::{AlgorithmName, nfc};
 
 /// Names of excluded folders, in lower case.
-const NAMES: [(&str, ExcludedKind); 9] = [
-    ("hazy", ExcludedKind::Hazy),
-    ("haze", ExcludedKind::Hazy),
-    ("input", ExcludedKind::Hazy),
-    ("inputs", ExcludedKind::Hazy),
-    ("clear", ExcludedKind::Clear),
-    ("gt", ExcludedKind::Clear),
-    ("groundtruth", ExcludedKind::Clear),
-    ("ground_truth", ExcludedKind::Clear),
-    ("ground-truth", ExcludedKind::Clear),
+const NAMES: [(&str, ReferenceKind); 9] = [
+    ("hazy", ReferenceKind::Hazy),
+    ("haze", ReferenceKind::Hazy),
+    ("input", ReferenceKind::Hazy),
+    ("inputs", ReferenceKind::Hazy),
+    ("clear", ReferenceKind::Clear),
+    ("gt", ReferenceKind::Clear),
+    ("groundtruth", ReferenceKind::Clear),
+    ("ground_truth", ReferenceKind::Clear),
+    ("ground-truth", ReferenceKind::Clear),
 ];
 
-fn kind(name: &AlgorithmName) -> Option<ExcludedKind> {
+fn kind(name: &AlgorithmName) -> Option<ReferenceKind> {
     let lower = name.as_str().to_ascii_lowercase();
     NAMES.iter().find(|(known, _)| *known == lower).map(|(_, kind)| *kind)
 }
 
-/// Excludes such folders from a data set, and uses the pictures of a hazy one as its inputs if it has no others.
+/// Excludes such folders from a data set, and uses the pictures of one of each kind as its references if it has no others.
 pub(super) fn exclude(data: &mut DataSet, definition: &Definition) {
     let named: BTreeSet<&AlgorithmName> = definition.algorithms.values().collect();
     let labelled: BTreeSet<&AlgorithmName> =
@@ -48,29 +49,38 @@ pub(super) fn exclude(data: &mut DataSet, definition: &Definition) {
         data.notes.push(folder.note());
         data.excluded.push(folder);
     }
-    if data.inputs.is_empty() && definition.hazy.is_none() {
-        link_inputs(data);
+    // Clear pictures first, so that the inputs are linked to them when they are copied.
+    for kind in [ReferenceKind::Clear, ReferenceKind::Hazy] {
+        if data.references(kind).is_empty() && definition.references(kind).is_none() {
+            link_references(data, kind);
+        }
     }
 }
 
-/// Uses the first hazy folder as the data set's inputs. An input belongs to the picture of its scene with the same file name, or
-/// to all pictures of its scene if it is the scene's only input.
-fn link_inputs(data: &mut DataSet) {
-    let Some(folder) = data.excluded.iter().find(|folder| folder.kind == ExcludedKind::Hazy) else { return };
+/// Uses the first folder of a kind as the data set's references. A reference belongs to the picture of its scene with the same
+/// file name, or to all pictures of its scene if it is the scene's only one. Inputs are compared with clear pictures too.
+fn link_references(data: &mut DataSet, kind: ReferenceKind) {
+    let Some(folder) = data.excluded.iter().find(|folder| folder.kind == kind) else { return };
+    let (name, references) = (folder.name.clone(), folder.pictures.clone());
     let mut by_scene: HashMap<SceneKey, Vec<(String, u32)>> = HashMap::new();
-    for (index, picture) in folder.pictures.iter().enumerate() {
+    for (index, picture) in references.iter().enumerate() {
         let named = (nfc(file_stem(&picture.image)).into_owned(), index as u32);
         by_scene.entry(picture.scene_key()).or_default().push(named);
     }
-    for picture in &mut data.pictures {
-        let Some(inputs) = by_scene.get(&picture.scene_key()) else { continue };
+    let is_compared = |folder: &&mut ExcludedFolder| (folder.kind, kind) == (ReferenceKind::Hazy, ReferenceKind::Clear);
+    let inputs = data.excluded.iter_mut().filter(is_compared).flat_map(|folder| &mut folder.pictures);
+    for picture in data.pictures.iter_mut().chain(inputs) {
+        let Some(references) = by_scene.get(&picture.scene_key()) else { continue };
         let own = nfc(file_stem(&picture.image));
-        let same = inputs.iter().find(|(name, _)| *name == own);
-        picture.hazy = match (same, inputs.as_slice()) {
+        let same = references.iter().find(|(name, _)| *name == own);
+        let index = match (same, references.as_slice()) {
             (Some((_, index)), _) | (None, [(_, index)]) => Some(*index),
             _ => None,
         };
+        picture.set_reference_index(kind, index);
     }
-    data.inputs = folder.pictures.clone();
-    data.inputs_from = Some(folder.name.clone());
+    match kind {
+        ReferenceKind::Hazy => (data.inputs, data.inputs_from) = (references, Some(name)),
+        ReferenceKind::Clear => data.clear_pictures = references,
+    }
 }

@@ -39,6 +39,8 @@ pub enum FaultKind {
     Absent,
     /// Further hazy files for a scene that has one.
     SecondInput,
+    /// Further clear files for a scene or group that has one.
+    SecondClear,
     /// Folders and files that cannot be read, so that their content is unknown.
     Unreadable,
     /// Tars that cannot be read to their ends. None of their members is used.
@@ -61,6 +63,7 @@ impl FaultKind {
             FaultKind::AmbiguousLabel => "labels fit more than one picture",
             FaultKind::Absent => "files that a table names are missing",
             FaultKind::SecondInput => "inputs are of a scene that already has one",
+            FaultKind::SecondClear => "clear pictures are of a scene or group that already has one",
             FaultKind::Unreadable => "folders or files cannot be read",
             FaultKind::Tar => "tars cannot be read, and none of their members is used",
         }

@@ -1,4 +1,4 @@
-//! The result of finding pictures by any method: pictures, inputs, and everything that is not a picture of the data set.
+//! The result of finding pictures by any method: pictures, references, and everything that is not a picture of the data set.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -9,6 +9,7 @@ use super::error::DatasetError;
 use super::fault::{FaultKind, Faults};
 use super::listing_with_tars::{Entry, File};
 use super::picture::{Picture, file_stem};
+use super::reference_kind::ReferenceKind;
 use super::scene::SceneKey;
 use super::skipped::{ClutterFilter, SkipReason, SkippedCollector};
 use crate::cause;
@@ -23,6 +24,7 @@ const OTHER_KEYS_MAX: usize = 5;
 pub(super) struct FoundPictures {
     pub(super) pictures: Vec<Picture>,
     pub(super) inputs: Vec<Picture>,
+    pub(super) clear_pictures: Vec<Picture>,
     /// Tables that match the definition's layout of labels.
     pub(super) label_files: Vec<String>,
     /// Pictures that were named and do not exist, by algorithm and scene.
@@ -38,6 +40,14 @@ pub(super) struct FoundPictures {
 }
 
 impl FoundPictures {
+    /// Returns the references of a kind that were found.
+    pub(super) fn references_mut(&mut self, kind: ReferenceKind) -> &mut Vec<Picture> {
+        match kind {
+            ReferenceKind::Hazy => &mut self.inputs,
+            ReferenceKind::Clear => &mut self.clear_pictures,
+        }
+    }
+
     pub(super) fn add_other_key(&mut self, key: &str) {
         if self.other_keys.len() < OTHER_KEYS_MAX {
             self.other_keys.push(key.to_owned());
@@ -121,10 +131,10 @@ impl<'d> NameInterner<'d> {
     }
 }
 
-/// Creates the picture of an input below the root, whose scene is named after its file.
-pub(super) fn input_picture(object: &Object) -> Picture {
+/// Creates the picture of a reference below the root, whose scene is named after its file.
+pub(super) fn reference_picture(object: &Object, kind: ReferenceKind) -> Picture {
     Picture {
-        algorithm: "hazy".parse().expect("it is a name"),
+        algorithm: kind.name().parse().expect("it is a name"),
         scene: file_stem(&object.key).into(),
         scene_group: None,
         image: object.key.as_str().into(),
@@ -134,5 +144,6 @@ pub(super) fn input_picture(object: &Object) -> Picture {
         mos: None,
         raters: None,
         hazy: None,
+        clear: None,
     }
 }

@@ -20,12 +20,14 @@ pub struct HazyRows {
 
 impl DataSet {
     /// Returns the inputs as rows of an algorithm `hazy`, or of another name if an algorithm has that name. Each belongs to the
-    /// scene of the pictures that were made from it.
+    /// scene of the pictures that were made from it, and has their clear reference if all of them have the same.
     pub fn hazy_rows(&self) -> HazyRows {
         let mut scenes: Vec<BTreeSet<SceneKey>> = vec![BTreeSet::new(); self.inputs.len()];
+        let mut clear: Vec<BTreeSet<Option<u32>>> = vec![BTreeSet::new(); self.inputs.len()];
         for picture in &self.pictures {
             if let Some(hazy) = picture.hazy {
                 scenes[hazy as usize].insert(picture.scene_key());
+                clear[hazy as usize].insert(picture.clear);
             }
         }
         let algorithms = self.algorithms();
@@ -34,12 +36,12 @@ impl DataSet {
         let free = names.find(|name| algorithms.iter().all(|known| known.as_str() != name));
         let name: AlgorithmName =
             free.and_then(|name| name.parse().ok()).expect("there are more names than algorithms");
-        let row = |(input, scenes): (&Picture, &BTreeSet<SceneKey>)| {
-            let scene = scenes.first().filter(|_| scenes.len() == 1)?.clone();
-            let (scene, scene_group) = (scene.name, scene.group);
-            Some(Picture { algorithm: name.clone(), scene, scene_group, mos: None, hazy: None, ..input.clone() })
+        let row = |(index, input): (usize, &Picture)| {
+            let scene = only(&scenes[index])?;
+            let (scene, scene_group, clear) = (scene.name, scene.group, only(&clear[index]).flatten());
+            Some(Picture { algorithm: name.clone(), scene, scene_group, mos: None, hazy: None, clear, ..input.clone() })
         };
-        let pictures: Vec<Picture> = self.inputs.iter().zip(&scenes).filter_map(row).collect();
+        let pictures: Vec<Picture> = self.inputs.iter().enumerate().filter_map(row).collect();
         let unused_inputs = self.inputs.len() - pictures.len();
         HazyRows { name, pictures, unused_inputs }
     }
@@ -55,4 +57,9 @@ impl DataSet {
         sort(&mut self.pictures);
         self.hazy_rows = Some(rows.name);
     }
+}
+
+/// Returns the value of a set that has one.
+fn only<T: Clone + Ord>(values: &BTreeSet<T>) -> Option<T> {
+    values.first().filter(|_| values.len() == 1).cloned()
 }

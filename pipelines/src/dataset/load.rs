@@ -11,6 +11,10 @@ use super::layout_detection::detect_layout;
 use super::{excluded_folders, labels, manifest_reader, mos_mat_importer, picture_scan, skipped};
 use crate::store::Store;
 
+/// The note that a data set whose pictures are those of a table has clear pictures by a layout.
+const UNUSED_CLEAR: &str = "nothing is compared with the clear pictures of [clear]: it is for pictures that are found by \
+                            layouts; in a manifest the column `clear_uri` names them";
+
 /// Loads the data set that a definition describes: lists its stores and reads its labels, but no picture.
 ///
 /// # Errors
@@ -56,6 +60,7 @@ pub async fn load_from_store(root: Store, definition: &Definition) -> Result<Dat
         root,
         pictures: found.pictures,
         inputs: found.inputs,
+        clear_pictures: found.clear_pictures,
         inputs_from: None,
         hazy_rows: None,
         excluded: Vec::new(),
@@ -66,6 +71,8 @@ pub async fn load_from_store(root: Store, definition: &Definition) -> Result<Dat
     // A table names the algorithm of each picture, so that no folder is excluded.
     if !has_own_labels {
         excluded_folders::exclude(&mut data, &definition);
+    } else if definition.clear.is_some() {
+        data.notes.push(UNUSED_CLEAR.to_owned());
     }
     data.scenes = scenes(&data.pictures, &found.absent);
     Ok(data)

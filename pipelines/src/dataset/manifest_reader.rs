@@ -1,6 +1,6 @@
 //! Reads a manifest of pictures: a CSV or Parquet table with the columns `algorithm`, `uri` and, if they are known, `dataset`,
-//! `scene`, `scene_group`, `image`, `mos`, `hazy_uri`. A URI is a URL or a path relative to the manifest's folder. Rows of other
-//! data sets are skipped. Each file is requested once, for its version.
+//! `scene`, `scene_group`, `image`, `mos`, `hazy_uri`, `clear_uri`. A URI is a URL or a path relative to the manifest's folder.
+//! Rows of other data sets are skipped. Each file is requested once, for its version.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,11 +11,12 @@ use futures::{StreamExt, TryStreamExt};
 use super::definition::Definition;
 use super::error::{DatasetError, UnlocatedError};
 use super::fault::FaultKind;
-use super::found_pictures::{FoundPictures, NameInterner, input_picture};
+use super::found_pictures::{FoundPictures, NameInterner, reference_picture};
 use super::label_error::LabelError;
 use super::labels::LabelScale;
 use super::path_index::plain;
 use super::picture::{Picture, file_stem};
+use super::reference_kind::ReferenceKind;
 use super::scene::SceneKey;
 use super::table_file::row_position::RowPosition;
 use super::table_file::{self, Table};
@@ -34,6 +35,7 @@ struct Columns {
     scene_group: Option<LargeStringArray>,
     image: Option<LargeStringArray>,
     hazy_uri: Option<LargeStringArray>,
+    clear_uri: Option<LargeStringArray>,
     mos: Option<Float64Array>,
 }
 
@@ -43,7 +45,10 @@ pub(super) async fn list(root: &Store, definition: &Definition, file: &str) -> R
     let rows = table.and_then(|table| Columns::from_table(&table)?.rows(definition, &table));
     let rows = rows.map_err(|misfit| misfit.into_pictures_error(root.address(file)))?;
     let mut found = FoundPictures::default();
-    let hazy = inputs(root, &rows, &mut found).await?;
+    let hazy_uris = rows.iter().filter_map(|row| row.hazy_uri.as_deref());
+    let hazy = add_references(root, hazy_uris, ReferenceKind::Hazy, &mut found).await?;
+    let clear_uris = rows.iter().filter_map(|row| row.clear_uri.as_deref());
+    let clear = add_references(root, clear_uris, ReferenceKind::Clear, &mut found).await?;
     let requests = rows.iter().map(|row| request(root, &row.uri));
     let objects: Vec<FileState> = futures::stream::iter(requests).buffered(HEADS_MAX).try_collect().await?;
     for (row, object) in rows.into_iter().zip(objects) {
@@ -69,6 +74,7 @@ pub(super) async fn list(root: &Store, definition: &Definition, file: &str) -> R
             mos: row.mos,
             raters: None,
             hazy: row.hazy_uri.and_then(|uri| hazy.get(&uri).copied()),
+            clear: row.clear_uri.and_then(|uri| clear.get(&uri).copied()),
         });
     }
     Ok(found)
@@ -123,10 +129,15 @@ fn absent_name(uri: &str, why: Option<String>) -> String {
     why.map_or_else(|| uri.to_owned(), |why| format!("{uri} ({why})"))
 }
 
-/// Adds the hazy inputs, each once although many pictures share it, and returns their indices by URI.
-async fn inputs(root: &Store, rows: &[Row], found: &mut FoundPictures) -> Result<HashMap<String, u32>, DatasetError> {
-    let mut uris: Vec<&String> = rows.iter().filter_map(|row| row.hazy_uri.as_ref()).collect();
-    uris.sort();
+/// Adds the references of a kind, each once although many pictures share it, and returns their indices by URI.
+async fn add_references(
+    root: &Store,
+    uris: impl Iterator<Item = &str>,
+    kind: ReferenceKind,
+    found: &mut FoundPictures,
+) -> Result<HashMap<String, u32>, DatasetError> {
+    let mut uris: Vec<&str> = uris.collect();
+    uris.sort_unstable();
     uris.dedup();
     let requests = uris.iter().map(|uri| request(root, uri));
     let objects: Vec<FileState> = futures::stream::iter(requests).buffered(HEADS_MAX).try_collect().await?;
@@ -139,9 +150,10 @@ async fn inputs(root: &Store, rows: &[Row], found: &mut FoundPictures) -> Result
                 continue;
             }
         };
-        numbers.insert(uri.clone(), found.inputs.len() as u32);
+        let references = found.references_mut(kind);
+        numbers.insert(uri.to_owned(), references.len() as u32);
         let uri = Some(address(root, uri).into()).filter(|_| is_absolute(uri));
-        found.inputs.push(Picture { uri, ..input_picture(&object) });
+        references.push(Picture { uri, ..reference_picture(&object, kind) });
     }
     Ok(numbers)
 }
@@ -154,6 +166,7 @@ struct Row {
     image: String,
     uri: String,
     hazy_uri: Option<String>,
+    clear_uri: Option<String>,
     mos: Option<f64>,
 }
 
@@ -168,6 +181,7 @@ impl Columns {
             scene_group: text("scene_group")?,
             image: text("image")?,
             hazy_uri: text("hazy_uri")?,
+            clear_uri: text("clear_uri")?,
             mos: table.has("mos").then(|| table.numbers("mos")).transpose()?,
         })
     }
@@ -223,6 +237,7 @@ impl Columns {
             image,
             uri,
             hazy_uri: optional(&self.hazy_uri),
+            clear_uri: optional(&self.clear_uri),
             mos,
         })
     }

@@ -26,6 +26,8 @@ mod mos_mat_importer;
 mod path_index;
 mod picture;
 mod picture_scan;
+mod reference_index;
+mod reference_kind;
 mod scene;
 mod skipped;
 mod source;
@@ -34,10 +36,10 @@ mod tar_error;
 mod tar_members;
 
 pub use check::{CheckCell, CheckCounts, CheckReport, check};
-pub use data_set::{ALL, AlgorithmSelection, DataSet, ExcludedFolder, ExcludedKind, Scene};
+pub use data_set::{ALL, AlgorithmSelection, DataSet, ExcludedFolder, Scene};
 pub use definition::{
-    Definition, Ignore, Importer, InputsDefinition, LabelsDefinition, Protocol, Repeated, definition_names,
-    find_definition,
+    Definition, Ignore, Importer, LabelsDefinition, Protocol, ReferencesDefinition, Repeated,
+    definition_names, find_definition,
 };
 pub use error::DatasetError;
 pub use fault::{Fault, FaultKind};
@@ -49,6 +51,7 @@ pub use layout::{Captures, Layout, LayoutError};
 pub use load::{load, load_from_store};
 pub use matlab_file::MatError;
 pub use picture::{Picture, Raters};
+pub use reference_kind::ReferenceKind;
 pub use scene::SceneKey;
 pub use skipped::{SkipReason, SkippedFiles};
 pub use source::{DatasetSource, SourceDifference, canonical_address};

@@ -8,12 +8,13 @@ use futures::TryStreamExt;
 use super::definition::{Definition, Importer};
 use super::error::{DatasetError, UnlocatedError};
 use super::fault::FaultKind;
-use super::found_pictures::{FoundPictures, NameInterner, input_picture};
+use super::found_pictures::{FoundPictures, NameInterner, reference_picture};
 use super::label_error::LabelError;
 use super::labels::{LabelScale, texts};
 use super::listing_with_tars;
 use super::path_index::{PathIndex, PathMatch, plain};
 use super::picture::{Picture, file_stem};
+use super::reference_kind::ReferenceKind;
 use super::scene::SceneKey;
 use super::skipped::ClutterFilter;
 use super::table_file::row_position::RowPosition;
@@ -157,6 +158,7 @@ impl Import<'_> {
                 mos: scale.orient(row.position, &object.key, row.mos)?,
                 raters: None,
                 hazy,
+                clear: None,
             });
         }
         for ((object, is_taken), input) in self.objects.iter().zip(is_taken).zip(&self.inputs) {
@@ -171,7 +173,7 @@ impl Import<'_> {
         let PathMatch::One(number) = meant else { return None };
         let (object, inputs) = (&self.objects[number as usize], &mut self.found.inputs);
         Some(*self.inputs[number as usize].get_or_insert_with(|| {
-            inputs.push(input_picture(object));
+            inputs.push(reference_picture(object, ReferenceKind::Hazy));
             inputs.len() as u32 - 1
         }))
     }

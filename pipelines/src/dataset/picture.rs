@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::reference_kind::ReferenceKind;
 use super::scene::SceneKey;
 use crate::names::{AlgorithmName, nfc};
 
@@ -33,6 +34,8 @@ pub struct Picture {
     pub raters: Option<Raters>,
     /// The index of its hazy input in [`DataSet::inputs`](super::DataSet::inputs).
     pub hazy: Option<u32>,
+    /// The index of its clear reference in [`DataSet::clear_pictures`](super::DataSet::clear_pictures).
+    pub clear: Option<u32>,
 }
 
 /// Statistics of the ratings that a label is the mean of.
@@ -58,6 +61,23 @@ impl Picture {
             mos: None,
             raters: None,
             hazy: None,
+            clear: None,
+        }
+    }
+
+    /// Returns the index of its reference of a kind in [`DataSet::references`](super::DataSet::references).
+    pub fn reference_index(&self, kind: ReferenceKind) -> Option<u32> {
+        match kind {
+            ReferenceKind::Hazy => self.hazy,
+            ReferenceKind::Clear => self.clear,
+        }
+    }
+
+    /// Sets the index of its reference of a kind.
+    pub(super) fn set_reference_index(&mut self, kind: ReferenceKind, index: Option<u32>) {
+        match kind {
+            ReferenceKind::Hazy => self.hazy = index,
+            ReferenceKind::Clear => self.clear = index,
         }
     }
 

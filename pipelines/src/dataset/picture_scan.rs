@@ -1,18 +1,20 @@
 //! Finds pictures by layouts: the first layout that matches a file's key decides what the file is. Only the found pictures and
-//! inputs are held in memory, and one batch of the listing.
+//! references are held in memory, and one batch of the listing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
 use futures::TryStreamExt;
 
-use super::definition::{Definition, InputsDefinition, contradiction};
+use super::definition::{Definition, ReferencesDefinition, contradiction};
 use super::error::DatasetError;
 use super::fault::FaultKind;
-use super::found_pictures::{FoundPictures, NameInterner, input_picture};
+use super::found_pictures::{FoundPictures, NameInterner, reference_picture};
 use super::layout::{CaptureName, Captures, Layout};
 use super::listing_with_tars::{self, File};
-use super::picture::{Picture, file_stem};
+use super::picture::Picture;
+use super::reference_index::{ReferenceIndex, has_shared_captures};
+use super::reference_kind::ReferenceKind;
 use super::skipped::{ClutterFilter, SkipReason};
 use crate::file_kinds::is_picture;
 use crate::names::{AlgorithmName, nfc};
@@ -22,11 +24,14 @@ use crate::store::Store;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Labels,
-    Hazy,
+    Reference(ReferenceKind),
     /// The file belongs to the data set, but is not an algorithm's.
     Ignored,
     Picture,
 }
+
+/// Why a layout of references cannot be used.
+const NO_SHARED_CAPTURES: &str = "has no capture in common with the dehazed pictures' layouts";
 
 struct Rule {
     role: Role,
@@ -45,17 +50,9 @@ impl ScanRoot {
         let key = &*nfc(key);
         let Some(tar) = listing_with_tars::uncompressed_tar_key(key) else { return false };
         let is_skipped = |rule: &Rule| rule.role == Role::Ignored && rule.layout.read(key).is_some();
-        let enters = |rule: &Rule| matches!(rule.role, Role::Hazy | Role::Picture) && rule.layout.enters(&tar);
+        let enters = |rule: &Rule| matches!(rule.role, Role::Reference(_) | Role::Picture) && rule.layout.enters(&tar);
         self.rules.iter().any(enters) && !self.rules.iter().any(is_skipped)
     }
-}
-
-/// Indices of hazy pictures by the captures that they share with dehazed ones.
-#[derive(Default)]
-struct InputIndex {
-    captures: Vec<CaptureName>,
-    /// Indices of inputs by the texts of `captures`.
-    indices: HashMap<Vec<Box<str>>, u32>,
 }
 
 /// Lists the stores of a definition and finds the pictures that match the layouts.
@@ -68,12 +65,18 @@ pub(super) async fn list(
         definition.scene.as_deref().map(|text| Layout::new(text, definition.name_in_files().as_str())).transpose()?;
     check_layouts(definition, layouts, scene.as_ref())?;
     let sources = sources(root, definition, layouts)?;
+    let has_groups = layouts.iter().chain(&scene).any(|layout| layout.captures(CaptureName::Group));
+    let index = |kind| {
+        let mut rules = sources.iter().flat_map(|source| &source.rules);
+        let rule = rules.find(|rule| rule.role == Role::Reference(kind));
+        ReferenceIndex::new(rule.map(|rule| &rule.layout), has_groups)
+    };
     let mut scanner = LayoutScanner {
         tables: tables(root, definition)?,
         names: NameInterner::new(definition),
-        has_groups: layouts.iter().chain(&scene).any(|layout| layout.captures(CaptureName::Group)),
         scene,
-        hazy: InputIndex::default(),
+        hazy: index(ReferenceKind::Hazy),
+        clear: index(ReferenceKind::Clear),
         root,
         other_extensions: Vec::new(),
         found: FoundPictures::default(),
@@ -92,7 +95,8 @@ pub(super) async fn list(
         }
     }
     scanner.accept_other_extensions(layouts)?;
-    scanner.link_inputs(layouts);
+    scanner.link_references(layouts);
+    scanner.found.notes.extend(clear_layout_note(definition, &sources));
     Ok(scanner.found)
 }
 
@@ -145,15 +149,20 @@ fn sources(root: &Store, definition: &Definition, layouts: &[Layout]) -> Result<
     if let Some(labels) = definition.labels.as_ref().filter(|labels| labels.file.contains('{')) {
         add(labels.root.as_ref(), Role::Labels, &labels.file)?;
     }
-    if let Some(InputsDefinition { root, layout: text }) = &definition.hazy {
-        add(root.as_ref(), Role::Hazy, text)?;
-        if input_key(&layout(text)?, true).is_empty() {
-            let why = format!("the layout `{text}` has no capture in common with the dehazed pictures' layouts");
-            return Err(contradiction(definition, why));
+    for kind in ReferenceKind::ALL {
+        let Some(ReferencesDefinition { root, layout: text }) = definition.references(kind) else { continue };
+        match (has_shared_captures(&layout(text)?), kind) {
+            (true, kind) => add(root.as_ref(), Role::Reference(kind), text)?,
+            (false, ReferenceKind::Hazy) => {
+                let why = format!("the layout `{text}` {NO_SHARED_CAPTURES}");
+                return Err(contradiction(definition, why));
+            }
+            // Clear pictures that are only to be set apart from the algorithms'.
+            (false, ReferenceKind::Clear) if root.is_none() => add(None, Role::Ignored, text)?,
+            (false, ReferenceKind::Clear) => {}
         }
     }
-    let clear = definition.clear.iter().filter(|clear| clear.root.is_none()).map(|clear| &clear.layout);
-    for text in clear.chain(&definition.skip) {
+    for text in &definition.skip {
         add(None, Role::Ignored, text)?;
     }
     let pictures = layouts.iter().map(|layout| Rule { role: Role::Picture, layout: layout.clone() });
@@ -161,12 +170,13 @@ fn sources(root: &Store, definition: &Definition, layouts: &[Layout]) -> Result<
     Ok(sources)
 }
 
-/// Returns the captures that identify inputs of a layout: the image or the scene, and the group if dehazed pictures have groups.
-fn input_key(layout: &Layout, has_groups: bool) -> Vec<CaptureName> {
-    let captured = |name: &CaptureName| layout.captures(*name);
-    let shown = [CaptureName::Image, CaptureName::Scene].into_iter().find(captured);
-    let group = Some(CaptureName::Group).filter(captured).filter(|_| has_groups || shown.is_none());
-    shown.into_iter().chain(group).collect()
+/// Returns a note if the definition names clear pictures in a way that links none of them to dehazed ones.
+fn clear_layout_note(definition: &Definition, sources: &[ScanRoot]) -> Option<String> {
+    let text = &definition.references(ReferenceKind::Clear)?.layout;
+    let mut rules = sources.iter().flat_map(|source| &source.rules);
+    let is_linked = rules.any(|rule| rule.role == Role::Reference(ReferenceKind::Clear));
+    (!is_linked)
+        .then(|| format!("nothing is compared with the clear pictures: their layout `{text}` {NO_SHARED_CAPTURES}"))
 }
 
 /// Returns the folders that contain everything that the rules can match, none of them inside another.
@@ -188,9 +198,8 @@ struct LayoutScanner<'d> {
     names: NameInterner<'d>,
     /// The layout that reads the scene from an `{image}`.
     scene: Option<Layout>,
-    /// Whether the scenes of dehazed pictures belong to groups.
-    has_groups: bool,
-    hazy: InputIndex,
+    hazy: ReferenceIndex,
+    clear: ReferenceIndex,
     root: &'d Store,
     /// Picture files that a layout matches except for their extension.
     other_extensions: Vec<File>,
@@ -205,7 +214,7 @@ impl LayoutScanner<'_> {
             match rule.role {
                 Role::Labels => self.found.label_files.push(file.object.key.clone()),
                 Role::Ignored => {}
-                Role::Hazy => self.add_input(source, rule, captures, &file),
+                Role::Reference(kind) => self.add_reference(kind, source, captures, &file),
                 Role::Picture if self.add_picture(captures, &file)? => {}
                 Role::Picture => continue,
             }
@@ -266,25 +275,31 @@ impl LayoutScanner<'_> {
         Ok(())
     }
 
-    fn add_input(&mut self, source: &ScanRoot, rule: &Rule, captures: Captures, file: &File) {
+    /// Adds a reference. Of several with the same captures the first by its key is used, whatever the order of the listing.
+    fn add_reference(&mut self, kind: ReferenceKind, source: &ScanRoot, captures: Captures, file: &File) {
         let object = &file.object;
-        self.hazy.captures = input_key(&rule.layout, self.has_groups);
-        let text = |name: &CaptureName| captures.get(*name).unwrap_or_default();
-        let key: Vec<Box<str>> = self.hazy.captures.iter().map(|name| text(name).into()).collect();
-        if self.hazy.indices.contains_key(&key) {
-            self.found.faults.add(FaultKind::SecondInput, object.key.clone());
-            return;
-        }
-        self.hazy.indices.insert(key, self.found.inputs.len() as u32);
-        let scene = self.hazy.captures.first().map_or("", text);
+        let (index, second) = match kind {
+            ReferenceKind::Hazy => (&mut self.hazy, FaultKind::SecondInput),
+            ReferenceKind::Clear => (&mut self.clear, FaultKind::SecondClear),
+        };
         let address = source.store.address(&object.key);
         let is_below_root = address == self.root.address(&object.key);
         let elsewhere = if is_below_root { None } else { Some(address.into()) };
-        self.found.inputs.push(Picture {
-            scene: self.names.text(scene),
+        let mut reference = Picture {
+            scene: self.names.text(index.scene(captures)),
             uri: file.uri.clone().or(elsewhere),
-            ..input_picture(object)
-        });
+            ..reference_picture(object, kind)
+        };
+        let references = self.found.references_mut(kind);
+        let Some(known) = index.insert(captures, references.len() as u32) else {
+            references.push(reference);
+            return;
+        };
+        let known = &mut references[known as usize];
+        if reference.image < known.image {
+            std::mem::swap(known, &mut reference);
+        }
+        self.found.faults.add(second, reference.image);
     }
 
     /// Adds a dehazed picture. Returns false if the captures do not name its algorithm and scene.
@@ -307,31 +322,16 @@ impl LayoutScanner<'_> {
             mos: None,
             raters: None,
             hazy: None,
+            clear: None,
         });
         Ok(true)
     }
 
-    /// Links the pictures to their inputs, which may be listed after them.
-    fn link_inputs(&mut self, layouts: &[Layout]) {
+    /// Links the pictures to their references, which may be listed after them.
+    fn link_references(&mut self, layouts: &[Layout]) {
         for picture in &mut self.found.pictures {
             picture.hazy = self.hazy.find(picture, layouts);
+            picture.clear = self.clear.find(picture, layouts);
         }
-    }
-}
-
-impl InputIndex {
-    /// Returns the index of a picture's input.
-    fn find(&self, picture: &Picture, layouts: &[Layout]) -> Option<u32> {
-        let image = nfc(&picture.image);
-        let text = |name: &CaptureName| match name {
-            CaptureName::Image => {
-                let captures = layouts.iter().find_map(|layout| layout.read(&image));
-                Some(captures.and_then(|captures| captures.image).unwrap_or(file_stem(&image)))
-            }
-            CaptureName::Group => picture.scene_group.as_deref(),
-            _ => Some(&*picture.scene),
-        };
-        let key: Option<Vec<Box<str>>> = self.captures.iter().map(|name| text(name).map(Into::into)).collect();
-        self.indices.get(&key?).copied()
     }
 }

@@ -197,6 +197,7 @@ mod tests {
             "protocol = \"exbedde\"\n",
             "[labels]\nfile = \"mos.csv\"\n",
             "[hazy]\nlayout = \"hazy/{scene}.png\"\n",
+            "[clear]\nlayout = \"clear/{scene}.png\"\n",
         ] {
             assert_eq!(keys(base, &format!("{base}{same}")), none, "{same}");
         }

@@ -13,6 +13,8 @@ use crate::store::Store;
 use crate::tables::parquet_file;
 use std::collections::BTreeSet;
 
+mod references;
+
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 const READY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/datasets");
 const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/shrq-aerial");
@@ -400,6 +402,13 @@ async fn exbedde_is_imported_with_its_labels_turned() {
     let data = dir.load("exbedde").await.unwrap();
     assert!(unlooked(&data).is_clean(), "{}", unlooked(&data));
     assert_eq!((data.pictures.len(), data.scenes.len(), data.inputs.len()), (30, 3, 3));
+    // One clear picture serves each city.
+    assert_eq!(data.clear_pictures.len(), 2);
+    for picture in &data.pictures {
+        let clear = data.reference(picture, ReferenceKind::Clear).unwrap();
+        let city = picture.scene_group.as_deref().unwrap();
+        assert_eq!(*clear.image, *format!("{city}/gt/{city}_clear.png"), "{}", picture.image);
+    }
     assert_eq!(data.protocol, Some(Protocol::Exbedde));
     let one = picture(&data, "wuhan/wuhan_1/wuhan_1_FVR.png");
     assert_eq!((one.algorithm.as_str(), &*one.scene, one.scene_group.as_deref()), ("FVR", "wuhan_1", Some("wuhan")));
@@ -425,6 +434,7 @@ async fn bedde_has_what_was_made_of_it() {
     assert_eq!(names(&data), ["DCP", "my_net_3"]);
     assert_eq!(&*picture(&data, "sian/my_net_3/sian_1_my_net_3.png").scene, "sian_1");
     assert!(data.pictures.iter().all(|picture| picture.hazy.is_some() && picture.mos.is_none()));
+    assert!(data.pictures.iter().all(|picture| picture.clear == Some(0)));
 }
 
 #[tokio::test]
@@ -521,6 +531,7 @@ async fn a_large_listing_is_matched_and_checked() {
         mos: None,
         raters: None,
         hazy: None,
+        clear: None,
     };
     let all = (0..20).flat_map(|a| (0..5000).filter(move |s| a != 3 || s % 7 > 0).map(move |s| picture(a, s)));
     let data = DataSet::new("d".parse().unwrap(), Store::open("/", Path::new("")).unwrap(), all.collect());

@@ -214,6 +214,7 @@ mod tests {
             mos: None,
             raters: None,
             hazy: None,
+            clear: None,
         }
     }
 

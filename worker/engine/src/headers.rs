@@ -97,6 +97,7 @@ mod tests {
             mos: None,
             raters: None,
             hazy: None,
+            clear: None,
         };
         let code = |header: Option<&PictureHeader>, limits: PictureLimits, side_min| {
             let checked = check(header, &picture, &Limits::new(limits, side_min));
