@@ -29,6 +29,7 @@
 //! assert!(measured[0].value.as_ref().unwrap() > &10.0);
 //! ```
 
+mod contrast_indicators;
 mod downsample;
 mod entropy;
 mod evaluate;
@@ -43,6 +44,7 @@ mod plane;
 mod psnr;
 mod rgb_view;
 mod ssim;
+mod visible_edges;
 mod window;
 
 pub use evaluate::{Evaluator, Inputs, Measurement, Undefined};

@@ -96,6 +96,10 @@ golden_tests! {
     ms_ssim: MsSsim,
     gmsd: Gmsd,
     entropy: Entropy,
+    e: E,
+    r: R,
+    sigma: Sigma,
+    sigma255: Sigma255,
 }
 
 #[test]
