@@ -134,3 +134,56 @@ pub(crate) fn saturated_share(levels: &[u8]) -> f64 {
 fn share(levels: &[u8], counts: impl Fn(u8) -> bool) -> f64 {
     levels.iter().filter(|level| counts(**level)).count() as f64 / levels.len() as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(levels: &[u8], visible: &[bool], width: usize) -> EdgePicture {
+        EdgePicture { levels: levels.to_vec(), visible: visible.to_vec(), width }
+    }
+
+    #[test]
+    fn rate_is_relative_to_the_edges_before() {
+        let before = picture(&[0; 4], &[true, true, false, false], 2);
+        let after = picture(&[0; 4], &[true, false, true, true], 2);
+        assert_eq!(new_edge_rate(&[before, after]), Ok(0.5));
+        let none = || picture(&[0; 4], &[false; 4], 2);
+        assert!(matches!(new_edge_rate(&[none(), none()]), Err(Undefined::Degenerate(_))));
+    }
+
+    #[test]
+    fn gradients_mirror_the_border() {
+        let levels = [10, 20, 30, 50];
+        // Row 0: across 3 (10 - 20) + 30 - 50 = -50, down (3 * 10 + 20) - (3 * 30 + 50) = -90.
+        let mut row = [0; 2];
+        squared_gradients(&levels, 0, &mut row);
+        assert_eq!(row, [50 * 50 + 90 * 90, 50 * 50 + 110 * 110]);
+        let mut one = [7];
+        squared_gradients(&[5], 0, &mut one);
+        assert_eq!(one, [0]);
+    }
+
+    #[test]
+    fn ratio_counts_edges_without_gradient_in_the_exponent() {
+        // A step of 10 becomes a step of 90, at four of the visible pixels; the fifth has no gradient.
+        let before: Vec<u8> = (0..6 * 3).map(|index| if index % 6 < 3 { 100 } else { 110 }).collect();
+        let after: Vec<u8> = before.iter().map(|level| if *level == 100 { 100 } else { 190 }).collect();
+        let visible: Vec<bool> = (0..6 * 3).map(|index| matches!(index, 2 | 3 | 8 | 9 | 12)).collect();
+        let ratio = gradient_ratio(&[picture(&before, &visible, 6), picture(&after, &visible, 6)]).unwrap();
+        assert!((ratio - libm::pow(9.0, 4.0 / 5.0)).abs() < 1e-12, "{ratio}");
+    }
+
+    #[test]
+    fn product_does_not_overflow() {
+        let mut product = Product::default();
+        (0..1000).for_each(|_| product.multiply(1e6));
+        assert!((product.logarithm() - 1000.0 * libm::log(1e6)).abs() < 1e-8);
+    }
+
+    #[test]
+    fn white_is_saturated_at_255_only() {
+        let levels = [0, 255, 255, 7];
+        assert_eq!((black_share(&levels), saturated_share(&levels)), (0.25, 0.75));
+    }
+}

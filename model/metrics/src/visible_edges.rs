@@ -135,21 +135,29 @@ static MIDDLES: LazyLock<Box<[[u8; 256]; 256]>> = LazyLock::new(|| {
     middles
 });
 
+/// A sum over pairs, all in one so that one addition of a vector register does: the number of pairs and the sum of levels as in
+/// [`ONE_PAIR`], and the sum of inverse levels.
+type PairSum = [u64; 2];
+
 /// For each threshold the sums over the pairs that it separates, as differences to the threshold before.
 struct ThresholdSums {
-    /// Pairs, and the levels `min` of those with `s < sqrt(min max)`.
-    pairs: [u64; 256],
-    /// Inverses of the levels `max` of the pairs with `s >= sqrt(min max)`.
-    inverses: [u64; 256],
+    /// Of all pairs their number, of those with `s < sqrt(min max)` the levels `min`, of the others the inverses of `max`.
+    differences: [PairSum; 256],
     /// `1 / level` in [`INVERSE_UNIT`]; that of level 0 cancels.
     inverse_of: [u64; 256],
+    /// `1 / n` for thresholds and numbers of pairs; that of 0 is 0.
+    reciprocals: [f64; 256],
     middles: &'static [[u8; 256]; 256],
 }
 
 impl ThresholdSums {
     fn new() -> Self {
-        let inverse_of = std::array::from_fn(|level| (INVERSE_UNIT / level.max(1) as f64) as u64);
-        Self { pairs: [0; 256], inverses: [0; 256], inverse_of, middles: &MIDDLES }
+        Self {
+            differences: [[0; 2]; 256],
+            inverse_of: std::array::from_fn(|level| (INVERSE_UNIT / level.max(1) as f64) as u64),
+            reciprocals: std::array::from_fn(|n| if n == 0 { 0.0 } else { 1.0 / n as f64 }),
+            middles: &MIDDLES,
+        }
     }
 
     #[inline(always)]
@@ -159,11 +167,10 @@ impl ThresholdSums {
         // Thresholds start at 1: a pair of levels 0 and 1 is never separated, and its differences cancel.
         let (first, end) = (usize::from(low.max(1)), usize::from(high.max(1)));
         let inverse = self.inverse_of[end];
-        add(&mut self.pairs[first], ONE_PAIR + u64::from(low));
-        add(&mut self.pairs[middle], u64::from(low).wrapping_neg());
-        add(&mut self.pairs[end], ONE_PAIR.wrapping_neg());
-        add(&mut self.inverses[middle], inverse);
-        add(&mut self.inverses[end], inverse.wrapping_neg());
+        let level = u64::from(low);
+        add(&mut self.differences[first], [ONE_PAIR + level, 0]);
+        add(&mut self.differences[middle], [level.wrapping_neg(), inverse]);
+        add(&mut self.differences[end], [ONE_PAIR.wrapping_neg(), inverse.wrapping_neg()]);
     }
 
     /// Returns the lowest threshold with the greatest mean contrast if that is visible, and forgets the pairs.
@@ -172,26 +179,24 @@ impl ThresholdSums {
         let (low, high) = (usize::from(low.max(1)), usize::from(high));
         let mut contrasts = [0.0; 256];
         let mut greatest = 0.0_f64;
-        let (mut pairs, mut inverses) = (0_u64, 0_u64);
+        let mut sum = [0; 2];
         for threshold in low..high {
-            pairs = pairs.wrapping_add(self.pairs[threshold]);
-            inverses = inverses.wrapping_add(self.inverses[threshold]);
-            let count = (pairs >> 32) as f64;
-            let levels = (pairs as u32) as f64;
-            let level = threshold as f64;
-            let lost = levels / level + level * (inverses as f64 / INVERSE_UNIT);
-            contrasts[threshold] = if count > 0.0 { 1.0 - lost / count } else { 0.0 };
-            greatest = greatest.max(contrasts[threshold]);
+            add(&mut sum, self.differences[threshold]);
+            let count = (sum[0] >> 32) as usize;
+            let levels = f64::from(sum[0] as u32) * self.reciprocals[threshold];
+            let inverses = sum[1] as f64 * (threshold as f64 / INVERSE_UNIT);
+            let contrast = (count as f64 - levels - inverses) * self.reciprocals[count & 0xff];
+            contrasts[threshold] = contrast;
+            greatest = if contrast > greatest { contrast } else { greatest };
         }
-        self.pairs[low..=high].fill(0);
-        self.inverses[low..=high].fill(0);
+        self.differences[low..=high].fill([0; 2]);
         lowest_of_greatest(&contrasts[low..high], greatest).map(|index| (low + index) as u8)
     }
 }
 
 #[inline(always)]
-fn add(sum: &mut u64, value: u64) {
-    *sum = sum.wrapping_add(value);
+fn add(sum: &mut PairSum, value: PairSum) {
+    *sum = [sum[0].wrapping_add(value[0]), sum[1].wrapping_add(value[1])];
 }
 
 /// Returns the index of the first contrast that equals the greatest, if that is visible.
@@ -311,6 +316,34 @@ mod tests {
         };
         assert_eq!(edges(190), 0);
         assert_eq!(edges(189), 30);
+    }
+
+    #[test]
+    fn golden_counts_of_edges_are_met() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/metrics");
+        if !folder.exists() {
+            eprintln!("skipped: {} is missing", folder.display());
+            return;
+        }
+        let read_json = |name: &str| -> serde_json::Value {
+            serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
+        };
+        let (goldens, index) = (read_json("goldens.json"), read_json("pictures/pictures.json"));
+        let mut checked = 0;
+        for (golden, picture) in [("edges_hazy", "hazy"), ("edges_dehazed", "dehazed")] {
+            for (name, count) in goldens[golden]["values"].as_object().unwrap() {
+                let picture = index["dehaze"][name][picture].as_str().unwrap();
+                let Ok(image) = image::open(folder.join(format!("pictures/{picture}.png"))) else { continue };
+                let image = image.to_rgb8();
+                let (width, height) = (image.width() as usize, image.height() as usize);
+                let levels = crate::gray::gray_levels(&crate::RgbView::new(image.as_raw(), width, height));
+                let visible = visible_edges(&levels, width, height);
+                let found = visible.into_iter().filter(|visible| *visible).count();
+                assert_eq!(Some(found as f64), count.as_f64(), "{golden} of {name}");
+                checked += 1;
+            }
+        }
+        assert!(checked > 20, "{checked} pictures");
     }
 
     #[test]
