@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use crate::brisque::{self, brisque};
 use crate::contrast_indicators::{EdgePicture, black_share, gradient_ratio, new_edge_rate, saturated_share};
 use crate::entropy::entropy;
 use crate::gmsd::gmsd;
@@ -10,7 +11,9 @@ use crate::gray::{gray_levels, gray_plane};
 use crate::instruction_set::InstructionSet;
 use crate::metric::{Metric, Reference};
 use crate::ms_ssim::ms_ssim;
+use crate::niqe::{self, niqe};
 use crate::parameters::Parameters;
+use crate::piqe::piqe;
 use crate::psnr::psnr;
 use crate::rgb_view::RgbView;
 use crate::ssim::{ssim, ssim_full};
@@ -120,6 +123,7 @@ impl Evaluator {
         shared: &Shared,
         reference: Option<RgbView<'_>>,
     ) -> Measurement {
+        let width = inputs.picture.width();
         let reference = || reference.expect("the reference was checked");
         let levels = &shared.levels;
         let edges = || shared.edges.get_or_init(|| self.edge_pictures(&reference(), &inputs.picture));
@@ -129,7 +133,10 @@ impl Evaluator {
             Metric::Ssim => ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
             Metric::SsimFull => ssim_full(&gray_plane(&inputs.picture), &gray_plane(&reference())),
             Metric::MsSsim => ms_ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
-            Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), inputs.picture.width())),
+            Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), width)),
+            Metric::Niqe => niqe(levels, width, &self.parameters.niqe),
+            Metric::Brisque => brisque(levels, width, &self.parameters.brisque),
+            Metric::Piqe => Ok(piqe(levels, width)),
             Metric::Entropy => Ok(entropy(levels)),
             Metric::E => new_edge_rate(edges()),
             Metric::R => gradient_ratio(edges()),
@@ -137,7 +144,12 @@ impl Evaluator {
             Metric::Sigma255 => Ok(saturated_share(levels)),
             _ => Err(Undefined::Degenerate("not written yet")),
         });
-        Measurement { value, flat_share: None }
+        let flat_share = self.instructions.run(|| match metric {
+            Metric::Niqe => niqe::flat_share(levels, width),
+            Metric::Brisque => Some(brisque::flat_share(levels, width)),
+            _ => None,
+        });
+        Measurement { value, flat_share }
     }
 
     fn edge_pictures(&self, hazy: &RgbView<'_>, dehazed: &RgbView<'_>) -> [EdgePicture; 2] {

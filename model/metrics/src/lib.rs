@@ -29,18 +29,25 @@
 //! assert!(measured[0].value.as_ref().unwrap() > &10.0);
 //! ```
 
+mod brisque;
 mod contrast_indicators;
 mod downsample;
 mod entropy;
 mod evaluate;
+mod generalized_gaussian;
 mod gmsd;
 mod gray;
+mod half;
 mod instruction_set;
 mod metric;
 mod ms_ssim;
 mod mscn;
+mod neighbour_products;
+mod niqe;
 mod parameters;
+mod piqe;
 mod plane;
+mod pseudo_inverse;
 mod psnr;
 mod rgb_view;
 mod ssim;

@@ -100,6 +100,9 @@ golden_tests! {
     r: R,
     sigma: Sigma,
     sigma255: Sigma255,
+    niqe: Niqe,
+    brisque: Brisque,
+    piqe: Piqe,
 }
 
 #[test]
