@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::brisque::{self, brisque};
 use crate::contrast_indicators::{EdgePicture, black_share, gradient_ratio, new_edge_rate, saturated_share};
+use crate::ciede2000::ciede2000;
 use crate::entropy::entropy;
 use crate::gmsd::gmsd;
 use crate::gray::{gray_levels, gray_plane};
@@ -137,6 +138,8 @@ impl Evaluator {
             Metric::Niqe => niqe(levels, width, &self.parameters.niqe),
             Metric::Brisque => brisque(levels, width, &self.parameters.brisque),
             Metric::Piqe => Ok(piqe(levels, width)),
+            Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), inputs.picture.width())),
+            Metric::Ciede2000 => Ok(ciede2000(&inputs.picture, &reference())),
             Metric::Entropy => Ok(entropy(levels)),
             Metric::E => new_edge_rate(edges()),
             Metric::R => gradient_ratio(edges()),

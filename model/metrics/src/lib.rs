@@ -31,6 +31,7 @@
 
 mod brisque;
 mod contrast_indicators;
+mod ciede2000;
 mod downsample;
 mod entropy;
 mod evaluate;
@@ -39,6 +40,7 @@ mod gmsd;
 mod gray;
 mod half;
 mod instruction_set;
+mod lab;
 mod metric;
 mod ms_ssim;
 mod mscn;

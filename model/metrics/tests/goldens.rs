@@ -95,6 +95,7 @@ golden_tests! {
     ssim_full: SsimFull,
     ms_ssim: MsSsim,
     gmsd: Gmsd,
+    ciede2000: Ciede2000,
     entropy: Entropy,
     e: E,
     r: R,
