@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::brisque::{self, brisque};
-use crate::contrast_indicators::{EdgePicture, black_share, gradient_ratio, new_edge_rate, saturated_share};
 use crate::ciede2000::ciede2000;
+use crate::contrast_indicators::{EdgePicture, black_share, gradient_ratio, new_edge_rate, saturated_share};
 use crate::entropy::entropy;
 use crate::gmsd::gmsd;
 use crate::gray::{gray_levels, gray_plane};
@@ -106,12 +106,11 @@ impl Evaluator {
 
     /// Measures a picture by each of `metrics`, in their order.
     pub fn evaluate(&self, metrics: &[Metric], inputs: &Inputs<'_>) -> Vec<Measurement> {
-        let levels = self.instructions.run(|| gray_levels(&inputs.picture));
-        let shared = Shared { levels, edges: OnceCell::new() };
         let levels = self.instructions.run(
             #[inline(always)]
             || gray_levels(&inputs.picture),
         );
+        let shared = Shared { levels, edges: OnceCell::new() };
         metrics
             .iter()
             .map(|metric| match check_reference(*metric, inputs) {
@@ -132,31 +131,6 @@ impl Evaluator {
         let reference = || reference.expect("the reference was checked");
         let levels = &shared.levels;
         let edges = || shared.edges.get_or_init(|| self.edge_pictures(&reference(), &inputs.picture));
-        let value = self.instructions.run(|| match metric {
-            Metric::PsnrRgb => psnr(inputs.picture.samples(), reference().samples()),
-            Metric::PsnrGray => psnr(levels, &gray_levels(&reference())),
-            Metric::Ssim => ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
-            Metric::SsimFull => ssim_full(&gray_plane(&inputs.picture), &gray_plane(&reference())),
-            Metric::MsSsim => ms_ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
-            Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), width)),
-            Metric::Niqe => niqe(levels, width, &self.parameters.niqe),
-            Metric::Brisque => brisque(levels, width, &self.parameters.brisque),
-            Metric::Piqe => Ok(piqe(levels, width)),
-            Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), inputs.picture.width())),
-            Metric::Ciede2000 => Ok(ciede2000(&inputs.picture, &reference())),
-            Metric::Entropy => Ok(entropy(levels)),
-            Metric::E => new_edge_rate(edges()),
-            Metric::R => gradient_ratio(edges()),
-            Metric::Sigma => Ok(black_share(levels)),
-            Metric::Sigma255 => Ok(saturated_share(levels)),
-            _ => Err(Undefined::Degenerate("not written yet")),
-        });
-        let flat_share = self.instructions.run(|| match metric {
-            Metric::Niqe => niqe::flat_share(levels, width),
-            Metric::Brisque => Some(brisque::flat_share(levels, width)),
-            _ => None,
-        });
-        Measurement { value, flat_share }
         let value = self.instructions.run(
             #[inline(always)]
             || match metric {
@@ -165,17 +139,35 @@ impl Evaluator {
                 Metric::Ssim => ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
                 Metric::SsimFull => ssim_full(&gray_plane(&inputs.picture), &gray_plane(&reference())),
                 Metric::MsSsim => ms_ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
-                Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), inputs.picture.width())),
+                Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), width)),
+                Metric::Niqe => niqe(levels, width, &self.parameters.niqe),
+                Metric::Brisque => brisque(levels, width, &self.parameters.brisque),
+                Metric::Piqe => Ok(piqe(levels, width)),
                 Metric::Ciede2000 => Ok(ciede2000(&inputs.picture, &reference())),
                 Metric::Entropy => Ok(entropy(levels)),
+                Metric::E => new_edge_rate(edges()),
+                Metric::R => gradient_ratio(edges()),
+                Metric::Sigma => Ok(black_share(levels)),
+                Metric::Sigma255 => Ok(saturated_share(levels)),
                 _ => Err(Undefined::Degenerate("not written yet")),
             },
         );
-        Measurement { value, flat_share: None }
+        let flat_share = self.instructions.run(
+            #[inline(always)]
+            || match metric {
+                Metric::Niqe => niqe::flat_share(levels, width),
+                Metric::Brisque => Some(brisque::flat_share(levels, width)),
+                _ => None,
+            },
+        );
+        Measurement { value, flat_share }
     }
 
     fn edge_pictures(&self, hazy: &RgbView<'_>, dehazed: &RgbView<'_>) -> [EdgePicture; 2] {
-        self.instructions.run(|| [EdgePicture::new(hazy), EdgePicture::new(dehazed)])
+        self.instructions.run(
+            #[inline(always)]
+            || [EdgePicture::new(hazy), EdgePicture::new(dehazed)],
+        )
     }
 }
 

@@ -30,8 +30,8 @@
 //! ```
 
 mod brisque;
-mod contrast_indicators;
 mod ciede2000;
+mod contrast_indicators;
 mod downsample;
 mod entropy;
 mod evaluate;
