@@ -7,6 +7,7 @@ use crate::brisque::{self, brisque};
 use crate::ciede2000::ciede2000;
 use crate::contrast_indicators::{EdgePicture, black_share, gradient_ratio, new_edge_rate, saturated_share};
 use crate::entropy::entropy;
+use crate::fade::{self, fade};
 use crate::gmsd::gmsd;
 use crate::gray::{gray_levels, gray_plane};
 use crate::instruction_set::InstructionSet;
@@ -142,6 +143,7 @@ impl Evaluator {
                 Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), width)),
                 Metric::Niqe => niqe(levels, width, &self.parameters.niqe),
                 Metric::Brisque => brisque(levels, width, &self.parameters.brisque),
+                Metric::Fade => fade(&inputs.picture, &self.parameters.fade),
                 Metric::Piqe => Ok(piqe(levels, width)),
                 Metric::Ciede2000 => Ok(ciede2000(&inputs.picture, &reference())),
                 Metric::Entropy => Ok(entropy(levels)),
@@ -149,7 +151,6 @@ impl Evaluator {
                 Metric::R => gradient_ratio(edges()),
                 Metric::Sigma => Ok(black_share(levels)),
                 Metric::Sigma255 => Ok(saturated_share(levels)),
-                _ => Err(Undefined::Degenerate("not written yet")),
             },
         );
         let flat_share = self.instructions.run(
@@ -157,6 +158,7 @@ impl Evaluator {
             || match metric {
                 Metric::Niqe => niqe::flat_share(levels, width),
                 Metric::Brisque => Some(brisque::flat_share(levels, width)),
+                Metric::Fade => fade::flat_share(levels, width),
                 _ => None,
             },
         );

@@ -30,11 +30,13 @@
 //! ```
 
 mod brisque;
+mod cholesky;
 mod ciede2000;
 mod contrast_indicators;
 mod downsample;
 mod entropy;
 mod evaluate;
+mod fade;
 mod generalized_gaussian;
 mod gmsd;
 mod gray;

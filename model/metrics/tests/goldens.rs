@@ -97,6 +97,7 @@ golden_tests! {
     gmsd: Gmsd,
     ciede2000: Ciede2000,
     entropy: Entropy,
+    fade: Fade,
     e: E,
     r: R,
     sigma: Sigma,
