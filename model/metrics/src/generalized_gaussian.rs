@@ -3,8 +3,11 @@
 
 use std::sync::LazyLock;
 
-/// Number of partial sums.
-const LANES: usize = 8;
+use crate::plane::sum;
+
+/// Number of partial sums: a row of a block of NIQE. Fewer would be kept in registers, but the compiler then unrolls the
+/// loop over them and does not vectorise it.
+const LANES: usize = 96;
 
 /// A shape and what depends on it.
 #[derive(Clone, Copy, Debug)]
@@ -48,11 +51,11 @@ impl Shape {
 }
 
 /// Sums of the values of a distribution and of their squares.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Moments {
     count: f64,
-    negative: [f64; LANES],
-    positive: [f64; LANES],
+    negative: [u64; LANES],
+    positive: [u64; LANES],
     negative_squares: [f64; LANES],
     positive_squares: [f64; LANES],
     absolute: [f64; LANES],
@@ -66,57 +69,55 @@ pub(crate) struct Asymmetric {
     pub(crate) right: f64,
 }
 
+impl Default for Moments {
+    fn default() -> Self {
+        let [negative, positive] = [[0; LANES]; 2];
+        let [negative_squares, positive_squares, absolute] = [[0.0; LANES]; 3];
+        Self { count: 0.0, negative, positive, negative_squares, positive_squares, absolute }
+    }
+}
+
 impl Moments {
     /// Adds the products of two rows of values.
     #[inline(always)]
     pub(crate) fn add_products(&mut self, a: &[f64], b: &[f64]) {
         self.count += a.len() as f64;
-        let (a, a_rest) = a.as_chunks::<LANES>();
-        let (b, b_rest) = b.as_chunks::<LANES>();
-        for (a, b) in a.iter().zip(b) {
-            self.add(std::array::from_fn(|lane| a[lane] * b[lane]));
+        for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
+            for (lane, (a, b)) in a.iter().zip(b).enumerate() {
+                self.add(lane, a * b);
+            }
         }
-        let mut rest = [0.0; LANES];
-        for ((rest, a), b) in rest.iter_mut().zip(a_rest).zip(b_rest) {
-            *rest = a * b;
-        }
-        // Zeros are neither negative nor positive.
-        self.add(rest);
     }
 
     /// Adds a row of values.
     #[inline(always)]
     pub(crate) fn add_values(&mut self, values: &[f64]) {
         self.count += values.len() as f64;
-        let (values, rest) = values.as_chunks::<LANES>();
-        for values in values {
-            self.add(*values);
+        for values in values.chunks(LANES) {
+            for (lane, value) in values.iter().enumerate() {
+                self.add(lane, *value);
+            }
         }
-        let mut last = [0.0; LANES];
-        last[..rest.len()].copy_from_slice(rest);
-        self.add(last);
     }
 
     #[inline(always)]
-    fn add(&mut self, values: [f64; LANES]) {
-        for (lane, value) in values.into_iter().enumerate() {
-            let below = if value < 0.0 { value } else { 0.0 };
-            let above = if value > 0.0 { value } else { 0.0 };
-            self.negative[lane] += if value < 0.0 { 1.0 } else { 0.0 };
-            self.positive[lane] += if value > 0.0 { 1.0 } else { 0.0 };
-            self.negative_squares[lane] += below * below;
-            self.positive_squares[lane] += above * above;
-            self.absolute[lane] += value.abs();
-        }
+    fn add(&mut self, lane: usize, value: f64) {
+        let below = if value < 0.0 { value } else { 0.0 };
+        let above = if value > 0.0 { value } else { 0.0 };
+        self.negative[lane] += u64::from(value < 0.0);
+        self.positive[lane] += u64::from(value > 0.0);
+        self.negative_squares[lane] += below * below;
+        self.positive_squares[lane] += above * above;
+        self.absolute[lane] += above - below;
     }
 
     /// Returns the mean of the squares.
     pub(crate) fn mean_square(&self) -> f64 {
-        (total(&self.negative_squares) + total(&self.positive_squares)) / self.count
+        (sum(&self.negative_squares) + sum(&self.positive_squares)) / self.count
     }
 
     fn mean_absolute(&self) -> f64 {
-        total(&self.absolute) / self.count
+        sum(&self.absolute) / self.count
     }
 
     /// Returns the shape of a symmetric distribution, as BRISQUE fits it: nearest by the inverse ratio.
@@ -128,8 +129,8 @@ impl Moments {
 
     /// Returns the asymmetric distribution.
     pub(crate) fn fit_asymmetric(&self) -> Asymmetric {
-        let left = (total(&self.negative_squares) / total(&self.negative)).sqrt();
-        let right = (total(&self.positive_squares) / total(&self.positive)).sqrt();
+        let left = (sum(&self.negative_squares) / self.negative.iter().sum::<u64>() as f64).sqrt();
+        let right = (sum(&self.positive_squares) / self.positive.iter().sum::<u64>() as f64).sqrt();
         let skew = left / right;
         let absolute = self.mean_absolute();
         let square = skew * skew + 1.0;
@@ -137,10 +138,6 @@ impl Moments {
         let ratio = ratio * (skew * skew * skew + 1.0) * (skew + 1.0) / (square * square);
         Asymmetric { shape: Shape::nearest(ratio, |shape| shape.moment_ratio), left, right }
     }
-}
-
-fn total(lanes: &[f64; LANES]) -> f64 {
-    lanes.iter().fold(0.0, |sum, lane| sum + lane)
 }
 
 #[cfg(test)]

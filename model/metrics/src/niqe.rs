@@ -57,14 +57,20 @@ pub(crate) fn niqe(levels: &[u8], width: usize, model: &GaussianModel<FEATURES>)
 #[inline(always)]
 pub(crate) fn flat_share(levels: &[u8], width: usize) -> Option<f64> {
     let (levels, width) = whole_blocks(levels, width);
-    let flat = || count_flat_windows(&levels, width, WINDOWS.border) as f64 / levels.len() as f64;
-    (!levels.is_empty()).then(flat)
+    if levels.is_empty() {
+        return None;
+    }
+    Some(count_flat_windows(&levels, width, WINDOWS.border) as f64 / levels.len() as f64)
 }
 
 /// Returns the levels of the whole blocks, counted from the top left, and their width.
 fn whole_blocks(levels: &[u8], width: usize) -> (Vec<u8>, usize) {
     let (blocks, height) = (width / BLOCK * BLOCK, levels.len() / width / BLOCK * BLOCK);
-    (levels.chunks_exact(width).take(height).flat_map(|row| &row[..blocks]).copied().collect(), blocks)
+    let mut cut = Vec::with_capacity(blocks * height);
+    for row in levels.chunks_exact(width).take(height) {
+        cut.extend_from_slice(&row[..blocks]);
+    }
+    (cut, blocks)
 }
 
 /// Returns the features of each block, row by row.

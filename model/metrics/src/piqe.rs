@@ -29,7 +29,10 @@ pub(crate) fn piqe(levels: &[u8], width: usize) -> f64 {
     let mut blocks = 0;
     for top in (0..mscn.height).step_by(BLOCK) {
         for left in (0..mscn.width).step_by(BLOCK) {
-            let block = std::array::from_fn(|y| mscn.row(top + y).as_chunks().0[left / BLOCK]);
+            let mut block = [[0.0; BLOCK]; BLOCK];
+            for (y, row) in block.iter_mut().enumerate() {
+                row.copy_from_slice(&mscn.row(top + y)[left..left + BLOCK]);
+            }
             let statistics = Statistics::new(&block);
             let variance = statistics.variance(0..BLOCK);
             if variance > VARIANCE_OF_CONTRAST {
