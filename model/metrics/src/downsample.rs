@@ -10,15 +10,24 @@ pub(crate) fn downsample(plane: &Plane, factor: usize) -> Plane {
     let before = (factor - 1) / 2;
     let (width, height) = (plane.width.div_ceil(factor), plane.height.div_ceil(factor));
     let share = 1.0 / (factor * factor) as f64;
-    let mut values = Vec::with_capacity(width * height);
+    let mut values = vec![0.0; width * height];
     let mut columns = vec![0.0; width * factor];
-    for y in 0..height {
+    for (y, row) in values.chunks_exact_mut(width).enumerate() {
         sum_rows(plane, y * factor..(y + 1) * factor, before, &mut columns);
-        values.extend(
-            columns.chunks_exact(factor).map(|square| square.iter().fold(0.0, |sum, value| sum + value) * share),
-        );
+        for (mean, square) in row.iter_mut().zip(columns.chunks_exact(factor)) {
+            *mean = sum_in_order(square) * share;
+        }
     }
     Plane::new(values, width, height)
+}
+
+#[inline(always)]
+fn sum_in_order(values: &[f64]) -> f64 {
+    let mut total = 0.0;
+    for value in values {
+        total += value;
+    }
+    total
 }
 
 /// Sums rows of the plane that has `before` mirrored rows and columns above and at its left. Writes as many columns as fit.

@@ -1,14 +1,21 @@
 //! Evaluates metrics on one picture. What several of them need (the gray levels, the visible edges) is computed once.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
+use crate::brisque::{self, brisque};
+use crate::ciede2000::ciede2000;
+use crate::contrast_indicators::{EdgePicture, black_share, gradient_ratio, new_edge_rate, saturated_share};
 use crate::entropy::entropy;
+use crate::fade::{self, fade};
 use crate::gmsd::gmsd;
 use crate::gray::{gray_levels, gray_plane};
 use crate::instruction_set::InstructionSet;
 use crate::metric::{Metric, Reference};
 use crate::ms_ssim::ms_ssim;
+use crate::niqe::{self, niqe};
 use crate::parameters::Parameters;
+use crate::piqe::piqe;
 use crate::psnr::psnr;
 use crate::rgb_view::RgbView;
 use crate::ssim::{ssim, ssim_full};
@@ -100,12 +107,16 @@ impl Evaluator {
 
     /// Measures a picture by each of `metrics`, in their order.
     pub fn evaluate(&self, metrics: &[Metric], inputs: &Inputs<'_>) -> Vec<Measurement> {
-        let levels = self.instructions.run(|| gray_levels(&inputs.picture));
+        let levels = self.instructions.run(
+            #[inline(always)]
+            || gray_levels(&inputs.picture),
+        );
+        let shared = Shared { levels, edges: OnceCell::new() };
         metrics
             .iter()
             .map(|metric| match check_reference(*metric, inputs) {
                 Err(undefined) => Measurement { value: Err(undefined), flat_share: None },
-                Ok(reference) => self.measure(*metric, inputs, &levels, reference),
+                Ok(reference) => self.measure(*metric, inputs, &shared, reference),
             })
             .collect()
     }
@@ -114,22 +125,59 @@ impl Evaluator {
         &self,
         metric: Metric,
         inputs: &Inputs<'_>,
-        levels: &[u8],
+        shared: &Shared,
         reference: Option<RgbView<'_>>,
     ) -> Measurement {
+        let width = inputs.picture.width();
         let reference = || reference.expect("the reference was checked");
-        let value = self.instructions.run(|| match metric {
-            Metric::PsnrRgb => psnr(inputs.picture.samples(), reference().samples()),
-            Metric::PsnrGray => psnr(levels, &gray_levels(&reference())),
-            Metric::Ssim => ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
-            Metric::SsimFull => ssim_full(&gray_plane(&inputs.picture), &gray_plane(&reference())),
-            Metric::MsSsim => ms_ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
-            Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), inputs.picture.width())),
-            Metric::Entropy => Ok(entropy(levels)),
-            _ => Err(Undefined::Degenerate("not written yet")),
-        });
-        Measurement { value, flat_share: None }
+        let levels = &shared.levels;
+        let edges = || shared.edges.get_or_init(|| self.edge_pictures(&reference(), &inputs.picture));
+        let value = self.instructions.run(
+            #[inline(always)]
+            || match metric {
+                Metric::PsnrRgb => psnr(inputs.picture.samples(), reference().samples()),
+                Metric::PsnrGray => psnr(levels, &gray_levels(&reference())),
+                Metric::Ssim => ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
+                Metric::SsimFull => ssim_full(&gray_plane(&inputs.picture), &gray_plane(&reference())),
+                Metric::MsSsim => ms_ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
+                Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), width)),
+                Metric::Niqe => niqe(levels, width, &self.parameters.niqe),
+                Metric::Brisque => brisque(levels, width, &self.parameters.brisque),
+                Metric::Fade => fade(&inputs.picture, &self.parameters.fade),
+                Metric::Piqe => Ok(piqe(levels, width)),
+                Metric::Ciede2000 => Ok(ciede2000(&inputs.picture, &reference())),
+                Metric::Entropy => Ok(entropy(levels)),
+                Metric::E => new_edge_rate(edges()),
+                Metric::R => gradient_ratio(edges()),
+                Metric::Sigma => Ok(black_share(levels)),
+                Metric::Sigma255 => Ok(saturated_share(levels)),
+            },
+        );
+        let flat_share = self.instructions.run(
+            #[inline(always)]
+            || match metric {
+                Metric::Niqe => niqe::flat_share(levels, width),
+                Metric::Brisque => Some(brisque::flat_share(levels, width)),
+                Metric::Fade => fade::flat_share(levels, width),
+                _ => None,
+            },
+        );
+        Measurement { value, flat_share }
     }
+
+    fn edge_pictures(&self, hazy: &RgbView<'_>, dehazed: &RgbView<'_>) -> [EdgePicture; 2] {
+        self.instructions.run(
+            #[inline(always)]
+            || [EdgePicture::new(hazy), EdgePicture::new(dehazed)],
+        )
+    }
+}
+
+/// What several metrics of one picture need.
+struct Shared {
+    levels: Vec<u8>,
+    /// The hazy picture and the dehazed one; computed by the first metric that asks.
+    edges: OnceCell<[EdgePicture; 2]>,
 }
 
 /// Returns the reference that the metric compares with, if it needs one and it has the picture's size.

@@ -14,12 +14,14 @@ const GRADIENT_SCALE: f64 = 12.0;
 #[inline(always)]
 pub(crate) fn gmsd(picture: &[u8], clear: &[u8], width: usize) -> f64 {
     let [first, second] = [picture, clear].map(|levels| Halved::new(levels, width));
-    let mut map = Vec::with_capacity(first.width * first.height);
+    let mut map = vec![0.0; first.width * first.height];
     let mut squares = [vec![0; first.width], vec![0; first.width]];
-    for y in 0..first.height {
+    for (y, row) in map.chunks_exact_mut(first.width).enumerate() {
         first.write_gradients(y, &mut squares[0]);
         second.write_gradients(y, &mut squares[1]);
-        map.extend(squares[0].iter().zip(&squares[1]).map(|(a, b)| similarity(*a, *b)));
+        for ((quality, a), b) in row.iter_mut().zip(&squares[0]).zip(&squares[1]) {
+            *quality = similarity(*a, *b);
+        }
     }
     deviation(map)
 }

@@ -34,7 +34,8 @@ impl InstructionSet {
         *Self::available().last().expect("the baseline is always there")
     }
 
-    /// Runs a closure whose `#[inline(always)]` callees are compiled for this set.
+    /// Runs a closure that is compiled for this set with its callees. All of them must be `#[inline(always)]`, the closure
+    /// too: otherwise the compiler keeps one copy of it for the baseline.
     #[inline(always)]
     pub(crate) fn run<R>(self, body: impl FnOnce() -> R) -> R {
         match self.0 {

@@ -29,20 +29,33 @@
 //! assert!(measured[0].value.as_ref().unwrap() > &10.0);
 //! ```
 
+mod brisque;
+mod cholesky;
+mod ciede2000;
+mod contrast_indicators;
 mod downsample;
 mod entropy;
 mod evaluate;
+mod fade;
+mod generalized_gaussian;
 mod gmsd;
 mod gray;
+mod half;
 mod instruction_set;
+mod lab;
 mod metric;
 mod ms_ssim;
 mod mscn;
+mod neighbour_products;
+mod niqe;
 mod parameters;
+mod piqe;
 mod plane;
+mod pseudo_inverse;
 mod psnr;
 mod rgb_view;
 mod ssim;
+mod visible_edges;
 mod window;
 
 pub use evaluate::{Evaluator, Inputs, Measurement, Undefined};

@@ -6,6 +6,7 @@
 //! depend on the order of a sum.
 
 use crate::plane::Plane;
+use crate::window::gaussian;
 
 /// Side of the window.
 const SIDE: usize = 7;
@@ -169,11 +170,9 @@ impl<'a> WindowRows<'a> {
 }
 
 /// Returns the weights of the pixels at distance 0, 1, 2 and 3.
-#[inline(always)]
 fn weights() -> [f64; RADIUS + 1] {
-    let heights: [f64; RADIUS + 1] = std::array::from_fn(|k| libm::exp(-((k * k) as f64) / (2.0 * SIGMA * SIGMA)));
-    let total = heights[0] + 2.0 * (heights[1] + heights[2] + heights[3]);
-    heights.map(|height| height / total)
+    let window = gaussian::<SIDE>(SIGMA);
+    std::array::from_fn(|distance| window[RADIUS - distance])
 }
 
 /// Writes the weighted sum of seven rows, the middle one being the fourth.

@@ -1,9 +1,10 @@
-//! Numbers that the authors of NIQE and BRISQUE fitted to pictures. The published ones are part of the program
+//! Numbers that the authors of NIQE, BRISQUE and FADE fitted to pictures. The published ones are part of the program
 //! (`parameters/`); others come from JSON. Owns their shapes and their digest, and knows nothing of how metrics use them.
 
 mod embedded;
 mod json;
 
+use crate::cholesky::cholesky;
 use crate::metric::Metric;
 use crate::parameters::embedded::Numbers;
 use crate::parameters::json::Field;
@@ -16,11 +17,15 @@ const PROVENANCE: [&str; 2] = ["from", "sha256"];
 /// Number of features of NIQE and of BRISQUE: 18 at each of two scales.
 pub(crate) const FEATURES: usize = 36;
 
+/// Number of features of FADE.
+pub(crate) const FOG_FEATURES: usize = 12;
+
 /// What metrics need beside pictures. [`Parameters::default`] has the published numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     pub(crate) niqe: GaussianModel<FEATURES>,
     pub(crate) brisque: SupportVectorModel,
+    pub(crate) fade: FogModel,
 }
 
 /// A normal distribution of `N` features.
@@ -42,6 +47,13 @@ pub(crate) struct SupportVectorModel {
     pub(crate) support_vectors: Vec<SupportVector>,
 }
 
+/// The features of patches without fog and of foggy ones.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FogModel {
+    pub(crate) fog_free: GaussianModel<FOG_FEATURES>,
+    pub(crate) foggy: GaussianModel<FOG_FEATURES>,
+}
+
 /// A row of the model: the vector is one of scaled features.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SupportVector {
@@ -53,7 +65,12 @@ impl Default for Parameters {
     fn default() -> Self {
         let mut niqe = Numbers::new(include_bytes!("../parameters/niqe.f64"));
         let mut brisque = Numbers::new(include_bytes!("../parameters/brisque.f64"));
-        Self { niqe: GaussianModel::embedded(&mut niqe), brisque: SupportVectorModel::embedded(&mut brisque) }
+        let mut fade = Numbers::new(include_bytes!("../parameters/fade.f64"));
+        Self {
+            niqe: GaussianModel::embedded(&mut niqe),
+            brisque: SupportVectorModel::embedded(&mut brisque),
+            fade: FogModel::embedded(&mut fade),
+        }
     }
 }
 
@@ -63,7 +80,8 @@ impl Parameters {
     /// ```text
     /// {"niqe": {"mu": [36 numbers], "cov": [36 rows of 36]},
     ///  "brisque": {"gamma": 0.05, "rho": -153.591, "range_min": [36 numbers], "range_max": [36 numbers],
-    ///              "support_vectors": [rows of a coefficient and 36 numbers]}}
+    ///              "support_vectors": [rows of a coefficient and 36 numbers]},
+    ///  "fade": {"fogfree": {"mu": [12 numbers], "cov": [12 rows of 12]}, "foggy": {"mu": ..., "cov": ...}}}
     /// ```
     ///
     /// Each part may also say where it is `from` and the `sha256` of that.
@@ -73,12 +91,15 @@ impl Parameters {
     pub fn from_json(text: &str) -> Result<Self, ParameterError> {
         let mut parameters = Self::default();
         let root = Field::root(text)?;
-        let metrics = root.object(&[], &["niqe", "brisque"])?;
+        let metrics = root.object(&[], &["niqe", "brisque", "fade"])?;
         if let Some(niqe) = metrics.get("niqe") {
             parameters.niqe = GaussianModel::from_field(niqe)?;
         }
         if let Some(brisque) = metrics.get("brisque") {
             parameters.brisque = SupportVectorModel::from_field(brisque)?;
+        }
+        if let Some(fade) = metrics.get("fade") {
+            parameters.fade = FogModel::from_field(fade)?;
         }
         Ok(parameters)
     }
@@ -88,6 +109,7 @@ impl Parameters {
         let numbers = match metric {
             Metric::Niqe => self.niqe.numbers(),
             Metric::Brisque => self.brisque.numbers(),
+            Metric::Fade => self.fade.numbers(),
             _ => return None,
         };
         let mut hasher = blake3::Hasher::new();
@@ -157,6 +179,31 @@ impl SupportVectorModel {
     }
 }
 
+impl FogModel {
+    fn embedded(numbers: &mut Numbers) -> Self {
+        Self { fog_free: GaussianModel::embedded(numbers), foggy: GaussianModel::embedded(numbers) }
+    }
+
+    fn from_field(field: &Field<'_>) -> Result<Self, ParameterError> {
+        let fields = field.object(&["fogfree", "foggy"], &[PROVENANCE[0], PROVENANCE[1], "order"])?;
+        let model = |name: &str| {
+            let model = GaussianModel::from_field(&fields[name])?;
+            // The distance of FADE is the length of a vector only then.
+            if cholesky(&model.covariance).is_none() {
+                let expected = "a `cov` that is symmetric and positive definite".to_owned();
+                return Err(fields[name].invalid(expected, "another one".to_owned()));
+            }
+            Ok(model)
+        };
+        Ok(Self { fog_free: model("fogfree")?, foggy: model("foggy")? })
+    }
+
+    /// Returns all numbers, as in the embedded file.
+    fn numbers(&self) -> Vec<f64> {
+        [self.fog_free.numbers(), self.foggy.numbers()].concat()
+    }
+}
+
 impl SupportVector {
     fn from_field(field: &Field<'_>) -> Result<Self, ParameterError> {
         let row: [f64; FEATURES + 1] = field.numbers()?;
@@ -170,7 +217,7 @@ mod tests {
 
     /// Returns JSON of the published parameters.
     fn published() -> serde_json::Value {
-        let Parameters { niqe, brisque } = Parameters::default();
+        let Parameters { niqe, brisque, fade } = Parameters::default();
         let rows = |rows: &[[f64; FEATURES]]| rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>();
         let vectors =
             brisque.numbers()[2 + 2 * FEATURES..].chunks(FEATURES + 1).map(<[f64]>::to_vec).collect::<Vec<_>>();
@@ -183,7 +230,13 @@ mod tests {
                 "range_max": brisque.range_max.to_vec(),
                 "support_vectors": vectors,
             },
+            "fade": {"order": [], "fogfree": fog_model(&fade.fog_free), "foggy": fog_model(&fade.foggy)},
         })
+    }
+
+    fn fog_model(model: &GaussianModel<FOG_FEATURES>) -> serde_json::Value {
+        let rows = model.covariance.iter().map(|row| row.to_vec()).collect::<Vec<_>>();
+        serde_json::json!({"mu": model.mean.to_vec(), "cov": rows})
     }
 
     fn error(json: &serde_json::Value) -> String {
@@ -198,7 +251,8 @@ mod tests {
 
     #[test]
     fn embedded_files_have_the_published_shapes() {
-        let Parameters { niqe, brisque } = Parameters::default();
+        let Parameters { niqe, brisque, fade } = Parameters::default();
+        assert_eq!((fade.fog_free.mean[0], fade.foggy.mean[0]), (0.3897742249373781, 0.09996615333760646));
         assert_eq!(niqe.mean[0], 2.6013136801541448);
         assert_eq!((brisque.gamma, brisque.rho, brisque.support_vectors.len()), (0.05, -153.591, 774));
         assert_eq!((brisque.range_min[0], brisque.range_max[0]), (0.338, 10.0));
@@ -250,6 +304,21 @@ mod tests {
     }
 
     #[test]
+    fn embedded_fade_equals_the_shared_file_bit_by_bit() {
+        let Some(text) = shared_file("fade.json") else { return };
+        let text = String::from_utf8(text).unwrap();
+        let members = Field::root(&text).unwrap().object(&["fogfree", "foggy"], &["from", "sha256", "order"]).unwrap();
+        let numbers = |name: &str| {
+            let fields = members[name].object(&["mu", "cov"], &[]).unwrap();
+            [all_numbers(&fields["mu"]), all_numbers(&fields["cov"])].concat()
+        };
+        let fade = Parameters::default().fade;
+        assert_eq!(bits(&fade.fog_free.numbers()), bits(&numbers("fogfree")));
+        assert_eq!(bits(&fade.foggy.numbers()), bits(&numbers("foggy")));
+        assert_eq!(Parameters::from_json(&format!("{{\"fade\": {text}}}")).unwrap(), Parameters::default());
+    }
+
+    #[test]
     fn errors_name_the_field() {
         let mut short = published();
         short["niqe"]["cov"][3].as_array_mut().unwrap().pop();
@@ -267,6 +336,10 @@ mod tests {
         let mut unknown = published();
         unknown["niqe"]["mean"] = 1.into();
         assert_eq!(error(&unknown), "parameter `niqe.mean` is unknown");
+        let mut flat = published();
+        flat["fade"]["foggy"]["cov"][3][3] = 0.into();
+        let expected = "expected a `cov` that is symmetric and positive definite, found another one";
+        assert_eq!(error(&flat), format!("parameter `fade.foggy`: {expected}"));
         let mut missing = published();
         missing["niqe"].as_object_mut().unwrap().remove("mu");
         assert_eq!(error(&missing), "parameter `niqe.mu` is missing");

@@ -14,6 +14,11 @@ impl Plane {
         Self { values, width, height }
     }
 
+    /// Returns the levels as doubles.
+    pub(crate) fn from_levels(levels: &[u8], width: usize) -> Self {
+        Self::new(levels.iter().map(|level| f64::from(*level)).collect(), width, levels.len() / width)
+    }
+
     pub(crate) fn row(&self, y: usize) -> &[f64] {
         &self.values[y * self.width..][..self.width]
     }

@@ -60,7 +60,9 @@ pub(crate) fn similarity(picture: &Plane, clear: &Plane) -> Similarity {
     filter_rows(
         size,
         &gaussian::<TAPS>(DEVIATION),
+        #[inline(always)]
         |y, rows: &mut Rows<4>| write_products(picture.row(y), clear.row(y), rows),
+        #[inline(always)]
         |rows| {
             write_maps(rows, &mut ssim_row, &mut contrast_row);
             ssim += sum(&ssim_row);

@@ -95,7 +95,16 @@ golden_tests! {
     ssim_full: SsimFull,
     ms_ssim: MsSsim,
     gmsd: Gmsd,
+    ciede2000: Ciede2000,
     entropy: Entropy,
+    fade: Fade,
+    e: E,
+    r: R,
+    sigma: Sigma,
+    sigma255: Sigma255,
+    niqe: Niqe,
+    brisque: Brisque,
+    piqe: Piqe,
 }
 
 #[test]
