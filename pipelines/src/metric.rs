@@ -49,7 +49,8 @@ impl Direction {
     pub fn orient(self, value: f64) -> f64 {
         match self {
             Direction::Higher => value,
-            Direction::Lower => -value,
+            // Not `-value`, so that 0 does not become -0.
+            Direction::Lower => 0.0 - value,
         }
     }
 
@@ -57,7 +58,7 @@ impl Direction {
     pub fn orient_bounds(self, (low, high): (Option<f64>, Option<f64>)) -> (Option<f64>, Option<f64>) {
         match self {
             Direction::Higher => (low, high),
-            Direction::Lower => (high.map(|value| -value), low.map(|value| -value)),
+            Direction::Lower => (high.map(|value| self.orient(value)), low.map(|value| self.orient(value))),
         }
     }
 }
@@ -240,5 +241,6 @@ mod tests {
     fn bounds_change_places_with_the_sign() {
         assert_eq!(Direction::Lower.orient_bounds((Some(-3.0), Some(-2.0))), (Some(2.0), Some(3.0)));
         assert_eq!(Direction::Higher.orient_bounds((Some(-3.0), None)), (Some(-3.0), None));
+        assert!(Direction::Lower.orient(0.0).is_sign_positive());
     }
 }

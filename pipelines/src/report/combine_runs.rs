@@ -1,5 +1,5 @@
-//! Combines several runs into one record for a common report. All of them must have been scored by one model, and data sets of one
-//! name must be equal. Pure.
+//! Combines several runs into one record for a common report. All of them must have the same metrics with the same fingerprints, and
+//! data sets of one name must be equal. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::run::{PartRef, RunRecord};
 /// runs share are taken once.
 ///
 /// # Errors
-/// A run is not complete, or the runs have different models or different data sets of one name. The error lists the
+/// A run is not complete, or the runs have different models, metrics or data sets of one name. The error lists the
 /// differences.
 pub fn combine_runs(first: &RunRecord, others: &[RunRecord]) -> Result<RunRecord, ReportError> {
     check_complete(first)?;
@@ -39,6 +39,7 @@ fn differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
         differences.push(format!("fingerprint ({} and {})", a.fingerprint, b.fingerprint));
         differences.extend(a.spec.differences(&b.spec));
     }
+    differences.extend(metric_differences(a, b));
     for dataset in &a.spec.datasets {
         let Some(other) = b.spec.datasets.iter().find(|other| other.name == dataset.name) else { continue };
         let protocol = |protocol: &Option<String>| protocol.clone().unwrap_or_else(|| "pooled".to_owned());
@@ -51,7 +52,7 @@ fn differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
             differences.push(format!("{field} of data set {} ({} and {})", dataset.name, a.trim(), b.trim()));
         }
     }
-    if a.fingerprint != b.fingerprint {
+    if a.metrics() != b.metrics() {
         // The keys of parts contain the fingerprint, so they say nothing about the pictures.
         return differences;
     }
@@ -59,6 +60,29 @@ fn differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
     for (cell, parts_of_a) in &parts(a) {
         if parts_of_b.get(cell).is_some_and(|parts_of_b| parts_of_b != parts_of_a) {
             differences.push(format!("both have {} on data set {}, of different pictures or labels", cell.1, cell.0));
+        }
+    }
+    differences
+}
+
+/// Returns the metrics that only one of the runs has, and those of one name that have different fingerprints or directions.
+/// The fingerprint of CLIP-DQA is that of the record.
+fn metric_differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
+    let names = |run: &RunRecord| run.metrics().iter().map(|metric| metric.name.clone()).collect::<BTreeSet<_>>();
+    let mut differences = Vec::new();
+    if names(a) != names(b) {
+        let list = |run| names(run).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        differences.push(format!("metrics ({} and {})", list(a), list(b)));
+    }
+    for metric in a.metrics().iter().filter(|metric| !metric.is_clip_dqa()) {
+        let Some(other) = b.metrics().into_iter().find(|other| other.name == metric.name) else { continue };
+        if metric.fingerprint != other.fingerprint {
+            let (a, b) = (&metric.fingerprint, other.fingerprint);
+            differences.push(format!("fingerprint of metric {} ({a} and {b})", metric.name));
+        }
+        if metric.direction != other.direction {
+            differences
+                .push(format!("direction of metric {} ({} and {})", metric.name, metric.direction, other.direction));
         }
     }
     differences

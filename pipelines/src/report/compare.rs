@@ -16,6 +16,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::error::ReportError;
 use super::held_out::HELD_OUT;
+use super::metric_choice::select_metric;
 use super::require_complete::require_complete;
 use crate::names::DatasetName;
 use crate::run::{DatasetSpec, RunRecord};
@@ -49,7 +50,7 @@ impl CompareOptions {
 /// The result of a comparison of runs.
 #[derive(Clone, Debug)]
 pub struct RunComparison {
-    /// The records of the runs.
+    /// The records of the runs, each restricted to the metric that is compared.
     pub records: Vec<RunRecord>,
     /// The data sets that every run has.
     pub datasets: Vec<ComparedDataset>,
@@ -60,7 +61,8 @@ pub struct RunComparison {
     options: CompareOptions,
 }
 
-/// Compares complete runs of a store on the pictures that all of them have scored.
+/// Compares complete runs of a store on the pictures that all of them have scored, by CLIP-DQA or else by the only metric
+/// of a run. To compare another metric, restrict the records to it with [`select_metric`].
 ///
 /// # Errors
 /// Any [`CompareError`].
@@ -78,6 +80,8 @@ pub async fn compare(
         }
     }
     require_complete(store, records).await?;
+    let records: Vec<RunRecord> = records.iter().map(|record| select_metric(record, None)).collect::<Result<_, _>>()?;
+    let records = records.as_slice();
     let names = common_datasets(records, options)?;
     let mut compared = RunComparison {
         records: records.to_vec(),

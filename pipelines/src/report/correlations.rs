@@ -83,7 +83,9 @@ impl LabelledScores {
         let n = self.score.len() as u64;
         CorrelationRow {
             run: context.run.to_string(),
-            fingerprint: context.fingerprint.to_owned(),
+            fingerprint: context.metric.fingerprint.clone(),
+            metric: Some(context.metric.name.to_string()),
+            direction: Some(context.metric.direction.to_string()),
             dataset: Some(context.dataset.to_string()),
             protocol: protocol.to_owned(),
             group_kind: "all".to_owned(),
@@ -355,6 +357,8 @@ pub(super) fn means_over_datasets(datasets: &[DatasetAgreement]) -> Vec<Correlat
         let mut row = CorrelationRow {
             run: datasets[0].row.run.clone(),
             fingerprint: datasets[0].row.fingerprint.clone(),
+            metric: datasets[0].row.metric.clone(),
+            direction: datasets[0].row.direction.clone(),
             protocol: protocol.to_owned(),
             group_kind: "all".to_owned(),
             pictures: count(|row| row.pictures),

@@ -33,6 +33,7 @@ fn compare(a: &[LeaderboardRow], b: &[LeaderboardRow], measure: Measure) -> Opti
     (!x.is_empty()).then(|| CrossDatasetRow {
         run: first.run.clone(),
         fingerprint: first.fingerprint.clone(),
+        metric: first.metric.clone(),
         measure: String::new(),
         dataset_a: first.dataset.clone().unwrap_or_default(),
         dataset_b: second.dataset.clone().unwrap_or_default(),

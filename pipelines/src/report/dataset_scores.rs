@@ -1,6 +1,6 @@
-//! The scores of one data set of a run, in columns, about 28 bytes a row. Reports are computed from them. Loading
-//! checks that every part of the run's record is in the store, has the planned number of rows, and was scored by the
-//! record's model.
+//! The oriented scores of one metric on one data set of a run, in columns, about 28 bytes a row. Reports are computed
+//! from them. Loading checks that every part of the run's record is in the store, has the planned number of rows, and has
+//! the metric and the fingerprint of the record.
 //!
 //! The columns do not depend on the size or order of the shards or on the machine that scored them: groups and scenes
 //! are numbered by their sorted names, and the rows of an algorithm are sorted by scene, score and label.
@@ -17,11 +17,12 @@ use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 use super::error::ReportError;
+use crate::metric::{Direction, MetricSpec};
 use crate::names::{AlgorithmName, DatasetName};
 use crate::run::{PartRef, RunRecord};
 use crate::store::Store;
 use crate::tables::parquet_file::StoredFile;
-use crate::tables::scores::SCHEMA;
+use crate::tables::scores::{METRIC, SCHEMA};
 
 /// Parts that are fetched and decoded at once. 16 hide the latency of a remote store and fit in memory.
 const PARTS_AT_ONCE: usize = 16;
@@ -30,7 +31,7 @@ const PARTS_AT_ONCE: usize = 16;
 const BATCH_ROWS: usize = 1 << 14;
 
 /// The columns that are read. The other columns are not fetched.
-const COLUMNS: [&str; 7] = ["dataset", "algorithm", "fingerprint", "scene", "scene_group", "score", "mos"];
+const COLUMNS: [&str; 8] = ["dataset", "algorithm", METRIC, "fingerprint", "scene", "scene_group", "score", "mos"];
 
 /// The group number of a scene without a group.
 pub(super) const NO_GROUP: u32 = u32::MAX;
@@ -48,7 +49,7 @@ pub(super) struct DatasetScores {
     pub(super) scene: Vec<u32>,
     /// The group number of each row's scene, or [`NO_GROUP`].
     pub(super) group: Vec<u32>,
-    /// NaN if the picture failed.
+    /// Oriented: higher is better. NaN if the picture failed.
     pub(super) score: Vec<f64>,
     /// NaN if the picture has no label.
     pub(super) mos: Vec<f64>,
@@ -129,16 +130,18 @@ impl SceneIndex {
     }
 }
 
-/// Loads a run's rows of a data set.
+/// Loads a run's rows of a metric on a data set, with oriented scores.
 ///
 /// # Errors
-/// A part is missing, cannot be read, has another number of rows than planned, or was scored by another model.
+/// A part is missing, cannot be read, has another number of rows than planned, or is of another metric or fingerprint.
 pub(super) async fn load(
     store: &Store,
     record: &RunRecord,
+    metric: &MetricSpec,
     dataset: &DatasetName,
 ) -> Result<DatasetScores, ReportError> {
-    let mut parts: Vec<&PartRef> = record.parts.iter().filter(|part| part.dataset == *dataset).collect();
+    let is_wanted = |part: &&PartRef| part.dataset == *dataset && part.is_of(metric);
+    let mut parts: Vec<&PartRef> = record.parts.iter().filter(is_wanted).collect();
     parts.sort_by(|a, b| a.algorithm.cmp(&b.algorithm));
     let read = |part: PartRef| {
         let store = store.clone();
@@ -149,10 +152,10 @@ pub(super) async fn load(
     let mut mismatched = Vec::new();
     for part in &parts {
         let batches = reads.next().await.expect("one for each part")?;
-        if let Some(difference) = find_mismatch(&batches, part, &record.fingerprint) {
+        if let Some(difference) = find_mismatch(&batches, part, metric) {
             mismatched.push(format!("{}: {difference}", part.key));
         } else {
-            rows.append(part, &batches);
+            rows.append(part, &batches, metric.direction);
         }
     }
     if !mismatched.is_empty() {
@@ -176,9 +179,7 @@ pub(super) async fn read_part(
     };
     let decode = async {
         let builder = ParquetRecordBatchStreamBuilder::new(StoredFile::new(store, object)).await?;
-        let data_type =
-            |schema: &Schema, name| schema.field_with_name(name).ok().map(|field| field.data_type().clone());
-        if let Some(wrong) = columns.iter().find(|name| data_type(builder.schema(), name) != data_type(&SCHEMA, name)) {
+        if let Some(wrong) = find_wrong_column(builder.schema(), columns) {
             return Err(ParquetError::General(format!("column `{wrong}` is missing or has another type")));
         }
         let columns = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
@@ -193,13 +194,27 @@ pub(super) async fn read_part(
     Ok(batches)
 }
 
+/// Returns a column that is missing or has another type. Parts of versions that had one metric lack its name.
+fn find_wrong_column(schema: &Schema, columns: &[&'static str]) -> Option<&'static str> {
+    let is_wrong = |name: &&'static str| match schema.field_with_name(name) {
+        Ok(field) => SCHEMA.field_with_name(name).ok().map(|known| known.data_type()) != Some(field.data_type()),
+        Err(_) => *name != METRIC,
+    };
+    columns.iter().copied().find(is_wrong)
+}
+
 /// Returns how a part differs from its record, or None if it matches.
-pub(super) fn find_mismatch(batches: &[RecordBatch], part: &PartRef, fingerprint: &str) -> Option<String> {
-    let expected =
-        [("dataset", part.dataset.as_str()), ("algorithm", part.algorithm.as_str()), ("fingerprint", fingerprint)];
+pub(super) fn find_mismatch(batches: &[RecordBatch], part: &PartRef, metric: &MetricSpec) -> Option<String> {
+    let expected = [
+        ("dataset", part.dataset.as_str()),
+        ("algorithm", part.algorithm.as_str()),
+        (METRIC, metric.name.as_str()),
+        ("fingerprint", metric.fingerprint.as_str()),
+    ];
     expected.into_iter().find_map(|(name, expected)| {
         let other = batches.iter().find_map(|batch| {
-            let column = batch[name].as_dictionary::<Int32Type>();
+            // Parts of versions that had one metric lack its name.
+            let column = batch.column_by_name(name)?.as_dictionary::<Int32Type>();
             let values = column.values().as_string::<i32>();
             // A part has one value in each of these columns, so its dictionary is enough.
             values.iter().flatten().find(|value| *value != expected).map(str::to_owned)
@@ -249,9 +264,9 @@ impl DatasetScores {
         self
     }
 
-    fn append(&mut self, part: &PartRef, batches: &[RecordBatch]) {
+    fn append(&mut self, part: &PartRef, batches: &[RecordBatch], direction: Direction) {
         for batch in batches {
-            self.append_batch(batch);
+            self.append_batch(batch, direction);
         }
         let end = self.len();
         match self.algorithms.last_mut() {
@@ -263,14 +278,14 @@ impl DatasetScores {
         }
     }
 
-    fn append_batch(&mut self, batch: &RecordBatch) {
+    fn append_batch(&mut self, batch: &RecordBatch, direction: Direction) {
         let text = |name| batch[name].as_string::<i32>();
         let real = |name| batch[name].as_primitive::<Float64Type>();
         let start = self.group.len();
         append_groups(&mut self.group, &mut self.groups, text("scene_group"));
         let scenes = text("scene").iter().zip(&self.group[start..]);
         self.scene.extend(scenes.map(|(scene, group)| self.scenes.get_or_insert(*group, scene.unwrap_or_default())));
-        self.score.extend(real("score").iter().map(|score| score.unwrap_or(f64::NAN)));
+        self.score.extend(real("score").iter().map(|score| score.map_or(f64::NAN, |score| direction.orient(score))));
         self.mos.extend(real("mos").iter().map(|mos| mos.unwrap_or(f64::NAN)));
     }
 }

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use super::error::ReportError;
+use crate::metric::CLIP_DQA;
 use crate::run::{RUNS, RunRecord, RunState};
 use crate::store::Store;
 use crate::tables::comparisons::COMPARISONS;
@@ -13,7 +14,7 @@ use crate::tables::correlations::CORRELATIONS;
 use crate::tables::cross_dataset::CROSS_DATASET;
 use crate::tables::leaderboard::LEADERBOARD;
 use crate::tables::report_key;
-use crate::tables::scores::SCORES;
+use crate::tables::scores::{METRIC, SCORES};
 
 /// The key of the latest run's views, at the top of the store.
 const LATEST: &str = "latest.sql";
@@ -46,19 +47,24 @@ pub(super) async fn write(store: &Store, record: &RunRecord) -> Result<(), Repor
 }
 
 /// Returns the view of a run's rows. Hive partitioning is off: the folders' keys are not columns of the table `scores`.
+/// Parts of versions that had one metric lack the column `metric`; a relation without rows adds it if all parts do.
 fn scores(store: &Store, record: &RunRecord) -> String {
     let (run, updated) = (&record.name, record.updated);
     let mut text =
         format!("-- The scores of run {run}, as of {updated:.0}: the rows of exactly its parts. For DuckDB.\n");
     let _ = writeln!(
         text,
-        "CREATE OR REPLACE VIEW {SCORES} AS SELECT {} AS run, * FROM read_parquet([",
-        quoted(run.as_str())
+        "CREATE OR REPLACE VIEW {SCORES} AS SELECT {} AS run, * REPLACE (coalesce({METRIC}, {}) AS {METRIC}) FROM (\n\
+         SELECT * FROM read_parquet([",
+        quoted(run.as_str()),
+        quoted(CLIP_DQA)
     );
     for part in &record.parts {
         let _ = writeln!(text, "  {},", quoted(&address(store, &part.key)));
     }
-    text + "], union_by_name = true, hive_partitioning = false);\n"
+    let _ = writeln!(text, "], union_by_name = true, hive_partitioning = false)");
+    let _ = writeln!(text, "UNION ALL BY NAME SELECT CAST(NULL AS VARCHAR) AS {METRIC} WHERE false);");
+    text
 }
 
 fn report(store: &Store, table: &str, key: &str) -> String {

@@ -56,7 +56,7 @@ pub enum ReportError {
         /// The number of rows found.
         found: u64,
     },
-    /// Parts were scored by another model, or hold other pictures, than the record says.
+    /// Parts are of another metric or fingerprint, or hold other pictures, than the record says.
     #[error("run `{run}` has parts that are not its own: {}", join_first(mismatched))]
     MismatchedParts {
         /// The run's name.
@@ -82,6 +82,24 @@ pub enum ReportError {
         /// The requested data set.
         dataset: String,
         /// The run's data sets.
+        has: Vec<String>,
+    },
+    /// The run has no metric of this name.
+    #[error("run `{run}` has no metric `{metric}`; it has {}", has.join(", "))]
+    UnknownMetric {
+        /// The run's name.
+        run: String,
+        /// The requested metric.
+        metric: String,
+        /// The run's metrics.
+        has: Vec<String>,
+    },
+    /// One of the run's metrics must be named.
+    #[error("run `{run}` has several metrics, and one of them must be named: {}", has.join(", "))]
+    SeveralMetrics {
+        /// The run's name.
+        run: String,
+        /// The run's metrics.
         has: Vec<String>,
     },
     /// A table could not be encoded.

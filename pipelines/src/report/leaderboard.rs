@@ -1,14 +1,16 @@
 //! Leaderboards: the order of the algorithms on each data set and over all data sets of a run, the range of ranks that
-//! noise allows, and the comparison of each pair of algorithms. Pure.
+//! noise allows, and the comparison of each pair of algorithms. Scores are oriented while they are ranked and tested, and
+//! turned back in the tables. Pure.
 
 use super::correlations::estimate_columns;
 use super::dataset_scores::DatasetScores;
 use super::options::ReportOptions;
 use super::row_context::RowContext;
+use crate::metric::Direction;
 use crate::names::AlgorithmName;
 use crate::tables::comparisons::ComparisonRow;
 use crate::tables::leaderboard::LeaderboardRow;
-use dqa_stats::{self as stats, Comparison, Rank, Ranking, SceneScores};
+use dqa_stats::{self as stats, Comparison, Estimate, Rank, Ranking, SceneScores};
 
 /// Replaces the group letters of an algorithm if no difference to another algorithm could have been significant.
 pub(super) const NOT_TESTABLE: &str = "not testable";
@@ -51,7 +53,7 @@ pub(super) fn compute(
             ..new_row(context, algorithm, options)
         });
     }
-    let table = order_by_rank(table, &ranking, algorithms);
+    let table = order_by_rank(table, &ranking, algorithms, context.metric.direction);
     let dataset = Some(context.dataset.to_string());
     let comparisons = comparison_rows(&ranking, context, algorithms, options);
     let comparisons = comparisons.map(|row| ComparisonRow { dataset: dataset.clone(), ..row }).collect();
@@ -82,7 +84,8 @@ pub(super) fn compute_across_datasets(
             ..new_row(context, algorithm, options)
         }
     };
-    let table = order_by_rank(algorithms.iter().map(algorithm_row).collect(), &ranking, algorithms);
+    let rows = algorithms.iter().map(algorithm_row).collect();
+    let table = order_by_rank(rows, &ranking, algorithms, context.metric.direction);
     let comparisons = comparison_rows(&ranking, context, algorithms, options).collect();
     (table, comparisons)
 }
@@ -90,7 +93,9 @@ pub(super) fn compute_across_datasets(
 fn new_row(context: &RowContext<'_>, algorithm: &AlgorithmName, options: &ReportOptions) -> LeaderboardRow {
     LeaderboardRow {
         run: context.run.to_string(),
-        fingerprint: context.fingerprint.to_owned(),
+        fingerprint: context.metric.fingerprint.clone(),
+        metric: Some(context.metric.name.to_string()),
+        direction: Some(context.metric.direction.to_string()),
         algorithm: algorithm.to_string(),
         level: options.ranking().level,
         replicates: options.replicates,
@@ -99,8 +104,14 @@ fn new_row(context: &RowContext<'_>, algorithm: &AlgorithmName, options: &Report
     }
 }
 
-/// Writes the ranking into the rows and sorts them by rank. Rows of algorithms that are not ranked come last.
-fn order_by_rank(table: Vec<LeaderboardRow>, ranking: &Ranking, algorithms: &[AlgorithmName]) -> Vec<LeaderboardRow> {
+/// Writes the ranking, which is of oriented scores, into the rows and sorts them by rank. Rows of algorithms that are not
+/// ranked come last.
+fn order_by_rank(
+    table: Vec<LeaderboardRow>,
+    ranking: &Ranking,
+    algorithms: &[AlgorithmName],
+    direction: Direction,
+) -> Vec<LeaderboardRow> {
     let mut others = table;
     let mut ordered = Vec::with_capacity(others.len());
     for (index, standing) in ranking.standings.iter().enumerate() {
@@ -109,10 +120,10 @@ fn order_by_rank(table: Vec<LeaderboardRow>, ranking: &Ranking, algorithms: &[Al
         row.component = Some(standing.component);
         row.scenes = standing.scenes;
         row.common_scenes = standing.common_scenes;
-        (row.mean_score, row.mean_score_low, row.mean_score_high) = estimate_columns(Some(standing.mean));
-        (row.adjusted_score, row.adjusted_score_low, row.adjusted_score_high) =
-            estimate_columns(Some(standing.adjusted));
-        (row.gain, row.gain_low, row.gain_high) = estimate_columns(standing.gain);
+        let columns = |estimate| turned_back_columns(direction, estimate);
+        (row.mean_score, row.mean_score_low, row.mean_score_high) = columns(Some(standing.mean));
+        (row.adjusted_score, row.adjusted_score_low, row.adjusted_score_high) = columns(Some(standing.adjusted));
+        (row.gain, row.gain_low, row.gain_high) = columns(standing.gain);
         match standing.adjusted.interval {
             Ok(interval) => row.interval_method = Some(interval.method.as_str().to_owned()),
             Err(reason) => row.interval_missing = Some(reason.as_str().to_owned()),
@@ -140,10 +151,13 @@ fn comparison_rows<'a>(
     options: &'a ReportOptions,
 ) -> impl Iterator<Item = ComparisonRow> + 'a {
     ranking.comparisons.iter().map(move |pair| {
-        let (difference, difference_low, difference_high) = estimate_columns(Some(pair.difference));
+        let (difference, difference_low, difference_high) =
+            turned_back_columns(context.metric.direction, Some(pair.difference));
         ComparisonRow {
             run: context.run.to_string(),
-            fingerprint: context.fingerprint.to_owned(),
+            fingerprint: context.metric.fingerprint.clone(),
+            metric: Some(context.metric.name.to_string()),
+            direction: Some(context.metric.direction.to_string()),
             dataset: None,
             algorithm_a: algorithms[pair.first].to_string(),
             algorithm_b: algorithms[pair.second].to_string(),
@@ -167,6 +181,13 @@ fn comparison_rows<'a>(
             seed: options.seed,
         }
     })
+}
+
+/// Returns the value of an estimate of oriented scores and the bounds of its interval, as the metric gives them.
+fn turned_back_columns(direction: Direction, estimate: Option<Estimate>) -> (Option<f64>, Option<f64>, Option<f64>) {
+    let (value, low, high) = estimate_columns(estimate);
+    let (low, high) = direction.orient_bounds((low, high));
+    (value.map(|value| direction.orient(value)), low, high)
 }
 
 /// Returns the mean of an algorithm's `values` for each scene of the data set, or NaN for a scene without values. The

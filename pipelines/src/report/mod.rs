@@ -1,8 +1,8 @@
 //! The reports of a run: correlations of scores with labels, leaderboards, comparisons of algorithms and agreement between data
-//! sets, as tables in the store and as text. Only one data set is in memory at a time. The crate `dqa-query` computes the
-//! correlations of data sets that do not fit.
+//! sets, as tables in the store and as text. Only one metric of one data set is in memory at a time, and each is reported as if it
+//! were the run's only one. The crate `dqa-query` computes the correlations of data sets that do not fit.
 //!
-//! `RunRecord` -load-> `DatasetScores` of a data set -> rows of the tables -> [`Report`]
+//! `RunRecord` -load-> `DatasetScores` of a metric and a data set -> rows of the tables -> [`Report`]
 
 mod combine_runs;
 pub mod compare;
@@ -13,6 +13,7 @@ mod duckdb_views;
 mod error;
 mod held_out;
 mod leaderboard;
+mod metric_choice;
 mod options;
 mod ranking_text;
 mod report_text;
@@ -22,9 +23,12 @@ mod row_context;
 use arrow::array::RecordBatch;
 use parquet::errors::ParquetError;
 
+use self::correlations::Agreement;
+use self::dataset_scores::DatasetScores;
 use self::row_context::RowContext;
-use crate::names::{AlgorithmName, DatasetName};
-use crate::run::RunRecord;
+use crate::metric::MetricSpec;
+use crate::names::{AlgorithmName, DatasetName, MetricName};
+use crate::run::{DatasetSpec, RunRecord};
 use crate::store::Store;
 use crate::tables::comparisons::{self as comparisons_table, COMPARISONS, ComparisonRow};
 use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
@@ -37,6 +41,7 @@ pub use combine_runs::combine_runs;
 pub use correlations::{EXBEDDE, VQEG};
 pub use error::ReportError;
 pub use held_out::{HELD_OUT, SEEN, is_in_summary};
+pub use metric_choice::select_metric;
 pub use options::ReportOptions;
 pub use report_text::ReportTable;
 pub use require_complete::{check_complete, require_complete};
@@ -48,13 +53,13 @@ pub struct Report {
     pub record: RunRecord,
     /// The options that the report was computed with.
     pub options: ReportOptions,
-    /// Rows of each data set in the run's order, then the means over data sets.
+    /// Rows of each metric in the run's order: of each data set in the run's order, then the means over data sets.
     pub correlations: Vec<CorrelationRow>,
-    /// Rows of each data set in the run's order, best algorithm first, then rows over all data sets.
+    /// Rows of each metric: of each data set, best algorithm first, then rows over all data sets.
     pub leaderboard: Vec<LeaderboardRow>,
-    /// Rows of all pairs of algorithms of each data set in the run's order, then rows over all data sets.
+    /// Rows of each metric: of all pairs of algorithms of each data set, then rows over all data sets.
     pub comparisons: Vec<ComparisonRow>,
-    /// Rows of all pairs of data sets.
+    /// Rows of each metric: of all pairs of data sets.
     pub cross_dataset: Vec<CrossDatasetRow>,
 }
 
@@ -86,32 +91,41 @@ async fn compute_with(
 ) -> Result<Report, ReportError> {
     require_complete::require_complete(store, std::slice::from_ref(record)).await?;
     options.check()?;
-    let found = record.parts.iter().map(|part| part.rows).sum();
+    let by_metric: Vec<RunRecord> = record.metrics().iter().map(|metric| record.for_metric(metric)).collect();
+    let found = by_metric.iter().flat_map(|record| &record.parts).map(|part| part.rows).sum();
     if found != record.counts.pictures {
         let what = format!("run `{}`", record.name);
         return Err(ReportError::Rows { what, planned: record.counts.pictures, found });
     }
+    let mut report = Report::empty(record, options);
+    for record in &by_metric {
+        report.append(compute_metric(store, record, options, with_correlations).await?);
+    }
+    Ok(report)
+}
+
+/// Computes the report of a record of one metric.
+async fn compute_metric(
+    store: &Store,
+    record: &RunRecord,
+    options: &ReportOptions,
+    with_correlations: bool,
+) -> Result<Report, ReportError> {
+    let metric = metric_choice::only_metric(record);
     let mut algorithms: Vec<AlgorithmName> = record.parts.iter().map(|part| part.algorithm.clone()).collect();
     algorithms.sort();
     algorithms.dedup();
     let (mut correlations, mut overall, mut leaderboards) = (Vec::new(), Vec::new(), Vec::new());
-    for dataset in &record.spec.datasets {
-        let rows = dataset_scores::load(store, record, &dataset.name).await?;
-        let (record, dataset, algorithms, options) = (record.clone(), dataset.clone(), algorithms.clone(), *options);
+    // A metric has no rows of a data set that lacks the pictures that it compares with.
+    let has_rows = |dataset: &&DatasetSpec| record.parts.iter().any(|part| part.dataset == dataset.name);
+    for dataset in record.spec.datasets.iter().filter(has_rows) {
+        let rows = dataset_scores::load(store, record, &metric, &dataset.name).await?;
+        let (record, metric, dataset) = (record.clone(), metric.clone(), dataset.clone());
+        let (algorithms, options) = (algorithms.clone(), *options);
         let work = move || {
-            let context = RowContext::new(&record, &dataset.name);
+            let context = RowContext::new(&record, &metric, &dataset.name);
             let leaderboard = leaderboard::compute(&rows, &context, (&algorithms, dataset.hazy.as_ref()), &options);
-            let protocol = dataset.protocol.as_deref();
-            let agreement = with_correlations.then(|| {
-                let mut agreement = correlations::compute(&rows, &context, protocol, &options);
-                held_out::insert_rows(
-                    &mut agreement.table,
-                    &rows,
-                    (&context, dataset.seen_in_training.as_ref()),
-                    &options,
-                );
-                agreement
-            });
+            let agreement = with_correlations.then(|| agreement(&rows, &context, &dataset, &options));
             (leaderboard, agreement.unwrap_or_default())
         };
         let (leaderboard, agreement) = tokio::task::spawn_blocking(work).await.expect("statistics do not panic");
@@ -120,11 +134,23 @@ async fn compute_with(
         overall.extend(agreement.overall);
     }
     correlations.extend(correlations::means_over_datasets(&overall));
-    Ok(assemble(record, options, &algorithms, (correlations, leaderboards)))
+    Ok(assemble((record, &metric), options, &algorithms, (correlations, leaderboards)))
+}
+
+fn agreement(
+    rows: &DatasetScores,
+    context: &RowContext<'_>,
+    dataset: &DatasetSpec,
+    options: &ReportOptions,
+) -> Agreement {
+    let mut agreement = correlations::compute(rows, context, dataset.protocol.as_deref(), options);
+    let seen = dataset.seen_in_training.as_ref();
+    held_out::insert_rows(&mut agreement.table, rows, (context, seen), options);
+    agreement
 }
 
 fn assemble(
-    record: &RunRecord,
+    (record, metric): (&RunRecord, &MetricSpec),
     options: &ReportOptions,
     algorithms: &[AlgorithmName],
     (correlations, leaderboards): (Vec<CorrelationRow>, Vec<leaderboard::Leaderboard>),
@@ -137,7 +163,7 @@ fn assemble(
     if let Some(dataset) = record.spec.datasets.first() {
         let (table, pairs) = leaderboard::compute_across_datasets(
             &leaderboards,
-            &RowContext::new(record, &dataset.name),
+            &RowContext::new(record, metric, &dataset.name),
             algorithms,
             options,
         );
@@ -148,6 +174,25 @@ fn assemble(
 }
 
 impl Report {
+    fn empty(record: &RunRecord, options: &ReportOptions) -> Report {
+        Report {
+            record: record.clone(),
+            options: *options,
+            correlations: Vec::new(),
+            leaderboard: Vec::new(),
+            comparisons: Vec::new(),
+            cross_dataset: Vec::new(),
+        }
+    }
+
+    /// Appends the rows of another metric.
+    fn append(&mut self, metric: Report) {
+        self.correlations.extend(metric.correlations);
+        self.leaderboard.extend(metric.leaderboard);
+        self.comparisons.extend(metric.comparisons);
+        self.cross_dataset.extend(metric.cross_dataset);
+    }
+
     /// Writes the tables, replacing those of an earlier report, and the DuckDB views of the run's files.
     ///
     /// # Errors
@@ -167,8 +212,11 @@ impl Report {
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<bytes::Bytes, ParquetError> {
-        let mut metadata =
-            vec![("dqa.run", self.record.name.to_string()), ("dqa.fingerprint", self.record.fingerprint.clone())];
+        let mut metadata = vec![("dqa.run", self.record.name.to_string())];
+        // It is empty if the run does not have CLIP-DQA.
+        if !self.record.fingerprint.is_empty() {
+            metadata.push(("dqa.fingerprint", self.record.fingerprint.clone()));
+        }
         if self.options.intervals == ReportIntervals::Bootstrap {
             metadata.push(("dqa.replicates", self.options.replicates.to_string()));
             metadata.push(("dqa.seed", self.options.seed.to_string()));
@@ -190,6 +238,19 @@ impl Report {
         self.leaderboard.retain(|row| is_kept(&row.dataset));
         self.comparisons.retain(|row| is_kept(&row.dataset));
         self.cross_dataset.clear();
+        Ok(())
+    }
+    /// Removes the rows of all other metrics. The record becomes that of a run of this metric.
+    ///
+    /// # Errors
+    /// The run does not have this metric.
+    pub fn retain_metric(&mut self, metric: &MetricName) -> Result<(), ReportError> {
+        self.record = select_metric(&self.record, Some(metric))?;
+        let is_kept = |name: &Option<String>| name.as_deref() == Some(metric.as_str());
+        self.correlations.retain(|row| is_kept(&row.metric));
+        self.leaderboard.retain(|row| is_kept(&row.metric));
+        self.comparisons.retain(|row| is_kept(&row.metric));
+        self.cross_dataset.retain(|row| is_kept(&row.metric));
         Ok(())
     }
 }

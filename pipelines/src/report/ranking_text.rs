@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use super::Report;
+use crate::metric::Direction;
 use crate::tables::comparisons::ComparisonRow;
 use crate::tables::leaderboard::LeaderboardRow;
 use crate::text_table::{Alignment, format_interval, format_number, format_p_value, format_rows};
@@ -20,14 +21,11 @@ type Column = (&'static str, Alignment, Vec<String>);
 impl Report {
     pub(super) fn leaderboard_text(&self) -> String {
         let mut text = String::new();
-        for board in self.leaderboard.chunk_by(|a, b| a.dataset == b.dataset) {
-            let title = match &board[0].dataset {
-                Some(dataset) => format!("Leaderboard: {dataset}"),
-                None => "Leaderboard: all data sets, each counting the same".to_owned(),
-            };
-            let _ = writeln!(text, "{title}");
+        for board in self.leaderboard.chunk_by(|a, b| (&a.metric, &a.dataset) == (&b.metric, &b.dataset)) {
+            let _ =
+                writeln!(text, "Leaderboard{}: {}", self.by_metric(&board[0].metric), dataset_title(&board[0].dataset));
             text += &components_text(board);
-            text += &self.scenes_text(&board[0].dataset);
+            text += &self.scenes_text(&board[0]);
             text.push('\n');
         }
         if !text.is_empty() {
@@ -37,10 +35,13 @@ impl Report {
     }
 
     /// Returns the number of common scenes that the comparisons are based on, if it is not the same for all.
-    fn scenes_text(&self, dataset: &Option<String>) -> String {
-        let common = || self.comparisons.iter().filter(|row| row.dataset == *dataset).map(|row| row.common_scenes);
+    fn scenes_text(&self, board: &LeaderboardRow) -> String {
+        let (metric, dataset) = (&board.metric, &board.dataset);
+        let pairs = || self.comparisons.iter().filter(|row| row.dataset == *dataset && row.metric == *metric);
+        let common = || pairs().map(|row| row.common_scenes);
         let (Some(least), Some(most)) = (common().min(), common().max()) else { return String::new() };
-        let ranked_rows = || self.leaderboard.iter().filter(|row| row.dataset == *dataset && row.rank.is_some());
+        let rows = || self.leaderboard.iter().filter(|row| row.dataset == *dataset && row.metric == *metric);
+        let ranked_rows = || rows().filter(|row| row.rank.is_some());
         if least == most && ranked_rows().all(|row| row.scenes == least) {
             return String::new();
         }
@@ -56,6 +57,7 @@ impl Report {
 
     fn leaderboard_foot(&self) -> String {
         let level = self.options.ranking().level;
+        let better = if self.names_metrics() { "better" } else { "higher" };
         let test = match self.options.test {
             SignificanceTest::MaxDifference => {
                 "flipped signs of scenes' deviations, largest difference of all pairs, step-down (Westfall and Young)"
@@ -68,7 +70,7 @@ impl Report {
         let mut text = format!(
             "score: the mean over all scenes; scenes that an algorithm lacks are filled in by the fit score = algorithm + scene.\n\
              within: the ranks that are not ruled out. group: algorithms that share a\n\
-             letter do not differ significantly. p next: of the score being higher than that of the next rank, two-sided,\n\
+             letter do not differ significantly. p next: of the score being {better} than that of the next rank, two-sided,\n\
              corrected for all pairs ({test}; {:.0}%).\n",
             (1.0 - level) * 100.0
         );
@@ -80,6 +82,9 @@ impl Report {
         }
         if self.leaderboard.iter().any(|row| row.gain.is_some()) {
             text += "gain: the score less that of the hazy input, which is not ranked; paired over scenes.\n";
+            if self.leaderboard.iter().any(|row| row.direction.as_deref() == Some(Direction::Lower.as_str())) {
+                text += "Where lower is better, a gain below 0 is an improvement.\n";
+            }
         }
         if self.leaderboard.iter().any(|row| row.dataset.is_none()) {
             text += "Over all data sets, intervals and p are of these data sets: they do not speak of data sets in general.\n";
@@ -89,12 +94,9 @@ impl Report {
 
     pub(super) fn comparisons_text(&self) -> String {
         let mut text = String::new();
-        for pairs in self.comparisons.chunk_by(|a, b| a.dataset == b.dataset) {
-            let title = match &pairs[0].dataset {
-                Some(dataset) => format!("Comparisons: {dataset}"),
-                None => "Comparisons: all data sets, each counting the same".to_owned(),
-            };
-            let _ = writeln!(text, "{title}\n{}", pairs_text(pairs));
+        for pairs in self.comparisons.chunk_by(|a, b| (&a.metric, &a.dataset) == (&b.metric, &b.dataset)) {
+            let (metric, dataset) = (self.by_metric(&pairs[0].metric), dataset_title(&pairs[0].dataset));
+            let _ = writeln!(text, "Comparisons{metric}: {dataset}\n{}", pairs_text(pairs));
         }
         if !text.is_empty() {
             let _ = writeln!(
@@ -113,6 +115,10 @@ impl Report {
         }
         text
     }
+}
+
+fn dataset_title(dataset: &Option<String>) -> &str {
+    dataset.as_deref().unwrap_or("all data sets, each counting the same")
 }
 
 fn is_few(row: &LeaderboardRow) -> bool {

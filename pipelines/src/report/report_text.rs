@@ -5,11 +5,12 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{EXBEDDE, Report, ReportIntervals, VQEG, held_out};
+use super::{EXBEDDE, Report, ReportIntervals, VQEG, held_out, metric_choice};
+use crate::metric::{Direction, MetricSpec};
 use crate::tables::comparisons;
 use crate::tables::correlations::{self, CorrelationRow};
-use crate::tables::cross_dataset;
-use crate::tables::leaderboard;
+use crate::tables::cross_dataset::{self, CrossDatasetRow};
+use crate::tables::leaderboard::{self, LeaderboardRow};
 use crate::text_table::Alignment::{Left, Right};
 use crate::text_table::{format_interval, format_number, format_rows};
 use dqa_stats::GROUP_PICTURES_MIN;
@@ -69,34 +70,49 @@ impl Report {
         if self.correlations.is_empty() {
             return "Agreement with labels: none, as no picture with a score has a label\n".to_owned();
         }
-        let heads = ["pictures of", "n", "scenes", "SRCC", "95% interval", "KRCC", "PLCC", "PLCC 4", "PLCC 5", "pairs"];
-        let mut lines = vec![heads.map(str::to_owned).to_vec()];
-        lines.extend(self.correlations.iter().map(agreement_line));
-        let mut alignments = [Right; 10];
-        alignments[0] = Left;
-        format!(
-            "Agreement with labels\n{}\nn: pictures with score and label. PLCC 4, PLCC 5: after a logistic fit of 4, 5 \
+        let tables = self.correlations.chunk_by(|a, b| a.metric == b.metric).map(|rows| {
+            let title = format!("Agreement with labels{}", self.by_metric(&rows[0].metric));
+            let note = if self.names_metrics() { left_out_text(rows) } else { String::new() };
+            format!("{title}\n{}{note}", correlations_table(rows))
+        });
+        let tables: Vec<String> = tables.collect();
+        let mut text = format!(
+            "{}\nn: pictures with score and label. PLCC 4, PLCC 5: after a logistic fit of 4, 5 \
              parameters to the row's own pictures\n(40, 50 or more); ~ where it did not converge. pairs: of two pictures of \
              one scene, how often the score orders them as\nthe labels do.\n{}",
-            format_rows(&lines, &alignments),
+            tables.join("\n"),
             self.protocols_text()
-        )
+        );
+        if self.correlations.iter().any(|row| row.direction.as_deref() == Some(Direction::Lower.as_str())) {
+            text += "Scores of which low values are good enter with the opposite sign: agreement is positive for every metric.\n";
+        }
+        text
+    }
+
+    /// Returns whether texts name the metric of each table.
+    pub(super) fn names_metrics(&self) -> bool {
+        metric_choice::are_named(&self.record)
+    }
+
+    /// Returns the end of a table's title: the metric and its direction, or nothing if the run has CLIP-DQA alone.
+    pub(super) fn by_metric(&self, name: &Option<String>) -> String {
+        let metrics = self.record.metrics();
+        let metric = metrics.iter().find(|metric| Some(metric.name.as_str()) == name.as_deref());
+        match metric.filter(|_| self.names_metrics()) {
+            Some(metric) => format!(" by {}", metric_choice::title(metric)),
+            None => String::new(),
+        }
     }
 
     fn cross_dataset_text(&self) -> String {
         if self.cross_dataset.is_empty() {
             return String::new();
         }
-        let heads = ["by", "data set", "and", "algorithms", "SRCC", "KRCC", "PLCC"];
-        let mut lines = vec![heads.map(str::to_owned).to_vec()];
-        for row in &self.cross_dataset {
-            let mut cells = vec![row.measure.clone(), row.dataset_a.clone(), row.dataset_b.clone()];
-            cells.push(row.algorithms.to_string());
-            cells.extend([row.srcc, row.krcc, row.plcc].map(format_number));
-            lines.push(cells);
-        }
-        let table = format_rows(&lines, &[Left, Left, Left, Right, Right, Right, Right]);
-        format!("Do data sets rank the algorithms alike? Correlations of the algorithms' means\n{table}")
+        let tables = self.cross_dataset.chunk_by(|a, b| a.metric == b.metric).map(|rows| {
+            let title = "Do data sets rank the algorithms alike? Correlations of the algorithms' means";
+            format!("{title}{}\n{}", self.by_metric(&rows[0].metric), cross_dataset_table(rows))
+        });
+        tables.collect::<Vec<String>>().join("\n")
     }
 
     /// Returns the footnotes: the model, settings and failures that are needed to compare a number with another.
@@ -115,12 +131,27 @@ impl Report {
                 self.monte_carlo_error()
             ),
         };
-        let prompts = spec.prompts.as_deref().unwrap_or("none (handcrafted)");
-        let _ = writeln!(text, "run {}, fingerprint {}", record.name, record.fingerprint);
-        let _ = writeln!(text, "model {}, prompts {prompts}, views {}, {}", spec.model, spec.views, spec.dtype);
-        let failed: u64 = self.leaderboard.iter().filter(|row| row.dataset.is_some()).map(|row| row.failed).sum();
-        if failed > 0 {
-            let _ = writeln!(text, "failed: {failed} pictures have no score and are in no mean");
+        let named = self.names_metrics();
+        if named {
+            let _ = writeln!(text, "run {}", record.name);
+            for metric in record.metrics() {
+                let _ = writeln!(text, "metric {}, fingerprint {}", metric_choice::title(&metric), metric.fingerprint);
+            }
+        } else {
+            let _ = writeln!(text, "run {}, fingerprint {}", record.name, record.fingerprint);
+        }
+        if record.metrics().iter().any(MetricSpec::is_clip_dqa) {
+            let prompts = spec.prompts.as_deref().unwrap_or("none (handcrafted)");
+            let _ = writeln!(text, "model {}, prompts {prompts}, views {}, {}", spec.model, spec.views, spec.dtype);
+        }
+        for metric in record.metrics() {
+            let is_own = |row: &&LeaderboardRow| row.metric.as_deref() == Some(metric.name.as_str());
+            let rows = self.leaderboard.iter().filter(is_own).filter(|row| row.dataset.is_some());
+            let failed: u64 = rows.map(|row| row.failed).sum();
+            if failed > 0 {
+                let score = if named { metric.name.as_str() } else { "score" };
+                let _ = writeln!(text, "failed: {failed} pictures have no {score} and are in no mean");
+            }
         }
         if let Some(remark) = &spec.remark {
             let _ = writeln!(text, "NOTE: {remark}");
@@ -133,9 +164,6 @@ impl Report {
     /// Explains the protocols that the table contains.
     fn protocols_text(&self) -> String {
         let has = |protocol: &str| self.correlations.iter().any(|row| row.protocol == protocol);
-        let total = |count: fn(&CorrelationRow) -> Option<u64>| -> u64 {
-            self.correlations.iter().filter(|row| row.group_kind == "all").filter_map(count).sum()
-        };
         let mut text = String::new();
         if has(VQEG) {
             text += "by vqeg: the fit of published code (one descent from the usual start), to compare with published figures.\n";
@@ -143,14 +171,8 @@ impl Report {
         if has(EXBEDDE) {
             text += "by exbedde: mean over scenes, each of which is fitted alone; its n are the pictures of these scenes.\n";
         }
-        let (small, constant) = (total(|row| row.scenes_too_small), total(|row| row.scenes_constant));
-        if small + constant > 0 {
-            let _ = writeln!(
-                text,
-                "left out by exbedde: {small} scenes with fewer than {GROUP_PICTURES_MIN} pictures, {constant} with equal scores or \
-                 labels ({} pictures in all).",
-                total(|row| row.left_out)
-            );
+        if !self.names_metrics() {
+            text += &left_out_text(&self.correlations);
         }
         if has("mean_of_datasets") {
             text += "means: over these data sets, which count as fixed; an interval says nothing of other data sets.\n";
@@ -168,6 +190,43 @@ impl Report {
             String::new()
         }
     }
+}
+
+fn correlations_table(rows: &[CorrelationRow]) -> String {
+    let heads = ["pictures of", "n", "scenes", "SRCC", "95% interval", "KRCC", "PLCC", "PLCC 4", "PLCC 5", "pairs"];
+    let mut lines = vec![heads.map(str::to_owned).to_vec()];
+    lines.extend(rows.iter().map(agreement_line));
+    let mut alignments = [Right; 10];
+    alignments[0] = Left;
+    format_rows(&lines, &alignments)
+}
+
+fn cross_dataset_table(rows: &[CrossDatasetRow]) -> String {
+    let heads = ["by", "data set", "and", "algorithms", "SRCC", "KRCC", "PLCC"];
+    let mut lines = vec![heads.map(str::to_owned).to_vec()];
+    for row in rows {
+        let mut cells = vec![row.measure.clone(), row.dataset_a.clone(), row.dataset_b.clone()];
+        cells.push(row.algorithms.to_string());
+        cells.extend([row.srcc, row.krcc, row.plcc].map(format_number));
+        lines.push(cells);
+    }
+    format_rows(&lines, &[Left, Left, Left, Right, Right, Right, Right])
+}
+
+/// Returns a line that counts the scenes of one metric that exBeDDE's protocol leaves out. It is empty if there are none.
+fn left_out_text(rows: &[CorrelationRow]) -> String {
+    let total = |count: fn(&CorrelationRow) -> Option<u64>| -> u64 {
+        rows.iter().filter(|row| row.group_kind == "all").filter_map(count).sum()
+    };
+    let (small, constant) = (total(|row| row.scenes_too_small), total(|row| row.scenes_constant));
+    if small + constant == 0 {
+        return String::new();
+    }
+    format!(
+        "left out by exbedde: {small} scenes with fewer than {GROUP_PICTURES_MIN} pictures, {constant} with equal scores or \
+         labels ({} pictures in all).\n",
+        total(|row| row.left_out)
+    )
 }
 
 fn agreement_line(row: &CorrelationRow) -> Vec<String> {

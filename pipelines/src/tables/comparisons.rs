@@ -9,17 +9,18 @@ table! {
     ComparisonRow {
         /// The run's name.
         run: String,
-        /// Fingerprint of the model that scored: 64 digits.
+        /// Fingerprint of the metric: 64 digits.
         fingerprint: String,
         /// The data set, or None for all data sets of the run with equal weights.
         dataset: Option<String>,
-        /// The algorithm with the higher adjusted score.
+        /// The algorithm with the better adjusted score.
         algorithm_a: String,
         /// The other algorithm.
         algorithm_b: String,
         /// Number of scenes that both algorithms have a score for.
         common_scenes: u64,
-        /// Adjusted score of the first algorithm minus that of the second.
+        /// Adjusted score of the first algorithm minus that of the second, in the metric's unit: below 0 if `direction` is
+        /// `lower`.
         difference: f64,
         /// Lower bound of the interval, or None with too few scenes. The interval is for this pair alone, not corrected.
         difference_low: Option<f64>,
@@ -27,10 +28,10 @@ table! {
         difference_high: Option<f64>,
         /// Test of the difference: `max_difference`, `max_t` or `wilcoxon`.
         test: String,
-        /// Rank-biserial correlation over common scenes: sum of the ranks of positive differences minus that of
-        /// negative ones, divided by the sum of all ranks. From -1 to 1.
+        /// Rank-biserial correlation over common scenes: sum of the ranks of the differences in favour of the first
+        /// algorithm minus that of the others, divided by the sum of all ranks. From -1 to 1.
         rank_biserial: Option<f64>,
-        /// Share of the common scenes in which the first algorithm has the higher score. Ties count half.
+        /// Share of the common scenes in which the first algorithm has the better score. Ties count half.
         probability_of_superiority: Option<f64>,
         /// Two-sided p-value, for this pair alone.
         p: f64,
@@ -55,5 +56,9 @@ table! {
         level: f64,
         /// Seed of the random sign flips.
         seed: u32,
+        /// The metric's name. None in tables of older versions: CLIP-DQA.
+        metric: Option<String>,
+        /// Whether high or low values of the metric are good: `higher` or `lower`. None in tables of older versions: `higher`.
+        direction: Option<String>,
     }
 }

@@ -10,7 +10,7 @@ table! {
     CorrelationRow {
         /// The run's name.
         run: String,
-        /// Fingerprint of the model that scored: 64 digits.
+        /// Fingerprint of the metric: 64 digits.
         fingerprint: String,
         /// The data set, or None for a mean over the data sets.
         dataset: Option<String>,
@@ -68,7 +68,8 @@ table! {
         plcc_interval: Option<String>,
         /// Bootstrap only: standard error of the bounds due to the finite number of draws.
         plcc_monte_carlo_error: Option<f64>,
-        /// Root mean squared difference of unfitted scores and labels. Meaningful only if both have the same range.
+        /// Root mean squared difference of unfitted scores and labels. Meaningful only if both have the same range. Scores of
+        /// which low values are good enter all measures as their negatives.
         rmse: Option<f64>,
         /// Lower bound of the interval.
         rmse_low: Option<f64>,
@@ -143,5 +144,9 @@ table! {
         replicates: Option<u32>,
         /// Seed of the bootstrap.
         seed: Option<u32>,
+        /// The metric's name. None in tables of older versions: CLIP-DQA.
+        metric: Option<String>,
+        /// Whether high or low values of the metric are good: `higher` or `lower`. None in tables of older versions: `higher`.
+        direction: Option<String>,
     }
 }

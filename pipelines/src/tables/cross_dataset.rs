@@ -9,7 +9,7 @@ table! {
     CrossDatasetRow {
         /// The run's name.
         run: String,
-        /// Fingerprint of the model that scored: 64 digits.
+        /// Fingerprint of the metric: 64 digits.
         fingerprint: String,
         /// What the algorithms are ranked by: `score`, adjusted for scenes, or `mos`, the mean over scenes.
         measure: String,
@@ -26,5 +26,7 @@ table! {
         krcc: Option<f64>,
         /// Pearson's correlation of these values.
         plcc: Option<f64>,
+        /// The metric's name. None in tables of older versions: CLIP-DQA.
+        metric: Option<String>,
     }
 }

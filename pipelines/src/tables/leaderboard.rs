@@ -9,11 +9,11 @@ table! {
     LeaderboardRow {
         /// The run's name.
         run: String,
-        /// Fingerprint of the model that scored: 64 digits.
+        /// Fingerprint of the metric: 64 digits.
         fingerprint: String,
         /// The data set, or None for all data sets of the run with equal weights.
         dataset: Option<String>,
-        /// Rank by adjusted score among the algorithms of one component, 1 is best. None for the hazy input and for an
+        /// Rank by adjusted score among the algorithms of one component, 1 is best: the lowest score if `direction` is `lower`. None for the hazy input and for an
         /// algorithm that has no score, or does not have one on all data sets.
         rank: Option<u32>,
         /// The best possible rank: 1 plus the number of significantly better algorithms.
@@ -57,7 +57,7 @@ table! {
         adjusted_score_low: Option<f64>,
         /// Upper bound of the interval.
         adjusted_score_high: Option<f64>,
-        /// The adjusted score minus that of the hazy input. None without a hazy input.
+        /// The adjusted score minus that of the hazy input, in the metric's unit. None without a hazy input.
         gain: Option<f64>,
         /// Lower bound of the interval.
         gain_low: Option<f64>,
@@ -72,5 +72,9 @@ table! {
         /// Component of algorithms that are connected through common scenes. 1 is the largest. Ranks are within a
         /// component.
         component: Option<u32>,
+        /// The metric's name. None in tables of older versions: CLIP-DQA.
+        metric: Option<String>,
+        /// Whether high or low values of the metric are good: `higher` or `lower`. None in tables of older versions: `higher`.
+        direction: Option<String>,
     }
 }

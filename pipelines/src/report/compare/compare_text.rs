@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::rows::{AgreementRow, ComparedDataset, ExcludedCounts, RankAgreementRow};
 use super::{RunComparison, pairs};
 use crate::report::held_out::HELD_OUT;
+use crate::report::metric_choice;
 use crate::text_table::{Alignment, format_interval, format_number, format_p_value, format_rows};
 
 use Alignment::{Left, Right};
@@ -65,16 +66,21 @@ impl RunComparison {
         let mut text = String::new();
         for (index, record) in self.records.iter().enumerate() {
             let spec = &record.spec;
+            let name = record.name.as_str();
+            let fingerprint = record.fingerprint.get(..12).unwrap_or(&record.fingerprint);
+            if metric_choice::are_named(record) {
+                let metric = metric_choice::title(&metric_choice::only_metric(record));
+                let _ = writeln!(text, "{}  {name:width$}  metric {metric}, fingerprint {fingerprint}", letter(index));
+                continue;
+            }
             let prompts = spec.prompts.as_deref().unwrap_or("none (handcrafted)");
             let _ = writeln!(
                 text,
-                "{}  {:width$}  model {}, prompts {prompts}, views {}, {}, fingerprint {}",
+                "{}  {name:width$}  model {}, prompts {prompts}, views {}, {}, fingerprint {fingerprint}",
                 letter(index),
-                record.name.as_str(),
                 spec.model,
                 spec.views,
                 spec.dtype,
-                record.fingerprint.get(..12).unwrap_or(&record.fingerprint),
             );
         }
         text
@@ -205,11 +211,12 @@ impl RunComparison {
         for (index, record) in self.records.iter().enumerate() {
             let same = self.records[..index].iter().position(|other| other.fingerprint == record.fingerprint);
             if let Some(same) = same {
-                notes.push(format!(
-                    "runs {} and {} are of one fingerprint: the same model, prompts, views and arithmetic",
-                    letter(same),
-                    letter(index)
-                ));
+                let what = if metric_choice::are_named(record) {
+                    "the same metric with the same parameters"
+                } else {
+                    "the same model, prompts, views and arithmetic"
+                };
+                notes.push(format!("runs {} and {} are of one fingerprint: {what}", letter(same), letter(index)));
             }
         }
         for (index, record) in self.records.iter().enumerate() {

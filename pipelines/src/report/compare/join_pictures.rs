@@ -12,18 +12,32 @@ use rayon::slice::ParallelSliceMut;
 use super::error::CompareError;
 use super::rows::ExcludedCounts;
 use crate::dataset::SceneKey;
+use crate::metric::Direction;
 use crate::names::{AlgorithmName, DatasetName};
 use crate::report::dataset_scores;
 use crate::report::error::ReportError;
+use crate::report::metric_choice::only_metric;
 use crate::run::{PartRef, RunRecord};
 use crate::store::Store;
+use crate::tables::scores::METRIC;
 
 /// Parts that are fetched and decoded at once.
 const PARTS_AT_ONCE: usize = 16;
 
 /// The columns that are read.
-const COLUMNS: [&str; 10] =
-    ["dataset", "algorithm", "fingerprint", "scene", "scene_group", "image", "version", "digest", "score", "mos"];
+const COLUMNS: [&str; 11] = [
+    "dataset",
+    "algorithm",
+    METRIC,
+    "fingerprint",
+    "scene",
+    "scene_group",
+    "image",
+    "version",
+    "digest",
+    "score",
+    "mos",
+];
 
 /// The group number of a scene without a group.
 const NO_GROUP: u32 = u32::MAX;
@@ -44,7 +58,7 @@ pub(super) struct JoinedPictures {
     pub(super) group: Vec<u32>,
     /// The label of each picture, or NaN.
     pub(super) mos: Vec<f64>,
-    /// For each run, the score of each picture.
+    /// For each run, the oriented score of each picture.
     pub(super) scores: Vec<Vec<f64>>,
     pub(super) excluded: ExcludedCounts,
 }
@@ -59,7 +73,7 @@ struct Picture {
     /// different files.
     content: u128,
     is_read: bool,
-    /// NaN if the picture failed.
+    /// Oriented: higher is better. NaN if the picture failed.
     score: f64,
     /// NaN if the picture has no label.
     mos: f64,
@@ -99,7 +113,7 @@ impl SceneIndex {
     }
 }
 
-/// Reads a data set of each run and joins the pictures.
+/// Reads a data set of each run and joins the pictures. Each record is restricted to one metric.
 ///
 /// # Errors
 /// A part cannot be read or is not the run's; labels or scenes of a picture differ; no picture is in all runs.
@@ -134,6 +148,7 @@ async fn read(
     dataset: &DatasetName,
     (algorithms, scenes): (&[AlgorithmName], &mut SceneIndex),
 ) -> Result<Vec<Picture>, ReportError> {
+    let metric = only_metric(record);
     let parts: Vec<&PartRef> = record.parts.iter().filter(|part| part.dataset == *dataset).collect();
     let read = |part: PartRef| {
         let store = store.clone();
@@ -144,11 +159,11 @@ async fn read(
     let mut mismatched = Vec::new();
     for part in &parts {
         let batches = reads.next().await.expect("one for each part")?;
-        if let Some(difference) = dataset_scores::find_mismatch(&batches, part, &record.fingerprint) {
+        if let Some(difference) = dataset_scores::find_mismatch(&batches, part, &metric) {
             mismatched.push(format!("{}: {difference}", part.key));
         }
         let algorithm = algorithms.binary_search(&part.algorithm).expect("they are of all parts") as u32;
-        batches.iter().for_each(|batch| append(&mut pictures, batch, algorithm, scenes));
+        batches.iter().for_each(|batch| append((&mut pictures, scenes), batch, algorithm, metric.direction));
     }
     if mismatched.is_empty() {
         Ok(pictures)
@@ -157,7 +172,12 @@ async fn read(
     }
 }
 
-fn append(pictures: &mut Vec<Picture>, batch: &RecordBatch, algorithm: u32, scenes: &mut SceneIndex) {
+fn append(
+    (pictures, scenes): (&mut Vec<Picture>, &mut SceneIndex),
+    batch: &RecordBatch,
+    algorithm: u32,
+    direction: Direction,
+) {
     let text = |name| batch[name].as_string::<i32>();
     let real = |name| batch[name].as_primitive::<Float64Type>();
     let (scene, group, image) = (text("scene"), text("scene_group"), text("image"));
@@ -174,7 +194,7 @@ fn append(pictures: &mut Vec<Picture>, batch: &RecordBatch, algorithm: u32, scen
             scene: scenes.get_or_insert(group, scene.value(row)),
             content: half_digest(content, is_read),
             is_read,
-            score: value(score),
+            score: direction.orient(value(score)),
             mos: value(mos),
         });
     }
