@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use dqa_coordinator::run::{RunPlan, measure};
+use dqa_coordinator::run::{PlanSettings, RunPlan, measure};
 use dqa_model::Views;
 use dqa_pipelines::dataset::{Definition, load_from_store};
+use dqa_pipelines::metric::MetricSpec;
 use dqa_pipelines::picture_limits::PictureLimits;
-use dqa_pipelines::plan::{SHARD_WINDOWS_MAX, ScoringSettings};
+use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::{dataset::PictureHeader, header_index::HeaderIndex};
 use futures::StreamExt;

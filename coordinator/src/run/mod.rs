@@ -23,7 +23,7 @@ pub use commit::commit;
 pub use error::{PrepareError, RunError};
 pub use measure::{MeasuredDataSet, measure, update_index};
 pub use mismatch::{RunMismatch, dropped_rows};
-pub use plan::{PlannedShard, RunPlan};
+pub use plan::{PlanSettings, PlannedShard, RunPlan};
 pub use record::{is_satisfied_by, part_metadata, provenance, record_plan};
 pub use request::{PlanObserver, PlanRequest};
 pub use submission::Submission;

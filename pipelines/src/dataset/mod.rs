@@ -38,8 +38,8 @@ mod tar_members;
 pub use check::{CheckCell, CheckCounts, CheckReport, check};
 pub use data_set::{ALL, AlgorithmSelection, DataSet, ExcludedFolder, Scene};
 pub use definition::{
-    Definition, Ignore, Importer, LabelsDefinition, Protocol, ReferencesDefinition, Repeated,
-    definition_names, find_definition,
+    Definition, Ignore, Importer, LabelsDefinition, Protocol, ReferencesDefinition, Repeated, definition_names,
+    find_definition,
 };
 pub use error::DatasetError;
 pub use fault::{Fault, FaultKind};

@@ -101,16 +101,18 @@ impl ShardExecutor for FakeExecutor {
             score: Ok(ScoreStatistics { score: 0.5, std: 0.0, min: 0.5, max: 0.5 }),
             mos: picture.mos,
             raters: picture.raters,
+            flat_share: None,
         };
         let rows: Vec<ScoreRow> = shard.pictures.iter().map(row).collect();
         let store_failure = |error| ShardFailure::new(FailureKind::Store, error);
         let store = self.stores.open(&shard.store).map_err(store_failure)?;
-        let (key, part) = (shard.key(), parts::encode(shard, &rows, &[]));
-        slot.runtime.block_on(store.put(&key, part)).map_err(store_failure)?;
-        let rows = rows.len() as u64;
+        for part in &shard.parts {
+            let encoded = parts::encode(shard, part, &rows, &[]);
+            slot.runtime.block_on(store.put(&part.key(), encoded)).map_err(store_failure)?;
+        }
         Ok(ShardOutcome {
-            key: shard.key(),
-            rows,
+            key: shard.name(),
+            rows: shard.rows(),
             failed: 0,
             reused: 0,
             windows: shard.windows,

@@ -16,7 +16,8 @@ use dqa_engine::shard::{ShardOutcome, ShardScorer};
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
 use dqa_pipelines::parts::{self, PartCounts, PartState};
 use dqa_pipelines::picture_limits::PictureLimits;
-use dqa_pipelines::plan::{Shard, ShardPicture};
+use dqa_pipelines::metric::CLIP_DQA;
+use dqa_pipelines::plan::{Shard, ShardPart, ShardPicture};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::scores::{PartColumns, ScoreRow};
 use dqa_testkit::{Picture, chain, hf};
@@ -48,7 +49,7 @@ impl ShardFixture {
         ShardFixture {
             store: Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap(),
             fingerprint: scorer.fingerprint().to_string(),
-            scorer: Arc::new(ShardScorer::new(Arc::new(scorer), settings, "cpu".to_owned())),
+            scorer: Arc::new(ShardScorer::new(Some(Arc::new(scorer)), settings, "cpu".to_owned())),
             dir,
         }
     }
@@ -65,24 +66,30 @@ impl ShardFixture {
             version: "1".to_owned(),
             mos: Some(0.5),
             raters: None,
+            clear: None,
+            hazy: None,
         }
     }
 
     fn shard(&self, part: &str, pictures: &[ShardPicture], reuse: &[&Shard]) -> Shard {
         Shard {
             store: self.store.url().to_string(),
-            part: PartColumns {
-                dataset: "d".to_owned(),
-                algorithm: "a".to_owned(),
-                fingerprint: self.fingerprint.clone(),
-                part: part.to_owned(),
-            },
-            reuse: reuse.iter().map(|shard| shard.key()).collect(),
+            parts: vec![ShardPart {
+                columns: PartColumns {
+                    dataset: "d".to_owned(),
+                    algorithm: "a".to_owned(),
+                    metric: CLIP_DQA.to_owned(),
+                    fingerprint: self.fingerprint.clone(),
+                    part: part.to_owned(),
+                },
+                reuse: reuse.iter().map(|shard| shard.parts[0].key()).collect(),
+            }],
             retry_failed: false,
             pictures: pictures.to_vec(),
             windows: 1,
             facts: Vec::new(),
             limits: PictureLimits::default(),
+            parameters: None,
         }
     }
 
@@ -97,9 +104,9 @@ impl ShardFixture {
     async fn score(&self, shard: &Shard) -> (ShardOutcome, Vec<ScoreRow>) {
         let outcome = self.try_score(shard).await.unwrap();
         let counts = PartCounts { rows: outcome.rows, failed: outcome.failed };
-        let found = parts::inspect(&self.store, &shard.key(), shard.pictures.len() as u64).await.unwrap();
+        let found = parts::inspect(&self.store, &shard.parts[0].key(), shard.pictures.len() as u64).await.unwrap();
         assert_eq!(found, PartState::Complete(counts));
-        (outcome, parts::read_rows(&self.store, &shard.key()).await.unwrap())
+        (outcome, parts::read_rows(&self.store, &shard.parts[0].key()).await.unwrap())
     }
 }
 
@@ -154,7 +161,7 @@ async fn unreadable_older_parts_are_ignored() {
     let fixture = ShardFixture::new();
     let pictures = [fixture.picture("1.png", &png(1))];
     let (gone, damaged) = (fixture.shard("gone", &pictures, &[]), fixture.shard("damaged", &pictures, &[]));
-    fixture.store.put(&damaged.key(), "no parquet".into()).await.unwrap();
+    fixture.store.put(&damaged.parts[0].key(), "no parquet".into()).await.unwrap();
     let (outcome, _) = fixture.score(&fixture.shard("p", &pictures, &[&gone, &damaged])).await;
     assert_eq!((outcome.reused, outcome.windows), (0, 2));
 }
@@ -181,10 +188,10 @@ async fn reading_ahead_of_large_pictures_does_not_deadlock() {
 async fn a_shard_for_another_model_is_refused() {
     let fixture = ShardFixture::new();
     let mut shard = fixture.shard("p", &[fixture.picture("1.png", &png(1))], &[]);
-    shard.part.fingerprint = "ab".repeat(32);
+    shard.parts[0].columns.fingerprint = "ab".repeat(32);
     let error = fixture.try_score(&shard).await.unwrap_err();
-    assert!(chain(&error).contains(&format!("is for model {}", shard.part.fingerprint)), "{}", chain(&error));
-    assert_eq!(parts::inspect(&fixture.store, &shard.key(), 1).await.unwrap(), PartState::Missing);
+    assert!(chain(&error).contains(&format!("is for clip-dqa {}", shard.parts[0].columns.fingerprint)), "{}", chain(&error));
+    assert_eq!(parts::inspect(&fixture.store, &shard.parts[0].key(), 1).await.unwrap(), PartState::Missing);
 }
 
 #[tokio::test(flavor = "multi_thread")]
