@@ -12,8 +12,8 @@ pub(crate) fn cholesky<const N: usize>(matrix: &[[f64; N]; N]) -> Option<[[f64; 
             let rest = matrix[row][column] - known;
             lower[row][column] = if row == column { rest.sqrt() } else { rest / lower[column][column] };
         }
-        // A root of a negative number is NaN.
-        if !(lower[row][row] > 0.0) {
+        // The root of a negative number is NaN.
+        if lower[row][row].is_nan() || lower[row][row] == 0.0 {
             return None;
         }
     }

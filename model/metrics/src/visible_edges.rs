@@ -180,17 +180,16 @@ impl ThresholdSums {
         let mut contrasts = [0.0; 256];
         let mut greatest = 0.0_f64;
         let mut sum = [0; 2];
-        for threshold in low..high {
-            add(&mut sum, self.differences[threshold]);
+        for ((threshold, difference), contrast) in (low..high).zip(&self.differences[low..high]).zip(&mut contrasts) {
+            add(&mut sum, *difference);
             let count = (sum[0] >> 32) as usize;
             let levels = f64::from(sum[0] as u32) * self.reciprocals[threshold];
             let inverses = sum[1] as f64 * (threshold as f64 / INVERSE_UNIT);
-            let contrast = (count as f64 - levels - inverses) * self.reciprocals[count & 0xff];
-            contrasts[threshold] = contrast;
-            greatest = if contrast > greatest { contrast } else { greatest };
+            *contrast = (count as f64 - levels - inverses) * self.reciprocals[count & 0xff];
+            greatest = if *contrast > greatest { *contrast } else { greatest };
         }
         self.differences[low..=high].fill([0; 2]);
-        lowest_of_greatest(&contrasts[low..high], greatest).map(|index| (low + index) as u8)
+        lowest_of_greatest(&contrasts[..high - low], greatest).map(|index| (low + index) as u8)
     }
 }
 
@@ -272,18 +271,22 @@ fn mirror(position: usize, length: usize) -> usize {
 }
 
 /// Returns the lowest threshold with the greatest mean contrast if that is visible.
-fn best_border_threshold((low, high): (u8, u8), pairs: impl Iterator<Item = BorderPair> + Clone) -> Option<u8> {
-    let low = low.max(1);
-    let contrasts: Vec<f64> = (low..=high.max(1))
-        .map(|threshold| {
-            let separated = pairs.clone().filter(|pair| pair.is_separated_by(threshold));
-            let (sum, count) =
-                separated.fold((0.0, 0), |(sum, count), pair| (sum + pair.contrast(threshold), count + 1));
-            if count > 0 { sum / f64::from(count) } else { 0.0 }
-        })
-        .collect();
+fn best_border_threshold((low, high): (u8, u8), pairs: impl Iterator<Item = BorderPair>) -> Option<u8> {
+    let mut sums = [0.0; 256];
+    let mut counts = [0_u8; 256];
+    for pair in pairs {
+        for threshold in pair.low.max(low).max(1)..pair.high.min(high.saturating_add(1)) {
+            sums[usize::from(threshold)] += pair.contrast(threshold);
+            counts[usize::from(threshold)] += 1;
+        }
+    }
+    let (low, high) = (usize::from(low.max(1)), usize::from(high.max(1)));
+    for (sum, count) in sums.iter_mut().zip(counts) {
+        *sum /= f64::from(count.max(1));
+    }
+    let contrasts = &sums[low..=high];
     let greatest = contrasts.iter().copied().fold(0.0, f64::max);
-    lowest_of_greatest(&contrasts, greatest).map(|index| low + index as u8)
+    lowest_of_greatest(contrasts, greatest).map(|index| (low + index) as u8)
 }
 
 #[cfg(test)]

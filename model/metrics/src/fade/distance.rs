@@ -143,8 +143,9 @@ mod tests {
         for pivot in 0..FOG_FEATURES {
             for row in pivot + 1..FOG_FEATURES {
                 let factor = matrix[row][pivot] / matrix[pivot][pivot];
-                for column in pivot..FOG_FEATURES {
-                    matrix[row][column] -= factor * matrix[pivot][column];
+                let pivots = matrix[pivot];
+                for (value, pivot) in matrix[row].iter_mut().zip(pivots) {
+                    *value -= factor * pivot;
                 }
                 right[row] -= factor * right[pivot];
             }
