@@ -1,6 +1,7 @@
 //! Cholesky's factor of a small matrix, in a fixed order of operations.
 
-/// Returns the lower triangle `L` with `L L' = matrix`, or nothing if the matrix is not symmetric and positive definite.
+/// Returns the lower triangle `L` with `L L' = matrix`, or nothing if the matrix is not symmetric and positive
+/// definite.
 pub(crate) fn cholesky<const N: usize>(matrix: &[[f64; N]; N]) -> Option<[[f64; N]; N]> {
     let mut lower = [[0.0; N]; N];
     for row in 0..N {

@@ -1,5 +1,5 @@
-//! Hautière's indicators of restored contrast (2008), of a picture before and after dehazing: `e`, the rate of newly visible
-//! edges; `r`, the mean ratio of the gradients at visible edges; `sigma`, the share of saturated pixels.
+//! Hautière's indicators of restored contrast (2008), of a picture before and after dehazing: `e`, the rate of newly
+//! visible edges; `r`, the mean ratio of the gradients at visible edges; `sigma`, the share of saturated pixels.
 
 use crate::evaluate::Undefined;
 use crate::gray::gray_levels;

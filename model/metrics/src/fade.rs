@@ -1,6 +1,6 @@
-//! FADE, the fog aware density evaluator (Choi, You and Bovik 2015): twelve features of each patch of 8x8 pixels, and how far
-//! they are from those of patches without fog and of foggy ones. What the right and the lower edge have beyond whole
-//! patches is cut off before anything is computed.
+//! FADE, the fog aware density evaluator (Choi, You and Bovik 2015): twelve features of each patch of 8x8 pixels, and
+//! how far they are from those of patches without fog and of foggy ones. What the right and the lower edge have beyond
+//! whole patches is cut off before anything is computed.
 
 mod colour_planes;
 mod contrast_energy;

@@ -1,5 +1,5 @@
-//! Contrast energy: the response of a channel to the second derivative of a Gaussian, in rows and in columns, with a gain
-//! that saturates towards the greatest response of the picture, above a threshold of noise.
+//! Contrast energy: the response of a channel to the second derivative of a Gaussian, in rows and in columns, with a
+//! gain that saturates towards the greatest response of the picture, above a threshold of noise.
 
 use crate::fade::patch::{SIDE, mean, patch_at, places};
 use crate::plane::{Plane, sum};

@@ -8,12 +8,13 @@ use crate::fade::patch::{
 use crate::mscn::{Border, LocalStatistics, Windows, local_statistics};
 use crate::plane::Plane;
 
-/// Features of one patch: variance of the MSCN coefficients; variances of the products with the coefficient above that are
-/// not negative and not positive; sharpness; coefficient of variation; contrast energy of luma, blue-yellow and red-green;
-/// entropy; dark channel; saturation; colourfulness.
+/// Features of one patch: variance of the MSCN coefficients; variances of the products with the coefficient above that
+/// are not negative and not positive; sharpness; coefficient of variation; contrast energy of luma, blue-yellow and
+/// red-green; entropy; dark channel; saturation; colourfulness.
 pub(super) type Features = [f64; 12];
 
-/// Where the local mean is the pixel, MATLAB mostly leaves a mean that is too great by rounding, and FADE asks for the sign.
+/// Where the local mean is the pixel, MATLAB mostly leaves a mean that is too great by rounding, and FADE asks for the
+/// sign.
 const WINDOWS: Windows = Windows { border: Border::Replicate, balanced: -1e-14 };
 
 /// Noise of the contrast energies, for levels up to 1.

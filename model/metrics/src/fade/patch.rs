@@ -80,8 +80,8 @@ pub(super) fn variance(patch: &Patch) -> f64 {
     total(&squares) / (AREA - 1) as f64
 }
 
-/// Returns the variance of the values that are not negative, with their number less one as its divisor: 0 of one value, NaN
-/// of none.
+/// Returns the variance of the values that are not negative, with their number less one as its divisor: 0 of one value,
+/// NaN of none.
 #[inline(always)]
 pub(super) fn variance_of_not_negative(patch: &Patch) -> f64 {
     let mut kept = *patch;
