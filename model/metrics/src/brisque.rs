@@ -93,7 +93,14 @@ fn square_distance(a: &Features, b: &Features) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aids::{SIDE, aids, assert_near};
     use crate::parameters::{Parameters, SupportVector};
+
+    #[test]
+    fn a_picture_has_the_known_features() {
+        let Some((aids, levels)) = aids() else { return };
+        assert_near(&features(Plane::from_levels(&levels, SIDE)), &aids["brisque_features"], 1e-9);
+    }
 
     #[test]
     fn the_score_is_the_sum_of_kernels() {

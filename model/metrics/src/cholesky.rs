@@ -1,6 +1,7 @@
 //! Cholesky's factor of a small matrix, in a fixed order of operations.
 
-/// Returns the lower triangle `L` with `L L' = matrix`, or nothing if the matrix is not symmetric and positive definite.
+/// Returns the lower triangle `L` with `L L' = matrix`, or nothing if the matrix is not symmetric and positive
+/// definite.
 pub(crate) fn cholesky<const N: usize>(matrix: &[[f64; N]; N]) -> Option<[[f64; N]; N]> {
     let mut lower = [[0.0; N]; N];
     for row in 0..N {
@@ -12,8 +13,8 @@ pub(crate) fn cholesky<const N: usize>(matrix: &[[f64; N]; N]) -> Option<[[f64; 
             let rest = matrix[row][column] - known;
             lower[row][column] = if row == column { rest.sqrt() } else { rest / lower[column][column] };
         }
-        // A root of a negative number is NaN.
-        if !(lower[row][row] > 0.0) {
+        // The root of a negative number is NaN.
+        if lower[row][row].is_nan() || lower[row][row] == 0.0 {
             return None;
         }
     }

@@ -1,5 +1,5 @@
-//! Hautière's indicators of restored contrast (2008), of a picture before and after dehazing: `e`, the rate of newly visible
-//! edges; `r`, the mean ratio of the gradients at visible edges; `sigma`, the share of saturated pixels.
+//! Hautière's indicators of restored contrast (2008), of a picture before and after dehazing: `e`, the rate of newly
+//! visible edges; `r`, the mean ratio of the gradients at visible edges; `sigma`, the share of saturated pixels.
 
 use crate::evaluate::Undefined;
 use crate::gray::gray_levels;
@@ -52,14 +52,14 @@ pub(crate) fn gradient_ratio([hazy, dehazed]: &[EdgePicture; 2]) -> Result<f64, 
     }
     let width = dehazed.width;
     let mut product = Product::default();
-    let mut before = vec![0; width];
-    let mut after = vec![0; width];
     for (y, visible) in dehazed.visible.chunks_exact(width).enumerate() {
-        squared_gradients(&hazy.levels, y, &mut before);
-        squared_gradients(&dehazed.levels, y, &mut after);
-        for ((before, after), visible) in before.iter().zip(&after).zip(visible) {
-            if *visible && *before > 0 && *after > 0 {
-                product.multiply(f64::from(*after) / f64::from(*before));
+        let (rows_before, rows_after) = (rows_around(&hazy.levels, width, y), rows_around(&dehazed.levels, width, y));
+        for (x, visible) in visible.iter().enumerate() {
+            if *visible {
+                let (before, after) = (squared_gradient(rows_before, x), squared_gradient(rows_after, x));
+                if before > 0 && after > 0 {
+                    product.multiply(f64::from(after) / f64::from(before));
+                }
             }
         }
     }
@@ -97,26 +97,24 @@ impl Product {
     }
 }
 
-/// Writes the squared Sobel gradients of one row; the border is mirrored with the edge pixel.
+/// Returns the row above, the row and the row below. The border is mirrored with the edge pixel.
 #[inline(always)]
-fn squared_gradients(levels: &[u8], y: usize, into: &mut [i32]) {
-    let width = into.len();
-    let height = levels.len() / width;
+fn rows_around(levels: &[u8], width: usize, y: usize) -> [&[u8]; 3] {
+    let last = levels.len() / width - 1;
     let row = |y: usize| &levels[y * width..][..width];
-    let (above, here, below) = (row(y.saturating_sub(1)), row(y), row((y + 1).min(height - 1)));
-    let gradient = |[left, x, right]: [usize; 3]| {
-        let level = |row: &[u8], x: usize| i32::from(row[x]);
-        let vertical_sum = |x: usize| level(above, x) + 2 * level(here, x) + level(below, x);
-        let horizontal_sum = |row: &[u8]| level(row, left) + 2 * level(row, x) + level(row, right);
-        let across = vertical_sum(left) - vertical_sum(right);
-        let down = horizontal_sum(above) - horizontal_sum(below);
-        across * across + down * down
-    };
-    into[0] = gradient([0, 0, 1.min(width - 1)]);
-    into[width - 1] = gradient([width.saturating_sub(2), width - 1, width - 1]);
-    for x in 1..width.saturating_sub(1) {
-        into[x] = gradient([x - 1, x, x + 1]);
-    }
+    [row(y.saturating_sub(1)), row(y), row((y + 1).min(last))]
+}
+
+/// Returns the squared Sobel gradient at a pixel of the middle row. The border is mirrored with the edge pixel.
+#[inline(always)]
+fn squared_gradient([above, here, below]: [&[u8]; 3], x: usize) -> i32 {
+    let (left, right) = (x.saturating_sub(1), (x + 1).min(here.len() - 1));
+    let [a, b, c] = [i32::from(above[left]), i32::from(above[x]), i32::from(above[right])];
+    let [d, e] = [i32::from(here[left]), i32::from(here[right])];
+    let [f, g, h] = [i32::from(below[left]), i32::from(below[x]), i32::from(below[right])];
+    let across = (a + 2 * d + f) - (c + 2 * e + h);
+    let down = (a + 2 * b + c) - (f + 2 * g + h);
+    across * across + down * down
 }
 
 /// Returns the share of pixels that are black.
@@ -156,12 +154,10 @@ mod tests {
     fn gradients_mirror_the_border() {
         let levels = [10, 20, 30, 50];
         // Row 0: across 3 (10 - 20) + 30 - 50 = -50, down (3 * 10 + 20) - (3 * 30 + 50) = -90.
-        let mut row = [0; 2];
-        squared_gradients(&levels, 0, &mut row);
-        assert_eq!(row, [50 * 50 + 90 * 90, 50 * 50 + 110 * 110]);
-        let mut one = [7];
-        squared_gradients(&[5], 0, &mut one);
-        assert_eq!(one, [0]);
+        let rows = rows_around(&levels, 2, 0);
+        assert_eq!(squared_gradient(rows, 0), 50 * 50 + 90 * 90);
+        assert_eq!(squared_gradient(rows, 1), 50 * 50 + 110 * 110);
+        assert_eq!(squared_gradient(rows_around(&[5], 1, 0), 0), 0);
     }
 
     #[test]

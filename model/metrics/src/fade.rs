@@ -1,6 +1,6 @@
-//! FADE, the fog aware density evaluator (Choi, You and Bovik 2015): twelve features of each patch of 8x8 pixels, and how far
-//! they are from those of patches without fog and of foggy ones. What the right and the lower edge have beyond whole
-//! patches is cut off before anything is computed.
+//! FADE, the fog aware density evaluator (Choi, You and Bovik 2015): twelve features of each patch of 8x8 pixels, and
+//! how far they are from those of patches without fog and of foggy ones. What the right and the lower edge have beyond
+//! whole patches is cut off before anything is computed.
 
 mod colour_planes;
 mod contrast_energy;
@@ -47,7 +47,11 @@ pub(crate) fn flat_share(levels: &[u8], width: usize) -> Option<f64> {
 
 /// Returns the first bytes of the first rows.
 fn upper_left(bytes: &[u8], width: usize, columns: usize, rows: usize) -> Vec<u8> {
-    bytes.chunks_exact(width).take(rows).flat_map(|row| &row[..columns]).copied().collect()
+    let mut part = Vec::with_capacity(rows * columns);
+    for row in bytes.chunks_exact(width).take(rows) {
+        part.extend_from_slice(&row[..columns]);
+    }
+    part
 }
 
 #[inline(always)]

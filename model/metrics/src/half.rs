@@ -101,6 +101,16 @@ mod tests {
     }
 
     #[test]
+    fn a_corner_has_the_known_half() {
+        let Some((aids, levels)) = crate::aids::aids() else { return };
+        let found = half(&Plane::from_levels(&levels, crate::aids::SIDE));
+        for y in 0..3 {
+            crate::aids::assert_near(&found.row(y)[..3], &aids["imresize_half_3x3_corner"][y], 1e-12);
+        }
+        assert_eq!(Some(found.values.iter().sum()), aids["imresize_half_sum"].as_f64());
+    }
+
+    #[test]
     fn each_pixel_is_the_weighted_sum_around_it() {
         let weights = [-3.0, -9.0, 29.0, 111.0, 111.0, 29.0, -9.0, -3.0];
         for (width, height) in [(1, 1), (2, 1), (3, 2), (4, 5), (9, 12), (33, 8)] {

@@ -29,6 +29,8 @@
 //! assert!(measured[0].value.as_ref().unwrap() > &10.0);
 //! ```
 
+#[cfg(test)]
+mod aids;
 mod brisque;
 mod cholesky;
 mod ciede2000;

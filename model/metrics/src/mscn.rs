@@ -275,6 +275,7 @@ impl FlatRows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aids::{SIDE, aids, assert_near};
 
     const BLIND: Windows = Windows { border: Border::Replicate, balanced: 0.0 };
 
@@ -312,6 +313,17 @@ mod tests {
         let expected = [0.34263151546524945, 0.2372960771171706, 0.07882796468173002, 0.012560200468474614];
         for (weight, expected) in weights().into_iter().zip(expected) {
             assert!((weight - expected).abs() < 1e-16);
+        }
+    }
+
+    #[test]
+    fn a_corner_has_the_known_coefficients() {
+        let Some((aids, levels)) = aids() else { return };
+        for (border, name) in [(Border::Replicate, "mscn_edge_3x3_corner"), (Border::Zero, "mscn_zero_3x3_corner")] {
+            let found = mscn(&plane(&levels, SIDE), Windows { border, balanced: 0.0 });
+            for y in 0..3 {
+                assert_near(&found.row(y)[..3], &aids[name][y], 1e-11);
+            }
         }
     }
 

@@ -145,6 +145,19 @@ fn covariance(blocks: &[Features]) -> [Features; FEATURES] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aids::{SIDE, aids, assert_near};
+
+    #[test]
+    fn blocks_have_the_known_features() {
+        let Some((aids, levels)) = aids() else { return };
+        let (levels, width) = whole_blocks(&levels, SIDE);
+        let found = features(&Plane::from_levels(&levels, width));
+        assert_eq!(found.len(), 4);
+        // The known blocks go down the columns.
+        for (place, known) in [(0, 0), (1, 2), (2, 1), (3, 3)] {
+            assert_near(&found[place], &aids["niqe_features"]["blocks"][known], 1e-9);
+        }
+    }
 
     #[test]
     fn covariance_is_that_of_a_sample() {

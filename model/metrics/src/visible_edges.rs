@@ -1,11 +1,11 @@
-//! Visible edges (Hautière, Tarel, Aubert and Dumont 2008, after Köhler's thresholding): in each window of 7x7 pixels the gray
-//! level that separates the window's pixels with the greatest mean Weber contrast. The edge is visible if that contrast is
-//! above 0.025, half of the 5 % that the CIE takes for the eye.
+//! Visible edges (Hautière, Tarel, Aubert and Dumont 2008, after Köhler's thresholding): in each window of 7x7 pixels
+//! the gray level that separates the window's pixels with the greatest mean Weber contrast. The edge is visible if that
+//! contrast is above 0.025, half of the 5 % that the CIE takes for the eye.
 //!
-//! A pair is two neighbours, left and right or above and below. A threshold `s` separates it if `min <= s < max`, and its
-//! contrast is then `min(1 - min / s, 1 - s / max)`. So a pair's contrast is one fraction up to `s = sqrt(min max)` and another
-//! from there on, and the sums for all thresholds come from the differences at three levels per pair. The sums are integers
-//! in fixed point; a mean differs from the exact one by less than 1e-14, well below [`EQUAL`].
+//! A pair is two neighbours, left and right or above and below. A threshold `s` separates it if `min <= s < max`, and
+//! its contrast is then `min(1 - min / s, 1 - s / max)`. So a pair's contrast is one fraction up to `s = sqrt(min max)`
+//! and another from there on, and the sums for all thresholds come from the differences at three levels per pair. The
+//! sums are integers in fixed point; a mean differs from the exact one by less than 1e-14, well below [`EQUAL`].
 
 use std::sync::LazyLock;
 
@@ -135,13 +135,14 @@ static MIDDLES: LazyLock<Box<[[u8; 256]; 256]>> = LazyLock::new(|| {
     middles
 });
 
-/// A sum over pairs, all in one so that one addition of a vector register does: the number of pairs and the sum of levels as in
-/// [`ONE_PAIR`], and the sum of inverse levels.
+/// A sum over pairs, all in one so that one addition of a vector register does: the number of pairs and the sum of
+/// levels as in [`ONE_PAIR`], and the sum of inverse levels.
 type PairSum = [u64; 2];
 
 /// For each threshold the sums over the pairs that it separates, as differences to the threshold before.
 struct ThresholdSums {
-    /// Of all pairs their number, of those with `s < sqrt(min max)` the levels `min`, of the others the inverses of `max`.
+    /// Of all pairs their number, of those with `s < sqrt(min max)` the levels `min`, of the others the inverses of
+    /// `max`.
     differences: [PairSum; 256],
     /// `1 / level` in [`INVERSE_UNIT`]; that of level 0 cancels.
     inverse_of: [u64; 256],
@@ -180,17 +181,16 @@ impl ThresholdSums {
         let mut contrasts = [0.0; 256];
         let mut greatest = 0.0_f64;
         let mut sum = [0; 2];
-        for threshold in low..high {
-            add(&mut sum, self.differences[threshold]);
+        for ((threshold, difference), contrast) in (low..high).zip(&self.differences[low..high]).zip(&mut contrasts) {
+            add(&mut sum, *difference);
             let count = (sum[0] >> 32) as usize;
             let levels = f64::from(sum[0] as u32) * self.reciprocals[threshold];
             let inverses = sum[1] as f64 * (threshold as f64 / INVERSE_UNIT);
-            let contrast = (count as f64 - levels - inverses) * self.reciprocals[count & 0xff];
-            contrasts[threshold] = contrast;
-            greatest = if contrast > greatest { contrast } else { greatest };
+            *contrast = (count as f64 - levels - inverses) * self.reciprocals[count & 0xff];
+            greatest = if *contrast > greatest { *contrast } else { greatest };
         }
         self.differences[low..=high].fill([0; 2]);
-        lowest_of_greatest(&contrasts[low..high], greatest).map(|index| (low + index) as u8)
+        lowest_of_greatest(&contrasts[..high - low], greatest).map(|index| (low + index) as u8)
     }
 }
 
@@ -206,7 +206,8 @@ fn lowest_of_greatest(contrasts: &[f64], greatest: f64) -> Option<usize> {
     (contrasts[index] > VISIBLE + EQUAL).then_some(index)
 }
 
-/// The levels of a pair's two pixels in a window at the border, and the levels that decide which thresholds separate it.
+/// The levels of a pair's two pixels in a window at the border, and the levels that decide which thresholds separate
+/// it.
 #[derive(Clone, Copy)]
 struct BorderPair {
     pixels: [u8; 2],
@@ -272,18 +273,22 @@ fn mirror(position: usize, length: usize) -> usize {
 }
 
 /// Returns the lowest threshold with the greatest mean contrast if that is visible.
-fn best_border_threshold((low, high): (u8, u8), pairs: impl Iterator<Item = BorderPair> + Clone) -> Option<u8> {
-    let low = low.max(1);
-    let contrasts: Vec<f64> = (low..=high.max(1))
-        .map(|threshold| {
-            let separated = pairs.clone().filter(|pair| pair.is_separated_by(threshold));
-            let (sum, count) =
-                separated.fold((0.0, 0), |(sum, count), pair| (sum + pair.contrast(threshold), count + 1));
-            if count > 0 { sum / f64::from(count) } else { 0.0 }
-        })
-        .collect();
+fn best_border_threshold((low, high): (u8, u8), pairs: impl Iterator<Item = BorderPair>) -> Option<u8> {
+    let mut sums = [0.0; 256];
+    let mut counts = [0_u8; 256];
+    for pair in pairs {
+        for threshold in pair.low.max(low).max(1)..pair.high.min(high.saturating_add(1)) {
+            sums[usize::from(threshold)] += pair.contrast(threshold);
+            counts[usize::from(threshold)] += 1;
+        }
+    }
+    let (low, high) = (usize::from(low.max(1)), usize::from(high.max(1)));
+    for (sum, count) in sums.iter_mut().zip(counts) {
+        *sum /= f64::from(count.max(1));
+    }
+    let contrasts = &sums[low..=high];
     let greatest = contrasts.iter().copied().fold(0.0, f64::max);
-    lowest_of_greatest(&contrasts, greatest).map(|index| low + index as u8)
+    lowest_of_greatest(contrasts, greatest).map(|index| (low + index) as u8)
 }
 
 #[cfg(test)]
@@ -298,8 +303,8 @@ mod tests {
 
     #[test]
     fn an_edge_is_both_pixels_of_each_pair_across_it() {
-        // Left half 100, right half 120: 1 - sqrt(100 / 120) = 0.087 is visible. Row 0 is only ever the first row of a window,
-        // of which no left and right neighbours are taken.
+        // Left half 100, right half 120: 1 - sqrt(100 / 120) = 0.087 is visible. Row 0 is only ever the first row of a
+        // window, of which no left and right neighbours are taken.
         let levels: Vec<u8> = (0..16 * 16).map(|index| if index % 16 < 8 { 100 } else { 120 }).collect();
         let visible = visible_edges(&levels, 16, 16);
         for (index, visible) in visible.into_iter().enumerate() {
@@ -309,7 +314,8 @@ mod tests {
 
     #[test]
     fn an_edge_of_little_contrast_is_not_visible() {
-        // 195 separates 190 and 200 with 1 - 195 / 200 = 0.025, which is not above; 194 separates 189 and 200 with 0.026.
+        // 195 separates 190 and 200 with 1 - 195 / 200 = 0.025, which is not above; 194 separates 189 and 200 with
+        // 0.026.
         let edges = |low: u8| {
             let levels: Vec<u8> = (0..16 * 16).map(|index| if index % 16 < 8 { low } else { 200 }).collect();
             visible_edges(&levels, 16, 16).into_iter().filter(|visible| *visible).count()

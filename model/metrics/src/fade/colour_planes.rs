@@ -1,7 +1,6 @@
 //! A picture with each of its three channels in a piece, and the opponent channels made of them.
 
-use crate::fade::patch::{AREA, SIDE};
-use crate::plane::Plane;
+use crate::fade::patch::{AREA, SIDE, add_in_pairs};
 use crate::rgb_view::RgbView;
 
 /// The channels of a picture.
@@ -41,24 +40,28 @@ pub(super) struct ColourSums {
 impl ColourPlanes {
     #[inline(always)]
     pub(super) fn new(picture: &RgbView<'_>) -> Self {
-        let channel = |index: usize| picture.pixels().map(|pixel| pixel[index]).collect();
-        Self { red: channel(0), green: channel(1), blue: channel(2), width: picture.width(), height: picture.height() }
+        let (width, height) = (picture.width(), picture.height());
+        let empty = || vec![0; width * height];
+        let mut planes = Self { red: empty(), green: empty(), blue: empty(), width, height };
+        let channels = planes.red.iter_mut().zip(&mut planes.green).zip(&mut planes.blue);
+        for (((red, green), blue), pixel) in channels.zip(picture.pixels()) {
+            [*red, *green, *blue] = pixel;
+        }
+        planes
     }
 
+    /// Writes a combination of the channels.
     #[inline(always)]
-    pub(super) fn channel(&self, channel: Channel) -> Plane {
-        let combined = match channel {
-            Channel::Luma => self.combined(|red, green, blue| 0.299 * red + 0.587 * green + 0.114 * blue),
-            Channel::BlueYellow => self.combined(|red, green, blue| 0.5 * red + 0.5 * green - blue),
-            Channel::RedGreen => self.combined(|red, green, _| red - green),
+    pub(super) fn write_channel(&self, channel: Channel, values: &mut [f64]) {
+        let [red, green, blue] = match channel {
+            Channel::Luma => [0.299, 0.587, 0.114],
+            Channel::BlueYellow => [0.5, 0.5, -1.0],
+            Channel::RedGreen => [1.0, -1.0, 0.0],
         };
-        Plane::new(combined, self.width, self.height)
-    }
-
-    #[inline(always)]
-    fn combined(&self, combine: impl Fn(f64, f64, f64) -> f64) -> Vec<f64> {
         let colours = self.red.iter().zip(&self.green).zip(&self.blue);
-        colours.map(|((red, green), blue)| combine(f64::from(*red), f64::from(*green), f64::from(*blue))).collect()
+        for (value, ((r, g), b)) in values.iter_mut().zip(colours) {
+            *value = red * f64::from(*r) + green * f64::from(*g) + blue * f64::from(*b);
+        }
     }
 
     /// Returns the sums over the patch at a place.
@@ -80,9 +83,7 @@ impl ColourPlanes {
             blue_yellow += r + g - 2 * b;
             blue_yellow_squares += (r + g - 2 * b) * (r + g - 2 * b);
         }
-        let [a, b, c, d, e, f, g, h] = saturation;
-        let saturation = ((a + b) + (c + d)) + ((e + f) + (g + h));
-        let darkest = f64::from(darkest);
+        let (darkest, saturation) = (f64::from(darkest), add_in_pairs(saturation));
         ColourSums { darkest, saturation, red_green, red_green_squares, blue_yellow, blue_yellow_squares }
     }
 

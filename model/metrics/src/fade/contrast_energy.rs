@@ -1,7 +1,7 @@
-//! Contrast energy: the response of a channel to the second derivative of a Gaussian, in rows and in columns, with a gain
-//! that saturates towards the greatest response of the picture, above a threshold of noise.
+//! Contrast energy: the response of a channel to the second derivative of a Gaussian, in rows and in columns, with a
+//! gain that saturates towards the greatest response of the picture, above a threshold of noise.
 
-use crate::fade::patch::{AREA, SIDE, patch_at, places, sum_of};
+use crate::fade::patch::{SIDE, mean, patch_at, places};
 use crate::plane::{Plane, sum};
 
 /// Number of taps, at -9.75, -8.75, ..., 9.25.
@@ -21,54 +21,86 @@ const SEMISATURATION: f64 = 0.1;
 /// Responses up to this are 0.
 const LEAST: f64 = 1e-7;
 
-/// Returns the mean contrast energy of each patch, row by row.
-#[inline(always)]
-pub(super) fn contrast_energies(channel: &Plane, threshold: f64) -> Vec<f64> {
-    let magnitudes = magnitudes(channel);
-    let greatest = greatest(&magnitudes.values);
-    // Without any response this is NaN, which is not above.
-    let energy = |magnitude: f64| {
-        let response = magnitude * greatest / (magnitude + greatest * SEMISATURATION) - threshold;
-        if response > LEAST { response } else { 0.0 }
-    };
-    let places = places(channel.width, channel.height);
-    places.map(|place| sum_of(&patch_at(&magnitudes, place), energy) / AREA as f64).collect()
+/// The filter, for channels of one size.
+pub(super) struct ContrastFilter {
+    weights: [f64; TAPS],
+    /// A row with its margins.
+    padded: Vec<f64>,
+    /// The lengths of the vectors of both directions' responses.
+    magnitudes: Plane,
 }
 
-/// Returns the lengths of the vectors of both filters' responses.
-#[inline(always)]
-fn magnitudes(channel: &Plane) -> Plane {
-    let (width, height) = (channel.width, channel.height);
-    let weights = reversed_kernel();
-    let mut magnitudes = vec![0.0; width * height];
-    let mut padded = Vec::with_capacity(width + 2 * MARGIN);
-    for (y, magnitudes) in magnitudes.chunks_exact_mut(width).enumerate() {
-        let row = channel.row(y);
-        padded.clear();
-        padded.extend_from_slice(&row[..MARGIN]);
-        padded.extend_from_slice(row);
-        padded.extend_from_slice(&row[width - MARGIN..]);
-        let mut rows = [row; TAPS];
-        for (tap, row) in rows.iter_mut().enumerate() {
-            *row = channel.row(source(y + tap + 1, height));
-        }
-        for (block, magnitudes) in magnitudes.as_chunks_mut::<SIDE>().0.iter_mut().enumerate() {
-            let x = SIDE * block;
-            let mut across = [0.0; SIDE];
-            let mut down = [0.0; SIDE];
-            for tap in 0..TAPS {
-                let (padded, row) = (&padded[x + tap + 1..][..SIDE], &rows[tap][x..][..SIDE]);
-                for lane in 0..SIDE {
-                    across[lane] += weights[tap] * padded[lane];
-                    down[lane] += weights[tap] * row[lane];
-                }
+impl ContrastFilter {
+    #[inline(always)]
+    pub(super) fn new(width: usize, height: usize) -> Self {
+        let magnitudes = Plane::new(vec![0.0; width * height], width, height);
+        Self { weights: reversed_kernel(), padded: vec![0.0; width + 2 * MARGIN], magnitudes }
+    }
+
+    /// Writes the mean contrast energy of each patch, row by row.
+    #[inline(always)]
+    pub(super) fn write_energies(&mut self, channel: &Plane, threshold: f64, energies: &mut [f64]) {
+        self.write_magnitudes(channel);
+        let greatest = greatest(&self.magnitudes.values);
+        for (energy, place) in energies.iter_mut().zip(places(channel.width, channel.height)) {
+            let mut patch = patch_at(&self.magnitudes, place);
+            for value in patch.as_flattened_mut() {
+                // Without any response this is NaN, which is not above.
+                let response = *value * greatest / (*value + greatest * SEMISATURATION) - threshold;
+                *value = if response > LEAST { response } else { 0.0 };
             }
-            for lane in 0..SIDE {
-                magnitudes[lane] = (across[lane] * across[lane] + down[lane] * down[lane]).sqrt();
+            *energy = mean(&patch);
+        }
+    }
+
+    #[inline(always)]
+    fn write_magnitudes(&mut self, channel: &Plane) {
+        let width = channel.width;
+        for (y, magnitudes) in self.magnitudes.values.chunks_exact_mut(width).enumerate() {
+            let row = channel.row(y);
+            self.padded[..MARGIN].copy_from_slice(&row[..MARGIN]);
+            self.padded[MARGIN..MARGIN + width].copy_from_slice(row);
+            self.padded[MARGIN + width..].copy_from_slice(&row[width - MARGIN..]);
+            let mut rows = [row; TAPS];
+            for (tap, row) in rows.iter_mut().enumerate() {
+                *row = channel.row(source(y + tap + 1, channel.height));
+            }
+            for (block, magnitudes) in magnitudes.as_chunks_mut::<SIDE>().0.iter_mut().enumerate() {
+                let x = SIDE * block;
+                let across = weigh_row(&self.padded[x + 1..], &self.weights);
+                let down = weigh_column(&rows, x, &self.weights);
+                for lane in 0..SIDE {
+                    magnitudes[lane] = (across[lane] * across[lane] + down[lane] * down[lane]).sqrt();
+                }
             }
         }
     }
-    Plane::new(magnitudes, width, height)
+}
+
+/// Returns the weighted sums of the values from each of the first eight places on.
+#[inline(always)]
+fn weigh_row(row: &[f64], weights: &[f64; TAPS]) -> [f64; SIDE] {
+    let row = &row[..TAPS + SIDE - 1];
+    let mut sums = [0.0; SIDE];
+    for tap in 0..TAPS {
+        for lane in 0..SIDE {
+            sums[lane] += weights[tap] * row[tap + lane];
+        }
+    }
+    sums
+}
+
+/// Returns the weighted sums of the rows' values at eight places.
+#[inline(always)]
+fn weigh_column(rows: &[&[f64]; TAPS], x: usize, weights: &[f64; TAPS]) -> [f64; SIDE] {
+    let mut sums = [0.0; SIDE];
+    for tap in 0..TAPS {
+        let row = &rows[tap][x..x + SIDE];
+        for lane in 0..SIDE {
+            sums[lane] += weights[tap] * row[lane];
+        }
+    }
+    sums
 }
 
 /// Returns the row of the channel that a row of the padded channel shows.
@@ -138,19 +170,22 @@ mod tests {
         // One bright pixel: its weights, in the order of a convolution, lie around it.
         let mut values = vec![0.0; 32 * 32];
         values[16 * 32 + 16] = 1.0;
-        let found = magnitudes(&Plane::new(values, 32, 32));
+        let mut filter = ContrastFilter::new(32, 32);
+        filter.write_magnitudes(&Plane::new(values, 32, 32));
         let kernel = reversed_kernel();
         for x in 11..22 {
             // The pixel is at place 10 + 16 of the padded row, and tap `t` of the pixel x at place x + 1 + t.
             let tap = 25 - x;
             let down = if x == 16 { kernel[9] } else { 0.0 };
             let expected = (kernel[tap] * kernel[tap] + down * down).sqrt();
-            assert!((found.row(16)[x] - expected).abs() < 1e-15, "pixel {x}");
+            assert!((filter.magnitudes.row(16)[x] - expected).abs() < 1e-15, "pixel {x}");
         }
     }
 
     #[test]
     fn a_channel_without_contrast_has_no_energy() {
-        assert_eq!(contrast_energies(&Plane::new(vec![0.0; 256], 16, 16), 0.1), [0.0; 4]);
+        let mut energies = [f64::NAN; 4];
+        ContrastFilter::new(16, 16).write_energies(&Plane::new(vec![0.0; 256], 16, 16), 0.1, &mut energies);
+        assert_eq!(energies, [0.0; 4]);
     }
 }

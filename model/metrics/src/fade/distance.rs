@@ -1,7 +1,8 @@
-//! The distance of a patch's features from a normal distribution: `sqrt(d' (C / 2)⁻¹ d)` with `C = C0 + s 1 1'`, where `C0`
-//! is the distribution's covariance and `s` the variance of the patch's own features.
+//! The distance of a patch's features from a normal distribution: `sqrt(d' (C / 2)⁻¹ d)` with `C = C0 + s 1 1'`, where
+//! `C0` is the distribution's covariance and `s` the variance of the patch's own features.
 //!
-//! REFERENCE: the authors add the one number `s` to all elements of the matrix, as if it were the covariance of the patch.
+//! REFERENCE: the authors add the one number `s` to all elements of the matrix, as if it were the covariance of the
+//! patch.
 //!
 //! With `C0 = L L'`, `y = L⁻¹ d` and `u = L⁻¹ 1`, the part of `y` along `u` is divided by `1 + s |u|²`, the other is as
 //! without `s`. So no patch needs a matrix of its own.
@@ -143,8 +144,9 @@ mod tests {
         for pivot in 0..FOG_FEATURES {
             for row in pivot + 1..FOG_FEATURES {
                 let factor = matrix[row][pivot] / matrix[pivot][pivot];
-                for column in pivot..FOG_FEATURES {
-                    matrix[row][column] -= factor * matrix[pivot][column];
+                let pivots = matrix[pivot];
+                for (value, pivot) in matrix[row].iter_mut().zip(pivots) {
+                    *value -= factor * pivot;
                 }
                 right[row] -= factor * right[pivot];
             }

@@ -1,19 +1,20 @@
 //! The twelve features of a patch, as `ln(1 + feature)`. A patch that lacks one has NaN there.
 
 use crate::fade::colour_planes::{Channel, ColourPlanes, ColourSums, byte_patch};
-use crate::fade::contrast_energy::contrast_energies;
+use crate::fade::contrast_energy::ContrastFilter;
 use crate::fade::patch::{
     AREA, Patch, SIDE, mean, negated, patch_at, places, product, quotient, variance, variance_of_not_negative,
 };
 use crate::mscn::{Border, LocalStatistics, Windows, local_statistics};
 use crate::plane::Plane;
 
-/// Features of one patch: variance of the MSCN coefficients; variances of the products with the coefficient above that are
-/// not negative and not positive; sharpness; coefficient of variation; contrast energy of luma, blue-yellow and red-green;
-/// entropy; dark channel; saturation; colourfulness.
+/// Features of one patch: variance of the MSCN coefficients; variances of the products with the coefficient above that
+/// are not negative and not positive; sharpness; coefficient of variation; contrast energy of luma, blue-yellow and
+/// red-green; entropy; dark channel; saturation; colourfulness.
 pub(super) type Features = [f64; 12];
 
-/// Where the local mean is the pixel, MATLAB mostly leaves a mean that is too great by rounding, and FADE asks for the sign.
+/// Where the local mean is the pixel, MATLAB mostly leaves a mean that is too great by rounding, and FADE asks for the
+/// sign.
 const WINDOWS: Windows = Windows { border: Border::Replicate, balanced: -1e-14 };
 
 /// Noise of the contrast energies, for levels up to 1.
@@ -27,14 +28,9 @@ const THRESHOLDS: [(Channel, f64); 3] = [
 #[inline(always)]
 pub(super) fn patch_features(colours: &ColourPlanes, levels: &[u8]) -> Vec<Features> {
     let (width, height) = (colours.width, colours.height);
-    let mut features: Vec<Features> = places(width, height).map(|_| [f64::NAN; 12]).collect();
+    let mut features: Vec<Features> = vec![[f64::NAN; 12]; places(width, height).count()];
     add_local_features(levels, width, &mut features);
-    for (index, (channel, threshold)) in THRESHOLDS.into_iter().enumerate() {
-        let energies = contrast_energies(&colours.channel(channel), threshold * 255.0);
-        for (features, energy) in features.iter_mut().zip(energies) {
-            features[5 + index] = energy;
-        }
-    }
+    add_contrast_energies(colours, &mut features);
     let mut entropies = PatchEntropy::new();
     for (features, place) in features.iter_mut().zip(places(width, height)) {
         let sums = colours.sums(place);
@@ -42,9 +38,26 @@ pub(super) fn patch_features(colours: &ColourPlanes, levels: &[u8]) -> Vec<Featu
         features[9] = sums.darkest / (255.0 * AREA as f64);
         features[10] = sums.saturation / AREA as f64;
         features[11] = colourfulness(&sums);
-        *features = features.map(libm::log1p);
+        for feature in features {
+            *feature = libm::log1p(*feature);
+        }
     }
     features
+}
+
+#[inline(always)]
+fn add_contrast_energies(colours: &ColourPlanes, features: &mut [Features]) {
+    let (width, height) = (colours.width, colours.height);
+    let mut filter = ContrastFilter::new(width, height);
+    let mut channel = Plane::new(vec![0.0; width * height], width, height);
+    let mut energies = vec![0.0; features.len()];
+    for (index, (kind, threshold)) in THRESHOLDS.into_iter().enumerate() {
+        colours.write_channel(kind, &mut channel.values);
+        filter.write_energies(&channel, threshold * 255.0, &mut energies);
+        for (features, energy) in features.iter_mut().zip(&energies) {
+            features[5 + index] = *energy;
+        }
+    }
 }
 
 /// Writes the features that are made of local means and deviations.

@@ -36,66 +36,83 @@ pub(super) fn patch_at(plane: &Plane, (x, y): (usize, usize)) -> Patch {
 /// Returns the products of two patches' values.
 #[inline(always)]
 pub(super) fn product(a: &Patch, b: &Patch) -> Patch {
-    combine(a, b, |a, b| a * b)
+    let mut product = *a;
+    for (value, factor) in product.as_flattened_mut().iter_mut().zip(b.as_flattened()) {
+        *value *= factor;
+    }
+    product
 }
 
 /// Returns the quotients of two patches' values.
 #[inline(always)]
 pub(super) fn quotient(a: &Patch, b: &Patch) -> Patch {
-    combine(a, b, |a, b| a / b)
+    let mut quotient = *a;
+    for (value, divisor) in quotient.as_flattened_mut().iter_mut().zip(b.as_flattened()) {
+        *value /= divisor;
+    }
+    quotient
 }
 
+/// Returns a patch with the opposite signs.
 #[inline(always)]
-fn combine(a: &Patch, b: &Patch, operation: impl Fn(f64, f64) -> f64) -> Patch {
-    let mut result = [[0.0; SIDE]; SIDE];
-    for row in 0..SIDE {
-        for column in 0..SIDE {
-            result[row][column] = operation(a[row][column], b[row][column]);
-        }
+pub(super) fn negated(patch: &Patch) -> Patch {
+    let mut negated = *patch;
+    for value in negated.as_flattened_mut() {
+        *value = -*value;
     }
-    result
+    negated
 }
 
 #[inline(always)]
 pub(super) fn mean(patch: &Patch) -> f64 {
-    sum_of(patch, |value| value) / AREA as f64
+    total(patch) / AREA as f64
 }
 
 /// Returns the variance, with 63 as its divisor.
 #[inline(always)]
 pub(super) fn variance(patch: &Patch) -> f64 {
     let mean = mean(patch);
-    let squares = sum_of(patch, |value| (value - mean) * (value - mean));
-    squares / (AREA - 1) as f64
+    let mut squares = *patch;
+    for value in squares.as_flattened_mut() {
+        let deviation = *value - mean;
+        *value = deviation * deviation;
+    }
+    total(&squares) / (AREA - 1) as f64
 }
 
-/// Returns the variance of the values that are not negative, with their number less one as its divisor: 0 of one value, NaN
-/// of none.
+/// Returns the variance of the values that are not negative, with their number less one as its divisor: 0 of one value,
+/// NaN of none.
 #[inline(always)]
 pub(super) fn variance_of_not_negative(patch: &Patch) -> f64 {
-    let count = sum_of(patch, |value| if value >= 0.0 { 1.0 } else { 0.0 });
-    let mean = sum_of(patch, |value| if value >= 0.0 { value } else { 0.0 }) / count;
-    let square = |value: f64| (value - mean) * (value - mean);
-    let squares = sum_of(patch, |value| if value >= 0.0 { square(value) } else { 0.0 });
-    if count > 0.0 { squares / (count - 1.0).max(1.0) } else { f64::NAN }
+    let mut kept = *patch;
+    let mut weights = [[1.0; SIDE]; SIDE];
+    for (value, weight) in kept.as_flattened_mut().iter_mut().zip(weights.as_flattened_mut()) {
+        *weight = if *value >= 0.0 { 1.0 } else { 0.0 };
+        *value = if *value >= 0.0 { *value } else { 0.0 };
+    }
+    let count = total(&weights);
+    // NaN if no value is kept.
+    let mean = total(&kept) / count;
+    for (value, weight) in kept.as_flattened_mut().iter_mut().zip(weights.as_flattened()) {
+        let deviation = *value - mean;
+        *value = weight * (deviation * deviation);
+    }
+    total(&kept) / (count - 1.0).max(1.0)
 }
 
-/// Returns a patch with the opposite signs.
 #[inline(always)]
-pub(super) fn negated(patch: &Patch) -> Patch {
-    combine(patch, patch, |value, _| -value)
-}
-
-/// Returns the sum of a function of the values.
-#[inline(always)]
-pub(super) fn sum_of(patch: &Patch, term: impl Fn(f64) -> f64) -> f64 {
+fn total(patch: &Patch) -> f64 {
     let mut sums = [0.0; SIDE];
     for row in patch {
         for (sum, value) in sums.iter_mut().zip(row) {
-            *sum += term(*value);
+            *sum += value;
         }
     }
-    let [a, b, c, d, e, f, g, h] = sums;
+    add_in_pairs(sums)
+}
+
+#[inline(always)]
+pub(super) fn add_in_pairs([a, b, c, d, e, f, g, h]: [f64; SIDE]) -> f64 {
     ((a + b) + (c + d)) + ((e + f) + (g + h))
 }
 
