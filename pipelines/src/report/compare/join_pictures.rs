@@ -384,3 +384,82 @@ fn into_columns(
         excluded,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causes::causes;
+
+    fn picture(image: &str, score: f64, mos: f64) -> Picture {
+        Picture { algorithm: 0, image: image.into(), scene: 0, content: 1, is_read: true, score, mos }
+    }
+
+    fn record(name: &str) -> RunRecord {
+        let spec = serde_json::json!({
+            "datasets": [], "model": "m", "prompts": null, "views": "v", "dtype": "f32", "device": "cpu",
+            "shard_windows_max": 1, "remark": null
+        });
+        serde_json::from_value(serde_json::json!({
+            "name": name, "state": "complete", "created": "2026-01-01T00:00:00Z", "updated": "2026-01-01T00:00:00Z",
+            "spec": spec, "fingerprint": "f", "counts": { "pictures": 0, "windows": 0, "scored": 0, "failed": 0 },
+            "provenance": {}, "parts": []
+        }))
+        .unwrap()
+    }
+
+    /// Joins pictures of two scenes that two runs have.
+    fn merge(first: Vec<Picture>, second: Vec<Picture>, join: Join) -> Result<JoinedPictures, CompareError> {
+        let (dataset, records) = ("d".parse().unwrap(), [record("first"), record("second")]);
+        let runs = records.each_ref().map(|record| RunDataset { dataset: &dataset, record });
+        let scenes = ["a", "b"].map(|name| SceneKey { name: name.into(), group: None });
+        merge_join(&[first, second], &runs, (vec!["dcp".parse().unwrap()], &scenes), join)
+    }
+
+    /// Returns pictures that both have, that one run lacks, failed, or has another file of, and that both failed.
+    fn pictures() -> [Vec<Picture>; 2] {
+        let first = [("1", 0.1), ("2", 0.2), ("3", 0.3), ("4", 0.4), ("5", f64::NAN)];
+        let mut second = [("1", 1.0), ("3", f64::NAN), ("4", 4.0), ("5", f64::NAN)].map(|(n, s)| picture(n, s, 9.0));
+        second[2].content = 2;
+        [first.map(|(image, score)| picture(image, score, f64::NAN)).into(), second.into()]
+    }
+
+    #[test]
+    fn an_inner_join_has_the_pictures_that_every_run_scored() {
+        let [first, second] = pictures();
+        let joined = merge(first, second, Join::Inner).unwrap();
+        assert_eq!((&*joined.image, &*joined.mos), (&["1".into()][..], &[9.0][..]), "the label may be in either run");
+        assert_eq!(joined.scores, [[0.1], [1.0]]);
+        let expected = ExcludedCounts { not_in_all: 1, other_file: 1, failed: 2, unlabelled: 0 };
+        assert_eq!(joined.excluded, expected);
+    }
+
+    #[test]
+    fn an_outer_join_has_the_pictures_that_any_run_scored() {
+        let [first, second] = pictures();
+        let joined = merge(first, second, Join::Outer).unwrap();
+        assert_eq!(joined.image, ["1", "2", "3", "4"].map(Box::from));
+        assert_eq!(joined.scores[0], [0.1, 0.2, 0.3, 0.4]);
+        let second: Vec<Option<f64>> =
+            joined.scores[1].iter().map(|score| (!score.is_nan()).then_some(*score)).collect();
+        assert_eq!(second, [Some(1.0), None, None, None], "the score of another file is not that of the picture");
+        let expected = ExcludedCounts { not_in_all: 0, other_file: 1, failed: 1, unlabelled: 1 };
+        assert_eq!(joined.excluded, expected);
+        assert!(merge(Vec::new(), Vec::new(), Join::Outer).unwrap().image.is_empty());
+        assert!(matches!(merge(Vec::new(), Vec::new(), Join::Inner), Err(CompareError::NoCommonPicture { .. })));
+    }
+
+    #[test]
+    fn other_labels_and_scenes_are_errors() {
+        for join in [Join::Inner, Join::Outer] {
+            let error = |first: Picture, second: Picture| {
+                let error = merge(vec![first], vec![second], join).err().unwrap();
+                causes(&error).to_string()
+            };
+            let labels = error(picture("1", 0.1, 5.0), picture("1", 0.1, 6.0));
+            assert!(labels.contains("another label in run `second` than in run `first`"), "{labels}");
+            assert!(labels.ends_with("1 of dcp has 6 instead of 5"), "{labels}");
+            let scenes = error(picture("1", 0.1, 5.0), Picture { scene: 1, ..picture("1", 0.1, 5.0) });
+            assert!(scenes.ends_with("1 of dcp has b instead of a"), "{scenes}");
+        }
+    }
+}
