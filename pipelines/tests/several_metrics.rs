@@ -17,8 +17,6 @@ use metrics::{add_metric, metric};
 use synthetic::Shape;
 use tempfile::TempDir;
 
-#[path = "support/graded.rs"]
-mod graded;
 #[path = "support/metrics.rs"]
 mod metrics;
 #[path = "support/synthetic.rs"]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::error::ReportError;
 use super::require_complete::check_complete;
 use crate::names::{AlgorithmName, DatasetName};
-use crate::run::{PartRef, RunRecord};
+use crate::run::{DatasetSpec, PartRef, RunRecord};
 
 /// Returns a record, which is not stored, of `first` with the data sets and algorithms of `others`. Parts that several
 /// runs share are taken once.
@@ -42,15 +42,7 @@ fn differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
     differences.extend(metric_differences(a, b));
     for dataset in &a.spec.datasets {
         let Some(other) = b.spec.datasets.iter().find(|other| other.name == dataset.name) else { continue };
-        let protocol = |protocol: &Option<String>| protocol.clone().unwrap_or_else(|| "pooled".to_owned());
-        let fields = [
-            ("root", dataset.root.clone(), other.root.clone()),
-            ("protocol", protocol(&dataset.protocol), protocol(&other.protocol)),
-            ("definition", dataset.definition.clone(), other.definition.clone()),
-        ];
-        for (field, a, b) in fields.iter().filter(|(_, a, b)| a != b) {
-            differences.push(format!("{field} of data set {} ({} and {})", dataset.name, a.trim(), b.trim()));
-        }
+        differences.extend(dataset_differences(dataset, other));
     }
     if a.metrics() != b.metrics() {
         // The keys of parts contain the fingerprint, so they say nothing about the pictures.
@@ -63,6 +55,21 @@ fn differences(a: &RunRecord, b: &RunRecord) -> Vec<String> {
         }
     }
     differences
+}
+
+/// Returns how two data sets of one name differ.
+pub(super) fn dataset_differences(a: &DatasetSpec, b: &DatasetSpec) -> Vec<String> {
+    let protocol = |protocol: &Option<String>| protocol.clone().unwrap_or_else(|| "pooled".to_owned());
+    let fields = [
+        ("root", a.root.clone(), b.root.clone()),
+        ("protocol", protocol(&a.protocol), protocol(&b.protocol)),
+        ("definition", a.definition.clone(), b.definition.clone()),
+    ];
+    let unequal = fields.iter().filter(|(_, a, b)| a != b);
+    let text = |(field, first, second): &(&str, String, String)| {
+        format!("{field} of data set {} ({} and {})", a.name, first.trim(), second.trim())
+    };
+    unequal.map(text).collect()
 }
 
 /// Returns the metrics that only one of the runs has, and those of one name that have different fingerprints or directions.

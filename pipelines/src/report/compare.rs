@@ -6,7 +6,7 @@
 
 mod compare_text;
 mod error;
-mod join_pictures;
+pub(super) mod join_pictures;
 mod rank_agreement;
 mod rows;
 
@@ -21,11 +21,12 @@ use super::require_complete::require_complete;
 use crate::names::DatasetName;
 use crate::run::{DatasetSpec, RunRecord};
 use crate::store::Store;
+use crate::trained_on::SeenScenes;
 use dqa_stats::{self as stats, ScoreColumns};
 
 pub use compare_text::CompareTable;
 pub use error::CompareError;
-use join_pictures::JoinedPictures;
+use join_pictures::{Join, JoinedPictures};
 pub use rows::{AgreementRow, ComparedDataset, ExcludedCounts, RankAgreementRow};
 
 /// Maximum number of runs. A table of all pairs of more runs would be unreadable.
@@ -91,7 +92,7 @@ pub async fn compare(
         options: options.clone(),
     };
     for name in names {
-        let joined = join_pictures::read_and_join(store, records, &name).await?;
+        let joined = join_pictures::read_and_join(store, records, &name, Join::Inner).await?;
         compared.datasets.push(ComparedDataset {
             name: name.clone(),
             pictures: joined.scene.len() as u64,
@@ -163,15 +164,16 @@ fn common_datasets(records: &[RunRecord], options: &CompareOptions) -> Result<Ve
 }
 
 /// A group of a data set's pictures.
-struct Group {
-    kind: &'static str,
-    name: Option<String>,
+pub(super) struct Group {
+    pub(super) kind: &'static str,
+    pub(super) name: Option<String>,
     /// Rows of the joined columns that have a label.
-    rows: Vec<usize>,
+    pub(super) rows: Vec<usize>,
 }
 
 fn agreement(joined: &JoinedPictures, context: &CompareContext<'_>) -> Vec<AgreementRow> {
-    let groups = groups(joined, context);
+    let seen: Vec<&SeenScenes> = context.specs().filter_map(|spec| spec.seen_in_training.as_ref()).collect();
+    let groups = groups(joined, &seen);
     let group_rows = |group: &Group| {
         let take = |values: &[f64]| group.rows.iter().map(|&row| values[row]).collect::<Vec<f64>>();
         let scores: Vec<Vec<f64>> = joined.scores.iter().map(|scores| take(scores)).collect();
@@ -190,13 +192,12 @@ fn agreement(joined: &JoinedPictures, context: &CompareContext<'_>) -> Vec<Agree
 
 /// Returns the groups: all pictures with a label, those of held-out scenes, those of each algorithm, those of each
 /// scene group.
-fn groups(joined: &JoinedPictures, context: &CompareContext<'_>) -> Vec<Group> {
+pub(super) fn groups(joined: &JoinedPictures, seen: &[&SeenScenes]) -> Vec<Group> {
     let labelled: Vec<usize> = (0..joined.scene.len()).filter(|&row| !joined.mos[row].is_nan()).collect();
     if labelled.is_empty() {
         return Vec::new();
     }
     let only = |is_wanted: &dyn Fn(usize) -> bool| labelled.iter().copied().filter(|&row| is_wanted(row)).collect();
-    let seen: Vec<_> = context.specs().filter_map(|spec| spec.seen_in_training.as_ref()).collect();
     let mut groups = vec![Group { kind: "all", name: None, rows: labelled.clone() }];
     if !seen.is_empty() {
         let texts: Vec<String> = joined.scenes.iter().map(ToString::to_string).collect();

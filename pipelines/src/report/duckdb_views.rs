@@ -13,6 +13,11 @@ use crate::tables::comparisons::COMPARISONS;
 use crate::tables::correlations::CORRELATIONS;
 use crate::tables::cross_dataset::CROSS_DATASET;
 use crate::tables::leaderboard::LEADERBOARD;
+use crate::tables::metric_differences::METRIC_DIFFERENCES;
+use crate::tables::metric_disagreements::METRIC_DISAGREEMENTS;
+use crate::tables::metric_matrix::METRIC_MATRIX;
+use crate::tables::metric_ranks::METRIC_RANKS;
+use crate::tables::metrics::METRICS;
 use crate::tables::report_key;
 use crate::tables::scores::{METRIC, SCORES};
 
@@ -20,7 +25,17 @@ use crate::tables::scores::{METRIC, SCORES};
 const LATEST: &str = "latest.sql";
 
 /// The report tables. A run has at most one file of each.
-const REPORTS: [&str; 4] = [CORRELATIONS, LEADERBOARD, COMPARISONS, CROSS_DATASET];
+const REPORTS: [&str; 9] = [
+    CORRELATIONS,
+    LEADERBOARD,
+    COMPARISONS,
+    CROSS_DATASET,
+    METRICS,
+    METRIC_DIFFERENCES,
+    METRIC_MATRIX,
+    METRIC_RANKS,
+    METRIC_DISAGREEMENTS,
+];
 
 /// Writes the views of a complete run, and `latest.sql` for the complete run that was used last.
 ///

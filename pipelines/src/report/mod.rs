@@ -6,6 +6,7 @@
 
 mod combine_runs;
 pub mod compare;
+mod compute_report;
 mod correlations;
 mod cross_dataset;
 mod dataset_scores;
@@ -14,6 +15,8 @@ mod error;
 mod held_out;
 mod leaderboard;
 mod metric_choice;
+mod metric_comparison;
+mod metrics_text;
 mod options;
 mod ranking_text;
 mod report_text;
@@ -23,12 +26,8 @@ mod row_context;
 use arrow::array::RecordBatch;
 use parquet::errors::ParquetError;
 
-use self::correlations::Agreement;
-use self::dataset_scores::DatasetScores;
-use self::row_context::RowContext;
-use crate::metric::MetricSpec;
-use crate::names::{AlgorithmName, DatasetName, MetricName};
-use crate::run::{DatasetSpec, RunRecord};
+use crate::names::{DatasetName, MetricName};
+use crate::run::RunRecord;
 use crate::store::Store;
 use crate::tables::comparisons::{self as comparisons_table, COMPARISONS, ComparisonRow};
 use crate::tables::correlations::{self as correlations_table, CORRELATIONS, CorrelationRow};
@@ -38,10 +37,13 @@ use crate::tables::{parquet_file, report_key};
 
 pub use crate::run::{REPLICATES_MIN, ReportIntervals};
 pub use combine_runs::combine_runs;
+pub use compute_report::{compute, compute_leaderboards, compute_with_others};
 pub use correlations::{EXBEDDE, VQEG};
 pub use error::ReportError;
 pub use held_out::{HELD_OUT, SEEN, is_in_summary};
 pub use metric_choice::select_metric;
+pub use metric_comparison::MetricTables;
+pub use metrics_text::Emphasis;
 pub use options::ReportOptions;
 pub use report_text::ReportTable;
 pub use require_complete::{check_complete, require_complete};
@@ -61,116 +63,8 @@ pub struct Report {
     pub comparisons: Vec<ComparisonRow>,
     /// Rows of each metric: of all pairs of data sets.
     pub cross_dataset: Vec<CrossDatasetRow>,
-}
-
-/// Reads the run's scores and computes all of its reports.
-///
-/// # Errors
-/// The run is not complete; a part is missing, damaged or of another run; the store fails.
-pub async fn compute(store: &Store, record: &RunRecord, options: &ReportOptions) -> Result<Report, ReportError> {
-    compute_with(store, record, options, true).await
-}
-
-/// Computes the same as [`compute`] without the correlations, which take most of the time.
-///
-/// # Errors
-/// The same as [`compute`].
-pub async fn compute_leaderboards(
-    store: &Store,
-    record: &RunRecord,
-    options: &ReportOptions,
-) -> Result<Report, ReportError> {
-    compute_with(store, record, options, false).await
-}
-
-async fn compute_with(
-    store: &Store,
-    record: &RunRecord,
-    options: &ReportOptions,
-    with_correlations: bool,
-) -> Result<Report, ReportError> {
-    require_complete::require_complete(store, std::slice::from_ref(record)).await?;
-    options.check()?;
-    let by_metric: Vec<RunRecord> = record.metrics().iter().map(|metric| record.for_metric(metric)).collect();
-    let found = by_metric.iter().flat_map(|record| &record.parts).map(|part| part.rows).sum();
-    if found != record.counts.pictures {
-        let what = format!("run `{}`", record.name);
-        return Err(ReportError::Rows { what, planned: record.counts.pictures, found });
-    }
-    let mut report = Report::empty(record, options);
-    for record in &by_metric {
-        report.append(compute_metric(store, record, options, with_correlations).await?);
-    }
-    Ok(report)
-}
-
-/// Computes the report of a record of one metric.
-async fn compute_metric(
-    store: &Store,
-    record: &RunRecord,
-    options: &ReportOptions,
-    with_correlations: bool,
-) -> Result<Report, ReportError> {
-    let metric = metric_choice::only_metric(record);
-    let mut algorithms: Vec<AlgorithmName> = record.parts.iter().map(|part| part.algorithm.clone()).collect();
-    algorithms.sort();
-    algorithms.dedup();
-    let (mut correlations, mut overall, mut leaderboards) = (Vec::new(), Vec::new(), Vec::new());
-    // A metric has no rows of a data set that lacks the pictures that it compares with.
-    let has_rows = |dataset: &&DatasetSpec| record.parts.iter().any(|part| part.dataset == dataset.name);
-    for dataset in record.spec.datasets.iter().filter(has_rows) {
-        let rows = dataset_scores::load(store, record, &metric, &dataset.name).await?;
-        let (record, metric, dataset) = (record.clone(), metric.clone(), dataset.clone());
-        let (algorithms, options) = (algorithms.clone(), *options);
-        let work = move || {
-            let context = RowContext::new(&record, &metric, &dataset.name);
-            let leaderboard = leaderboard::compute(&rows, &context, (&algorithms, dataset.hazy.as_ref()), &options);
-            let agreement = with_correlations.then(|| agreement(&rows, &context, &dataset, &options));
-            (leaderboard, agreement.unwrap_or_default())
-        };
-        let (leaderboard, agreement) = tokio::task::spawn_blocking(work).await.expect("statistics do not panic");
-        leaderboards.push(leaderboard);
-        correlations.extend(agreement.table);
-        overall.extend(agreement.overall);
-    }
-    correlations.extend(correlations::means_over_datasets(&overall));
-    Ok(assemble((record, &metric), options, &algorithms, (correlations, leaderboards)))
-}
-
-fn agreement(
-    rows: &DatasetScores,
-    context: &RowContext<'_>,
-    dataset: &DatasetSpec,
-    options: &ReportOptions,
-) -> Agreement {
-    let mut agreement = correlations::compute(rows, context, dataset.protocol.as_deref(), options);
-    let seen = dataset.seen_in_training.as_ref();
-    held_out::insert_rows(&mut agreement.table, rows, (context, seen), options);
-    agreement
-}
-
-fn assemble(
-    (record, metric): (&RunRecord, &MetricSpec),
-    options: &ReportOptions,
-    algorithms: &[AlgorithmName],
-    (correlations, leaderboards): (Vec<CorrelationRow>, Vec<leaderboard::Leaderboard>),
-) -> Report {
-    let tables: Vec<&[LeaderboardRow]> = leaderboards.iter().map(|leaderboard| leaderboard.table.as_slice()).collect();
-    let cross_dataset = cross_dataset::compute(&tables);
-    let mut leaderboard = tables.concat();
-    let mut comparisons: Vec<ComparisonRow> =
-        leaderboards.iter().flat_map(|leaderboard| leaderboard.comparisons.clone()).collect();
-    if let Some(dataset) = record.spec.datasets.first() {
-        let (table, pairs) = leaderboard::compute_across_datasets(
-            &leaderboards,
-            &RowContext::new(record, metric, &dataset.name),
-            algorithms,
-            options,
-        );
-        leaderboard.extend(table);
-        comparisons.extend(pairs);
-    }
-    Report { record: record.clone(), options: *options, correlations, leaderboard, comparisons, cross_dataset }
+    /// The comparison of the metrics. Empty if there is only one.
+    pub metrics: MetricTables,
 }
 
 impl Report {
@@ -182,6 +76,7 @@ impl Report {
             leaderboard: Vec::new(),
             comparisons: Vec::new(),
             cross_dataset: Vec::new(),
+            metrics: MetricTables::default(),
         }
     }
 
@@ -208,7 +103,22 @@ impl Report {
             let bytes = self.encode(&batch).map_err(|source| ReportError::Write { table, source })?;
             store.put(&report_key(table, &self.record.name), bytes).await?;
         }
+        self.write_metrics(store).await?;
         duckdb_views::write(store, &self.record).await
+    }
+
+    /// Writes the tables that compare metrics, or removes those of an earlier report if there is only one metric.
+    async fn write_metrics(&self, store: &Store) -> Result<(), ReportError> {
+        for (table, batch) in self.metrics.batches() {
+            let key = report_key(table, &self.record.name);
+            if self.metrics.is_empty() {
+                store.delete(&key).await?;
+                continue;
+            }
+            let bytes = self.encode(&batch).map_err(|source| ReportError::Write { table, source })?;
+            store.put(&key, bytes).await?;
+        }
+        Ok(())
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<bytes::Bytes, ParquetError> {
@@ -238,6 +148,7 @@ impl Report {
         self.leaderboard.retain(|row| is_kept(&row.dataset));
         self.comparisons.retain(|row| is_kept(&row.dataset));
         self.cross_dataset.clear();
+        self.metrics.retain_dataset(dataset.as_str());
         Ok(())
     }
     /// Removes the rows of all other metrics. The record becomes that of a run of this metric.
@@ -251,6 +162,7 @@ impl Report {
         self.leaderboard.retain(|row| is_kept(&row.metric));
         self.comparisons.retain(|row| is_kept(&row.metric));
         self.cross_dataset.retain(|row| is_kept(&row.metric));
+        self.metrics = MetricTables::default();
         Ok(())
     }
 }

@@ -5,12 +5,14 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::metrics_text::{self, Emphasis};
 use super::{EXBEDDE, Report, ReportIntervals, VQEG, held_out, metric_choice};
 use crate::metric::{Direction, MetricSpec};
 use crate::tables::comparisons;
 use crate::tables::correlations::{self, CorrelationRow};
 use crate::tables::cross_dataset::{self, CrossDatasetRow};
 use crate::tables::leaderboard::{self, LeaderboardRow};
+use crate::tables::{metric_differences, metric_disagreements, metric_matrix, metric_ranks, metrics};
 use crate::text_table::Alignment::{Left, Right};
 use crate::text_table::{format_interval, format_number, format_rows};
 use dqa_stats::GROUP_PICTURES_MIN;
@@ -26,6 +28,16 @@ pub enum ReportTable {
     Comparisons,
     /// Agreement between data sets.
     CrossDataset,
+    /// The metrics beside each other. The text also has the other tables about metrics in short.
+    Metrics,
+    /// Every pair of metrics.
+    MetricDifferences,
+    /// How alike the metrics rank the pictures.
+    MetricMatrix,
+    /// How the metrics rank the algorithms.
+    MetricRanks,
+    /// The pictures that metrics rank most differently.
+    MetricDisagreements,
 }
 
 impl Report {
@@ -40,6 +52,11 @@ impl Report {
             ReportTable::Leaderboard => lines(&self.leaderboard),
             ReportTable::Comparisons => lines(&self.comparisons),
             ReportTable::CrossDataset => lines(&self.cross_dataset),
+            ReportTable::Metrics => lines(&self.metrics.metrics),
+            ReportTable::MetricDifferences => lines(&self.metrics.differences),
+            ReportTable::MetricMatrix => lines(&self.metrics.matrix),
+            ReportTable::MetricRanks => lines(&self.metrics.ranks),
+            ReportTable::MetricDisagreements => lines(&self.metrics.disagreements),
         }
     }
 
@@ -50,19 +67,34 @@ impl Report {
             ReportTable::Leaderboard => leaderboard::to_batch(&self.leaderboard),
             ReportTable::Comparisons => comparisons::to_batch(&self.comparisons),
             ReportTable::CrossDataset => cross_dataset::to_batch(&self.cross_dataset),
+            ReportTable::Metrics => metrics::to_batch(&self.metrics.metrics),
+            ReportTable::MetricDifferences => metric_differences::to_batch(&self.metrics.differences),
+            ReportTable::MetricMatrix => metric_matrix::to_batch(&self.metrics.matrix),
+            ReportTable::MetricRanks => metric_ranks::to_batch(&self.metrics.ranks),
+            ReportTable::MetricDisagreements => metric_disagreements::to_batch(&self.metrics.disagreements),
         };
         let mut bytes = Vec::new();
         arrow::csv::Writer::new(&mut bytes).write(&batch).expect("memory takes text and numbers");
         String::from_utf8(bytes).expect("what was written is text")
     }
 
-    /// Returns a table as aligned text. It is empty if the table has nothing to show.
+    /// Returns a table as aligned text with `*` after the best values. It is empty if the table has nothing to show.
     pub fn text(&self, table: ReportTable) -> String {
+        self.text_with(table, Emphasis::Asterisk)
+    }
+
+    /// Returns a table as [`Report::text`] does, with another mark of the best values.
+    pub fn text_with(&self, table: ReportTable, emphasis: Emphasis) -> String {
         match table {
             ReportTable::Correlations => self.correlations_text(),
             ReportTable::Leaderboard => self.leaderboard_text(),
             ReportTable::Comparisons => self.comparisons_text(),
             ReportTable::CrossDataset => self.cross_dataset_text(),
+            ReportTable::Metrics => metrics_text::metrics(&self.metrics, emphasis),
+            ReportTable::MetricDifferences => metrics_text::differences(&self.metrics),
+            ReportTable::MetricMatrix => metrics_text::matrix(&self.metrics),
+            ReportTable::MetricRanks => metrics_text::ranks(&self.metrics),
+            ReportTable::MetricDisagreements => metrics_text::disagreements(&self.metrics),
         }
     }
 

@@ -6,6 +6,22 @@ use rayon::slice::ParallelSliceMut;
 /// Columns of at least this many rows are sorted by several threads; below, starting threads costs more than the sort.
 const PARALLEL_ROWS_MIN: usize = 1 << 15;
 
+/// Returns the rank of each value: 1 for the least, and the mean of their ranks for equal values.
+///
+/// # Panics
+/// If a value is NaN.
+///
+/// # Examples
+/// ```
+/// assert_eq!(dqa_stats::midranks(&[0.5, 0.1, 0.5, 0.9]), [2.5, 1.0, 2.5, 4.0]);
+/// ```
+pub fn midranks(values: &[f64]) -> Vec<f64> {
+    let dense = DenseRanks::from_values(values);
+    let midrank = |(start, count): (u32, &u32)| f64::from(start) + (f64::from(*count) + 1.0) / 2.0;
+    let midranks: Vec<f64> = dense.group_starts().into_iter().zip(&dense.counts).map(midrank).collect();
+    dense.ranks.iter().map(|&rank| midranks[rank as usize]).collect()
+}
+
 /// Ids below this multiple of the number of rows are sorted by counting.
 const DENSE_MAX: usize = 2;
 

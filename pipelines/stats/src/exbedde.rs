@@ -87,6 +87,7 @@ pub fn exbedde(columns: &Columns<'_>, city: &[u32], level: f64) -> Exbedde {
         let scene: Vec<u32> = rows.iter().map(|&row| columns.scene[row as usize]).collect();
         let (score, mos) = (select(columns.score, rows), select(columns.mos, rows));
         let (groups, counts) = measure_groups(&Columns { score: &score, mos: &mos, scene: &scene });
+        let groups: Vec<[f64; 4]> = groups.into_iter().flatten().collect();
         result.counts.add(&counts);
         let measures = for_each_measure(|measure| mean_estimate(&group_values(&groups, measure), level));
         result.cities.push(ExbeddeCity { city: city[rows[0] as usize], counts, measures });
@@ -94,16 +95,20 @@ pub fn exbedde(columns: &Columns<'_>, city: &[u32], level: f64) -> Exbedde {
             groups_by_city.push(groups);
         }
     }
-    result.mean = for_each_measure(|measure| mean_over_cities(&groups_by_city, measure, level));
+    result.mean = for_each_measure(|measure| {
+        let values: Vec<Vec<f64>> = groups_by_city.iter().map(|groups| group_values(groups, measure)).collect();
+        mean_over_cities(&values, level)
+    });
     result
 }
 
-fn select(column: &[f64], rows: &[u32]) -> Vec<f64> {
+pub(crate) fn select(column: &[f64], rows: &[u32]) -> Vec<f64> {
     rows.iter().map(|&row| column[row as usize]).collect()
 }
 
-/// Returns the measures of each group that has them, and the counts of all groups.
-fn measure_groups(columns: &Columns<'_>) -> (Vec<[f64; 4]>, ExbeddeCounts) {
+/// Returns the measures of each group in ascending order of scene ids, `None` for a group without them, and the counts of
+/// all groups.
+pub(crate) fn measure_groups(columns: &Columns<'_>) -> (Vec<Option<[f64; 4]>>, ExbeddeCounts) {
     let (mut groups, mut counts) = (Vec::new(), ExbeddeCounts::default());
     for rows in DenseRanks::from_ids(columns.scene).groups() {
         let (score, mos) = (select(columns.score, rows), select(columns.mos, rows));
@@ -113,10 +118,13 @@ fn measure_groups(columns: &Columns<'_>) -> (Vec<[f64; 4]>, ExbeddeCounts) {
                 counts.scenes += 1;
                 counts.pictures += rows.len() as u64;
                 counts.not_converged += u64::from(fit.status == FitStatus::NotConverged);
-                groups.push([srcc, krcc, plcc, rmse]);
+                groups.push(Some([srcc, krcc, plcc, rmse]));
             }
-            _ if fit.status == FitStatus::TooFewRows => counts.too_small += 1,
-            _ => counts.constant += 1,
+            _ => {
+                let is_small = fit.status == FitStatus::TooFewRows;
+                *(if is_small { &mut counts.too_small } else { &mut counts.constant }) += 1;
+                groups.push(None);
+            }
         }
     }
     (groups, counts)
@@ -130,15 +138,15 @@ fn group_values(groups: &[[f64; 4]], measure: usize) -> Vec<f64> {
     groups.iter().map(|group| group[measure]).collect()
 }
 
-/// Returns the stratified mean: the standard errors of the cities' means are combined.
-fn mean_over_cities(cities: &[Vec<[f64; 4]>], measure: usize, level: f64) -> Option<Estimate> {
+/// Returns the stratified mean of the groups' values: the standard errors of the cities' means are combined. Each city has
+/// a group.
+pub(crate) fn mean_over_cities(cities: &[Vec<f64>], level: f64) -> Option<Estimate> {
     if cities.is_empty() {
         return None;
     }
     let count = cities.len() as f64;
     let (mut value, mut parts, mut groups) = (0.0, Vec::new(), 0);
-    for city in cities {
-        let values = group_values(city, measure);
+    for values in cities {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         value += mean / count;

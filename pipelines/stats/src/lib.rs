@@ -10,7 +10,7 @@
 //! | How uncertain are these measures? | [`estimate_agreement`] |
 //! | What are PLCC and RMSE after a logistic fit? | [`estimate_logistic_fits`], [`fit_logistics_vqeg`] |
 //! | Do scores order the algorithms as labels do? | [`algorithm_srcc()`] |
-//! | Which of two metrics agrees better? | [`paired_differences()`] |
+//! | Which of two metrics agrees better? | [`paired_differences()`], by exBeDDE's protocol [`exbedde_differences()`] |
 //! | Which algorithm is best, and is that significant? | [`rank_algorithms`], [`rank_across_data_sets`] |
 //! | What is the mean over data sets or splits? | [`weighted_correlation`], [`weighted_share`], [`split_summary()`] |
 //! | What does exBeDDE's own protocol report? | [`exbedde()`] |
@@ -75,6 +75,7 @@ mod columns;
 mod dense_ranks;
 mod estimate;
 mod exbedde;
+mod exbedde_differences;
 mod jackknife;
 mod kendall;
 mod logistic;
@@ -93,23 +94,26 @@ pub mod student_t;
 pub use agreement::{Agreement, Resampling, estimate_agreement};
 pub use algorithm_srcc::algorithm_srcc;
 pub use columns::{Columns, SortedColumns};
+pub use dense_ranks::midranks;
 pub use estimate::{
     Estimate, Interval, IntervalMethod, NoInterval, SCENES_MIN, Scale, StandardError, combine_standard_errors,
     mean_estimate, weighted_correlation, weighted_share,
 };
 pub use exbedde::{Exbedde, ExbeddeCity, ExbeddeCounts, ExbeddeMeasures, GROUP_PICTURES_MIN, exbedde};
+pub use exbedde_differences::exbedde_differences;
 pub use jackknife::{Jackknife, LeaveOneOut, jackknife};
 pub use kendall::krcc;
 pub use logistic::{
     FitStatus, Logistic, LogisticFit, LogisticFitEstimate, ROWS_PER_PARAMETER, estimate_logistic_fits, fit_logistic,
     fit_logistics, fit_logistics_vqeg,
 };
+pub use multiple_testing::holm_of_known;
 pub use paired_differences::{Measure, PairedDifference, PairedMeasure, ScoreColumns, paired_differences};
 pub use pairwise_accuracy::{PairwiseAccuracy, pairwise_accuracy};
 pub use pearson::{Moments, plcc, rmse};
 pub use ranking::{
     Comparison, Equivalence, POWER, Rank, RankOptions, Ranking, SceneScores, SignificanceTest, Standing,
-    rank_across_data_sets, rank_algorithms,
+    compact_letter_display, rank_across_data_sets, rank_algorithms,
 };
 pub use scene_bootstrap::Bootstrap;
 pub use spearman::{srcc, srcc_from_sums};

@@ -13,8 +13,13 @@ pub(crate) fn holm(p: &[f64]) -> Vec<f64> {
     corrected
 }
 
-/// Corrects the p-values that are known by Holm's method; the others stay `None` and do not count as tests.
-pub(crate) fn holm_of_known(p: &[Option<f64>]) -> Vec<Option<f64>> {
+/// Corrects the p-values that are known by Holm's method (1979); the others stay `None` and do not count as tests.
+///
+/// # Examples
+/// ```
+/// assert_eq!(dqa_stats::holm_of_known(&[Some(0.25), None, Some(0.125)]), [Some(0.25), None, Some(0.25)]);
+/// ```
+pub fn holm_of_known(p: &[Option<f64>]) -> Vec<Option<f64>> {
     let known: Vec<f64> = p.iter().copied().flatten().collect();
     let mut corrected = holm(&known).into_iter();
     p.iter().map(|p| p.and_then(|_| corrected.next())).collect()

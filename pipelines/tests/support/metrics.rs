@@ -4,9 +4,9 @@ use dqa_pipelines::metric::{Direction, MetricSpec};
 use dqa_pipelines::run::{PartRef, RunRecord};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::parquet_file;
-use dqa_pipelines::tables::scores::{PartColumns, ScoreRow, from_batch, part_key, to_batch};
-
-use crate::graded::with_score;
+use dqa_pipelines::tables::scores::{
+    PartColumns, ScoreRow, ScoreStatistics, ScoringFailure, from_batch, part_key, to_batch,
+};
 
 /// Returns the specification of a metric whose fingerprint is made from its name.
 pub(crate) fn metric(name: &str, direction: Direction) -> MetricSpec {
@@ -38,13 +38,10 @@ fn rescored(row: ScoreRow, score: impl Fn(&ScoreRow) -> Option<f64>) -> ScoreRow
     if row.score.is_err() {
         return row;
     }
-    match score(&row) {
-        Some(value) => with_score(row, value),
-        None => {
-            let (code, message) = ("reference_missing".to_owned(), "there is no clear picture".to_owned());
-            ScoreRow { score: Err(dqa_pipelines::tables::scores::ScoringFailure { code, message }), ..row }
-        }
-    }
+    let failure =
+        || ScoringFailure { code: "reference_missing".to_owned(), message: "there is no clear picture".to_owned() };
+    let statistics = |score| ScoreStatistics { score, std: 0.0, min: score, max: score };
+    ScoreRow { score: score(&row).map(statistics).ok_or_else(failure), ..row }
 }
 
 /// Writes the rows of a metric that belong to a part of another metric.
@@ -55,7 +52,7 @@ async fn write_part(store: &Store, part: &PartRef, metric: &MetricSpec, rows: &[
         algorithm: part.algorithm.to_string(),
         metric: metric.name.to_string(),
         fingerprint: metric.fingerprint.clone(),
-        part: format!("{}-{number}", metric.name),
+        part: format!("{}-{}-{number}", &metric.fingerprint[..12], metric.name),
     };
     let batch = to_batch(&columns, rows);
     let bytes = parquet_file::write(&batch.schema(), &[batch], &[]).unwrap();

@@ -1,6 +1,6 @@
 //! Joins the scores of one data set by several runs, picture by picture. A picture is the same in two runs if its
 //! algorithm, its name and the content of its file are equal. Pictures that are not in all runs, or that a run failed
-//! to score, are excluded and counted.
+//! to score, are excluded and counted, or else have no score of that run ([`Join`]).
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -42,25 +42,36 @@ const COLUMNS: [&str; 11] = [
 /// The group number of a scene without a group.
 const NO_GROUP: u32 = u32::MAX;
 
-/// The pictures that every run has scored, sorted by scene, algorithm and name.
-pub(super) struct JoinedPictures {
+/// Which pictures are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::report) enum Join {
+    /// Those that every run has scored.
+    Inner,
+    /// Those that any run has scored. The score of a run that did not score a picture, or another file of its name, is NaN.
+    Outer,
+}
+
+/// The joined pictures, sorted by scene, algorithm and name.
+pub(in crate::report) struct JoinedPictures {
     /// Algorithms by number.
-    pub(super) algorithms: Vec<AlgorithmName>,
+    pub(in crate::report) algorithms: Vec<AlgorithmName>,
     /// Scenes by number, sorted.
-    pub(super) scenes: Vec<SceneKey>,
+    pub(in crate::report) scenes: Vec<SceneKey>,
     /// Scene groups by number, sorted.
-    pub(super) groups: Vec<String>,
+    pub(in crate::report) groups: Vec<String>,
     /// The algorithm of each picture.
-    pub(super) algorithm: Vec<u32>,
+    pub(in crate::report) algorithm: Vec<u32>,
     /// The scene of each picture.
-    pub(super) scene: Vec<u32>,
+    pub(in crate::report) scene: Vec<u32>,
     /// The group of each picture's scene, or [`NO_GROUP`].
-    pub(super) group: Vec<u32>,
+    pub(in crate::report) group: Vec<u32>,
+    /// The name of each picture.
+    pub(in crate::report) image: Vec<Box<str>>,
     /// The label of each picture, or NaN.
-    pub(super) mos: Vec<f64>,
+    pub(in crate::report) mos: Vec<f64>,
     /// For each run, the oriented score of each picture.
-    pub(super) scores: Vec<Vec<f64>>,
-    pub(super) excluded: ExcludedCounts,
+    pub(in crate::report) scores: Vec<Vec<f64>>,
+    pub(in crate::report) excluded: ExcludedCounts,
 }
 
 /// A picture in one run.
@@ -116,11 +127,13 @@ impl SceneIndex {
 /// Reads a data set of each run and joins the pictures. Each record is restricted to one metric.
 ///
 /// # Errors
-/// A part cannot be read or is not the run's; labels or scenes of a picture differ; no picture is in all runs.
-pub(super) async fn read_and_join(
+/// A part cannot be read or is not the run's; labels or scenes of a picture differ; of an inner join, no picture is in
+/// all runs.
+pub(in crate::report) async fn read_and_join(
     store: &Store,
     records: &[RunRecord],
     dataset: &DatasetName,
+    join: Join,
 ) -> Result<JoinedPictures, CompareError> {
     let parts = records.iter().flat_map(|record| &record.parts).filter(|part| part.dataset == *dataset);
     let algorithms: BTreeSet<AlgorithmName> = parts.map(|part| part.algorithm.clone()).collect();
@@ -133,7 +146,7 @@ pub(super) async fn read_and_join(
         runs.push(pictures);
     }
     let run_datasets: Vec<RunDataset<'_>> = records.iter().map(|record| RunDataset { dataset, record }).collect();
-    merge_join(&runs, &run_datasets, (algorithms, &scenes.keys))
+    merge_join(&runs, &run_datasets, (algorithms, &scenes.keys), join)
 }
 
 /// A run with the data set that is joined, for error messages.
@@ -214,6 +227,7 @@ fn merge_join(
     pictures_by_run: &[Vec<Picture>],
     runs: &[RunDataset<'_>],
     (algorithms, scenes): (Vec<AlgorithmName>, &[SceneKey]),
+    join: Join,
 ) -> Result<JoinedPictures, CompareError> {
     let mut next = vec![0_usize; pictures_by_run.len()];
     let mut excluded = ExcludedCounts::default();
@@ -227,42 +241,65 @@ fn merge_join(
             .map(|(next, run)| run.get(*next).filter(|picture| picture.key() == least))
             .collect();
         same.iter().zip(&mut next).filter(|(picture, _)| picture.is_some()).for_each(|(_, next)| *next += 1);
-        let Some(pictures) = same.into_iter().collect::<Option<Vec<&Picture>>>() else {
+        let pictures: Vec<IndexedPicture<'_>> =
+            same.iter().enumerate().filter_map(|(run, picture)| Some((run, (*picture)?))).collect();
+        if join == Join::Inner && pictures.len() < same.len() {
             excluded.not_in_all += 1;
             continue;
+        }
+        let (_, first) = pictures[0];
+        let mos = check_scene_and_label(&pictures, &mut conflicts);
+        let has_other_file = pictures.iter().any(|(_, picture)| !picture.is_file_of(first));
+        excluded.other_file += u64::from(has_other_file);
+        if has_other_file && join == Join::Inner {
+            continue;
+        }
+        let score_of = |picture: &Option<&Picture>| {
+            picture.filter(|picture| picture.is_file_of(first)).map_or(f64::NAN, |picture| picture.score)
         };
-        let first = pictures[0];
-        if let Some(index) = pictures.iter().position(|picture| picture.scene != first.scene) {
-            Conflict::record(&mut conflicts[0], ("scene", index), (first, pictures[index]));
-        }
-        let labelled = pictures.iter().position(|picture| !picture.mos.is_nan());
-        let mos = labelled.map_or(f64::NAN, |index| pictures[index].mos);
-        if let Some(index) = pictures.iter().position(|picture| !picture.mos.is_nan() && picture.mos != mos) {
-            Conflict::record(&mut conflicts[1], ("label", index), (pictures[labelled.unwrap_or(0)], pictures[index]));
-        }
-        if !pictures.iter().all(|picture| picture.is_file_of(first)) {
-            excluded.other_file += 1;
-        } else if pictures.iter().any(|picture| picture.score.is_nan()) {
+        let scores: Vec<f64> = same.iter().map(score_of).collect();
+        let has_failed = match join {
+            Join::Inner => scores.iter().any(|score| score.is_nan()),
+            Join::Outer => scores.iter().all(|score| score.is_nan()),
+        };
+        if has_failed {
             excluded.failed += 1;
         } else {
             excluded.unlabelled += u64::from(mos.is_nan());
-            let scores = pictures.iter().map(|picture| picture.score).collect();
             found.push((first.scene, first.algorithm, &first.image, mos, scores));
         }
     }
     if let Some(difference) = conflicts.into_iter().flatten().next() {
         return Err(difference.error(runs, (&algorithms, scenes)));
     }
-    if found.is_empty() && excluded.failed == 0 {
+    if join == Join::Inner && found.is_empty() && excluded.failed == 0 {
         return Err(nothing_in_common(runs, excluded));
     }
     Ok(into_columns(found, (algorithms, scenes), (runs.len(), excluded)))
 }
 
+/// A picture with the number of its run.
+type IndexedPicture<'a> = (usize, &'a Picture);
+
+/// Records a picture that has another scene or label in some run. Returns its label, or NaN.
+fn check_scene_and_label<'a>(pictures: &[IndexedPicture<'a>], conflicts: &mut [Option<Conflict<'a>>; 2]) -> f64 {
+    let first = pictures[0];
+    if let Some(other) = pictures.iter().find(|(_, picture)| picture.scene != first.1.scene) {
+        Conflict::record(&mut conflicts[0], "scene", (first, *other));
+    }
+    let Some(labelled) = pictures.iter().find(|(_, picture)| !picture.mos.is_nan()) else { return f64::NAN };
+    let mos = labelled.1.mos;
+    if let Some(other) = pictures.iter().find(|(_, picture)| !picture.mos.is_nan() && picture.mos != mos) {
+        Conflict::record(&mut conflicts[1], "label", (*labelled, *other));
+    }
+    mos
+}
+
 /// Pictures whose scene or label differs between two runs.
 struct Conflict<'a> {
     field: &'static str,
-    index: usize,
+    /// The numbers of the runs.
+    runs: (usize, usize),
     count: usize,
     first: &'a Picture,
     second: &'a Picture,
@@ -271,10 +308,11 @@ struct Conflict<'a> {
 impl<'a> Conflict<'a> {
     fn record(
         known: &mut Option<Conflict<'a>>,
-        (field, index): (&'static str, usize),
-        (first, second): (&'a Picture, &'a Picture),
+        field: &'static str,
+        (first, second): (IndexedPicture<'a>, IndexedPicture<'a>),
     ) {
-        known.get_or_insert(Conflict { field, index, count: 0, first, second }).count += 1;
+        let new = Conflict { field, runs: (first.0, second.0), count: 0, first: first.1, second: second.1 };
+        known.get_or_insert(new).count += 1;
     }
 
     fn error(&self, runs: &[RunDataset<'_>], (algorithms, scenes): (&[AlgorithmName], &[SceneKey])) -> CompareError {
@@ -284,8 +322,8 @@ impl<'a> Conflict<'a> {
         };
         CompareError::ConflictingPictures {
             dataset: runs[0].dataset.clone(),
-            first: runs[0].record.name.clone(),
-            second: runs[self.index].record.name.clone(),
+            first: runs[self.runs.0].record.name.clone(),
+            second: runs[self.runs.1].record.name.clone(),
             what: self.field,
             count: self.count,
             algorithm: algorithms[self.first.algorithm as usize].to_string(),
@@ -337,11 +375,91 @@ fn into_columns(
         algorithm: found.iter().map(|row| row.1).collect(),
         scene: found.iter().map(|row| row.0).collect(),
         group: found.iter().map(|row| group_of[row.0 as usize]).collect(),
+        image: found.iter().map(|row| row.2.into()).collect(),
         mos: found.iter().map(|row| row.3).collect(),
         scores: (0..runs).map(|run| found.iter().map(|row| row.4[run]).collect()).collect(),
         algorithms,
         scenes,
         groups,
         excluded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causes::causes;
+
+    fn picture(image: &str, score: f64, mos: f64) -> Picture {
+        Picture { algorithm: 0, image: image.into(), scene: 0, content: 1, is_read: true, score, mos }
+    }
+
+    fn record(name: &str) -> RunRecord {
+        let spec = serde_json::json!({
+            "datasets": [], "model": "m", "prompts": null, "views": "v", "dtype": "f32", "device": "cpu",
+            "shard_windows_max": 1, "remark": null
+        });
+        serde_json::from_value(serde_json::json!({
+            "name": name, "state": "complete", "created": "2026-01-01T00:00:00Z", "updated": "2026-01-01T00:00:00Z",
+            "spec": spec, "fingerprint": "f", "counts": { "pictures": 0, "windows": 0, "scored": 0, "failed": 0 },
+            "provenance": {}, "parts": []
+        }))
+        .unwrap()
+    }
+
+    /// Joins pictures of two scenes that two runs have.
+    fn merge(first: Vec<Picture>, second: Vec<Picture>, join: Join) -> Result<JoinedPictures, CompareError> {
+        let (dataset, records) = ("d".parse().unwrap(), [record("first"), record("second")]);
+        let runs = records.each_ref().map(|record| RunDataset { dataset: &dataset, record });
+        let scenes = ["a", "b"].map(|name| SceneKey { name: name.into(), group: None });
+        merge_join(&[first, second], &runs, (vec!["dcp".parse().unwrap()], &scenes), join)
+    }
+
+    /// Returns pictures that both have, that one run lacks, failed, or has another file of, and that both failed.
+    fn pictures() -> [Vec<Picture>; 2] {
+        let first = [("1", 0.1), ("2", 0.2), ("3", 0.3), ("4", 0.4), ("5", f64::NAN)];
+        let mut second = [("1", 1.0), ("3", f64::NAN), ("4", 4.0), ("5", f64::NAN)].map(|(n, s)| picture(n, s, 9.0));
+        second[2].content = 2;
+        [first.map(|(image, score)| picture(image, score, f64::NAN)).into(), second.into()]
+    }
+
+    #[test]
+    fn an_inner_join_has_the_pictures_that_every_run_scored() {
+        let [first, second] = pictures();
+        let joined = merge(first, second, Join::Inner).unwrap();
+        assert_eq!((&*joined.image, &*joined.mos), (&["1".into()][..], &[9.0][..]), "the label may be in either run");
+        assert_eq!(joined.scores, [[0.1], [1.0]]);
+        let expected = ExcludedCounts { not_in_all: 1, other_file: 1, failed: 2, unlabelled: 0 };
+        assert_eq!(joined.excluded, expected);
+    }
+
+    #[test]
+    fn an_outer_join_has_the_pictures_that_any_run_scored() {
+        let [first, second] = pictures();
+        let joined = merge(first, second, Join::Outer).unwrap();
+        assert_eq!(joined.image, ["1", "2", "3", "4"].map(Box::from));
+        assert_eq!(joined.scores[0], [0.1, 0.2, 0.3, 0.4]);
+        let second: Vec<Option<f64>> =
+            joined.scores[1].iter().map(|score| (!score.is_nan()).then_some(*score)).collect();
+        assert_eq!(second, [Some(1.0), None, None, None], "the score of another file is not that of the picture");
+        let expected = ExcludedCounts { not_in_all: 0, other_file: 1, failed: 1, unlabelled: 1 };
+        assert_eq!(joined.excluded, expected);
+        assert!(merge(Vec::new(), Vec::new(), Join::Outer).unwrap().image.is_empty());
+        assert!(matches!(merge(Vec::new(), Vec::new(), Join::Inner), Err(CompareError::NoCommonPicture { .. })));
+    }
+
+    #[test]
+    fn other_labels_and_scenes_are_errors() {
+        for join in [Join::Inner, Join::Outer] {
+            let error = |first: Picture, second: Picture| {
+                let error = merge(vec![first], vec![second], join).err().unwrap();
+                causes(&error).to_string()
+            };
+            let labels = error(picture("1", 0.1, 5.0), picture("1", 0.1, 6.0));
+            assert!(labels.contains("another label in run `second` than in run `first`"), "{labels}");
+            assert!(labels.ends_with("1 of dcp has 6 instead of 5"), "{labels}");
+            let scenes = error(picture("1", 0.1, 5.0), Picture { scene: 1, ..picture("1", 0.1, 5.0) });
+            assert!(scenes.ends_with("1 of dcp has b instead of a"), "{scenes}");
+        }
     }
 }

@@ -123,7 +123,9 @@ fn mean_over_data_sets(estimates: &[Estimate], level: f64) -> Estimate {
 
 /// Returns the rank of each of `ranked`, which is in order, best first.
 fn ranks(ranked: &[usize], comparisons: &[Comparison]) -> Vec<Rank> {
-    let letters = compact_letter_display(ranked, comparisons);
+    let significant = comparisons.iter().filter(|pair| pair.significant);
+    let letters =
+        compact_letter_display(ranked, &significant.map(|pair| (pair.first, pair.second)).collect::<Vec<_>>());
     let rank = |(position, (&algorithm, groups)): (usize, (&usize, String))| {
         let significant = || comparisons.iter().filter(|pair| pair.significant);
         let mut own = comparisons.iter().filter(|pair| pair.first == algorithm || pair.second == algorithm);

@@ -1,16 +1,23 @@
-//! The compact letter display: letters of groups, such that two algorithms share a letter if and only if they do not
-//! differ significantly.
+//! The compact letter display: letters of groups, such that two algorithms (or metrics) share a letter if and only if they
+//! do not differ significantly.
 
-use super::comparison::Comparison;
-
-/// Returns the letters of each of `ranked`, in their order (Piepho 2004, "An algorithm for a letter-based
+/// Returns the letters of each of `ranked`, in their order, given the pairs that differ significantly (Piepho 2004, "An algorithm for a letter-based
 /// representation of all-pairwise comparisons"). A group that contains both algorithms of a significant pair is split
 /// in two, one without each; a group that another contains is dropped.
-pub(super) fn compact_letter_display(ranked: &[usize], comparisons: &[Comparison]) -> Vec<String> {
+///
+/// # Panics
+/// If a pair contains a number that is not ranked.
+///
+/// # Examples
+/// ```
+/// // 7 is the best and differs from 3 alone.
+/// assert_eq!(dqa_stats::compact_letter_display(&[7, 5, 3], &[(7, 3)]), ["a", "ab", "b"]);
+/// ```
+pub fn compact_letter_display(ranked: &[usize], significant: &[(usize, usize)]) -> Vec<String> {
     let position = |number: usize| ranked.iter().position(|&other| other == number).expect("both of a pair are ranked");
     let mut groups: Vec<Vec<usize>> = vec![(0..ranked.len()).collect()];
-    for pair in comparisons.iter().filter(|pair| pair.significant) {
-        let (first, second) = (position(pair.first), position(pair.second));
+    for &(first, second) in significant {
+        let (first, second) = (position(first), position(second));
         let (split, mut kept): (Vec<_>, Vec<_>) =
             groups.into_iter().partition(|group| group.contains(&first) && group.contains(&second));
         for group in split {
@@ -52,25 +59,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::estimate::{Estimate, NoInterval};
-
-    fn pair(first: usize, second: usize, significant: bool) -> Comparison {
-        Comparison {
-            first,
-            second,
-            scenes: 1,
-            difference: Estimate { value: 0.0, interval: Err(NoInterval::TooFewScenes) },
-            rank_biserial: None,
-            probability_of_superiority: None,
-            p: 1.0,
-            p_corrected: None,
-            p_smallest: 1.0,
-            minimum_detectable_difference: None,
-            equivalence: None,
-            testable: true,
-            significant,
-        }
-    }
 
     proptest! {
         #[test]
@@ -78,13 +66,15 @@ mod tests {
             differ in prop::collection::vec(any::<bool>(), 28), reversed in any::<bool>()
         ) {
             let ranked: Vec<usize> = if reversed { (0..8).rev().collect() } else { (0..8).collect() };
-            let pairs = (0..8).flat_map(|first| (first + 1..8).map(move |second| (first, second)));
-            let comparisons: Vec<Comparison> = pairs.zip(&differ).map(|((a, b), differ)| pair(a, b, *differ)).collect();
-            let letters = compact_letter_display(&ranked, &comparisons);
+            let pairs: Vec<(usize, usize)> =
+                (0..8).flat_map(|first| (first + 1..8).map(move |second| (first, second))).collect();
+            let significant: Vec<(usize, usize)> =
+                pairs.iter().zip(&differ).filter(|(_, differ)| **differ).map(|(pair, _)| *pair).collect();
+            let letters = compact_letter_display(&ranked, &significant);
             let letters_of = |number: usize| &letters[ranked.iter().position(|other| *other == number).unwrap()];
-            for pair in &comparisons {
-                let shared = letters_of(pair.first).chars().any(|letter| letters_of(pair.second).contains(letter));
-                prop_assert_eq!(shared, !pair.significant);
+            for (&(first, second), &differ) in pairs.iter().zip(&differ) {
+                let shared = letters_of(first).chars().any(|letter| letters_of(second).contains(letter));
+                prop_assert_eq!(shared, !differ);
             }
             prop_assert!(letters.iter().all(|letters| !letters.is_empty()));
         }

@@ -15,6 +15,7 @@ mod sign_flip_test;
 mod standing;
 mod wilcoxon;
 
+pub use compact_letter_display::compact_letter_display;
 pub use comparison::{Comparison, Equivalence, POWER, SignificanceTest};
 pub use rank_algorithms::{Ranking, rank_across_data_sets, rank_algorithms};
 pub use rank_options::RankOptions;
