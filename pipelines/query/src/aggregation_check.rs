@@ -1,12 +1,13 @@
-//! Refuses queries that aggregate rows of several runs that do not belong together: scores of different models are on
+//! Refuses queries that aggregate rows that do not belong together: scores of different metrics or models are on
 //! different scales, and runs that share parts have the same rows twice. The check looks at a query's logical plan
-//! before anything is read, and knows the runs of the session.
+//! before anything is read, and knows the runs of the session and their metrics.
 //!
-//! The check walks the plan from the tables up and determines the [`RowSource`]s of each step: the runs that its rows
-//! may come from, and the columns that identify a row's run. A filter removes runs, and a join on such columns merges
-//! two sources. An aggregate or window function must be grouped so that no group can have rows of two conflicting runs.
-//! A plan that is not understood counts as mixing runs.
+//! Each row has an origin: a run and one of its metrics. The check walks the plan from the tables up and determines the
+//! [`RowSource`]s of each step: the origins that its rows may have, and the columns that identify a row's origin. A
+//! filter removes origins, and a join on such columns merges two sources. An aggregate or window function must be
+//! grouped so that no group can have rows of two conflicting origins. A plan that is not understood counts as mixing.
 
+mod equations;
 mod row_source;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,38 +17,36 @@ use datafusion::common::{DFSchema, JoinType, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunctionDefinition;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Aggregate, BinaryExpr, Case, Distinct, Expr, Join, LogicalPlan, Operator, Union};
+use datafusion::logical_expr::{Aggregate, Case, Distinct, Expr, Join, LogicalPlan, Union};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
 use dqa_pipelines::tables::runs::RUNS;
-use dqa_pipelines::tables::scores::SCORES;
+use dqa_pipelines::tables::scores::{METRIC, SCORES};
 
+use self::equations::{Equation, equations};
 use self::row_source::{RowKind, RowSource};
-use crate::run_conflicts::SelectedRuns;
+use crate::run_conflicts::{RowOrigin, SelectedRuns};
 use crate::scores_table::RUN_COLUMN;
 
 const FINGERPRINT: &str = "fingerprint";
 
-/// Two runs whose rows an aggregate would combine.
+/// Two origins whose rows an aggregate would combine. If they have one metric and one fingerprint, the runs share parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MixedRuns {
+pub(crate) struct MixedRows {
     /// The aggregate or window function.
     pub(crate) expression: String,
-    /// The names of the two runs.
-    pub(crate) runs: [String; 2],
-    /// Their fingerprints, if they differ. If not, the runs share parts.
-    pub(crate) fingerprints: Option<[String; 2]>,
+    /// The two origins.
+    pub(crate) origins: [RowOrigin; 2],
 }
 
 impl SelectedRuns {
-    /// Returns an error if the plan aggregates rows of conflicting runs.
-    pub(crate) fn check(&self, plan: &LogicalPlan) -> Result<(), MixedRuns> {
-        let unlike = self.rows.windows(2).any(|pair| pair[0].fingerprint != pair[1].fingerprint);
-        if unlike || !self.sharing_pairs.is_empty() { self.row_sources(plan).map(drop) } else { Ok(()) }
+    /// Returns an error if the plan aggregates rows of conflicting origins.
+    pub(crate) fn check(&self, plan: &LogicalPlan) -> Result<(), MixedRows> {
+        if self.has_conflicts() { self.row_sources(plan).map(drop) } else { Ok(()) }
     }
 
     /// Returns the sources of a plan's rows.
-    fn row_sources(&self, plan: &LogicalPlan) -> Result<Vec<RowSource>, MixedRuns> {
+    fn row_sources(&self, plan: &LogicalPlan) -> Result<Vec<RowSource>, MixedRows> {
         self.check_subqueries(plan)?;
         match plan {
             LogicalPlan::TableScan(scan) => {
@@ -108,52 +107,63 @@ impl SelectedRuns {
         if kind == RowKind::Report && !names.contains(&RUN_COLUMN) {
             return None;
         }
-        let is_known = |name: &str| match kind {
-            RowKind::Runs => true,
-            RowKind::Scores | RowKind::Report => [RUN_COLUMN, FINGERPRINT].contains(&name),
-        };
-        let known = names.iter().enumerate().filter(|(_, name)| is_known(name));
-        let columns = known.filter_map(|(index, name)| {
-            let column = self.table.column_by_name(name)?;
-            let values = (0..self.rows.len()).map(|run| ScalarValue::try_from_array(column, run).ok());
-            Some((index, values.collect::<Option<Vec<_>>>()?))
-        });
+        let columns =
+            names.iter().enumerate().filter_map(|(index, name)| Some((index, self.column_values(kind, name)?)));
         Some(RowSource {
             kind,
-            runs: (0..self.rows.len()).collect(),
+            origins: (0..self.origins.len()).collect(),
             columns: columns.collect(),
             is_distinct: false,
             is_pinned: false,
         })
     }
 
+    /// Returns the value of a table's column for each origin, if the origin determines it.
+    fn column_values(&self, kind: RowKind, name: &str) -> Option<Vec<ScalarValue>> {
+        if kind == RowKind::Runs {
+            let column = self.table.column_by_name(name)?;
+            return self
+                .origins
+                .iter()
+                .map(|origin| ScalarValue::try_from_array(column, origin.run_row).ok())
+                .collect();
+        }
+        let value: fn(&RowOrigin) -> &str = match name {
+            RUN_COLUMN => |origin| &origin.run,
+            METRIC => |origin| &origin.metric,
+            FINGERPRINT => |origin| &origin.fingerprint,
+            _ => return None,
+        };
+        Some(self.origins.iter().map(|origin| ScalarValue::from(value(origin))).collect())
+    }
+
     fn project(&self, source: RowSource, exprs: &[Expr], schema: &DFSchema) -> RowSource {
         let columns = exprs.iter().enumerate();
         let columns =
-            columns.filter_map(|(index, expr)| Some((index, self.values_by_run(&source, expr, schema)?))).collect();
+            columns.filter_map(|(index, expr)| Some((index, self.values_by_origin(&source, expr, schema)?))).collect();
         RowSource { columns, ..source }
     }
 
-    /// Returns the value of an expression for each run, if the run determines it. Runs that are not in the source have
-    /// NULL.
-    fn values_by_run(&self, source: &RowSource, expr: &Expr, schema: &DFSchema) -> Option<Vec<ScalarValue>> {
-        let value = |run| {
-            if !source.runs.contains(&run) {
+    /// Returns the value of an expression for each origin, if the origin determines it. Origins that are not in the
+    /// source have NULL.
+    fn values_by_origin(&self, source: &RowSource, expr: &Expr, schema: &DFSchema) -> Option<Vec<ScalarValue>> {
+        let value = |origin| {
+            if !source.origins.contains(&origin) {
                 return Some(ScalarValue::Null);
             }
-            match self.simplify_for_run(source, run, expr, schema) {
+            match self.simplify_for_origin(source, origin, expr, schema) {
                 Expr::Literal(value, _) => Some(value),
                 _ => None,
             }
         };
-        (0..self.rows.len()).map(value).collect()
+        (0..self.origins.len()).map(value).collect()
     }
 
-    /// Simplifies an expression as far as possible for the rows of one run.
-    fn simplify_for_run(&self, source: &RowSource, run: usize, expr: &Expr, schema: &DFSchema) -> Expr {
+    /// Simplifies an expression as far as possible for the rows of one origin.
+    fn simplify_for_origin(&self, source: &RowSource, origin: usize, expr: &Expr, schema: &DFSchema) -> Expr {
         let replaced = expr.clone().transform(|expr| {
             let value = match &expr {
-                Expr::Column(column) => source.column(column, schema).map(|values| values[run].clone()),
+                Expr::Column(column) => source.column(column, schema).map(|values| values[origin].clone()),
                 _ => None,
             };
             match (value, expr) {
@@ -176,99 +186,23 @@ impl SelectedRuns {
         simplifier.simplify(coerced).unwrap_or(expr)
     }
 
-    /// Removes the runs that cannot pass a predicate, and merges sources that it equates.
+    /// Removes the origins that cannot pass a predicate, and merges sources that it equates.
     fn filter(&self, mut sources: Vec<RowSource>, predicate: &Expr, schema: &DFSchema) -> Vec<RowSource> {
-        for source in &mut sources {
-            self.retain_matching_runs(source, predicate, schema);
-        }
-        for conjunct in split_conjunction(predicate) {
-            if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = conjunct {
-                self.pin_to_outer_row(&mut sources, (left, right), schema);
-                self.pin_to_outer_row(&mut sources, (right, left), schema);
-                self.merge_equated(&mut sources, (left, right), schema, true);
-            }
-        }
+        sources.iter_mut().for_each(|source| self.retain_matching_origins(source, predicate, schema));
+        let equations = equations(split_conjunction(predicate));
+        self.pin_to_outer_row(&mut sources, &equations, schema);
+        self.merge_equated(&mut sources, &equations, schema, true);
+        // Sources that are not merged know more of each other's columns now.
+        sources.iter_mut().for_each(|source| self.retain_matching_origins(source, predicate, schema));
         sources
     }
 
-    fn retain_matching_runs(&self, source: &mut RowSource, predicate: &Expr, schema: &DFSchema) {
-        let passes = |run: &usize| !is_false_or_null(&self.simplify_for_run(source, *run, predicate, schema));
-        source.runs = source.runs.iter().copied().filter(passes).collect();
+    fn retain_matching_origins(&self, source: &mut RowSource, predicate: &Expr, schema: &DFSchema) {
+        let passes = |origin: &usize| !is_false_or_null(&self.simplify_for_origin(source, *origin, predicate, schema));
+        source.origins = source.origins.iter().copied().filter(passes).collect();
     }
 
-    /// Marks the sources whose rows are limited to one run by equality with a column of an outer query.
-    fn pin_to_outer_row(&self, sources: &mut [RowSource], (own, outer): (&Expr, &Expr), schema: &DFSchema) {
-        if !outer.contains_outer() || outer.any_column_refs() {
-            return;
-        }
-        for source in sources {
-            let values = self.values_by_run(source, own, schema);
-            source.is_pinned |=
-                values.is_some_and(|values| self.find_conflict(source, &[values], &source.runs).is_none());
-        }
-    }
-
-    /// Merges two sources whose rows are matched where these expressions are equal, if the matched runs do not
-    /// conflict. `is_inner` says that the second source's columns are not NULL in unmatched rows, because there are
-    /// none.
-    fn merge_equated(
-        &self,
-        sources: &mut Vec<RowSource>,
-        (left, right): (&Expr, &Expr),
-        schema: &DFSchema,
-        is_inner: bool,
-    ) {
-        let find = |expr: &Expr| {
-            let is_of =
-                |source: &RowSource| expr.any_column_refs() && self.values_by_run(source, expr, schema).is_some();
-            sources.iter().position(is_of)
-        };
-        let (Some(first), Some(second)) = (find(left), find(right)) else { return };
-        if first == second {
-            return;
-        }
-        // The columns of the table `runs` are added to the rows of the other source, not the reverse.
-        let is_swapped = is_inner && sources[first].kind == RowKind::Runs;
-        let (first, second, left, right) =
-            if is_swapped { (second, first, right, left) } else { (first, second, left, right) };
-        let (Some(ours), Some(theirs)) =
-            (self.values_by_run(&sources[first], left, schema), self.values_by_run(&sources[second], right, schema))
-        else {
-            return;
-        };
-        let matching_runs = |a: usize| -> Vec<usize> {
-            sources[second].runs.iter().copied().filter(|b| ours[a] == theirs[*b]).collect()
-        };
-        let matches: BTreeMap<usize, Vec<usize>> =
-            sources[first].runs.iter().map(|a| (*a, matching_runs(*a))).collect();
-        if matches.iter().any(|(a, others)| others.iter().any(|b| self.is_conflict(*a, *b, true))) {
-            return;
-        }
-        let first = if second < first { first - 1 } else { first };
-        let second = sources.remove(second);
-        let first = &mut sources[first];
-        if is_inner {
-            first.runs.retain(|run| matches.get(run).is_some_and(|others| !others.is_empty()));
-            for (index, values) in second.columns {
-                let value = |run: usize| -> Option<ScalarValue> {
-                    let Some(others) = matches.get(&run).filter(|others| !others.is_empty()) else {
-                        return Some(ScalarValue::Null);
-                    };
-                    let same = others.iter().all(|other| values[*other] == values[others[0]]);
-                    same.then(|| values[others[0]].clone())
-                };
-                if let Some(values) = (0..self.rows.len()).map(value).collect() {
-                    first.columns.insert(index, values);
-                }
-            }
-        }
-        if second.kind == RowKind::Scores {
-            first.kind = RowKind::Scores;
-        }
-        first.is_distinct &= second.is_distinct;
-    }
-
-    fn aggregate(&self, step: &Aggregate) -> Result<Vec<RowSource>, MixedRuns> {
+    fn aggregate(&self, step: &Aggregate) -> Result<Vec<RowSource>, MixedRows> {
         let schema = step.input.schema();
         let mut output = Vec::new();
         for input in self.row_sources(&step.input)? {
@@ -277,7 +211,7 @@ impl SelectedRuns {
             for expr in &step.aggr_expr {
                 self.check_aggregate(expr, &input, &keys, schema)?;
             }
-            // Without a group key, the output row belongs to no run: it is a number that was checked.
+            // Without a group key, the output row has no origin: it is a number that was checked.
             if step.aggr_expr.is_empty() || !keys.is_empty() {
                 output.push(RowSource { is_distinct: true, ..source });
             }
@@ -291,32 +225,36 @@ impl SelectedRuns {
         source: &RowSource,
         keys: &[Vec<ScalarValue>],
         schema: &DFSchema,
-    ) -> Result<(), MixedRuns> {
+    ) -> Result<(), MixedRows> {
         let Expr::AggregateFunction(function) = expr.clone().unalias() else {
-            return self.check_groups(expr, source, keys, &source.runs);
+            return self.check_groups(expr, source, keys, &source.origins);
         };
         // The number of distinct values does not depend on how often each occurs.
         if function.func.name() == "count" && (function.params.distinct || source.is_distinct) {
             return Ok(());
         }
-        let is_in = |run: &usize| {
-            let is_off = |expr: &Expr| is_false_or_null(&self.simplify_for_run(source, *run, expr, schema));
-            let is_null = |expr: &Expr| is_null(&self.simplify_for_run(source, *run, expr, schema));
+        let is_in = |origin: &usize| {
+            let is_off = |expr: &Expr| is_false_or_null(&self.simplify_for_origin(source, *origin, expr, schema));
+            let is_null = |expr: &Expr| is_null(&self.simplify_for_origin(source, *origin, expr, schema));
             !function.params.filter.as_deref().is_some_and(is_off) && !function.params.args.iter().any(is_null)
         };
-        let runs = source.runs.iter().copied().filter(is_in).collect();
-        self.check_groups(expr, source, keys, &runs)
+        let origins = source.origins.iter().copied().filter(is_in).collect();
+        self.check_groups(expr, source, keys, &origins)
     }
 
-    fn check_window(&self, expr: &Expr, sources: &[RowSource], schema: &DFSchema) -> Result<(), MixedRuns> {
+    fn check_window(&self, expr: &Expr, sources: &[RowSource], schema: &DFSchema) -> Result<(), MixedRows> {
         let Expr::WindowFunction(function) = expr.clone().unalias() else { return Ok(()) };
         if matches!(&function.fun, WindowFunctionDefinition::WindowUDF(fun) if fun.name() == "row_number") {
             return Ok(());
         }
         for source in sources {
-            let keys: Vec<Vec<ScalarValue>> =
-                function.params.partition_by.iter().filter_map(|key| self.values_by_run(source, key, schema)).collect();
-            self.check_groups(expr, source, &keys, &source.runs)?;
+            let keys: Vec<Vec<ScalarValue>> = function
+                .params
+                .partition_by
+                .iter()
+                .filter_map(|key| self.values_by_origin(source, key, schema))
+                .collect();
+            self.check_groups(expr, source, &keys, &source.origins)?;
         }
         Ok(())
     }
@@ -326,39 +264,38 @@ impl SelectedRuns {
         expr: &Expr,
         source: &RowSource,
         keys: &[Vec<ScalarValue>],
-        runs: &BTreeSet<usize>,
-    ) -> Result<(), MixedRuns> {
-        let Some((a, b)) = self.find_conflict(source, keys, runs) else { return Ok(()) };
-        let (a, b) = (&self.rows[a], &self.rows[b]);
-        let fingerprints = (a.fingerprint != b.fingerprint).then(|| [a.fingerprint.clone(), b.fingerprint.clone()]);
-        let runs = [a.run.clone(), b.run.clone()];
-        Err(MixedRuns { expression: expr.schema_name().to_string(), runs, fingerprints })
+        origins: &BTreeSet<usize>,
+    ) -> Result<(), MixedRows> {
+        let Some((a, b)) = self.find_conflict(source, keys, origins) else { return Ok(()) };
+        let origins = [a, b].map(|origin| self.origins[origin].clone());
+        Err(MixedRows { expression: expr.schema_name().to_string(), origins })
     }
 
-    /// Returns two conflicting runs that have equal keys.
+    /// Returns two conflicting origins that have equal keys.
     fn find_conflict(
         &self,
         source: &RowSource,
         keys: &[Vec<ScalarValue>],
-        runs: &BTreeSet<usize>,
+        origins: &BTreeSet<usize>,
     ) -> Option<(usize, usize)> {
         if source.is_pinned || source.kind == RowKind::Runs {
             return None;
         }
         let mut groups: HashMap<Vec<&ScalarValue>, Vec<usize>> = HashMap::new();
-        for run in runs {
-            let group = groups.entry(keys.iter().map(|values| &values[*run]).collect()).or_default();
+        for origin in origins {
+            let group = groups.entry(keys.iter().map(|values| &values[*origin]).collect()).or_default();
+            // The latest first: two metrics of one run are named before metrics of two runs.
             if let Some(other) =
-                group.iter().find(|other| self.is_conflict(**other, *run, source.kind == RowKind::Scores))
+                group.iter().rev().find(|other| self.is_conflict(**other, *origin, source.kind == RowKind::Scores))
             {
-                return Some((*other, *run));
+                return Some((*other, *origin));
             }
-            group.push(*run);
+            group.push(*origin);
         }
         None
     }
 
-    fn join(&self, step: &Join) -> Result<Vec<RowSource>, MixedRuns> {
+    fn join(&self, step: &Join) -> Result<Vec<RowSource>, MixedRows> {
         let (mut left, mut right) = (self.row_sources(&step.left)?, self.row_sources(&step.right)?);
         let columns = step.left.schema().fields().len();
         for source in &mut right {
@@ -378,7 +315,7 @@ impl SelectedRuns {
         let is_anti = matches!(step.join_type, JoinType::LeftAnti | JoinType::RightAnti);
         if let Some(filter) = step.filter.as_ref().filter(|_| !is_anti) {
             let filtered = left.iter_mut().filter(|_| !keeps_left).chain(right.iter_mut().filter(|_| !keeps_right));
-            filtered.for_each(|source| self.retain_matching_runs(source, filter, &schema));
+            filtered.for_each(|source| self.retain_matching_origins(source, filter, &schema));
         }
         // Unmatched rows are not returned, so the equality only matters for the side that is returned.
         match step.join_type {
@@ -395,24 +332,19 @@ impl SelectedRuns {
         }
         let mut both = left;
         both.extend(right);
-        let filters = step.filter.iter().flat_map(split_conjunction);
-        let equal = filters.filter_map(|conjunct| match conjunct {
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => Some((left.as_ref(), right.as_ref())),
-            _ => None,
-        });
-        let equal: Vec<(&Expr, &Expr)> = step.on.iter().map(|(left, right)| (left, right)).chain(equal).collect();
-        for (ours, theirs) in equal {
-            match step.join_type {
-                JoinType::Left => self.merge_equated(&mut both, (ours, theirs), &schema, false),
-                JoinType::Right => self.merge_equated(&mut both, (theirs, ours), &schema, false),
-                JoinType::Inner => self.merge_equated(&mut both, (ours, theirs), &schema, true),
-                _ => {}
-            }
+        let of_filter = equations(step.filter.iter().flat_map(split_conjunction));
+        let equations: Vec<Equation<'_>> = step.on.iter().map(|(left, right)| (left, right)).chain(of_filter).collect();
+        let swapped = || equations.iter().map(|(left, right)| (*right, *left)).collect::<Vec<_>>();
+        match step.join_type {
+            JoinType::Left => self.merge_equated(&mut both, &equations, &schema, false),
+            JoinType::Right => self.merge_equated(&mut both, &swapped(), &schema, false),
+            JoinType::Inner => self.merge_equated(&mut both, &equations, &schema, true),
+            _ => {}
         }
         Ok(both)
     }
 
-    fn union(&self, step: &Union) -> Result<Vec<RowSource>, MixedRuns> {
+    fn union(&self, step: &Union) -> Result<Vec<RowSource>, MixedRows> {
         let mut all: Option<RowSource> = None;
         for input in &step.inputs {
             let input = self.row_sources(input)?;
@@ -430,7 +362,7 @@ impl SelectedRuns {
         Ok(all.into_iter().collect())
     }
 
-    fn check_subqueries(&self, plan: &LogicalPlan) -> Result<(), MixedRuns> {
+    fn check_subqueries(&self, plan: &LogicalPlan) -> Result<(), MixedRows> {
         let mut found = Vec::new();
         for expr in plan.expressions() {
             let walked = expr.apply(|expr| {

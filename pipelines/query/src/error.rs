@@ -2,11 +2,13 @@
 
 use datafusion::error::DataFusionError;
 use dqa_pipelines::Hint;
+use dqa_pipelines::metric::CLIP_DQA;
 use dqa_pipelines::run::RunRecordError;
 use dqa_pipelines::store::StoreError;
 
 use crate::TABLES;
-use crate::aggregation_check::MixedRuns;
+use crate::aggregation_check::MixedRows;
+use crate::run_conflicts::RowOrigin;
 
 /// Why a store cannot be queried.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,36 @@ pub enum SqlError {
         /// Why their rows must not be combined.
         why: String,
     },
+    /// An aggregate combines rows of different metrics.
+    #[error(
+        "`{expression}` combines rows of the metrics {}, whose values have different scales",
+        metrics_text(first, second)
+    )]
+    MixedMetrics {
+        /// The aggregate or window function.
+        expression: String,
+        /// A metric, and the run that it belongs to.
+        first: MetricOfRun,
+        /// Another metric, and its run.
+        second: MetricOfRun,
+    },
+}
+
+/// The names of a metric and of its run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricOfRun {
+    /// The metric's name.
+    pub metric: String,
+    /// The run's name.
+    pub run: String,
+}
+
+fn metrics_text(first: &MetricOfRun, second: &MetricOfRun) -> String {
+    let [a, b] = [first, second].map(|origin| match first.run == second.run {
+        true => format!("`{}`", origin.metric),
+        false => format!("`{}` (run `{}`)", origin.metric, origin.run),
+    });
+    format!("{a} and {b}")
 }
 
 impl Hint for SqlError {
@@ -64,6 +96,13 @@ impl Hint for SqlError {
                 "add {columns} to GROUP BY (or PARTITION BY), select one run with WHERE run = '{first}' or --run {first}, \
                  or combine them with --mix-runs"
             )),
+            SqlError::MixedMetrics { first, second, .. } => {
+                let columns = if first.run == second.run { "metric" } else { "metric or run" };
+                Some(format!(
+                    "add {columns} to GROUP BY (or PARTITION BY), or select one metric with WHERE metric = '{}'",
+                    first.metric
+                ))
+            }
             SqlError::MissingPart { .. } => {
                 Some("submit the run again: only missing parts are scored again".to_owned())
             }
@@ -72,18 +111,24 @@ impl Hint for SqlError {
     }
 }
 
-impl From<MixedRuns> for SqlError {
-    fn from(mixed: MixedRuns) -> SqlError {
-        let [first, second] = mixed.runs;
-        let (columns, why) = match mixed.fingerprints {
-            Some([a, b]) => {
-                let short = |text: &str| text.chars().take(8).collect::<String>();
-                let why = format!("which have different models (fingerprints {}... and {}...)", short(&a), short(&b));
-                ("run or fingerprint", why)
-            }
-            None => ("run", "which share pictures that would count twice".to_owned()),
+impl From<MixedRows> for SqlError {
+    fn from(MixedRows { expression, origins: [a, b] }: MixedRows) -> SqlError {
+        if a.metric != b.metric {
+            let of_run = |RowOrigin { metric, run, .. }| MetricOfRun { metric, run };
+            return SqlError::MixedMetrics { expression, first: of_run(a), second: of_run(b) };
+        }
+        let (columns, why) = if a.fingerprint == b.fingerprint {
+            ("run", "which share pictures that would count twice".to_owned())
+        } else {
+            let short = |text: &str| text.chars().take(8).collect::<String>();
+            let what = match a.metric.as_str() {
+                CLIP_DQA => "different models".to_owned(),
+                metric => format!("the metric `{metric}` by different code or parameters"),
+            };
+            let fingerprints = format!("fingerprints {}... and {}...", short(&a.fingerprint), short(&b.fingerprint));
+            ("run or fingerprint", format!("which have {what} ({fingerprints})"))
         };
-        SqlError::MixedRuns { columns, expression: mixed.expression, first, second, why }
+        SqlError::MixedRuns { columns, expression, first: a.run, second: b.run, why }
     }
 }
 

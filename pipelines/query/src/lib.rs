@@ -14,6 +14,7 @@ mod aggregation_check;
 pub mod distributed;
 mod error;
 pub mod output;
+mod report_table;
 mod run_conflicts;
 mod scores_table;
 mod session;
@@ -31,7 +32,7 @@ use dqa_pipelines::tables::scores::SCORES;
 use dqa_pipelines::tables::studies::STUDIES;
 use dqa_pipelines::tables::study_splits::STUDY_SPLITS;
 
-pub use error::{DataFusionMessage, SqlError};
+pub use error::{DataFusionMessage, MetricOfRun, SqlError};
 pub use session::{Selection, new_runtime, open_session, query, query_mixing, register_tables, shortfalls};
 
 /// Names of the tables.

@@ -38,8 +38,9 @@ use dqa_pipelines::train::TRIALS;
 
 use crate::aggregates;
 use crate::error::SqlError;
+use crate::report_table::ReportTable;
 use crate::run_conflicts::SelectedRuns;
-use crate::scores_table::{self, ScoresTable};
+use crate::scores_table::{self, MetricRows, ScoresTable};
 use crate::store_registry::StoreRegistry;
 
 /// The store's address within a session, whatever its real address is.
@@ -129,7 +130,7 @@ async fn register_selection(
     ] {
         let stored_keys = list_keys(store, table).await?;
         let keys = records.iter().map(|record| report_key(table, &record.name)).filter(|key| stored_keys.contains(key));
-        register(context, table, files(keys.collect(), schema))?;
+        register(context, table, files(keys.collect(), schema).map(|table| Arc::new(ReportTable(table)) as _))?;
     }
     let stored_keys = list_keys(store, TRIALS).await?;
     for (table, schema) in [(EPOCHS, &epochs::SCHEMA), (PREDICTIONS, &predictions::SCHEMA)] {
@@ -183,18 +184,22 @@ fn scores_table(
     stored_keys: &BTreeSet<String>,
     files: impl Fn(BTreeSet<String>) -> Result<Arc<dyn TableProvider>, DataFusionError>,
 ) -> Result<Result<Arc<dyn TableProvider>, DataFusionError>, SqlError> {
-    let mut runs = Vec::new();
+    let mut by_metric = Vec::new();
     for record in records {
         let (there, missing): (Vec<_>, Vec<_>) = record.parts.iter().partition(|part| stored_keys.contains(&part.key));
         if let (RunState::Complete, Some(part)) = (record.state, missing.first()) {
             return Err(SqlError::MissingPart { run: record.name.to_string(), key: part.key.clone() });
         }
-        runs.push((record.name.to_string(), there.into_iter().map(|part| part.key.clone()).collect()));
+        for metric in record.metrics() {
+            let keys = there.iter().filter(|part| part.is_of(&metric)).map(|part| part.key.clone()).collect();
+            by_metric.push((record.name.to_string(), metric.name.to_string(), keys));
+        }
     }
-    if runs.is_empty() {
+    if by_metric.is_empty() {
         return Ok(Ok(Arc::new(EmptyTable::new(scores_table::SCHEMA.clone()))));
     }
-    let tables = runs.into_iter().map(|(run, keys)| Ok((run, files(keys)?))).collect::<Result<_, _>>();
+    let rows = |(run, metric, keys)| Ok(MetricRows { run, metric, parts: files(keys)? });
+    let tables = by_metric.into_iter().map(rows).collect::<Result<_, _>>();
     Ok(tables.map(|tables| Arc::new(ScoresTable(tables)) as _))
 }
 
@@ -245,15 +250,18 @@ mod tests {
     use arrow::array::AsArray;
     use arrow::datatypes::{Float64Type, Int64Type};
     use arrow::util::pretty::pretty_format_batches;
+    use datafusion::physical_plan::{collect, displayable};
+    use datafusion_proto::bytes::{physical_plan_from_bytes, physical_plan_to_bytes};
 
     use super::*;
     use dqa_pipelines::Hint;
     use dqa_pipelines::dataset::Raters;
+    use dqa_pipelines::metric::{CLIP_DQA, Direction, MetricSpec};
     use dqa_pipelines::picture_limits::PictureLimits;
     use dqa_pipelines::run::{DatasetSpec, PartRef, RunCounts, RunSpec};
     use dqa_pipelines::tables::leaderboard::LeaderboardRow;
     use dqa_pipelines::tables::parquet_file;
-    use dqa_pipelines::tables::scores::{PartColumns, ScoreRow, ScoreStatistics, ScoringFailure, part_key};
+    use dqa_pipelines::tables::scores::{METRIC, PartColumns, ScoreRow, ScoreStatistics, ScoringFailure, part_key};
 
     fn row(number: usize) -> ScoreRow {
         let score = number as f64 / 10.0;
@@ -274,19 +282,43 @@ mod tests {
             },
             mos: (number != 5).then_some(100.0 - score),
             raters: None,
+            flat_share: None,
         }
+    }
+
+    /// Writes a part with this number of rows, without the column of the metric, as older versions did.
+    async fn old_part(store: &Store, algorithm: &str, name: &str, rows: usize) -> PartRef {
+        let part = part(store, algorithm, name, rows).await;
+        without_columns(store, &part.key, &[METRIC]).await;
+        part
+    }
+
+    /// Writes a file again without some of its columns.
+    async fn without_columns(store: &Store, key: &str, columns: &[&str]) {
+        let batch = &parquet_file::read(store.get(key).await.unwrap()).unwrap()[0];
+        let schema = batch.schema();
+        let kept = schema.fields().iter().enumerate().filter(|(_, field)| !columns.contains(&field.name().as_str()));
+        let batch = batch.project(&kept.map(|(index, _)| index).collect::<Vec<_>>()).unwrap();
+        store.put(key, parquet_file::write(&batch.schema(), &[batch], &[]).unwrap()).await.unwrap();
+    }
+
+    /// Writes a part of another metric, half of whose windows are flat.
+    async fn niqe_part(store: &Store, algorithm: &str, name: &str, rows: usize) -> PartRef {
+        let rows = (0..rows).map(|number| ScoreRow { flat_share: Some(0.5), ..row(number) }).collect();
+        PartRef { metric: Some("niqe".parse().unwrap()), ..part_of("niqe", store, algorithm, name, rows).await }
     }
 
     /// Writes a part with this number of rows.
     async fn part(store: &Store, algorithm: &str, name: &str, rows: usize) -> PartRef {
-        part_of(store, algorithm, name, (0..rows).map(row).collect()).await
+        part_of(CLIP_DQA, store, algorithm, name, (0..rows).map(row).collect()).await
     }
 
-    async fn part_of(store: &Store, algorithm: &str, name: &str, rows: Vec<ScoreRow>) -> PartRef {
+    async fn part_of(metric: &str, store: &Store, algorithm: &str, name: &str, rows: Vec<ScoreRow>) -> PartRef {
         let columns = PartColumns {
             dataset: "d".to_owned(),
             algorithm: algorithm.to_owned(),
-            fingerprint: "f".to_owned(),
+            metric: metric.to_owned(),
+            fingerprint: if metric == CLIP_DQA { "f" } else { metric }.to_owned(),
             part: name.to_owned(),
         };
         let batch = scores::to_batch(&columns, &rows);
@@ -296,7 +328,7 @@ mod tests {
         let key = part_key("d", algorithm, name);
         store.put(&key, file).await.unwrap();
         let (dataset, algorithm) = ("d".parse().unwrap(), algorithm.parse().unwrap());
-        PartRef { key, dataset, algorithm, rows: rows.len() as u64, windows: 1 }
+        PartRef { key, dataset, algorithm, rows: rows.len() as u64, windows: 1, metric: None }
     }
 
     async fn run(store: &Store, name: &str, second: i64, state: RunState, parts: Vec<PartRef>) {
@@ -320,6 +352,8 @@ mod tests {
             shard_windows_max: 100,
             remark: None,
             limits: PictureLimits::default(),
+            metrics: Vec::new(),
+            metric_parameters: None,
         };
         let record = RunRecord {
             name: name.parse().unwrap(),
@@ -375,8 +409,10 @@ mod tests {
         let store = &fixture.store;
         let rated =
             |number| ScoreRow { raters: Some(Raters { count: 3, std: (number > 0).then_some(0.5) }), ..row(number) };
-        let parts =
-            vec![part(store, "aod", "p1", 2).await, part_of(store, "dcp", "p2", (0..2).map(rated).collect()).await];
+        let parts = vec![
+            part(store, "aod", "p1", 2).await,
+            part_of(CLIP_DQA, store, "dcp", "p2", (0..2).map(rated).collect()).await,
+        ];
         let [old, new] = [0, 1].map(|at| parts[at].key.clone());
         run(store, "first", 1, RunState::Complete, parts).await;
         let sql = "SELECT algorithm, image, mos, mos_raters, mos_std FROM scores ORDER BY 1, 2";
@@ -397,6 +433,86 @@ mod tests {
         let read = scores::from_batch(&new[0]).unwrap();
         assert_eq!(read, (0..2).map(rated).collect::<Vec<_>>());
         assert_eq!(scores::from_batch(&old[0]).unwrap(), (0..2).map(row).collect::<Vec<_>>());
+    }
+
+    /// Writes a run of CLIP-DQA and another metric. Its parts are of two versions.
+    async fn run_of_two_metrics(store: &Store) {
+        let parts = vec![
+            old_part(store, "dcp", "old", 2).await,
+            part(store, "aod", "new", 2).await,
+            niqe_part(store, "dcp", "other", 3).await,
+        ];
+        run(store, "r", 1, RunState::Complete, parts).await;
+        let mut record = RunRecord::find(store, &"r".parse().unwrap()).await.unwrap().unwrap();
+        let (name, direction) = ("niqe".parse().unwrap(), Direction::Lower);
+        let niqe = MetricSpec { name, direction, fingerprint: "niqe".to_owned() };
+        record.spec.metrics = vec![MetricSpec::clip_dqa("f"), niqe];
+        record.write(store).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn each_row_has_its_metric() {
+        let fixture = Fixture::new();
+        run_of_two_metrics(&fixture.store).await;
+        let sql = "SELECT metric, algorithm, fingerprint, count(*) AS n, max(flat_share) AS flat FROM scores
+                   GROUP BY 1, 2, 3 ORDER BY 1, 2";
+        insta::assert_snapshot!(fixture.shown(&of("r"), sql).await, @"
+        +----------+-----------+-------------+---+------+
+        | metric   | algorithm | fingerprint | n | flat |
+        +----------+-----------+-------------+---+------+
+        | clip-dqa | aod       | f           | 2 |      |
+        | clip-dqa | dcp       | f           | 2 |      |
+        | niqe     | dcp       | niqe        | 3 | 0.5  |
+        +----------+-----------+-------------+---+------+
+        ");
+        for (condition, rows) in [
+            ("metric = 'clip-dqa'", 4),
+            ("metric = 'niqe'", 3),
+            ("metric <> 'niqe' AND algorithm = 'dcp'", 2),
+            ("metric = 'niqe' AND image = '0.png'", 1),
+            ("metric LIKE 'c%' AND run = 'r' AND score < 0.05", 2),
+            ("metric = 'psnr_rgb'", 0),
+        ] {
+            let shown = fixture.shown(&of("r"), &format!("SELECT image FROM scores WHERE {condition}")).await;
+            assert_eq!(shown.matches(".png").count(), rows, "{condition}: {shown}");
+        }
+        let context = open_session(&fixture.store, &of("r")).await.unwrap();
+        let error = query(&context, "SELECT avg(score) FROM scores").await.unwrap_err();
+        assert!(matches!(error, SqlError::MixedMetrics { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_condition_on_the_metric_selects_the_files_and_its_plan_can_be_sent() {
+        let fixture = Fixture::new();
+        run_of_two_metrics(&fixture.store).await;
+        let context = SessionContext::new_with_config_rt(SessionConfig::new(), new_runtime().unwrap());
+        register_tables(&context, &fixture.store, &of("r")).await.unwrap();
+        let frame = query(&context, "SELECT image, metric FROM scores WHERE metric = 'niqe'").await.unwrap();
+        let plan = frame.create_physical_plan().await.unwrap();
+        let shown = displayable(plan.as_ref()).indent(false).to_string();
+        assert!(shown.contains("other.parquet") && !shown.contains("old.parquet"), "{shown}");
+        let sent = physical_plan_from_bytes(&physical_plan_to_bytes(plan).unwrap(), &context.task_ctx()).unwrap();
+        let rows = collect(sent, context.task_ctx()).await.unwrap();
+        assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 3);
+    }
+
+    #[tokio::test]
+    async fn reports_of_older_versions_are_of_the_one_metric() {
+        let fixture = Fixture::new();
+        let store = &fixture.store;
+        run(store, "old", 1, RunState::Complete, Vec::new()).await;
+        let board = LeaderboardRow { run: "old".to_owned(), algorithm: "dcp".to_owned(), ..LeaderboardRow::default() };
+        let file = parquet_file::write(&leaderboard::SCHEMA, &[leaderboard::to_batch(&[board])], &[]).unwrap();
+        let key = report_key(LEADERBOARD, &"old".parse().unwrap());
+        store.put(&key, file).await.unwrap();
+        without_columns(store, &key, &[METRIC, "direction"]).await;
+        let shown = fixture.shown(&of("old"), "SELECT run, algorithm FROM leaderboard").await;
+        assert!(shown.contains("| old | dcp       |"), "{shown}");
+        if leaderboard::SCHEMA.index_of(METRIC).is_ok() {
+            let sql = "SELECT metric, direction FROM leaderboard WHERE metric = 'clip-dqa'";
+            let shown = fixture.shown(&of("old"), sql).await;
+            assert!(shown.contains("| clip-dqa | higher    |"), "{shown}");
+        }
     }
 
     #[tokio::test]

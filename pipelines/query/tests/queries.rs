@@ -41,7 +41,7 @@ async fn distributed_correlations_equal_the_pooled_rows_of_a_report() {
     };
     let report = report::compute(&store, &record, &options).await.unwrap();
     let context = open_session(&store, &Selection::run(record.name.clone())).await.unwrap();
-    let groups = distributed::correlations(&context, &record).await.unwrap();
+    let groups = distributed::correlations(&context, &record, &record.metrics()[0]).await.unwrap();
     let pooled: Vec<&CorrelationRow> = report.correlations.iter().filter(|row| row.protocol == "pooled").collect();
     assert_eq!(groups.len(), pooled.len());
     for (group, row) in groups.iter().zip(pooled) {

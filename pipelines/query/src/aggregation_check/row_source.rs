@@ -1,4 +1,4 @@
-//! The rows of runs at a step of a plan: which runs they may come from, and which columns identify the run.
+//! The rows of runs at a step of a plan: which runs and metrics they may come from, and which columns identify these.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ pub(super) enum RowKind {
     Scores,
     /// A report table. Each run has its own rows.
     Report,
-    /// The table `runs`.
+    /// The table `runs`. A run has one row, whatever its metrics.
     Runs,
 }
 
@@ -19,13 +19,13 @@ pub(super) enum RowKind {
 #[derive(Clone, Debug)]
 pub(super) struct RowSource {
     pub(super) kind: RowKind,
-    /// The runs whose rows may be present.
-    pub(super) runs: BTreeSet<usize>,
-    /// The columns that a row's run determines, by column index, with the value for each run.
+    /// The indices of the origins whose rows may be present.
+    pub(super) origins: BTreeSet<usize>,
+    /// The columns that a row's origin determines, by column index, with the value for each origin.
     pub(super) columns: BTreeMap<usize, Vec<ScalarValue>>,
     /// Whether no row occurs twice.
     pub(super) is_distinct: bool,
-    /// Whether all rows belong to a single run, which is not known.
+    /// Whether all rows have a single origin, which is not known, or origins without a conflict.
     pub(super) is_pinned: bool,
 }
 
@@ -36,21 +36,21 @@ impl RowSource {
 
     /// Returns the source of the rows of both.
     pub(super) fn union(mut self, other: RowSource) -> RowSource {
-        let both: Vec<usize> = self.runs.intersection(&other.runs).copied().collect();
+        let both: Vec<usize> = self.origins.intersection(&other.origins).copied().collect();
         let mut columns = BTreeMap::new();
         for (index, mut values) in std::mem::take(&mut self.columns) {
             let Some(others) = other.columns.get(&index) else { continue };
-            if both.iter().any(|run| values[*run] != others[*run]) {
+            if both.iter().any(|origin| values[*origin] != others[*origin]) {
                 continue;
             }
-            for run in &other.runs {
-                values[*run].clone_from(&others[*run]);
+            for origin in &other.origins {
+                values[*origin].clone_from(&others[*origin]);
             }
             columns.insert(index, values);
         }
         RowSource {
             kind: if self.kind == RowKind::Runs { other.kind } else { self.kind },
-            runs: self.runs.union(&other.runs).copied().collect(),
+            origins: self.origins.union(&other.origins).copied().collect(),
             columns,
             is_distinct: false,
             is_pinned: false,

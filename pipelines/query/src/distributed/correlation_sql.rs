@@ -13,6 +13,7 @@
 //! differ.
 
 use super::GroupKind;
+use dqa_pipelines::metric::{Direction, MetricSpec};
 use dqa_pipelines::tables::scores::SCORES;
 
 /// Buckets of a column's range: many times the partitions of a cluster, so that clustered values still spread, and few
@@ -22,11 +23,11 @@ const BUCKETS: f64 = 1024.0;
 /// The rows of `scores` to use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowFilter<'a> {
-    pub(crate) fingerprint: &'a str,
+    pub(crate) metric: &'a MetricSpec,
     pub(crate) datasets: &'a [DatasetRanges],
 }
 
-/// The ranges of scores and labels of a data set's labelled pictures.
+/// The ranges of oriented scores and labels of a data set's labelled pictures.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DatasetRanges {
     pub(crate) dataset: String,
@@ -61,23 +62,24 @@ impl Range {
 }
 
 /// Returns the query for the numbers of pictures and the ranges of values by algorithm and scene group.
-pub(crate) fn cells_query(fingerprint: &str, datasets: &[&str]) -> String {
+pub(crate) fn cells_query(metric: &MetricSpec, datasets: &[&str]) -> String {
+    let score = oriented_score_sql(metric);
     format!(
         "SELECT arrow_cast(dataset, 'Utf8') AS dataset, arrow_cast(algorithm, 'Utf8') AS algorithm,
                 arrow_cast(scene_group, 'Utf8') AS scene_group,
                 count(*) AS pictures, count(score) AS scored, count(mos) FILTER (WHERE score IS NOT NULL) AS n,
-                min(score) FILTER (WHERE mos IS NOT NULL) AS score_low,
-                max(score) FILTER (WHERE mos IS NOT NULL) AS score_high,
+                min({score}) FILTER (WHERE mos IS NOT NULL) AS score_low,
+                max({score}) FILTER (WHERE mos IS NOT NULL) AS score_high,
                 min(mos) FILTER (WHERE score IS NOT NULL) AS mos_low,
                 max(mos) FILTER (WHERE score IS NOT NULL) AS mos_high
          FROM {SCORES} WHERE {} GROUP BY 1, 2, 3",
-        row_condition(fingerprint, datasets)
+        row_condition(metric, datasets)
     )
 }
 
 /// Returns the query for the sums of each group that its coefficients are computed from, one row per group.
 ///
-/// - `labelled`: the pictures with their buckets.
+/// - `pictures`, `labelled`: the pictures with their oriented scores; and with their buckets.
 /// - `buckets`, `placed`: for each bucket of scores, the number of pictures in lower buckets; and its group's
 ///   approximate means and ranges.
 /// - `ranked`: the pictures with the rank of their score inside its bucket. Among equal scores, `rank` is the position
@@ -90,7 +92,7 @@ pub(crate) fn cells_query(fingerprint: &str, datasets: &[&str]) -> String {
 ///   contribution of a bucket's position to its sums is a polynomial of the position.
 pub(crate) fn rank_sums_query(kind: GroupKind, filter: RowFilter<'_>) -> String {
     let names: Vec<&str> = filter.datasets.iter().map(|ranges| ranges.dataset.as_str()).collect();
-    let covered = row_condition(filter.fingerprint, &names);
+    let covered = row_condition(filter.metric, &names);
     let (name, named) = group_name_sql(kind);
     let (score_bucket, mos_bucket) =
         (bucket_sql(filter, "score", |ranges| ranges.score), bucket_sql(filter, "mos", |ranges| ranges.mos));
@@ -103,6 +105,7 @@ pub(crate) fn rank_sums_query(kind: GroupKind, filter: RowFilter<'_>) -> String 
         mos_bucket = mos_bucket,
         name = name,
         named = named,
+        score = oriented_score_sql(filter.metric),
         score_bucket = score_bucket
     )
 }
@@ -126,9 +129,18 @@ fn bucket_sql(filter: RowFilter<'_>, column: &str, range: fn(&DatasetRanges) -> 
     format!("coalesce(CAST(CASE dataset{cases} END AS INT), 0)")
 }
 
-fn row_condition(fingerprint: &str, datasets: &[&str]) -> String {
+/// Returns SQL for the score, turned so that higher is better.
+fn oriented_score_sql(metric: &MetricSpec) -> &'static str {
+    match metric.direction {
+        Direction::Higher => "score",
+        Direction::Lower => "(-score)",
+    }
+}
+
+fn row_condition(metric: &MetricSpec, datasets: &[&str]) -> String {
     let names: Vec<String> = datasets.iter().map(|name| quoted(name)).collect();
-    format!("fingerprint = {} AND dataset IN ({})", quoted(fingerprint), names.join(", "))
+    let (metric, fingerprint) = (quoted(metric.name.as_str()), quoted(&metric.fingerprint));
+    format!("metric = {metric} AND fingerprint = {fingerprint} AND dataset IN ({})", names.join(", "))
 }
 
 fn quoted(text: &str) -> String {

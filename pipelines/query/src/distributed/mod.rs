@@ -1,8 +1,8 @@
-//! SRCC and PLCC of a run's groups for stores that do not fit on one machine. The queries spread each group over all
+//! SRCC and PLCC of a run's groups, by one metric, for stores that do not fit on one machine. The queries spread each group over all
 //! partitions, and the session may run them on a cluster. The results equal those of [`dqa_pipelines::report::compute`]:
 //! SRCC exactly, PLCC up to rounding. This module does not know the engine.
 //!
-//! `RunRecord` -cells-> groups and their counts -rank sums-> [`GroupAgreement`]
+//! `RunRecord`, `MetricSpec` -cells-> groups and their counts -rank sums-> [`GroupAgreement`]
 //!
 //! The results are the pooled rows `all`, `algorithm` and `scene_group` of the table `correlations`. The other
 //! measures, the intervals and the exBeDDE protocol need all pictures of a group in one place and are left out.
@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use self::correlation_sql::{DatasetRanges, Range, RowFilter};
 use crate::error::SqlError;
+use dqa_pipelines::metric::MetricSpec;
 use dqa_pipelines::names::{AlgorithmName, DatasetName};
 use dqa_pipelines::report::{ReportError, check_complete};
 use dqa_pipelines::run::RunRecord;
@@ -90,7 +91,8 @@ pub struct GroupAgreement {
     pub plcc: Option<f64>,
 }
 
-/// Computes the agreement of a complete run's scores with labels. Rows are sorted by data set in the run's order, then
+/// Computes the agreement of a complete run's scores by one metric with labels. Scores are turned so that higher is
+/// better: a positive SRCC means agreement. Rows are sorted by data set in the run's order, then
 /// all pictures, algorithms and scene groups. A data set without labels has no rows. `context` has the table `scores`
 /// of the run ([`open_session`](crate::open_session)) and decides where the queries run.
 ///
@@ -99,17 +101,19 @@ pub struct GroupAgreement {
 pub async fn correlations(
     context: &SessionContext,
     record: &RunRecord,
+    metric: &MetricSpec,
 ) -> Result<Vec<GroupAgreement>, CorrelationsError> {
-    check_complete(record)?;
-    let cells = fetch_cells(context, record).await?;
-    check_rows(record, &cells)?;
-    let mut groups = count_groups(record, &cells);
+    let record = record.for_metric(metric);
+    check_complete(&record)?;
+    let cells = fetch_cells(context, &record, metric).await?;
+    check_rows(&record, &cells)?;
+    let mut groups = count_groups(&record, &cells);
     let datasets = dataset_ranges(&cells);
     if datasets.is_empty() {
         return Ok(groups);
     }
     for kind in GroupKind::EACH {
-        let filter = RowFilter { fingerprint: &record.fingerprint, datasets: &datasets };
+        let filter = RowFilter { metric, datasets: &datasets };
         let mut sums = fetch_rank_sums(context, kind, filter).await?;
         let is_asked = |group: &GroupAgreement| {
             group.group_kind == kind && datasets.iter().any(|ranges| ranges.dataset == group.dataset)
@@ -135,13 +139,17 @@ struct CellCounts {
     mos: Range,
 }
 
-async fn fetch_cells(context: &SessionContext, record: &RunRecord) -> Result<Vec<CellCounts>, CorrelationsError> {
+async fn fetch_cells(
+    context: &SessionContext,
+    record: &RunRecord,
+    metric: &MetricSpec,
+) -> Result<Vec<CellCounts>, CorrelationsError> {
     let datasets = record.spec.dataset_names();
     let mut cells = Vec::new();
     if datasets.is_empty() {
         return Ok(cells);
     }
-    for batch in collect(context, &correlation_sql::cells_query(&record.fingerprint, &datasets)).await? {
+    for batch in collect(context, &correlation_sql::cells_query(metric, &datasets)).await? {
         let text = |name: &str, row| text_at(&batch, name, row);
         let count = |name, row| count_at(&batch, name, row);
         let real = |name: &str, row| value_at::<Float64Type>(&batch, name, row);

@@ -1,6 +1,6 @@
 WITH pictures AS (
   -- Plus zero: a negative zero, which sorts by itself, becomes the other one.
-  SELECT arrow_cast(dataset, 'Utf8') AS dataset, {name} AS name, score + 0e0 AS score, mos + 0e0 AS mos
+  SELECT arrow_cast(dataset, 'Utf8') AS dataset, {name} AS name, {score} + 0e0 AS score, mos + 0e0 AS mos
   FROM {SCORES} WHERE {covered} AND {named} AND score IS NOT NULL AND mos IS NOT NULL
 ), labelled AS (
   SELECT dataset, name, score, mos, {score_bucket} AS score_bucket, {mos_bucket} AS mos_bucket FROM pictures

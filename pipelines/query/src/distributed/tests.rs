@@ -16,6 +16,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use dqa_pipelines::metric::{CLIP_DQA, Direction};
 use dqa_pipelines::run::{DatasetSpec, PartRef, RunCounts, RunSpec, RunState};
 use dqa_pipelines::tables::scores::{self, PartColumns, SCORES, ScoreRow, ScoreStatistics, ScoringFailure};
 
@@ -51,6 +52,7 @@ impl Picture {
             score: self.score.map(spread).ok_or_else(failure),
             mos: self.mos,
             raters: None,
+            flat_share: None,
         }
     }
 
@@ -90,6 +92,7 @@ fn context(config: SessionConfig, pictures: &[Picture]) -> SessionContext {
             let part = PartColumns {
                 dataset: DATASETS[dataset].to_owned(),
                 algorithm: ALGORITHMS[algorithm].to_owned(),
+                metric: CLIP_DQA.to_owned(),
                 fingerprint: "f".to_owned(),
                 part: "p".to_owned(),
             };
@@ -114,6 +117,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
         algorithm: ALGORITHMS[algorithm].parse().unwrap(),
         rows,
         windows: rows,
+        metric: None,
     };
     let dataset = |dataset: &&str| DatasetSpec {
         name: dataset.parse().unwrap(),
@@ -140,6 +144,8 @@ fn record(pictures: &[Picture]) -> RunRecord {
             shard_windows_max: 100,
             remark: None,
             limits: dqa_pipelines::picture_limits::PictureLimits::default(),
+            metrics: Vec::new(),
+            metric_parameters: None,
         },
         fingerprint: "f".to_owned(),
         counts: RunCounts { pictures: rows, windows: rows, scored: rows, failed: 0 },
@@ -175,8 +181,13 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
+/// Returns the metric of all rows.
+fn metric() -> MetricSpec {
+    MetricSpec::clip_dqa("f")
+}
+
 fn made_with(config: SessionConfig, pictures: &[Picture]) -> Vec<GroupAgreement> {
-    let groups = run(correlations(&context(config, pictures), &record(pictures))).unwrap();
+    let groups = run(correlations(&context(config, pictures), &record(pictures), &metric())).unwrap();
     assert_same(&groups, pictures);
     groups
 }
@@ -266,7 +277,7 @@ fn values_that_no_width_divides_are_one_bucket() {
     let groups = made(&[picture(0.0, 1.0), picture(least, 3.0), picture(3.0 * least, 2.0)]);
     assert_eq!(groups[0].srcc, Some(0.5));
     let pictures = [picture(f64::MIN, 1.0), picture(f64::MAX, 3.0), picture(0.5, 2.0)];
-    let groups = run(correlations(&context(local(), &pictures), &record(&pictures))).unwrap();
+    let groups = run(correlations(&context(local(), &pictures), &record(&pictures), &metric())).unwrap();
     assert_eq!(groups[0].srcc, Some(1.0));
 }
 
@@ -294,9 +305,23 @@ fn many_pictures_are_as_few() {
 }
 
 #[test]
+fn a_metric_of_which_low_is_good_agrees_as_its_negated_scores_do() {
+    let pictures = many(300, 10.0);
+    let negated: Vec<Picture> =
+        pictures.iter().map(|p| Picture { score: p.score.map(|score| -score), ..p.clone() }).collect();
+    let lower = MetricSpec { direction: Direction::Lower, ..metric() };
+    let groups = run(correlations(&context(local(), &negated), &record(&negated), &lower)).unwrap();
+    assert!(groups[0].srcc.unwrap() > 0.5, "{groups:?}");
+    assert_same(&groups, &pictures);
+}
+
+#[test]
 fn scores_of_other_pictures_are_refused() {
     let pictures = many(40, 10.0);
-    let refused = |record: &RunRecord| run(correlations(&context(local(), &pictures), record)).unwrap_err();
+    let refused_of = |record: &RunRecord, metric: &MetricSpec| {
+        run(correlations(&context(local(), &pictures), record, metric)).unwrap_err()
+    };
+    let refused = |record: &RunRecord| refused_of(record, &metric());
     let whole = record(&pictures);
     let mut more = whole.clone();
     more.parts[0].rows += 1;
@@ -304,12 +329,12 @@ fn scores_of_other_pictures_are_refused() {
     let mut less = whole.clone();
     less.parts.pop();
     assert!(matches!(refused(&less), CorrelationsError::Report(ReportError::Rows { planned: 0, found: 13, .. })));
-    let other = RunRecord { fingerprint: "g".to_owned(), ..whole.clone() };
-    assert!(matches!(refused(&other), CorrelationsError::Report(ReportError::Rows { found: 0, .. })));
+    let other = MetricSpec::clip_dqa("g");
+    assert!(matches!(refused_of(&whole, &other), CorrelationsError::Report(ReportError::Rows { found: 0, .. })));
     let running = RunRecord { state: RunState::Running, ..whole.clone() };
     assert!(matches!(refused(&running), CorrelationsError::Report(ReportError::Unfinished { .. })));
     let empty = SessionContext::new();
-    assert!(matches!(run(correlations(&empty, &whole)).unwrap_err(), CorrelationsError::Sql(_)));
+    assert!(matches!(run(correlations(&empty, &whole, &metric())).unwrap_err(), CorrelationsError::Sql(_)));
 }
 
 /// Columns whose partitioning spreads a group over many partitions.
@@ -369,16 +394,16 @@ async fn no_group_is_in_one_partition() {
             let context = &context;
             async move { context.sql(&query).await.unwrap().create_physical_plan().await.unwrap() }
         };
-        assert_spread(&plan(correlation_sql::cells_query("f", &datasets)).await);
-        let ranges = dataset_ranges(&fetch_cells(&context, &record(&pictures)).await.unwrap());
+        assert_spread(&plan(correlation_sql::cells_query(&metric(), &datasets)).await);
+        let ranges = dataset_ranges(&fetch_cells(&context, &record(&pictures), &metric()).await.unwrap());
         for kind in GroupKind::EACH {
             let plan =
-                plan(correlation_sql::rank_sums_query(kind, RowFilter { fingerprint: "f", datasets: &ranges })).await;
+                plan(correlation_sql::rank_sums_query(kind, RowFilter { metric: &metric(), datasets: &ranges })).await;
             assert_spread(&plan);
         }
         // A plan over all rows as one group, serialized as an executor receives it.
         let plan =
-            plan(correlation_sql::rank_sums_query(GroupKind::All, RowFilter { fingerprint: "f", datasets: &ranges }))
+            plan(correlation_sql::rank_sums_query(GroupKind::All, RowFilter { metric: &metric(), datasets: &ranges }))
                 .await;
         let plan = physical_plan_from_bytes(&physical_plan_to_bytes(plan).unwrap(), &context.task_ctx()).unwrap();
         let rows = collect_partitioned(plan.clone(), context.task_ctx()).await.unwrap();
