@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use dqa_pipelines::names::DatasetName;
+use dqa_pipelines::names::{DatasetName, MetricName};
+use dqa_pipelines::report::{require_complete, select_metric};
 use dqa_pipelines::report::compare::{self, CompareError, CompareOptions, CompareTable, RunComparison};
 use dqa_service::program::{ExitStatus, OutputFormat, note, with_own_hint};
 
@@ -29,6 +30,10 @@ pub(super) struct Args {
     /// Only this data set [default: every data set that all runs have].
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
     dataset: Option<DatasetName>,
+
+    /// The metric that is compared [default: clip-dqa, or the only metric of a run].
+    #[arg(long, env = "DQA_METRIC", value_name = "NAME")]
+    metric: Option<MetricName>,
 
     /// With three or more runs, compare each only with the first.
     #[arg(long, env = "DQA_TO_FIRST", value_parser = BoolishValueParser::new())]
@@ -62,7 +67,13 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         return Err(with_own_hint(CompareError::RunCount(0)));
     }
     local_only::note_store(&args.store.url);
-    let records = args.runs.find_records(&store).await?;
+    let mut records = args.runs.find_records(&store).await?;
+    if args.metric.is_some() {
+        require_complete(&store, &records).await.map_err(with_own_hint)?;
+        for record in &mut records {
+            *record = select_metric(record, args.metric.as_ref()).map_err(with_own_hint)?;
+        }
+    }
     let options =
         CompareOptions { dataset: args.dataset.clone(), only_to_first: args.to_first, level: CompareOptions::LEVEL };
     let compared = compare::compare(&store, &records, &options).await.map_err(with_own_hint)?;

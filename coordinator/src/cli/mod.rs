@@ -13,6 +13,7 @@ mod detach;
 mod explain;
 mod leaderboard;
 mod local_only;
+mod metrics;
 mod model;
 mod output;
 mod progress;
@@ -69,6 +70,8 @@ enum Command {
     Dataset(dataset::Args),
     /// Describes a model, and says whether prompts fit it.
     Model(Box<model::Args>),
+    /// Lists the metrics that pictures can be scored by.
+    Metrics(metrics::Args),
     /// Makes a synthetic data set of dehazed pictures with pseudo-labels.
     Demo(demo::Args),
     /// Draws where the model looks in a picture, and prints the scores of its windows.
@@ -110,6 +113,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Train(args) => block_on(train::run(&args)),
         Command::Dataset(args) => block_on(dataset::run(&args)),
         Command::Model(args) => model::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => block_on(report::run(&args)),

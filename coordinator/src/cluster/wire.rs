@@ -16,6 +16,11 @@ pub(super) fn table_from_wire(table: v1::Table) -> Option<ReportTable> {
         v1::Table::Leaderboard => Some(ReportTable::Leaderboard),
         v1::Table::Comparisons => Some(ReportTable::Comparisons),
         v1::Table::CrossDataset => Some(ReportTable::CrossDataset),
+        v1::Table::Metrics => Some(ReportTable::Metrics),
+        v1::Table::MetricDifferences => Some(ReportTable::MetricDifferences),
+        v1::Table::MetricMatrix => Some(ReportTable::MetricMatrix),
+        v1::Table::MetricRanks => Some(ReportTable::MetricRanks),
+        v1::Table::MetricDisagreements => Some(ReportTable::MetricDisagreements),
         v1::Table::Unspecified => None,
     }
 }

@@ -17,6 +17,15 @@ pub struct MetricArgs {
     #[arg(long, env = "DQA_METRICS", value_delimiter = ',', default_value = "clip-dqa", value_name = "NAMES")]
     pub metrics: Vec<String>,
 
+    /// Parameters of metrics.
+    #[command(flatten)]
+    pub parameters: ParameterArgs,
+}
+
+/// The flag that chooses parameters of metrics.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct ParameterArgs {
     /// Parameters of NIQE, BRISQUE and FADE to use in place of the published ones (JSON).
     #[arg(long, env = "DQA_METRIC_PARAMETERS", value_name = "FILE")]
     pub metric_parameters: Option<PathBuf>,
@@ -42,14 +51,17 @@ impl MetricArgs {
 
     /// Returns whether the flags are as they are if nobody gives them.
     pub fn is_default(&self) -> bool {
-        self.metrics == [CLIP_DQA] && self.metric_parameters.is_none()
+        self.metrics == [CLIP_DQA] && self.parameters.metric_parameters.is_none()
     }
 
+}
+
+impl ParameterArgs {
     /// Reads the file of parameters, if one is given.
     ///
     /// # Errors
     /// Fails if the file cannot be read, or has no parameters.
-    pub fn read_parameters(&self) -> anyhow::Result<Option<ParameterFile>> {
+    pub fn read(&self) -> anyhow::Result<Option<ParameterFile>> {
         let Some(path) = &self.metric_parameters else { return Ok(None) };
         let cannot = || format!("cannot use the metric parameters {}", path.display());
         let json = std::fs::read(path).with_context(cannot)?;

@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let is_complete = inputs.is_complete();
     let metrics = args.metrics.selection()?;
     let references = args.references.as_deref().map(References::read).transpose()?.unwrap_or_default();
-    let parameters = args.metrics.read_parameters()?;
+    let parameters = args.metrics.parameters.read()?;
     let LoadedModel { scorer, settings, .. } =
         if metrics.clip_dqa { args.model.load()? } else { args.model.without_model()? };
     if args.dry_run {

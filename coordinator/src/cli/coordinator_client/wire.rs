@@ -1,7 +1,7 @@
 //! Conversions between this program's types and the messages of the protocol.
 
 use anyhow::{anyhow, bail};
-use dqa_pipelines::report::ReportOptions;
+use dqa_pipelines::report::{ReportOptions, ReportTable};
 use dqa_proto::v1;
 use dqa_query::distributed::{GroupAgreement, GroupKind};
 use dqa_service::program::{OutputFormat, with_hint};
@@ -15,6 +15,21 @@ pub(in crate::cli) fn device_class(device: &str) -> anyhow::Result<v1::DeviceCla
         Some("cpu") => Ok(v1::DeviceClass::Cpu),
         Some("cuda") => Ok(v1::DeviceClass::Cuda),
         _ => Err(with_hint(anyhow!("unknown device class `{device}`"), "--device takes cpu or cuda")),
+    }
+}
+
+/// Returns the message of a report's table.
+pub(in crate::cli) fn table_to_wire(table: ReportTable) -> v1::Table {
+    match table {
+        ReportTable::Correlations => v1::Table::Correlations,
+        ReportTable::Leaderboard => v1::Table::Leaderboard,
+        ReportTable::Comparisons => v1::Table::Comparisons,
+        ReportTable::CrossDataset => v1::Table::CrossDataset,
+        ReportTable::Metrics => v1::Table::Metrics,
+        ReportTable::MetricDifferences => v1::Table::MetricDifferences,
+        ReportTable::MetricMatrix => v1::Table::MetricMatrix,
+        ReportTable::MetricRanks => v1::Table::MetricRanks,
+        ReportTable::MetricDisagreements => v1::Table::MetricDisagreements,
     }
 }
 

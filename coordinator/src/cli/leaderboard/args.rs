@@ -1,6 +1,6 @@
 //! Flags of `dqa-coord leaderboard`.
 
-use dqa_pipelines::names::DatasetName;
+use dqa_pipelines::names::{DatasetName, MetricName};
 
 use crate::cli::args::StoreArgs;
 use crate::cli::coordinator_args::CoordinatorArgs;
@@ -23,6 +23,10 @@ pub(in crate::cli) struct Args {
     /// Only this data set.
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
     pub(super) dataset: Option<DatasetName>,
+
+    /// Only this metric [default: all metrics of the runs].
+    #[arg(long, env = "DQA_METRIC", value_name = "NAME")]
+    pub(super) metric: Option<MetricName>,
 
     #[command(flatten)]
     pub(super) report: ReportArgs,

@@ -26,6 +26,9 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     if let Some(dataset) = &args.dataset {
         report.retain_dataset(dataset)?;
     }
+    if let Some(metric) = &args.metric {
+        report.retain_metric(metric).map_err(with_own_hint)?;
+    }
     args.report.show(&report, &[ReportTable::Leaderboard])?;
     Ok(ExitStatus::All)
 }

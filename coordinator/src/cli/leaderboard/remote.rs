@@ -14,6 +14,7 @@ pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitS
     let request = report_request(first, &[v1::Table::Leaderboard], args.report.format, &args.report.options());
     let request = v1::GetReportRequest {
         more_runs: runs.collect(),
+        metric: args.metric.as_ref().map(ToString::to_string).unwrap_or_default(),
         dataset: args.dataset.as_ref().map(ToString::to_string).unwrap_or_default(),
         ..request
     };

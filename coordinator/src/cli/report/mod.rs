@@ -7,7 +7,8 @@ mod options;
 mod remote;
 
 use dqa_pipelines::report::ReportTable;
-use dqa_service::program::{ExitStatus, note};
+use dqa_pipelines::run::RunRecord;
+use dqa_service::program::{ExitStatus, note, with_own_hint};
 
 pub(super) use args::Args;
 pub(super) use options::ReportArgs;
@@ -35,14 +36,16 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let store = args.store.open().await?;
     let record = args.run.find_record(&store).await?;
     note_few_datasets(args.table, record.spec.datasets.len());
-    let report = args.report.make_and_write(&store, &record).await?;
+    let mut others = Vec::new();
+    for name in &args.with_runs {
+        others.push(RunRecord::find_by_prefix(&store, name).await.map_err(with_own_hint)?);
+    }
+    let mut report = args.report.make_and_write(&store, &record, &others).await?;
+    if let Some(metric) = &args.metric {
+        report.retain_metric(metric).map_err(with_own_hint)?;
+    }
     let all = [ReportTable::Correlations, ReportTable::CrossDataset, ReportTable::Leaderboard];
-    let table = args.table.map(|table| match table {
-        TableArg::Correlations => ReportTable::Correlations,
-        TableArg::Leaderboard => ReportTable::Leaderboard,
-        TableArg::Comparisons => ReportTable::Comparisons,
-        TableArg::CrossDataset => ReportTable::CrossDataset,
-    });
+    let table = args.table.map(ReportTable::from);
     args.report.show(&report, table.as_ref().map_or(&all, std::slice::from_ref))?;
     Ok(ExitStatus::All)
 }

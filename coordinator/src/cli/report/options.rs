@@ -1,7 +1,9 @@
 //! The flags that control how a report is made and shown, shared by `report`, `leaderboard` and `submit`.
 
+use std::io::IsTerminal;
+
 use clap::{ValueEnum, value_parser};
-use dqa_pipelines::report::{self, REPLICATES_MIN, Report, ReportIntervals, ReportOptions, ReportTable};
+use dqa_pipelines::report::{self, Emphasis, REPLICATES_MIN, Report, ReportIntervals, ReportOptions, ReportTable};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_service::program::{OutputError, OutputFormat, note, with_own_hint};
@@ -74,20 +76,32 @@ enum IntervalsArg {
     Bootstrap,
 }
 
+/// Returns how the best values are shown: bold on a terminal, unless NO_COLOR asks for plain text.
+fn emphasis() -> Emphasis {
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if std::io::stdout().is_terminal() && !is_plain { Emphasis::Bold } else { Emphasis::Mark }
+}
+
 impl ReportArgs {
     /// Makes the report that a run ends with: writes its tables to the store, and shows the summary's correlations and
     /// the leaderboard.
     pub(in crate::cli) async fn make_and_show(&self, store: &Store, record: &RunRecord) -> anyhow::Result<()> {
-        let mut report = self.make_and_write(store, record).await?;
+        let mut report = self.make_and_write(store, record, &[]).await?;
         report.correlations.retain(report::is_in_summary);
         let tables = [ReportTable::Correlations, ReportTable::Leaderboard];
         // JSON and CSV have one table.
         Ok(self.show(&report, if self.format == OutputFormat::Table { &tables } else { &tables[1..] })?)
     }
 
-    /// Makes a run's report and writes its tables to the store.
-    pub(super) async fn make_and_write(&self, store: &Store, record: &RunRecord) -> anyhow::Result<Report> {
-        let report = report::compute(store, record, &self.options()).await.map_err(with_own_hint)?;
+    /// Makes a run's report, with its metrics beside those of other runs, and writes its tables to the store.
+    pub(super) async fn make_and_write(
+        &self,
+        store: &Store,
+        record: &RunRecord,
+        others: &[RunRecord],
+    ) -> anyhow::Result<Report> {
+        let report = report::compute_with_others(store, record, others, &self.options()).await;
+        let report = report.map_err(with_own_hint)?;
         report.write(store).await?;
         Ok(report)
     }
@@ -119,7 +133,7 @@ impl ReportArgs {
             OutputFormat::Json => report.json(tables[0]),
             OutputFormat::Csv => report.csv(tables[0]),
             OutputFormat::Table => {
-                let texts = tables.iter().map(|table| report.text(*table)).filter(|text| !text.is_empty());
+                let texts = tables.iter().map(|table| report.text_with(*table, emphasis())).filter(|text| !text.is_empty());
                 texts.map(|text| text + "\n").collect::<String>() + &report.footnotes()
             }
         };

@@ -7,7 +7,7 @@ use dqa_service::program::{ExitStatus, OutputFormat, with_hint};
 
 use super::args::{Args, TableArg};
 use crate::cli::args::Engine;
-use crate::cli::coordinator_client::{Client, find_run, get_report, group_agreement, report_request, status_error};
+use crate::cli::coordinator_client::{Client, find_run, get_report, group_agreement, report_request, status_error, table_to_wire};
 use crate::cli::output::print_text;
 
 /// Fetches the report and shows it.
@@ -42,14 +42,17 @@ async fn report(args: &Args, client: &mut Client) -> anyhow::Result<String> {
     super::note_few_datasets(args.table, run.spec.as_ref().map_or(0, |spec| spec.datasets.len()));
     let run = run.name;
     let tables = match args.table {
-        Some(TableArg::Correlations) => vec![v1::Table::Correlations],
-        Some(TableArg::Leaderboard) => vec![v1::Table::Leaderboard],
-        Some(TableArg::Comparisons) => vec![v1::Table::Comparisons],
-        Some(TableArg::CrossDataset) => vec![v1::Table::CrossDataset],
+        Some(table) => vec![table_to_wire(table.into())],
         // JSON and CSV have one table.
         None if args.report.format != OutputFormat::Table => vec![v1::Table::Correlations],
         None => vec![v1::Table::Correlations, v1::Table::CrossDataset, v1::Table::Leaderboard],
     };
     let request = report_request(run, &tables, args.report.format, &args.report.options());
-    get_report(client, v1::GetReportRequest { write: true, ..request }).await
+    let request = v1::GetReportRequest {
+        write: true,
+        metric: args.metric.as_ref().map(ToString::to_string).unwrap_or_default(),
+        more_runs: args.with_runs.iter().map(ToString::to_string).collect(),
+        ..request
+    };
+    get_report(client, request).await
 }

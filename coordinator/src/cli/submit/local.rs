@@ -44,7 +44,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         definitions.iter().map(registry::RequestedDataset::new).collect();
     registry::check(&store, &registrations, &args.redefine.names).await.map_err(with_own_hint)?;
     let metrics = args.metrics.selection()?;
-    let parameters = args.metrics.read_parameters()?;
+    let parameters = args.metrics.parameters.read()?;
     let LoadedModel { scorer, settings, device, trained_on } =
         if metrics.clip_dqa { args.model.load()? } else { args.model.without_model()? };
     let submission = submission(args, definitions, (&metrics, parameters.as_ref()), (scorer.as_deref(), &device));

@@ -30,7 +30,7 @@ pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitS
     let definitions = find_definitions(&args.datasets)?;
     let device = device_class(&args.model.device)?;
     let metrics = args.metrics.selection()?;
-    let parameters = args.metrics.read_parameters()?;
+    let parameters = args.metrics.parameters.read()?;
     let identified = metrics.clip_dqa.then(|| args.model.identify()).transpose()?;
     if args.dry_run {
         let error = anyhow!("a coordinator only plans runs that it is to score");

@@ -42,14 +42,11 @@ async fn make_report(store: &Store, records: &[RunRecord], request: &v1::GetRepo
         return Err(invalid_argument("too_much", format!("at most {REPLICATES_MAX} replicates")));
     }
     let is_leaderboard = request.tables().eq([v1::Table::Leaderboard]) && !request.write;
-    if records.len() > 1 && !is_leaderboard {
-        return Err(invalid_argument("many_runs", "several runs can share only the leaderboard table"));
-    }
     let mut report = if is_leaderboard {
         let record = report::combine_runs(&records[0], &records[1..]).map_err(from_report_error)?;
         report::compute_leaderboards(store, &record, &options).await.map_err(from_report_error)?
     } else {
-        report::compute(store, &records[0], &options).await.map_err(from_report_error)?
+        report::compute_with_others(store, &records[0], &records[1..], &options).await.map_err(from_report_error)?
     };
     if request.write {
         report.write(store).await.map_err(from_report_error)?;
@@ -57,6 +54,10 @@ async fn make_report(store: &Store, records: &[RunRecord], request: &v1::GetRepo
     if !request.dataset.is_empty() {
         let dataset = request.dataset.parse().map_err(|error: NameError| invalid("bad_name", &error))?;
         report.retain_dataset(&dataset).map_err(from_report_error)?;
+    }
+    if !request.metric.is_empty() {
+        let metric = request.metric.parse().map_err(|error: NameError| invalid("bad_name", &error))?;
+        report.retain_metric(&metric).map_err(from_report_error)?;
     }
     Ok(report)
 }
