@@ -8,6 +8,7 @@ use crate::ciede2000::ciede2000;
 use crate::contrast_indicators::{EdgePicture, black_share, gradient_ratio, new_edge_rate, saturated_share};
 use crate::entropy::entropy;
 use crate::fade::{self, fade};
+use crate::fsimc::fsimc;
 use crate::gmsd::gmsd;
 use crate::gray::{gray_levels, gray_plane};
 use crate::instruction_set::InstructionSet;
@@ -19,6 +20,7 @@ use crate::piqe::piqe;
 use crate::psnr::psnr;
 use crate::rgb_view::RgbView;
 use crate::ssim::{ssim, ssim_full};
+use crate::vifp::vifp;
 
 /// The picture to measure and the pictures to compare it with.
 #[derive(Clone, Copy)]
@@ -146,6 +148,9 @@ impl Evaluator {
                 Metric::Fade => fade(&inputs.picture, &self.parameters.fade),
                 Metric::Piqe => Ok(piqe(levels, width)),
                 Metric::Ciede2000 => Ok(ciede2000(&inputs.picture, &reference())),
+                Metric::Vifp => vifp(&gray_plane(&inputs.picture), &gray_plane(&reference())),
+                // Runs its loops with the instructions itself.
+                Metric::Fsimc => fsimc(self.instructions, &inputs.picture, &reference()),
                 Metric::Entropy => Ok(entropy(levels)),
                 Metric::E => new_edge_rate(edges()),
                 Metric::R => gradient_ratio(edges()),

@@ -96,6 +96,8 @@ golden_tests! {
     ms_ssim: MsSsim,
     gmsd: Gmsd,
     ciede2000: Ciede2000,
+    vifp: Vifp,
+    fsimc: Fsimc,
     entropy: Entropy,
     fade: Fade,
     e: E,
