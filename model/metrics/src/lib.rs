@@ -1,9 +1,9 @@
-//! Classic image quality metrics in double precision: full-reference ones (PSNR, SSIM, MS-SSIM, GMSD, CIEDE2000, VIF, FSIM), blind
-//! ones (NIQE, BRISQUE, FADE, PIQE, entropy) and the contrast indicators of dehazing (`e`, `r`, `sigma`).
+//! Classic image quality metrics in double precision: full-reference ones (PSNR, SSIM, MS-SSIM, GMSD, CIEDE2000, VIFp,
+//! FSIMc), blind ones (NIQE, BRISQUE, FADE, PIQE, entropy) and the contrast indicators of dehazing (`e`, `r`, `sigma`).
 //!
 //! The crate is pure: it takes 8-bit pictures and returns numbers. It reads no files and starts no threads. Each sum has
-//! a fixed order and each transcendental function comes from `libm`, so a value has the same bits on every CPU,
-//! with every [`InstructionSet`].
+//! a fixed order and each transcendental function comes from `libm` or is a polynomial, so a value has the same bits on
+//! every CPU, with every [`InstructionSet`].
 //!
 //! | Metric | Compares with | Better |
 //! |---|---|---|
