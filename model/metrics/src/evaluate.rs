@@ -10,7 +10,7 @@ use crate::entropy::entropy;
 use crate::fade::{self, fade};
 use crate::fsimc::fsimc;
 use crate::gmsd::gmsd;
-use crate::gray::{gray_levels, gray_plane};
+use crate::gray::{gray_levels, gray_plane, level_plane};
 use crate::instruction_set::InstructionSet;
 use crate::metric::{Metric, Reference};
 use crate::ms_ssim::ms_ssim;
@@ -146,16 +146,16 @@ impl Evaluator {
         let value = match metric {
             Metric::PsnrRgb => run!(psnr(inputs.picture.samples(), reference().samples())),
             Metric::PsnrGray => run!(psnr(levels, &gray_levels(&reference()))),
-            Metric::Ssim => run!(ssim(&gray_plane(&inputs.picture), &gray_plane(&reference()))),
-            Metric::SsimFull => run!(ssim_full(&gray_plane(&inputs.picture), &gray_plane(&reference()))),
-            Metric::MsSsim => run!(ms_ssim(&gray_plane(&inputs.picture), &gray_plane(&reference()))),
+            Metric::Ssim => run!(ssim(&level_plane(levels, width), &gray_plane(&reference()))),
+            Metric::SsimFull => run!(ssim_full(&level_plane(levels, width), &gray_plane(&reference()))),
+            Metric::MsSsim => run!(ms_ssim(&level_plane(levels, width), &gray_plane(&reference()))),
             Metric::Gmsd => run!(Ok(gmsd(levels, &gray_levels(&reference()), width))),
             Metric::Niqe => run!(niqe(levels, width, &self.parameters.niqe)),
             Metric::Brisque => run!(brisque(levels, width, &self.parameters.brisque)),
             Metric::Fade => run!(fade(&inputs.picture, &self.parameters.fade)),
             Metric::Piqe => run!(Ok(piqe(levels, width))),
             Metric::Ciede2000 => run!(Ok(ciede2000(&inputs.picture, &reference()))),
-            Metric::Vifp => run!(vifp(&gray_plane(&inputs.picture), &gray_plane(&reference()))),
+            Metric::Vifp => run!(vifp(&level_plane(levels, width), &gray_plane(&reference()))),
             Metric::Fsimc => fsimc(self.instructions, &inputs.picture, &reference()),
             Metric::Entropy => run!(Ok(entropy(levels))),
             Metric::E => run!(new_edge_rate(edges())),

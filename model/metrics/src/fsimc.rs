@@ -62,13 +62,15 @@ fn is_constant(plane: &Plane) -> bool {
 #[inline(always)]
 fn channels(picture: &RgbView<'_>) -> [Plane; 3] {
     let factor = ((picture.width().min(picture.height()) + AIMED_SIDE / 2) / AIMED_SIDE).max(1);
-    CHANNELS.map(|[red, green, blue]| {
+    let mut planes = Vec::with_capacity(CHANNELS.len());
+    for [red, green, blue] in CHANNELS {
         let mut values = vec![0.0; picture.width() * picture.height()];
         for (value, [r, g, b]) in values.iter_mut().zip(picture.pixels()) {
             *value = red * f64::from(r) + green * f64::from(g) + blue * f64::from(b);
         }
-        downsample(&Plane::new(values, picture.width(), picture.height()), factor, Beyond::Zeros)
-    })
+        planes.push(downsample(&Plane::new(values, picture.width(), picture.height()), factor, Beyond::Zeros));
+    }
+    planes.try_into().expect("a plane for each channel")
 }
 
 #[inline(always)]

@@ -24,11 +24,11 @@ pub(crate) fn vifp(picture: &Plane, clear: &Plane) -> Result<f64, Undefined> {
     }
     let mut information = Information::default();
     information.add_scale::<17>(picture, clear);
-    let [picture, clear] = [picture, clear].map(|plane| halve::<9>(plane));
+    let (picture, clear) = (halve::<9>(picture), halve::<9>(clear));
     information.add_scale::<9>(&picture, &clear);
-    let [picture, clear] = [picture, clear].map(|plane| halve::<5>(&plane));
+    let (picture, clear) = (halve::<5>(&picture), halve::<5>(&clear));
     information.add_scale::<5>(&picture, &clear);
-    let [picture, clear] = [picture, clear].map(|plane| halve::<3>(&plane));
+    let (picture, clear) = (halve::<3>(&picture), halve::<3>(&clear));
     information.add_scale::<3>(&picture, &clear);
     let (of_picture, of_clear) = (information.of_picture.total(), information.of_clear.total());
     if of_clear == 0.0 {
