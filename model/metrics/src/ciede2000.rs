@@ -35,8 +35,8 @@ pub(crate) fn ciede2000(picture: &RgbView<'_>, clear: &RgbView<'_>) -> f64 {
 
 #[inline(always)]
 fn write_differences(first: &LabChunk, second: &LabChunk, differences: &mut [f64; CHUNK]) {
-    for x in 0..CHUNK {
-        differences[x] = difference([first.l[x], first.a[x], first.b[x]], [second.l[x], second.a[x], second.b[x]]);
+    for (x, value) in differences.iter_mut().enumerate() {
+        *value = difference([first.l[x], first.a[x], first.b[x]], [second.l[x], second.a[x], second.b[x]]);
     }
 }
 

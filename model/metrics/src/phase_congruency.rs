@@ -185,7 +185,7 @@ impl Frequencies {
 
 /// Returns the frequency at an index in cycles per pixel. MATLAB's code divides an odd length less one.
 fn frequency(index: usize, length: usize) -> f64 {
-    let whole = if length % 2 == 0 { length } else { (length - 1).max(1) };
+    let whole = if length.is_multiple_of(2) { length } else { (length - 1).max(1) };
     let signed = if index < length.div_ceil(2) { index as f64 } else { index as f64 - length as f64 };
     signed / whole as f64
 }
@@ -234,7 +234,7 @@ fn noise_threshold(finest: &ComplexPlane, noise_gain: f64) -> f64 {
 
 fn median(mut values: Vec<f64>) -> f64 {
     let middle = values.len() / 2;
-    let is_even = values.len() % 2 == 0;
+    let is_even = values.len().is_multiple_of(2);
     let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
     if !is_even {
         return *upper;

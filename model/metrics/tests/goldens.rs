@@ -1,5 +1,7 @@
 //! Compares each metric with the golden values of `shared/metrics`. Skips with a message where that folder is missing.
 
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
